@@ -1,0 +1,76 @@
+package event
+
+import (
+	"fmt"
+	"time"
+)
+
+// Phase is how far an action has come.
+type Phase string
+
+// The phases of an action. Every action starts as intended; the others end a
+// step of it.
+const (
+	Intended Phase = "intended"
+	Done     Phase = "done"
+	Failed   Phase = "failed"
+	Skipped  Phase = "skipped"
+	Released Phase = "released"
+)
+
+// Action is what was, or was not, done about an alert. Kind is one of pause,
+// disconnect, isolate, kill, stop, block-source, notify, release.
+type Action struct {
+	ID         string     `json:"id"`
+	Schema     int        `json:"schema"`
+	TraceID    string     `json:"trace_id"`
+	Time       time.Time  `json:"time"`
+	Module     string     `json:"module"`
+	Host       string     `json:"host"`
+	AlertID    string     `json:"alert_id,omitempty"`
+	Policy     string     `json:"policy,omitempty"`
+	Kind       string     `json:"kind"`
+	Target     string     `json:"target"`
+	Container  *Container `json:"container,omitempty"`
+	Phase      Phase      `json:"phase"`
+	DryRun     bool       `json:"dry_run,omitempty"`
+	Reason     string     `json:"reason,omitempty"`
+	Error      string     `json:"error,omitempty"`
+	DurationMS int64      `json:"duration_ms,omitempty"`
+	Undo       string     `json:"undo,omitempty"`
+	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
+}
+
+// Meta implements Record.
+func (a *Action) Meta() Meta {
+	return Meta{ID: a.ID, Schema: a.Schema, TraceID: a.TraceID, Rule: a.Policy}
+}
+
+// Validate reports what makes a not an action.
+func (a *Action) Validate() error {
+	return firstError(
+		validMeta(a.Meta(), a.Time),
+		required("module", a.Module),
+		required("host", a.Host),
+		required("kind", a.Kind),
+		required("target", a.Target),
+		a.Phase.validate(),
+	)
+}
+
+func (p Phase) validate() error {
+	switch p {
+	case Intended, Done, Failed, Skipped, Released:
+		return nil
+	}
+	return fmt.Errorf("phase %q is none of intended, done, failed, skipped, released", string(p))
+}
+
+func (a *Action) clamp() {
+	a.Target = shorten(a.Target, maxText)
+	a.Reason = shorten(a.Reason, maxText)
+	a.Error = shorten(a.Error, maxText)
+	a.Undo = shorten(a.Undo, maxText)
+}
+
+func (a *Action) shed() bool { return false }

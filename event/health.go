@@ -1,0 +1,79 @@
+package event
+
+import (
+	"fmt"
+	"time"
+)
+
+// Status is a module's condition. The order is the order of worseness.
+type Status uint8
+
+// The statuses, best first.
+const (
+	Healthy Status = iota
+	Degraded
+	Unhealthy
+)
+
+var statusNames = [...]string{"healthy", "degraded", "unhealthy"}
+
+// String returns the word on the wire.
+func (s Status) String() string {
+	if int(s) < len(statusNames) {
+		return statusNames[s]
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
+
+// MarshalText encodes a known status and refuses any other.
+func (s Status) MarshalText() ([]byte, error) {
+	if int(s) >= len(statusNames) {
+		return nil, fmt.Errorf("status %d is out of range", uint8(s))
+	}
+	return []byte(s.String()), nil
+}
+
+// UnmarshalText reads healthy, degraded or unhealthy.
+func (s *Status) UnmarshalText(b []byte) error {
+	for i, name := range statusNames {
+		if string(b) == name {
+			*s = Status(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("status %q is none of healthy, degraded, unhealthy", b)
+}
+
+// ModuleHealth is one module's condition. Reasons say why it is not healthy, for
+// people; Counters hold everything it counts, drops by reason included.
+type ModuleHealth struct {
+	Name     string            `json:"name"`
+	Host     string            `json:"host"`
+	Enabled  bool              `json:"enabled"`
+	Status   Status            `json:"status"`
+	Reasons  []string          `json:"reasons,omitempty"`
+	Since    time.Time         `json:"since"`
+	Counters map[string]uint64 `json:"counters,omitempty"`
+}
+
+// DaemonHealth sums the modules of one daemon: Status is the worst of the
+// enabled ones.
+type DaemonHealth struct {
+	Host       string         `json:"host"`
+	Time       time.Time      `json:"time"`
+	Version    string         `json:"version"`
+	Status     Status         `json:"status"`
+	UptimeSecs uint64         `json:"uptime_secs"`
+	Modules    []ModuleHealth `json:"modules"`
+}
+
+// Worst returns the worst status of the enabled modules, Healthy if none is.
+func Worst(modules []ModuleHealth) Status {
+	worst := Healthy
+	for _, m := range modules {
+		if m.Enabled && m.Status > worst {
+			worst = m.Status
+		}
+	}
+	return worst
+}

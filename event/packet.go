@@ -1,0 +1,140 @@
+package event
+
+import (
+	"fmt"
+	"time"
+)
+
+// PacketKind tells the four shapes of a Packet record apart.
+type PacketKind string
+
+// The kinds of Packet. A record fills the one part named like its kind.
+const (
+	Window    PacketKind = "window"
+	Flows     PacketKind = "flows"
+	Detection PacketKind = "detection"
+	Blocked   PacketKind = "blocked"
+)
+
+// Caps on what one Packet may carry.
+const (
+	MaxTalkers = 50
+	MaxSamples = 512
+)
+
+// Packet is what the eBPF engine saw on one interface. Sampling is the
+// reciprocal of the sampling rate (1: every packet); Lost counts what the engine
+// could not report.
+type Packet struct {
+	ID        string     `json:"id"`
+	Schema    int        `json:"schema"`
+	TraceID   string     `json:"trace_id"`
+	Time      time.Time  `json:"time"`
+	Host      string     `json:"host"`
+	Interface string     `json:"interface"`
+	Kind      PacketKind `json:"kind"`
+	Sampling  uint32     `json:"sampling,omitempty"`
+	Lost      uint64     `json:"lost,omitempty"`
+
+	Window    *TrafficWindow   `json:"window,omitempty"`
+	Flows     []Flow           `json:"flows,omitempty"`
+	Detection *TrafficFinding  `json:"detection,omitempty"`
+	Blocked   []BlockedTraffic `json:"blocked,omitempty"`
+}
+
+// TrafficWindow sums one interval. Classes counts packets by class, such as
+// "tcp_syn", "udp" or "malformed"; Talkers holds the busiest sources.
+type TrafficWindow struct {
+	DurationMS int64             `json:"duration_ms"`
+	Packets    uint64            `json:"packets"`
+	Bytes      uint64            `json:"bytes"`
+	Dropped    uint64            `json:"dropped"`
+	Classes    map[string]uint64 `json:"classes,omitempty"`
+	Talkers    []Talker          `json:"talkers,omitempty"`
+}
+
+// Talker is one busy source.
+type Talker struct {
+	IP      string `json:"ip"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Flow is one sampled packet.
+type Flow struct {
+	Source   Endpoint `json:"source"`
+	Target   Endpoint `json:"target"`
+	Protocol string   `json:"protocol"`
+	Flags    string   `json:"flags,omitempty"`
+	Bytes    uint32   `json:"bytes"`
+}
+
+// TrafficFinding is an attack the engine recognised, with the counts that prove
+// it. Actor is an address, or "spoofed" where the sources are not to be trusted.
+type TrafficFinding struct {
+	Name       string            `json:"name"`
+	Actor      string            `json:"actor"`
+	Target     Endpoint          `json:"target"`
+	DurationMS int64             `json:"duration_ms"`
+	Counts     map[string]uint64 `json:"counts,omitempty"`
+}
+
+// BlockedTraffic counts what one blocklist entry dropped.
+type BlockedTraffic struct {
+	Prefix  string `json:"prefix"`
+	Reason  string `json:"reason,omitempty"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Meta implements Record.
+func (p *Packet) Meta() Meta {
+	return Meta{ID: p.ID, Schema: p.Schema, TraceID: p.TraceID}
+}
+
+// Validate reports what makes p not a packet record.
+func (p *Packet) Validate() error {
+	return firstError(
+		validMeta(p.Meta(), p.Time),
+		required("host", p.Host),
+		required("interface", p.Interface),
+		p.validatePart(),
+	)
+}
+
+func (p *Packet) validatePart() error {
+	filled := map[PacketKind]bool{
+		Window: p.Window != nil, Flows: len(p.Flows) > 0,
+		Detection: p.Detection != nil, Blocked: len(p.Blocked) > 0,
+	}
+	known, ok := filled[p.Kind]
+	if !ok {
+		return fmt.Errorf("kind %q is none of window, flows, detection, blocked", string(p.Kind))
+	}
+	if !known {
+		return fmt.Errorf("kind %q without its part", string(p.Kind))
+	}
+	return nil
+}
+
+func (p *Packet) clamp() {
+	p.Flows = first(p.Flows, MaxSamples)
+	p.Blocked = first(p.Blocked, MaxSamples)
+	if p.Window != nil {
+		w := *p.Window
+		w.Talkers = first(w.Talkers, MaxTalkers)
+		p.Window = &w
+	}
+}
+
+func (p *Packet) shed() bool {
+	switch {
+	case len(p.Flows) > 1:
+		p.Flows = p.Flows[:len(p.Flows)/2]
+	case len(p.Blocked) > 1:
+		p.Blocked = p.Blocked[:len(p.Blocked)/2]
+	default:
+		return false
+	}
+	return true
+}
