@@ -1,0 +1,75 @@
+# Every target here is what CI and a person both run. `make` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN     := $(CURDIR)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=$(VERSION)
+GOFLAGS := -trimpath
+GOLANGCI_VERSION := v2.15.0
+NATSCLI_VERSION  := v0.5.1
+FUZZTIME ?= 60s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start the all-in-one daemon with its defaults
+	exec $(BIN)/ironpost-daemon --log-format pretty
+
+.PHONY: build
+build: ## build the commands into bin/
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: test
+test: deps ## install what the tests need, then run all of them with the race detector
+	go test -race -timeout 15m ./...
+
+.PHONY: deps
+deps: ## install what the tests need (Debian packages, as root)
+	deploy/dev/install-deps.sh
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters
+	$(BIN)/golangci-lint-$(GOLANGCI_VERSION) run ./...
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## format the code
+	$(BIN)/golangci-lint-$(GOLANGCI_VERSION) fmt ./...
+
+.PHONY: generate
+generate: ## rewrite golden files and generated documentation
+	go test ./event ./internal/config ./cmd/... -run 'Golden|Documentation|Generated' -update
+
+.PHONY: bench
+bench: ## run the benchmarks; ratios are measured within one run
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (60s) each
+	deploy/dev/fuzz.sh $(FUZZTIME)
+
+.PHONY: check
+check: ## format, lint, test, and compile for the other platforms
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(MAKE) cross lint test
+
+.PHONY: cross
+cross: ## compile for darwin, windows and linux/arm64
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=windows GOARCH=amd64 go vet ./...
+	GOOS=linux GOARCH=arm64 go vet ./...
+
+.PHONY: accept-foundation
+accept-foundation: build ## the long run: kills, downtimes, full streams; prints number and bar
+	go run ./e2e/accept
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN)
+
+$(BIN)/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(BIN)/golangci-lint $@

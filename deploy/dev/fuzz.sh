@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the project, one after the other. $1: time for each.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+time=${1:-60s}
+grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do
+	grep -o '^func Fuzz[A-Za-z0-9_]*' "$file" | sed 's/^func //' | while read -r target; do
+		echo "== $(dirname "$file") $target"
+		go test "$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$time"
+	done
+done
