@@ -1,0 +1,55 @@
+package tail
+
+// State is where a Tailer stands. It marshals to JSON, the same state always to
+// the same bytes. What it holds beyond the methods here is the Tailer's own.
+type State struct {
+	Version int `json:"version"`
+	// Patterns are the paths and patterns seen so far, sorted.
+	Patterns []string `json:"patterns"`
+	// Paths are sorted by Path.
+	Paths []PathState `json:"paths"`
+}
+
+// PathState is where a Tailer stands with what was found under one path.
+type PathState struct {
+	Path string `json:"path"`
+	// Files are in reading order: rotated ones first, the current one last.
+	Files []FileState `json:"files"`
+}
+
+// FileState is the place reached in one file.
+type FileState struct {
+	ID     FileID `json:"id"`          // what positions are built from
+	At     FileID `json:"at"`          // where the bytes are: ID, or a copy of it
+	Real   string `json:"real"`        // path of At when last seen, links resolved
+	Offset int64  `json:"offset"`      // next byte to read
+	Head   Print  `json:"head"`        // of the first bytes
+	Tail   Print  `json:"tail"`        // of the bytes before Offset
+	Gens   []Gen  `json:"generations"` // recent first lines, newest last
+	MTime  int64  `json:"mtime"`       // nanoseconds, when last read
+	Skip   bool   `json:"skip"`        // Offset is inside an over-long line
+	Done   bool   `json:"done"`        // rotated and read to its end
+}
+
+// Print is a fingerprint of Len bytes.
+type Print struct {
+	Len int    `json:"len"`
+	Sum string `json:"sum"`
+}
+
+// Gen counts how often a file began with the same first line.
+type Gen struct {
+	Head string `json:"head"`
+	N    int    `json:"n"`
+}
+
+// Passed reports whether everything in the first size bytes of the file found
+// under path has been handed out. A path the state does not know is not passed.
+func (s State) Passed(path string, size int64) bool {
+	for _, p := range s.Paths {
+		if p.Path == path && len(p.Files) > 0 {
+			return p.Files[len(p.Files)-1].Offset >= size
+		}
+	}
+	return false
+}
