@@ -1,0 +1,86 @@
+package logging
+
+import (
+	"fmt"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxValue is the most bytes of one value in the log; a stack trace fits.
+const maxValue = 16 << 10
+
+// shorten cuts s to maxValue and says by how much.
+func shorten(s string) string {
+	if len(s) <= maxValue {
+		return s
+	}
+	n := maxValue
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "...(" + strconv.Itoa(len(s)-n) + " bytes more)"
+}
+
+// printable tells whether s is valid UTF-8 without control, format (bidi, zero
+// width) or separator characters other than the space.
+func printable(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// appendText appends s, escaped as in a Go string where it is not printable.
+func appendText(b []byte, s string) []byte {
+	s = shorten(s)
+	if printable(s) {
+		return append(b, s...)
+	}
+	quoted := strconv.Quote(s)
+	return append(b, quoted[1:len(quoted)-1]...)
+}
+
+// appendValue appends s bare if it is one printable word, else quoted.
+func appendValue(b []byte, s string) []byte {
+	s = shorten(s)
+	if bare(s) {
+		return append(b, s...)
+	}
+	return strconv.AppendQuote(b, s)
+}
+
+func bare(s string) bool {
+	for _, r := range s {
+		if r == ' ' || r == '"' || r == '=' || r == '\\' {
+			return false
+		}
+	}
+	return s != "" && printable(s)
+}
+
+// appendASCIISafe appends JSON text, replacing what is not printable by \u
+// escapes. Such characters stand only inside strings, where the escape means the same.
+func appendASCIISafe(b, text []byte) []byte {
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r < utf8.RuneSelf && r != 0x7f || unicode.IsPrint(r) {
+			b = append(b, text[:n]...)
+		} else {
+			b = appendUnicodeEscape(b, r)
+		}
+		text = text[n:]
+	}
+	return b
+}
+
+func appendUnicodeEscape(b []byte, r rune) []byte {
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return fmt.Appendf(b, `\u%04x\u%04x`, high, low)
+	}
+	return fmt.Appendf(b, `\u%04x`, r)
+}

@@ -1,0 +1,75 @@
+// Package logging sets up the log of a program: logrus with two formatters of
+// our own, because what Ironpost logs may have been written by an attacker and
+// logrus' terminal formatter prints a message raw. No control character and no
+// character that reorders or hides text leaves either formatter unescaped.
+package logging
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+)
+
+// The formats: one JSON object per line, or a line for people.
+const (
+	JSON   = "json"
+	Pretty = "pretty"
+)
+
+// levels are the names of general.log_level.
+var levels = []string{"trace", "debug", "info", "warn", "error"}
+
+// Options say how to log. The zero value of Colour is right for anything but a terminal.
+type Options struct {
+	Level  string // trace, debug, info, warn or error
+	Format string // json or pretty
+	Colour bool   // pretty only: colours the level
+}
+
+// New returns a logger that writes to w, one Write per line. It is safe for
+// concurrent use, as everything of logrus is.
+func New(w io.Writer, opts Options) (*logrus.Logger, error) {
+	log := logrus.New()
+	log.SetOutput(w)
+	if err := Apply(log, opts); err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
+// Apply changes the level and the format of a logger, also while it is in use.
+// It changes nothing if it returns an error.
+func Apply(log *logrus.Logger, opts Options) error {
+	level, err := parseLevel(opts.Level)
+	if err != nil {
+		return err
+	}
+	formatter, err := formatterFor(opts)
+	if err != nil {
+		return err
+	}
+	log.SetFormatter(formatter)
+	log.SetLevel(level)
+	return nil
+}
+
+func parseLevel(name string) (logrus.Level, error) {
+	for _, known := range levels {
+		if name == known {
+			return logrus.ParseLevel(name)
+		}
+	}
+	return 0, fmt.Errorf("log level %q is none of %s", name, strings.Join(levels, ", "))
+}
+
+func formatterFor(opts Options) (logrus.Formatter, error) {
+	switch opts.Format {
+	case JSON:
+		return jsonFormatter{}, nil
+	case Pretty:
+		return prettyFormatter{colour: opts.Colour}, nil
+	}
+	return nil, fmt.Errorf("log format %q is none of %s, %s", opts.Format, JSON, Pretty)
+}
