@@ -1,0 +1,168 @@
+package embedded
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+const (
+	inProcess = "IN_PROCESS" // jwt.ConnectionTypeInProcess
+	overTCP   = "STANDARD"   // jwt.ConnectionTypeStandard
+
+	everything = ">"
+	// anyQueue, denied, refuses every queue subscription and leaves plain ones:
+	// a member of a queue group takes messages away from the others.
+	anyQueue = "> >"
+)
+
+// accounts is the part of the server's configuration that says who may do what,
+// in the server's own configuration language, which reads JSON. It goes through
+// a configuration string because accounts made by Go calls lose JetStream when
+// the server reloads.
+type accounts struct {
+	Accounts      map[string]account `json:"accounts"`
+	SystemAccount string             `json:"system_account"`
+	NoAuthUser    string             `json:"no_auth_user,omitempty"`
+}
+
+type account struct {
+	JetStream string  `json:"jetstream,omitempty"`
+	Users     []login `json:"users,omitempty"`
+	Exports   []offer `json:"exports,omitempty"`
+	Imports   []take  `json:"imports,omitempty"`
+}
+
+// login is one key and what it may do.
+type login struct {
+	Nkey            string      `json:"nkey"`
+	Permissions     permissions `json:"permissions"`
+	ConnectionTypes []string    `json:"allowed_connection_types"`
+}
+
+type permissions struct {
+	Publish   subjects   `json:"publish"`
+	Subscribe subjects   `json:"subscribe"`
+	Responses *responses `json:"allow_responses,omitempty"`
+}
+
+type subjects struct {
+	Allow []string `json:"allow,omitempty"`
+	Deny  []string `json:"deny,omitempty"`
+}
+
+// responses lets a service answer on whatever subject a request names.
+type responses struct {
+	Max     int    `json:"max"`
+	Expires string `json:"expires"`
+}
+
+// offer is what an account gives to others: a stream or a service.
+type offer struct {
+	Stream   string   `json:"stream,omitempty"`
+	Service  string   `json:"service,omitempty"`
+	Response string   `json:"response,omitempty"`
+	Accounts []string `json:"accounts"`
+}
+
+// take is what an account gets from another.
+type take struct {
+	Stream  *source `json:"stream,omitempty"`
+	Service *source `json:"service,omitempty"`
+}
+
+type source struct {
+	Account string `json:"account"`
+	Subject string `json:"subject"`
+}
+
+// config returns a as the server reads it.
+func (a accounts) config() (string, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false) // the server knows no \u escapes
+	err := enc.Encode(a)
+	return out.String(), err
+}
+
+// newAccounts lays out the accounts: modules and operators share one, the
+// observer has one of its own.
+func newAccounts(logins []login, observer *key) accounts {
+	a := accounts{
+		Accounts: map[string]account{
+			bus.AccountApp: {JetStream: "enabled", Users: logins},
+			bus.AccountSystem:  {},
+		},
+		SystemAccount: bus.AccountSystem,
+	}
+	if observer != nil {
+		a.admitObserver(*observer)
+	}
+	return a
+}
+
+// admitObserver gives whoever shows no key an account that imports the feeds of
+// what was stored and the questions of the micro protocol. The questions go
+// through a service import, so the server makes up the reply subject: inside the
+// modules' account an observer could name any subject as the reply and have a
+// module publish there.
+func (a *accounts) admitObserver(k key) {
+	app, observer := a.Accounts[bus.AccountApp], account{Users: []login{observerLogin(k)}}
+	for _, feed := range bus.ObserverFeeds() {
+		app.Exports = append(app.Exports, offer{Stream: feed, Accounts: []string{bus.AccountObserver}})
+		observer.Imports = append(observer.Imports, take{Stream: &source{Account: bus.AccountApp, Subject: feed}})
+	}
+	for _, question := range observerQuestions() {
+		app.Exports = append(app.Exports, offer{Service: question, Response: "stream", Accounts: []string{bus.AccountObserver}})
+		observer.Imports = append(observer.Imports, take{Service: &source{Account: bus.AccountApp, Subject: question}})
+	}
+	a.Accounts[bus.AccountApp] = app
+	a.Accounts[bus.AccountObserver] = observer
+	a.NoAuthUser = k.public
+}
+
+// moduleLogin lets the holder of a public key be module on host.
+func moduleLogin(public string, p bus.Permission, connection string) login {
+	l := login{
+		Nkey: public,
+		Permissions: permissions{
+			Publish:   permit(p.Publish, p.DenyPublish),
+			Subscribe: permit(p.Subscribe, p.DenySubscribe),
+		},
+		ConnectionTypes: []string{connection},
+	}
+	if p.Responses > 0 {
+		l.Permissions.Responses = &responses{Max: p.Responses, Expires: p.ResponseTime.String()}
+	}
+	return l
+}
+
+func observerLogin(k key) login {
+	return login{
+		Nkey: k.public,
+		Permissions: permissions{
+			Publish:   permit(observerQuestions(), nil),
+			Subscribe: permit(append(bus.ObserverFeeds(), "_INBOX.>"), []string{anyQueue}),
+		},
+		ConnectionTypes: []string{inProcess},
+	}
+}
+
+// observerQuestions are the subjects of the micro protocol (NATS ADR-32).
+func observerQuestions() []string {
+	return []string{
+		"$SRV.PING", "$SRV.PING.>",
+		"$SRV.INFO", "$SRV.INFO.>",
+		"$SRV.STATS", "$SRV.STATS.>",
+	}
+}
+
+// permit allows and denies exactly these subjects. The server takes an empty list
+// for "no limit", so nothing allowed is written as everything denied.
+func permit(allow, deny []string) subjects {
+	if len(allow) == 0 {
+		return subjects{Deny: []string{everything}}
+	}
+	return subjects{Allow: allow, Deny: deny}
+}

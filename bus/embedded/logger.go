@@ -1,0 +1,98 @@
+package embedded
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/sirupsen/logrus"
+)
+
+// serverLog hands the server's lines to logrus. What the server writes may
+// quote what a stranger sent, so a line is data, never a message, and strangers
+// may cause no more than linesPerSecond of them.
+type serverLog struct {
+	log   logrus.FieldLogger
+	quota quota
+}
+
+// linesPerSecond bounds what any client can make us log.
+const linesPerSecond = 20
+
+var _ server.Logger = (*serverLog)(nil)
+
+func newServerLog(log logrus.FieldLogger) *serverLog {
+	return &serverLog{log: log, quota: quota{limit: linesPerSecond, now: time.Now}}
+}
+
+// Noticef is the server's talk of its own start and stop.
+func (l *serverLog) Noticef(format string, v ...any) {
+	l.log.WithField("text", fmt.Sprintf(format, v...)).Debug("bus server notice")
+}
+
+// Warnf logs a warning.
+func (l *serverLog) Warnf(format string, v ...any) {
+	if entry, ok := l.admit(format, v); ok {
+		entry.Warn("bus server warning")
+	}
+}
+
+// Errorf logs an error. The server calls a client's mistake an error, so it is a
+// warning here: an error of ours shows in Health.
+func (l *serverLog) Errorf(format string, v ...any) {
+	if entry, ok := l.admit(format, v); ok {
+		entry.Warn("bus server error")
+	}
+}
+
+// Fatalf logs an error: the embedding process decides what is fatal.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.log.WithField("text", fmt.Sprintf(format, v...)).Error("bus server failed")
+}
+
+// Debugf is never asked for.
+func (l *serverLog) Debugf(string, ...any) {}
+
+// Tracef is never asked for.
+func (l *serverLog) Tracef(string, ...any) {}
+
+func (l *serverLog) admit(format string, v []any) (logrus.FieldLogger, bool) {
+	ok, suppressed := l.quota.take()
+	if !ok {
+		return nil, false
+	}
+	entry := l.log.WithField("text", fmt.Sprintf(format, v...))
+	if suppressed > 0 {
+		entry = entry.WithField("suppressed", suppressed)
+	}
+	return entry, true
+}
+
+// quota admits limit events in each second.
+type quota struct {
+	limit int
+	now   func() time.Time
+
+	mu         sync.Mutex
+	second     int64
+	used       int
+	suppressed uint64
+}
+
+// take reports whether one more event is admitted and, if it is the first
+// since some were not, how many were not.
+func (q *quota) take() (ok bool, suppressed uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if second := q.now().Unix(); second != q.second {
+		q.second, q.used = second, 0
+	}
+	if q.used >= q.limit {
+		q.suppressed++
+		return false, 0
+	}
+	q.used++
+	suppressed, q.suppressed = q.suppressed, 0
+	return true, suppressed
+}

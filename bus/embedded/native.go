@@ -1,0 +1,144 @@
+package embedded
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+const (
+	remoteKeySuffix = ".nk"
+	maxRemoteKeys   = 1024
+	tlsTimeout      = 2.0 // seconds
+)
+
+// openNative makes opts listen for other machines: TLS 1.3 with a certificate
+// asked of the client. A key is asked of it as of anyone; nobody is anonymous
+// here, because the observer's key is good for in-memory connections only.
+func openNative(opts *server.Options, c Config) error {
+	host, port, err := splitListen(c.Listen)
+	if err != nil {
+		return err
+	}
+	config, err := nativeTLS(c)
+	if err != nil {
+		return err
+	}
+	opts.DontListen = false
+	opts.Host, opts.Port = host, port
+	opts.TLSConfig, opts.TLS, opts.TLSVerify = config, true, true
+	opts.TLSTimeout = tlsTimeout
+	return nil
+}
+
+func splitListen(address string) (string, int, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("bus address %q: want host:port", address)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("bus address %q: %q is no port", address, text)
+	}
+	if port == 0 {
+		return host, server.RANDOM_PORT, nil
+	}
+	return host, int(port), nil
+}
+
+func nativeTLS(c Config) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("bus certificate: %w", err)
+	}
+	pem, err := os.ReadFile(c.TLSCA)
+	if err != nil {
+		return nil, fmt.Errorf("bus authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("bus authority: %s holds no certificate", c.TLSCA)
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{pair},
+		ClientCAs:    pool,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+	}, nil
+}
+
+// remoteLogins reads dir: one file "<module>.<host>.nk" per key, holding the
+// public half. A missing folder holds none; a file that is not such a file is an
+// error, because its owner believes that it lets somebody in.
+func remoteLogins(dir string) ([]login, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bus keys: %w", err)
+	}
+	if len(entries) > maxRemoteKeys {
+		return nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
+	}
+	logins := make([]login, 0, len(entries))
+	for _, entry := range entries {
+		l, err := remoteLogin(dir, entry.Name())
+		if err != nil {
+			return nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
+		}
+		logins = append(logins, l)
+	}
+	return logins, nil
+}
+
+func remoteLogin(dir, name string) (login, error) {
+	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
+	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || bus.HostToken(host) != host || !remoteRole(module) {
+		return login{}, errors.New(`want a name such as "log-pipeline.web-1.nk", of a module or "operator" and a host`)
+	}
+	public, err := readSmall(filepath.Join(dir, name))
+	if err != nil {
+		return login{}, err
+	}
+	if !nkeys.IsValidPublicUserKey(public) {
+		return login{}, errors.New("not the public half of a user nkey (it begins with U)")
+	}
+	return moduleLogin(public, bus.Permissions(module, host), overTCP), nil
+}
+
+// remoteRole reports whether a remote key may have this role: no other machine is
+// this one's daemon.
+func remoteRole(name string) bool {
+	switch name {
+	case bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector, bus.Operator:
+		return true
+	}
+	return false
+}
+
+// maxKeyFile is more than a public key and a newline.
+const maxKeyFile = 128
+
+func readSmall(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
+		return "", fmt.Errorf("want a file of at most %d bytes", maxKeyFile)
+	}
+	b, err := os.ReadFile(path)
+	return strings.TrimSpace(string(b)), err
+}

@@ -1,0 +1,52 @@
+package embedded
+
+import (
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const (
+	// writeDeadline is how long the server waits for a client that does not
+	// read; maxPending is how much it keeps for it. Then it is dropped: a stuck
+	// observer must not slow producers.
+	writeDeadline = 2 * time.Second
+	maxPending    = 16 << 20
+
+	// maxPayload is several times the largest record.
+	maxPayload = 256 << 10
+	// maxSubscriptions bounds one connection, an observer's above all.
+	maxSubscriptions = 1024
+	// maxMemoryStore bounds memory streams; none of ours is one.
+	maxMemoryStore = 32 << 20
+
+	authTimeout = 2 * time.Second
+)
+
+// serverOptions returns the options of a server that speaks to this process
+// only, with the accounts of config.
+func serverOptions(c Config, config string) (*server.Options, error) {
+	opts := &server.Options{
+		ServerName: "ironpost-" + c.Host,
+		DontListen: true,
+		NoSigs:     true,
+
+		JetStream:              true,
+		StoreDir:               c.StoreDir,
+		JetStreamMaxStore:      c.MaxStoreBytes,
+		JetStreamMaxMemory:     maxMemoryStore,
+		SyncAlways:             true,
+		DisableJetStreamBanner: true,
+
+		MaxPayload:          maxPayload,
+		MaxPending:          maxPending,
+		MaxSubs:             maxSubscriptions,
+		WriteDeadline:       writeDeadline,
+		AuthTimeout:         authTimeout.Seconds(),
+		NoFastProducerStall: true,
+	}
+	if err := opts.ProcessConfigString(config); err != nil {
+		return nil, err
+	}
+	return opts, nil
+}

@@ -1,0 +1,72 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// peersKnown says that this system can tell who is at the other end of a socket.
+const peersKnown = true
+
+// firstGroups is how many supplementary groups are asked for at first; the
+// kernel names the right number if there are more, up to maxGroups (its own
+// NGROUPS_MAX).
+const (
+	firstGroups = 64
+	maxGroups   = 1 << 16
+)
+
+// peerOf asks the kernel for the credentials that the peer of c had when it
+// connected: unix(7), SO_PEERCRED and SO_PEERGROUPS (Linux 4.13).
+func peerOf(c net.Conn) (peer, error) {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return peer{}, errors.New("not a unix socket")
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return peer{}, err
+	}
+	var p peer
+	var perr error
+	if err := raw.Control(func(fd uintptr) { p, perr = peerOfFD(fd) }); err != nil {
+		return peer{}, err
+	}
+	return p, perr
+}
+
+func peerOfFD(fd uintptr) (peer, error) {
+	cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return peer{}, fmt.Errorf("peer credentials: %w", err)
+	}
+	groups, err := peerGroups(fd, firstGroups)
+	if err != nil {
+		return peer{}, fmt.Errorf("peer groups: %w", err)
+	}
+	return peer{uid: int(cred.Uid), gid: int(cred.Gid), pid: int(cred.Pid), groups: groups}, nil
+}
+
+// peerGroups reads the peer's supplementary groups into room for n.
+func peerGroups(fd uintptr, n int) ([]int, error) {
+	raw := make([]uint32, n)
+	const size = uint32(unsafe.Sizeof(raw[0]))
+	length := uint32(n) * size
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+		uintptr(unsafe.Pointer(&raw[0])), uintptr(unsafe.Pointer(&length)), 0)
+	if need := int(length / size); errno == unix.ERANGE && need > n && need <= maxGroups {
+		return peerGroups(fd, need)
+	}
+	if errno != 0 {
+		return nil, errno
+	}
+	groups := make([]int, length/size)
+	for i := range groups {
+		groups[i] = int(raw[i])
+	}
+	return groups, nil
+}

@@ -1,0 +1,200 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+// readyTimeout bounds one start of the server. A store of millions of messages
+// is read within seconds; see the deadline of the caller's context as well.
+const readyTimeout = 30 * time.Second
+
+// Server is a running bus: the NATS server and the listeners in front of it. All
+// methods may be called from any goroutine.
+type Server struct {
+	config Config
+	log    logrus.FieldLogger
+
+	keys     keyring
+	observer *key
+	provider provider
+
+	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
+	stopped bool
+
+	gates []*gate
+	notes notes
+}
+
+// Start runs the bus and returns when modules can connect. Close it with
+// Shutdown. It fails if the store, the socket or the native listener cannot be
+// had; the observers' port is a convenience, so a taken one is a reason in Health.
+func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, log: log}
+	if err := s.makeKeys(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(config.StoreDir, 0o700); err != nil {
+		return nil, fmt.Errorf("bus store: %w", err)
+	}
+	if err := s.boot(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openGates(); err != nil {
+		return nil, errors.Join(err, s.Shutdown(ctx))
+	}
+	return s, nil
+}
+
+func (s *Server) makeKeys() error {
+	ring, err := newKeyring(localRoles())
+	if err != nil {
+		return err
+	}
+	s.keys = ring
+	if !s.config.Observer {
+		return nil
+	}
+	observer, err := newKey()
+	s.observer = &observer
+	return err
+}
+
+// localRoles are those with a key of this start.
+func localRoles() []string {
+	return []string{
+		bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector,
+		bus.Daemon, bus.Operator,
+	}
+}
+
+// boot starts a server on the store and makes it the current one. s.running is
+// held, or nobody knows of s yet.
+func (s *Server) boot(ctx context.Context) error {
+	opts, err := s.options()
+	if err != nil {
+		return fmt.Errorf("bus options: %w", err)
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("make bus server: %w", err)
+	}
+	ns.SetLoggerV2(newServerLog(s.log), false, false, false)
+	ns.Start()
+	if err := ready(ctx, ns); err != nil {
+		halt(ns)
+		return err
+	}
+	s.provider.current.Store(ns)
+	return nil
+}
+
+// ready waits until ns takes connections and its store is in use.
+func ready(ctx context.Context, ns *server.Server) error {
+	if !ns.ReadyForConnections(within(ctx, readyTimeout)) {
+		return errors.New("bus server was not ready in time; is another process on its address or its store?")
+	}
+	if !ns.JetStreamEnabled() {
+		return errors.New("bus server could not use its store; its log says why")
+	}
+	return nil
+}
+
+// within returns what is left of ctx, at most d.
+func within(ctx context.Context, d time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(d, time.Until(deadline))
+	}
+	return d
+}
+
+// halt stops ns and waits for all of it.
+func halt(ns *server.Server) {
+	ns.Shutdown()
+	ns.WaitForShutdown()
+}
+
+// options returns the options of a server with this start's keys and the remote
+// keys of the moment.
+func (s *Server) options() (*server.Options, error) {
+	logins := make([]login, 0, len(s.keys))
+	for _, name := range localRoles() {
+		logins = append(logins, moduleLogin(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
+	}
+	if s.config.Listen != "" {
+		remote, err := remoteLogins(s.config.KeysDir)
+		if err != nil {
+			return nil, err
+		}
+		logins = append(logins, remote...)
+	}
+	config, err := newAccounts(logins, s.observer).config()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := serverOptions(s.config, config)
+	if err == nil && s.config.Listen != "" {
+		err = openNative(opts, s.config)
+	}
+	return opts, err
+}
+
+// Options returns what module of this process needs to connect: its own key, and
+// a way to the server that outlives a restart of it. An unknown module gets
+// options without a key, which the server refuses.
+func (s *Server) Options(module string) bus.Options {
+	return bus.Options{
+		Name:        module,
+		Seed:        s.keys[module].seed,
+		InProcess:   &s.provider,
+		InboxPrefix: bus.Permissions(module, s.config.Host).Inbox,
+	}
+}
+
+// Reload reads the remote keys and the certificates anew. Connections of a key
+// that is gone are closed; all others go on. Without Config.Listen there is
+// nothing to reload.
+func (s *Server) Reload() error {
+	s.running.Lock()
+	defer s.running.Unlock()
+	ns := s.provider.current.Load()
+	if ns == nil {
+		return errRestarting
+	}
+	opts, err := s.options()
+	if err != nil {
+		return err
+	}
+	if err := ns.ReloadOptions(opts); err != nil {
+		return fmt.Errorf("reload bus server: %w", err)
+	}
+	return nil
+}
+
+// Restart stops the server and starts it anew on the same store, with the same
+// keys. In-memory connections come back by themselves; listeners stay open.
+func (s *Server) Restart(ctx context.Context) error {
+	s.running.Lock()
+	defer s.running.Unlock()
+	if s.stopped {
+		return errors.New("the bus is shut down")
+	}
+	if ns := s.provider.current.Swap(nil); ns != nil {
+		halt(ns)
+	}
+	s.notes.restarted()
+	return s.boot(ctx)
+}

@@ -1,0 +1,12 @@
+package embedded
+
+import "golang.org/x/sys/unix"
+
+// freeSpace returns how many bytes this process may still write at path.
+func freeSpace(path string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}

@@ -1,0 +1,140 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrStreamChanged is returned for a stream that was made by a newer version, or
+// that differs in what cannot be changed in place.
+var ErrStreamChanged = errors.New("stream cannot be changed in place")
+
+// Limit markers say that a bucket's key expired, for this long.
+const limitMarker = time.Hour
+
+// codeImmutable is the server's code for a change it does not make.
+const codeImmutable = 10052
+
+// Provision makes the streams, the buckets and the durables of the tables, or
+// brings existing ones up to date. It must have returned before a module starts.
+func (c *Conn) Provision(ctx context.Context, l Limits, durables []Durable) error {
+	for _, s := range Streams(l) {
+		if err := c.provisionStream(ctx, s); err != nil {
+			return fmt.Errorf("stream %s: %w", s.Name, err)
+		}
+	}
+	for _, b := range Buckets(l) {
+		if err := c.provisionBucket(ctx, b); err != nil {
+			return fmt.Errorf("bucket %s: %w", b.Name, err)
+		}
+	}
+	for _, d := range durables {
+		if err := c.provisionDurable(ctx, d); err != nil {
+			return fmt.Errorf("durable %s of %s: %w", d.Name, d.Stream, err)
+		}
+	}
+	return nil
+}
+
+func (c *Conn) provisionStream(ctx context.Context, s StreamSpec) error {
+	if err := c.checkVersion(ctx, s.Name); err != nil {
+		return err
+	}
+	_, err := c.js.CreateOrUpdateStream(ctx, s.config())
+	if codeOf(err) == codeImmutable {
+		return fmt.Errorf("%w: %w", ErrStreamChanged, err)
+	}
+	return err
+}
+
+func (c *Conn) checkVersion(ctx context.Context, name StreamName) error {
+	stream, err := c.js.Stream(ctx, string(name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text := stream.CachedInfo().Config.Metadata[versionKey]
+	version, err := strconv.Atoi(text)
+	if err != nil || version != streamVersion {
+		return fmt.Errorf("%w: it has version %q, this program writes %d", ErrStreamChanged, text, streamVersion)
+	}
+	return nil
+}
+
+func (c *Conn) provisionBucket(ctx context.Context, b BucketSpec) error {
+	_, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: b.Name, MaxBytes: b.MaxBytes, Replicas: b.Replicas,
+		History: 1, LimitMarkerTTL: limitMarker, Storage: jetstream.FileStorage,
+	})
+	return err
+}
+
+func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
+	cfg := d.config()
+	have, err := c.js.Consumer(ctx, string(d.Stream), d.Name)
+	if err == nil { // where it started cannot be changed, and needs not be
+		cfg.DeliverPolicy = have.CachedInfo().Config.DeliverPolicy
+		cfg.Metadata = have.CachedInfo().Config.Metadata
+	}
+	_, err = c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg)
+	return err
+}
+
+func (d Durable) config() jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable:        d.Name,
+		FilterSubjects: d.Filter,
+		AckPolicy:      jetstream.AckExplicitPolicy,
+		AckWait:        ackWait,
+		MaxDeliver:     -1,
+		MaxAckPending:  d.MaxAckPending,
+		DeliverPolicy:  jetstream.DeliverAllPolicy,
+	}
+	if d.FromNew {
+		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
+	}
+	return cfg
+}
+
+func (s StreamSpec) config() jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name:               string(s.Name),
+		Subjects:           []string{s.Capture},
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardOld,
+		MaxAge:             s.MaxAge,
+		MaxBytes:           s.MaxBytes,
+		MaxMsgSize:         s.MaxMsgSize,
+		Duplicates:         s.Duplicates,
+		Replicas:           s.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: s.Synced,
+		Metadata:           s.Metadata,
+	}
+	if s.Feed != "" {
+		cfg.RePublish = &jetstream.RePublish{Source: s.Capture, Destination: s.Feed}
+	}
+	if s.DiscardNew {
+		cfg.Discard = jetstream.DiscardNew
+	}
+	if !s.Synced && s.Replicas == 1 { // refused on a replicated stream
+		cfg.PersistMode = jetstream.AsyncPersistMode
+	}
+	return cfg
+}
+
+// codeOf returns the JetStream error code of err, 0 if it has none.
+func codeOf(err error) int {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return int(api.ErrorCode)
+	}
+	return 0
+}

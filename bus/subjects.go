@@ -1,0 +1,91 @@
+package bus
+
+import "strings"
+
+// The modules, by the name that stands in subjects, durables and binaries. Daemon
+// is the one that provisions and supervises, Operator is a person with the CLI.
+const (
+	EBPFEngine      = "ebpf-engine"
+	LogPipeline     = "log-pipeline"
+	SBOMScanner     = "sbom-scanner"
+	ContainerGuard  = "container-guard"
+	ActionCollector = "action-collector"
+	Daemon          = "daemon"
+	Operator        = "operator"
+)
+
+// The accounts of the server: modules, the daemon and operators share one; an
+// observer has one of its own, in which only the feeds exist.
+const (
+	AccountApp      = "IRONPOST"
+	AccountObserver = "OBSERVER"
+	AccountSystem   = "SYS"
+)
+
+// The feeds: what a stream stored is republished on them, so a plain subscriber
+// sees each stored record once. HealthFeed carries the daemon's health, unstored.
+const (
+	PacketsFeed = "ironpost.packets"
+	AlertsFeed  = "ironpost.alerts"
+	ActionsFeed = "ironpost.actions"
+	HealthFeed  = "ironpost.health"
+)
+
+const (
+	dlqRoot = "ironpost.dlq"
+	svcRoot = "ironpost.svc"
+)
+
+// ObserverFeeds returns what anyone on the machine may watch.
+func ObserverFeeds() []string { return []string{AlertsFeed, ActionsFeed, HealthFeed} }
+
+// PacketSubject is where module publishes packets that host saw. Both are one
+// token; see HostToken.
+func PacketSubject(module, host string) string { return join(PacketsFeed, module, host) }
+
+// AlertSubject is where module publishes alerts about host.
+func AlertSubject(module, host string) string { return join(AlertsFeed, module, host) }
+
+// ActionSubject is where module publishes actions taken on host.
+func ActionSubject(module, host string) string { return join(ActionsFeed, module, host) }
+
+// DLQSubject is where module on host copies what it could not use.
+func DLQSubject(module, host string) string { return join(dlqRoot, module, host) }
+
+// StatusSubject is where module on host answers verb, such as "status".
+func StatusSubject(module, host, verb string) string { return join(svcRoot, module, host, verb) }
+
+// ServiceName is the name of module among the NATS micro services.
+func ServiceName(module string) string { return "ironpost-" + module }
+
+// InboxPrefix is the prefix of the reply subjects of module on host. Each has its
+// own, so that nobody reads the answers meant for another.
+func InboxPrefix(module, host string) string { return "_INBOX_" + module + "_" + host }
+
+// HostToken makes one subject token of a host name: lower case, every character
+// but letters, digits and "-" replaced by "-". An empty name becomes "localhost".
+func HostToken(name string) string {
+	if name == "" {
+		return "localhost"
+	}
+	return strings.Map(tokenRune, strings.ToLower(name))
+}
+
+func tokenRune(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+		return r
+	}
+	return '-'
+}
+
+func join(tokens ...string) string { return strings.Join(tokens, ".") }
+
+// origin returns the module and the host of a captured subject: its third and
+// fourth token.
+func origin(subject string) (module, host string) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 4 {
+		return "", ""
+	}
+	return tokens[2], tokens[3]
+}
