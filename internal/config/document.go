@@ -1,0 +1,229 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/ironpost/ironpost/internal/setting"
+)
+
+// document is a file after it was walked: values that fit the schema, where everything stands, and what is wrong.
+type document struct {
+	file     string
+	data     []byte
+	starts   []int // offset of each line's first byte
+	schema   schema
+	parser   unstable.Parser
+	values   map[string]any
+	keys     map[string]Position   // where a key or a section's header stands
+	at       map[string]Position   // where a key's value starts
+	elements map[string][]Position // where each element of a list starts
+	broken   bool                  // a syntax error: nothing else is known
+	problems []Problem
+}
+
+// parse walks a TOML document against a schema. It never fails: what is wrong is in problems.
+func parse(file string, data []byte, s schema) *document {
+	d := &document{
+		file: file, data: data, starts: lineStarts(data), schema: s,
+		values: map[string]any{}, keys: map[string]Position{}, at: map[string]Position{}, elements: map[string][]Position{},
+	}
+	d.walk()
+	return d
+}
+
+// walk goes through the top-level expressions. A table that is not ours is reported once and its keys are passed over.
+func (d *document) walk() {
+	d.parser.Reset(d.data)
+	section, known := "", true
+	for d.parser.NextExpression() {
+		expression := d.parser.Expression()
+		switch expression.Kind {
+		case unstable.KeyValue:
+			if known {
+				d.keyValue(section, expression)
+			}
+		case unstable.Table, unstable.ArrayTable:
+			section, known = d.table(expression)
+		}
+	}
+	if err := d.parser.Error(); err != nil {
+		d.syntax(err)
+	}
+}
+
+// syntax replaces all problems by the one that made the rest unreadable.
+func (d *document) syntax(err error) {
+	d.broken = true
+	problem := Problem{File: d.file, What: "syntax error: " + err.Error()}
+	if parserError := (*unstable.ParserError)(nil); errors.As(err, &parserError) {
+		problem.At = d.position(d.offset(parserError.Highlight))
+	}
+	d.problems = []Problem{problem}
+}
+
+// table takes a [header] and returns the section's path and whether it is in the schema.
+func (d *document) table(node *unstable.Node) (string, bool) {
+	path, at, ok := d.resolve("", node.Key())
+	if !ok {
+		return "", false
+	}
+	switch _, isSection := d.schema.sections[path]; {
+	case !isSection:
+		d.report(at, path, "is a key, not a section: write it as "+path+" = value")
+		return "", false
+	case node.Kind == unstable.ArrayTable:
+		d.report(at, path, "must be a section [name], not a list of sections [[name]]")
+		return "", false
+	}
+	if first, twice := d.keys[path]; twice {
+		d.report(at, path, fmt.Sprintf("the section is already defined at line %d, allowed once", first.Line))
+		return "", false
+	}
+	d.keys[path] = at
+	return path, true
+}
+
+// keyValue takes a line key = value, or one such pair of an inline table.
+func (d *document) keyValue(section string, node *unstable.Node) {
+	path, at, ok := d.resolve(section, node.Key())
+	if !ok {
+		return
+	}
+	if _, isSection := d.schema.sections[path]; isSection {
+		d.inlineTable(path, at, node.Value())
+		return
+	}
+	if first, twice := d.keys[path]; twice {
+		d.report(at, path, fmt.Sprintf("the key is already set at line %d, allowed once", first.Line))
+		return
+	}
+	d.keys[path] = at
+	f, _ := d.schema.lookup(path)
+	d.at[path] = d.position(d.valueOffset(node))
+	d.convert(f, node.Value())
+}
+
+func (d *document) inlineTable(path string, at Position, value *unstable.Node) {
+	if value.Kind != unstable.InlineTable {
+		d.report(at, path, "is a section, not a key: write ["+path+"]")
+		return
+	}
+	for it := value.Children(); it.Next(); {
+		d.keyValue(path, it.Node())
+	}
+}
+
+// resolve follows a dotted key through the schema and reports the first part that is not there. The position is that of the last part,
+// or of the unknown one.
+func (d *document) resolve(path string, parts unstable.Iterator) (string, Position, bool) {
+	var at Position
+	for parts.Next() {
+		part := parts.Node()
+		at = d.position(int(part.Raw.Offset))
+		name := string(part.Data)
+		names, isSection := d.schema.sections[path]
+		if !isSection {
+			d.report(at, path, "is a key, it has no parts such as "+setting.Shown(name))
+			return "", at, false
+		}
+		if !contains(names, name) {
+			d.unknown(at, path, name)
+			return "", at, false
+		}
+		path = join(path, name)
+	}
+	return path, at, true
+}
+
+func (d *document) unknown(at Position, section, name string) {
+	what := "unknown key"
+	switch near, other := suggest(name, d.schema.sections[section]), d.elsewhere(name); {
+	case len(d.problems) > maxReported: // spare the search
+	case near != "":
+		what += ", did you mean " + near + "?"
+	case other != "":
+		what += ", did you mean " + other + "?"
+	case section == "":
+		what += ", see ironpost.toml.example for the sections"
+	default:
+		what += " in [" + section + "]"
+	}
+	d.report(at, join(section, plain(name)), what)
+}
+
+// elsewhere finds the key or section of this name in another section.
+func (d *document) elsewhere(name string) string {
+	for _, f := range d.schema.fields {
+		if suffix := "." + name; len(f.key) > len(suffix) && f.key[len(f.key)-len(suffix):] == suffix {
+			return f.key
+		}
+	}
+	return ""
+}
+
+func (d *document) report(at Position, key, what string) {
+	d.problems = append(d.problems, Problem{File: d.file, At: at, Key: key, What: what})
+}
+
+// valueOffset is where the value of a pair starts: after the last part of its key, blanks and the equals sign. The parser gives arrays
+// and booleans no range of their own.
+func (d *document) valueOffset(node *unstable.Node) int {
+	end := 0
+	for parts := node.Key(); parts.Next(); {
+		end = int(parts.Node().Raw.Offset + parts.Node().Raw.Length)
+	}
+	rest := d.data[end:]
+	return end + len(rest) - len(bytes.TrimLeft(rest, " \t="))
+}
+
+// offset is where a part of the document starts. The parser hands out slices of the data it was given; anything else counts as the end.
+func (d *document) offset(part []byte) int {
+	at := cap(d.data) - cap(part)
+	if at < 0 || at > len(d.data) {
+		return len(d.data)
+	}
+	return at
+}
+
+func (d *document) position(offset int) Position {
+	line := sort.SearchInts(d.starts, offset+1) - 1
+	return Position{Line: line + 1, Column: utf8.RuneCount(d.data[d.starts[line]:offset]) + 1}
+}
+
+func lineStarts(data []byte) []int {
+	starts := []int{0}
+	for i, b := range data {
+		if b == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
+}
+
+// plain returns a key as it may be printed: one with anything but letters, digits, - and _ is quoted.
+func plain(name string) string {
+	for _, r := range name {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-') {
+			return setting.Shown(name)
+		}
+	}
+	if len(name) > maxSuggested {
+		return setting.Shown(name)
+	}
+	return name
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

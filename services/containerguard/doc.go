@@ -1,0 +1,2 @@
+// Package containerguard matches alerts to policies and isolates containers; here, its configuration.
+package containerguard

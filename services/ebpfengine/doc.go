@@ -1,0 +1,2 @@
+// Package ebpfengine watches packets with XDP and publishes what it sees; here, its configuration.
+package ebpfengine

@@ -1,0 +1,169 @@
+package logpipeline
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/setting"
+)
+
+// The words allowed in Config.Sources.
+const (
+	SourceSyslog    = "syslog" // UDP and TCP
+	SourceSyslogUDP = "syslog_udp"
+	SourceSyslogTCP = "syslog_tcp"
+	SourceFile      = "file"
+)
+
+// maxBatchBytes bounds what one batch may hold in memory: batch_size lines of max_line_bytes.
+const maxBatchBytes = 256 << 20
+
+// Config is the section [log_pipeline].
+type Config struct {
+	// Enabled starts the module.
+	Enabled bool `toml:"enabled"`
+	// Sources says which inputs are open: the Source constants.
+	Sources []string `toml:"sources"`
+	// SyslogBind is the address of the UDP listener.
+	SyslogBind string `toml:"syslog_bind"`
+	// SyslogTCPBind is the address of the TCP listener.
+	SyslogTCPBind string `toml:"syslog_tcp_bind"`
+	// WatchPaths are files to follow, as absolute paths or shell patterns. One that is missing is waited for.
+	WatchPaths []string `toml:"watch_paths"`
+	// BatchSize is how many lines are handled, at most, before their position is saved.
+	BatchSize int `toml:"batch_size"`
+	// FlushIntervalSecs is how many seconds may pass, at most, before the position is saved.
+	FlushIntervalSecs int `toml:"flush_interval_secs"`
+	// RulesPath is a file or folder of Sigma rules; empty means the shipped ones.
+	RulesPath string `toml:"rules_path"`
+	// DedupWindowSecs is how long alerts of one rule and entity are counted as one.
+	DedupWindowSecs int `toml:"dedup_window_secs"`
+	// MaxLineBytes is where a longer line is cut.
+	MaxLineBytes int `toml:"max_line_bytes"`
+	// SpoolMaxBytes bounds the spool of received syslog messages on disk. Full: TCP stops reading, UDP drops and counts.
+	SpoolMaxBytes int64 `toml:"spool_max_bytes"`
+	// Storage is where records are kept besides the bus. Its variables begin with IRONPOST_STORAGE_.
+	Storage Storage `toml:"storage" env:"STORAGE"`
+}
+
+// Storage is the section [log_pipeline.storage].
+type Storage struct {
+	// PostgresURL is a postgres:// URL; empty keeps everything in the streams only.
+	PostgresURL string `toml:"postgres_url" secret:"true"`
+	// PostgresURLFile is a file whose content is PostgresURL.
+	PostgresURLFile string `toml:"postgres_url_file"`
+	// RedisURL is a redis:// URL that replicas share counts through; empty keeps them in memory.
+	RedisURL string `toml:"redis_url" secret:"true"`
+	// RedisURLFile is a file whose content is RedisURL.
+	RedisURLFile string `toml:"redis_url_file"`
+	// RetentionDays is how long alerts and actions are kept.
+	RetentionDays int `toml:"retention_days"`
+}
+
+// DefaultConfig returns what holds when nothing is set: enabled, syslog on loopback, the usual files of Debian and Red Hat.
+func DefaultConfig() Config {
+	return Config{
+		Enabled:       true,
+		Sources:       []string{SourceSyslog, SourceFile},
+		SyslogBind:    "127.0.0.1:5514",
+		SyslogTCPBind: "127.0.0.1:5514",
+		WatchPaths: []string{
+			"/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure",
+			"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/httpd/access_log",
+		},
+		BatchSize:         100,
+		FlushIntervalSecs: 5,
+		DedupWindowSecs:   60,
+		MaxLineBytes:      64 << 10,
+		SpoolMaxBytes:     1 << 30,
+		Storage:           Storage{RetentionDays: 30},
+	}
+}
+
+// SyslogUDP tells whether the UDP listener is wanted.
+func (c Config) SyslogUDP() bool { return c.has(SourceSyslog) || c.has(SourceSyslogUDP) }
+
+// SyslogTCP tells whether the TCP listener is wanted.
+func (c Config) SyslogTCP() bool { return c.has(SourceSyslog) || c.has(SourceSyslogTCP) }
+
+// Files tells whether WatchPaths are followed.
+func (c Config) Files() bool { return c.has(SourceFile) }
+
+// FlushInterval is FlushIntervalSecs as a duration.
+func (c Config) FlushInterval() time.Duration { return time.Duration(c.FlushIntervalSecs) * time.Second }
+
+// DedupWindow is DedupWindowSecs as a duration.
+func (c Config) DedupWindow() time.Duration { return time.Duration(c.DedupWindowSecs) * time.Second }
+
+// Retention is RetentionDays as a duration.
+func (s Storage) Retention() time.Duration { return time.Duration(s.RetentionDays) * 24 * time.Hour }
+
+func (c Config) has(source string) bool {
+	for _, s := range c.Sources {
+		if s == source {
+			return true
+		}
+	}
+	return false
+}
+
+// Validate returns every value that may not be used.
+func (c Config) Validate() []setting.Problem {
+	var p setting.Problems
+	c.validateSources(&p)
+	p.Add("batch_size", setting.Between(c.BatchSize, 1, 10_000))
+	p.Add("flush_interval_secs", setting.Between(c.FlushIntervalSecs, 1, 3600))
+	p.Add("rules_path", setting.OptionalPath(c.RulesPath))
+	p.Add("dedup_window_secs", setting.Between(c.DedupWindowSecs, 1, 86_400))
+	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, 1<<10, 1<<20))
+	p.Add("spool_max_bytes", setting.Between(c.SpoolMaxBytes, 1<<20, 1<<40))
+	if int64(c.BatchSize)*int64(c.MaxLineBytes) > maxBatchBytes {
+		p.Addf("batch_size", "%d lines of max_line_bytes %d are more than the %d bytes a batch may hold in memory", c.BatchSize, c.MaxLineBytes, maxBatchBytes)
+	}
+	return append(p, setting.Problems(c.Storage.Validate()).Under("storage")...)
+}
+
+func (c Config) validateSources(p *setting.Problems) {
+	if len(c.Sources) == 0 {
+		p.Add("sources", "must not be empty, must hold some of syslog, syslog_udp, syslog_tcp, file")
+	}
+	p.Each("sources", c.Sources, checkSource)
+	p.Add("syslog_bind", setting.HostPort(c.SyslogBind))
+	p.Add("syslog_tcp_bind", setting.HostPort(c.SyslogTCPBind))
+	if c.Files() && len(c.WatchPaths) == 0 {
+		p.Add("watch_paths", "must not be empty while sources holds file")
+	}
+	p.Each("watch_paths", c.WatchPaths, setting.Glob)
+}
+
+func checkSource(source string) string {
+	switch source {
+	case "journald", "docker":
+		return fmt.Sprintf("%q is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file", source)
+	}
+	return setting.OneOf(source, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP, SourceFile)
+}
+
+// Validate returns every value that may not be used. A URL is never repeated, since it may hold a password.
+func (s Storage) Validate() []setting.Problem {
+	var p setting.Problems
+	p.Add("postgres_url", checkURL(s.PostgresURL, "postgres", "postgresql"))
+	p.Add("postgres_url_file", setting.OptionalPath(s.PostgresURLFile))
+	p.Add("redis_url", checkURL(s.RedisURL, "redis", "rediss"))
+	p.Add("redis_url_file", setting.OptionalPath(s.RedisURLFile))
+	p.Add("retention_days", setting.Between(s.RetentionDays, 1, 3650))
+	return p
+}
+
+func checkURL(value string, schemes ...string) string {
+	if value == "" {
+		return ""
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || setting.OneOf(u.Scheme, schemes...) != "" {
+		return "is not a URL of this kind, must be " + strings.Join(schemes, ":// or ") + "://user:password@host:port/name"
+	}
+	return ""
+}

@@ -1,0 +1,2 @@
+// Package sbomscanner compares what is installed with known vulnerabilities; here, its configuration.
+package sbomscanner
