@@ -91,8 +91,8 @@ func (a accounts) config() (string, error) {
 func newAccounts(logins []login, observer *key) accounts {
 	a := accounts{
 		Accounts: map[string]account{
-			bus.AccountApp: {JetStream: "enabled", Users: logins},
-			bus.AccountSystem:  {},
+			bus.AccountApp:    {JetStream: "enabled", Users: logins},
+			bus.AccountSystem: {},
 		},
 		SystemAccount: bus.AccountSystem,
 	}

@@ -63,21 +63,27 @@ func (g *gate) serve() {
 	g.group.Go(g.accept)
 }
 
-// close stops listening, ends every connection and waits for all of it.
+// close stops listening, ends every connection and waits for all of it. Closing
+// again only waits.
 func (g *gate) close() error {
+	err := g.shut()
+	_ = g.group.Wait() // a guest's error was counted or logged where it happened
+	return err
+}
+
+func (g *gate) shut() error {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	select {
 	case <-g.closed:
+		return nil
 	default:
 		close(g.closed)
 	}
-	err := g.listener.Close()
 	for c := range g.guests {
-		_ = c.Close()
+		_ = c.Close() // ends its splice
 	}
-	g.mu.Unlock()
-	_ = g.group.Wait() // a guest's error was counted or logged where it happened
-	return err
+	return g.listener.Close()
 }
 
 func (g *gate) accept() error {
@@ -173,4 +179,11 @@ func (g *gate) warn(message string, err error) {
 		return
 	}
 	g.log.WithError(err).WithFields(logrus.Fields{"listener": g.name, "suppressed": suppressed}).Warn(message)
+}
+
+// counts returns how many are connected now, and how many were refused.
+func (g *gate) counts() (guests, refused uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return uint64(len(g.guests)), g.refused.Load()
 }

@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -15,6 +17,7 @@ import (
 type serverLog struct {
 	log   logrus.FieldLogger
 	quota quota
+	fatal atomic.Pointer[string] // the first thing the server could not go on from
 }
 
 // linesPerSecond bounds what any client can make us log.
@@ -46,9 +49,21 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	}
 }
 
-// Fatalf logs an error: the embedding process decides what is fatal.
+// Fatalf is called by a server that gives up its start. It remembers why and
+// returns: whether the process ends is not the server's decision.
 func (l *serverLog) Fatalf(format string, v ...any) {
-	l.log.WithField("text", fmt.Sprintf(format, v...)).Error("bus server failed")
+	text := fmt.Sprintf(format, v...)
+	l.fatal.CompareAndSwap(nil, &text)
+	l.log.WithField("text", text).Error("bus server failed")
+}
+
+// failure returns what Fatalf was first told, nil if it was not called.
+func (l *serverLog) failure() error {
+	text := l.fatal.Load()
+	if text == nil {
+		return nil
+	}
+	return errors.New(*text)
 }
 
 // Debugf is never asked for.

@@ -9,17 +9,21 @@ import (
 // fullLine is how a NATS server says that there is no room.
 const fullLine = "-ERR 'maximum connections exceeded'\r\n"
 
-// listenObserver opens the observers' port. It refuses any address that is not
-// a loopback one: whoever reaches this port is let in unasked.
-func listenObserver(address string) (net.Listener, error) {
-	at, err := netip.ParseAddrPort(address)
+// loopback returns address if it is a loopback one and refuses any other: whoever
+// reaches the observers' port is let in unasked.
+func loopback(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("observer address %q: want a loopback address and a port, such as 127.0.0.1:4222", address)
+		return "", fmt.Errorf("observer address %q: want a loopback address and a port, such as 127.0.0.1:4222", address)
 	}
-	if !at.Addr().Unmap().IsLoopback() {
-		return nil, fmt.Errorf("observer address %q is not a loopback address: observers are not authenticated", address)
+	if host == "localhost" {
+		return net.JoinHostPort("127.0.0.1", port), nil
 	}
-	return net.Listen("tcp", at.String())
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !ip.Unmap().IsLoopback() {
+		return "", fmt.Errorf("observer address %q is not a loopback address: observers are not authenticated", address)
+	}
+	return address, nil
 }
 
 // observerGreeting lets anyone in; the server makes an observer of whoever

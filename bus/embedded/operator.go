@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+
+	"github.com/ironpost/ironpost/bus"
 )
 
 // noGroup stands for a group that does not exist on this machine.
@@ -50,17 +52,9 @@ func lookupGroup(name string) int {
 	return gid
 }
 
-// welcome is the one line of JSON, ended by a newline, that a peer of the socket
-// receives before the server speaks: the operators' key of this start and the
-// host's name, or why it is refused.
-type welcome struct {
-	Seed  string `json:"seed,omitempty"`
-	Host  string `json:"host,omitempty"`
-	Error string `json:"error,omitempty"`
-}
-
-func (w welcome) send(c net.Conn) error {
-	line, err := json.Marshal(w)
+// send tells c, in the one line that comes before the server speaks.
+func send(c net.Conn, g bus.Greeting) error {
+	line, err := json.Marshal(g)
 	if err != nil {
 		return err
 	}
@@ -68,28 +62,31 @@ func (w welcome) send(c net.Conn) error {
 	return err
 }
 
+// turnAway tells c why it is refused. Whether it listens is its own affair.
+func turnAway(c net.Conn, why string) {
+	_ = send(c, bus.Greeting{Error: why})
+}
+
 var errStranger = errors.New("only root, the daemon's own user and members of its group may operate the bus")
 
-// operatorGreeting asks the kernel who has come and hands the seed to operators
-// only.
-func operatorGreeting(who operators, seed, host string) greeting {
+// operatorGreeting asks the kernel who has come and hands the operators' key of
+// this start to operators only.
+func operatorGreeting(who operators, hello bus.Greeting) greeting {
 	return greeting{
-		admit: func(c net.Conn) error { return who.greet(c, welcome{Seed: seed, Host: host}) },
-		full: func(c net.Conn) {
-			_ = welcome{Error: "too many connections; try again"}.send(c)
-		},
+		admit: func(c net.Conn) error { return who.greet(c, hello) },
+		full:  func(c net.Conn) { turnAway(c, "too many connections; try again") },
 	}
 }
 
-func (o operators) greet(c net.Conn, hello welcome) error {
+func (o operators) greet(c net.Conn, hello bus.Greeting) error {
 	p, err := peerOf(c)
 	if err != nil {
-		_ = welcome{Error: "cannot tell who you are"}.send(c)
+		turnAway(c, "cannot tell who you are")
 		return err
 	}
 	if !o.admits(p) {
-		_ = welcome{Error: errStranger.Error()}.send(c)
+		turnAway(c, errStranger.Error())
 		return fmt.Errorf("uid %d pid %d: %w", p.uid, p.pid, errStranger)
 	}
-	return hello.send(c)
+	return send(c, hello)
 }

@@ -31,7 +31,7 @@ type Server struct {
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
 	stopped bool
 
-	gates []*gate
+	gates map[string]*gate // by name; set by Start alone
 	notes notes
 }
 
@@ -39,11 +39,11 @@ type Server struct {
 // Shutdown. It fails if the store, the socket or the native listener cannot be
 // had; the observers' port is a convenience, so a taken one is a reason in Health.
 func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server, error) {
-	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, log: log}
+	config = config.withDefaults()
+	s := &Server{config: config, log: log, gates: map[string]*gate{}}
 	if err := s.makeKeys(); err != nil {
 		return nil, err
 	}
@@ -92,23 +92,27 @@ func (s *Server) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make bus server: %w", err)
 	}
-	ns.SetLoggerV2(newServerLog(s.log), false, false, false)
+	log := newServerLog(s.log)
+	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
-	if err := ready(ctx, ns); err != nil {
+	if err := started(ctx, ns, log); err != nil {
 		halt(ns)
-		return err
+		return fmt.Errorf("start bus server: %w", err)
 	}
 	s.provider.current.Store(ns)
 	return nil
 }
 
-// ready waits until ns takes connections and its store is in use.
-func ready(ctx context.Context, ns *server.Server) error {
+// started waits until ns takes connections and its store is in use.
+func started(ctx context.Context, ns *server.Server, log *serverLog) error {
+	if err := log.failure(); err != nil {
+		return err
+	}
 	if !ns.ReadyForConnections(within(ctx, readyTimeout)) {
-		return errors.New("bus server was not ready in time; is another process on its address or its store?")
+		return errors.New("not ready in time; is another process on its address?")
 	}
 	if !ns.JetStreamEnabled() {
-		return errors.New("bus server could not use its store; its log says why")
+		return errors.New("it could not use its store; its log says why")
 	}
 	return nil
 }
@@ -157,10 +161,11 @@ func (s *Server) options() (*server.Options, error) {
 // options without a key, which the server refuses.
 func (s *Server) Options(module string) bus.Options {
 	return bus.Options{
-		Name:        module,
-		Seed:        s.keys[module].seed,
-		InProcess:   &s.provider,
-		InboxPrefix: bus.Permissions(module, s.config.Host).Inbox,
+		Module:    module,
+		Host:      s.config.Host,
+		Seed:      []byte(s.keys[module].seed),
+		InProcess: &s.provider,
+		Log:       s.log,
 	}
 }
 

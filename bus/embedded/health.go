@@ -1,0 +1,93 @@
+package embedded
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// notes is what there is to say about the bus beside what the server itself says.
+type notes struct {
+	mu       sync.Mutex
+	kept     []string
+	restarts uint64
+	store    string
+}
+
+// keep remembers a reason for the life of the process.
+func (n *notes) keep(reason string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.kept = append(n.kept, reason)
+}
+
+// setStore says what is wrong with the store, empty for nothing.
+func (n *notes) setStore(reason string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.store = reason
+}
+
+func (n *notes) restarted() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.restarts++
+}
+
+func (n *notes) reasons() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	reasons := slices.Clone(n.kept)
+	if n.store != "" {
+		reasons = append(reasons, n.store)
+	}
+	return reasons
+}
+
+// Health returns, for people, why the bus is not well; empty means well.
+func (s *Server) Health() []string {
+	return s.notes.reasons()
+}
+
+// Stats counts what happened since the start.
+type Stats struct {
+	// Restarts of the server in place.
+	Restarts uint64
+	// Guests now connected, and Refused so far, by listener: "socket", "observer".
+	Guests  map[string]uint64
+	Refused map[string]uint64
+	// SlowConsumers were dropped because they did not read.
+	SlowConsumers uint64
+}
+
+// Stats returns the counters of the bus.
+func (s *Server) Stats() Stats {
+	st := Stats{Guests: map[string]uint64{}, Refused: map[string]uint64{}}
+	for name, g := range s.gates {
+		st.Guests[name], st.Refused[name] = g.counts()
+	}
+	s.notes.mu.Lock()
+	st.Restarts = s.notes.restarts
+	s.notes.mu.Unlock()
+	if ns := s.provider.current.Load(); ns != nil {
+		st.SlowConsumers = uint64(max(0, ns.NumSlowConsumers()))
+	}
+	return st
+}
+
+// storeReason asks ns how its store is, empty for well.
+func storeReason(ns *server.Server) string {
+	if ns == nil {
+		return "the bus server is not running"
+	}
+	if !ns.JetStreamEnabled() {
+		return "the bus stores nothing: JetStream is off"
+	}
+	health := ns.Healthz(&server.HealthzOptions{})
+	if health.Error == "" {
+		return ""
+	}
+	return fmt.Sprintf("the bus store has failed: %s", health.Error)
+}

@@ -1,0 +1,88 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// minFree is the free space below which a failed store is left alone, and a
+	// working one is worth a warning.
+	minFree = 8 << 20
+
+	firstPause = 2 * time.Second
+	lastPause  = time.Minute
+)
+
+// watchdog looks at the store. The server does not come back by itself from a
+// full disk: its streams refuse every message until it is started anew, and a
+// publisher meets that as silence.
+type watchdog struct {
+	server *Server
+	pause  time.Duration // before the next restart, doubled by each that did not help
+	next   time.Time
+}
+
+// Watch looks at the store until ctx ends, and restarts the server in place when
+// the store has failed and there is space again. It returns nil when ctx ends.
+func (s *Server) Watch(ctx context.Context) error {
+	w := &watchdog{server: s, pause: firstPause}
+	tick := time.NewTicker(s.config.CheckEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			w.check(ctx, now)
+		}
+	}
+}
+
+func (w *watchdog) check(ctx context.Context, now time.Time) {
+	s := w.server
+	reason := storeReason(s.provider.current.Load())
+	free, err := freeSpace(s.config.StoreDir)
+	if err != nil {
+		s.notes.setStore(fmt.Sprintf("cannot read the free space of the bus store: %v", err))
+		return
+	}
+	s.notes.setStore(verdict(reason, free))
+	if reason == "" {
+		w.pause = firstPause
+		return
+	}
+	if free < minFree || now.Before(w.next) {
+		return
+	}
+	w.restart(ctx, reason, free)
+}
+
+// verdict is the reason to show: why the store failed, or that it soon may.
+func verdict(reason string, free uint64) string {
+	if free >= minFree {
+		return reason
+	}
+	full := fmt.Sprintf("the disk of the bus store is full: %d bytes free", free)
+	if reason == "" {
+		return full
+	}
+	return reason + "; " + full
+}
+
+func (w *watchdog) restart(ctx context.Context, reason string, free uint64) {
+	s := w.server
+	log := s.log.WithFields(logrus.Fields{"reason": reason, "free_bytes": free})
+	log.Warn("bus store failed, restarting the bus server in place")
+	err := s.Restart(ctx)
+	w.next = time.Now().Add(w.pause)
+	w.pause = min(2*w.pause, lastPause)
+	if err != nil {
+		log.WithError(err).Error("bus server did not restart")
+		return
+	}
+	s.notes.setStore(storeReason(s.provider.current.Load()))
+}
