@@ -1,0 +1,138 @@
+package suite
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/services/actioncollector"
+	"github.com/ironpost/ironpost/services/containerguard"
+	"github.com/ironpost/ironpost/services/ebpfengine"
+	"github.com/ironpost/ironpost/services/logpipeline"
+	"github.com/ironpost/ironpost/services/sbomscanner"
+)
+
+// Config is the whole of ironpost.toml. Every key is described in ironpost.toml.example.
+type Config struct {
+	General     General                `toml:"general"`
+	Bus         Bus                    `toml:"bus"`
+	Health      Health                 `toml:"health"`
+	Metrics     Metrics                `toml:"metrics"`
+	EBPF        ebpfengine.Config      `toml:"ebpf"`
+	LogPipeline logpipeline.Config     `toml:"log_pipeline"`
+	Container   containerguard.Config  `toml:"container"`
+	SBOM        sbomscanner.Config     `toml:"sbom"`
+	Collector   actioncollector.Config `toml:"collector"`
+}
+
+// General is the section [general].
+type General struct {
+	// LogLevel is trace, debug, info, warn or error.
+	LogLevel string `toml:"log_level"`
+	// LogFormat is json or pretty.
+	LogFormat string `toml:"log_format"`
+	// DataDir is the folder everything is kept below.
+	DataDir string `toml:"data_dir"`
+	// PIDFile holds the process id and the lock that keeps a second instance out; empty means none.
+	PIDFile string `toml:"pid_file"`
+	// Host is this machine's name on the bus; empty means the hostname.
+	Host string `toml:"host"`
+}
+
+// The words allowed in Bus.Mode.
+const (
+	BusEmbedded = "embedded"
+	BusExternal = "external"
+)
+
+// Bus is the section [bus].
+type Bus struct {
+	// Mode is BusEmbedded or BusExternal.
+	Mode string `toml:"mode"`
+	// Observer opens ObserverListen, on which anyone on this machine may watch and nobody may publish.
+	Observer       bool   `toml:"observer"`
+	ObserverListen string `toml:"observer_listen"`
+	// Socket is the operators' unix socket; empty means none.
+	Socket string `toml:"socket"`
+	// Listen is the address for other machines, with TLS and keys; empty means none.
+	Listen string `toml:"listen"`
+	// URL names the servers of an external bus, separated by commas.
+	URL string `toml:"url" secret:"true"`
+	// CredentialsFile holds the key shown to an external bus.
+	CredentialsFile string `toml:"credentials_file"`
+	// TLSCA, TLSCert and TLSKey are PEM files for Listen or URL.
+	TLSCA   string `toml:"tls_ca"`
+	TLSCert string `toml:"tls_cert"`
+	TLSKey  string `toml:"tls_key"`
+	// StoreDir is the folder of the streams; empty means the folder bus below the data folder.
+	StoreDir string `toml:"store_dir"`
+	// MaxStoreBytes bounds all streams together.
+	MaxStoreBytes int64 `toml:"max_store_bytes"`
+	// Replicas of each stream, on an external cluster.
+	Replicas int `toml:"replicas"`
+	// PacketsInFlight, AlertsInFlight and ActionsInFlight bound what is sent but not acknowledged.
+	PacketsInFlight int `toml:"packets_in_flight"`
+	AlertsInFlight  int `toml:"alerts_in_flight"`
+	ActionsInFlight int `toml:"actions_in_flight"`
+}
+
+// Health is the section [health].
+type Health struct {
+	// IntervalSecs is how often health is checked, logged and published.
+	IntervalSecs int `toml:"interval_secs"`
+}
+
+// Interval is IntervalSecs as a duration.
+func (h Health) Interval() time.Duration { return time.Duration(h.IntervalSecs) * time.Second }
+
+// Metrics is the section [metrics].
+type Metrics struct {
+	// Enabled opens Listen for /metrics, /healthz and /readyz.
+	Enabled bool   `toml:"enabled"`
+	Listen  string `toml:"listen"`
+}
+
+// Derive fills the keys that follow from others when they are empty.
+func (c *Config) Derive() {
+	c.General.Host = orElse(c.General.Host, hostToken(hostname()))
+	if c.General.DataDir == "" { // Validate says so
+		return
+	}
+	below := strings.TrimRight(c.General.DataDir, "/") + "/"
+	c.Bus.StoreDir = orElse(c.Bus.StoreDir, below+"bus")
+	c.Collector.AuditPath = orElse(c.Collector.AuditPath, below+"audit")
+	c.SBOM.VulnDBPath = orElse(c.SBOM.VulnDBPath, below+"vuln-db")
+}
+
+func orElse(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "" // hostToken has an answer
+	}
+	return name
+}
+
+// hostToken makes a name one token of a subject: lower case, every other character a hyphen, at most 63 as in RFC 1123.
+func hostToken(name string) string {
+	token := strings.Map(func(r rune) rune {
+		if isHostRune(r) {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
+	if token == "" {
+		return "localhost"
+	}
+	return token[:min(len(token), maxHost)]
+}
+
+func isHostRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-'
+}

@@ -1,0 +1,36 @@
+package suite
+
+import (
+	"os"
+
+	"github.com/ironpost/ironpost/internal/config"
+)
+
+// DefaultPath is the configuration file that is read when none is named. It need not exist.
+const DefaultPath = "/etc/ironpost/ironpost.toml"
+
+// Source says where a configuration is read from, besides the environment of the process.
+type Source struct {
+	// Path is the file, and Named tells that a person chose it: then it must exist.
+	Path  string
+	Named bool
+	// Flags are the command-line flags that were given.
+	Flags []config.Flag
+}
+
+// Load returns the effective configuration and the origin of each value. Every mistake is in one *config.Error; a file that cannot be read
+// is another error.
+func Load(from Source) (Config, *config.Loaded, error) {
+	return config.Load(DefaultConfig(), config.Options{
+		Path:    from.Path,
+		Named:   from.Named,
+		Environ: os.Environ(),
+		Ignore:  ignored(),
+		Flags:   from.Flags,
+	})
+}
+
+// ignored lists the variables that are ours and no keys.
+func ignored() []string {
+	return []string{"IRONPOST_TEST_*", "IRONPOST_DATA", "IRONPOST_CONFIG"}
+}

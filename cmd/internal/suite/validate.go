@@ -1,0 +1,207 @@
+package suite
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/ironpost/ironpost/internal/setting"
+)
+
+const (
+	maxHost   = 63  // RFC 1123, one label
+	maxSocket = 107 // sun_path without its zero, unix(7)
+	minStore  = 64 << 20
+	maxStore  = 1 << 50
+)
+
+// Validate returns every value that may not be used, with full keys. The section of a module that is not enabled is not looked at.
+func (c Config) Validate() []setting.Problem {
+	var p setting.Problems
+	p = append(p, c.General.problems().Under("general")...)
+	p = append(p, c.Bus.problems().Under("bus")...)
+	p.Add("health.interval_secs", setting.Between(c.Health.IntervalSecs, 1, 3600))
+	if c.Metrics.Enabled {
+		p.Add("metrics.listen", setting.HostPort(c.Metrics.Listen))
+	}
+	for _, m := range c.modules() {
+		if m.enabled {
+			p = append(p, setting.Problems(m.validate()).Under(m.section)...)
+		}
+	}
+	if !c.LogPipeline.Enabled { // the streams are kept for retention_days whoever writes to them
+		p = append(p, setting.Problems(c.LogPipeline.Storage.Validate()).Under("log_pipeline.storage")...)
+	}
+	return append(p, c.sharedAddresses()...)
+}
+
+// section is a module's part of the configuration.
+type section struct {
+	section  string
+	enabled  bool
+	validate func() []setting.Problem
+}
+
+func (c Config) modules() []section {
+	return []section{
+		{"ebpf", c.EBPF.Enabled, c.EBPF.Validate},
+		{"log_pipeline", c.LogPipeline.Enabled, c.LogPipeline.Validate},
+		{"container", c.Container.Enabled, c.Container.Validate},
+		{"sbom", c.SBOM.Enabled, c.SBOM.Validate},
+		{"collector", c.Collector.Enabled, c.Collector.Validate},
+	}
+}
+
+func (g General) problems() setting.Problems {
+	var p setting.Problems
+	p.Add("log_level", setting.OneOf(g.LogLevel, "trace", "debug", "info", "warn", "error"))
+	p.Add("log_format", setting.OneOf(g.LogFormat, "json", "pretty"))
+	p.Add("data_dir", setting.Path(g.DataDir))
+	p.Add("pid_file", setting.OptionalPath(g.PIDFile))
+	if g.Host != hostToken(g.Host) {
+		p.Addf("host", "%s is no name on the bus, must be 1 to %d of a-z, 0-9 and -", setting.Shown(g.Host), maxHost)
+	}
+	return p
+}
+
+func (b Bus) problems() setting.Problems {
+	var p setting.Problems
+	p.Add("mode", setting.OneOf(b.Mode, BusEmbedded, BusExternal))
+	if b.Observer {
+		p.Add("observer_listen", loopback(b.ObserverListen))
+	}
+	p.Add("socket", checkSocket(b.Socket))
+	p.Add("listen", setting.OptionalHostPort(b.Listen))
+	p.Add("credentials_file", setting.OptionalPath(b.CredentialsFile))
+	p.Add("tls_ca", setting.OptionalPath(b.TLSCA))
+	p.Add("tls_cert", setting.OptionalPath(b.TLSCert))
+	p.Add("tls_key", setting.OptionalPath(b.TLSKey))
+	p.Add("store_dir", setting.OptionalPath(b.StoreDir))
+	p.Add("max_store_bytes", setting.Between(b.MaxStoreBytes, minStore, maxStore))
+	p.Add("packets_in_flight", setting.Between(b.PacketsInFlight, 1, 65_536))
+	p.Add("alerts_in_flight", setting.Between(b.AlertsInFlight, 1, 65_536))
+	p.Add("actions_in_flight", setting.Between(b.ActionsInFlight, 1, 65_536))
+	b.reach(&p)
+	return p
+}
+
+// reach checks the keys that make sense only together. A problem stands at the key that was set, not at the one that is missing.
+func (b Bus) reach(p *setting.Problems) {
+	switch {
+	case b.Mode == BusExternal && b.URL == "":
+		p.Addf("mode", "%q needs url, the servers of the external bus", b.Mode)
+	case b.Mode == BusEmbedded && b.URL != "":
+		p.Addf("url", "is only for mode = %q", BusExternal)
+	default:
+		p.Add("url", checkServers(b.URL))
+	}
+	if b.Mode == BusExternal && b.Listen != "" {
+		p.Addf("listen", "is only for mode = %q", BusEmbedded)
+	}
+	if b.Listen != "" && (b.TLSCA == "" || b.TLSCert == "" || b.TLSKey == "") {
+		p.Add("listen", "needs tls_ca, tls_cert and tls_key: other machines are let in with certificates only")
+	}
+	if (b.TLSCert == "") != (b.TLSKey == "") {
+		p.Add(map[bool]string{true: "tls_key", false: "tls_cert"}[b.TLSCert == ""], "needs both tls_cert and tls_key")
+	}
+	switch {
+	case b.Replicas != 1 && b.Replicas != 3 && b.Replicas != 5:
+		p.Addf("replicas", "%d is not allowed, must be one of 1, 3, 5", b.Replicas)
+	case b.Replicas > 1 && b.Mode == BusEmbedded:
+		p.Addf("replicas", "%d needs mode = %q, an embedded bus is one server", b.Replicas, BusExternal)
+	}
+}
+
+func checkServers(list string) string {
+	if list == "" {
+		return ""
+	}
+	for _, server := range strings.Split(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
+			return "must be nats://host:port or tls://host:port, several separated by commas"
+		}
+	}
+	return ""
+}
+
+func checkSocket(path string) string {
+	if len(path) > maxSocket {
+		return setting.Shown(path) + " is too long for a unix socket, must be at most 107 bytes"
+	}
+	return setting.OptionalPath(path)
+}
+
+// loopback refuses an address that other machines reach: who connects to the observer's port is not asked who they are.
+func loopback(address string) string {
+	if what := setting.HostPort(address); what != "" {
+		return what
+	}
+	if !isLoopback(address) {
+		return setting.Shown(address) + " is reachable from other machines, must be a loopback address such as 127.0.0.1:4222"
+	}
+	return ""
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// sharedAddresses refuses two TCP listeners on one address.
+func (c Config) sharedAddresses() setting.Problems {
+	var p setting.Problems
+	listeners := []struct {
+		key, address string
+		open         bool
+	}{
+		{"bus.observer_listen", c.Bus.ObserverListen, c.Bus.Observer},
+		{"bus.listen", c.Bus.Listen, c.Bus.Listen != ""},
+		{"metrics.listen", c.Metrics.Listen, c.Metrics.Enabled},
+		{"log_pipeline.syslog_tcp_bind", c.LogPipeline.SyslogTCPBind, c.LogPipeline.Enabled && c.LogPipeline.SyslogTCP()},
+	}
+	taken := map[string]string{}
+	for _, l := range listeners {
+		if !l.open {
+			continue
+		}
+		if other, twice := taken[l.address]; twice {
+			p.Addf(l.key, "%s is also %s, must be an address of its own", setting.Shown(l.address), other)
+		}
+		taken[l.address] = l.key
+	}
+	return p
+}
+
+// Warnings returns what is allowed and may surprise.
+func (c Config) Warnings() []setting.Problem {
+	var p setting.Problems
+	const absent = "this build has no such module yet, it stays off"
+	for key, enabled := range map[string]bool{"ebpf": c.EBPF.Enabled, "container": c.Container.Enabled, "sbom": c.SBOM.Enabled} {
+		if enabled {
+			p.Add(key+".enabled", absent)
+		}
+	}
+	if s := c.LogPipeline.Storage; s.PostgresURL != "" {
+		p.Add("log_pipeline.storage.postgres_url", "this build writes to no database yet, alerts and actions stay in the streams")
+	}
+	if s := c.LogPipeline.Storage; s.RedisURL != "" {
+		p.Add("log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory")
+	}
+	const open = "is reachable from other machines, and syslog proves no sender"
+	if c.LogPipeline.Enabled && c.LogPipeline.SyslogUDP() && !isLoopback(c.LogPipeline.SyslogBind) {
+		p.Add("log_pipeline.syslog_bind", open)
+	}
+	if c.LogPipeline.Enabled && c.LogPipeline.SyslogTCP() && !isLoopback(c.LogPipeline.SyslogTCPBind) {
+		p.Add("log_pipeline.syslog_tcp_bind", open)
+	}
+	if c.Metrics.Enabled && !isLoopback(c.Metrics.Listen) {
+		p.Add("metrics.listen", "is reachable from other machines, and asks nobody who they are")
+	}
+	return p
+}
