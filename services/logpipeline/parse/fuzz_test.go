@@ -1,0 +1,119 @@
+package parse_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzParse(f *testing.F) {
+	for _, line := range []string{
+		"Nov  3 01:02:03 web1 sshd[7]: Failed password for invalid user a from 192.0.2.1 port 2 ssh2",
+		`<165>1 2026-10-11T22:14:15.003Z web1 foo 99 ID47 [a@1 x="1" y="q\"b\\c\]"][b z=""] hello`,
+		`{"a":{"b":[1,2.5e3,"x",null,true]},"a":2,"time":"2026-01-02T03:04:05Z"}`,
+		`192.0.2.7 - bob [10/Oct/2026:13:55:36 +0200] "GET /a%2e%2e/b?q=1%27+or HTTP/1.1" 404 12 "http://r/" "x\x22"`,
+		"[Sun Dec 04 04:51:08.123456 2005] [core:error] [pid 12:tid 9] [client 192.0.2.9:81] AH1: x",
+		"Nov  3 01:02:03 web1 sudo: a : TTY=p ; PWD=/ ; USER=root ; COMMAND=/bin/ls",
+		"Nov  3 01:02:03 web1 CRON[1]: (root) CMD (x)",
+		"Nov  3 01:02:03 web1 usermod[1]: add 'bob' to group 'sudo'",
+		"Nov  3 01:02:03 web1 systemd[1]: Started x.service - y.",
+		"Nov  3 01:02:03 web1 su[1]: FAILED SU (to root) alice on pts/0",
+	} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		ev := read(string(line))
+		budget := 64*len(line) + 4096
+		requireClean(t, map[string]any(ev.Fields), &budget)
+		for _, s := range []string{ev.Host, ev.Process, ev.Message, ev.User} {
+			require.True(t, utf8.ValidString(s))
+		}
+		if ev.SourceIP.IsValid() {
+			require.Empty(t, ev.SourceIP.Zone())
+			require.False(t, ev.SourceIP.Is4In6())
+		}
+		require.Equal(t, ev, read(string(line)), "the same line must read the same")
+	})
+}
+
+// requireClean checks that value holds only what a rule can read, in valid UTF-8
+// and within budget bytes.
+func requireClean(t *testing.T, value any, budget *int) {
+	t.Helper()
+	switch v := value.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			require.True(t, utf8.ValidString(name))
+			*budget -= len(name)
+			requireClean(t, inner, budget)
+		}
+	case []any:
+		for _, inner := range v {
+			requireClean(t, inner, budget)
+		}
+	case string:
+		require.True(t, utf8.ValidString(v), "%q", v)
+		*budget -= len(v)
+	case nil, bool, int64, float64:
+	default:
+		t.Fatalf("%T in a field", v)
+	}
+	require.Positive(t, *budget)
+}
+
+// Twice the line may not cost much more than twice the time, for lines made to
+// hurt each parser. The bound is loose, the growth is what counts.
+func TestCostIsLinear(t *testing.T) {
+	const head = "Nov  3 01:02:03 h "
+	shapes := map[string]func(n int) string{
+		"from": func(n int) string {
+			return head + "sshd[1]: Failed password for " + strings.Repeat(" from 1.1.1.1 port 1", n/20)
+		},
+		"from blank": func(n int) string { return head + "sshd[1]: Failed password for " + strings.Repeat(" from ", n/6) },
+		"sd":         func(n int) string { return "<1>1 - - - - - [a" + strings.Repeat(` b="c"`, n/6) },
+		"sd open":    func(n int) string { return "<1>1 - - - - - " + strings.Repeat(`[a b="c\"`, n/9) },
+		"json deep":  func(n int) string { return strings.Repeat(`{"a":`, n/5) },
+		"json same":  func(n int) string { return "{" + strings.Repeat(`"a":1,`, n/6) + `"a":1}` },
+		"access":     func(n int) string { return `1.1.1.1 - ` + strings.Repeat(` [x] "`, n/6) },
+		"escapes": func(n int) string {
+			return `1.1.1.1 - - [10/Oct/2026:13:55:36 +0200] "` + strings.Repeat(`\x41%41`, n/7)
+		},
+		"sudo":     func(n int) string { return head + "sudo: a : " + strings.Repeat(" ; TTY=x", n/8) },
+		"brackets": func(n int) string { return "[Sun Dec 04 04:51:08 2005] [error] " + strings.Repeat("[pid 1] ", n/8) },
+		"tag":      func(n int) string { return head + strings.Repeat("[", n) },
+	}
+	for name, shape := range shapes {
+		small, large := cost(shape(32<<10)), cost(shape(256<<10))
+		require.Less(t, large, 8*4*small+20*time.Millisecond, "%s: %s then %s", name, small, large)
+	}
+}
+
+// cost is the best of a few runs, so that a busy machine does not decide.
+func cost(line string) time.Duration {
+	best := time.Hour
+	for range 5 {
+		start := time.Now()
+		read(line)
+		best = min(best, time.Since(start))
+	}
+	return best
+}
+
+func BenchmarkParse(b *testing.B) {
+	for i, line := range []string{
+		"Dec 10 06:55:46 LabSZ sshd[24200]: Failed password for invalid user webmaster from 173.234.31.186 port 38926 ssh2",
+		`192.0.2.7 - - [10/Oct/2026:13:55:36 +0200] "GET /index.html?q=1 HTTP/1.1" 200 12 "http://r/" "Mozilla/5.0"`,
+	} {
+		b.Run(fmt.Sprint(i), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(line)))
+			for b.Loop() {
+				read(line)
+			}
+		})
+	}
+}
