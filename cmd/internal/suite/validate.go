@@ -102,8 +102,11 @@ func (b Bus) reach(p *setting.Problems) {
 	if b.Listen != "" && (b.TLSCA == "" || b.TLSCert == "" || b.TLSKey == "") {
 		p.Add("listen", "needs tls_ca, tls_cert and tls_key: other machines are let in with certificates only")
 	}
-	if (b.TLSCert == "") != (b.TLSKey == "") {
-		p.Add(map[bool]string{true: "tls_key", false: "tls_cert"}[b.TLSCert == ""], "needs both tls_cert and tls_key")
+	switch {
+	case b.Listen == "" && b.TLSCert != "" && b.TLSKey == "":
+		p.Add("tls_cert", "needs tls_key")
+	case b.Listen == "" && b.TLSKey != "" && b.TLSCert == "":
+		p.Add("tls_key", "needs tls_cert")
 	}
 	switch {
 	case b.Replicas != 1 && b.Replicas != 3 && b.Replicas != 5:
@@ -181,27 +184,33 @@ func (c Config) sharedAddresses() setting.Problems {
 // Warnings returns what is allowed and may surprise.
 func (c Config) Warnings() []setting.Problem {
 	var p setting.Problems
-	const absent = "this build has no such module yet, it stays off"
-	for key, enabled := range map[string]bool{"ebpf": c.EBPF.Enabled, "container": c.Container.Enabled, "sbom": c.SBOM.Enabled} {
-		if enabled {
-			p.Add(key+".enabled", absent)
+	for _, w := range c.surprises() {
+		if w.holds {
+			p.Add(w.key, w.what)
 		}
 	}
-	if s := c.LogPipeline.Storage; s.PostgresURL != "" {
-		p.Add("log_pipeline.storage.postgres_url", "this build writes to no database yet, alerts and actions stay in the streams")
-	}
-	if s := c.LogPipeline.Storage; s.RedisURL != "" {
-		p.Add("log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory")
-	}
-	const open = "is reachable from other machines, and syslog proves no sender"
-	if c.LogPipeline.Enabled && c.LogPipeline.SyslogUDP() && !isLoopback(c.LogPipeline.SyslogBind) {
-		p.Add("log_pipeline.syslog_bind", open)
-	}
-	if c.LogPipeline.Enabled && c.LogPipeline.SyslogTCP() && !isLoopback(c.LogPipeline.SyslogTCPBind) {
-		p.Add("log_pipeline.syslog_tcp_bind", open)
-	}
-	if c.Metrics.Enabled && !isLoopback(c.Metrics.Listen) {
-		p.Add("metrics.listen", "is reachable from other machines, and asks nobody who they are")
-	}
 	return p
+}
+
+type surprise struct {
+	holds     bool
+	key, what string
+}
+
+func (c Config) surprises() []surprise {
+	const (
+		absent = "this build has no such module yet, it stays off"
+		open   = "is reachable from other machines, and syslog proves no sender"
+	)
+	logs, storage := c.LogPipeline, c.LogPipeline.Storage
+	return []surprise{
+		{c.EBPF.Enabled, "ebpf.enabled", absent},
+		{c.Container.Enabled, "container.enabled", absent},
+		{c.SBOM.Enabled, "sbom.enabled", absent},
+		{storage.PostgresURL != "", "log_pipeline.storage.postgres_url", "this build writes to no database yet, alerts and actions stay in the streams"},
+		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},
+		{logs.Enabled && logs.SyslogUDP() && !isLoopback(logs.SyslogBind), "log_pipeline.syslog_bind", open},
+		{logs.Enabled && logs.SyslogTCP() && !isLoopback(logs.SyslogTCPBind), "log_pipeline.syslog_tcp_bind", open},
+		{c.Metrics.Enabled && !isLoopback(c.Metrics.Listen), "metrics.listen", "is reachable from other machines, and asks nobody who they are"},
+	}
 }
