@@ -127,7 +127,7 @@ func (b *Bus) ObserverURL() string { return "nats://" + b.server.ObserverAddr() 
 // Observer returns a new connection through the loopback port, with no key.
 func (b *Bus) Observer(options ...nats.Option) *nats.Conn {
 	b.t.Helper()
-	nc, err := nats.Connect(b.ObserverURL(), options...)
+	nc, err := nats.Connect(b.ObserverURL(), append([]nats.Option{quiet()}, options...)...)
 	require.NoError(b.t, err)
 	b.t.Cleanup(nc.Close)
 	return nc
@@ -139,7 +139,7 @@ func (b *Bus) Raw(module string, options ...nats.Option) *nats.Conn {
 	b.t.Helper()
 	o := b.Options(module)
 	options = append([]nats.Option{
-		nats.InProcessServer(o.InProcess), keyOf(b.t, o.Seed), nats.MaxReconnects(-1),
+		quiet(), nats.InProcessServer(o.InProcess), keyOf(b.t, o.Seed), nats.MaxReconnects(-1),
 		nats.CustomInboxPrefix(bus.Permissions(module, b.Host()).Inbox),
 	}, options...)
 	nc, err := nats.Connect("", options...)

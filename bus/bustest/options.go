@@ -77,6 +77,12 @@ func WithLog(log logrus.FieldLogger) Option {
 	return func(s *setup) { s.log = log }
 }
 
+// quiet keeps what the server refuses out of the test's output; the connection
+// tells it in LastError.
+func quiet() nats.Option {
+	return nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+}
+
 func keyOf(t testing.TB, seed []byte) nats.Option {
 	t.Helper()
 	pair, err := nkeys.FromSeed(seed)

@@ -58,18 +58,15 @@ type responses struct {
 	Expires string `json:"expires"`
 }
 
-// offer is what an account gives to others: a stream or a service.
+// offer is a stream of messages that an account gives to others.
 type offer struct {
-	Stream   string   `json:"stream,omitempty"`
-	Service  string   `json:"service,omitempty"`
-	Response string   `json:"response,omitempty"`
+	Stream   string   `json:"stream"`
 	Accounts []string `json:"accounts"`
 }
 
-// take is what an account gets from another.
+// take is a stream that an account gets from another.
 type take struct {
-	Stream  *source `json:"stream,omitempty"`
-	Service *source `json:"service,omitempty"`
+	Stream source `json:"stream"`
 }
 
 type source struct {
@@ -86,40 +83,33 @@ func (a accounts) config() (string, error) {
 	return out.String(), err
 }
 
-// newAccounts lays out the accounts: modules and operators share one, the
-// observer has one of its own.
-func newAccounts(logins []login, observer *key) accounts {
-	a := accounts{
+// newAccounts lays out the accounts: modules and operators share one.
+func newAccounts(logins []login) accounts {
+	return accounts{
 		Accounts: map[string]account{
 			bus.AccountApp:    {JetStream: "enabled", Users: logins},
 			bus.AccountSystem: {},
 		},
 		SystemAccount: bus.AccountSystem,
 	}
-	if observer != nil {
-		a.admitObserver(*observer)
-	}
-	return a
 }
 
-// admitObserver gives whoever shows no key an account that imports the feeds of
-// what was stored and the questions of the micro protocol. The questions go
-// through a service import, so the server makes up the reply subject: inside the
-// modules' account an observer could name any subject as the reply and have a
-// module publish there.
-func (a *accounts) admitObserver(k key) {
-	app, observer := a.Accounts[bus.AccountApp], account{Users: []login{observerLogin(k)}}
+// admitObservers gives whoever shows no key an account of its own, in which
+// nothing exists but the feeds of what was stored, and the gateway that puts
+// observers' questions to the modules.
+func (a *accounts) admitObservers(k observerKeys) {
+	app := a.Accounts[bus.AccountApp]
+	app.Users = append(app.Users, moduleLogin(k.inside.public, insidePermission(), inProcess))
+	observer := account{Users: []login{
+		observerLogin(k.anyone), moduleLogin(k.outside.public, outsidePermission(), inProcess),
+	}}
 	for _, feed := range bus.ObserverFeeds() {
 		app.Exports = append(app.Exports, offer{Stream: feed, Accounts: []string{bus.AccountObserver}})
-		observer.Imports = append(observer.Imports, take{Stream: &source{Account: bus.AccountApp, Subject: feed}})
-	}
-	for _, question := range observerQuestions() {
-		app.Exports = append(app.Exports, offer{Service: question, Response: "stream", Accounts: []string{bus.AccountObserver}})
-		observer.Imports = append(observer.Imports, take{Service: &source{Account: bus.AccountApp, Subject: question}})
+		observer.Imports = append(observer.Imports, take{Stream: source{Account: bus.AccountApp, Subject: feed}})
 	}
 	a.Accounts[bus.AccountApp] = app
 	a.Accounts[bus.AccountObserver] = observer
-	a.NoAuthUser = k.public
+	a.NoAuthUser = k.anyone.public
 }
 
 // moduleLogin lets the holder of a public key be module on host.

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -55,6 +56,9 @@ func (s *Server) openObserver() error {
 		s.log.WithError(err).WithField("address", address).Warn("bus observer port not available")
 		s.notes.keep("the observer port " + address + " is not available; nats sub cannot connect there")
 		return nil
+	}
+	if s.gateway, err = openGateway(&s.provider, s.observer.inside, s.observer.outside); err != nil {
+		return errors.Join(err, l.Close())
 	}
 	s.open(observerGate, l, observerGreeting())
 	return nil

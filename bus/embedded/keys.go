@@ -40,3 +40,19 @@ func newKey() (key, error) {
 	public, err := pair.PublicKey()
 	return key{seed: string(seed), public: public}, err
 }
+
+// observerKeys are the keys around observers: the one of those who show none, and
+// the gateway's two.
+type observerKeys struct {
+	anyone  key
+	inside  key
+	outside key
+}
+
+func newObserverKeys() (*observerKeys, error) {
+	ring, err := newKeyring([]string{"anyone", "inside", "outside"})
+	if err != nil {
+		return nil, err
+	}
+	return &observerKeys{anyone: ring["anyone"], inside: ring["inside"], outside: ring["outside"]}, nil
+}

@@ -25,13 +25,16 @@ type Server struct {
 	log    logrus.FieldLogger
 
 	keys     keyring
-	observer *key
+	observer *observerKeys // nil: no observers
 	provider provider
 
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
 	stopped bool
 
-	gates map[string]*gate // by name; set by Start alone
+	// Set by Start alone.
+	gates   map[string]*gate // by name
+	gateway *gateway         // nil: no observers
+
 	notes notes
 }
 
@@ -68,8 +71,7 @@ func (s *Server) makeKeys() error {
 	if !s.config.Observer {
 		return nil
 	}
-	observer, err := newKey()
-	s.observer = &observer
+	s.observer, err = newObserverKeys()
 	return err
 }
 
@@ -145,7 +147,11 @@ func (s *Server) options() (*server.Options, error) {
 		}
 		logins = append(logins, remote...)
 	}
-	config, err := newAccounts(logins, s.observer).config()
+	accounts := newAccounts(logins)
+	if s.observer != nil {
+		accounts.admitObservers(*s.observer)
+	}
+	config, err := accounts.config()
 	if err != nil {
 		return nil, err
 	}

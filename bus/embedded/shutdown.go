@@ -17,6 +17,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("close bus listener %s: %w", name, err))
 		}
 	}
+	if s.gateway != nil {
+		s.gateway.close()
+	}
 	return errors.Join(append(errs, s.stop(ctx))...)
 }
 
