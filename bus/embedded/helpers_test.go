@@ -2,16 +2,21 @@ package embedded_test
 
 import (
 	"context"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/bus/embedded"
 )
 
 const patience = 20 * time.Second
@@ -97,4 +102,27 @@ func listen(t testing.TB, nc *nats.Conn, subject string) *nats.Subscription {
 	require.NoError(t, err)
 	require.NoError(t, nc.FlushTimeout(patience))
 	return sub
+}
+
+// config is what a server of its own needs, without bustest.
+func config(t testing.TB, socket string) embedded.Config {
+	t.Helper()
+	return embedded.Config{
+		StoreDir: filepath.Join(t.TempDir(), "bus"), MaxStoreBytes: 64 << 20, Host: "testhost",
+		Observer: true, ObserverListen: "127.0.0.1:0", Socket: socket,
+	}
+}
+
+func quiet() logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bus")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }

@@ -39,8 +39,12 @@ func (o operators) admits(p peer) bool {
 	return o.gid != noGroup && (p.gid == o.gid || slices.Contains(p.groups, o.gid))
 }
 
-// lookupGroup returns the number of the named group, noGroup if there is none.
+// lookupGroup returns the number of the named group, noGroup if there is none. A
+// number stands for itself.
 func lookupGroup(name string) int {
+	if gid, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(gid)
+	}
 	g, err := user.LookupGroup(name)
 	if err != nil {
 		return noGroup

@@ -1,0 +1,164 @@
+package embedded_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/bus/embedded"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// knockVar makes this test binary knock on a socket and print the greeting.
+const knockVar = "IRONPOST_TEST_KNOCK"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(knockVar); path != "" {
+		os.Exit(knockAs(path))
+	}
+	os.Exit(m.Run())
+}
+
+// knockAs is the other process. It exits with 3 where the file's mode alone keeps
+// it out.
+func knockAs(path string) int {
+	c, err := net.Dial("unix", path)
+	if errors.Is(err, os.ErrPermission) {
+		return 3
+	}
+	if err != nil {
+		return 1
+	}
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	line, _ := bufio.NewReader(c).ReadBytes('\n')
+	_, _ = os.Stdout.Write(line)
+	return 0
+}
+
+// The numbers of nobody in particular, and of a group that stands for "ironpost".
+const (
+	stranger = 54321
+	members  = 54322
+	others   = 54323
+)
+
+func TestWhoMayOperate(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	b := bustest.New(t, groupOfTests(t))
+	openDoor(t, b.Socket(), 0o666) // the peer check alone decides
+	many := []uint32{members}
+	for n := range uint32(200) { // more than are asked for at first
+		many = append(many, 60000+n)
+	}
+	slices.Reverse(many)
+	for name, tc := range map[string]struct {
+		who syscall.Credential
+		in  bool
+	}{
+		"root":                          {syscall.Credential{Uid: 0, Gid: 0}, true},
+		"stranger":                      {syscall.Credential{Uid: stranger, Gid: stranger}, false},
+		"stranger with groups":          {syscall.Credential{Uid: stranger, Gid: stranger, Groups: []uint32{others, 0}}, false},
+		"root's group is not root":      {syscall.Credential{Uid: stranger, Gid: 0}, false},
+		"member by primary group":       {syscall.Credential{Uid: stranger, Gid: members}, true},
+		"member by supplementary group": {syscall.Credential{Uid: stranger, Gid: stranger, Groups: []uint32{others, members}}, true},
+		"member of very many groups":    {syscall.Credential{Uid: stranger, Gid: stranger, Groups: many}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g, code := knockFrom(t, b.Socket(), tc.who)
+			require.Zero(t, code)
+			require.Equal(t, tc.in, g.Seed != "")
+			require.Equal(t, !tc.in, g.Error != "")
+		})
+	}
+}
+
+func TestStrangersAreCounted(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	b := bustest.New(t, groupOfTests(t))
+	openDoor(t, b.Socket(), 0o666)
+	for range 3 {
+		g, _ := knockFrom(t, b.Socket(), syscall.Credential{Uid: stranger, Gid: stranger})
+		require.Contains(t, g.Error, "only root")
+	}
+	require.Equal(t, uint64(3), b.Server().Stats().Refused["socket"])
+}
+
+// The mode alone keeps strangers out and lets members in, before any check.
+func TestSocketModeKeepsStrangersOut(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	b := bustest.New(t, groupOfTests(t))
+	openDoor(t, b.Socket(), 0)
+	_, code := knockFrom(t, b.Socket(), syscall.Credential{Uid: stranger, Gid: stranger})
+	require.Equal(t, 3, code)
+	g, code := knockFrom(t, b.Socket(), syscall.Credential{Uid: stranger, Gid: stranger, Groups: []uint32{members}})
+	require.Zero(t, code)
+	require.NotEmpty(t, g.Seed)
+}
+
+func requireRoot(t *testing.T) {
+	t.Helper()
+	var err error
+	if os.Geteuid() != 0 {
+		err = errors.New("needs root, to become other users")
+	}
+	testenv.Require(t, "root", err)
+}
+
+// groupOfTests has the socket's group looked up by number, so that no group must
+// be added to the machine.
+func groupOfTests(t *testing.T) bustest.Option {
+	t.Helper()
+	return bustest.WithConfig(func(c *embedded.Config) { c.SocketGroup = strconv.Itoa(members) })
+}
+
+// openDoor lets anyone reach the socket's folder and, if mode is not 0, gives the
+// socket that mode.
+func openDoor(t *testing.T, socket string, mode os.FileMode) {
+	t.Helper()
+	require.NoError(t, os.Chmod(filepath.Dir(socket), 0o755))
+	if mode != 0 {
+		require.NoError(t, os.Chmod(socket, mode))
+	}
+}
+
+// knockFrom runs this binary as another user and returns the greeting it got.
+func knockFrom(t *testing.T, socket string, who syscall.Credential) (bus.Greeting, int) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(within(t), "/proc/self/fd/3")
+	binary, err := os.Open(self) // a folder on the way may be closed to others
+	require.NoError(t, err)
+	defer func() { _ = binary.Close() }()
+	cmd.ExtraFiles = []*os.File{binary}
+	cmd.Env = []string{knockVar + "=" + socket}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &who}
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	var g bus.Greeting
+	if len(out) > 0 {
+		require.NoError(t, json.Unmarshal(out, &g))
+	}
+	return g, cmd.ProcessState.ExitCode()
+}
