@@ -1,0 +1,222 @@
+package dedup
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+)
+
+// DefaultMax is how many windows a Table holds at most, unless told otherwise.
+const DefaultMax = 10_000
+
+// Stats is what a Table did so far.
+type Stats struct {
+	Open       int    // windows open now
+	Suppressed uint64 // alerts counted instead of sent
+	Updates    uint64 // updates sent
+	Evicted    uint64 // windows closed early because there were too many
+}
+
+// Table holds the open windows. At its limit the window that would end first is
+// closed early.
+type Table struct {
+	span  time.Duration
+	max   int
+	keys  map[string][]*Window // by DedupKey, in order of First.FirstSeen; nearly always one
+	queue queue
+	stats Stats
+}
+
+// New returns an empty Table of at most limit windows (0: DefaultMax) that are
+// span long.
+func New(span time.Duration, limit int) *Table {
+	if limit <= 0 {
+		limit = DefaultMax
+	}
+	return &Table{span: span, max: limit, keys: map[string][]*Window{}}
+}
+
+// SetSpan sets the length of windows opened from now on.
+func (t *Table) SetSpan(span time.Duration) { t.span = span }
+
+// Stats returns the counters.
+func (t *Table) Stats() Stats {
+	s := t.stats
+	s.Open = len(t.queue)
+	return s
+}
+
+// Add counts a, whose Count is 1, and returns what has to go out, in order: the
+// update of a window that a ends, and a itself if it opens one. An alert older
+// than the open window counts for it: who lies about the time gets no second first.
+func (t *Table) Add(a *event.Alert, now time.Time) []*event.Alert {
+	windows := t.keys[a.DedupKey]
+	if w := own(windows, a); w != nil {
+		t.counted(w, a)
+		return nil
+	}
+	var out []*event.Alert
+	if n := len(windows); n > 0 && !a.FirstSeen.Before(windows[n-1].End) {
+		out = t.close(out, windows[n-1], now)
+	}
+	if len(t.queue) >= t.max {
+		t.stats.Evicted++
+		out = t.close(out, t.queue[0], now)
+	}
+	t.insert(open(a, t.span, now))
+	return append(out, a)
+}
+
+// own returns the window that a belongs to, nil if it has to open one. More than
+// one window per key exists only while lines are read again after a crash.
+func own(windows []*Window, a *event.Alert) *Window {
+	for _, w := range windows {
+		if w.First.ID == a.ID {
+			return w
+		}
+	}
+	for i := len(windows) - 1; i >= 0; i-- {
+		w := windows[i]
+		if i > 0 && a.FirstSeen.Before(w.First.FirstSeen) {
+			continue
+		}
+		if a.FirstSeen.Before(w.End) {
+			return w
+		}
+		if i+1 < len(windows) {
+			return windows[i+1]
+		}
+		return nil
+	}
+	return nil
+}
+
+// counted counts a for w. The first of a window read back from the stream comes
+// again with its line: then it is no further alert.
+func (t *Table) counted(w *Window, a *event.Alert) {
+	w.count(a)
+	if w.First.ID != a.ID {
+		t.stats.Suppressed++
+	}
+}
+
+// Expire closes the windows whose deadline has passed and returns their updates.
+func (t *Table) Expire(now time.Time) []*event.Alert {
+	var out []*event.Alert
+	for len(t.queue) > 0 && !now.Before(t.queue[0].deadline) {
+		out = t.close(out, t.queue[0], now)
+	}
+	return out
+}
+
+// Next returns when the next window ends by the wall clock; zero if none is open.
+func (t *Table) Next() time.Time {
+	if len(t.queue) == 0 {
+		return time.Time{}
+	}
+	return t.queue[0].deadline
+}
+
+// Windows returns a copy of the open windows, to be stored with the position they
+// belong to.
+func (t *Table) Windows() []Window {
+	out := make([]Window, 0, len(t.queue))
+	for _, w := range t.queue {
+		out = append(out, *w)
+	}
+	return out
+}
+
+// Restore takes up stored windows. They stay open for a whole span of wall time,
+// because lines that belong to them may be read again.
+func (t *Table) Restore(windows []Window, now time.Time) {
+	for i := range windows {
+		w := windows[i]
+		w.deadline = now.Add(t.span)
+		if len(t.queue) < t.max && w.First.DedupKey != "" {
+			t.insert(&w)
+		}
+	}
+}
+
+// Seen takes note of a, an alert of ours that was stored after the windows were.
+// A first opens its window, empty: its lines are read again and counted then.
+func (t *Table) Seen(a *event.Alert, now time.Time) {
+	if a.Update {
+		return
+	}
+	for _, w := range t.keys[a.DedupKey] {
+		if w.First.ID == a.ID {
+			return
+		}
+	}
+	if len(t.queue) >= t.max {
+		t.stats.Evicted++
+		t.remove(t.queue[0])
+	}
+	w := open(a, t.span, now)
+	w.Count = 0
+	t.insert(w)
+}
+
+func (t *Table) close(out []*event.Alert, w *Window, now time.Time) []*event.Alert {
+	t.remove(w)
+	if u := w.update(now); u != nil {
+		t.stats.Updates++
+		out = append(out, u)
+	}
+	return out
+}
+
+func (t *Table) insert(w *Window) {
+	heap.Push(&t.queue, w)
+	list := append(t.keys[w.First.DedupKey], w)
+	for i := len(list) - 1; i > 0 && list[i].First.FirstSeen.Before(list[i-1].First.FirstSeen); i-- {
+		list[i], list[i-1] = list[i-1], list[i]
+	}
+	t.keys[w.First.DedupKey] = list
+}
+
+func (t *Table) remove(w *Window) {
+	heap.Remove(&t.queue, w.index)
+	key := w.First.DedupKey
+	list := t.keys[key]
+	for i := range list {
+		if list[i] == w {
+			list = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(t.keys, key)
+		return
+	}
+	t.keys[key] = list
+}
+
+// queue is a heap of windows by deadline.
+type queue []*Window
+
+// Len, Less, Swap, Push and Pop are heap.Interface.
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].deadline.Before(q[j].deadline) }
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+func (q *queue) Push(x any) {
+	w := x.(*Window) //nolint:forcetypeassert // only this file pushes
+	w.index = len(*q)
+	*q = append(*q, w)
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	w := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return w
+}
