@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -61,6 +62,7 @@ type Conn struct {
 
 	violations violations
 	reconnects listeners
+	heartbeats atomic.Uint64 // missed ones
 
 	mu         sync.Mutex
 	lost       error // why the connection was given up

@@ -112,3 +112,7 @@ func silent() logrus.FieldLogger {
 	log.SetOutput(io.Discard)
 	return log
 }
+
+// MissedHeartbeats returns how often a consumer of this connection heard nothing
+// from the server for a second. It goes on by itself then.
+func (c *Conn) MissedHeartbeats() uint64 { return c.heartbeats.Load() }

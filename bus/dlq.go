@@ -1,0 +1,74 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The headers a dead letter adds to those of the original.
+const (
+	HeaderDLQStream   = "Ironpost-Dlq-Stream"
+	HeaderDLQDurable  = "Ironpost-Dlq-Durable"
+	HeaderDLQSequence = "Ironpost-Dlq-Sequence"
+	HeaderDLQReason   = "Ironpost-Dlq-Reason"
+	HeaderDLQID       = "Ironpost-Dlq-Id"
+	HeaderDLQSubject  = "Ironpost-Dlq-Subject"
+)
+
+// rejection is an error that delivering again does not mend.
+type rejection struct{ err error }
+
+// Reject marks err, so that a Handler that returns it has its delivery copied to
+// the dead letters and not delivered again.
+func Reject(err error) error { return &rejection{err} }
+
+// Error implements error.
+func (r *rejection) Error() string { return r.err.Error() }
+
+// Unwrap returns the error that was marked.
+func (r *rejection) Unwrap() error { return r.err }
+
+func (r *rejection) reason() string { return printable(r.Error(), maxHeader) }
+
+// bury copies d to the dead letters of module on host. Two durables may both reject
+// one message, so both are part of the copy's id.
+func (c *Conn) bury(ctx context.Context, module, host string, d Delivery, r *rejection) error {
+	m := nats.NewMsg(DLQSubject(module, host))
+	m.Data = d.Data
+	for key, values := range d.Header {
+		if !strings.HasPrefix(key, "Nats-") {
+			m.Header[key] = values
+		}
+	}
+	seq := strconv.FormatUint(d.Sequence, 10)
+	m.Header.Set(HeaderID, string(d.Stream)+"."+d.Durable+"."+seq)
+	m.Header.Set(HeaderDLQStream, string(d.Stream))
+	m.Header.Set(HeaderDLQDurable, d.Durable)
+	m.Header.Set(HeaderDLQSequence, seq)
+	m.Header.Set(HeaderDLQReason, r.reason())
+	m.Header.Set(HeaderDLQID, printable(d.ID, maxHeader))
+	m.Header.Set(HeaderDLQSubject, printable(d.Subject, maxHeader))
+	a, err := c.call(ctx, m)
+	if err != nil {
+		return fmt.Errorf("copy to the dead letters: %w", err)
+	}
+	if a.Error != nil {
+		return fmt.Errorf("copy to the dead letters: %w", a.Error)
+	}
+	return nil
+}
+
+// reflected rejects a message that the server itself put on a captured subject: the
+// answer to somebody's read request whose reply subject was that of another. Only
+// such an answer carries a sequence.
+func reflected(h nats.Header) error {
+	if h.Get("Nats-Sequence") == "" {
+		return nil
+	}
+	return Reject(errors.New("a reflected copy, not published by a module"))
+}

@@ -1,0 +1,92 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// HistoryOptions selects what History reads. The zero Since is the beginning;
+// Filter is a subject that may have wildcards, empty for all; the zero Limit is none.
+type HistoryOptions struct {
+	Since  time.Time
+	Filter string
+	Limit  int
+}
+
+var errEnough = errors.New("enough")
+
+// History calls each for what stream holds, oldest first, until the end, the limit,
+// or until each returns false. It needs memory for one page only.
+func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions, each func(Delivery) bool) error {
+	req := pageRequest{Subject: o.Filter, Seq: 1}
+	if !o.Since.IsZero() {
+		req.Seq, req.Start = 0, &o.Since
+	}
+	n := 0
+	err := c.readRaw(ctx, stream, req, func(m *nats.Msg) error {
+		s, err := storedOf(m)
+		if err != nil {
+			return err
+		}
+		n++
+		if !each(historic(stream, s, m.Header)) || n == o.Limit {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return fmt.Errorf("read %s: %w", stream, c.explain(err))
+	}
+	return nil
+}
+
+func historic(stream StreamName, s Stored, h nats.Header) Delivery {
+	return Delivery{
+		Stream: stream, Subject: s.Subject, ID: s.ID, Header: h, Data: s.Data,
+		Sequence: s.Sequence, Attempt: 1, Stored: s.Time,
+	}
+}
+
+// followBuffer bounds what a follower may be behind; beyond it the oldest waiting
+// message stays and new ones are dropped, with a warning in the log.
+const followBuffer = 4096
+
+// Follow calls each for what is published on feed from now on, until ctx ends; then
+// it returns nil. On an operator's connection it returns ErrDaemonRestarted when the
+// daemon was restarted.
+func (c *Conn) Follow(ctx context.Context, feed string, each func(subject string, header map[string][]string, data []byte)) error {
+	messages := make(chan *nats.Msg, followBuffer)
+	sub, err := c.nc.ChanSubscribe(feed, messages)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", feed, c.explain(err))
+	}
+	defer func() { _ = sub.Unsubscribe() }() // gone with the connection at the latest
+	for {
+		select {
+		case m := <-messages:
+			if m == nil { // closed with the subscription
+				return fmt.Errorf("follow %s: %w", feed, c.closeReason())
+			}
+			each(m.Subject, m.Header, m.Data)
+		case <-ctx.Done():
+			return nil
+		case <-c.closed:
+			return fmt.Errorf("follow %s: %w", feed, c.closeReason())
+		}
+	}
+}
+
+// explain replaces the library's errors by ours where a caller branches on them.
+func (c *Conn) explain(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return c.closeReason()
+	}
+	return err
+}

@@ -1,0 +1,180 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
+)
+
+// JanitorConfig says what the janitor goes by. Durables are those of the table: only
+// they may stop a producer. Every is how often it looks (default 1 s), Unseen after
+// how long a durable that is not of the table is removed (default 7 days).
+type JanitorConfig struct {
+	Durables []Durable
+	Every    time.Duration
+	Unseen   time.Duration
+	Log      logrus.FieldLogger
+}
+
+// ShedReport is what one look did. Purged counts messages; Reasons name, for people,
+// the durables that are missing or that hold up a stream that is nearly full.
+type ShedReport struct {
+	Purged  map[StreamName]uint64
+	Removed []string
+	Reasons []string
+}
+
+// A stream is nearly full above nearlyFull of its bytes; then it is brought down to
+// roomy of them, so far as its durables allow.
+const (
+	nearlyFull = 0.90
+	roomy      = 0.75
+)
+
+// RunJanitor looks after the streams until ctx ends; then it returns nil. Each look
+// is told to tell, which may be nil; a look that failed is logged and tried again.
+func (c *Conn) RunJanitor(ctx context.Context, cfg JanitorConfig, tell func(ShedReport)) error {
+	cfg = cfg.filled(c)
+	ticker := time.NewTicker(cfg.Every)
+	defer ticker.Stop()
+	seen := newSightings()
+	for {
+		report, err := c.look(ctx, cfg, seen)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			cfg.Log.WithError(err).Warn("streams not looked after")
+		case tell != nil:
+			tell(report)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Shed purges once what nearly full streams can do without, and reports.
+func (c *Conn) Shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) {
+	return c.shed(ctx, cfg.filled(c))
+}
+
+func (c *Conn) look(ctx context.Context, cfg JanitorConfig, seen *sightings) (ShedReport, error) {
+	report, err := c.shed(ctx, cfg)
+	if err != nil {
+		return report, err
+	}
+	report.Removed, err = c.removeUnseen(ctx, cfg, seen)
+	return report, err
+}
+
+func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) {
+	report := ShedReport{Purged: map[StreamName]uint64{}}
+	for _, name := range []StreamName{Alerts, Actions} {
+		s, err := c.streamState(ctx, name, cfg.Durables)
+		if err != nil {
+			return report, fmt.Errorf("state of %s: %w", name, err)
+		}
+		report.Reasons = append(report.Reasons, s.missing()...)
+		if !s.nearlyFull() {
+			continue
+		}
+		n, err := c.purge(ctx, s)
+		if err != nil {
+			return report, fmt.Errorf("purge %s: %w", name, err)
+		}
+		report.tell(cfg.Log, s, n)
+	}
+	return report, nil
+}
+
+// purge removes the oldest messages that no durable of the table needs, enough to
+// make the stream roomy, and returns how many.
+func (c *Conn) purge(ctx context.Context, s StreamState) (uint64, error) {
+	upTo := min(s.needless(), s.FirstSeq+s.surplus()-1)
+	if s.Messages == 0 || upTo < s.FirstSeq {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, string(s.Name))
+	if err != nil {
+		return 0, err
+	}
+	before := stream.CachedInfo().State.FirstSeq
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
+		return 0, err
+	}
+	return upTo + 1 - min(before, upTo+1), nil
+}
+
+// needless returns the last sequence that no durable needs, 0 if one is missing.
+func (s StreamState) needless() uint64 {
+	upTo := s.LastSeq
+	for _, d := range s.Durables {
+		if !d.Present {
+			return 0
+		}
+		upTo = min(upTo, d.done(s.LastSeq))
+	}
+	return upTo
+}
+
+// surplus estimates how many of the oldest messages to remove, at least one.
+func (s StreamState) surplus() uint64 {
+	excess := float64(s.Bytes) - roomy*float64(s.MaxBytes)
+	average := float64(s.Bytes) / float64(max(s.Messages, 1))
+	return max(1, uint64(excess/max(average, 1)))
+}
+
+// nearlyFull leaves room for at least two of the largest messages.
+func (s StreamState) nearlyFull() bool {
+	if s.MaxBytes <= 0 {
+		return false
+	}
+	limit := min(nearlyFull*float64(s.MaxBytes), float64(s.MaxBytes-2*maxMessage))
+	return float64(s.Bytes) > limit
+}
+
+func (s StreamState) missing() []string {
+	var names []string
+	for _, d := range s.Durables {
+		if !d.Present {
+			names = append(names, fmt.Sprintf("%s has lost its durable %s", s.Name, d.Name))
+		}
+	}
+	return names
+}
+
+// tell reports a look at a nearly full stream.
+func (r *ShedReport) tell(log logrus.FieldLogger, s StreamState, purged uint64) {
+	if purged > 0 {
+		r.Purged[s.Name] += purged
+		log.WithFields(logrus.Fields{"stream": s.Name, "purged": purged, "bytes": s.Bytes, "max_bytes": s.MaxBytes}).
+			Warn("stream nearly full, oldest history removed")
+		return
+	}
+	for _, d := range s.Durables {
+		if d.Present && d.done(s.LastSeq) < s.LastSeq {
+			r.Reasons = append(r.Reasons, fmt.Sprintf("%s is nearly full and %s is behind", s.Name, d.Name))
+		}
+	}
+}
+
+func (cfg JanitorConfig) filled(c *Conn) JanitorConfig {
+	if cfg.Every <= 0 {
+		cfg.Every = time.Second
+	}
+	if cfg.Unseen <= 0 {
+		cfg.Unseen = 7 * 24 * time.Hour
+	}
+	if cfg.Log == nil {
+		cfg.Log = c.log
+	}
+	return cfg
+}

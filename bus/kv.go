@@ -1,0 +1,236 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// codeWrongRevision is the server's code for a key that another changed.
+const codeWrongRevision = 10071
+
+// KV is a bucket: the newest value of each key. All its methods may be called
+// concurrently. Keys are made of letters, digits and "-", "_", "=", "/", ".".
+type KV struct {
+	c      *Conn
+	bucket string
+	kv     jetstream.KeyValue
+	key    *regexp.Regexp
+}
+
+// KVEntry is a key and its newest value.
+type KVEntry struct {
+	Key      string
+	Value    []byte
+	Revision uint64
+}
+
+// KVEvent is what Watch tells. A Snapshot is the whole bucket in Entries, sorted by
+// key; anything else is one change of Entry, which is gone if Removed.
+type KVEvent struct {
+	Snapshot bool
+	Entries  []KVEntry
+	Removed  bool
+	Entry    KVEntry
+}
+
+// KV binds a bucket that Provision made; ErrNotFound if it is not there.
+func (c *Conn) KV(ctx context.Context, bucket string) (*KV, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	kv, err := c.js.KeyValue(ctx, bucket)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", bucket, kvError(err))
+	}
+	return &KV{c: c, bucket: bucket, kv: kv, key: regexp.MustCompile(`^[-_=/a-zA-Z0-9]+(\.[-_=/a-zA-Z0-9]+)*$`)}, nil
+}
+
+// Get returns the value of key and its revision, or ErrNotFound.
+func (k *KV) Get(ctx context.Context, key string) ([]byte, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	e, err := k.kv.Get(ctx, key)
+	if err != nil {
+		return nil, 0, k.wrap(key, err)
+	}
+	return e.Value(), e.Revision(), nil
+}
+
+// Put writes key and returns its revision. A ttl of 1 s or more removes it again
+// after that, 0 keeps it.
+func (k *KV) Put(ctx context.Context, key string, value []byte, ttl time.Duration) (uint64, error) {
+	return k.write(ctx, key, value, ttl)
+}
+
+// Create writes key if it is not there, else it returns ErrConflict. For ttl see Put.
+func (k *KV) Create(ctx context.Context, key string, value []byte, ttl time.Duration) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var opts []jetstream.KVCreateOpt
+	if ttl > 0 {
+		opts = append(opts, jetstream.KeyTTL(wholeSeconds(ttl)))
+	}
+	revision, err := k.kv.Create(ctx, key, value, opts...)
+	return revision, k.wrap(key, err)
+}
+
+// Update writes key if its revision still is revision, else it returns ErrConflict.
+// For ttl see Put; the ttl of the value before is not kept.
+func (k *KV) Update(ctx context.Context, key string, value []byte, revision uint64, ttl time.Duration) (uint64, error) {
+	return k.write(ctx, key, value, ttl, jetstream.WithExpectLastSequencePerSubject(revision))
+}
+
+// write publishes the value itself: the library's Put and Update take no ttl.
+func (k *KV) write(ctx context.Context, key string, value []byte, ttl time.Duration, opts ...jetstream.PublishOpt) (uint64, error) {
+	if !k.key.MatchString(key) {
+		return 0, k.wrap(key, jetstream.ErrInvalidKey)
+	}
+	if ttl > 0 {
+		opts = append(opts, jetstream.WithMsgTTL(wholeSeconds(ttl)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	done, err := k.c.js.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + k.bucket + "." + key, Data: value}, opts...)
+	if err != nil {
+		return 0, k.wrap(key, err)
+	}
+	return done.Sequence, nil
+}
+
+// wholeSeconds rounds up: the server takes no less than a second, and no fractions.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+// Delete removes key; one that is not there is no error.
+func (k *KV) Delete(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return k.wrap(key, k.kv.Delete(ctx, key))
+}
+
+// List returns what the bucket holds, sorted by key.
+func (k *KV) List(ctx context.Context) ([]KVEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	w, err := k.kv.WatchAll(ctx)
+	if err != nil {
+		return nil, k.wrap("*", err)
+	}
+	defer func() { _ = w.Stop() }() // gone with the connection at the latest
+	entries, err := snapshot(ctx, w, nil)
+	return entries, k.wrap("*", err)
+}
+
+// Watch calls each with a snapshot, then with every change, and after every
+// reconnect with a snapshot again: a watcher that is left alone hears nothing for
+// up to 20 s. Expired, deleted and purged keys are all removed. It returns nil when
+// ctx ends, and an error when the connection is closed for good.
+func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
+	wake, remove := k.c.reconnects.add()
+	defer remove()
+	for n := 0; ; n++ {
+		began := time.Now()
+		err := k.watchOnce(ctx, wake, each)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case k.c.nc.IsClosed():
+			return k.wrap("*", k.c.closeReason())
+		case errors.Is(err, errReconnected):
+			n = 0
+			continue
+		case time.Since(began) > lastPause:
+			n = 0
+		}
+		k.c.log.WithError(err).WithField("bucket", k.bucket).Warn("watch interrupted")
+		sleep(ctx, pauseBefore(n))
+	}
+}
+
+var (
+	errReconnected = errors.New("reconnected")
+	errWatchEnded  = errors.New("watcher ended")
+)
+
+func (k *KV) watchOnce(ctx context.Context, wake <-chan struct{}, each func(KVEvent)) error {
+	w, err := k.kv.WatchAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Stop() }() // gone with the connection at the latest
+	entries, err := snapshot(ctx, w, wake)
+	if err != nil {
+		return err
+	}
+	each(KVEvent{Snapshot: true, Entries: entries})
+	for {
+		e, err := next(ctx, w, wake)
+		if err != nil {
+			return err
+		}
+		if e != nil {
+			each(KVEvent{Removed: e.Operation() != jetstream.KeyValuePut, Entry: entryOf(e)})
+		}
+	}
+}
+
+// snapshot reads up to the nil that ends what the bucket held.
+func snapshot(ctx context.Context, w jetstream.KeyWatcher, wake <-chan struct{}) ([]KVEntry, error) {
+	var entries []KVEntry
+	for {
+		e, err := next(ctx, w, wake)
+		if err != nil {
+			return nil, err
+		}
+		if e == nil {
+			slices.SortFunc(entries, func(a, b KVEntry) int { return strings.Compare(a.Key, b.Key) })
+			return entries, nil
+		}
+		if e.Operation() == jetstream.KeyValuePut {
+			entries = append(entries, entryOf(e))
+		}
+	}
+}
+
+func next(ctx context.Context, w jetstream.KeyWatcher, wake <-chan struct{}) (jetstream.KeyValueEntry, error) {
+	select {
+	case e, open := <-w.Updates():
+		if !open {
+			return nil, errWatchEnded
+		}
+		return e, nil
+	case <-wake:
+		return nil, errReconnected
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func entryOf(e jetstream.KeyValueEntry) KVEntry {
+	return KVEntry{Key: e.Key(), Value: e.Value(), Revision: e.Revision()}
+}
+
+func (k *KV) wrap(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("bucket %s, key %q: %w", k.bucket, key, kvError(err))
+}
+
+func kvError(err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrBucketNotFound):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, jetstream.ErrKeyExists), codeOf(err) == codeWrongRevision:
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return err
+}

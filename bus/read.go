@@ -1,0 +1,144 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// One page of a stream: bounded in messages and bytes.
+const (
+	pageMessages = 256
+	pageBytes    = 1 << 20
+)
+
+// The statuses a direct get ends with.
+const (
+	statusEnd     = "204"
+	statusNothing = "404"
+)
+
+// pageRequest is the server's request for a direct get.
+type pageRequest struct {
+	Seq      uint64     `json:"seq,omitempty"`
+	Start    *time.Time `json:"start_time,omitempty"`
+	Subject  string     `json:"next_by_subj,omitempty"`
+	Last     string     `json:"last_by_subj,omitempty"`
+	Batch    int        `json:"batch,omitempty"`
+	MaxBytes int        `json:"max_bytes,omitempty"`
+}
+
+// read calls each for what stream holds from req on, page by page, until the end
+// or an error of each.
+func (c *Conn) read(ctx context.Context, stream StreamName, req pageRequest, each func(Stored) error) error {
+	return c.readRaw(ctx, stream, req, func(m *nats.Msg) error {
+		s, err := storedOf(m)
+		if err != nil {
+			return err
+		}
+		return each(s)
+	})
+}
+
+func (c *Conn) readRaw(ctx context.Context, stream StreamName, req pageRequest, each func(*nats.Msg) error) error {
+	req.Batch, req.MaxBytes = pageMessages, pageBytes
+	for {
+		page, err := c.page(ctx, stream, req)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, m := range page {
+			if err := each(m); err != nil {
+				return err
+			}
+		}
+		last, err := storedOf(page[len(page)-1])
+		if err != nil {
+			return err
+		}
+		req.Seq, req.Start = last.Sequence+1, nil
+	}
+}
+
+// page reads one page. A page that breaks off is an error, not a short page.
+func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]*nats.Msg, error) {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // gone with the connection at the latest
+	if err := c.nc.PublishRequest("$JS.API.DIRECT.GET."+string(stream), inbox, body); err != nil {
+		return nil, err
+	}
+	return collect(ctx, sub)
+}
+
+func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
+	var page []*nats.Msg
+	for {
+		m, err := nextWithin(ctx, sub, callTimeout)
+		if err != nil {
+			return nil, err
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			page = append(page, m)
+		case statusEnd, statusNothing:
+			return page, nil
+		default:
+			return nil, fmt.Errorf("direct get: status %s %s", status, m.Header.Get("Description"))
+		}
+	}
+}
+
+func nextWithin(ctx context.Context, sub *nats.Subscription, d time.Duration) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return sub.NextMsgWithContext(ctx)
+}
+
+// lastOf returns the newest sequence on subject, or ErrNotFound.
+func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (uint64, error) {
+	body, err := json.Marshal(pageRequest{Last: subject})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	m, err := c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+string(stream), body)
+	if err != nil {
+		return 0, err
+	}
+	if m.Header.Get("Status") == statusNothing {
+		return 0, ErrNotFound
+	}
+	s, err := storedOf(m)
+	return s.Sequence, err
+}
+
+// storedOf reads a direct get's answer.
+func storedOf(m *nats.Msg) (Stored, error) {
+	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return Stored{}, errors.New("direct get: answer without a sequence")
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return Stored{}, errors.New("direct get: answer without a time")
+	}
+	return Stored{
+		ID: m.Header.Get(HeaderID), Subject: m.Header.Get(jetstream.SubjectHeader),
+		Sequence: seq, Time: at, Data: m.Data,
+	}, nil
+}

@@ -1,0 +1,107 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Stored is a record as the stream holds it. Data is the record's JSON; Time is
+// the server's.
+type Stored struct {
+	ID       string
+	Subject  string
+	Sequence uint64
+	Time     time.Time
+	Data     []byte
+}
+
+// Resume reads back what the stream holds of this publisher after the sequence
+// after, which is the LastSeq of the last checkpoint, calls each for every record
+// in order (each may be nil) and makes Publish skip them. Call it on every start
+// that may repeat records: the stream itself remembers ids for two minutes only.
+// It returns each's error, or ctx's.
+func (p *Publisher) Resume(ctx context.Context, after uint64, each func(Stored) error) error {
+	for n := 0; ; n++ {
+		next, err := p.readBack(ctx, after, each)
+		if err == nil {
+			p.counts.reached(after)
+			p.based = true
+			return nil
+		}
+		var stop *stopReading
+		if errors.As(err, &stop) {
+			return stop.err
+		}
+		if err := p.wait(ctx, n, err); err != nil {
+			return fmt.Errorf("read back %s: %w", p.subject, err)
+		}
+		after = next
+	}
+}
+
+// stopReading carries an error of the caller's function.
+type stopReading struct{ err error }
+
+// Error implements error.
+func (s *stopReading) Error() string { return s.err.Error() }
+
+// readBack remembers the ids of our records after a sequence. It returns how far it
+// came.
+func (p *Publisher) readBack(ctx context.Context, after uint64, each func(Stored) error) (uint64, error) {
+	err := p.c.read(ctx, p.cfg.Stream, pageRequest{Seq: after + 1, Subject: p.subject}, func(s Stored) error {
+		if each != nil {
+			if err := each(s); err != nil {
+				return &stopReading{err}
+			}
+		}
+		p.known[digestOf(s.ID)] = struct{}{}
+		p.counts.reached(s.Sequence)
+		after = s.Sequence
+		return nil
+	})
+	return after, err
+}
+
+// settle must precede every attempt. It learns, once, where our records end, and
+// looks up what unanswered attempts stored before the stream forgets their ids.
+func (p *Publisher) settle(ctx context.Context) error {
+	if !p.based {
+		return p.findBase(ctx)
+	}
+	if p.doubt.since.IsZero() || age(p.doubt.since) < p.window/2 {
+		return nil
+	}
+	if _, err := p.readBack(ctx, p.doubt.after, nil); err != nil {
+		return p.retrySettle(ctx, err)
+	}
+	p.doubt = doubt{}
+	return nil
+}
+
+func (p *Publisher) findBase(ctx context.Context) error {
+	last, err := p.c.lastOf(ctx, p.cfg.Stream, p.subject)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return p.retrySettle(ctx, err)
+	}
+	p.counts.reached(last)
+	p.based = true
+	return nil
+}
+
+// retrySettle waits and settles again.
+func (p *Publisher) retrySettle(ctx context.Context, why error) error {
+	p.counts.block()
+	if err := p.wait(ctx, 5, why); err != nil {
+		return err
+	}
+	return p.settle(ctx)
+}
+
+// age is how old at is by either clock: the server's window goes by wall time, and
+// somebody may have moved it.
+func age(at time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(at), now.Round(0).Sub(at.Round(0)).Abs())
+}

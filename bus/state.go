@@ -1,0 +1,97 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// DurableState is how far a durable is. Present is false if the server does not
+// know it; Waiting is how many pulls wait, 0 if nobody consumes.
+type DurableState struct {
+	Name        string
+	Present     bool
+	Pending     uint64
+	AckPending  int
+	Redelivered int
+	Waiting     int
+	AckFloor    uint64
+}
+
+// done returns up to which sequence the durable needs nothing any more, given the
+// stream's last sequence, read before. A durable with nothing to do counts as at
+// the end: a filtered one's floor stands still.
+func (d DurableState) done(last uint64) uint64 {
+	if d.Pending == 0 && d.AckPending == 0 {
+		return last
+	}
+	return min(last, d.AckFloor)
+}
+
+// StreamState is what a stream holds, and how far the durables of the table are.
+type StreamState struct {
+	Name     StreamName
+	Messages uint64
+	Bytes    uint64
+	MaxBytes int64
+	FirstSeq uint64
+	LastSeq  uint64
+	Durables []DurableState
+}
+
+// StreamStates returns the state of every stream, and on it of those durables that
+// the server should know.
+func (c *Conn) StreamStates(ctx context.Context, durables []Durable) ([]StreamState, error) {
+	states := make([]StreamState, 0, 4)
+	for _, name := range []StreamName{Packets, Alerts, Actions, DLQ} {
+		s, err := c.streamState(ctx, name, durables)
+		if err != nil {
+			return nil, fmt.Errorf("state of %s: %w", name, c.explain(err))
+		}
+		states = append(states, s)
+	}
+	return states, nil
+}
+
+// streamState reads the stream first, then its durables; the janitor relies on it.
+func (c *Conn) streamState(ctx context.Context, name StreamName, durables []Durable) (StreamState, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, string(name))
+	if err != nil {
+		return StreamState{}, err
+	}
+	info := stream.CachedInfo()
+	s := StreamState{
+		Name: name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
+		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq,
+	}
+	for _, d := range durables {
+		if d.Stream != name {
+			continue
+		}
+		state, err := durableState(ctx, stream, d.Name)
+		if err != nil {
+			return s, err
+		}
+		s.Durables = append(s.Durables, state)
+	}
+	return s, nil
+}
+
+func durableState(ctx context.Context, stream jetstream.Stream, name string) (DurableState, error) {
+	consumer, err := stream.Consumer(ctx, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return DurableState{Name: name}, nil
+	}
+	if err != nil {
+		return DurableState{}, err
+	}
+	info := consumer.CachedInfo()
+	return DurableState{
+		Name: name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
+		Redelivered: info.NumRedelivered, Waiting: info.NumWaiting, AckFloor: info.AckFloor.Stream,
+	}, nil
+}

@@ -1,0 +1,125 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
+)
+
+// seenKey is where a durable carries when it was last consumed, so that the time
+// the daemon was down counts too.
+const seenKey = "ironpost-seen"
+
+// How often a sighting is written down, and how long after its own start a janitor
+// removes nothing, so that consumers elsewhere can come back first.
+const (
+	noteEvery  = time.Hour
+	graceStart = 10 * time.Minute
+)
+
+// lookEvery bounds how often all durables are listed.
+const lookEvery = time.Minute
+
+// sightings is when a janitor started, and last listed all durables.
+type sightings struct {
+	started time.Time
+	looked  time.Time
+}
+
+func newSightings() *sightings {
+	return &sightings{started: time.Now()}
+}
+
+// removeUnseen removes durables that are not of the table and that nobody consumed
+// for cfg.Unseen, and returns their names.
+func (c *Conn) removeUnseen(ctx context.Context, cfg JanitorConfig, seen *sightings) ([]string, error) {
+	if time.Since(seen.looked) < lookEvery {
+		return nil, nil
+	}
+	var removed []string
+	for _, name := range []StreamName{Packets, Alerts, Actions} {
+		gone, err := c.removeUnseenOf(ctx, name, cfg, seen)
+		if err != nil {
+			return removed, fmt.Errorf("durables of %s: %w", name, err)
+		}
+		removed = append(removed, gone...)
+	}
+	seen.looked = time.Now()
+	return removed, nil
+}
+
+func (c *Conn) removeUnseenOf(ctx context.Context, name StreamName, cfg JanitorConfig, seen *sightings) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, string(name))
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		if info.Config.Durable == "" || cfg.lists(name, info.Name) {
+			continue
+		}
+		gone, err := c.visit(ctx, stream, info, cfg, seen.started)
+		if err != nil {
+			return removed, err
+		}
+		if gone {
+			removed = append(removed, info.Name)
+		}
+	}
+	return removed, list.Err()
+}
+
+func (cfg JanitorConfig) lists(stream StreamName, name string) bool {
+	return slices.ContainsFunc(cfg.Durables, func(d Durable) bool { return d.Stream == stream && d.Name == name })
+}
+
+// visit notes that a durable is consumed, or removes it if it has not been for long.
+func (c *Conn) visit(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo, cfg JanitorConfig, started time.Time) (bool, error) {
+	noted := notedAt(info)
+	if info.NumWaiting > 0 || info.NumAckPending > 0 {
+		if time.Since(noted) < noteEvery {
+			return false, nil
+		}
+		return false, note(ctx, stream, info)
+	}
+	if time.Since(noted) < cfg.Unseen || time.Since(started) < min(graceStart, cfg.Unseen) {
+		return false, nil
+	}
+	if err := stream.DeleteConsumer(ctx, info.Name); err != nil {
+		return false, err
+	}
+	cfg.Log.WithFields(logrus.Fields{"stream": info.Stream, "durable": info.Name, "unseen_since": noted}).
+		Error("durable removed, nobody consumed it")
+	return true, nil
+}
+
+// notedAt returns when the durable was last known to be consumed.
+func notedAt(info *jetstream.ConsumerInfo) time.Time {
+	at, err := time.Parse(time.RFC3339, info.Config.Metadata[seenKey])
+	if err != nil {
+		at = info.Created
+	}
+	if last := info.AckFloor.Last; last != nil && last.After(at) {
+		return *last
+	}
+	return at
+}
+
+func note(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo) error {
+	cfg := info.Config
+	cfg.Metadata = maps.Clone(cfg.Metadata)
+	if cfg.Metadata == nil {
+		cfg.Metadata = map[string]string{}
+	}
+	cfg.Metadata[seenKey] = time.Now().UTC().Format(time.RFC3339)
+	_, err := stream.UpdateConsumer(ctx, cfg)
+	return err
+}
