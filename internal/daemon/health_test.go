@@ -1,0 +1,203 @@
+package daemon_test
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/daemon"
+	"github.com/ironpost/ironpost/internal/sdnotify"
+)
+
+func withHealth(r *rig, name string, health func() event.ModuleHealth) {
+	r.add(daemon.Spec{Name: name, Enabled: true, New: func(context.Context) (daemon.Module, error) {
+		return &fake{name: name, j: r.j, health: health}, nil
+	}})
+}
+
+func says(status event.Status, reasons ...string) func() event.ModuleHealth {
+	return func() event.ModuleHealth { return event.ModuleHealth{Status: status, Reasons: reasons} }
+}
+
+func TestHealthIsTheWorstOfTheEnabled(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		a, b event.Status
+		want event.Status
+	}{
+		"all healthy":   {event.Healthy, event.Healthy, event.Healthy},
+		"one degraded":  {event.Healthy, event.Degraded, event.Degraded},
+		"one unhealthy": {event.Unhealthy, event.Degraded, event.Unhealthy},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			withHealth(r, "a", says(c.a, "why a"))
+			withHealth(r, "b", says(c.b, "why b"))
+			r.start()
+			synctest.Wait()
+			require.Equal(t, c.want, r.health().Status, name)
+			r.signals <- syscall.SIGTERM
+			require.NoError(t, <-r.result)
+		})
+	}
+}
+
+func TestAModuleThatIsNotInThisBuildDegrades(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, daemon.Spec{Name: "ebpf-engine", Enabled: true})
+		r.start()
+		synctest.Wait()
+		require.Equal(t, event.Degraded, r.of("ebpf-engine").Status)
+		require.Equal(t, []string{"not part of this build"}, r.of("ebpf-engine").Reasons)
+		r.signals <- syscall.SIGTERM
+		require.NoError(t, <-r.result)
+	})
+}
+
+func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.module("pipeline", nil)
+		r.module("guard", nil)
+		r.add(daemon.Spec{Name: "off"})
+		r.opts.Observe = func(context.Context) map[string][]string {
+			return map[string][]string{"pipeline": {"publish blocked for 6s"}, "off": {"no consumer"}, "bus": nil, "observer": {"port taken"}}
+		}
+		r.start()
+		synctest.Wait()
+		require.Equal(t, event.Degraded, r.of("pipeline").Status)
+		require.Equal(t, []string{"publish blocked for 6s"}, r.of("pipeline").Reasons)
+		require.Equal(t, event.Healthy, r.of("guard").Status)
+		require.Equal(t, event.Healthy, r.of("off").Status)
+		require.Equal(t, event.Healthy, r.of("bus").Status)
+		require.Equal(t, event.Degraded, r.of("observer").Status)
+		r.signals <- syscall.SIGTERM
+		require.NoError(t, <-r.result)
+	})
+}
+
+func TestAHealthCheckThatHangsOrPanicsIsItsModulesProblem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := newRig(t)
+		withHealth(r, "hangs", func() event.ModuleHealth { <-release; return event.ModuleHealth{} })
+		withHealth(r, "panics", func() event.ModuleHealth { panic("boom") })
+		withHealth(r, "fine", says(event.Healthy))
+		r.start()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.Equal(t, event.Unhealthy, r.of("hangs").Status)
+		require.Contains(t, r.of("panics").Reasons[0], "boom")
+		require.Equal(t, event.Healthy, r.of("fine").Status)
+		close(release)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, event.Healthy, r.of("hangs").Status)
+		r.signals <- syscall.SIGTERM
+		require.NoError(t, <-r.result)
+	})
+}
+
+func TestHealthIsLoggedAndPublishedEveryInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var bad atomic.Bool
+		withHealth(r, "m", func() event.ModuleHealth {
+			if bad.Load() {
+				return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"broken"}}
+			}
+			return event.ModuleHealth{}
+		})
+		var published []event.DaemonHealth
+		r.opts.Publish = func(_ context.Context, h event.DaemonHealth) error {
+			published = append(published, h)
+			return nil
+		}
+		r.start()
+		time.Sleep(91 * time.Second)
+		synctest.Wait()
+		require.Len(t, published, 4)
+		require.EqualValues(t, 90, published[3].UptimeSecs)
+		began := published[3].Modules[0].Since
+
+		bad.Store(true)
+		r.s.SetHealthInterval(time.Second)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		last := published[len(published)-1]
+		require.GreaterOrEqual(t, len(published), 6)
+		require.Equal(t, event.Unhealthy, last.Status)
+		require.True(t, last.Modules[0].Since.After(began))
+		require.Equal(t, logrus.ErrorLevel, r.entry("module unhealthy").Level)
+		require.Equal(t, "m unhealthy", r.entry("health").Data["modules"])
+		r.signals <- syscall.SIGTERM
+		require.NoError(t, <-r.result)
+	})
+}
+
+func TestLongReasonsAreCut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		reasons := make([]string, 100)
+		for i := range reasons {
+			reasons[i] = strings.Repeat("é", 1000)
+		}
+		withHealth(r, "m", says(event.Degraded, reasons...))
+		r.start()
+		synctest.Wait()
+		require.Len(t, r.of("m").Reasons, 16)
+		require.Len(t, r.of("m").Reasons[0], 512)
+		r.signals <- syscall.SIGTERM
+		require.NoError(t, <-r.result)
+	})
+}
+
+func TestSystemdIsToldEverything(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	require.NoError(t, err)
+	defer conn.Close()
+	r := newRig(t)
+	r.module("m", nil)
+	r.opts.Notify = sdnotify.New(func(key string) string {
+		return map[string]string{"NOTIFY_SOCKET": socket, "WATCHDOG_USEC": "20000"}[key]
+	})
+	r.opts.Reload = func(context.Context) (daemon.Plan, error) { return daemon.Plan{}, nil }
+	r.start()
+	awaitDatagram(t, conn, "READY=1")
+	awaitDatagram(t, conn, "WATCHDOG=1")
+	r.signals <- syscall.SIGHUP
+	awaitDatagram(t, conn, "RELOADING=1\nMONOTONIC_USEC=")
+	awaitDatagram(t, conn, "READY=1")
+	r.signals <- syscall.SIGTERM
+	awaitDatagram(t, conn, "STOPPING=1")
+	require.NoError(t, <-r.result)
+}
+
+func awaitDatagram(t *testing.T, conn *net.UnixConn, prefix string) {
+	t.Helper()
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	b := make([]byte, 4096)
+	for {
+		n, err := conn.Read(b)
+		require.NoError(t, err, "waiting for %s", prefix)
+		if strings.HasPrefix(string(b[:n]), prefix) {
+			return
+		}
+	}
+}
