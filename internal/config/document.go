@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -143,6 +144,9 @@ func (d *document) resolve(path string, parts unstable.Iterator) (string, Positi
 
 func (d *document) unknown(at Position, section, name string) {
 	what := "unknown key"
+	if section == "" {
+		what = "unknown section"
+	}
 	switch near, other := suggest(name, d.schema.sections[section]), d.elsewhere(name); {
 	case len(d.problems) > maxReported: // spare the search
 	case near != "":
@@ -150,7 +154,7 @@ func (d *document) unknown(at Position, section, name string) {
 	case other != "":
 		what += ", did you mean " + other + "?"
 	case section == "":
-		what += ", see ironpost.toml.example for the sections"
+		what += ", allowed are " + strings.Join(d.schema.sections[""], ", ")
 	default:
 		what += " in [" + section + "]"
 	}

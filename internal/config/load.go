@@ -149,8 +149,8 @@ func (l *loader) merge(defaults reflect.Value) map[string]any {
 	return values
 }
 
-// check lets the configuration derive, validate and warn. A key that is already reported is not reported again: its value is not what
-// was meant.
+// check lets the configuration derive, validate and warn. Each key, or element of a list, is reported once: what follows from a wrong
+// value helps nobody.
 func (l *loader) check(config any) {
 	if c, ok := config.(interface{ Derive() }); ok {
 		c.Derive()
@@ -161,7 +161,8 @@ func (l *loader) check(config any) {
 	}
 	if c, ok := config.(interface{ Validate() []setting.Problem }); ok {
 		for _, p := range c.Validate() {
-			if key, _ := l.element(p.Key); !reported[key] {
+			if key, _ := l.element(p.Key); !reported[key] && !reported[p.Key] {
+				reported[p.Key] = true
 				l.problems = append(l.problems, l.locate(p))
 			}
 		}

@@ -49,7 +49,7 @@ type Value struct {
 	Data   any
 	Origin Origin
 
-	exact string // the value as TOML with nothing hidden, for Diff
+	exact *string // the value as TOML with nothing hidden, for Diff; a pointer, so that printing a Value shows no secret
 }
 
 // Loaded describes a configuration that was loaded. It does not change, so it may be shared.
@@ -88,7 +88,7 @@ func Diff(old, new *Loaded) []Change {
 	var changes []Change
 	for _, v := range new.Values {
 		before, known := old.Get(v.Key)
-		if known && before.exact == v.exact {
+		if known && *before.exact == *v.exact {
 			continue
 		}
 		change := Change{Key: v.Key, Old: before.Text, New: v.Text}
@@ -101,7 +101,8 @@ func Diff(old, new *Loaded) []Change {
 }
 
 func newValue(f field, data any, origin Origin) Value {
-	v := Value{Key: f.key, Variable: f.variable, Data: data, Origin: origin, exact: literal(data)}
+	exact := literal(data)
+	v := Value{Key: f.key, Variable: f.variable, Data: data, Origin: origin, exact: &exact}
 	if text, ok := data.(string); ok && f.secret {
 		v.Data = redact(text)
 	}

@@ -17,8 +17,13 @@ const (
 	SourceFile      = "file"
 )
 
-// maxBatchBytes bounds what one batch may hold in memory: batch_size lines of max_line_bytes.
-const maxBatchBytes = 256 << 20
+const (
+	maxBatch = 10_000
+	minLine  = 1 << 10
+	maxLine  = 1 << 20
+	// maxBatchBytes bounds what one batch may hold in memory: batch_size lines of max_line_bytes.
+	maxBatchBytes = 256 << 20
+)
 
 // Config is the section [log_pipeline].
 type Config struct {
@@ -92,7 +97,9 @@ func (c Config) SyslogTCP() bool { return c.has(SourceSyslog) || c.has(SourceSys
 func (c Config) Files() bool { return c.has(SourceFile) }
 
 // FlushInterval is FlushIntervalSecs as a duration.
-func (c Config) FlushInterval() time.Duration { return time.Duration(c.FlushIntervalSecs) * time.Second }
+func (c Config) FlushInterval() time.Duration {
+	return time.Duration(c.FlushIntervalSecs) * time.Second
+}
 
 // DedupWindow is DedupWindowSecs as a duration.
 func (c Config) DedupWindow() time.Duration { return time.Duration(c.DedupWindowSecs) * time.Second }
@@ -113,13 +120,13 @@ func (c Config) has(source string) bool {
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
 	c.validateSources(&p)
-	p.Add("batch_size", setting.Between(c.BatchSize, 1, 10_000))
+	p.Add("batch_size", setting.Between(c.BatchSize, 1, maxBatch))
 	p.Add("flush_interval_secs", setting.Between(c.FlushIntervalSecs, 1, 3600))
 	p.Add("rules_path", setting.OptionalPath(c.RulesPath))
 	p.Add("dedup_window_secs", setting.Between(c.DedupWindowSecs, 1, 86_400))
-	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, 1<<10, 1<<20))
+	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, minLine, maxLine))
 	p.Add("spool_max_bytes", setting.Between(c.SpoolMaxBytes, 1<<20, 1<<40))
-	if int64(c.BatchSize)*int64(c.MaxLineBytes) > maxBatchBytes {
+	if c.BatchSize <= maxBatch && c.MaxLineBytes <= maxLine && c.BatchSize*c.MaxLineBytes > maxBatchBytes {
 		p.Addf("batch_size", "%d lines of max_line_bytes %d are more than the %d bytes a batch may hold in memory", c.BatchSize, c.MaxLineBytes, maxBatchBytes)
 	}
 	return append(p, setting.Problems(c.Storage.Validate()).Under("storage")...)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/internal/setting"
 	"github.com/ironpost/ironpost/services/actioncollector"
 	"github.com/ironpost/ironpost/services/containerguard"
 	"github.com/ironpost/ironpost/services/ebpfengine"
@@ -95,8 +96,8 @@ type Metrics struct {
 // Derive fills the keys that follow from others when they are empty.
 func (c *Config) Derive() {
 	c.General.Host = orElse(c.General.Host, hostToken(hostname()))
-	if c.General.DataDir == "" { // Validate says so
-		return
+	if setting.Path(c.General.DataDir) != "" {
+		return // Validate says so, once
 	}
 	below := strings.TrimRight(c.General.DataDir, "/") + "/"
 	c.Bus.StoreDir = orElse(c.Bus.StoreDir, below+"bus")

@@ -1,0 +1,160 @@
+package suite
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/config"
+)
+
+// variables has every variable, a value that is not the default, and what the key is then.
+var variables = []struct{ name, key, text, want string }{
+	// The 29 of the design document.
+	{"IRONPOST_GENERAL_LOG_LEVEL", "general.log_level", "debug", `"debug"`},
+	{"IRONPOST_GENERAL_LOG_FORMAT", "general.log_format", "pretty", `"pretty"`},
+	{"IRONPOST_GENERAL_DATA_DIR", "general.data_dir", "/srv/ironpost", `"/srv/ironpost"`},
+	{"IRONPOST_GENERAL_PID_FILE", "general.pid_file", "", `""`},
+	{"IRONPOST_EBPF_ENABLED", "ebpf.enabled", "true", "true"},
+	{"IRONPOST_EBPF_INTERFACE", "ebpf.interface", "eth0, eth1", `"eth0, eth1"`},
+	{"IRONPOST_EBPF_XDP_MODE", "ebpf.xdp_mode", "skb", `"skb"`},
+	{"IRONPOST_EBPF_RING_BUFFER_SIZE", "ebpf.ring_buffer_size", "524288", "524288"},
+	{"IRONPOST_EBPF_BLOCKLIST_MAX_ENTRIES", "ebpf.blocklist_max_entries", "20000", "20000"},
+	{"IRONPOST_LOG_PIPELINE_ENABLED", "log_pipeline.enabled", "false", "false"},
+	{"IRONPOST_LOG_PIPELINE_SOURCES", "log_pipeline.sources", " syslog_tcp , file ", `["syslog_tcp", "file"]`},
+	{"IRONPOST_LOG_PIPELINE_SYSLOG_BIND", "log_pipeline.syslog_bind", "127.0.0.1:1514", `"127.0.0.1:1514"`},
+	{"IRONPOST_LOG_PIPELINE_WATCH_PATHS", "log_pipeline.watch_paths", "/a.log,/b/*.log", `["/a.log", "/b/*.log"]`},
+	{"IRONPOST_LOG_PIPELINE_BATCH_SIZE", "log_pipeline.batch_size", "200", "200"},
+	{"IRONPOST_LOG_PIPELINE_FLUSH_INTERVAL_SECS", "log_pipeline.flush_interval_secs", "7", "7"},
+	{"IRONPOST_STORAGE_POSTGRES_URL", "log_pipeline.storage.postgres_url", "postgres://db/ironpost", `"postgres://db/ironpost"`},
+	{"IRONPOST_STORAGE_REDIS_URL", "log_pipeline.storage.redis_url", "redis://cache:6379", `"redis://cache:6379"`},
+	{"IRONPOST_STORAGE_RETENTION_DAYS", "log_pipeline.storage.retention_days", "90", "90"},
+	{"IRONPOST_CONTAINER_ENABLED", "container.enabled", "true", "true"},
+	{"IRONPOST_CONTAINER_DOCKER_SOCKET", "container.docker_socket", "/run/podman.sock", `"/run/podman.sock"`},
+	{"IRONPOST_CONTAINER_POLL_INTERVAL_SECS", "container.poll_interval_secs", "20", "20"},
+	{"IRONPOST_CONTAINER_POLICY_PATH", "container.policy_path", "/srv/policies", `"/srv/policies"`},
+	{"IRONPOST_CONTAINER_AUTO_ISOLATE", "container.auto_isolate", "true", "true"},
+	{"IRONPOST_SBOM_ENABLED", "sbom.enabled", "true", "true"},
+	{"IRONPOST_SBOM_SCAN_DIRS", "sbom.scan_dirs", "/srv/app,/opt", `["/srv/app", "/opt"]`},
+	{"IRONPOST_SBOM_VULN_DB_UPDATE_HOURS", "sbom.vuln_db_update_hours", "12", "12"},
+	{"IRONPOST_SBOM_VULN_DB_PATH", "sbom.vuln_db_path", "/srv/vuln", `"/srv/vuln"`},
+	{"IRONPOST_SBOM_MIN_SEVERITY", "sbom.min_severity", "high", `"high"`},
+	{"IRONPOST_SBOM_OUTPUT_FORMAT", "sbom.output_format", "spdx", `"spdx"`},
+	// Those of design.md section 6 and later ones.
+	{"IRONPOST_GENERAL_HOST", "general.host", "edge-7", `"edge-7"`},
+	{"IRONPOST_BUS_MODE", "bus.mode", "external", `"external"`},
+	{"IRONPOST_BUS_OBSERVER", "bus.observer", "false", "false"},
+	{"IRONPOST_BUS_OBSERVER_LISTEN", "bus.observer_listen", "[::1]:4333", `"[::1]:4333"`},
+	{"IRONPOST_BUS_SOCKET", "bus.socket", "/srv/bus.sock", `"/srv/bus.sock"`},
+	{"IRONPOST_BUS_LISTEN", "bus.listen", ":4443", `":4443"`},
+	{"IRONPOST_BUS_URL", "bus.url", "tls://a:4222,tls://b:4222", `"tls://a:4222,tls://b:4222"`},
+	{"IRONPOST_BUS_CREDENTIALS_FILE", "bus.credentials_file", "/etc/bus.nk", `"/etc/bus.nk"`},
+	{"IRONPOST_BUS_TLS_CA", "bus.tls_ca", "/etc/ca.pem", `"/etc/ca.pem"`},
+	{"IRONPOST_BUS_TLS_CERT", "bus.tls_cert", "/etc/cert.pem", `"/etc/cert.pem"`},
+	{"IRONPOST_BUS_TLS_KEY", "bus.tls_key", "/etc/key.pem", `"/etc/key.pem"`},
+	{"IRONPOST_BUS_STORE_DIR", "bus.store_dir", "/srv/streams", `"/srv/streams"`},
+	{"IRONPOST_BUS_MAX_STORE_BYTES", "bus.max_store_bytes", "1073741824", "1073741824"},
+	{"IRONPOST_BUS_REPLICAS", "bus.replicas", "3", "3"},
+	{"IRONPOST_BUS_PACKETS_IN_FLIGHT", "bus.packets_in_flight", "2048", "2048"},
+	{"IRONPOST_BUS_ALERTS_IN_FLIGHT", "bus.alerts_in_flight", "128", "128"},
+	{"IRONPOST_BUS_ACTIONS_IN_FLIGHT", "bus.actions_in_flight", "64", "64"},
+	{"IRONPOST_HEALTH_INTERVAL_SECS", "health.interval_secs", "10", "10"},
+	{"IRONPOST_METRICS_ENABLED", "metrics.enabled", "false", "false"},
+	{"IRONPOST_METRICS_LISTEN", "metrics.listen", "127.0.0.1:9999", `"127.0.0.1:9999"`},
+	{"IRONPOST_COLLECTOR_ENABLED", "collector.enabled", "false", "false"},
+	{"IRONPOST_COLLECTOR_AUDIT_PATH", "collector.audit_path", "/srv/audit", `"/srv/audit"`},
+	{"IRONPOST_LOG_PIPELINE_SYSLOG_TCP_BIND", "log_pipeline.syslog_tcp_bind", "127.0.0.1:1601", `"127.0.0.1:1601"`},
+	{"IRONPOST_LOG_PIPELINE_RULES_PATH", "log_pipeline.rules_path", "/srv/rules", `"/srv/rules"`},
+	{"IRONPOST_LOG_PIPELINE_DEDUP_WINDOW_SECS", "log_pipeline.dedup_window_secs", "120", "120"},
+	{"IRONPOST_LOG_PIPELINE_MAX_LINE_BYTES", "log_pipeline.max_line_bytes", "4096", "4096"},
+	{"IRONPOST_LOG_PIPELINE_SPOOL_MAX_BYTES", "log_pipeline.spool_max_bytes", "2097152", "2097152"},
+	{"IRONPOST_STORAGE_POSTGRES_URL_FILE", "log_pipeline.storage.postgres_url_file", "", ""}, // has its own test
+	{"IRONPOST_STORAGE_REDIS_URL_FILE", "log_pipeline.storage.redis_url_file", "", ""},
+}
+
+// needed has the variables without which a value would be refused.
+var needed = map[string][]string{
+	"IRONPOST_BUS_MODE":     {"IRONPOST_BUS_URL=nats://a:4222"},
+	"IRONPOST_BUS_URL":      {"IRONPOST_BUS_MODE=external"},
+	"IRONPOST_BUS_REPLICAS": {"IRONPOST_BUS_MODE=external", "IRONPOST_BUS_URL=nats://a:4222"},
+	"IRONPOST_BUS_LISTEN":   {"IRONPOST_BUS_TLS_CA=/ca", "IRONPOST_BUS_TLS_CERT=/cert", "IRONPOST_BUS_TLS_KEY=/key"},
+	"IRONPOST_BUS_TLS_CERT": {"IRONPOST_BUS_TLS_KEY=/key"},
+	"IRONPOST_BUS_TLS_KEY":  {"IRONPOST_BUS_TLS_CERT=/cert"},
+}
+
+// TestEveryVariableChangesItsKey sets each variable alone, over no file and over the example that sets every key to something else.
+func TestEveryVariableChangesItsKey(t *testing.T) {
+	t.Parallel()
+	before := effective(t, "")
+	for _, v := range variables {
+		if v.want == "" {
+			continue
+		}
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			for _, path := range []string{"", examplePath} {
+				environ := append([]string{v.name + "=" + v.text}, needed[v.name]...)
+				_, loaded, err := loadAsRoot(path, environ...)
+				require.NoError(t, err)
+				got, known := loaded.Get(v.key)
+				require.True(t, known)
+				require.Equal(t, v.want, got.Text)
+				require.NotEqual(t, before[v.key], got.Text, "the value is the default")
+				require.Equal(t, config.Origin{Kind: config.FromVariable, Name: v.name}, got.Origin)
+			}
+		})
+	}
+}
+
+func TestTheTableOfVariablesIsWhole(t *testing.T) {
+	t.Parallel()
+	_, loaded, err := loadAsRoot("")
+	require.NoError(t, err)
+	byKey := map[string]string{}
+	for _, v := range variables {
+		byKey[v.key] = v.name
+	}
+	require.Len(t, byKey, len(loaded.Values))
+	for _, v := range loaded.Values {
+		require.Equal(t, v.Variable, byKey[v.Key])
+	}
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("  postgres://u:hunter2@db/x\n"), 0o600))
+	c, loaded, err := loadAsRoot("", "IRONPOST_STORAGE_POSTGRES_URL_FILE="+secret)
+	require.NoError(t, err)
+	require.Equal(t, "postgres://u:hunter2@db/x", c.LogPipeline.Storage.PostgresURL)
+	shown, _ := loaded.Get("log_pipeline.storage.postgres_url")
+	require.Equal(t, `"postgres://u:xxxxx@db/x"`, shown.Text)
+	require.Equal(t, secret, shown.Origin.String())
+
+	require.NoError(t, os.WriteFile(secret, []byte("redis://:hunter2@cache"), 0o600))
+	c, _, err = loadAsRoot("", "IRONPOST_STORAGE_REDIS_URL_FILE="+secret)
+	require.NoError(t, err)
+	require.Equal(t, "redis://:hunter2@cache", c.LogPipeline.Storage.RedisURL)
+}
+
+func TestABadVariableIsNamed(t *testing.T) {
+	t.Parallel()
+	cases := map[string]string{
+		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=0":          "IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: 0 is out of range, must be 1 to 10000",
+		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=ten":        `IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: "ten" is not a whole number`,
+		"IRONPOST_LOG_PIPELINE_ENABLED=yes":           `IRONPOST_LOG_PIPELINE_ENABLED: log_pipeline.enabled: "yes" is not allowed, must be one of true, false`,
+		"IRONPOST_LOG_PIPELINE_SOURCES=file,journald": `IRONPOST_LOG_PIPELINE_SOURCES: log_pipeline.sources: element 2: "journald" is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file`,
+		"IRONPOST_GENERAL_LOG_LEVEL=loud":             `IRONPOST_GENERAL_LOG_LEVEL: general.log_level: "loud" is not allowed, must be one of trace, debug, info, warn, error`,
+		"IRONPOST_STORAGE_POSTGRES_URL=u:hunter2@db":  "IRONPOST_STORAGE_POSTGRES_URL: log_pipeline.storage.postgres_url: is not a URL of this kind, must be postgres:// or postgresql://user:password@host:port/name",
+		"IRONPOST_BUS_MODE=external":                  `IRONPOST_BUS_MODE: bus.mode: "external" needs url, the servers of the external bus`,
+	}
+	for entry, want := range cases {
+		t.Run(entry, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := loadAsRoot(examplePath, entry)
+			require.EqualError(t, err, want)
+		})
+	}
+}

@@ -1,0 +1,39 @@
+package ebpfengine_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/ebpfengine"
+)
+
+func TestTheDefaultsAreValid(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, ebpfengine.DefaultConfig().Validate())
+}
+
+func TestInterfaces(t *testing.T) {
+	t.Parallel()
+	c := ebpfengine.DefaultConfig()
+	for _, good := range []string{"auto", "eth0", "eth0, wlan0", "veth.7-x"} {
+		c.Interface = good
+		require.Empty(t, c.Validate(), good)
+	}
+	for _, bad := range []string{"", "eth0,", "auto,eth0", "sixteen-letters-", "a/b", "a b", ".."} {
+		c.Interface = bad
+		require.Len(t, c.Validate(), 1, bad)
+		require.Equal(t, "interface", c.Validate()[0].Key)
+	}
+	require.Equal(t, []string{"a", "b"}, ebpfengine.Config{Interface: " a, b"}.Interfaces())
+}
+
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	c := ebpfengine.Config{Interface: "auto", XDPMode: "drv", RingBufferSize: 5000, BlocklistMaxEntries: 0}
+	var keys []string
+	for _, p := range c.Validate() {
+		keys = append(keys, p.Key)
+	}
+	require.Equal(t, []string{"xdp_mode", "ring_buffer_size", "blocklist_max_entries"}, keys)
+}

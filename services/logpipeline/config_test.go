@@ -1,0 +1,65 @@
+package logpipeline_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+func TestTheDefaultsAreValid(t *testing.T) {
+	t.Parallel()
+	c := logpipeline.DefaultConfig()
+	require.Empty(t, c.Validate())
+	require.Equal(t, 5*time.Second, c.FlushInterval())
+	require.Equal(t, time.Minute, c.DedupWindow())
+	require.Equal(t, 720*time.Hour, c.Storage.Retention())
+}
+
+func TestSourcesOpenTheirInputs(t *testing.T) {
+	t.Parallel()
+	cases := map[string][3]bool{"syslog": {true, true, false}, "syslog_udp": {true, false, false}, "syslog_tcp": {false, true, false}, "file": {false, false, true}}
+	for source, want := range cases {
+		c := logpipeline.Config{Sources: []string{source}}
+		require.Equal(t, want, [3]bool{c.SyslogUDP(), c.SyslogTCP(), c.Files()}, source)
+	}
+}
+
+func TestEveryBoundIsNamed(t *testing.T) {
+	t.Parallel()
+	cases := map[string]func(*logpipeline.Config){
+		"sources":                   func(c *logpipeline.Config) { c.Sources = nil },
+		"sources.1":                 func(c *logpipeline.Config) { c.Sources = []string{"file", "docker"} },
+		"syslog_bind":               func(c *logpipeline.Config) { c.SyslogBind = "514" },
+		"syslog_tcp_bind":           func(c *logpipeline.Config) { c.SyslogTCPBind = "" },
+		"watch_paths":               func(c *logpipeline.Config) { c.WatchPaths = nil },
+		"watch_paths.0":             func(c *logpipeline.Config) { c.WatchPaths = []string{"log"} },
+		"batch_size":                func(c *logpipeline.Config) { c.BatchSize = 10_001 },
+		"flush_interval_secs":       func(c *logpipeline.Config) { c.FlushIntervalSecs = 0 },
+		"rules_path":                func(c *logpipeline.Config) { c.RulesPath = "rules" },
+		"dedup_window_secs":         func(c *logpipeline.Config) { c.DedupWindowSecs = 86_401 },
+		"max_line_bytes":            func(c *logpipeline.Config) { c.MaxLineBytes = 1023 },
+		"spool_max_bytes":           func(c *logpipeline.Config) { c.SpoolMaxBytes = 1 },
+		"storage.postgres_url":      func(c *logpipeline.Config) { c.Storage.PostgresURL = "mysql://h" },
+		"storage.postgres_url_file": func(c *logpipeline.Config) { c.Storage.PostgresURLFile = "secret" },
+		"storage.redis_url":         func(c *logpipeline.Config) { c.Storage.RedisURL = "redis:x" },
+		"storage.redis_url_file":    func(c *logpipeline.Config) { c.Storage.RedisURLFile = "secret" },
+		"storage.retention_days":    func(c *logpipeline.Config) { c.Storage.RetentionDays = 3651 },
+	}
+	for key, spoil := range cases {
+		c := logpipeline.DefaultConfig()
+		spoil(&c)
+		require.Equal(t, []string{key}, keys(c.Validate()))
+	}
+}
+
+func keys(problems []setting.Problem) []string {
+	var names []string
+	for _, p := range problems {
+		names = append(names, p.Key)
+	}
+	return names
+}
