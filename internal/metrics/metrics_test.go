@@ -1,0 +1,185 @@
+package metrics_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/metrics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type rig struct {
+	url    string
+	addr   string
+	status atomic.Uint32
+	ready  atomic.Bool
+	reg    *metrics.Registry
+	log    *logtest.Hook
+}
+
+func serve(t *testing.T, listen string) *rig {
+	t.Helper()
+	log, hook := logtest.NewNullLogger()
+	r := &rig{reg: metrics.NewRegistry(metrics.Build{Version: "v1", Revision: "abc", GoVersion: "go1"}), log: hook}
+	r.ready.Store(true)
+	s, err := metrics.Listen(t.Context(), metrics.Options{
+		Listen: listen, Gatherer: r.reg, Log: log, Ready: r.ready.Load,
+		Health: func(context.Context) event.DaemonHealth {
+			return event.DaemonHealth{Host: "h", Status: event.Status(r.status.Load())}
+		},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	r.addr, r.url = s.Addr(), "http://"+s.Addr()
+	return r
+}
+
+func do(t *testing.T, method, url, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Close = true
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(b)
+}
+
+func TestMetricsAreServedAndClean(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0")
+	code, body := do(t, http.MethodGet, r.url+"/metrics", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, body, `ironpost_build_info{goversion="go1",revision="abc",version="v1"} 1`)
+	require.Contains(t, body, "go_goroutines")
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+func TestAModulesMetricsAreReplacedAsAWhole(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0")
+	for i := range 3 {
+		reg := prometheus.NewRegistry()
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "ironpost_test_seen_total", Help: "Seen."})
+		require.NoError(t, reg.Register(c))
+		c.Add(float64(i + 1))
+		r.reg.Use("test", reg)
+	}
+	_, body := do(t, http.MethodGet, r.url+"/metrics", "")
+	require.Contains(t, body, "ironpost_test_seen_total 3")
+}
+
+func TestProbesFollowTheHealth(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0")
+	for _, c := range []struct {
+		status          event.Status
+		ready           bool
+		healthz, readyz int
+	}{
+		{event.Healthy, true, 200, 200},
+		{event.Degraded, true, 200, 200},
+		{event.Unhealthy, true, 503, 503},
+		{event.Healthy, false, 200, 503},
+	} {
+		r.status.Store(uint32(c.status))
+		r.ready.Store(c.ready)
+		code, body := do(t, http.MethodGet, r.url+"/healthz", "")
+		require.Equal(t, c.healthz, code)
+		var h event.DaemonHealth
+		require.NoError(t, json.Unmarshal([]byte(body), &h))
+		require.Equal(t, c.status, h.Status)
+		code, _ = do(t, http.MethodGet, r.url+"/readyz", "")
+		require.Equal(t, c.readyz, code)
+	}
+}
+
+func TestOnlyGetOfKnownPaths(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0")
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions} {
+		code, _ := do(t, method, r.url+"/metrics", "")
+		require.Equal(t, http.StatusMethodNotAllowed, code, method)
+	}
+	code, _ := do(t, http.MethodGet, r.url+"/metrics", "a body")
+	require.Equal(t, http.StatusMethodNotAllowed, code)
+	for _, path := range []string{"/", "/debug/pprof/", "/metrics/x"} {
+		code, _ = do(t, http.MethodGet, r.url+path, "")
+		require.Equal(t, http.StatusNotFound, code, path)
+	}
+}
+
+func TestATakenPortIsAWarningAndTheNext(t *testing.T) {
+	t.Parallel()
+	first := serve(t, "127.0.0.1:0")
+	second := serve(t, first.addr)
+	require.NotEqual(t, first.addr, second.addr)
+	require.NotEmpty(t, second.log.AllEntries())
+	require.Equal(t, logrus.WarnLevel, second.log.AllEntries()[0].Level)
+	require.Equal(t, first.addr, second.log.AllEntries()[0].Data["address"])
+}
+
+func TestAnAddressOfAnotherMachineIsAnError(t *testing.T) {
+	t.Parallel()
+	log, hook := logtest.NewNullLogger()
+	_, err := metrics.Listen(t.Context(), metrics.Options{Listen: "192.0.2.1:9464", Log: log})
+	require.ErrorContains(t, err, "metrics")
+	require.Empty(t, hook.AllEntries())
+}
+
+func TestIdleConnectionsDoNotKeepOthersOutForEver(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0")
+	for range 100 {
+		conn, err := net.Dial("tcp", r.addr)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	conn, err := net.Dial("tcp", r.addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+	_, err = fmt.Fprint(conn, "GET /readyz HTTP/1.0\r\n\r\n")
+	require.NoError(t, err)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, line, "200")
+}
+
+func TestALargeHeaderIsRefused(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/readyz", nil)
+	require.NoError(t, err)
+	req.Close = true
+	req.Header.Set("X", strings.Repeat("x", 64<<10))
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+}

@@ -1,0 +1,61 @@
+// Package metrics serves what a program counts to Prometheus, and how it is to
+// whoever probes it. The registry is our own: nothing registers itself.
+package metrics
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Build names the program that runs.
+type Build struct{ Version, Revision, GoVersion string }
+
+// Registry collects the metrics of the process and of its modules. A module that
+// is restarted registers anew, so each has a registry of its own, which is
+// replaced as a whole. It is safe for concurrent use.
+type Registry struct {
+	process *prometheus.Registry
+
+	mu      sync.Mutex
+	modules map[string]*prometheus.Registry
+}
+
+// NewRegistry returns a registry with the metrics of the Go runtime, the process
+// and the build.
+func NewRegistry(build Build) *Registry {
+	r := &Registry{process: prometheus.NewRegistry(), modules: map[string]*prometheus.Registry{}}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "ironpost_build_info", Help: "Always 1; the labels name the build.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Revision, "goversion": build.GoVersion},
+	})
+	info.Set(1)
+	r.process.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Process returns where the program itself registers.
+func (r *Registry) Process() prometheus.Registerer { return r.process }
+
+// Use makes reg, in which a new instance of module has registered, the metrics of
+// module, in the place of the previous instance's.
+func (r *Registry) Use(module string, reg *prometheus.Registry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.modules[module] = reg
+}
+
+// Gather implements prometheus.Gatherer.
+func (r *Registry) Gather() ([]*dto.MetricFamily, error) { return r.gatherers().Gather() }
+
+func (r *Registry) gatherers() prometheus.Gatherers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := prometheus.Gatherers{r.process}
+	for _, reg := range r.modules {
+		all = append(all, reg)
+	}
+	return all
+}

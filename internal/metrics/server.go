@@ -1,0 +1,165 @@
+package metrics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/event"
+)
+
+const (
+	portsTried     = 10
+	maxConnections = 64 // more wait to be accepted
+	maxScrapes     = 4  // more get 503
+	scrapeTime     = 10 * time.Second
+	headerTime     = 5 * time.Second
+	requestTime    = 10 * time.Second
+	writeTime      = 20 * time.Second
+	idleTime       = time.Minute
+	maxHeader      = 16 << 10 // bytes
+	shutdownTime   = 2 * time.Second
+)
+
+// Options say what a Server serves. Health and Ready are called for each probe.
+type Options struct {
+	Listen   string // address:port
+	Gatherer prometheus.Gatherer
+	Health   func(ctx context.Context) event.DaemonHealth
+	Ready    func() bool
+	Log      logrus.FieldLogger
+}
+
+// Server answers GET on /metrics, /healthz (503 while unhealthy) and /readyz
+// (503 also before the start is complete and while stopping), and nothing else.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+	log      logrus.FieldLogger
+}
+
+// Listen opens the address. If its port is taken it warns and tries the next
+// ones, ten in all. The caller must call Serve, which closes it.
+func Listen(ctx context.Context, opts Options) (*Server, error) {
+	listener, err := listen(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{listener: newLimited(listener), log: opts.Log}
+	s.http = &http.Server{
+		Handler:           handler(opts),
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      writeTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          stdlog.New(io.Discard, "", 0), // what it says is about clients, and theirs to choose
+	}
+	return s, nil
+}
+
+func listen(ctx context.Context, opts Options) (net.Listener, error) {
+	host, portText, err := net.SplitHostPort(opts.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: port %q is not a number", portText)
+	}
+	var config net.ListenConfig
+	for i := range portsTried {
+		address := net.JoinHostPort(host, strconv.Itoa(port+i))
+		var listener net.Listener
+		listener, err = config.Listen(ctx, "tcp", address)
+		if err == nil {
+			return listener, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || port == 0 {
+			break
+		}
+		opts.Log.WithField("address", address).Warn("metrics port is taken, trying the next")
+	}
+	return nil, fmt.Errorf("metrics: %w", err)
+}
+
+// Addr returns the address that is listened on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Serve answers until ctx ends, then waits up to two seconds for requests under way.
+func (s *Server) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer cancel()
+		if s.http.Shutdown(ctx) != nil {
+			_ = s.http.Close() // what is still open then has had its time
+		}
+	})
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+func handler(opts Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{
+		ErrorLog: errorLog{opts.Log}, ErrorHandling: promhttp.ContinueOnError,
+		MaxRequestsInFlight: maxScrapes, Timeout: scrapeTime,
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		h := opts.Health(r.Context())
+		answer(w, h.Status != event.Unhealthy, h)
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ready := opts.Ready() && opts.Health(r.Context()).Status != event.Unhealthy
+		answer(w, ready, map[string]bool{"ready": ready})
+	})
+	return getOnly(mux)
+}
+
+// getOnly refuses everything with another method, or a body.
+func getOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet || r.ContentLength != 0 {
+			w.Header().Set("Allow", http.MethodGet)
+			w.Header().Set("Connection", "close")
+			http.Error(w, "only GET, without a body", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// answer writes v as JSON, with 200 if ok, else 503. An error of the write is
+// the client's.
+func answer(w http.ResponseWriter, ok bool, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if !ok {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// errorLog is what promhttp wants to report collection errors to.
+type errorLog struct{ log logrus.FieldLogger }
+
+// Println implements promhttp.Logger.
+func (l errorLog) Println(v ...any) {
+	l.log.WithField("reason", fmt.Sprint(v...)).Warn("metrics not collected completely")
+}
