@@ -1,5 +1,12 @@
 package tail
 
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+)
+
 // Reasons for which bytes were lost; keys of Stats.Lost.
 const (
 	LostTruncated  = "truncated"  // cut off before they were read, and no copy was found
@@ -28,4 +35,67 @@ type FileStats struct {
 	Path  string
 	Lag   int64 // bytes written and not yet handed out
 	Lines int64 // handed out
+}
+
+// maxBehind bounds Stats.Behind.
+const maxBehind = 20
+
+// Stats returns counters and reasons. Any goroutine may call it at any time; it
+// looks at every file.
+func (t *Tailer) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := Stats{
+		Files: len(t.order), Lines: t.lines, Bytes: t.bytes,
+		Truncated: t.truncated, Rotations: t.rotations, Lost: maps.Clone(t.lost),
+	}
+	for _, f := range t.order {
+		fs := FileStats{Path: f.path, Lag: f.lag(), Lines: f.lines}
+		st.Lag += fs.Lag
+		if fs.Lag > 0 {
+			st.Behind = append(st.Behind, fs)
+		}
+	}
+	slices.SortFunc(st.Behind, func(a, b FileStats) int {
+		return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Path, b.Path))
+	})
+	st.Behind = st.Behind[:min(len(st.Behind), maxBehind)]
+	st.Reasons = t.reasons()
+	return st
+}
+
+// lag is what is written and not handed out, as far as can be seen now.
+func (f *follow) lag() int64 {
+	var sum int64
+	for _, s := range f.queue {
+		if s.file != nil {
+			if in, err := lookFile(s.file); err == nil {
+				sum += max(0, in.size-s.Offset)
+				continue
+			}
+		}
+		sum += s.lag()
+	}
+	return sum
+}
+
+// reasons returns at most maxBehind reasons, and how many there are beyond.
+func (t *Tailer) reasons() []string {
+	var all []string
+	for _, f := range t.order {
+		if f.reason != "" && !f.spool {
+			all = append(all, f.reason)
+		}
+	}
+	if t.capped {
+		all = append(all, fmt.Sprintf("the patterns match more than %d files: the rest is not followed", t.cfg.MaxFiles))
+	}
+	if t.watch.err != nil {
+		all = append(all, "no change notification, files are polled: "+t.watch.err.Error())
+	}
+	if n := len(all) - maxBehind; n > 0 {
+		all = append(all[:maxBehind], fmt.Sprintf("and %d more", n))
+	}
+	slices.Sort(all)
+	return all
 }

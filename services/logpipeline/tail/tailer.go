@@ -3,14 +3,48 @@ package tail
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 )
 
-// Tailer follows files. Make one with New.
+const (
+	stateVersion = 1
+	// chunkBytes is how much is read from one file before it is another's turn.
+	chunkBytes = 256 << 10
+	// maxOpen bounds the files kept open. Beyond it a file is opened for each read.
+	maxOpen = 1000
+)
+
+// Tailer follows files. Make one with New. One goroutine reads; the other
+// methods may be called from any goroutine unless they say otherwise.
 type Tailer struct {
-	cfg Config
 	log logrus.FieldLogger
+
+	mu       sync.Mutex // held by Read while it works, not while it waits
+	cfg      Config
+	buf      []byte
+	follows  map[string]*follow
+	order    []*follow // sorted by path
+	cursor   int       // whose turn it is
+	seen     map[string]bool
+	owners   map[FileID]*follow
+	byReal   map[string][]*follow // followed through a link
+	watch    *watch
+	nextPoll time.Time
+	open     int
+	capped   bool // MaxFiles reached
+	counters
+}
+
+// counters are what Stats adds up.
+type counters struct {
+	lines, bytes, truncated, rotations int64
+	lost                               map[string]int64
 }
 
 // New returns a Tailer that goes on from saved, or begins anew if saved is nil.
@@ -20,8 +54,20 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	_ = saved
-	return &Tailer{cfg: cfg.withDefaults(), log: log}, nil
+	cfg = cfg.withDefaults()
+	t := &Tailer{
+		cfg: cfg, log: log,
+		buf:      make([]byte, printLen+max(chunkBytes, 2*cfg.MaxLine)),
+		follows:  map[string]*follow{},
+		seen:     map[string]bool{},
+		owners:   map[FileID]*follow{},
+		watch:    &watch{},
+		counters: counters{lost: map[string]int64{}},
+	}
+	if saved == nil {
+		return t, nil
+	}
+	return t, t.restore(*saved)
 }
 
 // Read returns the next lines, at least one and at most limit, in the order of
@@ -29,21 +75,131 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 // and the context's error, the only error there is: files that cannot be read are
 // in Stats and are tried again.
 func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
-	<-ctx.Done()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ctx.Err() == nil {
+		t.hear()
+		if !time.Now().Before(t.nextPoll) {
+			t.poll()
+		}
+		if lines := t.collect(max(1, limit)); len(lines) > 0 {
+			return lines, nil
+		}
+		t.wait(ctx)
+	}
 	return nil, ctx.Err()
+}
+
+// collect gives every file with something to read its turns until the batch is
+// full or nothing is left.
+func (t *Tailer) collect(limit int) []Line {
+	b := newBatch(limit)
+	for idle := 0; idle < len(t.order) && !b.full(); {
+		t.cursor = (t.cursor + 1) % len(t.order)
+		f := t.order[t.cursor]
+		if f.dirty && !t.waitsForEarlier(f) {
+			f.dirty = t.turn(f, b)
+			idle = 0
+			continue
+		}
+		idle++
+	}
+	return b.finish()
 }
 
 // State returns the place after all lines that Read has returned so far. Ask
 // when their effects are done, store it, and give it to the next New.
-func (t *Tailer) State() State { return State{} }
+func (t *Tailer) State() State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := State{Version: stateVersion, Patterns: make([]string, 0, len(t.seen)), Paths: make([]PathState, 0, len(t.order))}
+	for p := range t.seen {
+		st.Patterns = append(st.Patterns, p)
+	}
+	slices.Sort(st.Patterns)
+	for _, f := range t.order {
+		if p := f.state(); len(p.Files) > 0 {
+			st.Paths = append(st.Paths, p)
+		}
+	}
+	return st
+}
+
+// restore takes over what a saved state knows about paths still configured.
+func (t *Tailer) restore(st State) error {
+	if st.Version != stateVersion {
+		return fmt.Errorf("saved positions have version %d: this program reads version %d", st.Version, stateVersion)
+	}
+	for _, p := range st.Patterns {
+		if slices.Contains(t.cfg.Paths, p) || slices.Contains(t.cfg.Spools, p) {
+			t.seen[p] = true
+		}
+	}
+	for _, p := range st.Paths {
+		if spool := matches(t.cfg.Spools, p.Path); spool || matches(t.cfg.Paths, p.Path) {
+			t.restorePath(p, spool)
+		}
+	}
+	t.sort()
+	return nil
+}
+
+func (t *Tailer) restorePath(p PathState, spool bool) {
+	f := newFollow(p.Path, spool)
+	for i, st := range p.Files {
+		st.Offset = max(0, st.Offset)
+		t.own(f, st)
+		if st.Done {
+			f.done = append(f.done, st)
+			continue
+		}
+		s := &source{FileState: st, rotated: i < len(p.Files)-1}
+		s.name()
+		f.queue = append(f.queue, s)
+	}
+	t.follows[f.path] = f
+}
 
 // Reload replaces Config.Paths. Files that no path names any more are dropped,
 // the others go on undisturbed. The error says what is wrong with paths; then
 // nothing has changed.
-func (t *Tailer) Reload(paths []string) error { return errors.Join(checkPatterns(paths)...) }
+func (t *Tailer) Reload(paths []string) error {
+	if err := errors.Join(checkPatterns(paths)...); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p := range t.seen {
+		if !slices.Contains(paths, p) && !slices.Contains(t.cfg.Spools, p) {
+			delete(t.seen, p)
+		}
+	}
+	t.cfg.Paths = slices.Clone(paths)
+	for _, f := range slices.Clone(t.order) {
+		if !f.spool && !matches(paths, f.path) {
+			t.drop(f)
+		}
+	}
+	t.nextPoll = time.Time{}
+	t.watch.wake()
+	return nil
+}
 
-// Stats returns counters and reasons. Any goroutine may call it at any time.
-func (t *Tailer) Stats() Stats { return Stats{} }
+// Close closes all files. Read must not be running, nor be called again.
+func (t *Tailer) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.order {
+		for _, s := range f.queue {
+			t.shut(s)
+		}
+	}
+	return t.watch.close()
+}
 
-// Close closes all files. Read must not be running.
-func (t *Tailer) Close() error { return nil }
+func matches(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := filepath.Match(p, path)
+		return p == path || ok && err == nil
+	})
+}

@@ -1,0 +1,63 @@
+package tail
+
+import (
+	"bytes"
+	"hash/crc32"
+	"strconv"
+)
+
+// maxBatchBytes bounds the text of one Read.
+const maxBatchBytes = 4 << 20
+
+// batch collects the lines of one Read.
+type batch struct {
+	limit, bytes int
+	lines        []Line
+	names        []byte // positions, one after the other
+	ends         []int  // where each ends
+	sums         *crc32.Table
+}
+
+func newBatch(limit int) *batch {
+	return &batch{limit: limit, sums: crc32.MakeTable(crc32.Castagnoli)}
+}
+
+func (b *batch) full() bool { return len(b.lines) >= b.limit || b.bytes >= maxBatchBytes }
+
+// add appends a line. Its position ends in a sum of the text, so that not even a
+// file overwritten in place repeats one.
+func (b *batch) add(line Line, prefix string) {
+	line.Text = bytes.TrimSuffix(line.Text, []byte{'\r'})
+	b.names = append(b.names, prefix...)
+	b.names = strconv.AppendInt(b.names, line.Offset, 16)
+	b.names = append(b.names, '.')
+	b.names = strconv.AppendUint(b.names, uint64(crc32.Checksum(line.Text, b.sums)), 16)
+	b.ends = append(b.ends, len(b.names))
+	b.bytes += len(line.Text)
+	b.lines = append(b.lines, line)
+}
+
+// own copies the texts from line first on out of the read buffer, all into one
+// piece of memory.
+func (b *batch) own(first int) {
+	total := 0
+	for _, line := range b.lines[first:] {
+		total += len(line.Text)
+	}
+	arena := make([]byte, 0, total)
+	for i := first; i < len(b.lines); i++ {
+		from := len(arena)
+		arena = append(arena, b.lines[i].Text...)
+		b.lines[i].Text = arena[from:len(arena):len(arena)]
+	}
+}
+
+// finish returns the lines; their positions share one string.
+func (b *batch) finish() []Line {
+	names, from := string(b.names), 0
+	for i, end := range b.ends {
+		b.lines[i].Position = names[from:end]
+		from = end
+	}
+	return b.lines
+}

@@ -1,0 +1,58 @@
+package tail
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+
+// look describes what path leads to, links followed.
+func look(path string) (info, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, statxMask, &st); err != nil {
+		return info{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return toInfo(&st), nil
+}
+
+// lookFile describes an open file.
+func lookFile(f *os.File) (info, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, statxMask, &st); err != nil {
+		return info{}, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	return toInfo(&st), nil
+}
+
+func toInfo(st *unix.Statx_t) info {
+	in := info{
+		id:    FileID{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino},
+		size:  int64(st.Size),
+		mtime: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec),
+		kind:  kindOf(uint32(st.Mode)),
+	}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		in.id.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return in
+}
+
+func kindOf(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return regular
+	case unix.S_IFDIR:
+		return "a folder"
+	case unix.S_IFIFO:
+		return "a named pipe"
+	case unix.S_IFSOCK:
+		return "a socket"
+	default:
+		return "a device"
+	}
+}
+
+// openFlags keep open(2) from waiting for a pipe and from taking a terminal.
+const openFlags = os.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC

@@ -1,0 +1,89 @@
+package tail_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// step is something that happens to app.log, or to the one who follows it.
+type step func(d dir, r *rig)
+
+func add(text string) step         { return func(d dir, _ *rig) { d.add("app.log", text) } }
+func move(from, to string) step    { return func(d dir, _ *rig) { d.move(from, to) } }
+func remove(name string) step      { return func(d dir, _ *rig) { d.remove(name) } }
+func truncateTo(name string) step  { return func(d dir, _ *rig) { d.copyTruncate("app.log", name) } }
+func settled(_ dir, r *rig)        { r.settle() }
+func saved(_ dir, r *rig)          { r.settle(); r.save() }
+func killed(_ dir, r *rig)         { r.kill() }
+func do(fn func(d dir) error) step { return func(d dir, r *rig) { require.NoError(d.t, fn(d)) } }
+
+func TestRotations(t *testing.T) {
+	t.Parallel()
+	long, longLines := numbered("long enough to be told from others", 0, 100)
+	cases := map[string]struct {
+		steps []step
+		want  []string
+	}{
+		"append":                          {[]step{add("a\nb\n"), settled, add("c\n")}, []string{"a", "b", "c"}},
+		"rename and create":               {[]step{add("a\n"), settled, move("app.log", "app.log.1"), add("b\n")}, []string{"a", "b"}},
+		"rename with unread rest":         {[]step{add("a\n"), settled, add("b\n"), move("app.log", "app.log.1"), add("c\n")}, []string{"a", "b", "c"}},
+		"rename while down":               {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), add("c\n"), killed}, []string{"a", "b", "c"}},
+		"rename to a dated name":          {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log-20261123"), add("c\n"), killed}, []string{"a", "b", "c"}},
+		"rename chain while down":         {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), add("c\n"), move("app.log.1", "app.log.2"), move("app.log", "app.log.1"), add("d\n"), killed}, []string{"a", "b", "c", "d"}},
+		"partial line waits":              {[]step{add("a\nb"), settled, add("c\n")}, []string{"a", "bc"}},
+		"partial line at rotation":        {[]step{add("a\nb"), settled, move("app.log", "app.log.1"), add("c\n")}, []string{"a", "c", "b"}},
+		"partial line at kill":            {[]step{add("a\nb"), saved, killed, add("c\n")}, []string{"a", "bc"}},
+		"copy and truncate":               {[]step{add("a\nb\n"), settled, truncateTo("app.log.1"), settled, add("c\n")}, []string{"a", "b", "c"}},
+		"copy and truncate unread rest":   {[]step{add("a\n"), settled, add("b\n"), truncateTo("app.log.1"), add("c\n")}, []string{"a", "b", "c"}},
+		"copy, truncate, grow larger":     {[]step{add("a\n"), settled, truncateTo("app.log.1"), add(long)}, append([]string{"a"}, longLines...)},
+		"copy and truncate while down":    {[]step{add("a\n"), saved, add("b\n"), truncateTo("app.log.1"), add("c\n"), killed}, []string{"a", "b", "c"}},
+		"two copies while down":           {[]step{add("a\n"), saved, add("b\n"), truncateTo("app.log.2"), add("c\n"), truncateTo("app.log.1"), add("d\n"), killed}, []string{"a", "b", "c", "d"}},
+		"truncated and renamed":           {[]step{add("a\n"), saved, add("b\n"), truncateTo("app.log.2"), add("c\n"), move("app.log", "app.log.1"), add("d\n"), killed}, []string{"a", "b", "c", "d"}},
+		"delete and recreate":             {[]step{add("a\n"), settled, remove("app.log"), settled, add("b\n")}, []string{"a", "b"}},
+		"delete with unread rest":         {[]step{add("a\n"), settled, add("b\n"), remove("app.log"), add("c\n")}, []string{"a", "b", "c"}},
+		"recreated with the same line":    {[]step{add("a\n"), settled, remove("app.log"), settled, add("a\n")}, []string{"a", "a"}},
+		"inode reused while down":         {[]step{add("a\n"), saved, remove("app.log"), add("b\nc\n"), killed}, []string{"a", "b", "c"}},
+		"truncated to the same line":      {[]step{add("a\n"), settled, truncateTo("x"), settled, add("a\n")}, []string{"a", "a"}},
+		"new inode with the same content": {[]step{add(long), saved, move("app.log", "gone"), do(func(d dir) error { raw, err := os.ReadFile(d.path("gone")); d.add("app.log", string(raw)); return err }), remove("gone"), killed, add("a\n")}, append(append([]string{}, longLines...), "a")},
+		"away and back":                   {[]step{add("a\n"), settled, move("app.log", "x"), settled, move("x", "app.log"), add("b\n")}, []string{"a", "b"}},
+		"carriage returns":                {[]step{add("a\r\nb\r\n")}, []string{"a", "b"}},
+		"any bytes":                       {[]step{add("\xff\xfe\x00a\nb\x00\n\n")}, []string{"\xff\xfe\x00a", "b\x00", ""}},
+		"hole after truncation":           {[]step{add("a\n"), settled, do(func(d dir) error { return os.Truncate(d.path("app.log"), 0) }), settled, do(func(d dir) error { return os.Truncate(d.path("app.log"), 3000) }), add("b\n")}, []string{"a", "b"}},
+		"replaced by a folder":            {[]step{add("a\n"), settled, remove("app.log"), do(func(d dir) error { return os.Mkdir(d.path("app.log"), 0o700) }), settled, remove("app.log"), add("b\n")}, []string{"a", "b"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t)
+			r := newRig(t, d.path("app.log"))
+			r.read(1, 0)
+			r.settle()
+			for _, do := range c.steps {
+				do(d, r)
+			}
+			r.want(c.want...)
+		})
+	}
+}
+
+// With a pattern, rotated files match, too. They must not be read a second time.
+func TestRotationsUnderAPattern(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("app.log*"))
+	r.settle()
+	d.add("app.log", "a\n")
+	r.want("a")
+	d.move("app.log", "app.log.1")
+	d.add("app.log", "b\n")
+	r.want("b")
+	d.copyTruncate("app.log", "app.log.2")
+	d.add("app.log", "c\n")
+	r.want("c")
+	r.save()
+	r.kill()
+	d.add("app.log", "d\n")
+	r.want("d")
+}
