@@ -148,7 +148,7 @@ func knockFrom(t *testing.T, socket string, who syscall.Credential) (bus.Greetin
 	require.NoError(t, err)
 	defer func() { _ = binary.Close() }()
 	cmd.ExtraFiles = []*os.File{binary}
-	cmd.Env = []string{knockVar + "=" + socket}
+	cmd.Env = []string{knockVar + "=" + socket, "GORACE=atexit_sleep_ms=0"}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &who}
 	out, err := cmd.Output()

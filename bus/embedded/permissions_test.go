@@ -1,0 +1,138 @@
+package embedded_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+)
+
+// roles are all that have a key in the modules' account.
+func roles() []string {
+	return []string{
+		bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector,
+		bus.Daemon, bus.Operator,
+	}
+}
+
+type attempt struct {
+	subject string
+	allowed []string // roles; all others are refused
+}
+
+func TestWhoMayPublish(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	const host, other = "testhost", "elsewhere"
+	attempts := []attempt{
+		{bus.PacketSubject(bus.EBPFEngine, host), []string{bus.EBPFEngine}},
+		{bus.PacketSubject(bus.EBPFEngine, other), nil},
+		{bus.AlertSubject(bus.LogPipeline, host), []string{bus.LogPipeline}},
+		{bus.AlertSubject(bus.LogPipeline, other), nil},
+		{bus.AlertSubject(bus.SBOMScanner, host), []string{bus.SBOMScanner}},
+		{bus.AlertSubject(bus.EBPFEngine, host), nil},
+		{bus.AlertSubject(bus.ContainerGuard, host), nil},
+		{bus.AlertSubject(bus.Daemon, host), nil},
+		{bus.AlertSubject(bus.Operator, host), nil},
+		{bus.ActionSubject(bus.ContainerGuard, host), []string{bus.ContainerGuard}},
+		{bus.ActionSubject(bus.ContainerGuard, other), nil},
+		{bus.ActionSubject(bus.LogPipeline, host), nil},
+		{bus.DLQSubject(bus.ContainerGuard, host), []string{bus.ContainerGuard}},
+		{bus.DLQSubject(bus.LogPipeline, host), []string{bus.LogPipeline}},
+		{bus.DLQSubject(bus.ActionCollector, host), []string{bus.ActionCollector}},
+		{bus.DLQSubject(bus.EBPFEngine, host), nil},
+		{bus.AlertsFeed, nil},
+		{bus.ActionsFeed, nil},
+		{bus.PacketsFeed, nil},
+		{bus.HealthFeed, []string{bus.Daemon}},
+		{bus.StatusSubject(bus.ContainerGuard, host, "status"), []string{bus.Daemon, bus.Operator}},
+		{bus.StatusSubject(bus.ContainerGuard, host, "isolate"), []string{bus.Daemon, bus.Operator}},
+		{"$KV." + bus.BlocklistBucket + ".09090909", []string{bus.ContainerGuard, bus.Operator}},
+		{"$KV." + bus.AuditBucket + ".head", []string{bus.ActionCollector}},
+		{"$JS.API.STREAM.CREATE.NOSUCH", []string{bus.Daemon}},
+		{"$JS.API.STREAM.UPDATE.NOSUCH", []string{bus.Daemon}},
+		{"$JS.API.STREAM.DELETE.NOSUCH", []string{bus.Daemon}},
+		{"$JS.API.STREAM.PURGE.NOSUCH", []string{bus.Daemon}},
+		{"$JS.API.STREAM.MSG.DELETE.NOSUCH", []string{bus.Daemon}},
+		{"$JS.API.CONSUMER.CREATE.IRONPOST_ALERTS", []string{bus.Daemon}},
+		{"$JS.API.CONSUMER.DURABLE.CREATE.NOSUCH.x", []string{bus.Daemon}},
+		{"$JS.API.CONSUMER.DELETE.IRONPOST_ALERTS.nosuch", []string{bus.Daemon}},
+		{"$JS.API.CONSUMER.MSG.NEXT.IRONPOST_ALERTS.container-guard_" + host, []string{bus.Daemon, bus.ContainerGuard}},
+		{"$JS.API.CONSUMER.MSG.NEXT.IRONPOST_ALERTS.container-guard_" + other, []string{bus.Daemon}},
+		{"$JS.ACK.IRONPOST_ALERTS.container-guard_" + host + ".1.1.1.1.0", []string{bus.ContainerGuard}},
+		{"$SYS.REQ.SERVER.PING", nil},
+		{"$SYS.REQ.USER.INFO", nil},
+		{"$JS.EVENT.ADVISORY.x", nil},
+		{"_INBOX.x", nil},
+		{"_R_.x", nil},
+		{bus.InboxPrefix(bus.Daemon, host) + ".x", nil},
+		{bus.Permissions(bus.Operator, host).Inbox + ".x", nil},
+	}
+	for _, role := range roles() {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			nc := b.Raw(role)
+			for _, a := range attempts {
+				require.Equal(t, !slices.Contains(a.allowed, role), publishRefused(t, nc, a.subject), a.subject)
+			}
+		})
+	}
+}
+
+func TestWhoMaySubscribe(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	const host, other = "testhost", "elsewhere"
+	modules := []string{bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector, bus.Daemon}
+	attempts := []attempt{
+		{">", nil},
+		{"*", nil},
+		{"ironpost.>", nil},
+		{"ironpost.alerts.*.*", nil},
+		{"ironpost.*.*.*", nil},
+		{"ironpost.dlq.>", nil},
+		{"ironpost.svc.>", nil},
+		{bus.AlertsFeed, []string{bus.Operator}},
+		{bus.ActionsFeed, []string{bus.Operator}},
+		{bus.PacketsFeed, []string{bus.Operator}},
+		{bus.HealthFeed, []string{bus.Operator}},
+		{bus.AlertSubject(bus.LogPipeline, host), nil},
+		{bus.StatusSubject(bus.ContainerGuard, host, "status"), []string{bus.ContainerGuard}},
+		{bus.StatusSubject(bus.ContainerGuard, other, "status"), nil},
+		{bus.StatusSubject(bus.LogPipeline, host, "status"), []string{bus.LogPipeline}},
+		{"$SRV.PING", modules},
+		{"$SRV.>", nil},
+		{"$SRV.INFO.ironpost-container-guard", []string{bus.ContainerGuard}},
+		{"$JS.>", nil},
+		{"$JS.API.>", nil},
+		{"$JS.ACK.>", nil},
+		{"$KV.>", nil},
+		{"$KV." + bus.BlocklistBucket + ".>", nil},
+		{"$SYS.>", nil},
+		{"_INBOX.>", nil},
+		{"_INBOX_gateway.>", nil},
+		{bus.InboxPrefix(bus.Daemon, host) + ".>", []string{bus.Daemon}},
+		{bus.InboxPrefix(bus.ContainerGuard, host) + ".>", []string{bus.ContainerGuard}},
+		{bus.Permissions(bus.Operator, host).Inbox + ".>", []string{bus.Operator}},
+		{"_R_.>", nil},
+	}
+	for _, role := range roles() {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			nc := b.Raw(role)
+			for _, a := range attempts {
+				require.Equal(t, !slices.Contains(a.allowed, role), subscribeRefused(t, nc, a.subject, ""), a.subject)
+			}
+		})
+	}
+}
+
+// A role that is not in the table has no key, so nobody can be it.
+func TestUnknownModuleCannotConnect(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	require.Empty(t, b.Options("intruder").Seed)
+}
