@@ -65,5 +65,9 @@ func (c Config) validate() error {
 	if bus.HostToken(c.Host) != c.Host {
 		return fmt.Errorf("bus: host %q must be lower case letters, digits and - only", c.Host)
 	}
-	return nil
+	if !c.Observer {
+		return nil
+	}
+	_, err := loopback(c.ObserverListen)
+	return err
 }
