@@ -121,8 +121,8 @@ type Correlation struct {
 	// Generate says whether the referred rules also report on their own.
 	Generate bool
 
-	refs     []reference
-	typeNode Source
+	refs   []reference
+	typeAt Source
 }
 
 // Bound compares a count or a value with a number.

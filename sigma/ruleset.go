@@ -1,20 +1,23 @@
 package sigma
 
-// Options say how to compile.
-type Options struct {
-	// Placeholders are the values of %name% in values with the expand modifier.
-	// They are read as Sigma strings: wildcards in them work. A rule whose
-	// placeholder is missing here is refused.
-	Placeholders map[string][]string
-	// Limits bound the memory of correlators; zero fields take the defaults.
-	Limits Limits
-}
+import "sync"
 
 // RuleSet is a compiled set of rules and correlations. It is immutable.
 type RuleSet struct {
 	rules        []*Rule
+	compiled     []compiledRule // as rules
+	sources      []Logsource    // the distinct ones of rules
 	correlations []*Correlation
+	counters     []counter // as correlations
+	ruleFeeds    map[*Rule][]feed
 	limits       Limits
+	pool         *sync.Pool // of *evaluation
+}
+
+type compiledRule struct {
+	root   node
+	source int // index into sources
+	silent bool
 }
 
 // Match is one rule that an event satisfies.
@@ -29,26 +32,9 @@ type Match struct {
 
 // Matched is one field value that satisfied one search of a rule.
 type Matched struct {
-	Field string // empty if a keyword was found outside of any field
+	Field string // empty if the event itself is not named by a field
 	Value string // at most 512 bytes, cut at a character
-	Why   string // such as: selection: CommandLine|contains "curl"
-}
-
-// Compile resolves references, expands placeholders and applies filters. It
-// refuses duplicate ids and names, unknown and circular references, missing
-// placeholders and correlation types it does not evaluate. All faults are
-// joined into one error of *ParseError; the RuleSet is then nil.
-func Compile(docs []Document, opts Options) (*RuleSet, error) {
-	rs := &RuleSet{limits: opts.Limits.withDefaults()}
-	for _, d := range docs {
-		if d.Rule != nil {
-			rs.rules = append(rs.rules, d.Rule)
-		}
-		if d.Correlation != nil {
-			rs.correlations = append(rs.correlations, d.Correlation)
-		}
-	}
-	return rs, nil
+	Why   string // such as: selection: CommandLine|contains "curl"; at most 256 bytes
 }
 
 // Rules returns the rules in the order of the documents. Do not change them.
@@ -61,5 +47,27 @@ func (rs *RuleSet) Correlations() []*Correlation { return rs.correlations }
 // Match returns the rules that ev satisfies, in the order of the documents,
 // silent ones included. It may be called concurrently.
 func (rs *RuleSet) Match(ev Event) []Match {
-	return nil
+	e := rs.pool.Get().(*evaluation)
+	defer rs.pool.Put(e)
+	defer e.reset()
+	e.event = ev.Fields
+	skip := rs.skipped(ev.Logsource, e.skip[:0])
+	e.skip = skip
+	var out []Match
+	for i := range rs.compiled {
+		r := &rs.compiled[i]
+		if skip[r.source] || !r.root.eval(e) {
+			continue
+		}
+		out = append(out, Match{Rule: rs.rules[i], Matched: r.root.explain(e, nil), Silent: r.silent})
+	}
+	return out
+}
+
+// skipped says for each of the sources whether it conflicts with l.
+func (rs *RuleSet) skipped(l Logsource, out []bool) []bool {
+	for _, source := range rs.sources {
+		out = append(out, source.Conflicts(l))
+	}
+	return out
 }

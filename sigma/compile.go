@@ -1,0 +1,142 @@
+package sigma
+
+import (
+	"errors"
+	"sync"
+)
+
+// Options say how to compile.
+type Options struct {
+	// Placeholders are the values of %name% in values with the expand modifier.
+	// They are read as Sigma strings: wildcards in them work. A rule whose
+	// placeholder is missing here is refused.
+	Placeholders map[string][]string
+	// Limits bound the memory of correlators; zero fields take the defaults.
+	Limits Limits
+}
+
+// Compile resolves references, expands placeholders and applies filters. It
+// refuses duplicate ids and names, unknown and circular references, missing
+// placeholders and correlation types it does not evaluate. All faults are
+// joined into one error of *ParseError; the RuleSet is then nil.
+func Compile(docs []Document, opts Options) (*RuleSet, error) {
+	c := &compiler{
+		builder: newBuilder(opts.Placeholders),
+		rs:      &RuleSet{limits: opts.Limits.withDefaults()},
+		byName:  make(map[string]*target),
+	}
+	c.collect(docs)
+	c.buildRules()
+	c.applyFilters(docs)
+	c.buildCorrelations()
+	if len(c.builder.errs) > 0 {
+		return nil, errors.Join(c.builder.errs...)
+	}
+	names := c.builder.names
+	c.rs.pool = &sync.Pool{New: func() any {
+		return &evaluation{names: names, slots: make([]field, len(names))}
+	}}
+	return c.rs, nil
+}
+
+// target is what a reference can mean: a rule or a correlation, by its index.
+type target struct {
+	rule        int // -1 if it is a correlation
+	correlation int // -1 if it is a rule
+	meta        *Meta
+}
+
+type compiler struct {
+	builder *builder
+	rs      *RuleSet
+	byName  map[string]*target
+}
+
+func (c *compiler) fail(at Source, format string, args ...any) {
+	c.builder.errs = append(c.builder.errs, errorAt(at, format, args...))
+}
+
+func (c *compiler) collect(docs []Document) {
+	for _, d := range docs {
+		switch {
+		case d.Rule != nil:
+			c.name(&target{rule: len(c.rs.rules), correlation: -1, meta: &d.Rule.Meta})
+			c.rs.rules = append(c.rs.rules, d.Rule)
+		case d.Correlation != nil:
+			c.name(&target{rule: -1, correlation: len(c.rs.correlations), meta: &d.Correlation.Meta})
+			c.rs.correlations = append(c.rs.correlations, d.Correlation)
+		case d.Filter != nil:
+			c.name(&target{rule: -1, correlation: -1, meta: &d.Filter.Meta})
+		}
+	}
+}
+
+// name makes t known by its id and its name, which must both be unique.
+func (c *compiler) name(t *target) {
+	for _, name := range []string{t.meta.ID, t.meta.Name} {
+		if name == "" {
+			continue
+		}
+		if other, taken := c.byName[name]; taken {
+			c.fail(t.meta.Source, "%q is taken already, by %q in %s", name, other.meta.Title, other.meta.Source)
+			continue
+		}
+		c.byName[name] = t
+	}
+}
+
+func (c *compiler) buildRules() {
+	sources := make(map[Logsource]int)
+	for _, rule := range c.rs.rules {
+		i, ok := sources[rule.Logsource]
+		if !ok {
+			i = len(c.rs.sources)
+			sources[rule.Logsource] = i
+			c.rs.sources = append(c.rs.sources, rule.Logsource)
+		}
+		c.rs.compiled = append(c.rs.compiled, compiledRule{root: c.builder.detection(rule.detection), source: i})
+	}
+}
+
+// applyFilters adds the condition of every filter to the rules it names.
+func (c *compiler) applyFilters(docs []Document) {
+	for _, d := range docs {
+		if d.Filter == nil {
+			continue
+		}
+		condition := c.builder.detection(d.Filter.detection)
+		for i, rule := range c.rs.rules {
+			if d.Filter.Rules == nil && !d.Filter.Logsource.Conflicts(rule.Logsource) {
+				c.rs.compiled[i].narrow(condition)
+			}
+		}
+		for _, ref := range d.Filter.refs {
+			c.applyFilter(d.Filter, ref, condition)
+		}
+	}
+}
+
+func (c *compiler) applyFilter(f *Filter, ref reference, condition node) {
+	t, ok := c.resolve(ref)
+	switch {
+	case !ok:
+	case t.rule < 0:
+		c.fail(ref.at, "%q is no detection rule: filters apply to detection rules only", ref.name)
+	case f.Logsource.Conflicts(c.rs.rules[t.rule].Logsource):
+		c.fail(ref.at, "the logsource of this filter is not that of %q", ref.name)
+	default:
+		c.rs.compiled[t.rule].narrow(condition)
+	}
+}
+
+func (r *compiledRule) narrow(condition node) {
+	r.root = allOf{r.root, condition}
+}
+
+func (c *compiler) resolve(ref reference) (*target, bool) {
+	t, ok := c.byName[canonical(ref.name)]
+	if !ok {
+		c.fail(ref.at, "there is no rule with the id or name %q", ref.name)
+	}
+	return t, ok
+}

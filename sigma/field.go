@@ -1,0 +1,176 @@
+package sigma
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxEventDepth bounds how deep maps and lists of an event are followed.
+const maxEventDepth = 32
+
+// value is one value of an event, converted once for all rules.
+type value struct {
+	field   string // only set where all fields are walked, for keywords
+	text    string
+	lowered string
+	number  number
+	isNull  bool
+	numeric bool
+	isLower bool
+	tried   bool // number was looked for in the text
+}
+
+func (v *value) lower() string {
+	if !v.isLower {
+		v.lowered, v.isLower = lower(v.text), true
+	}
+	return v.lowered
+}
+
+// asNumber reads texts as numbers, too: many sources write all values as texts.
+func (v *value) asNumber() (number, bool) {
+	if !v.tried {
+		v.number, v.numeric = parseNumber(v.text)
+		v.tried = true
+	}
+	return v.number, v.numeric
+}
+
+// newValue converts a scalar of an event.
+func newValue(raw any) value {
+	switch x := raw.(type) {
+	case nil:
+		return value{isNull: true, tried: true}
+	case string:
+		return value{text: x}
+	case bool:
+		return value{text: strconv.FormatBool(x), tried: true}
+	case int64:
+		return integerValue(x)
+	case int:
+		return integerValue(int64(x))
+	case float64:
+		return value{text: strconv.FormatFloat(x, 'f', -1, 64)}
+	case time.Time:
+		return value{text: x.Format(time.RFC3339Nano)}
+	default:
+		return value{text: fmt.Sprint(x)}
+	}
+}
+
+func integerValue(i int64) value {
+	return value{text: strconv.FormatInt(i, 10), number: intNumber(i), numeric: true, tried: true}
+}
+
+// field is what an event has under one name.
+type field struct {
+	resolved bool
+	present  bool
+	values   []value
+}
+
+// resolve looks the name up: as a key of its own, else dot by dot.
+func (f *field) resolve(fields map[string]any, name string) {
+	f.resolved = true
+	f.find(fields, name, 0)
+}
+
+func (f *field) find(m map[string]any, name string, depth int) {
+	if raw, ok := m[name]; ok {
+		f.present = true
+		f.add(raw, depth)
+		return
+	}
+	for i := strings.IndexByte(name, '.'); i >= 0 && depth < maxEventDepth; {
+		f.descend(m[name[:i]], name[i+1:], depth+1)
+		if f.present {
+			return
+		}
+		next := strings.IndexByte(name[i+1:], '.')
+		if next < 0 {
+			return
+		}
+		i += 1 + next
+	}
+}
+
+// descend follows a dotted name into a map, or into all maps of a list.
+func (f *field) descend(raw any, rest string, depth int) {
+	switch x := raw.(type) {
+	case map[string]any:
+		f.find(x, rest, depth)
+	case []any:
+		if depth > maxEventDepth {
+			return
+		}
+		for _, child := range x {
+			f.descend(child, rest, depth+1)
+		}
+	}
+}
+
+// add takes over scalars, and all scalars of a list. A map is present but has
+// no value.
+func (f *field) add(raw any, depth int) {
+	switch x := raw.(type) {
+	case map[string]any:
+	case []any:
+		if depth > maxEventDepth {
+			return
+		}
+		for _, child := range x {
+			f.add(child, depth+1)
+		}
+	default:
+		f.values = append(f.values, newValue(raw))
+	}
+}
+
+// isNull reports whether the event has nothing under the name.
+func (f *field) isNull() bool {
+	for i := range f.values {
+		if !f.values[i].isNull {
+			return false
+		}
+	}
+	return !f.present || len(f.values) > 0
+}
+
+// allValues lists every value of the event in the order of the field names.
+func allValues(out []value, prefix string, raw any, depth int) []value {
+	if depth > maxEventDepth {
+		return out
+	}
+	switch x := raw.(type) {
+	case nil:
+	case map[string]any:
+		for _, key := range sortedKeys(x) {
+			name := key
+			if prefix != "" {
+				name = prefix + "." + key
+			}
+			out = allValues(out, name, x[key], depth+1)
+		}
+	case []any:
+		for _, child := range x {
+			out = allValues(out, prefix, child, depth+1)
+		}
+	default:
+		v := newValue(raw)
+		v.field = prefix
+		out = append(out, v)
+	}
+	return out
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}

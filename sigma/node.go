@@ -1,0 +1,274 @@
+package sigma
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what a match explains.
+const (
+	maxMatched      = 32
+	maxMatchedValue = 512
+	maxWhy          = 256
+)
+
+// evaluation is one event being judged: fields are looked up and converted at
+// most once, whatever number of rules asks for them.
+type evaluation struct {
+	names  []string // slot → field name
+	skip   []bool   // source → its rules are not for this event
+	event  map[string]any
+	slots  []field
+	used   []int
+	all    []value
+	allSet bool
+}
+
+func (e *evaluation) field(slot int) *field {
+	f := &e.slots[slot]
+	if !f.resolved {
+		f.resolve(e.event, e.names[slot])
+		e.used = append(e.used, slot)
+	}
+	return f
+}
+
+func (e *evaluation) keywords() []value {
+	if !e.allSet {
+		e.all, e.allSet = allValues(e.all[:0], "", e.event, 0), true
+	}
+	return e.all
+}
+
+// reset forgets the event but keeps the memory.
+func (e *evaluation) reset() {
+	for _, slot := range e.used {
+		clear(e.slots[slot].values)
+		e.slots[slot] = field{values: e.slots[slot].values[:0]}
+	}
+	clear(e.all)
+	e.used, e.all, e.allSet, e.event = e.used[:0], e.all[:0], false, nil
+}
+
+// node is a compiled part of a detection.
+type node interface {
+	eval(e *evaluation) bool
+	// explain appends what made a node true; it is called only on true nodes.
+	explain(e *evaluation, out []Matched) []Matched
+}
+
+type allOf []node
+
+func (n allOf) eval(e *evaluation) bool {
+	for _, kid := range n {
+		if !kid.eval(e) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n allOf) explain(e *evaluation, out []Matched) []Matched {
+	for _, kid := range n {
+		out = kid.explain(e, out)
+	}
+	return out
+}
+
+// someOf needs count of its kids.
+type someOf struct {
+	kids  []node
+	count int
+}
+
+func (n someOf) eval(e *evaluation) bool {
+	need := n.count
+	for i, kid := range n.kids {
+		if len(n.kids)-i < need {
+			return false
+		}
+		if kid.eval(e) {
+			if need--; need == 0 {
+				return true
+			}
+		}
+	}
+	return need <= 0
+}
+
+func (n someOf) explain(e *evaluation, out []Matched) []Matched {
+	for _, kid := range n.kids {
+		if kid.eval(e) {
+			out = kid.explain(e, out)
+		}
+	}
+	return out
+}
+
+type notNode struct{ kid node }
+
+func (n notNode) eval(e *evaluation) bool                            { return !n.kid.eval(e) }
+func (n notNode) explain(_ *evaluation, out []Matched) []Matched     { return out }
+func (n negatedLeaf) eval(e *evaluation) bool                        { return !n.kid.eval(e) }
+func (n negatedLeaf) explain(e *evaluation, out []Matched) []Matched { return n.leaf.append(e, out) }
+
+// negatedLeaf is neq: unlike not of a condition, it tells the field's value.
+type negatedLeaf struct {
+	kid  node
+	leaf explainedField
+}
+
+// explainedField is the part of a leaf that names it in explanations.
+type explainedField struct {
+	slot  int
+	field string
+	why   string
+}
+
+func (x explainedField) append(e *evaluation, out []Matched) []Matched {
+	f := e.field(x.slot)
+	text := ""
+	if len(f.values) > 0 {
+		text = f.values[0].text
+	}
+	return appendMatched(out, x.field, text, x.why)
+}
+
+func appendMatched(out []Matched, field, text, why string) []Matched {
+	if len(out) >= maxMatched {
+		return out
+	}
+	return append(out, Matched{Field: field, Value: cut(text, maxMatchedValue), Why: why})
+}
+
+// cut shortens s to at most limit bytes, at a character, and frees the rest.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return strings.Clone(s[:limit])
+}
+
+// valueTest judges one value of a field.
+type valueTest interface {
+	test(v *value) bool
+}
+
+// fieldLeaf is true if a value of its field passes the test.
+type fieldLeaf struct {
+	explainedField
+	check valueTest
+}
+
+func (n *fieldLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
+
+func (n *fieldLeaf) find(e *evaluation) *value {
+	f := e.field(n.slot)
+	for i := range f.values {
+		if !f.values[i].isNull && n.check.test(&f.values[i]) {
+			return &f.values[i]
+		}
+	}
+	return nil
+}
+
+func (n *fieldLeaf) explain(e *evaluation, out []Matched) []Matched {
+	if v := n.find(e); v != nil {
+		return appendMatched(out, n.field, v.text, n.why)
+	}
+	return out
+}
+
+// keywordLeaf is true if any value of the event passes the test.
+type keywordLeaf struct {
+	why   string
+	check valueTest
+}
+
+func (n *keywordLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
+
+func (n *keywordLeaf) find(e *evaluation) *value {
+	all := e.keywords()
+	for i := range all {
+		if n.check.test(&all[i]) {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+func (n *keywordLeaf) explain(e *evaluation, out []Matched) []Matched {
+	if v := n.find(e); v != nil {
+		return appendMatched(out, v.field, v.text, n.why)
+	}
+	return out
+}
+
+// nullLeaf is true if the event lacks the field or has only null in it. An
+// empty string is a value, so it is not null.
+type nullLeaf struct{ explainedField }
+
+func (n *nullLeaf) eval(e *evaluation) bool { return e.field(n.slot).isNull() }
+
+func (n *nullLeaf) explain(e *evaluation, out []Matched) []Matched { return n.append(e, out) }
+
+// existsLeaf looks at the presence of a field only, whatever its value.
+type existsLeaf struct {
+	explainedField
+	want bool
+}
+
+func (n *existsLeaf) eval(e *evaluation) bool { return e.field(n.slot).present == n.want }
+
+func (n *existsLeaf) explain(e *evaluation, out []Matched) []Matched { return n.append(e, out) }
+
+// refLeaf compares the values of two fields of the event.
+type refLeaf struct {
+	explainedField
+	other   int
+	compare func(a, b string) bool
+	cased   bool
+}
+
+func (n *refLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
+
+func (n *refLeaf) find(e *evaluation) *value {
+	f, g := e.field(n.slot), e.field(n.other)
+	for i := range f.values {
+		for j := range g.values {
+			if n.fits(&f.values[i], &g.values[j]) {
+				return &f.values[i]
+			}
+		}
+	}
+	return nil
+}
+
+func (n *refLeaf) fits(a, b *value) bool {
+	if a.isNull || b.isNull {
+		return false
+	}
+	if n.cased {
+		return n.compare(a.text, b.text)
+	}
+	return n.compare(a.lower(), b.lower())
+}
+
+func (n *refLeaf) explain(e *evaluation, out []Matched) []Matched {
+	if v := n.find(e); v != nil {
+		return appendMatched(out, n.field, v.text, n.why)
+	}
+	return out
+}
+
+func explanation(it *item, text string) string {
+	key := it.key
+	if key == "" {
+		key = "keyword"
+	}
+	return cut(it.search+": "+key+" "+strconv.Quote(text), maxWhy)
+}

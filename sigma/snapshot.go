@@ -1,0 +1,155 @@
+package sigma
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+)
+
+// snapshotVersion changes when older snapshots can no longer be read.
+const snapshotVersion = 1
+
+// snapshot is the state of a Correlator. Groups are in the order in which they
+// were seen, so that the same ones are evicted first after a restore.
+type snapshot struct {
+	Version int             `json:"version"`
+	Groups  []groupSnapshot `json:"groups"`
+}
+
+// groupSnapshot holds the entries by column: most correlations have one rule
+// and no values.
+type groupSnapshot struct {
+	Correlation string     `json:"correlation"`
+	Key         string     `json:"key"`
+	Group       []string   `json:"group,omitempty"`
+	Times       []int64    `json:"times"`
+	Rules       []int      `json:"rules,omitempty"`
+	Values      []string   `json:"values,omitempty"`
+	Samples     []Sample   `json:"samples,omitempty"`
+	Fired       [][2]int64 `json:"fired,omitempty"`
+	Quiet       bool       `json:"quiet,omitempty"`
+}
+
+// Snapshot returns the whole state as JSON. Equal states give equal bytes.
+func (c *Correlator) Snapshot() ([]byte, error) {
+	s := snapshot{Version: snapshotVersion, Groups: make([]groupSnapshot, 0, c.order.Len())}
+	for e := c.order.Front(); e != nil; e = e.Next() {
+		s.Groups = append(s.Groups, e.Value.(*group).snapshot())
+	}
+	return json.Marshal(s)
+}
+
+func (g *group) snapshot() groupSnapshot {
+	s := groupSnapshot{
+		Correlation: g.counter.identity,
+		Key:         g.key,
+		Group:       g.values,
+		Samples:     g.samples,
+		Quiet:       g.quiet,
+	}
+	severalRules := len(g.counter.correlation.Rules) > 1
+	for _, e := range g.entries {
+		s.Times = append(s.Times, e.at)
+		if severalRules {
+			s.Rules = append(s.Rules, e.rule)
+		}
+		if g.counter.correlation.Type == ValueCount {
+			s.Values = append(s.Values, e.value)
+		}
+	}
+	for _, f := range g.fired {
+		s.Fired = append(s.Fired, [2]int64{f.first, f.last})
+	}
+	return s
+}
+
+// Restore replaces the state by that of a snapshot, which may stem from another
+// rule set: the state of correlations that are gone, or that aggregate
+// differently now, is discarded. On an error the state is unchanged.
+func (c *Correlator) Restore(data []byte) error {
+	var s snapshot
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("read correlation snapshot: %w", err)
+	}
+	if s.Version != snapshotVersion {
+		return fmt.Errorf("correlation snapshot has version %d, supported is %d", s.Version, snapshotVersion)
+	}
+	known := make(map[string]int, len(c.rs.counters))
+	for i := range c.rs.counters {
+		known[c.rs.counters[i].identity] = i
+	}
+	fresh := c.rs.NewCorrelator()
+	fresh.seq, fresh.stats = c.seq, c.stats
+	for i := range s.Groups {
+		if err := fresh.restoreGroup(&s.Groups[i], known); err != nil {
+			return fmt.Errorf("correlation snapshot, group %d: %w", i, err)
+		}
+	}
+	*c = *fresh
+	return nil
+}
+
+func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error {
+	i, ok := known[s.Correlation]
+	if !ok {
+		return nil
+	}
+	k := &c.rs.counters[i]
+	if err := s.check(k); err != nil {
+		return err
+	}
+	if _, twice := c.groups[i][s.Key]; twice {
+		return fmt.Errorf("key %q stands there twice", s.Key)
+	}
+	g := &group{counter: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet}
+	for j, at := range s.Times {
+		e := entry{at: at}
+		if len(s.Rules) > 0 {
+			e.rule = s.Rules[j]
+		}
+		if len(s.Values) > 0 {
+			e.value = s.Values[j]
+		}
+		g.entries = append(g.entries, e)
+	}
+	for _, f := range s.Fired {
+		g.fired = append(g.fired, interval{f[0], f[1]})
+	}
+	c.restore(i, g)
+	return nil
+}
+
+// restore holds g within the limits, which may be tighter than before.
+func (c *Correlator) restore(i int, g *group) {
+	c.stats.EvictedEvents += uint64(g.shrink())
+	g.samples = g.samples[max(0, len(g.samples)-c.rs.limits.MaxSamples):]
+	for c.order.Len() > 0 && (c.order.Len() >= c.rs.limits.MaxGroups || c.events+len(g.entries) > c.rs.limits.MaxEvents) {
+		c.evict()
+	}
+	c.hold(i, g)
+}
+
+var errShape = errors.New("its columns do not fit together")
+
+func (s *groupSnapshot) check(k *counter) error {
+	rules := len(k.correlation.Rules)
+	switch {
+	case len(s.Group) != len(k.correlation.GroupBy),
+		len(s.Times) == 0,
+		(rules > 1) != (len(s.Rules) > 0),
+		len(s.Rules) > 0 && len(s.Rules) != len(s.Times),
+		(k.correlation.Type == ValueCount) != (len(s.Values) > 0),
+		len(s.Values) > 0 && len(s.Values) != len(s.Times),
+		len(s.Fired) > maxIntervals:
+		return errShape
+	case !sort.SliceIsSorted(s.Times, func(a, b int) bool { return s.Times[a] < s.Times[b] }):
+		return errors.New("its times are not in order")
+	}
+	for _, rule := range s.Rules {
+		if rule < 0 || rule >= rules {
+			return fmt.Errorf("it counts rule %d of %d", rule, rules)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package sigma
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxDepth bounds the nesting of a document: rules need five levels.
+const maxDepth = 32
+
+// maxErrors bounds how many faults of one file are told.
+const maxErrors = 50
+
+// reader collects the faults of one file while its nodes are read.
+type reader struct {
+	file string
+	errs []error
+}
+
+func (r *reader) at(n *yaml.Node) Source {
+	return Source{File: r.file, Line: n.Line, Column: n.Column}
+}
+
+func (r *reader) fail(n *yaml.Node, format string, args ...any) {
+	r.failAt(r.at(n), format, args...)
+}
+
+func (r *reader) failAt(at Source, format string, args ...any) {
+	if len(r.errs) < maxErrors {
+		r.errs = append(r.errs, errorAt(at, format, args...))
+	}
+}
+
+// documents splits data into the root nodes of its YAML documents.
+func (r *reader) documents(data []byte) []*yaml.Node {
+	var roots []*yaml.Node
+	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc yaml.Node
+		switch err := dec.Decode(&doc); {
+		case errors.Is(err, io.EOF):
+			return roots
+		case err != nil:
+			r.failAt(yamlErrorSource(r.file, err), "is not YAML: %s", yamlErrorText(err))
+			return nil
+		}
+		root := doc.Content[0]
+		if root.Tag == "!!null" && root.Value == "" {
+			continue
+		}
+		if len(roots) == MaxDocuments {
+			r.fail(root, "more than %d documents in one file", MaxDocuments)
+			return nil
+		}
+		roots = append(roots, root)
+	}
+}
+
+var yamlErrorLine = regexp.MustCompile(`line (\d+): `)
+
+// yamlErrorSource digs the line out of the library's text, which has no field for it.
+func yamlErrorSource(file string, err error) Source {
+	at := Source{File: file, Line: 1, Column: 1}
+	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil {
+		at.Line, _ = strconv.Atoi(m[1]) // digits by the expression; an absurd line reads as 0
+	}
+	return at
+}
+
+func yamlErrorText(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	return yamlErrorLine.ReplaceAllString(text, "")
+}
+
+// sound reports whether a document holds plain YAML only: no aliases, which
+// could multiply it, no tags of its own, bounded depth, no key twice.
+func (r *reader) sound(n *yaml.Node, depth int) bool {
+	if depth > maxDepth {
+		r.fail(n, "nested deeper than %d levels", maxDepth)
+		return false
+	}
+	if n.Kind == yaml.AliasNode || n.Anchor != "" {
+		r.fail(n, "anchors and aliases are not allowed in rules: write the value out")
+		return false
+	}
+	if n.Style&yaml.TaggedStyle != 0 {
+		r.fail(n, "the tag %s is not allowed in rules", n.Tag)
+		return false
+	}
+	ok := n.Kind != yaml.MappingNode || r.soundKeys(n)
+	for _, child := range n.Content {
+		ok = r.sound(child, depth+1) && ok
+	}
+	return ok
+}
+
+func (r *reader) soundKeys(n *yaml.Node) bool {
+	seen := make(map[string]int, len(n.Content)/2)
+	ok := true
+	for i := 0; i < len(n.Content); i += 2 {
+		key := n.Content[i]
+		switch line, twice := seen[key.Value]; {
+		case key.Kind != yaml.ScalarNode:
+			r.fail(key, "a key must be a plain word")
+			ok = false
+		case key.Tag == "!!merge":
+			r.fail(key, "merge keys (<<) are not allowed in rules: write the values out")
+			ok = false
+		case twice:
+			r.fail(key, "the key %q stands here a second time, first in line %d", key.Value, line)
+			ok = false
+		}
+		seen[key.Value] = key.Line
+	}
+	return ok
+}
+
+// mapping reads the keys of a map; what names it in errors.
+func (r *reader) mapping(n *yaml.Node, what string) (object, bool) {
+	if n.Kind != yaml.MappingNode {
+		r.fail(n, "%s must be a map, not %s", what, kindOf(n))
+		return object{}, false
+	}
+	return object{r: r, node: n}, true
+}
+
+// object is a map whose keys are asked for by name.
+type object struct {
+	r    *reader
+	node *yaml.Node
+}
+
+// pair is one entry of a map.
+type pair struct {
+	key, value *yaml.Node
+}
+
+func (o object) pairs() []pair {
+	out := make([]pair, 0, len(o.node.Content)/2)
+	for i := 0; i+1 < len(o.node.Content); i += 2 {
+		out = append(out, pair{o.node.Content[i], o.node.Content[i+1]})
+	}
+	return out
+}
+
+// get returns the value of key, or nil.
+func (o object) get(key string) *yaml.Node {
+	for _, p := range o.pairs() {
+		if p.key.Value == key {
+			return p.value
+		}
+	}
+	return nil
+}
+
+// text reads an optional string of at most limit bytes; 0 is no limit.
+func (o object) text(key string, limit int) string {
+	n := o.get(key)
+	if n == nil {
+		return ""
+	}
+	s, ok := o.r.text(n, key)
+	if ok && limit > 0 && len(s) > limit {
+		o.r.fail(n, "%s is %d bytes long, allowed are %d", key, len(s), limit)
+	}
+	return s
+}
+
+// oneOf reads an optional string that must be one of allowed.
+func (o object) oneOf(key string, allowed ...string) string {
+	n := o.get(key)
+	if n == nil {
+		return ""
+	}
+	s, ok := o.r.text(n, key)
+	if !ok {
+		return ""
+	}
+	for _, a := range allowed {
+		if s == a {
+			return s
+		}
+	}
+	o.r.fail(n, "%s %q is none of %s", key, s, strings.Join(allowed, ", "))
+	return ""
+}
+
+// matching reads an optional string of a form.
+func (o object) matching(key string, form *regexp.Regexp, allowed string) string {
+	n := o.get(key)
+	if n == nil {
+		return ""
+	}
+	if n.Tag == "!!timestamp" { // a bare date
+		return o.r.checked(n, key, n.Value, form, allowed)
+	}
+	s, ok := o.r.text(n, key)
+	if !ok {
+		return ""
+	}
+	return o.r.checked(n, key, s, form, allowed)
+}
+
+func (r *reader) checked(n *yaml.Node, key, s string, form *regexp.Regexp, allowed string) string {
+	if !form.MatchString(s) {
+		r.fail(n, "%s %q must be %s", key, s, allowed)
+		return ""
+	}
+	return s
+}
+
+// texts reads an optional list of distinct strings.
+func (o object) texts(key string) []string {
+	n := o.get(key)
+	if n == nil {
+		return nil
+	}
+	return o.r.texts(n, key)
+}
+
+func (r *reader) texts(n *yaml.Node, key string) []string {
+	if n.Kind != yaml.SequenceNode {
+		r.fail(n, "%s must be a list of strings, not %s", key, kindOf(n))
+		return nil
+	}
+	var out []string
+	seen := make(map[string]bool, len(n.Content))
+	for _, child := range n.Content {
+		s, ok := r.text(child, "each item of "+key)
+		if !ok {
+			continue
+		}
+		if seen[s] {
+			r.fail(child, "%s holds %q twice", key, s)
+		}
+		seen[s] = true
+		out = append(out, s)
+	}
+	return out
+}
+
+func (r *reader) text(n *yaml.Node, what string) (string, bool) {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		r.fail(n, "%s must be a string, not %s", what, kindOf(n))
+		return "", false
+	}
+	return n.Value, true
+}
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.Tag {
+	case "!!null":
+		return "null"
+	case "!!str":
+		return "a string"
+	case "!!int", "!!float":
+		return fmt.Sprintf("the number %s", n.Value)
+	case "!!bool":
+		return fmt.Sprintf("the boolean %s", n.Value)
+	}
+	return fmt.Sprintf("%q", n.Value)
+}
