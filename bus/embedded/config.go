@@ -24,8 +24,8 @@ type Config struct {
 	Observer       bool
 	ObserverListen string
 
-	// Socket is the operators' unix socket; empty means none. SocketGroup is
-	// the group that may use it beside root; it need not exist.
+	// Socket is the operators' unix socket; empty means none. SocketGroup names
+	// the group that may use it beside root, or is its number; it need not exist.
 	Socket      string
 	SocketGroup string
 

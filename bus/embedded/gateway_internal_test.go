@@ -1,0 +1,40 @@
+package embedded
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestGatewayRemembersWhoAsked(t *testing.T) {
+	t.Parallel()
+	var g gateway
+	first := g.remember("_INBOX.a")
+	second := g.remember("_INBOX.b")
+	for token, want := range map[string]string{first: "_INBOX.a", second: "_INBOX.b"} {
+		reply, ok := g.asker(token)
+		require.True(t, ok)
+		require.Equal(t, want, reply)
+	}
+}
+
+func TestGatewayForgetsOldQuestions(t *testing.T) {
+	t.Parallel()
+	var g gateway
+	old := g.remember("_INBOX.old")
+	for n := range maxAsked {
+		g.remember("_INBOX." + strconv.Itoa(n))
+	}
+	_, ok := g.asker(old)
+	require.False(t, ok)
+}
+
+func TestGatewayKnowsNoForeignToken(t *testing.T) {
+	t.Parallel()
+	var g gateway
+	for _, token := range []string{"", "0", "-1", "zz", "!", "99999999999999999999999"} {
+		_, ok := g.asker(token)
+		require.False(t, ok, token)
+	}
+}
