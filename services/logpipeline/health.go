@@ -1,0 +1,189 @@
+package logpipeline
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+	"github.com/ironpost/ironpost/sigma"
+)
+
+// maxBlocked is how long a publish may wait before it is worth a word.
+const maxBlocked = 5 * time.Second
+
+// The topics of what may be wrong; a topic holds one sentence at a time.
+const (
+	troubleCheckpoint = "checkpoint"
+	troubleWrite      = "checkpoint write"
+	troubleReload     = "reload"
+	troubleStorage    = "storage"
+)
+
+// counters are what the pipeline counts. Any goroutine may read them.
+type counters struct {
+	lines, bytes, unparsed        atomic.Uint64
+	alerts, updates, invalid      atomic.Uint64
+	checkpoints, checkpointErrors atomic.Uint64
+	spoolErrors                   atomic.Uint64
+
+	dedup      atomic.Pointer[dedup.Stats]
+	correlator atomic.Pointer[sigma.CorrelatorStats]
+}
+
+func (c *counters) counted(size int, unparsed bool) {
+	c.lines.Add(1)
+	c.bytes.Add(uint64(size)) //nolint:gosec // a length is not negative
+	if unparsed {
+		c.unparsed.Add(1)
+	}
+}
+
+func (c *counters) observed(d dedup.Stats, s sigma.CorrelatorStats) {
+	c.dedup.Store(&d)
+	c.correlator.Store(&s)
+}
+
+func (c *counters) published(out []event.Record) {
+	for _, rec := range out {
+		if a, ok := rec.(*event.Alert); ok && a.Update {
+			c.updates.Add(1)
+			continue
+		}
+		c.alerts.Add(1)
+	}
+}
+
+// snapshot is everything that Health and the metrics show.
+type snapshot struct {
+	tail       tail.Stats
+	syslog     syslog.Stats
+	pub        bus.PublisherStats
+	dedup      dedup.Stats
+	correlator sigma.CorrelatorStats
+	rules      int
+	reasons    []string
+}
+
+func (s *Service) snapshot() snapshot {
+	s.mu.Lock()
+	book, tailer, server, pub := s.book, s.tailer, s.server, s.pub
+	reasons := slices.Sorted(maps.Values(s.troubles))
+	s.mu.Unlock()
+
+	out := snapshot{rules: book.count()}
+	if tailer != nil {
+		out.tail, out.syslog, out.pub = tailer.Stats(), server.Stats(), pub.Stats()
+	}
+	if d := s.dedup.Load(); d != nil {
+		out.dedup = *d
+	}
+	if c := s.correlator.Load(); c != nil {
+		out.correlator = *c
+	}
+	out.reasons = append(reasons, out.wrong(book)...)
+	return out
+}
+
+// wrong collects what the parts complain of.
+func (n snapshot) wrong(book *rulebook) []string {
+	var out []string
+	if t := book.trouble(); t != "" {
+		out = append(out, t)
+	}
+	if book.count() == 0 {
+		out = append(out, "no rule is in force: nothing raises an alert")
+	}
+	for _, reason := range n.tail.Reasons {
+		if !isAwaited(reason) {
+			out = append(out, reason)
+		}
+	}
+	out = append(out, n.syslog.Reasons...)
+	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
+		out = append(out, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")
+	}
+	return out
+}
+
+// isAwaited tells a file that is not there yet, which is no trouble.
+func isAwaited(reason string) bool { return strings.HasSuffix(reason, " is not there yet") }
+
+// note sets what is wrong about topic, "" for nothing.
+func (s *Service) note(topic, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if what == "" {
+		delete(s.troubles, topic)
+		return
+	}
+	s.troubles[topic] = what
+}
+
+// storageTrouble says that a store is configured which this build does not have.
+func storageTrouble(c Storage) string {
+	var set []string
+	if c.PostgresURL != "" || c.PostgresURLFile != "" {
+		set = append(set, "storage.postgres_url")
+	}
+	if c.RedisURL != "" || c.RedisURLFile != "" {
+		set = append(set, "storage.redis_url")
+	}
+	if len(set) == 0 {
+		return ""
+	}
+	return strings.Join(set, " and ") + " is set, but this build stores nothing there: records are in the streams only"
+}
+
+// Health returns the condition of the service. Any goroutine may call it at any
+// time.
+func (s *Service) Health() event.ModuleHealth {
+	n := s.snapshot()
+	h := event.ModuleHealth{
+		Name: Name, Host: s.deps.Host, Enabled: true, Since: s.since,
+		Reasons: n.reasons, Counters: s.numbers(n),
+	}
+	if len(h.Reasons) > 0 {
+		h.Status = event.Degraded
+	}
+	return h
+}
+
+// numbers are the counters of Health, by name.
+func (s *Service) numbers(n snapshot) map[string]uint64 {
+	out := map[string]uint64{
+		"lines": s.lines.Load(), "bytes": s.bytes.Load(), "unparsed": s.unparsed.Load(),
+		"alerts": s.alerts.Load(), "updates": s.updates.Load(), "suppressed": n.dedup.Suppressed,
+		"alerts_refused": s.invalid.Load(), "checkpoints": s.checkpoints.Load(),
+		"checkpoint_errors": s.checkpointErrors.Load(), "spool_errors": s.spoolErrors.Load(),
+		"rules": positive(n.rules), "files": positive(n.tail.Files), "lag_bytes": positive(n.tail.Lag),
+		"truncated":   positive(n.tail.Truncated) + positive(n.syslog.Truncated),
+		"rotations":   positive(n.tail.Rotations),
+		"spool_bytes": positive(n.syslog.SpoolBytes), "dedup_windows": positive(n.dedup.Open),
+		"dedup_evicted": n.dedup.Evicted, "correlation_groups": positive(n.correlator.Groups),
+		"correlation_evicted": n.correlator.EvictedGroups + n.correlator.EvictedEvents,
+		"publish_retries":     n.pub.Retries,
+	}
+	for reason, bytes := range n.tail.Lost {
+		out["lost_bytes_"+reason] = positive(bytes)
+	}
+	for transport, count := range n.syslog.Received {
+		out[transport+"_received"] = positive(count)
+	}
+	for reason, count := range n.syslog.Dropped {
+		out["udp_dropped_"+reason] = positive(count)
+		out["udp_dropped"] += positive(count)
+	}
+	for _, f := range n.tail.Behind {
+		out["lag_bytes:"+f.Path] = positive(f.Lag)
+	}
+	return out
+}
+
+func positive[N int | int64](n N) uint64 { return uint64(max(n, 0)) }

@@ -1,0 +1,75 @@
+package logpipeline
+
+import (
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+	"github.com/ironpost/ironpost/sigma"
+)
+
+// maxAhead is how far a line's own clock may be ahead of ours and still be
+// believed: beyond it, one line could hold windows open for years.
+const maxAhead = 5 * time.Minute
+
+// seen is one line, read and parsed.
+type seen struct {
+	parse.Event
+
+	position string
+	raw      string
+	time     time.Time // when it happened, as far as we believe it
+}
+
+// judge returns the alerts that line gives rise to, before deduplication.
+func (p *pipeline) judge(line tail.Line) []*event.Alert {
+	text, received, ok := p.unwrap(line)
+	if !ok {
+		return nil
+	}
+	in := see(p.parser, line.Position, text, received)
+	p.s.counted(len(text), in.Format == parse.Plain && len(text) > 0)
+	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Fields: in.Fields}
+	matches := p.book.set.Match(ev)
+	if len(matches) == 0 {
+		return nil
+	}
+	var out []*event.Alert
+	for _, m := range matches {
+		if !m.Silent {
+			out = append(out, p.author.ofMatch(in, m))
+		}
+	}
+	for _, m := range p.correlator.Observe(ev, matches) {
+		if !m.Silent {
+			out = append(out, p.author.ofCorrelation(in, m))
+		}
+	}
+	return out
+}
+
+// unwrap takes a received message out of its spool record.
+func (p *pipeline) unwrap(line tail.Line) (text []byte, received time.Time, ok bool) {
+	if !p.receiver.owns(line.Path) {
+		return line.Text, time.Now(), true
+	}
+	rec, err := syslog.Decode(line.Text)
+	if err != nil {
+		p.s.spoolErrors.Add(1)
+		p.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
+		return nil, time.Time{}, false
+	}
+	return rec.Message, rec.Time, true
+}
+
+func see(parser *parse.Parser, position string, text []byte, received time.Time) seen {
+	in := seen{Event: parser.Parse(text, received), position: position}
+	in.raw, _ = in.Fields["raw"].(string)
+	in.time = in.Time
+	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
+		in.time = received
+	}
+	return in
+}

@@ -1,0 +1,304 @@
+package logpipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+	"github.com/ironpost/ironpost/sigma"
+)
+
+const (
+	// maxWait is how long the pipeline waits for lines before it looks at its
+	// clocks and at a pending reload.
+	maxWait = time.Second
+	// firstWait is for the first look at the files; what it finds is checkpointed at
+	// once, so that a death right after the start loses nothing.
+	firstWait = 20 * time.Millisecond
+	// drainWait is how long a stop goes on reading, stopWait how long all of it may
+	// take. What is left then is read after the next start.
+	drainWait  = time.Second
+	stopWait   = 5 * time.Second
+	drainPause = 50 * time.Millisecond
+)
+
+// pipeline is the state of Run. Its goroutine alone touches it.
+type pipeline struct {
+	s     *Service
+	cfg   Config
+	book  *rulebook
+	store checkpointFile
+
+	tailer     *tail.Tailer
+	receiver   *receiver
+	pub        *bus.Publisher
+	parser     *parse.Parser
+	author     author
+	correlator *sigma.Correlator
+	windows    *dedup.Table
+
+	lastSeq uint64         // of the checkpoint we began with
+	unsent  []event.Record // of a round that a stop cut short
+	saved   time.Time      // when the last checkpoint was written, or failed to be
+	dirty   bool           // something happened since
+}
+
+func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline, error) {
+	cfg, book := s.config()
+	p := &pipeline{
+		s: s, cfg: cfg, book: book, store: store, dirty: true,
+		parser:     parse.New(parse.Options{}),
+		author:     author{host: s.deps.Host, machine: s.deps.MachineID},
+		correlator: book.set.NewCorrelator(),
+		windows:    dedup.New(cfg.DedupWindow(), 0),
+	}
+	server, err := syslog.New(s.syslogConfig(cfg), s.log)
+	if err != nil {
+		return nil, fmt.Errorf("syslog: %w", err)
+	}
+	p.receiver = newReceiver(server)
+	if err := p.restore(saved, server); err != nil {
+		return nil, err
+	}
+	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host})
+	if err != nil {
+		return nil, err
+	}
+	s.opened(p.tailer, server, p.pub)
+	return p, nil
+}
+
+// restore takes up a checkpoint. A part of it that cannot be used is dropped,
+// loudly: to go on with less is better than not to watch.
+func (p *pipeline) restore(saved *checkpoint, server *syslog.Server) (err error) {
+	from := tailConfig(p.cfg, server.Pattern())
+	if saved == nil {
+		p.tailer, err = tail.New(from, nil, p.s.log)
+		return err
+	}
+	p.lastSeq = saved.LastSeq
+	p.windows.Restore(saved.Windows, time.Now())
+	if err := p.correlator.Restore(saved.Correlations); err != nil {
+		p.s.log.WithError(err).Error("correlation counts of the checkpoint dropped")
+		p.s.note(troubleCheckpoint, "counts of the checkpoint could not be used: "+err.Error())
+	}
+	if p.tailer, err = tail.New(from, &saved.Tail, p.s.log); err == nil {
+		return nil
+	}
+	p.s.log.WithError(err).Error("positions of the checkpoint dropped")
+	p.s.note(troubleCheckpoint, "positions of the checkpoint could not be used, watched files go on from their ends: "+err.Error())
+	p.tailer, err = tail.New(from, nil, p.s.log)
+	return err
+}
+
+func (p *pipeline) close() {
+	if err := p.tailer.Close(); err != nil {
+		p.s.log.WithError(err).Warn("files not closed cleanly")
+	}
+}
+
+// run is the one goroutine in which lines become alerts.
+func (p *pipeline) run(ctx context.Context) error {
+	if err := p.resume(ctx); err != nil {
+		return ended(ctx, err)
+	}
+	for wait := firstWait; ctx.Err() == nil; wait = p.patience() {
+		p.takeUp()
+		if err := p.round(ctx, p.read(ctx, wait)); err != nil {
+			return err
+		}
+	}
+	return p.stop(ctx)
+}
+
+// ended makes the end of ctx no error.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// resume reads back what we stored since the checkpoint: the publisher leaves it
+// out when its lines come again, and its windows are open.
+func (p *pipeline) resume(ctx context.Context) error {
+	err := p.pub.Resume(ctx, p.lastSeq, func(stored bus.Stored) error {
+		var a event.Alert
+		if err := event.Decode(stored.Data, &a); err != nil {
+			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable")
+			return nil
+		}
+		p.windows.Seen(&a, time.Now())
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read back alerts: %w", err)
+	}
+	return nil
+}
+
+// read waits for lines, at most for wait.
+func (p *pipeline) read(ctx context.Context, wait time.Duration) []tail.Line {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	lines, err := p.tailer.Read(ctx, p.cfg.BatchSize)
+	if err != nil {
+		return nil // the wait is over, Read's only error
+	}
+	return lines
+}
+
+// patience is how long there is nothing to do but to wait for lines.
+func (p *pipeline) patience() time.Duration {
+	wait := maxWait
+	if next := p.windows.Next(); !next.IsZero() {
+		wait = min(wait, time.Until(next))
+	}
+	if p.dirty {
+		wait = min(wait, time.Until(p.saved.Add(p.cfg.FlushInterval())))
+	}
+	return max(wait, time.Millisecond)
+}
+
+// round judges lines, publishes their alerts, and then stores the place reached if
+// it is time.
+func (p *pipeline) round(ctx context.Context, lines []tail.Line) error {
+	var out []event.Record
+	for _, line := range lines {
+		for _, a := range p.judge(line) {
+			out = p.add(out, p.windows.Add(a, time.Now()))
+		}
+	}
+	out = p.add(out, p.windows.Expire(time.Now()))
+	p.dirty = p.dirty || len(lines) > 0 || len(out) > 0
+	p.s.observed(p.windows.Stats(), p.correlator.Stats())
+	if err := p.publish(ctx, out); err != nil {
+		p.unsent = out
+		return ended(ctx, err)
+	}
+	if p.dirty && time.Since(p.saved) >= p.cfg.FlushInterval() {
+		p.save()
+	}
+	return nil
+}
+
+func (p *pipeline) add(out []event.Record, alerts []*event.Alert) []event.Record {
+	for _, a := range alerts {
+		out = append(out, a)
+	}
+	return out
+}
+
+// publish returns when the alerts are stored. One that is no valid record would
+// never be: it is counted and left behind.
+func (p *pipeline) publish(ctx context.Context, out []event.Record) error {
+	if len(out) == 0 {
+		return nil
+	}
+	err := p.pub.Publish(ctx, out...)
+	if errors.Is(err, bus.ErrInvalid) {
+		p.s.invalid.Add(1)
+		p.s.log.WithError(err).Error("alert refused")
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	p.s.published(out)
+	p.tell(out)
+	return nil
+}
+
+// tell logs each alert.
+func (p *pipeline) tell(out []event.Record) {
+	for _, rec := range out {
+		a, ok := rec.(*event.Alert)
+		if !ok {
+			continue
+		}
+		log := p.s.log.WithField("alert_id", a.ID).WithField("rule_id", a.Rule.ID).
+			WithField("severity", a.Severity.String()).WithField("title", a.Title)
+		if a.Source != nil {
+			log = log.WithField("src_ip", a.Source.IP)
+		}
+		if a.User != "" {
+			log = log.WithField("user", a.User)
+		}
+		if a.Update {
+			log.WithField("count", a.Count).Info("alert counted")
+			continue
+		}
+		log.Info("alert raised")
+	}
+}
+
+// save stores the place after all lines whose alerts are stored, and frees the
+// spool up to there. A failure is tried again with the next round that is due.
+func (p *pipeline) save() {
+	p.saved = time.Now()
+	state := p.tailer.State()
+	err := p.write(state)
+	if err != nil {
+		p.s.checkpointErrors.Add(1)
+		p.s.log.WithError(err).Error("checkpoint not written")
+		p.s.note(troubleWrite, err.Error())
+		return
+	}
+	p.dirty = false
+	p.s.checkpoints.Add(1)
+	p.s.note(troubleWrite, "")
+	p.receiver.current().Release(state)
+}
+
+func (p *pipeline) write(state tail.State) error {
+	counts, err := p.correlator.Snapshot()
+	if err != nil {
+		return fmt.Errorf("correlation counts: %w", err)
+	}
+	return p.store.save(checkpoint{
+		LastSeq: p.pub.LastSeq(), Tail: state,
+		Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
+	})
+}
+
+// stop works off what came in before the sources were closed, within a bound. Open
+// windows stay open in the checkpoint. If not all alerts could be stored, the last
+// checkpoint stands, and the lines are read again.
+func (p *pipeline) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
+	defer cancel()
+	select {
+	case <-p.receiver.done:
+	case <-ctx.Done():
+	}
+	if err := p.publish(ctx, p.unsent); err != nil {
+		p.s.log.WithError(err).Warn("stopped before all alerts were stored, their lines are read again")
+		return nil
+	}
+	p.unsent = nil
+	p.drain(ctx)
+	if p.unsent == nil {
+		p.save()
+	}
+	return nil
+}
+
+func (p *pipeline) drain(ctx context.Context) {
+	for until := time.Now().Add(drainWait); time.Now().Before(until); {
+		lines := p.read(ctx, drainPause)
+		if len(lines) == 0 {
+			return
+		}
+		if err := p.round(ctx, lines); err != nil || p.unsent != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package logpipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+// change is a configuration that was found good and waits to be taken up.
+type change struct {
+	cfg  Config
+	book *rulebook
+}
+
+// PrepareReload compiles the rules of cfg, which must be a Config, and checks the
+// rest of it. It refuses where New would go on with less: a reload that loses a
+// rule is none. commit never blocks; the pipeline takes the change up between two
+// batches, and no line is lost by it.
+func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err error) {
+	c, ok := cfg.(Config)
+	if !ok {
+		return nil, fmt.Errorf("log pipeline: %T is not its configuration", cfg)
+	}
+	book, err := loadRules(c.RulesPath)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(append(book.faults, tailConfig(c, "/").Check(), s.syslogConfig(c).Check())...); err != nil {
+		return nil, err
+	}
+	return func() { s.pending.Store(&change{cfg: c, book: book}) }, nil
+}
+
+// takeUp puts a pending change in force. The counts of correlations that did not
+// change are kept.
+func (p *pipeline) takeUp() {
+	next := p.s.pending.Swap(nil)
+	if next == nil {
+		return
+	}
+	old := p.cfg
+	p.cfg, p.dirty = next.cfg, true
+	p.windows.SetSpan(p.cfg.DedupWindow())
+	p.useRules(next.book)
+	if err := errors.Join(p.listen(old), p.follow(old)); err != nil {
+		p.s.log.WithError(err).Error("reload not complete")
+		p.s.note(troubleReload, err.Error())
+	} else {
+		p.s.note(troubleReload, "")
+	}
+	p.s.note(troubleStorage, storageTrouble(p.cfg.Storage))
+	p.s.use(p.cfg, p.book, p.tailer, p.receiver.current())
+	p.s.log.WithField("rules", p.book.count()).Info("configuration reloaded")
+}
+
+func (p *pipeline) useRules(book *rulebook) {
+	fresh := book.set.NewCorrelator()
+	counts, err := p.correlator.Snapshot()
+	if err == nil {
+		err = fresh.Restore(counts)
+	}
+	if err != nil {
+		p.s.log.WithError(err).Warn("correlation counts not carried over")
+	}
+	p.book, p.correlator = book, fresh
+}
+
+// listen changes the addresses in place. Bounds of the spool need another server.
+func (p *pipeline) listen(old Config) error {
+	if p.cfg.SpoolMaxBytes == old.SpoolMaxBytes && p.cfg.MaxLineBytes == old.MaxLineBytes {
+		udp, tcp := p.cfg.listeners()
+		return p.receiver.current().Rebind(udp, tcp)
+	}
+	server, err := syslog.New(p.s.syslogConfig(p.cfg), p.s.log)
+	if err == nil {
+		p.receiver.replace(server)
+	}
+	return err
+}
+
+// follow changes the paths in place. Another line length needs another tailer,
+// which goes on where the old one stands.
+func (p *pipeline) follow(old Config) error {
+	if p.cfg.MaxLineBytes == old.MaxLineBytes {
+		return p.tailer.Reload(p.cfg.watched())
+	}
+	state := p.tailer.State()
+	tailer, err := tail.New(tailConfig(p.cfg, p.receiver.current().Pattern()), &state, p.s.log)
+	if err != nil {
+		return err
+	}
+	p.close()
+	p.tailer = tailer
+	return nil
+}
+
+// use makes a change known to Health.
+func (s *Service) use(cfg Config, book *rulebook, tailer *tail.Tailer, server *syslog.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg, s.book, s.tailer, s.server = cfg, book, tailer, server
+}

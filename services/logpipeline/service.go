@@ -1,0 +1,163 @@
+package logpipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+// Name is the module's name on the bus and in the table of modules.
+const Name = bus.LogPipeline
+
+// Deps are what the service works with. All but Metrics must be set.
+type Deps struct {
+	Bus  *bus.Conn
+	Host string // this machine on the bus, one subject token
+	// DataDir is the service's own folder; it is made, with mode 0700, if missing.
+	// It holds checkpoint.json and the folder spool.
+	DataDir   string
+	MachineID string // part of every alert id
+	Log       logrus.FieldLogger
+	Metrics   prometheus.Registerer // nil: none
+}
+
+// Service is the log pipeline. It implements daemon.Module and daemon.Reloader.
+type Service struct {
+	deps  Deps
+	log   logrus.FieldLogger
+	since time.Time
+	counters
+
+	pending atomic.Pointer[change] // a reload not yet taken up; the newest counts
+
+	mu       sync.Mutex // guards what follows
+	cfg      Config
+	book     *rulebook
+	tailer   *tail.Tailer
+	server   *syslog.Server
+	pub      *bus.Publisher
+	troubles map[string]string // what is wrong now, by topic
+}
+
+// New returns a Service and starts nothing. It refuses a rules path that cannot be
+// read; a bad rule file in it is left out and named in Health.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := deps.check(); err != nil {
+		return nil, err
+	}
+	book, err := loadRules(cfg.RulesPath)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		deps: deps, log: deps.Log.WithField("service", Name), since: time.Now(),
+		cfg: cfg, book: book, troubles: map[string]string{},
+	}
+	s.note(troubleStorage, storageTrouble(cfg.Storage))
+	return s, nil
+}
+
+func (d Deps) check() error {
+	if d.Bus == nil || d.Log == nil {
+		return errors.New("log pipeline: no bus or no log given")
+	}
+	if d.Host == "" || !filepath.IsAbs(d.DataDir) {
+		return fmt.Errorf("log pipeline: host %q and data folder %q must be set, the folder absolute", d.Host, d.DataDir)
+	}
+	return nil
+}
+
+// Run reads, judges and publishes until ctx ends; then it works off, within a
+// bound, what has been received, and stores its checkpoint. It returns an error
+// only for what a restart from the checkpoint may mend. It is called once.
+func (s *Service) Run(ctx context.Context) error {
+	p, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	stop, err := s.export()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	g := task.New(ctx)
+	g.Go("syslog receiver", p.receiver.run)
+	g.Go("log pipeline", p.run)
+	return g.Wait()
+}
+
+// prepare opens what Run needs.
+func (s *Service) prepare() (*pipeline, error) {
+	if err := makeFolder(s.deps.DataDir); err != nil {
+		return nil, err
+	}
+	store := checkpointFile{path: filepath.Join(s.deps.DataDir, "checkpoint.json"), machine: s.deps.MachineID}
+	saved, trouble, err := store.load()
+	if err != nil {
+		return nil, err
+	}
+	if trouble != "" {
+		s.log.WithField("reason", trouble).Error("checkpoint set aside")
+	}
+	s.note(troubleCheckpoint, trouble)
+	return newPipeline(s, store, saved)
+}
+
+// opened makes the parts that Health asks known to it.
+func (s *Service) opened(tailer *tail.Tailer, server *syslog.Server, pub *bus.Publisher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tailer, s.server, s.pub = tailer, server, pub
+}
+
+func (s *Service) config() (Config, *rulebook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg, s.book
+}
+
+// syslogConfig is cfg as the receiver reads it.
+func (s *Service) syslogConfig(cfg Config) syslog.Config {
+	out := syslog.Config{
+		Dir: filepath.Join(s.deps.DataDir, "spool"), MaxBytes: cfg.SpoolMaxBytes, MaxMessage: cfg.MaxLineBytes,
+	}
+	out.UDP, out.TCP = cfg.listeners()
+	return out
+}
+
+// listeners returns the addresses to listen on, "" for a source that is off.
+func (c Config) listeners() (udp, tcp string) {
+	if c.SyslogUDP() {
+		udp = c.SyslogBind
+	}
+	if c.SyslogTCP() {
+		tcp = c.SyslogTCPBind
+	}
+	return udp, tcp
+}
+
+// watched returns the paths to follow.
+func (c Config) watched() []string {
+	if !c.Files() {
+		return nil
+	}
+	return c.WatchPaths
+}
+
+// tailConfig is cfg as the tailer reads it.
+func tailConfig(cfg Config, spool string) tail.Config {
+	return tail.Config{Paths: cfg.watched(), Spools: []string{spool}, MaxLine: cfg.MaxLineBytes}
+}
