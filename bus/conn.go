@@ -47,7 +47,6 @@ type Options struct {
 	Log             logrus.FieldLogger
 
 	dialer nats.CustomDialer // the unix socket
-	inbox  string            // other than the module's own
 }
 
 // Conn is a connection to the bus. It reconnects for ever; all its methods may be
@@ -98,13 +97,9 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 }
 
 func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
-	inbox := o.inbox
-	if inbox == "" {
-		inbox = InboxPrefix(o.Module, o.Host)
-	}
 	opts := []nats.Option{
 		nats.Name(ServiceName(o.Module) + " " + o.Host),
-		nats.CustomInboxPrefix(inbox),
+		nats.CustomInboxPrefix(InboxPrefix(o.Module, o.Host)),
 		nats.Timeout(timeoutOf(ctx, connectTimeout)),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(50 * time.Millisecond),

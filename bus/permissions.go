@@ -125,7 +125,7 @@ func daemonPermission(host string) Permission {
 // operatorPermission watches and reads everything, asks any module, and edits the
 // blocklist. It may not publish records, nor change a stream.
 func operatorPermission() Permission {
-	p := Permission{Inbox: "_INBOX_" + Operator}
+	p := Permission{Inbox: InboxPrefix(Operator, "")}
 	p.Subscribe = []string{p.Inbox + ".>", PacketsFeed, AlertsFeed, ActionsFeed, HealthFeed}
 	p.Publish = []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$SRV.>", svcRoot + ".>"}
 	for _, s := range []StreamName{Packets, Alerts, Actions, DLQ} {

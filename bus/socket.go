@@ -40,7 +40,7 @@ func DialSocket(ctx context.Context, path string) (*Conn, error) {
 	c, err := Connect(ctx, Options{
 		Module: Operator, Host: first.Host, Seed: []byte(first.Seed),
 		URL: "nats://ironpost.sock:4222", Log: logrus.FieldLogger(silent()),
-		dialer: d, inbox: Permissions(Operator, "").Inbox,
+		dialer: d,
 	})
 	if err != nil {
 		return nil, err

@@ -59,8 +59,13 @@ func StatusSubject(module, host, verb string) string { return join(svcRoot, modu
 func ServiceName(module string) string { return "ironpost-" + module }
 
 // InboxPrefix is the prefix of the reply subjects of module on host. Each has its
-// own, so that nobody reads the answers meant for another.
-func InboxPrefix(module, host string) string { return "_INBOX_" + module + "_" + host }
+// own, so that nobody reads the answers meant for another; operators share one.
+func InboxPrefix(module, host string) string {
+	if module == Operator {
+		return "_INBOX_" + Operator
+	}
+	return "_INBOX_" + module + "_" + host
+}
 
 // HostToken makes one subject token of a host name: lower case, every character
 // but letters, digits and "-" replaced by "-". An empty name becomes "localhost".

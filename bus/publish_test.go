@@ -1,0 +1,290 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+)
+
+func TestPublishStoresInOrderWithHeaders(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	recs := alerts(b.Host(), 0, 250)
+	require.NoError(t, p.Publish(within(t, patience), recs...))
+	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
+	require.Equal(t, uint64(250), p.LastSeq())
+	require.Equal(t, uint64(250), p.Stats().Published)
+
+	err := b.Conn(bus.Operator).History(within(t, patience), bus.Alerts, bus.HistoryOptions{Limit: 1}, func(d bus.Delivery) bool {
+		require.Equal(t, []string{"high"}, d.Header[bus.HeaderSeverity])
+		require.Equal(t, []string{"rule-1"}, d.Header[bus.HeaderRule])
+		require.Equal(t, []string{"1"}, d.Header[bus.HeaderSchema])
+		require.Regexp(t, `^00-0123456789abcdef0123456789abcdef-[0-9a-f]{16}-01$`, d.Header[bus.HeaderTraceparent][0])
+		require.NoError(t, event.Decode(d.Data, &event.Alert{}))
+		return true
+	})
+	require.NoError(t, err)
+}
+
+func TestPublishSameIDStoresOnce(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	for range 3 {
+		require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "one")))
+	}
+	require.Equal(t, []string{"one"}, ids(t, b, bus.Alerts))
+	require.Equal(t, uint64(2), p.Stats().Duplicates)
+}
+
+func TestBatchWithADuplicateInsideKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	recs := alerts(b.Host(), 0, 10)
+	require.NoError(t, p.Publish(within(t, patience), recs[4]))
+	require.NoError(t, p.Publish(within(t, patience), append(recs, recs[9])...))
+	require.ElementsMatch(t, idsOf(recs), ids(t, b, bus.Alerts))
+	require.Equal(t, uint64(10), p.Stats().Published)
+}
+
+func TestPublishInvalidRecordLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	err := p.Publish(within(t, patience), newAlert(b.Host(), "a"), &event.Alert{}, newAlert(b.Host(), "b"))
+	require.ErrorIs(t, err, bus.ErrInvalid)
+	require.Equal(t, []string{"a", "b"}, ids(t, b, bus.Alerts))
+	require.Equal(t, uint64(1), p.Stats().Refused)
+}
+
+func TestPublisherOfAnotherStreamIsRefused(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	_, err := b.Conn(bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.DLQ, Module: bus.LogPipeline, Host: b.Host()})
+	require.Error(t, err)
+}
+
+// A full stream blocks its producer. Once it is drained, the same records are
+// stored, and whoever watches has seen those only.
+func TestFullStreamBlocksAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 700 << 10})) // alerts: 262 KiB
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	feed, err := b.Observer().SubscribeSync(bus.AlertsFeed)
+	require.NoError(t, err)
+	recs := alerts(b.Host(), 0, 600)
+	done := make(chan error, 1)
+	go func() { done <- p.Publish(within(t, patience), recs...) }()
+
+	require.Eventually(t, func() bool { return !p.Stats().BlockedSince.IsZero() }, patience, time.Millisecond)
+	stored := ids(t, b, bus.Alerts)
+	require.Equal(t, idsOf(recs[:len(stored)]), stored, "in order, none left out")
+	require.Less(t, len(stored), len(recs))
+
+	purge(t, b, bus.Alerts)
+	require.NoError(t, finish(t, b, done))
+	require.Equal(t, idsOf(recs), seen(t, feed, len(recs)))
+	s := p.Stats()
+	require.Zero(t, s.BlockedSince)
+	require.Positive(t, s.BlockedSeconds)
+}
+
+// finish purges until the publisher is through.
+func finish(t *testing.T, b *bustest.Bus, done <-chan error) error {
+	t.Helper()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(200 * time.Millisecond):
+			purge(t, b, bus.Alerts)
+		}
+	}
+}
+
+func purge(t testing.TB, b *bustest.Bus, stream bus.StreamName) {
+	t.Helper()
+	s, err := admin(t, b).Stream(within(t, patience), string(stream))
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(within(t, patience)))
+}
+
+func admin(t testing.TB, b *bustest.Bus) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(b.Raw(bus.Daemon))
+	require.NoError(t, err)
+	return js
+}
+
+// seen returns the ids a subscription got, and fails if there are more than n.
+func seen(t *testing.T, sub *nats.Subscription, n int) []string {
+	t.Helper()
+	got := make([]string, 0, n)
+	for range n {
+		m, err := sub.NextMsg(patience)
+		require.NoError(t, err)
+		got = append(got, m.Header.Get(bus.HeaderID))
+	}
+	require.NoError(t, sub.SetPendingLimits(-1, -1))
+	_, err := sub.NextMsg(100 * time.Millisecond)
+	require.ErrorIs(t, err, nats.ErrTimeout)
+	return got
+}
+
+func TestPublishSurvivesARestartedServer(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	recs := alerts(b.Host(), 0, 2000)
+	done := make(chan error, 1)
+	go func() {
+		for i := range 20 {
+			if err := p.Publish(within(t, patience), recs[i*100:(i+1)*100]...); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 3 {
+		b.Restart()
+	}
+	require.NoError(t, <-done)
+	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
+}
+
+func TestPublishEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Actions, bus.ContainerGuard)
+	require.NoError(t, p.Publish(within(t, patience), newAction(b.Host(), "a")))
+	require.NoError(t, admin(t, b).DeleteStream(within(t, patience), string(bus.Actions)))
+	err := p.Publish(within(t, 300*time.Millisecond), newAction(b.Host(), "b"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.True(t, p.Doubts())
+	b.Provision()
+	require.NoError(t, p.Publish(within(t, patience), newAction(b.Host(), "b")))
+	require.Equal(t, []string{"b"}, ids(t, b, bus.Actions))
+}
+
+// After a downtime longer than the stream remembers ids, Resume keeps them unique.
+func TestResumeSkipsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	short := 100 * time.Millisecond
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(short)))
+	recs := alerts(b.Host(), 0, 700)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, p.Publish(within(t, patience), recs[:300]...))
+	checkpoint := p.LastSeq()
+	require.NoError(t, p.Publish(within(t, patience), recs[300:600]...))
+	forgotten(t, b, short)
+
+	again := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	var read []string
+	require.NoError(t, again.Resume(within(t, patience), checkpoint, func(s bus.Stored) error {
+		read = append(read, s.ID)
+		return nil
+	}))
+	require.Equal(t, idsOf(recs[300:600]), read)
+	require.Equal(t, p.LastSeq(), again.LastSeq())
+	require.NoError(t, again.Publish(within(t, patience), recs[300:]...))
+	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
+}
+
+// forgotten waits until the stream stores an id a second time.
+func forgotten(t *testing.T, b *bustest.Bus, window time.Duration) {
+	t.Helper()
+	p := publisher(t, b, bus.Alerts, bus.SBOMScanner)
+	probe := newAlert(b.Host(), "probe")
+	require.NoError(t, p.Publish(within(t, patience), probe))
+	require.Eventually(t, func() bool {
+		require.NoError(t, p.Publish(within(t, patience), probe))
+		return p.Stats().Published == 2
+	}, patience, window)
+	js := admin(t, b)
+	s, err := js.Stream(within(t, patience), string(bus.Alerts))
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(within(t, patience), jetstream.WithPurgeSubject(bus.AlertSubject(bus.SBOMScanner, b.Host()))))
+}
+
+func TestResumeReturnsItsCallersError(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "a")))
+	mine := errors.New("mine")
+	require.ErrorIs(t, p.Resume(within(t, patience), 0, func(bus.Stored) error { return mine }), mine)
+}
+
+func TestSendAndFlush(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Packets, bus.EBPFEngine)
+	var want []string
+	for i := range 2000 {
+		rec := newPacket(b.Host(), alerts(b.Host(), i, 1)[0].Meta().ID)
+		want = append(want, rec.ID)
+		require.NoError(t, p.Send(within(t, patience), rec))
+	}
+	require.NoError(t, p.Flush(within(t, patience)))
+	require.Equal(t, want, ids(t, b, bus.Packets))
+	require.Equal(t, uint64(2000), p.Stats().Published)
+	require.Equal(t, uint64(2000), p.LastSeq())
+}
+
+func TestSendSurvivesARestartedServer(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Packets, bus.EBPFEngine)
+	ctx := within(t, patience)
+	done := make(chan error, 1)
+	recs := make([]*event.Packet, 20000)
+	for i := range recs {
+		recs[i] = newPacket(b.Host(), alerts(b.Host(), i, 1)[0].Meta().ID)
+	}
+	go func() {
+		for _, rec := range recs {
+			if err := p.Send(ctx, rec); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- p.Flush(ctx)
+	}()
+	require.Eventually(t, func() bool { return p.Stats().Published > 100 }, patience, time.Millisecond)
+	b.Restart()
+	require.NoError(t, <-done)
+	require.Len(t, unique(ids(t, b, bus.Packets)), len(recs))
+}
+
+func unique(in []string) map[string]int {
+	out := make(map[string]int, len(in))
+	for _, s := range in {
+		out[s]++
+	}
+	return out
+}
+
+// Permission violations do not pass unseen: who publishes as another hears it.
+func TestViolationBecomesAReason(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn := b.Conn(bus.LogPipeline)
+	p, err := conn.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: b.Host()})
+	require.NoError(t, err)
+	require.Error(t, p.Publish(within(t, 300*time.Millisecond), newAction(b.Host(), "forged")))
+	require.Eventually(t, func() bool { return len(conn.Violations()) > 0 }, patience, time.Millisecond)
+	require.NotEmpty(t, conn.Reasons())
+	require.Empty(t, ids(t, b, bus.Actions))
+}
