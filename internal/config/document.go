@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -26,6 +27,8 @@ type document struct {
 	elements map[string][]Position // where each element of a list starts
 	broken   bool                  // a syntax error: nothing else is known
 	problems []Problem
+	omitted  int    // problems beyond maxKept
+	cursor   cursor // the last position asked for
 }
 
 // parse walks a TOML document against a schema. It never fails: what is wrong is in problems.
@@ -60,7 +63,7 @@ func (d *document) walk() {
 
 // syntax replaces all problems by the one that made the rest unreadable.
 func (d *document) syntax(err error) {
-	d.broken = true
+	d.broken, d.omitted = true, 0
 	problem := Problem{File: d.file, What: "syntax error: " + err.Error()}
 	if parserError := (*unstable.ParserError)(nil); errors.As(err, &parserError) {
 		problem.At = d.position(d.offset(parserError.Highlight))
@@ -133,7 +136,7 @@ func (d *document) resolve(path string, parts unstable.Iterator) (string, Positi
 			d.report(at, path, "is a key, it has no parts such as "+setting.Shown(name))
 			return "", at, false
 		}
-		if !contains(names, name) {
+		if !slices.Contains(names, name) {
 			d.unknown(at, path, name)
 			return "", at, false
 		}
@@ -147,31 +150,43 @@ func (d *document) unknown(at Position, section, name string) {
 	if section == "" {
 		what = "unknown section"
 	}
-	switch near, other := suggest(name, d.schema.sections[section]), d.elsewhere(name); {
-	case len(d.problems) > maxReported: // spare the search
-	case near != "":
-		what += ", did you mean " + near + "?"
-	case other != "":
-		what += ", did you mean " + other + "?"
-	case section == "":
-		what += ", allowed are " + strings.Join(d.schema.sections[""], ", ")
-	default:
-		what += " in [" + section + "]"
+	if len(d.problems) < maxReported { // the search costs more than the rest
+		what += d.hint(section, name)
 	}
 	d.report(at, join(section, plain(name)), what)
+}
+
+// hint says what an unknown name may have been meant to be.
+func (d *document) hint(section, name string) string {
+	allowed := d.schema.sections[section]
+	if near := suggest(name, allowed); near != "" {
+		return ", did you mean " + near + "?"
+	}
+	if other := d.elsewhere(name); other != "" {
+		return ", did you mean " + other + "?"
+	}
+	if section == "" {
+		return ", allowed are " + strings.Join(allowed, ", ")
+	}
+	return " in [" + section + "]"
 }
 
 // elsewhere finds the key or section of this name in another section.
 func (d *document) elsewhere(name string) string {
 	for _, f := range d.schema.fields {
-		if suffix := "." + name; len(f.key) > len(suffix) && f.key[len(f.key)-len(suffix):] == suffix {
+		if strings.HasSuffix(f.key, "."+name) {
 			return f.key
 		}
 	}
 	return ""
 }
 
+// report keeps a problem, but for those nobody will see: a hostile file could hold a million.
 func (d *document) report(at Position, key, what string) {
+	if len(d.problems) >= maxKept {
+		d.omitted++
+		return
+	}
 	d.problems = append(d.problems, Problem{File: d.file, At: at, Key: key, What: what})
 }
 
@@ -195,9 +210,21 @@ func (d *document) offset(part []byte) int {
 	return at
 }
 
+// cursor remembers a position, so that a long line is counted once and not once for every element of its list.
+type cursor struct {
+	offset int
+	at     Position
+}
+
 func (d *document) position(offset int) Position {
-	line := sort.SearchInts(d.starts, offset+1) - 1
-	return Position{Line: line + 1, Column: utf8.RuneCount(d.data[d.starts[line]:offset]) + 1}
+	line := sort.SearchInts(d.starts, offset+1)
+	from := cursor{offset: d.starts[line-1], at: Position{Line: line, Column: 1}}
+	if d.cursor.at.Line == line && d.cursor.offset <= offset {
+		from = d.cursor
+	}
+	from.at.Column += utf8.RuneCount(d.data[from.offset:offset])
+	d.cursor = cursor{offset: offset, at: from.at}
+	return from.at
 }
 
 func lineStarts(data []byte) []int {
@@ -221,13 +248,4 @@ func plain(name string) string {
 		return setting.Shown(name)
 	}
 	return name
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }

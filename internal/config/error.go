@@ -7,8 +7,10 @@ import (
 	"strings"
 )
 
-// maxReported bounds how many problems one error prints.
-const maxReported = 100
+const (
+	maxReported = 100  // problems one error prints
+	maxKept     = 1000 // problems of the file one error holds
+)
 
 // Position is a place in the file: line and column count from 1, the column in characters. The zero value means no place.
 type Position struct {
@@ -50,6 +52,8 @@ func (p Problem) String() string {
 // Error is everything wrong with a configuration, one problem per line: those of the file by position, then variables and flags.
 type Error struct {
 	Problems []Problem
+	// Omitted counts problems of the file after the first 1000, which are not kept.
+	Omitted int
 }
 
 // Error returns one line per problem, at most 100.
@@ -57,7 +61,7 @@ func (e *Error) Error() string {
 	lines := make([]string, 0, len(e.Problems))
 	for i, p := range e.Problems {
 		if i == maxReported {
-			lines = append(lines, fmt.Sprintf("and %d more problems", len(e.Problems)-i))
+			lines = append(lines, fmt.Sprintf("and %d more problems", len(e.Problems)-i+e.Omitted))
 			break
 		}
 		lines = append(lines, p.String())
@@ -66,7 +70,7 @@ func (e *Error) Error() string {
 }
 
 // errorOf returns nil for no problems, else a sorted *Error.
-func errorOf(problems []Problem) error {
+func errorOf(problems []Problem, omitted int) error {
 	if len(problems) == 0 {
 		return nil
 	}
@@ -77,5 +81,5 @@ func errorOf(problems []Problem) error {
 			cmp.Compare(a.At.Column, b.At.Column),
 		)
 	})
-	return &Error{Problems: problems}
+	return &Error{Problems: problems, Omitted: omitted}
 }

@@ -81,7 +81,7 @@ func Load[T any](defaults T, options Options) (T, *Loaded, error) {
 	l.document = parse(options.Path, data, s)
 	l.problems = l.document.problems
 	if l.document.broken {
-		return config, nil, errorOf(l.problems)
+		return config, nil, errorOf(l.problems, l.document.omitted)
 	}
 	values := l.merge(reflect.ValueOf(defaults))
 	l.secrets(values)
@@ -177,7 +177,7 @@ func (l *loader) check(config any) {
 // strict returns what is wrong so far. When nothing is, go-toml's own strict decoding has the last word over our walk.
 func strict[T any](l *loader, data []byte) error {
 	if len(l.problems) > 0 {
-		return errorOf(l.problems)
+		return errorOf(l.problems, l.document.omitted)
 	}
 	var discarded T
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&discarded)
@@ -189,7 +189,7 @@ func strict[T any](l *loader, data []byte) error {
 		problem.At.Line, problem.At.Column = decode.Position()
 		problem.Key = strings.Join(decode.Key(), ".")
 	}
-	return errorOf([]Problem{problem})
+	return errorOf([]Problem{problem}, 0)
 }
 
 // blame and warn speak about a key with whoever set it.

@@ -84,14 +84,14 @@ func (c Change) String() string {
 }
 
 // Diff returns the keys whose values differ, in the order of the schema. Where a value came from does not count.
-func Diff(old, new *Loaded) []Change {
+func Diff(before, after *Loaded) []Change {
 	var changes []Change
-	for _, v := range new.Values {
-		before, known := old.Get(v.Key)
-		if known && *before.exact == *v.exact {
+	for _, v := range after.Values {
+		was, known := before.Get(v.Key)
+		if known && *was.exact == *v.exact {
 			continue
 		}
-		change := Change{Key: v.Key, Old: before.Text, New: v.Text}
+		change := Change{Key: v.Key, Old: was.Text, New: v.Text}
 		if change.Old == change.New {
 			change.New += " (the hidden part changed)"
 		}

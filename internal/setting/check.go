@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,10 +15,8 @@ const maxShown = 80
 
 // OneOf returns "" when value is one of allowed, else a sentence that lists them.
 func OneOf(value string, allowed ...string) string {
-	for _, a := range allowed {
-		if value == a {
-			return ""
-		}
+	if slices.Contains(allowed, value) {
+		return ""
 	}
 	return Shown(value) + " is not allowed, must be one of " + strings.Join(allowed, ", ")
 }

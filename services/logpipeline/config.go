@@ -3,6 +3,7 @@ package logpipeline
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,14 +108,7 @@ func (c Config) DedupWindow() time.Duration { return time.Duration(c.DedupWindow
 // Retention is RetentionDays as a duration.
 func (s Storage) Retention() time.Duration { return time.Duration(s.RetentionDays) * 24 * time.Hour }
 
-func (c Config) has(source string) bool {
-	for _, s := range c.Sources {
-		if s == source {
-			return true
-		}
-	}
-	return false
-}
+func (c Config) has(source string) bool { return slices.Contains(c.Sources, source) }
 
 // Validate returns every value that may not be used.
 func (c Config) Validate() []setting.Problem {

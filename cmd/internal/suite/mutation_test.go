@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -242,7 +241,7 @@ func requireRefused(t *testing.T, m mutant) {
 	_, _, err := loadAsRoot(path)
 	var refused *config.Error
 	damaged := strings.Split(m.text, "\n")[m.line-1]
-	require.True(t, errors.As(err, &refused), "accepted %q: %v", damaged, err)
+	require.ErrorAs(t, err, &refused, "accepted %q", damaged)
 	require.Len(t, refused.Problems, 1, "%q: %v", damaged, err)
 	got := refused.Problems[0]
 	require.Equal(t, path, got.File)

@@ -1,0 +1,19 @@
+package actioncollector_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/actioncollector"
+)
+
+func TestConfigIsValidated(t *testing.T) {
+	t.Parallel()
+	c := actioncollector.DefaultConfig()
+	require.True(t, c.Enabled)
+	require.Empty(t, c.Validate())
+	c.AuditPath = "audit"
+	require.Len(t, c.Validate(), 1)
+	require.Equal(t, "audit_path", c.Validate()[0].Key)
+}
