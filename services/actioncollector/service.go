@@ -1,0 +1,212 @@
+// Package actioncollector consumes the actions of its host and writes each into
+// an audit trail that shows whether anybody changed it (package audit). The head of the
+// trail is also kept in the bucket ironpost_audit, so that a cut end shows. An
+// action is acknowledged only when its record is on the disk.
+package actioncollector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/actioncollector/audit"
+)
+
+// Name is the name of the module.
+const Name = bus.ActionCollector
+
+const (
+	drain         = 5 * time.Second // how long a stop goes on consuming what is pending
+	retry         = time.Second     // between attempts to write an action
+	recheck       = 2 * time.Second // how often a trail that could not be opened is tried again
+	rememberBreak = 7 * 24 * time.Hour
+)
+
+// Deps are what a Service works with. All but Metrics must be set.
+type Deps struct {
+	Bus      *bus.Conn
+	Host     string
+	DataDir  string // used if Config.AuditPath is empty
+	Log      logrus.FieldLogger
+	Metrics  prometheus.Registerer
+	InFlight bus.InFlight
+}
+
+// Service is the module. Run is called once; Health at any time, also concurrently.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	log     logrus.FieldLogger
+	durable bus.Durable
+	metrics *metrics
+	health  *health
+
+	mu    sync.Mutex // guards trail: deliveries and the recheck use it
+	trail *audit.Trail
+	head  audit.Head // newest known, also while no trail is open
+	keep  *keeper
+}
+
+// New returns a Service. It starts nothing and touches no file.
+func New(cfg Config, deps Deps) (*Service, error) {
+	durable, ok := bus.DurableOf(Name, bus.Actions, deps.Host, deps.InFlight)
+	if !ok {
+		return nil, fmt.Errorf("no durable of %s on %s", Name, bus.Actions)
+	}
+	if cfg.AuditPath == "" {
+		cfg.AuditPath = filepath.Join(deps.DataDir, "audit")
+	}
+	m, err := newMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: cfg, deps: deps, durable: durable, metrics: m,
+		log:    deps.Log.WithField("service", Name),
+		health: newHealth(deps.Host),
+	}, nil
+}
+
+// Run audits actions until ctx ends and what is pending has been audited, or 5 s
+// have passed. A trail that cannot be written is a reason to be degraded: actions then wait in
+// the stream. Run returns an error only if the bus fails it.
+func (s *Service) Run(ctx context.Context) (err error) {
+	s.keep, err = newKeeper(ctx, s.deps.Bus, s.deps.Host)
+	if err != nil {
+		return fmt.Errorf("head of the audit trail: %w", err)
+	}
+	s.head = s.keep.start
+	s.reportHead()
+	if err := s.reopen(ctx); err != nil {
+		s.log.WithError(err).Error("audit trail not usable")
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return s.work(ctx)
+}
+
+// work consumes beside the keeper of the head, which is the last to stop, and the recheck.
+func (s *Service) work(ctx context.Context) error {
+	keeping := task.New(context.WithoutCancel(ctx))
+	keeping.Go("audit-head", s.keepHead)
+	consuming := task.New(ctx)
+	consuming.Go("audit-recheck", s.recheck)
+	consuming.Go("audit", s.consume)
+	err := consuming.Wait()
+	s.keep.stop()
+	return errors.Join(err, keeping.Wait())
+}
+
+func (s *Service) consume(ctx context.Context) error {
+	return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
+		Host: s.deps.Host, Drain: drain, Log: s.log,
+	}, s.handle)
+}
+
+// handle audits one action. It is nil once the record is on the disk.
+func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
+	var action event.Action
+	if err := event.Decode(d.Data, &action); err != nil {
+		s.metrics.rejected.Inc()
+		s.health.count(func(c *counters) { c.rejected++ })
+		return bus.Reject(err)
+	}
+	seq, err := s.audit(ctx, audit.Entry{ID: action.ID, StreamSeq: d.Sequence, Action: d.Data})
+	if err != nil || seq == 0 {
+		return err
+	}
+	logAction(s.log, &action, seq, d.Sequence)
+	return nil
+}
+
+// audit writes e to the trail and returns the record's seq, 0 if it stood there already. While
+// that cannot be done it waits and tries again, so nothing more is pulled; it
+// gives up when ctx ends, and the action comes again.
+func (s *Service) audit(ctx context.Context, e audit.Entry) (uint64, error) {
+	for {
+		seq, err := s.try(ctx, e)
+		if err == nil {
+			return seq, nil
+		}
+		timer := time.NewTimer(retry)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, err
+		case <-timer.C:
+		}
+	}
+}
+
+func (s *Service) try(ctx context.Context, e audit.Entry) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seq, err := s.append(ctx, e)
+	if errors.Is(err, audit.ErrTampered) { // declared when opened anew, then the action has its place
+		s.drop()
+		seq, err = s.append(ctx, e)
+	}
+	if err != nil {
+		s.writeFailed(err)
+		return 0, err
+	}
+	s.health.clear(reasonWrite)
+	return seq, nil
+}
+
+func (s *Service) append(ctx context.Context, e audit.Entry) (uint64, error) {
+	if err := s.open(ctx); err != nil {
+		return 0, err
+	}
+	known, err := s.trail.Known(e.ID, e.StreamSeq)
+	if err != nil {
+		return 0, err
+	}
+	if known {
+		s.metrics.duplicates.Inc()
+		s.health.count(func(c *counters) { c.duplicates++ })
+		return 0, nil
+	}
+	began := time.Now()
+	head, err := s.trail.Append(e)
+	if err != nil {
+		return 0, err
+	}
+	s.metrics.append.Observe(time.Since(began).Seconds())
+	s.moved(head)
+	s.metrics.records.Inc()
+	s.health.count(func(c *counters) { c.audited++ })
+	return head.Seq, nil
+}
+
+// moved takes note of a new head.
+func (s *Service) moved(head audit.Head) {
+	s.head = head
+	s.metrics.head.Set(float64(head.Seq))
+	s.health.count(func(c *counters) { c.head = head.Seq })
+	s.keep.put(head)
+}
+
+// writeFailed is called with mu held. What is not a full disk may have left the trail in
+// doubt: it is opened anew before the next action.
+func (s *Service) writeFailed(err error) {
+	s.metrics.failures.Inc()
+	s.health.count(func(c *counters) { c.failures++ })
+	if s.health.set(reasonWrite, "actions wait: "+err.Error()) {
+		s.log.WithError(err).WithField("path", s.cfg.AuditPath).Error("action not audited, trying again")
+	}
+	if !errors.Is(err, audit.ErrFull) {
+		s.drop()
+	}
+}
+
+// Health reports what keeps the module from its work. It may be called concurrently.
+func (s *Service) Health() event.ModuleHealth { return s.health.report() }

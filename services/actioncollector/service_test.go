@@ -1,0 +1,336 @@
+package actioncollector_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/actioncollector"
+	"github.com/ironpost/ironpost/services/actioncollector/audit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+func action(n int) *event.Action {
+	return &event.Action{
+		ID: fmt.Sprintf("action-%d", n), Schema: event.Schema, TraceID: "trace", Time: time.Now().UTC(),
+		Module: bus.ContainerGuard, Host: "testhost", AlertID: "alert", Policy: "p", Kind: "isolate",
+		Target: "web \x1b[31m", Phase: event.Done, Reason: "because",
+	}
+}
+
+func publish(t *testing.T, b *bustest.Bus, from, to int) {
+	t.Helper()
+	p, err := b.Conn(bus.ContainerGuard).Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: b.Host()})
+	require.NoError(t, err)
+	recs := make([]event.Record, 0, to-from+1)
+	for n := from; n <= to; n++ {
+		recs = append(recs, action(n))
+	}
+	require.NoError(t, p.Publish(t.Context(), recs...))
+}
+
+// running is a collector at work.
+type running struct {
+	*actioncollector.Service
+	t    *testing.T
+	stop context.CancelFunc
+	done chan error
+	conn *bus.Conn
+}
+
+func start(t *testing.T, b *bustest.Bus, dir string, change ...func(*actioncollector.Deps)) *running {
+	t.Helper()
+	deps := actioncollector.Deps{Bus: b.Conn(bus.ActionCollector), Host: b.Host(), Log: silent(), Metrics: prometheus.NewRegistry()}
+	for _, c := range change {
+		c(&deps)
+	}
+	s, err := actioncollector.New(actioncollector.Config{Enabled: true, AuditPath: dir}, deps)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	r := &running{Service: s, t: t, stop: cancel, done: make(chan error, 1), conn: deps.Bus}
+	go func() { r.done <- s.Run(ctx) }()
+	t.Cleanup(r.end)
+	return r
+}
+
+// end stops the collector as a daemon does.
+func (r *running) end() {
+	r.t.Helper()
+	if r.stop == nil {
+		return
+	}
+	r.stop()
+	r.stop = nil
+	select {
+	case err := <-r.done:
+		require.NoError(r.t, err)
+	case <-time.After(patience):
+		r.t.Fatal("the collector does not stop")
+	}
+}
+
+// kill takes the connection away, so that what was delivered stays unacknowledged.
+func (r *running) kill() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.conn.Close(ctx)
+	r.stop()
+	<-r.done
+	r.stop = nil
+}
+
+func (r *running) waitFor(counter string, n uint64) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return r.Health().Counters[counter] >= n }, patience, time.Millisecond,
+		"%s never reached %d: %v", counter, n, r.Health())
+}
+
+func silent() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+// keptHead reads the head from the bucket, as the operator's command does.
+func keptHead(t *testing.T, b *bustest.Bus) audit.Head {
+	t.Helper()
+	head, err := actioncollector.KeptHead(t.Context(), operator(t, b), b.Host())
+	require.NoError(t, err)
+	return head
+}
+
+func operator(t *testing.T, b *bustest.Bus) *bus.Conn {
+	t.Helper()
+	conn, err := bus.DialSocket(t.Context(), b.Socket())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func intact(t *testing.T, dir string, head audit.Head) audit.Report {
+	t.Helper()
+	r, err := audit.Verify(t.Context(), dir, &head)
+	require.NoError(t, err)
+	require.True(t, r.Intact, r.Problems)
+	return r
+}
+
+func TestActionsAreAudited(t *testing.T) {
+	b := bustest.New(t)
+	dir := filepath.Join(t.TempDir(), "chosen")
+	publish(t, b, 1, 3)
+	registry := prometheus.NewRegistry()
+	c := start(t, b, dir, func(d *actioncollector.Deps) { d.Metrics = registry })
+	c.waitFor("actions_audited", 3)
+	require.Equal(t, event.Healthy, c.Health().Status)
+	c.end()
+	report := intact(t, dir, keptHead(t, b))
+	require.EqualValues(t, 3, report.Records)
+	require.EqualValues(t, 3, report.Last.Seq)
+	require.Equal(t, report.Last, keptHead(t, b), "the head is kept before the collector has stopped")
+	problems, err := testutil.GatherAndLint(registry)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+func TestAuditPathDefaultsBelowTheDataFolder(t *testing.T) {
+	b := bustest.New(t)
+	data := t.TempDir()
+	publish(t, b, 1, 1)
+	c := start(t, b, "", func(d *actioncollector.Deps) { d.DataDir = data })
+	c.waitFor("actions_audited", 1)
+	require.FileExists(t, filepath.Join(data, "audit", "audit.log"))
+}
+
+func TestThousandActionsAreAuditedOnceEachThroughKills(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	const actions, kills = 1000, 10
+	publish(t, b, 1, actions)
+	for i := range kills {
+		c := start(t, b, dir)
+		c.waitFor("trail_head", uint64((i+1)*actions/(kills+1)))
+		c.kill()
+		forget(t, b) // no acknowledgement survives: all come again
+	}
+	c := start(t, b, dir)
+	require.Eventually(t, func() bool {
+		n := c.Health().Counters
+		return n["actions_audited"]+n["actions_duplicate"] == actions
+	}, patience, time.Millisecond)
+	c.end()
+	report := intact(t, dir, keptHead(t, b))
+	require.EqualValues(t, actions, report.Records)
+	ids := auditedIDs(t, dir)
+	require.Len(t, ids, actions)
+	for n := 1; n <= actions; n++ {
+		require.Equal(t, 1, ids[fmt.Sprintf("action-%d", n)])
+	}
+}
+
+func TestActionDeliveredAgainIsAuditedOnce(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	publish(t, b, 1, 5)
+	c := start(t, b, dir)
+	c.waitFor("actions_audited", 5)
+	c.end()
+	forget(t, b)
+	c = start(t, b, dir)
+	c.waitFor("actions_duplicate", 5)
+	publish(t, b, 6, 6)
+	c.waitFor("actions_audited", 1)
+	c.end()
+	require.EqualValues(t, 6, intact(t, dir, keptHead(t, b)).Records)
+}
+
+func TestMessageThatIsNoActionGoesToTheDeadLetters(t *testing.T) {
+	b := bustest.New(t)
+	c := start(t, b, t.TempDir())
+	raw := b.Raw(bus.ContainerGuard)
+	require.NoError(t, raw.Publish(bus.ActionSubject(bus.ContainerGuard, b.Host()), []byte(`{"id":"x"`)))
+	require.NoError(t, raw.Flush())
+	c.waitFor("actions_rejected", 1)
+	reader := operator(t, b)
+	require.Eventually(t, func() bool {
+		n := 0
+		err := reader.History(t.Context(), bus.DLQ, bus.HistoryOptions{}, func(bus.Delivery) bool { n++; return true })
+		return err == nil && n == 1
+	}, patience, 10*time.Millisecond)
+	publish(t, b, 1, 1)
+	c.waitFor("actions_audited", 1)
+}
+
+func TestCutTrailIsDeclaredAtStart(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	publish(t, b, 1, 3)
+	c := start(t, b, dir)
+	c.waitFor("actions_audited", 3)
+	c.end()
+	require.NoError(t, os.Truncate(filepath.Join(dir, "audit.log"), 0))
+
+	log, hook := logtest.NewNullLogger()
+	publish(t, b, 4, 4)
+	c = start(t, b, dir, func(d *actioncollector.Deps) { d.Log = log })
+	c.waitFor("actions_audited", 1)
+	health := c.Health()
+	require.Equal(t, event.Degraded, health.Status)
+	require.Contains(t, health.Reasons[0], "records 1 to 3 missing at the end")
+	require.Contains(t, messages(hook), "audit trail broken")
+	c.end()
+	report, err := audit.Verify(t.Context(), dir, nil)
+	require.NoError(t, err)
+	require.False(t, report.Intact)
+	require.EqualValues(t, 5, report.Last.Seq, "three lost, one that says so, one action")
+
+	c = start(t, b, dir)
+	require.Eventually(t, func() bool { return c.Health().Status == event.Degraded }, patience, time.Millisecond, "a restart does not hide it")
+	require.Contains(t, c.Health().Reasons[0], "found broken")
+}
+
+func TestTrailTamperedWhileRunningIsDeclared(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	publish(t, b, 1, 2)
+	c := start(t, b, dir)
+	c.waitFor("actions_audited", 2)
+	require.NoError(t, os.Remove(filepath.Join(dir, "audit.log")))
+	publish(t, b, 3, 3)
+	c.waitFor("actions_audited", 3)
+	require.Equal(t, event.Degraded, c.Health().Status)
+	require.EqualValues(t, 1, c.Health().Counters["trail_breaks"])
+}
+
+func TestTrailThatCannotBeOpenedIsTriedAgain(t *testing.T) {
+	b := bustest.New(t)
+	dir := filepath.Join(t.TempDir(), "audit")
+	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // a file where the folder should be
+	publish(t, b, 1, 2)
+	c := start(t, b, dir)
+	require.Eventually(t, func() bool { return c.Health().Status == event.Degraded }, patience, time.Millisecond)
+	require.NoError(t, os.Remove(dir))
+	c.waitFor("actions_audited", 2)
+	require.Equal(t, event.Healthy, c.Health().Status, c.Health().Reasons)
+}
+
+func TestActionIsLoggedWithItsTextInFieldsOnly(t *testing.T) {
+	b := bustest.New(t)
+	log, hook := logtest.NewNullLogger()
+	c := start(t, b, t.TempDir(), func(d *actioncollector.Deps) { d.Log = log })
+	publish(t, b, 1, 1)
+	c.waitFor("actions_audited", 1)
+	c.end()
+	for _, e := range hook.AllEntries() {
+		require.NotContains(t, e.Message, "web")
+		if e.Message == "action audited" {
+			require.Equal(t, "web \x1b[31m", e.Data["target"])
+			require.EqualValues(t, 1, e.Data["audit_seq"])
+			return
+		}
+	}
+	t.Fatal("the action was not logged")
+}
+
+func TestTrailGoesOnThroughARestartOfTheBus(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	c := start(t, b, dir)
+	publish(t, b, 1, 10)
+	c.waitFor("actions_audited", 10)
+	b.Restart()
+	publish(t, b, 11, 20)
+	require.Eventually(t, func() bool { return c.Health().Counters["trail_head"] == 20 }, patience, time.Millisecond)
+	c.end()
+	require.EqualValues(t, 20, intact(t, dir, keptHead(t, b)).Records)
+}
+
+func messages(hook *logtest.Hook) []string {
+	var out []string
+	for _, e := range hook.AllEntries() {
+		out = append(out, e.Message)
+	}
+	return out
+}
+
+// forget removes the durable and makes it anew, so that everything is delivered again.
+func forget(t *testing.T, b *bustest.Bus) {
+	t.Helper()
+	durable, _ := bus.DurableOf(bus.ActionCollector, bus.Actions, b.Host(), bus.InFlight{})
+	_, err := b.Raw(bus.Daemon).Request("$JS.API.CONSUMER.DELETE."+string(durable.Stream)+"."+durable.Name, nil, patience)
+	require.NoError(t, err)
+	b.Provision()
+}
+
+// auditedIDs counts the records of each action.
+func auditedIDs(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "audit.log"))
+	require.NoError(t, err)
+	ids := make(map[string]int)
+	for line := range bytes.Lines(text) {
+		var record struct{ Action event.Action }
+		require.NoError(t, json.Unmarshal(line, &record))
+		ids[record.Action.ID]++
+	}
+	return ids
+}
