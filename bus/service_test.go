@@ -1,0 +1,118 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+)
+
+type question struct{ Name string }
+
+type reply struct{ Hello string }
+
+func verbs() map[string]bus.Verb {
+	return map[string]bus.Verb{
+		"status": func(_ context.Context, body []byte) (any, error) { return reply{Hello: string(body)}, nil },
+		"fail":   func(context.Context, []byte) (any, error) { return nil, errors.New("no such container") },
+		"panic":  func(context.Context, []byte) (any, error) { panic("boom") },
+	}
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	stop, err := b.Conn(bus.ContainerGuard).Serve(t.Context(), bus.ServiceConfig{
+		Module: bus.ContainerGuard, Host: b.Host(), Version: "v1.2.3-dev", Verbs: verbs(),
+	})
+	require.NoError(t, err)
+	operator, ctx := b.Conn(bus.Operator), within(t, patience)
+
+	var got reply
+	require.NoError(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), question{"x"}, &got))
+	require.Equal(t, `{"Name":"x"}`, got.Hello)
+	require.ErrorContains(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "fail"), nil, nil), "no such container")
+	require.ErrorContains(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "panic"), nil, nil), "internal error")
+
+	found, err := operator.Discover(ctx, 300*time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, []bus.ServiceStatus{{Module: bus.ContainerGuard, Host: b.Host(), Version: "v1.2.3-dev"}}, found)
+
+	stop()
+	require.ErrorIs(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil), bus.ErrUnreachable)
+}
+
+func TestRequestToNobody(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	err := b.Conn(bus.Operator).Request(within(t, patience), bus.StatusSubject(bus.SBOMScanner, "elsewhere", "status"), nil, nil)
+	require.ErrorIs(t, err, bus.ErrUnreachable)
+}
+
+func TestAnnounceReachesObservers(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	feed, err := b.Observer().SubscribeSync(bus.HealthFeed)
+	require.NoError(t, err)
+	conn := b.Admin()
+	require.Eventually(t, func() bool {
+		require.NoError(t, conn.Announce(bus.HealthFeed, reply{"well"}))
+		m, err := feed.NextMsg(100 * time.Millisecond)
+		return err == nil && string(m.Data) == `{"Hello":"well"}`
+	}, patience, time.Millisecond)
+}
+
+func TestSemver(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"": "0.0.0", "dev": "0.0.0", "1.2": "0.0.0", "v1.2.3": "1.2.3", "1.2.3-4-gabc": "1.2.3"} {
+		require.Equal(t, want, bus.ServiceSemver(in), in)
+	}
+}
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	got, done := make(chan string, 1000), make(chan error, 1)
+	operator := b.Conn(bus.Operator)
+	go func() {
+		done <- operator.Follow(ctx, bus.AlertsFeed, func(_ string, h map[string][]string, _ []byte) { got <- h[bus.HeaderID][0] })
+	}()
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.Eventually(t, func() bool {
+		require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), time.Now().String())))
+		return len(got) > 0
+	}, patience, time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+}
+
+func TestHistorySinceAndFilter(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ctx := within(t, patience)
+	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(ctx, newAlert(b.Host(), "old")))
+	var at time.Time
+	operator := b.Conn(bus.Operator)
+	require.NoError(t, operator.History(ctx, bus.Alerts, bus.HistoryOptions{}, func(d bus.Delivery) bool {
+		at = d.Stored
+		return true
+	}))
+	require.NoError(t, publisher(t, b, bus.Alerts, bus.SBOMScanner).Publish(ctx, newAlert(b.Host(), "new")))
+	read := func(o bus.HistoryOptions) (got []string) {
+		require.NoError(t, operator.History(ctx, bus.Alerts, o, func(d bus.Delivery) bool {
+			got = append(got, d.ID)
+			return true
+		}))
+		return got
+	}
+	require.Equal(t, []string{"new"}, read(bus.HistoryOptions{Since: at.Add(time.Nanosecond)}))
+	require.Equal(t, []string{"old"}, read(bus.HistoryOptions{Filter: bus.AlertSubject(bus.LogPipeline, "*")}))
+	require.Equal(t, []string{"old"}, read(bus.HistoryOptions{Limit: 1}))
+	require.Empty(t, read(bus.HistoryOptions{Filter: bus.AlertSubject("*", "elsewhere")}))
+}
