@@ -201,13 +201,28 @@ func TestSecretFiles(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%+v", *loaded), "hunter2", "printing it shows no secret")
 }
 
+func TestAPasswordInAFileForEveryoneIsAWarning(t *testing.T) {
+	t.Parallel()
+	path := write(t, "[main.deep]\nurl = \"r://u:hunter2@h\"")
+	_, loaded, err := load(path)
+	require.NoError(t, err)
+	require.Empty(t, loaded.Warnings)
+	require.NoError(t, os.Chmod(path, 0o644))
+	_, loaded, err = load(path)
+	require.NoError(t, err)
+	require.Equal(t, []string{path + ":2:7: main.deep.url: holds a password and everyone may read the file (mode 0644), chmod 640 it"}, loaded.Warnings)
+	_, loaded, err = load(path, "IRONPOST_DEEP_URL=r://u:other@h")
+	require.NoError(t, err)
+	require.Empty(t, loaded.Warnings)
+}
+
 func TestBadSecretFiles(t *testing.T) {
 	t.Parallel()
 	empty := write(t, " \n")
 	cases := map[string]string{
 		"url_file = \"" + empty + "\"":     ":2:12: main.deep.url_file: \"" + empty + "\" is empty, must hold the secret",
 		"url_file = \"/no/such/file\"":     ":2:12: main.deep.url_file: cannot read the secret: ",
-		"url_file = \"/\"":                 ":2:12: main.deep.url_file: \"/\" is not a regular file",
+		"url_file = \"/\"":                 ":2:12: main.deep.url_file: cannot read the secret: \"/\" is not a regular file",
 		"url_file = \"/x\"\nurl = \"u:p\"": ":2:12: main.deep.url_file: main.deep.url is set too (",
 	}
 	for file, want := range cases {
@@ -220,6 +235,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	t.Parallel()
 	for secret, want := range map[string]string{
 		"postgres://u:p@h/d": "postgres://u:xxxxx@h/d", "p@ss": "(hidden)", "": "", "%zz": "(hidden)", "nats://a:1": "nats://a:1",
+		"nats://u:p@a:1, nats://u:q@b:1": "nats://u:xxxxx@a:1,nats://u:xxxxx@b:1", "r://u:12,34@h": "(hidden)",
 	} {
 		_, loaded, err := load(write(t, ""), "IRONPOST_DEEP_URL="+secret)
 		require.NoError(t, err)

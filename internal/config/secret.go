@@ -2,9 +2,8 @@ package config
 
 import (
 	"fmt"
-	"io"
+	"io/fs"
 	"net/url"
-	"os"
 	"runtime"
 	"strings"
 
@@ -17,6 +16,7 @@ const maxSecret = 64 << 10
 // secrets replaces each secret whose <key>_file is set by the content of that file.
 func (l *loader) secrets(values map[string]any) {
 	for _, f := range l.schema.fields {
+		l.exposed(f, values)
 		fileKey := f.key + "_file"
 		if _, paired := l.schema.lookup(fileKey); !f.secret || !paired {
 			continue
@@ -30,6 +30,15 @@ func (l *loader) secrets(values map[string]any) {
 			l.secretFile(values, f, fileKey, path)
 		}
 	}
+}
+
+// exposed warns of a password in a configuration file that everyone may read.
+func (l *loader) exposed(f field, values map[string]any) {
+	secret, _ := values[f.key].(string)
+	if !f.secret || secret == redact(secret) || l.origins[f.key].Kind != FromFile || l.mode.Perm()&0o007 == 0 || runtime.GOOS == "windows" {
+		return
+	}
+	l.warn(f.key, fmt.Sprintf("holds a password and everyone may read the file (mode %04o), chmod 640 it", l.mode.Perm()))
 }
 
 func (l *loader) secretFile(values map[string]any, f field, fileKey, path string) {
@@ -47,49 +56,46 @@ func (l *loader) secretFile(values map[string]any, f field, fileKey, path string
 }
 
 // readSecret returns the content of a file without the white space around it.
-func readSecret(path string) (string, os.FileMode, error) {
-	info, err := os.Stat(path)
+func readSecret(path string) (string, fs.FileMode, error) {
+	data, mode, err := readBounded(path, maxSecret)
 	if err != nil {
 		return "", 0, fmt.Errorf("cannot read the secret: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return "", 0, fmt.Errorf("%s is not a regular file", setting.Shown(path))
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", 0, fmt.Errorf("cannot read the secret: %w", err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
-	switch content := strings.TrimSpace(string(data)); {
-	case err != nil:
-		return "", 0, fmt.Errorf("cannot read the secret: %w", err)
-	case len(data) > maxSecret:
-		return "", 0, fmt.Errorf("%s is larger than %d bytes", setting.Shown(path), maxSecret)
-	case content == "":
+	content := strings.TrimSpace(string(data))
+	if content == "" {
 		return "", 0, fmt.Errorf("%s is empty, must hold the secret", setting.Shown(path))
-	default:
-		return content, info.Mode(), nil
 	}
+	return content, mode, nil
 }
 
-// redact hides what must not be shown of a secret: the password of a URL and every parameter that looks like one. What is not a URL is hidden whole.
+// redact hides what must not be shown of a secret: the passwords of a URL, or of several separated by commas, and every parameter that
+// looks like one. What is anything else is hidden whole.
 func redact(secret string) string {
 	if secret == "" {
 		return ""
 	}
-	u, err := url.Parse(secret)
-	if err != nil || u.Host == "" {
-		return "(hidden)"
+	parts := strings.Split(secret, ",")
+	for i, part := range parts {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Host == "" {
+			return "(hidden)"
+		}
+		u.RawQuery = redactQuery(u.RawQuery)
+		parts[i] = u.Redacted()
 	}
-	query := u.Query()
+	return strings.Join(parts, ",")
+}
+
+func redactQuery(raw string) string {
+	query, err := url.ParseQuery(raw)
+	if raw == "" || err != nil {
+		return ""
+	}
 	for name := range query {
-		if lower := strings.ToLower(name); strings.Contains(lower, "pass") || strings.Contains(lower, "token") || strings.Contains(lower, "secret") {
+		lower := strings.ToLower(name)
+		if strings.Contains(lower, "pass") || strings.Contains(lower, "token") || strings.Contains(lower, "secret") {
 			query.Set(name, "xxxxx")
 		}
 	}
-	if u.RawQuery != "" {
-		u.RawQuery = query.Encode()
-	}
-	return u.Redacted()
+	return query.Encode()
 }
