@@ -25,7 +25,8 @@ type Config struct {
 	ObserverListen string
 
 	// Socket is the operators' unix socket; empty means none. SocketGroup names
-	// the group that may use it beside root, or is its number; it need not exist.
+	// the group that may use it beside root, or is its number; it need not exist
+	// and is "ironpost" if empty.
 	Socket      string
 	SocketGroup string
 
@@ -43,11 +44,17 @@ type Config struct {
 	CheckEvery time.Duration
 }
 
-const defaultCheck = time.Second
+const (
+	defaultCheck = time.Second
+	defaultGroup = "ironpost"
+)
 
 func (c Config) withDefaults() Config {
 	if c.CheckEvery <= 0 {
 		c.CheckEvery = defaultCheck
+	}
+	if c.SocketGroup == "" {
+		c.SocketGroup = defaultGroup
 	}
 	if c.KeysDir == "" {
 		c.KeysDir = filepath.Join(filepath.Dir(filepath.Clean(c.StoreDir)), "keys")

@@ -112,6 +112,16 @@ func TestSocketModeKeepsStrangersOut(t *testing.T) {
 	require.NotEmpty(t, g.Seed)
 }
 
+// A folder of someone else's is no place for a socket that hands out a seed.
+func TestSocketInAnothersFolderIsRefused(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	dir := shortDir(t)
+	require.NoError(t, os.Chown(dir, stranger, stranger))
+	_, err := embedded.Start(within(t), config(t, filepath.Join(dir, "bus.sock")), quiet())
+	require.ErrorContains(t, err, "54321")
+}
+
 func requireRoot(t *testing.T) {
 	t.Helper()
 	var err error

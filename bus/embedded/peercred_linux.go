@@ -3,7 +3,9 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -69,4 +71,13 @@ func peerGroups(fd uintptr, n int) ([]int, error) {
 		groups[i] = int(raw[i])
 	}
 	return groups, nil
+}
+
+// ownerOf returns whose a file is.
+func ownerOf(info fs.FileInfo) (uid int, known bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(st.Uid), true
 }

@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 )
 
@@ -13,4 +14,8 @@ const peersKnown = false
 
 func peerOf(net.Conn) (peer, error) {
 	return peer{}, errors.ErrUnsupported
+}
+
+func ownerOf(fs.FileInfo) (uid int, known bool) {
+	return 0, false
 }

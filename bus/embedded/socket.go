@@ -106,6 +106,9 @@ func safeParent(dir string, gid int) error {
 	if !info.IsDir() {
 		return fmt.Errorf("socket folder %s is a link or a file; name the folder itself", dir)
 	}
+	if uid, known := ownerOf(info); known && uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("socket folder %s belongs to uid %d, who could put another socket there", dir, uid)
+	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return fmt.Errorf("socket folder %s may be written by anyone; take that right away", dir)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/embedded"
@@ -91,4 +92,17 @@ func TestStoreIsPrivate(t *testing.T) {
 	info, err := os.Stat(cfg.StoreDir)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+}
+
+// Whoever starts a goroutine waits for it.
+func TestShutdownLeavesNothingRunning(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	cfg := config(t, filepath.Join(shortDir(t), "bus.sock"))
+	s, err := embedded.Start(within(t), cfg, quiet())
+	require.NoError(t, err)
+	guest, _ := knock(t, cfg.Socket)
+	require.NoError(t, s.Restart(within(t)))
+	require.NoError(t, s.Shutdown(within(t)))
+	require.NoError(t, guest.Close())
+	goleak.VerifyNone(t, before)
 }
