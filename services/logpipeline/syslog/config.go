@@ -53,13 +53,35 @@ func (c Config) Check() error {
 	if c.SegmentBytes < 0 || c.MaxBytes < 0 || c.MaxMessage < 0 || c.MaxConns < 0 || c.Idle < 0 || c.Retry < 0 {
 		errs = append(errs, errors.New("a limit is below zero"))
 	}
+	if c.MaxMessage > DefaultMaxMessage {
+		errs = append(errs, fmt.Errorf("longest message %d: at most %d bytes", c.MaxMessage, DefaultMaxMessage))
+	}
 	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	c.SegmentBytes = orDefault(c.SegmentBytes, DefaultSegmentBytes)
+	c.MaxBytes = orDefault(c.MaxBytes, DefaultMaxBytes)
+	c.MaxMessage = orDefault(c.MaxMessage, DefaultMaxMessage)
+	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
+	c.Idle = orDefault(c.Idle, DefaultIdle)
+	c.Retry = orDefault(c.Retry, DefaultRetry)
+	return c
+}
+
+func orDefault[T int | int64 | time.Duration](value, fallback T) T {
+	if value == 0 {
+		return fallback
+	}
+	return value
 }
 
 func checkAddr(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	_, _, err := net.SplitHostPort(addr)
-	return err
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("address %q: not host:port", addr)
+	}
+	return nil
 }

@@ -1,8 +1,12 @@
 package syslog
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Transports of a message.
@@ -22,6 +26,68 @@ type Received struct {
 	Message   []byte    // the bytes of the message, framing removed
 }
 
+// record is Received in a spool file. Raw stands in for Message where JSON cannot
+// hold the bytes.
+type record struct {
+	Received  time.Time `json:"received"`
+	Peer      string    `json:"peer"`
+	Transport string    `json:"transport"`
+	Message   *string   `json:"message"`
+	Raw       []byte    `json:"raw"`
+}
+
 // Decode returns what a line of a spool file holds, or an error that wraps
 // ErrLine. Message is the caller's to keep. Any goroutine may call it.
-func Decode(line []byte) (Received, error) { return Received{}, ErrLine }
+func Decode(b []byte) (Received, error) {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Received{}, fmt.Errorf("%w: %w", ErrLine, err)
+	}
+	if r.Transport != UDP && r.Transport != TCP || r.Message == nil && r.Raw == nil {
+		return Received{}, fmt.Errorf("%w: transport or message missing", ErrLine)
+	}
+	out := Received{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Message: r.Raw}
+	if r.Raw == nil {
+		out.Message = []byte(*r.Message)
+	}
+	return out, nil
+}
+
+// appendRecord appends r to b as one line. It never fails: every byte string has
+// a form.
+func appendRecord(b []byte, r Received) []byte {
+	b = append(b, `{"received":"`...)
+	b = r.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","peer":`...)
+	b = appendString(b, []byte(r.Peer))
+	b = append(b, `,"transport":`...)
+	b = appendString(b, []byte(r.Transport))
+	if utf8.Valid(r.Message) {
+		b = appendString(append(b, `,"message":`...), r.Message)
+	} else {
+		b = append(b, `,"raw":"`...)
+		b = append(base64.StdEncoding.AppendEncode(b, r.Message), '"')
+	}
+	return append(b, '}', '\n')
+}
+
+// appendString appends s, valid UTF-8, as a JSON string (RFC 8259 7).
+func appendString(b, s []byte) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	from := 0
+	for i, c := range s {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		if c < ' ' {
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, '\\', c)
+		}
+		from = i + 1
+	}
+	b = append(b, s[from:]...)
+	return append(b, '"')
+}

@@ -2,78 +2,218 @@ package syslog
 
 import (
 	"context"
+	"errors"
 	"net"
+	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 // Server listens and writes the spool. Make one with New.
 type Server struct {
-	cfg Config
-	log logrus.FieldLogger
+	cfg   Config
+	log   logrus.FieldLogger
+	spool *spool
+	tally tally
+
+	mu    sync.Mutex
+	ports map[string]*port // by transport
+	conns map[net.Conn]struct{}
+}
+
+// port is one address to listen on.
+type port struct {
+	addr    string        // wanted, "" for none
+	bound   net.Addr      // nil while not bound
+	err     error         // why not
+	changed chan struct{} // told when addr changes, holds one
 }
 
 // New returns a Server that has not opened anything. The error says what is wrong
 // with cfg.
 func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
-	return &Server{cfg: cfg, log: log}, cfg.Check()
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	return &Server{
+		cfg: cfg, log: log, spool: newSpool(cfg), tally: newTally(),
+		ports: map[string]*port{
+			UDP: {addr: cfg.UDP, changed: make(chan struct{}, 1)},
+			TCP: {addr: cfg.TCP, changed: make(chan struct{}, 1)},
+		},
+		conns: map[net.Conn]struct{}{},
+	}, nil
 }
 
 // Run listens until ctx ends and returns when every connection and file is
 // closed. A port that cannot be bound, a full disk and a full spool are in Stats
-// and tried again; they are never an error.
+// and tried again; they are never an error. The error is that of a panic.
 func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
+	defer s.spool.close()
+	g := task.New(ctx)
+	g.Go("syslog udp", func(ctx context.Context) error { return s.keep(ctx, UDP, s.serveUDP) })
+	g.Go("syslog tcp", func(ctx context.Context) error {
+		return s.keep(ctx, TCP, func(ctx context.Context, addr string) error { return s.serveTCP(ctx, g, addr) })
+	})
+	g.Go("syslog connections", s.hangUp)
+	return g.Wait()
+}
+
+// keep serves one transport on the address wanted now, until ctx ends.
+func (s *Server) keep(ctx context.Context, transport string, serve func(context.Context, string) error) error {
+	p := s.ports[transport]
+	for ctx.Err() == nil {
+		addr := s.wanted(p)
+		var retry <-chan time.Time
+		if addr != "" {
+			err := serve(ctx, addr)
+			s.settle(p, transport, addr, err)
+			if err == nil {
+				continue
+			}
+			retry = time.After(s.cfg.Retry)
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.changed:
+		case <-retry:
+		}
+	}
 	return nil
 }
 
+func (s *Server) wanted(p *port) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.addr
+}
+
+// settle notes that p is not bound any more, and says so once for each cause.
+func (s *Server) settle(p *port, transport, addr string, err error) {
+	s.mu.Lock()
+	known := p.err != nil && err != nil && p.err.Error() == err.Error()
+	p.bound, p.err = nil, err
+	s.mu.Unlock()
+	if err != nil && !known {
+		s.log.WithError(err).WithFields(logrus.Fields{"transport": transport, "address": addr}).Warn("syslog port not served")
+	}
+}
+
+func (s *Server) bound(p *port, addr net.Addr, transport string) {
+	s.mu.Lock()
+	p.bound, p.err = addr, nil
+	s.mu.Unlock()
+	s.log.WithFields(logrus.Fields{"transport": transport, "address": addr.String()}).Info("listening for syslog")
+}
+
+// until waits for the end of ctx or for another address than addr, then closes c,
+// which ends the one who reads from it.
+func (s *Server) until(ctx context.Context, p *port, addr string, stop <-chan struct{}, closing func() error) error {
+	for {
+		select {
+		case <-ctx.Done():
+		case <-stop:
+		case <-p.changed:
+			if s.wanted(p) == addr {
+				continue
+			}
+		}
+		_ = closing() // it was open; the reader sees it closed
+		return nil
+	}
+}
+
+// hangUp closes all connections when ctx ends.
+func (s *Server) hangUp(ctx context.Context) error {
+	<-ctx.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close() // its reader sees it closed
+	}
+	return nil
+}
+
+// put writes lines to the spool and waits for room if there is none. It reports
+// false if ctx ended first.
+func (s *Server) put(ctx context.Context, lines []byte) bool {
+	for {
+		room := s.spool.waitRoom()
+		err := s.spool.append(lines)
+		if err == nil {
+			s.tally.unblock()
+			return true
+		}
+		s.tally.block()
+		retry := time.NewTimer(s.cfg.Retry)
+		select {
+		case <-ctx.Done():
+		case <-room:
+		case <-retry.C:
+		}
+		retry.Stop()
+		if ctx.Err() != nil {
+			return false
+		}
+	}
+}
+
 // Pattern matches the spool files: give it to tail.Config.Spools.
-func (s *Server) Pattern() string { return "" }
+func (s *Server) Pattern() string {
+	quoted := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(filepath.Clean(s.cfg.Dir))
+	return filepath.Join(quoted, segmentPrefix+"*"+segmentSuffix)
+}
 
 // Owns reports whether path is a spool file of this Server, so that a line of it
 // must go through Decode.
-func (s *Server) Owns(path string) bool { return false }
+func (s *Server) Owns(path string) bool {
+	_, ok := segmentNumber(filepath.Base(path))
+	return ok && filepath.Dir(path) == filepath.Clean(s.cfg.Dir)
+}
 
 // Release deletes the spool files that committed, a state that is stored, has
 // passed. Any goroutine may call it.
-func (s *Server) Release(committed tail.State) {}
-
-// Rebind listens on other addresses. A listener whose address did not change
-// stays open, with its connections. Any goroutine may call it; the error says what
-// is wrong with an address, and then nothing has changed.
-func (s *Server) Rebind(udp, tcp string) error { return nil }
-
-// Addrs returns the addresses bound now, nil for one that is not.
-func (s *Server) Addrs() (udp, tcp net.Addr) { return nil, nil }
-
-// Reasons for which messages were dropped, connections closed; keys of Stats.
-const (
-	DropKernel   = "kernel_buffer" // the socket's buffer was full
-	DropSpool    = "spool_full"    // Config.MaxBytes reached
-	DropDisk     = "disk"          // the file could not be written
-	DropEmpty    = "empty"         // a datagram without a byte
-	CloseFraming = "framing"       // a length that cannot be
-	CloseIdle    = "idle"          // no complete message within Config.Idle
-	CloseLimit   = "limit"         // more than Config.MaxConns
-	CloseError   = "error"         // reset by the sender
-)
-
-// Stats is what a Server did so far.
-type Stats struct {
-	Received     map[string]int64 // messages written to the spool, by transport
-	Dropped      map[string]int64 // UDP messages lost, by reason
-	Closed       map[string]int64 // TCP connections closed by us or reset, by reason
-	Truncated    int64            // messages longer than Config.MaxMessage
-	Connections  int              // open now
-	SpoolBytes   int64            // on disk now
-	SpoolFiles   int
-	BlockedSince time.Time // TCP senders have been waiting since; zero if they are not
-	// Reasons are sentences for the operator, sorted: what does not work and why.
-	Reasons []string
+func (s *Server) Release(committed tail.State) {
+	if err := s.spool.release(committed.Passed); err != nil {
+		s.log.WithError(err).Warn("spool file not deleted")
+	}
 }
 
-// Stats returns counters and reasons. Any goroutine may call it at any time.
-func (s *Server) Stats() Stats { return Stats{} }
+// Rebind listens on other addresses. A listener whose address did not change
+// stays open, and so do all connections. Any goroutine may call it; the error says
+// what is wrong with an address, and then nothing has changed.
+func (s *Server) Rebind(udp, tcp string) error {
+	if err := errors.Join(checkAddr(udp), checkAddr(tcp)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports[UDP].want(udp)
+	s.ports[TCP].want(tcp)
+	return nil
+}
+
+func (p *port) want(addr string) {
+	if p.addr == addr {
+		return
+	}
+	p.addr = addr
+	select {
+	case p.changed <- struct{}{}:
+	default: // told already
+	}
+}
+
+// Addrs returns the addresses bound now, nil for one that is not.
+func (s *Server) Addrs() (udp, tcp net.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ports[UDP].bound, s.ports[TCP].bound
+}

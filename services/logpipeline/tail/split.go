@@ -14,7 +14,7 @@ func (t *Tailer) split(f *follow, s *source, data []byte, b *batch, final bool) 
 	}
 	first, used := len(b.lines), 0
 	for used < len(data) && !b.full() {
-		c := s.cut(data[used:], t.cfg.MaxLine, final)
+		c := s.cut(data[used:], t.maxLine(f), final)
 		if c.step == 0 {
 			break
 		}
@@ -90,4 +90,13 @@ func cutHole(b []byte, maxLine int, final bool) piece {
 		return piece{}
 	}
 	return piece{step: n}
+}
+
+// maxLine returns the number of bytes kept of a line of f. Spool files are ours and
+// bounded by their writer; a line that is cut would be no record.
+func (t *Tailer) maxLine(f *follow) int {
+	if f.spool {
+		return spoolLine
+	}
+	return t.cfg.MaxLine
 }

@@ -16,6 +16,9 @@ const (
 	stateVersion = 1
 	// chunkBytes is how much is read from one file before it is another's turn.
 	chunkBytes = 256 << 10
+	// spoolLine is the longest line of a spool file: 64 KiB of bytes that JSON
+	// escapes with six each, and what is around them.
+	spoolLine = 512 << 10
 	// maxOpen bounds the files kept open. Beyond it a file is opened for each read.
 	maxOpen = 1000
 )
@@ -55,9 +58,13 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	longest := cfg.MaxLine
+	if len(cfg.Spools) > 0 {
+		longest = max(longest, spoolLine)
+	}
 	t := &Tailer{
 		cfg: cfg, log: log,
-		buf:      make([]byte, printLen+max(chunkBytes, 2*cfg.MaxLine)),
+		buf:      make([]byte, printLen+max(chunkBytes, 2*longest)),
 		follows:  map[string]*follow{},
 		seen:     map[string]bool{},
 		owners:   map[FileID]*follow{},

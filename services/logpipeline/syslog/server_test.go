@@ -1,0 +1,244 @@
+package syslog_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func quiet() logrus.FieldLogger {
+	log, _ := test.NewNullLogger()
+	return log
+}
+
+// rig is a Server that runs, and one who reads its spool.
+type rig struct {
+	t    testing.TB
+	cfg  syslog.Config
+	srv  *syslog.Server
+	tail *tail.Tailer
+	stop func()
+}
+
+func newRig(t testing.TB, change func(*syslog.Config)) *rig {
+	r := &rig{t: t, cfg: syslog.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "spool"), Retry: 10 * time.Millisecond}}
+	if change != nil {
+		change(&r.cfg)
+	}
+	r.start()
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+func (r *rig) start() {
+	srv, err := syslog.New(r.cfg, quiet())
+	require.NoError(r.t, err)
+	tl, err := tail.New(tail.Config{Spools: []string{srv.Pattern()}, Poll: 5 * time.Millisecond}, nil, quiet())
+	require.NoError(r.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	r.srv, r.tail = srv, tl
+	r.stop = func() {
+		cancel()
+		require.NoError(r.t, <-done)
+		require.NoError(r.t, tl.Close())
+		r.stop = func() {}
+	}
+	require.Eventually(r.t, func() bool {
+		udp, tcp := srv.Addrs()
+		return (udp != nil || r.cfg.UDP == "") && (tcp != nil || r.cfg.TCP == "")
+	}, 5*time.Second, time.Millisecond)
+}
+
+func (r *rig) dial(network string) net.Conn {
+	udp, tcp := r.srv.Addrs()
+	addr := tcp
+	if network == "udp" {
+		addr = udp
+	}
+	c, err := net.Dial(network, addr.String())
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// read takes n messages out of the spool.
+func (r *rig) read(n int) (msgs []string) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	for len(msgs) < n {
+		lines, err := r.tail.Read(ctx, 1000)
+		require.NoError(r.t, err, "after %d messages", len(msgs))
+		for _, line := range lines {
+			require.True(r.t, r.srv.Owns(line.Path))
+			rec, err := syslog.Decode(line.Text)
+			require.NoError(r.t, err)
+			require.NotEmpty(r.t, rec.Peer)
+			msgs = append(msgs, string(rec.Message))
+		}
+	}
+	return msgs
+}
+
+func TestMessagesReachTheSpool(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.dial("tcp")
+	fmt.Fprint(c, "<34>one\n7 <34>two<34>thr\xffee\x00")
+	require.Equal(t, []string{"<34>one", "<34>two", "<34>thr\xffee"}, r.read(3))
+	u := r.dial("udp")
+	fmt.Fprint(u, "<34>four\n")
+	fmt.Fprint(u, "<34>"+strings.Repeat("x", 60000))
+	got := r.read(2)
+	require.Equal(t, "<34>four", got[0])
+	require.Len(t, got[1], 60004)
+	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.Received[syslog.UDP] == 2 && s.Received[syslog.TCP] == 3 }, time.Second, time.Millisecond)
+}
+
+// A message of control characters grows six times in JSON and still is one line.
+func TestLargestMessageIsOneLine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	msg := strings.Repeat("\x01", syslog.DefaultMaxMessage)
+	fmt.Fprint(r.dial("tcp"), msg+"\n")
+	require.Equal(t, []string{msg}, r.read(1))
+}
+
+func TestReleaseDeletesWhatIsPassed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.SegmentBytes = 1000 })
+	c := r.dial("tcp")
+	for i := range 100 {
+		fmt.Fprintf(c, "<34>message %d\n", i)
+		require.Equal(t, []string{fmt.Sprintf("<34>message %d", i)}, r.read(1))
+	}
+	before := r.srv.Stats()
+	require.Greater(t, before.SpoolFiles, 5)
+	r.srv.Release(r.tail.State())
+	after := r.srv.Stats()
+	require.Equal(t, 1, after.SpoolFiles)
+	left, err := filepath.Glob(filepath.Join(r.cfg.Dir, "*"))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
+func TestFullSpoolMakesTCPWaitAndDropsUDP(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.MaxBytes = 4000 })
+	c := r.dial("tcp")
+	const n = 500
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < n && err == nil; i++ {
+			_, err = fmt.Fprintf(c, "<34>message %d\n", i)
+		}
+		sent <- err
+	}()
+	require.Eventually(t, func() bool { return !r.srv.Stats().BlockedSince.IsZero() }, 5*time.Second, time.Millisecond)
+	u := r.dial("udp")
+	require.Eventually(t, func() bool {
+		fmt.Fprint(u, "<34>lost")
+		return r.srv.Stats().Dropped[syslog.DropSpool] > 0
+	}, 5*time.Second, time.Millisecond)
+	require.NotEmpty(t, r.srv.Stats().Reasons)
+	require.LessOrEqual(t, r.srv.Stats().SpoolBytes, int64(4000))
+	var got []string
+	for len(got) < n {
+		for _, m := range r.read(1) {
+			if m != "<34>lost" {
+				got = append(got, m)
+			}
+		}
+		r.srv.Release(r.tail.State())
+	}
+	require.NoError(t, <-sent)
+	for i, m := range got {
+		require.Equal(t, fmt.Sprintf("<34>message %d", i), m)
+	}
+	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.BlockedSince.IsZero() && len(s.Reasons) == 0 }, 5*time.Second, time.Millisecond)
+}
+
+func TestHalfWrittenLineIsNotGluedToTheNext(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "spool-00000007.log"), []byte(`{"received":"2026-11-23T10:00:00Z","peer":"p","transport":"tcp","message":"whole"}`+"\n"+`{"received":"2026`), 0o600))
+	r := newRig(t, func(c *syslog.Config) { c.Dir = dir })
+	fmt.Fprint(r.dial("tcp"), "<34>next\n")
+	require.Equal(t, []string{"whole", "<34>next"}, r.read(2))
+	require.Equal(t, int64(17), r.tail.Stats().Lost[tail.LostTorn])
+	r.srv.Release(r.tail.State())
+	require.Equal(t, 1, r.srv.Stats().SpoolFiles)
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.MaxConns = 2; c.Idle = 300 * time.Millisecond })
+	a, b, c := r.dial("tcp"), r.dial("tcp"), net.Conn(nil)
+	fmt.Fprint(a, "<34>a\n")
+	fmt.Fprint(b, "<34>b\n")
+	r.read(2)
+	c = r.dial("tcp")
+	_, err := io.ReadAll(c)
+	require.NoError(t, err, "the third is closed")
+	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseLimit])
+	go func() { // a byte now and then keeps nobody connected
+		for range 1000 {
+			if _, err := b.Write([]byte("x")); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	require.Eventually(t, func() bool { return r.srv.Stats().Closed[syslog.CloseIdle] == 2 }, 5*time.Second, time.Millisecond)
+}
+
+func TestAbsurdLengthClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.dial("tcp")
+	fmt.Fprint(c, "<34>a\n100000000000000000000 <34>b")
+	_, err := io.ReadAll(c)
+	require.True(t, err == nil || strings.Contains(err.Error(), "reset"))
+	require.Equal(t, []string{"<34>a"}, r.read(1))
+	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseFraming])
+}
+
+func TestTakenPortIsRetriedAndRebindKeepsTheOther(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := newRig(t, nil)
+	c := r.dial("udp")
+	_, before := r.srv.Addrs()
+	require.NotNil(t, before)
+	udp, _ := r.srv.Addrs()
+	require.Error(t, r.srv.Rebind("nowhere", ""))
+	require.NoError(t, r.srv.Rebind(r.cfg.UDP, taken.Addr().String()))
+	require.Eventually(t, func() bool { return len(r.srv.Stats().Reasons) == 1 }, 5*time.Second, time.Millisecond)
+	require.Contains(t, r.srv.Stats().Reasons[0], "another program has the port")
+	same, _ := r.srv.Addrs()
+	require.Equal(t, udp, same)
+	fmt.Fprint(c, "<34>still here")
+	require.Equal(t, []string{"<34>still here"}, r.read(1))
+	require.NoError(t, taken.Close())
+	require.Eventually(t, func() bool { _, tcp := r.srv.Addrs(); return tcp != nil }, 5*time.Second, time.Millisecond)
+	require.Empty(t, r.srv.Stats().Reasons)
+}

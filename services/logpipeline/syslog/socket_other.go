@@ -1,0 +1,11 @@
+//go:build !linux
+
+package syslog
+
+import "net"
+
+const noFollow = 0
+
+func tune(c *net.UDPConn) { _ = c.SetReadBuffer(udpBuffer) }
+
+func kernelDrops([]byte) (uint32, bool) { return 0, false }
