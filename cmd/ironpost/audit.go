@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/services/actioncollector"
+	"github.com/ironpost/ironpost/services/actioncollector/audit"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "check the record of actions",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.auditVerifyCommand())
+	return cmd
+}
+
+// verifyFlags are those of audit verify.
+type verifyFlags struct {
+	path    string
+	host    string
+	offline bool
+}
+
+func (a *app) auditVerifyCommand() *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "was the audit trail changed",
+		Long: `Reads the audit trail, from its first byte to its last, and names every record that
+was changed, removed, swapped, doubled or cut off, with file, line and offset.
+
+A trail cannot show by itself that its end was cut off. The daemon keeps its newest
+record's number and hash apart from it; without the daemon, or with --offline, that is not
+compared. Exits with 1 if the trail is broken.`,
+		Example: `  sudo ironpost audit verify
+  ironpost audit verify --path ./copy-of-audit --offline
+  ironpost audit verify --json | jq '.problems'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.verify(cmd.Context(), f) },
+	}
+	cmd.Flags().StringVar(&f.path, "path", "", "`folder` of the trail (default: collector.audit_path of the configuration)")
+	cmd.Flags().StringVar(&f.host, "host", "", "whose head to compare with (default: the host of the daemon)")
+	cmd.Flags().BoolVar(&f.offline, "offline", false, "do not ask the daemon for the head")
+	return cmd
+}
+
+// checked is the --json of audit verify.
+type checked struct {
+	audit.Report
+	Compared bool   `json:"compared"` // with the head that the daemon keeps
+	Note     string `json:"note,omitempty"`
+}
+
+func (a *app) verify(ctx context.Context, f verifyFlags) error {
+	path, err := a.auditPath(f.path)
+	if err != nil {
+		return err
+	}
+	head, note, err := a.keptHead(ctx, f) // before the files: they may grow meanwhile
+	if err != nil {
+		return err
+	}
+	report, err := audit.VerifyLive(ctx, path, head)
+	if err != nil {
+		return unreadableTrail(path, err)
+	}
+	result := checked{Report: report, Compared: head != nil, Note: note}
+	if result.Problems == nil {
+		result.Problems = []audit.Problem{}
+	}
+	if a.json {
+		err = a.printJSON(result)
+	} else {
+		err = a.printReport(result)
+	}
+	if err == nil && !report.Intact {
+		return shown(exitError, "the audit trail is broken")
+	}
+	return err
+}
+
+func (a *app) auditPath(path string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	cfg, _, err := a.load()
+	if err != nil {
+		return "", a.unreadable(err)
+	}
+	return cfg.Collector.AuditPath, nil
+}
+
+// keptHead returns nil, and why, if the daemon does not tell.
+func (a *app) keptHead(ctx context.Context, f verifyFlags) (head *audit.Head, note string, err error) {
+	if f.offline {
+		return nil, "not compared with the daemon's head, as asked: an end that was cut off would not show", nil
+	}
+	err = a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		host := f.host
+		if host == "" {
+			host = conn.Host()
+		}
+		kept, err := actioncollector.KeptHead(ctx, conn, host)
+		head = &kept
+		return err
+	})
+	var own *codedError
+	if errors.As(err, &own) && own.code == exitUnreachable {
+		return nil, "the daemon cannot be asked for the head, so an end that was cut off would not show: " + err.Error(), nil
+	}
+	if err == nil && head.Seq == 0 {
+		return nil, "the daemon keeps no head yet", nil
+	}
+	return head, "", err
+}
+
+func unreadableTrail(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no audit trail in %s; name its folder with --path: %w", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the audit trail may be read by the daemon's user only; try sudo: %w", err)
+	}
+	return err
+}
+
+func (a *app) printReport(r checked) error {
+	for _, p := range r.Problems {
+		fmt.Fprintf(a.out, "%s  %s\n", a.paint.word("broken"), clean(p.String()))
+	}
+	if r.Unlisted > 0 {
+		fmt.Fprintf(a.out, "and %d more\n", r.Unlisted)
+	}
+	if r.Note != "" {
+		fmt.Fprintln(a.err, "note: "+lines(r.Note))
+	}
+	word := "intact"
+	if !r.Intact {
+		word = "broken"
+	}
+	_, err := fmt.Fprintf(a.out, "%s: %d records in %d files of %s, record %d to %d, head %s\n",
+		a.paint.word(word), r.Records, r.Files, clean(r.Path), r.First.Seq, r.Last.Seq, r.Last.Hash)
+	return err
+}

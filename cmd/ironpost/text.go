@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// clean makes text from outside harmless to a terminal: what is not printable, such
+// as controls, escapes, marks that turn the direction of writing, and zero-width
+// characters, is shown as an escape, bytes that are no UTF-8 too.
+func clean(s string) string {
+	if strings.IndexFunc(s, harmful) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case harmful(r):
+			b.WriteString(escape(r))
+		default:
+			b.WriteRune(r)
+		}
+		i += n
+	}
+	return b.String()
+}
+
+// harmful reports whether r may do anything but stand where it is written.
+func harmful(r rune) bool { return !unicode.IsPrint(r) }
+
+func escape(r rune) string {
+	switch {
+	case r == '\n':
+		return `\n`
+	case r == '\t':
+		return `\t`
+	case r < 0x80:
+		return fmt.Sprintf(`\x%02x`, r)
+	case r < 0x10000:
+		return fmt.Sprintf(`\u%04x`, r)
+	}
+	return fmt.Sprintf(`\U%08x`, r)
+}
+
+// cell is clean, cut to width characters; 0 does not cut.
+func cell(s string, width int) string {
+	const enough = 4 // bytes of s per character shown, so that a huge text costs nothing
+	if width > 0 && len(s) > enough*width+utf8.UTFMax {
+		s = s[:enough*width+utf8.UTFMax]
+	}
+	s = clean(s)
+	if width <= 0 || utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}
+
+// lines cleans each line of a text of several.
+func lines(s string) string {
+	parts := strings.Split(s, "\n")
+	for i := range parts {
+		parts[i] = clean(parts[i])
+	}
+	return strings.Join(parts, "\n")
+}
+
+// jsonLine returns raw, one JSON value, on one line in which nothing can harm a
+// terminal: what may is written as a JSON escape, so the value stays the same. It returns false if
+// raw is no JSON.
+func jsonLine(raw []byte) (string, bool) {
+	var b strings.Builder
+	if !json.Valid(raw) {
+		return "", false
+	}
+	for _, r := range string(raw) {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t': // only between tokens
+			b.WriteByte(' ')
+		case !harmful(r):
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			high, low := surrogates(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return b.String(), true
+}
+
+// surrogates are the two halves of a rune above U+FFFF (RFC 8259, section 7).
+func surrogates(r rune) (high, low rune) {
+	r -= 0x10000
+	return 0xd800 + r>>10, 0xdc00 + r&0x3ff
+}
