@@ -1,0 +1,218 @@
+package logpipeline_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+const (
+	patience = 20 * time.Second
+	tick     = 10 * time.Millisecond
+
+	ruleFailed = "6f1f0a52-6f5e-4c0a-9d5e-0a2f6c2f7a01"
+	ruleMany   = "6f1f0a52-6f5e-4c0a-9d5e-0a2f6c2f7a03"
+	ruleCanary = "6f1f0a52-6f5e-4c0a-9d5e-0a2f6c2f7a04"
+)
+
+// rig is a bus, a data folder and one watched file, which outlive the service.
+type rig struct {
+	t       *testing.T
+	bus     *bustest.Bus
+	conn    *bus.Conn
+	admin   *bus.Conn
+	dir     string
+	watched string
+	cfg     logpipeline.Config
+	metrics *prometheus.Registry
+}
+
+func newRig(t *testing.T, options ...bustest.Option) *rig {
+	t.Helper()
+	b := bustest.New(t, options...)
+	dir := t.TempDir()
+	r := &rig{
+		t: t, bus: b, conn: b.Conn(bus.LogPipeline), admin: b.Admin(),
+		dir: filepath.Join(dir, "data"), watched: filepath.Join(dir, "auth.log"),
+		cfg: logpipeline.DefaultConfig(), metrics: prometheus.NewPedanticRegistry(),
+	}
+	r.cfg.Sources = []string{logpipeline.SourceFile}
+	r.cfg.WatchPaths = []string{r.watched}
+	r.cfg.RulesPath = absolute(t, "testdata/rules")
+	r.cfg.FlushIntervalSecs = 1
+	require.Empty(t, r.cfg.Validate())
+	r.write("")
+	return r
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	out, err := filepath.Abs(path)
+	require.NoError(t, err)
+	return out
+}
+
+// write appends lines to the watched file.
+func (r *rig) write(lines string) {
+	r.t.Helper()
+	appendTo(r.t, r.watched, lines)
+}
+
+func appendTo(t *testing.T, path, lines string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	_, err = f.WriteString(lines)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+// running is a service that runs.
+type running struct {
+	*logpipeline.Service
+	t      *testing.T
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func (r *rig) build() *logpipeline.Service {
+	r.t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	if testing.Verbose() {
+		log.SetOutput(r.t.Output())
+	}
+	s, err := logpipeline.New(r.cfg, logpipeline.Deps{
+		Bus: r.conn, Host: r.bus.Host(), DataDir: r.dir, MachineID: "machine", Log: log, Metrics: r.metrics,
+	})
+	require.NoError(r.t, err)
+	return s
+}
+
+// start runs a new service and waits until it knows where the files end.
+func (r *rig) start() *running {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	run := &running{Service: r.build(), t: r.t, cancel: cancel, done: make(chan error, 1)}
+	go func() { run.done <- run.Run(ctx) }()
+	r.t.Cleanup(run.stop)
+	require.Eventually(r.t, func() bool { return run.count("checkpoints") > 0 }, patience, tick)
+	return run
+}
+
+func (s *running) count(name string) uint64 { return s.Health().Counters[name] }
+
+// stop ends the service and waits for it. Stopping again does nothing.
+func (s *running) stop() {
+	s.t.Helper()
+	s.cancel()
+	select {
+	case err, open := <-s.done:
+		if open {
+			require.NoError(s.t, err)
+			close(s.done)
+		}
+	case <-time.After(patience):
+		s.t.Fatal("the service does not stop")
+	}
+}
+
+// alerts returns what the stream holds.
+func (r *rig) alerts() []event.Alert {
+	r.t.Helper()
+	var out []event.Alert
+	err := r.admin.History(r.t.Context(), bus.Alerts, bus.HistoryOptions{}, func(d bus.Delivery) bool {
+		var a event.Alert
+		require.NoError(r.t, event.Decode(d.Data, &a))
+		out = append(out, a)
+		return true
+	})
+	require.NoError(r.t, err)
+	return out
+}
+
+// wait returns the alerts when there are at least n.
+func (r *rig) wait(n int) []event.Alert {
+	r.t.Helper()
+	var out []event.Alert
+	require.Eventually(r.t, func() bool {
+		out = r.alerts()
+		return len(out) >= n
+	}, patience, tick, "waiting for %d alerts", n)
+	return out
+}
+
+// judged waits until n lines were judged, so that what they give is stored or on its way.
+func (s *running) judged(n uint64) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { return s.count("lines") >= n }, patience, tick)
+}
+
+// stamp is an RFC 3164 time a little before now.
+func stamp(ago time.Duration) string { return time.Now().Add(-ago).Format(time.Stamp) }
+
+// failed is a failed login of user from ip, some seconds ago.
+func failed(user, ip string) string {
+	return fmt.Sprintf("%s web1 sshd[77]: Failed password for %s from %s port 4242 ssh2\n", stamp(2*time.Second), user, ip)
+}
+
+func attempt(ip string) string {
+	return fmt.Sprintf("%s web1 sshd[77]: Failed none for root from %s port 4242 ssh2\n", stamp(2*time.Second), ip)
+}
+
+func canary(process string) string {
+	return stamp(2*time.Second) + " web1 " + process + "[1]: canary\n"
+}
+
+func ofRule(alerts []event.Alert, id string) []event.Alert {
+	var out []event.Alert
+	for _, a := range alerts {
+		if a.Rule.ID == id {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// shape is an alert without what differs between two runs.
+func shape(t *testing.T, a event.Alert) string {
+	t.Helper()
+	a.ID, a.TraceID = "", ""
+	a.Time, a.FirstSeen, a.LastSeen = time.Time{}, time.Time{}, time.Time{}
+	raw, err := json.Marshal(a)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+func shapes(t *testing.T, alerts []event.Alert) []string {
+	t.Helper()
+	out := make([]string, 0, len(alerts))
+	for _, a := range alerts {
+		out = append(out, shape(t, a))
+	}
+	return out
+}
+
+// requireOnce checks that no id is in the stream twice.
+func requireOnce(t *testing.T, alerts []event.Alert) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, a := range alerts {
+		require.False(t, seen[a.ID], "%s is stored twice", a.ID)
+		seen[a.ID] = true
+	}
+}

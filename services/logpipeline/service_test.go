@@ -1,0 +1,220 @@
+package logpipeline_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+func TestALineBecomesAnAlert(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write(failed("old", "192.0.2.99")) // there before we were: not ours
+	s := r.start()
+	line := failed("bob", "192.0.2.1")
+	r.write("noise\n" + line)
+	a := r.wait(1)[0]
+
+	require.Equal(t, ruleFailed, a.Rule.ID)
+	require.Equal(t, event.Medium, a.Severity)
+	require.Equal(t, []string{"attack.t1110"}, a.Rule.Tags)
+	require.Equal(t, "Failed login", a.Title)
+	require.Equal(t, "One failed login, for tests.", a.Description)
+	require.Equal(t, logpipeline.Name, a.Module)
+	require.Equal(t, r.bus.Host(), a.Host)
+	require.Equal(t, "bob", a.User)
+	require.Equal(t, &event.Endpoint{IP: "192.0.2.1", Port: 4242}, a.Source)
+	require.Equal(t, []string{strings.TrimSuffix(line, "\n")}, a.Evidence)
+	require.Equal(t, 1, a.Count)
+	require.False(t, a.Update)
+	require.WithinDuration(t, time.Now().Add(-2*time.Second), a.FirstSeen, 10*time.Second)
+	require.Contains(t, a.Matched, event.Matched{Field: "host", Value: "web1", Why: "the host the line names"})
+	trace, err := hex.DecodeString(a.TraceID)
+	require.NoError(t, err)
+	require.Len(t, trace, 16)
+
+	h := s.Health()
+	require.Equal(t, event.Healthy, h.Status, "%v", h.Reasons)
+	require.Equal(t, uint64(1), h.Counters["unparsed"])
+	require.Equal(t, uint64(1), h.Counters["alerts"])
+}
+
+func TestACorrelationShowsTheLinesItCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	r.write(strings.Repeat(attempt("192.0.2.1"), 4) + attempt("192.0.2.2") + attempt("192.0.2.1"))
+	a := r.wait(1)[0]
+	require.Equal(t, ruleMany, a.Rule.ID)
+	require.Equal(t, event.High, a.Severity)
+	require.Len(t, a.Evidence, 5)
+	require.Equal(t, "192.0.2.1", a.Source.IP)
+	require.Empty(t, a.User, "not all lines need be of the last line's user")
+	require.Contains(t, a.Matched, event.Matched{Field: "count", Value: "5", Why: "event_count gte 5 within 1m0s"})
+	require.Contains(t, a.Matched, event.Matched{Field: "src_ip", Value: "192.0.2.1", Why: "grouped by"})
+	require.Len(t, r.alerts(), 1, "the rule it counts is silent")
+}
+
+func TestAWindowEndsWithOneUpdate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.DedupWindowSecs = 1
+	s := r.start()
+	r.write(failed("a", "192.0.2.1") + failed("b", "192.0.2.1") + failed("c", "192.0.2.1") + failed("d", "192.0.2.2"))
+	alerts := r.wait(3)
+	first, update := alerts[0], alerts[2]
+	require.True(t, update.Update)
+	require.Equal(t, 3, update.Count)
+	require.Equal(t, first.DedupKey, update.DedupKey)
+	require.NotEqual(t, first.ID, update.ID)
+	require.Equal(t, first.TraceID, update.TraceID)
+	require.Equal(t, uint64(2), s.count("suppressed"))
+	require.Equal(t, uint64(1), s.count("updates"))
+}
+
+func TestEntitiesAreApart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	r.write(canary("a") + canary("b") + canary("a"))
+	s.judged(3)
+	alerts := r.wait(2)
+	require.Len(t, alerts, 2, "an alert without source and user is about host and process")
+	require.NotEqual(t, alerts[0].DedupKey, alerts[1].DedupKey)
+}
+
+func TestAFullStreamStopsTheReading(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 16 << 20}))
+	r.cfg.BatchSize = 10
+	s := r.start()
+	const lines = 20_000
+	var b strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&b, "%s web1 sshd[77]: Failed password for u%d from %s port 4242 ssh2\n", stamp(2*time.Second), i, address(i))
+	}
+	r.write(b.String())
+	require.Eventually(t, func() bool { return s.Health().Status == event.Degraded }, 2*patience, tick)
+	require.Contains(t, strings.Join(s.Health().Reasons, "\n"), "alerts cannot be stored")
+	at := s.count("lines")
+	require.Less(t, at, uint64(lines))
+	require.Equal(t, at, s.count("lines"))
+	s.stop()
+	requireOnce(t, r.alerts())
+}
+
+func address(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
+
+func TestABadRuleFileIsNamedAndTheOthersWork(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	dir := t.TempDir()
+	copyRules(t, dir)
+	write(t, filepath.Join(dir, "broken.yml"), "title: Broken\nlogsource:\n  product: linux\ndetection: 7\n")
+	write(t, filepath.Join(dir, "twice.yml"), readText(t, filepath.Join(dir, "keyword.yml")))
+	r.cfg.RulesPath = dir
+	s := r.start()
+	h := s.Health()
+	require.Equal(t, event.Degraded, h.Status)
+	require.Regexp(t, `2 rule files not loaded, among them .*broken\.yml:\d+:\d+: `, strings.Join(h.Reasons, "\n"))
+	require.Regexp(t, `broken\.yml:\d+:\d+: `, strings.Join(s.Describe().LeftOut, "\n"))
+	r.write(failed("bob", "192.0.2.1"))
+	r.wait(1)
+}
+
+func copyRules(t *testing.T, dir string) {
+	t.Helper()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/rules")))
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+func TestRulesPathThatIsNotThereIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.RulesPath = filepath.Join(t.TempDir(), "missing")
+	_, err := logpipeline.New(r.cfg, logpipeline.Deps{Bus: r.conn, Host: "h", DataDir: r.dir, Log: quiet()})
+	require.ErrorContains(t, err, "rules_path")
+}
+
+func TestTheRealOpenSSHLogNamesItsAttackers(t *testing.T) {
+	t.Parallel()
+	raw := readText(t, testenv.Data(t, "loghub/OpenSSH/OpenSSH_2k.log"))
+	r := newRig(t)
+	s := r.start()
+	r.write(raw + "\n")
+	s.judged(2000)
+	s.stop()
+	attackers := map[string]bool{}
+	for _, a := range ofRule(r.alerts(), ruleFailed) {
+		attackers[a.Source.IP] = true
+	}
+	require.Equal(t, failedSources(raw), attackers)
+	requireOnce(t, r.alerts())
+}
+
+// failedSources reads the log another way: the word before "port" of each line
+// that says "Failed password".
+func failedSources(raw string) map[string]bool {
+	out := map[string]bool{}
+	for line := range strings.Lines(raw) {
+		if !strings.Contains(line, "Failed password for") {
+			continue
+		}
+		words := strings.Fields(line)
+		for i, w := range words {
+			if w == "port" {
+				out[words[i-1]] = true
+			}
+		}
+	}
+	return out
+}
+
+func TestMetricsComeAndGoWithTheService(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	r.write(failed("bob", "192.0.2.1"))
+	r.wait(1)
+	require.Eventually(t, func() bool { return metric(t, r, "ironpost_log_pipeline_alerts_total") == 1 }, patience, tick)
+	s.stop()
+	families, err := r.metrics.Gather()
+	require.NoError(t, err)
+	require.Empty(t, families)
+	r.start()
+}
+
+func metric(t *testing.T, r *rig, name string) float64 {
+	t.Helper()
+	families, err := r.metrics.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return -1
+}
