@@ -237,15 +237,18 @@ func lineStarts(data []byte) []int {
 	return starts
 }
 
-// plain returns a key as it may be printed: one with anything but letters, digits, - and _ is quoted.
+// plain returns a key as it may be printed: a long one, or one with anything but letters, digits, - and _, is quoted.
 func plain(name string) string {
-	for _, r := range name {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-') {
-			return setting.Shown(name)
-		}
-	}
-	if len(name) > maxSuggested {
+	if len(name) > maxSuggested || strings.ContainsFunc(name, isOdd) {
 		return setting.Shown(name)
 	}
 	return name
+}
+
+func isOdd(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
+		return false
+	}
+	return true
 }

@@ -50,7 +50,7 @@ func readBounded(path string, limit int64) ([]byte, fs.FileMode, error) {
 		return nil, 0, err
 	}
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, 0, err
 	}
 	if int64(len(data)) > limit {

@@ -84,7 +84,7 @@ func TestLayersWinInOrder(t *testing.T) {
 func TestAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	path := write(t, `[main]
-nmae = "b"
+names = "b"
 name = "c"
 on = 1
 size = "5"
@@ -105,7 +105,7 @@ url = 2026-01-01
 `)
 	_, _, err := load(path, "IRONPOST_MAIN_SIZE=x", "IRONPOST_MAIN_LIST=,")
 	want := strings.ReplaceAll(strings.TrimSpace(`
-@:2:1: main.nmae: unknown key, did you mean name?
+@:2:1: main.names: unknown key, did you mean name?
 @:3:8: main.name: "c" is not allowed, must be one of a, b
 @:4:6: main.on: is a whole number, must be true or false
 @:5:8: main.size: is a string, must be a whole number

@@ -106,10 +106,6 @@ func Shown(value string) string {
 }
 
 func hasParent(path string) bool {
-	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }) {
-		if part == ".." {
-			return true
-		}
-	}
-	return false
+	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' })
+	return slices.Contains(parts, "..")
 }

@@ -75,7 +75,7 @@ func oneOf(random *rand.Rand, choices ...string) string { return choices[random.
 
 const (
 	anyValue = `"tf0123456789[`
-	number   = "0123456789"
+	digits   = "0123456789"
 )
 
 func (m *mutator) unknownKey() mutant {
@@ -127,7 +127,7 @@ func (m *mutator) wrongType() mutant {
 }
 
 func (m *mutator) outOfRange() mutant {
-	return m.value(m.pick(number), oneOf(m.random, "0", "-1", "-9223372036854775808", "9223372036854775807", "99999999999999999999", "0x7fffffffffff0000"))
+	return m.value(m.pick(digits), oneOf(m.random, "0", "-1", "-9223372036854775808", "9223372036854775807", "99999999999999999999", "0x7fffffffffff0000"))
 }
 
 func (m *mutator) badText() mutant {

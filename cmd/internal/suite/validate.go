@@ -120,7 +120,7 @@ func checkServers(list string) string {
 	if list == "" {
 		return ""
 	}
-	for _, server := range strings.Split(list, ",") {
+	for server := range strings.SplitSeq(list, ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
 		if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
 			return "must be nats://host:port or tls://host:port, several separated by commas"
