@@ -29,6 +29,7 @@ const (
 // counters are what the pipeline counts. Any goroutine may read them.
 type counters struct {
 	lines, bytes, unparsed        atomic.Uint64
+	batches                       atomic.Uint64
 	alerts, updates, invalid      atomic.Uint64
 	checkpoints, checkpointErrors atomic.Uint64
 	spoolErrors                   atomic.Uint64
@@ -158,7 +159,7 @@ func (s *Service) Health() event.ModuleHealth {
 // numbers are the counters of Health, by name.
 func (s *Service) numbers(n snapshot) map[string]uint64 {
 	out := map[string]uint64{
-		"lines": s.lines.Load(), "bytes": s.bytes.Load(), "unparsed": s.unparsed.Load(),
+		"lines": s.lines.Load(), "batches": s.batches.Load(), "bytes": s.bytes.Load(), "unparsed": s.unparsed.Load(),
 		"alerts": s.alerts.Load(), "updates": s.updates.Load(), "suppressed": n.dedup.Suppressed,
 		"alerts_refused": s.invalid.Load(), "checkpoints": s.checkpoints.Load(),
 		"checkpoint_errors": s.checkpointErrors.Load(), "spool_errors": s.spoolErrors.Load(),

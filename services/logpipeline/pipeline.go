@@ -153,6 +153,7 @@ func (p *pipeline) read(ctx context.Context, wait time.Duration) []tail.Line {
 	if err != nil {
 		return nil // the wait is over, Read's only error
 	}
+	p.s.batches.Add(1)
 	return lines
 }
 

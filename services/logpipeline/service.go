@@ -129,10 +129,12 @@ func (s *Service) config() (Config, *rulebook) {
 	return s.cfg, s.book
 }
 
-// syslogConfig is cfg as the receiver reads it.
+// syslogConfig is cfg as the receiver reads it. A received message is cut at 64 KiB
+// even where lines of files may be longer: no datagram is.
 func (s *Service) syslogConfig(cfg Config) syslog.Config {
 	out := syslog.Config{
-		Dir: filepath.Join(s.deps.DataDir, "spool"), MaxBytes: cfg.SpoolMaxBytes, MaxMessage: cfg.MaxLineBytes,
+		Dir: filepath.Join(s.deps.DataDir, "spool"), MaxBytes: cfg.SpoolMaxBytes,
+		MaxMessage: min(cfg.MaxLineBytes, syslog.DefaultMaxMessage),
 	}
 	out.UDP, out.TCP = cfg.listeners()
 	return out

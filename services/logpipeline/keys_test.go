@@ -1,0 +1,156 @@
+package logpipeline_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+func TestSourcesDecideWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string][3]bool{ // UDP, TCP, files
+		logpipeline.SourceSyslog:    {true, true, false},
+		logpipeline.SourceSyslogUDP: {true, false, false},
+		logpipeline.SourceSyslogTCP: {false, true, false},
+		logpipeline.SourceFile:      {false, false, true},
+	} {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.cfg.Sources = []string{source}
+			r.cfg.SyslogBind, r.cfg.SyslogTCPBind = freeAddr(t), freeAddr(t)
+			s := r.start()
+			require.Eventually(t, func() bool {
+				return want == [3]bool{listening("udp", r.cfg.SyslogBind), listening("tcp", r.cfg.SyslogTCPBind), s.count("files") > 0}
+			}, patience, tick)
+			d := s.Describe()
+			require.Equal(t, want[0], strings.Contains(strings.Join(d.Watching, "\n"), "UDP on "+r.cfg.SyslogBind))
+			require.Equal(t, want[1], strings.Contains(strings.Join(d.Watching, "\n"), "TCP on "+r.cfg.SyslogTCPBind))
+			require.Equal(t, want[2], strings.Contains(strings.Join(d.Watching, "\n"), r.watched))
+		})
+	}
+}
+
+func TestWatchPathsMayBePatterns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	dir := t.TempDir()
+	r.cfg.WatchPaths = []string{filepath.Join(dir, "*.log"), filepath.Join(dir, "missing")}
+	s := r.start()
+	appendTo(t, filepath.Join(dir, "new.log"), failed("bob", "192.0.2.1"))
+	appendTo(t, filepath.Join(dir, "new.txt"), failed("eve", "192.0.2.2"))
+	require.Equal(t, "bob", r.wait(1)[0].User)
+	require.Equal(t, event.Healthy, s.Health().Status, "a file that is not there yet is no trouble")
+	require.Contains(t, strings.Join(s.Describe().LeftOut, "\n"), "missing: is not there, waiting for it")
+}
+
+func TestBatchSizeBoundsARound(t *testing.T) {
+	t.Parallel()
+	batches := func(size int) uint64 {
+		r := newRig(t)
+		r.cfg.BatchSize = size
+		s := r.start()
+		r.write(strings.Repeat("noise\n", 200))
+		s.judged(200)
+		return s.count("batches")
+	}
+	require.GreaterOrEqual(t, batches(5), uint64(40))
+	require.Less(t, batches(1000), uint64(10))
+}
+
+func TestFlushIntervalBoundsTheTimeBetweenCheckpoints(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	r.write("noise\n")
+	require.Eventually(t, func() bool { return s.count("checkpoints") > 1 }, patience, tick)
+	s.stop()
+
+	r.cfg.FlushIntervalSecs = 3600
+	s = r.start()
+	at := s.count("checkpoints")
+	r.write("noise\n")
+	s.judged(1)
+	require.Equal(t, at, s.count("checkpoints"))
+}
+
+func TestRulesPathChoosesTheRules(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.RulesPath = absolute(t, "testdata/rules/keyword.yml")
+	s := r.start()
+	require.Equal(t, uint64(1), s.count("rules"))
+	r.write(failed("bob", "192.0.2.1") + canary("a"))
+	require.Equal(t, ruleCanary, r.wait(1)[0].Rule.ID)
+	s.stop()
+
+	r.cfg.RulesPath = ""
+	s = r.start()
+	require.Greater(t, s.count("rules"), uint64(12))
+	require.Contains(t, strings.Join(s.Describe().Watching, "\n"), "rules (shipped)")
+	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
+}
+
+func TestDedupWindowSecsIsHowLongAlertsAreOne(t *testing.T) {
+	t.Parallel()
+	for span, want := range map[int]int{1: 2, 3600: 1} {
+		r := newRig(t)
+		r.cfg.DedupWindowSecs = span
+		s := r.start()
+		r.write("2026-11-20T10:00:00Z web1 x[1]: canary\n2026-11-20T10:00:30Z web1 x[1]: canary\n")
+		s.judged(2)
+		require.Len(t, r.wait(want), want)
+	}
+}
+
+func TestMaxLineBytesCutsALine(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int]uint64{1024: 1, 4096: 0} {
+		r := newRig(t)
+		r.cfg.MaxLineBytes = limit
+		s := r.start()
+		r.write(strings.TrimSpace(canary("a")) + strings.Repeat("x", 1500) + "\n")
+		a := r.wait(1)[0]
+		require.Equal(t, want, s.count("truncated"))
+		require.Equal(t, limit == 1024, len(a.Evidence[0]) <= 1024)
+	}
+}
+
+func TestSpoolMaxBytesBoundsTheSpool(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Sources = []string{logpipeline.SourceSyslogUDP}
+	r.cfg.SyslogBind = freeAddr(t)
+	r.cfg.SpoolMaxBytes = 1 << 20
+	r.cfg.FlushIntervalSecs = 3600 // without a checkpoint the spool is not freed
+	s := r.start()
+	require.Eventually(t, func() bool { return listening("udp", r.cfg.SyslogBind) }, patience, tick)
+	conn := dial(t, "udp", r.cfg.SyslogBind)
+	noise := []byte(strings.Repeat("x", 8000))
+	require.Eventually(t, func() bool {
+		_, err := conn.Write(noise)
+		return err == nil && s.count("udp_dropped_spool_full") > 0
+	}, patience, tick/10)
+	require.LessOrEqual(t, s.count("spool_bytes"), uint64(1<<20))
+}
+
+func TestStorageThatIsNotInThisBuildDegrades(t *testing.T) {
+	t.Parallel()
+	for key, set := range map[string]func(*logpipeline.Storage){
+		"storage.postgres_url": func(s *logpipeline.Storage) { s.PostgresURL = "postgres://u:secret@h/d" },
+		"storage.redis_url":    func(s *logpipeline.Storage) { s.RedisURL = "redis://:secret@h" },
+	} {
+		r := newRig(t)
+		set(&r.cfg.Storage)
+		h := r.build().Health()
+		require.Equal(t, event.Degraded, h.Status)
+		require.Contains(t, fmt.Sprint(h.Reasons), key)
+		require.NotContains(t, fmt.Sprint(h.Reasons), "secret")
+	}
+}

@@ -1,0 +1,106 @@
+package logpipeline_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+// reload puts cfg in force.
+func (s *running) reload(cfg logpipeline.Config) {
+	s.t.Helper()
+	commit, err := s.PrepareReload(s.t.Context(), cfg)
+	require.NoError(s.t, err)
+	commit()
+}
+
+func TestReloadChangesRulesPathsAndPorts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	cfg := r.cfg
+	other := r.watched + ".other"
+	cfg.WatchPaths = []string{other}
+	cfg.RulesPath = absolute(t, "testdata/rules/keyword.yml")
+	cfg.Sources = []string{logpipeline.SourceFile, logpipeline.SourceSyslogTCP}
+	cfg.SyslogTCPBind = freeAddr(t)
+	cfg.MaxLineBytes = 2048
+	cfg.DedupWindowSecs = 1
+	s.reload(cfg)
+	conn := dial(t, "tcp", cfg.SyslogTCPBind)
+	require.Eventually(t, func() bool { return s.count("rules") == 1 }, patience, tick)
+	r.write(canary("left"))
+	appendTo(t, other, failed("bob", "192.0.2.1")+canary("joined"))
+	_, err := conn.Write([]byte(canary("received")))
+	require.NoError(t, err)
+	for _, a := range r.wait(2) {
+		require.Equal(t, ruleCanary, a.Rule.ID)
+		require.NotContains(t, a.Evidence[0], "left")
+	}
+	require.Empty(t, s.Health().Reasons)
+}
+
+func TestReloadKeepsTheCountsOfRulesThatStay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	r.write(strings.Repeat(attempt("192.0.2.1"), 4))
+	s.judged(4)
+	dir := t.TempDir()
+	copyRules(t, dir)
+	require.NoError(t, os.Remove(filepath.Join(dir, "keyword.yml")))
+	cfg := r.cfg
+	cfg.RulesPath = dir
+	s.reload(cfg)
+	require.Eventually(t, func() bool { return s.count("rules") == 3 }, patience, tick)
+	r.write(attempt("192.0.2.1"))
+	require.Equal(t, ruleMany, r.wait(1)[0].Rule.ID)
+}
+
+func TestReloadRefusesWhatWouldLoseARule(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	cfg := r.cfg
+	cfg.RulesPath = t.TempDir()
+	copyRules(t, cfg.RulesPath)
+	write(t, filepath.Join(cfg.RulesPath, "broken.yml"), "title: 7\n")
+	_, err := s.PrepareReload(t.Context(), cfg)
+	require.ErrorContains(t, err, "broken.yml:1:")
+	_, err = s.PrepareReload(t.Context(), 7)
+	require.ErrorContains(t, err, "int is not its configuration")
+}
+
+func TestReloadsUnderLoadLoseNoLine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.start()
+	broken := r.cfg
+	broken.RulesPath = filepath.Join(t.TempDir(), "missing")
+	const lines = 2000
+	for i := range lines {
+		r.write(failed(fmt.Sprint("u", i), address(i)))
+		if i%10 != 0 {
+			continue
+		}
+		if i%20 == 0 {
+			_, err := s.PrepareReload(t.Context(), broken)
+			require.Error(t, err)
+			continue
+		}
+		cfg := r.cfg
+		cfg.BatchSize = 1 + i%100
+		cfg.MaxLineBytes += i % 30
+		s.reload(cfg)
+	}
+	alerts := r.wait(lines)
+	require.Len(t, alerts, lines)
+	requireOnce(t, alerts)
+	require.Len(t, users(alerts), lines)
+}

@@ -1,0 +1,82 @@
+package logpipeline_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/rules"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/sigma"
+)
+
+const samples = "../../rules/testdata"
+
+// Every shipped rule has real lines beside it: some it must see, some that come
+// close, and some of an ordinary day, at which no rule at all may speak.
+func TestShippedRulesJudgeTheirSamples(t *testing.T) {
+	t.Parallel()
+	set := shipped(t)
+	names, err := fs.Glob(rules.FS, "*.yml")
+	require.NoError(t, err)
+	for _, file := range names {
+		name := strings.TrimSuffix(file, ".yml")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Contains(t, spoken(t, set, name, "matching"), file)
+			require.NotContains(t, spoken(t, set, name, "near-miss"), file)
+			require.Empty(t, spoken(t, set, name, "benign"))
+		})
+	}
+}
+
+func shipped(t *testing.T) *sigma.RuleSet {
+	t.Helper()
+	names, err := fs.Glob(rules.FS, "*.yml")
+	require.NoError(t, err)
+	var docs []sigma.Document
+	for _, name := range names {
+		raw, err := fs.ReadFile(rules.FS, name)
+		require.NoError(t, err)
+		parsed, err := sigma.Parse(name, raw)
+		require.NoError(t, err)
+		docs = append(docs, parsed...)
+	}
+	set, err := sigma.Compile(docs, sigma.Options{})
+	require.NoError(t, err)
+	return set
+}
+
+// spoken returns the files of the rules that a sample makes speak.
+func spoken(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(samples, rule, kind+".log"))
+	require.NoError(t, err)
+	parser := parse.New(parse.Options{Location: time.UTC})
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	correlator := set.NewCorrelator()
+	var out []string
+	for line := range strings.Lines(string(raw)) {
+		ev := parser.Parse([]byte(line), now)
+		in := sigma.Event{Logsource: ev.Logsource, Time: ev.Time, Fields: ev.Fields}
+		matches := set.Match(in)
+		for _, m := range matches {
+			if !m.Silent {
+				out = append(out, m.Rule.Source.File)
+			}
+		}
+		for _, m := range correlator.Observe(in, matches) {
+			if !m.Silent {
+				out = append(out, m.Correlation.Source.File)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

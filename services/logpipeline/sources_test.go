@@ -1,0 +1,118 @@
+package logpipeline_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+// freeAddr is a loopback address on which nobody listens, by TCP and, very likely,
+// by UDP.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+// dial connects when there is a listener.
+func dial(t *testing.T, network, addr string) net.Conn {
+	t.Helper()
+	var conn net.Conn
+	require.Eventually(t, func() bool {
+		var err error
+		conn, err = net.Dial(network, addr)
+		return err == nil
+	}, patience, tick)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func listening(network, addr string) bool {
+	if network == "udp" {
+		l, err := net.ListenPacket("udp", addr)
+		if err == nil {
+			_ = l.Close()
+		}
+		return err != nil
+	}
+	conn, err := net.Dial(network, addr)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
+func TestFileUDPAndTCPGiveTheSameAlerts(t *testing.T) {
+	t.Parallel()
+	lines := []string{failed("bob", "192.0.2.1"), failed("eve", "192.0.2.1"), canary("a"), failed("bob", "2001:db8::1"), "noise\n"}
+	for range 6 {
+		lines = append(lines, attempt("192.0.2.7"))
+	}
+	file := newRig(t)
+	s := file.start()
+	file.write(strings.Join(lines, ""))
+	s.judged(uint64(len(lines)))
+	want := shapes(t, file.wait(4))
+	require.Len(t, want, 4)
+
+	for _, network := range []string{"udp", "tcp"} {
+		r := newRig(t)
+		r.cfg.Sources = []string{"syslog_" + network}
+		r.cfg.SyslogBind = freeAddr(t)
+		r.cfg.SyslogTCPBind = r.cfg.SyslogBind
+		s := r.start()
+		require.Eventually(t, func() bool { return listening(network, r.cfg.SyslogBind) }, patience, tick)
+		conn := dial(t, network, r.cfg.SyslogBind)
+		for _, line := range lines {
+			_, err := conn.Write([]byte(line))
+			require.NoError(t, err)
+		}
+		s.judged(uint64(len(lines)))
+		require.Equal(t, want, shapes(t, r.wait(4)), network)
+	}
+}
+
+// A port that somebody else has is a reason, not an end: files go on.
+func TestATakenPortDegrades(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	r := newRig(t)
+	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP, logpipeline.SourceFile}
+	r.cfg.SyslogTCPBind = taken.Addr().String()
+	s := r.start()
+	require.Eventually(t, func() bool { return s.Health().Status == event.Degraded }, patience, tick)
+	require.Contains(t, strings.Join(s.Health().Reasons, "\n"), taken.Addr().String())
+	r.write(failed("bob", "192.0.2.1"))
+	r.wait(1)
+}
+
+// What is in the spool when the service ends is judged before it ends, or after it
+// starts again.
+func TestReceivedLinesSurviveAStop(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
+	r.cfg.SyslogTCPBind = freeAddr(t)
+	s := r.start()
+	conn := dial(t, "tcp", r.cfg.SyslogTCPBind)
+	const lines = 500
+	for i := range lines {
+		_, err := conn.Write([]byte(failed("u", address(i))))
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return s.count("tcp_received") == lines }, patience, tick)
+	s.stop()
+	r.start()
+	alerts := r.wait(lines)
+	requireOnce(t, alerts)
+	require.Len(t, alerts, lines)
+}
