@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,9 +109,9 @@ func (a *app) keptHead(ctx context.Context, f verifyFlags) (head *audit.Head, no
 	err = a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		host := f.host
+		host := cmp.Or(f.host, conn.Host())
 		if host == "" {
-			host = conn.Host()
+			return usage(errors.New("--url needs --host: whose head to compare with"))
 		}
 		kept, err := actioncollector.KeptHead(ctx, conn, host)
 		head = &kept
@@ -144,7 +145,7 @@ func (a *app) printReport(r checked) error {
 		fmt.Fprintf(a.out, "and %d more\n", r.Unlisted)
 	}
 	if r.Note != "" {
-		fmt.Fprintln(a.err, "note: "+lines(r.Note))
+		fmt.Fprintln(a.err, "note: "+clean(r.Note))
 	}
 	word := "intact"
 	if !r.Intact {

@@ -65,7 +65,7 @@ func (a *app) validate() error {
 		return a.validateJSON(loaded, bad)
 	}
 	if bad != nil {
-		fmt.Fprintln(a.out, lines(bad.Error()))
+		fmt.Fprintln(a.out, words(bad))
 		return shown(exitConfig, "the configuration is invalid")
 	}
 	for _, w := range loaded.Warnings {

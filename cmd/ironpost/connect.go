@@ -58,7 +58,7 @@ func (a *app) sockets() ([]string, error) {
 		return nil, a.unreadable(err)
 	}
 	if err != nil { // the default file; the daemon may run all the same
-		fmt.Fprintln(a.err, "warning: the default configuration is not used: "+lines(err.Error()))
+		fmt.Fprintln(a.err, "warning: the default configuration is not used: "+words(err))
 		return defaultSockets(suite.DefaultConfig().Bus.Socket), nil
 	}
 	if v, ok := loaded.Get("bus.socket"); ok && v.Origin.Kind == config.FromDefault {
@@ -106,7 +106,7 @@ func (a *app) connectURL(ctx context.Context) (*bus.Conn, error) {
 	}
 	conn, err := bus.Connect(ctx, bus.Options{Module: bus.Operator, URL: a.url, CredentialsFile: a.key, TLS: secure})
 	if err != nil {
-		err = fmt.Errorf("no connection to %s: is the daemon's bus.listen set, and is the public half of --key in its bus/keys folder? (%w)", a.url, err)
+		err = fmt.Errorf("no connection to %s: is the daemon's bus.listen set, and is the public half of --key in the keys folder of its data folder, as operator.<host>.nk? (%w)", a.url, err)
 		return nil, &codedError{code: exitUnreachable, err: err}
 	}
 	return conn, nil

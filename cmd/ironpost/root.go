@@ -52,7 +52,7 @@ func (a *app) explain(err error, code int) {
 	if code == exitOK || (errors.As(err, &own) && own.silent) {
 		return
 	}
-	fmt.Fprintln(a.err, "ironpost: "+lines(err.Error()))
+	fmt.Fprintln(a.err, "ironpost: "+words(err))
 	if code == exitUsage {
 		fmt.Fprintln(a.err, "See ironpost --help, or ironpost <command> --help.")
 	}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ironpost/ironpost/internal/config"
 )
 
 // clean makes text from outside harmless to a terminal: what is not printable, such
@@ -61,9 +64,13 @@ func cell(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// lines cleans each line of a text of several.
-func lines(s string) string {
-	parts := strings.Split(s, "\n")
+// words is what err says, cleaned; the problems of a configuration stand on lines of their own.
+func words(err error) string {
+	var several *config.Error
+	if !errors.As(err, &several) {
+		return clean(err.Error())
+	}
+	parts := strings.Split(err.Error(), "\n")
 	for i := range parts {
 		parts[i] = clean(parts[i])
 	}

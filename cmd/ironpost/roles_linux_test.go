@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/bus/embedded"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// Numbers that belong to nobody.
+const (
+	operatorsGroup = 54321
+	memberID       = 54322
+	strangerID     = 54323
+)
+
+// role is who runs the command.
+type role struct {
+	name   string
+	uid    uint32
+	groups []uint32
+}
+
+func TestEveryCommandAsEveryRole(t *testing.T) {
+	var notRoot error
+	if os.Geteuid() != 0 {
+		notRoot = errors.New("only root can become somebody else")
+	}
+	testenv.Require(t, "root", notRoot)
+	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) {
+		c.SocketGroup = "54321"
+	}))
+	require.NoError(t, os.Chmod(filepath.Dir(b.Socket()), 0o755))
+	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
+	publish(t, b, bus.LogPipeline, bus.Alerts, alert("1", nil))
+	_, trail := audited(t, 1)
+	bin := openBinary(t)
+	config := filepath.Join(t.TempDir(), "private.toml")
+	require.NoError(t, os.WriteFile(config, nil, 0o600))
+
+	root := role{"root", 0, nil}
+	member := role{"member", memberID, []uint32{operatorsGroup}}
+	stranger := role{"stranger", strangerID, nil}
+	private := "-c " + config
+	tests := []struct {
+		args                   string
+		root, member, stranger int
+	}{
+		{"status", exitOK, exitOK, exitUnreachable},
+		{"alerts", exitOK, exitOK, exitUnreachable},
+		{"alerts --json", exitOK, exitOK, exitUnreachable},
+		{"actions", exitOK, exitOK, exitUnreachable},
+		{"audit verify --path " + trail, exitOK, exitError, exitError}, // the trail is the daemon's own
+		{"config validate", exitOK, exitOK, exitOK},
+		{"config show", exitOK, exitOK, exitOK},
+		{"config validate " + private, exitOK, exitError, exitError},
+		{"config show " + private, exitOK, exitError, exitError},
+		{"version", exitOK, exitOK, exitOK},
+		{"completion bash", exitOK, exitOK, exitOK},
+	}
+	for _, tt := range tests {
+		for who, want := range map[*role]int{&root: tt.root, &member: tt.member, &stranger: tt.stranger} {
+			r := runAs(t, bin, *who, append([]string{"--socket", b.Socket()}, strings.Fields(tt.args)...)...)
+			require.Equal(t, want, r.code, "%s as %s: %s%s", tt.args, who.name, r.out, r.err)
+			switch want {
+			case exitUnreachable:
+				require.Contains(t, r.err, "group ironpost", tt.args)
+				require.Empty(t, r.out)
+			case exitError:
+				require.Contains(t, r.err, "try sudo", tt.args)
+			}
+		}
+	}
+}
+
+// openBinary returns a copy of this binary, as ironpost, that anybody may run.
+func openBinary(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ironpost-bin")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	from, err := os.Open(self)
+	require.NoError(t, err)
+	defer func() { _ = from.Close() }()
+	path := filepath.Join(dir, "ironpost")
+	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o755)
+	require.NoError(t, err)
+	_, err = io.Copy(to, from)
+	require.NoError(t, errors.Join(err, to.Close()))
+	return path
+}
+
+func runAs(t *testing.T, bin string, who role, args ...string) result {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), bin, args...)
+	cmd.Dir = filepath.Dir(bin)
+	cmd.Env = []string{"PATH=/usr/bin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: who.uid, Gid: who.uid, Groups: who.groups}}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		require.NoError(t, err)
+	}
+	return result{code: cmd.ProcessState.ExitCode(), out: out.String(), err: errs.String()}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScripts runs the real daemon and this command beside each other.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			// The path of a unix socket may have 107 bytes: the work folder is too deep for one.
+			run, err := os.MkdirTemp("", "ip")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = os.RemoveAll(run) })
+			env.Setenv("RUN", run)
+			env.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitfor": waitFor,
+			"exit":    exits,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// waitFor repeats a command until it succeeds: waitfor ironpost status.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: waitfor command…")
+	}
+	var err error
+	ok := eventually(func() bool {
+		err = ts.Exec(args[0], args[1:]...)
+		return err == nil
+	})
+	if !ok {
+		ts.Fatalf("%v never succeeded: %v", args, err)
+	}
+}
+
+// exits checks an exit code: exit 3 ironpost config validate.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit code command…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	var failed interface{ ExitCode() int }
+	if errors.As(err, &failed) {
+		code = strconv.Itoa(failed.ExitCode())
+	}
+	if code != args[0] {
+		ts.Fatalf("%v: exit code %s, not %s", args[1:], code, args[0])
+	}
+}
+
+// eventually tries until it is true or patience is over.
+func eventually(try func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		if try() {
+			return true
+		}
+	}
+	return false
+}

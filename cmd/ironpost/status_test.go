@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+)
+
+func TestStatusSaysWhy(t *testing.T) {
+	b := bustest.New(t, bustest.WithModules(bus.ActionCollector))
+	daemon(t, b, healthOf(
+		event.ModuleHealth{Name: bus.EBPFEngine, Since: began},
+		event.ModuleHealth{Name: bus.ActionCollector, Host: "testhost", Enabled: true, Status: event.Degraded, Since: began, Reasons: []string{"no space", "left"}},
+	))
+	r := on(t, b, "status")
+	require.Equal(t, exitDegraded, r.code)
+	require.Empty(t, r.err)
+	require.Contains(t, r.out, `HOST      STATUS    UPTIME  VERSION
+testhost  degraded  1m1s    v1.2.3
+
+MODULE            HOST      STATUS    SINCE                 WHY
+ebpf-engine       testhost  off       2026-11-23T08:00:00Z
+action-collector  testhost  degraded  2026-11-23T08:00:00Z  no space; left
+
+STREAM            MESSAGES  SIZE  USED  LAST
+IRONPOST_PACKETS  0         0 B   0%    0
+`)
+	require.Contains(t, r.out, "action-collector-audit_testhost  IRONPOST_ACTIONS  there  0        0        0\n")
+}
+
+func TestStatusIsHealthyWhenAllIs(t *testing.T) {
+	b := bustest.New(t)
+	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
+	require.Equal(t, exitOK, on(t, b, "status").code)
+}
+
+func TestStatusAsksModulesOfTheirOwn(t *testing.T) {
+	b := bustest.New(t)
+	stop, err := b.Conn(bus.SBOMScanner).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+		Module: bus.SBOMScanner, Host: b.Host(), Version: "v1.2.3",
+		Verbs: map[string]bus.Verb{"status": func(context.Context, []byte) (any, error) {
+			return event.ModuleHealth{Name: bus.SBOMScanner, Host: b.Host(), Enabled: true, Status: event.Unhealthy, Since: began}, nil
+		}},
+	})
+	require.NoError(t, err)
+	defer stop()
+	r := on(t, b, "status")
+	require.Equal(t, exitDegraded, r.code, r.err)
+	require.Contains(t, r.out, "sbom-scanner  testhost  unhealthy")
+}
+
+func TestStatusJSONKeepsItsShape(t *testing.T) {
+	b := bustest.New(t, bustest.WithModules(bus.ActionCollector))
+	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.ActionCollector, Host: "testhost", Enabled: true, Since: began, Counters: map[string]uint64{"n": 1}}))
+	r := on(t, b, "status", "--json")
+	require.Equal(t, exitOK, r.code, r.err)
+	var got map[string]any
+	require.NoError(t, json.Unmarshal([]byte(r.out), &got))
+	for _, s := range got["streams"].([]any) { // sized by the test's bus
+		delete(s.(map[string]any), "max_bytes")
+	}
+	shape, err := json.Marshal(got)
+	require.NoError(t, err)
+	empty := func(name string) string {
+		return `{"name":"` + name + `","messages":0,"bytes":0,"first_seq":0,"last_seq":0,"durables":[]}`
+	}
+	require.JSONEq(t, `{"status":"healthy",
+		"hosts":[{"host":"testhost","status":"healthy","version":"v1.2.3","uptime_secs":61,"time":"2026-11-23T08:00:00Z"}],
+		"modules":[{"name":"action-collector","host":"testhost","enabled":true,"status":"healthy","since":"2026-11-23T08:00:00Z","counters":{"n":1}}],
+		"silent":[],
+		"streams":[`+empty("IRONPOST_PACKETS")+`,`+empty("IRONPOST_ALERTS")+`,
+			{"name":"IRONPOST_ACTIONS","messages":0,"bytes":0,"first_seq":0,"last_seq":0,
+			 "durables":[{"name":"action-collector-audit_testhost","present":true,"pending":0,"ack_pending":0,"redelivered":0}]},
+			`+empty("IRONPOST_DLQ")+`]}`, string(shape))
+}
+
+func TestStatusWithoutAnyoneToAnswer(t *testing.T) {
+	b := bustest.New(t)
+	require.Equal(t, exitUnreachable, on(t, b, "status").code)
+}
