@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -141,9 +142,9 @@ func correlated(m sigma.CorrelationMatch) []event.Matched {
 }
 
 func because(c *sigma.Correlation) string {
-	why := string(c.Type)
+	words := []string{string(c.Type)}
 	for _, b := range c.Condition {
-		why += fmt.Sprintf(" %s %v", b.Op, b.Value)
+		words = append(words, fmt.Sprintf("%s %v", b.Op, b.Value))
 	}
-	return why + " within " + c.Timespan.String()
+	return strings.Join(append(words, "within", c.Timespan.String()), " ")
 }

@@ -80,7 +80,7 @@ func readCapped(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	data, err := io.ReadAll(io.LimitReader(file, maxCheckpoint+1))
 	if err == nil && len(data) > maxCheckpoint {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxCheckpoint)

@@ -2,7 +2,6 @@ package logpipeline
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"strings"
 )
@@ -69,9 +68,4 @@ func (d *Description) listeners(cfg Config) {
 		}
 		d.Watching = append(d.Watching, "syslog "+l.name+" on "+l.addr)
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

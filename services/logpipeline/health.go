@@ -40,7 +40,7 @@ type counters struct {
 
 func (c *counters) counted(size int, unparsed bool) {
 	c.lines.Add(1)
-	c.bytes.Add(uint64(size)) //nolint:gosec // a length is not negative
+	c.bytes.Add(uint64(size))
 	if unparsed {
 		c.unparsed.Add(1)
 	}
@@ -88,7 +88,7 @@ func (s *Service) snapshot() snapshot {
 	if c := s.correlator.Load(); c != nil {
 		out.correlator = *c
 	}
-	out.reasons = append(reasons, out.wrong(book)...)
+	out.reasons = slices.Concat(reasons, out.wrong(book))
 	return out
 }
 

@@ -116,7 +116,8 @@ func (p *pipeline) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.stop(ctx)
+	p.stop(ctx)
+	return nil
 }
 
 // ended makes the end of ctx no error.
@@ -149,11 +150,10 @@ func (p *pipeline) resume(ctx context.Context) error {
 func (p *pipeline) read(ctx context.Context, wait time.Duration) []tail.Line {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	lines, err := p.tailer.Read(ctx, p.cfg.BatchSize)
-	if err != nil {
-		return nil // the wait is over, Read's only error
+	lines, _ := p.tailer.Read(ctx, p.cfg.BatchSize) // its only error is that the wait is over
+	if len(lines) > 0 {
+		p.s.batches.Add(1)
 	}
-	p.s.batches.Add(1)
 	return lines
 }
 
@@ -273,7 +273,7 @@ func (p *pipeline) write(state tail.State) error {
 // stop works off what came in before the sources were closed, within a bound. Open
 // windows stay open in the checkpoint. If not all alerts could be stored, the last
 // checkpoint stands, and the lines are read again.
-func (p *pipeline) stop(ctx context.Context) error {
+func (p *pipeline) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer cancel()
 	select {
@@ -282,14 +282,13 @@ func (p *pipeline) stop(ctx context.Context) error {
 	}
 	if err := p.publish(ctx, p.unsent); err != nil {
 		p.s.log.WithError(err).Warn("stopped before all alerts were stored, their lines are read again")
-		return nil
+		return
 	}
 	p.unsent = nil
 	p.drain(ctx)
 	if p.unsent == nil {
 		p.save()
 	}
-	return nil
 }
 
 func (p *pipeline) drain(ctx context.Context) {

@@ -32,7 +32,7 @@ func (b *rulebook) trouble() string {
 	if len(b.faults) == 0 {
 		return ""
 	}
-	first := strings.SplitN(b.faults[0].Error(), "\n", 2)[0]
+	first, _, _ := strings.Cut(b.faults[0].Error(), "\n")
 	return fmt.Sprintf("%d rule files not loaded, among them %s", len(b.faults), first)
 }
 
@@ -75,7 +75,10 @@ func compile(fsys fs.FS, root, from string) (*rulebook, error) {
 		}
 		files = append(files, ruleFile{name: shown, docs: docs})
 	}
-	return book, book.link(files)
+	if err := book.link(files); err != nil {
+		return nil, err
+	}
+	return book, nil
 }
 
 // shownName is how errors name a file: by its whole path where it has one.
@@ -191,7 +194,7 @@ func filesIn(err error) map[string]error {
 	out := map[string]error{}
 	var walk func(error)
 	walk = func(err error) {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // every branch is wanted
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range joined.Unwrap() {
 				walk(e)
 			}

@@ -84,7 +84,7 @@ func TestATakenPortDegrades(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	t.Cleanup(func() { _ = taken.Close() })
 	r := newRig(t)
 	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP, logpipeline.SourceFile}
 	r.cfg.SyslogTCPBind = taken.Addr().String()

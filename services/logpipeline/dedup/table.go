@@ -2,6 +2,7 @@ package dedup
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -76,8 +77,7 @@ func own(windows []*Window, a *event.Alert) *Window {
 			return w
 		}
 	}
-	for i := len(windows) - 1; i >= 0; i-- {
-		w := windows[i]
+	for i, w := range slices.Backward(windows) {
 		if i > 0 && a.FirstSeen.Before(w.First.FirstSeen) {
 			continue
 		}
@@ -171,23 +171,15 @@ func (t *Table) close(out []*event.Alert, w *Window, now time.Time) []*event.Ale
 
 func (t *Table) insert(w *Window) {
 	heap.Push(&t.queue, w)
-	list := append(t.keys[w.First.DedupKey], w)
-	for i := len(list) - 1; i > 0 && list[i].First.FirstSeen.Before(list[i-1].First.FirstSeen); i-- {
-		list[i], list[i-1] = list[i-1], list[i]
-	}
-	t.keys[w.First.DedupKey] = list
+	key := w.First.DedupKey
+	t.keys[key] = append(t.keys[key], w)
+	slices.SortStableFunc(t.keys[key], func(a, b *Window) int { return a.First.FirstSeen.Compare(b.First.FirstSeen) })
 }
 
 func (t *Table) remove(w *Window) {
 	heap.Remove(&t.queue, w.index)
 	key := w.First.DedupKey
-	list := t.keys[key]
-	for i := range list {
-		if list[i] == w {
-			list = append(list[:i:i], list[i+1:]...)
-			break
-		}
-	}
+	list := slices.DeleteFunc(t.keys[key], func(other *Window) bool { return other == w })
 	if len(list) == 0 {
 		delete(t.keys, key)
 		return

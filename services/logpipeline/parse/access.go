@@ -11,22 +11,22 @@ import (
 const accessClock = "02/Jan/2006:15:04:05 -0700"
 
 // access reads a line in the common or combined log format of Apache and nginx,
-// with or without a virtual host in front, and reports whether it is one.
+// with or without a virtual host in front; any other line leaves ev as it was.
 // Servers escape quotes inside their fields, so the first `] "` ends the clock
 // whatever the user called himself.
-func access(ev *Event, line string) bool {
+func access(ev *Event, line string) {
 	head, rest, ok := strings.Cut(line, `] "`)
 	open := strings.LastIndex(head, " [")
 	if !ok || open < 0 {
-		return false
+		return
 	}
 	at, err := time.Parse(accessClock, head[open+2:])
 	if err != nil {
-		return false
+		return
 	}
 	request, rest, ok := cutQuoted(rest)
 	if !ok || !accessClient(ev, head[:open]) {
-		return false
+		return
 	}
 	if ev.Format == Plain {
 		ev.Format = Access
@@ -35,7 +35,6 @@ func access(ev *Event, line string) bool {
 	ev.Logsource = sigma.Logsource{Category: "webserver"}
 	accessRequest(ev, request)
 	accessTail(ev, rest)
-	return true
 }
 
 // accessClient reads "[vhost ]client ident user". The user may hold blanks.

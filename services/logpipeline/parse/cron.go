@@ -32,7 +32,10 @@ func cron(ev *Event) {
 // result 'exit-code'.".
 func systemd(ev *Event) {
 	for _, form := range [...]struct{ head, action string }{
-		{"Started ", "started"}, {"Stopped ", "stopped"}, {"Reloaded ", "reloaded"}, {"Failed to start ", "failed"},
+		{"Started ", "started"},
+		{"Stopped ", "stopped"},
+		{"Reloaded ", "reloaded"},
+		{"Failed to start ", "failed"},
 		{"Finished ", "finished"},
 	} {
 		if rest, ok := strings.CutPrefix(ev.Message, form.head); ok {

@@ -90,7 +90,7 @@ func loghub(t *testing.T, set string) (lines []string, labels []map[string]strin
 	lines = strings.Split(strings.TrimRight(string(raw), "\r\n"), "\n")
 	f, err := os.Open(base + "_structured.csv")
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	rows, err := csv.NewReader(f).ReadAll()
 	require.NoError(t, err)
 	for _, row := range rows[1:] {

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -31,9 +32,7 @@ func (p *Parser) rfc5424(ev *Event, s string) bool {
 	ev.Host, ev.Process, ev.Message = nilled(head[1]), programOf(nilled(head[2])), strings.TrimPrefix(msg, "\ufeff")
 	ev.PID, _ = strconv.ParseInt(head[3], 10, 64)
 	ev.set("msgid", nilled(head[4]))
-	for name, value := range params {
-		ev.Fields[name] = value
-	}
+	maps.Copy(ev.Fields, params)
 	p.program(ev)
 	return true
 }
