@@ -132,18 +132,23 @@ func ended(ctx context.Context, err error) error {
 // out when its lines come again, and its windows are open.
 func (p *pipeline) resume(ctx context.Context) error {
 	err := p.pub.Resume(ctx, p.lastSeq, func(stored bus.Stored) error {
-		var a event.Alert
-		if err := event.Decode(stored.Data, &a); err != nil {
-			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable")
-			return nil
-		}
-		p.windows.Seen(&a, time.Now())
+		p.recall(stored)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read back alerts: %w", err)
 	}
 	return nil
+}
+
+// recall opens the window of an alert that is stored already.
+func (p *pipeline) recall(stored bus.Stored) {
+	var a event.Alert
+	if err := event.Decode(stored.Data, &a); err != nil {
+		p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable")
+		return
+	}
+	p.windows.Seen(&a, time.Now())
 }
 
 // read waits for lines, at most for wait.
