@@ -122,10 +122,12 @@ func (p *pipeline) run(ctx context.Context) error {
 
 // ended makes the end of ctx no error.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // resume reads back what we stored since the checkpoint: the publisher leaves it
