@@ -111,7 +111,7 @@ func checkSample(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Open(path)
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { require.NoError(t, f.Close()) }()
 	lines := 0
 	for s := bufio.NewScanner(f); s.Scan(); lines++ {
 		for _, found := range address.FindAllString(s.Text(), -1) {

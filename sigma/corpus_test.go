@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// ruleFolders are the six of the public rules; deprecated ones are not there.
+// ruleFolders are those of the public rules that are in use.
 var ruleFolders = []string{"rules", "rules-compliance", "rules-emerging-threats", "rules-placeholder", "rules-threat-hunting"}
 
 func parseFolder(t testing.TB, root string) []sigma.Document {
@@ -135,7 +135,7 @@ func windowsEvents(t testing.TB, path string) []sigma.Event {
 	t.Helper()
 	f, err := os.Open(path)
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { require.NoError(t, f.Close()) }()
 	var events []sigma.Event
 	for dec := json.NewDecoder(f); dec.More(); {
 		var raw any

@@ -2,6 +2,7 @@ package sigma
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -119,21 +120,12 @@ func (r *reader) aliases(c *Correlation, s object) {
 func (r *reader) aliasFields(c *Correlation, fields object) map[string]string {
 	out := make(map[string]string)
 	for _, p := range fields.pairs() {
-		if !contains(c.Rules, p.key.Value) {
+		if !slices.Contains(c.Rules, p.key.Value) {
 			r.fail(p.key, "alias for %q, which is not in rules of this correlation", p.key.Value)
 		}
 		out[p.key.Value] = fields.text(p.key.Value, 0)
 	}
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, item := range list {
-		if item == s {
-			return true
-		}
-	}
-	return false
 }
 
 // correlationCondition reads the bounds. Without a condition the temporal types

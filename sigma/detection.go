@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -67,7 +68,7 @@ func (r *reader) detection(o object, section string, skip ...string) detection {
 	values := 0
 	for _, p := range o.pairs() {
 		switch {
-		case p.key.Value == "condition", contains(skip, p.key.Value):
+		case p.key.Value == "condition", slices.Contains(skip, p.key.Value):
 		case p.key.Value == "timeframe" && p.value.Kind == yaml.ScalarNode:
 			r.fail(p.key, "timeframe was removed in Sigma 2: write a correlation with timespan")
 		default:

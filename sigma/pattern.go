@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -146,9 +147,9 @@ func prefixLen(run []element, s string) int {
 // suffixLen returns how many bytes of s the run takes at its end, or -1.
 func suffixLen(run []element, s string) int {
 	n := 0
-	for i := len(run) - 1; i >= 0; i-- {
+	for _, e := range slices.Backward(run) {
 		rest := s[:len(s)-n]
-		switch e := run[i]; e.kind {
+		switch e.kind {
 		case literalElement:
 			if !strings.HasSuffix(rest, e.text) {
 				return -1

@@ -202,7 +202,7 @@ func (g *group) lowest(at int64) int {
 // verdict judges the entries from low to end; t is their tally, if there is one.
 func (g *group) verdict(low, end int, t *tally) *verdict {
 	window := g.entries[low:end]
-	count := 0
+	var count int
 	switch g.counter.correlation.Type {
 	case Temporal:
 		count = distinctRules(window)

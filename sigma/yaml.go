@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -182,10 +183,8 @@ func (o object) oneOf(key string, allowed ...string) string {
 	if !ok {
 		return ""
 	}
-	for _, a := range allowed {
-		if s == a {
-			return s
-		}
+	if slices.Contains(allowed, s) {
+		return s
 	}
 	o.r.fail(n, "%s %q is none of %s", key, s, strings.Join(allowed, ", "))
 	return ""
