@@ -1,0 +1,127 @@
+package e2e_test
+
+import (
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+const openSSH = "loghub/OpenSSH/OpenSSH_2k.log"
+
+// failed names the source of a failed login in the real log.
+var failed = regexp.MustCompile(`Failed password for .* from (\S+) port \d+ ssh2`)
+
+// realLog is the real log, its last line ended.
+func realLog(t *testing.T) []byte {
+	t.Helper()
+	log, err := os.ReadFile(testenv.Data(t, openSSH))
+	require.NoError(t, err)
+	return append(log, '\n')
+}
+
+// timeless returns the first alert of each window without what depends on when
+// and where a line was read.
+func timeless(alerts []event.Alert) []event.Alert {
+	var firsts []event.Alert
+	for _, a := range alerts {
+		if a.Update {
+			continue
+		}
+		a.ID, a.TraceID, a.Time = "", "", time.Time{}
+		firsts = append(firsts, a)
+	}
+	return firsts
+}
+
+// persistent returns the addresses with at least n failed logins.
+func persistent(log string, n int) []string {
+	counts := map[string]int{}
+	var all []string
+	for _, m := range failed.FindAllStringSubmatch(log, -1) {
+		if counts[m[1]]++; counts[m[1]] == n {
+			all = append(all, m[1])
+		}
+	}
+	return all
+}
+
+// TestSSHAttackersAreSeenByAStockSubscriber is the main job: real lines in a
+// watched file become alerts for the attackers in them.
+func TestSSHAttackersAreSeenByAStockSubscriber(t *testing.T) {
+	t.Parallel()
+	log := realLog(t)
+	s := newStage(t)
+	s.start()
+	seen := s.nats("sub", "ironpost.alerts")
+	s.eventually(func() bool { return strings.Contains(seen.String(), "Subscribing on ironpost.alerts") })
+	s.append(log)
+
+	attackers := persistent(string(log), 20)
+	require.NotEmpty(t, attackers)
+	for _, ip := range attackers {
+		s.eventually(func() bool { return strings.Contains(seen.String(), `"ip":"`+ip+`"`) })
+	}
+	stored := sources(s.alerts())
+	for _, ip := range attackers {
+		require.Contains(t, stored, ip)
+	}
+	require.Zero(t, s.stop(syscall.SIGTERM))
+}
+
+// TestSyslogGivesTheSameAlerts sends the same lines over UDP and TCP, each to a
+// daemon of its own.
+func TestSyslogGivesTheSameAlerts(t *testing.T) {
+	t.Parallel()
+	log := realLog(t)
+	feed := map[string]func(*stage){
+		"file": func(s *stage) { s.append(log) },
+		"tcp":  func(s *stage) { s.send("tcp", log) },
+		"udp":  func(s *stage) { s.send("udp", log) },
+	}
+	got := map[string][]event.Alert{}
+	for name, give := range feed {
+		s := newStage(t)
+		s.start()
+		give(s)
+		s.append([]byte("Dec 10 11:05:01 LabSZ sshd[30000]: Accepted password for root from 192.0.2.99 port 4000 ssh2\n"))
+		s.eventually(func() bool { return slices.Contains(sources(s.alerts()), "192.0.2.99") })
+		got[name] = timeless(s.alerts())
+	}
+	require.NotEmpty(t, got["file"])
+	require.Equal(t, got["file"], got["tcp"])
+	require.Equal(t, got["file"], got["udp"])
+}
+
+// send gives the lines one by one, and waits until all were received.
+func (s *stage) send(network string, log []byte) {
+	s.t.Helper()
+	c, err := net.Dial(network, s.syslog)
+	require.NoError(s.t, err)
+	defer func() { require.NoError(s.t, c.Close()) }()
+	for line := range strings.Lines(string(log)) {
+		_, err := c.Write([]byte(line))
+		require.NoError(s.t, err)
+	}
+	want := strings.Count(string(log), "\n")
+	s.eventually(func() bool { return s.counter("log-pipeline", "lines") >= uint64(want) })
+}
+
+func sources(alerts []event.Alert) []string {
+	var all []string
+	for _, a := range alerts {
+		if a.Source != nil {
+			all = append(all, a.Source.IP)
+		}
+	}
+	return all
+}

@@ -1,0 +1,200 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+const patience = 30 * time.Second
+
+// build compiles the commands once per test binary.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ironpost-e2e-")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", dir+"/", "../cmd/ironpost", "../cmd/ironpost-daemon").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := build(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// stage is one daemon with a folder of its own.
+type stage struct {
+	t        *testing.T
+	bin      string
+	dir      string
+	observer string
+	syslog   string
+	log      *buffer
+	daemon   *exec.Cmd
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	bin, err := build()
+	require.NoError(t, err)
+	s := &stage{t: t, bin: bin, dir: t.TempDir(), observer: freeAddr(t), syslog: freeAddr(t), log: &buffer{}}
+	s.write("ironpost.toml", fmt.Sprintf(`
+[general]
+host = "stage"
+data_dir = %[1]q
+pid_file = %[2]q
+[bus]
+socket = %[3]q
+observer_listen = %[4]q
+[metrics]
+listen = %[5]q
+[log_pipeline]
+watch_paths = [%[6]q]
+syslog_bind = %[7]q
+syslog_tcp_bind = %[7]q
+`, s.path("data"), s.path("pid"), s.path("bus.sock"), s.observer, freeAddr(t), s.path("auth.log"), s.syslog))
+	s.write("auth.log", "")
+	return s
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *stage) write(name, text string) {
+	s.t.Helper()
+	require.NoError(s.t, os.WriteFile(s.path(name), []byte(text), 0o600))
+}
+
+// start runs the daemon until it says that it is ready.
+func (s *stage) start() {
+	s.t.Helper()
+	before := strings.Count(s.log.String(), `"ready"`)
+	s.daemon = exec.Command(filepath.Join(s.bin, "ironpost-daemon"), "-c", s.path("ironpost.toml")) //nolint:noctx // ended by the test
+	s.daemon.Stderr = s.log
+	require.NoError(s.t, s.daemon.Start())
+	daemon := s.daemon
+	s.t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	s.eventually(func() bool { return strings.Count(s.log.String(), `"ready"`) > before })
+}
+
+// stop ends the daemon with sig and returns its exit code.
+func (s *stage) stop(sig syscall.Signal) int {
+	s.t.Helper()
+	require.NoError(s.t, s.daemon.Process.Signal(sig))
+	_ = s.daemon.Wait()
+	return s.daemon.ProcessState.ExitCode()
+}
+
+func (s *stage) eventually(ok func() bool) {
+	s.t.Helper()
+	require.Eventually(s.t, ok, patience, 20*time.Millisecond, "daemon log:\n%s", s.log)
+}
+
+func (s *stage) append(lines []byte) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.path("auth.log"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(s.t, err)
+	_, err = f.Write(lines)
+	require.NoError(s.t, err)
+	require.NoError(s.t, f.Close())
+}
+
+// ironpost runs the operator's command and returns what it printed.
+func (s *stage) ironpost(args ...string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), append([]string{"-c", s.path("ironpost.toml")}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(s.t, err, "%s%s", out, &stderr)
+	return string(out)
+}
+
+// alerts returns the stored alerts, oldest first.
+func (s *stage) alerts() []event.Alert {
+	s.t.Helper()
+	var all []event.Alert
+	for dec := json.NewDecoder(strings.NewReader(s.ironpost("alerts", "--json", "--limit", "100000"))); dec.More(); {
+		var a event.Alert
+		require.NoError(s.t, dec.Decode(&a))
+		all = append(all, a)
+	}
+	return all
+}
+
+// counter returns what a module counts under name.
+func (s *stage) counter(module, name string) uint64 {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), "-c", s.path("ironpost.toml"), "status", "--json")
+	out, _ := cmd.Output() // its exit code tells the health
+	var status struct {
+		Modules []event.ModuleHealth `json:"modules"`
+	}
+	require.NoError(s.t, json.Unmarshal(out, &status), "%s", out)
+	for _, m := range status.Modules {
+		if m.Name == module {
+			return m.Counters[name]
+		}
+	}
+	return 0
+}
+
+// nats starts the stock command of the NATS project and returns what it prints.
+func (s *stage) nats(args ...string) *buffer {
+	s.t.Helper()
+	path, err := exec.LookPath("../bin/nats")
+	testenv.Require(s.t, "nats", err)
+	out := &buffer{}
+	cmd := exec.Command(path, append([]string{"--server", s.observer}, args...)...) //nolint:noctx // ended by the test
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), "HOME="+s.t.TempDir())
+	require.NoError(s.t, cmd.Start())
+	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return out
+}
+
+// buffer is a bytes.Buffer for one writer and one reader at a time.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	return l.Addr().String()
+}
