@@ -1,0 +1,152 @@
+package suite
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/embedded"
+)
+
+const socketGroup = "ironpost"
+
+// busSide is the bus as the daemon sees it: the server, if it is ours, and a
+// connection for each module and for the daemon itself.
+type busSide struct {
+	server   *embedded.Server // nil on an external bus
+	options  func(module string) bus.Options
+	admin    *bus.Conn
+	conns    map[string]*bus.Conn // of the modules that run
+	durables []bus.Durable
+	inFlight bus.InFlight
+}
+
+// openBus starts or reaches the bus, makes its streams and connects every module
+// that runs. On an error nothing is left open.
+func openBus(ctx context.Context, cfg Config, log logrus.FieldLogger) (*busSide, error) {
+	b := &busSide{
+		conns:    map[string]*bus.Conn{},
+		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
+	}
+	err := b.open(ctx, cfg, log)
+	if err != nil {
+		return nil, errors.Join(err, b.closeConns(context.WithoutCancel(ctx)), b.shutdown(context.WithoutCancel(ctx)))
+	}
+	return b, nil
+}
+
+func (b *busSide) open(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
+	if err := b.reach(ctx, cfg, log); err != nil {
+		return err
+	}
+	if b.admin, err = bus.Connect(ctx, b.options(bus.Daemon)); err != nil {
+		return err
+	}
+	enabled := map[string]bool{}
+	for _, m := range table() {
+		enabled[m.Name] = m.running(cfg)
+	}
+	b.durables = bus.Durables(cfg.General.Host, enabled, b.inFlight)
+	if err := b.admin.Provision(ctx, limits(cfg), b.durables); err != nil {
+		return err
+	}
+	for name, on := range enabled {
+		if !on {
+			continue
+		}
+		if b.conns[name], err = bus.Connect(ctx, b.options(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reach starts the embedded server, or says how to reach the external one.
+func (b *busSide) reach(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
+	if cfg.Bus.Mode == BusEmbedded {
+		b.server, err = embedded.Start(ctx, serverConfig(cfg), log.WithField("module", "bus"))
+		if err == nil {
+			b.options = b.server.Options
+		}
+		return err
+	}
+	secure, err := clientTLS(cfg.Bus)
+	if err != nil {
+		return err
+	}
+	b.options = func(module string) bus.Options {
+		return bus.Options{
+			Module: module, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.CredentialsFile,
+			TLS: secure, Log: log.WithField("module", module),
+		}
+	}
+	return nil
+}
+
+func limits(cfg Config) bus.Limits {
+	return bus.Limits{
+		MaxStoreBytes: cfg.Bus.MaxStoreBytes, Retention: cfg.LogPipeline.Storage.Retention(), Replicas: cfg.Bus.Replicas,
+	}
+}
+
+func serverConfig(cfg Config) embedded.Config {
+	return embedded.Config{
+		StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
+		Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen,
+		Socket: cfg.Bus.Socket, SocketGroup: socketGroup,
+		Listen: cfg.Bus.Listen, TLSCA: cfg.Bus.TLSCA, TLSCert: cfg.Bus.TLSCert, TLSKey: cfg.Bus.TLSKey,
+	}
+}
+
+// clientTLS returns how to speak TLS with an external bus, nil if no file is named.
+func clientTLS(c Bus) (*tls.Config, error) {
+	if c.TLSCA == "" && c.TLSCert == "" {
+		return nil, nil
+	}
+	secure := &tls.Config{MinVersion: tls.VersionTLS13}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("bus.tls_ca: %w", err)
+		}
+		secure.RootCAs = x509.NewCertPool()
+		if !secure.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("bus.tls_ca: %s holds no certificate in PEM", c.TLSCA)
+		}
+	}
+	if c.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("bus.tls_cert: %w", err)
+		}
+		secure.Certificates = []tls.Certificate{pair}
+	}
+	return secure, nil
+}
+
+// closeConns drains the connections of the modules, then the daemon's own.
+func (b *busSide) closeConns(ctx context.Context) error {
+	var errs []error
+	for _, conn := range b.conns {
+		if conn != nil {
+			errs = append(errs, conn.Close(ctx))
+		}
+	}
+	if b.admin != nil {
+		errs = append(errs, b.admin.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *busSide) shutdown(ctx context.Context) error {
+	if b.server == nil {
+		return nil
+	}
+	return b.server.Shutdown(ctx)
+}

@@ -1,0 +1,136 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/daemon"
+	"github.com/ironpost/ironpost/services/actioncollector"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+// deps are what every module gets.
+type deps struct {
+	Bus       *bus.Conn
+	Host      string
+	DataDir   string // the module's own folder
+	Log       logrus.FieldLogger
+	Metrics   prometheus.Registerer
+	MachineID string
+	InFlight  bus.InFlight
+}
+
+// module is one line of the table of modules. New is nil for one that is not part
+// of this build.
+type module struct {
+	Name    string
+	Section string // of the configuration
+	Enabled func(Config) bool
+	Config  func(Config) any // the section
+	New     func(Config, deps) (daemon.Module, error)
+}
+
+// table is every module of Ironpost, in the order they are started.
+func table() []module {
+	return []module{
+		{
+			Name: bus.EBPFEngine, Section: "ebpf",
+			Enabled: func(c Config) bool { return c.EBPF.Enabled },
+			Config:  func(c Config) any { return c.EBPF },
+		},
+		{
+			Name: bus.LogPipeline, Section: "log_pipeline",
+			Enabled: func(c Config) bool { return c.LogPipeline.Enabled },
+			Config:  func(c Config) any { return c.LogPipeline },
+			New: func(c Config, d deps) (daemon.Module, error) {
+				return logpipeline.New(c.LogPipeline, logpipeline.Deps{
+					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics,
+				})
+			},
+		},
+		{
+			Name: bus.SBOMScanner, Section: "sbom",
+			Enabled: func(c Config) bool { return c.SBOM.Enabled },
+			Config:  func(c Config) any { return c.SBOM },
+		},
+		{
+			Name: bus.ContainerGuard, Section: "container",
+			Enabled: func(c Config) bool { return c.Container.Enabled },
+			Config:  func(c Config) any { return c.Container },
+		},
+		{
+			Name: bus.ActionCollector, Section: "collector",
+			Enabled: func(c Config) bool { return c.Collector.Enabled },
+			Config:  func(c Config) any { return c.Collector },
+			New: func(c Config, d deps) (daemon.Module, error) {
+				return actioncollector.New(c.Collector, actioncollector.Deps{
+					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
+				})
+			},
+		},
+	}
+}
+
+// stopOrder has producers stop before those who consume what they produced, which
+// then work off what is left.
+func stopOrder() []string {
+	return []string{bus.EBPFEngine, bus.SBOMScanner, bus.LogPipeline, bus.ContainerGuard, bus.ActionCollector}
+}
+
+// running tells whether a module is enabled and part of this build.
+func (m module) running(c Config) bool { return m.New != nil && m.Enabled(c) }
+
+// build returns the constructor for the supervisor, for the configuration cfg. Each
+// instance registers its metrics anew; they are shown once it runs.
+func (h *house) build(m module, cfg Config) daemon.Build {
+	if m.New == nil {
+		return nil
+	}
+	return func(context.Context) (daemon.Module, error) {
+		dir := filepath.Join(h.cfg.General.DataDir, m.Name)
+		if err := os.MkdirAll(dir, folderMode); err != nil {
+			return nil, fmt.Errorf("folder of the module: %w", err)
+		}
+		reg := prometheus.NewRegistry()
+		made, err := m.New(cfg, deps{
+			Bus: h.bus.conns[m.Name], Host: h.cfg.General.Host, DataDir: dir, Log: h.log.WithField("module", m.Name),
+			Metrics: reg, MachineID: h.machineID, InFlight: h.bus.inFlight,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return withMetrics(made, func() { h.registry.Use(m.Name, reg) }), nil
+	}
+}
+
+// shown is a module whose metrics are shown from its start.
+type shown struct {
+	daemon.Module
+	show func()
+}
+
+// shownReloader is the same for one that takes a new configuration while it runs.
+type shownReloader struct {
+	shown
+	daemon.Reloader
+}
+
+func withMetrics(m daemon.Module, show func()) daemon.Module {
+	s := shown{Module: m, show: show}
+	if r, ok := m.(daemon.Reloader); ok {
+		return &shownReloader{shown: s, Reloader: r}
+	}
+	return &s
+}
+
+// Run implements daemon.Module.
+func (s *shown) Run(ctx context.Context) error {
+	s.show()
+	return s.Module.Run(ctx)
+}

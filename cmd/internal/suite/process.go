@@ -1,0 +1,160 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/internal/config"
+)
+
+// The exit codes of the daemon. A second signal ends it with 128 plus its number.
+const (
+	exitOK     = 0
+	exitError  = 1
+	exitUsage  = 2
+	exitConfig = 3
+)
+
+const configVariable = "IRONPOST_CONFIG"
+
+const daemonHelp = `ironpost-daemon watches this machine: it runs every module that the
+configuration enables and the bus between them, until SIGTERM or SIGINT.
+
+Without a file at the default path the built-in defaults hold, so it can be
+started with no argument at all. Watch what it finds with
+
+  nats sub ironpost.alerts
+  ironpost alerts --follow
+  ironpost status
+
+Signals:
+  SIGTERM, SIGINT   stop: producers first, then what they left is worked off;
+                    a second one ends at once
+  SIGHUP            read the configuration again, all or nothing
+
+Exit codes:
+  0  stopped cleanly
+  1  could not start, or did not stop in time
+  2  wrong usage
+  3  the configuration is not valid
+  130, 143  a second SIGINT or SIGTERM ended it at once`
+
+const daemonExample = `  ironpost-daemon --log-format pretty
+  ironpost-daemon -c /etc/ironpost/ironpost.toml
+  ironpost-daemon -c ./ironpost.toml --validate`
+
+// Process is what a daemon gets from its operating system.
+type Process struct {
+	Args           []string // without the program's name
+	Getenv         func(string) string
+	Stdout, Stderr io.Writer
+	Signals        <-chan os.Signal
+}
+
+// OS returns the Process this one is, and has its signals caught from now on.
+func OS() Process {
+	signals := make(chan os.Signal, 8) // signal.Notify drops what does not fit; one of a kind is enough
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	return Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals}
+}
+
+// invocation is what the command line asks for.
+type invocation struct {
+	source   Source
+	validate bool
+}
+
+// Run is the daemon, from its command line to its exit code. It returns when ctx
+// ends, a signal asks for it, or it cannot start.
+func (p Process) Run(ctx context.Context) int {
+	inv, help, err := p.parse()
+	switch {
+	case err != nil:
+		fmt.Fprintf(p.Stderr, "ironpost-daemon: %v\nSee ironpost-daemon --help.\n", err)
+		return exitUsage
+	case help:
+		return exitOK
+	}
+	cfg, loaded, err := Load(inv.source)
+	if err != nil {
+		fmt.Fprintln(p.Stderr, err)
+		return exitConfig
+	}
+	if inv.validate {
+		p.reportValid(loaded)
+		return exitOK
+	}
+	return p.exitCode(p.serve(ctx, inv.source, cfg, loaded))
+}
+
+// parse reads the command line. help tells that it asked for help, which was then printed.
+func (p Process) parse() (inv invocation, help bool, err error) {
+	help = true
+	var level, format string
+	cmd := &cobra.Command{
+		Use:               "ironpost-daemon",
+		Short:             "Watch this machine and act on what is found",
+		Long:              daemonHelp,
+		Example:           daemonExample,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Run:               func(*cobra.Command, []string) { help = false },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVarP(&inv.source.Path, "config", "c", DefaultPath, "configuration file; a named one must exist")
+	flags.StringVar(&level, "log-level", "", "trace, debug, info, warn or error; overrides general.log_level")
+	flags.StringVar(&format, "log-format", "", "json or pretty; overrides general.log_format")
+	flags.BoolVar(&inv.validate, "validate", false, "check the configuration and exit")
+	cmd.SetArgs(p.Args)
+	cmd.SetOut(p.Stdout)
+	cmd.SetErr(p.Stderr)
+	if err := cmd.Execute(); err != nil {
+		return inv, false, err
+	}
+	inv.source.Named = flags.Changed("config")
+	if path := p.Getenv(configVariable); path != "" && !inv.source.Named {
+		inv.source.Path, inv.source.Named = path, true
+	}
+	if flags.Changed("log-level") {
+		inv.source.Flags = append(inv.source.Flags, config.Flag{Name: "--log-level", Key: "general.log_level", Value: level})
+	}
+	if flags.Changed("log-format") {
+		inv.source.Flags = append(inv.source.Flags, config.Flag{Name: "--log-format", Key: "general.log_format", Value: format})
+	}
+	return inv, help, nil
+}
+
+func (p Process) reportValid(loaded *config.Loaded) {
+	for _, w := range loaded.Warnings {
+		fmt.Fprintln(p.Stderr, "warning: "+w)
+	}
+	what := "the defaults and the environment"
+	if loaded.Found {
+		what = loaded.Path
+	}
+	fmt.Fprintf(p.Stdout, "valid: %s\n", what)
+}
+
+// exitCode says what err means to a shell, on a terminal for who has no log.
+func (p Process) exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(p.Stderr, "ironpost-daemon: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return exitError
+}
