@@ -17,16 +17,24 @@ const maxBatch = 100
 // never copied on.
 const batchPrefix = "Nats-Batch-"
 
-// storeBatch tries to store out as one atomic batch and reports whether it did. A
-// batch is refused whole, for one id that is stored or when it does not fit; then,
-// and when nobody answers, its records go one by one.
-func (p *Publisher) storeBatch(ctx context.Context, out []outgoing) bool {
+// verdict is what became of a batch.
+type verdict int
+
+const (
+	accepted verdict = iota
+	refused
+	unanswered // nobody knows
+)
+
+// storeBatch offers out as one atomic batch. A batch is refused whole, for one id
+// that is stored or when it does not fit.
+func (p *Publisher) storeBatch(ctx context.Context, out []outgoing) verdict {
 	msgs := make([]*nats.Msg, len(out))
 	for i, o := range out {
 		msgs[i] = o.msg
 	}
 	sent, after := time.Now(), p.LastSeq()
-	call, cancel := context.WithTimeout(ctx, callTimeout)
+	call, cancel := p.c.answerable(ctx)
 	defer cancel()
 	done, err := jetstreamext.PublishMsgBatch(call, p.c.js, msgs)
 	for _, m := range msgs {
@@ -35,13 +43,16 @@ func (p *Publisher) storeBatch(ctx context.Context, out []outgoing) bool {
 	if err == nil {
 		p.counts.reached(done.Sequence)
 		p.counts.published.Add(uint64(len(out)))
-		return true
+		p.counts.unblock()
+		return accepted
 	}
 	p.counts.retries.Add(1)
-	if codeOf(err) == 0 { // no answer
-		p.unsure(sent, after)
+	if codeOf(err) != 0 {
+		return refused
 	}
-	return false
+	p.counts.block()
+	p.unsure(sent, after)
+	return unanswered
 }
 
 func unbatch(h nats.Header) {

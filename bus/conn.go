@@ -60,8 +60,8 @@ type Conn struct {
 	closed chan struct{}
 
 	violations violations
-	reconnects listeners
 	heartbeats atomic.Uint64 // missed ones
+	link       atomic.Pointer[link]
 
 	mu         sync.Mutex
 	lost       error // why the connection was given up
@@ -80,6 +80,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	if c.log == nil {
 		c.log = silent()
 	}
+	c.link.Store(newLink())
 	opts, err := c.options(ctx, o)
 	if err != nil {
 		return nil, err
@@ -108,7 +109,10 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 		nats.ErrorHandler(c.onError),
 		nats.DisconnectErrHandler(c.onDisconnect),
 		nats.ReconnectHandler(c.onReconnect),
-		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
+		nats.ClosedHandler(func(*nats.Conn) {
+			c.link.Load().cancel()
+			close(c.closed)
+		}),
 	}
 	if o.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
@@ -196,7 +200,30 @@ func (c *Conn) onDisconnect(_ *nats.Conn, err error) {
 
 func (c *Conn) onReconnect(*nats.Conn) {
 	c.log.WithField("module", c.module).Info("bus connection back")
-	c.reconnects.tell()
+	c.link.Swap(newLink()).cancel()
+}
+
+// link is one connection to one server, from connecting to reconnecting. What was
+// asked through an ended one is not answered any more.
+type link struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newLink() *link {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &link{ctx: ctx, cancel: cancel}
+}
+
+// answerable returns a context that ends with ctx, with the time to wait for an
+// answer, or when the connection was lost meanwhile.
+func (c *Conn) answerable(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	stop := context.AfterFunc(c.link.Load().ctx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // giveUp closes the connection for good, with the reason for its users.

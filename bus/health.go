@@ -75,38 +75,6 @@ func (c *Conn) allPublishers() []*Publisher {
 	return slices.Clone(c.publishers)
 }
 
-// listeners are woken by an event; one that has not looked yet is woken once.
-type listeners struct {
-	mu  sync.Mutex
-	all map[chan struct{}]struct{}
-}
-
-func (l *listeners) add() (wake <-chan struct{}, remove func()) {
-	ch := make(chan struct{}, 1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all = map[chan struct{}]struct{}{}
-	}
-	l.all[ch] = struct{}{}
-	return ch, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.all, ch)
-	}
-}
-
-func (l *listeners) tell() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for ch := range l.all {
-		select {
-		case ch <- struct{}{}:
-		default:
-		}
-	}
-}
-
 func silent() logrus.FieldLogger {
 	log := logrus.New()
 	log.SetOutput(io.Discard)

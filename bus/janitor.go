@@ -27,11 +27,11 @@ type ShedReport struct {
 	Reasons []string
 }
 
-// A stream is nearly full above nearlyFull of its bytes; then it is brought down to
-// roomy of them, so far as its durables allow.
+// A stream is nearly full above nearlyFull of its bytes; then room for that much of
+// them is made, so far as its durables allow.
 const (
 	nearlyFull = 0.90
-	roomy      = 0.75
+	room       = 0.15
 )
 
 // RunJanitor looks after the streams until ctx ends; then it returns nil. Each look
@@ -94,7 +94,7 @@ func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) 
 }
 
 // purge removes the oldest messages that no durable of the table needs, enough to
-// make the stream roomy, and returns how many.
+// make room, and returns how many.
 func (c *Conn) purge(ctx context.Context, s StreamState) (uint64, error) {
 	upTo := min(s.needless(), s.FirstSeq+s.surplus()-1)
 	if s.Messages == 0 || upTo < s.FirstSeq {
@@ -127,19 +127,18 @@ func (s StreamState) needless() uint64 {
 
 // surplus estimates how many of the oldest messages to remove, at least one.
 func (s StreamState) surplus() uint64 {
-	excess := float64(s.Bytes) - roomy*float64(s.MaxBytes)
+	excess := float64(s.Bytes) - s.high() + room*float64(s.MaxBytes)
 	average := float64(s.Bytes) / float64(max(s.Messages, 1))
-	return max(1, uint64(excess/max(average, 1)))
+	return uint64(max(1, excess/max(average, 1)))
 }
 
-// nearlyFull leaves room for at least two of the largest messages.
-func (s StreamState) nearlyFull() bool {
-	if s.MaxBytes <= 0 {
-		return false
-	}
-	limit := min(nearlyFull*float64(s.MaxBytes), float64(s.MaxBytes-2*maxMessage))
-	return float64(s.Bytes) > limit
+// high is how many bytes make the stream nearly full. It leaves room for at least
+// two of the largest messages.
+func (s StreamState) high() float64 {
+	return max(0, min(nearlyFull*float64(s.MaxBytes), float64(s.MaxBytes-2*maxMessage)))
 }
+
+func (s StreamState) nearlyFull() bool { return s.MaxBytes > 0 && float64(s.Bytes) > s.high() }
 
 func (s StreamState) missing() []string {
 	var names []string

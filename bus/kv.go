@@ -125,7 +125,7 @@ func (k *KV) List(ctx context.Context) ([]KVEntry, error) {
 		return nil, k.wrap("*", err)
 	}
 	defer func() { _ = w.Stop() }() // gone with the connection at the latest
-	entries, err := snapshot(ctx, w, nil)
+	entries, err := snapshot(ctx, w)
 	return entries, k.wrap("*", err)
 }
 
@@ -134,17 +134,15 @@ func (k *KV) List(ctx context.Context) ([]KVEntry, error) {
 // up to 20 s. Expired, deleted and purged keys are all removed. It returns nil when
 // ctx ends, and an error when the connection is closed for good.
 func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
-	wake, remove := k.c.reconnects.add()
-	defer remove()
 	for n := 0; ; n++ {
-		began := time.Now()
-		err := k.watchOnce(ctx, wake, each)
+		began, link := time.Now(), k.c.link.Load()
+		err := k.watchOnce(ctx, link, each)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case k.c.nc.IsClosed():
 			return k.wrap("*", k.c.closeReason())
-		case errors.Is(err, errReconnected):
+		case link.ctx.Err() != nil: // reconnected
 			n = 0
 			continue
 		case time.Since(began) > lastPause:
@@ -155,24 +153,25 @@ func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
 	}
 }
 
-var (
-	errReconnected = errors.New("reconnected")
-	errWatchEnded  = errors.New("watcher ended")
-)
+var errWatchEnded = errors.New("watcher ended")
 
-func (k *KV) watchOnce(ctx context.Context, wake <-chan struct{}, each func(KVEvent)) error {
+// watchOnce watches until ctx or link ends.
+func (k *KV) watchOnce(ctx context.Context, link *link, each func(KVEvent)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(link.ctx, cancel)()
 	w, err := k.kv.WatchAll(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Stop() }() // gone with the connection at the latest
-	entries, err := snapshot(ctx, w, wake)
+	entries, err := snapshot(ctx, w)
 	if err != nil {
 		return err
 	}
 	each(KVEvent{Snapshot: true, Entries: entries})
 	for {
-		e, err := next(ctx, w, wake)
+		e, err := next(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -183,10 +182,10 @@ func (k *KV) watchOnce(ctx context.Context, wake <-chan struct{}, each func(KVEv
 }
 
 // snapshot reads up to the nil that ends what the bucket held.
-func snapshot(ctx context.Context, w jetstream.KeyWatcher, wake <-chan struct{}) ([]KVEntry, error) {
+func snapshot(ctx context.Context, w jetstream.KeyWatcher) ([]KVEntry, error) {
 	var entries []KVEntry
 	for {
-		e, err := next(ctx, w, wake)
+		e, err := next(ctx, w)
 		if err != nil {
 			return nil, err
 		}
@@ -200,15 +199,13 @@ func snapshot(ctx context.Context, w jetstream.KeyWatcher, wake <-chan struct{})
 	}
 }
 
-func next(ctx context.Context, w jetstream.KeyWatcher, wake <-chan struct{}) (jetstream.KeyValueEntry, error) {
+func next(ctx context.Context, w jetstream.KeyWatcher) (jetstream.KeyValueEntry, error) {
 	select {
 	case e, open := <-w.Updates():
 		if !open {
 			return nil, errWatchEnded
 		}
 		return e, nil
-	case <-wake:
-		return nil, errReconnected
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

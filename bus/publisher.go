@@ -133,17 +133,43 @@ func (p *Publisher) storeChunk(ctx context.Context, out []outgoing) error {
 	}
 	out = p.fresh(out)
 	before := p.doubt
-	if p.batches && len(out) > 1 && p.storeBatch(ctx, out) {
-		return nil
-	}
-	for i, o := range out {
-		if err := p.storeOne(ctx, o); err != nil {
-			p.remember(out[:i])
-			return err
-		}
+	if n, err := p.storeAll(ctx, out); err != nil {
+		p.remember(out[:n])
+		return err
 	}
 	p.doubt = before
 	return nil
+}
+
+// storeAll stores out, as a batch where that is possible, and returns how many of
+// the first are stored. A refused batch is halved: one id that is stored, or a lack
+// of room, refuses all of it.
+func (p *Publisher) storeAll(ctx context.Context, out []outgoing) (int, error) {
+	if !p.batches || len(out) < 2 {
+		return p.storeSingly(ctx, out)
+	}
+	switch p.storeBatch(ctx, out) {
+	case accepted:
+		return len(out), nil
+	case unanswered:
+		return p.storeSingly(ctx, out)
+	}
+	half := len(out) / 2
+	n, err := p.storeAll(ctx, out[:half])
+	if err != nil {
+		return n, err
+	}
+	n, err = p.storeAll(ctx, out[half:])
+	return half + n, err
+}
+
+func (p *Publisher) storeSingly(ctx context.Context, out []outgoing) (int, error) {
+	for i, o := range out {
+		if err := p.storeOne(ctx, o); err != nil {
+			return i, err
+		}
+	}
+	return len(out), nil
 }
 
 // fresh leaves out what is stored already, and what comes twice.

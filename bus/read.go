@@ -72,6 +72,8 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := c.answerable(ctx)
+	defer cancel()
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -87,7 +89,7 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
 	var page []*nats.Msg
 	for {
-		m, err := nextWithin(ctx, sub, callTimeout)
+		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -102,19 +104,13 @@ func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
 	}
 }
 
-func nextWithin(ctx context.Context, sub *nats.Subscription, d time.Duration) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	return sub.NextMsgWithContext(ctx)
-}
-
 // lastOf returns the newest sequence on subject, or ErrNotFound.
 func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (uint64, error) {
 	body, err := json.Marshal(pageRequest{Last: subject})
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := c.answerable(ctx)
 	defer cancel()
 	m, err := c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+string(stream), body)
 	if err != nil {

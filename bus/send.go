@@ -33,6 +33,7 @@ type slot struct {
 	busy  bool
 	due   bool // refused: send again
 	sent  time.Time
+	link  *link
 	doubt doubt // since the first time it was sent
 }
 
@@ -137,7 +138,7 @@ func (p *Publisher) fly(i int, o outgoing) {
 	now := time.Now()
 	f.mu.Lock()
 	s := &f.slots[i]
-	*s = slot{o: o, turn: s.turn + 1, busy: true, sent: now, doubt: doubt{since: now, after: p.LastSeq()}}
+	*s = slot{o: o, turn: s.turn + 1, busy: true, sent: now, link: p.c.link.Load(), doubt: doubt{since: now, after: p.LastSeq()}}
 	s.o.msg.Reply = f.reply(i, s.turn)
 	f.mu.Unlock()
 	p.transmit(i, o.msg)
@@ -237,7 +238,7 @@ func (p *Publisher) flyAgain(i int, looked bool) {
 		return
 	}
 	o, turn := s.o, s.turn
-	s.due, s.sent = false, time.Now()
+	s.due, s.sent, s.link = false, time.Now(), p.c.link.Load()
 	if looked {
 		s.doubt.since = s.sent
 	}
@@ -257,7 +258,7 @@ func (f *flight) overdue() (due []int, all doubt) {
 	defer f.mu.Unlock()
 	for i := range f.slots {
 		s := &f.slots[i]
-		if !s.busy || !s.due && time.Since(s.sent) < callTimeout {
+		if !s.busy || !s.due && s.link.ctx.Err() == nil && time.Since(s.sent) < callTimeout {
 			continue
 		}
 		due = append(due, i)

@@ -38,7 +38,7 @@ func newSightings() *sightings {
 // removeUnseen removes durables that are not of the table and that nobody consumed
 // for cfg.Unseen, and returns their names.
 func (c *Conn) removeUnseen(ctx context.Context, cfg JanitorConfig, seen *sightings) ([]string, error) {
-	if time.Since(seen.looked) < lookEvery {
+	if time.Since(seen.looked) < min(lookEvery, cfg.Unseen) {
 		return nil, nil
 	}
 	var removed []string

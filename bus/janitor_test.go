@@ -1,0 +1,187 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+)
+
+// tight makes a stream of alerts of about 512 KiB.
+func tight() bustest.Option {
+	return bustest.WithLimits(bus.Limits{MaxStoreBytes: 512 << 10 * 8 / 3})
+}
+
+// Through a stream of 512 KiB go 20,000 alerts; two durables of the table handle
+// them late and out of order, the janitor sheds: both see every one of them.
+func TestJanitorNeverPurgesWhatADurableNeeds(t *testing.T) {
+	t.Parallel()
+	const total = 20000
+	b := bustest.New(t, tight())
+	second := durable(t, b, bus.ContainerGuard)
+	second.Name = bus.ContainerGuard + "-two_" + b.Host()
+	table := append(b.Durables(), second)
+	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), table))
+
+	stop := runJanitor(t, b, bus.JanitorConfig{Durables: table, Every: 10 * time.Millisecond})
+	defer stop()
+	counts := [2]*tally{
+		tallyOf(t, b.Conn(bus.ContainerGuard), durable(t, b, bus.ContainerGuard)),
+		tallyOf(t, b.Conn(bus.Daemon), second),
+	}
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	ctx := within(t, 2*time.Minute)
+	for from := 0; from < total; from += 500 {
+		require.NoError(t, p.Publish(ctx, alerts(b.Host(), from, 500)...))
+	}
+	for _, c := range counts {
+		require.Eventually(t, func() bool { return c.different() == total }, patience, 10*time.Millisecond)
+	}
+	require.Less(t, state(t, b, bus.Alerts).Messages, uint64(total/2))
+}
+
+// tally counts the different ids a durable delivered; it answers late, and fails
+// some at first.
+type tally struct {
+	mu  sync.Mutex
+	ids map[string]struct{}
+}
+
+func tallyOf(t *testing.T, conn *bus.Conn, d bus.Durable) *tally {
+	t.Helper()
+	c := &tally{ids: map[string]struct{}{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- conn.Consume(ctx, d, bus.ConsumeOptions{Retry: 20 * time.Millisecond}, c.handle) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return c
+}
+
+func (c *tally) handle(_ context.Context, d bus.Delivery) error {
+	if d.Attempt == 1 && rand.N(50) == 0 {
+		return errors.New("not yet")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids[d.ID] = struct{}{}
+	return nil
+}
+
+func (c *tally) different() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.ids)
+}
+
+func runJanitor(t *testing.T, b *bustest.Bus, cfg bus.JanitorConfig) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	conn := b.Admin()
+	go func() { done <- conn.RunJanitor(ctx, cfg, nil) }()
+	return func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+// fill publishes until the stream is nearly full.
+func fill(t *testing.T, b *bustest.Bus, p *bus.Publisher) {
+	t.Helper()
+	for from := 0; ; from += 50 {
+		require.NoError(t, p.Publish(within(t, patience), alerts(b.Host(), from, 50)...))
+		if s := state(t, b, bus.Alerts); float64(s.Bytes) > 0.72*float64(s.MaxBytes) {
+			return
+		}
+	}
+}
+
+func shed(t *testing.T, b *bustest.Bus, table []bus.Durable) bus.ShedReport {
+	t.Helper()
+	report, err := b.Admin().Shed(within(t, patience), bus.JanitorConfig{Durables: table})
+	require.NoError(t, err)
+	return report
+}
+
+func TestShedFreelyWhereNoDurableIsDue(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, tight(), bustest.WithModules())
+	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
+	require.Positive(t, shed(t, b, nil).Purged[bus.Alerts])
+	s := state(t, b, bus.Alerts)
+	require.InDelta(t, 0.57, float64(s.Bytes)/float64(s.MaxBytes), 0.1)
+}
+
+func TestShedStopsAtALaggingDurable(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, tight())
+	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
+	report := shed(t, b, b.Durables())
+	require.Empty(t, report.Purged)
+	require.Contains(t, report.Reasons, "IRONPOST_ALERTS is nearly full and container-guard_testhost is behind")
+	require.Equal(t, uint64(1), state(t, b, bus.Alerts).FirstSeq)
+}
+
+func TestShedStopsAtAMissingDurable(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, tight())
+	d := durable(t, b, bus.ContainerGuard)
+	require.NoError(t, admin(t, b).DeleteConsumer(within(t, patience), string(d.Stream), d.Name))
+	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
+	report := shed(t, b, b.Durables())
+	require.Empty(t, report.Purged)
+	require.Contains(t, report.Reasons, "IRONPOST_ALERTS has lost its durable container-guard_testhost")
+}
+
+// A durable that filters everything out has a floor that stands still; it counts as
+// being at the end.
+func TestShedDoesNotWaitForAQuietDurable(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, tight())
+	d := durable(t, b, bus.ContainerGuard)
+	d.Name, d.Filter = "quiet", []string{bus.AlertSubject("*", "elsewhere")}
+	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), []bus.Durable{d}))
+	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
+	require.Positive(t, shed(t, b, []bus.Durable{d}).Purged[bus.Alerts])
+}
+
+// A durable that is not of the table does not matter, and goes once it is unseen for long.
+func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, bustest.WithModules(bus.LogPipeline))
+	js := admin(t, b)
+	_, err := js.CreateConsumer(within(t, patience), string(bus.Alerts), jetstream.ConsumerConfig{Durable: "forgotten", AckPolicy: jetstream.AckExplicitPolicy})
+	require.NoError(t, err)
+	reports := make(chan bus.ShedReport, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	conn := b.Admin()
+	go func() {
+		cfg := bus.JanitorConfig{Durables: b.Durables(), Every: 10 * time.Millisecond, Unseen: 50 * time.Millisecond}
+		done <- conn.RunJanitor(ctx, cfg, func(r bus.ShedReport) {
+			select {
+			case reports <- r:
+			default:
+			}
+		})
+	}()
+	require.Eventually(t, func() bool {
+		_, err := js.Consumer(within(t, patience), string(bus.Alerts), "forgotten")
+		return errors.Is(err, jetstream.ErrConsumerNotFound)
+	}, patience, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+	_, err = js.Consumer(within(t, patience), string(bus.Packets), durable(t, b, bus.LogPipeline).Name)
+	require.NoError(t, err, "a durable of the table stays")
+}
