@@ -82,7 +82,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags) error {
 	if a.json {
 		err = a.printJSON(result)
 	} else {
-		err = a.printReport(result)
+		a.printReport(result)
 	}
 	if err == nil && !report.Intact {
 		return shown(exitError, "the audit trail is broken")
@@ -137,21 +137,31 @@ func unreadableTrail(path string, err error) error {
 	return err
 }
 
-func (a *app) printReport(r checked) error {
+func (a *app) printReport(r checked) {
 	for _, p := range r.Problems {
-		fmt.Fprintf(a.out, "%s  %s\n", a.paint.word("broken"), clean(p.String()))
+		a.line(a.paint.word("broken") + "  " + clean(p.String()))
 	}
 	if r.Unlisted > 0 {
-		fmt.Fprintf(a.out, "and %d more\n", r.Unlisted)
+		a.line(fmt.Sprintf("and %d more", r.Unlisted))
 	}
 	if r.Note != "" {
-		fmt.Fprintln(a.err, "note: "+clean(r.Note))
+		a.tell("note: " + clean(r.Note))
 	}
-	word := "intact"
-	if !r.Intact {
-		word = "broken"
+	a.line(a.paint.word(r.word()) + ": " + clean(r.extent()))
+}
+
+func (r checked) word() string {
+	if r.Intact {
+		return "intact"
 	}
-	_, err := fmt.Fprintf(a.out, "%s: %d records in %d files of %s, record %d to %d, head %s\n",
-		a.paint.word(word), r.Records, r.Files, clean(r.Path), r.First.Seq, r.Last.Seq, r.Last.Hash)
-	return err
+	return "broken"
+}
+
+// extent says what was read.
+func (r checked) extent() string {
+	text := fmt.Sprintf("%d records in %d files of %s", r.Records, r.Files, r.Path)
+	if r.Last.Seq == 0 {
+		return text
+	}
+	return text + fmt.Sprintf(", record %d to %d, head %s", r.First.Seq, r.Last.Seq, r.Last.Hash)
 }

@@ -65,18 +65,18 @@ func (a *app) validate() error {
 		return a.validateJSON(loaded, bad)
 	}
 	if bad != nil {
-		fmt.Fprintln(a.out, words(bad))
+		a.line(words(bad))
 		return shown(exitConfig, "the configuration is invalid")
 	}
 	for _, w := range loaded.Warnings {
-		fmt.Fprintln(a.err, "warning: "+clean(w))
+		a.tell("warning: " + clean(w))
 	}
 	where := clean(loaded.Path)
 	if !loaded.Found {
 		where += " (not there: defaults and variables)"
 	}
-	_, err = fmt.Fprintln(a.out, "valid: "+where)
-	return err
+	a.line("valid: " + where)
+	return nil
 }
 
 func (a *app) validateJSON(loaded *config.Loaded, bad *config.Error) error {
@@ -148,25 +148,23 @@ func (a *app) show(section string) error {
 		}
 		return a.printJSON(list)
 	}
-	return a.showTOML(values)
+	a.showTOML(values)
+	return nil
 }
 
-func (a *app) showTOML(values []config.Value) error {
+func (a *app) showTOML(values []config.Value) {
 	last := ""
 	for _, v := range values {
 		section, key := split(v.Key)
 		if section != last {
 			if last != "" {
-				fmt.Fprintln(a.out)
+				a.line("")
 			}
-			fmt.Fprintf(a.out, "[%s]\n", section)
+			a.line("[" + section + "]")
 			last = section
 		}
-		if _, err := fmt.Fprintf(a.out, "%-40s # %s\n", key+" = "+clean(v.Text), clean(v.Origin.String())); err != nil {
-			return err
-		}
+		a.line(fmt.Sprintf("%-40s # %s", key+" = "+clean(v.Text), clean(v.Origin.String())))
 	}
-	return nil
 }
 
 // within returns the values of section and the sections below it; all for "".

@@ -58,7 +58,7 @@ func (a *app) sockets() ([]string, error) {
 		return nil, a.unreadable(err)
 	}
 	if err != nil { // the default file; the daemon may run all the same
-		fmt.Fprintln(a.err, "warning: the default configuration is not used: "+words(err))
+		a.tell("warning: the default configuration is not used: " + words(err))
 		return defaultSockets(suite.DefaultConfig().Bus.Socket), nil
 	}
 	if v, ok := loaded.Get("bus.socket"); ok && v.Origin.Kind == config.FromDefault {

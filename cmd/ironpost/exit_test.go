@@ -69,7 +69,7 @@ func TestExitCodes(t *testing.T) {
 func TestHelpDocumentsEveryExitCode(t *testing.T) {
 	t.Parallel()
 	out := call(t, "--help").out
-	for _, line := range strings.Split(exitHelp, "\n") {
+	for line := range strings.SplitSeq(exitHelp, "\n") {
 		require.Contains(t, out, line)
 	}
 	for _, args := range [][]string{

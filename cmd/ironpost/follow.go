@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -38,7 +37,7 @@ func (l *reader) restarted(ctx context.Context, err error) bool {
 	if !errors.As(err, &lost) || lost.code != exitUnreachable || l.last == 0 && !errors.Is(err, bus.ErrDaemonRestarted) {
 		return false
 	}
-	fmt.Fprintln(l.err, "ironpost: the daemon is gone, waiting for it")
+	l.tell("ironpost: the daemon is gone, waiting for it")
 	timer := time.NewTimer(followAgain)
 	defer timer.Stop()
 	select {

@@ -145,7 +145,7 @@ func (l *reader) print(e entry) error {
 
 func (l *reader) reportOdd() {
 	if l.odd > 0 {
-		fmt.Fprintf(l.err, "warning: %d messages of %s are no such record\n", l.odd, l.stream)
+		l.tell(fmt.Sprintf("warning: %d messages of %s are no such record", l.odd, l.stream))
 	}
 	l.odd = 0
 }

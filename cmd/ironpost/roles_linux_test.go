@@ -89,7 +89,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 // openBinary returns a copy of this binary, as ironpost, that anybody may run.
 func openBinary(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ironpost-bin")
+	dir, err := os.MkdirTemp("", "ironpost-bin") //nolint:usetesting // that of the test is closed to others
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))

@@ -17,9 +17,10 @@ import (
 
 // app is one call of the command.
 type app struct {
-	out, err io.Writer
-	ran      bool
-	paint    painter
+	out   *output
+	err   io.Writer
+	ran   bool
+	paint painter
 
 	// global flags
 	config  string
@@ -35,16 +36,40 @@ type app struct {
 
 // run carries out args and returns the exit code. It writes results to out, all else to errs.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	a := &app{out: out, err: errs}
-	root := a.root()
+	a := &app{out: &output{w: out}, err: errs}
+	root := a.root() //nolint:contextcheck // cobra hands it on
 	root.SetArgs(args)
-	root.SetOut(out)
+	root.SetOut(a.out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
+	err := errors.Join(root.ExecuteContext(ctx), a.out.err)
 	code := codeOf(err, a.ran)
 	a.explain(err, code)
 	return code
 }
+
+// output remembers that something could not be written, so that not every line must be checked.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer. After an error it writes nothing more.
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = fmt.Errorf("write output: %w", err)
+	}
+	return n, o.err
+}
+
+// line prints one line of results; run returns what went wrong.
+func (a *app) line(text string) { _, _ = fmt.Fprintln(a.out, text) }
+
+// tell says something beside the results. If nobody hears it, nobody can be told.
+func (a *app) tell(text string) { _, _ = fmt.Fprintln(a.err, text) }
 
 // explain tells err to a person, every line escaped.
 func (a *app) explain(err error, code int) {
@@ -52,9 +77,9 @@ func (a *app) explain(err error, code int) {
 	if code == exitOK || (errors.As(err, &own) && own.silent) {
 		return
 	}
-	fmt.Fprintln(a.err, "ironpost: "+words(err))
+	a.tell("ironpost: " + words(err))
 	if code == exitUsage {
-		fmt.Fprintln(a.err, "See ironpost --help, or ironpost <command> --help.")
+		a.tell("See ironpost --help, or ironpost <command> --help.")
 	}
 }
 
@@ -107,7 +132,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 
 // prepare is called before a command runs, after its flags were read.
 func (a *app) prepare() error {
-	painter, err := newPainter(a.colour, a.out)
+	painter, err := newPainter(a.colour, a.out.w)
 	if err != nil {
 		return usage(err)
 	}

@@ -16,7 +16,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			// The path of a unix socket may have 107 bytes: the work folder is too deep for one.
-			run, err := os.MkdirTemp("", "ip")
+			run, err := os.MkdirTemp("", "ip") //nolint:usetesting // its path is too long
 			if err != nil {
 				return err
 			}

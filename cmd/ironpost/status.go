@@ -230,7 +230,7 @@ func (a *app) printTables(parts ...part) error {
 			continue
 		}
 		if !first {
-			fmt.Fprintln(a.out)
+			a.line("")
 		}
 		first = false
 		if err := printTable(a.out, a.paint, p.columns, p.rows); err != nil {

@@ -110,7 +110,7 @@ func (p painter) word(text string) string {
 	if !p.on {
 		return text
 	}
-	code := ""
+	var code string
 	switch text {
 	case "critical", "unhealthy", "failed", "broken":
 		code = "1;31"

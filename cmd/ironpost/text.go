@@ -66,8 +66,7 @@ func cell(s string, width int) string {
 
 // words is what err says, cleaned; the problems of a configuration stand on lines of their own.
 func words(err error) string {
-	var several *config.Error
-	if !errors.As(err, &several) {
+	if _, several := errors.AsType[*config.Error](err); !several {
 		return clean(err.Error())
 	}
 	parts := strings.Split(err.Error(), "\n")

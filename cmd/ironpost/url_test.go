@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nkeys"
+	"github.com/nats-io/nkeys" //nolint:depguard // the test needs the key of an operator elsewhere
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"

@@ -53,8 +53,7 @@ func (r *registry) counter(name, help string) prometheus.Counter {
 // register returns the collector of this name, an earlier instance's if there is one.
 func register[T prometheus.Collector](r *registry, c T) T {
 	err := r.r.Register(c)
-	var already prometheus.AlreadyRegisteredError
-	if errors.As(err, &already) {
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if earlier, ok := already.ExistingCollector.(T); ok {
 			return earlier
 		}

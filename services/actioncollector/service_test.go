@@ -94,7 +94,7 @@ func (r *running) kill() {
 	cancel()
 	_ = r.conn.Close(ctx)
 	r.stop()
-	<-r.done
+	r.t.Logf("killed: %v", <-r.done)
 	r.stop = nil
 }
 

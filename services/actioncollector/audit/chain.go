@@ -15,7 +15,7 @@ const maxProblems = 100
 // memory is bounded, whatever it reads.
 type chain struct {
 	head   Head         // as kept outside the trail; Seq 0 if unknown
-	locate bool         // whether to search for the one changed byte of a record
+	search int          // for how many records to search the one byte that was changed
 	visit  func(Record) // sees each whole record in its place, may be nil; the record is valid during the call
 
 	first    Head // oldest record

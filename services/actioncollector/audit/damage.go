@@ -54,7 +54,8 @@ func (d *damage) locate(c *chain, lost span, next *Record) int {
 	if next != nil && next.Prev == d.sealed.computed {
 		return len(d.sealed.body) + len(hashOpen) + difference([]byte(d.sealed.written.String()), []byte(d.sealed.computed.String()))
 	}
-	if c.locate {
+	if c.search > 0 {
+		c.search--
 		return search(d.sealed)
 	}
 	return -1

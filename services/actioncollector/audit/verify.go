@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// maxSearches bounds the time for naming single bytes, about a second each.
+const maxSearches = 3
+
 // Report is what Verify checked and found.
 type Report struct {
 	Path    string `json:"path"`
@@ -28,7 +31,7 @@ type Report struct {
 // only if the trail cannot be read. It changes nothing; a collector may be writing meanwhile, if head was
 // read before.
 func Verify(ctx context.Context, dir string, head *Head) (Report, error) {
-	c := &chain{locate: true}
+	c := &chain{search: maxSearches}
 	if head != nil {
 		c.head = *head
 	}
