@@ -21,11 +21,19 @@ type Module interface {
 	Health() event.ModuleHealth
 }
 
+// Starter is a Module that needs a moment before it does its work, such as to open
+// its listeners. The daemon is ready when every Starter has started.
+type Starter interface {
+	// Started is closed once the module works, at the latest when Run returns.
+	Started() <-chan struct{}
+}
+
 // Reloader is a Module that takes a new configuration while it runs. One that
 // is none is stopped and built anew.
 type Reloader interface {
 	// PrepareReload checks cfg, the module's own Config, and readies it. Nothing
-	// changes until commit is called; it may also never be called.
+	// changes until commit is called; it may also never be called. A nil commit
+	// without an error asks to be stopped and built anew.
 	PrepareReload(ctx context.Context, cfg any) (commit func(), err error)
 }
 
@@ -76,3 +84,7 @@ const (
 	maxRestart = time.Minute
 	calm       = time.Minute
 )
+
+// startTime bounds how long the daemon waits for its modules before it is ready
+// without them; health tells how they are.
+const startTime = 5 * time.Second

@@ -94,6 +94,20 @@ func (r *runner) starts(cancel context.CancelFunc) {
 	r.state.running = true
 }
 
+// started waits until the instance of the start works, and returns false if ctx ended first.
+func (r *runner) started(ctx context.Context) bool {
+	starter, ok := r.snapshot().module.(Starter)
+	if !ok {
+		return true
+	}
+	select {
+	case <-starter.Started():
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // live runs the module, and again after each failure, until ctx ends.
 func (r *runner) live(ctx context.Context) {
 	defer close(r.done)

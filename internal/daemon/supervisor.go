@@ -53,6 +53,7 @@ type Supervisor struct {
 	interval chan time.Duration // a new health interval; holds one, the newest
 	check    chan struct{}      // asks for a health check out of turn; holds one
 	ready    atomic.Bool
+	stopping atomic.Bool
 }
 
 // New returns a Supervisor that has started nothing. It refuses a table with a
@@ -110,11 +111,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	reload := make(chan struct{}, 1) // one waiting request stands for all
 	aux.Go("health", func(context.Context) error { return s.watchHealth(auxCtx) })
 	aux.Go("reload", func(context.Context) error { return s.watchReload(auxCtx, reload) })
-	s.announceReady()
+	aux.Go("ready", func(context.Context) error { s.announceReady(auxCtx); return nil })
 
 	s.loop(ctx, aux.Context(), reload)
-	s.ready.Store(false)
 	stopAux()
+	s.stopping.Store(true)
 	return s.stop(ctx, groups{life: life, aux: aux})
 }
 
@@ -146,14 +147,25 @@ func (s *Supervisor) startAll(life *task.Group) {
 	}
 }
 
-func (s *Supervisor) announceReady() {
+// announceReady waits until every module that says when it works does, for a bounded time.
+func (s *Supervisor) announceReady(ctx context.Context) {
+	bound, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for _, spec := range s.opts.Specs {
+		if r := s.runners[spec.Name]; r != nil && !r.started(bound) && ctx.Err() == nil {
+			r.log.Warn("module has not started yet")
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
 	s.ready.Store(true)
 	s.notify(s.opts.Notify.Ready("running"))
 	s.log.WithField("start_time", time.Since(s.opts.Began).Round(time.Millisecond)).Info("ready")
 }
 
 // Ready tells whether every module was started and the stop has not begun.
-func (s *Supervisor) Ready() bool { return s.ready.Load() }
+func (s *Supervisor) Ready() bool { return s.ready.Load() && !s.stopping.Load() }
 
 func (s *Supervisor) notify(err error) {
 	if err != nil {

@@ -274,3 +274,41 @@ ironpost_daemon_ready 1
 		require.NoError(t, <-r.result)
 	})
 }
+
+// slow is a fake that says when it works.
+type slow struct {
+	fake
+	started chan struct{}
+}
+
+func (s *slow) Started() <-chan struct{} { return s.started }
+
+func TestReadyWaitsForTheModulesToStart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after time.Duration // the module starts
+		ready time.Duration // the daemon is
+	}{
+		"soon":  {time.Second, time.Second},
+		"never": {time.Hour, 5 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			started := make(chan struct{})
+			r.add(daemon.Spec{Name: "m", Enabled: true, New: func(context.Context) (daemon.Module, error) {
+				return &slow{fake: fake{name: "m", j: r.j}, started: started}, nil
+			}})
+			time.AfterFunc(c.after, func() { close(started) })
+			r.start()
+			time.Sleep(c.ready - time.Millisecond)
+			synctest.Wait()
+			require.False(t, r.s.Ready(), name)
+			time.Sleep(2 * time.Millisecond)
+			synctest.Wait()
+			require.True(t, r.s.Ready(), name)
+			r.signals <- syscall.SIGTERM
+			require.NoError(t, <-r.result)
+			require.False(t, r.s.Ready(), name)
+		})
+	}
+}

@@ -105,28 +105,33 @@ func (h *house) build(m module, cfg Config) daemon.Build {
 		if err != nil {
 			return nil, err
 		}
-		return withMetrics(made, func() { h.registry.Use(m.Name, reg) }), nil
+		return &shown{Module: made, show: func() { h.registry.Use(m.Name, reg) }}, nil
 	}
 }
 
-// shown is a module whose metrics are shown from its start.
+// shown is a module whose metrics are shown from its start. It passes on what the
+// module can do beyond daemon.Module.
 type shown struct {
 	daemon.Module
 	show func()
 }
 
-// shownReloader is the same for one that takes a new configuration while it runs.
-type shownReloader struct {
-	shown
-	daemon.Reloader
+// PrepareReload implements daemon.Reloader; a module that is none is built anew.
+func (s *shown) PrepareReload(ctx context.Context, cfg any) (commit func(), err error) {
+	if r, ok := s.Module.(daemon.Reloader); ok {
+		return r.PrepareReload(ctx, cfg)
+	}
+	return nil, nil
 }
 
-func withMetrics(m daemon.Module, show func()) daemon.Module {
-	s := shown{Module: m, show: show}
-	if r, ok := m.(daemon.Reloader); ok {
-		return &shownReloader{shown: s, Reloader: r}
+// Started implements daemon.Starter; a module that is none has started at once.
+func (s *shown) Started() <-chan struct{} {
+	if m, ok := s.Module.(daemon.Starter); ok {
+		return m.Started()
 	}
-	return &s
+	done := make(chan struct{})
+	close(done)
+	return done
 }
 
 // Run implements daemon.Module.

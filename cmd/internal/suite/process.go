@@ -148,7 +148,7 @@ func (p Process) reportValid(loaded *config.Loaded) {
 
 // exitCode says what err means to a shell, on a terminal for who has no log.
 func (p Process) exitCode(err error) int {
-	if err == nil {
+	if err == nil || errors.Is(err, errInterrupted) {
 		return exitOK
 	}
 	fmt.Fprintln(p.Stderr, "ironpost-daemon: "+strings.ReplaceAll(err.Error(), "\n", "; "))
