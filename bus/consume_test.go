@@ -208,7 +208,8 @@ func TestConsumeSurvivesARestartedServer(t *testing.T) {
 		require.NoError(t, p.Publish(within(t, patience), alerts(b.Host(), i*100, 100)...))
 		b.Restart()
 	}
-	require.Eventually(t, func() bool { return len(unique(c.handled())) == 400 }, patience, time.Millisecond)
+	// What was on its way when the server went comes again after 30 s.
+	require.Eventually(t, func() bool { return len(unique(c.handled())) == 400 }, 2*patience, time.Millisecond)
 	c.finish(t)
 }
 

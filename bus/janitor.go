@@ -94,7 +94,8 @@ func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) 
 }
 
 // purge removes the oldest messages that no durable of the table needs, enough to
-// make room, and returns how many.
+// make room, and returns how many. Deliveries that failed and wait to come again may
+// come up to ackWait later for it: the server forgets its queue of them.
 func (c *Conn) purge(ctx context.Context, s StreamState) (uint64, error) {
 	upTo := min(s.needless(), s.FirstSeq+s.surplus()-1)
 	if s.Messages == 0 || upTo < s.FirstSeq {
