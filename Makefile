@@ -64,7 +64,7 @@ cross: ## compile for darwin, windows and linux/arm64
 
 .PHONY: accept-foundation
 accept-foundation: build ## the long run: kills, downtimes, full streams; prints number and bar
-	go run ./e2e/accept
+	go test -tags accept -count 1 -timeout 2h -v -run TestAccept ./e2e
 
 .PHONY: clean
 clean: ## remove what was built

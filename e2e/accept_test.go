@@ -1,0 +1,228 @@
+//go:build accept
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Long runs behind `make accept-foundation`. Each prints its number and its bar.
+
+const (
+	kills    = 100
+	downtime = 3*time.Minute + 5*time.Second // longer than the duplicates window
+)
+
+// rootShell is a line that should alert, of a user of its own.
+func rootShell(user string) string {
+	stamp := time.Now().Format(time.Stamp)
+	return fmt.Sprintf("%s web-1 sudo:  %s : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, user)
+}
+
+// writers append lines to the watched file and send others over TCP until stop.
+type writers struct {
+	s    *stage
+	wg   sync.WaitGroup
+	done chan struct{}
+	file atomic.Int64 // lines appended whole
+}
+
+func (s *stage) load(pause time.Duration) *writers {
+	w := &writers{s: s, done: make(chan struct{})}
+	w.wg.Go(func() { w.each(pause, w.appendLine) })
+	w.wg.Go(func() { w.each(pause, w.sender()) })
+	return w
+}
+
+func (w *writers) each(pause time.Duration, write func(n int)) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-w.done:
+			return
+		case <-ticker.C:
+			write(n)
+		}
+	}
+}
+
+func (w *writers) appendLine(n int) {
+	w.s.append([]byte(rootShell(fmt.Sprintf("file%d", n))))
+	w.file.Store(int64(n) + 1)
+}
+
+// sender writes to a connection that is made again whenever the daemon is.
+func (w *writers) sender() func(n int) {
+	var c net.Conn
+	return func(n int) {
+		if c == nil {
+			c, _ = net.Dial("tcp", w.s.syslog)
+		}
+		if c == nil {
+			return
+		}
+		if _, err := c.Write([]byte(rootShell(fmt.Sprintf("tcp%d", n)))); err != nil {
+			_ = c.Close()
+			c = nil
+		}
+	}
+}
+
+func (w *writers) stop() {
+	close(w.done)
+	w.wg.Wait()
+}
+
+var spooledUser = regexp.MustCompile(`sudo:  (tcp\d+) :`)
+
+// spooled notes the users of the lines that are whole in the spool.
+func (s *stage) spooled(into map[string]bool) {
+	s.t.Helper()
+	files, err := filepath.Glob(s.path("data/log-pipeline/spool/*.log"))
+	require.NoError(s.t, err)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		require.NoError(s.t, err)
+		for line := range strings.Lines(string(b)) {
+			if m := spooledUser.FindStringSubmatch(line); m != nil && json.Valid([]byte(line)) {
+				into[m[1]] = true
+			}
+		}
+	}
+}
+
+// firsts counts the first alerts by user, and ids.
+func (s *stage) firsts() (users map[string]int, doubled int) {
+	users, ids := map[string]int{}, map[string]bool{}
+	for _, a := range s.alerts() {
+		if ids[a.ID] {
+			doubled++
+		}
+		ids[a.ID] = true
+		if !a.Update {
+			users[a.User]++
+		}
+	}
+	return users, doubled
+}
+
+// settle waits until the last line appended has its alert.
+func (s *stage) settle(w *writers) {
+	s.t.Helper()
+	last := fmt.Sprintf("file%d", w.file.Load()-1)
+	s.eventually(func() bool { users, _ := s.firsts(); return users[last] > 0 })
+}
+
+// ledger compares what was accepted with what is stored.
+func (s *stage) ledger(w *writers, tcp map[string]bool) {
+	s.t.Helper()
+	users, doubled := s.firsts()
+	lost, twice := 0, 0
+	expect := func(user string) {
+		switch n := users[user]; {
+		case n == 0:
+			lost++
+		case n > 1:
+			twice++
+		}
+	}
+	for n := range w.file.Load() {
+		expect(fmt.Sprintf("file%d", n))
+	}
+	for user := range tcp {
+		expect(user)
+	}
+	for user, n := range users {
+		if n > 1 && !tcp[user] && strings.HasPrefix(user, "tcp") {
+			twice++
+		}
+	}
+	s.t.Logf("lines appended %d, seen in the spool %d, alerts %d: lost %d (bar 0), alerted twice %d (bar 0), ids doubled %d (bar 0)",
+		w.file.Load(), len(tcp), len(users), lost, twice, doubled)
+	require.Zero(s.t, lost)
+	require.Zero(s.t, twice)
+	require.Zero(s.t, doubled)
+}
+
+func (s *stage) kill() {
+	require.NoError(s.t, s.daemon.Process.Kill())
+	_ = s.daemon.Wait()
+}
+
+func TestAcceptEveryLineOnceOverKills(t *testing.T) {
+	s := newStage(t)
+	s.start()
+	tcp := map[string]bool{}
+	w := s.load(2 * time.Millisecond)
+	var slowest time.Duration
+	for range kills {
+		time.Sleep(time.Duration(20+rand.IntN(400)) * time.Millisecond)
+		s.kill()
+		s.spooled(tcp)
+		began := time.Now()
+		s.start()
+		slowest = max(slowest, time.Since(began))
+	}
+	w.stop()
+	s.settle(w)
+	s.spooled(tcp)
+	s.ledger(w, tcp)
+	t.Logf("%d kills: slowest start to ready %v (bar 1s)", kills, slowest)
+	require.Less(t, slowest, time.Second)
+}
+
+func TestAcceptEveryLineOnceOverALongDowntime(t *testing.T) {
+	s := newStage(t)
+	s.start()
+	tcp := map[string]bool{}
+	w := s.load(2 * time.Millisecond)
+	time.Sleep(3 * time.Second)
+	s.kill()
+	w.stop()
+	s.spooled(tcp)
+	t.Logf("down for %v", downtime)
+	time.Sleep(downtime)
+	s.start()
+	s.settle(w)
+	s.ledger(w, tcp)
+}
+
+func TestAcceptReloadsLoseNothing(t *testing.T) {
+	s := newStage(t)
+	good, err := os.ReadFile(s.path("ironpost.toml"))
+	require.NoError(t, err)
+	s.start()
+	w := s.load(time.Millisecond)
+	for n := range 1000 {
+		text := string(good)
+		switch {
+		case n%2 == 1:
+			text += "\nnot a key =\n"
+		case n%4 == 0:
+			text += fmt.Sprintf("dedup_window_secs = %d\n", 60+n%7)
+		}
+		s.write("ironpost.toml", text)
+		require.NoError(t, s.daemon.Process.Signal(syscall.SIGHUP))
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.write("ironpost.toml", string(good))
+	w.stop()
+	s.settle(w)
+	s.ledger(w, nil)
+	t.Logf("1000 SIGHUP, half with a broken file: reloads refused %d", strings.Count(s.log.String(), "configuration not reloaded"))
+}
