@@ -102,18 +102,23 @@ func TestSyslogGivesTheSameAlerts(t *testing.T) {
 	require.Equal(t, got["file"], got["udp"])
 }
 
-// send gives the lines one by one, and waits until all were received.
+// send gives the lines one by one, in portions that fit any socket buffer, and
+// waits until all were received.
 func (s *stage) send(network string, log []byte) {
 	s.t.Helper()
+	s.eventually(func() bool { return strings.Contains(s.log.String(), `"transport":"`+network+`"`) })
 	c, err := net.Dial(network, s.syslog)
 	require.NoError(s.t, err)
 	defer func() { require.NoError(s.t, c.Close()) }()
-	for line := range strings.Lines(string(log)) {
-		_, err := c.Write([]byte(line))
-		require.NoError(s.t, err)
+	sent := uint64(0)
+	for portion := range slices.Chunk(slices.Collect(strings.Lines(string(log))), 100) {
+		for _, line := range portion {
+			_, err := c.Write([]byte(line))
+			require.NoError(s.t, err)
+		}
+		sent += uint64(len(portion))
+		s.eventually(func() bool { return s.counter("log-pipeline", "lines") >= sent })
 	}
-	want := strings.Count(string(log), "\n")
-	s.eventually(func() bool { return s.counter("log-pipeline", "lines") >= uint64(want) })
 }
 
 func sources(alerts []event.Alert) []string {
