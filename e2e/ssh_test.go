@@ -111,7 +111,7 @@ func (s *stage) send(network string, log []byte) {
 	require.NoError(s.t, err)
 	defer func() { require.NoError(s.t, c.Close()) }()
 	sent := uint64(0)
-	for portion := range slices.Chunk(slices.Collect(strings.Lines(string(log))), 100) {
+	for portion := range slices.Chunk(slices.Collect(strings.Lines(string(log))), 250) {
 		for _, line := range portion {
 			_, err := c.Write([]byte(line))
 			require.NoError(s.t, err)

@@ -20,7 +20,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // build compiles the commands once per test binary.
 var build = sync.OnceValues(func() (string, error) {
