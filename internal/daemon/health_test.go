@@ -171,7 +171,7 @@ func TestSystemdIsToldEverything(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	require.NoError(t, err)
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	r := newRig(t)
 	r.module("m", nil)
 	r.opts.Notify = sdnotify.New(func(key string) string {

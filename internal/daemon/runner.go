@@ -185,8 +185,7 @@ func (r *runner) failed(err error, pause time.Duration) {
 	r.mu.Unlock()
 
 	log := r.log.WithError(err).WithField("restart_in", pause.Round(time.Millisecond))
-	var p *task.PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*task.PanicError](err); ok {
 		log = log.WithField("stack", string(p.Stack))
 	}
 	log.Error("module failed")

@@ -10,7 +10,7 @@ import (
 )
 
 // logStatistics is the last word: what each module counted, and the daemon.
-func (s *Supervisor) logStatistics(stopBegan time.Time) {
+func (s *Supervisor) logStatistics(ctx context.Context, stopBegan time.Time) {
 	var restarts uint64
 	for _, spec := range s.opts.Specs {
 		r := s.runners[spec.Name]
@@ -20,7 +20,7 @@ func (s *Supervisor) logStatistics(stopBegan time.Time) {
 		state := r.snapshot()
 		restarts += state.restarts
 		fields := logrus.Fields{"restarts": state.restarts}
-		for name, n := range r.ask(context.Background(), state.module).Counters {
+		for name, n := range r.ask(ctx, state.module).Counters {
 			fields[name] = n
 		}
 		r.log.WithFields(fields).Info("module statistics")

@@ -49,7 +49,7 @@ func (s *Supervisor) stop(ctx context.Context, g groups) error {
 func (s *Supervisor) stopInOrder(ctx context.Context, g groups) error {
 	began := time.Now()
 	deadline := began.Add(s.opts.StopTimeout)
-	failed := s.stopAux(g.aux, deadline)
+	failed := s.stopAux(ctx, g.aux, deadline)
 	var late []string
 	for i, name := range s.opts.StopOrder {
 		if !s.stopModule(name, share(deadline, len(s.opts.StopOrder)-i)) {
@@ -60,7 +60,7 @@ func (s *Supervisor) stopInOrder(ctx context.Context, g groups) error {
 		failed = errors.Join(failed, g.life.Wait())
 	}
 	late = append(late, s.closeSteps(ctx, deadline)...)
-	s.logStatistics(began)
+	s.logStatistics(ctx, began)
 	if len(late) > 0 {
 		return errors.Join(failed, &TimeoutError{Names: late})
 	}
@@ -75,9 +75,9 @@ func share(deadline time.Time, left int) time.Duration {
 
 // stopAux waits for the tasks of the supervisor itself; they end at once unless
 // a module hangs in its reload.
-func (s *Supervisor) stopAux(aux *task.Group, deadline time.Time) error {
+func (s *Supervisor) stopAux(ctx context.Context, aux *task.Group, deadline time.Time) error {
 	done := make(chan error, 1)
-	waiting := task.New(context.Background())
+	waiting := task.New(ctx)
 	waiting.Go("wait", func(context.Context) error { done <- aux.Wait(); return nil })
 	select {
 	case err := <-done:

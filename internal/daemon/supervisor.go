@@ -98,6 +98,8 @@ func checkTable(specs []Spec, stopOrder []string) error {
 // constructor at the start (nothing was started then), an error naming what did
 // not stop in time, or a *ForcedError if a second signal cut the stop short.
 // The steps are closed in every case but the last.
+//
+//nolint:contextcheck // the modules' contexts outlive ctx: they end in order
 func (s *Supervisor) Run(ctx context.Context) error {
 	if err := s.buildAll(ctx); err != nil {
 		s.closeSteps(ctx, time.Now().Add(s.opts.StopTimeout))

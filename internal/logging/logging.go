@@ -7,6 +7,7 @@ package logging
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -56,10 +57,8 @@ func Apply(log *logrus.Logger, opts Options) error {
 }
 
 func parseLevel(name string) (logrus.Level, error) {
-	for _, known := range levels {
-		if name == known {
-			return logrus.ParseLevel(name)
-		}
+	if slices.Contains(levels, name) {
+		return logrus.ParseLevel(name)
 	}
 	return 0, fmt.Errorf("log level %q is none of %s", name, strings.Join(levels, ", "))
 }

@@ -62,9 +62,9 @@ func do(t *testing.T, method, url, body string) (int, string) {
 	req.Close = true
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(t, err)
-	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
 	return resp.StatusCode, string(b)
 }
 
@@ -162,7 +162,7 @@ func TestIdleConnectionsDoNotKeepOthersOutForEver(t *testing.T) {
 	}
 	conn, err := net.Dial("tcp", r.addr)
 	require.NoError(t, err)
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
 	_, err = fmt.Fprint(conn, "GET /readyz HTTP/1.0\r\n\r\n")
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -35,10 +36,12 @@ func (e *RunningError) Error() string {
 	return fmt.Sprintf("%s is running (it holds %s): stop it, or set general.pid_file and general.data_dir to other paths", who, e.Path)
 }
 
-// File is a held PID file. It is used by one goroutine.
+// File is a held PID file. Its methods may be called concurrently.
 type File struct {
 	path string
-	file *os.File
+
+	mu   sync.Mutex
+	file *os.File // nil once released
 }
 
 // Acquire locks path, writes this process' number into it and returns the held
@@ -65,6 +68,8 @@ func Acquire(path string) (*File, error) {
 // Release removes the file, if it is still ours, and gives up the lock. A second
 // call does nothing.
 func (f *File) Release() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.file == nil {
 		return nil
 	}

@@ -160,8 +160,7 @@ func TestOnlyOneOfManyHoldsAtATime(t *testing.T) {
 		wg.Go(func() {
 			for range 200 {
 				f, err := pidfile.Acquire(p)
-				var running *pidfile.RunningError
-				if errors.As(err, &running) {
+				if _, ok := errors.AsType[*pidfile.RunningError](err); ok {
 					continue
 				}
 				if !assertNoError(t, err) {

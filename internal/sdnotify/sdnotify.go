@@ -80,7 +80,7 @@ func (n *Notifier) send(message string) error {
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // the datagram has left or failed by then
 	if err := conn.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}

@@ -60,7 +60,7 @@ func TestPanicKeepsTheErrorItCarried(t *testing.T) {
 func TestPanicNilIsAPanicToo(t *testing.T) {
 	t.Parallel()
 	g := task.New(t.Context())
-	g.Go("reader", func(context.Context) error { panic(nil) }) //nolint:govet // the point of the test
+	g.Go("reader", func(context.Context) error { panic(nil) })
 	var p *task.PanicError
 	require.ErrorAs(t, g.Wait(), &p)
 }

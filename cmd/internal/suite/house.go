@@ -34,6 +34,7 @@ type house struct {
 	log       *logrus.Logger
 	began     time.Time
 	machineID string
+	held      holding
 
 	bus        *busSide
 	watch      *streamWatch
@@ -53,13 +54,12 @@ func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *c
 	if err != nil {
 		return err
 	}
-	held, err := hold(cfg.General)
-	if err != nil {
+	if h.held, err = hold(cfg.General); err != nil {
 		return err
 	}
 	h.greet(loaded)
 	err = h.live(ctx)
-	return errors.Join(err, held.release())
+	return errors.Join(err, h.held.release())
 }
 
 // live starts what the modules need, then hands over to the supervisor, which also
@@ -95,13 +95,13 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if h.supervisor, err = daemon.New(h.options()); err != nil {
 		return err
 	}
-	if err = h.registry.Process().Register(h.supervisor.Collector()); err != nil {
+	if err := h.registry.Process().Register(h.supervisor.Collector()); err != nil {
 		return err
 	}
-	if err = h.registry.Process().Register(newBusCollector(h.bus, h.watch)); err != nil {
+	if err := h.registry.Process().Register(newBusCollector(h.bus, h.watch)); err != nil {
 		return err
 	}
-	if err = h.serveStatus(ctx); err != nil {
+	if err := h.serveStatus(ctx); err != nil {
 		return err
 	}
 	h.keep("streams", h.watch.run)
@@ -143,7 +143,7 @@ func (h *house) options() daemon.Options {
 }
 
 // steps close what the modules used: first what works in the background, with the
-// HTTP server, then the connections, then the bus itself.
+// HTTP server, then the connections, then the bus itself; then another may start.
 func (h *house) steps() []daemon.Step {
 	return []daemon.Step{
 		{Name: "background", Close: func(context.Context) error { h.stopBackground(); return h.background.Wait() }},
@@ -154,6 +154,7 @@ func (h *house) steps() []daemon.Step {
 			return h.bus.closeConns(ctx)
 		}},
 		{Name: busName, Close: h.bus.shutdown},
+		{Name: "pid file", Close: func(context.Context) error { return h.held.release() }},
 	}
 }
 

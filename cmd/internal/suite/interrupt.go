@@ -27,7 +27,7 @@ func (h *house) interruptible(ctx context.Context, start func(context.Context) e
 	for {
 		select {
 		case err := <-result:
-			return h.interrupted(context.Cause(ctx), err)
+			return h.interrupted(ctx, err)
 		case sig := <-h.process.Signals:
 			if sig == syscall.SIGHUP {
 				continue
@@ -42,12 +42,12 @@ func (h *house) interruptible(ctx context.Context, start func(context.Context) e
 }
 
 // interrupted says how a start ended; one that was complete when the signal came is undone.
-func (h *house) interrupted(cause, err error) error {
-	if !errors.Is(cause, errInterrupted) {
+func (h *house) interrupted(ctx context.Context, err error) error {
+	if !errors.Is(context.Cause(ctx), errInterrupted) {
 		return err
 	}
 	if err == nil {
-		err = h.closeAll(context.Background())
+		err = h.closeAll(context.WithoutCancel(ctx))
 		return errors.Join(errInterrupted, err)
 	}
 	return errInterrupted

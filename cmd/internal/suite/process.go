@@ -78,14 +78,14 @@ func (p Process) Run(ctx context.Context) int {
 	inv, help, err := p.parse()
 	switch {
 	case err != nil:
-		fmt.Fprintf(p.Stderr, "ironpost-daemon: %v\nSee ironpost-daemon --help.\n", err)
+		say(p.Stderr, "ironpost-daemon: %v\nSee ironpost-daemon --help.", err)
 		return exitUsage
 	case help:
 		return exitOK
 	}
 	cfg, loaded, err := Load(inv.source)
 	if err != nil {
-		fmt.Fprintln(p.Stderr, err)
+		say(p.Stderr, "%v", err)
 		return exitConfig
 	}
 	if inv.validate {
@@ -137,13 +137,13 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 
 func (p Process) reportValid(loaded *config.Loaded) {
 	for _, w := range loaded.Warnings {
-		fmt.Fprintln(p.Stderr, "warning: "+w)
+		say(p.Stderr, "warning: %s", w)
 	}
 	what := "the defaults and the environment"
 	if loaded.Found {
 		what = loaded.Path
 	}
-	fmt.Fprintf(p.Stdout, "valid: %s\n", what)
+	say(p.Stdout, "valid: %s", what)
 }
 
 // exitCode says what err means to a shell, on a terminal for who has no log.
@@ -151,10 +151,14 @@ func (p Process) exitCode(err error) int {
 	if err == nil || errors.Is(err, errInterrupted) {
 		return exitOK
 	}
-	fmt.Fprintln(p.Stderr, "ironpost-daemon: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	say(p.Stderr, "ironpost-daemon: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
 	}
 	return exitError
 }
+
+// say writes a line to whoever started the process; if nobody reads it, there is
+// nobody else to tell.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }

@@ -59,7 +59,7 @@ type instance struct {
 // port free, followed by more.
 func install(t *testing.T, more string) *instance {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "suite") // short enough for a socket's name
+	dir, err := os.MkdirTemp("", "suite") //nolint:usetesting // t.TempDir is too long for a socket's name
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	i := &instance{
@@ -104,8 +104,9 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	return address
 }
 
 func (i *instance) process(args ...string) suite.Process {
@@ -172,9 +173,9 @@ func (i *instance) get(path string) (int, string) {
 	i.t.Helper()
 	resp, err := http.Get("http://" + i.metrics + path)
 	require.NoError(i.t, err)
-	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(i.t, err)
+	require.NoError(i.t, resp.Body.Close())
 	return resp.StatusCode, string(b)
 }
 
@@ -342,7 +343,8 @@ func TestALineBecomesAStoredAlertThatSurvivesARestart(t *testing.T) {
 	f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
 	for n := range 20 {
-		fmt.Fprintf(f, "Nov 23 10:00:%02d web sshd[1]: Failed password for root from 203.0.113.9 port %d ssh2\n", n, 4000+n)
+		_, err := fmt.Fprintf(f, "Nov 23 10:00:%02d web sshd[1]: Failed password for root from 203.0.113.9 port %d ssh2\n", n, 4000+n)
+		require.NoError(t, err)
 	}
 	require.NoError(t, f.Close())
 	i.await("alert raised")
