@@ -3,6 +3,7 @@ package tail
 import (
 	"bytes"
 	"hash/crc32"
+	"slices"
 	"strconv"
 )
 
@@ -35,6 +36,15 @@ func (b *batch) add(line Line, prefix string) {
 	b.ends = append(b.ends, len(b.names))
 	b.bytes += len(line.Text)
 	b.lines = append(b.lines, line)
+}
+
+// expect makes room for the lines that n bytes may hold.
+func (b *batch) expect(n int) {
+	const perLine = 80 // a guess
+	lines := min(n/perLine+1, b.limit-len(b.lines))
+	b.lines = slices.Grow(b.lines, lines)
+	b.ends = slices.Grow(b.ends, lines)
+	b.names = slices.Grow(b.names, lines*perLine)
 }
 
 // own copies the texts from line first on out of the read buffer, all into one

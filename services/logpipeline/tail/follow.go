@@ -16,6 +16,7 @@ type follow struct {
 	last         bool        // of a spool: no later file exists
 	atEnd        bool        // what is there now is old
 	absent       time.Time   // nothing to follow since
+	since        int64       // when no file had been seen yet, nanoseconds; 0 if unknown
 	reason       string      // why it is not followed, for the operator
 	lines        int64
 }
@@ -58,7 +59,11 @@ func (f *follow) state() PathState {
 		st.Gens = slices.Clone(st.Gens)
 		files = append(files, st)
 	}
-	return PathState{Path: f.path, Files: files}
+	since := f.since
+	if len(files) > 0 {
+		since = 0
+	}
+	return PathState{Path: f.path, Since: since, Files: files}
 }
 
 // finish notes that s was read to its end.

@@ -53,3 +53,15 @@ func (p Print) at(r io.ReaderAt, offset int64) bool {
 func (st *FileState) fits(r io.ReaderAt, size int64) bool {
 	return size >= st.Offset && st.Head.at(r, 0) && st.Tail.at(r, st.Offset-int64(st.Tail.Len))
 }
+
+// check makes a state that was changed by another hand harmless: fingerprints that
+// cannot be are dropped.
+func (st *FileState) check() {
+	st.Offset = max(0, st.Offset)
+	if st.Head.Len < 0 || st.Head.Len > printLen {
+		st.Head = Print{}
+	}
+	if st.Tail.Len < 0 || int64(st.Tail.Len) > min(printLen, st.Offset) {
+		st.Tail = Print{}
+	}
+}

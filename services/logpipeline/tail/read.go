@@ -62,17 +62,21 @@ func (t *Tailer) drain(f *follow, s *source, b *batch) outcome {
 		return changed
 	}
 	s.trusted = true
+	if t.sweep(f, s, in) {
+		return more
+	}
 	if in.size == s.Offset && in.mtime == s.MTime {
 		t.spare(s)
 		return ended
 	}
-	data, out := t.chunk(f, s)
+	want := t.want(f, b)
+	data, out := t.chunk(f, s, want)
 	if out != ended {
 		return out
 	}
 	s.known = in.size
 	t.consume(f, s, data, b, false)
-	if b.full() || len(data) == len(t.buf)-printLen {
+	if b.full() || len(data) == want {
 		return more
 	}
 	s.MTime = in.mtime
@@ -83,10 +87,17 @@ func (t *Tailer) drain(f *follow, s *source, b *batch) outcome {
 // lead is how many bytes before the place reached are read again to compare them.
 func (s *source) lead() int { return s.Tail.Len }
 
-// chunk reads from s, together with the bytes just before, in one call, so that a
+// want returns how many bytes to read: no more than this batch may have use for, and
+// enough for the longest line.
+func (t *Tailer) want(f *follow, b *batch) int {
+	const perLine = 128 // a guess
+	return min(len(t.buf)-printLen, max(2*t.maxLine(f), (b.limit-len(b.lines))*perLine))
+}
+
+// chunk reads at most want bytes from s, together with the bytes just before, in one call, so that a
 // truncation between comparing and reading cannot hide.
-func (t *Tailer) chunk(f *follow, s *source) ([]byte, outcome) {
-	n, err := s.file.ReadAt(t.buf[:len(t.buf)-printLen+s.lead()], s.Offset-int64(s.lead()))
+func (t *Tailer) chunk(f *follow, s *source, want int) ([]byte, outcome) {
+	n, err := s.file.ReadAt(t.buf[:want+s.lead()], s.Offset-int64(s.lead()))
 	if n == 0 && err != nil && !isEOF(err) {
 		return nil, t.broken(f, s, err)
 	}
@@ -137,7 +148,7 @@ func (t *Tailer) flush(f *follow, s *source, b *batch) bool {
 		s.Offset, s.Tail, s.Skip = s.size, Print{}, false
 		return true
 	}
-	data, out := t.chunk(f, s)
+	data, out := t.chunk(f, s, len(t.buf)-printLen)
 	if out != ended {
 		return out == failed
 	}

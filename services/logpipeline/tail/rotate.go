@@ -97,10 +97,23 @@ func (t *Tailer) replace(f *follow, in info) {
 		t.displace(f, s)
 	}
 	if latest := f.newest(); latest != nil {
-		t.insertRotated(f, latest)
+		t.insertRotated(f, latest, in)
 	}
 	t.begin(f)
 	t.prune(f)
+}
+
+// sweep looks for contents that a file had and lost before their first byte was
+// read: copies that are younger than the file. There is no fingerprint to miss, so
+// it is done each time such a file has changed.
+func (t *Tailer) sweep(f *follow, s *source, now info) bool {
+	if s.novel || s.swept == now.mtime || s.rotated || s.Offset > 0 || f.spool || s.At.Birth == 0 {
+		return false
+	}
+	s.swept = now.mtime
+	n := len(f.queue)
+	t.insertCopies(f, s)
+	return len(f.queue) > n
 }
 
 // adopt lets s go on in a file that is not the same but holds the same.
@@ -170,9 +183,13 @@ func (t *Tailer) compressed(f *follow, s *source) int64 {
 	return 0
 }
 
-// insertRotated queues files that were rotated away after latest and before now.
-func (t *Tailer) insertRotated(f *follow, latest *source) {
+// insertRotated queues files that were rotated away after latest and before now;
+// what is younger than now is a copy of it.
+func (t *Tailer) insertRotated(f *follow, latest *source, now info) {
 	for _, sib := range t.unseen(f, latest) {
+		if sib.in.id.Birth > now.id.Birth {
+			continue
+		}
 		s := newSource(sib.in, resolve(sib.path))
 		s.rotated = true
 		t.own(f, s.FileState)
@@ -181,13 +198,16 @@ func (t *Tailer) insertRotated(f *follow, latest *source) {
 }
 
 // newest returns the last file of f, as a source that is not queued if it is
-// finished.
+// finished, or if all that is known is since when a file was waited for.
 func (f *follow) newest() *source {
 	if n := len(f.queue); n > 0 {
 		return f.queue[n-1]
 	}
 	if n := len(f.done); n > 0 {
 		return &source{FileState: f.done[n-1]}
+	}
+	if f.since > 0 {
+		return &source{FileState: FileState{MTime: f.since, At: FileID{Birth: f.since}}}
 	}
 	return nil
 }
@@ -233,6 +253,14 @@ func (t *Tailer) begin(f *follow) {
 		return
 	}
 	s := newSource(in, resolve(f.path))
+	past := f.newest()
+	s.novel = past == nil
+	switch {
+	case !s.novel:
+		s.MTime = past.MTime // copies made since are of this file
+	case !f.atEnd:
+		s.MTime = in.id.Birth
+	}
 	if f.atEnd {
 		err = s.seekEnd(file, in.size, t.cfg.MaxLine)
 	}

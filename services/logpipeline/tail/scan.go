@@ -17,6 +17,8 @@ const (
 	perPoll = 1000
 	// forget is how long a path that only a pattern named may be absent.
 	forget = 10 * time.Minute
+	// clockSlack is more than the clock of a filesystem may be behind ours.
+	clockSlack = 20 * time.Millisecond
 )
 
 // poll matches the patterns anew and looks at every path.
@@ -146,7 +148,7 @@ func (t *Tailer) present(f *follow, in info) {
 	if s == nil && t.resume(f, in) {
 		return
 	}
-	if s == nil && !f.atEnd && t.isCopy(f, in) {
+	if s == nil && !f.atEnd && t.rotatedFrom(f, in) {
 		f.reason = ""
 		return
 	}
@@ -194,6 +196,9 @@ func (t *Tailer) absent(f *follow, err error) {
 		f.absent = time.Now()
 	}
 	literal := slices.Contains(t.cfg.Paths, f.path)
+	if literal && f.newest() == nil {
+		f.since = time.Now().Add(-clockSlack).UnixNano()
+	}
 	if f.spool || !literal && len(f.queue) == 0 && time.Since(f.absent) > forget {
 		t.drop(f)
 	}
@@ -248,22 +253,54 @@ func (t *Tailer) owner(id FileID, path string) *follow {
 	return nil
 }
 
-// isCopy reports whether what appeared under the path of f is a copy of the file
-// that a rotation program is about to truncate, or the beginning of one. It is
-// then not news; if it turns out to be a file of its own, a later look says so.
-func (t *Tailer) isCopy(f *follow, in info) bool {
+// rotatedFrom reports whether what appeared under the path of f is read, or was,
+// under the path it had before a rotation, or is a copy being made by a rotation
+// program that is about to truncate the original. It is then not news; if it turns
+// out to be a file of its own, a later look says so.
+func (t *Tailer) rotatedFrom(f *follow, in info) bool {
+	g := t.base(f)
+	if g == nil {
+		return false
+	}
+	t.review(f, g)
+	if t.owner(in.id, f.path) != nil {
+		return true
+	}
+	return g.current() != nil && isCopyOf(f.path, in, g.path, g.current())
+}
+
+// base returns the followed path that the path of f is a rotation of, or nil.
+func (t *Tailer) base(f *follow) *follow {
 	for base := f.path; ; {
 		i := strings.LastIndexAny(base, ".-_~")
 		if i <= len(filepath.Dir(base)) {
-			return false
+			return nil
 		}
 		base = base[:i]
-		g := t.follows[base]
-		if g == nil || g.current() == nil {
-			continue
+		if g := t.follows[base]; g != nil {
+			return g
 		}
-		return isCopyOf(f.path, in, g.path, g.current())
 	}
+}
+
+// review looks whether the current file of g was truncated, before f, its
+// rotation by name, is taken for a file of its own.
+func (t *Tailer) review(f, g *follow) {
+	s := g.current()
+	if s == nil || !isNumbered(f.path, g.path) || !t.ensure(g, s) {
+		return
+	}
+	in, err := lookFile(s.file)
+	if err != nil {
+		return
+	}
+	if !s.fits(s.file, in.size) {
+		t.restart(g, s)
+		return
+	}
+	s.novel, s.swept = false, 0
+	t.sweep(g, s, in)
+	g.dirty = true
 }
 
 func isCopyOf(path string, in info, original string, s *source) bool {

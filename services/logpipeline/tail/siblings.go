@@ -89,7 +89,8 @@ func (t *Tailer) unseen(f *follow, s *source) []sibling {
 	var found []sibling
 	for _, sib := range t.siblings(f, s) {
 		switch {
-		case !isRotationOf(sib.path, f.path), isCompressed(sib.path), matches(t.cfg.Paths, sib.path):
+		case !isRotationOf(sib.path, f.path), isCompressed(sib.path):
+		case matches(t.cfg.Paths, sib.path) && !isNumbered(sib.path, f.path): // a log of its own
 		case sib.in.mtime < s.MTime, !t.stranger(f, sib):
 		case sib.in.id.Birth != 0 && sib.in.id.Birth < s.At.Birth:
 		case s.Offset > 0 && fitsPath(&s.FileState, sib.path): // a copy of what we read
@@ -105,6 +106,13 @@ func (t *Tailer) unseen(f *follow, s *source) []sibling {
 func isRotationOf(path, base string) bool {
 	rest, ok := strings.CutPrefix(filepath.Base(path), filepath.Base(base))
 	return ok && rest != "" && strings.ContainsRune(".-_~", rune(rest[0]))
+}
+
+// isNumbered reports whether what follows base in path is a number or a date, so
+// that it is a rotated file even if a pattern names it, too.
+func isNumbered(path, base string) bool {
+	rest := strings.TrimPrefix(filepath.Base(path), filepath.Base(base))
+	return strings.Trim(rest, "0123456789.-_TZ:") == ""
 }
 
 func isCompressed(path string) bool {

@@ -19,6 +19,8 @@ type source struct {
 	rotated bool      // no longer found under its path
 	quiet   time.Time // rotated and at its end since
 	prefix  string    // first part of the positions of its lines
+	novel   bool      // without a past: nothing of it can have been copied away
+	swept   int64     // mtime at which copies of unread contents were looked for
 	trusted bool      // the beginning was compared since the last change
 }
 
@@ -60,7 +62,7 @@ func (s *source) name() {
 // restart forgets the content: the file was truncated.
 func (s *source) restart() {
 	s.Offset, s.Head, s.Tail, s.Skip, s.prefix, s.trusted = 0, Print{}, Print{}, false, "", false
-	s.quiet, s.known = time.Time{}, 0
+	s.quiet, s.known, s.novel, s.swept = time.Time{}, 0, false, 0
 }
 
 func (s *source) lag() int64 { return max(0, s.size-s.Offset) }

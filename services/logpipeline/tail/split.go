@@ -12,6 +12,7 @@ func (t *Tailer) split(f *follow, s *source, data []byte, b *batch, final bool) 
 		}
 		s.begin(data)
 	}
+	b.expect(len(data))
 	first, used := len(b.lines), 0
 	for used < len(data) && !b.full() {
 		c := s.cut(data[used:], t.maxLine(f), final)

@@ -13,6 +13,9 @@ type State struct {
 // PathState is where a Tailer stands with what was found under one path.
 type PathState struct {
 	Path string `json:"path"`
+	// Since is when there was no file yet, in nanoseconds since 1970; 0 once there
+	// was one.
+	Since int64 `json:"since,omitempty"`
 	// Files are in reading order: rotated ones first, the current one last.
 	Files []FileState `json:"files"`
 }

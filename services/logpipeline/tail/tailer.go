@@ -125,7 +125,7 @@ func (t *Tailer) State() State {
 	}
 	slices.Sort(st.Patterns)
 	for _, f := range t.order {
-		if p := f.state(); len(p.Files) > 0 {
+		if p := f.state(); len(p.Files) > 0 || p.Since > 0 {
 			st.Paths = append(st.Paths, p)
 		}
 	}
@@ -153,8 +153,9 @@ func (t *Tailer) restore(st State) error {
 
 func (t *Tailer) restorePath(p PathState, spool bool) {
 	f := newFollow(p.Path, spool)
+	f.since = p.Since
 	for i, st := range p.Files {
-		st.Offset = max(0, st.Offset)
+		st.check()
 		t.own(f, st)
 		if st.Done {
 			f.done = append(f.done, st)

@@ -1,0 +1,212 @@
+package tail_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+func TestExistingFilesAreReadFromTheirEndOnce(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	d.add("old.log", "old\nhalf")
+	r := newRig(t, d.path("*.log"))
+	r.settle()
+	d.add("old.log", " a line\n")
+	d.add("new.log", "new\n")
+	r.settle()
+	require.ElementsMatch(t, []string{"half a line", "new"}, r.got)
+	r.got = nil
+	r.save()
+	require.NoError(t, r.tail.Close())
+	d.add("while.log", "appeared while down\n")
+	r.start()
+	r.want("appeared while down")
+}
+
+func TestFromStart(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	d.add("a.log", "a\nb\n")
+	r := newRig(t)
+	r.cfg.Paths, r.cfg.From = []string{d.path("a.log")}, tail.FromStart
+	r.kill()
+	r.want("a", "b")
+}
+
+func TestLinkSwap(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	require.NoError(t, os.Mkdir(d.path("real"), 0o700))
+	d.add("real/one", "a\n")
+	require.NoError(t, os.Symlink(d.path("real/one"), d.path("app.log")))
+	r := newRig(t, d.path("app.log"))
+	r.settle()
+	d.add("real/one", "b\n")
+	r.want("b")
+	r.save()
+	d.add("real/one", "c\n")
+	d.add("real/two", "d\n")
+	require.NoError(t, os.Symlink(d.path("real/two"), d.path("next")))
+	d.move("next", "app.log")
+	r.kill()
+	r.want("c", "d")
+}
+
+func TestLongLinesAreCutAndNeverWedge(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t)
+	r.cfg.Paths, r.cfg.MaxLine = []string{d.path("a.log")}, 100
+	r.kill()
+	r.settle()
+	d.add("a.log", strings.Repeat("x", 100)+"\n"+strings.Repeat("y", 101)+"\n"+strings.Repeat("z", 1<<20))
+	r.want(strings.Repeat("x", 100), strings.Repeat("y", 100), strings.Repeat("z", 100))
+	r.save()
+	r.kill()
+	d.add("a.log", "still the same line\nnext\n")
+	r.want("next")
+	d.add("a.log", strings.Repeat("w", 500)+"\n")
+	r.want(strings.Repeat("w", 100))
+	require.Equal(t, int64(1), r.tail.Stats().Truncated)
+}
+
+func TestIdenticalBeginnings(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("*.log"))
+	r.settle()
+	head := strings.Repeat("#", 400) + "\n"
+	d.add("a.log", head+"a\n")
+	d.add("a.other.log", head)
+	d.add("b.log", head+"b\n")
+	r.settle()
+	d.add("a.other.log", "o\n")
+	r.settle()
+	require.Equal(t, 3, r.twice[strings.TrimSpace(head)])
+	for _, line := range []string{"a", "b", "o"} {
+		require.Equal(t, 1, r.twice[line], line)
+	}
+}
+
+func TestCompressedRotationIsCountedAsLost(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("app.log"))
+	r.settle()
+	d.add("app.log", "a\n")
+	r.settle()
+	r.save()
+	require.NoError(t, r.tail.Close())
+	d.add("app.log", "lost\n")
+	d.remove("app.log")
+	d.add("app.log.1.gz", strings.Repeat("\x1f", 20)+"\x07\x00\x00\x00") // RFC 1952: the size is last
+	d.add("app.log", "b\n")
+	r.start()
+	r.got = nil
+	r.want("b")
+	require.Equal(t, map[string]int64{tail.LostRotated: 5}, r.tail.Stats().Lost)
+}
+
+func TestMaxFilesIsSaid(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	for i := range 5 {
+		d.add(fmt.Sprintf("%d.log", i), "x\n")
+	}
+	r := newRig(t)
+	r.cfg.Paths, r.cfg.MaxFiles = []string{d.path("*.log")}, 3
+	r.kill()
+	r.settle()
+	st := r.tail.Stats()
+	require.Equal(t, 3, st.Files)
+	require.Contains(t, st.Reasons[0], "more than 3 files")
+}
+
+func TestReloadKeepsThePlace(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("a.log"))
+	r.settle()
+	d.add("a.log", "a\n")
+	r.want("a")
+	require.Error(t, r.tail.Reload([]string{"relative"}))
+	require.NoError(t, r.tail.Reload([]string{d.path("a.log"), d.path("b.log")}))
+	d.add("a.log", "b\n")
+	r.want("b")
+	d.add("b.log", "c\n")
+	r.want("c")
+	require.NoError(t, r.tail.Reload([]string{d.path("b.log")}))
+	d.add("a.log", "not followed\n")
+	d.add("b.log", "d\n")
+	r.want("d")
+}
+
+func TestStateIsDeterministicAndRefusedIfForeign(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("*.log"))
+	r.settle()
+	for i := range 20 {
+		d.add(fmt.Sprintf("%d.log", i), "x\n")
+	}
+	r.settle()
+	a, err := json.Marshal(r.tail.State())
+	require.NoError(t, err)
+	b, err := json.Marshal(r.tail.State())
+	require.NoError(t, err)
+	require.Equal(t, a, b)
+	_, err = tail.New(r.cfg, &tail.State{Version: 99}, quiet())
+	require.ErrorContains(t, err, "version 99")
+}
+
+// Whatever a saved state says, following goes on.
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"version":1,"paths":[{"path":"PATH","files":[{"offset":-5,"head":{"len":999},"tail":{"len":-1}}]}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		d := newDir(t)
+		d.add("app.log", "a\nb\n")
+		var st tail.State
+		if json.Unmarshal([]byte(strings.ReplaceAll(string(raw), "PATH", d.path("app.log"))), &st) != nil {
+			return
+		}
+		tl, err := tail.New(tail.Config{Paths: []string{d.path("app.log")}, Poll: time.Millisecond, Linger: time.Millisecond}, &st, quiet())
+		if err != nil {
+			return
+		}
+		defer tl.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		for ctx.Err() == nil {
+			_, _ = tl.Read(ctx, 10)
+		}
+		_ = tl.State()
+	})
+}
+
+func BenchmarkTail(b *testing.B) {
+	d := newDir(b)
+	line := "Nov 23 10:00:00 host sshd[123]: Failed password for root from 192.0.2.1 port 22 ssh2\n"
+	d.add("a.log", strings.Repeat(line, 200_000))
+	b.SetBytes(int64(200_000 * len(line)))
+	b.ReportAllocs()
+	for b.Loop() {
+		tl, err := tail.New(tail.Config{Paths: []string{d.path("a.log")}, From: tail.FromStart}, nil, quiet())
+		require.NoError(b, err)
+		for n := 0; n < 200_000; {
+			lines, err := tl.Read(b.Context(), 1000)
+			require.NoError(b, err)
+			n += len(lines)
+		}
+		require.NoError(b, tl.Close())
+	}
+	b.ReportMetric(200_000*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+}
