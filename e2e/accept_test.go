@@ -137,6 +137,7 @@ func (s *stage) ledger(w *writers, tcp map[string]bool) {
 		switch n := users[user]; {
 		case n == 0:
 			lost++
+			s.t.Logf("lost: %s", user)
 		case n > 1:
 			twice++
 		}
