@@ -77,17 +77,21 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// storeReason asks ns how its store is, empty for well.
-func storeReason(ns *server.Server) string {
+// storeReason asks ns how its store is, empty for well. Not every answer tells: on
+// a busy machine the server says that it is not ready, because it gives itself a
+// millisecond to be so, and does not look at its store then.
+func storeReason(ns *server.Server) (reason string, known bool) {
 	if ns == nil {
-		return "the bus server is not running"
+		return "the bus server is not running", true
 	}
 	if !ns.JetStreamEnabled() {
-		return "the bus stores nothing: JetStream is off"
+		return "the bus stores nothing: JetStream is off", true
 	}
-	health := ns.Healthz(&server.HealthzOptions{})
-	if health.Error == "" {
-		return ""
+	for _, e := range ns.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		if e.Type == server.HealthzErrorConn {
+			return "", false
+		}
+		return fmt.Sprintf("the bus store has failed: %s", e.Error), true
 	}
-	return fmt.Sprintf("the bus store has failed: %s", health.Error)
+	return "", true
 }

@@ -17,19 +17,27 @@ const (
 	spliceStall = 2 * writeDeadline
 )
 
-// splice copies between a and b, both ways, until either ends, then closes both
-// and returns.
-func splice(a, b net.Conn) {
+// splice copies between a guest and the server, both ways, until either ends, then
+// closes both and returns.
+//
+// When the guest's side ends, only the server's is closed: what the server still
+// has to say, such as why it hangs up, reaches the guest first.
+func splice(guest, inside net.Conn) {
 	var both errgroup.Group
-	both.Go(func() error { return forward(a, b) })
-	both.Go(func() error { return forward(b, a) })
-	_ = both.Wait() // how a peer went is of no interest to the other
+	both.Go(func() error {
+		defer func() { _ = inside.Close() }()
+		return forward(inside, guest)
+	})
+	both.Go(func() error {
+		defer func() { _ = guest.Close() }()
+		defer func() { _ = inside.Close() }()
+		return forward(guest, inside)
+	})
+	_ = both.Wait() // how one side went is of no interest to the other
 }
 
-// forward copies from src to dst and closes both when it ends.
+// forward copies from src to dst until either ends.
 func forward(dst, src net.Conn) error {
-	defer func() { _ = dst.Close() }()
-	defer func() { _ = src.Close() }()
 	buf := make([]byte, spliceBuffer)
 	for {
 		n, err := src.Read(buf)

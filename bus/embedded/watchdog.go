@@ -13,6 +13,10 @@ const (
 	// working one is worth a warning.
 	minFree = 8 << 20
 
+	// convinced is how many looks in a row must find the store failed before the
+	// server is restarted: a stream that is being made looks failed for a moment.
+	convinced = 3
+
 	firstPause = 2 * time.Second
 	lastPause  = time.Minute
 )
@@ -22,6 +26,7 @@ const (
 // publisher meets that as silence.
 type watchdog struct {
 	server *Server
+	failed int           // looks in a row that found the store failed
 	pause  time.Duration // before the next restart, doubled by each that did not help
 	next   time.Time
 }
@@ -44,21 +49,31 @@ func (s *Server) Watch(ctx context.Context) error {
 
 func (w *watchdog) check(ctx context.Context, now time.Time) {
 	s := w.server
-	reason := storeReason(s.provider.current.Load())
+	reason, known := storeReason(s.provider.current.Load())
+	if !known {
+		return
+	}
 	free, err := freeSpace(s.config.StoreDir)
 	if err != nil {
 		s.notes.setStore(fmt.Sprintf("cannot read the free space of the bus store: %v", err))
 		return
 	}
-	s.notes.setStore(verdict(reason, free))
-	if reason == "" {
-		w.pause = firstPause
-		return
+	if w.judge(reason) {
+		s.notes.setStore(verdict(reason, free))
 	}
-	if free < minFree || now.Before(w.next) {
-		return
+	if w.failed >= convinced && free >= minFree && now.After(w.next) {
+		w.restart(ctx, reason, free)
 	}
-	w.restart(ctx, reason, free)
+}
+
+// judge counts failures in a row and reports whether reason is to be believed.
+func (w *watchdog) judge(reason string) bool {
+	if reason != "" {
+		w.failed++
+		return w.failed >= convinced
+	}
+	w.failed, w.pause = 0, firstPause
+	return true
 }
 
 // verdict is the reason to show: why the store failed, or that it soon may.
@@ -78,11 +93,10 @@ func (w *watchdog) restart(ctx context.Context, reason string, free uint64) {
 	log := s.log.WithFields(logrus.Fields{"reason": reason, "free_bytes": free})
 	log.Warn("bus store failed, restarting the bus server in place")
 	err := s.Restart(ctx)
+	w.failed = 0
 	w.next = time.Now().Add(w.pause)
 	w.pause = min(2*w.pause, lastPause)
 	if err != nil {
 		log.WithError(err).Error("bus server did not restart")
-		return
 	}
-	s.notes.setStore(storeReason(s.provider.current.Load()))
 }
