@@ -1,0 +1,48 @@
+package bus_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+)
+
+// An alert is stored, but its publisher never hears of it, and tries again after the
+// stream has forgotten the id: it looks first, so the alert is there once.
+func TestPublishLooksBeforeALateRetry(t *testing.T) {
+	t.Parallel()
+	const window = 200 * time.Millisecond
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(window)))
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	p.ForgetAfter(window)
+	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "first")))
+
+	lost := publishUnheard(t, b, p)
+	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "between")))
+	forgotten(t, b, window)
+	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), lost)))
+	require.Equal(t, 1, unique(ids(t, b, bus.Alerts))[lost])
+	require.False(t, p.Doubts())
+}
+
+// publishUnheard gives up waiting for answers until an alert is stored whose answer
+// came too late, and returns its id.
+func publishUnheard(t *testing.T, b *bustest.Bus, p *bus.Publisher) string {
+	t.Helper()
+	for i := range 1000 {
+		id := fmt.Sprintf("unheard-%d", i)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(50+i)*time.Microsecond)
+		err := p.Publish(ctx, newAlert(b.Host(), id))
+		cancel()
+		if err != nil && p.Doubts() && unique(ids(t, b, bus.Alerts))[id] == 1 {
+			return id
+		}
+	}
+	require.FailNow(t, "every answer came in time")
+	return ""
+}
