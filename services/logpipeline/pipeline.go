@@ -115,6 +115,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		if err := p.round(ctx, p.read(ctx, wait)); err != nil {
 			return err
 		}
+		p.s.begun()
 	}
 	p.stop(ctx)
 	return nil

@@ -42,6 +42,9 @@ type Service struct {
 
 	pending atomic.Pointer[change] // a reload not yet taken up; the newest counts
 
+	started   chan struct{} // closed once the files have been looked at
+	startOnce sync.Once
+
 	mu       sync.Mutex // guards what follows
 	cfg      Config
 	book     *rulebook
@@ -63,7 +66,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), since: time.Now(),
-		cfg: cfg, book: book, troubles: map[string]string{},
+		cfg: cfg, book: book, troubles: map[string]string{}, started: make(chan struct{}),
 	}
 	s.note(troubleStorage, storageTrouble(cfg.Storage))
 	return s, nil
@@ -83,6 +86,7 @@ func (d Deps) check() error {
 // bound, what has been received, and stores its checkpoint. It returns an error
 // only for what a restart from the checkpoint may mend. It is called once.
 func (s *Service) Run(ctx context.Context) error {
+	defer s.begun()
 	p, err := s.prepare()
 	if err != nil {
 		return err
@@ -98,6 +102,12 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go("log pipeline", p.run)
 	return g.Wait()
 }
+
+// Started is closed once every watched file has been looked at, or Run has
+// returned: lines written from then on are read. It may be called concurrently.
+func (s *Service) Started() <-chan struct{} { return s.started }
+
+func (s *Service) begun() { s.startOnce.Do(func() { close(s.started) }) }
 
 // prepare opens what Run needs.
 func (s *Service) prepare() (*pipeline, error) {
