@@ -60,6 +60,9 @@ type Stats struct {
 	Refused map[string]uint64
 	// SlowConsumers were dropped because they did not read.
 	SlowConsumers uint64
+	// Stalled counts producers that were made to wait for a slow consumer. It
+	// stays 0: the server is told not to.
+	Stalled uint64
 }
 
 // Stats returns the counters of the bus.
@@ -73,6 +76,7 @@ func (s *Server) Stats() Stats {
 	s.notes.mu.Unlock()
 	if ns := s.provider.current.Load(); ns != nil {
 		st.SlowConsumers = uint64(max(0, ns.NumSlowConsumers()))
+		st.Stalled = uint64(max(0, ns.NumStalledClients()))
 	}
 	return st
 }
