@@ -11,12 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// What a stream answers when it does not store; see research of the server's codes.
-const (
-	codeFull      = 10077 // discard new, and no room
-	codeDuplicate = 10201 // a batch with an id that is stored already
-)
-
 var errNotStored = errors.New("not an answer of a stream")
 
 // ack is what a stream answers to a publish.

@@ -227,8 +227,7 @@ func (w *worker) answer(work context.Context, m jetstream.Msg, d Delivery, err e
 	if err == nil {
 		return m.Ack()
 	}
-	var r *rejection
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*rejection](err); ok {
 		err = w.c.bury(work, w.d.Module, w.o.Host, d, r)
 		if err == nil {
 			return m.TermWithReason(r.reason())

@@ -2,7 +2,6 @@ package bus_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"strings"
@@ -108,7 +107,7 @@ func TestDialSocketTellsARestartedDaemon(t *testing.T) {
 	bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.Socket = first.Socket() }))
 	require.ErrorIs(t, <-followed, bus.ErrDaemonRestarted)
 	err = operator.Request(within(t, patience), "ironpost.svc.daemon.x.status", nil, nil)
-	require.True(t, errors.Is(err, bus.ErrDaemonRestarted), err)
+	require.ErrorIs(t, err, bus.ErrDaemonRestarted)
 }
 
 func TestDialSocketWithoutADaemon(t *testing.T) {

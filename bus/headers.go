@@ -4,8 +4,9 @@ import (
 	"hash/fnv"
 	"strconv"
 
-	"github.com/ironpost/ironpost/event"
 	"github.com/nats-io/nats.go"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // The headers of a stored record. Nats-Msg-Id is its identity; traceparent is that

@@ -139,7 +139,7 @@ func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
 		err := k.watchOnce(ctx, link, each)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // being stopped is no error
 		case k.c.nc.IsClosed():
 			return k.wrap("*", k.c.closeReason())
 		case link.ctx.Err() != nil: // reconnected
@@ -159,7 +159,8 @@ var errWatchEnded = errors.New("watcher ended")
 func (k *KV) watchOnce(ctx context.Context, link *link, each func(KVEvent)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(link.ctx, cancel)()
+	stop := context.AfterFunc(link.ctx, cancel) //nolint:contextcheck // ends with the link, whatever ctx does
+	defer stop()
 	w, err := k.kv.WatchAll(ctx)
 	if err != nil {
 		return err

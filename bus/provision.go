@@ -132,8 +132,7 @@ func (s StreamSpec) config() jetstream.StreamConfig {
 
 // codeOf returns the JetStream error code of err, 0 if it has none.
 func codeOf(err error) int {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return int(api.ErrorCode)
 	}
 	return 0

@@ -8,8 +8,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/ironpost/ironpost/event"
 	"github.com/nats-io/nats.go"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // A refused or unanswered record is sent again after a pause that doubles between
@@ -267,5 +268,5 @@ func (p *Publisher) wait(ctx context.Context, n int, why error) error {
 // pauseBefore returns the pause after n failures, with jitter.
 func pauseBefore(n int) time.Duration {
 	d := min(firstPause<<min(n, 10), lastPause)
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter is no secret
 }

@@ -30,8 +30,7 @@ func (p *Publisher) Resume(ctx context.Context, after uint64, each func(Stored) 
 			p.based = true
 			return nil
 		}
-		var stop *stopReading
-		if errors.As(err, &stop) {
+		if stop, ok := errors.AsType[*stopReading](err); ok {
 			return stop.err
 		}
 		if err := p.wait(ctx, n, err); err != nil {

@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ironpost/ironpost/event"
 	"github.com/nats-io/nats.go"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // flight is Send's window: what was sent and not yet seen stored. A slot is free,
@@ -75,12 +76,18 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	if p.flight == nil {
 		return nil
 	}
+	taken := make([]int, 0, p.cfg.InFlight)
+	defer func() {
+		for _, i := range taken {
+			p.flight.free <- i // room for every slot
+		}
+	}()
 	for range p.cfg.InFlight {
 		i, err := p.acquire(ctx)
 		if err != nil {
 			return fmt.Errorf("flush to %s: %w", p.cfg.Stream, err)
 		}
-		defer func() { p.flight.free <- i }() // room for every slot
+		taken = append(taken, i)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestServe(t *testing.T) {
 
 	var got reply
 	require.NoError(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), question{"x"}, &got))
-	require.Equal(t, `{"Name":"x"}`, got.Hello)
+	require.JSONEq(t, `{"Name":"x"}`, got.Hello)
 	require.ErrorContains(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "fail"), nil, nil), "no such container")
 	require.ErrorContains(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "panic"), nil, nil), "internal error")
 

@@ -10,8 +10,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
 // maxGreeting bounds the line the daemon's socket starts with.
@@ -39,7 +37,7 @@ func DialSocket(ctx context.Context, path string) (*Conn, error) {
 	d.seed = first.Seed
 	c, err := Connect(ctx, Options{
 		Module: Operator, Host: first.Host, Seed: []byte(first.Seed),
-		URL: "nats://ironpost.sock:4222", Log: logrus.FieldLogger(silent()),
+		URL: "nats://ironpost.sock:4222", Log: silent(),
 		dialer: d,
 	})
 	if err != nil {
