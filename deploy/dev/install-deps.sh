@@ -2,6 +2,7 @@
 # Installs what `make test` needs beyond Go, from Debian's packages, and the
 # stock `nats` command, as a Go module, into bin/. Does nothing where all is there.
 set -euo pipefail
+PATH="$PATH:/usr/sbin:/sbin"
 cd "$(dirname "$0")/../.."
 
 natscli=v0.5.1
@@ -11,6 +12,18 @@ command -v setpriv >/dev/null || need+=(util-linux)
 command -v unshare >/dev/null || need+=(util-linux)
 command -v mount >/dev/null || need+=(mount)
 command -v gcc >/dev/null || need+=(gcc libc6-dev) # the race detector is cgo
+# The packet engine: the compiler of its program, and what attacks and compares with it.
+command -v clang >/dev/null || need+=(clang)
+command -v llvm-strip >/dev/null || need+=(llvm)
+test -e /usr/include/bpf/bpf_helpers.h || need+=(libbpf-dev)
+command -v ip >/dev/null || need+=(iproute2)
+command -v ping >/dev/null || need+=(iputils-ping)
+command -v nmap >/dev/null || need+=(nmap)
+command -v hping3 >/dev/null || need+=(hping3)
+command -v xdp-filter >/dev/null || need+=(xdp-tools)
+# The container guard: a daemon that the tests start themselves, and what runs in its images.
+command -v dockerd >/dev/null || need+=(docker.io)
+test -x /bin/busybox || need+=(busybox-static)
 
 if [ ${#need[@]} -gt 0 ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
