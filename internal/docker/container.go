@@ -1,0 +1,228 @@
+package docker
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+)
+
+// Labels that Docker Compose gives its containers.
+const (
+	composeProject = "com.docker.compose.project"
+	composeService = "com.docker.compose.service"
+)
+
+// Container is what the engine says about a container. From List, the fields
+// after Labels that need an Inspect are zero: PID, StartedAt, FinishedAt,
+// RestartPolicy, TTY, LogDriver, LogPath, IPCMode, PIDMode and the endpoints' configuration.
+type Container struct {
+	ID      string `json:"id"`   // 64 hex digits
+	Name    string `json:"name"` // without the leading slash
+	Image   string `json:"image"`
+	ImageID string `json:"image_id"`
+
+	Labels  map[string]string `json:"labels,omitempty"`
+	Project string            `json:"project,omitempty"` // of Docker Compose
+	Service string            `json:"service,omitempty"` // of Docker Compose
+
+	State      string    `json:"state"` // created, running, paused, restarting, removing, exited, dead
+	Running    bool      `json:"running"`
+	Paused     bool      `json:"paused"`
+	PID        int       `json:"pid,omitempty"` // on the engine's host; 0 if not running
+	Created    time.Time `json:"created"`
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at"`
+
+	NetworkMode   string        `json:"network_mode"`           // default, bridge, host, none, container:<id>, a network's name
+	Networks      []Endpoint    `json:"networks,omitempty"`     // by network name
+	PIDMode       string        `json:"pid_mode,omitempty"`     // empty, host, container:<id>
+	IPCMode       string        `json:"ipc_mode,omitempty"`     // private, shareable, host, container:<id>
+	SandboxKey    string        `json:"sandbox_key,omitempty"`  // path of the network namespace on the engine's host
+	Ports         []Port        `json:"ports,omitempty"`        // published
+	Mounts        []Mount       `json:"mounts,omitempty"`       // what of the host is seen inside
+	RestartPolicy RestartPolicy `json:"restart_policy"`         //
+	AutoRemove    bool          `json:"auto_remove,omitempty"`  // started with --rm: gone once it ends
+	TTY           bool          `json:"tty,omitempty"`          // its log is one stream
+	LogDriver     string        `json:"log_driver,omitempty"`   // such as json-file
+	LogPath       string        `json:"log_path,omitempty"`     // json-file only
+	RestartCount  int           `json:"restart_count,omitzero"` // by the restart policy
+}
+
+// Endpoint is one container on one network, with what is needed to connect it
+// again as it was.
+type Endpoint struct {
+	Network   string     `json:"network"` // name
+	NetworkID string     `json:"network_id"`
+	IPv4      netip.Addr `json:"ipv4,omitzero"` // not set while the container does not run
+	IPv6      netip.Addr `json:"ipv6,omitzero"`
+	MAC       string     `json:"mac,omitempty"`
+	Aliases   []string   `json:"aliases,omitempty"`
+
+	// What a person asked for.
+	Links      []string          `json:"links,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	GwPriority int               `json:"gw_priority,omitempty"`
+	Static     *StaticAddress    `json:"static,omitempty"` // nil: the engine chooses the address
+
+	// Since is when the endpoint came to be. The engine does not tell; the
+	// inventory fills it from events.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// StaticAddress is the address configuration a person gave an endpoint.
+type StaticAddress struct {
+	IPv4      string   `json:"ipv4,omitempty"`
+	IPv6      string   `json:"ipv6,omitempty"`
+	LinkLocal []string `json:"link_local,omitempty"`
+}
+
+// RestartPolicy is what the engine does when a container ends: Name is no,
+// always, unless-stopped or on-failure; MaxRetries is for on-failure only.
+type RestartPolicy struct {
+	Name       string `json:"name"`
+	MaxRetries int    `json:"max_retries,omitempty"`
+}
+
+// Port is a published port: Container such as "80/tcp", on Host such as "127.0.0.1:8080".
+type Port struct {
+	Container string `json:"container"`
+	Host      string `json:"host"`
+}
+
+// Mount is a folder, volume or file of the host seen in the container.
+type Mount struct {
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	Writable    bool   `json:"writable,omitempty"`
+}
+
+// NetworkOwner returns the id or name of the container whose network this one
+// shares, or "" if it has its own.
+func (c Container) NetworkOwner() string {
+	owner, found := strings.CutPrefix(c.NetworkMode, "container:")
+	if !found {
+		return ""
+	}
+	return owner
+}
+
+// fullID is how this package wants containers named. Network ids of swarms are
+// not hexadecimal.
+var (
+	fullID    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	networkID = regexp.MustCompile(`^[0-9a-z]{12,64}$`)
+)
+
+// ValidID tells whether id is a full container id.
+func ValidID(id string) bool { return fullID.MatchString(id) }
+
+func fromSummary(s container.Summary) Container {
+	c := Container{
+		ID: s.ID, Image: s.Image, ImageID: s.ImageID, Labels: s.Labels,
+		State: s.State, Running: s.State == container.StateRunning || s.State == container.StatePaused,
+		Paused: s.State == container.StatePaused, Created: time.Unix(s.Created, 0).UTC(),
+		NetworkMode: s.HostConfig.NetworkMode,
+	}
+	if len(s.Names) > 0 {
+		c.Name = strings.TrimPrefix(s.Names[0], "/")
+	}
+	if s.NetworkSettings != nil {
+		c.Networks = endpoints(s.NetworkSettings.Networks)
+	}
+	c.Project, c.Service = s.Labels[composeProject], s.Labels[composeService]
+	return c
+}
+
+func fromInspect(r container.InspectResponse) Container {
+	var c Container
+	if r.ContainerJSONBase != nil {
+		c = fromBase(*r.ContainerJSONBase)
+	}
+	if r.Config != nil {
+		c.Image, c.Labels, c.TTY = r.Config.Image, r.Config.Labels, r.Config.Tty
+	}
+	if n := r.NetworkSettings; n != nil {
+		c.Networks, c.Ports, c.SandboxKey = endpoints(n.Networks), ports(n), n.SandboxKey
+	}
+	for _, m := range r.Mounts {
+		c.Mounts = append(c.Mounts, Mount{Source: m.Source, Destination: m.Destination, Writable: m.RW})
+	}
+	c.Project, c.Service = c.Labels[composeProject], c.Labels[composeService]
+	return c
+}
+
+func fromBase(b container.ContainerJSONBase) Container {
+	c := Container{
+		ID: b.ID, Name: strings.TrimPrefix(b.Name, "/"), ImageID: b.Image,
+		Created: instant(b.Created), LogPath: b.LogPath, RestartCount: b.RestartCount,
+	}
+	if s := b.State; s != nil {
+		c.State, c.Running, c.Paused, c.PID = s.Status, s.Running, s.Paused, s.Pid
+		c.StartedAt, c.FinishedAt = instant(s.StartedAt), instant(s.FinishedAt)
+	}
+	if h := b.HostConfig; h != nil {
+		c.NetworkMode, c.PIDMode, c.IPCMode = string(h.NetworkMode), string(h.PidMode), string(h.IpcMode)
+		c.RestartPolicy = RestartPolicy{Name: string(h.RestartPolicy.Name), MaxRetries: h.RestartPolicy.MaximumRetryCount}
+		c.AutoRemove, c.LogDriver = h.AutoRemove, h.LogConfig.Type
+	}
+	return c
+}
+
+// endpoints converts the networks of a container, ordered by name.
+func endpoints(in map[string]*network.EndpointSettings) []Endpoint {
+	var out []Endpoint
+	for name, s := range in {
+		if s != nil {
+			out = append(out, endpoint(name, *s))
+		}
+	}
+	slices.SortFunc(out, func(a, b Endpoint) int { return strings.Compare(a.Network, b.Network) })
+	return out
+}
+
+func endpoint(name string, s network.EndpointSettings) Endpoint {
+	e := Endpoint{
+		Network: name, NetworkID: s.NetworkID, MAC: s.MacAddress,
+		Aliases: s.Aliases, Links: s.Links, DriverOpts: s.DriverOpts, GwPriority: s.GwPriority,
+	}
+	e.IPv4, _ = netip.ParseAddr(s.IPAddress) // empty while stopped
+	e.IPv6, _ = netip.ParseAddr(s.GlobalIPv6Address)
+	if a := s.IPAMConfig; a != nil && (a.IPv4Address != "" || a.IPv6Address != "" || len(a.LinkLocalIPs) > 0) {
+		e.Static = &StaticAddress{IPv4: a.IPv4Address, IPv6: a.IPv6Address, LinkLocal: a.LinkLocalIPs}
+	}
+	return e
+}
+
+// settings is the reverse of endpoint, as far as a person configures it.
+func (e Endpoint) settings() *network.EndpointSettings {
+	s := &network.EndpointSettings{Links: e.Links, Aliases: e.Aliases, DriverOpts: e.DriverOpts, GwPriority: e.GwPriority}
+	if e.Static != nil {
+		s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: e.Static.IPv4, IPv6Address: e.Static.IPv6, LinkLocalIPs: e.Static.LinkLocal}
+	}
+	return s
+}
+
+func ports(n *container.NetworkSettings) []Port {
+	var out []Port
+	for inner, bindings := range n.Ports {
+		for _, b := range bindings {
+			out = append(out, Port{Container: string(inner), Host: b.HostIP + ":" + b.HostPort})
+		}
+	}
+	slices.SortFunc(out, func(a, b Port) int { return strings.Compare(a.Container+a.Host, b.Container+b.Host) })
+	return out
+}
+
+// instant reads a time of the API; the zero time of Go stands for never.
+func instant(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}

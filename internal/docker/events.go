@@ -1,0 +1,94 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+)
+
+// Event is one thing that happened to a container or its place on a network.
+type Event struct {
+	Time   time.Time `json:"time"`
+	Kind   string    `json:"kind"`   // container or network
+	Action string    `json:"action"` // such as create, start, die, destroy, pause, unpause, rename, update; connect, disconnect, destroy for networks
+
+	Container string `json:"container,omitempty"` // full id
+	Name      string `json:"name,omitempty"`      // of the container; empty for networks
+	Image     string `json:"image,omitempty"`     // containers only
+	Network   string `json:"network,omitempty"`   // name, networks only
+	NetworkID string `json:"network_id,omitempty"`
+
+	// Attributes holds what else the engine says: the container's labels
+	// (anyone's text), exitCode, oldName.
+	Attributes map[string]string `json:"attributes,omitempty"`
+}
+
+// Events hands out what happens, from since on (which may lie in the past, as
+// far as the engine remembers: at most 256 events by default), until ctx ends,
+// fn returns an error, which is returned as it is, or the connection fails
+// (ErrUnavailable). A zero since means from now on. fn is called by one
+// goroutine; while it runs nothing is read. ready, if not nil, is called once the
+// engine has accepted the subscription: what happens after that is not missed.
+// GET /events.
+func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn func(Event) error) error {
+	const what = "watch events"
+	s, err := c.openTimed(ctx)
+	if err != nil {
+		return c.finish(ctx, s, what, err)
+	}
+	stream, cancel := context.WithCancel(ctx)
+	defer cancel()
+	messages, errs := s.api.Events(stream, eventOptions(since))
+	select { // a subscription that was refused has its error here already
+	case err := <-errs:
+		return c.finish(ctx, s, what, err)
+	default:
+	}
+	if ready != nil {
+		ready()
+	}
+	for {
+		select {
+		case m := <-messages:
+			if err := fn(fromMessage(m)); err != nil {
+				cancel()
+				<-errs // the reader has gone
+				return err
+			}
+		case err := <-errs:
+			return c.finish(ctx, s, what, err)
+		}
+	}
+}
+
+func (c *Client) openTimed(ctx context.Context) (*session, error) {
+	timed, cancel := context.WithTimeout(ctx, readBudget)
+	defer cancel()
+	return c.open(timed)
+}
+
+func eventOptions(since time.Time) events.ListOptions {
+	o := events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)),
+		filters.Arg("type", string(events.NetworkEventType)),
+	)}
+	if !since.IsZero() {
+		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+	}
+	return o
+}
+
+func fromMessage(m events.Message) Event {
+	action, _, _ := strings.Cut(string(m.Action), ":") // "exec_start: sh -c …", "health_status: healthy"
+	e := Event{Time: time.Unix(0, m.TimeNano).UTC(), Kind: string(m.Type), Action: action, Attributes: m.Actor.Attributes}
+	if m.Type == events.NetworkEventType {
+		e.NetworkID, e.Network, e.Container = m.Actor.ID, m.Actor.Attributes["name"], m.Actor.Attributes["container"]
+		return e
+	}
+	e.Container, e.Name, e.Image = m.Actor.ID, m.Actor.Attributes["name"], m.Actor.Attributes["image"]
+	return e
+}

@@ -1,0 +1,219 @@
+package docker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+)
+
+// Docker hands a long line out in parts of partSize bytes; only the last ends
+// with a newline. Each part carries a time of its own.
+const (
+	partSize       = 16 << 10
+	defaultMaxLine = 256 << 10
+	maxFrame       = 1 << 20
+)
+
+// LogOptions chooses what Logs reads.
+type LogOptions struct {
+	Since   time.Time // zero: from the beginning
+	Tail    int       // > 0: only that many of the last lines
+	Follow  bool      // go on with what will be written
+	MaxLine int       // bytes of one line after which the rest is cut; 0: 256 KiB
+}
+
+// LogLine is one line a container wrote. Text has no newline and is the caller's.
+type LogLine struct {
+	Time      time.Time // when the engine received the line's first part
+	Stream    string    // stdout or stderr; a terminal's is all stdout
+	Text      []byte
+	Truncated bool // more than MaxLine
+}
+
+// Logs hands out the lines of a container's log, parts of long lines joined,
+// until the end of the log (or with Follow until the container is gone), or ctx
+// ends, or fn returns an error, which is returned as it is. While fn runs nothing is read.
+// GET /containers/{id}/json, GET /containers/{id}/logs. Without Follow the whole
+// call has to end within 10 s. The last line is handed out without its newline if
+// the log ends so.
+func (c *Client) Logs(ctx context.Context, id string, o LogOptions, fn func(LogLine) error) error {
+	const what = "read logs"
+	info, _, err := c.Inspect(ctx, id)
+	if err != nil {
+		return err
+	}
+	s, err := c.openTimed(ctx)
+	if err != nil {
+		return c.finish(ctx, s, what, err)
+	}
+	timed, cancel := context.WithCancel(ctx)
+	if !o.Follow {
+		timed, cancel = context.WithTimeout(ctx, readBudget)
+	}
+	defer cancel()
+	body, err := s.api.ContainerLogs(timed, id, logsOptions(o))
+	if err != nil {
+		return c.finish(ctx, s, what, err)
+	}
+	defer func() { _ = body.Close() }()
+	handler := &handed{fn: fn}
+	if info.TTY {
+		err = readTerminal(body, o.MaxLine, handler.take)
+	} else {
+		err = readFrames(body, o.MaxLine, handler.take)
+	}
+	if handler.err != nil {
+		return handler.err
+	}
+	return c.finish(ctx, s, what, err)
+}
+
+// handed remembers the error of the caller's function.
+type handed struct {
+	fn  func(LogLine) error
+	err error
+}
+
+func (h *handed) take(l LogLine) error {
+	h.err = h.fn(l)
+	return h.err
+}
+
+func logsOptions(o LogOptions) container.LogsOptions {
+	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: o.Follow, Tail: "all"}
+	if !o.Since.IsZero() {
+		opts.Since = fmt.Sprintf("%d.%09d", o.Since.Unix(), o.Since.Nanosecond())
+	}
+	if o.Tail > 0 {
+		opts.Tail = fmt.Sprint(o.Tail)
+	}
+	return opts
+}
+
+// readFrames reads the multiplexed form: a header of 8 bytes (stream, three
+// zeros, big endian length), then one part of a line with its time before it.
+func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
+	in := bufio.NewReaderSize(r, 32<<10)
+	open := map[byte]*joiner{1: newJoiner("stdout", maxLine), 2: newJoiner("stderr", maxLine)}
+	for {
+		var header [8]byte
+		if _, err := io.ReadFull(in, header[:]); err != nil {
+			return errors.Join(endOf(err), open[1].flush(fn), open[2].flush(fn))
+		}
+		size := binary.BigEndian.Uint32(header[4:])
+		if size > maxFrame {
+			return fmt.Errorf("%w: log frame of %d bytes", ErrTooLarge, size)
+		}
+		part := make([]byte, size)
+		if _, err := io.ReadFull(in, part); err != nil {
+			return fmt.Errorf("log frame is cut: %w", io.ErrUnexpectedEOF)
+		}
+		j := open[header[0]]
+		if j == nil {
+			return fmt.Errorf("%w: log frame of unknown stream %d", ErrEngine, header[0])
+		}
+		if err := j.add(part, fn); err != nil {
+			return err
+		}
+	}
+}
+
+// readTerminal reads the raw form of a container with a terminal: lines, where
+// a time stands before each part of partSize bytes.
+func readTerminal(r io.Reader, maxLine int, fn func(LogLine) error) error {
+	in := bufio.NewReaderSize(r, 2*partSize)
+	j := newJoiner("stdout", maxLine)
+	for {
+		part, err := in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = nil
+		}
+		for len(part) > 0 && err == nil {
+			n := len(part)
+			if _, text, ok := cutTime(part); ok {
+				n = min(n, len(part)-len(text)+partSize)
+			}
+			if err = j.add(part[:n], fn); err != nil {
+				return err
+			}
+			part = part[n:]
+		}
+		if err != nil {
+			if len(part) > 0 {
+				err = errors.Join(err, j.add(part, fn))
+			}
+			return errors.Join(endOf(err), j.flush(fn))
+		}
+	}
+}
+
+func endOf(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// joiner makes lines of the parts of one stream.
+type joiner struct {
+	line LogLine
+	max  int
+	open bool
+}
+
+func newJoiner(stream string, maxLine int) *joiner {
+	if maxLine <= 0 {
+		maxLine = defaultMaxLine
+	}
+	return &joiner{line: LogLine{Stream: stream}, max: maxLine}
+}
+
+func (j *joiner) add(part []byte, fn func(LogLine) error) error {
+	at, text, found := cutTime(part)
+	if !found {
+		text = part
+	}
+	if !j.open {
+		j.line.Time, j.open = at, true
+	}
+	text, whole := bytes.CutSuffix(text, []byte("\n"))
+	room := j.max - len(j.line.Text)
+	if len(text) > room {
+		text, j.line.Truncated = text[:room], true
+	}
+	j.line.Text = append(j.line.Text, text...)
+	if !whole {
+		return nil
+	}
+	return j.flush(fn)
+}
+
+func (j *joiner) flush(fn func(LogLine) error) error {
+	if !j.open {
+		return nil
+	}
+	line := j.line
+	j.line, j.open = LogLine{Stream: line.Stream}, false
+	line.Text = bytes.TrimSuffix(line.Text, []byte("\r"))
+	return fn(line)
+}
+
+// cutTime splits the time the engine writes before a part, and a space, from the text.
+func cutTime(part []byte) (time.Time, []byte, bool) {
+	space := bytes.IndexByte(part[:min(len(part), 36)], ' ')
+	if space < 0 {
+		return time.Time{}, nil, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(part[:space]))
+	if err != nil {
+		return time.Time{}, nil, false
+	}
+	return at.UTC(), part[space+1:], true
+}

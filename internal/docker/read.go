@@ -1,0 +1,131 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+)
+
+// Version is what the engine calls itself and the API version agreed on.
+type Version struct {
+	Engine string
+	API    string
+}
+
+// Process is one row of Top: the columns of ps, by title.
+type Process map[string]string
+
+// Change is a path that differs from the image: Kind is modified, added or deleted.
+type Change struct {
+	Kind string `json:"kind"`
+	Path string `json:"path"`
+}
+
+// Ping asks whether the engine answers: HEAD /_ping (GET where a proxy refuses HEAD).
+func (c *Client) Ping(ctx context.Context) error {
+	return c.call(ctx, "ping", readBudget, func(ctx context.Context, api *client.Client) error {
+		_, err := api.Ping(ctx)
+		return err
+	})
+}
+
+// Version returns the engine's version: GET /version.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	var v Version
+	err := c.call(ctx, "version", readBudget, func(ctx context.Context, api *client.Client) error {
+		r, err := api.ServerVersion(ctx)
+		v = Version{Engine: r.Version, API: api.ClientVersion()}
+		return err
+	})
+	return v, err
+}
+
+// List returns all containers, also those that do not run, without the parts
+// that need an Inspect: GET /containers/json.
+func (c *Client) List(ctx context.Context) ([]Container, error) {
+	var out []Container
+	err := c.call(ctx, "list containers", readBudget, func(ctx context.Context, api *client.Client) error {
+		rows, err := api.ContainerList(ctx, container.ListOptions{All: true})
+		for _, row := range rows {
+			out = append(out, fromSummary(row))
+		}
+		return err
+	})
+	return out, err
+}
+
+// Inspect returns a container and the engine's answer as it came:
+// GET /containers/{id}/json.
+func (c *Client) Inspect(ctx context.Context, id string) (Container, []byte, error) {
+	var found Container
+	var raw []byte
+	err := c.onContainer(ctx, "inspect container", id, func(ctx context.Context, api *client.Client) error {
+		r, b, err := api.ContainerInspectWithRaw(ctx, id, false)
+		if err == nil {
+			found, raw = fromInspect(r), b
+		}
+		return err
+	})
+	return found, raw, err
+}
+
+// Top returns the processes of a running or paused container:
+// GET /containers/{id}/top.
+func (c *Client) Top(ctx context.Context, id string) ([]Process, error) {
+	var out []Process
+	err := c.onContainer(ctx, "list processes", id, func(ctx context.Context, api *client.Client) error {
+		r, err := api.ContainerTop(ctx, id, nil)
+		for _, row := range r.Processes {
+			p := Process{}
+			for i := range min(len(row), len(r.Titles)) {
+				p[r.Titles[i]] = row[i]
+			}
+			out = append(out, p)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Diff returns what differs from the image in the container's files:
+// GET /containers/{id}/changes.
+func (c *Client) Diff(ctx context.Context, id string) ([]Change, error) {
+	var out []Change
+	err := c.onContainer(ctx, "list changes", id, func(ctx context.Context, api *client.Client) error {
+		rows, err := api.ContainerDiff(ctx, id)
+		for _, row := range rows {
+			out = append(out, Change{Kind: changeKind(row.Kind), Path: row.Path})
+		}
+		return err
+	})
+	return out, err
+}
+
+func changeKind(k container.ChangeType) string {
+	switch k {
+	case container.ChangeModify:
+		return "modified"
+	case container.ChangeAdd:
+		return "added"
+	case container.ChangeDelete:
+		return "deleted"
+	}
+	return k.String()
+}
+
+// onContainer is call for one container, refusing anything but a full id.
+func (c *Client) onContainer(ctx context.Context, what, id string, fn func(context.Context, *client.Client) error) error {
+	if err := wantID(id); err != nil {
+		return classify(ctx, what, err)
+	}
+	return c.call(ctx, what, readBudget, fn)
+}
+
+func wantID(id string) error {
+	if fullID.MatchString(id) {
+		return nil
+	}
+	return fmt.Errorf("%w: %q is not a full container id", ErrInvalid, id)
+}
