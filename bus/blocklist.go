@@ -1,0 +1,233 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// The bounds of a Block. One that shall stay for ever belongs into a file of
+// ebpf.blocklist_files.
+const (
+	// MaxBlockTime is the longest from Created to Expires.
+	MaxBlockTime = 3660 * 24 * time.Hour
+	// MaxBlockReason is the longest Reason, in bytes.
+	MaxBlockReason = 512
+	// MaxBlockSource is the longest Source, in bytes.
+	MaxBlockSource = 128
+
+	maxBlockValue = 4 << 10
+)
+
+// ErrBlock is returned for a block, or an entry of BlocklistBucket, that says what
+// no block may say.
+var ErrBlock = errors.New("not a valid block")
+
+// Block is one entry of BlocklistBucket: a wish that every engine drops what comes
+// from Prefix until Expires. It is state, not a command: writing it again changes
+// nothing, and an engine that starts later converges.
+//
+// Its key is BlockKey(Prefix), its value this struct as JSON, and the message has a
+// TTL that ends with Expires, so the bucket cleans itself; the engine goes by
+// Expires alone.
+type Block struct {
+	// Prefix is what Masked and BlockPrefix give: no host bits, no zone, IPv4 as
+	// IPv4. A single address has all its bits.
+	Prefix netip.Prefix `json:"prefix"`
+	// Expires ends it, at most MaxBlockTime after Created.
+	Expires time.Time `json:"expires"`
+	// Reason is for people: why, such as the title of the alert.
+	Reason string `json:"reason,omitempty"`
+	// Source is who wants it: a module such as "container-guard", or "operator".
+	Source string `json:"source"`
+	// Created is when it was first wanted.
+	Created time.Time `json:"created"`
+}
+
+// BlockPrefix reads an address or a prefix such as 203.0.113.7, 203.0.113.0/24 or
+// 2001:db8::/64 and returns it in the one form that has a key: host bits cleared,
+// ::ffff:203.0.113.7 as IPv4. A zone is an ErrBlock: it names an interface of one
+// host.
+func BlockPrefix(text string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		addr, bad := netip.ParseAddr(text)
+		if bad != nil || addr.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%w: %q is neither an address nor a prefix such as 203.0.113.0/24", ErrBlock, printable(text, maxHeader))
+		}
+		prefix = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	return canonical(prefix), nil
+}
+
+// canonical clears the host bits and turns IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2) into IPv4.
+func canonical(p netip.Prefix) netip.Prefix {
+	const mapped = 96
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
+	return p.Masked()
+}
+
+// BlockKey is the key of prefix in BlocklistBucket: the address in hex, "-", the
+// length, such as "cb007100-24" (a key may hold no ':').
+func BlockKey(prefix netip.Prefix) string {
+	p := canonical(prefix)
+	return fmt.Sprintf("%x-%d", p.Addr().AsSlice(), p.Bits())
+}
+
+// Encode returns the entry of b and how long the bucket keeps it, counted from now.
+// Its prefix may have host bits; they are cleared. It returns ErrBlock for a block
+// that is over, too long or not readable by DecodeBlock.
+func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duration, err error) {
+	b.Prefix, b.Expires, b.Created = canonical(b.Prefix), b.Expires.UTC(), b.Created.UTC()
+	if err := b.check(); err != nil {
+		return "", nil, 0, err
+	}
+	if ttl = b.Expires.Sub(now); ttl <= 0 {
+		return "", nil, 0, fmt.Errorf("%w: %s expired at %s", ErrBlock, b.Prefix, b.Expires.Format(time.RFC3339))
+	}
+	value, err = json.Marshal(b)
+	return BlockKey(b.Prefix), value, ttl, err
+}
+
+// DecodeBlock reads an entry of BlocklistBucket, whoever wrote it. It returns
+// ErrBlock for anything that Encode would not have written under this key; unknown
+// fields are ignored. Whether it is over is for the caller to see.
+func DecodeBlock(key string, value []byte) (Block, error) {
+	if len(value) > maxBlockValue {
+		return Block{}, fmt.Errorf("%w: %d bytes, at most %d", ErrBlock, len(value), maxBlockValue)
+	}
+	var b Block
+	if err := json.Unmarshal(value, &b); err != nil {
+		return Block{}, fmt.Errorf("%w: %w", ErrBlock, err)
+	}
+	if err := b.check(); err != nil {
+		return Block{}, err
+	}
+	if b.Prefix != canonical(b.Prefix) || key != BlockKey(b.Prefix) {
+		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrBlock, b.Prefix, BlockKey(b.Prefix))
+	}
+	return b, nil
+}
+
+func (b Block) check() error {
+	switch {
+	case !b.Prefix.IsValid():
+		return fmt.Errorf("%w: no prefix", ErrBlock)
+	case b.Source == "" || len(b.Source) > MaxBlockSource || !utf8.ValidString(b.Source):
+		return fmt.Errorf("%w: the source must be text of 1 to %d bytes", ErrBlock, MaxBlockSource)
+	case len(b.Reason) > MaxBlockReason || !utf8.ValidString(b.Reason):
+		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrBlock, MaxBlockReason)
+	case b.Created.IsZero() || !b.Expires.After(b.Created):
+		return fmt.Errorf("%w: it must expire after it was created", ErrBlock)
+	case b.Expires.UTC().Year() > 9999: // JSON could not say it (RFC 3339, section 1)
+		return fmt.Errorf("%w: it expires after the year 9999", ErrBlock)
+	case b.Expires.Sub(b.Created) > MaxBlockTime:
+		return fmt.Errorf("%w: it may last %d days at most", ErrBlock, MaxBlockTime/(24*time.Hour))
+	}
+	return nil
+}
+
+// Blocklist reads and writes BlocklistBucket. Its methods may be called concurrently.
+type Blocklist struct{ kv *KV }
+
+// Blocklist binds the bucket; ErrNotFound if it was not provisioned.
+func (c *Conn) Blocklist(ctx context.Context) (*Blocklist, error) {
+	kv, err := c.KV(ctx, BlocklistBucket)
+	if err != nil {
+		return nil, err
+	}
+	return &Blocklist{kv: kv}, nil
+}
+
+// Put makes the entry of b.Prefix say b, whatever it said. It is what a person's
+// word does.
+func (l *Blocklist) Put(ctx context.Context, b Block) error {
+	key, value, ttl, err := b.Encode(time.Now())
+	if err != nil {
+		return err
+	}
+	_, err = l.kv.Put(ctx, key, value, ttl)
+	return err
+}
+
+// Extend makes sure that b.Prefix stays blocked until b.Expires at least, and returns
+// the entry that does: b, or the one that was there and lasts as long. It is what an
+// automatic block does: it never shortens one of somebody else's. ErrConflict if
+// others changed the entry all the while.
+func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
+	const attempts = 5
+	key, value, ttl, err := b.Encode(time.Now())
+	if err != nil {
+		return Block{}, err
+	}
+	b, _ = DecodeBlock(key, value) // as others will read it
+	for range attempts {
+		have, revision, getErr := l.get(ctx, key)
+		switch {
+		case errors.Is(getErr, ErrNotFound):
+			_, err = l.kv.Create(ctx, key, value, ttl)
+		case getErr != nil && !errors.Is(getErr, ErrBlock): // an entry nobody can read is overwritten
+			return Block{}, getErr
+		case getErr == nil && !have.Expires.Before(b.Expires):
+			return have, nil
+		default:
+			_, err = l.kv.Update(ctx, key, value, revision, ttl)
+		}
+		if !errors.Is(err, ErrConflict) {
+			return b, err
+		}
+	}
+	return Block{}, err
+}
+
+// Get returns the entry of prefix: ErrNotFound if there is none, ErrBlock if it
+// cannot be read.
+func (l *Blocklist) Get(ctx context.Context, prefix netip.Prefix) (Block, error) {
+	b, _, err := l.get(ctx, BlockKey(prefix))
+	return b, err
+}
+
+func (l *Blocklist) get(ctx context.Context, key string) (Block, uint64, error) {
+	value, revision, err := l.kv.Get(ctx, key)
+	if err != nil {
+		return Block{}, 0, err
+	}
+	b, err := DecodeBlock(key, value)
+	return b, revision, err
+}
+
+// Remove removes the entry of prefix; one that is not there is no error. Entries of
+// other prefixes that cover the same addresses stay.
+func (l *Blocklist) Remove(ctx context.Context, prefix netip.Prefix) error {
+	return l.kv.Delete(ctx, BlockKey(prefix))
+}
+
+// List returns the entries sorted by prefix, and how many more are no valid blocks.
+func (l *Blocklist) List(ctx context.Context) (blocks []Block, invalid int, err error) {
+	entries, err := l.kv.List(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, e := range entries {
+		b, err := DecodeBlock(e.Key, e.Value)
+		if err != nil {
+			invalid++
+			continue
+		}
+		blocks = append(blocks, b)
+	}
+	slices.SortFunc(blocks, func(a, b Block) int {
+		if order := a.Prefix.Addr().Compare(b.Prefix.Addr()); order != 0 {
+			return order
+		}
+		return a.Prefix.Bits() - b.Prefix.Bits()
+	})
+	return blocks, invalid, nil
+}

@@ -1,0 +1,185 @@
+package bus_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+)
+
+func newBlock(prefix string, d time.Duration) bus.Block {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return bus.Block{
+		Prefix: netip.MustParsePrefix(prefix), Created: now, Expires: now.Add(d), Source: bus.ContainerGuard, Reason: "ssh brute force",
+	}
+}
+
+func TestBlockPrefixHasOneForm(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]string{
+		"203.0.113.7":              {"203.0.113.7/32", "cb007107-32"},
+		"203.0.113.7/24":           {"203.0.113.0/24", "cb007100-24"},
+		"::ffff:203.0.113.7":       {"203.0.113.7/32", "cb007107-32"},
+		"::ffff:203.0.113.7/120":   {"203.0.113.0/24", "cb007100-24"},
+		"2001:DB8::1/64":           {"2001:db8::/64", "20010db8000000000000000000000000-64"},
+		"::/0":                     {"::/0", "00000000000000000000000000000000-0"},
+		"0.0.0.0/0":                {"0.0.0.0/0", "00000000-0"},
+		"::ffff:0.0.0.0/90":        {"::ffc0:0:0/90", "00000000000000000000ffc000000000-90"},
+		"fe80::1":                  {"fe80::1/128", "fe800000000000000000000000000001-128"},
+		"255.255.255.255/32":       {"255.255.255.255/32", "ffffffff-32"},
+		"0:0:0:0:0:ffff:cb00:7107": {"203.0.113.7/32", "cb007107-32"},
+	} {
+		p, err := bus.BlockPrefix(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want[0], p.String(), text)
+		require.Equal(t, want[1], bus.BlockKey(p), text)
+	}
+	for _, text := range []string{"", "host", "203.0.113", "203.0.113.7/33", "fe80::1%eth0", "203.0.113.7/-1", "203.0.113.7/024", "1.2.3.4 ", "\x1b[31m"} {
+		_, err := bus.BlockPrefix(text)
+		require.ErrorIs(t, err, bus.ErrBlock, "%q", text)
+		require.NotContains(t, err.Error(), "\x1b")
+	}
+}
+
+func TestBlockGoesRound(t *testing.T) {
+	t.Parallel()
+	b := newBlock("2001:db8::/64", time.Hour)
+	key, value, ttl, err := b.Encode(b.Created)
+	require.NoError(t, err)
+	require.Equal(t, time.Hour, ttl)
+	require.JSONEq(t, `{"prefix":"2001:db8::/64","expires":"`+b.Expires.Format(time.RFC3339Nano)+
+		`","reason":"ssh brute force","source":"container-guard","created":"`+b.Created.Format(time.RFC3339Nano)+`"}`, string(value))
+	got, err := bus.DecodeBlock(key, value)
+	require.NoError(t, err)
+	require.Equal(t, b, got)
+}
+
+func TestBlockThatNobodyMayWrite(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*bus.Block){
+		"no prefix":  func(b *bus.Block) { b.Prefix = netip.Prefix{} },
+		"no source":  func(b *bus.Block) { b.Source = "" },
+		"source":     func(b *bus.Block) { b.Source = strings.Repeat("x", bus.MaxBlockSource+1) },
+		"reason":     func(b *bus.Block) { b.Reason = strings.Repeat("x", bus.MaxBlockReason+1) },
+		"no text":    func(b *bus.Block) { b.Reason = "\xff" },
+		"no created": func(b *bus.Block) { b.Created = time.Time{} },
+		"no time":    func(b *bus.Block) { b.Expires = b.Created },
+		"for ever":   func(b *bus.Block) { b.Expires = b.Created.Add(bus.MaxBlockTime + time.Second) },
+		"over":       func(b *bus.Block) { b.Created, b.Expires = b.Created.Add(-time.Hour), b.Created.Add(-time.Minute) },
+	} {
+		b := newBlock("203.0.113.7/32", time.Hour)
+		now := b.Created
+		change(&b)
+		_, _, _, err := b.Encode(now)
+		require.ErrorIs(t, err, bus.ErrBlock, name)
+	}
+}
+
+func TestDecodeBlockRefusesWhatNobodyWrote(t *testing.T) {
+	t.Parallel()
+	key, good, _, err := newBlock("203.0.113.0/24", time.Hour).Encode(time.Now())
+	require.NoError(t, err)
+	other, _, _, err := newBlock("203.0.112.0/24", time.Hour).Encode(time.Now())
+	require.NoError(t, err)
+	for name, entry := range map[string][2]string{
+		"another's key": {other, string(good)},
+		"host bits":     {key, strings.Replace(string(good), "203.0.113.0/24", "203.0.113.9/24", 1)},
+		"mapped":        {key, strings.Replace(string(good), "203.0.113.0/24", "::ffff:203.0.113.0/120", 1)},
+		"address":       {key, strings.Replace(string(good), "203.0.113.0/24", "203.0.113.0", 1)},
+		"empty":         {key, ""},
+		"null":          {key, "null"},
+		"array":         {key, "[]"},
+		"huge":          {key, strings.Replace(string(good), "ssh", strings.Repeat("s", 5000), 1)},
+	} {
+		_, err := bus.DecodeBlock(entry[0], []byte(entry[1]))
+		require.ErrorIs(t, err, bus.ErrBlock, name)
+	}
+}
+
+// Whatever is read can be written again under the same key.
+func FuzzDecodeBlock(f *testing.F) {
+	key, good, _, err := newBlock("203.0.113.0/24", time.Hour).Encode(time.Now())
+	require.NoError(f, err)
+	f.Add(key, good)
+	f.Add("00000000000000000000000000000000-0", []byte(`{"prefix":"::/0","expires":"9999-12-31T23:59:59Z","created":"9990-01-01T00:00:00+07:00","source":"x"}`))
+	f.Add("00000000-0", []byte(`{"prefix":"0.0.0.0/0","expires":"9999-12-31T23:59:59-07:00","created":"9999-01-01T00:00:00Z","source":"x"}`))
+	f.Add("-", []byte(`{"prefix":"","expires":"0001-01-01T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		b, err := bus.DecodeBlock(key, value)
+		if err != nil {
+			require.ErrorIs(t, err, bus.ErrBlock)
+			return
+		}
+		again, encoded, ttl, err := b.Encode(b.Created)
+		require.NoError(t, err)
+		require.Equal(t, key, again)
+		require.Positive(t, ttl)
+		require.True(t, json.Valid(encoded))
+	})
+}
+
+func TestBlocklist(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ctx := within(t, patience)
+	guard, err := b.Conn(bus.ContainerGuard).Blocklist(ctx)
+	require.NoError(t, err)
+	operator, err := b.Conn(bus.Operator).Blocklist(ctx)
+	require.NoError(t, err)
+
+	hour := newBlock("203.0.113.7/32", time.Hour)
+	got, err := guard.Extend(ctx, hour)
+	require.NoError(t, err)
+	require.Equal(t, hour, got)
+	short := newBlock("203.0.113.7/32", time.Minute)
+	got, err = guard.Extend(ctx, short)
+	require.NoError(t, err)
+	require.Equal(t, hour, got, "what is there lasts longer")
+	day := newBlock("203.0.113.7/32", 24*time.Hour)
+	_, err = guard.Extend(ctx, day)
+	require.NoError(t, err)
+	require.NoError(t, operator.Put(ctx, short), "a person may shorten it")
+
+	engine, err := b.Conn(bus.EBPFEngine).Blocklist(ctx)
+	require.NoError(t, err)
+	got, err = engine.Get(ctx, short.Prefix)
+	require.NoError(t, err)
+	require.Equal(t, short, got)
+	require.Error(t, engine.Put(within(t, 300*time.Millisecond), hour), "the engine only reads")
+
+	kv := bucket(t, b, bus.Operator)
+	_, err = kv.Put(ctx, "cb007100-24", []byte("rubbish"), 0)
+	require.NoError(t, err)
+	require.NoError(t, operator.Put(ctx, newBlock("198.51.100.0/24", time.Hour)))
+	list, invalid, err := engine.List(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, invalid)
+	require.Len(t, list, 2)
+	require.Equal(t, "198.51.100.0/24", list[0].Prefix.String())
+	_, err = guard.Extend(ctx, newBlock("203.0.113.0/24", time.Hour))
+	require.NoError(t, err, "rubbish is overwritten")
+
+	require.NoError(t, operator.Remove(ctx, short.Prefix))
+	_, err = engine.Get(ctx, short.Prefix)
+	require.ErrorIs(t, err, bus.ErrNotFound)
+}
+
+// The bucket forgets a block when it is over.
+func TestBlocklistCleansItself(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ctx := within(t, patience)
+	guard, err := b.Conn(bus.ContainerGuard).Blocklist(ctx)
+	require.NoError(t, err)
+	require.NoError(t, guard.Put(ctx, newBlock("203.0.113.7/32", time.Second)))
+	require.Eventually(t, func() bool {
+		list, _, err := guard.List(ctx)
+		return err == nil && len(list) == 0
+	}, patience, 20*time.Millisecond)
+}
