@@ -23,7 +23,7 @@ func golden() map[string]any {
 	at := time.Date(2026, 3, 14, 15, 9, 26, 535000000, time.UTC)
 	expiry := at.Add(time.Hour)
 	container := &event.Container{ID: "4f6c1b2a9d3e", Name: "shop-web-1", Image: "shop/web:1.4"}
-	counts := map[string]uint64{"ports": 1000, "syn": 1002, "rst": 991}
+	counts := map[string]uint64{"announcement": 1, "probes": 1002, "ports": 1000, "refused": 991}
 	return map[string]any{
 		"alert": &event.Alert{
 			ID: "9b1de2c44f6a70d35a11c0ffee123456", Schema: event.Schema, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -61,7 +61,10 @@ func golden() map[string]any {
 		},
 		"packet_detection": &event.Packet{
 			ID: "web-1-eth0-d-1", Schema: event.Schema, TraceID: "00000000000000000000000000000001", Time: at, Host: "web-1", Interface: "eth0", Kind: event.Detection,
-			Detection: &event.TrafficFinding{Name: "port_scan", Actor: "192.0.2.7", Target: event.Endpoint{IP: "198.51.100.4"}, DurationMS: 4000, Counts: counts},
+			Detection: &event.TrafficFinding{
+				Name: "port_scan", Method: "syn", Phase: "begun", Actor: "192.0.2.7", Target: event.Endpoint{IP: "198.51.100.4"}, DurationMS: 4000, Counts: counts,
+				Ports: []uint16{21, 22, 23}, Hosts: []string{"198.51.100.4"}, Lacking: []string{"egress"},
+			},
 		},
 		"packet_blocked": &event.Packet{
 			ID: "web-1-eth0-b-1", Schema: event.Schema, TraceID: "00000000000000000000000000000001", Time: at, Host: "web-1", Interface: "eth0", Kind: event.Blocked,

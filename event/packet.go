@@ -70,13 +70,22 @@ type Flow struct {
 }
 
 // TrafficFinding is an attack the engine recognised, with the counts that prove
-// it. Actor is an address, or "spoofed" where the sources are not to be trusted.
+// it. Actor is an address, "spoofed" where the sources are not to be trusted, or
+// "distributed" where they are many. Method says how (syn, udp, dns …), Phase
+// whether it has begun, is ongoing or over. Ports and Hosts show some of what was
+// tried. Lacking names evidence that could not be seen. Package
+// services/ebpfengine/detect lists the words of each.
 type TrafficFinding struct {
 	Name       string            `json:"name"`
+	Method     string            `json:"method,omitempty"`
+	Phase      string            `json:"phase,omitempty"`
 	Actor      string            `json:"actor"`
 	Target     Endpoint          `json:"target"`
 	DurationMS int64             `json:"duration_ms"`
 	Counts     map[string]uint64 `json:"counts,omitempty"`
+	Ports      []uint16          `json:"ports,omitempty"`
+	Hosts      []string          `json:"hosts,omitempty"`
+	Lacking    []string          `json:"lacking,omitempty"`
 }
 
 // BlockedTraffic counts what one blocklist entry dropped.
