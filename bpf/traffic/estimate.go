@@ -1,0 +1,71 @@
+package traffic
+
+import (
+	"math"
+	"math/bits"
+)
+
+// BitmapBits is the size of a Bitmap.
+const BitmapBits = 1024
+
+// Bitmap is a set of hashed values that estimates how many there are (linear counting; Whang, Vander-Zanden and Taylor
+// 1990). Standard error: 1 % at 100 distinct values, 3 % at 1,000, 7 % at 4,000; it is full at about 7,000.
+type Bitmap [BitmapBits / 64]uint64
+
+// Or adds what o holds.
+func (b *Bitmap) Or(o *Bitmap) {
+	for i := range b {
+		b[i] |= o[i]
+	}
+}
+
+// Count returns the number of bits set, a lower bound of the distinct values.
+func (b *Bitmap) Count() int {
+	n := 0
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// Estimate returns the estimated number of distinct values.
+func (b *Bitmap) Estimate() float64 {
+	return linear(BitmapBits, BitmapBits-b.Count())
+}
+
+// Registers is a HyperLogLog sketch of one byte a register (Flajolet et al. 2007), a power of two of them. Standard
+// error: 1.04/√len, that is 3.3 % for 1,024 registers and 1.6 % for 4,096.
+type Registers []uint8
+
+// Merge adds what o, of the same length, holds.
+func (r Registers) Merge(o Registers) {
+	for i := range min(len(r), len(o)) {
+		r[i] = max(r[i], o[i])
+	}
+}
+
+// Estimate returns the estimated number of distinct values.
+func (r Registers) Estimate() float64 {
+	m := float64(len(r))
+	if m == 0 {
+		return 0
+	}
+	sum, zero := 0.0, 0
+	for _, v := range r {
+		sum += math.Ldexp(1, -int(v))
+		if v == 0 {
+			zero++
+		}
+	}
+	raw := 0.7213 / (1 + 1.079/m) * m * m / sum
+	if raw <= 2.5*m && zero > 0 {
+		return linear(len(r), zero)
+	}
+	return raw
+}
+
+// linear is the linear-counting estimate of distinct values for cells of which empty are still empty.
+func linear(cells, empty int) float64 {
+	m := float64(cells)
+	return m * math.Log(m/math.Max(float64(empty), 0.5))
+}
