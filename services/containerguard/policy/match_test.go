@@ -1,0 +1,101 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
+)
+
+func TestGlob(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true},
+		{"*", "", true},
+		{"web-*", "web-1", true},
+		{"web-*", "my-web-1", false},
+		{"web-?", "web-", false},
+		{"*/nginx:*", "docker.io/library/nginx:1.25", true},
+		{"a*b*c", "axxbyyc", true},
+		{"a*b*c", "axxbyy", false},
+		{"[a]", "a", false},
+		{"WEB", "web", false},
+	} {
+		require.Equal(t, c.want, policy.GlobMatches(c.pattern, c.text), "%q %q", c.pattern, c.text)
+	}
+}
+
+// TestGlobCostIsBounded would take years if stars multiplied.
+func TestGlobCostIsBounded(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	require.False(t, policy.GlobMatches(strings.Repeat("a*", 128)+"b", strings.Repeat("a", 60_000)))
+	require.Less(t, time.Since(began), 5*time.Second)
+}
+
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	a := &event.Alert{
+		Severity: event.High, Module: "log-pipeline",
+		Rule:          event.Rule{ID: "web_sql_injection", Title: "SQL injection", Tags: []string{"attack.t1190", "attack.initial-access"}},
+		Vulnerability: &event.Vulnerability{ID: "GHSA-1", Aliases: []string{"CVE-2021-44228"}},
+	}
+	for why, m := range map[string]policy.Match{
+		"":                             {Severity: event.High},
+		"severity high is below":       {Severity: event.Critical},
+		"rule does not match":          {Rules: []string{"ssh_*"}},
+		"no tag matches":               {Tags: []string{"attack.t9"}},
+		"alert is of module":           {Modules: []string{"sbom-scanner"}},
+		"vulnerability does not match": {Vulnerabilities: []string{"CVE-2020-*"}},
+	} {
+		ok, got := m.Alert(a)
+		require.Equal(t, why == "", ok)
+		require.Contains(t, got, why)
+	}
+	for _, m := range []policy.Match{
+		{Rules: []string{"web_*"}},
+		{Rules: []string{"SQL*"}},
+		{Tags: []string{"x", "attack.t1190"}},
+		{Vulnerabilities: []string{"CVE-2021-44228"}},
+	} {
+		ok, why := m.Alert(a)
+		require.True(t, ok, why)
+	}
+	a.Vulnerability, a.Rule.Tags = nil, nil
+	ok, _ := policy.Match{Vulnerabilities: []string{"*"}}.Alert(a)
+	require.False(t, ok, "an alert without an advisory matches no pattern for one")
+	ok, _ = policy.Match{Tags: []string{"*"}}.Alert(a)
+	require.False(t, ok)
+}
+
+func TestContainers(t *testing.T) {
+	t.Parallel()
+	c := policy.Subject{Name: "web-1", Image: "nginx:1.25", Labels: map[string]string{"tier": "frontend", "empty": ""}}
+	for _, m := range []policy.Match{
+		{},
+		{Containers: []string{"db-*", "web-*"}},
+		{Images: []string{"nginx:*"}},
+		{Labels: []string{"tier=front*"}},
+		{Labels: []string{"empty"}},
+		{Containers: []string{"web-*"}, Images: []string{"nginx:*"}, Labels: []string{"tier"}},
+	} {
+		ok, why := m.Container(c)
+		require.True(t, ok, "%+v: %s", m, why)
+	}
+	for _, m := range []policy.Match{
+		{Containers: []string{"web"}},
+		{Images: []string{"nginx"}},
+		{Labels: []string{"tier=back*", "absent"}},
+		{Containers: []string{"web-*"}, Images: []string{"httpd:*"}},
+	} {
+		ok, _ := m.Container(c)
+		require.False(t, ok, "%+v", m)
+	}
+}

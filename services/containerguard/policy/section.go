@@ -1,0 +1,240 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/setting"
+)
+
+// The bounds of what a policy says.
+const (
+	maxText     = 1024
+	maxList     = 256
+	maxDuration = 3650 * 24 * time.Hour
+)
+
+// section reads the keys of one table and collects what is wrong with them.
+type section struct {
+	path  string // "policy.match."
+	node  *node
+	found *problems
+	known []string
+}
+
+func (s *section) at(key string) Place {
+	if v := s.node.table[key]; v != nil {
+		return v.at
+	}
+	return s.node.at
+}
+
+func (s *section) blame(key, format string, args ...any) {
+	s.found.add(Problem{Place: s.at(key), Key: s.path + key, What: fmt.Sprintf(format, args...)})
+}
+
+// get returns the value of key if it is there and of that kind.
+func (s *section) get(key string, kind unstable.Kind, what string) *node {
+	s.known = append(s.known, key)
+	v := s.node.table[key]
+	if v == nil {
+		return nil
+	}
+	if v.kind != kind {
+		s.blame(key, "is %s, must be %s", describe(v.kind), what)
+		return nil
+	}
+	return v
+}
+
+// has reports whether key is set, rightly or not.
+func (s *section) has(key string) bool { return s.node.table[key] != nil }
+
+// require says which keys are missing.
+func (s *section) require(keys ...string) {
+	for _, key := range keys {
+		if !s.has(key) {
+			s.found.add(Problem{Place: s.node.at, Key: s.path + key, What: "is missing"})
+		}
+	}
+}
+
+func (s *section) text(key, otherwise string) string {
+	v := s.get(key, unstable.String, "a string")
+	switch {
+	case v == nil:
+		return otherwise
+	case strings.TrimSpace(v.text) == "":
+		s.blame(key, "must not be empty")
+	case len(v.text) > maxText:
+		s.blame(key, "has %d bytes, allowed are %d", len(v.text), maxText)
+	}
+	return v.text
+}
+
+func (s *section) truth(key string, otherwise bool) bool {
+	v := s.get(key, unstable.Bool, "true or false")
+	if v == nil {
+		return otherwise
+	}
+	return v.text == "true"
+}
+
+func (s *section) number(key string, otherwise, low, high int) int {
+	v := s.get(key, unstable.Integer, "a whole number")
+	if v == nil {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 64)
+	if err != nil || n < int64(low) || n > int64(high) {
+		s.blame(key, "%s is out of range, must be %d to %d", setting.Shown(v.text), low, high)
+		return otherwise
+	}
+	return int(n)
+}
+
+// span reads a duration such as 90s, 10m, 12h or 7d.
+func (s *section) span(key string, otherwise, low time.Duration) time.Duration {
+	v := s.get(key, unstable.String, "a duration such as \"90s\", \"10m\", \"12h\" or \"7d\"")
+	if v == nil {
+		return otherwise
+	}
+	d, err := parseSpan(v.text)
+	if err != nil || d < low || d > maxDuration {
+		s.blame(key, "%s is not allowed, must be a duration from %s to 3650d such as \"90s\", \"10m\", \"12h\" or \"7d\"", setting.Shown(v.text), low)
+		return otherwise
+	}
+	return d
+}
+
+func parseSpan(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(text)
+}
+
+func (s *section) severity(key string, otherwise event.Severity) event.Severity {
+	v := s.get(key, unstable.String, "a string")
+	if v == nil {
+		return otherwise
+	}
+	level, err := event.ParseSeverity(strings.ToLower(v.text))
+	if err != nil {
+		s.blame(key, "%s is not allowed, must be one of info, low, medium, high, critical", setting.Shown(v.text))
+	}
+	return level
+}
+
+// list reads strings; each is checked where it stands.
+func (s *section) list(key string, check func(string) string) []string {
+	v := s.get(key, unstable.Array, "a list of strings")
+	if v == nil {
+		return nil
+	}
+	if len(v.list) > maxList {
+		s.blame(key, "has %d elements, allowed are %d", len(v.list), maxList)
+		return nil
+	}
+	out := make([]string, 0, len(v.list))
+	for _, e := range v.list {
+		what := ""
+		if e.kind != unstable.String {
+			what = "is " + describe(e.kind) + ", must be a string"
+		} else if what = check(e.text); what == "" && slices.Contains(out, e.text) {
+			what = setting.Shown(e.text) + " is there twice"
+		}
+		if what != "" {
+			s.found.add(Problem{Place: e.at, Key: s.path + key, What: what})
+			continue
+		}
+		out = append(out, e.text)
+	}
+	return out
+}
+
+func (s *section) patterns(key string) []string { return s.list(key, checkPattern) }
+
+func checkPattern(text string) string {
+	switch {
+	case text == "":
+		return "a pattern must not be empty"
+	case len(text) > maxPattern:
+		return fmt.Sprintf("a pattern may have %d bytes, this one has %d", maxPattern, len(text))
+	}
+	return ""
+}
+
+func checkLabel(text string) string {
+	if key, _, _ := strings.Cut(text, "="); key == "" || strings.ContainsAny(key, "*?") {
+		return setting.Shown(text) + " is no label, must be key or key=pattern"
+	}
+	return checkPattern(text)
+}
+
+// words reads a list of which each must be one of allowed.
+func words[T ~string](s *section, key string, allowed []T) []T {
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	var out []T
+	for _, w := range s.list(key, func(w string) string { return setting.OneOf(w, names...) }) {
+		out = append(out, T(w))
+	}
+	return out
+}
+
+// table returns the section below key; its node is empty if it is not there.
+func (s *section) table(key string) *section {
+	v := s.get(key, unstable.InlineTable, "a section")
+	if v == nil {
+		v = newTable(s.at(key))
+	}
+	return &section{path: s.path + key + ".", node: v, found: s.found}
+}
+
+// end reports the keys that nobody read.
+func (s *section) end() {
+	for _, key := range s.node.keys {
+		if slices.Contains(s.known, key) {
+			continue
+		}
+		what := "unknown key, allowed are " + strings.Join(s.known, ", ")
+		s.found.add(Problem{Place: s.node.keyAt[key], Key: s.path + plain(key), What: what})
+	}
+}
+
+func plain(key string) string {
+	if len(key) > 64 || strings.ContainsFunc(key, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}) {
+		return setting.Shown(key)
+	}
+	return key
+}
+
+func describe(k unstable.Kind) string {
+	switch k {
+	case unstable.String:
+		return "a string"
+	case unstable.Bool:
+		return "true or false"
+	case unstable.Integer:
+		return "a whole number"
+	case unstable.Float:
+		return "a fraction"
+	case unstable.Array:
+		return "a list"
+	case unstable.InlineTable:
+		return "a section"
+	}
+	return "a date or time"
+}
