@@ -1,0 +1,364 @@
+package testenv
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// DockerImage is the image every private engine of Dockerd has: busybox, FROM
+// scratch, with the names of its applets.
+const DockerImage = "ironpost-test:latest"
+
+// Docker is a private container engine: dockerd with a socket, data and network
+// namespace of its own. Its methods fail the test they are given; they may be
+// called concurrently, except Kill, Stop and Start.
+type Docker struct {
+	Socket string // path
+	Dir    string // everything the engine writes
+
+	flags  []string
+	daemon *daemon
+	http   *http.Client
+	ns     *os.File // network namespace, kept while the engine restarts
+}
+
+// ContainerOptions describes a container for Run.
+type ContainerOptions struct {
+	Name    string            // empty: the engine chooses
+	Image   string            // empty: DockerImage
+	Cmd     []string          // empty: sleep for an hour
+	Labels  map[string]string //
+	Network string            // default, host, none, container:<id> or a network's name
+	Restart string            // restart policy
+	Publish map[string]string // "80/tcp": "127.0.0.1:8080"; an empty port lets the engine choose
+	TTY     bool
+	Binds   []string // "/on/the/host:/inside"
+
+	// Endpoint is merged into the configuration of the endpoint on Network, such
+	// as {"Aliases": ["web"], "IPAMConfig": {"IPv4Address": "10.1.0.9"}}.
+	Endpoint map[string]any
+	// Host is merged into HostConfig.
+	Host map[string]any
+}
+
+// Dockerd starts a private engine for one test and ends it, with all its
+// containers, afterwards. It takes about half a second. It needs root and
+// Debian's docker.io and busybox-static; the test is skipped without them.
+func Dockerd(t testing.TB, flags ...string) *Docker {
+	t.Helper()
+	Require(t, "docker", dockerMissing())
+	dir, err := os.MkdirTemp("", "ipd") // t.TempDir() is too long for a socket's path
+	must(t, err)
+	d := &Docker{Socket: filepath.Join(dir, "s"), Dir: dir, flags: flags}
+	d.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
+	}}}
+	d.ns, err = newNetNS()
+	must(t, err)
+	t.Cleanup(func() { d.destroy(t) })
+	d.Start(t)
+	d.importImage(t)
+	return d
+}
+
+func dockerMissing() error {
+	if err := rootOnLinux(); err != nil {
+		return err
+	}
+	_, noDocker := exec.LookPath("dockerd")
+	_, noBusybox := exec.LookPath("busybox")
+	return errors.Join(noDocker, noBusybox)
+}
+
+// Start starts the engine after Kill or Stop and waits until it answers.
+func (d *Docker) Start(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		err := d.tryStart(t.Context())
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("dockerd does not start: %v\n%s", err, d.logTail())
+		}
+	}
+}
+
+// tryStart returns once the engine answers, or has ended, which it does when a
+// killed predecessor left something in its way.
+func (d *Docker) tryStart(ctx context.Context) error {
+	d.clearPidFiles()
+	args := append([]string{
+		"--host", "unix://" + d.Socket, "--data-root", filepath.Join(d.Dir, "data"), "--exec-root", filepath.Join(d.Dir, "exec"),
+		"--pidfile", filepath.Join(d.Dir, "pid"), "--shutdown-timeout", "2", "--log-level", "warn",
+	}, d.flags...)
+	daemon, err := startDaemon(d.ns, filepath.Join(d.Dir, "log"), args)
+	if err != nil {
+		return err
+	}
+	d.daemon = daemon
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-daemon.done:
+			return errors.New("dockerd ended")
+		case <-tick.C:
+			if status, _, err := d.request(ctx, "GET", "/version", nil); err == nil && status == http.StatusOK {
+				return nil
+			}
+		}
+	}
+}
+
+// clearPidFiles removes what a killed engine left: where nobody reaps orphans, the
+// next one would take the zombie of its containerd for alive, and wait for it.
+func (d *Docker) clearPidFiles() {
+	_ = os.Remove(filepath.Join(d.Dir, "pid"))
+	path := filepath.Join(d.Dir, "exec", "containerd", "containerd.pid")
+	if pid, err := os.ReadFile(path); err == nil && !alive(strings.TrimSpace(string(pid))) {
+		_ = os.Remove(path)
+	}
+}
+
+// Kill ends the engine with SIGKILL and waits for it. Containers go on.
+func (d *Docker) Kill(t testing.TB) { t.Helper(); d.end(t, os.Kill) }
+
+// Stop ends the engine with SIGTERM and waits for it.
+func (d *Docker) Stop(t testing.TB) { t.Helper(); d.end(t, terminate) }
+
+// PID returns the engine's process id.
+func (d *Docker) PID() int { return d.daemon.cmd.Process.Pid }
+
+// Pin makes fn run in the engine's network namespace, on a thread of its own:
+// published ports and the addresses of containers can be reached from there by
+// what fn itself opens, not by goroutines it starts.
+func (d *Docker) Pin(fn func()) error { return within(d.ns, fn) }
+
+func (d *Docker) end(t testing.TB, s os.Signal) {
+	t.Helper()
+	must(t, d.daemon.cmd.Process.Signal(s))
+	select {
+	case <-d.daemon.done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("dockerd does not end\n%s", d.logTail())
+	}
+	d.http.CloseIdleConnections()
+}
+
+// Run creates and starts a container and returns its id.
+func (d *Docker) Run(t testing.TB, o ContainerOptions) string {
+	t.Helper()
+	id := d.Create(t, o)
+	d.Do(t, "POST", "/containers/"+id+"/start", nil, nil)
+	return id
+}
+
+// Create makes a container without starting it and returns its id.
+func (d *Docker) Create(t testing.TB, o ContainerOptions) string {
+	t.Helper()
+	var made struct {
+		ID string `json:"Id"`
+	}
+	d.Do(t, "POST", "/containers/create?name="+url.QueryEscape(o.Name), o.body(), &made)
+	return made.ID
+}
+
+func (o ContainerOptions) body() map[string]any {
+	host := map[string]any{"NetworkMode": or(o.Network, "default"), "RestartPolicy": map[string]any{"Name": or(o.Restart, "no")}, "Binds": o.Binds}
+	exposed, bindings := map[string]any{}, map[string]any{}
+	for inner, outer := range o.Publish {
+		ip, port, _ := strings.Cut(outer, ":")
+		exposed[inner] = struct{}{}
+		bindings[inner] = []map[string]string{{"HostIp": ip, "HostPort": port}}
+	}
+	host["PortBindings"] = bindings
+	for k, v := range o.Host {
+		host[k] = v
+	}
+	cmd := o.Cmd
+	if len(cmd) == 0 {
+		cmd = []string{"/bin/sleep", "3600"}
+	}
+	body := map[string]any{"Image": or(o.Image, DockerImage), "Cmd": cmd, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed}
+	if o.Endpoint != nil {
+		body["NetworkingConfig"] = map[string]any{"EndpointsConfig": map[string]any{o.Network: o.Endpoint}}
+	}
+	return body
+}
+
+// Network makes a bridge network and returns its id. An empty subnet lets the
+// engine choose; then no container on it can ask for an address.
+func (d *Docker) Network(t testing.TB, name, subnet string) string {
+	t.Helper()
+	body := map[string]any{"Name": name, "CheckDuplicate": true}
+	if subnet != "" {
+		body["IPAM"] = map[string]any{"Config": []map[string]string{{"Subnet": subnet}}}
+	}
+	var made struct {
+		ID string `json:"Id"`
+	}
+	d.Do(t, "POST", "/networks/create", body, &made)
+	return made.ID
+}
+
+// Remove ends and removes a container.
+func (d *Docker) Remove(t testing.TB, id string) {
+	t.Helper()
+	d.Do(t, "DELETE", "/containers/"+id+"?force=1&v=1", nil, nil)
+}
+
+// Exec runs a command in a container and returns what it wrote.
+func (d *Docker) Exec(t testing.TB, id string, cmd ...string) string {
+	t.Helper()
+	var made struct {
+		ID string `json:"Id"`
+	}
+	d.Do(t, "POST", "/containers/"+id+"/exec", map[string]any{"Cmd": cmd, "AttachStdout": true, "AttachStderr": true}, &made)
+	_, out, err := d.request(t.Context(), "POST", "/exec/"+made.ID+"/start", map[string]any{})
+	must(t, err)
+	return unframe(out)
+}
+
+// Logs returns what a container wrote, to whichever stream.
+func (d *Docker) Logs(t testing.TB, id string) string {
+	t.Helper()
+	_, out, err := d.request(t.Context(), "GET", "/containers/"+id+"/logs?stdout=1&stderr=1", nil)
+	must(t, err)
+	return unframe(out)
+}
+
+// Do sends one request to the engine and decodes the answer into out, if not
+// nil. Any status of 400 and above fails the test.
+func (d *Docker) Do(t testing.TB, method, path string, body, out any) {
+	t.Helper()
+	status, answer, err := d.request(t.Context(), method, path, body)
+	must(t, err)
+	if status >= http.StatusBadRequest {
+		t.Fatalf("%s %s: %d %s", method, path, status, answer)
+	}
+	if out != nil {
+		must(t, json.Unmarshal(answer, out))
+	}
+}
+
+func (d *Docker) request(ctx context.Context, method, path string, body any) (int, []byte, error) {
+	var in io.Reader
+	contentType := "application/json"
+	switch b := body.(type) {
+	case nil:
+	case io.Reader:
+		in, contentType = b, "application/x-tar"
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			return 0, nil, err
+		}
+		in = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://docker"+path, in)
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Content-Type", contentType)
+	resp, err := d.http.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
+}
+
+func (d *Docker) importImage(t testing.TB) {
+	t.Helper()
+	path, err := exec.LookPath("busybox")
+	must(t, err)
+	program, err := os.ReadFile(path)
+	must(t, err)
+	applets, err := exec.CommandContext(t.Context(), path, "--list").Output()
+	must(t, err)
+	name, tag, _ := strings.Cut(DockerImage, ":")
+	d.Do(t, "POST", "/images/create?fromSrc=-&repo="+name+"&tag="+tag, bytes.NewReader(busyboxTar(t, program, applets)), nil)
+}
+
+func busyboxTar(t testing.TB, program, applets []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	must(t, w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}))
+	must(t, w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(program))}))
+	_, err := w.Write(program)
+	must(t, err)
+	for _, applet := range strings.Fields(string(applets)) {
+		if applet != "busybox" {
+			must(t, w.WriteHeader(&tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}))
+		}
+	}
+	must(t, w.Close())
+	return out.Bytes()
+}
+
+func (d *Docker) logTail() string {
+	b, err := os.ReadFile(filepath.Join(d.Dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-4096):])
+}
+
+// idsIn returns the ids of a list of containers.
+func idsIn(answer []byte) []string {
+	var rows []struct {
+		ID string `json:"Id"`
+	}
+	_ = json.Unmarshal(answer, &rows) // what is not a list has no ids
+	var out []string
+	for _, r := range rows {
+		out = append(out, r.ID)
+	}
+	return out
+}
+
+// unframe takes the headers off a multiplexed stream.
+func unframe(b []byte) string {
+	var out strings.Builder
+	for len(b) >= 8 {
+		n := min(int(binary.BigEndian.Uint32(b[4:8])), len(b)-8)
+		out.Write(b[8 : 8+n])
+		b = b[8+n:]
+	}
+	return out.String()
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(fmt.Errorf("private engine: %w", err))
+	}
+}
