@@ -1,0 +1,225 @@
+package capture
+
+import (
+	"bufio"
+	"container/heap"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+)
+
+const (
+	// A capture may be out of order by this many frames and bytes; memory is bounded by it.
+	maxWaiting      = 1 << 16
+	maxWaitingBytes = 32 << 20
+	// maxLate is how far a clock may go back without being another clock.
+	maxLate = time.Minute
+	// maxRecord is what Wireshark and tcpdump take for one packet.
+	maxRecord = 256 << 10
+)
+
+// ErrFormat is in the error of a file that is no capture.
+var ErrFormat = errors.New("not a pcap or pcapng capture")
+
+// Stats says what was not as it should be in a capture.
+type Stats struct {
+	Frames    uint64 // handed out
+	Unknown   uint64 // left out: of a link type, or with a header, we do not know
+	Reordered uint64 // came earlier in time than one before them in the file
+	Jumps     uint64 // times the clock went back too far to be sorted
+	Cut       string // why the capture ends early, or empty
+}
+
+// Reader reads one capture. One goroutine may use it.
+type Reader struct {
+	next    func() (record, error)
+	waiting waiting
+	bytes   int
+	stats   Stats
+	ended   error
+
+	newest time.Time // of the file's clock
+	last   time.Time // handed out
+	shift  time.Duration
+	seq    uint64
+}
+
+// record is a packet as the file has it.
+type record struct {
+	at     time.Time
+	link   layers.LinkType
+	data   []byte
+	length int
+}
+
+// Is tells whether a file that begins with these bytes (four or more) may be a capture that NewReader reads.
+func Is(begin []byte) bool {
+	if len(begin) < 4 {
+		return false
+	}
+	switch [4]byte(begin[:4]) {
+	case [4]byte{0xd4, 0xc3, 0xb2, 0xa1}, [4]byte{0xa1, 0xb2, 0xc3, 0xd4}, // pcap, microseconds
+		[4]byte{0x4d, 0x3c, 0xb2, 0xa1}, [4]byte{0xa1, 0xb2, 0x3c, 0x4d}, // pcap, nanoseconds
+		[4]byte{0x0a, 0x0d, 0x0d, 0x0a}: // pcapng
+		return true
+	}
+	return false
+}
+
+// NewReader reads the capture in r; one that is none is an ErrFormat.
+func NewReader(r io.Reader) (*Reader, error) {
+	buffered := bufio.NewReaderSize(r, 1<<16)
+	begin, err := buffered.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read capture: %w", err)
+	}
+	if !Is(begin) {
+		return nil, fmt.Errorf("begins with % x: %w", begin, ErrFormat)
+	}
+	next, err := open(buffered, begin[0] == 0x0a)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return &Reader{next: next}, nil
+}
+
+func open(r io.Reader, ng bool) (func() (record, error), error) {
+	if ng {
+		return openNG(r)
+	}
+	file, err := pcapgo.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	file.SetSnaplen(maxRecord)
+	link := file.LinkType()
+	return func() (record, error) {
+		data, info, err := file.ZeroCopyReadPacketData()
+		return record{at: info.Timestamp, link: link, data: data, length: info.Length}, err
+	}, nil
+}
+
+func openNG(r io.Reader) (func() (record, error), error) {
+	file, err := pcapgo.NewNgReader(r, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
+	if err != nil {
+		return nil, err
+	}
+	return func() (record, error) {
+		data, info, err := file.ZeroCopyReadPacketData()
+		if err != nil {
+			return record{}, err
+		}
+		return record{at: info.Timestamp, link: linkOf(info), data: data, length: info.Length}, nil
+	}, nil
+}
+
+func linkOf(info gopacket.CaptureInfo) layers.LinkType {
+	if len(info.AncillaryData) > 0 {
+		if link, ok := info.AncillaryData[0].(layers.LinkType); ok {
+			return link
+		}
+	}
+	return layers.LinkTypeEthernet
+}
+
+// Next returns the next frame, or io.EOF. A capture that is cut or damaged ends where it
+// is: Stats says so.
+func (r *Reader) Next() (Frame, error) {
+	for r.ended == nil && len(r.waiting) < maxWaiting && r.bytes < maxWaitingBytes {
+		r.take()
+	}
+	if len(r.waiting) == 0 {
+		return Frame{}, io.EOF
+	}
+	f, ok := heap.Pop(&r.waiting).(held)
+	if !ok {
+		return Frame{}, io.EOF
+	}
+	r.bytes -= len(f.Data)
+	r.stats.Frames++
+	f.At = r.clock(f.At)
+	return f.Frame, nil
+}
+
+// Stats is complete once Next returned io.EOF.
+func (r *Reader) Stats() Stats { return r.stats }
+
+// take moves one packet from the file to those that wait to be sorted.
+func (r *Reader) take() {
+	rec, err := r.next()
+	if err != nil {
+		r.ended = err
+		if !errors.Is(err, io.EOF) {
+			r.stats.Cut = err.Error()
+		}
+		return
+	}
+	data, length, ok := ethernet(rec.link, rec.data, rec.length)
+	if !ok {
+		r.stats.Unknown++
+		return
+	}
+	if rec.at.Before(r.newest) {
+		r.stats.Reordered++
+	} else {
+		r.newest = rec.at
+	}
+	r.seq++
+	heap.Push(&r.waiting, held{Frame: Frame{At: rec.at, Data: data, Length: length}, seq: r.seq})
+	r.bytes += len(data)
+}
+
+// clock turns the file's time into one that never goes back. A small step back
+// stands still, a large one is a clock set anew: time goes on from where it was.
+func (r *Reader) clock(at time.Time) time.Time {
+	at = at.Add(r.shift)
+	if behind := r.last.Sub(at); behind > 0 {
+		if behind > maxLate {
+			r.shift += behind
+			r.stats.Jumps++
+		}
+		at = r.last
+	}
+	r.last = at
+	return at
+}
+
+// held is a frame that waits for earlier ones; those of equal time keep the file's order.
+type held struct {
+	Frame
+
+	seq uint64
+}
+
+// waiting is a heap by time.
+type waiting []held
+
+func (w waiting) Len() int { return len(w) }
+func (w waiting) Less(i, j int) bool {
+	if !w[i].At.Equal(w[j].At) {
+		return w[i].At.Before(w[j].At)
+	}
+	return w[i].seq < w[j].seq
+}
+func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+
+// Push implements heap.Interface.
+func (w *waiting) Push(x any) {
+	if h, ok := x.(held); ok {
+		*w = append(*w, h)
+	}
+}
+
+// Pop implements heap.Interface.
+func (w *waiting) Pop() any {
+	old := *w
+	last := old[len(old)-1]
+	old[len(old)-1] = held{}
+	*w = old[:len(old)-1]
+	return last
+}
