@@ -198,7 +198,7 @@ func (o ContainerOptions) body() map[string]any {
 	if len(cmd) == 0 {
 		cmd = []string{"/bin/sleep", "3600"}
 	}
-	body := map[string]any{"Image": or(o.Image, DockerImage), "Cmd": cmd, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed}
+	body := map[string]any{"Image": or(o.Image, DockerImage), "Cmd": cmd, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed, "StopTimeout": 1}
 	if o.Endpoint != nil {
 		body["NetworkingConfig"] = map[string]any{"EndpointsConfig": map[string]any{o.Network: o.Endpoint}}
 	}

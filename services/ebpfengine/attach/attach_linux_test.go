@@ -1,0 +1,280 @@
+package attach_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/rlimit"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+)
+
+var counter atomic.Int32 //nolint:gochecknoglobals // names are unique in the namespace
+
+// veth makes a pair of interfaces, up, and returns the first.
+func veth(t *testing.T) string {
+	t.Helper()
+	testenv.Require(t, "netns", testenv.Network())
+	n := counter.Add(1)
+	name, peer := fmt.Sprintf("iv%d", n), fmt.Sprintf("ip%d.7", n)
+	makeVeth(t, name, peer)
+	t.Cleanup(func() {
+		if l, err := netlink.LinkByName(name); err == nil {
+			require.NoError(t, netlink.LinkDel(l))
+		}
+	})
+	return name
+}
+
+func makeVeth(t *testing.T, name, peer string) {
+	t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peer}))
+	for _, n := range []string{name, peer} {
+		up(t, n)
+	}
+}
+
+func up(t *testing.T, name string) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkSetUp(l))
+}
+
+func find(t *testing.T, name string) attach.Interface {
+	t.Helper()
+	found, missing, err := attach.Find([]string{name})
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	require.Len(t, found, 1)
+	return found[0]
+}
+
+// program returns an XDP program of its own that passes everything.
+func program(t *testing.T, kind ebpf.ProgramType) *ebpf.Program {
+	t.Helper()
+	require.NoError(t, rlimit.RemoveMemlock())
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "just_passes", Type: kind, License: "Apache-2.0",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
+	})
+	testenv.Require(t, "bpf", err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+func idOf(t *testing.T, p *ebpf.Program) uint32 {
+	t.Helper()
+	info, err := p.Info()
+	require.NoError(t, err)
+	id, ok := info.ID()
+	require.True(t, ok)
+	return uint32(id)
+}
+
+// pins returns a folder of pins on a bpf file system that ends with the test.
+func pins(t *testing.T) attach.Pins {
+	t.Helper()
+	testenv.Require(t, "netns", testenv.Network())
+	dir := t.TempDir() + "/bpf"
+	p, err := attach.OpenPins(dir)
+	testenv.Require(t, "bpf", err)
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return p
+}
+
+func TestNativeWhereTheDriverCanElseSKB(t *testing.T) {
+	p, name := pins(t), veth(t)
+	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	require.Equal(t, attach.Native, l.Interface.Mode)
+	require.Empty(t, l.Fallback)
+	require.Empty(t, l.Unpinned)
+	require.Equal(t, attach.Native, find(t, name).Mode)
+	require.NoError(t, l.Detach())
+	require.Zero(t, find(t, name).ProgramID)
+
+	l, err = p.XDP(find(t, "lo"), attach.AnyMode, program(t, ebpf.XDP)) // the loopback has no driver
+	require.NoError(t, err)
+	require.Equal(t, attach.SKB, l.Interface.Mode)
+	require.Contains(t, l.Fallback, "XDP mode native")
+	require.NoError(t, l.Detach())
+
+	_, err = p.XDP(find(t, "lo"), attach.Native, program(t, ebpf.XDP))
+	require.ErrorContains(t, err, "lo: XDP mode native")
+	_, err = p.XDP(find(t, name), attach.HW, program(t, ebpf.XDP))
+	require.Error(t, err)
+}
+
+func TestAPinnedLinkOutlivesItsOwnerAndIsTakenOver(t *testing.T) {
+	p, name := pins(t), veth(t)
+	first, second := program(t, ebpf.XDP), program(t, ebpf.XDP)
+	l, err := p.XDP(find(t, name), attach.SKB, first)
+	require.NoError(t, err)
+	require.False(t, l.Adopted)
+	require.NoError(t, l.Release())
+	require.Equal(t, idOf(t, first), find(t, name).ProgramID, "still there")
+
+	l, err = p.XDP(find(t, name), attach.AnyMode, second)
+	require.NoError(t, err)
+	require.True(t, l.Adopted)
+	require.Equal(t, attach.SKB, l.Interface.Mode, "another mode would let packets through")
+	require.Equal(t, idOf(t, second), find(t, name).ProgramID)
+	require.NoError(t, l.Release())
+
+	l, err = p.XDP(find(t, name), attach.Native, first)
+	require.NoError(t, err)
+	require.False(t, l.Adopted, "somebody asked for another mode")
+	require.Equal(t, attach.Native, find(t, name).Mode)
+	require.NoError(t, l.Detach())
+}
+
+func TestAForeignProgramIsNamed(t *testing.T) {
+	ours, theirs, name := pins(t), pins(t), veth(t)
+	l, err := theirs.XDP(find(t, name), attach.SKB, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	for _, want := range []attach.Mode{attach.AnyMode, attach.SKB, attach.Native} {
+		_, err = ours.XDP(find(t, name), want, program(t, ebpf.XDP))
+		require.ErrorIs(t, err, attach.ErrForeign)
+		require.ErrorContains(t, err, `"just_passes"`)
+		require.ErrorContains(t, err, fmt.Sprintf("id %d", find(t, name).ProgramID))
+	}
+	require.True(t, l.Current(), "it was left alone")
+	require.NoError(t, l.Detach())
+	l, err = ours.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	require.NoError(t, l.Detach())
+}
+
+func TestAnInterfaceThatCameAgainIsAnother(t *testing.T) {
+	p, name := pins(t), veth(t)
+	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	require.True(t, l.Current())
+
+	link, err := netlink.LinkByName(name)
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkSetDown(link))
+	require.NoError(t, netlink.LinkSetUp(link))
+	require.True(t, l.Current(), "a flap detaches nothing")
+
+	require.NoError(t, netlink.LinkDel(link))
+	require.False(t, l.Current())
+	// the same index with a dead link pinned for it
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = name, link.Attrs().Index
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}))
+	require.NoError(t, l.Release())
+	l, err = p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	require.False(t, l.Adopted)
+	require.True(t, l.Current())
+	require.NoError(t, l.Detach())
+}
+
+func TestWhatIsNotWantedAnyMoreIsDetached(t *testing.T) {
+	p, kept, dropped := pins(t), veth(t), veth(t)
+	for _, name := range []string{kept, dropped} {
+		l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+		require.NoError(t, err)
+		require.NoError(t, l.Release())
+	}
+	gone, err := p.Keep([]attach.Interface{find(t, kept)})
+	require.NoError(t, err)
+	require.Equal(t, 1, gone)
+	require.NotZero(t, find(t, kept).ProgramID)
+	require.Eventually(t, func() bool { return find(t, dropped).ProgramID == 0 }, 5*time.Second, time.Millisecond) // the kernel frees links later
+}
+
+func TestAnInterfaceWithoutEthernetIsRefused(t *testing.T) {
+	p := pins(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "itun0"
+	tun := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN}
+	testenv.Require(t, "tun", netlink.LinkAdd(tun))
+	t.Cleanup(func() { require.NoError(t, netlink.LinkDel(tun)) })
+	_, err := p.XDP(find(t, "itun0"), attach.AnyMode, program(t, ebpf.XDP))
+	require.ErrorIs(t, err, attach.ErrUnsupported)
+}
+
+func TestEgressStandsBesideOthers(t *testing.T) {
+	name := veth(t)
+	first, err := attach.Egress(find(t, name), program(t, ebpf.SchedCLS))
+	testenv.Require(t, "tcx", err)
+	second, err := attach.Egress(find(t, name), program(t, ebpf.SchedCLS))
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	require.NoError(t, second.Close())
+}
+
+func TestAutoIsWhereTheDefaultRoutesLead(t *testing.T) {
+	four, six, worse := veth(t), veth(t), veth(t)
+	found, missing, err := attach.Find([]string{attach.Auto})
+	require.NoError(t, err)
+	require.Empty(t, found, "no route, no interface")
+	require.Empty(t, missing)
+
+	route(t, four, "10.70.0.1/24", "10.70.0.2", 10)
+	route(t, worse, "10.71.0.1/24", "10.71.0.2", 20)
+	route(t, six, "fd70::1/64", "fd70::2", 10)
+	found, _, err = attach.Find([]string{attach.Auto})
+	require.NoError(t, err)
+	var names []string
+	for _, i := range found {
+		names = append(names, i.Name)
+	}
+	require.ElementsMatch(t, []string{four, six}, names)
+
+	_, missing, err = attach.Find([]string{four, "nosuch0"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"nosuch0"}, missing)
+}
+
+// route gives the interface an address and a default route.
+func route(t *testing.T, name, address, gateway string, metric int) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	require.NoError(t, err)
+	addr, err := netlink.ParseAddr(address)
+	require.NoError(t, err)
+	addr.Flags = unix.IFA_F_NODAD
+	require.NoError(t, netlink.AddrAdd(l, addr))
+	require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(gateway), Priority: metric}))
+}
+
+func TestWatchTellsOfChanges(t *testing.T) {
+	testenv.Require(t, "netns", testenv.Network())
+	ctx, cancel := context.WithCancel(t.Context())
+	changed := make(chan struct{}, 1)
+	g := task.New(ctx)
+	g.Go("watch", func(ctx context.Context) error { return attach.Watch(ctx, changed) })
+	require.Eventually(t, func() bool { // until the watch has begun
+		l, err := netlink.LinkByName("lo")
+		require.NoError(t, err)
+		require.NoError(t, netlink.LinkSetDown(l))
+		require.NoError(t, netlink.LinkSetUp(l))
+		return len(changed) == 1
+	}, 5*time.Second, time.Millisecond)
+	<-changed
+	veth(t)
+	select {
+	case <-changed:
+	case <-time.After(5 * time.Second):
+		t.Fatal("a new interface was not told")
+	}
+	cancel()
+	require.NoError(t, g.Wait())
+}

@@ -1,0 +1,120 @@
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+)
+
+// Find returns the interfaces called names, and the names there is no interface of.
+// If names is Auto alone, it returns the interfaces of the default routes: for IPv4
+// and IPv6 those of lowest metric, with all their next hops.
+func Find(names []string) (found []Interface, missing []string, err error) {
+	links, err := retried(netlink.LinkList)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	if len(names) == 1 && names[0] == Auto {
+		indexes, err := defaultRoutes()
+		if err != nil {
+			return nil, nil, err
+		}
+		return pick(links, func(a *netlink.LinkAttrs) bool { return slices.Contains(indexes, a.Index) }), nil, nil
+	}
+	found = pick(links, func(a *netlink.LinkAttrs) bool { return slices.Contains(names, a.Name) })
+	for _, name := range names {
+		if !slices.ContainsFunc(found, func(i Interface) bool { return i.Name == name }) {
+			missing = append(missing, name)
+		}
+	}
+	return found, missing, nil
+}
+
+func pick(links []netlink.Link, wanted func(*netlink.LinkAttrs) bool) []Interface {
+	var out []Interface
+	for _, l := range links {
+		if wanted(l.Attrs()) {
+			out = append(out, interfaceOf(l.Attrs()))
+		}
+	}
+	return out
+}
+
+func interfaceOf(a *netlink.LinkAttrs) Interface {
+	i := Interface{Name: a.Name, Index: a.Index, Ethernet: a.EncapType == "ether" || a.EncapType == "loopback"}
+	if a.Xdp != nil && a.Xdp.Attached {
+		i.ProgramID, i.Mode = a.Xdp.ProgId, modeOf(a.Xdp.AttachMode)
+	}
+	return i
+}
+
+// modeOf reads IFLA_XDP_ATTACHED (linux/if_link.h).
+func modeOf(attached uint32) Mode {
+	switch attached {
+	case nl.XDP_ATTACHED_DRV:
+		return Native
+	case nl.XDP_ATTACHED_SKB:
+		return SKB
+	case nl.XDP_ATTACHED_HW:
+		return HW
+	}
+	return ""
+}
+
+// defaultRoutes returns the indexes of the interfaces that unknown addresses are
+// reached by. A family the kernel does not have has no route.
+func defaultRoutes() ([]int, error) {
+	var indexes []int
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := retried(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
+		if err != nil && family == netlink.FAMILY_V4 {
+			return nil, fmt.Errorf("list routes: %w", err)
+		}
+		indexes = append(indexes, best(routes)...)
+	}
+	return indexes, nil
+}
+
+// best returns the interfaces of the default routes of lowest metric.
+func best(routes []netlink.Route) []int {
+	routes = slices.DeleteFunc(routes, func(r netlink.Route) bool { return !isDefault(r) })
+	if len(routes) == 0 {
+		return nil
+	}
+	lowest := slices.MinFunc(routes, func(a, b netlink.Route) int { return a.Priority - b.Priority }).Priority
+	var out []int
+	for _, r := range routes {
+		if r.Priority != lowest {
+			continue
+		}
+		if r.LinkIndex != 0 {
+			out = append(out, r.LinkIndex)
+		}
+		for _, hop := range r.MultiPath {
+			out = append(out, hop.LinkIndex)
+		}
+	}
+	return out
+}
+
+func isDefault(r netlink.Route) bool {
+	if r.Dst == nil {
+		return true
+	}
+	ones, _ := r.Dst.Mask.Size()
+	return ones == 0 && r.Dst.IP.IsUnspecified()
+}
+
+// retried asks again when the answer was cut short because the list changed meanwhile.
+func retried[T any](ask func() ([]T, error)) (out []T, err error) {
+	const attempts = 5
+	for range attempts {
+		if out, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return out, err
+		}
+	}
+	return out, nil // the next change brings the rest
+}

@@ -1,0 +1,114 @@
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// bpffs is where the bpf file system belongs (bpf(2), BPF_OBJ_PIN).
+const bpffs = "/sys/fs/bpf"
+
+// Pins is a folder on a bpf file system that keeps links and maps alive without a
+// process. Each network namespace has one of its own below the folder given to
+// OpenPins, so that daemons in several do not take each other's.
+type Pins struct{ dir string }
+
+// OpenPins makes the folder of this network namespace below dir, mode 0700. Where
+// dir is not on a bpf file system, it mounts one: at /sys/fs/bpf for a dir below that,
+// else at dir itself. Names in it must not have dots.
+func OpenPins(dir string) (Pins, error) {
+	if err := mountFor(dir); err != nil {
+		return Pins{}, err
+	}
+	namespace, err := networkNamespace()
+	if err != nil {
+		return Pins{}, err
+	}
+	p := Pins{dir: filepath.Join(dir, "net-"+namespace)}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return Pins{}, fmt.Errorf("folder for pins: %w", err)
+	}
+	return p, nil
+}
+
+// Dir returns the folder.
+func (p Pins) Dir() string { return p.dir }
+
+// mountFor makes sure that dir, once made, is on a bpf file system.
+func mountFor(dir string) error {
+	at := dir
+	if strings.HasPrefix(dir, bpffs+"/") {
+		at = bpffs
+	}
+	on, err := isBPF(nearest(dir))
+	if err != nil || on {
+		return err
+	}
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return fmt.Errorf("mount point of a bpf file system: %w", err)
+	}
+	if err := unix.Mount("bpf", at, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+		return fmt.Errorf("mount a bpf file system at %s: %w", at, err)
+	}
+	return nil
+}
+
+// nearest returns dir or the first folder above it that is there.
+func nearest(dir string) string {
+	for dir != "/" {
+		if _, err := os.Lstat(dir); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+func isBPF(dir string) (bool, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return false, fmt.Errorf("file system of %s: %w", dir, err)
+	}
+	return uint32(st.Type) == unix.BPF_FS_MAGIC, nil //nolint:gosec,unconvert // its width differs between platforms
+}
+
+// networkNamespace returns the inode of the namespace this thread is in.
+func networkNamespace() (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return "", fmt.Errorf("network namespace: %w", err)
+	}
+	return fmt.Sprint(st.Ino), nil
+}
+
+// linkPath is named by index: a name of an interface may have a dot.
+func (p Pins) linkPath(index int) string {
+	return filepath.Join(p.dir, fmt.Sprintf("%s%d", linkPrefix, index))
+}
+
+const linkPrefix = "xdp_"
+
+// indexes returns the interfaces that a link is pinned for.
+func (p Pins) indexes() ([]int, error) {
+	entries, err := os.ReadDir(p.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pinned links: %w", err)
+	}
+	var out []int
+	for _, e := range entries {
+		var index int
+		if _, err := fmt.Sscanf(e.Name(), linkPrefix+"%d", &index); err == nil && e.Name() == filepath.Base(p.linkPath(index)) {
+			out = append(out, index)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,45 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// watchBuffer holds what a burst of changes brings; when it does not, the kernel says so
+// and that is a change too.
+const watchBuffer = 1 << 20
+
+// Watch puts a token into changed, which should have room for one, whenever an
+// interface or a route may have changed: interfaces come, go, flap, or get and lose an
+// XDP program. It blocks until ctx ends and then returns nil.
+func Watch(ctx context.Context, changed chan<- struct{}) error {
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	if err != nil {
+		return fmt.Errorf("watch interfaces: %w", err)
+	}
+	_ = s.SetReceiveBufferSize(watchBuffer, false) // smaller will do
+	stop := context.AfterFunc(ctx, s.Close)
+	defer func() {
+		if stop() {
+			s.Close()
+		}
+	}()
+	for {
+		_, _, err := s.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the socket was closed for it
+		case err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("watch interfaces: %w", err)
+		}
+		select {
+		case changed <- struct{}{}:
+		default: // one token stands for any number of changes
+		}
+	}
+}
