@@ -75,7 +75,7 @@ func isBPF(dir string) (bool, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return false, fmt.Errorf("file system of %s: %w", dir, err)
 	}
-	return uint32(st.Type) == unix.BPF_FS_MAGIC, nil //nolint:gosec,unconvert // its width differs between platforms
+	return uint32(st.Type) == unix.BPF_FS_MAGIC, nil
 }
 
 // networkNamespace returns the inode of the namespace this thread is in.

@@ -33,7 +33,7 @@ func Watch(ctx context.Context, changed chan<- struct{}) error {
 		_, _, err := s.Receive()
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the socket was closed for it
+			return nil
 		case err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("watch interfaces: %w", err)
 		}

@@ -44,12 +44,16 @@ func (p Pins) XDP(on Interface, want Mode, program *ebpf.Program) (*Link, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", on.Name, err)
 	}
-	if err := l.link.Pin(p.linkPath(on.Index)); err != nil {
-		l.Unpinned = err.Error()
-		return l, nil
-	}
-	l.path = p.linkPath(on.Index)
+	l.pin(p.linkPath(on.Index))
 	return l, nil
+}
+
+func (l *Link) pin(path string) {
+	if err := l.link.Pin(path); err != nil {
+		l.Unpinned = err.Error()
+		return
+	}
+	l.path = path
 }
 
 // adopt takes over the pinned link of on; nil if there is none of use.
