@@ -58,6 +58,7 @@ type Container struct {
 type Endpoint struct {
 	Network   string     `json:"network"` // name
 	NetworkID string     `json:"network_id"`
+	ID        string     `json:"endpoint_id,omitempty"` // another one after every connect and start
 	IPv4      netip.Addr `json:"ipv4,omitzero"` // not set while the container does not run
 	IPv6      netip.Addr `json:"ipv6,omitzero"`
 	MAC       string     `json:"mac,omitempty"`
@@ -68,10 +69,6 @@ type Endpoint struct {
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
 	GwPriority int               `json:"gw_priority,omitempty"`
 	Static     *StaticAddress    `json:"static,omitempty"` // nil: the engine chooses the address
-
-	// Since is when the endpoint came to be. The engine does not tell; the
-	// inventory fills it from events.
-	Since time.Time `json:"since,omitzero"`
 }
 
 // StaticAddress is the address configuration a person gave an endpoint.
@@ -187,7 +184,7 @@ func endpoints(in map[string]*network.EndpointSettings) []Endpoint {
 
 func endpoint(name string, s network.EndpointSettings) Endpoint {
 	e := Endpoint{
-		Network: name, NetworkID: s.NetworkID, MAC: s.MacAddress,
+		Network: name, NetworkID: s.NetworkID, ID: s.EndpointID, MAC: s.MacAddress,
 		Aliases: s.Aliases, Links: s.Links, DriverOpts: s.DriverOpts, GwPriority: s.GwPriority,
 	}
 	e.IPv4, _ = netip.ParseAddr(s.IPAddress) // empty while stopped

@@ -2,12 +2,15 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
 )
 
 // Event is one thing that happened to a container or its place on a network.
@@ -65,6 +68,32 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 	}
 }
 
+// Replay returns the events the engine remembers from since until until, oldest
+// first. It remembers the last 256 of any type. GET /events.
+func (c *Client) Replay(ctx context.Context, since, until time.Time) ([]Event, error) {
+	var out []Event
+	err := c.call(ctx, "replay events", readBudget, func(ctx context.Context, api *client.Client) error {
+		o := eventOptions(since)
+		o.Until = stamp(until)
+		messages, errs := api.Events(ctx, o)
+		for {
+			select {
+			case m := <-messages:
+				out = append(out, fromMessage(m))
+			case err := <-errs:
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				return err
+			}
+		}
+	})
+	return out, err
+}
+
+// stamp writes a time as the engine reads it, to the nanosecond.
+func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+
 func (c *Client) openTimed(ctx context.Context) (*session, error) {
 	timed, cancel := context.WithTimeout(ctx, readBudget)
 	defer cancel()
@@ -77,7 +106,7 @@ func eventOptions(since time.Time) events.ListOptions {
 		filters.Arg("type", string(events.NetworkEventType)),
 	)}
 	if !since.IsZero() {
-		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+		o.Since = stamp(since)
 	}
 	return o
 }

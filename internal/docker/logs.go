@@ -89,7 +89,7 @@ func (h *handed) take(l LogLine) error {
 func logsOptions(o LogOptions) container.LogsOptions {
 	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: o.Follow, Tail: "all"}
 	if !o.Since.IsZero() {
-		opts.Since = fmt.Sprintf("%d.%09d", o.Since.Unix(), o.Since.Nanosecond())
+		opts.Since = stamp(o.Since)
 	}
 	if o.Tail > 0 {
 		opts.Tail = fmt.Sprint(o.Tail)
