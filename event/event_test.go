@@ -52,7 +52,7 @@ func golden() map[string]any {
 			Kind: event.Window, Sampling: 64, Lost: 2,
 			Window: &event.TrafficWindow{
 				DurationMS: 1000, Packets: 120, Bytes: 90000, Dropped: 4, Classes: map[string]uint64{"tcp_syn": 20, "udp": 7},
-				Talkers: []event.Talker{{IP: "192.0.2.7", Packets: 60, Bytes: 4800}},
+				Sources: 12, Promoted: 1, Talkers: []event.Talker{{IP: "192.0.2.7", Packets: 60, Bytes: 4800}},
 			},
 		},
 		"packet_flows": &event.Packet{

@@ -43,13 +43,17 @@ type Packet struct {
 }
 
 // TrafficWindow sums one interval. Classes counts packets by class, such as
-// "tcp_syn", "udp" or "malformed"; Talkers holds the busiest sources.
+// "tcp_syn", "udp" or "malformed". Sources estimates how many different addresses
+// sent any; Promoted counts those that sent so much, or so oddly, that the engine kept
+// a record of them. Talkers holds the busiest of these.
 type TrafficWindow struct {
 	DurationMS int64             `json:"duration_ms"`
 	Packets    uint64            `json:"packets"`
 	Bytes      uint64            `json:"bytes"`
 	Dropped    uint64            `json:"dropped"`
 	Classes    map[string]uint64 `json:"classes,omitempty"`
+	Sources    uint64            `json:"sources,omitempty"`
+	Promoted   uint64            `json:"promoted,omitempty"`
 	Talkers    []Talker          `json:"talkers,omitempty"`
 }
 
