@@ -2,11 +2,14 @@ package bus
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -79,6 +82,20 @@ func canonical(p netip.Prefix) netip.Prefix {
 func BlockKey(prefix netip.Prefix) string {
 	p := canonical(prefix)
 	return fmt.Sprintf("%x-%d", p.Addr().AsSlice(), p.Bits())
+}
+
+// PrefixOfBlockKey is the inverse of BlockKey; ErrBlock for a key that BlockKey does not
+// make.
+func PrefixOfBlockKey(key string) (netip.Prefix, error) {
+	address, length, _ := strings.Cut(key, "-")
+	bytes, err := hex.DecodeString(address)
+	bits, notNumber := strconv.Atoi(length)
+	addr, known := netip.AddrFromSlice(bytes)
+	p := netip.PrefixFrom(addr, bits)
+	if err != nil || notNumber != nil || !known || !p.IsValid() || BlockKey(p) != key {
+		return netip.Prefix{}, fmt.Errorf("%w: key %q", ErrBlock, printable(key, maxHeader))
+	}
+	return p, nil
 }
 
 // Encode returns the entry of b and how long the bucket keeps it, counted from now.
