@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,13 +52,17 @@ func (c *Conn) KV(ctx context.Context, bucket string) (*KV, error) {
 
 // Get returns the value of key and its revision, or ErrNotFound.
 func (k *KV) Get(ctx context.Context, key string) ([]byte, uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	e, err := k.kv.Get(ctx, key)
-	if err != nil {
-		return nil, 0, k.wrap(key, err)
+	if !k.key.MatchString(key) {
+		return nil, 0, k.wrap(key, jetstream.ErrInvalidKey)
 	}
-	return e.Value(), e.Revision(), nil
+	change, err := k.newest(ctx, key)
+	switch {
+	case err != nil:
+		return nil, 0, k.wrap(key, err)
+	case change.removed || change.reflected:
+		return nil, 0, k.wrap(key, ErrNotFound)
+	}
+	return change.entry.Value, change.entry.Revision, nil
 }
 
 // Put writes key and returns its revision. A ttl of 1 s or more removes it again
@@ -118,102 +120,8 @@ func (k *KV) Delete(ctx context.Context, key string) error {
 
 // List returns what the bucket holds, sorted by key.
 func (k *KV) List(ctx context.Context) ([]KVEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	w, err := k.kv.WatchAll(ctx)
-	if err != nil {
-		return nil, k.wrap("*", err)
-	}
-	defer func() { _ = w.Stop() }() // gone with the connection at the latest
-	entries, err := snapshot(ctx, w)
+	entries, _, err := k.snapshot(ctx)
 	return entries, k.wrap("*", err)
-}
-
-// Watch calls each with a snapshot, then with every change, and after every
-// reconnect with a snapshot again: a watcher that is left alone hears nothing for
-// up to 20 s. Expired, deleted and purged keys are all removed. It returns nil when
-// ctx ends, and an error when the connection is closed for good.
-func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
-	for n := 0; ; n++ {
-		began, link := time.Now(), k.c.link.Load()
-		err := k.watchOnce(ctx, link, each)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // being stopped is no error
-		case k.c.nc.IsClosed():
-			return k.wrap("*", k.c.closeReason())
-		case link.ctx.Err() != nil: // reconnected
-			n = 0
-			continue
-		case time.Since(began) > lastPause:
-			n = 0
-		}
-		k.c.log.WithError(err).WithField("bucket", k.bucket).Warn("watch interrupted")
-		sleep(ctx, pauseBefore(n))
-	}
-}
-
-var errWatchEnded = errors.New("watcher ended")
-
-// watchOnce watches until ctx or link ends.
-func (k *KV) watchOnce(ctx context.Context, link *link, each func(KVEvent)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(link.ctx, cancel) //nolint:contextcheck // ends with the link, whatever ctx does
-	defer stop()
-	w, err := k.kv.WatchAll(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Stop() }() // gone with the connection at the latest
-	entries, err := snapshot(ctx, w)
-	if err != nil {
-		return err
-	}
-	each(KVEvent{Snapshot: true, Entries: entries})
-	for {
-		e, err := next(ctx, w)
-		if err != nil {
-			return err
-		}
-		if e != nil {
-			each(KVEvent{Removed: e.Operation() != jetstream.KeyValuePut, Entry: entryOf(e)})
-		}
-	}
-}
-
-// snapshot reads up to the nil that ends what the bucket held.
-func snapshot(ctx context.Context, w jetstream.KeyWatcher) ([]KVEntry, error) {
-	var entries []KVEntry
-	for {
-		e, err := next(ctx, w)
-		if err != nil {
-			return nil, err
-		}
-		if e == nil {
-			slices.SortFunc(entries, func(a, b KVEntry) int { return strings.Compare(a.Key, b.Key) })
-			return entries, nil
-		}
-		if e.Operation() == jetstream.KeyValuePut {
-			entries = append(entries, entryOf(e))
-		}
-	}
-}
-
-func next(ctx context.Context, w jetstream.KeyWatcher) (jetstream.KeyValueEntry, error) {
-	select {
-	case e, open := <-w.Updates():
-		if !open {
-			return nil, errWatchEnded
-		}
-		return e, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func entryOf(e jetstream.KeyValueEntry) KVEntry {
-	return KVEntry{Key: e.Key(), Value: e.Value(), Revision: e.Revision()}
 }
 
 func (k *KV) wrap(key string, err error) error {

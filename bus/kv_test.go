@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -155,4 +156,61 @@ func TestKVPutExtendsTheTTL(t *testing.T) {
 	value, _, err := guard.Get(ctx, "a")
 	require.NoError(t, err)
 	require.Equal(t, "2", string(value))
+}
+
+// A bucket larger than a page is told whole, and every change once and in order.
+func TestKVWatchTellsEveryKeyOfALargeBucket(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	guard, ctx := bucket(t, b, bus.ContainerGuard), within(t, patience)
+	const half = 700
+	write := func(from int) {
+		for i := range half {
+			_, err := guard.Put(ctx, fmt.Sprintf("k%05d", from+i), nil, 0)
+			require.NoError(t, err)
+		}
+	}
+	write(0)
+	events := watched(t, bucket(t, b, bus.EBPFEngine))
+	e := receive(t, events)
+	require.True(t, e.Snapshot)
+	require.Len(t, e.Entries, half)
+	write(half)
+	for i := range half {
+		require.Equal(t, fmt.Sprintf("k%05d", half+i), receive(t, events).Entry.Key)
+	}
+}
+
+// A bucket that was deleted and made again is told afresh.
+func TestKVWatchNoticesABucketMadeAnew(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ctx := within(t, patience)
+	_, err := bucket(t, b, bus.ContainerGuard).Put(ctx, "old", nil, 0)
+	require.NoError(t, err)
+	events := watched(t, bucket(t, b, bus.EBPFEngine))
+	require.Len(t, receive(t, events).Entries, 1)
+	require.NoError(t, admin(t, b).DeleteKeyValue(ctx, bus.BlocklistBucket))
+	b.Provision()
+	e := receive(t, events)
+	require.True(t, e.Snapshot)
+	require.Empty(t, e.Entries)
+}
+
+// BenchmarkKVWatch measures from before a put to the watcher's knowing.
+func BenchmarkKVWatch(b *testing.B) {
+	bed := bustest.New(b)
+	ctx, cancel := context.WithCancel(context.Background())
+	kv, err := bed.Conn(bus.ContainerGuard).KV(ctx, bus.BlocklistBucket)
+	require.NoError(b, err)
+	events, done := make(chan bus.KVEvent), make(chan error, 1)
+	go func() { done <- kv.Watch(ctx, func(e bus.KVEvent) { events <- e }) }()
+	<-events
+	for b.Loop() {
+		_, err := kv.Put(ctx, "a", nil, 0)
+		require.NoError(b, err)
+		<-events
+	}
+	cancel()
+	require.NoError(b, <-done)
 }

@@ -95,15 +95,13 @@ func (p *Permission) consume(module, host string) {
 	}
 }
 
-// read allows getting and watching; a watcher is a consumer of its own.
+// read allows getting and watching, without a consumer: who may make one chooses where
+// the server delivers.
 func (p *Permission) read(buckets []string) {
 	for _, b := range buckets {
-		stream := "KV_" + b
-		p.Publish = append(p.Publish,
-			"$JS.API.STREAM.INFO."+stream, "$JS.API.DIRECT.GET."+stream+".>",
-			"$JS.API.CONSUMER.CREATE."+stream+".>", "$JS.API.CONSUMER.INFO."+stream+".*",
-			"$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.FC."+stream+".>",
-		)
+		get := "$JS.API.DIRECT.GET." + string(bucketStream(b))
+		p.Publish = append(p.Publish, "$JS.API.STREAM.INFO."+string(bucketStream(b)), get, get+".>")
+		p.Subscribe = append(p.Subscribe, bucketFeed(b))
 	}
 }
 

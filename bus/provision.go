@@ -72,6 +72,7 @@ func (c *Conn) provisionBucket(ctx context.Context, b BucketSpec) error {
 	_, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: b.Name, MaxBytes: b.MaxBytes, Replicas: b.Replicas,
 		History: 1, LimitMarkerTTL: limitMarker, Storage: jetstream.FileStorage,
+		RePublish: &jetstream.RePublish{Source: "$KV." + b.Name + ".>", Destination: bucketFeed(b.Name), HeadersOnly: true},
 	})
 	return err
 }

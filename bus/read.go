@@ -93,15 +93,28 @@ func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch status := m.Header.Get("Status"); status {
+		switch statusOf(m) {
 		case "":
 			page = append(page, m)
 		case statusEnd, statusNothing:
 			return page, nil
 		default:
-			return nil, fmt.Errorf("direct get: status %s %s", status, m.Header.Get("Description"))
+			return nil, statusError(m)
 		}
 	}
+}
+
+// statusOf returns the status of an answer that holds no message, else "". A stored
+// message may itself have a header of that name.
+func statusOf(m *nats.Msg) string {
+	if m.Header.Get(jetstream.StreamHeader) != "" {
+		return ""
+	}
+	return m.Header.Get("Status")
+}
+
+func statusError(m *nats.Msg) error {
+	return fmt.Errorf("direct get: status %s %s", m.Header.Get("Status"), m.Header.Get("Description"))
 }
 
 // lastOf returns the newest sequence on subject, or ErrNotFound.
@@ -116,25 +129,34 @@ func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (u
 	if err != nil {
 		return 0, err
 	}
-	if m.Header.Get("Status") == statusNothing {
+	if statusOf(m) == statusNothing {
 		return 0, ErrNotFound
 	}
 	s, err := storedOf(m)
 	return s.Sequence, err
 }
 
-// storedOf reads a direct get's answer.
+// storedOf reads a direct get's answer. The server puts its headers behind those of
+// the stored message, which may have the same names.
 func storedOf(m *nats.Msg) (Stored, error) {
-	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	seq, err := strconv.ParseUint(lastValue(m, jetstream.SequenceHeader), 10, 64)
 	if err != nil {
 		return Stored{}, errors.New("direct get: answer without a sequence")
 	}
-	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	at, err := time.Parse(time.RFC3339Nano, lastValue(m, jetstream.TimeStampHeaer))
 	if err != nil {
 		return Stored{}, errors.New("direct get: answer without a time")
 	}
 	return Stored{
-		ID: m.Header.Get(HeaderID), Subject: m.Header.Get(jetstream.SubjectHeader),
+		ID: m.Header.Get(HeaderID), Subject: lastValue(m, jetstream.SubjectHeader),
 		Sequence: seq, Time: at, Data: m.Data,
 	}, nil
+}
+
+func lastValue(m *nats.Msg, key string) string {
+	values := m.Header[key]
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }

@@ -29,6 +29,9 @@ type ServiceConfig struct {
 // maxRequest bounds the body of a request.
 const maxRequest = 64 << 10
 
+// serviceReplies is where the server collects answers for another account.
+const serviceReplies = "_R_."
+
 // metaHost and metaVersion are keys of a service's metadata.
 const (
 	metaHost    = "host"
@@ -51,6 +54,7 @@ func (c *Conn) Serve(ctx context.Context, s ServiceConfig) (stop func(), err err
 	stop = func() {
 		cancel()
 		_ = service.Stop() // fails only on a closed connection, where nothing is served
+		_ = c.nc.FlushTimeout(callTimeout)
 	}
 	for _, name := range verbNames(s.Verbs) {
 		handler := micro.HandlerFunc(func(r micro.Request) { c.answer(ctx, s.Verbs[name], r) })
@@ -80,6 +84,10 @@ func (c *Conn) answer(ctx context.Context, verb Verb, r micro.Request) {
 			c.reply(r.Error("500", "internal error", nil))
 		}
 	}()
+	if !asked(r.Reply()) {
+		c.log.WithField("subject", r.Subject()).WithField("reply", printable(r.Reply(), maxHeader)).Error("request that nobody asked dropped")
+		return
+	}
 	if len(r.Data()) > maxRequest {
 		c.reply(r.Error("413", "request too large", nil))
 		return
@@ -90,6 +98,14 @@ func (c *Conn) answer(ctx context.Context, verb Verb, r micro.Request) {
 		return
 	}
 	c.reply(r.RespondJSON(result))
+}
+
+// asked tells a request of somebody who may make one, and waits in an inbox, from a message
+// that the server was made to deliver to the verb's subject: a read stream or the next of a durable
+// may be asked for with any reply subject. Such a copy has no reply subject itself, or
+// that of an acknowledgement.
+func asked(reply string) bool {
+	return strings.HasPrefix(reply, inboxRoot) || strings.HasPrefix(reply, serviceReplies)
 }
 
 // reply logs what could not be answered; who asked has a timeout.

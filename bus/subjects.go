@@ -34,6 +34,9 @@ const (
 const (
 	dlqRoot = "ironpost.dlq"
 	svcRoot = "ironpost.svc"
+	kvRoot  = "ironpost.kv"
+
+	inboxRoot = "_INBOX"
 )
 
 // ObserverFeeds returns what anyone on the machine may watch.
@@ -55,6 +58,12 @@ func DLQSubject(module, host string) string { return join(dlqRoot, module, host)
 // StatusSubject is where module on host answers verb, such as "status".
 func StatusSubject(module, host, verb string) string { return join(svcRoot, module, host, verb) }
 
+// bucketFeed is where it is announced that a key of bucket changed, without the value.
+func bucketFeed(bucket string) string { return join(kvRoot, bucket, ">") }
+
+// bucketStream is the stream behind bucket.
+func bucketStream(bucket string) StreamName { return StreamName("KV_" + bucket) }
+
 // ServiceName is the name of module among the NATS micro services.
 func ServiceName(module string) string { return "ironpost-" + module }
 
@@ -62,9 +71,9 @@ func ServiceName(module string) string { return "ironpost-" + module }
 // own, so that nobody reads the answers meant for another; operators share one.
 func InboxPrefix(module, host string) string {
 	if module == Operator {
-		return "_INBOX_" + Operator
+		return inboxRoot + "_" + Operator
 	}
-	return "_INBOX_" + module + "_" + host
+	return inboxRoot + "_" + module + "_" + host
 }
 
 // HostToken makes one subject token of a host name: lower case, every character

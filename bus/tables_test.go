@@ -73,7 +73,7 @@ func TestPermissionsAreMinimal(t *testing.T) {
 			require.True(t, allowedToModule(m, subject), "%s may publish %s", m, subject)
 		}
 		for _, subject := range p.Subscribe {
-			require.True(t, strings.HasPrefix(subject, p.Inbox) || strings.HasPrefix(subject, "$SRV.") ||
+			require.True(t, strings.HasPrefix(subject, p.Inbox) || strings.HasPrefix(subject, "$SRV.") || strings.HasPrefix(subject, "ironpost.kv.") ||
 				strings.HasPrefix(subject, "ironpost.svc."+m+".web-1."), "%s may subscribe %s", m, subject)
 		}
 	}
@@ -84,8 +84,8 @@ func allowedToModule(module, subject string) bool {
 	switch {
 	case strings.HasPrefix(subject, "ironpost."):
 		return strings.HasSuffix(subject, "."+module+".web-1")
-	case strings.HasPrefix(subject, "$KV."), strings.Contains(subject, "KV_"):
-		return !strings.Contains(subject, "STREAM.CREATE") && module != bus.LogPipeline && module != bus.SBOMScanner
+	case strings.HasPrefix(subject, "$KV."), strings.HasPrefix(subject, "$JS.API.STREAM.INFO.KV_"), strings.HasPrefix(subject, "$JS.API.DIRECT.GET.KV_"):
+		return module != bus.LogPipeline && module != bus.SBOMScanner
 	case strings.HasPrefix(subject, "$JS.API.DIRECT.GET.IRONPOST_"):
 		return true
 	case strings.HasPrefix(subject, "$JS.API.CONSUMER.INFO."), strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."),
