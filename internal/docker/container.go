@@ -59,7 +59,7 @@ type Endpoint struct {
 	Network   string     `json:"network"` // name
 	NetworkID string     `json:"network_id"`
 	ID        string     `json:"endpoint_id,omitempty"` // another one after every connect and start
-	IPv4      netip.Addr `json:"ipv4,omitzero"` // not set while the container does not run
+	IPv4      netip.Addr `json:"ipv4,omitzero"`         // not set while the container does not run
 	IPv6      netip.Addr `json:"ipv6,omitzero"`
 	MAC       string     `json:"mac,omitempty"`
 	Aliases   []string   `json:"aliases,omitempty"`
