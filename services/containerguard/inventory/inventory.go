@@ -1,0 +1,337 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/task"
+)
+
+const (
+	// eventQueue holds events while containers are being listed. When it is full
+	// the stream is not read, and the engine may drop events: the next slow
+	// reconcile finds what they would have told.
+	eventQueue = 8192
+	// replaySpan is how far back events are asked for at start.
+	replaySpan = Retention
+	// replayMemory is how many events an engine remembers; with so many the
+	// oldest may be lost.
+	replayMemory = 256
+	minBackoff   = 100 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+)
+
+// Change is what Watch hands out: a container after something happened to it.
+type Change struct {
+	Container docker.Container
+	Action    string    // the event's: start, connect, unpause, …; "sync" for what a list showed
+	Time      time.Time // the event's
+	Gone      bool
+}
+
+// Options configures an Inventory.
+type Options struct {
+	Docker       *docker.Client
+	PollInterval time.Duration // slow reconcile; at least a second
+	Log          logrus.FieldLogger
+}
+
+// Inventory is a Core fed by a live engine. Its methods may be called
+// concurrently; Watch only before Run.
+type Inventory struct {
+	options  Options
+	watchers []func(Change)
+
+	mu        sync.Mutex
+	core      *Core
+	reason    string    // why it is not healthy
+	lastEvent time.Time // newest event's
+	synced    bool
+	events    uint64
+	asked     uint64
+}
+
+// New returns an Inventory that knows nothing until Run.
+func New(o Options) *Inventory {
+	o.PollInterval = max(o.PollInterval, time.Second)
+	return &Inventory{options: o, core: NewCore(), reason: "containers have not been listed yet"}
+}
+
+// Watch makes Run call fn for every change, in order. fn must not block for long:
+// meanwhile no events are taken.
+func (v *Inventory) Watch(fn func(Change)) { v.watchers = append(v.watchers, fn) }
+
+// Healthy returns "" if the list is up to date, else the reason why it is not.
+func (v *Inventory) Healthy() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.reason
+}
+
+// Stats counts what was done since the start.
+type Stats struct {
+	Containers int    // there now
+	Events     uint64 // taken
+	Asked      uint64 // containers inspected
+}
+
+// Stats returns the counts.
+func (v *Inventory) Stats() Stats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return Stats{Containers: v.core.Len(), Events: v.events, Asked: v.asked}
+}
+
+// Run keeps the inventory up to date until ctx ends, then returns nil. An engine
+// that is not there, or goes away, is asked for again.
+func (v *Inventory) Run(ctx context.Context) error {
+	wait := minBackoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := v.follow(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		v.lost(err)
+		if time.Since(began) > maxBackoff {
+			wait = minBackoff
+		}
+		pause(ctx, wait/2+rand.N(wait)) //nolint:gosec // jitter needs no secret
+		wait = min(2*wait, maxBackoff)
+	}
+	return nil
+}
+
+func (v *Inventory) lost(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.core.Lost(time.Now())
+	reason := fmt.Sprintf("container engine: %v", err)
+	if v.reason == "" && v.options.Log != nil {
+		v.options.Log.WithError(err).Warn("container engine lost")
+	}
+	v.reason = reason
+}
+
+// follow subscribes, lists, and takes events until the stream ends.
+func (v *Inventory) follow(ctx context.Context) error {
+	group := task.New(ctx)
+	queue := make(chan docker.Event, eventQueue)
+	ready := make(chan struct{})
+	group.Go("docker events", func(ctx context.Context) error {
+		return v.options.Docker.Events(ctx, time.Time{}, func() { close(ready) }, func(e docker.Event) error {
+			select {
+			case queue <- e:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+	group.Go("inventory", func(ctx context.Context) error {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
+		}
+		return v.take(ctx, queue)
+	})
+	return group.Wait()
+}
+
+func (v *Inventory) take(ctx context.Context, queue <-chan docker.Event) error {
+	if err := v.begin(ctx); err != nil {
+		return err
+	}
+	poll := time.NewTicker(v.options.PollInterval)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-queue:
+			if err := v.event(ctx, e); err != nil {
+				return err
+			}
+		case <-poll.C:
+			if err := v.sync(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// begin looks at every container, then at what happened just before.
+func (v *Inventory) begin(ctx context.Context) error {
+	if err := v.sync(ctx); err != nil {
+		return err
+	}
+	if err := v.replay(ctx); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.core.Regained()
+	if v.options.Log != nil {
+		v.options.Log.WithField("containers", v.core.Len()).Info("containers listed")
+	}
+	v.reason, v.synced = "", true
+	return nil
+}
+
+// replay narrows down, at the first start, when addresses were taken. After the
+// engine was lost its memory may have been lost with it, so it proves nothing.
+func (v *Inventory) replay(ctx context.Context) error {
+	v.mu.Lock()
+	first := !v.synced
+	v.mu.Unlock()
+	if !first {
+		return nil
+	}
+	now := time.Now()
+	events, err := v.options.Docker.Replay(ctx, now.Add(-replaySpan), now)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, e := range events {
+		v.core.Apply(e)
+	}
+	complete := now.Add(-replaySpan)
+	if len(events) > replayMemory/2 {
+		complete = events[0].Time
+	}
+	v.core.Complete(complete)
+	return nil
+}
+
+// event takes one event and looks at the containers it makes stale.
+func (v *Inventory) event(ctx context.Context, e docker.Event) error {
+	v.mu.Lock()
+	v.core.Apply(e)
+	v.events++
+	v.lastEvent = later(v.lastEvent, e.Time)
+	stale := v.core.Stale()
+	v.mu.Unlock()
+	if e.Action == "destroy" && e.Kind == "container" {
+		v.tell(Change{Container: docker.Container{ID: e.Container, Name: e.Name, Image: e.Image}, Action: e.Action, Time: e.Time, Gone: true})
+	}
+	for _, id := range stale {
+		if err := v.look(ctx, id, e.Action, e.Time); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look asks about one container and tells the watchers.
+func (v *Inventory) look(ctx context.Context, id, action string, at time.Time) error {
+	asked := time.Now()
+	c, _, err := v.options.Docker.Inspect(ctx, id)
+	if err != nil && !errors.Is(err, docker.ErrNotFound) {
+		return err
+	}
+	v.mu.Lock()
+	v.asked++
+	if err != nil {
+		v.core.Gone(id, time.Now())
+		c = docker.Container{ID: id}
+	} else {
+		v.core.Observe(c, asked, time.Now())
+	}
+	v.mu.Unlock()
+	v.tell(Change{Container: c, Action: action, Time: at, Gone: err != nil})
+	return nil
+}
+
+func (v *Inventory) tell(c Change) {
+	for _, fn := range v.watchers {
+		fn(c)
+	}
+}
+
+// sync reads the list and looks at what is new, different or gone.
+func (v *Inventory) sync(ctx context.Context) error {
+	asked := time.Now()
+	rows, err := v.options.Docker.List(ctx)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	look := v.core.differing(rows, asked)
+	v.core.Prune(time.Now())
+	v.mu.Unlock()
+	for _, id := range look {
+		if err := v.look(ctx, id, "sync", asked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ByID is Core.ByID.
+func (v *Inventory) ByID(prefix string) (Found, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.core.ByID(prefix)
+}
+
+// ByAddress is Core.ByAddress, after asking the engine again about the container it names.
+func (v *Inventory) ByAddress(ctx context.Context, address netip.Addr, at time.Time, slack time.Duration) (Found, error) {
+	return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByAddress(address, at, slack) })
+}
+
+// ByName is Core.ByName, after asking the engine again about the container it names.
+func (v *Inventory) ByName(ctx context.Context, name string, at time.Time, slack time.Duration) (Found, error) {
+	return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByName(name, at, slack) })
+}
+
+// List is Core.List.
+func (v *Inventory) List() []docker.Container {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.core.List()
+}
+
+// confirmed looks up, asks the engine about the container found, and looks up
+// again: an event on its way, such as the end of a container whose address the
+// next one has already, shows in the answer.
+func (v *Inventory) confirmed(ctx context.Context, lookup func(*Core) (Found, error)) (Found, error) {
+	v.mu.Lock()
+	found, err := lookup(v.core)
+	v.mu.Unlock()
+	if err != nil || found.Gone || !found.Until.IsZero() {
+		return found, err
+	}
+	asked := time.Now()
+	now, _, err := v.options.Docker.Inspect(ctx, found.Container.ID)
+	if err != nil && !errors.Is(err, docker.ErrNotFound) {
+		return Found{}, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil {
+		v.core.Gone(found.Container.ID, time.Now())
+	} else {
+		v.core.Observe(now, asked, time.Now())
+	}
+	return lookup(v.core)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,36 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// processSlack is how far a process's start may be off: seconds since boot, in
+// steps of 10 ms, and the boot time to the second.
+const processSlack = 2 * time.Second
+
+// ByPID returns the container in which a process of the host ran throughout
+// at±slack: by its cgroup while it runs, if it is old enough to be the one that
+// is meant; else the container whose first process it was. It is refused where
+// the host's process ids are not visible.
+func (v *Inventory) ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (Found, error) {
+	p, err := readProcess(pid)
+	if err != nil {
+		return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByMainPID(pid, at, slack) })
+	}
+	key := fmt.Sprintf("process %d", pid)
+	if p.started.After(at.Add(slack + processSlack)) {
+		return Found{}, &LookupError{Key: key, Err: ErrUncertain}
+	}
+	if p.container == "" {
+		return Found{}, &LookupError{Key: key, Err: ErrUnknown}
+	}
+	return v.confirmed(ctx, func(c *Core) (Found, error) {
+		found, err := c.ByID(p.container)
+		if err == nil && !c.Running(found.Container.ID, at, slack) {
+			err = &LookupError{Key: key, Candidates: []string{p.container}, Err: ErrUncertain}
+		}
+		return found, err
+	})
+}

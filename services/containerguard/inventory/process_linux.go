@@ -1,0 +1,105 @@
+package inventory
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// containerInCgroup finds the container's id in a cgroup path: /docker/<id>,
+// /system.slice/docker-<id>.scope, and what is below.
+var containerInCgroup = regexp.MustCompile(`(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
+
+// initNamespace is the number Linux gives the first process namespace.
+const initNamespace = "pid:[4026531836]"
+
+// ticks is the unit of /proc/<pid>/stat, fixed in Linux's interface to programs.
+const ticks = 100
+
+// process is what /proc says about a process.
+type process struct {
+	container string // id, "" if it is in none
+	started   time.Time
+}
+
+// readProcess reads about a process of the host. It refuses where this program
+// has process ids of its own, which are not the host's.
+func readProcess(pid int) (process, error) {
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != initNamespace {
+		return process{}, fmt.Errorf("process ids of the host are not visible here")
+	}
+	started, err := startTime(pid)
+	if err != nil {
+		return process{}, err
+	}
+	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return process{}, err
+	}
+	again, err := startTime(pid) // the same process throughout
+	if err != nil || !again.Equal(started) {
+		return process{}, fmt.Errorf("process %d has ended", pid)
+	}
+	return process{container: containerIn(string(cgroup)), started: started}, nil
+}
+
+// containerIn returns the id all lines of a cgroup file agree on.
+func containerIn(cgroup string) string {
+	found := ""
+	for line := range strings.Lines(cgroup) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		m := containerInCgroup.FindStringSubmatch(parts[2])
+		if m == nil {
+			continue
+		}
+		if found != "" && found != m[1] {
+			return ""
+		}
+		found = m[1]
+	}
+	return found
+}
+
+func startTime(pid int) (time.Time, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return time.Time{}, err
+	}
+	_, rest, found := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(") "))
+	fields := bytes.Fields(rest)
+	if !found || len(fields) < 20 {
+		return time.Time{}, fmt.Errorf("/proc/%d/stat is not understood", pid)
+	}
+	since, err := strconv.ParseInt(string(fields[19]), 10, 64) // field 22 of the file
+	if err != nil {
+		return time.Time{}, err
+	}
+	boot, err := bootTime()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return boot.Add(time.Duration(since) * time.Second / ticks), nil
+}
+
+func bootTime() (time.Time, error) {
+	f, err := os.Open("/proc/stat")
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer func() { _ = f.Close() }()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if text, found := strings.CutPrefix(lines.Text(), "btime "); found {
+			seconds, err := strconv.ParseInt(text, 10, 64)
+			return time.Unix(seconds, 0), err
+		}
+	}
+	return time.Time{}, fmt.Errorf("/proc/stat has no btime")
+}
