@@ -9,6 +9,3 @@ func Decode(name string, data []byte) (*Set, error) {
 	}
 	return newSet(f.policies), nil
 }
-
-// GlobMatches is glob.
-func GlobMatches(pattern, s string) bool { return glob(pattern, s) }

@@ -3,9 +3,9 @@ package policy
 // maxPattern bounds a pattern; with it, the cost of a match is bounded as well.
 const maxPattern = 256
 
-// glob reports whether pattern matches the whole of s: * is any text, ? any one
+// Glob reports whether pattern matches the whole of s: * is any text, ? any one
 // byte, all else itself. Case counts. It takes at most len(pattern)·len(s) steps.
-func glob(pattern, s string) bool {
+func Glob(pattern, s string) bool {
 	p, i := 0, 0
 	star, mark := -1, 0
 	for i < len(s) {
@@ -36,7 +36,7 @@ func anyGlob(patterns []string, values ...string) bool {
 	}
 	for _, pattern := range patterns {
 		for _, v := range values {
-			if glob(pattern, v) {
+			if Glob(pattern, v) {
 				return true
 			}
 		}

@@ -78,6 +78,6 @@ func (m Match) label(have map[string]string) bool {
 	return slices.ContainsFunc(m.Labels, func(want string) bool {
 		key, pattern, valued := strings.Cut(want, "=")
 		value, is := have[key]
-		return is && (!valued || glob(pattern, value))
+		return is && (!valued || Glob(pattern, value))
 	})
 }

@@ -1,0 +1,6 @@
+package notify
+
+import "time"
+
+// SetPause makes every pause between tries d.
+func (n *Notifier) SetPause(d time.Duration) { n.pause = func(int) time.Duration { return d } }

@@ -1,0 +1,259 @@
+// Package notify tells a webhook what the guard did. It never makes an action wait:
+// messages stand in a bounded queue, are sent one after the other, and are tried
+// again with growing pauses while the other side may still take them.
+//
+// Redirects are not followed: the webhook is named by whoever runs the daemon, and
+// may be on a private network, but its server does not choose where else the guard
+// speaks to. An answer of 3xx is a failure.
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+// What bounds the queue and the attempts.
+const (
+	queueSize  = 256
+	attempts   = 6
+	callTime   = 10 * time.Second
+	firstPause = time.Second
+	lastPause  = time.Minute
+	farewell   = 3 * time.Second // for what is queued when the guard stops
+	maxText    = 3000            // Slack shows no more of a text
+	maxAnswer  = 4 << 10
+)
+
+// ErrFull and ErrStopped are why a message was not sent.
+var (
+	ErrFull    = errors.New("too many notifications wait")
+	ErrStopped = errors.New("the guard stopped before it could be sent")
+)
+
+// Message is the JSON that is sent. Text alone is what Slack, Mattermost and others
+// show; the rest is for programs.
+type Message struct {
+	Text     string          `json:"text"`
+	ID       string          `json:"id"` // the same however often it is sent
+	Time     time.Time       `json:"time"`
+	Host     string          `json:"host"`
+	Policy   string          `json:"policy"`
+	DryRun   bool            `json:"dry_run,omitempty"`
+	Alert    json.RawMessage `json:"alert,omitempty"`
+	Outcomes []Outcome       `json:"outcomes"`
+}
+
+// Outcome is one action and what came of it.
+type Outcome struct {
+	Kind   string `json:"kind"`
+	Target string `json:"target"`
+	Phase  string `json:"phase"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Done is called once for every message that was queued, with nil if the webhook
+// took it, and how long that took. It must not block.
+type Done func(err error, took time.Duration)
+
+type queued struct {
+	body []byte
+	at   time.Time
+	done Done
+}
+
+// Notifier sends messages. Send and SetURL may be called concurrently, Run once.
+type Notifier struct {
+	client *http.Client
+	queue  chan queued
+	url    atomic.Pointer[string]
+	pause  func(n int) time.Duration
+}
+
+// New returns a notifier to url, "" for nowhere. It starts nothing.
+func New(url string) *Notifier {
+	n := &Notifier{
+		client: &http.Client{
+			Timeout:       callTime,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		queue: make(chan queued, queueSize),
+		pause: pauseBefore,
+	}
+	n.SetURL(url)
+	return n
+}
+
+// SetURL changes where messages go, also those that wait.
+func (n *Notifier) SetURL(url string) { n.url.Store(&url) }
+
+// Configured reports whether there is a webhook.
+func (n *Notifier) Configured() bool { return *n.url.Load() != "" }
+
+// Waiting returns how many messages are queued.
+func (n *Notifier) Waiting() int { return len(n.queue) }
+
+// Send queues m. It never blocks: ErrFull says that the queue is full, and done is
+// then not called.
+func (n *Notifier) Send(m Message, done Done) error {
+	m.Text = safeText(m.Text)
+	if m.Outcomes == nil {
+		m.Outcomes = []Outcome{}
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode notification: %w", err)
+	}
+	select {
+	case n.queue <- queued{body: body, at: time.Now(), done: done}:
+		return nil
+	default:
+		return ErrFull
+	}
+}
+
+// Run sends until ctx ends, and then for at most 3 s what is queued. What is left is
+// told ErrStopped.
+func (n *Notifier) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		select {
+		case q := <-n.queue:
+			n.deliver(ctx, q)
+		case <-ctx.Done():
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	for {
+		select {
+		case q := <-n.queue:
+			n.deliver(last, q)
+		default:
+			return nil
+		}
+	}
+}
+
+// deliver tries until the webhook took q, will not take it, or ctx ended.
+func (n *Notifier) deliver(ctx context.Context, q queued) {
+	var err error
+	for try := range attempts {
+		var wait time.Duration
+		var final bool
+		if wait, final, err = n.post(ctx, q.body); err == nil || final {
+			break
+		}
+		if try == attempts-1 || !sleep(ctx, max(wait, n.pause(try))) {
+			break
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", ErrStopped, err)
+	}
+	q.done(err, time.Since(q.at))
+}
+
+// post tries once. wait is what the webhook asked for, final says that another try
+// is in vain. The errors never hold the URL, which is a secret with some services.
+func (n *Notifier) post(ctx context.Context, body []byte) (wait time.Duration, final bool, err error) {
+	to := *n.url.Load()
+	if to == "" {
+		return 0, true, errors.New("no webhook is configured: container.webhook_url")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return 0, true, errors.New("the webhook's URL cannot be used")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "ironpost")
+	resp, err := n.client.Do(req)
+	if err != nil {
+		return 0, false, fmt.Errorf("webhook: %w", withoutURL(err))
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
+	_ = resp.Body.Close()
+	if resp.StatusCode/100 == 2 {
+		return 0, true, nil
+	}
+	err = fmt.Errorf("webhook answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	if resp.StatusCode/100 == 3 {
+		return 0, true, fmt.Errorf("%w: redirects are not followed", err)
+	}
+	return retryAfter(resp), !passing(resp.StatusCode), err
+}
+
+// passing reports whether a later try may have another answer.
+func passing(code int) bool {
+	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
+}
+
+// retryAfter reads the seconds of RFC 9110, section 10.2.3; a date is not heeded.
+func retryAfter(resp *http.Response) time.Duration {
+	n, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(n)*time.Second, lastPause)
+}
+
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+// pauseBefore doubles from 1 s to a minute, less up to a half.
+func pauseBefore(n int) time.Duration {
+	d := min(firstPause<<min(n, 16), lastPause)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads retries, no secret
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// safeText makes a text with parts from outside harmless to those who show it: no
+// controls, no markup that mentions people or hides where a link goes
+// (Slack: escape &, < and >), and not too long.
+func safeText(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case b.Len() > maxText:
+			b.WriteString("…")
+			return b.String()
+		case r == '&':
+			b.WriteString("&amp;")
+		case r == '<':
+			b.WriteString("&lt;")
+		case r == '>':
+			b.WriteString("&gt;")
+		case r == '@': // @channel, @here
+			b.WriteString("@\u2060")
+		case r == '\n' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,233 @@
+package safety
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Limits bound what the guard does to containers: how many are newly acted on in
+// any minute, how many of one compose project and which share, in percent, of the
+// running ones may be held at a time. At least one may always be.
+type Limits struct {
+	PerMinute  int
+	PerProject int
+	Share      int
+}
+
+// minute is what PerMinute counts over.
+const minute = time.Minute
+
+// maxCooldowns bounds the memory of cooldowns; beyond it the one that ends first goes.
+const maxCooldowns = 2_000
+
+// Ask is a container that shall be acted on. Running counts all running containers.
+type Ask struct {
+	Container string // id
+	Project   string // of compose; empty if none
+	Running   int
+}
+
+// Memory is what was done: the containers that are held, the recent takes, and the
+// cooldowns. It is on disk before a taker goes on. Its methods may be called
+// concurrently.
+type Memory struct {
+	file file
+
+	mu      sync.Mutex
+	limits  Limits
+	version uint64
+	state   state
+}
+
+// state is the content of the file.
+type state struct {
+	Held      map[string]held      `json:"held"`      // by container
+	Recent    []time.Time          `json:"recent"`    // takes of the last minute
+	Cooldowns map[string]time.Time `json:"cooldowns"` // until when, by key
+}
+
+type held struct {
+	Project string    `json:"project,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// Open reads the memory in path, which need not be there. trouble says what was
+// wrong with it and is for people; the error is for a file that can be neither read
+// nor moved aside.
+func Open(path string, limits Limits) (m *Memory, trouble string, err error) {
+	m = &Memory{file: file{path: path}, limits: limits}
+	trouble, err = m.file.load(&m.state)
+	if trouble != "" {
+		m.state = state{}
+	}
+	if m.state.Held == nil {
+		m.state.Held = map[string]held{}
+	}
+	if m.state.Cooldowns == nil {
+		m.state.Cooldowns = map[string]time.Time{}
+	}
+	return m, trouble, err
+}
+
+// SetLimits changes the limits; what is held stays.
+func (m *Memory) SetLimits(l Limits) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limits = l
+}
+
+// Take asks for one container to be acted on now. It returns "" if that may be, and
+// then counts it; else why not. A container that is held already may always be
+// acted on and is not counted again. The error says that a take is in
+// memory only: it holds, but not over a restart.
+func (m *Memory) Take(a Ask, now time.Time) (refused string, err error) {
+	m.mu.Lock()
+	if _, again := m.state.Held[a.Container]; again {
+		m.mu.Unlock()
+		return "", nil
+	}
+	if refused = m.refuse(a, now); refused != "" {
+		m.mu.Unlock()
+		return refused, nil
+	}
+	m.state.Held[a.Container] = held{Project: a.Project, Since: now.UTC()}
+	m.state.Recent = append(m.state.Recent, now.UTC())
+	version := m.changed()
+	m.mu.Unlock()
+	return "", m.file.commit(version, m.snapshot)
+}
+
+// Would is Take without its effect.
+func (m *Memory) Would(a Ask, now time.Time) (refused string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, again := m.state.Held[a.Container]; again {
+		return ""
+	}
+	return m.refuse(a, now)
+}
+
+// refuse is called with mu held.
+func (m *Memory) refuse(a Ask, now time.Time) string {
+	m.state.Recent = slices.DeleteFunc(m.state.Recent, func(at time.Time) bool { return now.Sub(at) >= minute })
+	project := 0
+	for _, h := range m.state.Held {
+		if a.Project != "" && h.Project == a.Project {
+			project++
+		}
+	}
+	share := max(1, a.Running*m.limits.Share/100)
+	switch {
+	case len(m.state.Recent) >= m.limits.PerMinute:
+		return fmt.Sprintf("cap: %d containers were acted on within a minute, container.max_per_minute", len(m.state.Recent))
+	case a.Project != "" && project >= m.limits.PerProject:
+		return fmt.Sprintf("cap: %d containers of project %q are held, container.max_per_project", project, a.Project)
+	case len(m.state.Held) >= share:
+		return fmt.Sprintf("cap: %d containers are held, %d%% of %d running, container.max_share_percent", len(m.state.Held), m.limits.Share, a.Running)
+	}
+	return ""
+}
+
+// Keep makes the containers that are held those of ids, which the ledger holds. It
+// takes in what a person isolated, and lets go of what was released or removed.
+func (m *Memory) Keep(ids map[string]string, now time.Time) error {
+	m.mu.Lock()
+	version, change := uint64(0), false
+	maps.DeleteFunc(m.state.Held, func(id string, h held) bool {
+		_, there := ids[id]
+		gone := !there && now.Sub(h.Since) > settling
+		change = change || gone
+		return gone
+	})
+	for id, project := range ids {
+		if _, known := m.state.Held[id]; !known {
+			m.state.Held[id], change = held{Project: project, Since: now.UTC()}, true
+		}
+	}
+	if change {
+		version = m.changed()
+	}
+	m.mu.Unlock()
+	if !change {
+		return nil
+	}
+	return m.file.commit(version, m.snapshot)
+}
+
+// settling is how long a take may be ahead of the ledger.
+const settling = time.Minute
+
+// Free lets a container go: it was released, or nothing was done to it after all.
+// The take still counts towards the minute.
+func (m *Memory) Free(container string) error {
+	m.mu.Lock()
+	if _, is := m.state.Held[container]; !is {
+		m.mu.Unlock()
+		return nil
+	}
+	delete(m.state.Held, container)
+	version := m.changed()
+	m.mu.Unlock()
+	return m.file.commit(version, m.snapshot)
+}
+
+// Held returns how many containers are held.
+func (m *Memory) Held() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.state.Held)
+}
+
+// Cool returns until when key is left alone, zero if it is not.
+func (m *Memory) Cool(key string, now time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if until := m.state.Cooldowns[key]; until.After(now) {
+		return until
+	}
+	return time.Time{}
+}
+
+// CoolUntil leaves key alone until then. The error is as that of Take.
+func (m *Memory) CoolUntil(key string, until, now time.Time) error {
+	if !until.After(now) {
+		return nil
+	}
+	m.mu.Lock()
+	m.makeRoom(now)
+	m.state.Cooldowns[key] = until.UTC()
+	version := m.changed()
+	m.mu.Unlock()
+	return m.file.commit(version, m.snapshot)
+}
+
+func (m *Memory) makeRoom(now time.Time) {
+	maps.DeleteFunc(m.state.Cooldowns, func(_ string, until time.Time) bool { return !until.After(now) })
+	if len(m.state.Cooldowns) < maxCooldowns {
+		return
+	}
+	first := ""
+	for key, until := range m.state.Cooldowns {
+		if first == "" || until.Before(m.state.Cooldowns[first]) {
+			first = key
+		}
+	}
+	delete(m.state.Cooldowns, first)
+}
+
+func (m *Memory) changed() uint64 {
+	m.version++
+	return m.version
+}
+
+// snapshot copies the state for the file.
+func (m *Memory) snapshot() (any, uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return state{
+		Held: maps.Clone(m.state.Held), Recent: slices.Clone(m.state.Recent), Cooldowns: maps.Clone(m.state.Cooldowns),
+	}, m.version
+}

@@ -1,0 +1,218 @@
+package safety_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func open(t testing.TB, path string, l safety.Limits) *safety.Memory {
+	t.Helper()
+	m, trouble, err := safety.Open(path, l)
+	require.NoError(t, err)
+	require.Empty(t, trouble)
+	return m
+}
+
+func memory(t testing.TB, l safety.Limits) *safety.Memory {
+	return open(t, filepath.Join(t.TempDir(), "memory.json"), l)
+}
+
+func take(t testing.TB, m *safety.Memory, a safety.Ask, at time.Time) string {
+	t.Helper()
+	refused, err := m.Take(a, at)
+	require.NoError(t, err)
+	return refused
+}
+
+var wide = safety.Limits{PerMinute: 1000, PerProject: 1000, Share: 100}
+
+func TestPerMinuteIsASlidingWindow(t *testing.T) {
+	t.Parallel()
+	l := wide
+	l.PerMinute = 2
+	m := memory(t, l)
+	at := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
+	ask := func(id string) safety.Ask { return safety.Ask{Container: id, Running: 100} }
+	require.Empty(t, take(t, m, ask("a"), at(0)))
+	require.Empty(t, take(t, m, ask("b"), at(30)))
+	require.Contains(t, take(t, m, ask("c"), at(59)), "container.max_per_minute")
+	require.Empty(t, take(t, m, ask("a"), at(59)), "what is held already is not counted again")
+	require.Empty(t, take(t, m, ask("c"), at(60)))
+	require.Contains(t, take(t, m, ask("d"), at(61)), "container.max_per_minute")
+	require.NoError(t, m.Free("b"))
+	require.Contains(t, take(t, m, ask("d"), at(62)), "container.max_per_minute", "letting go does not make room in the minute")
+}
+
+func TestPerProjectCountsWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	l := wide
+	l.PerProject = 2
+	m := memory(t, l)
+	ask := func(id, project string) safety.Ask { return safety.Ask{Container: id, Project: project, Running: 100} }
+	require.Empty(t, take(t, m, ask("a", "shop"), now))
+	require.Empty(t, take(t, m, ask("b", "shop"), now))
+	require.Contains(t, take(t, m, ask("c", "shop"), now.Add(time.Hour)), `"shop"`)
+	require.Empty(t, take(t, m, ask("d", "blog"), now))
+	require.Empty(t, take(t, m, ask("e", ""), now))
+	require.NoError(t, m.Free("a"))
+	require.Empty(t, take(t, m, ask("c", "shop"), now))
+}
+
+func TestShareOfTheRunningContainers(t *testing.T) {
+	t.Parallel()
+	l := wide
+	l.Share = 30
+	m := memory(t, l)
+	for i := range 3 {
+		require.Empty(t, take(t, m, safety.Ask{Container: fmt.Sprint(i), Running: 10}, now))
+	}
+	require.Contains(t, take(t, m, safety.Ask{Container: "3", Running: 10}, now), "30% of 10")
+	require.Empty(t, take(t, memory(t, l), safety.Ask{Container: "only", Running: 1}, now), "one may always be held")
+}
+
+func TestWouldChangesNothing(t *testing.T) {
+	t.Parallel()
+	l := wide
+	l.PerMinute = 1
+	m := memory(t, l)
+	for range 10 {
+		require.Empty(t, m.Would(safety.Ask{Container: "a", Running: 9}, now))
+	}
+	require.Zero(t, m.Held())
+}
+
+func TestTheMemoryOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "memory.json")
+	l := safety.Limits{PerMinute: 2, PerProject: 2, Share: 100}
+	m := open(t, path, l)
+	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Ask{Container: "b", Project: "shop", Running: 9}, now))
+	require.NoError(t, m.CoolUntil("p|a", now.Add(time.Hour), now))
+
+	m = open(t, path, l)
+	require.Equal(t, 2, m.Held())
+	require.Contains(t, take(t, m, safety.Ask{Container: "c", Running: 9}, now), "max_per_minute")
+	require.Contains(t, take(t, m, safety.Ask{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
+	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
+	require.Equal(t, now.Add(time.Hour), m.Cool("p|a", now))
+	require.Zero(t, m.Cool("p|a", now.Add(time.Hour)))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+// TestCapsAreExactUnderConcurrency also opens the file anew after every round: what
+// was granted must be on disk.
+func TestCapsAreExactUnderConcurrency(t *testing.T) {
+	t.Parallel()
+	for round := range 20 {
+		path := filepath.Join(t.TempDir(), "memory.json")
+		l := safety.Limits{PerMinute: 1 + rand.IntN(40), PerProject: 1 + rand.IntN(10), Share: 1 + rand.IntN(100)}
+		const containers, projects = 50, 5
+		m := open(t, path, l)
+		var granted atomic.Int32
+		var perProject [projects]atomic.Int32
+		var wg sync.WaitGroup
+		for i := range containers * 2 { // every container twice
+			wg.Go(func() {
+				id, project := i%containers, i%containers%projects
+				refused, err := m.Take(safety.Ask{Container: fmt.Sprint(id), Project: fmt.Sprint(project), Running: containers}, now)
+				if err == nil && refused == "" && i < containers {
+					granted.Add(1)
+					perProject[project].Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		want := min(l.PerMinute, l.PerProject*projects, max(1, containers*l.Share/100))
+		require.Equal(t, want, m.Held(), "round %d, %+v", round, l)
+		require.Equal(t, want, open(t, path, l).Held(), "on disk")
+		for p := range perProject {
+			require.LessOrEqual(t, int(perProject[p].Load()), l.PerProject)
+		}
+	}
+}
+
+func TestKeepFollowsTheLedger(t *testing.T) {
+	t.Parallel()
+	m := memory(t, wide)
+	require.Empty(t, take(t, m, safety.Ask{Container: "released", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Ask{Container: "fresh", Running: 9}, now.Add(time.Hour)))
+	require.NoError(t, m.Keep(map[string]string{"by-hand": "shop"}, now.Add(time.Hour)))
+	require.Equal(t, 2, m.Held(), "a fresh take may be ahead of the ledger")
+	l := wide
+	l.PerProject = 1
+	m.SetLimits(l)
+	require.Contains(t, take(t, m, safety.Ask{Container: "x", Project: "shop", Running: 9}, now), "max_per_project")
+	require.NoError(t, m.Keep(nil, now.Add(2*time.Hour)))
+	require.Zero(t, m.Held())
+}
+
+func TestADamagedMemoryIsMovedAside(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "memory.json")
+	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
+	m, trouble, err := safety.Open(path, wide)
+	require.NoError(t, err)
+	require.Contains(t, trouble, "damaged")
+	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	aside, err := filepath.Glob(path + ".bad-*")
+	require.NoError(t, err)
+	require.Len(t, aside, 1)
+}
+
+func TestALinkIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "memory.json")
+	require.NoError(t, os.WriteFile(victim, []byte("{}"), 0o600))
+	require.NoError(t, os.Symlink(victim, path))
+	_, _, err := safety.Open(path, wide)
+	require.Error(t, err)
+
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink(victim, path+".new"))
+	m := open(t, path, wide)
+	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	data, err := os.ReadFile(victim)
+	require.NoError(t, err)
+	require.Equal(t, "{}", string(data))
+}
+
+// TestADiskThatFailsDoesNotDisarm: whoever fills the disk must not be safe from the guard.
+func TestADiskThatFailsDoesNotDisarm(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gone", "memory.json")
+	l := wide
+	l.PerMinute = 1
+	m := open(t, path, l)
+	refused, err := m.Take(safety.Ask{Container: "a", Running: 9}, now)
+	require.Empty(t, refused)
+	require.Error(t, err)
+	refused, _ = m.Take(safety.Ask{Container: "b", Running: 9}, now)
+	require.Contains(t, refused, "max_per_minute", "the caps hold all the same")
+}
+
+func TestCooldownsAreBounded(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gone", "memory.json") // no disk, so it is quick
+	m := open(t, path, wide)
+	for i := range 2_100 {
+		require.Error(t, m.CoolUntil(fmt.Sprint(i), now.Add(time.Duration(i+1)*time.Minute), now))
+	}
+	require.Zero(t, m.Cool("0", now), "the one that ends first went")
+	require.NotZero(t, m.Cool("2099", now))
+}
