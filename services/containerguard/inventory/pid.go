@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// processSlack is how far a process's start may be off: seconds since boot, in
-// steps of 10 ms, and the boot time to the second.
-const processSlack = 2 * time.Second
+// processSlack is how far a process's start may be off: the kernel tells it in
+// steps of 10 ms.
+const processSlack = 20 * time.Millisecond
 
 // ByPID returns the container in which a process of the host ran throughout
 // at±slack: by its cgroup while it runs, if it is old enough to be the one that
@@ -20,7 +20,7 @@ func (v *Inventory) ByPID(ctx context.Context, pid int, at time.Time, slack time
 		return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByMainPID(pid, at, slack) })
 	}
 	key := fmt.Sprintf("process %d", pid)
-	if p.started.After(at.Add(slack + processSlack)) {
+	if p.started.After(at.Add(processSlack - slack)) {
 		return Found{}, &LookupError{Key: key, Err: ErrUncertain}
 	}
 	if p.container == "" {

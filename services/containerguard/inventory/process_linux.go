@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // containerInCgroup finds the container's id in a cgroup path: /docker/<id>,
@@ -42,7 +43,7 @@ func readProcess(pid int) (process, error) {
 		return process{}, err
 	}
 	again, err := startTime(pid) // the same process throughout
-	if err != nil || !again.Equal(started) {
+	if err != nil || again.Sub(started).Abs() > processSlack {
 		return process{}, fmt.Errorf("process %d has ended", pid)
 	}
 	return process{container: containerIn(string(cgroup)), started: started}, nil
@@ -82,24 +83,10 @@ func startTime(pid int) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	boot, err := bootTime()
-	if err != nil {
-		return time.Time{}, err
+	var sinceBoot unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &sinceBoot); err != nil {
+		return time.Time{}, fmt.Errorf("boot time: %w", err)
 	}
+	boot := time.Now().Add(-time.Duration(sinceBoot.Nano()))
 	return boot.Add(time.Duration(since) * time.Second / ticks), nil
-}
-
-func bootTime() (time.Time, error) {
-	f, err := os.Open("/proc/stat")
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer func() { _ = f.Close() }()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if text, found := strings.CutPrefix(lines.Text(), "btime "); found {
-			seconds, err := strconv.ParseInt(text, 10, 64)
-			return time.Unix(seconds, 0), err
-		}
-	}
-	return time.Time{}, fmt.Errorf("/proc/stat has no btime")
 }
