@@ -1,0 +1,68 @@
+package detect
+
+import (
+	"encoding/binary"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+// maxExact is up to how many values are counted exactly.
+const maxExact = 64
+
+// distinct counts different values: exactly up to maxExact, then by a bitmap. A
+// bitmap of the kernel's own may be united with it, hashed otherwise; the larger of both counts.
+type distinct struct {
+	exact  map[uint64]struct{}
+	own    traffic.Bitmap
+	kernel traffic.Bitmap
+}
+
+// add returns whether value is new, as far as can be told.
+func (d *distinct) add(value uint64) bool {
+	bit := scramble(value) % traffic.BitmapBits
+	word, mask := bit/64, uint64(1)<<(bit%64)
+	fresh := d.own[word]&mask == 0
+	d.own[word] |= mask
+	if len(d.exact) >= maxExact {
+		return fresh
+	}
+	if d.exact == nil {
+		d.exact = map[uint64]struct{}{}
+	}
+	_, known := d.exact[value]
+	d.exact[value] = struct{}{}
+	return !known
+}
+
+func (d *distinct) count() uint64 {
+	n := uint64(len(d.exact))
+	if n >= maxExact {
+		n = max(n, uint64(d.own.Estimate()+0.5))
+	}
+	if seen := uint64(d.kernel.Estimate() + 0.5); seen > maxExact {
+		return max(n, seen)
+	}
+	return max(n, uint64(d.kernel.Count()))
+}
+
+// scramble is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+func scramble(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashAddr makes a value of an address in its 16 bytes.
+func hashAddr(a [16]byte) uint64 {
+	return scramble(binary.BigEndian.Uint64(a[:8])) ^ binary.BigEndian.Uint64(a[8:])
+}
+
+// has tells whether value is among those counted, exactly up to maxExact, then perhaps.
+func (d *distinct) has(value uint64) bool {
+	if _, known := d.exact[value]; known {
+		return true
+	}
+	bit := scramble(value) % traffic.BitmapBits
+	return len(d.exact) >= maxExact && d.own[bit/64]&(1<<(bit%64)) != 0
+}

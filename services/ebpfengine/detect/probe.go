@@ -1,0 +1,172 @@
+package detect
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+// method is how something was tried.
+type method uint8
+
+const (
+	bySYN method = iota
+	byFIN
+	byNull
+	byXmas
+	byACK
+	byUDP
+	byICMP
+	byFragment
+	byOther
+	methods
+)
+
+var methodNames = [methods]string{"syn", "fin", "null", "xmas", "ack", "udp", "icmp", "fragment", "other"}
+
+func (m method) String() string { return methodNames[m] }
+
+const (
+	protoTCP = 6
+	// Ports from here on are those of clients: replies go there (Linux ip_local_port_range; RFC 6335 from 49152 on).
+	firstClientPort = 32_768
+	lastSystemPort  = 1023
+	// traceroute counts up from here (traceroute(8)).
+	firstTracePort, lastTracePort = 33_434, 33_534
+)
+
+// probe is one thing that was tried.
+type probe struct {
+	host   netip.Addr
+	port   uint16
+	method method
+}
+
+// probeOf returns what s tries, or false if it is no probe: an answer, or part of a
+// conversation. SYN-ACK, RST and ICMP errors never are, so backscatter is no scan.
+func probeOf(s traffic.Sample) (probe, bool) {
+	p := probe{host: s.Target.Addr(), port: s.Target.Port()}
+	if s.Reply {
+		return p, false
+	}
+	switch s.Class {
+	case traffic.TCPSYN:
+		p.method = bySYN
+	case traffic.TCPFIN:
+		p.method = byFIN
+	case traffic.TCPNull:
+		p.method = byNull
+	case traffic.TCPXmas:
+		p.method = byXmas
+	case traffic.TCPOther:
+		p.method = byOther
+	case traffic.TCPACK, traffic.TCPFINACK:
+		p.method = byACK
+		return p, p.port < firstClientPort
+	case traffic.UDP:
+		p.method = byUDP
+		return p, !reply(s.Source.Port(), p.port) && !traced(p.port)
+	case traffic.ICMPEcho:
+		p.method, p.port = byICMP, 0
+		return p, !p.host.IsMulticast()
+	case traffic.Fragment:
+		p.method = byFragment
+		return p, s.Proto == protoTCP && p.port != 0
+	default:
+		return p, false
+	}
+	return p, true
+}
+
+// reply tells whether UDP from one port to the other is how a service answers a client, asked for or not.
+func reply(from, to uint16) bool {
+	if to <= lastSystemPort {
+		return false
+	}
+	return from <= lastSystemPort || slices.Contains(traffic.ReflectorPorts[:], from)
+}
+
+func traced(port uint16) bool { return port >= firstTracePort && port <= lastTracePort }
+
+// contact is a probe and what became of it.
+type contact struct {
+	probe
+
+	at   time.Time
+	done bool // a handshake was completed
+}
+
+const (
+	// maxContacts bounds what is remembered of one source before it is a scan.
+	maxContacts = 48
+	// minPairs is the least that may be called a scan.
+	minPairs = 3
+	// patience is how long a handshake may take before it counts as failed.
+	patience = 500 * time.Millisecond
+	// maxOfOneActor is how many scans of one actor and method are told apart. What it does beyond them is one
+	// block scan.
+	maxOfOneActor = 4
+	// maxScansOfOneActor bounds the running scans of one actor.
+	maxScansOfOneActor = 16
+)
+
+// prober is what is known about one source that tried something.
+type prober struct {
+	addr     netip.Addr
+	last     time.Time
+	contacts []contact
+	scans    []*scan
+	vlan     uint16
+}
+
+// done counts the handshakes it completed.
+func (p *prober) done() int {
+	n := 0
+	for _, c := range p.contacts {
+		if c.done {
+			n++
+		}
+	}
+	return n
+}
+
+// suspicion orders probers for eviction: the least goes first.
+func (p *prober) suspicion() int { return len(p.contacts) - p.done() }
+
+// completed notes that s, an ACK, ends a handshake that p began.
+func (p *prober) completed(t probe) bool {
+	for i, c := range p.contacts {
+		if c.method == bySYN && c.host == t.host && c.port == t.port {
+			p.contacts[i].done = true
+			return true
+		}
+	}
+	for _, s := range p.scans {
+		if s.method == bySYN && s.covers(t.host, t.port) {
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers t; it returns false if there is no room.
+func (p *prober) note(t probe, at time.Time) bool {
+	for i, c := range p.contacts {
+		if c.probe == t {
+			p.contacts[i].at = at
+			return true
+		}
+	}
+	if len(p.contacts) >= maxContacts {
+		return false
+	}
+	p.contacts = append(p.contacts, contact{probe: t, at: at})
+	return true
+}
+
+// forget drops what is older than memory.
+func (p *prober) forget(before time.Time) {
+	p.contacts = slices.DeleteFunc(p.contacts, func(c contact) bool { return c.at.Before(before) })
+}

@@ -1,0 +1,188 @@
+package detect
+
+import (
+	"net/netip"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+// promoted takes in the kernel's exact records: they count what samples only show, and find a
+// fast scan even when forged traffic has used up the samples.
+func (d *scans) promoted(w traffic.Window) {
+	for i := range w.Sources {
+		src := &w.Sources[i]
+		if src.Probes == 0 {
+			continue
+		}
+		if sc := d.scanOf(src, w); sc != nil {
+			sc.merge(src)
+		}
+	}
+}
+
+// scanOf returns the running scan that src's record belongs to, begun if the record amounts to one.
+func (d *scans) scanOf(src *traffic.Source, w traffic.Window) *scan {
+	p := d.byAddr[src.Addr]
+	if sc := p.busiest(); sc != nil {
+		return sc
+	}
+	c, ok := ofRecord(d.cfg, src, w.Egress)
+	if !ok {
+		return nil
+	}
+	if p == nil {
+		p = d.meet(src.Addr)
+		p.last = src.Last
+	}
+	if sc := p.covering(c.contacts[0].probe); sc != nil {
+		sc.touch(src.Last)
+		return sc
+	}
+	sc := d.begin(p, c)
+	sc.probes = 0 // merge has them
+	return sc
+}
+
+// busiest is the scan with the most samples in this window, or nil.
+func (p *prober) busiest() *scan {
+	if p == nil {
+		return nil
+	}
+	var best *scan
+	for _, sc := range p.scans {
+		if sc.touched && (best == nil || sc.probes > best.probes) {
+			best = sc
+		}
+	}
+	return best
+}
+
+// merge adds what the kernel counted of a source to its scan.
+func (s *scan) merge(src *traffic.Source) {
+	s.probes = max(s.probes, src.Probes)
+	s.counts[countPackets] += src.Packets
+	s.counts[countBytes] += src.Bytes
+	s.counts[countRefused] += src.Refused
+	s.counts[countAnswered] += src.Answered
+	s.counts[countFragments] += src.Fragmented
+	single := src.Hosts.Count() <= 1
+	if s.shape == block || (s.shape == vertical && single) {
+		s.ports.kernel.Or(&src.Ports)
+	}
+	if s.shape == block || (s.shape == horizontal && (s.method == byICMP || src.Ports.Count() <= 1)) {
+		s.hosts.kernel.Or(&src.Hosts)
+	}
+	for _, host := range src.SampleHosts {
+		if s.shape != vertical {
+			s.showHost(host)
+		}
+	}
+	for _, port := range src.SamplePorts {
+		if s.shape != horizontal && s.method != byICMP {
+			s.showPort(port)
+		}
+	}
+}
+
+// ofRecord returns the scan that one interval's record of a source amounts to.
+func ofRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
+	m, tried := methodOf(src)
+	ports, hosts := int(src.Ports.Estimate()+0.5), int(src.Hosts.Estimate()+0.5)
+	if len(src.SampleHosts) == 0 || !inVain(cfg, src, m, tried, egress) {
+		return candidate{}, false
+	}
+	c := candidate{method: m, host: src.SampleHosts[0]}
+	if len(src.SamplePorts) > 0 && m != byICMP {
+		c.port = src.SamplePorts[0]
+	}
+	switch {
+	case m == byICMP:
+		c.shape = horizontal
+		c.port = 0
+		if hosts < cfg.SweepHosts {
+			return c, false
+		}
+	case hosts <= 1 && ports >= cfg.ScanPorts:
+		c.shape = vertical
+	case hosts >= cfg.ScanHosts && ports <= 1:
+		c.shape = horizontal
+	case hosts > 1 && ports > 1 && hosts*ports >= maxContacts && ports >= cfg.ScanPorts:
+		c.shape = block
+	default:
+		return c, false
+	}
+	c.contacts = contactsOf(src, m)
+	return c, len(c.contacts) > 0
+}
+
+// methodOf returns what most of src's probes are, and how many.
+func methodOf(src *traffic.Source) (method, uint64) {
+	n := src.ByClass
+	tried := [methods]uint64{
+		bySYN: n[traffic.TCPSYN], byFIN: n[traffic.TCPFIN], byNull: n[traffic.TCPNull], byXmas: n[traffic.TCPXmas],
+		byUDP: n[traffic.UDP] - min(n[traffic.UDP], src.Replies), byICMP: n[traffic.ICMPEcho], byOther: n[traffic.TCPOther],
+	}
+	best := bySYN
+	for m := range methods {
+		if tried[m] > tried[best] {
+			best = m
+		}
+	}
+	switch {
+	case n[traffic.Fragment] > 2*tried[best]:
+		return byFragment, n[traffic.Fragment]
+	case tried[best] == 0 && n[traffic.TCPACK] > 0:
+		return byACK, n[traffic.TCPACK]
+	}
+	return best, tried[best]
+}
+
+// inVain tells whether most of what was tried came to nothing, as far as is seen.
+func inVain(cfg Config, src *traffic.Source, m method, tried uint64, egress bool) bool {
+	few := uint64(min(cfg.ScanPorts, cfg.ScanHosts))
+	switch m {
+	case bySYN:
+		done := (src.ByClass[traffic.TCPACK] + src.ByClass[traffic.TCPFINACK]) / 2
+		if egress {
+			done = src.Answered
+		}
+		return tried >= few && 2*min(done, tried) <= tried
+	case byACK:
+		return src.Refused >= few
+	case byUDP:
+		// Without refusals, answers of a server to many ports of ours look the same; samples know their source port.
+		return egress && tried >= few && (src.Refused > 0 || systemPorts(src.SamplePorts))
+	}
+	return tried >= few
+}
+
+func systemPorts(ports []uint16) bool {
+	for _, port := range ports {
+		if port <= lastSystemPort {
+			return true
+		}
+	}
+	return false
+}
+
+// contactsOf makes contacts of the samples in a record, so that it begins as any other scan.
+func contactsOf(src *traffic.Source, m method) []contact {
+	var out []contact
+	add := func(host netip.Addr, port uint16) {
+		at := src.First
+		if len(out) > 0 {
+			at = src.Last
+		}
+		out = append(out, contact{probe: probe{host: host, port: port, method: m}, at: at})
+	}
+	if m == byICMP || len(src.SamplePorts) == 0 {
+		for _, host := range src.SampleHosts {
+			add(host, 0)
+		}
+		return out
+	}
+	for _, port := range src.SamplePorts {
+		add(src.SampleHosts[0], port)
+	}
+	return out
+}

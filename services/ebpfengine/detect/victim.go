@@ -1,0 +1,116 @@
+package detect
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+const (
+	// span is what rates are averaged over.
+	span = 3 * time.Second
+	// floodIdle is the silence that ends a flood.
+	floodIdle = 10 * time.Second
+	// maxVictims bounds the targets whose last windows are kept; the kernel counts no more of them itself.
+	maxVictims = 8192
+)
+
+// kind is one way to flood a target.
+type kind uint8
+
+const (
+	kindSYN kind = iota
+	kindUDP
+	kindICMP
+	kindFragment
+	kindTCP
+	kindReflectedUDP
+	kindReflectedTCP
+	kinds
+)
+
+var kindNames = [kinds]string{SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, Reflection}
+
+// sums are what one window held of one target: packets by kind, and what tells them from honest ones.
+type sums struct {
+	at       time.Time
+	duration time.Duration
+	by       [kinds]float64
+	total    [kinds]float64 // of which by is the part that counts
+}
+
+// victim is a target of the last few windows.
+type victim struct {
+	windows []sums
+	from    [kinds]netip.Addr // the latest sampled source of each kind
+}
+
+// add keeps the windows of the last span.
+func (v *victim) add(s sums) {
+	v.windows = append(v.windows, s)
+	v.windows = slices.DeleteFunc(v.windows, func(o sums) bool { return s.at.Sub(o.at) >= span && o.at != s.at })
+}
+
+// rate is the mean per second of a kind over span, or over the windows there are if they are longer. share is
+// what part of the total that is.
+func (v *victim) rate(k kind) (perSecond, share float64) {
+	var by, total float64
+	var long time.Duration
+	for _, s := range v.windows {
+		by += s.by[k]
+		total += s.total[k]
+		long += s.duration
+	}
+	if total == 0 {
+		return 0, 0
+	}
+	return by / max(span, long).Seconds(), by / total
+}
+
+// measure turns a target's counters into sums. ignored are fragments and UDP that are explained otherwise.
+func measure(t *traffic.Target, w traffic.Window, explained explained) sums {
+	s := sums{at: w.End, duration: w.End.Sub(w.Start)}
+	n := func(c traffic.Class) float64 { return float64(t.ByClass[c]) }
+	syn := float64(t.SYN)
+	completed := min(syn, float64(t.ACKCompleted)+float64(t.RSTOut))
+	s.by[kindSYN], s.total[kindSYN] = syn-completed, syn
+
+	var reflected float64
+	for _, count := range t.FromReflectorPorts {
+		reflected += float64(count)
+	}
+	s.by[kindReflectedUDP], s.total[kindReflectedUDP] = reflected, reflected
+	udp := n(traffic.UDP)
+	s.by[kindUDP], s.total[kindUDP] = max(0, udp-explained.replies), udp
+
+	icmp := n(traffic.ICMPEcho) + n(traffic.ICMPOther)
+	s.by[kindICMP], s.total[kindICMP] = icmp, icmp
+	fragments := float64(t.Fragmented)
+	s.by[kindFragment], s.total[kindFragment] = max(0, fragments-explained.fragments), fragments
+
+	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
+	loose := n(traffic.TCPRST) + n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
+	if refused := float64(t.RSTOut); w.Egress {
+		loose += min(data, max(0, refused-syn))
+	}
+	if t.SourcesEstimate >= manySources && data <= perForged*t.SourcesEstimate {
+		loose = max(loose, data)
+	}
+	s.by[kindTCP], s.total[kindTCP] = loose, loose+data
+	answers := n(traffic.TCPSYNACK)
+	s.by[kindReflectedTCP], s.total[kindReflectedTCP] = answers, answers+2*data
+	return s
+}
+
+// explained is traffic to a target that is no flood: answers to what it asked, and the fragments of a scan told already.
+type explained struct{ replies, fragments float64 }
+
+// port is where most of the packets go, or 0.
+func port(t *traffic.Target, packets float64) uint16 {
+	if len(t.TopPorts) > 0 && 2*float64(t.TopPorts[0].Packets) >= packets {
+		return t.TopPorts[0].Port
+	}
+	return 0
+}
