@@ -26,14 +26,14 @@ type author struct {
 	machine string
 }
 
-// ofMatch is the alert of a rule that one line satisfies.
+// ofMatch is the alert of a rule that one event satisfies.
 func (w author) ofMatch(in seen, m sigma.Match) *event.Alert {
 	a := w.alert(in, &m.Rule.Meta, "")
-	a.FirstSeen, a.LastSeen = in.time, in.time
+	a.FirstSeen, a.LastSeen = in.began, in.time
 	a.DedupKey = key(a.Rule.ID, entity(in))
 	a.User = in.User
-	a.Source = sourceOf(in)
-	a.Evidence = []string{in.raw}
+	a.Source, a.Target = sourceOf(in), in.target
+	a.Evidence, a.Incomplete = in.evidence, in.incomplete
 	for _, got := range m.Matched {
 		a.Matched = append(a.Matched, event.Matched{Field: got.Field, Value: got.Value, Why: got.Why})
 	}
@@ -41,8 +41,8 @@ func (w author) ofMatch(in seen, m sigma.Match) *event.Alert {
 }
 
 // ofCorrelation is the alert of a correlation that became true with in. It names
-// the source and the user only where they are what was grouped by: the other lines
-// of the group may be of somebody else.
+// the source, the target and the user only where they are what was grouped by: the
+// other events of the group may be of somebody else.
 func (w author) ofCorrelation(in seen, m sigma.CorrelationMatch) *event.Alert {
 	a := w.alert(in, &m.Correlation.Meta, m.Key)
 	a.FirstSeen, a.LastSeen = m.First, m.Last
@@ -50,6 +50,9 @@ func (w author) ofCorrelation(in seen, m sigma.CorrelationMatch) *event.Alert {
 	groups := slices.Sorted(maps.Values(m.Group))
 	if in.SourceIP.IsValid() && slices.Contains(groups, in.SourceIP.String()) {
 		a.Source = &event.Endpoint{IP: in.SourceIP.String()}
+	}
+	if in.target != nil && slices.Contains(groups, in.target.IP) {
+		a.Target = &event.Endpoint{IP: in.target.IP}
 	}
 	if in.User != "" && slices.Contains(groups, in.User) {
 		a.User = in.User
@@ -66,7 +69,7 @@ func (w author) alert(in seen, m *sigma.Meta, group string) *event.Alert {
 	id := w.id(in.position, m.Key(), group)
 	severity := severityOf(m.Level)
 	a := &event.Alert{
-		ID: id, Schema: event.Schema, TraceID: traceOf(id), Time: time.Now().UTC(), Count: 1,
+		ID: id, Schema: event.Schema, TraceID: cmp.Or(in.trace, traceOf(id)), Time: time.Now().UTC(), Count: 1,
 		Module: Name, Host: w.host, Severity: severity,
 		Rule:  event.Rule{ID: m.Key(), Title: m.Title, Level: severity, Tags: m.Tags},
 		Title: cmp.Or(m.Title, m.Key()), Description: m.Description,
@@ -104,10 +107,12 @@ func severityOf(level string) event.Severity {
 	return s
 }
 
-// entity is who an alert is about: the source address, else the user, else the
-// program.
+// entity is who an alert is about: what the source of the event says, else the
+// source address, else the user, else the program.
 func entity(in seen) string {
 	switch {
+	case in.entity != "":
+		return in.entity
 	case in.SourceIP.IsValid():
 		return "ip:" + in.SourceIP.String()
 	case in.User != "":

@@ -30,6 +30,7 @@ type checkpoint struct {
 	Tail         tail.State      `json:"tail"`
 	Windows      []dedup.Window  `json:"windows"`
 	Correlations json.RawMessage `json:"correlations"`
+	Packets      []span          `json:"packets"`
 }
 
 // checkpointFile is the file a checkpoint is kept in.

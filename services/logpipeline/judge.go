@@ -14,13 +14,21 @@ import (
 // believed: beyond it, one line could hold windows open for years.
 const maxAhead = 5 * time.Minute
 
-// seen is one line, read and parsed.
+// seen is one line, or one thing the engine saw, read and parsed.
 type seen struct {
 	parse.Event
 
 	position string
 	raw      string
 	time     time.Time // when it happened, as far as we believe it
+	began    time.Time // not after time
+
+	// What no text can claim; each may be empty.
+	entity     string // who it is about
+	trace      string // W3C trace id it already has
+	evidence   []string
+	target     *event.Endpoint
+	incomplete []event.Incomplete
 }
 
 // judge returns the alerts that line gives rise to, before deduplication.
@@ -31,6 +39,11 @@ func (p *pipeline) judge(line tail.Line) []*event.Alert {
 	}
 	in := see(p.parser, line.Position, text, received)
 	p.s.counted(len(text), in.Format == parse.Plain && len(text) > 0)
+	return p.conclude(in)
+}
+
+// conclude returns what the rules say about in.
+func (p *pipeline) conclude(in seen) []*event.Alert {
 	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Fields: in.Fields}
 	matches := p.book.set.Match(ev)
 	if len(matches) == 0 {
@@ -71,5 +84,6 @@ func see(parser *parse.Parser, position string, text []byte, received time.Time)
 	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
 		in.time = received
 	}
+	in.began, in.evidence = in.time, []string{in.raw}
 	return in
 }

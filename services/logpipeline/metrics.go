@@ -4,6 +4,9 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 const prefix = "ironpost_log_pipeline_"
@@ -32,6 +35,8 @@ func described() map[string][2]string {
 	return map[string][2]string{
 		"lines_total":                     {"Lines judged."},
 		"bytes_total":                     {"Bytes of the lines judged."},
+		"packets_total":                   {"Records of the engine judged."},
+		"packets_again_total":             {"Records of the engine delivered again and left out."},
 		"unparsed_lines_total":            {"Lines of no known format, judged as a message."},
 		"truncated_lines_total":           {"Lines longer than max_line_bytes, cut."},
 		"lost_bytes_total":                {"Bytes of files lost before they were read.", "reason"},
@@ -97,13 +102,15 @@ type sink struct {
 func (m sink) flow(n snapshot) {
 	m.count("lines_total", float64(m.c.s.lines.Load()))
 	m.count("bytes_total", float64(m.c.s.bytes.Load()))
+	m.count("packets_total", float64(m.c.s.packets.Load()))
+	m.count("packets_again_total", float64(m.c.s.packetsAgain.Load()))
 	m.count("unparsed_lines_total", float64(m.c.s.unparsed.Load()))
 	m.count("truncated_lines_total", float64(n.tail.Truncated+n.syslog.Truncated))
 	m.count("rotations_total", float64(n.tail.Rotations))
-	m.counts("lost_bytes_total", n.tail.Lost)
-	m.counts("syslog_received_total", n.syslog.Received)
-	m.counts("syslog_dropped_total", n.syslog.Dropped)
-	m.counts("syslog_closed_connections_total", n.syslog.Closed)
+	m.counts("lost_bytes_total", n.tail.Lost, tail.LostReasons())
+	m.counts("syslog_received_total", n.syslog.Received, []string{syslog.UDP, syslog.TCP})
+	m.counts("syslog_dropped_total", n.syslog.Dropped, syslog.DropReasons())
+	m.counts("syslog_closed_connections_total", n.syslog.Closed, syslog.CloseReasons())
 	m.count("spool_errors_total", float64(m.c.s.spoolErrors.Load()))
 }
 
@@ -131,9 +138,11 @@ func (m sink) state(n snapshot) {
 	m.gauge("spool_bytes", float64(n.syslog.SpoolBytes))
 }
 
-func (m sink) counts(name string, values map[string]int64) {
-	for label, v := range values {
-		m.count(name, float64(v), label)
+// counts sends a value for each label, also those nothing was counted for yet: a rate
+// needs a beginning.
+func (m sink) counts(name string, values map[string]int64, labels []string) {
+	for _, label := range labels {
+		m.count(name, float64(values[label]), label)
 	}
 }
 

@@ -39,14 +39,18 @@ type pipeline struct {
 
 	tailer     *tail.Tailer
 	receiver   *receiver
+	packets    *packets
+	bell       *bell
 	pub        *bus.Publisher
 	parser     *parse.Parser
 	author     author
 	correlator *sigma.Correlator
 	windows    *dedup.Table
 
+	handled handled        // deliveries of the packet stream
 	lastSeq uint64         // of the checkpoint we began with
 	unsent  []event.Record // of a round that a stop cut short
+	owed    []*delivery    // judged, not yet settled: their alerts are among unsent
 	saved   time.Time      // when the last checkpoint was written, or failed to be
 	dirty   bool           // something happened since
 }
@@ -59,12 +63,16 @@ func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline
 		author:     author{host: s.deps.Host, machine: s.deps.MachineID},
 		correlator: book.set.NewCorrelator(),
 		windows:    dedup.New(cfg.DedupWindow(), 0),
+		bell:       &bell{},
 	}
 	server, err := syslog.New(s.syslogConfig(cfg), s.log)
 	if err != nil {
 		return nil, fmt.Errorf("syslog: %w", err)
 	}
 	p.receiver = newReceiver(server)
+	if p.packets, err = newPackets(s.deps, p.bell); err != nil {
+		return nil, err
+	}
 	if err := p.restore(saved, server); err != nil {
 		return nil, err
 	}
@@ -85,6 +93,7 @@ func (p *pipeline) restore(saved *checkpoint, server *syslog.Server) (err error)
 		return err
 	}
 	p.lastSeq = saved.LastSeq
+	p.handled = handled{spans: saved.Packets}
 	p.windows.Restore(saved.Windows, time.Now())
 	if err := p.correlator.Restore(saved.Correlations); err != nil {
 		p.s.log.WithError(err).Error("correlation counts of the checkpoint dropped")
@@ -112,7 +121,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	}
 	for wait := firstWait; ctx.Err() == nil; wait = p.patience() {
 		p.takeUp()
-		if err := p.round(ctx, p.read(ctx, wait)); err != nil {
+		if err := p.round(ctx, p.read(ctx, wait), p.packets.take()); err != nil {
 			return err
 		}
 		p.s.begun()
@@ -154,10 +163,11 @@ func (p *pipeline) recall(stored bus.Stored) {
 	p.windows.Seen(&a, time.Now())
 }
 
-// read waits for lines, at most for wait.
+// read waits for lines, at most for wait, and no longer than until another source
+// has something.
 func (p *pipeline) read(ctx context.Context, wait time.Duration) []tail.Line {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
+	ctx, done := p.bell.wait(ctx, wait)
+	defer done()
 	lines, _ := p.tailer.Read(ctx, p.cfg.BatchSize) // its only error is that the wait is over
 	if len(lines) > 0 {
 		p.s.batches.Add(1)
@@ -177,22 +187,28 @@ func (p *pipeline) patience() time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// round judges lines, publishes their alerts, and then stores the place reached if
-// it is time.
-func (p *pipeline) round(ctx context.Context, lines []tail.Line) error {
+// round judges lines and deliveries, publishes their alerts, and then stores the
+// place reached if it is time.
+func (p *pipeline) round(ctx context.Context, lines []tail.Line, jobs []*delivery) error {
 	var out []event.Record
+	for _, d := range jobs {
+		for _, a := range p.judgeDelivery(d) {
+			out = p.add(out, p.windows.Add(a, time.Now()))
+		}
+	}
 	for _, line := range lines {
 		for _, a := range p.judge(line) {
 			out = p.add(out, p.windows.Add(a, time.Now()))
 		}
 	}
 	out = p.add(out, p.windows.Expire(time.Now()))
-	p.dirty = p.dirty || len(lines) > 0 || len(out) > 0
+	p.dirty = p.dirty || len(lines) > 0 || len(jobs) > 0 || len(out) > 0
 	p.s.observed(p.windows.Stats(), p.correlator.Stats())
 	if err := p.publish(ctx, out); err != nil {
-		p.unsent = out
+		p.unsent, p.owed = out, jobs
 		return ended(ctx, err)
 	}
+	settle(jobs, nil)
 	if p.dirty && time.Since(p.saved) >= p.cfg.FlushInterval() {
 		p.save()
 	}
@@ -274,39 +290,67 @@ func (p *pipeline) write(state tail.State) error {
 	}
 	return p.store.save(checkpoint{
 		LastSeq: p.pub.LastSeq(), Tail: state,
-		Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
+		Windows: p.windows.Windows(), Correlations: json.RawMessage(counts), Packets: p.handled.spans,
 	})
 }
 
 // stop works off what came in before the sources were closed, within a bound. Open
 // windows stay open in the checkpoint. If not all alerts could be stored, the last
-// checkpoint stands, and the lines are read again.
+// checkpoint stands: lines are read again, and packets delivered again.
 func (p *pipeline) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer cancel()
-	select {
-	case <-p.receiver.done:
-	case <-ctx.Done():
+	err := p.publish(ctx, p.unsent)
+	if err == nil {
+		settle(p.owed, nil)
+		p.unsent, p.owed = nil, nil
+		err = p.drain(ctx)
 	}
-	if err := p.publish(ctx, p.unsent); err != nil {
+	if err != nil {
 		p.s.log.WithError(err).Warn("stopped before all alerts were stored, their lines are read again")
-		return
-	}
-	p.unsent = nil
-	p.drain(ctx)
-	if p.unsent == nil {
+	} else {
 		p.save()
 	}
+	settle(p.owed, errNotStored)
+	settle(p.packets.take(), errNotStored)
 }
 
-func (p *pipeline) drain(ctx context.Context) {
-	for until := time.Now().Add(drainWait); time.Now().Before(until); {
-		lines := p.read(ctx, drainPause)
-		if len(lines) == 0 {
-			return
-		}
-		if err := p.round(ctx, lines); err != nil || p.unsent != nil {
-			return
+// drain goes on until the sources have ended and what they left is judged.
+func (p *pipeline) drain(ctx context.Context) error {
+	for ctx.Err() == nil && !p.drained() {
+		if _, err := p.step(ctx); err != nil {
+			return err
 		}
 	}
+	for until := time.Now().Add(drainWait); time.Now().Before(until) && ctx.Err() == nil; {
+		if n, err := p.step(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// drained tells whether nothing is received any more.
+func (p *pipeline) drained() bool {
+	for _, done := range []<-chan struct{}{p.receiver.done, p.packets.done} {
+		select {
+		case <-done:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// step is one round of a stop; it returns how many lines it judged. An error says
+// that alerts are left in unsent.
+func (p *pipeline) step(ctx context.Context) (int, error) {
+	lines := p.read(ctx, drainPause)
+	if err := p.round(ctx, lines, p.packets.take()); err != nil {
+		return 0, err
+	}
+	if p.unsent != nil {
+		return 0, context.Cause(ctx)
+	}
+	return len(lines), nil
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/rules"
+	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/sigma"
 )
@@ -63,20 +65,35 @@ func spoken(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
 	correlator := set.NewCorrelator()
 	var out []string
 	for line := range strings.Lines(string(raw)) {
-		ev := parser.Parse([]byte(line), now)
-		in := sigma.Event{Logsource: ev.Logsource, Time: ev.Time, Fields: ev.Fields}
-		matches := set.Match(in)
-		for _, m := range matches {
-			if !m.Silent {
-				out = append(out, m.Rule.Source.File)
+		for _, in := range read(parser, line, now) {
+			matches := set.Match(in)
+			for _, m := range matches {
+				if !m.Silent {
+					out = append(out, m.Rule.Source.File)
+				}
 			}
-		}
-		for _, m := range correlator.Observe(in, matches) {
-			if !m.Silent {
-				out = append(out, m.Correlation.Source.File)
+			for _, m := range correlator.Observe(in, matches) {
+				if !m.Silent {
+					out = append(out, m.Correlation.Source.File)
+				}
 			}
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// read returns the events of a line of a sample: a record of the engine, or what a
+// log holds.
+func read(parser *parse.Parser, line string, now time.Time) []sigma.Event {
+	var p event.Packet
+	if event.Decode([]byte(line), &p) != nil {
+		ev := parser.Parse([]byte(line), now)
+		return []sigma.Event{{Logsource: ev.Logsource, Time: ev.Time, Fields: ev.Fields}}
+	}
+	var out []sigma.Event
+	for _, e := range packet.Read(&p, func(sigma.Logsource) bool { return true }) {
+		out = append(out, sigma.Event{Logsource: e.Logsource, Time: e.Time, Fields: e.Fields})
+	}
+	return out
 }

@@ -29,6 +29,7 @@ type Deps struct {
 	// It holds checkpoint.json and the folder spool.
 	DataDir   string
 	MachineID string // part of every alert id
+	InFlight  bus.InFlight
 	Log       logrus.FieldLogger
 	Metrics   prometheus.Registerer // nil: none
 }
@@ -99,6 +100,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stop()
 	g := task.New(ctx)
 	g.Go("syslog receiver", p.receiver.run)
+	g.Go("packet consumer", p.packets.run)
 	g.Go("log pipeline", p.run)
 	return g.Wait()
 }

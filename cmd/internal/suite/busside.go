@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/sirupsen/logrus"
 
@@ -53,7 +52,7 @@ func (b *busSide) open(ctx context.Context, cfg Config, log logrus.FieldLogger) 
 	for _, m := range table() {
 		enabled[m.Name] = m.running(cfg)
 	}
-	b.durables = slices.DeleteFunc(bus.Durables(cfg.General.Host, enabled, b.inFlight), unread)
+	b.durables = bus.Durables(cfg.General.Host, enabled, b.inFlight)
 	if err := b.admin.Provision(ctx, limits(cfg), b.durables); err != nil {
 		return err
 	}
@@ -67,10 +66,6 @@ func (b *busSide) open(ctx context.Context, cfg Config, log logrus.FieldLogger) 
 	}
 	return nil
 }
-
-// unread tells a durable that no module of this build consumes: the log pipeline
-// reads packets once there is an engine that publishes them.
-func unread(d bus.Durable) bool { return d.Stream == bus.Packets }
 
 // reach starts the embedded server, or says how to reach the external one.
 func (b *busSide) reach(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {

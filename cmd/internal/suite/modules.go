@@ -50,7 +50,7 @@ func table() []module {
 			Config:  func(c Config) any { return c.LogPipeline },
 			New: func(c Config, d deps) (daemon.Module, error) {
 				return logpipeline.New(c.LogPipeline, logpipeline.Deps{
-					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics,
+					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
 				})
 			},
 		},

@@ -22,6 +22,14 @@ const (
 	CloseError   = "error"         // reset by the sender, or not accepted
 )
 
+// DropReasons returns every key that Stats.Dropped may have.
+func DropReasons() []string { return []string{DropKernel, DropSpool, DropDisk, DropEmpty} }
+
+// CloseReasons returns every key that Stats.Closed may have.
+func CloseReasons() []string {
+	return []string{CloseFraming, CloseIdle, CloseLimit, CloseError}
+}
+
 // Stats is what a Server did so far.
 type Stats struct {
 	Received     map[string]int64 // messages written to the spool, by transport

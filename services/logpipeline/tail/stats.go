@@ -15,6 +15,11 @@ const (
 	LostUnreadable = "unreadable" // a rotated file that may not be read
 )
 
+// LostReasons returns every key that Stats.Lost may have.
+func LostReasons() []string {
+	return []string{LostTruncated, LostRotated, LostTorn, LostUnreadable}
+}
+
 // Stats is what a Tailer did so far and how far it is behind.
 type Stats struct {
 	Files     int              // followed now

@@ -80,11 +80,12 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 // Read returns the next lines, at least one and at most limit, in the order of
 // each file. It waits until there is one; when ctx ends first it returns no line
 // and the context's error, the only error there is: files that cannot be read are
-// in Stats and are tried again.
+// in Stats and are tried again. If ctx has ended already it only looks and does not
+// wait.
 func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for ctx.Err() == nil {
+	for {
 		t.hear()
 		if !time.Now().Before(t.nextPoll) {
 			t.poll()
@@ -92,9 +93,11 @@ func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 		if lines := t.collect(max(1, limit)); len(lines) > 0 {
 			return lines, nil
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		t.wait(ctx)
 	}
-	return nil, ctx.Err()
 }
 
 // collect gives every file with something to read its turns until the batch is

@@ -1,0 +1,38 @@
+// Package packet turns the engine's records into events that Sigma rules judge.
+// One record gives one event for each thing in it; [Read] lists them.
+//
+// # Logsource
+//
+// Every event is of category network and product ironpost. The service tells what
+// it is: detection, window, flow or blocked. A rule that names no service sees all.
+//
+// # Fields
+//
+//	field                 in                  from (event.Packet)
+//	kind                  all                 kind: detection, window, flows, blocked
+//	host, interface       all                 host, interface
+//	sampling, lost        all                 sampling, lost
+//	message               all                 one sentence, also the alert's evidence
+//	raw                   all                 the part as JSON
+//	name                  detection           detection.name, such as port_scan
+//	method, phase         detection           detection.method and phase; see services/ebpfengine/detect
+//	actor                 detection           an address, or the words spoofed and distributed
+//	src_ip                detection           the actor, only if it is an address
+//	dst_ip, dst_port      detection           detection.target
+//	duration_ms           detection, window   how long it has been going on; the window's length
+//	counts.<name>         detection           detection.counts: counts.ports, counts.packets and so on
+//	ports, hosts          detection           lists of some that were tried
+//	lacking               detection           list of evidence that could not be seen
+//	packets, bytes        window, blocked     sums
+//	dropped               window              packets dropped by the blocklist
+//	classes.<name>        window              packets by class, such as classes.tcp_syn
+//	talkers               window              list of the busiest addresses
+//	src_ip, src_port      flow                the sampled packet's sender
+//	dst_ip, dst_port      flow                and receiver
+//	protocol, flags       flow                as the engine names them
+//	bytes                 flow                of that packet
+//	prefix, reason        blocked             the blocklist's entry
+//	src_ip                blocked             the entry, only if it is one address
+//
+// A field whose value is unknown is absent. Numbers are numbers.
+package packet
