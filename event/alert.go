@@ -14,6 +14,10 @@ const (
 // a (rule, entity) window has Count 1 and goes out at once; if the window ends
 // with more, one further alert with Update set, an id of its own and the same
 // DedupKey carries the count.
+//
+// Container and PID say whom it is about only as far as the source of the event
+// knows that for certain, such as the engine whose log it was or the kernel; what
+// a text says of itself is no source. PID is a process as the host counts.
 type Alert struct {
 	ID      string    `json:"id"`
 	Schema  int       `json:"schema"`
@@ -36,6 +40,7 @@ type Alert struct {
 	Source        *Endpoint      `json:"source,omitempty"`
 	Target        *Endpoint      `json:"target,omitempty"`
 	Container     *Container     `json:"container,omitempty"`
+	PID           int            `json:"pid,omitempty"`
 	User          string         `json:"user,omitempty"`
 	Vulnerability *Vulnerability `json:"vulnerability,omitempty"`
 	Findings      []Finding      `json:"findings,omitempty"`

@@ -32,7 +32,7 @@ func golden() map[string]any {
 			Rule:     event.Rule{ID: "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11", Title: "SSH brute force", Level: event.High, Tags: []string{"attack.credential-access", "attack.t1110"}},
 			Severity: event.High, Title: "SSH brute force from 192.0.2.7", Description: "Many failed logins from one address.",
 			Source: &event.Endpoint{IP: "192.0.2.7", Port: 50022}, Target: &event.Endpoint{IP: "198.51.100.4", Port: 22},
-			Container: container, User: "root",
+			Container: container, PID: 4711, User: "root",
 			Vulnerability: &event.Vulnerability{ID: "GO-2024-0001", Aliases: []string{"CVE-2024-0001"}, Severity: event.Critical, Summary: "A summary."},
 			Findings:      []event.Finding{{PURL: "pkg:golang/example.org/mod@v1.0.0", Version: "v1.0.0", Fixed: "v1.0.1", Location: "go.mod"}},
 			Evidence:      []string{"Mar 14 15:09:26 web-1 sshd[811]: Failed password for root from 192.0.2.7 port 50022 ssh2"},
