@@ -31,8 +31,9 @@ type Ask struct {
 }
 
 // Memory is what was done: the containers that are held, the recent takes, and the
-// cooldowns. It is on disk before a taker goes on. Its methods may be called
-// concurrently.
+// cooldowns. It is exact at once, and on disk when Save returns; what a crash loses
+// in between stands in the ledger, and Keep takes it from there. Its methods may be
+// called concurrently.
 type Memory struct {
 	file file
 
@@ -81,23 +82,34 @@ func (m *Memory) SetLimits(l Limits) {
 
 // Take asks for one container to be acted on now. It returns "" if that may be, and
 // then counts it; else why not. A container that is held already may always be
-// acted on and is not counted again. The error says that a take is in
-// memory only: it holds, but not over a restart.
-func (m *Memory) Take(a Ask, now time.Time) (refused string, err error) {
+// acted on and is not counted again.
+func (m *Memory) Take(a Ask, now time.Time) (refused string) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if _, again := m.state.Held[a.Container]; again {
-		m.mu.Unlock()
-		return "", nil
+		return ""
 	}
 	if refused = m.refuse(a, now); refused != "" {
-		m.mu.Unlock()
-		return refused, nil
+		return refused
 	}
-	m.state.Held[a.Container] = held{Project: a.Project, Since: now.UTC()}
-	m.state.Recent = append(m.state.Recent, now.UTC())
-	version := m.changed()
+	m.hold(a.Container, a.Project, now)
+	return ""
+}
+
+// hold is called with mu held.
+func (m *Memory) hold(container, project string, since time.Time) {
+	m.state.Held[container] = held{Project: project, Since: since.UTC()}
+	m.state.Recent = append(m.state.Recent, since.UTC())
+	m.version++
+}
+
+// Save returns when all that was remembered before it was called is on disk. An
+// error means that it holds in memory only, until a restart.
+func (m *Memory) Save() error {
+	m.mu.Lock()
+	version := m.version
 	m.mu.Unlock()
-	return "", m.file.commit(version, m.snapshot)
+	return m.file.commit(version, m.snapshot)
 }
 
 // Would is Take without its effect.
@@ -131,30 +143,32 @@ func (m *Memory) refuse(a Ask, now time.Time) string {
 	return ""
 }
 
-// Keep makes the containers that are held those of ids, which the ledger holds. It
-// takes in what a person isolated, and lets go of what was released or removed.
-func (m *Memory) Keep(ids map[string]string, now time.Time) error {
+// Standing is a container that the ledger holds.
+type Standing struct {
+	Container string
+	Project   string
+	Since     time.Time
+}
+
+// Keep makes the containers that are held those of the ledger: it takes in what a
+// person isolated or a crash made forget, and lets go of what was released or removed.
+func (m *Memory) Keep(ledger []Standing, now time.Time) {
 	m.mu.Lock()
-	version, change := uint64(0), false
-	maps.DeleteFunc(m.state.Held, func(id string, h held) bool {
-		_, there := ids[id]
-		gone := !there && now.Sub(h.Since) > settling
-		change = change || gone
-		return gone
-	})
-	for id, project := range ids {
-		if _, known := m.state.Held[id]; !known {
-			m.state.Held[id], change = held{Project: project, Since: now.UTC()}, true
+	defer m.mu.Unlock()
+	there := make(map[string]bool, len(ledger))
+	for _, s := range ledger {
+		there[s.Container] = true
+		if _, known := m.state.Held[s.Container]; !known {
+			m.hold(s.Container, s.Project, s.Since)
 		}
 	}
-	if change {
-		version = m.changed()
-	}
-	m.mu.Unlock()
-	if !change {
-		return nil
-	}
-	return m.file.commit(version, m.snapshot)
+	maps.DeleteFunc(m.state.Held, func(id string, h held) bool {
+		gone := !there[id] && now.Sub(h.Since) > settling
+		if gone {
+			m.version++
+		}
+		return gone
+	})
 }
 
 // settling is how long a take may be ahead of the ledger.
@@ -162,16 +176,13 @@ const settling = time.Minute
 
 // Free lets a container go: it was released, or nothing was done to it after all.
 // The take still counts towards the minute.
-func (m *Memory) Free(container string) error {
+func (m *Memory) Free(container string) {
 	m.mu.Lock()
-	if _, is := m.state.Held[container]; !is {
-		m.mu.Unlock()
-		return nil
+	defer m.mu.Unlock()
+	if _, is := m.state.Held[container]; is {
+		delete(m.state.Held, container)
+		m.version++
 	}
-	delete(m.state.Held, container)
-	version := m.changed()
-	m.mu.Unlock()
-	return m.file.commit(version, m.snapshot)
 }
 
 // Held returns how many containers are held.
@@ -191,17 +202,16 @@ func (m *Memory) Cool(key string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// CoolUntil leaves key alone until then. The error is as that of Take.
-func (m *Memory) CoolUntil(key string, until, now time.Time) error {
+// CoolUntil leaves key alone until then.
+func (m *Memory) CoolUntil(key string, until, now time.Time) {
 	if !until.After(now) {
-		return nil
+		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.makeRoom(now)
 	m.state.Cooldowns[key] = until.UTC()
-	version := m.changed()
-	m.mu.Unlock()
-	return m.file.commit(version, m.snapshot)
+	m.version++
 }
 
 func (m *Memory) makeRoom(now time.Time) {
@@ -216,11 +226,6 @@ func (m *Memory) makeRoom(now time.Time) {
 		}
 	}
 	delete(m.state.Cooldowns, first)
-}
-
-func (m *Memory) changed() uint64 {
-	m.version++
-	return m.version
 }
 
 // snapshot copies the state for the file.
