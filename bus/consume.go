@@ -2,13 +2,9 @@ package bus
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 )
 
@@ -19,6 +15,7 @@ const (
 	pullExpiry    = 5 * time.Second
 	pullHeartbeat = 500 * time.Millisecond
 	drainLook     = 100 * time.Millisecond
+	gatherLook    = time.Millisecond
 	lastRetry     = 30 * time.Second
 )
 
@@ -46,11 +43,16 @@ func (d Delivery) Origin() (module, host string) { return origin(d.Subject) }
 // called by one goroutine at a time, the one that called Consume.
 type Handler func(ctx context.Context, d Delivery) error
 
+// BatchHandler handles deliveries together, where that is cheaper than one by one,
+// and returns what came of each: errs[i] is for ds[i] what a Handler's error is; nil
+// means that all are done. Otherwise it is called as a Handler is.
+type BatchHandler func(ctx context.Context, ds []Delivery) (errs []error)
+
 // ConsumeOptions tunes Consume. Host is where the consumer runs, for its dead
 // letters. Drain bounds how long it goes on after its context ended. Prefetch
-// bounds what waits here (default 64): set it so that the handler is through with
-// that many within 30 s, else they come twice. Retry is the pause before a failed
-// delivery comes again (default 1 s), doubled each time up to 30 s.
+// bounds what waits here, and a batch (default 64): set it so that the handler is
+// through with that many within 30 s, else they come twice. Retry is the pause before
+// a failed delivery comes again (default 1 s), doubled each time up to 30 s.
 type ConsumeOptions struct {
 	Host     string
 	Drain    time.Duration
@@ -64,177 +66,15 @@ type ConsumeOptions struct {
 // and a durable that is missing for a while. It returns an error only when the
 // connection is closed for good. A panic of h passes through.
 func (c *Conn) Consume(ctx context.Context, d Durable, o ConsumeOptions, h Handler) error {
-	w := c.newWorker(d, o, h)
-	defer w.keep.Stop()
-	work, stop := outlive(ctx, o.Drain)
-	defer stop()
-	for n := 0; ; n++ {
-		err := w.session(ctx, work)
-		if err == nil || work.Err() != nil {
-			return c.flushAcks()
-		}
-		if c.nc.IsClosed() {
-			return fmt.Errorf("consume %s: %w", d.Name, c.closeReason())
-		}
-		w.log.WithError(err).Warn("consumer interrupted")
-		if !sleep(work, pauseBefore(n)) {
-			return nil
-		}
-	}
+	w := c.newWorker(d, o, func(ctx context.Context, ds []Delivery) []error { return []error{h(ctx, ds[0])} })
+	w.most = 1
+	return w.consume(ctx)
 }
 
-// worker consumes one durable.
-type worker struct {
-	c   *Conn
-	d   Durable
-	o   ConsumeOptions
-	h   Handler
-	log logrus.FieldLogger
-
-	current atomic.Pointer[jetstream.Msg]
-	keep    *time.Timer // tells the server that current is being worked on
-}
-
-func (c *Conn) newWorker(d Durable, o ConsumeOptions, h Handler) *worker {
-	if o.Log == nil {
-		o.Log = c.log
-	}
-	if o.Retry <= 0 {
-		o.Retry = time.Second
-	}
-	o.Prefetch = orDefault(o.Prefetch, 64)
-	w := &worker{c: c, d: d, o: o, h: h, log: o.Log.WithField("durable", d.Name)}
-	w.keep = time.AfterFunc(time.Hour, w.inProgress)
-	w.keep.Stop()
-	return w
-}
-
-// session reads until drained (nil) or interrupted.
-func (w *worker) session(ctx, work context.Context) error {
-	consumer, err := w.bind(work)
-	if ctx.Err() != nil && errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil // being stopped, and nothing to drain
-	}
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages(
-		jetstream.PullMaxMessages(w.o.Prefetch),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
-	)
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	if err := w.serve(ctx, work, messages); err != nil || ctx.Err() == nil {
-		return err
-	}
-	return w.drain(work, consumer, messages)
-}
-
-func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
-	call, cancel := context.WithTimeout(work, callTimeout)
-	defer cancel()
-	return w.c.js.Consumer(call, string(w.d.Stream), w.d.Name)
-}
-
-// serve hands on deliveries until ctx ends.
-func (w *worker) serve(ctx, work context.Context, messages jetstream.MessagesContext) error {
-	for ctx.Err() == nil {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		switch {
-		case err == nil:
-			w.handle(work, m)
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			w.missed()
-		case ctx.Err() == nil:
-			return err
-		}
-	}
-	return nil
-}
-
-// drain hands on deliveries until the durable has nothing pending.
-func (w *worker) drain(work context.Context, consumer jetstream.Consumer, messages jetstream.MessagesContext) error {
-	for work.Err() == nil {
-		m, err := messages.Next(jetstream.NextMaxWait(drainLook))
-		switch {
-		case err == nil:
-			w.handle(work, m)
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			w.missed()
-		case !errors.Is(err, nats.ErrTimeout):
-			return err
-		case w.empty(work, consumer):
-			return nil
-		}
-	}
-	return nil
-}
-
-func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
-	call, cancel := context.WithTimeout(work, callTimeout)
-	defer cancel()
-	info, err := consumer.Info(call)
-	return err == nil && info.NumPending == 0 && info.NumAckPending == 0
-}
-
-// missed counts a missing heartbeat. The iterator pulls again by itself.
-func (w *worker) missed() {
-	w.c.heartbeats.Add(1)
-	w.log.Warn("no heartbeat from the bus")
-}
-
-// handle runs the handler on m and tells the server what came of it.
-func (w *worker) handle(work context.Context, m jetstream.Msg) {
-	d, err := w.delivery(m)
-	if err == nil {
-		err = w.run(work, m, d)
-	}
-	if err := w.answer(work, m, d, err); err != nil {
-		w.log.WithError(err).WithField("sequence", d.Sequence).Warn("delivery not answered")
-	}
-}
-
-func (w *worker) run(work context.Context, m jetstream.Msg, d Delivery) error {
-	w.current.Store(&m)
-	w.keep.Reset(ackWait / 3)
-	defer w.keep.Stop()
-	return w.h(work, d)
-}
-
-func (w *worker) inProgress() {
-	if err := (*w.current.Load()).InProgress(); err == nil {
-		w.keep.Reset(ackWait / 3)
-	}
-}
-
-func (w *worker) delivery(m jetstream.Msg) (Delivery, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return Delivery{}, Reject(fmt.Errorf("delivery without metadata: %w", err))
-	}
-	d := Delivery{
-		Stream: w.d.Stream, Durable: w.d.Name, Subject: m.Subject(), Header: m.Headers(), Data: m.Data(),
-		ID: m.Headers().Get(HeaderID), Sequence: meta.Sequence.Stream,
-		Attempt: int(meta.NumDelivered), Stored: meta.Timestamp,
-	}
-	return d, reflected(m.Headers())
-}
-
-// answer acknowledges, rejects or postpones.
-func (w *worker) answer(work context.Context, m jetstream.Msg, d Delivery, err error) error {
-	if err == nil {
-		return m.Ack()
-	}
-	if r, ok := errors.AsType[*rejection](err); ok {
-		err = w.c.bury(work, w.d.Module, w.o.Host, d, r)
-		if err == nil {
-			return m.TermWithReason(r.reason())
-		}
-	}
-	w.log.WithError(err).WithFields(logrus.Fields{"sequence": d.Sequence, "attempt": d.Attempt}).Warn("delivery failed, comes again")
-	return m.NakWithDelay(min(w.o.Retry<<min(max(d.Attempt-1, 0), 16), lastRetry))
+// ConsumeBatches is Consume for a handler of several deliveries: it gets what has
+// arrived, one at least and o.Prefetch at most, and never waits for a batch to fill.
+func (c *Conn) ConsumeBatches(ctx context.Context, d Durable, o ConsumeOptions, h BatchHandler) error {
+	return c.newWorker(d, o, h).consume(ctx)
 }
 
 // flushAcks gives the last acknowledgements a chance to arrive.

@@ -29,8 +29,8 @@ func TestFullDiskHoldsActionsBackUntilThereIsSpace(t *testing.T) {
 	require.Contains(t, c.Health().Reasons[0], "no space left for the audit trail")
 
 	require.NoError(t, os.Remove(filler))
-	require.Eventually(t, func() bool { return c.Health().Counters["trail_head"] == 40 }, patience, time.Millisecond)
-	require.Equal(t, event.Healthy, c.Health().Status)
+	c.waitFor("trail_head", 40)
+	require.Eventually(t, func() bool { return c.Health().Status == event.Healthy }, patience, time.Millisecond)
 	c.end()
 	require.EqualValues(t, 40, intact(t, filepath.Join(dir, "audit"), keptHead(t, b)).Records)
 }

@@ -31,7 +31,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: prefix + "trail_head", Help: "Number of the newest record of the audit trail.",
 		})),
 		append: register[prometheus.Histogram](&reg, prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: prefix + "append_duration_seconds", Help: "Time to write one action to the disk, fsync included.",
+			Name: prefix + "append_duration_seconds", Help: "Time to write the actions that arrived together to the disk, fsync included.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
 		})),
 	}

@@ -26,6 +26,7 @@ const Name = bus.ActionCollector
 
 const (
 	drain         = 5 * time.Second // how long a stop goes on consuming what is pending
+	together      = 256             // actions that may share one write; 16 MiB at their largest
 	retry         = time.Second     // between attempts to write an action
 	recheck       = 2 * time.Second // how often a trail that could not be opened is tried again
 	rememberBreak = 7 * 24 * time.Hour
@@ -106,106 +107,9 @@ func (s *Service) work(ctx context.Context) error {
 }
 
 func (s *Service) consume(ctx context.Context) error {
-	return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
-		Host: s.deps.Host, Drain: drain, Log: s.log,
+	return s.deps.Bus.ConsumeBatches(ctx, s.durable, bus.ConsumeOptions{
+		Host: s.deps.Host, Drain: drain, Prefetch: together, Log: s.log,
 	}, s.handle)
-}
-
-// handle audits one action. It is nil once the record is on the disk.
-func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
-	var action event.Action
-	if err := event.Decode(d.Data, &action); err != nil {
-		s.metrics.rejected.Inc()
-		s.health.count(func(c *counters) { c.rejected++ })
-		return bus.Reject(err)
-	}
-	seq, err := s.audit(ctx, audit.Entry{ID: action.ID, StreamSeq: d.Sequence, Action: d.Data})
-	if err != nil || seq == 0 {
-		return err
-	}
-	logAction(s.log, &action, seq, d.Sequence)
-	return nil
-}
-
-// audit writes e to the trail and returns the record's seq, 0 if it stood there already. While
-// that cannot be done it waits and tries again, so nothing more is pulled; it
-// gives up when ctx ends, and the action comes again.
-func (s *Service) audit(ctx context.Context, e audit.Entry) (uint64, error) {
-	for {
-		seq, err := s.try(ctx, e)
-		if err == nil {
-			return seq, nil
-		}
-		timer := time.NewTimer(retry)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return 0, err
-		case <-timer.C:
-		}
-	}
-}
-
-func (s *Service) try(ctx context.Context, e audit.Entry) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seq, err := s.append(ctx, e)
-	if errors.Is(err, audit.ErrTampered) { // declared when opened anew, then the action has its place
-		s.drop()
-		seq, err = s.append(ctx, e)
-	}
-	if err != nil {
-		s.writeFailed(err)
-		return 0, err
-	}
-	s.health.clear(reasonWrite)
-	return seq, nil
-}
-
-func (s *Service) append(ctx context.Context, e audit.Entry) (uint64, error) {
-	if err := s.open(ctx); err != nil {
-		return 0, err
-	}
-	known, err := s.trail.Known(e.ID, e.StreamSeq)
-	if err != nil {
-		return 0, err
-	}
-	if known {
-		s.metrics.duplicates.Inc()
-		s.health.count(func(c *counters) { c.duplicates++ })
-		return 0, nil
-	}
-	began := time.Now()
-	head, err := s.trail.Append(e)
-	if err != nil {
-		return 0, err
-	}
-	s.metrics.append.Observe(time.Since(began).Seconds())
-	s.moved(head)
-	s.metrics.records.Inc()
-	s.health.count(func(c *counters) { c.audited++ })
-	return head.Seq, nil
-}
-
-// moved takes note of a new head.
-func (s *Service) moved(head audit.Head) {
-	s.head = head
-	s.metrics.head.Set(float64(head.Seq))
-	s.health.count(func(c *counters) { c.head = head.Seq })
-	s.keep.put(head)
-}
-
-// writeFailed is called with mu held. What is not a full disk may have left the trail in
-// doubt: it is opened anew before the next action.
-func (s *Service) writeFailed(err error) {
-	s.metrics.failures.Inc()
-	s.health.count(func(c *counters) { c.failures++ })
-	if s.health.set(reasonWrite, "actions wait: "+err.Error()) {
-		s.log.WithError(err).WithField("path", s.cfg.AuditPath).Error("action not audited, trying again")
-	}
-	if !errors.Is(err, audit.ErrFull) {
-		s.drop()
-	}
 }
 
 // Health reports what keeps the module from its work. It may be called concurrently.
