@@ -13,6 +13,9 @@ const (
 	span = 3 * time.Second
 	// floodIdle is the silence that ends a flood.
 	floodIdle = 10 * time.Second
+	// Forged ACKs come once from each source, and carry nothing: Ethernet, a VLAN tag, IPv4 or IPv6, TCP.
+	onceEach = 1.5
+	bareACK  = 78
 	// maxVictims bounds the targets whose last windows are kept; the kernel counts no more of them itself.
 	maxVictims = 8192
 )
@@ -95,8 +98,8 @@ func measure(t *traffic.Target, w traffic.Window, explained explained) sums {
 	if refused := float64(t.RSTOut); w.Egress {
 		loose += min(data, max(0, refused-syn))
 	}
-	if t.SourcesEstimate >= manySources && data <= perForged*t.SourcesEstimate {
-		loose = max(loose, data)
+	if t.SourcesEstimate >= manySources && data <= onceEach*t.SourcesEstimate && float64(t.Bytes) <= bareACK*float64(t.Packets) {
+		loose = max(loose, data) // nobody with a connection to lose sends one bare ACK a second
 	}
 	s.by[kindTCP], s.total[kindTCP] = loose, loose+data
 	answers := n(traffic.TCPSYNACK)

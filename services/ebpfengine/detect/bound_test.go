@@ -1,0 +1,130 @@
+package detect_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+)
+
+// random is an address nobody has used before, most likely.
+func random(r *rand.Rand) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(11 + r.IntN(200)), byte(r.IntN(256)), byte(r.IntN(256)), byte(r.IntN(256))})
+}
+
+func sampled(at time.Time, from netip.Addr, port int) traffic.Sample {
+	return traffic.Sample{
+		Time: at, Source: netip.AddrPortFrom(from, 40_000), Target: netip.AddrPortFrom(home, uint16(port)), Proto: 6, Class: traffic.TCPSYN, Bytes: 60,
+	}
+}
+
+// However many sources are forged, memory is bounded, what is forgotten is counted, and one that goes on probing is found: the
+// forged ones push out each other.
+func TestForgedSourcesDoNotHideASlowScan(t *testing.T) {
+	t.Parallel()
+	cfg := detect.DefaultConfig()
+	cfg.MaxSources = 1024
+	d := detect.New(cfg)
+	r := rand.New(rand.NewPCG(5, 6))
+	var found []detect.Finding
+	now := start
+	for second := range 300 {
+		now = start.Add(time.Duration(second) * time.Second)
+		for range 255 {
+			d.Sample([]traffic.Sample{sampled(now, random(r), 80)})
+		}
+		if second%15 == 0 {
+			d.Sample([]traffic.Sample{sampled(now, evil, 1+second)})
+		}
+		found = append(found, d.Observe(traffic.Window{Interface: "eth0", Start: now, End: now.Add(time.Second), Sampling: 4, Lost: 1})...)
+	}
+	require.NotEmpty(t, found)
+	require.Equal(t, []string{"slow_scan/syn 203.0.113.66 > 198.51.100.5"}, what(found))
+	require.Contains(t, found[len(found)-1].Lacking, detect.LackMemory)
+	require.Contains(t, found[len(found)-1].Lacking, detect.LackSamples)
+	require.LessOrEqual(t, d.Stats().Sources, cfg.MaxSources)
+	require.Positive(t, d.Stats().Evicted)
+}
+
+// Thousands of sources that all scan are announced a few at a time, each once before any is repeated, and none is left out.
+func TestManyScannersAreAnnouncedInTurn(t *testing.T) {
+	t.Parallel()
+	d := detect.New(detect.DefaultConfig())
+	const scanners = 1000
+	begun := map[string]int{}
+	for second := range 30 {
+		now := start.Add(time.Duration(second) * time.Second)
+		if second < 5 {
+			for i := range scanners {
+				for p := range 3 {
+					d.Sample([]traffic.Sample{sampled(now, host("10.9", i), 1+3*second+p)})
+				}
+			}
+		}
+		found := d.Observe(traffic.Window{Interface: "eth0", Start: now, End: now.Add(time.Second)})
+		require.LessOrEqual(t, len(found), 64)
+		for _, f := range found {
+			if f.Phase == detect.Begun {
+				begun[f.Actor]++
+			}
+		}
+	}
+	require.Len(t, begun, scanners)
+	for actor, n := range begun {
+		require.Equal(t, 1, n, actor)
+	}
+}
+
+func TestMemoryIsFlatUnderAForgedFlood(t *testing.T) { //nolint:paralleltest // it measures the heap of the process
+	d := detect.New(detect.DefaultConfig())
+	r := rand.New(rand.NewPCG(7, 8))
+	fill := func(from, to int) uint64 {
+		for second := from; second < to; second++ {
+			now := start.Add(time.Duration(second) * time.Second)
+			for range 256 {
+				d.Sample([]traffic.Sample{sampled(now, random(r), 1+r.IntN(60_000))})
+			}
+			d.Observe(traffic.Window{Interface: "eth0", Start: now, End: now.Add(time.Second)})
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	first := fill(0, 300) // the table is full
+	require.LessOrEqual(t, fill(300, 900), first+first/2+8<<20)
+	require.LessOrEqual(t, d.Stats().Sources, detect.DefaultConfig().MaxSources)
+	d.Sample(make([]traffic.Sample, 1<<17))
+	require.EqualValues(t, 1<<16, d.Stats().Overrun)
+}
+
+func TestTheSameWindowsGiveTheSameFindings(t *testing.T) {
+	t.Parallel()
+	run := func() string {
+		s := newStage(t, true)
+		s.scan(traffic.TCPSYN, home, ports(300), time.Millisecond)
+		s.flood(1000, 3*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80)) })
+		return fmt.Sprintf("%+v", s.finish())
+	}
+	first := run()
+	for range 3 {
+		require.Equal(t, first, run())
+	}
+}
+
+func TestWhatMayNotBeSetIsSaid(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, detect.DefaultConfig().Validate())
+	problems := detect.Config{}.Validate()
+	require.Len(t, problems, 14, "every key is checked: %v", problems)
+	cfg := detect.DefaultConfig()
+	cfg.RepeatSecs = 61
+	require.Equal(t, "repeat_secs", cfg.Validate()[0].Key)
+}
