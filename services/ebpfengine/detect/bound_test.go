@@ -34,9 +34,8 @@ func TestForgedSourcesDoNotHideASlowScan(t *testing.T) {
 	d := detect.New(cfg)
 	r := rand.New(rand.NewPCG(5, 6))
 	var found []detect.Finding
-	now := start
 	for second := range 300 {
-		now = start.Add(time.Duration(second) * time.Second)
+		now := start.Add(time.Duration(second) * time.Second)
 		for range 255 {
 			d.Sample([]traffic.Sample{sampled(now, random(r), 80)})
 		}

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
@@ -108,6 +107,6 @@ func (a *attack) connected(src *traffic.Source, w traffic.Window, n uint64) {
 		a.lacking[LackEgress] = true
 	}
 	for _, host := range src.SampleHosts {
-		a.showHost(netip.Addr(host))
+		a.showHost(host)
 	}
 }

@@ -25,6 +25,13 @@ const (
 	ConnectionFlood = "connection_flood"
 )
 
+// Names returns all names, in the order of the documentation.
+func Names() []string {
+	return []string{
+		PortScan, HostScan, BlockScan, SlowScan, SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, ConnectionFlood,
+	}
+}
+
 // Actors that are no address. Nobody can or should block them.
 const (
 	Spoofed     = "spoofed"

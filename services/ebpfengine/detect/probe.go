@@ -108,8 +108,6 @@ const (
 	// maxOfOneActor is how many scans of one actor and method are told apart. What it does beyond them is one
 	// block scan.
 	maxOfOneActor = 4
-	// maxScansOfOneActor bounds the running scans of one actor.
-	maxScansOfOneActor = 16
 )
 
 // prober is what is known about one source that tried something.

@@ -27,7 +27,6 @@ type packet struct {
 	bytes    uint32
 	fragment bool
 	tiny     bool
-	ports    bool
 	vlan     uint16
 }
 
