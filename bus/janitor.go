@@ -19,12 +19,15 @@ type JanitorConfig struct {
 	Log      logrus.FieldLogger
 }
 
-// ShedReport is what one look did. Purged counts messages; Reasons name, for people,
-// the durables that are missing or that hold up a stream that is nearly full.
+// ShedReport is what one look did. Purged counts messages; Removed are durables of
+// nobody, Restored those of the table that somebody had deleted and that were made again.
+// Reasons name, for people, by the module that is to blame, the durables that are
+// missing or that hold up a stream that is nearly full.
 type ShedReport struct {
-	Purged  map[StreamName]uint64
-	Removed []string
-	Reasons []string
+	Purged   map[StreamName]uint64
+	Removed  []string
+	Restored []Durable
+	Reasons  map[string][]string
 }
 
 // A stream is nearly full above nearlyFull of its bytes; then room for that much of
@@ -69,18 +72,21 @@ func (c *Conn) look(ctx context.Context, cfg JanitorConfig, seen *sightings) (Sh
 	if err != nil {
 		return report, err
 	}
+	if report.Restored, err = c.restore(ctx, cfg, seen); err != nil {
+		return report, err
+	}
 	report.Removed, err = c.removeUnseen(ctx, cfg, seen)
 	return report, err
 }
 
 func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) {
-	report := ShedReport{Purged: map[StreamName]uint64{}}
+	report := ShedReport{Purged: map[StreamName]uint64{}, Reasons: map[string][]string{}}
 	for _, name := range []StreamName{Alerts, Actions} {
 		s, err := c.streamState(ctx, name, cfg.Durables)
 		if err != nil {
 			return report, fmt.Errorf("state of %s: %w", name, err)
 		}
-		report.Reasons = append(report.Reasons, s.missing()...)
+		report.missing(s, cfg)
 		if !s.nearlyFull() {
 			continue
 		}
@@ -88,7 +94,7 @@ func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) 
 		if err != nil {
 			return report, fmt.Errorf("purge %s: %w", name, err)
 		}
-		report.tell(cfg.Log, s, n)
+		report.tell(cfg, s, n)
 	}
 	return report, nil
 }
@@ -141,29 +147,42 @@ func (s StreamState) high() float64 {
 
 func (s StreamState) nearlyFull() bool { return s.MaxBytes > 0 && float64(s.Bytes) > s.high() }
 
-func (s StreamState) missing() []string {
-	var names []string
+func (r *ShedReport) missing(s StreamState, cfg JanitorConfig) {
 	for _, d := range s.Durables {
 		if !d.Present {
-			names = append(names, fmt.Sprintf("%s has lost its durable %s", s.Name, d.Name))
+			r.blame(cfg, d, fmt.Sprintf("%s has lost its durable %s", s.Name, d.Name))
 		}
 	}
-	return names
 }
 
 // tell reports a look at a nearly full stream.
-func (r *ShedReport) tell(log logrus.FieldLogger, s StreamState, purged uint64) {
+func (r *ShedReport) tell(cfg JanitorConfig, s StreamState, purged uint64) {
 	if purged > 0 {
 		r.Purged[s.Name] += purged
-		log.WithFields(logrus.Fields{"stream": s.Name, "purged": purged, "bytes": s.Bytes, "max_bytes": s.MaxBytes}).
+		cfg.Log.WithFields(logrus.Fields{"stream": s.Name, "purged": purged, "bytes": s.Bytes, "max_bytes": s.MaxBytes}).
 			Warn("stream nearly full, oldest history removed")
 		return
 	}
 	for _, d := range s.Durables {
 		if d.Present && d.done(s.LastSeq) < s.LastSeq {
-			r.Reasons = append(r.Reasons, fmt.Sprintf("%s is nearly full and %s is behind", s.Name, d.Name))
+			r.blame(cfg, d, fmt.Sprintf("%s is nearly full and %s is behind by %d", s.Name, d.Name, d.Pending+uint64(d.AckPending)))
 		}
 	}
+}
+
+func (r *ShedReport) blame(cfg JanitorConfig, d DurableState, reason string) {
+	module := cfg.owner(d.Name)
+	r.Reasons[module] = append(r.Reasons[module], reason)
+}
+
+// owner returns the module that consumes durable.
+func (cfg JanitorConfig) owner(durable string) string {
+	for _, d := range cfg.Durables {
+		if d.Name == durable {
+			return d.Module
+		}
+	}
+	return Daemon
 }
 
 func (cfg JanitorConfig) filled(c *Conn) JanitorConfig {

@@ -134,7 +134,8 @@ func TestShedStopsAtALaggingDurable(t *testing.T) {
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
 	report := shed(t, b, b.Durables())
 	require.Empty(t, report.Purged)
-	require.Contains(t, report.Reasons, "IRONPOST_ALERTS is nearly full and container-guard_testhost is behind")
+	require.Len(t, report.Reasons[bus.ContainerGuard], 1)
+	require.Contains(t, report.Reasons[bus.ContainerGuard][0], "IRONPOST_ALERTS is nearly full and container-guard_testhost is behind by ")
 	require.Equal(t, uint64(1), state(t, b, bus.Alerts).FirstSeq)
 }
 
@@ -146,7 +147,7 @@ func TestShedStopsAtAMissingDurable(t *testing.T) {
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
 	report := shed(t, b, b.Durables())
 	require.Empty(t, report.Purged)
-	require.Contains(t, report.Reasons, "IRONPOST_ALERTS has lost its durable container-guard_testhost")
+	require.Equal(t, []string{"IRONPOST_ALERTS has lost its durable container-guard_testhost"}, report.Reasons[bus.ContainerGuard])
 }
 
 // A durable that filters everything out has a floor that stands still; it counts as
@@ -189,4 +190,47 @@ func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
 	require.NoError(t, <-done)
 	_, err = js.Consumer(within(t, patience), string(bus.Packets), durable(t, b, bus.LogPipeline).Name)
 	require.NoError(t, err, "a durable of the table stays")
+}
+
+// A durable of the table that somebody deletes is made again where it was: what came
+// after is not lost, and what was long handled does not come again.
+func TestJanitorRestoresADeletedDurable(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p, d, js := publisher(t, b, bus.Alerts, bus.LogPipeline), durable(t, b, bus.ContainerGuard), admin(t, b)
+	c := consume(t, b, bus.ContainerGuard, bus.ConsumeOptions{}, accept)
+	require.NoError(t, p.Publish(within(t, patience), alerts(b.Host(), 0, 50)...))
+	c.wait(t, 50)
+	c.finish(t)
+	require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == 0 }, patience, time.Millisecond)
+
+	looks := make(chan bus.ShedReport)
+	ctx, cancel := context.WithCancel(context.Background())
+	done, conn := make(chan error, 1), b.Admin()
+	go func() {
+		cfg := bus.JanitorConfig{Durables: b.Durables(), Every: time.Millisecond}
+		done <- conn.RunJanitor(ctx, cfg, func(r bus.ShedReport) {
+			select {
+			case looks <- r:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	require.Empty(t, (<-looks).Restored)
+	require.NoError(t, js.DeleteConsumer(within(t, patience), string(d.Stream), d.Name))
+	require.NoError(t, p.Publish(within(t, patience), alerts(b.Host(), 50, 50)...))
+	var restored []bus.Durable
+	for len(restored) == 0 {
+		restored = (<-looks).Restored
+	}
+	require.Equal(t, d.Name, restored[0].Name)
+	require.Equal(t, bus.ContainerGuard, restored[0].Module)
+	cancel()
+	require.NoError(t, <-done)
+
+	b.Provision() // as the next start does
+	again := consume(t, b, bus.ContainerGuard, bus.ConsumeOptions{}, accept)
+	again.wait(t, 50)
+	again.finish(t)
+	require.Equal(t, idsOf(alerts(b.Host(), 50, 50)), again.handled())
 }

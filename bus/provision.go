@@ -82,6 +82,7 @@ func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
 	have, err := c.js.Consumer(ctx, string(d.Stream), d.Name)
 	if err == nil { // where it started cannot be changed, and needs not be
 		cfg.DeliverPolicy = have.CachedInfo().Config.DeliverPolicy
+		cfg.OptStartSeq = have.CachedInfo().Config.OptStartSeq
 		cfg.Metadata = have.CachedInfo().Config.Metadata
 	}
 	_, err = c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg)

@@ -25,14 +25,16 @@ const (
 // lookEvery bounds how often all durables are listed.
 const lookEvery = time.Minute
 
-// sightings is when a janitor started, and last listed all durables.
+// sightings is when a janitor started, and last listed all durables; and up to which
+// sequence each durable of the table was done.
 type sightings struct {
 	started time.Time
 	looked  time.Time
+	done    map[string]uint64
 }
 
 func newSightings() *sightings {
-	return &sightings{started: time.Now()}
+	return &sightings{started: time.Now(), done: map[string]uint64{}}
 }
 
 // removeUnseen removes durables that are not of the table and that nobody consumed

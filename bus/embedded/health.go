@@ -16,11 +16,11 @@ type notes struct {
 	store    string
 }
 
-// keep remembers a reason for the life of the process.
-func (n *notes) keep(reason string) {
+// keep remembers a warning for the life of the process.
+func (n *notes) keep(warning string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.kept = append(n.kept, reason)
+	n.kept = append(n.kept, warning)
 }
 
 // setStore says what is wrong with the store, empty for nothing.
@@ -39,16 +39,27 @@ func (n *notes) restarted() {
 func (n *notes) reasons() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	reasons := slices.Clone(n.kept)
-	if n.store != "" {
-		reasons = append(reasons, n.store)
+	if n.store == "" {
+		return nil
 	}
-	return reasons
+	return []string{n.store}
+}
+
+func (n *notes) warnings() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.kept)
 }
 
 // Health returns, for people, why the bus is not well; empty means well.
 func (s *Server) Health() []string {
 	return s.notes.reasons()
+}
+
+// Warnings returns, for people, what was asked for and is not there, though the bus
+// works without: the observers' port, or the operators' socket.
+func (s *Server) Warnings() []string {
+	return s.notes.warnings()
 }
 
 // Stats counts what happened since the start.

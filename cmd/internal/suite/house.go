@@ -38,6 +38,7 @@ type house struct {
 
 	bus        *busSide
 	watch      *streamWatch
+	caretaker  *caretaker
 	registry   *metrics.Registry
 	supervisor *daemon.Supervisor
 
@@ -91,6 +92,7 @@ func (h *house) assemble(ctx context.Context) (err error) {
 // furnish makes all that needs an open bus.
 func (h *house) furnish(ctx context.Context) (err error) {
 	h.watch = newStreamWatch(h.bus)
+	h.caretaker = newCaretaker(h.bus, h.log.WithField("module", busName))
 	h.registry = metrics.NewRegistry(Build())
 	if h.supervisor, err = daemon.New(h.options()); err != nil {
 		return err
@@ -105,9 +107,7 @@ func (h *house) furnish(ctx context.Context) (err error) {
 		return err
 	}
 	h.keep("streams", h.watch.run)
-	h.keep("janitor", func(ctx context.Context) error {
-		return h.bus.admin.RunJanitor(ctx, bus.JanitorConfig{Durables: h.bus.durables, Log: h.log.WithField("module", busName)}, nil)
-	})
+	h.keep("janitor", h.caretaker.run)
 	if h.bus.server != nil {
 		h.keep("disk", h.bus.server.Watch)
 	}
@@ -161,6 +161,9 @@ func (h *house) steps() []daemon.Step {
 // observe says what is wrong with a module that it cannot see itself.
 func (h *house) observe(context.Context) map[string][]string {
 	out := h.watch.reasons()
+	for name, reasons := range h.caretaker.reasons() {
+		out[name] = append(out[name], reasons...)
+	}
 	for name, conn := range h.bus.conns {
 		out[name] = append(out[name], conn.Reasons()...)
 	}

@@ -365,3 +365,18 @@ func TestASignalWhileStartingStopsIt(t *testing.T) {
 	require.Zero(t, code, i.stderr.String())
 	require.NoFileExists(t, i.dir+"/run/ironpost.pid")
 }
+
+func TestATakenObserverPortIsAWarning(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	i := install(t, "")
+	config, err := os.ReadFile(i.file)
+	require.NoError(t, err)
+	i.write(strings.Replace(string(config), "observer = false", fmt.Sprintf("observer_listen = %q", l.Addr()), 1) + allOff)
+	i.start()
+	require.Contains(t, i.await("the bus is not all there")["reason"], l.Addr().String())
+	require.Equal(t, event.Healthy, i.health().Status)
+	require.Zero(t, i.stop())
+}

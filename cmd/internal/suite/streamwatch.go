@@ -12,8 +12,7 @@ import (
 const (
 	watchEvery = 5 * time.Second
 	watchTime  = 4 * time.Second
-	nearlyFull = 0.9 // of a stream's bytes
-	absentFor  = 3   // looks without anybody consuming, before that is a reason: a pull may just have ended
+	absentFor  = 3 // looks without anybody consuming, before that is a reason: a pull may just have ended
 )
 
 // streamWatch looks at the streams and remembers what it saw, for the health and
@@ -96,13 +95,8 @@ func (w *streamWatch) reasons() map[string][]string {
 }
 
 func (w *streamWatch) reason(s bus.StreamState, d bus.DurableState) string {
-	switch {
-	case !d.Present:
-		return fmt.Sprintf("its durable %s on %s is gone", d.Name, s.Name)
-	case w.absent[d.Name] >= absentFor:
+	if d.Present && w.absent[d.Name] >= absentFor { // one that is gone, or holds a full stream up, the caretaker reports
 		return fmt.Sprintf("nobody consumes %s for it, %d messages wait", s.Name, d.Pending)
-	case d.Pending > 0 && s.MaxBytes > 0 && float64(s.Bytes) > nearlyFull*float64(s.MaxBytes):
-		return fmt.Sprintf("it is behind by %d messages and %s is nearly full", d.Pending, s.Name)
 	}
 	return ""
 }

@@ -113,9 +113,12 @@ func (h *house) summariseBus() {
 	if c.Socket != "" {
 		h.log.WithFields(logrus.Fields{"socket": c.Socket, "try": "ironpost status"}).Info("operators may connect")
 	}
-	if c.Observer && len(h.bus.server.Health()) == 0 {
+	for _, w := range h.bus.server.Warnings() {
+		h.log.WithField("reason", w).Warn("the bus is not all there")
+	}
+	if address := h.bus.server.ObserverAddr(); address != "" {
 		h.log.WithFields(logrus.Fields{
-			"address": c.ObserverListen, "try": "nats --server " + c.ObserverListen + " sub ironpost.alerts",
+			"address": address, "try": "nats --server " + address + " sub ironpost.alerts",
 		}).Info("anyone on this machine may watch")
 	}
 }

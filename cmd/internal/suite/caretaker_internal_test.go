@@ -1,0 +1,44 @@
+package suite
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+)
+
+// A durable that somebody deletes is there again, and its module says so by name.
+func TestADeletedDurableIsMadeAgainAndBlamed(t *testing.T) {
+	t.Parallel()
+	const patience = 30 * time.Second
+	b := bustest.New(t)
+	log, _ := logtest.NewNullLogger()
+	c := newCaretaker(&busSide{admin: b.Admin(), durables: b.Durables()}, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.run(ctx) }()
+
+	durable, ok := bus.DurableOf(bus.ActionCollector, bus.Actions, b.Host(), bus.InFlight{})
+	require.True(t, ok)
+	subject := string(durable.Stream) + "." + durable.Name
+	admin := b.Raw(bus.Daemon)
+	_, err := admin.Request("$JS.API.CONSUMER.DELETE."+subject, nil, patience)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(c.reasons()[bus.ActionCollector]) == 1 }, patience, 10*time.Millisecond)
+	require.Contains(t, c.reasons()[bus.ActionCollector][0], "was deleted at ")
+	require.Empty(t, c.reasons()[bus.ContainerGuard])
+	states, err := b.Admin().StreamStates(t.Context(), b.Durables())
+	require.NoError(t, err)
+	for _, s := range states {
+		for _, d := range s.Durables {
+			require.True(t, d.Present, d.Name)
+		}
+	}
+	cancel()
+	require.NoError(t, <-done)
+}
