@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
 // InterfaceAuto stands for the interface of the default route.
@@ -24,11 +25,20 @@ type Config struct {
 	RingBufferSize int `toml:"ring_buffer_size"`
 	// BlocklistMaxEntries bounds the kernel's blocklist.
 	BlocklistMaxEntries int `toml:"blocklist_max_entries"`
+	// BlocklistFiles are files of addresses and networks to block, reread when they change.
+	BlocklistFiles []string `toml:"blocklist_files"`
+	// PinPath is the folder of the bpf file system that keeps the program in force without the process.
+	PinPath string `toml:"pin_path"`
+	// Detect is the section [ebpf.detect].
+	Detect detect.Config `toml:"detect"`
 }
 
 // DefaultConfig returns what holds when nothing is set: not enabled.
 func DefaultConfig() Config {
-	return Config{Interface: InterfaceAuto, XDPMode: "auto", RingBufferSize: 256 << 10, BlocklistMaxEntries: 10_000}
+	return Config{
+		Interface: InterfaceAuto, XDPMode: "auto", RingBufferSize: 256 << 10, BlocklistMaxEntries: 10_000,
+		BlocklistFiles: []string{}, PinPath: "/sys/fs/bpf/ironpost", Detect: detect.DefaultConfig(),
+	}
 }
 
 // Validate returns every value that may not be used.
@@ -38,7 +48,20 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("xdp_mode", setting.OneOf(c.XDPMode, "auto", "native", "skb", "hw"))
 	p.Add("ring_buffer_size", checkRing(c.RingBufferSize))
 	p.Add("blocklist_max_entries", setting.Between(c.BlocklistMaxEntries, 1, 1<<20))
-	return p
+	p.Each("blocklist_files", c.BlocklistFiles, setting.Path)
+	p.Add("pin_path", checkPins(c.PinPath))
+	return append(p, setting.Problems(c.Detect.Validate()).Under("detect")...)
+}
+
+// checkPins: the bpf file system knows no names with dots (bpf(2), BPF_OBJ_PIN).
+func checkPins(path string) string {
+	if what := setting.Path(path); what != "" {
+		return what
+	}
+	if strings.Contains(path, ".") {
+		return setting.Shown(path) + " has a dot, which the bpf file system refuses in names"
+	}
+	return ""
 }
 
 // Interfaces returns the names in Interface.

@@ -30,10 +30,12 @@ func TestInterfaces(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	t.Parallel()
-	c := ebpfengine.Config{Interface: "auto", XDPMode: "drv", RingBufferSize: 5000, BlocklistMaxEntries: 0}
+	c := ebpfengine.DefaultConfig()
+	c.XDPMode, c.RingBufferSize, c.BlocklistMaxEntries = "drv", 5000, 0
+	c.BlocklistFiles, c.PinPath, c.Detect.ScanPorts = []string{"/good", "relative"}, "/sys/fs/bpf/iron.post", 0
 	var keys []string
 	for _, p := range c.Validate() {
 		keys = append(keys, p.Key)
 	}
-	require.Equal(t, []string{"xdp_mode", "ring_buffer_size", "blocklist_max_entries"}, keys)
+	require.Equal(t, []string{"xdp_mode", "ring_buffer_size", "blocklist_max_entries", "blocklist_files.1", "pin_path", "detect.scan_ports"}, keys)
 }

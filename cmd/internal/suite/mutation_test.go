@@ -150,7 +150,7 @@ func (m *mutator) badElement() mutant {
 		t := m.pick("[")
 		column := t.valueColumn() + 1
 		list := "[" + bad + "]"
-		if good := strings.Trim(t.value, "[]"); m.random.IntN(2) == 0 {
+		if good := strings.Trim(t.value, "[]"); good != "" && m.random.IntN(2) == 0 {
 			list, column = "["+good+", "+bad+"]", column+len(good)+2
 		}
 		if bad == "[]" {

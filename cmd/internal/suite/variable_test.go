@@ -72,6 +72,23 @@ var variables = []struct{ name, key, text, want string }{
 	{"IRONPOST_LOG_PIPELINE_SPOOL_MAX_BYTES", "log_pipeline.spool_max_bytes", "2097152", "2097152"},
 	{"IRONPOST_STORAGE_POSTGRES_URL_FILE", "log_pipeline.storage.postgres_url_file", "", ""}, // has its own test
 	{"IRONPOST_STORAGE_REDIS_URL_FILE", "log_pipeline.storage.redis_url_file", "", ""},
+	// Of the packet engine.
+	{"IRONPOST_EBPF_BLOCKLIST_FILES", "ebpf.blocklist_files", "/a/list, /b", `["/a/list", "/b"]`},
+	{"IRONPOST_EBPF_PIN_PATH", "ebpf.pin_path", "/sys/fs/bpf/other", `"/sys/fs/bpf/other"`},
+	{"IRONPOST_EBPF_DETECT_SCAN_PORTS", "ebpf.detect.scan_ports", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_SCAN_HOSTS", "ebpf.detect.scan_hosts", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_SWEEP_HOSTS", "ebpf.detect.sweep_hosts", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_SCAN_MEMORY_SECS", "ebpf.detect.scan_memory_secs", "3600", "3600"},
+	{"IRONPOST_EBPF_DETECT_SLOW_GAP_SECS", "ebpf.detect.slow_gap_secs", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_MAX_SOURCES", "ebpf.detect.max_sources", "1000", "1000"},
+	{"IRONPOST_EBPF_DETECT_SYN_FLOOD_PPS", "ebpf.detect.syn_flood_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_UDP_FLOOD_PPS", "ebpf.detect.udp_flood_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_ICMP_FLOOD_PPS", "ebpf.detect.icmp_flood_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_FRAGMENT_FLOOD_PPS", "ebpf.detect.fragment_flood_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_TCP_FLOOD_PPS", "ebpf.detect.tcp_flood_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_REFLECTION_PPS", "ebpf.detect.reflection_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_CONNECTIONS_PER_SEC", "ebpf.detect.connections_per_sec", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_REPEAT_SECS", "ebpf.detect.repeat_secs", "20", "20"},
 }
 
 // needed has the variables without which a value would be refused.

@@ -45,6 +45,12 @@ func (Pins) Keep([]Interface) (int, error) { return 0, nil }
 // Egress returns ErrUnsupported.
 func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, absent() }
 
+// Exists is false.
+func Exists(Interface) bool { return false }
+
+// Lacking says that this is not Linux.
+func Lacking() []string { return []string{"XDP needs Linux"} }
+
 // Current is false: nothing is attached.
 func (*Link) Current() bool { return false }
 

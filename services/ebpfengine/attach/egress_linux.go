@@ -31,3 +31,9 @@ func byIndex(index int) (Interface, bool) {
 	}
 	return interfaceOf(l.Attrs()), true
 }
+
+// Exists tells whether the interface is still there under its name.
+func Exists(i Interface) bool {
+	now, ok := byIndex(i.Index)
+	return ok && now.Name == i.Name
+}

@@ -5,49 +5,22 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
 )
 
-// The phases of a finding (package detect).
-const (
-	begun = "begun"
-	over  = "over"
-)
-
-// maxTraces bounds the attacks whose announcements share a trace; beyond, all begin new ones.
-const maxTraces = 16_384
-
-// Announcement is a finding as it goes out: where, when, and how much of the traffic was sampled and
-// lost when it was made.
-type Announcement struct {
-	Interface string
-	Time      time.Time
-	Finding   event.TrafficFinding
-	Sampling  uint32
-	Lost      uint64
-}
-
-// key tells the announcements of one attack.
-func (a *Announcement) key() string {
-	f := &a.Finding
-	return strings.Join([]string{a.Interface, f.Name, f.Method, f.Actor, f.Target.IP, strconv.Itoa(int(f.Target.Port))}, "|")
-}
-
 // author signs records: with the host, and ids that no other record has.
 type author struct {
-	host   string
-	run    string // of this process
-	next   uint64
-	traces map[string]string // of the attacks that go on, by key
+	host string
+	run  string // of this process
+	next uint64
 }
 
 func newAuthor(host string) author {
 	var run [8]byte
 	_, _ = rand.Read(run[:]) // never fails (crypto/rand)
-	return author{host: host, run: hex.EncodeToString(run[:]), traces: map[string]string{}}
+	return author{host: host, run: hex.EncodeToString(run[:])}
 }
 
 func (a *author) packet(kind event.PacketKind, name string, at time.Time) *event.Packet {
@@ -64,30 +37,6 @@ func (a *author) window(name string, s span) *event.Packet {
 	w.DurationMS = s.length().Milliseconds()
 	p.Window, p.Sampling, p.Lost = &w, s.sampling, s.lost
 	return p
-}
-
-func (a *author) detection(key string, d *Announcement) *event.Packet {
-	p := a.packet(event.Detection, d.Interface, d.Time)
-	f := d.Finding
-	p.TraceID = a.trace(key, f.Phase, p.TraceID)
-	p.Detection, p.Sampling, p.Lost = &f, max(d.Sampling, 1), d.Lost
-	return p
-}
-
-// trace has all announcements of an attack share one, from the first to the last.
-func (a *author) trace(key, phase, fresh string) string {
-	if len(a.traces) >= maxTraces {
-		clear(a.traces)
-	}
-	known, ok := a.traces[key]
-	if !ok || phase == begun {
-		known = fresh
-		a.traces[key] = fresh
-	}
-	if phase == over {
-		delete(a.traces, key)
-	}
-	return known
 }
 
 func (a *author) blocked(name string, at time.Time, list []event.BlockedTraffic) *event.Packet {

@@ -8,14 +8,17 @@ import (
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
 // Outbox holds what waits. Its methods may be called concurrently.
 type Outbox struct {
-	mu       sync.Mutex // guards all
+	ready chan struct{}
+
+	mu       sync.Mutex // guards what follows
 	author   author
 	closed   bool
-	findings []finding
+	findings []*event.Packet
 	queues   map[string]*queue // by interface
 	turn     []string          // interfaces, the next one first
 	stats    Stats
@@ -31,12 +34,6 @@ type Stats struct {
 	Pending int
 }
 
-// finding is a detection that waits; key tells announcements of the same attack.
-type finding struct {
-	key    string
-	record *event.Packet
-}
-
 // queue is what waits of one interface.
 type queue struct {
 	windows []span
@@ -46,7 +43,17 @@ type queue struct {
 
 // New returns an empty Outbox whose records are of host.
 func New(host string) *Outbox {
-	return &Outbox{author: newAuthor(host), queues: map[string]*queue{}, stats: Stats{Dropped: map[string]uint64{}}}
+	return &Outbox{ready: make(chan struct{}, 1), author: newAuthor(host), queues: map[string]*queue{}, stats: Stats{Dropped: map[string]uint64{}}}
+}
+
+// Ready gets a token when a window or a detection came. Samples fall due by time, without one.
+func (o *Outbox) Ready() <-chan struct{} { return o.ready }
+
+func (o *Outbox) wake() {
+	select {
+	case o.ready <- struct{}{}:
+	default: // one token will do
+	}
 }
 
 // of returns the queue of an interface.
@@ -62,6 +69,7 @@ func (o *Outbox) of(name string) *queue {
 
 // Window takes what was counted in one interval. It keeps nothing of w.
 func (o *Outbox) Window(w *traffic.Window) {
+	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := o.of(w.Interface)
@@ -87,32 +95,31 @@ func spanAllowed(n int) time.Duration {
 	return longSpan
 }
 
-// Detection takes an announcement. Of one attack's that wait, the newest stands for those between the
-// first and the last; no attack stands for another.
-func (o *Outbox) Detection(d Announcement) {
+// Detection takes an announcement of package detect. Of one attack's that wait, the newest stands for
+// those between the first and the last; no attack stands for another.
+func (o *Outbox) Detection(p *event.Packet) {
+	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key := d.key()
-	record := o.author.detection(key, &d)
-	if f := o.newest(key); f != nil && record.Detection.Phase != begun && f.record.Detection.Phase != begun {
-		f.record = record
+	if i := o.newest(p.TraceID); i >= 0 && o.findings[i].Detection.Phase != detect.Begun {
+		o.findings[i] = p
 		return
 	}
 	if len(o.findings) == maxFindings {
 		o.findings = slices.Delete(o.findings, 0, 1)
 		o.stats.Dropped[DroppedDetections]++
 	}
-	o.findings = append(o.findings, finding{key: key, record: record})
+	o.findings = append(o.findings, p)
 }
 
-// newest returns the announcement with key that came last.
-func (o *Outbox) newest(key string) *finding {
-	for i := range slices.Backward(o.findings) {
-		if o.findings[i].key == key {
-			return &o.findings[i]
+// newest returns the announcement that came last of the attack with that trace, -1 if none waits.
+func (o *Outbox) newest(trace string) int {
+	for i, p := range slices.Backward(o.findings) {
+		if p.TraceID == trace {
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
 // Samples takes samples of an interface. It keeps nothing of list.
@@ -149,6 +156,7 @@ func (o *Outbox) Blocked(name string, list []event.BlockedTraffic) {
 
 // Close makes everything due at once: nothing more will come.
 func (o *Outbox) Close() {
+	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
@@ -159,7 +167,7 @@ func (o *Outbox) Take(now time.Time) *event.Packet {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.findings) > 0 {
-		record := o.findings[0].record
+		record := o.findings[0]
 		o.findings = o.findings[1:]
 		return record
 	}

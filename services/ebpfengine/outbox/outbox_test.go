@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 	"github.com/ironpost/ironpost/services/ebpfengine/outbox"
 )
 
@@ -37,10 +38,12 @@ func samples(n int) []traffic.Sample {
 	return out
 }
 
-func finding(name, phase string) outbox.Announcement {
-	return outbox.Announcement{Interface: "eth0", Time: at(0), Finding: event.TrafficFinding{
-		Name: "port_scan", Phase: phase, Actor: name, Target: event.Endpoint{IP: "198.51.100.4"},
-	}}
+// finding is announcement n of an attack by actor.
+func finding(actor, phase string, n int) *event.Packet {
+	return detect.Finding{Interface: "eth0", Began: at(0), Time: at(n), TrafficFinding: event.TrafficFinding{
+		Name: "port_scan", Phase: phase, Actor: actor, Target: event.Endpoint{IP: "198.51.100.4"},
+		Counts: map[string]uint64{"announcement": uint64(n)},
+	}}.Packet("web-1")
 }
 
 // all takes what is due and checks that each record is valid and has an id of its own.
@@ -72,7 +75,7 @@ func TestDetectionsGoFirstAndSamplesLast(t *testing.T) {
 	o.Samples("eth0", at(0), 4, samples(32))
 	o.Blocked("eth0", []event.BlockedTraffic{{Prefix: "192.0.2.0/24", Packets: 1}})
 	o.Window(window("eth0", 0))
-	o.Detection(finding("192.0.2.7", "begun"))
+	o.Detection(finding("192.0.2.7", "begun", 1))
 	got := all(t, o, at(1))
 	require.Equal(t, []event.PacketKind{event.Detection, event.Window, event.Blocked, event.Flows}, kinds(got))
 	for _, p := range got {
@@ -152,7 +155,7 @@ func TestEverythingIsBoundedAndCounted(t *testing.T) {
 	for n := range seconds {
 		o.Window(window("eth0", n))
 		o.Samples("eth0", at(n), 1, samples(100))
-		o.Detection(finding(fmt.Sprintf("192.0.2.%d", n), "begun"))
+		o.Detection(finding(fmt.Sprintf("192.0.2.%d", n), "begun", 1))
 		o.Blocked("eth0", []event.BlockedTraffic{{Prefix: fmt.Sprint(n), Packets: 1}})
 	}
 	require.Less(t, o.Stats().Pending, 4200)
@@ -182,22 +185,17 @@ func TestEverythingIsBoundedAndCounted(t *testing.T) {
 func TestOneAttackDoesNotCrowdOutAnother(t *testing.T) {
 	t.Parallel()
 	o := outbox.New("web-1")
-	o.Detection(finding("192.0.2.7", "begun"))
-	for range 10_000 {
-		o.Detection(finding("192.0.2.7", "ongoing"))
-		o.Detection(finding("192.0.2.8", "ongoing"))
+	o.Detection(finding("192.0.2.7", "begun", 1))
+	for n := range 10_000 {
+		o.Detection(finding("192.0.2.7", "ongoing", n+2))
+		o.Detection(finding("192.0.2.8", "ongoing", n+2))
 	}
-	o.Detection(finding("192.0.2.7", "over"))
-	o.Detection(finding("192.0.2.7", "begun"))
-	got := all(t, o, at(1))
+	o.Detection(finding("192.0.2.7", "over", 20_000))
 	var phases []string
-	traces := map[string]int{}
-	for _, p := range got {
-		phases = append(phases, p.Detection.Actor+" "+p.Detection.Phase)
-		traces[p.TraceID]++
+	for _, p := range all(t, o, at(1)) {
+		phases = append(phases, fmt.Sprintf("%s %s %d", p.Detection.Actor, p.Detection.Phase, p.Detection.Counts["announcement"]))
 	}
-	require.Equal(t, []string{"192.0.2.7 begun", "192.0.2.7 over", "192.0.2.8 ongoing", "192.0.2.7 begun"}, phases)
-	require.Len(t, traces, 3, "one trace for each attack, a new one for a new attack")
+	require.Equal(t, []string{"192.0.2.7 begun 1", "192.0.2.7 over 20000", "192.0.2.8 ongoing 10001"}, phases)
 }
 
 func TestBlockedCountsAddUp(t *testing.T) {
