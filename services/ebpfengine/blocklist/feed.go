@@ -13,7 +13,7 @@ import (
 // The caps on one file.
 const (
 	maxLine      = 4 << 10
-	maxFeedBytes = 512 << 20
+	maxFeedBytes = 256 << 20
 	maxPrefixes  = 4 << 20 // before they are collapsed; the kernel's list ends at 1 Mi
 	maxNamedBad  = 10
 )
@@ -39,7 +39,7 @@ type Feed struct {
 
 // ReadFeed reads a feed: one address, prefix or range a line, with comments after # or ;, plain, as the first column of
 // CSV, or as ipset save writes it. A first line that names the columns of CSV is skipped. Lines that cannot be used are
-// counted and named; the error is for a file that cannot be read to its end, or holds more than 512 MiB or 4 Mi prefixes.
+// counted and named; the error is for a file that cannot be read to its end, or holds more than 256 MiB or 4 Mi prefixes.
 func ReadFeed(r io.Reader) (Feed, error) {
 	var f Feed
 	limit := &io.LimitedReader{R: r, N: maxFeedBytes + 1}

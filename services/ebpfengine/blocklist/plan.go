@@ -56,13 +56,17 @@ func newPlan(capacity int) *plan {
 
 // put takes in an entry of the bucket that is not over.
 func (p *plan) put(b bus.Block) {
+	p.keep(b)
+	p.urgent[b.Prefix] = struct{}{}
+}
+
+func (p *plan) keep(b bus.Block) {
 	_, known := p.wanted[b.Prefix]
 	if !known && len(p.wanted) >= maxBus {
 		p.refused++
 		return
 	}
 	p.wanted[b.Prefix] = b
-	p.urgent[b.Prefix] = struct{}{}
 	p.changed = true
 	heap.Push(&p.ends, end{at: b.Expires, prefix: b.Prefix})
 	if len(p.ends) > 2*len(p.wanted)+1000 { // entries that were extended over and over
@@ -79,8 +83,15 @@ func (p *plan) drop(prefix netip.Prefix) {
 	}
 }
 
-// replace takes in the whole bucket.
-func (p *plan) replace(blocks []bus.Block) {
+// replace takes in the whole bucket. The first time, most of it may be in the kernel already: true asks for an audit.
+func (p *plan) replace(blocks []bus.Block) (first bool) {
+	if first = !p.busKnown; first {
+		for _, b := range blocks {
+			p.keep(b)
+		}
+		p.busKnown = true
+		return first
+	}
 	now := make(map[netip.Prefix]struct{}, len(blocks))
 	for _, b := range blocks {
 		now[b.Prefix] = struct{}{}
@@ -95,18 +106,21 @@ func (p *plan) replace(blocks []bus.Block) {
 			p.put(b)
 		}
 	}
-	p.busKnown = true
+	return first
 }
 
-// setFeeds takes in what all files say. Complete says that each was read once at least.
-func (p *plan) setFeeds(list []ranked, complete bool) {
-	old, quota := p.feeds, p.quota
-	p.feeds = &feeds{list: list}
-	gone, came := changes(old, p.feeds, quota, p.quota)
-	p.adds = append(p.adds, came...)
+// setFeeds takes in what all files say. Complete says that each was read once at least; until then, most of it may be in the
+// kernel already: true asks for an audit.
+func (p *plan) setFeeds(list []ranked, complete bool) (first bool) {
+	old := p.feeds
+	p.feeds, p.changed = &feeds{list: list}, true
+	gone, came := changes(old, p.feeds, p.quota, p.quota)
 	p.removes = append(p.removes, gone...)
+	if first = !p.feedsKnown; !first {
+		p.adds = append(p.adds, came...)
+	}
 	p.feedsKnown = p.feedsKnown || complete
-	p.changed = true
+	return first
 }
 
 // expire forgets what is over at now.

@@ -1,0 +1,332 @@
+package blocklist_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a Keeper at work.
+type rig struct {
+	*blocklist.Keeper
+	t      *testing.T
+	bus    *bustest.Bus
+	kernel blocklist.Kernel
+	list   *bus.Blocklist
+	stop   func()
+}
+
+func begin(t *testing.T, b *bustest.Bus, kernel blocklist.Kernel, cfg blocklist.Config) *rig {
+	t.Helper()
+	r := &rig{t: t, bus: b, kernel: kernel}
+	r.Keeper = blocklist.New(cfg, blocklist.Deps{Kernel: kernel, Bus: b.Conn(bus.EBPFEngine), Log: quiet()})
+	var err error
+	r.list, err = b.Conn(bus.Operator).Blocklist(within(t, patience))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done, stopped := make(chan error, 1), false
+	go func() { done <- r.Run(ctx) }()
+	r.stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			require.NoError(t, <-done)
+		}
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func block(prefix string, d time.Duration) bus.Block {
+	now := time.Now()
+	return bus.Block{Prefix: netip.MustParsePrefix(prefix), Created: now, Expires: now.Add(d), Source: bus.Operator, Reason: "test"}
+}
+
+func (r *rig) put(prefix string, d time.Duration) {
+	r.t.Helper()
+	require.NoError(r.t, r.list.Put(within(r.t, patience), block(prefix, d)))
+}
+
+// holds waits until the kernel holds exactly these.
+func (r *rig) holds(want ...string) {
+	r.t.Helper()
+	var got []string
+	ok := func() bool {
+		entries, err := r.kernel.Blocked()
+		require.NoError(r.t, err)
+		got = nil
+		for _, e := range entries {
+			got = append(got, e.Prefix.String())
+		}
+		return sameElements(got, want)
+	}
+	if !eventually(ok) {
+		require.ElementsMatch(r.t, want, got)
+	}
+}
+
+func sameElements(a, b []string) bool {
+	counts := map[string]int{}
+	for _, s := range a {
+		counts[s]++
+	}
+	for _, s := range b {
+		counts[s]--
+	}
+	for _, n := range counts {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func eventually(ok func() bool) bool {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		if ok() {
+			return true
+		}
+	}
+	return false
+}
+
+func TestTheKernelFollowsTheBucket(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.put("203.0.113.7/32", time.Hour)
+	r.put("2001:db8::/64", time.Hour)
+	r.holds("203.0.113.7/32", "2001:db8::/64")
+	require.True(t, m.drops(netip.MustParseAddr("2001:db8::99"), time.Now()))
+	require.False(t, m.drops(netip.MustParseAddr("2001:db8::99"), time.Now().Add(time.Hour+time.Second)), "expires by itself")
+
+	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix("203.0.113.7/32")))
+	r.holds("2001:db8::/64")
+	r.put("2001:db8::/64", time.Second)
+	r.holds()
+	require.Empty(t, r.Reasons())
+}
+
+// The kernel is adopted: nothing that is still wanted is touched, and what nobody wants any more goes once everybody
+// was heard.
+func TestARestartChangesNothingThatIsWanted(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	feed := filepath.Join(t.TempDir(), "feed")
+	write(t, feed, "198.51.100.0/24\n198.51.101.0/24\n192.0.2.1\n")
+	cfg := blocklist.Config{MaxEntries: 100, Files: []string{feed}}
+	r := begin(t, b, m, cfg)
+	r.put("203.0.113.7/32", time.Hour)
+	r.put("203.0.113.8/32", time.Hour)
+	r.holds("203.0.113.7/32", "203.0.113.8/32", "198.51.100.0/23", "192.0.2.1/32")
+	r.stop()
+
+	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix("203.0.113.8/32")))
+	write(t, feed, "198.51.100.0/23\n")
+	before := m.writes
+	r = begin(t, b, m, cfg)
+	r.holds("203.0.113.7/32", "198.51.100.0/23")
+	require.Equal(t, before+2, m.writes, "two were removed, nothing else was written")
+}
+
+func TestWhatHasNotBeenHeardStaysInForce(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	feed := filepath.Join(t.TempDir(), "feed")
+	write(t, feed, "198.51.100.0/24\n")
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100, Files: []string{feed}})
+	r.put("203.0.113.7/32", time.Hour)
+	r.holds("203.0.113.7/32", "198.51.100.0/24")
+	r.stop()
+	require.NoError(t, m.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("192.0.2.9/32")}})) // nobody's
+
+	r = begin(t, b, m, blocklist.Config{MaxEntries: 100, Files: []string{feed + ".missing"}})
+	r.holds("203.0.113.7/32", "198.51.100.0/24")
+	require.Len(t, r.Reasons(), 1)
+	write(t, feed+".missing", "198.51.101.0/24\n")
+	r.holds("203.0.113.7/32", "198.51.101.0/24")
+	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }))
+}
+
+func TestHostileValuesAreCountedAndIgnored(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	kv, err := b.Conn(bus.Operator).KV(within(t, patience), bus.BlocklistBucket)
+	require.NoError(t, err)
+	for key, value := range map[string]string{
+		"cb007107-32": "{}", "x": "[]", "a.b.c": "\x00\xff", "00000000-0": `{"prefix":"203.0.113.0/24","source":"x","created":"2026-01-01T00:00:00Z","expires":"2036-01-01T00:00:00Z"}`,
+		"00000000000000000000000000000000-0": `{"prefix":"::/0","source":"x","created":"2026-01-01T00:00:00Z","expires":"99999-01-01T00:00:00Z"}`,
+	} {
+		_, err := kv.Put(within(t, patience), key, []byte(value), 0)
+		require.NoError(t, err)
+	}
+	r.put("203.0.113.9/32", time.Hour)
+	r.holds("203.0.113.9/32")
+	require.Equal(t, uint64(5), r.Counters()["blocklist_invalid_values"])
+	a, err := r.Answer(blocklist.Request{})
+	require.NoError(t, err)
+	require.Equal(t, 5, a.InvalidValues)
+
+	_, err = kv.Put(within(t, patience), "cb007109-32", []byte("not any more"), 0)
+	require.NoError(t, err)
+	r.holds()
+}
+
+// The bus goes and comes; what was written meanwhile is there, what was removed is gone.
+func TestTheBusMayRestart(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.put("203.0.113.7/32", time.Hour)
+	r.holds("203.0.113.7/32")
+	b.Restart()
+	r.put("203.0.113.8/32", time.Hour)
+	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix("203.0.113.7/32")))
+	r.holds("203.0.113.8/32")
+}
+
+func TestWithoutRoomPersonsComeFirst(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(4)
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	write(t, first, "198.51.100.9\n198.51.100.0/29\n")
+	write(t, second, "192.0.2.0/24\n")
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 4, Files: []string{first, second}})
+	r.put("203.0.113.1/32", time.Hour)
+	r.holds("203.0.113.1/32", "198.51.100.9/32", "198.51.100.0/29", "192.0.2.0/24")
+	require.Empty(t, r.Reasons())
+
+	r.put("203.0.113.2/32", time.Hour)
+	r.holds("203.0.113.1/32", "203.0.113.2/32", "198.51.100.9/32", "198.51.100.0/29")
+	r.put("203.0.113.3/32", time.Hour)
+	r.holds("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32", "198.51.100.0/29")
+	require.Equal(t, []string{"0 blocklist entries of the bus and 2 of files are not enforced: blocklist_max_entries is 4"}, r.Reasons())
+
+	guard := func(n int, age time.Duration) bus.Block {
+		e := block(fmt.Sprintf("203.0.113.%d/32", n), time.Hour)
+		e.Source, e.Created = bus.ContainerGuard, e.Created.Add(-age)
+		return e
+	}
+	for _, e := range []bus.Block{guard(10, time.Minute), guard(11, time.Second), guard(12, 2*time.Minute)} {
+		require.NoError(t, r.list.Put(within(t, patience), e))
+	}
+	r.holds("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32", "203.0.113.11/32")
+	require.Equal(t, uint64(2+3), r.Counters()["blocklist_overflow"])
+
+	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix("203.0.113.2/32")))
+	r.holds("203.0.113.1/32", "203.0.113.3/32", "203.0.113.11/32", "203.0.113.10/32")
+	for _, n := range []int{1, 3, 10, 11, 12} {
+		require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix(fmt.Sprintf("203.0.113.%d/32", n))))
+	}
+	r.holds("198.51.100.9/32", "198.51.100.0/29", "192.0.2.0/24")
+	require.Empty(t, r.Reasons())
+}
+
+func TestAKernelThatRefusesIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.put("203.0.113.1/32", time.Hour)
+	r.holds("203.0.113.1/32")
+	m.fail(errors.New("operation not permitted"))
+	r.put("203.0.113.2/32", time.Hour)
+	require.True(t, eventually(func() bool { return strings.Contains(fmt.Sprint(r.Reasons()), "not permitted") }))
+	m.fail(nil)
+	r.holds("203.0.113.1/32", "203.0.113.2/32")
+	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }))
+}
+
+func TestAnEntryIsNamedWithItsHits(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	feed := filepath.Join(t.TempDir(), "feed")
+	write(t, feed, "198.51.100.0/24\n203.0.113.1\n")
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100, Files: []string{feed}})
+	r.put("203.0.113.1/32", time.Hour)
+	r.put("203.0.113.2/32", time.Hour)
+	r.holds("203.0.113.1/32", "203.0.113.2/32", "198.51.100.0/24")
+	m.hit("198.51.100.0/24", 5, 300)
+	m.hit("203.0.113.2/32", 7, 400)
+
+	stop, err := b.Conn(bus.EBPFEngine).Serve(context.Background(), bus.ServiceConfig{
+		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1.0.0", Verbs: map[string]bus.Verb{"blocklist": r.Verb(b.Host())},
+	})
+	require.NoError(t, err)
+	defer stop()
+	ask := func(req any) (a blocklist.Answer) {
+		require.NoError(t, b.Conn(bus.Operator).Request(within(t, patience), bus.StatusSubject(bus.EBPFEngine, b.Host(), "blocklist"), req, &a))
+		return a
+	}
+	a := ask(nil)
+	require.Equal(t, b.Host(), a.Host)
+	require.Equal(t, 3, a.Total)
+	require.Len(t, a.Entries, 3)
+	require.Equal(t, blocklist.Entry{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Feed: true, Packets: 5, Bytes: 300}, a.Entries[0])
+	require.True(t, a.Entries[1].Bucket && a.Entries[1].Feed)
+	require.Nil(t, a.Entries[1].Expires, "as long as the file says so")
+	require.NotNil(t, a.Entries[2].Expires)
+	require.Equal(t, "test", a.Entries[2].Reason)
+	require.NotEmpty(t, a.Lifelines)
+
+	a = ask(blocklist.Request{Limit: 1, Bucket: true})
+	require.True(t, a.More)
+	require.Equal(t, "203.0.113.1/32", a.Entries[0].Prefix.String())
+	a = ask(blocklist.Request{Limit: 1, Bucket: true, After: &a.Entries[0].Prefix})
+	require.False(t, a.More)
+	require.Equal(t, "203.0.113.2/32", a.Entries[0].Prefix.String())
+	inside := netip.MustParsePrefix("198.51.100.7/32")
+	require.Len(t, ask(blocklist.Request{Within: &inside}).Entries, 1)
+	require.Len(t, ask(blocklist.Request{Dropped: true}).Entries, 2)
+
+	dropped, err := r.Dropped()
+	require.NoError(t, err)
+	require.Len(t, dropped, 2)
+	require.Equal(t, uint64(7), dropped[0].Packets)
+	require.Equal(t, "blocklist file", dropped[1].Reason)
+	m.hit("203.0.113.2/32", 1, 60)
+	require.True(t, eventually(func() bool {
+		dropped, err = r.Dropped()
+		require.NoError(t, err)
+		return len(dropped) == 1
+	}))
+	require.Equal(t, uint64(1), dropped[0].Packets)
+}
+
+func TestLifelinesAreAllowedBeforeAnythingIsBlocked(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.put("0.0.0.0/0", time.Hour)
+	r.put("::/0", time.Hour)
+	r.holds("0.0.0.0/0", "::/0")
+	for _, l := range r.Lifelines() {
+		require.False(t, m.drops(l.Prefix.Addr(), time.Now()), "%v", l)
+	}
+	require.True(t, m.drops(netip.MustParseAddr("203.0.113.1"), time.Now()))
+	require.True(t, m.drops(netip.MustParseAddr("2001:db8::1"), time.Now()))
+}

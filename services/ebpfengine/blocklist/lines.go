@@ -1,0 +1,162 @@
+package blocklist
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// lookEvery is how often lifelines are looked for when nobody says that something changed.
+	lookEvery = 5 * time.Second
+	// sessionsFresh is how old the look for logins may be when something is blocked: who blocks 0.0.0.0/0 has just
+	// logged in.
+	sessionsFresh = time.Second
+	// lookShare bounds the time that looking takes, to a twentieth: a machine with a million connections or routes is
+	// not looked at often.
+	lookShare = 20
+)
+
+// lines are the lifelines in force.
+type lines struct {
+	mu      sync.Mutex // held through a look, so that there is one at a time
+	network look
+	ssh     look
+
+	all     []Lifeline
+	left    int
+	err     error // of the kernel
+	written bool
+}
+
+// look is what was found, what could not be looked at, and when to look again at the earliest.
+type look struct {
+	found    []Lifeline
+	problems []error
+	began    time.Time
+	next     time.Time
+}
+
+// take replaces what was found and logs new problems.
+func (l *look) take(log logrus.FieldLogger, began time.Time, found []Lifeline, problems []error) {
+	for _, err := range problems {
+		if !slices.ContainsFunc(l.problems, func(old error) bool { return old.Error() == err.Error() }) {
+			log.WithError(err).Warn("lifelines not all found")
+		}
+	}
+	l.found, l.problems, l.began = found, problems, began
+	l.next = began.Add(lookShare * time.Since(began))
+}
+
+// refreshNetwork looks at everything but sessions.
+func (k *Keeper) refreshNetwork() {
+	k.lines.mu.Lock()
+	defer k.lines.mu.Unlock()
+	began := time.Now()
+	found, problems := networkLifelines("/", k.deps.Peers())
+	k.lines.network.take(k.deps.Log, began, found, problems)
+	k.allow()
+}
+
+// refreshSessions looks at who is logged in, unless somebody has just looked.
+func (k *Keeper) refreshSessions() {
+	k.lines.mu.Lock()
+	defer k.lines.mu.Unlock()
+	began := time.Now()
+	if began.Sub(k.lines.ssh.began) < sessionsFresh || began.Before(k.lines.ssh.next) {
+		return
+	}
+	found, err := sshPeers("/")
+	k.lines.ssh.take(k.deps.Log, began, found, errs(err))
+	k.allow()
+}
+
+// allow makes the kernel's allow list equal to what was found.
+func (k *Keeper) allow() {
+	all, left := tidy(slices.Concat(k.lines.network.found, k.lines.ssh.found))
+	if k.lines.written && slices.Equal(all, k.lines.all) {
+		return
+	}
+	prefixes := make([]netip.Prefix, len(all))
+	for i, l := range all {
+		prefixes[i] = l.Prefix
+	}
+	err := k.deps.Kernel.Allow(prefixes)
+	if err != nil && (k.lines.err == nil || k.lines.err.Error() != err.Error()) {
+		k.deps.Log.WithError(err).WithField("entries", len(prefixes)).Warn("kernel allow list not written")
+	}
+	k.lines.all, k.lines.left, k.lines.err, k.lines.written = all, left, err, err == nil
+}
+
+// keepLifelines looks when something changed, and now and then.
+func (k *Keeper) keepLifelines(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-k.network:
+			k.refreshNetwork()
+			k.spare(ctx)
+		case <-tick.C:
+			if k.networkDue() {
+				k.refreshNetwork()
+			}
+			k.refreshSessions()
+		}
+	}
+}
+
+func (k *Keeper) networkDue() bool {
+	k.lines.mu.Lock()
+	defer k.lines.mu.Unlock()
+	return time.Now().After(k.lines.network.next)
+}
+
+// spare waits until the network may be looked at again: changes may come in thousands.
+func (k *Keeper) spare(ctx context.Context) {
+	k.lines.mu.Lock()
+	next := k.lines.network.next
+	k.lines.mu.Unlock()
+	pause(ctx, min(time.Until(next), lookEvery))
+}
+
+// watchNetwork has keepLifelines look when an address or a route has changed; a burst of changes is one.
+func (k *Keeper) watchNetwork(ctx context.Context) error {
+	err := networkChanges(ctx, func() {
+		select {
+		case k.network <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		k.deps.Log.WithError(err).Info("lifelines are polled")
+	}
+	return nil
+}
+
+// Lifelines returns what the kernel lets pass whatever is blocked, sorted by prefix.
+func (k *Keeper) Lifelines() []Lifeline {
+	k.lines.mu.Lock()
+	defer k.lines.mu.Unlock()
+	return slices.Clone(k.lines.all)
+}
+
+func (k *Keeper) lineReasons() []string {
+	k.lines.mu.Lock()
+	defer k.lines.mu.Unlock()
+	var all []string
+	for _, err := range slices.Concat(k.lines.network.problems, k.lines.ssh.problems, errs(noRoom(k.lines.left))) {
+		all = append(all, fmt.Sprintf("lifelines: %v", err))
+	}
+	if k.lines.err != nil {
+		all = append(all, fmt.Sprintf("kernel allow list: %v", k.lines.err))
+	}
+	return all
+}
