@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
+)
+
+// engine has somebody answer as a packet engine does.
+func engine(t testing.TB, b *bustest.Bus, answer func(blocklist.Request) blocklist.Answer) {
+	t.Helper()
+	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1.2.3",
+		Verbs: map[string]bus.Verb{"blocklist": func(_ context.Context, body []byte) (any, error) {
+			var r blocklist.Request
+			err := json.Unmarshal(body, &r)
+			return answer(r), err
+		}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+}
+
+func entries(t testing.TB, b *bustest.Bus) []bus.Block {
+	t.Helper()
+	list, err := b.Conn(bus.Operator).Blocklist(t.Context())
+	require.NoError(t, err)
+	blocks, _, err := list.List(t.Context())
+	require.NoError(t, err)
+	return blocks
+}
+
+func TestBlocklistAddListDel(t *testing.T) {
+	b := bustest.New(t)
+	t.Setenv("SSH_CONNECTION", "")
+	r := on(t, b, "blocklist", "add", "203.0.113.7", "--for", "2h", "--reason", "evil \x1b[31m")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "203.0.113.7/32 is blocked until 20")
+	require.Contains(t, r.err, "no packet engine answers")
+	got := entries(t, b)
+	require.Len(t, got, 1)
+	require.Equal(t, bus.Operator, got[0].Source)
+	require.InDelta(t, 2*time.Hour, time.Until(got[0].Expires), float64(time.Minute))
+
+	r = on(t, b, "blocklist", "add", "2001:db8::1", "--json")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.err, "most likely all of 2001:db8::/64")
+	require.Contains(t, r.out, `"prefix":"2001:db8::1/128"`)
+
+	r = on(t, b, "blocklist", "add", "203.0.113.7/32", "--for", "1m")
+	require.Contains(t, r.out, "; it was until")
+	require.Contains(t, r.out, "by operator")
+	require.InDelta(t, time.Minute, time.Until(entries(t, b)[0].Expires), float64(5*time.Second))
+
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.0/24", "--reason", "evil \x1b[31m").code)
+	r = on(t, b, "blocklist", "list")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Regexp(t, `(?m)^203\.0\.113\.0/24 +20\S+ +operator +- +evil \\x1b\[31m$`, r.out)
+
+	r = on(t, b, "blocklist", "del", "203.0.113.7")
+	require.Contains(t, r.out, "203.0.113.7/32 is removed; it is still blocked by 203.0.113.0/24")
+	r = on(t, b, "blocklist", "del", "203.0.113.9", "203.0.113.0/24")
+	require.Equal(t, exitError, r.code)
+	require.Contains(t, r.err, "203.0.113.9/32 has no entry; it is still blocked by 203.0.113.0/24")
+	require.Contains(t, r.out, "203.0.113.0/24 is removed")
+	require.Len(t, entries(t, b), 1)
+}
+
+func TestBlocklistAddRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"evil.example"}, {"203.0.113.7", "--for", "0s"}, {"203.0.113.7", "--for", "soon"}, {"203.0.113.7", "--for", "9999d"},
+		{"203.0.113.7", "--reason", string(make([]byte, 600))}, {"fe80::1%eth0"}, {}, {"1.2.3.4", "5.6.7.8"},
+	} {
+		r := call(t, append([]string{"blocklist", "add"}, args...)...)
+		require.Equal(t, exitUsage, r.code, "%q: %s", args, r.err)
+	}
+	require.Equal(t, exitUsage, call(t, "blocklist", "del").code)
+	require.Equal(t, exitUsage, call(t, "blocklist", "del", "x").code)
+}
+
+func TestBlocklistAddKeepsLifelines(t *testing.T) {
+	b := bustest.New(t)
+	engine(t, b, func(blocklist.Request) blocklist.Answer {
+		return blocklist.Answer{Host: "web1", Lifelines: []blocklist.Lifeline{
+			{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway},
+		}}
+	})
+	for _, prefix := range []string{"192.0.2.1", "192.0.0.0/16", "0.0.0.0/0"} {
+		r := on(t, b, "blocklist", "add", prefix)
+		require.Equal(t, exitError, r.code)
+		require.Contains(t, r.err, "192.0.2.1/32 (gateway of web1)")
+		require.Contains(t, r.err, "--force")
+	}
+	require.Empty(t, entries(t, b))
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "0.0.0.0/0", "--force", "--for", "1m").code)
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.2").code)
+	require.Len(t, entries(t, b), 2)
+
+	r := on(t, b, "blocklist", "add", "127.0.0.1")
+	require.Contains(t, r.err, "127.0.0.0/8 (loopback of this machine)", "what the engine did not say, is known here")
+	t.Setenv("SSH_CONNECTION", "198.51.100.4 4711 192.0.2.9 22")
+	r = on(t, b, "blocklist", "add", "198.51.100.0/24")
+	require.Equal(t, exitError, r.code)
+	require.Contains(t, r.err, "198.51.100.4/32")
+}
+
+func TestBlocklistListShowsHits(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	prefix := netip.MustParsePrefix
+	rows := []blocklist.Entry{
+		{Prefix: prefix("198.51.100.0/24"), Feed: true, Packets: 9, Bytes: 90},
+		{Prefix: prefix("203.0.113.7/32"), Bucket: true, Packets: 42, Bytes: 420},
+	}
+	engine(t, b, func(r blocklist.Request) blocklist.Answer { // one entry a page
+		a := blocklist.Answer{Total: 2, Capacity: 10, Entries: []blocklist.Entry{}}
+		for _, e := range rows {
+			if r.Bucket && !e.Bucket || r.After != nil && e.Prefix.Addr().Compare(r.After.Addr()) <= 0 {
+				continue
+			}
+			if len(a.Entries) == 1 {
+				a.More = true
+				break
+			}
+			a.Entries = append(a.Entries, e)
+		}
+		return a
+	})
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.7").code)
+	r := on(t, b, "blocklist", "list")
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +42 +added by `, r.out)
+	require.NotContains(t, r.out, "198.51.100.0/24")
+	require.Regexp(t, `(?m)^testhost +2 +10 +0 +0$`, r.out)
+
+	r = on(t, b, "blocklist", "list", "--files", "--json")
+	var all blocked
+	require.NoError(t, json.Unmarshal([]byte(r.out), &all))
+	require.Len(t, all.Entries, 2)
+	require.Equal(t, "file", all.Entries[1].Source)
+	require.Nil(t, all.Entries[1].Expires)
+	require.Equal(t, []hit{{Host: "testhost", Packets: 42, Bytes: 420}}, all.Entries[0].Hits)
+	require.Len(t, all.Hosts, 1)
+
+	r = on(t, b, "blocklist", "list", "--host", "elsewhere")
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +- +`, r.out)
+}
