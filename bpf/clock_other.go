@@ -1,0 +1,7 @@
+//go:build !linux
+
+package bpf
+
+import "time"
+
+func kernelClock(time.Time) clock { return clock{} }

@@ -1,0 +1,275 @@
+package bpf
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+// idleAfter is after how many intervals without a packet a record is given to another address.
+const idleAfter = 3
+
+// idleness counts, for the slots of one CPU, the intervals without a packet.
+type idleness struct {
+	source [1024]uint8
+	target [256]uint8
+}
+
+// window is a traffic.Window while the CPUs' shares are put together.
+type window struct {
+	totals  traffic.Counters
+	all     traffic.Registers
+	sources map[netip.Addr]*traffic.Source
+	targets map[netip.Addr]*traffic.Target
+	clock   clock
+	end     time.Time
+}
+
+// Collect ends the current interval at now and returns what was counted in it since the last Collect (or Load). What the
+// kernel counts from now on belongs to the next window. In replay, the first interval begins with the first Run.
+func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
+	bank := uintptr(e.epoch & 1)
+	e.epoch++
+	if err := store(e.control, unsafe.Offsetof(programControl{}.Epoch), &e.epoch); err != nil {
+		return traffic.Window{}, fmt.Errorf("turn the epoch: %w", err)
+	}
+	w := &window{
+		all: make(traffic.Registers, 4096), end: now,
+		sources: map[netip.Addr]*traffic.Source{}, targets: map[netip.Addr]*traffic.Target{},
+	}
+	if !e.replay {
+		w.clock = kernelClock(now)
+	}
+	for cpu := range e.cpus {
+		if err := e.collectCPU(cpu, bank, w); err != nil {
+			return traffic.Window{}, fmt.Errorf("read the counters of cpu %d: %w", cpu, err)
+		}
+	}
+	start := e.start
+	e.start = now
+	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Egress: e.replay || e.attached.Load()}), nil
+}
+
+// collectCPU takes and clears one CPU's resting bank.
+func (e *Engine) collectCPU(cpu int, bank uintptr, w *window) error {
+	var st programState
+	base := uintptr(cpu) * unsafe.Sizeof(st)
+	var counters, noCounters programBank
+	at := base + unsafe.Offsetof(st.Bank) + bank*unsafe.Sizeof(counters)
+	if err := take(e.states, at, &counters, &noCounters); err != nil {
+		return err
+	}
+	w.add(&counters)
+	var tags [1024]uint32
+	if err := load(e.states, base+unsafe.Offsetof(st.SourceTag), &tags); err != nil {
+		return err
+	}
+	sources := slots[programSource]{
+		e.states, base + unsafe.Offsetof(st.SourceTag), base + unsafe.Offsetof(st.Source) + bank*unsafe.Sizeof(st.Source[0]),
+	}
+	if err := sources.each(tags[:], e.idle[cpu].source[:], w.addSource); err != nil {
+		return err
+	}
+	var targetTags [256]uint32
+	if err := load(e.states, base+unsafe.Offsetof(st.TargetTag), &targetTags); err != nil {
+		return err
+	}
+	targets := slots[programTarget]{
+		e.states, base + unsafe.Offsetof(st.TargetTag), base + unsafe.Offsetof(st.Target) + bank*unsafe.Sizeof(st.Target[0]),
+	}
+	return targets.each(targetTags[:], e.idle[cpu].target[:], w.addTarget)
+}
+
+// take reads what lies at offset and puts nothing there.
+func take[T any](m memory, offset uintptr, to, nothing *T) error {
+	if err := load(m, offset, to); err != nil {
+		return err
+	}
+	return store(m, offset, nothing)
+}
+
+// slots are the records of one CPU and bank, with the tags that say which are taken.
+type slots[T programSource | programTarget] struct {
+	mem           memory
+	tags, records uintptr
+}
+
+// each takes the record of every slot in use; add reports whether there was anything in it. What stays empty is freed.
+func (s slots[T]) each(tags []uint32, idle []uint8, add func(*T) bool) error {
+	var rec, nothing T
+	var free uint32
+	for i, tag := range tags {
+		if tag == 0 {
+			continue
+		}
+		at := s.records + uintptr(i)*unsafe.Sizeof(rec)
+		if err := load(s.mem, at, &rec); err != nil {
+			return err
+		}
+		if add(&rec) {
+			idle[i] = 0
+			if err := store(s.mem, at, &nothing); err != nil {
+				return err
+			}
+			continue
+		}
+		idle[i]++
+		if idle[i] < idleAfter {
+			continue
+		}
+		idle[i] = 0
+		if err := store(s.mem, s.tags+uintptr(i)*4, &free); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *window) add(b *programBank) {
+	t := &w.totals
+	for c := range t.ByClass {
+		t.ByClass[c].Add(count(b.Passed[c]))
+	}
+	t.Dropped.Add(count(b.Dropped))
+	t.Monitored.Add(count(b.Monitored))
+	t.Allowed.Add(count(b.Allowed))
+	for r := range t.Malformed {
+		t.Malformed[r] += b.Malformed[r]
+	}
+	t.Fragmented += b.Fragmented
+	t.Candidates += b.Candidates
+	t.Sampled += b.Sampled
+	t.RingLost += b.RingLost
+	t.SourcesRefused += b.SourcesRefused
+	t.TargetsRefused += b.TargetsRefused
+	w.all.Merge(b.Sources[:])
+}
+
+func count(c programCount) traffic.Count { return traffic.Count{Packets: c.Packets, Bytes: c.Bytes} }
+
+func (w *window) addSource(r *programSource) bool {
+	if r.First == 0 {
+		return false
+	}
+	addr, first := fromWire(r.Addr), w.clock.from(r.First)
+	s := w.sources[addr]
+	if s == nil {
+		s = &traffic.Source{Addr: addr, First: first, Last: w.end}
+		w.sources[addr] = s
+	}
+	s.First = earlier(s.First, first)
+	s.VLAN = max(s.VLAN, r.Vlan)
+	s.Packets += r.Packets
+	s.Bytes += r.Bytes
+	addClasses(&s.ByClass, &r.Class)
+	s.Probes += uint64(r.Probes)
+	s.Replies += uint64(r.Replies)
+	s.Refused += uint64(r.Refused)
+	s.Answered += uint64(r.Answered)
+	s.Fragmented += uint64(r.Fragmented)
+	ports, hosts := traffic.Bitmap(r.Ports), traffic.Bitmap(r.Hosts)
+	s.Ports.Or(&ports)
+	s.Hosts.Or(&hosts)
+	s.SamplePorts = append(s.SamplePorts, r.SamplePorts[:min(int(r.NewPorts), len(r.SamplePorts))]...)
+	for _, h := range r.SampleHosts[:min(int(r.NewHosts), len(r.SampleHosts))] {
+		s.SampleHosts = append(s.SampleHosts, fromWire(h))
+	}
+	return true
+}
+
+func (w *window) addTarget(r *programTarget) bool {
+	if r.First == 0 {
+		return false
+	}
+	addr, first := fromWire(r.Addr), w.clock.from(r.First)
+	t := w.targets[addr]
+	if t == nil {
+		t = &traffic.Target{Addr: addr, First: first, Last: w.end, Sources: make(traffic.Registers, len(r.Sources))}
+		w.targets[addr] = t
+	}
+	t.First = earlier(t.First, first)
+	t.Packets += r.Packets
+	t.Bytes += r.Bytes
+	addClasses(&t.ByClass, &r.Class)
+	t.SYN = t.ByClass[traffic.TCPSYN]
+	t.ACKCompleted += uint64(r.Completed)
+	t.SYNACKOut += uint64(r.SynackOut)
+	t.RSTOut += uint64(r.RstOut)
+	t.Fragmented += uint64(r.Fragmented)
+	t.Sources.Merge(r.Sources[:])
+	addPorts(t, r)
+	return true
+}
+
+func addPorts(t *traffic.Target, r *programTarget) {
+	for _, p := range r.Top {
+		if p.Packets == 0 {
+			continue
+		}
+		at := slices.IndexFunc(t.TopPorts, func(have traffic.PortCount) bool { return have.Port == uint16(p.Port) })
+		if at < 0 {
+			at = len(t.TopPorts)
+			t.TopPorts = append(t.TopPorts, traffic.PortCount{Port: uint16(p.Port)})
+		}
+		t.TopPorts[at].Packets += uint64(p.Packets)
+	}
+	for i, n := range r.Reflected {
+		if n == 0 {
+			continue
+		}
+		if t.FromReflectorPorts == nil {
+			t.FromReflectorPorts = map[uint16]uint64{}
+		}
+		t.FromReflectorPorts[traffic.ReflectorPorts[i]] += uint64(n)
+	}
+}
+
+func addClasses(sum *[traffic.NumClasses]uint64, from *[16]uint32) {
+	for c := range sum {
+		sum[c] += uint64(from[c])
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// finish completes into with what was added.
+func (w *window) finish(into traffic.Window) traffic.Window {
+	for _, c := range w.totals.ByClass {
+		w.totals.Packets += c.Packets
+		w.totals.Bytes += c.Bytes
+	}
+	w.totals.Packets += w.totals.Dropped.Packets
+	w.totals.Bytes += w.totals.Dropped.Bytes
+	for _, n := range w.totals.Malformed {
+		w.totals.Packets += n
+	}
+	into.Totals, into.Lost = w.totals, w.totals.RingLost
+	into.SourcesEstimate = w.all.Estimate()
+	into.Sampling = uint32(max(1, w.totals.Candidates/max(1, w.totals.Sampled)))
+	for _, s := range w.sources {
+		s.PortsEstimate, s.HostsEstimate = s.Ports.Estimate(), s.Hosts.Estimate()
+		into.Sources = append(into.Sources, *s)
+	}
+	for _, t := range w.targets {
+		t.SourcesEstimate = t.Sources.Estimate()
+		slices.SortFunc(t.TopPorts, func(a, b traffic.PortCount) int { return cmp.Compare(b.Packets, a.Packets) })
+		into.Targets = append(into.Targets, *t)
+	}
+	slices.SortFunc(into.Sources, func(a, b traffic.Source) int {
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), a.Addr.Compare(b.Addr))
+	})
+	slices.SortFunc(into.Targets, func(a, b traffic.Target) int {
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), a.Addr.Compare(b.Addr))
+	})
+	return into
+}

@@ -1,0 +1,35 @@
+package bpf
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+)
+
+// memory reads and writes a map that is mapped into the process.
+type memory struct{ *ebpf.Memory }
+
+func mapped(m *ebpf.Map) (memory, error) {
+	mem, err := m.Memory()
+	if err != nil {
+		return memory{}, fmt.Errorf("map the kernel's %s into memory: %w", m, err)
+	}
+	return memory{mem}, nil
+}
+
+// load copies what lies at offset into *to, which must be of plain numbers only.
+func load[T any](m memory, offset uintptr, to *T) error {
+	_, err := m.ReadAt(raw(to), int64(offset))
+	return err
+}
+
+// store copies *from, of plain numbers only, to offset.
+func store[T any](m memory, offset uintptr, from *T) error {
+	_, err := m.WriteAt(raw(from), int64(offset))
+	return err
+}
+
+func raw[T any](v *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
+}

@@ -1,0 +1,257 @@
+package bpf
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/bits"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+)
+
+// filterMaps are the maps all interfaces share.
+type filterMaps struct {
+	filters, bloom *ebpf.Map
+	allow, block   [2]*ebpf.Map // IPv4, IPv6
+}
+
+// named lists the maps by their name in the object, which is also the name of their pin.
+func (m *filterMaps) named() map[string]**ebpf.Map {
+	return map[string]**ebpf.Map{
+		programMapFilters: &m.filters, programMapBloom: &m.bloom,
+		programMapAllow4: &m.allow[0], programMapAllow6: &m.allow[1],
+		programMapBlock4: &m.block[0], programMapBlock6: &m.block[1],
+	}
+}
+
+func (m *filterMaps) close() error {
+	var errs []error
+	for _, p := range m.named() {
+		if *p != nil {
+			errs = append(errs, (*p).Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// The pins lie in a folder of their own, so that all of them are replaced by one rename. A set that was being written when the
+// process died is told from a whole one by its folder's name.
+const (
+	pinnedSet  = "filter"
+	pinnedNext = "filter_next"
+)
+
+// OpenFilter makes the lists, or adopts what is pinned in opts.Pins: entries, expiries and hits are kept, and a pinned
+// set of another size is replaced by one of the right size with the same entries. It fails where the kernel, the rights or
+// the bpf file system are missing, and says which.
+func OpenFilter(opts FilterOptions) (*Filter, error) {
+	if opts.MaxEntries == 0 {
+		opts.MaxEntries = 10_000
+	}
+	if err := allowMemory(); err != nil {
+		return nil, err
+	}
+	if opts.Pins == "" {
+		return newFilter(opts)
+	}
+	if err := os.MkdirAll(opts.Pins, 0o700); err != nil {
+		return nil, fmt.Errorf("make %s (is a bpf file system mounted?): %w", opts.Pins, err)
+	}
+	old, err := adopt(opts)
+	if err != nil || (old != nil && old.fits(opts)) {
+		return old, err
+	}
+	return renew(opts, old)
+}
+
+// adopt opens the pinned set, or returns nil where there is none.
+func adopt(opts FilterOptions) (*Filter, error) {
+	f := &Filter{replay: opts.Replay}
+	for _, set := range []string{pinnedSet, pinnedNext} {
+		err := f.maps.openPins(filepath.Join(opts.Pins, set))
+		if errors.Is(err, fs.ErrNotExist) {
+			_ = f.maps.close()
+			f.maps = filterMaps{}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := f.adoptEntries(); err != nil {
+			return nil, errors.Join(err, f.maps.close())
+		}
+		return f, nil
+	}
+	return nil, nil //nolint:nilnil // no set is no error
+}
+
+func (m *filterMaps) openPins(dir string) error {
+	for name, p := range m.named() {
+		found, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		if err != nil {
+			return fmt.Errorf("adopt %s: %w", filepath.Join(dir, name), err)
+		}
+		*p = found
+	}
+	return nil
+}
+
+// adoptEntries counts what is in the lists, and writes the bits that belong to them.
+func (f *Filter) adoptEntries() error {
+	if err := f.attach(); err != nil {
+		return err
+	}
+	for family := range 2 {
+		err := errors.Join(
+			f.each(family, f.maps.block[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, false) }),
+			f.each(family, f.maps.allow[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, true) }),
+		)
+		if err != nil {
+			return err
+		}
+	}
+	allowed, err := f.allowed()
+	if err != nil {
+		return err
+	}
+	f.mirror.Allowed = f.index.allowBloom(slices.Collect(maps.Keys(allowed)))
+	return f.publish()
+}
+
+// attach maps the filter's memory and starts counting from nothing, but with the seeds that are in force.
+func (f *Filter) attach() (err error) {
+	if f.maps.filters.ValueSize() != uint32(unsafe.Sizeof(f.mirror)) {
+		return fmt.Errorf("the pinned filter is of another version: %w", errLayout)
+	}
+	if f.filter, err = mapped(f.maps.filters); err != nil {
+		return err
+	}
+	if f.bloom, err = mapped(f.maps.bloom); err != nil {
+		return err
+	}
+	var was programFilter
+	if err := load(f.filter, 0, &was); err != nil {
+		return err
+	}
+	f.mirror = programFilter{Seed: was.Seed, BloomWords: was.BloomWords}
+	f.index = newIndex(&f.mirror)
+	f.lengths = lengthLists(f.filter)
+	for _, l := range f.lengths {
+		if err := l.read(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errLayout = errors.New("maps of another layout")
+
+func (f *Filter) fits(opts FilterOptions) bool {
+	return f.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && f.mirror.BloomWords == bloomWords(opts.MaxEntries)
+}
+
+// renew makes a set of the right size, copies old's entries into it and puts it in old's place.
+func renew(opts FilterOptions, old *Filter) (*Filter, error) {
+	f, err := newFilter(opts)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		err = errors.Join(f.copyFrom(old), old.maps.close())
+	}
+	if err == nil {
+		err = f.maps.pin(opts.Pins)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.maps.close())
+	}
+	return f, nil
+}
+
+func (f *Filter) copyFrom(old *Filter) error {
+	allowed, err := old.Allowed()
+	if err != nil {
+		return err
+	}
+	entries, err := old.Blocked()
+	if err != nil {
+		return err
+	}
+	var families [2][]Entry
+	for _, e := range entries {
+		families[familyOf(e.Prefix)] = append(families[familyOf(e.Prefix)], e)
+	}
+	return errors.Join(f.Allow(allowed), f.insert(0, families[0]), f.insert(1, families[1]))
+}
+
+// pin writes the set beside the one in force, then takes its place.
+func (m *filterMaps) pin(dir string) error {
+	next, set := filepath.Join(dir, pinnedNext), filepath.Join(dir, pinnedSet)
+	if err := os.RemoveAll(next); err != nil {
+		return fmt.Errorf("clear %s: %w", next, err)
+	}
+	if err := os.Mkdir(next, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", next, err)
+	}
+	for name, p := range m.named() {
+		if err := (*p).Pin(filepath.Join(next, name)); err != nil {
+			return fmt.Errorf("pin %s (is a bpf file system mounted there?): %w", filepath.Join(next, name), err)
+		}
+	}
+	if err := os.RemoveAll(set); err != nil {
+		return fmt.Errorf("clear %s: %w", set, err)
+	}
+	if err := os.Rename(next, set); err != nil {
+		return fmt.Errorf("put %s in place: %w", set, err)
+	}
+	return nil
+}
+
+func newFilter(opts FilterOptions) (*Filter, error) {
+	spec, err := loadProgram()
+	if err != nil {
+		return nil, fmt.Errorf("read the packet program: %w", err)
+	}
+	spec.Maps[programMapBlock4].MaxEntries = uint32(opts.MaxEntries)
+	spec.Maps[programMapBlock6].MaxEntries = uint32(opts.MaxEntries)
+	spec.Maps[programMapBloom].MaxEntries = uint32(bloomWords(opts.MaxEntries))
+	f := &Filter{replay: opts.Replay}
+	for name, p := range f.maps.named() {
+		if *p, err = ebpf.NewMap(spec.Maps[name]); err != nil {
+			return nil, errors.Join(fmt.Errorf("make map %s: %w", name, explain(err)), f.maps.close())
+		}
+	}
+	first := programFilter{Seed: newSeeds(), BloomWords: bloomWords(opts.MaxEntries)}
+	if err := f.maps.filters.Put(uint32(0), &first); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the seeds: %w", err), f.maps.close())
+	}
+	if err := f.attach(); err != nil {
+		return nil, errors.Join(err, f.maps.close())
+	}
+	return f, nil
+}
+
+// bloomWords gives eight to sixteen bits an entry, so that with three bits set of each at most 3 % of clean addresses are looked
+// up in vain, and at least 8 KiB.
+func bloomWords(entries int) uint64 {
+	return max(1024, uint64(1)<<bits.Len64(uint64(entries*8-1)/64))
+}
+
+// newSeeds returns secret odd multipliers.
+func newSeeds() seeds {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	var s seeds
+	for i := range s {
+		s[i] = binary.NativeEndian.Uint64(b[i*8:]) | 1
+	}
+	return s
+}

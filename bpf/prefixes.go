@@ -1,0 +1,148 @@
+package bpf
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// normal returns p masked, IPv4-mapped ones as IPv4.
+func normal(p netip.Prefix) (netip.Prefix, error) {
+	addr, bits := p.Addr(), p.Bits()
+	if addr.Is4In6() && bits >= 96 {
+		addr, bits = addr.Unmap(), bits-96
+	}
+	if !p.IsValid() || addr.Zone() != "" {
+		return p, fmt.Errorf("%v is no prefix", p)
+	}
+	return netip.PrefixFrom(addr, bits).Masked(), nil
+}
+
+// index is what user space knows about the prefixes in the kernel's lists, so that it can take bits away again: how many
+// entries hold each bit of the Bloom filter and of the coarse bitmaps, and each length.
+type index struct {
+	seed    seeds
+	bloom   []uint64
+	holders []uint8 // of each bit of bloom; 255 stays
+	coarse4 []uint32
+	coarse6 []uint32
+	lengths map[lengthKey]int
+	filter  *programFilter
+}
+
+type lengthKey struct {
+	v6, allow bool
+	bits      int
+}
+
+const coarseBits = 1 << 16
+
+func newIndex(f *programFilter) *index {
+	return &index{
+		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
+		coarse4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits),
+		lengths: map[lengthKey]int{}, filter: f,
+	}
+}
+
+// word returns the word of the Bloom filter that p's bits lie in.
+func (x *index) word(hash uint64) uint64 { return hash >> 24 & (x.filter.BloomWords - 1) }
+
+// has reports whether the Bloom filter holds p; wrongly at times, but never that it does not.
+func (x *index) has(p netip.Prefix) bool {
+	h := x.seed.prefix(p)
+	return x.bloom[x.word(h)]&threeBits(h) == threeBits(h)
+}
+
+// add counts p in; it is in force once the filter and the Bloom filter are stored.
+func (x *index) add(p netip.Prefix, allow bool) { x.count(p, allow, 1) }
+
+// remove counts p out.
+func (x *index) remove(p netip.Prefix, allow bool) { x.count(p, allow, -1) }
+
+func (x *index) count(p netip.Prefix, allow bool, delta int) {
+	x.countBloom(p, delta)
+	x.countCoarse(p, delta)
+	x.countLength(lengthKey{p.Addr().Is6(), allow, p.Bits()}, delta)
+	total := &x.filter.Count4
+	if p.Addr().Is6() {
+		total = &x.filter.Count6
+	}
+	*total += uint32(delta)
+}
+
+func (x *index) countBloom(p netip.Prefix, delta int) {
+	h := x.seed.prefix(p)
+	w := x.word(h)
+	for _, bit := range distinct(h&63, h>>6&63, h>>12&63) {
+		n := &x.holders[w*64+bit]
+		if *n != 255 {
+			*n += uint8(delta)
+		}
+		if *n == 0 {
+			x.bloom[w] &^= 1 << bit
+		} else {
+			x.bloom[w] |= 1 << bit
+		}
+	}
+}
+
+func distinct(bits ...uint64) []uint64 {
+	slices.Sort(bits)
+	return slices.Compact(bits)
+}
+
+// countCoarse: exact addresses are left to the Bloom filter alone.
+func (x *index) countCoarse(p netip.Prefix, delta int) {
+	if p.IsSingleIP() {
+		return
+	}
+	a := wire(p.Addr())
+	if p.Addr().Is4() {
+		b := p.Addr().As4()
+		first := int(b[0])<<8 | int(b[1])
+		for i := range 1 << max(0, 16-p.Bits()) {
+			at := first + i
+			bump(x.coarse4, &x.filter.Prefix4, at>>8|at&255<<8, delta)
+		}
+		return
+	}
+	if p.Bits() < 32 {
+		x.filter.Short6 += uint32(delta)
+		return
+	}
+	bump(x.coarse6, &x.filter.Prefix6, int(x.seed.mix(0, a.Hi&0xffffffff)>>40)&(coarseBits-1), delta)
+}
+
+func bump(holders []uint32, bits *[coarseBits / 64]uint64, at, delta int) {
+	holders[at] += uint32(delta)
+	if holders[at] == 0 {
+		bits[at/64] &^= 1 << (at % 64)
+	} else {
+		bits[at/64] |= 1 << (at % 64)
+	}
+}
+
+func (x *index) countLength(k lengthKey, delta int) { x.lengths[k] += delta }
+
+// lengthsOf returns the lengths one list uses, the longest first.
+func (x *index) lengthsOf(v6, allow bool) []uint8 {
+	var used []uint8
+	for k, n := range x.lengths {
+		if n > 0 && k.v6 == v6 && k.allow == allow {
+			used = append(used, uint8(k.bits))
+		}
+	}
+	slices.SortFunc(used, func(a, b uint8) int { return cmp.Compare(b, a) })
+	return used
+}
+
+// allowBloom returns the Bloom filter of the allow list alone.
+func (x *index) allowBloom(prefixes []netip.Prefix) (bloom [1024]uint64) {
+	for _, p := range prefixes {
+		h := x.seed.prefix(p)
+		bloom[h>>24&1023] |= threeBits(h)
+	}
+	return bloom
+}

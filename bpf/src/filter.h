@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* The allow list and the blocklist. A prefix is an entry of a hash keyed by its length and masked address; a lookup tries each
+ * length in use. Clean packets do not get there: a Bloom filter of all prefixes, one word a key, turns away single addresses,
+ * and a bitmap of the /16 (IPv6: hashed /32) that any shorter prefix touches turns away the rest. User space writes all of it,
+ * bits before entries, and takes away entries before bits. */
+#pragma once
+#include "parse.h"
+
+enum { LENGTHS4 = 33, LENGTHS6 = 129, PREFIXES = 65536 };
+
+struct filter {
+	u64 seed[4];
+	u64 bloom_words;          /* a power of two */
+	u32 count4, count6;       /* entries of both lists */
+	u32 short6, pad;          /* prefixes shorter than /32 */
+	/* The lengths in use, exact ones included, the longest first. */
+	u32 allow_lengths4, block_lengths4, allow_lengths6, block_lengths6;
+	u8 allow_length4[40], block_length4[40];
+	u8 allow_length6[136], block_length6[136];
+	u64 prefix4[PREFIXES / 64];
+	u64 prefix6[PREFIXES / 64];
+	u64 allowed[1024]; /* a Bloom filter of the allow list alone */
+};
+
+struct key4 {
+	u32 addr, length;
+};
+
+struct key6 {
+	struct addr addr;
+	u32 length;
+} __attribute__((packed, aligned(4)));
+
+struct entry {
+	u64 packets, bytes;
+	u64 expires; /* coarse clock, 0: never */
+	u32 reason, monitor;
+};
+
+struct {
+	uint(type, MAP_ARRAY);
+	uint(map_flags, MMAPABLE);
+	uint(max_entries, 1);
+	type(key, u32);
+	type(value, struct filter);
+} filters SEC(".maps");
+
+struct {
+	uint(type, MAP_ARRAY);
+	uint(map_flags, MMAPABLE);
+	uint(max_entries, 1024);
+	type(key, u32);
+	type(value, u64);
+} bloom SEC(".maps");
+
+#define LIST(name, key_type) \
+	struct { \
+		uint(type, MAP_HASH); \
+		uint(map_flags, NO_PREALLOC); \
+		uint(max_entries, 4096); \
+		type(key, key_type); \
+		type(value, struct entry); \
+	} name SEC(".maps")
+
+LIST(allow4, struct key4);
+LIST(allow6, struct key6);
+LIST(block4, struct key4);
+LIST(block6, struct key6);
+
+const volatile u32 bloom_mask; /* words - 1 */
+
+enum judgement { UNLISTED, ALLOWED, MONITORED, BLOCKED };
+
+INLINE struct filter *the_filter(void)
+{
+	u32 zero = 0;
+	return map_lookup(&filters, &zero);
+}
+
+/* three_bits are the bits of a hash within its word. */
+INLINE u64 three_bits(u64 hash)
+{
+	return 1ULL << (hash & 63) | 1ULL << (hash >> 6 & 63) | 1ULL << (hash >> 12 & 63);
+}
+
+INLINE bool in_bloom(u64 hash)
+{
+	u32 word = hash >> 24 & bloom_mask;
+	u64 *bits = map_lookup(&bloom, &word), want = three_bits(hash);
+	return bits && (*bits & want) == want;
+}
+
+INLINE bool in_allowed(u64 hash)
+{
+	u64 want = three_bits(hash);
+	struct filter *f = the_filter();
+	return f && (f->allowed[hash >> 24 & 1023] & want) == want;
+}
+
+/* salted makes another value of a hash for each length, so that a prefix and the address it begins with differ. */
+INLINE u64 salted(u64 hash, u32 length)
+{
+	return hash ^ (length + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* holds counts a packet on an entry and says what the entry wants, UNLISTED once it has expired. */
+INLINE int holds(struct entry *e, u32 bytes)
+{
+	struct control *c = the_control();
+	if (!c || (e->expires && now(c) >= e->expires))
+		return UNLISTED;
+	__sync_fetch_and_add(&e->packets, 1);
+	__sync_fetch_and_add(&e->bytes, bytes);
+	return e->monitor ? MONITORED : BLOCKED;
+}
+
+/* match4 asks one list for the prefix of one length that addr is in. */
+GLOBAL int match4(u32 addr, u32 length, u32 bytes, u32 allow)
+{
+	struct key4 key = {.length = length};
+	if (length)
+		key.addr = swap32(swap32(addr) & ~0U << ((32 - length) & 31));
+	u64 hash = salted(mix(0, (u64)key.addr << 32 | 0xffff0000), length);
+	if (allow)
+		return in_allowed(hash) && map_lookup(&allow4, &key) ? ALLOWED : UNLISTED;
+	if (!in_bloom(hash))
+		return UNLISTED;
+	struct entry *e = map_lookup(&block4, &key);
+	return e ? holds(e, bytes) : UNLISTED;
+}
+
+/* judge4 asks the allow list, then the blocklist, for each length in use, the longest first. */
+GLOBAL int judge4(u32 addr, u32 bytes)
+{
+	struct filter *f = the_filter();
+	if (!f)
+		return UNLISTED;
+	for (u32 i = 0; i < LENGTHS4; i++) {
+		if (i >= f->allow_lengths4)
+			break;
+		if (match4(addr, f->allow_length4[i], bytes, 1) == ALLOWED)
+			return ALLOWED;
+	}
+	for (u32 i = 0; i < LENGTHS4; i++) {
+		if (i >= f->block_lengths4)
+			break;
+		int found = match4(addr, f->block_length4[i], bytes, 0);
+		if (found != UNLISTED)
+			return found;
+	}
+	return UNLISTED;
+}
+
+INLINE u64 mask64(u32 bits)
+{
+	return bits >= 64 ? ~0ULL : ~(~0ULL >> (bits & 63));
+}
+
+GLOBAL int match6(u64 hi, u64 lo, u32 length, u32 bytes, u32 allow)
+{
+	struct key6 key = {.length = length};
+	key.addr.hi = hi & swap64(mask64(length));
+	key.addr.lo = length > 64 ? lo & swap64(mask64(length - 64)) : 0;
+	u64 hash = salted(mix(key.addr.hi, key.addr.lo), length);
+	if (allow)
+		return in_allowed(hash) && map_lookup(&allow6, &key) ? ALLOWED : UNLISTED;
+	if (!in_bloom(hash))
+		return UNLISTED;
+	struct entry *e = map_lookup(&block6, &key);
+	return e ? holds(e, bytes) : UNLISTED;
+}
+
+GLOBAL int judge6(u64 hi, u64 lo, u32 bytes)
+{
+	struct filter *f = the_filter();
+	if (!f)
+		return UNLISTED;
+	for (u32 i = 0; i < LENGTHS6; i++) {
+		if (i >= f->allow_lengths6)
+			break;
+		if (match6(hi, lo, f->allow_length6[i], bytes, 1) == ALLOWED)
+			return ALLOWED;
+	}
+	for (u32 i = 0; i < LENGTHS6; i++) {
+		if (i >= f->block_lengths6)
+			break;
+		int found = match6(hi, lo, f->block_length6[i], bytes, 0);
+		if (found != UNLISTED)
+			return found;
+	}
+	return UNLISTED;
+}
+
+INLINE bool bit(u64 *words, u32 i)
+{
+	return words[i >> 6 & (PREFIXES / 64 - 1)] >> (i & 63) & 1;
+}
+
+/* judge decides about a source. hash is mix(source). */
+INLINE int judge(struct packet *p, u64 hash)
+{
+	struct filter *f = the_filter();
+	if (!f)
+		return UNLISTED;
+	if (!p->v6) {
+		if (!f->count4)
+			return UNLISTED;
+		if (likely(!in_bloom(salted(hash, 32)) && !bit(f->prefix4, p->ip & 0xffff)))
+			return UNLISTED;
+		return judge4(p->ip, p->bytes);
+	}
+	if (!f->count6)
+		return UNLISTED;
+	if (likely(!in_bloom(salted(hash, 128)) && !f->short6 && !bit(f->prefix6, mix(0, p->src.hi & 0xffffffff) >> 40)))
+		return UNLISTED;
+	return judge6(p->src.hi, p->src.lo, p->bytes);
+}

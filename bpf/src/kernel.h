@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* What these programs use of the kernel's stable interface (include/uapi/linux/bpf.h), and nothing else: so they compile
+ * with clang alone, without kernel or libbpf headers. Nothing here is newer than Linux 5.15; see the test of that name. */
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long s64;
+typedef _Bool bool;
+
+#define SEC(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+/* Verified once on its own, for any arguments, instead of once for each way that leads to it. */
+#define GLOBAL __attribute__((noinline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define uint(name, value) int(*name)[value]
+#define type(name, value) typeof(value) *name
+#define BE16(x) ((u16)(((x) & 0xff) << 8 | (x) >> 8))
+#define swap16(x) __builtin_bswap16(x)
+#define swap32(x) __builtin_bswap32(x)
+#define swap64(x) __builtin_bswap64(x)
+
+enum { XDP_DROP = 1, XDP_PASS = 2 };
+enum { TCX_NEXT = -1 };
+enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_RINGBUF = 27 };
+enum { NO_PREALLOC = 1 << 0, MMAPABLE = 1 << 10 };
+enum { NO_WAKEUP = 1 << 0 };
+
+struct xdp_md {
+	u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex;
+};
+
+struct __sk_buff {
+	u32 len, pkt_type, mark, queue_mapping, protocol, vlan_present, vlan_tci, vlan_proto, priority;
+	u32 ingress_ifindex, ifindex, tc_index, cb[5], hash, tc_classid, data, data_end;
+};
+
+static void *(*map_lookup)(void *map, const void *key) = (void *)1;
+static u32 (*cpu_number)(void) = (void *)8;
+static void *(*ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
+static void (*ring_submit)(void *data, u64 flags) = (void *)132;
+static u64 (*coarse_clock)(void) = (void *)160;

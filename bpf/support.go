@@ -1,0 +1,29 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+)
+
+// ErrUnsupported is returned where this system cannot run the programs: not Linux, or a kernel that lacks something.
+var ErrUnsupported = errors.New("packet programs need linux 5.15 or newer")
+
+// explain says what a refusal by the kernel means to the operator.
+func explain(err error) error {
+	var verifier *ebpf.VerifierError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &verifier):
+		return fmt.Errorf("the kernel's verifier refuses it: %w", err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: %w", err)
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	default:
+		return err
+	}
+}

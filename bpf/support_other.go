@@ -1,0 +1,5 @@
+//go:build !linux
+
+package bpf
+
+func haveTCX() error { return ErrNoEgress }
