@@ -1,0 +1,107 @@
+package quarantine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/docker"
+)
+
+// State is how far an entry has come.
+type State string
+
+// The states. A Partial entry is held as far as possible: a step was refused in
+// a way that trying again cannot change.
+const (
+	Applying  State = "applying"
+	Held      State = "held"
+	Partial   State = "partial"
+	Releasing State = "releasing"
+)
+
+// Entry is what the ledger holds about one container.
+type Entry struct {
+	Version int   `json:"version"`
+	Order   Order `json:"order"` // the newest that changed what is wanted
+	Want    Want  `json:"want"`
+	State   State `json:"state"`
+	Step    Step  `json:"step"` // the one begun last
+
+	// Before is the container as it was before the first step; valid once
+	// Captured. It is never overwritten.
+	Before   docker.Container `json:"before"`
+	Captured bool             `json:"captured"`
+
+	Orders      []string  `json:"orders"` // every action id applied
+	Since       time.Time `json:"since"`
+	FrozenAt    time.Time `json:"frozen_at,omitzero"`
+	HeldAt      time.Time `json:"held_at,omitzero"`
+	Reapplied   int       `json:"reapplied,omitempty"`
+	ReportedAt  time.Time `json:"reported_at,omitzero"`  // when re-applying was reported last
+	Evidence    string    `json:"evidence,omitempty"`    // folder of the newest order's evidence, below data_dir
+	Replaces    string    `json:"replaces,omitempty"`    // id of the container this one was made anew from
+	Gone        time.Time `json:"gone,omitzero"`         // the container was removed; its compose service is still held
+	Error       string    `json:"error,omitempty"`       // of the newest attempt
+	Severed     bool      `json:"severed,omitempty"`     // release: old connections are destroyed
+	NeedsStart  bool      `json:"needs_start,omitempty"` // release: was killed, is to be started
+	ReleaseWhy  string    `json:"release_reason,omitempty"`
+	ReleaseID   string    `json:"release_id,omitempty"`
+	ReleaseFrom time.Time `json:"release_from,omitzero"`
+}
+
+const entryVersion = 1
+
+// maxOrders bounds the orders remembered for one container.
+const maxOrders = 256
+
+func newEntry(o Order) *Entry {
+	want, _ := o.Kind.Wants()
+	if o.want != nil {
+		want = want.and(*o.want)
+	}
+	return &Entry{
+		Version: entryVersion, Order: o, Want: want, State: Applying, Before: o.Container,
+		Orders: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces,
+	}
+}
+
+// capture remembers what a container is like before anything is done to it.
+func (e *Entry) capture(now docker.Container) { e.Before, e.Captured = now, true }
+
+// has tells whether an order was taken already.
+func (e *Entry) has(actionID string) bool { return slices.Contains(e.Orders, actionID) }
+
+// add takes a further order and tells whether there is something to do: what is
+// wanted only grows, and it lasts as long as the longer of both.
+func (e *Entry) add(o Order) bool {
+	want, _ := o.Kind.Wants()
+	grown := e.Want.and(want)
+	expires := longer(e.Order.Expires, o.Expires)
+	e.Orders = append(e.Orders, o.ActionID)
+	e.Orders = e.Orders[max(0, len(e.Orders)-maxOrders):]
+	more := grown != e.Want || e.State == Releasing
+	if more {
+		e.Want, e.State, e.Order, e.Step = grown, Applying, o, StepIntent
+		e.HeldAt, e.Severed, e.NeedsStart, e.ReleaseWhy, e.ReleaseID = time.Time{}, false, false, "", ""
+	}
+	e.Order.Expires = expires
+	return more
+}
+
+// longer returns the later of two expiries, of which zero is never.
+func longer(a, b time.Time) time.Time {
+	if a.IsZero() || b.IsZero() {
+		return time.Time{}
+	}
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// clone returns a copy that shares nothing that is changed later.
+func (e *Entry) clone() Entry {
+	c := *e
+	c.Orders = slices.Clone(e.Orders)
+	return c
+}

@@ -1,0 +1,207 @@
+package quarantine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/docker"
+)
+
+const (
+	evidenceFolder = "evidence"
+	manifestFile   = "manifest.json"
+	maxPiece       = 32 << 20 // bytes of one file
+	logLines       = 10_000   // newest lines kept
+)
+
+// Manifest describes the evidence of one action. Partial says that a piece is
+// missing or cut.
+type Manifest struct {
+	Action    string    `json:"action"`
+	Container string    `json:"container"`
+	Name      string    `json:"name"`
+	Image     string    `json:"image"`
+	FrozenAt  time.Time `json:"frozen_at,omitzero"`
+	Began     time.Time `json:"began"`
+	Ended     time.Time `json:"ended"`
+	Partial   bool      `json:"partial"`
+	Pieces    []Piece   `json:"pieces"`
+}
+
+// Piece is one file of evidence. Error says why it is missing or not whole.
+type Piece struct {
+	File   string    `json:"file"`
+	Taken  time.Time `json:"taken"`
+	TookMS int64     `json:"took_ms"`
+	Size   int64     `json:"size"`
+	SHA256 string    `json:"sha256"`
+	Error  string    `json:"error,omitempty"`
+}
+
+// source takes one piece of evidence within its budget.
+type source struct {
+	file   string
+	budget time.Duration
+	write  func(context.Context, io.Writer) error
+}
+
+// collect keeps evidence of a held container under data_dir/evidence/<action>. A
+// piece that cannot be had is marked and never stops what follows; only a ledger
+// that cannot be written is an error.
+func (a *attempt) collect(ctx context.Context) error {
+	select {
+	case a.m.evidence <- struct{}{}:
+		defer func() { <-a.m.evidence }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.e.Evidence = filepath.Join(evidenceFolder, a.e.Order.ActionID)
+	if err := a.begin(StepEvidence); err != nil {
+		return err
+	}
+	if err := a.keep(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.refused = append(a.refused, fmt.Errorf("evidence: %w", err))
+	}
+	return nil
+}
+
+func (a *attempt) keep(ctx context.Context) error {
+	path := filepath.Join(a.m.options.DataDir, a.e.Evidence)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	if _, err := root.Lstat(manifestFile); err == nil {
+		return nil // whole already: the guard ended after it
+	}
+	c := a.e.Before
+	m := Manifest{Action: a.e.Order.ActionID, Container: c.ID, Name: c.Name, Image: c.Image, FrozenAt: a.e.FrozenAt, Began: time.Now().UTC()}
+	for _, s := range a.sources() {
+		p := take(ctx, root, s)
+		m.Pieces = append(m.Pieces, p)
+		m.Partial = m.Partial || p.Error != ""
+	}
+	m.Ended = time.Now().UTC()
+	raw, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // ending: the next start takes it anew
+	}
+	return writeWhole(root, manifestFile, raw)
+}
+
+// sources lists the pieces, what changes soonest first.
+func (a *attempt) sources() []source {
+	d, id := a.m.options.Docker, a.e.Before.ID
+	return []source{
+		{"before.json", time.Second, func(_ context.Context, w io.Writer) error { return json.NewEncoder(w).Encode(a.e.Before) }},
+		{"inspect.json", time.Second, func(_ context.Context, w io.Writer) error {
+			raw := a.first
+			if raw == nil { // the guard ended after the freeze, or there was none
+				raw = a.raw
+			}
+			_, err := w.Write(raw)
+			return err
+		}},
+		{"top.json", 3 * time.Second, func(ctx context.Context, w io.Writer) error {
+			if !a.now.Running {
+				return errors.New("container does not run")
+			}
+			rows, err := d.Top(ctx, id)
+			return errors.Join(err, json.NewEncoder(w).Encode(rows))
+		}},
+		{"logs.jsonl", 5 * time.Second, func(ctx context.Context, w io.Writer) error {
+			return d.Logs(ctx, id, docker.LogOptions{Tail: logLines}, writeLine(w))
+		}},
+		{"changes.json", 10 * time.Second, func(ctx context.Context, w io.Writer) error {
+			rows, err := d.Diff(ctx, id)
+			return errors.Join(err, json.NewEncoder(w).Encode(rows))
+		}},
+	}
+}
+
+// writeLine writes a line of a log as JSON, so that nothing in it can pass for another line.
+func writeLine(w io.Writer) func(docker.LogLine) error {
+	out := json.NewEncoder(w)
+	return func(l docker.LogLine) error {
+		return out.Encode(struct {
+			Time      time.Time `json:"time"`
+			Stream    string    `json:"stream"`
+			Text      string    `json:"text"`
+			Truncated bool      `json:"truncated,omitempty"`
+		}{l.Time, l.Stream, string(l.Text), l.Truncated})
+	}
+}
+
+// take writes one piece. Its error is in the piece.
+func take(ctx context.Context, root *os.Root, s source) Piece {
+	began := time.Now()
+	p := Piece{File: s.file, Taken: began.UTC()}
+	timed, cancel := context.WithTimeout(ctx, s.budget)
+	defer cancel()
+	err := errors.Join(removeOld(root, s.file), func() error {
+		f, err := root.OpenFile(s.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+		if err != nil {
+			return err
+		}
+		out := &piece{file: f, sum: sha256.New(), left: maxPiece}
+		err = s.write(timed, out)
+		p.Size, p.SHA256 = maxPiece-out.left, hex.EncodeToString(out.sum.Sum(nil))
+		return errors.Join(err, f.Sync(), f.Close())
+	}())
+	if err != nil {
+		p.Error = err.Error()
+	}
+	p.TookMS = time.Since(began).Milliseconds()
+	return p
+}
+
+func removeOld(root *os.Root, name string) error {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// piece is a file with a hash and a limit.
+type piece struct {
+	file *os.File
+	sum  hash.Hash
+	left int64
+}
+
+var errPieceFull = fmt.Errorf("cut after %d bytes", maxPiece)
+
+// Write implements io.Writer.
+func (p *piece) Write(b []byte) (int, error) {
+	cut := false
+	if int64(len(b)) > p.left {
+		b, cut = b[:p.left], true
+	}
+	n, err := p.file.Write(b)
+	p.sum.Write(b[:n]) // never an error
+	p.left -= int64(n)
+	if err == nil && cut {
+		err = errPieceFull
+	}
+	return n, err
+}

@@ -1,0 +1,169 @@
+package quarantine_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/inventory"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+)
+
+// guard is a Manager with an inventory on a private engine.
+type guard struct {
+	engine  *testenv.Docker
+	client  *docker.Client
+	manager *quarantine.Manager
+	dir     string
+
+	mu      sync.Mutex
+	actions []event.Action
+}
+
+func newGuard(t *testing.T, engine *testenv.Docker, change func(*quarantine.Options)) *guard {
+	t.Helper()
+	g := &guard{engine: engine, dir: t.TempDir()}
+	var err error
+	g.client, err = docker.Connect(engine.Socket)
+	require.NoError(t, err)
+	t.Cleanup(g.client.Close)
+	o := quarantine.Options{Docker: g.client, DataDir: g.dir, Host: "test", Report: g.report}
+	if change != nil {
+		change(&o)
+	}
+	g.manager, err = quarantine.Open(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, g.manager.Close()) })
+	return g
+}
+
+func (g *guard) report(_ context.Context, a event.Action) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.actions = append(g.actions, a)
+}
+
+// run starts the inventory and the Manager's loop and ends them with the test.
+func (g *guard) run(t *testing.T) *inventory.Inventory {
+	t.Helper()
+	v := inventory.New(inventory.Options{Docker: g.client, PollInterval: time.Second})
+	v.Watch(g.manager.Observe)
+	ctx, cancel := context.WithCancel(t.Context())
+	group := task.New(ctx)
+	group.Go("inventory", v.Run)
+	group.Go("manager", g.manager.Run)
+	t.Cleanup(func() { cancel(); require.NoError(t, group.Wait()) })
+	require.Eventually(t, func() bool { return v.Healthy() == "" }, 20*time.Second, 10*time.Millisecond)
+	return v
+}
+
+func (g *guard) inspect(t *testing.T, id string) docker.Container {
+	t.Helper()
+	c, _, err := g.client.Inspect(t.Context(), id)
+	require.NoError(t, err)
+	return c
+}
+
+func (g *guard) order(id string, kind quarantine.Kind) quarantine.Order {
+	return quarantine.Order{
+		ActionID: "act-" + string(kind) + "-" + id[:8], Kind: kind, Container: docker.Container{ID: id}, Policy: "p", AlertID: "a",
+		TraceID: strings.Repeat("ab", 16), Reason: "because",
+	}
+}
+
+func (g *guard) phases() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []string
+	for _, a := range g.actions {
+		out = append(out, a.Kind+" "+string(a.Phase))
+	}
+	return out
+}
+
+func (g *guard) isolated(t *testing.T, id string) bool {
+	t.Helper()
+	c := g.inspect(t, id)
+	return (c.Paused || !c.Running) && len(c.Networks) == 0 && c.RestartPolicy.Name == "no"
+}
+
+func TestIsolateThenReleaseGivesEverythingBack(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	d.Network(t, "shop", "10.77.0.0/24")
+	back := d.Network(t, "back", "")
+	id := d.Run(t, testenv.ContainerOptions{
+		Name: "web", Network: "shop", Restart: "always", Publish: map[string]string{"80/tcp": "127.0.0.1:8080"},
+		Endpoint: map[string]any{"Aliases": []string{"www"}, "IPAMConfig": map[string]any{"IPv4Address": "10.77.0.9"}},
+		Cmd:      []string{"/bin/sh", "-c", "echo started; touch /tmp/new; exec sleep 3600"},
+	})
+	d.Do(t, "POST", "/networks/"+back+"/connect", map[string]any{"Container": id, "EndpointConfig": map[string]any{"Aliases": []string{"db"}}}, nil)
+	g := newGuard(t, d, nil)
+	require.Eventually(t, func() bool { return strings.Contains(d.Logs(t, id), "started") }, 10*time.Second, 10*time.Millisecond)
+	before := g.inspect(t, id)
+
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	require.True(t, g.isolated(t, id))
+	e, held := g.manager.Get(id)
+	require.True(t, held)
+	require.Equal(t, quarantine.Held, e.State)
+	require.Equal(t, []string{"isolate intended", "pause done", "disconnect done", "isolate done"}, g.phases())
+	for _, a := range g.actions {
+		require.NoError(t, a.Validate())
+	}
+	m := manifest(t, g.dir, "act-isolate-"+id[:8])
+	require.False(t, m.Partial, "%+v", m)
+	require.Len(t, m.Pieces, 5)
+	for _, p := range m.Pieces {
+		require.False(t, p.Taken.Before(m.FrozenAt.Truncate(time.Microsecond)), "%s was taken before the freeze", p.File)
+	}
+	require.Contains(t, evidence(t, g.dir, "act-isolate-"+id[:8], "changes.json"), "/tmp/new")
+	require.Contains(t, evidence(t, g.dir, "act-isolate-"+id[:8], "logs.jsonl"), "started")
+	require.Contains(t, evidence(t, g.dir, "act-isolate-"+id[:8], "top.json"), "sleep 3600")
+	require.Contains(t, evidence(t, g.dir, "act-isolate-"+id[:8], "inspect.json"), `"IPv4Address":"10.77.0.9"`)
+
+	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	require.Empty(t, g.manager.List())
+	after := g.inspect(t, id)
+	require.Equal(t, same(before), same(after))
+	require.Equal(t, before.PID, after.PID, "the process was not started anew")
+	require.Equal(t, "release released", g.phases()[4])
+	require.Equal(t, "all clear", g.actions[4].Reason)
+	require.Empty(t, g.actions[4].Error)
+
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)), "an order that was released is not applied again")
+	require.False(t, g.inspect(t, id).Paused)
+}
+
+// same is what a release must give back: everything but the endpoints' ids.
+func same(c docker.Container) docker.Container {
+	for i := range c.Networks {
+		c.Networks[i].ID = ""
+	}
+	return c
+}
+
+func manifest(t *testing.T, dir, action string) quarantine.Manifest {
+	t.Helper()
+	var m quarantine.Manifest
+	require.NoError(t, json.Unmarshal([]byte(evidence(t, dir, action, "manifest.json")), &m))
+	return m
+}
+
+func evidence(t *testing.T, dir, action, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "evidence", action, file))
+	require.NoError(t, err)
+	return string(raw)
+}
