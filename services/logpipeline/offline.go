@@ -17,7 +17,7 @@ type Offline struct {
 
 // NewOffline reads the rules of cfg (its RulesPath and DedupWindowSecs count) and judges in the name of host. What is wrong
 // with single rule files is in faults; the others are used.
-func NewOffline(cfg Config, host string) (o *Offline, faults error, err error) { //nolint:staticcheck // faults are no failure
+func NewOffline(cfg Config, host string) (o *Offline, faults error, err error) {
 	book, err := loadRules(cfg.RulesPath)
 	if err != nil {
 		return nil, nil, err

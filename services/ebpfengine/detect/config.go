@@ -63,9 +63,13 @@ func (c Config) Validate() []setting.Problem {
 		key   string
 		value int
 	}{
-		{"syn_flood_pps", c.SYNFloodPPS}, {"udp_flood_pps", c.UDPFloodPPS}, {"icmp_flood_pps", c.ICMPFloodPPS},
-		{"fragment_flood_pps", c.FragmentFloodPPS}, {"tcp_flood_pps", c.TCPFloodPPS},
-		{"reflection_pps", c.ReflectionPPS}, {"connections_per_sec", c.ConnectionsPerSec},
+		{"syn_flood_pps", c.SYNFloodPPS},
+		{"udp_flood_pps", c.UDPFloodPPS},
+		{"icmp_flood_pps", c.ICMPFloodPPS},
+		{"fragment_flood_pps", c.FragmentFloodPPS},
+		{"tcp_flood_pps", c.TCPFloodPPS},
+		{"reflection_pps", c.ReflectionPPS},
+		{"connections_per_sec", c.ConnectionsPerSec},
 	} {
 		p.Add(rate.key, setting.Between(rate.value, 1, most))
 	}

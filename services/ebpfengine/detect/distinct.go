@@ -15,6 +15,21 @@ type distinct struct {
 	exact  map[uint64]struct{}
 	own    traffic.Bitmap
 	kernel traffic.Bitmap
+	sum    float64 // of the estimates of the kernel's bitmaps
+}
+
+const (
+	// saturated is where a bitmap's estimate becomes a guess; then the sum of those united is the better one, as a scan
+	// tries a port rarely twice.
+	saturated = 4000
+	// mostPorts there are.
+	mostPorts = 65_535
+)
+
+// unite adds what the kernel counted in one interval.
+func (d *distinct) unite(b *traffic.Bitmap) {
+	d.kernel.Or(b)
+	d.sum += b.Estimate()
 }
 
 // add returns whether value is new, as far as can be told.
@@ -39,8 +54,12 @@ func (d *distinct) count() uint64 {
 	if n >= maxExact {
 		n = max(n, uint64(d.own.Estimate()+0.5))
 	}
-	if seen := uint64(d.kernel.Estimate() + 0.5); seen > maxExact {
-		return max(n, seen)
+	seen := d.kernel.Estimate()
+	if seen > saturated {
+		seen = min(max(seen, d.sum), mostPorts)
+	}
+	if seen > maxExact {
+		return max(n, uint64(seen+0.5))
 	}
 	return max(n, uint64(d.kernel.Count()))
 }

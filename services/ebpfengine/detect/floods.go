@@ -118,7 +118,7 @@ func (f *floods) explain(t *traffic.Target, w traffic.Window) explained {
 	var e explained
 	for i := range w.Sources {
 		src := &w.Sources[i]
-		if src.Replies > 0 && (src.Probes == 0 || reaches(src, t.Addr)) {
+		if src.Replies > 0 && reaches(src, t.Addr) {
 			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
 		}
 	}
@@ -130,9 +130,9 @@ func (f *floods) explain(t *traffic.Target, w traffic.Window) explained {
 	return e
 }
 
-// reaches tells whether src was seen to send to host.
+// reaches tells whether src was seen to send to host. A record shows hosts for probes only: who sent none may have reached any.
 func reaches(src *traffic.Source, host netip.Addr) bool {
-	return slices.Contains(src.SampleHosts, host)
+	return len(src.SampleHosts) == 0 || slices.Contains(src.SampleHosts, host)
 }
 
 // strike is one kind of traffic at one target in one window.

@@ -67,10 +67,10 @@ func probeOf(s traffic.Sample) (probe, bool) {
 		return p, p.port < firstClientPort
 	case traffic.UDP:
 		p.method = byUDP
-		return p, !reply(s.Source.Port(), p.port) && !traced(p.port)
+		return p, !reply(s.Source.Port(), p.port) && !traced(p.port) && !toAll(p.host)
 	case traffic.ICMPEcho:
 		p.method, p.port = byICMP, 0
-		return p, !p.host.IsMulticast()
+		return p, !toAll(p.host)
 	case traffic.Fragment:
 		p.method = byFragment
 		return p, s.Proto == protoTCP && p.port != 0
@@ -89,6 +89,12 @@ func reply(from, to uint16) bool {
 }
 
 func traced(port uint16) bool { return port >= firstTracePort && port <= lastTracePort }
+
+// toAll tells whether host stands for many: hosts look for each other there. The broadcast address of a network smaller than
+// a class C is not known here.
+func toAll(host netip.Addr) bool {
+	return host.IsMulticast() || (host.Is4() && host.As4()[3] == 255)
+}
 
 // contact is a probe and what became of it.
 type contact struct {
@@ -116,6 +122,7 @@ type prober struct {
 	last     time.Time
 	contacts []contact
 	scans    []*scan
+	talked   time.Time // when it last sent far more UDP than there are ports: calls and games, no scan
 	vlan     uint16
 }
 

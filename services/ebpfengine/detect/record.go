@@ -14,9 +14,18 @@ func (d *scans) promoted(w traffic.Window) {
 		if src.Probes == 0 {
 			continue
 		}
+		d.listen(src)
 		if sc := d.scanOf(src, w); sc != nil {
 			sc.merge(src)
 		}
+	}
+}
+
+// listen notes that a source talks rather than tries.
+func (d *scans) listen(src *traffic.Source) {
+	const perPort = 8 // nmap sends two or three
+	if p := d.byAddr[src.Addr]; p != nil && float64(src.ByClass[traffic.UDP]) > perPort*max(1, src.Ports.Estimate()) {
+		p.talked = src.Last
 	}
 }
 
@@ -67,10 +76,10 @@ func (s *scan) merge(src *traffic.Source) {
 	s.counts[countFragments] += src.Fragmented
 	single := src.Hosts.Count() <= 1
 	if s.shape == block || (s.shape == vertical && single) {
-		s.ports.kernel.Or(&src.Ports)
+		s.ports.unite(&src.Ports)
 	}
 	if s.shape == block || (s.shape == horizontal && (s.method == byICMP || src.Ports.Count() <= 1)) {
-		s.hosts.kernel.Or(&src.Hosts)
+		s.hosts.unite(&src.Hosts)
 	}
 	for _, host := range src.SampleHosts {
 		if s.shape != vertical {

@@ -8,6 +8,9 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
+// talk is how long a source that talked by UDP is not suspected for it.
+const talk = time.Minute
+
 // evictionLook is how many probers are compared when one must go.
 const evictionLook = 32
 
@@ -120,7 +123,9 @@ func (d *scans) leastSuspicious() int {
 func (d *scans) judge(p *prober, now time.Time, full bool) {
 	p.forget(now.Add(-d.cfg.memory()))
 	for {
-		failed := only(p.contacts, func(c contact) bool { return !c.done && (full || now.Sub(c.at) >= patience) })
+		failed := only(p.contacts, func(c contact) bool {
+			return !c.done && (full || now.Sub(c.at) >= patience) && (c.method != byUDP || now.Sub(p.talked) >= talk)
+		})
 		if len(failed) < minPairs || len(failed) < p.done() {
 			return
 		}

@@ -462,6 +462,27 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 				s.tcp([]traffic.Class{traffic.TCPSYNACK, traffic.TCPRST}[i%2], at(host("203.9", i%9), 80), at(host("10.1", i%200), 1024+i))
 			}
 		},
+		"calls on many ports": func(s *stage) {
+			for call := range 60 {
+				ours, theirs := at(home, 10_000+2*call), at(evil, 20_000+2*call)
+				for i := range 100 {
+					s.wait(20 * time.Millisecond)
+					s.udp(theirs, ours, 214)
+					if i > 2 {
+						s.out(packet{src: ours, dst: theirs, class: traffic.UDP, proto: 17})
+					}
+				}
+			}
+		},
+		"neighbours that look for each other": func(s *stage) {
+			for i := range 300 {
+				s.wait(time.Second)
+				for _, p := range []int{67, 137, 138, 1900, 5353, 5355, 5678, 10_001, 17_500, 27_036, 57_621, 3702} {
+					s.udp(at(evil, 1024+i), at(netip.MustParseAddr("198.51.100.255"), p), 200)
+					s.udp(at(evil, 1024+i), at(netip.MustParseAddr("239.255.255.250"), p), 200)
+				}
+			}
+		},
 		"a game": func(s *stage) {
 			server, us := at(host("151.101", 1), 27_015), at(home, 40_000)
 			s.out(packet{src: us, dst: server, class: traffic.UDP, proto: 17})
