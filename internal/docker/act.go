@@ -53,7 +53,7 @@ func (c *Client) SetRestartPolicy(ctx context.Context, id string, p RestartPolic
 	})
 }
 
-// Disconnect takes a container off a network: POST /networks/{id}/disconnect.
+// Disconnect takes a container off a network (its id, or Endpoint.Ref): POST /networks/{id}/disconnect.
 // One that is not on it is ErrNotConnected.
 func (c *Client) Disconnect(ctx context.Context, network, id string) error {
 	if err := wantNetwork(network); err != nil {
@@ -84,8 +84,8 @@ func (c *Client) act(ctx context.Context, verb, id string, budget time.Duration,
 }
 
 func wantNetwork(id string) error {
-	if networkID.MatchString(id) {
+	if networkRef.MatchString(id) {
 		return nil
 	}
-	return fmt.Errorf("%w: %q is not a network id", ErrInvalid, id)
+	return fmt.Errorf("%w: %q is not a network's id or name", ErrInvalid, id)
 }

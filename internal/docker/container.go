@@ -108,11 +108,20 @@ func (c Container) NetworkOwner() string {
 	return owner
 }
 
-// fullID is how this package wants containers named. Network ids of swarms are
-// not hexadecimal.
+// Ref returns what to call the endpoint's network by: its id or, for a container
+// that was never started and so has none yet, its name.
+func (e Endpoint) Ref() string {
+	if e.NetworkID != "" {
+		return e.NetworkID
+	}
+	return e.Network
+}
+
+// fullID is how this package wants containers named. A network's name is allowed
+// because a container that was never started knows its networks by name only.
 var (
-	fullID    = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	networkID = regexp.MustCompile(`^[0-9a-z]{12,64}$`)
+	fullID     = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	networkRef = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$`)
 )
 
 // ValidID tells whether id is a full container id.

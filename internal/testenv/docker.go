@@ -233,7 +233,7 @@ func (d *Docker) Exec(t testing.TB, id string, cmd ...string) string {
 		ID string `json:"Id"`
 	}
 	d.Do(t, "POST", "/containers/"+id+"/exec", map[string]any{"Cmd": cmd, "AttachStdout": true, "AttachStderr": true}, &made)
-	_, out, err := d.request(t.Context(), "POST", "/exec/"+made.ID+"/start", map[string]any{})
+	_, out, err := d.request(context.WithoutCancel(t.Context()), "POST", "/exec/"+made.ID+"/start", map[string]any{})
 	must(t, err)
 	return unframe(out)
 }
@@ -241,16 +241,16 @@ func (d *Docker) Exec(t testing.TB, id string, cmd ...string) string {
 // Logs returns what a container wrote, to whichever stream.
 func (d *Docker) Logs(t testing.TB, id string) string {
 	t.Helper()
-	_, out, err := d.request(t.Context(), "GET", "/containers/"+id+"/logs?stdout=1&stderr=1", nil)
+	_, out, err := d.request(context.WithoutCancel(t.Context()), "GET", "/containers/"+id+"/logs?stdout=1&stderr=1", nil)
 	must(t, err)
 	return unframe(out)
 }
 
-// Do sends one request to the engine and decodes the answer into out, if not
+// Do sends one request, also from a cleanup, to the engine and decodes the answer into out, if not
 // nil. Any status of 400 and above fails the test.
 func (d *Docker) Do(t testing.TB, method, path string, body, out any) {
 	t.Helper()
-	status, answer, err := d.request(t.Context(), method, path, body)
+	status, answer, err := d.request(context.WithoutCancel(t.Context()), method, path, body)
 	must(t, err)
 	if status >= http.StatusBadRequest {
 		t.Fatalf("%s %s: %d %s", method, path, status, answer)

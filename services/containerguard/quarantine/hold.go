@@ -227,7 +227,7 @@ func (a *attempt) cut(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", docker.ErrForbidden, why)
 	}
 	for _, n := range cuttable(a.now) {
-		err := a.m.options.Docker.Disconnect(ctx, n.NetworkID, a.e.Before.ID)
+		err := a.m.options.Docker.Disconnect(ctx, n.Ref(), a.e.Before.ID)
 		switch docker.ClassOf(err) {
 		case docker.OK, docker.Already:
 		case docker.NotFound: // the network or the container went: looked at again

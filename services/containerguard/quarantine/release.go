@@ -95,8 +95,7 @@ var errRestartWanted = errors.New("configured to restart instead")
 func (a *attempt) missing() []docker.Endpoint {
 	var out []docker.Endpoint
 	for _, e := range cuttable(a.e.Before) {
-		on := slices.ContainsFunc(a.now.Networks, func(n docker.Endpoint) bool { return n.NetworkID == e.NetworkID })
-		if !on {
+		if _, on := place(a.now, e); !on {
 			out = append(out, e)
 		}
 	}
@@ -105,6 +104,20 @@ func (a *attempt) missing() []docker.Endpoint {
 		return rank(x, a.e.Before.NetworkMode) - rank(y, a.e.Before.NetworkMode)
 	})
 	return out
+}
+
+// place returns the endpoint a container has on the network of was.
+func place(c docker.Container, was docker.Endpoint) (docker.Endpoint, bool) {
+	i := slices.IndexFunc(c.Networks, func(n docker.Endpoint) bool {
+		if was.NetworkID == "" || n.NetworkID == "" { // one of them was never started
+			return n.Network == was.Network
+		}
+		return n.NetworkID == was.NetworkID
+	})
+	if i < 0 {
+		return docker.Endpoint{}, false
+	}
+	return c.Networks[i], true
 }
 
 func rank(e docker.Endpoint, mode string) int {
@@ -143,13 +156,12 @@ func (a *attempt) connectOne(ctx context.Context, e docker.Endpoint) error {
 	if err := a.look(ctx); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(a.now.Networks, func(n docker.Endpoint) bool { return n.NetworkID == e.NetworkID })
-	if i < 0 || a.now.Networks[i].IPv4 == e.IPv4 {
+	if is, on := place(a.now, e); !on || is.IPv4 == e.IPv4 {
 		return nil
 	}
 	wish := e
 	wish.Static = &docker.StaticAddress{IPv4: e.IPv4.String()}
-	if err := a.m.options.Docker.Disconnect(ctx, e.NetworkID, a.e.Before.ID); err != nil && docker.ClassOf(err) != docker.Already {
+	if err := a.m.options.Docker.Disconnect(ctx, e.Ref(), a.e.Before.ID); err != nil && docker.ClassOf(err) != docker.Already {
 		return err
 	}
 	if err := a.join(ctx, wish); err == nil || docker.ClassOf(err).Retryable() {
@@ -159,7 +171,7 @@ func (a *attempt) connectOne(ctx context.Context, e docker.Endpoint) error {
 }
 
 func (a *attempt) join(ctx context.Context, e docker.Endpoint) error {
-	err := a.m.options.Docker.Connect(ctx, e.NetworkID, a.e.Before.ID, e)
+	err := a.m.options.Docker.Connect(ctx, e.Ref(), a.e.Before.ID, e)
 	if docker.ClassOf(err) == docker.Already {
 		return nil
 	}
@@ -206,12 +218,12 @@ func (a *attempt) differences() []string {
 		return out
 	}
 	for _, was := range cuttable(a.e.Before) {
-		i := slices.IndexFunc(a.now.Networks, func(n docker.Endpoint) bool { return n.NetworkID == was.NetworkID })
-		if i >= 0 && was.IPv4.IsValid() && a.now.Networks[i].IPv4 != was.IPv4 {
-			out = append(out, fmt.Sprintf("address on %s was %s and is %s", was.Network, was.IPv4, a.now.Networks[i].IPv4))
+		is, on := place(a.now, was)
+		if on && was.IPv4.IsValid() && is.IPv4 != was.IPv4 {
+			out = append(out, fmt.Sprintf("address on %s was %s and is %s", was.Network, was.IPv4, is.IPv4))
 		}
 	}
-	if !slices.Equal(a.e.Before.Ports, a.now.Ports) {
+	if a.e.Before.Running && !slices.Equal(a.e.Before.Ports, a.now.Ports) {
 		out = append(out, fmt.Sprintf("published ports were %v and are %v", a.e.Before.Ports, a.now.Ports))
 	}
 	return out
