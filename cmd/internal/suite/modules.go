@@ -12,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/services/actioncollector"
+	"github.com/ironpost/ironpost/services/ebpfengine"
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
@@ -43,6 +44,9 @@ func table() []module {
 			Name: bus.EBPFEngine, Section: "ebpf",
 			Enabled: func(c Config) bool { return c.EBPF.Enabled },
 			Config:  func(c Config) any { return c.EBPF },
+			New: func(c Config, d deps) (daemon.Module, error) {
+				return ebpfengine.New(c.EBPF, ebpfengine.Deps{Bus: d.Bus, Host: d.Host, Log: d.Log, Metrics: d.Metrics})
+			},
 		},
 		{
 			Name: bus.LogPipeline, Section: "log_pipeline",

@@ -142,6 +142,23 @@ func TestAPinnedLinkOutlivesItsOwnerAndIsTakenOver(t *testing.T) {
 	require.NoError(t, l.Detach())
 }
 
+func TestWithoutAFolderNothingIsPinned(t *testing.T) {
+	name := veth(t)
+	l, err := attach.Pins{}.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	require.NotEmpty(t, l.Unpinned)
+	require.NoError(t, l.Release())
+	require.Eventually(t, func() bool { return find(t, name).ProgramID == 0 }, 5*time.Second, time.Millisecond)
+
+	_, err = attach.OpenPins("/proc/ironpost")
+	require.ErrorContains(t, err, "/proc/ironpost")
+}
+
+func TestNothingIsLackingWhereItWorks(t *testing.T) {
+	program(t, ebpf.XDP)
+	require.Empty(t, attach.Lacking())
+}
+
 func TestAForeignProgramIsNamed(t *testing.T) {
 	ours, theirs, name := pins(t), pins(t), veth(t)
 	l, err := theirs.XDP(find(t, name), attach.SKB, program(t, ebpf.XDP))

@@ -15,7 +15,7 @@ import (
 const bpffs = "/sys/fs/bpf"
 
 // Pins is a folder on a bpf file system that keeps links and maps alive without a
-// process. Each network namespace has one of its own below the folder given to
+// process; the zero value is no folder, and nothing is pinned. Each network namespace has one of its own below the folder given to
 // OpenPins, so that daemons in several do not take each other's.
 type Pins struct{ dir string }
 
@@ -96,6 +96,9 @@ const linkPrefix = "xdp_"
 
 // indexes returns the interfaces that a link is pinned for.
 func (p Pins) indexes() ([]int, error) {
+	if p.dir == "" {
+		return nil, nil
+	}
 	entries, err := os.ReadDir(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

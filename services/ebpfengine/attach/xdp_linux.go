@@ -44,11 +44,16 @@ func (p Pins) XDP(on Interface, want Mode, program *ebpf.Program) (*Link, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", on.Name, err)
 	}
-	l.pin(p.linkPath(on.Index))
+	l.pin(p)
 	return l, nil
 }
 
-func (l *Link) pin(path string) {
+func (l *Link) pin(p Pins) {
+	if p.dir == "" {
+		l.Unpinned = "there is no folder for pins"
+		return
+	}
+	path := p.linkPath(l.Interface.Index)
 	if err := l.link.Pin(path); err != nil {
 		l.Unpinned = err.Error()
 		return
@@ -58,6 +63,9 @@ func (l *Link) pin(path string) {
 
 // adopt takes over the pinned link of on; nil if there is none of use.
 func (p Pins) adopt(on Interface, want Mode, program *ebpf.Program) (*Link, error) {
+	if p.dir == "" {
+		return nil, nil
+	}
 	path := p.linkPath(on.Index)
 	pinned, err := link.LoadPinnedLink(path, nil)
 	if errors.Is(err, fs.ErrNotExist) {

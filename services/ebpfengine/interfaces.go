@@ -1,0 +1,166 @@
+package ebpfengine
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+)
+
+const (
+	// settle is how long a burst of changes is left to end: an interface that comes is followed by its routes.
+	settle = 50 * time.Millisecond
+	// lookAgain is how often the interfaces are looked at although nobody told of a change.
+	lookAgain = 5 * time.Second
+	// firstRetry and lastRetry bound the wait before an interface that could not be attached is tried again, if nothing
+	// about it has changed: loading the program takes the kernel a moment.
+	firstRetry = lookAgain
+	lastRetry  = time.Minute
+)
+
+// attempt is an interface that could not be attached.
+type attempt struct {
+	on   attach.Interface
+	next time.Time
+	wait time.Duration
+}
+
+// attached is the set of sensors, and what could not become one. It is for one goroutine.
+type attached struct {
+	s       *Service
+	k       *kernel
+	group   *task.Group
+	sensors map[string]*sensor
+	failed  map[string]attempt
+	swept   bool // what a former configuration left has been detached
+}
+
+// keepAttached has a sensor on each wanted interface, whatever comes and goes, until ctx ends.
+func (s *Service) keepAttached(ctx context.Context, k *kernel, changed <-chan struct{}) error {
+	a := &attached{s: s, k: k, group: task.New(ctx), sensors: map[string]*sensor{}, failed: map[string]attempt{}}
+	a.group.Go("interface list", func(ctx context.Context) error {
+		for {
+			a.look()
+			s.begun()
+			if !waitChange(ctx, changed) {
+				return nil
+			}
+		}
+	})
+	return a.group.Wait()
+}
+
+// waitChange returns after a change, or lookAgain; false when ctx has ended.
+func waitChange(ctx context.Context, changed <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(lookAgain):
+		return true
+	case <-changed:
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(settle):
+		return true
+	}
+}
+
+// look makes the sensors fit the interfaces there are.
+func (a *attached) look() {
+	names := a.s.cfg.Interfaces()
+	found, missing, err := attach.Find(names)
+	if err != nil {
+		a.s.note(troubleInterface+a.s.cfg.Interface, err.Error())
+		return
+	}
+	a.missing(names, found, missing)
+	a.prune(found)
+	for _, on := range found {
+		if a.sensors[on.Name] == nil {
+			a.try(on)
+		}
+	}
+	a.sweep(found)
+}
+
+// missing notes what is not there.
+func (a *attached) missing(names []string, found []attach.Interface, missing []string) {
+	for _, name := range names {
+		switch {
+		case slices.Contains(missing, name):
+			a.s.note(troubleInterface+name, "interface "+name+" is not there: it will be watched when it comes")
+			a.s.view(name, nil)
+		case name == InterfaceAuto && len(found)+len(a.sensors) == 0:
+			a.s.note(troubleInterface+name, "there is no default route: its interface will be watched when there is one")
+		case name == InterfaceAuto:
+			a.s.note(troubleInterface+name, "")
+		}
+	}
+}
+
+// prune ends the sensors of interfaces that have gone, were made anew, or lost the program. One that merely lost
+// its default route is watched on: it may have it back any moment.
+func (a *attached) prune(found []attach.Interface) {
+	for _, name := range slices.Sorted(maps.Keys(a.sensors)) {
+		sen := a.sensors[name]
+		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
+		if sen.link.Current() && (same || a.s.cfg.Interface == InterfaceAuto && attach.Exists(sen.on)) {
+			continue
+		}
+		sen.stop(true)
+		delete(a.sensors, name)
+		a.s.view(name, nil)
+		a.s.note(troubleInterface+name, "")
+	}
+	maps.DeleteFunc(a.failed, func(name string, _ attempt) bool {
+		gone := !slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name })
+		if gone && a.s.cfg.Interface == InterfaceAuto {
+			a.s.note(troubleInterface+name, "")
+		}
+		return gone
+	})
+}
+
+// try attaches to on, unless it failed lately and nothing has changed.
+func (a *attached) try(on attach.Interface) {
+	last, failed := a.failed[on.Name]
+	if failed && last.on == on && time.Now().Before(last.next) {
+		return
+	}
+	sen, err := a.s.attach(a.k, on)
+	if err != nil {
+		wait := firstRetry
+		if failed && last.on == on {
+			wait = min(2*last.wait, lastRetry)
+		}
+		a.failed[on.Name] = attempt{on: on, next: time.Now().Add(wait), wait: wait}
+		a.s.note(troubleInterface+on.Name, "not watched: "+err.Error())
+		a.s.view(on.Name, nil)
+		return
+	}
+	delete(a.failed, on.Name)
+	a.sensors[on.Name] = sen
+	a.s.note(troubleInterface+on.Name, told("", sen.trouble()))
+	sen.start(a.group)
+}
+
+// sweep detaches, once, what is pinned for interfaces that are not wanted any more. While a wanted one is away, that
+// cannot be told.
+func (a *attached) sweep(found []attach.Interface) {
+	if a.swept || len(found) == 0 {
+		return
+	}
+	a.swept = true
+	n, err := a.k.pins.Keep(found)
+	if err != nil {
+		a.s.log.WithError(err).Warn("pinned links of other interfaces not removed")
+	}
+	if n > 0 {
+		a.s.log.WithField("links", n).Info("detached from interfaces that are not watched any more")
+	}
+}
