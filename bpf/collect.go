@@ -55,32 +55,31 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Egress: e.replay || e.attached.Load()}), nil
 }
 
-// collectCPU takes and clears one CPU's resting bank.
+// collectCPU takes and clears one CPU's resting bank. The state is too large to have a value of it.
 func (e *Engine) collectCPU(cpu int, bank uintptr, w *window) error {
-	var st programState
-	base := uintptr(cpu) * unsafe.Sizeof(st)
+	base := uintptr(cpu) * unsafe.Sizeof(programState{})
 	var counters, noCounters programBank
-	at := base + unsafe.Offsetof(st.Bank) + bank*unsafe.Sizeof(counters)
+	at := base + unsafe.Offsetof(programState{}.Bank) + bank*unsafe.Sizeof(counters)
 	if err := take(e.states, at, &counters, &noCounters); err != nil {
 		return err
 	}
 	w.add(&counters)
 	var tags [1024]uint32
-	if err := load(e.states, base+unsafe.Offsetof(st.SourceTag), &tags); err != nil {
+	if err := load(e.states, base+unsafe.Offsetof(programState{}.SourceTag), &tags); err != nil {
 		return err
 	}
 	sources := slots[programSource]{
-		e.states, base + unsafe.Offsetof(st.SourceTag), base + unsafe.Offsetof(st.Source) + bank*unsafe.Sizeof(st.Source[0]),
+		e.states, base + unsafe.Offsetof(programState{}.SourceTag), base + unsafe.Offsetof(programState{}.Source) + bank*unsafe.Sizeof(programState{}.Source[0]),
 	}
 	if err := sources.each(tags[:], e.idle[cpu].source[:], w.addSource); err != nil {
 		return err
 	}
 	var targetTags [256]uint32
-	if err := load(e.states, base+unsafe.Offsetof(st.TargetTag), &targetTags); err != nil {
+	if err := load(e.states, base+unsafe.Offsetof(programState{}.TargetTag), &targetTags); err != nil {
 		return err
 	}
 	targets := slots[programTarget]{
-		e.states, base + unsafe.Offsetof(st.TargetTag), base + unsafe.Offsetof(st.Target) + bank*unsafe.Sizeof(st.Target[0]),
+		e.states, base + unsafe.Offsetof(programState{}.TargetTag), base + unsafe.Offsetof(programState{}.Target) + bank*unsafe.Sizeof(programState{}.Target[0]),
 	}
 	return targets.each(targetTags[:], e.idle[cpu].target[:], w.addTarget)
 }
