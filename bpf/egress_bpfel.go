@@ -54,6 +54,8 @@ type egressState struct {
 		Light          uint64
 		Sources        [4096]uint8
 	}
+	Jiffy      uint64
+	JiffyTime  uint64
 	NextSample uint64
 	Random     uint64
 	Packet     struct {

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -229,7 +230,7 @@ func newFilter(opts FilterOptions) (*Filter, error) {
 			return nil, errors.Join(fmt.Errorf("make map %s: %w", name, explain(err)), f.maps.close())
 		}
 	}
-	first := programFilter{Seed: newSeeds(), BloomWords: bloomWords(opts.MaxEntries)}
+	first := programFilter{Seed: newSeeds(opts.Replay), BloomWords: bloomWords(opts.MaxEntries)}
 	if err := f.maps.filters.Put(uint32(0), &first); err != nil {
 		return nil, errors.Join(fmt.Errorf("write the seeds: %w", err), f.maps.close())
 	}
@@ -245,10 +246,12 @@ func bloomWords(entries int) uint64 {
 	return max(1024, uint64(1)<<bits.Len64(uint64(entries*8-1)/64))
 }
 
-// newSeeds returns secret odd multipliers.
-func newSeeds() seeds {
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+// newSeeds returns secret odd multipliers; in replay, where a capture must give the same estimates twice, known ones.
+func newSeeds(replay bool) seeds {
+	b := sha256.Sum256([]byte("replay"))
+	if !replay {
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	}
 	var s seeds
 	for i := range s {
 		s[i] = binary.NativeEndian.Uint64(b[i*8:]) | 1

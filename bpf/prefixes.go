@@ -25,7 +25,8 @@ type index struct {
 	seed    seeds
 	bloom   []uint64
 	holders []uint8 // of each bit of bloom; 255 stays
-	coarse4 []uint32
+	coarse4 []uint32 // allow list included
+	allow4  []uint32
 	coarse6 []uint32
 	lengths map[lengthKey]int
 	filter  *programFilter
@@ -41,7 +42,7 @@ const coarseBits = 1 << 16
 func newIndex(f *programFilter) *index {
 	return &index{
 		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
-		coarse4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits),
+		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits),
 		lengths: map[lengthKey]int{}, filter: f,
 	}
 }
@@ -63,7 +64,7 @@ func (x *index) remove(p netip.Prefix, allow bool) { x.count(p, allow, -1) }
 
 func (x *index) count(p netip.Prefix, allow bool, delta int) {
 	x.countBloom(p, delta)
-	x.countCoarse(p, delta)
+	x.countCoarse(p, allow, delta)
 	x.countLength(lengthKey{p.Addr().Is6(), allow, p.Bits()}, delta)
 	total := &x.filter.Count4
 	if p.Addr().Is6() {
@@ -94,7 +95,7 @@ func distinct(bits ...uint64) []uint64 {
 }
 
 // countCoarse: exact addresses are left to the Bloom filter alone.
-func (x *index) countCoarse(p netip.Prefix, delta int) {
+func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 	if p.IsSingleIP() {
 		return
 	}
@@ -104,7 +105,11 @@ func (x *index) countCoarse(p netip.Prefix, delta int) {
 		first := int(b[0])<<8 | int(b[1])
 		for i := range 1 << max(0, 16-p.Bits()) {
 			at := first + i
-			bump(x.coarse4, &x.filter.Prefix4, at>>8|at&255<<8, delta)
+			at = at>>8 | at&255<<8
+			bump(x.coarse4, &x.filter.Prefix4, at, delta)
+			if allow {
+				bump(x.allow4, &x.filter.AllowPrefix4, at, delta)
+			}
 		}
 		return
 	}

@@ -76,6 +76,7 @@ type programFilter struct {
 	BlockLength6  [136]uint8
 	Prefix4       [1024]uint64
 	Prefix6       [1024]uint64
+	AllowPrefix4  [1024]uint64
 	Allowed       [1024]uint64
 }
 
@@ -154,6 +155,8 @@ type programSource struct {
 type programState struct {
 	_          structs.HostLayout
 	Bank       [2]programBank
+	Jiffy      uint64
+	JiffyTime  uint64
 	NextSample uint64
 	Random     uint64
 	Packet     programPacket

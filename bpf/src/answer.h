@@ -19,7 +19,7 @@ INLINE struct source *counted_by(struct state *st, struct control *c, struct add
 	struct source *s = &st->source[c->epoch & 1][slot & (CPU_SOURCES - 1)];
 	if (!s->first) {
 		s->addr = addr;
-		s->first = now(c);
+		s->first = now(st, c);
 	}
 	return s;
 }

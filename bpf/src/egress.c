@@ -8,8 +8,7 @@ char licence[] SEC("license") = "Dual BSD/GPL";
 SEC("tcx/egress")
 int answers_out(struct __sk_buff *skb)
 {
-	u32 cpu = cpu_number();
-	struct state *st = map_lookup(&states, &cpu);
+	struct state *st = state_here();
 	struct control *c = the_control();
 	if (!st || !c)
 		return TCX_NEXT;

@@ -19,6 +19,7 @@ struct filter {
 	u8 allow_length6[136], block_length6[136];
 	u64 prefix4[PREFIXES / 64];
 	u64 prefix6[PREFIXES / 64];
+	u64 allow_prefix4[PREFIXES / 64]; /* touched by the allow list alone */
 	u64 allowed[1024]; /* a Bloom filter of the allow list alone */
 };
 
@@ -90,11 +91,10 @@ INLINE bool in_bloom(u64 hash)
 	return bits && (*bits & want) == want;
 }
 
-INLINE bool in_allowed(u64 hash)
+INLINE bool in_allowed(struct filter *f, u64 hash)
 {
 	u64 want = three_bits(hash);
-	struct filter *f = the_filter();
-	return f && (f->allowed[hash >> 24 & 1023] & want) == want;
+	return (f->allowed[hash >> 24 & 1023] & want) == want;
 }
 
 /* salted makes another value of a hash for each length, so that a prefix and the address it begins with differ. */
@@ -104,10 +104,9 @@ INLINE u64 salted(u64 hash, u32 length)
 }
 
 /* holds counts a packet on an entry and says what the entry wants, UNLISTED once it has expired. */
-INLINE int holds(struct entry *e, u32 bytes)
+INLINE int holds(struct entry *e, struct state *st, struct control *c, u32 bytes)
 {
-	struct control *c = the_control();
-	if (!c || (e->expires && now(c) >= e->expires))
+	if (e->expires && now(st, c) >= e->expires)
 		return UNLISTED;
 	__sync_fetch_and_add(&e->packets, 1);
 	__sync_fetch_and_add(&e->bytes, bytes);
@@ -121,12 +120,16 @@ GLOBAL int match4(u32 addr, u32 length, u32 bytes, u32 allow)
 	if (length)
 		key.addr = swap32(swap32(addr) & ~0U << ((32 - length) & 31));
 	u64 hash = salted(mix(0, (u64)key.addr << 32 | 0xffff0000), length);
-	if (allow)
-		return in_allowed(hash) && map_lookup(&allow4, &key) ? ALLOWED : UNLISTED;
+	if (allow) {
+		struct filter *f = the_filter();
+		return f && in_allowed(f, hash) && map_lookup(&allow4, &key) ? ALLOWED : UNLISTED;
+	}
 	if (!in_bloom(hash))
 		return UNLISTED;
 	struct entry *e = map_lookup(&block4, &key);
-	return e ? holds(e, bytes) : UNLISTED;
+	struct state *st = state_here();
+	struct control *c = the_control();
+	return e && st && c ? holds(e, st, c, bytes) : UNLISTED;
 }
 
 /* judge4 asks the allow list, then the blocklist, for each length in use, the longest first. */
@@ -162,12 +165,16 @@ GLOBAL int match6(u64 hi, u64 lo, u32 length, u32 bytes, u32 allow)
 	key.addr.hi = hi & swap64(mask64(length));
 	key.addr.lo = length > 64 ? lo & swap64(mask64(length - 64)) : 0;
 	u64 hash = salted(mix(key.addr.hi, key.addr.lo), length);
-	if (allow)
-		return in_allowed(hash) && map_lookup(&allow6, &key) ? ALLOWED : UNLISTED;
+	if (allow) {
+		struct filter *f = the_filter();
+		return f && in_allowed(f, hash) && map_lookup(&allow6, &key) ? ALLOWED : UNLISTED;
+	}
 	if (!in_bloom(hash))
 		return UNLISTED;
 	struct entry *e = map_lookup(&block6, &key);
-	return e ? holds(e, bytes) : UNLISTED;
+	struct state *st = state_here();
+	struct control *c = the_control();
+	return e && st && c ? holds(e, st, c, bytes) : UNLISTED;
 }
 
 GLOBAL int judge6(u64 hi, u64 lo, u32 bytes)
@@ -196,8 +203,9 @@ INLINE bool bit(u64 *words, u32 i)
 	return words[i >> 6 & (PREFIXES / 64 - 1)] >> (i & 63) & 1;
 }
 
-/* judge decides about a source. hash is mix(source). */
-INLINE int judge(struct packet *p, u64 hash)
+/* judge decides about a source. hash is mix(source). A single address that no allowing prefix can hold is decided at once; what
+ * any shorter prefix may hold goes the long way. */
+INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash)
 {
 	struct filter *f = the_filter();
 	if (!f)
@@ -205,8 +213,18 @@ INLINE int judge(struct packet *p, u64 hash)
 	if (!p->v6) {
 		if (!f->count4)
 			return UNLISTED;
-		if (likely(!in_bloom(salted(hash, 32)) && !bit(f->prefix4, p->ip & 0xffff)))
+		u64 exact = salted(hash, 32);
+		u32 net = p->ip & 0xffff;
+		bool single = in_bloom(exact);
+		if (likely(!single && !bit(f->prefix4, net)))
 			return UNLISTED;
+		if (single && !in_allowed(f, exact) && !bit(f->allow_prefix4, net)) {
+			struct key4 key = {.addr = p->ip, .length = 32};
+			struct entry *e = map_lookup(&block4, &key);
+			int found = e ? holds(e, st, c, p->bytes) : UNLISTED;
+			if (found != UNLISTED || !bit(f->prefix4, net))
+				return found;
+		}
 		return judge4(p->ip, p->bytes);
 	}
 	if (!f->count6)

@@ -118,7 +118,7 @@ INLINE bool answers(struct control *c, struct packet *p, u64 src, u64 dst)
 INLINE void offer(struct state *st, struct control *c, struct bank *b, struct packet *p, u16 *cell, u16 print, bool reply)
 {
 	b->candidates++;
-	u64 at = now(c), next = st->next_sample;
+	u64 at = now(st, c), next = st->next_sample;
 	if (next > at + sample_burst)
 		return;
 	st->next_sample = (next > at ? next : at) + sample_interval;
@@ -182,11 +182,11 @@ INLINE void probe(struct source *s, struct packet *p, u64 dst)
 		s->sample_hosts[s->new_hosts++ & (SAMPLE_HOSTS - 1)] = p->dst;
 }
 
-INLINE void count_source(struct source *s, struct control *c, struct packet *p, u32 before)
+INLINE void count_source(struct source *s, struct packet *p, u64 at, u32 before)
 {
 	if (!s->first) {
 		s->addr = p->src;
-		s->first = now(c);
+		s->first = at;
 		s->packets = before;
 	}
 	s->packets++;
@@ -212,7 +212,7 @@ INLINE void watch(struct state *st, struct control *c, struct bank *b, struct pa
 	bool fresh = *cell != print;
 	if (slot >= 0) {
 		struct source *s = &st->source[c->epoch & 1][slot & (CPU_SOURCES - 1)];
-		count_source(s, c, p, before);
+		count_source(s, p, now(st, c), before);
 		if (reply)
 			s->replies++;
 		else if (sure || p->class == UDP || ((p->class == TCP_ACK || p->class == TCP_FINACK) && fresh))
@@ -220,12 +220,6 @@ INLINE void watch(struct state *st, struct control *c, struct bank *b, struct pa
 	}
 	if (fresh && p->class != TCP_SYNACK && p->class != TCP_RST)
 		offer(st, c, b, p, cell, print, reply);
-}
-
-INLINE struct state *state_here(void)
-{
-	u32 cpu = replay ? 0 : cpu_number();
-	return map_lookup(&states, &cpu);
 }
 
 /* scatter gives a benchmark's packet one of spread sources. */
@@ -260,7 +254,7 @@ int ironpost(struct xdp_md *ctx)
 	if (depth == 1)
 		return XDP_PASS;
 	u64 src = mix(p->src.hi, p->src.lo);
-	switch (judge(p, src)) {
+	switch (judge(st, c, p, src)) {
 	case BLOCKED:
 		count(&b->dropped, p->bytes);
 		return XDP_DROP;

@@ -40,6 +40,7 @@ struct __sk_buff {
 
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static u32 (*cpu_number)(void) = (void *)8;
+static u64 (*jiffies)(void) = (void *)118;
 static void *(*ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*ring_submit)(void *data, u64 flags) = (void *)132;
 static u64 (*coarse_clock)(void) = (void *)160;

@@ -98,6 +98,7 @@ struct packet {
 
 struct state {
 	struct bank bank[2];
+	u64 jiffy, jiffy_time; /* the coarse clock moves only with the tick: read once, it holds until the next */
 	u64 next_sample;
 	u64 random; /* of the benchmark's variant */
 	struct packet packet;
@@ -159,9 +160,22 @@ INLINE struct control *the_control(void)
 const volatile u64 seed[4];
 const volatile bool replay; /* time is control.now, everything on CPU 0, both directions come in */
 
-INLINE u64 now(struct control *c)
+INLINE u64 now(struct state *st, struct control *c)
 {
-	return replay ? c->now : coarse_clock();
+	if (replay)
+		return c->now;
+	u64 tick = jiffies();
+	if (unlikely(tick != st->jiffy)) {
+		st->jiffy_time = coarse_clock();
+		st->jiffy = tick;
+	}
+	return st->jiffy_time;
+}
+
+INLINE struct state *state_here(void)
+{
+	u32 cpu = replay ? 0 : cpu_number();
+	return map_lookup(&states, &cpu);
 }
 
 /* mix hashes an address. The multipliers are odd and secret, so nobody outside can aim at a cell or a slot. */
@@ -232,7 +246,7 @@ INLINE struct target *target_of(struct state *st, struct control *c, struct addr
 	struct target *t = &st->target[c->epoch & 1][slot & (CPU_TARGETS - 1)];
 	if (!t->first) {
 		t->addr = addr;
-		t->first = now(c);
+		t->first = now(st, c);
 	}
 	return t;
 }

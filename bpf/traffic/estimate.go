@@ -50,11 +50,14 @@ func (r Registers) Estimate() float64 {
 	if m == 0 {
 		return 0
 	}
-	sum, zero := 0.0, 0
+	var with [256]int // registers by value
 	for _, v := range r {
-		sum += math.Ldexp(1, -int(v))
-		if v == 0 {
-			zero++
+		with[v]++
+	}
+	sum, zero := 0.0, with[0]
+	for v, n := range with {
+		if n > 0 {
+			sum += math.Ldexp(float64(n), -v)
 		}
 	}
 	raw := 0.7213 / (1 + 1.079/m) * m * m / sum
