@@ -2,14 +2,7 @@ package bus_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	crand "crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,6 +14,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/bus/embedded"
+	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 const edge = "edge-1"
@@ -35,53 +29,15 @@ type hub struct {
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
-	h := &hub{address: freeAddress(t), keys: t.TempDir()}
-	cert, key := h.certify(t)
+	ca := testenv.NewAuthority(t)
+	h := &hub{address: testenv.FreeAddr(t), keys: t.TempDir(), tls: ca.TLS()}
+	cert, key := ca.Server()
 	h.Bus = bustest.New(t, bustest.WithHost("hub"), bustest.WithConfig(func(c *embedded.Config) {
-		c.Listen, c.TLSCA, c.TLSCert, c.TLSKey, c.KeysDir = h.address, cert, cert, key, h.keys
+		c.Listen, c.TLSCA, c.TLSCert, c.TLSKey, c.KeysDir = h.address, ca.Path, cert, key, h.keys
 	}))
 	both := append(h.Durables(), bus.Durables(edge, map[string]bool{bus.ContainerGuard: true}, bus.InFlight{})...)
 	require.NoError(t, h.Admin().Provision(within(t, patience), h.Limits(), both))
 	return h
-}
-
-// certify makes one certificate that is authority, server and client.
-func (h *hub) certify(t *testing.T) (certPath, keyPath string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	h.tls = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	pkcs, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	return writePEM(t, dir, "cert.pem", "CERTIFICATE", der), writePEM(t, dir, "key.pem", "PRIVATE KEY", pkcs)
-}
-
-func writePEM(t *testing.T, dir, name, kind string, der []byte) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-	return path
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 // remote connects module as the second host does.

@@ -3,10 +3,15 @@ package bus
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 )
+
+// restoreAfter is how long a durable must be missing: the server forgets a deleted
+// one before it removes its files, and would take those of the new one with them.
+const restoreAfter = 500 * time.Millisecond
 
 // restore makes durables of the table again that somebody deleted, from where they
 // were when last seen: without one its module gets nothing, and its producers stop
@@ -28,7 +33,7 @@ func (c *Conn) restore(ctx context.Context, cfg JanitorConfig, seen *sightings) 
 	return restored, nil
 }
 
-// goneDurable reports whether d is missing, and otherwise notes how far it is.
+// goneDurable reports whether d has been missing for a while, and otherwise notes how far it is.
 func (c *Conn) goneDurable(ctx context.Context, d Durable, seen *sightings) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -37,11 +42,23 @@ func (c *Conn) goneDurable(ctx context.Context, d Durable, seen *sightings) (boo
 		return false, err
 	}
 	state, err := durableState(ctx, stream, d.Name)
-	if err != nil || !state.Present {
-		return err == nil, err
+	if err != nil {
+		return false, err
 	}
+	if !state.Present {
+		return seen.missingFor(d.Name) >= restoreAfter, nil
+	}
+	delete(seen.gone, d.Name)
 	seen.done[d.Name] = state.done(stream.CachedInfo().State.LastSeq)
 	return false, nil
+}
+
+// missingFor notes that durable is missing and returns for how long it has been.
+func (s *sightings) missingFor(durable string) time.Duration {
+	if s.gone[durable].IsZero() {
+		s.gone[durable] = time.Now()
+	}
+	return time.Since(s.gone[durable])
 }
 
 // restoreDurable makes d as Provision would, but has it start where it was, if that

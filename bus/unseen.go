@@ -25,16 +25,17 @@ const (
 // lookEvery bounds how often all durables are listed.
 const lookEvery = time.Minute
 
-// sightings is when a janitor started, and last listed all durables; and up to which
-// sequence each durable of the table was done.
+// sightings is when a janitor started, and last listed all durables; of each durable
+// of the table, up to which sequence it was done, or since when it is missing.
 type sightings struct {
 	started time.Time
 	looked  time.Time
 	done    map[string]uint64
+	gone    map[string]time.Time
 }
 
 func newSightings() *sightings {
-	return &sightings{started: time.Now(), done: map[string]uint64{}}
+	return &sightings{started: time.Now(), done: map[string]uint64{}, gone: map[string]time.Time{}}
 }
 
 // removeUnseen removes durables that are not of the table and that nobody consumed

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +49,7 @@ type stage struct {
 	dir      string
 	observer string
 	syslog   string
-	log      *buffer
+	log      *testenv.Buffer
 	daemon   *exec.Cmd
 }
 
@@ -58,7 +57,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	bin, err := build()
 	require.NoError(t, err)
-	s := &stage{t: t, bin: bin, dir: t.TempDir(), observer: freeAddr(t), syslog: freeAddr(t), log: &buffer{}}
+	s := &stage{t: t, bin: bin, dir: t.TempDir(), observer: testenv.FreeAddr(t), syslog: testenv.FreeAddr(t), log: &testenv.Buffer{}}
 	s.write("ironpost.toml", fmt.Sprintf(`
 [general]
 host = "stage"
@@ -73,7 +72,7 @@ listen = %[5]q
 watch_paths = [%[6]q]
 syslog_bind = %[7]q
 syslog_tcp_bind = %[7]q
-`, s.path("data"), s.path("pid"), s.path("bus.sock"), s.observer, freeAddr(t), s.path("auth.log"), s.syslog))
+`, s.path("data"), s.path("pid"), s.path("bus.sock"), s.observer, testenv.FreeAddr(t), s.path("auth.log"), s.syslog))
 	s.write("auth.log", "")
 	return s
 }
@@ -160,41 +159,15 @@ func (s *stage) counter(module, name string) uint64 {
 }
 
 // nats starts the stock command of the NATS project and returns what it prints.
-func (s *stage) nats(args ...string) *buffer {
+func (s *stage) nats(args ...string) *testenv.Buffer {
 	s.t.Helper()
 	path, err := exec.LookPath("../bin/nats")
 	testenv.Require(s.t, "nats", err)
-	out := &buffer{}
+	out := &testenv.Buffer{}
 	cmd := exec.Command(path, append([]string{"--server", s.observer}, args...)...) //nolint:noctx // ended by the test
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), "HOME="+s.t.TempDir())
 	require.NoError(s.t, cmd.Start())
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	return out
-}
-
-// buffer is a bytes.Buffer for one writer and one reader at a time.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }

@@ -1,15 +1,7 @@
 package embedded_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,6 +15,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/bus/embedded"
+	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 const remoteHost = "edge-1"
@@ -30,7 +23,7 @@ const remoteHost = "edge-1"
 func TestRemoteModule(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	nc, err := f.connect(f.ca.client(t), f.key)
+	nc, err := f.connect(f.ca.Client(), f.key)
 	require.NoError(t, err)
 	sub := listen(t, f.bus.Observer(), bus.AlertsFeed)
 
@@ -46,18 +39,18 @@ func TestRemoteModule(t *testing.T) {
 func TestRemoteIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	stranger := newAuthority(t)
+	stranger := testenv.NewAuthority(t)
 	local, err := nkeys.FromSeed(f.bus.Options(bus.Daemon).Seed)
 	require.NoError(t, err)
 	for name, try := range map[string]func() (*nats.Conn, error){
 		"no certificate":             func() (*nats.Conn, error) { return f.connect(nil, f.key) },
-		"another authority":          func() (*nats.Conn, error) { return f.connect(stranger.client(t), f.key) },
-		"nobody, with a certificate": func() (*nats.Conn, error) { return f.connect(f.ca.client(t), nil) },
-		"unknown key":                func() (*nats.Conn, error) { return f.connect(f.ca.client(t), newPair(t)) },
-		"a key of this process":      func() (*nats.Conn, error) { return f.connect(f.ca.client(t), local) },
+		"another authority":          func() (*nats.Conn, error) { return f.connect(stranger.Client(), f.key) },
+		"nobody, with a certificate": func() (*nats.Conn, error) { return f.connect(f.ca.Client(), nil) },
+		"unknown key":                func() (*nats.Conn, error) { return f.connect(f.ca.Client(), newPair(t)) },
+		"a key of this process":      func() (*nats.Conn, error) { return f.connect(f.ca.Client(), local) },
 		"plain text":                 func() (*nats.Conn, error) { return nats.Connect("nats://" + f.address) },
 		"TLS 1.2": func() (*nats.Conn, error) {
-			return f.connect(f.ca.client(t), f.key, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
+			return f.connect(f.ca.Client(), f.key, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +74,7 @@ func TestRemoteKeyIsForTheNativeListenerOnly(t *testing.T) {
 func TestReloadReadsRemoteKeys(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	old, err := f.connect(f.ca.client(t), f.key)
+	old, err := f.connect(f.ca.Client(), f.key)
 	require.NoError(t, err)
 	js := publisher(t, f.bus)
 
@@ -90,7 +83,7 @@ func TestReloadReadsRemoteKeys(t *testing.T) {
 	require.NoError(t, os.Remove(f.keyFile(bus.LogPipeline)))
 	require.NoError(t, f.bus.Server().Reload())
 
-	nc, err := f.connect(f.ca.client(t), added)
+	nc, err := f.connect(f.ca.Client(), added)
 	require.NoError(t, err)
 	require.False(t, publishRefused(t, nc, bus.AlertSubject(bus.SBOMScanner, remoteHost)))
 	require.Eventually(t, func() bool { return !old.IsConnected() }, patience, time.Millisecond, "its key is gone")
@@ -112,14 +105,14 @@ func TestBadRemoteKeyIsRefused(t *testing.T) {
 		require.NoError(t, os.Remove(path))
 	}
 	require.NoError(t, f.bus.Server().Reload())
-	_, err := f.connect(f.ca.client(t), f.key)
+	_, err := f.connect(f.ca.Client(), f.key)
 	require.NoError(t, err)
 }
 
 // fleet is a bus with a native listener and one remote key.
 type fleet struct {
 	bus     *bustest.Bus
-	ca      *authority
+	ca      *testenv.Authority
 	keys    string
 	address string
 	key     nkeys.KeyPair
@@ -127,11 +120,11 @@ type fleet struct {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{ca: newAuthority(t), keys: t.TempDir(), address: freeAddress(t), key: newPair(t)}
+	f := &fleet{ca: testenv.NewAuthority(t), keys: t.TempDir(), address: testenv.FreeAddr(t), key: newPair(t)}
 	f.allow(t, bus.LogPipeline, f.key)
-	cert, key := f.ca.server(t)
+	cert, key := f.ca.Server()
 	f.bus = bustest.New(t, bustest.WithConfig(func(c *embedded.Config) {
-		c.Listen, c.TLSCA, c.TLSCert, c.TLSKey, c.KeysDir = f.address, f.ca.path, cert, key, f.keys
+		c.Listen, c.TLSCA, c.TLSCert, c.TLSKey, c.KeysDir = f.address, f.ca.Path, cert, key, f.keys
 	}))
 	return f
 }
@@ -149,7 +142,7 @@ func (f *fleet) allow(t *testing.T, module string, pair nkeys.KeyPair) {
 
 // connect connects as another machine would. Nil stands for nothing shown.
 func (f *fleet) connect(cert *tls.Certificate, key nkeys.KeyPair, changes ...func(*tls.Config)) (*nats.Conn, error) {
-	config := &tls.Config{RootCAs: f.ca.pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+	config := &tls.Config{RootCAs: f.ca.Pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
 	if cert != nil {
 		config.Certificates = []tls.Certificate{*cert}
 	}
@@ -175,83 +168,4 @@ func nkeyOption(t *testing.T, pair nkeys.KeyPair) nats.Option {
 	public, err := pair.PublicKey()
 	require.NoError(t, err)
 	return nats.Nkey(public, pair.Sign)
-}
-
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
-}
-
-// authority signs certificates for one test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-	dir  string
-	path string
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{key: newECKey(t), dir: t.TempDir(), pool: x509.NewCertPool()}
-	template := certificate("authority", 1)
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	require.NoError(t, err)
-	a.cert, err = x509.ParseCertificate(der)
-	require.NoError(t, err)
-	a.pool.AddCert(a.cert)
-	a.path = writePEM(t, a.dir, "ca.pem", "CERTIFICATE", der)
-	return a
-}
-
-func (a *authority) sign(t *testing.T, name string, serial int64) (der []byte, key *ecdsa.PrivateKey) {
-	t.Helper()
-	key = newECKey(t)
-	template := certificate(name, serial)
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	require.NoError(t, err)
-	return der, key
-}
-
-func (a *authority) client(t *testing.T) *tls.Certificate {
-	t.Helper()
-	der, key := a.sign(t, "client", 2)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func (a *authority) server(t *testing.T) (certPath, keyPath string) {
-	t.Helper()
-	der, key := a.sign(t, "server", 3)
-	pkcs, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	return writePEM(t, a.dir, "server.pem", "CERTIFICATE", der), writePEM(t, a.dir, "server.key", "PRIVATE KEY", pkcs)
-}
-
-func certificate(name string, serial int64) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-}
-
-func newECKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	return key
-}
-
-func writePEM(t *testing.T, dir, name, kind string, der []byte) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-	return path
 }

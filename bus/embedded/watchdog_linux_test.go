@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +23,7 @@ import (
 // acknowledged is there and publishing works, on the connections of before.
 func TestDiskFullAndFreed(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t, "64m")
+	disk := testenv.SmallDisk(t, "64m")
 	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) {
 		c.StoreDir = filepath.Join(disk, "bus")
 		c.CheckEvery = 20 * time.Millisecond
@@ -95,15 +94,6 @@ func watch(t *testing.T, b *bustest.Bus) {
 		cancel()
 		require.NoError(t, dog.Wait())
 	})
-}
-
-// smallDisk mounts a disk of its own for this test.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	testenv.Require(t, "mount", syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size))
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	return dir
 }
 
 // fill writes a file of so many bytes.

@@ -1,7 +1,6 @@
 package suite_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,27 +20,10 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 const patience = 30 * time.Second
-
-// output is what a daemon wrote, readable while it writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
 
 // instance is a daemon in this process with a folder of its own.
 type instance struct {
@@ -51,7 +32,7 @@ type instance struct {
 	file    string
 	metrics string
 	signals chan os.Signal
-	stderr  output
+	stderr  testenv.Buffer
 	exit    chan int
 }
 
@@ -63,7 +44,7 @@ func install(t *testing.T, more string) *instance {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	i := &instance{
-		t: t, dir: dir, file: filepath.Join(dir, "ironpost.toml"), metrics: freePort(t),
+		t: t, dir: dir, file: filepath.Join(dir, "ironpost.toml"), metrics: testenv.FreeAddr(t),
 		signals: make(chan os.Signal, 8), exit: make(chan int, 1),
 	}
 	i.configure(more)
@@ -100,14 +81,7 @@ func (i *instance) logsOn() string {
 	return fmt.Sprintf("[log_pipeline]\nsources = [\"file\"]\nwatch_paths = [%q]\n", i.dir+"/app.log")
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
-	return address
-}
+func freePort(t *testing.T) string { return testenv.FreeAddr(t) }
 
 func (i *instance) process(args ...string) suite.Process {
 	return suite.Process{
