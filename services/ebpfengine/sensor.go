@@ -51,7 +51,6 @@ func (s *Service) attach(k *kernel, on attach.Interface) (*sensor, error) {
 		s: s, on: on, engine: engine, link: link, detector: detect.New(s.cfg.Detect), sampling: 1, done: make(chan struct{}),
 	}
 	sen.egress, sen.blind = watchAnswers(on, engine)
-	engine.SeesEgress(sen.egress != nil)
 	sen.view = s.view(on.Name, sen)
 	s.log.WithField("interface", on.Name).WithField("mode", link.Interface.Mode).WithField("adopted", link.Adopted).
 		WithField("fallback", link.Fallback).Info("watching packets")
@@ -64,7 +63,14 @@ func watchAnswers(on attach.Interface, engine *bpf.Engine) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return attach.Egress(on, program)
+	attached, err := attach.Egress(on, program)
+	if err != nil {
+		return nil, err
+	}
+	if err := engine.SeesEgress(true); err != nil {
+		return nil, errors.Join(err, attached.Close())
+	}
+	return attached, nil
 }
 
 // trouble is what makes a sensor that works less than it should be.
