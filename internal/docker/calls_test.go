@@ -1,0 +1,98 @@
+package docker_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/docker"
+)
+
+var update = flag.Bool("update", false, "rewrite the generated documentation")
+
+func TestGeneratedPageNamesEveryCall(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	page.WriteString(`# Calls to Docker
+
+Generated from ` + "`internal/docker`" + `; a test holds it against what the program really sends. Every path is also
+sent with a version before it (` + "`/v1.41`" + `). Containers are named by full id.
+
+| feature | method | path | why |
+|---|---|---|---|
+`)
+	for _, c := range docker.Calls() {
+		fmt.Fprintf(&page, "| %s | %s | `%s` | %s |\n", c.Feature, c.Method, c.Path, c.Why)
+	}
+	page.WriteString(`
+Never used: create, start, stop, exec, archive, commit, build, images, volumes, plugins, swarm.
+
+## Behind a socket proxy
+
+[deploy/socket-proxy/compose.yaml](../deploy/socket-proxy/compose.yaml) allows exactly these calls. To allow less, use the
+expressions of the features you need, always with those of ` + "`session`" + `:
+
+| feature | method | expression for the whole path |
+|---|---|---|
+`)
+	for _, f := range features() {
+		for _, r := range docker.Allow(f) {
+			if f == docker.Session || r.Pattern != sessionPattern(r.Method) {
+				fmt.Fprintf(&page, "| %s | %s | `%s` |\n", f, r.Method, strings.ReplaceAll(r.Pattern, "|", `\|`))
+			}
+		}
+	}
+	compare(t, "../../docs/docker-api.md", page.String())
+}
+
+func features() []docker.Feature {
+	var out []docker.Feature
+	for _, c := range docker.Calls() {
+		if len(out) == 0 || out[len(out)-1] != c.Feature {
+			out = append(out, c.Feature)
+		}
+	}
+	return out
+}
+
+func sessionPattern(method string) string {
+	for _, r := range docker.Allow(docker.Session) {
+		if r.Method == method {
+			return r.Pattern
+		}
+	}
+	return ""
+}
+
+// allowLine is one generated line of the proxy's configuration.
+var allowLine = regexp.MustCompile(`(?m)^ +- '-allow[A-Z]+=.*'\n`)
+
+func TestGeneratedProxyConfigurationAllowsEveryCall(t *testing.T) {
+	t.Parallel()
+	const path = "../../deploy/socket-proxy/compose.yaml"
+	const marker = "-update\n"
+	page, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var lines strings.Builder
+	for _, r := range docker.Allow() {
+		fmt.Fprintf(&lines, "      - '-allow%s=%s'\n", r.Method, r.Pattern)
+	}
+	bare := allowLine.ReplaceAllString(string(page), "")
+	require.Contains(t, bare, marker)
+	compare(t, path, strings.Replace(bare, marker, marker+lines.String(), 1))
+}
+
+func compare(t *testing.T, path, want string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
+	}
+	is, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, want, string(is), "run: go test ./internal/docker -run Generated -update")
+}

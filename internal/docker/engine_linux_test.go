@@ -1,0 +1,242 @@
+package docker_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// proxy stands before an engine, lets through what rules allow, and remembers every request.
+type proxy struct {
+	rules  map[string]*regexp.Regexp
+	mu     sync.Mutex
+	seen   map[string]bool
+	denied []string
+	next   *httputil.ReverseProxy
+}
+
+func newProxy(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*proxy, *docker.Client) {
+	t.Helper()
+	p := &proxy{rules: map[string]*regexp.Regexp{}, seen: map[string]bool{}}
+	for _, r := range rules {
+		p.rules[r.Method] = regexp.MustCompile("^" + r.Pattern + "$") // as wollomatic/socket-proxy does
+	}
+	p.next = &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "docker" },
+		FlushInterval: -1,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
+		}},
+	}
+	server := httptest.NewUnstartedServer(p)
+	socket := filepath.Join(d.Dir, "p"+t.Name()[len(t.Name())-4:])
+	listener, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	c, err := docker.Connect(socket)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return p, c
+}
+
+var (
+	versionPart = regexp.MustCompile(`^/v1\.[0-9]+`)
+	idPart      = regexp.MustCompile(`/(containers|networks)/[0-9a-z]{12,64}`)
+)
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	rule := p.rules[r.Method]
+	allowed := rule != nil && rule.MatchString(r.URL.Path)
+	call := r.Method + " " + idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}")
+	p.seen[call] = true
+	if !allowed {
+		p.denied = append(p.denied, call)
+	}
+	p.mu.Unlock()
+	if !allowed {
+		http.Error(w, "Forbidden", http.StatusForbidden)
+		return
+	}
+	p.next.ServeHTTP(w, r)
+}
+
+func (p *proxy) calls() (seen map[string]bool, denied []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen, p.denied
+}
+
+// useEverything calls every method once, as the guard would.
+func useEverything(t *testing.T, d *testenv.Docker, c *docker.Client) {
+	t.Helper()
+	ctx := t.Context()
+	network := d.Network(t, "shop", "")
+	require.NoError(t, c.Ping(ctx))
+	v, err := c.Version(ctx)
+	require.NoError(t, err)
+	require.NotEmpty(t, v.Engine)
+	began := time.Now()
+	watch, stop := context.WithCancel(ctx)
+	events, watched, ready := make(chan docker.Event, 256), make(chan error, 1), make(chan struct{})
+	go func() {
+		watched <- c.Events(watch, time.Time{}, func() { close(ready) }, func(e docker.Event) error { events <- e; return nil })
+	}()
+	<-ready
+	id := d.Run(t, testenv.ContainerOptions{Name: "web", Network: "shop", Cmd: []string{"/bin/sh", "-c", "echo hello; echo trouble >&2; exec sleep 3600"}})
+
+	all, err := c.List(ctx)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	was, raw, err := c.Inspect(ctx, id)
+	require.NoError(t, err)
+	require.Contains(t, string(raw), id)
+	require.Equal(t, []string{all[0].ID, all[0].Name, all[0].Networks[0].ID}, []string{was.ID, was.Name, was.Networks[0].ID})
+	require.True(t, was.Networks[0].IPv4.IsValid())
+	require.Equal(t, network, was.Networks[0].NetworkID)
+
+	require.NoError(t, c.Pause(ctx, id))
+	require.ErrorIs(t, c.Pause(ctx, id), docker.ErrAlready)
+	rows, err := c.Top(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, "sleep 3600", rows[0]["CMD"])
+	_, err = c.Diff(ctx, id)
+	require.NoError(t, err)
+	require.NoError(t, c.Disconnect(ctx, network, id))
+	require.ErrorIs(t, c.Disconnect(ctx, network, id), docker.ErrNotConnected)
+	require.NoError(t, c.Connect(ctx, network, id, was.Networks[0]))
+	require.ErrorIs(t, c.Connect(ctx, network, id, was.Networks[0]), docker.ErrAlready)
+	require.NoError(t, c.SetRestartPolicy(ctx, id, docker.RestartPolicy{Name: "always"}))
+	require.NoError(t, c.Unpause(ctx, id))
+	require.ErrorIs(t, c.Unpause(ctx, id), docker.ErrNotPaused)
+	require.NoError(t, c.SetRestartPolicy(ctx, id, docker.RestartPolicy{Name: "no"}))
+	require.NoError(t, c.Kill(ctx, id))
+	require.Eventually(t, func() bool { now, _, err := c.Inspect(ctx, id); return err == nil && !now.Running }, 5*time.Second, 10*time.Millisecond)
+	require.ErrorIs(t, c.Kill(ctx, id), docker.ErrConflict)
+	require.ErrorIs(t, c.Pause(ctx, id), docker.ErrConflict)
+	require.NoError(t, c.Restart(ctx, id))
+
+	requireEvents(t, events, "create", "connect", "start", "pause", "disconnect", "update", "unpause", "kill", "die", "restart")
+	stop()
+	require.ErrorIs(t, <-watched, context.Canceled)
+	past, err := c.Replay(ctx, began, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, "create", past[0].Action)
+	require.Equal(t, "web", past[0].Name)
+
+	var lines []string
+	require.NoError(t, c.Logs(ctx, id, docker.LogOptions{}, func(l docker.LogLine) error {
+		lines = append(lines, l.Stream+" "+string(l.Text))
+		return nil
+	}))
+	require.Subset(t, lines, []string{"stdout hello", "stderr trouble"})
+	unknown := strings.Repeat("0", 64)
+	require.ErrorIs(t, c.Pause(ctx, unknown), docker.ErrNotFound)
+	require.ErrorIs(t, c.Disconnect(ctx, network, unknown), docker.ErrNotFound)
+	require.ErrorIs(t, c.Disconnect(ctx, unknown, id), docker.ErrNotFound)
+}
+
+// requireEvents waits for actions, each at least once, in whatever order.
+func requireEvents(t *testing.T, events <-chan docker.Event, actions ...string) {
+	t.Helper()
+	missing := map[string]bool{}
+	for _, a := range actions {
+		missing[a] = true
+	}
+	timeout := time.After(10 * time.Second)
+	for len(missing) > 0 {
+		select {
+		case e := <-events:
+			delete(missing, e.Action)
+		case <-timeout:
+			require.Empty(t, missing)
+		}
+	}
+}
+
+func TestEveryCallIsListedAndAllowed(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	p, c := newProxy(t, d, docker.Allow())
+	useEverything(t, d, c)
+	seen, denied := p.calls()
+	require.Empty(t, denied)
+	listed := map[string]bool{}
+	for _, call := range docker.Calls() {
+		listed[call.Method+" "+call.Path] = true
+	}
+	delete(listed, "GET /_ping") // only where HEAD is refused
+	require.Equal(t, listed, seen)
+}
+
+func TestWithoutHEADThePingIsAGET(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	rules := docker.Allow(docker.Inventory)
+	p, c := newProxy(t, d, rules[1:])
+	id := d.Run(t, testenv.ContainerOptions{})
+	_, _, err := c.Inspect(t.Context(), id)
+	require.NoError(t, err)
+	seen, denied := p.calls()
+	require.True(t, seen["GET /_ping"])
+	require.Equal(t, []string{"HEAD /_ping"}, denied)
+	err = c.Pause(t.Context(), id)
+	require.ErrorIs(t, err, docker.ErrForbidden, "what the proxy refuses is told apart")
+	require.False(t, docker.ClassOf(err).Retryable())
+}
+
+func TestClientOutlivesTheEngine(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	c, err := docker.Connect(d.Socket)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	id := d.Run(t, testenv.ContainerOptions{Restart: "always"})
+	for _, end := range []func(testing.TB){d.Kill, d.Stop} {
+		ready := make(chan struct{})
+		broken := make(chan error, 1)
+		go func() {
+			broken <- c.Events(t.Context(), time.Time{}, func() { close(ready) }, func(docker.Event) error { return nil })
+		}()
+		<-ready
+		end(t)
+		require.ErrorIs(t, <-broken, docker.ErrUnavailable)
+		_, _, err := c.Inspect(t.Context(), id)
+		require.ErrorIs(t, err, docker.ErrUnavailable)
+		require.True(t, docker.ClassOf(err).Retryable())
+		d.Start(t)
+		now, _, err := c.Inspect(t.Context(), id)
+		require.NoError(t, err, "the same client goes on")
+		require.Equal(t, id, now.ID)
+	}
+}
+
+func TestOnlyFullIDsAreAccepted(t *testing.T) {
+	t.Parallel()
+	c, err := docker.Connect("/nowhere/docker.sock")
+	require.NoError(t, err)
+	for _, id := range []string{"", "web", "0123456789ab", "../images", strings.Repeat("0", 63), strings.Repeat("0", 64) + "/start"} {
+		require.ErrorIs(t, c.Pause(t.Context(), id), docker.ErrInvalid, "%q", id)
+	}
+	for _, network := range []string{"", "..", "a/b", "a b", "%2e"} {
+		require.ErrorIs(t, c.Disconnect(t.Context(), network, strings.Repeat("0", 64)), docker.ErrInvalid, "%q", network)
+	}
+	require.ErrorIs(t, c.Pause(t.Context(), strings.Repeat("0", 64)), docker.ErrUnavailable)
+	_, err = docker.Connect("relative/path")
+	require.Error(t, err)
+}
