@@ -1,31 +1,161 @@
 package containerguard
 
-import "github.com/ironpost/ironpost/internal/setting"
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
 
 // Config is the section [container].
 type Config struct {
 	// Enabled starts the module.
 	Enabled bool `toml:"enabled"`
-	// DockerSocket is the path of Docker's socket.
+	// DockerSocket is the path of Docker's socket, or tcp://host:port of a socket proxy.
 	DockerSocket string `toml:"docker_socket"`
 	// PollIntervalSecs is how often the list of containers is read.
 	PollIntervalSecs int `toml:"poll_interval_secs"`
 	// PolicyPath is a file or folder of policies.
 	PolicyPath string `toml:"policy_path"`
-	// AutoIsolate lets policies act; without it every action is a dry run.
+	// AutoIsolate lets policies act; without it every action but a notification is a dry run.
 	AutoIsolate bool `toml:"auto_isolate"`
+	// MaxAlertAgeSecs is how old, by its own time, an alert may be to be acted on.
+	MaxAlertAgeSecs int `toml:"max_alert_age_secs"`
+	// MaxPerMinute bounds how many containers are newly acted on in any minute.
+	MaxPerMinute int `toml:"max_per_minute"`
+	// MaxPerProject bounds how many containers of one compose project are held at a time.
+	MaxPerProject int `toml:"max_per_project"`
+	// MaxSharePercent bounds which share of the running containers is held at a time.
+	MaxSharePercent int `toml:"max_share_percent"`
+	// Protected are patterns of container names that are never acted on.
+	Protected []string `toml:"protected"`
+	// NeverBlock are addresses and prefixes that are never blocked.
+	NeverBlock []string `toml:"never_block"`
+	// BlockPrivate lets private addresses be blocked.
+	BlockPrivate bool `toml:"block_private"`
+	// WebhookURL is where notifications go; WebhookURLFile is a file that holds it.
+	WebhookURL     string `toml:"webhook_url" secret:"true"`
+	WebhookURLFile string `toml:"webhook_url_file"`
 }
 
 // DefaultConfig returns what holds when nothing is set: not enabled, and when enabled only a dry run.
 func DefaultConfig() Config {
-	return Config{DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies"}
+	return Config{
+		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
+		MaxAlertAgeSecs: 300, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
+		Protected: []string{}, NeverBlock: []string{},
+	}
 }
+
+// maxURL bounds the file with the URL.
+const maxURL = 4 << 10
 
 // Validate returns every value that may not be used.
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
-	p.Add("docker_socket", setting.Path(c.DockerSocket))
+	p.Add("docker_socket", checkSocket(c.DockerSocket))
 	p.Add("poll_interval_secs", setting.Between(c.PollIntervalSecs, 1, 3600))
 	p.Add("policy_path", setting.Path(c.PolicyPath))
+	p.Add("max_alert_age_secs", setting.Between(c.MaxAlertAgeSecs, 1, 86_400))
+	p.Add("max_per_minute", setting.Between(c.MaxPerMinute, 1, 10_000))
+	p.Add("max_per_project", setting.Between(c.MaxPerProject, 1, 10_000))
+	p.Add("max_share_percent", setting.Between(c.MaxSharePercent, 1, 100))
+	p.Each("protected", c.Protected, checkPattern)
+	p.Each("never_block", c.NeverBlock, checkPrefix)
+	p.Add("webhook_url", checkWebhook(c.WebhookURL))
+	p.Add("webhook_url_file", setting.OptionalPath(c.WebhookURLFile))
+	if c.WebhookURL != "" && c.WebhookURLFile != "" {
+		p.Add("webhook_url_file", "is for when webhook_url is empty, set one of them")
+	}
 	return p
+}
+
+func checkSocket(socket string) string {
+	if address, ok := strings.CutPrefix(socket, "tcp://"); ok {
+		return setting.HostPort(address)
+	}
+	return setting.Path(socket)
+}
+
+func checkPattern(pattern string) string {
+	if pattern == "" || len(pattern) > 256 || strings.ContainsAny(pattern, " /\\@") {
+		return setting.Shown(pattern) + " is no pattern of container names, must be a name in which * and ? may stand"
+	}
+	return ""
+}
+
+func checkPrefix(text string) string {
+	if _, err := parsePrefix(text); err != nil {
+		return setting.Shown(text) + " is neither an address nor a prefix such as 192.0.2.0/24"
+	}
+	return ""
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), nil
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+}
+
+// checkWebhook never shows the value: with some services the URL is the secret.
+func checkWebhook(text string) string {
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "is no webhook, must be an https:// or http:// URL or empty"
+	}
+	return ""
+}
+
+func (c Config) maxAge() time.Duration { return time.Duration(c.MaxAlertAgeSecs) * time.Second }
+
+func (c Config) poll() time.Duration { return time.Duration(c.PollIntervalSecs) * time.Second }
+
+func (c Config) limits() safety.Limits {
+	return safety.Limits{PerMinute: c.MaxPerMinute, PerProject: c.MaxPerProject, Share: c.MaxSharePercent}
+}
+
+// addresses is c, which is valid, as the guard asks it.
+func (c Config) addresses() safety.Addresses {
+	a := safety.Addresses{Private: c.BlockPrivate}
+	for _, text := range c.NeverBlock {
+		if p, err := parsePrefix(text); err == nil {
+			a.Never = append(a.Never, p)
+		}
+	}
+	return a
+}
+
+// webhook returns the URL, from its file if there is one.
+func (c Config) webhook() (string, error) {
+	if c.WebhookURLFile == "" {
+		return c.WebhookURL, nil
+	}
+	f, err := os.Open(c.WebhookURLFile)
+	if err != nil {
+		return "", fmt.Errorf("container.webhook_url_file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	data, err := io.ReadAll(io.LimitReader(f, maxURL))
+	if err != nil {
+		return "", fmt.Errorf("container.webhook_url_file: %w", err)
+	}
+	text := strings.TrimSpace(string(data))
+	if what := checkWebhook(text); what != "" {
+		return "", fmt.Errorf("container.webhook_url_file: %s %s", c.WebhookURLFile, what)
+	}
+	return text, nil
 }

@@ -19,8 +19,30 @@ func TestTheDefaultsAreValidAndOnlyADryRun(t *testing.T) {
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	var keys []string
-	for _, p := range (containerguard.Config{DockerSocket: "unix:///var/run/docker.sock", PollIntervalSecs: 3601}).Validate() {
+	for _, p := range (containerguard.Config{
+		DockerSocket: "unix:///var/run/docker.sock", PollIntervalSecs: 3601, Protected: []string{"core-*", ""},
+		NeverBlock: []string{"192.0.2.0/24", "::1", "home"}, WebhookURL: "ftp://x", WebhookURLFile: "/run/secret",
+	}).Validate() {
 		keys = append(keys, p.Key)
 	}
-	require.Equal(t, []string{"docker_socket", "poll_interval_secs", "policy_path"}, keys)
+	require.Equal(t, []string{
+		"docker_socket", "poll_interval_secs", "policy_path", "max_alert_age_secs", "max_per_minute", "max_per_project",
+		"max_share_percent", "protected.1", "never_block.2", "webhook_url", "webhook_url_file",
+	}, keys)
+}
+
+func TestASocketProxyMayStandInForTheSocket(t *testing.T) {
+	t.Parallel()
+	c := containerguard.DefaultConfig()
+	c.DockerSocket = "tcp://docker-proxy:2375"
+	require.Empty(t, c.Validate())
+	c.DockerSocket = "tcp://docker-proxy"
+	require.Len(t, c.Validate(), 1)
+}
+
+func TestTheWebhooksURLIsNeverShown(t *testing.T) {
+	t.Parallel()
+	c := containerguard.DefaultConfig()
+	c.WebhookURL = "gopher://SECRET"
+	require.NotContains(t, c.Validate()[0].What, "SECRET")
 }

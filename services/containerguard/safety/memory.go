@@ -45,9 +45,15 @@ type Memory struct {
 
 // state is the content of the file.
 type state struct {
-	Held      map[string]held      `json:"held"`      // by container
-	Recent    []time.Time          `json:"recent"`    // takes of the last minute
-	Cooldowns map[string]time.Time `json:"cooldowns"` // until when, by key
+	Held      map[string]held     `json:"held"`      // by container
+	Recent    []time.Time         `json:"recent"`    // takes of the last minute
+	Cooldowns map[string]cooldown `json:"cooldowns"` // by key
+}
+
+// cooldown leaves a key alone but for the alert that began it: that one may come again.
+type cooldown struct {
+	Until time.Time `json:"until"`
+	Alert string    `json:"alert"`
 }
 
 type held struct {
@@ -68,7 +74,7 @@ func Open(path string, limits Limits) (m *Memory, trouble string, err error) {
 		m.state.Held = map[string]held{}
 	}
 	if m.state.Cooldowns == nil {
-		m.state.Cooldowns = map[string]time.Time{}
+		m.state.Cooldowns = map[string]cooldown{}
 	}
 	return m, trouble, err
 }
@@ -192,36 +198,34 @@ func (m *Memory) Held() int {
 	return len(m.state.Held)
 }
 
-// Cool returns until when key is left alone, zero if it is not.
-func (m *Memory) Cool(key string, now time.Time) time.Time {
+// Enter begins a cooldown of key and returns the zero time, or the end of the one
+// that another alert began.
+func (m *Memory) Enter(key, alert string, span time.Duration, now time.Time) (until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if until := m.state.Cooldowns[key]; until.After(now) {
-		return until
+	if c, is := m.state.Cooldowns[key]; is && c.Until.After(now) {
+		if c.Alert == alert {
+			return time.Time{}
+		}
+		return c.Until
 	}
+	if span <= 0 {
+		return time.Time{}
+	}
+	m.makeRoom(now)
+	m.state.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert}
+	m.version++
 	return time.Time{}
 }
 
-// CoolUntil leaves key alone until then.
-func (m *Memory) CoolUntil(key string, until, now time.Time) {
-	if !until.After(now) {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.makeRoom(now)
-	m.state.Cooldowns[key] = until.UTC()
-	m.version++
-}
-
 func (m *Memory) makeRoom(now time.Time) {
-	maps.DeleteFunc(m.state.Cooldowns, func(_ string, until time.Time) bool { return !until.After(now) })
+	maps.DeleteFunc(m.state.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
 	if len(m.state.Cooldowns) < maxCooldowns {
 		return
 	}
 	first := ""
-	for key, until := range m.state.Cooldowns {
-		if first == "" || until.Before(m.state.Cooldowns[first]) {
+	for key, c := range m.state.Cooldowns {
+		if first == "" || c.Until.Before(m.state.Cooldowns[first].Until) {
 			first = key
 		}
 	}

@@ -98,7 +98,7 @@ func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 	m := open(t, path, l)
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
 	require.Empty(t, take(t, m, safety.Ask{Container: "b", Project: "shop", Running: 9}, now))
-	m.CoolUntil("p|a", now.Add(time.Hour), now)
+	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now))
 	require.NoError(t, m.Save())
 
 	m = open(t, path, l)
@@ -106,8 +106,11 @@ func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 	require.Contains(t, take(t, m, safety.Ask{Container: "c", Running: 9}, now), "max_per_minute")
 	require.Contains(t, take(t, m, safety.Ask{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
-	require.Equal(t, now.Add(time.Hour), m.Cool("p|a", now))
-	require.Zero(t, m.Cool("p|a", now.Add(time.Hour)))
+	require.Equal(t, now.Add(time.Hour), m.Enter("p|a", "other", time.Hour, now))
+	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now), "the alert itself may come again")
+	require.Zero(t, m.Enter("p|a", "other", time.Hour, now.Add(time.Hour)))
+	require.Zero(t, m.Enter("p|b", "one", 0, now))
+	require.Zero(t, m.Enter("p|b", "two", 0, now), "no cooldown")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -212,8 +215,8 @@ func TestCooldownsAreBounded(t *testing.T) {
 	t.Parallel()
 	m := memory(t, wide)
 	for i := range 2_100 {
-		m.CoolUntil(fmt.Sprint(i), now.Add(time.Duration(i+1)*time.Minute), now)
+		require.Zero(t, m.Enter(fmt.Sprint(i), "a", time.Duration(i+1)*time.Minute, now))
 	}
-	require.Zero(t, m.Cool("0", now), "the one that ends first went")
-	require.NotZero(t, m.Cool("2099", now))
+	require.NotZero(t, m.Enter("2099", "b", time.Minute, now))
+	require.Zero(t, m.Enter("0", "b", time.Minute, now), "the one that ends first went")
 }

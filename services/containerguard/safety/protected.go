@@ -144,3 +144,6 @@ func (n need) publishedAt(host string, addresses []netip.Addr) bool {
 	}
 	return slices.Contains(addresses, bound.Unmap()) || n.host == "localhost" && bound.IsLoopback()
 }
+
+// IsSelf reports whether c is the container the guard runs in.
+func (p *Protections) IsSelf(c docker.Container) bool { return p.self.ID != "" && c.ID == p.self.ID }

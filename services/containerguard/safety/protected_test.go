@@ -93,9 +93,15 @@ func TestFindSelf(t *testing.T) {
 			"proc/self/mountinfo": "612 607 254:1 /var/lib/docker/containers/" + ownID + "/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw\n",
 			"proc/self/cgroup":    "0::/\n",
 		}, safety.Self{Inside: true, ID: ownID}},
-		"cgroup v1":           {map[string]string{"proc/self/cgroup": "12:freezer:/docker/" + ownID + "\n"}, safety.Self{Inside: true, ID: ownID}},
-		"cgroup v2":           {map[string]string{"proc/self/cgroup": "0::/system.slice/docker-" + ownID + ".scope\n"}, safety.Self{Inside: true, ID: ownID}},
-		"hidden":              {map[string]string{".dockerenv": "", "proc/self/cgroup": "0::/\n"}, safety.Self{Inside: true}},
+		"cgroup v1": {map[string]string{"proc/self/cgroup": "12:freezer:/docker/" + ownID + "\n"}, safety.Self{Inside: true, ID: ownID}},
+		"cgroup v2": {map[string]string{"proc/self/cgroup": "0::/system.slice/docker-" + ownID + ".scope\n"}, safety.Self{Inside: true, ID: ownID}},
+		"hidden": {map[string]string{
+			".dockerenv": "", "proc/self/cgroup": "0::/\n",
+			"proc/self/mountinfo": "612 607 254:1 /somewhere/else /etc/hosts rw,relatime - ext4 /dev/vda1 rw\n",
+		}, safety.Self{Inside: true}},
+		"a machine made from an image": {map[string]string{
+			".dockerenv": "", "proc/self/mountinfo": "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n",
+		}, safety.Self{}},
 		"a container's mount": {map[string]string{"proc/self/mountinfo": "9 1 0:1 /var/lib/docker/containers/" + ownID + "/x /mnt/look rw - ext4 /dev/vda1 rw\n"}, safety.Self{}},
 	} {
 		root := t.TempDir()

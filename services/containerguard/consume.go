@@ -1,0 +1,86 @@
+package containerguard
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+)
+
+// handle answers one delivered alert. It is nil once the effects are in the ledger,
+// or the alert among those that wait, and the reports are stored.
+func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
+	a, err := decodeAlert(d)
+	if err != nil {
+		s.counts.rejected.Add(1)
+		return bus.Reject(err)
+	}
+	if a.Update { // the first of its window was answered
+		s.counts.updates.Add(1)
+		return nil
+	}
+	defer s.answered(time.Now())
+	s.counts.alerts.Add(1)
+	waits, err := s.answer(ctx, a, false)
+	if err == nil && waits {
+		s.counts.waited.Add(1)
+		err = s.wait(ctx, a, d.Data)
+	}
+	return err
+}
+
+// decodeAlert reads an alert that says of itself what the server knows of its
+// publisher: the subject is what the key of a module permits.
+func decodeAlert(d bus.Delivery) (*event.Alert, error) {
+	var a event.Alert
+	if err := event.Decode(d.Data, &a); err != nil {
+		return nil, err
+	}
+	if module, host := d.Origin(); a.Module != module || a.Host != host {
+		return nil, fmt.Errorf("alert says it is of %q on %q, but %s on %s published it", a.Module, a.Host, module, host)
+	}
+	return &a, nil
+}
+
+// judge returns a judge for now.
+func (s *Service) judge(p *parts, now time.Time) *judge {
+	cfg := s.config()
+	return &judge{
+		set: s.policies.Load(), inventory: p.inventory, away: p.inventory.Healthy(), protect: s.protect.Load(),
+		addresses: cfg.addresses(), maxAge: cfg.maxAge(), auto: cfg.AutoIsolate, now: now,
+	}
+}
+
+// answer judges a and does what is to be done. waits tells that its container part
+// waits for Docker; again that it has done so.
+func (s *Service) answer(ctx context.Context, a *event.Alert, again bool) (waits bool, err error) {
+	p := s.parts.Load()
+	j := s.judge(p, time.Now())
+	j.again = again
+	verdicts := j.alert(ctx, a)
+	t := &turn{s: s, p: p, alert: a, began: j.now, running: running(p)}
+	for _, v := range verdicts {
+		waits = waits || v.waits
+		t.carry(ctx, v)
+	}
+	if !t.answered && !waits {
+		s.counts.unmatched.Add(1)
+		return false, nil
+	}
+	if err := p.reporter.sync(ctx); err != nil {
+		return false, err
+	}
+	return waits, t.err()
+}
+
+func running(p *parts) int {
+	n := 0
+	for _, c := range p.inventory.List() {
+		if c.Running {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,265 @@
+package containerguard_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard"
+)
+
+// newDockerRig is a rig whose guard speaks to a dockerd of its own.
+func newDockerRig(t *testing.T) (*rig, *testenv.Docker) {
+	t.Helper()
+	d := testenv.Dockerd(t)
+	r := newRig(t)
+	r.cfg.DockerSocket = d.Socket
+	return r, d
+}
+
+func state(t *testing.T, d *testenv.Docker, id string) docker.Container {
+	t.Helper()
+	client, err := docker.Connect(d.Socket)
+	require.NoError(t, err)
+	defer client.Close()
+	c, _, err := client.Inspect(t.Context(), id)
+	require.NoError(t, err)
+	return c
+}
+
+func about(id string) func(*event.Alert) {
+	return func(a *event.Alert) { a.Container = &event.Container{ID: id} }
+}
+
+func TestAnAlertIsolatesItsContainer(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["isolate", "block-source"]`, `ttl = "1h"`)
+	web, other := d.Run(t, testenv.ContainerOptions{Name: "web"}), d.Run(t, testenv.ContainerOptions{Name: "other"})
+	s := r.start().docker()
+	a := r.alert(func(a *event.Alert) {
+		a.Container = &event.Container{ID: web}
+		a.Source = &event.Endpoint{IP: "203.0.113.7"}
+	})
+	r.publish(a)
+	done := r.await(a, "isolate done")
+	require.Equal(t, "p", done.Policy)
+	require.Equal(t, a.TraceID, done.TraceID)
+	require.Equal(t, "container:"+web[:12], done.Target)
+	require.NotNil(t, done.ExpiresAt)
+	r.await(a, "block-source done")
+	got := state(t, d, web)
+	require.True(t, got.Paused)
+	require.Empty(t, got.Networks)
+	require.False(t, state(t, d, other).Paused)
+
+	list, err := r.bus.Conn(bus.ContainerGuard).Blocklist(t.Context())
+	require.NoError(t, err)
+	block, err := list.Get(t.Context(), netip.MustParsePrefix("203.0.113.7/32"))
+	require.NoError(t, err)
+	require.Equal(t, "container-guard", block.Source)
+	require.WithinDuration(t, time.Now().Add(time.Hour), block.Expires, time.Minute)
+
+	var reply containerguard.ReleaseReply
+	require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "web", Reason: "looked at"}, &reply))
+	require.False(t, reply.Pending)
+	require.False(t, state(t, d, web).Paused)
+	require.Len(t, state(t, d, web).Networks, 1)
+	s.eventually(func() bool { return slices.Contains(briefs(r.actions()), "release released") })
+}
+
+func TestTenThousandAlertsAreOneIsolation(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["isolate"]`)
+	web := d.Run(t, testenv.ContainerOptions{Name: "web"})
+	s := r.start().docker()
+	const n = 10_000
+	for range n / 100 {
+		var batch []*event.Alert
+		for range 100 {
+			batch = append(batch, r.alert(about(web)))
+		}
+		r.publish(batch...)
+	}
+	s.eventually(func() bool { return s.count("alerts") >= n && s.count("skipped") >= n-1 })
+	require.Equal(t, uint64(1), s.count("orders"))
+	isolated := 0
+	for _, a := range r.actions() {
+		if brief(a) == "isolate done" {
+			isolated++
+		}
+	}
+	require.Equal(t, 1, isolated)
+	require.Less(t, len(r.actions()), 50, "the same is not said ten thousand times")
+}
+
+func TestProtectedContainersAreNeverActedOn(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.Protected = []string{"core-*"}
+	r.policy("p", `actions = ["isolate"]`)
+	ids := []string{
+		d.Run(t, testenv.ContainerOptions{Name: "labelled", Labels: map[string]string{"ironpost.protected": "true"}}),
+		d.Run(t, testenv.ContainerOptions{Name: "core-dns"}),
+		d.Run(t, testenv.ContainerOptions{Name: "owner"}),
+	}
+	d.Run(t, testenv.ContainerOptions{Name: "side", Network: "container:" + ids[2]})
+	s := r.start().docker()
+	for i := range 200 {
+		r.publish(r.alert(about(ids[i%3])))
+	}
+	s.eventually(func() bool { return s.count("skipped") >= 200 })
+	require.Zero(t, s.count("orders"))
+	for _, id := range ids {
+		require.False(t, state(t, d, id).Paused)
+	}
+	reasons := map[string]bool{}
+	for _, a := range r.actions() {
+		require.Equal(t, event.Skipped, a.Phase)
+		reasons[a.Reason] = true
+	}
+	require.Len(t, reasons, 3)
+	require.Error(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns"}, nil))
+	var held containerguard.Held
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns", Kind: "pause", Force: true}, &held))
+	require.True(t, state(t, d, ids[1]).Paused)
+}
+
+func TestWhatIsStaleOrUnknownIsSkippedWithAReason(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["isolate"]`)
+	web := d.Run(t, testenv.ContainerOptions{Name: "web"})
+	gone := d.Run(t, testenv.ContainerOptions{Name: "gone"})
+	r.start().docker()
+	d.Remove(t, gone)
+	for want, change := range map[string]func(*event.Alert){
+		"stale: the alert is": func(a *event.Alert) { about(web)(a); a.LastSeen = a.LastSeen.Add(-time.Hour) },
+		"in the future":       func(a *event.Alert) { about(web)(a); a.Time = a.Time.Add(time.Hour) },
+		"unknown: container":  about(strings.Repeat("a", 64)),
+		"names no container":  nil,
+		"is gone":             about(gone),
+		"unknown: name":       func(a *event.Alert) { a.Container = &event.Container{Name: "nobody"} },
+	} {
+		a := r.alert(change)
+		r.publish(a)
+		require.Contains(t, r.await(a, "isolate skipped").Reason, want)
+	}
+	require.False(t, state(t, d, web).Paused)
+}
+
+func TestCapsAreToldAndExact(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.MaxPerMinute = 3
+	r.policy("p", `actions = ["pause"]`)
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, d.Run(t, testenv.ContainerOptions{Name: fmt.Sprint("c", i)}))
+	}
+	s := r.start().docker()
+	var alerts []*event.Alert
+	for _, id := range ids {
+		alerts = append(alerts, r.alert(about(id)))
+	}
+	r.publish(alerts...)
+	s.eventually(func() bool { return s.count("orders") == 3 && s.count("skipped") == 3 && s.count("quarantined") == 3 })
+	s.eventually(func() bool { return strings.Count(fmt.Sprint(briefs(r.actions())), "pause done") == 3 })
+	paused := 0
+	for _, id := range ids {
+		if state(t, d, id).Paused {
+			paused++
+		}
+	}
+	require.Equal(t, 3, paused)
+	var said int
+	for _, a := range r.actions() {
+		if a.Phase == event.Skipped {
+			require.Contains(t, a.Reason, "container.max_per_minute")
+			said++
+		}
+	}
+	require.Equal(t, 3, said)
+}
+
+func TestWhileDockerIsAwayContainersWaitAndAddressesAreBlocked(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["pause", "block-source"]`, `attribute_by = ["name"]`)
+	web := d.Run(t, testenv.ContainerOptions{Name: "web", Restart: "always"})
+	s := r.start().docker()
+	d.Stop(t)
+	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "container engine") })
+	a := r.alert(func(a *event.Alert) {
+		a.Container = &event.Container{Name: "web"}
+		a.Source = &event.Endpoint{IP: "203.0.113.9"}
+	})
+	r.publish(a)
+	r.await(a, "block-source done")
+	require.NoError(t, s.stop(), "the wait outlives the guard")
+	s = r.start()
+	d.Start(t)
+	s.docker()
+	skipped := r.await(a, "pause skipped")
+	require.Contains(t, skipped.Reason, "stale", "after a restart nobody can say who had the name then: %s", skipped.Reason)
+	require.False(t, state(t, d, web).Paused)
+	waiting, err := filepath.Glob(filepath.Join(r.data(), "waiting", "*"))
+	require.NoError(t, err)
+	s.eventually(func() bool {
+		waiting, _ = filepath.Glob(filepath.Join(r.data(), "waiting", "*"))
+		return len(waiting) == 0
+	})
+}
+
+func TestAnAlertByIDWaitsForDockerAndIsCarriedOut(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["pause"]`)
+	web := d.Run(t, testenv.ContainerOptions{Name: "web", Restart: "always"})
+	d.Stop(t)
+	s := r.start()
+	a := r.alert(about(web))
+	r.publish(a)
+	s.eventually(func() bool { return s.count("alerts_waiting") == 1 })
+	d.Start(t)
+	r.await(a, "pause done")
+	require.True(t, state(t, d, web).Paused)
+}
+
+func TestEvidenceIsShownToOperators(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	web := d.Run(t, testenv.ContainerOptions{Name: "web", Cmd: []string{"/bin/sh", "-c", "echo hello; sleep 3600"}})
+	s := r.start().docker()
+	var held containerguard.Held
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: web[:12], TTLSecs: 3600}, &held))
+	require.Equal(t, "isolate", held.Kind)
+	require.Equal(t, []string{"bridge"}, held.Networks)
+	var reply containerguard.EvidenceReply
+	s.eventually(func() bool {
+		return r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: "web"}, &reply) == nil
+	})
+	require.Contains(t, string(reply.Manifest), "logs.jsonl")
+	require.NoError(t, r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: reply.Action[:8], File: "logs.jsonl"}, &reply))
+	require.Contains(t, string(reply.Data), "hello")
+	for _, bad := range []string{"../memory.json", ".hidden", "/etc/passwd", "none"} {
+		require.Error(t, r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: reply.Action, File: bad}, nil), bad)
+	}
+	var list containerguard.QuarantineReply
+	require.NoError(t, r.ask(containerguard.VerbQuarantine, nil, &list))
+	require.Len(t, list.Held, 1)
+	_, err := os.Stat(filepath.Join(r.data(), "evidence", list.Held[0].Action))
+	require.NoError(t, err)
+}

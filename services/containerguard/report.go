@@ -1,0 +1,196 @@
+package containerguard
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+)
+
+const (
+	reportQueue  = 1024 // when it is full, who reports waits: the stream is full or the bus away
+	reportBatch  = 100
+	markInterval = time.Minute
+	marks        = 60 // so what came within an hour before a crash is not stored twice
+)
+
+// reporter publishes actions for many, in order, and says when they are stored.
+type reporter struct {
+	pub   *bus.Publisher
+	path  string // of the mark
+	log   logrus.FieldLogger
+	queue chan report
+	bad   atomic.Uint64 // actions that were no valid record
+	ring  []uint64      // LastSeq, a minute apart
+}
+
+// report is an action, or a barrier that is closed once all before it are stored.
+type report struct {
+	action  *event.Action
+	barrier chan struct{}
+}
+
+func newReporter(pub *bus.Publisher, dir string, log logrus.FieldLogger) *reporter {
+	return &reporter{pub: pub, path: filepath.Join(dir, "reports.json"), log: log, queue: make(chan report, reportQueue)}
+}
+
+// add queues a; it is lost only if ctx ends first, and then the alert behind it comes again.
+func (r *reporter) add(ctx context.Context, a event.Action) {
+	select {
+	case r.queue <- report{action: &a}:
+	case <-ctx.Done():
+		r.log.WithField("action_id", a.ID).Warn("action not reported, the guard stops")
+	}
+}
+
+// sync returns nil once everything added before is stored.
+func (r *reporter) sync(ctx context.Context) error {
+	barrier := make(chan struct{})
+	select {
+	case r.queue <- report{barrier: barrier}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-barrier:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// resume reads back what was stored before, so that it is not stored twice.
+func (r *reporter) resume(ctx context.Context) error {
+	return r.pub.Resume(ctx, r.mark(), nil)
+}
+
+// run publishes until ctx ends. What is queued then has had its time: run is the
+// last to be stopped.
+func (r *reporter) run(ctx context.Context) error {
+	tick := time.NewTicker(markInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case first := <-r.queue:
+			if err := r.publish(ctx, r.gather(first)); err != nil {
+				return nil //nolint:nilerr // ctx ended; what is not stored is reported again after the next start
+			}
+		case <-tick.C:
+			r.advance()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (r *reporter) gather(first report) []report {
+	all := []report{first}
+	for len(all) < reportBatch {
+		select {
+		case next := <-r.queue:
+			all = append(all, next)
+		default:
+			return all
+		}
+	}
+	return all
+}
+
+func (r *reporter) publish(ctx context.Context, all []report) error {
+	var records []event.Record
+	for _, rep := range all {
+		if rep.action != nil {
+			records = append(records, rep.action)
+		}
+	}
+	err := r.pub.Publish(ctx, records...)
+	if errors.Is(err, bus.ErrInvalid) { // the others are stored
+		r.bad.Add(1)
+		r.log.WithError(err).Error("action is no valid record")
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, rep := range all {
+		if rep.barrier != nil {
+			close(rep.barrier)
+		}
+	}
+	return nil
+}
+
+// advance writes where the stream stood an hour ago. Losing the file costs a longer
+// look back at the next start.
+func (r *reporter) advance() {
+	r.ring = append(r.ring, r.pub.LastSeq())
+	if len(r.ring) <= marks {
+		return
+	}
+	r.ring = r.ring[len(r.ring)-marks:]
+	data, err := json.Marshal(mark{After: r.ring[0]})
+	if err == nil {
+		err = replaceFile(r.path, data)
+	}
+	if err != nil {
+		r.log.WithError(err).Warn("place in the stream of actions not saved")
+	}
+}
+
+// mark is a sequence that what may be reported again comes after.
+type mark struct {
+	After uint64 `json:"after"`
+}
+
+// mark returns 0, the whole stream, if the file says nothing.
+func (r *reporter) mark() uint64 {
+	f, err := os.Open(r.path)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }() // only read
+	var m mark
+	if data, err := io.ReadAll(io.LimitReader(f, 1<<10)); err != nil || json.Unmarshal(data, &m) != nil {
+		return 0
+	}
+	return m.After
+}
+
+// replaceFile writes path so that the old or the new content is there.
+func replaceFile(path string, data []byte) error {
+	next := path + ".new"
+	_ = os.Remove(next) // a rest of an earlier attempt; if it stays, the next line says so
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
+}
+
+// idOf makes an id that follows from parts.
+func idOf(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

@@ -1,0 +1,307 @@
+package containerguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/inventory"
+	"github.com/ironpost/ironpost/services/containerguard/notify"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+// Name is the module's name on the bus and in the table of modules.
+const Name = bus.ContainerGuard
+
+const (
+	// workers is how many alerts are answered at a time. Each waits for Docker most
+	// of the time; a burst of alerts must not queue behind the evidence of its first.
+	workers = 64
+	// prefetch is how many alerts a worker holds: one, so that none waits behind
+	// another that takes long while others are idle.
+	prefetch = 1
+	drain    = 5 * time.Second
+	// upkeepInterval is how often the memory follows the ledger, and names are resolved.
+	upkeepInterval = 2 * time.Second
+	resolveEvery   = 30 // upkeeps
+	resolveTime    = 5 * time.Second
+)
+
+// Deps are what the service works with. Metrics and Needs may be empty.
+type Deps struct {
+	Bus      *bus.Conn
+	Host     string // this machine on the bus, one subject token
+	DataDir  string // the module's own folder; it is there
+	Version  string
+	InFlight bus.InFlight
+	Needs    []string // host:port of what the guard depends on; containers that serve it are left alone
+	Log      logrus.FieldLogger
+	Metrics  prometheus.Registerer
+}
+
+// Service is the container guard. It implements daemon.Module, daemon.Reloader and
+// daemon.Starter.
+type Service struct {
+	deps      Deps
+	log       logrus.FieldLogger
+	durable   bus.Durable
+	counts    counts
+	health    *condition
+	collector *collector
+	notifier  *notify.Notifier
+	loaded    uint64 // fingerprint of the policies that New loaded
+
+	cfg      atomic.Pointer[Config]
+	policies atomic.Pointer[policy.Set]
+	protect  atomic.Pointer[safety.Protections]
+	parts    atomic.Pointer[parts]
+	quiet    *quiet
+	seen     *witnesses
+	started  chan struct{}
+}
+
+// parts are what Run opens.
+type parts struct {
+	docker     *docker.Client
+	inventory  *inventory.Inventory
+	quarantine *quarantine.Manager
+	memory     *safety.Memory
+	reporter   *reporter
+	waiting    *room
+}
+
+// New returns a Service and starts nothing. Policies that cannot be used are no
+// error: the guard then does nothing, says so, and takes up what is mended.
+func New(cfg Config, deps Deps) (*Service, error) {
+	durable, ok := bus.DurableOf(Name, bus.Alerts, deps.Host, deps.InFlight)
+	if !ok || deps.Bus == nil || deps.Log == nil || !filepath.IsAbs(deps.DataDir) {
+		return nil, fmt.Errorf("container guard: bus, log, host %q and an absolute data folder %q must be given", deps.Host, deps.DataDir)
+	}
+	url, err := cfg.webhook()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, health: newCondition(),
+		notifier: notify.New(url), quiet: newQuiet(), seen: newWitnesses(), started: make(chan struct{}),
+	}
+	s.collector = newCollector(s)
+	s.cfg.Store(&cfg)
+	s.policies.Store(&policy.Set{})
+	s.protect.Store(s.protections(cfg))
+	s.loaded = fingerprint(cfg.PolicyPath)
+	s.reread()
+	return s, nil
+}
+
+func (s *Service) config() Config { return *s.cfg.Load() }
+
+// proxyOf returns the host:port of a socket proxy.
+func proxyOf(socket string) (string, bool) { return strings.CutPrefix(socket, "tcp://") }
+
+func (s *Service) protections(cfg Config) *safety.Protections {
+	needs := s.deps.Needs
+	if proxy, ok := proxyOf(cfg.DockerSocket); ok {
+		needs = append([]string{proxy}, needs...)
+	}
+	return safety.NewProtections(safety.FindSelf("/"), cfg.Protected, needs)
+}
+
+// Started is closed once alerts are consumed. It may be called concurrently.
+func (s *Service) Started() <-chan struct{} { return s.started }
+
+// Run answers alerts until ctx ends and what is pending has been answered, or 5 s
+// have passed. Docker that is away is a reason to be degraded. It returns an error
+// only if the data folder or the bus fails it. It is called once.
+func (s *Service) Run(ctx context.Context) (err error) {
+	p, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.quarantine.Close()); p.docker.Close() }()
+	stop, err := s.export()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return s.work(ctx, p)
+}
+
+// work runs three layers, stopped from the first to the last: those who take in
+// alerts and requests, those who carry out, and the one who reports.
+func (s *Service) work(ctx context.Context, p *parts) error {
+	reporting, endReports := layer(ctx)
+	reporting.Go("reports", p.reporter.run)
+	carrying, endWork := layer(ctx)
+	carrying.Go("inventory", p.inventory.Run)
+	carrying.Go("quarantine", p.quarantine.Run)
+	carrying.Go("notifications", s.notifier.Run)
+	taking := task.New(ctx)
+	s.takeIn(taking, p)
+	err := taking.Wait()
+	endWork()
+	err = errors.Join(err, carrying.Wait())
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	_ = p.reporter.sync(flush) // at worst they are reported again
+	endReports()
+	return errors.Join(err, reporting.Wait())
+}
+
+// layer returns a group that ends when it is told to, not with ctx.
+func layer(ctx context.Context) (*task.Group, func()) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	return task.New(own), cancel
+}
+
+func (s *Service) takeIn(g *task.Group, p *parts) {
+	for range workers {
+		g.Go("alerts", func(ctx context.Context) error {
+			return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
+				Host: s.deps.Host, Drain: drain, Prefetch: prefetch, Log: s.log,
+			}, s.handle)
+		})
+	}
+	g.Go("waiting alerts", s.attend)
+	g.Go("policies", s.watchPolicies)
+	g.Go("upkeep", func(ctx context.Context) error { return s.upkeep(ctx, p) })
+	g.Go("requests", s.serve)
+	close(s.started)
+}
+
+// open makes what Run needs. On an error nothing is left open.
+func (s *Service) open(ctx context.Context) (*parts, error) {
+	cfg := s.config()
+	client, err := docker.Connect(cfg.DockerSocket)
+	if err != nil {
+		return nil, err
+	}
+	memory, trouble, err := safety.Open(filepath.Join(s.deps.DataDir, "memory.json"), cfg.limits())
+	if err != nil {
+		return nil, err
+	}
+	s.health.say(aboutMemory, trouble)
+	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host})
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{docker: client, memory: memory, reporter: newReporter(publisher, s.deps.DataDir, s.log)}
+	if err := p.reporter.resume(ctx); err != nil {
+		return nil, err
+	}
+	if p.waiting, err = openRoom(s.deps.DataDir); err != nil {
+		return nil, err
+	}
+	p.inventory = inventory.New(inventory.Options{Docker: client, PollInterval: cfg.poll(), Log: s.log})
+	p.quarantine, err = quarantine.Open(quarantine.Options{
+		Docker: client, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.inventory.Watch(p.quarantine.Observe)
+	s.parts.Store(p)
+	return p, nil
+}
+
+// upkeep has the memory follow the ledger, and the protections the names they know.
+func (s *Service) upkeep(ctx context.Context, p *parts) error {
+	tick := time.NewTicker(upkeepInterval)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		if n%resolveEvery == 0 {
+			s.resolve(ctx)
+		}
+		s.follow(p)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) resolve(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	s.protect.Load().Resolve(ctx)
+}
+
+func (s *Service) follow(p *parts) {
+	var ledger []safety.Standing
+	for _, e := range p.quarantine.List() {
+		ledger = append(ledger, safety.Standing{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since})
+	}
+	p.memory.Keep(ledger, time.Now())
+	s.save(p)
+}
+
+// save writes the memory; if that fails it holds all the same, until a restart.
+func (s *Service) save(p *parts) {
+	reason := ""
+	if err := p.memory.Save(); err != nil {
+		reason = err.Error()
+	}
+	if s.health.say(aboutMemory, reason) && reason != "" {
+		s.log.WithField("reason", reason).Error("what was done is remembered until a restart only")
+	}
+}
+
+// Health reports what keeps the module from its work. It may be called concurrently.
+func (s *Service) Health() event.ModuleHealth {
+	if p := s.parts.Load(); p != nil {
+		reason := p.inventory.Healthy()
+		if reason != "" {
+			reason = "containers are not acted on: " + reason
+		}
+		s.health.say(aboutDocker, reason)
+	}
+	counters := s.levels()
+	for name, row := range s.counts.counted() {
+		counters[name] = row.value
+	}
+	return s.health.report(s.deps.Host, counters)
+}
+
+// PrepareReload implements daemon.Reloader: cfg is a Config. Policies with a mistake
+// refuse it. Another socket or interval asks for a new service.
+func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err error) {
+	c, ok := cfg.(Config)
+	if !ok {
+		return nil, fmt.Errorf("container guard: %T is not its configuration", cfg)
+	}
+	old := s.config()
+	if c.DockerSocket != old.DockerSocket || c.PollIntervalSecs != old.PollIntervalSecs {
+		return nil, nil
+	}
+	url, err := c.webhook()
+	if err != nil {
+		return nil, err
+	}
+	set, missing, err := loadPolicies(c.PolicyPath)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		s.cfg.Store(&c)
+		s.protect.Store(s.protections(c))
+		s.notifier.SetURL(url)
+		if p := s.parts.Load(); p != nil {
+			p.memory.SetLimits(c.limits())
+		}
+		s.adopt(set, missing)
+	}, nil
+}

@@ -1,0 +1,107 @@
+package containerguard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/containerguard/notify"
+)
+
+// notify queues the message of a verdict. It goes out once per policy and entity in
+// a cooldown, so a flood of alerts is no flood of messages.
+func (t *turn) notify(ctx context.Context, v verdict, s step) {
+	switch s.outcome {
+	case skip:
+		t.skip(ctx, v, s, s.reason)
+		return
+	case dry:
+		t.dryRun(ctx, v, s, "")
+		return
+	}
+	key := v.policy.ID + "|notify|" + t.alert.DedupKey
+	if until := t.p.memory.Enter(key, t.alert.ID, v.policy.Cooldown, t.began); !until.IsZero() {
+		t.skip(ctx, v, s, "cooldown until "+until.Format(time.RFC3339))
+		return
+	}
+	t.report(ctx, v, s, event.Intended, nil)
+	err := t.s.notifier.Send(t.message(v, s), func(err error, took time.Duration) {
+		t.notified(context.WithoutCancel(ctx), v, s, err, took)
+	})
+	if err != nil {
+		t.notified(ctx, v, s, err, 0)
+	}
+}
+
+// notified reports what came of a message. It is called by the notifier, which may wait.
+func (t *turn) notified(ctx context.Context, v verdict, s step, err error, took time.Duration) {
+	phase := event.Done
+	if err != nil {
+		phase = event.Failed
+		t.s.counts.notifyFailures.Add(1)
+		t.s.health.say(aboutWebhook, "the newest notification failed: "+err.Error())
+	} else {
+		t.s.counts.notifications.Add(1)
+		t.s.health.say(aboutWebhook, "")
+	}
+	ctx, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	t.report(ctx, v, s, phase, func(a *event.Action) {
+		a.DurationMS = took.Milliseconds()
+		if err != nil {
+			a.Error = err.Error()
+		}
+	})
+}
+
+func (t *turn) message(v verdict, s step) notify.Message {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	alert, err := json.Marshal(t.alert)
+	if err != nil {
+		alert = nil // was decoded, so it can be encoded
+	}
+	return notify.Message{
+		ID: t.id(v, s, "message"), Time: t.began.UTC(), Host: t.s.deps.Host, Policy: v.policy.ID,
+		Alert: alert, Outcomes: t.outcomes, Text: text(t.s.deps.Host, v.policy.Name, t.alert, t.outcomes),
+	}
+}
+
+// text is what people read: what happened, where, and what was done about it.
+func text(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), a.Title, host)
+	if a.Container != nil && a.Container.Name != "" {
+		fmt.Fprintf(&b, ", container %s", a.Container.Name)
+	}
+	if a.Source != nil && a.Source.IP != "" {
+		fmt.Fprintf(&b, ", from %s", a.Source.IP)
+	}
+	fmt.Fprintf(&b, "\nPolicy: %s", policy)
+	for _, o := range outcomes {
+		fmt.Fprintf(&b, "\n• %s %s: %s", o.Kind, o.Target, o.Phase)
+		if o.Reason != "" {
+			fmt.Fprintf(&b, " (%s)", o.Reason)
+		}
+	}
+	return b.String()
+}
+
+// printable cuts text to n bytes and drops what is not to be printed.
+func printable(text string, n int) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, "?"))
+	for len(text) > n {
+		cut := []rune(text)
+		text = string(cut[:len(cut)-1-(len(text)-n)/4])
+	}
+	return text
+}

@@ -1,0 +1,305 @@
+package containerguard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+)
+
+// The verbs that operators may use, on bus.StatusSubject(Name, host, verb).
+const (
+	VerbIsolate    = "isolate"
+	VerbRelease    = "release"
+	VerbQuarantine = "quarantine"
+	VerbEvidence   = "evidence"
+	VerbTest       = "test"
+)
+
+// verbTime bounds a verb: who asks may be answered for 5 s. What is not done by then
+// goes on.
+const verbTime = 4 * time.Second
+
+// byOperator is the policy that reports name for what a person did.
+const byOperator = "operator"
+
+// serve answers requests until ctx ends.
+func (s *Service) serve(ctx context.Context) error {
+	stop, err := s.deps.Bus.Serve(ctx, bus.ServiceConfig{
+		Module: Name, Host: s.deps.Host, Version: s.deps.Version,
+		Verbs: map[string]bus.Verb{
+			VerbIsolate: s.isolate, VerbRelease: s.release, VerbQuarantine: s.list, VerbEvidence: s.evidence, VerbTest: s.test,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	<-ctx.Done()
+	return nil
+}
+
+// IsolateRequest asks to hold a container, named by its id, a part of it, or its
+// name. Kind is isolate if empty. Force overrides the protected set, but for the
+// guard's own container.
+type IsolateRequest struct {
+	Container string      `json:"container"`
+	Kind      policy.Kind `json:"kind,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	TTLSecs   int64       `json:"ttl_secs,omitempty"`
+	Force     bool        `json:"force,omitempty"`
+}
+
+// Held is one container in quarantine, for operators.
+type Held struct {
+	Action    string    `json:"action"`
+	Container string    `json:"container"`
+	Name      string    `json:"name"`
+	Image     string    `json:"image"`
+	Kind      string    `json:"kind"`
+	State     string    `json:"state"`
+	Policy    string    `json:"policy"`
+	AlertID   string    `json:"alert_id,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Since     time.Time `json:"since"`
+	Expires   time.Time `json:"expires,omitzero"`
+	FrozenMS  int64     `json:"frozen_ms,omitempty"` // from the order to the freeze
+	HeldMS    int64     `json:"held_ms,omitempty"`   // from the order to all done
+	Networks  []string  `json:"networks,omitempty"`  // to give back
+	Reapplied int       `json:"reapplied,omitempty"`
+	Evidence  bool      `json:"evidence"`
+	Error     string    `json:"error,omitempty"`
+}
+
+func heldOf(e quarantine.Entry) Held {
+	h := Held{
+		Action: e.Order.ActionID, Container: e.Before.ID, Name: e.Before.Name, Image: e.Before.Image,
+		Kind: string(e.Order.Kind), State: string(e.State), Policy: e.Order.Policy, AlertID: e.Order.AlertID,
+		Reason: e.Order.Reason, Since: e.Since, Expires: e.Order.Expires, Reapplied: e.Reapplied,
+		Evidence: e.Evidence != "", Error: e.Error,
+	}
+	for _, n := range e.Before.Networks {
+		h.Networks = append(h.Networks, n.Network)
+	}
+	if !e.FrozenAt.IsZero() {
+		h.FrozenMS = e.FrozenAt.Sub(e.Order.Ordered).Milliseconds()
+	}
+	if !e.HeldAt.IsZero() {
+		h.HeldMS = e.HeldAt.Sub(e.Order.Ordered).Milliseconds()
+	}
+	return h
+}
+
+func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
+	var r IsolateRequest
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	if r.Kind == "" {
+		r.Kind = policy.Isolate
+	}
+	if _, known := quarantine.Kind(r.Kind).Wants(); !known {
+		return nil, fmt.Errorf("kind %q is none of pause, disconnect, isolate, kill, stop", r.Kind)
+	}
+	p := s.parts.Load()
+	c, err := named(p.inventory.List(), r.Container)
+	if err != nil {
+		if reason := p.inventory.Healthy(); reason != "" {
+			err = fmt.Errorf("%w; the list may be old: %s", err, reason)
+		}
+		return nil, err
+	}
+	if reason := s.protect.Load().Reason(c, p.inventory.List()); reason != "" && (!r.Force || s.isSelf(c)) {
+		return nil, fmt.Errorf("container %s is %s", c.Name, reason)
+	}
+	now := time.Now()
+	o := quarantine.Order{
+		ActionID: idOf("operator", uuid.NewString()), Kind: quarantine.Kind(r.Kind), Container: c, Policy: byOperator,
+		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Reason: printable(r.Reason, maxReason), Ordered: now,
+	}
+	if o.Reason == "" {
+		o.Reason = "an operator asked for it"
+	}
+	if r.TTLSecs > 0 {
+		o.Expires = now.Add(time.Duration(r.TTLSecs) * time.Second)
+	}
+	return s.orderAndLook(ctx, p, o)
+}
+
+const maxReason = 512
+
+// isSelf reports whether c is the container the guard runs in, which it could not release again.
+func (s *Service) isSelf(c docker.Container) bool { return s.protect.Load().IsSelf(c) }
+
+// orderAndLook applies o and returns how far it came within the time of a verb; the
+// quarantine goes on with what is left.
+func (s *Service) orderAndLook(ctx context.Context, p *parts, o quarantine.Order) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, verbTime)
+	defer cancel()
+	err := p.quarantine.Apply(ctx, o)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	e, is := p.quarantine.Get(o.Container.ID)
+	if !is {
+		return nil, fmt.Errorf("container %s could not be held; see ironpost actions", o.Container.Name)
+	}
+	return heldOf(e), nil
+}
+
+// named finds the one container that a person means.
+func named(all []docker.Container, text string) (docker.Container, error) {
+	var found []docker.Container
+	for _, c := range all {
+		if c.Name == text || c.ID == text {
+			return c, nil
+		}
+		if len(text) >= minPrefix && strings.HasPrefix(c.ID, text) {
+			found = append(found, c)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return docker.Container{}, fmt.Errorf("there is no container %q", text)
+	case 1:
+		return found[0], nil
+	}
+	return docker.Container{}, fmt.Errorf("%d containers have ids that begin with %q", len(found), text)
+}
+
+// minPrefix is how much of an id a person must give.
+const minPrefix = 4
+
+// ReleaseRequest asks to give a held container everything back.
+type ReleaseRequest struct {
+	Container string `json:"container"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// ReleaseReply says what is left to do: Pending if the release goes on.
+type ReleaseReply struct {
+	Container string `json:"container"`
+	Name      string `json:"name"`
+	Pending   bool   `json:"pending"`
+	Error     string `json:"error,omitempty"`
+}
+
+func (s *Service) release(ctx context.Context, body []byte) (any, error) {
+	var r ReleaseRequest
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	p := s.parts.Load()
+	id, err := p.quarantine.Find(r.Container)
+	if err != nil {
+		return nil, err
+	}
+	e, _ := p.quarantine.Get(id)
+	ctx, cancel := context.WithTimeout(ctx, verbTime)
+	defer cancel()
+	reason := printable(r.Reason, maxReason)
+	if reason == "" {
+		reason = "an operator asked for it"
+	}
+	err = p.quarantine.Release(ctx, id, reason)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	left, pending := p.quarantine.Get(id)
+	if !pending {
+		p.memory.Free(id)
+		s.save(p)
+	}
+	return ReleaseReply{Container: id, Name: e.Before.Name, Pending: pending, Error: left.Error}, nil
+}
+
+// QuarantineReply lists what is held. Incomplete counts those that did not fit.
+type QuarantineReply struct {
+	Held       []Held `json:"held"`
+	Incomplete int    `json:"incomplete,omitempty"`
+	Docker     string `json:"docker,omitempty"` // why Docker cannot be asked
+}
+
+// maxListed keeps an answer below the bus's 1 MiB.
+const maxListed = 500
+
+func (s *Service) list(context.Context, []byte) (any, error) {
+	p := s.parts.Load()
+	reply := QuarantineReply{Held: []Held{}, Docker: p.inventory.Healthy()}
+	for _, e := range p.quarantine.List() {
+		if len(reply.Held) == maxListed {
+			reply.Incomplete++
+			continue
+		}
+		reply.Held = append(reply.Held, heldOf(e))
+	}
+	return reply, nil
+}
+
+// TestRequest asks what the policies in force would do about an alert. Nothing is
+// done. At is when it shall be judged, for an alert of the past; zero is now.
+type TestRequest struct {
+	Alert json.RawMessage `json:"alert"`
+	At    time.Time       `json:"at,omitzero"`
+}
+
+// Verdict is what one policy says about an alert.
+type Verdict struct {
+	Policy  string   `json:"policy"`
+	Place   string   `json:"place"`
+	Applies bool     `json:"applies"`
+	Why     string   `json:"why,omitempty"` // if it does not apply
+	Waits   bool     `json:"waits,omitempty"`
+	Steps   []Judged `json:"steps,omitempty"`
+}
+
+// Judged is one action and what would become of it: act, dry_run or skip.
+type Judged struct {
+	Kind    string `json:"kind"`
+	Target  string `json:"target"`
+	Name    string `json:"name,omitempty"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+func (s *Service) test(ctx context.Context, body []byte) (any, error) {
+	var r TestRequest
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	var a event.Alert
+	if err := event.Decode(r.Alert, &a); err != nil {
+		return nil, fmt.Errorf("alert: %w", err)
+	}
+	at := time.Now()
+	if !r.At.IsZero() {
+		at = r.At
+	}
+	ctx, cancel := context.WithTimeout(ctx, verbTime)
+	defer cancel()
+	return shownVerdicts(s.judge(s.parts.Load(), at).alert(ctx, &a)), nil
+}
+
+func shownVerdicts(in []verdict) []Verdict {
+	out := []Verdict{}
+	for _, v := range in {
+		shown := Verdict{Policy: v.policy.ID, Place: v.policy.Place.String(), Applies: v.applies, Why: v.why, Waits: v.waits}
+		for _, s := range v.steps {
+			shown.Steps = append(shown.Steps, Judged{
+				Kind: string(s.kind), Target: s.target, Name: s.container.Name, Outcome: string(s.outcome), Reason: s.reason,
+			})
+		}
+		out = append(out, shown)
+	}
+	return out
+}

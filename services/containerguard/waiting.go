@@ -1,0 +1,213 @@
+package containerguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+const (
+	maxWaiting   = 1024 // alerts; beyond it one is skipped, with a reason
+	attendEvery  = 100 * time.Millisecond
+	attendAtOnce = 32
+)
+
+// room is where alerts wait whose container cannot be found while Docker is away:
+// a file for each, so that they outlive the guard. Its methods may be called
+// concurrently.
+type room struct {
+	dir string
+
+	mu     sync.Mutex
+	alerts map[string]*event.Alert // by file name
+}
+
+// openRoom reads the alerts that wait. A file that is no alert is removed.
+func openRoom(dataDir string) (*room, error) {
+	r := &room{dir: filepath.Join(dataDir, "waiting"), alerts: map[string]*event.Alert{}}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of waiting alerts: %w", err)
+	}
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("folder of waiting alerts: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(r.dir, e.Name())
+		a, err := readAlert(path)
+		if err == nil && strings.HasSuffix(e.Name(), ".json") {
+			r.alerts[e.Name()] = a
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("folder of waiting alerts: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func readAlert(path string) (*event.Alert, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	data, err := io.ReadAll(io.LimitReader(f, event.MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	var a event.Alert
+	return &a, event.Decode(data, &a)
+}
+
+var errRoomFull = fmt.Errorf("%d alerts wait for Docker already", maxWaiting)
+
+// put keeps an alert, once.
+func (r *room) put(a *event.Alert, data []byte) error {
+	name := idOf(a.ID) + ".json"
+	r.mu.Lock()
+	_, there := r.alerts[name]
+	full := len(r.alerts) >= maxWaiting
+	if !there && !full {
+		r.alerts[name] = a
+	}
+	r.mu.Unlock()
+	switch {
+	case there:
+		return nil
+	case full:
+		return errRoomFull
+	}
+	if err := replaceFile(filepath.Join(r.dir, name), data); err != nil {
+		r.forget(name)
+		return fmt.Errorf("keep alert until Docker is back: %w", err)
+	}
+	return nil
+}
+
+// leave removes an alert that was answered.
+func (r *room) leave(a *event.Alert) error {
+	name := idOf(a.ID) + ".json"
+	r.forget(name)
+	return os.Remove(filepath.Join(r.dir, name))
+}
+
+func (r *room) forget(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.alerts, name)
+}
+
+func (r *room) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.alerts)
+}
+
+func (r *room) all() []*event.Alert {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*event.Alert, 0, len(r.alerts))
+	for _, a := range r.alerts {
+		out = append(out, a)
+	}
+	return out
+}
+
+// wait puts an alert into the room. If that cannot be, its actions are skipped.
+func (s *Service) wait(ctx context.Context, a *event.Alert, data []byte) error {
+	p := s.parts.Load()
+	err := p.waiting.put(a, data)
+	if err == nil {
+		return nil
+	}
+	s.health.say(aboutWaiting, err.Error())
+	return s.giveUp(ctx, a, err.Error())
+}
+
+// attend answers alerts that wait: all of them once Docker is back, and each that has
+// become too old.
+func (s *Service) attend(ctx context.Context) error {
+	tick := time.NewTicker(attendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.callIn(ctx, time.Now())
+		}
+	}
+}
+
+func (s *Service) callIn(ctx context.Context, now time.Time) {
+	p := s.parts.Load()
+	if p.waiting.len() == 0 {
+		return
+	}
+	s.health.say(aboutWaiting, "")
+	back := p.inventory.Healthy() == ""
+	g := task.New(ctx)
+	places := make(chan struct{}, attendAtOnce)
+	for _, a := range p.waiting.all() {
+		late := safety.Deadline(a, s.config().maxAge()).Before(now)
+		if !back && !late {
+			continue
+		}
+		places <- struct{}{}
+		g.Go("waiting alert", func(ctx context.Context) error {
+			defer func() { <-places }()
+			s.callOne(ctx, a)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		s.log.WithError(err).Error("waiting alert not answered")
+	}
+}
+
+func (s *Service) callOne(ctx context.Context, a *event.Alert) {
+	waits, err := s.answer(ctx, a, true)
+	if err != nil || waits { // Docker went again, or the bus is away: the next look tries again
+		return
+	}
+	if err := s.parts.Load().waiting.leave(a); err != nil {
+		s.log.WithError(err).Warn("answered alert not removed from those that wait")
+	}
+}
+
+// giveUp skips what needs a container.
+func (s *Service) giveUp(ctx context.Context, a *event.Alert, reason string) error {
+	p := s.parts.Load()
+	now := time.Now()
+	j := s.judge(p, now)
+	j.again = true
+	t := &turn{s: s, p: p, alert: a, began: now}
+	for _, v := range j.alert(ctx, a) {
+		if !v.waits {
+			continue
+		}
+		v.waits = false
+		for _, st := range j.none(v.policy, reason) {
+			t.skip(ctx, v, st, reason)
+		}
+	}
+	return p.reporter.sync(ctx)
+}
