@@ -59,7 +59,8 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 		case m := <-messages:
 			if err := fn(fromMessage(m)); err != nil {
 				cancel()
-				<-errs // the reader has gone
+				for range errs { // until the reader has gone
+				}
 				return err
 			}
 		case err := <-errs:

@@ -140,7 +140,7 @@ func readTerminal(r io.Reader, maxLine int, fn func(LogLine) error) error {
 			if _, text, ok := cutTime(part); ok {
 				n = min(n, len(part)-len(text)+partSize)
 			}
-			if err = j.add(part[:n], fn); err != nil {
+			if err := j.add(part[:n], fn); err != nil {
 				return err
 			}
 			part = part[n:]

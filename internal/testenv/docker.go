@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -62,7 +63,7 @@ type ContainerOptions struct {
 func Dockerd(t testing.TB, flags ...string) *Docker {
 	t.Helper()
 	Require(t, "docker", dockerMissing())
-	dir, err := os.MkdirTemp("", "ipd") // t.TempDir() is too long for a socket's path
+	dir, err := os.MkdirTemp("", "ipd") //nolint:usetesting // t.TempDir() is too long for a socket's path
 	must(t, err)
 	d := &Docker{Socket: filepath.Join(dir, "s"), Dir: dir, flags: flags}
 	d.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -108,7 +109,7 @@ func (d *Docker) tryStart(ctx context.Context) error {
 		"--host", "unix://" + d.Socket, "--data-root", filepath.Join(d.Dir, "data"), "--exec-root", filepath.Join(d.Dir, "exec"),
 		"--pidfile", filepath.Join(d.Dir, "pid"), "--shutdown-timeout", "2", "--log-level", "warn",
 	}, d.flags...)
-	daemon, err := startDaemon(d.ns, filepath.Join(d.Dir, "log"), args)
+	daemon, err := startDaemon(d.ns, filepath.Join(d.Dir, "log"), args) //nolint:contextcheck // the engine outlives a test's context, for the cleanup
 	if err != nil {
 		return err
 	}
@@ -191,9 +192,7 @@ func (o ContainerOptions) body() map[string]any {
 		bindings[inner] = []map[string]string{{"HostIp": ip, "HostPort": port}}
 	}
 	host["PortBindings"] = bindings
-	for k, v := range o.Host {
-		host[k] = v
-	}
+	maps.Copy(host, o.Host)
 	cmd := o.Cmd
 	if len(cmd) == 0 {
 		cmd = []string{"/bin/sleep", "3600"}
@@ -294,7 +293,7 @@ func (d *Docker) importImage(t testing.TB) {
 	must(t, err)
 	program, err := os.ReadFile(path)
 	must(t, err)
-	applets, err := exec.CommandContext(t.Context(), path, "--list").Output()
+	applets, err := exec.CommandContext(t.Context(), path, "--list").Output() //nolint:gosec // found in PATH by this test
 	must(t, err)
 	name, tag, _ := strings.Cut(DockerImage, ":")
 	d.Do(t, "POST", "/images/create?fromSrc=-&repo="+name+"&tag="+tag, bytes.NewReader(busyboxTar(t, program, applets)), nil)
@@ -308,7 +307,7 @@ func busyboxTar(t testing.TB, program, applets []byte) []byte {
 	must(t, w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(program))}))
 	_, err := w.Write(program)
 	must(t, err)
-	for _, applet := range strings.Fields(string(applets)) {
+	for applet := range strings.FieldsSeq(string(applets)) {
 		if applet != "busybox" {
 			must(t, w.WriteHeader(&tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}))
 		}

@@ -42,7 +42,7 @@ func startDaemon(ns *os.File, log string, args []string) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{cmd: exec.CommandContext(context.Background(), "dockerd", args...), done: make(chan struct{})}
+	d := &daemon{cmd: exec.CommandContext(context.Background(), "dockerd", args...), done: make(chan struct{})} //nolint:gosec // the flags are the test's
 	d.cmd.Stdout, d.cmd.Stderr = out, out
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	started := make(chan error)
@@ -152,7 +152,7 @@ func leftovers(dir string) []int {
 // tells whether it is still there.
 func alive(pid string) bool {
 	for range 200 {
-		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		stat, err := os.ReadFile("/proc/" + pid + "/stat") //nolint:gosec // the id is from a file of the test's own engine
 		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return false
 		}
@@ -166,7 +166,7 @@ func children(pid int) []int {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, path := range tasks {
 		b, _ := os.ReadFile(path)
-		for _, field := range strings.Fields(string(b)) {
+		for field := range strings.FieldsSeq(string(b)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				out = append(out, child)
 			}

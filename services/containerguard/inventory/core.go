@@ -24,11 +24,10 @@ type Core struct {
 
 // record is one container and where it has been.
 type record struct {
-	now      docker.Container
-	seen     bool      // asked about at least once
-	asked    time.Time // when the newest answer was asked for
-	answered time.Time // when it came
-	gone     time.Time // zero while it is there
+	now   docker.Container
+	seen  bool      // asked about at least once
+	asked time.Time // when the newest answer was asked for
+	gone  time.Time // zero while it is there
 
 	runs      []run
 	leases    []lease

@@ -96,11 +96,9 @@ func (v *Inventory) Run(ctx context.Context) error {
 	wait := minBackoff
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := v.follow(ctx)
-		if ctx.Err() != nil {
-			return nil
+		if err := v.follow(ctx); ctx.Err() == nil {
+			v.lost(err)
 		}
-		v.lost(err)
 		if time.Since(began) > maxBackoff {
 			wait = minBackoff
 		}

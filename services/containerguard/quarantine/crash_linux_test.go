@@ -66,8 +66,7 @@ func dieAt(t *testing.T, d *testenv.Docker, dir, verb, id string, step quarantin
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childVar+"="+strings.Join([]string{d.Socket, dir, verb, id, string(step)}, " "))
 	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, died := errors.AsType[*exec.ExitError](err); died {
 		status, ok := exit.Sys().(syscall.WaitStatus)
 		require.True(t, ok && status.Signal() == syscall.SIGKILL, "%s %s", err, out)
 		return true

@@ -162,7 +162,7 @@ func writeWhole(root *os.Root, name string, raw []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return root.Rename(temporary, name)
