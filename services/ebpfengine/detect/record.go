@@ -68,7 +68,7 @@ func (p *prober) busiest() *scan {
 
 // merge adds what the kernel counted of a source to its scan.
 func (s *scan) merge(src *traffic.Source) {
-	s.probes = max(s.probes, src.Probes)
+	s.probes = max(s.probes, tried(src))
 	s.counts[countPackets] += src.Packets
 	s.counts[countBytes] += src.Bytes
 	s.counts[countRefused] += src.Refused
@@ -93,11 +93,23 @@ func (s *scan) merge(src *traffic.Source) {
 	}
 }
 
+// tried is how many probes a record stands for: those before it was made are in its packets only.
+func tried(src *traffic.Source) uint64 {
+	var counted uint64
+	for _, n := range src.ByClass {
+		counted += n
+	}
+	if counted == 0 || src.Packets <= counted {
+		return src.Probes
+	}
+	return src.Probes + (src.Packets-counted)*src.Probes/counted
+}
+
 // ofRecord returns the scan that one interval's record of a source amounts to.
 func ofRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
-	m, tried := methodOf(src)
+	m, count := methodOf(src)
 	ports, hosts := int(src.Ports.Estimate()+0.5), int(src.Hosts.Estimate()+0.5)
-	if len(src.SampleHosts) == 0 || !inVain(cfg, src, m, tried, egress) {
+	if len(src.SampleHosts) == 0 || !inVain(cfg, src, m, count, egress) {
 		return candidate{}, false
 	}
 	c := candidate{method: m, host: src.SampleHosts[0]}

@@ -83,9 +83,10 @@ func (s *scan) touch(at time.Time) {
 // tally writes the sums; probes are those of the window just ended.
 func (s *scan) tally(probes uint64) {
 	s.counts[countProbes] += probes
-	s.counts[countHosts] = s.hosts.count()
+	// An estimate may be too high; there are never more of them than probes.
+	s.counts[countHosts] = min(s.hosts.count(), s.counts[countProbes])
 	if s.method != byICMP {
-		s.counts[countPorts] = s.ports.count()
+		s.counts[countPorts] = min(s.ports.count(), s.counts[countProbes])
 	}
 	s.probes, s.touched = 0, false
 	if s.name == SlowScan {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/cmd/internal/suite"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/ebpfengine/capture"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+	"github.com/ironpost/ironpost/services/ebpfengine/replay"
+)
+
+// replayCapture returns how many attacks it found.
+func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayed) (int, error) {
+	r, err := capture.NewReader(in.read)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", in.name, err)
+	}
+	attacks := 0
+	columns := []column{{"BEGAN", 25}, {"NAME", 16}, {"METHOD", 10}, {"ACTOR", 39}, {"TARGET", 47}, {"SECONDS", 9}, {"EVIDENCE", 120}}
+	shownTable := newTable(a.out, a.paint, columns, nil)
+	summary, err := replay.Run(ctx, r, replay.Options{
+		Interface: filepath.Base(in.name), Detect: cfg.EBPF.Detect,
+		Progress: func(frames uint64) { in.show(fmt.Sprintf("%d packets", frames), time.Now()) },
+		Found: func(f detect.Finding) {
+			in.clear()
+			if f.Phase == detect.Begun {
+				attacks++
+			}
+			if a.json {
+				_ = a.printJSON(f.Packet(cfg.General.Host)) // run returns what cannot be written
+				return
+			}
+			if f.Phase == detect.Over {
+				_ = shownTable.row(a.attackRow(f))
+			}
+		},
+	})
+	in.clear()
+	if errors.Is(err, replay.ErrNoProgram) {
+		return 0, fmt.Errorf("%s: a capture is judged by the packet program in the kernel; try as root, on Linux 5.15 or newer: %w", in.name, err)
+	}
+	a.tellCapture(in.name, summary, attacks)
+	if err != nil {
+		return attacks, fmt.Errorf("%s: %w", in.name, err)
+	}
+	return attacks, nil
+}
+
+func (a *app) attackRow(f detect.Finding) []string {
+	return []string{
+		a.when(f.Began), f.Name, cmp.Or(f.Method, "-"), f.Actor, target(f.Target),
+		strconv.FormatFloat(float64(f.DurationMS)/1000, 'f', 1, 64), evidence(f.TrafficFinding),
+	}
+}
+
+func target(e event.Endpoint) string {
+	switch {
+	case e.Port == 0:
+		return e.IP
+	case strings.Contains(e.IP, ":"):
+		return fmt.Sprintf("[%s]:%d", e.IP, e.Port)
+	}
+	return fmt.Sprintf("%s:%d", e.IP, e.Port)
+}
+
+// evidence is the counts on one line, and what is lacking.
+func evidence(f event.TrafficFinding) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(f.Counts)) {
+		if name != "announcement" && f.Counts[name] > 0 {
+			words = append(words, fmt.Sprintf("%s %d", name, f.Counts[name]))
+		}
+	}
+	for _, what := range f.Lacking {
+		words = append(words, "without "+what)
+	}
+	return strings.Join(words, ", ")
+}
+
+// tellCapture says what was read, beside the results.
+func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
+	text := fmt.Sprintf("%s: %d packets over %s, %d attacks", clean(name), s.Capture.Frames, s.Last.Sub(s.First).Round(time.Millisecond), attacks)
+	for _, odd := range []struct {
+		n    uint64
+		what string
+	}{
+		{s.Malformed, "malformed"}, {s.Short, "too short"}, {s.Capture.Unknown, "of an unknown link type"},
+		{s.Capture.Jumps, "times the clock went back"}, {s.Detector.Evicted, "sources forgotten"},
+	} {
+		if odd.n > 0 {
+			text += fmt.Sprintf(", %d %s", odd.n, odd.what)
+		}
+	}
+	a.tell(text)
+	if s.Capture.Cut != "" {
+		a.tell(fmt.Sprintf("warning: %s ends early: %s", clean(name), clean(s.Capture.Cut)))
+	}
+}
