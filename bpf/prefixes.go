@@ -24,7 +24,7 @@ func normal(p netip.Prefix) (netip.Prefix, error) {
 type index struct {
 	seed    seeds
 	bloom   []uint64
-	holders []uint8 // of each bit of bloom; 255 stays
+	holders []uint8  // of each bit of bloom; 255 stays
 	coarse4 []uint32 // allow list included
 	allow4  []uint32
 	coarse6 []uint32

@@ -9,12 +9,12 @@ enum { EXTENSIONS = 8, STANDARD_FRAME = 1522 };
 
 /* By FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. */
 static const u8 tcp_class[64] = {
-#define ROW(psh_urg) \
-	[psh_urg] = TCP_NULL, [psh_urg | 1] = TCP_FIN, [psh_urg | 2] = TCP_SYN, [psh_urg | 3] = TCP_OTHER, \
+#define ROW(psh_urg, none, fin) \
+	[psh_urg] = none, [psh_urg | 1] = fin, [psh_urg | 2] = TCP_SYN, [psh_urg | 3] = TCP_OTHER, \
 	[psh_urg | 4] = TCP_RST, [psh_urg | 5] = TCP_OTHER, [psh_urg | 6] = TCP_OTHER, [psh_urg | 7] = TCP_OTHER, \
 	[psh_urg | 16] = TCP_ACK, [psh_urg | 17] = TCP_FINACK, [psh_urg | 18] = TCP_SYNACK, [psh_urg | 19] = TCP_OTHER, \
 	[psh_urg | 20] = TCP_RST, [psh_urg | 21] = TCP_OTHER, [psh_urg | 22] = TCP_OTHER, [psh_urg | 23] = TCP_OTHER
-	ROW(0), ROW(8), ROW(32), ROW(40),
+	ROW(0, TCP_NULL, TCP_FIN), ROW(8, TCP_OTHER, TCP_FIN), ROW(32, TCP_OTHER, TCP_XMAS), ROW(40, TCP_OTHER, TCP_XMAS),
 #undef ROW
 };
 
@@ -59,11 +59,11 @@ INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
 		u32 size = (h[12] >> 4) * 4;
 		if (unlikely(size < 20))
 			return BAD_TCP + 1;
+		if (unlikely(size > len) && !p->fragment)
+			return BAD_TCP + 1;
 		p->sport = swap16(*(u16 *)h);
 		p->dport = swap16(*(u16 *)(h + 2));
 		if (unlikely(size > len)) {
-			if (!p->fragment)
-				return BAD_TCP + 1;
 			p->tiny = 1;
 			p->class = FRAGMENT;
 			return PARSED;
