@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,8 +49,10 @@ type stage struct {
 	bin      string
 	dir      string
 	observer string
+	metrics  string
 	syslog   string
 	log      *testenv.Buffer
+	wrap     []string // the command that runs the daemon, such as one that enters a namespace
 	daemon   *exec.Cmd
 }
 
@@ -57,7 +60,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	bin, err := build()
 	require.NoError(t, err)
-	s := &stage{t: t, bin: bin, dir: t.TempDir(), observer: testenv.FreeAddr(t), syslog: testenv.FreeAddr(t), log: &testenv.Buffer{}}
+	s := &stage{t: t, bin: bin, dir: t.TempDir(), observer: testenv.FreeAddr(t), metrics: testenv.FreeAddr(t), syslog: testenv.FreeAddr(t), log: &testenv.Buffer{}}
 	s.write("ironpost.toml", fmt.Sprintf(`
 [general]
 host = "stage"
@@ -72,7 +75,7 @@ listen = %[5]q
 watch_paths = [%[6]q]
 syslog_bind = %[7]q
 syslog_tcp_bind = %[7]q
-`, s.path("data"), s.path("pid"), s.path("bus.sock"), s.observer, testenv.FreeAddr(t), s.path("auth.log"), s.syslog))
+`, s.path("data"), s.path("pid"), s.path("bus.sock"), s.observer, s.metrics, s.path("auth.log"), s.syslog))
 	s.write("auth.log", "")
 	return s
 }
@@ -88,7 +91,8 @@ func (s *stage) write(name, text string) {
 func (s *stage) start() {
 	s.t.Helper()
 	before := strings.Count(s.log.String(), `"ready"`)
-	s.daemon = exec.Command(filepath.Join(s.bin, "ironpost-daemon"), "-c", s.path("ironpost.toml")) //nolint:noctx // ended by the test
+	args := append(slices.Clone(s.wrap), filepath.Join(s.bin, "ironpost-daemon"), "-c", s.path("ironpost.toml"))
+	s.daemon = exec.Command(args[0], args[1:]...) //nolint:noctx // ended by the test
 	s.daemon.Stderr = s.log
 	require.NoError(s.t, s.daemon.Start())
 	daemon := s.daemon

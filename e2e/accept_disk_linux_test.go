@@ -1,0 +1,91 @@
+//go:build accept
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// The disk of data_dir is full for a while. The daemon says so, goes on by itself
+// once there is space, and nothing that was accepted is lost.
+func TestAcceptDiskFullAndFreed(t *testing.T) {
+	const plenty = 1_000_000
+	s := newStage(t)
+	disk := testenv.SmallDisk(t, "96m")
+	require.NoError(t, os.Symlink(disk, s.path("data")))
+	s.configure("[bus]", "[bus]\nmax_store_bytes = 67108864")
+	connect := s.listen()
+	s.start()
+	pid := s.daemon.Process.Pid
+	g := connect()
+	done := make(chan error, 1)
+	go func() { done <- g.publish(t.Context(), plenty, 5*time.Millisecond) }()
+	tcp, w := map[string]bool{}, s.load(2*time.Millisecond)
+	s.eventually(func() bool { return g.soFar() > 100 })
+
+	ballast := testenv.FillDisk(t, disk, 128<<10)
+	began := time.Now()
+	s.eventually(func() bool { return s.unwell("space") })
+	t.Logf("disk full after %v, health says: %s", time.Since(began).Round(time.Millisecond), s.reasons())
+	time.Sleep(10 * time.Second) // under load, with nothing to write on
+	s.spooled(tcp)
+	full := g.soFar()
+
+	require.NoError(t, os.Remove(ballast))
+	freed := time.Now()
+	s.eventually(func() bool { return g.soFar() > full })
+	t.Logf("freed: the next action was stored after %v (bar 30s)", time.Since(freed).Round(time.Millisecond))
+	require.Less(t, time.Since(freed), 30*time.Second)
+	g.stopped.Store(true)
+	require.NoError(t, <-done)
+	w.stop()
+	s.settle(w)
+	s.spooled(tcp)
+	s.ledger(w, tcp)
+	actions := g.soFar()
+	s.eventually(func() bool { return s.counter(bus.ActionCollector, "trail_head") >= uint64(actions) })
+	s.auditLedger(actions)
+	s.intact()
+	s.eventually(func() bool { return s.health().Status == event.Healthy })
+	require.Equal(t, pid, s.daemon.Process.Pid)
+	t.Logf("one process all the while, restarts of the server in place: %d", strings.Count(s.log.String(), "bus server restarted"))
+}
+
+// health asks the probe.
+func (s *stage) health() event.DaemonHealth {
+	var h event.DaemonHealth
+	resp, err := http.Get("http://" + s.metrics + "/healthz") //nolint:noctx // a local probe
+	if err != nil {
+		return h
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_ = json.NewDecoder(resp.Body).Decode(&h) // an empty health is an answer too
+	return h
+}
+
+func (s *stage) reasons() string {
+	var all []string
+	for _, m := range s.health().Modules {
+		for _, r := range m.Reasons {
+			if m.Enabled {
+				all = append(all, m.Name+": "+r)
+			}
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func (s *stage) unwell(word string) bool {
+	return s.health().Status != event.Healthy && strings.Contains(s.reasons(), word)
+}

@@ -1,0 +1,147 @@
+//go:build accept
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys" //nolint:depguard // the test is a module on another machine
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// guard is a container guard on another machine, as far as the daemon can tell: it
+// publishes actions over TLS with a key of its own.
+type guard struct {
+	t       *testing.T
+	conn    *bus.Conn
+	actions *bus.Publisher
+
+	stored  atomic.Int64 // actions that Publish said are stored
+	stopped atomic.Bool
+}
+
+const stageHost = "stage"
+
+// listen has the daemon let a guard in. Call it before start.
+func (s *stage) listen() (connect func() *guard) {
+	s.t.Helper()
+	ca, address := testenv.NewAuthority(s.t), testenv.FreeAddr(s.t)
+	cert, key := ca.Server()
+	s.configure("[bus]", fmt.Sprintf("[bus]\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q", address, ca.Path, cert, key))
+	pair, err := nkeys.CreateUser()
+	require.NoError(s.t, err)
+	public, err := pair.PublicKey()
+	require.NoError(s.t, err)
+	seed, err := pair.Seed()
+	require.NoError(s.t, err)
+	require.NoError(s.t, os.MkdirAll(s.path("data/keys"), 0o700))
+	s.write("data/keys/"+bus.ContainerGuard+"."+stageHost+".nk", public+"\n")
+	return func() *guard {
+		g := &guard{t: s.t}
+		g.conn, err = bus.Connect(s.t.Context(), bus.Options{
+			Module: bus.ContainerGuard, Host: stageHost, Seed: seed, URL: "tls://" + address, TLS: ca.TLS(),
+		})
+		require.NoError(s.t, err)
+		s.t.Cleanup(func() { _ = g.conn.Close(context.WithoutCancel(s.t.Context())) })
+		g.actions, err = g.conn.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: stageHost})
+		require.NoError(s.t, err)
+		return g
+	}
+}
+
+// configure replaces a part of the configuration.
+func (s *stage) configure(old, replacement string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path("ironpost.toml"))
+	require.NoError(s.t, err)
+	require.Contains(s.t, string(text), old)
+	s.write("ironpost.toml", strings.Replace(string(text), old, replacement, 1))
+}
+
+func actionID(n int) string { return fmt.Sprintf("action-%05d", n) }
+
+// publish sends actions one after the other, each once the one before is stored, until
+// there are most, or stop is called.
+func (g *guard) publish(ctx context.Context, most int, pause time.Duration) error {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for i := 0; i < most && !g.stopped.Load(); i++ {
+		<-ticker.C
+		err := g.actions.Publish(ctx, &event.Action{
+			ID: actionID(i), Schema: event.Schema, Time: time.Now().UTC(), Module: bus.ContainerGuard, Host: stageHost,
+			Kind: "notify", Target: "web", Phase: event.Done,
+		})
+		if err != nil {
+			return err
+		}
+		g.stored.Store(int64(i) + 1)
+	}
+	return nil
+}
+
+// soFar returns how many actions are stored.
+func (g *guard) soFar() int { return int(g.stored.Load()) }
+
+// audited counts the records of each action in the trail's files.
+func (s *stage) audited() map[string]int {
+	s.t.Helper()
+	files, err := filepath.Glob(s.path("data/audit/audit*.log"))
+	require.NoError(s.t, err)
+	ids := map[string]int{}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		require.NoError(s.t, err)
+		for line := range bytes.Lines(text) {
+			var record struct{ ID string }
+			if json.Unmarshal(line, &record) == nil && record.ID != "" { // the last may be half written
+				ids[record.ID]++
+			}
+		}
+	}
+	return ids
+}
+
+// auditLedger compares the trail with the first n actions.
+func (s *stage) auditLedger(n int) {
+	s.t.Helper()
+	ids := s.audited()
+	missing, doubled := 0, 0
+	for i := range n {
+		switch ids[actionID(i)] {
+		case 0:
+			missing++
+		case 1:
+		default:
+			doubled++
+		}
+	}
+	s.t.Logf("actions stored %d, audited %d: missing %d (bar 0), doubled %d (bar 0)", n, len(ids), missing, doubled)
+	require.Zero(s.t, missing)
+	require.Zero(s.t, doubled)
+}
+
+// intact has the operator's command check the chain.
+func (s *stage) intact() {
+	s.t.Helper()
+	var report struct {
+		Intact   bool
+		Compared bool
+		Records  uint64
+	}
+	require.NoError(s.t, json.Unmarshal([]byte(s.ironpost("audit", "verify", "--json")), &report))
+	s.t.Logf("chain of %d records intact: %v, compared with the kept head: %v", report.Records, report.Intact, report.Compared)
+	require.True(s.t, report.Intact && report.Compared)
+}
