@@ -9,7 +9,7 @@
 //
 //	toml:"name"    the key or section; required
 //	env:"STORAGE"  on a section: IRONPOST_STORAGE_* instead of the path in capitals
-//	secret:"true"  shown redacted; a sibling <name>_file may name a file that holds the value
+//	secret:"true"  shown redacted, with "whole" not at all; a sibling <name>_file may name a file that holds the value
 //
 // A type may have these methods, all called by Load: Derive() on the pointer, to fill what depends on other keys; Validate()
 // []setting.Problem; Warnings() []setting.Problem.

@@ -104,7 +104,7 @@ func newValue(f field, data any, origin Origin) Value {
 	exact := literal(data)
 	v := Value{Key: f.key, Variable: f.variable, Data: data, Origin: origin, exact: &exact}
 	if text, ok := data.(string); ok && f.secret {
-		v.Data = redact(text)
+		v.Data = f.redact(text)
 	}
 	v.Text = literal(v.Data)
 	return v

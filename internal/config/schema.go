@@ -29,6 +29,7 @@ type field struct {
 	typ      reflect.Type
 	index    []int // for reflect.Value.FieldByIndex
 	secret   bool
+	whole    bool // of a secret nothing at all is shown
 }
 
 // schema is what a configuration type allows, in the order of its fields.
@@ -80,7 +81,7 @@ func (s *schema) addField(f reflect.StructField, key, variable string, index []i
 		return fmt.Errorf("config: key %s: %w", key, err)
 	}
 	s.byKey[key] = len(s.fields)
-	s.fields = append(s.fields, field{key: key, variable: name, kind: k, typ: f.Type, index: index, secret: f.Tag.Get("secret") == "true"})
+	s.fields = append(s.fields, field{key: key, variable: name, kind: k, typ: f.Type, index: index, secret: f.Tag.Get("secret") != "", whole: f.Tag.Get("secret") == "whole"})
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (l *loader) secrets(values map[string]any) {
 // exposed warns of a password in a configuration file that everyone may read.
 func (l *loader) exposed(f field, values map[string]any) {
 	secret, _ := values[f.key].(string)
-	if !f.secret || secret == redact(secret) || l.origins[f.key].Kind != FromFile || l.mode.Perm()&0o007 == 0 || runtime.GOOS == "windows" {
+	if !f.secret || secret == f.redact(secret) || l.origins[f.key].Kind != FromFile || l.mode.Perm()&0o007 == 0 || runtime.GOOS == "windows" {
 		return
 	}
 	l.warn(f.key, fmt.Sprintf("holds a password and everyone may read the file (mode %04o), chmod 640 it", l.mode.Perm()))
@@ -66,6 +66,14 @@ func readSecret(path string) (string, fs.FileMode, error) {
 		return "", 0, fmt.Errorf("%s is empty, must hold the secret", setting.Shown(path))
 	}
 	return content, mode, nil
+}
+
+// redact hides what must not be shown of f's value.
+func (f field) redact(secret string) string {
+	if f.whole && secret != "" {
+		return "(hidden)"
+	}
+	return redact(secret)
 }
 
 // redact hides what must not be shown of a secret: the passwords of a URL, or of several separated by commas, and every parameter that

@@ -1,11 +1,8 @@
 package containerguard
 
 import (
-	"fmt"
-	"io"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -39,8 +36,8 @@ type Config struct {
 	NeverBlock []string `toml:"never_block"`
 	// BlockPrivate lets private addresses be blocked.
 	BlockPrivate bool `toml:"block_private"`
-	// WebhookURL is where notifications go; WebhookURLFile is a file that holds it.
-	WebhookURL     string `toml:"webhook_url" secret:"true"`
+	// WebhookURL is where notifications go; WebhookURLFile is a file it was read from.
+	WebhookURL     string `toml:"webhook_url" secret:"whole"`
 	WebhookURLFile string `toml:"webhook_url_file"`
 }
 
@@ -52,9 +49,6 @@ func DefaultConfig() Config {
 		Protected: []string{}, NeverBlock: []string{},
 	}
 }
-
-// maxURL bounds the file with the URL.
-const maxURL = 4 << 10
 
 // Validate returns every value that may not be used.
 func (c Config) Validate() []setting.Problem {
@@ -70,9 +64,6 @@ func (c Config) Validate() []setting.Problem {
 	p.Each("never_block", c.NeverBlock, checkPrefix)
 	p.Add("webhook_url", checkWebhook(c.WebhookURL))
 	p.Add("webhook_url_file", setting.OptionalPath(c.WebhookURLFile))
-	if c.WebhookURL != "" && c.WebhookURLFile != "" {
-		p.Add("webhook_url_file", "is for when webhook_url is empty, set one of them")
-	}
 	return p
 }
 
@@ -137,25 +128,4 @@ func (c Config) addresses() safety.Addresses {
 		}
 	}
 	return a
-}
-
-// webhook returns the URL, from its file if there is one.
-func (c Config) webhook() (string, error) {
-	if c.WebhookURLFile == "" {
-		return c.WebhookURL, nil
-	}
-	f, err := os.Open(c.WebhookURLFile)
-	if err != nil {
-		return "", fmt.Errorf("container.webhook_url_file: %w", err)
-	}
-	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxURL))
-	if err != nil {
-		return "", fmt.Errorf("container.webhook_url_file: %w", err)
-	}
-	text := strings.TrimSpace(string(data))
-	if what := checkWebhook(text); what != "" {
-		return "", fmt.Errorf("container.webhook_url_file: %s %s", c.WebhookURLFile, what)
-	}
-	return text, nil
 }

@@ -21,7 +21,7 @@ func TestBounds(t *testing.T) {
 	var keys []string
 	for _, p := range (containerguard.Config{
 		DockerSocket: "unix:///var/run/docker.sock", PollIntervalSecs: 3601, Protected: []string{"core-*", ""},
-		NeverBlock: []string{"192.0.2.0/24", "::1", "home"}, WebhookURL: "ftp://x", WebhookURLFile: "/run/secret",
+		NeverBlock: []string{"192.0.2.0/24", "::1", "home"}, WebhookURL: "ftp://x", WebhookURLFile: "secret",
 	}).Validate() {
 		keys = append(keys, p.Key)
 	}

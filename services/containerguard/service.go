@@ -90,13 +90,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if !ok || deps.Bus == nil || deps.Log == nil || !filepath.IsAbs(deps.DataDir) {
 		return nil, fmt.Errorf("container guard: bus, log, host %q and an absolute data folder %q must be given", deps.Host, deps.DataDir)
 	}
-	url, err := cfg.webhook()
-	if err != nil {
-		return nil, err
-	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, health: newCondition(),
-		notifier: notify.New(url), quiet: newQuiet(), seen: newWitnesses(), started: make(chan struct{}),
+		notifier: notify.New(cfg.WebhookURL), quiet: newQuiet(), seen: newWitnesses(), started: make(chan struct{}),
 	}
 	s.collector = newCollector(s)
 	s.cfg.Store(&cfg)
@@ -287,10 +283,6 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	if c.DockerSocket != old.DockerSocket || c.PollIntervalSecs != old.PollIntervalSecs {
 		return nil, nil
 	}
-	url, err := c.webhook()
-	if err != nil {
-		return nil, err
-	}
 	set, missing, err := loadPolicies(c.PolicyPath)
 	if err != nil {
 		return nil, err
@@ -298,7 +290,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	return func() {
 		s.cfg.Store(&c)
 		s.protect.Store(s.protections(c))
-		s.notifier.SetURL(url)
+		s.notifier.SetURL(c.WebhookURL)
 		if p := s.parts.Load(); p != nil {
 			p.memory.SetLimits(c.limits())
 		}

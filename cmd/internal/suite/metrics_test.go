@@ -23,7 +23,8 @@ const metricNames = "testdata/metrics.golden"
 func TestGoldenMetrics(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
-	i.configure("[ebpf]\nenabled = true\ninterface = \"nosuch0\"\npin_path = \"/proc/ironpost\"\n" + // neither is there
+	i.configure("[container]\nenabled = true\ndocker_socket = \"/nosuch.sock\"\npolicy_path = \"/nosuch\"\n" +
+		"[ebpf]\nenabled = true\ninterface = \"nosuch0\"\npin_path = \"/proc/ironpost\"\n" + // neither is there
 		"[log_pipeline]\nsources = [\"file\", \"syslog\"]\n" +
 		fmt.Sprintf("watch_paths = [%q]\nsyslog_bind = %q\nsyslog_tcp_bind = %q\n", i.dir+"/app.log", freePort(t), freePort(t)))
 	i.start()
@@ -31,7 +32,8 @@ func TestGoldenMetrics(t *testing.T) {
 	var body string
 	require.Eventually(t, func() bool {
 		_, body = i.get("/metrics")
-		return strings.Contains(body, "ironpost_bus_stream_messages") && strings.Contains(body, "ironpost_log_pipeline_lines_total") && strings.Contains(body, "ironpost_ebpf_engine_packets_total")
+		return strings.Contains(body, "ironpost_bus_stream_messages") && strings.Contains(body, "ironpost_log_pipeline_lines_total") && strings.Contains(body, "ironpost_ebpf_engine_packets_total") &&
+			strings.Contains(body, "ironpost_container_guard_alerts_total")
 	}, patience, patience/1000)
 	require.Zero(t, i.stop(), i.stderr.String())
 

@@ -1,10 +1,14 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
@@ -12,6 +16,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/services/actioncollector"
+	"github.com/ironpost/ironpost/services/containerguard"
 	"github.com/ironpost/ironpost/services/ebpfengine"
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
@@ -32,6 +37,7 @@ type deps struct {
 type module struct {
 	Name    string
 	Section string // of the configuration
+	Rereads bool   // files of its own at every reload, changed keys or not
 	Enabled func(Config) bool
 	Config  func(Config) any // the section
 	New     func(Config, deps) (daemon.Module, error)
@@ -55,6 +61,7 @@ func table() []module {
 			New: func(c Config, d deps) (daemon.Module, error) {
 				return logpipeline.New(c.LogPipeline, logpipeline.Deps{
 					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
+					DockerSocket: c.Container.DockerSocket,
 				})
 			},
 		},
@@ -64,9 +71,15 @@ func table() []module {
 			Config:  func(c Config) any { return c.SBOM },
 		},
 		{
-			Name: bus.ContainerGuard, Section: "container",
+			Name: bus.ContainerGuard, Section: "container", Rereads: true,
 			Enabled: func(c Config) bool { return c.Container.Enabled },
 			Config:  func(c Config) any { return c.Container },
+			New: func(c Config, d deps) (daemon.Module, error) {
+				return containerguard.New(c.Container, containerguard.Deps{
+					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Version: Version(), Needs: needs(c), InFlight: d.InFlight,
+					Log: d.Log, Metrics: d.Metrics,
+				})
+			},
 		},
 		{
 			Name: bus.ActionCollector, Section: "collector",
@@ -79,6 +92,24 @@ func table() []module {
 			},
 		},
 	}
+}
+
+// needs returns host:port of what Ironpost depends on: the guard leaves containers
+// that serve it alone.
+func needs(c Config) []string {
+	var out []string
+	for _, server := range []struct{ urls, port string }{
+		{c.Bus.URL, "4222"}, {c.LogPipeline.Storage.PostgresURL, "5432"}, {c.LogPipeline.Storage.RedisURL, "6379"},
+	} {
+		for text := range strings.SplitSeq(server.urls, ",") {
+			u, err := url.Parse(strings.TrimSpace(text))
+			if err != nil || u.Hostname() == "" {
+				continue // empty, or refused by who connects
+			}
+			out = append(out, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), server.port)))
+		}
+	}
+	return out
 }
 
 // stopOrder has producers stop before those who consume what they produced, which

@@ -243,11 +243,11 @@ func TestABusThatCannotStartEndsTheStartAndLeavesNothing(t *testing.T) {
 
 func TestAModuleThatIsNotInThisBuildDegradesAndIsSaid(t *testing.T) {
 	t.Parallel()
-	i := install(t, allOff+"[container]\nenabled = true\n")
+	i := install(t, allOff+"[sbom]\nenabled = true\n")
 	i.start()
 	h := i.health()
 	require.Equal(t, event.Degraded, h.Status)
-	k := slices.IndexFunc(h.Modules, func(m event.ModuleHealth) bool { return m.Name == bus.ContainerGuard })
+	k := slices.IndexFunc(h.Modules, func(m event.ModuleHealth) bool { return m.Name == bus.SBOMScanner })
 	require.Equal(t, []string{"not part of this build"}, h.Modules[k].Reasons)
 	require.Zero(t, i.stop())
 }

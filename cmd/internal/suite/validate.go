@@ -204,7 +204,6 @@ func (c Config) surprises() []surprise {
 	)
 	logs, storage := c.LogPipeline, c.LogPipeline.Storage
 	return []surprise{
-		{c.Container.Enabled, "container.enabled", absent},
 		{c.SBOM.Enabled, "sbom.enabled", absent},
 		{storage.PostgresURL != "", "log_pipeline.storage.postgres_url", "this build writes to no database yet, alerts and actions stay in the streams"},
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},
