@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/sigma"
 )
 
@@ -32,7 +33,7 @@ func (w author) ofMatch(in seen, m sigma.Match) *event.Alert {
 	a.FirstSeen, a.LastSeen = in.began, in.time
 	a.DedupKey = key(a.Rule.ID, entity(in))
 	a.User = in.User
-	a.Source, a.Target = sourceOf(in), in.target
+	a.Source, a.Target, a.Container = sourceOf(in), in.target, in.container
 	a.Evidence, a.Incomplete = in.evidence, in.incomplete
 	for _, got := range m.Matched {
 		a.Matched = append(a.Matched, event.Matched{Field: got.Field, Value: got.Value, Why: got.Why})
@@ -57,11 +58,22 @@ func (w author) ofCorrelation(in seen, m sigma.CorrelationMatch) *event.Alert {
 	if in.User != "" && slices.Contains(groups, in.User) {
 		a.User = in.User
 	}
+	if in.container != nil && (slices.Contains(groups, in.container.ID) || allOf(m, docker.Prefix(in.container.ID))) {
+		a.Container = in.container
+	}
 	for _, s := range m.Samples {
 		a.Evidence = append(a.Evidence, s.Text)
 	}
 	a.Matched = append(a.Matched, correlated(m)...)
 	return a
+}
+
+// allOf tells whether every event that m counted has a position that begins with
+// prefix. Of more events than samples nobody knows.
+func allOf(m sigma.CorrelationMatch, prefix string) bool {
+	return m.Count <= len(m.Samples) && !slices.ContainsFunc(m.Samples, func(s sigma.Sample) bool {
+		return !strings.HasPrefix(s.Ref, prefix)
+	})
 }
 
 // alert is what both kinds have in common.
@@ -108,8 +120,16 @@ func severityOf(level string) event.Severity {
 }
 
 // entity is who an alert is about: what the source of the event says, else the
-// source address, else the user, else the program.
+// source address, else the user, else the program; and in which container.
 func entity(in seen) string {
+	who := actor(in)
+	if in.container != nil {
+		return "container:" + in.container.ID + "," + who
+	}
+	return who
+}
+
+func actor(in seen) string {
 	switch {
 	case in.entity != "":
 		return in.entity

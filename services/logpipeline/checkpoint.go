@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
@@ -31,6 +32,7 @@ type checkpoint struct {
 	Windows      []dedup.Window  `json:"windows"`
 	Correlations json.RawMessage `json:"correlations"`
 	Packets      []span          `json:"packets"`
+	Docker       *docker.State   `json:"docker,omitempty"`
 }
 
 // checkpointFile is the file a checkpoint is kept in.

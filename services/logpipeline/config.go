@@ -16,6 +16,7 @@ const (
 	SourceSyslogUDP = "syslog_udp"
 	SourceSyslogTCP = "syslog_tcp"
 	SourceFile      = "file"
+	SourceDocker    = "docker" // logs of containers, by the engine's API
 )
 
 const (
@@ -97,6 +98,9 @@ func (c Config) SyslogTCP() bool { return c.has(SourceSyslog) || c.has(SourceSys
 // Files tells whether WatchPaths are followed.
 func (c Config) Files() bool { return c.has(SourceFile) }
 
+// Docker tells whether the logs of containers are followed.
+func (c Config) Docker() bool { return c.has(SourceDocker) }
+
 // FlushInterval is FlushIntervalSecs as a duration.
 func (c Config) FlushInterval() time.Duration {
 	return time.Duration(c.FlushIntervalSecs) * time.Second
@@ -128,7 +132,7 @@ func (c Config) Validate() []setting.Problem {
 
 func (c Config) validateSources(p *setting.Problems) {
 	if len(c.Sources) == 0 {
-		p.Add("sources", "must not be empty, must hold some of syslog, syslog_udp, syslog_tcp, file")
+		p.Add("sources", "must not be empty, must hold some of syslog, syslog_udp, syslog_tcp, file, docker")
 	}
 	p.Each("sources", c.Sources, checkSource)
 	p.Add("syslog_bind", setting.HostPort(c.SyslogBind))
@@ -140,11 +144,10 @@ func (c Config) validateSources(p *setting.Problems) {
 }
 
 func checkSource(source string) string {
-	switch source {
-	case "journald", "docker":
-		return fmt.Sprintf("%q is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file", source)
+	if source == "journald" {
+		return fmt.Sprintf("%q is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file, docker", source)
 	}
-	return setting.OneOf(source, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP, SourceFile)
+	return setting.OneOf(source, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP, SourceFile, SourceDocker)
 }
 
 // Validate returns every value that may not be used. A URL is never repeated, since it may hold a password.

@@ -32,7 +32,7 @@ func TestEveryBoundIsNamed(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(*logpipeline.Config){
 		"sources":                   func(c *logpipeline.Config) { c.Sources = nil },
-		"sources.1":                 func(c *logpipeline.Config) { c.Sources = []string{"file", "docker"} },
+		"sources.1":                 func(c *logpipeline.Config) { c.Sources = []string{"file", "journald"} },
 		"syslog_bind":               func(c *logpipeline.Config) { c.SyslogBind = "514" },
 		"syslog_tcp_bind":           func(c *logpipeline.Config) { c.SyslogTCPBind = "" },
 		"watch_paths":               func(c *logpipeline.Config) { c.WatchPaths = nil },

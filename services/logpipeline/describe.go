@@ -20,6 +20,7 @@ func (s *Service) Describe() Description {
 	var d Description
 	d.files(cfg)
 	d.listeners(cfg)
+	d.containers(cfg, s.logsConfig(cfg, nil).Socket)
 	d.Watching = append(d.Watching, fmt.Sprintf("%d rules (%s)", book.count(), book.from))
 	for _, fault := range book.faults {
 		d.LeftOut = append(d.LeftOut, strings.Split(fault.Error(), "\n")...)
@@ -68,4 +69,12 @@ func (d *Description) listeners(cfg Config) {
 		}
 		d.Watching = append(d.Watching, "syslog "+l.name+" on "+l.addr)
 	}
+}
+
+func (d *Description) containers(cfg Config, socket string) {
+	if !cfg.Docker() {
+		d.LeftOut = append(d.LeftOut, "logs of containers: sources does not hold docker")
+		return
+	}
+	d.Watching = append(d.Watching, "logs of containers, by "+socket)
 }

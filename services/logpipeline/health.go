@@ -10,6 +10,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 	"github.com/ironpost/ironpost/sigma"
@@ -66,6 +67,7 @@ func (c *counters) published(out []event.Record) {
 type snapshot struct {
 	tail       tail.Stats
 	syslog     syslog.Stats
+	docker     docker.Stats
 	pub        bus.PublisherStats
 	dedup      dedup.Stats
 	correlator sigma.CorrelatorStats
@@ -75,13 +77,13 @@ type snapshot struct {
 
 func (s *Service) snapshot() snapshot {
 	s.mu.Lock()
-	book, tailer, server, pub := s.book, s.tailer, s.server, s.pub
+	book, tailer, server, pub, logs := s.book, s.tailer, s.server, s.pub, s.logs
 	reasons := slices.Sorted(maps.Values(s.troubles))
 	s.mu.Unlock()
 
 	out := snapshot{rules: book.count()}
 	if tailer != nil {
-		out.tail, out.syslog, out.pub = tailer.Stats(), server.Stats(), pub.Stats()
+		out.tail, out.syslog, out.pub, out.docker = tailer.Stats(), server.Stats(), pub.Stats(), logs.Stats()
 	}
 	if d := s.dedup.Load(); d != nil {
 		out.dedup = *d
@@ -108,6 +110,7 @@ func (n snapshot) wrong(book *rulebook) []string {
 		}
 	}
 	out = append(out, n.syslog.Reasons...)
+	out = append(out, n.docker.Reasons...)
 	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
 		out = append(out, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")
 	}
@@ -166,8 +169,9 @@ func (s *Service) numbers(n snapshot) map[string]uint64 {
 		"alerts_refused": s.invalid.Load(), "checkpoints": s.checkpoints.Load(),
 		"checkpoint_errors": s.checkpointErrors.Load(), "spool_errors": s.spoolErrors.Load(),
 		"rules": positive(n.rules), "files": positive(n.tail.Files), "lag_bytes": positive(n.tail.Lag),
-		"truncated":   positive(n.tail.Truncated) + positive(n.syslog.Truncated),
-		"rotations":   positive(n.tail.Rotations),
+		"truncated":  positive(n.tail.Truncated) + positive(n.syslog.Truncated) + n.docker.Truncated,
+		"rotations":  positive(n.tail.Rotations),
+		"containers": positive(n.docker.Containers), "container_lines": n.docker.Lines, "containers_missed": n.docker.Missed,
 		"spool_bytes": positive(n.syslog.SpoolBytes), "dedup_windows": positive(n.dedup.Open),
 		"dedup_evicted": n.dedup.Evicted, "correlation_groups": positive(n.correlator.Groups),
 		"correlation_evicted": n.correlator.EvictedGroups + n.correlator.EvictedEvents,

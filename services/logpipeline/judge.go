@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -28,6 +29,7 @@ type seen struct {
 	trace      string // W3C trace id it already has
 	evidence   []string
 	target     *event.Endpoint
+	container  *event.Container
 	incomplete []event.Incomplete
 }
 
@@ -39,6 +41,16 @@ func (p *pipeline) judge(line tail.Line) []*event.Alert {
 	}
 	in := see(p.parser, line.Position, text, received)
 	p.s.counted(len(text), in.Format == parse.Plain && len(text) > 0)
+	return p.conclude(in)
+}
+
+// judgeLog is judge for a line a container wrote.
+func (p *pipeline) judgeLog(line docker.Line) []*event.Alert {
+	in := see(p.parser, line.Position, line.Text, line.Time)
+	p.s.counted(len(line.Text), in.Format == parse.Plain && len(line.Text) > 0)
+	c := line.Container
+	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
+	in.Fields["container.id"], in.Fields["container.name"], in.Fields["container.image"] = c.ID, c.Name, c.Image
 	return p.conclude(in)
 }
 

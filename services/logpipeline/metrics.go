@@ -42,6 +42,9 @@ func described() map[string][2]string {
 		"lost_bytes_total":                {"Bytes of files lost before they were read.", "reason"},
 		"rotations_total":                 {"Files replaced or truncated under their path."},
 		"files":                           {"Files followed."},
+		"containers":                      {"Containers whose logs are followed."},
+		"container_lines_total":           {"Lines of containers' logs judged."},
+		"containers_missed_total":         {"Containers removed before their logs could be read."},
 		"lag_bytes":                       {"Bytes written and not yet read."},
 		"alerts_total":                    {"Alerts published, updates aside."},
 		"alert_updates_total":             {"Updates published: windows that ended with more than one alert."},
@@ -105,12 +108,14 @@ func (m sink) flow(n snapshot) {
 	m.count("packets_total", float64(m.c.s.packets.Load()))
 	m.count("packets_again_total", float64(m.c.s.packetsAgain.Load()))
 	m.count("unparsed_lines_total", float64(m.c.s.unparsed.Load()))
-	m.count("truncated_lines_total", float64(n.tail.Truncated+n.syslog.Truncated))
+	m.count("truncated_lines_total", float64(n.tail.Truncated+n.syslog.Truncated)+float64(n.docker.Truncated))
 	m.count("rotations_total", float64(n.tail.Rotations))
 	m.counts("lost_bytes_total", n.tail.Lost, tail.LostReasons())
 	m.counts("syslog_received_total", n.syslog.Received, []string{syslog.UDP, syslog.TCP})
 	m.counts("syslog_dropped_total", n.syslog.Dropped, syslog.DropReasons())
 	m.counts("syslog_closed_connections_total", n.syslog.Closed, syslog.CloseReasons())
+	m.count("container_lines_total", float64(n.docker.Lines))
+	m.count("containers_missed_total", float64(n.docker.Missed))
 	m.count("spool_errors_total", float64(m.c.s.spoolErrors.Load()))
 }
 
@@ -129,6 +134,7 @@ func (m sink) alerts(n snapshot) {
 }
 
 func (m sink) state(n snapshot) {
+	m.gauge("containers", float64(n.docker.Containers))
 	m.gauge("files", float64(n.tail.Files))
 	m.gauge("lag_bytes", float64(n.tail.Lag))
 	m.gauge("dedup_windows", float64(n.dedup.Open))

@@ -10,6 +10,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -40,6 +41,7 @@ type pipeline struct {
 	tailer     *tail.Tailer
 	receiver   *receiver
 	packets    *packets
+	logs       *docker.Source
 	bell       *bell
 	pub        *bus.Publisher
 	parser     *parse.Parser
@@ -80,8 +82,25 @@ func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline
 	if err != nil {
 		return nil, err
 	}
-	s.opened(p.tailer, server, p.pub)
+	s.opened(p)
 	return p, nil
+}
+
+// openLogs makes the source of containers' logs, and turns it on if it is wanted.
+func (p *pipeline) openLogs(saved *docker.State) (err error) {
+	from := p.s.logsConfig(p.cfg, p.bell.ring)
+	if !p.cfg.Docker() {
+		saved = nil
+	}
+	if p.logs, err = docker.New(from, saved, p.s.log); err != nil && saved != nil {
+		p.s.log.WithError(err).Error("places in containers' logs dropped")
+		p.s.note(troubleCheckpoint, "places in containers' logs could not be used, they are read from now on: "+err.Error())
+		p.logs, err = docker.New(from, nil, p.s.log)
+	}
+	if err == nil {
+		p.logs.Switch(p.cfg.Docker())
+	}
+	return err
 }
 
 // restore takes up a checkpoint. A part of it that cannot be used is dropped,
@@ -90,6 +109,9 @@ func (p *pipeline) restore(saved *checkpoint, server *syslog.Server) (err error)
 	from := tailConfig(p.cfg, server.Pattern())
 	if saved == nil {
 		p.tailer, err = tail.New(from, nil, p.s.log)
+		return errors.Join(err, p.openLogs(nil))
+	}
+	if err := p.openLogs(saved.Docker); err != nil {
 		return err
 	}
 	p.lastSeq = saved.LastSeq
@@ -121,7 +143,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	}
 	for wait := firstWait; ctx.Err() == nil; wait = p.patience() {
 		p.takeUp()
-		if err := p.round(ctx, p.read(ctx, wait), p.packets.take()); err != nil {
+		if err := p.round(ctx, p.gather(ctx, wait)); err != nil {
 			return err
 		}
 		p.s.begun()
@@ -163,15 +185,30 @@ func (p *pipeline) recall(stored bus.Stored) {
 	p.windows.Seen(&a, time.Now())
 }
 
-// read waits for lines, at most for wait, and no longer than until another source
+// work is what one round judges.
+type work struct {
+	lines   []tail.Line
+	logs    []docker.Line
+	packets []*delivery
+}
+
+func (w work) size() int { return len(w.lines) + len(w.logs) + len(w.packets) }
+
+// gather waits for work, at most for wait.
+func (p *pipeline) gather(ctx context.Context, wait time.Duration) work {
+	w := work{lines: p.read(ctx, wait), logs: p.logs.Take(p.cfg.BatchSize), packets: p.packets.take()}
+	if w.size() > 0 {
+		p.s.batches.Add(1)
+	}
+	return w
+}
+
+// read waits for lines of files, at most for wait, and no longer than until another source
 // has something.
 func (p *pipeline) read(ctx context.Context, wait time.Duration) []tail.Line {
 	ctx, done := p.bell.wait(ctx, wait)
 	defer done()
 	lines, _ := p.tailer.Read(ctx, p.cfg.BatchSize) // its only error is that the wait is over
-	if len(lines) > 0 {
-		p.s.batches.Add(1)
-	}
 	return lines
 }
 
@@ -187,32 +224,40 @@ func (p *pipeline) patience() time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// round judges lines and deliveries, publishes their alerts, and then stores the
-// place reached if it is time.
-func (p *pipeline) round(ctx context.Context, lines []tail.Line, jobs []*delivery) error {
+// round judges what came, publishes its alerts, and then stores the place reached if
+// it is time.
+func (p *pipeline) round(ctx context.Context, w work) error {
 	var out []event.Record
-	for _, d := range jobs {
-		for _, a := range p.judgeDelivery(d) {
-			out = p.add(out, p.windows.Add(a, time.Now()))
-		}
-	}
-	for _, line := range lines {
-		for _, a := range p.judge(line) {
-			out = p.add(out, p.windows.Add(a, time.Now()))
-		}
+	for _, a := range p.judged(w) {
+		out = p.add(out, p.windows.Add(a, time.Now()))
 	}
 	out = p.add(out, p.windows.Expire(time.Now()))
-	p.dirty = p.dirty || len(lines) > 0 || len(jobs) > 0 || len(out) > 0
+	p.dirty = p.dirty || w.size() > 0 || len(out) > 0
 	p.s.observed(p.windows.Stats(), p.correlator.Stats())
 	if err := p.publish(ctx, out); err != nil {
-		p.unsent, p.owed = out, jobs
+		p.unsent, p.owed = out, w.packets
 		return ended(ctx, err)
 	}
-	settle(jobs, nil)
+	settle(w.packets, nil)
 	if p.dirty && time.Since(p.saved) >= p.cfg.FlushInterval() {
 		p.save()
 	}
 	return nil
+}
+
+// judged returns the alerts of w, in order, before deduplication.
+func (p *pipeline) judged(w work) []*event.Alert {
+	var out []*event.Alert
+	for _, d := range w.packets {
+		out = append(out, p.judgeDelivery(d)...)
+	}
+	for _, line := range w.logs {
+		out = append(out, p.judgeLog(line)...)
+	}
+	for _, line := range w.lines {
+		out = append(out, p.judge(line)...)
+	}
+	return out
 }
 
 func (p *pipeline) add(out []event.Record, alerts []*event.Alert) []event.Record {
@@ -290,7 +335,7 @@ func (p *pipeline) write(state tail.State) error {
 	}
 	return p.store.save(checkpoint{
 		LastSeq: p.pub.LastSeq(), Tail: state,
-		Windows: p.windows.Windows(), Correlations: json.RawMessage(counts), Packets: p.handled.spans,
+		Windows: p.windows.Windows(), Correlations: json.RawMessage(counts), Packets: p.handled.spans, Docker: p.logs.State(),
 	})
 }
 
@@ -342,15 +387,15 @@ func (p *pipeline) drained() bool {
 	return true
 }
 
-// step is one round of a stop; it returns how many lines it judged. An error says
+// step is one round of a stop; it returns how much it judged. An error says
 // that alerts are left in unsent.
 func (p *pipeline) step(ctx context.Context) (int, error) {
-	lines := p.read(ctx, drainPause)
-	if err := p.round(ctx, lines, p.packets.take()); err != nil {
+	w := p.gather(ctx, drainPause)
+	if err := p.round(ctx, w); err != nil {
 		return 0, err
 	}
 	if p.unsent != nil {
 		return 0, context.Cause(ctx)
 	}
-	return len(lines), nil
+	return w.size(), nil
 }

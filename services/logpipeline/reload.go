@@ -45,6 +45,8 @@ func (p *pipeline) takeUp() {
 	p.cfg, p.dirty = next.cfg, true
 	p.windows.SetSpan(p.cfg.DedupWindow())
 	p.useRules(next.book)
+	p.logs.SetMaxLine(p.cfg.MaxLineBytes)
+	p.logs.Switch(p.cfg.Docker())
 	if err := errors.Join(p.listen(old), p.follow(old)); err != nil {
 		p.s.log.WithError(err).Error("reload not complete")
 		p.s.note(troubleReload, err.Error())

@@ -39,6 +39,7 @@ type rig struct {
 	watched string
 	cfg     logpipeline.Config
 	metrics *prometheus.Registry
+	docker  string // socket of the container engine
 }
 
 func newRig(t *testing.T, options ...bustest.Option) *rig {
@@ -97,7 +98,7 @@ func (r *rig) build() *logpipeline.Service {
 		log.SetOutput(r.t.Output())
 	}
 	s, err := logpipeline.New(r.cfg, logpipeline.Deps{
-		Bus: r.conn, Host: r.bus.Host(), DataDir: r.dir, MachineID: "machine", Log: log, Metrics: r.metrics,
+		Bus: r.conn, Host: r.bus.Host(), DataDir: r.dir, MachineID: "machine", Log: log, Metrics: r.metrics, DockerSocket: r.docker,
 	})
 	require.NoError(r.t, err)
 	return s

@@ -1,6 +1,7 @@
 package logpipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +15,15 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 // Name is the module's name on the bus and in the table of modules.
 const Name = bus.LogPipeline
+
+const defaultSocket = "/var/run/docker.sock"
 
 // Deps are what the service works with. All but Metrics must be set.
 type Deps struct {
@@ -30,8 +34,10 @@ type Deps struct {
 	DataDir   string
 	MachineID string // part of every alert id
 	InFlight  bus.InFlight
-	Log       logrus.FieldLogger
-	Metrics   prometheus.Registerer // nil: none
+	// DockerSocket is where the container engine listens; empty means /var/run/docker.sock.
+	DockerSocket string
+	Log          logrus.FieldLogger
+	Metrics      prometheus.Registerer // nil: none
 }
 
 // Service is the log pipeline. It implements daemon.Module and daemon.Reloader.
@@ -52,6 +58,7 @@ type Service struct {
 	tailer   *tail.Tailer
 	server   *syslog.Server
 	pub      *bus.Publisher
+	logs     *docker.Source
 	troubles map[string]string // what is wrong now, by topic
 }
 
@@ -101,6 +108,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g := task.New(ctx)
 	g.Go("syslog receiver", p.receiver.run)
 	g.Go("packet consumer", p.packets.run)
+	g.Go("container logs", p.logs.Run)
 	g.Go("log pipeline", p.run)
 	return g.Wait()
 }
@@ -129,10 +137,10 @@ func (s *Service) prepare() (*pipeline, error) {
 }
 
 // opened makes the parts that Health asks known to it.
-func (s *Service) opened(tailer *tail.Tailer, server *syslog.Server, pub *bus.Publisher) {
+func (s *Service) opened(p *pipeline) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tailer, s.server, s.pub = tailer, server, pub
+	s.tailer, s.server, s.pub, s.logs = p.tailer, p.receiver.current(), p.pub, p.logs
 }
 
 func (s *Service) config() (Config, *rulebook) {
@@ -161,6 +169,11 @@ func (c Config) listeners() (udp, tcp string) {
 		tcp = c.SyslogTCPBind
 	}
 	return udp, tcp
+}
+
+// logsConfig is cfg as the source of containers' logs reads it.
+func (s *Service) logsConfig(cfg Config, wake func()) docker.Config {
+	return docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultSocket), MaxLine: cfg.MaxLineBytes, Wake: wake}
 }
 
 // watched returns the paths to follow.

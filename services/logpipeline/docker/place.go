@@ -1,0 +1,121 @@
+package docker
+
+import (
+	"maps"
+	"math"
+	"time"
+)
+
+const (
+	stateVersion = 1
+	// slack is how much later than another stream of its container a stream's line
+	// may be written to the log than its time says.
+	slack = 30 * time.Second
+)
+
+// State is where a Source stands. It marshals to JSON.
+type State struct {
+	Version int `json:"version"`
+	// Begun is when containers' logs began to be followed; older lines are not ours.
+	Begun time.Time `json:"begun"`
+	// Places holds how far each container was read, by id.
+	Places map[string]Place `json:"places"`
+}
+
+func (s State) clone() State {
+	places := make(map[string]Place, len(s.Places))
+	for id, p := range s.Places {
+		places[id] = p.clone()
+	}
+	s.Places = places
+	return s
+}
+
+// Place is how far each stream of one container was read, by stdout and stderr.
+type Place map[string]Mark
+
+// Mark is a line of one stream. Within a stream the engine's times only grow, unless
+// its clock is set back.
+type Mark struct {
+	Time   int64 `json:"time"`             // nanoseconds since 1970, the highest so far
+	Count  int   `json:"count"`            // lines with this time
+	Behind int   `json:"behind,omitempty"` // lines after those with a lower time
+	Lowest int64 `json:"lowest,omitempty"` // their lowest time, if there are any
+}
+
+// after returns m after a line of time at.
+func (m Mark) after(at int64) Mark {
+	switch {
+	case at > m.Time:
+		return Mark{Time: at, Count: 1}
+	case at == m.Time && m.Behind == 0:
+		m.Count++
+		return m
+	case m.Behind == 0 || at < m.Lowest:
+		m.Lowest = at
+	}
+	m.Behind++
+	return m
+}
+
+// oldest is the lowest time of a line at or after m in the log.
+func (m Mark) oldest() int64 {
+	if m.Behind > 0 {
+		return m.Lowest
+	}
+	return m.Time
+}
+
+// since returns from when on the log must be read to miss nothing after p; zero if
+// nothing was read yet. A stream that is not in p may still have written a little
+// before the other.
+func (p Place) since() time.Time {
+	if len(p) == 0 {
+		return time.Time{}
+	}
+	lowest, highest, back := int64(math.MaxInt64), int64(0), false
+	for _, m := range p {
+		lowest, highest, back = min(lowest, m.oldest()), max(highest, m.Time), back || m.Behind > 0
+	}
+	late := highest - int64(slack)
+	switch {
+	case len(p) == 1:
+		lowest = min(lowest, late)
+	case !back:
+		lowest = max(lowest, late)
+	}
+	return time.Unix(0, lowest).UTC()
+}
+
+// replay tells which lines of a stream, read from Place.since on, were read before.
+type replay struct {
+	mark            Mark
+	counted, behind int
+	over            bool
+}
+
+// seen reports whether the next line, of time at, was read before.
+func (r *replay) seen(at int64) bool {
+	switch {
+	case r.over:
+		return false
+	case at > r.mark.Time:
+	case r.counted < r.mark.Count:
+		if at == r.mark.Time {
+			r.counted++
+		}
+		return true
+	case r.behind < r.mark.Behind:
+		r.behind++
+		return true
+	}
+	r.over = true
+	return false
+}
+
+func (p Place) clone() Place {
+	if p == nil {
+		return Place{}
+	}
+	return maps.Clone(p)
+}

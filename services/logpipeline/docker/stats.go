@@ -1,0 +1,45 @@
+package docker
+
+import (
+	"fmt"
+	"slices"
+)
+
+// maxReasons bounds Stats.Reasons.
+const maxReasons = 20
+
+// Stats is what a Source did so far.
+type Stats struct {
+	Containers int    // followed now
+	Lines      uint64 // handed out
+	Truncated  uint64 // longer than allowed
+	Missed     uint64 // containers removed before their log could be read
+	// Reasons are sentences for the operator, sorted: what is not followed and why.
+	Reasons []string
+}
+
+// Stats returns counters and reasons. Any goroutine may call it at any time.
+func (s *Source) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Stats{Lines: s.taken, Truncated: s.truncated, Missed: s.missed}
+	for _, r := range s.readers {
+		if r.active {
+			st.Containers++
+		}
+		if r.reason != "" {
+			st.Reasons = append(st.Reasons, fmt.Sprintf("the log of container %s is not read: %s", r.container.Name, r.reason))
+		}
+	}
+	if s.capped {
+		st.Reasons = append(st.Reasons, fmt.Sprintf("there are more than %d containers: the logs of the rest are not read", maxContainers))
+	}
+	slices.Sort(st.Reasons)
+	if n := len(st.Reasons) - maxReasons; n > 0 {
+		st.Reasons = append(st.Reasons[:maxReasons], fmt.Sprintf("and %d more", n))
+	}
+	if s.trouble != "" {
+		st.Reasons = []string{"logs of containers are not read: " + s.trouble}
+	}
+	return st
+}
