@@ -59,7 +59,7 @@ func TestAcceptDiskFullAndFreed(t *testing.T) {
 	s.intact()
 	s.eventually(func() bool { return s.health().Status == event.Healthy })
 	require.Equal(t, pid, s.daemon.Process.Pid)
-	t.Logf("one process all the while, restarts of the server in place: %d", strings.Count(s.log.String(), "bus server restarted"))
+	t.Logf("one process all the while, restarts of the server in place: %d", strings.Count(s.log.String(), "restarting the bus server in place"))
 }
 
 // health asks the probe.

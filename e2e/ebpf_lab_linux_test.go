@@ -1,0 +1,250 @@
+package e2e_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// The addresses of the lab. What goes to vlan4 carries a VLAN's tag on its way to the victim, which also answers
+// for labHosts addresses from labHost(0) on.
+const (
+	attacker4, victim4, vlan4 = "10.90.1.2", "10.90.2.2", "10.90.3.242"
+	attacker6, victim6        = "fd90:1::2", "fd90:2::2"
+	labHosts                  = 80
+	labSources                = 16 // further addresses of the attacker
+)
+
+func source4(n int) string { return fmt.Sprintf("10.90.1.%d", n+10) }
+func source6(n int) string { return fmt.Sprintf("fd90:1::%x", n+16) }
+
+func labHost(n int) string { return fmt.Sprintf("10.90.3.%d", n+1) }
+
+// lab is three network namespaces in a row: attacker, router, victim. The packet engine runs in the victim's, on
+// its interface to the router.
+type lab struct {
+	t                        *testing.T
+	attacker, router, victim string
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	testenv.Require(t, "netns", rootOnly())
+	id := fmt.Sprintf("ip%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
+	l := &lab{t: t, attacker: id + "-a", router: id + "-r", victim: id + "-v"}
+	for _, ns := range []string{l.attacker, l.router, l.victim} {
+		testenv.Require(t, "netns", command("ip", "netns", "add", ns))
+		t.Cleanup(func() { require.NoError(t, command("ip", "netns", "del", ns)) })
+		l.in(ns, "ip link set lo up")
+	}
+	l.cable(l.attacker, "wan", l.router, "left")
+	l.cable(l.victim, "wan", l.router, "right")
+	for _, a := range [][4]string{
+		{l.attacker, "wan", attacker4, attacker6},
+		{l.router, "left", "10.90.1.1", "fd90:1::1"},
+		{l.router, "right", "10.90.2.1", "fd90:2::1"},
+		{l.victim, "wan", victim4, victim6},
+	} {
+		l.address(a[0], a[1], a[2], a[3])
+	}
+	for n := range labSources {
+		l.address(l.attacker, "wan", source4(n), source6(n))
+	}
+	for n := range labHosts {
+		l.in(l.victim, "ip addr add "+labHost(n)+"/32 dev lo")
+	}
+	l.in(l.victim, "ip addr add "+vlan4+"/32 dev lo")
+	l.routes()
+	l.tag()
+	return l
+}
+
+func (l *lab) routes() {
+	l.in(l.attacker, "ip route add default via 10.90.1.1", "ip -6 route add default via fd90:1::1")
+	l.in(l.victim, "ip route add default via 10.90.2.1", "ip -6 route add default via fd90:2::1")
+	l.in(l.router, "ip route add 10.90.3.0/24 via "+victim4)
+	l.set(l.router, "net/ipv4/ip_forward", "1")
+	l.set(l.router, "net/ipv6/conf/all/forwarding", "1")
+	l.set(l.victim, "net/ipv4/icmp_ratelimit", "0") // else a UDP scan takes a second for each port
+	l.set(l.victim, "net/ipv6/icmp/ratelimit", "0")
+}
+
+// cable connects two namespaces. Offloads that leave a VLAN's tag out of the packet are off.
+func (l *lab) cable(ns, name, other, peer string) {
+	l.t.Helper()
+	require.NoError(l.t, command("ip", "link", "add", name, "netns", ns, "type", "veth", "peer", "name", peer, "netns", other))
+	l.in(ns, "ip link set "+name+" up")
+	l.in(other, "ip link set "+peer+" up")
+}
+
+// tag has the router put VLAN 42 onto what goes to vlan4, and the victim take it off behind XDP. Programs do it, because
+// not every kernel has VLAN interfaces.
+func (l *lab) tag() {
+	l.t.Helper()
+	l.in(l.router, "ethtool -K right txvlan off") // else the tag travels beside the packet
+	push := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.Mov.Imm(asm.R2, 14+16), // the target, behind the Ethernet header
+		asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, -4), asm.Mov.Imm(asm.R4, 4),
+		asm.FnSkbLoadBytes.Call(),
+		asm.JNE.Imm(asm.R0, 0, "next"),
+		asm.LoadMem(asm.R1, asm.RFP, -4, asm.Word),
+		asm.JNE.Imm(asm.R1, int32(binary.NativeEndian.Uint32(netip.MustParseAddr(vlan4).AsSlice())), "next"),
+		asm.Mov.Reg(asm.R1, asm.R6), asm.Mov.Imm(asm.R2, 0x0081), asm.Mov.Imm(asm.R3, 42), // 0x8100 in network order
+		asm.FnSkbVlanPush.Call(),
+		asm.Mov.Imm(asm.R0, -1).WithSymbol("next"), asm.Return(), // TCX_NEXT
+	}
+	pop := asm.Instructions{asm.FnSkbVlanPop.Call(), asm.Mov.Imm(asm.R0, -1), asm.Return()}
+	l.program(l.router, "right", ebpf.AttachTCXEgress, push)
+	l.program(l.victim, "wan", ebpf.AttachTCXIngress, pop)
+}
+
+func (l *lab) program(ns, name string, at ebpf.AttachType, code asm.Instructions) {
+	l.t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: code})
+	require.NoError(l.t, err)
+	var attached link.Link
+	l.enter(ns, func() {
+		i, failed := net.InterfaceByName(name)
+		if err = failed; err == nil {
+			attached, err = link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: p, Attach: at})
+		}
+	})
+	testenv.Require(l.t, "tcx", err)
+	l.t.Cleanup(func() { require.NoError(l.t, errors.Join(attached.Close(), p.Close())) })
+}
+
+func (l *lab) address(ns, name, v4, v6 string) {
+	l.in(ns, "ip addr add "+v4+"/24 dev "+name, "ip addr add "+v6+"/64 dev "+name+" nodad")
+}
+
+// in runs commands in a namespace.
+func (l *lab) in(ns string, lines ...string) {
+	l.t.Helper()
+	for _, line := range lines {
+		require.NoError(l.t, command(inside(ns, strings.Fields(line)...)...))
+	}
+}
+
+func (l *lab) set(ns, key, value string) {
+	l.t.Helper()
+	require.NoError(l.t, command(inside(ns, "sh", "-c", "echo "+value+" > /proc/sys/"+key)...))
+}
+
+// inside is the command that runs args in a namespace, and leaves the mounts alone: pins are on one of them.
+func inside(ns string, args ...string) []string {
+	return slices.Concat([]string{"nsenter", "--net=/var/run/netns/" + ns}, args)
+}
+
+func command(args ...string) error {
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput() //nolint:noctx,gosec // short, of this test
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+func rootOnly() error {
+	if os.Getuid() != 0 {
+		return os.ErrPermission
+	}
+	return nil
+}
+
+// enter calls fn on a thread that is in the namespace.
+func (l *lab) enter(ns string, fn func()) {
+	l.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		f, err := os.Open("/var/run/netns/" + ns)
+		if err == nil {
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+			_ = f.Close()
+		}
+		if err == nil {
+			fn()
+		}
+		done <- err
+	}()
+	require.NoError(l.t, <-done)
+}
+
+// attack runs a tool of the attacker to its end.
+func (l *lab) attack(tool string, args ...string) {
+	l.t.Helper()
+	path, err := exec.LookPath(tool)
+	testenv.Require(l.t, tool, err)
+	require.NoError(l.t, command(inside(l.attacker, append([]string{path}, args...)...)...))
+}
+
+// newEngineStage is a daemon in the victim's namespace, with the packet engine on.
+func newEngineStage(t *testing.T, l *lab) *stage {
+	t.Helper()
+	s := newStage(t)
+	s.wrap = inside(l.victim)
+	pins := s.path("pins")
+	t.Cleanup(func() { _ = unix.Unmount(pins, unix.MNT_DETACH) })
+	more := fmt.Sprintf("\n[ebpf]\nenabled = true\npin_path = %q\n", pins)
+	config, err := os.ReadFile(s.path("ironpost.toml"))
+	require.NoError(t, err)
+	s.write("ironpost.toml", string(config)+more)
+	t.Cleanup(func() { // before the mount goes
+		if s.daemon != nil {
+			_ = s.daemon.Process.Kill()
+			_ = s.daemon.Wait()
+		}
+	})
+	s.start()
+	require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"), s.log)
+	return s
+}
+
+// alertOf waits for an alert by title whose source is this, "" for none, and whose target begins so.
+func (s *stage) alertOf(title, source, target string) event.Alert {
+	s.t.Helper()
+	var found event.Alert
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		for _, a := range s.alerts() {
+			if a.Rule.Title == title && sourceOf(&a) == source && strings.HasPrefix(targetOf(&a), target) {
+				return a
+			}
+		}
+		time.Sleep(200 * time.Millisecond) // each look starts a command
+	}
+	require.Fail(s.t, "no alert", "%s from %q to %q among %s", title, source, target, s.ironpost("alerts"))
+	return found
+}
+
+func sourceOf(a *event.Alert) string {
+	if a.Source == nil {
+		return ""
+	}
+	return a.Source.IP
+}
+
+func targetOf(a *event.Alert) string {
+	if a.Target == nil {
+		return ""
+	}
+	return a.Target.IP
+}
