@@ -1,0 +1,181 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+const streamPort = "9"
+
+// flow is a stream of datagrams, one each millisecond, from the attacker to the victim.
+type flow struct {
+	t        *testing.T
+	received atomic.Int64 // when the newest to arrive was sent, in nanoseconds
+	count    atomic.Int64 // how many arrived
+}
+
+// newFlow sends until the test ends.
+func (l *lab) newFlow(source string) *flow {
+	l.t.Helper()
+	f := &flow{t: l.t}
+	var in net.PacketConn
+	var out net.Conn
+	var err error
+	l.enter(l.victim, func() { in, err = net.ListenPacket("udp", victim4+":"+streamPort) }) //nolint:noctx // at once
+	require.NoError(l.t, err)
+	from := &net.UDPAddr{IP: net.ParseIP(source)}
+	l.enter(l.attacker, func() {
+		d := net.Dialer{LocalAddr: from}
+		out, err = d.DialContext(l.t.Context(), "udp", victim4+":"+streamPort)
+	})
+	require.NoError(l.t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() { f.receive(in) })
+	wg.Go(func() { f.send(out) })
+	l.t.Cleanup(func() {
+		require.NoError(l.t, out.Close())
+		require.NoError(l.t, in.Close())
+		wg.Wait()
+	})
+	return f
+}
+
+func (f *flow) send(out net.Conn) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for range ticker.C {
+		_, err := out.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano())))
+		if err != nil && f.t.Context().Err() != nil {
+			return
+		}
+	}
+}
+
+func (f *flow) receive(in net.PacketConn) {
+	var b [8]byte
+	for {
+		n, _, err := in.ReadFrom(b[:])
+		if err != nil {
+			return
+		}
+		if n == len(b) {
+			f.received.Store(int64(binary.BigEndian.Uint64(b[:])))
+			f.count.Add(1)
+		}
+	}
+}
+
+// through waits until packets sent from now on arrive.
+func (f *flow) through() {
+	f.t.Helper()
+	now := time.Now().UnixNano()
+	require.Eventually(f.t, func() bool { return f.received.Load() > now }, patience, time.Millisecond, "the flow is stopped")
+}
+
+// stopped waits until nothing has arrived for a while, and returns when the last that did was sent.
+func (f *flow) stopped() time.Time {
+	f.t.Helper()
+	const quiet = 60 * time.Millisecond // of a packet each millisecond
+	require.Eventually(f.t, func() bool {
+		return time.Since(time.Unix(0, f.received.Load())) > quiet
+	}, patience, time.Millisecond, "the flow goes on")
+	return time.Unix(0, f.received.Load())
+}
+
+// blocklist is the operator's.
+func (s *stage) blocklist() *bus.Blocklist {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := bus.DialSocket(ctx, s.path("bus.sock"))
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { require.NoError(s.t, conn.Close(context.Background())) })
+	list, err := conn.Blocklist(ctx)
+	require.NoError(s.t, err)
+	return list
+}
+
+func block(t *testing.T, list *bus.Blocklist, source string, lasts time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	now, addr := time.Now(), netip.MustParseAddr(source)
+	require.NoError(t, list.Put(ctx, bus.Block{
+		Prefix: netip.PrefixFrom(addr, addr.BitLen()), Created: now, Expires: now.Add(lasts), Reason: "a test", Source: "operator",
+	}))
+}
+
+func unblock(t *testing.T, list *bus.Blocklist, source string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	addr := netip.MustParseAddr(source)
+	require.NoError(t, list.Remove(ctx, netip.PrefixFrom(addr, addr.BitLen())))
+}
+
+// TestBlock: a block stops the attacker at once, and its end lets him in again.
+func TestBlock(t *testing.T) {
+	const (
+		rounds = 100
+		bar    = 50 * time.Millisecond
+	)
+	l := newLab(t)
+	s := newEngineStage(t, l)
+	list, f := s.blocklist(), l.newFlow(attacker4)
+	var delays []time.Duration
+	for range rounds {
+		f.through()
+		began := time.Now()
+		block(t, list, attacker4, time.Hour)
+		delays = append(delays, f.stopped().Sub(began))
+		unblock(t, list, attacker4)
+	}
+	slices.Sort(delays)
+	p99 := delays[rounds*99/100-1]
+	t.Logf("put to last packet through, %d times: median %v, p99 %v, most %v (bar %v)", rounds, delays[rounds/2], p99, delays[rounds-1], bar)
+	require.LessOrEqual(t, p99, bar)
+
+	f.through()
+	const lasts = 3 * time.Second
+	began := time.Now()
+	block(t, list, attacker4, lasts)
+	last := f.stopped()
+	require.Eventually(t, func() bool { return f.received.Load() > last.UnixNano() }, patience, time.Millisecond)
+	in := time.Unix(0, f.received.Load()).Sub(began)
+	t.Logf("a block of %v ended after %v", lasts, in)
+	require.InDelta(t, lasts.Seconds(), in.Seconds(), 0.5)
+}
+
+// TestBlockOutlivesKill: the engine is killed, stays away, and comes back: nothing gets through.
+func TestBlockOutlivesKill(t *testing.T) {
+	l := newLab(t)
+	s := newEngineStage(t, l)
+	f := l.newFlow(attacker4)
+	f.through()
+	block(t, s.blocklist(), attacker4, time.Hour)
+	f.stopped()
+	before := f.count.Load()
+	for range 3 {
+		s.stop(syscall.SIGKILL)
+		require.Equal(t, before, f.count.Load(), "while it is away")
+		s.start()
+		require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"))
+		blocked := s.counter("ebpf-engine", "blocked")
+		s.eventually(func() bool { return s.counter("ebpf-engine", "blocked") > blocked+1000 }) // a second of them
+		require.Equal(t, before, f.count.Load(), "while it comes back")
+	}
+	unblock(t, s.blocklist(), attacker4)
+	f.through()
+}
