@@ -13,7 +13,9 @@ func (s seeds) mix(hi, lo uint64) uint64 {
 	x := lo*s[0] + hi*s[1]
 	x ^= x >> 32
 	x *= s[2]
-	return x ^ x>>29
+	x ^= x >> 29
+	x *= s[3]
+	return x ^ x>>32
 }
 
 // prefix returns the hash of a masked prefix, with a length that counts in the address's own bits.

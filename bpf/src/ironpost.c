@@ -109,7 +109,7 @@ INLINE bool answers(struct control *c, struct packet *p, u64 src, u64 dst)
 		return 1;
 	if (p->class != UDP && p->class != TCP_ACK && p->class != TCP_FINACK)
 		return 0;
-	if (c->egress)
+	if (replay || c->egress)
 		return asked(c, converse(src, dst, (u64)p->proto << 16 | p->dport));
 	return p->dport >= 32768 && p->sport < 32768;
 }
@@ -149,9 +149,9 @@ INLINE int admit(struct state *st, struct control *c, struct bank *b, struct pac
 		n1 = 0;
 	s64 over = (s64)n0 - (s64)n1;
 	u32 least = n1 + (u32)(over & over >> 63);
-	/* What light sources leave in a cell is noise; half as much again keeps it below the gate. */
+	/* What light sources leave in a cell is noise, about evenly; twice as much is hardly ever met by chance in both rows. */
 	u32 noise = (u32)(b->light / SKETCH);
-	if (likely(least < gate + noise + noise / 2) && !odd(p)) {
+	if (likely(least < gate + 2 * noise) && !odd(p)) {
 		*row0 = stamp + n0 + 1;
 		*row1 = stamp + n1 + 1;
 		b->light++;

@@ -184,7 +184,9 @@ INLINE u64 mix(u64 hi, u64 lo)
 	u64 x = lo * seed[0] + hi * seed[1];
 	x ^= x >> 32;
 	x *= seed[2];
-	return x ^ x >> 29;
+	x ^= x >> 29;
+	x *= seed[3];
+	return x ^ x >> 32;
 }
 
 /* converse hashes a (source, target, number) of two hashed addresses. */

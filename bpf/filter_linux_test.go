@@ -1,0 +1,365 @@
+package bpf_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func block(t testing.TB, f *bpf.Filter, list ...string) {
+	t.Helper()
+	var entries []bpf.Entry
+	for _, p := range prefixes(list...) {
+		entries = append(entries, bpf.Entry{Prefix: p})
+	}
+	require.NoError(t, f.Block(entries))
+}
+
+// from is a frame from addr.
+func from(addr netip.Addr) []byte {
+	if addr.Is4() {
+		f := synFrame()
+		copy(f[26:], addr.AsSlice())
+		return f
+	}
+	f := synFrame6()
+	copy(f[22:], addr.AsSlice())
+	return f
+}
+
+func verdict(t testing.TB, e *bpf.Engine, addr string, at time.Time) bpf.Verdict {
+	t.Helper()
+	v, err := e.Run(from(netip.MustParseAddr(addr)), at)
+	require.NoError(t, err)
+	return v
+}
+
+func TestBlockedSourcesAreDropped(t *testing.T) {
+	t.Parallel()
+	e, f := replay(t)
+	block(t, f, "192.0.2.7/32", "198.51.100.0/24", "2001:db8:1::/48", "2001:db8::9/128", "::ffff:203.0.113.0/120")
+	for addr, want := range map[string]bpf.Verdict{
+		"192.0.2.7": bpf.Drop, "192.0.2.8": bpf.Pass, "198.51.100.0": bpf.Drop, "198.51.100.255": bpf.Drop, "198.51.101.0": bpf.Pass,
+		"2001:db8:1:2::3": bpf.Drop, "2001:db8:2::3": bpf.Pass, "2001:db8::9": bpf.Drop, "2001:db8::a": bpf.Pass, "203.0.113.9": bpf.Drop,
+	} {
+		require.Equal(t, want, verdict(t, e, addr, start), addr)
+	}
+	w, err := e.Collect(start)
+	require.NoError(t, err)
+	require.EqualValues(t, 6, w.Totals.Dropped.Packets)
+	require.Len(t, w.Targets, 2, "what is dropped is no traffic of the target: %v", w.Targets)
+	require.NoError(t, f.Unblock(prefixes("198.51.100.0/24", "2001:db8::9/128", "10.9.9.0/24")))
+	require.Equal(t, bpf.Pass, verdict(t, e, "198.51.100.255", start))
+	require.Equal(t, bpf.Pass, verdict(t, e, "2001:db8::9", start))
+	require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start))
+}
+
+func TestHitsReasonsAndExpiry(t *testing.T) {
+	t.Parallel()
+	e, f := replay(t)
+	entry := bpf.Entry{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Expires: start.Add(time.Minute), Reason: 77}
+	require.NoError(t, f.Block([]bpf.Entry{entry}))
+	for range 3 {
+		require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start))
+	}
+	require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start.Add(time.Minute-time.Nanosecond)))
+	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.7", start.Add(time.Minute)))
+	entries, err := f.Blocked()
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.True(t, entry.Expires.Equal(entries[0].Expires))
+	entries[0].Expires = entry.Expires
+	entry.Packets, entry.Bytes = 4, 4*54
+	require.Equal(t, entry, entries[0])
+}
+
+// Blocking again moves the expiry and goes on counting.
+func TestBlockingAgainKeepsTheHits(t *testing.T) {
+	t.Parallel()
+	e, f := replay(t)
+	block(t, f, "192.0.2.7/32")
+	require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start))
+	again := bpf.Entry{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Expires: start.Add(time.Hour), Reason: 2}
+	require.NoError(t, f.Block([]bpf.Entry{again, again}))
+	entries, err := f.Blocked()
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.EqualValues(t, 1, entries[0].Packets)
+	require.EqualValues(t, 2, entries[0].Reason)
+	require.NoError(t, f.Unblock(prefixes("192.0.2.7/32")))
+	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.7", start))
+}
+
+func TestMonitoringEntriesLetPass(t *testing.T) {
+	t.Parallel()
+	e, f := replay(t)
+	require.NoError(t, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Monitor: true}}))
+	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.7", start))
+	w, err := e.Collect(start)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, w.Totals.Monitored.Packets)
+	require.EqualValues(t, 1, sumClasses(w))
+}
+
+// The allow list wins in the kernel, whatever is blocked, and in whatever order the lists were written.
+func TestLifelinesWinInKernelOrder(t *testing.T) {
+	t.Parallel()
+	e, f := replay(t)
+	lifelines := []string{"192.0.2.1/32", "198.51.100.0/28", "2001:db8::1/128", "2001:db8:5::/64"}
+	require.NoError(t, f.Allow(prefixes(lifelines...)))
+	block(t, f, "0.0.0.0/0", "::/0", "192.0.2.0/24", "192.0.2.1/32", "198.51.100.3/32", "2001:db8::1/128", "2001:db8::/32", "2001:db8:5::9/128")
+	for _, addr := range []string{"192.0.2.1", "198.51.100.3", "2001:db8::1", "2001:db8:5::9", "2001:db8:5::a"} {
+		require.Equal(t, bpf.Pass, verdict(t, e, addr, start), addr)
+	}
+	for _, addr := range []string{"192.0.2.2", "198.51.100.16", "8.8.8.8", "2001:db8::2", "2001:db8:6::9", "fe80::1"} {
+		require.Equal(t, bpf.Drop, verdict(t, e, addr, start), addr)
+	}
+	w, err := e.Collect(start)
+	require.NoError(t, err)
+	require.EqualValues(t, 5, w.Totals.Allowed.Packets)
+	require.NoError(t, f.Allow(prefixes("192.0.2.1/32", "fe80::/10")))
+	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.1", start))
+	require.Equal(t, bpf.Pass, verdict(t, e, "fe80::1", start))
+	require.Equal(t, bpf.Drop, verdict(t, e, "2001:db8::1", start))
+	allowed, err := f.Allowed()
+	require.NoError(t, err)
+	require.ElementsMatch(t, prefixes("192.0.2.1/32", "fe80::/10"), allowed)
+}
+
+// Random lists in random order say in the kernel what they say in a loop over prefixes.
+func TestListsAgreeWithALoop(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 0))
+	e, f := replay(t)
+	blocked, allowed := map[netip.Prefix]time.Time{}, map[netip.Prefix]bool{}
+	for round := range 150 {
+		change(t, r, f, blocked, allowed)
+		for range 60 {
+			addr, at := randomAddr(r), start.Add(time.Duration(r.IntN(20))*time.Second)
+			want := expected(addr, at, blocked, allowed)
+			got, err := e.Run(from(addr), at)
+			require.NoError(t, err)
+			require.Equal(t, want, got, "seed %d round %d: %v at %v, blocked %v, allowed %v", seed, round, addr, at, blocked, allowed)
+		}
+	}
+}
+
+func change(t *testing.T, r *rand.Rand, f *bpf.Filter, blocked map[netip.Prefix]time.Time, allowed map[netip.Prefix]bool) {
+	t.Helper()
+	var entries []bpf.Entry
+	for range r.IntN(8) {
+		e := bpf.Entry{Prefix: randomPrefix(r)}
+		if r.IntN(2) == 0 {
+			e.Expires = start.Add(time.Duration(r.IntN(20)) * time.Second)
+		}
+		entries = append(entries, e)
+		blocked[e.Prefix] = e.Expires
+	}
+	require.NoError(t, f.Block(entries))
+	var gone []netip.Prefix
+	for p := range blocked {
+		if r.IntN(3) == 0 {
+			gone = append(gone, p)
+			delete(blocked, p)
+		}
+	}
+	require.NoError(t, f.Unblock(gone))
+	for p := range allowed {
+		if r.IntN(2) == 0 {
+			delete(allowed, p)
+		}
+	}
+	for range r.IntN(3) {
+		allowed[randomPrefix(r)] = true
+	}
+	var list []netip.Prefix
+	for p := range allowed {
+		list = append(list, p)
+	}
+	require.NoError(t, f.Allow(list))
+}
+
+func expected(addr netip.Addr, at time.Time, blocked map[netip.Prefix]time.Time, allowed map[netip.Prefix]bool) bpf.Verdict {
+	for p := range allowed {
+		if p.Contains(addr) {
+			return bpf.Pass
+		}
+	}
+	for p, expires := range blocked {
+		if p.Contains(addr) && (expires.IsZero() || at.Before(expires)) {
+			return bpf.Drop
+		}
+	}
+	return bpf.Pass
+}
+
+// randomAddr is one of a few, so that lists hit.
+func randomAddr(r *rand.Rand) netip.Addr {
+	if r.IntN(2) == 0 {
+		return netip.AddrFrom4([4]byte{byte(r.IntN(2) * 192), byte(r.IntN(2)), byte(r.IntN(2)), byte(r.IntN(4))})
+	}
+	a := [16]byte{0x20, 1, byte(r.IntN(2)), 3: byte(r.IntN(2)), 7: byte(r.IntN(2)), 9: byte(r.IntN(2)), 15: byte(r.IntN(4))}
+	return netip.AddrFrom16(a)
+}
+
+func randomPrefix(r *rand.Rand) netip.Prefix {
+	a := randomAddr(r)
+	bits := a.BitLen()
+	if r.IntN(2) == 0 {
+		bits = r.IntN(bits + 1)
+	}
+	return netip.PrefixFrom(a, bits).Masked()
+}
+
+func TestAFullListSaysSo(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 100)
+	var entries []bpf.Entry
+	for i := range 150 {
+		entries = append(entries, bpf.Entry{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32)})
+	}
+	require.ErrorIs(t, f.Block(entries), bpf.ErrFull)
+	have, err := f.Blocked()
+	require.NoError(t, err)
+	require.Len(t, have, 100, "what fits is in")
+	require.NoError(t, f.Allow(prefixes("192.0.2.1/32")), "the allow list has room of its own")
+	require.Error(t, f.Block([]bpf.Entry{{}}))
+	require.Error(t, f.Unblock([]netip.Prefix{{}}))
+	require.Error(t, f.Allow([]netip.Prefix{{}}))
+}
+
+func TestAMillionEntriesInSeconds(t *testing.T) {
+	f := newFilter(t, 1_000_000)
+	entries := make([]bpf.Entry, 1_000_000)
+	for i := range entries {
+		var a [4]byte
+		binary.BigEndian.PutUint32(a[:], uint32(i)*4099)
+		entries[i].Prefix = netip.PrefixFrom(netip.AddrFrom4(a), 32)
+	}
+	began := time.Now()
+	require.NoError(t, f.Block(entries))
+	took := time.Since(began)
+	t.Logf("a million entries in %v", took)
+	require.Less(t, took, 30*time.Second)
+	e := program(t, f, bpf.Options{})
+	v, err := e.Run(from(entries[777_777].Prefix.Addr()), start)
+	require.NoError(t, err)
+	require.Equal(t, bpf.Drop, v)
+}
+
+// bpffs mounts a bpf file system for one test.
+func bpffs(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "bpf")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	testenv.Require(t, "bpf", unix.Mount("bpf", dir, "bpf", 0, ""))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return filepath.Join(dir, "ironpost")
+}
+
+// A pinned filter is adopted by the next process with all that is in it; one of another size is copied.
+func TestPinnedListsAreAdopted(t *testing.T) {
+	t.Parallel()
+	dir := bpffs(t)
+	expires := time.Now().Add(time.Hour).Truncate(time.Second)
+	for round, size := range []int{1000, 1000, 5000, 5000, 500} {
+		f, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: size, Pins: dir})
+		testenv.Require(t, "bpf", err)
+		if round == 0 {
+			require.NoError(t, f.Block([]bpf.Entry{
+				{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Expires: expires, Reason: 5}, {Prefix: netip.MustParsePrefix("2001:db8::/40")},
+			}))
+			require.NoError(t, f.Allow(prefixes("192.0.2.1/32", "2001:db8::1/128")))
+		}
+		e, err := bpf.Load(bpf.Options{Filter: f})
+		require.NoError(t, err)
+		for addr, want := range map[string]bpf.Verdict{
+			"192.0.2.1": bpf.Pass, "192.0.2.9": bpf.Drop, "2001:db8::1": bpf.Pass, "2001:db8::2": bpf.Drop, "192.0.3.1": bpf.Pass,
+		} {
+			require.Equal(t, want, verdict(t, e, addr, start), "round %d: %s", round, addr)
+		}
+		entries, err := f.Blocked()
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+		for _, entry := range entries {
+			require.EqualValues(t, round+1, entry.Packets, "hits go on")
+			if entry.Reason == 5 {
+				require.WithinDuration(t, expires, entry.Expires, 50*time.Millisecond)
+			}
+		}
+		require.NoError(t, e.Close())
+		require.NoError(t, f.Close())
+	}
+}
+
+// A program that is attached with the old lists keeps them in force while a new filter is made.
+func TestEntriesHoldWhileTheFilterGrows(t *testing.T) {
+	t.Parallel()
+	dir := bpffs(t)
+	small, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 100, Pins: dir})
+	testenv.Require(t, "bpf", err)
+	block(t, small, "192.0.2.0/24")
+	old, err := bpf.Load(bpf.Options{Filter: small})
+	require.NoError(t, err)
+	defer old.Close()
+	require.NoError(t, small.Close())
+	large, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 100_000, Pins: dir})
+	require.NoError(t, err)
+	defer large.Close()
+	require.Equal(t, bpf.Drop, verdict(t, old, "192.0.2.9", start))
+	next, err := bpf.Load(bpf.Options{Filter: large})
+	require.NoError(t, err)
+	defer next.Close()
+	require.Equal(t, bpf.Drop, verdict(t, next, "192.0.2.9", start))
+}
+
+// What was being pinned when the process died does no harm.
+func TestHalfAPinnedSetIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	dir := bpffs(t)
+	for round := range 2 {
+		f, err := bpf.OpenFilter(bpf.FilterOptions{Pins: dir})
+		testenv.Require(t, "bpf", err)
+		if round == 0 {
+			block(t, f, "192.0.2.0/24")
+			require.NoError(t, os.Mkdir(filepath.Join(dir, "filter_next"), 0o700))
+		}
+		entries, err := f.Blocked()
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+		require.NoError(t, f.Close())
+	}
+}
+
+func TestPinsNeedABPFFileSystem(t *testing.T) {
+	t.Parallel()
+	testenv.Require(t, "bpf", rootOnly())
+	_, err := bpf.OpenFilter(bpf.FilterOptions{Pins: t.TempDir()})
+	require.ErrorContains(t, err, "bpf file system")
+}
+
+func rootOnly() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("needs root: %w", os.ErrPermission)
+	}
+	return nil
+}

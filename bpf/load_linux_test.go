@@ -1,0 +1,45 @@
+package bpf_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+func TestTheVerifierWalksLittle(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{})
+	info, err := e.XDP().Info()
+	require.NoError(t, err)
+	walked, ok := info.VerifiedInstructions()
+	require.True(t, ok)
+	t.Logf("%d instructions verified", walked)
+	require.Less(t, walked, uint32(maxVerified))
+	out, err := e.Egress()
+	testenv.Require(t, "tcx", err)
+	info, err = out.Info()
+	require.NoError(t, err)
+	walked, _ = info.VerifiedInstructions()
+	require.Less(t, walked, uint32(maxVerified))
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	_, err := bpf.Load(bpf.Options{})
+	require.ErrorContains(t, err, "no filter")
+	f := newFilter(t, 0)
+	_, err = bpf.Load(bpf.Options{Filter: f, RingBufferSize: 5000})
+	require.Error(t, err)
+}
+
+func TestRunStatsCount(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{})
+	_, _, err := e.RunStats()
+	require.NoError(t, err)
+}

@@ -1,0 +1,337 @@
+package bpf_test
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// packet is a TCP or UDP frame over IPv4.
+type packet struct {
+	src, dst     string
+	sport, dport int
+	flags        byte
+	udp          bool
+}
+
+func (p packet) frame() []byte {
+	f := tcpFrame(p.flags)
+	if p.udp {
+		f = udpFrame()
+	}
+	copy(f[26:], netip.MustParseAddr(p.src).AsSlice())
+	copy(f[30:], netip.MustParseAddr(p.dst).AsSlice())
+	binary.BigEndian.PutUint16(f[34:], uint16(p.sport))
+	binary.BigEndian.PutUint16(f[36:], uint16(p.dport))
+	return f
+}
+
+func run(t testing.TB, e *bpf.Engine, at time.Time, packets ...packet) {
+	t.Helper()
+	for _, p := range packets {
+		v, err := e.Run(p.frame(), at)
+		require.NoError(t, err)
+		require.Equal(t, bpf.Pass, v)
+	}
+}
+
+func collect(t testing.TB, e *bpf.Engine, at time.Time) traffic.Window {
+	t.Helper()
+	w, err := e.Collect(at)
+	require.NoError(t, err)
+	return w
+}
+
+func source(t testing.TB, w traffic.Window, addr string) traffic.Source {
+	t.Helper()
+	for _, s := range w.Sources {
+		if s.Addr == netip.MustParseAddr(addr) {
+			return s
+		}
+	}
+	require.Fail(t, "no source "+addr)
+	return traffic.Source{}
+}
+
+func target(t testing.TB, w traffic.Window, addr string) traffic.Target {
+	t.Helper()
+	for _, s := range w.Targets {
+		if s.Addr == netip.MustParseAddr(addr) {
+			return s
+		}
+	}
+	require.Fail(t, "no target "+addr)
+	return traffic.Target{}
+}
+
+// A scan of a thousand ports: its ports, host, class and the answers are in the source's record and the target's.
+func TestAScanIsRecorded(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 1000 {
+		run(t, e, start.Add(time.Duration(i)*time.Millisecond),
+			packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 40000, dport: i + 1, flags: 2},
+			packet{src: "192.0.2.1", dst: "203.0.113.9", sport: i + 1, dport: 40000, flags: 0x14})
+	}
+	w := collect(t, e, start.Add(time.Second))
+	s := source(t, w, "203.0.113.9")
+	require.EqualValues(t, 1000, s.Packets, "those before promotion are in")
+	require.InDelta(t, 984, float64(s.ByClass[traffic.TCPSYN]), 0.5)
+	require.Equal(t, s.ByClass[traffic.TCPSYN], s.Probes)
+	require.InEpsilon(t, 1000.0, s.PortsEstimate, 0.1)
+	require.InDelta(t, 1, s.HostsEstimate, 0.1)
+	require.EqualValues(t, 984, s.Refused)
+	require.Zero(t, s.Answered)
+	require.Len(t, s.SamplePorts, 8)
+	require.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, s.SampleHosts)
+	require.Equal(t, start.Add(16*time.Millisecond), s.First.UTC())
+	answers := source(t, w, "192.0.2.1")
+	require.Zero(t, answers.Probes, "RST of the target are no probes of its own")
+	hit := target(t, w, "192.0.2.1")
+	require.EqualValues(t, 1000, hit.SYN)
+	require.EqualValues(t, 1000, hit.RSTOut)
+	require.Zero(t, hit.ACKCompleted)
+	require.InDelta(t, 1, hit.SourcesEstimate, 0.1)
+	require.True(t, w.Egress)
+	require.Equal(t, start, w.Start.UTC())
+	require.EqualValues(t, 2000, w.Totals.Packets)
+}
+
+// A sweep of hosts by UDP; the answers to a client's own requests are not probes, wherever they go.
+func TestASweepIsToldFromAnswers(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 200 {
+		run(t, e, start,
+			packet{src: "203.0.113.9", dst: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}).String(), sport: 4000, dport: 161, udp: true},
+			packet{src: "192.0.2.200", dst: "198.51.100.53", sport: 20000 + i, dport: 53, udp: true},
+			packet{src: "198.51.100.53", dst: "192.0.2.200", sport: 53, dport: 20000 + i, udp: true})
+	}
+	w := collect(t, e, start.Add(time.Second))
+	sweep, dns := source(t, w, "203.0.113.9"), source(t, w, "198.51.100.53")
+	require.InEpsilon(t, 184.0, sweep.HostsEstimate, 0.1)
+	require.InDelta(t, 1, sweep.PortsEstimate, 0.1)
+	require.Zero(t, dns.Probes)
+	require.EqualValues(t, 184, dns.Replies)
+	require.EqualValues(t, 200, target(t, w, "192.0.2.200").FromReflectorPorts[53])
+}
+
+func TestOddFlagsPromoteAtOnce(t *testing.T) {
+	t.Parallel()
+	for flags, class := range map[byte]traffic.Class{1: traffic.TCPFIN, 0: traffic.TCPNull, 0x29: traffic.TCPXmas, 3: traffic.TCPOther} {
+		e, _ := replay(t)
+		run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", dport: 22, flags: flags})
+		s := source(t, collect(t, e, start), "203.0.113.9")
+		require.EqualValues(t, 1, s.ByClass[class])
+		require.Equal(t, []uint16{22}, s.SamplePorts)
+	}
+}
+
+// A spoofed flood promotes nobody, however many packets; the target tells how many sources, within 10 %.
+func TestASpoofedFloodPromotesNobody(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{Gate: 16}.Scatter(1<<18))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_, err := e.XDP().Run(&ebpf.RunOptions{Data: synFrame(), Repeat: 1_000_000})
+	require.NoError(t, err)
+	w := collect(t, e, time.Now())
+	require.LessOrEqual(t, len(w.Sources), 2, "of 262,144")
+	require.Less(t, w.Totals.Sampled, uint64(2000), "the token bucket holds")
+	require.Equal(t, uint64(1_000_000), w.Totals.Packets)
+	distinct := 262144 * (1 - 0.022) // of a million draws, 1-exp(-3.8) of them
+	require.InEpsilon(t, distinct, w.SourcesEstimate, 0.1)
+	require.InEpsilon(t, distinct, target(t, w, "192.0.2.1").SourcesEstimate, 0.1)
+	require.EqualValues(t, 1_000_000, target(t, w, "192.0.2.1").SYN)
+	require.Greater(t, w.Sampling, uint32(100))
+}
+
+// A heavy source is found below a spoofed flood.
+func TestAHeavySourceStandsOutOfAFlood(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 40_000 {
+		src := netip.AddrFrom4([4]byte{byte(i%200 + 1), byte(i >> 8), byte(i), byte(i * 7)}).String()
+		run(t, e, start, packet{src: src, dst: "192.0.2.1", dport: 80, flags: 2})
+		if i%100 == 0 {
+			run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", dport: 80, flags: 2})
+		}
+	}
+	w := collect(t, e, start.Add(time.Second))
+	require.InEpsilon(t, 400.0, float64(source(t, w, "203.0.113.9").Packets), 0.1)
+	require.Less(t, len(w.Sources), 5, "%d of 40,000 light ones", len(w.Sources)-1)
+}
+
+// The handshake's last ACK is told from every other.
+func TestCompletedHandshakesAreCounted(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 100 {
+		open := packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 30000 + i, dport: 443, flags: 2}
+		back := packet{src: "192.0.2.1", dst: "203.0.113.9", sport: 443, dport: 30000 + i, flags: 0x12}
+		run(t, e, start, open, back)
+		if i < 60 {
+			open.flags = 0x10
+			run(t, e, start, open, open, open)
+		}
+	}
+	hit := target(t, collect(t, e, start), "192.0.2.1")
+	require.EqualValues(t, 100, hit.SYN)
+	require.EqualValues(t, 100, hit.SYNACKOut)
+	require.EqualValues(t, 60, hit.ACKCompleted)
+	require.Equal(t, []traffic.PortCount{{Port: 443, Packets: 280}}, hit.TopPorts)
+}
+
+// Windows hold their own interval only; a promoted source stays promoted until it has been silent for some.
+func TestWindowsDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	probe := packet{src: "203.0.113.9", dst: "192.0.2.1", dport: 80, flags: 2}
+	for range 20 {
+		run(t, e, start, probe)
+	}
+	require.EqualValues(t, 20, source(t, collect(t, e, start.Add(time.Second)), "203.0.113.9").Packets)
+	run(t, e, start, probe)
+	w := collect(t, e, start.Add(2*time.Second))
+	require.EqualValues(t, 1, source(t, w, "203.0.113.9").Packets, "one packet is enough now")
+	require.EqualValues(t, 1, w.Totals.Packets)
+	require.Equal(t, start.Add(time.Second), w.Start)
+	for range 3 {
+		require.Zero(t, len(collect(t, e, start).Sources))
+	}
+	run(t, e, start, probe)
+	w = collect(t, e, start)
+	require.Zero(t, len(w.Sources), "the record was free again")
+	require.Len(t, w.Targets, 1)
+}
+
+// When all records are taken, packets are still counted, and those that found no record too.
+func TestFullTablesAreCounted(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 5000 {
+		run(t, e, start, packet{src: netip.AddrFrom4([4]byte{20, 0, byte(i >> 8), byte(i)}).String(), dst: netip.AddrFrom4([4]byte{30, 0, byte(i >> 8), byte(i)}).String(), flags: 1})
+	}
+	w := collect(t, e, start)
+	require.EqualValues(t, 5000, w.Totals.Packets)
+	require.LessOrEqual(t, len(w.Sources), 1024)
+	require.Greater(t, len(w.Sources), 900)
+	require.EqualValues(t, 5000-len(w.Sources), w.Totals.SourcesRefused)
+	require.EqualValues(t, 5000-len(w.Targets), w.Totals.TargetsRefused)
+}
+
+// Each (source, target, port, class) is sampled once, until it is forgotten after 128 intervals.
+func TestNewConversationsAreSampled(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 30 {
+		at := start.Add(time.Duration(i) * time.Minute)
+		p := packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 40000, dport: i + 1, flags: 0xc2}
+		run(t, e, at, p, p, p)
+		_ = collect(t, e, at)
+	}
+	samples, err := e.Drain()
+	require.NoError(t, err)
+	require.Len(t, samples, 30)
+	require.Equal(t, traffic.Sample{
+		Time: start.Add(29 * time.Minute).Local(), Source: netip.MustParseAddrPort("203.0.113.9:40000"),
+		Target: netip.MustParseAddrPort("192.0.2.1:30"), Proto: 6, Flags: 0xc2, Class: traffic.TCPSYN, Bytes: 54,
+	}, samples[29])
+	for range 128 {
+		_ = collect(t, e, start)
+	}
+	run(t, e, start.Add(time.Hour), packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 40000, dport: 1, flags: 2})
+	samples, err = e.Drain()
+	require.NoError(t, err)
+	require.Len(t, samples, 1)
+}
+
+// A ring nobody reads fills; what is lost is counted, and nothing else suffers.
+func TestAFullRingIsCounted(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{RingBufferSize: 4096, SamplesPerSecond: 1 << 20})
+	for i := range 200 {
+		run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", dport: i + 1, flags: 2})
+	}
+	w := collect(t, e, time.Now())
+	require.EqualValues(t, 200, w.Totals.Packets)
+	require.EqualValues(t, 200, w.Totals.Candidates)
+	require.NotZero(t, w.Lost)
+	require.EqualValues(t, 200, w.Totals.Sampled+w.Lost)
+}
+
+func TestSamplesArriveUntilTheEnd(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", dport: 22, flags: 2})
+	var got []traffic.Sample
+	require.NoError(t, e.Samples(ctx, func(s []traffic.Sample) {
+		got = append(got, s...)
+		cancel()
+	}))
+	require.Len(t, got, 1)
+	require.WithinDuration(t, time.Now(), got[0].Time, 10*time.Second)
+}
+
+// The egress program's evidence lands in the XDP program's records.
+func TestEgressEvidence(t *testing.T) {
+	t.Parallel()
+	runtime.LockOSThread() // and never unlocked: the thread ends with the test, as it may run on one CPU only
+	var one unix.CPUSet
+	one.Set(0)
+	require.NoError(t, unix.SchedSetaffinity(0, &one))
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{Gate: 2})
+	out, err := e.Egress()
+	testenv.Require(t, "tcx", err)
+	require.NoError(t, e.SeesEgress(true))
+	send := func(p packet) {
+		_, err := out.Run(&ebpf.RunOptions{Data: p.frame()})
+		require.NoError(t, err)
+	}
+	for i := range 10 {
+		run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 4000, dport: i, flags: 2})
+		send(packet{src: "192.0.2.1", dst: "203.0.113.9", sport: i, dport: 4000, flags: map[bool]byte{true: 0x12, false: 0x14}[i < 5]})
+		send(packet{src: "192.0.2.1", dst: "198.51.100.53", sport: 5000 + i, dport: 53, udp: true})
+		run(t, e, start, packet{src: "198.51.100.53", dst: "192.0.2.1", sport: 53, dport: 5000 + i, udp: true})
+	}
+	w := collect(t, e, time.Now())
+	require.True(t, w.Egress)
+	scanner, dns := source(t, w, "203.0.113.9"), source(t, w, "198.51.100.53")
+	require.EqualValues(t, 3, scanner.Answered, "two were answered before it was promoted")
+	require.EqualValues(t, 5, scanner.Refused)
+	require.Zero(t, dns.Probes)
+	require.EqualValues(t, 8, dns.Replies)
+	hit := target(t, w, "192.0.2.1")
+	require.EqualValues(t, 5, hit.SYNACKOut)
+	require.EqualValues(t, 5, hit.RSTOut)
+}
+
+func TestEnginesShareOneFilter(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	a, b := program(t, f, bpf.Options{}), program(t, f, bpf.Options{})
+	block(t, f, "192.0.2.7/32")
+	require.Equal(t, bpf.Drop, verdict(t, a, "192.0.2.7", start))
+	require.Equal(t, bpf.Drop, verdict(t, b, "192.0.2.7", start))
+	entries, err := f.Blocked()
+	require.NoError(t, err)
+	require.EqualValues(t, 2, entries[0].Packets)
+	require.EqualValues(t, 1, collect(t, a, time.Now()).Totals.Dropped.Packets)
+}
