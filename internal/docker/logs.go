@@ -105,7 +105,7 @@ func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 	for {
 		var header [8]byte
 		if _, err := io.ReadFull(in, header[:]); err != nil {
-			return errors.Join(endOf(err), open[1].flush(fn), open[2].flush(fn))
+			return finishLog(err, fn, open[1], open[2])
 		}
 		size := binary.BigEndian.Uint32(header[4:])
 		if size > maxFrame {
@@ -146,12 +146,25 @@ func readTerminal(r io.Reader, maxLine int, fn func(LogLine) error) error {
 			part = part[n:]
 		}
 		if err != nil {
-			if len(part) > 0 {
+			if len(part) > 0 && endOf(err) == nil {
 				err = errors.Join(err, j.add(part, fn))
 			}
-			return errors.Join(endOf(err), j.flush(fn))
+			return finishLog(err, fn, j)
 		}
 	}
+}
+
+// finishLog hands out what has no newline yet, if the log ended and did not break off:
+// the rest of a line that broke off comes with the next reading.
+func finishLog(err error, fn func(LogLine) error, open ...*joiner) error {
+	if endOf(err) != nil {
+		return err
+	}
+	var errs []error
+	for _, j := range open {
+		errs = append(errs, j.flush(fn))
+	}
+	return errors.Join(errs...)
 }
 
 func endOf(err error) error {
