@@ -29,19 +29,19 @@ type busSide struct {
 
 // openBus starts or reaches the bus, makes its streams and connects every module
 // that runs. On an error nothing is left open.
-func openBus(ctx context.Context, cfg Config, log logrus.FieldLogger) (*busSide, error) {
+func openBus(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (*busSide, error) {
 	b := &busSide{
 		conns:    map[string]*bus.Conn{},
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
-	err := b.open(ctx, cfg, log)
+	err := b.open(ctx, cfg, modules, log)
 	if err != nil {
 		return nil, errors.Join(err, b.closeConns(context.WithoutCancel(ctx)), b.shutdown(context.WithoutCancel(ctx)))
 	}
 	return b, nil
 }
 
-func (b *busSide) open(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
+func (b *busSide) open(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (err error) {
 	if err := b.reach(ctx, cfg, log); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (b *busSide) open(ctx context.Context, cfg Config, log logrus.FieldLogger) 
 		return err
 	}
 	enabled := map[string]bool{}
-	for _, m := range table() {
+	for _, m := range modules {
 		enabled[m.Name] = m.running(cfg)
 	}
 	b.durables = bus.Durables(cfg.General.Host, enabled, b.inFlight)

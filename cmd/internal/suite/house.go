@@ -78,7 +78,7 @@ func (h *house) assemble(ctx context.Context) (err error) {
 	if h.machineID, err = machineID(h.cfg.General.DataDir); err != nil {
 		return err
 	}
-	if h.bus, err = openBus(ctx, h.cfg, h.log); err != nil {
+	if h.bus, err = openBus(ctx, h.cfg, h.process.table(), h.log); err != nil {
 		return err
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -136,7 +136,7 @@ func (h *house) options() daemon.Options {
 			return h.bus.admin.Announce(bus.HealthFeed, health)
 		},
 	}
-	for _, m := range table() {
+	for _, m := range h.process.table() {
 		opts.Specs = append(opts.Specs, daemon.Spec{Name: m.Name, Enabled: m.Enabled(h.cfg), New: h.build(m, h.cfg)})
 	}
 	return opts

@@ -57,6 +57,8 @@ type Process struct {
 	Getenv         func(string) string
 	Stdout, Stderr io.Writer
 	Signals        <-chan os.Signal
+
+	modules []module // instead of the table, in tests
 }
 
 // OS returns the Process this one is, and has its signals caught from now on.
@@ -64,6 +66,14 @@ func OS() Process {
 	signals := make(chan os.Signal, 8) // signal.Notify drops what does not fit; one of a kind is enough
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	return Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals}
+}
+
+// table returns the modules this process may run.
+func (p Process) table() []module {
+	if p.modules != nil {
+		return p.modules
+	}
+	return table()
 }
 
 // invocation is what the command line asks for.

@@ -19,7 +19,7 @@ func (h *house) reload(context.Context) (daemon.Plan, error) {
 	}
 	changes := h.changes(loaded)
 	plan := daemon.Plan{Changes: changes, Commit: func() { h.adopt(cfg, loaded) }}
-	for _, m := range table() {
+	for _, m := range h.process.table() {
 		if m.running(h.cfg) && m.Enabled(cfg) && (m.Rereads || touched(changes, m.Section)) {
 			plan.Modules = append(plan.Modules, daemon.ModulePlan{Name: m.Name, Config: m.Config(cfg), New: h.build(m, cfg)})
 		}

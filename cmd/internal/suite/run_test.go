@@ -65,6 +65,15 @@ listen = %q
 `, i.dir+"/data", i.dir+"/run/ironpost.pid", i.dir+"/bus.sock", i.metrics) + more)
 }
 
+// replace changes a part of the configuration.
+func (i *instance) replace(old, by string) {
+	i.t.Helper()
+	config, err := os.ReadFile(i.file)
+	require.NoError(i.t, err)
+	require.Contains(i.t, string(config), old)
+	i.write(strings.Replace(string(config), old, by, 1))
+}
+
 func (i *instance) write(content string) {
 	i.t.Helper()
 	require.NoError(i.t, os.WriteFile(i.file, []byte(content), 0o600))
@@ -93,8 +102,13 @@ func (i *instance) process(args ...string) suite.Process {
 // start runs the daemon until it is ready.
 func (i *instance) start() {
 	i.t.Helper()
+	i.run(i.process())
+}
+
+func (i *instance) run(p suite.Process) {
+	i.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { i.exit <- i.process().Run(ctx) }()
+	go func() { i.exit <- p.Run(ctx) }()
 	i.t.Cleanup(cancel)
 	i.await("ready")
 }
@@ -346,9 +360,8 @@ func TestATakenObserverPortIsAWarning(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
 	i := install(t, "")
-	config, err := os.ReadFile(i.file)
-	require.NoError(t, err)
-	i.write(strings.Replace(string(config), "observer = false", fmt.Sprintf("observer_listen = %q", l.Addr()), 1) + allOff)
+	i.configure(allOff)
+	i.replace("observer = false", fmt.Sprintf("observer_listen = %q", l.Addr()))
 	i.start()
 	require.Contains(t, i.await("the bus is not all there")["reason"], l.Addr().String())
 	require.Equal(t, event.Healthy, i.health().Status)

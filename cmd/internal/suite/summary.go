@@ -27,7 +27,7 @@ func (h *house) greet(loaded *config.Loaded) {
 
 // summarise tells people what is watched, what is not and why, and where to look.
 func (h *house) summarise() {
-	for _, m := range table() {
+	for _, m := range h.process.table() {
 		log := h.log.WithField("module", m.Name)
 		switch {
 		case !m.Enabled(h.cfg):
