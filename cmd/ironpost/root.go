@@ -110,7 +110,9 @@ func (a *app) root() *cobra.Command {
 		},
 	}
 	a.globalFlags(root)
-	root.AddCommand(a.statusCommand(), a.alertsCommand(), a.actionsCommand(), a.auditCommand(), a.blocklistCommand(), a.replayCommand(), a.configCommand(), a.versionCommand())
+	root.AddCommand(a.statusCommand(), a.alertsCommand(), a.actionsCommand(), a.auditCommand(),
+		a.isolateCommand(), a.releaseCommand(), a.quarantineCommand(), a.evidenceCommand(), a.policiesCommand(), a.blocklistCommand(),
+		a.replayCommand(), a.configCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+// askGuard sends a request to the container guard of host, the daemon's own if empty.
+func (a *app) askGuard(ctx context.Context, host, verb string, req, resp any) error {
+	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, max(a.timeout, 6*time.Second)) // a verb has 4 s
+		defer cancel()
+		host = cmp.Or(host, conn.Host())
+		if host == "" {
+			return usage(errors.New("--url needs --host: whose containers are meant"))
+		}
+		err := conn.Request(ctx, bus.StatusSubject(bus.ContainerGuard, host, verb), req, resp)
+		if errors.Is(err, bus.ErrUnreachable) {
+			return &codedError{code: exitUnreachable, err: fmt.Errorf("no container guard answers on %s: set container.enabled, or see ironpost status", host)}
+		}
+		return err
+	})
+}
+
+// briefID is as much of a container's id as people use.
+func briefID(id string) string { return id[:min(12, len(id))] }
