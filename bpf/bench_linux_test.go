@@ -100,7 +100,7 @@ func BenchmarkBesideXDPFilter(b *testing.B) {
 func newFilter(t testing.TB, size int) *bpf.Filter {
 	t.Helper()
 	f, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: size})
-	testenv.Require(t, "bpf", err)
+	usable(t, "bpf", err)
 	t.Cleanup(func() { require.NoError(t, f.Close()) })
 	return f
 }
@@ -162,7 +162,7 @@ func bareDrop(b *testing.B) *ebpf.Program {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.XDP, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
 	})
-	testenv.Require(b, "bpf", err)
+	usable(b, "bpf", err)
 	b.Cleanup(func() { require.NoError(b, p.Close()) })
 	return p
 }

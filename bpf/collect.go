@@ -210,7 +210,7 @@ func addPorts(t *traffic.Target, r *programTarget) {
 		if p.Packets == 0 {
 			continue
 		}
-		at := slices.IndexFunc(t.TopPorts, func(have traffic.PortCount) bool { return have.Port == uint16(p.Port) })
+		at := slices.IndexFunc(t.TopPorts, func(have traffic.PortCount) bool { return uint32(have.Port) == p.Port })
 		if at < 0 {
 			at = len(t.TopPorts)
 			t.TopPorts = append(t.TopPorts, traffic.PortCount{Port: uint16(p.Port)})

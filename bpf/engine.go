@@ -136,7 +136,7 @@ func specOf(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 	perCPU := max(1, or(opts.SamplesPerSecond, defaultSamples)/cpus)
 	gate := or(opts.Gate, defaultGate)
 	return spec, setConstants(spec, map[string]any{
-		programVarSeed:           [4]uint64(opts.Filter.mirror.Seed),
+		programVarSeed:           opts.Filter.mirror.Seed,
 		programVarBloomMask:      uint32(opts.Filter.mirror.BloomWords - 1),
 		programVarReplay:         opts.Replay,
 		programVarGate:           uint32(max(gate/cpus, min(gate, leastGate))),
@@ -224,6 +224,7 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 	if err := setConstants(spec, map[string]any{egressVarSeed: e.seed}); err != nil {
 		return nil, err
 	}
+	spec.Maps[egressMapStates].MaxEntries = uint32(e.cpus)
 	var loaded egressPrograms
 	err = spec.LoadAndAssign(&loaded, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
 		egressMapStates: e.maps.States, egressMapControls: e.maps.Controls, egressMapOutbound: e.maps.Outbound,

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 )
@@ -22,13 +21,15 @@ func familyOf(p netip.Prefix) int {
 	return 0
 }
 
-// keySizes are those of struct key4 and struct key6.
-var keySizes = [2]int{8, 20}
+// The kernel's struct key4 and key6: the address's bytes, then the length as a number.
+type (
+	key4 = [8]byte
+	key6 = [20]byte
+)
 
 // keyOf returns a masked prefix as the kernel's struct key4 or key6.
 func keyOf(p netip.Prefix) []byte {
-	addr := p.Addr().AsSlice()
-	return binary.NativeEndian.AppendUint32(addr, uint32(p.Bits()))
+	return binary.NativeEndian.AppendUint32(p.Addr().AsSlice(), uint32(p.Bits()))
 }
 
 func prefixOf(key []byte) netip.Prefix {
@@ -37,21 +38,21 @@ func prefixOf(key []byte) netip.Prefix {
 	return netip.PrefixFrom(addr, int(binary.NativeEndian.Uint32(key[at:])))
 }
 
-func (f *Filter) valueOf(e Entry) programEntry {
+func valueOf(e Entry, at clock) programEntry {
 	v := programEntry{Reason: e.Reason, Packets: e.Packets, Bytes: e.Bytes}
 	if e.Monitor {
 		v.Monitor = 1
 	}
 	if !e.Expires.IsZero() {
-		v.Expires = max(1, f.clock().to(e.Expires))
+		v.Expires = max(1, at.to(e.Expires))
 	}
 	return v
 }
 
-func (f *Filter) entryOf(p netip.Prefix, v programEntry) Entry {
+func entryOf(p netip.Prefix, v programEntry, at clock) Entry {
 	e := Entry{Prefix: p, Reason: v.Reason, Monitor: v.Monitor != 0, Packets: v.Packets, Bytes: v.Bytes}
 	if v.Expires != 0 {
-		e.Expires = f.clock().from(v.Expires)
+		e.Expires = at.from(v.Expires)
 	}
 	return e
 }
@@ -65,16 +66,9 @@ func (f *Filter) clock() clock {
 
 // write puts entries into a map in batches and returns how many went in.
 func (f *Filter) write(family int, entries []Entry) (int, error) {
-	m := f.maps.block[family]
 	for done := 0; done < len(entries); {
 		part := entries[done:min(done+batch, len(entries))]
-		keys := make([]byte, 0, len(part)*keySizes[family])
-		values := make([]programEntry, 0, len(part))
-		for _, e := range part {
-			keys = append(keys, keyOf(e.Prefix)...)
-			values = append(values, f.valueOf(e))
-		}
-		n, err := updateBatch(m, keySizes[family], keys, values)
+		n, err := f.writeBatch(family, part)
 		done += n
 		if err != nil {
 			return done, fmt.Errorf("block %v: %w", entries[min(done, len(entries)-1)].Prefix, full(err))
@@ -83,11 +77,28 @@ func (f *Filter) write(family int, entries []Entry) (int, error) {
 	return len(entries), nil
 }
 
-func updateBatch(m *ebpf.Map, size int, keys []byte, values []programEntry) (int, error) {
-	if size == 8 {
-		return m.BatchUpdate(unsafe.Slice((*[8]byte)(unsafe.Pointer(unsafe.SliceData(keys))), len(values)), values, nil)
+func (f *Filter) writeBatch(family int, part []Entry) (int, error) {
+	if family == 0 {
+		return f.maps.block[0].BatchUpdate(keysOf[key4](part), f.valuesOf(part), nil)
 	}
-	return m.BatchUpdate(unsafe.Slice((*[20]byte)(unsafe.Pointer(unsafe.SliceData(keys))), len(values)), values, nil)
+	return f.maps.block[1].BatchUpdate(keysOf[key6](part), f.valuesOf(part), nil)
+}
+
+func keysOf[K key4 | key6](part []Entry) []K {
+	keys := make([]K, len(part))
+	for i, e := range part {
+		copy(raw(&keys[i]), keyOf(e.Prefix))
+	}
+	return keys
+}
+
+func (f *Filter) valuesOf(part []Entry) []programEntry {
+	clock := f.clock()
+	values := make([]programEntry, len(part))
+	for i, e := range part {
+		values[i] = valueOf(e, clock)
+	}
+	return values
 }
 
 // full turns the kernel's "argument list too long" into what it means.
@@ -99,15 +110,21 @@ func full(err error) error {
 }
 
 // each calls fn with every entry of a map.
-func (f *Filter) each(family int, m *ebpf.Map, fn func(netip.Prefix, programEntry)) error {
-	size := keySizes[family]
-	keys := make([]byte, batch*size)
+func each(family int, m *ebpf.Map, fn func(netip.Prefix, programEntry)) error {
+	if family == 0 {
+		return eachOf[key4](m, fn)
+	}
+	return eachOf[key6](m, fn)
+}
+
+func eachOf[K key4 | key6](m *ebpf.Map, fn func(netip.Prefix, programEntry)) error {
+	keys := make([]K, batch)
 	values := make([]programEntry, batch)
 	var cursor ebpf.MapBatchCursor
 	for {
-		n, err := lookupBatch(m, &cursor, size, keys, values)
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
 		for i := range n {
-			fn(prefixOf(keys[i*size:(i+1)*size]), values[i])
+			fn(prefixOf(raw(&keys[i])), values[i])
 		}
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil
@@ -116,11 +133,4 @@ func (f *Filter) each(family int, m *ebpf.Map, fn func(netip.Prefix, programEntr
 			return fmt.Errorf("read %s: %w", m, err)
 		}
 	}
-}
-
-func lookupBatch(m *ebpf.Map, cursor *ebpf.MapBatchCursor, size int, keys []byte, values []programEntry) (int, error) {
-	if size == 8 {
-		return m.BatchLookup(cursor, unsafe.Slice((*[8]byte)(unsafe.Pointer(unsafe.SliceData(keys))), len(values)), values, nil)
-	}
-	return m.BatchLookup(cursor, unsafe.Slice((*[20]byte)(unsafe.Pointer(unsafe.SliceData(keys))), len(values)), values, nil)
 }

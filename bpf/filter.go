@@ -101,7 +101,7 @@ func (f *Filter) replace(e Entry) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look %v up: %w", e.Prefix, err)
 	}
-	value := f.valueOf(e)
+	value := valueOf(e, f.clock())
 	value.Packets, value.Bytes = old.Packets, old.Bytes
 	if err := m.Put(key, &value); err != nil {
 		return false, fmt.Errorf("replace %v: %w", e.Prefix, err)
@@ -156,9 +156,10 @@ func (f *Filter) Blocked() ([]Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var entries []Entry
+	at := f.clock()
 	for family, m := range f.maps.block {
-		err := f.each(family, m, func(p netip.Prefix, v programEntry) {
-			entries = append(entries, f.entryOf(p, v))
+		err := each(family, m, func(p netip.Prefix, v programEntry) {
+			entries = append(entries, entryOf(p, v, at))
 		})
 		if err != nil {
 			return nil, err
@@ -250,7 +251,7 @@ func (f *Filter) Allowed() ([]netip.Prefix, error) {
 func (f *Filter) allowed() (map[netip.Prefix]bool, error) {
 	have := map[netip.Prefix]bool{}
 	for family, m := range f.maps.allow {
-		if err := f.each(family, m, func(p netip.Prefix, _ programEntry) { have[p] = true }); err != nil {
+		if err := each(family, m, func(p netip.Prefix, _ programEntry) { have[p] = true }); err != nil {
 			return nil, err
 		}
 	}
@@ -271,7 +272,7 @@ func (f *Filter) publish() error {
 			return fmt.Errorf("write prefix lengths: %w", err)
 		}
 	}
-	if _, err := f.bloom.WriteAt(words(f.index.bloom), 0); err != nil {
+	if _, err := f.bloom.WriteAt(rawSlice(f.index.bloom), 0); err != nil {
 		return fmt.Errorf("write bloom filter: %w", err)
 	}
 	return errors.Join(
@@ -283,8 +284,4 @@ func (f *Filter) publish() error {
 		store(f.filter, unsafe.Offsetof(f.mirror.Count4), &f.mirror.Count4),
 		store(f.filter, unsafe.Offsetof(f.mirror.Count6), &f.mirror.Count6),
 	)
-}
-
-func words(w []uint64) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(w))), len(w)*8)
 }

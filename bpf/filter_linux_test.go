@@ -283,7 +283,7 @@ func TestPinnedListsAreAdopted(t *testing.T) {
 	expires := time.Now().Add(time.Hour).Truncate(time.Second)
 	for round, size := range []int{1000, 1000, 5000, 5000, 500} {
 		f, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: size, Pins: dir})
-		testenv.Require(t, "bpf", err)
+		usable(t, "bpf", err)
 		if round == 0 {
 			require.NoError(t, f.Block([]bpf.Entry{
 				{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Expires: expires, Reason: 5}, {Prefix: netip.MustParsePrefix("2001:db8::/40")},
@@ -316,19 +316,19 @@ func TestEntriesHoldWhileTheFilterGrows(t *testing.T) {
 	t.Parallel()
 	dir := bpffs(t)
 	small, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 100, Pins: dir})
-	testenv.Require(t, "bpf", err)
+	usable(t, "bpf", err)
 	block(t, small, "192.0.2.0/24")
 	old, err := bpf.Load(bpf.Options{Filter: small})
 	require.NoError(t, err)
-	defer old.Close()
+	defer func() { require.NoError(t, old.Close()) }()
 	require.NoError(t, small.Close())
 	large, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 100_000, Pins: dir})
 	require.NoError(t, err)
-	defer large.Close()
+	defer func() { require.NoError(t, large.Close()) }()
 	require.Equal(t, bpf.Drop, verdict(t, old, "192.0.2.9", start))
 	next, err := bpf.Load(bpf.Options{Filter: large})
 	require.NoError(t, err)
-	defer next.Close()
+	defer func() { require.NoError(t, next.Close()) }()
 	require.Equal(t, bpf.Drop, verdict(t, next, "192.0.2.9", start))
 }
 
@@ -338,7 +338,7 @@ func TestHalfAPinnedSetIsLeftBehind(t *testing.T) {
 	dir := bpffs(t)
 	for round := range 2 {
 		f, err := bpf.OpenFilter(bpf.FilterOptions{Pins: dir})
-		testenv.Require(t, "bpf", err)
+		usable(t, "bpf", err)
 		if round == 0 {
 			block(t, f, "192.0.2.0/24")
 			require.NoError(t, os.Mkdir(filepath.Join(dir, "filter_next"), 0o700))

@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bpf"
-	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 func TestTheVerifierWalksLittle(t *testing.T) {
@@ -20,7 +19,7 @@ func TestTheVerifierWalksLittle(t *testing.T) {
 	t.Logf("%d instructions verified", walked)
 	require.Less(t, walked, uint32(maxVerified))
 	out, err := e.Egress()
-	testenv.Require(t, "tcx", err)
+	usable(t, "tcx", err)
 	info, err = out.Info()
 	require.NoError(t, err)
 	walked, _ = info.VerifiedInstructions()

@@ -30,6 +30,13 @@ func store[T any](m memory, offset uintptr, from *T) error {
 	return err
 }
 
+// raw is the memory of plain numbers. All unsafe pointers of the package are made here.
 func raw[T any](v *T) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
+	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)) //nolint:gosec // within *v
+}
+
+// rawSlice is the memory of a slice of plain numbers.
+func rawSlice[T any](s []T) []byte {
+	var one T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), uintptr(len(s))*unsafe.Sizeof(one)) //nolint:gosec // within s
 }

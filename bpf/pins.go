@@ -112,8 +112,8 @@ func (f *Filter) adoptEntries() error {
 	}
 	for family := range 2 {
 		err := errors.Join(
-			f.each(family, f.maps.block[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, false) }),
-			f.each(family, f.maps.allow[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, true) }),
+			each(family, f.maps.block[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, false) }),
+			each(family, f.maps.allow[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, true) }),
 		)
 		if err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf/ringbuf"
 
@@ -79,14 +78,12 @@ func (e *Engine) clock() clock {
 
 // sampleOf reads what the program wrote; data is as long as the program made it.
 func sampleOf(data []byte, at clock) traffic.Sample {
-	if uintptr(len(data)) < unsafe.Sizeof(programSample{}) {
-		return traffic.Sample{}
-	}
-	s := (*programSample)(unsafe.Pointer(unsafe.SliceData(data)))
+	var s programSample
+	copy(raw(&s), data)
 	return traffic.Sample{
 		Time:   at.from(s.Time),
-		Source: netip.AddrPortFrom(fromWire(programAddr(s.Src)), s.Sport),
-		Target: netip.AddrPortFrom(fromWire(programAddr(s.Dst)), s.Dport),
+		Source: netip.AddrPortFrom(fromWire(s.Src), s.Sport),
+		Target: netip.AddrPortFrom(fromWire(s.Dst), s.Dport),
 		Proto:  s.Proto, Flags: s.Flags, Class: traffic.Class(s.Class), Bytes: s.Bytes,
 		Fragment: s.Fragment != 0, VLAN: s.Vlan, Reply: s.Reply != 0,
 	}

@@ -20,8 +20,10 @@ func haveTCX() error {
 	if err != nil {
 		return fmt.Errorf("probe for tcx: %w", explain(err))
 	}
-	defer prog.Close()
 	l, err := link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: prog, Attach: ebpf.AttachTCXEgress})
+	if closing := prog.Close(); closing != nil {
+		return closing
+	}
 	if err == nil {
 		return l.Close()
 	}

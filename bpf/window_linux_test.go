@@ -14,7 +14,6 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bpf/traffic"
-	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 // packet is a TCP or UDP frame over IPv4.
@@ -209,11 +208,11 @@ func TestWindowsDoNotOverlap(t *testing.T) {
 	require.EqualValues(t, 1, w.Totals.Packets)
 	require.Equal(t, start.Add(time.Second), w.Start)
 	for range 3 {
-		require.Zero(t, len(collect(t, e, start).Sources))
+		require.Empty(t, collect(t, e, start).Sources)
 	}
 	run(t, e, start, probe)
 	w = collect(t, e, start)
-	require.Zero(t, len(w.Sources), "the record was free again")
+	require.Empty(t, w.Sources, "the record was free again")
 	require.Len(t, w.Targets, 1)
 }
 
@@ -299,7 +298,7 @@ func TestEgressEvidence(t *testing.T) {
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{Gate: 2})
 	out, err := e.Egress()
-	testenv.Require(t, "tcx", err)
+	usable(t, "tcx", err)
 	require.NoError(t, e.SeesEgress(true))
 	send := func(p packet) {
 		_, err := out.Run(&ebpf.RunOptions{Data: p.frame()})
