@@ -89,19 +89,23 @@ func evidence(f event.TrafficFinding) string {
 
 // tellCapture says what was read, beside the results.
 func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
-	text := fmt.Sprintf("%s: %d packets over %s, %d attacks", clean(name), s.Capture.Frames, s.Last.Sub(s.First).Round(time.Millisecond), attacks)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("%s: %d packets over %s, %d attacks", clean(name), s.Capture.Frames, s.Last.Sub(s.First).Round(time.Millisecond), attacks))
 	for _, odd := range []struct {
 		n    uint64
 		what string
 	}{
-		{s.Malformed, "malformed"}, {s.Short, "too short"}, {s.Capture.Unknown, "of an unknown link type"},
-		{s.Capture.Jumps, "times the clock went back"}, {s.Detector.Evicted, "sources forgotten"},
+		{s.Malformed, "malformed"},
+		{s.Short, "too short"},
+		{s.Capture.Unknown, "of an unknown link type"},
+		{s.Capture.Jumps, "times the clock went back"},
+		{s.Detector.Evicted, "sources forgotten"},
 	} {
 		if odd.n > 0 {
-			text += fmt.Sprintf(", %d %s", odd.n, odd.what)
+			text.WriteString(fmt.Sprintf(", %d %s", odd.n, odd.what))
 		}
 	}
-	a.tell(text)
+	a.tell(text.String())
 	if s.Capture.Cut != "" {
 		a.tell(fmt.Sprintf("warning: %s ends early: %s", clean(name), clean(s.Capture.Cut)))
 	}

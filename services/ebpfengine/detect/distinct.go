@@ -15,7 +15,7 @@ type distinct struct {
 	exact  map[uint64]struct{}
 	own    traffic.Bitmap
 	kernel traffic.Bitmap
-	sum    float64 // of the estimates of the kernel's bitmaps
+	sum    float64 // of what the kernel's bitmaps stand for
 }
 
 const (
@@ -26,10 +26,14 @@ const (
 	mostPorts = 65_535
 )
 
-// unite adds what the kernel counted in one interval.
-func (d *distinct) unite(b *traffic.Bitmap) {
+// unite adds what the kernel counted in one interval, in so many probes.
+func (d *distinct) unite(b *traffic.Bitmap, probes uint64) {
 	d.kernel.Or(b)
-	d.sum += b.Estimate()
+	n := b.Estimate()
+	if n > saturated {
+		n = max(n, float64(probes))
+	}
+	d.sum += min(n, float64(probes))
 }
 
 // add returns whether value is new, as far as can be told.

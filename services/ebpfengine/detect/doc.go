@@ -27,9 +27,9 @@
 // # Methods
 //
 // method says how. Of scans: syn, fin, null, xmas, ack, udp, icmp, fragment (the
-// TCP flags were hidden in a later fragment, as nmap -f does), mixed. Of
+// TCP flags were hidden in a later fragment, as nmap -f does), other (flags that exclude each other). ack is FIN with ACK, too. Of
 // reflection: the misused protocol, dns, ntp, snmp, isakmp, ssdp, memcached, ldap,
-// chargen, or tcp (SYN-ACK and RST), mixed. Of tcp_flood: ack, rst, other. Of the others it is
+// chargen, and so on, udp- and a port where there is no name, or tcp (SYN-ACK). Of tcp_flood: ack, rst, other. Of the others it is
 // empty.
 //
 // # Phases

@@ -30,6 +30,8 @@ const (
 	spreadSources = 32
 	// Answers of servers are a reflection from this mean size on where honest ones are common: DNS.
 	amplified = 400
+	// answering is that size elsewhere: an NTP answer has 90 bytes, the list that is misused 482.
+	answering = 120
 )
 
 // flood is one that runs.
@@ -100,7 +102,7 @@ func (f *floods) settle(w traffic.Window) {
 	for i := range w.Targets {
 		t := &w.Targets[i]
 		v := f.victim(t.Addr)
-		v.add(measure(t, w, f.explain(t, w)))
+		v.add(measure(t, w, f.explain(t, w), float64(f.cfg.TCPFloodPPS)))
 		for k := range kinds {
 			f.weigh(strike{w: w, t: t, v: v, kind: k})
 		}
@@ -118,6 +120,10 @@ func (f *floods) explain(t *traffic.Target, w traffic.Window) explained {
 	var e explained
 	for i := range w.Sources {
 		src := &w.Sources[i]
+		if src.Addr == t.Addr {
+			e.refusals, e.pings = float64(src.Refused), float64(src.ByClass[traffic.ICMPEcho])
+			e.calls = float64(src.ByClass[traffic.TCPSYN])
+		}
 		if src.Replies > 0 && reaches(src, t.Addr) {
 			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
 		}
@@ -187,11 +193,10 @@ func (s strike) hostile() bool {
 
 // amplifies tells a reflection from a busy client of the same service: large answers, or a protocol no client is busy with.
 func (s strike) amplifies() bool {
-	p := s.reflector()
-	if slices.Contains(busyPorts[:], p) {
+	if slices.Contains(busyPorts[:], s.reflector()) {
 		return s.t.SourcesEstimate >= manySources && s.bytesPerPacket() >= amplified
 	}
-	return true
+	return s.bytesPerPacket() >= answering
 }
 
 // busyPorts are reflector ports with honest traffic at high rates: DNS, VPN, VoIP, remote desktops, games.
@@ -268,7 +273,8 @@ func (f *floods) actor(s strike) (string, uint64) {
 
 func (s strike) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds() }
 
-// top returns the promoted source that sends most of the kind to the target, how much that is, and the sum of all of them.
+// top returns the promoted source that sends most of the kind to the target, how much that is, and the sum of those that send
+// more than a forged one would.
 func (s strike) top() (addr netip.Addr, most, sum float64) {
 	for i := range s.w.Sources {
 		src := &s.w.Sources[i]
@@ -276,7 +282,9 @@ func (s strike) top() (addr netip.Addr, most, sum float64) {
 		if n == 0 || !reaches(src, s.t.Addr) {
 			continue
 		}
-		sum += n
+		if n > perForged*max(1, s.seconds()) {
+			sum += n // few packets are what a forged address has, too
+		}
 		if n > most {
 			addr, most = src.Addr, n
 		}

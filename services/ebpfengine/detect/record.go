@@ -76,10 +76,10 @@ func (s *scan) merge(src *traffic.Source) {
 	s.counts[countFragments] += src.Fragmented
 	single := src.Hosts.Count() <= 1
 	if s.shape == block || (s.shape == vertical && single) {
-		s.ports.unite(&src.Ports)
+		s.ports.unite(&src.Ports, src.Probes)
 	}
 	if s.shape == block || (s.shape == horizontal && (s.method == byICMP || src.Ports.Count() <= 1)) {
-		s.hosts.unite(&src.Hosts)
+		s.hosts.unite(&src.Hosts, src.Probes)
 	}
 	for _, host := range src.SampleHosts {
 		if s.shape != vertical {

@@ -289,8 +289,15 @@ func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
 		}, "syn_flood/ spoofed > 198.51.100.5"},
 		"syn, one source":  {500, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80)) }, "syn_flood/ 203.0.113.66 > 198.51.100.5:80"},
 		"syn, few sources": {1000, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(host("192.0", i%20), 1024+i), at(home, 80)) }, "syn_flood/ distributed > 198.51.100.5:80"},
-		"udp, one source":  {30_000, func(s *stage, i int) { s.udp(at(evil, 4000), at(home, 7777), 100) }, "udp_flood/ 203.0.113.66 > 198.51.100.5:7777"},
-		"udp, forged":      {30_000, func(s *stage, i int) { s.udp(at(s.anybody(), 40_000), at(home, 7777), 100) }, "udp_flood/ spoofed > 198.51.100.5:7777"},
+		"syn, one source, refused": {8000, func(s *stage, i int) {
+			s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80))
+			s.refuse(at(home, 80), at(evil, 1024+i))
+		}, "syn_flood/ 203.0.113.66 > 198.51.100.5:80"},
+		"fragments, tiny and forged": {8000, func(s *stage, i int) {
+			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 53), class: traffic.Fragment, proto: 17, bytes: 60, fragment: true, tiny: true})
+		}, "fragment_flood/ spoofed > 198.51.100.5"},
+		"udp, one source": {30_000, func(s *stage, i int) { s.udp(at(evil, 4000), at(home, 7777), 100) }, "udp_flood/ 203.0.113.66 > 198.51.100.5:7777"},
+		"udp, forged":     {30_000, func(s *stage, i int) { s.udp(at(s.anybody(), 40_000), at(home, 7777), 100) }, "udp_flood/ spoofed > 198.51.100.5:7777"},
 		"icmp": {3000, func(s *stage, i int) {
 			s.see(packet{at: s.now, src: at(evil, 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
 		}, "icmp_flood/ 203.0.113.66 > 198.51.100.5"},
@@ -504,4 +511,19 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 			both(t, play)
 		})
 	}
+}
+
+// A capture holds both directions: what a victim answers is no attack on the attacker.
+func TestAnswersToAnAttackAreNone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(9000, 4*time.Second, func(i int) {
+		s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80))
+		s.tcp([]traffic.Class{traffic.TCPRST, traffic.TCPSYNACK}[i%2], at(home, 80), at(evil, 1024+i))
+		s.see(packet{at: s.now, src: at(evil, 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
+		s.see(packet{at: s.now, src: at(home, 0), dst: at(evil, 0), class: traffic.ICMPOther, proto: 1, bytes: 98})
+	})
+	require.ElementsMatch(t, []string{
+		"syn_flood/ 203.0.113.66 > 198.51.100.5:80", "icmp_flood/ 203.0.113.66 > 198.51.100.5",
+	}, what(s.finish()))
 }

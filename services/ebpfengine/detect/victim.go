@@ -72,12 +72,15 @@ func (v *victim) rate(k kind) (perSecond, share float64) {
 	return by / max(span, long).Seconds(), by / total
 }
 
-// measure turns a target's counters into sums. ignored are fragments and UDP that are explained otherwise.
-func measure(t *traffic.Target, w traffic.Window, explained explained) sums {
+// measure turns a target's counters into sums. From heavy SYN a second on, even those refused are a flood.
+func measure(t *traffic.Target, w traffic.Window, explained explained, heavy float64) sums {
 	s := sums{at: w.End, duration: w.End.Sub(w.Start)}
 	n := func(c traffic.Class) float64 { return float64(t.ByClass[c]) }
 	syn := float64(t.SYN)
-	completed := min(syn, float64(t.ACKCompleted)+float64(t.RSTOut))
+	completed := min(syn, float64(t.ACKCompleted))
+	if syn-completed < heavy*s.duration.Seconds() {
+		completed = min(syn, completed+float64(t.RSTOut)) // a service that is down, unless it is tried like nothing honest
+	}
 	s.by[kindSYN], s.total[kindSYN] = syn-completed, syn
 
 	var reflected float64
@@ -89,12 +92,12 @@ func measure(t *traffic.Target, w traffic.Window, explained explained) sums {
 	s.by[kindUDP], s.total[kindUDP] = max(0, udp-explained.replies), udp
 
 	icmp := n(traffic.ICMPEcho) + n(traffic.ICMPOther)
-	s.by[kindICMP], s.total[kindICMP] = icmp, icmp
+	s.by[kindICMP], s.total[kindICMP] = max(0, icmp-explained.pings), icmp
 	fragments := float64(t.Fragmented)
 	s.by[kindFragment], s.total[kindFragment] = max(0, fragments-explained.fragments), fragments
 
 	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
-	loose := n(traffic.TCPRST) + n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
+	loose := max(0, n(traffic.TCPRST)-explained.refusals) + n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
 	if refused := float64(t.RSTOut); w.Egress {
 		loose += min(data, max(0, refused-syn))
 	}
@@ -102,13 +105,14 @@ func measure(t *traffic.Target, w traffic.Window, explained explained) sums {
 		loose = max(loose, data) // nobody with a connection to lose sends one bare ACK a second
 	}
 	s.by[kindTCP], s.total[kindTCP] = loose, loose+data
-	answers := n(traffic.TCPSYNACK)
+	answers := max(0, n(traffic.TCPSYNACK)-explained.calls)
 	s.by[kindReflectedTCP], s.total[kindReflectedTCP] = answers, answers+2*data
 	return s
 }
 
-// explained is traffic to a target that is no flood: answers to what it asked, and the fragments of a scan told already.
-type explained struct{ replies, fragments float64 }
+// explained is traffic to a target that is no flood: answers to what it asked, refusals of what it tried, answers to its pings
+// and connections, and the fragments of a scan told already.
+type explained struct{ replies, refusals, pings, calls, fragments float64 }
 
 // port is where most of the packets go, or 0.
 func port(t *traffic.Target, packets float64) uint16 {
