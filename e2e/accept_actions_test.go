@@ -20,9 +20,9 @@ import (
 func TestAcceptActionsAreAuditedOnceOverKills(t *testing.T) {
 	const actions = 1000
 	s := newStage(t)
-	connect := s.listen()
+	remote := s.listen(remoteGuard)
 	s.start()
-	g := connect()
+	g := remote.guard()
 	done := make(chan error, 1)
 	go func() { done <- g.publish(t.Context(), actions, 5*time.Millisecond) }()
 	times := 0
@@ -51,9 +51,9 @@ func TestAcceptActionsAreAuditedOnceOverKills(t *testing.T) {
 func TestAcceptStopUnderLoadLosesNothing(t *testing.T) {
 	const rounds, plenty = 5, 1_000_000
 	s := newStage(t)
-	connect := s.listen()
+	remote := s.listen(remoteGuard)
 	s.start()
-	g := connect()
+	g := remote.guard()
 	done := make(chan error, 1)
 	go func() { done <- g.publish(t.Context(), plenty, 5*time.Millisecond) }()
 	w := s.load(2 * time.Millisecond)

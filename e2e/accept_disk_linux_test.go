@@ -25,10 +25,10 @@ func TestAcceptDiskFullAndFreed(t *testing.T) {
 	disk := testenv.SmallDisk(t, "96m")
 	require.NoError(t, os.Symlink(disk, s.path("data")))
 	s.configure("[bus]", "[bus]\nmax_store_bytes = 67108864")
-	connect := s.listen()
+	remote := s.listen(remoteGuard)
 	s.start()
 	pid := s.daemon.Process.Pid
-	g := connect()
+	g := remote.guard()
 	done := make(chan error, 1)
 	go func() { done <- g.publish(t.Context(), plenty, 5*time.Millisecond) }()
 	tcp, w := map[string]bool{}, s.load(2*time.Millisecond)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/nats-io/nkeys" //nolint:depguard // the test is a module on another machine
@@ -25,8 +24,6 @@ import (
 // guard is a container guard on another machine, as far as the daemon can tell: it
 // publishes actions over TLS with a key of its own.
 type guard struct {
-	t       *testing.T
-	conn    *bus.Conn
 	actions *bus.Publisher
 
 	stored  atomic.Int64 // actions that Publish said are stored
@@ -35,31 +32,56 @@ type guard struct {
 
 const stageHost = "stage"
 
-// listen has the daemon let a guard in. Call it before start.
-func (s *stage) listen() (connect func() *guard) {
+// remotes are modules on other machines, by the name of their key.
+type remotes struct {
+	s       *stage
+	ca      *testenv.Authority
+	address string
+	seeds   map[string][]byte
+}
+
+// listen has the daemon let modules in, each named as in "container-guard.stage".
+// Call it before start.
+func (s *stage) listen(names ...string) *remotes {
 	s.t.Helper()
-	ca, address := testenv.NewAuthority(s.t), testenv.FreeAddr(s.t)
-	cert, key := ca.Server()
-	s.configure("[bus]", fmt.Sprintf("[bus]\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q", address, ca.Path, cert, key))
-	pair, err := nkeys.CreateUser()
-	require.NoError(s.t, err)
-	public, err := pair.PublicKey()
-	require.NoError(s.t, err)
-	seed, err := pair.Seed()
-	require.NoError(s.t, err)
+	r := &remotes{s: s, ca: testenv.NewAuthority(s.t), address: testenv.FreeAddr(s.t), seeds: map[string][]byte{}}
+	cert, key := r.ca.Server()
+	s.configure("[bus]", fmt.Sprintf("[bus]\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q", r.address, r.ca.Path, cert, key))
 	require.NoError(s.t, os.MkdirAll(s.path("data/keys"), 0o700))
-	s.write("data/keys/"+bus.ContainerGuard+"."+stageHost+".nk", public+"\n")
-	return func() *guard {
-		g := &guard{t: s.t}
-		g.conn, err = bus.Connect(s.t.Context(), bus.Options{
-			Module: bus.ContainerGuard, Host: stageHost, Seed: seed, URL: "tls://" + address, TLS: ca.TLS(),
-		})
+	for _, name := range names {
+		pair, err := nkeys.CreateUser()
 		require.NoError(s.t, err)
-		s.t.Cleanup(func() { _ = g.conn.Close(context.WithoutCancel(s.t.Context())) })
-		g.actions, err = g.conn.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: stageHost})
+		public, err := pair.PublicKey()
 		require.NoError(s.t, err)
-		return g
+		r.seeds[name], err = pair.Seed()
+		require.NoError(s.t, err)
+		s.write("data/keys/"+name+".nk", public+"\n")
 	}
+	return r
+}
+
+// connect connects as the module called name.
+func (r *remotes) connect(name string) *bus.Conn {
+	r.s.t.Helper()
+	module, host, _ := strings.Cut(name, ".")
+	conn, err := bus.Connect(r.s.t.Context(), bus.Options{
+		Module: module, Host: host, Seed: r.seeds[name], URL: "tls://" + r.address, TLS: r.ca.TLS(),
+	})
+	require.NoError(r.s.t, err)
+	r.s.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(r.s.t.Context())) })
+	return conn
+}
+
+const remoteGuard = bus.ContainerGuard + "." + stageHost
+
+// guard connects as the guard of the daemon's host.
+func (r *remotes) guard() *guard {
+	r.s.t.Helper()
+	g := &guard{}
+	var err error
+	g.actions, err = r.connect(remoteGuard).Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: stageHost})
+	require.NoError(r.s.t, err)
+	return g
 }
 
 // configure replaces a part of the configuration.

@@ -33,7 +33,7 @@ func (l *lab) newFlow(source string) *flow {
 	var in net.PacketConn
 	var out net.Conn
 	var err error
-	l.enter(l.victim, func() { in, err = net.ListenPacket("udp", victim4+":"+streamPort) }) //nolint:noctx // at once
+	l.enter(l.victim, func() { in, err = net.ListenPacket("udp", victim4+":"+streamPort) })
 	require.NoError(l.t, err)
 	from := &net.UDPAddr{IP: net.ParseIP(source)}
 	l.enter(l.attacker, func() {

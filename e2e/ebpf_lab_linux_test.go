@@ -83,6 +83,9 @@ func (l *lab) routes() {
 	l.in(l.router, "ip route add 10.90.3.0/24 via "+victim4)
 	l.set(l.router, "net/ipv4/ip_forward", "1")
 	l.set(l.router, "net/ipv6/conf/all/forwarding", "1")
+	for _, name := range []string{"all", "default", "left", "right"} {
+		l.set(l.router, "net/ipv4/conf/"+name+"/rp_filter", "0") // forged sources are let through
+	}
 	l.set(l.victim, "net/ipv4/icmp_ratelimit", "0") // else a UDP scan takes a second for each port
 	l.set(l.victim, "net/ipv6/icmp/ratelimit", "0")
 }
@@ -155,7 +158,7 @@ func inside(ns string, args ...string) []string {
 }
 
 func command(args ...string) error {
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput() //nolint:noctx,gosec // short, of this test
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 	}
@@ -201,21 +204,32 @@ func newEngineStage(t *testing.T, l *lab) *stage {
 	t.Helper()
 	s := newStage(t)
 	s.wrap = inside(l.victim)
+	s.watchPackets("")
+	s.start()
+	require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"), s.log)
+	return s
+}
+
+// watchPackets switches the packet engine on, with a bpf file system of its own.
+func (s *stage) watchPackets(more string) {
+	s.t.Helper()
 	pins := s.path("pins")
-	t.Cleanup(func() { _ = unix.Unmount(pins, unix.MNT_DETACH) })
-	more := fmt.Sprintf("\n[ebpf]\nenabled = true\npin_path = %q\n", pins)
-	config, err := os.ReadFile(s.path("ironpost.toml"))
-	require.NoError(t, err)
-	s.write("ironpost.toml", string(config)+more)
-	t.Cleanup(func() { // before the mount goes
+	s.t.Cleanup(func() { _ = unix.Unmount(pins, unix.MNT_DETACH) })
+	s.configure(fmt.Sprintf("[ebpf]\nenabled = true\npin_path = %q\n", pins) + more)
+	s.t.Cleanup(func() { // before the mount goes
 		if s.daemon != nil {
 			_ = s.daemon.Process.Kill()
 			_ = s.daemon.Wait()
 		}
 	})
-	s.start()
-	require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"), s.log)
-	return s
+}
+
+// configure adds to the configuration.
+func (s *stage) configure(more string) {
+	s.t.Helper()
+	config, err := os.ReadFile(s.path("ironpost.toml"))
+	require.NoError(s.t, err)
+	s.write("ironpost.toml", string(config)+"\n"+more)
 }
 
 // alertOf waits for an alert by title whose source is this, "" for none, and whose target begins so.

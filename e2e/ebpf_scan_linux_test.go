@@ -1,10 +1,13 @@
 package e2e_test
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 // scan is one run of nmap, and what is said of it.
@@ -55,4 +58,19 @@ func TestSweep(t *testing.T) {
 	l.attack("nmap", "-sn", "-PE", "-n", "10.90.3.1-64")
 	a := s.alertOf("Host Scan", attacker4, "10.90.3.")
 	require.Contains(t, strings.Join(a.Evidence, "\n"), "icmp", "%+v", a)
+}
+
+// TestForgedFlood: a flood from random sources names its target, and nobody as its source.
+func TestForgedFlood(t *testing.T) {
+	l := newLab(t)
+	s := newEngineStage(t, l)
+	path, err := exec.LookPath("hping3")
+	testenv.Require(t, "hping3", err)
+	_ = command(inside(l.attacker, "timeout", "4", path, "--flood", "--rand-source", "-S", "-p", "80", victim4)...) // ended by timeout
+	a := s.alertOf("SYN Flood", "", victim4)
+	require.Contains(t, strings.Join(a.Evidence, "\n"), "spoofed", "%+v", a)
+	for _, other := range s.alerts() {
+		require.Empty(t, sourceOf(&other), "nobody else is accused: %+v", other)
+	}
+	require.Less(t, s.counter("ebpf-engine", "published"), uint64(600*10))
 }

@@ -92,7 +92,7 @@ func (s *stage) start() {
 	s.t.Helper()
 	before := strings.Count(s.log.String(), `"ready"`)
 	args := append(slices.Clone(s.wrap), filepath.Join(s.bin, "ironpost-daemon"), "-c", s.path("ironpost.toml"))
-	s.daemon = exec.Command(args[0], args[1:]...) //nolint:noctx // ended by the test
+	s.daemon = exec.Command(args[0], args[1:]...)
 	s.daemon.Stderr = s.log
 	require.NoError(s.t, s.daemon.Start())
 	daemon := s.daemon
@@ -148,6 +148,12 @@ func (s *stage) alerts() []event.Alert {
 // counter returns what a module counts under name.
 func (s *stage) counter(module, name string) uint64 {
 	s.t.Helper()
+	return s.module(module).Counters[name]
+}
+
+// module returns what a module says of itself, nothing if it does not.
+func (s *stage) module(name string) event.ModuleHealth {
+	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), "-c", s.path("ironpost.toml"), "status", "--json")
 	out, _ := cmd.Output() // its exit code tells the health
 	var status struct {
@@ -155,11 +161,11 @@ func (s *stage) counter(module, name string) uint64 {
 	}
 	require.NoError(s.t, json.Unmarshal(out, &status), "%s", out)
 	for _, m := range status.Modules {
-		if m.Name == module {
-			return m.Counters[name]
+		if m.Name == name {
+			return m
 		}
 	}
-	return 0
+	return event.ModuleHealth{}
 }
 
 // nats starts the stock command of the NATS project and returns what it prints.
@@ -168,7 +174,7 @@ func (s *stage) nats(args ...string) *testenv.Buffer {
 	path, err := exec.LookPath("../bin/nats")
 	testenv.Require(s.t, "nats", err)
 	out := &testenv.Buffer{}
-	cmd := exec.Command(path, append([]string{"--server", s.observer}, args...)...) //nolint:noctx // ended by the test
+	cmd := exec.Command(path, append([]string{"--server", s.observer}, args...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), "HOME="+s.t.TempDir())
 	require.NoError(s.t, cmd.Start())

@@ -43,7 +43,7 @@ func (s *Service) keepAttached(ctx context.Context, k *kernel, changed <-chan st
 	a := &attached{s: s, k: k, group: task.New(ctx), sensors: map[string]*sensor{}, failed: map[string]attempt{}}
 	a.group.Go("interface list", func(ctx context.Context) error {
 		for {
-			a.look()
+			a.look(ctx)
 			s.begun()
 			if !waitChange(ctx, changed) {
 				return nil
@@ -71,7 +71,7 @@ func waitChange(ctx context.Context, changed <-chan struct{}) bool {
 }
 
 // look makes the sensors fit the interfaces there are.
-func (a *attached) look() {
+func (a *attached) look(ctx context.Context) {
 	names := a.s.cfg.Interfaces()
 	found, missing, err := attach.Find(names)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *attached) look() {
 	a.prune(found)
 	for _, on := range found {
 		if a.sensors[on.Name] == nil {
-			a.try(on)
+			a.try(ctx, on)
 		}
 	}
 	a.sweep(found)
@@ -127,7 +127,7 @@ func (a *attached) prune(found []attach.Interface) {
 }
 
 // try attaches to on, unless it failed lately and nothing has changed.
-func (a *attached) try(on attach.Interface) {
+func (a *attached) try(ctx context.Context, on attach.Interface) {
 	last, failed := a.failed[on.Name]
 	if failed && last.on == on && time.Now().Before(last.next) {
 		return
@@ -146,7 +146,7 @@ func (a *attached) try(on attach.Interface) {
 	delete(a.failed, on.Name)
 	a.sensors[on.Name] = sen
 	a.s.note(troubleInterface+on.Name, told("", sen.trouble()))
-	sen.start(a.group)
+	sen.start(ctx, a.group)
 }
 
 // sweep detaches, once, what is pinned for interfaces that are not wanted any more. While a wanted one is away, that

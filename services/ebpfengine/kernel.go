@@ -52,15 +52,15 @@ func (s *Service) watch(ctx context.Context) error {
 
 // open opens the lists. Without a place for pins it goes on, but what is blocked then ends with the process.
 func (s *Service) open() (*kernel, error) {
-	pins, err := attach.OpenPins(s.cfg.PinPath)
-	if errors.Is(err, attach.ErrUnsupported) {
-		return nil, err
+	pins, unpinned := attach.OpenPins(s.cfg.PinPath)
+	if errors.Is(unpinned, attach.ErrUnsupported) {
+		return nil, unpinned
 	}
-	s.note(troublePins, told("blocks end when this process does: ", err))
 	filter, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: s.cfg.BlocklistMaxEntries, Pins: pins.Dir()})
 	if err != nil {
 		return nil, withLacking(err)
 	}
+	s.note(troublePins, told("blocks end when this process does: ", unpinned))
 	return &kernel{filter: filter, pins: pins, keeper: s.newKeeper(filter)}, nil
 }
 

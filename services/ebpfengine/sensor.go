@@ -85,9 +85,9 @@ func (n *sensor) trouble() error {
 	return errors.Join(all...)
 }
 
-// start has the sensor read until the group's context ends or stop is called.
-func (n *sensor) start(g *task.Group) {
-	ctx, cancel := context.WithCancel(g.Context())
+// start has the sensor read until ctx, which is the group's, ends or stop is called.
+func (n *sensor) start(ctx context.Context, g *task.Group) {
+	ctx, cancel := context.WithCancel(ctx)
 	n.cancel = cancel
 	g.Go("packets of "+n.on.Name, func(context.Context) error {
 		defer close(n.done)

@@ -112,9 +112,9 @@ func (s *Service) note(topic, what string) {
 		s.troubles[topic] = what
 	}
 	s.mu.Unlock()
-	switch {
-	case what == before:
-	case what == "":
+	switch what {
+	case before:
+	case "":
 		s.log.WithField("topic", topic).Info("packet engine has recovered")
 	default:
 		s.log.WithField("topic", topic).WithField("reason", what).Warn("packet engine is hindered")

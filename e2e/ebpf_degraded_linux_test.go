@@ -1,0 +1,44 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// TestWithoutCapabilities: the module says what it lacks, and the daemon lives on.
+func TestWithoutCapabilities(t *testing.T) {
+	testenv.Require(t, "netns", rootOnly())
+	path, err := exec.LookPath("setpriv")
+	testenv.Require(t, "setpriv", err)
+	s := newStage(t)
+	s.wrap = []string{path, "--bounding-set=-all", "--inh-caps=-all"}
+	s.configure("[ebpf]\nenabled = true\ninterface = \"lo\"\n")
+	s.start()
+	m := s.module("ebpf-engine")
+	require.Equal(t, "degraded", m.Status.String())
+	require.Contains(t, m.Reasons[0], "no packet is watched")
+	require.Contains(t, m.Reasons[0], "the process has no CAP_BPF")
+	require.Equal(t, "healthy", s.module("log-pipeline").Status.String())
+	require.Zero(t, s.stop(syscall.SIGTERM))
+}
+
+// TestWithoutTheInterface: it is waited for.
+func TestWithoutTheInterface(t *testing.T) {
+	l := newLab(t)
+	l.in(l.victim, "ip link set wan name away")
+	s := newStage(t)
+	s.wrap = inside(l.victim)
+	s.watchPackets("interface = \"wan\"\n")
+	s.start()
+	require.Contains(t, s.module("ebpf-engine").Reasons, "interface wan is not there: it will be watched when it comes")
+	l.in(l.victim, "ip link set away name wan")
+	s.eventually(func() bool { return s.counter("ebpf-engine", "mode_native:wan") == 1 })
+	l.in(l.victim, "ip link set wan down", "ip link set wan up")
+	require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"))
+	require.Zero(t, s.stop(syscall.SIGTERM))
+}
