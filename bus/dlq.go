@@ -63,6 +63,31 @@ func (c *Conn) bury(ctx context.Context, module, host string, d Delivery, r *rej
 	return nil
 }
 
+// Letter is something that is no delivery and cannot be handled, such as a line of a
+// file. ID names it; the letter is stored once.
+type Letter struct {
+	Module, Host, ID, Reason string
+
+	Data []byte
+}
+
+// Bury puts l among the dead letters.
+func (c *Conn) Bury(ctx context.Context, l Letter) error {
+	m := nats.NewMsg(DLQSubject(l.Module, l.Host))
+	m.Data = l.Data
+	m.Header.Set(HeaderID, printable(l.ID, maxHeader))
+	m.Header.Set(HeaderDLQID, printable(l.ID, maxHeader))
+	m.Header.Set(HeaderDLQReason, printable(l.Reason, maxHeader))
+	a, err := c.call(ctx, m)
+	if err == nil && a.Error != nil {
+		err = a.Error
+	}
+	if err != nil {
+		return fmt.Errorf("put among the dead letters: %w", err)
+	}
+	return nil
+}
+
 // reflected rejects a message that the server itself put on a captured subject: the
 // answer to somebody's read request whose reply subject was that of another. Only
 // such an answer carries a sequence.

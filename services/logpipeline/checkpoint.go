@@ -101,14 +101,22 @@ func (f checkpointFile) save(c checkpoint) error {
 	if len(data) > maxCheckpoint {
 		return fmt.Errorf("checkpoint of %d bytes is larger than %d", len(data), maxCheckpoint)
 	}
-	temp := f.path + ".new"
+	if err := replaceFile(f.path, data); err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	return nil
+}
+
+// replaceFile gives the file at path another content, or leaves the old one.
+func replaceFile(path string, data []byte) error {
+	temp := path + ".new"
 	if err := writeSynced(temp, data); err != nil {
-		return fmt.Errorf("write checkpoint: %w", err)
+		return err
 	}
-	if err := os.Rename(temp, f.path); err != nil {
-		return fmt.Errorf("write checkpoint: %w", err)
+	if err := os.Rename(temp, path); err != nil {
+		return err
 	}
-	return syncFolder(filepath.Dir(f.path))
+	return syncFolder(filepath.Dir(path))
 }
 
 func writeSynced(path string, data []byte) (err error) {

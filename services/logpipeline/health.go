@@ -31,6 +31,7 @@ const (
 type counters struct {
 	lines, bytes, unparsed        atomic.Uint64
 	packets, packetsAgain         atomic.Uint64
+	quarantined                   atomic.Uint64
 	batches                       atomic.Uint64
 	alerts, updates, invalid      atomic.Uint64
 	checkpoints, checkpointErrors atomic.Uint64
@@ -165,7 +166,8 @@ func (s *Service) numbers(n snapshot) map[string]uint64 {
 	out := map[string]uint64{
 		"lines": s.lines.Load(), "batches": s.batches.Load(), "bytes": s.bytes.Load(), "unparsed": s.unparsed.Load(),
 		"packets": s.packets.Load(), "packets_again": s.packetsAgain.Load(),
-		"alerts": s.alerts.Load(), "updates": s.updates.Load(), "suppressed": n.dedup.Suppressed,
+		"quarantined": s.quarantined.Load(),
+		"alerts":      s.alerts.Load(), "updates": s.updates.Load(), "suppressed": n.dedup.Suppressed,
 		"alerts_refused": s.invalid.Load(), "checkpoints": s.checkpoints.Load(),
 		"checkpoint_errors": s.checkpointErrors.Load(), "spool_errors": s.spoolErrors.Load(),
 		"rules": positive(n.rules), "files": positive(n.tail.Files), "lag_bytes": positive(n.tail.Lag),

@@ -35,6 +35,10 @@ type seen struct {
 
 // judge returns the alerts that line gives rise to, before deduplication.
 func (p *pipeline) judge(line tail.Line) []*event.Alert {
+	if !p.try(line.Position) {
+		p.quarantine(line.Position, line.Text)
+		return nil
+	}
 	text, received, ok := p.unwrap(line)
 	if !ok {
 		return nil
@@ -46,6 +50,10 @@ func (p *pipeline) judge(line tail.Line) []*event.Alert {
 
 // judgeLog is judge for a line a container wrote.
 func (p *pipeline) judgeLog(line docker.Line) []*event.Alert {
+	if !p.try(line.Position) {
+		p.quarantine(line.Position, line.Text)
+		return nil
+	}
 	in := see(p.parser, line.Position, line.Text, line.Time)
 	p.s.counted(len(line.Text), in.Format == parse.Plain && len(line.Text) > 0)
 	c := line.Container
@@ -61,6 +69,7 @@ func (p *pipeline) conclude(in seen) []*event.Alert {
 	if len(matches) == 0 {
 		return nil
 	}
+	p.matched = true
 	var out []*event.Alert
 	for _, m := range matches {
 		if !m.Silent {

@@ -36,6 +36,7 @@ func described() map[string][2]string {
 		"lines_total":                     {"Lines judged."},
 		"bytes_total":                     {"Bytes of the lines judged."},
 		"packets_total":                   {"Records of the engine judged."},
+		"quarantined_total":               {"Lines and records put aside because judging them panicked again and again."},
 		"packets_again_total":             {"Records of the engine delivered again and left out."},
 		"unparsed_lines_total":            {"Lines of no known format, judged as a message."},
 		"truncated_lines_total":           {"Lines longer than max_line_bytes, cut."},
@@ -106,6 +107,7 @@ func (m sink) flow(n snapshot) {
 	m.count("lines_total", float64(m.c.s.lines.Load()))
 	m.count("bytes_total", float64(m.c.s.bytes.Load()))
 	m.count("packets_total", float64(m.c.s.packets.Load()))
+	m.count("quarantined_total", float64(m.c.s.quarantined.Load()))
 	m.count("packets_again_total", float64(m.c.s.packetsAgain.Load()))
 	m.count("unparsed_lines_total", float64(m.c.s.unparsed.Load()))
 	m.count("truncated_lines_total", float64(n.tail.Truncated+n.syslog.Truncated)+float64(n.docker.Truncated))

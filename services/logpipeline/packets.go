@@ -17,7 +17,8 @@ import (
 const packetDrain = 2 * time.Second
 
 // delivery is a record of the engine on its way through the pipeline. It is
-// acknowledged when settled receives nil: then all alerts it gave are stored.
+// acknowledged when settled receives nil: then all alerts it gave are stored, and
+// what else it left behind is in the checkpoint.
 type delivery struct {
 	bus.Delivery
 
@@ -25,9 +26,9 @@ type delivery struct {
 	settled chan error // holds one
 }
 
-// packets hands the engine's records to the pipeline, one at a time. The handler
-// waits until its delivery is settled, so a full alert stream stops the reading, and
-// the records wait in their stream.
+// packets hands the engine's records to the pipeline. The handler waits until its
+// deliveries are settled, so a full alert stream stops the reading, and the records
+// wait in their stream.
 type packets struct {
 	conn    *bus.Conn
 	durable bus.Durable
@@ -36,7 +37,7 @@ type packets struct {
 	done    chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
-	waiting []*delivery // at most one for each goroutine that consumes
+	waiting []*delivery // at most what the handler is called with
 }
 
 func newPackets(d Deps, b *bell) (*packets, error) {
@@ -52,26 +53,44 @@ func newPackets(d Deps, b *bell) (*packets, error) {
 
 func (q *packets) run(ctx context.Context) error {
 	defer close(q.done)
-	return q.conn.Consume(ctx, q.durable, q.options, q.handle)
+	return q.conn.ConsumeBatches(ctx, q.durable, q.options, q.handle)
 }
 
-// handle implements bus.Handler.
-func (q *packets) handle(ctx context.Context, d bus.Delivery) error {
-	record, err := readPacket(d)
-	if err != nil {
-		return bus.Reject(err)
+// handle implements bus.BatchHandler.
+func (q *packets) handle(ctx context.Context, ds []bus.Delivery) []error {
+	errs := make([]error, len(ds))
+	jobs := make([]*delivery, len(ds))
+	for i, d := range ds {
+		record, err := readPacket(d)
+		if err != nil {
+			errs[i] = bus.Reject(err)
+			continue
+		}
+		jobs[i] = &delivery{Delivery: d, record: record, settled: make(chan error, 1)}
 	}
-	job := &delivery{Delivery: d, record: record, settled: make(chan error, 1)}
+	q.offer(jobs)
+	for i, job := range jobs {
+		if job == nil {
+			continue
+		}
+		select {
+		case errs[i] = <-job.settled:
+		case <-ctx.Done():
+			errs[i] = ctx.Err()
+		}
+	}
+	return errs
+}
+
+func (q *packets) offer(jobs []*delivery) {
 	q.mu.Lock()
-	q.waiting = append(q.waiting, job)
-	q.mu.Unlock()
-	q.bell.ring()
-	select {
-	case err := <-job.settled:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	defer q.mu.Unlock()
+	for _, job := range jobs {
+		if job != nil {
+			q.waiting = append(q.waiting, job)
+		}
 	}
+	q.bell.ring()
 }
 
 // readPacket decodes d. What the record says of its origin must be what the server
@@ -99,10 +118,13 @@ func (q *packets) take() []*delivery {
 
 var errNotStored = errors.New("stopped before its alerts were stored")
 
-// settle answers deliveries.
+// settle answers deliveries; the first answer counts.
 func settle(jobs []*delivery, err error) {
 	for _, job := range jobs {
-		job.settled <- err
+		select {
+		case job.settled <- err:
+		default:
+		}
 	}
 }
 
@@ -110,6 +132,10 @@ func settle(jobs []*delivery, err error) {
 func (p *pipeline) judgeDelivery(d *delivery) []*event.Alert {
 	if p.handled.has(d.Sequence, d.Stored) {
 		p.s.packetsAgain.Add(1)
+		return nil
+	}
+	if !p.try("packet." + d.record.ID) {
+		p.refused = append(p.refused, d)
 		return nil
 	}
 	var out []*event.Alert

@@ -53,8 +53,12 @@ type pipeline struct {
 	lastSeq uint64         // of the checkpoint we began with
 	unsent  []event.Record // of a round that a stop cut short
 	owed    []*delivery    // judged, not yet settled: their alerts are among unsent
-	saved   time.Time      // when the last checkpoint was written, or failed to be
-	dirty   bool           // something happened since
+	refused []*delivery    // of this round, put aside
+	poison  *poison
+	trying  string    // what is being judged, "" if nothing is
+	matched bool      // a rule spoke in this round
+	saved   time.Time // when the last checkpoint was written, or failed to be
+	dirty   bool      // something happened since
 }
 
 func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline, error) {
@@ -138,6 +142,14 @@ func (p *pipeline) close() {
 
 // run is the one goroutine in which lines become alerts.
 func (p *pipeline) run(ctx context.Context) error {
+	over := false
+	defer p.crashed(&over)
+	err := p.loop(ctx)
+	over = true
+	return err
+}
+
+func (p *pipeline) loop(ctx context.Context) error {
 	if err := p.resume(ctx); err != nil {
 		return ended(ctx, err)
 	}
@@ -228,6 +240,7 @@ func (p *pipeline) patience() time.Duration {
 // it is time.
 func (p *pipeline) round(ctx context.Context, w work) error {
 	var out []event.Record
+	p.matched = false
 	for _, a := range p.judged(w) {
 		out = p.add(out, p.windows.Add(a, time.Now()))
 	}
@@ -238,11 +251,22 @@ func (p *pipeline) round(ctx context.Context, w work) error {
 		p.unsent, p.owed = out, w.packets
 		return ended(ctx, err)
 	}
-	settle(w.packets, nil)
-	if p.dirty && time.Since(p.saved) >= p.cfg.FlushInterval() {
+	p.settleRefused()
+	if p.due(w) {
 		p.save()
 	}
+	settle(w.packets, nil)
 	return nil
+}
+
+// due tells whether it is time for a checkpoint. What records of the engine left
+// behind, such as a count, has to be in one before they are acknowledged: unlike
+// lines, they could not be read again.
+func (p *pipeline) due(w work) bool {
+	if p.matched && len(w.packets) > 0 {
+		return true
+	}
+	return p.dirty && time.Since(p.saved) >= p.cfg.FlushInterval()
 }
 
 // judged returns the alerts of w, in order, before deduplication.
@@ -257,6 +281,7 @@ func (p *pipeline) judged(w work) []*event.Alert {
 	for _, line := range w.lines {
 		out = append(out, p.judge(line)...)
 	}
+	p.trying = ""
 	return out
 }
 

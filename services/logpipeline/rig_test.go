@@ -40,6 +40,7 @@ type rig struct {
 	cfg     logpipeline.Config
 	metrics *prometheus.Registry
 	docker  string // socket of the container engine
+	log     *logrus.Logger
 }
 
 func newRig(t *testing.T, options ...bustest.Option) *rig {
@@ -92,7 +93,10 @@ type running struct {
 
 func (r *rig) build() *logpipeline.Service {
 	r.t.Helper()
-	log := logrus.New()
+	log := r.log
+	if log == nil {
+		log = logrus.New()
+	}
 	log.SetOutput(io.Discard)
 	if testing.Verbose() {
 		log.SetOutput(r.t.Output())

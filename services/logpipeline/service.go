@@ -133,7 +133,15 @@ func (s *Service) prepare() (*pipeline, error) {
 		s.log.WithField("reason", trouble).Error("checkpoint set aside")
 	}
 	s.note(troubleCheckpoint, trouble)
-	return newPipeline(s, store, saved)
+	poison := &poison{path: filepath.Join(s.deps.DataDir, "poison.json")}
+	if err := poison.load(); err != nil {
+		s.log.WithError(err).Error("poison forgotten")
+	}
+	p, err := newPipeline(s, store, saved)
+	if err == nil {
+		p.poison = poison
+	}
+	return p, err
 }
 
 // opened makes the parts that Health asks known to it.

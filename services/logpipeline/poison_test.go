@@ -1,0 +1,75 @@
+package logpipeline_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/logpipeline"
+)
+
+// explosive is a log that panics over one message, in the goroutine that writes it.
+type explosive struct{ message string }
+
+func (explosive) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (h explosive) Fire(e *logrus.Entry) error {
+	if e.Message == h.message {
+		panic("boom")
+	}
+	return nil
+}
+
+// A line that makes the pipeline panic each time is put aside after a few restarts,
+// and the lines after it are judged.
+func TestALineThatPanicsIsPutAside(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
+	r.cfg.SyslogTCPBind = freeAddr(t)
+	s := r.start()
+	conn := dial(t, "tcp", r.cfg.SyslogTCPBind)
+	_, err := conn.Write([]byte(failed("bob", "192.0.2.1")))
+	require.NoError(t, err)
+	r.wait(1)
+	s.stop()
+	spool := filepath.Join(r.dir, "spool")
+	require.NoError(t, os.WriteFile(filepath.Join(spool, "spool-00000007.log"), []byte("no record\n"), 0o600))
+	r.log = logrus.New()
+	r.log.AddHook(explosive{message: "spool record unreadable"})
+
+	for range 3 {
+		var panicked *task.PanicError
+		require.ErrorAs(t, r.build().Run(t.Context()), &panicked)
+		require.Equal(t, "boom", panicked.Value)
+	}
+	s = r.start()
+	conn = dial(t, "tcp", r.cfg.SyslogTCPBind)
+	_, err = conn.Write([]byte(failed("eve", "192.0.2.2")))
+	require.NoError(t, err)
+	require.Equal(t, "eve", r.wait(2)[1].User)
+	require.Equal(t, uint64(1), s.count("quarantined"))
+	letters := r.letters()
+	require.Len(t, letters, 1)
+	require.Equal(t, "no record", string(letters[0].Data))
+	require.Equal(t, bus.DLQSubject(logpipeline.Name, r.bus.Host()), letters[0].Subject)
+	s.stop()
+	s = r.start()
+	require.Zero(t, s.count("quarantined"), "the place behind it is in the checkpoint")
+}
+
+// What is remembered may be damaged: then it is forgotten.
+func TestDamagedPoisonIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	require.NoError(t, os.MkdirAll(r.dir, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "poison.json"), []byte("{"), 0o600))
+	r.start()
+	r.write(failed("bob", "192.0.2.1"))
+	r.wait(1)
+}
