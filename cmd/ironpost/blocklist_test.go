@@ -77,8 +77,14 @@ func TestBlocklistAddListDel(t *testing.T) {
 func TestBlocklistAddRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"evil.example"}, {"203.0.113.7", "--for", "0s"}, {"203.0.113.7", "--for", "soon"}, {"203.0.113.7", "--for", "9999d"},
-		{"203.0.113.7", "--reason", string(make([]byte, 600))}, {"fe80::1%eth0"}, {}, {"1.2.3.4", "5.6.7.8"},
+		{"evil.example"},
+		{"203.0.113.7", "--for", "0s"},
+		{"203.0.113.7", "--for", "soon"},
+		{"203.0.113.7", "--for", "9999d"},
+		{"203.0.113.7", "--reason", string(make([]byte, 600))},
+		{"fe80::1%eth0"},
+		{},
+		{"1.2.3.4", "5.6.7.8"},
 	} {
 		r := call(t, append([]string{"blocklist", "add"}, args...)...)
 		require.Equal(t, exitUsage, r.code, "%q: %s", args, r.err)

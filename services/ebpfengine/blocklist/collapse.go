@@ -57,7 +57,7 @@ type ranked struct {
 }
 
 // collapse sorts prefixes, drops what another covers and joins halves into wholes, in place: the fewest prefixes that are
-// exactly the same addresses, in the order of compare. A whole has the lower file of its halves.
+// exactly the same addresses, in the order of compare. What remains has the lowest file of what it stands for.
 func collapse(list []ranked) []ranked {
 	slices.SortFunc(list, func(a, b ranked) int {
 		if order := compare(a.Prefix, b.Prefix); order != 0 {
@@ -68,6 +68,7 @@ func collapse(list []ranked) []ranked {
 	kept := list[:0]
 	for _, p := range list {
 		if n := len(kept); n > 0 && covers(kept[n-1].Prefix, p.Prefix) {
+			kept[n-1].file = min(kept[n-1].file, p.file)
 			continue
 		}
 		kept = append(kept, p)

@@ -3,8 +3,12 @@ package blocklist
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bus"
 )
 
 // Collapse collapses prefixes of one file.
@@ -42,3 +46,63 @@ func FollowFiles(ctx context.Context, paths []string, log logrus.FieldLogger, ea
 		each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: plain(r.list), Problems: r.problems, Bad: r.bad})
 	})
 }
+
+// Plan is the planner with a kernel to write into.
+type Plan struct{ p *plan }
+
+// NewPlan returns a planner for a list of capacity.
+func NewPlan(capacity int) *Plan { return &Plan{p: newPlan(capacity)} }
+
+// Put, Drop, Replace, SetFeeds and Expire change the wish.
+func (p *Plan) Put(b bus.Block)                            { p.p.put(b) }
+func (p *Plan) Drop(prefix netip.Prefix)                   { p.p.drop(prefix) }
+func (p *Plan) Replace(blocks []bus.Block)                 { p.p.replace(blocks) }
+func (p *Plan) Expire(now time.Time)                       { p.p.expire(now) }
+func (p *Plan) Overflow() (int, int)                       { return p.p.overflow() }
+func (p *Plan) Want(prefix netip.Prefix) (bpf.Entry, bool) { return p.p.want(prefix) }
+
+// SetFeeds takes the prefixes of files, in their order.
+func (p *Plan) SetFeeds(complete bool, all ...[]netip.Prefix) {
+	var list []ranked
+	for i, one := range all {
+		for _, prefix := range one {
+			list = append(list, ranked{Prefix: prefix, file: uint16(i)})
+		}
+	}
+	p.p.setFeeds(collapse(list), complete)
+}
+
+// Audit compares with what kernel holds.
+func (p *Plan) Audit(kernel Kernel) (int, error) {
+	entries, err := kernel.Blocked()
+	if err != nil {
+		return 0, err
+	}
+	p.p.settle()
+	return p.p.audit(entries), nil
+}
+
+// Write writes all there is to do, n at a time, as the writer does.
+func (p *Plan) Write(kernel Kernel, n int) (writes int, err error) {
+	k := &Keeper{plan: p.p, deps: Deps{Kernel: kernel, Log: logrus.New()}}
+	k.lines.ssh.next = time.Now().Add(time.Hour)
+	w := &writer{Keeper: k}
+	p.p.settle()
+	for b := p.p.next(n); !b.empty(); b = p.p.next(n) {
+		writes++
+		w.apply(b)
+		if k.kernelErr != nil {
+			return writes, k.kernelErr
+		}
+	}
+	return writes, nil
+}
+
+// Tidy makes a list of lifelines fit for the kernel.
+func Tidy(list []Lifeline) ([]Lifeline, int) { return tidy(list) }
+
+// Constant are the lifelines of every machine.
+func Constant() []Lifeline { return constant() }
+
+// Ends counts the ends that are remembered.
+func (p *Plan) Ends() int { return len(p.p.ends) }

@@ -249,15 +249,22 @@ func (w *writer) apply(b batch) {
 	w.note(len(b.block)+len(b.unblock), err)
 }
 
-// applyFull makes room and tries again.
+// applyFull makes room and tries again, as long as there is something to remove.
 func (w *writer) applyFull(b batch) error {
-	w.mu.Lock()
-	room := w.plan.room(chunk)
-	w.mu.Unlock()
-	if err := w.deps.Kernel.Unblock(append(room.unblock, b.unblock...)); err != nil {
-		return err
+	for {
+		w.mu.Lock()
+		room := w.plan.room(chunk)
+		w.mu.Unlock()
+		room.unblock = append(room.unblock, b.unblock...)
+		b = batch{block: append(b.block, room.block...)}
+		if err := w.deps.Kernel.Unblock(room.unblock); err != nil {
+			return err
+		}
+		err := w.deps.Kernel.Block(b.block)
+		if len(room.unblock) == 0 || !errors.Is(err, bpf.ErrFull) {
+			return err
+		}
 	}
-	return w.deps.Kernel.Block(append(b.block, room.block...))
 }
 
 // note remembers how writing went. What failed shows as a difference in the next audit.

@@ -102,11 +102,15 @@ func (p *plan) replace(blocks []bus.Block) (first bool) {
 		}
 	}
 	for _, b := range blocks {
-		if have, known := p.wanted[b.Prefix]; !known || !have.Expires.Equal(b.Expires) {
+		if have, known := p.wanted[b.Prefix]; !known || !alike(have, b) {
 			p.put(b)
 		}
 	}
 	return first
+}
+
+func alike(a, b bus.Block) bool {
+	return a.Expires.Equal(b.Expires) && a.Created.Equal(b.Created) && a.Source == b.Source && a.Reason == b.Reason
 }
 
 // setFeeds takes in what all files say. Complete says that each was read once at least; until then, most of it may be in the
@@ -249,10 +253,19 @@ func (p *plan) next(n int) batch {
 	return b
 }
 
-// room takes up to n prefixes off those that are to go, where the kernel is full.
+// room takes up to n prefixes off those that are to go, where the kernel is full; what it meets that is to stay, it gives too.
 func (p *plan) room(n int) batch {
 	var b batch
 	p.take(&p.removes, n, &b)
+	for prefix := range p.urgent {
+		if len(b.unblock) >= n {
+			break
+		}
+		if _, wanted := p.want(prefix); !wanted {
+			delete(p.urgent, prefix)
+			b.unblock = append(b.unblock, prefix)
+		}
+	}
 	return b
 }
 
@@ -274,16 +287,6 @@ func (p *plan) decide(prefix netip.Prefix, b *batch) {
 		return
 	}
 	b.unblock = append(b.unblock, prefix)
-}
-
-// again puts back what could not be written.
-func (p *plan) again(b batch) {
-	for _, e := range b.block {
-		p.urgent[e.Prefix] = struct{}{}
-	}
-	for _, prefix := range b.unblock {
-		p.urgent[prefix] = struct{}{}
-	}
 }
 
 // audit compares the wish with what the kernel holds, which it sorts, and marks every difference. Entries of somebody

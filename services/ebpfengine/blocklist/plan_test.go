@@ -1,0 +1,356 @@
+package blocklist_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
+)
+
+// Whatever is blocked, no lifeline is dropped, everything else that is blocked is, and nothing more.
+func TestNoListDropsALifeline(t *testing.T) {
+	t.Parallel()
+	dropped, everything := 0, 0
+	for i := range uint64(randomLists) {
+		d := newDice(i)
+		lifelines := d.lifelines()
+		blocks, files := d.list(lifelines)
+		m := newModel(1000)
+		require.NoError(t, m.Allow(prefixesOf(lifelines)))
+		p := blocklist.NewPlan(1000)
+		p.Replace(blocks)
+		p.SetFeeds(true, files[0], files[1])
+		_, err := p.Audit(m)
+		require.NoError(t, err)
+		_, err = p.Write(m, 4)
+		require.NoError(t, err)
+
+		now := began.Add(time.Minute)
+		for _, l := range lifelines {
+			require.False(t, m.drops(l.Prefix.Addr(), now), "list %d: %v", i, l)
+			require.False(t, m.drops(last(l.Prefix), now), "list %d: %v", i, l)
+		}
+		for range 8 {
+			addr := d.addr()
+			want := isBlocked(addr, blocks, files) && !isAllowed(addr, lifelines)
+			require.Equal(t, want, m.drops(addr, now), "list %d: %v", i, addr)
+			if want {
+				dropped++
+			}
+		}
+		if m.drops(netip.MustParseAddr("203.0.113.99"), now) {
+			everything++
+		}
+	}
+	t.Logf("%d lists: %d of %d other addresses dropped, %d lists drop everything", randomLists, dropped, 8*randomLists, everything)
+	require.Greater(t, dropped, randomLists)
+	require.Greater(t, everything, randomLists/10)
+}
+
+func prefixesOf(lifelines []blocklist.Lifeline) []netip.Prefix {
+	var all []netip.Prefix
+	for _, l := range lifelines {
+		all = append(all, l.Prefix)
+	}
+	return all
+}
+
+func isBlocked(addr netip.Addr, blocks []bus.Block, files [2][]netip.Prefix) bool {
+	in := func(p netip.Prefix) bool { return p.Contains(addr) }
+	return slices.ContainsFunc(blocks, func(b bus.Block) bool { return in(b.Prefix) }) || slices.ContainsFunc(files[0], in) || slices.ContainsFunc(files[1], in)
+}
+
+func isAllowed(addr netip.Addr, lifelines []blocklist.Lifeline) bool {
+	return slices.ContainsFunc(lifelines, func(l blocklist.Lifeline) bool { return l.Prefix.Contains(addr) })
+}
+
+// last is the last address of p.
+func last(p netip.Prefix) netip.Addr {
+	bytes := p.Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(bytes); i++ {
+		bytes[i/8] |= 0x80 >> (i % 8)
+	}
+	addr, _ := netip.AddrFromSlice(bytes)
+	return addr
+}
+
+// wish is what should be in the kernel, worked out from nothing: the oracle of the planner.
+type wish struct {
+	capacity int
+	blocks   map[netip.Prefix]bus.Block
+	files    [2][]netip.Prefix
+}
+
+func (w wish) entries(now time.Time) map[netip.Prefix]time.Time {
+	var blocks []bus.Block
+	for _, b := range w.blocks {
+		if b.Expires.After(now) {
+			blocks = append(blocks, b)
+		}
+	}
+	slices.SortFunc(blocks, func(a, b bus.Block) int {
+		return cmp.Or(rank(a)-rank(b), b.Created.Compare(a.Created), order(a.Prefix, b.Prefix))
+	})
+	quota := max(0, w.capacity-len(blocks))
+	wanted := map[netip.Prefix]time.Time{}
+	for _, b := range blocks[:min(len(blocks), w.capacity)] {
+		wanted[b.Prefix] = b.Expires
+	}
+	for _, p := range w.feeds()[:min(quota, len(w.feeds()))] {
+		wanted[p] = time.Time{}
+	}
+	return wanted
+}
+
+func rank(b bus.Block) int {
+	if b.Source == bus.Operator {
+		return 0
+	}
+	return 1
+}
+
+func order(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), a.Bits()-b.Bits())
+}
+
+// feeds are in the order in which they stay: by file, then the wider ones.
+func (w wish) feeds() []netip.Prefix {
+	all := blocklist.Collapse(slices.Concat(w.files[0], w.files[1]))
+	first := func(p netip.Prefix) int {
+		if slices.ContainsFunc(w.files[0], func(f netip.Prefix) bool { return f.Overlaps(p) }) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(all, func(a, b netip.Prefix) int { return cmp.Or(first(a)-first(b), a.Bits()-b.Bits()) })
+	return all
+}
+
+// After any sequence of changes the kernel holds exactly the wish, also where there is no room for all.
+func TestAnySequenceEndsInTheWish(t *testing.T) {
+	t.Parallel()
+	for i := range uint64(randomSequences) {
+		d := newDice(i)
+		w := wish{capacity: 1 + d.IntN(12), blocks: map[netip.Prefix]bus.Block{}}
+		m, p, now := newModel(w.capacity), blocklist.NewPlan(w.capacity), began
+		p.Replace(nil)
+		p.SetFeeds(true)
+		for step := range 12 {
+			change(d, &w, p, &now)
+			p.Expire(now)
+			if d.IntN(6) == 0 { // somebody else's hands
+				_ = m.Unblock(prefixes("10.0.0.0/24"))
+				_ = m.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("10.0.1.0/24")}})
+				_, err := p.Audit(m)
+				require.NoError(t, err)
+			}
+			_, err := p.Write(m, 1+d.IntN(5))
+			require.NoError(t, err)
+			got := map[netip.Prefix]time.Time{}
+			for prefix, e := range m.entries {
+				got[prefix] = e.Expires
+			}
+			require.Equal(t, told(w.entries(now)), told(got), "sequence %d, step %d", i, step)
+		}
+	}
+}
+
+func told(entries map[netip.Prefix]time.Time) []string {
+	var all []string
+	for p, end := range entries {
+		all = append(all, p.String()+" "+end.Format(time.RFC3339))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func change(d dice, w *wish, p *blocklist.Plan, now *time.Time) {
+	switch d.IntN(6) {
+	case 0, 1:
+		b := d.block(d.addr())
+		b.Created, b.Expires = *now, now.Add(time.Duration(1+d.IntN(600))*time.Second)
+		w.blocks[b.Prefix] = b
+		p.Put(b)
+	case 2:
+		for prefix := range w.blocks {
+			delete(w.blocks, prefix)
+			p.Drop(prefix)
+			break
+		}
+	case 3:
+		_, w.files = d.list(blocklist.Constant())
+		p.SetFeeds(true, w.files[0], w.files[1])
+	case 4:
+		*now = now.Add(time.Duration(d.IntN(300)) * time.Second)
+	case 5:
+		blocks, _ := d.list(blocklist.Constant())
+		w.blocks = map[netip.Prefix]bus.Block{}
+		for _, b := range blocks {
+			w.blocks[b.Prefix] = b
+		}
+		for prefix, b := range w.blocks {
+			if !b.Expires.After(*now) {
+				delete(w.blocks, prefix)
+			}
+		}
+		var all []bus.Block
+		for _, b := range w.blocks {
+			all = append(all, b)
+		}
+		p.Replace(all)
+	}
+}
+
+// A prefix that is split, joined or moved between the bucket and a file is in force at every moment.
+func TestRearrangingNeverLetsAnybodyIn(t *testing.T) {
+	t.Parallel()
+	m, p := newModel(10), blocklist.NewPlan(10)
+	p.Replace(nil)
+	p.SetFeeds(true, prefixes("10.0.0.0/25", "10.0.0.128/25"))
+	_, err := p.Audit(m)
+	require.NoError(t, err)
+	_, err = p.Write(m, 1)
+	require.NoError(t, err)
+	watched := &watchful{model: m, t: t, addr: netip.MustParseAddr("10.0.0.200")}
+	for _, list := range [][]netip.Prefix{
+		prefixes("10.0.0.0/26", "10.0.0.128/25"), prefixes("10.0.0.128/25"), prefixes("10.0.0.0/8"), prefixes("10.0.0.200/32"),
+	} {
+		p.SetFeeds(true, list)
+		_, err = p.Write(watched, 1)
+		require.NoError(t, err)
+	}
+	b := always("10.0.0.200/32")
+	p.Put(b)
+	_, err = p.Write(watched, 1)
+	require.NoError(t, err)
+	p.SetFeeds(true)
+	_, err = p.Write(watched, 1)
+	require.NoError(t, err)
+	require.Equal(t, b.Expires, m.entries[b.Prefix].Expires, "the bucket's word alone")
+	b.Expires = b.Expires.Add(time.Hour)
+	p.Put(b)
+	_, err = p.Write(watched, 1)
+	require.NoError(t, err)
+}
+
+// watchful looks after every write.
+type watchful struct {
+	*model
+	t    *testing.T
+	addr netip.Addr
+}
+
+func (w *watchful) Block(entries []bpf.Entry) error {
+	err := w.model.Block(entries)
+	require.True(w.t, w.drops(w.addr, began.Add(time.Minute)))
+	return err
+}
+
+func (w *watchful) Unblock(prefixes []netip.Prefix) error {
+	err := w.model.Unblock(prefixes)
+	require.True(w.t, w.drops(w.addr, began.Add(time.Minute)))
+	return err
+}
+
+// A hundred thousand entries end at once, half were extended just before: these are in force at every moment, and an
+// entry that comes meanwhile is in the next write.
+func TestAMassExpiryDropsNothingElse(t *testing.T) {
+	t.Parallel()
+	const n, chunk = 100_000, 4096
+	m, p := newModel(1<<20), blocklist.NewPlan(1<<20)
+	p.Replace(nil)
+	end := began.Add(time.Hour)
+	at := func(i int) bus.Block {
+		addr := netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)})
+		return bus.Block{Prefix: netip.PrefixFrom(addr, 32), Source: bus.ContainerGuard, Created: began, Expires: end}
+	}
+	for i := range n {
+		p.Put(at(i))
+	}
+	_, err := p.Write(m, chunk)
+	require.NoError(t, err)
+	for i := 0; i < n; i += 2 {
+		b := at(i)
+		b.Expires = end.Add(time.Hour)
+		p.Put(b)
+	}
+	_, err = p.Write(m, chunk)
+	require.NoError(t, err)
+	require.Equal(t, n, m.size())
+
+	now := end.Add(time.Second)
+	for i := range n {
+		e := m.entries[at(i).Prefix]
+		require.Equal(t, i%2 == 0, e.Expires.After(now), "the kernel's own clock already tells them apart")
+	}
+	p.Expire(now)
+	writes, err := p.Write(m, chunk)
+	require.NoError(t, err)
+	require.Equal(t, n/2, m.size())
+	require.Equal(t, (n/2+chunk-1)/chunk, writes)
+	for i := 0; i < n; i += 2 {
+		_, there := m.entries[at(i).Prefix]
+		require.True(t, there)
+	}
+}
+
+// An entry of the bucket waits for one chunk of a feed at most.
+func TestAFeedDoesNotDelayTheBucket(t *testing.T) {
+	t.Parallel()
+	p := blocklist.NewPlan(1 << 20)
+	p.Replace(nil)
+	p.SetFeeds(true)
+	var list []netip.Prefix
+	for i := range 50_000 {
+		list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), 1}), 32))
+	}
+	p.SetFeeds(true, list)
+	m := &first{model: newModel(1 << 20)}
+	p.Put(always("203.0.113.7/32"))
+	_, err := p.Write(m, 4096)
+	require.NoError(t, err)
+	require.Equal(t, "203.0.113.7/32", m.entry.Prefix.String())
+}
+
+type first struct {
+	*model
+	entry bpf.Entry
+}
+
+func (f *first) Block(entries []bpf.Entry) error {
+	if !f.entry.Prefix.IsValid() {
+		f.entry = entries[0]
+	}
+	return f.model.Block(entries)
+}
+
+func TestExtendedEntriesDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	p := blocklist.NewPlan(10)
+	b := always("203.0.113.7/32")
+	for i := range 10_000 {
+		b.Expires = began.Add(time.Duration(i) * time.Second)
+		p.Put(b)
+	}
+	require.LessOrEqual(t, p.Ends(), 1002)
+	p.Expire(began.Add(9998 * time.Second))
+	_, wanted := p.Want(b.Prefix)
+	require.True(t, wanted)
+	p.Expire(b.Expires)
+	_, wanted = p.Want(b.Prefix)
+	require.False(t, wanted)
+}
+
+func ExampleCovered() {
+	gateway := blocklist.Lifeline{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway}
+	fmt.Println(blocklist.Covered([]blocklist.Lifeline{gateway}, netip.MustParsePrefix("192.0.2.0/24")))
+	// Output: [{192.0.2.1/32 gateway}]
+}
