@@ -90,7 +90,7 @@ func evidence(f event.TrafficFinding) string {
 // tellCapture says what was read, beside the results.
 func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("%s: %d packets over %s, %d attacks", clean(name), s.Capture.Frames, s.Last.Sub(s.First).Round(time.Millisecond), attacks))
+	fmt.Fprintf(&text, "%s: %d packets over %s, %d attacks", clean(name), s.Capture.Frames, s.Last.Sub(s.First).Round(time.Millisecond), attacks)
 	for _, odd := range []struct {
 		n    uint64
 		what string
@@ -102,7 +102,7 @@ func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
 		{s.Detector.Evicted, "sources forgotten"},
 	} {
 		if odd.n > 0 {
-			text.WriteString(fmt.Sprintf(", %d %s", odd.n, odd.what))
+			fmt.Fprintf(&text, ", %d %s", odd.n, odd.what)
 		}
 	}
 	a.tell(text.String())

@@ -21,6 +21,7 @@ command -v ping >/dev/null || need+=(iputils-ping)
 command -v ethtool >/dev/null || need+=(ethtool)
 command -v nmap >/dev/null || need+=(nmap)
 command -v hping3 >/dev/null || need+=(hping3)
+command -v tcpreplay >/dev/null || need+=(tcpreplay)
 command -v xdp-filter >/dev/null || need+=(xdp-tools)
 # The container guard: a daemon that the tests start themselves, and what runs in its images.
 command -v dockerd >/dev/null || need+=(docker.io)

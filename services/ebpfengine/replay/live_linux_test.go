@@ -1,0 +1,145 @@
+package replay_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+)
+
+// wire makes a pair of interfaces; what goes into the first comes out of the second.
+func wire(t testing.TB, n int) (in, out string) {
+	t.Helper()
+	testenv.Require(t, "netns", testenv.Network())
+	in, out = fmt.Sprintf("wi%d", n), fmt.Sprintf("wo%d", n)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = in
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: out}))
+	for _, name := range []string{in, out} {
+		link, err := netlink.LinkByName(name)
+		require.NoError(t, err)
+		require.NoError(t, netlink.LinkSetUp(link))
+	}
+	t.Cleanup(func() {
+		link, err := netlink.LinkByName(in)
+		require.NoError(t, err)
+		require.NoError(t, netlink.LinkDel(link))
+	})
+	return in, out
+}
+
+// live watches an interface as the engine does.
+type live struct {
+	engine   *bpf.Engine
+	detector *detect.Detector
+	found    []detect.Finding
+	packets  uint64
+}
+
+func watch(t testing.TB, name string) *live {
+	t.Helper()
+	filter, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 1})
+	require.NoError(t, err)
+	engine, err := bpf.Load(bpf.Options{Interface: name, Filter: filter})
+	require.NoError(t, err)
+	on, missing, err := attach.Find([]string{name})
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	link, err := attach.Pins{}.XDP(on[0], attach.AnyMode, engine.XDP())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, link.Release())
+		require.NoError(t, engine.Close())
+		require.NoError(t, filter.Close())
+	})
+	return &live{engine: engine, detector: detect.New(detect.DefaultConfig())}
+}
+
+// window ends a second.
+func (l *live) window(t testing.TB, now time.Time) {
+	t.Helper()
+	samples, err := l.engine.Drain()
+	require.NoError(t, err)
+	l.detector.Sample(samples)
+	w, err := l.engine.Collect(now)
+	require.NoError(t, err)
+	l.packets += w.Totals.Packets
+	l.found = append(l.found, l.detector.Observe(w)...)
+}
+
+// during watches until sent is closed, and two seconds more.
+func (l *live) during(ctx context.Context, t testing.TB, sent <-chan error) {
+	t.Helper()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for after := 0; after < 2; {
+		select {
+		case now := <-tick.C:
+			l.window(t, now)
+			if sent == nil {
+				after++
+			}
+		case err := <-sent:
+			require.NoError(t, err)
+			sent = nil
+		case <-ctx.Done():
+			require.NoError(t, ctx.Err())
+		}
+	}
+	l.found = append(l.found, l.detector.Close()...)
+}
+
+// attacks is who did what to whom.
+func attacks(found []detect.Finding) []attack {
+	set := map[string]attack{}
+	for _, f := range found {
+		a := attack{f.Name, f.Method, f.Actor, f.Target}
+		set[fmt.Sprint(a)] = a
+	}
+	var out []attack
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		out = append(out, set[key])
+	}
+	return out
+}
+
+// What is found in a capture is found on the wire, too.
+func TestLiveFindsWhatReplayFinds(t *testing.T) {
+	t.Parallel()
+	root(t)
+	_, err := exec.LookPath("tcpreplay")
+	testenv.Require(t, "tcpreplay", err)
+	for i, name := range []string{"port_scan.pcap", "syn_flood_200.pcap", "reflection_synack.pcap", "syn_retransmit.pcap"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := testenv.Data(t, "pcap/"+name)
+			want, _ := play(t, name)
+			in, out := wire(t, i)
+			l := watch(t, out)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			sent := make(chan error, 1)
+			go func() {
+				text, err := exec.CommandContext(ctx, "tcpreplay", "-q", "-i", in, path).CombinedOutput()
+				if err != nil {
+					err = fmt.Errorf("%w: %s", err, text)
+				}
+				sent <- err
+			}()
+			l.during(ctx, t, sent)
+			require.Positive(t, l.packets) // not all: some are larger than the wire takes
+			require.Equal(t, attacks(want), attacks(l.found))
+		})
+	}
+}

@@ -1,0 +1,10 @@
+package replay_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.OwnNetwork(m)) }
