@@ -109,7 +109,7 @@ func (a *attached) prune(found []attach.Interface) {
 	for _, name := range slices.Sorted(maps.Keys(a.sensors)) {
 		sen := a.sensors[name]
 		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
-		if sen.link.Current() && (same || a.s.cfg.Interface == InterfaceAuto && attach.Exists(sen.on)) {
+		if sen.attached() && (same || a.s.cfg.Interface == InterfaceAuto && attach.Exists(sen.on)) {
 			continue
 		}
 		sen.stop(true)

@@ -114,6 +114,13 @@ func (n *sensor) run(ctx context.Context) error {
 	return errors.Join(err, n.close())
 }
 
+// attached tells whether the program still is on the interface. One that is being stopped says yes: it sees to that itself.
+func (n *sensor) attached() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed || n.link.Current()
+}
+
 // runStats returns how often the program ran, and how long that took, while the kernel took its time.
 func (n *sensor) runStats() (runs uint64, took time.Duration, err error) {
 	n.mu.Lock()
