@@ -24,7 +24,7 @@ func TestAcceptDiskFullAndFreed(t *testing.T) {
 	s := newStage(t)
 	disk := testenv.SmallDisk(t, "96m")
 	require.NoError(t, os.Symlink(disk, s.path("data")))
-	s.configure("[bus]", "[bus]\nmax_store_bytes = 67108864")
+	s.replace("[bus]", "[bus]\nmax_store_bytes = 67108864")
 	remote := s.listen(remoteGuard)
 	s.start()
 	pid := s.daemon.Process.Pid

@@ -46,7 +46,7 @@ func (s *stage) listen(names ...string) *remotes {
 	s.t.Helper()
 	r := &remotes{s: s, ca: testenv.NewAuthority(s.t), address: testenv.FreeAddr(s.t), seeds: map[string][]byte{}}
 	cert, key := r.ca.Server()
-	s.configure("[bus]", fmt.Sprintf("[bus]\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q", r.address, r.ca.Path, cert, key))
+	s.replace("[bus]", fmt.Sprintf("[bus]\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q", r.address, r.ca.Path, cert, key))
 	require.NoError(s.t, os.MkdirAll(s.path("data/keys"), 0o700))
 	for _, name := range names {
 		pair, err := nkeys.CreateUser()
@@ -84,8 +84,8 @@ func (r *remotes) guard() *guard {
 	return g
 }
 
-// configure replaces a part of the configuration.
-func (s *stage) configure(old, replacement string) {
+// replace replaces a part of the configuration.
+func (s *stage) replace(old, replacement string) {
 	s.t.Helper()
 	text, err := os.ReadFile(s.path("ironpost.toml"))
 	require.NoError(s.t, err)

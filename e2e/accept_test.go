@@ -38,6 +38,7 @@ type writers struct {
 	s    *stage
 	wg   sync.WaitGroup
 	done chan struct{}
+	once sync.Once
 	file atomic.Int64 // lines appended whole
 }
 
@@ -45,6 +46,7 @@ func (s *stage) load(pause time.Duration) *writers {
 	w := &writers{s: s, done: make(chan struct{})}
 	w.wg.Go(func() { w.each(pause, w.appendLine) })
 	w.wg.Go(func() { w.each(pause, w.sender()) })
+	s.t.Cleanup(w.stop)
 	return w
 }
 
@@ -84,7 +86,7 @@ func (w *writers) sender() func(n int) {
 }
 
 func (w *writers) stop() {
-	close(w.done)
+	w.once.Do(func() { close(w.done) })
 	w.wg.Wait()
 }
 

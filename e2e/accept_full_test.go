@@ -1,0 +1,233 @@
+//go:build accept
+
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go" //nolint:depguard // a stock client
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+)
+
+const remotePipeline = bus.LogPipeline + ".edge-1"
+
+// The stream of alerts, of 24 MiB, is run full. While the guard's durable is quiet or
+// idle nothing blocks. While it is stalled all producers wait, and the tailer with
+// them; once it is released every alert is stored once, and observers saw no other.
+func TestAcceptFullAlertStream(t *testing.T) {
+	s := newStage(t)
+	s.replace("[bus]", "[bus]\nmax_store_bytes = 67108864\nalerts_in_flight = 16")
+	s.replace("[log_pipeline]", "[container]\nenabled = true\ndocker_socket = "+strconv.Quote(s.path("nodocker.sock"))+"\n[log_pipeline]")
+	remote := s.listen(remoteGuard, remotePipeline)
+	s.start()
+	seen := s.observe()
+	edge := newEdge(t, remote.connect(remotePipeline))
+
+	edge.publish(2*edgeFull, nil) // the guard's durable is for another host: quiet
+	t.Logf("quiet durable: %d alerts of 40 KiB through a stream of 24 MiB, longest wait %v (bar 5s)", edge.sent, edge.slowest)
+	require.Less(t, edge.slowest, 5*time.Second)
+
+	release := s.stall(remote.connect(remoteGuard))
+	w := s.load(5 * time.Millisecond)
+	stop := make(chan struct{})
+	edgeDone := make(chan struct{})
+	go func() { defer close(edgeDone); edge.publish(4*edgeFull, stop) }()
+	s.eventually(func() bool {
+		return strings.Contains(s.reasons(), "log-pipeline: publishing to IRONPOST_ALERTS blocked") &&
+			strings.Contains(s.reasons(), "container-guard: IRONPOST_ALERTS is nearly full and container-guard_stage is behind")
+	})
+	t.Logf("stalled durable, health says: %s", s.reasons())
+	before, appended := s.lastSeq(), w.file.Load()
+	time.Sleep(3 * time.Second)
+	t.Logf("in 3 s: %d alerts stored (bar 0), %d lines appended that wait in their file", s.lastSeq()-before, w.file.Load()-appended)
+	require.Equal(t, before, s.lastSeq())
+	require.Greater(t, w.file.Load(), appended)
+
+	release()
+	released := time.Now()
+	s.eventually(func() bool { return s.lastSeq() > before })
+	t.Logf("released: the next alert was stored after %v (bar 15s)", time.Since(released).Round(time.Millisecond))
+	require.Less(t, time.Since(released), 15*time.Second)
+	close(stop)
+	<-edgeDone
+	w.stop()
+	s.eventually(func() bool { return seen.users()[fmt.Sprintf("file%d", w.file.Load()-1)] > 0 })
+	seen.ledger(t, s, w, edge)
+}
+
+// edge publishes large alerts about another host, one after the other.
+type edge struct {
+	t       *testing.T
+	p       *bus.Publisher
+	sent    int
+	slowest time.Duration
+}
+
+// edgeFull is how many of its alerts fill the stream.
+const edgeFull = 24 << 20 / (40 << 10)
+
+func newEdge(t *testing.T, conn *bus.Conn) *edge {
+	t.Helper()
+	p, err := conn.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: "edge-1"})
+	require.NoError(t, err)
+	return &edge{t: t, p: p}
+}
+
+// publish sends n alerts, or fewer if stop is closed.
+func (e *edge) publish(n int, stop <-chan struct{}) {
+	evidence := make([]string, 20)
+	for i := range evidence {
+		evidence[i] = strings.Repeat("x", 2000)
+	}
+	for range n {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		now := time.Now().UTC()
+		began := time.Now()
+		err := e.p.Publish(context.WithoutCancel(e.t.Context()), &event.Alert{
+			ID: fmt.Sprintf("edge-%06d", e.sent), Schema: event.Schema, Time: now, FirstSeen: now, LastSeen: now, Count: 1,
+			Module: bus.LogPipeline, Host: "edge-1", Rule: event.Rule{ID: "r", Title: "t", Level: event.Low},
+			Severity: event.Low, Title: "t", DedupKey: "k", Evidence: evidence,
+		})
+		if err != nil {
+			e.t.Errorf("edge: %v", err)
+			return
+		}
+		e.sent++
+		e.slowest = max(e.slowest, time.Since(began))
+	}
+}
+
+// stall takes what the guard's durable may have in flight and keeps it, as a guard
+// that hangs does, until release is called.
+func (s *stage) stall(conn *bus.Conn) (release func()) {
+	s.t.Helper()
+	d, ok := bus.DurableOf(bus.ContainerGuard, bus.Alerts, stageHost, bus.InFlight{Alerts: 16})
+	require.True(s.t, ok)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	free, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- conn.ConsumeBatches(ctx, d, bus.ConsumeOptions{Host: stageHost}, func(context.Context, []bus.Delivery) []error {
+			<-free
+			return nil
+		})
+	}()
+	var once atomic.Bool
+	release = func() {
+		if once.CompareAndSwap(false, true) {
+			close(free)
+			cancel()
+			require.NoError(s.t, <-done)
+		}
+	}
+	s.t.Cleanup(release)
+	return release
+}
+
+// lastSeq returns how many alerts were ever stored.
+func (s *stage) lastSeq() uint64 {
+	s.t.Helper()
+	conn, err := bus.DialSocket(s.t.Context(), s.path("bus.sock"))
+	require.NoError(s.t, err)
+	defer func() { require.NoError(s.t, conn.Close(s.t.Context())) }()
+	states, err := conn.StreamStates(s.t.Context(), nil)
+	require.NoError(s.t, err)
+	for _, state := range states {
+		if state.Name == bus.Alerts {
+			return state.LastSeq
+		}
+	}
+	s.t.Fatal("no stream of alerts")
+	return 0
+}
+
+// observed is what a stock client saw on ironpost.alerts.
+type observed struct {
+	mu     sync.Mutex
+	ids    map[string]int
+	firsts map[string]int // by user
+}
+
+func (s *stage) observe() *observed {
+	s.t.Helper()
+	o := &observed{ids: map[string]int{}, firsts: map[string]int{}}
+	nc, err := nats.Connect("nats://" + s.observer)
+	require.NoError(s.t, err)
+	s.t.Cleanup(nc.Close)
+	sub, err := nc.Subscribe(bus.AlertsFeed, func(m *nats.Msg) {
+		var a event.Alert
+		if err := event.Decode(m.Data, &a); err != nil {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.ids[a.ID]++
+		if a.User != "" && !a.Update {
+			o.firsts[a.User]++
+		}
+	})
+	require.NoError(s.t, err)
+	require.NoError(s.t, sub.SetPendingLimits(-1, -1))
+	require.NoError(s.t, nc.Flush())
+	return o
+}
+
+// users counts the first alerts by user.
+func (o *observed) users() map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	users := make(map[string]int, len(o.firsts))
+	for user, n := range o.firsts {
+		users[user] = n
+	}
+	return users
+}
+
+// ledger compares what was given to the daemon with what was seen.
+func (o *observed) ledger(t *testing.T, s *stage, w *writers, e *edge) {
+	t.Helper()
+	s.eventually(func() bool { o.mu.Lock(); defer o.mu.Unlock(); return o.ids[fmt.Sprintf("edge-%06d", e.sent-1)] > 0 })
+	users := o.users()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lost, twice := 0, 0
+	for n := range w.file.Load() {
+		if users[fmt.Sprintf("file%d", n)] == 0 {
+			lost++
+		}
+	}
+	for n := range e.sent {
+		if o.ids[fmt.Sprintf("edge-%06d", n)] == 0 {
+			lost++
+		}
+	}
+	for _, n := range o.ids {
+		if n > 1 {
+			twice++
+		}
+	}
+	for _, n := range users {
+		if n > 1 {
+			twice++
+		}
+	}
+	stored := s.lastSeq()
+	t.Logf("%d lines and %d alerts from afar: lost %d (bar 0), seen twice %d (bar 0); observers saw %d ids, stored were %d (bar: equal)",
+		w.file.Load(), e.sent, lost, twice, len(o.ids), stored)
+	require.Zero(t, lost)
+	require.Zero(t, twice)
+	require.EqualValues(t, stored, len(o.ids))
+}
