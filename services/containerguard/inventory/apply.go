@@ -100,8 +100,11 @@ func (r *record) renamed(e docker.Event) {
 	}
 	r.hadName(strings.TrimPrefix(e.Attributes["oldName"], "/"), e.Time)
 	for i := range r.names {
-		if r.names[i].name != e.Name {
-			r.names[i].endAt(e.Time)
+		n := &r.names[i]
+		if n.name != e.Name {
+			n.endAt(e.Time)
+		} else if n.open() { // an answer has shown the new name before its event came
+			n.began(e.Time)
 		}
 	}
 	r.now.Name = e.Name
@@ -121,13 +124,8 @@ func (r *record) hadName(text string, until time.Time) {
 // was taken at that rename, if it is the same, or later.
 func (r *record) narrowName(e docker.Event) {
 	for i := range r.names {
-		n := &r.names[i]
-		if !n.open() || !e.Time.After(n.since) {
-			continue
-		}
-		n.since = e.Time
-		if n.from.Before(e.Time) {
-			n.from = e.Time
+		if n := &r.names[i]; n.open() {
+			n.began(e.Time)
 		}
 	}
 }
@@ -165,14 +163,4 @@ func (c *Core) applyNetwork(e docker.Event) {
 		l.endAt(e.Time)
 	}
 	r.touch(e.Time)
-}
-
-// began moves the earliest possible begin of a lease up.
-func (l *lease) began(at time.Time) {
-	if at.After(l.since) {
-		l.since = at
-	}
-	if l.from.Before(l.since) {
-		l.from = l.since
-	}
 }

@@ -58,8 +58,9 @@ type name struct {
 // NewCore returns a Core that knows nothing.
 func NewCore() *Core { return &Core{records: map[string]*record{}} }
 
-// Lost says that the engine was heard last at that time. What is open then is
-// certain up to that time only, until Regained.
+// Lost says that the engine cannot be heard, and that everything up to that time
+// was: the newest event's, or when the newest list was asked for. What is open
+// then is certain up to that time only, until Regained.
 func (c *Core) Lost(at time.Time) {
 	if c.known.IsZero() {
 		c.known = at

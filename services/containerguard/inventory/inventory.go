@@ -50,13 +50,13 @@ type Inventory struct {
 	options  Options
 	watchers []func(Change)
 
-	mu        sync.Mutex
-	core      *Core
-	reason    string    // why it is not healthy
-	lastEvent time.Time // newest event's
-	synced    bool
-	events    uint64
-	asked     uint64
+	mu     sync.Mutex
+	core   *Core
+	reason string    // why it is not healthy
+	heard  time.Time // everything up to then is known
+	synced bool
+	events uint64
+	asked  uint64
 }
 
 // New returns an Inventory that knows nothing until Run.
@@ -111,7 +111,7 @@ func (v *Inventory) Run(ctx context.Context) error {
 func (v *Inventory) lost(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.core.Lost(time.Now())
+	v.core.Lost(v.heard)
 	reason := fmt.Sprintf("container engine: %v", err)
 	if v.reason == "" && v.options.Log != nil {
 		v.options.Log.WithError(err).Warn("container engine lost")
@@ -217,7 +217,7 @@ func (v *Inventory) event(ctx context.Context, e docker.Event) error {
 	v.mu.Lock()
 	v.core.Apply(e)
 	v.events++
-	v.lastEvent = later(v.lastEvent, e.Time)
+	v.heard = later(v.heard, e.Time)
 	stale := v.core.Stale()
 	v.mu.Unlock()
 	if e.Action == "destroy" && e.Kind == "container" {
@@ -273,6 +273,9 @@ func (v *Inventory) sync(ctx context.Context) error {
 			return err
 		}
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.heard = later(v.heard, asked)
 	return nil
 }
 

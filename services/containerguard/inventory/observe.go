@@ -16,6 +16,9 @@ func (c *Core) Observe(now docker.Container, asked, answered time.Time) {
 		return
 	}
 	before := r.answeredOr(now.Created)
+	if !c.known.IsZero() {
+		r.breakNames(before, answered)
+	}
 	r.observeName(now, answered, before)
 	r.observeRun(now, answered, before)
 	r.observeLeases(now, asked, answered, before)
@@ -45,6 +48,15 @@ func (r *record) observeName(now docker.Container, answered, before time.Time) {
 		}
 	}
 	r.name(now.Name, later(now.Created, r.lastNameEnd()), answered)
+}
+
+// breakNames ends what was seen before, while events are not heard: unlike an
+// endpoint or a start, a name that is there again does not show whether it was
+// there all the time.
+func (r *record) breakNames(before, answered time.Time) {
+	for i := range r.names {
+		r.names[i].end(before, answered)
+	}
 }
 
 func (r *record) lastNameEnd() time.Time {
@@ -100,11 +112,14 @@ func held(now docker.Container, visit func(docker.Endpoint, netip.Addr)) {
 	}
 }
 
-// lease opens a lease unless it is open. It began at the newest connect event
-// before the question, if there is one since the start, and is certain from
-// there; else it began somewhere between the start and the answer.
+// lease opens a lease unless it is open. It is certain from the answer on, and
+// possible since the start, the question before, which did not show it, the end
+// of the one before, or the newest connect event known: there may be more on their way.
 func (r *record) lease(now docker.Container, e docker.Endpoint, address netip.Addr, asked, answered time.Time) {
 	since := now.StartedAt
+	if r.seen {
+		since = later(since, r.asked)
+	}
 	for i := range r.leases {
 		l := &r.leases[i]
 		if l.endpoint == e.ID && l.address == address && l.open() {
@@ -114,11 +129,10 @@ func (r *record) lease(now docker.Container, e docker.Endpoint, address netip.Ad
 			since = later(since, l.to)
 		}
 	}
-	from := answered
-	if at := r.connects[e.NetworkID]; !at.Before(since) && at.Before(asked) {
-		since, from = at, at
+	if at := r.connects[e.NetworkID]; at.Before(asked) {
+		since = later(since, at)
 	}
-	r.leases = append(r.leases, lease{window: opened(since, from), address: address, network: e.NetworkID, endpoint: e.ID})
+	r.leases = append(r.leases, lease{window: opened(since, answered), address: address, network: e.NetworkID, endpoint: e.ID})
 }
 
 // Complete says that every event since that time has been applied, so a lease

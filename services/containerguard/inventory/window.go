@@ -36,6 +36,12 @@ func (w *window) end(to, until time.Time) {
 	w.to, w.until = to, until
 }
 
+// began moves the earliest possible begin up to at.
+func (w *window) began(at time.Time) {
+	w.since = later(w.since, at)
+	w.from = later(w.from, w.since)
+}
+
 // endAt closes the window at a moment an event names. A moment before the window
 // began is not about this window.
 func (w *window) endAt(at time.Time) {
@@ -50,7 +56,12 @@ func (w *window) endAt(at time.Time) {
 // moment is a time with the uncertainty of whoever wrote it down.
 type moment struct{ first, last time.Time }
 
+// MinSlack is the least uncertainty of any moment: a busy engine writes down
+// what happened so much later than it did.
+const MinSlack = 50 * time.Millisecond
+
 func around(at time.Time, slack time.Duration) moment {
+	slack = max(slack, MinSlack)
 	return moment{first: at.Add(-slack), last: at.Add(slack)}
 }
 
