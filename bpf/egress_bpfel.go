@@ -152,6 +152,7 @@ const (
 	egressMapOutbound    = "outbound"
 	egressMapStates      = "states"
 	egressProgAnswersOut = "answers_out"
+	egressVarCpus        = "cpus"
 	egressVarReplay      = "replay"
 	egressVarSeed        = "seed"
 )
@@ -214,6 +215,7 @@ type egressMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type egressVariableSpecs struct {
+	Cpus   *ebpf.VariableSpec `ebpf:"cpus"`
 	Replay *ebpf.VariableSpec `ebpf:"replay"`
 	Seed   *ebpf.VariableSpec `ebpf:"seed"`
 }
@@ -255,6 +257,7 @@ func (m *egressMaps) Close() error {
 //
 // It can be passed to loadEgressObjects or ebpf.CollectionSpec.LoadAndAssign.
 type egressVariables struct {
+	Cpus   *ebpf.Variable `ebpf:"cpus"`
 	Replay *ebpf.Variable `ebpf:"replay"`
 	Seed   *ebpf.Variable `ebpf:"seed"`
 }

@@ -3,6 +3,10 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,11 +111,26 @@ func newEngine(opts Options) (*Engine, error) {
 	return e, nil
 }
 
+// cpusOf returns how many states to make. Virtual machines claim hundreds of possible CPUs, so those that are online count.
 func cpusOf(opts Options) (int, error) {
 	if opts.Replay {
 		return 1, nil
 	}
-	return ebpf.PossibleCPU()
+	list, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return ebpf.PossibleCPU()
+	}
+	return highestCPU(string(list)) + 1, nil
+}
+
+// highestCPU returns the last number of a list such as "0-3,6".
+func highestCPU(list string) int {
+	list = strings.TrimSpace(list)
+	n, err := strconv.Atoi(list[strings.LastIndexAny(list, ",-")+1:])
+	if err != nil {
+		return runtime.NumCPU() - 1
+	}
+	return n
 }
 
 // The numbers a program is given when Options leave them out.
@@ -139,6 +158,7 @@ func specOf(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 		programVarSeed:           opts.Filter.mirror.Seed,
 		programVarBloomMask:      uint32(opts.Filter.mirror.BloomWords - 1),
 		programVarReplay:         opts.Replay,
+		programVarCpus:           uint32(cpus),
 		programVarGate:           uint32(max(gate/cpus, min(gate, leastGate))),
 		programVarSampleInterval: uint32(time.Second) / uint32(perCPU),
 		programVarSampleBurst:    uint32(time.Second / 4),
@@ -221,7 +241,7 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setConstants(spec, map[string]any{egressVarSeed: e.seed}); err != nil {
+	if err := setConstants(spec, map[string]any{egressVarSeed: e.seed, egressVarCpus: uint32(e.cpus)}); err != nil {
 		return nil, err
 	}
 	spec.Maps[egressMapStates].MaxEntries = uint32(e.cpus)

@@ -3,7 +3,9 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -197,27 +199,24 @@ func (f *Filter) Allow(prefixes []netip.Prefix) error {
 	return f.removeAllowed(have, want, all)
 }
 
+// addAllowed puts what is new beside what is there.
 func (f *Filter) addAllowed(added []netip.Prefix, have map[netip.Prefix]bool) error {
-	for p := range have {
-		added = append(added, p)
-	}
-	f.mirror.Allowed = f.index.allowBloom(added)
 	for _, p := range added {
-		if !have[p] {
-			f.index.add(p, true)
-		}
+		f.index.add(p, true)
 	}
+	f.mirror.Allowed = f.index.allowBloom(slices.AppendSeq(slices.Clone(added), maps.Keys(have)))
 	if err := f.publish(); err != nil {
 		return err
 	}
-	for _, p := range added {
-		if have[p] {
+	for i, p := range added {
+		err := f.maps.allow[familyOf(p)].Put(keyOf(p), &programEntry{})
+		if err == nil {
 			continue
 		}
-		if err := f.maps.allow[familyOf(p)].Put(keyOf(p), &programEntry{}); err != nil {
-			f.index.remove(p, true)
-			return fmt.Errorf("allow %v: %w", p, full(err))
+		for _, missing := range added[i:] {
+			f.index.remove(missing, true)
 		}
+		return errors.Join(fmt.Errorf("allow %v: %w", p, full(err)), f.publish())
 	}
 	return nil
 }

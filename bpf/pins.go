@@ -73,7 +73,7 @@ func OpenFilter(opts FilterOptions) (*Filter, error) {
 	return renew(opts, old)
 }
 
-// adopt opens the pinned set, or returns nil where there is none.
+// adopt opens the pinned set, or returns nil where there is none. One that another version wrote can only be copied.
 func adopt(opts FilterOptions) (*Filter, error) {
 	f := &Filter{replay: opts.Replay}
 	for _, set := range []string{pinnedSet, pinnedNext} {
@@ -86,7 +86,8 @@ func adopt(opts FilterOptions) (*Filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := f.adoptEntries(); err != nil {
+		err = f.adoptEntries()
+		if err != nil && !errors.Is(err, errLayout) {
 			return nil, errors.Join(err, f.maps.close())
 		}
 		return f, nil
@@ -101,6 +102,18 @@ func (m *filterMaps) openPins(dir string) error {
 			return fmt.Errorf("adopt %s: %w", filepath.Join(dir, name), err)
 		}
 		*p = found
+	}
+	return m.checkEntries()
+}
+
+// checkEntries reports lists whose entries another version laid out differently. Those cannot even be copied.
+func (m *filterMaps) checkEntries() error {
+	for family, keySize := range []uintptr{unsafe.Sizeof(key4{}), unsafe.Sizeof(key6{})} {
+		for _, list := range []*ebpf.Map{m.allow[family], m.block[family]} {
+			if list.KeySize() != uint32(keySize) || list.ValueSize() != uint32(unsafe.Sizeof(programEntry{})) {
+				return fmt.Errorf("adopt %s: entries of another version: remove the pins to start afresh", list)
+			}
+		}
 	}
 	return nil
 }
@@ -130,7 +143,7 @@ func (f *Filter) adoptEntries() error {
 // attach maps the filter's memory and starts counting from nothing, but with the seeds that are in force.
 func (f *Filter) attach() (err error) {
 	if f.maps.filters.ValueSize() != uint32(unsafe.Sizeof(f.mirror)) {
-		return fmt.Errorf("the pinned filter is of another version: %w", errLayout)
+		return errLayout
 	}
 	if f.filter, err = mapped(f.maps.filters); err != nil {
 		return err
@@ -153,7 +166,7 @@ func (f *Filter) attach() (err error) {
 	return nil
 }
 
-var errLayout = errors.New("maps of another layout")
+var errLayout = errors.New("the pinned filter is of another version")
 
 func (f *Filter) fits(opts FilterOptions) bool {
 	return f.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && f.mirror.BloomWords == bloomWords(opts.MaxEntries)

@@ -205,6 +205,7 @@ const (
 	programMapStates         = "states"
 	programProgIronpost      = "ironpost"
 	programVarBloomMask      = "bloom_mask"
+	programVarCpus           = "cpus"
 	programVarDepth          = "depth"
 	programVarGate           = "gate"
 	programVarReplay         = "replay"
@@ -281,6 +282,7 @@ type programMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programVariableSpecs struct {
 	BloomMask      *ebpf.VariableSpec `ebpf:"bloom_mask"`
+	Cpus           *ebpf.VariableSpec `ebpf:"cpus"`
 	Depth          *ebpf.VariableSpec `ebpf:"depth"`
 	Gate           *ebpf.VariableSpec `ebpf:"gate"`
 	Replay         *ebpf.VariableSpec `ebpf:"replay"`
@@ -343,6 +345,7 @@ func (m *programMaps) Close() error {
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programVariables struct {
 	BloomMask      *ebpf.Variable `ebpf:"bloom_mask"`
+	Cpus           *ebpf.Variable `ebpf:"cpus"`
 	Depth          *ebpf.Variable `ebpf:"depth"`
 	Gate           *ebpf.Variable `ebpf:"gate"`
 	Replay         *ebpf.Variable `ebpf:"replay"`

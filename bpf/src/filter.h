@@ -114,7 +114,7 @@ INLINE int holds(struct entry *e, struct state *st, struct control *c, u32 bytes
 }
 
 /* match4 asks one list for the prefix of one length that addr is in. */
-GLOBAL int match4(u32 addr, u32 length, u32 bytes, u32 allow)
+INLINE int match4(u32 addr, u32 length, u32 bytes, u32 allow)
 {
 	struct key4 key = {.length = length};
 	if (length)

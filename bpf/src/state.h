@@ -158,6 +158,7 @@ INLINE struct control *the_control(void)
 
 /* Set at load, constant for the verifier, which removes what they switch off. */
 const volatile u64 seed[4];
+const volatile u32 cpus;   /* how many states there are */
 const volatile bool replay; /* time is control.now, everything on CPU 0, both directions come in */
 
 INLINE u64 now(struct state *st, struct control *c)
@@ -175,6 +176,8 @@ INLINE u64 now(struct state *st, struct control *c)
 INLINE struct state *state_here(void)
 {
 	u32 cpu = replay ? 0 : cpu_number();
+	if (unlikely(cpu >= cpus)) /* plugged in since: two CPUs may miscount each other's packets, no more */
+		cpu = cpus ? cpu % cpus : 0;
 	return map_lookup(&states, &cpu);
 }
 
