@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +21,10 @@ func (a *app) replayCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "replay file…",
 		Short: "what would have been found in a capture or a log",
-		Long: `Reads captures (pcap, pcapng) and logs, told apart by how they begin, and shows
-what Ironpost finds in them. A capture goes through the packet program of the kernel, with
-the clock of the capture, and the thresholds of [ebpf.detect]: one line for each attack, when
-it is over. That needs Linux and root. A log goes through the rules of log_pipeline.rules_path;
+		Long: `Reads captures (pcap, pcapng) and logs, told apart by how they begin, also compressed
+with gzip, and shows what Ironpost finds in them. A capture goes through the packet program of the kernel, with
+the clock of the capture, and the thresholds of [ebpf.detect]: one line for each attack
+at the end. That needs Linux and root. A log goes through the rules of log_pipeline.rules_path;
 that needs no rights. Nothing is sent anywhere, and nothing is blocked.
 
 With --json each line is one record as docs/events.md describes it: every announcement of a
@@ -30,7 +32,8 @@ detection, every alert. The file - is the standard input. Exits with 4 if there 
 		Example: `  sudo ironpost replay incident.pcap
   sudo ironpost replay --json incident.pcapng | jq '.detection'
   ironpost replay /var/log/auth.log
-  zcat auth.log.2.gz | ironpost replay -`,
+  ironpost replay auth.log.2.gz
+  journalctl -o short | ironpost replay -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd.Context(), args) },
 	}
@@ -64,6 +67,24 @@ type replayed struct {
 	meter
 }
 
+// open returns the first bytes of what is in the file, after gzip if that is around it (RFC 1952).
+func (r *replayed) open(file io.Reader) (begin []byte, err error) {
+	r.read = bufio.NewReaderSize(io.TeeReader(file, &r.meter), 1<<16)
+	begin, err = r.read.Peek(4)
+	if bytes.HasPrefix(begin, []byte{0x1f, 0x8b}) {
+		packed, err := gzip.NewReader(r.read)
+		if err != nil {
+			return nil, err
+		}
+		r.read = bufio.NewReaderSize(packed, 1<<16)
+		begin, err = r.read.Peek(4)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil // a short one is a log
+	}
+	return begin, err
+}
+
 func (a *app) replayFile(ctx context.Context, cfg suite.Config, name string) (found int, err error) {
 	file := os.Stdin
 	if name != "-" {
@@ -80,10 +101,9 @@ func (a *app) replayFile(ctx context.Context, cfg suite.Config, name string) (fo
 		return 0, fmt.Errorf("%s is a folder, must be a capture or a log", name)
 	}
 	in := &replayed{name: name, info: info, meter: meter{size: info.Size(), to: a.err}}
-	in.read = bufio.NewReaderSize(io.TeeReader(file, &in.meter), 1<<16)
 	defer in.clear()
-	begin, err := in.read.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
+	begin, err := in.open(file)
+	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", name, err)
 	}
 	if capture.Is(begin) {

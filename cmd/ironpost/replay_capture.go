@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,35 +23,70 @@ func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayed)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", in.name, err)
 	}
-	attacks := 0
-	columns := []column{{"BEGAN", 25}, {"NAME", 16}, {"METHOD", 10}, {"ACTOR", 39}, {"TARGET", 47}, {"SECONDS", 9}, {"EVIDENCE", 120}}
-	shownTable := newTable(a.out, a.paint, columns, nil)
+	c := &captureReplay{app: a, in: in, host: cfg.General.Host}
 	summary, err := replay.Run(ctx, r, replay.Options{
-		Interface: filepath.Base(in.name), Detect: cfg.EBPF.Detect,
+		Interface: filepath.Base(in.name), Detect: cfg.EBPF.Detect, Found: c.found,
 		Progress: func(frames uint64) { in.show(fmt.Sprintf("%d packets", frames), time.Now()) },
-		Found: func(f detect.Finding) {
-			in.clear()
-			if f.Phase == detect.Begun {
-				attacks++
-			}
-			if a.json {
-				_ = a.printJSON(f.Packet(cfg.General.Host)) // run returns what cannot be written
-				return
-			}
-			if f.Phase == detect.Over {
-				_ = shownTable.row(a.attackRow(f))
-			}
-		},
 	})
 	in.clear()
 	if errors.Is(err, replay.ErrNoProgram) {
 		return 0, fmt.Errorf("%s: a capture is judged by the packet program in the kernel; try as root, on Linux 5.15 or newer: %w", in.name, err)
 	}
-	a.tellCapture(in.name, summary, attacks)
+	c.flush()
+	a.tellCapture(in.name, summary, c.attacks)
 	if err != nil {
-		return attacks, fmt.Errorf("%s: %w", in.name, err)
+		return c.attacks, fmt.Errorf("%s: %w", in.name, err)
 	}
-	return attacks, nil
+	return c.attacks, nil
+}
+
+// maxRows is how many attacks are kept so that columns fit; more are shown as they come.
+const maxRows = 10_000
+
+// captureReplay shows what is found in one capture.
+type captureReplay struct {
+	*app
+
+	in      *replayed
+	host    string
+	attacks int
+	rows    [][]string
+	table   *table
+}
+
+// found takes an announcement. Text shows an attack once, with the sums of all of it.
+func (c *captureReplay) found(f detect.Finding) {
+	if f.Phase == detect.Begun {
+		c.attacks++
+	}
+	switch {
+	case c.json:
+		c.in.clear()
+		_ = c.printJSON(f.Packet(c.host)) // run returns what cannot be written
+	case f.Phase != detect.Over:
+	case c.table != nil:
+		_ = c.table.row(c.attackRow(f))
+	default:
+		c.rows = append(c.rows, c.attackRow(f))
+		if len(c.rows) >= maxRows {
+			c.flush()
+		}
+	}
+}
+
+// flush shows the rows that are kept.
+func (c *captureReplay) flush() {
+	if len(c.rows) == 0 {
+		return
+	}
+	c.in.clear()
+	c.table = newTable(c.out, c.paint, []column{
+		{"BEGAN", 25}, {"NAME", 16}, {"METHOD", 10}, {"ACTOR", 39}, {"TARGET", 47}, {"SECONDS", 9}, {"EVIDENCE", 240},
+	}, c.rows)
+	for _, row := range c.rows {
+		_ = c.table.row(row)
+	}
+	c.rows = nil
 }
 
 func (a *app) attackRow(f detect.Finding) []string {
@@ -76,9 +109,9 @@ func target(e event.Endpoint) string {
 // evidence is the counts on one line, and what is lacking.
 func evidence(f event.TrafficFinding) string {
 	var words []string
-	for _, name := range slices.Sorted(maps.Keys(f.Counts)) {
-		if name != "announcement" && f.Counts[name] > 0 {
-			words = append(words, fmt.Sprintf("%s %d", name, f.Counts[name]))
+	for _, name := range detect.Counts() {
+		if f.Counts[name] > 0 {
+			words = append(words, fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), f.Counts[name]))
 		}
 	}
 	for _, what := range f.Lacking {

@@ -21,7 +21,14 @@ const (
 	maxLate = time.Minute
 	// maxRecord is what Wireshark and tcpdump take for one packet.
 	maxRecord = 256 << 10
+	// A pcapng file may hold anything between packets, and its reader remembers much of it: interfaces, names, secrets.
+	maxBetween    = 8 << 20
+	maxInterfaces = 4096
+	maxNames      = 1 << 16
 )
+
+// errTooMuch ends a capture that holds more beside its packets than is read.
+var errTooMuch = errors.New("too much beside the packets")
 
 // ErrFormat is in the error of a file that is no capture.
 var ErrFormat = errors.New("not a pcap or pcapng capture")
@@ -104,18 +111,39 @@ func open(r io.Reader, ng bool) (func() (record, error), error) {
 	}, nil
 }
 
-func openNG(r io.Reader) (func() (record, error), error) {
+func openNG(from io.Reader) (func() (record, error), error) {
+	r := &rationed{r: from, left: maxBetween}
 	file, err := pcapgo.NewNgReader(r, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
 	if err != nil {
 		return nil, err
 	}
 	return func() (record, error) {
+		r.left = maxBetween
 		data, info, err := file.ZeroCopyReadPacketData()
+		if err == nil && (file.NInterfaces() > maxInterfaces || file.NNames() > maxNames) {
+			err = errTooMuch
+		}
 		if err != nil {
 			return record{}, err
 		}
 		return record{at: info.Timestamp, link: linkOf(info), data: data, length: info.Length}, nil
 	}, nil
+}
+
+// rationed is a reader that gives no more than is left.
+type rationed struct {
+	r    io.Reader
+	left int
+}
+
+// Read implements io.Reader.
+func (r *rationed) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := r.r.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }
 
 func linkOf(info gopacket.CaptureInfo) layers.LinkType {

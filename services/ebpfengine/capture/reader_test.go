@@ -179,6 +179,25 @@ func TestPcapNG(t *testing.T) {
 	require.Equal(t, epoch, frames[0].At)
 }
 
+// What a pcapng file may hold beside packets is bounded: its reader remembers it.
+func TestAFileOfInterfacesIsNotReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
+	require.NoError(t, err)
+	require.NoError(t, w.Flush())
+	block := []byte{1, 0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0}
+	file := append(bytes.Clone(b.Bytes()), bytes.Repeat(block, 1<<20)...)
+	_, stats := all(t, file)
+	require.Contains(t, stats.Cut, "too much")
+
+	many := append(bytes.Clone(b.Bytes()), bytes.Repeat(block, 5000)...)
+	packet := append([]byte{6, 0, 0, 0, 92, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 60, 0, 0, 0}, frame(1)...)
+	frames, stats := all(t, append(many, append(packet, 92, 0, 0, 0)...))
+	require.Empty(t, frames)
+	require.Contains(t, stats.Cut, "too much")
+}
+
 func TestWhatIsNoCaptureIsSaid(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "x", "Mar 14 15:09:26 web-1 sshd[811]: x", "\xd4\xc3\xb2\xa1"} {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,6 +116,23 @@ func TestTheSameWindowsGiveTheSameFindings(t *testing.T) {
 	first := run()
 	for range 3 {
 		require.Equal(t, first, run())
+	}
+}
+
+func TestEveryCountIsListed(t *testing.T) {
+	t.Parallel()
+	listed := detect.Counts()
+	s := newStage(t, true)
+	s.scan(traffic.Fragment, home, ports(300), time.Millisecond)
+	s.flood(2000, 6*time.Second, func(i int) {
+		s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80))
+		s.connect(at(evil, 1024+i), at(home, 443))
+	})
+	for _, f := range s.finish() {
+		for name := range f.Counts {
+			require.True(t, name == "announcement" || slices.Contains(listed, name), name)
+		}
+		require.Contains(t, detect.Names(), f.Name)
 	}
 }
 

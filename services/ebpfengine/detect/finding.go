@@ -32,6 +32,14 @@ func Names() []string {
 	}
 }
 
+// Counts returns all names of counts but that of the announcement, what tells most first.
+func Counts() []string {
+	return []string{
+		countProbes, countPorts, countHosts, countRefused, countAnswered, countConnections, countSYN, countSYNACK, countACK, countHalfOpen,
+		countSources, countSpoofed, countPeak, countPerSecond, countFragments, countPackets, countBytes, countBytesSecond,
+	}
+}
+
 // Actors that are no address. Nobody can or should block them.
 const (
 	Spoofed     = "spoofed"
