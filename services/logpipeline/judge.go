@@ -86,7 +86,7 @@ func (p *pipeline) conclude(in seen) []*event.Alert {
 
 // unwrap takes a received message out of its spool record.
 func (p *pipeline) unwrap(line tail.Line) (text []byte, received time.Time, ok bool) {
-	if !p.receiver.owns(line.Path) {
+	if !p.server.Owns(line.Path) {
 		return line.Text, time.Now(), true
 	}
 	rec, err := syslog.Decode(line.Text)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -39,10 +40,12 @@ type pipeline struct {
 	store checkpointFile
 
 	tailer     *tail.Tailer
-	receiver   *receiver
+	server     *syslog.Server
+	received   chan struct{} // closed when nothing is received any more
 	packets    *packets
 	logs       *docker.Source
 	bell       *bell
+	looked     chan struct{} // closed when the files have been looked at
 	pub        *bus.Publisher
 	parser     *parse.Parser
 	author     author
@@ -69,13 +72,13 @@ func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline
 		author:     author{host: s.deps.Host, machine: s.deps.MachineID},
 		correlator: book.set.NewCorrelator(),
 		windows:    dedup.New(cfg.DedupWindow(), 0),
-		bell:       &bell{},
+		bell:       &bell{}, received: make(chan struct{}), looked: make(chan struct{}),
 	}
 	server, err := syslog.New(s.syslogConfig(cfg), s.log)
 	if err != nil {
 		return nil, fmt.Errorf("syslog: %w", err)
 	}
-	p.receiver = newReceiver(server)
+	p.server = server
 	if p.packets, err = newPackets(s.deps, p.bell); err != nil {
 		return nil, err
 	}
@@ -153,12 +156,13 @@ func (p *pipeline) loop(ctx context.Context) error {
 	if err := p.resume(ctx); err != nil {
 		return ended(ctx, err)
 	}
+	looked := sync.OnceFunc(func() { close(p.looked) })
 	for wait := firstWait; ctx.Err() == nil; wait = p.patience() {
 		p.takeUp()
 		if err := p.round(ctx, p.gather(ctx, wait)); err != nil {
 			return err
 		}
-		p.s.begun()
+		looked()
 	}
 	p.stop(ctx)
 	return nil
@@ -350,7 +354,7 @@ func (p *pipeline) save() {
 	p.dirty = false
 	p.s.checkpoints.Add(1)
 	p.s.note(troubleWrite, "")
-	p.receiver.current().Release(state)
+	p.server.Release(state)
 }
 
 func (p *pipeline) write(state tail.State) error {
@@ -402,7 +406,7 @@ func (p *pipeline) drain(ctx context.Context) error {
 
 // drained tells whether nothing is received any more.
 func (p *pipeline) drained() bool {
-	for _, done := range []<-chan struct{}{p.receiver.done, p.packets.done} {
+	for _, done := range []<-chan struct{}{p.received, p.packets.done} {
 		select {
 		case <-done:
 		default:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
@@ -47,14 +46,14 @@ func (p *pipeline) takeUp() {
 	p.useRules(next.book)
 	p.logs.SetMaxLine(p.cfg.MaxLineBytes)
 	p.logs.Switch(p.cfg.Docker())
-	if err := errors.Join(p.listen(old), p.follow(old)); err != nil {
+	if err := errors.Join(p.listen(), p.follow(old)); err != nil {
 		p.s.log.WithError(err).Error("reload not complete")
 		p.s.note(troubleReload, err.Error())
 	} else {
 		p.s.note(troubleReload, "")
 	}
 	p.s.note(troubleStorage, storageTrouble(p.cfg.Storage))
-	p.s.use(p.cfg, p.book, p.tailer, p.receiver.current())
+	p.s.use(p.cfg, p.book, p.tailer)
 	p.s.log.WithField("rules", p.book.count()).Info("configuration reloaded")
 }
 
@@ -70,17 +69,10 @@ func (p *pipeline) useRules(book *rulebook) {
 	p.book, p.correlator = book, fresh
 }
 
-// listen changes the addresses in place. Bounds of the spool need another server.
-func (p *pipeline) listen(old Config) error {
-	if p.cfg.SpoolMaxBytes == old.SpoolMaxBytes && p.cfg.MaxLineBytes == old.MaxLineBytes {
-		udp, tcp := p.cfg.listeners()
-		return p.receiver.current().Rebind(udp, tcp)
-	}
-	server, err := syslog.New(p.s.syslogConfig(p.cfg), p.s.log)
-	if err == nil {
-		p.receiver.replace(server)
-	}
-	return err
+// listen changes addresses and bounds in place.
+func (p *pipeline) listen() error {
+	to := p.s.syslogConfig(p.cfg)
+	return errors.Join(p.server.Rebind(to.UDP, to.TCP), p.server.Resize(to.MaxBytes, to.MaxMessage))
 }
 
 // follow changes the paths in place. Another line length needs another tailer,
@@ -90,7 +82,7 @@ func (p *pipeline) follow(old Config) error {
 		return p.tailer.Reload(p.cfg.watched())
 	}
 	state := p.tailer.State()
-	tailer, err := tail.New(tailConfig(p.cfg, p.receiver.current().Pattern()), &state, p.s.log)
+	tailer, err := tail.New(tailConfig(p.cfg, p.server.Pattern()), &state, p.s.log)
 	if err != nil {
 		return err
 	}
@@ -100,8 +92,8 @@ func (p *pipeline) follow(old Config) error {
 }
 
 // use makes a change known to Health.
-func (s *Service) use(cfg Config, book *rulebook, tailer *tail.Tailer, server *syslog.Server) {
+func (s *Service) use(cfg Config, book *rulebook, tailer *tail.Tailer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg, s.book, s.tailer, s.server = cfg, book, tailer, server
+	s.cfg, s.book, s.tailer = cfg, book, tailer
 }

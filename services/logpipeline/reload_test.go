@@ -104,3 +104,23 @@ func TestReloadsUnderLoadLoseNoLine(t *testing.T) {
 	requireOnce(t, alerts)
 	require.Len(t, users(alerts), lines)
 }
+
+// Other bounds are no reason to close a port or a connection.
+func TestReloadOfBoundsKeepsPortsAndConnections(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
+	r.cfg.SyslogTCPBind = freeAddr(t)
+	s := r.start()
+	conn := dial(t, "tcp", r.cfg.SyslogTCPBind)
+	cfg := r.cfg
+	cfg.SpoolMaxBytes, cfg.MaxLineBytes = 4<<20, 1024
+	s.reload(cfg)
+	long := strings.TrimSpace(failed("bob", "192.0.2.1")) + strings.Repeat(" ", 1500) + "\n"
+	require.Eventually(t, func() bool {
+		_, err := conn.Write([]byte(long))
+		require.NoError(t, err)
+		return s.count("truncated") > 0
+	}, patience, tick)
+	require.Empty(t, s.Health().Reasons)
+}

@@ -106,16 +106,31 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer stop()
 	g := task.New(ctx)
-	g.Go("syslog receiver", p.receiver.run)
+	g.Go("syslog receiver", func(ctx context.Context) error { defer close(p.received); return p.server.Run(ctx) })
+	g.Go("start", func(ctx context.Context) error { return s.begin(ctx, p) })
 	g.Go("packet consumer", p.packets.run)
 	g.Go("container logs", p.logs.Run)
 	g.Go("log pipeline", p.run)
 	return g.Wait()
 }
 
-// Started is closed once every watched file has been looked at, or Run has
-// returned: lines written from then on are read. It may be called concurrently.
+// Started is closed once every watched file has been looked at and every port is
+// bound, or cannot be, or once Run has returned: what is written and sent from then on
+// is read. It may be called concurrently.
 func (s *Service) Started() <-chan struct{} { return s.started }
+
+// begin waits for both.
+func (s *Service) begin(ctx context.Context, p *pipeline) error {
+	for _, done := range []<-chan struct{}{p.looked, p.server.Tried()} {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	s.begun()
+	return nil
+}
 
 func (s *Service) begun() { s.startOnce.Do(func() { close(s.started) }) }
 
@@ -148,7 +163,7 @@ func (s *Service) prepare() (*pipeline, error) {
 func (s *Service) opened(p *pipeline) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tailer, s.server, s.pub, s.logs = p.tailer, p.receiver.current(), p.pub, p.logs
+	s.tailer, s.server, s.pub, s.logs = p.tailer, p.server, p.pub, p.logs
 }
 
 func (s *Service) config() (Config, *rulebook) {

@@ -1,6 +1,7 @@
 package logpipeline_test
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -115,4 +116,27 @@ func TestReceivedLinesSurviveAStop(t *testing.T) {
 	alerts := r.wait(lines)
 	requireOnce(t, alerts)
 	require.Len(t, alerts, lines)
+}
+
+// Once the service has started, what is sent is received: nobody has to try again.
+func TestPortsAreBoundWhenTheServiceHasStarted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Sources = []string{logpipeline.SourceSyslog}
+	r.cfg.SyslogBind, r.cfg.SyslogTCPBind = freeAddr(t), freeAddr(t)
+	s := r.build()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	<-s.Started()
+	for network, addr := range map[string]string{"udp": r.cfg.SyslogBind, "tcp": r.cfg.SyslogTCPBind} {
+		conn, err := net.Dial(network, addr)
+		require.NoError(t, err)
+		_, err = conn.Write([]byte(failed(network, "192.0.2.1")))
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+	}
+	require.Eventually(t, func() bool { return s.Health().Counters["lines"] == 2 }, patience, tick)
+	cancel()
+	require.NoError(t, <-done)
 }

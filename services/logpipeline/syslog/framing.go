@@ -40,6 +40,13 @@ const (
 	line                      // a message up to a newline or NUL
 )
 
+// resize changes how many bytes are kept of messages that have not begun.
+func (f *framer) resize(n int) {
+	if f.state == between {
+		f.max = n
+	}
+}
+
 // feed takes the next bytes of the stream. It returns errFraming or the error of
 // emit; then the framer is of no more use.
 func (f *framer) feed(p []byte) error {

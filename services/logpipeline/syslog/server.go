@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -21,6 +22,10 @@ type Server struct {
 	log   logrus.FieldLogger
 	spool *spool
 	tally tally
+	most  atomic.Int64 // Config.MaxMessage
+
+	tried   chan struct{} // closed when every port was tried
+	untried sync.WaitGroup
 
 	mu    sync.Mutex
 	ports map[string]*port // by transport
@@ -33,6 +38,7 @@ type port struct {
 	bound   net.Addr      // nil while not bound
 	err     error         // why not
 	changed chan struct{} // told when addr changes, holds one
+	first   func()        // tells, once, that it was tried
 }
 
 // New returns a Server that has not opened anything. The error says what is wrong
@@ -42,14 +48,16 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return &Server{
+	s := &Server{
 		cfg: cfg, log: log, spool: newSpool(cfg), tally: newTally(),
-		ports: map[string]*port{
-			UDP: {addr: cfg.UDP, changed: make(chan struct{}, 1)},
-			TCP: {addr: cfg.TCP, changed: make(chan struct{}, 1)},
-		},
-		conns: map[net.Conn]struct{}{},
-	}, nil
+		ports: map[string]*port{}, conns: map[net.Conn]struct{}{}, tried: make(chan struct{}),
+	}
+	s.most.Store(int64(cfg.MaxMessage))
+	for transport, addr := range map[string]string{UDP: cfg.UDP, TCP: cfg.TCP} {
+		s.untried.Add(1)
+		s.ports[transport] = &port{addr: addr, changed: make(chan struct{}, 1), first: sync.OnceFunc(s.untried.Done)}
+	}
+	return s, nil
 }
 
 // Run listens until ctx ends and returns when every connection and file is
@@ -63,12 +71,18 @@ func (s *Server) Run(ctx context.Context) error {
 		return s.keep(ctx, TCP, func(ctx context.Context, addr string) error { return s.serveTCP(ctx, g, addr) })
 	})
 	g.Go("syslog connections", s.hangUp)
+	g.Go("syslog ready", func(context.Context) error {
+		s.untried.Wait()
+		close(s.tried)
+		return nil
+	})
 	return g.Wait()
 }
 
 // keep serves one transport on the address wanted now, until ctx ends.
 func (s *Server) keep(ctx context.Context, transport string, serve func(context.Context, string) error) error {
 	p := s.ports[transport]
+	defer p.first()
 	for ctx.Err() == nil {
 		addr := s.wanted(p)
 		var retry <-chan time.Time
@@ -80,6 +94,7 @@ func (s *Server) keep(ctx context.Context, transport string, serve func(context.
 			}
 			retry = time.After(s.cfg.Retry)
 		}
+		p.first()
 		select {
 		case <-ctx.Done():
 		case <-p.changed:
@@ -110,6 +125,7 @@ func (s *Server) bound(p *port, addr net.Addr, transport string) {
 	s.mu.Lock()
 	p.bound, p.err = addr, nil
 	s.mu.Unlock()
+	p.first()
 	s.log.WithFields(logrus.Fields{"transport": transport, "address": addr.String()}).Info("listening for syslog")
 }
 
@@ -185,6 +201,24 @@ func (s *Server) Release(committed tail.State) {
 		s.log.WithError(err).Warn("spool file not deleted")
 	}
 }
+
+// Tried is closed once each port is bound or has failed to be, or Run has returned.
+func (s *Server) Tried() <-chan struct{} { return s.tried }
+
+// Resize changes Config.MaxBytes and Config.MaxMessage. No port and no connection
+// notices. Any goroutine may call it; the error says what is wrong with a size, and
+// then nothing has changed.
+func (s *Server) Resize(maxBytes int64, maxMessage int) error {
+	if err := (Config{Dir: s.cfg.Dir, MaxBytes: maxBytes, MaxMessage: maxMessage}).Check(); err != nil {
+		return err
+	}
+	sized := Config{MaxBytes: maxBytes, MaxMessage: maxMessage}.withDefaults()
+	s.most.Store(int64(sized.MaxMessage))
+	s.spool.resize(sized.MaxBytes)
+	return nil
+}
+
+func (s *Server) maxMessage() int { return int(s.most.Load()) }
 
 // Rebind listens on other addresses. A listener whose address did not change
 // stays open, and so do all connections. Any goroutine may call it; the error says

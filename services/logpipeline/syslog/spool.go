@@ -21,10 +21,11 @@ const (
 // spool is a folder of segment files. Each line is written whole by one write, so
 // that what a sender was taken off is in the page cache when this process dies.
 type spool struct {
-	dir               string
-	maxSegment, limit int64
+	dir      string
+	segBytes int64 // Config.SegmentBytes
 
 	mu     sync.Mutex
+	limit  int64
 	opened bool
 	next   uint64        // number of the next segment
 	file   *os.File      // being written, nil if none is
@@ -40,10 +41,26 @@ type segment struct {
 }
 
 func newSpool(cfg Config) *spool {
-	return &spool{
-		dir: cfg.Dir, limit: cfg.MaxBytes, maxSegment: min(cfg.SegmentBytes, max(1, cfg.MaxBytes/4)),
-		room: make(chan struct{}),
-	}
+	return &spool{dir: cfg.Dir, limit: cfg.MaxBytes, segBytes: cfg.SegmentBytes, room: make(chan struct{})}
+}
+
+// maxSegment is the size at which the next segment begins. The lock is held.
+func (s *spool) maxSegment() int64 { return min(s.segBytes, max(1, s.limit/4)) }
+
+// resize changes how many bytes all segments may have. What is there stays.
+func (s *spool) resize(limit int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = limit
+	close(s.room)
+	s.room = make(chan struct{})
+}
+
+// portion is how many bytes are worth one write.
+func (s *spool) portion() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(putBytes, s.maxSegment())
 }
 
 // append writes lines, whole lines, or nothing of them. The error is errFull or
@@ -128,7 +145,7 @@ func segmentNumber(name string) (uint64, bool) {
 // ready makes sure that there is a segment to write to. A segment of an earlier
 // life is never continued: its last line may be half a line.
 func (s *spool) ready() error {
-	if s.file != nil && s.segs[len(s.segs)-1].size < s.maxSegment {
+	if s.file != nil && s.segs[len(s.segs)-1].size < s.maxSegment() {
 		return nil
 	}
 	s.seal()

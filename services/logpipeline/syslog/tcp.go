@@ -94,7 +94,7 @@ func (s *Server) dismiss(c net.Conn) {
 // more is read, so a full spool makes the sender wait.
 func (s *Server) converse(ctx context.Context, c net.Conn) error {
 	in := &intake{s: s, peer: peerOf(c), put: func(lines []byte) bool { return s.put(ctx, lines) }}
-	f := &framer{max: s.cfg.MaxMessage, emit: in.add}
+	f := &framer{max: s.maxMessage(), emit: in.add}
 	buf := make([]byte, readBytes)
 	deadline := time.Now().Add(s.cfg.Idle)
 	for ctx.Err() == nil {
@@ -103,6 +103,7 @@ func (s *Server) converse(ctx context.Context, c net.Conn) error {
 			return nil
 		}
 		n, err := c.Read(buf)
+		f.resize(s.maxMessage())
 		if ferr := errors.Join(f.feed(buf[:n]), in.flush()); ferr != nil {
 			s.hungUp(ferr)
 			return nil
@@ -163,7 +164,7 @@ func (in *intake) add(msg []byte, cut bool) error {
 	in.out = appendRecord(in.out, Received{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg})
 	in.pending++
 	in.some = true
-	if int64(len(in.out)) < min(putBytes, in.s.spool.maxSegment) {
+	if int64(len(in.out)) < in.s.spool.portion() {
 		return nil
 	}
 	return in.flush()

@@ -64,8 +64,8 @@ func (s *Server) datagram(msg []byte, peer netip.AddrPort, out []byte) []byte {
 		s.tally.drop(DropEmpty, 1)
 		return out
 	}
-	if len(msg) > s.cfg.MaxMessage {
-		msg = msg[:s.cfg.MaxMessage]
+	if limit := s.maxMessage(); len(msg) > limit {
+		msg = msg[:limit]
 		s.tally.cut()
 	}
 	out = appendRecord(out, Received{Time: time.Now(), Peer: plain(peer).String(), Transport: UDP, Message: msg})
