@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -168,7 +169,9 @@ func discovered(ctx context.Context, sub *nats.Subscription) []ServiceStatus {
 		}
 	}
 	slices.SortFunc(found, func(a, b ServiceStatus) int {
-		return strings.Compare(a.Host+" "+a.Module, b.Host+" "+b.Module)
+		return cmp.Or(strings.Compare(a.Host+" "+a.Module, b.Host+" "+b.Module), strings.Compare(b.Version, a.Version))
 	})
-	return found
+	return slices.CompactFunc(found, func(a, b ServiceStatus) bool { // verbs of one module may be served apart
+		return a.Host == b.Host && a.Module == b.Module
+	})
 }

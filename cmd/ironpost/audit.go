@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func (a *app) auditCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.auditVerifyCommand())
+	cmd.AddCommand(a.auditVerifyCommand(), a.auditAcceptCommand())
 	return cmd
 }
 
@@ -42,7 +43,8 @@ was changed, removed, swapped, doubled or cut off, with file, line and offset.
 
 A trail cannot show by itself that its end was cut off. The daemon keeps its newest
 record's number and hash apart from it; without the daemon, or with --offline, that is not
-compared. Exits with 1 if the trail is broken.`,
+compared. Exits with 1 if the trail is broken. What an operator accepted (ironpost audit
+accept) is told and does not count, for as long as nothing before it is changed again.`,
 		Example: `  sudo ironpost audit verify
   ironpost audit verify --path ./copy-of-audit --offline
   ironpost audit verify --json | jq '.problems'`,
@@ -138,6 +140,10 @@ func unreadableTrail(path string, err error) error {
 }
 
 func (a *app) printReport(r checked) {
+	for _, known := range r.Accepted {
+		a.line(a.paint.word("accepted") + "  " + clean(fmt.Sprintf("by record %d, %s, %s: %s (problems before it: %d)",
+			known.Seq, known.Time.UTC().Format(time.RFC3339), known.By, known.Reason, known.Problems)))
+	}
 	for _, p := range r.Problems {
 		a.line(a.paint.word("broken") + "  " + clean(p.String()))
 	}

@@ -85,6 +85,42 @@ func TestAuditVerify(t *testing.T) {
 	}
 }
 
+func TestAuditAccept(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	for n := range 2 {
+		publish(t, b, bus.ContainerGuard, bus.Actions, action(fmt.Sprint("action-", n), nil))
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	s, err := actioncollector.New(actioncollector.Config{AuditPath: dir}, actioncollector.Deps{Bus: b.Conn(bus.ActionCollector), Host: b.Host(), Log: log})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		require.NoError(t, <-done)
+	}()
+	require.Eventually(t, func() bool { return s.Health().Counters["trail_head"] == 2 }, patience, time.Millisecond)
+
+	require.Equal(t, exitUsage, on(t, b, "audit", "accept").code)
+	r := on(t, b, "audit", "accept", "--reason", "known")
+	require.Equal(t, exitError, r.code)
+	require.Contains(t, r.err, "the audit trail is intact")
+
+	require.NoError(t, os.Truncate(filepath.Join(dir, "audit.log"), 0))
+	require.Equal(t, exitError, on(t, b, "audit", "verify", "--path", dir).code)
+	r = on(t, b, "audit", "accept", "--reason", "the tester \x1b[31mdid it")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "by record 4 of the audit trail of testhost")
+	require.Eventually(t, func() bool { // the head follows
+		r = on(t, b, "audit", "verify", "--path", dir)
+		return r.code == exitOK
+	}, patience, 10*time.Millisecond)
+	require.Contains(t, r.out, `the tester \x1b[31mdid it (problems before it: `)
+}
+
 func TestAuditVerifyOfflineSaysWhatItCannotSee(t *testing.T) {
 	b, dir := audited(t, 2)
 	require.Contains(t, on(t, b, "audit", "verify", "--path", dir).out, "intact: 2 records in 1 files")

@@ -91,6 +91,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		s.log.WithError(err).Error("audit trail not usable")
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	stop, err := s.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return s.work(ctx)
 }
 

@@ -248,6 +248,61 @@ func TestCutTrailIsDeclaredAtStart(t *testing.T) {
 	require.Contains(t, c.Health().Reasons[0], "found broken")
 }
 
+// An operator who knows of a break says so, in the trail itself. That holds until what was
+// accepted is changed.
+func TestABreakIsAcceptedOnce(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	publish(t, b, 1, 3)
+	c := start(t, b, dir)
+	c.waitFor("actions_audited", 3)
+	ctx, accept := t.Context(), actioncollector.Accept{By: "alice (uid 1000)", Reason: "disk replaced"}
+	_, err := actioncollector.AcceptBreak(ctx, operator(t, b), b.Host(), accept)
+	require.ErrorContains(t, err, "the audit trail is intact")
+
+	tamper(t, filepath.Join(dir, "audit.log"), 1)
+	_, err = actioncollector.AcceptBreak(ctx, operator(t, b), b.Host(), actioncollector.Accept{By: "alice", Reason: " "})
+	require.ErrorContains(t, err, "say who accepts, and why")
+	done, err := actioncollector.AcceptBreak(ctx, operator(t, b), b.Host(), accept)
+	require.NoError(t, err)
+	require.Equal(t, "disk replaced", done.Reason)
+	require.EqualValues(t, 5, done.Seq, "three actions, the break, the acceptance")
+	require.Equal(t, event.Healthy, c.Health().Status, c.Health().Reasons)
+	publish(t, b, 4, 4)
+	c.waitFor("actions_audited", 4)
+	c.end()
+	report := intact(t, dir, keptHead(t, b))
+	require.Len(t, report.Accepted, 1)
+	require.Equal(t, 2, report.Accepted[0].Problems, "the change, and the collector's word for it")
+	require.Equal(t, accept.By, report.Accepted[0].By)
+
+	c = start(t, b, dir)
+	publish(t, b, 5, 5)
+	c.waitFor("actions_audited", 1)
+	require.Equal(t, event.Healthy, c.Health().Status, "a restart does not bring it back")
+	c.end()
+
+	closed, err := filepath.Glob(filepath.Join(dir, "audit-*.log"))
+	require.NoError(t, err)
+	require.Len(t, closed, 1)
+	tamper(t, closed[0], 2) // again, elsewhere in what was accepted
+	report, err = audit.Verify(t.Context(), dir, nil)
+	require.NoError(t, err)
+	require.False(t, report.Intact)
+	require.Empty(t, report.Accepted)
+	require.Equal(t, audit.Disputed, report.Problems[len(report.Problems)-1].Fault)
+}
+
+// tamper changes a byte in the middle of a line, counted from 0.
+func tamper(t *testing.T, path string, line int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	lines[line][len(lines[line])/2] ^= 1
+	require.NoError(t, os.WriteFile(path, bytes.Join(lines, nil), 0o600))
+}
+
 func TestTrailTamperedWhileRunningIsDeclared(t *testing.T) {
 	b := bustest.New(t)
 	dir := t.TempDir()

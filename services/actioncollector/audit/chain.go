@@ -2,7 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"slices"
 	"time"
 )
@@ -28,6 +30,8 @@ type chain struct {
 	unlisted int
 	fresh    *Problem  // the first since the newest Break: one that nobody has declared yet
 	broken   time.Time // when the newest Break was written
+	running  hash.Hash // of all lines so far, nil before the first
+	accepted []Acceptance
 }
 
 // gap is a run of records that were not where they belong.
@@ -36,7 +40,24 @@ type gap struct {
 	problem int // its index
 }
 
-// line takes the next line, without its line feed. The line is valid during the call.
+// take takes the next line of a file, without its line feed. The line is valid during the call.
+func (c *chain) take(at place, line []byte) {
+	c.line(at, line)
+	if c.running == nil {
+		c.running = sha256.New()
+	}
+	c.running.Write(line) // never fails
+	c.running.Write([]byte{'\n'})
+}
+
+// state is the hash of all lines taken so far.
+func (c *chain) state() (state Hash) {
+	if c.running != nil {
+		c.running.Sum(state[:0])
+	}
+	return state
+}
+
 func (c *chain) line(at place, line []byte) {
 	s, err := unseal(line)
 	if err != nil {
@@ -68,6 +89,21 @@ func (c *chain) record(at place, r Record) {
 		c.note(at.problem(Declared, span{r.Seq, r.Seq}, fmt.Sprintf("the collector found the trail broken before record %d: %s", r.Seq, r.Reason)))
 		c.fresh, c.broken = nil, r.Time
 	}
+	if r.Kind == Accepted {
+		c.settled(at, r)
+	}
+}
+
+// settled takes note that an operator knows of every problem so far. That holds for the
+// trail as it was then: if anything before was changed since, nothing is settled.
+func (c *chain) settled(at place, r Record) {
+	if c.state() != r.State {
+		c.note(at.problem(Disputed, span{r.Seq, r.Seq},
+			fmt.Sprintf("record %d accepts another trail than what stands before it: that was changed since", r.Seq)))
+		return
+	}
+	c.accepted = append(c.accepted, Acceptance{Seq: r.Seq, Time: r.Time, By: r.By, Reason: r.Reason, Problems: len(c.problems) + c.unlisted})
+	c.problems, c.unlisted, c.missing, c.fresh, c.broken = nil, 0, nil, nil, time.Time{}
 }
 
 func (c *chain) accept(at place, r Record) {

@@ -16,6 +16,7 @@ const (
 	Cut        Fault = "cut"        // the end is missing: the head names a later record
 	Rewritten  Fault = "rewritten"  // the record that the head names is another one
 	Unfinished Fault = "unfinished" // the last line has no end: a crash while writing, or a cut
+	Disputed   Fault = "disputed"   // an operator accepted the trail as it was, and it is not so any more
 	Declared   Fault = "declared"   // the collector itself found the trail broken here and said so
 )
 

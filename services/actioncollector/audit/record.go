@@ -48,10 +48,12 @@ func (h *Hash) UnmarshalText(b []byte) error {
 type Kind string
 
 // The kinds of record. An Action record holds one action as it travelled on the bus. A
-// Break record says that the trail before it was found damaged, and why.
+// Break record says that the trail before it was found damaged, and why. An Accepted record
+// says who knows of that, why, and by State which trail it was.
 const (
-	Action Kind = "action"
-	Break  Kind = "break"
+	Action   Kind = "action"
+	Break    Kind = "break"
+	Accepted Kind = "accepted"
 )
 
 // Entry is what a caller wants recorded: one action, with its id, its sequence in the stream
@@ -63,7 +65,7 @@ type Entry struct {
 }
 
 // Record is one line of a trail. ID, StreamSeq and Action are filled for an
-// Action record, Reason for a Break.
+// Action record, Reason for a Break, By, Reason and State for an Accepted one.
 type Record struct {
 	Seq       uint64
 	Prev      Hash
@@ -73,6 +75,8 @@ type Record struct {
 	StreamSeq uint64
 	Action    json.RawMessage
 	Reason    string
+	By        string
+	State     Hash
 	Hash      Hash
 }
 
@@ -104,9 +108,13 @@ func (r *Record) body() ([]byte, error) {
 	b.WriteString(chainPrefix(r.Seq, r.Prev))
 	b.WriteString(r.Time.UTC().Format(time.RFC3339Nano))
 	fmt.Fprintf(&b, `","kind":"%s",`, r.Kind)
-	if r.Kind == Break {
+	switch r.Kind {
+	case Break:
 		b.WriteString(`"reason":`)
 		b.Write(quote(r.Reason))
+		return b.Bytes(), nil
+	case Accepted:
+		fmt.Fprintf(&b, `"by":%s,"reason":%s,"state":"%s"`, quote(r.By), quote(r.Reason), r.State)
 		return b.Bytes(), nil
 	}
 	b.WriteString(`"id":`)
@@ -193,6 +201,14 @@ func decodeBody(s sealed) (Record, error) {
 	case Break:
 		c.literal(`,"reason":`)
 		r.Reason = c.text()
+	case Accepted:
+		c.literal(`,"by":`)
+		r.By = c.text()
+		c.literal(`,"reason":`)
+		r.Reason = c.text()
+		c.literal(`,"state":"`)
+		c.check(r.State.UnmarshalText(c.take(hexHash)))
+		c.literal(`"`)
 	default:
 		c.bad = true
 	}

@@ -20,6 +20,8 @@ type Report struct {
 	Last    Head   `json:"last"`
 	// Head is what the end was compared with; nil if it was not known.
 	Head *Head `json:"head,omitempty"`
+	// Accepted are problems that an operator knows of; they are not in Problems.
+	Accepted []Acceptance `json:"accepted,omitempty"`
 	// Problems holds the first 100; Unlisted counts the rest.
 	Problems []Problem `json:"problems"`
 	Unlisted int       `json:"unlisted,omitempty"`
@@ -49,7 +51,7 @@ func Verify(ctx context.Context, dir string, head *Head) (Report, error) {
 	c.end(at)
 	return Report{
 		Path: dir, Intact: len(c.problems) == 0, Records: c.count, Files: len(names), First: c.first, Last: c.last,
-		Head: head, Problems: c.problems, Unlisted: c.unlisted,
+		Head: head, Accepted: c.accepted, Problems: c.problems, Unlisted: c.unlisted,
 	}, nil
 }
 
@@ -99,7 +101,7 @@ func (c *chain) read(ctx context.Context, dir, name string) (tail, error) {
 		return tail{}, err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	return readSegment(f, name, c.line)
+	return readSegment(f, name, c.take)
 }
 
 // unfinished reports whether rest is what a crash leaves at the end of a trail
@@ -110,7 +112,7 @@ func (c *chain) unfinished(rest tail) bool {
 
 // unended takes a last line that has no end where it should.
 func (c *chain) unended(rest tail) {
-	c.line(rest.at, rest.text)
+	c.take(rest.at, rest.text)
 	if whole(rest.text) {
 		c.note(rest.at.problem(Changed, span{c.last.Seq, c.last.Seq}, fmt.Sprintf("the line of record %d has no end", c.last.Seq)))
 	}

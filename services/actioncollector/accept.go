@@ -1,0 +1,67 @@
+package actioncollector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/services/actioncollector/audit"
+)
+
+// VerbAccept is the verb that AcceptBreak asks; the bus lets operators only.
+const VerbAccept = "accept"
+
+// Accept is the request of VerbAccept. By is who they say they are: the bus knows that it
+// is an operator, not which.
+type Accept struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
+// AcceptBreak has the collector of host record that the problems of its trail are known.
+func AcceptBreak(ctx context.Context, conn *bus.Conn, host string, a Accept) (audit.Acceptance, error) {
+	var done audit.Acceptance
+	err := conn.Request(ctx, bus.StatusSubject(Name, host, VerbAccept), a, &done)
+	return done, err
+}
+
+// serve answers VerbAccept.
+func (s *Service) serve(ctx context.Context) (stop func(), err error) {
+	return s.deps.Bus.Serve(context.WithoutCancel(ctx), bus.ServiceConfig{
+		Module: Name, Host: s.deps.Host, Verbs: map[string]bus.Verb{
+			VerbAccept: func(ctx context.Context, request []byte) (any, error) {
+				var a Accept
+				if err := json.Unmarshal(request, &a); err != nil {
+					return nil, fmt.Errorf("not a request to accept: %w", err)
+				}
+				return s.accept(ctx, a)
+			},
+		},
+	})
+}
+
+// accept opens the trail anew, so that a damage nobody has noticed yet is declared, and
+// settles what there is. Actions wait meanwhile.
+func (s *Service) accept(ctx context.Context, a Accept) (audit.Acceptance, error) {
+	if strings.TrimSpace(a.By) == "" || strings.TrimSpace(a.Reason) == "" {
+		return audit.Acceptance{}, errors.New("say who accepts, and why")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop()
+	if err := s.open(ctx); err != nil {
+		return audit.Acceptance{}, err
+	}
+	done, err := s.trail.Accept(ctx, a.By, a.Reason)
+	if err != nil {
+		return audit.Acceptance{}, err
+	}
+	s.moved(s.trail.Head())
+	s.health.clear(reasonBroken)
+	s.log.WithField("by", done.By).WithField("reason", done.Reason).WithField("audit_seq", done.Seq).
+		WithField("problems", done.Problems).Warn("broken audit trail accepted")
+	return done, nil
+}
