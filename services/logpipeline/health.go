@@ -25,6 +25,7 @@ const (
 	troubleWrite      = "checkpoint write"
 	troubleReload     = "reload"
 	troubleStorage    = "storage"
+	troubleRules      = "rules"
 )
 
 // counters are what the pipeline counts. Any goroutine may read them.
@@ -102,14 +103,10 @@ func (n snapshot) wrong(book *rulebook) []string {
 	if t := book.trouble(); t != "" {
 		out = append(out, t)
 	}
-	if book.count() == 0 {
+	if book.count() == 0 && !book.absent {
 		out = append(out, "no rule is in force: nothing raises an alert")
 	}
-	for _, reason := range n.tail.Reasons {
-		if !isAwaited(reason) {
-			out = append(out, reason)
-		}
-	}
+	out = append(out, n.tail.Reasons...)
 	out = append(out, n.syslog.Reasons...)
 	out = append(out, n.docker.Reasons...)
 	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
@@ -117,9 +114,6 @@ func (n snapshot) wrong(book *rulebook) []string {
 	}
 	return out
 }
-
-// isAwaited tells a file that is not there yet, which is no trouble.
-func isAwaited(reason string) bool { return strings.HasSuffix(reason, " is not there yet") }
 
 // note sets what is wrong about topic, "" for nothing.
 func (s *Service) note(topic, what string) {

@@ -213,8 +213,9 @@ func (r *rig) letters() []bus.Delivery {
 func TestAFullAlertStreamMakesPacketsWait(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 16 << 20}), bustest.WithModules(bus.ContainerGuard, bus.LogPipeline))
+	const lines = 4000
 	s := r.start()
-	r.write(manyWebAttacks(9000))
+	r.write(manyWebAttacks(lines))
 	require.Eventually(t, func() bool {
 		return strings.Contains(strings.Join(s.Health().Reasons, "\n"), "alerts cannot be stored")
 	}, 3*patience, tick)
@@ -222,7 +223,7 @@ func TestAFullAlertStreamMakesPacketsWait(t *testing.T) {
 	require.Zero(t, s.count("packets"))
 	got := r.consume()
 	r.judgedPackets(s, 1)
-	require.Eventually(t, func() bool { return got.len() >= 9001 }, 3*patience, tick)
+	require.Eventually(t, func() bool { return got.len() >= lines+1 }, 3*patience, tick)
 	require.Equal(t, got.len(), got.total())
 }
 
@@ -230,7 +231,7 @@ func manyWebAttacks(n int) string {
 	var b strings.Builder
 	now := time.Now().Format("02/Jan/2006:15:04:05 -0700")
 	for i := range n {
-		fmt.Fprintf(&b, "%s - - [%s] \"GET /../../etc/passwd HTTP/1.1\" 404 12 \"-\" \"curl/8\"\n", address(i), now)
+		fmt.Fprintf(&b, "%s - - [%s] \"GET /../../etc/passwd HTTP/1.1\" 404 12 \"-\" \"curl/8 %s\"\n", address(i), now, strings.Repeat("x", 1800))
 	}
 	return b.String()
 }

@@ -56,6 +56,7 @@ type pipeline struct {
 	lastSeq uint64         // of the checkpoint we began with
 	unsent  []event.Record // of a round that a stop cut short
 	owed    []*delivery    // judged, not yet settled: their alerts are among unsent
+	sought  time.Time      // when rules that are absent were looked for
 	refused []*delivery    // of this round, put aside
 	poison  *poison
 	trying  string    // what is being judged, "" if nothing is
@@ -159,10 +160,15 @@ func (p *pipeline) loop(ctx context.Context) error {
 	looked := sync.OnceFunc(func() { close(p.looked) })
 	for wait := firstWait; ctx.Err() == nil; wait = p.patience() {
 		p.takeUp()
-		if err := p.round(ctx, p.gather(ctx, wait)); err != nil {
+		w := p.gather(ctx, wait)
+		looked()
+		if !p.ruled(ctx, w) {
+			settle(w.packets, errNotStored)
+			return nil // the last checkpoint stands: what is unjudged is read again
+		}
+		if err := p.round(ctx, w); err != nil {
 			return err
 		}
-		looked()
 	}
 	p.stop(ctx)
 	return nil

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
+
+// rulesRetry is how often rules that are absent are looked for.
+const rulesRetry = 2 * time.Second
 
 // change is a configuration that was found good and waits to be taken up.
 type change struct {
@@ -44,6 +48,7 @@ func (p *pipeline) takeUp() {
 	p.cfg, p.dirty = next.cfg, true
 	p.windows.SetSpan(p.cfg.DedupWindow())
 	p.useRules(next.book)
+	p.s.note(troubleRules, "")
 	p.logs.SetMaxLine(p.cfg.MaxLineBytes)
 	p.logs.Switch(p.cfg.Docker())
 	if err := errors.Join(p.listen(), p.follow(old)); err != nil {
@@ -55,6 +60,37 @@ func (p *pipeline) takeUp() {
 	p.s.note(troubleStorage, storageTrouble(p.cfg.Storage))
 	p.s.use(p.cfg, p.book, p.tailer)
 	p.s.log.WithField("rules", p.book.count()).Info("configuration reloaded")
+}
+
+// ruled waits with w in hand while there are no rules to judge it by: what is behind
+// it waits in its files. It reports false if ctx ends first.
+func (p *pipeline) ruled(ctx context.Context, w work) bool {
+	for p.seekRules(); p.book.absent && w.size() > 0; p.seekRules() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(rulesRetry / 10):
+			p.takeUp()
+		}
+	}
+	return true
+}
+
+// seekRules looks, from time to time, for rules that could not be read.
+func (p *pipeline) seekRules() {
+	if !p.book.absent || time.Since(p.sought) < rulesRetry {
+		return
+	}
+	p.sought = time.Now()
+	book, err := loadRules(p.cfg.RulesPath)
+	if err != nil {
+		p.s.note(troubleRules, err.Error())
+		return
+	}
+	p.s.note(troubleRules, "")
+	p.useRules(book)
+	p.s.use(p.cfg, p.book, p.tailer)
+	p.s.log.WithField("rules", book.count()).Info("rules loaded")
 }
 
 func (p *pipeline) useRules(book *rulebook) {

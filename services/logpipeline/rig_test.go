@@ -111,11 +111,18 @@ func (r *rig) build() *logpipeline.Service {
 // start runs a new service and waits until it knows where the files end.
 func (r *rig) start() *running {
 	r.t.Helper()
+	run := r.launch()
+	require.Eventually(r.t, func() bool { return run.count("checkpoints") > 0 }, patience, tick)
+	return run
+}
+
+// launch runs a new service.
+func (r *rig) launch() *running {
+	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	run := &running{Service: r.build(), t: r.t, cancel: cancel, done: make(chan error, 1)}
 	go func() { run.done <- run.Run(ctx) }()
 	r.t.Cleanup(run.stop)
-	require.Eventually(r.t, func() bool { return run.count("checkpoints") > 0 }, patience, tick)
 	return run
 }
 

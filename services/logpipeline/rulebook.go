@@ -21,6 +21,7 @@ const maxRuleFiles = 20_000
 type rulebook struct {
 	set    *sigma.RuleSet
 	from   string // for people: where the rules are from
+	absent bool   // they could not be read
 	faults []error
 }
 
@@ -51,6 +52,12 @@ func loadRules(location string) (*rulebook, error) {
 		return compile(os.DirFS(location), ".", location)
 	}
 	return compile(os.DirFS(filepath.Dir(location)), filepath.Base(location), location)
+}
+
+// noRules is the rulebook while location cannot be read.
+func noRules(location string) (*rulebook, error) {
+	set, err := sigma.Compile(nil, sigma.Options{})
+	return &rulebook{set: set, from: location, absent: true}, err
 }
 
 // ruleFile is a file of rules that parsed.

@@ -62,19 +62,24 @@ type Service struct {
 	troubles map[string]string // what is wrong now, by topic
 }
 
-// New returns a Service and starts nothing. It refuses a rules path that cannot be
-// read; a bad rule file in it is left out and named in Health.
+// New returns a Service and starts nothing. A rules path that cannot be read and a
+// bad rule file in it are named in Health, the path is tried again; New refuses only
+// what it cannot work with.
 func New(cfg Config, deps Deps) (*Service, error) {
 	if err := deps.check(); err != nil {
 		return nil, err
 	}
-	book, err := loadRules(cfg.RulesPath)
-	if err != nil {
-		return nil, err
-	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), since: time.Now(),
-		cfg: cfg, book: book, troubles: map[string]string{}, started: make(chan struct{}),
+		cfg: cfg, troubles: map[string]string{}, started: make(chan struct{}),
+	}
+	var err error
+	if s.book, err = loadRules(cfg.RulesPath); err != nil {
+		s.log.WithError(err).Error("rules not loaded")
+		s.note(troubleRules, err.Error())
+		if s.book, err = noRules(cfg.RulesPath); err != nil {
+			return nil, err
+		}
 	}
 	s.note(troubleStorage, storageTrouble(cfg.Storage))
 	return s, nil

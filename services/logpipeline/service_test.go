@@ -218,12 +218,22 @@ func readText(t *testing.T, path string) string {
 	return string(raw)
 }
 
-func TestRulesPathThatIsNotThereIsRefused(t *testing.T) {
+// While the rules cannot be read nothing is judged, and nothing passes unjudged.
+func TestRulesPathThatIsNotThereIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.RulesPath = filepath.Join(t.TempDir(), "missing")
-	_, err := logpipeline.New(r.cfg, logpipeline.Deps{Bus: r.conn, Host: "h", DataDir: r.dir, Log: quiet()})
-	require.ErrorContains(t, err, "rules_path")
+	s := r.start()
+	require.Equal(t, event.Degraded, s.Health().Status)
+	require.Contains(t, strings.Join(s.Health().Reasons, "\n"), "rules_path: stat "+r.cfg.RulesPath)
+	r.write(failed("bob", "192.0.2.1"))
+	s.stop()
+	r.write(failed("eve", "192.0.2.2"))
+	s = r.launch()
+	<-s.Started()
+	copyRules(t, r.cfg.RulesPath)
+	require.Len(t, r.wait(2), 2)
+	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
 }
 
 func TestTheRealOpenSSHLogNamesItsAttackers(t *testing.T) {

@@ -21,7 +21,7 @@ func (t *Tailer) ensure(f *follow, s *source) bool {
 		if errors.Is(err, fs.ErrNotExist) && s.rotated {
 			return t.missing(f, s) && t.ensure(f, s)
 		}
-		f.reason = because(f.path, err)
+		f.fault(err)
 		return false
 	}
 	t.hold(f, s, file, in)
@@ -39,7 +39,7 @@ func (t *Tailer) hold(f *follow, s *source, file *os.File, in info) {
 	}
 	s.file, s.size, s.trusted = file, in.size, false
 	t.open++
-	f.reason = ""
+	f.fine()
 }
 
 // shut closes the file of s; the place in it stays.

@@ -1,6 +1,8 @@
 package tail
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 )
@@ -18,12 +20,23 @@ type follow struct {
 	absent       time.Time   // nothing to follow since
 	since        int64       // when no file had been seen yet, nanoseconds; 0 if unknown
 	reason       string      // why it is not followed, for the operator
+	missing      bool        // there is nothing under the path
 	lines        int64
 }
 
 func newFollow(path string, spool bool) *follow {
 	return &follow{path: path, source: "file:" + path, spool: spool, dirty: true, last: true}
 }
+
+// fault notes why f is not followed; that it is not there yet is no fault.
+func (f *follow) fault(err error) {
+	f.missing, f.reason = errors.Is(err, fs.ErrNotExist), ""
+	if !f.missing {
+		f.reason = because(f.path, err)
+	}
+}
+
+func (f *follow) fine() { f.missing, f.reason = false, "" }
 
 // current returns the file found under the path, or nil.
 func (f *follow) current() *source {

@@ -164,17 +164,14 @@ func (t *Tailer) retire(f *follow, s *source) {
 
 // broken notes why s cannot be read, and lets go of it, so that it is opened anew.
 func (t *Tailer) broken(f *follow, s *source, err error) outcome {
-	f.reason = because(f.path, err)
+	f.fault(err)
 	t.shut(s)
 	return failed
 }
 
 // because says why a path is not followed, in the words of an operator.
 func because(path string, err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return path + " is not there yet"
-	case errors.Is(err, fs.ErrPermission):
+	if errors.Is(err, fs.ErrPermission) {
 		return path + " may not be read: permission denied"
 	}
 	var odd *notRegularError

@@ -248,7 +248,7 @@ func (t *Tailer) note(f *follow) logrus.FieldLogger { return t.log.WithField("pa
 func (t *Tailer) begin(f *follow) {
 	file, in, err := open(f.path)
 	if err != nil {
-		f.reason = because(f.path, err)
+		f.fault(err)
 		t.beginUnreadable(f, err)
 		return
 	}
@@ -265,7 +265,7 @@ func (t *Tailer) begin(f *follow) {
 		err = s.seekEnd(file, in.size, t.cfg.MaxLine)
 	}
 	if err != nil {
-		f.reason = because(f.path, err)
+		f.fault(err)
 		file.Close()
 		return
 	}

@@ -121,7 +121,7 @@ func (t *Tailer) check(f *follow) {
 		err = &notRegularError{f.path, in.kind}
 	}
 	if err != nil {
-		f.reason = because(f.path, err)
+		f.fault(err)
 		t.absent(f, err)
 		return
 	}
@@ -137,7 +137,7 @@ func (t *Tailer) present(f *follow, in info) {
 	s := f.current()
 	if s != nil && s.At == in.id {
 		if s.file != nil {
-			f.reason = ""
+			f.fine()
 		}
 		return
 	}
@@ -149,7 +149,7 @@ func (t *Tailer) present(f *follow, in info) {
 		return
 	}
 	if s == nil && !f.atEnd && t.rotatedFrom(f, in) {
-		f.reason = ""
+		f.fine()
 		return
 	}
 	t.replace(f, in)
@@ -157,7 +157,7 @@ func (t *Tailer) present(f *follow, in info) {
 
 // yield gives up the path of f: its file is read under another path.
 func (t *Tailer) yield(f *follow) {
-	f.reason = ""
+	f.fine()
 	f.atEnd = false
 	if s := f.current(); s != nil {
 		t.displace(f, s)

@@ -31,6 +31,9 @@ type Stats struct {
 	Lost      map[string]int64 // bytes lost, by reason
 	// Reasons are sentences for the operator, sorted: what is not followed and why.
 	Reasons []string
+	// Missing are the paths of files that are not there yet, which is no fault, sorted;
+	// at most 20.
+	Missing []string
 	// Behind holds the files with the largest lag, at most 20, largest first.
 	Behind []FileStats
 }
@@ -66,6 +69,7 @@ func (t *Tailer) Stats() Stats {
 	})
 	st.Behind = st.Behind[:min(len(st.Behind), maxBehind)]
 	st.Reasons = t.reasons()
+	st.Missing = t.missingPaths()
 	return st
 }
 
@@ -82,6 +86,17 @@ func (f *follow) lag() int64 {
 		sum += s.lag()
 	}
 	return sum
+}
+
+// missingPaths returns at most maxBehind of them; the files are in order.
+func (t *Tailer) missingPaths() []string {
+	var out []string
+	for _, f := range t.order {
+		if f.missing && !f.spool && len(out) < maxBehind {
+			out = append(out, f.path)
+		}
+	}
+	return out
 }
 
 // reasons returns at most maxBehind reasons, and how many there are beyond.
