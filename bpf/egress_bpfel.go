@@ -140,7 +140,7 @@ type egressState struct {
 			Packets uint32
 		}
 		Reflected [32]uint32
-		Sources   [1024]uint8
+		Sources   [2048]uint8
 	}
 }
 

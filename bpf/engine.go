@@ -156,6 +156,7 @@ func specOf(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 	gate := or(opts.Gate, defaultGate)
 	return spec, setConstants(spec, map[string]any{
 		programVarSeed:           opts.Filter.mirror.Seed,
+		programVarMask6:          masks6(),
 		programVarBloomMask:      uint32(opts.Filter.mirror.BloomWords - 1),
 		programVarReplay:         opts.Replay,
 		programVarCpus:           uint32(cpus),

@@ -40,3 +40,13 @@ func fromWire(a programAddr) netip.Addr {
 	binary.NativeEndian.PutUint64(b[8:], a.Lo)
 	return netip.AddrFrom16(b).Unmap()
 }
+
+// masks6 returns the netmask of each prefix length; those no prefix has are empty.
+func masks6() (masks [256][2]uint64) {
+	ones := netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+	for bits := range 129 {
+		mask := wire(netip.PrefixFrom(ones, bits).Masked().Addr())
+		masks[bits] = [2]uint64{mask.Hi, mask.Lo}
+	}
+	return masks
+}

@@ -28,6 +28,7 @@ type index struct {
 	coarse4 []uint32 // allow list included
 	allow4  []uint32
 	coarse6 []uint32
+	allow6  []uint32
 	lengths map[lengthKey]int
 	filter  *programFilter
 }
@@ -42,7 +43,7 @@ const coarseBits = 1 << 16
 func newIndex(f *programFilter) *index {
 	return &index{
 		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
-		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits),
+		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits), allow6: make([]uint32, coarseBits),
 		lengths: map[lengthKey]int{}, filter: f,
 	}
 }
@@ -117,7 +118,11 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		x.filter.Short6 += uint32(delta)
 		return
 	}
-	bump(x.coarse6, &x.filter.Prefix6, int(x.seed.mix(0, a.Hi&0xffffffff)>>40)&(coarseBits-1), delta)
+	at := int(x.seed.mix(0, a.Hi&0xffffffff)>>40) & (coarseBits - 1)
+	bump(x.coarse6, &x.filter.Prefix6, at, delta)
+	if allow {
+		bump(x.allow6, &x.filter.AllowPrefix6, at, delta)
+	}
 }
 
 func bump(holders []uint32, bits *[coarseBits / 64]uint64, at, delta int) {

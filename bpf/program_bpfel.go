@@ -77,6 +77,7 @@ type programFilter struct {
 	Prefix4       [1024]uint64
 	Prefix6       [1024]uint64
 	AllowPrefix4  [1024]uint64
+	AllowPrefix6  [1024]uint64
 	Allowed       [1024]uint64
 }
 
@@ -186,7 +187,7 @@ type programTarget struct {
 		Packets uint32
 	}
 	Reflected [32]uint32
-	Sources   [1024]uint8
+	Sources   [2048]uint8
 }
 
 // Names of all BPF objects in the ELF.
@@ -208,6 +209,7 @@ const (
 	programVarCpus           = "cpus"
 	programVarDepth          = "depth"
 	programVarGate           = "gate"
+	programVarMask6          = "mask6"
 	programVarReplay         = "replay"
 	programVarSampleBurst    = "sample_burst"
 	programVarSampleInterval = "sample_interval"
@@ -285,6 +287,7 @@ type programVariableSpecs struct {
 	Cpus           *ebpf.VariableSpec `ebpf:"cpus"`
 	Depth          *ebpf.VariableSpec `ebpf:"depth"`
 	Gate           *ebpf.VariableSpec `ebpf:"gate"`
+	Mask6          *ebpf.VariableSpec `ebpf:"mask6"`
 	Replay         *ebpf.VariableSpec `ebpf:"replay"`
 	SampleBurst    *ebpf.VariableSpec `ebpf:"sample_burst"`
 	SampleInterval *ebpf.VariableSpec `ebpf:"sample_interval"`
@@ -348,6 +351,7 @@ type programVariables struct {
 	Cpus           *ebpf.Variable `ebpf:"cpus"`
 	Depth          *ebpf.Variable `ebpf:"depth"`
 	Gate           *ebpf.Variable `ebpf:"gate"`
+	Mask6          *ebpf.Variable `ebpf:"mask6"`
 	Replay         *ebpf.Variable `ebpf:"replay"`
 	SampleBurst    *ebpf.Variable `ebpf:"sample_burst"`
 	SampleInterval *ebpf.Variable `ebpf:"sample_interval"`

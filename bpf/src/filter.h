@@ -20,6 +20,7 @@ struct filter {
 	u64 prefix4[PREFIXES / 64];
 	u64 prefix6[PREFIXES / 64];
 	u64 allow_prefix4[PREFIXES / 64]; /* touched by the allow list alone */
+	u64 allow_prefix6[PREFIXES / 64];
 	u64 allowed[1024]; /* a Bloom filter of the allow list alone */
 };
 
@@ -68,7 +69,8 @@ LIST(allow6, struct key6);
 LIST(block4, struct key4);
 LIST(block6, struct key6);
 
-const volatile u32 bloom_mask; /* words - 1 */
+const volatile u32 bloom_mask;         /* words - 1 */
+const volatile u64 mask6[256][2];      /* by prefix length */
 
 enum judgement { UNLISTED, ALLOWED, MONITORED, BLOCKED };
 
@@ -113,17 +115,29 @@ INLINE int holds(struct entry *e, struct state *st, struct control *c, u32 bytes
 	return e->monitor ? MONITORED : BLOCKED;
 }
 
-/* match4 asks one list for the prefix of one length that addr is in. */
-INLINE int match4(u32 addr, u32 length, u32 bytes, u32 allow)
+INLINE struct key4 key4_of(u32 addr, u32 length, u64 *hash)
 {
 	struct key4 key = {.length = length};
 	if (length)
 		key.addr = swap32(swap32(addr) & ~0U << ((32 - length) & 31));
-	u64 hash = salted(mix(0, (u64)key.addr << 32 | 0xffff0000), length);
-	if (allow) {
-		struct filter *f = the_filter();
-		return f && in_allowed(f, hash) && map_lookup(&allow4, &key) ? ALLOWED : UNLISTED;
-	}
+	*hash = salted(mix(0, (u64)key.addr << 32 | 0xffff0000), length);
+	return key;
+}
+
+/* allowed4 reports whether the allow list has the prefix of this length that addr is in. */
+GLOBAL int allowed4(u32 addr, u32 length)
+{
+	u64 hash;
+	struct key4 key = key4_of(addr, length, &hash);
+	struct filter *f = the_filter();
+	return f && in_allowed(f, hash) && map_lookup(&allow4, &key);
+}
+
+/* blocked4 says what the blocklist's prefix of this length that addr is in wants. */
+INLINE int blocked4(u32 addr, u32 length, u32 bytes)
+{
+	u64 hash;
+	struct key4 key = key4_of(addr, length, &hash);
 	if (!in_bloom(hash))
 		return UNLISTED;
 	struct entry *e = map_lookup(&block4, &key);
@@ -133,42 +147,46 @@ INLINE int match4(u32 addr, u32 length, u32 bytes, u32 allow)
 }
 
 /* judge4 asks the allow list, then the blocklist, for each length in use, the longest first. */
-GLOBAL int judge4(u32 addr, u32 bytes)
+GLOBAL int judge4(u32 addr, u32 bytes, u32 maybe_allowed)
 {
 	struct filter *f = the_filter();
 	if (!f)
 		return UNLISTED;
 	for (u32 i = 0; i < LENGTHS4; i++) {
-		if (i >= f->allow_lengths4)
+		if (!maybe_allowed || i >= f->allow_lengths4)
 			break;
-		if (match4(addr, f->allow_length4[i], bytes, 1) == ALLOWED)
+		if (allowed4(addr, f->allow_length4[i]))
 			return ALLOWED;
 	}
 	for (u32 i = 0; i < LENGTHS4; i++) {
 		if (i >= f->block_lengths4)
 			break;
-		int found = match4(addr, f->block_length4[i], bytes, 0);
+		int found = blocked4(addr, f->block_length4[i], bytes);
 		if (found != UNLISTED)
 			return found;
 	}
 	return UNLISTED;
 }
 
-INLINE u64 mask64(u32 bits)
+INLINE struct key6 key6_of(u64 hi, u64 lo, u32 length, u64 *hash)
 {
-	return bits >= 64 ? ~0ULL : ~(~0ULL >> (bits & 63));
+	struct key6 key = {.addr = {hi & mask6[length & 255][0], lo & mask6[length & 255][1]}, .length = length};
+	*hash = salted(mix(key.addr.hi, key.addr.lo), length);
+	return key;
 }
 
-GLOBAL int match6(u64 hi, u64 lo, u32 length, u32 bytes, u32 allow)
+GLOBAL int allowed6(u64 hi, u64 lo, u32 length)
 {
-	struct key6 key = {.length = length};
-	key.addr.hi = hi & swap64(mask64(length));
-	key.addr.lo = length > 64 ? lo & swap64(mask64(length - 64)) : 0;
-	u64 hash = salted(mix(key.addr.hi, key.addr.lo), length);
-	if (allow) {
-		struct filter *f = the_filter();
-		return f && in_allowed(f, hash) && map_lookup(&allow6, &key) ? ALLOWED : UNLISTED;
-	}
+	u64 hash;
+	struct key6 key = key6_of(hi, lo, length, &hash);
+	struct filter *f = the_filter();
+	return f && in_allowed(f, hash) && map_lookup(&allow6, &key);
+}
+
+INLINE int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
+{
+	u64 hash;
+	struct key6 key = key6_of(hi, lo, length, &hash);
 	if (!in_bloom(hash))
 		return UNLISTED;
 	struct entry *e = map_lookup(&block6, &key);
@@ -177,21 +195,21 @@ GLOBAL int match6(u64 hi, u64 lo, u32 length, u32 bytes, u32 allow)
 	return e && st && c ? holds(e, st, c, bytes) : UNLISTED;
 }
 
-GLOBAL int judge6(u64 hi, u64 lo, u32 bytes)
+GLOBAL int judge6(u64 hi, u64 lo, u32 bytes, u32 maybe_allowed)
 {
 	struct filter *f = the_filter();
 	if (!f)
 		return UNLISTED;
 	for (u32 i = 0; i < LENGTHS6; i++) {
-		if (i >= f->allow_lengths6)
+		if (!maybe_allowed || i >= f->allow_lengths6)
 			break;
-		if (match6(hi, lo, f->allow_length6[i], bytes, 1) == ALLOWED)
+		if (allowed6(hi, lo, f->allow_length6[i]))
 			return ALLOWED;
 	}
 	for (u32 i = 0; i < LENGTHS6; i++) {
 		if (i >= f->block_lengths6)
 			break;
-		int found = match6(hi, lo, f->block_length6[i], bytes, 0);
+		int found = blocked6(hi, lo, f->block_length6[i], bytes);
 		if (found != UNLISTED)
 			return found;
 	}
@@ -203,8 +221,8 @@ INLINE bool bit(u64 *words, u32 i)
 	return words[i >> 6 & (PREFIXES / 64 - 1)] >> (i & 63) & 1;
 }
 
-/* judge decides about a source. hash is mix(source). A single address that no allowing prefix can hold is decided at once; what
- * any shorter prefix may hold goes the long way. */
+/* judge decides about a source. hash is mix(source). A listed single address that no allowing prefix can hold is decided at
+ * once; what a shorter prefix may hold goes the long way. */
 INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash)
 {
 	struct filter *f = the_filter();
@@ -215,21 +233,33 @@ INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash
 			return UNLISTED;
 		u64 exact = salted(hash, 32);
 		u32 net = p->ip & 0xffff;
-		bool single = in_bloom(exact);
-		if (likely(!single && !bit(f->prefix4, net)))
+		bool single = in_bloom(exact), prefix = bit(f->prefix4, net);
+		if (likely(!single && !prefix))
 			return UNLISTED;
-		if (single && !in_allowed(f, exact) && !bit(f->allow_prefix4, net)) {
+		bool maybe_allowed = in_allowed(f, exact) || bit(f->allow_prefix4, net);
+		if (single && !maybe_allowed) {
 			struct key4 key = {.addr = p->ip, .length = 32};
 			struct entry *e = map_lookup(&block4, &key);
 			int found = e ? holds(e, st, c, p->bytes) : UNLISTED;
-			if (found != UNLISTED || !bit(f->prefix4, net))
+			if (found != UNLISTED || !prefix)
 				return found;
 		}
-		return judge4(p->ip, p->bytes);
+		return judge4(p->ip, p->bytes, maybe_allowed);
 	}
 	if (!f->count6)
 		return UNLISTED;
-	if (likely(!in_bloom(salted(hash, 128)) && !f->short6 && !bit(f->prefix6, mix(0, p->src.hi & 0xffffffff) >> 40)))
+	u64 exact = salted(hash, 128);
+	u32 net = mix(0, p->src.hi & 0xffffffff) >> 40;
+	bool single = in_bloom(exact), prefix = f->short6 || bit(f->prefix6, net);
+	if (likely(!single && !prefix))
 		return UNLISTED;
-	return judge6(p->src.hi, p->src.lo, p->bytes);
+	bool maybe_allowed = in_allowed(f, exact) || f->short6 || bit(f->allow_prefix6, net);
+	if (single && !maybe_allowed) {
+		struct key6 key = {.addr = p->src, .length = 128};
+		struct entry *e = map_lookup(&block6, &key);
+		int found = e ? holds(e, st, c, p->bytes) : UNLISTED;
+		if (found != UNLISTED || !prefix)
+			return found;
+	}
+	return judge6(p->src.hi, p->src.lo, p->bytes, maybe_allowed);
 }

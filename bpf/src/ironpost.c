@@ -82,7 +82,7 @@ INLINE void count_target(struct state *st, struct control *c, struct bank *b, st
 	t->packets++;
 	t->bytes += p->bytes;
 	t->class[p->class & (CLASSES - 1)]++;
-	observe(&t->sources[src >> 26 & (TARGET_REGISTERS - 1)], src >> 36, 28);
+	observe(&t->sources[src >> 26 & (TARGET_REGISTERS - 1)], src >> 37, 27);
 	if (p->fragment)
 		t->fragmented++;
 	if (p->class <= UDP)
