@@ -66,6 +66,11 @@ cross: ## compile for darwin, windows and linux/arm64
 accept-foundation: build ## the long run: kills, downtimes, full streams; prints number and bar
 	go test -tags accept -count 1 -timeout 2h -v -run TestAccept ./e2e
 
+.PHONY: accept-ebpf-engine
+accept-ebpf-engine: build ## scans, floods and blocks on a wire of its own, as root; prints number and bar
+	IRONPOST_TEST_REQUIRE=netns,bpf,tcx,nmap,hping3 go test -tags accept -count 1 -timeout 1h -v \
+		-run 'TestEngine|TestScans|TestSweep|TestForgedFlood|TestBlock|TestWithout' ./e2e
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BIN)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,10 +91,12 @@ func (l *lab) routes() {
 	l.set(l.victim, "net/ipv6/icmp/ratelimit", "0")
 }
 
-// cable connects two namespaces. Offloads that leave a VLAN's tag out of the packet are off.
+// cable connects two namespaces, with a queue for each CPU as a network card has.
 func (l *lab) cable(ns, name, other, peer string) {
 	l.t.Helper()
-	require.NoError(l.t, command("ip", "link", "add", name, "netns", ns, "type", "veth", "peer", "name", peer, "netns", other))
+	queues := strconv.Itoa(runtime.NumCPU())
+	require.NoError(l.t, command("ip", "link", "add", name, "netns", ns, "numrxqueues", queues, "numtxqueues", queues,
+		"type", "veth", "peer", "name", peer, "netns", other, "numrxqueues", queues, "numtxqueues", queues))
 	l.in(ns, "ip link set "+name+" up")
 	l.in(other, "ip link set "+peer+" up")
 }
