@@ -99,12 +99,13 @@ func (f *floods) victim(addr netip.Addr) *victim {
 
 // settle ends a window.
 func (f *floods) settle(w traffic.Window) {
+	by := sendersOf(w)
 	for i := range w.Targets {
 		t := &w.Targets[i]
 		v := f.victim(t.Addr)
-		v.add(measure(t, w, f.explain(t, w), float64(f.cfg.TCPFloodPPS)))
+		v.add(measure(t, w, f.explain(t, by), float64(f.cfg.TCPFloodPPS)))
 		for k := range kinds {
-			f.weigh(strike{w: w, t: t, v: v, kind: k})
+			f.weigh(strike{w: w, t: t, v: v, kind: k, by: by})
 		}
 	}
 	f.connections(w)
@@ -116,17 +117,14 @@ func (f *floods) settle(w traffic.Window) {
 }
 
 // explain sums what the promoted sources of t are known to do there.
-func (f *floods) explain(t *traffic.Target, w traffic.Window) explained {
+func (f *floods) explain(t *traffic.Target, by senders) explained {
 	var e explained
-	for i := range w.Sources {
-		src := &w.Sources[i]
-		if src.Addr == t.Addr {
-			e.refusals, e.pings = float64(src.Refused), float64(src.ByClass[traffic.ICMPEcho])
-			e.calls = float64(src.ByClass[traffic.TCPSYN])
-		}
-		if src.Replies > 0 && reaches(src, t.Addr) {
-			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
-		}
+	if own := by.addr[t.Addr]; own != nil {
+		e.refusals, e.pings = float64(own.Refused), float64(own.ByClass[traffic.ICMPEcho])
+		e.calls = float64(own.ByClass[traffic.TCPSYN])
+	}
+	for _, src := range by.to(t.Addr) {
+		e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
 	}
 	for _, sc := range f.scans.active {
 		if sc.method == byFragment && !sc.over && sc.hosts.has(hashAddr(t.Addr.As16())) {
@@ -136,9 +134,34 @@ func (f *floods) explain(t *traffic.Target, w traffic.Window) explained {
 	return e
 }
 
-// reaches tells whether src was seen to send to host. A record shows hosts for probes only: who sent none may have reached any.
-func reaches(src *traffic.Source, host netip.Addr) bool {
-	return len(src.SampleHosts) == 0 || slices.Contains(src.SampleHosts, host)
+// maxAnywhere bounds the sources that may have sent to any target; the busiest come first.
+const maxAnywhere = 64
+
+// senders finds the promoted sources of a window.
+type senders struct {
+	addr     map[netip.Addr]*traffic.Source
+	host     map[netip.Addr][]*traffic.Source // by whom they were seen to send to
+	anywhere []*traffic.Source                // a record shows hosts for probes only: who sent none may have reached any
+}
+
+func sendersOf(w traffic.Window) senders {
+	by := senders{addr: make(map[netip.Addr]*traffic.Source, len(w.Sources)), host: map[netip.Addr][]*traffic.Source{}}
+	for i := range w.Sources {
+		src := &w.Sources[i]
+		by.addr[src.Addr] = src
+		for _, host := range src.SampleHosts {
+			by.host[host] = append(by.host[host], src)
+		}
+		if len(src.SampleHosts) == 0 && len(by.anywhere) < maxAnywhere {
+			by.anywhere = append(by.anywhere, src)
+		}
+	}
+	return by
+}
+
+// to returns those that sent to host, or may have.
+func (s senders) to(host netip.Addr) []*traffic.Source {
+	return slices.Concat(s.host[host], s.anywhere)
 }
 
 // strike is one kind of traffic at one target in one window.
@@ -146,6 +169,7 @@ type strike struct {
 	w    traffic.Window
 	t    *traffic.Target
 	v    *victim
+	by   senders
 	kind kind
 }
 
@@ -203,7 +227,8 @@ func (s strike) amplifies() bool {
 var busyPorts = [...]uint16{53, 500, 1194, 3389, 3478, 5060, 5353, 6881, 27015}
 
 func (s strike) bytesPerPacket() float64 {
-	return float64(s.t.Bytes) / max(1, float64(s.t.Packets))
+	const largest = 65_535 + 14 // IP over Ethernet
+	return min(largest, float64(s.t.Bytes)/max(1, float64(s.t.Packets)))
 }
 
 // reflector is the source port most answers come from.
@@ -276,12 +301,8 @@ func (s strike) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds() }
 // top returns the promoted source that sends most of the kind to the target, how much that is, and the sum of those that send
 // more than a forged one would.
 func (s strike) top() (addr netip.Addr, most, sum float64) {
-	for i := range s.w.Sources {
-		src := &s.w.Sources[i]
+	for _, src := range s.by.to(s.t.Addr) {
 		n := s.of(src)
-		if n == 0 || !reaches(src, s.t.Addr) {
-			continue
-		}
 		if n > perForged*max(1, s.seconds()) {
 			sum += n // few packets are what a forged address has, too
 		}
