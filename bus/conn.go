@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ type Conn struct {
 	violations violations
 	heartbeats atomic.Uint64 // missed ones
 	link       atomic.Pointer[link]
+	peer       atomic.Pointer[netip.Addr] // of the server it was connected to last
 
 	mu         sync.Mutex
 	lost       error // why the connection was given up

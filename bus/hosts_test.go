@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"crypto/tls"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -131,4 +132,14 @@ func TestRemoteModuleMayNotSpeakForTheHub(t *testing.T) {
 	require.Error(t, p.Publish(within(t, time.Second), newAlert("hub", "forged")))
 	require.NotEmpty(t, conn.Violations())
 	require.Empty(t, ids(t, h.Bus, bus.Alerts))
+}
+
+// What a block must never cut off: the server, as seen from the second host.
+func TestPeersAreTheServers(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	require.Empty(t, h.Conn(bus.EBPFEngine).Peers(), "there is none within one process")
+	far := h.remote(t, bus.EBPFEngine)
+	want := []netip.Addr{netip.MustParseAddrPort(h.address).Addr()}
+	require.Equal(t, want, far.Peers())
 }

@@ -19,7 +19,7 @@ const countEvery = 5 * time.Second
 func (s *Service) newKeeper(filter *bpf.Filter) *blocklist.Keeper {
 	return blocklist.New(
 		blocklist.Config{MaxEntries: s.cfg.BlocklistMaxEntries, Files: s.cfg.BlocklistFiles},
-		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Log: s.log},
+		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Peers: s.deps.Bus.Peers, Log: s.log},
 	)
 }
 

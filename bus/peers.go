@@ -1,0 +1,39 @@
+package bus
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+)
+
+// Peers returns the addresses of the servers this connection goes to: the one it has, or had last, and those
+// that are known by address. It is empty within one process. Nobody is asked for a name's address. It may be called
+// concurrently.
+func (c *Conn) Peers() []netip.Addr {
+	if c.nc.Opts.InProcessServer != nil {
+		return nil
+	}
+	var out []netip.Addr
+	add := func(addr netip.Addr) {
+		if addr = addr.Unmap().WithZone(""); !slices.Contains(out, addr) {
+			out = append(out, addr)
+		}
+	}
+	if at, err := netip.ParseAddrPort(c.nc.ConnectedAddr()); err == nil {
+		addr := at.Addr()
+		c.peer.Store(&addr)
+	}
+	if last := c.peer.Load(); last != nil {
+		add(*last)
+	}
+	for _, server := range c.nc.Servers() {
+		u, err := url.Parse(server)
+		if err != nil {
+			continue
+		}
+		if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+			add(addr)
+		}
+	}
+	return out
+}
