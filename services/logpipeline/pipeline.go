@@ -114,7 +114,7 @@ func (p *pipeline) openLogs(saved *docker.State) (err error) {
 // restore takes up a checkpoint. A part of it that cannot be used is dropped,
 // loudly: to go on with less is better than not to watch.
 func (p *pipeline) restore(saved *checkpoint, server *syslog.Server) (err error) {
-	from := tailConfig(p.cfg, server.Pattern())
+	from := tailConfig(p.cfg, server.Pattern(), p.s.deps.DataDir)
 	if saved == nil {
 		p.tailer, err = tail.New(from, nil, p.s.log)
 		return errors.Join(err, p.openLogs(nil))
@@ -397,6 +397,9 @@ func (p *pipeline) stop(ctx context.Context) {
 
 // drain goes on until the sources have ended and what they left is judged.
 func (p *pipeline) drain(ctx context.Context) error {
+	if p.book.absent {
+		return nil // there is nothing to judge by
+	}
 	for ctx.Err() == nil && !p.drained() {
 		if _, err := p.step(ctx); err != nil {
 			return err

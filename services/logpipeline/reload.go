@@ -31,7 +31,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(append(book.faults, tailConfig(c, "/").Check(), s.syslogConfig(c).Check())...); err != nil {
+	if err := errors.Join(append(book.faults, tailConfig(c, "/", "").Check(), s.syslogConfig(c).Check())...); err != nil {
 		return nil, err
 	}
 	return func() { s.pending.Store(&change{cfg: c, book: book}) }, nil
@@ -118,7 +118,7 @@ func (p *pipeline) follow(old Config) error {
 		return p.tailer.Reload(p.cfg.watched())
 	}
 	state := p.tailer.State()
-	tailer, err := tail.New(tailConfig(p.cfg, p.server.Pattern()), &state, p.s.log)
+	tailer, err := tail.New(tailConfig(p.cfg, p.server.Pattern(), p.s.deps.DataDir), &state, p.s.log)
 	if err != nil {
 		return err
 	}

@@ -213,6 +213,6 @@ func (c Config) watched() []string {
 }
 
 // tailConfig is cfg as the tailer reads it.
-func tailConfig(cfg Config, spool string) tail.Config {
-	return tail.Config{Paths: cfg.watched(), Spools: []string{spool}, MaxLine: cfg.MaxLineBytes}
+func tailConfig(cfg Config, spool, scratch string) tail.Config {
+	return tail.Config{Paths: cfg.watched(), Spools: []string{spool}, Scratch: scratch, MaxLine: cfg.MaxLineBytes}
 }

@@ -231,7 +231,8 @@ func TestRulesPathThatIsNotThereIsWaitedFor(t *testing.T) {
 	r.write(failed("eve", "192.0.2.2"))
 	s = r.launch()
 	<-s.Started()
-	copyRules(t, r.cfg.RulesPath)
+	copyRules(t, r.cfg.RulesPath+".new")
+	require.NoError(t, os.Rename(r.cfg.RulesPath+".new", r.cfg.RulesPath))
 	require.Len(t, r.wait(2), 2)
 	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
 }

@@ -33,6 +33,9 @@ type Config struct {
 	// of their names, by a program of ours. They are read from their start, one
 	// after the other, and what an aborted write left at the end of one is not a line.
 	Spools []string
+	// Scratch is a folder for what must be unpacked: a file that was rotated and
+	// compressed (.gz) before we had read it. Empty: what was not read of it is lost.
+	Scratch string
 	// From is FromEnd (the default) or FromStart. It applies to files that are
 	// there when their pattern is seen for the first time in the life of a state;
 	// files that appear later are read from their start.

@@ -77,7 +77,7 @@ func (t *Tailer) locate(f *follow, s *source) (*os.File, info, error) {
 
 // openAs opens path, which led to s a moment ago.
 func (t *Tailer) openAs(s *source, path string) (*os.File, info, error) {
-	file, in, err := open(path)
+	file, in, err := t.openAny(s, path)
 	if err != nil {
 		return nil, info{}, err
 	}
@@ -87,6 +87,14 @@ func (t *Tailer) openAs(s *source, path string) (*os.File, info, error) {
 	}
 	s.Real = resolve(path)
 	return file, in, nil
+}
+
+// openAny opens path, unpacked if it is a compressed copy of s.
+func (t *Tailer) openAny(s *source, path string) (*os.File, info, error) {
+	if s.At != s.ID && inflated(path) && t.cfg.Scratch != "" {
+		return inflate(t.cfg.Scratch, path, s.Offset)
+	}
+	return open(path)
 }
 
 // seekEnd puts s behind the last complete line of r, which is size bytes long.

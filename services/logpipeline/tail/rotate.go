@@ -156,6 +156,9 @@ func (t *Tailer) missing(f *follow, s *source) bool {
 			return true
 		}
 	}
+	if t.unpacked(f, s) {
+		return true
+	}
 	t.lose(f, LostRotated, max(s.unread(), t.compressed(f, s)))
 	t.retire(f, s)
 	return false

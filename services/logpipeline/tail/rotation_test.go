@@ -3,6 +3,7 @@ package tail_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,6 +17,7 @@ func remove(name string) step      { return func(d dir, _ *rig) { d.remove(name)
 func truncateTo(name string) step  { return func(d dir, _ *rig) { d.copyTruncate("app.log", name) } }
 func settled(_ dir, r *rig)        { r.settle() }
 func saved(_ dir, r *rig)          { r.settle(); r.save() }
+func compress(name string) step    { return func(d dir, _ *rig) { d.compress(name) } }
 func killed(_ dir, r *rig)         { r.kill() }
 func do(fn func(d dir) error) step { return func(d dir, r *rig) { require.NoError(d.t, fn(d)) } }
 
@@ -48,6 +50,8 @@ func TestRotations(t *testing.T) {
 		"truncated to the same line":      {[]step{add("a\n"), settled, truncateTo("x"), settled, add("a\n")}, []string{"a", "a"}},
 		"new inode with the same content": {[]step{add(long), saved, move("app.log", "gone"), do(func(d dir) error { raw, err := os.ReadFile(d.path("gone")); d.add("app.log", string(raw)); return err }), remove("gone"), killed, add("a\n")}, append(append([]string{}, longLines...), "a")},
 		"away and back":                   {[]step{add("a\n"), settled, move("app.log", "x"), settled, move("x", "app.log"), add("b\n")}, []string{"a", "b"}},
+		"compressed while down":           {[]step{add(long), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed}, append(append([]string{}, longLines...), "b", "c")},
+		"compressed in two parts":         {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed, add("d\n")}, []string{"a", "b", "c", "d"}},
 		"carriage returns":                {[]step{add("a\r\nb\r\n")}, []string{"a", "b"}},
 		"any bytes":                       {[]step{add("\xff\xfe\x00a\nb\x00\n\n")}, []string{"\xff\xfe\x00a", "b\x00", ""}},
 		"hole after truncation":           {[]step{add("a\n"), settled, do(func(d dir) error { return os.Truncate(d.path("app.log"), 0) }), settled, do(func(d dir) error { return os.Truncate(d.path("app.log"), 3000) }), add("b\n")}, []string{"a", "b"}},
@@ -86,4 +90,30 @@ func TestRotationsUnderAPattern(t *testing.T) {
 	r.kill()
 	d.add("app.log", "d\n")
 	r.want("d")
+}
+
+// A compressed copy is gone on with after a restart.
+func TestACompressedRotationIsReadOverAKill(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("app.log"))
+	r.settle()
+	text, lines := numbered("some text", 0, 3000)
+	d.add("app.log", "first\n")
+	r.want("first")
+	r.save()
+	require.NoError(t, r.tail.Close())
+	d.add("app.log", text)
+	d.move("app.log", "app.log.1")
+	d.compress("app.log.1")
+	d.add("app.log", "last\n")
+	r.start()
+	for len(r.got) < 1000 {
+		require.NotZero(t, r.read(10, 5*time.Second))
+	}
+	r.save()
+	r.kill()
+	r.want(append(lines, "last")...)
+	require.Empty(t, r.tail.Stats().Lost)
+	require.Empty(t, r.tail.Stats().Reasons)
 }

@@ -1,8 +1,11 @@
 package tail_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,7 +34,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB, paths ...string) *rig {
-	r := &rig{t: t, cfg: tail.Config{Paths: paths, Poll: 2 * time.Millisecond, Linger: time.Millisecond}, pos: map[string]string{}, twice: map[string]int{}}
+	r := &rig{t: t, cfg: tail.Config{Paths: paths, Scratch: t.TempDir(), Poll: 2 * time.Millisecond, Linger: time.Millisecond}, pos: map[string]string{}, twice: map[string]int{}}
 	r.start()
 	t.Cleanup(func() { require.NoError(t, r.tail.Close()) })
 	return r
@@ -128,6 +131,22 @@ func (d dir) copyTruncate(from, to string) {
 	require.NoError(d.t, err)
 	require.NoError(d.t, os.WriteFile(d.path(to), raw, 0o600))
 	require.NoError(d.t, os.Truncate(d.path(from), 0))
+}
+
+// compress does what gzip does: the copy keeps the time of the original.
+func (d dir) compress(name string) {
+	d.t.Helper()
+	raw, err := os.ReadFile(d.path(name))
+	require.NoError(d.t, err)
+	st, err := os.Stat(d.path(name))
+	require.NoError(d.t, err)
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err = w.Write(raw)
+	require.NoError(d.t, errors.Join(err, w.Close()))
+	require.NoError(d.t, os.WriteFile(d.path(name+".gz"), out.Bytes(), 0o600))
+	require.NoError(d.t, os.Chtimes(d.path(name+".gz"), st.ModTime(), st.ModTime()))
+	d.remove(name)
 }
 
 func numbered(prefix string, from, to int) (text string, lines []string) {
