@@ -76,8 +76,8 @@ func (a *app) isolate(ctx context.Context, container string, f isolateFlags) err
 		return a.printJSON(held)
 	}
 	text := fmt.Sprintf("%s (%s) is %s by %s", clean(held.Name), briefID(held.Container), held.State, held.Kind)
-	if held.FrozenMS > 0 {
-		text += fmt.Sprintf(", frozen after %d ms", held.FrozenMS)
+	if !held.FrozenAt.IsZero() {
+		text += fmt.Sprintf(", frozen after %d ms", held.FrozenAt.Sub(held.Ordered).Milliseconds())
 	}
 	if !held.Expires.IsZero() {
 		text += ", until " + a.when(held.Expires)

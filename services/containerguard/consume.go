@@ -69,6 +69,7 @@ func (s *Service) answer(ctx context.Context, a *event.Alert, again bool) (waits
 		s.counts.unmatched.Add(1)
 		return false, nil
 	}
+	s.save(p) // what a crash before this loses is in the ledger, or comes again with the alert
 	if err := p.reporter.sync(ctx); err != nil {
 		return false, err
 	}

@@ -146,8 +146,12 @@ func (s *Service) work(ctx context.Context, p *parts) error {
 	carrying.Go("quarantine", p.quarantine.Run)
 	carrying.Go("notifications", s.notifier.Run)
 	taking := task.New(ctx)
-	s.takeIn(taking, p)
-	err := taking.Wait()
+	silence, err := s.serve(ctx)
+	if err == nil {
+		s.takeIn(taking, p)
+		err = taking.Wait()
+		silence()
+	}
 	endWork()
 	err = errors.Join(err, carrying.Wait())
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
@@ -174,7 +178,6 @@ func (s *Service) takeIn(g *task.Group, p *parts) {
 	g.Go("waiting alerts", s.attend)
 	g.Go("policies", s.watchPolicies)
 	g.Go("upkeep", func(ctx context.Context) error { return s.upkeep(ctx, p) })
-	g.Go("requests", s.serve)
 	close(s.started)
 }
 

@@ -109,11 +109,7 @@ func (t *turn) hold(ctx context.Context, v verdict, s step) {
 		return
 	}
 	t.s.counts.orders.Add(1)
-	saved := task.New(ctx)
-	saved.Go("memory", func(context.Context) error { t.s.save(t.p); return nil })
-	err := t.p.quarantine.Apply(ctx, t.order(v, s, id))
-	t.fail(saved.Wait())
-	if err != nil {
+	if err := t.p.quarantine.Apply(ctx, t.order(v, s, id)); err != nil {
 		t.s.health.say(aboutLedger, err.Error())
 		t.report(ctx, v, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
 		t.fail(err)

@@ -33,20 +33,14 @@ const verbTime = 4 * time.Second
 // byOperator is the policy that reports name for what a person did.
 const byOperator = "operator"
 
-// serve answers requests until ctx ends.
-func (s *Service) serve(ctx context.Context) error {
-	stop, err := s.deps.Bus.Serve(ctx, bus.ServiceConfig{
+// serve answers requests until stop is called.
+func (s *Service) serve(ctx context.Context) (stop func(), err error) {
+	return s.deps.Bus.Serve(ctx, bus.ServiceConfig{
 		Module: Name, Host: s.deps.Host, Version: s.deps.Version,
 		Verbs: map[string]bus.Verb{
 			VerbIsolate: s.isolate, VerbRelease: s.release, VerbQuarantine: s.list, VerbEvidence: s.evidence, VerbTest: s.test,
 		},
 	})
-	if err != nil {
-		return err
-	}
-	defer stop()
-	<-ctx.Done()
-	return nil
 }
 
 // IsolateRequest asks to hold a container, named by its id, a part of it, or its
@@ -73,9 +67,10 @@ type Held struct {
 	Reason    string    `json:"reason,omitempty"`
 	Since     time.Time `json:"since"`
 	Expires   time.Time `json:"expires,omitzero"`
-	FrozenMS  int64     `json:"frozen_ms,omitempty"` // from the order to the freeze
-	HeldMS    int64     `json:"held_ms,omitempty"`   // from the order to all done
-	Networks  []string  `json:"networks,omitempty"`  // to give back
+	Ordered   time.Time `json:"ordered"`            // when the alert was taken in
+	FrozenAt  time.Time `json:"frozen_at,omitzero"` // verified
+	HeldAt    time.Time `json:"held_at,omitzero"`   // verified: all of it but a kill after the evidence
+	Networks  []string  `json:"networks,omitempty"` // to give back
 	Reapplied int       `json:"reapplied,omitempty"`
 	Evidence  bool      `json:"evidence"`
 	Error     string    `json:"error,omitempty"`
@@ -86,16 +81,10 @@ func heldOf(e quarantine.Entry) Held {
 		Action: e.Order.ActionID, Container: e.Before.ID, Name: e.Before.Name, Image: e.Before.Image,
 		Kind: string(e.Order.Kind), State: string(e.State), Policy: e.Order.Policy, AlertID: e.Order.AlertID,
 		Reason: e.Order.Reason, Since: e.Since, Expires: e.Order.Expires, Reapplied: e.Reapplied,
-		Evidence: e.Evidence != "", Error: e.Error,
+		Evidence: e.Evidence != "", Error: e.Error, Ordered: e.Order.Ordered, FrozenAt: e.FrozenAt, HeldAt: e.HeldAt,
 	}
 	for _, n := range e.Before.Networks {
 		h.Networks = append(h.Networks, n.Network)
-	}
-	if !e.FrozenAt.IsZero() {
-		h.FrozenMS = e.FrozenAt.Sub(e.Order.Ordered).Milliseconds()
-	}
-	if !e.HeldAt.IsZero() {
-		h.HeldMS = e.HeldAt.Sub(e.Order.Ordered).Milliseconds()
 	}
 	return h
 }
