@@ -59,26 +59,46 @@ type source struct {
 // piece that cannot be had is marked and never stops what follows; only a ledger
 // that cannot be written is an error.
 func (a *attempt) collect(ctx context.Context) error {
-	select {
-	case a.m.evidence <- struct{}{}:
-		defer func() { <-a.m.evidence }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	a.e.Evidence = filepath.Join(evidenceFolder, a.e.Order.ActionID)
 	if err := a.begin(StepEvidence); err != nil {
 		return err
 	}
-	if err := a.keep(ctx); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	err := a.unlocked(ctx, func(timed context.Context) error { return a.keep(ctx, timed) })
+	if ctx.Err() != nil {
+		return ctx.Err() // the next start takes it anew
+	}
+	if err != nil {
 		a.refused = append(a.refused, fmt.Errorf("evidence: %w", err))
 	}
 	return nil
 }
 
-func (a *attempt) keep(ctx context.Context) error {
+// unlocked runs fn without the slot's lock, so that a quarantine undone meanwhile
+// is applied again at once, and a release does not wait but ends fn. Afterwards
+// the slot is locked again and the attempt knows the newest entry.
+func (a *attempt) unlocked(ctx context.Context, fn func(context.Context) error) error {
+	timed, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.slot.collecting.Store(&cancel)
+	a.slot.release()
+	err := fn(timed)
+	_ = a.slot.acquire(context.WithoutCancel(ctx)) // the caller unlocks it; who holds it now has time budgets
+	a.slot.collecting.Store(nil)
+	if a.slot.entry != nil {
+		*a.e = a.slot.entry.clone()
+	}
+	return err
+}
+
+// keep writes the pieces and the manifest. timed ends early when the container is
+// released: what was not taken by then is marked in the manifest.
+func (a *attempt) keep(ctx, timed context.Context) error {
+	select {
+	case a.m.evidence <- struct{}{}:
+		defer func() { <-a.m.evidence }()
+	case <-timed.Done():
+		return timed.Err()
+	}
 	path := filepath.Join(a.m.options.DataDir, a.e.Evidence)
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
@@ -94,7 +114,7 @@ func (a *attempt) keep(ctx context.Context) error {
 	c := a.e.Before
 	m := Manifest{Action: a.e.Order.ActionID, Container: c.ID, Name: c.Name, Image: c.Image, FrozenAt: a.e.FrozenAt, Began: time.Now().UTC()}
 	for _, s := range a.sources() {
-		p := take(ctx, root, s)
+		p := take(timed, root, s)
 		m.Pieces = append(m.Pieces, p)
 		m.Partial = m.Partial || p.Error != ""
 	}
@@ -104,7 +124,7 @@ func (a *attempt) keep(ctx context.Context) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // ending: the next start takes it anew
+		return ctx.Err() // without a manifest the next start takes it anew
 	}
 	return writeWhole(root, manifestFile, raw)
 }

@@ -48,10 +48,9 @@ func (a *attempt) hold(ctx context.Context) error {
 			return err
 		}
 	}
-	if a.e.State != Applying {
+	if a.e.State != Applying || a.slot.collecting.Load() != nil {
 		return a.holdAgain(ctx)
 	}
-	a.reports.add(a.e, string(a.e.Order.Kind), event.Intended, func(r *event.Action) { r.Undo = undo(a.e) })
 	return a.holdFirst(ctx)
 }
 
@@ -61,8 +60,10 @@ func (a *attempt) overdue() bool {
 	return a.e.State == Applying && !d.IsZero() && time.Now().After(d) && (a.e.Step == "" || a.e.Step == StepIntent)
 }
 
-// holdFirst holds a container for the first time, or for a further order, and keeps evidence.
+// holdFirst holds a container for the first time, or for a further order, and
+// keeps evidence.
 func (a *attempt) holdFirst(ctx context.Context) error {
+	a.reports.add(a.e, string(a.e.Order.Kind), event.Intended, func(r *event.Action) { r.Undo = undo(a.e) })
 	if err := a.enforce(ctx); err != nil {
 		return a.failed(err)
 	}
@@ -70,8 +71,18 @@ func (a *attempt) holdFirst(ctx context.Context) error {
 		return err
 	}
 	a.flush(ctx) // nothing more that may not wait, but the kill of what is frozen
+	order := a.e.Order.ActionID
 	if err := a.collect(ctx); err != nil {
 		return err
+	}
+	switch { // what happened while the slot was not locked
+	case a.slot.entry == nil || a.slot.entry.State != Applying:
+		return nil
+	case a.e.Order.ActionID != order:
+		if err := a.look(ctx); err != nil {
+			return a.lost(err)
+		}
+		return a.holdFirst(ctx)
 	}
 	if a.e.Want.Dead && a.e.Want.Freeze {
 		if err := a.finishKill(ctx); err != nil {
@@ -87,15 +98,15 @@ func (a *attempt) holdFirst(ctx context.Context) error {
 
 // holdAgain holds a container that was held before.
 func (a *attempt) holdAgain(ctx context.Context) error {
-	why := a.unmet()
+	why := unmet(a.now, a.e, a.e.State != Applying) // while evidence is kept, what is frozen is not to be killed yet
 	if why == "" {
-		return nil
+		return a.clearError()
 	}
 	began := time.Now()
 	if err := a.enforce(ctx); err != nil {
 		return a.failed(err)
 	}
-	if a.e.Want.Dead {
+	if a.e.Want.Dead && a.e.State != Applying {
 		if err := a.finishKill(ctx); err != nil {
 			return a.failed(err)
 		}
@@ -105,6 +116,15 @@ func (a *attempt) holdAgain(ctx context.Context) error {
 	}
 	a.e.Reapplied++
 	a.reportAgain(why, time.Since(began))
+	a.e.Error = ""
+	return a.commit()
+}
+
+// clearError forgets an error that has passed.
+func (a *attempt) clearError() error {
+	if a.e.Error == "" || a.e.State != Held {
+		return nil
+	}
 	a.e.Error = ""
 	return a.commit()
 }
@@ -137,7 +157,7 @@ func (a *attempt) enforce(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: %s", errUnmet, a.unmet())
+	return fmt.Errorf("%w: %s", errUnmet, a.stageUnmet())
 }
 
 // settled tells that what is wanted at this stage is so, apart from what was refused.
@@ -302,12 +322,11 @@ func (a *attempt) report(phase event.Phase, at time.Time, err error) {
 	})
 }
 
-// unmet says in what the container is not as wanted; "" if it is.
-func (a *attempt) unmet() string { return unmet(a.now, a.e, true) }
-
 // stageUnmet is unmet before the evidence is kept: what is frozen is killed after.
 func (a *attempt) stageUnmet() string { return unmet(a.now, a.e, false) }
 
+// unmet says in what a container is not as wanted; "" if it is. final is whether
+// what is frozen should have been killed too.
 func unmet(now docker.Container, e *Entry, final bool) string {
 	var why []string
 	w := e.Want
@@ -366,7 +385,7 @@ func (a *attempt) failed(err error) error {
 	if class == docker.Canceled {
 		return err
 	}
-	if class.Retryable() || errors.Is(err, docker.ErrNotFound) || errors.Is(err, errUnmet) {
+	if class.Retryable() || errors.Is(err, docker.ErrNotFound) || a.e.State == Releasing {
 		if text := err.Error(); a.e.Error != text {
 			a.e.Error = text
 			return errors.Join(err, a.commit())

@@ -63,7 +63,9 @@ type slot struct {
 	entry  *Entry // written with both lock and the Manager's mu held, and then never changed
 	users  int    // guarded by the Manager's mu: who holds or waits for lock
 	queued atomic.Bool
-	retry  backoff // guarded by lock
+	// collecting ends the collection of evidence that is under way without lock.
+	collecting atomic.Pointer[context.CancelFunc]
+	retry      backoff // guarded by lock
 }
 
 const (
@@ -228,6 +230,9 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
 	defer s.release()
 	if s.entry == nil {
 		return nil
+	}
+	if end := s.collecting.Load(); end != nil {
+		(*end)()
 	}
 	if s.entry.State != Releasing {
 		e := s.entry.clone()

@@ -25,13 +25,29 @@ func (a *attempt) release(ctx context.Context) error {
 		return a.failed(err)
 	}
 	if a.e.Captured {
-		if err := a.restore(ctx); err != nil {
+		if err := a.restore(ctx); errors.Is(err, errKept) {
+			return a.keepHeld(err)
+		} else if err != nil {
 			return a.failed(err)
 		}
 	}
 	return a.released(strings.Join(a.differences(), "; "))
 }
 
+// errKept: the container cannot be released, and stays held.
+var errKept = errors.New("container stays in quarantine")
+
+// keepHeld takes a release back that cannot be done.
+func (a *attempt) keepHeld(err error) error {
+	a.e.State, a.e.Error = Partial, err.Error()
+	a.reports.add(a.e, "release", event.Failed, func(r *event.Action) {
+		r.ID, r.Reason, r.Error = actionRecordID(a.e.ReleaseID, "kept"), a.e.ReleaseWhy, err.Error()
+		r.DurationMS = time.Since(a.e.ReleaseFrom).Milliseconds()
+	})
+	return a.commit()
+}
+
+// restore does what is needed to give back what was taken, in the order that is safe.
 func (a *attempt) restore(ctx context.Context) error {
 	for _, t := range []struct {
 		step   Step
@@ -53,7 +69,7 @@ func (a *attempt) restore(ctx context.Context) error {
 		err := t.do(ctx)
 		switch {
 		case err == nil:
-		case docker.ClassOf(err).Retryable(), docker.ClassOf(err) == docker.Canceled:
+		case errors.Is(err, errKept), docker.ClassOf(err).Retryable(), docker.ClassOf(err) == docker.Canceled:
 			return err
 		default:
 			a.refused = append(a.refused, err)
@@ -74,14 +90,16 @@ func (a *attempt) sever(ctx context.Context) error {
 		_, err = sever(a.now)
 	}
 	if err != nil {
+		if a.e.Before.AutoRemove {
+			return fmt.Errorf("%w: old connections cannot be destroyed (%w), and a restart would remove it", errKept, err)
+		}
 		a.e.NeedsStart = true // before the kill: it must be started whatever comes
 		if err := a.commit(); err != nil {
 			return err
 		}
-		if a.e.Before.AutoRemove {
-			return fmt.Errorf("%w: old connections cannot be destroyed (%w) and the container would be removed by a restart", docker.ErrForbidden, err)
-		}
-		if err := a.kill(ctx); err != nil {
+		if err := a.kill(ctx); err != nil && !docker.ClassOf(err).Retryable() && docker.ClassOf(err) != docker.Canceled {
+			return fmt.Errorf("%w: old connections cannot be destroyed: %w", errKept, err)
+		} else if err != nil {
 			return err
 		}
 	}

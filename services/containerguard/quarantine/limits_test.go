@@ -1,0 +1,217 @@
+package quarantine_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+)
+
+func (g *guard) lastAction() event.Action {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.actions[len(g.actions)-1]
+}
+
+func TestAnOrderEnds(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	v := g.run(t)
+	t.Run("when it expires", func(t *testing.T) {
+		id := d.Run(t, testenv.ContainerOptions{})
+		o := g.order(id, quarantine.Isolate)
+		o.Expires = time.Now().Add(1500 * time.Millisecond)
+		require.NoError(t, g.manager.Apply(t.Context(), o))
+		require.True(t, g.isolated(t, id))
+		require.Eventually(t, func() bool { return len(g.manager.List()) == 0 }, 10*time.Second, 10*time.Millisecond)
+		require.False(t, time.Now().Before(o.Expires))
+		c := g.inspect(t, id)
+		require.True(t, c.Running && !c.Paused && len(c.Networks) == 1)
+		require.Equal(t, "expired", g.lastAction().Reason)
+	})
+	t.Run("when its container is removed", func(t *testing.T) {
+		id := d.Run(t, testenv.ContainerOptions{})
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		d.Remove(t, id)
+		require.Eventually(t, func() bool { return len(g.manager.List()) == 0 }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return g.lastAction().Reason == "container was removed" }, 5*time.Second, 10*time.Millisecond)
+	})
+	t.Run("when there is no such container", func(t *testing.T) {
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(strings.Repeat("0", 64), quarantine.Isolate)))
+		require.Empty(t, g.manager.List())
+		require.Equal(t, event.Failed, g.lastAction().Phase)
+		require.ErrorIs(t, g.manager.Release(t.Context(), strings.Repeat("0", 64), ""), quarantine.ErrNotHeld)
+	})
+	t.Run("when the engine stays away too long", func(t *testing.T) {
+		id := d.Run(t, testenv.ContainerOptions{Restart: "always"})
+		d.Stop(t)
+		o := g.order(id, quarantine.Isolate)
+		o.Deadline = time.Now().Add(200 * time.Millisecond)
+		require.NoError(t, g.manager.Apply(t.Context(), o))
+		require.Len(t, g.manager.List(), 1)
+		require.Eventually(t, func() bool { return len(g.manager.List()) == 0 }, 10*time.Second, 10*time.Millisecond)
+		require.Equal(t, event.Skipped, g.lastAction().Phase)
+		d.Start(t)
+		require.Eventually(t, func() bool { return g.inspect(t, id).Running }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return v.Healthy() == "" }, 20*time.Second, 10*time.Millisecond)
+		require.False(t, g.inspect(t, id).Paused)
+	})
+}
+
+func TestWhatCannotBeCutIsFrozen(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	owner := d.Run(t, testenv.ContainerOptions{})
+	for name, network := range map[string]string{"host": "host", "shared": "container:" + owner} {
+		t.Run(name, func(t *testing.T) {
+			id := d.Run(t, testenv.ContainerOptions{Network: network})
+			require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+			require.True(t, g.inspect(t, id).Paused)
+			e, _ := g.manager.Get(id)
+			require.Equal(t, quarantine.Partial, e.State)
+			require.Contains(t, e.Error, "network")
+			require.Equal(t, event.Failed, g.lastAction().Phase)
+			require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+			require.False(t, g.inspect(t, id).Paused)
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		id := d.Run(t, testenv.ContainerOptions{Network: "none"})
+		before := g.inspect(t, id)
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		e, _ := g.manager.Get(id)
+		require.Equal(t, quarantine.Held, e.State, e.Error)
+		require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+		require.Equal(t, same(before), same(g.inspect(t, id)))
+	})
+}
+
+func TestReleaseThatWouldRemoveTheContainerIsRefused(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, func(o *quarantine.Options) { o.RestartOnRelease = true })
+	id := d.Run(t, testenv.ContainerOptions{Host: map[string]any{"AutoRemove": true}})
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	c := g.inspect(t, id)
+	require.True(t, c.Paused && len(c.Networks) == 0, "it stays held")
+	e, held := g.manager.Get(id)
+	require.True(t, held)
+	require.Equal(t, quarantine.Partial, e.State)
+	require.Equal(t, event.Failed, g.lastAction().Phase)
+	require.Equal(t, "release", g.lastAction().Kind)
+}
+
+func TestAQuarantineUndoneWhileEvidenceIsKeptIsAppliedAgain(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	var undone atomic.Bool
+	g := newGuard(t, d, func(o *quarantine.Options) {
+		o.OnStep = func(id string, s quarantine.Step) {
+			if s == quarantine.StepEvidence && undone.CompareAndSwap(false, true) {
+				d.Do(t, "POST", "/containers/"+id+"/unpause", nil, nil)
+			}
+		}
+	})
+	v := g.run(t)
+	id := d.Run(t, testenv.ContainerOptions{})
+	require.Eventually(t, func() bool { _, err := v.ByID(id); return err == nil }, 5*time.Second, 5*time.Millisecond)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	require.True(t, undone.Load())
+	require.Eventually(t, func() bool { return g.isolated(t, id) }, within, 5*time.Millisecond)
+	require.FileExists(t, filepath.Join(g.dir, "evidence", g.order(id, quarantine.Isolate).ActionID, "manifest.json"))
+}
+
+func TestAFurtherOrderGrowsWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	id := d.Run(t, testenv.ContainerOptions{Restart: "always"})
+	before := g.inspect(t, id)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Pause)))
+	require.Len(t, g.inspect(t, id).Networks, 1)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	require.True(t, g.isolated(t, id))
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Disconnect)))
+	require.Equal(t, event.Skipped, g.lastAction().Phase, "it is so already")
+	for _, kind := range []quarantine.Kind{quarantine.Pause, quarantine.Isolate} {
+		require.FileExists(t, filepath.Join(g.dir, "evidence", g.order(id, kind).ActionID, "manifest.json"))
+	}
+	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	require.Equal(t, same(before), same(g.inspect(t, id)), "as before the first order")
+}
+
+func TestOrdersAreChecked(t *testing.T) {
+	t.Parallel()
+	m := openAt(t, t.TempDir())
+	ok := (&guard{}).order(strings.Repeat("0", 64), quarantine.Pause)
+	for name, change := range map[string]func(*quarantine.Order){
+		"no action id":     func(o *quarantine.Order) { o.ActionID = "" },
+		"a path":           func(o *quarantine.Order) { o.ActionID = "../../etc/cron.d/x" },
+		"a name for an id": func(o *quarantine.Order) { o.Container.ID = "web" },
+		"unknown kind":     func(o *quarantine.Order) { o.Kind = "explode" },
+	} {
+		o := ok
+		change(&o)
+		require.Error(t, m.Apply(t.Context(), o), name)
+	}
+	require.Empty(t, m.List())
+}
+
+func openAt(t *testing.T, dir string) *quarantine.Manager {
+	t.Helper()
+	c, err := docker.Connect("/nowhere/docker.sock")
+	require.NoError(t, err)
+	m, err := quarantine.Open(quarantine.Options{Docker: c, DataDir: dir, Host: "test", Report: func(context.Context, event.Action) {}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+func TestTheLedgerFollowsNoLinksAndForgetsNothingSilently(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("0", 64)
+	t.Run("an order while the engine is away is kept", func(t *testing.T) {
+		dir := t.TempDir()
+		m := openAt(t, dir)
+		require.NoError(t, m.Apply(t.Context(), (&guard{}).order(id, quarantine.Pause)))
+		info, err := os.Stat(filepath.Join(dir, "quarantine", id+".json"))
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		require.Len(t, openAt(t, dir).List(), 1)
+	})
+	t.Run("what cannot be read is an error", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "quarantine"), 0o700))
+		for _, content := range []string{"", "{", `{"version":99}`, `{"version":1,"before":{"id":"` + strings.Repeat("1", 64) + `"}}`} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "quarantine", id+".json"), []byte(content), 0o600))
+			_, err := quarantine.Open(quarantine.Options{DataDir: dir})
+			require.ErrorContains(t, err, id[:12], "%q", content)
+		}
+	})
+	t.Run("a link is not written through", func(t *testing.T) {
+		dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+		require.NoError(t, os.WriteFile(victim, []byte("untouched"), 0o600))
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "quarantine"), 0o700))
+		m := openAt(t, dir)
+		for _, name := range []string{"." + id + ".json", id + ".json"} {
+			require.NoError(t, os.Symlink(victim, filepath.Join(dir, "quarantine", name)))
+		}
+		require.NoError(t, m.Apply(t.Context(), (&guard{}).order(id, quarantine.Pause)))
+		content, err := os.ReadFile(victim)
+		require.NoError(t, err)
+		require.Equal(t, "untouched", string(content))
+	})
+}
