@@ -70,7 +70,7 @@ func TestAnyWindowsGiveValidFindings(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(11, 12))
 	words := append(detect.Names(), "")
-	for range 20 {
+	for range 5 {
 		d := detect.New(detect.DefaultConfig())
 		now, total := start, 0
 		check := func(found []detect.Finding) {
@@ -88,11 +88,13 @@ func TestAnyWindowsGiveValidFindings(t *testing.T) {
 				require.True(t, slices.IsSorted(f.Ports))
 				require.LessOrEqual(t, f.Counts["spoofed_percent"], uint64(100))
 				for name, n := range f.Counts {
-					require.Less(t, n, uint64(1)<<60, "%s overflowed: %+v", name, f)
+					if n >= 1<<60 {
+						require.Fail(t, "overflow", "%s: %+v", name, f)
+					}
 				}
 			}
 		}
-		for range 60 {
+		for range 40 {
 			next := now.Add([]time.Duration{time.Second, time.Second, 0, time.Hour, -time.Minute, time.Millisecond, 30 * time.Second}[r.IntN(7)])
 			for range r.IntN(200) {
 				d.Sample([]traffic.Sample{anySample(r, next)})

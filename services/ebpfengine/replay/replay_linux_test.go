@@ -63,12 +63,12 @@ func TestAttacksOfRealCaptures(t *testing.T) {
 			t.Parallel()
 			found, summary := play(t, name)
 			require.Equal(t, summary.Capture.Frames, summary.Packets, "every frame was counted")
-			again, _ := play(t, name)
-			require.Equal(t, found, again)
 			if want == nil {
 				require.Empty(t, found)
 				return
 			}
+			again, _ := play(t, name)
+			require.Equal(t, found, again)
 			require.GreaterOrEqual(t, len(found), 2)
 			for _, f := range found {
 				require.Equal(t, *want, attack{f.Name, f.Method, f.Actor, f.Target})
