@@ -1,0 +1,192 @@
+package inventory_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/inventory"
+)
+
+// live is an Inventory on a private engine.
+type live struct {
+	*inventory.Inventory
+	engine *testenv.Docker
+	client *docker.Client
+
+	mu      sync.Mutex
+	changes []inventory.Change
+}
+
+func newLive(t *testing.T, d *testenv.Docker) *live {
+	t.Helper()
+	client, err := docker.Connect(d.Socket)
+	require.NoError(t, err)
+	v := &live{Inventory: inventory.New(inventory.Options{Docker: client, PollInterval: time.Minute}), engine: d, client: client}
+	v.Watch(func(c inventory.Change) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.changes = append(v.changes, c)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	group := task.New(ctx)
+	group.Go("inventory", v.Run)
+	t.Cleanup(func() { cancel(); require.NoError(t, group.Wait()); client.Close() })
+	v.wait(t, func() bool { return v.Healthy() == "" })
+	return v
+}
+
+func (v *live) wait(t *testing.T, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 30*time.Second, 5*time.Millisecond)
+}
+
+func (v *live) saw(id, action string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, c := range v.changes {
+		if c.Container.ID == id && c.Action == action {
+			return true
+		}
+	}
+	return false
+}
+
+// run starts a container and waits until the inventory has its address.
+func (v *live) run(t *testing.T, o testenv.ContainerOptions) docker.Container {
+	t.Helper()
+	id := v.engine.Run(t, o)
+	var c docker.Container
+	v.wait(t, func() bool {
+		found, err := v.ByID(id)
+		c = found.Container
+		return err == nil && c.Running && len(c.Networks) > 0
+	})
+	return c
+}
+
+// settled is a moment that lies between what has happened and what will: later
+// than MinSlack after now, when all before it has been heard.
+func settled(t *testing.T) time.Time {
+	t.Helper()
+	at := time.Now().Add(inventory.MinSlack + 10*time.Millisecond)
+	timer := time.NewTimer(time.Until(at.Add(inventory.MinSlack + 10*time.Millisecond)))
+	defer timer.Stop()
+	<-timer.C
+	return at
+}
+
+func TestAnAddressBelongsToWhoHeldItThen(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	v := newLive(t, d)
+	first := v.run(t, testenv.ContainerOptions{Name: "first"})
+	address := first.Networks[0].IPv4
+	whenFirst := settled(t)
+	d.Remove(t, first.ID)
+	v.wait(t, func() bool { return v.saw(first.ID, "destroy") })
+	second := v.run(t, testenv.ContainerOptions{Name: "second"})
+	require.Equal(t, address, second.Networks[0].IPv4, "Docker gives the address to the next container")
+	whenSecond := settled(t)
+
+	found, err := v.ByAddress(t.Context(), address, whenFirst, 0)
+	require.NoError(t, err)
+	require.Equal(t, first.ID, found.Container.ID)
+	require.True(t, found.Gone)
+	found, err = v.ByAddress(t.Context(), address, whenSecond, 0)
+	require.NoError(t, err)
+	require.Equal(t, second.ID, found.Container.ID)
+	require.False(t, found.Gone)
+	_, err = v.ByAddress(t.Context(), address, whenSecond, time.Since(whenFirst))
+	require.ErrorIs(t, err, inventory.ErrAmbiguous, "a time so vague could mean either")
+	_, err = v.ByAddress(t.Context(), address, first.Created.Add(-time.Hour), 0)
+	require.ErrorIs(t, err, inventory.ErrUnknown)
+	_, err = v.ByAddress(t.Context(), netip.MustParseAddr("192.0.2.1"), whenSecond, 0)
+	require.ErrorIs(t, err, inventory.ErrUnknown)
+
+	found, err = v.ByPID(t.Context(), second.PID, whenSecond, 0)
+	require.NoError(t, err)
+	require.Equal(t, second.ID, found.Container.ID)
+	_, err = v.ByPID(t.Context(), second.PID, whenFirst, 0)
+	require.Error(t, err, "it did not run then")
+	_, err = v.ByPID(t.Context(), os.Getpid(), time.Now(), 0)
+	require.Error(t, err, "this test runs in no container of that engine")
+
+	d.Do(t, "POST", "/containers/"+second.ID+"/rename?name=third", nil, nil)
+	v.wait(t, func() bool { return v.saw(second.ID, "rename") })
+	renamed := settled(t)
+	found, err = v.ByName(t.Context(), "second", whenSecond, 0)
+	require.NoError(t, err)
+	require.Equal(t, second.ID, found.Container.ID)
+	_, err = v.ByName(t.Context(), "second", renamed, 0)
+	require.Error(t, err)
+	found, err = v.ByName(t.Context(), "third", renamed, 0)
+	require.NoError(t, err)
+	require.Equal(t, second.ID, found.Container.ID)
+}
+
+func TestInventoryOutlivesTheEngine(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	v := newLive(t, d)
+	before := v.run(t, testenv.ContainerOptions{Restart: "always"})
+	at := settled(t)
+	for _, end := range []func(testing.TB){d.Kill, d.Stop} {
+		end(t)
+		v.wait(t, func() bool { return v.Healthy() != "" })
+		_, err := v.ByAddress(t.Context(), before.Networks[0].IPv4, time.Now(), 0)
+		require.Error(t, err, "who holds it now is not known")
+		d.Start(t)
+		v.wait(t, func() bool { return v.Healthy() == "" })
+		v.wait(t, func() bool { found, err := v.ByID(before.ID); return err == nil && found.Container.Running })
+	}
+	now := settled(t)
+	found, err := v.ByID(before.ID)
+	require.NoError(t, err)
+	again, err := v.ByAddress(t.Context(), found.Container.Networks[0].IPv4, now, 0)
+	require.NoError(t, err)
+	require.Equal(t, before.ID, again.Container.ID)
+	_, err = v.ByAddress(t.Context(), before.Networks[0].IPv4, at, 0)
+	if err != nil { // the end of that time was not heard
+		require.ErrorIs(t, err, inventory.ErrUncertain)
+	}
+}
+
+func TestNoShortLifeIsMissed(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	v := newLive(t, d)
+	var ids []string
+	for i := range 15 {
+		ids = append(ids, d.Run(t, testenv.ContainerOptions{Name: fmt.Sprint("short", i), Cmd: []string{"/bin/true"}, Host: map[string]any{"AutoRemove": true}}))
+	}
+	for _, id := range ids {
+		v.wait(t, func() bool { return v.saw(id, "destroy") })
+		found, err := v.ByID(id)
+		require.NoError(t, err)
+		require.True(t, found.Gone)
+		require.NotEmpty(t, found.Container.Name)
+	}
+}
+
+func TestWhatRanBeforeTheGuardIsKnown(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	id := d.Run(t, testenv.ContainerOptions{})
+	at := settled(t)
+	v := newLive(t, d)
+	c, err := v.ByID(id)
+	require.NoError(t, err)
+	found, err := v.ByAddress(t.Context(), c.Container.Networks[0].IPv4, at, 0)
+	require.NoError(t, err, "the engine remembers that nothing happened since")
+	require.Equal(t, id, found.Container.ID)
+}
