@@ -60,12 +60,16 @@ func roleOf(module string) (role, bool) {
 	return role{}, false
 }
 
+// maxAnswers is how often a request may be answered: a ping is, once by each micro service
+// of a connection, of which a module has one for its status and one for its verbs.
+const maxAnswers = 4
+
 // servicePermission is what it takes to be a micro service.
 func servicePermission(module, host string) Permission {
 	p := Permission{
 		Inbox:        InboxPrefix(module, host),
 		Subscribe:    []string{InboxPrefix(module, host) + ".>", StatusSubject(module, host, "*")},
-		Responses:    1,
+		Responses:    maxAnswers,
 		ResponseTime: 5 * time.Second,
 	}
 	name := ServiceName(module)

@@ -116,3 +116,23 @@ func TestHistorySinceAndFilter(t *testing.T) {
 	require.Equal(t, []string{"old"}, read(bus.HistoryOptions{Limit: 1}))
 	require.Empty(t, read(bus.HistoryOptions{Filter: bus.AlertSubject("*", "elsewhere")}))
 }
+
+// A module may serve its status and its verbs apart, on one connection: both answer a
+// ping, and neither is refused.
+func TestServeTwiceOnOneConnection(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn, ctx := b.Conn(bus.ContainerGuard), within(t, patience)
+	all := verbs()
+	for _, part := range []map[string]bus.Verb{{"status": all["status"]}, {"fail": all["fail"]}} {
+		stop, err := conn.Serve(ctx, bus.ServiceConfig{Module: bus.ContainerGuard, Host: b.Host(), Version: "1.2.3", Verbs: part})
+		require.NoError(t, err)
+		t.Cleanup(stop)
+	}
+	operator := b.Conn(bus.Operator)
+	found, err := operator.Discover(ctx, 300*time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, []bus.ServiceStatus{{Module: bus.ContainerGuard, Host: b.Host(), Version: "1.2.3"}}, found)
+	require.NoError(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil))
+	require.Empty(t, conn.Violations())
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -28,24 +29,41 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitfor": waitFor,
 			"exit":    exits,
+			"append":  appendTo,
 		},
 		RequireExplicitExec: true,
 	})
 }
 
-// waitFor repeats a command until it succeeds: waitfor ironpost status.
+// waitFor repeats a command until it succeeds, or its output matches:
+// waitfor ironpost status, waitfor grepped 'high' ironpost alerts.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: waitfor command…")
+		ts.Fatalf("usage: waitfor [grepped pattern] command…")
+	}
+	var want *regexp.Regexp
+	if args[0] == "grepped" && len(args) > 2 {
+		want, args = regexp.MustCompile(args[1]), args[2:]
 	}
 	var err error
 	ok := eventually(func() bool {
 		err = ts.Exec(args[0], args[1:]...)
-		return err == nil
+		return err == nil && (want == nil || want.MatchString(ts.ReadFile("stdout")))
 	})
 	if !ok {
 		ts.Fatalf("%v never succeeded: %v", args, err)
 	}
+}
+
+// appendTo appends one file of the script to another: append auth.log more.txt.
+func appendTo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: append file more")
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteString(ts.ReadFile(args[1]))
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 // exits checks an exit code: exit 3 ironpost config validate.

@@ -5,10 +5,9 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 )
 
-// column is a heading and the most characters its cells show; the last column
+// column is a heading and the most columns of a terminal its cells take; the last column
 // of a table is not padded.
 type column struct {
 	name string
@@ -30,9 +29,9 @@ func newTable(w io.Writer, p painter, columns []column, rows [][]string) *table 
 	for i, c := range columns {
 		width := c.most
 		if rows != nil {
-			width = utf8.RuneCountInString(c.name)
+			width = displayWidth(c.name)
 			for _, row := range rows {
-				width = max(width, utf8.RuneCountInString(cell(row[i], c.most)))
+				width = max(width, displayWidth(cell(row[i], c.most)))
 			}
 		}
 		t.widths = append(t.widths, width)
@@ -61,7 +60,7 @@ func (t *table) line(cells []string, p painter) error {
 		text := cell(cells[i], c.most)
 		b.WriteString(p.word(text))
 		if i < len(t.columns)-1 {
-			b.WriteString(strings.Repeat(" ", 2+max(0, t.widths[i]-utf8.RuneCountInString(text))))
+			b.WriteString(strings.Repeat(" ", 2+max(0, t.widths[i]-displayWidth(text))))
 		}
 	}
 	_, err := fmt.Fprintln(t.w, strings.TrimRight(b.String(), " "))

@@ -51,17 +51,25 @@ func escape(r rune) string {
 	return fmt.Sprintf(`\U%08x`, r)
 }
 
-// cell is clean, cut to width characters; 0 does not cut.
+// cell is clean, cut to width columns of a terminal; 0 does not cut.
 func cell(s string, width int) string {
-	const enough = 4 // bytes of s per character shown, so that a huge text costs nothing
-	if width > 0 && len(s) > enough*width+utf8.UTFMax {
-		s = s[:enough*width+utf8.UTFMax]
+	const enough = 4 // bytes of s per column shown, so that a huge text costs nothing
+	cut := width > 0 && len(s) > enough*width+utf8.UTFMax
+	if cut {
+		end := enough*width + utf8.UTFMax
+		for range utf8.UTFMax { // not within a character
+			if utf8.RuneStart(s[end]) {
+				break
+			}
+			end--
+		}
+		s = s[:end]
 	}
 	s = clean(s)
-	if width <= 0 || utf8.RuneCountInString(s) <= width {
+	if !cut && (width <= 0 || displayWidth(s) <= width) {
 		return s
 	}
-	return string([]rune(s)[:width-1]) + "…"
+	return fit(s, width-1) + "…"
 }
 
 // words is what err says, cleaned; the problems of a configuration stand on lines of their own.

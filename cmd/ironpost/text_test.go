@@ -28,13 +28,14 @@ func TestCellIsCut(t *testing.T) {
 
 func FuzzCellAndLineAreHarmless(f *testing.F) {
 	f.Add(hostile, 10)
+	f.Add("日本e\u0301\u200d\u202e", 2)
 	f.Add(`{"a":"`+"\u202e\U000e0041"+`"}`, 3)
 	f.Fuzz(func(t *testing.T, text string, width int) {
 		width = min(max(width, 0), 200)
 		shown := cell(text, width)
 		require.Equal(t, -1, strings.IndexFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", shown)
 		if width > 0 {
-			require.LessOrEqual(t, utf8.RuneCountInString(shown), width)
+			require.LessOrEqual(t, displayWidth(shown), width)
 		}
 		raw, err := json.Marshal(map[string]string{"v": text})
 		require.NoError(t, err)
@@ -46,4 +47,34 @@ func FuzzCellAndLineAreHarmless(f *testing.F) {
 			require.True(t, json.Valid([]byte(line)), "%q became %q", text, line)
 		}
 	})
+}
+
+// What is wide takes two columns, a mark on a character none; no cell is wider than it may be.
+func TestCellCountsColumns(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		in    string
+		width int
+		want  string
+	}{
+		{"日本語", 6, "日本語"},
+		{"日本語", 5, "日本…"},
+		{"日本語", 4, "日…"},
+		{"e\u0301te\u0301", 3, "e\u0301te\u0301"},
+		{"😀😀", 3, "😀…"},
+		{"a" + strings.Repeat("\u0301", 1000), 4, "a" + strings.Repeat("\u0301", 9) + "…"},
+		{"한\x1b[2J", 80, `한\x1b[2J`},
+	} {
+		got := cell(tt.in, tt.width)
+		require.Equal(t, tt.want, got, "%q", tt.in)
+		require.LessOrEqual(t, displayWidth(got), tt.width)
+	}
+}
+
+func TestTableAlignsWideText(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	rows := [][]string{{"日本", "x"}, {"abcd", "y"}, {"é", "z"}}
+	require.NoError(t, printTable(&out, painter{}, []column{{"NAME", 10}, {"V", 0}}, rows))
+	require.Equal(t, "NAME  V\n日本  x\nabcd  y\né     z\n", out.String())
 }
