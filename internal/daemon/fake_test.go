@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -130,6 +132,21 @@ func (r *rig) start() {
 	r.s, err = daemon.New(r.opts)
 	require.NoError(r.t, err)
 	go func() { r.result <- r.s.Run(context.Background()) }()
+}
+
+// settle starts the daemon and waits until it has nothing more to do; only for use in a
+// bubble.
+func (r *rig) settle() {
+	r.t.Helper()
+	r.start()
+	synctest.Wait()
+}
+
+// stop ends the daemon, which must end clean.
+func (r *rig) stop() {
+	r.t.Helper()
+	r.signals <- syscall.SIGTERM
+	require.NoError(r.t, <-r.result)
 }
 
 // messages returns the log's messages, with the module in front where there is one.

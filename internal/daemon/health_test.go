@@ -43,11 +43,9 @@ func TestHealthIsTheWorstOfTheEnabled(t *testing.T) {
 			r := newRig(t)
 			withHealth(r, "a", says(c.a, "why a"))
 			withHealth(r, "b", says(c.b, "why b"))
-			r.start()
-			synctest.Wait()
+			r.settle()
 			require.Equal(t, c.want, r.health().Status, name)
-			r.signals <- syscall.SIGTERM
-			require.NoError(t, <-r.result)
+			r.stop()
 		})
 	}
 }
@@ -56,12 +54,10 @@ func TestAModuleThatIsNotInThisBuildDegrades(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, daemon.Spec{Name: "ebpf-engine", Enabled: true})
-		r.start()
-		synctest.Wait()
+		r.settle()
 		require.Equal(t, event.Degraded, r.of("ebpf-engine").Status)
 		require.Equal(t, []string{"not part of this build"}, r.of("ebpf-engine").Reasons)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -75,16 +71,14 @@ func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
 		r.opts.Observe = func(context.Context) map[string][]string {
 			return map[string][]string{"pipeline": {"publish blocked for 6s"}, "off": {"no consumer"}, "bus": nil, "observer": {"port taken"}}
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		require.Equal(t, event.Degraded, r.of("pipeline").Status)
 		require.Equal(t, []string{"publish blocked for 6s"}, r.of("pipeline").Reasons)
 		require.Equal(t, event.Healthy, r.of("guard").Status)
 		require.Equal(t, event.Healthy, r.of("off").Status)
 		require.Equal(t, event.Healthy, r.of("bus").Status)
 		require.Equal(t, event.Degraded, r.of("observer").Status)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -105,8 +99,7 @@ func TestAHealthCheckThatHangsOrPanicsIsItsModulesProblem(t *testing.T) {
 		close(release)
 		time.Sleep(5 * time.Second)
 		require.Equal(t, event.Healthy, r.of("hangs").Status)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -143,8 +136,7 @@ func TestHealthIsLoggedAndPublishedEveryInterval(t *testing.T) {
 		require.True(t, last.Modules[0].Since.After(began))
 		require.Equal(t, logrus.ErrorLevel, r.entry("module unhealthy").Level)
 		require.Equal(t, "m unhealthy", r.entry("health").Data["modules"])
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -157,12 +149,10 @@ func TestLongReasonsAreCut(t *testing.T) {
 			reasons[i] = strings.Repeat("é", 1000)
 		}
 		withHealth(r, "m", says(event.Degraded, reasons...))
-		r.start()
-		synctest.Wait()
+		r.settle()
 		require.Len(t, r.of("m").Reasons, 16)
 		require.Len(t, r.of("m").Reasons[0], 512)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 

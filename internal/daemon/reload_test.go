@@ -61,8 +61,7 @@ func TestReloadPreparesAllBeforeItCommitsAny(t *testing.T) {
 				Commit:  func() { r.j.add("commit daemon") },
 			}, nil
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		r.hangUp()
 		require.Equal(t, []string{"prepare a 2", "prepare b 3", "commit a 2", "commit b 3", "commit daemon"}, r.j.all()[2:])
 		require.Equal(t, logrus.Fields{"key": "a.level", "old": "1", "new": "2"}, r.entry("configuration changed").Data)
@@ -96,8 +95,7 @@ func TestARefusedReloadChangesNothing(t *testing.T) {
 					Commit:  func() { r.j.add("commit daemon") },
 				}, c.broken
 			}
-			r.start()
-			synctest.Wait()
+			r.settle()
 			for range 3 {
 				r.hangUp()
 			}
@@ -125,8 +123,7 @@ func TestAModuleThatCannotReloadIsBuiltAnew(t *testing.T) {
 		r.opts.Reload = func(context.Context) (daemon.Plan, error) {
 			return daemon.Plan{Modules: []daemon.ModulePlan{{Name: "m", New: rebuilt(r, "m2")}}}, nil
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		r.hangUp()
 		tail := r.j.all()[4:]
 		require.Equal(t, []string{"new m2", "end m", "new m2", "run m2"}, tail, "tried first, then the old one stops before the new one runs")
@@ -145,8 +142,7 @@ func TestAConstructorThatRefusesKeepsTheOldModule(t *testing.T) {
 		r.opts.Reload = func(context.Context) (daemon.Plan, error) {
 			return daemon.Plan{Modules: []daemon.ModulePlan{{Name: "m", New: func(context.Context) (daemon.Module, error) { return nil, io.EOF }}}}, nil
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		r.hangUp()
 		require.Zero(t, r.j.count("end m"))
 		r.stop()
@@ -186,8 +182,7 @@ func TestManyHangUpsAreServedOneAtATime(t *testing.T) {
 			reloads++
 			return daemon.Plan{}, nil
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		for range 1000 {
 			r.signals <- syscall.SIGHUP
 		}
@@ -207,8 +202,7 @@ func TestAReloadThatHangsDoesNotKeepTheDaemonFromStopping(t *testing.T) {
 		r := newRig(t)
 		r.module("m", nil)
 		r.opts.Reload = func(context.Context) (daemon.Plan, error) { <-release; return daemon.Plan{}, nil }
-		r.start()
-		synctest.Wait()
+		r.settle()
 		r.hangUp()
 		began := time.Now()
 		r.signals <- syscall.SIGTERM

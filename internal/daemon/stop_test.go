@@ -26,8 +26,7 @@ func TestAModuleThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
 		r := newRig(t)
 		r.module("stuck", hang(release))
 		r.module("fine", nil)
-		r.start()
-		synctest.Wait()
+		r.settle()
 		began := time.Now()
 		r.signals <- syscall.SIGTERM
 		var late *daemon.TimeoutError
@@ -53,10 +52,8 @@ func TestASlowDrainGetsTheTimeOthersDidNotNeed(t *testing.T) {
 			time.Sleep(9 * time.Second)
 			return nil
 		})
-		r.start()
-		synctest.Wait()
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.settle()
+		r.stop()
 	})
 }
 
@@ -67,8 +64,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			release := make(chan struct{})
 			r := newRig(t)
 			r.module("stuck", hang(release))
-			r.start()
-			synctest.Wait()
+			r.settle()
 			r.signals <- syscall.SIGTERM
 			synctest.Wait()
 			began := time.Now()
@@ -89,10 +85,8 @@ func TestAnErrorWhileStoppingIsLoggedNotRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.module("m", func(ctx context.Context) error { <-ctx.Done(); return errors.New("flush refused") })
-		r.start()
-		synctest.Wait()
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.settle()
+		r.stop()
 		require.EqualError(t, r.entry("module stopped").Data["error"].(error), "flush refused")
 		require.Equal(t, 1, r.j.count("new m"))
 	})
@@ -108,8 +102,7 @@ func TestStepsThatHangOrPanicAreNamed(t *testing.T) {
 			{Name: "janitor", Close: func(context.Context) error { panic("boom") }},
 			{Name: "server", Close: func(context.Context) error { r.j.add("close server"); return nil }},
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		r.signals <- syscall.SIGTERM
 		var late *daemon.TimeoutError
 		require.ErrorAs(t, <-r.result, &late)

@@ -35,11 +35,9 @@ func TestModulesStartInOrderAndStopInTheOtherOrder(t *testing.T) {
 				return nil
 			}})
 		}
-		r.start()
-		synctest.Wait()
+		r.settle()
 		require.True(t, r.s.Ready())
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 		require.False(t, r.s.Ready())
 
 		require.Equal(t, []string{"new engine", "new pipeline", "new scanner", "new guard", "new collector"}, r.j.all()[:5])
@@ -83,8 +81,7 @@ func TestNothingEnabledRunsHealthyAndStopsClean(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, daemon.Spec{Name: "engine"}, daemon.Spec{Name: "pipeline"})
-		r.start()
-		synctest.Wait()
+		r.settle()
 		h := r.health()
 		require.Equal(t, event.Healthy, h.Status)
 		require.Len(t, h.Modules, 2)
@@ -108,8 +105,7 @@ func TestAPanicInAnyGoroutineLeavesTheOthersRunning(t *testing.T) {
 			g.Go("tailer", func(context.Context) error { panic("boom") })
 			return g.Wait()
 		})
-		r.start()
-		synctest.Wait()
+		r.settle()
 
 		pipeline := r.of("pipeline")
 		require.Equal(t, event.Unhealthy, pipeline.Status)
@@ -127,8 +123,7 @@ func TestAPanicInAnyGoroutineLeavesTheOthersRunning(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		require.Equal(t, event.Healthy, r.of("pipeline").Status)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -137,8 +132,7 @@ func TestAModuleThatEndsUnaskedHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.module("m", func(context.Context) error { return nil })
-		r.start()
-		synctest.Wait()
+		r.settle()
 		require.Equal(t, event.Unhealthy, r.of("m").Status)
 		require.Contains(t, r.of("m").Reasons[0], "without being asked")
 		r.signals <- syscall.SIGTERM
@@ -154,8 +148,7 @@ func TestRestartsBackOffToAMinute(t *testing.T) {
 		r.module("m", func(context.Context) error { at = append(at, time.Now()); return io.EOF })
 		r.start()
 		time.Sleep(10 * time.Minute)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 
 		want := time.Second
 		for i := 1; i < 10; i++ {
@@ -185,8 +178,7 @@ func TestBackoffBeginsAnewAfterACalmMinute(t *testing.T) {
 		})
 		r.start()
 		time.Sleep(2 * time.Minute)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 		require.Greater(t, gaps[3], 5*time.Second)
 		require.Less(t, gaps[4], 2*time.Second)
 	})
@@ -216,8 +208,7 @@ func TestAFailingRebuildIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 4, builds)
 		require.Equal(t, event.Healthy, r.of("m").Status)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -252,8 +243,7 @@ func TestMetricsOfTheSupervisor(t *testing.T) {
 		r := newRig(t)
 		r.module("m", nil)
 		r.add(daemon.Spec{Name: "off"})
-		r.start()
-		synctest.Wait()
+		r.settle()
 		reg := prometheus.NewPedanticRegistry()
 		require.NoError(t, reg.Register(r.s.Collector()))
 		require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
@@ -270,8 +260,7 @@ ironpost_daemon_ready 1
 		problems, err := promlint.NewWithMetricFamilies(families).Lint()
 		require.NoError(t, err)
 		require.Empty(t, problems)
-		r.signals <- syscall.SIGTERM
-		require.NoError(t, <-r.result)
+		r.stop()
 	})
 }
 
@@ -306,8 +295,7 @@ func TestReadyWaitsForTheModulesToStart(t *testing.T) {
 			time.Sleep(2 * time.Millisecond)
 			synctest.Wait()
 			require.True(t, r.s.Ready(), name)
-			r.signals <- syscall.SIGTERM
-			require.NoError(t, <-r.result)
+			r.stop()
 			require.False(t, r.s.Ready(), name)
 		})
 	}
