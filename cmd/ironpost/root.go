@@ -100,6 +100,7 @@ func (a *app) root() *cobra.Command {
 		Example: `  ironpost status                             is everything running, and if not, why
   ironpost alerts --since 1h --severity high  the serious alerts of the last hour
   ironpost alerts --follow                    alerts as they are raised
+  ironpost replay incident.pcap               what would have been found in a capture or a log
   ironpost audit verify                       was the record of actions changed
   ironpost config show --section bus          what is set, and where`,
 		SilenceErrors: true, SilenceUsage: true,

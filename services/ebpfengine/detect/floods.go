@@ -191,9 +191,36 @@ func (f *floods) weigh(s strike) {
 		if rate < limit {
 			return
 		}
-		fl = f.begin(id, s)
+		id = f.bounded(id)
+		if fl = f.active[id]; fl == nil {
+			fl = f.begin(id, s)
+		}
 	}
 	fl.add(s, spoofed)
+}
+
+// bounded tells floods of one kind at one target apart up to a number: who changes the port or the address every second makes no
+// more of them.
+func (f *floods) bounded(id identity) identity {
+	const ports, actors = 4, 8
+	wide := id
+	wide.port = 0
+	if f.active[wide] != nil {
+		return wide
+	}
+	n := 0
+	for other := range f.active {
+		if other.name == id.name && other.target == id.target {
+			n++
+		}
+	}
+	if n >= ports {
+		id.port = 0
+	}
+	if n >= actors && id.actor != Spoofed {
+		id.actor = Distributed
+	}
+	return id
 }
 
 func (f *floods) limit(k kind) float64 {

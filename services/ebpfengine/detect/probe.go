@@ -64,7 +64,7 @@ func probeOf(s traffic.Sample) (probe, bool) {
 		p.method = byOther
 	case traffic.TCPACK, traffic.TCPFINACK:
 		p.method = byACK
-		return p, p.port < firstClientPort
+		return p, !server(s.Source.Port(), p.port)
 	case traffic.UDP:
 		p.method = byUDP
 		return p, !reply(s.Source.Port(), p.port) && !traced(p.port) && !toAll(p.host)
@@ -78,6 +78,12 @@ func probeOf(s traffic.Sample) (probe, bool) {
 		return p, false
 	}
 	return p, true
+}
+
+// server tells whether TCP from one port to the other, whose beginning was not seen, is what a server sends its client. Hosts may
+// be told to use nearly all ports as clients (ip_local_port_range).
+func server(from, to uint16) bool {
+	return to >= firstClientPort || (from < firstClientPort && to > lastSystemPort)
 }
 
 // reply tells whether UDP from one port to the other is how a service answers a client, asked for or not.
@@ -154,6 +160,15 @@ func (p *prober) completed(t probe) bool {
 		}
 	}
 	return false
+}
+
+// answered notes that a port answered what p sent there by UDP: where both directions are seen.
+func (p *prober) answered(host netip.Addr, port uint16) {
+	for i, c := range p.contacts {
+		if c.method == byUDP && c.host == host && c.port == port {
+			p.contacts[i].done = true
+		}
+	}
 }
 
 // note remembers t; it returns false if there is no room.

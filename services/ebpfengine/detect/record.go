@@ -21,10 +21,14 @@ func (d *scans) promoted(w traffic.Window) {
 	}
 }
 
-// listen notes that a source talks rather than tries.
+// listen notes that a source talks rather than tries: most of what it sends answers, or is more than tries need.
 func (d *scans) listen(src *traffic.Source) {
 	const perPort = 8 // nmap sends two or three
-	if p := d.byAddr[src.Addr]; p != nil && float64(src.ByClass[traffic.UDP]) > perPort*max(1, src.Ports.Estimate()) {
+	p, udp := d.byAddr[src.Addr], float64(src.ByClass[traffic.UDP])
+	if p == nil || udp == 0 {
+		return
+	}
+	if src.Replies > src.Probes || udp > perPort*max(1, src.Ports.Estimate(), src.Hosts.Estimate()) {
 		p.talked = src.Last
 	}
 }

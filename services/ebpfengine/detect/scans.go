@@ -34,6 +34,9 @@ func newScans(cfg Config, r *running, stats *Stats) *scans {
 
 // sample takes in one sampled packet.
 func (d *scans) sample(s traffic.Sample) {
+	if p := d.byAddr[s.Target.Addr()]; p != nil && s.Reply && s.Class == traffic.UDP {
+		p.answered(s.Source.Addr(), s.Source.Port())
+	}
 	t, ok := probeOf(s)
 	if !ok {
 		if s.Class == traffic.TCPSYNACK || s.Class == traffic.TCPRST {

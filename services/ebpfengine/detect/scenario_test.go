@@ -200,6 +200,14 @@ func TestHostsAreSwept(t *testing.T) {
 			s.tcp(traffic.TCPSYN, at(evil, 40_000+i), at(host("10.1", i), 445))
 		}
 	}, "host_scan/syn 203.0.113.66 > 10.1.0.1:445")
+	both(t, func(s *stage) {
+		for i := range 64 {
+			for range 3 {
+				s.wait(10 * time.Millisecond)
+				s.udp(at(evil, 40_000), at(host("10.1", i), 161), 80)
+			}
+		}
+	}, "host_scan/udp 203.0.113.66 > 10.1.0.1:161")
 }
 
 func TestABlockIsOneScan(t *testing.T) {
@@ -444,6 +452,12 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 				s.refuse(at(home, 5432), at(evil, 1024+i))
 			}
 		},
+		"connections that were there before us, of a client with low ports": func(s *stage) {
+			for i := range 500 {
+				s.wait(time.Millisecond)
+				s.tcp(traffic.TCPACK, at(host("10.7", 1), 5432), at(home, 1024+i*50))
+			}
+		},
 		"traceroute": func(s *stage) {
 			for p := range 60 {
 				s.wait(10 * time.Millisecond)
@@ -511,6 +525,38 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 			both(t, play)
 		})
 	}
+}
+
+// A capture holds both directions: a client asks many servers, and they answer.
+func TestAskingManyServersIsNoScan(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	for i := range 400 {
+		s.wait(20 * time.Millisecond)
+		for _, port := range []int{53, 443, 123} {
+			us, server := at(home, 33_000+s.rnd.IntN(20_000)), at(host("151.101", i), port)
+			s.udp(us, server, 80)
+			s.wait(10 * time.Millisecond)
+			s.udp(server, us, 200)
+		}
+		us, server := at(home, 33_000+s.rnd.IntN(20_000)), at(host("151.101", i), 443)
+		s.tcp(traffic.TCPSYN, us, server)
+		s.tcp(traffic.TCPSYNACK, server, us)
+		for range 4 {
+			s.tcp(traffic.TCPACK, us, server)
+			s.tcp(traffic.TCPACK, server, us)
+		}
+	}
+	require.Empty(t, what(s.finish()))
+}
+
+func TestAFloodThatChangesItsPortIsNotToldAThousandTimes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(2000, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+i/2000)) })
+	names := what(s.finish())
+	require.LessOrEqual(t, len(names), 6, "%v", names)
+	require.Contains(t, names, "syn_flood/ spoofed > 198.51.100.5")
 }
 
 // A capture holds both directions: what a victim answers is no attack on the attacker.
