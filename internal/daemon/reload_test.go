@@ -42,12 +42,6 @@ func (r *rig) hangUp() {
 	synctest.Wait()
 }
 
-func (r *rig) stop() {
-	r.t.Helper()
-	r.signals <- syscall.SIGTERM
-	require.NoError(r.t, <-r.result)
-}
-
 func TestReloadPreparesAllBeforeItCommitsAny(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
