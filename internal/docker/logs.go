@@ -119,39 +119,54 @@ func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 		if j == nil {
 			return fmt.Errorf("%w: log frame of unknown stream %d", ErrEngine, header[0])
 		}
-		if err := j.add(part, fn); err != nil {
+		if err := j.part(part, fn); err != nil {
 			return err
 		}
 	}
 }
 
-// readTerminal reads the raw form of a container with a terminal: lines, where
-// a time stands before each part of partSize bytes.
+// readTerminal reads the raw form of a container with a terminal: lines, with a
+// time before each part of partSize bytes.
 func readTerminal(r io.Reader, maxLine int, fn func(LogLine) error) error {
 	in := bufio.NewReaderSize(r, 2*partSize)
 	j := newJoiner("stdout", maxLine)
 	for {
-		part, err := in.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			err = nil
-		}
-		for len(part) > 0 && err == nil {
-			n := len(part)
-			if _, text, ok := cutTime(part); ok {
-				n = min(n, len(part)-len(text)+partSize)
-			}
-			if err := j.add(part[:n], fn); err != nil {
-				return err
-			}
-			part = part[n:]
-		}
-		if err != nil {
-			if len(part) > 0 && endOf(err) == nil {
-				err = errors.Join(err, j.add(part, fn))
-			}
+		if err := readPart(in, j, fn); err != nil {
 			return finishLog(err, fn, j)
 		}
 	}
+}
+
+// readPart reads one part: a time, then text up to a newline or partSize bytes.
+// It never waits for more than that.
+func readPart(in *bufio.Reader, j *joiner, fn func(LogLine) error) error {
+	head, err := in.Peek(timeSize)
+	if len(head) == 0 {
+		return err
+	}
+	at, text, _ := cutTime(head)
+	if _, err := in.Discard(len(head) - len(text)); err != nil {
+		return err
+	}
+	j.begin(at)
+	for left := partSize; left > 0; {
+		if _, err := in.Peek(1); err != nil {
+			return err
+		}
+		chunk, _ := in.Peek(min(in.Buffered(), left)) // what is there already
+		end := bytes.IndexByte(chunk, '\n')
+		if end >= 0 {
+			chunk = chunk[:end+1]
+		}
+		if err := j.add(chunk, fn); err != nil {
+			return err
+		}
+		left -= len(chunk)
+		if _, err := in.Discard(len(chunk)); err != nil || end >= 0 {
+			return err
+		}
+	}
+	return nil
 }
 
 // finishLog hands out what has no newline yet, if the log ended and did not break off:
@@ -188,24 +203,38 @@ func newJoiner(stream string, maxLine int) *joiner {
 	return &joiner{line: LogLine{Stream: stream}, max: maxLine}
 }
 
-func (j *joiner) add(part []byte, fn func(LogLine) error) error {
-	at, text, found := cutTime(part)
-	if !found {
-		text = part
-	}
+// begin starts a line at that time, unless one is open.
+func (j *joiner) begin(at time.Time) {
 	if !j.open {
 		j.line.Time, j.open = at, true
 	}
-	text, whole := bytes.CutSuffix(text, []byte("\n"))
-	room := j.max - len(j.line.Text)
-	if len(text) > room {
-		text, j.line.Truncated = text[:room], true
+}
+
+// part takes one part with its time before it.
+func (j *joiner) part(part []byte, fn func(LogLine) error) error {
+	at, text, _ := cutTime(part)
+	j.begin(at)
+	return j.add(text, fn)
+}
+
+// add takes text, which may hold the end of the line and further lines.
+func (j *joiner) add(text []byte, fn func(LogLine) error) error {
+	for {
+		line, rest, ended := bytes.Cut(text, []byte("\n"))
+		if room := j.max - len(j.line.Text); len(line) > room {
+			line, j.line.Truncated = line[:room], true
+		}
+		j.line.Text = append(j.line.Text, line...)
+		if !ended {
+			return nil
+		}
+		at := j.line.Time
+		if err := j.flush(fn); err != nil || len(rest) == 0 {
+			return err
+		}
+		j.begin(at)
+		text = rest
 	}
-	j.line.Text = append(j.line.Text, text...)
-	if !whole {
-		return nil
-	}
-	return j.flush(fn)
 }
 
 func (j *joiner) flush(fn func(LogLine) error) error {
@@ -218,15 +247,20 @@ func (j *joiner) flush(fn func(LogLine) error) error {
 	return fn(line)
 }
 
-// cutTime splits the time the engine writes before a part, and a space, from the text.
+// timeSize is how long a time before a part is, with its space, in the engine's
+// own form: always UTC, always nine digits.
+const timeSize = len("2006-01-02T15:04:05.000000000Z ")
+
+// cutTime splits the time the engine writes before a part, and a space, from the
+// text. What has no time is all text.
 func cutTime(part []byte) (time.Time, []byte, bool) {
-	space := bytes.IndexByte(part[:min(len(part), 36)], ' ')
+	space := bytes.IndexByte(part[:min(len(part), timeSize)], ' ')
 	if space < 0 {
-		return time.Time{}, nil, false
+		return time.Time{}, part, false
 	}
 	at, err := time.Parse(time.RFC3339Nano, string(part[:space]))
 	if err != nil {
-		return time.Time{}, nil, false
+		return time.Time{}, part, false
 	}
 	return at.UTC(), part[space+1:], true
 }

@@ -1,0 +1,62 @@
+package docker_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// longLine is longer than two of the parts the engine cuts lines into.
+const longLine = 40_000
+
+func TestLongLinesAreJoined(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	c, err := docker.Connect(d.Socket)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	script := `echo first; head -c 40000 /dev/zero | tr '\0' x; echo; echo last; printf unfinished`
+	for name, tty := range map[string]bool{"streams": false, "terminal": true} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			id := d.Run(t, testenv.ContainerOptions{TTY: tty, Cmd: []string{"/bin/sh", "-c", script}})
+			var lines []docker.LogLine
+			require.NoError(t, c.Logs(t.Context(), id, docker.LogOptions{Follow: true}, func(l docker.LogLine) error {
+				lines = append(lines, l)
+				return nil
+			}), "the log ends with its container")
+			require.Len(t, lines, 4)
+			require.Equal(t, "first", string(lines[0].Text))
+			require.Equal(t, strings.Repeat("x", longLine), string(lines[1].Text))
+			require.Equal(t, "last", string(lines[2].Text))
+			require.Equal(t, "unfinished", string(lines[3].Text))
+			for _, l := range lines {
+				require.Equal(t, "stdout", l.Stream)
+				require.False(t, l.Truncated)
+				require.WithinRange(t, l.Time, began.Add(-time.Second), time.Now())
+			}
+
+			var cut []docker.LogLine
+			require.NoError(t, c.Logs(t.Context(), id, docker.LogOptions{MaxLine: 1000}, func(l docker.LogLine) error {
+				cut = append(cut, l)
+				return nil
+			}))
+			require.Len(t, cut, 4)
+			require.Len(t, cut[1].Text, 1000)
+			require.True(t, cut[1].Truncated)
+			require.Equal(t, "last", string(cut[2].Text))
+
+			var since []string
+			require.NoError(t, c.Logs(t.Context(), id, docker.LogOptions{Since: lines[2].Time}, func(l docker.LogLine) error {
+				since = append(since, string(l.Text))
+				return nil
+			}))
+			require.Equal(t, []string{"last", "unfinished"}, since, "the line of that time is the first")
+		})
+	}
+}
