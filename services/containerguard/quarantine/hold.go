@@ -29,6 +29,7 @@ type attempt struct {
 	raw     []byte           // the same as the engine wrote it
 	first   []byte           // the first such answer after the freeze
 	refused []error          // steps that cannot pass
+	froze   func()           // tells others that this freeze is over; nil if none was announced
 }
 
 // hold makes the container as wanted. The error can pass by itself.
@@ -183,6 +184,9 @@ func (a *attempt) steps(ctx context.Context) error {
 		if !t.needed {
 			continue
 		}
+		if t.step != StepFreeze {
+			a.yield(ctx)
+		}
 		if err := a.begin(t.step); err != nil {
 			return err
 		}
@@ -194,6 +198,14 @@ func (a *attempt) steps(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// yield lets others be frozen before anything else is done to what is frozen.
+func (a *attempt) yield(ctx context.Context) {
+	if a.froze != nil {
+		a.froze()
+		a.m.rush.wait(ctx)
+	}
 }
 
 // freeze pauses the container and looks at it: that answer, from after the

@@ -52,6 +52,7 @@ type Manager struct {
 	mu    sync.Mutex
 	slots map[string]*slot // by container id
 
+	rush     rush
 	changes  chan change
 	overflow atomic.Bool   // a change was lost
 	evidence chan struct{} // how many collect evidence at once
@@ -121,9 +122,14 @@ func (m *Manager) Apply(ctx context.Context, o Order) error {
 		return err
 	}
 	defer s.release()
+	var froze func()
+	if want, _ := o.Kind.Wants(); want.Freeze {
+		froze = m.rush.enter()
+		defer froze()
+	}
 	taken, err := m.accept(ctx, s, o)
 	if taken && err == nil {
-		m.advance(ctx, s)
+		m.advanceOrder(ctx, s, froze)
 	}
 	return err
 }
@@ -189,10 +195,13 @@ func (m *Manager) refuse(ctx context.Context, e *Entry, err error) {
 }
 
 // advance brings an entry as far as it can be brought now.
-func (m *Manager) advance(ctx context.Context, s *slot) {
+func (m *Manager) advance(ctx context.Context, s *slot) { m.advanceOrder(ctx, s, nil) }
+
+// advanceOrder is advance; froze, if not nil, tells others that a freeze is over.
+func (m *Manager) advanceOrder(ctx context.Context, s *slot, froze func()) {
 	id := s.entry.Before.ID
 	working := s.entry.clone()
-	run := &attempt{m: m, slot: s, e: &working, reports: reports{host: m.options.Host}}
+	run := &attempt{m: m, slot: s, e: &working, froze: froze, reports: reports{host: m.options.Host}}
 	var err error
 	if working.State == Releasing {
 		err = run.release(ctx)
