@@ -13,6 +13,8 @@ import (
 const (
 	// settle is how long a burst of changes is left to end: an interface that comes is followed by its routes.
 	settle = 50 * time.Millisecond
+	// lookShare bounds the time spent on looking to a part of all: a router with a million routes changes all the time.
+	lookShare = 10
 	// lookAgain is how often the interfaces are looked at although nobody told of a change.
 	lookAgain = 5 * time.Second
 	// firstRetry and lastRetry bound the wait before an interface that could not be attached is tried again, if nothing
@@ -43,9 +45,10 @@ func (s *Service) keepAttached(ctx context.Context, k *kernel, changed <-chan st
 	a := &attached{s: s, k: k, group: task.New(ctx), sensors: map[string]*sensor{}, failed: map[string]attempt{}}
 	a.group.Go("interface list", func(ctx context.Context) error {
 		for {
+			began := time.Now()
 			a.look(ctx)
 			s.begun()
-			if !waitChange(ctx, changed) {
+			if !waitChange(ctx, changed, max(settle, lookShare*time.Since(began))) {
 				return nil
 			}
 		}
@@ -53,8 +56,8 @@ func (s *Service) keepAttached(ctx context.Context, k *kernel, changed <-chan st
 	return a.group.Wait()
 }
 
-// waitChange returns after a change, or lookAgain; false when ctx has ended.
-func waitChange(ctx context.Context, changed <-chan struct{}) bool {
+// waitChange returns settled after a change, or after lookAgain; false when ctx has ended.
+func waitChange(ctx context.Context, changed <-chan struct{}, settled time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -65,7 +68,7 @@ func waitChange(ctx context.Context, changed <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(settle):
+	case <-time.After(settled):
 		return true
 	}
 }

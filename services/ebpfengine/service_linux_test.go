@@ -180,6 +180,7 @@ func (r *rig) block(prefix string) {
 }
 
 func TestAScanBecomesRecords(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	r := begin(t, bustest.New(t), config(t, w.name))
 	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
@@ -214,6 +215,7 @@ func TestAScanBecomesRecords(t *testing.T) {
 }
 
 func TestABlockHoldsAndIsCounted(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	r := begin(t, bustest.New(t), config(t, w.name))
 	r.block("203.0.0.0/24")
@@ -230,6 +232,7 @@ func TestABlockHoldsAndIsCounted(t *testing.T) {
 }
 
 func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	cfg, b := config(t, w.name), bustest.New(t)
 	r := begin(t, b, cfg)
@@ -267,6 +270,7 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 }
 
 func TestInterfacesComeAndGo(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	w.unplug()
 	r := begin(t, bustest.New(t), config(t, w.name))
@@ -288,6 +292,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 }
 
 func TestAForeignOwnerIsNamedAndLeftAlone(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	theirs, err := attach.OpenPins(config(t, w.name).PinPath)
 	require.NoError(t, err)
@@ -315,6 +320,7 @@ func TestAForeignOwnerIsNamedAndLeftAlone(t *testing.T) {
 }
 
 func TestSKBWhereTheDriverCannot(t *testing.T) {
+	t.Parallel()
 	r := begin(t, bustest.New(t), config(t, "lo"))
 	require.Equal(t, event.Healthy, r.Health().Status, "a fallback is a remark")
 	require.True(t, r.reason("lo is watched in mode skb"))
@@ -323,6 +329,7 @@ func TestSKBWhereTheDriverCannot(t *testing.T) {
 }
 
 func TestWithoutAPlaceForPinsItGoesOn(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	cfg := config(t, w.name)
 	cfg.PinPath = "/proc/ironpost"
@@ -339,6 +346,7 @@ func TestWithoutAPlaceForPinsItGoesOn(t *testing.T) {
 }
 
 func TestABusThatIsDownMergesWindows(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	b := bustest.New(t)
 	r := begin(t, b, config(t, w.name))
