@@ -64,12 +64,16 @@ cross: ## compile for darwin, windows and linux/arm64
 
 .PHONY: accept-foundation
 accept-foundation: build ## the long run: kills, downtimes, full streams; prints number and bar
-	go test -tags accept -count 1 -timeout 2h -v -run TestAccept ./e2e
+	go test -tags accept -count 1 -timeout 2h -v -run TestAccept -skip TestAcceptGuard ./e2e
 
 .PHONY: accept-ebpf-engine
 accept-ebpf-engine: build ## scans, floods and blocks on a wire of its own, as root; prints number and bar
 	IRONPOST_TEST_REQUIRE=netns,bpf,tcx,nmap,hping3 go test -tags accept -count 1 -timeout 1h -v \
 		-run 'TestEngine|TestScans|TestSweep|TestForgedFlood|TestBlock|TestWithout' ./e2e
+
+.PHONY: accept-container-guard
+accept-container-guard: build ## alerts, attacks and undoings against a dockerd of its own, as root; prints number and bar
+	IRONPOST_TEST_REQUIRE=docker go test -tags accept -count 1 -timeout 2h -v -run TestAcceptGuard ./e2e
 
 .PHONY: clean
 clean: ## remove what was built

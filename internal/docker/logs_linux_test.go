@@ -25,16 +25,13 @@ func TestLongLinesAreJoined(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			id := d.Run(t, testenv.ContainerOptions{TTY: tty, Cmd: []string{"/bin/sh", "-c", script}})
+			d.Do(t, "POST", "/containers/"+id+"/wait", nil, nil)
 			var lines []docker.LogLine
 			require.NoError(t, c.Logs(t.Context(), id, docker.LogOptions{Follow: true}, func(l docker.LogLine) error {
 				lines = append(lines, l)
 				return nil
 			}), "the log ends with its container")
-			require.Len(t, lines, 4)
-			require.Equal(t, "first", string(lines[0].Text))
-			require.Equal(t, strings.Repeat("x", longLine), string(lines[1].Text))
-			require.Equal(t, "last", string(lines[2].Text))
-			require.Equal(t, "unfinished", string(lines[3].Text))
+			require.Equal(t, []string{"first", strings.Repeat("x", longLine), "last", "unfinished"}, texts(lines))
 			for _, l := range lines {
 				require.Equal(t, "stdout", l.Stream)
 				require.False(t, l.Truncated)
@@ -46,10 +43,8 @@ func TestLongLinesAreJoined(t *testing.T) {
 				cut = append(cut, l)
 				return nil
 			}))
-			require.Len(t, cut, 4)
-			require.Len(t, cut[1].Text, 1000)
+			require.Equal(t, []string{"first", strings.Repeat("x", 1000), "last", "unfinished"}, texts(cut))
 			require.True(t, cut[1].Truncated)
-			require.Equal(t, "last", string(cut[2].Text))
 
 			var since []string
 			require.NoError(t, c.Logs(t.Context(), id, docker.LogOptions{Since: lines[2].Time}, func(l docker.LogLine) error {
@@ -59,4 +54,12 @@ func TestLongLinesAreJoined(t *testing.T) {
 			require.Equal(t, []string{"last", "unfinished"}, since, "the line of that time is the first")
 		})
 	}
+}
+
+func texts(lines []docker.LogLine) []string {
+	var out []string
+	for _, l := range lines {
+		out = append(out, string(l.Text))
+	}
+	return out
 }
