@@ -36,7 +36,7 @@ type seen struct {
 // judge returns the alerts that line gives rise to, before deduplication.
 func (p *pipeline) judge(line tail.Line) []*event.Alert {
 	if !p.try(line.Position) {
-		p.quarantine(line.Position, line.Text)
+		p.letters = append(p.letters, letter{line.Position, line.Text})
 		return nil
 	}
 	text, received, ok := p.unwrap(line)
@@ -51,7 +51,7 @@ func (p *pipeline) judge(line tail.Line) []*event.Alert {
 // judgeLog is judge for a line a container wrote.
 func (p *pipeline) judgeLog(line docker.Line) []*event.Alert {
 	if !p.try(line.Position) {
-		p.quarantine(line.Position, line.Text)
+		p.letters = append(p.letters, letter{line.Position, line.Text})
 		return nil
 	}
 	in := see(p.parser, line.Position, line.Text, line.Time)

@@ -58,6 +58,7 @@ type pipeline struct {
 	owed    []*delivery    // judged, not yet settled: their alerts are among unsent
 	sought  time.Time      // when rules that are absent were looked for
 	refused []*delivery    // of this round, put aside
+	letters []letter       // of this round, put aside
 	poison  *poison
 	trying  string    // what is being judged, "" if nothing is
 	matched bool      // a rule spoke in this round
@@ -262,6 +263,7 @@ func (p *pipeline) round(ctx context.Context, w work) error {
 		return ended(ctx, err)
 	}
 	p.settleRefused()
+	p.bury(ctx)
 	if p.due(w) {
 		p.save()
 	}

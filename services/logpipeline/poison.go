@@ -91,18 +91,27 @@ func (p *pipeline) crashed(over *bool) {
 	log.Error("panic while judging")
 }
 
-// quarantine copies a line that must not be judged to the dead letters. It stays in
-// its file or log anyway, so a copy that cannot be made holds nothing up.
-func (p *pipeline) quarantine(position string, text []byte) {
-	p.s.quarantined.Add(1)
-	log := p.s.log.WithField("position", position)
-	ctx, cancel := context.WithTimeout(context.Background(), buryWait)
+// letter is a line that must not be judged.
+type letter struct {
+	position string
+	text     []byte
+}
+
+// bury copies such lines to the dead letters. They stay in their files or logs
+// anyway, so a copy that cannot be made holds nothing up.
+func (p *pipeline) bury(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, buryWait)
 	defer cancel()
-	err := p.s.deps.Bus.Bury(ctx, bus.Letter{Module: Name, Host: p.s.deps.Host, ID: position, Reason: errPoison.Error(), Data: text})
-	if err != nil {
-		log = log.WithError(err)
+	for _, l := range p.letters {
+		p.s.quarantined.Add(1)
+		log := p.s.log.WithField("position", l.position)
+		err := p.s.deps.Bus.Bury(ctx, bus.Letter{Module: Name, Host: p.s.deps.Host, ID: l.position, Reason: errPoison.Error(), Data: l.text})
+		if err != nil {
+			log = log.WithError(err)
+		}
+		log.Error("line put aside")
 	}
-	log.Error("line put aside")
+	p.letters = nil
 }
 
 // settleRefused rejects the records that must not be judged; the bus moves them to

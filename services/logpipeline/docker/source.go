@@ -162,15 +162,13 @@ func (s *Source) whileOn(ctx context.Context) error {
 func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 	for ctx.Err() == nil {
 		err := s.subscribed(ctx, readers)
-		if ctx.Err() != nil {
-			return nil
-		}
-		var broken *task.PanicError
-		if errors.As(err, &broken) {
+		if _, panicked := errors.AsType[*task.PanicError](err); panicked {
 			return err
 		}
-		s.unreachable(err)
-		pause(ctx, retry)
+		if ctx.Err() == nil {
+			s.unreachable(err)
+			pause(ctx, retry)
+		}
 	}
 	return nil
 }

@@ -75,8 +75,14 @@ func (r *rig) dial(network string) net.Conn {
 	}
 	c, err := net.Dial(network, addr.String())
 	require.NoError(r.t, err)
-	r.t.Cleanup(func() { c.Close() })
+	r.t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+func send(t testing.TB, c net.Conn, text string) {
+	t.Helper()
+	_, err := io.WriteString(c, text)
+	require.NoError(t, err)
 }
 
 // read takes n messages out of the spool.
@@ -101,11 +107,11 @@ func TestMessagesReachTheSpool(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	c := r.dial("tcp")
-	fmt.Fprint(c, "<34>one\n7 <34>two<34>thr\xffee\x00")
+	send(t, c, "<34>one\n7 <34>two<34>thr\xffee\x00")
 	require.Equal(t, []string{"<34>one", "<34>two", "<34>thr\xffee"}, r.read(3))
 	u := r.dial("udp")
-	fmt.Fprint(u, "<34>four\n")
-	fmt.Fprint(u, "<34>"+strings.Repeat("x", 60000))
+	send(t, u, "<34>four\n")
+	send(t, u, "<34>"+strings.Repeat("x", 60000))
 	got := r.read(2)
 	require.Equal(t, "<34>four", got[0])
 	require.Len(t, got[1], 60004)
@@ -117,7 +123,7 @@ func TestLargestMessageIsOneLine(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	msg := strings.Repeat("\x01", syslog.DefaultMaxMessage)
-	fmt.Fprint(r.dial("tcp"), msg+"\n")
+	send(t, r.dial("tcp"), msg+"\n")
 	require.Equal(t, []string{msg}, r.read(1))
 }
 
@@ -126,7 +132,7 @@ func TestReleaseDeletesWhatIsPassed(t *testing.T) {
 	r := newRig(t, func(c *syslog.Config) { c.SegmentBytes = 1000 })
 	c := r.dial("tcp")
 	for i := range 100 {
-		fmt.Fprintf(c, "<34>message %d\n", i)
+		send(t, c, fmt.Sprintf("<34>message %d\n", i))
 		require.Equal(t, []string{fmt.Sprintf("<34>message %d", i)}, r.read(1))
 	}
 	before := r.srv.Stats()
@@ -155,7 +161,7 @@ func TestFullSpoolMakesTCPWaitAndDropsUDP(t *testing.T) {
 	require.Eventually(t, func() bool { return !r.srv.Stats().BlockedSince.IsZero() }, 5*time.Second, time.Millisecond)
 	u := r.dial("udp")
 	require.Eventually(t, func() bool {
-		fmt.Fprint(u, "<34>lost")
+		send(t, u, "<34>lost")
 		return r.srv.Stats().Dropped[syslog.DropSpool] > 0
 	}, 5*time.Second, time.Millisecond)
 	require.NotEmpty(t, r.srv.Stats().Reasons)
@@ -181,7 +187,7 @@ func TestHalfWrittenLineIsNotGluedToTheNext(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "spool-00000007.log"), []byte(`{"received":"2026-11-23T10:00:00Z","peer":"p","transport":"tcp","message":"whole"}`+"\n"+`{"received":"2026`), 0o600))
 	r := newRig(t, func(c *syslog.Config) { c.Dir = dir })
-	fmt.Fprint(r.dial("tcp"), "<34>next\n")
+	send(t, r.dial("tcp"), "<34>next\n")
 	require.Equal(t, []string{"whole", "<34>next"}, r.read(2))
 	require.Equal(t, int64(17), r.tail.Stats().Lost[tail.LostTorn])
 	r.srv.Release(r.tail.State())
@@ -191,11 +197,11 @@ func TestHalfWrittenLineIsNotGluedToTheNext(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *syslog.Config) { c.MaxConns = 2; c.Idle = 300 * time.Millisecond })
-	a, b, c := r.dial("tcp"), r.dial("tcp"), net.Conn(nil)
-	fmt.Fprint(a, "<34>a\n")
-	fmt.Fprint(b, "<34>b\n")
+	a, b := r.dial("tcp"), r.dial("tcp")
+	send(t, a, "<34>a\n")
+	send(t, b, "<34>b\n")
 	r.read(2)
-	c = r.dial("tcp")
+	c := r.dial("tcp")
 	_, err := io.ReadAll(c)
 	require.NoError(t, err, "the third is closed")
 	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseLimit])
@@ -214,7 +220,7 @@ func TestAbsurdLengthClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	c := r.dial("tcp")
-	fmt.Fprint(c, "<34>a\n100000000000000000000 <34>b")
+	send(t, c, "<34>a\n100000000000000000000 <34>b")
 	_, err := io.ReadAll(c)
 	require.True(t, err == nil || strings.Contains(err.Error(), "reset"))
 	require.Equal(t, []string{"<34>a"}, r.read(1))
@@ -236,7 +242,7 @@ func TestTakenPortIsRetriedAndRebindKeepsTheOther(t *testing.T) {
 	require.Contains(t, r.srv.Stats().Reasons[0], "another program has the port")
 	same, _ := r.srv.Addrs()
 	require.Equal(t, udp, same)
-	fmt.Fprint(c, "<34>still here")
+	send(t, c, "<34>still here")
 	require.Equal(t, []string{"<34>still here"}, r.read(1))
 	require.NoError(t, taken.Close())
 	require.Eventually(t, func() bool { _, tcp := r.srv.Addrs(); return tcp != nil }, 5*time.Second, time.Millisecond)

@@ -58,7 +58,8 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 		}
 		g.Go("syslog connection", func(ctx context.Context) error {
 			defer s.dismiss(c)
-			return s.converse(ctx, c)
+			s.converse(ctx, c)
+			return nil
 		})
 	}
 }
@@ -92,7 +93,7 @@ func (s *Server) dismiss(c net.Conn) {
 
 // converse reads one connection to its end. What was read is in the spool before
 // more is read, so a full spool makes the sender wait.
-func (s *Server) converse(ctx context.Context, c net.Conn) error {
+func (s *Server) converse(ctx context.Context, c net.Conn) {
 	in := &intake{s: s, peer: peerOf(c), put: func(lines []byte) bool { return s.put(ctx, lines) }}
 	f := &framer{max: s.maxMessage(), emit: in.add}
 	buf := make([]byte, readBytes)
@@ -100,23 +101,22 @@ func (s *Server) converse(ctx context.Context, c net.Conn) error {
 	for ctx.Err() == nil {
 		// Only a complete message moves the deadline: a byte now and then does not.
 		if err := c.SetReadDeadline(deadline); err != nil {
-			return nil
+			return
 		}
 		n, err := c.Read(buf)
 		f.resize(s.maxMessage())
 		if ferr := errors.Join(f.feed(buf[:n]), in.flush()); ferr != nil {
 			s.hungUp(ferr)
-			return nil
+			return
 		}
 		if in.fresh() {
 			deadline = time.Now().Add(s.cfg.Idle)
 		}
 		if err != nil {
 			s.goodbye(f, in, err)
-			return nil
+			return
 		}
 	}
-	return nil
 }
 
 // goodbye ends a connection that cannot be read any more.

@@ -32,7 +32,7 @@ func (t *Tailer) ensure(f *follow, s *source) bool {
 func (t *Tailer) hold(f *follow, s *source, file *os.File, in info) {
 	if s.Offset > 0 && s.Head.Len == 0 {
 		if err := s.prime(file, in.size); err != nil {
-			file.Close()
+			release(file)
 			t.broken(f, s, err)
 			return
 		}
@@ -45,7 +45,7 @@ func (t *Tailer) hold(f *follow, s *source, file *os.File, in info) {
 // shut closes the file of s; the place in it stays.
 func (t *Tailer) shut(s *source) {
 	if s.file != nil {
-		s.file.Close()
+		release(s.file)
 		s.file = nil
 		t.open--
 	}
@@ -82,7 +82,7 @@ func (t *Tailer) openAs(s *source, path string) (*os.File, info, error) {
 		return nil, info{}, err
 	}
 	if in.id != s.At {
-		file.Close()
+		release(file)
 		return nil, info{}, fs.ErrNotExist
 	}
 	s.Real = resolve(path)

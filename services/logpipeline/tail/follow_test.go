@@ -182,7 +182,7 @@ func FuzzState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer tl.Close()
+		defer func() { _ = tl.Close() }()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		for ctx.Err() == nil {

@@ -44,6 +44,9 @@ func open(path string) (*os.File, info, error) {
 	return openRegular(path)
 }
 
+// release closes a file that was only read, or whose content is not needed any more.
+func release(f *os.File) { _ = f.Close() }
+
 func openRegular(path string) (*os.File, info, error) {
 	f, err := os.OpenFile(path, openFlags, 0)
 	if err != nil {
@@ -54,7 +57,7 @@ func openRegular(path string) (*os.File, info, error) {
 		err = &notRegularError{path, in.kind}
 	}
 	if err != nil {
-		f.Close()
+		release(f)
 		return nil, info{}, err
 	}
 	return f, in, nil

@@ -29,7 +29,7 @@ func inflate(dir, path string, offset int64) (*os.File, info, error) {
 	if err != nil {
 		return nil, info{}, err
 	}
-	defer packed.Close()
+	defer release(packed)
 	r, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, info{}, fmt.Errorf("unpack %s: %w", path, err)
@@ -39,7 +39,7 @@ func inflate(dir, path string, offset int64) (*os.File, info, error) {
 		return nil, info{}, fmt.Errorf("unpack %s: %w", path, err)
 	}
 	if in.size, err = unpack(out, r, offset); err != nil {
-		out.Close()
+		release(out)
 		return nil, info{}, fmt.Errorf("unpack %s: %w", path, err)
 	}
 	return out, in, nil
@@ -52,7 +52,7 @@ func nameless(dir string) (*os.File, error) {
 		return nil, err
 	}
 	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
+		release(f)
 		return nil, err
 	}
 	return f, nil
@@ -100,7 +100,7 @@ func (t *Tailer) unpacked(f *follow, s *source) bool {
 			continue
 		}
 		if !s.fits(file, in.size) {
-			file.Close()
+			release(file)
 			continue
 		}
 		s.At, s.Real = in.id, sib.path

@@ -174,16 +174,14 @@ func because(path string, err error) string {
 	if errors.Is(err, fs.ErrPermission) {
 		return path + " may not be read: permission denied"
 	}
-	var odd *notRegularError
-	if errors.As(err, &odd) {
+	if odd, ok := errors.AsType[*notRegularError](err); ok {
 		return odd.Error()
 	}
 	return path + " cannot be read: " + cause(err)
 }
 
 func cause(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
 	}
 	return err.Error()

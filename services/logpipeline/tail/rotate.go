@@ -68,7 +68,7 @@ func firstBytes(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer release(file)
 	b := make([]byte, printLen)
 	n, err := file.ReadAt(b, 0)
 	if isEOF(err) {
@@ -172,18 +172,23 @@ func (t *Tailer) compressed(f *follow, s *source) int64 {
 		if sib.in.mtime < s.MTime || !isRotationOf(sib.path, f.path) || filepath.Ext(sib.path) != ".gz" || sib.in.size < 18 {
 			continue
 		}
-		file, in, err := open(sib.path)
-		if err != nil {
-			continue
+		if size, err := unpackedSize(sib.path); err == nil {
+			return max(0, size-s.Offset)
 		}
-		defer file.Close()
-		var trailer [4]byte
-		if _, err := file.ReadAt(trailer[:], in.size-4); err != nil {
-			continue
-		}
-		return max(0, int64(binary.LittleEndian.Uint32(trailer[:]))-s.Offset)
 	}
 	return 0
+}
+
+// unpackedSize reads the trailer of a gzip file.
+func unpackedSize(path string) (int64, error) {
+	file, in, err := open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer release(file)
+	var trailer [4]byte
+	_, err = file.ReadAt(trailer[:], in.size-int64(len(trailer)))
+	return int64(binary.LittleEndian.Uint32(trailer[:])), err
 }
 
 // insertRotated queues files that were rotated away after latest and before now;
@@ -269,7 +274,7 @@ func (t *Tailer) begin(f *follow) {
 	}
 	if err != nil {
 		f.fault(err)
-		file.Close()
+		release(file)
 		return
 	}
 	t.enqueue(f, s)

@@ -320,12 +320,12 @@ func sameBytes(a, b string, size int64) bool {
 	if err != nil {
 		return false
 	}
-	defer fa.Close()
+	defer release(fa)
 	fb, _, err := open(b)
 	if err != nil {
 		return false
 	}
-	defer fb.Close()
+	defer release(fb)
 	for _, at := range []int64{0, max(0, size-printLen)} {
 		pa, errA := printAt(fa, at, size)
 		pb, errB := printAt(fb, at, size)

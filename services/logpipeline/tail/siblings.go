@@ -35,7 +35,7 @@ func listRegular(dir string) []sibling {
 	if err != nil {
 		return nil
 	}
-	defer d.Close()
+	defer release(d)
 	entries, _ := d.ReadDir(maxSiblings) // what was read before an error counts
 	var found []sibling
 	for _, e := range entries {
@@ -79,7 +79,7 @@ func fitsPath(st *FileState, path string) bool {
 	if err != nil {
 		return false
 	}
-	defer file.Close()
+	defer release(file)
 	return st.fits(file, in.size)
 }
 

@@ -74,7 +74,8 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 	if saved == nil {
 		return t, nil
 	}
-	return t, t.restore(*saved)
+	err := t.restore(*saved)
+	return t, err
 }
 
 // Read returns the next lines, at least one and at most limit, in the order of

@@ -106,8 +106,10 @@ func (t *Tailer) hear() {
 		select {
 		case ev := <-t.watch.fs.Events:
 			t.heard(ev)
-		case <-t.watch.fs.Errors:
-			t.nextPoll = time.Time{}
+		case err := <-t.watch.fs.Errors:
+			if err != nil { // something was missed
+				t.nextPoll = time.Time{}
+			}
 		default:
 			return
 		}
@@ -131,8 +133,8 @@ func (t *Tailer) wait(ctx context.Context) {
 	case <-timer.C:
 	case <-t.watch.woken:
 	case ev = <-events:
-	case <-errs:
-		again = true
+	case err := <-errs:
+		again = err != nil
 	}
 	t.mu.Lock()
 	if again {
