@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/docker/docker/client"
@@ -24,7 +23,9 @@ const (
 type Client struct {
 	host string
 
-	mu      sync.Mutex
+	// lock guards session. It is a channel so that nobody waits for it longer than
+	// their own budget while an engine that hangs is being asked for its version.
+	lock    chan struct{}
 	session *session
 }
 
@@ -45,13 +46,13 @@ func Connect(socket string) (*Client, error) {
 	if _, err := client.ParseHostURL(host); err != nil {
 		return nil, fmt.Errorf("docker socket %q: want a path, unix://path or tcp://host:port: %w", socket, err)
 	}
-	return &Client{host: host}, nil
+	return &Client{host: host, lock: make(chan struct{}, 1)}, nil
 }
 
 // Close ends idle connections. Calls that are under way go on.
 func (c *Client) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.lock <- struct{}{}
+	defer c.unlock()
 	if c.session != nil {
 		c.session.transport.CloseIdleConnections()
 		c.session = nil
@@ -80,8 +81,12 @@ func (c *Client) finish(ctx context.Context, s *session, what string, err error)
 
 // open returns the current session, or begins one.
 func (c *Client) open(ctx context.Context) (*session, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.lock <- struct{}{}:
+		defer c.unlock()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if c.session != nil {
 		return c.session, nil
 	}
@@ -101,14 +106,16 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 
 // forget drops s, unless another call has already begun a new session.
 func (c *Client) forget(s *session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.lock <- struct{}{}
+	defer c.unlock()
 	if s == nil || c.session != s {
 		return
 	}
 	s.transport.CloseIdleConnections()
 	c.session = nil
 }
+
+func (c *Client) unlock() { <-c.lock }
 
 func newSession(host string) (*session, error) {
 	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}

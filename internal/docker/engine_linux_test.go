@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/http"
@@ -239,4 +240,62 @@ func TestOnlyFullIDsAreAccepted(t *testing.T) {
 	require.ErrorIs(t, c.Pause(t.Context(), strings.Repeat("0", 64)), docker.ErrUnavailable)
 	_, err = docker.Connect("relative/path")
 	require.Error(t, err)
+}
+
+func TestAnEngineThatHangsHoldsNobodyBeyondTheirTime(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket) // connections are made, and nobody answers
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	c, err := docker.Connect(socket)
+	require.NoError(t, err)
+	began := time.Now()
+	var waiting sync.WaitGroup
+	errs := make([]error, 20)
+	for i := range errs {
+		waiting.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			errs[i] = c.Ping(ctx)
+		})
+	}
+	waiting.Wait()
+	for _, err := range errs {
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	require.Less(t, time.Since(began), 5*time.Second)
+}
+
+func TestAnAnswerWithoutEndIsCut(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	endless := func(w http.ResponseWriter, prefix string) {
+		_, err := w.Write([]byte(prefix))
+		for chunk := make([]byte, 1<<20); err == nil; {
+			_, err = w.Write(bytes.Repeat([]byte("x"), len(chunk)))
+		}
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+			w.Header().Set("Api-Version", "1.41")
+		case strings.HasSuffix(r.URL.Path, "/events"):
+			endless(w, `{"Type":"`)
+		default:
+			endless(w, `[{"Id":"`)
+		}
+	}))
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	c, err := docker.Connect(socket)
+	require.NoError(t, err)
+	_, err = c.List(t.Context())
+	require.ErrorIs(t, err, docker.ErrTooLarge)
+	err = c.Events(t.Context(), time.Time{}, nil, func(docker.Event) error { return nil })
+	require.ErrorIs(t, err, docker.ErrTooLarge)
+	c.Close()
 }
