@@ -64,7 +64,7 @@ func (c *Core) ByID(prefix string) (Found, error) {
 
 // ByAddress returns the container that certainly held the address throughout
 // at±slack, if no other container may have held it within that span. slack is
-// how exact at is; it is taken to be at least MinSlack.
+// how exact at is; MinSlack is added to it.
 func (c *Core) ByAddress(address netip.Addr, at time.Time, slack time.Duration) (Found, error) {
 	address = address.Unmap().WithZone("")
 	return c.search("address "+address.String(), around(at, slack), func(r *record, visit func(*window)) {

@@ -409,10 +409,11 @@ func (o *observer) check(key, truth string, lookup func(*inventory.Core) (invent
 
 // TestWorldsThatOnceMisled plays worlds in which an earlier version named a
 // wrong container: a name swapped while events were lost, an address taken again
-// after a connect that was long undone, a rename shown before its event came.
+// after a connect that was long undone, a rename shown before its event came, a second
+// that just held a rename.
 func TestWorldsThatOnceMisled(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []uint64{7812, 27630, 50770, 42563} {
+	for _, seed := range []uint64{7812, 27630, 50770, 42563, 183715} {
 		require.Empty(t, play(seed).wrong, "seed %d", seed)
 	}
 }

@@ -56,12 +56,12 @@ func (w *window) endAt(at time.Time) {
 // moment is a time with the uncertainty of whoever wrote it down.
 type moment struct{ first, last time.Time }
 
-// MinSlack is the least uncertainty of any moment: a busy engine writes down
+// MinSlack is added to the uncertainty of every moment: a busy engine writes down
 // what happened so much later than it did.
 const MinSlack = 50 * time.Millisecond
 
 func around(at time.Time, slack time.Duration) moment {
-	slack = max(slack, MinSlack)
+	slack += MinSlack
 	return moment{first: at.Add(-slack), last: at.Add(slack)}
 }
 
