@@ -28,8 +28,9 @@ var (
 	flags515 = uint32(1<<0 | 1<<7 | 1<<10) // no_prealloc 4.6, rdonly_prog 5.2, mmapable 5.5
 )
 
-// maxVerified is a ceiling for what the verifier walks; the kernel's is a million. It grows with paths, not with lines.
-const maxVerified = 120_000
+// maxVerified is a ceiling for what the verifier walks; the kernel's is a million. It grows with paths, not with lines: Linux 6.18
+// walks 85,000, Linux 6.1 138,000.
+const maxVerified = 200_000
 
 func TestTheProgramUsesNothingNewerThan515(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,8 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &verifier) && lacksBTF():
+		return fmt.Errorf("%w: the kernel has no type information (CONFIG_DEBUG_INFO_BTF): %w", ErrUnsupported, err)
 	case errors.As(err, &verifier):
 		return fmt.Errorf("the kernel's verifier refuses it: %w", err)
 	case errors.Is(err, os.ErrPermission):
@@ -26,4 +28,10 @@ func explain(err error) error {
 	default:
 		return err
 	}
+}
+
+// lacksBTF reports a kernel without the types the verifier needs to check functions one by one.
+func lacksBTF() bool {
+	_, err := os.Stat("/sys/kernel/btf/vmlinux")
+	return errors.Is(err, os.ErrNotExist)
 }
