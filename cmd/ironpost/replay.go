@@ -69,18 +69,19 @@ type replayed struct {
 
 // open returns the first bytes of what is in the file, after gzip if that is around it (RFC 1952).
 func (r *replayed) open(file io.Reader) (begin []byte, err error) {
-	r.read = bufio.NewReaderSize(io.TeeReader(file, &r.meter), 1<<16)
+	const buffer = 1 << 16
+	r.read = bufio.NewReaderSize(io.TeeReader(file, &r.meter), buffer)
 	begin, err = r.read.Peek(4)
 	if bytes.HasPrefix(begin, []byte{0x1f, 0x8b}) {
-		packed, err := gzip.NewReader(r.read)
-		if err != nil {
-			return nil, err
+		packed, bad := gzip.NewReader(r.read)
+		if bad != nil {
+			return nil, bad
 		}
-		r.read = bufio.NewReaderSize(packed, 1<<16)
+		r.read = bufio.NewReaderSize(packed, buffer)
 		begin, err = r.read.Peek(4)
 	}
 	if errors.Is(err, io.EOF) {
-		err = nil // a short one is a log
+		return begin, nil // a short one is a log
 	}
 	return begin, err
 }

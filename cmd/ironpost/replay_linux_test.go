@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -104,6 +105,37 @@ func TestReplayOfADamagedCapture(t *testing.T) {
 	got = call(t, "replay", path)
 	require.Equal(t, exitError, got.code)
 	require.Contains(t, got.err, "not a pcap")
+}
+
+func TestReplayOfWhatIsPacked(t *testing.T) {
+	t.Parallel()
+	pack := func(name string, raw []byte) string {
+		var file bytes.Buffer
+		w := gzip.NewWriter(&file)
+		_, err := w.Write(raw)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(path, file.Bytes(), 0o600))
+		return path
+	}
+	got := call(t, "replay", pack("quiet.log.gz", []byte("nothing\nto see\n")))
+	require.Equal(t, exitOK, got.code, got.err)
+	require.Contains(t, got.err, "2 lines, 0 alerts")
+	got = call(t, "replay", pack("short.gz", []byte("x")))
+	require.Equal(t, exitOK, got.code, got.err)
+	require.Contains(t, got.err, "1 lines")
+
+	damaged := filepath.Join(t.TempDir(), "damaged.gz")
+	require.NoError(t, os.WriteFile(damaged, []byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0o600))
+	require.Equal(t, exitError, call(t, "replay", damaged).code)
+
+	needRoot(t)
+	raw, err := os.ReadFile(scanCapture(t, 100))
+	require.NoError(t, err)
+	got = call(t, "replay", pack("scan.pcap.gz", raw))
+	require.Equal(t, exitFindings, got.code, got.err)
+	require.Contains(t, got.out, "port_scan")
 }
 
 func TestTheBarOfAReplay(t *testing.T) {
