@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,7 @@ func newField(t *testing.T, keys string, policies string) *field {
 	t.Helper()
 	f := &field{stage: newStage(t), engine: testenv.Dockerd(t)}
 	remote := f.listen(pipelineElsewhere)
-	f.more(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n%s\n",
+	f.appendConfig(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n%s\n",
 		f.engine.Socket, f.path("policies.toml"), keys))
 	f.write("policies.toml", policies)
 	f.start()
@@ -62,16 +63,6 @@ func newField(t *testing.T, keys string, policies string) *field {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = f.operator.Close(context.WithoutCancel(t.Context())) })
 	return f
-}
-
-// more appends to the configuration.
-func (s *stage) more(text string) {
-	s.t.Helper()
-	file, err := os.OpenFile(s.path("ironpost.toml"), os.O_APPEND|os.O_WRONLY, 0)
-	require.NoError(s.t, err)
-	_, err = file.WriteString(text)
-	require.NoError(s.t, err)
-	require.NoError(s.t, file.Close())
 }
 
 const wideCaps = "max_per_minute = 10000\nmax_per_project = 10000\nmax_share_percent = 100\n"
@@ -494,7 +485,10 @@ func (c *crowd) trial() trial {
 // TestAcceptGuardAttribution: 500 random alerts while containers come, go, take over
 // addresses and are renamed: never a wrong one.
 func TestAcceptGuardAttribution(t *testing.T) {
-	const trials = 500
+	trials := 500
+	if n, err := strconv.Atoi(os.Getenv("IRONPOST_TEST_TRIALS")); err == nil { // fewer, to look at the test itself
+		trials = n
+	}
 	f := newField(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
 	f.engine.Network(t, "one", "10.231.1.0/28")
 	f.engine.Network(t, "two", "10.231.2.0/28")

@@ -13,5 +13,5 @@ func TestTheExamplesAreRightAndNotOdd(t *testing.T) {
 	set, err := policy.Load("../../../deploy/policies")
 	require.NoError(t, err)
 	require.Empty(t, set.Warnings)
-	require.Len(t, set.Enabled(), 5)
+	require.Len(t, set.Enabled(), 6)
 }

@@ -1,0 +1,101 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// TestAWebShellInAContainerIsCutOff is the scenario of "make demo": a line in a
+// container's log, the alert, the container isolated, the attacker blocked, the audit
+// trail intact, everything given back. The policies are those of deploy/policies.
+func TestAWebShellInAContainerIsCutOff(t *testing.T) {
+	t.Parallel()
+	engine := testenv.Dockerd(t)
+	s := newStage(t)
+	policies, err := filepath.Abs("../deploy/policies")
+	require.NoError(t, err)
+	s.appendConfig(fmt.Sprintf(`
+[container]
+enabled = true
+auto_isolate = true
+docker_socket = %q
+policy_path = %q
+`, engine.Socket, policies))
+	text, err := os.ReadFile(s.path("ironpost.toml"))
+	require.NoError(t, err)
+	s.write("ironpost.toml", strings.Replace(string(text), "[log_pipeline]", "[log_pipeline]\nsources = [\"docker\"]", 1))
+	script := "mkfifo /log; while true; do cat /log; done"
+	shop := engine.Run(t, testenv.ContainerOptions{Name: "shop", Restart: "always", Cmd: []string{"/bin/sh", "-c", script}})
+	blog := engine.Run(t, testenv.ContainerOptions{Name: "blog", Cmd: []string{"/bin/sh", "-c", script}})
+	s.start()
+	s.eventually(func() bool { return s.counter(bus.ContainerGuard, "containers") == 2 })
+
+	line := fmt.Sprintf(`203.0.113.66 - - [%s] "GET /uploads/x.php?cmd=id HTTP/1.1" 200 57 "-" "curl/8"`, time.Now().Format("02/Jan/2006:15:04:05 -0700"))
+	engine.Exec(t, shop, "/bin/sh", "-c", "until [ -p /log ]; do sleep 0.01; done; cat > /log <<'END'\n"+line+"\nEND")
+	s.eventually(func() bool { return strings.Contains(s.ironpost("quarantine", "list"), "held") })
+	list := s.ironpost("quarantine", "list")
+	require.Contains(t, list, "shop")
+	require.NotContains(t, list, "blog")
+
+	client, err := docker.Connect(engine.Socket)
+	require.NoError(t, err)
+	defer client.Close()
+	c, _, err := client.Inspect(t.Context(), shop)
+	require.NoError(t, err)
+	require.True(t, c.Paused)
+	require.Empty(t, c.Networks)
+	c, _, err = client.Inspect(t.Context(), blog)
+	require.NoError(t, err)
+	require.False(t, c.Paused)
+
+	require.Contains(t, s.ironpost("blocklist", "list"), "203.0.113.66")
+	alert := s.alerts()[0]
+	require.Equal(t, &event.Container{ID: shop, Name: "shop", Image: testenv.DockerImage}, alert.Container)
+	s.eventually(func() bool { return strings.Contains(s.ironpost("evidence", "show", "shop"), "logs.jsonl") })
+	require.Contains(t, s.ironpost("evidence", "show", "shop", "--file", "logs.jsonl"), "uploads/x.php")
+
+	require.Contains(t, s.ironpost("release", "shop", "--reason", "mended"), "released")
+	c, _, err = client.Inspect(t.Context(), shop)
+	require.NoError(t, err)
+	require.False(t, c.Paused)
+	require.Len(t, c.Networks, 1)
+	require.Equal(t, "always", c.RestartPolicy.Name)
+
+	var actions []event.Action
+	s.eventually(func() bool {
+		actions = nil
+		for dec := json.NewDecoder(strings.NewReader(s.ironpost("actions", "--json"))); dec.More(); {
+			var a event.Action
+			require.NoError(t, dec.Decode(&a))
+			actions = append(actions, a)
+		}
+		return strings.Contains(s.ironpost("actions"), "released") && strings.Contains(s.ironpost("audit", "verify"), fmt.Sprintf("intact: %d records", len(actions)))
+	})
+	for _, a := range actions {
+		if a.AlertID != "" {
+			require.Equal(t, alert.TraceID, a.TraceID, "one trace from the line to the audit record: %s %s", a.Kind, a.Phase)
+		}
+	}
+}
+
+// appendConfig adds to the configuration.
+func (s *stage) appendConfig(text string) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.path("ironpost.toml"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(s.t, err)
+	_, err = f.WriteString(text)
+	require.NoError(s.t, err)
+	require.NoError(s.t, f.Close())
+}
