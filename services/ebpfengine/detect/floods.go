@@ -62,11 +62,13 @@ func newFloods(cfg Config, r *running, s *scans) *floods {
 
 // sample remembers who was seen sending what to a target: for a flood from one source, that is its actor.
 func (f *floods) sample(s traffic.Sample) {
-	k, ok := kindOf(s)
-	if !ok {
-		return
+	v := f.victim(s.Target.Addr())
+	if s.Class == traffic.UDP && slices.Contains(traffic.ReflectorPorts[:], s.Source.Port()) {
+		v.heard(s.Reply)
 	}
-	f.victim(s.Target.Addr()).from[k] = s.Source.Addr()
+	if k, ok := kindOf(s); ok {
+		v.from[k] = s.Source.Addr()
+	}
 }
 
 func kindOf(s traffic.Sample) (kind, bool) {
@@ -110,6 +112,7 @@ func (f *floods) settle(w traffic.Window) {
 	}
 	f.connections(w)
 	for addr, v := range f.victims {
+		v.asked, v.unasked = v.asked/2, v.unasked/2
 		if len(v.windows) == 0 || w.End.Sub(v.windows[len(v.windows)-1].at) > floodIdle {
 			delete(f.victims, addr)
 		}
@@ -244,6 +247,9 @@ func (s strike) hostile() bool {
 
 // amplifies tells a reflection from a busy client of the same service: large answers, or a protocol no client is busy with.
 func (s strike) amplifies() bool {
+	if s.w.Egress && s.v.honest() {
+		return false
+	}
 	if slices.Contains(busyPorts[:], s.reflector()) {
 		return s.t.SourcesEstimate >= manySources && s.bytesPerPacket() >= amplified
 	}

@@ -527,6 +527,24 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 	}
 }
 
+// A host that polls many devices gets as many large answers as one that is under attack: but it asked.
+func TestAnswersThatWereAskedForAreNoReflection(t *testing.T) {
+	t.Parallel()
+	poll := func(asks bool) []string {
+		s := newStage(t, true)
+		s.flood(1500, 6*time.Second, func(i int) {
+			device, us := at(host("10.3", i%3000), 161), at(home, 33_000+i%900)
+			if asks {
+				s.out(packet{src: us, dst: device, class: traffic.UDP, proto: 17})
+			}
+			s.udp(device, us, 700)
+		})
+		return what(s.finish())
+	}
+	require.Empty(t, poll(true))
+	require.Equal(t, []string{"reflection/snmp spoofed > 198.51.100.5"}, poll(false))
+}
+
 // A capture holds both directions: a client asks many servers, and they answer.
 func TestAskingManyServersIsNoScan(t *testing.T) {
 	t.Parallel()

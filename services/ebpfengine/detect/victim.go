@@ -48,12 +48,29 @@ type sums struct {
 type victim struct {
 	windows []sums
 	from    [kinds]netip.Addr // the latest sampled source of each kind
+	// Sampled UDP from reflector ports, by whether it was asked for; what is older counts for less.
+	asked, unasked float64
 }
 
 // add keeps the windows of the last span.
 func (v *victim) add(s sums) {
 	v.windows = append(v.windows, s)
 	v.windows = slices.DeleteFunc(v.windows, func(o sums) bool { return s.at.Sub(o.at) >= span && o.at != s.at })
+}
+
+// heard counts a sample of a service that may be misused.
+func (v *victim) heard(asked bool) {
+	if asked {
+		v.asked++
+	} else {
+		v.unasked++
+	}
+}
+
+// honest tells whether nearly all of it was asked for.
+func (v *victim) honest() bool {
+	const nearly = 4
+	return v.asked > nearly*v.unasked
 }
 
 // rate is the mean per second of a kind over span, or over the windows there are if they are longer. share is
