@@ -22,7 +22,8 @@ const streamPort = "9"
 // flow is a stream of datagrams, one each millisecond, from the attacker to the victim.
 type flow struct {
 	t        *testing.T
-	received atomic.Int64 // when the newest to arrive was sent, in nanoseconds
+	sent     atomic.Int64 // when the newest was sent, in nanoseconds
+	received atomic.Int64 // when the newest to arrive was sent
 	count    atomic.Int64 // how many arrived
 }
 
@@ -56,10 +57,12 @@ func (f *flow) send(out net.Conn) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	for range ticker.C {
-		_, err := out.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano())))
+		now := time.Now().UnixNano()
+		_, err := out.Write(binary.BigEndian.AppendUint64(nil, uint64(now)))
 		if err != nil && f.t.Context().Err() != nil {
 			return
 		}
+		f.sent.Store(now)
 	}
 }
 
@@ -84,12 +87,12 @@ func (f *flow) through() {
 	require.Eventually(f.t, func() bool { return f.received.Load() > now }, patience, time.Millisecond, "the flow is stopped")
 }
 
-// stopped waits until nothing has arrived for a while, and returns when the last that did was sent.
+// stopped waits until nothing that was sent for a while has arrived, and returns when the last that did was sent.
 func (f *flow) stopped() time.Time {
 	f.t.Helper()
 	const quiet = 60 * time.Millisecond // of a packet each millisecond
 	require.Eventually(f.t, func() bool {
-		return time.Since(time.Unix(0, f.received.Load())) > quiet
+		return f.sent.Load()-f.received.Load() > int64(quiet)
 	}, patience, time.Millisecond, "the flow goes on")
 	return time.Unix(0, f.received.Load())
 }
