@@ -144,7 +144,7 @@ func readPart(in *bufio.Reader, j *joiner, fn func(LogLine) error) error {
 	if len(head) == 0 {
 		return err
 	}
-	at, text, _ := cutTime(head)
+	at, text := cutTime(head)
 	if _, err := in.Discard(len(head) - len(text)); err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (j *joiner) begin(at time.Time) {
 
 // part takes one part with its time before it.
 func (j *joiner) part(part []byte, fn func(LogLine) error) error {
-	at, text, _ := cutTime(part)
+	at, text := cutTime(part)
 	j.begin(at)
 	return j.add(text, fn)
 }
@@ -253,14 +253,14 @@ const timeSize = len("2006-01-02T15:04:05.000000000Z ")
 
 // cutTime splits the time the engine writes before a part, and a space, from the
 // text. What has no time is all text.
-func cutTime(part []byte) (time.Time, []byte, bool) {
+func cutTime(part []byte) (time.Time, []byte) {
 	space := bytes.IndexByte(part[:min(len(part), timeSize)], ' ')
 	if space < 0 {
-		return time.Time{}, part, false
+		return time.Time{}, part
 	}
 	at, err := time.Parse(time.RFC3339Nano, string(part[:space]))
 	if err != nil {
-		return time.Time{}, part, false
+		return time.Time{}, part
 	}
-	return at.UTC(), part[space+1:], true
+	return at.UTC(), part[space+1:]
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -47,9 +48,9 @@ type state struct {
 }
 
 func (b *box) at(t time.Time) (docker.Container, bool) {
-	for i := len(b.states) - 1; i >= 0; i-- {
-		if !b.states[i].at.After(t) {
-			return b.states[i].c, !b.states[i].gone
+	for _, s := range slices.Backward(b.states) {
+		if !s.at.After(t) {
+			return s.c, !s.gone
 		}
 	}
 	return docker.Container{}, false
@@ -148,7 +149,8 @@ func (w *world) start(b *box) {
 	}
 	w.set(b, func(c *docker.Container) {
 		c.Running, c.State, c.StartedAt = true, "running", w.now
-		fmt.Sscan(w.free(processIDs, func(c docker.Container) []string { return []string{fmt.Sprint(c.PID)} }, "1"), &c.PID)
+		pid := w.free(processIDs, func(c docker.Container) []string { return []string{strconv.Itoa(c.PID)} }, "1")
+		c.PID, _ = strconv.Atoi(pid) // made of digits
 		c.Networks = []docker.Endpoint{w.endpoint(0)}
 		if w.rng.IntN(3) == 0 {
 			c.Networks = append(c.Networks, w.endpoint(1))
