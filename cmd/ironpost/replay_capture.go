@@ -25,7 +25,7 @@ func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayed)
 	}
 	c := &captureReplay{app: a, in: in, host: cfg.General.Host}
 	summary, err := replay.Run(ctx, r, replay.Options{
-		Interface: filepath.Base(in.name), Detect: cfg.EBPF.Detect, Found: c.found,
+		Interface: in.label(), Detect: cfg.EBPF.Detect, Found: c.found,
 		Progress: func(frames uint64) { in.show(fmt.Sprintf("%d packets", frames), time.Now()) },
 	})
 	in.clear()
@@ -38,6 +38,14 @@ func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayed)
 		return c.attacks, fmt.Errorf("%s: %w", in.name, err)
 	}
 	return c.attacks, nil
+}
+
+// label stands for the interface in records.
+func (r *replayed) label() string {
+	if r.name == "-" {
+		return "stdin"
+	}
+	return filepath.Base(r.name)
 }
 
 // maxRows is how many attacks are kept so that columns fit; more are shown as they come.

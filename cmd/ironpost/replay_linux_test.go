@@ -86,6 +86,11 @@ func TestReplayOfACapture(t *testing.T) {
 	got = call(t, "replay", scanCapture(t, 3))
 	require.Equal(t, exitOK, got.code, got.err)
 	require.Empty(t, got.out)
+
+	config := filepath.Join(t.TempDir(), "ironpost.toml")
+	require.NoError(t, os.WriteFile(config, []byte("[ebpf.detect]\nscan_ports = 40\n"), 0o600))
+	require.Equal(t, exitFindings, call(t, "replay", capture, "-c", config).code)
+	require.Equal(t, exitOK, call(t, "replay", scanCapture(t, 30), "-c", config).code, "the thresholds are those of the configuration")
 }
 
 // A capture that ends within a packet is judged up to there, and that is said.

@@ -115,6 +115,8 @@ const (
 	maxContacts = 48
 	// minPairs is the least that may be called a scan.
 	minPairs = 3
+	// judgements is for how many windows a new contact is reason to judge.
+	judgements = 3
 	// patience is how long a handshake may take before it counts as failed.
 	patience = 500 * time.Millisecond
 	// maxOfOneActor is how many scans of one actor and method are told apart. What it does beyond them is one
@@ -128,6 +130,7 @@ type prober struct {
 	last     time.Time
 	contacts []contact
 	scans    []*scan
+	due      int       // for so many windows more it is judged: something is new, or a handshake may still fail
 	talked   time.Time // when it last sent far more UDP than there are ports: calls and games, no scan
 	vlan     uint16
 }
@@ -183,6 +186,7 @@ func (p *prober) note(t probe, at time.Time) bool {
 		return false
 	}
 	p.contacts = append(p.contacts, contact{probe: t, at: at})
+	p.due = judgements
 	return true
 }
 

@@ -189,9 +189,10 @@ func (d *scans) end(p *prober, sc *scan) {
 // settle ends a window: probers are judged, and the sums of the scans written.
 func (d *scans) settle(w traffic.Window) {
 	for _, p := range d.order {
-		if len(p.contacts) >= minPairs {
+		if p.due > 0 && len(p.contacts) >= minPairs {
 			d.judge(p, w.End, false)
 		}
+		p.due = max(0, p.due-1)
 	}
 	d.promoted(w)
 	for _, sc := range d.active {
