@@ -81,7 +81,7 @@ func TestSilentGuestsAreSentAway(t *testing.T) {
 	for _, door := range [][2]string{{"tcp", b.Server().ObserverAddr()}, {"unix", b.Socket()}} {
 		c, err := net.Dial(door[0], door[1])
 		require.NoError(t, err)
-		defer func() { _ = c.Close() }()
+		t.Cleanup(func() { _ = c.Close() })
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 		_, err = io.ReadAll(c)
 		require.NoError(t, err, "closed by the server")

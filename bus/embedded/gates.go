@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -51,7 +52,7 @@ func (s *Server) openObserver() error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		s.log.WithError(err).WithField("address", address).Warn("bus observer port not available")
 		s.notes.keep("the observer port " + address + " is not available; nats sub cannot connect there")

@@ -102,11 +102,12 @@ func storeReason(ns *server.Server) (reason string, known bool) {
 	if !ns.JetStreamEnabled() {
 		return "the bus stores nothing: JetStream is off", true
 	}
-	for _, e := range ns.Healthz(&server.HealthzOptions{Details: true}).Errors {
-		if e.Type == server.HealthzErrorConn {
-			return "", false
-		}
-		return fmt.Sprintf("the bus store has failed: %s", e.Error), true
+	errs := ns.Healthz(&server.HealthzOptions{Details: true}).Errors
+	if len(errs) == 0 {
+		return "", true
 	}
-	return "", true
+	if errs[0].Type == server.HealthzErrorConn {
+		return "", false
+	}
+	return fmt.Sprintf("the bus store has failed: %s", errs[0].Error), true
 }

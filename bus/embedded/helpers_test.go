@@ -121,7 +121,7 @@ func quiet() logrus.FieldLogger {
 
 func shortDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bus")
+	dir, err := os.MkdirTemp("", "bus") //nolint:usetesting // its path is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

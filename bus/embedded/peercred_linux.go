@@ -59,7 +59,7 @@ func peerGroups(fd uintptr, n int) ([]int, error) {
 	const size = uint32(unsafe.Sizeof(raw[0]))
 	length := uint32(n) * size
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
-		uintptr(unsafe.Pointer(&raw[0])), uintptr(unsafe.Pointer(&length)), 0)
+		uintptr(unsafe.Pointer(&raw[0])), uintptr(unsafe.Pointer(&length)), 0) //nolint:gosec // x/sys has no call for it; both outlive the call
 	if need := int(length / size); errno == unix.ERANGE && need > n && need <= maxGroups {
 		return peerGroups(fd, need)
 	}

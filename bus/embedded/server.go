@@ -56,7 +56,7 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	if err := s.boot(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openGates(); err != nil {
+	if err := s.openGates(); err != nil { //nolint:contextcheck // all it does is local, and bounded
 		return nil, errors.Join(err, s.Shutdown(ctx))
 	}
 	return s, nil

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -119,7 +120,7 @@ func makeParent(dir string, gid int) error {
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // as /run is: members of the group pass through
 		return err
 	}
 	if err := os.Mkdir(dir, parentMode); err != nil {
@@ -157,7 +158,7 @@ func vacant(path string) error {
 
 // unanswered reports whether the socket at path is a stale one.
 func unanswered(path string) error {
-	c, err := net.DialTimeout("unix", path, probeTimeout)
+	c, err := (&net.Dialer{Timeout: probeTimeout}).DialContext(context.Background(), "unix", path)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
