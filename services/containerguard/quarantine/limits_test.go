@@ -2,6 +2,8 @@ package quarantine_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -214,4 +216,48 @@ func TestTheLedgerFollowsNoLinksAndForgetsNothingSilently(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "untouched", string(content))
 	})
+}
+
+func TestEvidenceThatCannotBeHadIsMarked(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	id := d.Run(t, testenv.ContainerOptions{Host: map[string]any{"LogConfig": map[string]any{"Type": "none"}}})
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	e, _ := g.manager.Get(id)
+	require.Equal(t, quarantine.Held, e.State, "a piece that is missing holds nothing up")
+	m := manifest(t, g.dir, g.order(id, quarantine.Isolate).ActionID)
+	require.True(t, m.Partial)
+	for _, p := range m.Pieces {
+		require.Equal(t, p.File == "logs.jsonl", p.Error != "", "%+v", p)
+		raw := evidence(t, g.dir, m.Action, p.File)
+		sum := sha256.Sum256([]byte(raw))
+		require.Equal(t, hex.EncodeToString(sum[:]), p.SHA256)
+		require.Len(t, raw, int(p.Size))
+	}
+}
+
+func TestWhatWasUndoneWhileTheGuardWasAway(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	shop := d.Network(t, "shop", "")
+	g := newGuard(t, d, nil)
+	held := d.Run(t, testenv.ContainerOptions{Network: "shop", Restart: "always"})
+	released := d.Run(t, testenv.ContainerOptions{Network: "shop", Restart: "always"})
+	for _, id := range []string{held, released} {
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	}
+	d.Stop(t)
+	require.NoError(t, g.manager.Release(t.Context(), released, "all clear"), "an engine that is away finishes it later")
+	d.Start(t)
+	d.Do(t, "POST", "/networks/"+shop+"/connect", map[string]string{"Container": held}, nil)
+	d.Do(t, "POST", "/containers/"+held+"/start", nil, nil)
+	require.False(t, g.isolated(t, held))
+	began := time.Now()
+	g.run(t)
+	require.Eventually(t, func() bool { return g.isolated(t, held) }, 10*time.Second, 5*time.Millisecond)
+	t.Logf("held again %v after the guard came back", time.Since(began))
+	require.Eventually(t, func() bool { return len(g.manager.List()) == 1 }, 20*time.Second, 10*time.Millisecond)
+	c := g.inspect(t, released)
+	require.True(t, c.Running && !c.Paused && len(c.Networks) == 1 && c.RestartPolicy.Name == "always", "%+v", c)
 }
