@@ -75,6 +75,10 @@ accept-ebpf-engine: build ## scans, floods and blocks on a wire of its own, as r
 accept-container-guard: build ## alerts, attacks and undoings against a dockerd of its own, as root; prints number and bar
 	IRONPOST_TEST_REQUIRE=docker go test -tags accept -count 1 -timeout 2h -v -run TestAcceptGuard ./e2e
 
+.PHONY: demo
+demo: build ## watch one attack: a container's log line, the alert, isolation, block, audit trail
+	deploy/demo/demo.sh
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BIN)

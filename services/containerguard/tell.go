@@ -23,6 +23,10 @@ func (t *turn) notify(ctx context.Context, v verdict, s step) {
 		t.dryRun(ctx, v, s, "")
 		return
 	}
+	if !t.s.notifier.Configured() {
+		t.skip(ctx, v, s, "no webhook is configured: container.webhook_url")
+		return
+	}
 	key := v.policy.ID + "|notify|" + t.alert.DedupKey
 	if until := t.p.memory.Enter(key, t.alert.ID, v.policy.Cooldown, t.began); !until.IsZero() {
 		t.skip(ctx, v, s, "cooldown until "+until.Format(time.RFC3339))
