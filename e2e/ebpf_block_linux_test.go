@@ -128,15 +128,10 @@ func unblock(t *testing.T, list *bus.Blocklist, source string) {
 	require.NoError(t, list.Remove(ctx, netip.PrefixFrom(addr, addr.BitLen())))
 }
 
-// TestBlock: a block stops the attacker at once, and its end lets him in again.
-func TestBlock(t *testing.T) {
-	const (
-		rounds = 100
-		bar    = 50 * time.Millisecond
-	)
-	l := newLab(t)
-	s := newEngineStage(t, l)
-	list, f := s.blocklist(), l.newFlow(attacker4)
+// blockDelays blocks and lets in rounds times, and returns how long after the put the last packet was sent that came through, the
+// shortest first.
+func blockDelays(t *testing.T, list *bus.Blocklist, f *flow, rounds int) []time.Duration {
+	t.Helper()
 	var delays []time.Duration
 	for range rounds {
 		f.through()
@@ -146,9 +141,19 @@ func TestBlock(t *testing.T) {
 		unblock(t, list, attacker4)
 	}
 	slices.Sort(delays)
-	p99 := delays[rounds*99/100-1]
-	t.Logf("put to last packet through, %d times: median %v, p99 %v, most %v (bar %v)", rounds, delays[rounds/2], p99, delays[rounds-1], bar)
-	require.LessOrEqual(t, p99, bar)
+	return delays
+}
+
+// blockDelay is the longest from the bucket to the kernel. Its 99th percentile is held to it in `make accept-ebpf-engine`.
+const blockDelay = 50 * time.Millisecond
+
+// TestBlock: a block stops the attacker at once, and its end lets him in again.
+func TestBlock(t *testing.T) {
+	l := newLab(t)
+	s := newEngineStage(t, l)
+	list, f := s.blocklist(), l.newFlow(attacker4)
+	const rounds = 15
+	require.LessOrEqual(t, blockDelays(t, list, f, rounds)[rounds/2], blockDelay)
 
 	f.through()
 	const lasts = 3 * time.Second
@@ -157,7 +162,6 @@ func TestBlock(t *testing.T) {
 	last := f.stopped()
 	require.Eventually(t, func() bool { return f.received.Load() > last.UnixNano() }, patience, time.Millisecond)
 	in := time.Unix(0, f.received.Load()).Sub(began)
-	t.Logf("a block of %v ended after %v", lasts, in)
 	require.InDelta(t, lasts.Seconds(), in.Seconds(), 0.5)
 }
 

@@ -9,11 +9,16 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// countEvery is how often the hits of the blocklist are read, if anything was dropped.
-const countEvery = 5 * time.Second
+const (
+	// countEvery is how often the hits of the blocklist are read, if anything was dropped.
+	countEvery = 5 * time.Second
+	// countShare bounds the time spent on that to a part of all: reading a million entries takes a second.
+	countShare = 30
+)
 
 // newKeeper returns who makes the kernel's blocklist equal to what is wanted.
 func (s *Service) newKeeper(filter *bpf.Filter) *blocklist.Keeper {
@@ -38,23 +43,30 @@ func (s *Service) keepBlocked(ctx context.Context, k *kernel) error {
 // countBlocked publishes what the entries of the blocklist dropped. What they had when they were adopted was told
 // before.
 func (s *Service) countBlocked(ctx context.Context, k *kernel) error {
-	_, err := k.keeper.Dropped()
 	seen := s.dropped()
+	_, took, err := k.hits()
 	for {
 		s.note(troubleHits, told("hits of the blocklist cannot be read: ", err))
-		if !pause(ctx, countEvery, false) {
+		if !pause(ctx, max(countEvery, countShare*took), false) {
 			return nil
 		}
 		now := s.dropped()
 		if now == seen {
 			continue
 		}
-		list, failed := k.keeper.Dropped()
-		if err = failed; err == nil {
+		var list []event.BlockedTraffic
+		if list, took, err = k.hits(); err == nil {
 			seen = now
 			s.box.Blocked(s.watched(), list)
 		}
 	}
+}
+
+// hits returns what the entries dropped since the last call, and how long it took to tell.
+func (k *kernel) hits() ([]event.BlockedTraffic, time.Duration, error) {
+	began := time.Now()
+	list, err := k.keeper.Dropped()
+	return list, time.Since(began), err
 }
 
 // dropped counts the packets that met the blocklist on any interface.
