@@ -204,9 +204,11 @@ func endpoint(name string, s network.EndpointSettings) Endpoint {
 	return e
 }
 
-// settings is the reverse of endpoint, as far as a person configures it.
+// settings is the reverse of endpoint, as far as a person configures it, and
+// with the hardware address, which engines before API 1.44 derive from the
+// address anyway.
 func (e Endpoint) settings() *network.EndpointSettings {
-	s := &network.EndpointSettings{Links: e.Links, Aliases: e.Aliases, DriverOpts: e.DriverOpts, GwPriority: e.GwPriority}
+	s := &network.EndpointSettings{Links: e.Links, Aliases: e.Aliases, DriverOpts: e.DriverOpts, GwPriority: e.GwPriority, MacAddress: e.MAC}
 	if e.Static != nil {
 		s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: e.Static.IPv4, IPv6Address: e.Static.IPv6, LinkLocalIPs: e.Static.LinkLocal}
 	}

@@ -261,3 +261,31 @@ func TestWhatWasUndoneWhileTheGuardWasAway(t *testing.T) {
 	c := g.inspect(t, released)
 	require.True(t, c.Running && !c.Paused && len(c.Networks) == 1 && c.RestartPolicy.Name == "always", "%+v", c)
 }
+
+func TestAnAddressOfTheEnginesChoiceIsGivenBack(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	d.Network(t, "shop", "10.81.0.0/24")
+	g := newGuard(t, d, nil)
+	first := d.Run(t, testenv.ContainerOptions{Network: "shop"})
+	second := d.Run(t, testenv.ContainerOptions{Network: "shop"})
+	before := g.inspect(t, second)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(second, quarantine.Isolate)))
+	d.Remove(t, first) // now the engine would give the second the first's address
+	require.NoError(t, g.manager.Release(t.Context(), second, "all clear"))
+	after := g.inspect(t, second)
+	require.Equal(t, before.Networks[0].IPv4, after.Networks[0].IPv4)
+	require.Equal(t, before.Networks[0].MAC, after.Networks[0].MAC)
+
+	d.Network(t, "auto", "")
+	third := d.Run(t, testenv.ContainerOptions{Network: "auto"})
+	before = g.inspect(t, third)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(third, quarantine.Isolate)))
+	taker := d.Run(t, testenv.ContainerOptions{Network: "auto"})
+	require.Equal(t, before.Networks[0].IPv4, g.inspect(t, taker).Networks[0].IPv4, "somebody else has it by now")
+	require.NoError(t, g.manager.Release(t.Context(), third, "all clear"))
+	after = g.inspect(t, third)
+	require.Len(t, after.Networks, 1)
+	require.NotEqual(t, before.Networks[0].IPv4, after.Networks[0].IPv4)
+	require.Contains(t, g.lastAction().Reason, "address on auto was "+before.Networks[0].IPv4.String(), "what could not be given back is said")
+}

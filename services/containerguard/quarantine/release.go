@@ -240,6 +240,9 @@ func (a *attempt) differences() []string {
 		if on && was.IPv4.IsValid() && is.IPv4 != was.IPv4 {
 			out = append(out, fmt.Sprintf("address on %s was %s and is %s", was.Network, was.IPv4, is.IPv4))
 		}
+		if on && was.MAC != "" && is.MAC != was.MAC {
+			out = append(out, fmt.Sprintf("hardware address on %s was %s and is %s", was.Network, was.MAC, is.MAC))
+		}
 	}
 	if a.e.Before.Running && !slices.Equal(a.e.Before.Ports, a.now.Ports) {
 		out = append(out, fmt.Sprintf("published ports were %v and are %v", a.e.Before.Ports, a.now.Ports))
