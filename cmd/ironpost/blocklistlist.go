@@ -122,11 +122,10 @@ func askEngines(ctx context.Context, conn *bus.Conn, r blocklist.Request) ([]blo
 	if err != nil {
 		return nil, err
 	}
+	services = slices.DeleteFunc(services, func(s bus.ServiceStatus) bool { return s.Module != bus.EBPFEngine })
+	same := func(a, b bus.ServiceStatus) bool { return a.Host == b.Host } // they are sorted by host
 	var answers []blocklist.Answer
-	for _, s := range services {
-		if s.Module != bus.EBPFEngine {
-			continue
-		}
+	for _, s := range slices.CompactFunc(services, same) {
 		next := r
 		for range maxPages {
 			var a blocklist.Answer

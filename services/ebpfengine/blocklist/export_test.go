@@ -106,3 +106,11 @@ func Constant() []Lifeline { return constant() }
 
 // Ends counts the ends that are remembered.
 func (p *Plan) Ends() int { return len(p.p.ends) }
+
+// LifelinesBelow looks for lifelines of the network with files below root.
+func LifelinesBelow(root string, peers []netip.Addr) ([]Lifeline, []error) {
+	return networkLifelines(root, peers)
+}
+
+// Servers reads text as every file of the system that names servers.
+func Servers(text string) []netip.Addr { return append(nameservers(text), leaseServers(text)...) }

@@ -59,15 +59,7 @@ func (f *feeds) order() {
 func changes(old, now *feeds, oldQuota, quota int) (gone, came []netip.Prefix) {
 	i, j := 0, 0
 	for i < len(old.list) || j < len(now.list) {
-		order := 0
-		switch {
-		case i == len(old.list):
-			order = 1
-		case j == len(now.list):
-			order = -1
-		default:
-			order = compare(old.list[i].Prefix, now.list[j].Prefix)
-		}
+		order := old.orderAt(i, now, j)
 		was := order <= 0 && old.within(i, oldQuota)
 		is := order >= 0 && now.within(j, quota)
 		if was && !is {
@@ -84,6 +76,17 @@ func changes(old, now *feeds, oldQuota, quota int) (gone, came []netip.Prefix) {
 		}
 	}
 	return gone, came
+}
+
+// orderAt compares prefix i of f with prefix j of other; one beyond the end comes last.
+func (f *feeds) orderAt(i int, other *feeds, j int) int {
+	switch {
+	case i == len(f.list):
+		return 1
+	case j == len(other.list):
+		return -1
+	}
+	return compare(f.list[i].Prefix, other.list[j].Prefix)
 }
 
 func (f *feeds) within(i, quota int) bool {

@@ -242,7 +242,8 @@ func (f *files) wait(ctx context.Context, w notifier, most time.Duration) bool {
 			if f.knows(e.Name) {
 				return true
 			}
-		case <-w.errors: // events were lost
+		case err := <-w.errors:
+			f.log.WithError(err).Debug("changes of folders were lost") // so look
 			return true
 		}
 	}

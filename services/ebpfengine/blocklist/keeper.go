@@ -50,7 +50,7 @@ type Config struct {
 	Files      []string // feeds, the most important first
 }
 
-// Deps are what a Keeper works with. Peers returns the machines that the bus talks to; nil if there are none.
+// Deps are what a Keeper works with. Peers returns the machines that the bus talks to; nil: the servers of Bus.
 type Deps struct {
 	Kernel Kernel
 	Bus    *bus.Conn
@@ -88,7 +88,7 @@ type Keeper struct {
 func New(cfg Config, deps Deps) *Keeper {
 	cfg.MaxEntries = cmp.Or(cfg.MaxEntries, 10_000)
 	if deps.Peers == nil {
-		deps.Peers = func() []netip.Addr { return nil }
+		deps.Peers = deps.Bus.Peers
 	}
 	return &Keeper{
 		cfg: cfg, deps: deps, plan: newPlan(cfg.MaxEntries), network: make(chan struct{}, 1), wake: make(chan struct{}, 1), invalid: map[string]struct{}{},

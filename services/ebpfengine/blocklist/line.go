@@ -3,6 +3,7 @@ package blocklist
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -25,9 +26,6 @@ var (
 	errCommand   = errors.New("only create and add of ipset's format mean something here")
 	errLong      = errors.New("line is too long")
 )
-
-// ipset's commands that say nothing about entries.
-var silentCommands = []string{"create", "flush", "COMMIT"}
 
 // lineOf reads one line of a feed: one address, prefix or range, alone or as the first column of CSV, or an "add" of
 // ipset-save. It appends what the line blocks to into; nothing for an empty line, a comment, or a command of ipset without
@@ -58,14 +56,8 @@ func lineOf(line string, into []netip.Prefix) ([]netip.Prefix, error) {
 	return entryOf(first, into)
 }
 
-func isSilent(word string) bool {
-	for _, c := range silentCommands {
-		if word == c {
-			return true
-		}
-	}
-	return false
-}
+// isSilent recognises ipset's commands that say nothing about entries.
+func isSilent(word string) bool { return word == "create" || word == "flush" || word == "COMMIT" }
 
 // tail is what follows a column, and what stood between: ' ' for blanks, ',' for a comma.
 type tail struct {
@@ -100,10 +92,8 @@ func ipsetAdd(text string, into []netip.Prefix) ([]netip.Prefix, error) {
 	if len(fields) < 2 {
 		return into, errNoAddress
 	}
-	for _, option := range fields[2:] {
-		if option == "nomatch" {
-			return into, errExcept
-		}
+	if slices.Contains(fields[2:], "nomatch") {
+		return into, errExcept
 	}
 	if strings.ContainsRune(fields[1], ',') {
 		return into, errPorts

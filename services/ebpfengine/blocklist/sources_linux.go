@@ -98,9 +98,12 @@ func networkChanges(ctx context.Context, each func()) error {
 	}
 }
 
+// drain reads until both are closed.
 func drain(addrs <-chan netlink.AddrUpdate, routes <-chan netlink.RouteUpdate) {
-	for range addrs { //nolint:revive // until it is closed
+	for range addrs {
+		continue
 	}
-	for range routes { //nolint:revive // until it is closed
+	for range routes {
+		continue
 	}
 }

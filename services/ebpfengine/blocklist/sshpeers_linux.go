@@ -163,7 +163,7 @@ func utmpLayout() (size, addr int) {
 
 // remoteLogins returns the addresses in utmp whose session's process still lives. Only root and the group utmp write it.
 func remoteLogins(root string) ([]netip.Addr, error) {
-	text, err := readSmall(filepath.Join(root, "run/utmp"))
+	text, err := readSmall(filepath.Join(root, "run", "utmp"))
 	if err != nil {
 		return nil, fmt.Errorf("utmp: %w", err)
 	}

@@ -4,6 +4,8 @@ package blocklist_test
 
 // randomLists and randomSequences are fewer where everything takes ten times as long.
 const (
-	randomLists     = 5000
+	randomLists     = 2000
 	randomSequences = 200
+	kernelLists     = 300 // with the program itself
+	feedLines       = 50_000
 )

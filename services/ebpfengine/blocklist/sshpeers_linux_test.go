@@ -1,0 +1,155 @@
+package blocklist_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
+)
+
+// sshd puts a process into root as proc(5) shows one, with a connection from addr.
+func sshd(t testing.TB, root string, pid int, comm, title, addr string) {
+	t.Helper()
+	process := filepath.Join(root, "proc", fmt.Sprint(pid))
+	require.NoError(t, os.MkdirAll(filepath.Join(process, "fd"), 0o700))
+	write(t, filepath.Join(process, "comm"), comm+"\n")
+	write(t, filepath.Join(process, "cmdline"), title+strings.Repeat("\x00", 20))
+	require.NoError(t, os.Symlink("/bin/sh", filepath.Join(process, "exe")))
+	require.NoError(t, os.Symlink("/dev/null", filepath.Join(process, "fd", "0")))
+	require.NoError(t, os.Symlink(fmt.Sprintf("socket:[%d]", 1000+pid), filepath.Join(process, "fd", "4")))
+	connection(t, root, pid, addr)
+}
+
+// connection adds a line to proc/net/tcp or tcp6.
+func connection(t testing.TB, root string, pid int, addr string) {
+	t.Helper()
+	a := netip.MustParseAddr(addr)
+	name := "proc/net/tcp"
+	if a.Is6() {
+		name = "proc/net/tcp6"
+	}
+	var words string
+	for b := a.AsSlice(); len(b) > 0; b = b[4:] {
+		words += fmt.Sprintf("%08X", binary.LittleEndian.Uint32(b))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "proc", "net"), 0o700))
+	f, err := os.OpenFile(filepath.Join(root, name), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(f, "   0: 010200C0:0016 %s:D431 01 00000000:00000000 02:000A7B11 00000000     0        0 %d 4 0000000000000000 20 4 30 10 -1\n", words, 1000+pid)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+func rootOnly(t testing.TB) {
+	t.Helper()
+	info, err := os.Stat("/bin/sh")
+	require.NoError(t, err)
+	if info.Mode().Perm()&0o022 != 0 {
+		testenv.Require(t, "root's programs", os.ErrPermission)
+	}
+}
+
+// Who is logged in is a lifeline, who only tries is not.
+func TestOnlyAuthenticatedSessionsAreLifelines(t *testing.T) {
+	t.Parallel()
+	rootOnly(t)
+	root := system(t, map[string]string{"proc/net/tcp": "  sl  local_address rem_address   st\n"})
+	sshd(t, root, 10, "sshd", "sshd: alice@pts/0", "198.51.100.1")
+	sshd(t, root, 11, "sshd-session", "sshd-session: bob@notty", "2001:db8::11")
+	sshd(t, root, 12, "sshd", "sshd: carol@example.org@pts/12", "::ffff:198.51.100.12")
+	for i, title := range []string{
+		"sshd: [accepted]", "sshd: unknown [priv]", "sshd: unknown [net]", "sshd: alice [preauth]", "sshd: a@notty [preauth]",
+		"sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", "sshd-session: a@pts/0 [net]", "/usr/bin/evil sshd: a@pts/0", "sshd: a@pts/0\nx",
+	} {
+		sshd(t, root, 20+i, "sshd", title, fmt.Sprintf("203.0.113.%d", i+1))
+	}
+	sshd(t, root, 40, "evil", "sshd: mallory@pts/1", "203.0.113.40")
+	list, err := blocklist.SSHPeers(root)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"198.51.100.1/32", "198.51.100.12/32", "2001:db8::11/128"}, ofKind(list, blocklist.SSHPeer))
+}
+
+// Anybody may call a process sshd; only root's program is believed.
+func TestAProgramOfSomebodyElseIsNoSSHD(t *testing.T) {
+	t.Parallel()
+	root := system(t, map[string]string{"bin/sshd": "#!/bin/sh\n"})
+	sshd(t, root, 10, "sshd", "sshd: mallory@pts/0", "203.0.113.1")
+	exe := filepath.Join(root, "proc", "10", "exe")
+	require.NoError(t, os.Remove(exe))
+	require.NoError(t, os.Symlink(filepath.Join(root, "bin", "sshd"), exe))
+	require.NoError(t, os.Chmod(filepath.Join(root, "bin", "sshd"), 0o777))
+	list, err := blocklist.SSHPeers(root)
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+func TestRemoteLoginsOfUtmp(t *testing.T) {
+	t.Parallel()
+	size, at := 384, 348
+	if runtime.GOARCH != "amd64" {
+		size, at = 400, 360
+	}
+	record := func(kind, pid int, addr string) string {
+		b := make([]byte, size)
+		binary.LittleEndian.PutUint16(b, uint16(kind))
+		binary.LittleEndian.PutUint32(b[4:], uint32(pid))
+		if addr != "" {
+			copy(b[at:], netip.MustParseAddr(addr).AsSlice())
+		}
+		return string(b)
+	}
+	root := system(t, map[string]string{
+		"proc/7/comm": "login\n",
+		"run/utmp": record(7, 7, "198.51.100.7") + record(7, 7, "2001:db8::7") + record(7, 7, "") +
+			record(7, 8, "203.0.113.8") + record(8, 7, "203.0.113.9") + record(6, 7, "203.0.113.10") + "cut off",
+	})
+	list, err := blocklist.SSHPeers(root)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"198.51.100.7/32", "2001:db8::7/128"}, ofKind(list, blocklist.SSHPeer), "who is gone, or no user, is none")
+}
+
+// The kernel's own table is read as it is.
+func TestEstablishedConnectionsOfThisKernel(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	client, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	server, err := listener.Accept()
+	require.NoError(t, err)
+	for _, c := range []io.Closer{listener, client, server} {
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
+	}
+	raw, err := server.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	var link string
+	require.NoError(t, raw.Control(func(fd uintptr) { link, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)) }))
+	require.NoError(t, err)
+	var inode uint64
+	_, err = fmt.Sscanf(link, "socket:[%d]", &inode)
+	require.NoError(t, err)
+	addrs, err := blocklist.PeersOf("/", inode)
+	require.NoError(t, err)
+	require.Equal(t, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, addrs)
+}
+
+func FuzzEstablished(f *testing.F) {
+	f.Add("   0: 0100007F:0016 0100007F:D431 01 00000000:00000000 02:000A7B11 00000000     0        0 4711 4 0 20 4 30 10 -1")
+	f.Fuzz(func(t *testing.T, line string) {
+		if addr, ok := blocklist.Established(line); ok {
+			require.True(t, addr.IsValid())
+			require.False(t, addr.Is4In6())
+		}
+	})
+}
