@@ -6,9 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -20,67 +18,18 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// proxy stands before an engine, lets through what rules allow, and remembers every request.
-type proxy struct {
-	rules  map[string]*regexp.Regexp
-	mu     sync.Mutex
-	seen   map[string]bool
-	denied []string
-	next   *httputil.ReverseProxy
-}
-
-func newProxy(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*proxy, *docker.Client) {
+// through connects to an engine through a proxy under the rules.
+func through(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*testenv.DockerProxy, *docker.Client) {
 	t.Helper()
-	p := &proxy{rules: map[string]*regexp.Regexp{}, seen: map[string]bool{}}
+	byMethod := map[string]string{}
 	for _, r := range rules {
-		p.rules[r.Method] = regexp.MustCompile("^" + r.Pattern + "$") // as wollomatic/socket-proxy does
+		byMethod[r.Method] = r.Pattern
 	}
-	p.next = &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "docker" },
-		FlushInterval: -1,
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
-		}},
-	}
-	server := httptest.NewUnstartedServer(p)
-	socket := filepath.Join(d.Dir, "p"+t.Name()[len(t.Name())-4:])
-	listener, err := net.Listen("unix", socket)
-	require.NoError(t, err)
-	server.Listener = listener
-	server.Start()
-	t.Cleanup(server.Close)
-	c, err := docker.Connect(socket)
+	p := d.Proxy(t, byMethod)
+	c, err := docker.Connect(p.Socket)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return p, c
-}
-
-var (
-	versionPart = regexp.MustCompile(`^/v1\.[0-9]+`)
-	idPart      = regexp.MustCompile(`/(containers|networks)/[0-9a-z]{12,64}`)
-)
-
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	rule := p.rules[r.Method]
-	allowed := rule != nil && rule.MatchString(r.URL.Path)
-	call := r.Method + " " + idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}")
-	p.seen[call] = true
-	if !allowed {
-		p.denied = append(p.denied, call)
-	}
-	p.mu.Unlock()
-	if !allowed {
-		http.Error(w, "Forbidden", http.StatusForbidden)
-		return
-	}
-	p.next.ServeHTTP(w, r)
-}
-
-func (p *proxy) calls() (seen map[string]bool, denied []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.seen, p.denied
 }
 
 // useEverything calls every method once, as the guard would.
@@ -173,9 +122,9 @@ func requireEvents(t *testing.T, events <-chan docker.Event, actions ...string) 
 func TestEveryCallIsListedAndAllowed(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
-	p, c := newProxy(t, d, docker.Allow())
+	p, c := through(t, d, docker.Allow())
 	useEverything(t, d, c)
-	seen, denied := p.calls()
+	seen, denied := p.Calls()
 	require.Empty(t, denied)
 	listed := map[string]bool{}
 	for _, call := range docker.Calls() {
@@ -189,11 +138,11 @@ func TestWithoutHEADThePingIsAGET(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	rules := docker.Allow(docker.Inventory)
-	p, c := newProxy(t, d, rules[1:])
+	p, c := through(t, d, rules[1:])
 	id := d.Run(t, testenv.ContainerOptions{})
 	_, _, err := c.Inspect(t.Context(), id)
 	require.NoError(t, err)
-	seen, denied := p.calls()
+	seen, denied := p.Calls()
 	require.True(t, seen["GET /_ping"])
 	require.Equal(t, []string{"HEAD /_ping"}, denied)
 	err = c.Pause(t.Context(), id)

@@ -1,0 +1,95 @@
+package testenv
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// DockerProxy stands before an engine and lets through what its rules allow, as
+// wollomatic/socket-proxy does.
+type DockerProxy struct {
+	Socket string // path
+
+	rules map[string]*regexp.Regexp // by method, for the whole path
+	next  *httputil.ReverseProxy
+
+	mu     sync.Mutex
+	seen   map[string]bool
+	denied []string
+}
+
+// Proxy starts a proxy before the engine for one test. rules holds, by method,
+// an expression for the whole path.
+func (d *Docker) Proxy(t testing.TB, rules map[string]string) *DockerProxy {
+	t.Helper()
+	p := &DockerProxy{
+		Socket: filepath.Join(d.Dir, "p"+strconv.FormatInt(time.Now().UnixNano(), 36)),
+		rules:  map[string]*regexp.Regexp{}, seen: map[string]bool{},
+	}
+	for method, rule := range rules {
+		p.rules[method] = regexp.MustCompile("^" + rule + "$")
+	}
+	p.next = &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "docker" },
+		FlushInterval: -1,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
+		}},
+	}
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", p.Socket)
+	must(t, err)
+	server := httptest.NewUnstartedServer(p)
+	must(t, server.Listener.Close())
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return p
+}
+
+var (
+	versionPart = regexp.MustCompile(`^/v1\.[0-9]+`)
+	idPart      = regexp.MustCompile(`/(containers|networks)/[0-9a-z]{12,64}`)
+)
+
+// ServeHTTP implements http.Handler.
+func (p *DockerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rule := p.rules[r.Method]
+	allowed := rule != nil && rule.MatchString(r.URL.Path)
+	p.note(r.Method+" "+idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}"), allowed)
+	if !allowed {
+		http.Error(w, "Forbidden", http.StatusForbidden)
+		return
+	}
+	p.next.ServeHTTP(w, r)
+}
+
+func (p *DockerProxy) note(call string, allowed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen[call] = true
+	if !allowed {
+		p.denied = append(p.denied, call)
+	}
+}
+
+// Calls returns every request seen, such as "POST /containers/{id}/pause", and
+// those among them that were refused, in order.
+func (p *DockerProxy) Calls() (seen map[string]bool, denied []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seen = map[string]bool{}
+	for call := range p.seen {
+		seen[call] = true
+	}
+	return seen, slices.Clone(p.denied)
+}

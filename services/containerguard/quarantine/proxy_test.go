@@ -1,0 +1,77 @@
+package quarantine_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+)
+
+// behind makes a guard that reaches its engine through a proxy that allows every
+// documented call but those whose path ends so.
+func behind(t *testing.T, d *testenv.Docker, refused ...string) (*guard, *testenv.DockerProxy) {
+	t.Helper()
+	rules := map[string]string{}
+	for _, r := range docker.Allow() {
+		for _, end := range refused {
+			r.Pattern = strings.ReplaceAll(r.Pattern, end, end+"-refused")
+		}
+		rules[r.Method] = r.Pattern
+	}
+	p := d.Proxy(t, rules)
+	c, err := docker.Connect(p.Socket)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	g := newGuard(t, d, func(o *quarantine.Options) { o.Docker, o.RestartOnRelease = c, true })
+	return g, p
+}
+
+func TestBehindAProxy(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	d.Network(t, "shop", "")
+	run := func(t *testing.T) string {
+		t.Helper()
+		return d.Run(t, testenv.ContainerOptions{Network: "shop", Restart: "always"})
+	}
+	t.Run("the documented calls are enough", func(t *testing.T) {
+		g, p := behind(t, d)
+		id := run(t)
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		require.True(t, g.isolated(t, id))
+		require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+		c := g.inspect(t, id)
+		require.True(t, c.Running && !c.Paused && len(c.Networks) == 1)
+		_, denied := p.Calls()
+		require.Empty(t, denied)
+	})
+	t.Run("what is refused is asked for once, and the rest is done", func(t *testing.T) {
+		g, p := behind(t, d, "/pause")
+		id := run(t)
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		c := g.inspect(t, id)
+		require.False(t, c.Paused)
+		require.Empty(t, c.Networks, "it is cut off all the same")
+		e, _ := g.manager.Get(id)
+		require.Equal(t, quarantine.Partial, e.State)
+		_, denied := p.Calls()
+		require.Equal(t, []string{"POST /containers/{id}/pause"}, denied)
+		require.Equal(t, event.Failed, g.lastAction().Phase)
+	})
+	t.Run("without a way to end old sessions it stays held", func(t *testing.T) {
+		g, _ := behind(t, d, "/kill")
+		id := run(t)
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+		require.True(t, g.isolated(t, id))
+		e, held := g.manager.Get(id)
+		require.True(t, held)
+		require.Equal(t, quarantine.Partial, e.State)
+		require.Equal(t, event.Failed, g.lastAction().Phase)
+	})
+}
