@@ -84,7 +84,7 @@ func (r *reporter) run(ctx context.Context) error {
 		select {
 		case first := <-r.queue:
 			if err := r.publish(ctx, r.gather(first)); err != nil {
-				return nil //nolint:nilerr // ctx ended; what is not stored is reported again after the next start
+				return nil // ctx ended; what is not stored is reported again after the next start
 			}
 		case <-tick.C:
 			r.advance()
@@ -179,7 +179,7 @@ func replaceFile(path string, data []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(next, path)

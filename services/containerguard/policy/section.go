@@ -145,19 +145,27 @@ func (s *section) list(key string, check func(string) string) []string {
 	}
 	out := make([]string, 0, len(v.list))
 	for _, e := range v.list {
-		what := ""
-		if e.kind != unstable.String {
-			what = "is " + describe(e.kind) + ", must be a string"
-		} else if what = check(e.text); what == "" && slices.Contains(out, e.text) {
-			what = setting.Shown(e.text) + " is there twice"
-		}
-		if what != "" {
+		if what := wrong(e, out, check); what != "" {
 			s.found.add(Problem{Place: e.at, Key: s.path + key, What: what})
 			continue
 		}
 		out = append(out, e.text)
 	}
 	return out
+}
+
+// wrong says what is wrong with one element of a list, after those before it.
+func wrong(e *node, before []string, check func(string) string) string {
+	if e.kind != unstable.String {
+		return "is " + describe(e.kind) + ", must be a string"
+	}
+	if what := check(e.text); what != "" {
+		return what
+	}
+	if slices.Contains(before, e.text) {
+		return setting.Shown(e.text) + " is there twice"
+	}
+	return ""
 }
 
 func (s *section) patterns(key string) []string { return s.list(key, checkPattern) }

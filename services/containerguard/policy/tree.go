@@ -137,16 +137,15 @@ func (d *parser) element(root *node, e *unstable.Node) *node {
 
 // pair takes key = value; the key may have several parts.
 func (d *parser) pair(section *node, e *unstable.Node) {
-	n, end := section, 0
+	n := section
 	for it := e.Key(); it.Next(); {
 		part := it.Node()
 		key, at := string(part.Data), d.place(int(part.Raw.Offset))
-		end = int(part.Raw.Offset + part.Raw.Length)
-		if !it.IsLast() {
-			n = n.child(key, at)
-			continue
+		if it.IsLast() {
+			n.set(key, at, d.value(e.Value(), d.valueAt(int(part.Raw.Offset+part.Raw.Length))))
+			return
 		}
-		n.set(key, at, d.value(e.Value(), d.valueAt(end)))
+		n = n.child(key, at)
 	}
 }
 

@@ -14,8 +14,8 @@ const maxProc = 1 << 20
 // A machine made from an image has the image's mark, so the mark alone proves
 // nothing: in a container some of the files that every engine mounts are mounts.
 func FindSelf(root string) Self {
-	mounts := readSome(filepath.Join(root, "proc/self/mountinfo"))
-	id := containerID(mounts, readSome(filepath.Join(root, "proc/self/cgroup")))
+	mounts := readSome(filepath.Join(root, "proc", "self", "mountinfo"))
+	id := containerID(mounts, readSome(filepath.Join(root, "proc", "self", "cgroup")))
 	inside := id != ""
 	for _, mark := range []string{".dockerenv", "run/.containerenv"} {
 		if _, err := os.Stat(filepath.Join(root, mark)); err == nil && given.MatchString(mounts) {
