@@ -93,8 +93,8 @@ func (f *field) connections(server string, since time.Time) map[string]int {
 	return out
 }
 
-// comparable is what a round must give back: everything but the ids of endpoints.
-func comparable(c docker.Container) docker.Container {
+// asBefore is what a round must give back: everything but the ids of endpoints.
+func asBefore(c docker.Container) docker.Container {
 	for i := range c.Networks {
 		c.Networks[i].ID = ""
 	}
@@ -135,7 +135,7 @@ func TestAcceptGuardRounds(t *testing.T) {
 				t.Logf("connection %s said %d lines more", number, lines)
 			}
 		}
-		if after := f.inspect(session.client); !assertEqual(t, comparable(before), comparable(after)) {
+		if after := f.inspect(session.client); !assertEqual(t, asBefore(before), asBefore(after)) {
 			different++
 		}
 	}
@@ -219,7 +219,7 @@ type undoing struct {
 	again []string
 }
 
-func undoings10(front string) []undoing {
+func waysToUndo(front string) []undoing {
 	start := func(f *field, id string) string {
 		f.engine.Do(f.t, "POST", "/containers/"+id+"/start", nil, nil)
 		return id
@@ -280,7 +280,7 @@ func TestAcceptGuardUndone(t *testing.T) {
 	f := newField(t, wideCaps, noPolicies)
 	front := f.engine.Network(t, "front", "")
 	w := f.watch()
-	for _, u := range undoings10(front) {
+	for _, u := range waysToUndo(front) {
 		t.Run(u.name, func(t *testing.T) {
 			id := f.engine.Run(t, composed())
 			defer func() { f.release(id); f.engine.Remove(t, id) }()
@@ -332,7 +332,7 @@ func TestAcceptGuardKilled(t *testing.T) {
 		if _, still := f.held()[id]; still {
 			f.release(id)
 		}
-		require.True(t, assertEqual(t, comparable(before), comparable(f.inspect(id))))
+		require.True(t, assertEqual(t, asBefore(before), asBefore(f.inspect(id))))
 		f.engine.Remove(t, id)
 	}
 	t.Logf("killed and finished: %v", at)
