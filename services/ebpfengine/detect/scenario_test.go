@@ -402,7 +402,7 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 			s.flood(21_000, 3*time.Second, func(int) { s.udp(server, us, 1400) })
 		},
 		"a resolver's clients and upstreams": func(s *stage) {
-			s.flood(3000, 5*time.Second, func(i int) {
+			s.flood(2000, 3*time.Second, func(i int) {
 				s.udp(at(host("10.2", s.rnd.IntN(5000)), 1024+s.rnd.IntN(60_000)), at(home, 53), 80)
 				up, us := at(host("192.5", i%8), 53), at(home, 1024+s.rnd.IntN(64_000))
 				s.out(packet{src: us, dst: up, class: traffic.UDP, proto: 17})
@@ -571,7 +571,7 @@ func TestAskingManyServersIsNoScan(t *testing.T) {
 func TestAFloodThatChangesItsPortIsNotToldAThousandTimes(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
-	s.flood(2000, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+i/2000)) })
+	s.flood(500, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+i/500)) })
 	names := what(s.finish())
 	require.LessOrEqual(t, len(names), 6, "%v", names)
 	require.Contains(t, names, "syn_flood/ spoofed > 198.51.100.5")

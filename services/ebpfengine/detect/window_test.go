@@ -70,7 +70,7 @@ func TestAnyWindowsGiveValidFindings(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(11, 12))
 	words := append(detect.Names(), "")
-	for range 5 {
+	for range 3 {
 		d := detect.New(detect.DefaultConfig())
 		now, total := start, 0
 		check := func(found []detect.Finding) {
@@ -94,7 +94,7 @@ func TestAnyWindowsGiveValidFindings(t *testing.T) {
 				}
 			}
 		}
-		for range 40 {
+		for range 25 {
 			next := now.Add([]time.Duration{time.Second, time.Second, 0, time.Hour, -time.Minute, time.Millisecond, 30 * time.Second}[r.IntN(7)])
 			for range r.IntN(200) {
 				d.Sample([]traffic.Sample{anySample(r, next)})
