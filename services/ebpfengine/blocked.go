@@ -3,6 +3,7 @@ package ebpfengine
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,11 +21,20 @@ const (
 	countShare = 30
 )
 
+// peers are the machines at either end of the bus.
+func (s *Service) peers() []netip.Addr {
+	all := s.deps.Bus.Peers()
+	if s.deps.Peers != nil {
+		all = append(all, s.deps.Peers()...)
+	}
+	return all
+}
+
 // newKeeper returns who makes the kernel's blocklist equal to what is wanted.
 func (s *Service) newKeeper(filter *bpf.Filter) *blocklist.Keeper {
 	return blocklist.New(
 		blocklist.Config{MaxEntries: s.cfg.BlocklistMaxEntries, Files: s.cfg.BlocklistFiles},
-		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Peers: s.deps.Bus.Peers, Log: s.log},
+		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Peers: s.peers, Log: s.log},
 	)
 }
 

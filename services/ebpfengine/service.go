@@ -3,6 +3,7 @@ package ebpfengine
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type Deps struct {
 	Host    string // this machine on the bus, one subject token
 	Log     logrus.FieldLogger
 	Metrics prometheus.Registerer // nil: none
+	// Peers returns the machines whose modules are connected to this one's bus, which no block may cut off; nil: none.
+	Peers func() []netip.Addr
 }
 
 // Service is the packet engine. It implements daemon.Module and daemon.Starter.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/sirupsen/logrus"
@@ -142,6 +143,14 @@ func (b *busSide) closeConns(ctx context.Context) error {
 		errs = append(errs, b.admin.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// peers returns the other machines that are connected to our server.
+func (b *busSide) peers() []netip.Addr {
+	if b.server == nil {
+		return nil
+	}
+	return b.server.Peers()
 }
 
 func (b *busSide) shutdown(ctx context.Context) error {

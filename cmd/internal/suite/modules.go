@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ type deps struct {
 	Metrics   prometheus.Registerer
 	MachineID string
 	InFlight  bus.InFlight
+	Peers     func() []netip.Addr // other machines whose modules are connected
 }
 
 // module is one line of the table of modules. New is nil for one that is not part
@@ -51,7 +53,7 @@ func table() []module {
 			Enabled: func(c Config) bool { return c.EBPF.Enabled },
 			Config:  func(c Config) any { return c.EBPF },
 			New: func(c Config, d deps) (daemon.Module, error) {
-				return ebpfengine.New(c.EBPF, ebpfengine.Deps{Bus: d.Bus, Host: d.Host, Log: d.Log, Metrics: d.Metrics})
+				return ebpfengine.New(c.EBPF, ebpfengine.Deps{Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics})
 			},
 		},
 		{
@@ -135,7 +137,7 @@ func (h *house) build(m module, cfg Config) daemon.Build {
 		reg := prometheus.NewRegistry()
 		made, err := m.New(cfg, deps{
 			Bus: h.bus.conns[m.Name], Host: h.cfg.General.Host, DataDir: dir, Log: h.log.WithField("module", m.Name),
-			Metrics: reg, MachineID: h.machineID, InFlight: h.bus.inFlight,
+			Metrics: reg, MachineID: h.machineID, InFlight: h.bus.inFlight, Peers: h.bus.peers,
 		})
 		if err != nil {
 			return nil, err
