@@ -2,14 +2,13 @@ package docker
 
 import (
 	"maps"
-	"math"
 	"time"
 )
 
 const (
 	stateVersion = 1
-	// slack is how much later than another stream of its container a stream's line
-	// may be written to the log than its time says.
+	// slack is how much later than another line of its container a line may be written
+	// to the log than its time says.
 	slack = 30 * time.Second
 )
 
@@ -58,33 +57,24 @@ func (m Mark) after(at int64) Mark {
 	return m
 }
 
-// oldest is the lowest time of a line at or after m in the log.
-func (m Mark) oldest() int64 {
-	if m.Behind > 0 {
-		return m.Lowest
-	}
-	return m.Time
-}
-
 // since returns from when on the log must be read to miss nothing after p; zero if
-// nothing was read yet. A stream that is not in p may still have written a little
-// before the other.
+// nothing was read yet. It is a little before the place, for the other stream and for
+// a clock that was set back a little while nobody read.
 func (p Place) since() time.Time {
 	if len(p) == 0 {
 		return time.Time{}
 	}
-	lowest, highest, back := int64(math.MaxInt64), int64(0), false
+	var highest int64
 	for _, m := range p {
-		lowest, highest, back = min(lowest, m.oldest()), max(highest, m.Time), back || m.Behind > 0
+		highest = max(highest, m.Time)
 	}
-	late := highest - int64(slack)
-	switch {
-	case len(p) == 1:
-		lowest = min(lowest, late)
-	case !back:
-		lowest = max(lowest, late)
+	from := highest - int64(slack)
+	for _, m := range p {
+		if m.Behind > 0 {
+			from = min(from, m.Lowest)
+		}
 	}
-	return time.Unix(0, lowest).UTC()
+	return time.Unix(0, from).UTC()
 }
 
 // replay tells which lines of a stream, read from Place.since on, were read before.
