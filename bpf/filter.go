@@ -277,6 +277,8 @@ func (f *Filter) publish() error {
 	return errors.Join(
 		store(f.filter, unsafe.Offsetof(f.mirror.Prefix4), &f.mirror.Prefix4),
 		store(f.filter, unsafe.Offsetof(f.mirror.Prefix6), &f.mirror.Prefix6),
+		store(f.filter, unsafe.Offsetof(f.mirror.Near4), &f.mirror.Near4),
+		store(f.filter, unsafe.Offsetof(f.mirror.Near6), &f.mirror.Near6),
 		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix4), &f.mirror.AllowPrefix4),
 		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix6), &f.mirror.AllowPrefix6),
 		store(f.filter, unsafe.Offsetof(f.mirror.Allowed), &f.mirror.Allowed),

@@ -29,6 +29,8 @@ type index struct {
 	allow4  []uint32
 	coarse6 []uint32
 	allow6  []uint32
+	near4   near
+	near6   near
 	lengths map[lengthKey]int
 	filter  *programFilter
 }
@@ -44,7 +46,7 @@ func newIndex(f *programFilter) *index {
 	return &index{
 		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
 		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits), allow6: make([]uint32, coarseBits),
-		lengths: map[lengthKey]int{}, filter: f,
+		near4: near{}, near6: near{}, lengths: map[lengthKey]int{}, filter: f,
 	}
 }
 
@@ -110,6 +112,8 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 			bump(x.coarse4, &x.filter.Prefix4, at, delta)
 			if allow {
 				bump(x.allow4, &x.filter.AllowPrefix4, at, delta)
+			} else {
+				x.near4.count(&x.filter.Near4, at, p.Bits(), delta)
 			}
 		}
 		return
@@ -122,6 +126,8 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 	bump(x.coarse6, &x.filter.Prefix6, at, delta)
 	if allow {
 		bump(x.allow6, &x.filter.AllowPrefix6, at, delta)
+	} else {
+		x.near6.count(&x.filter.Near6, at, p.Bits(), delta)
 	}
 }
 
@@ -155,4 +161,35 @@ func (x *index) allowBloom(prefixes []netip.Prefix) (bloom [1024]uint64) {
 		bloom[h>>24&1023] |= threeBits(h)
 	}
 	return bloom
+}
+
+// near counts the blocklist's prefixes of each length within each /16, or hashed /32.
+type near map[int][129]uint16
+
+// many is what the kernel's list of lengths holds where there are more than fit.
+const many = ^uint32(0)
+
+// count counts a prefix in or out, and writes the lengths that are left, the longest first. What 65,535 prefixes hold stays.
+func (n near) count(packed *[coarseBits]uint32, at, bits, delta int) {
+	counts := n[at]
+	before := counts[bits]
+	if before != 1<<16-1 {
+		counts[bits] += uint16(delta)
+	}
+	n[at] = counts
+	if (before == 0) == (counts[bits] == 0) {
+		return
+	}
+	var list uint32
+	used := 0
+	for length, count := range counts {
+		if count > 0 {
+			list = list<<8 | uint32(length+1)
+			used++
+		}
+	}
+	if used > 4 {
+		list = many
+	}
+	packed[at] = list
 }

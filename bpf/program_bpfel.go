@@ -78,6 +78,8 @@ type programFilter struct {
 	Prefix6       [1024]uint64
 	AllowPrefix4  [1024]uint64
 	AllowPrefix6  [1024]uint64
+	Near4         [65536]uint32
+	Near6         [65536]uint32
 	Allowed       [1024]uint64
 }
 

@@ -6,7 +6,8 @@
 #pragma once
 #include "parse.h"
 
-enum { LENGTHS4 = 33, LENGTHS6 = 129, PREFIXES = 65536 };
+enum { LENGTHS4 = 33, LENGTHS6 = 129, PREFIXES = 65536, NEAR = 4 };
+#define MANY (~0U)
 
 struct filter {
 	u64 seed[4];
@@ -21,6 +22,9 @@ struct filter {
 	u64 prefix6[PREFIXES / 64];
 	u64 allow_prefix4[PREFIXES / 64]; /* touched by the allow list alone */
 	u64 allow_prefix6[PREFIXES / 64];
+	/* Which lengths of the blocklist there are in that /16 (hashed /32), up to four as bytes that hold length + 1, the longest
+	 * lowest; MANY where there are more. Exact addresses are not counted. */
+	u32 near4[PREFIXES], near6[PREFIXES];
 	u64 allowed[1024]; /* a Bloom filter of the allow list alone */
 };
 
@@ -71,6 +75,9 @@ LIST(block6, struct key6);
 
 const volatile u32 bloom_mask;         /* words - 1 */
 const volatile u64 mask6[256][2];      /* by prefix length */
+
+/* How judge4 and judge6 are to look. */
+enum { MAYBE_ALLOWED = 1, SINGLE = 2, SHORT = 4 };
 
 enum judgement { UNLISTED, ALLOWED, MONITORED, BLOCKED };
 
@@ -133,8 +140,8 @@ GLOBAL int allowed4(u32 addr, u32 length)
 	return f && in_allowed(f, hash) && map_lookup(&allow4, &key);
 }
 
-/* blocked4 says what the blocklist's prefix of this length that addr is in wants. */
-INLINE int blocked4(u32 addr, u32 length, u32 bytes)
+/* probe4 says what the blocklist's prefix of this length that addr is in wants. */
+INLINE int probe4(u32 addr, u32 length, u32 bytes)
 {
 	u64 hash;
 	struct key4 key = key4_of(addr, length, &hash);
@@ -146,17 +153,39 @@ INLINE int blocked4(u32 addr, u32 length, u32 bytes)
 	return e && st && c ? holds(e, st, c, bytes) : UNLISTED;
 }
 
+GLOBAL int blocked4(u32 addr, u32 length, u32 bytes)
+{
+	return probe4(addr, length, bytes);
+}
+
 /* judge4 asks the allow list, then the blocklist, for each length in use, the longest first. */
-GLOBAL int judge4(u32 addr, u32 bytes, u32 maybe_allowed)
+GLOBAL int judge4(u32 addr, u32 bytes, u32 net, u32 how)
 {
 	struct filter *f = the_filter();
 	if (!f)
 		return UNLISTED;
 	for (u32 i = 0; i < LENGTHS4; i++) {
-		if (!maybe_allowed || i >= f->allow_lengths4)
+		if (!(how & MAYBE_ALLOWED) || i >= f->allow_lengths4)
 			break;
 		if (allowed4(addr, f->allow_length4[i]))
 			return ALLOWED;
+	}
+	if (how & SINGLE) {
+		int found = blocked4(addr, 32, bytes);
+		if (found != UNLISTED)
+			return found;
+	}
+	u32 near = f->near4[net & (PREFIXES - 1)];
+	if (near != MANY) {
+#pragma unroll
+		for (u32 i = 0; i < NEAR; i++, near >>= 8) {
+			if (!(near & 255))
+				return UNLISTED;
+			int found = probe4(addr, (near & 255) - 1, bytes);
+			if (found != UNLISTED)
+				return found;
+		}
+		return UNLISTED;
 	}
 	for (u32 i = 0; i < LENGTHS4; i++) {
 		if (i >= f->block_lengths4)
@@ -183,7 +212,7 @@ GLOBAL int allowed6(u64 hi, u64 lo, u32 length)
 	return f && in_allowed(f, hash) && map_lookup(&allow6, &key);
 }
 
-INLINE int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
+INLINE int probe6(u64 hi, u64 lo, u32 length, u32 bytes)
 {
 	u64 hash;
 	struct key6 key = key6_of(hi, lo, length, &hash);
@@ -195,16 +224,38 @@ INLINE int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
 	return e && st && c ? holds(e, st, c, bytes) : UNLISTED;
 }
 
-GLOBAL int judge6(u64 hi, u64 lo, u32 bytes, u32 maybe_allowed)
+GLOBAL int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
+{
+	return probe6(hi, lo, length, bytes);
+}
+
+GLOBAL int judge6(u64 hi, u64 lo, u32 net, u32 how, u32 bytes)
 {
 	struct filter *f = the_filter();
 	if (!f)
 		return UNLISTED;
 	for (u32 i = 0; i < LENGTHS6; i++) {
-		if (!maybe_allowed || i >= f->allow_lengths6)
+		if (!(how & MAYBE_ALLOWED) || i >= f->allow_lengths6)
 			break;
 		if (allowed6(hi, lo, f->allow_length6[i]))
 			return ALLOWED;
+	}
+	if (how & SINGLE) {
+		int found = blocked6(hi, lo, 128, bytes);
+		if (found != UNLISTED)
+			return found;
+	}
+	u32 near = how & SHORT ? MANY : f->near6[net & (PREFIXES - 1)];
+	if (near != MANY) {
+#pragma unroll
+		for (u32 i = 0; i < NEAR; i++, near >>= 8) {
+			if (!(near & 255))
+				return UNLISTED;
+			int found = probe6(hi, lo, (near & 255) - 1, bytes);
+			if (found != UNLISTED)
+				return found;
+		}
+		return UNLISTED;
 	}
 	for (u32 i = 0; i < LENGTHS6; i++) {
 		if (i >= f->block_lengths6)
@@ -243,8 +294,9 @@ INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash
 			int found = e ? holds(e, st, c, p->bytes) : UNLISTED;
 			if (found != UNLISTED || !prefix)
 				return found;
+			single = 0;
 		}
-		return judge4(p->ip, p->bytes, maybe_allowed);
+		return judge4(p->ip, p->bytes, net, maybe_allowed * MAYBE_ALLOWED | single * SINGLE);
 	}
 	if (!f->count6)
 		return UNLISTED;
@@ -260,6 +312,9 @@ INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash
 		int found = e ? holds(e, st, c, p->bytes) : UNLISTED;
 		if (found != UNLISTED || !prefix)
 			return found;
+		single = 0;
 	}
-	return judge6(p->src.hi, p->src.lo, p->bytes, maybe_allowed);
+	/* Of what is shorter than /32, near6 knows nothing. */
+	u32 how = maybe_allowed * MAYBE_ALLOWED | single * SINGLE | (f->short6 ? SHORT : 0);
+	return judge6(p->src.hi, p->src.lo, net, how, p->bytes);
 }

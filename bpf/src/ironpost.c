@@ -226,7 +226,7 @@ INLINE void watch(struct state *st, struct control *c, struct bank *b, struct pa
 INLINE void scatter(struct state *st, struct packet *p)
 {
 	st->random = st->random * 6364136223846793005ULL + 1442695040888963407ULL;
-	p->ip = swap32(0x0a000000 + (u32)(st->random >> 33 & (spread - 1)));
+	p->ip = (u32)(st->random >> 33 & (spread - 1)) * 2654435761U; /* all over IPv4 */
 	p->src.lo = (u64)p->ip << 32 | 0xffff0000;
 }
 
