@@ -66,7 +66,7 @@ func find(t *testing.T, name string) attach.Interface {
 // program returns an XDP program of its own that passes everything.
 func program(t *testing.T, kind ebpf.ProgramType) *ebpf.Program {
 	t.Helper()
-	require.NoError(t, rlimit.RemoveMemlock())
+	testenv.Require(t, "bpf", rlimit.RemoveMemlock())
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "just_passes", Type: kind, License: "Apache-2.0",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
