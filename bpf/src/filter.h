@@ -199,6 +199,8 @@ GLOBAL int judge4(u32 addr, u32 bytes, u32 net, u32 how)
 
 INLINE struct key6 key6_of(u64 hi, u64 lo, u32 length, u64 *hash)
 {
+	/* Clang may know that this is below 256 already; the verifier of Linux 6.1 does not. */
+	asm volatile("" : "+r"(length));
 	struct key6 key = {.addr = {hi & mask6[length & 255][0], lo & mask6[length & 255][1]}, .length = length};
 	*hash = salted(mix(key.addr.hi, key.addr.lo), length);
 	return key;
