@@ -194,6 +194,7 @@ func (v *Inventory) replay(ctx context.Context) error {
 	if !first {
 		return nil
 	}
+	pause(ctx, MinSlack) // what the list shows has been written down by then
 	now := time.Now()
 	events, err := v.options.Docker.Replay(ctx, now.Add(-replaySpan), now)
 	if err != nil {

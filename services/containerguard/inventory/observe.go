@@ -135,8 +135,9 @@ func (r *record) lease(now docker.Container, e docker.Endpoint, address netip.Ad
 	r.leases = append(r.leases, lease{window: opened(since, answered), address: address, network: e.NetworkID, endpoint: e.ID})
 }
 
-// Complete says that every event since that time has been applied, so a lease
-// whose begin no event tells began before, or at the container's start.
+// Complete says that every event since that time has been applied, up to MinSlack
+// after the newest answer, so a lease whose begin no event tells began before, or
+// at the container's start.
 func (c *Core) Complete(since time.Time) {
 	for _, r := range c.records {
 		for i := range r.leases {
