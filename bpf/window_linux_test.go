@@ -123,7 +123,43 @@ func TestASweepIsToldFromAnswers(t *testing.T) {
 	require.InDelta(t, 1, sweep.PortsEstimate, 0.1)
 	require.Zero(t, dns.Probes)
 	require.EqualValues(t, 184, dns.Replies)
-	require.EqualValues(t, 200, target(t, w, "192.0.2.200").FromReflectorPorts[53])
+	require.Zero(t, target(t, w, "192.0.2.200").FromReflectorPorts[53], "all of it was asked for")
+}
+
+// What nobody asked for counts as reflected, also beside answers of the same server.
+func TestReflectedIsWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	for i := range 100 {
+		run(t, e, start,
+			packet{src: "192.0.2.200", dst: "198.51.100.53", sport: 20000 + i, dport: 53, udp: true},
+			packet{src: "198.51.100.53", dst: "192.0.2.200", sport: 53, dport: 20000 + i, udp: true},
+			packet{src: "198.51.100.53", dst: "192.0.2.200", sport: 53, dport: 40000 + i, udp: true},
+			packet{src: "203.0.113.123", dst: "192.0.2.200", sport: 123, dport: 80, udp: true})
+	}
+	hit := target(t, collect(t, e, start.Add(time.Second)), "192.0.2.200")
+	require.InDelta(t, 100, float64(hit.FromReflectorPorts[53]), 3, "a cell may be shared by chance")
+	require.InDelta(t, 100, float64(hit.FromReflectorPorts[123]), 3)
+}
+
+// Ports that follow each other are estimated as well as any.
+func TestConsecutivePortsAreEstimated(t *testing.T) {
+	t.Parallel()
+	const scanners, tried, gate = 16, 300, 16
+	e, _ := replay(t)
+	addr := func(i int) string { return netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}).String() }
+	for i := range scanners {
+		for port := range tried {
+			run(t, e, start, packet{src: addr(i), dst: "192.0.2.1", sport: 40000, dport: 1 + i*4001 + port, flags: 2})
+		}
+	}
+	w, sum := collect(t, e, start.Add(time.Second)), 0.0
+	for i := range scanners {
+		estimate := source(t, w, addr(i)).PortsEstimate
+		require.InEpsilon(t, tried-gate, estimate, 0.1)
+		sum += estimate
+	}
+	require.InEpsilon(t, tried-gate, sum/scanners, 0.025, "the mean is off")
 }
 
 func TestOddFlagsPromoteAtOnce(t *testing.T) {

@@ -72,6 +72,12 @@ INLINE bool completes(struct state *st, struct packet *p, u64 src, u64 dst)
 	return 1;
 }
 
+/* solicited reports whether something of ours is known to have gone out to where a packet comes from. */
+INLINE bool solicited(struct control *c, struct packet *p, u64 src, u64 dst)
+{
+	return (replay || c->egress) && asked(c, converse(src, dst, (u64)p->proto << 16 | p->dport));
+}
+
 INLINE void count_target(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst)
 {
 	struct target *t = target_of(st, c, p->dst, dst);
@@ -91,7 +97,7 @@ INLINE void count_target(struct state *st, struct control *c, struct bank *b, st
 		t->completed += completes(st, p, src, dst);
 	} else if (p->class == UDP) {
 		int r = reflector_of(p->sport);
-		if (r >= 0)
+		if (r >= 0 && !solicited(c, p, src, dst))
 			t->reflected[r & (REFLECTORS - 1)]++;
 	}
 }
@@ -110,7 +116,7 @@ INLINE bool answers(struct control *c, struct packet *p, u64 src, u64 dst)
 	if (p->class != UDP && p->class != TCP_ACK && p->class != TCP_FINACK)
 		return 0;
 	if (replay || c->egress)
-		return asked(c, converse(src, dst, (u64)p->proto << 16 | p->dport));
+		return solicited(c, p, src, dst);
 	return p->dport >= 32768 && p->sport < 32768;
 }
 
@@ -171,11 +177,19 @@ INLINE bool set_bit(u64 *bitmap, u64 i)
 	return !(old & want);
 }
 
+/* port_bit spreads ports as if by chance: one multiplication alone lays consecutive ones out evenly, and linear counting takes
+ * that for more of them. */
+INLINE u64 port_bit(u16 port)
+{
+	u64 x = port * seed[3];
+	return (x ^ x >> 32) * seed[2] >> 54;
+}
+
 INLINE void probe(struct source *s, struct packet *p, u64 dst)
 {
 	s->probes++;
 	if (p->class <= UDP || p->tiny) {
-		if (set_bit(s->ports, (u64)p->dport * seed[3] >> 54))
+		if (set_bit(s->ports, port_bit(p->dport)))
 			s->sample_ports[s->new_ports++ & (SAMPLE_PORTS - 1)] = p->dport;
 	}
 	if (set_bit(s->hosts, dst >> 20 & 1023))

@@ -86,7 +86,8 @@ type Target struct {
 	Fragmented uint64
 	// TopPorts holds the most frequent destination ports, the most frequent first, as lower bounds.
 	TopPorts []PortCount
-	// FromReflectorPorts counts UDP packets by source port for the ports of ReflectorPorts.
+	// FromReflectorPorts counts UDP packets by source port for the ports of ReflectorPorts; where Egress is seen, only
+	// those nobody here is known to have asked for.
 	FromReflectorPorts map[uint16]uint64
 	First, Last        time.Time
 }

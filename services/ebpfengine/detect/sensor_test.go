@@ -132,7 +132,7 @@ func (s *sensor) see(p packet) {
 	if p.fragment {
 		target.Fragmented++
 	}
-	if p.class == traffic.UDP && slices.Contains(traffic.ReflectorPorts[:], p.src.Port()) {
+	if p.class == traffic.UDP && slices.Contains(traffic.ReflectorPorts[:], p.src.Port()) && (!s.egress || !s.replies(p)) {
 		target.FromReflectorPorts[p.src.Port()]++
 	}
 	if p.class <= traffic.UDP {
