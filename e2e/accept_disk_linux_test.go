@@ -65,7 +65,7 @@ func TestAcceptDiskFullAndFreed(t *testing.T) {
 // health asks the probe.
 func (s *stage) health() event.DaemonHealth {
 	var h event.DaemonHealth
-	resp, err := http.Get("http://" + s.metrics + "/healthz") //nolint:noctx // a local probe
+	resp, err := http.Get("http://" + s.metrics + "/healthz")
 	if err != nil {
 		return h
 	}

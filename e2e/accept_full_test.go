@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -190,9 +191,7 @@ func (o *observed) users() map[string]int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	users := make(map[string]int, len(o.firsts))
-	for user, n := range o.firsts {
-		users[user] = n
-	}
+	maps.Copy(users, o.firsts)
 	return users
 }
 
@@ -229,5 +228,5 @@ func (o *observed) ledger(t *testing.T, s *stage, w *writers, e *edge) {
 		w.file.Load(), e.sent, lost, twice, len(o.ids), stored)
 	require.Zero(t, lost)
 	require.Zero(t, twice)
-	require.EqualValues(t, stored, len(o.ids))
+	require.Len(t, o.ids, int(stored))
 }

@@ -293,7 +293,7 @@ func (d *Docker) importImage(t testing.TB) {
 	must(t, err)
 	program, err := os.ReadFile(path)
 	must(t, err)
-	applets, err := exec.CommandContext(t.Context(), path, "--list").Output() //nolint:gosec // found in PATH by this test
+	applets, err := exec.CommandContext(t.Context(), path, "--list").Output()
 	must(t, err)
 	name, tag, _ := strings.Cut(DockerImage, ":")
 	d.Do(t, "POST", "/images/create?fromSrc=-&repo="+name+"&tag="+tag, bytes.NewReader(busyboxTar(t, program, applets)), nil)

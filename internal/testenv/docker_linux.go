@@ -42,7 +42,7 @@ func startDaemon(ns *os.File, log string, args []string) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{cmd: exec.CommandContext(context.Background(), "dockerd", args...), done: make(chan struct{})} //nolint:gosec // the flags are the test's
+	d := &daemon{cmd: exec.CommandContext(context.Background(), "dockerd", args...), done: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = out, out
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	started := make(chan error)
@@ -152,7 +152,7 @@ func leftovers(dir string) []int {
 // tells whether it is still there.
 func alive(pid string) bool {
 	for range 200 {
-		stat, err := os.ReadFile("/proc/" + pid + "/stat") //nolint:gosec // the id is from a file of the test's own engine
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return false
 		}

@@ -18,7 +18,7 @@ func OwnNetwork(m *testing.M) int {
 	if os.Getenv(networkVar) != "" {
 		return m.Run()
 	}
-	cmd := exec.Command(os.Args[0], os.Args[1:]...) //nolint:noctx,gosec // itself, as long as it takes
+	cmd := exec.Command(os.Args[0], os.Args[1:]...) // itself, as long as it takes
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), networkVar+"=own")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
