@@ -2,6 +2,7 @@ package blocklist
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"time"
 
@@ -114,3 +115,19 @@ func LifelinesBelow(root string, peers []netip.Addr) ([]Lifeline, []error) {
 
 // Servers reads text as every file of the system that names servers.
 func Servers(text string) []netip.Addr { return append(nameservers(text), leaseServers(text)...) }
+
+// Look is what was found so far.
+type Look struct{ l look }
+
+// Take takes in what a look at began found, and returns what is to be allowed.
+func (l *Look) Take(began time.Time, found []Lifeline, problems ...error) []Lifeline {
+	l.l.take(discard(), began, found, problems)
+	kept, _ := tidy(l.l.found)
+	return kept
+}
+
+func discard() logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}

@@ -1,10 +1,12 @@
 package blocklist_test
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -85,4 +87,24 @@ func FuzzSystemFiles(f *testing.F) {
 			require.True(t, addr.IsValid())
 		}
 	})
+}
+
+// A look that is cut short takes no lifeline away, until what it missed has been away for long.
+func TestALookThatIsNotWholeLosesNoLifeline(t *testing.T) {
+	t.Parallel()
+	line := func(addr, kind string) blocklist.Lifeline {
+		return blocklist.Lifeline{Prefix: netip.MustParsePrefix(addr), Kind: kind}
+	}
+	own, gateway := line("192.0.2.1/32", blocklist.OwnAddress), line("192.0.2.254/32", blocklist.Gateway)
+	next := line("192.0.2.253/32", blocklist.Gateway)
+	cut := errors.New("dump interrupted")
+	var look blocklist.Look
+	now := time.Now()
+	require.Equal(t, []blocklist.Lifeline{own, gateway}, look.Take(now, []blocklist.Lifeline{own, gateway}))
+	now = now.Add(time.Minute)
+	require.Equal(t, []blocklist.Lifeline{own, gateway}, look.Take(now, []blocklist.Lifeline{own}, cut), "kept")
+	require.Equal(t, []blocklist.Lifeline{own, next, gateway}, look.Take(now, []blocklist.Lifeline{own, next}, cut), "what is new counts at once")
+	require.Equal(t, []blocklist.Lifeline{own, next}, look.Take(now, []blocklist.Lifeline{own, next}), "a whole look is the truth")
+	now = now.Add(time.Hour)
+	require.Equal(t, []blocklist.Lifeline{own}, look.Take(now, []blocklist.Lifeline{own}, cut), "no lifeline is kept for ever")
 }

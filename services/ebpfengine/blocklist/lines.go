@@ -20,6 +20,9 @@ const (
 	// lookShare bounds the time that looking takes, to a twentieth: a machine with a million connections or routes is
 	// not looked at often.
 	lookShare = 20
+	// keepWhole is how long what a whole look found stays allowed while later looks are not whole: the kernel may cut a list
+	// of routes short that changes meanwhile, and a lifeline must not be lost for that.
+	keepWhole = 5 * time.Minute
 )
 
 // lines are the lifelines in force.
@@ -40,14 +43,22 @@ type look struct {
 	problems []error
 	began    time.Time
 	next     time.Time
+
+	whole   []Lifeline // what the last look without a problem found
+	wholeAt time.Time
 }
 
-// take replaces what was found and logs new problems.
+// take replaces what was found and logs new problems. Beside a problem, what was found before is kept for a while.
 func (l *look) take(log logrus.FieldLogger, began time.Time, found []Lifeline, problems []error) {
 	for _, err := range problems {
 		if !slices.ContainsFunc(l.problems, func(old error) bool { return old.Error() == err.Error() }) {
 			log.WithError(err).Warn("lifelines not all found")
 		}
+	}
+	if len(problems) == 0 {
+		l.whole, l.wholeAt = found, began
+	} else if began.Sub(l.wholeAt) < keepWhole {
+		found = slices.Concat(found, l.whole)
 	}
 	l.found, l.problems, l.began = found, problems, began
 	l.next = began.Add(lookShare * time.Since(began))
