@@ -68,6 +68,7 @@ type Conn struct {
 	mu         sync.Mutex
 	lost       error // why the connection was given up
 	publishers []*Publisher
+	services   map[string]*served // by module and host
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 )
 
@@ -34,6 +35,9 @@ func (c *Conn) request(ctx context.Context, subject string, req, resp any) error
 	m, err := c.nc.RequestWithContext(ctx, subject, body)
 	if err != nil {
 		return err
+	}
+	if m.Header.Get(micro.ErrorCodeHeader) == notServed {
+		return nats.ErrNoResponders // the module is connected, but does not run
 	}
 	if words := m.Header.Get(micro.ErrorHeader); words != "" {
 		return errors.New(printable(words, maxHeader))

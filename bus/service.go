@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,32 +41,128 @@ const (
 	metaVersion = "version"
 )
 
+// notServed is the code of an answer for a verb that nobody serves any more.
+const notServed = "503"
+
+// served is the one micro service of a module on a connection, and who answers its verbs now.
+type served struct {
+	service micro.Service
+
+	mu    sync.Mutex // guards what follows
+	users int
+	verbs map[string]*answerer // nil: an endpoint that nobody serves now
+}
+
+// answerer answers one verb until its ctx ends.
+type answerer struct {
+	ctx  context.Context //nolint:containedctx // of whoever called Serve, for each request
+	verb Verb
+}
+
 // Serve answers requests until stop is called or the connection is closed. Each
-// verb is answered one request at a time.
+// verb is answered one request at a time. Verbs may be served by several callers: on one
+// connection a module is one micro service, with the version of the first caller. A
+// verb that is served already is an error.
 func (c *Conn) Serve(ctx context.Context, s ServiceConfig) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
+	service, err := c.joined(s)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("serve %s: %w", s.Module, err)
+	}
+	mine := map[string]*answerer{}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		c.leave(s, service, mine)
+		_ = c.nc.FlushTimeout(callTimeout)
+	})
+	for _, name := range verbNames(s.Verbs) {
+		a := &answerer{ctx: ctx, verb: s.Verbs[name]}
+		if err := c.add(service, StatusSubject(s.Module, s.Host, name), name, a); err != nil {
+			stop()
+			return nil, fmt.Errorf("serve %s: verb %s: %w", s.Module, name, err)
+		}
+		mine[name] = a
+	}
+	return stop, c.nc.FlushTimeout(callTimeout)
+}
+
+// joined returns the service of a module, made if it is the first call for it.
+func (c *Conn) joined(s ServiceConfig) (*served, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := s.Module + " " + s.Host
+	if have := c.services[key]; have != nil {
+		have.mu.Lock()
+		defer have.mu.Unlock()
+		have.users++
+		return have, nil
+	}
 	service, err := micro.AddService(c.nc, micro.Config{
 		Name:     ServiceName(s.Module),
 		Version:  semver(s.Version),
 		Metadata: map[string]string{metaHost: s.Host, metaVersion: s.Version},
 	})
 	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("serve %s: %w", s.Module, err)
+		return nil, err
 	}
-	stop = func() {
-		cancel()
-		_ = service.Stop() // fails only on a closed connection, where nothing is served
-		_ = c.nc.FlushTimeout(callTimeout)
+	made := &served{service: service, users: 1, verbs: map[string]*answerer{}}
+	if c.services == nil {
+		c.services = map[string]*served{}
 	}
-	for _, name := range verbNames(s.Verbs) {
-		handler := micro.HandlerFunc(func(r micro.Request) { c.answer(ctx, s.Verbs[name], r) })
-		if err := service.AddEndpoint(name, handler, micro.WithEndpointSubject(StatusSubject(s.Module, s.Host, name))); err != nil {
-			stop()
-			return nil, fmt.Errorf("serve %s: verb %s: %w", s.Module, name, err)
+	c.services[key] = made
+	return made, nil
+}
+
+// add has a answer a verb. A micro service cannot give up an endpoint, so that one that was served before is there.
+func (c *Conn) add(s *served, subject, name string, a *answerer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, known := s.verbs[name]
+	if now != nil {
+		return errors.New("is served already")
+	}
+	if !known {
+		handler := micro.HandlerFunc(func(r micro.Request) { c.pass(s, name, r) })
+		if err := s.service.AddEndpoint(name, handler, micro.WithEndpointSubject(subject)); err != nil {
+			return err
 		}
 	}
-	return stop, c.nc.FlushTimeout(callTimeout)
+	s.verbs[name] = a
+	return nil
+}
+
+// leave takes back the verbs of one caller, and the service after the last.
+func (c *Conn) leave(cfg ServiceConfig, s *served, mine map[string]*answerer) {
+	c.mu.Lock()
+	s.mu.Lock()
+	for name, a := range mine {
+		if s.verbs[name] == a {
+			s.verbs[name] = nil
+		}
+	}
+	s.users--
+	last := s.users == 0
+	s.mu.Unlock()
+	if last {
+		delete(c.services, cfg.Module+" "+cfg.Host)
+	}
+	c.mu.Unlock()
+	if last {
+		_ = s.service.Stop() // fails only on a closed connection, where nothing is served
+	}
+}
+
+// pass hands a request to who answers the verb now.
+func (c *Conn) pass(s *served, name string, r micro.Request) {
+	s.mu.Lock()
+	a := s.verbs[name]
+	s.mu.Unlock()
+	if a == nil {
+		c.reply(r.Error(notServed, "not served now", nil))
+		return
+	}
+	c.answer(a.ctx, a.verb, r)
 }
 
 func verbNames(verbs map[string]Verb) []string {
@@ -171,7 +269,7 @@ func discovered(ctx context.Context, sub *nats.Subscription) []ServiceStatus {
 	slices.SortFunc(found, func(a, b ServiceStatus) int {
 		return cmp.Or(strings.Compare(a.Host+" "+a.Module, b.Host+" "+b.Module), strings.Compare(b.Version, a.Version))
 	})
-	return slices.CompactFunc(found, func(a, b ServiceStatus) bool { // verbs of one module may be served apart
+	return slices.CompactFunc(found, func(a, b ServiceStatus) bool { // one module may be served on two connections
 		return a.Host == b.Host && a.Module == b.Module
 	})
 }

@@ -47,6 +47,58 @@ func TestServe(t *testing.T) {
 	require.ErrorIs(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil), bus.ErrUnreachable)
 }
 
+// A module's parts serve their verbs through one service, come and go, and take nothing with them.
+func TestVerbsOfOneModuleAreOneService(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn, operator, ctx := b.Conn(bus.EBPFEngine), b.Conn(bus.Operator), within(t, patience)
+	serve := func(version, verb, says string) (func(), error) {
+		return conn.Serve(t.Context(), bus.ServiceConfig{Module: bus.EBPFEngine, Host: b.Host(), Version: version, Verbs: map[string]bus.Verb{
+			verb: func(context.Context, []byte) (any, error) { return reply{Hello: says}, nil },
+		}})
+	}
+	ask := func(verb string) (string, error) {
+		var got reply
+		err := operator.Request(ctx, bus.StatusSubject(bus.EBPFEngine, b.Host(), verb), nil, &got)
+		return got.Hello, err
+	}
+	raw := b.Raw(bus.Operator)
+	services := func() (n int) { // as `nats micro ls` counts them; Discover leaves out what is there twice
+		sub, err := raw.SubscribeSync(raw.NewInbox())
+		require.NoError(t, err)
+		require.NoError(t, raw.PublishRequest("$SRV.PING", sub.Subject, nil))
+		for {
+			if _, err := sub.NextMsg(300 * time.Millisecond); err != nil {
+				return n // there are no more, or nobody at all
+			}
+			n++
+		}
+	}
+	stopStatus, err := serve("v1.2.3", "status", "well")
+	require.NoError(t, err)
+	for _, says := range []string{"first", "again"} {
+		stop, err := serve("", "blocklist", says)
+		require.NoError(t, err)
+		got, err := ask("blocklist")
+		require.NoError(t, err)
+		require.Equal(t, says, got)
+		require.Equal(t, 1, services())
+		_, err = serve("", "blocklist", "twice")
+		require.ErrorContains(t, err, "served already")
+		stop()
+		stop()
+		_, err = ask("blocklist")
+		require.ErrorIs(t, err, bus.ErrUnreachable)
+		got, err = ask("status")
+		require.NoError(t, err)
+		require.Equal(t, "well", got)
+	}
+	stopStatus()
+	_, err = ask("status")
+	require.ErrorIs(t, err, bus.ErrUnreachable)
+	require.Zero(t, services())
+}
+
 func TestRequestToNobody(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
