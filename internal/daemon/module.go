@@ -62,11 +62,13 @@ type Change struct {
 }
 
 // ModulePlan is the new configuration of one module: Config for a Reloader, New
-// for the restarts to come.
+// for the restarts to come. Anew asks for a new instance even of a Reloader: what
+// changed is not in Config.
 type ModulePlan struct {
 	Name   string
 	Config any
 	New    Build
+	Anew   bool
 }
 
 // Plan is a new configuration that was read and found valid. Commit, which may

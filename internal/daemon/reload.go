@@ -88,10 +88,10 @@ func (s *Supervisor) prepareModules(ctx context.Context, plans []ModulePlan) ([]
 }
 
 // prepare asks the running instance, or tries the constructor where there is none
-// that could take the change while it runs.
+// that could take the change while it runs, or may.
 func (r *runner) prepare(ctx context.Context, plan ModulePlan) (func(), error) {
 	state := r.snapshot()
-	if reloader, ok := state.module.(Reloader); ok && state.running {
+	if reloader, ok := state.module.(Reloader); ok && state.running && !plan.Anew {
 		commit, err := safePrepare(ctx, reloader, plan)
 		if err != nil {
 			return nil, err

@@ -38,8 +38,9 @@ type deps struct {
 // of this build.
 type module struct {
 	Name    string
-	Section string // of the configuration
-	Rereads bool   // files of its own at every reload, changed keys or not
+	Section string   // of the configuration
+	Rereads bool     // files of its own at every reload, changed keys or not
+	Borrows []string // keys of other sections that New reads; a change of one asks for a new instance
 	Enabled func(Config) bool
 	Config  func(Config) any // the section
 	New     func(Config, deps) (daemon.Module, error)
@@ -57,7 +58,7 @@ func table() []module {
 			},
 		},
 		{
-			Name: bus.LogPipeline, Section: "log_pipeline",
+			Name: bus.LogPipeline, Section: "log_pipeline", Borrows: []string{"container.docker_socket"},
 			Enabled: func(c Config) bool { return c.LogPipeline.Enabled },
 			Config:  func(c Config) any { return c.LogPipeline },
 			New: func(c Config, d deps) (daemon.Module, error) {
@@ -74,6 +75,7 @@ func table() []module {
 		},
 		{
 			Name: bus.ContainerGuard, Section: "container", Rereads: true,
+			Borrows: []string{"log_pipeline.storage.postgres_url", "log_pipeline.storage.redis_url"},
 			Enabled: func(c Config) bool { return c.Container.Enabled },
 			Config:  func(c Config) any { return c.Container },
 			New: func(c Config, d deps) (daemon.Module, error) {

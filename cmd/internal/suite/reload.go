@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/internal/config"
@@ -20,8 +21,9 @@ func (h *house) reload(context.Context) (daemon.Plan, error) {
 	changes := h.changes(loaded)
 	plan := daemon.Plan{Changes: changes, Commit: func() { h.adopt(cfg, loaded) }}
 	for _, m := range h.process.table() {
-		if m.running(h.cfg) && m.Enabled(cfg) && (m.Rereads || touched(changes, m.Section)) {
-			plan.Modules = append(plan.Modules, daemon.ModulePlan{Name: m.Name, Config: m.Config(cfg), New: h.build(m, cfg)})
+		anew := borrowed(changes, m.Borrows)
+		if m.running(h.cfg) && m.Enabled(cfg) && (m.Rereads || anew || touched(changes, m.Section)) {
+			plan.Modules = append(plan.Modules, daemon.ModulePlan{Name: m.Name, Config: m.Config(cfg), New: h.build(m, cfg), Anew: anew})
 		}
 	}
 	return plan, nil
@@ -93,6 +95,11 @@ func touched(changes []daemon.Change, section string) bool {
 		}
 	}
 	return false
+}
+
+// borrowed tells whether one of keys changed.
+func borrowed(changes []daemon.Change, keys []string) bool {
+	return slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && slices.Contains(keys, c.Key) })
 }
 
 // problem is one line of a refused configuration.

@@ -297,6 +297,24 @@ func TestHangUpReloadsAllOrNothing(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
+// A key of one section that another's module reads, too, is taken by both.
+func TestAReloadReachesWhoBorrowsAKey(t *testing.T) {
+	t.Parallel()
+	i := install(t, "")
+	logs := "[log_pipeline]\nsources = [\"docker\"]\n"
+	i.configure(logs + "[container]\ndocker_socket = \"/nosuch/one.sock\"\n")
+	i.start()
+	require.Contains(t, i.await("logs of containers not read")["error"], "/nosuch/one.sock")
+
+	i.configure(logs + "[container]\ndocker_socket = \"/nosuch/two.sock\"\n")
+	i.signals <- syscall.SIGHUP
+	i.await("configuration reloaded")
+	require.Eventually(t, func() bool {
+		return strings.Contains(fmt.Sprint(i.await("logs of containers not read")["error"]), "/nosuch/two.sock")
+	}, patience, 5*time.Millisecond)
+	require.Zero(t, i.stop())
+}
+
 func TestStatusIsAnsweredOnTheBus(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
