@@ -143,6 +143,21 @@ func TestAConstructorThatRefusesKeepsTheOldModule(t *testing.T) {
 	})
 }
 
+func TestAReloaderIsBuiltAnewWhereAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		takes(r, "m", nil)
+		r.opts.Reload = func(context.Context) (daemon.Plan, error) {
+			return daemon.Plan{Modules: []daemon.ModulePlan{{Name: "m", Config: 2, New: rebuilt(r, "m2"), Anew: true}}}, nil
+		}
+		r.settle()
+		r.hangUp()
+		require.Equal(t, []string{"new m2", "end m", "new m2", "run m2"}, r.j.all()[1:])
+		r.stop()
+	})
+}
+
 func TestAReloadReachesAModuleThatWaitsForItsRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
