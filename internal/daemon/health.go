@@ -99,6 +99,9 @@ func (s *Supervisor) moduleHealth(ctx context.Context, spec Spec) event.ModuleHe
 	switch {
 	case !spec.Enabled:
 		h.Reasons = []string{"disabled in the configuration"}
+		if spec.Left != nil {
+			h.Reasons = clampReasons(append(h.Reasons, spec.Left()...))
+		}
 	case spec.New == nil:
 		h.Status = event.Degraded
 		h.Reasons = []string{"not part of this build"}

@@ -67,7 +67,7 @@ func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
 		r := newRig(t)
 		r.module("pipeline", nil)
 		r.module("guard", nil)
-		r.add(daemon.Spec{Name: "off"})
+		r.add(daemon.Spec{Name: "off", Left: func() []string { return []string{"but its lights are on"} }})
 		r.opts.Observe = func(context.Context) map[string][]string {
 			return map[string][]string{"pipeline": {"publish blocked for 6s"}, "off": {"no consumer"}, "bus": nil, "observer": {"port taken"}}
 		}
@@ -76,6 +76,7 @@ func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
 		require.Equal(t, []string{"publish blocked for 6s"}, r.of("pipeline").Reasons)
 		require.Equal(t, event.Healthy, r.of("guard").Status)
 		require.Equal(t, event.Healthy, r.of("off").Status)
+		require.Equal(t, []string{"disabled in the configuration", "but its lights are on"}, r.of("off").Reasons)
 		require.Equal(t, event.Healthy, r.of("bus").Status)
 		require.Equal(t, event.Degraded, r.of("observer").Status)
 		r.stop()

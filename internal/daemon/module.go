@@ -41,11 +41,13 @@ type Reloader interface {
 type Build func(ctx context.Context) (Module, error)
 
 // Spec is one line of the table of modules. New is nil for a module that is not
-// part of this build.
+// part of this build. Left, which may be nil, says quickly what of a disabled module is still in
+// force; its status shows it.
 type Spec struct {
 	Name    string
 	Enabled bool
 	New     Build
+	Left    func() []string
 }
 
 // Step is something to close after the modules, such as a connection.

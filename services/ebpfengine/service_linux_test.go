@@ -259,6 +259,10 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 	found, _, err := attach.Find([]string{w.name})
 	require.NoError(t, err)
 	require.NotZero(t, found[0].ProgramID, "it stays attached")
+	left := ebpfengine.Left(cfg)
+	require.Len(t, left, 1)
+	require.Contains(t, left[0], w.name)
+	require.Contains(t, left[0], "rm -r "+cfg.PinPath)
 
 	restarted := time.Now()
 	cfg.BlocklistMaxEntries *= 3 // the map is made anew, with what it held

@@ -137,9 +137,17 @@ func (h *house) options() daemon.Options {
 		},
 	}
 	for _, m := range h.process.table() {
-		opts.Specs = append(opts.Specs, daemon.Spec{Name: m.Name, Enabled: m.Enabled(h.cfg), New: h.build(m, h.cfg)})
+		opts.Specs = append(opts.Specs, daemon.Spec{Name: m.Name, Enabled: m.Enabled(h.cfg), New: h.build(m, h.cfg), Left: h.left(m)})
 	}
 	return opts
+}
+
+// left returns what says what of m is in force while it is disabled, or nil.
+func (h *house) left(m module) func() []string {
+	if m.Left == nil {
+		return nil
+	}
+	return func() []string { return m.Left(h.cfg) }
 }
 
 // steps close what the modules used: first what works in the background, with the

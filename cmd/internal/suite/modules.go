@@ -44,6 +44,7 @@ type module struct {
 	Enabled func(Config) bool
 	Config  func(Config) any // the section
 	New     func(Config, deps) (daemon.Module, error)
+	Left    func(Config) []string // what of it is in force while it is disabled; may be nil
 }
 
 // table is every module of Ironpost, in the order they are started.
@@ -56,6 +57,7 @@ func table() []module {
 			New: func(c Config, d deps) (daemon.Module, error) {
 				return ebpfengine.New(c.EBPF, ebpfengine.Deps{Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics})
 			},
+			Left: func(c Config) []string { return ebpfengine.Left(c.EBPF) },
 		},
 		{
 			Name: bus.LogPipeline, Section: "log_pipeline", Borrows: []string{"container.docker_socket"},

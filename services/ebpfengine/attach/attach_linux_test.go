@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -209,10 +210,12 @@ func TestWhatIsNotWantedAnyMoreIsDetached(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, l.Release())
 	}
+	require.ElementsMatch(t, []string{kept, dropped}, attach.Pinned(filepath.Dir(p.Dir())), "also without the process")
 	gone, err := p.Keep([]attach.Interface{find(t, kept)})
 	require.NoError(t, err)
 	require.Equal(t, 1, gone)
 	require.NotZero(t, find(t, kept).ProgramID)
+	require.Equal(t, []string{kept}, attach.Pinned(filepath.Dir(p.Dir())))
 	require.Eventually(t, func() bool { return find(t, dropped).ProgramID == 0 }, 5*time.Second, time.Millisecond) // the kernel frees links later
 }
 

@@ -33,6 +33,9 @@ func Watch(ctx context.Context, _ chan<- struct{}) error {
 // OpenPins returns ErrUnsupported.
 func OpenPins(string) (Pins, error) { return Pins{}, absent() }
 
+// Pinned returns nothing.
+func Pinned(string) []string { return nil }
+
 // Dir returns nothing.
 func (Pins) Dir() string { return "" }
 

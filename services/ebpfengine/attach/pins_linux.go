@@ -87,6 +87,26 @@ func networkNamespace() (string, error) {
 	return fmt.Sprint(st.Ino), nil
 }
 
+// Pinned returns the names of the interfaces that a link pinned below dir keeps a program on, in this network namespace. It
+// needs no process of ours, and returns nothing where it may not look.
+func Pinned(dir string) []string {
+	namespace, err := networkNamespace()
+	if err != nil {
+		return nil
+	}
+	indexes, err := Pins{dir: filepath.Join(dir, "net-"+namespace)}.indexes()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, index := range indexes {
+		if now, ok := byIndex(index); ok && now.ProgramID != 0 {
+			names = append(names, now.Name)
+		}
+	}
+	return names
+}
+
 // linkPath is named by index: a name of an interface may have a dot.
 func (p Pins) linkPath(index int) string {
 	return filepath.Join(p.dir, fmt.Sprintf("%s%d", linkPrefix, index))
