@@ -40,8 +40,12 @@ fmt: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## format the code
 	$(BIN)/golangci-lint-$(GOLANGCI_VERSION) fmt ./...
 
 .PHONY: generate
-generate: ## rewrite golden files and generated documentation
-	go test ./event ./internal/config ./cmd/... -run 'Golden|Documentation|Generated' -update
+generate: ## rewrite golden files, generated documentation and, with clang, the packet program
+	go test -count 1 ./event -run Golden -update
+	go test -count 1 ./event -run Documentation -update
+	go test -count 1 ./internal/docker -run Generated -update
+	go test -count 1 ./cmd/internal/suite -run 'Golden|Reference' -update
+	go generate ./bpf
 
 .PHONY: bench
 bench: ## run the benchmarks; ratios are measured within one run
