@@ -41,11 +41,12 @@ func (f *floods) connections(w traffic.Window) {
 	}
 }
 
-// completedBy is how many connections src opened in a window, as far as seen: a SYN and at least one ACK for it.
+// completedBy is how many connections src opened in a window, as far as seen: a SYN and at least one ACK for it. An ACK that
+// is refused proves nothing: whoever forges src cannot know what to acknowledge (RFC 9293, section 3.10.7.4).
 func completedBy(src *traffic.Source, egress bool) float64 {
 	syn, ack := src.ByClass[traffic.TCPSYN], src.ByClass[traffic.TCPACK]+src.ByClass[traffic.TCPFINACK]
 	if egress {
-		ack = min(ack, src.Answered)
+		ack = min(ack-min(ack, src.Refused), src.Answered)
 	}
 	return float64(min(syn, ack))
 }

@@ -360,6 +360,33 @@ func TestConnectionsOpenedTooFast(t *testing.T) {
 	}, "connection_flood/ 203.0.113.66 > 198.51.100.5:443")
 }
 
+// Who forges both halves of a handshake in somebody's name gets nobody blamed, where the refusals of it are seen; a server that
+// resets its connections is flooded all the same.
+func TestForgedHandshakesBlameNobody(t *testing.T) {
+	t.Parallel()
+	names := func(resets, acks int) []string {
+		s := newStage(t, true)
+		s.flood(800, 10*time.Second, func(i int) {
+			from, to := at(evil, 1024+i), at(home, 443)
+			s.tcp(traffic.TCPSYN, from, to)
+			s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
+			for range acks {
+				s.tcp(traffic.TCPACK, from, to)
+			}
+			for range resets {
+				s.refuse(to, from)
+			}
+		})
+		s.until(s.now)
+		return what(s.finish())
+	}
+	const flood = "connection_flood/ 203.0.113.66 > 198.51.100.5:443"
+	require.NotContains(t, names(1, 1), flood)
+	require.NotContains(t, names(3, 3), flood)
+	require.Contains(t, names(1, 3), flood)
+	require.Contains(t, names(0, 1), flood)
+}
+
 // Forged traffic uses up the samples: a scanner beside it is found by its record all the same.
 func TestAFloodDoesNotHideAScan(t *testing.T) {
 	t.Parallel()
