@@ -71,9 +71,11 @@ accept-foundation: build ## the long run: kills, downtimes, full streams; prints
 	go test -tags accept -count 1 -timeout 2h -v -run TestAccept -skip TestAcceptGuard ./e2e
 
 .PHONY: accept-ebpf-engine
-accept-ebpf-engine: build ## scans, floods and blocks on a wire of its own, as root; prints number and bar
+accept-ebpf-engine: build ## scans, floods and blocks on a wire of its own, random packets and lists, as root; prints number and bar
 	IRONPOST_TEST_REQUIRE=netns,bpf,tcx,nmap,hping3 go test -tags accept -count 1 -timeout 1h -v \
 		-run 'TestEngine|TestScans|TestSweep|TestForgedFlood|TestBlock|TestWithout' ./e2e
+	IRONPOST_TEST_REQUIRE=bpf IRONPOST_FUZZ_PACKETS=10000000 go test -count 1 -timeout 1h -v -run 'TestParserAgreesWithTheModel|TestCutFrames' ./bpf
+	IRONPOST_TEST_REQUIRE=bpf go test -tags accept -count 1 -timeout 1h -v -run TestNoListDropsALifeline ./services/ebpfengine/blocklist
 
 .PHONY: accept-container-guard
 accept-container-guard: build ## alerts, attacks and undoings against a dockerd of its own, as root; prints number and bar
