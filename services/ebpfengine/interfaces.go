@@ -77,8 +77,8 @@ func waitChange(ctx context.Context, changed <-chan struct{}, settled time.Durat
 func (a *attached) look(ctx context.Context) {
 	names := a.s.cfg.Interfaces()
 	found, missing, err := attach.Find(names)
+	a.s.note(troubleLooking, told("interfaces that come or go are not noticed: ", err))
 	if err != nil {
-		a.s.note(troubleInterface+a.s.cfg.Interface, err.Error())
 		return
 	}
 	a.missing(names, found, missing)
@@ -95,6 +95,7 @@ func (a *attached) look(ctx context.Context) {
 func (a *attached) missing(names []string, found []attach.Interface, missing []string) {
 	for _, name := range names {
 		switch {
+		case slices.Contains(missing, name) && a.stays(name):
 		case slices.Contains(missing, name):
 			a.s.note(troubleInterface+name, "interface "+name+" is not there: it will be watched when it comes")
 			a.s.view(name, nil)
@@ -106,13 +107,20 @@ func (a *attached) missing(names []string, found []attach.Interface, missing []s
 	}
 }
 
+// stays tells whether the interface of a sensor is there, found or not.
+func (a *attached) stays(name string) bool {
+	sen := a.sensors[name]
+	return sen != nil && attach.Exists(sen.on)
+}
+
 // prune ends the sensors of interfaces that have gone, were made anew, or lost the program. One that merely lost
-// its default route is watched on: it may have it back any moment.
+// its default route is watched on: it may have it back any moment. So is one that is missing in a list the kernel cut short,
+// because interfaces changed meanwhile: detaching it would let in whoever is blocked.
 func (a *attached) prune(found []attach.Interface) {
 	for _, name := range slices.Sorted(maps.Keys(a.sensors)) {
 		sen := a.sensors[name]
 		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
-		if sen.attached() && (same || a.s.cfg.Interface == InterfaceAuto && attach.Exists(sen.on)) {
+		if sen.attached() && (same || a.stays(name)) {
 			continue
 		}
 		sen.stop(true)

@@ -18,6 +18,7 @@ const (
 	troubleKernel    = "kernel"
 	troublePins      = "pins"
 	troubleHits      = "hits"
+	troubleLooking   = "interfaces"
 	troubleInterface = "interface " // and its name
 	troubleReading   = "reading "   // and its name
 )
