@@ -20,7 +20,7 @@ const systemSocket = "/run/ironpost/bus.sock"
 // tlsFlags are PEM files.
 type tlsFlags struct{ ca, cert, key string }
 
-// connect reaches the daemon, by --url or through its socket. Its errors have the exit code of
+// connect reaches the daemon, by --url, through its socket, or over the external bus it uses. Its errors have the exit code of
 // a daemon that cannot be reached and say what to do.
 func (a *app) connect(ctx context.Context) (*bus.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
@@ -31,10 +31,14 @@ func (a *app) connect(ctx context.Context) (*bus.Conn, error) {
 	if a.key != "" || a.tls != (tlsFlags{}) {
 		return nil, usage(errors.New("--key and --tls-… need --url"))
 	}
-	paths, err := a.sockets()
+	places, err := a.places()
 	if err != nil {
 		return nil, err
 	}
+	if places.external != nil {
+		return connectExternal(ctx, places.external)
+	}
+	paths := places.sockets
 	for i, path := range paths {
 		conn, err := bus.DialSocket(ctx, path)
 		if err == nil {
@@ -47,27 +51,65 @@ func (a *app) connect(ctx context.Context) (*bus.Conn, error) {
 	return nil, usage(errors.New("bus.socket is empty, so the daemon has no socket: use --url"))
 }
 
-// sockets returns where the daemon may listen, the likeliest first: what --socket or the configuration says, and,
-// where nobody said, this user's own daemon and then the system's.
-func (a *app) sockets() ([]string, error) {
+// places is where a daemon may be found: behind one of sockets, the likeliest first, or on an external bus.
+type places struct {
+	sockets  []string
+	external *suite.Config
+}
+
+// places returns what --socket or the configuration says, and, where nobody said, the sockets of this user's own daemon and
+// of the system's.
+func (a *app) places() (places, error) {
 	if a.socket != "" {
-		return []string{a.socket}, nil
+		return places{sockets: []string{a.socket}}, nil
 	}
 	cfg, loaded, err := a.load()
 	if err != nil && a.configPath() != "" {
-		return nil, a.unreadable(err)
+		return places{}, a.unreadable(err)
 	}
 	if err != nil { // the default file; the daemon may run all the same
 		a.tell("warning: the default configuration is not used: " + words(err))
-		return defaultSockets(suite.DefaultConfig().Bus.Socket), nil
+		return places{sockets: defaultSockets(suite.DefaultConfig().Bus.Socket)}, nil
+	}
+	if cfg.Bus.Mode == suite.BusExternal {
+		return places{external: &cfg}, nil
 	}
 	if v, ok := loaded.Get("bus.socket"); ok && v.Origin.Kind == config.FromDefault {
-		return defaultSockets(cfg.Bus.Socket), nil
+		return places{sockets: defaultSockets(cfg.Bus.Socket)}, nil
 	}
 	if cfg.Bus.Socket == "" {
-		return nil, nil
+		return places{}, nil
 	}
-	return []string{cfg.Bus.Socket}, nil
+	return places{sockets: []string{cfg.Bus.Socket}}, nil
+}
+
+// connectExternal goes where the daemon of cfg goes, with the same key.
+func connectExternal(ctx context.Context, cfg *suite.Config) (*bus.Conn, error) {
+	secure, err := cfg.Bus.ClientTLS()
+	if err == nil && cfg.Bus.CredentialsFile != "" {
+		err = readable(cfg.Bus.CredentialsFile)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: try sudo", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	conn, err := bus.Connect(ctx, bus.Options{
+		Module: bus.Operator, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.CredentialsFile, TLS: secure,
+	})
+	if err != nil {
+		return nil, &codedError{code: exitUnreachable, err: fmt.Errorf("no connection to the external bus that bus.url names (%w)", err)}
+	}
+	return conn, nil
+}
+
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("bus.credentials_file: %w", err)
+	}
+	return f.Close()
 }
 
 func defaultSockets(own string) []string {

@@ -88,7 +88,8 @@ well, which alerts it raised, what was done about them, and whether the audit
 trail of that is intact.
 
 It talks to the daemon through its unix socket, which root and the members of the
-group ironpost may use, or to a remote one with --url and --key.
+group ironpost may use, over the external bus that the configuration names, or to a
+remote one with --url and --key.
 
 `
 

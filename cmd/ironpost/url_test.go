@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nkeys" //nolint:depguard // the test needs the key of an operator elsewhere
@@ -38,11 +40,31 @@ func TestRemoteDaemonByURLAndKey(t *testing.T) {
 	require.Equal(t, exitUsage, call(t, append([]string{"audit", "verify", "--path", trail}, remote...)...).code, "whose head?")
 	require.Equal(t, exitOK, call(t, append([]string{"audit", "verify", "--host", "testhost", "--path", trail}, remote...)...).code)
 
+	external := filepath.Join(dir, "external.toml")
+	text := fmt.Sprintf(`[general]
+host = "testhost"
+[bus]
+mode = "external"
+url = "tls://%s"
+credentials_file = %q
+tls_ca = %q
+tls_cert = %q
+tls_key = %q
+`, address, seed, ca.Path, mine, secret)
+	require.NoError(t, os.WriteFile(external, []byte(text), 0o600))
+	require.Equal(t, exitOK, call(t, "status", "-c", external).code, "as the daemon of that configuration goes there")
+	require.Contains(t, call(t, "alerts", "-c", external).out, "SSH brute force")
+	require.Equal(t, exitOK, call(t, "audit", "verify", "-c", external, "--path", trail).code)
+
 	other := operatorKey(t, t.TempDir())
 	remote[3] = other
 	r := call(t, append([]string{"status", "--timeout", "1s"}, remote...)...)
 	require.Equal(t, exitUnreachable, r.code)
 	require.Contains(t, r.err, "operator.<host>.nk")
+	require.NoError(t, os.WriteFile(external, []byte(strings.Replace(text, seed, other, 1)), 0o600))
+	r = call(t, "status", "-c", external, "--timeout", "1s")
+	require.Equal(t, exitUnreachable, r.code)
+	require.Contains(t, r.err, "no connection to the external bus")
 }
 
 // operatorKey lets a new operator in and returns the file of its seed.

@@ -77,7 +77,7 @@ func (b *busSide) reach(ctx context.Context, cfg Config, log logrus.FieldLogger)
 		}
 		return err
 	}
-	secure, err := clientTLS(cfg.Bus)
+	secure, err := cfg.Bus.ClientTLS()
 	if err != nil {
 		return err
 	}
@@ -105,8 +105,9 @@ func serverConfig(cfg Config) embedded.Config {
 	}
 }
 
-// clientTLS returns how to speak TLS with an external bus, nil if no file is named.
-func clientTLS(c Bus) (*tls.Config, error) {
+// ClientTLS returns how to speak TLS with an external bus, nil if no file is named.
+// The error names the key whose file cannot be used.
+func (c Bus) ClientTLS() (*tls.Config, error) {
 	if c.TLSCA == "" && c.TLSCert == "" {
 		return nil, nil
 	}
