@@ -123,6 +123,13 @@ func cpusOf(opts Options) (int, error) {
 	return highestCPU(string(list)) + 1, nil
 }
 
+// Outgrown reports whether CPUs came online that the program has no state for. Two of them share one then, and may take one's
+// packet for the other's: load another Engine in its place.
+func (e *Engine) Outgrown() bool {
+	cpus, err := cpusOf(Options{Replay: e.replay})
+	return err == nil && cpus > e.cpus
+}
+
 // highestCPU returns the last number of a list such as "0-3,6".
 func highestCPU(list string) int {
 	list = strings.TrimSpace(list)

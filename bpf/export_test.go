@@ -30,6 +30,9 @@ func LoadSpec() (program, egress *ebpf.CollectionSpec, err error) {
 	return program, egress, err
 }
 
+// Unplug has the engine believe that it was loaded while there was one CPU less.
+func (e *Engine) Unplug() { e.cpus-- }
+
 // LastParsed returns what the program's parser made of the latest frame, on a replay engine.
 func (e *Engine) LastParsed() (model.Packet, error) {
 	var p programPacket

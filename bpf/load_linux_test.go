@@ -35,6 +35,17 @@ func TestOptionsAreChecked(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestCPUsThatComeAreNoticed(t *testing.T) {
+	t.Parallel()
+	f := newFilter(t, 0)
+	e := program(t, f, bpf.Options{})
+	require.False(t, e.Outgrown())
+	e.Unplug()
+	require.True(t, e.Outgrown())
+	one, _ := replay(t)
+	require.False(t, one.Outgrown(), "a capture comes in on one")
+}
+
 func TestRunStatsCount(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)

@@ -176,7 +176,7 @@ INLINE u64 now(struct state *st, struct control *c)
 INLINE struct state *state_here(void)
 {
 	u32 cpu = replay ? 0 : cpu_number();
-	if (unlikely(cpu >= cpus)) /* plugged in since: two CPUs may miscount each other's packets, no more */
+	if (unlikely(cpu >= cpus)) /* plugged in since: see Engine.Outgrown */
 		cpu = cpus ? cpu % cpus : 0;
 	return map_lookup(&states, &cpu);
 }

@@ -115,15 +115,17 @@ func (a *attached) stays(name string) bool {
 
 // prune ends the sensors of interfaces that have gone, were made anew, or lost the program. One that merely lost
 // its default route is watched on: it may have it back any moment. So is one that is missing in a list the kernel cut short,
-// because interfaces changed meanwhile: detaching it would let in whoever is blocked.
+// because interfaces changed meanwhile: detaching it would let in whoever is blocked. For CPUs that came, the program is loaded
+// anew.
 func (a *attached) prune(found []attach.Interface) {
 	for _, name := range slices.Sorted(maps.Keys(a.sensors)) {
 		sen := a.sensors[name]
 		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
-		if sen.attached() && (same || a.stays(name)) {
+		there := sen.attached() && (same || a.stays(name))
+		if there && !(same && sen.engine.Outgrown()) {
 			continue
 		}
-		sen.stop(true)
+		sen.stop(!there) // another takes its place in one step
 		delete(a.sensors, name)
 		a.s.view(name, nil)
 		a.s.note(troubleInterface+name, "")
