@@ -51,6 +51,9 @@ func (s *Service) accept(ctx context.Context, a Accept) (audit.Acceptance, error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return audit.Acceptance{}, errors.New("the collector is stopping: ask again when it runs")
+	}
 	s.drop()
 	if err := s.open(ctx); err != nil {
 		return audit.Acceptance{}, err

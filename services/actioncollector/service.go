@@ -55,6 +55,7 @@ type Service struct {
 	trail *audit.Trail
 	head  audit.Head // newest known, also while no trail is open
 	keep  *keeper
+	ended bool // nothing is written any more
 }
 
 // New returns a Service. It starts nothing and touches no file.
@@ -107,8 +108,16 @@ func (s *Service) work(ctx context.Context) error {
 	consuming.Go("audit-recheck", s.recheck)
 	consuming.Go("audit", s.consume)
 	err := consuming.Wait()
-	s.keep.stop()
+	s.end()
 	return errors.Join(err, keeping.Wait())
+}
+
+// end is after the last action. A request to accept may still be on its way.
+func (s *Service) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.keep.stop()
 }
 
 func (s *Service) consume(ctx context.Context) error {
