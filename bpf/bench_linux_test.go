@@ -43,6 +43,14 @@ func BenchmarkPass(b *testing.B) {
 			})
 		}
 	}
+	for _, kind := range []string{"tcp_syn", "ipv6"} {
+		b.Run(kind+"/all/lifelines", func(b *testing.B) {
+			f := newFilter(b, 0)
+			require.NoError(b, f.Allow(prefixes("127.0.0.0/8", "169.254.0.0/16", "192.0.2.1/32", "::1/128", "fe80::/10", "2001:db8::2/128")))
+			require.NoError(b, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("203.0.113.7/32")}, {Prefix: netip.MustParsePrefix("2001:db8:7::/64")}}))
+			race(b, program(b, f, bpf.Options{}), frames[kind])
+		})
+	}
 	for _, sources := range []uint32{1 << 10, 1 << 16, 1 << 20} {
 		for _, s := range steps {
 			b.Run(fmt.Sprintf("tcp_syn/%s/%d_sources", s.name, sources), func(b *testing.B) {

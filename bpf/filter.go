@@ -282,6 +282,7 @@ func (f *Filter) publish() error {
 		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix4), &f.mirror.AllowPrefix4),
 		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix6), &f.mirror.AllowPrefix6),
 		store(f.filter, unsafe.Offsetof(f.mirror.Allowed), &f.mirror.Allowed),
+		store(f.filter, unsafe.Offsetof(f.mirror.AllowShort6), &f.mirror.AllowShort6),
 		store(f.filter, unsafe.Offsetof(f.mirror.Short6), &f.mirror.Short6),
 		store(f.filter, unsafe.Offsetof(f.mirror.Count4), &f.mirror.Count4),
 		store(f.filter, unsafe.Offsetof(f.mirror.Count6), &f.mirror.Count6),

@@ -29,6 +29,7 @@ type index struct {
 	allow4  []uint32
 	coarse6 []uint32
 	allow6  []uint32
+	short6  [2][32]uint32 // of the blocklist, of the allow list
 	near4   near
 	near6   near
 	lengths map[lengthKey]int
@@ -119,7 +120,7 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		return
 	}
 	if p.Bits() < 32 {
-		x.filter.Short6 += uint32(delta)
+		x.countShort(p, allow, delta)
 		return
 	}
 	at := int(x.seed.mix(0, a.Hi&0xffffffff)>>40) & (coarseBits - 1)
@@ -128,6 +129,23 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		bump(x.allow6, &x.filter.AllowPrefix6, at, delta)
 	} else {
 		x.near6.count(&x.filter.Near6, at, p.Bits(), delta)
+	}
+}
+
+// countShort: a prefix of IPv6 shorter than /32 has a bit for each value of the first five bits that it holds.
+func (x *index) countShort(p netip.Prefix, allow bool, delta int) {
+	holders, bits := &x.short6[0], &x.filter.Short6
+	if allow {
+		holders, bits = &x.short6[1], &x.filter.AllowShort6
+	}
+	first := int(p.Addr().As16()[0]) >> 3
+	for at := first; at < first+1<<max(0, 5-p.Bits()); at++ {
+		holders[at] += uint32(delta)
+		if holders[at] == 0 {
+			*bits &^= 1 << at
+		} else {
+			*bits |= 1 << at
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ type programFilter struct {
 	Count4        uint32
 	Count6        uint32
 	Short6        uint32
-	Pad           uint32
+	AllowShort6   uint32
 	AllowLengths4 uint32
 	BlockLengths4 uint32
 	AllowLengths6 uint32

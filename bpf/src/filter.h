@@ -13,7 +13,7 @@ struct filter {
 	u64 seed[4];
 	u64 bloom_words;          /* a power of two */
 	u32 count4, count6;       /* entries of both lists */
-	u32 short6, pad;          /* prefixes shorter than /32 */
+	u32 short6, allow_short6; /* prefixes shorter than /32 of the blocklist, of the allow list: a bit for the first 5 of theirs */
 	/* The lengths in use, exact ones included, the longest first. */
 	u32 allow_lengths4, block_lengths4, allow_lengths6, block_lengths6;
 	u8 allow_length4[40], block_length4[40];
@@ -304,10 +304,12 @@ INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash
 		return UNLISTED;
 	u64 exact = salted(hash, 128);
 	u32 net = mix(0, p->src.hi & 0xffffffff) >> 40;
-	bool single = in_bloom(exact), prefix = f->short6 || bit(f->prefix6, net);
+	u32 region = 1U << ((p->src.hi & 255) >> 3);
+	bool short6 = f->short6 & region, allow_short6 = f->allow_short6 & region;
+	bool single = in_bloom(exact), prefix = short6 || allow_short6 || bit(f->prefix6, net);
 	if (likely(!single && !prefix))
 		return UNLISTED;
-	bool maybe_allowed = in_allowed(f, exact) || f->short6 || bit(f->allow_prefix6, net);
+	bool maybe_allowed = in_allowed(f, exact) || allow_short6 || bit(f->allow_prefix6, net);
 	if (single && !maybe_allowed) {
 		struct key6 key = {.addr = p->src, .length = 128};
 		struct entry *e = map_lookup(&block6, &key);
@@ -317,6 +319,6 @@ INLINE int judge(struct state *st, struct control *c, struct packet *p, u64 hash
 		single = 0;
 	}
 	/* Of what is shorter than /32, near6 knows nothing. */
-	u32 how = maybe_allowed * MAYBE_ALLOWED | single * SINGLE | (f->short6 ? SHORT : 0);
+	u32 how = maybe_allowed * MAYBE_ALLOWED | single * SINGLE | short6 * SHORT;
 	return judge6(p->src.hi, p->src.lo, net, how, p->bytes);
 }
