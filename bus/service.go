@@ -74,7 +74,9 @@ func (c *Conn) Serve(ctx context.Context, s ServiceConfig) (stop func(), err err
 	stop = sync.OnceFunc(func() {
 		cancel()
 		c.leave(s, service, mine)
-		_ = c.nc.FlushTimeout(callTimeout)
+		if c.Connected() { // else nobody hears it, and waiting for a server would only hold up a stop
+			_ = c.nc.FlushTimeout(callTimeout)
+		}
 	})
 	for _, name := range verbNames(s.Verbs) {
 		a := &answerer{ctx: ctx, verb: s.Verbs[name]}

@@ -99,6 +99,20 @@ func TestVerbsOfOneModuleAreOneService(t *testing.T) {
 	require.Zero(t, services())
 }
 
+// A stop does not wait for a server that is away.
+func TestStopServingWithoutAServer(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn, ctx := b.Conn(bus.ContainerGuard), within(t, patience)
+	stop, err := conn.Serve(ctx, bus.ServiceConfig{Module: bus.ContainerGuard, Host: b.Host(), Version: "1.2.3", Verbs: verbs()})
+	require.NoError(t, err)
+	require.NoError(t, b.Server().Shutdown(ctx))
+	require.Eventually(t, func() bool { return !conn.Connected() }, patience, time.Millisecond)
+	began := time.Now()
+	stop()
+	require.Less(t, time.Since(began), time.Second)
+}
+
 func TestRequestToNobody(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
