@@ -85,18 +85,31 @@ func settled(t *testing.T) time.Time {
 	return at
 }
 
+// certain is a moment for which the inventory knows who holds address: a busy
+// engine tells late since when.
+func (v *live) certain(t *testing.T, address netip.Addr) time.Time {
+	t.Helper()
+	var at time.Time
+	v.wait(t, func() bool {
+		at = settled(t)
+		_, err := v.ByAddress(t.Context(), address, at, 0)
+		return err == nil
+	})
+	return at
+}
+
 func TestAnAddressBelongsToWhoHeldItThen(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	v := newLive(t, d)
 	first := v.run(t, testenv.ContainerOptions{Name: "first"})
 	address := first.Networks[0].IPv4
-	whenFirst := settled(t)
+	whenFirst := v.certain(t, address)
 	d.Remove(t, first.ID)
 	v.wait(t, func() bool { return v.saw(first.ID, "destroy") })
 	second := v.run(t, testenv.ContainerOptions{Name: "second"})
 	require.Equal(t, address, second.Networks[0].IPv4, "Docker gives the address to the next container")
-	whenSecond := settled(t)
+	whenSecond := v.certain(t, address)
 
 	found, err := v.ByAddress(t.Context(), address, whenFirst, 0)
 	require.NoError(t, err)

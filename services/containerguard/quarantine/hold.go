@@ -32,7 +32,7 @@ func (a *attempt) hold(ctx context.Context) error {
 	if a.overdue() {
 		return a.skip(fmt.Errorf("not begun by %s: the container engine was away", a.e.Order.Deadline.UTC().Format(time.RFC3339)))
 	}
-	if err := a.look(ctx); err != nil {
+	if err := a.lookFirst(ctx); err != nil {
 		return a.lost(err)
 	}
 	if !a.e.Captured {
@@ -166,6 +166,18 @@ func (a *attempt) report(phase event.Phase, at time.Time, err error) {
 			r.Error = err.Error()
 		}
 	})
+}
+
+// lookFirst is look, unless the order began with such an answer a moment ago: in
+// a burst of orders every question put to the engine delays the last freeze.
+func (a *attempt) lookFirst(ctx context.Context) error {
+	seen := a.slot.seen
+	a.slot.seen = nil
+	if seen == nil {
+		return a.look(ctx)
+	}
+	a.now, a.raw = seen.now, seen.raw
+	return nil
 }
 
 // look asks about the container.

@@ -67,6 +67,13 @@ type slot struct {
 	// collecting ends the collection of evidence that is under way without lock.
 	collecting atomic.Pointer[context.CancelFunc]
 	retry      backoff // guarded by lock
+	seen       *sight  // guarded by lock: what the container was like as its order was accepted
+}
+
+// sight is an answer of the engine about a container, also as the engine wrote it.
+type sight struct {
+	now docker.Container
+	raw []byte
 }
 
 const (
@@ -127,6 +134,7 @@ func (m *Manager) Apply(ctx context.Context, o Order) error {
 		froze = m.rush.enter()
 		defer froze()
 	}
+	defer func() { s.seen = nil }()
 	taken, err := m.accept(ctx, s, o)
 	if taken && err == nil {
 		m.advanceOrder(ctx, s, froze)
@@ -145,10 +153,11 @@ func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
 		return m.acceptMore(ctx, s, o)
 	}
 	e := newEntry(o)
-	now, _, err := m.options.Docker.Inspect(ctx, o.Container.ID)
+	now, raw, err := m.options.Docker.Inspect(ctx, o.Container.ID)
 	switch {
 	case err == nil:
 		e.capture(now)
+		s.seen = &sight{now: now, raw: raw}
 	case errors.Is(err, docker.ErrNotFound):
 		m.refuse(ctx, e, err)
 		return false, nil

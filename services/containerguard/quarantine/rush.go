@@ -7,7 +7,7 @@ import (
 )
 
 // yieldTime bounds how long what is frozen waits for others to be frozen.
-const yieldTime = 500 * time.Millisecond
+const yieldTime = 2 * time.Second
 
 // rush has freezes go first. The engine works on one network at a time, and slowly:
 // when many containers are to be isolated at once, all are frozen before the first
