@@ -5,11 +5,14 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -221,11 +224,31 @@ func TestAcceptReloadsLoseNothing(t *testing.T) {
 		}
 		s.write("ironpost.toml", text)
 		require.NoError(t, s.daemon.Process.Signal(syscall.SIGHUP))
-		time.Sleep(5 * time.Millisecond)
+		s.eventually(func() bool { done, refused := s.reloads(); return done+refused == n+1 })
 	}
 	s.write("ironpost.toml", string(good))
 	w.stop()
 	s.settle(w)
 	s.ledger(w, nil)
-	t.Logf("1000 SIGHUP, half with a broken file: reloads refused %d", strings.Count(s.log.String(), "configuration not reloaded"))
+	done, refused := s.reloads()
+	t.Logf("1000 SIGHUP: %d reloads done (bar 500), %d refused (bar 500)", done, refused)
+	require.Equal(t, []int{500, 500}, []int{done, refused})
+}
+
+var reloadsTotal = regexp.MustCompile(`ironpost_daemon_reloads_total\{result="(done|refused)"\} (\d+)`)
+
+// reloads returns how many configurations the daemon took and refused.
+func (s *stage) reloads() (done, refused int) {
+	s.t.Helper()
+	resp, err := http.Get("http://" + s.metrics + "/metrics")
+	require.NoError(s.t, err)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	count := map[string]int{}
+	for _, m := range reloadsTotal.FindAllStringSubmatch(string(body), -1) {
+		count[m[1]], err = strconv.Atoi(m[2])
+		require.NoError(s.t, err)
+	}
+	return count["done"], count["refused"]
 }
