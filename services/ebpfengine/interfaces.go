@@ -122,7 +122,7 @@ func (a *attached) prune(found []attach.Interface) {
 		sen := a.sensors[name]
 		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
 		there := sen.attached() && (same || a.stays(name))
-		if there && !(same && sen.engine.Outgrown()) {
+		if there && (!same || !sen.engine.Outgrown()) {
 			continue
 		}
 		sen.stop(!there) // another takes its place in one step

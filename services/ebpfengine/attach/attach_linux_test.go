@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -153,6 +154,25 @@ func TestWithoutAFolderNothingIsPinned(t *testing.T) {
 
 	_, err = attach.OpenPins("/proc/ironpost")
 	require.ErrorContains(t, err, "/proc/ironpost")
+}
+
+func TestAFolderOfOthersHoldsNoPins(t *testing.T) {
+	inner := pins(t).Dir()
+	outer := filepath.Dir(inner)
+	open := func() error {
+		_, err := attach.OpenPins(outer)
+		return err
+	}
+	require.NoError(t, os.Chmod(outer, 0o777|os.ModeSticky)) //nolint:gosec // as `mount -t bpf` makes it
+	require.NoError(t, open())
+	require.NoError(t, os.Chmod(outer, 0o777)) //nolint:gosec // as above
+	require.ErrorContains(t, open(), "not ours alone")
+	require.NoError(t, os.Chmod(outer, 0o700)) //nolint:gosec // a folder
+	require.NoError(t, os.Chown(inner, 4711, 0))
+	require.ErrorContains(t, open(), "user 4711")
+	require.NoError(t, os.Remove(inner))
+	require.NoError(t, os.Symlink("/sys/fs/bpf", inner))
+	require.ErrorContains(t, open(), "not ours alone")
 }
 
 func TestNothingIsLackingWhereItWorks(t *testing.T) {

@@ -21,7 +21,7 @@ type Pins struct{ dir string }
 
 // OpenPins makes the folder of this network namespace below dir, mode 0700. Where
 // dir is not on a bpf file system, it mounts one: at /sys/fs/bpf for a dir below that,
-// else at dir itself. Names in it must not have dots.
+// else at dir itself. Names in it must not have dots. Folders that others may write to are refused.
 func OpenPins(dir string) (Pins, error) {
 	if err := mountFor(dir); err != nil {
 		return Pins{}, err
@@ -34,7 +34,25 @@ func OpenPins(dir string) (Pins, error) {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return Pins{}, fmt.Errorf("folder for pins: %w", err)
 	}
+	if err := errors.Join(owned(dir, unix.S_ISVTX), owned(p.dir, 0)); err != nil {
+		return Pins{}, err
+	}
 	return p, nil
+}
+
+// owned refuses a folder that somebody else may write to: what is pinned there is taken over, and some systems mount the bpf
+// file system for everybody. With unless among its mode bits it may be: in a sticky folder, nobody removes what is ours.
+func owned(dir string, unless uint32) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("folder for pins %s: %w", dir, err)
+	}
+	ours := st.Uid == 0 || int64(st.Uid) == int64(os.Geteuid())
+	shared := st.Mode&0o022 != 0 && st.Mode&unless == 0
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || shared || !ours {
+		return fmt.Errorf("folder for pins %s is not ours alone (mode %o, user %d): remove it", dir, st.Mode&0o7777, st.Uid)
+	}
+	return nil
 }
 
 // Dir returns the folder.
