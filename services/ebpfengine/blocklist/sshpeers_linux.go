@@ -25,10 +25,11 @@ const (
 	maxFiles   = 256 // of one sshd
 )
 
-// authenticated is the title that sshd gives the process of a session: sshd: user@pts/0, sshd-session: user@notty. Before a
+// authenticated is the title that sshd gives the process of a session: sshd: user@pts/0, sshd-session: user@notty, and
+// sshd: user@pts/0,pts/1 for several terminals on one connection. Before a
 // user is known it ends in "[preauth]", "[net]", "[priv]" or the like. It matters: an attacker who only tries
 // passwords has a connection too, and must not become a lifeline by it.
-var authenticated = regexp.MustCompile(`^sshd(-session)?: .+@(pts/\d+|tty\w*|notty|internal-sftp)[ \x00]*$`)
+var authenticated = regexp.MustCompile(`^sshd(-session)?: .+@(pts/\d+|tty\w*|notty|internal-sftp)(,(pts/\d+|tty\w*))*[ \x00]*$`)
 
 // sshPeers returns the addresses that people are logged in from: the other ends of the connections that sshd holds for
 // authenticated sessions, and what utmp says of remote logins. Processes of others can be seen by root only.

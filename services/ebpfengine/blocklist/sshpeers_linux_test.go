@@ -68,16 +68,17 @@ func TestOnlyAuthenticatedSessionsAreLifelines(t *testing.T) {
 	sshd(t, root, 10, "sshd", "sshd: alice@pts/0", "198.51.100.1")
 	sshd(t, root, 11, "sshd-session", "sshd-session: bob@notty", "2001:db8::11")
 	sshd(t, root, 12, "sshd", "sshd: carol@example.org@pts/12", "::ffff:198.51.100.12")
+	sshd(t, root, 13, "sshd", "sshd: dave@pts/3,pts/4,pts/10", "198.51.100.13")
 	for i, title := range []string{
 		"sshd: [accepted]", "sshd: unknown [priv]", "sshd: unknown [net]", "sshd: alice [preauth]", "sshd: a@notty [preauth]",
-		"sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", "sshd-session: a@pts/0 [net]", "/usr/bin/evil sshd: a@pts/0", "sshd: a@pts/0\nx",
+		"sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", "sshd-session: a@pts/0 [net]", "/usr/bin/evil sshd: a@pts/0", "sshd: a@pts/0\nx", "sshd: a@pts/0,x",
 	} {
 		sshd(t, root, 20+i, "sshd", title, fmt.Sprintf("203.0.113.%d", i+1))
 	}
 	sshd(t, root, 40, "evil", "sshd: mallory@pts/1", "203.0.113.40")
 	list, err := blocklist.SSHPeers(root)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"198.51.100.1/32", "198.51.100.12/32", "2001:db8::11/128"}, ofKind(list, blocklist.SSHPeer))
+	require.ElementsMatch(t, []string{"198.51.100.1/32", "198.51.100.12/32", "198.51.100.13/32", "2001:db8::11/128"}, ofKind(list, blocklist.SSHPeer))
 }
 
 // Anybody may call a process sshd; only root's program is believed.
