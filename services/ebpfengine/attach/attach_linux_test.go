@@ -163,11 +163,11 @@ func TestAFolderOfOthersHoldsNoPins(t *testing.T) {
 		_, err := attach.OpenPins(outer)
 		return err
 	}
-	require.NoError(t, os.Chmod(outer, 0o777|os.ModeSticky)) //nolint:gosec // as `mount -t bpf` makes it
+	require.NoError(t, os.Chmod(outer, 0o777|os.ModeSticky)) // as `mount -t bpf` makes it
 	require.NoError(t, open())
-	require.NoError(t, os.Chmod(outer, 0o777)) //nolint:gosec // as above
+	require.NoError(t, os.Chmod(outer, 0o777))
 	require.ErrorContains(t, open(), "not ours alone")
-	require.NoError(t, os.Chmod(outer, 0o700)) //nolint:gosec // a folder
+	require.NoError(t, os.Chmod(outer, 0o700))
 	require.NoError(t, os.Chown(inner, 4711, 0))
 	require.ErrorContains(t, open(), "user 4711")
 	require.NoError(t, os.Remove(inner))
