@@ -107,7 +107,7 @@ func tryRead(path string) error {
 func (h *house) summariseBus() {
 	c := h.cfg.Bus
 	if c.Mode != BusEmbedded {
-		h.log.Info("using an external bus")
+		h.log.WithField("durability", "what is stored is synced as its servers are set (sync_interval)").Info("using an external bus")
 		return
 	}
 	if c.Socket != "" {
