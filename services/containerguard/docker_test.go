@@ -197,13 +197,13 @@ func TestCapsAreToldAndExact(t *testing.T) {
 func TestWhileDockerIsAwayContainersWaitAndAddressesAreBlocked(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
-	r.policy("p", `actions = ["pause", "block-source"]`, `attribute_by = ["name"]`)
+	r.policy("p", `actions = ["pause", "block-source"]`)
 	web := d.Run(t, testenv.ContainerOptions{Name: "web", Restart: "always"})
-	s := r.start().docker()
 	d.Stop(t)
+	s := r.start() // it has never seen the container
 	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "container engine") })
 	a := r.alert(func(a *event.Alert) {
-		a.Container = &event.Container{Name: "web"}
+		a.Container = &event.Container{ID: web}
 		a.Source = &event.Endpoint{IP: "203.0.113.9"}
 	})
 	r.publish(a)

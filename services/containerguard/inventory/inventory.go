@@ -20,13 +20,10 @@ const (
 	// the stream is not read, and the engine may drop events: the next slow
 	// reconcile finds what they would have told.
 	eventQueue = 8192
-	// replaySpan is how far back events are asked for at start.
+	// replaySpan is how far back events count at start.
 	replaySpan = Retention
-	// replayMemory is how many events an engine remembers; with so many the
-	// oldest may be lost.
-	replayMemory = 256
-	minBackoff   = 100 * time.Millisecond
-	maxBackoff   = 5 * time.Second
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
 )
 
 // Change is what Watch hands out: a container after something happened to it.
@@ -196,20 +193,23 @@ func (v *Inventory) replay(ctx context.Context) error {
 	}
 	pause(ctx, MinSlack) // what the list shows has been written down by then
 	now := time.Now()
-	events, err := v.options.Docker.Replay(ctx, now.Add(-replaySpan), now)
+	events, err := v.options.Docker.Replay(ctx, time.Unix(1, 0), now)
 	if err != nil {
 		return err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	horizon := now.Add(-replaySpan)
 	for _, e := range events {
-		v.core.Apply(e)
+		if !e.Time.Before(horizon) {
+			v.core.Apply(e)
+		}
 	}
-	complete := now.Add(-replaySpan)
-	if len(events) > replayMemory/2 {
-		complete = events[0].Time
+	// An engine remembers few events, and none from before its own start. Its memory
+	// is whole from the oldest one on; where it has none, nothing is proved.
+	if len(events) > 0 {
+		v.core.Complete(later(horizon, events[0].Time))
 	}
-	v.core.Complete(complete)
 	return nil
 }
 

@@ -203,3 +203,20 @@ func TestWhatRanBeforeTheGuardIsKnown(t *testing.T) {
 	require.NoError(t, err, "the engine remembers that nothing happened since")
 	require.Equal(t, id, found.Container.ID)
 }
+
+func TestAnEngineThatForgotProvesNothing(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	id := d.Run(t, testenv.ContainerOptions{Name: "old", Restart: "always"})
+	before := settled(t)
+	d.Do(t, "POST", "/containers/"+id+"/rename?name=new", nil, nil)
+	d.Stop(t)
+	d.Start(t)
+	v := newLive(t, d)
+	after := settled(t)
+	_, err := v.ByName(t.Context(), "new", before, 0)
+	require.ErrorIs(t, err, inventory.ErrUncertain, "the rename went with the engine's memory")
+	found, err := v.ByName(t.Context(), "new", after, 0)
+	require.NoError(t, err)
+	require.Equal(t, id, found.Container.ID)
+}
