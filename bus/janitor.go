@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -90,6 +91,11 @@ func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) 
 		if !s.nearlyFull() {
 			continue
 		}
+		others, err := c.elsewhere(ctx, name)
+		if err != nil {
+			return report, fmt.Errorf("durables of %s: %w", name, err)
+		}
+		s.Durables = append(s.Durables, unlisted(others, cfg, name)...)
 		n, err := c.purge(ctx, s)
 		if err != nil {
 			return report, fmt.Errorf("purge %s: %w", name, err)
@@ -99,7 +105,7 @@ func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) 
 	return report, nil
 }
 
-// purge removes the oldest messages that no durable of the table needs, enough to
+// purge removes the oldest messages that no durable of a table needs, enough to
 // make room, and returns how many. Deliveries that failed and wait to come again may
 // come up to ackWait later for it: the server forgets its queue of them.
 func (c *Conn) purge(ctx context.Context, s StreamState) (uint64, error) {
@@ -173,6 +179,11 @@ func (r *ShedReport) tell(cfg JanitorConfig, s StreamState, purged uint64) {
 func (r *ShedReport) blame(cfg JanitorConfig, d DurableState, reason string) {
 	module := cfg.owner(d.Name)
 	r.Reasons[module] = append(r.Reasons[module], reason)
+}
+
+// unlisted leaves out what the table has.
+func unlisted(all []DurableState, cfg JanitorConfig, stream StreamName) []DurableState {
+	return slices.DeleteFunc(all, func(d DurableState) bool { return cfg.lists(stream, d.Name) })
 }
 
 // owner returns the module that consumes durable.

@@ -152,6 +152,27 @@ func TestShedStopsAtAMissingDurable(t *testing.T) {
 
 // A durable that filters everything out has a floor that stands still; it counts as
 // being at the end.
+// Hosts that share the streams have a table each: one does not throw away what the
+// guard of the other still needs, but waits for no stranger.
+func TestShedKeepsWhatAnotherHostNeeds(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, tight(), bustest.WithModules())
+	theirs := bus.Durables("elsewhere", map[string]bool{bus.ContainerGuard: true}, bus.InFlight{})
+	theirs[0].Filter = []string{bus.AlertSubject("*", "*")}
+	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), theirs))
+	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
+	report := shed(t, b, nil)
+	require.Empty(t, report.Purged)
+	require.Contains(t, report.Reasons[bus.Daemon][0], "container-guard_elsewhere is behind by ")
+
+	js, err := jetstream.New(b.Raw(bus.Daemon))
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteConsumer(within(t, patience), string(bus.Alerts), theirs[0].Name))
+	theirs[0].Name = "somebody_elsewhere"
+	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), theirs))
+	require.Positive(t, shed(t, b, nil).Purged[bus.Alerts])
+}
+
 func TestShedDoesNotWaitForAQuietDurable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight())

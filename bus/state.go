@@ -89,9 +89,12 @@ func durableState(ctx context.Context, stream jetstream.Stream, name string) (Du
 	if err != nil {
 		return DurableState{}, err
 	}
-	info := consumer.CachedInfo()
+	return stateOf(consumer.CachedInfo()), nil
+}
+
+func stateOf(info *jetstream.ConsumerInfo) DurableState {
 	return DurableState{
-		Name: name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
+		Name: info.Name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
 		Redelivered: info.NumRedelivered, Waiting: info.NumWaiting, AckFloor: info.AckFloor.Stream,
-	}, nil
+	}
 }
