@@ -360,6 +360,39 @@ func TestConnectionsOpenedTooFast(t *testing.T) {
 	}, "connection_flood/ 203.0.113.66 > 198.51.100.5:443")
 }
 
+// A forged ACK after each forged SYN completes nothing.
+func TestForgedACKsHideNoFlood(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(2000, 3500*time.Millisecond, func(i int) {
+		from, to := at(s.anybody(), 1024+i), at(home, 80)
+		s.tcp(traffic.TCPSYN, from, to)
+		s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
+		s.tcp(traffic.TCPACK, from, to)
+		s.refuse(to, from)
+	})
+	s.until(s.now)
+	require.Contains(t, what(s.finish()), "syn_flood/ spoofed > 198.51.100.5:80")
+}
+
+// A scan that is refused makes no flood of the customers who are served meanwhile.
+func TestARefusedScanDisprovesNobodysConnection(t *testing.T) {
+	t.Parallel()
+	for _, class := range []traffic.Class{traffic.TCPSYN, traffic.TCPFIN, traffic.TCPXmas, traffic.TCPACK} {
+		s := newStage(t, true)
+		list := ports(1000)
+		s.flood(500, 5*time.Second, func(i int) {
+			s.connect(at(host("192.0", i%300), 1024+i), at(home, 443))
+			s.tcp(class, at(evil, 40_125), at(home, list[i%1000]))
+			s.refuse(at(home, list[i%1000]), at(evil, 40_125))
+		})
+		s.until(s.now)
+		for _, name := range what(s.finish()) {
+			require.NotContains(t, name, "syn_flood", class.String())
+		}
+	}
+}
+
 // Who forges both halves of a handshake in somebody's name gets nobody blamed, where the refusals of it are seen; a server that
 // resets its connections is flooded all the same.
 func TestForgedHandshakesBlameNobody(t *testing.T) {

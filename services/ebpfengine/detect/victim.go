@@ -94,9 +94,15 @@ func measure(t *traffic.Target, w traffic.Window, explained explained, heavy flo
 	s := sums{at: w.End, duration: w.End.Sub(w.Start)}
 	n := func(c traffic.Class) float64 { return float64(t.ByClass[c]) }
 	syn := float64(t.SYN)
-	completed := min(syn, float64(t.ACKCompleted))
+	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
+	odd := n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
+	// SYN that were not accepted were refused, and so is what is odd; refusals beyond that are of ACKs, which prove no connection
+	// then (RFC 9293, section 3.10.7.4): forged ones cost as little as forged SYN.
+	refused := min(float64(t.RSTOut), max(0, syn-float64(t.SYNACKOut)))
+	disproved := max(0, float64(t.RSTOut)-refused-odd)
+	completed := min(syn, float64(t.ACKCompleted), max(0, data-disproved))
 	if syn-completed < heavy*s.duration.Seconds() {
-		completed = min(syn, completed+float64(t.RSTOut)) // a service that is down, unless it is tried like nothing honest
+		completed = min(syn, completed+refused) // a service that is down, unless it is tried like nothing honest
 	}
 	s.by[kindSYN], s.total[kindSYN] = syn-completed, syn
 
@@ -113,10 +119,9 @@ func measure(t *traffic.Target, w traffic.Window, explained explained, heavy flo
 	fragments := float64(t.Fragmented)
 	s.by[kindFragment], s.total[kindFragment] = max(0, fragments-explained.fragments), fragments
 
-	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
-	loose := max(0, n(traffic.TCPRST)-explained.refusals) + n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
-	if refused := float64(t.RSTOut); w.Egress {
-		loose += min(data, max(0, refused-syn))
+	loose := max(0, n(traffic.TCPRST)-explained.refusals) + odd
+	if w.Egress {
+		loose += min(data, max(0, float64(t.RSTOut)-syn))
 	}
 	if t.SourcesEstimate >= manySources && data <= onceEach*t.SourcesEstimate && float64(t.Bytes) <= bareACK*float64(t.Packets) {
 		loose = max(loose, data) // nobody with a connection to lose sends one bare ACK a second
