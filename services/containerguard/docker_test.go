@@ -262,3 +262,22 @@ func TestEvidenceIsShownToOperators(t *testing.T) {
 	_, err := os.Stat(filepath.Join(r.data(), "evidence", list.Held[0].Action))
 	require.NoError(t, err)
 }
+
+func TestAProtectedContainerIsNotHeldInPlaceOfAnother(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	labels := map[string]string{
+		"com.docker.compose.project": "p", "com.docker.compose.service": "web", "com.docker.compose.container-number": "1",
+	}
+	web := d.Run(t, testenv.ContainerOptions{Name: "web", Labels: labels})
+	s := r.start().docker()
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: web}, nil))
+	d.Remove(t, web)
+	labels["ironpost.protected"] = "true"
+	spared := d.Run(t, testenv.ContainerOptions{Name: "web", Labels: labels})
+	delete(labels, "ironpost.protected")
+	again := d.Run(t, testenv.ContainerOptions{Name: "web-again", Labels: labels})
+	s.eventually(func() bool { return state(t, d, again).Paused })
+	require.False(t, state(t, d, spared).Paused, "whoever made it anew protected it")
+	require.Len(t, state(t, d, spared).Networks, 1)
+}

@@ -146,6 +146,7 @@ func (s *Service) work(ctx context.Context, p *parts) error {
 	carrying.Go("quarantine", p.quarantine.Run)
 	carrying.Go("notifications", s.notifier.Run)
 	taking := task.New(ctx)
+	s.resolve(ctx) // before the first alert: who serves a name is protected by its address
 	silence, err := s.serve(ctx)
 	if err == nil {
 		s.takeIn(taking, p)
@@ -211,24 +212,36 @@ func (s *Service) open(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.inventory.Watch(p.quarantine.Observe)
+	p.inventory.Watch(func(c inventory.Change) { s.observe(p, c) })
 	s.parts.Store(p)
 	return p, nil
+}
+
+// observe hands a change to the quarantine, which holds anew what Compose makes anew.
+// A container that is protected is not held in place of another; one that is held
+// already, as by a person's force, stays so.
+func (s *Service) observe(p *parts, c inventory.Change) {
+	if _, held := p.quarantine.Get(c.Container.ID); !held && !c.Gone {
+		if reason := s.protect.Load().Reason(c.Container, p.inventory.List()); reason != "" {
+			return
+		}
+	}
+	p.quarantine.Observe(c)
 }
 
 // upkeep has the memory follow the ledger, and the protections the names they know.
 func (s *Service) upkeep(ctx context.Context, p *parts) error {
 	tick := time.NewTicker(upkeepInterval)
 	defer tick.Stop()
-	for n := 0; ; n++ {
-		if n%resolveEvery == 0 {
-			s.resolve(ctx)
-		}
+	for n := 1; ; n++ {
 		s.follow(p)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if n%resolveEvery == 0 {
+			s.resolve(ctx)
 		}
 	}
 }
@@ -292,7 +305,9 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	}
 	return func() {
 		s.cfg.Store(&c)
-		s.protect.Store(s.protections(c))
+		protect := s.protections(c)
+		protect.Inherit(s.protect.Load())
+		s.protect.Store(protect)
 		s.notifier.SetURL(c.WebhookURL)
 		if p := s.parts.Load(); p != nil {
 			p.memory.SetLimits(c.limits())

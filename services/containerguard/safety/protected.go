@@ -3,6 +3,7 @@ package safety
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -67,6 +68,24 @@ func (p *Protections) Resolve(ctx context.Context) {
 		p.mu.Lock()
 		p.addresses[n.host] = found
 		p.mu.Unlock()
+	}
+}
+
+// Inherit takes over the addresses that old knows of needs that p has too, so that a
+// change of the configuration bares none of them until names are looked up again.
+func (p *Protections) Inherit(old *Protections) {
+	if old == nil {
+		return
+	}
+	old.mu.Lock()
+	known := maps.Clone(old.addresses)
+	old.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.needs {
+		if addresses, is := known[n.host]; is && p.addresses[n.host] == nil {
+			p.addresses[n.host] = addresses
+		}
 	}
 }
 

@@ -112,3 +112,20 @@ func TestFindSelf(t *testing.T) {
 		require.Equal(t, c.want, safety.FindSelf(root), name)
 	}
 }
+
+func TestAReloadKeepsTheAddressesOfNames(t *testing.T) {
+	t.Parallel()
+	old := safety.NewProtections(safety.Self{}, nil, []string{"localhost:5432"})
+	old.Resolve(t.Context())
+	c := container("db", func(c *docker.Container) {
+		c.Networks = []docker.Endpoint{{IPv4: netip.MustParseAddr("127.0.0.1")}}
+	})
+	require.NotEmpty(t, old.Reason(c, nil))
+	next := safety.NewProtections(safety.Self{}, nil, []string{"localhost:5432"})
+	require.Empty(t, next.Reason(c, nil), "no name was looked up yet")
+	next.Inherit(old)
+	require.NotEmpty(t, next.Reason(c, nil))
+	other := safety.NewProtections(safety.Self{}, nil, []string{"elsewhere:5432"})
+	other.Inherit(old)
+	require.Empty(t, other.Reason(c, nil), "what is not needed any more is not protected")
+}
