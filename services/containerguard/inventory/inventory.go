@@ -280,11 +280,19 @@ func (v *Inventory) sync(ctx context.Context) error {
 	return nil
 }
 
-// ByID is Core.ByID.
+// errUnseen is no LookupError: a moment later the answer is another.
+var errUnseen = errors.New("the container was not looked at yet")
+
+// ByID is Core.ByID. A container of which only an event is known is not named yet:
+// its labels and whose network it uses may forbid to act on it.
 func (v *Inventory) ByID(prefix string) (Found, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.core.ByID(prefix)
+	found, err := v.core.ByID(prefix)
+	if err == nil && !found.Gone && !v.core.records[found.Container.ID].seen {
+		return Found{}, fmt.Errorf("container %s: %w", prefix, errUnseen)
+	}
+	return found, err
 }
 
 // ByAddress is Core.ByAddress, after asking the engine again about the container it names.

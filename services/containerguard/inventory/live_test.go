@@ -2,9 +2,11 @@ package inventory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +31,13 @@ type live struct {
 
 func newLive(t *testing.T, d *testenv.Docker) *live {
 	t.Helper()
-	client, err := docker.Connect(d.Socket)
+	return newLiveAt(t, d, d.Socket)
+}
+
+// newLiveAt asks the engine through a socket of the caller's choice.
+func newLiveAt(t *testing.T, d *testenv.Docker, socket string) *live {
+	t.Helper()
+	client, err := docker.Connect(socket)
 	require.NoError(t, err)
 	v := &live{Inventory: inventory.New(inventory.Options{Docker: client, PollInterval: time.Minute}), engine: d, client: client}
 	v.Watch(func(c inventory.Change) {
@@ -219,4 +227,22 @@ func TestAnEngineThatForgotProvesNothing(t *testing.T) {
 	found, err := v.ByName(t.Context(), "new", after, 0)
 	require.NoError(t, err)
 	require.Equal(t, id, found.Container.ID)
+}
+
+func TestAContainerKnownByItsEventsOnlyIsNotNamed(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	rules := map[string]string{}
+	for _, r := range docker.Allow() {
+		rules[r.Method] = strings.ReplaceAll(r.Pattern, "/containers/[0-9a-f]{64}/json", "/none")
+	}
+	v := newLiveAt(t, d, d.Proxy(t, rules).Socket)
+	id := d.Run(t, testenv.ContainerOptions{Labels: map[string]string{"ironpost.protected": "true"}})
+	var err error
+	v.wait(t, func() bool {
+		_, err = v.ByID(id)
+		return !errors.Is(err, inventory.ErrUnknown)
+	})
+	require.Error(t, err, "nobody has seen its labels")
+	require.NotErrorIs(t, err, inventory.ErrUncertain, "the question stays open")
 }
