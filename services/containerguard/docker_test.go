@@ -281,3 +281,21 @@ func TestAProtectedContainerIsNotHeldInPlaceOfAnother(t *testing.T) {
 	require.False(t, state(t, d, spared).Paused, "whoever made it anew protected it")
 	require.Len(t, state(t, d, spared).Networks, 1)
 }
+
+func TestWhatACapRefusedIsHeardAgain(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.MaxSharePercent = 1 // one at a time
+	r.policy("p", `actions = ["pause"]`, `cooldown = "1h"`)
+	one, two := d.Run(t, testenv.ContainerOptions{Name: "one"}), d.Run(t, testenv.ContainerOptions{Name: "two"})
+	r.start().docker()
+	first, refused, heard := r.alert(about(one)), r.alert(about(two)), r.alert(about(two))
+	r.publish(first)
+	r.await(first, "pause done")
+	r.publish(refused)
+	require.Contains(t, r.await(refused, "pause skipped").Reason, "container.max_share_percent")
+	require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "one"}, nil))
+	r.publish(heard)
+	r.await(heard, "pause done")
+	require.True(t, state(t, d, two).Paused)
+}

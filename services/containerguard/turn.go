@@ -105,6 +105,7 @@ func (t *turn) hold(ctx context.Context, v verdict, s step) {
 		return
 	}
 	if refused := t.p.memory.Take(ask, t.began); refused != "" {
+		t.p.memory.Leave(t.cooldownKey(v, s), t.alert.ID)
 		t.skip(ctx, v, s, refused)
 		return
 	}
@@ -196,7 +197,11 @@ func (t *turn) extend(ctx context.Context, b bus.Block) (bus.Block, error) {
 
 // enter begins the cooldown of a step; the time is not zero if another alert did.
 func (t *turn) enter(v verdict, s step) time.Time {
-	return t.p.memory.Enter(v.policy.ID+"|"+string(s.kind)+"|"+s.target, t.alert.ID, v.policy.Cooldown, t.began)
+	return t.p.memory.Enter(t.cooldownKey(v, s), t.alert.ID, v.policy.Cooldown, t.began)
+}
+
+func (t *turn) cooldownKey(v verdict, s step) string {
+	return v.policy.ID + "|" + string(s.kind) + "|" + s.target
 }
 
 // dryRun says what would have been done, or what would have stood against it.

@@ -218,6 +218,17 @@ func (m *Memory) Enter(key, alert string, span time.Duration, now time.Time) (un
 	return time.Time{}
 }
 
+// Leave takes back the cooldown of key that alert began: nothing was done after all,
+// so the next alert shall be heard.
+func (m *Memory) Leave(key, alert string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, is := m.state.Cooldowns[key]; is && c.Alert == alert {
+		delete(m.state.Cooldowns, key)
+		m.version++
+	}
+}
+
 func (m *Memory) makeRoom(now time.Time) {
 	maps.DeleteFunc(m.state.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
 	if len(m.state.Cooldowns) < maxCooldowns {
