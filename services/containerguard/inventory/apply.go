@@ -52,10 +52,12 @@ func (c *Core) applyContainer(e docker.Event) {
 }
 
 // changes tells which of a container's events matter here: an exec or a health
-// check in every container every few seconds does not.
+// check in every container every few seconds does not. Nor does a pause: it
+// changes nobody's address, name or process, and when fifty containers are frozen
+// at once, fifty questions would delay the last.
 func changes(action string) bool {
 	switch action {
-	case "create", "start", "restart", "stop", "die", "kill", "oom", "pause", "unpause", "rename", "update", "destroy":
+	case "create", "start", "restart", "stop", "die", "kill", "oom", "unpause", "rename", "update", "destroy":
 		return true
 	}
 	return false
