@@ -248,3 +248,22 @@ func TestAnAnswerWithoutEndIsCut(t *testing.T) {
 	require.ErrorIs(t, err, docker.ErrTooLarge)
 	c.Close()
 }
+
+func TestAnEngineRemembersNothingFromBeforeItsStart(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	c, err := docker.Connect(d.Socket)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	d.Run(t, testenv.ContainerOptions{Restart: "always"})
+	before := time.Now()
+	remembers, err := c.Remembers(t.Context(), before)
+	require.NoError(t, err)
+	require.True(t, remembers)
+	d.Stop(t)
+	stopped := time.Now()
+	d.Start(t)
+	remembers, err = c.Remembers(t.Context(), stopped)
+	require.NoError(t, err)
+	require.False(t, remembers)
+}

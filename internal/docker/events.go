@@ -73,14 +73,40 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 // first. It remembers the last 256 of any type. GET /events.
 func (c *Client) Replay(ctx context.Context, since, until time.Time) ([]Event, error) {
 	var out []Event
-	err := c.call(ctx, "replay events", readBudget, func(ctx context.Context, api *client.Client) error {
+	err := c.replay(ctx, since, until, func(e Event) (more bool) {
+		out = append(out, e)
+		return true
+	})
+	return out, err
+}
+
+// Remembers tells whether the engine remembers anything from before until: then it
+// remembers all that came after. One that was started since does not. GET /events.
+func (c *Client) Remembers(ctx context.Context, until time.Time) (bool, error) {
+	anything := false
+	err := c.replay(ctx, time.Unix(1, 0), until, func(Event) (more bool) {
+		anything = true
+		return false
+	})
+	return anything, err
+}
+
+func (c *Client) replay(ctx context.Context, since, until time.Time, take func(Event) (more bool)) error {
+	return c.call(ctx, "replay events", readBudget, func(ctx context.Context, api *client.Client) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		o := eventOptions(since)
 		o.Until = stamp(until)
 		messages, errs := api.Events(ctx, o)
 		for {
 			select {
 			case m := <-messages:
-				out = append(out, fromMessage(m))
+				if !take(fromMessage(m)) {
+					cancel()
+					for range errs { // until the reader has gone
+					}
+					return nil
+				}
 			case err := <-errs:
 				if errors.Is(err, io.EOF) {
 					return nil
@@ -89,7 +115,6 @@ func (c *Client) Replay(ctx context.Context, since, until time.Time) ([]Event, e
 			}
 		}
 	})
-	return out, err
 }
 
 // stamp writes a time as the engine reads it, to the nanosecond.

@@ -20,7 +20,7 @@ const (
 	// the stream is not read, and the engine may drop events: the next slow
 	// reconcile finds what they would have told.
 	eventQueue = 8192
-	// replaySpan is how far back events count at start.
+	// replaySpan is how far back events are asked for at start.
 	replaySpan = Retention
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
@@ -193,22 +193,27 @@ func (v *Inventory) replay(ctx context.Context) error {
 	}
 	pause(ctx, MinSlack) // what the list shows has been written down by then
 	now := time.Now()
-	events, err := v.options.Docker.Replay(ctx, time.Unix(1, 0), now)
+	horizon := now.Add(-replaySpan)
+	events, err := v.options.Docker.Replay(ctx, horizon, now)
+	if err != nil {
+		return err
+	}
+	whole, err := v.options.Docker.Remembers(ctx, horizon)
 	if err != nil {
 		return err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	horizon := now.Add(-replaySpan)
 	for _, e := range events {
-		if !e.Time.Before(horizon) {
-			v.core.Apply(e)
-		}
+		v.core.Apply(e)
 	}
 	// An engine remembers few events, and none from before its own start. Its memory
 	// is whole from the oldest one on; where it has none, nothing is proved.
-	if len(events) > 0 {
-		v.core.Complete(later(horizon, events[0].Time))
+	switch {
+	case whole:
+		v.core.Complete(horizon)
+	case len(events) > 0:
+		v.core.Complete(events[0].Time)
 	}
 	return nil
 }
