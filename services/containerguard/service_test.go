@@ -246,7 +246,7 @@ func TestTheWebhookIsToldWhatWasDone(t *testing.T) {
 	r.cfg.WebhookURL = hook.URL
 	r.policy("p", `name = "Block them"`, `actions = ["notify", "block-source"]`)
 	r.start()
-	a := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.Title = "<!channel> attack" })
+	a := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.Title = "<!channel>\nattack" })
 	r.publish(a)
 	r.await(a, "notify done")
 	var m struct {

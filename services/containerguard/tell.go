@@ -78,18 +78,18 @@ func (t *turn) message(v verdict, s step) notify.Message {
 // text is what people read: what happened, where, and what was done about it.
 func text(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), a.Title, host)
+	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), printable(a.Title, maxReason), host)
 	if a.Container != nil && a.Container.Name != "" {
-		fmt.Fprintf(&b, ", container %s", a.Container.Name)
+		fmt.Fprintf(&b, ", container %s", printable(a.Container.Name, maxReason))
 	}
 	if a.Source != nil && a.Source.IP != "" {
-		fmt.Fprintf(&b, ", from %s", a.Source.IP)
+		fmt.Fprintf(&b, ", from %s", printable(a.Source.IP, maxReason))
 	}
 	fmt.Fprintf(&b, "\nPolicy: %s", policy)
 	for _, o := range outcomes {
 		fmt.Fprintf(&b, "\n• %s %s: %s", o.Kind, o.Target, o.Phase)
 		if o.Reason != "" {
-			fmt.Fprintf(&b, " (%s)", o.Reason)
+			fmt.Fprintf(&b, " (%s)", printable(o.Reason, maxReason))
 		}
 	}
 	return b.String()

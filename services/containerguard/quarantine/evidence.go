@@ -97,7 +97,10 @@ func (a *attempt) keep(ctx, timed context.Context) error {
 	case a.m.evidence <- struct{}{}:
 		defer func() { <-a.m.evidence }()
 	case <-timed.Done():
-		return timed.Err()
+		if ctx.Err() != nil {
+			return ctx.Err() // without a manifest the next start takes it anew
+		}
+		// Released before its turn: what needs no engine is kept, the rest is marked.
 	}
 	path := filepath.Join(a.m.options.DataDir, a.e.Evidence)
 	if err := os.MkdirAll(path, 0o700); err != nil {

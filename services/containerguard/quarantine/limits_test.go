@@ -289,3 +289,28 @@ func TestAnAddressOfTheEnginesChoiceIsGivenBack(t *testing.T) {
 	require.NotEqual(t, before.Networks[0].IPv4, after.Networks[0].IPv4)
 	require.Contains(t, g.lastAction().Reason, "address on auto was "+before.Networks[0].IPv4.String(), "what could not be given back is said")
 }
+
+func TestEvidenceEndedByAReleaseIsMarked(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	for range 3 { // released before or after its turn
+		released := make(chan error, 1)
+		var g *guard
+		g = newGuard(t, d, func(o *quarantine.Options) {
+			o.OnStep = func(id string, s quarantine.Step) {
+				if s == quarantine.StepEvidence {
+					go func() { released <- g.manager.Release(context.WithoutCancel(t.Context()), id, "all clear") }()
+				}
+			}
+		})
+		id := d.Run(t, testenv.ContainerOptions{})
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		require.NoError(t, <-released)
+		require.Empty(t, g.manager.List())
+		m := manifest(t, g.dir, g.order(id, quarantine.Isolate).ActionID)
+		require.NotEmpty(t, m.Pieces)
+		for _, p := range m.Pieces {
+			require.True(t, p.Error != "" || p.Size > 0, "%+v", p)
+		}
+	}
+}
