@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -32,8 +33,8 @@ func (a *app) evidenceShowCommand() *cobra.Command {
 its log, the files it changed, each with its size and SHA-256. An action is named by its id
 or the beginning of it; a container that is held, by its name or id.
 
-With --file the content of one of them is written out as it is: it is what the
-container wrote, so mind your terminal.`,
+With --file the content of one of them is written out as it is. It is what the container
+wrote, so on a terminal what is not printable is shown as an escape.`,
 		Example: `  ironpost evidence show web-1
   ironpost evidence show 8261825108f1 --file logs.jsonl | jq -r .text`,
 		Args: cobra.ExactArgs(1),
@@ -76,13 +77,17 @@ func (a *app) evidenceShow(ctx context.Context, host, action string) error {
 
 // evidenceFile writes a file part by part.
 func (a *app) evidenceFile(ctx context.Context, host, action, file string) error {
+	var out io.Writer = a.out
+	if terminal(a.out.w) {
+		out = &cleaner{w: a.out}
+	}
 	for offset := int64(0); ; {
 		var reply containerguard.EvidenceReply
 		req := containerguard.EvidenceRequest{Action: action, File: file, Offset: offset}
 		if err := a.askGuard(ctx, host, containerguard.VerbEvidence, req, &reply); err != nil {
 			return err
 		}
-		if _, err := a.out.Write(reply.Data); err != nil {
+		if _, err := out.Write(reply.Data); err != nil {
 			return err
 		}
 		if reply.Next <= offset {

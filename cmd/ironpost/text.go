@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -32,6 +33,34 @@ func clean(s string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// cleaner writes lines from outside to a terminal, each as clean has it. A character
+// cut by the end of one Write is completed by the next.
+type cleaner struct {
+	w    io.Writer
+	rest []byte
+}
+
+// Write implements io.Writer.
+func (c *cleaner) Write(p []byte) (int, error) {
+	text := append(c.rest, p...)
+	end := len(text)
+	for i := max(0, end-utf8.UTFMax+1); i < len(text); i++ {
+		if utf8.RuneStart(text[i]) && !utf8.FullRune(text[i:]) {
+			end = i
+			break
+		}
+	}
+	c.rest = append([]byte(nil), text[end:]...)
+	lines := strings.Split(string(text[:end]), "\n")
+	for i := range lines {
+		lines[i] = clean(lines[i])
+	}
+	if _, err := io.WriteString(c.w, strings.Join(lines, "\n")); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // harmful reports whether r may do anything but stand where it is written.

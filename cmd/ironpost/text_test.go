@@ -78,3 +78,19 @@ func TestTableAlignsWideText(t *testing.T) {
 	require.NoError(t, printTable(&out, painter{}, []column{{"NAME", 10}, {"V", 0}}, rows))
 	require.Equal(t, "NAME  V\n日本  x\nabcd  y\né     z\n", out.String())
 }
+
+func TestCleanerShowsWhatATerminalWouldObey(t *testing.T) {
+	t.Parallel()
+	const text = "a\x1b[2Jb\nü\u009bc\u202ed\n"
+	for size := 1; size <= len(text); size++ {
+		var out strings.Builder
+		c := &cleaner{w: &out}
+		for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
+			part := rest[:min(size, len(rest))]
+			n, err := c.Write([]byte(part))
+			require.NoError(t, err)
+			require.Equal(t, len(part), n)
+		}
+		require.Equal(t, "a\\x1b[2Jb\nü\\u009bc\\u202ed\n", out.String(), "in parts of %d", size)
+	}
+}
