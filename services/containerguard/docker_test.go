@@ -299,3 +299,16 @@ func TestWhatACapRefusedIsHeardAgain(t *testing.T) {
 	r.await(heard, "pause done")
 	require.True(t, state(t, d, two).Paused)
 }
+
+func TestANameThatIsAnothersIDIsAmbiguous(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	meant := d.Run(t, testenv.ContainerOptions{Name: "meant"})
+	decoy := d.Run(t, testenv.ContainerOptions{Name: meant[:12]})
+	s := r.start().docker()
+	s.eventually(func() bool { return s.count("containers") == 2 })
+	require.ErrorContains(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: meant[:12]}, nil), "2 containers")
+	require.False(t, state(t, d, decoy).Paused)
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: meant}, nil))
+	require.True(t, state(t, d, meant).Paused)
+}

@@ -255,6 +255,9 @@ func (s *Service) resolve(ctx context.Context) {
 func (s *Service) follow(p *parts) {
 	var ledger []safety.Standing
 	for _, e := range p.quarantine.List() {
+		if !e.Gone.IsZero() { // removed: what is made in its place counts
+			continue
+		}
 		ledger = append(ledger, safety.Standing{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since})
 	}
 	p.memory.Keep(ledger, time.Now())

@@ -146,14 +146,15 @@ func (s *Service) orderAndLook(ctx context.Context, p *parts, o quarantine.Order
 	return heldOf(e), nil
 }
 
-// named finds the one container that a person means.
+// named finds the one container that a person means. A container may be called as
+// another's id begins: then nobody knows which is meant.
 func named(all []docker.Container, text string) (docker.Container, error) {
 	var found []docker.Container
 	for _, c := range all {
-		if c.Name == text || c.ID == text {
+		if c.ID == text {
 			return c, nil
 		}
-		if len(text) >= minPrefix && strings.HasPrefix(c.ID, text) {
+		if c.Name == text || len(text) >= minPrefix && strings.HasPrefix(c.ID, text) {
 			found = append(found, c)
 		}
 	}
@@ -163,7 +164,7 @@ func named(all []docker.Container, text string) (docker.Container, error) {
 	case 1:
 		return found[0], nil
 	}
-	return docker.Container{}, fmt.Errorf("%d containers have ids that begin with %q", len(found), text)
+	return docker.Container{}, fmt.Errorf("%d containers have that name or ids that begin with %q: give more of the id", len(found), text)
 }
 
 // minPrefix is how much of an id a person must give.
