@@ -197,6 +197,9 @@ func (j *judge) block(a *event.Alert, p *policy.Policy) step {
 		source = a.Source.IP
 	}
 	address, refused := j.addresses.Parse(source)
+	if need := j.protect.Needed(address); refused == "" && need != "" {
+		refused = "the source address is that of " + need + ", which the guard depends on: " + address.String()
+	}
 	if address.IsValid() {
 		s.address, s.target = address, "address:"+address.String()
 	}

@@ -35,6 +35,7 @@ type rig struct {
 	dir    string
 	log    *lines
 	alerts *bus.Publisher
+	needs  []string
 	n      int
 }
 
@@ -76,7 +77,7 @@ func (r *rig) start() *running {
 	log := logrus.New()
 	log.SetOutput(io.MultiWriter(r.log))
 	conn := r.bus.Conn(bus.ContainerGuard)
-	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", Log: log})
+	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", Needs: r.needs, Log: log})
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	done := make(chan error, 1)

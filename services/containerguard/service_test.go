@@ -328,3 +328,14 @@ func TestBlocksOfOthersAreNotShortened(t *testing.T) {
 	r.publish(a)
 	require.WithinDuration(t, until, *r.await(a, "block-source done").ExpiresAt, time.Second)
 }
+
+func TestTheBusIsNeverBlocked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.needs = []string{"203.0.113.42:4222"}
+	r.policy("p", `actions = ["block-source"]`)
+	r.start()
+	a := r.alert(from("203.0.113.42"))
+	r.publish(a)
+	require.Contains(t, r.await(a, "block-source skipped").Reason, "203.0.113.42:4222, which the guard depends on")
+}

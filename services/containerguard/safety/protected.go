@@ -122,6 +122,19 @@ func sharing(c docker.Container, all []docker.Container) string {
 	return ""
 }
 
+// Needed says which need is at addr, "" if none is.
+func (p *Protections) Needed(addr netip.Addr) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.needs {
+		literal, err := netip.ParseAddr(n.host)
+		if err == nil && literal.Unmap() == addr || slices.Contains(p.addresses[n.host], addr) {
+			return net.JoinHostPort(n.host, n.port)
+		}
+	}
+	return ""
+}
+
 // serves returns the need that c serves.
 func (p *Protections) serves(c docker.Container) string {
 	for _, n := range p.needs {

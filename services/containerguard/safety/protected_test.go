@@ -129,3 +129,15 @@ func TestAReloadKeepsTheAddressesOfNames(t *testing.T) {
 	other.Inherit(old)
 	require.Empty(t, other.Reason(c, nil), "what is not needed any more is not protected")
 }
+
+func TestWhatTheGuardNeedsIsNotBlocked(t *testing.T) {
+	t.Parallel()
+	p := safety.NewProtections(safety.Self{}, nil, []string{"192.0.2.9:4222", "[2001:db8::9]:5432", "localhost:6379"})
+	p.Resolve(t.Context())
+	for text, want := range map[string]string{
+		"192.0.2.9": "192.0.2.9:4222", "2001:db8::9": "[2001:db8::9]:5432", "127.0.0.1": "localhost:6379", "192.0.2.10": "",
+	} {
+		require.Equal(t, want, p.Needed(netip.MustParseAddr(text)), text)
+	}
+	require.Empty(t, p.Needed(netip.Addr{}))
+}
