@@ -18,8 +18,11 @@ import (
 const (
 	ledgerFolder = "quarantine"
 	doneFile     = "done.json"
-	maxEntry     = 4 << 20 // bytes of one file: labels can be long
-	maxDone      = 4096    // action ids remembered after release
+	// maxEntry is bytes of one file. It is above what is ever written, for an entry that
+	// cannot be read back is a way back lost: an answer of the engine has at most 64 MiB,
+	// mostly labels, and JSON may write a byte as six.
+	maxEntry = 512 << 20
+	maxDone  = 4096 // action ids remembered after release
 )
 
 // ledger keeps entries in files, one for each container, that survive a crash at

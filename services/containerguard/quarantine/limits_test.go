@@ -314,3 +314,16 @@ func TestEvidenceEndedByAReleaseIsMarked(t *testing.T) {
 		}
 	}
 }
+
+func TestLongLabelsDoNotCostTheWayBack(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	id := d.Run(t, testenv.ContainerOptions{Labels: map[string]string{"long": strings.Repeat("<", 1<<20)}})
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	again, err := quarantine.Open(quarantine.Options{Docker: g.client, DataDir: g.dir, Host: "test", Report: g.report})
+	require.NoError(t, err, "the ledger can be read")
+	t.Cleanup(func() { require.NoError(t, again.Close()) })
+	require.NoError(t, again.Release(t.Context(), id, "all clear"))
+	require.Len(t, g.inspect(t, id).Networks, 1)
+}
