@@ -11,7 +11,7 @@ import (
 // Caps on what an engine, or who stands in for it, may answer.
 const (
 	maxAnswer = 64 << 20 // one whole answer
-	maxEvent  = 4 << 20  // one line of the event stream: labels may be long
+	maxEvent  = 64 << 20 // one line of the event stream, which holds all labels of a container
 )
 
 // capped limits the size of every answer.

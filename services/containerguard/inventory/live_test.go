@@ -246,3 +246,13 @@ func TestAContainerKnownByItsEventsOnlyIsNotNamed(t *testing.T) {
 	require.Error(t, err, "nobody has seen its labels")
 	require.NotErrorIs(t, err, inventory.ErrUncertain, "the question stays open")
 }
+
+func TestLongLabelsDoNotEndTheEvents(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	v := newLive(t, d)
+	v.run(t, testenv.ContainerOptions{Labels: map[string]string{"long": strings.Repeat("<", 1<<20)}})
+	next := v.run(t, testenv.ContainerOptions{})
+	require.True(t, v.saw(next.ID, "start"), "the stream of events goes on")
+	require.Empty(t, v.Healthy())
+}
