@@ -123,6 +123,7 @@ func (v *Inventory) follow(ctx context.Context) error {
 	ready := make(chan struct{})
 	group.Go("docker events", func(ctx context.Context) error {
 		return v.options.Docker.Events(ctx, time.Time{}, func() { close(ready) }, func(e docker.Event) error {
+			e.Attributes = used(e.Attributes)
 			select {
 			case queue <- e:
 				return nil
@@ -140,6 +141,16 @@ func (v *Inventory) follow(ctx context.Context) error {
 		return v.take(ctx, queue)
 	})
 	return group.Wait()
+}
+
+// used keeps of an event's attributes what a Core reads: the rest are labels, which
+// an image may bring by the megabyte, and many events may wait.
+func used(attributes map[string]string) map[string]string {
+	old, is := attributes["oldName"]
+	if !is {
+		return nil
+	}
+	return map[string]string{"oldName": old}
 }
 
 func (v *Inventory) take(ctx context.Context, queue <-chan docker.Event) error {
