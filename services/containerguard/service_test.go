@@ -339,3 +339,11 @@ func TestTheBusIsNeverBlocked(t *testing.T) {
 	r.publish(a)
 	require.Contains(t, r.await(a, "block-source skipped").Reason, "203.0.113.42:4222, which the guard depends on")
 }
+
+func TestAnEmptyNameNamesNoContainer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	require.ErrorContains(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{}, nil), "no container is named")
+	require.ErrorContains(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{}, nil), "no container is named")
+}

@@ -150,6 +150,9 @@ func (s *Service) orderAndLook(ctx context.Context, p *parts, o quarantine.Order
 // another's id begins: then nobody knows which is meant.
 func named(all []docker.Container, text string) (docker.Container, error) {
 	var found []docker.Container
+	if text == "" { // the name of one that is known by an event only
+		return docker.Container{}, errUnnamed
+	}
 	for _, c := range all {
 		if c.ID == text {
 			return c, nil
@@ -166,6 +169,8 @@ func named(all []docker.Container, text string) (docker.Container, error) {
 	}
 	return docker.Container{}, fmt.Errorf("%d containers have that name or ids that begin with %q: give more of the id", len(found), text)
 }
+
+var errUnnamed = errors.New("no container is named")
 
 // minPrefix is how much of an id a person must give.
 const minPrefix = 4
@@ -188,6 +193,9 @@ func (s *Service) release(ctx context.Context, body []byte) (any, error) {
 	var r ReleaseRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
+	}
+	if r.Container == "" {
+		return nil, errUnnamed
 	}
 	p := s.parts.Load()
 	id, err := p.quarantine.Find(r.Container)
