@@ -14,6 +14,7 @@ const (
 	aboutPolicies = "1 policies"
 	aboutDocker   = "2 docker"
 	aboutLedger   = "3 ledger"
+	aboutDamage   = "3 ledger at start"
 	aboutMemory   = "4 memory"
 	aboutBlocks   = "5 blocks"
 	aboutWaiting  = "6 waiting"

@@ -212,6 +212,7 @@ func (s *Service) open(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.health.say(aboutDamage, strings.Join(p.quarantine.Damaged(), "; "))
 	p.inventory.Watch(func(c inventory.Change) { s.observe(p, c) })
 	s.parts.Store(p)
 	return p, nil

@@ -35,7 +35,15 @@ type ledger struct {
 
 	mu   sync.Mutex
 	done []string // action ids that were released, so that they are not applied again
+
+	damaged []string // what was put aside as the ledger was opened, and why
 }
+
+// errDamaged says that a file is not what the ledger wrote.
+var errDamaged = errors.New("damaged")
+
+// damagedSuffix ends the names of files that were put aside.
+const damagedSuffix = ".damaged"
 
 // openLedger opens or makes the ledger below dataDir.
 func openLedger(dataDir string) (*ledger, error) {
@@ -52,16 +60,30 @@ func openLedger(dataDir string) (*ledger, error) {
 		return nil, errors.Join(fmt.Errorf("ledger: %w", err), root.Close())
 	}
 	l := &ledger{root: root, dir: dir}
-	if err := l.read(doneFile, &l.done); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := l.aside(doneFile, l.read(doneFile, &l.done)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
+// aside handles err about a file: one that is damaged is renamed, so that it is
+// neither overwritten nor in the way of the others, and noted; any other error is
+// returned.
+func (l *ledger) aside(name string, err error) error {
+	if !errors.Is(err, errDamaged) {
+		return err
+	}
+	if failed := l.root.Rename(name, name+damagedSuffix); failed != nil {
+		return errors.Join(err, failed)
+	}
+	l.damaged = append(l.damaged, fmt.Sprintf("%v; it is %s now, what it held stays as it is", err, name+damagedSuffix))
+	return l.sync()
+}
+
 func (l *ledger) close() error { return errors.Join(l.dir.Close(), l.root.Close()) }
 
-// load returns every entry. What cannot be read is named in the error, the rest
-// is returned all the same.
+// load returns every entry that is not damaged. The error names what cannot be
+// read.
 func (l *ledger) load() ([]*Entry, error) {
 	names, err := fs.ReadDir(l.root.FS(), ".")
 	if err != nil {
@@ -74,19 +96,27 @@ func (l *ledger) load() ([]*Entry, error) {
 		if !isEntry || !docker.ValidID(id) {
 			continue
 		}
-		e := &Entry{}
-		if err := l.read(n.Name(), e); err != nil {
-			bad = append(bad, err)
-			continue
-		}
-		if e.Version != entryVersion || e.Before.ID != id {
-			bad = append(bad, fmt.Errorf("ledger: %s: not an entry of version %d about that container", n.Name(), entryVersion))
+		e, err := l.entry(id, n.Name())
+		if err != nil {
+			bad = append(bad, l.aside(n.Name(), err))
 			continue
 		}
 		e.Order.Container = e.Before
 		out = append(out, e)
 	}
 	return out, errors.Join(bad...)
+}
+
+// entry reads the entry about the container id.
+func (l *ledger) entry(id, name string) (*Entry, error) {
+	e := &Entry{}
+	if err := l.read(name, e); err != nil {
+		return nil, err
+	}
+	if e.Version != entryVersion || e.Before.ID != id {
+		return nil, fmt.Errorf("ledger: %s: %w: not an entry of version %d about that container", name, errDamaged, entryVersion)
+	}
+	return e, nil
 }
 
 func (l *ledger) save(e *Entry) error { return l.write(e.Before.ID+".json", e) }
@@ -120,14 +150,14 @@ func (l *ledger) read(name string, into any) error {
 	}
 	defer func() { _ = f.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(f, maxEntry+1))
-	if err == nil && len(raw) > maxEntry {
-		err = fmt.Errorf("longer than %d bytes", maxEntry)
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, into)
-	}
 	if err != nil {
 		return fmt.Errorf("ledger: %s: %w", name, err)
+	}
+	if len(raw) > maxEntry {
+		return fmt.Errorf("ledger: %s: %w: longer than %d bytes", name, errDamaged, maxEntry)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("ledger: %s: %w: %w", name, errDamaged, err)
 	}
 	return nil
 }

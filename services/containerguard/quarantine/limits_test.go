@@ -194,13 +194,21 @@ func TestTheLedgerFollowsNoLinksAndForgetsNothingSilently(t *testing.T) {
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		require.Len(t, openAt(t, dir).List(), 1)
 	})
-	t.Run("what cannot be read is an error", func(t *testing.T) {
-		dir := t.TempDir()
-		require.NoError(t, os.MkdirAll(filepath.Join(dir, "quarantine"), 0o700))
+	t.Run("what is damaged is put aside and named, the rest is held", func(t *testing.T) {
 		for _, content := range []string{"", "{", `{"version":99}`, `{"version":1,"before":{"id":"` + strings.Repeat("1", 64) + `"}}`} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "quarantine", id+".json"), []byte(content), 0o600))
-			_, err := quarantine.Open(quarantine.Options{DataDir: dir})
-			require.ErrorContains(t, err, id[:12], "%q", content)
+			dir, whole := t.TempDir(), strings.Repeat("2", 64)
+			require.NoError(t, openAt(t, dir).Apply(t.Context(), (&guard{}).order(whole, quarantine.Pause)))
+			for _, name := range []string{id + ".json", "done.json"} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "quarantine", name), []byte(content), 0o600))
+			}
+			m := openAt(t, dir)
+			require.Len(t, m.List(), 1, "%q", content)
+			require.Len(t, m.Damaged(), 2, "%q", content)
+			require.Contains(t, m.Damaged()[1], id+".json.damaged")
+			kept, err := os.ReadFile(filepath.Join(dir, "quarantine", id+".json.damaged"))
+			require.NoError(t, err)
+			require.Equal(t, content, string(kept))
+			require.Empty(t, openAt(t, dir).Damaged(), "said once")
 		}
 	})
 	t.Run("a link is not written through", func(t *testing.T) {

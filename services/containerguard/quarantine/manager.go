@@ -105,6 +105,10 @@ func Open(o Options) (*Manager, error) {
 	return m, nil
 }
 
+// Damaged says, in a sentence each, what of the ledger could not be understood when
+// it was opened, and where it was put. It never changes.
+func (m *Manager) Damaged() []string { return m.ledger.damaged }
+
 // Close gives the ledger's files up. Nothing may be under way.
 func (m *Manager) Close() error { return m.ledger.close() }
 
