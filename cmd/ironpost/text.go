@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,7 +45,7 @@ type cleaner struct {
 
 // Write implements io.Writer.
 func (c *cleaner) Write(p []byte) (int, error) {
-	text := append(c.rest, p...)
+	text := slices.Concat(c.rest, p)
 	end := len(text)
 	for i := max(0, end-utf8.UTFMax+1); i < len(text); i++ {
 		if utf8.RuneStart(text[i]) && !utf8.FullRune(text[i:]) {

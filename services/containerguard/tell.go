@@ -78,34 +78,34 @@ func (t *turn) message(v verdict, s step) notify.Message {
 // text is what people read: what happened, where, and what was done about it.
 func text(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), printable(a.Title, maxReason), host)
+	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), printable(a.Title), host)
 	if a.Container != nil && a.Container.Name != "" {
-		fmt.Fprintf(&b, ", container %s", printable(a.Container.Name, maxReason))
+		fmt.Fprintf(&b, ", container %s", printable(a.Container.Name))
 	}
 	if a.Source != nil && a.Source.IP != "" {
-		fmt.Fprintf(&b, ", from %s", printable(a.Source.IP, maxReason))
+		fmt.Fprintf(&b, ", from %s", printable(a.Source.IP))
 	}
 	fmt.Fprintf(&b, "\nPolicy: %s", policy)
 	for _, o := range outcomes {
 		fmt.Fprintf(&b, "\n• %s %s: %s", o.Kind, o.Target, o.Phase)
 		if o.Reason != "" {
-			fmt.Fprintf(&b, " (%s)", printable(o.Reason, maxReason))
+			fmt.Fprintf(&b, " (%s)", printable(o.Reason))
 		}
 	}
 	return b.String()
 }
 
-// printable cuts text to n bytes and drops what is not to be printed.
-func printable(text string, n int) string {
+// printable cuts text to maxReason bytes and drops what is not to be printed.
+func printable(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' '
 	}, strings.ToValidUTF8(text, "?"))
-	for len(text) > n {
+	for len(text) > maxReason {
 		cut := []rune(text)
-		text = string(cut[:len(cut)-1-(len(text)-n)/4])
+		text = string(cut[:len(cut)-1-(len(text)-maxReason)/4])
 	}
 	return text
 }

@@ -114,7 +114,7 @@ func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
 	now := time.Now()
 	o := quarantine.Order{
 		ActionID: idOf("operator", uuid.NewString()), Kind: quarantine.Kind(r.Kind), Container: c, Policy: byOperator,
-		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Reason: printable(r.Reason, maxReason), Ordered: now,
+		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Reason: printable(r.Reason), Ordered: now,
 	}
 	if o.Reason == "" {
 		o.Reason = "an operator asked for it"
@@ -125,7 +125,7 @@ func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
 	return s.orderAndLook(ctx, p, o)
 }
 
-const maxReason = 512
+const maxReason = bus.MaxBlockReason
 
 // isSelf reports whether c is the container the guard runs in, which it could not release again.
 func (s *Service) isSelf(c docker.Container) bool { return s.protect.Load().IsSelf(c) }
@@ -205,7 +205,7 @@ func (s *Service) release(ctx context.Context, body []byte) (any, error) {
 	e, _ := p.quarantine.Get(id)
 	ctx, cancel := context.WithTimeout(ctx, verbTime)
 	defer cancel()
-	reason := printable(r.Reason, maxReason)
+	reason := printable(r.Reason)
 	if reason == "" {
 		reason = "an operator asked for it"
 	}
