@@ -166,7 +166,7 @@ func (t *turn) block(ctx context.Context, v verdict, s step) {
 	began := time.Now()
 	entry, err := t.extend(ctx, bus.Block{
 		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Expires: expires, Created: t.began.UTC(),
-		Source: Name, Reason: printable(v.policy.ID+": "+t.alert.Title),
+		Source: Name, Reason: printable(v.policy.ID + ": " + t.alert.Title),
 	})
 	took := time.Since(began).Milliseconds()
 	t.report(ctx, v, s, event.Intended, func(a *event.Action) { a.ExpiresAt = &expires })
