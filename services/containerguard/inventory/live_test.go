@@ -253,6 +253,6 @@ func TestLongLabelsDoNotEndTheEvents(t *testing.T) {
 	v := newLive(t, d)
 	v.run(t, testenv.ContainerOptions{Labels: map[string]string{"long": strings.Repeat("<", 1<<20)}})
 	next := v.run(t, testenv.ContainerOptions{})
-	require.True(t, v.saw(next.ID, "start"), "the stream of events goes on")
+	v.wait(t, func() bool { return v.saw(next.ID, "start") }) // the stream of events goes on
 	require.Empty(t, v.Healthy())
 }
