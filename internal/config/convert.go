@@ -23,7 +23,7 @@ func (d *document) convert(f field, node *unstable.Node) {
 	case f.kind == kindList && node.Kind == unstable.Array:
 		d.list(f, node)
 	default:
-		d.report(d.at[f.key], f.key, fmt.Sprintf("is %s, must be %s", describe(node.Kind), f.kind))
+		d.report(d.at[f.key], f.key, fmt.Sprintf("is %s, must be %s", setting.TOMLKind(node.Kind), f.kind))
 	}
 }
 
@@ -53,7 +53,7 @@ func (d *document) list(f field, node *unstable.Node) {
 		list = append(list, string(element.Data))
 		if element.Kind != unstable.String {
 			sound = false
-			d.report(at, f.key, fmt.Sprintf("element %d is %s, must be a string", len(list), describe(element.Kind)))
+			d.report(at, f.key, fmt.Sprintf("element %d is %s, must be a string", len(list), setting.TOMLKind(element.Kind)))
 		}
 	}
 	if sound {
@@ -70,24 +70,6 @@ func (d *document) elementPosition(f field, element *unstable.Node) Position {
 		return d.position(d.offset(element.Data))
 	}
 	return d.at[f.key]
-}
-
-func describe(k unstable.Kind) string {
-	switch k {
-	case unstable.String:
-		return "a string"
-	case unstable.Bool:
-		return "true or false"
-	case unstable.Integer:
-		return "a whole number"
-	case unstable.Float:
-		return "a fraction"
-	case unstable.Array:
-		return "a list"
-	case unstable.InlineTable:
-		return "a section"
-	}
-	return "a date or time"
 }
 
 // fromText reads the value of a variable or flag. A list is separated by commas and its elements are trimmed; empty text is an empty list.

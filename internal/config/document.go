@@ -153,7 +153,7 @@ func (d *document) unknown(at Position, section, name string) {
 	if len(d.problems) < maxReported { // the search costs more than the rest
 		what += d.hint(section, name)
 	}
-	d.report(at, join(section, plain(name)), what)
+	d.report(at, join(section, setting.Key(name)), what)
 }
 
 // hint says what an unknown name may have been meant to be.
@@ -235,20 +235,4 @@ func lineStarts(data []byte) []int {
 		}
 	}
 	return starts
-}
-
-// plain returns a key as it may be printed: a long one, or one with anything but letters, digits, - and _, is quoted.
-func plain(name string) string {
-	if len(name) > maxSuggested || strings.ContainsFunc(name, isOdd) {
-		return setting.Shown(name)
-	}
-	return name
-}
-
-func isOdd(r rune) bool {
-	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
-		return false
-	}
-	return true
 }

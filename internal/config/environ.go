@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/ironpost/ironpost/internal/setting"
 )
 
 // layer is what one source says about keys, and who to blame for each.
@@ -69,7 +71,7 @@ func (l *loader) unknownVariable(name string, known map[string]field) {
 		names = append(names, n)
 	}
 	slices.Sort(names)
-	warning := plain(name) + ": no key has this variable, it is ignored"
+	warning := setting.Key(name) + ": no key has this variable, it is ignored"
 	if near := suggest(name, names); near != "" {
 		warning += ", did you mean " + near + "?"
 	}

@@ -1,38 +1,30 @@
 package ebpfengine
 
 import (
-	"fmt"
-
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
 const prefix = "ironpost_ebpf_engine_"
 
-// export registers the metrics for as long as the service runs: an instance that
-// is built again after a failure registers its own.
+// export shows the metrics for as long as the service runs.
 func (s *Service) export() (stop func(), err error) {
-	if s.deps.Metrics == nil {
-		return func() {}, nil
-	}
-	c := newCollector(s)
-	if err := s.deps.Metrics.Register(c); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
-	return func() { s.deps.Metrics.Unregister(c) }, nil
-}
-
-// collector reads the numbers when they are asked for.
-type collector struct {
-	s     *Service
-	descs map[string]*prometheus.Desc
+	return metrics.Export(s.deps.Metrics, prefix, described(), func(to metrics.Sink) {
+		n, m := s.snapshot(), sink{to}
+		for i := range n.views {
+			m.traffic(&n.views[i])
+			m.losses(&n.views[i])
+			m.state(&n.views[i])
+		}
+		m.bus(&n)
+		m.blocklist(n.blocks, s.cfg.BlocklistMaxEntries)
+	})
 }
 
 // described names every metric: its help, and its labels if it has any.
-func described() map[string][]string {
-	return map[string][]string{
+func described() metrics.Described {
+	return metrics.Described{
 		"packets_total":                 {"Packets seen.", "interface"},
 		"bytes_total":                   {"Bytes of the packets seen.", "interface"},
 		"class_packets_total":           {"Packets seen and not dropped, by class.", "interface", "class"},
@@ -68,39 +60,8 @@ func described() map[string][]string {
 	}
 }
 
-func newCollector(s *Service) *collector {
-	c := &collector{s: s, descs: map[string]*prometheus.Desc{}}
-	for name, d := range described() {
-		c.descs[name] = prometheus.NewDesc(prefix+name, d[0], d[1:], nil)
-	}
-	return c
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range c.descs {
-		out <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	n := c.s.snapshot()
-	m := sink{c: c, out: out}
-	for i := range n.views {
-		m.traffic(&n.views[i])
-		m.losses(&n.views[i])
-		m.state(&n.views[i])
-	}
-	m.bus(&n)
-	m.blocklist(n.blocks, c.s.cfg.BlocklistMaxEntries)
-}
-
 // sink sends values under their names.
-type sink struct {
-	c   *collector
-	out chan<- prometheus.Metric
-}
+type sink struct{ metrics.Sink }
 
 func (m sink) traffic(v *shown) {
 	t := &v.totals
@@ -131,16 +92,16 @@ func (m sink) losses(v *shown) {
 }
 
 func (m sink) state(v *shown) {
-	m.gauge("promoted_sources", float64(v.promoted), v.name)
-	m.gauge("followed_sources", float64(v.detector.Sources), v.name)
-	m.gauge("running_attacks", float64(v.detector.Running), v.name)
+	m.Gauge("promoted_sources", float64(v.promoted), v.name)
+	m.Gauge("followed_sources", float64(v.detector.Sources), v.name)
+	m.Gauge("running_attacks", float64(v.detector.Running), v.name)
 	mode := string(v.mode)
 	if mode == "" {
 		mode = "none"
 	}
-	m.gauge("interface_mode", 1, v.name, mode)
-	m.gauge("interface_egress", float64(one(v.egress)), v.name)
-	m.gauge("program_seconds", v.seconds, v.name)
+	m.Gauge("interface_mode", 1, v.name, mode)
+	m.Gauge("interface_egress", float64(one(v.egress)), v.name)
+	m.Gauge("program_seconds", v.seconds, v.name)
 }
 
 func (m sink) bus(n *snapshot) {
@@ -151,27 +112,21 @@ func (m sink) bus(n *snapshot) {
 		m.count("outbox_dropped_total", lost, kind)
 	}
 	m.count("outbox_merged_windows_total", n.box.Merged)
-	m.gauge("outbox_records", float64(n.box.Pending))
+	m.Gauge("outbox_records", float64(n.box.Pending))
 	m.count("publish_retries_total", n.pub.Retries)
-	m.out <- prometheus.MustNewConstMetric(m.c.descs["publish_blocked_seconds_total"], prometheus.CounterValue, n.pub.BlockedSeconds)
+	m.Count("publish_blocked_seconds_total", n.pub.BlockedSeconds)
 }
 
 func (m sink) blocklist(n map[string]uint64, capacity int) {
-	m.gauge("blocklist_entries", float64(n["blocklist_bus_entries"]), "bus")
-	m.gauge("blocklist_entries", float64(n["blocklist_feed_entries"]), "files")
-	m.gauge("blocklist_capacity", float64(capacity))
-	m.gauge("blocklist_overflow", float64(n["blocklist_overflow"]))
+	m.Gauge("blocklist_entries", float64(n["blocklist_bus_entries"]), "bus")
+	m.Gauge("blocklist_entries", float64(n["blocklist_feed_entries"]), "files")
+	m.Gauge("blocklist_capacity", float64(capacity))
+	m.Gauge("blocklist_overflow", float64(n["blocklist_overflow"]))
 	m.count("blocklist_writes_total", n["blocklist_written"])
 	m.count("blocklist_write_errors_total", n["blocklist_write_errors"])
 	m.count("blocklist_invalid_total", n["blocklist_invalid_values"], "bus")
 	m.count("blocklist_invalid_total", n["blocklist_bad_lines"], "files")
-	m.gauge("lifelines", float64(n["lifelines"]))
+	m.Gauge("lifelines", float64(n["lifelines"]))
 }
 
-func (m sink) count(name string, v uint64, labels ...string) {
-	m.out <- prometheus.MustNewConstMetric(m.c.descs[name], prometheus.CounterValue, float64(v), labels...)
-}
-
-func (m sink) gauge(name string, v float64, labels ...string) {
-	m.out <- prometheus.MustNewConstMetric(m.c.descs[name], prometheus.GaugeValue, v, labels...)
-}
+func (m sink) count(name string, v uint64, labels ...string) { m.Count(name, float64(v), labels...) }

@@ -35,7 +35,7 @@ func TestAPanicInOneModuleLeavesTheOthersDelivering(t *testing.T) {
 				trigger <- struct{}{}
 				require.Eventually(t, func() bool { return d.of(victim).Status != event.Healthy }, patience, time.Millisecond)
 				require.Contains(t, fmt.Sprint(d.of(victim).Reasons), "sabotage")
-				require.Equal(t, event.Healthy, d.of(other).Status)
+				require.Equal(t, event.Healthy, d.of(other).Status, d.of(other).Reasons)
 				d.works(other)
 				d.works(victim)
 			}

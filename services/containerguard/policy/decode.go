@@ -61,7 +61,7 @@ func (f *file) native(root *node, found *problems) {
 	}
 	for _, n := range list.list {
 		if n.kind != unstable.InlineTable {
-			found.add(Problem{Place: n.at, Key: policyHeader, What: "is " + describe(n.kind) + ", must be a section [[policy]]"})
+			found.add(Problem{Place: n.at, Key: policyHeader, What: "is " + setting.TOMLKind(n.kind) + ", must be a section [[policy]]"})
 			continue
 		}
 		f.policies = append(f.policies, f.one(&section{path: policyHeader + ".", node: n, found: found}))

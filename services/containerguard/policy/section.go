@@ -47,7 +47,7 @@ func (s *section) get(key string, kind unstable.Kind, what string) *node {
 		return nil
 	}
 	if v.kind != kind {
-		s.blame(key, "is %s, must be %s", describe(v.kind), what)
+		s.blame(key, "is %s, must be %s", setting.TOMLKind(v.kind), what)
 		return nil
 	}
 	return v
@@ -157,7 +157,7 @@ func (s *section) list(key string, check func(string) string) []string {
 // wrong says what is wrong with one element of a list, after those before it.
 func wrong(e *node, before []string, check func(string) string) string {
 	if e.kind != unstable.String {
-		return "is " + describe(e.kind) + ", must be a string"
+		return "is " + setting.TOMLKind(e.kind) + ", must be a string"
 	}
 	if what := check(e.text); what != "" {
 		return what
@@ -216,33 +216,6 @@ func (s *section) end() {
 			continue
 		}
 		what := "unknown key, allowed are " + strings.Join(s.known, ", ")
-		s.found.add(Problem{Place: s.node.keyAt[key], Key: s.path + plain(key), What: what})
+		s.found.add(Problem{Place: s.node.keyAt[key], Key: s.path + setting.Key(key), What: what})
 	}
-}
-
-func plain(key string) string {
-	if len(key) > 64 || strings.ContainsFunc(key, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}) {
-		return setting.Shown(key)
-	}
-	return key
-}
-
-func describe(k unstable.Kind) string {
-	switch k {
-	case unstable.String:
-		return "a string"
-	case unstable.Bool:
-		return "true or false"
-	case unstable.Integer:
-		return "a whole number"
-	case unstable.Float:
-		return "a fraction"
-	case unstable.Array:
-		return "a list"
-	case unstable.InlineTable:
-		return "a section"
-	}
-	return "a date or time"
 }

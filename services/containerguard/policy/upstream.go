@@ -75,7 +75,7 @@ func (f *file) upstreamAction(s *section) []Kind {
 	name := v.keys[0]
 	kind, ok := upstreamKinds[name]
 	if !ok {
-		s.found.add(Problem{Place: v.keyAt[name], Key: "action." + plain(name), What: "is not an action, " + allowed})
+		s.found.add(Problem{Place: v.keyAt[name], Key: "action." + setting.Key(name), What: "is not an action, " + allowed})
 		return nil
 	}
 	a := &section{path: "action.", node: v, found: s.found}
