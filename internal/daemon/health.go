@@ -129,14 +129,27 @@ func (r *runner) health(ctx context.Context, h *event.ModuleHealth) {
 	h.Reasons = clampReasons(h.Reasons)
 }
 
-// ask calls the module's Health. One that panics or does not answer is
-// unhealthy; one that still has not is not asked again.
+// ask calls the module's Health, one caller after the other. One that panics or
+// does not answer in time is unhealthy; until it has answered it is not called again.
 func (r *runner) ask(ctx context.Context, m Module) event.ModuleHealth {
+	late := time.NewTimer(answerWithin)
+	defer late.Stop()
 	select {
 	case r.asking <- struct{}{}:
-	default:
+	case <-late.C:
 		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check hangs"}}
 	}
+	select {
+	case h := <-r.call(ctx, m):
+		return h
+	case <-late.C:
+		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check did not answer within " + answerWithin.String()}}
+	}
+}
+
+// call has the module's Health called by a goroutine of its own, which gives back
+// r.asking. The answer comes when it comes.
+func (r *runner) call(ctx context.Context, m Module) <-chan event.ModuleHealth {
 	answer := make(chan event.ModuleHealth, 1)
 	asking := task.New(ctx)
 	asking.Go(r.name+" health", func(ctx context.Context) error {
@@ -149,14 +162,7 @@ func (r *runner) ask(ctx context.Context, m Module) event.ModuleHealth {
 		answer <- h
 		return nil
 	})
-	timer := time.NewTimer(answerWithin)
-	defer timer.Stop()
-	select {
-	case h := <-answer:
-		return h
-	case <-timer.C:
-		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check did not answer within " + answerWithin.String()}}
-	}
+	return answer
 }
 
 // blame makes h at least as bad as status, for a reason.

@@ -104,6 +104,25 @@ func TestAHealthCheckThatHangsOrPanicsIsItsModulesProblem(t *testing.T) {
 	})
 }
 
+// A panic elsewhere asks for a check out of turn, perhaps while somebody else asks.
+func TestTwoWhoAskAtOnceGetTheSameAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		withHealth(r, "slow", func() event.ModuleHealth { time.Sleep(answersAfter); return event.ModuleHealth{} })
+		r.settle()
+		time.Sleep(time.Second) // the answer of the start is forgotten
+		first := make(chan event.DaemonHealth)
+		go func() { first <- r.health() }()
+		require.Equal(t, event.Healthy, r.health().Status)
+		require.Equal(t, event.Healthy, (<-first).Status)
+		r.stop()
+	})
+}
+
+// answersAfter is long for a health check, and allowed.
+const answersAfter = 300 * time.Millisecond
+
 func TestHealthIsLoggedAndPublishedEveryInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
