@@ -2,6 +2,8 @@ package logpipeline_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -234,4 +236,64 @@ func manyWebAttacks(n int) string {
 		fmt.Fprintf(&b, "%s - - [%s] \"GET /../../etc/passwd HTTP/1.1\" 404 12 \"-\" \"curl/8 %s\"\n", address(i), now, strings.Repeat("x", 1800))
 	}
 	return b.String()
+}
+
+// What a record of the engine left behind is a count in memory until a checkpoint holds
+// it: while none can be written, the record is not acknowledged, lines go on, and a
+// death loses no count.
+func TestPacketsWaitForACheckpointThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	r, engine := newPacketRig(t)
+	s := r.start()
+	unblock := r.blockCheckpoint()
+	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
+	r.wait(1)
+	s.refusedCheckpoint()
+	require.Equal(t, uint64(1), r.owed())
+	r.write("Nov 20 10:00:00 web1 app[1]: lines go on\n")
+	s.judged(1)
+	s.refusedCheckpoint()
+	require.Equal(t, uint64(1), r.owed())
+	require.Contains(t, strings.Join(s.Health().Reasons, "\n"), "write checkpoint")
+	s.stop() // the old checkpoint is still there, as after a death
+	unblock()
+
+	s = r.start()
+	r.judgedPackets(s, 1)
+	r.write(fmt.Sprintf("%s web1 sshd[77]: Accepted password for bob from 192.0.2.66 port 4242 ssh2\n", stamp(-time.Second)))
+	alerts := r.wait(2)
+	require.Equal(t, "SSH Login After A Scan", alerts[1].Title)
+	requireOnce(t, alerts)
+}
+
+// As soon as one can be written again, the records that waited are acknowledged.
+func TestPacketsAreAcknowledgedOnceACheckpointIsWritten(t *testing.T) {
+	t.Parallel()
+	r, engine := newPacketRig(t)
+	r.cfg.FlushIntervalSecs = 3600
+	s := r.start()
+	unblock := r.blockCheckpoint()
+	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
+	s.refusedCheckpoint()
+	engine.publish(engine.found("port_scan", "192.0.2.67", "198.51.100.7"))
+	unblock()
+	r.judgedPackets(s, 2)
+	require.Empty(t, s.Health().Reasons)
+	require.Len(t, r.alerts(), 2)
+}
+
+// blockCheckpoint keeps checkpoints from being written until unblock is called.
+func (r *rig) blockCheckpoint() (unblock func()) {
+	r.t.Helper()
+	inTheWay := r.checkpoint() + ".new"
+	require.NoError(r.t, os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700))
+	return func() { require.NoError(r.t, os.RemoveAll(inTheWay)) }
+}
+
+// refusedCheckpoint waits until one more checkpoint could not be written, and what
+// comes of that has been done.
+func (s *running) refusedCheckpoint() {
+	s.t.Helper()
+	at := s.count("checkpoint_errors")
+	require.Eventually(s.t, func() bool { return s.count("checkpoint_errors") > at+1 }, patience, tick)
 }

@@ -2,9 +2,9 @@ package logpipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,11 +25,6 @@ const (
 	// firstWait is for the first look at the files; what it finds is checkpointed at
 	// once, so that a death right after the start loses nothing.
 	firstWait = 20 * time.Millisecond
-	// drainWait is how long a stop goes on reading, stopWait how long all of it may
-	// take. What is left then is read after the next start.
-	drainWait  = time.Second
-	stopWait   = 5 * time.Second
-	drainPause = 50 * time.Millisecond
 )
 
 // pipeline is the state of Run. Its goroutine alone touches it.
@@ -55,7 +50,8 @@ type pipeline struct {
 	handled handled        // deliveries of the packet stream
 	lastSeq uint64         // of the checkpoint we began with
 	unsent  []event.Record // of a round that a stop cut short
-	owed    []*delivery    // judged, not yet settled: their alerts are among unsent
+	owed    []*delivery    // judged, not yet acknowledged
+	frail   bool           // what some of owed left behind is in no checkpoint yet
 	sought  time.Time      // when rules that are absent were looked for
 	refused []*delivery    // of this round, put aside
 	letters []letter       // of this round, put aside
@@ -63,6 +59,7 @@ type pipeline struct {
 	trying  string    // what is being judged, "" if nothing is
 	matched bool      // a rule spoke in this round
 	saved   time.Time // when the last checkpoint was written, or failed to be
+	failed  bool      // to be written
 	dirty   bool      // something happened since
 }
 
@@ -164,7 +161,7 @@ func (p *pipeline) loop(ctx context.Context) error {
 		w := p.gather(ctx, wait)
 		looked()
 		if !p.ruled(ctx, w) {
-			settle(w.packets, errNotStored)
+			settle(slices.Concat(p.owed, w.packets), errNotStored)
 			return nil // the last checkpoint stands: what is unjudged is read again
 		}
 		if err := p.round(ctx, w); err != nil {
@@ -257,28 +254,20 @@ func (p *pipeline) round(ctx context.Context, w work) error {
 	}
 	out = p.add(out, p.windows.Expire(time.Now()))
 	p.dirty = p.dirty || w.size() > 0 || len(out) > 0
+	p.owed = append(p.owed, w.packets...)
+	p.frail = p.frail || p.matched && len(w.packets) > 0
 	p.s.observed(p.windows.Stats(), p.correlator.Stats())
 	if err := p.publish(ctx, out); err != nil {
-		p.unsent, p.owed = out, w.packets
+		p.unsent = out
 		return ended(ctx, err)
 	}
 	p.settleRefused()
 	p.bury(ctx)
-	if p.due(w) {
+	if p.due() {
 		p.save()
 	}
-	settle(w.packets, nil)
+	p.acknowledge()
 	return nil
-}
-
-// due tells whether it is time for a checkpoint. What records of the engine left
-// behind, such as a count, has to be in one before they are acknowledged: unlike
-// lines, they could not be read again.
-func (p *pipeline) due(w work) bool {
-	if p.matched && len(w.packets) > 0 {
-		return true
-	}
-	return p.dirty && time.Since(p.saved) >= p.cfg.FlushInterval()
 }
 
 // judged returns the alerts of w, in order, before deduplication.
@@ -345,97 +334,4 @@ func (p *pipeline) tell(out []event.Record) {
 		}
 		log.Info("alert raised")
 	}
-}
-
-// save stores the place after all lines whose alerts are stored, and frees the
-// spool up to there. A failure is tried again with the next round that is due.
-func (p *pipeline) save() {
-	p.saved = time.Now()
-	state := p.tailer.State()
-	err := p.write(state)
-	if err != nil {
-		p.s.checkpointErrors.Add(1)
-		p.s.log.WithError(err).Error("checkpoint not written")
-		p.s.note(troubleWrite, err.Error())
-		return
-	}
-	p.dirty = false
-	p.s.checkpoints.Add(1)
-	p.s.note(troubleWrite, "")
-	p.server.Release(state)
-}
-
-func (p *pipeline) write(state tail.State) error {
-	counts, err := p.correlator.Snapshot()
-	if err != nil {
-		return fmt.Errorf("correlation counts: %w", err)
-	}
-	return p.store.save(checkpoint{
-		LastSeq: p.pub.LastSeq(), Tail: state,
-		Windows: p.windows.Windows(), Correlations: json.RawMessage(counts), Packets: p.handled.spans, Docker: p.logs.State(),
-	})
-}
-
-// stop works off what came in before the sources were closed, within a bound. Open
-// windows stay open in the checkpoint. If not all alerts could be stored, the last
-// checkpoint stands: lines are read again, and packets delivered again.
-func (p *pipeline) stop(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
-	defer cancel()
-	err := p.publish(ctx, p.unsent)
-	if err == nil {
-		settle(p.owed, nil)
-		p.unsent, p.owed = nil, nil
-		err = p.drain(ctx)
-	}
-	if err != nil {
-		p.s.log.WithError(err).Warn("stopped before all alerts were stored, their lines are read again")
-	} else {
-		p.save()
-	}
-	settle(p.owed, errNotStored)
-	settle(p.packets.take(), errNotStored)
-}
-
-// drain goes on until the sources have ended and what they left is judged.
-func (p *pipeline) drain(ctx context.Context) error {
-	if p.book.absent {
-		return nil // there is nothing to judge by
-	}
-	for ctx.Err() == nil && !p.drained() {
-		if _, err := p.step(ctx); err != nil {
-			return err
-		}
-	}
-	for until := time.Now().Add(drainWait); time.Now().Before(until) && ctx.Err() == nil; {
-		if n, err := p.step(ctx); err != nil || n == 0 {
-			return err
-		}
-	}
-	return nil
-}
-
-// drained tells whether nothing is received any more.
-func (p *pipeline) drained() bool {
-	for _, done := range []<-chan struct{}{p.received, p.packets.done} {
-		select {
-		case <-done:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// step is one round of a stop; it returns how much it judged. An error says
-// that alerts are left in unsent.
-func (p *pipeline) step(ctx context.Context) (int, error) {
-	w := p.gather(ctx, drainPause)
-	if err := p.round(ctx, w); err != nil {
-		return 0, err
-	}
-	if p.unsent != nil {
-		return 0, context.Cause(ctx)
-	}
-	return w.size(), nil
 }
