@@ -312,3 +312,29 @@ func TestANameThatIsAnothersIDIsAmbiguous(t *testing.T) {
 	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: meant}, nil))
 	require.True(t, state(t, d, meant).Paused)
 }
+
+func TestWhatBecameProtectedWhileDockerWasAwayIsSpared(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["pause"]`)
+	options := testenv.ContainerOptions{Name: "web", Restart: "always"}
+	web := d.Run(t, options)
+	options.Name = "other"
+	other := d.Run(t, options)
+	s := r.start().docker()
+	d.Kill(t) // its containers run on
+	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "container engine") })
+	spared, held := r.alert(about(web)), r.alert(about(other))
+	r.publish(spared, held)
+	s.eventually(func() bool { return s.count("quarantined") == 2 })
+	cfg := r.cfg
+	cfg.Protected = []string{"web"}
+	commit, err := s.PrepareReload(t.Context(), cfg)
+	require.NoError(t, err)
+	commit()
+	d.Start(t)
+	require.Contains(t, r.await(spared, "pause skipped").Error, "protected: by name")
+	r.await(held, "pause done")
+	require.False(t, state(t, d, web).Paused)
+	require.True(t, state(t, d, other).Paused)
+}

@@ -208,6 +208,7 @@ func (s *Service) open(ctx context.Context) (*parts, error) {
 	p.inventory = inventory.New(inventory.Options{Docker: client, PollInterval: cfg.poll(), Log: s.log})
 	p.quarantine, err = quarantine.Open(quarantine.Options{
 		Docker: client, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add,
+		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheck(p, o, c) },
 	})
 	if err != nil {
 		return nil, err
@@ -228,6 +229,21 @@ func (s *Service) observe(p *parts, c inventory.Change) {
 		}
 	}
 	p.quarantine.Observe(c)
+}
+
+// recheck says why an order that had to wait for Docker is not carried out any more:
+// what stands against it may have come meanwhile. Without an inventory that is up to
+// date that is not known yet: another container may share its network by now.
+func (s *Service) recheck(p *parts, o quarantine.Order, c docker.Container) (refused string, known bool) {
+	switch {
+	case o.Forced:
+		return "", true
+	case p.inventory.Healthy() != "":
+		return "", false
+	case o.Policy != byOperator && !s.config().AutoIsolate:
+		return "container.auto_isolate is false by now", true
+	}
+	return s.protect.Load().Reason(c, p.inventory.List()), true
 }
 
 // upkeep has the memory follow the ledger, and the protections the names they know.

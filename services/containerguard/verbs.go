@@ -115,6 +115,7 @@ func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
 	o := quarantine.Order{
 		ActionID: idOf("operator", uuid.NewString()), Kind: quarantine.Kind(r.Kind), Container: c, Policy: byOperator,
 		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Reason: printable(r.Reason), Ordered: now,
+		Forced: r.Force,
 	}
 	if o.Reason == "" {
 		o.Reason = "an operator asked for it"

@@ -60,6 +60,7 @@ func (a *attempt) steps(ctx context.Context) error {
 		if t.step != StepFreeze {
 			a.yield(ctx)
 		}
+		a.e.begin()
 		if err := a.begin(t.step); err != nil {
 			return err
 		}

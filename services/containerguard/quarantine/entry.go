@@ -32,6 +32,12 @@ type Entry struct {
 	Before   docker.Container `json:"before"`
 	Captured bool             `json:"captured"`
 
+	// Begun tells that something was done to the container. Prior is the entry as it
+	// was before the newest order, without Before, until something is done for that
+	// one: what holds again if it is given up.
+	Begun bool   `json:"begun,omitempty"`
+	Prior *Entry `json:"prior,omitempty"`
+
 	Orders      []string  `json:"orders"` // every action id applied
 	Since       time.Time `json:"since"`
 	FrozenAt    time.Time `json:"frozen_at,omitzero"`
@@ -77,15 +83,39 @@ func (e *Entry) add(o Order) bool {
 	want, _ := o.Kind.Wants()
 	grown := e.Want.and(want)
 	expires := longer(e.Order.Expires, o.Expires)
+	prior := e.clone()
 	e.Orders = append(e.Orders, o.ActionID)
 	e.Orders = e.Orders[max(0, len(e.Orders)-maxOrders):]
 	more := grown != e.Want || e.State == Releasing
 	if more {
+		if e.Begun && e.Prior == nil {
+			prior.Before = docker.Container{}
+			e.Prior = &prior
+		}
 		e.Want, e.State, e.Order, e.Step = grown, Applying, o, StepIntent
 		e.HeldAt, e.Severed, e.NeedsStart, e.ReleaseWhy, e.ReleaseID = time.Time{}, false, false, "", ""
 	}
 	e.Order.Expires = expires
 	return more
+}
+
+// begin notes that something is done for the newest order.
+func (e *Entry) begin() { e.Begun, e.Prior = true, nil }
+
+// untouched tells that nothing was done for the newest order.
+func (e *Entry) untouched() bool {
+	return e.State == Applying && (e.Step == "" || e.Step == StepIntent)
+}
+
+// giveUp takes the newest order back and tells whether there was one before it.
+func (e *Entry) giveUp() bool {
+	if e.Prior == nil {
+		return false
+	}
+	before, orders := e.Before, e.Orders
+	*e = *e.Prior
+	e.Before, e.Order.Container, e.Orders = before, before, orders
+	return true
 }
 
 // longer returns the later of two expiries, of which zero is never.

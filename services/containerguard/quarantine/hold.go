@@ -30,10 +30,19 @@ func (a *attempt) hold(ctx context.Context) error {
 		return nil
 	}
 	if a.overdue() {
-		return a.skip(fmt.Errorf("not begun by %s: the container engine was away", a.e.Order.Deadline.UTC().Format(time.RFC3339)))
+		return a.skip(fmt.Sprintf("not begun by %s: the container engine was away", a.e.Order.Deadline.UTC().Format(time.RFC3339)))
 	}
+	waited := a.e.untouched() && a.slot.seen == nil
 	if err := a.lookFirst(ctx); err != nil {
 		return a.lost(err)
+	}
+	if recheck := a.m.options.Recheck; waited && recheck != nil {
+		switch refused, known := recheck(a.e.Order, a.now); {
+		case !known:
+			return nil // Run looks again soon
+		case refused != "":
+			return a.skip("not begun until the container engine was back: " + refused)
+		}
 	}
 	if !a.e.Captured {
 		a.e.capture(a.now)
@@ -50,7 +59,7 @@ func (a *attempt) hold(ctx context.Context) error {
 // overdue tells that an order waited too long for its first step.
 func (a *attempt) overdue() bool {
 	d := a.e.Order.Deadline
-	return a.e.State == Applying && !d.IsZero() && time.Now().After(d) && (a.e.Step == "" || a.e.Step == StepIntent)
+	return a.e.untouched() && !d.IsZero() && time.Now().After(d)
 }
 
 // holdFirst holds a container for the first time, or for a further order, and
@@ -139,6 +148,7 @@ func (a *attempt) reportAgain(why string, took time.Duration) {
 
 // held reports that the container is as wanted, unless a kill is still to come.
 func (a *attempt) held() error {
+	a.e.begin()
 	if a.e.HeldAt.IsZero() {
 		a.e.HeldAt = time.Now()
 	}
@@ -195,7 +205,7 @@ func (a *attempt) lost(err error) error {
 		return a.failed(err)
 	}
 	if !a.e.Captured {
-		return a.skip(err)
+		return a.skip(err.Error())
 	}
 	if a.e.Before.Project != "" && a.e.Before.Service != "" {
 		a.e.Gone = time.Now() // Compose may make it anew: the service is still held
@@ -205,9 +215,12 @@ func (a *attempt) lost(err error) error {
 	return a.end()
 }
 
-// skip gives an order up that was never begun.
-func (a *attempt) skip(err error) error {
-	a.reports.add(a.e, string(a.e.Order.Kind), event.Skipped, func(r *event.Action) { r.Error = err.Error() })
+// skip gives an order up that was never begun. What an earlier one did stays.
+func (a *attempt) skip(reason string) error {
+	a.reports.add(a.e, string(a.e.Order.Kind), event.Skipped, func(r *event.Action) { r.Error = reason })
+	if a.e.giveUp() {
+		return a.commit()
+	}
 	return a.end()
 }
 

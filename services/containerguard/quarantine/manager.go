@@ -35,6 +35,11 @@ type Options struct {
 	// between those that may not; several goroutines may call it at once.
 	Report func(context.Context, event.Action)
 
+	// Recheck, if not nil, is asked before anything is done for an order that had to
+	// wait, with what the container is like now: why it may not be carried out any
+	// more, and false if that cannot be said yet.
+	Recheck func(Order, docker.Container) (refused string, known bool)
+
 	// OnStep, if not nil, is called when a step has been written to the ledger and
 	// is about to be done. For tests and traces.
 	OnStep func(containerID string, s Step)
@@ -258,7 +263,7 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
 	}
 	if s.entry.State != Releasing {
 		e := s.entry.clone()
-		e.State, e.ReleaseWhy, e.ReleaseFrom = Releasing, reason, time.Now()
+		e.State, e.ReleaseWhy, e.ReleaseFrom, e.Prior = Releasing, reason, time.Now(), nil
 		e.ReleaseID = actionRecordID(e.Order.ActionID, "release", e.ReleaseFrom.String())
 		if err := m.ledger.save(&e); err != nil {
 			return err

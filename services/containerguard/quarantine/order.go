@@ -61,6 +61,7 @@ type Order struct {
 	Ordered   time.Time        `json:"ordered"`           // when the alert arrived; durations count from here. Zero: now
 	Expires   time.Time        `json:"expires,omitzero"`  // zero: until somebody releases it
 	Deadline  time.Time        `json:"deadline,omitzero"` // not begun by then (the engine was away): skipped. Zero: none
+	Forced    bool             `json:"forced,omitempty"`  // a person overrides the protections
 	want      *Want            // set by the Manager: more than the kind says
 
 	Replaces string `json:"replaces,omitempty"` // set by the Manager for a container made anew in place of another: that one's id
