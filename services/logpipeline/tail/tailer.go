@@ -16,6 +16,9 @@ const (
 	stateVersion = 1
 	// chunkBytes is how much is read from one file before it is another's turn.
 	chunkBytes = 256 << 10
+	// lookUp is how much is read before Read looks whether its time is over: a file may
+	// hold any number of bytes and no line.
+	lookUp = 16 << 20
 	// spoolLine is the longest line of a spool file: 64 KiB of bytes that JSON
 	// escapes with six each, and what is around them.
 	spoolLine = 512 << 10
@@ -91,21 +94,30 @@ func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 		if !time.Now().Before(t.nextPoll) {
 			t.poll()
 		}
-		if lines := t.collect(max(1, limit)); len(lines) > 0 {
+		lines, rest := t.collect(max(1, limit))
+		if len(lines) > 0 {
 			return lines, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if rest {
+			t.mu.Unlock() // others have their turn
+			t.mu.Lock()
+			continue
 		}
 		t.wait(ctx)
 	}
 }
 
 // collect gives every file with something to read its turns until the batch is
-// full or nothing is left.
-func (t *Tailer) collect(limit int) []Line {
-	b := newBatch(limit)
+// full or nothing is left. It reports whether it gave up before that.
+func (t *Tailer) collect(limit int) (lines []Line, rest bool) {
+	b, until := newBatch(limit), t.bytes+lookUp
 	for idle := 0; idle < len(t.order) && !b.full(); {
+		if t.bytes >= until {
+			return b.finish(), true
+		}
 		t.cursor = (t.cursor + 1) % len(t.order)
 		f := t.order[t.cursor]
 		if f.dirty && !t.waitsForEarlier(f) {
@@ -115,7 +127,7 @@ func (t *Tailer) collect(limit int) []Line {
 		}
 		idle++
 	}
-	return b.finish()
+	return b.finish(), false
 }
 
 // State returns the place after all lines that Read has returned so far. Ask

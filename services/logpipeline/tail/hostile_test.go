@@ -1,0 +1,62 @@
+package tail_test
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+// One write call makes a file of a terabyte without a newline. It holds up neither the
+// lines of other files, nor a caller whose time is over, nor who asks for Stats.
+func TestALineWithoutEndHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]string{"zero bytes": "", "an over-long line": "x"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t)
+			r := newRig(t, d.path("*.log"))
+			r.settle()
+			d.add("endless.log", begin)
+			require.NoError(t, os.Truncate(d.path("endless.log"), 1<<40))
+			busy := func() bool {
+				r.read(10, 50*time.Millisecond)
+				return r.tail.Stats().Bytes > 0
+			}
+			require.Eventually(t, busy, 5*time.Second, time.Millisecond)
+
+			began := time.Now()
+			r.read(10, 50*time.Millisecond)
+			require.Less(t, time.Since(began), 5*time.Second, "the end of the context is seen")
+			requireStatsWhileReading(t, r.tail)
+			r.got = nil
+			d.add("other.log", "seen\n")
+			require.Eventually(t, func() bool { r.read(10, time.Second); return len(r.got) > 0 }, 10*time.Second, time.Millisecond)
+			require.Equal(t, []string{"seen"}, r.got)
+
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			require.Less(t, m.HeapAlloc, uint64(64<<20))
+		})
+	}
+}
+
+// requireStatsWhileReading asks for Stats while another goroutine is within Read.
+func requireStatsWhileReading(t *testing.T, tl *tail.Tailer) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := tl.Read(ctx, 10)
+		done <- err
+	}()
+	before := tl.Stats().Bytes
+	require.Eventually(t, func() bool { return tl.Stats().Bytes > before }, 5*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+}
