@@ -191,13 +191,16 @@ func durables(modules []event.ModuleHealth) []bus.Durable {
 }
 
 func (a *app) printOverview(o overview) error {
-	var hosts, modules, streams, durables [][]string
+	var hosts, modules, losses, streams, durables [][]string
 	for _, h := range o.Hosts {
 		uptime := time.Duration(h.UptimeSecs) * time.Second
 		hosts = append(hosts, []string{h.Host, h.Status.String(), uptime.String(), h.Version})
 	}
 	for _, m := range o.Modules {
 		modules = append(modules, []string{m.Name, m.Host, moduleStatus(m), a.when(m.Since), strings.Join(m.Reasons, "; ")})
+		for _, name := range lossesOf(m) {
+			losses = append(losses, []string{m.Name, m.Host, name, strconv.FormatUint(m.Counters[name], 10)})
+		}
 	}
 	for _, s := range o.Silent {
 		modules = append(modules, []string{s, "", event.Unhealthy.String(), "", "is on the bus but does not answer"})
@@ -211,9 +214,26 @@ func (a *app) printOverview(o overview) error {
 	return a.printTables(
 		part{[]column{{"HOST", 40}, {"STATUS", 10}, {"UPTIME", 14}, {"VERSION", 40}}, hosts},
 		part{[]column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}, {"WHY", 400}}, modules},
+		part{[]column{{"LOST BY", 40}, {"HOST", 40}, {"WHAT", 60}, {"HOW MUCH", 20}}, losses},
 		part{[]column{{"STREAM", 20}, {"MESSAGES", 12}, {"SIZE", 10}, {"USED", 6}, {"LAST", 12}}, streams},
 		part{[]column{{"READER", 60}, {"STREAM", 20}, {"STATE", 8}, {"WAITING", 10}, {"UNACKED", 8}, {"REDELIVERED", 11}}, durables},
 	)
+}
+
+// lossesOf returns, sorted, the names of the counters that tell what m had to leave.
+// Those of one interface are in a sum.
+func lossesOf(m event.ModuleHealth) []string {
+	var out []string
+	for name, n := range m.Counters {
+		isLoss := slices.ContainsFunc(strings.Split(name, "_"), func(word string) bool {
+			return slices.Contains([]string{"dropped", "lost", "missed", "evicted", "quarantined", "closed"}, word)
+		})
+		if n > 0 && isLoss && !strings.Contains(name, ":") {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // part is one table of several.

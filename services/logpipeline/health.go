@@ -181,7 +181,9 @@ func (s *Service) numbers(n snapshot) map[string]uint64 {
 	}
 	for reason, count := range n.syslog.Dropped {
 		out["udp_dropped_"+reason] = positive(count)
-		out["udp_dropped"] += positive(count)
+	}
+	for reason, count := range n.syslog.Closed {
+		out["tcp_closed_"+reason] = positive(count)
 	}
 	for _, f := range n.tail.Behind {
 		out["lag_bytes:"+f.Path] = positive(f.Lag)
