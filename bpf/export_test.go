@@ -1,6 +1,8 @@
 package bpf
 
 import (
+	"errors"
+	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -50,4 +52,26 @@ func (e *Engine) LastParsed() (model.Packet, error) {
 	default:
 		return model.Packet{Outcome: model.Malformed, Reason: traffic.Reason(p.Result - 1), SourcePort: p.Sport, TargetPort: p.Dport}, nil
 	}
+}
+
+// InKernel reports whether the kernel's tables are what user space has counted.
+func (f *Filter) InKernel() (bool, error) {
+	var have programFilter
+	bloom := make([]uint64, len(f.index.bloom))
+	_, err := f.bloom.ReadAt(rawSlice(bloom), 0)
+	if err = errors.Join(err, load(f.filter, 0, &have)); err != nil {
+		return false, err
+	}
+	want := f.mirror
+	same := have.Near4 == want.Near4 && have.Near6 == want.Near6 && have.Prefix4 == want.Prefix4 && have.Prefix6 == want.Prefix6 &&
+		have.AllowPrefix4 == want.AllowPrefix4 && have.AllowPrefix6 == want.AllowPrefix6 && have.Allowed == want.Allowed
+	return same && slices.Equal(bloom, f.index.bloom), nil
+}
+
+// Scribble sets every bit of the kernel's tables, as if removed entries had left them.
+func (f *Filter) Scribble() error {
+	ones := slices.Repeat([]byte{0xff}, int(unsafe.Sizeof(programFilter{})-unsafe.Offsetof(programFilter{}.Prefix4)))
+	_, err := f.filter.WriteAt(ones, int64(unsafe.Offsetof(programFilter{}.Prefix4)))
+	_, errBloom := f.bloom.WriteAt(slices.Repeat([]byte{0xff}, 8*len(f.index.bloom)), 0)
+	return errors.Join(err, errBloom)
 }

@@ -271,14 +271,13 @@ func (f *Filter) publish() error {
 			return fmt.Errorf("write prefix lengths: %w", err)
 		}
 	}
-	if _, err := f.bloom.WriteAt(rawSlice(f.index.bloom), 0); err != nil {
-		return fmt.Errorf("write bloom filter: %w", err)
-	}
+	stale := &f.index.stale
 	return errors.Join(
+		storeSpan(f.bloom, 0, f.index.bloom, &stale.bloom),
+		storeSpan(f.filter, unsafe.Offsetof(f.mirror.Near4), f.mirror.Near4[:], &stale.near4),
+		storeSpan(f.filter, unsafe.Offsetof(f.mirror.Near6), f.mirror.Near6[:], &stale.near6),
 		store(f.filter, unsafe.Offsetof(f.mirror.Prefix4), &f.mirror.Prefix4),
 		store(f.filter, unsafe.Offsetof(f.mirror.Prefix6), &f.mirror.Prefix6),
-		store(f.filter, unsafe.Offsetof(f.mirror.Near4), &f.mirror.Near4),
-		store(f.filter, unsafe.Offsetof(f.mirror.Near6), &f.mirror.Near6),
 		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix4), &f.mirror.AllowPrefix4),
 		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix6), &f.mirror.AllowPrefix6),
 		store(f.filter, unsafe.Offsetof(f.mirror.Allowed), &f.mirror.Allowed),

@@ -153,6 +153,7 @@ func TestListsAgreeWithALoop(t *testing.T) {
 	blocked, allowed := map[netip.Prefix]time.Time{}, map[netip.Prefix]bool{}
 	for round := range 150 {
 		change(t, r, f, blocked, allowed)
+		inKernel(t, f)
 		for range 60 {
 			addr, at := randomAddr(r), start.Add(time.Duration(r.IntN(20))*time.Second)
 			want := expected(addr, at, blocked, allowed)
@@ -161,6 +162,14 @@ func TestListsAgreeWithALoop(t *testing.T) {
 			require.Equal(t, want, got, "seed %d round %d: %v at %v, blocked %v, allowed %v", seed, round, addr, at, blocked, allowed)
 		}
 	}
+}
+
+// inKernel fails where a program would miss an entry, or look for one that is not there any more.
+func inKernel(t *testing.T, f *bpf.Filter) {
+	t.Helper()
+	same, err := f.InKernel()
+	require.NoError(t, err)
+	require.True(t, same, "tables in the kernel are not those counted")
 }
 
 func change(t *testing.T, r *rand.Rand, f *bpf.Filter, blocked map[netip.Prefix]time.Time, allowed map[netip.Prefix]bool) {
@@ -309,6 +318,23 @@ func TestPinnedListsAreAdopted(t *testing.T) {
 		require.NoError(t, e.Close())
 		require.NoError(t, f.Close())
 	}
+}
+
+// A process that dies between an entry and its bits leaves bits of nothing, which would make clean packets slow for ever.
+func TestAdoptedTablesAreWrittenAnew(t *testing.T) {
+	t.Parallel()
+	dir := bpffs(t)
+	f, err := bpf.OpenFilter(bpf.FilterOptions{Pins: dir})
+	usable(t, "bpf", err)
+	block(t, f, "192.0.2.0/24", "198.51.100.7/32", "2001:db8::/40")
+	require.NoError(t, f.Scribble())
+	require.NoError(t, f.Close())
+	f, err = bpf.OpenFilter(bpf.FilterOptions{Pins: dir})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	inKernel(t, f)
+	block(t, f, "10.0.0.0/8")
+	inKernel(t, f)
 }
 
 // A program that is attached with the old lists keeps them in force while a new filter is made.

@@ -40,3 +40,26 @@ func rawSlice[T any](s []T) []byte {
 	var one T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), uintptr(len(s))*unsafe.Sizeof(one)) //nolint:gosec // within s
 }
+
+// span is a part of a table, from its first element to before end.
+type span struct{ first, end int }
+
+func (s *span) touch(at int) {
+	if s.first == s.end {
+		*s = span{at, at + 1}
+	}
+	s.first, s.end = min(s.first, at), max(s.end, at+1)
+}
+
+// storeSpan copies a part of a table of plain numbers, which begins at offset, and empties the span.
+func storeSpan[T any](m memory, offset uintptr, table []T, s *span) error {
+	part := table[s.first:s.end]
+	if len(part) == 0 {
+		return nil
+	}
+	_, err := m.WriteAt(rawSlice(part), int64(offset)+int64(s.first)*int64(unsafe.Sizeof(*new(T))))
+	if err == nil {
+		*s = span{}
+	}
+	return err
+}

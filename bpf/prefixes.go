@@ -3,6 +3,8 @@ package bpf
 import (
 	"cmp"
 	"fmt"
+	"math"
+	mathbits "math/bits"
 	"net/netip"
 	"slices"
 )
@@ -30,8 +32,9 @@ type index struct {
 	coarse6 []uint32
 	allow6  []uint32
 	short6  [2][32]uint32 // of the blocklist, of the allow list
-	near4   near
-	near6   near
+	near4   *near
+	near6   *near
+	stale   struct{ bloom, near4, near6 span } // what the kernel does not have yet
 	lengths map[lengthKey]int
 	filter  *programFilter
 }
@@ -43,12 +46,15 @@ type lengthKey struct {
 
 const coarseBits = 1 << 16
 
+// newIndex knows of no prefix, and nothing of what is in the kernel.
 func newIndex(f *programFilter) *index {
-	return &index{
+	x := &index{
 		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
 		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits), allow6: make([]uint32, coarseBits),
-		near4: near{}, near6: near{}, lengths: map[lengthKey]int{}, filter: f,
+		near4: &near{}, near6: &near{}, lengths: map[lengthKey]int{}, filter: f,
 	}
+	x.stale.bloom.end, x.stale.near4.end, x.stale.near6.end = len(x.bloom), coarseBits, coarseBits
+	return x
 }
 
 // word returns the word of the Bloom filter that p's bits lie in.
@@ -91,6 +97,7 @@ func (x *index) countBloom(p netip.Prefix, delta int) {
 			x.bloom[w] |= 1 << bit
 		}
 	}
+	x.stale.bloom.touch(int(w))
 }
 
 func distinct(bits ...uint64) []uint64 {
@@ -114,7 +121,8 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 			if allow {
 				bump(x.allow4, &x.filter.AllowPrefix4, at, delta)
 			} else {
-				x.near4.count(&x.filter.Near4, at, p.Bits(), delta)
+				x.filter.Near4[at] = x.near4.count(at, p.Bits(), delta)
+				x.stale.near4.touch(at)
 			}
 		}
 		return
@@ -128,7 +136,8 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 	if allow {
 		bump(x.allow6, &x.filter.AllowPrefix6, at, delta)
 	} else {
-		x.near6.count(&x.filter.Near6, at, p.Bits(), delta)
+		x.filter.Near6[at] = x.near6.count(at, p.Bits(), delta)
+		x.stale.near6.touch(at)
 	}
 }
 
@@ -181,33 +190,42 @@ func (x *index) allowBloom(prefixes []netip.Prefix) (bloom [1024]uint64) {
 	return bloom
 }
 
-// near counts the blocklist's prefixes of each length within each /16, or hashed /32.
-type near map[int][129]uint16
+// near counts the blocklist's prefixes of each length within each /16, or hashed /32. What is counted of a length is made when
+// the length is first used.
+type near struct {
+	counts [128]*[coarseBits]uint16
+	held   [coarseBits][2]uint64 // a bit for each length that is not 0
+}
 
 // many is what the kernel's list of lengths holds where there are more than fit.
 const many = ^uint32(0)
 
-// count counts a prefix in or out, and writes the lengths that are left, the longest first. What 65,535 prefixes hold stays.
-func (n near) count(packed *[coarseBits]uint32, at, bits, delta int) {
-	counts := n[at]
-	before := counts[bits]
-	if before != 1<<16-1 {
-		counts[bits] += uint16(delta)
+// count counts a prefix in or out, and returns the lengths that are left as the kernel has them. What 65,535 prefixes hold
+// stays.
+func (n *near) count(at, bits, delta int) uint32 {
+	if n.counts[bits] == nil {
+		n.counts[bits] = new([coarseBits]uint16)
 	}
-	n[at] = counts
-	if (before == 0) == (counts[bits] == 0) {
-		return
+	count, held := &n.counts[bits][at], &n.held[at]
+	if *count != math.MaxUint16 {
+		*count += uint16(delta)
 	}
-	var list uint32
-	used := 0
-	for length, count := range counts {
-		if count > 0 {
-			list = list<<8 | uint32(length+1)
-			used++
+	held[bits/64] &^= 1 << (bits % 64)
+	if *count > 0 {
+		held[bits/64] |= 1 << (bits % 64)
+	}
+	return packed(*held)
+}
+
+// packed lists lengths, the longest lowest.
+func packed(held [2]uint64) (list uint32) {
+	if mathbits.OnesCount64(held[0])+mathbits.OnesCount64(held[1]) > 4 {
+		return many
+	}
+	for i, word := range held {
+		for ; word != 0; word &= word - 1 {
+			list = list<<8 | uint32(i*64+mathbits.TrailingZeros64(word)+1)
 		}
 	}
-	if used > 4 {
-		list = many
-	}
-	packed[at] = list
+	return list
 }
