@@ -16,6 +16,7 @@ const (
 	pullHeartbeat = 500 * time.Millisecond
 	drainLook     = 100 * time.Millisecond
 	gatherLook    = time.Millisecond
+	giveBackTime  = time.Second
 	lastRetry     = 30 * time.Second
 )
 

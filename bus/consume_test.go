@@ -199,6 +199,27 @@ func TestConsumeLetsAPanicThrough(t *testing.T) {
 	})
 }
 
+// What had arrived when a handler panicked comes again at once; it alone waits for
+// the 30 s of AckWait.
+func TestConsumeGivesBackWhatItDidNotHandle(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn, d := b.Conn(bus.ContainerGuard), durable(t, b, bus.ContainerGuard)
+	recs := alerts(b.Host(), 0, 20)
+	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), recs...))
+	require.PanicsWithValue(t, "boom", func() {
+		_ = conn.Consume(within(t, patience), d, bus.ConsumeOptions{Host: b.Host()}, func(context.Context, bus.Delivery) error {
+			require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == len(recs) }, patience, time.Millisecond)
+			panic("boom")
+		})
+	})
+	again := time.Now()
+	c := consume(t, b, bus.ContainerGuard, bus.ConsumeOptions{}, accept)
+	c.wait(t, len(recs)-1)
+	require.Less(t, time.Since(again), 20*time.Second)
+	c.stop()
+}
+
 func TestConsumeSurvivesARestartedServer(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -74,11 +74,27 @@ func (w *worker) session(ctx, work context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer messages.Stop()
+	defer w.giveBack(messages)
 	if err := w.serve(ctx, work, messages); err != nil || ctx.Err() == nil {
 		return err
 	}
 	return w.drain(work, consumer, messages)
+}
+
+// giveBack ends a session, also one whose handler panicked: what had arrived and was
+// not handled comes again at once, to whoever consumes then, and not after ackWait.
+func (w *worker) giveBack(messages jetstream.MessagesContext) {
+	defer messages.Stop()
+	if !w.c.Connected() {
+		return
+	}
+	messages.Drain()
+	for {
+		m, err := messages.Next(jetstream.NextMaxWait(giveBackTime))
+		if err != nil || m.Nak() != nil {
+			return // all of it, or no server to give it back to
+		}
+	}
 }
 
 func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
