@@ -19,7 +19,7 @@ const (
 )
 
 // Action is what was, or was not, done about an alert. Kind is one of pause,
-// disconnect, isolate, kill, stop, block-source, notify, release.
+// disconnect, isolate, kill, stop, block-source, notify, release, and evidence, which is told only if it failed.
 type Action struct {
 	ID         string     `json:"id"`
 	Schema     int        `json:"schema"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
@@ -36,6 +37,10 @@ type Config struct {
 	NeverBlock []string `toml:"never_block"`
 	// BlockPrivate lets private addresses be blocked.
 	BlockPrivate bool `toml:"block_private"`
+	// EvidenceMaxBytes bounds the evidence on the disk; the oldest of containers that are not held goes.
+	EvidenceMaxBytes int64 `toml:"evidence_max_bytes"`
+	// EvidenceRetentionDays is how long evidence of containers that are not held is kept.
+	EvidenceRetentionDays int `toml:"evidence_retention_days"`
 	// WebhookURL is where notifications go; WebhookURLFile is a file it was read from.
 	WebhookURL     string `toml:"webhook_url" secret:"whole"`
 	WebhookURLFile string `toml:"webhook_url_file"`
@@ -46,7 +51,7 @@ func DefaultConfig() Config {
 	return Config{
 		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
 		MaxAlertAgeSecs: 300, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
-		Protected: []string{}, NeverBlock: []string{},
+		Protected: []string{}, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
 	}
 }
 
@@ -62,6 +67,8 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("max_share_percent", setting.Between(c.MaxSharePercent, 1, 100))
 	p.Each("protected", c.Protected, checkPattern)
 	p.Each("never_block", c.NeverBlock, checkPrefix)
+	p.Add("evidence_max_bytes", setting.Between(c.EvidenceMaxBytes, 1<<20, 1<<50))
+	p.Add("evidence_retention_days", setting.Between(c.EvidenceRetentionDays, 1, 3650))
 	p.Add("webhook_url", checkWebhook(c.WebhookURL))
 	p.Add("webhook_url_file", setting.OptionalPath(c.WebhookURLFile))
 	return p
@@ -117,6 +124,10 @@ func (c Config) poll() time.Duration { return time.Duration(c.PollIntervalSecs) 
 
 func (c Config) limits() safety.Limits {
 	return safety.Limits{PerMinute: c.MaxPerMinute, PerProject: c.MaxPerProject, Share: c.MaxSharePercent}
+}
+
+func (c Config) evidence() quarantine.EvidenceLimits {
+	return quarantine.EvidenceLimits{MaxBytes: c.EvidenceMaxBytes, Retention: time.Duration(c.EvidenceRetentionDays) * 24 * time.Hour}
 }
 
 // addresses is c, which is valid, as the guard asks it.

@@ -15,6 +15,7 @@ const (
 	aboutDocker   = "2 docker"
 	aboutLedger   = "3 ledger"
 	aboutDamage   = "3 ledger at start"
+	aboutEvidence = "4 evidence"
 	aboutMemory   = "4 memory"
 	aboutBlocks   = "5 blocks"
 	aboutWaiting  = "6 waiting"

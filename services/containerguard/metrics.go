@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
 const prefix = "ironpost_container_guard_"
@@ -15,16 +17,21 @@ type counts struct {
 	alerts, updates, rejected, unmatched, skipped, unreported, dryRuns, orders, blocks, blockFailures, notifications, notifyFailures, waited atomic.Uint64
 }
 
-// counted names what is counted: for metrics with _total, for the status without.
-func (c *counts) counted() map[string]struct {
+// count is one number that only grows.
+type count struct {
 	help  string
 	value uint64
-} {
-	type row = struct {
-		help  string
-		value uint64
+}
+
+// counted names what is counted: for metrics with _total, for the status without.
+func (s *Service) counted() map[string]count {
+	c, evidence := &s.counts, quarantine.EvidenceStats{}
+	if p := s.parts.Load(); p != nil {
+		evidence = p.quarantine.Evidence()
 	}
-	return map[string]row{
+	return map[string]count{
+		"evidence_removed":      {"Actions whose evidence was removed, too old or to make room.", evidence.Removed},
+		"evidence_refused":      {"Actions whose evidence was not kept, or not whole, because nothing could make room.", evidence.Refused},
 		"alerts":                {"First alerts of a window, judged.", c.alerts.Load()},
 		"alert_updates":         {"Updates of alerts, passed over.", c.updates.Load()},
 		"alerts_rejected":       {"Messages that were no alert of their subject and went to the dead letters.", c.rejected.Load()},
@@ -51,7 +58,7 @@ type collector struct {
 
 func newCollector(s *Service) *collector {
 	c := &collector{s: s, gauges: map[string]*prometheus.Desc{}, counter: map[string]*prometheus.Desc{}}
-	for name, row := range s.counts.counted() {
+	for name, row := range s.counted() {
 		c.counter[name] = prometheus.NewDesc(prefix+name+"_total", row.help, nil, nil)
 	}
 	for name, help := range map[string]string{
@@ -60,6 +67,7 @@ func newCollector(s *Service) *collector {
 		"alerts_waiting":  "Alerts that wait for Docker.",
 		"policies":        "Policies in force.",
 		"webhook_waiting": "Notifications that are queued.",
+		"evidence_bytes":  "Bytes of evidence on the disk, as container.evidence_max_bytes counts.",
 	} {
 		c.gauges[name] = prometheus.NewDesc(prefix+name, help, nil, nil)
 	}
@@ -94,7 +102,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
-	for name, row := range c.s.counts.counted() {
+	for name, row := range c.s.counted() {
 		out <- prometheus.MustNewConstMetric(c.counter[name], prometheus.CounterValue, float64(row.value))
 	}
 	for name, value := range c.s.levels() {
@@ -109,6 +117,7 @@ func (s *Service) levels() map[string]uint64 {
 	if p := s.parts.Load(); p != nil {
 		out["containers"] = uint64(p.inventory.Stats().Containers)
 		out["quarantined"] = uint64(len(p.quarantine.List()))
+		out["evidence_bytes"] = uint64(p.quarantine.Evidence().Bytes)
 		out["alerts_waiting"] = uint64(p.waiting.len())
 	}
 	return out

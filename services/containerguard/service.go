@@ -207,7 +207,7 @@ func (s *Service) open(ctx context.Context) (*parts, error) {
 	}
 	p.inventory = inventory.New(inventory.Options{Docker: client, PollInterval: cfg.poll(), Log: s.log})
 	p.quarantine, err = quarantine.Open(quarantine.Options{
-		Docker: client, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add,
+		Docker: client, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add, Evidence: cfg.evidence(),
 		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheck(p, o, c) },
 	})
 	if err != nil {
@@ -300,9 +300,10 @@ func (s *Service) Health() event.ModuleHealth {
 			reason = "containers are not acted on: " + reason
 		}
 		s.health.say(aboutDocker, reason)
+		s.health.say(aboutEvidence, p.quarantine.EvidenceTrouble())
 	}
 	counters := s.levels()
-	for name, row := range s.counts.counted() {
+	for name, row := range s.counted() {
 		counters[name] = row.value
 	}
 	return s.health.report(s.deps.Host, counters)
@@ -331,6 +332,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 		s.notifier.SetURL(c.WebhookURL)
 		if p := s.parts.Load(); p != nil {
 			p.memory.SetLimits(c.limits())
+			p.quarantine.SetEvidenceLimits(c.evidence())
 		}
 		s.adopt(set, missing)
 	}, nil

@@ -50,6 +50,8 @@ var variables = []struct{ name, key, text, want string }{
 	{"IRONPOST_CONTAINER_PROTECTED", "container.protected", "core-*,db", `["core-*", "db"]`},
 	{"IRONPOST_CONTAINER_NEVER_BLOCK", "container.never_block", "192.0.2.0/24", `["192.0.2.0/24"]`},
 	{"IRONPOST_CONTAINER_BLOCK_PRIVATE", "container.block_private", "true", "true"},
+	{"IRONPOST_CONTAINER_EVIDENCE_MAX_BYTES", "container.evidence_max_bytes", "1048576", "1048576"},
+	{"IRONPOST_CONTAINER_EVIDENCE_RETENTION_DAYS", "container.evidence_retention_days", "30", "30"},
 	{"IRONPOST_CONTAINER_WEBHOOK_URL", "container.webhook_url", "https://hooks.example/T0/SECRET", `"(hidden)"`},
 	{"IRONPOST_CONTAINER_WEBHOOK_URL_FILE", "container.webhook_url_file", "", ""}, // as those of the storage
 	{"IRONPOST_GENERAL_HOST", "general.host", "edge-7", `"edge-7"`},

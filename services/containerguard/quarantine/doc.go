@@ -15,6 +15,10 @@
 // frozen. Kill comes after the evidence, and is never stop, which would thaw the
 // container to let it say goodbye.
 //
+// Evidence has a limit on the disk. Room for more is made by removing the oldest of
+// containers that are not held; where all are, more is refused and reported, and the
+// container is held all the same.
+//
 // A release destroys the TCP connections that the frozen processes still hold
 // before the first network comes back: otherwise an attacker's session would go
 // on where it was cut. Where the container's network namespace cannot be entered,

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
@@ -63,14 +64,29 @@ func (a *attempt) collect(ctx context.Context) error {
 	if err := a.begin(StepEvidence); err != nil {
 		return err
 	}
+	order := a.e.Order
 	err := a.unlocked(ctx, func(timed context.Context) error { return a.keep(ctx, timed) })
 	if ctx.Err() != nil {
 		return ctx.Err() // the next start takes it anew
 	}
 	if err != nil {
-		a.refused = append(a.refused, fmt.Errorf("evidence: %w", err))
+		a.unkept(order, fmt.Errorf("evidence: %w", err))
 	}
 	return nil
+}
+
+// unkept tells that evidence of an order is missing.
+func (a *attempt) unkept(o Order, err error) {
+	a.refused = append(a.refused, err)
+	if errors.Is(err, errNoRoom) {
+		a.m.archive.refused()
+	}
+	about := a.e.clone()
+	about.Order = o
+	a.reports.add(&about, "evidence", event.Failed, func(r *event.Action) { r.Error = err.Error() })
+	if _, missing := os.Lstat(filepath.Join(a.m.options.DataDir, a.e.Evidence)); errors.Is(missing, fs.ErrNotExist) {
+		a.e.Evidence = ""
+	}
 }
 
 // unlocked runs fn without the slot's lock, so that a quarantine undone meanwhile
@@ -102,24 +118,26 @@ func (a *attempt) keep(ctx, timed context.Context) error {
 		}
 		// Released before its turn: what needs no engine is kept, the rest is marked.
 	}
-	path := filepath.Join(a.m.options.DataDir, a.e.Evidence)
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return err
+	if _, err := os.Lstat(filepath.Join(a.m.options.DataDir, a.e.Evidence, manifestFile)); err == nil {
+		return nil // whole already: the guard ended after it
 	}
-	root, err := os.OpenRoot(path)
+	action := a.e.Order.ActionID
+	root, done, err := a.m.archive.begin(action)
 	if err != nil {
 		return err
 	}
+	defer done()
 	defer func() { _ = root.Close() }()
-	if _, err := root.Lstat(manifestFile); err == nil {
-		return nil // whole already: the guard ended after it
-	}
 	c := a.e.Before
-	m := Manifest{Action: a.e.Order.ActionID, Container: c.ID, Name: c.Name, Image: c.Image, FrozenAt: a.e.FrozenAt, Began: time.Now().UTC()}
+	m := Manifest{Action: action, Container: c.ID, Name: c.Name, Image: c.Image, FrozenAt: a.e.FrozenAt, Began: time.Now().UTC()}
+	var short error
 	for _, s := range a.sources() {
-		p := take(timed, root, s)
+		p, err := take(timed, root, s, func(from, to int64) error { return a.m.archive.grow(action, from, to) })
 		m.Pieces = append(m.Pieces, p)
-		m.Partial = m.Partial || p.Error != ""
+		m.Partial = m.Partial || err != nil
+		if errors.Is(err, errNoRoom) {
+			short = err
+		}
 	}
 	m.Ended = time.Now().UTC()
 	raw, err := json.MarshalIndent(m, "", "  ")
@@ -129,7 +147,7 @@ func (a *attempt) keep(ctx, timed context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // without a manifest the next start takes it anew
 	}
-	return writeWhole(root, manifestFile, raw)
+	return errors.Join(short, writeWhole(root, manifestFile, raw))
 }
 
 // sources lists the pieces, what changes soonest first.
@@ -175,8 +193,8 @@ func writeLine(w io.Writer) func(docker.LogLine) error {
 	}
 }
 
-// take writes one piece. Its error is in the piece.
-func take(ctx context.Context, root *os.Root, s source) Piece {
+// take writes one piece, for whose bytes grow makes room. Its error is in the piece too.
+func take(ctx context.Context, root *os.Root, s source, grow func(from, to int64) error) (Piece, error) {
 	began := time.Now()
 	p := Piece{File: s.file, Taken: began.UTC()}
 	timed, cancel := context.WithTimeout(ctx, s.budget)
@@ -186,7 +204,7 @@ func take(ctx context.Context, root *os.Root, s source) Piece {
 		if err != nil {
 			return err
 		}
-		out := &piece{file: f, sum: sha256.New(), left: maxPiece}
+		out := &piece{file: f, sum: sha256.New(), left: maxPiece, grow: grow}
 		err = s.write(timed, out)
 		p.Size, p.SHA256 = maxPiece-out.left, hex.EncodeToString(out.sum.Sum(nil))
 		return errors.Join(err, f.Sync(), f.Close())
@@ -195,7 +213,7 @@ func take(ctx context.Context, root *os.Root, s source) Piece {
 		p.Error = err.Error()
 	}
 	p.TookMS = time.Since(began).Milliseconds()
-	return p
+	return p, err
 }
 
 func removeOld(root *os.Root, name string) error {
@@ -210,6 +228,7 @@ type piece struct {
 	file *os.File
 	sum  hash.Hash
 	left int64
+	grow func(from, to int64) error
 }
 
 var errPieceFull = fmt.Errorf("cut after %d bytes", maxPiece)
@@ -219,6 +238,9 @@ func (p *piece) Write(b []byte) (int, error) {
 	cut := false
 	if int64(len(b)) > p.left {
 		b, cut = b[:p.left], true
+	}
+	if err := p.grow(maxPiece-p.left, maxPiece-p.left+int64(len(b))); err != nil {
+		return 0, err
 	}
 	n, err := p.file.Write(b)
 	p.sum.Write(b[:n]) // never an error

@@ -40,6 +40,8 @@ type Options struct {
 	// more, and false if that cannot be said yet.
 	Recheck func(Order, docker.Container) (refused string, known bool)
 
+	Evidence EvidenceLimits
+
 	// OnStep, if not nil, is called when a step has been written to the ledger and
 	// is about to be done. For tests and traces.
 	OnStep func(containerID string, s Step)
@@ -53,6 +55,7 @@ type Options struct {
 type Manager struct {
 	options Options
 	ledger  *ledger
+	archive *archive
 
 	mu    sync.Mutex
 	slots map[string]*slot // by container id
@@ -106,6 +109,9 @@ func Open(o Options) (*Manager, error) {
 	}
 	for _, e := range entries {
 		m.slots[e.Before.ID] = newSlot(e)
+	}
+	if m.archive, err = openArchive(o.DataDir, o.Evidence, o.Log, m.heldActions); err != nil {
+		return nil, errors.Join(err, l.close())
 	}
 	return m, nil
 }

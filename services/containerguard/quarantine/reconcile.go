@@ -38,6 +38,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(reconcileInterval)
 	defer tick.Stop()
 	l.workAll()
+	var swept time.Time
 	for {
 		select {
 		case <-l.group.Context().Done():
@@ -49,6 +50,10 @@ func (m *Manager) Run(ctx context.Context) error {
 				l.workAll()
 			}
 			l.due(now)
+			if now.Sub(swept) > sweepEvery {
+				swept = now
+				l.m.archive.sweep(now)
+			}
 		}
 	}
 }

@@ -1,0 +1,145 @@
+package quarantine_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+)
+
+// kept tells whether there is whole evidence of an isolation of a container.
+func (g *guard) kept(t *testing.T, id string) bool {
+	t.Helper()
+	_, err := os.Stat(filepath.Join(g.dir, "evidence", g.order(id, quarantine.Isolate).ActionID, "manifest.json"))
+	return err == nil
+}
+
+// evidenceBytes adds up what is really on the disk.
+func (g *guard) evidenceBytes(t *testing.T) (sum int64) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(filepath.Join(g.dir, "evidence"), func(_ string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := d.Info()
+		require.NoError(t, err)
+		if !d.IsDir() {
+			sum += info.Size()
+		}
+		return nil
+	}))
+	return sum
+}
+
+func TestEvidenceMakesRoomForEvidence(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	isolate := func() string {
+		id := d.Run(t, testenv.ContainerOptions{})
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+		return id
+	}
+	release := func(id string) { require.NoError(t, g.manager.Release(t.Context(), id, "all clear")) }
+
+	first := isolate()
+	release(first)
+	one := g.manager.Evidence().Bytes
+	limit := 2*one + one/2 // two have room, three have not
+	g.manager.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: limit})
+	second := isolate()
+	release(second)
+	require.True(t, g.kept(t, first) && g.kept(t, second))
+
+	third := isolate()
+	require.False(t, g.kept(t, first), "the oldest goes")
+	require.True(t, g.kept(t, second) && g.kept(t, third))
+	fourth := isolate()
+	require.False(t, g.kept(t, second))
+	require.True(t, g.kept(t, third) && g.kept(t, fourth))
+	require.Empty(t, g.manager.EvidenceTrouble())
+
+	fifth := isolate()
+	require.True(t, g.isolated(t, fifth), "it is held all the same")
+	require.True(t, g.kept(t, third) && g.kept(t, fourth), "what is of containers that are held stays")
+	require.LessOrEqual(t, g.evidenceBytes(t), limit)
+	require.Equal(t, "evidence failed", g.phases()[len(g.phases())-1])
+	require.Contains(t, g.lastAction().Error, "container.evidence_max_bytes")
+	e, _ := g.manager.Get(fifth)
+	require.Contains(t, e.Error, "container.evidence_max_bytes")
+	stats := g.manager.Evidence()
+	require.Equal(t, [2]uint64{2, 1}, [2]uint64{stats.Removed, stats.Refused})
+	require.LessOrEqual(t, stats.Bytes, limit)
+	require.Contains(t, g.manager.EvidenceTrouble(), "container.evidence_max_bytes")
+
+	release(third)
+	sixth := isolate()
+	require.True(t, g.kept(t, sixth) && !g.kept(t, third), "there is room again")
+}
+
+func TestEvidenceIsMeasuredAgainAndGrowsOld(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	held, released := d.Run(t, testenv.ContainerOptions{}), d.Run(t, testenv.ContainerOptions{})
+	for _, id := range []string{held, released} {
+		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	}
+	require.NoError(t, g.manager.Release(t.Context(), released, "all clear"))
+	notes := filepath.Join(g.dir, "evidence", "notes.txt")
+	require.NoError(t, os.WriteFile(notes, []byte("a person's"), 0o600))
+	longAgo := time.Now().Add(-48 * time.Hour)
+	for _, dir := range []string{held, released} {
+		g.age(t, dir, longAgo)
+	}
+	require.NoError(t, os.Chtimes(notes, longAgo, longAgo))
+
+	again, err := quarantine.Open(quarantine.Options{Docker: g.client, DataDir: g.dir, Host: "test", Report: g.report})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, again.Close()) })
+	require.Equal(t, 3, again.Evidence().Actions)
+	require.InDelta(t, g.manager.Evidence().Bytes+4096, again.Evidence().Bytes, 4*4096, "of manifests only what they need, and the notes")
+	again.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: 49 * time.Hour})
+	require.True(t, g.kept(t, held) && g.kept(t, released))
+	again.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: 47 * time.Hour})
+	require.True(t, g.kept(t, held), "whatever its age")
+	require.False(t, g.kept(t, released))
+	require.FileExists(t, notes)
+	again.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
+	require.True(t, g.kept(t, held), "whatever the limit")
+}
+
+// age makes the evidence of a container's isolation older.
+func (g *guard) age(t *testing.T, id string, to time.Time) {
+	t.Helper()
+	path := filepath.Join(g.dir, "evidence", g.order(id, quarantine.Isolate).ActionID)
+	require.NoError(t, filepath.WalkDir(path, func(name string, _ fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		return os.Chtimes(name, to, to)
+	}))
+}
+
+func TestALongLogIsCutWhereTheRoomEnds(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	const limit = 256 << 10
+	g := newGuard(t, d, func(o *quarantine.Options) { o.Evidence.MaxBytes = limit })
+	id := d.Run(t, testenv.ContainerOptions{Cmd: []string{"/bin/sh", "-c", "yes 0123456789012345678901234567890123456789 | head -n 9000; sleep 3600"}})
+	require.Eventually(t, func() bool { return len(d.Logs(t, id)) > 9000*41-1 }, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	require.True(t, g.isolated(t, id))
+	m := manifest(t, g.dir, g.order(id, quarantine.Isolate).ActionID)
+	require.True(t, m.Partial)
+	for _, p := range m.Pieces {
+		if p.File == "logs.jsonl" {
+			require.Contains(t, p.Error, "container.evidence_max_bytes")
+			require.Greater(t, p.Size, int64(100_000), "what has room is kept")
+		}
+	}
+	require.LessOrEqual(t, g.evidenceBytes(t), int64(limit))
+	require.Equal(t, uint64(1), g.manager.Evidence().Refused)
+}
