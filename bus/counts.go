@@ -7,19 +7,22 @@ import (
 )
 
 // PublisherStats counts what a Publisher did. Published were stored, Duplicates
-// turned out to be stored before, Retries were sent again, Refused were no records.
+// turned out to be stored before, Retries were sent again, Refused were no records. Lost is by
+// how many sequences, of any publisher, the stream ended before what Resume was told is stored: its
+// store was damaged.
 // BlockedSince is zero while nothing is blocked; BlockedSeconds is the total.
 type PublisherStats struct {
 	Published      uint64
 	Duplicates     uint64
 	Retries        uint64
 	Refused        uint64
+	Lost           uint64
 	BlockedSince   time.Time
 	BlockedSeconds float64
 }
 
 type counts struct {
-	published, duplicates, retries, refused, lastSeq atomic.Uint64
+	published, duplicates, retries, refused, lost, lastSeq atomic.Uint64
 
 	blocked atomic.Bool // mirrors !since.IsZero(), to spare the lock
 	mu      sync.Mutex
@@ -42,7 +45,7 @@ func (p *Publisher) Stats() PublisherStats {
 	}
 	return PublisherStats{
 		Published: c.published.Load(), Duplicates: c.duplicates.Load(),
-		Retries: c.retries.Load(), Refused: c.refused.Load(),
+		Retries: c.retries.Load(), Refused: c.refused.Load(), Lost: c.lost.Load(),
 		BlockedSince: c.since, BlockedSeconds: total.Seconds(),
 	}
 }

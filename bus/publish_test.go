@@ -218,6 +218,37 @@ func forgotten(t *testing.T, b *bustest.Bus, window time.Duration) {
 	require.NoError(t, s.Purge(within(t, patience), jetstream.WithPurgeSubject(bus.AlertSubject(bus.SBOMScanner, b.Host()))))
 }
 
+// A stream whose end was lost, because the store was damaged or replaced, stands before the
+// checkpoint: what is stored now is found again all the same, and the loss is told.
+func TestResumeWhenTheStreamLostItsEnd(t *testing.T) {
+	t.Parallel()
+	short := 100 * time.Millisecond
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(short)))
+	recs := alerts(b.Host(), 0, 20)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, p.Publish(within(t, patience), recs[:5]...))
+	const lost = 7
+	checkpoint := p.LastSeq() + lost
+
+	second := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, second.Resume(within(t, patience), checkpoint, nil))
+	require.EqualValues(t, lost, second.Stats().Lost)
+	require.Equal(t, p.LastSeq(), second.LastSeq())
+	require.NoError(t, second.Publish(within(t, patience), recs[5:]...))
+	forgotten(t, b, short)
+
+	third := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, third.Resume(within(t, patience), p.LastSeq(), nil))
+	require.Zero(t, third.Stats().Lost)
+	require.NoError(t, third.Publish(within(t, patience), recs[5:]...))
+	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
+
+	fresh := bustest.New(t)
+	p = publisher(t, fresh, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, p.Resume(within(t, patience), checkpoint, nil))
+	require.Zero(t, p.LastSeq(), "a checkpoint that goes with another store")
+}
+
 func TestResumeReturnsItsCallersError(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -21,13 +21,26 @@ type Stored struct {
 // after, which is the LastSeq of the last checkpoint, calls each for every record
 // in order (each may be nil) and makes Publish skip them. Call it on every start
 // that may repeat records: the stream itself remembers ids for two minutes only.
+// A stream that ends before after is read from its end; Stats has how much it lost.
 // It returns each's error, or ctx's.
 func (p *Publisher) Resume(ctx context.Context, after uint64, each func(Stored) error) error {
+	bound := func() (err error) { after, err = p.bound(ctx, after); return err }
+	read := func() (err error) { after, err = p.readBack(ctx, after, each); return err }
+	for _, step := range []func() error{bound, read} {
+		if err := p.insist(ctx, step); err != nil {
+			return err
+		}
+	}
+	p.counts.reached(after)
+	p.based = true
+	return nil
+}
+
+// insist repeats step until it succeeds, the caller's function has an error or ctx ends.
+func (p *Publisher) insist(ctx context.Context, step func() error) error {
 	for n := 0; ; n++ {
-		next, err := p.readBack(ctx, after, each)
+		err := step()
 		if err == nil {
-			p.counts.reached(after)
-			p.based = true
 			return nil
 		}
 		if stop, ok := errors.AsType[*stopReading](err); ok {
@@ -36,8 +49,21 @@ func (p *Publisher) Resume(ctx context.Context, after uint64, each func(Stored) 
 		if err := p.wait(ctx, n, err); err != nil {
 			return fmt.Errorf("read back %s: %w", p.subject, err)
 		}
-		after = next
 	}
+}
+
+// bound returns after, or our newest sequence if that is before it: the stream's end
+// was lost. A stream with nothing of ours may as well have been emptied by age.
+func (p *Publisher) bound(ctx context.Context, after uint64) (uint64, error) {
+	last, err := p.c.lastOf(ctx, p.cfg.Stream, p.subject)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil && last < after {
+		p.counts.lost.Store(after - last)
+		return last, nil
+	}
+	return after, err
 }
 
 // stopReading carries an error of the caller's function.

@@ -23,6 +23,7 @@ const maxBlocked = 5 * time.Second
 const (
 	troubleCheckpoint = "checkpoint"
 	troubleWrite      = "checkpoint write"
+	troubleStream     = "stream"
 	troubleReload     = "reload"
 	troubleStorage    = "storage"
 	troubleRules      = "rules"

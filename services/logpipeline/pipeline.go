@@ -84,7 +84,7 @@ func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline
 	if err := p.restore(saved, server); err != nil {
 		return nil, err
 	}
-	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host})
+	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Alerts})
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +191,10 @@ func (p *pipeline) resume(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("read back alerts: %w", err)
+	}
+	if lost := p.pub.Stats().Lost; lost > 0 {
+		p.s.log.WithField("sequences", lost).Error("stored alerts are gone")
+		p.s.note(troubleStream, fmt.Sprintf("alerts that were stored are gone: the stream %s ends %d sequences before the last one; the files of the bus were damaged or replaced", bus.Alerts, lost))
 	}
 	return nil
 }
