@@ -194,7 +194,7 @@ func (s *Service) open(ctx context.Context) (*parts, error) {
 		return nil, err
 	}
 	s.health.say(aboutMemory, trouble)
-	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host})
+	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions})
 	if err != nil {
 		return nil, err
 	}

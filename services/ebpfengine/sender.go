@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// inFlight bounds what is sent and not yet stored. It is small on purpose: a bus that does not answer for
+	// maxInFlight bounds what is sent and not yet stored. It is small on purpose: a bus that does not answer for
 	// more than that is slow, and then windows shall merge in the outbox.
-	inFlight = 32
+	maxInFlight = 32
 	// maxPerSecond bounds the messages of this module, all kinds together, whatever arrives. What is due beyond it
 	// waits in the outbox, where detections go first.
 	maxPerSecond = 500

@@ -1,6 +1,7 @@
 package ebpfengine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -18,12 +19,14 @@ import (
 // Name is the module's name on the bus and in the table of modules.
 const Name = bus.EBPFEngine
 
-// Deps are what the service works with. All but Metrics must be set.
+// Deps are what the service works with. Bus, Host and Log must be set.
 type Deps struct {
 	Bus     *bus.Conn
 	Host    string // this machine on the bus, one subject token
 	Log     logrus.FieldLogger
 	Metrics prometheus.Registerer // nil: none
+	// InFlight bounds what is published and not yet stored; the zero value is the service's own bound.
+	InFlight bus.InFlight
 	// Peers returns the machines whose modules are connected to this one's bus, which no block may cut off; nil: none.
 	Peers func() []netip.Addr
 }
@@ -74,7 +77,8 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	pub, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Packets, Module: Name, Host: s.deps.Host, InFlight: inFlight})
+	window := min(maxInFlight, cmp.Or(s.deps.InFlight.Packets, maxInFlight))
+	pub, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Packets, Module: Name, Host: s.deps.Host, InFlight: window})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,9 @@ func table() []module {
 			Enabled: func(c Config) bool { return c.EBPF.Enabled },
 			Config:  func(c Config) any { return c.EBPF },
 			New: func(c Config, d deps) (daemon.Module, error) {
-				return ebpfengine.New(c.EBPF, ebpfengine.Deps{Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics})
+				return ebpfengine.New(c.EBPF, ebpfengine.Deps{
+					Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
+				})
 			},
 			Left: func(c Config) []string { return ebpfengine.Left(c.EBPF) },
 		},
