@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // Request sends req as JSON to subject and decodes the answer into resp; a nil req
@@ -52,7 +54,7 @@ func (c *Conn) request(ctx context.Context, subject string, req, resp any) error
 func (c *Conn) Announce(feed string, v any) error {
 	data, err := json.Marshal(v)
 	if err == nil {
-		err = c.nc.Publish(feed, data)
+		err = c.nc.Publish(feed, event.Printable(data))
 	}
 	if err != nil {
 		return fmt.Errorf("announce on %s: %w", feed, err)

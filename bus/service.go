@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // Verb answers one request; its result is sent as JSON, its error as words. A verb
@@ -198,7 +200,11 @@ func (c *Conn) answer(ctx context.Context, verb Verb, r micro.Request) {
 		c.reply(r.Error("400", printable(err.Error(), maxHeader), nil))
 		return
 	}
-	c.reply(r.RespondJSON(result))
+	data, err := json.Marshal(result)
+	if err == nil {
+		err = r.Respond(event.Printable(data))
+	}
+	c.reply(err)
 }
 
 // asked tells a request of somebody who may make one, and waits in an inbox, from a message

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
@@ -208,6 +209,22 @@ func TestEncodeShortensWhatForeignLinesCanGrow(t *testing.T) {
 	require.LessOrEqual(t, len(back.Evidence[0]), event.MaxEvidenceSize)
 	require.LessOrEqual(t, len(back.Findings), event.MaxFindings)
 	require.True(t, strings.HasSuffix(back.Description, "é"), "cut between runes")
+}
+
+// Whoever watches with a stock client has the JSON on a terminal.
+func TestEncodedTextCannotCommandATerminal(t *testing.T) {
+	a := golden()["alert"].(*event.Alert)
+	hostile := "\x1b[2J\x7f\u0085\u009b2J\u200b\u202e\u2028\U000e0041\xffé🔒한"
+	a.Evidence, a.User = []string{hostile}, hostile
+	b, err := event.Encode(a)
+	require.NoError(t, err)
+	require.Contains(t, string(b), `\u001b[2J\u007f\u0085\u009b2J\u200b\u202e\u2028\udb40\udc41\ufffdé🔒한`)
+	for _, r := range string(b) {
+		require.True(t, unicode.IsPrint(r), "%q", r)
+	}
+	var back event.Alert
+	require.NoError(t, event.Decode(b, &back))
+	require.Equal(t, strings.ToValidUTF8(hostile, "\ufffd"), back.User)
 }
 
 func TestDecodeRefusesALargeRecord(t *testing.T) {

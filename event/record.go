@@ -43,7 +43,7 @@ type Record interface {
 	shed() bool
 }
 
-// Encode returns r as JSON of at most MaxSize bytes. It shortens r in place to
+// Encode returns r as JSON of at most MaxSize bytes, all of it Printable. It shortens r in place to
 // the caps of this package, giving up detail before it gives up the record. It
 // returns the reason if r is invalid, ErrTooLarge if nothing is left to give up.
 func Encode(r Record) ([]byte, error) {
@@ -56,7 +56,7 @@ func Encode(r Record) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(b) <= MaxSize {
+		if b = Printable(b); len(b) <= MaxSize {
 			return b, nil
 		}
 		if !r.shed() {

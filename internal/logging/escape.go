@@ -1,10 +1,8 @@
 package logging
 
 import (
-	"fmt"
 	"strconv"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -60,27 +58,4 @@ func bare(s string) bool {
 		}
 	}
 	return s != "" && printable(s)
-}
-
-// appendASCIISafe appends JSON text, replacing what is not printable by \u
-// escapes. Such characters stand only inside strings, where the escape means the same.
-func appendASCIISafe(b, text []byte) []byte {
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
-		if r < utf8.RuneSelf && r != 0x7f || unicode.IsPrint(r) {
-			b = append(b, text[:n]...)
-		} else {
-			b = appendUnicodeEscape(b, r)
-		}
-		text = text[n:]
-	}
-	return b
-}
-
-func appendUnicodeEscape(b []byte, r rune) []byte {
-	if r > 0xffff {
-		high, low := utf16.EncodeRune(r)
-		return fmt.Appendf(b, `\u%04x\u%04x`, high, low)
-	}
-	return fmt.Appendf(b, `\u%04x`, r)
 }

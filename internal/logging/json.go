@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // timeFormat is RFC 3339 with milliseconds, always in UTC.
@@ -54,7 +56,7 @@ func appendJSON(b []byte, v any) []byte {
 	if buf.Len() > 2*maxValue {
 		return appendJSON(b, buf.String())
 	}
-	return appendASCIISafe(b, bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	return append(b, event.Printable(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))...)
 }
 
 // simple turns what has a better form than its JSON into that form.

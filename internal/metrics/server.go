@@ -153,7 +153,10 @@ func answer(w http.ResponseWriter, ok bool, v any) {
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(v)
+	data, err := json.Marshal(v)
+	if err == nil {
+		_, _ = w.Write(append(event.Printable(data), '\n'))
+	}
 }
 
 // errorLog is what promhttp wants to report collection errors to.
