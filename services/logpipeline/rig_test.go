@@ -96,10 +96,10 @@ func (r *rig) build() *logpipeline.Service {
 	log := r.log
 	if log == nil {
 		log = logrus.New()
-	}
-	log.SetOutput(io.Discard)
-	if testing.Verbose() {
-		log.SetOutput(r.t.Output())
+		log.SetOutput(io.Discard)
+		if testing.Verbose() {
+			log.SetOutput(r.t.Output())
+		}
 	}
 	s, err := logpipeline.New(r.cfg, logpipeline.Deps{
 		Bus: r.conn, Host: r.bus.Host(), DataDir: r.dir, MachineID: "machine", Log: log, Metrics: r.metrics, DockerSocket: r.docker,
