@@ -81,6 +81,7 @@ func (a *attached) look(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	found = a.withHeld(found)
 	a.missing(names, found, missing)
 	a.prune(found)
 	for _, on := range found {
@@ -162,10 +163,27 @@ func (a *attached) try(ctx context.Context, on attach.Interface) {
 	sen.start(ctx, a.group)
 }
 
-// sweep detaches, once, what is pinned for interfaces that are not wanted any more. While a wanted one is away, that
-// cannot be told.
+// withHeld adds to found what is watched, by this process or one before it, and is still to be: it may be missing in a list that
+// the kernel cut short, and an interface that merely lost its default route may have it back any moment. Letting go of it would
+// let in whoever is blocked.
+func (a *attached) withHeld(found []attach.Interface) []attach.Interface {
+	held, err := a.k.pins.Held()
+	if err != nil {
+		return found // the sweep meets the same error, and tells
+	}
+	for _, on := range held {
+		known := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Index == on.Index })
+		wanted := a.s.cfg.Interface == InterfaceAuto || slices.Contains(a.s.cfg.Interfaces(), on.Name)
+		if wanted && !known {
+			found = append(found, on)
+		}
+	}
+	return found
+}
+
+// sweep detaches, once, what is pinned for interfaces that are not wanted any more, and removes pins of those that are gone.
 func (a *attached) sweep(found []attach.Interface) {
-	if a.swept || len(found) == 0 {
+	if a.swept {
 		return
 	}
 	a.swept = true

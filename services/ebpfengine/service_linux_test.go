@@ -3,7 +3,6 @@ package ebpfengine_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -77,19 +76,6 @@ func (w *wire) unplug() {
 	l, err := netlink.LinkByName(w.name)
 	require.NoError(w.t, err)
 	require.NoError(w.t, netlink.LinkDel(l))
-}
-
-// route makes the default route lead out of the interface, until remove is called.
-func (w *wire) route(address, gateway string) (remove func()) {
-	w.t.Helper()
-	l, err := netlink.LinkByName(w.name)
-	require.NoError(w.t, err)
-	addr, err := netlink.ParseAddr(address)
-	require.NoError(w.t, err)
-	require.NoError(w.t, netlink.AddrAdd(l, addr))
-	route := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(gateway)}
-	require.NoError(w.t, netlink.RouteAdd(route))
-	return func() { require.NoError(w.t, netlink.RouteDel(route)) }
 }
 
 // syn sends a SYN from an address to a port of 198.51.100.4.
@@ -285,46 +271,6 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 		found, _, err = attach.Find([]string{w.name})
 		return err == nil && found[0].ProgramID == 0
 	}, patience, time.Millisecond, "what is not configured any more is detached")
-}
-
-func TestInterfacesComeAndGo(t *testing.T) {
-	t.Parallel()
-	w := newWire(t)
-	w.unplug()
-	r := begin(t, bustest.New(t), config(t, w.name))
-	require.Equal(t, event.Degraded, r.Health().Status)
-	require.True(t, r.reason(w.name, "is not there"), "%v", r.Health().Reasons)
-	for range 3 {
-		w.plug()
-		r.eventually(func() bool {
-			return r.Health().Status == event.Healthy && r.Health().Counters["mode_native:"+w.name] == 1
-		})
-		before := r.Health().Counters["packets:"+w.name]
-		w.syn(address(1), 80)
-		r.eventually(func() bool { return r.Health().Counters["packets:"+w.name] > before })
-		w.unplug()
-		r.eventually(func() bool { return r.reason(w.name, "is not there") })
-		require.GreaterOrEqual(t, r.Health().Counters["packets:"+w.name], before, "counts do not go back")
-	}
-	w.plug()
-}
-
-func TestAutoFollowsTheDefaultRoute(t *testing.T) {
-	t.Parallel()
-	one, two := newWire(t), newWire(t)
-	r := begin(t, bustest.New(t), config(t, ebpfengine.InterfaceAuto))
-	require.True(t, r.reason("no default route"), "%v", r.Health().Reasons)
-
-	remove := one.route("10.70.0.1/24", "10.70.0.2")
-	r.eventually(func() bool { return r.Health().Counters["mode_native:"+one.name] == 1 })
-	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
-	remove()
-	two.route("10.71.0.1/24", "10.71.0.2")
-	r.eventually(func() bool { return r.Health().Counters["mode_native:"+two.name] == 1 })
-	require.EqualValues(t, 1, r.Health().Counters["mode_native:"+one.name], "what was watched still is")
-	one.unplug()
-	r.eventually(func() bool { return r.Health().Counters["mode_native:"+one.name] == 0 })
-	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
 }
 
 func TestAForeignOwnerIsNamedAndLeftAlone(t *testing.T) {

@@ -42,6 +42,9 @@ func (Pins) Dir() string { return "" }
 // XDP returns ErrUnsupported.
 func (Pins) XDP(Interface, Mode, *ebpf.Program) (*Link, error) { return nil, absent() }
 
+// Held returns nothing.
+func (Pins) Held() ([]Interface, error) { return nil, nil }
+
 // Keep has nothing to detach.
 func (Pins) Keep([]Interface) (int, error) { return 0, nil }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,17 +113,40 @@ func Pinned(dir string) []string {
 	if err != nil {
 		return nil
 	}
-	indexes, err := Pins{dir: filepath.Join(dir, "net-"+namespace)}.indexes()
+	held, err := Pins{dir: filepath.Join(dir, "net-"+namespace)}.Held()
 	if err != nil {
 		return nil
 	}
 	var names []string
-	for _, index := range indexes {
-		if now, ok := byIndex(index); ok && now.ProgramID != 0 {
-			names = append(names, now.Name)
-		}
+	for _, on := range held {
+		names = append(names, on.Name)
 	}
 	return names
+}
+
+// Held returns the interfaces that a pinned link keeps a program on.
+func (p Pins) Held() ([]Interface, error) {
+	indexes, err := p.indexes()
+	if err != nil {
+		return nil, err
+	}
+	var out []Interface
+	for _, index := range indexes {
+		if on, ok := p.held(index); ok {
+			out = append(out, on)
+		}
+	}
+	return out, nil
+}
+
+func (p Pins) held(index int) (Interface, bool) {
+	pinned, err := link.LoadPinnedLink(p.linkPath(index), nil)
+	if err != nil {
+		return Interface{}, false
+	}
+	_, alive := modeOnto(pinned, index)
+	on, ok := byIndex(index)
+	return on, pinned.Close() == nil && alive && ok
 }
 
 // linkPath is named by index: a name of an interface may have a dot.

@@ -1,0 +1,139 @@
+package ebpfengine_test
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/ebpfengine"
+	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+)
+
+// route makes the default route lead out of the interface, until remove is called.
+func (w *wire) route(address, gateway string) (remove func()) {
+	w.t.Helper()
+	l, err := netlink.LinkByName(w.name)
+	require.NoError(w.t, err)
+	addr, err := netlink.ParseAddr(address)
+	require.NoError(w.t, err)
+	require.NoError(w.t, netlink.AddrAdd(l, addr))
+	route := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(gateway)}
+	require.NoError(w.t, netlink.RouteAdd(route))
+	return func() { require.NoError(w.t, netlink.RouteDel(route)) }
+}
+
+// watched tells whether a program is on the interface.
+func (w *wire) watched() bool {
+	w.t.Helper()
+	found, missing, err := attach.Find([]string{w.name})
+	require.NoError(w.t, err)
+	require.Empty(w.t, missing)
+	return found[0].ProgramID != 0
+}
+
+// blocked waits until the network of address is blocked.
+func (r *rig) blocked(w *wire) {
+	r.t.Helper()
+	before := r.Health().Counters["blocked"]
+	r.eventually(func() bool {
+		w.syn(address(7), 80)
+		return r.Health().Counters["blocked"] > before
+	})
+}
+
+func TestInterfacesComeAndGo(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	w.unplug()
+	r := begin(t, bustest.New(t), config(t, w.name))
+	require.Equal(t, event.Degraded, r.Health().Status)
+	require.True(t, r.reason(w.name, "is not there"), "%v", r.Health().Reasons)
+	for range 3 {
+		w.plug()
+		r.eventually(func() bool {
+			return r.Health().Status == event.Healthy && r.Health().Counters["mode_native:"+w.name] == 1
+		})
+		before := r.Health().Counters["packets:"+w.name]
+		w.syn(address(1), 80)
+		r.eventually(func() bool { return r.Health().Counters["packets:"+w.name] > before })
+		w.unplug()
+		r.eventually(func() bool { return r.reason(w.name, "is not there") })
+		require.GreaterOrEqual(t, r.Health().Counters["packets:"+w.name], before, "counts do not go back")
+	}
+	w.plug()
+}
+
+func TestAutoFollowsTheDefaultRoute(t *testing.T) {
+	t.Parallel()
+	one, two := newWire(t), newWire(t)
+	r := begin(t, bustest.New(t), config(t, ebpfengine.InterfaceAuto))
+	require.True(t, r.reason("no default route"), "%v", r.Health().Reasons)
+
+	remove := one.route("10.70.0.1/24", "10.70.0.2")
+	r.eventually(func() bool { return r.Health().Counters["mode_native:"+one.name] == 1 })
+	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
+	remove()
+	two.route("10.71.0.1/24", "10.71.0.2")
+	r.eventually(func() bool { return r.Health().Counters["mode_native:"+two.name] == 1 })
+	require.EqualValues(t, 1, r.Health().Counters["mode_native:"+one.name], "what was watched still is")
+	one.unplug()
+	r.eventually(func() bool { return r.Health().Counters["mode_native:"+one.name] == 0 })
+	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
+}
+
+// Where the default route leads may be out of sight when the engine starts anew: who was blocked there stays so. This test has the
+// routes to itself.
+func TestAutoStaysWhereItWasOverAStart(t *testing.T) { //nolint:paralleltest // default routes
+	one, two := newWire(t), newWire(t)
+	cfg, b := config(t, ebpfengine.InterfaceAuto), bustest.New(t)
+	remove := one.route("10.70.0.1/24", "10.70.0.2")
+	r := begin(t, b, cfg)
+	r.block("203.0.0.0/24")
+	r.blocked(one)
+	r.stop()
+
+	remove()
+	r = begin(t, b, cfg)
+	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
+	r.blocked(one)
+	r.stop()
+	defer two.route("10.71.0.1/24", "10.71.0.2")()
+	r = begin(t, b, cfg)
+	r.blocked(one)
+	r.blocked(two)
+	r.stop()
+
+	cfg.Interface = two.name
+	begin(t, b, cfg).stop()
+	require.Eventually(t, func() bool { return !one.watched() }, patience, time.Millisecond, "somebody says where to watch")
+	require.True(t, two.watched())
+}
+
+func TestWhatIsNotConfiguredIsLetGoThoughTheRestIsAway(t *testing.T) {
+	t.Parallel()
+	w, away := newWire(t), newWire(t)
+	cfg, b := config(t, w.name+","+away.name), bustest.New(t)
+	r := begin(t, b, cfg)
+	r.block("203.0.0.0/24")
+	r.blocked(away)
+	r.stop()
+
+	away.unplug()
+	cfg.Interface = away.name
+	r = begin(t, b, cfg)
+	require.Eventually(t, func() bool { return !w.watched() }, patience, time.Millisecond, "nobody looks after it")
+	pinned, err := filepath.Glob(cfg.PinPath + "/net-*/xdp_*")
+	require.NoError(t, err)
+	require.Empty(t, pinned, "links that lead nowhere")
+	away.plug()
+	r.blocked(away)
+	pinned, err = filepath.Glob(cfg.PinPath + "/net-*/xdp_*")
+	require.NoError(t, err)
+	require.Len(t, pinned, 1)
+}
