@@ -374,7 +374,7 @@ func TestLinkInPlaceOfTheTrailIsNotFollowed(t *testing.T) {
 	require.NoError(t, os.WriteFile(victim, []byte("mine"), 0o600))
 	require.NoError(t, os.Symlink(victim, filepath.Join(dir, "audit.log")))
 	_, err := audit.Open(t.Context(), audit.Config{Dir: dir})
-	require.Error(t, err)
+	require.ErrorContains(t, err, "audit.log is a symbolic link, which is not followed")
 	require.NoError(t, os.Remove(filepath.Join(dir, "audit.log")))
 	require.NoError(t, os.Link(victim, filepath.Join(dir, "audit.log")))
 	_, err = audit.Open(t.Context(), audit.Config{Dir: dir})

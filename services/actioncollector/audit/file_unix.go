@@ -12,13 +12,22 @@ import (
 
 // openRead opens a file of the trail, never through a link that somebody put there.
 func openRead(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	return openItself(path, os.O_RDONLY)
+}
+
+// openItself follows no link and waits for no FIFO.
+func openItself(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s is a symbolic link, which is not followed: remove it", path)
+	}
+	return f, err
 }
 
 // openWrite opens or creates a segment for appending. It refuses a link, anything but a
 // regular file, and a file with a second name.
 func openWrite(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	f, err := openItself(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
