@@ -30,6 +30,8 @@ type Server struct {
 	mu    sync.Mutex
 	ports map[string]*port // by transport
 	conns map[net.Conn]struct{}
+	udp   *net.UDPConn // that receives now, nil for none
+	drops uint32       // of it, counted already
 }
 
 // port is one address to listen on.

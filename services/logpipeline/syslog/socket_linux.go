@@ -1,9 +1,9 @@
 package syslog
 
 import (
-	"encoding/binary"
 	"net"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,13 +11,11 @@ import (
 // noFollow keeps a planted link from redirecting what we write.
 const noFollow = unix.O_NOFOLLOW
 
-// tune gives a UDP socket a large buffer and asks the kernel to tell, with each
-// message, how many it had no room for. What is refused is done without.
+// tune gives a UDP socket a large buffer. What is refused is done without.
 func tune(c *net.UDPConn) {
 	_ = c.SetReadBuffer(udpBuffer)
 	control(c, func(fd int) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer)
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	})
 }
 
@@ -29,18 +27,15 @@ func control(c syscall.Conn, fn func(fd int)) {
 	_ = raw.Control(func(fd uintptr) { fn(int(fd)) })
 }
 
-// kernelDrops returns the drop counter of the socket out of the control messages
-// that came with a datagram, if it is there.
-func kernelDrops(oob []byte) (uint32, bool) {
-	for len(oob) > 0 {
-		hdr, data, rest, err := unix.ParseOneSocketControlMessage(oob)
-		if err != nil {
-			return 0, false
-		}
-		if hdr.Level == unix.SOL_SOCKET && hdr.Type == unix.SO_RXQ_OVFL && len(data) >= 4 {
-			return binary.NativeEndian.Uint32(data), true
-		}
-		oob = rest
-	}
-	return 0, false
+// kernelDrops returns how many datagrams c had no room for since it was opened, false
+// if the kernel does not say.
+func kernelDrops(c *net.UDPConn) (drops uint32, ok bool) {
+	control(c, func(fd int) {
+		var info [unix.SK_MEMINFO_DROPS + 1]uint32
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // x/sys has no call for it; both outlive the call
+		drops, ok = info[unix.SK_MEMINFO_DROPS], errno == 0 && size == uint32(unsafe.Sizeof(info))
+	})
+	return drops, ok
 }

@@ -8,4 +8,4 @@ const noFollow = 0
 
 func tune(c *net.UDPConn) { _ = c.SetReadBuffer(udpBuffer) }
 
-func kernelDrops([]byte) (uint32, bool) { return 0, false }
+func kernelDrops(*net.UDPConn) (uint32, bool) { return 0, false }

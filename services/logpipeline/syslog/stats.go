@@ -46,6 +46,7 @@ type Stats struct {
 
 // Stats returns counters and reasons. Any goroutine may call it at any time.
 func (s *Server) Stats() Stats {
+	s.countDrops()
 	st := s.tally.snapshot()
 	var err error
 	st.SpoolFiles, st.SpoolBytes, err = s.spool.usage()

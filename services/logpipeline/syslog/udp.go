@@ -28,31 +28,57 @@ func (s *Server) serveUDP(ctx context.Context, addr string) error {
 	}
 	tune(c)
 	p := s.ports[UDP]
+	s.swapUDP(c)
 	s.bound(p, c.LocalAddr(), UDP)
 	stop := make(chan struct{})
 	g := task.New(ctx)
-	g.Go("syslog udp close", func(ctx context.Context) error { return s.until(ctx, p, addr, stop, c.Close) })
+	g.Go("syslog udp close", func(ctx context.Context) error { return s.until(ctx, p, addr, stop, s.closeUDP) })
 	g.Go("syslog udp read", func(context.Context) error { defer close(stop); return s.receive(c) })
 	return g.Wait()
 }
 
 // receive takes datagrams until c is closed. Each one is a message (RFC 5426 3.1).
 func (s *Server) receive(c *net.UDPConn) error {
-	buf, oob, out := make([]byte, datagram), make([]byte, 64), []byte(nil)
-	var drops uint32
+	buf, out := make([]byte, datagram), []byte(nil)
 	for {
-		n, oobn, _, peer, err := c.ReadMsgUDPAddrPort(buf, oob)
+		n, peer, err := c.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if now, ok := kernelDrops(oob[:oobn]); ok {
-			s.tally.drop(DropKernel, int64(now-drops))
-			drops = now
-		}
 		out = s.datagram(buf[:n], peer, out[:0])
+	}
+}
+
+// swapUDP notes the socket that receives from now on.
+func (s *Server) swapUDP(c *net.UDPConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.udp, s.drops = c, 0
+}
+
+// closeUDP closes that socket. What it dropped is counted first: it is forgotten with it.
+func (s *Server) closeUDP() error {
+	s.countDrops()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.udp
+	s.udp = nil
+	return c.Close()
+}
+
+// countDrops counts what the kernel had no room for since it was asked last.
+func (s *Server) countDrops() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.udp == nil {
+		return
+	}
+	if now, ok := kernelDrops(s.udp); ok {
+		s.tally.drop(DropKernel, int64(now-s.drops))
+		s.drops = now
 	}
 }
 
