@@ -105,11 +105,11 @@ type egressState struct {
 		Class       [16]uint32
 		Refused     uint32
 		Answered    uint32
+		Disproved   uint32
 		Fragmented  uint32
 		Vlan        uint16
 		NewPorts    uint16
 		NewHosts    uint32
-		Pad         uint32
 		SamplePorts [8]uint16
 		SampleHosts [4]struct {
 			_  structs.HostLayout
@@ -134,6 +134,8 @@ type egressState struct {
 		Fragmented uint32
 		SynackOut  uint32
 		RstOut     uint32
+		Disproved  uint32
+		Pad        uint32
 		Top        [8]struct {
 			_       structs.HostLayout
 			Port    uint32

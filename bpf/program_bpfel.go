@@ -144,11 +144,11 @@ type programSource struct {
 	Class       [16]uint32
 	Refused     uint32
 	Answered    uint32
+	Disproved   uint32
 	Fragmented  uint32
 	Vlan        uint16
 	NewPorts    uint16
 	NewHosts    uint32
-	Pad         uint32
 	SamplePorts [8]uint16
 	SampleHosts [4]programAddr
 	Ports       [16]uint64
@@ -183,6 +183,8 @@ type programTarget struct {
 	Fragmented uint32
 	SynackOut  uint32
 	RstOut     uint32
+	Disproved  uint32
+	Pad        uint32
 	Top        [8]struct {
 		_       structs.HostLayout
 		Port    uint32

@@ -340,9 +340,9 @@ func TestEgressEvidence(t *testing.T) {
 		_, err := out.Run(&ebpf.RunOptions{Data: p.frame()})
 		require.NoError(t, err)
 	}
-	for i := range 10 {
+	for i, flags := range []byte{0x12, 0x12, 0x12, 0x12, 0x12, 0x14, 0x14, 0x14, 0x04, 0x04} {
 		run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 4000, dport: i, flags: 2})
-		send(packet{src: "192.0.2.1", dst: "203.0.113.9", sport: i, dport: 4000, flags: map[bool]byte{true: 0x12, false: 0x14}[i < 5]})
+		send(packet{src: "192.0.2.1", dst: "203.0.113.9", sport: i, dport: 4000, flags: flags})
 		send(packet{src: "192.0.2.1", dst: "198.51.100.53", sport: 5000 + i, dport: 53, udp: true})
 		run(t, e, start, packet{src: "198.51.100.53", dst: "192.0.2.1", sport: 53, dport: 5000 + i, udp: true})
 	}
@@ -351,11 +351,13 @@ func TestEgressEvidence(t *testing.T) {
 	scanner, dns := source(t, w, "203.0.113.9"), source(t, w, "198.51.100.53")
 	require.EqualValues(t, 3, scanner.Answered, "two were answered before it was promoted")
 	require.EqualValues(t, 5, scanner.Refused)
+	require.EqualValues(t, 2, scanner.Disproved)
 	require.Zero(t, dns.Probes)
 	require.EqualValues(t, 8, dns.Replies)
 	hit := target(t, w, "192.0.2.1")
 	require.EqualValues(t, 5, hit.SYNACKOut)
 	require.EqualValues(t, 5, hit.RSTOut)
+	require.EqualValues(t, 2, hit.Disproved)
 }
 
 func TestEnginesShareOneFilter(t *testing.T) {

@@ -24,6 +24,13 @@ INLINE struct source *counted_by(struct state *st, struct control *c, struct add
 	return s;
 }
 
+/* disproves reports a RST without ACK, the answer to an ACK that belongs to no connection; a connection that is refused or aborted
+ * gets one with ACK (RFC 9293, section 3.10.7). */
+INLINE bool disproves(struct packet *p)
+{
+	return p->class == TCP_RST && !(p->flags & 0x10);
+}
+
 INLINE void answer(struct state *st, struct control *c, struct packet *p, u64 src, u64 dst)
 {
 	bool accept = p->class == TCP_SYNACK, refuse = p->class == TCP_RST;
@@ -35,6 +42,7 @@ INLINE void answer(struct state *st, struct control *c, struct packet *p, u64 sr
 	if (s) {
 		s->answered += accept;
 		s->refused += !accept;
+		s->disproved += disproves(p);
 	}
 	if (!accept && !refuse)
 		return;
@@ -42,5 +50,6 @@ INLINE void answer(struct state *st, struct control *c, struct packet *p, u64 sr
 	if (t) {
 		t->synack_out += accept;
 		t->rst_out += refuse;
+		t->disproved += disproves(p);
 	}
 }

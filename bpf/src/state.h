@@ -52,10 +52,10 @@ struct source {
 	u64 packets, bytes;
 	u32 probes, replies;
 	u32 class[CLASSES];
-	u32 refused, answered; /* written by the egress program only */
+	u32 refused, answered, disproved; /* written by the egress program only */
 	u32 fragmented;
 	u16 vlan, new_ports;
-	u32 new_hosts, pad;
+	u32 new_hosts;
 	u16 sample_ports[SAMPLE_PORTS];
 	struct addr sample_hosts[SAMPLE_HOSTS];
 	u64 ports[BITMAP_WORDS], hosts[BITMAP_WORDS];
@@ -71,7 +71,7 @@ struct target {
 	u64 packets, bytes;
 	u32 class[CLASSES];
 	u32 completed, fragmented;
-	u32 synack_out, rst_out; /* written by the egress program only */
+	u32 synack_out, rst_out, disproved, pad; /* written by the egress program only */
 	struct port_count top[TOP_PORTS];
 	u32 reflected[REFLECTORS];
 	u8 sources[TARGET_REGISTERS];

@@ -58,8 +58,10 @@ type Source struct {
 	// SamplePorts and SampleHosts hold the newest few distinct ones.
 	SamplePorts []uint16
 	SampleHosts []netip.Addr
-	// Refused and Answered count RST (or ICMP unreachable) and SYN-ACK that went back to it; see Window.Egress.
-	Refused, Answered uint64
+	// Refused and Answered count RST (or ICMP unreachable) and SYN-ACK that went back to it, Disproved the RST without ACK among
+	// the refusals: the answer to an ACK that belongs to no connection, while one that is refused or aborted gets a RST with
+	// ACK (RFC 9293, section 3.10.7). See Window.Egress.
+	Refused, Answered, Disproved uint64
 	// Fragmented counts its fragments, first ones included.
 	Fragmented  uint64
 	First, Last time.Time
@@ -77,8 +79,8 @@ type Target struct {
 	Packets, Bytes uint64
 	ByClass        [NumClasses]uint64
 	// SYN counts connection attempts, ACKCompleted the handshakes completed by the client's ACK. SYNACKOut and
-	// RSTOut count what the target answered; see Window.Egress.
-	SYN, SYNACKOut, RSTOut, ACKCompleted uint64
+	// RSTOut count what the target answered, Disproved the RST without ACK among it (see Source); see Window.Egress.
+	SYN, SYNACKOut, RSTOut, Disproved, ACKCompleted uint64
 	// Sources is the sketch of distinct source addresses, SourcesEstimate its value. Sketches may be merged.
 	Sources         Registers
 	SourcesEstimate float64
@@ -108,7 +110,7 @@ type Window struct {
 	// Lost counts samples that found the ring buffer full.
 	Lost uint64
 	// Egress says that answers were seen (TCX program attached, or a capture of both directions), so that Refused,
-	// Answered, SYNACKOut and RSTOut mean something even when they are 0.
+	// Answered, Disproved, SYNACKOut and RSTOut mean something even when they are 0.
 	Egress bool
 }
 

@@ -41,12 +41,12 @@ func (f *floods) connections(w traffic.Window) {
 	}
 }
 
-// completedBy is how many connections src opened in a window, as far as seen: a SYN and at least one ACK for it. An ACK that
-// is refused proves nothing: whoever forges src cannot know what to acknowledge (RFC 9293, section 3.10.7.4).
+// completedBy is how many connections src opened in a window, as far as seen: a SYN and at least one ACK for it that was not
+// disproved: whoever forges src cannot know what to acknowledge.
 func completedBy(src *traffic.Source, egress bool) float64 {
 	syn, ack := src.ByClass[traffic.TCPSYN], src.ByClass[traffic.TCPACK]+src.ByClass[traffic.TCPFINACK]
 	if egress {
-		ack = min(ack-min(ack, src.Refused), src.Answered)
+		ack = min(ack-min(ack, src.Disproved), src.Answered)
 	}
 	return float64(min(syn, ack))
 }

@@ -52,8 +52,14 @@ func (s *stage) out(p packet) {
 	}
 }
 
+// refuse is the answer to a SYN, and the end of a connection that its server aborts.
 func (s *stage) refuse(by, to netip.AddrPort) {
 	s.out(packet{src: by, dst: to, class: traffic.TCPRST, proto: 6})
+}
+
+// disprove is the answer to an ACK of no connection.
+func (s *stage) disprove(by, to netip.AddrPort) {
+	s.out(packet{src: by, dst: to, class: traffic.TCPRST, proto: 6, bare: true})
 }
 
 // connect is a whole connection, answered and completed.
@@ -96,8 +102,11 @@ func (s *stage) scan(class traffic.Class, to netip.Addr, list []int, gap time.Du
 		default:
 			s.tcp(class, from, at(to, p))
 		}
-		if class == traffic.TCPSYN || class == traffic.TCPACK {
+		switch class {
+		case traffic.TCPSYN:
 			s.refuse(at(to, p), from)
+		case traffic.TCPACK:
+			s.disprove(at(to, p), from)
 		}
 	}
 }
@@ -369,7 +378,7 @@ func TestForgedACKsHideNoFlood(t *testing.T) {
 		s.tcp(traffic.TCPSYN, from, to)
 		s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
 		s.tcp(traffic.TCPACK, from, to)
-		s.refuse(to, from)
+		s.disprove(to, from)
 	})
 	s.until(s.now)
 	require.Contains(t, what(s.finish()), "syn_flood/ spoofed > 198.51.100.5:80")
@@ -384,7 +393,11 @@ func TestARefusedScanDisprovesNobodysConnection(t *testing.T) {
 		s.flood(500, 5*time.Second, func(i int) {
 			s.connect(at(host("192.0", i%300), 1024+i), at(home, 443))
 			s.tcp(class, at(evil, 40_125), at(home, list[i%1000]))
-			s.refuse(at(home, list[i%1000]), at(evil, 40_125))
+			if class == traffic.TCPACK {
+				s.disprove(at(home, list[i%1000]), at(evil, 40_125))
+			} else {
+				s.refuse(at(home, list[i%1000]), at(evil, 40_125))
+			}
 		})
 		s.until(s.now)
 		for _, name := range what(s.finish()) {
@@ -397,7 +410,7 @@ func TestARefusedScanDisprovesNobodysConnection(t *testing.T) {
 // resets its connections is flooded all the same.
 func TestForgedHandshakesBlameNobody(t *testing.T) {
 	t.Parallel()
-	names := func(resets, acks int) []string {
+	names := func(acks int, answer func(s *stage, by, to netip.AddrPort), answers int) []string {
 		s := newStage(t, true)
 		s.flood(800, 10*time.Second, func(i int) {
 			from, to := at(evil, 1024+i), at(home, 443)
@@ -406,18 +419,19 @@ func TestForgedHandshakesBlameNobody(t *testing.T) {
 			for range acks {
 				s.tcp(traffic.TCPACK, from, to)
 			}
-			for range resets {
-				s.refuse(to, from)
+			for range answers {
+				answer(s, to, from)
 			}
 		})
 		s.until(s.now)
 		return what(s.finish())
 	}
 	const flood = "connection_flood/ 203.0.113.66 > 198.51.100.5:443"
-	require.NotContains(t, names(1, 1), flood)
-	require.NotContains(t, names(3, 3), flood)
-	require.Contains(t, names(1, 3), flood)
-	require.Contains(t, names(0, 1), flood)
+	require.NotContains(t, names(1, (*stage).disprove, 1), flood)
+	require.NotContains(t, names(3, (*stage).disprove, 3), flood)
+	require.Contains(t, names(3, (*stage).disprove, 1), flood)
+	require.Equal(t, []string{flood}, names(1, (*stage).refuse, 1))
+	require.Equal(t, []string{flood}, names(1, (*stage).refuse, 0))
 }
 
 // Forged traffic uses up the samples: a scanner beside it is found by its record all the same.
@@ -496,6 +510,15 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 				}
 				s.wait(10 * time.Second)
 			}
+		},
+		"health checks that are reset": func(s *stage) {
+			s.flood(200, 10*time.Second, func(i int) {
+				from, to := at(host("10.7", 1), 1024+i), at(home, 8080)
+				s.tcp(traffic.TCPSYN, from, to)
+				s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
+				s.tcp(traffic.TCPACK, from, to)
+				s.refuse(to, from)
+			})
 		},
 		"pings of a few hosts": func(s *stage) {
 			for range 60 {

@@ -27,6 +27,7 @@ type packet struct {
 	bytes    uint32
 	fragment bool
 	tiny     bool
+	bare     bool // RST without ACK
 	vlan     uint16
 }
 
@@ -241,6 +242,9 @@ func (s *sensor) answer(p packet) {
 		case p.class == traffic.TCPRST, unreachable:
 			src.Refused++
 		}
+		if p.bare {
+			src.Disproved++
+		}
 	}
 	if target := s.targets[p.src.Addr()]; target != nil {
 		switch p.class {
@@ -248,6 +252,9 @@ func (s *sensor) answer(p packet) {
 			target.SYNACKOut++
 		case traffic.TCPRST:
 			target.RSTOut++
+		}
+		if p.bare {
+			target.Disproved++
 		}
 	}
 }
@@ -309,6 +316,7 @@ func parse(f capture.Frame) (packet, bool) {
 		p.class = map[byte]traffic.Class{
 			2: traffic.TCPSYN, 0x12: traffic.TCPSYNACK, 0x10: traffic.TCPACK, 0x11: traffic.TCPFINACK, 4: traffic.TCPRST, 0x14: traffic.TCPRST,
 		}[l4[13]&0x17]
+		p.bare = l4[13]&0x14 == 4
 	case 17:
 		from, to = binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:])
 		p.class = traffic.UDP

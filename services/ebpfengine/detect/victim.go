@@ -96,11 +96,9 @@ func measure(t *traffic.Target, w traffic.Window, explained explained, heavy flo
 	syn := float64(t.SYN)
 	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
 	odd := n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
-	// SYN that were not accepted were refused, and so is what is odd; refusals beyond that are of ACKs, which prove no connection
-	// then (RFC 9293, section 3.10.7.4): forged ones cost as little as forged SYN.
-	refused := min(float64(t.RSTOut), max(0, syn-float64(t.SYNACKOut)))
-	disproved := max(0, float64(t.RSTOut)-refused-odd)
-	completed := min(syn, float64(t.ACKCompleted), max(0, data-disproved))
+	// An ACK that is disproved completes no connection: forged ones cost as little as forged SYN.
+	refused := min(max(0, float64(t.RSTOut)-float64(t.Disproved)), max(0, syn-float64(t.SYNACKOut)))
+	completed := min(syn, float64(t.ACKCompleted), max(0, data-float64(t.Disproved)))
 	if syn-completed < heavy*s.duration.Seconds() {
 		completed = min(syn, completed+refused) // a service that is down, unless it is tried like nothing honest
 	}

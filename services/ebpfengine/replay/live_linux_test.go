@@ -16,6 +16,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect/detecttest"
 )
 
 // wire makes a pair of interfaces; what goes into the first comes out of the second.
@@ -100,14 +101,14 @@ func (l *live) during(ctx context.Context, t testing.TB, sent <-chan error) {
 	l.found = append(l.found, l.detector.Close()...)
 }
 
-// attacks is who did what to whom.
-func attacks(found []detect.Finding) []attack {
-	set := map[string]attack{}
+// attacks lists each attack once.
+func attacks(found []detect.Finding) []detecttest.Attack {
+	set := map[string]detecttest.Attack{}
 	for _, f := range found {
-		a := attack{f.Name, f.Method, f.Actor, f.Target}
+		a := detecttest.Of(f)
 		set[fmt.Sprint(a)] = a
 	}
-	var out []attack
+	var out []detecttest.Attack
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		out = append(out, set[key])
 	}

@@ -1,16 +1,24 @@
 package replay_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/testenv"
 	"github.com/ironpost/ironpost/services/ebpfengine/capture"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect/detecttest"
 	"github.com/ironpost/ironpost/services/ebpfengine/replay"
 )
 
@@ -31,6 +39,12 @@ func play(t testing.TB, name string) ([]detect.Finding, replay.Summary) {
 	file, err := os.Open(testenv.Data(t, "pcap/"+name))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, file.Close()) }()
+	return judge(t, name, file)
+}
+
+// judge replays a capture.
+func judge(t testing.TB, name string, file io.Reader) ([]detect.Finding, replay.Summary) {
+	t.Helper()
 	r, err := capture.NewReader(file)
 	require.NoError(t, err)
 	var found []detect.Finding
@@ -41,41 +55,60 @@ func play(t testing.TB, name string) ([]detect.Finding, replay.Summary) {
 	return found, summary
 }
 
-// attack is what a capture holds.
-type attack struct {
-	name, method, actor string
-	target              event.Endpoint
-}
-
 // Real captures through the program in the kernel: every attack with kind, actor and target, nothing where there is none, and
 // the same again.
 func TestAttacksOfRealCaptures(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]*attack{
-		"port_scan.pcap":         {detect.PortScan, "syn", "192.168.2.154", event.Endpoint{IP: "192.168.2.22"}},
-		"445_scan.pcap":          {detect.SlowScan, "syn", "176.192.150.3", event.Endpoint{IP: "192.168.27.86", Port: 445}},
-		"syn_flood_200.pcap":     {detect.SYNFlood, "", "192.0.2.10", event.Endpoint{IP: "198.51.100.5", Port: 443}},
-		"reflection_synack.pcap": {detect.Reflection, "tcp", detect.Spoofed, event.Endpoint{IP: "10.10.10.10"}},
-		"backscatter.trace":      nil,
-		"syn_retransmit.pcap":    nil,
-	} {
+	for name, want := range detecttest.Captures() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			found, summary := play(t, name)
 			require.Equal(t, summary.Capture.Frames, summary.Packets, "every frame was counted")
-			if want == nil {
-				require.Empty(t, found)
-				return
-			}
+			detecttest.Require(t, want, found)
 			again, _ := play(t, name)
 			require.Equal(t, found, again)
-			require.GreaterOrEqual(t, len(found), 2)
-			for _, f := range found {
-				require.Equal(t, *want, attack{f.Name, f.Method, f.Actor, f.Target})
-				require.NoError(t, f.Packet("web-1").Validate())
-			}
-			require.Equal(t, detect.Begun, found[0].Phase)
-			require.Equal(t, detect.Over, found[len(found)-1].Phase)
 		})
 	}
+}
+
+// A server that accepts a connection and aborts it, as for a health check, sends RST with ACK; the answer to a forged ACK has none
+// (RFC 9293, section 3.10.7).
+func TestConnectionsThatAreAbortedAreNotForged(t *testing.T) {
+	t.Parallel()
+	root(t)
+	found, _ := judge(t, "health checks", handshakes(t, layers.TCP{RST: true, ACK: true}))
+	require.Empty(t, found)
+	found, _ = judge(t, "forged", handshakes(t, layers.TCP{RST: true}))
+	detecttest.Require(t, &detecttest.Attack{
+		Name: detect.SYNFlood, Actor: "203.0.113.66", Target: event.Endpoint{IP: "198.51.100.5", Port: 443},
+	}, found)
+}
+
+// handshakes is a capture of 200 a second for ten seconds, each ended by the server at once.
+func handshakes(t testing.TB, end layers.TCP) io.Reader {
+	t.Helper()
+	var file bytes.Buffer
+	w := pcapgo.NewWriter(&file)
+	require.NoError(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
+	client, server := net.IPv4(203, 0, 113, 66), net.IPv4(198, 51, 100, 5)
+	at := time.Unix(1_700_000_000, 0)
+	write := func(src, dst net.IP, tcp layers.TCP) {
+		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: src, DstIP: dst}
+		eth := &layers.Ethernet{SrcMAC: make(net.HardwareAddr, 6), DstMAC: make(net.HardwareAddr, 6), EthernetType: layers.EthernetTypeIPv4}
+		buffer := gopacket.NewSerializeBuffer()
+		require.NoError(t, gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true}, eth, ip, &tcp))
+		frame := buffer.Bytes()
+		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame)}, frame))
+		at = at.Add(time.Millisecond)
+	}
+	for i := range 2000 {
+		from := layers.TCPPort(20_000 + i)
+		end.SrcPort, end.DstPort = 443, from
+		write(client, server, layers.TCP{SrcPort: from, DstPort: 443, SYN: true})
+		write(server, client, layers.TCP{SrcPort: 443, DstPort: from, SYN: true, ACK: true})
+		write(client, server, layers.TCP{SrcPort: from, DstPort: 443, ACK: true})
+		write(server, client, end)
+		at = at.Add(time.Millisecond)
+	}
+	return &file
 }

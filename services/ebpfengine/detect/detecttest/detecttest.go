@@ -1,0 +1,49 @@
+// Package detecttest says, for tests, what the captures of the data folder hold, so that the detectors alone and the packet
+// program with them are asked for the same.
+package detecttest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+)
+
+// Attack is who did what to whom.
+type Attack struct {
+	Name, Method, Actor string
+	Target              event.Endpoint
+}
+
+// Of returns the attack that a finding announces.
+func Of(f detect.Finding) Attack { return Attack{f.Name, f.Method, f.Actor, f.Target} }
+
+// Captures returns the attack in each capture, by the name of its file below pcap; nil where there is none.
+func Captures() map[string]*Attack {
+	return map[string]*Attack{
+		"port_scan.pcap":         {detect.PortScan, "syn", "192.168.2.154", event.Endpoint{IP: "192.168.2.22"}},
+		"445_scan.pcap":          {detect.SlowScan, "syn", "176.192.150.3", event.Endpoint{IP: "192.168.27.86", Port: 445}},
+		"syn_flood_200.pcap":     {detect.SYNFlood, "", "192.0.2.10", event.Endpoint{IP: "198.51.100.5", Port: 443}},
+		"reflection_synack.pcap": {detect.Reflection, "tcp", detect.Spoofed, event.Endpoint{IP: "10.10.10.10"}},
+		"backscatter.trace":      nil,
+		"syn_retransmit.pcap":    nil,
+	}
+}
+
+// Require fails t unless found tells of want alone, from its beginning to its end; nil is no attack at all.
+func Require(t testing.TB, want *Attack, found []detect.Finding) {
+	t.Helper()
+	if want == nil {
+		require.Empty(t, found)
+		return
+	}
+	require.GreaterOrEqual(t, len(found), 2)
+	for _, f := range found {
+		require.Equal(t, *want, Of(f))
+		require.NoError(t, f.Packet("web-1").Validate())
+	}
+	require.Equal(t, detect.Begun, found[0].Phase)
+	require.Equal(t, detect.Over, found[len(found)-1].Phase)
+}
