@@ -72,7 +72,7 @@ func (a *app) evidenceShow(ctx context.Context, host, action string) error {
 	for _, p := range m.Pieces {
 		rows = append(rows, []string{p.File, strconv.FormatInt(p.Size, 10), strconv.FormatInt(p.TookMS, 10), p.SHA256, p.Error})
 	}
-	return printTable(a.out, a.paint, []column{{"FILE", 24}, {"BYTES", 12}, {"MS", 8}, {"SHA256", 64}, {"ERROR", 120}}, rows)
+	return a.printTable([]column{{"FILE", 24}, {"BYTES", 12}, {"MS", 8}, {"SHA256", 64}, {"ERROR", 120}}, rows)
 }
 
 // evidenceFile writes a file part by part.

@@ -22,7 +22,6 @@ func (l *reader) followAll(ctx context.Context) error {
 		if err := l.history(ctx, conn); err != nil {
 			return err
 		}
-		l.table = nil // new ones may be wider; the headings stay the first time only
 		return l.follow(ctx, conn)
 	})
 	for l.restarted(ctx, err) {

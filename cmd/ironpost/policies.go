@@ -232,5 +232,5 @@ func (a *app) printVerdicts(verdicts []containerguard.Verdict) error {
 		a.tell("there are no policies")
 		return nil
 	}
-	return printTable(a.out, a.paint, []column{{"POLICY", 32}, {"APPLIES", 7}, {"ACTION", 14}, {"TARGET", 32}, {"OUTCOME", 8}, {"WHY", 120}}, rows)
+	return a.printTable([]column{{"POLICY", 32}, {"APPLIES", 7}, {"ACTION", 14}, {"TARGET", 32}, {"OUTCOME", 8}, {"WHY", 120}}, rows)
 }

@@ -64,7 +64,7 @@ func (a *app) quarantineList(ctx context.Context, host string) error {
 	columns := []column{
 		{"NAME", 32}, {"CONTAINER", 12}, {"KIND", 10}, {"STATE", 9}, {"SINCE", 25}, {"UNTIL", 25}, {"ACTION", 12}, {"POLICY", 24}, {"WHY", 120},
 	}
-	if err := printTable(a.out, a.paint, columns, rows); err != nil {
+	if err := a.printTable(columns, rows); err != nil {
 		return err
 	}
 	if reply.Incomplete > 0 {

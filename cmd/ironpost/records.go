@@ -125,7 +125,7 @@ func (l *reader) fit(entries []entry) {
 	for _, e := range entries {
 		rows = append(rows, e.cells)
 	}
-	l.table = newTable(l.out, l.paint, l.columns, rows)
+	l.table = l.newTable(l.columns, rows)
 }
 
 func (l *reader) print(e entry) error {
@@ -138,7 +138,7 @@ func (l *reader) print(e entry) error {
 		return err
 	}
 	if l.table == nil {
-		l.table = newTable(l.out, l.paint, l.columns, nil)
+		l.table = l.newTable(l.columns, nil)
 	}
 	return l.table.row(e.cells)
 }

@@ -88,7 +88,7 @@ func (c *captureReplay) flush() {
 		return
 	}
 	c.in.clear()
-	c.table = newTable(c.out, c.paint, []column{
+	c.table = c.newTable([]column{
 		{"BEGAN", 25}, {"NAME", 16}, {"METHOD", 10}, {"ACTOR", 39}, {"TARGET", 47}, {"SECONDS", 9}, {"EVIDENCE", 240},
 	}, c.rows)
 	for _, row := range c.rows {

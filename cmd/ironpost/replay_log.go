@@ -29,7 +29,7 @@ func (a *app) replayLog(ctx context.Context, cfg suite.Config, in *replayed) (in
 	if !in.info.Mode().IsRegular() {
 		l.received = time.Now()
 	}
-	l.table = newTable(a.out, a.paint, []column{{"TIME", 25}, {"SEVERITY", 8}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}}, nil)
+	l.table = a.newTable([]column{{"TIME", 25}, {"SEVERITY", 8}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}}, nil)
 	err = l.lines(ctx, judge)
 	l.print(judge.Close())
 	in.clear()

@@ -253,7 +253,7 @@ func (a *app) printTables(parts ...part) error {
 			a.line("")
 		}
 		first = false
-		if err := printTable(a.out, a.paint, p.columns, p.rows); err != nil {
+		if err := a.printTable(p.columns, p.rows); err != nil {
 			return err
 		}
 	}

@@ -14,33 +14,41 @@ type column struct {
 	most int
 }
 
-// table prints rows of text from anywhere; every cell goes through cell.
+// table prints rows of text from anywhere; every cell goes through cell. On a terminal the last column is
+// wrapped below itself, or, where there is little room for it, below the others.
 type table struct {
 	w       io.Writer
 	paint   painter
+	screen  int // columns of the terminal, 0 if it is none
 	columns []column
 	widths  []int
 	begun   bool
 }
 
-// newTable returns a table whose columns are as wide as rows need, or, without rows, as wide as they may be.
-func newTable(w io.Writer, p painter, columns []column, rows [][]string) *table {
-	t := &table{w: w, paint: p, columns: columns}
+// little is a width in which text cannot be read with ease.
+const little = 24
+
+// newTable returns a table whose columns are as wide as rows need; one whose rows come later becomes wider with them.
+func (a *app) newTable(columns []column, rows [][]string) *table {
+	t := &table{w: a.out, paint: a.paint, screen: screenWidth(a.out.w), columns: columns, widths: make([]int, len(columns))}
 	for i, c := range columns {
-		width := c.most
-		if rows != nil {
-			width = displayWidth(c.name)
-			for _, row := range rows {
-				width = max(width, displayWidth(cell(row[i], c.most)))
-			}
-		}
-		t.widths = append(t.widths, width)
+		t.widths[i] = displayWidth(c.name)
+	}
+	for _, row := range rows {
+		t.widen(row)
 	}
 	return t
 }
 
+func (t *table) widen(cells []string) {
+	for i, c := range t.columns {
+		t.widths[i] = max(t.widths[i], displayWidth(cell(cells[i], c.most)))
+	}
+}
+
 // row prints one row, and the headings before the first.
 func (t *table) row(cells []string) error {
+	t.widen(cells)
 	if !t.begun {
 		t.begun = true
 		names := make([]string, len(t.columns))
@@ -56,20 +64,33 @@ func (t *table) row(cells []string) error {
 
 func (t *table) line(cells []string, p painter) error {
 	var b strings.Builder
-	for i, c := range t.columns {
+	last := len(t.columns) - 1
+	used := 0
+	for i, c := range t.columns[:last] {
 		text := cell(cells[i], c.most)
+		pad := 2 + t.widths[i] - displayWidth(text)
 		b.WriteString(p.word(text))
-		if i < len(t.columns)-1 {
-			b.WriteString(strings.Repeat(" ", 2+max(0, t.widths[i]-displayWidth(text))))
-		}
+		b.WriteString(strings.Repeat(" ", pad))
+		used += displayWidth(text) + pad
 	}
-	_, err := fmt.Fprintln(t.w, strings.TrimRight(b.String(), " "))
+	text := cell(cells[last], t.columns[last].most)
+	lines := []string{p.word(text)}
+	if room := t.screen - used; t.screen > 0 && t.widths[last] > room {
+		if room < little {
+			b.WriteByte('\n')
+			used = 4
+			b.WriteString(strings.Repeat(" ", used))
+		}
+		lines = wrap(text, max(little, t.screen-used))
+	}
+	b.WriteString(strings.Join(lines, "\n"+strings.Repeat(" ", used)))
+	_, err := fmt.Fprintln(t.w, strings.TrimRight(b.String(), " \n"))
 	return err
 }
 
 // printTable prints rows at once.
-func printTable(w io.Writer, p painter, columns []column, rows [][]string) error {
-	t := newTable(w, p, columns, rows)
+func (a *app) printTable(columns []column, rows [][]string) error {
+	t := a.newTable(columns, rows)
 	for _, row := range rows {
 		if err := t.row(row); err != nil {
 			return err

@@ -75,8 +75,65 @@ func TestTableAlignsWideText(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	rows := [][]string{{"日本", "x"}, {"abcd", "y"}, {"é", "z"}}
-	require.NoError(t, printTable(&out, painter{}, []column{{"NAME", 10}, {"V", 0}}, rows))
+	require.NoError(t, (&app{out: &output{w: &out}}).printTable([]column{{"NAME", 10}, {"V", 0}}, rows))
 	require.Equal(t, "NAME  V\n日本  x\nabcd  y\né     z\n", out.String())
+}
+
+// On a terminal the last column stays below itself, or goes below the others where they leave too little room.
+func TestTableFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	columns := []column{{"MODULE", 40}, {"STATUS", 10}, {"WHY", 200}}
+	rows := [][]string{
+		{"bus", "healthy", ""},
+		{"log-pipeline", "degraded", "the file /var/log/auth.log cannot be read: permission denied"},
+		{"x", "off", "日本語日本語日本語日本語日本語日本語"},
+	}
+	for _, tt := range []struct {
+		screen int
+		want   string
+	}{
+		{50, `MODULE        STATUS    WHY
+bus           healthy
+log-pipeline  degraded  the file /var/log/auth.log
+                        cannot be read: permission
+                        denied
+x             off       日本語日本語日本語日本語日
+                        本語日本語
+`},
+		{44, `MODULE        STATUS
+    WHY
+bus           healthy
+log-pipeline  degraded
+    the file /var/log/auth.log cannot be
+    read: permission denied
+x             off
+    日本語日本語日本語日本語日本語日本語
+`},
+		{0, `MODULE        STATUS    WHY
+bus           healthy
+log-pipeline  degraded  the file /var/log/auth.log cannot be read: permission denied
+x             off       日本語日本語日本語日本語日本語日本語
+`},
+	} {
+		var out strings.Builder
+		table := (&app{out: &output{w: &out}}).newTable(columns, rows)
+		table.screen = tt.screen
+		for _, row := range rows {
+			require.NoError(t, table.row(row))
+		}
+		require.Equal(t, tt.want, out.String(), "%d columns", tt.screen)
+	}
+}
+
+// Rows that come one by one make the columns wider, and never repeat the headings.
+func TestTableGrows(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	table := (&app{out: &output{w: &out}}).newTable([]column{{"A", 10}, {"B", 0}}, nil)
+	for _, row := range [][]string{{"1", "x"}, {"1234", "y"}, {"2", "z"}} {
+		require.NoError(t, table.row(row))
+	}
+	require.Equal(t, "A  B\n1  x\n1234  y\n2     z\n", out.String())
 }
 
 func TestCleanerShowsWhatATerminalWouldObey(t *testing.T) {

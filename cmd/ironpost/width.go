@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"unicode"
 
 	"golang.org/x/text/width"
@@ -39,4 +40,18 @@ func fit(s string, n int) string {
 		}
 	}
 	return s
+}
+
+// wrap parts s, which must be clean, into lines of at most n columns, between words where it can.
+func wrap(s string, n int) []string {
+	var lines []string
+	for displayWidth(s) > n {
+		line := fit(s, n)
+		if at := strings.LastIndexByte(fit(s, n+1), ' '); at > 0 {
+			line = s[:at]
+		}
+		lines = append(lines, line)
+		s = strings.TrimLeft(s[len(line):], " ")
+	}
+	return append(lines, s)
 }
