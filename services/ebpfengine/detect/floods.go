@@ -22,18 +22,6 @@ const (
 	countBytesSecond = "bytes_per_second"
 )
 
-const (
-	// manySources are more than one attacker has, perForged the most packets a second that one forged source is seen with.
-	manySources = 16
-	perForged   = 8
-	// spreadSources are so many that a flood needs no port in common.
-	spreadSources = 32
-	// Answers of servers are a reflection from this mean size on where honest ones are common: DNS.
-	amplified = 400
-	// answering is that size elsewhere: an NTP answer has 90 bytes, the list that is misused 482.
-	answering = 120
-)
-
 // flood is one that runs.
 type flood struct {
 	*attack
@@ -137,48 +125,6 @@ func (f *floods) explain(t *traffic.Target, by senders) explained {
 	return e
 }
 
-// maxAnywhere bounds the sources that may have sent to any target; the busiest come first.
-const maxAnywhere = 64
-
-// senders finds the promoted sources of a window.
-type senders struct {
-	addr     map[netip.Addr]*traffic.Source
-	host     map[netip.Addr][]*traffic.Source // by whom they were seen to send to
-	anywhere []*traffic.Source                // a record shows hosts for probes only: who sent none may have reached any
-}
-
-func sendersOf(w traffic.Window) senders {
-	by := senders{addr: make(map[netip.Addr]*traffic.Source, len(w.Sources)), host: map[netip.Addr][]*traffic.Source{}}
-	for i := range w.Sources {
-		src := &w.Sources[i]
-		by.addr[src.Addr] = src
-		for _, host := range src.SampleHosts {
-			by.host[host] = append(by.host[host], src)
-		}
-		if len(src.SampleHosts) == 0 && len(by.anywhere) < maxAnywhere {
-			by.anywhere = append(by.anywhere, src)
-		}
-	}
-	return by
-}
-
-// to returns those that sent to host, or may have.
-func (s senders) to(host netip.Addr) []*traffic.Source {
-	return slices.Concat(s.host[host], s.anywhere)
-}
-
-// strike is one kind of traffic at one target in one window.
-type strike struct {
-	w    traffic.Window
-	t    *traffic.Target
-	v    *victim
-	by   senders
-	kind kind
-}
-
-// amount is how many packets of the kind the window held.
-func (s strike) amount() float64 { return s.v.windows[len(s.v.windows)-1].by[s.kind] }
-
 // weigh begins or goes on with the flood that s is, if it is one.
 func (f *floods) weigh(s strike) {
 	rate, share := s.v.rate(s.kind)
@@ -188,7 +134,7 @@ func (f *floods) weigh(s strike) {
 	}
 	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, port: s.port()}
 	var spoofed uint64
-	id.actor, spoofed = f.actor(s)
+	id.actor, spoofed = s.actor()
 	fl := f.active[id]
 	if fl == nil {
 		if rate < limit {
@@ -231,137 +177,6 @@ func (f *floods) limit(k kind) float64 {
 		f.cfg.SYNFloodPPS, f.cfg.UDPFloodPPS, f.cfg.ICMPFloodPPS, f.cfg.FragmentFloodPPS, f.cfg.TCPFloodPPS,
 		f.cfg.ReflectionPPS, f.cfg.ReflectionPPS,
 	}[k])
-}
-
-// hostile tells a flood from what honest hosts do at such a rate.
-func (s strike) hostile() bool {
-	switch s.kind {
-	case kindSYN:
-		// A scan begins many connections too, but from one source to many ports.
-		return s.t.SourcesEstimate >= spreadSources || port(s.t, s.v.windows[len(s.v.windows)-1].by[kindSYN]) != 0
-	case kindReflectedUDP:
-		return s.amplifies()
-	}
-	return true
-}
-
-// amplifies tells a reflection from a busy client of the same service: large answers, or a protocol no client is busy with.
-func (s strike) amplifies() bool {
-	if s.w.Egress && s.v.honest() {
-		return false
-	}
-	if slices.Contains(busyPorts[:], s.reflector()) {
-		return s.t.SourcesEstimate >= manySources && s.bytesPerPacket() >= amplified
-	}
-	return s.bytesPerPacket() >= answering
-}
-
-// busyPorts are reflector ports with honest traffic at high rates: DNS, VPN, VoIP, remote desktops, games.
-var busyPorts = [...]uint16{53, 500, 1194, 3389, 3478, 5060, 5353, 6881, 27015}
-
-func (s strike) bytesPerPacket() float64 {
-	const largest = 65_535 + 14 // IP over Ethernet
-	return min(largest, float64(s.t.Bytes)/max(1, float64(s.t.Packets)))
-}
-
-// reflector is the source port most answers come from.
-func (s strike) reflector() uint16 {
-	var best uint16
-	for p, n := range s.t.FromReflectorPorts {
-		if m := s.t.FromReflectorPorts[best]; n > m || (n == m && p < best) {
-			best = p
-		}
-	}
-	return best
-}
-
-func (s strike) method() string {
-	switch s.kind {
-	case kindReflectedUDP:
-		return reflectorName(s.reflector())
-	case kindReflectedTCP:
-		return "tcp"
-	case kindTCP:
-		n := s.t.ByClass
-		odd := n[traffic.TCPOther] + n[traffic.TCPNull] + n[traffic.TCPXmas] + n[traffic.TCPFIN]
-		data := n[traffic.TCPACK] + n[traffic.TCPFINACK]
-		switch {
-		case data >= odd && data >= n[traffic.TCPRST]:
-			return "ack"
-		case n[traffic.TCPRST] >= odd:
-			return "rst"
-		}
-		return "other"
-	}
-	return ""
-}
-
-// port is the one under attack, if it is one.
-func (s strike) port() uint16 {
-	switch s.kind {
-	case kindSYN, kindUDP, kindTCP:
-		return port(s.t, s.amount())
-	}
-	return 0
-}
-
-// actor names who sends s, and estimates how many of 100 sources are forged.
-func (f *floods) actor(s strike) (string, uint64) {
-	amount, sources := s.amount(), s.t.SourcesEstimate
-	if s.kind == kindReflectedUDP || s.kind == kindReflectedTCP {
-		return Spoofed, 0 // the servers are real, and misused
-	}
-	if sources < 1.5 && s.v.from[s.kind].IsValid() {
-		return s.v.from[s.kind].String(), 0
-	}
-	top, most, known := s.top()
-	if 2*most >= amount {
-		return top.String(), 0
-	}
-	forged := max(0, amount-known) / amount
-	if sources < manySources || amount > perForged*sources*max(1, s.seconds()) {
-		forged = 0
-	}
-	percent := uint64(100*forged + 0.5)
-	if percent >= 50 {
-		return Spoofed, percent
-	}
-	return Distributed, percent
-}
-
-func (s strike) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds() }
-
-// top returns the promoted source that sends most of the kind to the target, how much that is, and the sum of those that send
-// more than a forged one would.
-func (s strike) top() (addr netip.Addr, most, sum float64) {
-	for _, src := range s.by.to(s.t.Addr) {
-		n := s.of(src)
-		if n > perForged*max(1, s.seconds()) {
-			sum += n // few packets are what a forged address has, too
-		}
-		if n > most {
-			addr, most = src.Addr, n
-		}
-	}
-	return addr, most, sum
-}
-
-// of is how much of the kind src sent, to whomever.
-func (s strike) of(src *traffic.Source) float64 {
-	n := src.ByClass
-	switch s.kind {
-	case kindSYN:
-		return float64(n[traffic.TCPSYN])
-	case kindUDP:
-		return float64(n[traffic.UDP])
-	case kindICMP:
-		return float64(n[traffic.ICMPEcho] + n[traffic.ICMPOther])
-	case kindFragment:
-		return float64(src.Fragmented)
-	case kindTCP:
-		return float64(n[traffic.TCPACK] + n[traffic.TCPFINACK] + n[traffic.TCPRST] + n[traffic.TCPOther] + n[traffic.TCPNull] + n[traffic.TCPXmas] + n[traffic.TCPFIN])
-	}
-	return 0
 }
 
 func (f *floods) begin(id identity, s strike) *flood {

@@ -1,0 +1,171 @@
+package detect_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rate int
+		send func(s *stage, i int)
+		want string
+	}{
+		"syn, forged": {2000, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80)) }, "syn_flood/ spoofed > 198.51.100.5:80"},
+		"syn, forged, any port": {2000, func(s *stage, i int) {
+			s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+s.rnd.IntN(60_000)))
+		}, "syn_flood/ spoofed > 198.51.100.5"},
+		"syn, one source":  {500, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80)) }, "syn_flood/ 203.0.113.66 > 198.51.100.5:80"},
+		"syn, few sources": {1000, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(host("192.0", i%20), 1024+i), at(home, 80)) }, "syn_flood/ distributed > 198.51.100.5:80"},
+		"syn, one source, refused": {8000, func(s *stage, i int) {
+			s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80))
+			s.refuse(at(home, 80), at(evil, 1024+i))
+		}, "syn_flood/ 203.0.113.66 > 198.51.100.5:80"},
+		"fragments, tiny and forged": {8000, func(s *stage, i int) {
+			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 53), class: traffic.Fragment, proto: 17, bytes: 60, fragment: true, tiny: true})
+		}, "fragment_flood/ spoofed > 198.51.100.5"},
+		"udp, one source": {21_000, func(s *stage, i int) { s.udp(at(evil, 4000), at(home, 7777), 100) }, "udp_flood/ 203.0.113.66 > 198.51.100.5:7777"},
+		"udp, forged":     {21_000, func(s *stage, i int) { s.udp(at(s.anybody(), 40_000), at(home, 7777), 100) }, "udp_flood/ spoofed > 198.51.100.5:7777"},
+		"icmp": {3000, func(s *stage, i int) {
+			s.see(packet{at: s.now, src: at(evil, 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
+		}, "icmp_flood/ 203.0.113.66 > 198.51.100.5"},
+		"icmp, forged": {3000, func(s *stage, i int) {
+			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
+		}, "icmp_flood/ spoofed > 198.51.100.5"},
+		"fragments": {8000, func(s *stage, i int) {
+			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 0), class: traffic.Fragment, proto: 17, bytes: 1400, fragment: true})
+		}, "fragment_flood/ spoofed > 198.51.100.5"},
+		"ack, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPACK, at(s.anybody(), 1024+i), at(home, 80)) }, "tcp_flood/ack spoofed > 198.51.100.5:80"},
+		"rst, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPRST, at(s.anybody(), 1024+i), at(home, 80)) }, "tcp_flood/rst spoofed > 198.51.100.5:80"},
+		"dns":         {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 53), at(home, 33_000), 3000) }, "reflection/dns spoofed > 198.51.100.5"},
+		"ntp":         {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 123), at(home, 80), 482) }, "reflection/ntp spoofed > 198.51.100.5"},
+		"memcached":   {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%9), 11211), at(home, 80), 1400) }, "reflection/memcached spoofed > 198.51.100.5"},
+		"syn-ack":     {2000, func(s *stage, i int) { s.tcp(traffic.TCPSYNACK, at(host("192.0", i%999), 443), at(home, 1024+i)) }, "reflection/tcp spoofed > 198.51.100.5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(s *stage) {
+				s.flood(c.rate, 3500*time.Millisecond, func(i int) { c.send(s, i) })
+				require.LessOrEqual(s.t, s.found[0].Time.Sub(start), 3*time.Second+time.Second/100)
+			}, c.want)
+		})
+	}
+}
+
+func TestAFloodCarriesItsNumbers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(2000, 10*time.Second, func(i int) {
+		s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80))
+		if i%4 == 0 {
+			s.out(packet{src: at(home, 80), dst: at(evil, 1), class: traffic.TCPSYNACK, proto: 6})
+		}
+	})
+	found := s.finish()
+	last := found[len(found)-1].Counts
+	require.EqualValues(t, 20_000, last["syn"])
+	require.EqualValues(t, 20_000, last["half_open"])
+	require.EqualValues(t, 5000, last["syn_ack"])
+	require.Zero(t, last["ack"])
+	require.EqualValues(t, 100, last["spoofed_percent"])
+	require.InEpsilon(t, 2000, last["peak_per_second"], 0.01)
+	require.Positive(t, last["sources"])
+	require.EqualValues(t, 20_000*60, last["bytes"])
+}
+
+func TestConnectionsOpenedTooFast(t *testing.T) {
+	t.Parallel()
+	both(t, func(s *stage) {
+		s.flood(800, 10*time.Second, func(i int) { s.connect(at(evil, 1024+i), at(home, 443)) })
+	}, "connection_flood/ 203.0.113.66 > 198.51.100.5:443")
+}
+
+// A forged ACK after each forged SYN completes nothing.
+func TestForgedACKsHideNoFlood(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(2000, 3500*time.Millisecond, func(i int) {
+		from, to := at(s.anybody(), 1024+i), at(home, 80)
+		s.tcp(traffic.TCPSYN, from, to)
+		s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
+		s.tcp(traffic.TCPACK, from, to)
+		s.disprove(to, from)
+	})
+	s.until(s.now)
+	require.Contains(t, what(s.finish()), "syn_flood/ spoofed > 198.51.100.5:80")
+}
+
+// Who forges both halves of a handshake in somebody's name gets nobody blamed, where the refusals of it are seen; a server that
+// resets its connections is flooded all the same.
+func TestForgedHandshakesBlameNobody(t *testing.T) {
+	t.Parallel()
+	names := func(acks int, answer func(s *stage, by, to netip.AddrPort), answers int) []string {
+		s := newStage(t, true)
+		s.flood(800, 10*time.Second, func(i int) {
+			from, to := at(evil, 1024+i), at(home, 443)
+			s.tcp(traffic.TCPSYN, from, to)
+			s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
+			for range acks {
+				s.tcp(traffic.TCPACK, from, to)
+			}
+			for range answers {
+				answer(s, to, from)
+			}
+		})
+		s.until(s.now)
+		return what(s.finish())
+	}
+	const flood = "connection_flood/ 203.0.113.66 > 198.51.100.5:443"
+	require.NotContains(t, names(1, (*stage).disprove, 1), flood)
+	require.NotContains(t, names(3, (*stage).disprove, 3), flood)
+	require.Contains(t, names(3, (*stage).disprove, 1), flood)
+	require.Equal(t, []string{flood}, names(1, (*stage).refuse, 1))
+	require.Equal(t, []string{flood}, names(1, (*stage).refuse, 0))
+}
+
+// Forged traffic uses up the samples: a scanner beside it is found by its record all the same.
+func TestAFloodDoesNotHideAScan(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.deaf = true
+	s.flood(2000, 4*time.Second, func(i int) {
+		s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(netip.MustParseAddr("198.51.100.9"), 80))
+		if i%10 == 0 {
+			s.scan(traffic.TCPSYN, home, []int{1 + i/10}, 0)
+		}
+	})
+	names := what(s.finish())
+	require.Contains(t, names, "port_scan/syn 203.0.113.66 > 198.51.100.5")
+	require.Contains(t, names, "syn_flood/ spoofed > 198.51.100.9:80")
+	require.Len(t, names, 2)
+}
+
+func TestAFloodThatChangesItsPortIsNotToldAThousandTimes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(500, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+i/500)) })
+	names := what(s.finish())
+	require.LessOrEqual(t, len(names), 6, "%v", names)
+	require.Contains(t, names, "syn_flood/ spoofed > 198.51.100.5")
+}
+
+// A capture holds both directions: what a victim answers is no attack on the attacker.
+func TestAnswersToAnAttackAreNone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, true)
+	s.flood(9000, 2*time.Second, func(i int) {
+		s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80))
+		s.tcp([]traffic.Class{traffic.TCPRST, traffic.TCPSYNACK}[i%2], at(home, 80), at(evil, 1024+i))
+		s.see(packet{at: s.now, src: at(evil, 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
+		s.see(packet{at: s.now, src: at(home, 0), dst: at(evil, 0), class: traffic.ICMPOther, proto: 1, bytes: 98})
+	})
+	require.ElementsMatch(t, []string{
+		"syn_flood/ 203.0.113.66 > 198.51.100.5:80", "icmp_flood/ 203.0.113.66 > 198.51.100.5",
+	}, what(s.finish()))
+}

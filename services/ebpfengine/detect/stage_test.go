@@ -1,0 +1,157 @@
+package detect_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+)
+
+var (
+	start = time.Unix(1_700_000_000, 0).UTC()
+	evil  = netip.MustParseAddr("203.0.113.66")
+	home  = netip.MustParseAddr("198.51.100.5")
+)
+
+// stage is a sensor with a clock of its own.
+type stage struct {
+	*sensor
+
+	now time.Time
+	rnd *rand.Rand
+}
+
+func newStage(t testing.TB, egress bool) *stage {
+	t.Helper()
+	return &stage{sensor: newSensor(t, detect.DefaultConfig(), egress), now: start, rnd: rand.New(rand.NewPCG(1, 2))}
+}
+
+func (s *stage) wait(d time.Duration) { s.now = s.now.Add(d) }
+
+func (s *stage) tcp(class traffic.Class, from, to netip.AddrPort) {
+	s.see(packet{at: s.now, src: from, dst: to, class: class, proto: 6, bytes: 60})
+}
+
+func (s *stage) udp(from, to netip.AddrPort, bytes uint32) {
+	s.see(packet{at: s.now, src: from, dst: to, class: traffic.UDP, proto: 17, bytes: bytes})
+}
+
+// out is what our side answers: seen only where egress is.
+func (s *stage) out(p packet) {
+	s.until(s.now)
+	if s.egress {
+		p.at = s.now
+		s.answer(p)
+	}
+}
+
+// refuse is the answer to a SYN, and the end of a connection that its server aborts.
+func (s *stage) refuse(by, to netip.AddrPort) {
+	s.out(packet{src: by, dst: to, class: traffic.TCPRST, proto: 6})
+}
+
+// disprove is the answer to an ACK of no connection.
+func (s *stage) disprove(by, to netip.AddrPort) {
+	s.out(packet{src: by, dst: to, class: traffic.TCPRST, proto: 6, bare: true})
+}
+
+// connect is a whole connection, answered and completed.
+func (s *stage) connect(from, to netip.AddrPort) {
+	s.tcp(traffic.TCPSYN, from, to)
+	s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
+	for range 3 {
+		s.tcp(traffic.TCPACK, from, to)
+	}
+	s.tcp(traffic.TCPFINACK, from, to)
+	s.tcp(traffic.TCPACK, from, to)
+}
+
+func at(a netip.Addr, port int) netip.AddrPort { return netip.AddrPortFrom(a, uint16(port)) }
+
+func host(prefix string, i int) netip.Addr {
+	return netip.MustParseAddr(fmt.Sprintf("%s.%d.%d", prefix, i/250, 1+i%250))
+}
+
+// ports are n well spread ones, as nmap's list is.
+func ports(n int) []int {
+	var out []int
+	for i := range n {
+		out = append(out, 1+(i*7919)%49_000)
+	}
+	return out
+}
+
+// scan tries ports of to, one every gap.
+func (s *stage) scan(class traffic.Class, to netip.Addr, list []int, gap time.Duration) {
+	for _, p := range list {
+		s.wait(gap)
+		from := at(evil, 40_125)
+		switch class {
+		case traffic.UDP:
+			s.udp(from, at(to, p), 42)
+		case traffic.Fragment:
+			s.see(packet{at: s.now, src: from, dst: at(to, p), class: class, proto: 6, bytes: 42, fragment: true, tiny: true})
+			s.see(packet{at: s.now, src: at(evil, 0), dst: at(to, 0), class: class, proto: 6, bytes: 42, fragment: true})
+		default:
+			s.tcp(class, from, at(to, p))
+		}
+		switch class {
+		case traffic.TCPSYN:
+			s.refuse(at(to, p), from)
+		case traffic.TCPACK:
+			s.disprove(at(to, p), from)
+		}
+	}
+}
+
+// what is the essence of findings: names in order of their first announcement.
+func what(found []detect.Finding) []string {
+	var out []string
+	for _, f := range found {
+		text := fmt.Sprintf("%s/%s %s > %s", f.Name, f.Method, f.Actor, f.Target.IP)
+		if f.Target.Port != 0 {
+			text += fmt.Sprintf(":%d", f.Target.Port)
+		}
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// both runs a scenario with and without a view of the answers; findings must be the same.
+func both(t *testing.T, play func(s *stage), want ...string) {
+	t.Helper()
+	for _, egress := range []bool{true, false} {
+		t.Run(fmt.Sprintf("egress %v", egress), func(t *testing.T) {
+			s := newStage(t, egress)
+			play(s)
+			s.until(s.now)
+			found := s.finish()
+			require.Equal(t, want, what(found), "%+v", found)
+			for _, f := range found {
+				require.Equal(t, !egress, slices.Contains(f.Lacking, detect.LackEgress), "%+v", f)
+				require.NoError(t, f.Packet("web-1").Validate())
+			}
+		})
+	}
+}
+
+// flood sends packets of make at rate for a time.
+func (s *stage) flood(rate int, lasting time.Duration, make func(i int)) {
+	for i := range int(lasting.Seconds() * float64(rate)) {
+		s.wait(time.Second / time.Duration(rate))
+		make(i)
+	}
+}
+
+func (s *stage) anybody() netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(1 + s.rnd.IntN(220)), byte(s.rnd.IntN(256)), byte(s.rnd.IntN(256)), byte(1 + s.rnd.IntN(254))})
+}
