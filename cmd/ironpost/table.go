@@ -73,18 +73,18 @@ func (t *table) line(cells []string, p painter) error {
 		b.WriteString(strings.Repeat(" ", pad))
 		used += displayWidth(text) + pad
 	}
+	begin := b.String()
 	text := cell(cells[last], t.columns[last].most)
 	lines := []string{p.word(text)}
 	if room := t.screen - used; t.screen > 0 && t.widths[last] > room {
 		if room < little {
-			b.WriteByte('\n')
 			used = 4
-			b.WriteString(strings.Repeat(" ", used))
+			begin = strings.TrimRight(begin, " ") + "\n" + strings.Repeat(" ", used)
 		}
 		lines = wrap(text, max(little, t.screen-used))
 	}
-	b.WriteString(strings.Join(lines, "\n"+strings.Repeat(" ", used)))
-	_, err := fmt.Fprintln(t.w, strings.TrimRight(b.String(), " \n"))
+	text = begin + strings.Join(lines, "\n"+strings.Repeat(" ", used))
+	_, err := fmt.Fprintln(t.w, strings.TrimRight(text, " \n"))
 	return err
 }
 
