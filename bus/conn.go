@@ -1,12 +1,14 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,11 +147,22 @@ func identify(opts []nats.Option, o Options) ([]nats.Option, error) {
 	if o.CredentialsFile == "" {
 		return opts, nil
 	}
-	if nkey, err := nats.NkeyOptionFromSeed(o.CredentialsFile); err == nil {
-		return append(opts, nkey), nil
+	content, err := os.ReadFile(o.CredentialsFile)
+	if err != nil {
+		return nil, fmt.Errorf("credentials of %s: %w", o.Module, err)
 	}
-	return append(opts, nats.UserCredentials(o.CredentialsFile)), nil
+	if bytes.Contains(content, []byte(tokenMark)) { // it has a seed, too, which alone says nothing
+		return append(opts, nats.UserCredentials(o.CredentialsFile)), nil
+	}
+	nkey, err := nats.NkeyOptionFromSeed(o.CredentialsFile)
+	if err != nil {
+		return nil, fmt.Errorf("credentials of %s: %s holds neither an nkey seed nor a credentials file: %w", o.Module, o.CredentialsFile, err)
+	}
+	return append(opts, nkey), nil
 }
+
+// tokenMark is in every credentials file: a signed token, and the seed of its user.
+const tokenMark = "BEGIN NATS USER JWT"
 
 func timeoutOf(ctx context.Context, most time.Duration) time.Duration {
 	if at, ok := ctx.Deadline(); ok {

@@ -68,10 +68,16 @@ listen = %q
 // replace changes a part of the configuration.
 func (i *instance) replace(old, by string) {
 	i.t.Helper()
+	config := i.read()
+	require.Contains(i.t, config, old)
+	i.write(strings.Replace(config, old, by, 1))
+}
+
+func (i *instance) read() string {
+	i.t.Helper()
 	config, err := os.ReadFile(i.file)
 	require.NoError(i.t, err)
-	require.Contains(i.t, string(config), old)
-	i.write(strings.Replace(string(config), old, by, 1))
+	return string(config)
 }
 
 func (i *instance) write(content string) {
@@ -109,7 +115,12 @@ func (i *instance) run(p suite.Process) {
 	i.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { i.exit <- p.Run(ctx) }()
-	i.t.Cleanup(cancel)
+	i.t.Cleanup(func() {
+		cancel()
+		if i.t.Failed() {
+			i.t.Log(i.stderr.String())
+		}
+	})
 	i.await("ready")
 }
 
