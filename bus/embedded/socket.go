@@ -12,13 +12,14 @@ import (
 	"time"
 )
 
+// MaxSocketPath is the longest Config.Socket in bytes: with bindingSuffix, and its
+// final zero byte, it fits sockaddr_un, here and on the BSDs.
+const MaxSocketPath = 103 - len(bindingSuffix)
+
 const (
-	socketMode = 0o660
-	parentMode = 0o750
-	// maxSocketPath is what fits sockaddr_un with its final zero byte, here and
-	// on the BSDs.
-	maxSocketPath = 103
-	probeTimeout  = 200 * time.Millisecond
+	socketMode   = 0o660
+	parentMode   = 0o750
+	probeTimeout = 200 * time.Millisecond
 )
 
 // socketListener is a unix listener that removes its path when it closes, if the
@@ -36,8 +37,8 @@ type socketListener struct {
 // The socket is bound beside its place and moved there when its mode is right:
 // nobody can reach it before.
 func listenSocket(path string, gid int) (*socketListener, error) {
-	if len(path)+len(bindingSuffix) > maxSocketPath {
-		return nil, fmt.Errorf("socket path %s is longer than %d bytes", path, maxSocketPath-len(bindingSuffix))
+	if len(path) > MaxSocketPath {
+		return nil, fmt.Errorf("socket path %s is longer than %d bytes", path, MaxSocketPath)
 	}
 	if err := safeParent(filepath.Dir(path), gid); err != nil {
 		return nil, err

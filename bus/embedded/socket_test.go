@@ -47,6 +47,19 @@ func TestSocketMakesItsFolder(t *testing.T) {
 	require.Equal(t, os.FileMode(0o750), info.Mode().Perm())
 }
 
+// longest returns the longest path of a socket in dir.
+func longest(dir string) string {
+	return filepath.Join(dir, strings.Repeat("s", embedded.MaxSocketPath-len(dir)-1))
+}
+
+func TestTheLongestSocketPath(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, at(longest(shortDir(t))))
+	conn, err := bus.DialSocket(within(t), b.Socket())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(within(t)))
+}
+
 func TestStaleSocketIsTakenOver(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "bus.sock")
@@ -94,7 +107,7 @@ func TestSocketIsRefused(t *testing.T) {
 			return filepath.Join(dir, "bus.sock"), "anyone"
 		},
 		"the path is too long": func(t *testing.T, dir string) (string, string) {
-			return filepath.Join(dir, strings.Repeat("a", 108), "bus.sock"), "longer"
+			return longest(dir) + "k", "longer"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

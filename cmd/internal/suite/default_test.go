@@ -78,7 +78,7 @@ func TestSectionsAreCheckedTogether(t *testing.T) {
 		"a batch too large":       {"[log_pipeline]\nbatch_size = 10000\nmax_line_bytes = 1048576", "2:14: log_pipeline.batch_size: 10000 lines of max_line_bytes 1048576 are more than the 268435456 bytes a batch may hold in memory"},
 		"file without paths":      {"[log_pipeline]\nwatch_paths = []", "2:15: log_pipeline.watch_paths: must not be empty while sources holds file"},
 		"key without certificate": {"[bus]\ntls_key = \"/k\"", "2:11: bus.tls_key: needs tls_cert"},
-		"socket too long":         {"[bus]\nsocket = \"/" + strings.Repeat("s", 107) + `"`, "is too long for a unix socket, must be at most 107 bytes"},
+		"socket too long":         {"[bus]\nsocket = \"/" + strings.Repeat("s", 99) + `"`, "is too long for a unix socket, must be at most 99 bytes"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

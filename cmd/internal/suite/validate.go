@@ -1,19 +1,20 @@
 package suite
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"strings"
 
+	"github.com/ironpost/ironpost/bus/embedded"
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
 const (
-	maxHost   = 63  // RFC 1123, one label
-	maxSocket = 107 // sun_path without its zero, unix(7)
-	minStore  = 64 << 20
-	maxStore  = 1 << 50
+	maxHost  = 63 // RFC 1123, one label
+	minStore = 64 << 20
+	maxStore = 1 << 50
 )
 
 // Validate returns every value that may not be used, with full keys. The section of a module that is not enabled is not looked at.
@@ -130,8 +131,8 @@ func checkServers(list string) string {
 }
 
 func checkSocket(path string) string {
-	if len(path) > maxSocket {
-		return setting.Shown(path) + " is too long for a unix socket, must be at most 107 bytes"
+	if len(path) > embedded.MaxSocketPath {
+		return fmt.Sprintf("%s is too long for a unix socket, must be at most %d bytes", setting.Shown(path), embedded.MaxSocketPath)
 	}
 	return setting.OptionalPath(path)
 }
