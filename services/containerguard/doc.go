@@ -4,8 +4,8 @@
 // address through the bucket ironpost_blocklist, tells a webhook (notify), and
 // reports every step as an action on the bus.
 //
-// An alert is acknowledged when its effects are in the ledger and its reports are
-// stored. All of them have ids that follow from the alert and the policy, so an alert
+// An alert is acknowledged when its effects are in the ledger, its notification and
+// its vote are on the disk, and its reports are stored. All of them have ids that follow from the alert and the policy, so an alert
 // that is delivered again doubles nothing.
 //
 // Docker may be away: addresses are blocked all the same, and what is to be done to a

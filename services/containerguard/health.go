@@ -17,6 +17,7 @@ const (
 	aboutDamage   = "3 ledger at start"
 	aboutEvidence = "4 evidence"
 	aboutMemory   = "4 memory"
+	aboutLost     = "4 memory at start"
 	aboutBlocks   = "5 blocks"
 	aboutWaiting  = "6 waiting"
 	aboutWebhook  = "7 webhook"

@@ -6,9 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 const (
@@ -28,7 +26,7 @@ const (
 // reporter publishes actions for many, in order, and says when they are stored.
 type reporter struct {
 	pub   *bus.Publisher
-	path  string // of the mark
+	files *folder.Folder // of the mark
 	log   logrus.FieldLogger
 	queue chan report
 	bad   atomic.Uint64 // actions that were no valid record
@@ -41,8 +39,8 @@ type report struct {
 	barrier chan struct{}
 }
 
-func newReporter(pub *bus.Publisher, dir string, log logrus.FieldLogger) *reporter {
-	return &reporter{pub: pub, path: filepath.Join(dir, "reports.json"), log: log, queue: make(chan report, reportQueue)}
+func newReporter(pub *bus.Publisher, files *folder.Folder, log logrus.FieldLogger) *reporter {
+	return &reporter{pub: pub, files: files, log: log, queue: make(chan report, reportQueue)}
 }
 
 // add queues a; it is lost only if ctx ends first, and then the alert behind it comes again.
@@ -141,12 +139,14 @@ func (r *reporter) advance() {
 	r.ring = r.ring[len(r.ring)-marks:]
 	data, err := json.Marshal(mark{After: r.ring[0]})
 	if err == nil {
-		err = replaceFile(r.path, data)
+		err = r.files.Write(markFile, data)
 	}
 	if err != nil {
 		r.log.WithError(err).Warn("place in the stream of actions not saved")
 	}
 }
+
+const markFile = "reports.json"
 
 // mark is a sequence that what may be reported again comes after.
 type mark struct {
@@ -155,34 +155,12 @@ type mark struct {
 
 // mark returns 0, the whole stream, if the file says nothing.
 func (r *reporter) mark() uint64 {
-	f, err := os.Open(r.path)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = f.Close() }() // only read
+	data, err := r.files.Read(markFile, 1<<10)
 	var m mark
-	if data, err := io.ReadAll(io.LimitReader(f, 1<<10)); err != nil || json.Unmarshal(data, &m) != nil {
+	if err != nil || json.Unmarshal(data, &m) != nil {
 		return 0
 	}
 	return m.After
-}
-
-// replaceFile writes path so that the old or the new content is there.
-func replaceFile(path string, data []byte) error {
-	next := path + ".new"
-	_ = os.Remove(next) // a rest of an earlier attempt; if it stays, the next line says so
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
 }
 
 // idOf makes an id that follows from parts.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/bus/embedded"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard"
 )
@@ -48,12 +49,19 @@ type running struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, bus: bustest.New(t), dir: t.TempDir(), cfg: containerguard.DefaultConfig(), log: &lines{}}
+	return rigAt(t, t.TempDir())
+}
+
+// rigAt is a rig that goes on with what is in dir.
+func rigAt(t *testing.T, dir string) *rig {
+	t.Helper()
+	store := bustest.WithConfig(func(c *embedded.Config) { c.StoreDir = filepath.Join(dir, "bus") })
+	r := &rig{t: t, bus: bustest.New(t, store), dir: dir, cfg: containerguard.DefaultConfig(), log: &lines{}}
 	r.cfg.DockerSocket = filepath.Join(r.dir, "no.sock")
 	r.cfg.PolicyPath = filepath.Join(r.dir, "policies")
 	r.cfg.AutoIsolate, r.cfg.MaxPerMinute, r.cfg.MaxPerProject, r.cfg.MaxSharePercent = true, 1000, 1000, 100
-	require.NoError(t, os.Mkdir(r.cfg.PolicyPath, 0o700))
-	require.NoError(t, os.Mkdir(r.data(), 0o700))
+	require.NoError(t, os.MkdirAll(r.cfg.PolicyPath, 0o700))
+	require.NoError(t, os.MkdirAll(r.data(), 0o700))
 	var err error
 	r.alerts, err = r.bus.Conn(bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: host})
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/notify"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
@@ -69,16 +70,17 @@ type Service struct {
 	protect  atomic.Pointer[safety.Protections]
 	parts    atomic.Pointer[parts]
 	quiet    *quiet
-	seen     *witnesses
 	started  chan struct{}
 }
 
 // parts are what Run opens.
 type parts struct {
 	docker     *docker.Client
+	files      *folder.Folder // the module's own
 	inventory  *inventory.Inventory
 	quarantine *quarantine.Manager
 	memory     *safety.Memory
+	votes      *safety.Votes
 	reporter   *reporter
 	waiting    *room
 }
@@ -92,8 +94,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, health: newCondition(),
-		notifier: notify.New(cfg.WebhookURL), quiet: newQuiet(), seen: newWitnesses(), started: make(chan struct{}),
+		quiet: newQuiet(), started: make(chan struct{}),
 	}
+	s.notifier = notify.New(cfg.WebhookURL, s.notified)
 	s.collector = newCollector(s)
 	s.cfg.Store(&cfg)
 	s.policies.Store(&policy.Set{})
@@ -127,7 +130,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.quarantine.Close()); p.docker.Close() }()
+	defer func() { err = errors.Join(err, s.notifier.Close(), p.close()) }()
 	stop, err := s.export()
 	if err != nil {
 		return err
@@ -183,40 +186,85 @@ func (s *Service) takeIn(g *task.Group, p *parts) {
 }
 
 // open makes what Run needs. On an error nothing is left open.
-func (s *Service) open(ctx context.Context) (*parts, error) {
+func (s *Service) open(ctx context.Context) (p *parts, err error) {
+	p = &parts{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
 	cfg := s.config()
-	client, err := docker.Connect(cfg.DockerSocket)
-	if err != nil {
-		return nil, err
+	if p.docker, err = docker.Connect(cfg.DockerSocket); err != nil {
+		return p, err
 	}
-	memory, trouble, err := safety.Open(filepath.Join(s.deps.DataDir, "memory.json"), cfg.limits())
-	if err != nil {
-		return nil, err
+	p.inventory = inventory.New(inventory.Options{Docker: p.docker, PollInterval: cfg.poll(), Log: s.log})
+	if err := s.openMemory(p, cfg); err != nil {
+		return p, err
 	}
-	s.health.say(aboutMemory, trouble)
+	if err := s.openReports(ctx, p); err != nil {
+		return p, err
+	}
+	if err := s.openQuarantine(p, cfg); err != nil {
+		return p, err
+	}
+	s.parts.Store(p)
+	return p, s.notifier.Open(filepath.Join(s.deps.DataDir, "notifications"))
+}
+
+// openMemory opens what is remembered of alerts.
+func (s *Service) openMemory(p *parts, cfg Config) (err error) {
+	if p.files, err = folder.Open(s.deps.DataDir); err != nil {
+		return err
+	}
+	var lost, forgotten string
+	if p.memory, lost, err = safety.Open(p.files, cfg.limits()); err != nil {
+		return err
+	}
+	if p.votes, forgotten, err = safety.OpenVotes(p.files); err != nil {
+		return err
+	}
+	s.health.say(aboutLost, strings.TrimPrefix(strings.TrimSuffix(lost+"; "+forgotten, "; "), "; "))
+	p.waiting, err = openRoom(s.deps.DataDir)
+	return err
+}
+
+func (s *Service) openReports(ctx context.Context, p *parts) error {
 	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p := &parts{docker: client, memory: memory, reporter: newReporter(publisher, s.deps.DataDir, s.log)}
-	if err := p.reporter.resume(ctx); err != nil {
-		return nil, err
-	}
-	if p.waiting, err = openRoom(s.deps.DataDir); err != nil {
-		return nil, err
-	}
-	p.inventory = inventory.New(inventory.Options{Docker: client, PollInterval: cfg.poll(), Log: s.log})
+	p.reporter = newReporter(publisher, p.files, s.log)
+	return p.reporter.resume(ctx)
+}
+
+func (s *Service) openQuarantine(p *parts, cfg Config) (err error) {
 	p.quarantine, err = quarantine.Open(quarantine.Options{
-		Docker: client, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add, Evidence: cfg.evidence(),
+		Docker: p.docker, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add, Evidence: cfg.evidence(),
 		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheck(p, o, c) },
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.health.say(aboutDamage, strings.Join(p.quarantine.Damaged(), "; "))
 	p.inventory.Watch(func(c inventory.Change) { s.observe(p, c) })
-	s.parts.Store(p)
-	return p, nil
+	return nil
+}
+
+// close gives up what open opened, as far as it came.
+func (p *parts) close() (err error) {
+	if p.quarantine != nil {
+		err = p.quarantine.Close()
+	}
+	if p.waiting != nil {
+		err = errors.Join(err, p.waiting.folder.Close())
+	}
+	if p.files != nil {
+		err = errors.Join(err, p.files.Close())
+	}
+	if p.docker != nil {
+		p.docker.Close()
+	}
+	return err
 }
 
 // observe hands a change to the quarantine, which holds anew what Compose makes anew.
@@ -284,7 +332,7 @@ func (s *Service) follow(p *parts) {
 // save writes the memory; if that fails it holds all the same, until a restart.
 func (s *Service) save(p *parts) {
 	reason := ""
-	if err := p.memory.Save(); err != nil {
+	if err := errors.Join(p.memory.Save(), p.votes.Save()); err != nil {
 		reason = err.Error()
 	}
 	if s.health.say(aboutMemory, reason) && reason != "" {

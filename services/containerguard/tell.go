@@ -3,6 +3,7 @@ package containerguard
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -33,33 +34,42 @@ func (t *turn) notify(ctx context.Context, v verdict, s step) {
 		return
 	}
 	t.report(ctx, v, s, event.Intended, nil)
-	err := t.s.notifier.Send(t.message(v, s), func(err error, took time.Duration) {
-		t.notified(context.WithoutCancel(ctx), v, s, err, took)
-	})
-	if err != nil {
-		t.notified(ctx, v, s, err, 0)
+	note := t.action(v, s, event.Done)
+	switch err := t.s.notifier.Send(t.message(v, s), note); {
+	case errors.Is(err, notify.ErrNotKept):
+		t.s.health.say(aboutWebhook, err.Error())
+	case err != nil:
+		t.s.told(ctx, note, err, 0)
 	}
 }
 
-// notified reports what came of a message. It is called by the notifier, which may wait.
-func (t *turn) notified(ctx context.Context, v verdict, s step, err error, took time.Duration) {
-	phase := event.Done
-	if err != nil {
-		phase = event.Failed
-		t.s.counts.notifyFailures.Add(1)
-		t.s.health.say(aboutWebhook, "the newest notification failed: "+err.Error())
-	} else {
-		t.s.counts.notifications.Add(1)
-		t.s.health.say(aboutWebhook, "")
+// notified reports what came of a message, also of one that an earlier run queued.
+// It is called by the notifier, which forgets the message then, so it waits, though
+// not for long, until the report is stored.
+func (s *Service) notified(note json.RawMessage, err error, took time.Duration) {
+	var a event.Action
+	if json.Unmarshal(note, &a) != nil || a.Validate() != nil {
+		return // a damaged file: nobody knows what it was about
 	}
-	ctx, cancel := context.WithTimeout(ctx, drain)
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
-	t.report(ctx, v, s, phase, func(a *event.Action) {
-		a.DurationMS = took.Milliseconds()
-		if err != nil {
-			a.Error = err.Error()
-		}
-	})
+	s.told(ctx, a, err, took)
+	_ = s.parts.Load().reporter.sync(ctx) // at worst it is told under the same id after the next start
+}
+
+// told reports the end of a notification.
+func (s *Service) told(ctx context.Context, a event.Action, err error, took time.Duration) {
+	a.Phase, a.Time, a.DurationMS = event.Done, time.Now().UTC(), took.Milliseconds()
+	if err == nil {
+		s.counts.notifications.Add(1)
+		s.health.say(aboutWebhook, "")
+	} else {
+		a.Phase, a.Error = event.Failed, err.Error()
+		s.counts.notifyFailures.Add(1)
+		s.health.say(aboutWebhook, "the newest notification failed: "+err.Error())
+	}
+	a.ID = idOf("guard", a.Host, a.AlertID, a.Policy, a.Kind, a.Target, string(a.Phase))
+	s.parts.Load().reporter.add(ctx, a)
 }
 
 func (t *turn) message(v verdict, s step) notify.Message {

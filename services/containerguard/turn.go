@@ -244,6 +244,15 @@ func (t *turn) subject(s step) string {
 
 // report queues one phase of a step.
 func (t *turn) report(ctx context.Context, v verdict, s step, phase event.Phase, change func(*event.Action)) {
+	a := t.action(v, s, phase)
+	if change != nil {
+		change(&a)
+	}
+	t.p.reporter.add(ctx, a)
+}
+
+// action is what is reported of one phase of a step.
+func (t *turn) action(v verdict, s step, phase event.Phase) event.Action {
 	a := event.Action{
 		ID: t.id(v, s, string(phase)), Schema: event.Schema, TraceID: t.alert.TraceID, Time: time.Now().UTC(),
 		Module: Name, Host: t.s.deps.Host, AlertID: t.alert.ID, Policy: v.policy.ID, Kind: string(s.kind),
@@ -252,10 +261,7 @@ func (t *turn) report(ctx context.Context, v verdict, s step, phase event.Phase,
 	if s.container.ID != "" {
 		a.Container = &event.Container{ID: s.container.ID, Name: s.container.Name, Image: s.container.Image}
 	}
-	if change != nil {
-		change(&a)
-	}
-	t.p.reporter.add(ctx, a)
+	return a
 }
 
 // id follows from the alert, so an alert that comes again has the same.

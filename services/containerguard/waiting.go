@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
@@ -26,7 +25,7 @@ const (
 // a file for each, so that they outlive the guard. Its methods may be called
 // concurrently.
 type room struct {
-	dir string
+	folder *folder.Folder
 
 	mu     sync.Mutex
 	alerts map[string]*event.Alert // by file name
@@ -34,47 +33,34 @@ type room struct {
 
 // openRoom reads the alerts that wait. A file that is no alert is removed.
 func openRoom(dataDir string) (*room, error) {
-	r := &room{dir: filepath.Join(dataDir, "waiting"), alerts: map[string]*event.Alert{}}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("folder of waiting alerts: %w", err)
-	}
-	entries, err := os.ReadDir(r.dir)
+	f, err := folder.Open(filepath.Join(dataDir, "waiting"))
 	if err != nil {
 		return nil, fmt.Errorf("folder of waiting alerts: %w", err)
 	}
-	for _, e := range entries {
-		path := filepath.Join(r.dir, e.Name())
-		a, err := readAlert(path)
-		if err == nil && strings.HasSuffix(e.Name(), ".json") {
-			r.alerts[e.Name()] = a
-			continue
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("folder of waiting alerts: %w", err)
-		}
+	r := &room{folder: f, alerts: map[string]*event.Alert{}}
+	if err := r.load(); err != nil {
+		return nil, fmt.Errorf("folder of waiting alerts: %w", errors.Join(err, f.Close()))
 	}
 	return r, nil
 }
 
-func readAlert(path string) (*event.Alert, error) {
-	info, err := os.Lstat(path)
+func (r *room) load() error {
+	names, err := r.folder.Names()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
+	for _, name := range names {
+		a := &event.Alert{}
+		data, err := r.folder.Read(name, event.MaxSize)
+		if err == nil && strings.HasSuffix(name, ".json") && event.Decode(data, a) == nil {
+			r.alerts[name] = a
+			continue
+		}
+		if err := r.folder.Remove(name); err != nil {
+			return err
+		}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, event.MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	var a event.Alert
-	return &a, event.Decode(data, &a)
+	return nil
 }
 
 var errRoomFull = fmt.Errorf("%d alerts wait for Docker already", maxWaiting)
@@ -95,7 +81,7 @@ func (r *room) put(a *event.Alert, data []byte) error {
 	case full:
 		return errRoomFull
 	}
-	if err := replaceFile(filepath.Join(r.dir, name), data); err != nil {
+	if err := r.folder.Write(name, data); err != nil {
 		r.forget(name)
 		return fmt.Errorf("keep alert until Docker is back: %w", err)
 	}
@@ -106,7 +92,7 @@ func (r *room) put(a *event.Alert, data []byte) error {
 func (r *room) leave(a *event.Alert) error {
 	name := idOf(a.ID) + ".json"
 	r.forget(name)
-	return os.Remove(filepath.Join(r.dir, name))
+	return r.folder.Remove(name)
 }
 
 func (r *room) forget(name string) {

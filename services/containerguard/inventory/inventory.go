@@ -99,7 +99,7 @@ func (v *Inventory) Run(ctx context.Context) error {
 		if time.Since(began) > maxBackoff {
 			wait = minBackoff
 		}
-		pause(ctx, wait/2+rand.N(wait)) //nolint:gosec // jitter needs no secret
+		task.Pause(ctx, wait/2+rand.N(wait)) //nolint:gosec // jitter needs no secret
 		wait = min(2*wait, maxBackoff)
 	}
 	return nil
@@ -202,7 +202,7 @@ func (v *Inventory) replay(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	pause(ctx, MinSlack) // what the list shows has been written down by then
+	task.Pause(ctx, MinSlack) // what the list shows has been written down by then
 	now := time.Now()
 	horizon := now.Add(-replaySpan)
 	events, err := v.options.Docker.Replay(ctx, horizon, now)
@@ -351,13 +351,4 @@ func (v *Inventory) confirmed(ctx context.Context, lookup func(*Core) (Found, er
 		v.core.Observe(now, asked, time.Now())
 	}
 	return lookup(v.core)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -1,6 +1,8 @@
 // Package notify tells a webhook what the guard did. It never makes an action wait:
 // messages stand in a bounded queue, are sent one after the other, and are tried
-// again with growing pauses while the other side may still take them.
+// again with growing pauses while the other side may still take them. Each is in a
+// file until it was sent or given up, so it outlives a guard that is stopped or
+// killed; one that is killed as it sends sends it again.
 //
 // Redirects are not followed: the webhook is named by whoever runs the daemon, and
 // may be on a private network, but its server does not choose where else the guard
@@ -19,9 +21,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
+
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 // What bounds the queue and the attempts.
@@ -36,10 +41,10 @@ const (
 	maxAnswer  = 4 << 10
 )
 
-// ErrFull and ErrStopped are why a message was not sent.
+// ErrFull: the message is not sent. ErrNotKept: it is, unless the guard ends before.
 var (
 	ErrFull    = errors.New("too many notifications wait")
-	ErrStopped = errors.New("the guard stopped before it could be sent")
+	ErrNotKept = errors.New("notification is not on disk and is lost if the guard ends before it is sent")
 )
 
 // Message is the JSON that is sent. Text alone is what Slack, Mattermost and others
@@ -63,33 +68,44 @@ type Outcome struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Done is called once for every message that was queued, with nil if the webhook
-// took it, and how long that took. It must not block.
-type Done func(err error, took time.Duration)
+// Done is called once for every message that was sent or given up, with the note
+// that came with it and nil if the webhook took it, and how long that took. What it
+// does should be lasting when it returns: then the message is forgotten.
+type Done func(note json.RawMessage, err error, took time.Duration)
 
+// queued is a message that waits, as its file holds it.
 type queued struct {
-	body []byte
-	at   time.Time
-	done Done
+	At   time.Time       `json:"at"`
+	Body json.RawMessage `json:"body"`
+	Note json.RawMessage `json:"note"`
+	name string
 }
 
-// Notifier sends messages. Send and SetURL may be called concurrently, Run once.
+// Notifier sends messages. Send and SetURL may be called concurrently, Open, Run and
+// Close once, in this order.
 type Notifier struct {
 	client *http.Client
+	done   Done
 	queue  chan queued
 	url    atomic.Pointer[string]
 	pause  func(n int) time.Duration
+	outbox *folder.Folder // nil before Open
+
+	mu      sync.Mutex
+	waiting map[string]bool // names of what is queued or being sent
 }
 
 // New returns a notifier to url, "" for nowhere. It starts nothing.
-func New(url string) *Notifier {
+func New(url string, done Done) *Notifier {
 	n := &Notifier{
 		client: &http.Client{
 			Timeout:       callTime,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		queue: make(chan queued, queueSize),
-		pause: pauseBefore,
+		done:    done,
+		queue:   make(chan queued, queueSize),
+		pause:   pauseBefore,
+		waiting: map[string]bool{},
 	}
 	n.SetURL(url)
 	return n
@@ -101,30 +117,50 @@ func (n *Notifier) SetURL(url string) { n.url.Store(&url) }
 // Configured reports whether there is a webhook.
 func (n *Notifier) Configured() bool { return *n.url.Load() != "" }
 
-// Waiting returns how many messages are queued.
-func (n *Notifier) Waiting() int { return len(n.queue) }
+// Waiting returns how many messages are queued or being sent.
+func (n *Notifier) Waiting() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.waiting)
+}
 
-// Send queues m. It never blocks: ErrFull says that the queue is full, and done is
-// then not called.
-func (n *Notifier) Send(m Message, done Done) error {
+// Send queues m, and note for Done. It never waits for the webhook, and returns when
+// m is on disk. A message whose id is queued already is not queued again. An error is
+// ErrFull, and then Done is not called, or ErrNotKept.
+func (n *Notifier) Send(m Message, note any) error {
+	q, err := queuedOf(m, note)
+	if err != nil {
+		return fmt.Errorf("encode notification: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.waiting[q.name] {
+		return nil
+	}
+	if len(n.waiting) >= queueSize {
+		return ErrFull
+	}
+	err = n.keep(q)
+	n.waiting[q.name] = true
+	n.queue <- q // has room: no more than waiting
+	return err
+}
+
+func queuedOf(m Message, note any) (queued, error) {
 	m.Text = safeText(m.Text)
 	if m.Outcomes == nil {
 		m.Outcomes = []Outcome{}
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("encode notification: %w", err)
+		return queued{}, err
 	}
-	select {
-	case n.queue <- queued{body: body, at: time.Now(), done: done}:
-		return nil
-	default:
-		return ErrFull
-	}
+	about, err := json.Marshal(note)
+	return queued{At: time.Now(), Body: body, Note: about, name: nameOf(m.ID)}, err
 }
 
-// Run sends until ctx ends, and then for at most 3 s what is queued. What is left is
-// told ErrStopped.
+// Run sends until ctx ends, and then for at most 3 s what is queued. What is left
+// waits for the next start.
 func (n *Notifier) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
@@ -135,7 +171,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
-	for {
+	for last.Err() == nil {
 		select {
 		case q := <-n.queue:
 			n.deliver(last, q)
@@ -143,6 +179,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // deliver tries until the webhook took q, will not take it, or ctx ended.
@@ -151,7 +188,7 @@ func (n *Notifier) deliver(ctx context.Context, q queued) {
 	for try := range attempts {
 		var wait time.Duration
 		var final bool
-		if wait, final, err = n.post(ctx, q.body); err == nil || final {
+		if wait, final, err = n.post(ctx, q.Body); err == nil || final {
 			break
 		}
 		if try == attempts-1 || !sleep(ctx, max(wait, n.pause(try))) {
@@ -159,9 +196,11 @@ func (n *Notifier) deliver(ctx context.Context, q queued) {
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", ErrStopped, err)
+		n.queue <- q // has room: it is waiting still
+		return
 	}
-	q.done(err, time.Since(q.at))
+	n.done(q.Note, err, time.Since(q.At))
+	n.forget(q)
 }
 
 // post tries once. wait is what the webhook asked for, final says that another try

@@ -3,9 +3,12 @@ package notify_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +57,26 @@ func (h *hook) got() []string {
 	return append([]string{}, h.bodies...)
 }
 
+// results are what came of messages, by their note.
+type results chan result
+
+type result struct {
+	note string
+	err  error
+}
+
+func (r results) done(note json.RawMessage, err error, _ time.Duration) {
+	r <- result{note: string(note), err: err}
+}
+
+// notifier is one that tries again at once.
+func notifier(url string) (*notify.Notifier, results) {
+	r := make(results, 1000)
+	n := notify.New(url, r.done)
+	n.SetPause(time.Millisecond)
+	return n, r
+}
+
 // run starts n and stops it when the test ends.
 func run(t *testing.T, n *notify.Notifier) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -66,25 +89,29 @@ func run(t *testing.T, n *notify.Notifier) (stop func()) {
 }
 
 // send queues a message and returns what came of it.
-func send(t *testing.T, n *notify.Notifier, m notify.Message) error {
+func send(t *testing.T, n *notify.Notifier, r results, m notify.Message) error {
 	t.Helper()
-	result := make(chan error, 1)
-	require.NoError(t, n.Send(m, func(err error, _ time.Duration) { result <- err }))
+	require.NoError(t, n.Send(m, m.ID))
+	return r.next(t).err
+}
+
+func (r results) next(t *testing.T) result {
+	t.Helper()
 	select {
-	case err := <-result:
-		return err
+	case got := <-r:
+		return got
 	case <-time.After(patience):
 		require.Fail(t, "nothing came of the message")
-		return nil
+		return result{}
 	}
 }
 
 func TestAMessageIsSentAsJSONThatSlackUnderstands(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
-	n := notify.New(h.URL)
+	n, r := notifier(h.URL)
 	run(t, n)
-	require.NoError(t, send(t, n, notify.Message{
+	require.NoError(t, send(t, n, r, notify.Message{
 		ID: "a", Text: "isolated <web> & told @channel\x1b[2J", Host: "h", Policy: "p",
 		Outcomes: []notify.Outcome{{Kind: "isolate", Target: "web", Phase: "done"}},
 	}))
@@ -98,10 +125,9 @@ func TestAMessageIsSentAsJSONThatSlackUnderstands(t *testing.T) {
 func TestWhatMayPassIsTriedAgainUnderTheSameID(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, 500, 429, 503)
-	n := notify.New(h.URL)
-	n.SetPause(time.Millisecond)
+	n, r := notifier(h.URL)
 	run(t, n)
-	require.NoError(t, send(t, n, notify.Message{ID: "same"}))
+	require.NoError(t, send(t, n, r, notify.Message{ID: "same"}))
 	bodies := h.got()
 	require.Len(t, bodies, 4)
 	for _, body := range bodies {
@@ -112,10 +138,9 @@ func TestWhatMayPassIsTriedAgainUnderTheSameID(t *testing.T) {
 func TestItGivesUpAfterSixTries(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, 500, 500, 500, 500, 500, 500, 500, 500)
-	n := notify.New(h.URL)
-	n.SetPause(time.Millisecond)
+	n, r := notifier(h.URL)
 	run(t, n)
-	require.ErrorContains(t, send(t, n, notify.Message{}), "500")
+	require.ErrorContains(t, send(t, n, r, notify.Message{}), "500")
 	require.Len(t, h.got(), 6)
 }
 
@@ -123,37 +148,36 @@ func TestWhatWillNotPassIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]string{404: "404 Not Found", 403: "403", 302: "redirects are not followed", 307: "redirects are not followed"} {
 		h := newHook(t, code)
-		n := notify.New(h.URL)
+		n, r := notifier(h.URL)
 		run(t, n)
-		require.ErrorContains(t, send(t, n, notify.Message{}), want)
+		require.ErrorContains(t, send(t, n, r, notify.Message{}), want)
 		require.Len(t, h.got(), 1, "%d", code)
 	}
 }
 
 func TestTheURLIsNeverTold(t *testing.T) {
 	t.Parallel()
-	n := notify.New("http://127.0.0.1:1/services/SECRET")
-	n.SetPause(time.Millisecond)
+	n, r := notifier("http://127.0.0.1:1/services/SECRET")
 	run(t, n)
-	err := send(t, n, notify.Message{})
+	err := send(t, n, r, notify.Message{})
 	require.ErrorContains(t, err, "webhook")
 	require.NotContains(t, err.Error(), "SECRET")
 }
 
 func TestNoWebhookIsAFailureThatSaysSo(t *testing.T) {
 	t.Parallel()
-	n := notify.New("")
+	n, r := notifier("")
 	require.False(t, n.Configured())
 	run(t, n)
-	require.ErrorContains(t, send(t, n, notify.Message{}), "container.webhook_url")
+	require.ErrorContains(t, send(t, n, r, notify.Message{}), "container.webhook_url")
 }
 
 func TestAFullQueueNeverBlocks(t *testing.T) {
 	t.Parallel()
-	n := notify.New("http://127.0.0.1:1/")
+	n, _ := notifier("http://127.0.0.1:1/")
 	var err error
-	for range 10_000 {
-		if err = n.Send(notify.Message{}, func(error, time.Duration) {}); err != nil {
+	for i := range 10_000 {
+		if err = n.Send(notify.Message{ID: fmt.Sprint(i)}, nil); err != nil {
 			break
 		}
 	}
@@ -161,8 +185,9 @@ func TestAFullQueueNeverBlocks(t *testing.T) {
 	require.Equal(t, 256, n.Waiting())
 }
 
-func TestAStopSendsWhatItCanAndOwnsUpToTheRest(t *testing.T) {
+func TestAStopSendsWhatItCanAndTheNextStartTheRest(t *testing.T) {
 	t.Parallel()
+	box := t.TempDir()
 	release := make(chan struct{})
 	var served atomic.Int32
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,25 +199,68 @@ func TestAStopSendsWhatItCanAndOwnsUpToTheRest(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	}))
 	t.Cleanup(func() { close(release); slow.Close() })
-	n := notify.New(slow.URL)
+	n, r := notifier(slow.URL)
+	require.NoError(t, n.Open(box))
 	stop := run(t, n)
-	results := make(chan error, 2)
-	for range 2 {
-		require.NoError(t, n.Send(notify.Message{}, func(err error, _ time.Duration) { results <- err }))
+	for i := range 3 {
+		require.NoError(t, n.Send(notify.Message{ID: fmt.Sprint(i)}, i))
 	}
 	require.Eventually(t, func() bool { return served.Load() > 0 }, patience, time.Millisecond)
 	stop()
-	for range 2 {
-		require.ErrorIs(t, <-results, notify.ErrStopped)
+	require.NoError(t, n.Close())
+	require.Empty(t, r, "nothing came of them yet")
+
+	h := newHook(t)
+	n, r = notifier(h.URL)
+	require.NoError(t, n.Open(box))
+	require.Equal(t, 3, n.Waiting())
+	require.NoError(t, n.Send(notify.Message{ID: "1"}, 1), "an alert that came again")
+	run(t, n)
+	for i := range 3 {
+		require.Equal(t, result{note: fmt.Sprint(i)}, r.next(t))
 	}
+	require.Eventually(t, func() bool { return n.Waiting() == 0 }, patience, time.Millisecond)
+	require.Len(t, h.got(), 3)
+	left, err := os.ReadDir(box)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestWhatIsNoMessageIsRemoved(t *testing.T) {
+	t.Parallel()
+	box := t.TempDir()
+	for name, content := range map[string]string{"a.json": "{", "b.json": "", "c.json": `{"at":1}`, ".d.json": `{"body":{}}`, "e": strings.Repeat("x", 2<<20)} {
+		require.NoError(t, os.WriteFile(filepath.Join(box, name), []byte(content), 0o600))
+	}
+	n, _ := notifier("http://127.0.0.1:1/")
+	require.NoError(t, n.Open(box))
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	require.Zero(t, n.Waiting())
+	left, err := os.ReadDir(box)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestADiskThatFailsSilencesNobody(t *testing.T) {
+	t.Parallel()
+	box := filepath.Join(t.TempDir(), "gone")
+	h := newHook(t)
+	n, r := notifier(h.URL)
+	require.NoError(t, n.Open(box))
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	require.NoError(t, os.Remove(box))
+	require.ErrorIs(t, n.Send(notify.Message{ID: "a"}, "a"), notify.ErrNotKept)
+	run(t, n)
+	require.NoError(t, r.next(t).err)
+	require.Len(t, h.got(), 1)
 }
 
 func TestALongTextIsCut(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
-	n := notify.New(h.URL)
+	n, r := notifier(h.URL)
 	run(t, n)
-	require.NoError(t, send(t, n, notify.Message{Text: strings.Repeat("x", 100_000)}))
+	require.NoError(t, send(t, n, r, notify.Message{Text: strings.Repeat("x", 100_000)}))
 	require.Less(t, len(h.got()[0]), 4000)
 }
 

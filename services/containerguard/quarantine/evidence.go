@@ -16,6 +16,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 const (
@@ -147,7 +148,7 @@ func (a *attempt) keep(ctx, timed context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // without a manifest the next start takes it anew
 	}
-	return errors.Join(short, writeWhole(root, manifestFile, raw))
+	return errors.Join(short, folder.Put(root, manifestFile, raw))
 }
 
 // sources lists the pieces, what changes soonest first.
@@ -199,8 +200,8 @@ func take(ctx context.Context, root *os.Root, s source, grow func(from, to int64
 	p := Piece{File: s.file, Taken: began.UTC()}
 	timed, cancel := context.WithTimeout(ctx, s.budget)
 	defer cancel()
-	err := errors.Join(removeOld(root, s.file), func() error {
-		f, err := root.OpenFile(s.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	err := func() error {
+		f, err := folder.Create(root, s.file)
 		if err != nil {
 			return err
 		}
@@ -208,19 +209,12 @@ func take(ctx context.Context, root *os.Root, s source, grow func(from, to int64
 		err = s.write(timed, out)
 		p.Size, p.SHA256 = maxPiece-out.left, hex.EncodeToString(out.sum.Sum(nil))
 		return errors.Join(err, f.Sync(), f.Close())
-	}())
+	}()
 	if err != nil {
 		p.Error = err.Error()
 	}
 	p.TookMS = time.Since(began).Milliseconds()
 	return p, err
-}
-
-func removeOld(root *os.Root, name string) error {
-	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // piece is a file with a hash and a limit.

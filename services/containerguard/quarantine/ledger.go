@@ -4,15 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 const (
@@ -25,13 +24,10 @@ const (
 	maxDone  = 4096 // action ids remembered after release
 )
 
-// ledger keeps entries in files, one for each container, that survive a crash at
-// any moment: a file is written whole beside the old one, synced and renamed.
-// Nothing is opened through a link that leads elsewhere. It is safe for
-// concurrent use on different containers.
+// ledger keeps entries in files, one for each container. It is safe for concurrent
+// use on different containers.
 type ledger struct {
-	root *os.Root
-	dir  *os.File // to sync renames
+	folder *folder.Folder
 
 	mu   sync.Mutex
 	done []string // action ids that were released, so that they are not applied again
@@ -47,19 +43,11 @@ const damagedSuffix = ".damaged"
 
 // openLedger opens or makes the ledger below dataDir.
 func openLedger(dataDir string) (*ledger, error) {
-	path := filepath.Join(dataDir, ledgerFolder)
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
-	}
-	root, err := os.OpenRoot(path)
+	f, err := folder.Open(filepath.Join(dataDir, ledgerFolder))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	dir, err := root.Open(".")
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger: %w", err), root.Close())
-	}
-	l := &ledger{root: root, dir: dir}
+	l := &ledger{folder: f}
 	if err := l.aside(doneFile, l.read(doneFile, &l.done)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, l.close())
 	}
@@ -73,32 +61,32 @@ func (l *ledger) aside(name string, err error) error {
 	if !errors.Is(err, errDamaged) {
 		return err
 	}
-	if failed := l.root.Rename(name, name+damagedSuffix); failed != nil {
+	if failed := l.folder.Rename(name, name+damagedSuffix); failed != nil {
 		return errors.Join(err, failed)
 	}
 	l.damaged = append(l.damaged, fmt.Sprintf("%v; it is %s now, what it held stays as it is", err, name+damagedSuffix))
-	return l.sync()
+	return nil
 }
 
-func (l *ledger) close() error { return errors.Join(l.dir.Close(), l.root.Close()) }
+func (l *ledger) close() error { return l.folder.Close() }
 
 // load returns every entry that is not damaged. The error names what cannot be
 // read.
 func (l *ledger) load() ([]*Entry, error) {
-	names, err := fs.ReadDir(l.root.FS(), ".")
+	names, err := l.folder.Names()
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	var out []*Entry
 	var bad []error
-	for _, n := range names {
-		id, isEntry := strings.CutSuffix(n.Name(), ".json")
+	for _, name := range names {
+		id, isEntry := strings.CutSuffix(name, ".json")
 		if !isEntry || !docker.ValidID(id) {
 			continue
 		}
-		e, err := l.entry(id, n.Name())
+		e, err := l.entry(id, name)
 		if err != nil {
-			bad = append(bad, l.aside(n.Name(), err))
+			bad = append(bad, l.aside(name, err))
 			continue
 		}
 		e.Order.Container = e.Before
@@ -130,10 +118,10 @@ func (l *ledger) remove(e *Entry) error {
 	if err := l.write(doneFile, l.done); err != nil {
 		return err
 	}
-	if err := l.root.Remove(e.Before.ID + ".json"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := l.folder.Remove(e.Before.ID + ".json"); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	return l.sync()
+	return nil
 }
 
 // isDone tells whether an order was applied and released.
@@ -144,17 +132,12 @@ func (l *ledger) isDone(actionID string) bool {
 }
 
 func (l *ledger) read(name string, into any) error {
-	f, err := l.root.OpenFile(name, os.O_RDONLY|noFollow, 0)
+	raw, err := l.folder.Read(name, maxEntry)
+	if errors.Is(err, folder.ErrTooLong) {
+		return fmt.Errorf("ledger: %w: %w", errDamaged, err)
+	}
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(f, maxEntry+1))
-	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", name, err)
-	}
-	if len(raw) > maxEntry {
-		return fmt.Errorf("ledger: %s: %w: longer than %d bytes", name, errDamaged, maxEntry)
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return fmt.Errorf("ledger: %s: %w: %w", name, errDamaged, err)
@@ -167,36 +150,8 @@ func (l *ledger) write(name string, value any) error {
 	if err != nil {
 		return fmt.Errorf("ledger: %s: %w", name, err)
 	}
-	if err := writeWhole(l.root, name, raw); err != nil {
-		return fmt.Errorf("ledger: %w", err)
-	}
-	return l.sync()
-}
-
-func (l *ledger) sync() error {
-	if err := l.dir.Sync(); err != nil {
+	if err := l.folder.Write(name, raw); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	return nil
-}
-
-// writeWhole puts a file in place in one step. The name before the rename is the
-// name with a dot: who writes one name holds that container's lock.
-func writeWhole(root *os.Root, name string, raw []byte) error {
-	temporary := "." + name
-	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return root.Rename(temporary, name)
 }

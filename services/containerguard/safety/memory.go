@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 // Limits bound what the guard does to containers: how many are newly acted on in
@@ -61,11 +63,11 @@ type held struct {
 	Since   time.Time `json:"since"`
 }
 
-// Open reads the memory in path, which need not be there. trouble says what was
+// Open reads the memory in files, which need not be there. trouble says what was
 // wrong with it and is for people; the error is for a file that can be neither read
 // nor moved aside.
-func Open(path string, limits Limits) (m *Memory, trouble string, err error) {
-	m = &Memory{file: file{path: path}, limits: limits}
+func Open(files *folder.Folder, limits Limits) (m *Memory, trouble string, err error) {
+	m = &Memory{file: file{folder: files, name: "memory.json"}, limits: limits}
 	trouble, err = m.file.load(&m.state)
 	if trouble != "" {
 		m.state = state{}

@@ -12,21 +12,30 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/services/containerguard/folder"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func open(t testing.TB, path string, l safety.Limits) *safety.Memory {
+func open(t testing.TB, dir string, l safety.Limits) *safety.Memory {
 	t.Helper()
-	m, trouble, err := safety.Open(path, l)
+	m, trouble, err := safety.Open(files(t, dir), l)
 	require.NoError(t, err)
 	require.Empty(t, trouble)
 	return m
 }
 
+func files(t testing.TB, dir string) *folder.Folder {
+	t.Helper()
+	f, err := folder.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
+	return f
+}
+
 func memory(t testing.TB, l safety.Limits) *safety.Memory {
-	return open(t, filepath.Join(t.TempDir(), "memory.json"), l)
+	return open(t, t.TempDir(), l)
 }
 
 func take(t testing.TB, m *safety.Memory, a safety.Ask, at time.Time) string {
@@ -93,15 +102,15 @@ func TestWouldChangesNothing(t *testing.T) {
 
 func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "memory.json")
+	dir := t.TempDir()
 	l := safety.Limits{PerMinute: 2, PerProject: 2, Share: 100}
-	m := open(t, path, l)
+	m := open(t, dir, l)
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
 	require.Empty(t, take(t, m, safety.Ask{Container: "b", Project: "shop", Running: 9}, now))
 	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now))
 	require.NoError(t, m.Save())
 
-	m = open(t, path, l)
+	m = open(t, dir, l)
 	require.Equal(t, 2, m.Held())
 	require.Contains(t, take(t, m, safety.Ask{Container: "c", Running: 9}, now), "max_per_minute")
 	require.Contains(t, take(t, m, safety.Ask{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
@@ -111,7 +120,7 @@ func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 	require.Zero(t, m.Enter("p|a", "other", time.Hour, now.Add(time.Hour)))
 	require.Zero(t, m.Enter("p|b", "one", 0, now))
 	require.Zero(t, m.Enter("p|b", "two", 0, now), "no cooldown")
-	info, err := os.Stat(path)
+	info, err := os.Stat(filepath.Join(dir, "memory.json"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
@@ -121,10 +130,10 @@ func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 func TestCapsAreExactUnderConcurrency(t *testing.T) {
 	t.Parallel()
 	for round := range 20 {
-		path := filepath.Join(t.TempDir(), "memory.json")
+		dir := t.TempDir()
 		l := safety.Limits{PerMinute: 1 + rand.IntN(40), PerProject: 1 + rand.IntN(10), Share: 1 + rand.IntN(100)}
 		const containers, projects = 50, 5
-		m := open(t, path, l)
+		m := open(t, dir, l)
 		var granted atomic.Int32
 		var perProject [projects]atomic.Int32
 		var wg sync.WaitGroup
@@ -141,7 +150,7 @@ func TestCapsAreExactUnderConcurrency(t *testing.T) {
 		wg.Wait()
 		want := min(l.PerMinute, l.PerProject*projects, max(1, containers*l.Share/100))
 		require.Equal(t, want, m.Held(), "round %d, %+v", round, l)
-		require.Equal(t, want, open(t, path, l).Held(), "on disk")
+		require.Equal(t, want, open(t, dir, l).Held(), "on disk")
 		for p := range perProject {
 			require.LessOrEqual(t, int(perProject[p].Load()), l.PerProject)
 		}
@@ -169,9 +178,10 @@ func TestKeepFollowsTheLedger(t *testing.T) {
 
 func TestADamagedMemoryIsMovedAside(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "memory.json")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "memory.json")
 	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
-	m, trouble, err := safety.Open(path, wide)
+	m, trouble, err := safety.Open(files(t, dir), wide)
 	require.NoError(t, err)
 	require.Contains(t, trouble, "damaged")
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
@@ -186,12 +196,12 @@ func TestALinkIsNotFollowed(t *testing.T) {
 	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "memory.json")
 	require.NoError(t, os.WriteFile(victim, []byte("{}"), 0o600))
 	require.NoError(t, os.Symlink(victim, path))
-	_, _, err := safety.Open(path, wide)
+	_, _, err := safety.Open(files(t, dir), wide)
 	require.Error(t, err)
 
 	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Symlink(victim, path+".new"))
-	m := open(t, path, wide)
+	require.NoError(t, os.Symlink(victim, filepath.Join(dir, ".memory.json")))
+	m := open(t, dir, wide)
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
 	require.NoError(t, m.Save())
 	data, err := os.ReadFile(victim)
@@ -202,10 +212,11 @@ func TestALinkIsNotFollowed(t *testing.T) {
 // TestADiskThatFailsDoesNotDisarm: whoever fills the disk must not be safe from the guard.
 func TestADiskThatFailsDoesNotDisarm(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "gone", "memory.json")
+	dir := filepath.Join(t.TempDir(), "gone")
 	l := wide
 	l.PerMinute = 1
-	m := open(t, path, l)
+	m := open(t, dir, l)
+	require.NoError(t, os.Remove(dir))
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
 	require.Error(t, m.Save())
 	require.Contains(t, take(t, m, safety.Ask{Container: "b", Running: 9}, now), "max_per_minute", "the caps hold all the same")

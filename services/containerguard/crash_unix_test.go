@@ -1,0 +1,130 @@
+//go:build unix
+
+package containerguard_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+)
+
+// childVar makes the test binary the guard, and the bus, that are killed: its value
+// is their folder and the webhook's URL, separated by a space.
+const childVar = "IRONPOST_GUARD_CHILD"
+
+func TestNotificationsAndVotesOutliveAKill(t *testing.T) {
+	if job := os.Getenv(childVar); job != "" {
+		dir, hook, _ := strings.Cut(job, " ")
+		guardToBeKilled(t, dir, hook)
+		return
+	}
+	t.Parallel()
+	hook, got, answer := newSlowHook(t)
+	dir := t.TempDir()
+	killGuard(t, dir, hook)
+	require.Empty(t, got, "the webhook has not taken it")
+	answer()
+
+	r := crashRig(t, dir, hook)
+	// An acknowledgement may be lost at a kill. Here none was: no alert comes again.
+	_, err := r.bus.Raw(bus.Daemon).Request("$JS.API.STREAM.PURGE."+string(bus.Alerts), nil, patience)
+	require.NoError(t, err)
+	s := r.start()
+	var m struct{ Alert event.Alert }
+	require.Eventually(t, func() bool { return len(got) > 0 }, patience, tick, "the webhook is told after the kill")
+	require.NoError(t, json.Unmarshal(<-got, &m))
+	require.Equal(t, "to-tell", m.Alert.ID)
+	told := r.await(&m.Alert, "notify done")
+	require.Equal(t, "tell", told.Policy)
+	require.NoError(t, told.Validate())
+	second := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "second-voice", "two" })
+	r.publish(second)
+	r.await(second, "block-source done")
+	require.NoError(t, s.stop())
+	require.Equal(t, 1, strings.Count(strings.Join(briefs(r.actions()), ","), "notify done"))
+}
+
+// newSlowHook answers nobody until answer is called, and then passes on what it gets.
+func newSlowHook(t *testing.T) (url string, got chan []byte, answer func()) {
+	t.Helper()
+	got = make(chan []byte, 100)
+	var quick atomic.Bool
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		if !quick.Load() {
+			<-req.Context().Done()
+			return
+		}
+		got <- body
+	}))
+	t.Cleanup(hook.Close)
+	return hook.URL, got, func() { quick.Store(true) }
+}
+
+func crashRig(t *testing.T, dir, hook string) *rig {
+	t.Helper()
+	r := rigAt(t, dir)
+	r.cfg.WebhookURL = hook
+	r.policy("tell", `actions = ["notify"]`, `match.rules = ["told"]`)
+	r.policy("vote", `actions = ["block-source"]`, "[policy.match]", `rules = ["one", "two"]`, "[policy.require]", "alerts = 2", `within = "1h"`)
+	return r
+}
+
+// killGuard starts the child and kills it when it has acknowledged its alerts.
+func killGuard(t *testing.T, dir, hook string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNotificationsAndVotesOutliveAKill$", "-test.v")
+	cmd.Env = append(os.Environ(), childVar+"="+dir+" "+hook)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	var said []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		said = append(said, lines.Text())
+		if lines.Text() == acknowledged {
+			require.NoError(t, cmd.Process.Kill())
+		}
+	}
+	require.ErrorContains(t, cmd.Wait(), "signal: killed", strings.Join(said, "\n"))
+}
+
+const acknowledged = "every alert is acknowledged"
+
+func guardToBeKilled(t *testing.T, dir, hook string) {
+	t.Helper()
+	r := crashRig(t, dir, hook)
+	s := r.start()
+	told := r.alert(func(a *event.Alert) { a.ID, a.Rule.ID = "to-tell", "told" })
+	vote := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "first-voice", "one" })
+	r.publish(told, vote)
+	r.await(told, "notify intended")
+	require.Contains(t, r.await(vote, "block-source skipped").Reason, "1 of 2")
+	admin := r.bus.Admin()
+	s.eventually(func() bool {
+		states, err := admin.StreamStates(t.Context(), r.bus.Durables())
+		require.NoError(t, err)
+		for _, state := range states {
+			for _, d := range state.Durables {
+				if strings.HasPrefix(d.Name, bus.ContainerGuard) && (d.Pending > 0 || d.AckPending > 0) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	fmt.Println(acknowledged)
+	select {} // until killed
+}

@@ -1,0 +1,104 @@
+package notify
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ironpost/ironpost/services/containerguard/folder"
+)
+
+// maxFile bounds what is read of a message: an alert has at most 64 KiB.
+const maxFile = 1 << 20
+
+// Open queues what an earlier run left at path, oldest first, and keeps there what
+// waits from now on. A file that is no message is removed.
+func (n *Notifier) Open(path string) error {
+	outbox, err := folder.Open(path)
+	if err != nil {
+		return fmt.Errorf("folder of notifications: %w", err)
+	}
+	left, err := leftIn(outbox)
+	if err != nil {
+		return fmt.Errorf("folder of notifications: %w", errors.Join(err, outbox.Close()))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.outbox = outbox
+	for _, q := range left[:min(len(left), queueSize)] { // no more were ever let in
+		n.waiting[q.name] = true
+		n.queue <- q
+	}
+	return nil
+}
+
+// Close gives the folder up. What waits stays there.
+func (n *Notifier) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.outbox == nil {
+		return nil
+	}
+	return n.outbox.Close()
+}
+
+func leftIn(outbox *folder.Folder) ([]queued, error) {
+	names, err := outbox.Names()
+	if err != nil {
+		return nil, err
+	}
+	var out []queued
+	for _, name := range names {
+		q := queued{name: name}
+		data, err := outbox.Read(name, maxFile)
+		if err == nil && json.Unmarshal(data, &q) == nil && len(q.Body) > 0 && name[0] != '.' {
+			out = append(out, q)
+			continue
+		}
+		if err := outbox.Remove(name); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b queued) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.name, b.name))
+	})
+	return out, nil
+}
+
+// keep is called with mu held.
+func (n *Notifier) keep(q queued) error {
+	if n.outbox == nil {
+		return nil
+	}
+	data, err := json.Marshal(q)
+	if err == nil && len(data) > maxFile {
+		err = folder.ErrTooLong
+	}
+	if err == nil {
+		err = n.outbox.Write(q.name, data)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
+	return nil
+}
+
+// forget drops a message that was sent or given up. If its file stays it is sent
+// again after the next start.
+func (n *Notifier) forget(q queued) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.waiting, q.name)
+	if n.outbox != nil {
+		_ = n.outbox.Remove(q.name)
+	}
+}
+
+func nameOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16]) + ".json"
+}

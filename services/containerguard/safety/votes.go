@@ -1,0 +1,99 @@
+package safety
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/services/containerguard/folder"
+)
+
+const (
+	maxMatters = 2048 // beyond it the one that was spoken for longest ago goes
+	maxVoices  = 16   // of one matter: more than a policy can want
+)
+
+// Votes remember, for policies that want several independent alerts, who spoke for
+// them. They are on disk when Save returns. Its methods may be called concurrently.
+type Votes struct {
+	file file
+
+	mu      sync.Mutex
+	version uint64
+	matters map[string]map[string]time.Time // policy and target → rule or module → when; both hashed
+}
+
+// OpenVotes reads the votes in files, which need not be there. What it returns is as Open does.
+func OpenVotes(files *folder.Folder) (v *Votes, trouble string, err error) {
+	v = &Votes{file: file{folder: files, name: "votes.json"}}
+	trouble, err = v.file.load(&v.matters)
+	if trouble != "" || v.matters == nil {
+		v.matters = map[string]map[string]time.Time{}
+	}
+	return v, trouble, err
+}
+
+// Hear notes one voice about a matter and returns how many spoke within the span.
+func (v *Votes) Hear(matter, voice string, within time.Duration, now time.Time) int {
+	matter, voice = digest(matter), digest(voice)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	voices := v.matters[matter]
+	if voices == nil {
+		v.makeRoom()
+		voices = map[string]time.Time{}
+		v.matters[matter] = voices
+	}
+	maps.DeleteFunc(voices, func(_ string, at time.Time) bool { return now.Sub(at) > within })
+	if _, known := voices[voice]; known || len(voices) < maxVoices {
+		voices[voice] = now.UTC()
+		v.version++
+	}
+	return len(voices)
+}
+
+func (v *Votes) makeRoom() {
+	if len(v.matters) < maxMatters {
+		return
+	}
+	first, oldest := "", time.Time{}
+	for matter, voices := range v.matters {
+		if at := newest(voices); first == "" || at.Before(oldest) {
+			first, oldest = matter, at
+		}
+	}
+	delete(v.matters, first)
+}
+
+func newest(voices map[string]time.Time) (at time.Time) {
+	for _, t := range voices {
+		if t.After(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// Save is as Memory.Save.
+func (v *Votes) Save() error {
+	v.mu.Lock()
+	version := v.version
+	v.mu.Unlock()
+	return v.file.commit(version, func() (any, uint64) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		out := make(map[string]map[string]time.Time, len(v.matters))
+		for matter, voices := range v.matters {
+			out[matter] = maps.Clone(voices)
+		}
+		return out, v.version
+	})
+}
+
+// digest makes a key of a known length of text from outside.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
