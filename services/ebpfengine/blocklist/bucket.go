@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 // maxInvalid bounds how many keys with unusable values are remembered.
@@ -25,18 +26,9 @@ func (k *Keeper) watchBucket(ctx context.Context) error {
 		if first {
 			k.deps.Log.WithError(err).Warn("blocklist of the bus not readable")
 		}
-		pause(ctx, retryAfter)
+		task.Pause(ctx, retryAfter)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // hear takes in what the bucket says. What it says is the wish: a value that is no block is none, also where there was one.

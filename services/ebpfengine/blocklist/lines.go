@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
@@ -135,7 +137,7 @@ func (k *Keeper) spare(ctx context.Context) {
 	k.lines.mu.Lock()
 	next := k.lines.network.next
 	k.lines.mu.Unlock()
-	pause(ctx, min(time.Until(next), lookEvery))
+	task.Pause(ctx, min(time.Until(next), lookEvery))
 }
 
 // watchNetwork has keepLifelines look when an address or a route has changed; a burst of changes is one.

@@ -74,7 +74,7 @@ func (s *Source) readOn(ctx context.Context, r *reader, runs bool) {
 		if done {
 			return
 		}
-		pause(ctx, wait)
+		task.Pause(ctx, wait)
 	}
 }
 

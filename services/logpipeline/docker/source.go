@@ -167,7 +167,7 @@ func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 		}
 		if ctx.Err() == nil {
 			s.unreachable(err)
-			pause(ctx, retry)
+			task.Pause(ctx, retry)
 		}
 	}
 	return nil
@@ -323,15 +323,5 @@ func tell(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

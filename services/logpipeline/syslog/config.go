@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -60,20 +61,13 @@ func (c Config) Check() error {
 }
 
 func (c Config) withDefaults() Config {
-	c.SegmentBytes = orDefault(c.SegmentBytes, DefaultSegmentBytes)
-	c.MaxBytes = orDefault(c.MaxBytes, DefaultMaxBytes)
-	c.MaxMessage = orDefault(c.MaxMessage, DefaultMaxMessage)
-	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
-	c.Idle = orDefault(c.Idle, DefaultIdle)
-	c.Retry = orDefault(c.Retry, DefaultRetry)
+	c.SegmentBytes = cmp.Or(c.SegmentBytes, DefaultSegmentBytes)
+	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
+	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
+	c.MaxConns = cmp.Or(c.MaxConns, DefaultMaxConns)
+	c.Idle = cmp.Or(c.Idle, DefaultIdle)
+	c.Retry = cmp.Or(c.Retry, DefaultRetry)
 	return c
-}
-
-func orDefault[T int | int64 | time.Duration](value, fallback T) T {
-	if value == 0 {
-		return fallback
-	}
-	return value
 }
 
 func checkAddr(addr string) error {

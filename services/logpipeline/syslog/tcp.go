@@ -48,7 +48,7 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 		}
 		if err != nil {
 			s.tally.close(CloseError)
-			pause(ctx, acceptPause)
+			task.Pause(ctx, acceptPause)
 			continue
 		}
 		if !s.admit(c) {
@@ -61,15 +61,6 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 			s.converse(ctx, c)
 			return nil
 		})
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
 

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -80,18 +81,10 @@ func checkPatterns(patterns []string) []error {
 }
 
 func (c Config) withDefaults() Config {
-	c.From = orDefault(c.From, FromEnd)
-	c.MaxLine = orDefault(c.MaxLine, DefaultMaxLine)
-	c.MaxFiles = orDefault(c.MaxFiles, DefaultMaxFiles)
-	c.Poll = orDefault(c.Poll, DefaultPoll)
-	c.Linger = orDefault(c.Linger, DefaultLinger)
+	c.From = cmp.Or(c.From, FromEnd)
+	c.MaxLine = cmp.Or(c.MaxLine, DefaultMaxLine)
+	c.MaxFiles = cmp.Or(c.MaxFiles, DefaultMaxFiles)
+	c.Poll = cmp.Or(c.Poll, DefaultPoll)
+	c.Linger = cmp.Or(c.Linger, DefaultLinger)
 	return c
-}
-
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
