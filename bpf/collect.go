@@ -135,6 +135,9 @@ func (w *window) add(b *programBank) {
 		t.ByClass[c].Add(count(b.Passed[c]))
 	}
 	t.Dropped.Add(count(b.Dropped))
+	for r := range t.DroppedFor {
+		t.DroppedFor[r] += b.DroppedFor[r]
+	}
 	t.Monitored.Add(count(b.Monitored))
 	t.Allowed.Add(count(b.Allowed))
 	for r := range t.Malformed {

@@ -44,6 +44,7 @@ type egressState struct {
 			Packets uint64
 			Bytes   uint64
 		}
+		DroppedFor     [4]uint64
 		Fragmented     uint64
 		Candidates     uint64
 		Sampled        uint64

@@ -36,7 +36,7 @@ type Entry struct {
 	Prefix netip.Prefix
 	// Expires is when the entry ends to hold. Zero: never.
 	Expires time.Time
-	// Reason is the caller's number for why; the kernel keeps it.
+	// Reason is the caller's number for why; the kernel keeps it, and counts what it drops by the lowest two bits.
 	Reason uint32
 	// Monitor counts what would be dropped and lets it pass.
 	Monitor bool

@@ -82,6 +82,12 @@ func TestHitsReasonsAndExpiry(t *testing.T) {
 	}
 	require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start.Add(time.Minute-time.Nanosecond)))
 	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.7", start.Add(time.Minute)))
+	require.NoError(t, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("2001:db8::1/128"), Reason: 2}}))
+	require.Equal(t, bpf.Drop, verdict(t, e, "2001:db8::1", start))
+	w, err := e.Collect(start)
+	require.NoError(t, err)
+	require.Equal(t, [4]uint64{1: 4, 2: 1}, w.Totals.DroppedFor)
+	require.NoError(t, f.Unblock(prefixes("2001:db8::1/128")))
 	entries, err := f.Blocked()
 	require.NoError(t, err)
 	require.Len(t, entries, 1)

@@ -25,6 +25,7 @@ type programBank struct {
 	Dropped        programCount
 	Monitored      programCount
 	Allowed        programCount
+	DroppedFor     [4]uint64
 	Fragmented     uint64
 	Candidates     uint64
 	Sampled        uint64

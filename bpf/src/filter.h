@@ -119,7 +119,10 @@ INLINE int holds(struct entry *e, struct state *st, struct control *c, u32 bytes
 		return UNLISTED;
 	__sync_fetch_and_add(&e->packets, 1);
 	__sync_fetch_and_add(&e->bytes, bytes);
-	return e->monitor ? MONITORED : BLOCKED;
+	if (e->monitor)
+		return MONITORED;
+	st->bank[c->epoch & 1].dropped_for[e->reason & (BLOCK_REASONS - 1)]++;
+	return BLOCKED;
 }
 
 INLINE struct key4 key4_of(u32 addr, u32 length, u64 *hash)

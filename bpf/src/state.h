@@ -23,6 +23,7 @@ enum {
 	TOP_PORTS = 8,
 	REFLECTORS = 32,
 	OUTBOUND = 65536,
+	BLOCK_REASONS = 4,
 };
 
 /* The order is that of traffic.Class. */
@@ -80,6 +81,7 @@ struct target {
 struct bank {
 	struct count passed[CLASSES];
 	struct count dropped, monitored, allowed;
+	u64 dropped_for[BLOCK_REASONS]; /* by the lowest bits of the entry's reason */
 	u64 fragmented, candidates, sampled, ring_lost, sources_refused, targets_refused;
 	u64 malformed[REASONS];
 	u64 light; /* packets of sources below the gate: the noise of the sketch */

@@ -27,6 +27,8 @@ type Counters struct {
 	// Dropped counts what a block entry dropped, Monitored what an entry that only watches would have dropped,
 	// Allowed what the allow list let through without asking the blocklist.
 	Dropped, Monitored, Allowed Count
+	// DroppedFor counts the packets of Dropped by the lowest two bits of the entry's reason.
+	DroppedFor [4]uint64
 	// Fragmented counts fragments, first ones included; these are in ByClass too.
 	Fragmented uint64
 	// Malformed counts packets passed unread, by Reason.

@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 	"github.com/ironpost/ironpost/services/ebpfengine/outbox"
 )
 
@@ -98,10 +99,11 @@ func (n snapshot) remarks() []string {
 	return out
 }
 
-// counters are those of Health, by name; those of one interface end with it.
+// counters are those of Health, by name; those of one interface end with it. What `ironpost status` shows as a loss has dropped, lost
+// or evicted in its name, and why.
 func (n snapshot) counters() map[string]uint64 {
 	out := map[string]uint64{
-		"publish_retries": n.pub.Retries, "published": n.pub.Published, "windows_merged": n.box.Merged, "pending": uint64(max(n.box.Pending, 0)),
+		"publish_retries": n.pub.Retries, "published": n.pub.Published, "dropped_invalid_records": n.pub.Refused, "windows_merged": n.box.Merged, "pending": uint64(max(n.box.Pending, 0)),
 	}
 	maps.Copy(out, n.blocks)
 	for kind, lost := range n.box.Dropped {
@@ -132,9 +134,13 @@ func (v *shown) counters() map[string]uint64 {
 	t := &v.totals
 	out := map[string]uint64{
 		"packets": t.Packets, "bytes": t.Bytes, "blocked": t.Dropped.Packets, "monitored": t.Monitored.Packets,
-		"allowed": t.Allowed.Packets, "fragments": t.Fragmented, "sampled": t.Sampled, "ring_lost": t.RingLost,
-		"sources_refused": t.SourcesRefused, "targets_refused": t.TargetsRefused, "promoted": uint64(max(v.promoted, 0)),
-		"unreadable_windows": v.failures, "malformed": 0,
+		"allowed": t.Allowed.Packets, "fragments": t.Fragmented, "sampled": t.Sampled, "unsampled": unsampled(t), "ring_lost": t.RingLost,
+		"lost_sources_table_full": t.SourcesRefused, "lost_targets_table_full": t.TargetsRefused, "promoted": uint64(max(v.promoted, 0)),
+		"lost_unreadable_windows": v.failures, "malformed": 0,
+		"evicted_sources": v.detector.Evicted, "evicted_attacks": v.detector.Displaced, "dropped_samples_detector_full": v.detector.Overrun,
+	}
+	for reason, n := range blocklist.DroppedFor(t.DroppedFor) {
+		out["blocked_"+reason] = n
 	}
 	for _, n := range t.Malformed {
 		out["malformed"] += n
@@ -146,6 +152,9 @@ func (v *shown) counters() map[string]uint64 {
 	}
 	return out
 }
+
+// unsampled counts what was due to be sampled, but for the budget.
+func unsampled(t *traffic.Counters) uint64 { return t.Candidates - t.Sampled - t.RingLost }
 
 func modes() []attach.Mode { return []attach.Mode{attach.Native, attach.SKB, attach.HW} }
 

@@ -3,6 +3,7 @@ package ebpfengine
 import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 	"github.com/ironpost/ironpost/internal/metrics"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
@@ -28,12 +29,13 @@ func described() metrics.Described {
 		"packets_total":                 {"Packets seen.", "interface"},
 		"bytes_total":                   {"Bytes of the packets seen.", "interface"},
 		"class_packets_total":           {"Packets seen and not dropped, by class.", "interface", "class"},
-		"dropped_packets_total":         {"Packets dropped by an entry of the blocklist.", "interface"},
+		"dropped_packets_total":         {"Packets dropped by an entry of the blocklist, by who wanted it: bus or files.", "interface", "reason"},
 		"dropped_bytes_total":           {"Bytes of the packets dropped by an entry of the blocklist.", "interface"},
 		"monitored_packets_total":       {"Packets that an entry which only watches would have dropped.", "interface"},
 		"allowed_packets_total":         {"Packets that the allow list let through.", "interface"},
 		"malformed_packets_total":       {"Malformed packets, passed unread.", "interface", "reason"},
 		"samples_total":                 {"Packets sampled.", "interface"},
+		"unsampled_packets_total":       {"Packets that were due to be sampled, beyond what is sampled a second.", "interface"},
 		"ring_lost_total":               {"Samples that found the ring buffer full.", "interface"},
 		"table_refused_packets_total":   {"Packets whose address found no room in a table.", "interface", "table"},
 		"unreadable_windows_total":      {"Intervals that could not be read.", "interface"},
@@ -56,6 +58,7 @@ func described() metrics.Described {
 		"outbox_merged_windows_total":   {"Windows published as part of another because the bus was slow."},
 		"outbox_records":                {"Records that wait for the bus."},
 		"publish_retries_total":         {"Publishes repeated."},
+		"publish_refused_total":         {"Records that were not valid, and not published."},
 		"publish_blocked_seconds_total": {"Time spent waiting because records could not be stored."},
 	}
 }
@@ -67,7 +70,9 @@ func (m sink) traffic(v *shown) {
 	t := &v.totals
 	m.count("packets_total", t.Packets, v.name)
 	m.count("bytes_total", t.Bytes, v.name)
-	m.count("dropped_packets_total", t.Dropped.Packets, v.name)
+	for reason, n := range blocklist.DroppedFor(t.DroppedFor) {
+		m.count("dropped_packets_total", n, v.name, reason)
+	}
 	m.count("dropped_bytes_total", t.Dropped.Bytes, v.name)
 	m.count("monitored_packets_total", t.Monitored.Packets, v.name)
 	m.count("allowed_packets_total", t.Allowed.Packets, v.name)
@@ -82,6 +87,7 @@ func (m sink) traffic(v *shown) {
 func (m sink) losses(v *shown) {
 	t := &v.totals
 	m.count("samples_total", t.Sampled, v.name)
+	m.count("unsampled_packets_total", unsampled(t), v.name)
 	m.count("ring_lost_total", t.RingLost, v.name)
 	m.count("table_refused_packets_total", t.SourcesRefused, v.name, "sources")
 	m.count("table_refused_packets_total", t.TargetsRefused, v.name, "targets")
@@ -114,6 +120,7 @@ func (m sink) bus(n *snapshot) {
 	m.count("outbox_merged_windows_total", n.box.Merged)
 	m.Gauge("outbox_records", float64(n.box.Pending))
 	m.count("publish_retries_total", n.pub.Retries)
+	m.count("publish_refused_total", n.pub.Refused)
 	m.Count("publish_blocked_seconds_total", n.pub.BlockedSeconds)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -97,6 +99,8 @@ type rig struct {
 	t    *testing.T
 	bus  *bustest.Bus
 	stop func()
+
+	metrics prometheus.Gatherer
 }
 
 func config(t *testing.T, interfaces string) ebpfengine.Config {
@@ -117,13 +121,14 @@ func begin(t *testing.T, b *bustest.Bus, cfg ebpfengine.Config) *rig {
 	require.Empty(t, cfg.Validate())
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	s, err := ebpfengine.New(cfg, ebpfengine.Deps{Bus: b.Conn(bus.EBPFEngine), Host: b.Host(), Log: log})
+	metrics := prometheus.NewRegistry()
+	s, err := ebpfengine.New(cfg, ebpfengine.Deps{Bus: b.Conn(bus.EBPFEngine), Host: b.Host(), Log: log, Metrics: metrics})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	g := task.New(ctx)
 	g.Go("engine", s.Run)
 	stopped := false
-	r := &rig{Service: s, t: t, bus: b}
+	r := &rig{Service: s, t: t, bus: b, metrics: metrics}
 	r.stop = func() {
 		if !stopped {
 			stopped = true
@@ -229,6 +234,50 @@ func TestABlockHoldsAndIsCounted(t *testing.T) {
 	require.Equal(t, "203.0.0.0/24", list[0].Blocked[0].Prefix)
 	require.Equal(t, "a test", list[0].Blocked[0].Reason)
 	require.NotZero(t, list[0].Blocked[0].Packets)
+}
+
+// A drop is counted by who wanted it, in the status and in the metrics.
+func TestDropsAreCountedByReason(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	cfg := config(t, w.name)
+	cfg.BlocklistFiles = []string{t.TempDir() + "/feed"}
+	require.NoError(t, os.WriteFile(cfg.BlocklistFiles[0], []byte(address(300).String()+"\n"), 0o600))
+	r := begin(t, bustest.New(t), cfg)
+	r.block("203.0.0.0/24")
+	want := map[string]float64{"bus": 5, "files": 3, "unknown": 0}
+	r.eventually(func() bool {
+		n := r.Health().Counters
+		return n["blocklist_bus_entries"] == 1 && n["blocklist_feed_entries"] == 1 && n["blocklist_written"] >= 2
+	})
+	for range 5 {
+		w.syn(address(7), 80)
+	}
+	for range 3 {
+		w.syn(address(300), 80)
+	}
+	r.eventually(func() bool { return r.Health().Counters["blocked"] == 8 })
+	require.EqualValues(t, 5, r.Health().Counters["blocked_bus"])
+	require.EqualValues(t, 3, r.Health().Counters["blocked_files"])
+	require.Equal(t, want, r.metric("ironpost_ebpf_engine_dropped_packets_total", "reason"))
+}
+
+// metric returns the values of a counter by one of its labels.
+func (r *rig) metric(name, label string) map[string]float64 {
+	r.t.Helper()
+	families, err := r.metrics.Gather()
+	require.NoError(r.t, err)
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetName() == label {
+					out[l.GetValue()] += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return out
 }
 
 func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {

@@ -68,6 +68,9 @@ func (v *view) add(w *traffic.Window) {
 	t.Packets += o.Packets
 	t.Bytes += o.Bytes
 	t.Dropped.Add(o.Dropped)
+	for r, n := range o.DroppedFor {
+		t.DroppedFor[r] += n
+	}
 	t.Monitored.Add(o.Monitored)
 	t.Allowed.Add(o.Allowed)
 	for c := range o.ByClass {

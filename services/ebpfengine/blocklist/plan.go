@@ -17,6 +17,14 @@ const (
 	fromFeed
 )
 
+// DroppedFor sorts what the program dropped, by the reasons of the entries (see traffic.Counters), by who wanted that: the bus or
+// files. What both wanted is the bus's; unknown is what no wish of ours had made yet when it dropped.
+func DroppedFor(byReason [4]uint64) map[string]uint64 {
+	return map[string]uint64{
+		"unknown": byReason[0], "bus": byReason[fromBus] + byReason[fromBus|fromFeed], "files": byReason[fromFeed],
+	}
+}
+
 const (
 	// maxBus bounds the entries of the bucket that are kept in memory. More than the kernel takes are kept, because one
 	// that expires makes room for another.
