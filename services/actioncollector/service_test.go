@@ -104,6 +104,16 @@ func (r *running) waitFor(counter string, n uint64) {
 		"%s never reached %d: %v", counter, n, r.Health())
 }
 
+// audited returns a service that has audited n actions, its bus and its folder.
+func audited(t *testing.T, n int) (*bustest.Bus, string, *running) {
+	t.Helper()
+	b, dir := bustest.New(t), t.TempDir()
+	publish(t, b, 1, n)
+	c := start(t, b, dir)
+	c.waitFor("actions_audited", uint64(n))
+	return b, dir, c
+}
+
 func silent() *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -188,11 +198,7 @@ func TestThousandActionsAreAuditedOnceEachThroughKills(t *testing.T) {
 }
 
 func TestActionDeliveredAgainIsAuditedOnce(t *testing.T) {
-	b := bustest.New(t)
-	dir := t.TempDir()
-	publish(t, b, 1, 5)
-	c := start(t, b, dir)
-	c.waitFor("actions_audited", 5)
+	b, dir, c := audited(t, 5)
 	c.end()
 	forget(t, b)
 	c = start(t, b, dir)
@@ -221,11 +227,7 @@ func TestMessageThatIsNoActionGoesToTheDeadLetters(t *testing.T) {
 }
 
 func TestCutTrailIsDeclaredAtStart(t *testing.T) {
-	b := bustest.New(t)
-	dir := t.TempDir()
-	publish(t, b, 1, 3)
-	c := start(t, b, dir)
-	c.waitFor("actions_audited", 3)
+	b, dir, c := audited(t, 3)
 	c.end()
 	require.NoError(t, os.Truncate(filepath.Join(dir, "audit.log"), 0))
 
@@ -251,11 +253,7 @@ func TestCutTrailIsDeclaredAtStart(t *testing.T) {
 // An operator who knows of a break says so, in the trail itself. That holds until what was
 // accepted is changed.
 func TestABreakIsAcceptedOnce(t *testing.T) {
-	b := bustest.New(t)
-	dir := t.TempDir()
-	publish(t, b, 1, 3)
-	c := start(t, b, dir)
-	c.waitFor("actions_audited", 3)
+	b, dir, c := audited(t, 3)
 	ctx, accept := t.Context(), actioncollector.Accept{By: "alice (uid 1000)", Reason: "disk replaced"}
 	_, err := actioncollector.AcceptBreak(ctx, operator(t, b), b.Host(), accept)
 	require.ErrorContains(t, err, "the audit trail is intact")
@@ -304,11 +302,7 @@ func tamper(t *testing.T, path string, line int) {
 }
 
 func TestTrailTamperedWhileRunningIsDeclared(t *testing.T) {
-	b := bustest.New(t)
-	dir := t.TempDir()
-	publish(t, b, 1, 2)
-	c := start(t, b, dir)
-	c.waitFor("actions_audited", 2)
+	b, dir, c := audited(t, 2)
 	require.NoError(t, os.Remove(filepath.Join(dir, "audit.log")))
 	publish(t, b, 3, 3)
 	c.waitFor("actions_audited", 3)
