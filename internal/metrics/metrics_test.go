@@ -55,6 +55,47 @@ func serve(t *testing.T, listen string) *rig {
 	return r
 }
 
+// A request under way when the stop begins is answered, and Serve returns after that.
+func TestServeWaitsForRequestsUnderWay(t *testing.T) {
+	t.Parallel()
+	log, _ := logtest.NewNullLogger()
+	asked, release := make(chan struct{}), make(chan struct{})
+	var answered atomic.Bool
+	s, err := metrics.Listen(t.Context(), metrics.Options{
+		Listen: "127.0.0.1:0", Gatherer: metrics.NewRegistry(metrics.Build{}), Log: log, Ready: func() bool { return true },
+		Health: func(context.Context) event.DaemonHealth {
+			close(asked)
+			<-release
+			answered.Store(true)
+			return event.DaemonHealth{Host: "h"}
+		},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	before := make(chan bool, 1)
+	go func() {
+		_ = s.Serve(ctx)
+		before <- answered.Load()
+	}()
+	code := make(chan int, 1)
+	go func() {
+		status, _ := do(t, http.MethodGet, "http://"+s.Addr()+"/healthz", "")
+		code <- status
+	}()
+	<-asked
+	cancel()
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", s.Addr())
+		if err == nil {
+			_ = c.Close() // still open
+		}
+		return err != nil
+	}, time.Minute, time.Millisecond)
+	close(release)
+	require.True(t, <-before)
+	require.Equal(t, http.StatusOK, <-code)
+}
+
 func do(t *testing.T, method, url, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
