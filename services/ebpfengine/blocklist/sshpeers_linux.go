@@ -59,22 +59,59 @@ func sessionSockets(root string) (map[uint64]bool, error) {
 	names, err := dir.Readdirnames(maxProcesses)
 	sockets := map[uint64]bool{}
 	for _, name := range names {
-		if _, notNumber := strconv.ParseUint(name, 10, 32); notNumber == nil && isSession(filepath.Join(proc, name)) {
+		if _, notNumber := strconv.ParseUint(name, 10, 32); notNumber == nil && isSession(proc, name) {
 			err = errors.Join(err, socketsOf(filepath.Join(proc, name), sockets))
 		}
 	}
 	return sockets, err
 }
 
-// isSession asks for the name first, because it is cheap and almost nobody's. The program must be root's: anybody may
-// call a process sshd.
-func isSession(process string) bool {
-	comm, err := os.ReadFile(filepath.Join(process, "comm"))
-	if err != nil || !slices.Contains([]string{"sshd", "sshd-session"}, strings.TrimSpace(string(comm))) {
+// isSession asks for the name first, because it is cheap and almost nobody's. Anybody may run anything under the name and the
+// title of a session: so root must have started it, with a program of root's, and not within a container.
+func isSession(proc, pid string) bool {
+	process := filepath.Join(proc, pid)
+	if !isSSHD(process) {
 		return false
 	}
 	title, err := readSmall(filepath.Join(process, "cmdline"))
-	return err == nil && authenticated.MatchString(strings.TrimRight(title, "\x00 ")) && isRoots(filepath.Join(process, "exe"))
+	return err == nil && authenticated.MatchString(strings.TrimRight(title, "\x00 ")) && isRoots(filepath.Join(process, "exe")) &&
+		startedByRoot(proc, pid) && namespaceOf(process) == namespaceOf(filepath.Join(proc, "self"))
+}
+
+func isSSHD(process string) bool {
+	comm, err := os.ReadFile(filepath.Join(process, "comm"))
+	return err == nil && slices.Contains([]string{"sshd", "sshd-session"}, strings.TrimSpace(string(comm)))
+}
+
+// startedByRoot: the process of a session is its user's, and its parent root's sshd; that of a session of root's is root's itself.
+func startedByRoot(proc, pid string) bool {
+	parent, root := parentOf(filepath.Join(proc, pid))
+	if root {
+		return true
+	}
+	_, root = parentOf(filepath.Join(proc, parent))
+	return root && isSSHD(filepath.Join(proc, parent))
+}
+
+// parentOf reads status of proc(5): the parent's number, and whether every user id of the process is root's.
+func parentOf(process string) (parent string, root bool) {
+	text, _ := readSmall(filepath.Join(process, "status")) // it may have ended
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 2 && fields[0] == "PPid:":
+			parent = fields[1]
+		case len(fields) == 5 && fields[0] == "Uid:":
+			root = slices.Equal(fields[1:], []string{"0", "0", "0", "0"})
+		}
+	}
+	return parent, root
+}
+
+// namespaceOf returns the name of a process's namespace of processes, which is another's in a container.
+func namespaceOf(process string) string {
+	name, _ := os.Readlink(filepath.Join(process, "ns", "pid"))
+	return name
 }
 
 func isRoots(program string) bool {

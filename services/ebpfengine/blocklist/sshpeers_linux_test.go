@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,10 +27,20 @@ func sshd(t testing.TB, root string, pid int, comm, title, addr string) {
 	require.NoError(t, os.MkdirAll(filepath.Join(process, "fd"), 0o700))
 	write(t, filepath.Join(process, "comm"), comm+"\n")
 	write(t, filepath.Join(process, "cmdline"), title+strings.Repeat("\x00", 20))
+	write(t, filepath.Join(process, "status"), "Name:\tsshd\nPPid:\t9\nUid:\t1000\t1000\t1000\t1000\n")
 	require.NoError(t, os.Symlink("/bin/sh", filepath.Join(process, "exe")))
 	require.NoError(t, os.Symlink("/dev/null", filepath.Join(process, "fd", "0")))
 	require.NoError(t, os.Symlink(fmt.Sprintf("socket:[%d]", 1000+pid), filepath.Join(process, "fd", "4")))
 	connection(t, root, pid, addr)
+}
+
+// listener puts the parent of all sessions into root.
+func listener(t testing.TB, root string) {
+	t.Helper()
+	process := filepath.Join(root, "proc", "9")
+	require.NoError(t, os.MkdirAll(process, 0o700))
+	write(t, filepath.Join(process, "comm"), "sshd\n")
+	write(t, filepath.Join(process, "status"), "Name:\tsshd\nPPid:\t1\nUid:\t0\t0\t0\t0\n")
 }
 
 // connection adds a line to proc/net/tcp or tcp6.
@@ -65,6 +77,7 @@ func TestOnlyAuthenticatedSessionsAreLifelines(t *testing.T) {
 	t.Parallel()
 	rootOnly(t)
 	root := system(t, map[string]string{"proc/net/tcp": "  sl  local_address rem_address   st\n"})
+	listener(t, root)
 	sshd(t, root, 10, "sshd", "sshd: alice@pts/0", "198.51.100.1")
 	sshd(t, root, 11, "sshd-session", "sshd-session: bob@notty", "2001:db8::11")
 	sshd(t, root, 12, "sshd", "sshd: carol@example.org@pts/12", "::ffff:198.51.100.12")
@@ -85,6 +98,7 @@ func TestOnlyAuthenticatedSessionsAreLifelines(t *testing.T) {
 func TestAProgramOfSomebodyElseIsNoSSHD(t *testing.T) {
 	t.Parallel()
 	root := system(t, map[string]string{"bin/sshd": "#!/bin/sh\n"})
+	listener(t, root)
 	sshd(t, root, 10, "sshd", "sshd: mallory@pts/0", "203.0.113.1")
 	exe := filepath.Join(root, "proc", "10", "exe")
 	require.NoError(t, os.Remove(exe))
@@ -93,6 +107,53 @@ func TestAProgramOfSomebodyElseIsNoSSHD(t *testing.T) {
 	list, err := blocklist.SSHPeers(root)
 	require.NoError(t, err)
 	require.Empty(t, list)
+}
+
+// Anybody may run one of root's programs under the name and the title of a session, too, with a connection to whom it likes: that
+// must not become a lifeline, which no block reaches.
+func TestASessionIsOneThatRootStarted(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		testenv.Require(t, "root", os.ErrPermission)
+	}
+	list := func(user uint32, server string) []string {
+		listener, err := net.Listen("tcp", server+":0")
+		require.NoError(t, err)
+		defer func() { require.NoError(t, listener.Close()) }()
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, conn.Close()) }()
+		socket, err := conn.(*net.TCPConn).File()
+		require.NoError(t, err)
+		defer func() { require.NoError(t, socket.Close()) }()
+		pretend(t, user, socket)
+		found, err := blocklist.SSHPeers("/")
+		require.NoError(t, err)
+		return ofKind(found, blocklist.SSHPeer)
+	}
+	require.Contains(t, list(0, "127.77.0.1"), "127.77.0.1/32", "root says who is a session")
+	require.NotContains(t, list(65_534, "127.77.0.2"), "127.77.0.2/32")
+}
+
+// pretend runs a program of root's as the session of a user, with a connection, until the test ends.
+func pretend(t testing.TB, user uint32, conn *os.File) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sshd")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Symlink("/bin/cat", filepath.Join(dir, "sshd")))
+	cmd := exec.Command(filepath.Join(dir, "sshd"))
+	cmd.Args = []string{"sshd: mallory@pts/0"}
+	cmd.ExtraFiles = []*os.File{conn}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		require.NoError(t, in.Close())
+		require.NoError(t, cmd.Wait())
+	})
 }
 
 func TestRemoteLoginsOfUtmp(t *testing.T) {
