@@ -323,7 +323,7 @@ func (s *Service) follow(p *parts) {
 		if !e.Gone.IsZero() { // removed: what is made in its place counts
 			continue
 		}
-		ledger = append(ledger, safety.Standing{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since})
+		ledger = append(ledger, safety.Standing{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
 	p.memory.Keep(ledger, time.Now())
 	s.save(p)

@@ -46,6 +46,7 @@ type Entry struct {
 	ReportedAt  time.Time `json:"reported_at,omitzero"`  // when re-applying was reported last
 	Evidence    string    `json:"evidence,omitempty"`    // folder of the newest order's evidence, below data_dir
 	Replaces    string    `json:"replaces,omitempty"`    // id of the container this one was made anew from
+	Origin      string    `json:"origin,omitempty"`      // id of the first such; empty if it is the first
 	Gone        time.Time `json:"gone,omitzero"`         // the container was removed; its compose service is still held
 	Error       string    `json:"error,omitempty"`       // of the newest attempt
 	Severed     bool      `json:"severed,omitempty"`     // release: old connections are destroyed
@@ -67,7 +68,7 @@ func newEntry(o Order) *Entry {
 	}
 	return &Entry{
 		Version: entryVersion, Order: o, Want: want, State: Applying, Before: o.Container,
-		Orders: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces,
+		Orders: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces, Origin: o.origin,
 	}
 }
 

@@ -27,7 +27,7 @@ type attempt struct {
 // hold makes the container as wanted. The error can pass by itself.
 func (a *attempt) hold(ctx context.Context) error {
 	if !a.e.Gone.IsZero() {
-		return nil
+		return a.succeed()
 	}
 	if a.overdue() {
 		return a.skip(fmt.Sprintf("not begun by %s: the container engine was away", a.e.Order.Deadline.UTC().Format(time.RFC3339)))
@@ -209,9 +209,24 @@ func (a *attempt) lost(err error) error {
 	}
 	if a.e.Before.Project != "" && a.e.Before.Service != "" {
 		a.e.Gone = time.Now() // Compose may make it anew: the service is still held
-		return a.commit()
+		if err := a.commit(); err != nil {
+			return err
+		}
+		return a.succeed()
 	}
 	a.reports.add(a.e, "release", event.Released, func(r *event.Action) { r.Reason = "container was removed" })
+	return a.end()
+}
+
+// succeed ends the entry of a container that is gone once the one made in its place
+// is held: that one stands for the service then.
+func (a *attempt) succeed() error {
+	if !succeeded(a.m.List(), *a.e) {
+		return nil
+	}
+	a.reports.add(a.e, "release", event.Released, func(r *event.Action) {
+		r.Reason = "container was removed, the one made in its place is in quarantine"
+	})
 	return a.end()
 }
 

@@ -280,24 +280,6 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
 	return nil
 }
 
-// Find returns the id of the entry whose container's id begins with prefix, or
-// whose name it is.
-func (m *Manager) Find(prefix string) (string, error) {
-	var found []string
-	for _, e := range m.List() {
-		if e.Before.Name == prefix || (len(prefix) >= 4 && strings.HasPrefix(e.Before.ID, prefix)) {
-			found = append(found, e.Before.ID)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return "", fmt.Errorf("%w: %s", ErrNotHeld, prefix)
-	case 1:
-		return found[0], nil
-	}
-	return "", fmt.Errorf("%w: %s", ErrAmbiguous, prefix)
-}
-
 // List returns every entry, oldest first.
 func (m *Manager) List() []Entry {
 	m.mu.Lock()
@@ -326,26 +308,6 @@ func (m *Manager) Get(containerID string) (Entry, bool) {
 		return Entry{}, false
 	}
 	return s.entry.clone(), true
-}
-
-// family returns the ids of an entry and of all that replaced it or that it replaced.
-func (m *Manager) family(id string) []string {
-	entries := m.List()
-	member := map[string]bool{id: true}
-	for range entries { // as long a chain as there are entries
-		for _, e := range entries {
-			if e.Replaces != "" && (member[e.Replaces] || member[e.Before.ID]) {
-				member[e.Replaces], member[e.Before.ID] = true, true
-			}
-		}
-	}
-	var out []string
-	for _, e := range entries {
-		if member[e.Before.ID] {
-			out = append(out, e.Before.ID)
-		}
-	}
-	return out
 }
 
 // enter returns the place of a container, making one if needed. The caller

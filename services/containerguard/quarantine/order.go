@@ -63,6 +63,7 @@ type Order struct {
 	Deadline  time.Time        `json:"deadline,omitzero"` // not begun by then (the engine was away): skipped. Zero: none
 	Forced    bool             `json:"forced,omitempty"`  // a person overrides the protections
 	want      *Want            // set by the Manager: more than the kind says
+	origin    string           // set by the Manager, with Replaces
 
 	Replaces string `json:"replaces,omitempty"` // set by the Manager for a container made anew in place of another: that one's id
 }

@@ -3,6 +3,7 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/docker"
@@ -34,7 +35,7 @@ func (m *Manager) Observe(c inventory.Change) {
 // again, and when an entry expires. It returns nil when ctx ends and everything
 // under way has ended.
 func (m *Manager) Run(ctx context.Context) error {
-	l := &loop{m: m, group: task.New(ctx), services: map[string]docker.Container{}, gone: map[string]bool{}, replaced: map[string]bool{}}
+	l := &loop{m: m, group: task.New(ctx), services: map[string]docker.Container{}, gone: map[string]bool{}, replaced: map[string]bool{}, heirs: map[string]string{}}
 	tick := time.NewTicker(reconcileInterval)
 	defer tick.Stop()
 	l.workAll()
@@ -66,6 +67,7 @@ type loop struct {
 	services map[string]docker.Container // containers of Compose services that are there, by id
 	gone     map[string]bool             // ids of held containers seen to go, until the ledger says so
 	replaced map[string]bool             // ids already held as a replacement, or tried
+	heirs    map[string]string           // id of a held container → the newest held in its place
 }
 
 // take decides whether a change undoes something.
@@ -103,8 +105,8 @@ func (l *loop) replacements() {
 			continue
 		}
 		for _, e := range entries {
-			if e.State != Releasing && replaces(c, e, l.gone[e.Before.ID]) {
-				l.replaced[id] = true
+			if e.State != Releasing && replaces(c, e, l.vacant(entries, e)) {
+				l.replaced[id], l.heirs[e.Before.ID] = true, id
 				l.replace(c, e)
 				break
 			}
@@ -112,9 +114,16 @@ func (l *loop) replacements() {
 	}
 }
 
+// vacant tells that a held container is gone and that none has its place yet.
+func (l *loop) vacant(entries []Entry, e Entry) bool {
+	_, taken := l.services[l.heirs[e.Before.ID]]
+	return !taken && (l.gone[e.Before.ID] || !e.Gone.IsZero()) && !succeeded(entries, e)
+}
+
 // replaces tells whether a container is the one of entry e made anew: of the same
-// service and number. Without numbers, it is if the old one is gone or has ended.
-func replaces(c docker.Container, e Entry, gone bool) bool {
+// service and number. Without numbers, it is if it was made since the other was held,
+// and that one's place is vacant: of several only one is.
+func replaces(c docker.Container, e Entry, vacant bool) bool {
 	was := e.Before
 	if c.Project != was.Project || c.Service != was.Service || c.Labels[composeOneOff] != was.Labels[composeOneOff] {
 		return false
@@ -129,7 +138,7 @@ func replaces(c docker.Container, e Entry, gone bool) bool {
 	if number != "" && wasNumber != "" {
 		return number == wasNumber
 	}
-	return gone || !e.Gone.IsZero()
+	return vacant && c.Created.After(e.Since)
 }
 
 // replace holds the new container of a service as the old one was held.
@@ -137,7 +146,7 @@ func (l *loop) replace(c docker.Container, e Entry) {
 	o := e.Order
 	o.ActionID = actionRecordID(e.Order.ActionID, "recreated", c.ID)
 	o.Container, o.Ordered, o.Deadline = c, time.Now(), time.Time{}
-	o.Replaces = e.Before.ID
+	o.Replaces, o.origin = e.Before.ID, e.origin()
 	o.Reason = fmt.Sprintf("replaces container %s of the same service, which is in quarantine: %s", e.Before.ID[:12], firstReason(e.Order))
 	o.Kind, o.want = kindOf(e.Want), &e.Want
 	l.group.Go("quarantine replacement", func(ctx context.Context) error {
@@ -174,15 +183,27 @@ func kindOf(w Want) Kind {
 // due begins what has expired and what is to be tried again.
 func (l *loop) due(now time.Time) {
 	l.replacements()
-	for _, e := range l.m.List() {
+	entries := l.m.List()
+	for _, e := range entries {
 		expires := e.Order.Expires
 		switch {
 		case e.State != Releasing && !expires.IsZero() && now.After(expires):
 			l.expire(e.Before.ID)
+		case !e.Gone.IsZero() && e.State != Releasing:
+			if succeeded(entries, e) {
+				l.work(e.Before.ID)
+			}
 		case e.State == Applying || e.State == Releasing || e.Error != "" && e.State == Held:
 			l.work(e.Before.ID)
 		}
 	}
+	l.forget()
+}
+
+// forget drops what is remembered of containers that the ledger holds no more.
+func (l *loop) forget() {
+	maps.DeleteFunc(l.gone, func(id string, _ bool) bool { _, held := l.m.Get(id); return !held })
+	maps.DeleteFunc(l.heirs, func(id, _ string) bool { _, held := l.m.Get(id); return !held })
 }
 
 func (l *loop) expire(id string) {

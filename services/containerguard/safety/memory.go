@@ -101,13 +101,13 @@ func (m *Memory) Take(a Ask, now time.Time) (refused string) {
 		return refused
 	}
 	m.hold(a.Container, a.Project, now)
+	m.state.Recent = append(m.state.Recent, now.UTC())
 	return ""
 }
 
 // hold is called with mu held.
 func (m *Memory) hold(container, project string, since time.Time) {
 	m.state.Held[container] = held{Project: project, Since: since.UTC()}
-	m.state.Recent = append(m.state.Recent, since.UTC())
 	m.version++
 }
 
@@ -156,6 +156,7 @@ type Standing struct {
 	Container string
 	Project   string
 	Since     time.Time
+	Replaces  bool // it was made in place of one that was held: nobody is newly acted on
 }
 
 // Keep makes the containers that are held those of the ledger: it takes in what a
@@ -168,6 +169,9 @@ func (m *Memory) Keep(ledger []Standing, now time.Time) {
 		there[s.Container] = true
 		if _, known := m.state.Held[s.Container]; !known {
 			m.hold(s.Container, s.Project, s.Since)
+			if !s.Replaces {
+				m.state.Recent = append(m.state.Recent, s.Since.UTC())
+			}
 		}
 	}
 	maps.DeleteFunc(m.state.Held, func(id string, h held) bool {

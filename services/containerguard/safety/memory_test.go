@@ -176,6 +176,20 @@ func TestKeepFollowsTheLedger(t *testing.T) {
 	require.Zero(t, m.Held())
 }
 
+func TestReplacementsAreHeldButNotNewlyActedOn(t *testing.T) {
+	t.Parallel()
+	l := wide
+	l.PerMinute = 2
+	m := memory(t, l)
+	for i := range 10 { // one service, made anew again and again
+		m.Keep([]safety.Standing{{Container: fmt.Sprint("web-", i), Project: "shop", Since: now, Replaces: i > 0}}, now)
+	}
+	require.Empty(t, take(t, m, safety.Ask{Container: "other", Running: 99}, now), "others can be acted on all the same")
+	l.PerMinute, l.PerProject = 9, 1
+	m.SetLimits(l)
+	require.Contains(t, take(t, m, safety.Ask{Container: "x", Project: "shop", Running: 99}, now), "max_per_project", "what is held is held")
+}
+
 func TestADamagedMemoryIsMovedAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,0 +1,73 @@
+package quarantine_test
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/quarantine"
+)
+
+// service is a container as Docker Compose makes it; without a number as others do.
+func service(name, number string) testenv.ContainerOptions {
+	labels := map[string]string{"com.docker.compose.project": "p", "com.docker.compose.service": "web"}
+	if number != "" {
+		labels["com.docker.compose.container-number"] = number
+	}
+	return testenv.ContainerOptions{Name: name, Labels: labels}
+}
+
+func TestALoopOfReplacementsLeavesOneEntry(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	g.run(t)
+	first := d.Run(t, service("web", "1"))
+	sibling := d.Run(t, service("web-2", "2"))
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(first, quarantine.Isolate)))
+	newest := first
+	for range 5 {
+		d.Remove(t, newest)
+		newest = d.Run(t, service("web", "1"))
+		require.Eventually(t, func() bool { return g.isolated(t, newest) }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return len(g.manager.List()) == 1 }, 10*time.Second, 5*time.Millisecond, "the one that is there stands for those before it")
+	}
+	require.False(t, g.inspect(t, sibling).Paused)
+	for _, text := range []string{"web", newest[:12], first, first[:12]} {
+		id, err := g.manager.Find(text)
+		require.NoError(t, err, text)
+		require.Equal(t, newest, id)
+	}
+	require.NoError(t, g.manager.Release(t.Context(), first, "all clear"), "as the one that was isolated")
+	require.Empty(t, g.manager.List())
+	require.False(t, g.inspect(t, newest).Paused)
+}
+
+func TestWithoutNumbersOneContainerIsReplacedByOne(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	shop := d.Network(t, "shop", "")
+	g := newGuard(t, d, nil)
+	g.run(t)
+	web := d.Run(t, service("web-a", ""))
+	sibling := d.Run(t, service("web-b", "")) // newer, but there before the isolation
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(web, quarantine.Isolate)))
+	d.Remove(t, web)
+	made := map[string]bool{d.Run(t, service("web-c", "")): true}
+	for id := range maps.Clone(made) {
+		require.Eventually(t, func() bool { return g.isolated(t, id) }, 10*time.Second, 5*time.Millisecond)
+	}
+	further := d.Run(t, service("web-d", ""))
+	for id := range made { // what comes after further is seen: then further was looked at
+		d.Do(t, "POST", "/networks/"+shop+"/connect", map[string]string{"Container": id}, nil)
+		require.Eventually(t, func() bool { return g.isolated(t, id) }, 10*time.Second, 5*time.Millisecond)
+	}
+	for name, id := range map[string]string{"a sibling": sibling, "one more": further} {
+		require.False(t, g.inspect(t, id).Paused, name)
+		_, held := g.manager.Get(id)
+		require.False(t, held, name)
+	}
+}
