@@ -58,6 +58,28 @@ func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
 	}
 }
 
+// Questions that are answered are a flood all the same if one host asks so many; a call, a tunnel or a download is none, and neither
+// is what many ask.
+func TestQuestionsMayBeAFloodThoughTheyAreAnswered(t *testing.T) {
+	t.Parallel()
+	names := func(sources, port int) []string {
+		s := newStage(t, true)
+		s.flood(24_000, 4*time.Second, func(i int) {
+			from, to := at(host("10.2", i%sources), 40_000), at(home, port)
+			s.udp(from, to, 80)
+			s.out(packet{src: to, dst: from, class: traffic.UDP, proto: 17})
+		})
+		s.until(s.now)
+		return what(s.finish())
+	}
+	require.Equal(t, []string{"udp_flood/ 10.2.0.1 > 198.51.100.5:53"}, names(1, 53))
+	require.Equal(t, []string{"udp_flood/ 10.2.0.1 > 198.51.100.5:123"}, names(1, 123))
+	for _, port := range []int{443, 500, 1194, 3478, 4500, 51_820} {
+		require.Empty(t, names(1, port), "%d", port)
+	}
+	require.Empty(t, names(200, 53))
+}
+
 func TestAFloodCarriesItsNumbers(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)

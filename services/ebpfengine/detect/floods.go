@@ -93,7 +93,7 @@ func (f *floods) settle(w traffic.Window) {
 	for i := range w.Targets {
 		t := &w.Targets[i]
 		v := f.victim(t.Addr)
-		v.add(measure(t, w, f.explain(t, by), float64(f.cfg.TCPFloodPPS)))
+		v.add(measure(t, w, f.explain(t, w, by), float64(f.cfg.TCPFloodPPS)))
 		for k := range kinds {
 			f.weigh(strike{w: w, t: t, v: v, kind: k, by: by})
 		}
@@ -108,14 +108,16 @@ func (f *floods) settle(w traffic.Window) {
 }
 
 // explain sums what the promoted sources of t are known to do there.
-func (f *floods) explain(t *traffic.Target, by senders) explained {
+func (f *floods) explain(t *traffic.Target, w traffic.Window, by senders) explained {
 	var e explained
 	if own := by.addr[t.Addr]; own != nil {
 		e.refusals, e.pings = float64(own.Refused), float64(own.ByClass[traffic.ICMPEcho])
 		e.calls = float64(own.ByClass[traffic.TCPSYN])
 	}
 	for _, src := range by.to(t.Addr) {
-		e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
+		if !f.interrogates(src, t, w) {
+			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
+		}
 	}
 	for _, sc := range f.scans.active {
 		if sc.method == byFragment && !sc.over && sc.hosts.has(hashAddr(t.Addr.As16())) {
@@ -123,6 +125,18 @@ func (f *floods) explain(t *traffic.Target, by senders) explained {
 		}
 	}
 	return e
+}
+
+// interrogates tells whether src alone asks t so much that being answered is no excuse: services that answer each question by itself
+// are asked by many, tunnels, calls and downloads are long conversations of one.
+func (f *floods) interrogates(src *traffic.Source, t *traffic.Target, w traffic.Window) bool {
+	udp := float64(src.ByClass[traffic.UDP])
+	return udp >= f.limit(kindUDP)/2*max(1, w.End.Sub(w.Start).Seconds()) && answersEach(port(t, udp))
+}
+
+// answersEach tells whether the service of a port answers each question by itself.
+func answersEach(port uint16) bool {
+	return port == 53 || slices.Contains(traffic.ReflectorPorts[:], port) && !slices.Contains(busyPorts[:], port)
 }
 
 // weigh begins or goes on with the flood that s is, if it is one.
