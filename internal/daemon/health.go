@@ -33,12 +33,25 @@ type sinceStatus struct {
 }
 
 // Health asks every module how it is and returns the sum: the worst status of
-// the enabled modules. It returns within about three seconds, whatever the
-// modules do, and answers from memory if it was asked a moment ago.
+// the enabled modules. It returns within a few seconds, whatever the modules do,
+// and answers from memory if it was asked a moment ago: who come at the same time
+// share an answer, which does not depend on whether the first of them stays.
 func (s *Supervisor) Health(ctx context.Context) event.DaemonHealth {
 	if h, ok := s.board.recent(); ok {
 		return h
 	}
+	s.checking <- struct{}{}
+	defer func() { <-s.checking }()
+	if h, ok := s.board.recent(); ok {
+		return h
+	}
+	return s.checkNow(context.WithoutCancel(ctx))
+}
+
+// checkAgain is Health that never answers from memory.
+func (s *Supervisor) checkAgain(ctx context.Context) event.DaemonHealth {
+	s.checking <- struct{}{}
+	defer func() { <-s.checking }()
 	return s.checkNow(ctx)
 }
 
@@ -48,7 +61,7 @@ func (b *board) recent() (event.DaemonHealth, bool) {
 	return b.last, !b.last.Time.IsZero() && time.Since(b.last.Time) < fresh
 }
 
-// checkNow asks all modules at the same time.
+// checkNow asks all modules at the same time. s.checking is held.
 func (s *Supervisor) checkNow(ctx context.Context) event.DaemonHealth {
 	modules := make([]event.ModuleHealth, len(s.opts.Specs))
 	asking := task.New(ctx)

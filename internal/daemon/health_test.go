@@ -120,6 +120,32 @@ func TestTwoWhoAskAtOnceGetTheSameAnswer(t *testing.T) {
 	})
 }
 
+// Together they would wait far longer than a module has to answer.
+func TestManyWhoAskAtOnceAreAnsweredTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var asked atomic.Int32
+		withHealth(r, "slow", func() event.ModuleHealth {
+			asked.Add(1)
+			time.Sleep(answersAfter)
+			return event.ModuleHealth{}
+		})
+		r.settle()
+		time.Sleep(time.Second) // the answer of the start is forgotten
+		before := asked.Load()
+		answers := make(chan event.DaemonHealth)
+		for range 64 {
+			go func() { answers <- r.s.Health(t.Context()) }()
+		}
+		for range 64 {
+			require.Equal(t, event.Healthy, (<-answers).Status)
+		}
+		require.EqualValues(t, 1, asked.Load()-before)
+		r.stop()
+	})
+}
+
 // answersAfter is long for a health check, and allowed.
 const answersAfter = 300 * time.Millisecond
 

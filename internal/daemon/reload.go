@@ -117,8 +117,7 @@ func safePrepare(ctx context.Context, m Reloader, plan ModulePlan) (commit func(
 // commit puts the change in force in the instance that prepared it; if that one
 // has failed since, its successor may have the old configuration and is replaced.
 func (r *runner) commit(builds int, build Build, commit func()) {
-	r.use(build)
-	if r.snapshot().builds != builds {
+	if !r.heed(builds, build) {
 		r.replace(build)
 		return
 	}

@@ -177,6 +177,37 @@ func TestAReloadReachesAModuleThatWaitsForItsRestart(t *testing.T) {
 	})
 }
 
+// The constructor of a restart may take its time; what is reloaded meanwhile is in
+// force once it is through.
+func TestAReloadReachesAModuleThatIsBeingBuilt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		builds := 0
+		r.add(daemon.Spec{Name: "m", Enabled: true, New: func(context.Context) (daemon.Module, error) {
+			if builds++; builds > 1 {
+				time.Sleep(time.Minute)
+			}
+			run := func(ctx context.Context) error { <-ctx.Done(); return nil }
+			if builds == 1 {
+				run = func(context.Context) error { return io.EOF }
+			}
+			return &fake{name: "m", j: r.j, run: run}, nil
+		}})
+		r.opts.Reload = func(context.Context) (daemon.Plan, error) {
+			return daemon.Plan{Modules: []daemon.ModulePlan{{Name: "m", New: rebuilt(r, "m2")}}}, nil
+		}
+		r.start()
+		time.Sleep(30 * time.Second)
+		r.hangUp()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		all := r.j.all()
+		require.Equal(t, "run m2", all[len(all)-1], all)
+		r.stop()
+	})
+}
+
 func TestManyHangUpsAreServedOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -53,7 +53,7 @@ func (s *Supervisor) checkSoon() {
 
 // report logs and publishes the health; known is what was logged last, by module.
 func (s *Supervisor) report(ctx context.Context, known map[string]event.Status) {
-	h := s.checkNow(ctx)
+	h := s.checkAgain(ctx)
 	if ctx.Err() != nil {
 		return
 	}

@@ -31,6 +31,8 @@ type runner struct {
 	mu        sync.Mutex
 	state     state
 	build     Build
+	orders    int // how often build was set anew
+	built     int // orders that the current instance heeds
 	stopErr   error
 	cancelRun context.CancelCauseFunc // ends the current run; nil between runs
 }
@@ -61,7 +63,7 @@ func (r *runner) snapshot() state {
 // rebuild makes a new instance the current one. A panic of the constructor is its error.
 func (r *runner) rebuild(ctx context.Context) error {
 	r.mu.Lock()
-	build := r.build
+	build, orders := r.build, r.orders
 	r.mu.Unlock()
 	m, err := safeBuild(ctx, r.name, build)
 	if err != nil {
@@ -71,6 +73,7 @@ func (r *runner) rebuild(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.state.module = m
 	r.state.builds++
+	r.built = orders
 	return nil
 }
 
@@ -151,11 +154,16 @@ func (r *runner) run(parent context.Context) error {
 	return err
 }
 
+// begin notes that the current instance runs. One that was built while a new
+// configuration came is told to end at once.
 func (r *runner) begin(cancel context.CancelCauseFunc) Module {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cancelRun = cancel
 	r.state.running = true
+	if r.built != r.orders {
+		cancel(errReplaced)
+	}
 	return r.state.module
 }
 
@@ -220,9 +228,10 @@ func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
 // replace puts a constructor in force: the running instance is stopped and a new
 // one built; one that waits for its restart gets it now.
 func (r *runner) replace(build Build) {
-	r.use(build)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.build = build
+	r.orders++
 	if r.cancelRun != nil {
 		r.cancelRun(errReplaced)
 		return
@@ -233,9 +242,16 @@ func (r *runner) replace(build Build) {
 	}
 }
 
-// use has the restarts to come use another constructor.
-func (r *runner) use(build Build) {
+// heed notes that the running instance was given what build stands for. It returns
+// false if another instance has taken its place since there were builds of them.
+func (r *runner) heed(builds int, build Build) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.state.builds != builds {
+		return false
+	}
 	r.build = build
+	r.orders++
+	r.built = r.orders
+	return true
 }

@@ -50,6 +50,7 @@ type Supervisor struct {
 	board   board
 	reloads reloadCounts
 
+	checking chan struct{}      // held while the modules are asked how they are
 	interval chan time.Duration // a new health interval; holds one, the newest
 	check    chan struct{}      // asks for a health check out of turn; holds one
 	ready    atomic.Bool
@@ -67,7 +68,7 @@ func New(opts Options) (*Supervisor, error) {
 	}
 	s := &Supervisor{
 		opts: opts, log: opts.Log, runners: map[string]*runner{},
-		interval: make(chan time.Duration, 1), check: make(chan struct{}, 1),
+		checking: make(chan struct{}, 1), interval: make(chan time.Duration, 1), check: make(chan struct{}, 1),
 	}
 	for _, spec := range opts.Specs {
 		if spec.Enabled && spec.New != nil {
