@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bpf/traffic"
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
@@ -70,6 +72,33 @@ func TestBlockedSourcesAreDropped(t *testing.T) {
 	require.Equal(t, bpf.Pass, verdict(t, e, "198.51.100.255", start))
 	require.Equal(t, bpf.Pass, verdict(t, e, "2001:db8::9", start))
 	require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start))
+}
+
+// Linux takes some of what the program does not read, such as nine extension headers: whose address is known is blocked all the same.
+func TestBlockedSourcesAreDroppedMalformed(t *testing.T) {
+	t.Parallel()
+	e, f := replay(t)
+	block(t, f, "10.0.0.1/32", "2001:db8::1/128")
+	unread := []traffic.Reason{traffic.ShortEthernet, traffic.ShortIP, traffic.BadIP}
+	for reason, frame := range malformed() {
+		want := bpf.Drop
+		if slices.Contains(unread, reason) {
+			want = bpf.Pass
+		}
+		got, err := e.Run(frame, start)
+		require.NoError(t, err)
+		require.Equal(t, want, got, reason.String())
+	}
+	w, err := e.Collect(start)
+	require.NoError(t, err)
+	require.EqualValues(t, len(malformed()), w.Totals.Packets, "each is counted once")
+	require.EqualValues(t, len(malformed())-len(unread), w.Totals.Dropped.Packets)
+	require.NoError(t, f.Allow(prefixes("10.0.0.1/32", "2001:db8::1/128")))
+	for reason, frame := range malformed() {
+		got, err := e.Run(frame, start)
+		require.NoError(t, err)
+		require.Equal(t, bpf.Pass, got, reason.String())
+	}
 }
 
 func TestHitsReasonsAndExpiry(t *testing.T) {

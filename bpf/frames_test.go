@@ -106,6 +106,7 @@ func kinds() map[string]kind {
 		"ipv6 fragment":     {frame: extended(44, []byte{6, 0, 0, 1, 0, 0, 0, 1}, l4), class: traffic.TCPSYN, port: 443, fragment: true},
 		"ipv6 later":        {frame: extended(44, []byte{6, 0, 0, 8, 0, 0, 0, 1}, l4), class: traffic.Fragment, fragment: true, payload: 20},
 		"ipv6 atomic":       {frame: extended(44, []byte{6, 0, 0, 0, 0, 0, 0, 1}, l4), class: traffic.TCPSYN, port: 443},
+		"ipv6 udp, jumbo":   {frame: extended(17, make([]byte, 8)), class: traffic.UDP},
 		"ipv6 esp":          {frame: extended(50, make([]byte, 16)), class: traffic.Other, payload: 16},
 		"ipv6 tiny":         {frame: extended(44, []byte{6, 0, 0, 1, 0, 0, 0, 1}, l4[:8]), class: traffic.Fragment, port: 443, fragment: true, payload: 4},
 		"ipv6, ah, options": {frame: extended(51, header(60, 4, 24), header(6, 1, 16), l4), class: traffic.TCPSYN, port: 443},

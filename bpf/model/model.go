@@ -61,6 +61,7 @@ type parser struct {
 	Packet
 	frame   []byte
 	lenient bool
+	v6      bool
 }
 
 func (p *parser) malformed(why traffic.Reason) {
@@ -156,7 +157,7 @@ func (p *parser) ipv6(at int) {
 		p.malformed(traffic.CutIP)
 		return
 	}
-	p.Proto = p.frame[at+6]
+	p.Proto, p.v6 = p.frame[at+6], true
 	p.Source = netip.AddrFrom16([16]byte(p.frame[at+8:])).Unmap()
 	p.Target = netip.AddrFrom16([16]byte(p.frame[at+24:])).Unmap()
 	p.extensions(at+40, length)
@@ -314,8 +315,11 @@ func (p *parser) udp(at, length int) {
 		p.malformed(traffic.ShortUDP)
 		return
 	}
-	// UDP-Lite has its checksum's coverage there (RFC 3828).
-	if size := p.be16(at + 4); p.Proto == 17 && (size < 8 || (size > length && !p.Fragment)) {
+	// UDP-Lite has its checksum's coverage there (RFC 3828). A jumbogram has 0 (RFC 2675, section 4), and Linux takes that in any
+	// packet of IPv6.
+	size := p.be16(at + 4)
+	jumbo := size == 0 && p.v6
+	if p.Proto == 17 && (size < 8 && !jumbo || size > length && !p.Fragment) {
 		p.malformed(traffic.BadUDP)
 		return
 	}

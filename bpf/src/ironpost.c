@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* The XDP program. For each packet, in this order: parse, allow list, blocklist, counters of this CPU, the target's record, the
  * source's record (through the sketch and its gate when it has none), a sample of a new conversation within the token bucket.
- * Whatever is malformed passes. */
+ * Whatever is malformed passes, unless its source could be read and is blocked: the kernel may take what the parser does not. */
 #define CONTEXT struct xdp_md
 #include "filter.h"
 #include "answer.h"
@@ -256,11 +256,8 @@ int ironpost(struct xdp_md *ctx)
 	*p = (struct packet){};
 	p->result = parse(ctx, p, replay);
 	asm volatile("" ::: "memory");
-	if (unlikely(p->result != PARSED)) {
-		if (p->result == NOT_IP)
-			count(&b->passed[NON_IP], p->bytes);
-		else
-			b->malformed[(p->result - 1) & (REASONS - 1)]++;
+	if (unlikely(p->result == NOT_IP)) {
+		count(&b->passed[NON_IP], p->bytes);
 		return XDP_PASS;
 	}
 	if (spread)
@@ -277,6 +274,10 @@ int ironpost(struct xdp_md *ctx)
 		break;
 	case ALLOWED:
 		count(&b->allowed, p->bytes);
+	}
+	if (unlikely(p->result != PARSED)) {
+		b->malformed[(p->result - 1) & (REASONS - 1)]++;
+		return XDP_PASS;
 	}
 	if (depth == 2)
 		return XDP_PASS;

@@ -76,7 +76,8 @@ INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
 	if (why == SHORT_UDP) {
 		NEED(h, 8, SHORT_UDP);
 		u32 size = swap16(*(u16 *)(h + 4));
-		if (p->proto == 17 && unlikely(size < 8 || (size > len && !p->fragment)))
+		bool jumbo = p->v6 && !size; /* RFC 2675, section 4; Linux takes it in packets of any size */
+		if (p->proto == 17 && unlikely((size < 8 && !jumbo) || (size > len && !p->fragment)))
 			return BAD_UDP + 1;
 		p->sport = swap16(*(u16 *)h);
 		p->dport = swap16(*(u16 *)(h + 2));

@@ -59,7 +59,7 @@ func (c Class) Odd() bool {
 	return c == TCPFIN || c == TCPNull || c == TCPXmas || c == TCPOther
 }
 
-// Reason says why a packet is malformed. Such packets always pass.
+// Reason says why a packet is malformed. Such packets pass unread, unless their source could be read and is blocked.
 type Reason uint8
 
 // The reasons. Their order is the wire order between the kernel program and this package.
