@@ -8,7 +8,6 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=$(VERSION)
 GOFLAGS := -trimpath
 GOLANGCI_VERSION := v2.15.0
-NATSCLI_VERSION  := v0.5.1
 FUZZTIME ?= 60s
 
 .PHONY: help
