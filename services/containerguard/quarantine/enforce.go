@@ -49,7 +49,7 @@ func (a *attempt) steps(ctx context.Context) error {
 		do     func(context.Context) error
 	}
 	for _, t := range []todo{
-		{StepFreeze, w.Freeze && a.now.Running && !a.now.Paused, a.freeze},
+		{StepFreeze, freezes(a.e, a.now), a.freeze},
 		{StepRestartPolicy, changesRestart(a.e) && a.now.RestartPolicy.Name != "no", a.stopRestarting},
 		{StepKill, w.Dead && !w.Freeze && a.now.Running, a.kill},
 		{StepDisconnect, w.Cut && (len(cuttable(a.now)) > 0 || uncuttable(a.now) != ""), a.cut},
@@ -60,8 +60,7 @@ func (a *attempt) steps(ctx context.Context) error {
 		if t.step != StepFreeze {
 			a.yield(ctx)
 		}
-		a.e.begin()
-		if err := a.begin(t.step); err != nil {
+		if err := a.beginOnce(t.step); err != nil {
 			return err
 		}
 		if err := t.do(ctx); err != nil {
@@ -72,6 +71,21 @@ func (a *attempt) steps(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// freezes tells that the first thing to do is to freeze the container.
+func freezes(e *Entry, now docker.Container) bool {
+	return e.Want.Freeze && now.Running && !now.Paused
+}
+
+// beginOnce is begin, unless the ledger names the step already.
+func (a *attempt) beginOnce(s Step) error {
+	if a.e.Begun && a.e.Step == s {
+		a.m.stepped(a.e.Before.ID, s)
+		return nil
+	}
+	a.e.begin()
+	return a.begin(s)
 }
 
 // yield lets others be frozen before anything else is done to what is frozen.

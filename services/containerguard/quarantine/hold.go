@@ -264,7 +264,7 @@ func (a *attempt) begin(s Step) error {
 	if err := a.commit(); err != nil {
 		return err
 	}
-	a.m.stepped(a.e)
+	a.m.stepped(a.e.Before.ID, s)
 	return nil
 }
 
@@ -295,9 +295,9 @@ func (a *attempt) flush(ctx context.Context) {
 	a.reports.list = nil
 }
 
-func (m *Manager) stepped(e *Entry) {
+func (m *Manager) stepped(id string, s Step) {
 	if m.options.OnStep != nil {
-		m.options.OnStep(e.Before.ID, e.Step)
+		m.options.OnStep(id, s)
 	}
 }
 

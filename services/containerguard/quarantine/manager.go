@@ -178,11 +178,15 @@ func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
 		return false, nil
 	}
 	e.Step = StepIntent
+	if e.Captured && freezes(e, now) { // at once: in a burst, a second record would delay the last freeze
+		e.begin()
+		e.Step = StepFreeze
+	}
 	if err := m.ledger.save(e); err != nil {
 		return false, err
 	}
 	m.put(s, e)
-	m.stepped(e)
+	m.stepped(e.Before.ID, StepIntent)
 	return true, nil
 }
 
