@@ -3,7 +3,6 @@ package logpipeline_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -77,12 +76,6 @@ func requireHarmless(t *testing.T, text string) {
 	}
 }
 
-func sendAll(t *testing.T, conn net.Conn, text string) {
-	t.Helper()
-	_, err := conn.Write([]byte(text))
-	require.NoError(t, err)
-}
-
 // eachAlert hands the alerts to fn as they are in the stream.
 func (r *rig) eachAlert(fn func(raw []byte)) {
 	r.t.Helper()
@@ -144,7 +137,7 @@ func TestAFloodIsBounded(t *testing.T) {
 		c := s.Health().Counters
 		return c["tcp_received"] == 64+32 && c["lines"] == 64+32+c["udp_received"] &&
 			c["udp_received"]+c["udp_dropped_kernel_buffer"]+c["udp_dropped_spool_full"] == datagrams
-	}, 3*patience, tick)
+	}, longPatience, tick)
 	wg.Wait()
 	t.Logf("peak heap in use %d MiB, %v", peak>>20, s.Health().Counters)
 	require.Less(t, peak, uint64(256<<20))

@@ -215,17 +215,17 @@ func (r *rig) letters() []bus.Delivery {
 func TestAFullAlertStreamMakesPacketsWait(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 16 << 20}), bustest.WithModules(bus.ContainerGuard, bus.LogPipeline))
-	const lines = 4000
+	const lines = 2500 // more than the stream holds
 	s := r.start()
 	r.write(manyWebAttacks(lines))
 	require.Eventually(t, func() bool {
 		return strings.Contains(strings.Join(s.Health().Reasons, "\n"), "alerts cannot be stored")
-	}, 3*patience, tick)
+	}, longPatience, tick)
 	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
 	require.Zero(t, s.count("packets"))
 	got := r.consume()
 	r.judgedPackets(s, 1)
-	require.Eventually(t, func() bool { return got.len() >= lines+1 }, 3*patience, tick)
+	require.Eventually(t, func() bool { return got.len() >= lines+1 }, longPatience, tick)
 	require.Equal(t, got.len(), got.total())
 }
 

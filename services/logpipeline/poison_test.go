@@ -31,12 +31,8 @@ func (h explosive) Fire(e *logrus.Entry) error {
 func TestALineThatPanicsIsPutAside(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
-	r.cfg.SyslogTCPBind = freeAddr(t)
-	s := r.start()
-	conn := dial(t, "tcp", r.cfg.SyslogTCPBind)
-	_, err := conn.Write([]byte(failed("bob", "192.0.2.1")))
-	require.NoError(t, err)
+	s, conn := r.startOverTCP()
+	sendAll(t, conn, failed("bob", "192.0.2.1"))
 	r.wait(1)
 	s.stop()
 	spool := filepath.Join(r.dir, "spool")
@@ -52,8 +48,7 @@ func TestALineThatPanicsIsPutAside(t *testing.T) {
 	}
 	s = r.start()
 	conn = dial(t, "tcp", r.cfg.SyslogTCPBind)
-	_, err = conn.Write([]byte(failed("eve", "192.0.2.2")))
-	require.NoError(t, err)
+	sendAll(t, conn, failed("eve", "192.0.2.2"))
 	require.Equal(t, "eve", r.wait(2)[1].User)
 	require.Equal(t, uint64(1), s.count("quarantined"))
 	letters := r.letters()

@@ -37,8 +37,7 @@ func TestReloadChangesRulesPathsAndPorts(t *testing.T) {
 	require.Eventually(t, func() bool { return s.count("rules") == 1 }, patience, tick)
 	r.write(canary("left"))
 	appendTo(t, other, failed("bob", "192.0.2.1")+canary("joined"))
-	_, err := conn.Write([]byte(canary("received")))
-	require.NoError(t, err)
+	sendAll(t, conn, canary("received"))
 	for _, a := range r.wait(2) {
 		require.Equal(t, ruleCanary, a.Rule.ID)
 		require.NotContains(t, a.Evidence[0], "left")
@@ -109,17 +108,13 @@ func TestReloadsUnderLoadLoseNoLine(t *testing.T) {
 func TestReloadOfBoundsKeepsPortsAndConnections(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
-	r.cfg.SyslogTCPBind = freeAddr(t)
-	s := r.start()
-	conn := dial(t, "tcp", r.cfg.SyslogTCPBind)
+	s, conn := r.startOverTCP()
 	cfg := r.cfg
 	cfg.SpoolMaxBytes, cfg.MaxLineBytes = 4<<20, 1024
 	s.reload(cfg)
 	long := strings.TrimSpace(failed("bob", "192.0.2.1")) + strings.Repeat(" ", 1500) + "\n"
 	require.Eventually(t, func() bool {
-		_, err := conn.Write([]byte(long))
-		require.NoError(t, err)
+		sendAll(t, conn, long)
 		return s.count("truncated") > 0
 	}, patience, tick)
 	require.Empty(t, s.Health().Reasons)

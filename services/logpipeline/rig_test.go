@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
-	tick     = 10 * time.Millisecond
+	patience     = 20 * time.Second
+	longPatience = 4 * time.Minute // for thousands of synced alerts beside other tests
+	tick         = 10 * time.Millisecond
 
 	ruleFailed = "6f1f0a52-6f5e-4c0a-9d5e-0a2f6c2f7a01"
 	ruleMany   = "6f1f0a52-6f5e-4c0a-9d5e-0a2f6c2f7a03"
@@ -160,12 +161,23 @@ func (r *rig) alerts() []event.Alert {
 // wait returns the alerts when there are at least n.
 func (r *rig) wait(n int) []event.Alert {
 	r.t.Helper()
-	var out []event.Alert
-	require.Eventually(r.t, func() bool {
-		out = r.alerts()
-		return len(out) >= n
-	}, patience, tick, "waiting for %d alerts", n)
-	return out
+	const forEach = 100 * time.Millisecond // each is synced, beside other tests
+	require.Eventually(r.t, func() bool { return r.stored() >= n }, patience+time.Duration(n)*forEach, tick, "waiting for %d alerts", n)
+	return r.alerts()
+}
+
+// stored is how many alerts the stream holds.
+func (r *rig) stored() int {
+	states, err := r.admin.StreamStates(context.Background(), nil)
+	if err != nil {
+		return 0 // asked again
+	}
+	for _, s := range states {
+		if s.Name == bus.Alerts {
+			return int(s.Messages)
+		}
+	}
+	return 0
 }
 
 // judged waits until n lines were judged, so that what they give is stored or on its way.

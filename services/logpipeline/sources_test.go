@@ -35,6 +35,22 @@ func dial(t *testing.T, network, addr string) net.Conn {
 	return conn
 }
 
+// startOverTCP runs a new service that syslog over TCP is the only source of, and
+// connects to it.
+func (r *rig) startOverTCP() (*running, net.Conn) {
+	r.t.Helper()
+	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
+	r.cfg.SyslogTCPBind = freeAddr(r.t)
+	s := r.start()
+	return s, dial(r.t, "tcp", r.cfg.SyslogTCPBind)
+}
+
+func sendAll(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	_, err := conn.Write([]byte(text))
+	require.NoError(t, err)
+}
+
 func listening(network, addr string) bool {
 	if network == "udp" {
 		l, err := net.ListenPacket("udp", addr)
@@ -72,8 +88,7 @@ func TestFileUDPAndTCPGiveTheSameAlerts(t *testing.T) {
 		require.Eventually(t, func() bool { return listening(network, r.cfg.SyslogBind) }, patience, tick)
 		conn := dial(t, network, r.cfg.SyslogBind)
 		for _, line := range lines {
-			_, err := conn.Write([]byte(line))
-			require.NoError(t, err)
+			sendAll(t, conn, line)
 		}
 		s.judged(uint64(len(lines)))
 		require.Equal(t, want, shapes(t, r.wait(4)), network)
@@ -101,14 +116,10 @@ func TestATakenPortDegrades(t *testing.T) {
 func TestReceivedLinesSurviveAStop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
-	r.cfg.SyslogTCPBind = freeAddr(t)
-	s := r.start()
-	conn := dial(t, "tcp", r.cfg.SyslogTCPBind)
+	s, conn := r.startOverTCP()
 	const lines = 500
 	for i := range lines {
-		_, err := conn.Write([]byte(failed("u", address(i))))
-		require.NoError(t, err)
+		sendAll(t, conn, failed("u", address(i)))
 	}
 	require.Eventually(t, func() bool { return s.count("tcp_received") == lines }, patience, tick)
 	s.stop()
@@ -132,8 +143,7 @@ func TestPortsAreBoundWhenTheServiceHasStarted(t *testing.T) {
 	for network, addr := range map[string]string{"udp": r.cfg.SyslogBind, "tcp": r.cfg.SyslogTCPBind} {
 		conn, err := net.Dial(network, addr)
 		require.NoError(t, err)
-		_, err = conn.Write([]byte(failed(network, "192.0.2.1")))
-		require.NoError(t, err)
+		sendAll(t, conn, failed(network, "192.0.2.1"))
 		require.NoError(t, conn.Close())
 	}
 	require.Eventually(t, func() bool { return s.Health().Counters["lines"] == 2 }, patience, tick)
