@@ -59,7 +59,7 @@ func (f *Filter) InKernel() (bool, error) {
 	var have programFilter
 	bloom := make([]uint64, len(f.index.bloom))
 	_, err := f.bloom.ReadAt(rawSlice(bloom), 0)
-	if err = errors.Join(err, load(f.filter, 0, &have)); err != nil {
+	if err := errors.Join(err, load(f.filter, 0, &have)); err != nil {
 		return false, err
 	}
 	want := f.mirror

@@ -155,7 +155,9 @@ func (v *shown) counters() map[string]uint64 {
 
 // unsampled counts what was due to be sampled, but for the budget. A packet on its way while an interval ends may be in one of the
 // counts only.
-func unsampled(t *traffic.Counters) uint64 { return t.Candidates - min(t.Candidates, t.Sampled+t.RingLost) }
+func unsampled(t *traffic.Counters) uint64 {
+	return t.Candidates - min(t.Candidates, t.Sampled+t.RingLost)
+}
 
 func modes() []attach.Mode { return []attach.Mode{attach.Native, attach.SKB, attach.HW} }
 

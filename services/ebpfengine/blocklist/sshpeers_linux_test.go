@@ -138,10 +138,8 @@ func TestASessionIsOneThatRootStarted(t *testing.T) {
 // pretend runs a program of root's as the session of a user, with a connection, until the test ends.
 func pretend(t testing.TB, user uint32, conn *os.File) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sshd")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.Chmod(dir, 0o755))
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // for the user
 	require.NoError(t, os.Symlink("/bin/cat", filepath.Join(dir, "sshd")))
 	cmd := exec.Command(filepath.Join(dir, "sshd"))
 	cmd.Args = []string{"sshd: mallory@pts/0"}

@@ -16,7 +16,8 @@
 //	slow_scan          any of the three, at less than one probe    address               ip of one host, port if one
 //	                   in [Config.SlowGapSecs]
 //	syn_flood          half-open connections pile up at a host     address or a word     ip, port
-//	udp_flood          UDP beyond what the host asked for          address or a word     ip, port if one
+//	udp_flood          UDP beyond what the host asked for, or      address or a word     ip, port if one
+//	                   one source's questions to DNS and the like
 //	icmp_flood         the same of ICMP and ICMPv6                 address or a word     ip
 //	fragment_flood     the same of IP fragments                    address or a word     ip
 //	tcp_flood          TCP without a connection: ACK, RST and      address or a word     ip, port if one
