@@ -26,6 +26,7 @@ command -v xdp-filter >/dev/null || need+=(xdp-tools)
 # The container guard: a daemon that the tests start themselves, and what runs in its images.
 command -v dockerd >/dev/null || need+=(docker.io)
 test -x /bin/busybox || need+=(busybox-static)
+command -v docker-compose >/dev/null || need+=(docker-compose) # what makes containers anew in earnest
 
 if [ ${#need[@]} -gt 0 ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
