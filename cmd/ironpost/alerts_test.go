@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
 )
 
 // titles returns the title of each line of JSON.
@@ -62,7 +61,10 @@ func TestAlertsAreFiltered(t *testing.T) {
 		require.Equal(t, 0, r.code, r.err)
 		require.Equal(t, want, titles(t, r.out), flags)
 	}
-	r := on(t, b, "alerts", "--limit", "2")
+	r := on(t, b, "alerts", "--host", "other", "--since", "2026-11-23T08:00:00Z")
+	require.Equal(t, result{err: "no such alerts since 2026-11-23T08:00:00Z\n"}, r)
+	require.Equal(t, "no such alerts\n", on(t, b, "alerts", "--host", "other", "--since", "all").err)
+	r = on(t, b, "alerts", "--limit", "2")
 	require.Equal(t, `TIME                  SEVERITY  HOST      SOURCE              USER  COUNT  TITLE
 2026-11-23T08:00:00Z  critical  testhost  -                   root  1      three
 2026-11-23T08:00:00Z  high      testhost  ::ffff:203.0.113.9  root  1      four
@@ -112,30 +114,12 @@ func TestActionsAreFiltered(t *testing.T) {
 	require.Contains(t, r.out, "dry run: because")
 }
 
-// live is a buffer that a running command writes.
-type live struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *live) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *live) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestFollowShowsEachAlertOnceAndInOrder(t *testing.T) {
 	b := bustest.New(t)
 	publish(t, b, bus.LogPipeline, bus.Alerts, alert("0", func(a *event.Alert) { a.Title = "0" }))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var out, errs live
+	var out, errs testenv.Buffer
 	done := make(chan int, 1)
 	go func() {
 		done <- run(ctx, []string{"--socket", b.Socket(), "alerts", "--follow", "--json"}, &out, &errs)

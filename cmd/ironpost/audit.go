@@ -16,14 +16,7 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "check the record of actions",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.auditVerifyCommand(), a.auditAcceptCommand())
-	return cmd
+	return group("audit", "check the record of actions", a.auditVerifyCommand(), a.auditAcceptCommand())
 }
 
 // verifyFlags are those of audit verify.
@@ -108,9 +101,7 @@ func (a *app) keptHead(ctx context.Context, f verifyFlags) (head *audit.Head, no
 	if f.offline {
 		return nil, "not compared with the daemon's head, as asked: an end that was cut off would not show", nil
 	}
-	err = a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, a.timeout)
-		defer cancel()
+	err = a.ask(ctx, func(ctx context.Context, conn *bus.Conn) error {
 		host := cmp.Or(f.host, conn.Host())
 		if host == "" {
 			return usage(errors.New("--url needs --host: whose head to compare with"))

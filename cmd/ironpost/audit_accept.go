@@ -39,9 +39,7 @@ func (a *app) acceptBreak(ctx context.Context, host, reason string) error {
 	if reason == "" {
 		return usage(errors.New("--reason is needed: it is all that who reads the trail later will know"))
 	}
-	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, a.timeout)
-		defer cancel()
+	return a.ask(ctx, func(ctx context.Context, conn *bus.Conn) error {
 		host := cmp.Or(host, conn.Host())
 		if host == "" {
 			return usage(errors.New("--url needs --host: whose trail"))

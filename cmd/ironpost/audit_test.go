@@ -20,11 +20,9 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// audited returns a bus and the folder of a trail of n actions.
-func audited(t *testing.T, n int) (*bustest.Bus, string) {
+// collect has the collector keep a trail in dir until n actions are in it; what it returns stops it.
+func collect(t *testing.T, b *bustest.Bus, dir string, n int) (stop func()) {
 	t.Helper()
-	b := bustest.New(t)
-	dir := t.TempDir()
 	for i := range n {
 		publish(t, b, bus.ContainerGuard, bus.Actions, action(fmt.Sprint("action-", i), nil))
 	}
@@ -36,8 +34,17 @@ func audited(t *testing.T, n int) (*bustest.Bus, string) {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	require.Eventually(t, func() bool { return s.Health().Counters["trail_head"] == uint64(n) }, patience, time.Millisecond)
-	cancel()
-	require.NoError(t, <-done)
+	return func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+// audited returns a bus and the folder of a trail of n actions.
+func audited(t *testing.T, n int) (*bustest.Bus, string) {
+	t.Helper()
+	b, dir := bustest.New(t), t.TempDir()
+	collect(t, b, dir, n)()
 	return b, dir
 }
 
@@ -86,23 +93,8 @@ func TestAuditVerify(t *testing.T) {
 }
 
 func TestAuditAccept(t *testing.T) {
-	b := bustest.New(t)
-	dir := t.TempDir()
-	for n := range 2 {
-		publish(t, b, bus.ContainerGuard, bus.Actions, action(fmt.Sprint("action-", n), nil))
-	}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	s, err := actioncollector.New(actioncollector.Config{AuditPath: dir}, actioncollector.Deps{Bus: b.Conn(bus.ActionCollector), Host: b.Host(), Log: log})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	defer func() {
-		cancel()
-		require.NoError(t, <-done)
-	}()
-	require.Eventually(t, func() bool { return s.Health().Counters["trail_head"] == 2 }, patience, time.Millisecond)
+	b, dir := bustest.New(t), t.TempDir()
+	defer collect(t, b, dir, 2)()
 
 	require.Equal(t, exitUsage, on(t, b, "audit", "accept").code)
 	r := on(t, b, "audit", "accept", "--reason", "known")

@@ -19,20 +19,15 @@ import (
 )
 
 func (a *app) blocklistCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "blocklist",
-		Short: "whom the kernel drops, and for how long",
-		Long: `Shows and changes what every packet engine on the bus drops. Entries are addresses
+	cmd := group("blocklist", "whom the kernel drops, and for how long",
+		a.blocklistAddCommand(), a.blocklistDelCommand(), a.blocklistListCommand())
+	cmd.Long = `Shows and changes what every packet engine on the bus drops. Entries are addresses
 or prefixes with an end; lists that shall hold for ever are files, named in
 ebpf.blocklist_files.
 
 The lifelines of a machine (its own addresses, gateways, DNS and DHCP servers, the
 bus, the other ends of SSH logins, loopback and link-local) pass whatever is
-blocked.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.blocklistAddCommand(), a.blocklistDelCommand(), a.blocklistListCommand())
+blocked.`
 	return cmd
 }
 
@@ -59,7 +54,7 @@ the owner, block the /64 it is in.`,
   ironpost blocklist add 203.0.113.0/24 --for 7d --reason "scans us every night"
   ironpost blocklist add 2001:db8:1:2::/64 --for 1h
   ironpost blocklist add 0.0.0.0/0 --for 10m --force     lifelines only`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.blocklistAdd(cmd.Context(), args[0], f) },
 	}
 	cmd.Flags().StringVar(&f.last, "for", "24h", "how `long`, such as 10m, 24h or 30d")
@@ -77,7 +72,7 @@ func (a *app) blocklistDelCommand() *cobra.Command {
 so does what a wider entry covers.`,
 		Example: `  ironpost blocklist del 203.0.113.7
   ironpost blocklist list --json | jq -r '.entries[] | select(.source == "container-guard") | .prefix' | xargs ironpost blocklist del`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.blocklistDel(cmd.Context(), args) },
 	}
 }
@@ -87,9 +82,7 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f addFlags) error {
 	if err != nil {
 		return usage(err)
 	}
-	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, a.timeout)
-		defer cancel()
+	return a.ask(ctx, func(ctx context.Context, conn *bus.Conn) error {
 		engines, err := askEngines(ctx, conn, blocklist.Request{Limit: 1})
 		if err != nil {
 			return err
@@ -132,7 +125,7 @@ func (a *app) newBlock(text string, f addFlags) (bus.Block, error) {
 	return b, err
 }
 
-// byWhom names who asks, behind sudo too.
+// byWhom names who asks, behind sudo too; it is the reason where none is given.
 func byWhom() string {
 	name := os.Getenv("SUDO_USER")
 	if u, err := user.Current(); err == nil {
@@ -141,7 +134,7 @@ func byWhom() string {
 	if name = strings.ToValidUTF8(name, "?"); name == "" || len(name) > bus.MaxBlockReason/2 {
 		return ""
 	}
-	return "added by " + name
+	return "by " + name
 }
 
 func (a *app) added(b, old bus.Block, engines int) error {
@@ -218,9 +211,7 @@ func (a *app) blocklistDel(ctx context.Context, args []string) error {
 		}
 		wanted = append(wanted, p)
 	}
-	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, a.timeout)
-		defer cancel()
+	return a.ask(ctx, func(ctx context.Context, conn *bus.Conn) error {
 		list, err := conn.Blocklist(ctx)
 		if err != nil {
 			return err

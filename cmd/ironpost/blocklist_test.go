@@ -143,7 +143,7 @@ func TestBlocklistListShowsHits(t *testing.T) {
 	})
 	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.7").code)
 	r := on(t, b, "blocklist", "list")
-	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +42 +added by `, r.out)
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +42 +by `, r.out)
 	require.NotContains(t, r.out, "198.51.100.0/24")
 	require.Regexp(t, `(?m)^testhost +2 +10 +0 +0$`, r.out)
 

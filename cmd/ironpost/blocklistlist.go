@@ -40,7 +40,7 @@ something.`,
   ironpost blocklist list --json | jq '.entries[] | select(.hits[].packets > 0)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), func(ctx context.Context, conn *bus.Conn) error { return a.blocklistList(ctx, conn, f) })
+			return a.ask(cmd.Context(), func(ctx context.Context, conn *bus.Conn) error { return a.blocklistList(ctx, conn, f) })
 		},
 	}
 	cmd.Flags().BoolVar(&f.files, "files", false, "also entries of files that dropped something")
@@ -80,8 +80,6 @@ type blockedHost struct {
 }
 
 func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f listFlags) error {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
 	list, err := conn.Blocklist(ctx)
 	if err != nil {
 		return err
@@ -191,6 +189,9 @@ func (e *blockedEntry) hit(h hit) {
 }
 
 func (a *app) printBlocked(all blocked) error {
+	if len(all.Entries) == 0 {
+		a.tell("no address is blocked")
+	}
 	var rows [][]string
 	for _, e := range all.Entries {
 		expires := "-"

@@ -12,14 +12,7 @@ import (
 )
 
 func (a *app) configCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "check and show the configuration",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.configValidateCommand(), a.configShowCommand())
-	return cmd
+	return group("config", "check and show the configuration", a.configValidateCommand(), a.configShowCommand())
 }
 
 func (a *app) configValidateCommand() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/cmd/internal/suite"
@@ -191,6 +192,19 @@ func (a *app) with(ctx context.Context, work func(context.Context, *bus.Conn) er
 	defer cancel()
 	_ = conn.Close(closing) // everything was read, nothing is lost
 	return lost(err)
+}
+
+// ask is with for work that must be done within --timeout.
+func (a *app) ask(ctx context.Context, work func(context.Context, *bus.Conn) error) error {
+	return a.askFor(ctx, a.timeout, work)
+}
+
+func (a *app) askFor(ctx context.Context, timeout time.Duration, work func(context.Context, *bus.Conn) error) error {
+	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return work(ctx, conn)
+	})
 }
 
 // lost gives the loss of the daemon in the middle of work its exit code.

@@ -14,14 +14,7 @@ import (
 )
 
 func (a *app) evidenceCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "evidence",
-		Short: "what was kept of a container before it could change",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.evidenceShowCommand())
-	return cmd
+	return group("evidence", "what was kept of a container before it could change", a.evidenceShowCommand())
 }
 
 func (a *app) evidenceShowCommand() *cobra.Command {
@@ -37,7 +30,7 @@ With --file the content of one of them is written out as it is. It is what the c
 wrote, so on a terminal what is not printable is shown as an escape.`,
 		Example: `  ironpost evidence show web-1
   ironpost evidence show 8261825108f1 --file logs.jsonl | jq -r .text`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if file != "" {
 				return a.evidenceFile(cmd.Context(), host, args[0], file)
@@ -45,7 +38,7 @@ wrote, so on a terminal what is not printable is shown as an escape.`,
 			return a.evidenceShow(cmd.Context(), host, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&host, "host", "", "on which host (default: that of the daemon)")
+	hostFlag(cmd, &host)
 	cmd.Flags().StringVar(&file, "file", "", "write out the content of this `file`")
 	return cmd
 }

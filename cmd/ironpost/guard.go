@@ -7,14 +7,19 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ironpost/ironpost/bus"
 )
 
+// hostFlag is --host of the commands that ask a guard.
+func hostFlag(cmd *cobra.Command, host *string) {
+	cmd.Flags().StringVar(host, "host", "", "on which host (default: that of the daemon)")
+}
+
 // askGuard sends a request to the container guard of host, the daemon's own if empty.
 func (a *app) askGuard(ctx context.Context, host, verb string, req, resp any) error {
-	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, max(a.timeout, 6*time.Second)) // a verb has 4 s
-		defer cancel()
+	return a.askFor(ctx, max(a.timeout, 6*time.Second), func(ctx context.Context, conn *bus.Conn) error { // a verb has 4 s
 		host = cmp.Or(host, conn.Host())
 		if host == "" {
 			return usage(errors.New("--url needs --host: whose containers are meant"))

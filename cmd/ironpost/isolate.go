@@ -41,13 +41,13 @@ A protected container is refused; --force overrides that, but never for the guar
 		Example: `  ironpost isolate web-1
   ironpost isolate 4f6c1b2a9d3e --for 2h --reason "odd outbound traffic"
   ironpost isolate web-1 --kind pause`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.isolate(cmd.Context(), args[0], f) },
 	}
 	cmd.Flags().StringVar(&f.kind, "kind", "isolate", "what is done: "+strings.Join(isolateKinds, ", "))
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for those who wonder later")
 	cmd.Flags().StringVar(&f.last, "for", "", "how `long`, such as 30m, 2h or 1d (default: until it is released)")
-	cmd.Flags().StringVar(&f.host, "host", "", "on which host (default: that of the daemon)")
+	hostFlag(cmd, &f.host)
 	cmd.Flags().BoolVar(&f.force, "force", false, "even if the container is protected")
 	complete(cmd, "kind", isolateKinds...)
 	return cmd

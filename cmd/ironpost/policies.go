@@ -18,14 +18,7 @@ import (
 )
 
 func (a *app) policiesCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "policies",
-		Short: "check policies, and try them on an alert",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.policiesLintCommand(), a.policiesTestCommand())
-	return cmd
+	return group("policies", "check policies, and try them on an alert", a.policiesLintCommand(), a.policiesTestCommand())
 }
 
 func (a *app) policiesLintCommand() *cobra.Command {
@@ -139,7 +132,7 @@ With --path the policies there are tried without a daemon; then the container is
 be what the alert says.`,
 		Example: `  ironpost alerts --json --limit 1 | ironpost policies test -
   ironpost policies test alert.json --path ./policies`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.policiesTest(cmd, args[0], f) },
 	}
 	cmd.Flags().StringVar(&f.path, "path", "", "try the policies of this file or `folder`, without a daemon")

@@ -11,14 +11,7 @@ import (
 )
 
 func (a *app) quarantineCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "quarantine",
-		Short: "which containers are held, and why",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.quarantineListCommand())
-	return cmd
+	return group("quarantine", "which containers are held, and why", a.quarantineListCommand())
 }
 
 func (a *app) quarantineListCommand() *cobra.Command {
@@ -35,7 +28,7 @@ was refused, which ERROR explains.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.quarantineList(cmd.Context(), host) },
 	}
-	cmd.Flags().StringVar(&host, "host", "", "on which host (default: that of the daemon)")
+	hostFlag(cmd, &host)
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 
 // records is how one kind of record is listed.
 type records struct {
+	name    string // what a person calls them
 	stream  bus.StreamName
 	feed    string // on which a stored record shows up
 	subject string // the stream's subjects to read
@@ -47,7 +48,8 @@ type reader struct {
 	table *table
 	last  uint64    // newest stream sequence seen
 	at    time.Time // when that was stored; read on from there
-	odd   int       // messages that were no such record
+	shown int
+	odd   int // messages that were no such record
 }
 
 // list shows what the stream holds, and then, if asked, what comes.
@@ -69,6 +71,7 @@ func (a *app) list(ctx context.Context, p page, r records) error {
 // history shows the newest records up to the limit.
 func (l *reader) history(ctx context.Context, conn *bus.Conn) error {
 	var kept []entry
+	since := l.at
 	err := l.read(ctx, conn, func(e entry) error {
 		if l.limit == 0 {
 			return l.print(e)
@@ -87,6 +90,13 @@ func (l *reader) history(ctx context.Context, conn *bus.Conn) error {
 		if err := l.print(e); err != nil {
 			return err
 		}
+	}
+	if l.shown == 0 && !l.json {
+		text := "no such " + l.name
+		if !since.IsZero() {
+			text += " since " + l.when(since)
+		}
+		l.tell(text)
 	}
 	l.reportOdd()
 	return nil
@@ -129,6 +139,7 @@ func (l *reader) fit(entries []entry) {
 }
 
 func (l *reader) print(e entry) error {
+	l.shown++
 	if l.json {
 		line, ok := jsonLine(e.raw)
 		if !ok {

@@ -20,12 +20,12 @@ policy, its processes. The connections it held are destroyed first, so that nobo
 session goes on where it was cut; where that cannot be done it is started anew.`,
 		Example: `  ironpost release web-1
   ironpost release 4f6c1b2a9d3e --reason "false alarm"`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.release(cmd.Context(), host, containerguard.ReleaseRequest{Container: args[0], Reason: reason})
 		},
 	}
-	cmd.Flags().StringVar(&host, "host", "", "on which host (default: that of the daemon)")
+	hostFlag(cmd, &host)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who wonder later")
 	return cmd
 }

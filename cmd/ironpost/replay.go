@@ -34,7 +34,7 @@ detection, every alert. The file - is the standard input. Exits with 4 if there 
   ironpost replay /var/log/auth.log
   ironpost replay auth.log.2.gz
   journalctl -o short | ironpost replay -`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd.Context(), args) },
 	}
 }

@@ -105,7 +105,7 @@ func (a *app) root() *cobra.Command {
   ironpost audit verify                       was the record of actions changed
   ironpost config show --section bus          what is set, and where`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: aCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			return a.prepare()
@@ -117,6 +117,16 @@ func (a *app) root() *cobra.Command {
 		a.replayCommand(), a.configCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
+}
+
+// group is a command that only has others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: aCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
 }
 
 func (a *app) globalFlags(root *cobra.Command) {

@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +16,10 @@ import (
 
 // TestScripts runs the real daemon and this command beside each other.
 func TestScripts(t *testing.T) {
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -24,12 +31,14 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { _ = os.RemoveAll(run) })
 			env.Setenv("RUN", run)
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("REPO", repo)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitfor": waitFor,
 			"exit":    exits,
 			"append":  appendTo,
+			"hup":     hup,
 		},
 		RequireExplicitExec: true,
 	})
@@ -64,6 +73,18 @@ func appendTo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = f.WriteString(ts.ReadFile(args[1]))
 	ts.Check(errors.Join(err, f.Close()))
+}
+
+// hup asks the process of a PID file to read its configuration again: hup $RUN/ironpost.pid.
+func hup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hup file")
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	process, err := os.FindProcess(pid)
+	ts.Check(err)
+	ts.Check(process.Signal(syscall.SIGHUP))
 }
 
 // exits checks an exit code: exit 3 ironpost config validate.

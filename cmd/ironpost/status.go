@@ -30,7 +30,7 @@ degraded or unhealthy.`,
   ironpost status >/dev/null || echo "look at ironpost"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), a.status)
+			return a.ask(cmd.Context(), a.status)
 		},
 	}
 }
@@ -71,8 +71,6 @@ type durableState struct {
 }
 
 func (a *app) status(ctx context.Context, conn *bus.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
 	o, err := look(ctx, conn)
 	if err != nil {
 		return err
