@@ -291,6 +291,14 @@ func TestAFullListSaysSo(t *testing.T) {
 	require.Error(t, f.Allow([]netip.Prefix{{}}))
 }
 
+// processTime is what the process has used of the CPUs: what else the machine does is not in it.
+func processTime(t testing.TB) time.Duration {
+	t.Helper()
+	var ts unix.Timespec
+	require.NoError(t, unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts))
+	return time.Duration(ts.Nano())
+}
+
 func TestAMillionEntriesInSeconds(t *testing.T) {
 	f := newFilter(t, 1_000_000)
 	entries := make([]bpf.Entry, 1_000_000)
@@ -299,11 +307,11 @@ func TestAMillionEntriesInSeconds(t *testing.T) {
 		binary.BigEndian.PutUint32(a[:], uint32(i)*4099)
 		entries[i].Prefix = netip.PrefixFrom(netip.AddrFrom4(a), 32)
 	}
-	began := time.Now()
+	began, busy := time.Now(), processTime(t)
 	require.NoError(t, f.Block(entries))
-	took := time.Since(began)
-	t.Logf("a million entries in %v", took)
-	require.Less(t, took, 30*time.Second)
+	busy = processTime(t) - busy
+	t.Logf("a million entries in %v, %v of a CPU", time.Since(began), busy)
+	require.Less(t, busy, 30*time.Second)
 	e := program(t, f, bpf.Options{})
 	v, err := e.Run(from(entries[777_777].Prefix.Addr()), start)
 	require.NoError(t, err)

@@ -45,6 +45,15 @@ func run(t testing.TB, e *bpf.Engine, at time.Time, packets ...packet) {
 	}
 }
 
+// oneCPU has what follows run on one CPU. The thread is never unlocked: it ends with the test.
+func oneCPU(t testing.TB) {
+	t.Helper()
+	runtime.LockOSThread()
+	var one unix.CPUSet
+	one.Set(0)
+	require.NoError(t, unix.SchedSetaffinity(0, &one))
+}
+
 func collect(t testing.TB, e *bpf.Engine, at time.Time) traffic.Window {
 	t.Helper()
 	w, err := e.Collect(at)
@@ -178,8 +187,7 @@ func TestASpoofedFloodPromotesNobody(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{Gate: 16}.Scatter(1<<18))
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	oneCPU(t) // each CPU draws the same sources
 	_, err := e.XDP().Run(&ebpf.RunOptions{Data: synFrame(), Repeat: 1_000_000})
 	require.NoError(t, err)
 	w := collect(t, e, time.Now())
@@ -327,10 +335,7 @@ func TestSamplesArriveUntilTheEnd(t *testing.T) {
 // The egress program's evidence lands in the XDP program's records.
 func TestEgressEvidence(t *testing.T) {
 	t.Parallel()
-	runtime.LockOSThread() // and never unlocked: the thread ends with the test, as it may run on one CPU only
-	var one unix.CPUSet
-	one.Set(0)
-	require.NoError(t, unix.SchedSetaffinity(0, &one))
+	oneCPU(t)
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{Gate: 2})
 	out, err := e.Egress()
