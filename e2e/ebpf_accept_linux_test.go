@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -34,9 +35,10 @@ func TestEngineSlowScan(t *testing.T) {
 	l := newLab(t)
 	s := newEngineStage(t, l)
 	began := time.Now()
-	go func() { // nmap goes on for longer than it takes to find it
-		_ = command(inside(l.attacker, "timeout", "600", "nmap", "-sS", "-T1", "-n", "-Pn", "-p", "1-30", victim4)...)
-	}()
+	line := inside(l.attacker, "nmap", "-sS", "-T1", "-n", "-Pn", "-p", "1-30", victim4)
+	scan := exec.CommandContext(t.Context(), line[0], line[1:]...) // goes on for longer than it takes to find it
+	require.NoError(t, scan.Start())
+	t.Cleanup(func() { _ = scan.Wait() }) // killed
 	var found event.Alert
 	require.Eventually(t, func() bool {
 		for _, a := range s.alerts() {
