@@ -162,7 +162,7 @@ func identify(opts []nats.Option, o Options) ([]nats.Option, error) {
 }
 
 // tokenMark is in every credentials file: a signed token, and the seed of its user.
-const tokenMark = "BEGIN NATS USER JWT"
+const tokenMark = "BEGIN NATS USER JWT" //nolint:gosec // the mark, not a token
 
 func timeoutOf(ctx context.Context, most time.Duration) time.Duration {
 	if at, ok := ctx.Deadline(); ok {

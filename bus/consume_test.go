@@ -208,8 +208,9 @@ func TestConsumeGivesBackWhatItDidNotHandle(t *testing.T) {
 	recs := alerts(b.Host(), 0, 20)
 	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), recs...))
 	require.PanicsWithValue(t, "boom", func() {
+		delivered := func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == len(recs) }
 		_ = conn.Consume(within(t, patience), d, bus.ConsumeOptions{Host: b.Host()}, func(context.Context, bus.Delivery) error {
-			require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == len(recs) }, patience, time.Millisecond)
+			require.Eventually(t, delivered, patience, time.Millisecond)
 			panic("boom")
 		})
 	})

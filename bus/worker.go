@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 )
@@ -67,34 +66,15 @@ func (w *worker) session(ctx, work context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(
-		jetstream.PullMaxMessages(w.o.Prefetch),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
-	)
+	from, err := w.open(consumer)
 	if err != nil {
 		return err
 	}
-	defer w.giveBack(messages)
-	if err := w.serve(ctx, work, messages); err != nil || ctx.Err() == nil {
+	defer w.giveBack(from)
+	if err := w.serve(ctx, work, from); err != nil || ctx.Err() == nil {
 		return err
 	}
-	return w.drain(work, consumer, messages)
-}
-
-// giveBack ends a session, also one whose handler panicked: what had arrived and was
-// not handled comes again at once, to whoever consumes then, and not after ackWait.
-func (w *worker) giveBack(messages jetstream.MessagesContext) {
-	defer messages.Stop()
-	if !w.c.Connected() {
-		return
-	}
-	messages.Drain()
-	for {
-		m, err := messages.Next(jetstream.NextMaxWait(giveBackTime))
-		if err != nil || m.Nak() != nil {
-			return // all of it, or no server to give it back to
-		}
-	}
+	return w.drain(work, consumer, from)
 }
 
 func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
@@ -104,37 +84,38 @@ func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
 }
 
 // serve hands on deliveries until ctx ends.
-func (w *worker) serve(ctx, work context.Context, messages jetstream.MessagesContext) error {
+func (w *worker) serve(ctx, work context.Context, from *delivering) error {
 	for ctx.Err() == nil {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		switch {
-		case err == nil:
-			w.handle(work, w.gather(messages, m))
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			w.missed()
-		case ctx.Err() == nil:
-			return err
+		select {
+		case m := <-from.arrived:
+			w.handle(work, w.gather(from, m))
+		case <-from.pull.Closed():
+			return from.reason()
+		case <-ctx.Done():
 		}
 	}
 	return nil
 }
 
 // drain hands on deliveries until the durable has nothing pending.
-func (w *worker) drain(work context.Context, consumer jetstream.Consumer, messages jetstream.MessagesContext) error {
-	for work.Err() == nil {
-		m, err := messages.Next(jetstream.NextMaxWait(drainLook))
-		switch {
-		case err == nil:
-			w.handle(work, w.gather(messages, m))
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			w.missed()
-		case !errors.Is(err, nats.ErrTimeout):
-			return err
-		case w.empty(work, consumer):
+func (w *worker) drain(work context.Context, consumer jetstream.Consumer, from *delivering) error {
+	look := time.NewTicker(drainLook)
+	defer look.Stop()
+	for {
+		select {
+		case m := <-from.arrived:
+			w.handle(work, w.gather(from, m))
+			look.Reset(drainLook)
+		case <-from.pull.Closed():
+			return from.reason()
+		case <-work.Done():
 			return nil
+		case <-look.C:
+			if w.empty(work, consumer) {
+				return nil
+			}
 		}
 	}
-	return nil
 }
 
 func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
@@ -144,16 +125,12 @@ func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
 	return err == nil && info.NumPending == 0 && info.NumAckPending == 0
 }
 
-// gather adds to first what has arrived as well. What went wrong meanwhile shows
-// again at the next read.
-func (w *worker) gather(messages jetstream.MessagesContext, first jetstream.Msg) []jetstream.Msg {
+// gather adds to first what has arrived as well.
+func (w *worker) gather(from *delivering, first jetstream.Msg) []jetstream.Msg {
 	batch := []jetstream.Msg{first}
 	for len(batch) < w.most {
-		m, err := messages.Next(jetstream.NextMaxWait(gatherLook))
-		if errors.Is(err, jetstream.ErrNoHeartbeat) {
-			w.missed()
-		}
-		if err != nil {
+		m, ok := from.next(gatherLook)
+		if !ok {
 			break
 		}
 		batch = append(batch, m)
@@ -161,7 +138,7 @@ func (w *worker) gather(messages jetstream.MessagesContext, first jetstream.Msg)
 	return batch
 }
 
-// missed counts a missing heartbeat. The iterator pulls again by itself.
+// missed counts a missing heartbeat. The library pulls again by itself.
 func (w *worker) missed() {
 	w.c.heartbeats.Add(1)
 	w.log.Warn("no heartbeat from the bus")
