@@ -23,7 +23,8 @@ func TestPublishStoresInOrderWithHeaders(t *testing.T) {
 	require.NoError(t, p.Publish(within(t, patience), recs...))
 	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
 	require.Equal(t, uint64(250), p.LastSeq())
-	require.Equal(t, uint64(250), p.Stats().Published)
+	s := p.Stats()
+	require.Equal(t, uint64(250), s.Published+s.Duplicates, "a batch that nobody answered goes again")
 
 	err := b.Conn(bus.Operator).History(within(t, patience), bus.Alerts, bus.HistoryOptions{Limit: 1}, func(d bus.Delivery) bool {
 		require.Equal(t, []string{"high"}, d.Header[bus.HeaderSeverity])
@@ -280,7 +281,7 @@ func TestSendSurvivesARestartedServer(t *testing.T) {
 	p := publisher(t, b, bus.Packets, bus.EBPFEngine)
 	ctx := within(t, patience)
 	done := make(chan error, 1)
-	recs := make([]*event.Packet, 20000)
+	recs := make([]*event.Packet, 4000)
 	for i := range recs {
 		recs[i] = newPacket(b.Host(), alerts(b.Host(), i, 1)[0].Meta().ID)
 	}

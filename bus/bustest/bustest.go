@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	patience     = 30 * time.Second
+	patience     = 2 * time.Minute // for a machine on which every test runs at the same time
 	defaultStore = 256 << 20
 	defaultHost  = "testhost"
 )
