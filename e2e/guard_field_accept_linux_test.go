@@ -1,0 +1,152 @@
+//go:build accept && linux
+
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard"
+)
+
+const accepted = 50 // containers
+
+// field is a daemon with a guard, a dockerd, and a log pipeline elsewhere that says
+// what it is told to.
+type field struct {
+	*stage
+	engine   *testenv.Docker
+	docker   *docker.Client
+	alerts   *bus.Publisher
+	operator *bus.Conn
+	n        int
+}
+
+const pipelineElsewhere = bus.LogPipeline + "." + stageHost
+
+// newField starts all of it with the given keys of [container] and policies.
+func newField(t *testing.T, keys string, policies string) *field {
+	t.Helper()
+	f := &field{stage: newStage(t), engine: testenv.Dockerd(t)}
+	remote := f.listen(pipelineElsewhere)
+	f.appendConfig(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n%s\n",
+		f.engine.Socket, f.path("policies.toml"), keys))
+	f.write("policies.toml", policies)
+	f.start()
+	var err error
+	f.docker, err = docker.Connect(f.engine.Socket)
+	require.NoError(t, err)
+	t.Cleanup(f.docker.Close)
+	f.alerts, err = remote.connect(pipelineElsewhere).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: stageHost})
+	require.NoError(t, err)
+	f.operator, err = bus.DialSocket(t.Context(), f.path("bus.sock"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.operator.Close(context.WithoutCancel(t.Context())) })
+	return f
+}
+
+const wideCaps = "max_per_minute = 10000\nmax_per_project = 10000\nmax_share_percent = 100\n"
+
+// fill runs n containers and waits until the guard knows them.
+func (f *field) fill(n int) []string {
+	f.t.Helper()
+	var ids []string
+	for i := range n {
+		ids = append(ids, f.engine.Run(f.t, testenv.ContainerOptions{Name: fmt.Sprintf("c%d", i)}))
+	}
+	f.eventually(func() bool { return f.counter(bus.ContainerGuard, "containers") >= uint64(n) })
+	return ids
+}
+
+func (f *field) alert(change func(*event.Alert)) *event.Alert {
+	f.n++
+	now := time.Now().UTC()
+	a := &event.Alert{
+		ID: fmt.Sprintf("accept-%06d", f.n), Schema: event.Schema, TraceID: fmt.Sprintf("%032x", f.n), Time: now, FirstSeen: now, LastSeen: now,
+		Count: 1, Module: bus.LogPipeline, Host: stageHost, Severity: event.High, Title: "an attack",
+		Rule: event.Rule{ID: "rule", Title: "rule", Level: event.High}, DedupKey: fmt.Sprint(f.n),
+	}
+	change(a)
+	return a
+}
+
+func byID(id string) func(*event.Alert) {
+	return func(a *event.Alert) { a.Container = &event.Container{ID: id} }
+}
+
+func (f *field) publish(alerts ...*event.Alert) {
+	f.t.Helper()
+	recs := make([]event.Record, len(alerts))
+	for i, a := range alerts {
+		recs[i] = a
+	}
+	require.NoError(f.t, f.alerts.Publish(f.t.Context(), recs...))
+}
+
+func (f *field) ask(verb string, req, resp any) {
+	f.t.Helper()
+	require.NoError(f.t, f.operator.Request(f.t.Context(), bus.StatusSubject(bus.ContainerGuard, stageHost, verb), req, resp))
+}
+
+// held returns what is in quarantine, by container.
+func (f *field) held() map[string]containerguard.Held {
+	f.t.Helper()
+	var reply containerguard.QuarantineReply
+	f.ask(containerguard.VerbQuarantine, nil, &reply)
+	out := map[string]containerguard.Held{}
+	for _, h := range reply.Held {
+		out[h.Container] = h
+	}
+	return out
+}
+
+func (f *field) releaseAll() {
+	f.t.Helper()
+	for id := range f.held() {
+		var reply containerguard.ReleaseReply
+		f.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: id}, &reply)
+	}
+	f.eventually(func() bool { return len(f.held()) == 0 })
+}
+
+// percentile of durations, such as 0.99.
+func percentile(in []time.Duration, p float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(in))
+	return sorted[min(len(sorted)-1, int(float64(len(sorted))*p))]
+}
+
+// said describes durations.
+func said(in []time.Duration) string {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return fmt.Sprintf("n %d p50 %.1f ms p99 %.1f ms max %.1f ms", len(in), ms(percentile(in, 0.5)), ms(percentile(in, 0.99)), ms(slices.Max(in)))
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// paused counts what the engine says is paused.
+func (f *field) paused() int {
+	f.t.Helper()
+	all, err := f.docker.List(f.t.Context())
+	require.NoError(f.t, err)
+	n := 0
+	for _, c := range all {
+		if c.Paused {
+			n++
+		}
+	}
+	return n
+}
