@@ -84,15 +84,6 @@ func (r *remotes) guard() *guard {
 	return g
 }
 
-// replace replaces a part of the configuration.
-func (s *stage) replace(old, replacement string) {
-	s.t.Helper()
-	text, err := os.ReadFile(s.path("ironpost.toml"))
-	require.NoError(s.t, err)
-	require.Contains(s.t, string(text), old)
-	s.write("ironpost.toml", strings.Replace(string(text), old, replacement, 1))
-}
-
 func actionID(n int) string { return fmt.Sprintf("action-%05d", n) }
 
 // publish sends actions one after the other, each once the one before is stored, until

@@ -30,12 +30,6 @@ const (
 	downtime = 3*time.Minute + 5*time.Second // longer than the duplicates window
 )
 
-// rootShell is a line that should alert, of a user of its own.
-func rootShell(user string) string {
-	stamp := time.Now().Format(time.Stamp)
-	return fmt.Sprintf("%s web-1 sudo:  %s : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, user)
-}
-
 // writers append lines to the watched file and send others over TCP until stop.
 type writers struct {
 	s    *stage
@@ -163,11 +157,6 @@ func (s *stage) ledger(w *writers, tcp map[string]bool) {
 	require.Zero(s.t, lost)
 	require.Zero(s.t, twice)
 	require.Zero(s.t, doubled)
-}
-
-func (s *stage) kill() {
-	require.NoError(s.t, s.daemon.Process.Kill())
-	_ = s.daemon.Wait()
 }
 
 func TestAcceptEveryLineOnceOverKills(t *testing.T) {

@@ -87,6 +87,15 @@ func (s *stage) write(name, text string) {
 	require.NoError(s.t, os.WriteFile(s.path(name), []byte(text), 0o600))
 }
 
+// replace replaces a part of the configuration.
+func (s *stage) replace(old, replacement string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path("ironpost.toml"))
+	require.NoError(s.t, err)
+	require.Contains(s.t, string(text), old)
+	s.write("ironpost.toml", strings.Replace(string(text), old, replacement, 1))
+}
+
 // start runs the daemon until it says that it is ready.
 func (s *stage) start() {
 	s.t.Helper()
@@ -108,6 +117,12 @@ func (s *stage) stop(sig syscall.Signal) int {
 	return s.daemon.ProcessState.ExitCode()
 }
 
+// kill ends the daemon as a crash does.
+func (s *stage) kill() {
+	require.NoError(s.t, s.daemon.Process.Kill())
+	_ = s.daemon.Wait()
+}
+
 func (s *stage) eventually(ok func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, ok, patience, 20*time.Millisecond, "daemon log:\n%s", s.log)
@@ -120,6 +135,12 @@ func (s *stage) append(lines []byte) {
 	_, err = f.Write(lines)
 	require.NoError(s.t, err)
 	require.NoError(s.t, f.Close())
+}
+
+// rootShell is a line that should alert, of a user of its own.
+func rootShell(user string) string {
+	stamp := time.Now().Format(time.Stamp)
+	return fmt.Sprintf("%s web-1 sudo:  %s : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, user)
 }
 
 // ironpost runs the operator's command and returns what it printed.
