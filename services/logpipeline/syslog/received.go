@@ -27,7 +27,7 @@ type Received struct {
 }
 
 // record is Received in a spool file. Raw stands in for Message where JSON cannot
-// hold the bytes.
+// hold the bytes, or only in a form that is larger.
 type record struct {
 	Received  time.Time `json:"received"`
 	Peer      string    `json:"peer"`
@@ -62,13 +62,27 @@ func appendRecord(b []byte, r Received) []byte {
 	b = appendString(b, []byte(r.Peer))
 	b = append(b, `,"transport":`...)
 	b = appendString(b, []byte(r.Transport))
-	if utf8.Valid(r.Message) {
+	if utf8.Valid(r.Message) && quotedLen(r.Message) <= base64.StdEncoding.EncodedLen(len(r.Message)) {
 		b = appendString(append(b, `,"message":`...), r.Message)
 	} else {
 		b = append(b, `,"raw":"`...)
 		b = append(base64.StdEncoding.AppendEncode(b, r.Message), '"')
 	}
 	return append(b, '}', '\n')
+}
+
+// quotedLen is the length that appendString gives s, without the quotation marks.
+func quotedLen(s []byte) int {
+	n := len(s)
+	for _, c := range s {
+		switch {
+		case c < ' ':
+			n += 5
+		case c == '"' || c == '\\':
+			n++
+		}
+	}
+	return n
 }
 
 // appendString appends s, valid UTF-8, as a JSON string (RFC 8259 7).

@@ -32,6 +32,20 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
+// A sender of control characters fills the spool no faster than one of text does, but
+// for a third.
+func TestARecordIsHardlyLargerThanItsMessage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []string{"\x01", "\"", "x", "\xff", "\u2028"} {
+		msg := bytes.Repeat([]byte(c), DefaultMaxMessage/len(c))
+		b := appendRecord(nil, Received{Time: time.Now(), Peer: "192.0.2.1:514", Transport: UDP, Message: msg})
+		require.Less(t, len(b), 4*DefaultMaxMessage/3+200, "%q", c)
+		out, err := Decode(b[:len(b)-1])
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(msg, out.Message))
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","message":"m"}`))
 	f.Add([]byte(`{"received":"2026-11-23T10:00:00Z","transport":"tcp","raw":"/w=="}`))

@@ -118,7 +118,7 @@ func TestMessagesReachTheSpool(t *testing.T) {
 	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.Received[syslog.UDP] == 2 && s.Received[syslog.TCP] == 3 }, time.Second, time.Millisecond)
 }
 
-// A message of control characters grows six times in JSON and still is one line.
+// The longest message, of bytes that need the longest form, is one line.
 func TestLargestMessageIsOneLine(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

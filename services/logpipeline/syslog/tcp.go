@@ -171,9 +171,6 @@ func (in *intake) flush() error {
 	}
 	in.s.tally.took(TCP, in.pending)
 	in.out, in.pending = in.out[:0], 0
-	if cap(in.out) > 2*putBytes {
-		in.out = nil // a sender of control characters needs no such piece for good
-	}
 	return nil
 }
 

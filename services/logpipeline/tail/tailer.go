@@ -19,9 +19,9 @@ const (
 	// lookUp is how much is read before Read looks whether its time is over: a file may
 	// hold any number of bytes and no line.
 	lookUp = 16 << 20
-	// spoolLine is the longest line of a spool file: 64 KiB of bytes that JSON
-	// escapes with six each, and what is around them.
-	spoolLine = 512 << 10
+	// spoolLine is the longest line of a spool file: 64 KiB of bytes in base64, and what
+	// is around them.
+	spoolLine = 128 << 10
 	// maxOpen bounds the files kept open. Beyond it a file is opened for each read.
 	maxOpen = 1000
 )
