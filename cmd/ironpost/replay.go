@@ -21,14 +21,16 @@ func (a *app) replayCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "replay file…",
 		Short: "what would have been found in a capture or a log",
-		Long: `Reads captures (pcap, pcapng) and logs, told apart by how they begin, also compressed
-with gzip, and shows what Ironpost finds in them. A capture goes through the packet program of the kernel, with
-the clock of the capture, and the thresholds of [ebpf.detect]: one line for each attack
-at the end. That needs Linux and root. A log goes through the rules of log_pipeline.rules_path;
-that needs no rights. Nothing is sent anywhere, and nothing is blocked.
+		Long: `Reads captures (pcap, pcapng) and logs, told apart by how they begin, also
+compressed with gzip, and shows what Ironpost finds in them. A capture goes through
+the packet program of the kernel, with the clock of the capture, and the thresholds
+of [ebpf.detect]: one line for each attack at the end. That needs Linux and root. A
+log goes through the rules of log_pipeline.rules_path; that needs no rights. Nothing
+is sent anywhere, and nothing is blocked.
 
-With --json each line is one record as docs/events.md describes it: every announcement of a
-detection, every alert. The file - is the standard input. Exits with 4 if there is something.`,
+With --json each line is one record as docs/events.md describes it: every announcement
+of a detection, every alert. The file - is the standard input. Exits with 4 if there
+is something.`,
 		Example: `  sudo ironpost replay incident.pcap
   sudo ironpost replay --json incident.pcapng | jq '.detection'
   ironpost replay /var/log/auth.log

@@ -135,7 +135,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVar(&a.json, "json", false, "machine-readable output")
 	f.BoolVar(&a.utc, "utc", false, "show times in UTC, not in local time")
 	f.StringVar(&a.colour, "color", "auto", "colour: auto, always or never; NO_COLOR is heeded")
-	f.StringVar(&a.socket, "socket", "", "unix socket of the daemon, by `path` (default: bus.socket of the configuration)")
+	f.StringVar(&a.socket, "socket", "", "unix socket of the daemon, by `path` (default: bus.socket)")
 	f.StringVar(&a.url, "url", "", "connect to a daemon on another machine, such as tls://hub:4222")
 	f.StringVar(&a.key, "key", "", "`file` with the nkey seed for --url")
 	f.StringVar(&a.tls.ca, "tls-ca", "", "PEM `file` of the authority that signed the server's certificate")

@@ -214,7 +214,7 @@ func (a *app) printOverview(o overview) error {
 		part{[]column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}, {"WHY", 400}}, modules},
 		part{[]column{{"LOST BY", 40}, {"HOST", 40}, {"WHAT", 60}, {"HOW MUCH", 20}}, losses},
 		part{[]column{{"STREAM", 20}, {"MESSAGES", 12}, {"SIZE", 10}, {"USED", 6}, {"LAST", 12}}, streams},
-		part{[]column{{"READER", 60}, {"STREAM", 20}, {"STATE", 8}, {"WAITING", 10}, {"UNACKED", 8}, {"REDELIVERED", 11}}, durables},
+		part{[]column{{"READER", 60}, {"STREAM", 20}, {"STATE", 8}, {"WAITING", 10}, {"UNACKED", 8}, {"AGAIN", 11}}, durables},
 	)
 }
 
