@@ -3,10 +3,12 @@ package actioncollector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
@@ -24,7 +26,7 @@ func (s *Service) handle(ctx context.Context, ds []bus.Delivery) []error {
 	batch := make([]pending, 0, len(ds))
 	for i, d := range ds {
 		p := pending{at: i}
-		if err := event.Decode(d.Data, &p.action); err != nil {
+		if err := readAction(d, &p.action); err != nil {
 			s.metrics.rejected.Inc()
 			s.health.count(func(c *counters) { c.rejected++ })
 			errs[i] = bus.Reject(err)
@@ -41,6 +43,18 @@ func (s *Service) handle(ctx context.Context, ds []bus.Delivery) []error {
 	return errs
 }
 
+// readAction decodes d. What the record says of its origin must be what the server
+// enforced.
+func readAction(d bus.Delivery, a *event.Action) error {
+	if err := event.Decode(d.Data, a); err != nil {
+		return err
+	}
+	if module, host := d.Origin(); a.Module != module || a.Host != host {
+		return fmt.Errorf("an action of %s on %q, published by %s on %q", a.Module, a.Host, module, host)
+	}
+	return nil
+}
+
 // audit writes batch to the trail and logs what was not there already. While
 // that cannot be done it waits and tries again, so nothing more is pulled; it
 // gives up when ctx ends, and the actions come again.
@@ -53,12 +67,9 @@ func (s *Service) audit(ctx context.Context, batch []pending) error {
 			}
 			return nil
 		}
-		timer := time.NewTimer(retry)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		task.Pause(ctx, retry)
+		if ctx.Err() != nil {
 			return err
-		case <-timer.C:
 		}
 	}
 	return nil

@@ -226,6 +226,23 @@ func TestMessageThatIsNoActionGoesToTheDeadLetters(t *testing.T) {
 	c.waitFor("actions_audited", 1)
 }
 
+// A record that speaks for another host or module than the one it came from would be
+// a lie in the trail.
+func TestActionOfSomebodyElseGoesToTheDeadLetters(t *testing.T) {
+	b := bustest.New(t)
+	dir := t.TempDir()
+	c := start(t, b, dir)
+	p, err := b.Conn(bus.ContainerGuard).Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: b.Host()})
+	require.NoError(t, err)
+	elsewhere, other, own := action(1), action(2), action(3)
+	elsewhere.Host, other.Module = "victim", bus.EBPFEngine
+	require.NoError(t, p.Publish(t.Context(), elsewhere, other, own))
+	c.waitFor("actions_rejected", 2)
+	c.waitFor("actions_audited", 1)
+	c.end()
+	require.Equal(t, map[string]int{"action-3": 1}, auditedIDs(t, dir))
+}
+
 func TestCutTrailIsDeclaredAtStart(t *testing.T) {
 	b, dir, c := audited(t, 3)
 	c.end()
