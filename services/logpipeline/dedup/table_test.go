@@ -3,6 +3,7 @@ package dedup_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,4 +122,15 @@ func TestAReplayGivesNoSecondFirst(t *testing.T) {
 		require.Len(t, updates, 2)
 		require.Contains(t, updates, sent[0].ID, "the update of the same window has the same id")
 	}
+}
+
+func TestAnUpdateCutsItsEvidenceBetweenCharacters(t *testing.T) {
+	t.Parallel()
+	table := dedup.New(time.Minute, 0)
+	first := alert("a", "k", 0)
+	first.Evidence[0] = strings.Repeat("한", 400)
+	table.Add(first, start)
+	table.Add(alert("b", "k", 1), start)
+	out := table.Add(alert("c", "k", 60), start)
+	require.Equal(t, strings.Repeat("한", 170), out[0].Evidence[0], "as much as fits into 512 bytes")
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ironpost/ironpost/event"
 )
@@ -39,10 +40,21 @@ func light(a *event.Alert) event.Alert {
 	out := *a
 	out.Matched, out.Findings = nil, nil
 	if len(a.Evidence) > 0 {
-		line := a.Evidence[0]
-		out.Evidence = []string{line[:min(len(line), keptEvidence)]}
+		out.Evidence = []string{beginning(a.Evidence[0])}
 	}
 	return out
+}
+
+// beginning cuts line after keptEvidence bytes, between characters.
+func beginning(line string) string {
+	if len(line) <= keptEvidence {
+		return line
+	}
+	n := keptEvidence
+	for n > 0 && !utf8.RuneStart(line[n]) {
+		n--
+	}
+	return line[:n]
 }
 
 func (w *Window) count(a *event.Alert) {
