@@ -34,7 +34,9 @@ func (p *Parser) apacheError(ev *Event, line string) bool {
 	return true
 }
 
-// apacheOrigin reads the bracketed parts behind the level and returns the message.
+// apacheOrigin reads the bracketed parts behind the level and returns the message. The
+// client is the last of them: what looks like one behind it is the message, which a
+// client may have written.
 func apacheOrigin(ev *Event, s string) string {
 	for {
 		part, rest, ok := cutBracket(s)
@@ -48,6 +50,7 @@ func apacheOrigin(ev *Event, s string) string {
 			ev.PID, _ = strconv.ParseInt(pid, 10, 64)
 		case "client":
 			apacheClient(ev, value)
+			return rest
 		default:
 			return s
 		}

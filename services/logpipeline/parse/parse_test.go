@@ -77,6 +77,7 @@ func TestParseReadsEveryFormat(t *testing.T) {
 		{"nginx over syslog", `<190>Nov 13 01:02:03 web1 nginx: 192.0.2.7 - - [13/Nov/2026:01:02:02 +0000] "GET /x HTTP/1.1" 200 5 "-" "-"`, parse.RFC3164, at("2026-11-13T01:02:02Z"), fields{"cs-uri": "/x", "process": "nginx"}},
 		{"apache error 2.2", `[Sun Dec 04 04:51:08 2005] [error] [client 192.0.2.9] Directory index forbidden`, parse.ApacheError, at("2005-12-04T04:51:08Z"), fields{"level": "error", "src_ip": "192.0.2.9", "message": "Directory index forbidden"}},
 		{"apache error 2.4", `[Sun Dec 04 04:51:08.123456 2005] [core:error] [pid 12:tid 9] [client 192.0.2.9:81] AH1: x`, parse.ApacheError, at("2005-12-04T04:51:08.123456Z"), fields{"level": "error", "module": "core", "pid": int64(12), "src_ip": "192.0.2.9", "src_port": int64(81)}},
+		{"apache error: the first client is the server's word", `[Sun Dec 04 04:51:08 2005] [php:notice] [pid 12] [client 192.0.2.9:81] [client 198.51.100.1:9] [pid 7] hello`, parse.ApacheError, at("2005-12-04T04:51:08Z"), fields{"pid": int64(12), "src_ip": "192.0.2.9", "src_port": int64(81), "message": "[client 198.51.100.1:9] [pid 7] hello"}},
 		{"words", "just some words", parse.Plain, time.Time{}, fields{"message": "just some words", "raw": "just some words", "process": nil}},
 		{"not utf-8", "just \xff words\r\n", parse.Plain, time.Time{}, fields{"message": "just \uFFFD words"}},
 		{"nothing", "", parse.Plain, time.Time{}, fields{"message": ""}},
