@@ -22,6 +22,7 @@ const (
 // may be called concurrently.
 type Client struct {
 	host string
+	most int // bytes of an answer, or of a line of events
 
 	// lock guards session. It is a channel so that nobody waits for it longer than
 	// their own budget while an engine that hangs is being asked for its version.
@@ -46,7 +47,7 @@ func Connect(socket string) (*Client, error) {
 	if _, err := client.ParseHostURL(host); err != nil {
 		return nil, fmt.Errorf("docker socket %q: want a path, unix://path or tcp://host:port: %w", socket, err)
 	}
-	return &Client{host: host, lock: make(chan struct{}, 1)}, nil
+	return &Client{host: host, most: maxAnswer, lock: make(chan struct{}, 1)}, nil
 }
 
 // Close ends idle connections. Calls that are under way go on.
@@ -90,7 +91,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	if c.session != nil {
 		return c.session, nil
 	}
-	s, err := newSession(c.host)
+	s, err := newSession(c.host, c.most)
 	if err != nil {
 		return nil, err
 	}
@@ -117,13 +118,13 @@ func (c *Client) forget(s *session) {
 
 func (c *Client) unlock() { <-c.lock }
 
-func newSession(host string) (*session, error) {
+func newSession(host string, most int) (*session, error) {
 	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}
 	httpClient := &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}
 	api, err := client.NewClientWithOpts(
 		client.WithHTTPClient(httpClient),
 		client.WithHost(host), // sets the transport's dialer
-		func(*client.Client) error { httpClient.Transport = capped{transport}; return nil },
+		func(*client.Client) error { httpClient.Transport = capped{transport, most}; return nil },
 		client.WithScheme("http"),
 	)
 	if err != nil {

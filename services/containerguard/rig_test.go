@@ -115,7 +115,7 @@ func (s *running) eventually(ok func() bool) {
 func (s *running) docker() *running {
 	s.t.Helper()
 	s.eventually(func() bool {
-		return !strings.Contains(fmt.Sprint(s.Health().Reasons), "container engine") && s.count("containers") > 0
+		return !strings.Contains(fmt.Sprint(s.Health().Reasons), "containers are not acted on") && s.count("containers") > 0
 	})
 	return s
 }
