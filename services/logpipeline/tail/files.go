@@ -92,7 +92,7 @@ func (t *Tailer) openAs(s *source, path string) (*os.File, info, error) {
 // openAny opens path, unpacked if it is a compressed copy of s.
 func (t *Tailer) openAny(s *source, path string) (*os.File, info, error) {
 	if s.At != s.ID && inflated(path) && t.cfg.Scratch != "" {
-		return inflate(t.cfg.Scratch, path, s.Offset)
+		return inflate(t.cfg.Scratch, path, &s.FileState)
 	}
 	return open(path)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -42,6 +44,31 @@ func TestALineWithoutEndHoldsNobodyUp(t *testing.T) {
 			runtime.ReadMemStats(&m)
 			require.Less(t, m.HeapAlloc, uint64(64<<20))
 		})
+	}
+}
+
+// A compressed file that does not begin as ours did is not unpacked to its end: it may
+// hold any number of bytes.
+func TestAForeignCompressedFileIsNotUnpacked(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("app.log"))
+	r.settle()
+	d.add("app.log", "first\n")
+	r.want("first")
+	r.save()
+	require.NoError(t, r.tail.Close())
+	d.remove("app.log")
+	d.add("app.log.1", "foreign\n"+strings.Repeat("x", 1<<20))
+	d.compress("app.log.1")
+	require.NoError(t, os.Truncate(d.path("app.log.1.gz"), 600)) // its end cannot be read
+	log, hook := test.NewNullLogger()
+	tl, err := tail.New(r.cfg, r.saved, log)
+	require.NoError(t, err)
+	r.tail = tl
+	r.settle()
+	for _, e := range hook.AllEntries() {
+		require.NotContains(t, e.Message, "not unpacked")
 	}
 }
 

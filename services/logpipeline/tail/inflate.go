@@ -16,15 +16,19 @@ const (
 	maxScratch = 2 << 30
 )
 
-var errInflate = errors.New("too large to unpack")
+var (
+	errInflate = errors.New("too large to unpack")
+	errForeign = errors.New("begins otherwise")
+)
 
 // inflated reports whether path is read through inflate.
 func inflated(path string) bool { return filepath.Ext(path) == ".gz" }
 
 // inflate unpacks the gzip file at path (RFC 1952) into a file of dir that has no
-// name any more. Of the bytes before offset only those that fingerprints are of are
-// kept. The info is that of path with the unpacked size.
-func inflate(dir, path string, offset int64) (*os.File, info, error) {
+// name any more. Of the bytes before the place of st only those that fingerprints are
+// of are kept. The info is that of path with the unpacked size. The error is errForeign
+// if it does not begin as st does: the rest is not unpacked then.
+func inflate(dir, path string, st *FileState) (*os.File, info, error) {
 	packed, in, err := open(path)
 	if err != nil {
 		return nil, info{}, err
@@ -38,7 +42,7 @@ func inflate(dir, path string, offset int64) (*os.File, info, error) {
 	if err != nil {
 		return nil, info{}, fmt.Errorf("unpack %s: %w", path, err)
 	}
-	if in.size, err = unpack(out, r, offset); err != nil {
+	if in.size, err = unpack(out, r, st); err != nil {
 		release(out)
 		return nil, info{}, fmt.Errorf("unpack %s: %w", path, err)
 	}
@@ -58,14 +62,17 @@ func nameless(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// unpack writes the first bytes of r, and those around offset and after it, to where
-// they belong, and returns the size of all.
-func unpack(out *os.File, r io.Reader, offset int64) (int64, error) {
+// unpack writes the first bytes of r, and those around the place of st and after it, to
+// where they belong, and returns the size of all.
+func unpack(out *os.File, r io.Reader, st *FileState) (int64, error) {
 	head, err := io.CopyN(out, r, printLen)
 	if err != nil {
 		return head, ignoreEOF(err)
 	}
-	from := min(max(printLen, offset-printLen), maxInflate)
+	if !st.Head.at(out, 0) {
+		return head, errForeign
+	}
+	from := min(max(printLen, st.Offset-printLen), maxInflate)
 	skipped, err := io.CopyN(io.Discard, r, from-head)
 	if err != nil {
 		return head + skipped, ignoreEOF(err)
@@ -94,7 +101,10 @@ func (t *Tailer) unpacked(f *follow, s *source) bool {
 		if !inflated(sib.path) || sib.in.mtime < s.MTime || !isRotationOf(sib.path, f.path) || !t.stranger(f, sib) {
 			continue
 		}
-		file, in, err := inflate(t.cfg.Scratch, sib.path, s.Offset)
+		file, in, err := inflate(t.cfg.Scratch, sib.path, &s.FileState)
+		if errors.Is(err, errForeign) {
+			continue
+		}
 		if err != nil {
 			t.note(f).WithError(err).Warn("rotated log not unpacked")
 			continue
