@@ -42,6 +42,11 @@ func (a *attempt) settled() bool {
 // steps does what is needed, in the order that is safe.
 func (a *attempt) steps(ctx context.Context) error {
 	a.refused = nil
+	if a.e.learn(a.now) {
+		if err := a.commit(); err != nil {
+			return err
+		}
+	}
 	w := a.e.Want
 	type todo struct {
 		step   Step

@@ -1,6 +1,7 @@
 package quarantine
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -28,7 +29,7 @@ type Entry struct {
 	Step    Step  `json:"step"` // the one begun last
 
 	// Before is the container as it was before the first step; valid once
-	// Captured. It is never overwritten.
+	// Captured. It is not overwritten, only learnt of while it is still being made.
 	Before   docker.Container `json:"before"`
 	Captured bool             `json:"captured"`
 
@@ -74,6 +75,33 @@ func newEntry(o Order) *Entry {
 
 // capture remembers what a container is like before anything is done to it.
 func (e *Entry) capture(now docker.Container) { e.Before, e.Captured = now, true }
+
+// learn takes in what came to a container that was still being made when it was
+// captured, and tells whether there was anything: Compose creates a container,
+// connects it network by network, and then starts it.
+func (e *Entry) learn(now docker.Container) bool {
+	if !e.Captured || e.Before.State != stateCreated {
+		return false
+	}
+	learnt := false
+	networks := slices.Clone(e.Before.Networks)
+	for _, n := range cuttable(now) {
+		i := slices.IndexFunc(networks, func(b docker.Endpoint) bool { return b.Network == n.Network })
+		if i < 0 {
+			i, networks = len(networks), append(networks, docker.Endpoint{})
+		}
+		learnt = learnt || !reflect.DeepEqual(networks[i], n)
+		networks[i] = n
+	}
+	e.Before.Networks = networks
+	if now.Running {
+		e.Before.State, e.Before.Running, learnt = now.State, true, true
+	}
+	return learnt
+}
+
+// stateCreated is that of a container that was never started.
+const stateCreated = "created"
 
 // has tells whether an order was taken already.
 func (e *Entry) has(actionID string) bool { return slices.Contains(e.Orders, actionID) }

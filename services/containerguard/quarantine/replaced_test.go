@@ -71,3 +71,31 @@ func TestWithoutNumbersOneContainerIsReplacedByOne(t *testing.T) {
 		require.False(t, held, name)
 	}
 }
+
+func TestAReplacementThatIsStillBeingMadeIsGivenBackWhole(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	d.Network(t, "shop", "")
+	back := d.Network(t, "back", "")
+	g := newGuard(t, d, nil)
+	g.run(t)
+	options := service("web", "1")
+	options.Network, options.Restart = "shop", "always"
+	first := d.Run(t, options)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(first, quarantine.Isolate)))
+	d.Remove(t, first)
+	again := d.Create(t, options) // as Compose does: create, connect, start
+	cut := func() bool { return len(g.inspect(t, again).Networks) == 0 }
+	require.Eventually(t, cut, 10*time.Second, 5*time.Millisecond)
+	d.Do(t, "POST", "/networks/"+back+"/connect", map[string]any{"Container": again, "EndpointConfig": map[string]any{"Aliases": []string{"www"}}}, nil)
+	require.Eventually(t, cut, 10*time.Second, 5*time.Millisecond)
+	d.Do(t, "POST", "/containers/"+again+"/start", nil, nil)
+	require.Eventually(t, func() bool { return g.inspect(t, again).Paused }, within, 5*time.Millisecond)
+
+	require.NoError(t, g.manager.Release(t.Context(), again, "all clear"))
+	after := g.inspect(t, again)
+	require.True(t, after.Running && !after.Paused)
+	require.Equal(t, "always", after.RestartPolicy.Name)
+	require.Len(t, after.Networks, 2)
+	require.Contains(t, after.Networks[0].Aliases, "www")
+}
