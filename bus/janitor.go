@@ -171,9 +171,20 @@ func (r *ShedReport) tell(cfg JanitorConfig, s StreamState, purged uint64) {
 	}
 	for _, d := range s.Durables {
 		if d.Present && d.done(s.LastSeq) < s.LastSeq {
-			r.blame(cfg, d, fmt.Sprintf("%s is nearly full and %s is behind by %d", s.Name, d.Name, d.Pending+uint64(d.AckPending)))
+			r.blame(cfg, d, cfg.holdsUp(s.Name, d))
 		}
 	}
+}
+
+// holdsUp says that d keeps a stream full, and, where its host may be gone for good,
+// what to do.
+func (cfg JanitorConfig) holdsUp(stream StreamName, d DurableState) string {
+	reason := fmt.Sprintf("%s is nearly full and %s is behind by %d", stream, d.Name, d.Pending+uint64(d.AckPending))
+	if cfg.lists(stream, d.Name) || d.Waiting > 0 {
+		return reason
+	}
+	return fmt.Sprintf("%s, and nobody consumes it: start Ironpost on that host, or, if the host is gone for good, remove what waits for it with: "+
+		"nats consumer rm %s %s (comes by itself %d days after it was last seen)", reason, stream, d.Name, int(cfg.Unseen.Hours()/24))
 }
 
 func (r *ShedReport) blame(cfg JanitorConfig, d DurableState, reason string) {

@@ -3,7 +3,6 @@ package suite
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -57,7 +56,10 @@ func (c *caretaker) reasons() map[string][]string {
 	defer c.mu.Unlock()
 	out := map[string][]string{}
 	for module, reasons := range c.now {
-		out[module] = slices.Clone(reasons)
+		if module == bus.Daemon { // no module of ours is to blame
+			module = busName
+		}
+		out[module] = append(out[module], reasons...)
 	}
 	for name, r := range c.restored {
 		if time.Since(r.at) > remember {

@@ -44,3 +44,12 @@ func TestADeletedDurableIsMadeAgainAndBlamed(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 }
+
+// What another host's durable does to the streams is the bus's line in the health: no
+// module here is to blame.
+func TestWhatNoModuleIsToBlameForIsTheBuss(t *testing.T) {
+	t.Parallel()
+	c := newCaretaker(&busSide{}, nil)
+	c.told(bus.ShedReport{Reasons: map[string][]string{bus.Daemon: {"full"}, bus.ContainerGuard: {"behind"}}})
+	require.Equal(t, map[string][]string{busName: {"full"}, bus.ContainerGuard: {"behind"}}, c.reasons())
+}
