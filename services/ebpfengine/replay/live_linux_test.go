@@ -128,7 +128,7 @@ func TestLiveFindsWhatReplayFinds(t *testing.T) {
 			want, _ := play(t, name)
 			in, out := wire(t, i)
 			l := watch(t, out)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // a busy machine sends slowly
 			defer cancel()
 			sent := make(chan error, 1)
 			go func() {
