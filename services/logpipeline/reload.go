@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 // rulesRetry is how often rules that are absent are looked for.
@@ -44,21 +42,20 @@ func (p *pipeline) takeUp() {
 	if next == nil {
 		return
 	}
-	old := p.cfg
 	p.cfg, p.dirty = next.cfg, true
 	p.windows.SetSpan(p.cfg.DedupWindow())
 	p.useRules(next.book)
 	p.s.note(troubleRules, "")
 	p.logs.SetMaxLine(p.cfg.MaxLineBytes)
 	p.logs.Switch(p.cfg.Docker())
-	if err := errors.Join(p.listen(), p.follow(old)); err != nil {
+	if err := errors.Join(p.listen(), p.tailer.Reload(p.cfg.watched(), p.cfg.MaxLineBytes)); err != nil {
 		p.s.log.WithError(err).Error("reload not complete")
 		p.s.note(troubleReload, err.Error())
 	} else {
 		p.s.note(troubleReload, "")
 	}
 	p.s.note(troubleStorage, storageTrouble(p.cfg.Storage))
-	p.s.use(p.cfg, p.book, p.tailer)
+	p.s.use(p.cfg, p.book)
 	p.s.log.WithField("rules", p.book.count()).Info("configuration reloaded")
 }
 
@@ -89,7 +86,7 @@ func (p *pipeline) seekRules() {
 	}
 	p.s.note(troubleRules, "")
 	p.useRules(book)
-	p.s.use(p.cfg, p.book, p.tailer)
+	p.s.use(p.cfg, p.book)
 	p.s.log.WithField("rules", book.count()).Info("rules loaded")
 }
 
@@ -111,25 +108,9 @@ func (p *pipeline) listen() error {
 	return errors.Join(p.server.Rebind(to.UDP, to.TCP), p.server.Resize(to.MaxBytes, to.MaxMessage))
 }
 
-// follow changes the paths in place. Another line length needs another tailer,
-// which goes on where the old one stands.
-func (p *pipeline) follow(old Config) error {
-	if p.cfg.MaxLineBytes == old.MaxLineBytes {
-		return p.tailer.Reload(p.cfg.watched())
-	}
-	state := p.tailer.State()
-	tailer, err := tail.New(tailConfig(p.cfg, p.server.Pattern(), p.s.deps.DataDir), &state, p.s.log)
-	if err != nil {
-		return err
-	}
-	p.close()
-	p.tailer = tailer
-	return nil
-}
-
 // use makes a change known to Health.
-func (s *Service) use(cfg Config, book *rulebook, tailer *tail.Tailer) {
+func (s *Service) use(cfg Config, book *rulebook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg, s.book, s.tailer = cfg, book, tailer
+	s.cfg, s.book = cfg, book
 }

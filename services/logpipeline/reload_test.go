@@ -104,6 +104,25 @@ func TestReloadsUnderLoadLoseNoLine(t *testing.T) {
 	require.Len(t, users(alerts), lines)
 }
 
+// Another line length is no reason to forget what was counted.
+func TestReloadOfTheLineLengthKeepsTheCounts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.MaxLineBytes = 2048
+	s := r.start()
+	r.write(strings.Repeat("x", 3000) + "\n")
+	s.judged(1)
+	cfg := r.cfg
+	cfg.MaxLineBytes = 1024
+	cfg.RulesPath = absolute(t, "testdata/rules/keyword.yml")
+	s.reload(cfg)
+	require.Eventually(t, func() bool { return s.count("rules") == 1 }, patience, tick)
+	r.write(strings.TrimSpace(canary("a")) + strings.Repeat("x", 1500) + "\n")
+	a := r.wait(1)[0]
+	require.LessOrEqual(t, len(a.Evidence[0]), 1024)
+	require.Equal(t, uint64(2), s.count("truncated"))
+}
+
 // Other bounds are no reason to close a port or a connection.
 func TestReloadOfBoundsKeepsPortsAndConnections(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package tail
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -61,24 +60,26 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	longest := cfg.MaxLine
-	if len(cfg.Spools) > 0 {
-		longest = max(longest, spoolLine)
-	}
 	t := &Tailer{
 		cfg: cfg, log: log,
-		buf:      make([]byte, printLen+max(chunkBytes, 2*longest)),
 		follows:  map[string]*follow{},
 		seen:     map[string]bool{},
 		owners:   map[FileID]*follow{},
 		watch:    &watch{},
 		counters: counters{lost: map[string]int64{}},
 	}
+	t.resize(cfg.MaxLine)
 	if saved == nil {
 		return t, nil
 	}
 	err := t.restore(*saved)
 	return t, err
+}
+
+// resize sets how many bytes of a line are kept, and makes room for two such lines.
+func (t *Tailer) resize(maxLine int) {
+	t.cfg.MaxLine = maxLine
+	t.buf = make([]byte, printLen+max(chunkBytes, 2*maxLine, 2*spoolLine))
 }
 
 // Read returns the next lines, at least one and at most limit, in the order of
@@ -184,15 +185,17 @@ func (t *Tailer) restorePath(p PathState, spool bool) {
 	t.follows[f.path] = f
 }
 
-// Reload replaces Config.Paths. Files that no path names any more are dropped,
-// the others go on undisturbed. The error says what is wrong with paths; then
-// nothing has changed.
-func (t *Tailer) Reload(paths []string) error {
-	if err := errors.Join(checkPatterns(paths)...); err != nil {
+// Reload replaces Config.Paths and Config.MaxLine. Files that no path names any more
+// are dropped, the others go on undisturbed. The error says what is wrong with them;
+// then nothing has changed.
+func (t *Tailer) Reload(paths []string, maxLine int) error {
+	cfg := Config{Paths: paths, MaxLine: maxLine}
+	if err := cfg.Check(); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.resize(cfg.withDefaults().MaxLine)
 	for p := range t.seen {
 		if !slices.Contains(paths, p) && !slices.Contains(t.cfg.Spools, p) {
 			delete(t.seen, p)
