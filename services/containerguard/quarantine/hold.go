@@ -37,13 +37,19 @@ func (a *attempt) hold(ctx context.Context) error {
 		return a.lost(err)
 	}
 	if recheck := a.m.options.Recheck; waited && recheck != nil {
-		switch refused, known := recheck(a.e.Order, a.now); {
-		case !known:
+		refused, known := recheck(a.e.Order, a.now)
+		if !known {
 			return nil // Run looks again soon
-		case refused != "":
+		}
+		if refused != "" {
 			return a.skip("not begun until the container engine was back: " + refused)
 		}
 	}
+	return a.holdSeen(ctx)
+}
+
+// holdSeen holds a container that was looked at.
+func (a *attempt) holdSeen(ctx context.Context) error {
 	if !a.e.Captured {
 		a.e.capture(a.now)
 		if err := a.begin(StepIntent); err != nil {
