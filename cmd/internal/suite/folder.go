@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/ironpost/ironpost/internal/pidfile"
@@ -53,6 +54,13 @@ func writable(dir string) error {
 			dir, os.Geteuid(), err)
 	}
 	return nil
+}
+
+// openToAll reports whether everybody may replace what is kept in dir. A container's volume may be so.
+func openToAll(dir string) bool {
+	const byAll = 0o002
+	info, err := os.Stat(dir)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&byAll != 0
 }
 
 func tryWrite(dir string) error {

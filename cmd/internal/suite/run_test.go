@@ -244,6 +244,16 @@ func TestASecondInstanceIsRefused(t *testing.T) {
 	require.Zero(t, first.stop())
 }
 
+func TestADataFolderOpenToAllIsToldOf(t *testing.T) {
+	t.Parallel()
+	i := install(t, allOff)
+	require.NoError(t, os.Mkdir(i.dir+"/data", 0o700))
+	require.NoError(t, os.Chmod(i.dir+"/data", 0o777))
+	i.start()
+	require.Equal(t, i.dir+"/data", i.await("everybody may write in the data folder")["path"])
+	require.Zero(t, i.stop())
+}
+
 func TestADataFolderThatCannotBeWrittenEndsTheStart(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)

@@ -23,6 +23,9 @@ func (h *house) greet(loaded *config.Loaded) {
 	for _, w := range loaded.Warnings {
 		h.log.WithField("warning", w).Warn("configuration warning")
 	}
+	if dir := h.cfg.General.DataDir; openToAll(dir) {
+		h.log.WithFields(logrus.Fields{"path": dir, "try": "chmod o-w " + dir}).Warn("everybody may write in the data folder")
+	}
 }
 
 // summarise tells people what is watched, what is not and why, and where to look.
