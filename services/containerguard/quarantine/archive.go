@@ -156,7 +156,7 @@ func (a *archive) take(s *shelf, n int64) error {
 }
 
 // shrink removes the oldest until n more bytes have room. If that cannot be, nothing
-// is removed.
+// is removed for them.
 func (a *archive) shrink(n int64) error {
 	over := a.stats.Bytes + n - a.limits.MaxBytes
 	if a.limits.MaxBytes == 0 || over <= 0 {
@@ -170,7 +170,7 @@ func (a *archive) shrink(n int64) error {
 		over -= a.shelves[action].bytes
 		gone = append(gone, action)
 	}
-	if over > 0 {
+	if over > 0 && n > 0 {
 		return errNoRoom
 	}
 	for _, action := range gone {
@@ -284,11 +284,11 @@ func (m *Manager) EvidenceTrouble() string {
 	return fmt.Sprintf("evidence is not kept whole: %v (%d bytes used); release what is looked into, or raise it", errNoRoom, m.archive.stats.Bytes)
 }
 
-// heldActions are the orders of every entry.
+// heldActions are the orders of every entry, and those that began its family.
 func (m *Manager) heldActions() map[string]bool {
 	out := map[string]bool{}
 	for _, e := range m.List() {
-		for _, action := range e.Orders {
+		for _, action := range slices.Concat(e.Orders, e.Past) {
 			out[action] = true
 		}
 	}

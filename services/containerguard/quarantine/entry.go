@@ -39,7 +39,8 @@ type Entry struct {
 	Begun bool   `json:"begun,omitempty"`
 	Prior *Entry `json:"prior,omitempty"`
 
-	Orders      []string  `json:"orders"` // every action id applied
+	Orders      []string  `json:"orders"`         // every action id applied
+	Past        []string  `json:"past,omitempty"` // those of the first of the family, whose evidence stays
 	Since       time.Time `json:"since"`
 	FrozenAt    time.Time `json:"frozen_at,omitzero"`
 	HeldAt      time.Time `json:"held_at,omitzero"`
@@ -69,7 +70,7 @@ func newEntry(o Order) *Entry {
 	}
 	return &Entry{
 		Version: entryVersion, Order: o, Want: want, State: Applying, Before: o.Container,
-		Orders: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces, Origin: o.origin,
+		Orders: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces, Origin: o.origin, Past: o.past,
 	}
 }
 

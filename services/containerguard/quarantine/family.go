@@ -18,6 +18,14 @@ func (e *Entry) origin() string {
 	return e.Before.ID
 }
 
+// past are the orders of the first of e's family.
+func (e *Entry) past() []string {
+	if e.Origin == "" {
+		return e.Orders
+	}
+	return e.Past
+}
+
 // called tells that e is, or was made in place of, the container whose id begins with prefix.
 func (e *Entry) called(prefix string) bool {
 	return slices.ContainsFunc([]string{e.Before.ID, e.Replaces, e.Origin}, func(id string) bool {

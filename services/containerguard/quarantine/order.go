@@ -64,6 +64,7 @@ type Order struct {
 	Forced    bool             `json:"forced,omitempty"`  // a person overrides the protections
 	want      *Want            // set by the Manager: more than the kind says
 	origin    string           // set by the Manager, with Replaces
+	past      []string         // likewise
 
 	Replaces string `json:"replaces,omitempty"` // set by the Manager for a container made anew in place of another: that one's id
 }

@@ -146,7 +146,7 @@ func (l *loop) replace(c docker.Container, e Entry) {
 	o := e.Order
 	o.ActionID = actionRecordID(e.Order.ActionID, "recreated", c.ID)
 	o.Container, o.Ordered, o.Deadline = c, time.Now(), time.Time{}
-	o.Replaces, o.origin = e.Before.ID, e.origin()
+	o.Replaces, o.origin, o.past = e.Before.ID, e.origin(), e.past()
 	o.Reason = fmt.Sprintf("replaces container %s of the same service, which is in quarantine: %s", e.Before.ID[:12], firstReason(e.Order))
 	o.Kind, o.want = kindOf(e.Want), &e.Want
 	l.group.Go("quarantine replacement", func(ctx context.Context) error {
