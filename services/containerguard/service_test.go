@@ -203,8 +203,9 @@ func TestPoliciesAreTakenUpWholeOrNotAtAll(t *testing.T) {
 	r.await(a, "block-source done")
 
 	r.policy("q", `actions = ["notify"]`)
-	s.eventually(func() bool { return s.count("policies") == 2 })
-	require.NotContains(t, fmt.Sprint(s.Health().Reasons), "policies")
+	s.eventually(func() bool {
+		return s.count("policies") == 2 && !strings.Contains(fmt.Sprint(s.Health().Reasons), "policies")
+	})
 
 	require.NoError(t, os.RemoveAll(r.cfg.PolicyPath))
 	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "is missing") })
