@@ -242,6 +242,20 @@ func (c *Conn) answerable(ctx context.Context) (context.Context, func()) {
 	}
 }
 
+// unanswerable returns what the one who asks is told of a call, made with a context of
+// answerable, that ended with err: neither is his giving up.
+func unanswerable(asker context.Context, err error) error {
+	switch {
+	case asker.Err() != nil:
+		return err
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: the connection was lost before the answer came", ErrUnreachable)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: no answer within %s", ErrUnreachable, callTimeout)
+	}
+	return err
+}
+
 // giveUp closes the connection for good, with the reason for its users.
 func (c *Conn) giveUp(why error) {
 	c.mu.Lock()

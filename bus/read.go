@@ -72,7 +72,7 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := c.answerable(ctx)
+	call, cancel := c.answerable(ctx)
 	defer cancel()
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
@@ -83,7 +83,8 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 	if err := c.nc.PublishRequest("$JS.API.DIRECT.GET."+string(stream), inbox, body); err != nil {
 		return nil, err
 	}
-	return collect(ctx, sub)
+	messages, err := collect(call, sub)
+	return messages, unanswerable(ctx, err)
 }
 
 func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
@@ -123,11 +124,11 @@ func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (u
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := c.answerable(ctx)
+	call, cancel := c.answerable(ctx)
 	defer cancel()
-	m, err := c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+string(stream), body)
+	m, err := c.nc.RequestWithContext(call, "$JS.API.DIRECT.GET."+string(stream), body)
 	if err != nil {
-		return 0, err
+		return 0, unanswerable(ctx, err)
 	}
 	if statusOf(m) == statusNothing {
 		return 0, ErrNotFound

@@ -3,6 +3,8 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
 )
 
 type question struct{ Name string }
@@ -181,6 +184,25 @@ func TestHistorySinceAndFilter(t *testing.T) {
 	require.Equal(t, []string{"old"}, read(bus.HistoryOptions{Filter: bus.AlertSubject(bus.LogPipeline, "*")}))
 	require.Equal(t, []string{"old"}, read(bus.HistoryOptions{Limit: 1}))
 	require.Empty(t, read(bus.HistoryOptions{Filter: bus.AlertSubject("*", "elsewhere")}))
+}
+
+// Half of what there is must not look like all of it, nor like the reader's giving up.
+func TestHistoryTellsThatTheConnectionWasLost(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ctx := within(t, patience)
+	var alerts []event.Record
+	for i := range 300 { // more than a page
+		alerts = append(alerts, newAlert(b.Host(), strconv.Itoa(i)))
+	}
+	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(ctx, alerts...))
+	stop := sync.OnceFunc(func() { require.NoError(t, b.Server().Shutdown(ctx)) })
+	err := b.Conn(bus.Operator).History(ctx, bus.Alerts, bus.HistoryOptions{}, func(bus.Delivery) bool {
+		stop()
+		return true
+	})
+	require.ErrorIs(t, err, bus.ErrUnreachable)
+	require.NotErrorIs(t, err, context.Canceled)
 }
 
 // A module may serve its status and its verbs apart, on one connection: both answer a
