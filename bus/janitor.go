@@ -11,8 +11,8 @@ import (
 )
 
 // JanitorConfig says what the janitor goes by. Durables are those of the table: only
-// they may stop a producer. Every is how often it looks (default 1 s), Unseen after
-// how long a durable that is not of the table is removed (default 7 days).
+// they may stop a producer. Every is how often it looks (default 1 s; after a look that
+// made room ten times as often), Unseen after how long a durable that is not of the table is removed (default 7 days).
 type JanitorConfig struct {
 	Durables []Durable
 	Every    time.Duration
@@ -55,12 +55,22 @@ func (c *Conn) RunJanitor(ctx context.Context, cfg JanitorConfig, tell func(Shed
 		case tell != nil:
 			tell(report)
 		}
+		ticker.Reset(cfg.after(report))
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// after returns when to look again. Where room had to be made it may soon be used up: the
+// producers of a small stream shall not wait for it.
+func (cfg JanitorConfig) after(report ShedReport) time.Duration {
+	if len(report.Purged) > 0 {
+		return max(cfg.Every/10, 1)
+	}
+	return cfg.Every
 }
 
 // Shed purges once what nearly full streams can do without, and reports.
@@ -180,11 +190,23 @@ func (r *ShedReport) tell(cfg JanitorConfig, s StreamState, purged uint64) {
 // what to do.
 func (cfg JanitorConfig) holdsUp(stream StreamName, d DurableState) string {
 	reason := fmt.Sprintf("%s is nearly full and %s is behind by %d", stream, d.Name, d.Pending+uint64(d.AckPending))
-	if cfg.lists(stream, d.Name) || d.Waiting > 0 {
+	if cfg.lists(stream, d.Name) || d.Waiting > 0 || time.Since(d.Seen) < atWork {
 		return reason
 	}
 	return fmt.Sprintf("%s, and nobody consumes it: start Ironpost on that host, or, if the host is gone for good, remove what waits for it with: "+
-		"nats consumer rm %s %s (comes by itself %d days after it was last seen)", reason, stream, d.Name, int(cfg.Unseen.Hours()/24))
+		"nats consumer rm %s %s (comes by itself %s after it was last seen)", reason, stream, d.Name, spoken(cfg.Unseen))
+}
+
+// atWork is how long a consumer that pulls nothing may be busy with what it has.
+const atWork = 5 * time.Minute
+
+// spoken says d in days if it is some, else in hours.
+func spoken(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return fmt.Sprintf("%.3g hours", d.Hours())
 }
 
 func (r *ShedReport) blame(cfg JanitorConfig, d DurableState, reason string) {

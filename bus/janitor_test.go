@@ -164,6 +164,15 @@ func TestShedKeepsWhatAnotherHostNeeds(t *testing.T) {
 	reason := report.Reasons[bus.Daemon][0]
 	require.Contains(t, reason, "container-guard_elsewhere is behind by ")
 	require.Contains(t, reason, "nats consumer rm IRONPOST_ALERTS container-guard_elsewhere (comes by itself 7 days ")
+	again, err := b.Admin().Shed(within(t, patience), bus.JanitorConfig{Unseen: 12 * time.Hour})
+	require.NoError(t, err)
+	require.Contains(t, again.Reasons[bus.Daemon][0], "(comes by itself 12 hours ")
+
+	busy, err := admin(t, b).Consumer(within(t, patience), string(bus.Alerts), theirs[0].Name)
+	require.NoError(t, err)
+	_, err = busy.Next()
+	require.NoError(t, err)
+	require.NotContains(t, shed(t, b, nil).Reasons[bus.Daemon][0], "nobody consumes it", "who is busy with what it got pulls nothing")
 
 	js, err := jetstream.New(b.Raw(bus.Daemon))
 	require.NoError(t, err)
@@ -185,13 +194,50 @@ func TestShedDoesNotWaitForAQuietDurable(t *testing.T) {
 	require.Positive(t, shed(t, b, []bus.Durable{d}).Purged[bus.Alerts])
 }
 
-// A durable that is not of the table does not matter, and goes once it is unseen for long.
+// Where room had to be made the janitor looks again before its time: producers of a small
+// stream do not wait a whole interval each time it is full.
+func TestJanitorLooksSoonAfterMakingRoom(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t, tight(), bustest.WithModules(bus.LogPipeline))
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	fill(t, b, p)
+	const every = 20 * time.Second
+	looks := make(chan bus.ShedReport)
+	ctx, cancel := context.WithCancel(t.Context())
+	done, conn := make(chan error, 1), b.Admin()
+	go func() {
+		cfg := bus.JanitorConfig{Durables: b.Durables(), Every: every}
+		done <- conn.RunJanitor(ctx, cfg, func(r bus.ShedReport) {
+			select {
+			case looks <- r:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	require.Positive(t, (<-looks).Purged[bus.Alerts])
+	began := time.Now()
+	<-looks
+	require.Less(t, time.Since(began), every/2)
+	cancel()
+	require.NoError(t, <-done)
+}
+
+// A durable that is not of the table does not matter, and goes once it is unseen for long,
+// also if whoever consumed it died with something unacknowledged.
 func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithModules(bus.LogPipeline))
 	js := admin(t, b)
+	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), alerts(b.Host(), 0, 2)...))
 	_, err := js.CreateConsumer(within(t, patience), string(bus.Alerts), jetstream.ConsumerConfig{Durable: "forgotten", AckPolicy: jetstream.AckExplicitPolicy})
 	require.NoError(t, err)
+	died, err := js.CreateConsumer(within(t, patience), string(bus.Alerts), jetstream.ConsumerConfig{Durable: "died", AckPolicy: jetstream.AckExplicitPolicy})
+	require.NoError(t, err)
+	_, err = died.Next()
+	require.NoError(t, err)
+	info, err := died.Info(within(t, patience))
+	require.NoError(t, err)
+	require.Equal(t, 1, info.NumAckPending)
 	reports := make(chan bus.ShedReport, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -206,8 +252,12 @@ func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
 		})
 	}()
 	require.Eventually(t, func() bool {
-		_, err := js.Consumer(within(t, patience), string(bus.Alerts), "forgotten")
-		return errors.Is(err, jetstream.ErrConsumerNotFound)
+		for _, name := range []string{"forgotten", "died"} {
+			if _, err := js.Consumer(within(t, patience), string(bus.Alerts), name); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return false
+			}
+		}
+		return true
 	}, patience, 10*time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)

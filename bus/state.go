@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // DurableState is how far a durable is. Present is false if the server does not
-// know it; Waiting is how many pulls wait, 0 if nobody consumes.
+// know it; Waiting is how many pulls wait, 0 if nobody consumes or who does is busy; Seen
+// is when it last got or acknowledged something, zero if the server does not remember.
 type DurableState struct {
 	Name        string
 	Present     bool
@@ -18,6 +20,7 @@ type DurableState struct {
 	Redelivered int
 	Waiting     int
 	AckFloor    uint64
+	Seen        time.Time
 }
 
 // done returns up to which sequence the durable needs nothing any more, given the
@@ -96,5 +99,6 @@ func stateOf(info *jetstream.ConsumerInfo) DurableState {
 	return DurableState{
 		Name: info.Name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
 		Redelivered: info.NumRedelivered, Waiting: info.NumWaiting, AckFloor: info.AckFloor.Stream,
+		Seen: usedAt(info),
 	}
 }

@@ -84,45 +84,68 @@ func (cfg JanitorConfig) lists(stream StreamName, name string) bool {
 	return slices.ContainsFunc(cfg.Durables, func(d Durable) bool { return d.Stream == stream && d.Name == name })
 }
 
-// visit notes that a durable is consumed, or removes it if it has not been for long.
+// visit notes that a durable is consumed, or removes it if it has not been for long. What
+// it has not acknowledged proves nothing: it stays until somebody pulls again.
 func (c *Conn) visit(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo, cfg JanitorConfig, started time.Time) (bool, error) {
-	noted := notedAt(info)
-	if info.NumWaiting > 0 || info.NumAckPending > 0 {
-		if time.Since(noted) < noteEvery {
-			return false, nil
-		}
-		return false, note(ctx, stream, info)
+	noted, seen := notedAt(info), seenAt(info)
+	if seen.Sub(noted) >= noteEvery {
+		return false, note(ctx, stream, info, seen)
 	}
-	if time.Since(noted) < cfg.Unseen || time.Since(started) < min(graceStart, cfg.Unseen) {
+	seen = later(noted, seen)
+	if time.Since(seen) < cfg.Unseen || time.Since(started) < min(graceStart, cfg.Unseen) {
 		return false, nil
 	}
 	if err := stream.DeleteConsumer(ctx, info.Name); err != nil {
 		return false, err
 	}
-	cfg.Log.WithFields(logrus.Fields{"stream": info.Stream, "durable": info.Name, "unseen_since": noted}).
+	cfg.Log.WithFields(logrus.Fields{"stream": info.Stream, "durable": info.Name, "unseen_since": seen}).
 		Error("durable removed, nobody consumed it")
 	return true, nil
 }
 
-// notedAt returns when the durable was last known to be consumed.
+// notedAt returns the last sighting that was written down, at first the making.
 func notedAt(info *jetstream.ConsumerInfo) time.Time {
 	at, err := time.Parse(time.RFC3339, info.Config.Metadata[seenKey])
 	if err != nil {
-		at = info.Created
-	}
-	if last := info.AckFloor.Last; last != nil && last.After(at) {
-		return *last
+		return info.Created
 	}
 	return at
 }
 
-func note(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo) error {
+// seenAt returns when the server saw the durable consumed: now if a pull waits. Who pulls
+// nothing because it is busy has got or acknowledged something before.
+func seenAt(info *jetstream.ConsumerInfo) time.Time {
+	if info.NumWaiting > 0 {
+		return time.Now()
+	}
+	return usedAt(info)
+}
+
+// usedAt returns when the durable last got or acknowledged something; the server forgets
+// it when it starts anew.
+func usedAt(info *jetstream.ConsumerInfo) (at time.Time) {
+	for _, last := range []*time.Time{info.Delivered.Last, info.AckFloor.Last} {
+		if last != nil {
+			at = later(at, *last)
+		}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func note(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo, seen time.Time) error {
 	cfg := info.Config
 	cfg.Metadata = maps.Clone(cfg.Metadata)
 	if cfg.Metadata == nil {
 		cfg.Metadata = map[string]string{}
 	}
-	cfg.Metadata[seenKey] = time.Now().UTC().Format(time.RFC3339)
+	cfg.Metadata[seenKey] = seen.UTC().Format(time.RFC3339)
 	_, err := stream.UpdateConsumer(ctx, cfg)
 	return err
 }
