@@ -11,6 +11,12 @@ func (l Limits) WithDuplicates(d time.Duration) Limits {
 // ForgetAfter tells p that its stream remembers ids for d.
 func (p *Publisher) ForgetAfter(d time.Duration) { p.window = d }
 
+// BeforePause has f called before each pause of p.
+func (p *Publisher) BeforePause(f func()) {
+	pause := p.pause
+	p.pause = func(n int) time.Duration { f(); return pause(n) }
+}
+
 // Doubts reports whether p has attempts that nobody answered.
 func (p *Publisher) Doubts() bool { return !p.doubt.since.IsZero() }
 

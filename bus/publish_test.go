@@ -219,6 +219,29 @@ func forgotten(t *testing.T, b *bustest.Bus, window time.Duration) {
 	require.NoError(t, s.Purge(within(t, patience), jetstream.WithPurgeSubject(bus.AlertSubject(bus.SBOMScanner, b.Host()))))
 }
 
+// A replica that has not yet got what was stored is no loss: another one has it, or it soon
+// has itself.
+func TestResumeWaitsForAReplica(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	recs := alerts(b.Host(), 0, 10)
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, p.Publish(within(t, patience), recs[:5]...))
+	checkpoint := p.LastSeq() + 5
+
+	second := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	pauses := 0
+	second.BeforePause(func() {
+		if pauses++; pauses == 3 {
+			require.NoError(t, p.Publish(within(t, patience), recs[5:]...))
+		}
+	})
+	require.NoError(t, second.Resume(within(t, patience), checkpoint, nil))
+	require.Equal(t, 3, pauses)
+	require.Zero(t, second.Stats().Lost)
+	require.Equal(t, checkpoint, second.LastSeq())
+}
+
 // A stream whose end was lost, because the store was damaged or replaced, stands before the
 // checkpoint: what is stored now is found again all the same, and the loss is told.
 func TestResumeWhenTheStreamLostItsEnd(t *testing.T) {

@@ -59,12 +59,38 @@ func (p *Publisher) bound(ctx context.Context, after uint64) (uint64, error) {
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}
-	if err == nil && last < after {
-		p.counts.lost.Store(after - last)
-		return last, nil
+	if err != nil || last >= after {
+		return after, err
 	}
-	return after, err
+	if last, err = p.caughtUp(ctx, last, after); err != nil || last >= after {
+		return after, err
+	}
+	p.counts.lost.Store(after - last)
+	return last, nil
 }
+
+// replicaLags is how often a stream is asked for an end that it ought to have. Any replica
+// answers, also one that has not yet got what the others have; together the pauses are
+// more than a second.
+const replicaLags = 8
+
+// caughtUp asks for our newest sequence until a replica answers that it has come to
+// after, and returns the newest that any of them had.
+func (p *Publisher) caughtUp(ctx context.Context, last, after uint64) (uint64, error) {
+	for n := 0; n < replicaLags && last < after; n++ {
+		if err := p.wait(ctx, n, errLagging); err != nil {
+			return last, err
+		}
+		now, err := p.c.lastOf(ctx, p.cfg.Stream, p.subject)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return last, err
+		}
+		last = max(last, now)
+	}
+	return last, nil
+}
+
+var errLagging = errors.New("the stream ends before our last record")
 
 // stopReading carries an error of the caller's function.
 type stopReading struct{ err error }
