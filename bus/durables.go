@@ -2,8 +2,8 @@ package bus
 
 import "slices"
 
-// InFlight bounds what is delivered and not yet acknowledged, per durable, and
-// what a publisher has sent and not yet seen stored. Zero means the default.
+// InFlight bounds what is delivered and not yet acknowledged, per durable; Packets also
+// what a publisher of packets has sent and not yet seen stored. Zero means the default.
 type InFlight struct {
 	Packets int // 1024
 	Alerts  int // 256

@@ -21,7 +21,7 @@ const (
 )
 
 // PublisherConfig says what a Publisher publishes: to which stream, as whom.
-// InFlight bounds Send's window, and a batch; zero means 256.
+// InFlight bounds Send's window; zero means 256.
 type PublisherConfig struct {
 	Stream   StreamName
 	Module   string
@@ -86,9 +86,8 @@ func (c *Conn) Publisher(cfg PublisherConfig) (*Publisher, error) {
 // means that a tail of recs may not be stored: offer them all again.
 func (p *Publisher) Publish(ctx context.Context, recs ...event.Record) error {
 	out, invalid := p.encodeAll(recs)
-	chunk := min(maxBatch, p.cfg.InFlight)
-	for at := 0; at < len(out); at += chunk {
-		if err := p.storeChunk(ctx, out[at:min(len(out), at+chunk)]); err != nil {
+	for at := 0; at < len(out); at += maxBatch {
+		if err := p.storeChunk(ctx, out[at:min(len(out), at+maxBatch)]); err != nil {
 			p.remember(out[:at])
 			return fmt.Errorf("publish to %s: %w", p.cfg.Stream, err)
 		}

@@ -84,7 +84,7 @@ func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline
 	if err := p.restore(saved, server); err != nil {
 		return nil, err
 	}
-	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Alerts})
+	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host})
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ type Bus struct {
 	MaxStoreBytes int64 `toml:"max_store_bytes"`
 	// Replicas of each stream, on an external cluster.
 	Replicas int `toml:"replicas"`
-	// PacketsInFlight, AlertsInFlight and ActionsInFlight bound what is sent but not acknowledged.
+	// PacketsInFlight, AlertsInFlight and ActionsInFlight bound what is delivered but not acknowledged.
 	PacketsInFlight int `toml:"packets_in_flight"`
 	AlertsInFlight  int `toml:"alerts_in_flight"`
 	ActionsInFlight int `toml:"actions_in_flight"`
