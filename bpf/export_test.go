@@ -50,7 +50,11 @@ func (e *Engine) LastParsed() (model.Packet, error) {
 	case 255:
 		return model.Packet{Outcome: model.NotIP, Class: traffic.NonIP, VLAN: p.Vlan, Bytes: p.Bytes}, nil
 	default:
-		return model.Packet{Outcome: model.Malformed, Reason: traffic.Reason(p.Result - 1), SourcePort: p.Sport, TargetPort: p.Dport}, nil
+		out := model.Packet{Outcome: model.Malformed, Reason: traffic.Reason(p.Result - 1), SourcePort: p.Sport, TargetPort: p.Dport}
+		if out.Reason > traffic.CutIP { // as the program takes it
+			out.Source = fromWire(p.Src)
+		}
+		return out, nil
 	}
 }
 

@@ -97,6 +97,37 @@ func TestBlockedSourcesAreDroppedMalformed(t *testing.T) {
 	}
 }
 
+// Feeds list 0.0.0.0/8: a packet whose source was not read is not from there, nor from ::.
+func TestUnreadSourcesAreNotJudged(t *testing.T) {
+	t.Parallel()
+	for name, list := range map[string]func(*bpf.Filter) error{
+		"blocked": func(f *bpf.Filter) error {
+			return f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("0.0.0.0/8")}, {Prefix: netip.MustParsePrefix("::/8")}})
+		},
+		"allowed": func(f *bpf.Filter) error { return f.Allow(prefixes("0.0.0.0/8", "::/8")) },
+	} {
+		f := newFilter(t, 0)
+		e := program(t, f, bpf.Options{})
+		require.NoError(t, list(f))
+		bad := malformed()
+		unread := [][]byte{
+			bad[traffic.ShortEthernet], bad[traffic.ShortIP], bad[traffic.BadIP], synFrame()[:50], synFrame6()[:50], synFrame6()[:60],
+		}
+		for i, frame := range unread {
+			got, err := e.Run(frame, start)
+			require.NoError(t, err)
+			require.Equal(t, bpf.Pass, got, "%s: frame %d", name, i)
+		}
+		w, err := e.Collect(time.Now())
+		require.NoError(t, err)
+		require.Equal(t, [traffic.NumReasons]uint64{traffic.ShortEthernet: 1, traffic.ShortIP: 2, traffic.BadIP: 1, traffic.CutIP: 2}, w.Totals.Malformed, name)
+		require.Zero(t, w.Totals.Dropped.Packets+w.Totals.Allowed.Packets, name)
+		want := map[string]bpf.Verdict{"blocked": bpf.Drop, "allowed": bpf.Pass}[name]
+		require.Equal(t, want, verdict(t, e, "0.0.0.1", start), name)
+		require.Equal(t, want, verdict(t, e, "::", start), name)
+	}
+}
+
 func TestHitsReasonsAndExpiry(t *testing.T) {
 	t.Parallel()
 	e, f := replay(t)

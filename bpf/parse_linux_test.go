@@ -61,7 +61,7 @@ func usableParts(p model.Packet) model.Packet {
 	case model.NotIP:
 		return model.Packet{Outcome: p.Outcome, Class: p.Class, VLAN: p.VLAN, Bytes: p.Bytes}
 	case model.Malformed:
-		return model.Packet{Outcome: p.Outcome, Reason: p.Reason}
+		return model.Packet{Outcome: p.Outcome, Reason: p.Reason, Source: p.Source}
 	default:
 		return p
 	}

@@ -18,7 +18,8 @@ const (
 	Parsed Outcome = iota
 	// NotIP is a whole frame of another protocol.
 	NotIP
-	// Malformed is a packet that passes unread; Reason says why, and fields read before are not to be used.
+	// Malformed is a packet that passes unread, unless its Source is valid, which is read for reasons after CutIP, and blocked.
+	// Reason says why; no other field is to be used.
 	Malformed
 )
 

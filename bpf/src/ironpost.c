@@ -265,7 +265,8 @@ int ironpost(struct xdp_md *ctx)
 	if (depth == 1)
 		return XDP_PASS;
 	u64 src = mix(p->src.hi, p->src.lo);
-	switch (judge(st, c, p, src)) {
+	bool unread = p->result - 1U <= CUT_IP; /* then the source is no 0.0.0.0 */
+	switch (unlikely(unread) ? UNLISTED : judge(st, c, p, src)) {
 	case BLOCKED:
 		count(&b->dropped, p->bytes);
 		return XDP_DROP;

@@ -32,7 +32,7 @@ enum class {
 	UDP, ICMP_ECHO, ICMP_OTHER, FRAGMENT, OTHER, NON_IP,
 };
 
-/* The order is that of traffic.Reason. */
+/* The order is that of traffic.Reason. Up to CUT_IP the addresses are not read. */
 enum reason {
 	SHORT_ETHERNET, SHORT_IP, BAD_IP, CUT_IP, SHORT_EXTENSION, TOO_MANY_EXTENSIONS,
 	SHORT_TCP, SHORT_UDP, SHORT_ICMP, BAD_TCP, BAD_UDP, BAD_FRAGMENT,
