@@ -35,12 +35,17 @@ type sinceStatus struct {
 // Health asks every module how it is and returns the sum: the worst status of
 // the enabled modules. It returns within a few seconds, whatever the modules do,
 // and answers from memory if it was asked a moment ago: who come at the same time
-// share an answer, which does not depend on whether the first of them stays.
+// share an answer, which does not depend on whether the first of them stays. If ctx
+// ends while another's check hangs it returns the last health, unhealthy if there is none.
 func (s *Supervisor) Health(ctx context.Context) event.DaemonHealth {
 	if h, ok := s.board.recent(); ok {
 		return h
 	}
-	s.checking <- struct{}{}
+	select {
+	case s.checking <- struct{}{}:
+	case <-ctx.Done():
+		return s.board.known()
+	}
 	defer func() { <-s.checking }()
 	if h, ok := s.board.recent(); ok {
 		return h
@@ -50,9 +55,23 @@ func (s *Supervisor) Health(ctx context.Context) event.DaemonHealth {
 
 // checkAgain is Health that never answers from memory.
 func (s *Supervisor) checkAgain(ctx context.Context) event.DaemonHealth {
-	s.checking <- struct{}{}
+	select {
+	case s.checking <- struct{}{}:
+	case <-ctx.Done():
+		return s.board.known()
+	}
 	defer func() { <-s.checking }()
 	return s.checkNow(ctx)
+}
+
+// known returns the newest health, however old; what was never looked at is not healthy.
+func (b *board) known() event.DaemonHealth {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last.Time.IsZero() {
+		return event.DaemonHealth{Status: event.Unhealthy}
+	}
+	return b.last
 }
 
 func (b *board) recent() (event.DaemonHealth, bool) {

@@ -146,6 +146,29 @@ func TestManyWhoAskAtOnceAreAnsweredTogether(t *testing.T) {
 	})
 }
 
+// Who no longer waits is not kept by somebody else's check.
+func TestWhoAsksNoLongerIsNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		status, wait := event.Healthy, time.Duration(0)
+		withHealth(r, "slow", func() event.ModuleHealth { time.Sleep(wait); return event.ModuleHealth{Status: status} })
+		r.settle()
+		time.Sleep(time.Second) // the answer of the start is forgotten
+		status, wait = event.Degraded, answersAfter
+		first := make(chan event.DaemonHealth)
+		go func() { first <- r.s.Health(t.Context()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), answersAfter/3)
+		defer cancel()
+		began := time.Now()
+		require.Equal(t, event.Healthy, r.s.Health(ctx).Status, "the last that is known")
+		require.Equal(t, answersAfter/3, time.Since(began))
+		require.Equal(t, event.Degraded, (<-first).Status)
+		r.stop()
+	})
+}
+
 // answersAfter is long for a health check, and allowed.
 const answersAfter = 300 * time.Millisecond
 
