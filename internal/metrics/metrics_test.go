@@ -101,6 +101,27 @@ func TestServeWaitsForRequestsUnderWay(t *testing.T) {
 	require.Equal(t, http.StatusOK, <-code)
 }
 
+// A health that cannot be told is no success without a body.
+func TestAHealthThatIsNoJSONIsAnError(t *testing.T) {
+	t.Parallel()
+	log, _ := logtest.NewNullLogger()
+	s, err := metrics.Listen(t.Context(), metrics.Options{
+		Listen: "127.0.0.1:0", Gatherer: metrics.NewRegistry(metrics.Build{}), Log: log, Ready: func() bool { return true },
+		Health: func(context.Context) event.DaemonHealth {
+			return event.DaemonHealth{Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} // RFC 3339 has four digits
+		},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	code, body := do(t, http.MethodGet, "http://"+s.Addr()+"/healthz", "")
+	require.Equal(t, http.StatusInternalServerError, code)
+	require.Contains(t, body, "year outside of range")
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func do(t *testing.T, method, url, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))

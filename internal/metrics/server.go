@@ -150,18 +150,20 @@ func getOnly(next http.Handler) http.Handler {
 	})
 }
 
-// answer writes v as JSON, with 200 if ok, else 503. An error of the write is
-// the client's.
+// answer writes v as JSON, with 200 if ok, else 503; 500 if v is no JSON. An error of
+// the write is the client's.
 func answer(w http.ResponseWriter, ok bool, v any) {
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	data, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	data, err := json.Marshal(v)
-	if err == nil {
-		_, _ = w.Write(append(event.Printable(data), '\n'))
-	}
+	_, _ = w.Write(append(event.Printable(data), '\n'))
 }
 
 // errorLog is what promhttp wants to report collection errors to.
