@@ -223,15 +223,23 @@ func (a *app) printOverview(o overview) error {
 func lossesOf(m event.ModuleHealth) []string {
 	var out []string
 	for name, n := range m.Counters {
-		isLoss := slices.ContainsFunc(strings.Split(name, "_"), func(word string) bool {
-			return slices.Contains([]string{"dropped", "lost", "missed", "evicted", "quarantined", "closed"}, word)
-		})
-		if n > 0 && isLoss && !strings.Contains(name, ":") {
+		if n > 0 && isLoss(name) && !strings.Contains(name, ":") {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// isLoss tells by its words whether a counter is of losses. A connection that we closed is one
+// only for a reason of ours: an idle one, or one that its sender reset, is nothing unusual.
+func isLoss(counter string) bool {
+	if strings.HasSuffix(counter, "_closed_framing") || strings.HasSuffix(counter, "_closed_limit") {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(counter, "_"), func(word string) bool {
+		return slices.Contains([]string{"dropped", "lost", "missed", "evicted", "quarantined"}, word)
+	})
 }
 
 // part is one table of several.
