@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 )
@@ -28,27 +29,42 @@ type table struct {
 // little is a width in which text cannot be read with ease.
 const little = 24
 
-// newTable returns a table whose columns are as wide as rows need; one whose rows come later becomes wider with them.
+// Columns of a table whose rows come one by one begin liveLeast wide, or with the most they take, and become
+// at most liveMost wide: a longer cell moves the rest of its row, not that of all later ones.
+const (
+	liveLeast = 16
+	liveMost  = 25 // a time with its zone
+)
+
+// newTable returns a table whose columns are as wide as rows need; rows that come later may widen them a little.
 func (a *app) newTable(columns []column, rows [][]string) *table {
 	t := &table{w: a.out, paint: a.paint, screen: screenWidth(a.out.w), columns: columns, widths: make([]int, len(columns))}
 	for i, c := range columns {
 		t.widths[i] = displayWidth(c.name)
+		if len(rows) == 0 && i < len(columns)-1 {
+			t.widths[i] = max(t.widths[i], min(c.most, liveLeast))
+		}
 	}
 	for _, row := range rows {
-		t.widen(row)
+		t.widen(row, math.MaxInt)
 	}
 	return t
 }
 
-func (t *table) widen(cells []string) {
+// widen makes the columns as wide as cells need, all but the last at most most.
+func (t *table) widen(cells []string, most int) {
 	for i, c := range t.columns {
-		t.widths[i] = max(t.widths[i], displayWidth(cell(cells[i], c.most)))
+		need := displayWidth(cell(cells[i], c.most))
+		if i < len(t.columns)-1 {
+			need = min(need, most)
+		}
+		t.widths[i] = max(t.widths[i], need)
 	}
 }
 
 // row prints one row, and the headings before the first.
 func (t *table) row(cells []string) error {
-	t.widen(cells)
+	t.widen(cells, liveMost)
 	if !t.begun {
 		t.begun = true
 		names := make([]string, len(t.columns))
@@ -68,7 +84,7 @@ func (t *table) line(cells []string, p painter) error {
 	used := 0
 	for i, c := range t.columns[:last] {
 		text := cell(cells[i], c.most)
-		pad := 2 + t.widths[i] - displayWidth(text)
+		pad := 2 + max(0, t.widths[i]-displayWidth(text))
 		b.WriteString(p.word(text))
 		b.WriteString(strings.Repeat(" ", pad))
 		used += displayWidth(text) + pad

@@ -125,15 +125,25 @@ x             off       日本語日本語日本語日本語日本語日本語
 	}
 }
 
-// Rows that come one by one make the columns wider, and never repeat the headings.
-func TestTableGrows(t *testing.T) {
+// Rows that come one by one stand below each other; one that is very long moves no later
+// one. The headings are never repeated.
+func TestLiveRowsStandBelowEachOther(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	table := (&app{out: &output{w: &out}}).newTable([]column{{"A", 10}, {"B", 0}}, nil)
-	for _, row := range [][]string{{"1", "x"}, {"1234", "y"}, {"2", "z"}} {
+	table := (&app{out: &output{w: &out}}).newTable([]column{{"A", 4}, {"B", 39}, {"C", 0}}, nil)
+	for _, row := range [][]string{
+		{"1", "10.0.0.1", "x"}, {"1234", "192.168.178.200", "y"}, {"2", "2001:db8:1:2:3:4:5:6", "z"},
+		{"3", "2001:0db8:0001:0002:0003:0004:0005:0006", "u"}, {"4", "10.0.0.2", "v"},
+	} {
 		require.NoError(t, table.row(row))
 	}
-	require.Equal(t, "A  B\n1  x\n1234  y\n2     z\n", out.String())
+	require.Equal(t, `A     B                 C
+1     10.0.0.1          x
+1234  192.168.178.200   y
+2     2001:db8:1:2:3:4:5:6  z
+3     2001:0db8:0001:0002:0003:0004:0005:0006  u
+4     10.0.0.2                   v
+`, out.String())
 }
 
 func TestCleanerShowsWhatATerminalWouldObey(t *testing.T) {
