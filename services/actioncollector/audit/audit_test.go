@@ -367,6 +367,16 @@ func TestSegmentsFollowEachOther(t *testing.T) {
 	require.Equal(t, audit.Removed, r.Problems[0].Fault)
 }
 
+// A loop of links in a folder above is no link in place of the file: removing the file helps nobody.
+func TestALoopOfLinksAboveTheTrailIsNotTheTrails(t *testing.T) {
+	t.Parallel()
+	loop := filepath.Join(t.TempDir(), "loop")
+	require.NoError(t, os.Symlink(loop, loop))
+	_, err := audit.OpenRead(filepath.Join(loop, "audit.log"))
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "remove it")
+}
+
 func TestLinkInPlaceOfTheTrailIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

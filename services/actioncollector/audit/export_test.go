@@ -26,3 +26,6 @@ func Check(t *testing.T, text []byte) ([]Problem, []byte) {
 	c.end(rest.at)
 	return c.problems, again
 }
+
+// OpenRead opens a file of the trail.
+var OpenRead = openRead

@@ -18,10 +18,16 @@ func openRead(path string) (*os.File, error) {
 // openItself follows no link and waits for no FIFO.
 func openItself(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
-	if errors.Is(err, unix.ELOOP) {
+	if errors.Is(err, unix.ELOOP) && isLink(path) {
 		return nil, fmt.Errorf("%s is a symbolic link, which is not followed: remove it", path)
 	}
 	return f, err
+}
+
+// isLink tells the file's own link from a loop of links on the way to it.
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
 }
 
 // openWrite opens or creates a segment for appending. It refuses a link, anything but a
