@@ -80,6 +80,41 @@ func TestQuestionsMayBeAFloodThoughTheyAreAnswered(t *testing.T) {
 	require.Empty(t, names(200, 53))
 }
 
+// Who asks what is not counted: the questions of others, over TCP or UDP, do not turn a tunnel or a trunk of calls into a flood.
+// Nor does what else the service gets hide one that is.
+func TestTheQuestionsOfOthersAreNobodyElses(t *testing.T) {
+	t.Parallel()
+	const peers = 21_000
+	names := func(service, rate int, proto uint8, peer func(i int) int) []string {
+		s := newStage(t, true)
+		s.flood(peers+rate, 4*time.Second, func(i int) {
+			if i*peers/(peers+rate) == (i+1)*peers/(peers+rate) {
+				class := map[uint8]traffic.Class{6: traffic.TCPACK, 17: traffic.UDP}[proto]
+				from, to := at(host("10.3", i%20), 40_000), at(home, service)
+				s.see(packet{at: s.now, src: from, dst: to, class: class, proto: proto, bytes: 80})
+				s.out(packet{src: to, dst: from, class: class, proto: proto})
+				return
+			}
+			from, to := at(evil, 4000), at(home, peer(i))
+			s.out(packet{src: to, dst: from, class: traffic.UDP, proto: 17})
+			s.udp(from, to, 100)
+		})
+		s.until(s.now)
+		return what(s.finish())
+	}
+	tunnel, trunk := func(int) int { return 51_820 }, func(i int) int { return 10_000 + i%12 }
+	for _, port := range []int{53, 389, 11_211} {
+		require.Empty(t, names(port, 30_000, 6, tunnel), "%d", port)
+		require.Empty(t, names(port, 30_000, 6, trunk), "%d", port)
+	}
+	require.Empty(t, names(53, 15_000, 17, trunk))
+	asks := func(int) int { return 53 }
+	flood := []string{"udp_flood/ 203.0.113.66 > 198.51.100.5:53"}
+	require.Equal(t, flood, names(53, 15_000, 17, asks))
+	require.Equal(t, flood, names(53, 30_000, 6, asks))
+	require.Equal(t, flood, names(80, 10_000, 6, asks))
+}
+
 func TestAFloodCarriesItsNumbers(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)

@@ -128,10 +128,20 @@ func (f *floods) explain(t *traffic.Target, w traffic.Window, by senders) explai
 }
 
 // interrogates tells whether src alone asks t so much that being answered is no excuse: services that answer each question by itself
-// are asked by many, tunnels, calls and downloads are long conversations of one.
+// are asked by many, tunnels, calls and downloads are long conversations of one. Ports are counted for all that t gets, TCP too:
+// src surely sent to one only what the others could not have.
 func (f *floods) interrogates(src *traffic.Source, t *traffic.Target, w traffic.Window) bool {
 	udp := float64(src.ByClass[traffic.UDP])
-	return udp >= f.limit(kindUDP)/2*max(1, w.End.Sub(w.Start).Seconds()) && answersEach(port(t, udp))
+	if udp < f.limit(kindUDP)/2*max(1, w.End.Sub(w.Start).Seconds()) {
+		return false
+	}
+	others := -udp
+	for _, n := range t.ByClass[:traffic.UDP+1] {
+		others += float64(n)
+	}
+	return slices.ContainsFunc(t.TopPorts, func(p traffic.PortCount) bool {
+		return answersEach(p.Port) && 2*(float64(p.Packets)-max(0, others)) >= udp
+	})
 }
 
 // answersEach tells whether the service of a port answers each question by itself.
