@@ -8,16 +8,17 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// How a durable is read. A pull that ends soon and a quick heartbeat keep a stalled
-// one from lasting 30 s; ackWait is when a delivery nobody answered comes again.
+// How a durable is read. A request ends after pullExpiry, after drainExpiry in a stop,
+// and one whose end was not heard answerGrace later is made again. ackWait is when a
+// delivery nobody answered comes again.
 const (
-	ackWait       = 30 * time.Second
-	pullExpiry    = 5 * time.Second
-	pullHeartbeat = 500 * time.Millisecond
-	drainLook     = 100 * time.Millisecond
-	gatherLook    = time.Millisecond
-	giveBackTime  = time.Second
-	lastRetry     = 30 * time.Second
+	ackWait     = 30 * time.Second
+	pullExpiry  = time.Second
+	drainExpiry = 100 * time.Millisecond
+	answerGrace = time.Second
+	handleTime  = time.Second // for what was delivered when the time to drain has passed
+	gatherLook  = time.Millisecond
+	lastRetry   = 30 * time.Second
 )
 
 // Delivery is one message of a stream. Subject is where it was published, Attempt
@@ -50,7 +51,8 @@ type Handler func(ctx context.Context, d Delivery) error
 type BatchHandler func(ctx context.Context, ds []Delivery) (errs []error)
 
 // ConsumeOptions tunes Consume. Host is where the consumer runs, for its dead
-// letters. Drain bounds how long it goes on after its context ended. Prefetch
+// letters. Drain bounds how long it goes on asking after its context ended; what was delivered
+// by then has a second more. Prefetch
 // bounds what waits here, and a batch (default 64): set it so that the handler is
 // through with that many within 30 s, else they come twice. Retry is the pause before
 // a failed delivery comes again (default 1 s), doubled each time up to 30 s.

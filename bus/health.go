@@ -81,6 +81,6 @@ func silent() logrus.FieldLogger {
 	return log
 }
 
-// MissedHeartbeats returns how often a consumer of this connection heard nothing
-// from the server for a second. It goes on by itself then.
-func (c *Conn) MissedHeartbeats() uint64 { return c.heartbeats.Load() }
+// Unanswered returns how often a consumer of this connection did not hear from the
+// server what became of a request for deliveries. It asks again by itself then.
+func (c *Conn) Unanswered() uint64 { return c.unanswered.Load() }

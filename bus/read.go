@@ -18,10 +18,11 @@ const (
 	pageBytes    = 1 << 20
 )
 
-// The statuses a direct get ends with.
+// The statuses a direct get or a pull ends with.
 const (
 	statusEnd     = "204"
 	statusNothing = "404"
+	statusExpired = "408"
 )
 
 // pageRequest is the server's request for a direct get.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 )
@@ -20,7 +21,8 @@ type worker struct {
 	most int // deliveries in one call of h
 	log  logrus.FieldLogger
 
-	current atomic.Pointer[[]jetstream.Msg]
+	until   time.Time // of a stop: then nothing more is asked for
+	current atomic.Pointer[[]*nats.Msg]
 	keep    *time.Timer // tells the server that current is being worked on
 }
 
@@ -40,15 +42,18 @@ func (c *Conn) newWorker(d Durable, o ConsumeOptions, h BatchHandler) *worker {
 
 func (w *worker) consume(ctx context.Context) error {
 	defer w.keep.Stop()
-	work, stop := outlive(ctx, w.o.Drain)
+	work, stop := outlive(ctx, w.o.Drain+handleTime)
 	defer stop()
 	for n := 0; ; n++ {
 		err := w.session(ctx, work)
-		if err == nil || work.Err() != nil {
+		switch {
+		case err == nil, work.Err() != nil:
 			return w.c.flushAcks()
-		}
-		if w.c.nc.IsClosed() {
+		case w.c.nc.IsClosed():
 			return fmt.Errorf("consume %s: %w", w.d.Name, w.c.closeReason())
+		case errors.Is(err, errReconnected):
+			n = 0
+			continue
 		}
 		w.log.WithError(err).Warn("consumer interrupted")
 		if !sleep(work, pauseBefore(n)) {
@@ -66,13 +71,15 @@ func (w *worker) session(ctx, work context.Context) error {
 	if err != nil {
 		return err
 	}
-	from, err := w.open(consumer)
+	from, err := w.open()
 	if err != nil {
 		return err
 	}
-	defer w.giveBack(from)
-	if err := w.serve(ctx, work, from); err != nil || ctx.Err() == nil {
-		return err
+	defer from.close()
+	for ctx.Err() == nil {
+		if _, err := w.serve(work, from, pullExpiry); err != nil {
+			return err
+		}
 	}
 	return w.drain(work, consumer, from)
 }
@@ -83,39 +90,23 @@ func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
 	return w.c.js.Consumer(call, string(w.d.Stream), w.d.Name)
 }
 
-// serve hands on deliveries until ctx ends.
-func (w *worker) serve(ctx, work context.Context, from *delivering) error {
-	for ctx.Err() == nil {
-		select {
-		case m := <-from.arrived:
-			w.handle(work, w.gather(from, m))
-		case <-from.pull.Closed():
-			return from.reason()
-		case <-ctx.Done():
+// drain goes on until the durable has nothing pending or the time for it has passed.
+// It ends between two requests: what is given back just before the server stops comes
+// again after ackWait only.
+func (w *worker) drain(work context.Context, consumer jetstream.Consumer, from *pull) error {
+	if w.until.IsZero() {
+		w.until = time.Now().Add(w.o.Drain)
+	}
+	for time.Now().Before(w.until) && work.Err() == nil {
+		n, err := w.serve(work, from, drainExpiry)
+		if err != nil {
+			return err
+		}
+		if n == 0 && w.empty(work, consumer) {
+			return nil
 		}
 	}
 	return nil
-}
-
-// drain hands on deliveries until the durable has nothing pending.
-func (w *worker) drain(work context.Context, consumer jetstream.Consumer, from *delivering) error {
-	look := time.NewTicker(drainLook)
-	defer look.Stop()
-	for {
-		select {
-		case m := <-from.arrived:
-			w.handle(work, w.gather(from, m))
-			look.Reset(drainLook)
-		case <-from.pull.Closed():
-			return from.reason()
-		case <-work.Done():
-			return nil
-		case <-look.C:
-			if w.empty(work, consumer) {
-				return nil
-			}
-		}
-	}
 }
 
 func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
@@ -125,12 +116,34 @@ func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
 	return err == nil && info.NumPending == 0 && info.NumAckPending == 0
 }
 
+// serve makes one request and handles what it delivers, unless work ends. It returns
+// how many deliveries there were.
+func (w *worker) serve(work context.Context, from *pull, expires time.Duration) (n int, err error) {
+	if err := from.ask(w.o.Prefetch, expires); err != nil {
+		return 0, err
+	}
+	for work.Err() == nil {
+		m, err := from.next()
+		if errors.Is(err, errUnanswered) {
+			w.missed()
+			return n, from.reconnected(work.Done())
+		}
+		if m == nil {
+			return n, err
+		}
+		batch := w.gather(from, m)
+		n += len(batch)
+		w.handle(work, batch)
+	}
+	return n, nil
+}
+
 // gather adds to first what has arrived as well.
-func (w *worker) gather(from *delivering, first jetstream.Msg) []jetstream.Msg {
-	batch := []jetstream.Msg{first}
+func (w *worker) gather(from *pull, first *nats.Msg) []*nats.Msg {
+	batch := []*nats.Msg{first}
 	for len(batch) < w.most {
-		m, ok := from.next(gatherLook)
-		if !ok {
+		m := from.soon()
+		if m == nil {
 			break
 		}
 		batch = append(batch, m)
@@ -138,14 +151,13 @@ func (w *worker) gather(from *delivering, first jetstream.Msg) []jetstream.Msg {
 	return batch
 }
 
-// missed counts a missing heartbeat. The library pulls again by itself.
 func (w *worker) missed() {
-	w.c.heartbeats.Add(1)
-	w.log.Warn("no heartbeat from the bus")
+	w.c.unanswered.Add(1)
+	w.log.Warn("no answer from the bus, asking again")
 }
 
 // handle runs the handler on batch and tells the server what came of each.
-func (w *worker) handle(work context.Context, batch []jetstream.Msg) {
+func (w *worker) handle(work context.Context, batch []*nats.Msg) {
 	messages, deliveries := w.readable(work, batch)
 	if len(messages) == 0 {
 		return
@@ -161,7 +173,7 @@ func (w *worker) handle(work context.Context, batch []jetstream.Msg) {
 }
 
 // readable answers what is no delivery and returns the others.
-func (w *worker) readable(work context.Context, batch []jetstream.Msg) ([]jetstream.Msg, []Delivery) {
+func (w *worker) readable(work context.Context, batch []*nats.Msg) ([]*nats.Msg, []Delivery) {
 	messages, deliveries := batch[:0], make([]Delivery, 0, len(batch))
 	for _, m := range batch {
 		d, err := w.delivery(m)
@@ -174,7 +186,7 @@ func (w *worker) readable(work context.Context, batch []jetstream.Msg) ([]jetstr
 	return messages, deliveries
 }
 
-func (w *worker) run(work context.Context, messages []jetstream.Msg, ds []Delivery) []error {
+func (w *worker) run(work context.Context, messages []*nats.Msg, ds []Delivery) []error {
 	w.current.Store(&messages)
 	w.keep.Reset(ackWait / 3)
 	defer w.keep.Stop()
@@ -190,34 +202,34 @@ func (w *worker) inProgress() {
 	w.keep.Reset(ackWait / 3)
 }
 
-func (w *worker) delivery(m jetstream.Msg) (Delivery, error) {
+func (w *worker) delivery(m *nats.Msg) (Delivery, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return Delivery{}, Reject(fmt.Errorf("delivery without metadata: %w", err))
 	}
 	d := Delivery{
-		Stream: w.d.Stream, Durable: w.d.Name, Subject: m.Subject(), Header: m.Headers(), Data: m.Data(),
-		ID: m.Headers().Get(HeaderID), Sequence: meta.Sequence.Stream,
+		Stream: w.d.Stream, Durable: w.d.Name, Subject: m.Subject, Header: m.Header, Data: m.Data,
+		ID: m.Header.Get(HeaderID), Sequence: meta.Sequence.Stream,
 		Attempt: int(meta.NumDelivered), Stored: meta.Timestamp,
 	}
-	return d, reflected(m.Headers())
+	return d, reflected(m.Header)
 }
 
 // answer acknowledges, rejects or postpones.
-func (w *worker) answer(work context.Context, m jetstream.Msg, d Delivery, err error) {
+func (w *worker) answer(work context.Context, m *nats.Msg, d Delivery, err error) {
 	if err := w.respond(work, m, d, err); err != nil {
 		w.log.WithError(err).WithField("sequence", d.Sequence).Warn("delivery not answered")
 	}
 }
 
-func (w *worker) respond(work context.Context, m jetstream.Msg, d Delivery, err error) error {
+func (w *worker) respond(work context.Context, m *nats.Msg, d Delivery, err error) error {
 	if err == nil {
 		return m.Ack()
 	}
 	if r, ok := errors.AsType[*rejection](err); ok {
 		err = w.c.bury(work, w.d.Module, w.o.Host, d, r)
 		if err == nil {
-			return m.TermWithReason(r.reason())
+			return m.Respond([]byte("+TERM " + r.reason()))
 		}
 	}
 	w.log.WithError(err).WithFields(logrus.Fields{"sequence": d.Sequence, "attempt": d.Attempt}).Warn("delivery failed, comes again")
