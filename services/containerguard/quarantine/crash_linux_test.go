@@ -117,6 +117,29 @@ func TestKilledAtAnyStepItIsFinished(t *testing.T) {
 	}
 }
 
+func TestKilledBeforeTheFreezeItIsCheckedAgain(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	for name, paused := range map[string]bool{"before": false, "after": true} {
+		t.Run(name, func(t *testing.T) {
+			id := d.Run(t, testenv.ContainerOptions{})
+			g := newGuard(t, d, func(o *quarantine.Options) {
+				o.Recheck = func(quarantine.Order, docker.Container) (string, bool) { return "not wanted any more", true }
+				require.True(t, dieAt(t, d, o.DataDir, "isolate", id, quarantine.StepFreeze))
+			})
+			if paused {
+				d.Do(t, "POST", "/containers/"+id+"/pause", nil, nil)
+			}
+			g.run(t)
+			require.Eventually(t, func() bool {
+				e, held := g.manager.Get(id)
+				return held == paused && (!held || e.State == quarantine.Held)
+			}, 20*time.Second, 5*time.Millisecond)
+			require.Equal(t, paused, g.inspect(t, id).Paused, "what was begun is finished, and nothing else")
+		})
+	}
+}
+
 // finishHolding starts the guard again and waits until the order is carried out.
 func finishHolding(t *testing.T, g *guard, id string, kind quarantine.Kind) {
 	t.Helper()

@@ -83,13 +83,16 @@ func freezes(e *Entry, now docker.Container) bool {
 	return e.Want.Freeze && now.Running && !now.Paused
 }
 
-// beginOnce is begin, unless the ledger names the step already.
+// beginOnce is begin, unless the ledger names the step already. Whether a freeze was
+// done can be seen, so it is not noted before.
 func (a *attempt) beginOnce(s Step) error {
-	if a.e.Begun && a.e.Step == s {
+	if a.e.Step == s && (s == StepFreeze || !a.e.untouched()) {
 		a.m.stepped(a.e.Before.ID, s)
 		return nil
 	}
-	a.e.begin()
+	if s != StepFreeze {
+		a.e.begin()
+	}
 	return a.begin(s)
 }
 
@@ -106,7 +109,9 @@ func (a *attempt) yield(ctx context.Context) {
 func (a *attempt) freeze(ctx context.Context) error {
 	err := a.m.options.Docker.Pause(ctx, a.e.Before.ID)
 	switch docker.ClassOf(err) {
-	case docker.OK, docker.Already, docker.Conflict: // a conflict is one that does not run, or not yet: looked at below
+	case docker.OK:
+		a.e.begin()
+	case docker.Already, docker.Conflict: // a conflict is one that does not run, or not yet: looked at below
 	default:
 		return err
 	}

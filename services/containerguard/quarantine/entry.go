@@ -33,9 +33,9 @@ type Entry struct {
 	Before   docker.Container `json:"before"`
 	Captured bool             `json:"captured"`
 
-	// Begun tells that something was done to the container. Prior is the entry as it
-	// was before the newest order, without Before, until something is done for that
-	// one: what holds again if it is given up.
+	// Begun tells that something was done to the container; only a freeze is noted
+	// after it is done. Prior is the entry as it was before the newest order, without
+	// Before, until something is done for that one: what holds again if it is given up.
 	Begun bool   `json:"begun,omitempty"`
 	Prior *Entry `json:"prior,omitempty"`
 
@@ -118,10 +118,8 @@ func (e *Entry) add(o Order) bool {
 	e.Orders = e.Orders[max(0, len(e.Orders)-maxOrders):]
 	more := grown != e.Want || e.State == Releasing
 	if more {
-		if e.Begun && e.Prior == nil {
-			prior.Before = docker.Container{}
-			e.Prior = &prior
-		}
+		prior.Before = docker.Container{}
+		e.Prior = &prior // of which there are few, for each wants more than the one before
 		e.Want, e.State, e.Order, e.Step = grown, Applying, o, StepIntent
 		e.HeldAt, e.Severed, e.NeedsStart, e.ReleaseWhy, e.ReleaseID = time.Time{}, false, false, "", ""
 	}
@@ -133,8 +131,20 @@ func (e *Entry) add(o Order) bool {
 func (e *Entry) begin() { e.Begun, e.Prior = true, nil }
 
 // untouched tells that nothing was done for the newest order.
-func (e *Entry) untouched() bool {
-	return e.State == Applying && (e.Step == "" || e.Step == StepIntent)
+func (e *Entry) untouched() bool { return e.State == Applying && (!e.Begun || e.Prior != nil) }
+
+// showsBegun tells that something was done by what entries had before they had Begun.
+func (e *Entry) showsBegun() bool {
+	switch e.Step {
+	case "", StepIntent, StepFreeze: // nothing, or for the newest order only
+		return !e.FrozenAt.IsZero() || !e.HeldAt.IsZero() || e.Evidence != ""
+	}
+	return true
+}
+
+// frozeUnnoted tells that the freeze was done, and the guard ended before it noted so.
+func (e *Entry) frozeUnnoted(now docker.Container) bool {
+	return e.untouched() && e.Step == StepFreeze && now.Paused && !e.Before.Paused
 }
 
 // giveUp takes the newest order back and tells whether there was one before it.

@@ -22,6 +22,16 @@ type attempt struct {
 	first   []byte           // the first such answer after the freeze
 	refused []error          // steps that cannot pass
 	froze   func()           // tells others that this freeze is over; nil if none was announced
+	fresh   bool             // the order was given a moment ago, by who has just checked it
+	unsaved bool             // e is not the ledger's
+}
+
+// proceed releases or holds, as the entry says.
+func (a *attempt) proceed(ctx context.Context) error {
+	if a.e.State == Releasing {
+		return a.release(ctx)
+	}
+	return a.hold(ctx)
 }
 
 // hold makes the container as wanted. The error can pass by itself.
@@ -29,23 +39,47 @@ func (a *attempt) hold(ctx context.Context) error {
 	if !a.e.Gone.IsZero() {
 		return a.succeed()
 	}
-	if a.overdue() {
-		return a.skip(fmt.Sprintf("not begun by %s: the container engine was away", a.e.Order.Deadline.UTC().Format(time.RFC3339)))
+	if a.overdue() && a.e.Step != StepFreeze { // which may have been done: looked at first
+		return a.skipOverdue(ctx)
 	}
-	waited := a.e.untouched() && a.slot.seen == nil
 	if err := a.lookFirst(ctx); err != nil {
-		return a.lost(err)
+		return a.lost(ctx, err)
 	}
-	if recheck := a.m.options.Recheck; waited && recheck != nil {
+	if a.e.frozeUnnoted(a.now) {
+		a.e.begin()
+	}
+	if a.overdue() {
+		return a.skipOverdue(ctx)
+	}
+	if recheck := a.m.options.Recheck; recheck != nil && a.e.untouched() && !a.fresh {
 		refused, known := recheck(a.e.Order, a.now)
 		if !known {
-			return nil // Run looks again soon
+			return a.holdPrior(ctx) // Run looks again soon
 		}
 		if refused != "" {
-			return a.skip("not begun until the container engine was back: " + refused)
+			return a.skip(ctx, "not begun until the container engine was back: "+refused)
 		}
 	}
 	return a.holdSeen(ctx)
+}
+
+// holdPrior holds the container as the orders before the newest want it, while that
+// one waits. The ledger knows all that this takes.
+func (a *attempt) holdPrior(ctx context.Context) error {
+	p := a.e.Prior
+	for p != nil && p.untouched() {
+		p = p.Prior
+	}
+	if p == nil || p.State == Releasing {
+		return nil
+	}
+	before := p.clone()
+	before.Before = a.e.Before
+	if unmet(a.now, &before, true) == "" {
+		return nil
+	}
+	held := attempt{m: a.m, slot: a.slot, e: &before, now: a.now, unsaved: true}
+	return held.enforce(ctx)
 }
 
 // holdSeen holds a container that was looked at.
@@ -68,6 +102,10 @@ func (a *attempt) overdue() bool {
 	return a.e.untouched() && !d.IsZero() && time.Now().After(d)
 }
 
+func (a *attempt) skipOverdue(ctx context.Context) error {
+	return a.skip(ctx, fmt.Sprintf("not begun by %s: the container engine was away", a.e.Order.Deadline.UTC().Format(time.RFC3339)))
+}
+
 // holdFirst holds a container for the first time, or for a further order, and
 // keeps evidence.
 func (a *attempt) holdFirst(ctx context.Context) error {
@@ -88,7 +126,7 @@ func (a *attempt) holdFirst(ctx context.Context) error {
 		return nil
 	case a.e.Order.ActionID != order:
 		if err := a.look(ctx); err != nil {
-			return a.lost(err)
+			return a.lost(ctx, err)
 		}
 		return a.holdFirst(ctx)
 	}
@@ -206,12 +244,12 @@ func (a *attempt) look(ctx context.Context) error {
 }
 
 // lost handles a container that cannot be looked at.
-func (a *attempt) lost(err error) error {
+func (a *attempt) lost(ctx context.Context, err error) error {
 	if !errors.Is(err, docker.ErrNotFound) {
 		return a.failed(err)
 	}
-	if !a.e.Captured {
-		return a.skip(err.Error())
+	if !a.e.Begun {
+		return a.skip(ctx, err.Error())
 	}
 	if a.e.Before.Project != "" && a.e.Before.Service != "" {
 		a.e.Gone = time.Now() // Compose may make it anew: the service is still held
@@ -236,13 +274,17 @@ func (a *attempt) succeed() error {
 	return a.end()
 }
 
-// skip gives an order up that was never begun. What an earlier one did stays.
-func (a *attempt) skip(reason string) error {
+// skip gives an order up that was never begun, and goes on with the one before it.
+func (a *attempt) skip(ctx context.Context, reason string) error {
 	a.reports.add(a.e, string(a.e.Order.Kind), event.Skipped, func(r *event.Action) { r.Error = reason })
-	if a.e.giveUp() {
-		return a.commit()
+	if !a.e.giveUp() {
+		return a.end()
 	}
-	return a.end()
+	if err := a.commit(); err != nil {
+		return err
+	}
+	a.fresh = false
+	return a.proceed(ctx)
 }
 
 // failed remembers an error and returns it if trying again can help. Otherwise
@@ -276,6 +318,9 @@ func (a *attempt) begin(s Step) error {
 
 // commit writes the entry to the ledger and makes it the slot's.
 func (a *attempt) commit() error {
+	if a.unsaved {
+		return nil
+	}
 	if err := a.m.ledger.save(a.e); err != nil {
 		return err
 	}

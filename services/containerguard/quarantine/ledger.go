@@ -104,6 +104,7 @@ func (l *ledger) entry(id, name string) (*Entry, error) {
 	if e.Version != entryVersion || e.Before.ID != id {
 		return nil, fmt.Errorf("ledger: %s: %w: not an entry of version %d about that container", name, errDamaged, entryVersion)
 	}
+	e.Begun = e.Begun || e.showsBegun()
 	return e, nil
 }
 

@@ -152,7 +152,7 @@ func (m *Manager) Apply(ctx context.Context, o Order) error {
 	defer func() { s.seen = nil }()
 	taken, err := m.accept(ctx, s, o)
 	if taken && err == nil {
-		m.advanceOrder(ctx, s, froze)
+		m.run(ctx, s, &attempt{fresh: true, froze: froze})
 	}
 	return err
 }
@@ -179,7 +179,6 @@ func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
 	}
 	e.Step = StepIntent
 	if e.Captured && freezes(e, now) { // at once: in a burst, a second record would delay the last freeze
-		e.begin()
 		e.Step = StepFreeze
 	}
 	if err := m.ledger.save(e); err != nil {
@@ -223,20 +222,15 @@ func (m *Manager) refuse(ctx context.Context, e *Entry, err error) {
 }
 
 // advance brings an entry as far as it can be brought now.
-func (m *Manager) advance(ctx context.Context, s *slot) { m.advanceOrder(ctx, s, nil) }
+func (m *Manager) advance(ctx context.Context, s *slot) { m.run(ctx, s, &attempt{}) }
 
-// advanceOrder is advance; froze, if not nil, tells others that a freeze is over.
-func (m *Manager) advanceOrder(ctx context.Context, s *slot, froze func()) {
+// run makes the attempt a at the entry of s.
+func (m *Manager) run(ctx context.Context, s *slot, a *attempt) {
 	id := s.entry.Before.ID
 	working := s.entry.clone()
-	run := &attempt{m: m, slot: s, e: &working, froze: froze, reports: reports{host: m.options.Host}}
-	var err error
-	if working.State == Releasing {
-		err = run.release(ctx)
-	} else {
-		err = run.hold(ctx)
-	}
-	run.flush(ctx)
+	a.m, a.slot, a.e, a.reports = m, s, &working, reports{host: m.options.Host}
+	err := a.proceed(ctx)
+	a.flush(ctx)
 	s.retry.note(err)
 	if err != nil && ctx.Err() == nil && m.options.Log != nil {
 		m.options.Log.WithError(err).WithField("container_id", id).Warn("quarantine step failed")

@@ -97,7 +97,8 @@ func (l *loop) remember(c change) {
 	}
 }
 
-// replacements holds containers that were made anew in place of held ones.
+// replacements holds containers that were made anew in place of held ones. One whose
+// order still waits has none: what was made since is not what was ordered.
 func (l *loop) replacements() {
 	entries := l.m.List()
 	for id, c := range l.services {
@@ -105,7 +106,7 @@ func (l *loop) replacements() {
 			continue
 		}
 		for _, e := range entries {
-			if e.State != Releasing && replaces(c, e, l.vacant(entries, e)) {
+			if e.Begun && e.State != Releasing && replaces(c, e, l.vacant(entries, e)) {
 				l.replaced[id], l.heirs[e.Before.ID] = true, id
 				l.replace(c, e)
 				break
