@@ -68,9 +68,16 @@ func (r *reporter) sync(ctx context.Context) error {
 	}
 }
 
-// resume reads back what was stored before, so that it is not stored twice.
+// resume reads back what was stored before, so that it is not stored twice, and tells if it is gone.
 func (r *reporter) resume(ctx context.Context) error {
-	return r.pub.Resume(ctx, r.mark(), nil)
+	if err := r.pub.Resume(ctx, r.mark(), nil); err != nil {
+		return err
+	}
+	if lost := r.pub.Stats().Lost; lost > 0 {
+		r.log.WithField("stream", bus.Actions).WithField("sequences", lost).
+			Error("stored actions are gone, the files of the bus were damaged or replaced")
+	}
+	return nil
 }
 
 // run publishes until ctx ends. What is queued then has had its time: run is the
