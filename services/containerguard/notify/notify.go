@@ -19,6 +19,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ const (
 	lastPause  = time.Minute
 	farewell   = 3 * time.Second // for what is queued when the guard stops
 	maxText    = 3000            // Slack shows no more of a text
+	maxSent    = 1024            // names remembered, for alerts that come again
 	maxAnswer  = 4 << 10
 )
 
@@ -92,7 +94,14 @@ type Notifier struct {
 	outbox *folder.Folder // nil before Open
 
 	mu      sync.Mutex
-	waiting map[string]bool // names of what is queued or being sent
+	waiting map[string]*written // by name: what is queued or being sent
+	sent    []string            // names of what was sent last, oldest first
+}
+
+// written is a message on its way to the disk.
+type written struct {
+	over chan struct{} // closed when err is set
+	err  error
 }
 
 // New returns a notifier to url, "" for nowhere. It starts nothing.
@@ -105,7 +114,7 @@ func New(url string, done Done) *Notifier {
 		done:    done,
 		queue:   make(chan queued, queueSize),
 		pause:   pauseBefore,
-		waiting: map[string]bool{},
+		waiting: map[string]*written{},
 	}
 	n.SetURL(url)
 	return n
@@ -125,25 +134,50 @@ func (n *Notifier) Waiting() int {
 }
 
 // Send queues m, and note for Done. It never waits for the webhook, and returns when
-// m is on disk. A message whose id is queued already is not queued again. An error is
-// ErrFull, and then Done is not called, or ErrNotKept.
+// m is on disk. A message whose id is queued already, or was among the last that were
+// sent, is not queued again. An error is ErrFull, and then Done is not called, or
+// ErrNotKept.
 func (n *Notifier) Send(m Message, note any) error {
 	q, err := queuedOf(m, note)
 	if err != nil {
 		return fmt.Errorf("encode notification: %w", err)
 	}
+	w, first, err := n.reserve(q.name)
+	if err != nil {
+		return err
+	}
+	if first { // outside mu: others wait for their own file only
+		w.err = n.keep(q)
+		close(w.over)
+		n.queue <- q // has room: no more than waiting
+	}
+	<-w.over
+	return w.err
+}
+
+// reserve takes a place in the queue, and tells whether it was not taken yet.
+func (n *Notifier) reserve(name string) (w *written, first bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.waiting[q.name] {
-		return nil
+	if w := n.waiting[name]; w != nil {
+		return w, false, nil
+	}
+	if slices.Contains(n.sent, name) {
+		return onDisk(), false, nil
 	}
 	if len(n.waiting) >= queueSize {
-		return ErrFull
+		return nil, false, ErrFull
 	}
-	err = n.keep(q)
-	n.waiting[q.name] = true
-	n.queue <- q // has room: no more than waiting
-	return err
+	w = &written{over: make(chan struct{})}
+	n.waiting[name] = w
+	return w, true, nil
+}
+
+// onDisk is what needs no writing any more.
+func onDisk() *written {
+	w := &written{over: make(chan struct{})}
+	close(w.over)
+	return w
 }
 
 func queuedOf(m Message, note any) (queued, error) {
@@ -200,7 +234,7 @@ func (n *Notifier) deliver(ctx context.Context, q queued) {
 		return
 	}
 	n.done(q.Note, err, time.Since(q.At))
-	n.forget(q)
+	n.forget(q, err == nil)
 }
 
 // post tries once. wait is what the webhook asked for, final says that another try

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -253,6 +254,40 @@ func TestADiskThatFailsSilencesNobody(t *testing.T) {
 	run(t, n)
 	require.NoError(t, r.next(t).err)
 	require.Len(t, h.got(), 1)
+}
+
+func TestWhatWasSentIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, 200, 404)
+	n, r := notifier(h.URL)
+	run(t, n)
+	require.NoError(t, send(t, n, r, notify.Message{ID: "a"}))
+	require.ErrorContains(t, send(t, n, r, notify.Message{ID: "b"}), "404")
+	require.Eventually(t, func() bool { return n.Waiting() == 0 }, patience, time.Millisecond)
+	require.NoError(t, n.Send(notify.Message{ID: "a"}, "its alert came again"))
+	require.Zero(t, n.Waiting())
+	require.NoError(t, send(t, n, r, notify.Message{ID: "b"}), "which was not sent")
+	require.Len(t, h.got(), 3)
+}
+
+func TestManyThatSendTheSameWaitForOneFile(t *testing.T) {
+	t.Parallel()
+	box := t.TempDir()
+	n, _ := notifier("http://127.0.0.1:1/")
+	require.NoError(t, n.Open(box))
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			id := fmt.Sprint(i / 4)
+			assert.NoError(t, n.Send(notify.Message{ID: id}, id))
+			left, err := filepath.Glob(filepath.Join(box, notify.NameOf(id)))
+			assert.NoError(t, err)
+			assert.Len(t, left, 1, "on disk when Send returns, to whoever")
+		})
+	}
+	all.Wait()
+	require.Equal(t, 16, n.Waiting())
 }
 
 func TestALongTextIsCut(t *testing.T) {

@@ -30,7 +30,7 @@ func (n *Notifier) Open(path string) error {
 	defer n.mu.Unlock()
 	n.outbox = outbox
 	for _, q := range left[:min(len(left), queueSize)] { // no more were ever let in
-		n.waiting[q.name] = true
+		n.waiting[q.name] = onDisk()
 		n.queue <- q
 	}
 	return nil
@@ -69,7 +69,7 @@ func leftIn(outbox *folder.Folder) ([]queued, error) {
 	return out, nil
 }
 
-// keep is called with mu held.
+// keep writes a message whose name is reserved.
 func (n *Notifier) keep(q queued) error {
 	if n.outbox == nil {
 		return nil
@@ -89,12 +89,16 @@ func (n *Notifier) keep(q queued) error {
 
 // forget drops a message that was sent or given up. If its file stays it is sent
 // again after the next start.
-func (n *Notifier) forget(q queued) {
+func (n *Notifier) forget(q queued, sent bool) {
+	if n.outbox != nil {
+		_ = n.outbox.Remove(q.name) // while the name is reserved: nobody writes it
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.waiting, q.name)
-	if n.outbox != nil {
-		_ = n.outbox.Remove(q.name)
+	if sent {
+		n.sent = append(n.sent, q.name)
+		n.sent = n.sent[max(0, len(n.sent)-maxSent):]
 	}
 }
 
