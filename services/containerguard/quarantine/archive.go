@@ -1,11 +1,14 @@
 package quarantine
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -49,45 +52,76 @@ type archive struct {
 	limits  EvidenceLimits
 	shelves map[string]*shelf // by action
 	stats   EvidenceStats
-	full    bool // something was refused since the last sweep that found room
+	full    bool  // something was refused since the last sweep that found room
+	unread  error // why the folder could not be listed as it was opened
 }
 
 // shelf is the evidence of one action.
 type shelf struct {
 	bytes int64
 	since time.Time
-	open  bool // not to be removed: it is being written
+	open  bool // not to be removed: it is being written, a person's, or was not measured
 }
 
-// openArchive measures what is below dataDir.
-func openArchive(dataDir string, limits EvidenceLimits, log logrus.FieldLogger, held func() map[string]bool) (*archive, error) {
+// openArchive measures what is below dataDir. What cannot be read is left alone, and
+// keeps nobody from holding containers.
+func openArchive(dataDir string, limits EvidenceLimits, log logrus.FieldLogger, held func() map[string]bool) *archive {
 	a := &archive{path: filepath.Join(dataDir, evidenceFolder), log: log, held: held, limits: limits, shelves: map[string]*shelf{}}
 	folders, err := os.ReadDir(a.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("evidence: %w", err)
+		a.unread = err
+		a.log.WithError(err).Error("evidence not listed")
 	}
 	for _, f := range folders {
 		s, err := measure(filepath.Join(a.path, f.Name()))
 		if err != nil {
-			return nil, fmt.Errorf("evidence: %w", err)
+			a.log.WithError(err).WithField("action_id", f.Name()).Error("evidence not measured")
 		}
-		s.open = !f.IsDir() // a person's: counted and left alone
+		s.open = err != nil || !f.IsDir() || !a.ours(f.Name())
 		a.shelves[f.Name()] = s
 		a.stats.Bytes += s.bytes
 	}
-	return a, nil
+	return a
 }
 
-// measure adds up a folder, or a file that is there though it should not.
+// actionName is that of an action's folder, also before it has a manifest.
+var actionName = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// ours tells that a folder was made by a guard: not by a person, or with a file system.
+func (a *archive) ours(name string) bool {
+	if actionName.MatchString(name) {
+		return true
+	}
+	root, err := os.OpenRoot(filepath.Join(a.path, name))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = root.Close() }() // only read
+	info, err := root.Lstat(manifestFile)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxPiece {
+		return false
+	}
+	var m Manifest
+	raw, err := root.ReadFile(manifestFile)
+	return err == nil && json.Unmarshal(raw, &m) == nil && m.Action == name
+}
+
+// measure adds up a folder, or a file that is there though it should not, as far as it
+// can be read. What goes meanwhile is not there.
 func measure(path string) (*shelf, error) {
 	s := &shelf{}
-	err := filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	var errs []error
+	_ = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error { // what failed is in errs
+		var info fs.FileInfo
+		if err == nil {
+			info, err = d.Info()
 		}
-		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			return nil
 		}
 		if info.IsDir() {
 			s.bytes += folderCost
@@ -99,7 +133,7 @@ func measure(path string) (*shelf, error) {
 		}
 		return nil
 	})
-	return s, err
+	return s, errors.Join(errs...)
 }
 
 func blocks(size int64) int64 { return (size + block - 1) / block * block }
@@ -156,13 +190,29 @@ func (a *archive) take(s *shelf, n int64) error {
 }
 
 // shrink removes the oldest until n more bytes have room. If that cannot be, nothing
-// is removed for them.
+// is removed.
 func (a *archive) shrink(n int64) error {
-	over := a.stats.Bytes + n - a.limits.MaxBytes
-	if a.limits.MaxBytes == 0 || over <= 0 {
+	if n <= 0 {
 		return nil
 	}
-	var gone []string
+	gone, enough := a.oldest(n)
+	if !enough {
+		return errNoRoom
+	}
+	for _, action := range gone {
+		if err := a.discard(action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldest lists what must go until n more bytes have room, and tells whether they have then.
+func (a *archive) oldest(n int64) (gone []string, enough bool) {
+	over := a.stats.Bytes + n - a.limits.MaxBytes
+	if a.limits.MaxBytes == 0 || over <= 0 {
+		return nil, true
+	}
 	for _, action := range a.removable() {
 		if over <= 0 {
 			break
@@ -170,15 +220,7 @@ func (a *archive) shrink(n int64) error {
 		over -= a.shelves[action].bytes
 		gone = append(gone, action)
 	}
-	if over > 0 && n > 0 {
-		return errNoRoom
-	}
-	for _, action := range gone {
-		if err := a.discard(action, "container.evidence_max_bytes"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return gone, over <= 0
 }
 
 // removable lists the actions whose containers are not held, oldest first.
@@ -195,15 +237,13 @@ func (a *archive) removable() []string {
 }
 
 // discard removes what nobody needs, and says so.
-func (a *archive) discard(action, why string) error {
+func (a *archive) discard(action string) error {
 	s := a.shelves[action]
 	if err := a.remove(action); err != nil {
 		return err
 	}
 	a.stats.Removed++
-	if a.log != nil {
-		a.log.WithFields(logrus.Fields{"action_id": action, "since": s.since, "bytes": s.bytes, "limit": why}).Warn("evidence removed")
-	}
+	a.log.WithFields(logrus.Fields{"action_id": action, "since": s.since, "bytes": s.bytes}).Warn("evidence removed to make room")
 	return nil
 }
 
@@ -227,23 +267,83 @@ func (a *archive) refused() {
 	a.stats.Refused++
 }
 
-// sweep removes what is too old, or beyond a limit that was lowered.
-func (a *archive) sweep(now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	err := a.shrink(0)
-	if a.limits.Retention > 0 {
-		for _, action := range a.removable() {
-			if now.Sub(a.shelves[action].since) <= a.limits.Retention {
-				break
-			}
-			err = errors.Join(err, a.discard(action, "container.evidence_retention_days"))
+// sweep removes what is too old, or beyond a limit that was lowered. There may be much
+// of it, so nobody waits for the disk meanwhile.
+func (a *archive) sweep(ctx context.Context, now time.Time) {
+	var bytes int64
+	var removed int
+	var errs []error
+	for action, s := range a.takeOut(now) {
+		err := ctx.Err() // it is there again after the next start
+		if err == nil {
+			err = os.RemoveAll(filepath.Join(a.path, action))
 		}
+		if err != nil {
+			errs = append(errs, err)
+			a.putBack(action, s)
+			continue
+		}
+		removed, bytes = removed+1, bytes+s.bytes
 	}
-	if err != nil && !errors.Is(err, errNoRoom) && a.log != nil {
+	if removed > 0 {
+		a.log.WithFields(logrus.Fields{"actions": removed, "bytes": bytes}).Warn("evidence removed: too old, or too much")
+	}
+	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
 		a.log.WithError(err).Error("evidence not removed")
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stats.Removed += uint64(removed)
 	a.full = a.full && a.crowded()
+}
+
+// takeOut takes what is to be removed out of the count, so that nothing more is
+// removed for the room it had.
+func (a *archive) takeOut(now time.Time) map[string]*shelf {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	gone, _ := a.oldest(0)
+	for _, action := range a.removable() {
+		if a.limits.Retention == 0 || now.Sub(a.shelves[action].since) <= a.limits.Retention {
+			break
+		}
+		gone = append(gone, action)
+	}
+	out := map[string]*shelf{}
+	for _, action := range gone {
+		s := a.shelves[action]
+		if s == nil {
+			continue // for both reasons
+		}
+		out[action] = s
+		delete(a.shelves, action)
+		a.stats.Bytes -= s.bytes
+	}
+	return out
+}
+
+func (a *archive) putBack(action string, s *shelf) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.shelves[action] = s
+	a.stats.Bytes += s.bytes
+}
+
+// touch has the evidence of actions count as new: its container was held until now.
+func (a *archive) touch(actions []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	for _, action := range actions {
+		s := a.shelves[action]
+		if s == nil {
+			continue
+		}
+		s.since = now
+		if err := os.Chtimes(filepath.Join(a.path, action), now, now); err != nil { // for the next start
+			a.log.WithError(err).WithField("action_id", action).Warn("evidence may be removed early")
+		}
+	}
 }
 
 // crowded tells that there is no room for anything and none can be made.
@@ -255,15 +355,12 @@ func (a *archive) crowded() bool {
 	return a.limits.MaxBytes > 0 && free < folderCost+manifestCost+block
 }
 
-func (a *archive) setLimits(l EvidenceLimits) {
-	a.mu.Lock()
-	a.limits = l
-	a.mu.Unlock()
-	a.sweep(time.Now())
+// SetEvidenceLimits changes what bounds the evidence. Run removes what is beyond.
+func (m *Manager) SetEvidenceLimits(l EvidenceLimits) {
+	m.archive.mu.Lock()
+	defer m.archive.mu.Unlock()
+	m.archive.limits = l
 }
-
-// SetEvidenceLimits changes what bounds the evidence, and removes what is beyond.
-func (m *Manager) SetEvidenceLimits(l EvidenceLimits) { m.archive.setLimits(l) }
 
 // Evidence returns what is kept.
 func (m *Manager) Evidence() EvidenceStats {
@@ -278,7 +375,10 @@ func (m *Manager) Evidence() EvidenceStats {
 func (m *Manager) EvidenceTrouble() string {
 	m.archive.mu.Lock()
 	defer m.archive.mu.Unlock()
-	if !m.archive.full {
+	switch {
+	case m.archive.unread != nil:
+		return fmt.Sprintf("evidence: what is there is not counted until the next start: %v", m.archive.unread)
+	case !m.archive.full:
 		return ""
 	}
 	return fmt.Sprintf("evidence is not kept whole: %v (%d bytes used); release what is looked into, or raise it", errNoRoom, m.archive.stats.Bytes)

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ func TestEvidenceMakesRoomForEvidence(t *testing.T) {
 	one := g.manager.Evidence().Bytes
 	limit := 2*one + one/2 // two have room, three have not
 	g.manager.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: limit})
+	g.manager.Sweep(t.Context())
 	second := isolate()
 	release(second)
 	require.True(t, g.kept(t, first) && g.kept(t, second))
@@ -104,13 +106,72 @@ func TestEvidenceIsMeasuredAgainAndGrowsOld(t *testing.T) {
 	require.Equal(t, 3, again.Evidence().Actions)
 	require.InDelta(t, g.manager.Evidence().Bytes+4096, again.Evidence().Bytes, 4*4096, "of manifests only what they need, and the notes")
 	again.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: 49 * time.Hour})
+	again.Sweep(t.Context())
 	require.True(t, g.kept(t, held) && g.kept(t, released))
 	again.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: 47 * time.Hour})
+	again.Sweep(t.Context())
 	require.True(t, g.kept(t, held), "whatever its age")
 	require.False(t, g.kept(t, released))
 	require.FileExists(t, notes)
 	again.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
+	again.Sweep(t.Context())
 	require.True(t, g.kept(t, held), "whatever the limit")
+}
+
+func TestEvidenceIsKeptFromTheReleaseOn(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	id := d.Run(t, testenv.ContainerOptions{})
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
+	g.age(t, id, time.Now().Add(-48*time.Hour))
+	reopened := func(do func(*quarantine.Manager)) {
+		m, err := quarantine.Open(quarantine.Options{Docker: g.client, DataDir: g.dir, Host: "test", Report: g.report})
+		require.NoError(t, err)
+		do(m)
+		m.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: time.Hour})
+		m.Sweep(t.Context())
+		require.True(t, g.kept(t, id))
+		require.NoError(t, m.Close())
+	}
+	reopened(func(m *quarantine.Manager) { require.NoError(t, m.Release(t.Context(), id, "all clear")) })
+	reopened(func(m *quarantine.Manager) { require.Empty(t, m.List()) })
+}
+
+func TestWhatAPersonPutBesideTheEvidenceStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	longAgo := time.Now().Add(-48 * time.Hour)
+	folders := map[string]bool{"case-17": true, "lost+found": true, "copy-of-act": true, "act-one": false, strings.Repeat("0a", 16): false}
+	for name := range folders {
+		path := filepath.Join(dir, "evidence", name)
+		require.NoError(t, os.MkdirAll(path, 0o700))
+		if strings.Contains(name, "act") {
+			require.NoError(t, os.WriteFile(filepath.Join(path, "manifest.json"), []byte(`{"action":"act-one"}`), 0o600))
+			require.NoError(t, os.Chtimes(filepath.Join(path, "manifest.json"), longAgo, longAgo))
+		}
+		require.NoError(t, os.Chtimes(path, longAgo, longAgo))
+	}
+	m := openAt(t, dir)
+	m.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1, Retention: time.Hour})
+	m.Sweep(t.Context())
+	left, err := os.ReadDir(filepath.Join(dir, "evidence"))
+	require.NoError(t, err)
+	require.Len(t, left, 3)
+	for _, f := range left {
+		require.True(t, folders[f.Name()], f.Name())
+	}
+	require.Equal(t, uint64(2), m.Evidence().Removed)
+	require.Equal(t, 3, m.Evidence().Actions)
+}
+
+func TestEvidenceThatCannotBeReadStopsNobody(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "evidence"), []byte("no folder"), 0o600))
+	m := openAt(t, dir)
+	require.NoError(t, m.Apply(t.Context(), (&guard{}).order(strings.Repeat("0", 64), quarantine.Pause)))
+	require.Contains(t, m.EvidenceTrouble(), "evidence: not a directory")
 }
 
 // age makes the evidence of a container's isolation older.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -331,6 +332,7 @@ func (a *attempt) commit() error {
 
 // end takes the entry out of the ledger.
 func (a *attempt) end() error {
+	a.m.archive.touch(slices.Concat(a.e.Orders, a.e.Past))
 	if err := a.m.ledger.remove(a.e); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -27,9 +28,9 @@ var (
 // Options configures a Manager.
 type Options struct {
 	Docker  *docker.Client
-	DataDir string // the module's own folder
-	Host    string // of the reports
-	Log     logrus.FieldLogger
+	DataDir string             // the module's own folder
+	Host    string             // of the reports
+	Log     logrus.FieldLogger // nil: nowhere
 
 	// Report takes every action. It is called between steps that may wait, never
 	// between those that may not; several goroutines may call it at once.
@@ -103,6 +104,11 @@ func Open(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.close())
 	}
+	if o.Log == nil {
+		silent := logrus.New()
+		silent.SetOutput(io.Discard)
+		o.Log = silent
+	}
 	m := &Manager{
 		options: o, ledger: l, slots: map[string]*slot{},
 		changes: make(chan change, changeQueue), evidence: make(chan struct{}, evidenceAtOnce),
@@ -110,9 +116,7 @@ func Open(o Options) (*Manager, error) {
 	for _, e := range entries {
 		m.slots[e.Before.ID] = newSlot(e)
 	}
-	if m.archive, err = openArchive(o.DataDir, o.Evidence, o.Log, m.heldActions); err != nil {
-		return nil, errors.Join(err, l.close())
-	}
+	m.archive = openArchive(o.DataDir, o.Evidence, o.Log, m.heldActions)
 	return m, nil
 }
 
@@ -232,7 +236,7 @@ func (m *Manager) run(ctx context.Context, s *slot, a *attempt) {
 	err := a.proceed(ctx)
 	a.flush(ctx)
 	s.retry.note(err)
-	if err != nil && ctx.Err() == nil && m.options.Log != nil {
+	if err != nil && ctx.Err() == nil {
 		m.options.Log.WithError(err).WithField("container_id", id).Warn("quarantine step failed")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/docker"
@@ -39,7 +40,6 @@ func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(reconcileInterval)
 	defer tick.Stop()
 	l.workAll()
-	var swept time.Time
 	for {
 		select {
 		case <-l.group.Context().Done():
@@ -51,10 +51,7 @@ func (m *Manager) Run(ctx context.Context) error {
 				l.workAll()
 			}
 			l.due(now)
-			if now.Sub(swept) > sweepEvery {
-				swept = now
-				l.m.archive.sweep(now)
-			}
+			l.sweep(now)
 		}
 	}
 }
@@ -68,6 +65,9 @@ type loop struct {
 	gone     map[string]bool             // ids of held containers seen to go, until the ledger says so
 	replaced map[string]bool             // ids already held as a replacement, or tried
 	heirs    map[string]string           // id of a held container → the newest held in its place
+
+	swept    time.Time   // when evidence was removed last
+	sweeping atomic.Bool // it is being removed
 }
 
 // take decides whether a change undoes something.
@@ -151,7 +151,7 @@ func (l *loop) replace(c docker.Container, e Entry) {
 	o.Reason = fmt.Sprintf("replaces container %s of the same service, which is in quarantine: %s", e.Before.ID[:12], firstReason(e.Order))
 	o.Kind, o.want = kindOf(e.Want), &e.Want
 	l.group.Go("quarantine replacement", func(ctx context.Context) error {
-		if err := l.m.Apply(ctx, o); err != nil && ctx.Err() == nil && l.m.options.Log != nil {
+		if err := l.m.Apply(ctx, o); err != nil && ctx.Err() == nil {
 			l.m.options.Log.WithError(err).WithField("container_id", c.ID).Error("replacement not quarantined")
 		}
 		return nil
@@ -201,6 +201,19 @@ func (l *loop) due(now time.Time) {
 	l.forget()
 }
 
+// sweep removes evidence now and then, beside everything else.
+func (l *loop) sweep(now time.Time) {
+	if now.Sub(l.swept) < sweepEvery || !l.sweeping.CompareAndSwap(false, true) {
+		return
+	}
+	l.swept = now
+	l.group.Go("evidence sweep", func(ctx context.Context) error {
+		defer l.sweeping.Store(false)
+		l.m.archive.sweep(ctx, now)
+		return nil
+	})
+}
+
 // forget drops what is remembered of containers that the ledger holds no more.
 func (l *loop) forget() {
 	maps.DeleteFunc(l.gone, func(id string, _ bool) bool { _, held := l.m.Get(id); return !held })
@@ -209,7 +222,7 @@ func (l *loop) forget() {
 
 func (l *loop) expire(id string) {
 	l.group.Go("expire quarantine", func(ctx context.Context) error {
-		if err := l.m.releaseOne(ctx, id, "expired"); err != nil && ctx.Err() == nil && l.m.options.Log != nil {
+		if err := l.m.releaseOne(ctx, id, "expired"); err != nil && ctx.Err() == nil {
 			l.m.options.Log.WithError(err).WithField("container_id", id).Error("quarantine not released")
 		}
 		return nil

@@ -38,6 +38,7 @@ func TestALoopOfReplacementsLeavesOneEntry(t *testing.T) {
 	require.False(t, g.inspect(t, sibling).Paused)
 	require.Eventually(t, func() bool { e, _ := g.manager.Get(newest); return e.State == quarantine.Held }, 10*time.Second, 5*time.Millisecond)
 	g.manager.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
+	g.manager.Sweep(t.Context())
 	require.True(t, g.kept(t, first), "what it began with stays while the service is held")
 	require.Equal(t, 2, g.manager.Evidence().Actions, "and that of the one that is there")
 	for _, text := range []string{"web", newest[:12], first, first[:12]} {
