@@ -81,7 +81,8 @@ func (a *attached) look(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	found = a.withHeld(found)
+	found, err = a.withHeld(found)
+	a.s.note(troubleHeld, told("what is watched no more may stay attached: ", err))
 	a.missing(names, found, missing)
 	a.prune(found)
 	for _, on := range found {
@@ -89,7 +90,9 @@ func (a *attached) look(ctx context.Context) {
 			a.try(ctx, on)
 		}
 	}
-	a.sweep(found)
+	if err == nil {
+		a.sweep(found)
+	}
 }
 
 // missing notes what is not there.
@@ -165,20 +168,15 @@ func (a *attached) try(ctx context.Context, on attach.Interface) {
 
 // withHeld adds to found what is watched, by this process or one before it, and is still to be: it may be missing in a list that
 // the kernel cut short, and an interface that merely lost its default route may have it back any moment. Letting go of it would
-// let in whoever is blocked.
-func (a *attached) withHeld(found []attach.Interface) []attach.Interface {
-	held, err := a.k.pins.Held()
-	if err != nil {
-		return found // the sweep meets the same error, and tells
-	}
+// let in whoever is blocked. With an error some may be left out.
+func (a *attached) withHeld(found []attach.Interface) ([]attach.Interface, error) {
+	held, err := a.k.pins.Held(found)
 	for _, on := range held {
-		known := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Index == on.Index })
-		wanted := a.s.cfg.Interface == InterfaceAuto || slices.Contains(a.s.cfg.Interfaces(), on.Name)
-		if wanted && !known {
+		if a.s.cfg.Interface == InterfaceAuto || slices.Contains(a.s.cfg.Interfaces(), on.Name) {
 			found = append(found, on)
 		}
 	}
-	return found
+	return found, err
 }
 
 // sweep detaches, once, what is pinned for interfaces that are not wanted any more, and removes pins of those that are gone.

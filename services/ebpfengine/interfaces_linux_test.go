@@ -2,10 +2,12 @@ package ebpfengine_test
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 
@@ -113,6 +115,31 @@ func TestAutoStaysWhereItWasOverAStart(t *testing.T) { //nolint:paralleltest // 
 	begin(t, b, cfg).stop()
 	require.Eventually(t, func() bool { return !one.watched() }, patience, time.Millisecond, "somebody says where to watch")
 	require.True(t, two.watched())
+}
+
+// A pin that cannot be read may be of an interface that is to be watched on: nothing is let go until all can.
+func TestNothingIsLetGoWhileAPinCannotBeRead(t *testing.T) {
+	t.Parallel()
+	before, after := newWire(t), newWire(t)
+	cfg, b := config(t, before.name), bustest.New(t)
+	begin(t, b, cfg).stop()
+	pinned, err := filepath.Glob(cfg.PinPath + "/net-*/xdp_*")
+	require.NoError(t, err)
+	require.Len(t, pinned, 1)
+	unreadable := filepath.Join(filepath.Dir(pinned[0]), "xdp_999999")
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	require.NoError(t, err)
+	require.NoError(t, m.Pin(unreadable))
+	require.NoError(t, m.Close())
+
+	cfg.Interface = after.name
+	r := begin(t, b, cfg)
+	require.True(t, before.watched())
+	require.True(t, r.reason("pinned link "+unreadable, "may stay attached"), "%v", r.Health().Reasons)
+	require.NoError(t, os.Remove(unreadable))
+	r.eventually(func() bool { return !before.watched() })
+	r.eventually(func() bool { return r.Health().Status == event.Healthy })
+	require.True(t, after.watched())
 }
 
 func TestWhatIsNotConfiguredIsLetGoThoughTheRestIsAway(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	troublePins      = "pins"
 	troubleHits      = "hits"
 	troubleLooking   = "interfaces"
+	troubleHeld      = "held"
 	troubleInterface = "interface " // and its name
 	troubleReading   = "reading "   // and its name
 )

@@ -239,6 +239,21 @@ func TestWhatIsNotWantedAnyMoreIsDetached(t *testing.T) {
 	require.Eventually(t, func() bool { return find(t, dropped).ProgramID == 0 }, 5*time.Second, time.Millisecond) // the kernel frees links later
 }
 
+func TestHeldTellsOfPinsItCannotRead(t *testing.T) {
+	p, name := pins(t), veth(t)
+	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Detach()) }()
+	unreadable := filepath.Join(p.Dir(), "xdp_999999")
+	require.NoError(t, program(t, ebpf.XDP).Pin(unreadable))
+	held, err := p.Held(nil)
+	require.ErrorContains(t, err, unreadable)
+	require.Equal(t, []attach.Interface{find(t, name)}, held)
+	held, err = p.Held([]attach.Interface{find(t, name), {Index: 999_999}})
+	require.NoError(t, err, "what is known is not asked")
+	require.Empty(t, held)
+}
+
 func TestAnInterfaceWithoutEthernetIsRefused(t *testing.T) {
 	p := pins(t)
 	attrs := netlink.NewLinkAttrs()

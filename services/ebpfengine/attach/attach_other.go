@@ -43,7 +43,7 @@ func (Pins) Dir() string { return "" }
 func (Pins) XDP(Interface, Mode, *ebpf.Program) (*Link, error) { return nil, absent() }
 
 // Held returns nothing.
-func (Pins) Held() ([]Interface, error) { return nil, nil }
+func (Pins) Held([]Interface) ([]Interface, error) { return nil, nil }
 
 // Keep has nothing to detach.
 func (Pins) Keep([]Interface) (int, error) { return 0, nil }

@@ -24,16 +24,16 @@ func Egress(on Interface, program *ebpf.Program) (io.Closer, error) {
 	return l, nil
 }
 
-func byIndex(index int) (Interface, bool) {
+func byIndex(index int) (Interface, error) {
 	l, err := netlink.LinkByIndex(index)
 	if err != nil {
-		return Interface{}, false
+		return Interface{}, fmt.Errorf("interface %d: %w", index, err)
 	}
-	return interfaceOf(l.Attrs()), true
+	return interfaceOf(l.Attrs()), nil
 }
 
 // Exists tells whether the interface is still there under its name.
 func Exists(i Interface) bool {
-	now, ok := byIndex(i.Index)
-	return ok && now.Name == i.Name
+	now, err := byIndex(i.Index)
+	return err == nil && now.Name == i.Name
 }

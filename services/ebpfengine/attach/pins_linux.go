@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf/link"
@@ -113,10 +114,7 @@ func Pinned(dir string) []string {
 	if err != nil {
 		return nil
 	}
-	held, err := Pins{dir: filepath.Join(dir, "net-"+namespace)}.Held()
-	if err != nil {
-		return nil
-	}
+	held, _ := Pins{dir: filepath.Join(dir, "net-"+namespace)}.Held(nil) // what it could tell
 	var names []string
 	for _, on := range held {
 		names = append(names, on.Name)
@@ -124,29 +122,42 @@ func Pinned(dir string) []string {
 	return names
 }
 
-// Held returns the interfaces that a pinned link keeps a program on.
-func (p Pins) Held() ([]Interface, error) {
+// Held returns the interfaces, besides those known, that a pinned link keeps a program
+// on. With an error these are not all.
+func (p Pins) Held(known []Interface) ([]Interface, error) {
 	indexes, err := p.indexes()
 	if err != nil {
 		return nil, err
 	}
 	var out []Interface
+	var errs []error
 	for _, index := range indexes {
-		if on, ok := p.held(index); ok {
+		if slices.ContainsFunc(known, func(i Interface) bool { return i.Index == index }) {
+			continue
+		}
+		on, alive, err := p.held(index)
+		if alive {
 			out = append(out, on)
 		}
+		errs = append(errs, err)
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
-func (p Pins) held(index int) (Interface, bool) {
-	pinned, err := link.LoadPinnedLink(p.linkPath(index), nil)
-	if err != nil {
-		return Interface{}, false
+func (p Pins) held(index int) (on Interface, alive bool, err error) {
+	path := p.linkPath(index)
+	pinned, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Interface{}, false, nil
 	}
-	_, alive := modeOnto(pinned, index)
-	on, ok := byIndex(index)
-	return on, pinned.Close() == nil && alive && ok
+	if err == nil {
+		on, alive, err = onto(pinned, index)
+		err = errors.Join(err, pinned.Close())
+	}
+	if err != nil {
+		return Interface{}, false, fmt.Errorf("pinned link %s: %w", path, err)
+	}
+	return on, alive, nil
 }
 
 // linkPath is named by index: a name of an interface may have a dot.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 )
 
 // Link is the program on one interface. Its methods are for one goroutine.
@@ -74,30 +75,39 @@ func (p Pins) adopt(on Interface, want Mode, program *ebpf.Program) (*Link, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: pinned link %s: %w", on.Name, path, err)
 	}
-	mode, alive := modeOnto(pinned, on.Index)
-	if !alive || want != AnyMode && want != mode {
+	now, alive, err := onto(pinned, on.Index)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: pinned link %s: %w", on.Name, path, err), pinned.Close())
+	}
+	if !alive || want != AnyMode && want != now.Mode {
 		return nil, errors.Join(os.Remove(path), pinned.Close())
 	}
 	if err := pinned.Update(program); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: exchange the program of pinned link %s: %w", on.Name, path, err), pinned.Close())
 	}
-	on.Mode = mode
+	on.Mode = now.Mode
 	l := &Link{link: pinned, path: path, Interface: on, Adopted: true}
-	if want == AnyMode && mode != Native {
+	if want == AnyMode && now.Mode != Native {
 		l.Fallback = "taken over in this mode"
 	}
 	return l, nil
 }
 
-// modeOnto returns the mode of the pinned link, and whether it is one on interface index: the
-// interface may have gone, and another have got its index.
-func modeOnto(pinned link.Link, index int) (Mode, bool) {
+// onto returns interface index, and whether the pinned link is one on it: the interface
+// may have gone, and another have got its index. With an error nobody knows.
+func onto(pinned link.Link, index int) (now Interface, alive bool, err error) {
 	info, err := pinned.Info()
-	if err != nil || info.XDP() == nil || int(info.XDP().Ifindex) != index {
-		return "", false
+	if err != nil {
+		return Interface{}, false, err
 	}
-	now, ok := byIndex(index)
-	return now.Mode, ok && now.ProgramID == uint32(info.Program)
+	if info.XDP() == nil || int(info.XDP().Ifindex) != index {
+		return Interface{}, false, nil
+	}
+	now, err = byIndex(index)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return Interface{}, false, nil
+	}
+	return now, err == nil && now.ProgramID == uint32(info.Program), err
 }
 
 // attachXDP tries the modes that want allows. Why the first was refused is kept.
@@ -144,8 +154,8 @@ func flagOf(m Mode) link.XDPAttachFlags {
 
 // ownerOf returns an ErrForeign that names the program on interface index, nil if there is none.
 func ownerOf(index int) error {
-	now, ok := byIndex(index)
-	if !ok || now.ProgramID == 0 {
+	now, err := byIndex(index)
+	if owned := err == nil && now.ProgramID != 0; !owned {
 		return nil
 	}
 	name := "?"
