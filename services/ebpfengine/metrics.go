@@ -29,7 +29,7 @@ func described() metrics.Described {
 		"packets_total":                 {"Packets seen.", "interface"},
 		"bytes_total":                   {"Bytes of the packets seen.", "interface"},
 		"class_packets_total":           {"Packets seen and not dropped, by class.", "interface", "class"},
-		"dropped_packets_total":         {"Packets dropped by an entry of the blocklist, by who wanted it: bus or files.", "interface", "reason"},
+		"dropped_packets_total":         {"Packets dropped by an entry of the blocklist, by who wanted it: bus, files, or unknown where neither had said so yet.", "interface", "reason"},
 		"dropped_bytes_total":           {"Bytes of the packets dropped by an entry of the blocklist.", "interface"},
 		"monitored_packets_total":       {"Packets that an entry which only watches would have dropped.", "interface"},
 		"allowed_packets_total":         {"Packets that the allow list let through.", "interface"},

@@ -14,6 +14,7 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -260,6 +261,19 @@ func TestDropsAreCountedByReason(t *testing.T) {
 	require.EqualValues(t, 5, r.Health().Counters["blocked_bus"])
 	require.EqualValues(t, 3, r.Health().Counters["blocked_files"])
 	require.Equal(t, want, r.metric("ironpost_ebpf_engine_dropped_packets_total", "reason"))
+	for reason := range want {
+		require.Contains(t, r.help("ironpost_ebpf_engine_dropped_packets_total"), reason)
+	}
+}
+
+// help returns what a metric says of itself.
+func (r *rig) help(name string) string {
+	r.t.Helper()
+	families, err := r.metrics.Gather()
+	require.NoError(r.t, err)
+	at := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name })
+	require.GreaterOrEqual(r.t, at, 0)
+	return families[at].GetHelp()
 }
 
 // metric returns the values of a counter by one of its labels.
