@@ -51,11 +51,11 @@ type Handler func(ctx context.Context, d Delivery) error
 type BatchHandler func(ctx context.Context, ds []Delivery) (errs []error)
 
 // ConsumeOptions tunes Consume. Host is where the consumer runs, for its dead
-// letters. Drain bounds how long it goes on asking after its context ended; what was delivered
-// by then has a second more. Prefetch
-// bounds what waits here, and a batch (default 64): set it so that the handler is
-// through with that many within 30 s, else they come twice. Retry is the pause before
-// a failed delivery comes again (default 1 s), doubled each time up to 30 s.
+// letters. Drain bounds how long it goes on asking after its context ended; what was
+// delivered by then has a second more. Prefetch is how many deliveries it asks for, and
+// the most in a batch (default 64): set it so that the handler is through with that many
+// within 30 s, else they come twice. Retry is the pause before a failed delivery comes
+// again (default 1 s), doubled each time up to 30 s.
 type ConsumeOptions struct {
 	Host     string
 	Drain    time.Duration
