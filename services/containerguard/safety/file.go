@@ -49,7 +49,7 @@ func (f *file) load(state any) (trouble string, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil && !errors.Is(err, folder.ErrTooLong) {
+	if err != nil && !errors.Is(err, folder.ErrTooLong) && !errors.Is(err, folder.ErrNoFile) {
 		return "", fmt.Errorf("what was done, in %s: %w", f.folder.Path(f.name), err)
 	}
 	if err == nil {

@@ -204,16 +204,28 @@ func TestADamagedMemoryIsMovedAside(t *testing.T) {
 	require.Len(t, aside, 1)
 }
 
+func TestAFolderInPlaceOfTheMemoryIsMovedAside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "memory.json"), 0o700))
+	m, trouble, err := safety.Open(files(t, dir), wide)
+	require.NoError(t, err)
+	require.Contains(t, trouble, "not a regular file")
+	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	require.NoError(t, m.Save())
+}
+
 func TestALinkIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "memory.json")
 	require.NoError(t, os.WriteFile(victim, []byte("{}"), 0o600))
 	require.NoError(t, os.Symlink(victim, path))
-	_, _, err := safety.Open(files(t, dir), wide)
-	require.Error(t, err)
+	_, trouble, err := safety.Open(files(t, dir), wide)
+	require.NoError(t, err)
+	require.Contains(t, trouble, "not a regular file")
+	require.NoFileExists(t, path, "it was moved aside")
 
-	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Symlink(victim, filepath.Join(dir, ".memory.json")))
 	m := open(t, dir, wide)
 	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
