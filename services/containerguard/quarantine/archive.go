@@ -60,7 +60,7 @@ type archive struct {
 type shelf struct {
 	bytes int64
 	since time.Time
-	open  bool // not to be removed: it is being written, a person's, or was not measured
+	open  bool // not to be removed: it is being written, a person's, was not measured, or is spared
 }
 
 // openArchive measures what is below dataDir. What cannot be read is left alone, and
@@ -89,21 +89,35 @@ var actionName = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // ours tells that a folder was made by a guard: not by a person, or with a file system.
 func (a *archive) ours(name string) bool {
-	if actionName.MatchString(name) {
-		return true
-	}
+	return actionName.MatchString(name) || a.manifest(name).Action == name
+}
+
+// manifest returns that of an action, empty if there is none that can be read.
+func (a *archive) manifest(name string) (m Manifest) {
 	root, err := os.OpenRoot(filepath.Join(a.path, name))
 	if err != nil {
-		return false
+		return m
 	}
 	defer func() { _ = root.Close() }() // only read
 	info, err := root.Lstat(manifestFile)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxPiece {
-		return false
+		return m
 	}
-	var m Manifest
 	raw, err := root.ReadFile(manifestFile)
-	return err == nil && json.Unmarshal(raw, &m) == nil && m.Action == name
+	if err != nil || json.Unmarshal(raw, &m) != nil {
+		return Manifest{}
+	}
+	return m
+}
+
+// spare keeps the evidence of containers that may be held though the ledger cannot
+// say so any more.
+func (a *archive) spare(containers map[string]bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for action, s := range a.shelves {
+		s.open = s.open || len(containers) > 0 && containers[a.manifest(action).Container]
+	}
 }
 
 // measure adds up a folder, or a file that is there though it should not, as far as it

@@ -165,6 +165,27 @@ func TestWhatAPersonPutBesideTheEvidenceStays(t *testing.T) {
 	require.Equal(t, 3, m.Evidence().Actions)
 }
 
+func TestEvidenceOfAnEntryThatWasDamagedStays(t *testing.T) {
+	t.Parallel()
+	dir, id, action := t.TempDir(), strings.Repeat("0", 64), strings.Repeat("0a", 16)
+	for name, content := range map[string]string{"quarantine/" + id + ".json": "{", "evidence/" + action + "/manifest.json": `{"container":"` + id + `"}`} {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	for range 2 { // also after the start that puts the entry aside
+		m := openAt(t, dir)
+		m.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
+		m.Sweep(t.Context())
+		require.DirExists(t, filepath.Join(dir, "evidence", action))
+	}
+	require.NoError(t, os.Remove(filepath.Join(dir, "quarantine", id+".json.damaged")))
+	m := openAt(t, dir)
+	m.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
+	m.Sweep(t.Context())
+	require.NoDirExists(t, filepath.Join(dir, "evidence", action), "a person has seen to it")
+}
+
 func TestEvidenceThatCannotBeReadStopsNobody(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -32,7 +32,8 @@ type ledger struct {
 	mu   sync.Mutex
 	done []string // action ids that were released, so that they are not applied again
 
-	damaged []string // what was put aside as the ledger was opened, and why
+	damaged []string        // what was put aside as the ledger was opened, and why
+	lost    map[string]bool // containers whose entries were put aside, then or earlier
 }
 
 // errDamaged says that a file is not what the ledger wrote.
@@ -47,7 +48,7 @@ func openLedger(dataDir string) (*ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	l := &ledger{folder: f}
+	l := &ledger{folder: f, lost: map[string]bool{}}
 	if err := l.aside(doneFile, l.read(doneFile, &l.done)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, l.close())
 	}
@@ -80,12 +81,17 @@ func (l *ledger) load() ([]*Entry, error) {
 	var out []*Entry
 	var bad []error
 	for _, name := range names {
-		id, isEntry := strings.CutSuffix(name, ".json")
+		id, isEntry := strings.CutSuffix(strings.TrimSuffix(name, damagedSuffix), ".json")
 		if !isEntry || !docker.ValidID(id) {
+			continue
+		}
+		if strings.HasSuffix(name, damagedSuffix) {
+			l.lost[id] = true
 			continue
 		}
 		e, err := l.entry(id, name)
 		if err != nil {
+			l.lost[id] = true
 			bad = append(bad, l.aside(name, err))
 			continue
 		}

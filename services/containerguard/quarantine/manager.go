@@ -117,6 +117,7 @@ func Open(o Options) (*Manager, error) {
 		m.slots[e.Before.ID] = newSlot(e)
 	}
 	m.archive = openArchive(o.DataDir, o.Evidence, o.Log, m.heldActions)
+	m.archive.spare(l.lost)
 	return m, nil
 }
 
