@@ -64,6 +64,7 @@ type Manager struct {
 	rush     rush
 	changes  chan change
 	overflow atomic.Bool   // a change was lost
+	limited  atomic.Bool   // what bounds the evidence was changed
 	evidence chan struct{} // how many collect evidence at once
 }
 

@@ -203,6 +203,9 @@ func (l *loop) due(now time.Time) {
 
 // sweep removes evidence now and then, beside everything else.
 func (l *loop) sweep(now time.Time) {
+	if l.m.limited.Swap(false) {
+		l.swept = time.Time{}
+	}
 	if now.Sub(l.swept) < sweepEvery || !l.sweeping.CompareAndSwap(false, true) {
 		return
 	}
