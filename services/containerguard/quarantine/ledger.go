@@ -140,7 +140,7 @@ func (l *ledger) isDone(actionID string) bool {
 
 func (l *ledger) read(name string, into any) error {
 	raw, err := l.folder.Read(name, maxEntry)
-	if errors.Is(err, folder.ErrTooLong) {
+	if errors.Is(err, folder.ErrTooLong) || errors.Is(err, folder.ErrNoFile) {
 		return fmt.Errorf("ledger: %w: %w", errDamaged, err)
 	}
 	if err != nil {

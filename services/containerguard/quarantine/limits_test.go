@@ -211,6 +211,12 @@ func TestTheLedgerFollowsNoLinksAndForgetsNothingSilently(t *testing.T) {
 			require.Empty(t, openAt(t, dir).Damaged(), "said once")
 		}
 	})
+	t.Run("a folder in an entry's place is put aside", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "quarantine", id+".json"), 0o700))
+		require.Len(t, openAt(t, dir).Damaged(), 1)
+		require.DirExists(t, filepath.Join(dir, "quarantine", id+".json.damaged"))
+	})
 	t.Run("a link is not written through", func(t *testing.T) {
 		dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
 		require.NoError(t, os.WriteFile(victim, []byte("untouched"), 0o600))
