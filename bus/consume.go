@@ -16,7 +16,7 @@ const (
 	pullExpiry  = time.Second
 	drainExpiry = 100 * time.Millisecond
 	answerGrace = time.Second
-	handleTime  = 3 * time.Second // for what was delivered when the time to drain has passed
+	handleTime  = 2 * time.Second // for what was delivered when the time to drain has passed
 	gatherLook  = time.Millisecond
 	lastRetry   = 30 * time.Second
 )
@@ -52,7 +52,7 @@ type BatchHandler func(ctx context.Context, ds []Delivery) (errs []error)
 
 // ConsumeOptions tunes Consume. Host is where the consumer runs, for its dead
 // letters. Drain bounds how long it goes on asking after its context ended; what was
-// delivered by then has 3 s more. Prefetch is how many deliveries it asks for, and
+// delivered by then has 2 s more. Prefetch is how many deliveries it asks for, and
 // the most in a batch (default 64): set it so that the handler is through with that many
 // within 30 s, else they come twice. Retry is the pause before a failed delivery comes
 // again (default 1 s), doubled each time up to 30 s.

@@ -77,11 +77,11 @@ func (w *worker) session(ctx, work context.Context) error {
 	}
 	defer from.close()
 	for ctx.Err() == nil {
-		if _, err := w.serve(work, from, pullExpiry); err != nil {
+		if _, err := w.serve(ctx, work, from, pullExpiry); err != nil {
 			return err
 		}
 	}
-	return w.drain(work, consumer, from)
+	return w.drain(ctx, work, consumer, from)
 }
 
 func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
@@ -93,12 +93,12 @@ func (w *worker) bind(work context.Context) (jetstream.Consumer, error) {
 // drain goes on until the durable has nothing pending or the time for it has passed.
 // It ends between two requests: what is given back just before the server stops comes
 // again after ackWait only.
-func (w *worker) drain(work context.Context, consumer jetstream.Consumer, from *pull) error {
+func (w *worker) drain(ctx, work context.Context, consumer jetstream.Consumer, from *pull) error {
 	if w.until.IsZero() {
 		w.until = time.Now().Add(w.o.Drain)
 	}
 	for time.Now().Before(w.until) && work.Err() == nil {
-		n, err := w.serve(work, from, drainExpiry)
+		n, err := w.serve(ctx, work, from, drainExpiry)
 		if err != nil {
 			return err
 		}
@@ -110,6 +110,9 @@ func (w *worker) drain(work context.Context, consumer jetstream.Consumer, from *
 }
 
 func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
+	if !w.c.Connected() {
+		return false
+	}
 	call, cancel := context.WithTimeout(work, callTimeout)
 	defer cancel()
 	info, err := consumer.Info(call)
@@ -117,8 +120,8 @@ func (w *worker) empty(work context.Context, consumer jetstream.Consumer) bool {
 }
 
 // serve makes one request and handles what it delivers, unless work ends. It returns
-// how many deliveries there were.
-func (w *worker) serve(work context.Context, from *pull, expires time.Duration) (n int, err error) {
+// how many deliveries there were. Without a server it waits for one until ctx ends.
+func (w *worker) serve(ctx, work context.Context, from *pull, expires time.Duration) (n int, err error) {
 	if err := from.ask(w.o.Prefetch, expires); err != nil {
 		return 0, err
 	}
@@ -126,7 +129,7 @@ func (w *worker) serve(work context.Context, from *pull, expires time.Duration) 
 		m, err := from.next()
 		if errors.Is(err, errUnanswered) {
 			w.missed()
-			return n, from.reconnected(work.Done())
+			return n, from.reconnected(ctx.Done())
 		}
 		if m == nil {
 			return n, err
