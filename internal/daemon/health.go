@@ -41,27 +41,29 @@ func (s *Supervisor) Health(ctx context.Context) event.DaemonHealth {
 	if h, ok := s.board.recent(); ok {
 		return h
 	}
-	select {
-	case s.checking <- struct{}{}:
-	case <-ctx.Done():
-		return s.board.known()
-	}
-	defer func() { <-s.checking }()
-	if h, ok := s.board.recent(); ok {
-		return h
-	}
-	return s.checkNow(context.WithoutCancel(ctx))
+	return s.alone(ctx, func() event.DaemonHealth {
+		if h, ok := s.board.recent(); ok {
+			return h
+		}
+		return s.checkNow(context.WithoutCancel(ctx))
+	})
 }
 
 // checkAgain is Health that never answers from memory.
 func (s *Supervisor) checkAgain(ctx context.Context) event.DaemonHealth {
+	return s.alone(ctx, func() event.DaemonHealth { return s.checkNow(ctx) })
+}
+
+// alone calls check when no other check is under way, or returns the last health if
+// ctx ends before.
+func (s *Supervisor) alone(ctx context.Context, check func() event.DaemonHealth) event.DaemonHealth {
 	select {
 	case s.checking <- struct{}{}:
 	case <-ctx.Done():
 		return s.board.known()
 	}
 	defer func() { <-s.checking }()
-	return s.checkNow(ctx)
+	return check()
 }
 
 // known returns the newest health, however old; what was never looked at is not healthy.
@@ -161,40 +163,34 @@ func (r *runner) health(ctx context.Context, h *event.ModuleHealth) {
 	h.Reasons = clampReasons(h.Reasons)
 }
 
-// ask calls the module's Health, one caller after the other. One that panics or
-// does not answer in time is unhealthy; until it has answered it is not called again.
+// ask calls the module's Health. One that panics or does not answer in time is
+// unhealthy; one that still has not is not asked again. Checks come one after the other.
 func (r *runner) ask(ctx context.Context, m Module) event.ModuleHealth {
-	late := time.NewTimer(answerWithin)
-	defer late.Stop()
 	select {
 	case r.asking <- struct{}{}:
-	case <-late.C:
+	default:
 		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check hangs"}}
 	}
-	select {
-	case h := <-r.call(ctx, m):
-		return h
-	case <-late.C:
-		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check did not answer within " + answerWithin.String()}}
-	}
-}
-
-// call has the module's Health called by a goroutine of its own, which gives back
-// r.asking. The answer comes when it comes.
-func (r *runner) call(ctx context.Context, m Module) <-chan event.ModuleHealth {
 	answer := make(chan event.ModuleHealth, 1)
 	asking := task.New(ctx)
 	asking.Go(r.name+" health", func(ctx context.Context) error {
-		defer func() { <-r.asking }()
 		var h event.ModuleHealth
 		err := task.Call(ctx, r.name+" health", func(context.Context) error { h = m.Health(); return nil })
 		if err != nil {
 			h = event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{err.Error()}}
 		}
+		<-r.asking // before the answer: whoever gets it may ask again
 		answer <- h
 		return nil
 	})
-	return answer
+	late := time.NewTimer(answerWithin)
+	defer late.Stop()
+	select {
+	case h := <-answer:
+		return h
+	case <-late.C:
+		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check did not answer within " + answerWithin.String()}}
+	}
 }
 
 // blame makes h at least as bad as status, for a reason.
