@@ -67,10 +67,10 @@ func (p Phase) validate() error {
 }
 
 func (a *Action) clamp() {
-	a.Target = shorten(a.Target, maxText)
-	a.Reason = shorten(a.Reason, maxText)
-	a.Error = shorten(a.Error, maxText)
-	a.Undo = shorten(a.Undo, maxText)
+	a.Target = Shorten(a.Target, maxText)
+	a.Reason = Shorten(a.Reason, maxText)
+	a.Error = Shorten(a.Error, maxText)
+	a.Undo = Shorten(a.Undo, maxText)
 }
 
 func (a *Action) shed() bool { return false }

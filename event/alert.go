@@ -126,10 +126,10 @@ func (a *Alert) Validate() error {
 
 // clamp shortens every part a foreign line can grow.
 func (a *Alert) clamp() {
-	a.Title = shorten(a.Title, maxText)
-	a.Description = shorten(a.Description, maxText)
-	a.User = shorten(a.User, maxName)
-	a.DedupKey = shorten(a.DedupKey, maxText)
+	a.Title = Shorten(a.Title, maxText)
+	a.Description = Shorten(a.Description, maxText)
+	a.User = Shorten(a.User, maxName)
+	a.DedupKey = Shorten(a.DedupKey, maxText)
 	a.Rule.Tags = first(a.Rule.Tags, maxTags)
 	a.Findings = first(a.Findings, MaxFindings)
 	a.Evidence = clampEach(first(a.Evidence, MaxEvidence), MaxEvidenceSize)
@@ -155,7 +155,7 @@ func (a *Alert) shed() bool {
 func clampMatched(in []Matched) []Matched {
 	out := make([]Matched, len(in))
 	for i, m := range in {
-		out[i] = Matched{Field: shorten(m.Field, maxName), Value: shorten(m.Value, maxText), Why: shorten(m.Why, maxText)}
+		out[i] = Matched{Field: Shorten(m.Field, maxName), Value: Shorten(m.Value, maxText), Why: Shorten(m.Why, maxText)}
 	}
 	return out
 }

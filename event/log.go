@@ -30,7 +30,7 @@ func (l *Log) Validate() error {
 }
 
 func (l *Log) clamp() {
-	l.Message = shorten(l.Message, maxLine)
+	l.Message = Shorten(l.Message, maxLine)
 	if len(l.Fields) > MaxLogFields {
 		l.Fields = nil
 	}

@@ -112,8 +112,8 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// shorten cuts s to at most n bytes, between runes.
-func shorten(s string, n int) string {
+// Shorten cuts s to at most n bytes, between runes. Any goroutine may call it.
+func Shorten(s string, n int) string {
 	if len(s) > n {
 		for n > 0 && !utf8.RuneStart(s[n]) {
 			n--
@@ -126,7 +126,7 @@ func shorten(s string, n int) string {
 func clampEach(in []string, n int) []string {
 	out := make([]string, len(in))
 	for i, s := range in {
-		out[i] = shorten(s, n)
+		out[i] = Shorten(s, n)
 	}
 	return out
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/task"
@@ -243,11 +242,7 @@ func clampReasons(reasons []string) []string {
 	}
 	out := make([]string, len(reasons))
 	for i, reason := range reasons {
-		n := min(len(reason), maxReason)
-		for n > 0 && n < len(reason) && !utf8.RuneStart(reason[n]) {
-			n--
-		}
-		out[i] = reason[:n]
+		out[i] = event.Shorten(reason, maxReason)
 	}
 	return out
 }

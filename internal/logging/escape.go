@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // maxValue is the most bytes of one value in the log; a stack trace fits.
@@ -14,11 +16,8 @@ func shorten(s string) string {
 	if len(s) <= maxValue {
 		return s
 	}
-	n := maxValue
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "...(" + strconv.Itoa(len(s)-n) + " bytes more)"
+	kept := event.Shorten(s, maxValue)
+	return kept + "...(" + strconv.Itoa(len(s)-len(kept)) + " bytes more)"
 }
 
 // printable tells whether s is valid UTF-8 without control, format (bidi, zero

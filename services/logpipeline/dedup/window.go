@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ironpost/ironpost/event"
 )
@@ -40,21 +39,9 @@ func light(a *event.Alert) event.Alert {
 	out := *a
 	out.Matched, out.Findings = nil, nil
 	if len(a.Evidence) > 0 {
-		out.Evidence = []string{beginning(a.Evidence[0])}
+		out.Evidence = []string{event.Shorten(a.Evidence[0], keptEvidence)}
 	}
 	return out
-}
-
-// beginning cuts line after keptEvidence bytes, between characters.
-func beginning(line string) string {
-	if len(line) <= keptEvidence {
-		return line
-	}
-	n := keptEvidence
-	for n > 0 && !utf8.RuneStart(line[n]) {
-		n--
-	}
-	return line[:n]
 }
 
 func (w *Window) count(a *event.Alert) {
