@@ -1,0 +1,135 @@
+// Package health collects why a module is not healthy. A module sets and clears
+// one reason per topic as things change, and its Health method reports them. A new
+// module is degraded because it is starting until it says that it has started: a
+// check before that finds no false "healthy".
+package health
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+)
+
+// Starting is the reason of a module that has not started yet.
+const Starting = "starting"
+
+// Reason is one sentence about a module and how bad it makes the module's status.
+// A Healthy one is a remark: it is shown and degrades nothing.
+type Reason struct {
+	Status event.Status
+	Text   string
+}
+
+// Reasons holds the current reasons of one module, one per topic. Its methods may
+// be called concurrently.
+type Reasons struct {
+	module, host string
+
+	mu       sync.Mutex
+	starting bool
+	since    time.Time // of the status of the topics
+	topics   map[string]Reason
+}
+
+// New returns the reasons of a module that is starting.
+func New(module, host string) *Reasons {
+	return &Reasons{module: module, host: host, starting: true, since: time.Now(), topics: map[string]Reason{}}
+}
+
+// Started ends the starting status. It reports whether it was the first call.
+func (r *Reasons) Started() bool {
+	return r.change(func() { r.starting = false }, func() bool { return r.starting })
+}
+
+// Set makes the module degraded for reason, in place of the topic's reason so far;
+// an empty reason clears the topic. It reports whether something changed, so that
+// the caller can log changes alone.
+func (r *Reasons) Set(topic, reason string) bool {
+	return r.put(topic, Reason{event.Degraded, reason})
+}
+
+// SetUnhealthy is Set for a module that does none of its work.
+func (r *Reasons) SetUnhealthy(topic, reason string) bool {
+	return r.put(topic, Reason{event.Unhealthy, reason})
+}
+
+// Remark is Set for a reason that is shown but degrades nothing.
+func (r *Reasons) Remark(topic, reason string) bool {
+	return r.put(topic, Reason{event.Healthy, reason})
+}
+
+// Clear removes the topic's reason and reports whether there was one.
+func (r *Reasons) Clear(topic string) bool { return r.put(topic, Reason{}) }
+
+func (r *Reasons) put(topic string, reason Reason) bool {
+	if reason.Text == "" {
+		return r.change(func() { delete(r.topics, topic) }, func() bool { return r.topics[topic].Text != "" })
+	}
+	return r.change(func() { r.topics[topic] = reason }, func() bool { return r.topics[topic] != reason })
+}
+
+// change applies do if needed reports true, and returns that.
+func (r *Reasons) change(do func(), needed func() bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !needed() {
+		return false
+	}
+	before := worst(r.current())
+	do()
+	if worst(r.current()) != before {
+		r.since = time.Now()
+	}
+	return true
+}
+
+// current returns the reasons, sorted by topic. r.mu is held.
+func (r *Reasons) current() []Reason {
+	var out []Reason
+	if r.starting {
+		out = append(out, Reason{event.Degraded, Starting})
+	}
+	for _, topic := range slices.Sorted(maps.Keys(r.topics)) {
+		out = append(out, r.topics[topic])
+	}
+	return out
+}
+
+// Report returns the health of the module: the worst status of its reasons and of
+// more, which are those found at the moment of the call, and the texts, the worst
+// first, then by topic, then in the order of more.
+func (r *Reasons) Report(counters map[string]uint64, more ...Reason) event.ModuleHealth {
+	r.mu.Lock()
+	all, since := r.current(), r.since
+	r.mu.Unlock()
+	all = append(all, more...)
+	slices.SortStableFunc(all, func(a, b Reason) int { return cmp.Compare(b.Status, a.Status) })
+	h := event.ModuleHealth{
+		Name: r.module, Host: r.host, Enabled: true, Status: worst(all), Since: since.UTC(), Counters: counters,
+	}
+	for _, reason := range all {
+		h.Reasons = append(h.Reasons, reason.Text)
+	}
+	return h
+}
+
+// Degraded returns texts as reasons that degrade, for Report.
+func Degraded(texts ...string) []Reason {
+	out := make([]Reason, len(texts))
+	for i, text := range texts {
+		out[i] = Reason{event.Degraded, text}
+	}
+	return out
+}
+
+func worst(reasons []Reason) event.Status {
+	status := event.Healthy
+	for _, reason := range reasons {
+		status = max(status, reason.Status)
+	}
+	return status
+}
