@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the project, one after the other. $1: time for each.
-# Shrinking an input is bounded by runs: by time (60 s each) it would go on long after $1.
+# Runs every fuzz target of the project in turn. $1: time for each.
+# Minimization is bounded by runs: bounded by time (60 s for each input) it would exceed $1 by far.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 time=${1:-60s}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs beyond Go, from Debian's packages, and the
-# stock `nats` command, as a Go module, into bin/. Does nothing where all is there.
+# stock `nats` command, as a Go module, into bin/. Does nothing if everything is installed.
 set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 cd "$(dirname "$0")/../.."
@@ -12,7 +12,7 @@ command -v setpriv >/dev/null || need+=(util-linux)
 command -v unshare >/dev/null || need+=(util-linux)
 command -v mount >/dev/null || need+=(mount)
 command -v gcc >/dev/null || need+=(gcc libc6-dev) # the race detector is cgo
-# The packet engine: the compiler of its program, and what attacks and compares with it.
+# The packet engine: the compiler of its program, and the programs that attack it and that it is compared with.
 command -v clang >/dev/null || need+=(clang)
 command -v llvm-strip >/dev/null || need+=(llvm)
 test -e /usr/include/bpf/bpf_helpers.h || need+=(libbpf-dev)
@@ -23,10 +23,10 @@ command -v nmap >/dev/null || need+=(nmap)
 command -v hping3 >/dev/null || need+=(hping3)
 command -v tcpreplay >/dev/null || need+=(tcpreplay)
 command -v xdp-filter >/dev/null || need+=(xdp-tools)
-# The container guard: a daemon that the tests start themselves, and what runs in its images.
+# The container guard: the dockerd that the tests start, and the program in their images.
 command -v dockerd >/dev/null || need+=(docker.io)
 test -x /bin/busybox || need+=(busybox-static)
-command -v docker-compose >/dev/null || need+=(docker-compose) # what makes containers anew in earnest
+command -v docker-compose >/dev/null || need+=(docker-compose) # recreates containers as users do
 
 if [ ${#need[@]} -gt 0 ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -39,5 +39,5 @@ fi
 
 if [ ! -x bin/nats ] && ! GOBIN="$PWD/bin" go install "github.com/nats-io/natscli/nats@$natscli"; then
 	echo "install-deps: no nats $natscli in bin/ (tests that need it skip, and say so)" >&2
-	test -z "${CI:-}${IRONPOST_TEST_REQUIRE:-}" # where they may not skip, fail
+	test -z "${CI:-}${IRONPOST_TEST_REQUIRE:-}" # fail if tests may not skip
 fi
