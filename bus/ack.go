@@ -33,7 +33,7 @@ func (r *refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Description, 
 // call sends m and returns the answer. An error means that nobody knows whether m
 // was stored.
 func (c *Conn) call(ctx context.Context, m *nats.Msg) (ack, error) {
-	ctx, cancel := c.answerable(ctx)
+	ctx, cancel := c.callContext(ctx)
 	defer cancel()
 	answer, err := c.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {

@@ -34,7 +34,7 @@ func (p *Publisher) storeBatch(ctx context.Context, out []outgoing) verdict {
 		msgs[i] = o.msg
 	}
 	sent, after := time.Now(), p.LastSeq()
-	call, cancel := p.c.answerable(ctx)
+	call, cancel := p.c.callContext(ctx)
 	defer cancel()
 	done, err := jetstreamext.PublishMsgBatch(call, p.c.js, msgs)
 	for _, m := range msgs {

@@ -27,9 +27,9 @@ const (
 	maxBlockValue = 4 << 10
 )
 
-// ErrBlock is returned for a block, or an entry of BlocklistBucket, that says what
+// ErrInvalidBlock is returned for a block, or an entry of BlocklistBucket, that says what
 // no block may say.
-var ErrBlock = errors.New("not a valid block")
+var ErrInvalidBlock = errors.New("not a valid block")
 
 // Block is one entry of BlocklistBucket: a wish that every engine drops what comes
 // from Prefix until Expires. It is state, not a command: writing it again changes
@@ -52,16 +52,16 @@ type Block struct {
 	Created time.Time `json:"created"`
 }
 
-// BlockPrefix reads an address or a prefix such as 203.0.113.7, 203.0.113.0/24 or
+// ParseBlockPrefix reads an address or a prefix such as 203.0.113.7, 203.0.113.0/24 or
 // 2001:db8::/64 and returns it in the one form that has a key: host bits cleared,
 // ::ffff:203.0.113.7 as IPv4. A zone is an ErrBlock: it names an interface of one
 // host.
-func BlockPrefix(text string) (netip.Prefix, error) {
+func ParseBlockPrefix(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
 		addr, bad := netip.ParseAddr(text)
 		if bad != nil || addr.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%w: %q is neither an address nor a prefix such as 203.0.113.0/24", ErrBlock, printable(text, maxHeader))
+			return netip.Prefix{}, fmt.Errorf("%w: %q is neither an address nor a prefix such as 203.0.113.0/24", ErrInvalidBlock, printable(text, maxHeader))
 		}
 		prefix = netip.PrefixFrom(addr, addr.BitLen())
 	}
@@ -84,16 +84,16 @@ func BlockKey(prefix netip.Prefix) string {
 	return fmt.Sprintf("%x-%d", p.Addr().AsSlice(), p.Bits())
 }
 
-// PrefixOfBlockKey is the inverse of BlockKey; ErrBlock for a key that BlockKey does not
+// ParseBlockKey is the inverse of BlockKey; ErrBlock for a key that BlockKey does not
 // make.
-func PrefixOfBlockKey(key string) (netip.Prefix, error) {
+func ParseBlockKey(key string) (netip.Prefix, error) {
 	address, length, _ := strings.Cut(key, "-")
 	bytes, err := hex.DecodeString(address)
 	bits, notNumber := strconv.Atoi(length)
 	addr, known := netip.AddrFromSlice(bytes)
 	p := netip.PrefixFrom(addr, bits)
 	if err != nil || notNumber != nil || !known || !p.IsValid() || BlockKey(p) != key {
-		return netip.Prefix{}, fmt.Errorf("%w: key %q", ErrBlock, printable(key, maxHeader))
+		return netip.Prefix{}, fmt.Errorf("%w: key %q", ErrInvalidBlock, printable(key, maxHeader))
 	}
 	return p, nil
 }
@@ -107,7 +107,7 @@ func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duratio
 		return "", nil, 0, err
 	}
 	if ttl = b.Expires.Sub(now); ttl <= 0 {
-		return "", nil, 0, fmt.Errorf("%w: %s expired at %s", ErrBlock, b.Prefix, b.Expires.Format(time.RFC3339))
+		return "", nil, 0, fmt.Errorf("%w: %s expired at %s", ErrInvalidBlock, b.Prefix, b.Expires.Format(time.RFC3339))
 	}
 	value, err = json.Marshal(b)
 	return BlockKey(b.Prefix), value, ttl, err
@@ -118,17 +118,17 @@ func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duratio
 // fields are ignored. Whether it is over is for the caller to see.
 func DecodeBlock(key string, value []byte) (Block, error) {
 	if len(value) > maxBlockValue {
-		return Block{}, fmt.Errorf("%w: %d bytes, at most %d", ErrBlock, len(value), maxBlockValue)
+		return Block{}, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalidBlock, len(value), maxBlockValue)
 	}
 	var b Block
 	if err := json.Unmarshal(value, &b); err != nil {
-		return Block{}, fmt.Errorf("%w: %w", ErrBlock, err)
+		return Block{}, fmt.Errorf("%w: %w", ErrInvalidBlock, err)
 	}
 	if err := b.check(); err != nil {
 		return Block{}, err
 	}
 	if b.Prefix != canonical(b.Prefix) || key != BlockKey(b.Prefix) {
-		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrBlock, b.Prefix, BlockKey(b.Prefix))
+		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrInvalidBlock, b.Prefix, BlockKey(b.Prefix))
 	}
 	return b, nil
 }
@@ -136,17 +136,17 @@ func DecodeBlock(key string, value []byte) (Block, error) {
 func (b Block) check() error {
 	switch {
 	case !b.Prefix.IsValid():
-		return fmt.Errorf("%w: no prefix", ErrBlock)
+		return fmt.Errorf("%w: no prefix", ErrInvalidBlock)
 	case b.Source == "" || len(b.Source) > MaxBlockSource || !utf8.ValidString(b.Source):
-		return fmt.Errorf("%w: the source must be text of 1 to %d bytes", ErrBlock, MaxBlockSource)
+		return fmt.Errorf("%w: the source must be text of 1 to %d bytes", ErrInvalidBlock, MaxBlockSource)
 	case len(b.Reason) > MaxBlockReason || !utf8.ValidString(b.Reason):
-		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrBlock, MaxBlockReason)
+		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrInvalidBlock, MaxBlockReason)
 	case b.Created.IsZero() || !b.Expires.After(b.Created):
-		return fmt.Errorf("%w: it must expire after it was created", ErrBlock)
+		return fmt.Errorf("%w: it must expire after it was created", ErrInvalidBlock)
 	case b.Expires.UTC().Year() > 9999: // JSON could not say it (RFC 3339, section 1)
-		return fmt.Errorf("%w: it expires after the year 9999", ErrBlock)
+		return fmt.Errorf("%w: it expires after the year 9999", ErrInvalidBlock)
 	case b.Expires.Sub(b.Created) > MaxBlockTime:
-		return fmt.Errorf("%w: it may last %d days at most", ErrBlock, MaxBlockTime/(24*time.Hour))
+		return fmt.Errorf("%w: it may last %d days at most", ErrInvalidBlock, MaxBlockTime/(24*time.Hour))
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 		switch {
 		case errors.Is(getErr, ErrNotFound):
 			_, err = l.kv.Create(ctx, key, value, ttl)
-		case getErr != nil && !errors.Is(getErr, ErrBlock): // an entry nobody can read is overwritten
+		case getErr != nil && !errors.Is(getErr, ErrInvalidBlock): // an entry nobody can read is overwritten
 			return Block{}, getErr
 		case getErr == nil && !have.Expires.Before(b.Expires):
 			return have, nil

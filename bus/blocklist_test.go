@@ -35,21 +35,21 @@ func TestBlockPrefixHasOneForm(t *testing.T) {
 		"255.255.255.255/32":       {"255.255.255.255/32", "ffffffff-32"},
 		"0:0:0:0:0:ffff:cb00:7107": {"203.0.113.7/32", "cb007107-32"},
 	} {
-		p, err := bus.BlockPrefix(text)
+		p, err := bus.ParseBlockPrefix(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want[0], p.String(), text)
 		require.Equal(t, want[1], bus.BlockKey(p), text)
-		back, err := bus.PrefixOfBlockKey(want[1])
+		back, err := bus.ParseBlockKey(want[1])
 		require.NoError(t, err)
 		require.Equal(t, p, back)
 	}
 	for _, key := range []string{"", "-", "cb007107", "cb007107-33", "cb007107-24", "CB007107-32", "cb007107-032", "cb0071-24", "00000000000000000000ffffcb007107-128", "zz007107-32"} {
-		_, err := bus.PrefixOfBlockKey(key)
-		require.ErrorIs(t, err, bus.ErrBlock, key)
+		_, err := bus.ParseBlockKey(key)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock, key)
 	}
 	for _, text := range []string{"", "host", "203.0.113", "203.0.113.7/33", "fe80::1%eth0", "203.0.113.7/-1", "203.0.113.7/024", "1.2.3.4 ", "\x1b[31m"} {
-		_, err := bus.BlockPrefix(text)
-		require.ErrorIs(t, err, bus.ErrBlock, "%q", text)
+		_, err := bus.ParseBlockPrefix(text)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock, "%q", text)
 		require.NotContains(t, err.Error(), "\x1b")
 	}
 }
@@ -84,7 +84,7 @@ func TestBlockThatNobodyMayWrite(t *testing.T) {
 		now := b.Created
 		change(&b)
 		_, _, _, err := b.Encode(now)
-		require.ErrorIs(t, err, bus.ErrBlock, name)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock, name)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestDecodeBlockRefusesWhatNobodyWrote(t *testing.T) {
 		"huge":          {key, strings.Replace(string(good), "ssh", strings.Repeat("s", 5000), 1)},
 	} {
 		_, err := bus.DecodeBlock(entry[0], []byte(entry[1]))
-		require.ErrorIs(t, err, bus.ErrBlock, name)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock, name)
 	}
 }
 
@@ -120,7 +120,7 @@ func FuzzDecodeBlock(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		b, err := bus.DecodeBlock(key, value)
 		if err != nil {
-			require.ErrorIs(t, err, bus.ErrBlock)
+			require.ErrorIs(t, err, bus.ErrInvalidBlock)
 			return
 		}
 		again, encoded, ttl, err := b.Encode(b.Created)

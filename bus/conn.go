@@ -231,9 +231,9 @@ func newLink() *link {
 	return &link{ctx: ctx, cancel: cancel}
 }
 
-// answerable returns a context that ends with ctx, with the time to wait for an
+// callContext returns a context that ends with ctx, with the time to wait for an
 // answer, or when the connection was lost meanwhile.
-func (c *Conn) answerable(ctx context.Context) (context.Context, func()) {
+func (c *Conn) callContext(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	stop := context.AfterFunc(c.link.Load().ctx, cancel)
 	return ctx, func() {
@@ -242,9 +242,9 @@ func (c *Conn) answerable(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// unanswerable returns what the one who asks is told of a call, made with a context of
+// callError returns what the one who asks is told of a call, made with a context of
 // answerable, that ended with err: neither is his giving up.
-func unanswerable(asker context.Context, err error) error {
+func callError(asker context.Context, err error) error {
 	switch {
 	case asker.Err() != nil:
 		return err

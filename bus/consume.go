@@ -32,7 +32,7 @@ type Delivery struct {
 	Data     []byte
 	Sequence uint64
 	Attempt  int
-	Stored   time.Time
+	StoredAt time.Time
 }
 
 // Origin returns the module and the host that published d, as the server enforced

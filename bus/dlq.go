@@ -63,16 +63,16 @@ func (c *Conn) bury(ctx context.Context, module, host string, d Delivery, r *rej
 	return nil
 }
 
-// Letter is something that is no delivery and cannot be handled, such as a line of a
+// DeadLetter is something that is no delivery and cannot be handled, such as a line of a
 // file. ID names it; the letter is stored once.
-type Letter struct {
+type DeadLetter struct {
 	Module, Host, ID, Reason string
 
 	Data []byte
 }
 
-// Bury puts l among the dead letters.
-func (c *Conn) Bury(ctx context.Context, l Letter) error {
+// PublishDeadLetter puts l among the dead letters.
+func (c *Conn) PublishDeadLetter(ctx context.Context, l DeadLetter) error {
 	m := nats.NewMsg(DLQSubject(l.Module, l.Host))
 	m.Data = l.Data
 	m.Header.Set(HeaderID, printable(l.ID, maxHeader))

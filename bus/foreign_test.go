@@ -101,7 +101,7 @@ func TestDialSocketTellsARestartedDaemon(t *testing.T) {
 	require.Equal(t, first.Host(), operator.Host())
 	followed := make(chan error, 1)
 	go func() {
-		followed <- operator.Follow(within(t, patience), bus.AlertsFeed, func(string, map[string][]string, []byte) {})
+		followed <- operator.Follow(within(t, patience), bus.RepublishedAlerts, func(string, map[string][]string, []byte) {})
 	}()
 	first.Stop()
 	bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.Socket = first.Socket() }))

@@ -18,10 +18,10 @@ const blockedTooLong = 5 * time.Second
 
 // Violation is something the server did not let this connection do.
 type Violation struct {
-	What  string
-	Count uint64
-	First time.Time
-	Last  time.Time
+	Message string
+	Count   uint64
+	First   time.Time
+	Last    time.Time
 }
 
 type violations struct {
@@ -32,9 +32,9 @@ type violations struct {
 func (v *violations) add(what string, at time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	i := slices.IndexFunc(v.list, func(o Violation) bool { return o.What == what })
+	i := slices.IndexFunc(v.list, func(o Violation) bool { return o.Message == what })
 	if i < 0 && len(v.list) < maxViolations {
-		v.list = append(v.list, Violation{What: what, First: at})
+		v.list = append(v.list, Violation{Message: what, First: at})
 		i = len(v.list) - 1
 	}
 	if i >= 0 {
@@ -59,7 +59,7 @@ func (c *Conn) Reasons() []string {
 		reasons = append(reasons, "not connected to the bus")
 	}
 	for _, v := range c.Violations() {
-		reasons = append(reasons, fmt.Sprintf("refused by the bus: %s", v.What))
+		reasons = append(reasons, fmt.Sprintf("refused by the bus: %s", v.Message))
 	}
 	for _, p := range c.allPublishers() {
 		if s := p.Stats(); !s.BlockedSince.IsZero() && time.Since(s.BlockedSince) > blockedTooLong {
@@ -81,6 +81,6 @@ func silent() logrus.FieldLogger {
 	return log
 }
 
-// Unanswered returns how often a consumer of this connection did not hear from the
+// UnansweredPulls returns how often a consumer of this connection did not hear from the
 // server what became of a request for deliveries. It asks again by itself then.
-func (c *Conn) Unanswered() uint64 { return c.unanswered.Load() }
+func (c *Conn) UnansweredPulls() uint64 { return c.unanswered.Load() }

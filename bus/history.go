@@ -44,10 +44,10 @@ func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions,
 	return nil
 }
 
-func historic(stream StreamName, s Stored, h nats.Header) Delivery {
+func historic(stream StreamName, s StoredRecord, h nats.Header) Delivery {
 	return Delivery{
 		Stream: stream, Subject: s.Subject, ID: s.ID, Header: h, Data: s.Data,
-		Sequence: s.Sequence, Attempt: 1, Stored: s.Time,
+		Sequence: s.Sequence, Attempt: 1, StoredAt: s.Time,
 	}
 }
 

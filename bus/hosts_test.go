@@ -65,7 +65,7 @@ func (h *hub) remote(t *testing.T, module string) *bus.Conn {
 func TestTwoHostsWithTheSameAlert(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	feed, err := h.Observer().SubscribeSync(bus.AlertsFeed)
+	feed, err := h.Observer().SubscribeSync(bus.RepublishedAlerts)
 	require.NoError(t, err)
 	require.NoError(t, feed.SetPendingLimits(-1, -1))
 	far, err := h.remote(t, bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: edge})
@@ -113,7 +113,7 @@ func TestTwoHostsAnswerForThemselves(t *testing.T) {
 	for range 20 {
 		for _, host := range []string{"hub", edge} {
 			var got string
-			require.NoError(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, host, "status"), nil, &got))
+			require.NoError(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, host, "status"), nil, &got))
 			require.Equal(t, host, got)
 		}
 	}

@@ -100,7 +100,7 @@ func (k *KV) follow(ctx context.Context, announced <-chan struct{}, last uint64,
 
 // sameBucket returns errMadeAnew if the stream ends before what was read of it.
 func (k *KV) sameBucket(ctx context.Context, last uint64) error {
-	ctx, cancel := k.c.answerable(ctx)
+	ctx, cancel := k.c.callContext(ctx)
 	defer cancel()
 	stream, err := k.c.js.Stream(ctx, string(k.stream()))
 	if err != nil {
@@ -155,7 +155,7 @@ func (k *KV) changes(ctx context.Context, after uint64, each func(change)) error
 
 // newest reads what the stream holds of key.
 func (k *KV) newest(ctx context.Context, key string) (change, error) {
-	ctx, cancel := k.c.answerable(ctx)
+	ctx, cancel := k.c.callContext(ctx)
 	defer cancel()
 	m, err := k.c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+string(k.stream())+"."+k.subject(key), nil)
 	if err != nil {

@@ -68,7 +68,7 @@ const maxAnswers = 4
 func servicePermission(module, host string) Permission {
 	p := Permission{
 		Inbox:        InboxPrefix(module, host),
-		Subscribe:    []string{InboxPrefix(module, host) + ".>", StatusSubject(module, host, "*")},
+		Subscribe:    []string{InboxPrefix(module, host) + ".>", VerbSubject(module, host, "*")},
 		Responses:    maxAnswers,
 		ResponseTime: 5 * time.Second,
 	}
@@ -119,7 +119,7 @@ func (p *Permission) write(buckets []string) {
 // answers for the daemon itself. It may not speak as a module.
 func daemonPermission(host string) Permission {
 	p := servicePermission(Daemon, host)
-	p.Publish = append(p.Publish, "$JS.API.>", HealthFeed, svcRoot+".>", "$SRV.>")
+	p.Publish = append(p.Publish, "$JS.API.>", HealthSubject, svcRoot+".>", "$SRV.>")
 	p.Subscribe = append(p.Subscribe, "$JS.EVENT.ADVISORY.>")
 	return p
 }
@@ -128,7 +128,7 @@ func daemonPermission(host string) Permission {
 // blocklist. It may not publish records, nor change a stream.
 func operatorPermission() Permission {
 	p := Permission{Inbox: InboxPrefix(Operator, "")}
-	p.Subscribe = []string{p.Inbox + ".>", PacketsFeed, AlertsFeed, ActionsFeed, HealthFeed}
+	p.Subscribe = []string{p.Inbox + ".>", RepublishedPackets, RepublishedAlerts, RepublishedActions, HealthSubject}
 	p.Publish = []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$SRV.>", svcRoot + ".>"}
 	for _, s := range []StreamName{Packets, Alerts, Actions, DLQ} {
 		p.Publish = append(p.Publish, "$JS.API.DIRECT.GET."+string(s), "$JS.API.STREAM.INFO."+string(s),

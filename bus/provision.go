@@ -120,8 +120,8 @@ func (s StreamSpec) config() jetstream.StreamConfig {
 		AllowAtomicPublish: s.Synced,
 		Metadata:           s.Metadata,
 	}
-	if s.Feed != "" {
-		cfg.RePublish = &jetstream.RePublish{Source: s.Capture, Destination: s.Feed}
+	if s.Republish != "" {
+		cfg.RePublish = &jetstream.RePublish{Source: s.Capture, Destination: s.Republish}
 	}
 	if s.DiscardNew {
 		cfg.Discard = jetstream.DiscardNew

@@ -82,7 +82,7 @@ func TestFullStreamBlocksAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 700 << 10})) // alerts: 262 KiB
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
-	feed, err := b.Observer().SubscribeSync(bus.AlertsFeed)
+	feed, err := b.Observer().SubscribeSync(bus.RepublishedAlerts)
 	require.NoError(t, err)
 	recs := alerts(b.Host(), 0, 600)
 	done := make(chan error, 1)
@@ -193,7 +193,7 @@ func TestResumeSkipsWhatIsStored(t *testing.T) {
 
 	again := publisher(t, b, bus.Alerts, bus.LogPipeline)
 	var read []string
-	require.NoError(t, again.Resume(within(t, patience), checkpoint, func(s bus.Stored) error {
+	require.NoError(t, again.Resume(within(t, patience), checkpoint, func(s bus.StoredRecord) error {
 		read = append(read, s.ID)
 		return nil
 	}))
@@ -279,7 +279,7 @@ func TestResumeReturnsItsCallersError(t *testing.T) {
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
 	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "a")))
 	mine := errors.New("mine")
-	require.ErrorIs(t, p.Resume(within(t, patience), 0, func(bus.Stored) error { return mine }), mine)
+	require.ErrorIs(t, p.Resume(within(t, patience), 0, func(bus.StoredRecord) error { return mine }), mine)
 }
 
 func TestSendAndFlush(t *testing.T) {

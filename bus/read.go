@@ -37,7 +37,7 @@ type pageRequest struct {
 
 // read calls each for what stream holds from req on, page by page, until the end
 // or an error of each.
-func (c *Conn) read(ctx context.Context, stream StreamName, req pageRequest, each func(Stored) error) error {
+func (c *Conn) read(ctx context.Context, stream StreamName, req pageRequest, each func(StoredRecord) error) error {
 	return c.readRaw(ctx, stream, req, func(m *nats.Msg) error {
 		s, err := storedOf(m)
 		if err != nil {
@@ -73,7 +73,7 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 	if err != nil {
 		return nil, err
 	}
-	call, cancel := c.answerable(ctx)
+	call, cancel := c.callContext(ctx)
 	defer cancel()
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
@@ -85,7 +85,7 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 		return nil, err
 	}
 	messages, err := collect(call, sub)
-	return messages, unanswerable(ctx, err)
+	return messages, callError(ctx, err)
 }
 
 func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
@@ -125,11 +125,11 @@ func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (u
 	if err != nil {
 		return 0, err
 	}
-	call, cancel := c.answerable(ctx)
+	call, cancel := c.callContext(ctx)
 	defer cancel()
 	m, err := c.nc.RequestWithContext(call, "$JS.API.DIRECT.GET."+string(stream), body)
 	if err != nil {
-		return 0, unanswerable(ctx, err)
+		return 0, callError(ctx, err)
 	}
 	if statusOf(m) == statusNothing {
 		return 0, ErrNotFound
@@ -140,16 +140,16 @@ func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (u
 
 // storedOf reads a direct get's answer. The server puts its headers behind those of
 // the stored message, which may have the same names.
-func storedOf(m *nats.Msg) (Stored, error) {
+func storedOf(m *nats.Msg) (StoredRecord, error) {
 	seq, err := strconv.ParseUint(lastValue(m, jetstream.SequenceHeader), 10, 64)
 	if err != nil {
-		return Stored{}, errors.New("direct get: answer without a sequence")
+		return StoredRecord{}, errors.New("direct get: answer without a sequence")
 	}
 	at, err := time.Parse(time.RFC3339Nano, lastValue(m, jetstream.TimeStampHeaer))
 	if err != nil {
-		return Stored{}, errors.New("direct get: answer without a time")
+		return StoredRecord{}, errors.New("direct get: answer without a time")
 	}
-	return Stored{
+	return StoredRecord{
 		ID: m.Header.Get(HeaderID), Subject: lastValue(m, jetstream.SubjectHeader),
 		Sequence: seq, Time: at, Data: m.Data,
 	}, nil

@@ -30,7 +30,7 @@ func TestWatcherMayNotMakeAConsumer(t *testing.T) {
 	create, err := json.Marshal(map[string]any{
 		"stream_name": blocklistStream,
 		"config": map[string]any{
-			"name": "x", "deliver_subject": bus.StatusSubject(bus.ContainerGuard, b.Host(), "isolate"),
+			"name": "x", "deliver_subject": bus.VerbSubject(bus.ContainerGuard, b.Host(), "isolate"),
 			"ack_policy": "none", "deliver_policy": "all",
 		},
 	})
@@ -74,7 +74,7 @@ func TestServeDropsWhatNobodyAsked(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	calls := serveIsolate(t, b)
-	isolate := bus.StatusSubject(bus.ContainerGuard, b.Host(), "isolate")
+	isolate := bus.VerbSubject(bus.ContainerGuard, b.Host(), "isolate")
 	require.NoError(t, put(b, bus.ContainerGuard, `{"container":"web"}`))
 	require.NoError(t, publisher(t, b, bus.Actions, bus.ContainerGuard).Publish(within(t, patience), newAction(b.Host(), "a")))
 
@@ -148,7 +148,7 @@ func TestReadingGoesByTheServersHeaders(t *testing.T) {
 		seq++
 		require.Equal(t, seq, d.Sequence)
 		require.Equal(t, bus.AlertSubject(bus.LogPipeline, b.Host()), d.Subject)
-		require.Less(t, time.Since(d.Stored), time.Hour)
+		require.Less(t, time.Since(d.StoredAt), time.Hour)
 		return true
 	})
 	require.NoError(t, err)

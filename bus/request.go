@@ -50,14 +50,14 @@ func (c *Conn) request(ctx context.Context, subject string, req, resp any) error
 	return json.Unmarshal(m.Data, resp)
 }
 
-// Announce publishes v as JSON on feed, unstored and unanswered, such as health.
-func (c *Conn) Announce(feed string, v any) error {
+// PublishHealth publishes v as JSON on HealthSubject. No stream stores it.
+func (c *Conn) PublishHealth(v any) error {
 	data, err := json.Marshal(v)
 	if err == nil {
-		err = c.nc.Publish(feed, event.Printable(data))
+		err = c.nc.Publish(HealthSubject, event.Printable(data))
 	}
 	if err != nil {
-		return fmt.Errorf("announce on %s: %w", feed, err)
+		return fmt.Errorf("publish on %s: %w", HealthSubject, err)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ const restoreAfter = 500 * time.Millisecond
 // restore makes durables of the table again that somebody deleted, from where they
 // were when last seen: without one its module gets nothing, and its producers stop
 // once the stream is full.
-func (c *Conn) restore(ctx context.Context, cfg JanitorConfig, seen *sightings) ([]Durable, error) {
+func (c *Conn) restore(ctx context.Context, cfg MaintenanceConfig, seen *sightings) ([]Durable, error) {
 	var restored []Durable
 	for _, d := range cfg.Durables {
 		gone, err := c.goneDurable(ctx, d, seen)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Stored is a record as the stream holds it. Data is the record's JSON; Time is
+// StoredRecord is a record as the stream holds it. Data is the record's JSON; Time is
 // the server's.
-type Stored struct {
+type StoredRecord struct {
 	ID       string
 	Subject  string
 	Sequence uint64
@@ -23,7 +23,7 @@ type Stored struct {
 // that may repeat records: the stream itself remembers ids for two minutes only.
 // A stream that ends before after is read from its end; Stats has how much it lost.
 // It returns each's error, or ctx's.
-func (p *Publisher) Resume(ctx context.Context, after uint64, each func(Stored) error) error {
+func (p *Publisher) Resume(ctx context.Context, after uint64, each func(StoredRecord) error) error {
 	bound := func() (err error) { after, err = p.bound(ctx, after); return err }
 	read := func() (err error) { after, err = p.readBack(ctx, after, each); return err }
 	for _, step := range []func() error{bound, read} {
@@ -100,8 +100,8 @@ func (s *stopReading) Error() string { return s.err.Error() }
 
 // readBack remembers the ids of our records after a sequence. It returns how far it
 // came.
-func (p *Publisher) readBack(ctx context.Context, after uint64, each func(Stored) error) (uint64, error) {
-	err := p.c.read(ctx, p.cfg.Stream, pageRequest{Seq: after + 1, Subject: p.subject}, func(s Stored) error {
+func (p *Publisher) readBack(ctx context.Context, after uint64, each func(StoredRecord) error) (uint64, error) {
+	err := p.c.read(ctx, p.cfg.Stream, pageRequest{Seq: after + 1, Subject: p.subject}, func(s StoredRecord) error {
 		if each != nil {
 			if err := each(s); err != nil {
 				return &stopReading{err}

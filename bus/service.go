@@ -82,7 +82,7 @@ func (c *Conn) Serve(ctx context.Context, s ServiceConfig) (stop func(), err err
 	})
 	for _, name := range verbNames(s.Verbs) {
 		a := &answerer{ctx: ctx, verb: s.Verbs[name]}
-		if err := c.add(service, StatusSubject(s.Module, s.Host, name), name, a); err != nil {
+		if err := c.add(service, VerbSubject(s.Module, s.Host, name), name, a); err != nil {
 			stop()
 			return nil, fmt.Errorf("serve %s: verb %s: %w", s.Module, name, err)
 		}

@@ -37,17 +37,17 @@ func TestServe(t *testing.T) {
 	operator, ctx := b.Conn(bus.Operator), within(t, patience)
 
 	var got reply
-	require.NoError(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), question{"x"}, &got))
+	require.NoError(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"), question{"x"}, &got))
 	require.JSONEq(t, `{"Name":"x"}`, got.Hello)
-	require.ErrorContains(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "fail"), nil, nil), "no such container")
-	require.ErrorContains(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "panic"), nil, nil), "internal error")
+	require.ErrorContains(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, b.Host(), "fail"), nil, nil), "no such container")
+	require.ErrorContains(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, b.Host(), "panic"), nil, nil), "internal error")
 
 	found, err := operator.Discover(ctx, 300*time.Millisecond)
 	require.NoError(t, err)
 	require.Equal(t, []bus.ServiceStatus{{Module: bus.ContainerGuard, Host: b.Host(), Version: "v1.2.3-dev"}}, found)
 
 	stop()
-	require.ErrorIs(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil), bus.ErrUnreachable)
+	require.ErrorIs(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil), bus.ErrUnreachable)
 }
 
 // A module's parts serve their verbs through one service, come and go, and take nothing with them.
@@ -62,7 +62,7 @@ func TestVerbsOfOneModuleAreOneService(t *testing.T) {
 	}
 	ask := func(verb string) (string, error) {
 		var got reply
-		err := operator.Request(ctx, bus.StatusSubject(bus.EBPFEngine, b.Host(), verb), nil, &got)
+		err := operator.Request(ctx, bus.VerbSubject(bus.EBPFEngine, b.Host(), verb), nil, &got)
 		return got.Hello, err
 	}
 	raw := b.Raw(bus.Operator)
@@ -119,18 +119,18 @@ func TestStopServingWithoutAServer(t *testing.T) {
 func TestRequestToNobody(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	err := b.Conn(bus.Operator).Request(within(t, patience), bus.StatusSubject(bus.SBOMScanner, "elsewhere", "status"), nil, nil)
+	err := b.Conn(bus.Operator).Request(within(t, patience), bus.VerbSubject(bus.SBOMScanner, "elsewhere", "status"), nil, nil)
 	require.ErrorIs(t, err, bus.ErrUnreachable)
 }
 
 func TestAnnounceReachesObservers(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	feed, err := b.Observer().SubscribeSync(bus.HealthFeed)
+	feed, err := b.Observer().SubscribeSync(bus.HealthSubject)
 	require.NoError(t, err)
 	conn := b.Admin()
 	require.Eventually(t, func() bool {
-		require.NoError(t, conn.Announce(bus.HealthFeed, reply{"well"}))
+		require.NoError(t, conn.PublishHealth(reply{"well"}))
 		m, err := feed.NextMsg(100 * time.Millisecond)
 		return err == nil && string(m.Data) == `{"Hello":"well"}`
 	}, patience, time.Millisecond)
@@ -150,7 +150,7 @@ func TestFollow(t *testing.T) {
 	got, done := make(chan string, 1000), make(chan error, 1)
 	operator := b.Conn(bus.Operator)
 	go func() {
-		done <- operator.Follow(ctx, bus.AlertsFeed, func(_ string, h map[string][]string, _ []byte) { got <- h[bus.HeaderID][0] })
+		done <- operator.Follow(ctx, bus.RepublishedAlerts, func(_ string, h map[string][]string, _ []byte) { got <- h[bus.HeaderID][0] })
 	}()
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
 	require.Eventually(t, func() bool {
@@ -169,7 +169,7 @@ func TestHistorySinceAndFilter(t *testing.T) {
 	var at time.Time
 	operator := b.Conn(bus.Operator)
 	require.NoError(t, operator.History(ctx, bus.Alerts, bus.HistoryOptions{}, func(d bus.Delivery) bool {
-		at = d.Stored
+		at = d.StoredAt
 		return true
 	}))
 	require.NoError(t, publisher(t, b, bus.Alerts, bus.SBOMScanner).Publish(ctx, newAlert(b.Host(), "new")))
@@ -221,6 +221,6 @@ func TestServeTwiceOnOneConnection(t *testing.T) {
 	found, err := operator.Discover(ctx, 300*time.Millisecond)
 	require.NoError(t, err)
 	require.Equal(t, []bus.ServiceStatus{{Module: bus.ContainerGuard, Host: b.Host(), Version: "1.2.3"}}, found)
-	require.NoError(t, operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil))
+	require.NoError(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil))
 	require.Empty(t, conn.Violations())
 }

@@ -67,7 +67,7 @@ func TestConsumeLosesNothingToALateAnswer(t *testing.T) {
 	way.mu.Lock()
 	recs := alerts(b.Host(), 0, 200)
 	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), recs...))
-	require.Eventually(t, func() bool { return conn.Unanswered() > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return conn.UnansweredPulls() > 0 }, patience, time.Millisecond)
 	way.mu.Unlock()
 	<-entered
 	require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending >= 64 }, patience, time.Millisecond)

@@ -20,7 +20,7 @@ type DurableState struct {
 	Redelivered int
 	Waiting     int
 	AckFloor    uint64
-	Seen        time.Time
+	LastUsed    time.Time
 }
 
 // done returns up to which sequence the durable needs nothing any more, given the
@@ -99,6 +99,6 @@ func stateOf(info *jetstream.ConsumerInfo) DurableState {
 	return DurableState{
 		Name: info.Name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
 		Redelivered: info.NumRedelivered, Waiting: info.NumWaiting, AckFloor: info.AckFloor.Stream,
-		Seen: usedAt(info),
+		LastUsed: usedAt(info),
 	}
 }

@@ -58,7 +58,7 @@ type Limits struct {
 type StreamSpec struct {
 	Name       StreamName
 	Capture    string
-	Feed       string
+	Republish  string
 	DiscardNew bool
 	Synced     bool
 	MaxAge     time.Duration
@@ -77,15 +77,15 @@ func Streams(l Limits) []StreamSpec {
 		Metadata: map[string]string{versionKey: "1"},
 	}
 	return []StreamSpec{
-		row.telemetry(Packets, PacketsFeed, l.share(8), time.Hour),
-		row.history(Alerts, AlertsFeed, 3*l.share(8), l.Retention),
-		row.history(Actions, ActionsFeed, l.share(4), l.Retention),
+		row.telemetry(Packets, RepublishedPackets, l.share(8), time.Hour),
+		row.history(Alerts, RepublishedAlerts, 3*l.share(8), l.Retention),
+		row.history(Actions, RepublishedActions, l.share(4), l.Retention),
 		row.deadLetters(l.share(16)),
 	}
 }
 
 func (s StreamSpec) telemetry(name StreamName, feed string, bytes int64, age time.Duration) StreamSpec {
-	s.Name, s.Capture, s.Feed, s.MaxBytes, s.MaxAge = name, feed+".*.*", feed, bytes, age
+	s.Name, s.Capture, s.Republish, s.MaxBytes, s.MaxAge = name, feed+".*.*", feed, bytes, age
 	s.Metadata = maps.Clone(s.Metadata)
 	return s
 }
@@ -98,7 +98,7 @@ func (s StreamSpec) history(name StreamName, feed string, bytes int64, age time.
 
 func (s StreamSpec) deadLetters(bytes int64) StreamSpec {
 	s = s.telemetry(DLQ, dlqRoot, bytes, 30*24*time.Hour)
-	s.Feed, s.MaxMsgSize = "", maxDLQMessage
+	s.Republish, s.MaxMsgSize = "", maxDLQMessage
 	return s
 }
 

@@ -25,10 +25,10 @@ const (
 // The feeds: what a stream stored is republished on them, so a plain subscriber
 // sees each stored record once. HealthFeed carries the daemon's health, unstored.
 const (
-	PacketsFeed = "ironpost.packets"
-	AlertsFeed  = "ironpost.alerts"
-	ActionsFeed = "ironpost.actions"
-	HealthFeed  = "ironpost.health"
+	RepublishedPackets = "ironpost.packets"
+	RepublishedAlerts  = "ironpost.alerts"
+	RepublishedActions = "ironpost.actions"
+	HealthSubject      = "ironpost.health"
 )
 
 const (
@@ -39,24 +39,26 @@ const (
 	inboxRoot = "_INBOX"
 )
 
-// ObserverFeeds returns what anyone on the machine may watch.
-func ObserverFeeds() []string { return []string{AlertsFeed, ActionsFeed, HealthFeed} }
+// ObserverSubjects returns what anyone on the machine may watch.
+func ObserverSubjects() []string {
+	return []string{RepublishedAlerts, RepublishedActions, HealthSubject}
+}
 
 // PacketSubject is where module publishes packets that host saw. Both are one
 // token; see HostToken.
-func PacketSubject(module, host string) string { return join(PacketsFeed, module, host) }
+func PacketSubject(module, host string) string { return join(RepublishedPackets, module, host) }
 
 // AlertSubject is where module publishes alerts about host.
-func AlertSubject(module, host string) string { return join(AlertsFeed, module, host) }
+func AlertSubject(module, host string) string { return join(RepublishedAlerts, module, host) }
 
 // ActionSubject is where module publishes actions taken on host.
-func ActionSubject(module, host string) string { return join(ActionsFeed, module, host) }
+func ActionSubject(module, host string) string { return join(RepublishedActions, module, host) }
 
 // DLQSubject is where module on host copies what it could not use.
 func DLQSubject(module, host string) string { return join(dlqRoot, module, host) }
 
-// StatusSubject is where module on host answers verb, such as "status".
-func StatusSubject(module, host, verb string) string { return join(svcRoot, module, host, verb) }
+// VerbSubject is where module on host answers verb, such as "status".
+func VerbSubject(module, host, verb string) string { return join(svcRoot, module, host, verb) }
 
 // bucketFeed is where it is announced that a key of bucket changed, without the value.
 func bucketFeed(bucket string) string { return join(kvRoot, bucket, ">") }

@@ -15,7 +15,7 @@ func TestSubjects(t *testing.T) {
 	require.Equal(t, "ironpost.packets.ebpf-engine.web-1", bus.PacketSubject(bus.EBPFEngine, "web-1"))
 	require.Equal(t, "ironpost.actions.container-guard.web-1", bus.ActionSubject(bus.ContainerGuard, "web-1"))
 	require.Equal(t, "ironpost.dlq.log-pipeline.web-1", bus.DLQSubject(bus.LogPipeline, "web-1"))
-	require.Equal(t, "ironpost.svc.daemon.web-1.status", bus.StatusSubject(bus.Daemon, "web-1", "status"))
+	require.Equal(t, "ironpost.svc.daemon.web-1.status", bus.VerbSubject(bus.Daemon, "web-1", "status"))
 }
 
 func TestHostToken(t *testing.T) {
@@ -39,7 +39,7 @@ func TestStreamsFitTheStore(t *testing.T) {
 	for _, s := range bus.Streams(limits) {
 		sum += s.MaxBytes
 		require.Equal(t, bus.DuplicatesWindow, s.Duplicates)
-		require.Equal(t, s.Feed != "", s.Name != bus.DLQ)
+		require.Equal(t, s.Republish != "", s.Name != bus.DLQ)
 		require.Equal(t, s.DiscardNew, s.Synced)
 	}
 	for _, b := range bus.Buckets(limits) {

@@ -213,7 +213,7 @@ func (w *worker) delivery(m *nats.Msg) (Delivery, error) {
 	d := Delivery{
 		Stream: w.d.Stream, Durable: w.d.Name, Subject: m.Subject, Header: m.Header, Data: m.Data,
 		ID: m.Header.Get(HeaderID), Sequence: meta.Sequence.Stream,
-		Attempt: int(meta.NumDelivered), Stored: meta.Timestamp,
+		Attempt: int(meta.NumDelivered), StoredAt: meta.Timestamp,
 	}
 	return d, reflected(m.Header)
 }

@@ -168,7 +168,7 @@ func (s *stage) observe() *observed {
 	nc, err := nats.Connect("nats://" + s.observer)
 	require.NoError(s.t, err)
 	s.t.Cleanup(nc.Close)
-	sub, err := nc.Subscribe(bus.AlertsFeed, func(m *nats.Msg) {
+	sub, err := nc.Subscribe(bus.RepublishedAlerts, func(m *nats.Msg) {
 		var a event.Alert
 		if err := event.Decode(m.Data, &a); err != nil {
 			return

@@ -98,7 +98,7 @@ func (s *stage) stuck() (release func()) {
 	c, err := net.Dial("tcp", s.observer)
 	require.NoError(s.t, err)
 	require.NoError(s.t, c.(*net.TCPConn).SetReadBuffer(4<<10))
-	_, err = io.WriteString(c, "CONNECT {\"verbose\":false}\r\nSUB "+bus.AlertsFeed+" 1\r\nPING\r\n")
+	_, err = io.WriteString(c, "CONNECT {\"verbose\":false}\r\nSUB "+bus.RepublishedAlerts+" 1\r\nPING\r\n")
 	require.NoError(s.t, err)
 	for in := bufio.NewReader(c); ; {
 		line, err := in.ReadString('\n')

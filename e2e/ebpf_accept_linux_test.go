@@ -246,7 +246,7 @@ func (s *stage) history(since time.Time) []stored {
 	defer func() { require.NoError(s.t, conn.Close(ctx)) }()
 	var out []stored
 	require.NoError(s.t, conn.History(ctx, bus.Packets, bus.HistoryOptions{Since: since}, func(d bus.Delivery) bool {
-		r := stored{at: d.Stored}
+		r := stored{at: d.StoredAt}
 		require.NoError(s.t, event.Decode(d.Data, &r.packet))
 		out = append(out, r)
 		return true

@@ -94,7 +94,7 @@ func (f *field) publish(alerts ...*event.Alert) {
 
 func (f *field) ask(verb string, req, resp any) {
 	f.t.Helper()
-	require.NoError(f.t, f.operator.Request(f.t.Context(), bus.StatusSubject(bus.ContainerGuard, stageHost, verb), req, resp))
+	require.NoError(f.t, f.operator.Request(f.t.Context(), bus.VerbSubject(bus.ContainerGuard, stageHost, verb), req, resp))
 }
 
 // held returns what is in quarantine, by container.

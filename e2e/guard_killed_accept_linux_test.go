@@ -69,7 +69,7 @@ func (f *field) killDuring(id, step, verb string, request any) string {
 	go func() {
 		defer close(done)
 		var reply any
-		_ = f.operator.Request(ctx, bus.StatusSubject(bus.ContainerGuard, stageHost, verb), request, &reply) // who answers is killed
+		_ = f.operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, stageHost, verb), request, &reply) // who answers is killed
 	}()
 	for deadline := time.Now().Add(rand.N(300 * time.Millisecond)); f.ledgerStep(id) != step && time.Now().Before(deadline); {
 		runtime.Gosched()

@@ -103,7 +103,7 @@ func (a *accounts) admitObservers(k observerKeys) {
 	observer := account{Users: []login{
 		observerLogin(k.anyone), moduleLogin(k.outside.public, outsidePermission(), inProcess),
 	}}
-	for _, feed := range bus.ObserverFeeds() {
+	for _, feed := range bus.ObserverSubjects() {
 		app.Exports = append(app.Exports, offer{Stream: feed, Accounts: []string{bus.AccountObserver}})
 		observer.Imports = append(observer.Imports, take{Stream: source{Account: bus.AccountApp, Subject: feed}})
 	}
@@ -133,7 +133,7 @@ func observerLogin(k key) login {
 		Nkey: k.public,
 		Permissions: permissions{
 			Publish:   permit(observerQuestions(), nil),
-			Subscribe: permit(append(bus.ObserverFeeds(), "_INBOX.>"), []string{anyQueue}),
+			Subscribe: permit(append(bus.ObserverSubjects(), "_INBOX.>"), []string{anyQueue}),
 		},
 		ConnectionTypes: []string{inProcess},
 	}

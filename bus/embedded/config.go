@@ -41,7 +41,7 @@ type Config struct {
 	KeysDir string
 
 	// CheckEvery is how often Watch looks at the store; 0 means a second.
-	CheckEvery time.Duration
+	CheckInterval time.Duration
 }
 
 const (
@@ -50,8 +50,8 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	if c.CheckEvery <= 0 {
-		c.CheckEvery = defaultCheck
+	if c.CheckInterval <= 0 {
+		c.CheckInterval = defaultCheck
 	}
 	if c.SocketGroup == "" {
 		c.SocketGroup = defaultGroup

@@ -31,7 +31,7 @@ func TestOneTooManyObservers(t *testing.T) {
 	line, err := io.ReadAll(c)
 	require.NoError(t, err)
 	require.Equal(t, "-ERR 'maximum connections exceeded'\r\n", string(line))
-	require.Equal(t, uint64(64), b.Server().Stats().Guests["observer"])
+	require.Equal(t, uint64(64), b.Server().Stats().Clients["observer"])
 	require.Equal(t, uint64(1), b.Server().Stats().Refused["observer"])
 	_, err = bus.DialSocket(within(t), b.Socket())
 	require.NoError(t, err, "operators have slots of their own")
@@ -59,7 +59,7 @@ func TestGarbage(t *testing.T) {
 	require.Equal(t, uint64(1), stored(t, jetStream(t, b), "IRONPOST_ALERTS"))
 	require.Empty(t, b.Server().Health())
 	require.Eventually(t, func() bool {
-		guests := b.Server().Stats().Guests
+		guests := b.Server().Stats().Clients
 		return guests["observer"] == 0 && guests["socket"] == 0
 	}, patience, 10*time.Millisecond)
 }
@@ -92,13 +92,13 @@ func TestSilentGuestsAreSentAway(t *testing.T) {
 func TestStuckObserver(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	stuck(t, b, bus.AlertsFeed)
+	stuck(t, b, bus.RepublishedAlerts)
 	js := publisher(t, b)
 	payload := strings.Repeat("x", 60<<10)
 	for range 600 { // 35 MiB: over what the server keeps for one client and all buffers on the way
 		alert(t, b, js, payload)
 	}
-	require.Eventually(t, func() bool { return b.Server().Stats().Guests["observer"] == 0 },
+	require.Eventually(t, func() bool { return b.Server().Stats().Clients["observer"] == 0 },
 		patience, 10*time.Millisecond, "its slot is free again")
 	require.Positive(t, b.Server().Stats().SlowConsumers)
 }
@@ -108,11 +108,11 @@ func TestStuckObserver(t *testing.T) {
 func TestStuckObserverDoesNotStallItsPublisher(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	stuck(t, b, bus.HealthFeed)
+	stuck(t, b, bus.HealthSubject)
 	nc := b.Raw(bus.Daemon)
 	payload := make([]byte, 60<<10)
 	for range 600 {
-		require.NoError(t, nc.Publish(bus.HealthFeed, payload))
+		require.NoError(t, nc.Publish(bus.HealthSubject, payload))
 	}
 	require.NoError(t, nc.FlushTimeout(patience))
 	require.Zero(t, b.Server().Stats().Stalled)
@@ -141,7 +141,7 @@ func stuck(t testing.TB, b *bustest.Bus, feed string) {
 // measured in turns in one run.
 func BenchmarkAlertsBesideAStuckObserver(b *testing.B) {
 	free, held := bustest.New(b), bustest.New(b)
-	stuck(b, held, bus.AlertsFeed)
+	stuck(b, held, bus.RepublishedAlerts)
 	freeJS, heldJS := publisher(b, free), publisher(b, held)
 	var freeTime, heldTime time.Duration
 	for b.Loop() {

@@ -67,7 +67,7 @@ type Stats struct {
 	// Restarts of the server in place.
 	Restarts uint64
 	// Guests now connected, and Refused so far, by listener: "socket", "observer".
-	Guests  map[string]uint64
+	Clients map[string]uint64
 	Refused map[string]uint64
 	// SlowConsumers were dropped because they did not read.
 	SlowConsumers uint64
@@ -78,9 +78,9 @@ type Stats struct {
 
 // Stats returns the counters of the bus.
 func (s *Server) Stats() Stats {
-	st := Stats{Guests: map[string]uint64{}, Refused: map[string]uint64{}}
+	st := Stats{Clients: map[string]uint64{}, Refused: map[string]uint64{}}
 	for name, g := range s.gates {
-		st.Guests[name], st.Refused[name] = g.counts()
+		st.Clients[name], st.Refused[name] = g.counts()
 	}
 	s.notes.mu.Lock()
 	st.Restarts = s.notes.restarts

@@ -25,7 +25,7 @@ func TestRemoteModule(t *testing.T) {
 	f := newFleet(t)
 	nc, err := f.connect(f.ca.Client(), f.key)
 	require.NoError(t, err)
-	sub := listen(t, f.bus.Observer(), bus.AlertsFeed)
+	sub := listen(t, f.bus.Observer(), bus.RepublishedAlerts)
 
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 func TestObserverSeesStoredAlertsOnce(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	sub := listen(t, b.Observer(), bus.AlertsFeed)
+	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 	js := publisher(t, b)
 	for range 3 { // one id: stored once
 		_, err := js.PublishMsg(within(t), withID(bus.AlertSubject(bus.LogPipeline, b.Host()), "a"))
@@ -62,7 +62,7 @@ func TestObserverMayPublishNothing(t *testing.T) {
 	for _, subject := range []string{
 		"ironpost.alerts", "ironpost.actions", "ironpost.health", "ironpost.packets",
 		bus.AlertSubject(bus.LogPipeline, b.Host()), bus.ActionSubject(bus.ContainerGuard, b.Host()),
-		bus.StatusSubject(bus.ContainerGuard, b.Host(), "isolate"), bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"),
+		bus.VerbSubject(bus.ContainerGuard, b.Host(), "isolate"), bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"),
 		bus.DLQSubject(bus.LogPipeline, b.Host()), "$KV.ironpost_blocklist.09090909", "$JS.API.INFO", "$JS.API.STREAM.NAMES",
 		"$JS.API.STREAM.DELETE.IRONPOST_ALERTS", "$JS.ACK.x", "$SRV.SCHEMA", "$SRV", "$SRV.PINGS", "$SYS.REQ.USER.INFO",
 		"_INBOX.someone.1", "_R_.x", "anything",
@@ -91,7 +91,7 @@ func TestObserverMayAskWhoIsThere(t *testing.T) {
 func TestReplySubjectAttackChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	feed := listen(t, b.Observer(), bus.AlertsFeed)
+	feed := listen(t, b.Observer(), bus.RepublishedAlerts)
 	serve(t, b)
 	nc := b.Observer()
 	for _, question := range questions() {
@@ -99,7 +99,7 @@ func TestReplySubjectAttackChangesNothing(t *testing.T) {
 			"$KV.ironpost_blocklist.09090909", "$KV.ironpost_audit.head",
 			"ironpost.alerts", "ironpost.actions", "ironpost.health", "ironpost.packets",
 			bus.AlertSubject(bus.LogPipeline, b.Host()), bus.ActionSubject(bus.ContainerGuard, b.Host()),
-			bus.DLQSubject(bus.ContainerGuard, b.Host()), bus.StatusSubject(bus.ContainerGuard, b.Host(), "isolate"),
+			bus.DLQSubject(bus.ContainerGuard, b.Host()), bus.VerbSubject(bus.ContainerGuard, b.Host(), "isolate"),
 			"$JS.API.STREAM.PURGE.IRONPOST_ALERTS", "$JS.API.STREAM.DELETE.IRONPOST_ALERTS", "$SRV.PING", "$SYS.REQ.SERVER.PING",
 		} {
 			require.NoError(t, nc.PublishRequest(question, reply, []byte("{}")))
@@ -138,7 +138,7 @@ func TestObserverStealsNoRequests(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	serve(t, b)
-	subject := bus.StatusSubject(bus.ContainerGuard, b.Host(), "status")
+	subject := bus.VerbSubject(bus.ContainerGuard, b.Host(), "status")
 	thief := b.Observer()
 	for _, target := range []string{subject, "$SRV.PING", "ironpost.alerts", "ironpost.health", "_INBOX.>"} {
 		require.True(t, subscribeRefused(t, thief, target, "q"), target)
@@ -157,7 +157,7 @@ func TestObserversDoNotShareAFeed(t *testing.T) {
 	b := bustest.New(t)
 	var subs []*nats.Subscription
 	for range 3 {
-		subs = append(subs, listen(t, b.Observer(), bus.AlertsFeed))
+		subs = append(subs, listen(t, b.Observer(), bus.RepublishedAlerts))
 	}
 	alert(t, b, publisher(t, b), "one")
 	for _, sub := range subs {
@@ -232,7 +232,7 @@ func serve(t *testing.T, b *bustest.Bus) {
 	t.Cleanup(func() { _ = service.Stop() })
 	require.NoError(t, service.AddEndpoint("status",
 		micro.HandlerFunc(func(r micro.Request) { _ = r.Respond([]byte("{}")) }),
-		micro.WithEndpointSubject(bus.StatusSubject(bus.ContainerGuard, b.Host(), "status"))))
+		micro.WithEndpointSubject(bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"))))
 	require.NoError(t, nc.FlushTimeout(5*time.Second))
 	require.NoError(t, nc.LastError())
 }

@@ -81,7 +81,7 @@ func consumeAlerts(t *testing.T, b *bustest.Bus, seen *atomic.Int64) (stop func(
 func TestObserversAndOperatorsComeBackAfterRestart(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	sub := listen(t, b.Observer(), bus.AlertsFeed)
+	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 	operator, err := bus.DialSocket(within(t), b.Socket())
 	require.NoError(t, err)
 	b.Restart()
@@ -102,7 +102,7 @@ func TestReloadKeepsTheStreams(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	js := publisher(t, b)
-	sub := listen(t, b.Observer(), bus.AlertsFeed)
+	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 	alert(t, b, js, "before")
 	require.NoError(t, b.Server().Reload())
 	alert(t, b, js, "after")
@@ -137,7 +137,7 @@ func TestHostIsPartOfWhatAModuleMaySay(t *testing.T) {
 	t.Parallel()
 	one, two := bustest.New(t, bustest.WithHost("web-1")), bustest.New(t, bustest.WithHost("web-2"))
 	for _, b := range []*bustest.Bus{one, two} {
-		sub := listen(t, b.Observer(), bus.AlertsFeed)
+		sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 		alert(t, b, publisher(t, b), "same")
 		require.Equal(t, bus.AlertSubject(bus.LogPipeline, b.Host()), next(t, sub).Header.Get("Nats-Subject"))
 	}

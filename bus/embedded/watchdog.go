@@ -35,7 +35,7 @@ type watchdog struct {
 // the store has failed and there is space again. It returns nil when ctx ends.
 func (s *Server) Watch(ctx context.Context) error {
 	w := &watchdog{server: s, pause: firstPause}
-	tick := time.NewTicker(s.config.CheckEvery)
+	tick := time.NewTicker(s.config.CheckInterval)
 	defer tick.Stop()
 	for {
 		select {

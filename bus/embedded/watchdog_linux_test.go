@@ -26,7 +26,7 @@ func TestDiskFullAndFreed(t *testing.T) {
 	disk := testenv.SmallDisk(t, "64m")
 	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) {
 		c.StoreDir = filepath.Join(disk, "bus")
-		c.CheckEvery = 20 * time.Millisecond
+		c.CheckInterval = 20 * time.Millisecond
 	}))
 	watch(t, b)
 	js := publisher(t, b)
@@ -107,7 +107,7 @@ func fill(t *testing.T, dir string, size int) string {
 // A watchdog that finds nothing wrong does nothing.
 func TestWatchLeavesAHealthyServerAlone(t *testing.T) {
 	t.Parallel()
-	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.CheckEvery = time.Millisecond }))
+	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.CheckInterval = time.Millisecond }))
 	watch(t, b)
 	js := publisher(t, b)
 	for range 50 {

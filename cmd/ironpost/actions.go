@@ -49,7 +49,7 @@ func (f actionFilter) passes(a *event.Action) bool {
 
 func (a *app) actions(host string, filter actionFilter) records {
 	return records{
-		name: "actions", stream: bus.Actions, feed: bus.ActionsFeed, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
+		name: "actions", stream: bus.Actions, feed: bus.RepublishedActions, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"PHASE", 8}, {"KIND", 14}, {"HOST", 20}, {"TARGET", 40}, {"POLICY", 24}, {"WHY", 120}},
 		row: func(data []byte) ([]string, error) {
 			var action event.Action

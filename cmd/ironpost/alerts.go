@@ -102,7 +102,7 @@ func (f alertFilter) fromSource(e *event.Endpoint) bool {
 
 func (a *app) alerts(host string, filter alertFilter) records {
 	return records{
-		name: "alerts", stream: bus.Alerts, feed: bus.AlertsFeed, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
+		name: "alerts", stream: bus.Alerts, feed: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}},
 		row: func(data []byte) ([]string, error) {
 			var alert event.Alert

@@ -95,7 +95,7 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f addFlags) error {
 			return err
 		}
 		old, err := list.Get(ctx, b.Prefix)
-		if err != nil && !errors.Is(err, bus.ErrNotFound) && !errors.Is(err, bus.ErrBlock) {
+		if err != nil && !errors.Is(err, bus.ErrNotFound) && !errors.Is(err, bus.ErrInvalidBlock) {
 			return err
 		}
 		took := time.Since(b.Created) // asking around is not part of the time
@@ -108,7 +108,7 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f addFlags) error {
 }
 
 func (a *app) newBlock(text string, f addFlags) (bus.Block, error) {
-	prefix, err := bus.BlockPrefix(text)
+	prefix, err := bus.ParseBlockPrefix(text)
 	if err != nil {
 		return bus.Block{}, err
 	}
@@ -205,7 +205,7 @@ func tooMuch(prefix netip.Prefix, covered []lifeline) error {
 func (a *app) blocklistDel(ctx context.Context, args []string) error {
 	var wanted []netip.Prefix
 	for _, text := range args {
-		p, err := bus.BlockPrefix(text)
+		p, err := bus.ParseBlockPrefix(text)
 		if err != nil {
 			return usage(err)
 		}

@@ -127,7 +127,7 @@ func askEngines(ctx context.Context, conn *bus.Conn, r blocklist.Request) ([]blo
 		next := r
 		for range maxPages {
 			var a blocklist.Answer
-			if err := conn.Request(ctx, bus.StatusSubject(s.Module, s.Host, "blocklist"), next, &a); err != nil {
+			if err := conn.Request(ctx, bus.VerbSubject(s.Module, s.Host, "blocklist"), next, &a); err != nil {
 				if ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
 					return nil, err
 				}

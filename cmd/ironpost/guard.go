@@ -24,7 +24,7 @@ func (a *app) askGuard(ctx context.Context, host, verb string, req, resp any) er
 		if host == "" {
 			return usage(errors.New("--url needs --host: whose containers are meant"))
 		}
-		err := conn.Request(ctx, bus.StatusSubject(bus.ContainerGuard, host, verb), req, resp)
+		err := conn.Request(ctx, bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
 		if errors.Is(err, bus.ErrUnreachable) {
 			return &codedError{code: exitUnreachable, err: fmt.Errorf("no container guard answers on %s: set container.enabled, or see ironpost status", host)}
 		}

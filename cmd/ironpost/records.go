@@ -115,7 +115,7 @@ func (l *reader) read(ctx context.Context, conn *bus.Conn, each func(entry) erro
 		if d.Sequence <= l.last {
 			return true
 		}
-		l.last, l.at = d.Sequence, d.Stored
+		l.last, l.at = d.Sequence, d.StoredAt
 		cells, err := l.row(d.Data)
 		if err != nil {
 			l.odd++

@@ -108,7 +108,7 @@ func (o *overview) askDaemons(ctx context.Context, conn *bus.Conn, services []bu
 			continue
 		}
 		var h event.DaemonHealth
-		if err := conn.Request(ctx, bus.StatusSubject(bus.Daemon, s.Host, "status"), nil, &h); err != nil {
+		if err := conn.Request(ctx, bus.VerbSubject(bus.Daemon, s.Host, "status"), nil, &h); err != nil {
 			o.Silent = append(o.Silent, s.Module+" on "+s.Host)
 			continue
 		}
@@ -127,7 +127,7 @@ func (o *overview) askModules(ctx context.Context, conn *bus.Conn, services []bu
 			continue
 		}
 		var m event.ModuleHealth
-		if err := conn.Request(ctx, bus.StatusSubject(s.Module, s.Host, "status"), nil, &m); err != nil {
+		if err := conn.Request(ctx, bus.VerbSubject(s.Module, s.Host, "status"), nil, &m); err != nil {
 			o.Silent = append(o.Silent, s.Module+" on "+s.Host)
 			continue
 		}

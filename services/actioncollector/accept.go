@@ -24,7 +24,7 @@ type Accept struct {
 // AcceptBreak has the collector of host record that the problems of its trail are known.
 func AcceptBreak(ctx context.Context, conn *bus.Conn, host string, a Accept) (audit.Acceptance, error) {
 	var done audit.Acceptance
-	err := conn.Request(ctx, bus.StatusSubject(Name, host, VerbAccept), a, &done)
+	err := conn.Request(ctx, bus.VerbSubject(Name, host, VerbAccept), a, &done)
 	return done, err
 }
 

@@ -208,7 +208,7 @@ func eventually(ok func() bool) bool {
 
 // ask sends an operator's request.
 func (r *rig) ask(verb string, req, resp any) error {
-	return r.bus.Conn(bus.Operator).Request(r.t.Context(), bus.StatusSubject(bus.ContainerGuard, host, verb), req, resp)
+	return r.bus.Conn(bus.Operator).Request(r.t.Context(), bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
 }
 
 // lines is a log.

@@ -313,7 +313,7 @@ func TestOperatorsMayTryPolicies(t *testing.T) {
 	require.ErrorContains(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "web"}, nil), "there is no container")
 	require.ErrorContains(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "web"}, nil), "not in quarantine")
 	require.ErrorContains(t, r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: "none"}, nil), "no evidence")
-	require.Error(t, r.bus.Conn(bus.LogPipeline).Request(t.Context(), bus.StatusSubject(bus.ContainerGuard, host, containerguard.VerbIsolate), containerguard.IsolateRequest{}, nil), "operators only")
+	require.Error(t, r.bus.Conn(bus.LogPipeline).Request(t.Context(), bus.VerbSubject(bus.ContainerGuard, host, containerguard.VerbIsolate), containerguard.IsolateRequest{}, nil), "operators only")
 }
 
 func TestBlocksOfOthersAreNotShortened(t *testing.T) {

@@ -130,7 +130,7 @@ func settle(jobs []*delivery, err error) {
 
 // judgeDelivery returns the alerts of a record, none if it was judged before.
 func (p *pipeline) judgeDelivery(d *delivery) []*event.Alert {
-	if p.handled.has(d.Sequence, d.Stored) {
+	if p.handled.has(d.Sequence, d.StoredAt) {
 		p.s.packetsAgain.Add(1)
 		return nil
 	}
@@ -142,7 +142,7 @@ func (p *pipeline) judgeDelivery(d *delivery) []*event.Alert {
 	for _, e := range packet.Read(d.record, p.book.wants) {
 		out = append(out, p.conclude(ofPacket(d.record, e))...)
 	}
-	p.handled.add(d.Sequence, d.Stored)
+	p.handled.add(d.Sequence, d.StoredAt)
 	p.s.packets.Add(1)
 	return out
 }

@@ -185,7 +185,7 @@ func ended(ctx context.Context, err error) error {
 // resume reads back what we stored since the checkpoint: the publisher leaves it
 // out when its lines come again, and its windows are open.
 func (p *pipeline) resume(ctx context.Context) error {
-	err := p.pub.Resume(ctx, p.lastSeq, func(stored bus.Stored) error {
+	err := p.pub.Resume(ctx, p.lastSeq, func(stored bus.StoredRecord) error {
 		p.recall(stored)
 		return nil
 	})
@@ -200,7 +200,7 @@ func (p *pipeline) resume(ctx context.Context) error {
 }
 
 // recall opens the window of an alert that is stored already.
-func (p *pipeline) recall(stored bus.Stored) {
+func (p *pipeline) recall(stored bus.StoredRecord) {
 	var a event.Alert
 	if err := event.Decode(stored.Data, &a); err != nil {
 		p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable")

@@ -105,7 +105,7 @@ func (p *pipeline) bury(ctx context.Context) {
 	for _, l := range p.letters {
 		p.s.quarantined.Add(1)
 		log := p.s.log.WithField("position", l.position)
-		err := p.s.deps.Bus.Bury(ctx, bus.Letter{Module: Name, Host: p.s.deps.Host, ID: l.position, Reason: errPoison.Error(), Data: l.text})
+		err := p.s.deps.Bus.PublishDeadLetter(ctx, bus.DeadLetter{Module: Name, Host: p.s.deps.Host, ID: l.position, Reason: errPoison.Error(), Data: l.text})
 		if err != nil {
 			log = log.WithError(err)
 		}

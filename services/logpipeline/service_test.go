@@ -173,7 +173,7 @@ func (r *rig) consume() *tally {
 		})
 	}
 	g.Go("janitor", func(ctx context.Context) error {
-		return r.admin.RunJanitor(ctx, bus.JanitorConfig{Durables: r.bus.Durables(), Every: 50 * time.Millisecond, Log: quiet()}, nil)
+		return r.admin.RunMaintenance(ctx, bus.MaintenanceConfig{Durables: r.bus.Durables(), Interval: 50 * time.Millisecond, Log: quiet()}, nil)
 	})
 	r.t.Cleanup(func() {
 		cancel()

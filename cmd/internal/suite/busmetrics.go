@@ -75,7 +75,7 @@ func (c *busCollector) collectServer(out chan<- prometheus.Metric) {
 	count(out, c.restarts, stats.Restarts)
 	count(out, c.slow, stats.SlowConsumers)
 	gauge(out, c.storeComplain, number(len(c.bus.server.Health()) == 0))
-	for listener, n := range stats.Guests {
+	for listener, n := range stats.Clients {
 		gauge(out, c.guests, float64(n), listener)
 	}
 	for listener, n := range stats.Refused {

@@ -38,10 +38,10 @@ func newCaretaker(b *busSide, log logrus.FieldLogger) *caretaker {
 
 // run looks after the streams until ctx ends.
 func (c *caretaker) run(ctx context.Context) error {
-	return c.conn.RunJanitor(ctx, bus.JanitorConfig{Durables: c.durables, Log: c.log}, c.told)
+	return c.conn.RunMaintenance(ctx, bus.MaintenanceConfig{Durables: c.durables, Log: c.log}, c.told)
 }
 
-func (c *caretaker) told(report bus.ShedReport) {
+func (c *caretaker) told(report bus.MaintenanceReport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = report.Reasons

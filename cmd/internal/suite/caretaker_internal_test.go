@@ -50,6 +50,6 @@ func TestADeletedDurableIsMadeAgainAndBlamed(t *testing.T) {
 func TestWhatNoModuleIsToBlameForIsTheBuss(t *testing.T) {
 	t.Parallel()
 	c := newCaretaker(&busSide{}, nil)
-	c.told(bus.ShedReport{Reasons: map[string][]string{bus.Daemon: {"full"}, bus.ContainerGuard: {"behind"}}})
+	c.told(bus.MaintenanceReport{Reasons: map[string][]string{bus.Daemon: {"full"}, bus.ContainerGuard: {"behind"}}})
 	require.Equal(t, map[string][]string{busName: {"full"}, bus.ContainerGuard: {"behind"}}, c.reasons())
 }

@@ -133,7 +133,7 @@ func (h *house) options() daemon.Options {
 		Log: h.log, Notify: sdnotify.New(h.process.Getenv),
 		Observe: h.observe, Reload: h.reload,
 		Publish: func(_ context.Context, health event.DaemonHealth) error {
-			return h.bus.admin.Announce(bus.HealthFeed, health)
+			return h.bus.admin.PublishHealth(health)
 		},
 	}
 	for _, m := range h.process.table() {

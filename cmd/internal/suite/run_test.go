@@ -344,11 +344,11 @@ func TestStatusIsAnsweredOnTheBus(t *testing.T) {
 	conn, err := bus.DialSocket(t.Context(), i.dir+"/bus.sock")
 	require.NoError(t, err)
 	var whole event.DaemonHealth
-	require.NoError(t, conn.Request(t.Context(), bus.StatusSubject(bus.Daemon, "suite", "status"), nil, &whole))
+	require.NoError(t, conn.Request(t.Context(), bus.VerbSubject(bus.Daemon, "suite", "status"), nil, &whole))
 	require.Equal(t, event.Healthy, whole.Status, "%+v", whole)
 	for _, name := range []string{bus.LogPipeline, bus.ActionCollector} {
 		var m event.ModuleHealth
-		require.NoError(t, conn.Request(t.Context(), bus.StatusSubject(name, "suite", "status"), nil, &m))
+		require.NoError(t, conn.Request(t.Context(), bus.VerbSubject(name, "suite", "status"), nil, &m))
 		require.Equal(t, name, m.Name)
 		require.True(t, m.Enabled)
 	}

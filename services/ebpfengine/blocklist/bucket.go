@@ -48,7 +48,7 @@ func (k *Keeper) hear(e bus.KVEvent) {
 			return
 		}
 	}
-	if prefix, err := bus.PrefixOfBlockKey(e.Entry.Key); err == nil {
+	if prefix, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
 		k.plan.drop(prefix)
 	}
 }

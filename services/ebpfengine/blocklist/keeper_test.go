@@ -279,7 +279,7 @@ func TestAnEntryIsNamedWithItsHits(t *testing.T) {
 	require.NoError(t, err)
 	defer stop()
 	ask := func(req any) (a blocklist.Answer) {
-		require.NoError(t, b.Conn(bus.Operator).Request(within(t, patience), bus.StatusSubject(bus.EBPFEngine, b.Host(), "blocklist"), req, &a))
+		require.NoError(t, b.Conn(bus.Operator).Request(within(t, patience), bus.VerbSubject(bus.EBPFEngine, b.Host(), "blocklist"), req, &a))
 		return a
 	}
 	a := ask(nil)

@@ -10,21 +10,21 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// JanitorConfig says what the janitor goes by. Durables are those of the table: only
+// MaintenanceConfig says what the janitor goes by. Durables are those of the table: only
 // they may stop a producer. Every is how often it looks (default 1 s; after a look that
 // made room ten times as often), Unseen after how long a durable that is not of the table is removed (default 7 days).
-type JanitorConfig struct {
-	Durables []Durable
-	Every    time.Duration
-	Unseen   time.Duration
-	Log      logrus.FieldLogger
+type MaintenanceConfig struct {
+	Durables   []Durable
+	Interval   time.Duration
+	StaleAfter time.Duration
+	Log        logrus.FieldLogger
 }
 
-// ShedReport is what one look did. Purged counts messages; Removed are durables of
+// MaintenanceReport is what one look did. Purged counts messages; Removed are durables of
 // nobody, Restored those of the table that somebody had deleted and that were made again.
 // Reasons name, for people, by the module that is to blame, the durables that are
 // missing or that hold up a stream that is nearly full.
-type ShedReport struct {
+type MaintenanceReport struct {
 	Purged   map[StreamName]uint64
 	Removed  []string
 	Restored []Durable
@@ -38,11 +38,11 @@ const (
 	room       = 0.15
 )
 
-// RunJanitor looks after the streams until ctx ends; then it returns nil. Each look
+// RunMaintenance looks after the streams until ctx ends; then it returns nil. Each look
 // is told to tell, which may be nil; a look that failed is logged and tried again.
-func (c *Conn) RunJanitor(ctx context.Context, cfg JanitorConfig, tell func(ShedReport)) error {
+func (c *Conn) RunMaintenance(ctx context.Context, cfg MaintenanceConfig, tell func(MaintenanceReport)) error {
 	cfg = cfg.filled(c)
-	ticker := time.NewTicker(cfg.Every)
+	ticker := time.NewTicker(cfg.Interval)
 	defer ticker.Stop()
 	seen := newSightings()
 	for {
@@ -66,19 +66,19 @@ func (c *Conn) RunJanitor(ctx context.Context, cfg JanitorConfig, tell func(Shed
 
 // after returns when to look again. Where room had to be made it may soon be used up: the
 // producers of a small stream shall not wait for it.
-func (cfg JanitorConfig) after(report ShedReport) time.Duration {
+func (cfg MaintenanceConfig) after(report MaintenanceReport) time.Duration {
 	if len(report.Purged) > 0 {
-		return max(cfg.Every/10, 1)
+		return max(cfg.Interval/10, 1)
 	}
-	return cfg.Every
+	return cfg.Interval
 }
 
-// Shed purges once what nearly full streams can do without, and reports.
-func (c *Conn) Shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) {
+// PurgeNearlyFull purges once what nearly full streams can do without, and reports.
+func (c *Conn) PurgeNearlyFull(ctx context.Context, cfg MaintenanceConfig) (MaintenanceReport, error) {
 	return c.shed(ctx, cfg.filled(c))
 }
 
-func (c *Conn) look(ctx context.Context, cfg JanitorConfig, seen *sightings) (ShedReport, error) {
+func (c *Conn) look(ctx context.Context, cfg MaintenanceConfig, seen *sightings) (MaintenanceReport, error) {
 	report, err := c.shed(ctx, cfg)
 	if err != nil {
 		return report, err
@@ -90,8 +90,8 @@ func (c *Conn) look(ctx context.Context, cfg JanitorConfig, seen *sightings) (Sh
 	return report, err
 }
 
-func (c *Conn) shed(ctx context.Context, cfg JanitorConfig) (ShedReport, error) {
-	report := ShedReport{Purged: map[StreamName]uint64{}, Reasons: map[string][]string{}}
+func (c *Conn) shed(ctx context.Context, cfg MaintenanceConfig) (MaintenanceReport, error) {
+	report := MaintenanceReport{Purged: map[StreamName]uint64{}, Reasons: map[string][]string{}}
 	for _, name := range []StreamName{Alerts, Actions} {
 		s, err := c.streamState(ctx, name, cfg.Durables)
 		if err != nil {
@@ -163,7 +163,7 @@ func (s StreamState) high() float64 {
 
 func (s StreamState) nearlyFull() bool { return s.MaxBytes > 0 && float64(s.Bytes) > s.high() }
 
-func (r *ShedReport) missing(s StreamState, cfg JanitorConfig) {
+func (r *MaintenanceReport) missing(s StreamState, cfg MaintenanceConfig) {
 	for _, d := range s.Durables {
 		if !d.Present {
 			r.blame(cfg, d, fmt.Sprintf("%s has lost its durable %s", s.Name, d.Name))
@@ -172,7 +172,7 @@ func (r *ShedReport) missing(s StreamState, cfg JanitorConfig) {
 }
 
 // tell reports a look at a nearly full stream.
-func (r *ShedReport) tell(cfg JanitorConfig, s StreamState, purged uint64) {
+func (r *MaintenanceReport) tell(cfg MaintenanceConfig, s StreamState, purged uint64) {
 	if purged > 0 {
 		r.Purged[s.Name] += purged
 		cfg.Log.WithFields(logrus.Fields{"stream": s.Name, "purged": purged, "bytes": s.Bytes, "max_bytes": s.MaxBytes}).
@@ -188,13 +188,13 @@ func (r *ShedReport) tell(cfg JanitorConfig, s StreamState, purged uint64) {
 
 // holdsUp says that d keeps a stream full, and, where its host may be gone for good,
 // what to do.
-func (cfg JanitorConfig) holdsUp(stream StreamName, d DurableState) string {
+func (cfg MaintenanceConfig) holdsUp(stream StreamName, d DurableState) string {
 	reason := fmt.Sprintf("%s is nearly full and %s is behind by %d", stream, d.Name, d.Pending+uint64(d.AckPending))
-	if cfg.lists(stream, d.Name) || d.Waiting > 0 || time.Since(d.Seen) < atWork {
+	if cfg.lists(stream, d.Name) || d.Waiting > 0 || time.Since(d.LastUsed) < atWork {
 		return reason
 	}
 	return fmt.Sprintf("%s, and nobody consumes it: start Ironpost on that host, or, if the host is gone for good, remove what waits for it with: "+
-		"nats consumer rm %s %s (comes by itself %s after it was last seen)", reason, stream, d.Name, spoken(cfg.Unseen))
+		"nats consumer rm %s %s (comes by itself %s after it was last seen)", reason, stream, d.Name, spoken(cfg.StaleAfter))
 }
 
 // atWork is how long a consumer that pulls nothing may be busy with what it has.
@@ -209,18 +209,18 @@ func spoken(d time.Duration) string {
 	return fmt.Sprintf("%.3g hours", d.Hours())
 }
 
-func (r *ShedReport) blame(cfg JanitorConfig, d DurableState, reason string) {
+func (r *MaintenanceReport) blame(cfg MaintenanceConfig, d DurableState, reason string) {
 	module := cfg.owner(d.Name)
 	r.Reasons[module] = append(r.Reasons[module], reason)
 }
 
 // unlisted leaves out what the table has.
-func unlisted(all []DurableState, cfg JanitorConfig, stream StreamName) []DurableState {
+func unlisted(all []DurableState, cfg MaintenanceConfig, stream StreamName) []DurableState {
 	return slices.DeleteFunc(all, func(d DurableState) bool { return cfg.lists(stream, d.Name) })
 }
 
 // owner returns the module that consumes durable.
-func (cfg JanitorConfig) owner(durable string) string {
+func (cfg MaintenanceConfig) owner(durable string) string {
 	for _, d := range cfg.Durables {
 		if d.Name == durable {
 			return d.Module
@@ -229,12 +229,12 @@ func (cfg JanitorConfig) owner(durable string) string {
 	return Daemon
 }
 
-func (cfg JanitorConfig) filled(c *Conn) JanitorConfig {
-	if cfg.Every <= 0 {
-		cfg.Every = time.Second
+func (cfg MaintenanceConfig) filled(c *Conn) MaintenanceConfig {
+	if cfg.Interval <= 0 {
+		cfg.Interval = time.Second
 	}
-	if cfg.Unseen <= 0 {
-		cfg.Unseen = 7 * 24 * time.Hour
+	if cfg.StaleAfter <= 0 {
+		cfg.StaleAfter = 7 * 24 * time.Hour
 	}
 	if cfg.Log == nil {
 		cfg.Log = c.log

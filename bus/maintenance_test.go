@@ -31,7 +31,7 @@ func TestJanitorNeverPurgesWhatADurableNeeds(t *testing.T) {
 	table := append(b.Durables(), second)
 	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), table))
 
-	stop := runJanitor(t, b, bus.JanitorConfig{Durables: table, Every: 10 * time.Millisecond})
+	stop := runJanitor(t, b, bus.MaintenanceConfig{Durables: table, Interval: 10 * time.Millisecond})
 	defer stop()
 	counts := [2]*tally{
 		tallyOf(t, b.Conn(bus.ContainerGuard), durable(t, b, bus.ContainerGuard)),
@@ -89,12 +89,12 @@ func (c *tally) different() int {
 	return len(c.ids)
 }
 
-func runJanitor(t *testing.T, b *bustest.Bus, cfg bus.JanitorConfig) (stop func()) {
+func runJanitor(t *testing.T, b *bustest.Bus, cfg bus.MaintenanceConfig) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	conn := b.Admin()
-	go func() { done <- conn.RunJanitor(ctx, cfg, nil) }()
+	go func() { done <- conn.RunMaintenance(ctx, cfg, nil) }()
 	return func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -112,9 +112,9 @@ func fill(t *testing.T, b *bustest.Bus, p *bus.Publisher) {
 	}
 }
 
-func shed(t *testing.T, b *bustest.Bus, table []bus.Durable) bus.ShedReport {
+func shed(t *testing.T, b *bustest.Bus, table []bus.Durable) bus.MaintenanceReport {
 	t.Helper()
-	report, err := b.Admin().Shed(within(t, patience), bus.JanitorConfig{Durables: table})
+	report, err := b.Admin().PurgeNearlyFull(within(t, patience), bus.MaintenanceConfig{Durables: table})
 	require.NoError(t, err)
 	return report
 }
@@ -164,7 +164,7 @@ func TestShedKeepsWhatAnotherHostNeeds(t *testing.T) {
 	reason := report.Reasons[bus.Daemon][0]
 	require.Contains(t, reason, "container-guard_elsewhere is behind by ")
 	require.Contains(t, reason, "nats consumer rm IRONPOST_ALERTS container-guard_elsewhere (comes by itself 7 days ")
-	again, err := b.Admin().Shed(within(t, patience), bus.JanitorConfig{Unseen: 12 * time.Hour})
+	again, err := b.Admin().PurgeNearlyFull(within(t, patience), bus.MaintenanceConfig{StaleAfter: 12 * time.Hour})
 	require.NoError(t, err)
 	require.Contains(t, again.Reasons[bus.Daemon][0], "(comes by itself 12 hours ")
 
@@ -202,12 +202,12 @@ func TestJanitorLooksSoonAfterMakingRoom(t *testing.T) {
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
 	fill(t, b, p)
 	const every = 20 * time.Second
-	looks := make(chan bus.ShedReport)
+	looks := make(chan bus.MaintenanceReport)
 	ctx, cancel := context.WithCancel(t.Context())
 	done, conn := make(chan error, 1), b.Admin()
 	go func() {
-		cfg := bus.JanitorConfig{Durables: b.Durables(), Every: every}
-		done <- conn.RunJanitor(ctx, cfg, func(r bus.ShedReport) {
+		cfg := bus.MaintenanceConfig{Durables: b.Durables(), Interval: every}
+		done <- conn.RunMaintenance(ctx, cfg, func(r bus.MaintenanceReport) {
 			select {
 			case looks <- r:
 			case <-ctx.Done():
@@ -238,13 +238,13 @@ func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
 	info, err := died.Info(within(t, patience))
 	require.NoError(t, err)
 	require.Equal(t, 1, info.NumAckPending)
-	reports := make(chan bus.ShedReport, 1000)
+	reports := make(chan bus.MaintenanceReport, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	conn := b.Admin()
 	go func() {
-		cfg := bus.JanitorConfig{Durables: b.Durables(), Every: 10 * time.Millisecond, Unseen: 50 * time.Millisecond}
-		done <- conn.RunJanitor(ctx, cfg, func(r bus.ShedReport) {
+		cfg := bus.MaintenanceConfig{Durables: b.Durables(), Interval: 10 * time.Millisecond, StaleAfter: 50 * time.Millisecond}
+		done <- conn.RunMaintenance(ctx, cfg, func(r bus.MaintenanceReport) {
 			select {
 			case reports <- r:
 			default:
@@ -277,12 +277,12 @@ func TestJanitorRestoresADeletedDurable(t *testing.T) {
 	c.finish(t)
 	require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == 0 }, patience, time.Millisecond)
 
-	looks := make(chan bus.ShedReport)
+	looks := make(chan bus.MaintenanceReport)
 	ctx, cancel := context.WithCancel(context.Background())
 	done, conn := make(chan error, 1), b.Admin()
 	go func() {
-		cfg := bus.JanitorConfig{Durables: b.Durables(), Every: time.Millisecond}
-		done <- conn.RunJanitor(ctx, cfg, func(r bus.ShedReport) {
+		cfg := bus.MaintenanceConfig{Durables: b.Durables(), Interval: time.Millisecond}
+		done <- conn.RunMaintenance(ctx, cfg, func(r bus.MaintenanceReport) {
 			select {
 			case looks <- r:
 			case <-ctx.Done():

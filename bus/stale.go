@@ -40,8 +40,8 @@ func newSightings() *sightings {
 
 // removeUnseen removes durables that are not of the table and that nobody consumed
 // for cfg.Unseen, and returns their names.
-func (c *Conn) removeUnseen(ctx context.Context, cfg JanitorConfig, seen *sightings) ([]string, error) {
-	if time.Since(seen.looked) < min(lookEvery, cfg.Unseen) {
+func (c *Conn) removeUnseen(ctx context.Context, cfg MaintenanceConfig, seen *sightings) ([]string, error) {
+	if time.Since(seen.looked) < min(lookEvery, cfg.StaleAfter) {
 		return nil, nil
 	}
 	var removed []string
@@ -56,7 +56,7 @@ func (c *Conn) removeUnseen(ctx context.Context, cfg JanitorConfig, seen *sighti
 	return removed, nil
 }
 
-func (c *Conn) removeUnseenOf(ctx context.Context, name StreamName, cfg JanitorConfig, seen *sightings) ([]string, error) {
+func (c *Conn) removeUnseenOf(ctx context.Context, name StreamName, cfg MaintenanceConfig, seen *sightings) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, string(name))
@@ -80,19 +80,19 @@ func (c *Conn) removeUnseenOf(ctx context.Context, name StreamName, cfg JanitorC
 	return removed, list.Err()
 }
 
-func (cfg JanitorConfig) lists(stream StreamName, name string) bool {
+func (cfg MaintenanceConfig) lists(stream StreamName, name string) bool {
 	return slices.ContainsFunc(cfg.Durables, func(d Durable) bool { return d.Stream == stream && d.Name == name })
 }
 
 // visit notes that a durable is consumed, or removes it if it has not been for long. What
 // it has not acknowledged proves nothing: it stays until somebody pulls again.
-func (c *Conn) visit(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo, cfg JanitorConfig, started time.Time) (bool, error) {
+func (c *Conn) visit(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo, cfg MaintenanceConfig, started time.Time) (bool, error) {
 	noted, seen := notedAt(info), seenAt(info)
 	if seen.Sub(noted) >= noteEvery {
 		return false, note(ctx, stream, info, seen)
 	}
 	seen = later(noted, seen)
-	if time.Since(seen) < cfg.Unseen || time.Since(started) < min(graceStart, cfg.Unseen) {
+	if time.Since(seen) < cfg.StaleAfter || time.Since(started) < min(graceStart, cfg.StaleAfter) {
 		return false, nil
 	}
 	if err := stream.DeleteConsumer(ctx, info.Name); err != nil {
