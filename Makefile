@@ -1,4 +1,4 @@
-# Every target here is what CI and a person both run. `make` lists them.
+# `make` lists the targets; CI runs the same ones (.ci/run).
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,6 +9,8 @@ LDFLAGS := -s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=$(VE
 GOFLAGS := -trimpath
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME ?= 60s
+# PARTS of an accept target; empty means all that have not passed on this commit (deploy/dev/accept.sh lists them).
+PARTS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -23,7 +25,7 @@ build: ## build the commands into bin/
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 .PHONY: test
-test: deps ## install what the tests need, then run all of them with the race detector
+test: deps ## install what the tests need, then run all tests with the race detector
 	go test -race -timeout 15m ./...
 
 .PHONY: deps
@@ -66,22 +68,19 @@ cross: ## compile for darwin, windows and linux/arm64
 	GOOS=linux GOARCH=arm64 go vet ./...
 
 .PHONY: accept-foundation
-accept-foundation: build ## the long run: kills, downtimes, full streams; prints number and bar
-	go test -tags accept -count 1 -timeout 2h -v -run TestAccept -skip TestAcceptGuard ./e2e
+accept-foundation: build ## the bus and log pipeline over kills, downtimes and full disks; prints number and bar
+	deploy/dev/accept.sh foundation $(PARTS)
 
 .PHONY: accept-ebpf-engine
-accept-ebpf-engine: build ## scans, floods and blocks on a wire of its own, random packets and lists, as root; prints number and bar
-	IRONPOST_TEST_REQUIRE=netns,bpf,tcx,nmap,hping3 go test -tags accept -count 1 -timeout 1h -v \
-		-run 'TestEngine|TestScans|TestSweep|TestForgedFlood|TestBlock|TestWithout' ./e2e
-	IRONPOST_TEST_REQUIRE=bpf IRONPOST_FUZZ_PACKETS=10000000 go test -count 1 -timeout 1h -v -run 'TestParserAgreesWithTheModel|TestCutFrames' ./bpf
-	IRONPOST_TEST_REQUIRE=bpf go test -tags accept -count 1 -timeout 1h -v -run TestNoListDropsALifeline ./services/ebpfengine/blocklist
+accept-ebpf-engine: build ## scans, floods and blocks on interfaces of its own, as root; prints number and bar
+	deploy/dev/accept.sh ebpf-engine $(PARTS)
 
 .PHONY: accept-container-guard
-accept-container-guard: build ## alerts, attacks and undoings against a dockerd of its own, as root; prints number and bar
-	IRONPOST_TEST_REQUIRE=docker go test -tags accept -count 1 -timeout 2h -v -run TestAcceptGuard ./e2e
+accept-container-guard: build ## alerts, attacks and restarts against a dockerd of its own, as root; prints number and bar
+	deploy/dev/accept.sh container-guard $(PARTS)
 
 .PHONY: demo
-demo: build ## watch one attack: a container's log line, the alert, isolation, block, audit trail
+demo: build ## show one attack: a container's log line, the alert, isolation, block, audit trail
 	deploy/demo/demo.sh
 
 .PHONY: clean

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Runs the acceptance tests of one topic, part by part, each at most 40 minutes:
+#
+#   deploy/dev/accept.sh foundation            all parts that have not passed on this commit
+#   deploy/dev/accept.sh foundation kills idle these parts only, also if they passed
+#
+# A part's output is bin/accept/<commit>/<topic>-<part>.log; an interrupted run goes on with the
+# parts that are missing. Prints the commit, and each part's numbers with their bars.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# topic part | go test arguments
+parts='
+foundation kills           | -run TestAcceptEveryLineOnceOverKills ./e2e
+foundation downtime        | -run TestAcceptEveryLineOnce(OverALongDowntime|WithTheClockMoved) ./e2e
+foundation actions         | -run TestAccept(Actions|StopUnderLoad) ./e2e
+foundation full-disk       | -run TestAccept(DiskFull|FullAlertStream) ./e2e
+foundation idle            | -run TestAccept(Idle|StuckSubscriber) ./e2e
+foundation reloads         | -run TestAcceptReloads ./e2e
+ebpf-engine scans          | -run Test(Scans|Sweep|ForgedFlood|Without) ./e2e
+ebpf-engine slow-scan      | -run TestEngineSlowScan ./e2e
+ebpf-engine blocks         | -run Test(Block|EngineBlockDelay) ./e2e
+ebpf-engine flood          | -run TestEngineUnderFlood ./e2e
+ebpf-engine parser         | -run Test(ParserAgreesWithTheModel|CutFrames) ./bpf
+ebpf-engine protected      | -run TestNoListDrops ./services/ebpfengine/blocklist
+container-guard latency    | -run TestAcceptGuard(Latency|OrderLatency|Burst) ./e2e
+container-guard limits     | -run TestAcceptGuard(Caps|Blocks|LineToDrop) ./e2e
+container-guard attribution| -run TestAcceptGuardAttribution ./e2e
+container-guard hostile    | -run TestAcceptGuardHostile ./e2e
+container-guard killed     | -run TestAcceptGuardKilled ./e2e
+container-guard rounds     | -run TestAcceptGuardRounds ./e2e
+container-guard undone     | -run TestAcceptGuardUndone ./e2e
+'
+
+topic=${1:-}
+all=$(sed -n "s/^$topic  *\([a-z-]*\) *|.*/\1/p" <<<"$parts")
+if [ -z "$topic" ] || [ -z "$all" ]; then
+	echo "usage: accept.sh TOPIC [PART...]; topics and parts:" >&2
+	sed -n 's/^\([a-z-]* *[a-z-]*\) *|.*/  \1/p' <<<"$parts" >&2
+	exit 2
+fi
+shift
+commit=$(git describe --always --dirty --abbrev=12)
+logs=bin/accept/$commit
+mkdir -p "$logs"
+export IRONPOST_FUZZ_PACKETS=${IRONPOST_FUZZ_PACKETS:-10000000}
+export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,hping3,docker}
+
+failed=0
+for part in ${@:-$all}; do
+	args=$(sed -n "s/^$topic  *$part *| *//p" <<<"$parts")
+	[ -n "$args" ] || { echo "accept.sh: $topic has no part $part; it has: "$all >&2; exit 2; }
+	log=$logs/$topic-$part.log
+	if [ $# = 0 ] && tail -n 1 "$log" 2>/dev/null | grep -q '^PASS '; then
+		echo "== $topic $part: passed before on $commit ($log)"
+		continue
+	fi
+	echo "== $topic $part on $commit"
+	began=$SECONDS
+	result=FAIL
+	# shellcheck disable=SC2086 # args is a list
+	if go test -tags accept -count 1 -timeout 40m -v $args >"$log" 2>&1 && grep -q '^--- PASS' "$log"; then
+		result=PASS
+	else
+		failed=1
+	fi
+	echo "$result $topic $part $commit $((SECONDS - began)) s" >>"$log"
+	grep -E '^ *(--- (PASS|FAIL|SKIP)|[a-z0-9_]*_test.go:[0-9]+: .*[0-9])|^(FAIL|panic|no tests)' "$log" | cut -c1-240 | tail -n 60 || true
+	tail -n 1 "$log"
+done
+exit "$failed"
