@@ -59,7 +59,7 @@ func TestAcceptGuardLatency(t *testing.T) {
 			barePause, bareBoth = append(barePause, pause), append(bareBoth, both)
 			began := time.Now()
 			f.publish(f.alert(byID(struck)))
-			var h containerguard.Held
+			var h containerguard.Quarantined
 			f.eventually(func() bool { h = f.held()[struck]; return h.State == "held" })
 			frozen, isolated = append(frozen, h.FrozenAt.Sub(began)), append(isolated, h.HeldAt.Sub(began))
 		}

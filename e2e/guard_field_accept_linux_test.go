@@ -98,12 +98,12 @@ func (f *field) ask(verb string, req, resp any) {
 }
 
 // held returns what is in quarantine, by container.
-func (f *field) held() map[string]containerguard.Held {
+func (f *field) held() map[string]containerguard.Quarantined {
 	f.t.Helper()
 	var reply containerguard.QuarantineReply
 	f.ask(containerguard.VerbQuarantine, nil, &reply)
-	out := map[string]containerguard.Held{}
-	for _, h := range reply.Held {
+	out := map[string]containerguard.Quarantined{}
+	for _, h := range reply.Quarantined {
 		out[h.Container] = h
 	}
 	return out

@@ -30,11 +30,11 @@ const (
 const noPolicies = "[[policy]]\nid = \"none\"\nactions = [\"isolate\"]\nmatch.severity = \"critical\"\n"
 
 // isolate asks for a container as an operator does, and waits until it is held.
-func (f *field) isolate(id string) containerguard.Held {
+func (f *field) isolate(id string) containerguard.Quarantined {
 	f.t.Helper()
 	var reply any
 	f.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: id, Force: true}, &reply)
-	var h containerguard.Held
+	var h containerguard.Quarantined
 	f.eventually(func() bool { h = f.held()[id]; return h.State == "held" })
 	return h
 }

@@ -57,7 +57,7 @@ func (a *app) evidenceShow(ctx context.Context, host, action string) error {
 	}
 	a.line(fmt.Sprintf("%s (%s), image %s", clean(m.Name), briefID(m.Container), clean(m.Image)))
 	a.line("frozen " + a.when(m.FrozenAt) + ", evidence from " + a.when(m.Began) + " to " + a.when(m.Ended))
-	a.line("in " + clean(reply.Folder))
+	a.line("in " + clean(reply.Directory))
 	if m.Partial {
 		a.line("partial: a piece is missing or cut")
 	}

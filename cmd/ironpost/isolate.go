@@ -68,7 +68,7 @@ func (a *app) isolate(ctx context.Context, container string, f isolateFlags) err
 	if req.Reason == "" {
 		req.Reason = byWhom()
 	}
-	var held containerguard.Held
+	var held containerguard.Quarantined
 	if err := a.askGuard(ctx, f.host, containerguard.VerbIsolate, req, &held); err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ type mistake struct {
 func mistakes(in []policy.Problem) []mistake {
 	out := []mistake{}
 	for _, p := range in {
-		out = append(out, mistake{File: p.Place.File, Line: p.Place.Line, Column: p.Place.Column, Key: p.Key, What: p.What})
+		out = append(out, mistake{File: p.Position.File, Line: p.Position.Line, Column: p.Position.Column, Key: p.Key, What: p.What})
 	}
 	return out
 }
@@ -108,7 +108,7 @@ func (a *app) printLint(r linted) {
 }
 
 func (m mistake) text() string {
-	return policy.Problem{Place: policy.Place{File: m.File, Line: m.Line, Column: m.Column}, Key: m.Key, What: m.What}.String()
+	return policy.Problem{Position: policy.Position{File: m.File, Line: m.Line, Column: m.Column}, Key: m.Key, What: m.What}.String()
 }
 
 // testFlags are those of policies test.
@@ -153,7 +153,7 @@ func (a *app) policiesTest(cmd *cobra.Command, file string, f testFlags) error {
 			at = alert.LastSeen
 		}
 	}
-	var verdicts []containerguard.Verdict
+	var verdicts []containerguard.PolicyDecision
 	if f.path != "" {
 		verdicts, err = a.rehearse(cmd.Context(), f.path, alert, at)
 	} else {
@@ -168,7 +168,7 @@ func (a *app) policiesTest(cmd *cobra.Command, file string, f testFlags) error {
 	return a.printVerdicts(verdicts)
 }
 
-func (a *app) rehearse(ctx context.Context, path string, alert *event.Alert, at time.Time) ([]containerguard.Verdict, error) {
+func (a *app) rehearse(ctx context.Context, path string, alert *event.Alert, at time.Time) ([]containerguard.PolicyDecision, error) {
 	set, err := policy.Load(path)
 	if bad, ok := errors.AsType[*policy.Error](err); ok {
 		for _, p := range bad.Problems {
@@ -183,7 +183,7 @@ func (a *app) rehearse(ctx context.Context, path string, alert *event.Alert, at 
 	if err != nil {
 		return nil, a.unreadable(err)
 	}
-	return containerguard.Rehearse(ctx, cfg.Container, set, alert, at), nil
+	return containerguard.DryRun(ctx, cfg.Container, set, alert, at), nil
 }
 
 // readAlert reads the first alert of a file, or of in for "-".
@@ -207,7 +207,7 @@ func readAlert(in io.Reader, file string) (*event.Alert, json.RawMessage, error)
 	return &alert, raw, nil
 }
 
-func (a *app) printVerdicts(verdicts []containerguard.Verdict) error {
+func (a *app) printVerdicts(verdicts []containerguard.PolicyDecision) error {
 	var rows [][]string
 	for _, v := range verdicts {
 		word := "no"

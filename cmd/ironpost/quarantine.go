@@ -43,12 +43,12 @@ func (a *app) quarantineList(ctx context.Context, host string) error {
 	if reply.Docker != "" {
 		a.tell("warning: this is what the ledger says; " + clean(reply.Docker))
 	}
-	if len(reply.Held) == 0 {
+	if len(reply.Quarantined) == 0 {
 		a.tell("no container is held")
 		return nil
 	}
-	rows := make([][]string, 0, len(reply.Held))
-	for _, h := range reply.Held {
+	rows := make([][]string, 0, len(reply.Quarantined))
+	for _, h := range reply.Quarantined {
 		rows = append(rows, []string{
 			h.Name, briefID(h.Container), h.Kind, h.State, a.when(h.Since), a.when(h.Expires), briefID(h.Action),
 			h.Policy, cmp.Or(h.Error, h.Reason),

@@ -131,8 +131,8 @@ func (c Config) evidence() quarantine.EvidenceLimits {
 }
 
 // addresses is c, which is valid, as the guard asks it.
-func (c Config) addresses() safety.Addresses {
-	a := safety.Addresses{Private: c.BlockPrivate}
+func (c Config) addresses() safety.BlockFilter {
+	a := safety.BlockFilter{Private: c.BlockPrivate}
 	for _, text := range c.NeverBlock {
 		if p, err := parsePrefix(text); err == nil {
 			a.Never = append(a.Never, p)

@@ -132,7 +132,7 @@ func TestProtectedContainersAreNeverActedOn(t *testing.T) {
 	}
 	require.Len(t, reasons, 3)
 	require.Error(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns"}, nil))
-	var held containerguard.Held
+	var held containerguard.Quarantined
 	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns", Kind: "pause", Force: true}, &held))
 	require.True(t, state(t, d, ids[1]).Paused)
 }
@@ -242,7 +242,7 @@ func TestEvidenceIsShownToOperators(t *testing.T) {
 	r, d := newDockerRig(t)
 	web := d.Run(t, testenv.ContainerOptions{Name: "web", Cmd: []string{"/bin/sh", "-c", "echo hello; sleep 3600"}})
 	s := r.start().docker()
-	var held containerguard.Held
+	var held containerguard.Quarantined
 	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: web[:12], TTLSecs: 3600}, &held))
 	require.Equal(t, "isolate", held.Kind)
 	require.Equal(t, []string{"bridge"}, held.Networks)
@@ -258,8 +258,8 @@ func TestEvidenceIsShownToOperators(t *testing.T) {
 	}
 	var list containerguard.QuarantineReply
 	require.NoError(t, r.ask(containerguard.VerbQuarantine, nil, &list))
-	require.Len(t, list.Held, 1)
-	_, err := os.Stat(filepath.Join(r.data(), "evidence", list.Held[0].Action))
+	require.Len(t, list.Quarantined, 1)
+	_, err := os.Stat(filepath.Join(r.data(), "evidence", list.Quarantined[0].Action))
 	require.NoError(t, err)
 }
 

@@ -25,22 +25,22 @@ type EvidenceRequest struct {
 // EvidenceReply is the manifest, or a part of a file. Next is the offset to go on
 // from, 0 at the end.
 type EvidenceReply struct {
-	Action   string          `json:"action"`
-	Folder   string          `json:"folder"`
-	Manifest json.RawMessage `json:"manifest,omitempty"`
-	Data     []byte          `json:"data,omitempty"`
-	Next     int64           `json:"next,omitempty"`
+	Action    string          `json:"action"`
+	Directory string          `json:"folder"`
+	Manifest  json.RawMessage `json:"manifest,omitempty"`
+	Data      []byte          `json:"data,omitempty"`
+	Next      int64           `json:"next,omitempty"`
 }
 
 const (
-	evidenceFolder = "evidence"
-	manifestFile   = "manifest.json"
-	maxPart        = 256 << 10 // an answer on the bus has at most 1 MiB, and this grows by a third
+	evidenceDir     = "evidence"
+	manifestFile    = "manifest.json"
+	maxEvidencePart = 256 << 10 // an answer on the bus has at most 1 MiB, and this grows by a third
 )
 
 var evidenceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
-func (s *Service) evidence(_ context.Context, body []byte) (any, error) {
+func (s *Service) evidenceVerb(_ context.Context, body []byte) (any, error) {
 	var r EvidenceRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
@@ -49,13 +49,13 @@ func (s *Service) evidence(_ context.Context, body []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder := filepath.Join(s.deps.DataDir, evidenceFolder, action)
+	folder := filepath.Join(s.deps.DataDir, evidenceDir, action)
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, fmt.Errorf("evidence of %s: %w", action, err)
 	}
 	defer func() { _ = root.Close() }() // only read
-	reply := EvidenceReply{Action: action, Folder: folder}
+	reply := EvidenceReply{Action: action, Directory: folder}
 	if r.File == "" {
 		reply.Manifest, err = readManifest(root)
 		return reply, err
@@ -69,7 +69,7 @@ func (s *Service) evidence(_ context.Context, body []byte) (any, error) {
 
 // actionOf finds the evidence a person means: of an action, or of a held container.
 func (s *Service) actionOf(text string) (string, error) {
-	p := s.parts.Load()
+	p := s.run.Load()
 	if id, err := p.quarantine.Find(text); err == nil {
 		if e, is := p.quarantine.Get(id); is && e.Evidence != "" {
 			return filepath.Base(e.Evidence), nil
@@ -78,7 +78,7 @@ func (s *Service) actionOf(text string) (string, error) {
 	if !evidenceName.MatchString(text) {
 		return "", fmt.Errorf("%q is neither an action nor a container that is held", text)
 	}
-	entries, err := os.ReadDir(filepath.Join(s.deps.DataDir, evidenceFolder))
+	entries, err := os.ReadDir(filepath.Join(s.deps.DataDir, evidenceDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
@@ -124,7 +124,7 @@ func readPart(root *os.Root, name string, offset int64) (data []byte, next int64
 		return nil, 0, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	data, err = io.ReadAll(io.NewSectionReader(f, offset, maxPart))
+	data, err = io.ReadAll(io.NewSectionReader(f, offset, maxEvidencePart))
 	if end := offset + int64(len(data)); err == nil && end < info.Size() {
 		next = end
 	}

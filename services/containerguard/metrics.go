@@ -12,8 +12,8 @@ import (
 
 const prefix = "ironpost_container_guard_"
 
-// counts is what the module counts since it started.
-type counts struct {
+// counters is what the module counts since it started.
+type counters struct {
 	alerts, updates, rejected, unmatched, skipped, unreported, dryRuns, orders, blocks, blockFailures, notifications, notifyFailures, waited atomic.Uint64
 }
 
@@ -25,8 +25,8 @@ type count struct {
 
 // counted names what is counted: for metrics with _total, for the status without.
 func (s *Service) counted() map[string]count {
-	c, evidence := &s.counts, quarantine.EvidenceStats{}
-	if p := s.parts.Load(); p != nil {
+	c, evidence := &s.counters, quarantine.EvidenceStats{}
+	if p := s.run.Load(); p != nil {
 		evidence = p.quarantine.Evidence()
 	}
 	return map[string]count{
@@ -83,10 +83,10 @@ func (s *Service) export() (stop func(), err error) {
 	if s.deps.Metrics == nil {
 		return func() {}, nil
 	}
-	if err := s.deps.Metrics.Register(s.collector); err != nil {
+	if err := s.deps.Metrics.Register(s.metrics); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	return func() { s.deps.Metrics.Unregister(s.collector) }, nil
+	return func() { s.deps.Metrics.Unregister(s.metrics) }, nil
 }
 
 // Describe implements prometheus.Collector.
@@ -113,8 +113,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 // levels are what goes up and down.
 func (s *Service) levels() map[string]uint64 {
-	out := map[string]uint64{"policies": uint64(len(s.policies.Load().Enabled())), "webhook_waiting": uint64(s.notifier.Waiting())}
-	if p := s.parts.Load(); p != nil {
+	out := map[string]uint64{"policies": uint64(len(s.policies.Load().Enabled())), "webhook_waiting": uint64(s.notifier.Pending())}
+	if p := s.run.Load(); p != nil {
 		out["containers"] = uint64(p.inventory.Stats().Containers)
 		out["quarantined"] = uint64(len(p.quarantine.List()))
 		out["evidence_bytes"] = uint64(p.quarantine.Evidence().Bytes)
@@ -124,4 +124,4 @@ func (s *Service) levels() map[string]uint64 {
 }
 
 // answered observes how long an alert took.
-func (s *Service) answered(began time.Time) { s.collector.answer.Observe(time.Since(began).Seconds()) }
+func (s *Service) answered(began time.Time) { s.metrics.answer.Observe(time.Since(began).Seconds()) }

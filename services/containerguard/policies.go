@@ -13,9 +13,9 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// policyLook is how often the policies' files are looked at for a change. A change is
+// policyCheckInterval is how often the policies' files are looked at for a change. A change is
 // taken up at the second look that finds them the same, so that none is half written.
-const policyLook = time.Second
+const policyCheckInterval = time.Second
 
 // loadPolicies reads the policies of path. That there are none yet is said in
 // missing and is no error.
@@ -32,8 +32,8 @@ func loadPolicies(path string) (set *policy.Set, missing string, err error) {
 	return set, "", nil
 }
 
-// adopt puts policies in force and says so.
-func (s *Service) adopt(set *policy.Set, missing string) {
+// usePolicies puts policies in force and says so.
+func (s *Service) usePolicies(set *policy.Set, missing string) {
 	s.policies.Store(set)
 	s.health.say(aboutPolicies, missing)
 	for _, w := range set.Warnings {
@@ -42,8 +42,8 @@ func (s *Service) adopt(set *policy.Set, missing string) {
 	s.log.WithField("policies", len(set.Enabled())).WithField("files", set.Files).Info("policies in force")
 }
 
-// refuse keeps the policies that are in force and tells every mistake.
-func (s *Service) refuse(err error) {
+// reportPolicyError keeps the policies that are in force and tells every mistake.
+func (s *Service) reportPolicyError(err error) {
 	problems := 1
 	first := err.Error()
 	if bad, ok := errors.AsType[*policy.Error](err); ok {
@@ -58,19 +58,19 @@ func (s *Service) refuse(err error) {
 	s.health.say(aboutPolicies, fmt.Sprintf("policies not loaded, %d problems, the first: %s; %d policies stay in force", problems, first, kept))
 }
 
-// reread loads the policies again, whole or not at all.
-func (s *Service) reread() {
+// reloadPolicies loads the policies again, whole or not at all.
+func (s *Service) reloadPolicies() {
 	set, missing, err := loadPolicies(s.config().PolicyPath)
 	if err != nil {
-		s.refuse(err)
+		s.reportPolicyError(err)
 		return
 	}
-	s.adopt(set, missing)
+	s.usePolicies(set, missing)
 }
 
 // watchPolicies rereads them after a change of their files.
 func (s *Service) watchPolicies(ctx context.Context) error {
-	tick := time.NewTicker(policyLook)
+	tick := time.NewTicker(policyCheckInterval)
 	defer tick.Stop()
 	used := s.loaded
 	before := used
@@ -83,7 +83,7 @@ func (s *Service) watchPolicies(ctx context.Context) error {
 		now := fingerprint(s.config().PolicyPath)
 		if now != used && now == before {
 			used = now
-			s.reread()
+			s.reloadPolicies()
 		}
 		before = now
 	}

@@ -52,8 +52,8 @@ func (r *reporter) add(ctx context.Context, a event.Action) {
 	}
 }
 
-// sync returns nil once everything added before is stored.
-func (r *reporter) sync(ctx context.Context) error {
+// flush returns nil once everything added before is stored.
+func (r *reporter) flush(ctx context.Context) error {
 	barrier := make(chan struct{})
 	select {
 	case r.queue <- report{barrier: barrier}:
@@ -88,18 +88,18 @@ func (r *reporter) run(ctx context.Context) error {
 	for {
 		select {
 		case first := <-r.queue:
-			if err := r.publish(ctx, r.gather(first)); err != nil {
+			if err := r.publish(ctx, r.nextBatch(first)); err != nil {
 				return nil // ctx ended; what is not stored is reported again after the next start
 			}
 		case <-tick.C:
-			r.advance()
+			r.saveMark()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (r *reporter) gather(first report) []report {
+func (r *reporter) nextBatch(first report) []report {
 	all := []report{first}
 	for len(all) < reportBatch {
 		select {
@@ -136,9 +136,9 @@ func (r *reporter) publish(ctx context.Context, all []report) error {
 	return nil
 }
 
-// advance writes where the stream stood an hour ago. Losing the file costs a longer
+// saveMark writes where the stream stood an hour ago. Losing the file costs a longer
 // look back at the next start.
-func (r *reporter) advance() {
+func (r *reporter) saveMark() {
 	r.ring = append(r.ring, r.pub.LastSeq())
 	if len(r.ring) <= marks {
 		return

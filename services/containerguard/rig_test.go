@@ -85,7 +85,7 @@ func (r *rig) start() *running {
 	log := logrus.New()
 	log.SetOutput(io.MultiWriter(r.log))
 	conn := r.bus.Conn(bus.ContainerGuard)
-	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", Needs: r.needs, Log: log})
+	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", DependsOn: r.needs, Log: log})
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	done := make(chan error, 1)

@@ -32,44 +32,44 @@ const (
 	workers = 64
 	// prefetch is how many alerts a worker holds: one, so that none waits behind
 	// another that takes long while others are idle.
-	prefetch = 1
-	drain    = 5 * time.Second
-	// upkeepInterval is how often the memory follows the ledger, and names are resolved.
-	upkeepInterval = 2 * time.Second
-	resolveEvery   = 30 // upkeeps
-	resolveTime    = 5 * time.Second
+	prefetch     = 1
+	drainTimeout = 5 * time.Second
+	// maintainInterval is how often the memory follows the ledger, and names are resolved.
+	maintainInterval = 2 * time.Second
+	resolveEvery     = 30 // upkeeps
+	resolveTimeout   = 5 * time.Second
 )
 
 // Deps are what the service works with. Metrics and Needs may be empty.
 type Deps struct {
-	Bus      *bus.Conn
-	Host     string // this machine on the bus, one subject token
-	DataDir  string // the module's own folder; it is there
-	Version  string
-	InFlight bus.InFlight
-	Needs    []string // host:port of what the guard depends on; containers that serve it are left alone
-	Log      logrus.FieldLogger
-	Metrics  prometheus.Registerer
+	Bus       *bus.Conn
+	Host      string // this machine on the bus, one subject token
+	DataDir   string // the module's own folder; it is there
+	Version   string
+	InFlight  bus.InFlight
+	DependsOn []string // host:port of what the guard depends on; containers that serve it are left alone
+	Log       logrus.FieldLogger
+	Metrics   prometheus.Registerer
 }
 
 // Service is the container guard. It implements daemon.Module, daemon.Reloader and
 // daemon.Starter.
 type Service struct {
-	deps      Deps
-	log       logrus.FieldLogger
-	durable   bus.Durable
-	counts    counts
-	health    *condition
-	collector *collector
-	notifier  *notify.Notifier
-	loaded    uint64 // fingerprint of the policies that New loaded
+	deps     Deps
+	log      logrus.FieldLogger
+	durable  bus.Durable
+	counters counters
+	health   *condition
+	metrics  *collector
+	notifier *notify.Notifier
+	loaded   uint64 // fingerprint of the policies that New loaded
 
-	cfg      atomic.Pointer[Config]
-	policies atomic.Pointer[policy.Set]
-	protect  atomic.Pointer[safety.Protections]
-	parts    atomic.Pointer[parts]
-	quiet    *quiet
-	started  chan struct{}
+	cfg          atomic.Pointer[Config]
+	policies     atomic.Pointer[policy.Set]
+	protections  atomic.Pointer[safety.Protections]
+	run          atomic.Pointer[runState]
+	repeatFilter *repeatFilter
+	started      chan struct{}
 }
 
 // New returns a Service and starts nothing. Policies that cannot be used are no
@@ -81,15 +81,15 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, health: newCondition(),
-		quiet: newQuiet(), started: make(chan struct{}),
+		repeatFilter: newRepeatFilter(), started: make(chan struct{}),
 	}
-	s.notifier = notify.New(cfg.WebhookURL, s.notified)
-	s.collector = newCollector(s)
+	s.notifier = notify.New(cfg.WebhookURL, s.onNotificationDone)
+	s.metrics = newCollector(s)
 	s.cfg.Store(&cfg)
 	s.policies.Store(&policy.Set{})
-	s.protect.Store(s.protections(cfg))
+	s.protections.Store(s.newProtections(cfg))
 	s.loaded = fingerprint(cfg.PolicyPath)
-	s.reread()
+	s.reloadPolicies()
 	return s, nil
 }
 
@@ -98,8 +98,8 @@ func (s *Service) config() Config { return *s.cfg.Load() }
 // proxyOf returns the host:port of a socket proxy.
 func proxyOf(socket string) (string, bool) { return strings.CutPrefix(socket, "tcp://") }
 
-func (s *Service) protections(cfg Config) *safety.Protections {
-	needs := s.deps.Needs
+func (s *Service) newProtections(cfg Config) *safety.Protections {
+	needs := s.deps.DependsOn
 	if proxy, ok := proxyOf(cfg.DockerSocket); ok {
 		needs = append([]string{proxy}, needs...)
 	}
@@ -128,7 +128,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 
 // work runs three layers, stopped from the first to the last: those who take in
 // alerts and requests, those who carry out, and the one who reports.
-func (s *Service) work(ctx context.Context, p *parts) error {
+func (s *Service) work(ctx context.Context, p *runState) error {
 	reporting, endReports := layer(ctx)
 	reporting.Go("reports", p.reporter.run)
 	carrying, endWork := layer(ctx)
@@ -139,15 +139,15 @@ func (s *Service) work(ctx context.Context, p *parts) error {
 	s.resolve(ctx) // before the first alert: who serves a name is protected by its address
 	silence, err := s.serve(ctx)
 	if err == nil {
-		s.takeIn(taking, p)
+		s.startConsumers(taking, p)
 		err = taking.Wait()
 		silence()
 	}
 	endWork()
 	err = errors.Join(err, carrying.Wait())
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	_ = p.reporter.sync(flush) // at worst they are reported again
+	_ = p.reporter.flush(flush) // at worst they are reported again
 	endReports()
 	return errors.Join(err, reporting.Wait())
 }
@@ -158,53 +158,53 @@ func layer(ctx context.Context) (*task.Group, func()) {
 	return task.New(own), cancel
 }
 
-func (s *Service) takeIn(g *task.Group, p *parts) {
+func (s *Service) startConsumers(g *task.Group, p *runState) {
 	for range workers {
 		g.Go("alerts", func(ctx context.Context) error {
 			return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
-				Host: s.deps.Host, Drain: drain, Prefetch: prefetch, Log: s.log,
+				Host: s.deps.Host, Drain: drainTimeout, Prefetch: prefetch, Log: s.log,
 			}, s.handle)
 		})
 	}
-	g.Go("waiting alerts", s.attend)
+	g.Go("waiting alerts", s.retryPendingLoop)
 	g.Go("policies", s.watchPolicies)
-	g.Go("upkeep", func(ctx context.Context) error { return s.upkeep(ctx, p) })
+	g.Go("upkeep", func(ctx context.Context) error { return s.maintain(ctx, p) })
 	close(s.started)
 }
 
-// observe hands a change to the quarantine, which holds anew what Compose makes anew.
+// observeContainer hands a change to the quarantine, which holds anew what Compose makes anew.
 // A container that is protected is not held in place of another; one that is held
 // already, as by a person's force, stays so.
-func (s *Service) observe(p *parts, c inventory.Change) {
+func (s *Service) observeContainer(p *runState, c inventory.Change) {
 	if _, held := p.quarantine.Get(c.Container.ID); !held && !c.Gone {
-		if reason := s.protect.Load().Reason(c.Container, p.inventory.List()); reason != "" {
+		if reason := s.protections.Load().Reason(c.Container, p.inventory.List()); reason != "" {
 			return
 		}
 	}
 	p.quarantine.Observe(c)
 }
 
-// recheck says why an order that had to wait for Docker is not carried out any more:
+// recheckOrder says why an order that had to wait for Docker is not carried out any more:
 // what stands against it may have come meanwhile. Without an inventory that is up to
 // date that is not known yet: another container may share its network by now.
-func (s *Service) recheck(p *parts, o quarantine.Order, c docker.Container) (refused string, known bool) {
+func (s *Service) recheckOrder(p *runState, o quarantine.Order, c docker.Container) (refused string, known bool) {
 	switch {
 	case o.Forced:
 		return "", true
-	case p.inventory.Healthy() != "":
+	case p.inventory.StaleReason() != "":
 		return "", false
-	case o.Policy != byOperator && !s.config().AutoIsolate:
+	case o.Policy != operatorPolicy && !s.config().AutoIsolate:
 		return "container.auto_isolate is false by now", true
 	}
-	return s.protect.Load().Reason(c, p.inventory.List()), true
+	return s.protections.Load().Reason(c, p.inventory.List()), true
 }
 
-// upkeep has the memory follow the ledger, and the protections the names they know.
-func (s *Service) upkeep(ctx context.Context, p *parts) error {
-	tick := time.NewTicker(upkeepInterval)
+// maintain has the memory follow the ledger, and the protections the names they know.
+func (s *Service) maintain(ctx context.Context, p *runState) error {
+	tick := time.NewTicker(maintainInterval)
 	defer tick.Stop()
 	for n := 1; ; n++ {
-		s.follow(p)
+		s.syncWithLedger(p)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -217,25 +217,25 @@ func (s *Service) upkeep(ctx context.Context, p *parts) error {
 }
 
 func (s *Service) resolve(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	s.protect.Load().Resolve(ctx)
+	s.protections.Load().Resolve(ctx)
 }
 
-func (s *Service) follow(p *parts) {
-	var ledger []safety.Standing
+func (s *Service) syncWithLedger(p *runState) {
+	var ledger []safety.LedgerEntry
 	for _, e := range p.quarantine.List() {
 		if !e.Gone.IsZero() { // removed: what is made in its place counts
 			continue
 		}
-		ledger = append(ledger, safety.Standing{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
+		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
 	p.memory.Keep(ledger, time.Now())
-	s.save(p)
+	s.saveState(p)
 }
 
-// save writes the memory; if that fails it holds all the same, until a restart.
-func (s *Service) save(p *parts) {
+// saveState writes the memory; if that fails it holds all the same, until a restart.
+func (s *Service) saveState(p *runState) {
 	reason := ""
 	if err := errors.Join(p.memory.Save(), p.votes.Save()); err != nil {
 		reason = err.Error()
@@ -247,8 +247,8 @@ func (s *Service) save(p *parts) {
 
 // Health reports what keeps the module from its work. It may be called concurrently.
 func (s *Service) Health() event.ModuleHealth {
-	if p := s.parts.Load(); p != nil {
-		reason := p.inventory.Healthy()
+	if p := s.run.Load(); p != nil {
+		reason := p.inventory.StaleReason()
 		if reason != "" {
 			reason = "containers are not acted on: " + reason
 		}
@@ -279,14 +279,14 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	}
 	return func() {
 		s.cfg.Store(&c)
-		protect := s.protections(c)
-		protect.Inherit(s.protect.Load())
-		s.protect.Store(protect)
+		protect := s.newProtections(c)
+		protect.Inherit(s.protections.Load())
+		s.protections.Store(protect)
 		s.notifier.SetURL(c.WebhookURL)
-		if p := s.parts.Load(); p != nil {
+		if p := s.run.Load(); p != nil {
 			p.memory.SetLimits(c.limits())
 			p.quarantine.SetEvidenceLimits(c.evidence())
 		}
-		s.adopt(set, missing)
+		s.usePolicies(set, missing)
 	}, nil
 }

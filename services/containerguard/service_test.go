@@ -305,9 +305,9 @@ func TestOperatorsMayTryPolicies(t *testing.T) {
 	r.start()
 	raw, err := event.Encode(r.alert(from("203.0.113.7")))
 	require.NoError(t, err)
-	var verdicts []containerguard.Verdict
+	var verdicts []containerguard.PolicyDecision
 	require.NoError(t, r.ask(containerguard.VerbTest, containerguard.TestRequest{Alert: raw}, &verdicts))
-	require.Equal(t, []containerguard.Judged{{Kind: "block-source", Target: "address:203.0.113.7", Outcome: "act"}}, verdicts[0].Steps)
+	require.Equal(t, []containerguard.DecidedStep{{Kind: "block-source", Target: "address:203.0.113.7", Outcome: "act"}}, verdicts[0].Steps)
 	require.Empty(t, r.blocked(), "nothing is done")
 	require.Error(t, r.ask(containerguard.VerbTest, containerguard.TestRequest{Alert: json.RawMessage(`{}`)}, nil))
 	require.ErrorContains(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "web"}, nil), "there is no container")

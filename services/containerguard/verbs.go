@@ -26,19 +26,19 @@ const (
 	VerbTest       = "test"
 )
 
-// verbTime bounds a verb: who asks may be answered for 5 s. What is not done by then
+// verbTimeout bounds a verb: who asks may be answered for 5 s. What is not done by then
 // goes on.
-const verbTime = 4 * time.Second
+const verbTimeout = 4 * time.Second
 
-// byOperator is the policy that reports name for what a person did.
-const byOperator = "operator"
+// operatorPolicy is the policy that reports name for what a person did.
+const operatorPolicy = "operator"
 
 // serve answers requests until stop is called.
 func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 	return s.deps.Bus.Serve(ctx, bus.ServiceConfig{
 		Module: Name, Host: s.deps.Host, Version: s.deps.Version,
 		Verbs: map[string]bus.Verb{
-			VerbIsolate: s.isolate, VerbRelease: s.release, VerbQuarantine: s.list, VerbEvidence: s.evidence, VerbTest: s.test,
+			VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbQuarantine: s.listQuarantined, VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies,
 		},
 	})
 }
@@ -54,8 +54,8 @@ type IsolateRequest struct {
 	Force     bool        `json:"force,omitempty"`
 }
 
-// Held is one container in quarantine, for operators.
-type Held struct {
+// Quarantined is one container in quarantine, for operators.
+type Quarantined struct {
 	Action    string    `json:"action"`
 	Container string    `json:"container"`
 	Name      string    `json:"name"`
@@ -76,8 +76,8 @@ type Held struct {
 	Error     string    `json:"error,omitempty"`
 }
 
-func heldOf(e quarantine.Entry) Held {
-	h := Held{
+func quarantinedOf(e quarantine.Entry) Quarantined {
+	h := Quarantined{
 		Action: e.Order.ActionID, Container: e.Before.ID, Name: e.Before.Name, Image: e.Before.Image,
 		Kind: string(e.Order.Kind), State: string(e.State), Policy: e.Order.Policy, AlertID: e.Order.AlertID,
 		Reason: e.Order.Reason, Since: e.Since, Expires: e.Order.Expires, Reapplied: e.Reapplied,
@@ -89,7 +89,7 @@ func heldOf(e quarantine.Entry) Held {
 	return h
 }
 
-func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
+func (s *Service) isolateVerb(ctx context.Context, body []byte) (any, error) {
 	var r IsolateRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
@@ -100,20 +100,20 @@ func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
 	if _, known := quarantine.Kind(r.Kind).Wants(); !known {
 		return nil, fmt.Errorf("kind %q is none of pause, disconnect, isolate, kill, stop", r.Kind)
 	}
-	p := s.parts.Load()
-	c, err := named(p.inventory.List(), r.Container)
+	p := s.run.Load()
+	c, err := findContainer(p.inventory.List(), r.Container)
 	if err != nil {
-		if reason := p.inventory.Healthy(); reason != "" {
+		if reason := p.inventory.StaleReason(); reason != "" {
 			err = fmt.Errorf("%w; the list may be old: %s", err, reason)
 		}
 		return nil, err
 	}
-	if reason := s.protect.Load().Reason(c, p.inventory.List()); reason != "" && (!r.Force || s.isSelf(c)) {
+	if reason := s.protections.Load().Reason(c, p.inventory.List()); reason != "" && (!r.Force || s.isSelf(c)) {
 		return nil, fmt.Errorf("container %s is %s", c.Name, reason)
 	}
 	now := time.Now()
 	o := quarantine.Order{
-		ActionID: idOf("operator", uuid.NewString()), Kind: quarantine.Kind(r.Kind), Container: c, Policy: byOperator,
+		ActionID: idOf("operator", uuid.NewString()), Kind: quarantine.Kind(r.Kind), Container: c, Policy: operatorPolicy,
 		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Reason: printable(r.Reason), Ordered: now,
 		Forced: r.Force,
 	}
@@ -123,18 +123,18 @@ func (s *Service) isolate(ctx context.Context, body []byte) (any, error) {
 	if r.TTLSecs > 0 {
 		o.Expires = now.Add(time.Duration(r.TTLSecs) * time.Second)
 	}
-	return s.orderAndLook(ctx, p, o)
+	return s.applyOrder(ctx, p, o)
 }
 
 const maxReason = bus.MaxBlockReason
 
 // isSelf reports whether c is the container the guard runs in, which it could not release again.
-func (s *Service) isSelf(c docker.Container) bool { return s.protect.Load().IsSelf(c) }
+func (s *Service) isSelf(c docker.Container) bool { return s.protections.Load().IsSelf(c) }
 
-// orderAndLook applies o and returns how far it came within the time of a verb; the
+// applyOrder applies o and returns how far it came within the time of a verb; the
 // quarantine goes on with what is left.
-func (s *Service) orderAndLook(ctx context.Context, p *parts, o quarantine.Order) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, verbTime)
+func (s *Service) applyOrder(ctx context.Context, p *runState, o quarantine.Order) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
 	err := p.quarantine.Apply(ctx, o)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -144,15 +144,15 @@ func (s *Service) orderAndLook(ctx context.Context, p *parts, o quarantine.Order
 	if !is {
 		return nil, fmt.Errorf("container %s could not be held; see ironpost actions", o.Container.Name)
 	}
-	return heldOf(e), nil
+	return quarantinedOf(e), nil
 }
 
-// named finds the one container that a person means. A container may be called as
+// findContainer finds the one container that a person means. A container may be called as
 // another's id begins: then nobody knows which is meant.
-func named(all []docker.Container, text string) (docker.Container, error) {
+func findContainer(all []docker.Container, text string) (docker.Container, error) {
 	var found []docker.Container
 	if text == "" { // the name of one that is known by an event only
-		return docker.Container{}, errUnnamed
+		return docker.Container{}, errNoName
 	}
 	for _, c := range all {
 		if c.ID == text {
@@ -171,7 +171,7 @@ func named(all []docker.Container, text string) (docker.Container, error) {
 	return docker.Container{}, fmt.Errorf("%d containers have that name or ids that begin with %q: give more of the id", len(found), text)
 }
 
-var errUnnamed = errors.New("no container is named")
+var errNoName = errors.New("no container is named")
 
 // minPrefix is how much of an id a person must give.
 const minPrefix = 4
@@ -190,21 +190,21 @@ type ReleaseReply struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func (s *Service) release(ctx context.Context, body []byte) (any, error) {
+func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	var r ReleaseRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
 	if r.Container == "" {
-		return nil, errUnnamed
+		return nil, errNoName
 	}
-	p := s.parts.Load()
+	p := s.run.Load()
 	id, err := p.quarantine.Find(r.Container)
 	if err != nil {
 		return nil, err
 	}
 	e, _ := p.quarantine.Get(id)
-	ctx, cancel := context.WithTimeout(ctx, verbTime)
+	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
 	reason := printable(r.Reason)
 	if reason == "" {
@@ -217,30 +217,30 @@ func (s *Service) release(ctx context.Context, body []byte) (any, error) {
 	left, pending := p.quarantine.Get(id)
 	if !pending {
 		p.memory.Free(id)
-		s.save(p)
+		s.saveState(p)
 	}
 	return ReleaseReply{Container: id, Name: e.Before.Name, Pending: pending, Error: left.Error}, nil
 }
 
 // QuarantineReply lists what is held. Incomplete counts those that did not fit.
 type QuarantineReply struct {
-	Held       []Held `json:"held"`
-	Incomplete int    `json:"incomplete,omitempty"`
-	Docker     string `json:"docker,omitempty"` // why Docker cannot be asked
+	Quarantined []Quarantined `json:"held"`
+	Incomplete  int           `json:"incomplete,omitempty"`
+	Docker      string        `json:"docker,omitempty"` // why Docker cannot be asked
 }
 
 // maxListed keeps an answer below the bus's 1 MiB.
 const maxListed = 500
 
-func (s *Service) list(context.Context, []byte) (any, error) {
-	p := s.parts.Load()
-	reply := QuarantineReply{Held: []Held{}, Docker: p.inventory.Healthy()}
+func (s *Service) listQuarantined(context.Context, []byte) (any, error) {
+	p := s.run.Load()
+	reply := QuarantineReply{Quarantined: []Quarantined{}, Docker: p.inventory.StaleReason()}
 	for _, e := range p.quarantine.List() {
-		if len(reply.Held) == maxListed {
+		if len(reply.Quarantined) == maxListed {
 			reply.Incomplete++
 			continue
 		}
-		reply.Held = append(reply.Held, heldOf(e))
+		reply.Quarantined = append(reply.Quarantined, quarantinedOf(e))
 	}
 	return reply, nil
 }
@@ -252,18 +252,18 @@ type TestRequest struct {
 	At    time.Time       `json:"at,omitzero"`
 }
 
-// Verdict is what one policy says about an alert.
-type Verdict struct {
-	Policy  string   `json:"policy"`
-	Place   string   `json:"place"`
-	Applies bool     `json:"applies"`
-	Why     string   `json:"why,omitempty"` // if it does not apply
-	Waits   bool     `json:"waits,omitempty"`
-	Steps   []Judged `json:"steps,omitempty"`
+// PolicyDecision is what one policy says about an alert.
+type PolicyDecision struct {
+	Policy   string        `json:"policy"`
+	Position string        `json:"place"`
+	Applies  bool          `json:"applies"`
+	Why      string        `json:"why,omitempty"` // if it does not apply
+	Waits    bool          `json:"waits,omitempty"`
+	Steps    []DecidedStep `json:"steps,omitempty"`
 }
 
-// Judged is one action and what would become of it: act, dry_run or skip.
-type Judged struct {
+// DecidedStep is one action and what would become of it: act, dry_run or skip.
+type DecidedStep struct {
 	Kind    string `json:"kind"`
 	Target  string `json:"target"`
 	Name    string `json:"name,omitempty"`
@@ -271,7 +271,7 @@ type Judged struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-func (s *Service) test(ctx context.Context, body []byte) (any, error) {
+func (s *Service) testPolicies(ctx context.Context, body []byte) (any, error) {
 	var r TestRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
@@ -284,17 +284,17 @@ func (s *Service) test(ctx context.Context, body []byte) (any, error) {
 	if !r.At.IsZero() {
 		at = r.At
 	}
-	ctx, cancel := context.WithTimeout(ctx, verbTime)
+	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
-	return shownVerdicts(s.judge(s.parts.Load(), at).alert(ctx, &a)), nil
+	return publicDecisions(s.newEvaluator(s.run.Load(), at).alert(ctx, &a)), nil
 }
 
-func shownVerdicts(in []verdict) []Verdict {
-	out := []Verdict{}
+func publicDecisions(in []decision) []PolicyDecision {
+	out := []PolicyDecision{}
 	for _, v := range in {
-		shown := Verdict{Policy: v.policy.ID, Place: v.policy.Place.String(), Applies: v.applies, Why: v.why, Waits: v.waits}
+		shown := PolicyDecision{Policy: v.policy.ID, Position: v.policy.Position.String(), Applies: v.applies, Why: v.why, Waits: v.waits}
 		for _, s := range v.steps {
-			shown.Steps = append(shown.Steps, Judged{
+			shown.Steps = append(shown.Steps, DecidedStep{
 				Kind: string(s.kind), Target: s.target, Name: s.container.Name, Outcome: string(s.outcome), Reason: s.reason,
 			})
 		}

@@ -8,7 +8,7 @@ import (
 
 // corroborated skips the steps of a policy that wants more alerts about a target
 // than have come.
-func (t *turn) corroborated(v verdict) []step {
+func (t *response) corroborated(v decision) []step {
 	need := v.policy.Require
 	if need.Alerts < 2 {
 		return v.steps
@@ -21,7 +21,7 @@ func (t *turn) corroborated(v verdict) []step {
 	out := make([]step, len(v.steps))
 	for i, s := range v.steps {
 		out[i] = s
-		if s.outcome == skip {
+		if s.outcome == outcomeSkip {
 			continue
 		}
 		target := t.matter(s)
@@ -29,7 +29,7 @@ func (t *turn) corroborated(v verdict) []step {
 			heard[target] = t.p.votes.Hear(v.policy.ID+"|"+target, voice, need.Within, t.began)
 		}
 		if heard[target] < need.Alerts {
-			out[i].outcome = skip
+			out[i].outcome = outcomeSkip
 			out[i].reason = fmt.Sprintf("%d of %d independent alerts within %s, by %s", heard[target], need.Alerts, need.Within, wordFor(need))
 		}
 	}
@@ -38,7 +38,7 @@ func (t *turn) corroborated(v verdict) []step {
 
 // matter is what a step's alerts must agree on. A notification is about what the
 // alert is about.
-func (t *turn) matter(s step) string {
+func (t *response) matter(s step) string {
 	switch {
 	case s.kind != policy.Notify:
 		return s.target

@@ -84,7 +84,7 @@ func table() []module {
 			Config:  func(c Config) any { return c.Container },
 			New: func(c Config, d deps) (daemon.Module, error) {
 				return containerguard.New(c.Container, containerguard.Deps{
-					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Version: Version(), Needs: needs(c), InFlight: d.InFlight,
+					Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Version: Version(), DependsOn: needs(c), InFlight: d.InFlight,
 					Log: d.Log, Metrics: d.Metrics,
 				})
 			},

@@ -24,63 +24,63 @@ import (
 // Inventory is what is known about containers: live from Docker, or from a
 // recording of its events.
 type Inventory interface {
-	ByID(prefix string) (inventory.Found, error)
-	ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (inventory.Found, error)
-	ByAddress(ctx context.Context, address netip.Addr, at time.Time, slack time.Duration) (inventory.Found, error)
-	ByName(ctx context.Context, name string, at time.Time, slack time.Duration) (inventory.Found, error)
+	ByID(prefix string) (inventory.Result, error)
+	ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (inventory.Result, error)
+	ByAddress(ctx context.Context, address netip.Addr, at time.Time, slack time.Duration) (inventory.Result, error)
+	ByName(ctx context.Context, name string, at time.Time, slack time.Duration) (inventory.Result, error)
 	List() []docker.Container
 }
 
-// Answer is what was found. Without containers Reason says why; Open then tells
+// Result is what was found. Without containers Reason says why; Open then tells
 // that the inventory may know better later, as when Docker is away.
-type Answer struct {
+type Result struct {
 	Containers []docker.Container // more than one only by image or label
-	By         policy.Evidence
+	By         policy.AttributionMethod
 	Reason     string
 	Open       bool
 }
 
-// Question is an alert and the policy that asks for its container.
-type Question struct {
+// Query is an alert and the policy that asks for its container.
+type Query struct {
 	Alert *event.Alert
-	By    []policy.Evidence
+	By    []policy.AttributionMethod
 	Match policy.Match // its labels, for ByLabel
 }
 
 // Resolve finds the containers q is about. It may be called concurrently.
-func Resolve(ctx context.Context, inv Inventory, q Question) Answer {
+func Resolve(ctx context.Context, inv Inventory, q Query) Result {
 	for _, by := range order {
 		if !slices.Contains(q.By, by) {
 			continue
 		}
-		if a, held := resolve(ctx, inv, q, by); held {
+		if a, held := resolveBy(ctx, inv, q, by); held {
 			a.By = by
 			return a
 		}
 	}
-	return Answer{Reason: "unknown: the alert names no container"}
+	return Result{Reason: "unknown: the alert names no container"}
 }
 
 // order is from the strongest evidence to the weakest, whatever the policy's order.
-var order = []policy.Evidence{
+var order = []policy.AttributionMethod{
 	policy.ByID, policy.ByPID, policy.ByAddress, policy.ByTarget, policy.ByName, policy.ByImage, policy.ByLabel,
 }
 
-// resolve follows one kind of evidence; held is false if the alert has none of it.
-func resolve(ctx context.Context, inv Inventory, q Question, by policy.Evidence) (a Answer, held bool) {
+// resolveBy follows one kind of evidence; held is false if the alert has none of it.
+func resolveBy(ctx context.Context, inv Inventory, q Query, by policy.AttributionMethod) (a Result, held bool) {
 	alert := q.Alert
 	switch by {
 	case policy.ByID:
 		if alert.Container == nil || alert.Container.ID == "" {
 			return a, false
 		}
-		return one(inv.ByID(alert.Container.ID)), true
+		return resultOf(inv.ByID(alert.Container.ID)), true
 	case policy.ByPID:
 		if alert.PID <= 0 {
 			return a, false
 		}
-		at, slack := moment(alert)
-		return one(inv.ByPID(ctx, alert.PID, at, slack)), true
+		at, slack := alertInterval(alert)
+		return resultOf(inv.ByPID(ctx, alert.PID, at, slack)), true
 	case policy.ByAddress:
 		return byAddress(ctx, inv, alert, alert.Source)
 	case policy.ByTarget:
@@ -89,8 +89,8 @@ func resolve(ctx context.Context, inv Inventory, q Question, by policy.Evidence)
 		if alert.Container == nil || alert.Container.ID != "" || alert.Container.Name == "" {
 			return a, false
 		}
-		at, slack := moment(alert)
-		return one(inv.ByName(ctx, alert.Container.Name, at, slack)), true
+		at, slack := alertInterval(alert)
+		return resultOf(inv.ByName(ctx, alert.Container.Name, at, slack)), true
 	case policy.ByImage:
 		return byImage(inv, alert)
 	case policy.ByLabel:
@@ -101,49 +101,49 @@ func resolve(ctx context.Context, inv Inventory, q Question, by policy.Evidence)
 
 // byAddress takes an address that no container ever had for none at all: most
 // sources are somewhere else.
-func byAddress(ctx context.Context, inv Inventory, alert *event.Alert, e *event.Endpoint) (Answer, bool) {
+func byAddress(ctx context.Context, inv Inventory, alert *event.Alert, e *event.Endpoint) (Result, bool) {
 	if e == nil {
-		return Answer{}, false
+		return Result{}, false
 	}
 	address, err := netip.ParseAddr(e.IP)
 	if err != nil {
-		return Answer{}, false
+		return Result{}, false
 	}
-	at, slack := moment(alert)
+	at, slack := alertInterval(alert)
 	found, err := inv.ByAddress(ctx, address, at, slack)
 	if errors.Is(err, inventory.ErrUnknown) {
-		return Answer{}, false
+		return Result{}, false
 	}
-	return one(found, err), true
+	return resultOf(found, err), true
 }
 
 // byImage finds the running containers of exactly the alert's image.
-func byImage(inv Inventory, alert *event.Alert) (Answer, bool) {
+func byImage(inv Inventory, alert *event.Alert) (Result, bool) {
 	if alert.Container == nil || alert.Container.Image == "" {
-		return Answer{}, false
+		return Result{}, false
 	}
 	image := alert.Container.Image
-	return all(inv, func(c docker.Container) bool { return c.Image == image || c.ImageID == image }), true
+	return runningContainers(inv, func(c docker.Container) bool { return c.Image == image || c.ImageID == image }), true
 }
 
 // byLabel finds the running containers that the policy's own match describes.
-func byLabel(inv Inventory, m policy.Match) (Answer, bool) {
+func byLabel(inv Inventory, m policy.Match) (Result, bool) {
 	if len(m.Labels) == 0 {
-		return Answer{}, false
+		return Result{}, false
 	}
-	return all(inv, func(c docker.Container) bool {
-		ok, _ := m.Container(SubjectOf(c))
+	return runningContainers(inv, func(c docker.Container) bool {
+		ok, _ := m.MatchesContainer(PolicyContainer(c))
 		return ok
 	}), true
 }
 
-// SubjectOf is c as a policy looks at it.
-func SubjectOf(c docker.Container) policy.Subject {
-	return policy.Subject{Name: c.Name, Image: c.Image, Labels: c.Labels}
+// PolicyContainer is c as a policy looks at it.
+func PolicyContainer(c docker.Container) policy.Container {
+	return policy.Container{Name: c.Name, Image: c.Image, Labels: c.Labels}
 }
 
-func all(inv Inventory, fits func(docker.Container) bool) Answer {
-	var a Answer
+func runningContainers(inv Inventory, fits func(docker.Container) bool) Result {
+	var a Result
 	for _, c := range inv.List() {
 		if c.Running && fits(c) {
 			a.Containers = append(a.Containers, c)
@@ -155,26 +155,26 @@ func all(inv Inventory, fits func(docker.Container) bool) Answer {
 	return a
 }
 
-// one is the answer of a lookup that names one container or none.
-func one(found inventory.Found, err error) Answer {
+// resultOf is the answer of a lookup that names one container or none.
+func resultOf(found inventory.Result, err error) Result {
 	switch {
 	case err == nil && found.Gone:
-		return Answer{Reason: "stale: container " + short(found.Container.ID) + " is gone"}
+		return Result{Reason: "stale: container " + short(found.Container.ID) + " is gone"}
 	case err == nil:
-		return Answer{Containers: []docker.Container{found.Container}}
+		return Result{Containers: []docker.Container{found.Container}}
 	case errors.Is(err, inventory.ErrUnknown):
-		return Answer{Reason: "unknown: " + err.Error()}
+		return Result{Reason: "unknown: " + err.Error()}
 	case errors.Is(err, inventory.ErrAmbiguous):
-		return Answer{Reason: "ambiguous: " + err.Error()}
+		return Result{Reason: "ambiguous: " + err.Error()}
 	case errors.Is(err, inventory.ErrUncertain):
-		return Answer{Reason: "stale: " + err.Error()}
+		return Result{Reason: "stale: " + err.Error()}
 	}
-	return Answer{Reason: "not asked: " + err.Error(), Open: true}
+	return Result{Reason: "not asked: " + err.Error(), Open: true}
 }
 
-// moment is when what the alert is about happened: from its first line to its last.
+// alertInterval is when what the alert is about happened: from its first line to its last.
 // A time in whole seconds was cut off, so the second counts to its end.
-func moment(a *event.Alert) (at time.Time, slack time.Duration) {
+func alertInterval(a *event.Alert) (at time.Time, slack time.Duration) {
 	first, last := a.FirstSeen, a.LastSeen
 	if first.IsZero() {
 		first = a.Time

@@ -19,15 +19,15 @@ import (
 // recording is an inventory fed by hand, as from recorded events.
 type recording struct{ *inventory.Core }
 
-func (r recording) ByPID(_ context.Context, pid int, at time.Time, slack time.Duration) (inventory.Found, error) {
+func (r recording) ByPID(_ context.Context, pid int, at time.Time, slack time.Duration) (inventory.Result, error) {
 	return r.ByMainPID(pid, at, slack)
 }
 
-func (r recording) ByAddress(_ context.Context, a netip.Addr, at time.Time, slack time.Duration) (inventory.Found, error) {
+func (r recording) ByAddress(_ context.Context, a netip.Addr, at time.Time, slack time.Duration) (inventory.Result, error) {
 	return r.Core.ByAddress(a, at, slack)
 }
 
-func (r recording) ByName(_ context.Context, name string, at time.Time, slack time.Duration) (inventory.Found, error) {
+func (r recording) ByName(_ context.Context, name string, at time.Time, slack time.Duration) (inventory.Result, error) {
 	return r.Core.ByName(name, at, slack)
 }
 
@@ -73,17 +73,17 @@ func alert(when time.Time, change func(*event.Alert)) *event.Alert {
 	return a
 }
 
-func resolve(r attribution.Inventory, a *event.Alert, by ...policy.Evidence) attribution.Answer {
+func resolveBy(r attribution.Inventory, a *event.Alert, by ...policy.AttributionMethod) attribution.Result {
 	if by == nil {
-		by = policy.DefaultEvidence()
+		by = policy.DefaultAttribution()
 	}
-	return attribution.Resolve(context.Background(), r, attribution.Question{Alert: a, By: by, Match: policy.Match{Labels: []string{"tier=front"}}})
+	return attribution.Resolve(context.Background(), r, attribution.Query{Alert: a, By: by, Match: policy.Match{Labels: []string{"tier=front"}}})
 }
 
 func TestEachEvidenceNamesItsContainer(t *testing.T) {
 	t.Parallel()
 	r := two()
-	for by, change := range map[policy.Evidence]func(*event.Alert){
+	for by, change := range map[policy.AttributionMethod]func(*event.Alert){
 		policy.ByID:      func(a *event.Alert) { a.Container = &event.Container{ID: id("b")[:12], Name: "a lie"} },
 		policy.ByPID:     func(a *event.Alert) { a.PID = 100 },
 		policy.ByAddress: func(a *event.Alert) { a.Source = &event.Endpoint{IP: "::ffff:172.20.0.2", Port: 80} },
@@ -92,7 +92,7 @@ func TestEachEvidenceNamesItsContainer(t *testing.T) {
 		policy.ByImage:   func(a *event.Alert) { a.Container = &event.Container{Image: "shop:1"} },
 		policy.ByLabel:   func(*event.Alert) {},
 	} {
-		got := resolve(r, alert(at(200), change), by)
+		got := resolveBy(r, alert(at(200), change), by)
 		require.Len(t, got.Containers, 1, "%s: %s", by, got.Reason)
 		require.Equal(t, id("b"), got.Containers[0].ID, by)
 		require.Equal(t, by, got.By)
@@ -103,19 +103,19 @@ func TestTheNextHolderOfAnAddressIsNotBlamed(t *testing.T) {
 	t.Parallel()
 	r := two()
 	source := func(a *event.Alert) { a.Source = &event.Endpoint{IP: "172.20.0.2"} }
-	got := resolve(r, alert(at(50), source))
+	got := resolveBy(r, alert(at(50), source))
 	require.Empty(t, got.Containers)
 	require.Contains(t, got.Reason, "stale: container aaaaaaaaaaaa is gone")
 
 	whole := alert(at(99), source)
 	whole.LastSeen = at(150) // from one holder to the next
-	require.Contains(t, resolve(r, whole).Reason, "ambiguous")
+	require.Contains(t, resolveBy(r, whole).Reason, "ambiguous")
 
 	second := alert(at(99), source)
 	second.FirstSeen = noon.Add(100 * time.Second) // whole seconds: it may have been until 101
 	second.LastSeen = second.FirstSeen
-	require.Empty(t, resolve(r, second).Containers)
-	require.Contains(t, resolve(r, alert(at(50), func(a *event.Alert) { a.PID = 100 })).Reason, "stale")
+	require.Empty(t, resolveBy(r, second).Containers)
+	require.Contains(t, resolveBy(r, alert(at(50), func(a *event.Alert) { a.PID = 100 })).Reason, "stale")
 }
 
 func TestTheFirstEvidenceDecides(t *testing.T) {
@@ -125,16 +125,16 @@ func TestTheFirstEvidenceDecides(t *testing.T) {
 		a.Container = &event.Container{ID: id("f"), Name: "cb", Image: "shop:1"}
 		a.Source = &event.Endpoint{IP: "172.20.0.2"}
 	})
-	got := resolve(r, both)
+	got := resolveBy(r, both)
 	require.Empty(t, got.Containers, "an unknown id is not made up for by an address")
 	require.Contains(t, got.Reason, "unknown")
-	require.Equal(t, id("b"), resolve(r, both, policy.ByAddress).Containers[0].ID)
+	require.Equal(t, id("b"), resolveBy(r, both, policy.ByAddress).Containers[0].ID)
 
 	outside := alert(at(200), func(a *event.Alert) {
 		a.Container = &event.Container{Name: "cb"}
 		a.Source = &event.Endpoint{IP: "203.0.113.7"}
 	})
-	require.Equal(t, policy.ByName, resolve(r, outside).By, "a source that is no container says nothing")
+	require.Equal(t, policy.ByName, resolveBy(r, outside).By, "a source that is no container says nothing")
 }
 
 func TestWeakEvidenceCountsOnlyWhereAsked(t *testing.T) {
@@ -146,17 +146,17 @@ func TestWeakEvidenceCountsOnlyWhereAsked(t *testing.T) {
 		func(*event.Alert) {},
 		func(a *event.Alert) { a.Source = &event.Endpoint{IP: "spoofed"} },
 	} {
-		got := resolve(r, alert(at(200), change))
+		got := resolveBy(r, alert(at(200), change))
 		require.Empty(t, got.Containers)
 		require.Contains(t, got.Reason, "names no container")
 	}
-	require.Contains(t, resolve(r, alert(at(200), func(a *event.Alert) { a.Container = &event.Container{Image: "other"} }), policy.ByImage).Reason, "no running container fits")
+	require.Contains(t, resolveBy(r, alert(at(200), func(a *event.Alert) { a.Container = &event.Container{Image: "other"} }), policy.ByImage).Reason, "no running container fits")
 }
 
 func TestAnEngineThatIsAwayLeavesTheQuestionOpen(t *testing.T) {
 	t.Parallel()
 	r := two()
-	r.Lost(at(150))
-	got := resolve(r, alert(at(200), func(a *event.Alert) { a.Source = &event.Endpoint{IP: "172.20.0.2"} }))
+	r.Disconnected(at(150))
+	got := resolveBy(r, alert(at(200), func(a *event.Alert) { a.Source = &event.Endpoint{IP: "172.20.0.2"} }))
 	require.Empty(t, got.Containers, "somebody else may have the address since")
 }

@@ -28,12 +28,12 @@ func (c *Core) Apply(e docker.Event) {
 }
 
 func (c *Core) applyContainer(e docker.Event) {
-	if !changes(e.Action) {
+	if !isRelevant(e.Action) {
 		return
 	}
 	r := c.record(e.Container)
-	if !r.seen {
-		r.introduce(e)
+	if !r.inspected {
+		r.fillFromEvent(e)
 	}
 	switch e.Action {
 	case "die":
@@ -45,17 +45,17 @@ func (c *Core) applyContainer(e docker.Event) {
 		for i := range r.names {
 			r.names[i].endAt(e.Time)
 		}
-		c.leave(r, e.Time, e.Time)
+		c.markGone(r, e.Time, e.Time)
 		return
 	}
-	r.touch(e.Time)
+	r.markEvent(e.Time)
 }
 
-// changes tells which of a container's events matter here: an exec or a health
+// isRelevant tells which of a container's events matter here: an exec or a health
 // check in every container every few seconds does not. Nor does a pause: it
 // changes nobody's address, name or process, and when fifty containers are frozen
 // at once, fifty questions would delay the last.
-func changes(action string) bool {
+func isRelevant(action string) bool {
 	switch action {
 	case "create", "start", "restart", "stop", "die", "kill", "oom", "unpause", "rename", "update", "destroy":
 		return true
@@ -63,19 +63,19 @@ func changes(action string) bool {
 	return false
 }
 
-// introduce fills what an event says about a container nobody was asked about yet.
-func (r *record) introduce(e docker.Event) {
+// fillFromEvent fills what an event says about a container nobody was asked about yet.
+func (r *record) fillFromEvent(e docker.Event) {
 	r.now.Name, r.now.Image = e.Name, e.Image
 	if e.Action == "create" {
 		r.now.Created = e.Time
-		r.name(e.Name, e.Time, e.Time)
+		r.openName(e.Name, e.Time, e.Time)
 	}
 }
 
-// touch makes the record stale unless the newest answer was asked for after at.
-func (r *record) touch(at time.Time) {
+// markEvent makes the record stale unless the newest answer was asked for after at.
+func (r *record) markEvent(at time.Time) {
 	r.lastEvent = later(r.lastEvent, at)
-	r.stale = !r.lastEvent.Before(r.asked)
+	r.stale = !r.lastEvent.Before(r.inspectedAt)
 }
 
 func (r *record) died(at time.Time) {
@@ -91,16 +91,16 @@ func (r *record) died(at time.Time) {
 
 // shownAfter tells that an answer asked for after at shows the lease open, so
 // that what happened at that time cannot have ended it.
-func (l *lease) shownAfter(r *record, at time.Time) bool { return l.open() && at.Before(r.asked) }
+func (l *lease) shownAfter(r *record, at time.Time) bool { return l.open() && at.Before(r.inspectedAt) }
 
 // renamed ends the old name and begins the new one, unless the newest answer
 // shows a name from after this.
 func (r *record) renamed(e docker.Event) {
-	if e.Time.Before(r.asked) {
+	if e.Time.Before(r.inspectedAt) {
 		r.narrowName(e)
 		return
 	}
-	r.hadName(strings.TrimPrefix(e.Attributes["oldName"], "/"), e.Time)
+	r.addPastName(strings.TrimPrefix(e.Attributes["oldName"], "/"), e.Time)
 	for i := range r.names {
 		n := &r.names[i]
 		if n.name != e.Name {
@@ -110,11 +110,11 @@ func (r *record) renamed(e docker.Event) {
 		}
 	}
 	r.now.Name = e.Name
-	r.name(e.Name, e.Time, e.Time)
+	r.openName(e.Name, e.Time, e.Time)
 }
 
-// hadName remembers a name that is known only because it was given up.
-func (r *record) hadName(text string, until time.Time) {
+// addPastName remembers a name that is known only because it was given up.
+func (r *record) addPastName(text string, until time.Time) {
 	known := slices.ContainsFunc(r.names, func(n name) bool { return n.name == text && n.open() })
 	if known || text == "" {
 		return
@@ -132,8 +132,8 @@ func (r *record) narrowName(e docker.Event) {
 	}
 }
 
-// name opens a window for a name unless it is open already.
-func (r *record) name(text string, since, from time.Time) {
+// openName opens a window for a name unless it is open already.
+func (r *record) openName(text string, since, from time.Time) {
 	if text == "" {
 		return
 	}
@@ -164,5 +164,5 @@ func (c *Core) applyNetwork(e docker.Event) {
 		}
 		l.endAt(e.Time)
 	}
-	r.touch(e.Time)
+	r.markEvent(e.Time)
 }

@@ -17,17 +17,17 @@ const (
 
 // Core is what is known about containers. It is not safe for concurrent use.
 type Core struct {
-	records map[string]*record
-	gone    []string  // ids of those that are gone, oldest first
-	known   time.Time // while the engine cannot be heard: when it was heard last
+	records    map[string]*record
+	gone       []string  // ids of those that are gone, oldest first
+	knownUntil time.Time // while the engine cannot be heard: when it was heard last
 }
 
 // record is one container and where it has been.
 type record struct {
-	now   docker.Container
-	seen  bool      // asked about at least once
-	asked time.Time // when the newest answer was asked for
-	gone  time.Time // zero while it is there
+	now         docker.Container
+	inspected   bool      // asked about at least once
+	inspectedAt time.Time // when the newest answer was asked for
+	gone        time.Time // zero while it is there
 
 	runs      []run
 	leases    []lease
@@ -58,17 +58,17 @@ type name struct {
 // NewCore returns a Core that knows nothing.
 func NewCore() *Core { return &Core{records: map[string]*record{}} }
 
-// Lost says that the engine cannot be heard, and that everything up to that time
+// Disconnected says that the engine cannot be heard, and that everything up to that time
 // was: the newest event's, or when the newest list was asked for. What is open
 // then is certain up to that time only, until Regained.
-func (c *Core) Lost(at time.Time) {
-	if c.known.IsZero() {
-		c.known = at
+func (c *Core) Disconnected(at time.Time) {
+	if c.knownUntil.IsZero() {
+		c.knownUntil = at
 	}
 }
 
-// Regained says that the engine is heard again and every container was looked at since.
-func (c *Core) Regained() { c.known = time.Time{} }
+// Reconnected says that the engine is heard again and every container was looked at since.
+func (c *Core) Reconnected() { c.knownUntil = time.Time{} }
 
 // Stale returns the ids of containers to which something happened since they
 // were asked about: each should be inspected and handed to Observe, or to Gone.
@@ -121,8 +121,8 @@ func (c *Core) record(id string) *record {
 	return r
 }
 
-// leave marks a container as gone: it was there at to and is not any more at until.
-func (c *Core) leave(r *record, to, until time.Time) {
+// markGone marks a container as gone: it was there at to and is not any more at until.
+func (c *Core) markGone(r *record, to, until time.Time) {
 	if !r.gone.IsZero() {
 		return
 	}
@@ -145,13 +145,13 @@ func (r *record) stopped(to, until time.Time) {
 }
 
 func (r *record) prune(horizon time.Time) {
-	r.runs = kept(r.runs, func(w run) bool { return w.open() || w.until.After(horizon) })
-	r.leases = kept(r.leases, func(w lease) bool { return w.open() || w.until.After(horizon) })
-	r.names = kept(r.names, func(w name) bool { return w.open() || w.until.After(horizon) })
+	r.runs = keepRecent(r.runs, func(w run) bool { return w.open() || w.until.After(horizon) })
+	r.leases = keepRecent(r.leases, func(w lease) bool { return w.open() || w.until.After(horizon) })
+	r.names = keepRecent(r.names, func(w name) bool { return w.open() || w.until.After(horizon) })
 }
 
-// kept drops what is not kept and, beyond maxWindows, the oldest.
-func kept[T any](in []T, keep func(T) bool) []T {
+// keepRecent drops what is not kept and, beyond maxWindows, the oldest.
+func keepRecent[T any](in []T, keep func(T) bool) []T {
 	out := in[:0]
 	for _, v := range in {
 		if keep(v) {

@@ -47,13 +47,13 @@ type Inventory struct {
 	options  Options
 	watchers []func(Change)
 
-	mu     sync.Mutex
-	core   *Core
-	reason string    // why it is not healthy
-	heard  time.Time // everything up to then is known
-	synced bool
-	events uint64
-	asked  uint64
+	mu        sync.Mutex
+	core      *Core
+	reason    string    // why it is not healthy
+	heard     time.Time // everything up to then is known
+	synced    bool
+	events    uint64
+	inspected uint64
 }
 
 // New returns an Inventory that knows nothing until Run.
@@ -62,12 +62,12 @@ func New(o Options) *Inventory {
 	return &Inventory{options: o, core: NewCore(), reason: "containers have not been listed yet"}
 }
 
-// Watch makes Run call fn for every change, in order. fn must not block for long:
+// OnChange makes Run call fn for every change, in order. fn must not block for long:
 // meanwhile no events are taken.
-func (v *Inventory) Watch(fn func(Change)) { v.watchers = append(v.watchers, fn) }
+func (v *Inventory) OnChange(fn func(Change)) { v.watchers = append(v.watchers, fn) }
 
-// Healthy returns "" if the list is up to date, else the reason why it is not.
-func (v *Inventory) Healthy() string {
+// StaleReason returns "" if the list is up to date, else the reason why it is not.
+func (v *Inventory) StaleReason() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.reason
@@ -77,14 +77,14 @@ func (v *Inventory) Healthy() string {
 type Stats struct {
 	Containers int    // there now
 	Events     uint64 // taken
-	Asked      uint64 // containers inspected
+	Inspected  uint64 // containers inspected
 }
 
 // Stats returns the counts.
 func (v *Inventory) Stats() Stats {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return Stats{Containers: v.core.Len(), Events: v.events, Asked: v.asked}
+	return Stats{Containers: v.core.Len(), Events: v.events, Inspected: v.inspected}
 }
 
 // Run keeps the inventory up to date until ctx ends, then returns nil. An engine
@@ -94,7 +94,7 @@ func (v *Inventory) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		if err := v.follow(ctx); ctx.Err() == nil {
-			v.lost(err)
+			v.markDisconnected(err)
 		}
 		if time.Since(began) > maxBackoff {
 			wait = minBackoff
@@ -105,10 +105,10 @@ func (v *Inventory) Run(ctx context.Context) error {
 	return nil
 }
 
-func (v *Inventory) lost(err error) {
+func (v *Inventory) markDisconnected(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.core.Lost(v.heard)
+	v.core.Disconnected(v.heard)
 	reason := fmt.Sprintf("container engine: %v", err)
 	if v.reason == "" && v.options.Log != nil {
 		v.options.Log.WithError(err).Warn("container engine lost")
@@ -123,7 +123,7 @@ func (v *Inventory) follow(ctx context.Context) error {
 	ready := make(chan struct{})
 	group.Go("docker events", func(ctx context.Context) error {
 		return v.options.Docker.Events(ctx, time.Time{}, func() { close(ready) }, func(e docker.Event) error {
-			e.Attributes = used(e.Attributes)
+			e.Attributes = neededAttributes(e.Attributes)
 			select {
 			case queue <- e:
 				return nil
@@ -138,14 +138,14 @@ func (v *Inventory) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		return v.take(ctx, queue)
+		return v.run(ctx, queue)
 	})
 	return group.Wait()
 }
 
-// used keeps of an event's attributes what a Core reads: the rest are labels, which
+// neededAttributes keeps of an event's attributes what a Core reads: the rest are labels, which
 // an image may bring by the megabyte, and many events may wait.
-func used(attributes map[string]string) map[string]string {
+func neededAttributes(attributes map[string]string) map[string]string {
 	old, is := attributes["oldName"]
 	if !is {
 		return nil
@@ -153,8 +153,8 @@ func used(attributes map[string]string) map[string]string {
 	return map[string]string{"oldName": old}
 }
 
-func (v *Inventory) take(ctx context.Context, queue <-chan docker.Event) error {
-	if err := v.begin(ctx); err != nil {
+func (v *Inventory) run(ctx context.Context, queue <-chan docker.Event) error {
+	if err := v.start(ctx); err != nil {
 		return err
 	}
 	poll := time.NewTicker(v.options.PollInterval)
@@ -164,7 +164,7 @@ func (v *Inventory) take(ctx context.Context, queue <-chan docker.Event) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-queue:
-			if err := v.event(ctx, e); err != nil {
+			if err := v.handleEvent(ctx, e); err != nil {
 				return err
 			}
 		case <-poll.C:
@@ -175,8 +175,8 @@ func (v *Inventory) take(ctx context.Context, queue <-chan docker.Event) error {
 	}
 }
 
-// begin looks at every container, then at what happened just before.
-func (v *Inventory) begin(ctx context.Context) error {
+// start looks at every container, then at what happened just before.
+func (v *Inventory) start(ctx context.Context) error {
 	if err := v.sync(ctx); err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (v *Inventory) begin(ctx context.Context) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.core.Regained()
+	v.core.Reconnected()
 	if v.options.Log != nil {
 		v.options.Log.WithField("containers", v.core.Len()).Info("containers listed")
 	}
@@ -222,15 +222,15 @@ func (v *Inventory) replay(ctx context.Context) error {
 	// is whole from the oldest one on; where it has none, nothing is proved.
 	switch {
 	case whole:
-		v.core.Complete(horizon)
+		v.core.EventsCompleteSince(horizon)
 	case len(events) > 0:
-		v.core.Complete(events[0].Time)
+		v.core.EventsCompleteSince(events[0].Time)
 	}
 	return nil
 }
 
-// event takes one event and looks at the containers it makes stale.
-func (v *Inventory) event(ctx context.Context, e docker.Event) error {
+// handleEvent takes one event and looks at the containers it makes stale.
+func (v *Inventory) handleEvent(ctx context.Context, e docker.Event) error {
 	v.mu.Lock()
 	v.core.Apply(e)
 	v.events++
@@ -238,37 +238,37 @@ func (v *Inventory) event(ctx context.Context, e docker.Event) error {
 	stale := v.core.Stale()
 	v.mu.Unlock()
 	if e.Action == "destroy" && e.Kind == "container" {
-		v.tell(Change{Container: docker.Container{ID: e.Container, Name: e.Name, Image: e.Image}, Action: e.Action, Time: e.Time, Gone: true})
+		v.notify(Change{Container: docker.Container{ID: e.Container, Name: e.Name, Image: e.Image}, Action: e.Action, Time: e.Time, Gone: true})
 	}
 	for _, id := range stale {
-		if err := v.look(ctx, id, e.Action, e.Time); err != nil {
+		if err := v.inspect(ctx, id, e.Action, e.Time); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// look asks about one container and tells the watchers.
-func (v *Inventory) look(ctx context.Context, id, action string, at time.Time) error {
+// inspect asks about one container and tells the watchers.
+func (v *Inventory) inspect(ctx context.Context, id, action string, at time.Time) error {
 	asked := time.Now()
 	c, _, err := v.options.Docker.Inspect(ctx, id)
 	if err != nil && !errors.Is(err, docker.ErrNotFound) {
 		return err
 	}
 	v.mu.Lock()
-	v.asked++
+	v.inspected++
 	if err != nil {
-		v.core.Gone(id, time.Now())
+		v.core.Removed(id, time.Now())
 		c = docker.Container{ID: id}
 	} else {
 		v.core.Observe(c, asked, time.Now())
 	}
 	v.mu.Unlock()
-	v.tell(Change{Container: c, Action: action, Time: at, Gone: err != nil})
+	v.notify(Change{Container: c, Action: action, Time: at, Gone: err != nil})
 	return nil
 }
 
-func (v *Inventory) tell(c Change) {
+func (v *Inventory) notify(c Change) {
 	for _, fn := range v.watchers {
 		fn(c)
 	}
@@ -282,11 +282,11 @@ func (v *Inventory) sync(ctx context.Context) error {
 		return err
 	}
 	v.mu.Lock()
-	look := v.core.differing(rows, asked)
+	look := v.core.outOfDate(rows, asked)
 	v.core.Prune(time.Now())
 	v.mu.Unlock()
 	for _, id := range look {
-		if err := v.look(ctx, id, "sync", asked); err != nil {
+		if err := v.inspect(ctx, id, "sync", asked); err != nil {
 			return err
 		}
 	}
@@ -296,29 +296,29 @@ func (v *Inventory) sync(ctx context.Context) error {
 	return nil
 }
 
-// errUnseen is no LookupError: a moment later the answer is another.
-var errUnseen = errors.New("the container was not looked at yet")
+// errNotInspected is no LookupError: a moment later the answer is another.
+var errNotInspected = errors.New("the container was not looked at yet")
 
 // ByID is Core.ByID. A container of which only an event is known is not named yet:
 // its labels and whose network it uses may forbid to act on it.
-func (v *Inventory) ByID(prefix string) (Found, error) {
+func (v *Inventory) ByID(prefix string) (Result, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	found, err := v.core.ByID(prefix)
-	if err == nil && !found.Gone && !v.core.records[found.Container.ID].seen {
-		return Found{}, fmt.Errorf("container %s: %w", prefix, errUnseen)
+	if err == nil && !found.Gone && !v.core.records[found.Container.ID].inspected {
+		return Result{}, fmt.Errorf("container %s: %w", prefix, errNotInspected)
 	}
 	return found, err
 }
 
 // ByAddress is Core.ByAddress, after asking the engine again about the container it names.
-func (v *Inventory) ByAddress(ctx context.Context, address netip.Addr, at time.Time, slack time.Duration) (Found, error) {
-	return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByAddress(address, at, slack) })
+func (v *Inventory) ByAddress(ctx context.Context, address netip.Addr, at time.Time, slack time.Duration) (Result, error) {
+	return v.confirmedLookup(ctx, func(c *Core) (Result, error) { return c.ByAddress(address, at, slack) })
 }
 
 // ByName is Core.ByName, after asking the engine again about the container it names.
-func (v *Inventory) ByName(ctx context.Context, name string, at time.Time, slack time.Duration) (Found, error) {
-	return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByName(name, at, slack) })
+func (v *Inventory) ByName(ctx context.Context, name string, at time.Time, slack time.Duration) (Result, error) {
+	return v.confirmedLookup(ctx, func(c *Core) (Result, error) { return c.ByName(name, at, slack) })
 }
 
 // List is Core.List.
@@ -328,10 +328,10 @@ func (v *Inventory) List() []docker.Container {
 	return v.core.List()
 }
 
-// confirmed looks up, asks the engine about the container found, and looks up
+// confirmedLookup looks up, asks the engine about the container found, and looks up
 // again: an event on its way, such as the end of a container whose address the
 // next one has already, shows in the answer.
-func (v *Inventory) confirmed(ctx context.Context, lookup func(*Core) (Found, error)) (Found, error) {
+func (v *Inventory) confirmedLookup(ctx context.Context, lookup func(*Core) (Result, error)) (Result, error) {
 	v.mu.Lock()
 	found, err := lookup(v.core)
 	v.mu.Unlock()
@@ -341,12 +341,12 @@ func (v *Inventory) confirmed(ctx context.Context, lookup func(*Core) (Found, er
 	asked := time.Now()
 	now, _, err := v.options.Docker.Inspect(ctx, found.Container.ID)
 	if err != nil && !errors.Is(err, docker.ErrNotFound) {
-		return Found{}, err
+		return Result{}, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err != nil {
-		v.core.Gone(found.Container.ID, time.Now())
+		v.core.Removed(found.Container.ID, time.Now())
 	} else {
 		v.core.Observe(now, asked, time.Now())
 	}

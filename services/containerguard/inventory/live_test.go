@@ -41,7 +41,7 @@ func newLiveAt(t *testing.T, d *testenv.Docker, socket string) *live {
 	client, err := docker.Connect(socket)
 	require.NoError(t, err)
 	v := &live{Inventory: inventory.New(inventory.Options{Docker: client, PollInterval: time.Minute}), engine: d, client: client}
-	v.Watch(func(c inventory.Change) {
+	v.OnChange(func(c inventory.Change) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.changes = append(v.changes, c)
@@ -50,7 +50,7 @@ func newLiveAt(t *testing.T, d *testenv.Docker, socket string) *live {
 	group := task.New(ctx)
 	group.Go("inventory", v.Run)
 	t.Cleanup(func() { cancel(); require.NoError(t, group.Wait()); client.Close() })
-	v.wait(t, func() bool { return v.Healthy() == "" })
+	v.wait(t, func() bool { return v.StaleReason() == "" })
 	return v
 }
 
@@ -174,11 +174,11 @@ func TestInventoryOutlivesTheEngine(t *testing.T) {
 	at := settled(t)
 	for _, end := range []func(testing.TB){d.Kill, d.Stop} {
 		end(t)
-		v.wait(t, func() bool { return v.Healthy() != "" })
+		v.wait(t, func() bool { return v.StaleReason() != "" })
 		_, err := v.ByAddress(t.Context(), before.Networks[0].IPv4, time.Now(), 0)
 		require.Error(t, err, "who holds it now is not known")
 		d.Start(t)
-		v.wait(t, func() bool { return v.Healthy() == "" })
+		v.wait(t, func() bool { return v.StaleReason() == "" })
 		v.wait(t, func() bool { found, err := v.ByID(before.ID); return err == nil && found.Container.Running })
 	}
 	now := settled(t)
@@ -265,5 +265,5 @@ func TestLongLabelsDoNotEndTheEvents(t *testing.T) {
 	v.run(t, testenv.ContainerOptions{Labels: map[string]string{"long": strings.Repeat("<", 1<<20)}})
 	next := v.run(t, testenv.ContainerOptions{})
 	v.wait(t, func() bool { return v.heard(next.ID) }) // the stream of events goes on
-	require.Empty(t, v.Healthy())
+	require.Empty(t, v.StaleReason())
 }

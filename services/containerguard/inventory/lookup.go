@@ -34,8 +34,8 @@ func (e *LookupError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Err
 // Unwrap returns the sentinel.
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// Found is the container a lookup names.
-type Found struct {
+// Result is the container a lookup names.
+type Result struct {
 	Container docker.Container
 	Gone      bool // it is not there any more
 	// Since is from when on the key was its own, Until how long: zero while it is.
@@ -44,10 +44,10 @@ type Found struct {
 
 // ByID returns the container whose id is or begins with prefix, which must have
 // at least 12 hex digits. Gone ones are found too.
-func (c *Core) ByID(prefix string) (Found, error) {
+func (c *Core) ByID(prefix string) (Result, error) {
 	key := "container " + prefix
 	if len(prefix) < 12 {
-		return Found{}, &LookupError{Key: key, Err: ErrUnknown}
+		return Result{}, &LookupError{Key: key, Err: ErrUnknown}
 	}
 	var ids []string
 	for id := range c.records {
@@ -57,17 +57,17 @@ func (c *Core) ByID(prefix string) (Found, error) {
 	}
 	if len(ids) == 1 {
 		r := c.records[ids[0]]
-		return Found{Container: r.now, Gone: !r.gone.IsZero(), Since: r.now.Created, Until: r.gone}, nil
+		return Result{Container: r.now, Gone: !r.gone.IsZero(), Since: r.now.Created, Until: r.gone}, nil
 	}
-	return Found{}, lookupError(key, ids)
+	return Result{}, lookupError(key, ids)
 }
 
 // ByAddress returns the container that certainly held the address throughout
 // at±slack, if no other container may have held it within that span. slack is
 // how exact at is; MinSlack is added to it.
-func (c *Core) ByAddress(address netip.Addr, at time.Time, slack time.Duration) (Found, error) {
+func (c *Core) ByAddress(address netip.Addr, at time.Time, slack time.Duration) (Result, error) {
 	address = address.Unmap().WithZone("")
-	return c.search("address "+address.String(), around(at, slack), func(r *record, visit func(*window)) {
+	return c.lookup("address "+address.String(), intervalAround(at, slack), func(r *record, visit func(*window)) {
 		for i := range r.leases {
 			if r.leases[i].address == address {
 				visit(&r.leases[i].window)
@@ -78,8 +78,8 @@ func (c *Core) ByAddress(address netip.Addr, at time.Time, slack time.Duration) 
 
 // ByMainPID returns the container whose first process had the process id, as the
 // engine's host counts, throughout at±slack.
-func (c *Core) ByMainPID(pid int, at time.Time, slack time.Duration) (Found, error) {
-	return c.search(fmt.Sprintf("process %d", pid), around(at, slack), func(r *record, visit func(*window)) {
+func (c *Core) ByMainPID(pid int, at time.Time, slack time.Duration) (Result, error) {
+	return c.lookup(fmt.Sprintf("process %d", pid), intervalAround(at, slack), func(r *record, visit func(*window)) {
 		for i := range r.runs {
 			if r.runs[i].pid == pid {
 				visit(&r.runs[i].window)
@@ -89,9 +89,9 @@ func (c *Core) ByMainPID(pid int, at time.Time, slack time.Duration) (Found, err
 }
 
 // ByName returns the container that had the name throughout at±slack.
-func (c *Core) ByName(text string, at time.Time, slack time.Duration) (Found, error) {
+func (c *Core) ByName(text string, at time.Time, slack time.Duration) (Result, error) {
 	text = strings.TrimPrefix(text, "/")
-	return c.search("name "+text, around(at, slack), func(r *record, visit func(*window)) {
+	return c.lookup("name "+text, intervalAround(at, slack), func(r *record, visit func(*window)) {
 		for i := range r.names {
 			if r.names[i].name == text {
 				visit(&r.names[i].window)
@@ -107,8 +107,8 @@ func (c *Core) Running(id string, at time.Time, slack time.Duration) bool {
 	if r == nil {
 		return false
 	}
-	m := around(at, slack)
-	return slices.ContainsFunc(r.runs, func(w run) bool { return w.covers(m, c.known) })
+	m := intervalAround(at, slack)
+	return slices.ContainsFunc(r.runs, func(w run) bool { return w.covers(m, c.knownUntil) })
 }
 
 // List returns all containers that are there, ordered by creation.
@@ -128,18 +128,18 @@ func (c *Core) List() []docker.Container {
 	return out
 }
 
-// search visits the windows of every container and returns the one that is certain and alone.
-func (c *Core) search(key string, m moment, windows func(*record, func(*window))) (Found, error) {
-	var sure Found
+// lookup visits the windows of every container and returns the one that is certain and alone.
+func (c *Core) lookup(key string, m interval, windows func(*record, func(*window))) (Result, error) {
+	var sure Result
 	var possible []string
 	certain := false
 	for id, r := range c.records {
 		touched := false
 		windows(r, func(w *window) {
 			touched = touched || w.touches(m)
-			if w.covers(m, c.known) {
+			if w.covers(m, c.knownUntil) {
 				certain = true
-				sure = Found{Container: r.now, Gone: !r.gone.IsZero(), Since: w.since, Until: w.until}
+				sure = Result{Container: r.now, Gone: !r.gone.IsZero(), Since: w.since, Until: w.until}
 			}
 		})
 		if touched {
@@ -149,7 +149,7 @@ func (c *Core) search(key string, m moment, windows func(*record, func(*window))
 	if certain && len(possible) == 1 {
 		return sure, nil
 	}
-	return Found{}, lookupError(key, possible)
+	return Result{}, lookupError(key, possible)
 }
 
 func lookupError(key string, candidates []string) error {

@@ -12,31 +12,31 @@ import (
 // they were asked for.
 func (c *Core) Observe(now docker.Container, asked, answered time.Time) {
 	r := c.record(now.ID)
-	if !r.gone.IsZero() || asked.Before(r.asked) {
+	if !r.gone.IsZero() || asked.Before(r.inspectedAt) {
 		return
 	}
-	before := r.answeredOr(now.Created)
-	if !c.known.IsZero() {
-		r.breakNames(before, answered)
+	before := r.lastInspectedOr(now.Created)
+	if !c.knownUntil.IsZero() {
+		r.endNames(before, answered)
 	}
 	r.observeName(now, answered, before)
 	r.observeRun(now, answered, before)
 	r.observeLeases(now, asked, answered, before)
-	r.now, r.seen, r.asked = now, true, asked
+	r.now, r.inspected, r.inspectedAt = now, true, asked
 	r.stale = !r.lastEvent.Before(asked)
 }
 
-// Gone says that the engine, asked at asked, does not know the container.
-func (c *Core) Gone(id string, answered time.Time) {
+// Removed says that the engine, asked at asked, does not know the container.
+func (c *Core) Removed(id string, answered time.Time) {
 	if r := c.records[id]; r != nil {
-		c.leave(r, r.answeredOr(answered), answered)
+		c.markGone(r, r.lastInspectedOr(answered), answered)
 	}
 }
 
-// answeredOr is when the last answer was asked for, up to which the state of then is certain.
-func (r *record) answeredOr(otherwise time.Time) time.Time {
-	if r.seen {
-		return r.asked
+// lastInspectedOr is when the last answer was asked for, up to which the state of then is certain.
+func (r *record) lastInspectedOr(otherwise time.Time) time.Time {
+	if r.inspected {
+		return r.inspectedAt
 	}
 	return otherwise
 }
@@ -47,13 +47,13 @@ func (r *record) observeName(now docker.Container, answered, before time.Time) {
 			r.names[i].end(before, answered)
 		}
 	}
-	r.name(now.Name, later(now.Created, r.lastNameEnd()), answered)
+	r.openName(now.Name, later(now.Created, r.lastNameEnd()), answered)
 }
 
-// breakNames ends what was seen before, while events are not heard: unlike an
+// endNames ends what was seen before, while events are not heard: unlike an
 // endpoint or a start, a name that is there again does not show whether it was
 // there all the time.
-func (r *record) breakNames(before, answered time.Time) {
+func (r *record) endNames(before, answered time.Time) {
 	for i := range r.names {
 		r.names[i].end(before, answered)
 	}
@@ -89,17 +89,17 @@ func (r *record) observeRun(now docker.Container, answered, before time.Time) {
 
 func (r *record) observeLeases(now docker.Container, asked, answered, before time.Time) {
 	shown := map[string]bool{}
-	held(now, func(e docker.Endpoint, a netip.Addr) { shown[e.ID+a.String()] = true })
+	forEachAddress(now, func(e docker.Endpoint, a netip.Addr) { shown[e.ID+a.String()] = true })
 	for i := range r.leases {
 		if l := &r.leases[i]; l.open() && !shown[l.endpoint+l.address.String()] {
 			l.end(before, answered)
 		}
 	}
-	held(now, func(e docker.Endpoint, a netip.Addr) { r.lease(now, e, a, asked, answered) })
+	forEachAddress(now, func(e docker.Endpoint, a netip.Addr) { r.openLease(now, e, a, asked, answered) })
 }
 
-// held visits every address a running container has.
-func held(now docker.Container, visit func(docker.Endpoint, netip.Addr)) {
+// forEachAddress visits every address a running container has.
+func forEachAddress(now docker.Container, visit func(docker.Endpoint, netip.Addr)) {
 	if !now.Running {
 		return
 	}
@@ -112,13 +112,13 @@ func held(now docker.Container, visit func(docker.Endpoint, netip.Addr)) {
 	}
 }
 
-// lease opens a lease unless it is open. It is certain from the answer on, and
+// openLease opens a lease unless it is open. It is certain from the answer on, and
 // possible since the start, the question before, which did not show it, the end
 // of the one before, or the newest connect event known: there may be more on their way.
-func (r *record) lease(now docker.Container, e docker.Endpoint, address netip.Addr, asked, answered time.Time) {
+func (r *record) openLease(now docker.Container, e docker.Endpoint, address netip.Addr, asked, answered time.Time) {
 	since := now.StartedAt
-	if r.seen {
-		since = later(since, r.asked)
+	if r.inspected {
+		since = later(since, r.inspectedAt)
 	}
 	for i := range r.leases {
 		l := &r.leases[i]
@@ -135,10 +135,10 @@ func (r *record) lease(now docker.Container, e docker.Endpoint, address netip.Ad
 	r.leases = append(r.leases, lease{window: opened(since, answered), address: address, network: e.NetworkID, endpoint: e.ID})
 }
 
-// Complete says that every event since that time has been applied, up to MinSlack
+// EventsCompleteSince says that every event since that time has been applied, up to MinSlack
 // after the newest answer, so a lease whose begin no event tells began before, or
 // at the container's start.
-func (c *Core) Complete(since time.Time) {
+func (c *Core) EventsCompleteSince(since time.Time) {
 	for _, r := range c.records {
 		for i := range r.leases {
 			l := &r.leases[i]

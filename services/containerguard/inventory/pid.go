@@ -14,19 +14,19 @@ const processSlack = 20 * time.Millisecond
 // at±slack: by its cgroup while it runs, if it is old enough to be the one that
 // is meant; else the container whose first process it was. It is refused where
 // the host's process ids are not visible.
-func (v *Inventory) ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (Found, error) {
+func (v *Inventory) ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (Result, error) {
 	p, err := readProcess(pid)
 	if err != nil {
-		return v.confirmed(ctx, func(c *Core) (Found, error) { return c.ByMainPID(pid, at, slack) })
+		return v.confirmedLookup(ctx, func(c *Core) (Result, error) { return c.ByMainPID(pid, at, slack) })
 	}
 	key := fmt.Sprintf("process %d", pid)
 	if p.started.After(at.Add(processSlack - slack)) {
-		return Found{}, &LookupError{Key: key, Err: ErrUncertain}
+		return Result{}, &LookupError{Key: key, Err: ErrUncertain}
 	}
 	if p.container == "" {
-		return Found{}, &LookupError{Key: key, Err: ErrUnknown}
+		return Result{}, &LookupError{Key: key, Err: ErrUnknown}
 	}
-	return v.confirmed(ctx, func(c *Core) (Found, error) {
+	return v.confirmedLookup(ctx, func(c *Core) (Result, error) {
 		found, err := c.ByID(p.container)
 		if err == nil && !c.Running(found.Container.ID, at, slack) {
 			err = &LookupError{Key: key, Candidates: []string{p.container}, Err: ErrUncertain}

@@ -7,20 +7,20 @@ import (
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// differing returns the ids that a list, asked for at asked, shows otherwise
+// outOfDate returns the ids that a list, asked for at asked, shows otherwise
 // than they are known, and those known that it does not show.
-func (c *Core) differing(rows []docker.Container, asked time.Time) []string {
+func (c *Core) outOfDate(rows []docker.Container, asked time.Time) []string {
 	var out []string
 	listed := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		listed[row.ID] = true
 		r := c.records[row.ID]
-		if r == nil || (r.gone.IsZero() && (!r.seen || r.stale || r.differs(row))) {
+		if r == nil || (r.gone.IsZero() && (!r.inspected || r.stale || r.differs(row))) {
 			out = append(out, row.ID)
 		}
 	}
 	for id, r := range c.records {
-		if !listed[id] && r.gone.IsZero() && r.asked.Before(asked) {
+		if !listed[id] && r.gone.IsZero() && r.inspectedAt.Before(asked) {
 			out = append(out, id)
 		}
 	}

@@ -53,22 +53,22 @@ func (w *window) endAt(at time.Time) {
 	}
 }
 
-// moment is a time with the uncertainty of whoever wrote it down.
-type moment struct{ first, last time.Time }
+// interval is a time with the uncertainty of whoever wrote it down.
+type interval struct{ first, last time.Time }
 
 // MinSlack is added to the uncertainty of every moment: a busy engine writes down
 // what happened so much later than it did.
 const MinSlack = 50 * time.Millisecond
 
-func around(at time.Time, slack time.Duration) moment {
+func intervalAround(at time.Time, slack time.Duration) interval {
 	slack += MinSlack
-	return moment{first: at.Add(-slack), last: at.Add(slack)}
+	return interval{first: at.Add(-slack), last: at.Add(slack)}
 }
 
 // covers tells that the window certainly held during all of m. known is how far
 // the present is known: an open window is certain until then only; zero means
 // up to now.
-func (w *window) covers(m moment, known time.Time) bool {
+func (w *window) covers(m interval, known time.Time) bool {
 	if m.first.Before(w.from) {
 		return false
 	}
@@ -79,6 +79,6 @@ func (w *window) covers(m moment, known time.Time) bool {
 }
 
 // touches tells that the window may have held at some time of m.
-func (w *window) touches(m moment) bool {
+func (w *window) touches(m interval) bool {
 	return !m.last.Before(w.since) && (w.open() || !m.first.After(w.until))
 }

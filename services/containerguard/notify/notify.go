@@ -32,21 +32,21 @@ import (
 
 // What bounds the queue and the attempts.
 const (
-	queueSize  = 256
-	attempts   = 6
-	callTime   = 10 * time.Second
-	firstPause = time.Second
-	lastPause  = time.Minute
-	farewell   = 3 * time.Second // for what is queued when the guard stops
-	maxText    = 3000            // Slack shows no more of a text
-	maxSent    = 1024            // names remembered, for alerts that come again
-	maxAnswer  = 4 << 10
+	queueSize      = 256
+	attempts       = 6
+	requestTimeout = 10 * time.Second
+	firstPause     = time.Second
+	lastPause      = time.Minute
+	stopTimeout    = 3 * time.Second // for what is queued when the guard stops
+	maxText        = 3000            // Slack shows no more of a text
+	maxSent        = 1024            // names remembered, for alerts that come again
+	maxAnswer      = 4 << 10
 )
 
 // ErrFull: the message is not sent. ErrNotKept: it is, unless the guard ends before.
 var (
-	ErrFull    = errors.New("too many notifications wait")
-	ErrNotKept = errors.New("notification is not on disk and is lost if the guard ends before it is sent")
+	ErrFull     = errors.New("too many notifications wait")
+	ErrNotSaved = errors.New("notification is not on disk and is lost if the guard ends before it is sent")
 )
 
 // Message is the JSON that is sent. Text alone is what Slack, Mattermost and others
@@ -70,10 +70,10 @@ type Outcome struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Done is called once for every message that was sent or given up, with the note
+// DoneFunc is called once for every message that was sent or given up, with the note
 // that came with it and nil if the webhook took it, and how long that took. What it
 // does should be lasting when it returns: then the message is forgotten.
-type Done func(note json.RawMessage, err error, took time.Duration)
+type DoneFunc func(note json.RawMessage, err error, took time.Duration)
 
 // queued is a message that waits, as its file holds it.
 type queued struct {
@@ -86,35 +86,35 @@ type queued struct {
 // Notifier sends messages. Send and SetURL may be called concurrently, Open, Run and
 // Close once, in this order.
 type Notifier struct {
-	client *http.Client
-	done   Done
-	queue  chan queued
-	url    atomic.Pointer[string]
-	pause  func(n int) time.Duration
-	outbox *folder.Folder // nil before Open
+	client     *http.Client
+	done       DoneFunc
+	queue      chan queued
+	url        atomic.Pointer[string]
+	retryDelay func(n int) time.Duration
+	outbox     *folder.Folder // nil before Open
 
 	mu      sync.Mutex
-	waiting map[string]*written // by name: what is queued or being sent
-	sent    []string            // names of what was sent last, oldest first
+	pending map[string]*pendingWrite // by name: what is queued or being sent
+	sent    []string                 // names of what was sent last, oldest first
 }
 
-// written is a message on its way to the disk.
-type written struct {
+// pendingWrite is a message on its way to the disk.
+type pendingWrite struct {
 	over chan struct{} // closed when err is set
 	err  error
 }
 
 // New returns a notifier to url, "" for nowhere. It starts nothing.
-func New(url string, done Done) *Notifier {
+func New(url string, done DoneFunc) *Notifier {
 	n := &Notifier{
 		client: &http.Client{
-			Timeout:       callTime,
+			Timeout:       requestTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		done:    done,
-		queue:   make(chan queued, queueSize),
-		pause:   pauseBefore,
-		waiting: map[string]*written{},
+		done:       done,
+		queue:      make(chan queued, queueSize),
+		retryDelay: pauseBefore,
+		pending:    map[string]*pendingWrite{},
 	}
 	n.SetURL(url)
 	return n
@@ -126,11 +126,11 @@ func (n *Notifier) SetURL(url string) { n.url.Store(&url) }
 // Configured reports whether there is a webhook.
 func (n *Notifier) Configured() bool { return *n.url.Load() != "" }
 
-// Waiting returns how many messages are queued or being sent.
-func (n *Notifier) Waiting() int {
+// Pending returns how many messages are queued or being sent.
+func (n *Notifier) Pending() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.waiting)
+	return len(n.pending)
 }
 
 // Send queues m, and note for Done. It never waits for the webhook, and returns when
@@ -138,7 +138,7 @@ func (n *Notifier) Waiting() int {
 // sent, is not queued again. An error is ErrFull, and then Done is not called, or
 // ErrNotKept.
 func (n *Notifier) Send(m Message, note any) error {
-	q, err := queuedOf(m, note)
+	q, err := newQueued(m, note)
 	if err != nil {
 		return fmt.Errorf("encode notification: %w", err)
 	}
@@ -147,7 +147,7 @@ func (n *Notifier) Send(m Message, note any) error {
 		return err
 	}
 	if first { // outside mu: others wait for their own file only
-		w.err = n.keep(q)
+		w.err = n.write(q)
 		close(w.over)
 		n.queue <- q // has room: no more than waiting
 	}
@@ -156,31 +156,31 @@ func (n *Notifier) Send(m Message, note any) error {
 }
 
 // reserve takes a place in the queue, and tells whether it was not taken yet.
-func (n *Notifier) reserve(name string) (w *written, first bool, err error) {
+func (n *Notifier) reserve(name string) (w *pendingWrite, first bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if w := n.waiting[name]; w != nil {
+	if w := n.pending[name]; w != nil {
 		return w, false, nil
 	}
 	if slices.Contains(n.sent, name) {
-		return onDisk(), false, nil
+		return alreadySaved(), false, nil
 	}
-	if len(n.waiting) >= queueSize {
+	if len(n.pending) >= queueSize {
 		return nil, false, ErrFull
 	}
-	w = &written{over: make(chan struct{})}
-	n.waiting[name] = w
+	w = &pendingWrite{over: make(chan struct{})}
+	n.pending[name] = w
 	return w, true, nil
 }
 
-// onDisk is what needs no writing any more.
-func onDisk() *written {
-	w := &written{over: make(chan struct{})}
+// alreadySaved is what needs no writing any more.
+func alreadySaved() *pendingWrite {
+	w := &pendingWrite{over: make(chan struct{})}
 	close(w.over)
 	return w
 }
 
-func queuedOf(m Message, note any) (queued, error) {
+func newQueued(m Message, note any) (queued, error) {
 	m.Text = safeText(m.Text)
 	if m.Outcomes == nil {
 		m.Outcomes = []Outcome{}
@@ -190,7 +190,7 @@ func queuedOf(m Message, note any) (queued, error) {
 		return queued{}, err
 	}
 	about, err := json.Marshal(note)
-	return queued{At: time.Now(), Body: body, Note: about, name: nameOf(m.ID)}, err
+	return queued{At: time.Now(), Body: body, Note: about, name: fileName(m.ID)}, err
 }
 
 // Run sends until ctx ends, and then for at most 3 s what is queued. What is left
@@ -203,7 +203,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	for last.Err() == nil {
 		select {
@@ -225,7 +225,7 @@ func (n *Notifier) deliver(ctx context.Context, q queued) {
 		if wait, final, err = n.post(ctx, q.Body); err == nil || final {
 			break
 		}
-		if try == attempts-1 || !sleep(ctx, max(wait, n.pause(try))) {
+		if try == attempts-1 || !sleep(ctx, max(wait, n.retryDelay(try))) {
 			break
 		}
 	}
@@ -234,7 +234,7 @@ func (n *Notifier) deliver(ctx context.Context, q queued) {
 		return
 	}
 	n.done(q.Note, err, time.Since(q.At))
-	n.forget(q, err == nil)
+	n.remove(q, err == nil)
 }
 
 // post tries once. wait is what the webhook asked for, final says that another try
@@ -263,11 +263,11 @@ func (n *Notifier) post(ctx context.Context, body []byte) (wait time.Duration, f
 	if resp.StatusCode/100 == 3 {
 		return 0, true, fmt.Errorf("%w: redirects are not followed", err)
 	}
-	return retryAfter(resp), !passing(resp.StatusCode), err
+	return retryAfter(resp), !isTemporary(resp.StatusCode), err
 }
 
-// passing reports whether a later try may have another answer.
-func passing(code int) bool {
+// isTemporary reports whether a later try may have another answer.
+func isTemporary(code int) bool {
 	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
 }
 

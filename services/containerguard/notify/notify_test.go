@@ -182,7 +182,7 @@ func TestAFullQueueNeverBlocks(t *testing.T) {
 		}
 	}
 	require.ErrorIs(t, err, notify.ErrFull)
-	require.Equal(t, 256, n.Waiting())
+	require.Equal(t, 256, n.Pending())
 }
 
 func TestAStopSendsWhatItCanAndTheNextStartTheRest(t *testing.T) {
@@ -213,13 +213,13 @@ func TestAStopSendsWhatItCanAndTheNextStartTheRest(t *testing.T) {
 	h := newHook(t)
 	n, r = notifier(h.URL)
 	require.NoError(t, n.Open(box))
-	require.Equal(t, 3, n.Waiting())
+	require.Equal(t, 3, n.Pending())
 	require.NoError(t, n.Send(notify.Message{ID: "1"}, 1), "an alert that came again")
 	run(t, n)
 	for i := range 3 {
 		require.Equal(t, result{note: fmt.Sprint(i)}, r.next(t))
 	}
-	require.Eventually(t, func() bool { return n.Waiting() == 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return n.Pending() == 0 }, patience, time.Millisecond)
 	require.Len(t, h.got(), 3)
 	left, err := os.ReadDir(box)
 	require.NoError(t, err)
@@ -235,7 +235,7 @@ func TestWhatIsNoMessageIsRemoved(t *testing.T) {
 	n, _ := notifier("http://127.0.0.1:1/")
 	require.NoError(t, n.Open(box))
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
-	require.Zero(t, n.Waiting())
+	require.Zero(t, n.Pending())
 	left, err := os.ReadDir(box)
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -249,7 +249,7 @@ func TestADiskThatFailsSilencesNobody(t *testing.T) {
 	require.NoError(t, n.Open(box))
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	require.NoError(t, os.Remove(box))
-	require.ErrorIs(t, n.Send(notify.Message{ID: "a"}, "a"), notify.ErrNotKept)
+	require.ErrorIs(t, n.Send(notify.Message{ID: "a"}, "a"), notify.ErrNotSaved)
 	run(t, n)
 	require.NoError(t, r.next(t).err)
 	require.Len(t, h.got(), 1)
@@ -262,9 +262,9 @@ func TestWhatWasSentIsNotSentAgain(t *testing.T) {
 	run(t, n)
 	require.NoError(t, send(t, n, r, notify.Message{ID: "a"}))
 	require.ErrorContains(t, send(t, n, r, notify.Message{ID: "b"}), "404")
-	require.Eventually(t, func() bool { return n.Waiting() == 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return n.Pending() == 0 }, patience, time.Millisecond)
 	require.NoError(t, n.Send(notify.Message{ID: "a"}, "its alert came again"))
-	require.Zero(t, n.Waiting())
+	require.Zero(t, n.Pending())
 	require.NoError(t, send(t, n, r, notify.Message{ID: "b"}), "which was not sent")
 	require.Len(t, h.got(), 3)
 }
@@ -281,7 +281,7 @@ func TestManyThatSendTheSameWaitForOneFile(t *testing.T) {
 			id := fmt.Sprint(i / 4)
 			err := n.Send(notify.Message{ID: id}, id)
 			if err == nil {
-				_, err = os.Stat(filepath.Join(box, notify.NameOf(id)))
+				_, err = os.Stat(filepath.Join(box, notify.FileName(id)))
 			}
 			results <- err
 		}()
@@ -289,7 +289,7 @@ func TestManyThatSendTheSameWaitForOneFile(t *testing.T) {
 	for range 64 {
 		require.NoError(t, <-results, "on disk when Send returns, to whoever")
 	}
-	require.Equal(t, 16, n.Waiting())
+	require.Equal(t, 16, n.Pending())
 }
 
 func TestALongTextIsCut(t *testing.T) {

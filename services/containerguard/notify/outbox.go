@@ -22,7 +22,7 @@ func (n *Notifier) Open(path string) error {
 	if err != nil {
 		return fmt.Errorf("folder of notifications: %w", err)
 	}
-	left, err := leftIn(outbox)
+	left, err := readOutbox(outbox)
 	if err != nil {
 		return fmt.Errorf("folder of notifications: %w", errors.Join(err, outbox.Close()))
 	}
@@ -30,7 +30,7 @@ func (n *Notifier) Open(path string) error {
 	defer n.mu.Unlock()
 	n.outbox = outbox
 	for _, q := range left[:min(len(left), queueSize)] { // no more were ever let in
-		n.waiting[q.name] = onDisk()
+		n.pending[q.name] = alreadySaved()
 		n.queue <- q
 	}
 	return nil
@@ -46,7 +46,7 @@ func (n *Notifier) Close() error {
 	return n.outbox.Close()
 }
 
-func leftIn(outbox *folder.Folder) ([]queued, error) {
+func readOutbox(outbox *folder.Folder) ([]queued, error) {
 	names, err := outbox.Names()
 	if err != nil {
 		return nil, err
@@ -69,8 +69,8 @@ func leftIn(outbox *folder.Folder) ([]queued, error) {
 	return out, nil
 }
 
-// keep writes a message whose name is reserved.
-func (n *Notifier) keep(q queued) error {
+// write writes a message whose name is reserved.
+func (n *Notifier) write(q queued) error {
 	if n.outbox == nil {
 		return nil
 	}
@@ -82,27 +82,27 @@ func (n *Notifier) keep(q queued) error {
 		err = n.outbox.Write(q.name, data)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotKept, err)
+		return fmt.Errorf("%w: %w", ErrNotSaved, err)
 	}
 	return nil
 }
 
-// forget drops a message that was sent or given up. If its file stays it is sent
+// remove drops a message that was sent or given up. If its file stays it is sent
 // again after the next start.
-func (n *Notifier) forget(q queued, sent bool) {
+func (n *Notifier) remove(q queued, sent bool) {
 	if n.outbox != nil {
 		_ = n.outbox.Remove(q.name) // while the name is reserved: nobody writes it
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.waiting, q.name)
+	delete(n.pending, q.name)
 	if sent {
 		n.sent = append(n.sent, q.name)
 		n.sent = n.sent[max(0, len(n.sent)-maxSent):]
 	}
 }
 
-func nameOf(id string) string {
+func fileName(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:16]) + ".json"
 }

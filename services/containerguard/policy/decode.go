@@ -13,30 +13,30 @@ import (
 
 // The bounds of a file.
 const (
-	maxPriority  = 1_000_000
-	maxAlerts    = 10
-	minSpan      = time.Second
-	maxPerSet    = 1000
-	defaultSpan  = 5 * time.Minute
-	policyHeader = "policy"
+	maxPriority   = 1_000_000
+	maxAlerts     = 10
+	minDuration   = time.Second
+	maxPerSet     = 1000
+	defaultWithin = 5 * time.Minute
+	policyHeader  = "policy"
 )
 
-// modules are those that raise alerts.
-var modules = []string{bus.LogPipeline, bus.EBPFEngine, bus.SBOMScanner}
+// alertModules are those that raise alerts.
+var alertModules = []string{bus.LogPipeline, bus.EBPFEngine, bus.SBOMScanner}
 
-// file is what one file holds.
-type file struct {
+// policyFile is what one file holds.
+type policyFile struct {
 	policies []*Policy
 	warnings []Problem
 }
 
-func (f *file) warn(at Place, key, what string) {
-	f.warnings = append(f.warnings, Problem{Place: at, Key: key, What: what})
+func (f *policyFile) warn(at Position, key, what string) {
+	f.warnings = append(f.warnings, Problem{Position: at, Key: key, What: what})
 }
 
 // decode reads the policies of one document.
-func decode(name string, data []byte, found *problems) file {
-	var f file
+func decode(name string, data []byte, found *problemList) policyFile {
+	var f policyFile
 	root, bad := parse(name, data)
 	switch {
 	case bad != nil:
@@ -49,118 +49,118 @@ func decode(name string, data []byte, found *problems) file {
 	return f
 }
 
-func (f *file) native(root *node, found *problems) {
-	s := &section{node: root, found: found}
+func (f *policyFile) native(root *node, found *problemList) {
+	s := &section{node: root, problems: found}
 	list := s.get(policyHeader, unstable.Array, "a list of sections [[policy]]")
-	s.end()
+	s.checkUnknownKeys()
 	if list == nil {
 		if !s.has(policyHeader) {
-			found.add(Problem{Place: root.at, What: "holds no policy, must be [[policy]] with id, match and actions"})
+			found.add(Problem{Position: root.position, What: "holds no policy, must be [[policy]] with id, match and actions"})
 		}
 		return
 	}
 	for _, n := range list.list {
 		if n.kind != unstable.InlineTable {
-			found.add(Problem{Place: n.at, Key: policyHeader, What: "is " + setting.TOMLKind(n.kind) + ", must be a section [[policy]]"})
+			found.add(Problem{Position: n.position, Key: policyHeader, What: "is " + setting.TOMLKind(n.kind) + ", must be a section [[policy]]"})
 			continue
 		}
-		f.policies = append(f.policies, f.one(&section{path: policyHeader + ".", node: n, found: found}))
+		f.policies = append(f.policies, f.one(&section{path: policyHeader + ".", node: n, problems: found}))
 	}
 }
 
-func (f *file) one(s *section) *Policy {
+func (f *policyFile) one(s *section) *Policy {
 	s.require("id", "match", "actions")
 	p := &Policy{
-		Place:       s.node.at,
+		Position:    s.node.position,
 		ID:          s.text("id", ""),
 		Description: s.text("description", ""),
-		Enabled:     s.truth("enabled", true),
+		Enabled:     s.boolean("enabled", true),
 		Priority:    s.number("priority", DefaultPriority, 0, maxPriority),
-		DryRun:      s.truth("dry_run", false),
-		Continue:    s.truth("continue", false),
-		TTL:         s.span("ttl", 0, minSpan),
-		BlockTTL:    s.span("block_ttl", DefaultBlockTTL, minSpan),
-		Cooldown:    s.span("cooldown", DefaultCooldown, 0),
-		Actions:     words(s, "actions", kinds),
-		AttributeBy: words(s, "attribute_by", evidences),
+		DryRun:      s.boolean("dry_run", false),
+		Continue:    s.boolean("continue", false),
+		TTL:         s.duration("ttl", 0, minDuration),
+		BlockTTL:    s.duration("block_ttl", DefaultBlockTTL, minDuration),
+		Cooldown:    s.duration("cooldown", DefaultCooldown, 0),
+		Actions:     enumList(s, "actions", kinds),
+		AttributeBy: enumList(s, "attribute_by", attributionMethods),
 	}
 	p.Name = s.text("name", p.ID)
-	p.Match = matchOf(s.table("match"))
-	p.Require = requireOf(s.table("require"))
-	s.end()
+	p.Match = decodeMatch(s.table("match"))
+	p.Require = decodeRequire(s.table("require"))
+	s.checkUnknownKeys()
 	if !s.has("attribute_by") {
-		p.AttributeBy = DefaultEvidence()
+		p.AttributeBy = DefaultAttribution()
 	}
 	f.check(s, p)
 	return p
 }
 
-func matchOf(s *section) Match {
+func decodeMatch(s *section) Match {
 	m := Match{
 		Severity:        s.severity("severity", event.Info),
 		Rules:           s.patterns("rules"),
 		Tags:            s.patterns("tags"),
-		Modules:         s.list("modules", func(w string) string { return setting.OneOf(w, modules...) }),
+		Modules:         s.list("modules", func(w string) string { return setting.OneOf(w, alertModules...) }),
 		Vulnerabilities: s.patterns("vulnerabilities"),
 		Containers:      s.patterns("containers"),
 		Images:          s.patterns("images"),
 		Labels:          s.list("labels", checkLabel),
 	}
-	s.end()
+	s.checkUnknownKeys()
 	if len(s.node.keys) == 0 && s.node.table != nil {
-		s.found.add(Problem{Place: s.node.at, Key: s.path[:len(s.path)-1], What: `says nothing, so every alert would match; write severity = "info" if that is meant`})
+		s.problems.add(Problem{Position: s.node.position, Key: s.path[:len(s.path)-1], What: `says nothing, so every alert would match; write severity = "info" if that is meant`})
 	}
 	return m
 }
 
-func requireOf(s *section) Require {
+func decodeRequire(s *section) Require {
 	r := Require{
 		Alerts:  s.number("alerts", 1, 1, maxAlerts),
-		Within:  s.span("within", defaultSpan, minSpan),
+		Within:  s.duration("within", defaultWithin, minDuration),
 		Modules: s.text("distinct", "rules") == "modules",
 	}
 	if s.has("distinct") {
 		if what := setting.OneOf(s.text("distinct", ""), "rules", "modules"); what != "" {
-			s.blame("distinct", "%s", what)
+			s.problem("distinct", "%s", what)
 		}
 	}
-	s.end()
+	s.checkUnknownKeys()
 	return r
 }
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // check says what is wrong with p as a whole, and warns of what is allowed but odd.
-func (f *file) check(s *section, p *Policy) {
+func (f *policyFile) check(s *section, p *Policy) {
 	if p.ID != "" && !idForm.MatchString(p.ID) {
-		s.blame("id", "%s is no id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(p.ID))
+		s.problem("id", "%s is no id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(p.ID))
 	}
 	if list := s.node.table["actions"]; list != nil && list.kind == unstable.Array && len(list.list) == 0 {
-		s.blame("actions", "must not be empty")
+		s.problem("actions", "must not be empty")
 	}
 	if p.Does(Kill) && p.Does(Stop) {
-		s.blame("actions", "kill and stop exclude each other: stop is pause, then kill")
+		s.problem("actions", "kill and stop exclude each other: stop is pause, then kill")
 	}
 	on := len(p.ContainerActions()) > 0
 	if s.has("ttl") && !on {
-		s.blame("ttl", "is for actions on a container, and there is none")
+		s.problem("ttl", "is for actions on a container, and there is none")
 	}
 	if s.has("ttl") && (p.Does(Kill) || p.Does(Stop)) {
-		s.blame("ttl", "nothing brings a killed container back: drop ttl, or kill and stop")
+		s.problem("ttl", "nothing brings a killed container back: drop ttl, or kill and stop")
 	}
 	if s.has("block_ttl") && !p.Does(BlockSource) {
-		s.blame("block_ttl", "is for block-source, which is not among the actions")
+		s.problem("block_ttl", "is for block-source, which is not among the actions")
 	}
 	f.oddities(s, p, on)
 }
 
-func (f *file) oddities(s *section, p *Policy, on bool) {
+func (f *policyFile) oddities(s *section, p *Policy, on bool) {
 	if (p.Does(Kill) || p.Does(Stop)) && p.Require.Alerts < 2 {
-		f.warn(s.at("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
+		f.warn(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
 	}
 	for _, by := range p.AttributeBy {
 		if (by == ByImage || by == ByLabel) && on {
-			f.warn(s.at("attribute_by"), s.path+"attribute_by", string(by)+" may be shared by containers the alert is not about; all of them are acted on")
+			f.warn(s.position("attribute_by"), s.path+"attribute_by", string(by)+" may be shared by containers the alert is not about; all of them are acted on")
 		}
 	}
 }

@@ -29,8 +29,8 @@ func Glob(pattern, s string) bool {
 	return p == len(pattern)
 }
 
-// anyGlob reports whether one of patterns matches one of values; no pattern asks nothing.
-func anyGlob(patterns []string, values ...string) bool {
+// matchesAny reports whether one of patterns matches one of values; no pattern asks nothing.
+func matchesAny(patterns []string, values ...string) bool {
 	if len(patterns) == 0 {
 		return true
 	}

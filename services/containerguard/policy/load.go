@@ -36,14 +36,14 @@ func Load(path string) (*Set, error) {
 	}
 	defer func() { _ = root.Close() }() // only read
 	if names == nil {
-		if names, err = namesIn(root); err != nil {
+		if names, err = listPolicyFiles(root); err != nil {
 			return nil, fmt.Errorf("policies of %s: %w", folder, err)
 		}
 	}
 	return loadAll(root, folder, names)
 }
 
-func namesIn(root *os.Root) ([]string, error) {
+func listPolicyFiles(root *os.Root) ([]string, error) {
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
 		return nil, err
@@ -62,46 +62,46 @@ func namesIn(root *os.Root) ([]string, error) {
 }
 
 func loadAll(root *os.Root, folder string, names []string) (*Set, error) {
-	var found problems
+	var found problemList
 	var policies []*Policy
 	var warnings []Problem
 	for _, name := range names {
 		path := filepath.Join(folder, name)
-		data, err := read(root, name)
+		data, err := readFile(root, name)
 		if err != nil {
-			found.add(Problem{Place: Place{File: path}, What: err.Error()})
+			found.add(Problem{Position: Position{File: path}, What: err.Error()})
 			continue
 		}
 		f := decode(path, data, &found)
 		policies, warnings = append(policies, f.policies...), append(warnings, f.warnings...)
 	}
-	unique(policies, &found)
+	checkUniqueIDs(policies, &found)
 	if len(policies) > maxPerSet {
-		found.add(Problem{Place: Place{File: folder}, What: fmt.Sprintf("%d policies, allowed are %d", len(policies), maxPerSet)})
+		found.add(Problem{Position: Position{File: folder}, What: fmt.Sprintf("%d policies, allowed are %d", len(policies), maxPerSet)})
 	}
 	if err := found.err(); err != nil {
 		return nil, err
 	}
 	set := newSet(policies)
-	set.Files, set.Warnings = len(names), byPlace(append(warnings, shadowed(set)...))
+	set.Files, set.Warnings = len(names), sortByPosition(append(warnings, unreachable(set)...))
 	return set, nil
 }
 
-// unique refuses an id that was used before.
-func unique(policies []*Policy, found *problems) {
-	first := map[string]Place{}
+// checkUniqueIDs refuses an id that was used before.
+func checkUniqueIDs(policies []*Policy, found *problemList) {
+	first := map[string]Position{}
 	for _, p := range policies {
 		if at, twice := first[p.ID]; twice && p.ID != "" {
-			found.add(Problem{Place: p.Place, Key: policyHeader + ".id", What: fmt.Sprintf("%q is also the id of the policy at %s, must be unique", p.ID, at)})
+			found.add(Problem{Position: p.Position, Key: policyHeader + ".id", What: fmt.Sprintf("%q is also the id of the policy at %s, must be unique", p.ID, at)})
 			continue
 		}
-		first[p.ID] = p.Place
+		first[p.ID] = p.Position
 	}
 }
 
-// shadowed warns of policies that cannot be reached because one before them takes
+// unreachable warns of policies that cannot be reached because one before them takes
 // every alert.
-func shadowed(s *Set) []Problem {
+func unreachable(s *Set) []Problem {
 	var out []Problem
 	var catchall *Policy
 	for _, p := range s.Policies {
@@ -109,37 +109,37 @@ func shadowed(s *Set) []Problem {
 			continue
 		}
 		if catchall != nil && p.Match.Severity >= catchall.Match.Severity {
-			out = append(out, Problem{Place: p.Place, Key: policyHeader, What: fmt.Sprintf("%q is never reached: %q goes first and takes every alert of that severity", p.ID, catchall.ID)})
+			out = append(out, Problem{Position: p.Position, Key: policyHeader, What: fmt.Sprintf("%q is never reached: %q goes first and takes every alert of that severity", p.ID, catchall.ID)})
 		}
-		if catchall == nil && p.Match.all() && !p.Continue && p.Require.Alerts < 2 {
+		if catchall == nil && p.Match.matchesAnyAlert() && !p.Continue && p.Require.Alerts < 2 {
 			catchall = p
 		}
 	}
 	return out
 }
 
-// all reports whether m asks nothing but a severity.
-func (m Match) all() bool {
+// matchesAnyAlert reports whether m asks nothing but a severity.
+func (m Match) matchesAnyAlert() bool {
 	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Vulnerabilities) == 0 && !m.AboutContainer()
 }
 
-var errOpenToAll = errors.New("may be written by everyone, who could make the guard act: chmod o-w")
+var errWorldWritable = errors.New("may be written by everyone, who could make the guard act: chmod o-w")
 
-// read returns the content of a regular file that only its owner and group change.
-func read(root *os.Root, name string) ([]byte, error) {
+// readFile returns the content of a regular file that only its owner and group change.
+func readFile(root *os.Root, name string) ([]byte, error) {
 	info, err := root.Stat(name)
 	if err != nil {
-		return nil, plainly(err)
+		return nil, withoutPath(err)
 	}
 	if !info.Mode().IsRegular() { // before it is opened: a FIFO would wait for its writer
 		return nil, errors.New("is not a regular file")
 	}
 	if info.Mode().Perm()&0o002 != 0 && filepath.Separator == '/' {
-		return nil, errOpenToAll
+		return nil, errWorldWritable
 	}
 	f, err := root.Open(name)
 	if err != nil {
-		return nil, plainly(err)
+		return nil, withoutPath(err)
 	}
 	defer func() { _ = f.Close() }() // only read
 	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
@@ -149,8 +149,8 @@ func read(root *os.Root, name string) ([]byte, error) {
 	return data, err
 }
 
-// plainly leaves the path out, which stands before it.
-func plainly(err error) error {
+// withoutPath leaves the path out, which stands before it.
+func withoutPath(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("cannot be read: %w", p.Err)
 	}

@@ -25,8 +25,8 @@ func folder(t testing.TB, files ...string) string {
 	return dir
 }
 
-// problems loads one file and returns what is wrong with it, without its folder.
-func problems(t testing.TB, text string) []string {
+// problemList loads one file and returns what is wrong with it, without its folder.
+func problemList(t testing.TB, text string) []string {
 	t.Helper()
 	dir := folder(t, "p.toml", text)
 	_, err := policy.Load(dir)
@@ -76,13 +76,13 @@ func TestEveryKeyIsRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, set.Policies, 1)
 	p := set.Policies[0]
-	require.Equal(t, 2, p.Place.Line)
-	p.Place = policy.Place{}
+	require.Equal(t, 2, p.Position.Line)
+	p.Position = policy.Position{}
 	require.Equal(t, &policy.Policy{
 		ID: "web-attack", Name: "Answer web attacks", Description: "why", Enabled: true, Priority: 7,
 		Actions: []policy.Kind{policy.Isolate, policy.BlockSource, policy.Notify},
 		TTL:     2 * time.Hour, BlockTTL: 7 * 24 * time.Hour, Cooldown: 90 * time.Second, DryRun: true, Continue: true,
-		AttributeBy: []policy.Evidence{policy.ByID, policy.ByLabel},
+		AttributeBy: []policy.AttributionMethod{policy.ByID, policy.ByLabel},
 		Match: policy.Match{
 			Severity: event.High, Rules: []string{"web_*"}, Tags: []string{"attack.t1190"}, Modules: []string{"log-pipeline"},
 			Vulnerabilities: []string{"CVE-2021-*"}, Containers: []string{"web-*"}, Images: []string{"nginx:*"},
@@ -100,7 +100,7 @@ func TestWhatAPolicyDoesNotSay(t *testing.T) {
 	require.True(t, p.Enabled)
 	require.False(t, p.DryRun)
 	require.Equal(t, "a", p.Name)
-	require.Equal(t, policy.DefaultEvidence(), p.AttributeBy)
+	require.Equal(t, policy.DefaultAttribution(), p.AttributeBy)
 	require.Zero(t, p.TTL, "a container stays isolated until somebody releases it")
 	require.Equal(t, policy.DefaultCooldown, p.Cooldown)
 	require.Equal(t, policy.DefaultBlockTTL, p.BlockTTL)
@@ -133,7 +133,7 @@ func TestTheUpstreamFormIsStrict(t *testing.T) {
 		"p.toml:5:1: colour: unknown key, allowed are id, name, description, enabled, priority, severity_threshold, target_filter, action",
 		"p.toml:7:1: target_filter.names: unknown key, allowed are container_names, image_patterns, labels",
 		"p.toml:9:1: action.Reboot: is not an action, must be one of NetworkDisconnect = { networks = [...] }, Pause = [], Stop = []",
-	}, problems(t, `id = "a"
+	}, problemList(t, `id = "a"
 name = "a"
 enabled = true
 severity_threshold = "Severe"
@@ -161,7 +161,7 @@ func TestEveryMistakeIsToldAtItsPlace(t *testing.T) {
 		`p.toml:12:12: policy.require.distinct: "hosts" is not allowed, must be one of rules, modules`,
 		"p.toml:13:10: policy.require.alerts: \"0\" is out of range, must be 1 to 10",
 		"p.toml:14:1: policy.actions: is missing",
-	}, sortedAt14(problems(t, `[[policy]]
+	}, sortedAt14(problemList(t, `[[policy]]
 id = "not an id"
 actions = ["explode", "pause",   "pause"]
 priority = "1"
@@ -203,7 +203,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		if !strings.Contains(text, "match") {
 			text += "\nmatch.severity = \"low\""
 		}
-		got := problems(t, "[[policy]]\nid = \"a\"\n"+text+"\n")
+		got := problemList(t, "[[policy]]\nid = \"a\"\n"+text+"\n")
 		require.Contains(t, strings.Join(got, "\n"), want, text)
 	}
 }
@@ -332,9 +332,9 @@ func FuzzLoad(f *testing.F) {
 		require.ErrorAs(t, err, &bad)
 		lines := strings.Count(text, "\n") + 1
 		for _, p := range bad.Problems {
-			require.Equal(t, "f.toml", p.Place.File)
+			require.Equal(t, "f.toml", p.Position.File)
 			require.NotEmpty(t, p.What)
-			require.LessOrEqual(t, p.Place.Line, lines)
+			require.LessOrEqual(t, p.Position.Line, lines)
 		}
 	})
 }

@@ -20,8 +20,8 @@ type Match struct {
 	Labels          []string       // key, or key=glob
 }
 
-// Subject is what a match asks about a container.
-type Subject struct {
+// Container is what a match asks about a container.
+type Container struct {
 	Name   string
 	Image  string
 	Labels map[string]string
@@ -32,46 +32,46 @@ func (m Match) AboutContainer() bool {
 	return len(m.Containers)+len(m.Images)+len(m.Labels) > 0
 }
 
-// Alert reports whether a satisfies what m asks of an alert; if not, why says what
+// MatchesAlert reports whether a satisfies what m asks of an alert; if not, why says what
 // stands against it.
-func (m Match) Alert(a *event.Alert) (ok bool, why string) {
+func (m Match) MatchesAlert(a *event.Alert) (ok bool, why string) {
 	switch {
 	case !atLeast(a.Severity, m.Severity):
 		return false, "severity " + a.Severity.String() + " is below " + m.Severity.String()
-	case !anyGlob(m.Rules, a.Rule.ID, a.Rule.Title):
+	case !matchesAny(m.Rules, a.Rule.ID, a.Rule.Title):
 		return false, "rule does not match"
-	case !anyGlob(m.Tags, a.Rule.Tags...):
+	case !matchesAny(m.Tags, a.Rule.Tags...):
 		return false, "no tag matches"
 	case len(m.Modules) > 0 && !slices.Contains(m.Modules, a.Module):
 		return false, "alert is of module " + a.Module
-	case !m.vulnerability(a.Vulnerability):
+	case !m.matchesVulnerability(a.Vulnerability):
 		return false, "vulnerability does not match"
 	}
 	return true, ""
 }
 
-func (m Match) vulnerability(v *event.Vulnerability) bool {
+func (m Match) matchesVulnerability(v *event.Vulnerability) bool {
 	if v == nil {
 		return len(m.Vulnerabilities) == 0
 	}
-	return anyGlob(m.Vulnerabilities, append([]string{v.ID}, v.Aliases...)...)
+	return matchesAny(m.Vulnerabilities, append([]string{v.ID}, v.Aliases...)...)
 }
 
-// Container reports whether c satisfies what m asks of a container; if not, why
+// MatchesContainer reports whether c satisfies what m asks of a container; if not, why
 // says what stands against it.
-func (m Match) Container(c Subject) (ok bool, why string) {
+func (m Match) MatchesContainer(c Container) (ok bool, why string) {
 	switch {
-	case !anyGlob(m.Containers, c.Name):
+	case !matchesAny(m.Containers, c.Name):
 		return false, "container name does not match"
-	case !anyGlob(m.Images, c.Image):
+	case !matchesAny(m.Images, c.Image):
 		return false, "image does not match"
-	case !m.label(c.Labels):
+	case !m.matchesLabels(c.Labels):
 		return false, "no label matches"
 	}
 	return true, ""
 }
 
-func (m Match) label(have map[string]string) bool {
+func (m Match) matchesLabels(have map[string]string) bool {
 	if len(m.Labels) == 0 {
 		return true
 	}

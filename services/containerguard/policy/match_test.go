@@ -55,7 +55,7 @@ func TestAlerts(t *testing.T) {
 		"alert is of module":           {Modules: []string{"sbom-scanner"}},
 		"vulnerability does not match": {Vulnerabilities: []string{"CVE-2020-*"}},
 	} {
-		ok, got := m.Alert(a)
+		ok, got := m.MatchesAlert(a)
 		require.Equal(t, why == "", ok)
 		require.Contains(t, got, why)
 	}
@@ -65,19 +65,19 @@ func TestAlerts(t *testing.T) {
 		{Tags: []string{"x", "attack.t1190"}},
 		{Vulnerabilities: []string{"CVE-2021-44228"}},
 	} {
-		ok, why := m.Alert(a)
+		ok, why := m.MatchesAlert(a)
 		require.True(t, ok, why)
 	}
 	a.Vulnerability, a.Rule.Tags = nil, nil
-	ok, _ := policy.Match{Vulnerabilities: []string{"*"}}.Alert(a)
+	ok, _ := policy.Match{Vulnerabilities: []string{"*"}}.MatchesAlert(a)
 	require.False(t, ok, "an alert without an advisory matches no pattern for one")
-	ok, _ = policy.Match{Tags: []string{"*"}}.Alert(a)
+	ok, _ = policy.Match{Tags: []string{"*"}}.MatchesAlert(a)
 	require.False(t, ok)
 }
 
 func TestContainers(t *testing.T) {
 	t.Parallel()
-	c := policy.Subject{Name: "web-1", Image: "nginx:1.25", Labels: map[string]string{"tier": "frontend", "empty": ""}}
+	c := policy.Container{Name: "web-1", Image: "nginx:1.25", Labels: map[string]string{"tier": "frontend", "empty": ""}}
 	for _, m := range []policy.Match{
 		{},
 		{Containers: []string{"db-*", "web-*"}},
@@ -86,7 +86,7 @@ func TestContainers(t *testing.T) {
 		{Labels: []string{"empty"}},
 		{Containers: []string{"web-*"}, Images: []string{"nginx:*"}, Labels: []string{"tier"}},
 	} {
-		ok, why := m.Container(c)
+		ok, why := m.MatchesContainer(c)
 		require.True(t, ok, "%+v: %s", m, why)
 	}
 	for _, m := range []policy.Match{
@@ -95,7 +95,7 @@ func TestContainers(t *testing.T) {
 		{Labels: []string{"tier=back*", "absent"}},
 		{Containers: []string{"web-*"}, Images: []string{"httpd:*"}},
 	} {
-		ok, _ := m.Container(c)
+		ok, _ := m.MatchesContainer(c)
 		require.False(t, ok, "%+v", m)
 	}
 }

@@ -35,26 +35,28 @@ var kinds = []Kind{Pause, Disconnect, Isolate, Kill, Stop, BlockSource, Notify}
 // OnContainer reports whether k needs a container.
 func (k Kind) OnContainer() bool { return k != BlockSource && k != Notify }
 
-// Evidence is a way from an alert to a container.
-type Evidence string
+// AttributionMethod is a way from an alert to a container.
+type AttributionMethod string
 
 // The ways, in the order in which they are tried. The first four are the default;
 // an address that was attacked, an image and a label name a container only where
 // the policy says so.
 const (
-	ByID      Evidence = "id"
-	ByPID     Evidence = "pid"
-	ByAddress Evidence = "address" // the source address, at the time of the alert
-	ByName    Evidence = "name"
-	ByTarget  Evidence = "target" // the address that was attacked
-	ByImage   Evidence = "image"
-	ByLabel   Evidence = "label"
+	ByID      AttributionMethod = "id"
+	ByPID     AttributionMethod = "pid"
+	ByAddress AttributionMethod = "address" // the source address, at the time of the alert
+	ByName    AttributionMethod = "name"
+	ByTarget  AttributionMethod = "target" // the address that was attacked
+	ByImage   AttributionMethod = "image"
+	ByLabel   AttributionMethod = "label"
 )
 
-var evidences = []Evidence{ByID, ByPID, ByAddress, ByName, ByTarget, ByImage, ByLabel}
+var attributionMethods = []AttributionMethod{ByID, ByPID, ByAddress, ByName, ByTarget, ByImage, ByLabel}
 
-// DefaultEvidence is what a policy goes by that does not say.
-func DefaultEvidence() []Evidence { return []Evidence{ByID, ByPID, ByAddress, ByName} }
+// DefaultAttribution is what a policy goes by that does not say.
+func DefaultAttribution() []AttributionMethod {
+	return []AttributionMethod{ByID, ByPID, ByAddress, ByName}
+}
 
 // What holds where a policy does not say.
 const (
@@ -72,14 +74,14 @@ type Policy struct {
 	Priority    int // the lowest goes first
 	Match       Match
 	Require     Require
-	AttributeBy []Evidence
+	AttributeBy []AttributionMethod
 	Actions     []Kind
 	TTL         time.Duration // until containers are released; 0: a person does it
 	BlockTTL    time.Duration
 	Cooldown    time.Duration // in which the same target is left alone after an action
 	DryRun      bool
 	Continue    bool // policies after this one are looked at as well
-	Place       Place
+	Position    Position
 }
 
 // ContainerActions returns what p does to a container, in the order given.
@@ -99,14 +101,14 @@ type Require struct {
 	Modules bool
 }
 
-// Place is where something stands in a file; line and column count from 1.
-type Place struct {
+// Position is where something stands in a file; line and column count from 1.
+type Position struct {
 	File         string
 	Line, Column int
 }
 
 // String returns file:line:column.
-func (p Place) String() string {
+func (p Position) String() string {
 	if p.Line == 0 {
 		return p.File
 	}

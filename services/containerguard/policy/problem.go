@@ -15,17 +15,17 @@ const (
 
 // Problem is one mistake and where it stands.
 type Problem struct {
-	Place Place
-	Key   string // such as "policy.match.severity"; empty for a syntax error
-	What  string // what is wrong and what is allowed
+	Position Position
+	Key      string // such as "policy.match.severity"; empty for a syntax error
+	What     string // what is wrong and what is allowed
 }
 
 // String returns "file:line:column: key: what".
 func (p Problem) String() string {
 	if p.Key == "" {
-		return p.Place.String() + ": " + p.What
+		return p.Position.String() + ": " + p.What
 	}
-	return p.Place.String() + ": " + p.Key + ": " + p.What
+	return p.Position.String() + ": " + p.Key + ": " + p.What
 }
 
 // Error is everything wrong with a set of policies, by file and position.
@@ -47,13 +47,13 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problems collects mistakes.
-type problems struct {
+// problemList collects mistakes.
+type problemList struct {
 	all     []Problem
 	omitted int
 }
 
-func (p *problems) add(problem Problem) {
+func (p *problemList) add(problem Problem) {
 	if len(p.all) >= maxProblems {
 		p.omitted++
 		return
@@ -62,19 +62,19 @@ func (p *problems) add(problem Problem) {
 }
 
 // err returns nil for no problem.
-func (p *problems) err() error {
+func (p *problemList) err() error {
 	if len(p.all) == 0 {
 		return nil
 	}
-	return &Error{Problems: byPlace(p.all), Omitted: p.omitted}
+	return &Error{Problems: sortByPosition(p.all), Omitted: p.omitted}
 }
 
-func byPlace(all []Problem) []Problem {
+func sortByPosition(all []Problem) []Problem {
 	slices.SortStableFunc(all, func(a, b Problem) int {
 		return cmp.Or(
-			cmp.Compare(a.Place.File, b.Place.File),
-			cmp.Compare(a.Place.Line, b.Place.Line),
-			cmp.Compare(a.Place.Column, b.Place.Column),
+			cmp.Compare(a.Position.File, b.Position.File),
+			cmp.Compare(a.Position.Line, b.Position.Line),
+			cmp.Compare(a.Position.Column, b.Position.Column),
 		)
 	})
 	return all

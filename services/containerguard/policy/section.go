@@ -22,32 +22,32 @@ const (
 
 // section reads the keys of one table and collects what is wrong with them.
 type section struct {
-	path  string // "policy.match."
-	node  *node
-	found *problems
-	known []string
+	path     string // "policy.match."
+	node     *node
+	problems *problemList
+	read     []string
 }
 
-func (s *section) at(key string) Place {
+func (s *section) position(key string) Position {
 	if v := s.node.table[key]; v != nil {
-		return v.at
+		return v.position
 	}
-	return s.node.at
+	return s.node.position
 }
 
-func (s *section) blame(key, format string, args ...any) {
-	s.found.add(Problem{Place: s.at(key), Key: s.path + key, What: fmt.Sprintf(format, args...)})
+func (s *section) problem(key, format string, args ...any) {
+	s.problems.add(Problem{Position: s.position(key), Key: s.path + key, What: fmt.Sprintf(format, args...)})
 }
 
 // get returns the value of key if it is there and of that kind.
 func (s *section) get(key string, kind unstable.Kind, what string) *node {
-	s.known = append(s.known, key)
+	s.read = append(s.read, key)
 	v := s.node.table[key]
 	if v == nil {
 		return nil
 	}
 	if v.kind != kind {
-		s.blame(key, "is %s, must be %s", setting.TOMLKind(v.kind), what)
+		s.problem(key, "is %s, must be %s", setting.TOMLKind(v.kind), what)
 		return nil
 	}
 	return v
@@ -60,7 +60,7 @@ func (s *section) has(key string) bool { return s.node.table[key] != nil }
 func (s *section) require(keys ...string) {
 	for _, key := range keys {
 		if !s.has(key) {
-			s.found.add(Problem{Place: s.node.at, Key: s.path + key, What: "is missing"})
+			s.problems.add(Problem{Position: s.node.position, Key: s.path + key, What: "is missing"})
 		}
 	}
 }
@@ -71,14 +71,14 @@ func (s *section) text(key, otherwise string) string {
 	case v == nil:
 		return otherwise
 	case strings.TrimSpace(v.text) == "":
-		s.blame(key, "must not be empty")
+		s.problem(key, "must not be empty")
 	case len(v.text) > maxText:
-		s.blame(key, "has %d bytes, allowed are %d", len(v.text), maxText)
+		s.problem(key, "has %d bytes, allowed are %d", len(v.text), maxText)
 	}
 	return v.text
 }
 
-func (s *section) truth(key string, otherwise bool) bool {
+func (s *section) boolean(key string, otherwise bool) bool {
 	v := s.get(key, unstable.Bool, "true or false")
 	if v == nil {
 		return otherwise
@@ -93,27 +93,27 @@ func (s *section) number(key string, otherwise, low, high int) int {
 	}
 	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 64)
 	if err != nil || n < int64(low) || n > int64(high) {
-		s.blame(key, "%s is out of range, must be %d to %d", setting.Shown(v.text), low, high)
+		s.problem(key, "%s is out of range, must be %d to %d", setting.Shown(v.text), low, high)
 		return otherwise
 	}
 	return int(n)
 }
 
-// span reads a duration such as 90s, 10m, 12h or 7d.
-func (s *section) span(key string, otherwise, low time.Duration) time.Duration {
+// duration reads a duration such as 90s, 10m, 12h or 7d.
+func (s *section) duration(key string, otherwise, low time.Duration) time.Duration {
 	v := s.get(key, unstable.String, "a duration such as \"90s\", \"10m\", \"12h\" or \"7d\"")
 	if v == nil {
 		return otherwise
 	}
-	d, err := parseSpan(v.text)
+	d, err := parseDuration(v.text)
 	if err != nil || d < low || d > maxDuration {
-		s.blame(key, "%s is not allowed, must be a duration from %s to 3650d such as \"90s\", \"10m\", \"12h\" or \"7d\"", setting.Shown(v.text), low)
+		s.problem(key, "%s is not allowed, must be a duration from %s to 3650d such as \"90s\", \"10m\", \"12h\" or \"7d\"", setting.Shown(v.text), low)
 		return otherwise
 	}
 	return d
 }
 
-func parseSpan(text string) (time.Duration, error) {
+func parseDuration(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		return time.Duration(n) * 24 * time.Hour, err
@@ -128,7 +128,7 @@ func (s *section) severity(key string, otherwise event.Severity) event.Severity 
 	}
 	level, err := event.ParseSeverity(strings.ToLower(v.text))
 	if err != nil {
-		s.blame(key, "%s is not allowed, must be one of info, low, medium, high, critical", setting.Shown(v.text))
+		s.problem(key, "%s is not allowed, must be one of info, low, medium, high, critical", setting.Shown(v.text))
 	}
 	return level
 }
@@ -140,13 +140,13 @@ func (s *section) list(key string, check func(string) string) []string {
 		return nil
 	}
 	if len(v.list) > maxList {
-		s.blame(key, "has %d elements, allowed are %d", len(v.list), maxList)
+		s.problem(key, "has %d elements, allowed are %d", len(v.list), maxList)
 		return nil
 	}
 	out := make([]string, 0, len(v.list))
 	for _, e := range v.list {
-		if what := wrong(e, out, check); what != "" {
-			s.found.add(Problem{Place: e.at, Key: s.path + key, What: what})
+		if what := checkElement(e, out, check); what != "" {
+			s.problems.add(Problem{Position: e.position, Key: s.path + key, What: what})
 			continue
 		}
 		out = append(out, e.text)
@@ -154,8 +154,8 @@ func (s *section) list(key string, check func(string) string) []string {
 	return out
 }
 
-// wrong says what is wrong with one element of a list, after those before it.
-func wrong(e *node, before []string, check func(string) string) string {
+// checkElement says what is wrong with one element of a list, after those before it.
+func checkElement(e *node, before []string, check func(string) string) string {
 	if e.kind != unstable.String {
 		return "is " + setting.TOMLKind(e.kind) + ", must be a string"
 	}
@@ -187,8 +187,8 @@ func checkLabel(text string) string {
 	return checkPattern(text)
 }
 
-// words reads a list of which each must be one of allowed.
-func words[T ~string](s *section, key string, allowed []T) []T {
+// enumList reads a list of which each must be one of allowed.
+func enumList[T ~string](s *section, key string, allowed []T) []T {
 	names := make([]string, len(allowed))
 	for i, a := range allowed {
 		names[i] = string(a)
@@ -204,18 +204,18 @@ func words[T ~string](s *section, key string, allowed []T) []T {
 func (s *section) table(key string) *section {
 	v := s.get(key, unstable.InlineTable, "a section")
 	if v == nil {
-		v = newTable(s.at(key))
+		v = newTable(s.position(key))
 	}
-	return &section{path: s.path + key + ".", node: v, found: s.found}
+	return &section{path: s.path + key + ".", node: v, problems: s.problems}
 }
 
-// end reports the keys that nobody read.
-func (s *section) end() {
+// checkUnknownKeys reports the keys that nobody read.
+func (s *section) checkUnknownKeys() {
 	for _, key := range s.node.keys {
-		if slices.Contains(s.known, key) {
+		if slices.Contains(s.read, key) {
 			continue
 		}
-		what := "unknown key, allowed are " + strings.Join(s.known, ", ")
-		s.found.add(Problem{Place: s.node.keyAt[key], Key: s.path + setting.Key(key), What: what})
+		what := "unknown key, allowed are " + strings.Join(s.read, ", ")
+		s.problems.add(Problem{Position: s.node.keyPositions[key], Key: s.path + setting.Key(key), What: what})
 	}
 }

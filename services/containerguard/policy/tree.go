@@ -13,30 +13,30 @@ import (
 // node is one TOML value with its place. The library decodes without places, so the
 // tree is built from its parser.
 type node struct {
-	kind  unstable.Kind // String, Bool, Integer, Array, InlineTable for every table, or another scalar
-	at    Place
-	text  string
-	list  []*node
-	keys  []string // of a table, in order
-	table map[string]*node
-	keyAt map[string]Place
+	kind         unstable.Kind // String, Bool, Integer, Array, InlineTable for every table, or another scalar
+	position     Position
+	text         string
+	list         []*node
+	keys         []string // of a table, in order
+	table        map[string]*node
+	keyPositions map[string]Position
 }
 
-func newTable(at Place) *node {
-	return &node{kind: unstable.InlineTable, at: at, table: map[string]*node{}, keyAt: map[string]Place{}}
+func newTable(at Position) *node {
+	return &node{kind: unstable.InlineTable, position: at, table: map[string]*node{}, keyPositions: map[string]Position{}}
 }
 
-func (n *node) set(key string, at Place, value *node) {
+func (n *node) set(key string, at Position, value *node) {
 	if _, twice := n.table[key]; !twice {
 		n.keys = append(n.keys, key)
-		n.keyAt[key] = at
+		n.keyPositions[key] = at
 	}
 	n.table[key] = value
 }
 
 // child returns the table called key, made if missing. Of a list of tables it is the
 // last one.
-func (n *node) child(key string, at Place) *node {
+func (n *node) child(key string, at Position) *node {
 	have := n.table[key]
 	switch {
 	case have == nil:
@@ -63,26 +63,26 @@ type parser struct {
 func parse(file string, data []byte) (*node, *Problem) {
 	d := &parser{file: file, data: data, starts: lineStarts(data)}
 	if !utf8.Valid(data) {
-		return nil, &Problem{Place: d.place(invalidAt(data)), What: "syntax error: not UTF-8"}
+		return nil, &Problem{Position: d.position(invalidAt(data)), What: "syntax error: not UTF-8"}
 	}
 	var sound map[string]any // the library knows what may not be defined twice
 	if err := toml.Unmarshal(data, &sound); err != nil {
-		return nil, d.syntax(err)
+		return nil, d.syntaxProblem(err)
 	}
-	root := newTable(Place{File: file, Line: 1, Column: 1})
+	root := newTable(Position{File: file, Line: 1, Column: 1})
 	d.p.Reset(data)
 	for section := root; d.p.NextExpression(); {
 		switch e := d.p.Expression(); e.Kind {
 		case unstable.KeyValue:
-			d.pair(section, e)
+			d.addKeyValue(section, e)
 		case unstable.Table:
-			section = d.open(root, e)
+			section = d.openTable(root, e)
 		case unstable.ArrayTable:
-			section = d.element(root, e)
+			section = d.appendTable(root, e)
 		}
 	}
 	if err := d.p.Error(); err != nil {
-		return nil, d.syntax(err)
+		return nil, d.syntaxProblem(err)
 	}
 	return root, nil
 }
@@ -98,35 +98,35 @@ func invalidAt(data []byte) int {
 	return len(data)
 }
 
-func (d *parser) syntax(err error) *Problem {
-	p := &Problem{Place: Place{File: d.file, Line: 1, Column: 1}, What: "syntax error: " + err.Error()}
+func (d *parser) syntaxProblem(err error) *Problem {
+	p := &Problem{Position: Position{File: d.file, Line: 1, Column: 1}, What: "syntax error: " + err.Error()}
 	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
-		p.Place.Line, p.Place.Column = at.Position()
+		p.Position.Line, p.Position.Column = at.Position()
 	}
 	return p
 }
 
-// open follows a [header] to its table.
-func (d *parser) open(root *node, e *unstable.Node) *node {
+// openTable follows a [header] to its table.
+func (d *parser) openTable(root *node, e *unstable.Node) *node {
 	n := root
 	for it := e.Key(); it.Next(); {
-		n = n.child(string(it.Node().Data), d.place(int(it.Node().Raw.Offset)))
+		n = n.child(string(it.Node().Data), d.position(int(it.Node().Raw.Offset)))
 	}
 	return n
 }
 
-// element appends a table to the list of a [[header]].
-func (d *parser) element(root *node, e *unstable.Node) *node {
+// appendTable appends a table to the list of a [[header]].
+func (d *parser) appendTable(root *node, e *unstable.Node) *node {
 	n := root
 	for it := e.Key(); it.Next(); {
-		key, at := string(it.Node().Data), d.place(int(it.Node().Raw.Offset))
+		key, at := string(it.Node().Data), d.position(int(it.Node().Raw.Offset))
 		if !it.IsLast() {
 			n = n.child(key, at)
 			continue
 		}
 		list := n.table[key]
 		if list == nil {
-			list = &node{kind: unstable.Array, at: at}
+			list = &node{kind: unstable.Array, position: at}
 			n.set(key, at, list)
 		}
 		n = newTable(at)
@@ -135,58 +135,58 @@ func (d *parser) element(root *node, e *unstable.Node) *node {
 	return n
 }
 
-// pair takes key = value; the key may have several parts.
-func (d *parser) pair(section *node, e *unstable.Node) {
+// addKeyValue takes key = value; the key may have several parts.
+func (d *parser) addKeyValue(section *node, e *unstable.Node) {
 	n := section
 	for it := e.Key(); it.Next(); {
 		part := it.Node()
-		key, at := string(part.Data), d.place(int(part.Raw.Offset))
+		key, at := string(part.Data), d.position(int(part.Raw.Offset))
 		if it.IsLast() {
-			n.set(key, at, d.value(e.Value(), d.valueAt(int(part.Raw.Offset+part.Raw.Length))))
+			n.set(key, at, d.toNode(e.Value(), d.valuePosition(int(part.Raw.Offset+part.Raw.Length))))
 			return
 		}
 		n = n.child(key, at)
 	}
 }
 
-// valueAt is where the value begins whose key ends at end.
-func (d *parser) valueAt(end int) Place {
+// valuePosition is where the value begins whose key ends at end.
+func (d *parser) valuePosition(end int) Position {
 	rest := d.data[end:]
-	return d.place(end + len(rest) - len(bytes.TrimLeft(rest, " \t=")))
+	return d.position(end + len(rest) - len(bytes.TrimLeft(rest, " \t=")))
 }
 
-func (d *parser) value(v *unstable.Node, at Place) *node {
-	n := &node{kind: v.Kind, at: at, text: string(v.Data)}
+func (d *parser) toNode(v *unstable.Node, at Position) *node {
+	n := &node{kind: v.Kind, position: at, text: string(v.Data)}
 	switch v.Kind {
 	case unstable.InlineTable:
 		n = newTable(at)
 		for it := v.Children(); it.Next(); {
 			if it.Node().Kind == unstable.KeyValue {
-				d.pair(n, it.Node())
+				d.addKeyValue(n, it.Node())
 			}
 		}
 	case unstable.Array:
 		for it := v.Children(); it.Next(); {
 			if e := it.Node(); e.Kind != unstable.Comment {
-				n.list = append(n.list, d.value(e, d.elementAt(e, at)))
+				n.list = append(n.list, d.toNode(e, d.elementPosition(e, at)))
 			}
 		}
 	}
 	return n
 }
 
-// elementAt falls back to the list's place where the parser gives an element none.
-func (d *parser) elementAt(e *unstable.Node, list Place) Place {
+// elementPosition falls back to the list's place where the parser gives an element none.
+func (d *parser) elementPosition(e *unstable.Node, list Position) Position {
 	if e.Raw.Length > 0 {
-		return d.place(int(e.Raw.Offset))
+		return d.position(int(e.Raw.Offset))
 	}
 	return list
 }
 
-func (d *parser) place(offset int) Place {
+func (d *parser) position(offset int) Position {
 	line := sort.SearchInts(d.starts, offset+1)
 	column := utf8.RuneCount(d.data[d.starts[line-1]:offset]) + 1
-	return Place{File: d.file, Line: line, Column: column}
+	return Position{File: d.file, Line: line, Column: column}
 }
 
 func lineStarts(data []byte) []int {

@@ -23,19 +23,19 @@ func isUpstream(root *node) bool {
 //
 // Two things are better than there: the container must be the one the alert is
 // about, not the first that fits the filter; and labels are honoured, not refused.
-func (f *file) upstream(root *node, found *problems) {
-	s := &section{node: root, found: found}
+func (f *policyFile) upstream(root *node, found *problemList) {
+	s := &section{node: root, problems: found}
 	s.require("id", "name", "description", "enabled", "severity_threshold", "priority", "target_filter", "action")
 	p := &Policy{
-		Place:       root.at,
+		Position:    root.position,
 		ID:          s.text("id", ""),
 		Name:        s.text("name", ""),
 		Description: s.text("description", ""),
-		Enabled:     s.truth("enabled", true),
+		Enabled:     s.boolean("enabled", true),
 		Priority:    s.number("priority", DefaultPriority, 0, 1<<32-1),
 		Match:       Match{Severity: s.severity("severity_threshold", event.Info)},
-		Require:     Require{Alerts: 1, Within: defaultSpan},
-		AttributeBy: DefaultEvidence(),
+		Require:     Require{Alerts: 1, Within: defaultWithin},
+		AttributeBy: DefaultAttribution(),
 		BlockTTL:    DefaultBlockTTL,
 		Cooldown:    DefaultCooldown,
 	}
@@ -43,11 +43,11 @@ func (f *file) upstream(root *node, found *problems) {
 	p.Match.Containers = filter.patterns("container_names")
 	p.Match.Images = filter.patterns("image_patterns")
 	p.Match.Labels = filter.list("labels", checkLabel)
-	filter.end()
+	filter.checkUnknownKeys()
 	p.Actions = f.upstreamAction(s)
-	s.end()
+	s.checkUnknownKeys()
 	if p.ID != "" && !idForm.MatchString(p.ID) {
-		s.blame("id", "%s is no id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(p.ID))
+		s.problem("id", "%s is no id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(p.ID))
 	}
 	f.policies = append(f.policies, p)
 }
@@ -55,9 +55,9 @@ func (f *file) upstream(root *node, found *problems) {
 // upstreamAction reads action = "Pause", { Pause = [] } or { NetworkDisconnect = {
 // networks = […] } }. Its stop had a grace of 10 s in which the attacker ran on;
 // ours freezes first.
-func (f *file) upstreamAction(s *section) []Kind {
+func (f *policyFile) upstreamAction(s *section) []Kind {
 	const allowed = "must be one of NetworkDisconnect = { networks = [...] }, Pause = [], Stop = []"
-	s.known = append(s.known, "action")
+	s.read = append(s.read, "action")
 	v := s.node.table["action"]
 	switch {
 	case v == nil:
@@ -66,31 +66,31 @@ func (f *file) upstreamAction(s *section) []Kind {
 		if kind, ok := upstreamKinds[v.text]; ok {
 			return []Kind{kind}
 		}
-		s.blame("action", "%s is not allowed, %s", setting.Shown(v.text), allowed)
+		s.problem("action", "%s is not allowed, %s", setting.Shown(v.text), allowed)
 		return nil
 	case v.kind != unstable.InlineTable || len(v.keys) != 1:
-		s.blame("action", "is not one action, %s", allowed)
+		s.problem("action", "is not one action, %s", allowed)
 		return nil
 	}
 	name := v.keys[0]
 	kind, ok := upstreamKinds[name]
 	if !ok {
-		s.found.add(Problem{Place: v.keyAt[name], Key: "action." + setting.Key(name), What: "is not an action, " + allowed})
+		s.problems.add(Problem{Position: v.keyPositions[name], Key: "action." + setting.Key(name), What: "is not an action, " + allowed})
 		return nil
 	}
-	a := &section{path: "action.", node: v, found: s.found}
+	a := &section{path: "action.", node: v, problems: s.problems}
 	if kind != Disconnect {
 		if list := a.get(name, unstable.Array, "an empty list"); list != nil && len(list.list) > 0 {
-			a.blame(name, "must be an empty list")
+			a.problem(name, "must be an empty list")
 		}
 		return []Kind{kind}
 	}
 	networks := a.table(name)
 	networks.require("networks")
 	if list := networks.patterns("networks"); len(list) > 0 {
-		f.warn(networks.at("networks"), "action."+name+".networks", "is not needed: the container is taken off every network, for one that is left would carry on")
+		f.warn(networks.position("networks"), "action."+name+".networks", "is not needed: the container is taken off every network, for one that is left would carry on")
 	}
-	networks.end()
+	networks.checkUnknownKeys()
 	return []Kind{kind}
 }
 

@@ -66,7 +66,7 @@ func TestAnOrderEnds(t *testing.T) {
 		require.Equal(t, event.Skipped, g.lastAction().Phase)
 		d.Start(t)
 		require.Eventually(t, func() bool { return g.inspect(t, id).Running }, 10*time.Second, 10*time.Millisecond)
-		require.Eventually(t, func() bool { return v.Healthy() == "" }, 20*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return v.StaleReason() == "" }, 20*time.Second, 10*time.Millisecond)
 		require.False(t, g.inspect(t, id).Paused)
 	})
 }

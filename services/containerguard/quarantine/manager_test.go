@@ -58,13 +58,13 @@ func (g *guard) report(_ context.Context, a event.Action) {
 func (g *guard) run(t *testing.T) *inventory.Inventory {
 	t.Helper()
 	v := inventory.New(inventory.Options{Docker: g.client, PollInterval: time.Second})
-	v.Watch(g.manager.Observe)
+	v.OnChange(g.manager.Observe)
 	ctx, cancel := context.WithCancel(t.Context())
 	group := task.New(ctx)
 	group.Go("inventory", v.Run)
 	group.Go("manager", g.manager.Run)
 	t.Cleanup(func() { cancel(); require.NoError(t, group.Wait()) })
-	require.Eventually(t, func() bool { return v.Healthy() == "" }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return v.StaleReason() == "" }, 20*time.Second, 10*time.Millisecond)
 	return v
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// maxAhead is how far in the future an alert may be: clocks differ a little.
-const maxAhead = time.Minute
+// maxFuture is how far in the future an alert may be: clocks differ a little.
+const maxFuture = time.Minute
 
 // Stale returns why a must not be acted on at now: what happened is longer ago than
 // limit, by the alert's own times, or in the future. It returns "" for one that is
@@ -24,7 +24,7 @@ func Stale(a *event.Alert, now time.Time, limit time.Duration) string {
 	switch age := now.Sub(oldest); {
 	case age > limit:
 		return fmt.Sprintf("the alert is %s old, the limit is %s", age.Round(time.Second), limit)
-	case newest.Sub(now) > maxAhead:
+	case newest.Sub(now) > maxFuture:
 		return fmt.Sprintf("the alert is %s in the future", newest.Sub(now).Round(time.Second))
 	}
 	return ""

@@ -28,16 +28,16 @@ type Self struct {
 // Protections say which containers are never acted on. Its methods may be called
 // concurrently.
 type Protections struct {
-	self  Self
-	names []string // globs
-	needs []need
+	self         Self
+	names        []string // globs
+	dependencies []dependency
 
 	mu        sync.Mutex
 	addresses map[string][]netip.Addr // of the needs' hosts
 }
 
-// need is something the guard depends on, by host and port.
-type need struct{ host, port string }
+// dependency is something the guard depends on, by host and port.
+type dependency struct{ host, port string }
 
 // NewProtections returns the protections of a guard that is self, of containers
 // whose names match one of names, and of those that serve one of needs: host:port
@@ -49,7 +49,7 @@ func NewProtections(self Self, names, needs []string) *Protections {
 		if err != nil {
 			host, port = n, ""
 		}
-		p.needs = append(p.needs, need{host: host, port: port})
+		p.dependencies = append(p.dependencies, dependency{host: host, port: port})
 	}
 	return p
 }
@@ -57,7 +57,7 @@ func NewProtections(self Self, names, needs []string) *Protections {
 // Resolve looks the names of the needs up, so that a container is known by its
 // address as well. A name that is not found keeps the addresses it had.
 func (p *Protections) Resolve(ctx context.Context) {
-	for _, n := range p.needs {
+	for _, n := range p.dependencies {
 		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", n.host)
 		if err != nil || len(found) == 0 {
 			continue
@@ -82,7 +82,7 @@ func (p *Protections) Inherit(old *Protections) {
 	old.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.needs {
+	for _, n := range p.dependencies {
 		if addresses, is := known[n.host]; is && p.addresses[n.host] == nil {
 			p.addresses[n.host] = addresses
 		}
@@ -102,7 +102,7 @@ func (p *Protections) Reason(c docker.Container, all []docker.Container) string 
 	case slices.ContainsFunc(p.names, func(pattern string) bool { return policy.Glob(pattern, c.Name) }):
 		return "protected: by name, container.protected"
 	}
-	if need := p.serves(c); need != "" {
+	if need := p.servedDependency(c); need != "" {
 		return "protected: the guard depends on it for " + need
 	}
 	return sharing(c, all)
@@ -122,11 +122,11 @@ func sharing(c docker.Container, all []docker.Container) string {
 	return ""
 }
 
-// Needed says which need is at addr, "" if none is.
-func (p *Protections) Needed(addr netip.Addr) string {
+// Dependency says which need is at addr, "" if none is.
+func (p *Protections) Dependency(addr netip.Addr) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.needs {
+	for _, n := range p.dependencies {
 		literal, err := netip.ParseAddr(n.host)
 		if err == nil && literal.Unmap() == addr || slices.Contains(p.addresses[n.host], addr) {
 			return net.JoinHostPort(n.host, n.port)
@@ -135,17 +135,17 @@ func (p *Protections) Needed(addr netip.Addr) string {
 	return ""
 }
 
-// serves returns the need that c serves.
-func (p *Protections) serves(c docker.Container) string {
-	for _, n := range p.needs {
-		if p.is(c, n) {
+// servedDependency returns the need that c serves.
+func (p *Protections) servedDependency(c docker.Container) string {
+	for _, n := range p.dependencies {
+		if p.matches(c, n) {
 			return net.JoinHostPort(n.host, n.port)
 		}
 	}
 	return ""
 }
 
-func (p *Protections) is(c docker.Container, n need) bool {
+func (p *Protections) matches(c docker.Container, n dependency) bool {
 	if n.host == c.Name || c.Service != "" && n.host == c.Service || strings.HasPrefix(c.ID, n.host) && len(n.host) >= 12 {
 		return true
 	}
@@ -165,7 +165,7 @@ func (p *Protections) is(c docker.Container, n need) bool {
 
 // publishedAt reports whether n is reached through a port that a container
 // publishes at host, which is on this machine.
-func (n need) publishedAt(host string, addresses []netip.Addr) bool {
+func (n dependency) publishedAt(host string, addresses []netip.Addr) bool {
 	at := strings.LastIndexByte(host, ':')
 	if at < 0 || n.port == "" || host[at+1:] != n.port {
 		return false

@@ -137,7 +137,7 @@ func TestWhatTheGuardNeedsIsNotBlocked(t *testing.T) {
 	for text, want := range map[string]string{
 		"192.0.2.9": "192.0.2.9:4222", "2001:db8::9": "[2001:db8::9]:5432", "127.0.0.1": "localhost:6379", "192.0.2.10": "",
 	} {
-		require.Equal(t, want, p.Needed(netip.MustParseAddr(text)), text)
+		require.Equal(t, want, p.Dependency(netip.MustParseAddr(text)), text)
 	}
-	require.Empty(t, p.Needed(netip.Addr{}))
+	require.Empty(t, p.Dependency(netip.Addr{}))
 }

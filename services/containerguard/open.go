@@ -14,21 +14,21 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// parts are what Run opens.
-type parts struct {
+// runState are what Run opens.
+type runState struct {
 	docker     *docker.Client
 	files      *folder.Folder // the module's own
 	inventory  *inventory.Inventory
 	quarantine *quarantine.Manager
-	memory     *safety.Memory
-	votes      *safety.Votes
+	memory     *safety.State
+	votes      *safety.Corroboration
 	reporter   *reporter
-	waiting    *room
+	waiting    *pendingAlerts
 }
 
 // open makes what Run needs. On an error nothing is left open.
-func (s *Service) open(ctx context.Context) (p *parts, err error) {
-	p = &parts{}
+func (s *Service) open(ctx context.Context) (p *runState, err error) {
+	p = &runState{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -48,28 +48,28 @@ func (s *Service) open(ctx context.Context) (p *parts, err error) {
 	if err := s.openQuarantine(p, cfg); err != nil {
 		return p, err
 	}
-	s.parts.Store(p)
+	s.run.Store(p)
 	return p, s.notifier.Open(filepath.Join(s.deps.DataDir, "notifications"))
 }
 
 // openMemory opens what is remembered of alerts.
-func (s *Service) openMemory(p *parts, cfg Config) (err error) {
+func (s *Service) openMemory(p *runState, cfg Config) (err error) {
 	if p.files, err = folder.Open(s.deps.DataDir); err != nil {
 		return err
 	}
 	var lost, forgotten string
-	if p.memory, lost, err = safety.Open(p.files, cfg.limits()); err != nil {
+	if p.memory, lost, err = safety.OpenState(p.files, cfg.limits()); err != nil {
 		return err
 	}
-	if p.votes, forgotten, err = safety.OpenVotes(p.files); err != nil {
+	if p.votes, forgotten, err = safety.OpenCorroboration(p.files); err != nil {
 		return err
 	}
 	s.health.say(aboutLost, strings.TrimPrefix(strings.TrimSuffix(lost+"; "+forgotten, "; "), "; "))
-	p.waiting, err = openRoom(s.deps.DataDir)
+	p.waiting, err = openPendingAlerts(s.deps.DataDir)
 	return err
 }
 
-func (s *Service) openReports(ctx context.Context, p *parts) error {
+func (s *Service) openReports(ctx context.Context, p *runState) error {
 	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions})
 	if err != nil {
 		return err
@@ -78,21 +78,21 @@ func (s *Service) openReports(ctx context.Context, p *parts) error {
 	return p.reporter.resume(ctx)
 }
 
-func (s *Service) openQuarantine(p *parts, cfg Config) (err error) {
+func (s *Service) openQuarantine(p *runState, cfg Config) (err error) {
 	p.quarantine, err = quarantine.Open(quarantine.Options{
 		Docker: p.docker, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add, Evidence: cfg.evidence(),
-		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheck(p, o, c) },
+		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheckOrder(p, o, c) },
 	})
 	if err != nil {
 		return err
 	}
 	s.health.say(aboutDamage, strings.Join(p.quarantine.Damaged(), "; "))
-	p.inventory.Watch(func(c inventory.Change) { s.observe(p, c) })
+	p.inventory.OnChange(func(c inventory.Change) { s.observeContainer(p, c) })
 	return nil
 }
 
 // close gives up what open opened, as far as it came.
-func (p *parts) close() (err error) {
+func (p *runState) close() (err error) {
 	if p.quarantine != nil {
 		err = p.quarantine.Close()
 	}

@@ -11,23 +11,23 @@ import (
 )
 
 const (
-	maxMatters = 2048 // beyond it the one that was spoken for longest ago goes
-	maxVoices  = 16   // of one matter: more than a policy can want
+	maxSubjects = 2048 // beyond it the one that was spoken for longest ago goes
+	maxSources  = 16   // of one matter: more than a policy can want
 )
 
-// Votes remember, for policies that want several independent alerts, who spoke for
+// Corroboration remember, for policies that want several independent alerts, who spoke for
 // them. They are on disk when Save returns. Its methods may be called concurrently.
-type Votes struct {
-	file file
+type Corroboration struct {
+	file stateFile
 
 	mu      sync.Mutex
 	version uint64
 	matters map[string]map[string]time.Time // policy and target → rule or module → when; both hashed
 }
 
-// OpenVotes reads the votes in files, which need not be there. What it returns is as Open does.
-func OpenVotes(files *folder.Folder) (v *Votes, trouble string, err error) {
-	v = &Votes{file: file{folder: files, name: "votes.json"}}
+// OpenCorroboration reads the votes in files, which need not be there. What it returns is as Open does.
+func OpenCorroboration(files *folder.Folder) (v *Corroboration, trouble string, err error) {
+	v = &Corroboration{file: stateFile{folder: files, name: "votes.json"}}
 	trouble, err = v.file.load(&v.matters)
 	if trouble != "" || v.matters == nil {
 		v.matters = map[string]map[string]time.Time{}
@@ -36,7 +36,7 @@ func OpenVotes(files *folder.Folder) (v *Votes, trouble string, err error) {
 }
 
 // Hear notes one voice about a matter and returns how many spoke within the span.
-func (v *Votes) Hear(matter, voice string, within time.Duration, now time.Time) int {
+func (v *Corroboration) Hear(matter, voice string, within time.Duration, now time.Time) int {
 	matter, voice = digest(matter), digest(voice)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -47,15 +47,15 @@ func (v *Votes) Hear(matter, voice string, within time.Duration, now time.Time) 
 		v.matters[matter] = voices
 	}
 	maps.DeleteFunc(voices, func(_ string, at time.Time) bool { return now.Sub(at) > within })
-	if _, known := voices[voice]; known || len(voices) < maxVoices {
+	if _, known := voices[voice]; known || len(voices) < maxSources {
 		voices[voice] = now.UTC()
 		v.version++
 	}
 	return len(voices)
 }
 
-func (v *Votes) makeRoom() {
-	if len(v.matters) < maxMatters {
+func (v *Corroboration) makeRoom() {
+	if len(v.matters) < maxSubjects {
 		return
 	}
 	first, oldest := "", time.Time{}
@@ -77,7 +77,7 @@ func newest(voices map[string]time.Time) (at time.Time) {
 }
 
 // Save is as Memory.Save.
-func (v *Votes) Save() error {
+func (v *Corroboration) Save() error {
 	v.mu.Lock()
 	version := v.version
 	v.mu.Unlock()

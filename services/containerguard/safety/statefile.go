@@ -11,12 +11,12 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
-// maxState bounds the file.
-const maxState = 16 << 20
+// maxStateSize bounds the file.
+const maxStateSize = 16 << 20
 
-// file keeps a state on disk. Writers that wait for each other share one write: the
+// stateFile keeps a state on disk. Writers that wait for each other share one write: the
 // second to come finds its change in what the first after it wrote.
-type file struct {
+type stateFile struct {
 	folder *folder.Folder
 	name   string
 
@@ -25,7 +25,7 @@ type file struct {
 }
 
 // commit returns once version, or a newer one, is on disk. take returns the newest.
-func (f *file) commit(version uint64, take func() (any, uint64)) error {
+func (f *stateFile) commit(version uint64, take func() (any, uint64)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.saved >= version {
@@ -44,8 +44,8 @@ func (f *file) commit(version uint64, take func() (any, uint64)) error {
 }
 
 // load reads the file into state. A damaged one is moved aside, and trouble says so.
-func (f *file) load(state any) (trouble string, err error) {
-	data, err := f.folder.Read(f.name, maxState)
+func (f *stateFile) load(state any) (trouble string, err error) {
+	data, err := f.folder.Read(f.name, maxStateSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

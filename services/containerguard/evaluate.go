@@ -13,23 +13,23 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// verdict is what one policy says about one alert.
-type verdict struct {
+// decision is what one policy says about one alert.
+type decision struct {
 	policy  *policy.Policy
 	applies bool
 	why     string // if it does not apply
-	by      policy.Evidence
+	by      policy.AttributionMethod
 	steps   []step
 	waits   bool // for Docker, to find the container
 }
 
-// outcome is what is to become of a step.
-type outcome string
+// stepOutcome is what is to become of a step.
+type stepOutcome string
 
 const (
-	act  outcome = "act"
-	dry  outcome = "dry_run"
-	skip outcome = "skip"
+	outcomeAct    stepOutcome = "act"
+	outcomeDryRun stepOutcome = "dry_run"
+	outcomeSkip   stepOutcome = "skip"
 )
 
 // step is one action on one target, judged.
@@ -38,18 +38,18 @@ type step struct {
 	target    string // as reports name it
 	container docker.Container
 	address   netip.Addr
-	outcome   outcome
+	outcome   stepOutcome
 	reason    string
 }
 
-// judge says what is to be done about alerts. It does nothing, so the same judge
+// evaluator says what is to be done about alerts. It does nothing, so the same judge
 // answers "ironpost policies test".
-type judge struct {
+type evaluator struct {
 	set       *policy.Set
 	inventory attribution.Inventory
 	away      string // why the inventory cannot be relied on, "" if it can
 	protect   *safety.Protections
-	addresses safety.Addresses
+	addresses safety.BlockFilter
 	maxAge    time.Duration
 	auto      bool
 	again     bool // the alert has waited: what needs no container is done
@@ -59,8 +59,8 @@ type judge struct {
 // alert looks at the policies in their order. The first that applies is the last,
 // unless it says to go on. A policy about certain containers applies only if the
 // container is known; if for want of it none did, the first of them tells why.
-func (j *judge) alert(ctx context.Context, a *event.Alert) []verdict {
-	var out []verdict
+func (j *evaluator) alert(ctx context.Context, a *event.Alert) []decision {
+	var out []decision
 	lost := -1 // the first policy that would have needed the container
 	answered := false
 	for _, p := range j.set.Enabled() {
@@ -84,9 +84,9 @@ func (j *judge) alert(ctx context.Context, a *event.Alert) []verdict {
 
 // policy judges a by p. One that does not apply for want of a container has steps
 // all the same, each skipped with the reason.
-func (j *judge) policy(ctx context.Context, a *event.Alert, p *policy.Policy) verdict {
-	v := verdict{policy: p}
-	ok, why := p.Match.Alert(a)
+func (j *evaluator) policy(ctx context.Context, a *event.Alert, p *policy.Policy) decision {
+	v := decision{policy: p}
+	ok, why := p.Match.MatchesAlert(a)
 	if !ok {
 		v.why = why
 		return v
@@ -118,18 +118,18 @@ func (j *judge) policy(ctx context.Context, a *event.Alert, p *policy.Policy) ve
 }
 
 // containers finds whom a is about, if p needs to know.
-func (j *judge) containers(ctx context.Context, a *event.Alert, p *policy.Policy) (answer attribution.Answer, needed bool) {
+func (j *evaluator) containers(ctx context.Context, a *event.Alert, p *policy.Policy) (answer attribution.Result, needed bool) {
 	if !p.Match.AboutContainer() && len(p.ContainerActions()) == 0 {
-		return attribution.Answer{}, false
+		return attribution.Result{}, false
 	}
-	return attribution.Resolve(ctx, j.inventory, attribution.Question{Alert: a, By: p.AttributeBy, Match: p.Match}), true
+	return attribution.Resolve(ctx, j.inventory, attribution.Query{Alert: a, By: p.AttributeBy, Match: p.Match}), true
 }
 
 // fitting returns the containers that p is about; without any it leaves the reason in found.
-func (j *judge) fitting(p *policy.Policy, found *attribution.Answer) []docker.Container {
+func (j *evaluator) fitting(p *policy.Policy, found *attribution.Result) []docker.Container {
 	var out []docker.Container
 	for _, c := range found.Containers {
-		ok, why := p.Match.Container(attribution.SubjectOf(c))
+		ok, why := p.Match.MatchesContainer(attribution.PolicyContainer(c))
 		if ok {
 			out = append(out, c)
 			continue
@@ -141,16 +141,16 @@ func (j *judge) fitting(p *policy.Policy, found *attribution.Answer) []docker.Co
 
 // none skips every action of p for one reason. That nobody is told is told only if
 // there was nothing else to do.
-func (j *judge) none(p *policy.Policy, reason string) []step {
+func (j *evaluator) none(p *policy.Policy, reason string) []step {
 	var out []step
 	for _, k := range p.Actions {
 		switch {
 		case k.OnContainer():
-			out = append(out, step{kind: k, target: unknownContainer, outcome: skip, reason: reason})
+			out = append(out, step{kind: k, target: unknownContainer, outcome: outcomeSkip, reason: reason})
 		case k == policy.BlockSource && !j.again:
-			out = append(out, step{kind: k, target: "address:unknown", outcome: skip, reason: reason})
+			out = append(out, step{kind: k, target: "address:unknown", outcome: outcomeSkip, reason: reason})
 		case k == policy.Notify && len(p.Actions) == 1:
-			out = append(out, step{kind: k, target: webhook, outcome: skip, reason: reason})
+			out = append(out, step{kind: k, target: webhookTarget, outcome: outcomeSkip, reason: reason})
 		}
 	}
 	return out
@@ -159,20 +159,20 @@ func (j *judge) none(p *policy.Policy, reason string) []step {
 // Targets that are no container and no address.
 const (
 	unknownContainer = "container:unknown"
-	webhook          = "webhook"
+	webhookTarget    = "webhook"
 )
 
 // steps judges every action of p, those on containers for each container.
-func (j *judge) steps(a *event.Alert, p *policy.Policy, found attribution.Answer) []step {
+func (j *evaluator) steps(a *event.Alert, p *policy.Policy, found attribution.Result) []step {
 	var out []step
 	for _, k := range p.Actions {
 		switch {
 		case k == policy.BlockSource:
 			out = append(out, j.block(a, p))
 		case k == policy.Notify:
-			out = append(out, step{kind: k, target: webhook, outcome: j.may(p, true)})
+			out = append(out, step{kind: k, target: webhookTarget, outcome: j.may(p, true)})
 		case len(found.Containers) == 0:
-			out = append(out, step{kind: k, target: unknownContainer, outcome: skip, reason: found.Reason})
+			out = append(out, step{kind: k, target: unknownContainer, outcome: outcomeSkip, reason: found.Reason})
 		default:
 			for _, c := range found.Containers {
 				out = append(out, j.container(k, p, c, found.By))
@@ -182,49 +182,49 @@ func (j *judge) steps(a *event.Alert, p *policy.Policy, found attribution.Answer
 	return out
 }
 
-func (j *judge) container(k policy.Kind, p *policy.Policy, c docker.Container, by policy.Evidence) step {
-	s := step{kind: k, target: targetOf(c), container: c, outcome: j.may(p, false), reason: "found by " + string(by)}
+func (j *evaluator) container(k policy.Kind, p *policy.Policy, c docker.Container, by policy.AttributionMethod) step {
+	s := step{kind: k, target: containerTarget(c), container: c, outcome: j.may(p, false), reason: "found by " + string(by)}
 	if reason := j.protect.Reason(c, j.inventory.List()); reason != "" {
-		s.outcome, s.reason = skip, reason
+		s.outcome, s.reason = outcomeSkip, reason
 	}
 	return s
 }
 
-func (j *judge) block(a *event.Alert, p *policy.Policy) step {
+func (j *evaluator) block(a *event.Alert, p *policy.Policy) step {
 	s := step{kind: policy.BlockSource, target: "address:unknown", outcome: j.may(p, false)}
 	source := ""
 	if a.Source != nil {
 		source = a.Source.IP
 	}
 	address, refused := j.addresses.Parse(source)
-	if need := j.protect.Needed(address); refused == "" && need != "" {
+	if need := j.protect.Dependency(address); refused == "" && need != "" {
 		refused = "the source address is that of " + need + ", which the guard depends on: " + address.String()
 	}
 	if address.IsValid() {
 		s.address, s.target = address, "address:"+address.String()
 	}
 	if refused != "" {
-		s.outcome, s.reason = skip, refused
+		s.outcome, s.reason = outcomeSkip, refused
 	}
 	return s
 }
 
 // may tells a dry run from an action. auto_isolate is about containers and
 // addresses: a notification harms nobody.
-func (j *judge) may(p *policy.Policy, harmless bool) outcome {
+func (j *evaluator) may(p *policy.Policy, harmless bool) stepOutcome {
 	if p.DryRun || !j.auto && !harmless {
-		return dry
+		return outcomeDryRun
 	}
-	return act
+	return outcomeAct
 }
 
-// targetOf is how reports name a container.
-func targetOf(c docker.Container) string {
+// containerTarget is how reports name a container.
+func containerTarget(c docker.Container) string {
 	return "container:" + c.ID[:min(12, len(c.ID))]
 }
 
-// reasonFor is what every report of a step begins with: which alert, in words.
-func reasonFor(a *event.Alert, s step) string {
+// actionReason is what every report of a step begins with: which alert, in words.
+func actionReason(a *event.Alert, s step) string {
 	text := fmt.Sprintf("%s alert %q", a.Severity, a.Title)
 	if s.reason != "" {
 		text += "; " + s.reason

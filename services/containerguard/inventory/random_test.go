@@ -41,7 +41,7 @@ func (o *observer) ask(id string) {
 			return
 		}
 	}
-	o.core.Gone(id, o.now)
+	o.core.Removed(id, o.now)
 }
 
 func (o *observer) list() []string {
@@ -63,7 +63,7 @@ func (o *observer) begin() {
 		o.core.Apply(o.w.events[o.next])
 		o.next++
 	}
-	o.core.Complete(o.w.began)
+	o.core.EventsCompleteSince(o.w.began)
 	o.next = max(0, o.next-o.rng.IntN(4)) // the stream and the memory overlap
 }
 
@@ -99,7 +99,7 @@ func (o *observer) read() {
 
 // lose misses everything for a while.
 func (o *observer) lose() {
-	o.core.Lost(o.heard)
+	o.core.Disconnected(o.heard)
 	o.query()
 	o.now = o.now.Add(o.short(3 * time.Second))
 	for o.next < len(o.w.events) && o.w.events[o.next].Time.Before(o.now) {
@@ -107,7 +107,7 @@ func (o *observer) lose() {
 	}
 	o.query()
 	o.sync()
-	o.core.Regained()
+	o.core.Reconnected()
 }
 
 // query picks something that was so at a moment, writes the moment down as
@@ -127,14 +127,14 @@ func (o *observer) query() {
 	case 0:
 		if truth.Running && len(truth.Networks) > 0 {
 			address := truth.Networks[o.rng.IntN(len(truth.Networks))].IPv4
-			o.check("address", truth.ID, func(c *inventory.Core) (inventory.Found, error) { return c.ByAddress(address, written, slack) })
+			o.check("address", truth.ID, func(c *inventory.Core) (inventory.Result, error) { return c.ByAddress(address, written, slack) })
 		}
 	case 1:
 		if truth.Running {
-			o.check("pid", truth.ID, func(c *inventory.Core) (inventory.Found, error) { return c.ByMainPID(truth.PID, written, slack) })
+			o.check("pid", truth.ID, func(c *inventory.Core) (inventory.Result, error) { return c.ByMainPID(truth.PID, written, slack) })
 		}
 	case 2:
-		o.check("name", truth.ID, func(c *inventory.Core) (inventory.Found, error) { return c.ByName(truth.Name, written, slack) })
+		o.check("name", truth.ID, func(c *inventory.Core) (inventory.Result, error) { return c.ByName(truth.Name, written, slack) })
 	}
 }
 
@@ -146,7 +146,7 @@ func (o *observer) write(at time.Time) (time.Time, time.Duration) {
 }
 
 // check looks up as Inventory does: what is found and still so is asked about again.
-func (o *observer) check(key, truth string, lookup func(*inventory.Core) (inventory.Found, error)) {
+func (o *observer) check(key, truth string, lookup func(*inventory.Core) (inventory.Result, error)) {
 	found, err := lookup(o.core)
 	if err == nil && !found.Gone && found.Until.IsZero() {
 		o.ask(found.Container.ID)

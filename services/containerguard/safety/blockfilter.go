@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// Addresses say which source addresses are never blocked: what no packet from
+// BlockFilter say which source addresses are never blocked: what no packet from
 // outside rightly comes from, this machine's own, its resolvers, and what a person
 // listed. The engine keeps its own lifelines open besides.
-type Addresses struct {
+type BlockFilter struct {
 	Never   []netip.Prefix // listed by a person
 	Private bool           // private addresses may be blocked
 }
 
-// shared is the address space behind carrier-grade NAT, RFC 6598.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
+// carrierNAT is the address space behind carrier-grade NAT, RFC 6598.
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
 // Parse returns the address to block, or why there is none: an address of the
 // record may be empty or a word.
-func (a Addresses) Parse(text string) (netip.Addr, string) {
+func (a BlockFilter) Parse(text string) (netip.Addr, string) {
 	if text == "" {
 		return netip.Addr{}, "the alert names no source address"
 	}
@@ -35,7 +35,7 @@ func (a Addresses) Parse(text string) (netip.Addr, string) {
 }
 
 // reason says why addr is not blocked, "" if it may be.
-func (a Addresses) reason(addr netip.Addr) string {
+func (a BlockFilter) reason(addr netip.Addr) string {
 	switch {
 	case !addr.IsValid() || addr.IsUnspecified():
 		return "the source address is unspecified"
@@ -49,7 +49,7 @@ func (a Addresses) reason(addr netip.Addr) string {
 		return "the source address is one of this machine's resolvers: " + addr.String()
 	case slices.ContainsFunc(a.Never, func(p netip.Prefix) bool { return p.Contains(addr) }):
 		return "the source address is in container.never_block: " + addr.String()
-	case !a.Private && (addr.IsPrivate() || shared.Contains(addr)):
+	case !a.Private && (addr.IsPrivate() || carrierNAT.Contains(addr)):
 		return "the source address is private, and container.block_private is false: " + addr.String()
 	}
 	return ""

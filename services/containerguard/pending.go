@@ -16,35 +16,35 @@ import (
 )
 
 const (
-	maxWaiting   = 1024 // alerts; beyond it one is skipped, with a reason
-	attendEvery  = 100 * time.Millisecond
-	attendAtOnce = 32
+	maxPending       = 1024 // alerts; beyond it one is skipped, with a reason
+	retryInterval    = 100 * time.Millisecond
+	retryConcurrency = 32
 )
 
-// room is where alerts wait whose container cannot be found while Docker is away:
+// pendingAlerts is where alerts wait whose container cannot be found while Docker is away:
 // a file for each, so that they outlive the guard. Its methods may be called
 // concurrently.
-type room struct {
+type pendingAlerts struct {
 	folder *folder.Folder
 
 	mu     sync.Mutex
 	alerts map[string]*event.Alert // by file name
 }
 
-// openRoom reads the alerts that wait. A file that is no alert is removed.
-func openRoom(dataDir string) (*room, error) {
+// openPendingAlerts reads the alerts that wait. A file that is no alert is removed.
+func openPendingAlerts(dataDir string) (*pendingAlerts, error) {
 	f, err := folder.Open(filepath.Join(dataDir, "waiting"))
 	if err != nil {
 		return nil, fmt.Errorf("folder of waiting alerts: %w", err)
 	}
-	r := &room{folder: f, alerts: map[string]*event.Alert{}}
+	r := &pendingAlerts{folder: f, alerts: map[string]*event.Alert{}}
 	if err := r.load(); err != nil {
 		return nil, fmt.Errorf("folder of waiting alerts: %w", errors.Join(err, f.Close()))
 	}
 	return r, nil
 }
 
-func (r *room) load() error {
+func (r *pendingAlerts) load() error {
 	names, err := r.folder.Names()
 	if err != nil {
 		return err
@@ -63,14 +63,14 @@ func (r *room) load() error {
 	return nil
 }
 
-var errRoomFull = fmt.Errorf("%d alerts wait for Docker already", maxWaiting)
+var errTooManyPending = fmt.Errorf("%d alerts wait for Docker already", maxPending)
 
 // put keeps an alert, once.
-func (r *room) put(a *event.Alert, data []byte) error {
+func (r *pendingAlerts) put(a *event.Alert, data []byte) error {
 	name := idOf(a.ID) + ".json"
 	r.mu.Lock()
 	_, there := r.alerts[name]
-	full := len(r.alerts) >= maxWaiting
+	full := len(r.alerts) >= maxPending
 	if !there && !full {
 		r.alerts[name] = a
 	}
@@ -79,7 +79,7 @@ func (r *room) put(a *event.Alert, data []byte) error {
 	case there:
 		return nil
 	case full:
-		return errRoomFull
+		return errTooManyPending
 	}
 	if err := r.folder.Write(name, data); err != nil {
 		r.forget(name)
@@ -89,25 +89,25 @@ func (r *room) put(a *event.Alert, data []byte) error {
 }
 
 // leave removes an alert that was answered.
-func (r *room) leave(a *event.Alert) error {
+func (r *pendingAlerts) leave(a *event.Alert) error {
 	name := idOf(a.ID) + ".json"
 	r.forget(name)
 	return r.folder.Remove(name)
 }
 
-func (r *room) forget(name string) {
+func (r *pendingAlerts) forget(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.alerts, name)
 }
 
-func (r *room) len() int {
+func (r *pendingAlerts) len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.alerts)
 }
 
-func (r *room) all() []*event.Alert {
+func (r *pendingAlerts) all() []*event.Alert {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := make([]*event.Alert, 0, len(r.alerts))
@@ -117,41 +117,41 @@ func (r *room) all() []*event.Alert {
 	return out
 }
 
-// wait puts an alert into the room. If that cannot be, its actions are skipped.
-func (s *Service) wait(ctx context.Context, a *event.Alert, data []byte) error {
-	p := s.parts.Load()
+// addPending puts an alert into the room. If that cannot be, its actions are skipped.
+func (s *Service) addPending(ctx context.Context, a *event.Alert, data []byte) error {
+	p := s.run.Load()
 	err := p.waiting.put(a, data)
 	if err == nil {
 		return nil
 	}
 	s.health.say(aboutWaiting, err.Error())
-	return s.giveUp(ctx, a, err.Error())
+	return s.skipPending(ctx, a, err.Error())
 }
 
-// attend answers alerts that wait: all of them once Docker is back, and each that has
+// retryPendingLoop answers alerts that wait: all of them once Docker is back, and each that has
 // become too old.
-func (s *Service) attend(ctx context.Context) error {
-	tick := time.NewTicker(attendEvery)
+func (s *Service) retryPendingLoop(ctx context.Context) error {
+	tick := time.NewTicker(retryInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			s.callIn(ctx, time.Now())
+			s.retryPending(ctx, time.Now())
 		}
 	}
 }
 
-func (s *Service) callIn(ctx context.Context, now time.Time) {
-	p := s.parts.Load()
+func (s *Service) retryPending(ctx context.Context, now time.Time) {
+	p := s.run.Load()
 	if p.waiting.len() == 0 {
 		return
 	}
 	s.health.say(aboutWaiting, "")
-	back := p.inventory.Healthy() == ""
+	back := p.inventory.StaleReason() == ""
 	g := task.New(ctx)
-	places := make(chan struct{}, attendAtOnce)
+	places := make(chan struct{}, retryConcurrency)
 	for _, a := range p.waiting.all() {
 		late := safety.Deadline(a, s.config().maxAge()).Before(now)
 		if !back && !late {
@@ -160,7 +160,7 @@ func (s *Service) callIn(ctx context.Context, now time.Time) {
 		places <- struct{}{}
 		g.Go("waiting alert", func(ctx context.Context) error {
 			defer func() { <-places }()
-			s.callOne(ctx, a)
+			s.retryAlert(ctx, a)
 			return nil
 		})
 	}
@@ -169,23 +169,23 @@ func (s *Service) callIn(ctx context.Context, now time.Time) {
 	}
 }
 
-func (s *Service) callOne(ctx context.Context, a *event.Alert) {
-	waits, err := s.answer(ctx, a, true)
+func (s *Service) retryAlert(ctx context.Context, a *event.Alert) {
+	waits, err := s.respond(ctx, a, true)
 	if err != nil || waits { // Docker went again, or the bus is away: the next look tries again
 		return
 	}
-	if err := s.parts.Load().waiting.leave(a); err != nil {
+	if err := s.run.Load().waiting.leave(a); err != nil {
 		s.log.WithError(err).Warn("answered alert not removed from those that wait")
 	}
 }
 
-// giveUp skips what needs a container.
-func (s *Service) giveUp(ctx context.Context, a *event.Alert, reason string) error {
-	p := s.parts.Load()
+// skipPending skips what needs a container.
+func (s *Service) skipPending(ctx context.Context, a *event.Alert, reason string) error {
+	p := s.run.Load()
 	now := time.Now()
-	j := s.judge(p, now)
+	j := s.newEvaluator(p, now)
 	j.again = true
-	t := &turn{s: s, p: p, alert: a, began: now}
+	t := &response{s: s, p: p, alert: a, began: now}
 	for _, v := range j.alert(ctx, a) {
 		if !v.waits {
 			continue
@@ -195,5 +195,5 @@ func (s *Service) giveUp(ctx context.Context, a *event.Alert, reason string) err
 			t.skip(ctx, v, st, reason)
 		}
 	}
-	return p.reporter.sync(ctx)
+	return p.reporter.flush(ctx)
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-func votes(t *testing.T, dir string) *safety.Votes {
+func votes(t *testing.T, dir string) *safety.Corroboration {
 	t.Helper()
-	v, trouble, err := safety.OpenVotes(files(t, dir))
+	v, trouble, err := safety.OpenCorroboration(files(t, dir))
 	require.NoError(t, err)
 	require.Empty(t, trouble)
 	return v
@@ -58,7 +58,7 @@ func TestDamagedVotesAreMovedAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "votes.json"), []byte(`{"a":1}`), 0o600))
-	v, trouble, err := safety.OpenVotes(files(t, dir))
+	v, trouble, err := safety.OpenCorroboration(files(t, dir))
 	require.NoError(t, err)
 	require.Contains(t, trouble, "damaged")
 	require.Equal(t, 1, v.Hear("m", "one", time.Minute, now))

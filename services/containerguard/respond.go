@@ -17,10 +17,10 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// turn carries out what was judged about one alert.
-type turn struct {
+// response carries out what was judged about one alert.
+type response struct {
 	s        *Service
-	p        *parts
+	p        *runState
 	alert    *event.Alert
 	began    time.Time
 	running  int
@@ -31,11 +31,11 @@ type turn struct {
 	outcomes []notify.Outcome
 }
 
-func (t *turn) err() error { return errors.Join(t.errs...) }
+func (t *response) err() error { return errors.Join(t.errs...) }
 
 // carry carries out one verdict: containers and the address side by side, for none
 // should wait for another, then the notification, which says what came of them.
-func (t *turn) carry(ctx context.Context, v verdict) {
+func (t *response) carry(ctx context.Context, v decision) {
 	if len(v.steps) == 0 {
 		return
 	}
@@ -43,7 +43,7 @@ func (t *turn) carry(ctx context.Context, v verdict) {
 	steps := t.corroborated(v)
 	t.outcomes = nil
 	g := task.New(ctx)
-	for _, lane := range lanes(steps) {
+	for _, lane := range stepsByTarget(steps) {
 		g.Go("lane", func(ctx context.Context) error {
 			for _, s := range lane {
 				t.step(ctx, v, s)
@@ -62,8 +62,8 @@ func (t *turn) carry(ctx context.Context, v verdict) {
 	}
 }
 
-// lanes groups steps by target, in order; those of one target follow each other.
-func lanes(steps []step) map[string][]step {
+// stepsByTarget groups steps by target, in order; those of one target follow each other.
+func stepsByTarget(steps []step) map[string][]step {
 	out := map[string][]step{}
 	for _, s := range steps {
 		if s.kind != policy.Notify {
@@ -74,12 +74,12 @@ func lanes(steps []step) map[string][]step {
 }
 
 // step does one step, or says why not.
-func (t *turn) step(ctx context.Context, v verdict, s step) {
+func (t *response) step(ctx context.Context, v decision, s step) {
 	if v.waits && (s.kind.OnContainer() || !v.applies) {
 		return // when Docker is back
 	}
 	switch {
-	case s.outcome == skip:
+	case s.outcome == outcomeSkip:
 		t.skip(ctx, v, s, s.reason)
 	case s.kind == policy.BlockSource:
 		t.block(ctx, v, s)
@@ -89,14 +89,14 @@ func (t *turn) step(ctx context.Context, v verdict, s step) {
 }
 
 // hold gives an order about a container.
-func (t *turn) hold(ctx context.Context, v verdict, s step) {
-	ask := safety.Ask{Container: s.container.ID, Project: s.container.Project, Running: t.running}
-	if s.outcome == dry {
+func (t *response) hold(ctx context.Context, v decision, s step) {
+	ask := safety.Candidate{Container: s.container.ID, Project: s.container.Project, Running: t.running}
+	if s.outcome == outcomeDryRun {
 		t.dryRun(ctx, v, s, t.p.memory.Would(ask, t.began))
 		return
 	}
 	id := t.id(v, s, "order")
-	if e, is := t.p.quarantine.Get(s.container.ID); is && heldFor(e, s.kind) && e.Order.ActionID != id {
+	if e, is := t.p.quarantine.Get(s.container.ID); is && satisfies(e, s.kind) && e.Order.ActionID != id {
 		t.skip(ctx, v, s, fmt.Sprintf("already held since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
 		return
 	}
@@ -109,7 +109,7 @@ func (t *turn) hold(ctx context.Context, v verdict, s step) {
 		t.skip(ctx, v, s, refused)
 		return
 	}
-	t.s.counts.orders.Add(1)
+	t.s.counters.orders.Add(1)
 	if err := t.p.quarantine.Apply(ctx, t.order(v, s, id)); err != nil {
 		t.s.health.say(aboutLedger, err.Error())
 		t.report(ctx, v, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
@@ -120,14 +120,14 @@ func (t *turn) hold(ctx context.Context, v verdict, s step) {
 	t.note(s, t.cameOf(s), s.reason)
 }
 
-// heldFor reports whether e already holds what kind asks for.
-func heldFor(e quarantine.Entry, kind policy.Kind) bool {
+// satisfies reports whether e already holds what kind asks for.
+func satisfies(e quarantine.Entry, kind policy.Kind) bool {
 	want, _ := quarantine.Kind(kind).Wants()
 	return e.State != quarantine.Releasing && (!want.Freeze || e.Want.Freeze) && (!want.Cut || e.Want.Cut) && (!want.Dead || e.Want.Dead)
 }
 
 // cameOf is how far the ledger says an order came.
-func (t *turn) cameOf(s step) string {
+func (t *response) cameOf(s step) string {
 	e, is := t.p.quarantine.Get(s.container.ID)
 	switch {
 	case !is:
@@ -140,10 +140,10 @@ func (t *turn) cameOf(s step) string {
 	return string(event.Intended)
 }
 
-func (t *turn) order(v verdict, s step, id string) quarantine.Order {
+func (t *response) order(v decision, s step, id string) quarantine.Order {
 	o := quarantine.Order{
 		ActionID: id, Kind: quarantine.Kind(s.kind), Container: s.container, Policy: v.policy.ID,
-		AlertID: t.alert.ID, TraceID: t.alert.TraceID, Reason: reasonFor(t.alert, s), Ordered: t.began,
+		AlertID: t.alert.ID, TraceID: t.alert.TraceID, Reason: actionReason(t.alert, s), Ordered: t.began,
 		Deadline: safety.Deadline(t.alert, t.s.config().maxAge()),
 	}
 	if v.policy.TTL > 0 {
@@ -153,8 +153,8 @@ func (t *turn) order(v verdict, s step, id string) quarantine.Order {
 }
 
 // block wishes the address to be dropped.
-func (t *turn) block(ctx context.Context, v verdict, s step) {
-	if s.outcome == dry {
+func (t *response) block(ctx context.Context, v decision, s step) {
+	if s.outcome == outcomeDryRun {
 		t.dryRun(ctx, v, s, "")
 		return
 	}
@@ -171,14 +171,14 @@ func (t *turn) block(ctx context.Context, v verdict, s step) {
 	took := time.Since(began).Milliseconds()
 	t.report(ctx, v, s, event.Intended, func(a *event.Action) { a.ExpiresAt = &expires })
 	if err != nil {
-		t.s.counts.blockFailures.Add(1)
+		t.s.counters.blockFailures.Add(1)
 		t.s.health.say(aboutBlocks, "addresses cannot be blocked: "+err.Error())
 		t.report(ctx, v, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
 		t.note(s, string(event.Failed), err.Error())
 		t.fail(err)
 		return
 	}
-	t.s.counts.blocks.Add(1)
+	t.s.counters.blocks.Add(1)
 	t.s.health.say(aboutBlocks, "")
 	t.note(s, string(event.Done), "")
 	t.report(ctx, v, s, event.Done, func(a *event.Action) {
@@ -187,7 +187,7 @@ func (t *turn) block(ctx context.Context, v verdict, s step) {
 	})
 }
 
-func (t *turn) extend(ctx context.Context, b bus.Block) (bus.Block, error) {
+func (t *response) extend(ctx context.Context, b bus.Block) (bus.Block, error) {
 	list, err := t.s.deps.Bus.Blocklist(ctx)
 	if err != nil {
 		return bus.Block{}, err
@@ -196,46 +196,46 @@ func (t *turn) extend(ctx context.Context, b bus.Block) (bus.Block, error) {
 }
 
 // enter begins the cooldown of a step; the time is not zero if another alert did.
-func (t *turn) enter(v verdict, s step) time.Time {
+func (t *response) enter(v decision, s step) time.Time {
 	return t.p.memory.Enter(t.cooldownKey(v, s), t.alert.ID, v.policy.Cooldown, t.began)
 }
 
-func (t *turn) cooldownKey(v verdict, s step) string {
+func (t *response) cooldownKey(v decision, s step) string {
 	return v.policy.ID + "|" + string(s.kind) + "|" + s.target
 }
 
 // dryRun says what would have been done, or what would have stood against it.
-func (t *turn) dryRun(ctx context.Context, v verdict, s step, refused string) {
-	t.s.counts.dryRuns.Add(1)
+func (t *response) dryRun(ctx context.Context, v decision, s step, refused string) {
+	t.s.counters.dryRuns.Add(1)
 	text := "would " + string(s.kind)
 	if refused != "" {
 		text = "would not " + string(s.kind) + ": " + refused
 	}
 	t.quietly(ctx, v, s, "dry run", func(a *event.Action) {
-		a.DryRun, a.Reason = true, text+"; "+reasonFor(t.alert, s)
+		a.DryRun, a.Reason = true, text+"; "+actionReason(t.alert, s)
 	})
 	t.note(s, string(event.Skipped), "dry run: "+text)
 }
 
 // skip says why nothing is done.
-func (t *turn) skip(ctx context.Context, v verdict, s step, reason string) {
-	t.s.counts.skipped.Add(1)
+func (t *response) skip(ctx context.Context, v decision, s step, reason string) {
+	t.s.counters.skipped.Add(1)
 	t.quietly(ctx, v, s, reason, func(a *event.Action) { a.Reason = reason })
 	t.note(s, string(event.Skipped), reason)
 }
 
 // quietly reports that nothing was done, but the same of the same target only once a
 // minute: ten thousand alerts about one container are one matter.
-func (t *turn) quietly(ctx context.Context, v verdict, s step, reason string, change func(*event.Action)) {
-	if !t.s.quiet.first(v.policy.ID, string(s.kind), s.target, t.subject(s), reason, t.began) {
-		t.s.counts.unreported.Add(1)
+func (t *response) quietly(ctx context.Context, v decision, s step, reason string, change func(*event.Action)) {
+	if !t.s.repeatFilter.first(v.policy.ID, string(s.kind), s.target, t.subject(s), reason, t.began) {
+		t.s.counters.unreported.Add(1)
 		return
 	}
 	t.report(ctx, v, s, event.Skipped, change)
 }
 
 // subject tells alerts apart whose container is not known.
-func (t *turn) subject(s step) string {
+func (t *response) subject(s step) string {
 	if s.target == unknownContainer {
 		return t.alert.DedupKey
 	}
@@ -243,7 +243,7 @@ func (t *turn) subject(s step) string {
 }
 
 // report queues one phase of a step.
-func (t *turn) report(ctx context.Context, v verdict, s step, phase event.Phase, change func(*event.Action)) {
+func (t *response) report(ctx context.Context, v decision, s step, phase event.Phase, change func(*event.Action)) {
 	a := t.action(v, s, phase)
 	if change != nil {
 		change(&a)
@@ -252,11 +252,11 @@ func (t *turn) report(ctx context.Context, v verdict, s step, phase event.Phase,
 }
 
 // action is what is reported of one phase of a step.
-func (t *turn) action(v verdict, s step, phase event.Phase) event.Action {
+func (t *response) action(v decision, s step, phase event.Phase) event.Action {
 	a := event.Action{
 		ID: t.id(v, s, string(phase)), Schema: event.Schema, TraceID: t.alert.TraceID, Time: time.Now().UTC(),
 		Module: Name, Host: t.s.deps.Host, AlertID: t.alert.ID, Policy: v.policy.ID, Kind: string(s.kind),
-		Target: s.target, Phase: phase, Reason: reasonFor(t.alert, s),
+		Target: s.target, Phase: phase, Reason: actionReason(t.alert, s),
 	}
 	if s.container.ID != "" {
 		a.Container = &event.Container{ID: s.container.ID, Name: s.container.Name, Image: s.container.Image}
@@ -265,11 +265,11 @@ func (t *turn) action(v verdict, s step, phase event.Phase) event.Action {
 }
 
 // id follows from the alert, so an alert that comes again has the same.
-func (t *turn) id(v verdict, s step, phase string) string {
+func (t *response) id(v decision, s step, phase string) string {
 	return idOf("guard", t.s.deps.Host, t.alert.ID, v.policy.ID, string(s.kind), s.target, phase)
 }
 
-func (t *turn) note(s step, phase, reason string) {
+func (t *response) note(s step, phase, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	target := s.target
@@ -279,7 +279,7 @@ func (t *turn) note(s step, phase, reason string) {
 	t.outcomes = append(t.outcomes, notify.Outcome{Kind: string(s.kind), Target: target, Phase: phase, Reason: reason})
 }
 
-func (t *turn) fail(err error) {
+func (t *response) fail(err error) {
 	if err == nil {
 		return
 	}

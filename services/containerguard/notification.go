@@ -15,12 +15,12 @@ import (
 
 // notify queues the message of a verdict. It goes out once per policy and entity in
 // a cooldown, so a flood of alerts is no flood of messages.
-func (t *turn) notify(ctx context.Context, v verdict, s step) {
+func (t *response) notify(ctx context.Context, v decision, s step) {
 	switch s.outcome {
-	case skip:
+	case outcomeSkip:
 		t.skip(ctx, v, s, s.reason)
 		return
-	case dry:
+	case outcomeDryRun:
 		t.dryRun(ctx, v, s, "")
 		return
 	}
@@ -36,43 +36,43 @@ func (t *turn) notify(ctx context.Context, v verdict, s step) {
 	t.report(ctx, v, s, event.Intended, nil)
 	note := t.action(v, s, event.Done)
 	switch err := t.s.notifier.Send(t.message(v, s), note); {
-	case errors.Is(err, notify.ErrNotKept):
+	case errors.Is(err, notify.ErrNotSaved):
 		t.s.health.say(aboutWebhook, err.Error())
 	case err != nil:
-		t.s.told(ctx, note, err, 0)
+		t.s.reportNotification(ctx, note, err, 0)
 	}
 }
 
-// notified reports what came of a message, also of one that an earlier run queued.
+// onNotificationDone reports what came of a message, also of one that an earlier run queued.
 // It is called by the notifier, which forgets the message then, so it waits, though
 // not for long, until the report is stored.
-func (s *Service) notified(note json.RawMessage, err error, took time.Duration) {
+func (s *Service) onNotificationDone(note json.RawMessage, err error, took time.Duration) {
 	var a event.Action
 	if json.Unmarshal(note, &a) != nil || a.Validate() != nil {
 		return // a damaged file: nobody knows what it was about
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	s.told(ctx, a, err, took)
-	_ = s.parts.Load().reporter.sync(ctx) // at worst it is told under the same id after the next start
+	s.reportNotification(ctx, a, err, took)
+	_ = s.run.Load().reporter.flush(ctx) // at worst it is told under the same id after the next start
 }
 
-// told reports the end of a notification.
-func (s *Service) told(ctx context.Context, a event.Action, err error, took time.Duration) {
+// reportNotification reports the end of a notification.
+func (s *Service) reportNotification(ctx context.Context, a event.Action, err error, took time.Duration) {
 	a.Phase, a.Time, a.DurationMS = event.Done, time.Now().UTC(), took.Milliseconds()
 	if err == nil {
-		s.counts.notifications.Add(1)
+		s.counters.notifications.Add(1)
 		s.health.say(aboutWebhook, "")
 	} else {
 		a.Phase, a.Error = event.Failed, err.Error()
-		s.counts.notifyFailures.Add(1)
+		s.counters.notifyFailures.Add(1)
 		s.health.say(aboutWebhook, "the newest notification failed: "+err.Error())
 	}
 	a.ID = idOf("guard", a.Host, a.AlertID, a.Policy, a.Kind, a.Target, string(a.Phase))
-	s.parts.Load().reporter.add(ctx, a)
+	s.run.Load().reporter.add(ctx, a)
 }
 
-func (t *turn) message(v verdict, s step) notify.Message {
+func (t *response) message(v decision, s step) notify.Message {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	alert, err := json.Marshal(t.alert)
@@ -81,12 +81,12 @@ func (t *turn) message(v verdict, s step) notify.Message {
 	}
 	return notify.Message{
 		ID: t.id(v, s, "message"), Time: t.began.UTC(), Host: t.s.deps.Host, Policy: v.policy.ID,
-		Alert: alert, Outcomes: t.outcomes, Text: text(t.s.deps.Host, v.policy.Name, t.alert, t.outcomes),
+		Alert: alert, Outcomes: t.outcomes, Text: messageText(t.s.deps.Host, v.policy.Name, t.alert, t.outcomes),
 	}
 }
 
-// text is what people read: what happened, where, and what was done about it.
-func text(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
+// messageText is what people read: what happened, where, and what was done about it.
+func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), printable(a.Title), host)
 	if a.Container != nil && a.Container.Name != "" {

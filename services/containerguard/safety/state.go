@@ -25,29 +25,29 @@ const minute = time.Minute
 // maxCooldowns bounds the memory of cooldowns; beyond it the one that ends first goes.
 const maxCooldowns = 2_000
 
-// Ask is a container that shall be acted on. Running counts all running containers.
-type Ask struct {
+// Candidate is a container that shall be acted on. Running counts all running containers.
+type Candidate struct {
 	Container string // id
 	Project   string // of compose; empty if none
 	Running   int
 }
 
-// Memory is what was done: the containers that are held, the recent takes, and the
+// State is what was done: the containers that are held, the recent takes, and the
 // cooldowns. It is exact at once, and on disk when Save returns; what a crash loses
 // in between stands in the ledger, and Keep takes it from there. Its methods may be
 // called concurrently.
-type Memory struct {
-	file file
+type State struct {
+	file stateFile
 
 	mu      sync.Mutex
 	limits  Limits
 	version uint64
-	state   state
+	state   stateData
 }
 
-// state is the content of the file.
-type state struct {
-	Held      map[string]held     `json:"held"`      // by container
+// stateData is the content of the file.
+type stateData struct {
+	Held      map[string]isolated `json:"held"`      // by container
 	Recent    []time.Time         `json:"recent"`    // takes of the last minute
 	Cooldowns map[string]cooldown `json:"cooldowns"` // by key
 }
@@ -58,22 +58,22 @@ type cooldown struct {
 	Alert string    `json:"alert"`
 }
 
-type held struct {
+type isolated struct {
 	Project string    `json:"project,omitempty"`
 	Since   time.Time `json:"since"`
 }
 
-// Open reads the memory in files, which need not be there. trouble says what was
+// OpenState reads the memory in files, which need not be there. trouble says what was
 // wrong with it and is for people; the error is for a file that can be neither read
 // nor moved aside.
-func Open(files *folder.Folder, limits Limits) (m *Memory, trouble string, err error) {
-	m = &Memory{file: file{folder: files, name: "memory.json"}, limits: limits}
+func OpenState(files *folder.Folder, limits Limits) (m *State, trouble string, err error) {
+	m = &State{file: stateFile{folder: files, name: "memory.json"}, limits: limits}
 	trouble, err = m.file.load(&m.state)
 	if trouble != "" {
-		m.state = state{}
+		m.state = stateData{}
 	}
 	if m.state.Held == nil {
-		m.state.Held = map[string]held{}
+		m.state.Held = map[string]isolated{}
 	}
 	if m.state.Cooldowns == nil {
 		m.state.Cooldowns = map[string]cooldown{}
@@ -82,7 +82,7 @@ func Open(files *folder.Folder, limits Limits) (m *Memory, trouble string, err e
 }
 
 // SetLimits changes the limits; what is held stays.
-func (m *Memory) SetLimits(l Limits) {
+func (m *State) SetLimits(l Limits) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.limits = l
@@ -91,7 +91,7 @@ func (m *Memory) SetLimits(l Limits) {
 // Take asks for one container to be acted on now. It returns "" if that may be, and
 // then counts it; else why not. A container that is held already may always be
 // acted on and is not counted again.
-func (m *Memory) Take(a Ask, now time.Time) (refused string) {
+func (m *State) Take(a Candidate, now time.Time) (refused string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, again := m.state.Held[a.Container]; again {
@@ -106,14 +106,14 @@ func (m *Memory) Take(a Ask, now time.Time) (refused string) {
 }
 
 // hold is called with mu held.
-func (m *Memory) hold(container, project string, since time.Time) {
-	m.state.Held[container] = held{Project: project, Since: since.UTC()}
+func (m *State) hold(container, project string, since time.Time) {
+	m.state.Held[container] = isolated{Project: project, Since: since.UTC()}
 	m.version++
 }
 
 // Save returns when all that was remembered before it was called is on disk. An
 // error means that it holds in memory only, until a restart.
-func (m *Memory) Save() error {
+func (m *State) Save() error {
 	m.mu.Lock()
 	version := m.version
 	m.mu.Unlock()
@@ -121,7 +121,7 @@ func (m *Memory) Save() error {
 }
 
 // Would is Take without its effect.
-func (m *Memory) Would(a Ask, now time.Time) (refused string) {
+func (m *State) Would(a Candidate, now time.Time) (refused string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, again := m.state.Held[a.Container]; again {
@@ -131,7 +131,7 @@ func (m *Memory) Would(a Ask, now time.Time) (refused string) {
 }
 
 // refuse is called with mu held.
-func (m *Memory) refuse(a Ask, now time.Time) string {
+func (m *State) refuse(a Candidate, now time.Time) string {
 	m.state.Recent = slices.DeleteFunc(m.state.Recent, func(at time.Time) bool { return now.Sub(at) >= minute })
 	project := 0
 	for _, h := range m.state.Held {
@@ -151,8 +151,8 @@ func (m *Memory) refuse(a Ask, now time.Time) string {
 	return ""
 }
 
-// Standing is a container that the ledger holds.
-type Standing struct {
+// LedgerEntry is a container that the ledger holds.
+type LedgerEntry struct {
 	Container string
 	Project   string
 	Since     time.Time
@@ -161,7 +161,7 @@ type Standing struct {
 
 // Keep makes the containers that are held those of the ledger: it takes in what a
 // person isolated or a crash made forget, and lets go of what was released or removed.
-func (m *Memory) Keep(ledger []Standing, now time.Time) {
+func (m *State) Keep(ledger []LedgerEntry, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	there := make(map[string]bool, len(ledger))
@@ -174,8 +174,8 @@ func (m *Memory) Keep(ledger []Standing, now time.Time) {
 			}
 		}
 	}
-	maps.DeleteFunc(m.state.Held, func(id string, h held) bool {
-		gone := !there[id] && now.Sub(h.Since) > settling
+	maps.DeleteFunc(m.state.Held, func(id string, h isolated) bool {
+		gone := !there[id] && now.Sub(h.Since) > ledgerLag
 		if gone {
 			m.version++
 		}
@@ -183,12 +183,12 @@ func (m *Memory) Keep(ledger []Standing, now time.Time) {
 	})
 }
 
-// settling is how long a take may be ahead of the ledger.
-const settling = time.Minute
+// ledgerLag is how long a take may be ahead of the ledger.
+const ledgerLag = time.Minute
 
 // Free lets a container go: it was released, or nothing was done to it after all.
 // The take still counts towards the minute.
-func (m *Memory) Free(container string) {
+func (m *State) Free(container string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, is := m.state.Held[container]; is {
@@ -198,7 +198,7 @@ func (m *Memory) Free(container string) {
 }
 
 // Held returns how many containers are held.
-func (m *Memory) Held() int {
+func (m *State) Held() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.state.Held)
@@ -206,7 +206,7 @@ func (m *Memory) Held() int {
 
 // Enter begins a cooldown of key and returns the zero time, or the end of the one
 // that another alert began.
-func (m *Memory) Enter(key, alert string, span time.Duration, now time.Time) (until time.Time) {
+func (m *State) Enter(key, alert string, span time.Duration, now time.Time) (until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c, is := m.state.Cooldowns[key]; is && c.Until.After(now) {
@@ -226,7 +226,7 @@ func (m *Memory) Enter(key, alert string, span time.Duration, now time.Time) (un
 
 // Leave takes back the cooldown of key that alert began: nothing was done after all,
 // so the next alert shall be heard.
-func (m *Memory) Leave(key, alert string) {
+func (m *State) Leave(key, alert string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c, is := m.state.Cooldowns[key]; is && c.Alert == alert {
@@ -235,7 +235,7 @@ func (m *Memory) Leave(key, alert string) {
 	}
 }
 
-func (m *Memory) makeRoom(now time.Time) {
+func (m *State) makeRoom(now time.Time) {
 	maps.DeleteFunc(m.state.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
 	if len(m.state.Cooldowns) < maxCooldowns {
 		return
@@ -250,10 +250,10 @@ func (m *Memory) makeRoom(now time.Time) {
 }
 
 // snapshot copies the state for the file.
-func (m *Memory) snapshot() (any, uint64) {
+func (m *State) snapshot() (any, uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return state{
+	return stateData{
 		Held: maps.Clone(m.state.Held), Recent: slices.Clone(m.state.Recent), Cooldowns: maps.Clone(m.state.Cooldowns),
 	}, m.version
 }

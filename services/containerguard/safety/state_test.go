@@ -18,9 +18,9 @@ import (
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func open(t testing.TB, dir string, l safety.Limits) *safety.Memory {
+func open(t testing.TB, dir string, l safety.Limits) *safety.State {
 	t.Helper()
-	m, trouble, err := safety.Open(files(t, dir), l)
+	m, trouble, err := safety.OpenState(files(t, dir), l)
 	require.NoError(t, err)
 	require.Empty(t, trouble)
 	return m
@@ -34,11 +34,11 @@ func files(t testing.TB, dir string) *folder.Folder {
 	return f
 }
 
-func memory(t testing.TB, l safety.Limits) *safety.Memory {
+func memory(t testing.TB, l safety.Limits) *safety.State {
 	return open(t, t.TempDir(), l)
 }
 
-func take(t testing.TB, m *safety.Memory, a safety.Ask, at time.Time) string {
+func take(t testing.TB, m *safety.State, a safety.Candidate, at time.Time) string {
 	t.Helper()
 	return m.Take(a, at)
 }
@@ -51,7 +51,7 @@ func TestPerMinuteIsASlidingWindow(t *testing.T) {
 	l.PerMinute = 2
 	m := memory(t, l)
 	at := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
-	ask := func(id string) safety.Ask { return safety.Ask{Container: id, Running: 100} }
+	ask := func(id string) safety.Candidate { return safety.Candidate{Container: id, Running: 100} }
 	require.Empty(t, take(t, m, ask("a"), at(0)))
 	require.Empty(t, take(t, m, ask("b"), at(30)))
 	require.Contains(t, take(t, m, ask("c"), at(59)), "container.max_per_minute")
@@ -67,7 +67,9 @@ func TestPerProjectCountsWhatIsHeld(t *testing.T) {
 	l := wide
 	l.PerProject = 2
 	m := memory(t, l)
-	ask := func(id, project string) safety.Ask { return safety.Ask{Container: id, Project: project, Running: 100} }
+	ask := func(id, project string) safety.Candidate {
+		return safety.Candidate{Container: id, Project: project, Running: 100}
+	}
 	require.Empty(t, take(t, m, ask("a", "shop"), now))
 	require.Empty(t, take(t, m, ask("b", "shop"), now))
 	require.Contains(t, take(t, m, ask("c", "shop"), now.Add(time.Hour)), `"shop"`)
@@ -83,10 +85,10 @@ func TestShareOfTheRunningContainers(t *testing.T) {
 	l.Share = 30
 	m := memory(t, l)
 	for i := range 3 {
-		require.Empty(t, take(t, m, safety.Ask{Container: fmt.Sprint(i), Running: 10}, now))
+		require.Empty(t, take(t, m, safety.Candidate{Container: fmt.Sprint(i), Running: 10}, now))
 	}
-	require.Contains(t, take(t, m, safety.Ask{Container: "3", Running: 10}, now), "30% of 10")
-	require.Empty(t, take(t, memory(t, l), safety.Ask{Container: "only", Running: 1}, now), "one may always be held")
+	require.Contains(t, take(t, m, safety.Candidate{Container: "3", Running: 10}, now), "30% of 10")
+	require.Empty(t, take(t, memory(t, l), safety.Candidate{Container: "only", Running: 1}, now), "one may always be held")
 }
 
 func TestWouldChangesNothing(t *testing.T) {
@@ -95,7 +97,7 @@ func TestWouldChangesNothing(t *testing.T) {
 	l.PerMinute = 1
 	m := memory(t, l)
 	for range 10 {
-		require.Empty(t, m.Would(safety.Ask{Container: "a", Running: 9}, now))
+		require.Empty(t, m.Would(safety.Candidate{Container: "a", Running: 9}, now))
 	}
 	require.Zero(t, m.Held())
 }
@@ -105,16 +107,16 @@ func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	l := safety.Limits{PerMinute: 2, PerProject: 2, Share: 100}
 	m := open(t, dir, l)
-	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
-	require.Empty(t, take(t, m, safety.Ask{Container: "b", Project: "shop", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Project: "shop", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "b", Project: "shop", Running: 9}, now))
 	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now))
 	require.NoError(t, m.Save())
 
 	m = open(t, dir, l)
 	require.Equal(t, 2, m.Held())
-	require.Contains(t, take(t, m, safety.Ask{Container: "c", Running: 9}, now), "max_per_minute")
-	require.Contains(t, take(t, m, safety.Ask{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
-	require.Empty(t, take(t, m, safety.Ask{Container: "a", Project: "shop", Running: 9}, now))
+	require.Contains(t, take(t, m, safety.Candidate{Container: "c", Running: 9}, now), "max_per_minute")
+	require.Contains(t, take(t, m, safety.Candidate{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
+	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Project: "shop", Running: 9}, now))
 	require.Equal(t, now.Add(time.Hour), m.Enter("p|a", "other", time.Hour, now))
 	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now), "the alert itself may come again")
 	require.Zero(t, m.Enter("p|a", "other", time.Hour, now.Add(time.Hour)))
@@ -140,7 +142,7 @@ func TestCapsAreExactUnderConcurrency(t *testing.T) {
 		for i := range containers * 2 { // every container twice
 			wg.Go(func() {
 				id, project := i%containers, i%containers%projects
-				refused := m.Take(safety.Ask{Container: fmt.Sprint(id), Project: fmt.Sprint(project), Running: containers}, now)
+				refused := m.Take(safety.Candidate{Container: fmt.Sprint(id), Project: fmt.Sprint(project), Running: containers}, now)
 				if m.Save() == nil && refused == "" && i < containers {
 					granted.Add(1)
 					perProject[project].Add(1)
@@ -160,18 +162,18 @@ func TestCapsAreExactUnderConcurrency(t *testing.T) {
 func TestKeepFollowsTheLedger(t *testing.T) {
 	t.Parallel()
 	m := memory(t, wide)
-	require.Empty(t, take(t, m, safety.Ask{Container: "released", Running: 9}, now))
-	require.Empty(t, take(t, m, safety.Ask{Container: "fresh", Running: 9}, now.Add(time.Hour)))
-	m.Keep([]safety.Standing{{Container: "by-hand", Project: "shop", Since: now.Add(time.Hour)}}, now.Add(time.Hour))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "released", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "fresh", Running: 9}, now.Add(time.Hour)))
+	m.Keep([]safety.LedgerEntry{{Container: "by-hand", Project: "shop", Since: now.Add(time.Hour)}}, now.Add(time.Hour))
 	require.Equal(t, 2, m.Held(), "a fresh take may be ahead of the ledger")
 	l := wide
 	l.PerMinute = 2
 	m.SetLimits(l)
-	require.Contains(t, take(t, m, safety.Ask{Container: "x", Running: 9}, now.Add(time.Hour)), "max_per_minute", "what a crash made forget counts again")
+	require.Contains(t, take(t, m, safety.Candidate{Container: "x", Running: 9}, now.Add(time.Hour)), "max_per_minute", "what a crash made forget counts again")
 	l = wide
 	l.PerProject = 1
 	m.SetLimits(l)
-	require.Contains(t, take(t, m, safety.Ask{Container: "x", Project: "shop", Running: 9}, now), "max_per_project")
+	require.Contains(t, take(t, m, safety.Candidate{Container: "x", Project: "shop", Running: 9}, now), "max_per_project")
 	m.Keep(nil, now.Add(2*time.Hour))
 	require.Zero(t, m.Held())
 }
@@ -182,12 +184,12 @@ func TestReplacementsAreHeldButNotNewlyActedOn(t *testing.T) {
 	l.PerMinute = 2
 	m := memory(t, l)
 	for i := range 10 { // one service, made anew again and again
-		m.Keep([]safety.Standing{{Container: fmt.Sprint("web-", i), Project: "shop", Since: now, Replaces: i > 0}}, now)
+		m.Keep([]safety.LedgerEntry{{Container: fmt.Sprint("web-", i), Project: "shop", Since: now, Replaces: i > 0}}, now)
 	}
-	require.Empty(t, take(t, m, safety.Ask{Container: "other", Running: 99}, now), "others can be acted on all the same")
+	require.Empty(t, take(t, m, safety.Candidate{Container: "other", Running: 99}, now), "others can be acted on all the same")
 	l.PerMinute, l.PerProject = 9, 1
 	m.SetLimits(l)
-	require.Contains(t, take(t, m, safety.Ask{Container: "x", Project: "shop", Running: 99}, now), "max_per_project", "what is held is held")
+	require.Contains(t, take(t, m, safety.Candidate{Container: "x", Project: "shop", Running: 99}, now), "max_per_project", "what is held is held")
 }
 
 func TestADamagedMemoryIsMovedAside(t *testing.T) {
@@ -195,10 +197,10 @@ func TestADamagedMemoryIsMovedAside(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "memory.json")
 	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
-	m, trouble, err := safety.Open(files(t, dir), wide)
+	m, trouble, err := safety.OpenState(files(t, dir), wide)
 	require.NoError(t, err)
 	require.Contains(t, trouble, "damaged")
-	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Running: 9}, now))
 	aside, err := filepath.Glob(path + ".bad-*")
 	require.NoError(t, err)
 	require.Len(t, aside, 1)
@@ -208,10 +210,10 @@ func TestAFolderInPlaceOfTheMemoryIsMovedAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "memory.json"), 0o700))
-	m, trouble, err := safety.Open(files(t, dir), wide)
+	m, trouble, err := safety.OpenState(files(t, dir), wide)
 	require.NoError(t, err)
 	require.Contains(t, trouble, "not a regular file")
-	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Running: 9}, now))
 	require.NoError(t, m.Save())
 }
 
@@ -221,14 +223,14 @@ func TestALinkIsNotFollowed(t *testing.T) {
 	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "memory.json")
 	require.NoError(t, os.WriteFile(victim, []byte("{}"), 0o600))
 	require.NoError(t, os.Symlink(victim, path))
-	_, trouble, err := safety.Open(files(t, dir), wide)
+	_, trouble, err := safety.OpenState(files(t, dir), wide)
 	require.NoError(t, err)
 	require.Contains(t, trouble, "not a regular file")
 	require.NoFileExists(t, path, "it was moved aside")
 
 	require.NoError(t, os.Symlink(victim, filepath.Join(dir, ".memory.json")))
 	m := open(t, dir, wide)
-	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Running: 9}, now))
 	require.NoError(t, m.Save())
 	data, err := os.ReadFile(victim)
 	require.NoError(t, err)
@@ -243,9 +245,9 @@ func TestADiskThatFailsDoesNotDisarm(t *testing.T) {
 	l.PerMinute = 1
 	m := open(t, dir, l)
 	require.NoError(t, os.Remove(dir))
-	require.Empty(t, take(t, m, safety.Ask{Container: "a", Running: 9}, now))
+	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Running: 9}, now))
 	require.Error(t, m.Save())
-	require.Contains(t, take(t, m, safety.Ask{Container: "b", Running: 9}, now), "max_per_minute", "the caps hold all the same")
+	require.Contains(t, take(t, m, safety.Candidate{Container: "b", Running: 9}, now), "max_per_minute", "the caps hold all the same")
 }
 
 func TestCooldownsAreBounded(t *testing.T) {

@@ -14,19 +14,19 @@ import (
 func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	a, err := decodeAlert(d)
 	if err != nil {
-		s.counts.rejected.Add(1)
+		s.counters.rejected.Add(1)
 		return bus.Reject(err)
 	}
 	if a.Update { // the first of its window was answered
-		s.counts.updates.Add(1)
+		s.counters.updates.Add(1)
 		return nil
 	}
 	defer s.answered(time.Now())
-	s.counts.alerts.Add(1)
-	waits, err := s.answer(ctx, a, false)
+	s.counters.alerts.Add(1)
+	waits, err := s.respond(ctx, a, false)
 	if err == nil && waits {
-		s.counts.waited.Add(1)
-		err = s.wait(ctx, a, d.Data)
+		s.counters.waited.Add(1)
+		err = s.addPending(ctx, a, d.Data)
 	}
 	return err
 }
@@ -44,39 +44,39 @@ func decodeAlert(d bus.Delivery) (*event.Alert, error) {
 	return &a, nil
 }
 
-// judge returns a judge for now.
-func (s *Service) judge(p *parts, now time.Time) *judge {
+// newEvaluator returns a judge for now.
+func (s *Service) newEvaluator(p *runState, now time.Time) *evaluator {
 	cfg := s.config()
-	return &judge{
-		set: s.policies.Load(), inventory: p.inventory, away: p.inventory.Healthy(), protect: s.protect.Load(),
+	return &evaluator{
+		set: s.policies.Load(), inventory: p.inventory, away: p.inventory.StaleReason(), protect: s.protections.Load(),
 		addresses: cfg.addresses(), maxAge: cfg.maxAge(), auto: cfg.AutoIsolate, now: now,
 	}
 }
 
-// answer judges a and does what is to be done. waits tells that its container part
+// respond judges a and does what is to be done. waits tells that its container part
 // waits for Docker; again that it has done so.
-func (s *Service) answer(ctx context.Context, a *event.Alert, again bool) (waits bool, err error) {
-	p := s.parts.Load()
-	j := s.judge(p, time.Now())
+func (s *Service) respond(ctx context.Context, a *event.Alert, again bool) (waits bool, err error) {
+	p := s.run.Load()
+	j := s.newEvaluator(p, time.Now())
 	j.again = again
 	verdicts := j.alert(ctx, a)
-	t := &turn{s: s, p: p, alert: a, began: j.now, running: running(p)}
+	t := &response{s: s, p: p, alert: a, began: j.now, running: running(p)}
 	for _, v := range verdicts {
 		waits = waits || v.waits
 		t.carry(ctx, v)
 	}
 	if !t.answered && !waits {
-		s.counts.unmatched.Add(1)
+		s.counters.unmatched.Add(1)
 		return false, nil
 	}
-	s.save(p) // what a crash before this loses is in the ledger, or comes again with the alert
-	if err := p.reporter.sync(ctx); err != nil {
+	s.saveState(p) // what a crash before this loses is in the ledger, or comes again with the alert
+	if err := p.reporter.flush(ctx); err != nil {
 		return false, err
 	}
 	return waits, t.err()
 }
 
-func running(p *parts) int {
+func running(p *runState) int {
 	n := 0
 	for _, c := range p.inventory.List() {
 		if c.Running {
