@@ -86,10 +86,10 @@ func (p *pipeline) conclude(in seen) []*event.Alert {
 
 // unwrap takes a received message out of its spool record.
 func (p *pipeline) unwrap(line tail.Line) (text []byte, received time.Time, ok bool) {
-	if !p.server.Owns(line.Path) {
+	if !p.server.IsSpoolFile(line.Path) {
 		return line.Text, time.Now(), true
 	}
-	rec, err := syslog.Decode(line.Text)
+	rec, err := syslog.DecodeRecord(line.Text)
 	if err != nil {
 		p.s.spoolErrors.Add(1)
 		p.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")

@@ -112,7 +112,7 @@ func (p *pipeline) openLogs(saved *docker.State) (err error) {
 // restore takes up a checkpoint. A part of it that cannot be used is dropped,
 // loudly: to go on with less is better than not to watch.
 func (p *pipeline) restore(saved *checkpoint, server *syslog.Server) (err error) {
-	from := tailConfig(p.cfg, server.Pattern(), p.s.deps.DataDir)
+	from := tailConfig(p.cfg, server.SpoolPattern(), p.s.deps.DataDir)
 	if saved == nil {
 		p.tailer, err = tail.New(from, nil, p.s.log)
 		return errors.Join(err, p.openLogs(nil))

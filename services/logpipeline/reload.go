@@ -29,7 +29,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(append(book.faults, tailConfig(c, "/", "").Check(), s.syslogConfig(c).Check())...); err != nil {
+	if err := errors.Join(append(book.faults, tailConfig(c, "/", "").Validate(), s.syslogConfig(c).Validate())...); err != nil {
 		return nil, err
 	}
 	return func() { s.pending.Store(&change{cfg: c, book: book}) }, nil
@@ -105,7 +105,7 @@ func (p *pipeline) useRules(book *rulebook) {
 // listen changes addresses and bounds in place.
 func (p *pipeline) listen() error {
 	to := p.s.syslogConfig(p.cfg)
-	return errors.Join(p.server.Rebind(to.UDP, to.TCP), p.server.Resize(to.MaxBytes, to.MaxMessage))
+	return errors.Join(p.server.Rebind(to.UDP, to.TCP), p.server.SetLimits(to.MaxBytes, to.MaxMessage))
 }
 
 // use makes a change known to Health.

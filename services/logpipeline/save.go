@@ -49,7 +49,7 @@ func (p *pipeline) save() {
 	p.dirty, p.frail, p.failed = false, false, false
 	p.s.checkpoints.Add(1)
 	p.s.note(troubleWrite, "")
-	p.server.Release(state)
+	p.server.DeleteConsumed(state)
 }
 
 // unsaved notes that no checkpoint could be written; the log tells it once.

@@ -126,7 +126,7 @@ func (s *Service) Started() <-chan struct{} { return s.started }
 
 // begin waits for both.
 func (s *Service) begin(ctx context.Context, p *pipeline) error {
-	for _, done := range []<-chan struct{}{p.looked, p.server.Tried()} {
+	for _, done := range []<-chan struct{}{p.looked, p.server.Started()} {
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -214,5 +214,5 @@ func (c Config) watched() []string {
 
 // tailConfig is cfg as the tailer reads it.
 func tailConfig(cfg Config, spool, scratch string) tail.Config {
-	return tail.Config{Paths: cfg.watched(), Spools: []string{spool}, Scratch: scratch, MaxLine: cfg.MaxLineBytes}
+	return tail.Config{Paths: cfg.watched(), Spools: []string{spool}, ScratchDir: scratch, MaxLine: cfg.MaxLineBytes}
 }

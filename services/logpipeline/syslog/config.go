@@ -35,13 +35,13 @@ type Config struct {
 	// MaxConns bounds the open TCP connections; one more is closed at once.
 	MaxConns int
 	// Idle is how long a TCP connection may be without a complete message.
-	Idle time.Duration
+	IdleTimeout time.Duration
 	// Retry is how long to wait before a failed bind or write is tried again.
-	Retry time.Duration
+	RetryInterval time.Duration
 }
 
-// Check returns what is wrong with c, or nil.
-func (c Config) Check() error {
+// Validate returns what is wrong with c, or nil.
+func (c Config) Validate() error {
 	var errs []error
 	for _, addr := range []string{c.UDP, c.TCP} {
 		if err := checkAddr(addr); err != nil {
@@ -51,7 +51,7 @@ func (c Config) Check() error {
 	if !filepath.IsAbs(c.Dir) {
 		errs = append(errs, fmt.Errorf("spool folder %q is not absolute", c.Dir))
 	}
-	if c.SegmentBytes < 0 || c.MaxBytes < 0 || c.MaxMessage < 0 || c.MaxConns < 0 || c.Idle < 0 || c.Retry < 0 {
+	if c.SegmentBytes < 0 || c.MaxBytes < 0 || c.MaxMessage < 0 || c.MaxConns < 0 || c.IdleTimeout < 0 || c.RetryInterval < 0 {
 		errs = append(errs, errors.New("a limit is below zero"))
 	}
 	if c.MaxMessage > DefaultMaxMessage {
@@ -65,8 +65,8 @@ func (c Config) withDefaults() Config {
 	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
 	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
 	c.MaxConns = cmp.Or(c.MaxConns, DefaultMaxConns)
-	c.Idle = cmp.Or(c.Idle, DefaultIdle)
-	c.Retry = cmp.Or(c.Retry, DefaultRetry)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, DefaultIdle)
+	c.RetryInterval = cmp.Or(c.RetryInterval, DefaultRetry)
 	return c
 }
 

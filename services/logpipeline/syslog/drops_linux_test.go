@@ -21,7 +21,7 @@ func TestEachDatagramIsReceivedOrCounted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	<-s.Tried()
+	<-s.Started()
 	udp, _ := s.Addrs()
 	conn, err := net.Dial("udp", udp.String())
 	require.NoError(t, err)

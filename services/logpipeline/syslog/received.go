@@ -15,20 +15,20 @@ const (
 	TCP = "tcp"
 )
 
-// ErrLine is the error of Decode for a line that is not a record of a spool file.
-var ErrLine = errors.New("not a spool record")
+// ErrRecord is the error of Decode for a line that is not a record of a spool file.
+var ErrRecord = errors.New("not a spool record")
 
-// Received is one message as it came in.
-type Received struct {
+// Record is one message as it came in.
+type Record struct {
 	Time      time.Time // when it was received, UTC
 	Peer      string    // ip:port of the sender
 	Transport string    // UDP or TCP
 	Message   []byte    // the bytes of the message, framing removed
 }
 
-// record is Received in a spool file. Raw stands in for Message where JSON cannot
+// recordJSON is Received in a spool file. Raw stands in for Message where JSON cannot
 // hold the bytes, or only in a form that is larger.
-type record struct {
+type recordJSON struct {
 	Received  time.Time `json:"received"`
 	Peer      string    `json:"peer"`
 	Transport string    `json:"transport"`
@@ -36,17 +36,17 @@ type record struct {
 	Raw       []byte    `json:"raw"`
 }
 
-// Decode returns what a line of a spool file holds, or an error that wraps
+// DecodeRecord returns what a line of a spool file holds, or an error that wraps
 // ErrLine. Message is the caller's to keep. Any goroutine may call it.
-func Decode(b []byte) (Received, error) {
-	var r record
+func DecodeRecord(b []byte) (Record, error) {
+	var r recordJSON
 	if err := json.Unmarshal(b, &r); err != nil {
-		return Received{}, fmt.Errorf("%w: %w", ErrLine, err)
+		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	if r.Transport != UDP && r.Transport != TCP || r.Message == nil && r.Raw == nil {
-		return Received{}, fmt.Errorf("%w: transport or message missing", ErrLine)
+		return Record{}, fmt.Errorf("%w: transport or message missing", ErrRecord)
 	}
-	out := Received{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Message: r.Raw}
+	out := Record{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Message: r.Raw}
 	if r.Raw == nil {
 		out.Message = []byte(*r.Message)
 	}
@@ -55,7 +55,7 @@ func Decode(b []byte) (Received, error) {
 
 // appendRecord appends r to b as one line. It never fails: every byte string has
 // a form.
-func appendRecord(b []byte, r Received) []byte {
+func appendRecord(b []byte, r Record) []byte {
 	b = append(b, `{"received":"`...)
 	b = r.Time.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","peer":`...)

@@ -46,7 +46,7 @@ type port struct {
 // New returns a Server that has not opened anything. The error says what is wrong
 // with cfg.
 func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
-	if err := cfg.Check(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
@@ -94,7 +94,7 @@ func (s *Server) keep(ctx context.Context, transport string, serve func(context.
 			if err == nil {
 				continue
 			}
-			retry = time.After(s.cfg.Retry)
+			retry = time.After(s.cfg.RetryInterval)
 		}
 		p.first()
 		select {
@@ -170,7 +170,7 @@ func (s *Server) put(ctx context.Context, lines []byte) bool {
 			return true
 		}
 		s.tally.block()
-		retry := time.NewTimer(s.cfg.Retry)
+		retry := time.NewTimer(s.cfg.RetryInterval)
 		select {
 		case <-ctx.Done():
 		case <-room:
@@ -183,35 +183,35 @@ func (s *Server) put(ctx context.Context, lines []byte) bool {
 	}
 }
 
-// Pattern matches the spool files: give it to tail.Config.Spools.
-func (s *Server) Pattern() string {
+// SpoolPattern matches the spool files: give it to tail.Config.Spools.
+func (s *Server) SpoolPattern() string {
 	quoted := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(filepath.Clean(s.cfg.Dir))
 	return filepath.Join(quoted, segmentPrefix+"*"+segmentSuffix)
 }
 
-// Owns reports whether path is a spool file of this Server, so that a line of it
+// IsSpoolFile reports whether path is a spool file of this Server, so that a line of it
 // must go through Decode.
-func (s *Server) Owns(path string) bool {
+func (s *Server) IsSpoolFile(path string) bool {
 	_, ok := segmentNumber(filepath.Base(path))
 	return ok && filepath.Dir(path) == filepath.Clean(s.cfg.Dir)
 }
 
-// Release deletes the spool files that committed, a state that is stored, has
+// DeleteConsumed deletes the spool files that committed, a state that is stored, has
 // passed. Any goroutine may call it.
-func (s *Server) Release(committed tail.State) {
-	if err := s.spool.release(committed.Passed); err != nil {
+func (s *Server) DeleteConsumed(committed tail.State) {
+	if err := s.spool.release(committed.Consumed); err != nil {
 		s.log.WithError(err).Warn("spool file not deleted")
 	}
 }
 
-// Tried is closed once each port is bound or has failed to be, or Run has returned.
-func (s *Server) Tried() <-chan struct{} { return s.tried }
+// Started is closed once each port is bound or has failed to be, or Run has returned.
+func (s *Server) Started() <-chan struct{} { return s.tried }
 
-// Resize changes Config.MaxBytes and Config.MaxMessage. No port and no connection
+// SetLimits changes Config.MaxBytes and Config.MaxMessage. No port and no connection
 // notices. Any goroutine may call it; the error says what is wrong with a size, and
 // then nothing has changed.
-func (s *Server) Resize(maxBytes int64, maxMessage int) error {
-	if err := (Config{Dir: s.cfg.Dir, MaxBytes: maxBytes, MaxMessage: maxMessage}).Check(); err != nil {
+func (s *Server) SetLimits(maxBytes int64, maxMessage int) error {
+	if err := (Config{Dir: s.cfg.Dir, MaxBytes: maxBytes, MaxMessage: maxMessage}).Validate(); err != nil {
 		return err
 	}
 	sized := Config{MaxBytes: maxBytes, MaxMessage: maxMessage}.withDefaults()

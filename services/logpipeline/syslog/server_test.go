@@ -37,7 +37,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB, change func(*syslog.Config)) *rig {
-	r := &rig{t: t, cfg: syslog.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "spool"), Retry: 10 * time.Millisecond}}
+	r := &rig{t: t, cfg: syslog.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "spool"), RetryInterval: 10 * time.Millisecond}}
 	if change != nil {
 		change(&r.cfg)
 	}
@@ -49,7 +49,7 @@ func newRig(t testing.TB, change func(*syslog.Config)) *rig {
 func (r *rig) start() {
 	srv, err := syslog.New(r.cfg, quiet())
 	require.NoError(r.t, err)
-	tl, err := tail.New(tail.Config{Spools: []string{srv.Pattern()}, Poll: 5 * time.Millisecond}, nil, quiet())
+	tl, err := tail.New(tail.Config{Spools: []string{srv.SpoolPattern()}, Poll: 5 * time.Millisecond}, nil, quiet())
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -93,8 +93,8 @@ func (r *rig) read(n int) (msgs []string) {
 		lines, err := r.tail.Read(ctx, 1000)
 		require.NoError(r.t, err, "after %d messages", len(msgs))
 		for _, line := range lines {
-			require.True(r.t, r.srv.Owns(line.Path))
-			rec, err := syslog.Decode(line.Text)
+			require.True(r.t, r.srv.IsSpoolFile(line.Path))
+			rec, err := syslog.DecodeRecord(line.Text)
 			require.NoError(r.t, err)
 			require.NotEmpty(r.t, rec.Peer)
 			msgs = append(msgs, string(rec.Message))
@@ -137,7 +137,7 @@ func TestReleaseDeletesWhatIsPassed(t *testing.T) {
 	}
 	before := r.srv.Stats()
 	require.Greater(t, before.SpoolFiles, 5)
-	r.srv.Release(r.tail.State())
+	r.srv.DeleteConsumed(r.tail.State())
 	after := r.srv.Stats()
 	require.Equal(t, 1, after.SpoolFiles)
 	left, err := filepath.Glob(filepath.Join(r.cfg.Dir, "*"))
@@ -173,7 +173,7 @@ func TestFullSpoolMakesTCPWaitAndDropsUDP(t *testing.T) {
 				got = append(got, m)
 			}
 		}
-		r.srv.Release(r.tail.State())
+		r.srv.DeleteConsumed(r.tail.State())
 	}
 	require.NoError(t, <-sent)
 	for i, m := range got {
@@ -190,13 +190,13 @@ func TestHalfWrittenLineIsNotGluedToTheNext(t *testing.T) {
 	send(t, r.dial("tcp"), "<34>next\n")
 	require.Equal(t, []string{"whole", "<34>next"}, r.read(2))
 	require.Equal(t, int64(17), r.tail.Stats().Lost[tail.LostTorn])
-	r.srv.Release(r.tail.State())
+	r.srv.DeleteConsumed(r.tail.State())
 	require.Equal(t, 1, r.srv.Stats().SpoolFiles)
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *syslog.Config) { c.MaxConns = 2; c.Idle = 300 * time.Millisecond })
+	r := newRig(t, func(c *syslog.Config) { c.MaxConns = 2; c.IdleTimeout = 300 * time.Millisecond })
 	a, b := r.dial("tcp"), r.dial("tcp")
 	send(t, a, "<34>a\n")
 	send(t, b, "<34>b\n")

@@ -88,7 +88,7 @@ func (s *Server) converse(ctx context.Context, c net.Conn) {
 	in := &intake{s: s, peer: peerOf(c), put: func(lines []byte) bool { return s.put(ctx, lines) }}
 	f := &framer{max: s.maxMessage(), emit: in.add}
 	buf := make([]byte, readBytes)
-	deadline := time.Now().Add(s.cfg.Idle)
+	deadline := time.Now().Add(s.cfg.IdleTimeout)
 	for ctx.Err() == nil {
 		// Only a complete message moves the deadline: a byte now and then does not.
 		if err := c.SetReadDeadline(deadline); err != nil {
@@ -101,7 +101,7 @@ func (s *Server) converse(ctx context.Context, c net.Conn) {
 			return
 		}
 		if in.fresh() {
-			deadline = time.Now().Add(s.cfg.Idle)
+			deadline = time.Now().Add(s.cfg.IdleTimeout)
 		}
 		if err != nil {
 			s.goodbye(f, in, err)
@@ -152,7 +152,7 @@ func (in *intake) add(msg []byte, cut bool) error {
 	if cut {
 		in.s.tally.cut()
 	}
-	in.out = appendRecord(in.out, Received{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg})
+	in.out = appendRecord(in.out, Record{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg})
 	in.pending++
 	in.some = true
 	if int64(len(in.out)) < in.s.spool.portion() {

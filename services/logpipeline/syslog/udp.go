@@ -94,7 +94,7 @@ func (s *Server) datagram(msg []byte, peer netip.AddrPort, out []byte) []byte {
 		msg = msg[:limit]
 		s.tally.cut()
 	}
-	out = appendRecord(out, Received{Time: time.Now(), Peer: plain(peer).String(), Transport: UDP, Message: msg})
+	out = appendRecord(out, Record{Time: time.Now(), Peer: plain(peer).String(), Transport: UDP, Message: msg})
 	switch err := s.spool.append(out); {
 	case err == nil:
 		s.tally.took(UDP, 1)

@@ -36,7 +36,7 @@ type Config struct {
 	Spools []string
 	// Scratch is a folder for what must be unpacked: a file that was rotated and
 	// compressed (.gz) before we had read it. Empty: what was not read of it is lost.
-	Scratch string
+	ScratchDir string
 	// From is FromEnd (the default) or FromStart. It applies to files that are
 	// there when their pattern is seen for the first time in the life of a state;
 	// files that appear later are read from their start.
@@ -52,8 +52,8 @@ type Config struct {
 	Linger time.Duration
 }
 
-// Check returns what is wrong with the paths and limits of c, or nil.
-func (c Config) Check() error {
+// Validate returns what is wrong with the paths and limits of c, or nil.
+func (c Config) Validate() error {
 	errs := append(checkPatterns(c.Paths), checkPatterns(c.Spools)...)
 	if c.From != "" && c.From != FromEnd && c.From != FromStart {
 		errs = append(errs, fmt.Errorf("from %q: allowed are %q and %q", c.From, FromEnd, FromStart))

@@ -91,8 +91,8 @@ func (t *Tailer) openAs(s *source, path string) (*os.File, info, error) {
 
 // openAny opens path, unpacked if it is a compressed copy of s.
 func (t *Tailer) openAny(s *source, path string) (*os.File, info, error) {
-	if s.At != s.ID && inflated(path) && t.cfg.Scratch != "" {
-		return inflate(t.cfg.Scratch, path, &s.FileState)
+	if s.At != s.ID && inflated(path) && t.cfg.ScratchDir != "" {
+		return inflate(t.cfg.ScratchDir, path, &s.FileState)
 	}
 	return open(path)
 }

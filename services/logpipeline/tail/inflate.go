@@ -94,14 +94,14 @@ func ignoreEOF(err error) error {
 // unpacked goes on with a rotated file in its compressed copy. It reports false if
 // there is none that continues it.
 func (t *Tailer) unpacked(f *follow, s *source) bool {
-	if s.Offset == 0 || s.Head.Len == 0 || s.At != s.ID || t.cfg.Scratch == "" {
+	if s.Offset == 0 || s.Head.Len == 0 || s.At != s.ID || t.cfg.ScratchDir == "" {
 		return false
 	}
 	for _, sib := range t.siblings(f, s) {
 		if !inflated(sib.path) || sib.in.mtime < s.MTime || !isRotationOf(sib.path, f.path) || !t.stranger(f, sib) {
 			continue
 		}
-		file, in, err := inflate(t.cfg.Scratch, sib.path, &s.FileState)
+		file, in, err := inflate(t.cfg.ScratchDir, sib.path, &s.FileState)
 		if errors.Is(err, errForeign) {
 			continue
 		}

@@ -12,17 +12,17 @@ import (
 // truncated and written again from one that was only appended to.
 const printLen = 256
 
-func printOf(b []byte) Print {
+func printOf(b []byte) Fingerprint {
 	if len(b) == 0 {
-		return Print{}
+		return Fingerprint{}
 	}
 	sum := sha256.Sum256(b)
-	return Print{Len: len(b), Sum: hex.EncodeToString(sum[:16])}
+	return Fingerprint{Len: len(b), Sum: hex.EncodeToString(sum[:16])}
 }
 
 // headOf returns the fingerprint of the first line of b, or of its first printLen
 // bytes if it is longer. Both stay what they are while the file grows.
-func headOf(b []byte) Print {
+func headOf(b []byte) Fingerprint {
 	b = b[:min(len(b), printLen)]
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {
 		b = b[:i+1]
@@ -31,7 +31,7 @@ func headOf(b []byte) Print {
 }
 
 // tailBefore returns the fingerprint of the bytes before offset in r.
-func tailBefore(r io.ReaderAt, offset int64) (Print, error) {
+func tailBefore(r io.ReaderAt, offset int64) (Fingerprint, error) {
 	b := make([]byte, min(offset, printLen))
 	_, err := io.ReadFull(io.NewSectionReader(r, offset-int64(len(b)), int64(len(b))), b)
 	return printOf(b), err
@@ -39,7 +39,7 @@ func tailBefore(r io.ReaderAt, offset int64) (Print, error) {
 
 // at reports whether the bytes of r from offset on have this fingerprint. An empty
 // one fits everywhere.
-func (p Print) at(r io.ReaderAt, offset int64) bool {
+func (p Fingerprint) at(r io.ReaderAt, offset int64) bool {
 	if p.Len < 0 || p.Len > printLen || offset < 0 {
 		return false
 	}
@@ -59,9 +59,9 @@ func (st *FileState) fits(r io.ReaderAt, size int64) bool {
 func (st *FileState) check() {
 	st.Offset = max(0, st.Offset)
 	if st.Head.Len < 0 || st.Head.Len > printLen {
-		st.Head = Print{}
+		st.Head = Fingerprint{}
 	}
 	if st.Tail.Len < 0 || int64(st.Tail.Len) > min(printLen, st.Offset) {
-		st.Tail = Print{}
+		st.Tail = Fingerprint{}
 	}
 }

@@ -145,7 +145,7 @@ func (t *Tailer) flush(f *follow, s *source, b *batch) bool {
 	}
 	if f.spool {
 		t.lose(f, LostTorn, s.lag())
-		s.Offset, s.Tail, s.Skip = s.size, Print{}, false
+		s.Offset, s.Tail, s.Skip = s.size, Fingerprint{}, false
 		return true
 	}
 	data, out := t.chunk(f, s, len(t.buf)-printLen)

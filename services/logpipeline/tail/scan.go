@@ -336,7 +336,7 @@ func sameBytes(a, b string, size int64) bool {
 	return true
 }
 
-func printAt(f *os.File, at, size int64) (Print, error) {
+func printAt(f *os.File, at, size int64) (Fingerprint, error) {
 	b := make([]byte, min(printLen, size-at))
 	_, err := f.ReadAt(b, at)
 	return printOf(b), err

@@ -33,8 +33,8 @@ func newSource(in info, real string) *source {
 // lines have positions.
 func (s *source) begin(b []byte) {
 	s.Head = headOf(b)
-	gen := Gen{Head: s.Head.Sum}
-	kept := make([]Gen, 0, len(s.Gens)+1)
+	gen := Generation{Head: s.Head.Sum}
+	kept := make([]Generation, 0, len(s.Gens)+1)
 	for _, g := range s.Gens {
 		if g.Head == gen.Head {
 			gen.N = g.N + 1
@@ -61,7 +61,7 @@ func (s *source) name() {
 
 // restart forgets the content: the file was truncated.
 func (s *source) restart() {
-	s.Offset, s.Head, s.Tail, s.Skip, s.prefix, s.trusted = 0, Print{}, Print{}, false, "", false
+	s.Offset, s.Head, s.Tail, s.Skip, s.prefix, s.trusted = 0, Fingerprint{}, Fingerprint{}, false, "", false
 	s.quiet, s.known, s.novel, s.swept = time.Time{}, 0, false, 0
 }
 

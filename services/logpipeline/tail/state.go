@@ -22,33 +22,33 @@ type PathState struct {
 
 // FileState is the place reached in one file.
 type FileState struct {
-	ID     FileID `json:"id"`          // what positions are built from
-	At     FileID `json:"at"`          // where the bytes are: ID, or a copy of it
-	Real   string `json:"real"`        // path of At when last seen, links resolved
-	Offset int64  `json:"offset"`      // next byte to read
-	Head   Print  `json:"head"`        // of the first bytes
-	Tail   Print  `json:"tail"`        // of the bytes before Offset
-	Gens   []Gen  `json:"generations"` // recent first lines, newest last
-	MTime  int64  `json:"mtime"`       // nanoseconds, when last read
-	Skip   bool   `json:"skip"`        // Offset is inside an over-long line
-	Done   bool   `json:"done"`        // rotated and read to its end
+	ID     FileID       `json:"id"`          // what positions are built from
+	At     FileID       `json:"at"`          // where the bytes are: ID, or a copy of it
+	Real   string       `json:"real"`        // path of At when last seen, links resolved
+	Offset int64        `json:"offset"`      // next byte to read
+	Head   Fingerprint  `json:"head"`        // of the first bytes
+	Tail   Fingerprint  `json:"tail"`        // of the bytes before Offset
+	Gens   []Generation `json:"generations"` // recent first lines, newest last
+	MTime  int64        `json:"mtime"`       // nanoseconds, when last read
+	Skip   bool         `json:"skip"`        // Offset is inside an over-long line
+	Done   bool         `json:"done"`        // rotated and read to its end
 }
 
-// Print is a fingerprint of Len bytes.
-type Print struct {
+// Fingerprint is a fingerprint of Len bytes.
+type Fingerprint struct {
 	Len int    `json:"len"`
 	Sum string `json:"sum"`
 }
 
-// Gen counts how often a file began with the same first line.
-type Gen struct {
+// Generation counts how often a file began with the same first line.
+type Generation struct {
 	Head string `json:"head"`
 	N    int    `json:"n"`
 }
 
-// Passed reports whether everything in the first size bytes of the file found
+// Consumed reports whether everything in the first size bytes of the file found
 // under path has been handed out. A path the state does not know is not passed.
-func (s State) Passed(path string, size int64) bool {
+func (s State) Consumed(path string, size int64) bool {
 	for _, p := range s.Paths {
 		if p.Path == path && len(p.Files) > 0 {
 			return p.Files[len(p.Files)-1].Offset >= size

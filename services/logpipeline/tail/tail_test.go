@@ -34,7 +34,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB, paths ...string) *rig {
-	r := &rig{t: t, cfg: tail.Config{Paths: paths, Scratch: t.TempDir(), Poll: 2 * time.Millisecond, Linger: time.Millisecond}, pos: map[string]string{}, twice: map[string]int{}}
+	r := &rig{t: t, cfg: tail.Config{Paths: paths, ScratchDir: t.TempDir(), Poll: 2 * time.Millisecond, Linger: time.Millisecond}, pos: map[string]string{}, twice: map[string]int{}}
 	r.start()
 	t.Cleanup(func() { require.NoError(t, r.tail.Close()) })
 	return r

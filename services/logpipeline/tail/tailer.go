@@ -56,7 +56,7 @@ type counters struct {
 // It opens nothing and starts nothing; the first Read does. The error says what is
 // wrong with cfg or saved.
 func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
-	if err := cfg.Check(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
@@ -190,7 +190,7 @@ func (t *Tailer) restorePath(p PathState, spool bool) {
 // then nothing has changed.
 func (t *Tailer) Reload(paths []string, maxLine int) error {
 	cfg := Config{Paths: paths, MaxLine: maxLine}
-	if err := cfg.Check(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return err
 	}
 	t.mu.Lock()
