@@ -54,7 +54,7 @@ func (c *Conn) request(ctx context.Context, subject string, req, resp any) error
 func (c *Conn) PublishHealth(v any) error {
 	data, err := json.Marshal(v)
 	if err == nil {
-		err = c.nc.Publish(HealthSubject, event.Printable(data))
+		err = c.nc.Publish(HealthSubject, event.PrintableJSON(data))
 	}
 	if err != nil {
 		return fmt.Errorf("publish on %s: %w", HealthSubject, err)

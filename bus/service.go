@@ -202,7 +202,7 @@ func (c *Conn) answer(ctx context.Context, verb Verb, r micro.Request) {
 	}
 	data, err := json.Marshal(result)
 	if err == nil {
-		err = r.Respond(event.Printable(data))
+		err = r.Respond(event.PrintableJSON(data))
 	}
 	c.reply(err)
 }

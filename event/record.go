@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 )
 
 // Schema is the number this version writes into every record.
@@ -56,7 +55,7 @@ func Encode(r Record) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if b = Printable(b); len(b) <= MaxSize {
+		if b = PrintableJSON(b); len(b) <= MaxSize {
 			return b, nil
 		}
 		if !r.shed() {
@@ -110,17 +109,6 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-// Shorten cuts s to at most n bytes, between runes. Any goroutine may call it.
-func Shorten(s string, n int) string {
-	if len(s) > n {
-		for n > 0 && !utf8.RuneStart(s[n]) {
-			n--
-		}
-		s = s[:n]
-	}
-	return s
 }
 
 func clampEach(in []string, n int) []string {

@@ -56,7 +56,7 @@ func appendJSON(b []byte, v any) []byte {
 	if buf.Len() > 2*maxValue {
 		return appendJSON(b, buf.String())
 	}
-	return append(b, event.Printable(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))...)
+	return append(b, event.PrintableJSON(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))...)
 }
 
 // simple turns what has a better form than its JSON into that form.

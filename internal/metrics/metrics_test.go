@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -159,6 +160,48 @@ func TestAModulesMetricsAreReplacedAsAWhole(t *testing.T) {
 	}
 	_, body := do(t, http.MethodGet, r.url+"/metrics", "")
 	require.Contains(t, body, "ironpost_test_seen_total 3")
+}
+
+func TestExportedMetricsAreCollectedUntilStopped(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	answer := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "test_answer_seconds", Help: "Answers.", Buckets: []float64{1}})
+	described := metrics.Described{"lines_total": {"Lines.", "source"}, "ready": {"Whether it is ready."}}
+	export := func() (func(), error) {
+		return metrics.Export(reg, "test_", described, func(s metrics.Sink) {
+			s.Count("lines_total", 3, "file")
+			s.Bool("ready", true)
+		}, answer)
+	}
+	stop, err := export()
+	require.NoError(t, err)
+	answer.Observe(0.5)
+	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP test_answer_seconds Answers.
+# TYPE test_answer_seconds histogram
+test_answer_seconds_bucket{le="1"} 1
+test_answer_seconds_bucket{le="+Inf"} 1
+test_answer_seconds_sum 0.5
+test_answer_seconds_count 1
+# HELP test_lines_total Lines.
+# TYPE test_lines_total counter
+test_lines_total{source="file"} 3
+# HELP test_ready Whether it is ready.
+# TYPE test_ready gauge
+test_ready 1
+`)))
+	_, err = export()
+	require.Error(t, err, "registered already")
+	stop()
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	require.Empty(t, families)
+	stop, err = export()
+	require.NoError(t, err, "the next instance registers its own")
+	stop()
+	stop, err = metrics.Export(nil, "test_", described, nil)
+	require.NoError(t, err)
+	stop()
 }
 
 func TestProbesFollowTheHealth(t *testing.T) {

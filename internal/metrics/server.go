@@ -163,7 +163,7 @@ func answer(w http.ResponseWriter, ok bool, v any) {
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_, _ = w.Write(append(event.Printable(data), '\n'))
+	_, _ = w.Write(append(event.PrintableJSON(data), '\n'))
 }
 
 // errorLog is what promhttp wants to report collection errors to.
