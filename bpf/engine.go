@@ -123,9 +123,9 @@ func cpusOf(opts Options) (int, error) {
 	return highestCPU(string(list)) + 1, nil
 }
 
-// Outgrown reports whether CPUs came online that the program has no state for. Two of them share one then, and may take one's
+// CPUsAdded reports whether CPUs came online that the program has no state for. Two of them share one then, and may take one's
 // packet for the other's: load another Engine in its place.
-func (e *Engine) Outgrown() bool {
+func (e *Engine) CPUsAdded() bool {
 	cpus, err := cpusOf(Options{Replay: e.replay})
 	return err == nil && cpus > e.cpus
 }
@@ -264,9 +264,9 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 	return e.egress, nil
 }
 
-// SeesEgress says whether the program of Egress is attached, from now on. Collect writes it into the windows, and the XDP
+// SetEgressAttached says whether the program of Egress is attached, from now on. Collect writes it into the windows, and the XDP
 // program tells answers from probes by it.
-func (e *Engine) SeesEgress(attached bool) error {
+func (e *Engine) SetEgressAttached(attached bool) error {
 	e.attached.Store(attached)
 	var flag uint32
 	if attached {

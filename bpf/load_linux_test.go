@@ -39,11 +39,11 @@ func TestCPUsThatComeAreNoticed(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{})
-	require.False(t, e.Outgrown())
+	require.False(t, e.CPUsAdded())
 	e.Unplug()
-	require.True(t, e.Outgrown())
+	require.True(t, e.CPUsAdded())
 	one, _ := replay(t)
-	require.False(t, one.Outgrown(), "a capture comes in on one")
+	require.False(t, one.CPUsAdded(), "a capture comes in on one")
 }
 
 func TestRunStatsCount(t *testing.T) {

@@ -340,7 +340,7 @@ func TestEgressEvidence(t *testing.T) {
 	e := program(t, f, bpf.Options{Gate: 2})
 	out, err := e.Egress()
 	usable(t, "tcx", err)
-	require.NoError(t, e.SeesEgress(true))
+	require.NoError(t, e.SetEgressAttached(true))
 	send := func(p packet) {
 		_, err := out.Run(&ebpf.RunOptions{Data: p.frame()})
 		require.NoError(t, err)
@@ -356,13 +356,13 @@ func TestEgressEvidence(t *testing.T) {
 	scanner, dns := source(t, w, "203.0.113.9"), source(t, w, "198.51.100.53")
 	require.EqualValues(t, 3, scanner.Answered, "two were answered before it was promoted")
 	require.EqualValues(t, 5, scanner.Refused)
-	require.EqualValues(t, 2, scanner.Disproved)
+	require.EqualValues(t, 2, scanner.RSTWithoutACK)
 	require.Zero(t, dns.Probes)
 	require.EqualValues(t, 8, dns.Replies)
 	hit := target(t, w, "192.0.2.1")
 	require.EqualValues(t, 5, hit.SYNACKOut)
 	require.EqualValues(t, 5, hit.RSTOut)
-	require.EqualValues(t, 2, hit.Disproved)
+	require.EqualValues(t, 2, hit.RSTWithoutACK)
 }
 
 func TestEnginesShareOneFilter(t *testing.T) {

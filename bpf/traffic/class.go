@@ -54,8 +54,8 @@ func (c Class) String() string {
 	return classNames[c]
 }
 
-// Odd reports whether no stack sends such packets, so that a single one is worth a record of its source.
-func (c Class) Odd() bool {
+// Anomalous reports whether no stack sends such packets, so that a single one is worth a record of its source.
+func (c Class) Anomalous() bool {
 	return c == TCPFIN || c == TCPNull || c == TCPXmas || c == TCPOther
 }
 

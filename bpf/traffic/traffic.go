@@ -63,7 +63,7 @@ type Source struct {
 	// Refused and Answered count RST (or ICMP unreachable) and SYN-ACK that went back to it, Disproved the RST without ACK among
 	// the refusals: the answer to an ACK that belongs to no connection, while one that is refused or aborted gets a RST with
 	// ACK (RFC 9293, section 3.10.7). See Window.Egress.
-	Refused, Answered, Disproved uint64
+	Refused, Answered, RSTWithoutACK uint64
 	// Fragmented counts its fragments, first ones included.
 	Fragmented  uint64
 	First, Last time.Time
@@ -82,7 +82,7 @@ type Target struct {
 	ByClass        [NumClasses]uint64
 	// SYN counts connection attempts, ACKCompleted the handshakes completed by the client's ACK. SYNACKOut and
 	// RSTOut count what the target answered, Disproved the RST without ACK among it (see Source); see Window.Egress.
-	SYN, SYNACKOut, RSTOut, Disproved, ACKCompleted uint64
+	SYN, SYNACKOut, RSTOut, RSTWithoutACK, ACKCompleted uint64
 	// Sources is the sketch of distinct source addresses, SourcesEstimate its value. Sketches may be merged.
 	Sources         Registers
 	SourcesEstimate float64

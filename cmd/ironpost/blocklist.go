@@ -83,7 +83,7 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f addFlags) error {
 		return usage(err)
 	}
 	return a.ask(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		engines, err := askEngines(ctx, conn, blocklist.Request{Limit: 1})
+		engines, err := askEngines(ctx, conn, blocklist.ListRequest{Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -159,24 +159,24 @@ func (a *app) added(b, old bus.Block, engines int) error {
 // lifeline is one of a host; the zero host is where this command runs.
 type lifeline struct {
 	host string
-	blocklist.Lifeline
+	blocklist.ProtectedAddress
 }
 
 // covered returns the lifelines that a block of prefix would cover: those the engines know, or this machine's own as far as
 // anybody may know them, and where this very login comes from.
-func (a *app) covered(engines []blocklist.Answer, prefix netip.Prefix) []lifeline {
+func (a *app) covered(engines []blocklist.ListResponse, prefix netip.Prefix) []lifeline {
 	var found []lifeline
 	for _, e := range engines {
-		for _, l := range blocklist.Covered(e.Lifelines, prefix) {
-			found = append(found, lifeline{host: e.Host, Lifeline: l})
+		for _, l := range blocklist.Covered(e.Protected, prefix) {
+			found = append(found, lifeline{host: e.Host, ProtectedAddress: l})
 		}
 	}
 	if a.url != "" || len(found) > 0 {
 		return found
 	}
-	local, _ := blocklist.Lifelines(loginAddress()) // what cannot be looked at, the engine looks at
+	local, _ := blocklist.ProtectedAddresses(loginAddress()) // what cannot be looked at, the engine looks at
 	for _, l := range blocklist.Covered(local, prefix) {
-		found = append(found, lifeline{Lifeline: l})
+		found = append(found, lifeline{ProtectedAddress: l})
 	}
 	return found
 }

@@ -15,12 +15,12 @@ import (
 )
 
 // engine has somebody answer as a packet engine does.
-func engine(t testing.TB, b *bustest.Bus, answer func(blocklist.Request) blocklist.Answer) {
+func engine(t testing.TB, b *bustest.Bus, answer func(blocklist.ListRequest) blocklist.ListResponse) {
 	t.Helper()
 	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
 		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1.2.3",
 		Verbs: map[string]bus.Verb{"blocklist": func(_ context.Context, body []byte) (any, error) {
-			var r blocklist.Request
+			var r blocklist.ListRequest
 			err := json.Unmarshal(body, &r)
 			return answer(r), err
 		}},
@@ -95,8 +95,8 @@ func TestBlocklistAddRefusesNonsense(t *testing.T) {
 
 func TestBlocklistAddKeepsLifelines(t *testing.T) {
 	b := bustest.New(t)
-	engine(t, b, func(blocklist.Request) blocklist.Answer {
-		return blocklist.Answer{Host: "web1", Lifelines: []blocklist.Lifeline{
+	engine(t, b, func(blocklist.ListRequest) blocklist.ListResponse {
+		return blocklist.ListResponse{Host: "web1", Protected: []blocklist.ProtectedAddress{
 			{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway},
 		}}
 	})
@@ -127,8 +127,8 @@ func TestBlocklistListShowsHits(t *testing.T) {
 		{Prefix: prefix("198.51.100.0/24"), Feed: true, Packets: 9, Bytes: 90},
 		{Prefix: prefix("203.0.113.7/32"), Bucket: true, Packets: 42, Bytes: 420},
 	}
-	engine(t, b, func(r blocklist.Request) blocklist.Answer { // one entry a page
-		a := blocklist.Answer{Total: 2, Capacity: 10, Entries: []blocklist.Entry{}}
+	engine(t, b, func(r blocklist.ListRequest) blocklist.ListResponse { // one entry a page
+		a := blocklist.ListResponse{Total: 2, Capacity: 10, Entries: []blocklist.Entry{}}
 		for _, e := range rows {
 			if r.Bucket && !e.Bucket || r.After != nil && e.Prefix.Addr().Compare(r.After.Addr()) <= 0 {
 				continue

@@ -72,11 +72,11 @@ type hit struct {
 }
 
 type blockedHost struct {
-	Host        string               `json:"host"`
-	Entries     int                  `json:"entries"`
-	Capacity    int                  `json:"capacity"`
-	NotEnforced int                  `json:"not_enforced"`
-	Lifelines   []blocklist.Lifeline `json:"lifelines"`
+	Host        string                       `json:"host"`
+	Entries     int                          `json:"entries"`
+	Capacity    int                          `json:"capacity"`
+	NotEnforced int                          `json:"not_enforced"`
+	Lifelines   []blocklist.ProtectedAddress `json:"lifelines"`
 }
 
 func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f listFlags) error {
@@ -88,12 +88,12 @@ func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f listFlags) er
 	if err != nil {
 		return err
 	}
-	answers, err := askEngines(ctx, conn, blocklist.Request{Bucket: true, Limit: 5000})
+	answers, err := askEngines(ctx, conn, blocklist.ListRequest{Bucket: true, Limit: 5000})
 	if err != nil {
 		return err
 	}
 	if f.files {
-		more, err := askEngines(ctx, conn, blocklist.Request{Dropped: true, Limit: 5000})
+		more, err := askEngines(ctx, conn, blocklist.ListRequest{Dropped: true, Limit: 5000})
 		if err != nil {
 			return err
 		}
@@ -107,26 +107,26 @@ func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f listFlags) er
 	return a.printBlocked(all)
 }
 
-func keepHost(answers []blocklist.Answer, host string) []blocklist.Answer {
+func keepHost(answers []blocklist.ListResponse, host string) []blocklist.ListResponse {
 	if host == "" {
 		return answers
 	}
-	return slices.DeleteFunc(answers, func(a blocklist.Answer) bool { return a.Host != host })
+	return slices.DeleteFunc(answers, func(a blocklist.ListResponse) bool { return a.Host != host })
 }
 
 // askEngines asks every engine on the bus, page by page. One that does not answer is left out.
-func askEngines(ctx context.Context, conn *bus.Conn, r blocklist.Request) ([]blocklist.Answer, error) {
+func askEngines(ctx context.Context, conn *bus.Conn, r blocklist.ListRequest) ([]blocklist.ListResponse, error) {
 	services, err := conn.Discover(ctx, discoverWait)
 	if err != nil {
 		return nil, err
 	}
 	services = slices.DeleteFunc(services, func(s bus.ServiceStatus) bool { return s.Module != bus.EBPFEngine })
 	same := func(a, b bus.ServiceStatus) bool { return a.Host == b.Host } // they are sorted by host
-	var answers []blocklist.Answer
+	var answers []blocklist.ListResponse
 	for _, s := range slices.CompactFunc(services, same) {
 		next := r
 		for range maxPages {
-			var a blocklist.Answer
+			var a blocklist.ListResponse
 			if err := conn.Request(ctx, bus.VerbSubject(s.Module, s.Host, "blocklist"), next, &a); err != nil {
 				if ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
 					return nil, err
@@ -145,7 +145,7 @@ func askEngines(ctx context.Context, conn *bus.Conn, r blocklist.Request) ([]blo
 }
 
 // gather joins what the bucket wants with what the engines say.
-func gather(blocks []bus.Block, answers []blocklist.Answer) blocked {
+func gather(blocks []bus.Block, answers []blocklist.ListResponse) blocked {
 	all := blocked{Entries: []blockedEntry{}, Hosts: []blockedHost{}}
 	at := map[netip.Prefix]int{}
 	for _, b := range blocks {
@@ -172,12 +172,12 @@ func gather(blocks []bus.Block, answers []blocklist.Answer) blocked {
 	return all
 }
 
-func (all *blocked) host(a blocklist.Answer) {
+func (all *blocked) host(a blocklist.ListResponse) {
 	if slices.ContainsFunc(all.Hosts, func(h blockedHost) bool { return h.Host == a.Host }) {
 		return
 	}
 	all.Hosts = append(all.Hosts, blockedHost{
-		Host: a.Host, Entries: a.Total, Capacity: a.Capacity, NotEnforced: a.NotEnforced, Lifelines: a.Lifelines,
+		Host: a.Host, Entries: a.Total, Capacity: a.Capacity, NotEnforced: a.NotEnforced, Lifelines: a.Protected,
 	})
 }
 

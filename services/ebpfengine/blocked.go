@@ -31,7 +31,7 @@ func (s *Service) peers() []netip.Addr {
 }
 
 // newKeeper returns who makes the kernel's blocklist equal to what is wanted.
-func (s *Service) newKeeper(filter *bpf.Filter) *blocklist.Keeper {
+func (s *Service) newKeeper(filter *bpf.Filter) *blocklist.Reconciler {
 	return blocklist.New(
 		blocklist.Config{MaxEntries: s.cfg.BlocklistMaxEntries, Files: s.cfg.BlocklistFiles},
 		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Peers: s.peers, Log: s.log},
@@ -75,7 +75,7 @@ func (s *Service) countBlocked(ctx context.Context, k *kernel) error {
 // hits returns what the entries dropped since the last call, and how long it took to tell.
 func (k *kernel) hits() ([]event.BlockedTraffic, time.Duration, error) {
 	began := time.Now()
-	list, err := k.keeper.Dropped()
+	list, err := k.keeper.TakeDropped()
 	return list, time.Since(began), err
 }
 

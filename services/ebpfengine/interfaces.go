@@ -126,7 +126,7 @@ func (a *attached) prune(found []attach.Interface) {
 		sen := a.sensors[name]
 		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
 		there := sen.attached() && (same || a.stays(name))
-		if there && (!same || !sen.engine.Outgrown()) {
+		if there && (!same || !sen.engine.CPUsAdded()) {
 			continue
 		}
 		sen.stop(!there) // another takes its place in one step
@@ -170,7 +170,7 @@ func (a *attached) try(ctx context.Context, on attach.Interface) {
 // the kernel cut short, and an interface that merely lost its default route may have it back any moment. Letting go of it would
 // let in whoever is blocked. With an error some may be left out.
 func (a *attached) withHeld(found []attach.Interface) ([]attach.Interface, error) {
-	held, err := a.k.pins.Held(found)
+	held, err := a.k.pins.PinnedInterfaces(found)
 	for _, on := range held {
 		if a.s.cfg.Interface == InterfaceAuto || slices.Contains(a.s.cfg.Interfaces(), on.Name) {
 			found = append(found, on)
@@ -185,7 +185,7 @@ func (a *attached) sweep(found []attach.Interface) {
 		return
 	}
 	a.swept = true
-	n, err := a.k.pins.Keep(found)
+	n, err := a.k.pins.RemoveExcept(found)
 	if err != nil {
 		a.s.log.WithError(err).Warn("pinned links of other interfaces not removed")
 	}

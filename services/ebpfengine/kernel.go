@@ -31,7 +31,7 @@ const retryKernel = 10 * time.Second
 type kernel struct {
 	filter *bpf.Filter
 	pins   attach.Pins
-	keeper *blocklist.Keeper
+	keeper *blocklist.Reconciler
 }
 
 // watch works while the kernel lets it; until then it is degraded.
@@ -68,7 +68,7 @@ func (s *Service) open() (*kernel, error) {
 
 // withLacking adds to err what the machine is known to lack.
 func withLacking(err error) error {
-	if what := attach.Lacking(); len(what) > 0 {
+	if what := attach.MissingRequirements(); len(what) > 0 {
 		return fmt.Errorf("%s: %w", strings.Join(what, ", "), err)
 	}
 	return err

@@ -7,10 +7,10 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
 
-// Left says what of the engine is in force although this process does not run it: programs and blocks outlive
+// StillAttached says what of the engine is in force although this process does not run it: programs and blocks outlive
 // it on purpose, and another process may run it. It returns nothing where there is nothing, or where it may not look.
-func Left(cfg Config) []string {
-	names := attach.Pinned(cfg.PinPath)
+func StillAttached(cfg Config) []string {
+	names := attach.PinnedInterfaces(cfg.PinPath)
 	if len(names) == 0 {
 		return nil
 	}

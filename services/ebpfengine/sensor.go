@@ -67,7 +67,7 @@ func watchAnswers(on attach.Interface, engine *bpf.Engine) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := engine.SeesEgress(true); err != nil {
+	if err := engine.SetEgressAttached(true); err != nil {
 		return nil, errors.Join(err, attached.Close())
 	}
 	return attached, nil
@@ -118,7 +118,7 @@ func (n *sensor) run(ctx context.Context) error {
 func (n *sensor) attached() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.closed || n.link.Current()
+	return n.closed || n.link.Attached()
 }
 
 // runStats returns how often the program ran, and how long that took, while the kernel took its time.
@@ -143,7 +143,7 @@ func (n *sensor) close() error {
 	if n.gone {
 		errs = append(errs, n.link.Detach())
 	} else {
-		errs = append(errs, n.link.Release())
+		errs = append(errs, n.link.Close())
 	}
 	return errors.Join(append(errs, n.engine.Close())...)
 }

@@ -308,7 +308,7 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 	found, _, err := attach.Find([]string{w.name})
 	require.NoError(t, err)
 	require.NotZero(t, found[0].ProgramID, "it stays attached")
-	left := ebpfengine.Left(cfg)
+	left := ebpfengine.StillAttached(cfg)
 	require.Len(t, left, 1)
 	require.Contains(t, left[0], w.name)
 	require.Contains(t, left[0], "rm -r "+cfg.PinPath)
@@ -356,7 +356,7 @@ func TestAForeignOwnerIsNamedAndLeftAlone(t *testing.T) {
 	found, _, err = attach.Find([]string{w.name})
 	require.NoError(t, err)
 	require.True(t, r.reason("another XDP program", fmt.Sprint("id ", found[0].ProgramID)), "%v", r.Health().Reasons)
-	require.True(t, link.Current())
+	require.True(t, link.Attached())
 
 	require.NoError(t, link.Detach())
 	require.NoError(t, engine.Close())

@@ -59,7 +59,7 @@ func table() []module {
 					Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
 				})
 			},
-			Left: func(c Config) []string { return ebpfengine.Left(c.EBPF) },
+			Left: func(c Config) []string { return ebpfengine.StillAttached(c.EBPF) },
 		},
 		{
 			Name: bus.LogPipeline, Section: "log_pipeline", Borrows: []string{"container.docker_socket"},

@@ -127,7 +127,7 @@ func TestAPinnedLinkOutlivesItsOwnerAndIsTakenOver(t *testing.T) {
 	l, err := p.XDP(find(t, name), attach.SKB, first)
 	require.NoError(t, err)
 	require.False(t, l.Adopted)
-	require.NoError(t, l.Release())
+	require.NoError(t, l.Close())
 	require.Equal(t, idOf(t, first), find(t, name).ProgramID, "still there")
 
 	l, err = p.XDP(find(t, name), attach.AnyMode, second)
@@ -135,7 +135,7 @@ func TestAPinnedLinkOutlivesItsOwnerAndIsTakenOver(t *testing.T) {
 	require.True(t, l.Adopted)
 	require.Equal(t, attach.SKB, l.Interface.Mode, "another mode would let packets through")
 	require.Equal(t, idOf(t, second), find(t, name).ProgramID)
-	require.NoError(t, l.Release())
+	require.NoError(t, l.Close())
 
 	l, err = p.XDP(find(t, name), attach.Native, first)
 	require.NoError(t, err)
@@ -149,7 +149,7 @@ func TestWithoutAFolderNothingIsPinned(t *testing.T) {
 	l, err := attach.Pins{}.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
 	require.NotEmpty(t, l.Unpinned)
-	require.NoError(t, l.Release())
+	require.NoError(t, l.Close())
 	require.Eventually(t, func() bool { return find(t, name).ProgramID == 0 }, 5*time.Second, time.Millisecond)
 
 	_, err = attach.OpenPins("/proc/ironpost")
@@ -177,7 +177,7 @@ func TestAFolderOfOthersHoldsNoPins(t *testing.T) {
 
 func TestNothingIsLackingWhereItWorks(t *testing.T) {
 	program(t, ebpf.XDP)
-	require.Empty(t, attach.Lacking())
+	require.Empty(t, attach.MissingRequirements())
 }
 
 func TestAForeignProgramIsNamed(t *testing.T) {
@@ -190,7 +190,7 @@ func TestAForeignProgramIsNamed(t *testing.T) {
 		require.ErrorContains(t, err, `"just_passes"`)
 		require.ErrorContains(t, err, fmt.Sprintf("id %d", find(t, name).ProgramID))
 	}
-	require.True(t, l.Current(), "it was left alone")
+	require.True(t, l.Attached(), "it was left alone")
 	require.NoError(t, l.Detach())
 	l, err = ours.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
@@ -201,25 +201,25 @@ func TestAnInterfaceThatCameAgainIsAnother(t *testing.T) {
 	p, name := pins(t), veth(t)
 	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
-	require.True(t, l.Current())
+	require.True(t, l.Attached())
 
 	link, err := netlink.LinkByName(name)
 	require.NoError(t, err)
 	require.NoError(t, netlink.LinkSetDown(link))
 	require.NoError(t, netlink.LinkSetUp(link))
-	require.True(t, l.Current(), "a flap detaches nothing")
+	require.True(t, l.Attached(), "a flap detaches nothing")
 
 	require.NoError(t, netlink.LinkDel(link))
-	require.False(t, l.Current())
+	require.False(t, l.Attached())
 	// the same index with a dead link pinned for it
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.Index = name, link.Attrs().Index
 	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}))
-	require.NoError(t, l.Release())
+	require.NoError(t, l.Close())
 	l, err = p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
 	require.False(t, l.Adopted)
-	require.True(t, l.Current())
+	require.True(t, l.Attached())
 	require.NoError(t, l.Detach())
 }
 
@@ -228,14 +228,14 @@ func TestWhatIsNotWantedAnyMoreIsDetached(t *testing.T) {
 	for _, name := range []string{kept, dropped} {
 		l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 		require.NoError(t, err)
-		require.NoError(t, l.Release())
+		require.NoError(t, l.Close())
 	}
-	require.ElementsMatch(t, []string{kept, dropped}, attach.Pinned(filepath.Dir(p.Dir())), "also without the process")
-	gone, err := p.Keep([]attach.Interface{find(t, kept)})
+	require.ElementsMatch(t, []string{kept, dropped}, attach.PinnedInterfaces(filepath.Dir(p.Dir())), "also without the process")
+	gone, err := p.RemoveExcept([]attach.Interface{find(t, kept)})
 	require.NoError(t, err)
 	require.Equal(t, 1, gone)
 	require.NotZero(t, find(t, kept).ProgramID)
-	require.Equal(t, []string{kept}, attach.Pinned(filepath.Dir(p.Dir())))
+	require.Equal(t, []string{kept}, attach.PinnedInterfaces(filepath.Dir(p.Dir())))
 	require.Eventually(t, func() bool { return find(t, dropped).ProgramID == 0 }, 5*time.Second, time.Millisecond) // the kernel frees links later
 }
 
@@ -246,10 +246,10 @@ func TestHeldTellsOfPinsItCannotRead(t *testing.T) {
 	defer func() { require.NoError(t, l.Detach()) }()
 	unreadable := filepath.Join(p.Dir(), "xdp_999999")
 	require.NoError(t, program(t, ebpf.XDP).Pin(unreadable))
-	held, err := p.Held(nil)
+	held, err := p.PinnedInterfaces(nil)
 	require.ErrorContains(t, err, unreadable)
 	require.Equal(t, []attach.Interface{find(t, name)}, held)
-	held, err = p.Held([]attach.Interface{find(t, name), {Index: 999_999}})
+	held, err = p.PinnedInterfaces([]attach.Interface{find(t, name), {Index: 999_999}})
 	require.NoError(t, err, "what is known is not asked")
 	require.Empty(t, held)
 }

@@ -33,8 +33,8 @@ func Watch(ctx context.Context, _ chan<- struct{}) error {
 // OpenPins returns ErrUnsupported.
 func OpenPins(string) (Pins, error) { return Pins{}, absent() }
 
-// Pinned returns nothing.
-func Pinned(string) []string { return nil }
+// PinnedInterfaces returns nothing.
+func PinnedInterfaces(string) []string { return nil }
 
 // Dir returns nothing.
 func (Pins) Dir() string { return "" }
@@ -42,11 +42,11 @@ func (Pins) Dir() string { return "" }
 // XDP returns ErrUnsupported.
 func (Pins) XDP(Interface, Mode, *ebpf.Program) (*Link, error) { return nil, absent() }
 
-// Held returns nothing.
-func (Pins) Held([]Interface) ([]Interface, error) { return nil, nil }
+// PinnedInterfaces returns nothing.
+func (Pins) PinnedInterfaces([]Interface) ([]Interface, error) { return nil, nil }
 
-// Keep has nothing to detach.
-func (Pins) Keep([]Interface) (int, error) { return 0, nil }
+// RemoveExcept has nothing to detach.
+func (Pins) RemoveExcept([]Interface) (int, error) { return 0, nil }
 
 // Egress returns ErrUnsupported.
 func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, absent() }
@@ -54,14 +54,14 @@ func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, absent() 
 // Exists is false.
 func Exists(Interface) bool { return false }
 
-// Lacking says that this is not Linux.
-func Lacking() []string { return []string{"XDP needs Linux"} }
+// MissingRequirements says that this is not Linux.
+func MissingRequirements() []string { return []string{"XDP needs Linux"} }
 
-// Current is false: nothing is attached.
-func (*Link) Current() bool { return false }
+// Attached is false: nothing is attached.
+func (*Link) Attached() bool { return false }
 
-// Release does nothing.
-func (*Link) Release() error { return nil }
+// Close does nothing.
+func (*Link) Close() error { return nil }
 
 // Detach does nothing.
 func (*Link) Detach() error { return nil }

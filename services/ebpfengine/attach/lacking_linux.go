@@ -11,9 +11,9 @@ import (
 // kernelBTF is where the kernel describes its own types (CONFIG_DEBUG_INFO_BTF).
 const kernelBTF = "/sys/kernel/btf/vmlinux"
 
-// Lacking names what this process and this kernel are known to lack for XDP: the reason behind an error of
+// MissingRequirements names what this process and this kernel are known to lack for XDP: the reason behind an error of
 // the kernel, which says no more than "operation not permitted".
-func Lacking() []string {
+func MissingRequirements() []string {
 	var out []string
 	have, err := effective()
 	if err == nil && have&(1<<unix.CAP_SYS_ADMIN) == 0 {

@@ -107,14 +107,14 @@ func networkNamespace() (string, error) {
 	return fmt.Sprint(st.Ino), nil
 }
 
-// Pinned returns the names of the interfaces that a link pinned below dir keeps a program on, in this network namespace. It
+// PinnedInterfaces returns the names of the interfaces that a link pinned below dir keeps a program on, in this network namespace. It
 // needs no process of ours, and returns nothing where it may not look.
-func Pinned(dir string) []string {
+func PinnedInterfaces(dir string) []string {
 	namespace, err := networkNamespace()
 	if err != nil {
 		return nil
 	}
-	held, _ := Pins{dir: filepath.Join(dir, "net-"+namespace)}.Held(nil) // what it could tell
+	held, _ := Pins{dir: filepath.Join(dir, "net-"+namespace)}.PinnedInterfaces(nil) // what it could tell
 	var names []string
 	for _, on := range held {
 		names = append(names, on.Name)
@@ -122,9 +122,9 @@ func Pinned(dir string) []string {
 	return names
 }
 
-// Held returns the interfaces, besides those known, that a pinned link keeps a program
+// PinnedInterfaces returns the interfaces, besides those known, that a pinned link keeps a program
 // on. With an error these are not all.
-func (p Pins) Held(known []Interface) ([]Interface, error) {
+func (p Pins) PinnedInterfaces(known []Interface) ([]Interface, error) {
 	indexes, err := p.indexes()
 	if err != nil {
 		return nil, err

@@ -169,14 +169,14 @@ func ownerOf(index int) error {
 		ErrForeign, name, now.ProgramID, now.Mode)
 }
 
-// Current tells whether the program still is on the interface it was attached to.
-func (l *Link) Current() bool {
+// Attached tells whether the program still is on the interface it was attached to.
+func (l *Link) Attached() bool {
 	info, err := l.link.Info()
 	return err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == l.Interface.Index
 }
 
-// Release gives the link up without detaching a pinned one: it stays in force.
-func (l *Link) Release() error { return l.link.Close() }
+// Close gives the link up without detaching a pinned one: it stays in force.
+func (l *Link) Close() error { return l.link.Close() }
 
 // Detach ends the link and removes its pin.
 func (l *Link) Detach() error {
@@ -186,9 +186,9 @@ func (l *Link) Detach() error {
 	return errors.Join(os.Remove(l.path), l.link.Close())
 }
 
-// Keep detaches what is pinned for interfaces that are not in keep, such as those of a
+// RemoveExcept detaches what is pinned for interfaces that are not in keep, such as those of a
 // former configuration, and returns how many there were.
-func (p Pins) Keep(keep []Interface) (int, error) {
+func (p Pins) RemoveExcept(keep []Interface) (int, error) {
 	indexes, err := p.indexes()
 	if err != nil {
 		return 0, err

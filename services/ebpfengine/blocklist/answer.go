@@ -23,8 +23,8 @@ const (
 	listFresh = time.Second
 )
 
-// Request is what the verb "blocklist" is asked. The zero value asks for the first entries.
-type Request struct {
+// ListRequest is what the verb "blocklist" is asked. The zero value asks for the first entries.
+type ListRequest struct {
 	// Within asks for what lies within or covers this prefix only.
 	Within *netip.Prefix `json:"within,omitempty"`
 	// Bucket leaves out what only files want.
@@ -37,8 +37,8 @@ type Request struct {
 	Limit int `json:"limit,omitempty"`
 }
 
-// Answer is what the verb "blocklist" says: the kernel's list as it is.
-type Answer struct {
+// ListResponse is what the verb "blocklist" says: the kernel's list as it is.
+type ListResponse struct {
 	Host string `json:"host"`
 	// Capacity is blocklist_max_entries, Total how many entries the kernel holds.
 	Capacity int `json:"capacity"`
@@ -50,7 +50,7 @@ type Answer struct {
 	Entries []Entry `json:"entries"`
 	More    bool    `json:"more"`
 	// Lifelines pass whatever is blocked.
-	Lifelines []Lifeline `json:"lifelines"`
+	Protected []ProtectedAddress `json:"lifelines"`
 }
 
 // Entry is one entry in the kernel.
@@ -75,27 +75,27 @@ type listed struct {
 }
 
 // Verb returns the verb "blocklist" of the engine on host; it is a bus.Verb. It takes a Request and returns an Answer.
-func (k *Keeper) Verb(host string) func(context.Context, []byte) (any, error) {
+func (k *Reconciler) Verb(host string) func(context.Context, []byte) (any, error) {
 	return func(_ context.Context, body []byte) (any, error) {
-		var r Request
+		var r ListRequest
 		if len(body) > 0 {
 			if err := json.Unmarshal(body, &r); err != nil {
 				return nil, fmt.Errorf("request is no JSON of a blocklist request: %w", err)
 			}
 		}
-		a, err := k.Answer(r)
+		a, err := k.List(r)
 		a.Host = host
 		return a, err
 	}
 }
 
-// Answer tells what the kernel's list holds.
-func (k *Keeper) Answer(r Request) (Answer, error) {
+// List tells what the kernel's list holds.
+func (k *Reconciler) List(r ListRequest) (ListResponse, error) {
 	entries, err := k.list(listFresh)
 	if err != nil {
-		return Answer{}, err
+		return ListResponse{}, err
 	}
-	a := Answer{Capacity: k.cfg.MaxEntries, Total: len(entries), Entries: []Entry{}, Lifelines: k.Lifelines()}
+	a := ListResponse{Capacity: k.cfg.MaxEntries, Total: len(entries), Entries: []Entry{}, Protected: k.ProtectedAddresses()}
 	k.mu.Lock()
 	ofBus, ofFeeds := k.plan.overflow()
 	a.NotEnforced, a.InvalidValues = ofBus+ofFeeds+int(k.plan.refused), len(k.invalid)
@@ -104,7 +104,7 @@ func (k *Keeper) Answer(r Request) (Answer, error) {
 	return a, nil
 }
 
-func (a *Answer) fill(k *Keeper, r Request, entries []bpf.Entry) {
+func (a *ListResponse) fill(k *Reconciler, r ListRequest, entries []bpf.Entry) {
 	limit := min(r.Limit, mostAnswered)
 	if limit <= 0 {
 		limit = usuallyAnswered
@@ -124,7 +124,7 @@ func (a *Answer) fill(k *Keeper, r Request, entries []bpf.Entry) {
 	}
 }
 
-func (r Request) asksFor(e bpf.Entry, now time.Time) bool {
+func (r ListRequest) asksFor(e bpf.Entry, now time.Time) bool {
 	switch {
 	case !e.Expires.IsZero() && !e.Expires.After(now),
 		r.Bucket && e.Reason&fromBus == 0,
@@ -136,7 +136,7 @@ func (r Request) asksFor(e bpf.Entry, now time.Time) bool {
 	return true
 }
 
-func (k *Keeper) entry(e bpf.Entry) Entry {
+func (k *Reconciler) entry(e bpf.Entry) Entry {
 	entry := Entry{
 		Prefix: e.Prefix, Packets: e.Packets, Bytes: e.Bytes,
 		Bucket: e.Reason&fromBus != 0, Feed: e.Reason&fromFeed != 0,
@@ -162,7 +162,7 @@ func keptExpiry(kernel *time.Time, wish time.Time) *time.Time {
 }
 
 // list returns the kernel's list, sorted, at most fresh old. Nobody may change it.
-func (k *Keeper) list(fresh time.Duration) ([]bpf.Entry, error) {
+func (k *Reconciler) list(fresh time.Duration) ([]bpf.Entry, error) {
 	k.listed.mu.Lock()
 	defer k.listed.mu.Unlock()
 	if !k.listed.at.IsZero() && time.Since(k.listed.at) < fresh {
@@ -178,10 +178,10 @@ func (k *Keeper) list(fresh time.Duration) ([]bpf.Entry, error) {
 	return entries, nil
 }
 
-// Dropped returns what each entry has dropped since the last call, the most first, at most as many as one Packet record
+// TakeDropped returns what each entry has dropped since the last call, the most first, at most as many as one Packet record
 // carries. A list so long that reading it would take more than a twentieth of the time is read less often, and nothing is
 // told meanwhile. One goroutine calls it.
-func (k *Keeper) Dropped() ([]event.BlockedTraffic, error) {
+func (k *Reconciler) TakeDropped() ([]event.BlockedTraffic, error) {
 	k.listed.mu.Lock()
 	fresh := max(listFresh, lookShare*k.listed.took)
 	k.listed.mu.Unlock()
@@ -210,7 +210,7 @@ func (k *Keeper) Dropped() ([]event.BlockedTraffic, error) {
 	return found[:min(len(found), event.MaxSamples)], nil
 }
 
-func (k *Keeper) droppedBy(e bpf.Entry) (event.BlockedTraffic, bool) {
+func (k *Reconciler) droppedBy(e bpf.Entry) (event.BlockedTraffic, bool) {
 	before := k.listed.before[e.Prefix]
 	if before.Packets > e.Packets || before.Bytes > e.Bytes { // made anew meanwhile
 		before = bpf.Entry{}

@@ -19,7 +19,7 @@ import (
 )
 
 // run has k work until the result is called.
-func run(b *testing.B, k *blocklist.Keeper) (stop func()) {
+func run(b *testing.B, k *blocklist.Reconciler) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()

@@ -13,7 +13,7 @@ import (
 const maxInvalid = 10_000
 
 // watchBucket hears the bucket, as soon as there is one.
-func (k *Keeper) watchBucket(ctx context.Context) error {
+func (k *Reconciler) watchBucket(ctx context.Context) error {
 	for ctx.Err() == nil {
 		kv, err := k.deps.Bus.KV(ctx, bus.BlocklistBucket)
 		k.mu.Lock()
@@ -32,7 +32,7 @@ func (k *Keeper) watchBucket(ctx context.Context) error {
 }
 
 // hear takes in what the bucket says. What it says is the wish: a value that is no block is none, also where there was one.
-func (k *Keeper) hear(e bus.KVEvent) {
+func (k *Reconciler) hear(e bus.KVEvent) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer k.wakeUp()
@@ -53,7 +53,7 @@ func (k *Keeper) hear(e bus.KVEvent) {
 	}
 }
 
-func (k *Keeper) hearAll(entries []bus.KVEntry, now time.Time) {
+func (k *Reconciler) hearAll(entries []bus.KVEntry, now time.Time) {
 	clear(k.invalid)
 	blocks := make([]bus.Block, 0, len(entries))
 	for _, e := range entries {
@@ -65,7 +65,7 @@ func (k *Keeper) hearAll(entries []bus.KVEntry, now time.Time) {
 }
 
 // read returns false for a block that is over or none.
-func (k *Keeper) read(e bus.KVEntry, now time.Time) (bus.Block, bool) {
+func (k *Reconciler) read(e bus.KVEntry, now time.Time) (bus.Block, bool) {
 	b, err := bus.DecodeBlock(e.Key, e.Value)
 	if err != nil {
 		k.reject(e.Key, err)
@@ -74,7 +74,7 @@ func (k *Keeper) read(e bus.KVEntry, now time.Time) (bus.Block, bool) {
 	return b, b.Expires.After(now)
 }
 
-func (k *Keeper) reject(key string, err error) {
+func (k *Reconciler) reject(key string, err error) {
 	k.rejected++
 	if len(k.invalid) < maxInvalid {
 		k.invalid[key] = struct{}{}
@@ -85,7 +85,7 @@ func (k *Keeper) reject(key string, err error) {
 }
 
 // block returns the bucket's entry of prefix.
-func (k *Keeper) block(prefix netip.Prefix) (bus.Block, bool) {
+func (k *Reconciler) block(prefix netip.Prefix) (bus.Block, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	b, ok := k.plan.wanted[prefix]

@@ -3,7 +3,7 @@ package blocklist
 import "net/netip"
 
 // SSHPeers looks for logins below root.
-func SSHPeers(root string) ([]Lifeline, error) { return sshPeers(root) }
+func SSHPeers(root string) ([]ProtectedAddress, error) { return sshPeers(root) }
 
 // PeersOf returns the other end of the connection with this inode.
 func PeersOf(root string, inode uint64) ([]netip.Addr, error) {

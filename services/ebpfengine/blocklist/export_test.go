@@ -85,9 +85,9 @@ func (p *Plan) Audit(kernel Kernel) (int, error) {
 
 // Write writes all there is to do, n at a time, as the writer does.
 func (p *Plan) Write(kernel Kernel, n int) (writes int, err error) {
-	k := &Keeper{plan: p.p, deps: Deps{Kernel: kernel, Log: logrus.New()}}
+	k := &Reconciler{plan: p.p, deps: Deps{Kernel: kernel, Log: logrus.New()}}
 	k.lines.ssh.next = time.Now().Add(time.Hour)
-	w := &writer{Keeper: k}
+	w := &writer{Reconciler: k}
 	p.p.settle()
 	for b := p.p.next(n); !b.empty(); b = p.p.next(n) {
 		writes++
@@ -100,16 +100,16 @@ func (p *Plan) Write(kernel Kernel, n int) (writes int, err error) {
 }
 
 // Tidy makes a list of lifelines fit for the kernel.
-func Tidy(list []Lifeline) ([]Lifeline, int) { return tidy(list) }
+func Tidy(list []ProtectedAddress) ([]ProtectedAddress, int) { return tidy(list) }
 
 // Constant are the lifelines of every machine.
-func Constant() []Lifeline { return constant() }
+func Constant() []ProtectedAddress { return constant() }
 
 // Ends counts the ends that are remembered.
 func (p *Plan) Ends() int { return len(p.p.ends) }
 
 // LifelinesBelow looks for lifelines of the network with files below root.
-func LifelinesBelow(root string, peers []netip.Addr) ([]Lifeline, []error) {
+func LifelinesBelow(root string, peers []netip.Addr) ([]ProtectedAddress, []error) {
 	return networkLifelines(root, peers)
 }
 
@@ -120,7 +120,7 @@ func Servers(text string) []netip.Addr { return append(nameservers(text), leaseS
 type Look struct{ l look }
 
 // Take takes in what a look at began found, and returns what is to be allowed.
-func (l *Look) Take(began time.Time, found []Lifeline, problems ...error) []Lifeline {
+func (l *Look) Take(began time.Time, found []ProtectedAddress, problems ...error) []ProtectedAddress {
 	l.l.take(discard(), began, found, problems)
 	kept, _ := tidy(l.l.found)
 	return kept

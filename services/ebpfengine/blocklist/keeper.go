@@ -58,9 +58,9 @@ type Deps struct {
 	Log    logrus.FieldLogger
 }
 
-// Keeper makes the kernel's lists equal to the wish. New starts nothing; Run may be called once; all other methods may
+// Reconciler makes the kernel's lists equal to the wish. New starts nothing; Run may be called once; all other methods may
 // be called concurrently and at any time.
-type Keeper struct {
+type Reconciler struct {
 	cfg  Config
 	deps Deps
 
@@ -85,19 +85,19 @@ type Keeper struct {
 }
 
 // New returns a Keeper; it does nothing until Run.
-func New(cfg Config, deps Deps) *Keeper {
+func New(cfg Config, deps Deps) *Reconciler {
 	cfg.MaxEntries = cmp.Or(cfg.MaxEntries, 10_000)
 	if deps.Peers == nil {
 		deps.Peers = deps.Bus.Peers
 	}
-	return &Keeper{
+	return &Reconciler{
 		cfg: cfg, deps: deps, plan: newPlan(cfg.MaxEntries), network: make(chan struct{}, 1), wake: make(chan struct{}, 1), invalid: map[string]struct{}{},
 	}
 }
 
 // Run keeps the lists until ctx ends, then returns nil; what is in the kernel stays there. What it cannot do, it retries and
 // tells in Reasons. The error is a bus connection that was closed for good, or a panic.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Reconciler) Run(ctx context.Context) error {
 	k.refreshNetwork()
 	k.refreshSessions()
 	g := task.New(ctx)
@@ -110,7 +110,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // wakeUp has the writer look at the plan.
-func (k *Keeper) wakeUp() {
+func (k *Reconciler) wakeUp() {
 	select {
 	case k.wake <- struct{}{}:
 	default: // it will look anyway
@@ -118,11 +118,11 @@ func (k *Keeper) wakeUp() {
 }
 
 // Reasons says in words what is not as it should be; empty when all is well.
-func (k *Keeper) Reasons() []string {
+func (k *Reconciler) Reasons() []string {
 	return slices.Concat(k.listReasons(), k.lineReasons())
 }
 
-func (k *Keeper) listReasons() []string {
+func (k *Reconciler) listReasons() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	all := slices.Clone(k.files.problems)
@@ -139,8 +139,8 @@ func (k *Keeper) listReasons() []string {
 }
 
 // Counters returns what is in force and what was not used, by name.
-func (k *Keeper) Counters() map[string]uint64 {
-	lifelines := len(k.Lifelines())
+func (k *Reconciler) Counters() map[string]uint64 {
+	lifelines := len(k.ProtectedAddresses())
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ofBus, ofFeeds := k.plan.overflow()
@@ -157,7 +157,7 @@ func (k *Keeper) Counters() map[string]uint64 {
 	}
 }
 
-func (k *Keeper) followFiles(ctx context.Context) error {
+func (k *Reconciler) followFiles(ctx context.Context) error {
 	return newFiles(k.cfg.Files, k.deps.Log).follow(ctx, func(r report) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -171,8 +171,8 @@ func (k *Keeper) followFiles(ctx context.Context) error {
 }
 
 // write is the only one who writes the blocklist.
-func (k *Keeper) write(ctx context.Context) error {
-	w := &writer{Keeper: k, began: time.Now()}
+func (k *Reconciler) write(ctx context.Context) error {
+	w := &writer{Reconciler: k, began: time.Now()}
 	for ctx.Err() == nil {
 		now := time.Now()
 		w.auditIfDue(now)
@@ -187,7 +187,7 @@ func (k *Keeper) write(ctx context.Context) error {
 
 // writer is the state of write.
 type writer struct {
-	*Keeper
+	*Reconciler
 	began     time.Time // with both clocks
 	step      time.Duration
 	nextAudit time.Time

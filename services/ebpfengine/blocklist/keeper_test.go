@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a Keeper at work.
 type rig struct {
-	*blocklist.Keeper
+	*blocklist.Reconciler
 	t      *testing.T
 	bus    *bustest.Bus
 	kernel blocklist.Kernel
@@ -34,7 +34,7 @@ type rig struct {
 func begin(t *testing.T, b *bustest.Bus, kernel blocklist.Kernel, cfg blocklist.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, bus: b, kernel: kernel}
-	r.Keeper = blocklist.New(cfg, blocklist.Deps{Kernel: kernel, Bus: b.Conn(bus.EBPFEngine), Log: quiet()})
+	r.Reconciler = blocklist.New(cfg, blocklist.Deps{Kernel: kernel, Bus: b.Conn(bus.EBPFEngine), Log: quiet()})
 	var err error
 	r.list, err = b.Conn(bus.Operator).Blocklist(within(t, patience))
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestHostileValuesAreCountedAndIgnored(t *testing.T) {
 	r.put("203.0.113.9/32", time.Hour)
 	r.holds("203.0.113.9/32")
 	require.Equal(t, uint64(5), r.Counters()["blocklist_invalid_values"])
-	a, err := r.Answer(blocklist.Request{})
+	a, err := r.List(blocklist.ListRequest{})
 	require.NoError(t, err)
 	require.Equal(t, 5, a.InvalidValues)
 
@@ -278,7 +278,7 @@ func TestAnEntryIsNamedWithItsHits(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer stop()
-	ask := func(req any) (a blocklist.Answer) {
+	ask := func(req any) (a blocklist.ListResponse) {
 		require.NoError(t, b.Conn(bus.Operator).Request(within(t, patience), bus.VerbSubject(bus.EBPFEngine, b.Host(), "blocklist"), req, &a))
 		return a
 	}
@@ -291,26 +291,26 @@ func TestAnEntryIsNamedWithItsHits(t *testing.T) {
 	require.Nil(t, a.Entries[1].Expires, "as long as the file says so")
 	require.NotNil(t, a.Entries[2].Expires)
 	require.Equal(t, "test", a.Entries[2].Reason)
-	require.NotEmpty(t, a.Lifelines)
+	require.NotEmpty(t, a.Protected)
 
-	a = ask(blocklist.Request{Limit: 1, Bucket: true})
+	a = ask(blocklist.ListRequest{Limit: 1, Bucket: true})
 	require.True(t, a.More)
 	require.Equal(t, "203.0.113.1/32", a.Entries[0].Prefix.String())
-	a = ask(blocklist.Request{Limit: 1, Bucket: true, After: &a.Entries[0].Prefix})
+	a = ask(blocklist.ListRequest{Limit: 1, Bucket: true, After: &a.Entries[0].Prefix})
 	require.False(t, a.More)
 	require.Equal(t, "203.0.113.2/32", a.Entries[0].Prefix.String())
 	inside := netip.MustParsePrefix("198.51.100.7/32")
-	require.Len(t, ask(blocklist.Request{Within: &inside}).Entries, 1)
-	require.Len(t, ask(blocklist.Request{Dropped: true}).Entries, 2)
+	require.Len(t, ask(blocklist.ListRequest{Within: &inside}).Entries, 1)
+	require.Len(t, ask(blocklist.ListRequest{Dropped: true}).Entries, 2)
 
-	dropped, err := r.Dropped()
+	dropped, err := r.TakeDropped()
 	require.NoError(t, err)
 	require.Len(t, dropped, 2)
 	require.Equal(t, uint64(7), dropped[0].Packets)
 	require.Equal(t, "blocklist file", dropped[1].Reason)
 	m.hit("203.0.113.2/32", 1, 60)
 	require.True(t, eventually(func() bool {
-		dropped, err = r.Dropped()
+		dropped, err = r.TakeDropped()
 		require.NoError(t, err)
 		return len(dropped) == 1
 	}))
@@ -324,7 +324,7 @@ func TestLifelinesAreAllowedBeforeAnythingIsBlocked(t *testing.T) {
 	r.put("0.0.0.0/0", time.Hour)
 	r.put("::/0", time.Hour)
 	r.holds("0.0.0.0/0", "::/0")
-	for _, l := range r.Lifelines() {
+	for _, l := range r.ProtectedAddresses() {
 		require.False(t, m.drops(l.Prefix.Addr(), time.Now()), "%v", l)
 	}
 	require.True(t, m.drops(netip.MustParseAddr("203.0.113.1"), time.Now()))

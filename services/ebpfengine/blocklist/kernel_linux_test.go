@@ -111,13 +111,13 @@ func TestTheBucketReachesTheKernel(t *testing.T) {
 	require.True(t, eventually(func() bool { return !drops(t, e, addr, time.Time{}) }))
 	require.InDelta(t, 2*time.Second, time.Since(began), float64(time.Second))
 
-	a, err := r.Answer(blocklist.Request{})
+	a, err := r.List(blocklist.ListRequest{})
 	require.NoError(t, err)
-	require.NotEmpty(t, a.Lifelines)
+	require.NotEmpty(t, a.Protected)
 	r.put("0.0.0.0/0", time.Hour)
 	r.put("::/0", time.Hour)
 	require.True(t, eventually(func() bool { return drops(t, e, other, time.Time{}) }))
-	for _, l := range r.Lifelines() {
+	for _, l := range r.ProtectedAddresses() {
 		require.False(t, drops(t, e, l.Prefix.Addr(), time.Time{}), "%v", l)
 	}
 }

@@ -32,9 +32,9 @@ func mostOf(kind string) int {
 	return 128
 }
 
-// Lifeline is a prefix whose packets the kernel lets pass whatever the blocklist says, so that a block never cuts the
+// ProtectedAddress is a prefix whose packets the kernel lets pass whatever the blocklist says, so that a block never cuts the
 // machine off, or the person off who could lift it.
-type Lifeline struct {
+type ProtectedAddress struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Kind   string       `json:"kind"`
 }
@@ -42,7 +42,7 @@ type Lifeline struct {
 // constant are the lifelines of every machine. The unspecified addresses are those of a machine that has none yet: DHCP
 // (RFC 2131, section 4.1) and duplicate address detection (RFC 4862, section 5.4.2) send from them. Link-local is
 // where IPv6 routers speak from (RFC 4861, section 4.2) and clouds keep their metadata.
-func constant() []Lifeline {
+func constant() []ProtectedAddress {
 	kinds := [][2]string{
 		{"127.0.0.0/8", Loopback},
 		{"::1/128", Loopback},
@@ -51,19 +51,19 @@ func constant() []Lifeline {
 		{"169.254.0.0/16", LinkLocal},
 		{"fe80::/10", LinkLocal},
 	}
-	list := make([]Lifeline, 0, len(kinds))
+	list := make([]ProtectedAddress, 0, len(kinds))
 	for _, k := range kinds {
-		list = append(list, Lifeline{Prefix: netip.MustParsePrefix(k[0]), Kind: k[1]})
+		list = append(list, ProtectedAddress{Prefix: netip.MustParsePrefix(k[0]), Kind: k[1]})
 	}
 	return list
 }
 
 // single appends addresses as lifelines of kind. What is no address of one machine is left out.
-func single(list []Lifeline, kind string, addrs ...netip.Addr) []Lifeline {
+func single(list []ProtectedAddress, kind string, addrs ...netip.Addr) []ProtectedAddress {
 	for _, a := range addrs {
 		a = a.WithZone("").Unmap()
 		if a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() {
-			list = append(list, Lifeline{Prefix: netip.PrefixFrom(a, a.BitLen()), Kind: kind})
+			list = append(list, ProtectedAddress{Prefix: netip.PrefixFrom(a, a.BitLen()), Kind: kind})
 		}
 	}
 	return list
@@ -71,9 +71,9 @@ func single(list []Lifeline, kind string, addrs ...netip.Addr) []Lifeline {
 
 // tidy drops what is there twice or is covered by another lifeline, sorts, and keeps each kind within its bound. Left
 // counts what had no room.
-func tidy(list []Lifeline) (kept []Lifeline, left int) {
+func tidy(list []ProtectedAddress) (kept []ProtectedAddress, left int) {
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(a, b Lifeline) int { return compare(a.Prefix, b.Prefix) })
+	slices.SortStableFunc(list, func(a, b ProtectedAddress) int { return compare(a.Prefix, b.Prefix) })
 	counts := map[string]int{}
 	for _, l := range list {
 		if n := len(kept); n > 0 && covers(kept[n-1].Prefix, l.Prefix) {
@@ -89,8 +89,8 @@ func tidy(list []Lifeline) (kept []Lifeline, left int) {
 }
 
 // Covered returns the lifelines of list that block would drop, were they not allowed.
-func Covered(list []Lifeline, block netip.Prefix) []Lifeline {
-	var found []Lifeline
+func Covered(list []ProtectedAddress, block netip.Prefix) []ProtectedAddress {
+	var found []ProtectedAddress
 	for _, l := range list {
 		if l.Prefix.Overlaps(block) {
 			found = append(found, l)

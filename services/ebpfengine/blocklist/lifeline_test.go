@@ -25,7 +25,7 @@ func system(t testing.TB, files map[string]string) string {
 	return root
 }
 
-func ofKind(list []blocklist.Lifeline, kind string) []string {
+func ofKind(list []blocklist.ProtectedAddress, kind string) []string {
 	var all []string
 	for _, l := range list {
 		if l.Kind == kind {
@@ -71,9 +71,9 @@ func TestOneKindDoesNotCrowdOutTheOthers(t *testing.T) {
 	list := blocklist.Constant()
 	for i := range 10_000 {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
-		list = append(list, blocklist.Lifeline{Prefix: netip.PrefixFrom(addr, 32), Kind: blocklist.SSHPeer})
+		list = append(list, blocklist.ProtectedAddress{Prefix: netip.PrefixFrom(addr, 32), Kind: blocklist.SSHPeer})
 	}
-	list = append(list, blocklist.Lifeline{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway})
+	list = append(list, blocklist.ProtectedAddress{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway})
 	kept, left := blocklist.Tidy(list)
 	require.Equal(t, []string{"192.0.2.1/32"}, ofKind(kept, blocklist.Gateway))
 	require.Len(t, ofKind(kept, blocklist.SSHPeer), 512)
@@ -92,19 +92,19 @@ func FuzzSystemFiles(f *testing.F) {
 // A look that is cut short takes no lifeline away, until what it missed has been away for long.
 func TestALookThatIsNotWholeLosesNoLifeline(t *testing.T) {
 	t.Parallel()
-	line := func(addr, kind string) blocklist.Lifeline {
-		return blocklist.Lifeline{Prefix: netip.MustParsePrefix(addr), Kind: kind}
+	line := func(addr, kind string) blocklist.ProtectedAddress {
+		return blocklist.ProtectedAddress{Prefix: netip.MustParsePrefix(addr), Kind: kind}
 	}
 	own, gateway := line("192.0.2.1/32", blocklist.OwnAddress), line("192.0.2.254/32", blocklist.Gateway)
 	next := line("192.0.2.253/32", blocklist.Gateway)
 	cut := errors.New("dump interrupted")
 	var look blocklist.Look
 	now := time.Now()
-	require.Equal(t, []blocklist.Lifeline{own, gateway}, look.Take(now, []blocklist.Lifeline{own, gateway}))
+	require.Equal(t, []blocklist.ProtectedAddress{own, gateway}, look.Take(now, []blocklist.ProtectedAddress{own, gateway}))
 	now = now.Add(time.Minute)
-	require.Equal(t, []blocklist.Lifeline{own, gateway}, look.Take(now, []blocklist.Lifeline{own}, cut), "kept")
-	require.Equal(t, []blocklist.Lifeline{own, next, gateway}, look.Take(now, []blocklist.Lifeline{own, next}, cut), "what is new counts at once")
-	require.Equal(t, []blocklist.Lifeline{own, next}, look.Take(now, []blocklist.Lifeline{own, next}), "a whole look is the truth")
+	require.Equal(t, []blocklist.ProtectedAddress{own, gateway}, look.Take(now, []blocklist.ProtectedAddress{own}, cut), "kept")
+	require.Equal(t, []blocklist.ProtectedAddress{own, next, gateway}, look.Take(now, []blocklist.ProtectedAddress{own, next}, cut), "what is new counts at once")
+	require.Equal(t, []blocklist.ProtectedAddress{own, next}, look.Take(now, []blocklist.ProtectedAddress{own, next}), "a whole look is the truth")
 	now = now.Add(time.Hour)
-	require.Equal(t, []blocklist.Lifeline{own}, look.Take(now, []blocklist.Lifeline{own}, cut), "no lifeline is kept for ever")
+	require.Equal(t, []blocklist.ProtectedAddress{own}, look.Take(now, []blocklist.ProtectedAddress{own}, cut), "no lifeline is kept for ever")
 }

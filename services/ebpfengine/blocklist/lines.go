@@ -33,7 +33,7 @@ type lines struct {
 	network look
 	ssh     look
 
-	all     []Lifeline
+	all     []ProtectedAddress
 	left    int
 	err     error // of the kernel
 	written bool
@@ -41,17 +41,17 @@ type lines struct {
 
 // look is what was found, what could not be looked at, and when to look again at the earliest.
 type look struct {
-	found    []Lifeline
+	found    []ProtectedAddress
 	problems []error
 	began    time.Time
 	next     time.Time
 
-	whole   []Lifeline // what the last look without a problem found
+	whole   []ProtectedAddress // what the last look without a problem found
 	wholeAt time.Time
 }
 
 // take replaces what was found and logs new problems. Beside a problem, what was found before is kept for a while.
-func (l *look) take(log logrus.FieldLogger, began time.Time, found []Lifeline, problems []error) {
+func (l *look) take(log logrus.FieldLogger, began time.Time, found []ProtectedAddress, problems []error) {
 	for _, err := range problems {
 		if !slices.ContainsFunc(l.problems, func(old error) bool { return old.Error() == err.Error() }) {
 			log.WithError(err).Warn("lifelines not all found")
@@ -67,7 +67,7 @@ func (l *look) take(log logrus.FieldLogger, began time.Time, found []Lifeline, p
 }
 
 // refreshNetwork looks at everything but sessions.
-func (k *Keeper) refreshNetwork() {
+func (k *Reconciler) refreshNetwork() {
 	k.lines.mu.Lock()
 	defer k.lines.mu.Unlock()
 	began := time.Now()
@@ -77,7 +77,7 @@ func (k *Keeper) refreshNetwork() {
 }
 
 // refreshSessions looks at who is logged in, unless somebody has just looked.
-func (k *Keeper) refreshSessions() {
+func (k *Reconciler) refreshSessions() {
 	k.lines.mu.Lock()
 	defer k.lines.mu.Unlock()
 	began := time.Now()
@@ -90,7 +90,7 @@ func (k *Keeper) refreshSessions() {
 }
 
 // allow makes the kernel's allow list equal to what was found.
-func (k *Keeper) allow() {
+func (k *Reconciler) allow() {
 	all, left := tidy(slices.Concat(k.lines.network.found, k.lines.ssh.found))
 	if k.lines.written && slices.Equal(all, k.lines.all) {
 		return
@@ -107,7 +107,7 @@ func (k *Keeper) allow() {
 }
 
 // keepLifelines looks when something changed, and now and then.
-func (k *Keeper) keepLifelines(ctx context.Context) error {
+func (k *Reconciler) keepLifelines(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -126,14 +126,14 @@ func (k *Keeper) keepLifelines(ctx context.Context) error {
 	}
 }
 
-func (k *Keeper) networkDue() bool {
+func (k *Reconciler) networkDue() bool {
 	k.lines.mu.Lock()
 	defer k.lines.mu.Unlock()
 	return time.Now().After(k.lines.network.next)
 }
 
 // spare waits until the network may be looked at again: changes may come in thousands.
-func (k *Keeper) spare(ctx context.Context) {
+func (k *Reconciler) spare(ctx context.Context) {
 	k.lines.mu.Lock()
 	next := k.lines.network.next
 	k.lines.mu.Unlock()
@@ -141,7 +141,7 @@ func (k *Keeper) spare(ctx context.Context) {
 }
 
 // watchNetwork has keepLifelines look when an address or a route has changed; a burst of changes is one.
-func (k *Keeper) watchNetwork(ctx context.Context) error {
+func (k *Reconciler) watchNetwork(ctx context.Context) error {
 	err := networkChanges(ctx, func() {
 		select {
 		case k.network <- struct{}{}:
@@ -154,14 +154,14 @@ func (k *Keeper) watchNetwork(ctx context.Context) error {
 	return nil
 }
 
-// Lifelines returns what the kernel lets pass whatever is blocked, sorted by prefix.
-func (k *Keeper) Lifelines() []Lifeline {
+// ProtectedAddresses returns what the kernel lets pass whatever is blocked, sorted by prefix.
+func (k *Reconciler) ProtectedAddresses() []ProtectedAddress {
 	k.lines.mu.Lock()
 	defer k.lines.mu.Unlock()
 	return slices.Clone(k.lines.all)
 }
 
-func (k *Keeper) lineReasons() []string {
+func (k *Reconciler) lineReasons() []string {
 	k.lines.mu.Lock()
 	defer k.lines.mu.Unlock()
 	var all []string

@@ -55,7 +55,7 @@ func TestNoListDropsALifeline(t *testing.T) {
 	require.Greater(t, everything, randomLists/10)
 }
 
-func prefixesOf(lifelines []blocklist.Lifeline) []netip.Prefix {
+func prefixesOf(lifelines []blocklist.ProtectedAddress) []netip.Prefix {
 	var all []netip.Prefix
 	for _, l := range lifelines {
 		all = append(all, l.Prefix)
@@ -68,8 +68,8 @@ func isBlocked(addr netip.Addr, blocks []bus.Block, files [2][]netip.Prefix) boo
 	return slices.ContainsFunc(blocks, func(b bus.Block) bool { return in(b.Prefix) }) || slices.ContainsFunc(files[0], in) || slices.ContainsFunc(files[1], in)
 }
 
-func isAllowed(addr netip.Addr, lifelines []blocklist.Lifeline) bool {
-	return slices.ContainsFunc(lifelines, func(l blocklist.Lifeline) bool { return l.Prefix.Contains(addr) })
+func isAllowed(addr netip.Addr, lifelines []blocklist.ProtectedAddress) bool {
+	return slices.ContainsFunc(lifelines, func(l blocklist.ProtectedAddress) bool { return l.Prefix.Contains(addr) })
 }
 
 // last is the last address of p.
@@ -350,7 +350,7 @@ func TestExtendedEntriesDoNotPileUp(t *testing.T) {
 }
 
 func ExampleCovered() {
-	gateway := blocklist.Lifeline{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway}
-	fmt.Println(blocklist.Covered([]blocklist.Lifeline{gateway}, netip.MustParsePrefix("192.0.2.0/24")))
+	gateway := blocklist.ProtectedAddress{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway}
+	fmt.Println(blocklist.Covered([]blocklist.ProtectedAddress{gateway}, netip.MustParsePrefix("192.0.2.0/24")))
 	// Output: [{192.0.2.1/32 gateway}]
 }

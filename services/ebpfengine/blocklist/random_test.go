@@ -54,19 +54,19 @@ func (d dice) block(addr netip.Addr) bus.Block {
 	}
 }
 
-func (d dice) lifelines() []blocklist.Lifeline {
+func (d dice) lifelines() []blocklist.ProtectedAddress {
 	list := blocklist.Constant()
 	kinds := []string{blocklist.OwnAddress, blocklist.Gateway, blocklist.DNSServer, blocklist.SSHPeer, blocklist.BusPeer}
 	for range 1 + d.IntN(8) {
 		addr := d.addr()
-		list = append(list, blocklist.Lifeline{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Kind: kinds[d.IntN(len(kinds))]})
+		list = append(list, blocklist.ProtectedAddress{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Kind: kinds[d.IntN(len(kinds))]})
 	}
 	list, _ = blocklist.Tidy(list)
 	return list
 }
 
 // list is a random list of blocks near a random lifeline, by the bucket and by two files.
-func (d dice) list(lifelines []blocklist.Lifeline) (blocks []bus.Block, files [2][]netip.Prefix) {
+func (d dice) list(lifelines []blocklist.ProtectedAddress) (blocks []bus.Block, files [2][]netip.Prefix) {
 	near := func() netip.Addr { return lifelines[d.IntN(len(lifelines))].Prefix.Addr() }
 	taken := map[netip.Prefix]bool{}
 	for range d.IntN(8) {

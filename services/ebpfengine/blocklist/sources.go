@@ -26,9 +26,9 @@ func leases() []string {
 	}
 }
 
-// Lifelines finds the lifelines of this machine. Peers are those of the bus. Problems name what could not be looked at;
+// ProtectedAddresses finds the lifelines of this machine. Peers are those of the bus. Problems name what could not be looked at;
 // the rest is found all the same.
-func Lifelines(peers []netip.Addr) (list []Lifeline, problems []error) {
+func ProtectedAddresses(peers []netip.Addr) (list []ProtectedAddress, problems []error) {
 	list, problems = networkLifelines("/", peers)
 	found, err := sshPeers("/")
 	list, left := tidy(append(list, found...))
@@ -37,9 +37,9 @@ func Lifelines(peers []netip.Addr) (list []Lifeline, problems []error) {
 
 // networkLifelines are those of the network and its configuration. Files are read below root, the rest is asked of the
 // kernel, for this network namespace.
-func networkLifelines(root string, peers []netip.Addr) (list []Lifeline, problems []error) {
+func networkLifelines(root string, peers []netip.Addr) (list []ProtectedAddress, problems []error) {
 	list = single(constant(), BusPeer, peers...)
-	for _, look := range []func(string) ([]Lifeline, error){dnsServers, dhcpServers, gateways, ownAddresses} {
+	for _, look := range []func(string) ([]ProtectedAddress, error){dnsServers, dhcpServers, gateways, ownAddresses} {
 		found, err := look(root)
 		list = append(list, found...)
 		problems = append(problems, errs(err)...)
@@ -58,7 +58,7 @@ func errs(all ...error) []error {
 	return slices.DeleteFunc(all, func(err error) bool { return err == nil })
 }
 
-func dnsServers(root string) (list []Lifeline, err error) {
+func dnsServers(root string) (list []ProtectedAddress, err error) {
 	for _, name := range resolvConfs() {
 		text, readErr := readSmall(filepath.Join(root, name))
 		list = single(list, DNSServer, nameservers(text)...)
@@ -67,7 +67,7 @@ func dnsServers(root string) (list []Lifeline, err error) {
 	return list, wrapped("dns servers", err)
 }
 
-func dhcpServers(root string) (list []Lifeline, err error) {
+func dhcpServers(root string) (list []ProtectedAddress, err error) {
 	for _, pattern := range leases() {
 		names, _ := filepath.Glob(filepath.Join(root, pattern)) // the patterns are good
 		slices.Sort(names)

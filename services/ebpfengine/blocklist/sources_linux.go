@@ -8,9 +8,9 @@ import (
 )
 
 // gateways returns the next hops of all default routes, whatever their table.
-func gateways(string) ([]Lifeline, error) {
+func gateways(string) ([]ProtectedAddress, error) {
 	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: 0}, netlink.RT_FILTER_TABLE)
-	var list []Lifeline
+	var list []ProtectedAddress
 	for _, r := range routes {
 		if r.Dst == nil || isDefault(r.Dst.Mask.Size()) {
 			list = single(list, Gateway, hops(r)...)
@@ -43,9 +43,9 @@ func hops(r netlink.Route) []netip.Addr {
 }
 
 // ownAddresses returns the addresses of all interfaces, and the other ends of point-to-point ones.
-func ownAddresses(string) ([]Lifeline, error) {
+func ownAddresses(string) ([]ProtectedAddress, error) {
 	found, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	var list []Lifeline
+	var list []ProtectedAddress
 	for _, a := range found {
 		if addr, ok := netip.AddrFromSlice(a.IP); ok {
 			list = single(list, OwnAddress, addr)

@@ -9,14 +9,14 @@ import (
 )
 
 // gateways: there is no kernel blocklist here that could cut them off.
-func gateways(string) ([]Lifeline, error) { return nil, nil }
+func gateways(string) ([]ProtectedAddress, error) { return nil, nil }
 
 // sshPeers: see gateways.
-func sshPeers(string) ([]Lifeline, error) { return nil, nil }
+func sshPeers(string) ([]ProtectedAddress, error) { return nil, nil }
 
-func ownAddresses(string) ([]Lifeline, error) {
+func ownAddresses(string) ([]ProtectedAddress, error) {
 	found, err := net.InterfaceAddrs()
-	var list []Lifeline
+	var list []ProtectedAddress
 	for _, a := range found {
 		if n, ok := a.(*net.IPNet); ok {
 			if addr, ok := netip.AddrFromSlice(n.IP); ok {

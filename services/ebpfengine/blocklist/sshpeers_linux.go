@@ -33,9 +33,9 @@ var authenticated = regexp.MustCompile(`^sshd(-session)?: .+@(pts/\d+|tty\w*|not
 
 // sshPeers returns the addresses that people are logged in from: the other ends of the connections that sshd holds for
 // authenticated sessions, and what utmp says of remote logins. Processes of others can be seen by root only.
-func sshPeers(root string) ([]Lifeline, error) {
+func sshPeers(root string) ([]ProtectedAddress, error) {
 	sockets, err := sessionSockets(root)
-	var list []Lifeline
+	var list []ProtectedAddress
 	if len(sockets) > 0 {
 		addrs, connErr := peersOf(root, sockets)
 		list = single(list, SSHPeer, addrs...)

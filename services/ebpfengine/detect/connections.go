@@ -46,7 +46,7 @@ func (f *floods) connections(w traffic.Window) {
 func completedBy(src *traffic.Source, egress bool) float64 {
 	syn, ack := src.ByClass[traffic.TCPSYN], src.ByClass[traffic.TCPACK]+src.ByClass[traffic.TCPFINACK]
 	if egress {
-		ack = min(ack-min(ack, src.Disproved), src.Answered)
+		ack = min(ack-min(ack, src.RSTWithoutACK), src.Answered)
 	}
 	return float64(min(syn, ack))
 }

@@ -169,7 +169,7 @@ func (s *sensor) source(p packet) {
 	if p.fragment {
 		src.Fragmented++
 	}
-	if p.class.Odd() || p.tiny {
+	if p.class.Anomalous() || p.tiny {
 		s.promoted[p.src.Addr()] = true
 	}
 	key := struct {
@@ -178,7 +178,7 @@ func (s *sensor) source(p packet) {
 		class    traffic.Class
 	}{p.src.Addr(), p.dst.Addr(), p.dst.Port(), p.class}
 	fresh := !s.seen[key]
-	sure := p.class == traffic.TCPSYN || p.class == traffic.ICMPEcho || p.class.Odd() || p.tiny
+	sure := p.class == traffic.TCPSYN || p.class == traffic.ICMPEcho || p.class.Anomalous() || p.tiny
 	reply := !sure && s.replies(p)
 	switch {
 	case reply:
@@ -243,7 +243,7 @@ func (s *sensor) answer(p packet) {
 			src.Refused++
 		}
 		if p.bare {
-			src.Disproved++
+			src.RSTWithoutACK++
 		}
 	}
 	if target := s.targets[p.src.Addr()]; target != nil {
@@ -254,7 +254,7 @@ func (s *sensor) answer(p packet) {
 			target.RSTOut++
 		}
 		if p.bare {
-			target.Disproved++
+			target.RSTWithoutACK++
 		}
 	}
 }

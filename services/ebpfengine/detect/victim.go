@@ -97,8 +97,8 @@ func measure(t *traffic.Target, w traffic.Window, explained explained, heavy flo
 	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
 	odd := n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
 	// An ACK that is disproved completes no connection: forged ones cost as little as forged SYN.
-	refused := min(max(0, float64(t.RSTOut)-float64(t.Disproved)), max(0, syn-float64(t.SYNACKOut)))
-	completed := min(syn, float64(t.ACKCompleted), max(0, data-float64(t.Disproved)))
+	refused := min(max(0, float64(t.RSTOut)-float64(t.RSTWithoutACK)), max(0, syn-float64(t.SYNACKOut)))
+	completed := min(syn, float64(t.ACKCompleted), max(0, data-float64(t.RSTWithoutACK)))
 	if syn-completed < heavy*s.duration.Seconds() {
 		completed = min(syn, completed+refused) // a service that is down, unless it is tried like nothing honest
 	}

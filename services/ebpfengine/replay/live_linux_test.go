@@ -62,7 +62,7 @@ func watch(t testing.TB, name string) *live {
 	link, err := attach.Pins{}.XDP(on[0], attach.AnyMode, engine.XDP())
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.NoError(t, link.Release())
+		require.NoError(t, link.Close())
 		require.NoError(t, engine.Close())
 		require.NoError(t, filter.Close())
 	})
