@@ -26,11 +26,11 @@ func TestAcceptGuardKilled(t *testing.T) {
 	f := newField(t, wideCaps, noPolicies)
 	f.engine.Network(t, "front", "10.90.0.0/24")
 	at := map[string]int{}
-	for i := range 2 * (len(quarantine.HoldSteps()) + len(quarantine.ReleaseSteps())) {
+	for i := range 2 * (len(quarantine.IsolationSteps()) + len(quarantine.ReleaseSteps())) {
 		id := f.engine.Run(t, composed())
 		f.eventually(func() bool { return f.knows(id) })
 		before := f.inspect(id)
-		steps := quarantine.HoldSteps()
+		steps := quarantine.IsolationSteps()
 		at["hold: "+f.killDuring(id, string(steps[i%len(steps)]), containerguard.VerbIsolate, containerguard.IsolateRequest{Container: id, Force: true})]++
 		f.start()
 		f.finish(id)

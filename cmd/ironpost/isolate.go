@@ -55,7 +55,7 @@ A protected container is refused; --force overrides that, but never for the guar
 
 func (a *app) isolate(ctx context.Context, container string, f isolateFlags) error {
 	req := containerguard.IsolateRequest{Container: container, Kind: policy.Kind(f.kind), Reason: f.reason, Force: f.force}
-	if _, known := quarantine.Kind(f.kind).Wants(); !known {
+	if _, known := quarantine.Kind(f.kind).Restrictions(); !known {
 		return usage(fmt.Errorf("--kind %q is none of %s", f.kind, strings.Join(isolateKinds, ", ")))
 	}
 	if f.last != "" {

@@ -109,7 +109,7 @@ func (a *app) replayFile(ctx context.Context, cfg suite.Config, name string) (fo
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", name, err)
 	}
-	if capture.Is(begin) {
+	if capture.HasMagic(begin) {
 		return a.replayCapture(ctx, cfg, in)
 	}
 	return a.replayLog(ctx, cfg, in)

@@ -25,8 +25,8 @@ func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayed)
 	}
 	c := &captureReplay{app: a, in: in, host: cfg.General.Host}
 	summary, err := replay.Run(ctx, r, replay.Options{
-		Interface: in.label(), Detect: cfg.EBPF.Detect, Found: c.found,
-		Progress: func(frames uint64) { in.show(fmt.Sprintf("%d packets", frames), time.Now()) },
+		Interface: in.label(), Detect: cfg.EBPF.Detect, OnDetection: c.found,
+		OnProgress: func(frames uint64) { in.show(fmt.Sprintf("%d packets", frames), time.Now()) },
 	})
 	in.clear()
 	if errors.Is(err, replay.ErrNoProgram) {
@@ -63,15 +63,15 @@ type captureReplay struct {
 }
 
 // found takes an announcement. Text shows an attack once, with the sums of all of it.
-func (c *captureReplay) found(f detect.Finding) {
-	if f.Phase == detect.Begun {
+func (c *captureReplay) found(f detect.Detection) {
+	if f.Phase == detect.PhaseBegun {
 		c.attacks++
 	}
 	switch {
 	case c.json:
 		c.in.clear()
 		_ = c.printJSON(f.Packet(c.host)) // run returns what cannot be written
-	case f.Phase != detect.Over:
+	case f.Phase != detect.PhaseOver:
 	case c.table != nil:
 		_ = c.table.row(c.attackRow(f))
 	default:
@@ -97,7 +97,7 @@ func (c *captureReplay) flush() {
 	c.rows = nil
 }
 
-func (a *app) attackRow(f detect.Finding) []string {
+func (a *app) attackRow(f detect.Detection) []string {
 	return []string{
 		a.when(f.Began), f.Name, cmp.Or(f.Method, "-"), f.Actor, target(f.Target),
 		strconv.FormatFloat(float64(f.DurationMS)/1000, 'f', 1, 64), evidence(f.TrafficFinding),
@@ -138,8 +138,8 @@ func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
 	}{
 		{s.Malformed, "malformed"},
 		{s.Short, "too short"},
-		{s.Capture.Unknown, "of an unknown link type"},
-		{s.Capture.Jumps, "times the clock went back"},
+		{s.Capture.Unsupported, "of an unknown link type"},
+		{s.Capture.ClockJumps, "times the clock went back"},
 		{s.Detector.Evicted, "sources forgotten"},
 	} {
 		if odd.n > 0 {
@@ -147,7 +147,7 @@ func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
 		}
 	}
 	a.tell(text.String())
-	if s.Capture.Cut != "" {
-		a.tell(fmt.Sprintf("warning: %s ends early: %s", clean(name), clean(s.Capture.Cut)))
+	if s.Capture.Truncated != "" {
+		a.tell(fmt.Sprintf("warning: %s ends early: %s", clean(name), clean(s.Capture.Truncated)))
 	}
 }

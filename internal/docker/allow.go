@@ -26,7 +26,7 @@ const (
 func Allow(features ...Feature) []Rule {
 	paths := map[string][]string{}
 	for _, c := range Calls() {
-		if len(features) > 0 && c.Feature != Session && !slices.Contains(features, c.Feature) {
+		if len(features) > 0 && c.Feature != FeatureSession && !slices.Contains(features, c.Feature) {
 			continue
 		}
 		if p := pattern(c.Path); !slices.Contains(paths[c.Method], p) {

@@ -42,7 +42,7 @@ expressions of the features you need, always with those of ` + "`session`" + `:
 `)
 	for _, f := range features() {
 		for _, r := range docker.Allow(f) {
-			if f == docker.Session || r.Pattern != sessionPattern(r.Method) {
+			if f == docker.FeatureSession || r.Pattern != sessionPattern(r.Method) {
 				fmt.Fprintf(&page, "| %s | %s | `%s` |\n", f, r.Method, strings.ReplaceAll(r.Pattern, "|", `\|`))
 			}
 		}
@@ -61,7 +61,7 @@ func features() []docker.Feature {
 }
 
 func sessionPattern(method string) string {
-	for _, r := range docker.Allow(docker.Session) {
+	for _, r := range docker.Allow(docker.FeatureSession) {
 		if r.Method == method {
 			return r.Pattern
 		}

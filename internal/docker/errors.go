@@ -21,7 +21,7 @@ var (
 	ErrInvalid     = errors.New("invalid request")
 	ErrUnavailable = errors.New("container engine is not reachable")
 	ErrTimeout     = errors.New("no answer in time")
-	ErrEngine      = errors.New("container engine reports an internal error")
+	ErrServer      = errors.New("container engine reports an internal error")
 	ErrTooLarge    = errors.New("answer is too large")
 
 	// ErrNotConnected is the answer to a disconnect of what is not connected.
@@ -48,7 +48,7 @@ const (
 	TooLarge          // the answer is beyond its cap
 	Unavailable       // no connection, or it broke: whether the call had effect is unknown
 	Timeout           // no answer within the budget: whether the call had effect is unknown
-	Engine            // internal error of the engine
+	ServerError       // internal error of the engine
 )
 
 // String names the class in lower case.
@@ -62,7 +62,7 @@ func (c Class) String() string {
 
 // Retryable tells whether the same call may succeed later without anything else
 // being done first.
-func (c Class) Retryable() bool { return c == Unavailable || c == Timeout || c == Engine }
+func (c Class) Retryable() bool { return c == Unavailable || c == Timeout || c == ServerError }
 
 // ClassOf returns the class of an error of this package; OK for nil, and Engine
 // for an error of other origin.
@@ -75,7 +75,7 @@ func ClassOf(err error) Class {
 			return k.class
 		}
 	}
-	return Engine
+	return ServerError
 }
 
 type kind struct {
@@ -135,7 +135,7 @@ func sentinelOf(err error) error {
 	case errdefs.IsUnavailable(err):
 		return ErrUnavailable
 	}
-	return ErrEngine
+	return ErrServer
 }
 
 // quirk recognises answers whose status code says something else than their

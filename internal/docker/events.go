@@ -69,9 +69,9 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 	}
 }
 
-// Replay returns the events the engine remembers from since until until, oldest
+// PastEvents returns the events the engine remembers from since until until, oldest
 // first. It remembers the last 256 of any type. GET /events.
-func (c *Client) Replay(ctx context.Context, since, until time.Time) ([]Event, error) {
+func (c *Client) PastEvents(ctx context.Context, since, until time.Time) ([]Event, error) {
 	var out []Event
 	err := c.replay(ctx, since, until, func(e Event) (more bool) {
 		out = append(out, e)
@@ -80,9 +80,9 @@ func (c *Client) Replay(ctx context.Context, since, until time.Time) ([]Event, e
 	return out, err
 }
 
-// Remembers tells whether the engine remembers anything from before until: then it
+// RemembersBefore tells whether the engine remembers anything from before until: then it
 // remembers all that came after. One that was started since does not. GET /events.
-func (c *Client) Remembers(ctx context.Context, until time.Time) (bool, error) {
+func (c *Client) RemembersBefore(ctx context.Context, until time.Time) (bool, error) {
 	anything := false
 	err := c.replay(ctx, time.Unix(1, 0), until, func(Event) (more bool) {
 		anything = true

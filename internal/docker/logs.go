@@ -117,7 +117,7 @@ func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 		}
 		j := open[header[0]]
 		if j == nil {
-			return fmt.Errorf("%w: log frame of unknown stream %d", ErrEngine, header[0])
+			return fmt.Errorf("%w: log frame of unknown stream %d", ErrServer, header[0])
 		}
 		if err := j.part(part, fn); err != nil {
 			return err

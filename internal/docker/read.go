@@ -10,7 +10,7 @@ import (
 
 // Version is what the engine calls itself and the API version agreed on.
 type Version struct {
-	Engine string
+	Server string
 	API    string
 }
 
@@ -36,7 +36,7 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version
 	err := c.call(ctx, "version", readBudget, func(ctx context.Context, api *client.Client) error {
 		r, err := api.ServerVersion(ctx)
-		v = Version{Engine: r.Version, API: api.ClientVersion()}
+		v = Version{Server: r.Version, API: api.ClientVersion()}
 		return err
 	})
 	return v, err

@@ -149,10 +149,10 @@ func (d *Docker) Stop(t testing.TB) { t.Helper(); d.end(t, terminate) }
 // PID returns the engine's process id.
 func (d *Docker) PID() int { return d.daemon.cmd.Process.Pid }
 
-// Pin makes fn run in the engine's network namespace, on a thread of its own:
+// RunInNamespace makes fn run in the engine's network namespace, on a thread of its own:
 // published ports and the addresses of containers can be reached from there by
 // what fn itself opens, not by goroutines it starts.
-func (d *Docker) Pin(fn func()) error { return within(d.ns, fn) }
+func (d *Docker) RunInNamespace(fn func()) error { return within(d.ns, fn) }
 
 func (d *Docker) end(t testing.TB, s os.Signal) {
 	t.Helper()

@@ -40,7 +40,7 @@ func TestPrivateEngineRunsContainersAndOutlivesItsDaemon(t *testing.T) {
 func dialFrom(d *testenv.Docker, address string) error {
 	var conn net.Conn
 	var err error
-	entered := d.Pin(func() { conn, err = net.Dial("tcp", address) })
+	entered := d.RunInNamespace(func() { conn, err = net.Dial("tcp", address) })
 	if conn != nil {
 		err = conn.Close()
 	}

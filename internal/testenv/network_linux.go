@@ -11,10 +11,10 @@ import (
 // networkVar marks the process that has a network of its own.
 const networkVar = "IRONPOST_TEST_NETWORK"
 
-// OwnNetwork runs the tests of m in a second process with network and mounts of its
+// RunInOwnNetwork runs the tests of m in a second process with network and mounts of its
 // own, so that they may make interfaces and mount file systems that are gone with it. Where
 // that is not allowed they run here, and Network tells them. It returns the exit code.
-func OwnNetwork(m *testing.M) int {
+func RunInOwnNetwork(m *testing.M) int {
 	if os.Getenv(networkVar) != "" {
 		return m.Run()
 	}
@@ -32,8 +32,8 @@ func OwnNetwork(m *testing.M) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// Network is nil in a process that OwnNetwork gave a network.
-func Network() error {
+// InOwnNetwork is nil in a process that OwnNetwork gave a network.
+func InOwnNetwork() error {
 	if os.Getenv(networkVar) != "" {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// OwnNetwork runs the tests of m here: only Linux has network namespaces.
-func OwnNetwork(m *testing.M) int { return m.Run() }
+// RunInOwnNetwork runs the tests of m here: only Linux has network namespaces.
+func RunInOwnNetwork(m *testing.M) int { return m.Run() }
 
-// Network returns an error: only Linux has network namespaces.
-func Network() error { return errors.ErrUnsupported }
+// InOwnNetwork returns an error: only Linux has network namespaces.
+func InOwnNetwork() error { return errors.ErrUnsupported }

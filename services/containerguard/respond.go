@@ -122,8 +122,8 @@ func (t *response) hold(ctx context.Context, v decision, s step) {
 
 // satisfies reports whether e already holds what kind asks for.
 func satisfies(e quarantine.Entry, kind policy.Kind) bool {
-	want, _ := quarantine.Kind(kind).Wants()
-	return e.State != quarantine.Releasing && (!want.Freeze || e.Want.Freeze) && (!want.Cut || e.Want.Cut) && (!want.Dead || e.Want.Dead)
+	want, _ := quarantine.Kind(kind).Restrictions()
+	return e.State != quarantine.Releasing && (!want.Freeze || e.Want.Freeze) && (!want.Disconnect || e.Want.Disconnect) && (!want.Kill || e.Want.Kill)
 }
 
 // cameOf is how far the ledger says an order came.

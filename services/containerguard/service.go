@@ -253,7 +253,7 @@ func (s *Service) Health() event.ModuleHealth {
 			reason = "containers are not acted on: " + reason
 		}
 		s.health.say(aboutDocker, reason)
-		s.health.say(aboutEvidence, p.quarantine.EvidenceTrouble())
+		s.health.say(aboutEvidence, p.quarantine.EvidenceReason())
 	}
 	counters := s.levels()
 	for name, row := range s.counted() {

@@ -97,7 +97,7 @@ func (s *Service) isolateVerb(ctx context.Context, body []byte) (any, error) {
 	if r.Kind == "" {
 		r.Kind = policy.Isolate
 	}
-	if _, known := quarantine.Kind(r.Kind).Wants(); !known {
+	if _, known := quarantine.Kind(r.Kind).Restrictions(); !known {
 		return nil, fmt.Errorf("kind %q is none of pause, disconnect, isolate, kill, stop", r.Kind)
 	}
 	p := s.run.Load()

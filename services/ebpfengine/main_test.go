@@ -7,4 +7,4 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.OwnNetwork(m)) }
+func TestMain(m *testing.M) { os.Exit(testenv.RunInOwnNetwork(m)) }

@@ -181,7 +181,7 @@ func (n *sensor) collect(now time.Time) {
 	n.announce(found)
 }
 
-func (n *sensor) announce(found []detect.Finding) {
+func (n *sensor) announce(found []detect.Detection) {
 	for _, f := range found {
 		n.s.box.Detection(f.Packet(n.s.deps.Host))
 		n.s.found(f.Name)

@@ -43,7 +43,7 @@ type wire struct {
 
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	testenv.Require(t, "netns", testenv.Network())
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	n := counter.Add(1)
 	w := &wire{t: t, name: fmt.Sprintf("ev%d", n), peer: fmt.Sprintf("ep%d", n)}
 	w.plug()
@@ -106,7 +106,7 @@ type rig struct {
 
 func config(t *testing.T, interfaces string) ebpfengine.Config {
 	t.Helper()
-	testenv.Require(t, "netns", testenv.Network())
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	c := ebpfengine.DefaultConfig()
 	c.Interface = interfaces
 	c.PinPath = t.TempDir() + "/pins"

@@ -205,11 +205,11 @@ func (v *Inventory) replay(ctx context.Context) error {
 	task.Pause(ctx, MinSlack) // what the list shows has been written down by then
 	now := time.Now()
 	horizon := now.Add(-replaySpan)
-	events, err := v.options.Docker.Replay(ctx, horizon, now)
+	events, err := v.options.Docker.PastEvents(ctx, horizon, now)
 	if err != nil {
 		return err
 	}
-	whole, err := v.options.Docker.Remembers(ctx, horizon)
+	whole, err := v.options.Docker.RemembersBefore(ctx, horizon)
 	if err != nil {
 		return err
 	}

@@ -322,8 +322,8 @@ func (m *Manager) Evidence() EvidenceStats {
 	return stats
 }
 
-// EvidenceTrouble says why evidence is not kept, "" if it is.
-func (m *Manager) EvidenceTrouble() string {
+// EvidenceReason says why evidence is not kept, "" if it is.
+func (m *Manager) EvidenceReason() string {
 	m.archive.mu.Lock()
 	defer m.archive.mu.Unlock()
 	switch {
@@ -339,7 +339,7 @@ func (m *Manager) EvidenceTrouble() string {
 func (m *Manager) heldActions() map[string]bool {
 	out := map[string]bool{}
 	for _, e := range m.List() {
-		for _, action := range slices.Concat(e.Orders, e.Past) {
+		for _, action := range slices.Concat(e.ActionIDs, e.OriginActionIDs) {
 			out[action] = true
 		}
 	}

@@ -63,7 +63,7 @@ func TestEvidenceMakesRoomForEvidence(t *testing.T) {
 	fourth := isolate()
 	require.False(t, g.kept(t, second))
 	require.True(t, g.kept(t, third) && g.kept(t, fourth))
-	require.Empty(t, g.manager.EvidenceTrouble())
+	require.Empty(t, g.manager.EvidenceReason())
 
 	fifth := isolate()
 	require.True(t, g.isolated(t, fifth), "it is held all the same")
@@ -76,7 +76,7 @@ func TestEvidenceMakesRoomForEvidence(t *testing.T) {
 	stats := g.manager.Evidence()
 	require.Equal(t, [2]uint64{2, 1}, [2]uint64{stats.Removed, stats.Refused})
 	require.LessOrEqual(t, stats.Bytes, limit)
-	require.Contains(t, g.manager.EvidenceTrouble(), "container.evidence_max_bytes")
+	require.Contains(t, g.manager.EvidenceReason(), "container.evidence_max_bytes")
 
 	release(third)
 	sixth := isolate()
@@ -192,7 +192,7 @@ func TestEvidenceThatCannotBeReadStopsNobody(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "evidence"), []byte("no folder"), 0o600))
 	m := openAt(t, dir)
 	require.NoError(t, m.Apply(t.Context(), (&guard{}).order(strings.Repeat("0", 64), quarantine.Pause)))
-	require.Contains(t, m.EvidenceTrouble(), "evidence: not a directory")
+	require.Contains(t, m.EvidenceReason(), "evidence: not a directory")
 }
 
 // age makes the evidence of a container's isolation older.

@@ -148,11 +148,11 @@ func finishHolding(t *testing.T, g *guard, id string, kind quarantine.Kind) {
 		return held && e.State == quarantine.Held
 	})
 	c := g.inspect(t, id)
-	want, _ := kind.Wants()
+	want, _ := kind.Restrictions()
 	require.Equal(t, "no", c.RestartPolicy.Name)
-	require.True(t, !want.Cut || len(c.Networks) == 0)
-	require.True(t, !want.Dead || !c.Running)
-	require.True(t, !want.Freeze || want.Dead || c.Paused)
+	require.True(t, !want.Disconnect || len(c.Networks) == 0)
+	require.True(t, !want.Kill || !c.Running)
+	require.True(t, !want.Freeze || want.Kill || c.Paused)
 	m := manifest(t, g.dir, g.order(id, kind).ActionID)
 	require.Len(t, m.Pieces, 5)
 	for _, p := range m.Pieces {

@@ -56,8 +56,8 @@ func (a *attempt) steps(ctx context.Context) error {
 	for _, t := range []todo{
 		{StepFreeze, freezes(a.e, a.now), a.freeze},
 		{StepRestartPolicy, changesRestart(a.e) && a.now.RestartPolicy.Name != "no", a.stopRestarting},
-		{StepKill, w.Dead && !w.Freeze && a.now.Running, a.kill},
-		{StepDisconnect, w.Cut && (len(cuttable(a.now)) > 0 || uncuttable(a.now) != ""), a.cut},
+		{StepKill, w.Kill && !w.Freeze && a.now.Running, a.kill},
+		{StepDisconnect, w.Disconnect && (len(cuttable(a.now)) > 0 || uncuttable(a.now) != ""), a.cut},
 	} {
 		if !t.needed {
 			continue
@@ -119,7 +119,7 @@ func (a *attempt) freeze(ctx context.Context) error {
 		return err
 	}
 	if a.now.Running && !a.now.Paused || !frozen(a.now) {
-		return fmt.Errorf("%w: pausing had no effect", docker.ErrEngine)
+		return fmt.Errorf("%w: pausing had no effect", docker.ErrServer)
 	}
 	a.first = a.raw
 	if a.e.FrozenAt.IsZero() {
@@ -212,10 +212,10 @@ func unmet(now docker.Container, e *Entry, final bool) string {
 	if now.Running && w.Freeze && !now.Paused {
 		why = append(why, "container was running")
 	}
-	if now.Running && w.Dead && (final || !w.Freeze) {
+	if now.Running && w.Kill && (final || !w.Freeze) {
 		why = append(why, "container had not ended")
 	}
-	if w.Cut {
+	if w.Disconnect {
 		for _, n := range cuttable(now) {
 			why = append(why, "container was on network "+n.Network)
 		}

@@ -22,11 +22,11 @@ const (
 
 // Entry is what the ledger holds about one container.
 type Entry struct {
-	Version int   `json:"version"`
-	Order   Order `json:"order"` // the newest that changed what is wanted
-	Want    Want  `json:"want"`
-	State   State `json:"state"`
-	Step    Step  `json:"step"` // the one begun last
+	Version int          `json:"version"`
+	Order   Order        `json:"order"` // the newest that changed what is wanted
+	Want    Restrictions `json:"want"`
+	State   State        `json:"state"`
+	Step    Step         `json:"step"` // the one begun last
 
 	// Before is the container as it was before the first step; valid once
 	// Captured. It is not overwritten, only learnt of while it is still being made.
@@ -36,26 +36,26 @@ type Entry struct {
 	// Begun tells that something was done to the container; only a freeze is noted
 	// after it is done. Prior is the entry as it was before the newest order, without
 	// Before, until something is done for that one: what holds again if it is given up.
-	Begun bool   `json:"begun,omitempty"`
-	Prior *Entry `json:"prior,omitempty"`
+	Begun    bool   `json:"begun,omitempty"`
+	Previous *Entry `json:"prior,omitempty"`
 
-	Orders      []string  `json:"orders"`         // every action id applied
-	Past        []string  `json:"past,omitempty"` // those of the first of the family, whose evidence stays
-	Since       time.Time `json:"since"`
-	FrozenAt    time.Time `json:"frozen_at,omitzero"`
-	HeldAt      time.Time `json:"held_at,omitzero"`
-	Reapplied   int       `json:"reapplied,omitempty"`
-	ReportedAt  time.Time `json:"reported_at,omitzero"`  // when re-applying was reported last
-	Evidence    string    `json:"evidence,omitempty"`    // folder of the newest order's evidence, below data_dir
-	Replaces    string    `json:"replaces,omitempty"`    // id of the container this one was made anew from
-	Origin      string    `json:"origin,omitempty"`      // id of the first such; empty if it is the first
-	Gone        time.Time `json:"gone,omitzero"`         // the container was removed; its compose service is still held
-	Error       string    `json:"error,omitempty"`       // of the newest attempt
-	Severed     bool      `json:"severed,omitempty"`     // release: old connections are destroyed
-	NeedsStart  bool      `json:"needs_start,omitempty"` // release: was killed, is to be started
-	ReleaseWhy  string    `json:"release_reason,omitempty"`
-	ReleaseID   string    `json:"release_id,omitempty"`
-	ReleaseFrom time.Time `json:"release_from,omitzero"`
+	ActionIDs        []string  `json:"orders"`         // every action id applied
+	OriginActionIDs  []string  `json:"past,omitempty"` // those of the first of the family, whose evidence stays
+	Since            time.Time `json:"since"`
+	FrozenAt         time.Time `json:"frozen_at,omitzero"`
+	HeldAt           time.Time `json:"held_at,omitzero"`
+	Reapplied        int       `json:"reapplied,omitempty"`
+	ReportedAt       time.Time `json:"reported_at,omitzero"`  // when re-applying was reported last
+	Evidence         string    `json:"evidence,omitempty"`    // folder of the newest order's evidence, below data_dir
+	Replaces         string    `json:"replaces,omitempty"`    // id of the container this one was made anew from
+	Origin           string    `json:"origin,omitempty"`      // id of the first such; empty if it is the first
+	Gone             time.Time `json:"gone,omitzero"`         // the container was removed; its compose service is still held
+	Error            string    `json:"error,omitempty"`       // of the newest attempt
+	Severed          bool      `json:"severed,omitempty"`     // release: old connections are destroyed
+	NeedsStart       bool      `json:"needs_start,omitempty"` // release: was killed, is to be started
+	ReleaseReason    string    `json:"release_reason,omitempty"`
+	ReleaseID        string    `json:"release_id,omitempty"`
+	ReleaseRequested time.Time `json:"release_from,omitzero"`
 }
 
 const entryVersion = 1
@@ -64,13 +64,13 @@ const entryVersion = 1
 const maxOrders = 256
 
 func newEntry(o Order) *Entry {
-	want, _ := o.Kind.Wants()
+	want, _ := o.Kind.Restrictions()
 	if o.want != nil {
 		want = want.and(*o.want)
 	}
 	return &Entry{
 		Version: entryVersion, Order: o, Want: want, State: Applying, Before: o.Container,
-		Orders: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces, Origin: o.origin, Past: o.past,
+		ActionIDs: []string{o.ActionID}, Since: o.Ordered, Replaces: o.Replaces, Origin: o.origin, OriginActionIDs: o.past,
 	}
 }
 
@@ -105,33 +105,33 @@ func (e *Entry) learn(now docker.Container) bool {
 const stateCreated = "created"
 
 // has tells whether an order was taken already.
-func (e *Entry) has(actionID string) bool { return slices.Contains(e.Orders, actionID) }
+func (e *Entry) has(actionID string) bool { return slices.Contains(e.ActionIDs, actionID) }
 
 // add takes a further order and tells whether there is something to do: what is
 // wanted only grows, and it lasts as long as the longer of both.
 func (e *Entry) add(o Order) bool {
-	want, _ := o.Kind.Wants()
+	want, _ := o.Kind.Restrictions()
 	grown := e.Want.and(want)
 	expires := longer(e.Order.Expires, o.Expires)
 	prior := e.clone()
-	e.Orders = append(e.Orders, o.ActionID)
-	e.Orders = e.Orders[max(0, len(e.Orders)-maxOrders):]
+	e.ActionIDs = append(e.ActionIDs, o.ActionID)
+	e.ActionIDs = e.ActionIDs[max(0, len(e.ActionIDs)-maxOrders):]
 	more := grown != e.Want || e.State == Releasing
 	if more {
 		prior.Before = docker.Container{}
-		e.Prior = &prior // of which there are few, for each wants more than the one before
+		e.Previous = &prior // of which there are few, for each wants more than the one before
 		e.Want, e.State, e.Order, e.Step = grown, Applying, o, StepIntent
-		e.HeldAt, e.Severed, e.NeedsStart, e.ReleaseWhy, e.ReleaseID = time.Time{}, false, false, "", ""
+		e.HeldAt, e.Severed, e.NeedsStart, e.ReleaseReason, e.ReleaseID = time.Time{}, false, false, "", ""
 	}
 	e.Order.Expires = expires
 	return more
 }
 
 // begin notes that something is done for the newest order.
-func (e *Entry) begin() { e.Begun, e.Prior = true, nil }
+func (e *Entry) begin() { e.Begun, e.Previous = true, nil }
 
 // untouched tells that nothing was done for the newest order.
-func (e *Entry) untouched() bool { return e.State == Applying && (!e.Begun || e.Prior != nil) }
+func (e *Entry) untouched() bool { return e.State == Applying && (!e.Begun || e.Previous != nil) }
 
 // showsBegun tells that something was done by what entries had before they had Begun.
 func (e *Entry) showsBegun() bool {
@@ -149,12 +149,12 @@ func (e *Entry) frozeUnnoted(now docker.Container) bool {
 
 // giveUp takes the newest order back and tells whether there was one before it.
 func (e *Entry) giveUp() bool {
-	if e.Prior == nil {
+	if e.Previous == nil {
 		return false
 	}
-	before, orders := e.Before, e.Orders
-	*e = *e.Prior
-	e.Before, e.Order.Container, e.Orders = before, before, orders
+	before, orders := e.Before, e.ActionIDs
+	*e = *e.Previous
+	e.Before, e.Order.Container, e.ActionIDs = before, before, orders
 	return true
 }
 
@@ -172,6 +172,6 @@ func longer(a, b time.Time) time.Time {
 // clone returns a copy that shares nothing that is changed later.
 func (e *Entry) clone() Entry {
 	c := *e
-	c.Orders = slices.Clone(e.Orders)
+	c.ActionIDs = slices.Clone(e.ActionIDs)
 	return c
 }

@@ -21,9 +21,9 @@ func (e *Entry) origin() string {
 // past are the orders of the first of e's family.
 func (e *Entry) past() []string {
 	if e.Origin == "" {
-		return e.Orders
+		return e.ActionIDs
 	}
-	return e.Past
+	return e.OriginActionIDs
 }
 
 // called tells that e is, or was made in place of, the container whose id begins with prefix.
@@ -70,7 +70,7 @@ func (m *Manager) Find(text string) (string, error) {
 		}
 	}
 	if len(found) == 0 {
-		return "", fmt.Errorf("%w: %s", ErrNotHeld, text)
+		return "", fmt.Errorf("%w: %s", ErrNotQuarantined, text)
 	}
 	newest := found[len(found)-1]
 	if slices.ContainsFunc(found, func(e Entry) bool { return e.origin() != newest.origin() }) {

@@ -67,9 +67,9 @@ func (a *attempt) hold(ctx context.Context) error {
 // holdPrior holds the container as the orders before the newest want it, while that
 // one waits. The ledger knows all that this takes.
 func (a *attempt) holdPrior(ctx context.Context) error {
-	p := a.e.Prior
+	p := a.e.Previous
 	for p != nil && p.untouched() {
-		p = p.Prior
+		p = p.Previous
 	}
 	if p == nil || p.State == Releasing {
 		return nil
@@ -131,7 +131,7 @@ func (a *attempt) holdFirst(ctx context.Context) error {
 		}
 		return a.holdFirst(ctx)
 	}
-	if a.e.Want.Dead && a.e.Want.Freeze {
+	if a.e.Want.Kill && a.e.Want.Freeze {
 		if err := a.finishKill(ctx); err != nil {
 			return a.failed(err)
 		}
@@ -153,7 +153,7 @@ func (a *attempt) holdAgain(ctx context.Context) error {
 	if err := a.enforce(ctx); err != nil {
 		return a.failed(err)
 	}
-	if a.e.Want.Dead && a.e.State != Applying {
+	if a.e.Want.Kill && a.e.State != Applying {
 		if err := a.finishKill(ctx); err != nil {
 			return a.failed(err)
 		}
@@ -201,13 +201,13 @@ func (a *attempt) held() error {
 		a.subReport(Pause, a.e.FrozenAt)
 	}
 	refused := errors.Join(a.refused...)
-	if a.e.Want.Cut && refused == nil {
+	if a.e.Want.Disconnect && refused == nil {
 		a.subReport(Disconnect, a.e.HeldAt)
 	}
 	switch {
 	case refused != nil:
 		a.report(event.Failed, a.e.HeldAt, refused)
-	case !a.e.Want.Dead || !a.e.Want.Freeze:
+	case !a.e.Want.Kill || !a.e.Want.Freeze:
 		a.report(event.Done, a.e.HeldAt, nil)
 	}
 	return a.begin(StepHeld)
@@ -332,7 +332,7 @@ func (a *attempt) commit() error {
 
 // end takes the entry out of the ledger.
 func (a *attempt) end() error {
-	a.m.archive.touch(slices.Concat(a.e.Orders, a.e.Past))
+	a.m.archive.touch(slices.Concat(a.e.ActionIDs, a.e.OriginActionIDs))
 	if err := a.m.ledger.remove(a.e); err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (l *ledger) save(e *Entry) error { return l.write(e.Before.ID+".json", e) }
 func (l *ledger) remove(e *Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.done = append(l.done, e.Orders...)
+	l.done = append(l.done, e.ActionIDs...)
 	l.done = slices.Clone(l.done[max(0, len(l.done)-maxDone):])
 	if err := l.write(doneFile, l.done); err != nil {
 		return err

@@ -53,7 +53,7 @@ func TestAnOrderEnds(t *testing.T) {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(strings.Repeat("0", 64), quarantine.Isolate)))
 		require.Empty(t, g.manager.List())
 		require.Equal(t, event.Failed, g.lastAction().Phase)
-		require.ErrorIs(t, g.manager.Release(t.Context(), strings.Repeat("0", 64), ""), quarantine.ErrNotHeld)
+		require.ErrorIs(t, g.manager.Release(t.Context(), strings.Repeat("0", 64), ""), quarantine.ErrNotQuarantined)
 	})
 	t.Run("when the engine stays away too long", func(t *testing.T) {
 		id := d.Run(t, testenv.ContainerOptions{Restart: "always"})

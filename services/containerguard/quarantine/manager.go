@@ -20,7 +20,7 @@ import (
 // Sentinels for callers that branch.
 var (
 	// ErrNotHeld: the container is not in the ledger.
-	ErrNotHeld = errors.New("container is not in quarantine")
+	ErrNotQuarantined = errors.New("container is not in quarantine")
 	// ErrAmbiguous: more than one entry is meant.
 	ErrAmbiguous = errors.New("more than one quarantined container is meant")
 )
@@ -151,7 +151,7 @@ func (m *Manager) Apply(ctx context.Context, o Order) error {
 	}
 	defer s.release()
 	var froze func()
-	if want, _ := o.Kind.Wants(); want.Freeze {
+	if want, _ := o.Kind.Restrictions(); want.Freeze {
 		froze = m.rush.enter()
 		defer froze()
 	}
@@ -249,7 +249,7 @@ func (m *Manager) run(ctx context.Context, s *slot, a *attempt) {
 func (m *Manager) Release(ctx context.Context, containerID, reason string) error {
 	ids := m.family(containerID)
 	if len(ids) == 0 {
-		return fmt.Errorf("%w: %s", ErrNotHeld, containerID)
+		return fmt.Errorf("%w: %s", ErrNotQuarantined, containerID)
 	}
 	var errs []error
 	for _, id := range ids {
@@ -273,8 +273,8 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
 	}
 	if s.entry.State != Releasing {
 		e := s.entry.clone()
-		e.State, e.ReleaseWhy, e.ReleaseFrom, e.Prior = Releasing, reason, time.Now(), nil
-		e.ReleaseID = actionRecordID(e.Order.ActionID, "release", e.ReleaseFrom.String())
+		e.State, e.ReleaseReason, e.ReleaseRequested, e.Previous = Releasing, reason, time.Now(), nil
+		e.ReleaseID = actionRecordID(e.Order.ActionID, "release", e.ReleaseRequested.String())
 		if err := m.ledger.save(&e); err != nil {
 			return err
 		}

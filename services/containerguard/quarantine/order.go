@@ -20,33 +20,33 @@ const (
 	Stop       Kind = "stop"
 )
 
-// Want is the state a container is held in.
-type Want struct {
-	Freeze bool `json:"freeze,omitempty"` // paused, or not running
-	Cut    bool `json:"cut,omitempty"`    // on no network
-	Dead   bool `json:"dead,omitempty"`   // not running
+// Restrictions is the state a container is held in.
+type Restrictions struct {
+	Freeze     bool `json:"freeze,omitempty"` // paused, or not running
+	Disconnect bool `json:"cut,omitempty"`    // on no network
+	Kill       bool `json:"dead,omitempty"`   // not running
 }
 
-// Wants returns the state a kind stands for, and whether there is such a kind.
-func (k Kind) Wants() (Want, bool) {
+// Restrictions returns the state a kind stands for, and whether there is such a kind.
+func (k Kind) Restrictions() (Restrictions, bool) {
 	switch k {
 	case Pause:
-		return Want{Freeze: true}, true
+		return Restrictions{Freeze: true}, true
 	case Disconnect:
-		return Want{Cut: true}, true
+		return Restrictions{Disconnect: true}, true
 	case Isolate:
-		return Want{Freeze: true, Cut: true}, true
+		return Restrictions{Freeze: true, Disconnect: true}, true
 	case Kill:
-		return Want{Dead: true}, true
+		return Restrictions{Kill: true}, true
 	case Stop:
-		return Want{Freeze: true, Dead: true}, true
+		return Restrictions{Freeze: true, Kill: true}, true
 	}
-	return Want{}, false
+	return Restrictions{}, false
 }
 
 // and returns what satisfies both.
-func (w Want) and(other Want) Want {
-	return Want{Freeze: w.Freeze || other.Freeze, Cut: w.Cut || other.Cut, Dead: w.Dead || other.Dead}
+func (w Restrictions) and(other Restrictions) Restrictions {
+	return Restrictions{Freeze: w.Freeze || other.Freeze, Disconnect: w.Disconnect || other.Disconnect, Kill: w.Kill || other.Kill}
 }
 
 // Order asks for a container to be held.
@@ -62,7 +62,7 @@ type Order struct {
 	Expires   time.Time        `json:"expires,omitzero"`  // zero: until somebody releases it
 	Deadline  time.Time        `json:"deadline,omitzero"` // not begun by then (the engine was away): skipped. Zero: none
 	Forced    bool             `json:"forced,omitempty"`  // a person overrides the protections
-	want      *Want            // set by the Manager: more than the kind says
+	want      *Restrictions    // set by the Manager: more than the kind says
 	origin    string           // set by the Manager, with Replaces
 	past      []string         // likewise
 
@@ -78,7 +78,7 @@ func (o Order) validate() error {
 	if !docker.ValidID(o.Container.ID) {
 		return fmt.Errorf("order %s: %q is not a full container id", o.ActionID, o.Container.ID)
 	}
-	if _, known := o.Kind.Wants(); !known {
+	if _, known := o.Kind.Restrictions(); !known {
 		return fmt.Errorf("order %s: kind %q is none of pause, disconnect, isolate, kill, stop", o.ActionID, o.Kind)
 	}
 	return nil

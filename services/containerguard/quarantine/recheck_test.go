@@ -81,7 +81,7 @@ func TestAFurtherOrderThatIsGivenUpLeavesTheFirst(t *testing.T) {
 	e, is := g.manager.Get(id)
 	require.True(t, is, "the way back is kept")
 	require.Equal(t, quarantine.Held, e.State)
-	require.Equal(t, quarantine.Want{Freeze: true}, e.Want)
+	require.Equal(t, quarantine.Restrictions{Freeze: true}, e.Want)
 	d.Start(t)
 	require.NoError(t, g.manager.Apply(t.Context(), further), "it is not taken again")
 	require.Eventually(t, func() bool {

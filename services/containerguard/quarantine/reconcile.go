@@ -167,15 +167,15 @@ func firstReason(o Order) string {
 }
 
 // kindOf returns the kind that wants at least w.
-func kindOf(w Want) Kind {
+func kindOf(w Restrictions) Kind {
 	switch {
-	case w.Dead && w.Freeze:
+	case w.Kill && w.Freeze:
 		return Stop
-	case w.Dead:
+	case w.Kill:
 		return Kill
-	case w.Freeze && w.Cut:
+	case w.Freeze && w.Disconnect:
 		return Isolate
-	case w.Cut:
+	case w.Disconnect:
 		return Disconnect
 	}
 	return Pause

@@ -41,8 +41,8 @@ var errKept = errors.New("container stays in quarantine")
 func (a *attempt) keepHeld(err error) error {
 	a.e.State, a.e.Error = Partial, err.Error()
 	a.reports.add(a.e, "release", event.Failed, func(r *event.Action) {
-		r.ID, r.Reason, r.Error = actionRecordID(a.e.ReleaseID, "kept"), a.e.ReleaseWhy, err.Error()
-		r.DurationMS = time.Since(a.e.ReleaseFrom).Milliseconds()
+		r.ID, r.Reason, r.Error = actionRecordID(a.e.ReleaseID, "kept"), a.e.ReleaseReason, err.Error()
+		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 	})
 	return a.commit()
 }
@@ -54,8 +54,8 @@ func (a *attempt) restore(ctx context.Context) error {
 		needed func() bool
 		do     func(context.Context) error
 	}{
-		{StepSever, func() bool { return a.e.Want.Cut && !a.e.Severed && a.now.Running }, a.sever},
-		{StepConnect, func() bool { return a.e.Want.Cut && len(a.missing()) > 0 }, a.connect},
+		{StepSever, func() bool { return a.e.Want.Disconnect && !a.e.Severed && a.now.Running }, a.sever},
+		{StepConnect, func() bool { return a.e.Want.Disconnect && len(a.missing()) > 0 }, a.connect},
 		{StepRestoreRestart, func() bool { return changesRestart(a.e) && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.restoreRestart},
 		{StepThaw, func() bool { return a.e.Want.Freeze && a.now.Paused && !a.e.Before.Paused }, a.thaw},
 		{StepStart, a.needsStart, a.start},
@@ -201,7 +201,7 @@ func (a *attempt) restoreRestart(ctx context.Context) error {
 }
 
 func (a *attempt) thaw(ctx context.Context) error {
-	if a.e.Want.Cut && !a.e.Severed {
+	if a.e.Want.Disconnect && !a.e.Severed {
 		return fmt.Errorf("%w: it stays frozen, old connections could go on", docker.ErrForbidden)
 	}
 	err := a.m.options.Docker.Unpause(ctx, a.e.Before.ID)
@@ -219,7 +219,7 @@ func (a *attempt) needsStart() bool {
 		return false
 	}
 	policy := a.e.Before.RestartPolicy.Name
-	return a.e.NeedsStart || a.e.Want.Dead || policy == "always" || policy == "unless-stopped"
+	return a.e.NeedsStart || a.e.Want.Kill || policy == "always" || policy == "unless-stopped"
 }
 
 func (a *attempt) start(ctx context.Context) error {
@@ -256,8 +256,8 @@ func (a *attempt) released(differences string) error {
 		return err
 	}
 	a.reports.add(a.e, "release", event.Released, func(r *event.Action) {
-		r.ID, r.Reason, r.Undo = a.e.ReleaseID, a.e.ReleaseWhy, ""
-		r.DurationMS = time.Since(a.e.ReleaseFrom).Milliseconds()
+		r.ID, r.Reason, r.Undo = a.e.ReleaseID, a.e.ReleaseReason, ""
+		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 		if len(a.refused) > 0 {
 			r.Error = differences
 		} else if differences != "" {

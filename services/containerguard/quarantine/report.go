@@ -54,7 +54,7 @@ func undo(e *Entry) string {
 	if e.Want.Freeze {
 		parts = append(parts, "unpause")
 	}
-	if e.Want.Cut {
+	if e.Want.Disconnect {
 		for _, n := range cuttable(e.Before) {
 			parts = append(parts, "connect "+n.Network)
 		}
@@ -62,7 +62,7 @@ func undo(e *Entry) string {
 	if p := e.Before.RestartPolicy.Name; changesRestart(e) && p != "" {
 		parts = append(parts, "restart policy "+p)
 	}
-	if e.Want.Dead && e.Before.Running {
+	if e.Want.Kill && e.Before.Running {
 		parts = append(parts, "start")
 	}
 	return strings.Join(parts, ", ")
@@ -85,5 +85,5 @@ func cuttable(c docker.Container) []docker.Endpoint {
 // starts them again, thawed, unless the policy is no.
 func changesRestart(e *Entry) bool {
 	p := e.Before.RestartPolicy.Name
-	return e.Captured && p != "" && p != "no" && (e.Want.Freeze || e.Want.Dead) && !e.Before.AutoRemove
+	return e.Captured && p != "" && p != "no" && (e.Want.Freeze || e.Want.Kill) && !e.Before.AutoRemove
 }

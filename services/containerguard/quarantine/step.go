@@ -21,8 +21,8 @@ const (
 	StepReleased       Step = "released"
 )
 
-// HoldSteps lists the steps of holding in their order.
-func HoldSteps() []Step {
+// IsolationSteps lists the steps of holding in their order.
+func IsolationSteps() []Step {
 	return []Step{StepIntent, StepFreeze, StepRestartPolicy, StepDisconnect, StepHeld, StepEvidence, StepKill}
 }
 

@@ -54,16 +54,16 @@ func TestAnOrderThatWaitsOutlivesAFurtherOneThatIsGivenUp(t *testing.T) {
 		require.Equal(t, id, e.Before.ID)
 	}
 	e, _ := m.Get(id)
-	require.Equal(t, quarantine.Want{Freeze: true, Cut: true}, e.Want)
-	require.True(t, e.Prior != nil && e.Prior.Order.Forced, "and what waits before it")
+	require.Equal(t, quarantine.Restrictions{Freeze: true, Disconnect: true}, e.Want)
+	require.True(t, e.Previous != nil && e.Previous.Order.Forced, "and what waits before it")
 }
 
 func TestAnEntryOfBeforeKeepsItsWayBack(t *testing.T) {
 	t.Parallel()
 	dir, id := t.TempDir(), strings.Repeat("0", 64)
 	raw, err := json.Marshal(quarantine.Entry{
-		Version: 1, Order: (&guard{}).order(id, quarantine.Pause), Want: quarantine.Want{Freeze: true}, State: quarantine.Held,
-		Step: quarantine.StepHeld, Before: docker.Container{ID: id, Running: true}, Captured: true, Orders: []string{"one"}, FrozenAt: time.Now(),
+		Version: 1, Order: (&guard{}).order(id, quarantine.Pause), Want: quarantine.Restrictions{Freeze: true}, State: quarantine.Held,
+		Step: quarantine.StepHeld, Before: docker.Container{ID: id, Running: true}, Captured: true, ActionIDs: []string{"one"}, FrozenAt: time.Now(),
 	})
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "begun", "as it was written before there was such a field")
@@ -75,7 +75,7 @@ func TestAnEntryOfBeforeKeepsItsWayBack(t *testing.T) {
 	require.NoError(t, m.Apply(t.Context(), further))
 	e, held := m.Get(id)
 	require.True(t, held)
-	require.Equal(t, quarantine.Want{Freeze: true}, e.Want)
+	require.Equal(t, quarantine.Restrictions{Freeze: true}, e.Want)
 }
 
 func TestAFurtherOrderIsCarriedOutAtOnce(t *testing.T) {

@@ -27,7 +27,7 @@ var counter atomic.Int32 //nolint:gochecknoglobals // names are unique in the na
 // veth makes a pair of interfaces, up, and returns the first.
 func veth(t *testing.T) string {
 	t.Helper()
-	testenv.Require(t, "netns", testenv.Network())
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	n := counter.Add(1)
 	name, peer := fmt.Sprintf("iv%d", n), fmt.Sprintf("ip%d.7", n)
 	makeVeth(t, name, peer)
@@ -90,7 +90,7 @@ func idOf(t *testing.T, p *ebpf.Program) uint32 {
 // pins returns a folder of pins on a bpf file system that ends with the test.
 func pins(t *testing.T) attach.Pins {
 	t.Helper()
-	testenv.Require(t, "netns", testenv.Network())
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	dir := t.TempDir() + "/bpf"
 	p, err := attach.OpenPins(dir)
 	testenv.Require(t, "bpf", err)
@@ -311,7 +311,7 @@ func route(t *testing.T, name, address, gateway string, metric int) {
 }
 
 func TestWatchTellsOfChanges(t *testing.T) {
-	testenv.Require(t, "netns", testenv.Network())
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	ctx, cancel := context.WithCancel(t.Context())
 	changed := make(chan struct{}, 1)
 	g := task.New(ctx)

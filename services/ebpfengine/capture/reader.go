@@ -35,11 +35,11 @@ var ErrFormat = errors.New("not a pcap or pcapng capture")
 
 // Stats says what was not as it should be in a capture.
 type Stats struct {
-	Frames    uint64 // handed out
-	Unknown   uint64 // left out: of a link type, or with a header, we do not know
-	Reordered uint64 // came earlier in time than one before them in the file
-	Jumps     uint64 // times the clock went back too far to be sorted
-	Cut       string // why the capture ends early, or empty
+	Frames      uint64 // handed out
+	Unsupported uint64 // left out: of a link type, or with a header, we do not know
+	Reordered   uint64 // came earlier in time than one before them in the file
+	ClockJumps  uint64 // times the clock went back too far to be sorted
+	Truncated   string // why the capture ends early, or empty
 }
 
 // Reader reads one capture. One goroutine may use it.
@@ -64,8 +64,8 @@ type record struct {
 	length int
 }
 
-// Is tells whether a file that begins with these bytes (four or more) may be a capture that NewReader reads.
-func Is(begin []byte) bool {
+// HasMagic tells whether a file that begins with these bytes (four or more) may be a capture that NewReader reads.
+func HasMagic(begin []byte) bool {
 	if len(begin) < 4 {
 		return false
 	}
@@ -85,7 +85,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read capture: %w", err)
 	}
-	if !Is(begin) {
+	if !HasMagic(begin) {
 		return nil, fmt.Errorf("begins with % x: %w", begin, ErrFormat)
 	}
 	next, err := open(buffered, begin[0] == 0x0a)
@@ -183,13 +183,13 @@ func (r *Reader) take() {
 	if err != nil {
 		r.ended = err
 		if !errors.Is(err, io.EOF) {
-			r.stats.Cut = err.Error()
+			r.stats.Truncated = err.Error()
 		}
 		return
 	}
 	data, length, ok := ethernet(rec.link, rec.data, rec.length)
 	if !ok {
-		r.stats.Unknown++
+		r.stats.Unsupported++
 		return
 	}
 	if rec.at.Before(r.newest) {
@@ -209,7 +209,7 @@ func (r *Reader) clock(at time.Time) time.Time {
 	if behind := r.last.Sub(at); behind > 0 {
 		if behind > maxLate {
 			r.shift += behind
-			r.stats.Jumps++
+			r.stats.ClockJumps++
 		}
 		at = r.last
 	}

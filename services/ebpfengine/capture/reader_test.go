@@ -70,7 +70,7 @@ func TestFramesComeInTheOrderOfTime(t *testing.T) {
 		require.Equal(t, epoch.Add(time.Duration(i)*time.Hour), f.At)
 		require.Equal(t, packets[f.Data[0]].at, f.At.Sub(epoch), "the frame kept its time")
 	}
-	require.Zero(t, stats.Jumps)
+	require.Zero(t, stats.ClockJumps)
 	require.Positive(t, stats.Reordered)
 }
 
@@ -97,7 +97,7 @@ func TestAClockSetBackGoesOn(t *testing.T) {
 	for i := 1; i < len(frames); i++ {
 		require.False(t, frames[i].At.Before(frames[i-1].At))
 	}
-	require.EqualValues(t, 1, stats.Jumps)
+	require.EqualValues(t, 1, stats.ClockJumps)
 	span := frames[len(frames)-1].At.Sub(frames[0].At)
 	require.Less(t, span, 25*time.Hour)
 }
@@ -124,14 +124,14 @@ func TestLinkTypesBecomeEthernet(t *testing.T) {
 			t.Parallel()
 			frames, stats := all(t, pcap(t, c.link, packet{data: c.data}))
 			require.Len(t, frames, 1)
-			require.Zero(t, stats.Unknown)
+			require.Zero(t, stats.Unsupported)
 			require.Equal(t, c.want, binary.BigEndian.Uint16(frames[0].Data[12:]))
 			require.Equal(t, c.ip, frames[0].Data[14:])
 			require.Equal(t, 14+len(c.ip), frames[0].Length)
 		})
 	}
 	_, stats := all(t, pcap(t, layers.LinkTypeIEEE802_11, packet{data: frame(1)}))
-	require.EqualValues(t, 1, stats.Unknown)
+	require.EqualValues(t, 1, stats.Unsupported)
 }
 
 // What the capture cut is filled with zeros only where no header can be missing: zeros where TCP flags were would be a NULL scan.
@@ -152,9 +152,9 @@ func TestADamagedEndIsTold(t *testing.T) {
 	file := pcap(t, layers.LinkTypeEthernet, packet{data: frame(1)}, packet{data: frame(2)})
 	frames, stats := all(t, file[:len(file)-5])
 	require.Len(t, frames, 1)
-	require.NotEmpty(t, stats.Cut)
+	require.NotEmpty(t, stats.Truncated)
 	_, stats = all(t, file)
-	require.Empty(t, stats.Cut)
+	require.Empty(t, stats.Truncated)
 }
 
 func TestPcapNG(t *testing.T) {
@@ -173,7 +173,7 @@ func TestPcapNG(t *testing.T) {
 	require.NoError(t, w.Flush())
 	frames, stats := all(t, b.Bytes())
 	require.Len(t, frames, 2)
-	require.Empty(t, stats.Cut)
+	require.Empty(t, stats.Truncated)
 	require.Equal(t, frame(9), frames[0].Data)
 	require.Equal(t, ip4, frames[1].Data[14:])
 	require.Equal(t, epoch, frames[0].At)
@@ -189,13 +189,13 @@ func TestAFileOfInterfacesIsNotReadToItsEnd(t *testing.T) {
 	block := []byte{1, 0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0}
 	file := append(bytes.Clone(b.Bytes()), bytes.Repeat(block, 1<<20)...)
 	_, stats := all(t, file)
-	require.Contains(t, stats.Cut, "too much")
+	require.Contains(t, stats.Truncated, "too much")
 
 	many := append(bytes.Clone(b.Bytes()), bytes.Repeat(block, 5000)...)
 	packet := append([]byte{6, 0, 0, 0, 92, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 60, 0, 0, 0}, frame(1)...)
 	frames, stats := all(t, append(many, append(packet, 92, 0, 0, 0)...))
 	require.Empty(t, frames)
-	require.Contains(t, stats.Cut, "too much")
+	require.Contains(t, stats.Truncated, "too much")
 }
 
 func TestWhatIsNoCaptureIsSaid(t *testing.T) {
@@ -216,8 +216,8 @@ func TestRealCapturesAreReadWhole(t *testing.T) {
 		require.NoError(t, err)
 		frames, stats := all(t, file)
 		require.Len(t, frames, want, name)
-		require.Empty(t, stats.Cut, name)
-		require.Zero(t, stats.Jumps, name)
+		require.Empty(t, stats.Truncated, name)
+		require.Zero(t, stats.ClockJumps, name)
 	}
 }
 

@@ -124,12 +124,12 @@ func (r *running) sorted() []*attack {
 
 // announce is the finding for a, now.
 func (r *running) announce(a *attack, now time.Time) event.TrafficFinding {
-	phase := Ongoing
+	phase := PhaseOngoing
 	switch {
 	case a.over:
-		phase = Over
+		phase = PhaseOver
 	case a.announced == 0:
-		phase = Begun
+		phase = PhaseBegun
 	}
 	a.announced++
 	a.fresh, a.next = false, now.Add(min(a.wait, r.repeat))

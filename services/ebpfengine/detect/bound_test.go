@@ -34,7 +34,7 @@ func TestForgedSourcesDoNotHideASlowScan(t *testing.T) {
 	cfg.MaxSources = 1024
 	d := detect.New(cfg)
 	r := rand.New(rand.NewPCG(5, 6))
-	var found []detect.Finding
+	var found []detect.Detection
 	for second := range 300 {
 		now := start.Add(time.Duration(second) * time.Second)
 		for range 255 {
@@ -47,8 +47,8 @@ func TestForgedSourcesDoNotHideASlowScan(t *testing.T) {
 	}
 	require.NotEmpty(t, found)
 	require.Equal(t, []string{"slow_scan/syn 203.0.113.66 > 198.51.100.5"}, what(found))
-	require.Contains(t, found[len(found)-1].Lacking, detect.LackMemory)
-	require.Contains(t, found[len(found)-1].Lacking, detect.LackSamples)
+	require.Contains(t, found[len(found)-1].Lacking, detect.MissingMemory)
+	require.Contains(t, found[len(found)-1].Lacking, detect.MissingSamples)
 	require.LessOrEqual(t, d.Stats().Sources, cfg.MaxSources)
 	require.Positive(t, d.Stats().Evicted)
 }
@@ -71,7 +71,7 @@ func TestManyScannersAreAnnouncedInTurn(t *testing.T) {
 		found := d.Observe(traffic.Window{Interface: "eth0", Start: now, End: now.Add(time.Second)})
 		require.LessOrEqual(t, len(found), 64)
 		for _, f := range found {
-			if f.Phase == detect.Begun {
+			if f.Phase == detect.PhaseBegun {
 				begun[f.Actor]++
 			}
 		}

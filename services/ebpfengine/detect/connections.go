@@ -105,7 +105,7 @@ func (a *attack) connected(src *traffic.Source, w traffic.Window, n uint64) {
 	a.counts[countPeak] = max(a.counts[countPeak], a.counts[countPerSecond])
 	a.counts[countHosts] = uint64(src.Hosts.Estimate() + 0.5)
 	if !w.Egress {
-		a.lacking[LackEgress] = true
+		a.lacking[MissingEgress] = true
 	}
 	for _, host := range src.SampleHosts {
 		a.showHost(host)

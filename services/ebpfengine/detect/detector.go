@@ -19,7 +19,7 @@ type Stats struct {
 	// beyond what is kept between two windows.
 	Evicted, Displaced, Overrun uint64
 	// Findings counts announcements.
-	Findings uint64
+	Detections uint64
 }
 
 // Detector finds attacks in the windows and samples of one interface. One goroutine may use it.
@@ -49,7 +49,7 @@ func (d *Detector) Sample(samples []traffic.Sample) {
 
 // Observe takes in a window, in order of time, and returns what is to be announced: at most 64 findings; more wait for the
 // next window.
-func (d *Detector) Observe(w traffic.Window) []Finding {
+func (d *Detector) Observe(w traffic.Window) []Detection {
 	for _, s := range d.waiting {
 		d.scans.sample(s)
 		d.floods.sample(s)
@@ -63,7 +63,7 @@ func (d *Detector) Observe(w traffic.Window) []Finding {
 }
 
 // Close ends all attacks, as of the last window, and returns their last announcements: at the end of a capture, all there is.
-func (d *Detector) Close() []Finding {
+func (d *Detector) Close() []Detection {
 	all := d.running.sorted()
 	var unheard []*attack
 	for _, a := range all {
@@ -86,20 +86,20 @@ func (d *Detector) Stats() Stats {
 	return s
 }
 
-func (d *Detector) announce(attacks []*attack, now time.Time) []Finding {
-	var out []Finding
+func (d *Detector) announce(attacks []*attack, now time.Time) []Detection {
+	var out []Detection
 	for _, a := range attacks {
 		if a.announced == 0 {
 			a.evicted = d.stats.Evicted
 		}
 		if d.stats.Evicted > a.evicted {
-			a.lacking[LackMemory] = true
+			a.lacking[MissingMemory] = true
 		}
-		out = append(out, Finding{
+		out = append(out, Detection{
 			TrafficFinding: d.running.announce(a, now), Interface: d.last.Interface, Began: a.began, Time: now,
 			Sampling: d.last.Sampling, Lost: d.last.Lost,
 		})
 	}
-	d.stats.Findings += uint64(len(out))
+	d.stats.Detections += uint64(len(out))
 	return out
 }

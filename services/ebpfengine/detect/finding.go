@@ -48,21 +48,21 @@ const (
 
 // The phases of an attack.
 const (
-	Begun   = "begun"
-	Ongoing = "ongoing"
-	Over    = "over"
+	PhaseBegun   = "begun"
+	PhaseOngoing = "ongoing"
+	PhaseOver    = "over"
 )
 
 // What may be lacking.
 const (
-	LackEgress  = "egress"
-	LackFlags   = "flags"
-	LackSamples = "samples"
-	LackMemory  = "memory"
+	MissingEgress  = "egress"
+	MissingFlags   = "flags"
+	MissingSamples = "samples"
+	MissingMemory  = "memory"
 )
 
-// Finding is one announcement of an attack. Its parts are not shared with the Detector.
-type Finding struct {
+// Detection is one announcement of an attack. Its parts are not shared with the Detector.
+type Detection struct {
 	event.TrafficFinding
 
 	Interface string
@@ -75,7 +75,7 @@ type Finding struct {
 
 // Packet returns f as a record of host. Its id follows from what was found and when it began, so
 // that a capture read twice gives the same records.
-func (f Finding) Packet(host string) *event.Packet {
+func (f Detection) Packet(host string) *event.Packet {
 	id := f.id(host)
 	finding := f.TrafficFinding
 	return &event.Packet{
@@ -84,14 +84,14 @@ func (f Finding) Packet(host string) *event.Packet {
 	}
 }
 
-func (f Finding) id(host string) string {
+func (f Detection) id(host string) string {
 	return digest(f.key(host), f.Phase, fmt.Sprint(f.Counts[countAnnouncement]))
 }
 
 // trace is one for all announcements of an attack.
-func (f Finding) trace(host string) string { return digest("trace", f.key(host)) }
+func (f Detection) trace(host string) string { return digest("trace", f.key(host)) }
 
-func (f Finding) key(host string) string {
+func (f Detection) key(host string) string {
 	return fmt.Sprintf("%s|%s|%s|%s|%s|%s|%d|%d", host, f.Interface, f.Name, f.Method, f.Actor, f.Target.IP, f.Target.Port, f.Began.UnixNano())
 }
 

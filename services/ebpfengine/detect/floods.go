@@ -244,7 +244,7 @@ func (fl *flood) add(s strike, spoofed uint64) {
 		fl.counts[countFragments] += s.t.Fragmented
 	}
 	if !s.w.Egress {
-		fl.lacking[LackEgress] = true
+		fl.lacking[MissingEgress] = true
 	}
 	for _, p := range s.t.TopPorts {
 		if fl.kind == kindSYN || fl.kind == kindUDP {

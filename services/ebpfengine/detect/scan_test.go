@@ -31,9 +31,9 @@ func TestADefaultScanIsFoundWithinSeconds(t *testing.T) {
 	s.scan(traffic.TCPSYN, home, ports(1000), 2*time.Millisecond)
 	found := s.finish()
 	require.Less(t, found[0].Time.Sub(start), 2*time.Second)
-	require.Equal(t, detect.Begun, found[0].Phase)
+	require.Equal(t, detect.PhaseBegun, found[0].Phase)
 	last := found[len(found)-1]
-	require.Equal(t, detect.Over, last.Phase)
+	require.Equal(t, detect.PhaseOver, last.Phase)
 	require.InEpsilon(t, 1000, last.Counts["ports"], 0.1)
 	require.InEpsilon(t, 1000, last.Counts["probes"], 0.1)
 	require.InEpsilon(t, 1000, last.Counts["refused"], 0.1)
@@ -132,12 +132,12 @@ func TestAnAttackIsAnnouncedAtGrowingIntervalsUntilItIsOver(t *testing.T) {
 		gap := f.Time.Sub(s.found[i].Time)
 		require.LessOrEqual(t, gap, 60*time.Second)
 		require.GreaterOrEqual(t, gap, wait)
-		require.Equal(t, detect.Ongoing, f.Phase)
+		require.Equal(t, detect.PhaseOngoing, f.Phase)
 		require.EqualValues(t, i+2, f.Counts["announcement"])
 		wait = gap
 	}
 	last := s.found[len(s.found)-1]
-	require.Equal(t, detect.Over, last.Phase)
+	require.Equal(t, detect.PhaseOver, last.Phase)
 	require.LessOrEqual(t, last.Time.Sub(end), 32*time.Second)
 	require.Less(t, len(s.found), 15)
 	ids := map[string]bool{}

@@ -155,7 +155,7 @@ func (d *scans) begin(p *prober, c candidate) *scan {
 		sc.idle = slowIdle
 	}
 	if c.method == byFragment {
-		sc.lacking[LackFlags] = true
+		sc.lacking[MissingFlags] = true
 	}
 	for _, t := range c.contacts {
 		sc.add(t.probe, t.at)
@@ -198,10 +198,10 @@ func (d *scans) settle(w traffic.Window) {
 	for _, sc := range d.active {
 		sc.tally(sc.probes)
 		if !w.Egress {
-			sc.lacking[LackEgress] = true
+			sc.lacking[MissingEgress] = true
 		}
 		if w.Lost > 0 && sc.fresh {
-			sc.lacking[LackSamples] = true
+			sc.lacking[MissingSamples] = true
 		}
 	}
 	d.sweep(w.End.Add(-d.cfg.memory()))

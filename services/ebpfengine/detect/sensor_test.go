@@ -57,7 +57,7 @@ type sensor struct {
 	samples  []traffic.Sample
 	tokens   float64
 	last     time.Time
-	found    []detect.Finding
+	found    []detect.Detection
 }
 
 func newSensor(t testing.TB, cfg detect.Config, egress bool) *sensor {
@@ -260,13 +260,13 @@ func (s *sensor) answer(p packet) {
 }
 
 // finish lets time pass until nothing runs, and returns all findings.
-func (s *sensor) finish() []detect.Finding {
+func (s *sensor) finish() []detect.Detection {
 	s.until(s.begin.Add(3 * time.Second))
 	return append(s.found, s.detector.Close()...)
 }
 
 // play gives the frames of a real capture to a sensor that sees both directions.
-func play(t testing.TB, name string) []detect.Finding {
+func play(t testing.TB, name string) []detect.Detection {
 	t.Helper()
 	file, err := os.Open(testenv.Data(t, "pcap/"+name))
 	require.NoError(t, err)

@@ -112,7 +112,7 @@ func (s *stage) scan(class traffic.Class, to netip.Addr, list []int, gap time.Du
 }
 
 // what is the essence of findings: names in order of their first announcement.
-func what(found []detect.Finding) []string {
+func what(found []detect.Detection) []string {
 	var out []string
 	for _, f := range found {
 		text := fmt.Sprintf("%s/%s %s > %s", f.Name, f.Method, f.Actor, f.Target.IP)
@@ -137,7 +137,7 @@ func both(t *testing.T, play func(s *stage), want ...string) {
 			found := s.finish()
 			require.Equal(t, want, what(found), "%+v", found)
 			for _, f := range found {
-				require.Equal(t, !egress, slices.Contains(f.Lacking, detect.LackEgress), "%+v", f)
+				require.Equal(t, !egress, slices.Contains(f.Lacking, detect.MissingEgress), "%+v", f)
 				require.NoError(t, f.Packet("web-1").Validate())
 			}
 		})

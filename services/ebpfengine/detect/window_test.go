@@ -73,12 +73,12 @@ func TestAnyWindowsGiveValidFindings(t *testing.T) {
 	for range 3 {
 		d := detect.New(detect.DefaultConfig())
 		now, total := start, 0
-		check := func(found []detect.Finding) {
+		check := func(found []detect.Detection) {
 			total += len(found)
 			for _, f := range found {
 				require.NoError(t, f.Packet("web-1").Validate())
 				require.Contains(t, words, f.Name)
-				require.Contains(t, []string{detect.Begun, detect.Ongoing, detect.Over}, f.Phase)
+				require.Contains(t, []string{detect.PhaseBegun, detect.PhaseOngoing, detect.PhaseOver}, f.Phase)
 				if f.Actor != detect.Spoofed && f.Actor != detect.Distributed {
 					require.True(t, netip.MustParseAddr(f.Actor).IsValid())
 				}

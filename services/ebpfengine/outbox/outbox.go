@@ -101,7 +101,7 @@ func (o *Outbox) Detection(p *event.Packet) {
 	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if i := o.newest(p.TraceID); i >= 0 && o.findings[i].Detection.Phase != detect.Begun {
+	if i := o.newest(p.TraceID); i >= 0 && o.findings[i].Detection.Phase != detect.PhaseBegun {
 		o.findings[i] = p
 		return
 	}

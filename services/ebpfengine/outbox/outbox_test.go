@@ -40,7 +40,7 @@ func samples(n int) []traffic.Sample {
 
 // finding is announcement n of an attack by actor.
 func finding(actor, phase string, n int) *event.Packet {
-	return detect.Finding{Interface: "eth0", Began: at(0), Time: at(n), TrafficFinding: event.TrafficFinding{
+	return detect.Detection{Interface: "eth0", Began: at(0), Time: at(n), TrafficFinding: event.TrafficFinding{
 		Name: "port_scan", Phase: phase, Actor: actor, Target: event.Endpoint{IP: "198.51.100.4"},
 		Counts: map[string]uint64{"announcement": uint64(n)},
 	}}.Packet("web-1")

@@ -23,7 +23,7 @@ import (
 // wire makes a pair of interfaces; what goes into the first comes out of the second.
 func wire(t testing.TB, n int) (in, out string) {
 	t.Helper()
-	testenv.Require(t, "netns", testenv.Network())
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	in, out = fmt.Sprintf("wi%d", n), fmt.Sprintf("wo%d", n)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = in
@@ -45,7 +45,7 @@ func wire(t testing.TB, n int) (in, out string) {
 type live struct {
 	engine   *bpf.Engine
 	detector *detect.Detector
-	found    []detect.Finding
+	found    []detect.Detection
 	packets  uint64
 	late     error // the machine was too busy
 }
@@ -107,7 +107,7 @@ func (l *live) during(ctx context.Context, t testing.TB, sent <-chan error) {
 }
 
 // attacks lists each attack once.
-func attacks(found []detect.Finding) []detecttest.Attack {
+func attacks(found []detect.Detection) []detecttest.Attack {
 	set := map[string]detecttest.Attack{}
 	for _, f := range found {
 		a := detecttest.Of(f)

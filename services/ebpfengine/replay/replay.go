@@ -40,9 +40,9 @@ type Options struct {
 	// Detect must be valid.
 	Detect detect.Config
 	// Found is called with each finding, in order of time.
-	Found func(detect.Finding)
+	OnDetection func(detect.Detection)
 	// Progress, if set, is called now and then with the number of frames so far.
-	Progress func(frames uint64)
+	OnProgress func(frames uint64)
 }
 
 // Summary says what was in a capture.
@@ -111,8 +111,8 @@ func (p *player) frame(ctx context.Context, f capture.Frame) error {
 	}
 	p.frames++
 	p.silent, p.sum.Last = 0, f.At
-	if p.opts.Progress != nil && p.frames%checkEvery == 0 {
-		p.opts.Progress(p.frames)
+	if p.opts.OnProgress != nil && p.frames%checkEvery == 0 {
+		p.opts.OnProgress(p.frames)
 	}
 	if len(f.Data) < minFrame {
 		p.sum.Short++
@@ -174,8 +174,8 @@ func (p *player) end(err error) error {
 	return err
 }
 
-func (p *player) found(findings []detect.Finding) {
+func (p *player) found(findings []detect.Detection) {
 	for _, f := range findings {
-		p.opts.Found(f)
+		p.opts.OnDetection(f)
 	}
 }

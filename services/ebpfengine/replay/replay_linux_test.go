@@ -33,7 +33,7 @@ func root(t testing.TB) {
 }
 
 // play judges a capture of the data folder by the program in the kernel.
-func play(t testing.TB, name string) ([]detect.Finding, replay.Summary) {
+func play(t testing.TB, name string) ([]detect.Detection, replay.Summary) {
 	t.Helper()
 	root(t)
 	file, err := os.Open(testenv.Data(t, "pcap/"+name))
@@ -43,13 +43,13 @@ func play(t testing.TB, name string) ([]detect.Finding, replay.Summary) {
 }
 
 // judge replays a capture.
-func judge(t testing.TB, name string, file io.Reader) ([]detect.Finding, replay.Summary) {
+func judge(t testing.TB, name string, file io.Reader) ([]detect.Detection, replay.Summary) {
 	t.Helper()
 	r, err := capture.NewReader(file)
 	require.NoError(t, err)
-	var found []detect.Finding
+	var found []detect.Detection
 	summary, err := replay.Run(t.Context(), r, replay.Options{
-		Interface: name, Detect: detect.DefaultConfig(), Found: func(f detect.Finding) { found = append(found, f) },
+		Interface: name, Detect: detect.DefaultConfig(), OnDetection: func(f detect.Detection) { found = append(found, f) },
 	})
 	require.NoError(t, err)
 	return found, summary

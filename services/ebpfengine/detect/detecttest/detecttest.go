@@ -18,7 +18,7 @@ type Attack struct {
 }
 
 // Of returns the attack that a finding announces.
-func Of(f detect.Finding) Attack { return Attack{f.Name, f.Method, f.Actor, f.Target} }
+func Of(f detect.Detection) Attack { return Attack{f.Name, f.Method, f.Actor, f.Target} }
 
 // Captures returns the attack in each capture, by the name of its file below pcap; nil where there is none.
 func Captures() map[string]*Attack {
@@ -33,7 +33,7 @@ func Captures() map[string]*Attack {
 }
 
 // Require fails t unless found tells of want alone, from its beginning to its end; nil is no attack at all.
-func Require(t testing.TB, want *Attack, found []detect.Finding) {
+func Require(t testing.TB, want *Attack, found []detect.Detection) {
 	t.Helper()
 	if want == nil {
 		require.Empty(t, found)
@@ -44,6 +44,6 @@ func Require(t testing.TB, want *Attack, found []detect.Finding) {
 		require.Equal(t, *want, Of(f))
 		require.NoError(t, f.Packet("web-1").Validate())
 	}
-	require.Equal(t, detect.Begun, found[0].Phase)
-	require.Equal(t, detect.Over, found[len(found)-1].Phase)
+	require.Equal(t, detect.PhaseBegun, found[0].Phase)
+	require.Equal(t, detect.PhaseOver, found[len(found)-1].Phase)
 }
