@@ -1,7 +1,5 @@
 package bus
 
-import "slices"
-
 // InFlight bounds what is delivered and not yet acknowledged, per durable; Packets also
 // what a publisher of packets has sent and not yet seen stored. Zero means the default.
 type InFlight struct {
@@ -25,34 +23,35 @@ type Durable struct {
 // Durables returns the durables of the enabled modules on host. Only a durable of
 // this table may stop a producer when its stream is full.
 func Durables(host string, enabled map[string]bool, inFlight InFlight) []Durable {
-	return slices.DeleteFunc(allDurables(host, inFlight.filled()), func(d Durable) bool { return !enabled[d.Module] })
-}
-
-func allDurables(host string, in InFlight) []Durable {
-	return []Durable{
-		{
-			Stream: Packets, Name: LogPipeline + "_" + host, Module: LogPipeline,
-			Filter: []string{PacketSubject("*", host)}, MaxAckPending: in.Packets,
-		},
-		{
-			Stream: Alerts, Name: ContainerGuard + "_" + host, Module: ContainerGuard,
-			Filter: []string{AlertSubject("*", host)}, MaxAckPending: in.Alerts, FromNew: true,
-		},
-		{
-			Stream: Actions, Name: ActionCollector + "-audit_" + host, Module: ActionCollector,
-			Filter: []string{ActionSubject("*", host)}, MaxAckPending: in.Actions,
-		},
+	var out []Durable
+	for _, m := range modules {
+		if enabled[m.Name] {
+			out = append(out, m.durables(host, inFlight.filled())...)
+		}
 	}
+	return out
 }
 
 // DurableOf returns module's durable on stream for host, false if the table has none.
 func DurableOf(module string, stream StreamName, host string, inFlight InFlight) (Durable, bool) {
-	all := allDurables(host, inFlight.filled())
-	i := slices.IndexFunc(all, func(d Durable) bool { return d.Module == module && d.Stream == stream })
-	if i < 0 {
-		return Durable{}, false
+	m, _ := moduleNamed(module)
+	for _, d := range m.durables(host, inFlight.filled()) {
+		if d.Stream == stream {
+			return d, true
+		}
 	}
-	return all[i], true
+	return Durable{}, false
+}
+
+// of returns the bound of a durable on stream.
+func (f InFlight) of(stream StreamName) int {
+	switch stream {
+	case Packets:
+		return f.Packets
+	case Alerts:
+		return f.Alerts
+	}
+	return f.Actions
 }
 
 func (f InFlight) filled() InFlight {

@@ -15,13 +15,6 @@ type Permission struct {
 	ResponseTime  time.Duration
 }
 
-// role is what a module does on the bus beside answering requests.
-type role struct {
-	produces []StreamName
-	reads    []string // buckets
-	writes   []string // buckets
-}
-
 // Permissions returns what module on host may do, and nothing more: its own
 // subject, the durables of the table that are its own, its buckets, its inbox and
 // its status endpoints. An unknown module may do nothing.
@@ -32,32 +25,16 @@ func Permissions(module, host string) Permission {
 	case Operator:
 		return operatorPermission()
 	}
-	r, known := roleOf(module)
+	m, known := moduleNamed(module)
 	if !known {
 		return Permission{DenyPublish: []string{">"}, DenySubscribe: []string{">"}}
 	}
 	p := servicePermission(module, host)
-	p.produce(r.produces, module, host)
-	p.consume(module, host)
-	p.read(r.reads)
-	p.write(r.writes)
+	p.produce(m.Produces, module, host)
+	p.consume(m, host)
+	p.read(m.Reads)
+	p.write(m.Writes)
 	return p
-}
-
-func roleOf(module string) (role, bool) {
-	switch module {
-	case EBPFEngine:
-		return role{produces: []StreamName{Packets}, reads: []string{BlocklistBucket}}, true
-	case LogPipeline, SBOMScanner:
-		return role{produces: []StreamName{Alerts}}, true
-	case ContainerGuard:
-		bucket := []string{BlocklistBucket}
-		return role{produces: []StreamName{Actions}, reads: bucket, writes: bucket}, true
-	case ActionCollector:
-		bucket := []string{AuditBucket}
-		return role{reads: bucket, writes: bucket}, true
-	}
-	return role{}, false
 }
 
 // maxAnswers is how often a request may be answered: a ping is, once by each micro service
@@ -88,14 +65,11 @@ func (p *Permission) produce(streams []StreamName, module, host string) {
 }
 
 // consume allows the module's durables, and its dead letters.
-func (p *Permission) consume(module, host string) {
-	for _, d := range allDurables(host, InFlight{}.filled()) {
-		if d.Module != module {
-			continue
-		}
+func (p *Permission) consume(m Module, host string) {
+	for _, d := range m.durables(host, InFlight{}.filled()) {
 		tail := string(d.Stream) + "." + d.Name
 		p.Publish = append(p.Publish, "$JS.API.CONSUMER.INFO."+tail, "$JS.API.CONSUMER.MSG.NEXT."+tail, "$JS.ACK."+tail+".>")
-		p.Publish = append(p.Publish, DLQSubject(module, host))
+		p.Publish = append(p.Publish, DLQSubject(m.Name, host))
 	}
 }
 

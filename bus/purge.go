@@ -30,7 +30,7 @@ func (c *Conn) elsewhere(ctx context.Context, name StreamName) ([]DurableState, 
 // durable called name on stream.
 func ofAnotherHost(stream StreamName, name, ours string) bool {
 	host := name[strings.LastIndexByte(name, '_')+1:]
-	return host != ours && slices.ContainsFunc(allDurables(host, InFlight{}), func(d Durable) bool {
+	return host != ours && slices.ContainsFunc(Durables(host, everyModule(), InFlight{}), func(d Durable) bool {
 		return d.Stream == stream && d.Name == name
 	})
 }

@@ -65,8 +65,7 @@ func TestDurablesOfEnabledModulesOnly(t *testing.T) {
 // the administration of streams, or another module's durable.
 func TestPermissionsAreMinimal(t *testing.T) {
 	t.Parallel()
-	modules := []string{bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector}
-	for _, m := range modules {
+	for _, m := range bus.ModuleNames() {
 		p := bus.Permissions(m, "web-1")
 		require.Equal(t, "_INBOX_"+m+"_web-1", p.Inbox)
 		for _, subject := range p.Publish {

@@ -12,10 +12,7 @@ import (
 func TestNewGivesEveryModuleAConnection(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	for _, module := range []string{
-		bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector,
-		bus.Daemon, bus.Operator,
-	} {
+	for _, module := range append(bus.ModuleNames(), bus.Daemon, bus.Operator) {
 		require.True(t, b.Conn(module).Connected(), module)
 	}
 }

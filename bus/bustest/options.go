@@ -25,15 +25,13 @@ type setup struct {
 }
 
 func defaults() setup {
-	return setup{
+	s := setup{
 		config: embedded.Config{Host: defaultHost, Observer: true, ObserverListen: "127.0.0.1:0"},
 		limits: bus.Limits{MaxStoreBytes: defaultStore},
-		modules: map[string]bool{
-			bus.EBPFEngine: true, bus.LogPipeline: true, bus.SBOMScanner: true,
-			bus.ContainerGuard: true, bus.ActionCollector: true,
-		},
-		log: silent(),
+		log:    silent(),
 	}
+	WithModules(bus.ModuleNames()...)(&s)
+	return s
 }
 
 // WithHost names the host; the default is "testhost".

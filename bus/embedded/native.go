@@ -120,13 +120,7 @@ func remoteLogin(dir, name string) (login, error) {
 
 // remoteRole reports whether a remote key may have this role: no other machine is
 // this one's daemon.
-func remoteRole(name string) bool {
-	switch name {
-	case bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector, bus.Operator:
-		return true
-	}
-	return false
-}
+func remoteRole(name string) bool { return name == bus.Operator || bus.IsModule(name) }
 
 // maxKeyFile is more than a public key and a newline.
 const maxKeyFile = 128

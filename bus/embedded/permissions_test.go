@@ -11,12 +11,7 @@ import (
 )
 
 // roles are all that have a key in the modules' account.
-func roles() []string {
-	return []string{
-		bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector,
-		bus.Daemon, bus.Operator,
-	}
-}
+func roles() []string { return append(bus.ModuleNames(), bus.Daemon, bus.Operator) }
 
 type attempt struct {
 	subject string
@@ -90,7 +85,7 @@ func TestWhoMaySubscribe(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	const host, other = "testhost", "elsewhere"
-	modules := []string{bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector, bus.Daemon}
+	modules := append(bus.ModuleNames(), bus.Daemon)
 	attempts := []attempt{
 		{">", nil},
 		{"*", nil},

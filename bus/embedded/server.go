@@ -76,12 +76,7 @@ func (s *Server) makeKeys() error {
 }
 
 // localRoles are those with a key of this start.
-func localRoles() []string {
-	return []string{
-		bus.EBPFEngine, bus.LogPipeline, bus.SBOMScanner, bus.ContainerGuard, bus.ActionCollector,
-		bus.Daemon, bus.Operator,
-	}
-}
+func localRoles() []string { return append(bus.ModuleNames(), bus.Daemon, bus.Operator) }
 
 // boot starts a server on the store and makes it the current one. s.running is
 // held, or nobody knows of s yet.

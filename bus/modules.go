@@ -1,0 +1,76 @@
+package bus
+
+import "slices"
+
+// Module is one row of the table of modules: all that the bus knows of a module. Its
+// permissions, durables, users and keys follow from its row.
+type Module struct {
+	Name     string         // one token; in subjects, durables, binaries and logs
+	Produces []StreamName   // it publishes on its own subject of these streams
+	Consumes []Subscription // durables, one for each stream
+	Reads    []string       // buckets
+	Writes   []string       // buckets
+}
+
+// Subscription says which stream a module consumes, through a durable of its own.
+type Subscription struct {
+	Stream  StreamName
+	Purpose string // part of the durable's name; may be empty
+	FromNew bool   // the first start skips what the stream already holds
+}
+
+// modules is the table.
+var modules = []Module{
+	{Name: EBPFEngine, Produces: []StreamName{Packets}, Reads: []string{BlocklistBucket}},
+	{Name: LogPipeline, Produces: []StreamName{Alerts}, Consumes: []Subscription{{Stream: Packets}}},
+	{Name: SBOMScanner, Produces: []StreamName{Alerts}},
+	{
+		Name: ContainerGuard, Produces: []StreamName{Actions}, Consumes: []Subscription{{Stream: Alerts, FromNew: true}},
+		Reads: []string{BlocklistBucket}, Writes: []string{BlocklistBucket},
+	},
+	{
+		Name: ActionCollector, Consumes: []Subscription{{Stream: Actions, Purpose: "-audit"}},
+		Reads: []string{AuditBucket}, Writes: []string{AuditBucket},
+	},
+}
+
+// ModuleNames returns the name of each module of the table.
+func ModuleNames() []string {
+	names := make([]string, len(modules))
+	for i, m := range modules {
+		names[i] = m.Name
+	}
+	return names
+}
+
+// IsModule reports whether the table has a module of that name.
+func IsModule(name string) bool { return slices.Contains(ModuleNames(), name) }
+
+// everyModule is the argument of Durables for the whole table.
+func everyModule() map[string]bool {
+	all := map[string]bool{}
+	for _, m := range modules {
+		all[m.Name] = true
+	}
+	return all
+}
+
+func moduleNamed(name string) (Module, bool) {
+	i := slices.IndexFunc(modules, func(m Module) bool { return m.Name == name })
+	if i < 0 {
+		return Module{}, false
+	}
+	return modules[i], true
+}
+
+// durables returns the durables of m on host; in must be filled.
+func (m Module) durables(host string, in InFlight) []Durable {
+	var out []Durable
+	for _, c := range m.Consumes {
+		out = append(out, Durable{
+			Stream: c.Stream, Name: m.Name + c.Purpose + "_" + host, Module: m.Name, FromNew: c.FromNew,
+			Filter: []string{subjectOf(c.Stream, "*", host)}, MaxAckPending: in.of(c.Stream),
+		})
+	}
+	return out
+}
