@@ -63,7 +63,7 @@ type Conn struct {
 	closed chan struct{}
 
 	violations violations
-	unanswered atomic.Uint64 // requests of consumers
+	lostPulls  atomic.Uint64 // pull requests of consumers
 	link       atomic.Pointer[link]
 	peer       atomic.Pointer[netip.Addr] // of the server it was connected to last
 

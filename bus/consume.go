@@ -8,21 +8,17 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// How a durable is read. A request ends after pullExpiry, after drainExpiry in a stop,
-// and one whose end was not heard answerGrace later is made again. ackWait is when a
-// delivery nobody answered comes again.
 const (
-	ackWait     = 30 * time.Second
-	pullExpiry  = time.Second
-	drainExpiry = 100 * time.Millisecond
-	answerGrace = time.Second
-	handleTime  = 2 * time.Second // for what was delivered when the time to drain has passed
-	gatherLook  = time.Millisecond
-	lastRetry   = 30 * time.Second
+	// ackWait is when an unanswered delivery is redelivered.
+	ackWait = 30 * time.Second
+	// maxRetry is the longest pause before a failed delivery is redelivered.
+	maxRetry = 30 * time.Second
+	// handleTime is what handlers get, after Drain has passed, for what was delivered before.
+	handleTime = 2 * time.Second
 )
 
 // Delivery is one message of a stream. Subject is where it was published, Attempt
-// counts from 1, Stored is the server's time.
+// counts from 1, StoredAt is the server's time.
 type Delivery struct {
 	Stream   StreamName
 	Durable  string
@@ -35,61 +31,62 @@ type Delivery struct {
 	StoredAt time.Time
 }
 
-// Origin returns the module and the host that published d, as the server enforced
-// it; what the record itself says must agree.
+// Origin returns the module and the host that published d. The server enforced them;
+// compare what the record itself says with them.
 func (d Delivery) Origin() (module, host string) { return origin(d.Subject) }
 
 // Handler handles one delivery. nil acknowledges it, so the effect must be done by
-// then; an error made by Reject moves it to the dead letters; after any other error
-// it is delivered again. The context outlives Consume's by the time to drain. It is
-// called by one goroutine at a time, the one that called Consume.
+// then; an error made by Reject dead-letters it; any other error makes the server
+// redeliver it. The context ends when the time to drain, and 2 s more, have passed.
+// Handlers run one at a time on the goroutine that called Consume, unless
+// ConsumeOptions.Concurrency is set.
 type Handler func(ctx context.Context, d Delivery) error
 
-// BatchHandler handles deliveries together, where that is cheaper than one by one,
-// and returns what came of each: errs[i] is for ds[i] what a Handler's error is; nil
-// means that all are done. Otherwise it is called as a Handler is.
+// BatchHandler handles several deliveries in one call. errs[i] is the result for ds[i],
+// as of a Handler; a nil errs acknowledges all. It is called as a Handler is.
 type BatchHandler func(ctx context.Context, ds []Delivery) (errs []error)
 
-// ConsumeOptions tunes Consume. Host is where the consumer runs, for its dead
-// letters. Drain bounds how long it goes on asking after its context ended; what was
-// delivered by then has 2 s more. Prefetch is how many deliveries it asks for, and
-// the most in a batch (default 64): set it so that the handler is through with that many
-// within 30 s, else they come twice. Retry is the pause before a failed delivery comes
-// again (default 1 s), doubled each time up to 30 s.
+// ConsumeOptions tunes Consume.
 type ConsumeOptions struct {
-	Host     string
-	Drain    time.Duration
+	// Host is where the consumer runs, for its dead letters.
+	Host string
+	// Drain bounds how long pending deliveries are still requested after the context
+	// ended. Handlers get 2 s more for what was delivered by then.
+	Drain time.Duration
+	// Prefetch is how many deliveries are requested at a time, and the most in a batch
+	// (default 64). The handler must be able to handle that many within 30 s, or they
+	// are redelivered. Unused with Concurrency.
 	Prefetch int
-	Retry    time.Duration
-	Log      logrus.FieldLogger
+	// Concurrency is how many handlers run at the same time (default 1). Above 1, each
+	// delivery is handled in a goroutine of its own, and never more are requested
+	// than there are free handlers.
+	Concurrency int
+	// Retry is the pause before a failed delivery is redelivered (default 1 s), doubled
+	// each time up to 30 s.
+	Retry time.Duration
+	Log   logrus.FieldLogger
 }
 
-// Consume hands the deliveries of d to h until ctx ends, and then until nothing of
-// d is pending or o.Drain has passed; then it returns nil. It survives a lost server
-// and a durable that is missing for a while. It returns an error only when the
-// connection is closed for good. A panic of h passes through.
+// Consume calls h for the deliveries of d until ctx ends, and then until nothing of
+// d is pending or o.Drain has passed; then it returns nil. It reconnects, and waits
+// for a durable that is missing. It returns an error when the connection is closed
+// for good. A panic of h passes through; with Concurrency it is returned as
+// a *task.PanicError when the other handlers have returned.
 func (c *Conn) Consume(ctx context.Context, d Durable, o ConsumeOptions, h Handler) error {
-	w := c.newWorker(d, o, func(ctx context.Context, ds []Delivery) []error { return []error{h(ctx, ds[0])} })
-	w.most = 1
-	return w.consume(ctx)
+	w := c.newConsumer(d, o, func(ctx context.Context, ds []Delivery) []error { return []error{h(ctx, ds[0])} })
+	w.batch = 1
+	return w.run(ctx)
 }
 
-// ConsumeBatches is Consume for a handler of several deliveries: it gets what has
-// arrived, one at least and o.Prefetch at most, and never waits for a batch to fill.
+// ConsumeBatches is Consume for a handler of several deliveries: it gets those that
+// have arrived, at least one and at most o.Prefetch, and never waits for a batch to
+// fill. Concurrency is not used.
 func (c *Conn) ConsumeBatches(ctx context.Context, d Durable, o ConsumeOptions, h BatchHandler) error {
-	return c.newWorker(d, o, h).consume(ctx)
+	o.Concurrency = 1
+	return c.newConsumer(d, o, h).run(ctx)
 }
 
-// flushAcks gives the last acknowledgements a chance to arrive.
-func (c *Conn) flushAcks() error {
-	if !c.Connected() {
-		return nil
-	}
-	_ = c.nc.FlushTimeout(time.Second) // at worst they come again
-	return nil
-}
-
-// outlive returns a context that ends by after ctx does.
+// outlive returns a context that ends the duration by after ctx does.
 func outlive(ctx context.Context, by time.Duration) (context.Context, func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var timer atomic.Pointer[time.Timer]

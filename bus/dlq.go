@@ -35,9 +35,9 @@ func (r *rejection) Unwrap() error { return r.err }
 
 func (r *rejection) reason() string { return printable(r.Error(), maxHeader) }
 
-// bury copies d to the dead letters of module on host. Two durables may both reject
+// copyToDLQ copies d to the dead letters of module on host. Two durables may both reject
 // one message, so both are part of the copy's id.
-func (c *Conn) bury(ctx context.Context, module, host string, d Delivery, r *rejection) error {
+func (c *Conn) copyToDLQ(ctx context.Context, module, host string, d Delivery, r *rejection) error {
 	m := nats.NewMsg(DLQSubject(module, host))
 	m.Data = d.Data
 	for key, values := range d.Header {
@@ -88,10 +88,10 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, l DeadLetter) error {
 	return nil
 }
 
-// reflected rejects a message that the server itself put on a captured subject: the
+// checkReflected rejects a message that the server itself put on a captured subject: the
 // answer to somebody's read request whose reply subject was that of another. Only
 // such an answer carries a sequence.
-func reflected(h nats.Header) error {
+func checkReflected(h nats.Header) error {
 	if h.Get("Nats-Sequence") == "" {
 		return nil
 	}

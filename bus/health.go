@@ -81,6 +81,6 @@ func silent() logrus.FieldLogger {
 	return log
 }
 
-// UnansweredPulls returns how often a consumer of this connection did not hear from the
-// server what became of a request for deliveries. It asks again by itself then.
-func (c *Conn) UnansweredPulls() uint64 { return c.unanswered.Load() }
+// UnansweredPulls returns how many pull requests of this connection's consumers were
+// not answered and made again.
+func (c *Conn) UnansweredPulls() uint64 { return c.lostPulls.Load() }

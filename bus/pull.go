@@ -11,170 +11,199 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// pull asks for the deliveries of a durable, one request after the other: the next when
-// all of the one before was handled, so that none waits behind a handler that takes
-// long, and a session ends between two. What the server sends to a request whose
-// asker has gone would come again after ackWait only. (The library's ways ask ahead,
-// and one of them drops what does not fit its buffer.)
-type pull struct {
+// How long pull requests last. An idle consumer makes one request per pullExpiry. A
+// request whose end was not received pullGrace after it was due is made again.
+const (
+	pullExpiry      = 5 * time.Second
+	drainPullExpiry = 100 * time.Millisecond
+	pullGrace       = time.Second
+	cancelTimeout   = 2 * time.Second // for what was delivered before a request was cancelled
+)
+
+// pullSub makes pull requests for a durable, one at a time (ADR-13 of the NATS
+// architecture): the next when the one before has ended. The consumers of the
+// client library request ahead, so that a delivery waits behind a slow handler,
+// and lose what arrives while they stop, which then comes again after ackWait only.
+type pullSub struct {
 	c       *Conn
 	link    *link
-	subject string // of requests
-	inbox   string
+	subject string // of the requests
+	inbox   string // prefix of the reply subjects, one per request
 	sub     *nats.Subscription
-	arrived chan *nats.Msg
-	over    chan struct{} // closed with the session
+	arrived chan *nats.Msg // closed when sub has ended and all of it was read
+	unread  chan struct{}  // closed when arrived is not read any more
 
-	asked   int       // requests
-	left    int       // what the newest may still deliver; 0 when it has ended
-	until   time.Time // when it has ended, unless something is wrong
-	failure error     // why it ended
-	late    *time.Timer
+	request   int       // number of the newest request
+	left      int       // deliveries it may still bring, 0 when it has ended
+	due       time.Time // when it ends at the latest, unless its answer was lost
+	failure   error     // why it ended early
+	timer     *time.Timer
+	cancelled bool
 }
 
-// pullRequest is the server's, see ADR-13 of the NATS architecture.
+// pullRequest is the body of a request.
 type pullRequest struct {
 	Batch   int           `json:"batch"`
 	Expires time.Duration `json:"expires"`
 }
 
 var (
-	errReconnected = errors.New("connected anew")
-	errUnanswered  = errors.New("a request for deliveries was not answered")
+	errReconnected = errors.New("connection was replaced")
+	errPullLost    = errors.New("pull request was not answered")
 )
 
-func (w *worker) open() (*pull, error) {
-	p := &pull{
-		c: w.c, link: w.c.link.Load(), inbox: w.c.nc.NewInbox(),
-		subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", w.d.Stream, w.d.Name),
-		arrived: make(chan *nats.Msg), over: make(chan struct{}), late: time.NewTimer(time.Hour),
+// subscribePull returns a pullSub for d that buffers as many deliveries as it is
+// asked to request at a time.
+func (c *Conn) subscribePull(d Durable, buffer int) (*pullSub, error) {
+	p := &pullSub{
+		c: c, link: c.link.Load(), inbox: c.nc.NewInbox(),
+		subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", d.Stream, d.Name),
+		arrived: make(chan *nats.Msg, buffer), unread: make(chan struct{}), timer: time.NewTimer(time.Hour),
 	}
-	var err error
-	p.sub, err = w.c.nc.Subscribe(p.inbox+".*", func(m *nats.Msg) {
+	sub, err := c.nc.Subscribe(p.inbox+".*", func(m *nats.Msg) {
 		select {
 		case p.arrived <- m:
-		case <-p.over:
-			giveBack(m)
+		case <-p.unread:
+			nakDelivery(m)
 		}
 	})
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	sub.SetClosedHandler(func(string) { close(p.arrived) }) // called after the last message
+	p.sub = sub
+	return p, nil
 }
 
-// ask requests at most n deliveries, those of the time to come included.
-func (p *pull) ask(n int, expires time.Duration) error {
+// ask requests at most n deliveries within expires.
+func (p *pullSub) ask(n int, expires time.Duration) error {
 	body, err := json.Marshal(pullRequest{Batch: n, Expires: expires})
 	if err != nil {
 		return err
 	}
-	p.asked++
-	p.left, p.until = n, time.Now().Add(expires+answerGrace)
-	return p.c.nc.PublishRequest(p.subject, p.request(), body)
+	p.request++
+	p.left, p.due = n, time.Now().Add(expires+pullGrace)
+	return p.c.nc.PublishRequest(p.subject, p.reply(), body)
 }
 
-// request is where the answers to the newest request go.
-func (p *pull) request() string { return p.inbox + "." + strconv.Itoa(p.asked) }
+// reply is the reply subject of the newest request.
+func (p *pullSub) reply() string { return p.inbox + "." + strconv.Itoa(p.request) }
 
-// next returns the next delivery, or nil when the request has ended.
-func (p *pull) next() (*nats.Msg, error) {
+// next returns the next delivery, or nil when the request has ended. When stop is
+// closed it cancels the request and returns what was delivered until then.
+func (p *pullSub) next(stop <-chan struct{}) (*nats.Msg, error) {
 	for p.left > 0 {
-		p.late.Reset(max(time.Until(p.until), answerGrace)) // a handler may have taken long
+		p.timer.Reset(max(time.Until(p.due), pullGrace)) // the handler may have taken long
 		select {
-		case m := <-p.arrived:
-			if p.delivered(m) {
+		case m, open := <-p.arrived:
+			if !open {
+				p.left = 0
+			} else if p.isDelivery(m) {
 				return m, nil
 			}
+		case <-stop:
+			p.cancel()
+			stop = nil
 		case <-p.link.ctx.Done():
 			return nil, errReconnected
-		case <-p.late.C:
+		case <-p.timer.C:
 			p.left = 0
-			return nil, errUnanswered
+			return nil, errPullLost
 		}
 	}
 	return nil, p.failure
 }
 
-// soon returns a delivery that is there already, or nil.
-func (p *pull) soon() *nats.Msg {
+// buffered returns a delivery that has arrived already, or nil.
+func (p *pullSub) buffered() *nats.Msg {
 	for p.left > 0 {
-		p.late.Reset(gatherLook)
 		select {
-		case m := <-p.arrived:
-			if p.delivered(m) {
+		case m, open := <-p.arrived:
+			if !open {
+				p.left = 0
+			} else if p.isDelivery(m) {
 				return m
 			}
-		case <-p.late.C:
+		default:
 			return nil
 		}
 	}
 	return nil
 }
 
-// delivered tells a delivery, which can be acknowledged, from a status.
-func (p *pull) delivered(m *nats.Msg) bool {
-	if isDelivery(m) {
+// isDelivery counts a delivery, and notes the end of the request.
+func (p *pullSub) isDelivery(m *nats.Msg) bool {
+	if canAck(m) {
 		p.left--
 		return true
 	}
-	if m.Subject != p.request() {
-		return false // a status of one given up
+	if m.Subject != p.reply() {
+		return false // the end of a request that was given up
 	}
 	switch status := m.Header.Get("Status"); status {
-	case "": // of nobody we asked
+	case "": // not sent by JetStream
 	case statusNothing, statusExpired:
 		p.left = 0
 	default:
 		p.left = 0
-		p.failure = fmt.Errorf("the server delivers no more: %s %s", status, m.Header.Get("Description"))
+		p.failure = fmt.Errorf("pull request ended: status %s %s", status, m.Header.Get("Description"))
 	}
 	return false
 }
 
-func isDelivery(m *nats.Msg) bool { return strings.HasPrefix(m.Reply, "$JS.ACK.") }
-
-// reconnected waits, while there is no server, until there is one again.
-func (p *pull) reconnected(done <-chan struct{}) error {
-	if p.c.Connected() {
-		return nil
+// cancel ends the request. The server drops a request without a subscriber and
+// redelivers at once what it could not hand over; what it had sent before still
+// arrives, and then p.arrived is closed.
+func (p *pullSub) cancel() {
+	if p.cancelled {
+		return
 	}
-	select {
-	case <-p.link.ctx.Done():
-		return errReconnected
-	case <-p.c.closed:
-		return p.c.closeReason()
-	case <-done:
-		return nil
+	p.cancelled = true
+	if !p.c.Connected() || p.sub.Drain() != nil {
+		_ = p.sub.Unsubscribe() // fails if the connection is closed, which closes the subscription, too
 	}
+	p.due = time.Now().Add(cancelTimeout)
 }
 
-// close ends the session, also one whose handler panicked: what had arrived and was not
-// handled comes again at once, to whoever consumes then, and not after ackWait.
-func (p *pull) close() {
-	p.returnRest()
-	close(p.over)
-	p.late.Stop()
-	_ = p.sub.Unsubscribe() // gone with the connection at the latest
-}
-
-// returnRest waits, for a bounded time, until the request has ended.
-func (p *pull) returnRest() {
-	late := time.NewTimer(pullExpiry + answerGrace)
-	defer late.Stop()
-	for p.left > 0 && p.c.Connected() {
+// close cancels the request and naks what was delivered and not taken by next, as
+// after a handler's panic: it is redelivered at once and not after ackWait.
+func (p *pullSub) close() {
+	p.cancel()
+	defer p.timer.Stop()
+	p.timer.Reset(cancelTimeout)
+	for {
 		select {
-		case m := <-p.arrived:
-			if p.delivered(m) {
-				giveBack(m)
+		case m, open := <-p.arrived:
+			if !open {
+				return
 			}
-		case <-p.link.ctx.Done():
-			return
-		case <-late.C:
+			nakDelivery(m)
+		case <-p.timer.C:
+			close(p.unread)
 			return
 		}
 	}
 }
 
-func giveBack(m *nats.Msg) {
-	if isDelivery(m) {
-		_ = m.Nak() // fails without a server only, and then comes again later
+func canAck(m *nats.Msg) bool { return strings.HasPrefix(m.Reply, "$JS.ACK.") }
+
+func nakDelivery(m *nats.Msg) {
+	if canAck(m) {
+		_ = m.Nak() // fails without a connection: then it is redelivered after ackWait
+	}
+}
+
+// awaitLink waits, if there is no connection, for the next one, until stop is closed.
+func (c *Conn) awaitLink(l *link, stop <-chan struct{}) error {
+	if c.Connected() {
+		return nil
+	}
+	select {
+	case <-l.ctx.Done():
+		return errReconnected
+	case <-c.closed:
+		return c.closeReason()
+	case <-stop:
+		return nil
 	}
 }

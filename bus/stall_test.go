@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -13,28 +14,53 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-// stalling is a way to the server on which nothing arrives while it is held.
-type stalling struct {
+// stallable is a way to the server on which nothing arrives while it is locked. What
+// the server sends meanwhile is buffered, as in a socket.
+type stallable struct {
 	bus.InProcess
 
 	mu sync.Mutex
 }
 
-func (s *stalling) InProcessConn() (net.Conn, error) {
+func (s *stallable) InProcessConn() (net.Conn, error) {
 	c, err := s.InProcess.InProcessConn()
-	return &stalled{Conn: c, s: s}, err
+	if err != nil {
+		return nil, err
+	}
+	sent := make(chan []byte, 4096)
+	go func() {
+		defer close(sent)
+		for {
+			buf := make([]byte, 64<<10)
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			sent <- buf[:n]
+		}
+	}()
+	return &stallableConn{Conn: c, s: s, sent: sent}, nil
 }
 
-type stalled struct {
+type stallableConn struct {
 	net.Conn
-	s *stalling
+	s    *stallable
+	sent <-chan []byte
+	rest []byte // of what was taken from sent
 }
 
-func (c *stalled) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+func (c *stallableConn) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		var open bool
+		if c.rest, open = <-c.sent; !open {
+			return 0, io.EOF
+		}
+	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	return n, err
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
 }
 
 // A machine may be so busy that an answer comes too late. What the server sent before is
@@ -43,7 +69,7 @@ func TestConsumeLosesNothingToALateAnswer(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	o := b.Options(bus.ContainerGuard)
-	way := &stalling{InProcess: o.InProcess}
+	way := &stallable{InProcess: o.InProcess}
 	o.InProcess = way
 	conn, err := bus.Connect(within(t, patience), o)
 	require.NoError(t, err)
