@@ -15,59 +15,56 @@ import (
 var phases = []string{"intended", "done", "failed", "skipped", "released"}
 
 func (a *app) actionsCommand() *cobra.Command {
-	var p page
-	var f actionFilter
+	var list recordFlags
+	var filter actionFilter
 	cmd := &cobra.Command{
 		Use:   "actions",
-		Short: "what was done about it",
-		Long: `Lists actions, the newest last, each step of an action on a line of its own. With
---json each is one line, as docs/events.md describes it.`,
+		Short: "list actions taken on alerts",
+		Long: `Lists actions, the newest last. Every phase of an action (intended, then done
+or failed, later released) is a line of its own. With --json every line is one
+record, as docs/events.md describes it.`,
 		Example: `  ironpost actions
   ironpost actions --phase failed --since 7d
   ironpost actions --follow --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.phase != "" && !slices.Contains(phases, f.phase) {
-				return usage(fmt.Errorf("--phase %q is none of %s", f.phase, strings.Join(phases, ", ")))
+			if filter.phase != "" && !slices.Contains(phases, filter.phase) {
+				return usageError(fmt.Errorf("--phase %q is none of %s", filter.phase, strings.Join(phases, ", ")))
 			}
-			return a.list(cmd.Context(), p, a.actions(p.host, f))
+			return a.listRecords(cmd.Context(), list, a.actionKind(list.host, filter))
 		},
 	}
-	p.flags(cmd)
-	cmd.Flags().StringVar(&f.phase, "phase", "", "only this phase: "+strings.Join(phases, ", "))
-	cmd.Flags().StringVar(&f.kind, "kind", "", "only this kind, such as isolate or block-source")
-	cmd.Flags().StringVar(&f.policy, "policy", "", "only of this policy")
-	complete(cmd, "phase", phases...)
+	list.register(cmd)
+	cmd.Flags().StringVar(&filter.phase, "phase", "", "only this phase: intended, done, failed,\nskipped or released")
+	cmd.Flags().StringVar(&filter.kind, "kind", "", "only this kind, such as isolate or\nblock-source")
+	cmd.Flags().StringVar(&filter.policy, "policy", "", "only of this policy")
+	completeFlag(cmd, "phase", phases...)
 	return cmd
 }
 
+// actionFilter excludes actions that differ in a field that is not empty.
 type actionFilter struct{ phase, kind, policy string }
 
-func (f actionFilter) passes(a *event.Action) bool {
+func (f actionFilter) matches(a *event.Action) bool {
 	return (f.phase == "" || string(a.Phase) == f.phase) && (f.kind == "" || a.Kind == f.kind) && (f.policy == "" || a.Policy == f.policy)
 }
 
-func (a *app) actions(host string, filter actionFilter) records {
-	return records{
-		name: "actions", stream: bus.Actions, feed: bus.RepublishedActions, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
+func (a *app) actionKind(host string, filter actionFilter) recordKind {
+	return recordKind{
+		name: "actions", stream: bus.Actions, republished: bus.RepublishedActions, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"PHASE", 8}, {"KIND", 14}, {"HOST", 20}, {"TARGET", 40}, {"POLICY", 24}, {"WHY", 120}},
 		row: func(data []byte) ([]string, error) {
 			var action event.Action
-			if err := decode(data, &action); err != nil || !filter.passes(&action) {
+			if err := decodeRecord(data, &action); err != nil || !filter.matches(&action) {
 				return nil, err
 			}
+			why := cmp.Or(action.Error, action.Reason, "-")
+			if action.DryRun {
+				why = "dry run: " + why
+			}
 			return []string{
-				a.when(action.Time), string(action.Phase), action.Kind, action.Host, action.Target, cmp.Or(action.Policy, "-"), why(&action),
+				a.time(action.Time), string(action.Phase), action.Kind, action.Host, action.Target, cmp.Or(action.Policy, "-"), why,
 			}, nil
 		},
 	}
-}
-
-// why says what a person wants to know first: what went wrong, else the reason.
-func why(a *event.Action) string {
-	text := cmp.Or(a.Error, a.Reason, "-")
-	if a.DryRun {
-		return "dry run: " + text
-	}
-	return text
 }

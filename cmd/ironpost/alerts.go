@@ -13,120 +13,97 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
+var severities = []string{"info", "low", "medium", "high", "critical"}
+
 func (a *app) alertsCommand() *cobra.Command {
-	var p page
-	var f alertFlags
+	var list recordFlags
+	var severity, rule, source string
 	cmd := &cobra.Command{
 		Use:   "alerts",
-		Short: "what was found",
-		Long: `Lists alerts, the newest last. An alert whose count is above 1 says how often a
-thing happened that was reported before. With --json each alert is one line, as
-docs/events.md describes it.`,
+		Short: "list alerts",
+		Long: `Lists alerts, the newest last. A COUNT above 1 marks an update: that many
+events belong to an alert that was raised before. With --json every alert is
+one line, as docs/events.md describes it.`,
 		Example: `  ironpost alerts
   ironpost alerts --since 7d --severity high
   ironpost alerts --source 203.0.113.0/24 --host web-1
   ironpost alerts --follow --json | jq -r '.title'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter, err := f.filter()
+			filter, err := newAlertFilter(severity, rule, source)
 			if err != nil {
-				return usage(err)
+				return usageError(err)
 			}
-			return a.list(cmd.Context(), p, a.alerts(p.host, filter))
+			return a.listRecords(cmd.Context(), list, a.alertKind(list.host, filter))
 		},
 	}
-	p.flags(cmd)
-	cmd.Flags().StringVar(&f.severity, "severity", "", "this severity or worse: info, low, medium, high, critical")
-	cmd.Flags().StringVar(&f.rule, "rule", "", "only of rules whose id is this or whose title holds it")
-	cmd.Flags().StringVar(&f.source, "source", "", "only from this address or network, such as 203.0.113.0/24")
-	complete(cmd, "severity", "info", "low", "medium", "high", "critical")
+	list.register(cmd)
+	cmd.Flags().StringVar(&severity, "severity", "", "this severity or higher:\n"+strings.Join(severities, ", "))
+	cmd.Flags().StringVar(&rule, "rule", "", "only of the rule with this id, or with this\ntext in its title")
+	cmd.Flags().StringVar(&source, "source", "", "only from this address or network, such as\n203.0.113.0/24")
+	completeFlag(cmd, "severity", severities...)
 	return cmd
 }
 
-// alertFlags are what a user typed, alertFilter what it means.
-type alertFlags struct{ severity, rule, source string }
-
 type alertFilter struct {
 	severity event.Severity
-	rule     string
+	rule     string       // lower case
 	source   netip.Prefix // not valid: any
 }
 
-func (f alertFlags) filter() (alertFilter, error) {
-	out := alertFilter{rule: strings.ToLower(f.rule)}
+func newAlertFilter(severity, rule, source string) (alertFilter, error) {
+	f := alertFilter{rule: strings.ToLower(rule)}
 	var err error
-	if f.severity != "" {
-		if out.severity, err = event.ParseSeverity(strings.ToLower(f.severity)); err != nil {
-			return out, fmt.Errorf("--severity: %w", err)
+	if severity != "" {
+		if f.severity, err = event.ParseSeverity(strings.ToLower(severity)); err != nil {
+			return f, fmt.Errorf("--severity: %w", err)
 		}
 	}
-	if f.source != "" {
-		if out.source, err = network(f.source); err != nil {
-			return out, fmt.Errorf("--source %q is neither an address nor a network such as 203.0.113.0/24", f.source)
+	if source != "" {
+		if f.source, err = parseNetwork(source); err != nil {
+			return f, fmt.Errorf("--source %q is neither an address nor a network such as 203.0.113.0/24", source)
 		}
 	}
-	return out, nil
+	return f, nil
 }
 
-// network reads an address as the network of itself.
-func network(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		p, err := netip.ParsePrefix(text)
-		return p.Masked(), err
+func (f alertFilter) matches(a *event.Alert) bool {
+	if a.Severity < f.severity {
+		return false
 	}
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, err
+	if f.rule != "" && strings.ToLower(a.Rule.ID) != f.rule && !strings.Contains(strings.ToLower(a.Rule.Title), f.rule) {
+		return false
 	}
-	return ip.Unmap().Prefix(ip.Unmap().BitLen())
-}
-
-func (f alertFilter) passes(a *event.Alert) bool {
-	return a.Severity >= f.severity && f.ofRule(a.Rule) && f.fromSource(a.Source)
-}
-
-func (f alertFilter) ofRule(r event.Rule) bool {
-	return f.rule == "" || strings.ToLower(r.ID) == f.rule || strings.Contains(strings.ToLower(r.Title), f.rule)
-}
-
-func (f alertFilter) fromSource(e *event.Endpoint) bool {
 	if !f.source.IsValid() {
 		return true
 	}
-	if e == nil {
+	if a.Source == nil {
 		return false
 	}
-	ip, err := netip.ParseAddr(e.IP)
+	ip, err := netip.ParseAddr(a.Source.IP)
 	return err == nil && f.source.Contains(ip.Unmap())
 }
 
-func (a *app) alerts(host string, filter alertFilter) records {
-	return records{
-		name: "alerts", stream: bus.Alerts, feed: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
+func (a *app) alertKind(host string, filter alertFilter) recordKind {
+	return recordKind{
+		name: "alerts", stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}},
 		row: func(data []byte) ([]string, error) {
 			var alert event.Alert
-			if err := decode(data, &alert); err != nil || !filter.passes(&alert) {
+			if err := decodeRecord(data, &alert); err != nil || !filter.matches(&alert) {
 				return nil, err
 			}
 			return []string{
-				a.when(alert.Time), alert.Severity.String(), alert.Host, address(alert.Source), cmp.Or(alert.User, "-"),
+				a.time(alert.Time), alert.Severity.String(), alert.Host, ipOrDash(alert.Source), cmp.Or(alert.User, "-"),
 				strconv.Itoa(alert.Count), alert.Title,
 			}, nil
 		},
 	}
 }
 
-func address(e *event.Endpoint) string {
-	if e == nil || e.IP == "" {
+func ipOrDash(e *event.Endpoint) string {
+	if e == nil {
 		return "-"
 	}
-	return e.IP
-}
-
-// complete offers the values of a flag to the shell.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // a flag that is not there: a mistake in this program
-	}
+	return cmp.Or(e.IP, "-")
 }

@@ -146,5 +146,5 @@ func TestMessagesThatAreNoAlertAreCounted(t *testing.T) {
 	r := on(t, b, "alerts")
 	require.Equal(t, exitOK, r.code)
 	require.Equal(t, 2, strings.Count(r.out, "\n"))
-	require.Contains(t, r.err, "1 messages of IRONPOST_ALERTS are no such record")
+	require.Contains(t, r.err, "1 messages of IRONPOST_ALERTS cannot be decoded as alerts")
 }

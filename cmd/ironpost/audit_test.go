@@ -74,7 +74,7 @@ func TestAuditVerify(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, tt.text, 0o600))
 		r := on(t, b, "audit", "verify", "--path", dir, "--json")
 		require.Equal(t, tt.code, r.code, "%s: %s%s", tt.name, r.out, r.err)
-		var got checked
+		var got verifyResult
 		require.NoError(t, json.Unmarshal([]byte(r.out), &got))
 		require.Equal(t, tt.code == exitOK, got.Intact)
 		require.True(t, got.Compared)

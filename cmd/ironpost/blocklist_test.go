@@ -52,11 +52,11 @@ func TestBlocklistAddListDel(t *testing.T) {
 
 	r = on(t, b, "blocklist", "add", "2001:db8::1", "--json")
 	require.Equal(t, exitOK, r.code, r.err)
-	require.Contains(t, r.err, "most likely all of 2001:db8::/64")
+	require.Contains(t, r.err, "most likely has all of 2001:db8::/64")
 	require.Contains(t, r.out, `"prefix":"2001:db8::1/128"`)
 
 	r = on(t, b, "blocklist", "add", "203.0.113.7/32", "--for", "1m")
-	require.Contains(t, r.out, "; it was until")
+	require.Contains(t, r.out, " (before: until ")
 	require.Contains(t, r.out, "by operator")
 	require.InDelta(t, time.Minute, time.Until(entries(t, b)[0].Expires), float64(5*time.Second))
 
@@ -148,7 +148,7 @@ func TestBlocklistListShowsHits(t *testing.T) {
 	require.Regexp(t, `(?m)^testhost +2 +10 +0 +0$`, r.out)
 
 	r = on(t, b, "blocklist", "list", "--files", "--json")
-	var all blocked
+	var all blockedList
 	require.NoError(t, json.Unmarshal([]byte(r.out), &all))
 	require.Len(t, all.Entries, 2)
 	require.Equal(t, "file", all.Entries[1].Source)

@@ -18,28 +18,29 @@ func (a *app) configCommand() *cobra.Command {
 func (a *app) configValidateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate",
-		Short: "check the file, the variables and every value",
-		Long: `Reads the configuration as the daemon would, and names every mistake at once, each
-as file:line:column: key: what is wrong and what is allowed, or with the name of
-the variable. Exits with 3 if there is one.`,
+		Short: "check the configuration for mistakes",
+		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
+daemon would and reports every mistake, as file:line:column: key: what is wrong
+and what is allowed, or with the name of the variable. Exits with 3 if there is
+a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
   ironpost config validate --json | jq .problems`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.validate() },
+		RunE: func(*cobra.Command, []string) error { return a.configValidate() },
 	}
 }
 
-// verdict is the --json of config validate.
-type verdict struct {
-	Valid    bool      `json:"valid"`
-	Path     string    `json:"path"`
-	Found    bool      `json:"found"`
-	Problems []problem `json:"problems"`
-	Warnings []string  `json:"warnings"`
+// validation is the --json of config validate.
+type validation struct {
+	Valid    bool            `json:"valid"`
+	Path     string          `json:"path"`
+	Found    bool            `json:"found"`
+	Problems []configProblem `json:"problems"`
+	Warnings []string        `json:"warnings"`
 }
 
-type problem struct {
+type configProblem struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
@@ -48,52 +49,56 @@ type problem struct {
 	What   string `json:"what"`
 }
 
-func (a *app) validate() error {
-	_, loaded, err := a.load()
-	var bad *config.Error
-	if err != nil && !errors.As(err, &bad) {
-		return a.unreadable(err)
+func (a *app) configValidate() error {
+	_, loaded, err := a.loadConfig()
+	var invalid *config.Error
+	if err != nil && !errors.As(err, &invalid) {
+		return configError(err)
 	}
 	if a.json {
-		return a.validateJSON(loaded, bad)
+		if err := a.printJSON(newValidation(loaded, invalid)); err != nil {
+			return err
+		}
 	}
-	if bad != nil {
-		a.line(words(bad))
-		return shown(exitConfig, "the configuration is invalid")
+	if invalid != nil {
+		if !a.json {
+			a.printf("%s", errorText(invalid))
+		}
+		return silentError(exitConfig, "the configuration is invalid")
+	}
+	if a.json {
+		return nil
 	}
 	for _, w := range loaded.Warnings {
-		a.tell("warning: " + clean(w))
+		a.notef("warning: %s", clean(w))
 	}
-	where := clean(loaded.Path)
+	missing := ""
 	if !loaded.Found {
-		where += " (not there: defaults and variables)"
+		missing = " (no such file: defaults and environment variables)"
 	}
-	a.line("valid: " + where)
+	a.printf("valid: %s%s", clean(loaded.Path), missing)
 	return nil
 }
 
-func (a *app) validateJSON(loaded *config.Loaded, bad *config.Error) error {
-	v := verdict{Valid: bad == nil, Problems: []problem{}, Warnings: []string{}}
+func newValidation(loaded *config.Loaded, invalid *config.Error) validation {
+	v := validation{Valid: invalid == nil, Problems: []configProblem{}, Warnings: []string{}}
 	if loaded != nil {
 		v.Path, v.Found = loaded.Path, loaded.Found
 		v.Warnings = append(v.Warnings, loaded.Warnings...)
 	}
-	if bad != nil {
-		for _, p := range bad.Problems {
-			v.Problems = append(v.Problems, problem{File: p.File, Line: p.At.Line, Column: p.At.Column, Source: p.Source, Key: p.Key, What: p.What})
+	if invalid != nil {
+		for _, p := range invalid.Problems {
+			v.Problems = append(v.Problems, configProblem{File: p.File, Line: p.At.Line, Column: p.At.Column, Source: p.Source, Key: p.Key, What: p.What})
 		}
 	}
-	if err := a.printJSON(v); err != nil || v.Valid {
-		return err
-	}
-	return shown(exitConfig, "the configuration is invalid")
+	return v
 }
 
-// unreadable adds what a person can do about a file that cannot be read.
-func (a *app) unreadable(err error) error {
+// configError adds to err, a file that cannot be read, what to do about it.
+func configError(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: the configuration may be read by root only; try sudo", err)
+		return fmt.Errorf("%w: only root may read the configuration; try sudo", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return &codedError{code: exitConfig, err: err}
 	}
@@ -105,15 +110,15 @@ func (a *app) configShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "show every value and where it was set",
-		Long: `Prints the configuration in force, as TOML, with the origin of each value: the file
-and line, the variable, or default. Secrets are not shown.`,
+		Long: `Prints the effective configuration as TOML, with the origin of every value:
+file and line, environment variable, or default. Secrets are masked.`,
 		Example: `  ironpost config show
   ironpost config show --section bus
-  ironpost config show --json | jq -r '.[] | select(.origin != "default") | .key'`,
+  ironpost config show --json | jq -r '.[] | select(.origin != "default").key'`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.show(section) },
+		RunE: func(*cobra.Command, []string) error { return a.configShow(section) },
 	}
-	cmd.Flags().StringVar(&section, "section", "", "only this section, such as bus or log_pipeline.storage")
+	cmd.Flags().StringVar(&section, "section", "", "only this section, such as bus or\nlog_pipeline.storage")
 	return cmd
 }
 
@@ -125,14 +130,23 @@ type shownValue struct {
 	Variable string `json:"variable"`
 }
 
-func (a *app) show(section string) error {
-	_, loaded, err := a.load()
+func (a *app) configShow(section string) error {
+	_, loaded, err := a.loadConfig()
 	if err != nil {
-		return a.unreadable(err)
+		return configError(err)
 	}
-	values := within(loaded.Values, section)
+	var values []config.Value
+	var sections []string
+	for _, v := range loaded.Values {
+		if name, _ := splitKey(v.Key); len(sections) == 0 || sections[len(sections)-1] != name {
+			sections = append(sections, name)
+		}
+		if section == "" || strings.HasPrefix(v.Key, section+".") {
+			values = append(values, v)
+		}
+	}
 	if len(values) == 0 {
-		return usage(fmt.Errorf("--section %q is none of %s", section, strings.Join(sections(loaded.Values), ", ")))
+		return usageError(fmt.Errorf("--section %q is none of %s", section, strings.Join(sections, ", ")))
 	}
 	if a.json {
 		list := make([]shownValue, 0, len(values))
@@ -141,48 +155,23 @@ func (a *app) show(section string) error {
 		}
 		return a.printJSON(list)
 	}
-	a.showTOML(values)
+	last := ""
+	for _, v := range values {
+		name, key := splitKey(v.Key)
+		if name != last {
+			if last != "" {
+				a.printf("")
+			}
+			a.printf("[%s]", name)
+			last = name
+		}
+		a.printf("%-40s # %s", key+" = "+clean(v.Text), clean(v.Origin.String()))
+	}
 	return nil
 }
 
-func (a *app) showTOML(values []config.Value) {
-	last := ""
-	for _, v := range values {
-		section, key := split(v.Key)
-		if section != last {
-			if last != "" {
-				a.line("")
-			}
-			a.line("[" + section + "]")
-			last = section
-		}
-		a.line(fmt.Sprintf("%-40s # %s", key+" = "+clean(v.Text), clean(v.Origin.String())))
-	}
-}
-
-// within returns the values of section and the sections below it; all for "".
-func within(values []config.Value, section string) []config.Value {
-	var out []config.Value
-	for _, v := range values {
-		if section == "" || strings.HasPrefix(v.Key, section+".") {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-func sections(values []config.Value) []string {
-	var names []string
-	for _, v := range values {
-		if section, _ := split(v.Key); len(names) == 0 || names[len(names)-1] != section {
-			names = append(names, section)
-		}
-	}
-	return names
-}
-
-// split parts a dotted key into its section and its name.
-func split(key string) (section, name string) {
+// splitKey splits a dotted key into its section and its name.
+func splitKey(key string) (section, name string) {
 	i := strings.LastIndexByte(key, '.')
 	if i < 0 {
 		return "", key

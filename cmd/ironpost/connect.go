@@ -15,14 +15,40 @@ import (
 	"github.com/ironpost/ironpost/internal/config"
 )
 
-// systemSocket is where a daemon that root started listens.
+// systemSocket is where a daemon started by root listens.
 const systemSocket = "/run/ironpost/bus.sock"
 
 // tlsFlags are PEM files.
 type tlsFlags struct{ ca, cert, key string }
 
-// connect reaches the daemon, by --url, through its socket, or over the external bus it uses. Its errors have the exit code of
-// a daemon that cannot be reached and say what to do.
+// withConn connects, runs work and closes the connection. A daemon that cannot
+// be reached, before or during the work, gives exitUnreachable.
+func (a *app) withConn(ctx context.Context, work func(context.Context, *bus.Conn) error) error {
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	err = work(ctx, conn)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
+	defer cancel()
+	_ = conn.Close(closing) // all answers were read
+	if errors.Is(err, bus.ErrUnreachable) || errors.Is(err, bus.ErrDaemonRestarted) || errors.Is(err, context.DeadlineExceeded) {
+		return &codedError{code: exitUnreachable, err: fmt.Errorf("the daemon does not answer: %w", err)}
+	}
+	return err
+}
+
+// withTimeout is withConn for work that must end within timeout.
+func (a *app) withTimeout(ctx context.Context, timeout time.Duration, work func(context.Context, *bus.Conn) error) error {
+	return a.withConn(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return work(ctx, conn)
+	})
+}
+
+// connect reaches the daemon by --url, through its socket, or over the external
+// bus that it uses itself.
 func (a *app) connect(ctx context.Context) (*bus.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
@@ -30,65 +56,81 @@ func (a *app) connect(ctx context.Context) (*bus.Conn, error) {
 		return a.connectURL(ctx)
 	}
 	if a.key != "" || a.tls != (tlsFlags{}) {
-		return nil, usage(errors.New("--key and --tls-… need --url"))
+		return nil, usageError(errors.New("--key, --tls-ca, --tls-cert and --tls-key need --url"))
 	}
-	places, err := a.places()
+	external, sockets, err := a.daemonAddress()
 	if err != nil {
 		return nil, err
 	}
-	if places.external != nil {
-		return connectExternal(ctx, places.external)
+	if external != nil {
+		return connectExternal(ctx, external)
 	}
-	paths := places.sockets
-	for i, path := range paths {
+	for i, path := range sockets {
 		conn, err := bus.DialSocket(ctx, path)
 		if err == nil {
 			return conn, nil
 		}
-		if i == len(paths)-1 || !errors.Is(err, fs.ErrNotExist) {
-			return nil, unreachable(path, err)
+		if i == len(sockets)-1 || !errors.Is(err, fs.ErrNotExist) {
+			return nil, socketError(path, err)
 		}
 	}
-	return nil, usage(errors.New("bus.socket is empty, so the daemon has no socket: use --url"))
+	return nil, usageError(errors.New("bus.socket is empty, so the daemon has no socket: use --url"))
 }
 
-// places is where a daemon may be found: behind one of sockets, the likeliest first, or on an external bus.
-type places struct {
-	sockets  []string
-	external *suite.Config
-}
-
-// places returns what --socket or the configuration says, and, where nobody said, the sockets of this user's own daemon and
-// of the system's.
-func (a *app) places() (places, error) {
+// daemonAddress returns the configuration if it names an external bus, else the
+// sockets to try: that of --socket or of the configuration; without either the
+// one of this user's own daemon, then that of the system.
+func (a *app) daemonAddress() (external *suite.Config, sockets []string, err error) {
 	if a.socket != "" {
-		return places{sockets: []string{a.socket}}, nil
+		return nil, []string{a.socket}, nil
 	}
-	cfg, loaded, err := a.load()
-	if err != nil && a.configPath() != "" {
-		return places{}, a.unreadable(err)
-	}
-	if err != nil { // the default file; the daemon may run all the same
-		a.tell("warning: the default configuration is not used: " + words(err))
-		return places{sockets: defaultSockets(suite.DefaultConfig().Bus.Socket)}, nil
-	}
-	if cfg.Bus.Mode == suite.BusExternal {
-		return places{external: &cfg}, nil
+	cfg, loaded, err := a.loadConfig()
+	switch {
+	case err != nil && a.configPath() != "":
+		return nil, nil, configError(err)
+	case err != nil: // the default file is invalid; the daemon may run all the same
+		a.notef("warning: ignoring the default configuration: %s", errorText(err))
+		return nil, defaultSockets(suite.DefaultConfig().Bus.Socket), nil
+	case cfg.Bus.Mode == suite.BusExternal:
+		return &cfg, nil, nil
 	}
 	if v, ok := loaded.Get("bus.socket"); ok && v.Origin.Kind == config.FromDefault {
-		return places{sockets: defaultSockets(cfg.Bus.Socket)}, nil
+		return nil, defaultSockets(cfg.Bus.Socket), nil
 	}
 	if cfg.Bus.Socket == "" {
-		return places{}, nil
+		return nil, nil, nil
 	}
-	return places{sockets: []string{cfg.Bus.Socket}}, nil
+	return nil, []string{cfg.Bus.Socket}, nil
 }
 
-// connectExternal goes where the daemon of cfg goes, with the same key.
+func defaultSockets(own string) []string {
+	if own == systemSocket {
+		return []string{own}
+	}
+	return []string{own, systemSocket}
+}
+
+// socketError adds to err what the operator can do about it.
+func socketError(path string, err error) error {
+	var advice string
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		advice = fmt.Sprintf("the daemon is not running: there is no socket %s. Start it with \"systemctl start ironpost\" or \"ironpost-daemon\", or name its socket with --socket", path)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, bus.ErrRefused):
+		advice = fmt.Sprintf("the socket %s is for root and the members of the group ironpost. Use sudo, or become a member: \"sudo usermod -aG ironpost $USER\", then log in again", path)
+	case errors.Is(err, bus.ErrUnreachable):
+		advice = fmt.Sprintf("the daemon is not running: no process listens on %s. Start it with \"systemctl start ironpost\" or \"ironpost-daemon\"", path)
+	default:
+		advice = fmt.Sprintf("the daemon does not answer on %s; see its log, or raise --timeout", path)
+	}
+	return &codedError{code: exitUnreachable, err: fmt.Errorf("%s (%w)", advice, err)}
+}
+
+// connectExternal connects to the external bus of cfg with the daemon's own key.
 func connectExternal(ctx context.Context, cfg *suite.Config) (*bus.Conn, error) {
 	secure, err := cfg.Bus.ClientTLS()
 	if err == nil && cfg.Bus.CredentialsFile != "" {
-		err = readable(cfg.Bus.CredentialsFile)
+		err = checkReadable(cfg.Bus.CredentialsFile)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%w: try sudo", err)
@@ -100,12 +142,12 @@ func connectExternal(ctx context.Context, cfg *suite.Config) (*bus.Conn, error) 
 		Module: bus.Operator, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.CredentialsFile, TLS: secure,
 	})
 	if err != nil {
-		return nil, &codedError{code: exitUnreachable, err: fmt.Errorf("no connection to the external bus that bus.url names (%w)", err)}
+		return nil, &codedError{code: exitUnreachable, err: fmt.Errorf("no connection to the external bus of bus.url (%w)", err)}
 	}
 	return conn, nil
 }
 
-func readable(path string) error {
+func checkReadable(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("bus.credentials_file: %w", err)
@@ -113,32 +155,9 @@ func readable(path string) error {
 	return f.Close()
 }
 
-func defaultSockets(own string) []string {
-	if own == systemSocket {
-		return []string{own}
-	}
-	return []string{own, systemSocket}
-}
-
-// unreachable says what to do about a socket that could not be used.
-func unreachable(path string, err error) error {
-	var advice string
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		advice = fmt.Sprintf("the daemon is not running: there is no socket %s. Start it with \"systemctl start ironpost\" or \"ironpost-daemon\", or name its socket with --socket", path)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, bus.ErrRefused):
-		advice = fmt.Sprintf("the socket %s is for root and the members of the group ironpost. Use sudo, or become a member: \"sudo usermod -aG ironpost $USER\", then log in again", path)
-	case errors.Is(err, bus.ErrUnreachable):
-		advice = fmt.Sprintf("the daemon is not running: nobody listens on %s. Start it with \"systemctl start ironpost\" or \"ironpost-daemon\"", path)
-	default:
-		advice = fmt.Sprintf("the daemon does not answer on %s; see its log, or raise --timeout", path)
-	}
-	return &codedError{code: exitUnreachable, err: fmt.Errorf("%s (%w)", advice, err)}
-}
-
 func (a *app) connectURL(ctx context.Context) (*bus.Conn, error) {
 	if a.key == "" {
-		return nil, usage(errors.New("--url needs --key, a file with the seed of an operator's nkey"))
+		return nil, usageError(errors.New("--url needs --key, a file with the seed of an operator's nkey"))
 	}
 	if _, err := os.Stat(a.key); err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
@@ -149,13 +168,13 @@ func (a *app) connectURL(ctx context.Context) (*bus.Conn, error) {
 	}
 	conn, err := bus.Connect(ctx, bus.Options{Module: bus.Operator, URL: a.url, CredentialsFile: a.key, TLS: secure})
 	if err != nil {
-		err = fmt.Errorf("no connection to %s: is the daemon's bus.listen set, and is the public half of --key in the keys folder of its data folder, as operator.<host>.nk? (%w)", a.url, err)
+		err = fmt.Errorf("no connection to %s: is bus.listen set on that machine, and is the public key of --key in the keys folder of its data folder, as operator.<host>.nk? (%w)", a.url, err)
 		return nil, &codedError{code: exitUnreachable, err: err}
 	}
 	return conn, nil
 }
 
-// config returns nil if no file is named: then the system's authorities count.
+// config returns nil if no file is named, so that the system's CAs are used.
 func (f tlsFlags) config() (*tls.Config, error) {
 	if f == (tlsFlags{}) {
 		return nil, nil
@@ -168,7 +187,7 @@ func (f tlsFlags) config() (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--tls-ca: %s holds no certificate in PEM", f.ca)
+			return nil, fmt.Errorf("--tls-ca: %s holds no PEM certificate", f.ca)
 		}
 	}
 	if f.cert != "" || f.key != "" {
@@ -179,38 +198,4 @@ func (f tlsFlags) config() (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
-}
-
-// with connects, does its work and hangs up.
-func (a *app) with(ctx context.Context, work func(context.Context, *bus.Conn) error) error {
-	conn, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	err = work(ctx, conn)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
-	defer cancel()
-	_ = conn.Close(closing) // everything was read, nothing is lost
-	return lost(err)
-}
-
-// ask is with for work that must be done within --timeout.
-func (a *app) ask(ctx context.Context, work func(context.Context, *bus.Conn) error) error {
-	return a.askFor(ctx, a.timeout, work)
-}
-
-func (a *app) askFor(ctx context.Context, timeout time.Duration, work func(context.Context, *bus.Conn) error) error {
-	return a.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		return work(ctx, conn)
-	})
-}
-
-// lost gives the loss of the daemon in the middle of work its exit code.
-func lost(err error) error {
-	if errors.Is(err, bus.ErrUnreachable) || errors.Is(err, bus.ErrDaemonRestarted) || errors.Is(err, context.DeadlineExceeded) {
-		return &codedError{code: exitUnreachable, err: fmt.Errorf("the daemon does not answer: %w", err)}
-	}
-	return err
 }

@@ -19,7 +19,7 @@ var (
 
 // calls returns the commands that text calls, by path, each with its words.
 func calls(text string) map[string][][]string {
-	root := (&app{}).root()
+	root := (&app{}).rootCommand()
 	found := map[string][][]string{}
 	for _, m := range called.FindAllStringSubmatch(text, -1) {
 		words := strings.Fields(m[1])
@@ -37,7 +37,7 @@ func TestWhatIsDocumentedIsRun(t *testing.T) {
 	scripts := calls(read(t, "testdata/script/*.txtar"))
 	documented := calls(strings.Join(inCode.FindAllString(read(t, "../../README.md", "../../docs/*.md"), -1), "\n"))
 	require.Greater(t, len(documented), 8, "the documents are read")
-	root := (&app{}).root()
+	root := (&app{}).rootCommand()
 	for path, uses := range documented {
 		require.Contains(t, scripts, path, "documented, but run by no script")
 		for _, words := range uses {

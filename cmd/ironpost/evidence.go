@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) evidenceCommand() *cobra.Command {
-	return group("evidence", "what was kept of a container before it could change", a.evidenceShowCommand())
+	return group("evidence", "show the evidence saved before isolation", a.evidenceShowCommand())
 }
 
 func (a *app) evidenceShowCommand() *cobra.Command {
@@ -22,12 +22,12 @@ func (a *app) evidenceShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show <action or container>",
 		Short: "show the evidence of an action",
-		Long: `Shows what was kept when a container was frozen: how it was configured, its processes,
-its log, the files it changed, each with its size and SHA-256. An action is named by its id
-or the beginning of it; a container that is held, by its name or id.
+		Long: `Shows what was saved when a container was frozen: its configuration, processes,
+log and changed files, each with size and SHA-256. An action is given by its id
+or the beginning of the id; a container in quarantine by its name or id.
 
-With --file the content of one of them is written out as it is. It is what the container
-wrote, so on a terminal what is not printable is shown as an escape.`,
+--file writes out one of the files unchanged. Because the container wrote it,
+characters that are not printable are escaped on a terminal.`,
 		Example: `  ironpost evidence show web-1
   ironpost evidence show 8261825108f1 --file logs.jsonl | jq -r .text`,
 		Args: oneArg,
@@ -39,13 +39,13 @@ wrote, so on a terminal what is not printable is shown as an escape.`,
 		},
 	}
 	hostFlag(cmd, &host)
-	cmd.Flags().StringVar(&file, "file", "", "write out the content of this `file`")
+	cmd.Flags().StringVar(&file, "file", "", "write out this `file`")
 	return cmd
 }
 
 func (a *app) evidenceShow(ctx context.Context, host, action string) error {
 	var reply containerguard.EvidenceReply
-	if err := a.askGuard(ctx, host, containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: action}, &reply); err != nil {
+	if err := a.callGuard(ctx, host, containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: action}, &reply); err != nil {
 		return err
 	}
 	if a.json {
@@ -55,29 +55,31 @@ func (a *app) evidenceShow(ctx context.Context, host, action string) error {
 	if err := json.Unmarshal(reply.Manifest, &m); err != nil {
 		return fmt.Errorf("manifest of %s: %w", reply.Action, err)
 	}
-	a.line(fmt.Sprintf("%s (%s), image %s", clean(m.Name), briefID(m.Container), clean(m.Image)))
-	a.line("frozen " + a.when(m.FrozenAt) + ", evidence from " + a.when(m.Began) + " to " + a.when(m.Ended))
-	a.line("in " + clean(reply.Directory))
+	a.printf("container  %s (%s), image %s", clean(m.Name), shortID(m.Container), clean(m.Image))
+	a.printf("frozen     %s", a.time(m.FrozenAt))
+	a.printf("collected  %s to %s", a.time(m.Began), a.time(m.Ended))
+	a.printf("folder     %s", clean(reply.Directory))
 	if m.Partial {
-		a.line("partial: a piece is missing or cut")
+		a.printf("partial    a file is missing or truncated, see ERROR")
 	}
-	rows := make([][]string, 0, len(m.Pieces))
+	files := rows{columns: []column{{"FILE", 24}, {"BYTES", 12}, {"MS", 8}, {"SHA256", 64}, {"ERROR", 120}}}
 	for _, p := range m.Pieces {
-		rows = append(rows, []string{p.File, strconv.FormatInt(p.Size, 10), strconv.FormatInt(p.TookMS, 10), p.SHA256, p.Error})
+		files.add(p.File, strconv.FormatInt(p.Size, 10), strconv.FormatInt(p.TookMS, 10), p.SHA256, p.Error)
 	}
-	return a.printTable([]column{{"FILE", 24}, {"BYTES", 12}, {"MS", 8}, {"SHA256", 64}, {"ERROR", 120}}, rows)
+	a.printTables(files)
+	return nil
 }
 
-// evidenceFile writes a file part by part.
+// evidenceFile writes one file, which the guard sends in parts.
 func (a *app) evidenceFile(ctx context.Context, host, action, file string) error {
 	var out io.Writer = a.out
-	if terminal(a.out.w) {
-		out = &cleaner{w: a.out}
+	if isTerminal(a.out.w) {
+		out = &cleanWriter{w: a.out}
 	}
 	for offset := int64(0); ; {
 		var reply containerguard.EvidenceReply
 		req := containerguard.EvidenceRequest{Action: action, File: file, Offset: offset}
-		if err := a.askGuard(ctx, host, containerguard.VerbEvidence, req, &reply); err != nil {
+		if err := a.callGuard(ctx, host, containerguard.VerbEvidence, req, &reply); err != nil {
 			return err
 		}
 		if _, err := out.Write(reply.Data); err != nil {

@@ -19,15 +19,16 @@ const (
 )
 
 const exitHelp = `Exit codes:
-  0  all is well
+  0  success
   1  an error, or a broken audit trail
   2  wrong usage
-  3  the configuration is invalid
-  4  findings (commands that scan)
+  3  the configuration or a policy is invalid
+  4  replay found something
   5  the daemon cannot be reached
-  6  the daemon, or a module of it, is degraded or unhealthy`
+  6  the daemon or one of its modules is degraded or unhealthy`
 
-// codedError is an error with a code of its own. Silent ones were shown already.
+// codedError is an error with its own exit code. A silent one is not printed,
+// because the output already says what is wrong.
 type codedError struct {
 	code   int
 	silent bool
@@ -37,25 +38,26 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
-func usage(err error) error { return &codedError{code: exitUsage, err: err} }
+func usageError(err error) error { return &codedError{code: exitUsage, err: err} }
 
-// shown ends the command with code; what there is to say is on the screen.
-func shown(code int, why string) error {
+// silentError ends the command with code and prints nothing more.
+func silentError(code int, why string) error {
 	return &codedError{code: code, silent: true, err: errors.New(why)}
 }
 
-// codeOf returns the exit code for err; ran tells whether the command itself was reached.
-func codeOf(err error, ran bool) int {
-	var own *codedError
-	var bad *config.Error
+// exitCode returns the exit code for err. An error from before the command
+// started comes from the parsing of flags and arguments, so it is wrong usage.
+func exitCode(err error, started bool) int {
+	var coded *codedError
+	var invalid *config.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return exitOK
-	case errors.As(err, &own):
-		return own.code
-	case errors.As(err, &bad):
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &invalid):
 		return exitConfig
-	case !ran:
+	case !started:
 		return exitUsage
 	}
 	return exitError

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,7 +33,7 @@ func TestExitCodes(t *testing.T) {
 		{"audit verfy", exitUsage, "did you mean verify?"},
 		{"isolate", exitUsage, "one argument is needed, 0 were given: ironpost isolate <container>"},
 		{"release a b", exitUsage, "one argument is needed, 2 were given: ironpost release <container>"},
-		{"replay", exitUsage, "an argument is needed: ironpost replay file…"},
+		{"replay", exitUsage, "an argument is needed: ironpost replay <file>..."},
 		{"status --nonsense", exitUsage, "unknown flag"},
 		{"status more", exitUsage, "unknown command"},
 		{"audit nonsense", exitUsage, "unknown command"},
@@ -124,12 +126,12 @@ func TestSinceReadsDurationsAndTimes(t *testing.T) {
 		"2026-11-20T08:00:00Z": time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC),
 		"2026-11-20":           time.Date(2026, 11, 20, 0, 0, 0, 0, time.Local),
 	} {
-		got, err := sinceWhen(text, now)
+		got, err := parseSince(text, now)
 		require.NoError(t, err)
 		require.True(t, want.Equal(got), "%s is %v", text, got)
 	}
 	for _, text := range []string{"d", "-1h", "-3d", "7x", "99999999d", "tomorrow"} {
-		_, err := sinceWhen(text, now)
+		_, err := parseSince(text, now)
 		require.Error(t, err, text)
 	}
 }
@@ -144,4 +146,23 @@ func TestColourIsOnlyWhereAsked(t *testing.T) {
 		}
 		require.Equal(t, "text", p.word("text"))
 	}
+}
+
+func TestHelpFitsIn80Columns(t *testing.T) {
+	t.Parallel()
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		help := call(t, append(path, "--help")...).out
+		for line := range strings.Lines(help) {
+			require.LessOrEqual(t, displayWidth(strings.TrimSuffix(line, "\n")), 80, "%s: %s", cmd.CommandPath(), line)
+		}
+		if cmd.Runnable() && !cmd.HasSubCommands() {
+			require.Contains(t, help, "Examples:", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit((&app{out: &output{w: io.Discard}, err: io.Discard}).rootCommand())
 }

@@ -9,69 +9,66 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// look again so often, should the feed have missed something, and so long after a daemon was lost.
 const (
-	followLook  = 2 * time.Second
-	followAgain = time.Second
+	followPoll    = 2 * time.Second // the stream is read again this often, in case a republished message was lost
+	reconnectWait = time.Second
 )
 
-// followAll shows the history and then what comes, also from a daemon that was
-// restarted, until the user has enough.
-func (l *reader) followAll(ctx context.Context) error {
-	err := l.with(ctx, func(ctx context.Context, conn *bus.Conn) error {
-		if err := l.history(ctx, conn); err != nil {
+// followUntilDone prints the stored records and then new ones until ctx ends. It
+// reconnects when the daemon restarts.
+func (l *recordLister) followUntilDone(ctx context.Context) error {
+	err := l.withConn(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		if err := l.printStored(ctx, conn); err != nil {
 			return err
 		}
 		return l.follow(ctx, conn)
 	})
-	for l.restarted(ctx, err) {
-		err = l.with(ctx, l.follow)
+	for l.shouldReconnect(err) {
+		l.notef("ironpost: lost the daemon, waiting for it")
+		timer := time.NewTimer(reconnectWait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+		err = l.withConn(ctx, l.follow)
 	}
 	return err
 }
 
-// restarted reports whether to connect again, after a pause.
-func (l *reader) restarted(ctx context.Context, err error) bool {
-	var lost *codedError
-	if !errors.As(err, &lost) || lost.code != exitUnreachable || l.last == 0 && !errors.Is(err, bus.ErrDaemonRestarted) {
-		return false
-	}
-	l.tell("ironpost: the daemon is gone, waiting for it")
-	timer := time.NewTimer(followAgain)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+// shouldReconnect reports whether err is a lost daemon that was there before.
+func (l *recordLister) shouldReconnect(err error) bool {
+	var coded *codedError
+	return errors.As(err, &coded) && coded.code == exitUnreachable && (l.lastSeq > 0 || errors.Is(err, bus.ErrDaemonRestarted))
 }
 
-// follow reads the stream on each time its feed says that there is something. The feed only wakes: what is
-// shown comes from the stream, so nothing is missed or shown twice.
-func (l *reader) follow(ctx context.Context, conn *bus.Conn) error {
+// follow reads on in the stream whenever a republished record arrives. That
+// record only wakes it: what is printed comes from the stream, so no record is
+// missed or printed twice.
+func (l *recordLister) follow(ctx context.Context, conn *bus.Conn) error {
 	wake := make(chan struct{}, 1)
 	group := task.New(ctx)
-	group.Go("feed", func(ctx context.Context) error {
-		return conn.Follow(ctx, l.feed, func(string, map[string][]string, []byte) {
+	group.Go("follow", func(ctx context.Context) error {
+		return conn.Follow(ctx, l.republished, func(string, map[string][]string, []byte) {
 			select {
 			case wake <- struct{}{}:
-			default: // a look is due already
+			default: // already set
 			}
 		})
 	})
-	group.Go("show", func(ctx context.Context) error { return l.showNew(ctx, conn, wake) })
+	group.Go("print", func(ctx context.Context) error { return l.printNew(ctx, conn, wake) })
 	return group.Wait()
 }
 
-func (l *reader) showNew(ctx context.Context, conn *bus.Conn, wake <-chan struct{}) error {
-	tick := time.NewTicker(followLook)
+func (l *recordLister) printNew(ctx context.Context, conn *bus.Conn, wake <-chan struct{}) error {
+	tick := time.NewTicker(followPoll)
 	defer tick.Stop()
 	for {
-		if err := l.read(ctx, conn, l.print); err != nil && ctx.Err() == nil {
+		if err := l.readNew(ctx, conn, l.print); err != nil && ctx.Err() == nil {
 			return err
 		}
-		l.reportOdd()
+		l.reportUndecoded()
 		select {
 		case <-ctx.Done():
 			return nil

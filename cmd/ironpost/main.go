@@ -1,5 +1,11 @@
-// Command ironpost is the operator's view of Ironpost: what is running, what was
-// seen, what was done about it, and whether the record of that still holds.
+// Command ironpost is the operator's command line: it shows the state of the
+// modules, the alerts they raised, the actions taken and whether the audit
+// trail is intact, and it isolates containers and blocks addresses.
+//
+// It reads from the bus as an operator and prints tables, or JSON with --json.
+// Results go to standard output, notes and errors to standard error; the exit
+// codes (exit.go) are the same for every command. Text from events is escaped
+// before it reaches a terminal.
 package main
 
 import (
@@ -10,12 +16,8 @@ import (
 )
 
 func main() {
-	os.Exit(interruptible())
-}
-
-// interruptible runs the command until it is done or the user has enough.
-func interruptible() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }

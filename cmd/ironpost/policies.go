@@ -18,33 +18,34 @@ import (
 )
 
 func (a *app) policiesCommand() *cobra.Command {
-	return group("policies", "check policies, and try them on an alert", a.policiesLintCommand(), a.policiesTestCommand())
+	return group("policies", "check policies and test them on an alert", a.policiesLintCommand(), a.policiesTestCommand())
 }
 
 func (a *app) policiesLintCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "lint [file or folder]…",
-		Short: "is every policy right",
-		Long: `Reads policies as the guard does and names every mistake with file, line and column,
-then what is allowed but odd. Without arguments it reads container.policy_path of the
-configuration. Exits with 3 if there is a mistake.`,
+		Use:   "lint [file or folder]...",
+		Short: "check policies for mistakes",
+		Long: `Reads policies as the guard does and reports every mistake with file, line and
+column, then warnings about what is valid but unusual. Without arguments it
+reads container.policy_path of the configuration. Exits with 3 if there is a
+mistake.`,
 		Example: `  ironpost policies lint
-  ironpost policies lint ./policies && sudo cp policies/*.toml /etc/ironpost/policies/
+  ironpost policies lint ./policies
   ironpost policies lint --json web.toml | jq '.problems'`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.policiesLint(args) },
 	}
 }
 
-// linted is the --json of policies lint.
-type linted struct {
-	Valid    bool      `json:"valid"`
-	Policies int       `json:"policies"`
-	Files    int       `json:"files"`
-	Problems []mistake `json:"problems"`
-	Warnings []mistake `json:"warnings"`
+// lintResult is the --json of policies lint.
+type lintResult struct {
+	Valid    bool            `json:"valid"`
+	Policies int             `json:"policies"`
+	Files    int             `json:"files"`
+	Problems []policyProblem `json:"problems"`
+	Warnings []policyProblem `json:"warnings"`
 }
 
-type mistake struct {
+type policyProblem struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
@@ -52,96 +53,93 @@ type mistake struct {
 	What   string `json:"what"`
 }
 
-func mistakes(in []policy.Problem) []mistake {
-	out := []mistake{}
+func policyProblems(in []policy.Problem) []policyProblem {
+	out := []policyProblem{}
 	for _, p := range in {
-		out = append(out, mistake{File: p.Position.File, Line: p.Position.Line, Column: p.Position.Column, Key: p.Key, What: p.What})
+		out = append(out, policyProblem{File: p.Position.File, Line: p.Position.Line, Column: p.Position.Column, Key: p.Key, What: p.What})
 	}
 	return out
 }
 
+var errPolicyInvalid = silentError(exitConfig, "a policy is invalid")
+
 func (a *app) policiesLint(paths []string) error {
 	if len(paths) == 0 {
-		cfg, _, err := a.load()
+		cfg, _, err := a.loadConfig()
 		if err != nil {
-			return a.unreadable(err)
+			return configError(err)
 		}
 		paths = []string{cfg.Container.PolicyPath}
 	}
-	result := linted{Valid: true, Problems: []mistake{}, Warnings: []mistake{}}
+	result := lintResult{Valid: true, Problems: []policyProblem{}, Warnings: []policyProblem{}}
+	var problems, warnings []policy.Problem
 	for _, path := range paths {
 		set, err := policy.Load(path)
-		if bad, ok := errors.AsType[*policy.Error](err); ok {
+		if invalid, ok := errors.AsType[*policy.Error](err); ok {
 			result.Valid = false
-			result.Problems = append(result.Problems, mistakes(bad.Problems)...)
+			problems = append(problems, invalid.Problems...)
 			continue
 		}
 		if err != nil {
 			return err
 		}
 		result.Policies, result.Files = result.Policies+len(set.Policies), result.Files+set.Files
-		result.Warnings = append(result.Warnings, mistakes(set.Warnings)...)
+		warnings = append(warnings, set.Warnings...)
 	}
+	result.Problems, result.Warnings = policyProblems(problems), policyProblems(warnings)
 	if a.json {
 		if err := a.printJSON(result); err != nil {
 			return err
 		}
 	} else {
-		a.printLint(result)
+		for _, p := range problems {
+			a.printf("%s", clean(p.String()))
+		}
+		for _, p := range warnings {
+			a.printf("warning: %s", clean(p.String()))
+		}
+		if result.Valid {
+			a.printf("valid: %d policies in %d files", result.Policies, result.Files)
+		}
 	}
 	if !result.Valid {
-		return shown(exitConfig, "a policy is wrong")
+		return errPolicyInvalid
 	}
 	return nil
 }
 
-func (a *app) printLint(r linted) {
-	for _, m := range r.Problems {
-		a.line(clean(m.text()))
-	}
-	for _, m := range r.Warnings {
-		a.line("warning: " + clean(m.text()))
-	}
-	if r.Valid {
-		a.line(fmt.Sprintf("valid: %d policies in %d files", r.Policies, r.Files))
-	}
-}
-
-func (m mistake) text() string {
-	return policy.Problem{Position: policy.Position{File: m.File, Line: m.Line, Column: m.Column}, Key: m.Key, What: m.What}.String()
-}
-
-// testFlags are those of policies test.
-type testFlags struct {
+type policiesTestFlags struct {
 	path string
 	host string
 	now  bool
 }
 
 func (a *app) policiesTestCommand() *cobra.Command {
-	var f testFlags
+	var f policiesTestFlags
 	cmd := &cobra.Command{
 		Use:   "test <alert.json>",
-		Short: "what would be done about an alert",
-		Long: `Asks the guard what its policies would do about an alert, a file in the form of
-"ironpost alerts --json", or - for standard input: which policy applies, to which
-container, and what stands against it. Nothing is done.
+		Short: "show what the policies would do about an alert",
+		Long: `Asks the guard what its policies would do about an alert: which policy applies,
+to which container, which actions, and why not. Nothing is done. The alert is a
+file as "ironpost alerts --json" prints it, or - for standard input.
 
-The alert is judged as at its own time; with --now as at this moment, when it may be too old.
-With --path the policies there are tried without a daemon; then the container is taken to
-be what the alert says.`,
+The guard decides as if it were the time of the alert; with --now as of this
+moment, when the alert may be too old.
+
+With --path the policies of a file or folder are tested without a daemon; the
+container is then the one that the alert names.`,
 		Example: `  ironpost alerts --json --limit 1 | ironpost policies test -
   ironpost policies test alert.json --path ./policies`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.policiesTest(cmd, args[0], f) },
 	}
-	cmd.Flags().StringVar(&f.path, "path", "", "try the policies of this file or `folder`, without a daemon")
-	cmd.Flags().StringVar(&f.host, "host", "", "ask the guard of this host (default: that of the daemon)")
-	cmd.Flags().BoolVar(&f.now, "now", false, "judge the alert as at this moment")
+	cmd.Flags().StringVar(&f.path, "path", "", "policy `file` or folder to test, without a daemon")
+	cmd.Flags().BoolVar(&f.now, "now", false, "decide as of now, not as of the alert's time")
+	hostFlag(cmd, &f.host)
 	return cmd
 }
 
-func (a *app) policiesTest(cmd *cobra.Command, file string, f testFlags) error {
+func (a *app) policiesTest(cmd *cobra.Command, file string, f policiesTestFlags) error {
 	alert, raw, err := readAlert(cmd.InOrStdin(), file)
 	if err != nil {
 		return err
@@ -153,40 +151,41 @@ func (a *app) policiesTest(cmd *cobra.Command, file string, f testFlags) error {
 			at = alert.LastSeen
 		}
 	}
-	var verdicts []containerguard.PolicyDecision
+	var decisions []containerguard.PolicyDecision
 	if f.path != "" {
-		verdicts, err = a.rehearse(cmd.Context(), f.path, alert, at)
+		decisions, err = a.testOffline(cmd.Context(), f.path, alert, at)
 	} else {
-		err = a.askGuard(cmd.Context(), f.host, containerguard.VerbTest, containerguard.TestRequest{Alert: raw, At: at}, &verdicts)
+		err = a.callGuard(cmd.Context(), f.host, containerguard.VerbTest, containerguard.TestRequest{Alert: raw, At: at}, &decisions)
 	}
 	if err != nil {
 		return err
 	}
 	if a.json {
-		return a.printJSON(verdicts)
+		return a.printJSON(decisions)
 	}
-	return a.printVerdicts(verdicts)
+	a.printDecisions(decisions)
+	return nil
 }
 
-func (a *app) rehearse(ctx context.Context, path string, alert *event.Alert, at time.Time) ([]containerguard.PolicyDecision, error) {
+func (a *app) testOffline(ctx context.Context, path string, alert *event.Alert, at time.Time) ([]containerguard.PolicyDecision, error) {
 	set, err := policy.Load(path)
-	if bad, ok := errors.AsType[*policy.Error](err); ok {
-		for _, p := range bad.Problems {
-			a.line(clean(p.String()))
+	if invalid, ok := errors.AsType[*policy.Error](err); ok {
+		for _, p := range invalid.Problems {
+			a.printf("%s", clean(p.String()))
 		}
-		return nil, shown(exitConfig, "a policy is wrong")
+		return nil, errPolicyInvalid
 	}
 	if err != nil {
 		return nil, err
 	}
-	cfg, _, err := a.load()
+	cfg, _, err := a.loadConfig()
 	if err != nil {
-		return nil, a.unreadable(err)
+		return nil, configError(err)
 	}
 	return containerguard.DryRun(ctx, cfg.Container, set, alert, at), nil
 }
 
-// readAlert reads the first alert of a file, or of in for "-".
+// readAlert returns the first alert of a file, or of in for "-".
 func readAlert(in io.Reader, file string) (*event.Alert, json.RawMessage, error) {
 	if file != "-" {
 		f, err := os.Open(file)
@@ -207,23 +206,22 @@ func readAlert(in io.Reader, file string) (*event.Alert, json.RawMessage, error)
 	return &alert, raw, nil
 }
 
-func (a *app) printVerdicts(verdicts []containerguard.PolicyDecision) error {
-	var rows [][]string
-	for _, v := range verdicts {
-		word := "no"
+func (a *app) printDecisions(decisions []containerguard.PolicyDecision) {
+	list := rows{columns: []column{{"POLICY", 32}, {"APPLIES", 7}, {"ACTION", 14}, {"TARGET", 32}, {"OUTCOME", 8}, {"WHY", 120}}}
+	for _, v := range decisions {
+		applies := "no"
 		if v.Applies {
-			word = "yes"
+			applies = "yes"
 		}
 		if len(v.Steps) == 0 {
-			rows = append(rows, []string{v.Policy, word, "-", "-", "-", cmp.Or(v.Why, "-")})
+			list.add(v.Policy, applies, "-", "-", "-", cmp.Or(v.Why, "-"))
 		}
 		for _, s := range v.Steps {
-			rows = append(rows, []string{v.Policy, word, s.Kind, cmp.Or(s.Name, s.Target), s.Outcome, cmp.Or(s.Reason, "-")})
+			list.add(v.Policy, applies, s.Kind, cmp.Or(s.Name, s.Target), s.Outcome, cmp.Or(s.Reason, "-"))
 		}
 	}
-	if len(rows) == 0 {
-		a.tell("there are no policies")
-		return nil
+	if len(list.cells) == 0 {
+		a.notef("there are no policies")
 	}
-	return a.printTable([]column{{"POLICY", 32}, {"APPLIES", 7}, {"ACTION", 14}, {"TARGET", 32}, {"OUTCOME", 8}, {"WHY", 120}}, rows)
+	a.printTables(list)
 }

@@ -13,112 +13,119 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// records is how one kind of record is listed.
-type records struct {
-	name    string // what a person calls them
-	stream  bus.StreamName
-	feed    string // on which a stored record shows up
-	subject string // the stream's subjects to read
-	columns []column
-	// row decodes a record and returns its cells; nil if the filters leave it out.
+// recordKind says how one kind of record, alerts or actions, is listed.
+type recordKind struct {
+	name        string // for messages
+	stream      bus.StreamName
+	republished string // subject on which the bus repeats stored records
+	subject     string // subjects of the stream to read
+	columns     []column
+	// row decodes a record and returns its cells; nil if the filters exclude it.
 	row func(data []byte) ([]string, error)
 }
 
-// page are the flags that alerts and actions share.
-type page struct {
+// recordFlags are the flags that alerts and actions share.
+type recordFlags struct {
 	since  string
 	host   string
 	limit  int
 	follow bool
 }
 
-func (p *page) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&p.since, "since", "24h", "how far back: 90m, 24h, 7d, a time, a day, or all")
-	f.StringVar(&p.host, "host", "", "only of this host")
-	f.IntVar(&p.limit, "limit", 100, "the newest so many; 0 shows all")
-	f.BoolVarP(&p.follow, "follow", "f", false, "go on with new ones until interrupted")
+func (f *recordFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.since, "since", "24h", "how far back: 90m, 24h, 7d, a time, a day\nor all")
+	flags.StringVar(&f.host, "host", "", "only of this host")
+	flags.IntVar(&f.limit, "limit", 100, "show only the newest; 0 shows all")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "keep showing new ones until interrupted")
 }
 
-// reader is one listing under way.
-type reader struct {
+// recordLister prints the records of a stream and keeps its position in it.
+type recordLister struct {
 	*app
-	records
-	limit int
-	table *table
-	last  uint64    // newest stream sequence seen
-	at    time.Time // when that was stored; read on from there
-	shown int
-	odd   int // messages that were no such record
+	recordKind
+	limit     int
+	table     *table
+	lastSeq   uint64    // newest stream sequence seen
+	lastTime  time.Time // when it was stored: reading resumes here
+	shown     int
+	undecoded int // messages that are no such record
 }
 
-// list shows what the stream holds, and then, if asked, what comes.
-func (a *app) list(ctx context.Context, p page, r records) error {
-	since, err := sinceWhen(p.since, time.Now())
-	if err != nil {
-		return err
-	}
-	if p.limit < 0 {
-		return usage(fmt.Errorf("--limit %d is negative", p.limit))
-	}
-	l := &reader{app: a, records: r, limit: p.limit, at: since}
-	if !p.follow {
-		return a.with(ctx, l.history)
-	}
-	return l.followAll(ctx)
-}
-
-// history shows the newest records up to the limit.
-func (l *reader) history(ctx context.Context, conn *bus.Conn) error {
-	var kept []entry
-	since := l.at
-	err := l.read(ctx, conn, func(e entry) error {
-		if l.limit == 0 {
-			return l.print(e)
-		}
-		if len(kept) == l.limit {
-			kept = kept[1:]
-		}
-		kept = append(kept, e)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	l.fit(kept)
-	for _, e := range kept {
-		if err := l.print(e); err != nil {
-			return err
-		}
-	}
-	if l.shown == 0 && !l.json {
-		text := "no such " + l.name
-		if !since.IsZero() {
-			text += " since " + l.when(since)
-		}
-		l.tell(text)
-	}
-	l.reportOdd()
-	return nil
-}
-
-// entry is one record to show.
+// entry is one record to print.
 type entry struct {
 	cells []string
 	raw   []byte
 }
 
-// read passes what the stream holds after the last one seen.
-func (l *reader) read(ctx context.Context, conn *bus.Conn, each func(entry) error) error {
+// listRecords prints the records that the stream holds, and with --follow those
+// that arrive until ctx ends.
+func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) error {
+	since, err := parseSince(f.since, time.Now())
+	if err != nil {
+		return err
+	}
+	if f.limit < 0 {
+		return usageError(fmt.Errorf("--limit %d is negative", f.limit))
+	}
+	l := &recordLister{app: a, recordKind: kind, limit: f.limit, lastTime: since}
+	if f.follow {
+		return l.followUntilDone(ctx)
+	}
+	return a.withConn(ctx, l.printStored)
+}
+
+// printStored prints the newest stored records up to the limit.
+func (l *recordLister) printStored(ctx context.Context, conn *bus.Conn) error {
+	var newest []entry
+	since := l.lastTime
+	err := l.readNew(ctx, conn, func(e entry) error {
+		if l.limit == 0 {
+			return l.print(e)
+		}
+		if len(newest) == l.limit {
+			newest = newest[1:]
+		}
+		newest = append(newest, e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var cells [][]string
+	for _, e := range newest {
+		cells = append(cells, e.cells)
+	}
+	if l.table == nil {
+		l.table = l.newTable(l.columns, cells)
+	}
+	for _, e := range newest {
+		if err := l.print(e); err != nil {
+			return err
+		}
+	}
+	switch {
+	case l.shown > 0 || l.json:
+	case since.IsZero():
+		l.notef("no such %s", l.name)
+	default:
+		l.notef("no such %s since %s", l.name, l.time(since))
+	}
+	l.reportUndecoded()
+	return nil
+}
+
+// readNew passes on the records of the stream after the last one seen.
+func (l *recordLister) readNew(ctx context.Context, conn *bus.Conn, each func(entry) error) error {
 	var failed error
-	err := conn.History(ctx, l.stream, bus.HistoryOptions{Since: l.at, Filter: l.subject}, func(d bus.Delivery) bool {
-		if d.Sequence <= l.last {
+	err := conn.History(ctx, l.stream, bus.HistoryOptions{Since: l.lastTime, Filter: l.subject}, func(d bus.Delivery) bool {
+		if d.Sequence <= l.lastSeq {
 			return true
 		}
-		l.last, l.at = d.Sequence, d.StoredAt
+		l.lastSeq, l.lastTime = d.Sequence, d.StoredAt
 		cells, err := l.row(d.Data)
 		if err != nil {
-			l.odd++
+			l.undecoded++
 			return true
 		}
 		if cells != nil {
@@ -129,40 +136,28 @@ func (l *reader) read(ctx context.Context, conn *bus.Conn, each func(entry) erro
 	return errors.Join(failed, err)
 }
 
-// fit makes the columns as wide as what is shown at once needs.
-func (l *reader) fit(entries []entry) {
-	rows := make([][]string, 0, len(entries))
-	for _, e := range entries {
-		rows = append(rows, e.cells)
-	}
-	l.table = l.newTable(l.columns, rows)
-}
-
-func (l *reader) print(e entry) error {
+func (l *recordLister) print(e entry) error {
 	l.shown++
 	if l.json {
-		line, ok := jsonLine(e.raw)
-		if !ok {
-			return nil // was decoded, so it is JSON
-		}
-		_, err := fmt.Fprintln(l.out, line)
-		return err
+		return l.printRawJSON(e.raw)
 	}
 	if l.table == nil {
 		l.table = l.newTable(l.columns, nil)
 	}
-	return l.table.row(e.cells)
+	l.table.row(e.cells)
+	return l.out.err
 }
 
-func (l *reader) reportOdd() {
-	if l.odd > 0 {
-		l.tell(fmt.Sprintf("warning: %d messages of %s are no such record", l.odd, l.stream))
+func (l *recordLister) reportUndecoded() {
+	if l.undecoded > 0 {
+		l.notef("warning: %d messages of %s cannot be decoded as %s", l.undecoded, l.stream, l.name)
 	}
-	l.odd = 0
+	l.undecoded = 0
 }
 
-// decode reads a record of a stream; it does not insist on more than JSON, as it is shown to people only.
-func decode[T event.Record](data []byte, into T) error {
+// decodeRecord reads a record without validating its fields: it is only
+// displayed.
+func decodeRecord[T event.Record](data []byte, into T) error {
 	if len(data) > event.MaxSize {
 		return event.ErrTooLarge
 	}

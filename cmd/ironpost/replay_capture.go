@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,137 +18,128 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/replay"
 )
 
-// replayCapture returns how many attacks it found.
-func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayed) (int, error) {
-	r, err := capture.NewReader(in.read)
+// maxCaptureRows is how many attacks are kept to size the columns; later ones
+// are printed at once.
+const maxCaptureRows = 10_000
+
+// captureReplay is the replay of one capture.
+type captureReplay struct {
+	*app
+
+	in      *replayInput
+	host    string
+	attacks int
+	list    rows   // attacks that are not printed yet
+	table   *table // nil until the rows are printed
+}
+
+// replayCapture runs a capture through the packet program and the detectors and
+// returns the number of attacks.
+func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayInput) (int, error) {
+	r, err := capture.NewReader(in.reader)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", in.name, err)
 	}
-	c := &captureReplay{app: a, in: in, host: cfg.General.Host}
+	interfaceName := "stdin"
+	if in.name != "-" {
+		interfaceName = filepath.Base(in.name)
+	}
+	c := &captureReplay{app: a, in: in, host: cfg.General.Host, list: rows{columns: []column{
+		{"BEGAN", 25}, {"NAME", 16}, {"METHOD", 10}, {"ACTOR", 39}, {"TARGET", 47}, {"SECONDS", 9}, {"EVIDENCE", 240},
+	}}}
 	summary, err := replay.Run(ctx, r, replay.Options{
-		Interface: in.label(), Detect: cfg.EBPF.Detect, OnDetection: c.found,
+		Interface: interfaceName, Detect: cfg.EBPF.Detect, OnDetection: c.detected,
 		OnProgress: func(frames uint64) { in.show(fmt.Sprintf("%d packets", frames), time.Now()) },
 	})
 	in.clear()
 	if errors.Is(err, replay.ErrNoProgram) {
-		return 0, fmt.Errorf("%s: a capture is judged by the packet program in the kernel; try as root, on Linux 5.15 or newer: %w", in.name, err)
+		return 0, fmt.Errorf("%s: the packet program cannot be loaded into the kernel; run as root, on Linux 5.15 or newer: %w", in.name, err)
 	}
-	c.flush()
-	a.tellCapture(in.name, summary, c.attacks)
+	c.printRows()
+	a.printCaptureSummary(in.name, summary, c.attacks)
 	if err != nil {
 		return c.attacks, fmt.Errorf("%s: %w", in.name, err)
 	}
 	return c.attacks, nil
 }
 
-// label stands for the interface in records.
-func (r *replayed) label() string {
-	if r.name == "-" {
-		return "stdin"
-	}
-	return filepath.Base(r.name)
-}
-
-// maxRows is how many attacks are kept so that columns fit; more are shown as they come.
-const maxRows = 10_000
-
-// captureReplay shows what is found in one capture.
-type captureReplay struct {
-	*app
-
-	in      *replayed
-	host    string
-	attacks int
-	rows    [][]string
-	table   *table
-}
-
-// found takes an announcement. Text shows an attack once, with the sums of all of it.
-func (c *captureReplay) found(f detect.Detection) {
+// detected takes one phase of a detection. JSON shows every phase, the table an
+// attack once, when it is over.
+func (c *captureReplay) detected(f detect.Detection) {
 	if f.Phase == detect.PhaseBegun {
 		c.attacks++
 	}
 	switch {
 	case c.json:
 		c.in.clear()
-		_ = c.printJSON(f.Packet(c.host)) // run returns what cannot be written
+		_ = c.printJSON(f.Packet(c.host)) // run reports write errors
 	case f.Phase != detect.PhaseOver:
 	case c.table != nil:
-		_ = c.table.row(c.attackRow(f))
+		c.table.row(c.attackRow(f))
 	default:
-		c.rows = append(c.rows, c.attackRow(f))
-		if len(c.rows) >= maxRows {
-			c.flush()
+		c.list.add(c.attackRow(f)...)
+		if len(c.list.cells) >= maxCaptureRows {
+			c.printRows()
 		}
 	}
 }
 
-// flush shows the rows that are kept.
-func (c *captureReplay) flush() {
-	if len(c.rows) == 0 {
+func (c *captureReplay) printRows() {
+	if len(c.list.cells) == 0 {
 		return
 	}
 	c.in.clear()
-	c.table = c.newTable([]column{
-		{"BEGAN", 25}, {"NAME", 16}, {"METHOD", 10}, {"ACTOR", 39}, {"TARGET", 47}, {"SECONDS", 9}, {"EVIDENCE", 240},
-	}, c.rows)
-	for _, row := range c.rows {
-		_ = c.table.row(row)
+	c.table = c.newTable(c.list.columns, c.list.cells)
+	for _, cells := range c.list.cells {
+		c.table.row(cells)
 	}
-	c.rows = nil
+	c.list.cells = nil
 }
 
 func (a *app) attackRow(f detect.Detection) []string {
+	target := f.Target.IP
+	if f.Target.Port != 0 {
+		target = net.JoinHostPort(target, strconv.Itoa(int(f.Target.Port)))
+	}
 	return []string{
-		a.when(f.Began), f.Name, cmp.Or(f.Method, "-"), f.Actor, target(f.Target),
+		a.time(f.Began), f.Name, cmp.Or(f.Method, "-"), f.Actor, target,
 		strconv.FormatFloat(float64(f.DurationMS)/1000, 'f', 1, 64), evidence(f.TrafficFinding),
 	}
 }
 
-func target(e event.Endpoint) string {
-	switch {
-	case e.Port == 0:
-		return e.IP
-	case strings.Contains(e.IP, ":"):
-		return fmt.Sprintf("[%s]:%d", e.IP, e.Port)
-	}
-	return fmt.Sprintf("%s:%d", e.IP, e.Port)
-}
-
-// evidence is the counts on one line, and what is lacking.
+// evidence joins the counts of a detection, and what could not be measured.
 func evidence(f event.TrafficFinding) string {
-	var words []string
+	var parts []string
 	for _, name := range detect.Counts() {
 		if f.Counts[name] > 0 {
-			words = append(words, fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), f.Counts[name]))
+			parts = append(parts, fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), f.Counts[name]))
 		}
 	}
 	for _, what := range f.Lacking {
-		words = append(words, "without "+what)
+		parts = append(parts, "without "+what)
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(parts, ", ")
 }
 
-// tellCapture says what was read, beside the results.
-func (a *app) tellCapture(name string, s replay.Summary, attacks int) {
+func (a *app) printCaptureSummary(name string, s replay.Summary, attacks int) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %d packets over %s, %d attacks", clean(name), s.Capture.Frames, s.Last.Sub(s.First).Round(time.Millisecond), attacks)
-	for _, odd := range []struct {
+	for _, count := range []struct {
 		n    uint64
 		what string
 	}{
 		{s.Malformed, "malformed"},
 		{s.Short, "too short"},
 		{s.Capture.Unsupported, "of an unknown link type"},
-		{s.Capture.ClockJumps, "times the clock went back"},
-		{s.Detector.Evicted, "sources forgotten"},
+		{s.Capture.ClockJumps, "jumps of the clock backwards"},
+		{s.Detector.Evicted, "sources evicted"},
 	} {
-		if odd.n > 0 {
-			fmt.Fprintf(&text, ", %d %s", odd.n, odd.what)
+		if count.n > 0 {
+			fmt.Fprintf(&text, ", %d %s", count.n, count.what)
 		}
 	}
-	a.tell(text.String())
+	a.notef("%s", text.String())
 	if s.Capture.Truncated != "" {
-		a.tell(fmt.Sprintf("warning: %s ends early: %s", clean(name), clean(s.Capture.Truncated)))
+		a.notef("warning: %s ends early: %s", clean(name), clean(s.Capture.Truncated))
 	}
 }

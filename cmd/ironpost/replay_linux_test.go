@@ -145,11 +145,11 @@ func TestReplayOfWhatIsPacked(t *testing.T) {
 
 func TestTheBarOfAReplay(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "[..............................]   0 %", bar(0, 100))
-	require.Equal(t, "[###############...............]  50 %", bar(50, 100))
-	require.Equal(t, "[##############################] 100 %", bar(200, 100))
+	require.Equal(t, "[..............................]   0 %", progressBar(0, 100))
+	require.Equal(t, "[###############...............]  50 %", progressBar(50, 100))
+	require.Equal(t, "[##############################] 100 %", progressBar(200, 100))
 	var screen bytes.Buffer
-	m := &meter{size: 100, to: &screen}
+	m := &progress{size: 100, w: &screen}
 	m.show("x", began)
 	m.show("x", began.Add(time.Hour))
 	m.clear()

@@ -16,44 +16,47 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// replayLog returns how many alerts it found, repeated ones counted as one.
-func (a *app) replayLog(ctx context.Context, cfg suite.Config, in *replayed) (int, error) {
-	judge, faults, err := logpipeline.NewOffline(cfg.LogPipeline, cfg.General.Host)
+// logReplay is the replay of one log.
+type logReplay struct {
+	*app
+
+	in       *replayInput
+	pipeline *logpipeline.Offline
+	received time.Time // stands for the time of lines without one
+	maxLine  int
+	table    *table
+	lines    int
+	alerts   int // without updates
+}
+
+// replayLog runs a log through the rules and returns the number of alerts,
+// updates not counted.
+func (a *app) replayLog(ctx context.Context, cfg suite.Config, in *replayInput) (int, error) {
+	pipeline, problems, err := logpipeline.NewOffline(cfg.LogPipeline, cfg.General.Host)
 	if err != nil {
 		return 0, err
 	}
-	if faults != nil {
-		a.tell("warning: " + words(faults))
+	if problems != nil {
+		a.notef("warning: %s", errorText(problems))
 	}
-	l := &logReplay{app: a, in: in, received: in.info.ModTime(), most: cfg.LogPipeline.MaxLineBytes}
+	l := &logReplay{app: a, in: in, pipeline: pipeline, received: in.info.ModTime(), maxLine: cfg.LogPipeline.MaxLineBytes}
 	if !in.info.Mode().IsRegular() {
 		l.received = time.Now()
 	}
 	l.table = a.newTable([]column{{"TIME", 25}, {"SEVERITY", 8}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}}, nil)
-	err = l.lines(ctx, judge)
-	l.print(judge.Close())
+	err = l.readLines(ctx)
+	l.print(pipeline.Close())
 	in.clear()
-	a.tell(fmt.Sprintf("%s: %d lines, %d alerts", clean(in.name), l.count, l.found))
-	return l.found, err
+	a.notef("%s: %d lines, %d alerts", clean(in.name), l.lines, l.alerts)
+	return l.alerts, err
 }
 
-// logReplay is one log that is read.
-type logReplay struct {
-	*app
-
-	in           *replayed
-	received     time.Time
-	most         int
-	table        *table
-	count, found int
-}
-
-func (l *logReplay) lines(ctx context.Context, judge *logpipeline.Offline) error {
+func (l *logReplay) readLines(ctx context.Context) error {
 	for {
-		text, err := line(l.in.read, l.most)
+		text, err := readLine(l.in.reader, l.maxLine)
 		if len(text) > 0 || err == nil {
-			l.count++
-			l.print(judge.Line(l.in.name+":"+strconv.Itoa(l.count), text, l.received))
+			l.lines++
+			l.print(l.pipeline.Line(l.in.name+":"+strconv.Itoa(l.lines), text, l.received))
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -63,18 +66,18 @@ func (l *logReplay) lines(ctx context.Context, judge *logpipeline.Offline) error
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
-		if l.count%1024 == 0 {
-			l.in.show(strconv.Itoa(l.count)+" lines", time.Now())
+		if l.lines%1024 == 0 {
+			l.in.show(strconv.Itoa(l.lines)+" lines", time.Now())
 		}
 	}
 }
 
-// line reads one, without its newline, cut after most bytes.
-func line(r *bufio.Reader, most int) ([]byte, error) {
+// readLine returns the next line without its newline, cut to limit bytes.
+func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	var out []byte
 	for {
 		part, err := r.ReadSlice('\n')
-		out = append(out, part[:min(len(part), most-len(out))]...)
+		out = append(out, part[:min(len(part), limit-len(out))]...)
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return bytes.TrimRight(out, "\r\n"), err
 		}
@@ -85,14 +88,14 @@ func (l *logReplay) print(alerts []*event.Alert) {
 	for _, alert := range alerts {
 		l.in.clear()
 		if !alert.Update {
-			l.found++
+			l.alerts++
 		}
 		if l.json {
-			_ = l.printJSON(alert) // run returns what cannot be written
+			_ = l.printJSON(alert) // run reports write errors
 			continue
 		}
-		_ = l.table.row([]string{
-			l.when(alert.Time), alert.Severity.String(), address(alert.Source), cmp.Or(alert.User, "-"), strconv.Itoa(alert.Count), alert.Title,
+		l.table.row([]string{
+			l.time(alert.Time), alert.Severity.String(), ipOrDash(alert.Source), cmp.Or(alert.User, "-"), strconv.Itoa(alert.Count), alert.Title,
 		})
 	}
 }

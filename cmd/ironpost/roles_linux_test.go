@@ -126,7 +126,7 @@ func requireEveryCommand(t *testing.T, rows []string) {
 			walk(strings.TrimSpace(path+" "+sub.Name()), sub)
 		}
 	}
-	walk("", (&app{out: &output{w: io.Discard}, err: &output{w: io.Discard}}).root())
+	walk("", (&app{out: &output{w: io.Discard}, err: &output{w: io.Discard}}).rootCommand())
 }
 
 // openFile returns a file beside bin that anybody may read.

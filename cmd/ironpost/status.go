@@ -15,22 +15,28 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// discoverWait is how long hosts have to answer; on a bus of one machine they need a millisecond.
+// discoverWait is how long services have to answer; on the bus of one machine
+// they take a millisecond.
 const discoverWait = 300 * time.Millisecond
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "is everything running, and if not, why",
-		Long: `Asks every daemon and module on the bus how it is, and shows what the streams
-hold and how far their readers are. Exits with 6 if anything that is enabled is
-degraded or unhealthy.`,
+		Short: "show the health of all modules",
+		Long: `Asks every daemon and module on the bus for its health and shows:
+  - the hosts and the modules, with the reasons if one is not healthy
+  - counters of what modules lost, such as dropped log lines
+  - the streams of the bus: messages, size, and how much of the limit is used
+  - the durables, through which modules read the streams: PENDING messages are
+    still to be delivered, UNACKED ones are delivered and not acknowledged yet
+
+Exits with 6 if an enabled module is degraded or unhealthy.`,
 		Example: `  ironpost status
-  ironpost status --json | jq -r '.modules[] | select(.status != "healthy") | .reasons[]'
-  ironpost status >/dev/null || echo "look at ironpost"`,
+  ironpost status --json | jq -r '.modules[] | select(.enabled) | .reasons[]?'
+  ironpost status >/dev/null || echo "ironpost is not healthy"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ask(cmd.Context(), a.status)
+			return a.withTimeout(cmd.Context(), a.timeout, a.status)
 		},
 	}
 }
@@ -41,7 +47,7 @@ type overview struct {
 	Hosts   []hostHealth         `json:"hosts"`
 	Modules []event.ModuleHealth `json:"modules"`
 	Streams []streamState        `json:"streams"`
-	Silent  []string             `json:"silent"` // services that were seen but did not answer
+	Silent  []string             `json:"silent"` // services that are on the bus but did not answer
 }
 
 type hostHealth struct {
@@ -71,22 +77,22 @@ type durableState struct {
 }
 
 func (a *app) status(ctx context.Context, conn *bus.Conn) error {
-	o, err := look(ctx, conn)
+	o, err := collectOverview(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if a.json {
 		err = a.printJSON(o)
 	} else {
-		err = a.printOverview(o)
+		a.printOverview(o)
 	}
 	if err == nil && o.Status != event.Healthy {
-		return shown(exitDegraded, "not everything is healthy")
+		return silentError(exitDegraded, "not everything is healthy")
 	}
 	return err
 }
 
-func look(ctx context.Context, conn *bus.Conn) (overview, error) {
+func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
 	o := overview{Hosts: []hostHealth{}, Modules: []event.ModuleHealth{}, Silent: []string{}}
 	services, err := conn.Discover(ctx, discoverWait)
 	if err != nil {
@@ -95,14 +101,20 @@ func look(ctx context.Context, conn *bus.Conn) (overview, error) {
 	if len(services) == 0 {
 		return o, fmt.Errorf("%w: no daemon and no module answered", bus.ErrUnreachable)
 	}
-	o.askDaemons(ctx, conn, services)
-	o.askModules(ctx, conn, services)
-	o.sum()
-	o.Streams, err = streams(ctx, conn, o.Modules)
+	o.requestDaemons(ctx, conn, services)
+	o.requestModules(ctx, conn, services)
+	o.Status = event.Worst(o.Modules)
+	for _, h := range o.Hosts {
+		o.Status = max(o.Status, h.Status)
+	}
+	if len(o.Silent) > 0 {
+		o.Status = event.Unhealthy
+	}
+	o.Streams, err = streamStates(ctx, conn, o.Modules)
 	return o, err
 }
 
-func (o *overview) askDaemons(ctx context.Context, conn *bus.Conn, services []bus.ServiceStatus) {
+func (o *overview) requestDaemons(ctx context.Context, conn *bus.Conn, services []bus.ServiceStatus) {
 	for _, s := range services {
 		if s.Module != bus.Daemon {
 			continue
@@ -120,10 +132,14 @@ func (o *overview) askDaemons(ctx context.Context, conn *bus.Conn, services []bu
 	}
 }
 
-// askModules asks those that no daemon has spoken for: they run in processes of their own.
-func (o *overview) askModules(ctx context.Context, conn *bus.Conn, services []bus.ServiceStatus) {
+// requestModules asks the modules that no daemon reported: they run in processes
+// of their own.
+func (o *overview) requestModules(ctx context.Context, conn *bus.Conn, services []bus.ServiceStatus) {
 	for _, s := range services {
-		if s.Module == bus.Daemon || o.knows(s) {
+		reported := slices.ContainsFunc(o.Modules, func(m event.ModuleHealth) bool {
+			return m.Name == s.Module && m.Host == s.Host && m.Enabled
+		})
+		if s.Module == bus.Daemon || reported {
 			continue
 		}
 		var m event.ModuleHealth
@@ -135,43 +151,26 @@ func (o *overview) askModules(ctx context.Context, conn *bus.Conn, services []bu
 	}
 }
 
-func (o *overview) knows(s bus.ServiceStatus) bool {
-	return slices.ContainsFunc(o.Modules, func(m event.ModuleHealth) bool {
-		return m.Name == s.Module && m.Host == s.Host && m.Enabled
-	})
-}
-
-// sum takes the worst of all; one that is there and does not answer is unhealthy.
-func (o *overview) sum() {
-	o.Status = event.Worst(o.Modules)
-	for _, h := range o.Hosts {
-		o.Status = max(o.Status, h.Status)
-	}
-	if len(o.Silent) > 0 {
-		o.Status = event.Unhealthy
-	}
-}
-
-func streams(ctx context.Context, conn *bus.Conn, modules []event.ModuleHealth) ([]streamState, error) {
+func streamStates(ctx context.Context, conn *bus.Conn, modules []event.ModuleHealth) ([]streamState, error) {
 	states, err := conn.StreamStates(ctx, durables(modules))
 	if err != nil {
 		return nil, err
 	}
 	out := make([]streamState, 0, len(states))
 	for _, s := range states {
-		shown := streamState{
+		state := streamState{
 			Name: string(s.Name), Messages: s.Messages, Bytes: s.Bytes, MaxBytes: s.MaxBytes,
 			FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Durables: []durableState{},
 		}
 		for _, d := range s.Durables {
-			shown.Durables = append(shown.Durables, durableState{d.Name, d.Present, d.Pending, d.AckPending, d.Redelivered})
+			state.Durables = append(state.Durables, durableState{d.Name, d.Present, d.Pending, d.AckPending, d.Redelivered})
 		}
-		out = append(out, shown)
+		out = append(out, state)
 	}
 	return out, nil
 }
 
-// durables returns the durables that the enabled modules read through.
+// durables returns the durables of the enabled modules.
 func durables(modules []event.ModuleHealth) []bus.Durable {
 	enabled := map[string]map[string]bool{}
 	for _, m := range modules {
@@ -188,39 +187,46 @@ func durables(modules []event.ModuleHealth) []bus.Durable {
 	return out
 }
 
-func (a *app) printOverview(o overview) error {
-	var hosts, modules, losses, streams, durables [][]string
+func (a *app) printOverview(o overview) {
+	hosts := rows{columns: []column{{"HOST", 40}, {"STATUS", 10}, {"UPTIME", 14}, {"VERSION", 40}}}
+	modules := rows{columns: []column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}, {"WHY", 400}}}
+	losses := rows{columns: []column{{"LOST BY", 40}, {"HOST", 40}, {"WHAT", 60}, {"HOW MUCH", 20}}}
+	streams := rows{columns: []column{{"STREAM", 20}, {"MESSAGES", 12}, {"SIZE", 10}, {"USED", 6}, {"LAST", 12}}}
+	durables := rows{columns: []column{{"DURABLE", 60}, {"STREAM", 20}, {"STATE", 8}, {"PENDING", 10}, {"UNACKED", 8}, {"REDELIVERED", 11}}}
 	for _, h := range o.Hosts {
 		uptime := time.Duration(h.UptimeSecs) * time.Second
-		hosts = append(hosts, []string{h.Host, h.Status.String(), uptime.String(), h.Version})
+		hosts.add(h.Host, h.Status.String(), uptime.String(), h.Version)
 	}
 	for _, m := range o.Modules {
-		modules = append(modules, []string{m.Name, m.Host, moduleStatus(m), a.when(m.Since), strings.Join(m.Reasons, "; ")})
-		for _, name := range lossesOf(m) {
-			losses = append(losses, []string{m.Name, m.Host, name, strconv.FormatUint(m.Counters[name], 10)})
+		status := "off"
+		if m.Enabled {
+			status = m.Status.String()
+		}
+		modules.add(m.Name, m.Host, status, a.time(m.Since), strings.Join(m.Reasons, "; "))
+		for _, name := range lossCounters(m) {
+			losses.add(m.Name, m.Host, name, strconv.FormatUint(m.Counters[name], 10))
 		}
 	}
 	for _, s := range o.Silent {
-		modules = append(modules, []string{s, "", event.Unhealthy.String(), "", "is on the bus but does not answer"})
+		modules.add(s, "", event.Unhealthy.String(), "", "is on the bus but does not answer")
 	}
 	for _, s := range o.Streams {
-		streams = append(streams, []string{s.Name, strconv.FormatUint(s.Messages, 10), size(s.Bytes), percent(s), strconv.FormatUint(s.LastSeq, 10)})
+		streams.add(s.Name, strconv.FormatUint(s.Messages, 10), byteSize(s.Bytes), percentUsed(s), strconv.FormatUint(s.LastSeq, 10))
 		for _, d := range s.Durables {
-			durables = append(durables, []string{d.Name, s.Name, presence(d), strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered)})
+			state := "present"
+			if !d.Present {
+				state = "missing"
+			}
+			durables.add(d.Name, s.Name, state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
 		}
 	}
-	return a.printTables(
-		part{[]column{{"HOST", 40}, {"STATUS", 10}, {"UPTIME", 14}, {"VERSION", 40}}, hosts},
-		part{[]column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}, {"WHY", 400}}, modules},
-		part{[]column{{"LOST BY", 40}, {"HOST", 40}, {"WHAT", 60}, {"HOW MUCH", 20}}, losses},
-		part{[]column{{"STREAM", 20}, {"MESSAGES", 12}, {"SIZE", 10}, {"USED", 6}, {"LAST", 12}}, streams},
-		part{[]column{{"READER", 60}, {"STREAM", 20}, {"STATE", 8}, {"WAITING", 10}, {"UNACKED", 8}, {"AGAIN", 11}}, durables},
-	)
+	a.printTables(hosts, modules, losses, streams, durables)
 }
 
-// lossesOf returns, sorted, the names of the counters that tell what m had to leave.
-// Those of one interface are in a sum.
-func lossesOf(m event.ModuleHealth) []string {
+// lossCounters returns, sorted, the names of the counters above zero that count
+// losses. Those of single interfaces (name:interface) are left out, their sum is
+// shown.
+func lossCounters(m event.ModuleHealth) []string {
 	var out []string
 	for name, n := range m.Counters {
 		if n > 0 && isLoss(name) && !strings.Contains(name, ":") {
@@ -231,8 +237,9 @@ func lossesOf(m event.ModuleHealth) []string {
 	return out
 }
 
-// isLoss tells by its words whether a counter is of losses. A connection that we closed is one
-// only for a reason of ours: an idle one, or one that its sender reset, is nothing unusual.
+// isLoss reports by its name whether a counter counts losses. A closed
+// connection is a loss only if it was closed for bad framing or a limit: idle
+// and reset connections are normal.
 func isLoss(counter string) bool {
 	if strings.HasSuffix(counter, "_closed_framing") || strings.HasSuffix(counter, "_closed_limit") {
 		return true
@@ -242,53 +249,15 @@ func isLoss(counter string) bool {
 	})
 }
 
-// part is one table of several.
-type part struct {
-	columns []column
-	rows    [][]string
-}
-
-// printTables prints those that have rows, an empty line between them.
-func (a *app) printTables(parts ...part) error {
-	first := true
-	for _, p := range parts {
-		if len(p.rows) == 0 {
-			continue
-		}
-		if !first {
-			a.line("")
-		}
-		first = false
-		if err := a.printTable(p.columns, p.rows); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func moduleStatus(m event.ModuleHealth) string {
-	if !m.Enabled {
-		return "off"
-	}
-	return m.Status.String()
-}
-
-func presence(d durableState) string {
-	if d.Present {
-		return "there"
-	}
-	return "missing"
-}
-
-func percent(s streamState) string {
+func percentUsed(s streamState) string {
 	if s.MaxBytes <= 0 {
 		return "-"
 	}
 	return strconv.FormatUint(s.Bytes*100/uint64(s.MaxBytes), 10) + "%"
 }
 
-// size shows bytes in powers of 1024.
-func size(n uint64) string {
+// byteSize formats n in powers of 1024.
+func byteSize(n uint64) string {
 	const units = "KMGT"
 	if n < 1<<10 {
 		return strconv.FormatUint(n, 10) + " B"

@@ -31,7 +31,7 @@ action-collector  testhost  degraded  2026-11-23T08:00:00Z  no space; left
 STREAM            MESSAGES  SIZE  USED  LAST
 IRONPOST_PACKETS  0         0 B   0%    0
 `)
-	require.Contains(t, r.out, "action-collector-audit_testhost  IRONPOST_ACTIONS  there  0        0        0\n")
+	require.Contains(t, r.out, "action-collector-audit_testhost  IRONPOST_ACTIONS  present  0        0        0\n")
 }
 
 func TestStatusIsHealthyWhenAllIs(t *testing.T) {

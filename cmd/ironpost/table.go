@@ -6,79 +6,109 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 )
 
-// column is a heading and the most columns of a terminal its cells take; the last column
-// of a table is not padded.
+// column is a heading and the maximal width of its cells in terminal columns.
+// The last column of a table is not padded.
 type column struct {
 	name string
 	most int
 }
 
-// table prints rows of text from anywhere; every cell goes through cell. On a terminal the last column is
-// wrapped below itself, or, where there is little room for it, below the others.
+// rows is a table whose rows are all known.
+type rows struct {
+	columns []column
+	cells   [][]string
+}
+
+func (r *rows) add(cells ...string) { r.cells = append(r.cells, cells) }
+
+// printTables prints the tables that have rows, with an empty line between
+// them.
+func (a *app) printTables(tables ...rows) {
+	first := true
+	for _, r := range tables {
+		if len(r.cells) == 0 {
+			continue
+		}
+		if !first {
+			a.printf("")
+		}
+		first = false
+		t := a.newTable(r.columns, r.cells)
+		for _, cells := range r.cells {
+			t.row(cells)
+		}
+	}
+}
+
+// table prints rows as they come. Every cell is cleaned and cut. On a terminal
+// the last column is wrapped below itself, or below the whole row where less
+// than minWrap columns are left for it.
 type table struct {
 	w       io.Writer
 	paint   painter
-	screen  int // columns of the terminal, 0 if it is none
+	screen  int // columns of the terminal, 0 if there is none
 	columns []column
 	widths  []int
-	begun   bool
+	begun   bool // the headings are printed
 }
 
-// little is a width in which text cannot be read with ease.
-const little = 24
+// minWrap is the smallest width in which a text is still easy to read.
+const minWrap = 24
 
-// Columns of a table whose rows come one by one begin liveLeast wide, or with the most they take, and become
-// at most liveMost wide: a longer cell moves the rest of its row, not that of all later ones.
+// A table that starts without rows has columns of minLive, or of their maximum
+// if that is less. Later rows widen a column up to maxLive; a longer cell moves
+// the rest of its own row only.
 const (
-	liveLeast = 16
-	liveMost  = 25 // a time with its zone
+	minLive = 16
+	maxLive = 25 // a time with its zone
 )
 
-// newTable returns a table whose columns are as wide as rows need; rows that come later may widen them a little.
-func (a *app) newTable(columns []column, rows [][]string) *table {
-	t := &table{w: a.out, paint: a.paint, screen: screenWidth(a.out.w), columns: columns, widths: make([]int, len(columns))}
+// newTable returns a table whose columns are wide enough for cells.
+func (a *app) newTable(columns []column, cells [][]string) *table {
+	t := &table{w: a.out, paint: a.paint, screen: terminalWidth(a.out.w), columns: columns, widths: make([]int, len(columns))}
 	for i, c := range columns {
 		t.widths[i] = displayWidth(c.name)
-		if len(rows) == 0 && i < len(columns)-1 {
-			t.widths[i] = max(t.widths[i], min(c.most, liveLeast))
+		if len(cells) == 0 && i < len(columns)-1 {
+			t.widths[i] = max(t.widths[i], min(c.most, minLive))
 		}
 	}
-	for _, row := range rows {
+	for _, row := range cells {
 		t.widen(row, math.MaxInt)
 	}
 	return t
 }
 
-// widen makes the columns as wide as cells need, all but the last at most most.
-func (t *table) widen(cells []string, most int) {
+// widen makes the columns wide enough for cells, but those before the last at
+// most limit.
+func (t *table) widen(cells []string, limit int) {
 	for i, c := range t.columns {
 		need := displayWidth(cell(cells[i], c.most))
 		if i < len(t.columns)-1 {
-			need = min(need, most)
+			need = min(need, limit)
 		}
 		t.widths[i] = max(t.widths[i], need)
 	}
 }
 
-// row prints one row, and the headings before the first.
-func (t *table) row(cells []string) error {
-	t.widen(cells, liveMost)
+// row prints one row, and the headings before the first. The output remembers
+// write errors.
+func (t *table) row(cells []string) {
+	t.widen(cells, maxLive)
 	if !t.begun {
 		t.begun = true
 		names := make([]string, len(t.columns))
 		for i, c := range t.columns {
 			names[i] = c.name
 		}
-		if err := t.line(names, painter{}); err != nil {
-			return err
-		}
+		t.print(names, painter{})
 	}
-	return t.line(cells, t.paint)
+	t.print(cells, t.paint)
 }
 
-func (t *table) line(cells []string, p painter) error {
+func (t *table) print(cells []string, p painter) {
 	var b strings.Builder
 	last := len(t.columns) - 1
 	used := 0
@@ -93,32 +123,33 @@ func (t *table) line(cells []string, p painter) error {
 	text := cell(cells[last], t.columns[last].most)
 	lines := []string{p.word(text)}
 	if room := t.screen - used; t.screen > 0 && t.widths[last] > room {
-		if room < little {
+		if room < minWrap {
 			used = 4
 			begin = strings.TrimRight(begin, " ") + "\n" + strings.Repeat(" ", used)
 		}
-		lines = wrap(text, max(little, t.screen-used))
+		lines = wrap(text, max(minWrap, t.screen-used))
 	}
 	text = begin + strings.Join(lines, "\n"+strings.Repeat(" ", used))
-	_, err := fmt.Fprintln(t.w, strings.TrimRight(text, " \n"))
-	return err
+	_, _ = fmt.Fprintln(t.w, strings.TrimRight(text, " \n"))
 }
 
-// printTable prints rows at once.
-func (a *app) printTable(columns []column, rows [][]string) error {
-	t := a.newTable(columns, rows)
-	for _, row := range rows {
-		if err := t.row(row); err != nil {
-			return err
-		}
+// time formats t for a table or a message.
+func (a *app) time(t time.Time) string {
+	if t.IsZero() {
+		return "-"
 	}
-	return nil
+	if a.utc {
+		return t.UTC().Format(time.RFC3339)
+	}
+	return t.Local().Format(time.RFC3339)
 }
 
-// painter colours the words of severities, phases and statuses; the zero value colours nothing.
+// painter colours the words of severities, phases and statuses. The zero value
+// colours nothing.
 type painter struct{ on bool }
 
-// newPainter reads --color; auto means that w is a terminal and NO_COLOR is not set (no-color.org).
+// newPainter reads --color; auto means that w is a terminal and NO_COLOR is not
+// set (no-color.org).
 func newPainter(when string, w io.Writer) (painter, error) {
 	switch when {
 	case "always":
@@ -126,13 +157,14 @@ func newPainter(when string, w io.Writer) (painter, error) {
 	case "never":
 		return painter{}, nil
 	case "auto":
-		return painter{on: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminal(w)}, nil
+		return painter{on: os.Getenv("NO_COLOR") == "" && controllable(w)}, nil
 	}
 	return painter{}, fmt.Errorf("--color %q is none of auto, always, never", when)
 }
 
-// terminal reports whether w is a character device; /dev/null is one too, where colour does no harm.
-func terminal(w io.Writer) bool {
+// isTerminal reports whether w is a character device. /dev/null is one too,
+// where colour does no harm.
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -141,7 +173,11 @@ func terminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// word colours text if it is a word with a meaning of its own (ECMA-48, SGR).
+// controllable reports whether w is a terminal that understands escape
+// sequences.
+func controllable(w io.Writer) bool { return os.Getenv("TERM") != "dumb" && isTerminal(w) }
+
+// word colours text if it is a severity, a phase or a status (ECMA-48, SGR).
 func (p painter) word(text string) string {
 	if !p.on {
 		return text

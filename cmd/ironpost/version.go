@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "print the version",
-		Example: "  ironpost version --json",
+		Example: "  ironpost version\n  ironpost version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
@@ -26,22 +24,8 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(v)
 			}
-			_, err := fmt.Fprintf(a.out, "ironpost %s (%s %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
-			return err
+			a.printf("ironpost %s (%s %s/%s)", v.Version, v.Go, v.OS, v.Arch)
+			return nil
 		},
 	}
-}
-
-// printJSON prints one value as one line, harmless to a terminal.
-func (a *app) printJSON(v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	line, ok := jsonLine(raw)
-	if !ok {
-		return fmt.Errorf("encode %T: not JSON", v)
-	}
-	_, err = fmt.Fprintln(a.out, line)
-	return err
 }

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screenWidth is how many columns the terminal w has, 0 if it is none or does not say.
-func screenWidth(w io.Writer) int {
+// terminalWidth returns the columns of the terminal w, 0 if w is no terminal or
+// does not say.
+func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
 		return 0
