@@ -137,7 +137,7 @@ func TestFollowShowsEachAlertOnceAndInOrder(t *testing.T) {
 	require.Equal(t, want, titles(t, out.String()))
 }
 
-func TestMessagesThatAreNoAlertAreCounted(t *testing.T) {
+func TestUndecodableMessagesAreReported(t *testing.T) {
 	b := bustest.New(t)
 	raw := b.Raw(bus.LogPipeline)
 	require.NoError(t, raw.Publish(bus.AlertSubject(bus.LogPipeline, b.Host()), []byte("\x1b[31mno JSON")))

@@ -20,7 +20,8 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// collect has the collector keep a trail in dir until n actions are in it; what it returns stops it.
+// collect runs a collector with its trail in dir, publishes n actions and waits
+// until they are recorded. The caller stops it.
 func collect(t *testing.T, b *bustest.Bus, dir string, n int) (stop func()) {
 	t.Helper()
 	for i := range n {
@@ -40,7 +41,7 @@ func collect(t *testing.T, b *bustest.Bus, dir string, n int) (stop func()) {
 	}
 }
 
-// audited returns a bus and the folder of a trail of n actions.
+// audited returns a bus and the folder of a trail with n actions.
 func audited(t *testing.T, n int) (*bustest.Bus, string) {
 	t.Helper()
 	b, dir := bustest.New(t), t.TempDir()
@@ -86,9 +87,9 @@ func TestAuditVerify(t *testing.T) {
 		require.Len(t, got.Problems, 1, tt.name)
 		require.Equal(t, tt.fault, got.Problems[0].Fault, tt.name)
 		require.Equal(t, tt.seq, got.Problems[0].Seq, tt.name)
-		people := on(t, b, "audit", "verify", "--path", dir)
-		require.Equal(t, exitError, people.code)
-		require.Contains(t, people.out, "broken  audit.log:", tt.name)
+		text := on(t, b, "audit", "verify", "--path", dir)
+		require.Equal(t, exitError, text.code)
+		require.Contains(t, text.out, "broken  audit.log:", tt.name)
 	}
 }
 
@@ -106,14 +107,14 @@ func TestAuditAccept(t *testing.T) {
 	r = on(t, b, "audit", "accept", "--reason", "the tester \x1b[31mdid it")
 	require.Equal(t, exitOK, r.code, r.err)
 	require.Contains(t, r.out, "by record 4 of the audit trail of testhost")
-	require.Eventually(t, func() bool { // the head follows
+	require.Eventually(t, func() bool { // the head is stored later
 		r = on(t, b, "audit", "verify", "--path", dir)
 		return r.code == exitOK
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, r.out, `the tester \x1b[31mdid it (problems before it: `)
 }
 
-func TestAuditVerifyOfflineSaysWhatItCannotSee(t *testing.T) {
+func TestAuditVerifyWithoutDaemonWarnsAboutCutEnd(t *testing.T) {
 	b, dir := audited(t, 2)
 	require.Contains(t, on(t, b, "audit", "verify", "--path", dir).out, "intact: 2 records in 1 files")
 	for _, args := range [][]string{{"--offline"}, {"--socket", filepath.Join(dir, "none")}} {

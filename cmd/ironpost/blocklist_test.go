@@ -14,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// engine has somebody answer as a packet engine does.
+// engine answers blocklist requests as a packet engine would.
 func engine(t testing.TB, b *bustest.Bus, answer func(blocklist.ListRequest) blocklist.ListResponse) {
 	t.Helper()
 	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
@@ -74,7 +74,7 @@ func TestBlocklistAddListDel(t *testing.T) {
 	require.Len(t, entries(t, b), 1)
 }
 
-func TestBlocklistAddRefusesNonsense(t *testing.T) {
+func TestBlocklistAddRefusesInvalidArguments(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"evil.example"},
@@ -93,7 +93,7 @@ func TestBlocklistAddRefusesNonsense(t *testing.T) {
 	require.Equal(t, exitUsage, call(t, "blocklist", "del", "x").code)
 }
 
-func TestBlocklistAddKeepsLifelines(t *testing.T) {
+func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 	b := bustest.New(t)
 	engine(t, b, func(blocklist.ListRequest) blocklist.ListResponse {
 		return blocklist.ListResponse{Host: "web1", Protected: []blocklist.ProtectedAddress{
@@ -112,7 +112,7 @@ func TestBlocklistAddKeepsLifelines(t *testing.T) {
 	require.Len(t, entries(t, b), 2)
 
 	r := on(t, b, "blocklist", "add", "127.0.0.1")
-	require.Contains(t, r.err, "127.0.0.0/8 (loopback of this machine)", "what the engine did not say, is known here")
+	require.Contains(t, r.err, "127.0.0.0/8 (loopback of this machine)", "the protected addresses of this machine count too")
 	t.Setenv("SSH_CONNECTION", "198.51.100.4 4711 192.0.2.9 22")
 	r = on(t, b, "blocklist", "add", "198.51.100.0/24")
 	require.Equal(t, exitError, r.code)
@@ -127,7 +127,7 @@ func TestBlocklistListShowsHits(t *testing.T) {
 		{Prefix: prefix("198.51.100.0/24"), Feed: true, Packets: 9, Bytes: 90},
 		{Prefix: prefix("203.0.113.7/32"), Bucket: true, Packets: 42, Bytes: 420},
 	}
-	engine(t, b, func(r blocklist.ListRequest) blocklist.ListResponse { // one entry a page
+	engine(t, b, func(r blocklist.ListRequest) blocklist.ListResponse { // one entry per page
 		a := blocklist.ListResponse{Total: 2, Capacity: 10, Entries: []blocklist.Entry{}}
 		for _, e := range rows {
 			if r.Bucket && !e.Bucket || r.After != nil && e.Prefix.Addr().Compare(r.After.Addr()) <= 0 {

@@ -12,12 +12,12 @@ import (
 )
 
 var (
-	// called is a call of this command in a text, and inCode what a document has in quotes or in a block.
+	// called matches a call of this command, inCode the code in a Markdown document.
 	called = regexp.MustCompile("\\bironpost((?: +[^\\s|&;()<>#`\"]+)+)")
 	inCode = regexp.MustCompile("(?s)```.*?```|`[^`\n]+`")
 )
 
-// calls returns the commands that text calls, by path, each with its words.
+// calls returns the commands that text calls: command path → arguments of each call.
 func calls(text string) map[string][][]string {
 	root := (&app{}).rootCommand()
 	found := map[string][][]string{}
@@ -31,8 +31,8 @@ func calls(text string) map[string][][]string {
 	return found
 }
 
-// Every command that a document calls is there, with its flags, and is run by a script.
-func TestWhatIsDocumentedIsRun(t *testing.T) {
+// Every command in the documents exists, has the flags used, and is run by a script.
+func TestDocumentedCommandsAreRunByScripts(t *testing.T) {
 	t.Parallel()
 	scripts := calls(read(t, "testdata/script/*.txtar"))
 	documented := calls(strings.Join(inCode.FindAllString(read(t, "../../README.md", "../../docs/*.md"), -1), "\n"))
@@ -67,7 +67,7 @@ func hasFlag(cmd *cobra.Command, name string) bool {
 	return cmd.Flag(strings.TrimPrefix(name, "--")) != nil
 }
 
-// read returns the text of all files that match.
+// read returns the joined text of all files that match.
 func read(t *testing.T, patterns ...string) string {
 	t.Helper()
 	var all strings.Builder

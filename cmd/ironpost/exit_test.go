@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -85,66 +84,6 @@ func TestHelpDocumentsEveryExitCode(t *testing.T) {
 		out := call(t, append(args, "--help")...).out
 		require.Contains(t, out, "Examples:", args)
 		require.Contains(t, out, "--json", args)
-	}
-}
-
-func TestConfigValidateNamesEveryMistake(t *testing.T) {
-	t.Parallel()
-	bad := filepath.Join(t.TempDir(), "bad.toml")
-	require.NoError(t, os.WriteFile(bad, []byte("[general]\nlog_level = \"loud\"\nnonsense = 1\n"), 0o600))
-	r := call(t, "config", "validate", "-c", bad)
-	require.Contains(t, r.out, "bad.toml:2:13: general.log_level:")
-	require.Contains(t, r.out, "bad.toml:3:1: general.nonsense:")
-	r = call(t, "config", "validate", "--json", "-c", bad)
-	require.Equal(t, exitConfig, r.code)
-	require.Contains(t, r.out, `"valid":false`)
-	require.Contains(t, r.out, `"line":2,"column":13`)
-}
-
-func TestConfigShowTellsValueAndOrigin(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "i.toml")
-	text := "[general]\nlog_level = \"warn\"\n[log_pipeline.storage]\npostgres_url = \"postgres://u:s3cret@db/x\"\n"
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	t.Setenv("IRONPOST_GENERAL_LOG_FORMAT", "pretty")
-	r := call(t, "config", "show", "-c", path)
-	require.Equal(t, exitOK, r.code, r.err)
-	require.Regexp(t, `(?m)^log_level = "warn" +# .*i\.toml:2$`, r.out)
-	require.Regexp(t, `(?m)^log_format = "pretty" +# IRONPOST_GENERAL_LOG_FORMAT$`, r.out)
-	require.Regexp(t, `(?m)^mode = "embedded" +# default$`, r.out)
-	require.NotContains(t, r.out, "s3cret")
-	require.NotContains(t, call(t, "config", "show", "--json", "-c", path).out, "s3cret")
-	r = call(t, "config", "show", "--section", "general", "--json", "-c", path)
-	require.Contains(t, r.out, `{"key":"general.log_level","value":"warn","origin":"`+path+`:2","variable":"IRONPOST_GENERAL_LOG_LEVEL"}`)
-	require.NotContains(t, r.out, "bus.mode")
-}
-
-func TestSinceReadsDurationsAndTimes(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Time{
-		"90m": now.Add(-90 * time.Minute), "7d": now.AddDate(0, 0, -7), "": {}, "all": {},
-		"2026-11-20T08:00:00Z": time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC),
-		"2026-11-20":           time.Date(2026, 11, 20, 0, 0, 0, 0, time.Local),
-	} {
-		got, err := parseSince(text, now)
-		require.NoError(t, err)
-		require.True(t, want.Equal(got), "%s is %v", text, got)
-	}
-	for _, text := range []string{"d", "-1h", "-3d", "7x", "99999999d", "tomorrow"} {
-		_, err := parseSince(text, now)
-		require.Error(t, err, text)
-	}
-}
-
-func TestColourIsOnlyWhereAsked(t *testing.T) {
-	t.Parallel()
-	for when, on := range map[string]bool{"always": true, "never": false, "auto": false} {
-		p, err := newPainter(when, os.Stdin)
-		require.NoError(t, err)
-		if when != "auto" {
-			require.Equal(t, on, p.word("high") != "high")
-		}
-		require.Equal(t, "text", p.word("text"))
 	}
 }
 

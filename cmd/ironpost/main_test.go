@@ -16,8 +16,8 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// TestMain lets the scripts run both programs; a copy of the test binary that is
-// called ironpost is ironpost.
+// TestMain lets the scripts run both programs: the test binary acts as the program
+// that it is called by.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"ironpost":        main,
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 const patience = 30 * time.Second
 
-// result is what a call left behind.
+// result is the exit code and the outputs of a call.
 type result struct {
 	code     int
 	out, err string
@@ -43,7 +43,7 @@ func call(t testing.TB, args ...string) result {
 	return result{code: code, out: out.String(), err: errs.String()}
 }
 
-// on is call against a bus.
+// on is call with the socket of a bus.
 func on(t testing.TB, b *bustest.Bus, args ...string) result {
 	t.Helper()
 	return call(t, append([]string{"--socket", b.Socket(), "--utc"}, args...)...)
@@ -82,7 +82,7 @@ func publish(t testing.TB, b *bustest.Bus, module string, stream bus.StreamName,
 	require.NoError(t, p.Publish(t.Context(), recs...))
 }
 
-// daemon has someone answer as the daemon and its modules do.
+// daemon answers status requests as the daemon would.
 func daemon(t testing.TB, b *bustest.Bus, health event.DaemonHealth) {
 	t.Helper()
 	stop, err := b.Admin().Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{

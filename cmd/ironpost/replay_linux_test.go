@@ -21,7 +21,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// scanCapture writes a capture of one source that tries ports of a host.
+// scanCapture writes a capture in which one source scans ports of a host.
 func scanCapture(t testing.TB, ports int) string {
 	t.Helper()
 	var file bytes.Buffer
@@ -58,7 +58,7 @@ func needRoot(t testing.TB) {
 	testenv.Require(t, "root", err)
 }
 
-func TestReplayOfACapture(t *testing.T) {
+func TestReplayCapture(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	capture := scanCapture(t, 300)
@@ -93,8 +93,8 @@ func TestReplayOfACapture(t *testing.T) {
 	require.Equal(t, exitOK, call(t, "replay", scanCapture(t, 30), "-c", config).code, "the thresholds are those of the configuration")
 }
 
-// A capture that ends within a packet is judged up to there, and that is said.
-func TestReplayOfADamagedCapture(t *testing.T) {
+// A capture that ends within a packet is analysed up to there, with a warning.
+func TestReplayDamagedCapture(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	path := scanCapture(t, 100)
@@ -112,7 +112,7 @@ func TestReplayOfADamagedCapture(t *testing.T) {
 	require.Contains(t, got.err, "not a pcap")
 }
 
-func TestReplayOfWhatIsPacked(t *testing.T) {
+func TestReplayGzip(t *testing.T) {
 	t.Parallel()
 	pack := func(name string, raw []byte) string {
 		var file bytes.Buffer
@@ -143,7 +143,7 @@ func TestReplayOfWhatIsPacked(t *testing.T) {
 	require.Contains(t, got.out, "port_scan")
 }
 
-func TestTheBarOfAReplay(t *testing.T) {
+func TestProgressBarIsForTerminalsOnly(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "[..............................]   0 %", progressBar(0, 100))
 	require.Equal(t, "[###############...............]  50 %", progressBar(50, 100))
@@ -153,5 +153,5 @@ func TestTheBarOfAReplay(t *testing.T) {
 	m.show("x", began)
 	m.show("x", began.Add(time.Hour))
 	m.clear()
-	require.Empty(t, screen.String(), "a bar is for terminals")
+	require.Empty(t, screen.String(), "the output is no terminal")
 }

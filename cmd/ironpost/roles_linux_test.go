@@ -23,14 +23,14 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// Numbers that belong to nobody.
+// User and group ids that are not in use.
 const (
 	operatorsGroup = 54321
 	memberID       = 54322
-	strangerID     = 54323
+	outsiderID     = 54323
 )
 
-// role is who runs the command.
+// role is a user who runs the command.
 type role struct {
 	name   string
 	uid    uint32
@@ -40,7 +40,7 @@ type role struct {
 func TestEveryCommandAsEveryRole(t *testing.T) {
 	var notRoot error
 	if os.Geteuid() != 0 {
-		notRoot = errors.New("only root can become somebody else")
+		notRoot = errors.New("only root can run a command as another user")
 	}
 	testenv.Require(t, "root", notRoot)
 	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) {
@@ -61,17 +61,17 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 
 	root := role{"root", 0, nil}
 	member := role{"member", memberID, []uint32{operatorsGroup}}
-	stranger := role{"stranger", strangerID, nil}
+	outsider := role{"outsider", outsiderID, nil}
 	private := "-c " + config
 	tests := []struct {
 		args                   string
-		root, member, stranger int
+		root, member, outsider int
 	}{
 		{"status", exitOK, exitOK, exitUnreachable},
 		{"alerts", exitOK, exitOK, exitUnreachable},
 		{"alerts --json", exitOK, exitOK, exitUnreachable},
 		{"actions", exitOK, exitOK, exitUnreachable},
-		{"audit verify --path " + trail, exitOK, exitError, exitError}, // the trail is the daemon's own
+		{"audit verify --path " + trail, exitOK, exitError, exitError}, // only the daemon's user may read the trail
 		{"config validate", exitOK, exitOK, exitOK},
 		{"config show", exitOK, exitOK, exitOK},
 		{"config validate " + private, exitOK, exitError, exitError},
@@ -80,7 +80,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"blocklist add 203.0.113.UID", exitOK, exitOK, exitUnreachable},
 		{"blocklist list", exitOK, exitOK, exitUnreachable},
 		{"blocklist del 203.0.113.UID", exitOK, exitOK, exitUnreachable},
-		// Who may ask learns that nobody runs who would answer.
+		// Those who may ask are told that the module does not run.
 		{"audit accept --reason known", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"isolate web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"release web", exitUnreachable, exitUnreachable, exitUnreachable},
@@ -97,12 +97,12 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 	}
 	requireEveryCommand(t, rows)
 	for _, tt := range tests {
-		for who, want := range map[*role]int{&root: tt.root, &member: tt.member, &stranger: tt.stranger} {
-			own := strings.NewReplacer("UID", strconv.Itoa(int(who.uid%256))) // an address of their own
-			r := runAs(t, bin, *who, append([]string{"--socket", b.Socket()}, strings.Fields(own.Replace(tt.args))...)...)
-			require.Equal(t, want, r.code, "%s as %s: %s%s", tt.args, who.name, r.out, r.err)
+		for user, want := range map[*role]int{&root: tt.root, &member: tt.member, &outsider: tt.outsider} {
+			own := strings.NewReplacer("UID", strconv.Itoa(int(user.uid%256))) // each user blocks another address
+			r := runAs(t, bin, *user, append([]string{"--socket", b.Socket()}, strings.Fields(own.Replace(tt.args))...)...)
+			require.Equal(t, want, r.code, "%s as %s: %s%s", tt.args, user.name, r.out, r.err)
 			switch {
-			case want == exitUnreachable && who == &stranger:
+			case want == exitUnreachable && user == &outsider:
 				require.Contains(t, r.err, "group ironpost", tt.args)
 				require.Empty(t, r.out)
 			case want == exitUnreachable:
@@ -120,7 +120,7 @@ func requireEveryCommand(t *testing.T, rows []string) {
 	var walk func(path string, c *cobra.Command)
 	walk = func(path string, c *cobra.Command) {
 		if !c.HasSubCommands() {
-			require.True(t, slices.ContainsFunc(rows, func(row string) bool { return strings.HasPrefix(row+" ", path+" ") }), "%s is tested as nobody", path)
+			require.True(t, slices.ContainsFunc(rows, func(row string) bool { return strings.HasPrefix(row+" ", path+" ") }), "%s is not in the table", path)
 		}
 		for _, sub := range c.Commands() {
 			walk(strings.TrimSpace(path+" "+sub.Name()), sub)
@@ -129,7 +129,7 @@ func requireEveryCommand(t *testing.T, rows []string) {
 	walk("", (&app{out: &output{w: io.Discard}, err: &output{w: io.Discard}}).rootCommand())
 }
 
-// openFile returns a file beside bin that anybody may read.
+// openFile writes a file beside bin that every user may read.
 func openFile(t *testing.T, bin, name, text string) string {
 	t.Helper()
 	path := filepath.Join(filepath.Dir(bin), name)
@@ -137,7 +137,7 @@ func openFile(t *testing.T, bin, name, text string) string {
 	return path
 }
 
-// openBinary returns a copy of this binary, as ironpost, that anybody may run.
+// openBinary copies this binary as ironpost, so that every user may run it.
 func openBinary(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ironpost-bin") //nolint:usetesting // that of the test is closed to others
@@ -157,12 +157,12 @@ func openBinary(t *testing.T) string {
 	return path
 }
 
-func runAs(t *testing.T, bin string, who role, args ...string) result {
+func runAs(t *testing.T, bin string, user role, args ...string) result {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), bin, args...)
 	cmd.Dir = filepath.Dir(bin)
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: who.uid, Gid: who.uid, Groups: who.groups}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user.uid, Gid: user.uid, Groups: user.groups}}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs the real daemon and this command beside each other.
+// TestScripts runs the real daemon together with this command.
 func TestScripts(t *testing.T) {
 	repo, err := filepath.Abs("../..")
 	if err != nil {
@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// waitFor repeats a command until it succeeds, or its output matches:
+// waitFor repeats a command until it succeeds, and its output matches:
 // waitfor ironpost status, waitfor grepped 'high' ironpost alerts.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -103,7 +103,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// eventually tries until it is true or patience is over.
+// eventually repeats try until it is true or patience is over.
 func eventually(try func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

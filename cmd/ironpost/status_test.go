@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-func TestStatusSaysWhy(t *testing.T) {
+func TestStatusShowsReasons(t *testing.T) {
 	b := bustest.New(t, bustest.WithModules(bus.ActionCollector))
 	daemon(t, b, healthOf(
 		event.ModuleHealth{Name: bus.EBPFEngine, Since: began},
@@ -34,14 +34,14 @@ IRONPOST_PACKETS  0         0 B   0%    0
 	require.Contains(t, r.out, "action-collector-audit_testhost  IRONPOST_ACTIONS  present  0        0        0\n")
 }
 
-func TestStatusIsHealthyWhenAllIs(t *testing.T) {
+func TestStatusHealthyExitsWithZero(t *testing.T) {
 	b := bustest.New(t)
 	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
 	require.Equal(t, exitOK, on(t, b, "status").code)
 }
 
-// What had to be dropped is shown by reason, and nothing is while nothing was.
-func TestStatusShowsWhatWasLost(t *testing.T) {
+// Only counters of losses above zero are shown, by reason.
+func TestStatusShowsLossCounters(t *testing.T) {
 	b := bustest.New(t)
 	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true, Counters: map[string]uint64{
 		"lines": 7, "udp_dropped_spool_full": 3, "tcp_closed_framing": 2, "tcp_closed_limit": 1, "tcp_closed_idle": 9, "tcp_closed_error": 4, "udp_dropped_disk": 0, "ring_lost": 5, "ring_lost:eth0": 5,
@@ -56,7 +56,7 @@ log-pipeline  testhost  udp_dropped_spool_full  3
 STREAM `)
 }
 
-func TestStatusAsksModulesOfTheirOwn(t *testing.T) {
+func TestStatusAsksModulesThatRunAlone(t *testing.T) {
 	b := bustest.New(t)
 	stop, err := b.Conn(bus.SBOMScanner).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
 		Module: bus.SBOMScanner, Host: b.Host(), Version: "v1.2.3",
@@ -96,7 +96,7 @@ func TestStatusJSONKeepsItsShape(t *testing.T) {
 			`+empty("IRONPOST_DLQ")+`]}`, string(shape))
 }
 
-func TestStatusWithoutAnyoneToAnswer(t *testing.T) {
+func TestStatusWithoutServicesIsUnreachable(t *testing.T) {
 	b := bustest.New(t)
 	require.Equal(t, exitUnreachable, on(t, b, "status").code)
 }

@@ -13,7 +13,7 @@ import (
 // hostile is what an attacker writes into a user name.
 const hostile = "a\x1b[31m\x1b]0;owned\x07\r\nb\u202egnp\u200b\u0085\u009b2J\x00\xff\u2028|"
 
-func TestCleanLeavesNothingForTheTerminal(t *testing.T) {
+func TestCleanEscapesUnprintableCharacters(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, `a\x1b[31m\x1b]0;owned\x07\x0d\nb\u202egnp\u200b\u0085\u009b2J\x00\xff\u2028|`, clean(hostile))
 	require.Equal(t, "Grüße 世界 🙂", clean("Grüße 世界 🙂"))
@@ -26,7 +26,7 @@ func TestCellIsCut(t *testing.T) {
 	require.Equal(t, 20, utf8.RuneCountInString(cell(strings.Repeat("\x1b", 1<<20), 20)))
 }
 
-func FuzzCellAndLineAreHarmless(f *testing.F) {
+func FuzzCellAndJSONLineArePrintable(f *testing.F) {
 	f.Add(hostile, 10)
 	f.Add("日本e\u0301\u200d\u202e", 2)
 	f.Add(`{"a":"`+"\u202e\U000e0041"+`"}`, 3)
@@ -49,8 +49,9 @@ func FuzzCellAndLineAreHarmless(f *testing.F) {
 	})
 }
 
-// What is wide takes two columns, a mark on a character none; no cell is wider than it may be.
-func TestCellCountsColumns(t *testing.T) {
+// Wide characters take two columns, combining marks none; no cell is wider than
+// its limit.
+func TestCellCountsTerminalColumns(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		in    string
@@ -71,87 +72,7 @@ func TestCellCountsColumns(t *testing.T) {
 	}
 }
 
-func TestTableAlignsWideText(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	(&app{out: &output{w: &out}}).printTables(rows{
-		columns: []column{{"NAME", 10}, {"V", 0}},
-		cells:   [][]string{{"日本", "x"}, {"abcd", "y"}, {"é", "z"}},
-	})
-	require.Equal(t, "NAME  V\n日本  x\nabcd  y\né     z\n", out.String())
-}
-
-// On a terminal the last column stays below itself, or goes below the others where they leave too little room.
-func TestTableFitsTheTerminal(t *testing.T) {
-	t.Parallel()
-	columns := []column{{"MODULE", 40}, {"STATUS", 10}, {"WHY", 200}}
-	rows := [][]string{
-		{"bus", "healthy", ""},
-		{"log-pipeline", "degraded", "the file /var/log/auth.log cannot be read: permission denied"},
-		{"x", "off", "日本語日本語日本語日本語日本語日本語"},
-	}
-	for _, tt := range []struct {
-		screen int
-		want   string
-	}{
-		{50, `MODULE        STATUS    WHY
-bus           healthy
-log-pipeline  degraded  the file /var/log/auth.log
-                        cannot be read: permission
-                        denied
-x             off       日本語日本語日本語日本語日
-                        本語日本語
-`},
-		{44, `MODULE        STATUS
-    WHY
-bus           healthy
-log-pipeline  degraded
-    the file /var/log/auth.log cannot be
-    read: permission denied
-x             off
-    日本語日本語日本語日本語日本語日本語
-`},
-		{0, `MODULE        STATUS    WHY
-bus           healthy
-log-pipeline  degraded  the file /var/log/auth.log cannot be read: permission denied
-x             off       日本語日本語日本語日本語日本語日本語
-`},
-	} {
-		var out strings.Builder
-		table := (&app{out: &output{w: &out}}).newTable(columns, rows)
-		table.screen = tt.screen
-		for _, row := range rows {
-			table.row(row)
-		}
-		require.Equal(t, tt.want, out.String(), "%d columns", tt.screen)
-	}
-}
-
-// Rows that come one by one stand below each other; one that is very long moves no later
-// one. The headings are never repeated.
-func TestLiveRowsStandBelowEachOther(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	table := (&app{out: &output{w: &out}}).newTable([]column{{"A", 4}, {"B", 39}, {"C", 0}}, nil)
-	for _, row := range [][]string{
-		{"1", "10.0.0.1", "x"},
-		{"1234", "192.168.178.200", "y"},
-		{"2", "2001:db8:1:2:3:4:5:6", "z"},
-		{"3", "2001:0db8:0001:0002:0003:0004:0005:0006", "u"},
-		{"4", "10.0.0.2", "v"},
-	} {
-		table.row(row)
-	}
-	require.Equal(t, `A     B                 C
-1     10.0.0.1          x
-1234  192.168.178.200   y
-2     2001:db8:1:2:3:4:5:6  z
-3     2001:0db8:0001:0002:0003:0004:0005:0006  u
-4     10.0.0.2                   v
-`, out.String())
-}
-
-func TestCleanerShowsWhatATerminalWouldObey(t *testing.T) {
+func TestCleanWriterEscapesAcrossWrites(t *testing.T) {
 	t.Parallel()
 	const text = "a\x1b[2Jb\nü\u009bc\u202ed\n"
 	for size := 1; size <= len(text); size++ {

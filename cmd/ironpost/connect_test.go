@@ -37,7 +37,7 @@ func TestRemoteDaemonByURLAndKey(t *testing.T) {
 	}
 	require.Contains(t, call(t, append([]string{"alerts"}, remote...)...).out, "SSH brute force")
 	trail := t.TempDir()
-	require.Equal(t, exitUsage, call(t, append([]string{"audit", "verify", "--path", trail}, remote...)...).code, "whose head?")
+	require.Equal(t, exitUsage, call(t, append([]string{"audit", "verify", "--path", trail}, remote...)...).code, "--host is needed")
 	require.Equal(t, exitOK, call(t, append([]string{"audit", "verify", "--host", "testhost", "--path", trail}, remote...)...).code)
 
 	external := filepath.Join(dir, "external.toml")
@@ -52,7 +52,7 @@ tls_cert = %q
 tls_key = %q
 `, address, seed, ca.Path, mine, secret)
 	require.NoError(t, os.WriteFile(external, []byte(text), 0o600))
-	require.Equal(t, exitOK, call(t, "status", "-c", external).code, "as the daemon of that configuration goes there")
+	require.Equal(t, exitOK, call(t, "status", "-c", external).code, "the external bus of the configuration is used")
 	require.Contains(t, call(t, "alerts", "-c", external).out, "SSH brute force")
 	require.Equal(t, exitOK, call(t, "audit", "verify", "-c", external, "--path", trail).code)
 
@@ -67,7 +67,8 @@ tls_key = %q
 	require.Contains(t, r.err, "no connection to the external bus")
 }
 
-// operatorKey lets a new operator in and returns the file of its seed.
+// operatorKey makes a key pair, puts the public key into the keys folder in dir
+// and returns the file of the seed.
 func operatorKey(t *testing.T, dir string) string {
 	t.Helper()
 	pair, err := nkeys.CreateUser()
