@@ -96,7 +96,7 @@ func (s *Service) append(ctx context.Context, batch []pending) ([]pending, uint6
 	if err := s.open(ctx); err != nil {
 		return nil, 0, err
 	}
-	fresh, err := s.unknown(batch)
+	fresh, err := s.unknown(ctx, batch)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -111,10 +111,10 @@ func (s *Service) append(ctx context.Context, batch []pending) ([]pending, uint6
 }
 
 // unknown returns the actions of batch that are not in the trail, each once.
-func (s *Service) unknown(batch []pending) ([]pending, error) {
+func (s *Service) unknown(ctx context.Context, batch []pending) ([]pending, error) {
 	fresh, ids := make([]pending, 0, len(batch)), make(map[string]bool, len(batch))
 	for _, p := range batch {
-		known, err := s.trail.Known(p.entry.ID, p.entry.StreamSeq)
+		known, err := s.trail.Known(ctx, p.entry.ID, p.entry.StreamSeq)
 		if err != nil {
 			return nil, err
 		}

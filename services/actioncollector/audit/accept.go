@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// ErrIntact is returned where there is nothing to accept.
+// ErrIntact means that there is no problem to accept.
 var ErrIntact = errors.New("the audit trail is intact")
 
-// Acceptance is an operator's word that the problems of the trail before record Seq are
-// known. Problems counts them.
+// Acceptance is the statement of an operator that the problems of the trail before record Seq are known.
+// Problems is their number.
 type Acceptance struct {
 	Seq      uint64    `json:"seq"`
 	Time     time.Time `json:"time"`
@@ -21,52 +21,39 @@ type Acceptance struct {
 	Problems int       `json:"problems"`
 }
 
-// The most bytes of what an operator says.
+// The most bytes of an operator's name and reason.
 const (
-	maxBy     = 256
-	maxReason = 4 << 10
+	maxBy           = 256
+	maxAcceptReason = 4 << 10
 )
 
-// Accept appends a record that settles every problem of the trail so far: Verify then
-// reports them as accepted, and does so only as long as all that stands before that record
-// stays as it is, byte by byte. It reads the whole trail. It returns ErrIntact if there is no
-// problem, ErrTampered if there is one that Open has not declared yet.
+// Accept appends a record that accepts every problem of the trail so far: Verify then reports them as
+// accepted, for as long as no byte before that record changes. It reads the whole trail. It returns
+// ErrIntact if there is no problem, ErrTampered if there is one that Open has not declared yet.
 func (t *Trail) Accept(ctx context.Context, by, reason string) (Acceptance, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := &chain{}
-	if _, err := t.readAgain(ctx, c); err != nil {
-		return Acceptance{}, err
+	c := newChecker(Head{})
+	if _, err := checkDir(ctx, t.dir, c); err != nil {
+		return Acceptance{}, fmt.Errorf("audit trail: %w", err)
 	}
-	switch problems := len(c.problems) + c.unlisted; {
-	case c.fresh != nil || c.last != t.head:
+	problems := len(c.problems) + c.unlisted
+	if c.undeclared != nil || c.last != t.last {
 		return Acceptance{}, ErrTampered
-	case problems == 0:
+	}
+	if problems == 0 {
 		return Acceptance{}, ErrIntact
-	default:
-		a := Acceptance{Time: time.Now(), By: clamp(by, maxBy), Reason: clamp(reason, maxReason), Problems: problems}
-		head, err := t.append(a.Time, []Record{{Kind: Accepted, By: a.By, Reason: a.Reason, State: c.state()}})
-		a.Seq = head.Seq
-		return a, err
 	}
+	a := Acceptance{Time: time.Now(), By: validPrefix(by, maxBy), Reason: validPrefix(reason, maxAcceptReason), Problems: problems}
+	head, err := t.append(a.Time, []Record{{Kind: Accepted, By: a.By, Reason: a.Reason, State: c.state()}})
+	if err == nil {
+		a.Seq, t.lastBreak = head.Seq, time.Time{}
+	}
+	return a, err
 }
 
-// readAgain reads all segments as Verify does.
-func (t *Trail) readAgain(ctx context.Context, c *chain) (at place, err error) {
-	names, err := segments(t.dir)
-	if err != nil {
-		return place{}, err
-	}
-	for i, name := range names {
-		if at, err = c.file(ctx, t.dir, name, i == len(names)-1); err != nil {
-			return place{}, fmt.Errorf("audit trail: %w", err)
-		}
-	}
-	c.end(at)
-	return at, nil
-}
-
-func clamp(s string, most int) string {
+// validPrefix returns at most limit bytes of s, without bytes that are not UTF-8.
+func validPrefix(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "?")
-	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }

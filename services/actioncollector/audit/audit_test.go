@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// entry is the n-th action.
+// entry returns the n-th action.
 func entry(n int) audit.Entry {
 	id := fmt.Sprintf("action-%d", n)
 	return audit.Entry{
@@ -21,7 +21,7 @@ func entry(n int) audit.Entry {
 	}
 }
 
-// open opens the trail in dir and closes it with the test.
+// open opens a trail and closes it at the end of the test.
 func open(t testing.TB, cfg audit.Config) *audit.Trail {
 	t.Helper()
 	trail, err := audit.Open(t.Context(), cfg)
@@ -30,7 +30,7 @@ func open(t testing.TB, cfg audit.Config) *audit.Trail {
 	return trail
 }
 
-// written returns a folder with a trail of n actions, and its head.
+// written returns the folder of a closed trail of n actions, and its head.
 func written(t testing.TB, n int) (string, audit.Head) {
 	t.Helper()
 	dir := t.TempDir()
@@ -63,7 +63,7 @@ func overwrite(t testing.TB, dir string, text []byte) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "audit.log"), text, 0o600))
 }
 
-func TestTrailIsWhatWasAppended(t *testing.T) {
+func TestAppendedRecordsVerify(t *testing.T) {
 	t.Parallel()
 	dir, head := written(t, 5)
 	r := verify(t, dir, &head)
@@ -76,18 +76,18 @@ func TestTrailIsWhatWasAppended(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-func TestTrailGoesOnAfterReopen(t *testing.T) {
+func TestTrailContinuesAfterReopen(t *testing.T) {
 	t.Parallel()
 	dir, head := written(t, 3)
 	trail := open(t, audit.Config{Dir: dir, Head: head})
 	require.Nil(t, trail.Found().Break)
 	require.Equal(t, head, trail.Head())
 	for n := 1; n <= 3; n++ {
-		known, err := trail.Known(entry(n).ID, uint64(n))
+		known, err := trail.Known(t.Context(), entry(n).ID, uint64(n))
 		require.NoError(t, err)
 		require.True(t, known)
 	}
-	known, err := trail.Known("action-4", 4)
+	known, err := trail.Known(t.Context(), "action-4", 4)
 	require.NoError(t, err)
 	require.False(t, known)
 	head, err = trail.Append(entry(4), entry(5))
@@ -95,7 +95,7 @@ func TestTrailGoesOnAfterReopen(t *testing.T) {
 	require.True(t, verify(t, dir, &head).Intact)
 }
 
-func TestTrailIsLocked(t *testing.T) {
+func TestSecondOpenIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	open(t, audit.Config{Dir: dir})
@@ -103,7 +103,7 @@ func TestTrailIsLocked(t *testing.T) {
 	require.ErrorIs(t, err, audit.ErrLocked)
 }
 
-func TestEveryChangedByteIsNamed(t *testing.T) {
+func TestEveryChangedByteIsLocated(t *testing.T) {
 	t.Parallel()
 	dir, head := written(t, 3)
 	original, err := os.ReadFile(filepath.Join(dir, "audit.log"))
@@ -132,7 +132,7 @@ func TestEveryChangedByteIsNamed(t *testing.T) {
 	t.Logf("%d bytes, %d mutations with the exact byte", len(original), exact)
 }
 
-func TestMissingAndAddedBytesAreSeen(t *testing.T) {
+func TestRemovedAndInsertedBytesAreFound(t *testing.T) {
 	t.Parallel()
 	dir, head := written(t, 3)
 	original, err := os.ReadFile(filepath.Join(dir, "audit.log"))
@@ -147,7 +147,7 @@ func TestMissingAndAddedBytesAreSeen(t *testing.T) {
 	}
 }
 
-func TestRecordsOutOfPlaceAreNamed(t *testing.T) {
+func TestRecordsInWrongOrderAreFound(t *testing.T) {
 	t.Parallel()
 	const n = 5
 	dir, head := written(t, n)
@@ -197,7 +197,7 @@ func TestRecordsOutOfPlaceAreNamed(t *testing.T) {
 	require.True(t, with(1, 2, 3, 4, 5).Intact)
 }
 
-func TestReplacedRecordIsNamed(t *testing.T) {
+func TestReplacedRecordIsFound(t *testing.T) {
 	t.Parallel()
 	dir, head := written(t, 3)
 	lines := activeLines(t, dir)
@@ -224,7 +224,7 @@ func TestReplacedRecordIsNamed(t *testing.T) {
 	require.Equal(t, audit.Rewritten, r.Problems[0].Fault)
 }
 
-func TestHeadOlderThanTheTrailIsAccepted(t *testing.T) {
+func TestStoredHeadMayBeOlderThanTheTrail(t *testing.T) {
 	t.Parallel()
 	dir, _ := written(t, 2)
 	head := verify(t, dir, nil).Last
@@ -234,7 +234,7 @@ func TestHeadOlderThanTheTrailIsAccepted(t *testing.T) {
 	require.True(t, verify(t, dir, &head).Intact)
 }
 
-func TestHalfWrittenRecordIsCutOff(t *testing.T) {
+func TestUnfinishedRecordIsCutOff(t *testing.T) {
 	t.Parallel()
 	dir, head := written(t, 3)
 	whole, err := os.ReadFile(filepath.Join(dir, "audit.log"))
@@ -258,7 +258,7 @@ func TestHalfWrittenRecordIsCutOff(t *testing.T) {
 			aside, err := os.ReadFile(trail.Found().Repaired.Aside)
 			require.NoError(t, err)
 			require.Equal(t, torn[len(whole):], aside)
-			known, err := trail.Known("action-4", 4)
+			known, err := trail.Known(t.Context(), "action-4", 4)
 			require.NoError(t, err)
 			require.False(t, known)
 			now, err := trail.Append(entry(4))
@@ -269,7 +269,7 @@ func TestHalfWrittenRecordIsCutOff(t *testing.T) {
 	}
 }
 
-func TestDamagedTrailIsDeclaredAndGoesOn(t *testing.T) {
+func TestDamageIsDeclaredAndTheTrailContinues(t *testing.T) {
 	t.Parallel()
 	damages := map[string]func(lines [][]byte) []byte{
 		"changed": func(l [][]byte) []byte { l[1][200] ^= 1; return bytes.Join(l, nil) },
@@ -294,7 +294,7 @@ func TestDamagedTrailIsDeclaredAndGoesOn(t *testing.T) {
 			first := open(t, audit.Config{Dir: dir, Head: head})
 			require.NotNil(t, first.Found().Break)
 			require.False(t, first.Found().LastBreak.IsZero())
-			require.GreaterOrEqual(t, first.Head().Seq, uint64(4), "a number is never given twice")
+			require.GreaterOrEqual(t, first.Head().Seq, uint64(4), "no seq is used twice")
 			head, err := first.Append(entry(4))
 			require.NoError(t, err)
 			require.NoError(t, first.Close())
@@ -312,7 +312,7 @@ func TestDamagedTrailIsDeclaredAndGoesOn(t *testing.T) {
 	}
 }
 
-func TestDamageWhileOpenIsNoticed(t *testing.T) {
+func TestDamageWhileOpenFailsTheNextAppend(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, path string){
 		"removed":   func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) },
@@ -340,14 +340,14 @@ func TestDamageWhileOpenIsNoticed(t *testing.T) {
 	}
 }
 
-func TestSegmentsFollowEachOther(t *testing.T) {
+func TestSegmentsAreChained(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const n = 40
-	for i := range n { // open anew each time: rotation and start must not disturb each other
+	for i := range n { // opened again each time: closing segments and opening must not disturb each other
 		trail := open(t, audit.Config{Dir: dir, SegmentSize: 2000})
 		require.Nil(t, trail.Found().Break)
-		known, err := trail.Known("action-1", 1)
+		known, err := trail.Known(t.Context(), "action-1", 1)
 		require.NoError(t, err)
 		require.Equal(t, i > 0, known)
 		_, err = trail.Append(entry(i + 1))
@@ -367,8 +367,8 @@ func TestSegmentsFollowEachOther(t *testing.T) {
 	require.Equal(t, audit.Removed, r.Problems[0].Fault)
 }
 
-// A loop of links in a folder above is no link in place of the file: removing the file helps nobody.
-func TestALoopOfLinksAboveTheTrailIsNotTheTrails(t *testing.T) {
+// ELOOP also comes from a loop of links in a parent folder: the error must not advise to remove the file.
+func TestLinkLoopInAParentFolderIsNotBlamedOnTheFile(t *testing.T) {
 	t.Parallel()
 	loop := filepath.Join(t.TempDir(), "loop")
 	require.NoError(t, os.Symlink(loop, loop))
@@ -377,7 +377,7 @@ func TestALoopOfLinksAboveTheTrailIsNotTheTrails(t *testing.T) {
 	require.NotContains(t, err.Error(), "remove it")
 }
 
-func TestLinkInPlaceOfTheTrailIsNotFollowed(t *testing.T) {
+func TestLinkInPlaceOfTheTrailIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	victim := filepath.Join(t.TempDir(), "victim")
@@ -394,11 +394,11 @@ func TestLinkInPlaceOfTheTrailIsNotFollowed(t *testing.T) {
 	require.Equal(t, "mine", string(text))
 }
 
-func TestOldActionIsFoundInTheFiles(t *testing.T) {
+func TestOldActionIsFoundOnDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	trail := open(t, audit.Config{Dir: dir, SegmentSize: 1 << 20})
-	const n = 17_000 // more than are remembered
+	const n = 17_000 // more than are kept in memory
 	for i := 0; i < n; i += 1000 {
 		batch := make([]audit.Entry, 1000)
 		for j := range batch {
@@ -407,10 +407,10 @@ func TestOldActionIsFoundInTheFiles(t *testing.T) {
 		_, err := trail.Append(batch...)
 		require.NoError(t, err)
 	}
-	known, err := trail.Known("action-1", 1)
+	known, err := trail.Known(t.Context(), "action-1", 1)
 	require.NoError(t, err)
 	require.True(t, known)
-	known, err = trail.Known("another", 2)
+	known, err = trail.Known(t.Context(), "another", 2)
 	require.NoError(t, err)
 	require.False(t, known)
 }

@@ -5,24 +5,24 @@ import (
 	"crypto/sha256"
 )
 
-// maxSearch is the most bytes of a record in which the one changed byte is
-// searched: the work grows with the square of it (about a second at the cap).
+// maxSearch is the largest record, in bytes, in which the changed byte is searched: the work grows with the
+// square of the size (about a second at this size).
 const maxSearch = 2 << 10
 
-// damage is a run of lines that are no whole records. Of the first two it keeps
-// a copy, at most maxLine bytes each.
+// damage is a run of lines that are no valid records. It keeps a copy of the first two, at most maxLine
+// bytes each.
 type damage struct {
-	at     place
-	lines  int
-	text   [2][]byte
-	sealed sealed // of the first
+	at    position
+	lines int
+	text  [2][]byte
+	first hashedLine
 }
 
-func (d *damage) add(at place, line []byte, s sealed) {
+func (d *damage) add(at position, line []byte, s hashedLine) {
 	if d.lines == 0 {
 		d.at = at
 		d.text[0] = bytes.Clone(line)
-		d.sealed = sealed{body: d.text[0][:len(s.body)], written: s.written, computed: s.computed}
+		d.first = hashedLine{body: d.text[0][:len(s.body)], written: s.written, computed: s.computed}
 	}
 	if d.lines == 1 {
 		d.text[1] = bytes.Clone(line)
@@ -30,40 +30,40 @@ func (d *damage) add(at place, line []byte, s sealed) {
 	d.lines++
 }
 
-// locate returns which byte of the first line was changed, -1 if that cannot be
-// told: more than one was, or the record is too large to search.
-func (d *damage) locate(c *chain, lost span, next *Record) int {
+// changedByte returns the index in the first line of the only changed byte, -1 if it cannot be determined:
+// more than one was changed, or the record is too large to search. It may use up one search of c.
+func (d *damage) changedByte(c *checker, lost seqRange, next *Record) int {
 	if lost.first != lost.last {
 		return -1
 	}
 	line := d.text[0]
 	switch {
 	case d.lines == 2:
-		return brokenByLineFeed(line, d.text[1])
+		return splitByLineFeed(line, d.text[1])
 	case d.lines != 1:
 		return -1
 	}
 	if !c.anyPrev {
-		if i := difference(line, []byte(chainPrefix(lost.first, c.last.Hash))); i >= 0 {
+		if i := firstDifference(line, []byte(chainPrefix(lost.first, c.last.Hash))); i >= 0 {
 			return i
 		}
 	}
-	if i := badSeal(line); i >= 0 {
+	if i := badTail(line); i >= 0 {
 		return i
 	}
-	if next != nil && next.Prev == d.sealed.computed {
-		return len(d.sealed.body) + len(hashOpen) + difference([]byte(d.sealed.written.String()), []byte(d.sealed.computed.String()))
+	if next != nil && next.Prev == d.first.computed {
+		return len(d.first.body) + len(hashOpen) + firstDifference([]byte(d.first.written.String()), []byte(d.first.computed.String()))
 	}
 	if c.search > 0 {
 		c.search--
-		return search(d.sealed)
+		return searchChangedByte(d.first)
 	}
 	return -1
 }
 
-// difference returns the first byte in which line differs from want, -1 if it
-// begins with it.
-func difference(line, want []byte) int {
+// firstDifference returns the index of the first byte in which line and want differ, -1 if one begins with
+// the other.
+func firstDifference(line, want []byte) int {
 	for i := range min(len(line), len(want)) {
 		if line[i] != want[i] {
 			return i
@@ -72,14 +72,14 @@ func difference(line, want []byte) int {
 	return -1
 }
 
-// badSeal returns the first byte of the line's fixed end that cannot be, -1 if
-// all of it can.
-func badSeal(line []byte) int {
+// badTail returns the index of the first byte in the fixed end of a line, the hash and what is around it,
+// that is not allowed there, -1 if all are.
+func badTail(line []byte) int {
 	at := len(line) - hashTail
 	if at < 0 {
 		return -1
 	}
-	if i := difference(line[at:], []byte(hashOpen)); i >= 0 {
+	if i := firstDifference(line[at:], []byte(hashOpen)); i >= 0 {
 		return at + i
 	}
 	at += len(hashOpen)
@@ -88,41 +88,41 @@ func badSeal(line []byte) int {
 			return at + i
 		}
 	}
-	if i := difference(line[at+hexHash:], []byte(hashClose)); i >= 0 {
+	if i := firstDifference(line[at+hexHash:], []byte(hashClose)); i >= 0 {
 		return at + hexHash + i
 	}
 	return -1
 }
 
-// brokenByLineFeed returns where a byte was changed into the line feed that
+// splitByLineFeed returns where a byte was changed into the line feed that
 // parts two lines which were one record, -1 if none was.
-func brokenByLineFeed(first, second []byte) int {
+func splitByLineFeed(first, second []byte) int {
 	line := append(append(bytes.Clone(first), '\n'), second...)
 	for b := range 256 {
 		line[len(first)] = byte(b)
-		if whole(line) {
+		if hasValidHash(line) {
 			return len(first)
 		}
 	}
 	return -1
 }
 
-// search returns which byte of s.body must be another for the hash to be the
-// written one. It tries single bits before whole bytes.
-func search(s sealed) int {
+// searchChangedByte returns the index of the byte in s.body that must be another for the body to have the written
+// hash, -1 if there is none. It tries single bits before all values of a byte.
+func searchChangedByte(s hashedLine) int {
 	if len(s.body) > maxSearch {
 		return -1
 	}
 	for bit := range 8 {
 		for i := range s.body {
-			if s.holdsWith(i, s.body[i]^1<<bit) {
+			if s.validWith(i, s.body[i]^1<<bit) {
 				return i
 			}
 		}
 	}
 	for i := range s.body {
 		for b := range 256 {
-			if s.holdsWith(i, byte(b)) {
+			if s.validWith(i, byte(b)) {
 				return i
 			}
 		}
@@ -130,10 +130,10 @@ func search(s sealed) int {
 	return -1
 }
 
-func (s sealed) holdsWith(i int, b byte) bool {
+func (s hashedLine) validWith(i int, b byte) bool {
 	old := s.body[i]
 	s.body[i] = b
-	holds := sha256.Sum256(s.body) == s.written
+	valid := sha256.Sum256(s.body) == s.written
 	s.body[i] = old
-	return holds
+	return valid
 }

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openRead opens a file of the trail, never through a link that somebody put there.
+// openRead opens a file of the trail for reading. It follows no symbolic link in its place.
 func openRead(path string) (*os.File, error) {
-	return openItself(path, os.O_RDONLY)
+	return openNoFollow(path, os.O_RDONLY)
 }
 
-// openItself follows no link and waits for no FIFO.
-func openItself(path string, flags int) (*os.File, error) {
+// openNoFollow opens path itself: it follows no link and does not wait for the other end of a FIFO.
+func openNoFollow(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 	if errors.Is(err, unix.ELOOP) && isLink(path) {
 		return nil, fmt.Errorf("%s is a symbolic link, which is not followed: remove it", path)
@@ -24,7 +24,7 @@ func openItself(path string, flags int) (*os.File, error) {
 	return f, err
 }
 
-// isLink tells the file's own link from a loop of links on the way to it.
+// isLink reports whether path itself is a symbolic link; ELOOP may also come from a loop above it.
 func isLink(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode()&os.ModeSymlink != 0
@@ -33,17 +33,18 @@ func isLink(path string) bool {
 // openWrite opens or creates a segment for appending. It refuses a link, anything but a
 // regular file, and a file with a second name.
 func openWrite(path string) (*os.File, error) {
-	f, err := openItself(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
+	f, err := openNoFollow(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	if err := ownFile(f); err != nil {
+	if err := checkOnlyName(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-func ownFile(f *os.File) error {
+// checkOnlyName returns an error if f is not a regular file or has a second name.
+func checkOnlyName(f *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return fmt.Errorf("stat %s: %w", f.Name(), err)
@@ -57,8 +58,8 @@ func ownFile(f *os.File) error {
 	return nil
 }
 
-// lockDir takes the folder for this process; the lock ends with the returned
-// file, also when the process is killed. It returns ErrLocked if another one has it.
+// lockDir locks the folder for this process until the returned file is closed or the process ends. It
+// returns ErrLocked if another process has it.
 func lockDir(dir string) (*os.File, error) {
 	f, err := openWrite(dir + "/lock")
 	if err != nil {
@@ -74,7 +75,7 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
 }
 
-// syncDir makes the names in dir durable.
+// syncDir makes creations and renames in dir durable.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -83,7 +84,7 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// diskFull reports whether err says that there is no space.
+// diskFull reports whether err means that the disk or a quota is full.
 func diskFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// seeds are a whole trail and what crashes and hands make of one.
+// seeds adds a valid trail, a torn one and damaged ones.
 func seeds(f *testing.F) {
 	dir, _ := written(f, 2)
 	whole, err := os.ReadFile(filepath.Join(dir, "audit.log"))
@@ -21,12 +21,11 @@ func seeds(f *testing.F) {
 	f.Add([]byte("\n\n{\"seq\":1"))
 }
 
-// FuzzCheck reads any bytes as a segment: what is called intact reads the same when it was
-// written again from its records.
+// FuzzCheck reads any bytes as a segment: one without problems is equal to its records encoded again.
 func FuzzCheck(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		problems, rewritten := audit.Check(t, text)
+		problems, rewritten := audit.CheckText(t, text)
 		require.LessOrEqual(t, len(problems), 100)
 		if len(problems) == 0 {
 			require.Equal(t, string(text), string(rewritten))
@@ -34,8 +33,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// FuzzOpen takes any bytes for the trail it finds: it goes on, and what it made of
-// them it can open again. Most of its time is fsync; run it on a memory file system.
+// FuzzOpen opens any bytes as a trail, appends to it and opens the result, which must need no repair. Most
+// of its time is fsync; run it on a memory file system.
 func FuzzOpen(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// Open reads the trail in cfg.Dir, all of it, and makes it ready to append to. What a crash while writing left
-// at its end is cut off and put aside. If the trail is damaged otherwise, Open begins a new
-// segment whose first record declares it; see Trail.Found. It returns
-// ErrLocked if another process has the trail open, ErrFull if there is no space to declare a damage.
+// Open opens the trail in cfg.Dir for appending. It reads the active segment and those that the index does
+// not cover; with cfg.ReadAll, and if it finds any damage, it reads the whole trail. [Trail.Check] reads
+// what Open did not. A record that a crash left unfinished is cut off and copied to another file. Other
+// damage is declared: Open closes the segment and begins the next with a Break record; see Trail.Found. It
+// returns ErrLocked if another process has the trail open, ErrFull if there is no space to declare damage.
 func Open(ctx context.Context, cfg Config) (*Trail, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
@@ -22,76 +23,91 @@ func Open(ctx context.Context, cfg Config) (*Trail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
 	}
-	t := &Trail{dir: cfg.Dir, segmentSize: cmp.Or(cfg.SegmentSize, DefaultSegmentSize), lock: lock, seen: newSeen()}
-	if err := t.load(ctx, cfg.Head); err != nil {
+	t := &Trail{dir: cfg.Dir, segmentSize: cmp.Or(cfg.SegmentSize, DefaultSegmentSize), openedWith: cfg.Head, lock: lock}
+	if err := t.load(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("audit trail: %w", err), t.Close())
 	}
 	return t, nil
 }
 
-func (t *Trail) load(ctx context.Context, head Head) error {
-	c := &chain{head: head, visit: t.remember}
-	rest, err := t.readAll(ctx, c)
+func (t *Trail) load(ctx context.Context, cfg Config) error {
+	names, err := segmentNames(t.dir)
 	if err != nil {
 		return err
 	}
-	if err := t.openActive(rest); err != nil {
+	from := index{progress: newProgress()}
+	if !cfg.ReadAll {
+		from = t.loadIndex(names)
+	}
+	c, rest, err := t.read(ctx, names, from)
+	if err == nil && c.undeclared != nil && len(from.Files) > 0 {
+		c, rest, err = t.read(ctx, names, index{progress: newProgress()}) // to name all of the damage
+	}
+	if err != nil {
 		return err
 	}
-	if len(rest.text) > 0 && c.unfinished(rest) {
+	if err := t.openActive(rest.at.offset); err != nil {
+		return err
+	}
+	if len(rest.text) > 0 {
 		if err := t.repair(c.last.Seq+1, rest); err != nil {
 			return err
 		}
-	} else if len(rest.text) > 0 {
-		c.unended(rest)
+	}
+	t.progress = c.progress
+	t.found.Records, t.found.LastBreak = c.records, c.lastBreak
+	if c.undeclared != nil {
+		return t.declare(*c.undeclared)
+	}
+	return nil
+}
+
+// read checks the segments that the index does not cover. The returned remainder says where the active
+// segment ends; its text is an unfinished record, empty if there is none.
+func (t *Trail) read(ctx context.Context, names []string, from index) (*checker, remainder, error) {
+	t.closed = from.Files
+	if err := t.rememberCovered(ctx, names); err != nil {
+		return nil, remainder{}, err
+	}
+	c := &checker{progress: from.progress, head: t.openedWith, visit: t.remember}
+	rest := remainder{}
+	for _, name := range names[len(from.Files):] {
+		if name == activeName {
+			break
+		}
+		end, err := c.takeSegment(ctx, t.dir, name, false)
+		if err != nil {
+			return nil, remainder{}, err
+		}
+		c.resolveDamage(nil)
+		info, err := os.Lstat(t.path(name))
+		if err != nil {
+			return nil, remainder{}, err
+		}
+		t.closed, rest.at = append(t.closed, indexedFile{Name: name, Size: info.Size()}), end
+	}
+	t.start = c.last.Seq + 1
+	if len(t.closed) > len(from.Files) && c.undeclared == nil {
+		t.progress = c.progress
+		t.saveIndex()
+	}
+	rest = remainder{at: position{file: activeName, line: 1}}
+	if n := len(names); n > 0 && names[n-1] == activeName {
+		var err error
+		if rest, err = readSegmentFile(ctx, t.dir, activeName, c.take); err != nil {
+			return nil, remainder{}, err
+		}
+	}
+	if !c.isTornEnd(rest) {
+		c.takeUnended(rest)
+		rest.text = nil
 	}
 	c.end(rest.at)
-	t.head = c.last
-	t.found.Records, t.found.LastBreak = c.count, c.broken
-	if c.fresh == nil {
-		return nil
-	}
-	return t.declare(c, head)
+	return c, rest, nil
 }
 
-func (t *Trail) remember(r Record) {
-	if r.Kind == Action {
-		t.seen.add(r.ID, r.StreamSeq)
-	}
-}
-
-// readAll passes all segments to c and returns what follows the last line of the
-// active one. The end of another one is a line like any other.
-func (t *Trail) readAll(ctx context.Context, c *chain) (tail, error) {
-	names, err := segments(t.dir)
-	if err != nil {
-		return tail{}, err
-	}
-	rest := tail{at: place{file: activeName, line: 1}}
-	t.start = 1
-	for _, name := range names {
-		if len(rest.text) > 0 {
-			c.unended(rest)
-		}
-		c.settle(nil)
-		t.start = c.last.Seq + 1
-		if rest, err = c.read(ctx, t.dir, name); err != nil {
-			return tail{}, err
-		}
-	}
-	if n := len(names); n > 0 && names[n-1] != activeName {
-		if len(rest.text) > 0 {
-			c.unended(rest)
-		}
-		c.settle(nil)
-		t.start = c.last.Seq + 1
-		rest = tail{at: place{file: activeName, line: 1}}
-	}
-	return rest, nil
-}
-
-// openActive opens the segment to append to; rest says where its records end.
-func (t *Trail) openActive(rest tail) error {
+// openActive opens the segment to append to; size is how many bytes of it are records.
+func (t *Trail) openActive(size int64) error {
 	f, err := openWrite(t.path(activeName))
 	if diskFull(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
@@ -99,15 +115,15 @@ func (t *Trail) openActive(rest tail) error {
 	if err != nil {
 		return err
 	}
-	t.file, t.size = f, rest.at.offset
+	t.file, t.size = f, size
 	return syncDir(t.dir)
 }
 
-// repair cuts off an unfinished record and puts it aside.
-func (t *Trail) repair(seq uint64, rest tail) error {
+// repair cuts off an unfinished record after it was copied to another file.
+func (t *Trail) repair(seq uint64, rest remainder) error {
 	t.found.Repaired = &Repair{Seq: seq, Bytes: int64(len(rest.text))}
 	aside := t.path(fmt.Sprintf("torn-%020d-%d.part", seq, time.Now().UnixNano()))
-	err := writeAside(aside, rest.text)
+	err := writeNew(aside, rest.text)
 	switch {
 	case err == nil:
 		t.found.Repaired.Aside = aside
@@ -117,7 +133,8 @@ func (t *Trail) repair(seq uint64, rest tail) error {
 	return errors.Join(t.file.Truncate(rest.at.offset), t.file.Sync())
 }
 
-func writeAside(path string, text []byte) error {
+// writeNew creates a file with the given content and syncs it.
+func writeNew(path string, text []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -126,11 +143,10 @@ func writeAside(path string, text []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// declare closes the damaged segment and begins a new one that says so.
-func (t *Trail) declare(c *chain, head Head) error {
-	p := *c.fresh
-	if head.Seq > t.head.Seq {
-		t.head = head
+// declare closes the damaged segment and begins a new one with a Break record.
+func (t *Trail) declare(p Problem) error {
+	if t.openedWith.Seq > t.last.Seq {
+		t.last = t.openedWith // so that no seq is used twice
 	}
 	info, err := t.file.Stat()
 	if err != nil {
@@ -145,15 +161,10 @@ func (t *Trail) declare(c *chain, head Head) error {
 			p.File = name
 		}
 	}
+	const maxReason = 4 << 10
+	reason := strings.ToValidUTF8(p.String(), "?")
 	now := time.Now()
-	t.found.Break, t.found.LastBreak = &p, now
-	_, err = t.append(now, []Record{{Kind: Break, Reason: breakReason(p)}})
+	t.found.Break, t.found.LastBreak, t.lastBreak = &p, now, now
+	_, err = t.append(now, []Record{{Kind: Break, Reason: reason[:min(len(reason), maxReason)]}})
 	return err
-}
-
-// breakReason keeps the reason to one line of a bounded size.
-func breakReason(p Problem) string {
-	const most = 4 << 10
-	s := strings.ToValidUTF8(p.String(), "?")
-	return s[:min(len(s), most)]
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +16,13 @@ import (
 // activeName is the segment being written.
 const activeName = "audit.log"
 
-// closedName is the form of a full segment: the seq of its first record, in
-// digits that sort, and a number in the rare case that the name is taken.
+// closedName matches the name of a closed segment: the seq of its first record, padded so that names sort,
+// and a number in the rare case that the name is taken.
 var closedName = regexp.MustCompile(`^audit-[0-9]{20}\.log(\.[0-9]{3})?$`)
 
-// segments returns the names of the files of the trail in dir, oldest first.
-func segments(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir) // sorted by name, so that audit.log, the newest, stands last ('-' < '.')
+// segmentNames returns the names of the segments in dir, oldest first.
+func segmentNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name; the active segment sorts last, because '-' < '.'
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +35,8 @@ func segments(dir string) ([]string, error) {
 	return names, nil
 }
 
-// closedAs returns a free name for the active segment whose first record is seq.
-func closedAs(dir string, seq uint64) (string, error) {
+// freeClosedName returns a name that is not taken for the segment that begins with record seq.
+func freeClosedName(dir string, seq uint64) (string, error) {
 	for n := range 1000 {
 		name := fmt.Sprintf("audit-%020d.log", seq)
 		if n > 0 {
@@ -49,17 +50,31 @@ func closedAs(dir string, seq uint64) (string, error) {
 	return "", fmt.Errorf("no free name for the segment of record %d in %s", seq, dir)
 }
 
-// tail is a last line without line feed.
-type tail struct {
-	at   place
+// remainder is the text after the last line feed of a segment, and where it begins.
+type remainder struct {
+	at   position
 	text []byte
 }
 
-// readSegment passes every line of f that ends to each, which may use it during the call, and returns what
-// follows the last line feed. It reads through one buffer; of a line longer than maxLine only the start is seen.
-func readSegment(f io.Reader, name string, each func(place, []byte)) (tail, error) {
+// readSegmentFile passes every complete line of the segment name in dir to each and returns what follows
+// the last one.
+func readSegmentFile(ctx context.Context, dir, name string, each func(position, []byte)) (remainder, error) {
+	if err := ctx.Err(); err != nil {
+		return remainder{}, err
+	}
+	f, err := openRead(filepath.Join(dir, name))
+	if err != nil {
+		return remainder{}, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return readSegment(ctx, f, name, each)
+}
+
+// readSegment is readSegmentFile for an open file. Each line is valid during the call only. It reads
+// through one buffer; of a line longer than maxLine only the start is passed on.
+func readSegment(ctx context.Context, f io.Reader, name string, each func(position, []byte)) (remainder, error) {
 	r := bufio.NewReaderSize(f, maxLine+1)
-	at := place{file: name, line: 1}
+	at := position{file: name, line: 1}
 	for {
 		text, err := r.ReadSlice('\n')
 		size := int64(len(text))
@@ -70,10 +85,13 @@ func readSegment(f io.Reader, name string, each func(place, []byte)) (tail, erro
 			size += more
 		}
 		if errors.Is(err, io.EOF) {
-			return tail{at, bytes.Clone(text)}, nil
+			return remainder{at, bytes.Clone(text)}, nil
 		}
 		if err != nil {
-			return tail{}, fmt.Errorf("read %s: %w", name, err)
+			return remainder{}, fmt.Errorf("read %s: %w", name, err)
+		}
+		if at.line%1024 == 0 && ctx.Err() != nil { // a segment takes a good part of a second
+			return remainder{}, ctx.Err()
 		}
 		each(at, bytes.TrimSuffix(text, []byte("\n")))
 		at.line++
@@ -81,7 +99,7 @@ func readSegment(f io.Reader, name string, each func(place, []byte)) (tail, erro
 	}
 }
 
-// skipLine reads up to the next line feed and returns how many bytes that were.
+// skipLine reads up to the next line feed and returns how many bytes it read.
 func skipLine(r *bufio.Reader) (int64, error) {
 	var n int64
 	for {
@@ -93,13 +111,27 @@ func skipLine(r *bufio.Reader) (int64, error) {
 	}
 }
 
-// torn reports whether text, a last line without line feed, is what a crash
-// leaves of record next: its beginning, then nothing or the zeros of blocks that were
-// never written. A whole record that another byte follows is not.
-func torn(text []byte, next uint64, prev Hash) bool {
+// isTorn reports whether text, a last line without line feed, is what a crash leaves of the record after
+// last: a prefix of it, then nothing or the zeros of blocks that were never written. A complete record
+// that another byte follows is not torn.
+func isTorn(text []byte, last Head) bool {
 	text = bytes.TrimRight(text, "\x00")
-	if len(text) > maxLine || joint(text) > 0 {
+	if len(text) > maxLine || recordEnd(text) > 0 {
 		return false
 	}
-	return difference(text, []byte(chainPrefix(next, prev))) < 0
+	return firstDifference(text, []byte(chainPrefix(last.Seq+1, last.Hash))) < 0
+}
+
+// readSmallFile returns the content of a file of at most limit bytes.
+func readSmallFile(path string, limit int64) ([]byte, error) {
+	f, err := openRead(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return text, err
 }

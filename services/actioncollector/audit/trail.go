@@ -13,153 +13,137 @@ import (
 var (
 	// ErrLocked means that another process writes the trail.
 	ErrLocked = errors.New("the audit trail is in use by another process")
-	// ErrTampered means that the newest segment is no longer what was written, though nobody
-	// else may write it: close the trail and open it again, with Head, to declare the break.
+	// ErrTampered means that the trail is not what was written: close it and open it again, with Head and
+	// ReadAll, to declare the damage.
 	ErrTampered = errors.New("the audit trail was changed while in use")
-	// ErrFull means that the disk has no space. What was to be written is not in the trail.
+	// ErrFull means that the disk has no space. Nothing was appended.
 	ErrFull = errors.New("no space left for the audit trail")
 )
 
-// DefaultSegmentSize is how large a segment grows before the next is begun, in bytes.
+// DefaultSegmentSize is the size in bytes at which a segment is closed.
 const DefaultSegmentSize = 64 << 20
 
-// Config says where a trail is.
+// Config describes a trail to open.
 type Config struct {
-	// Dir is the folder, made with mode 0700 if it is not there.
+	// Dir is the folder of the trail. It is created with mode 0700 if it is missing.
 	Dir string
-	// SegmentSize in bytes; 0 is DefaultSegmentSize.
+	// SegmentSize in bytes; 0 means DefaultSegmentSize.
 	SegmentSize int64
-	// Head is the newest record as it was kept outside Dir, zero if nothing was.
+	// Head is the newest record as stored outside Dir, zero if none is stored.
 	Head Head
+	// ReadAll makes Open read the closed segments too, and not rely on the index.
+	ReadAll bool
 }
 
-// Trail is an open trail. Its methods may be called concurrently; one process
-// has it open at a time.
+// Trail is an open trail. Its methods may be called concurrently; one process has it open at a time.
 type Trail struct {
 	dir         string
 	segmentSize int64
+	openedWith  Head // Config.Head
 	found       Found
 	lock        *os.File
 
-	mu    sync.Mutex
-	file  *os.File // the active segment; nil until the next write where it could not be made
-	size  int64    // bytes of it that are records
-	start uint64   // seq of its first record
-	head  Head
-	seen  *seen
+	mu       sync.Mutex
+	progress               // up to the last record on the disk
+	closed   []indexedFile // the closed segments, oldest first
+	file     *os.File      // the active segment; nil from its closing until the next append
+	size     int64         // of the active segment, records only
+	start    uint64        // seq of its first record
+	ids      *recentIDs
 }
 
 // Found is what Open found.
 type Found struct {
 	Records uint64
-	// Break is the damage that Open declared in a record of its own, nil if there was none.
+	// Break is the damage that Open declared by a new record, nil if there was none.
 	Break *Problem
-	// LastBreak is when the newest break was declared, now or before; zero if none was.
+	// LastBreak is when the newest damage that is not accepted was declared, now or before; zero if none was.
 	LastBreak time.Time
-	// Repaired is what Open cut off because a crash had left it unfinished.
+	// Repaired is the unfinished record that Open cut off, nil if there was none.
 	Repaired *Repair
 }
 
-// Repair tells of an unfinished record at the end. Its action was never
-// acknowledged and comes again.
+// Repair describes an unfinished record that a crash left at the end. Its action was never acknowledged and
+// is delivered again.
 type Repair struct {
 	Seq   uint64
 	Bytes int64
-	Aside string // where the bytes were put; empty if the disk is full
+	Aside string // the file the bytes were copied to; empty if the disk is full
 }
 
-// Head names the newest record.
+// Head returns the newest record.
 func (t *Trail) Head() Head {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.head
+	return t.last
 }
 
 // Found returns what Open found.
 func (t *Trail) Found() Found { return t.found }
 
-// Append writes one record for each entry, in this order, and returns when all are on the disk. Either all
-// are in the trail, or, with an error, none is. ErrFull may be tried again; ErrTampered wants a
-// new Open. After any other error close the trail.
+// Append writes one record for each entry, in this order, and returns the new head when all are on the
+// disk. Either all are in the trail or, with an error, none is. After ErrFull it may be called again; after
+// ErrTampered the trail must be opened again; after any other error the trail must be closed.
 func (t *Trail) Append(entries ...Entry) (Head, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.append(time.Now(), actions(entries))
-}
-
-func actions(entries []Entry) []Record {
 	records := make([]Record, len(entries))
 	for i, e := range entries {
 		records[i] = Record{Kind: Action, ID: e.ID, StreamSeq: e.StreamSeq, Action: e.Action}
 	}
-	return records
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.append(time.Now(), records)
 }
 
 func (t *Trail) append(now time.Time, records []Record) (Head, error) {
-	lines, head, err := t.encode(now, records)
-	if err != nil {
-		return t.head, err
-	}
-	if err := t.prepare(int64(len(lines))); err != nil {
-		return t.head, err
-	}
-	if err := t.write(lines); err != nil {
-		return t.head, err
-	}
-	t.head = head
-	for _, r := range records {
-		if r.Kind == Action {
-			t.seen.add(r.ID, r.StreamSeq)
-		}
-	}
-	return head, nil
-}
-
-// encode chains records after the head and returns their lines and the new head.
-func (t *Trail) encode(now time.Time, records []Record) ([]byte, Head, error) {
 	var lines []byte
-	head := t.head
+	head := t.last
 	for i := range records {
 		r := &records[i]
 		r.Seq, r.Prev, r.Time = head.Seq+1, head.Hash, now
 		line, err := r.encode()
 		if err != nil {
-			return nil, head, err
+			return t.last, err
 		}
 		head = Head{Seq: r.Seq, Hash: r.Hash}
 		lines = append(lines, line...)
 	}
-	return lines, head, nil
+	if err := t.prepareSegment(int64(len(lines))); err != nil {
+		return t.last, err
+	}
+	if err := t.write(lines); err != nil {
+		return t.last, err
+	}
+	t.digest.Write(lines) // never fails
+	t.last, t.records = head, t.records+uint64(len(records))
+	for _, r := range records {
+		if t.first.Seq == 0 {
+			t.first = Head{Seq: r.Seq, Hash: r.Hash}
+		}
+		t.remember(r)
+	}
+	return head, nil
 }
 
-// prepare makes sure that the active segment is ours, untouched and has room for n bytes.
-func (t *Trail) prepare(n int64) error {
-	if err := t.untouched(); err != nil {
-		return err
+// prepareSegment makes sure that the active segment is the one that was written and has room for n bytes.
+func (t *Trail) prepareSegment(n int64) error {
+	if t.file != nil {
+		written, err := t.file.Stat()
+		if err != nil {
+			return err
+		}
+		named, err := os.Lstat(t.path(activeName))
+		if err != nil || !os.SameFile(written, named) || written.Size() != t.size {
+			return fmt.Errorf("%s: %w", t.path(activeName), ErrTampered)
+		}
 	}
 	if t.size > 0 && t.size+n > t.segmentSize {
 		if _, err := t.closeSegment(); err != nil {
 			return err
 		}
+		t.saveIndex()
 	}
 	if t.file == nil {
 		return t.openSegment()
-	}
-	return nil
-}
-
-// untouched compares the active segment with what was written to it.
-func (t *Trail) untouched() error {
-	if t.file == nil {
-		return nil
-	}
-	mine, err := t.file.Stat()
-	if err != nil {
-		return err
-	}
-	named, err := os.Lstat(t.path(activeName))
-	if err != nil || !os.SameFile(mine, named) || mine.Size() != t.size {
-		return fmt.Errorf("%s: %w", t.path(activeName), ErrTampered)
 	}
 	return nil
 }
@@ -182,19 +166,24 @@ func (t *Trail) write(lines []byte) error {
 
 // closeSegment gives the active segment its final name and returns it.
 func (t *Trail) closeSegment() (string, error) {
-	name, err := closedAs(t.dir, t.start)
+	name, err := freeClosedName(t.dir, t.start)
+	if err != nil {
+		return "", err
+	}
+	info, err := t.file.Stat()
 	if err != nil {
 		return "", err
 	}
 	if err := os.Rename(t.path(activeName), t.path(name)); err != nil {
 		return "", err
 	}
+	t.closed = append(t.closed, indexedFile{Name: name, Size: info.Size()})
 	err = t.file.Close()
 	t.file, t.size = nil, 0
 	return name, errors.Join(err, syncDir(t.dir))
 }
 
-// openSegment begins a new active segment.
+// openSegment creates the next active segment.
 func (t *Trail) openSegment() error {
 	f, err := openWrite(t.path(activeName))
 	if diskFull(err) {
@@ -203,13 +192,13 @@ func (t *Trail) openSegment() error {
 	if err != nil {
 		return err
 	}
-	t.file, t.start = f, t.head.Seq+1
+	t.file, t.start = f, t.last.Seq+1
 	return syncDir(t.dir)
 }
 
 func (t *Trail) path(name string) string { return filepath.Join(t.dir, name) }
 
-// Close closes the files and gives up the lock.
+// Close closes the files and releases the lock.
 func (t *Trail) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
