@@ -106,7 +106,7 @@ func (a *app) daemonHead(ctx context.Context, f verifyFlags) (head *audit.Head, 
 		if err != nil {
 			return err
 		}
-		kept, err := actioncollector.KeptHead(ctx, conn, host)
+		kept, err := actioncollector.StoredHead(ctx, conn, host)
 		head = &kept
 		return err
 	})

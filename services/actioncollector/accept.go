@@ -11,24 +11,24 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// VerbAccept is the verb that AcceptBreak asks; the bus lets operators only.
+// VerbAccept is the verb of AcceptBreak; the bus allows it to operators only.
 const VerbAccept = "accept"
 
-// Accept is the request of VerbAccept. By is who they say they are: the bus knows that it
-// is an operator, not which.
+// Accept is the request of VerbAccept. By is the name the operator gives: the bus knows that the client is
+// an operator, not which person.
 type Accept struct {
 	By     string `json:"by"`
 	Reason string `json:"reason"`
 }
 
-// AcceptBreak has the collector of host record that the problems of its trail are known.
+// AcceptBreak asks the collector of host to record that the problems of its trail are known.
 func AcceptBreak(ctx context.Context, conn *bus.Conn, host string, a Accept) (audit.Acceptance, error) {
 	var done audit.Acceptance
 	err := conn.Request(ctx, bus.VerbSubject(Name, host, VerbAccept), a, &done)
 	return done, err
 }
 
-// serve answers VerbAccept.
+// serve answers VerbAccept until stop is called.
 func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 	return s.deps.Bus.Serve(context.WithoutCancel(ctx), bus.ServiceConfig{
 		Module: Name, Host: s.deps.Host, Verbs: map[string]bus.Verb{
@@ -43,18 +43,19 @@ func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 	})
 }
 
-// accept opens the trail anew, so that a damage nobody has noticed yet is declared, and
-// settles what there is. Actions wait meanwhile.
+// accept opens the trail again and reads all of it, so that damage not found yet is declared, and then
+// accepts all problems. Actions wait meanwhile.
 func (s *Service) accept(ctx context.Context, a Accept) (audit.Acceptance, error) {
 	if strings.TrimSpace(a.By) == "" || strings.TrimSpace(a.Reason) == "" {
 		return audit.Acceptance{}, errors.New("say who accepts, and why")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
-		return audit.Acceptance{}, errors.New("the collector is stopping: ask again when it runs")
+	if s.stopped {
+		return audit.Acceptance{}, errors.New("the collector is stopping: try again when it runs")
 	}
-	s.drop()
+	s.closeTrail()
+	s.readAll = true
 	if err := s.open(ctx); err != nil {
 		return audit.Acceptance{}, err
 	}
@@ -62,9 +63,9 @@ func (s *Service) accept(ctx context.Context, a Accept) (audit.Acceptance, error
 	if err != nil {
 		return audit.Acceptance{}, err
 	}
-	s.moved(s.trail.Head())
-	s.health.clear(reasonBroken)
+	s.setHead(s.trail.Head())
+	s.reasons.Clear(topicBroken)
 	s.log.WithField("by", done.By).WithField("reason", done.Reason).WithField("audit_seq", done.Seq).
-		WithField("problems", done.Problems).Warn("broken audit trail accepted")
+		WithField("problems", done.Problems).Warn("problems of the audit trail accepted")
 	return done, nil
 }

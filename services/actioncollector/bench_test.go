@@ -15,8 +15,7 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// BenchmarkBacklog measures how fast waiting actions are audited, against one fsync
-// for each, both on the same disk in the same run.
+// BenchmarkBacklog compares how fast a backlog is audited with one fsync for each action, on the same disk.
 func BenchmarkBacklog(b *testing.B) {
 	const backlog, singly = 2000, 100
 	var together, alone time.Duration

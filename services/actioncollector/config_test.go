@@ -8,7 +8,7 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector"
 )
 
-func TestConfigIsValidated(t *testing.T) {
+func TestConfigValidation(t *testing.T) {
 	t.Parallel()
 	c := actioncollector.DefaultConfig()
 	require.True(t, c.Enabled)

@@ -13,7 +13,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-func TestFullDiskHoldsActionsBackUntilThereIsSpace(t *testing.T) {
+func TestActionsWaitWhileTheDiskIsFull(t *testing.T) {
 	b := bustest.New(t)
 	dir := testenv.SmallDisk(t, "256k")
 	c := start(t, b, filepath.Join(dir, "audit"))
@@ -29,5 +29,5 @@ func TestFullDiskHoldsActionsBackUntilThereIsSpace(t *testing.T) {
 	c.waitFor("trail_head", 40)
 	require.Eventually(t, func() bool { return c.Health().Status == event.Healthy }, patience, time.Millisecond)
 	c.end()
-	require.EqualValues(t, 40, intact(t, filepath.Join(dir, "audit"), keptHead(t, b)).Records)
+	require.EqualValues(t, 40, intact(t, filepath.Join(dir, "audit"), storedHead(t, b)).Records)
 }

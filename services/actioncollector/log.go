@@ -6,7 +6,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// logAction writes one line for an action. What others chose stands in fields only.
+// logAction writes one line for an action. Text from outside goes into fields only, never into the message.
 func logAction(log logrus.FieldLogger, a *event.Action, seq, streamSeq uint64) {
 	log = log.WithFields(logrus.Fields{
 		"action_id": a.ID, "trace_id": a.TraceID, "module": a.Module, "kind": a.Kind, "target": a.Target,

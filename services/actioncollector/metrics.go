@@ -1,65 +1,56 @@
 package actioncollector
 
 import (
-	"errors"
-	"fmt"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ironpost/ironpost/internal/metrics"
 )
-
-// metrics outlive an instance: a restarted module goes on counting.
-type metrics struct {
-	records, duplicates, rejected, failures, breaks, repairs prometheus.Counter
-	head                                                     prometheus.Gauge
-	append                                                   prometheus.Histogram
-}
-
-// newMetrics registers with r; nil means nobody asks.
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	if r == nil {
-		r = prometheus.NewRegistry()
-	}
-	reg := registry{r: r}
-	m := &metrics{
-		records:    reg.counter("records_total", "Actions written to the audit trail."),
-		duplicates: reg.counter("duplicates_total", "Deliveries of an action that was in the audit trail already."),
-		rejected:   reg.counter("rejected_total", "Messages that were no action and went to the dead letters."),
-		failures:   reg.counter("write_failures_total", "Failed attempts to write an action to the audit trail."),
-		breaks:     reg.counter("trail_breaks_total", "Times the audit trail was found damaged."),
-		repairs:    reg.counter("trail_repairs_total", "Times an unfinished record was cut off the audit trail."),
-		head: register[prometheus.Gauge](&reg, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: prefix + "trail_head", Help: "Number of the newest record of the audit trail.",
-		})),
-		append: register[prometheus.Histogram](&reg, prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: prefix + "append_duration_seconds", Help: "Time to write the actions that arrived together to the disk, fsync included.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
-		})),
-	}
-	return m, reg.err
-}
 
 const prefix = "ironpost_action_collector_"
 
-// registry registers until the first error.
-type registry struct {
-	r   prometheus.Registerer
-	err error
+// counters count since the module started. They may be used concurrently.
+type counters struct {
+	audited, duplicates, rejected, writeFailures, breaks, repairs atomic.Uint64
+
+	headSeq       atomic.Uint64
+	appendSeconds prometheus.Histogram
 }
 
-func (r *registry) counter(name, help string) prometheus.Counter {
-	return register[prometheus.Counter](r, prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help}))
+func newCounters() counters {
+	return counters{appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: prefix + "append_duration_seconds", Help: "Time to write the actions that arrived together to the disk, fsync included.",
+		Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+	})}
 }
 
-// register returns the collector of this name, an earlier instance's if there is one.
-func register[T prometheus.Collector](r *registry, c T) T {
-	err := r.r.Register(c)
-	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if earlier, ok := already.ExistingCollector.(T); ok {
-			return earlier
-		}
+// byName returns the counters as Health shows them.
+func (c *counters) byName() map[string]uint64 {
+	return map[string]uint64{
+		"actions_audited": c.audited.Load(), "actions_duplicate": c.duplicates.Load(),
+		"actions_rejected": c.rejected.Load(), "write_failures": c.writeFailures.Load(),
+		"trail_breaks": c.breaks.Load(), "trail_repairs": c.repairs.Load(), "trail_head": c.headSeq.Load(),
 	}
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("register metric: %w", err)
-	}
-	return c
+}
+
+// exportMetrics registers the metrics until stop is called.
+func (s *Service) exportMetrics() (stop func(), err error) {
+	return metrics.Export(s.deps.Metrics, prefix, metrics.Described{
+		"records_total":        {"Actions written to the audit trail."},
+		"duplicates_total":     {"Deliveries of an action that was in the audit trail already."},
+		"rejected_total":       {"Messages that were no valid action and were dead-lettered."},
+		"write_failures_total": {"Failed attempts to write actions to the audit trail."},
+		"trail_breaks_total":   {"Times the audit trail was found damaged."},
+		"trail_repairs_total":  {"Times an unfinished record was cut off the audit trail."},
+		"trail_head":           {"Number of the newest record of the audit trail."},
+	}, func(to metrics.Sink) {
+		to.Count("records_total", float64(s.audited.Load()))
+		to.Count("duplicates_total", float64(s.duplicates.Load()))
+		to.Count("rejected_total", float64(s.rejected.Load()))
+		to.Count("write_failures_total", float64(s.writeFailures.Load()))
+		to.Count("trail_breaks_total", float64(s.breaks.Load()))
+		to.Count("trail_repairs_total", float64(s.repairs.Load()))
+		to.Gauge("trail_head", float64(s.headSeq.Load()))
+	}, s.appendSeconds)
 }

@@ -1,7 +1,3 @@
-// Package actioncollector consumes the actions of its host and writes each into
-// an audit trail that shows whether anybody changed it (package audit). The head of the
-// trail is also kept in the bucket ironpost_audit, so that a cut end shows. An
-// action is acknowledged only when its record is on the disk.
 package actioncollector
 
 import (
@@ -17,6 +13,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
@@ -25,37 +22,48 @@ import (
 const Name = bus.ActionCollector
 
 const (
-	drain         = 5 * time.Second // how long a stop goes on consuming what is pending
-	together      = 256             // actions that may share one write; 16 MiB at their largest
-	retry         = time.Second     // between attempts to write an action
-	recheck       = 2 * time.Second // how often a trail that could not be opened is tried again
-	rememberBreak = 7 * 24 * time.Hour
+	drain         = 5 * time.Second    // how long pending deliveries are still consumed after a stop
+	maxBatch      = 256                // actions that may share one write; 16 MiB at their largest
+	retryInterval = time.Second        // between attempts to write an action, and to store the head
+	openInterval  = 2 * time.Second    // between attempts to open the trail
+	breakAge      = 7 * 24 * time.Hour // how long a declared break degrades the module
 )
 
-// Deps are what a Service works with. All but Metrics must be set.
+// The health topics.
+const (
+	topicBroken = "broken"
+	topicHead   = "head"
+	topicOpen   = "open"
+	topicWrite  = "write"
+)
+
+// Deps are the dependencies of a Service. All but Metrics must be set.
 type Deps struct {
 	Bus      *bus.Conn
 	Host     string
 	DataDir  string // used if Config.AuditPath is empty
 	Log      logrus.FieldLogger
-	Metrics  prometheus.Registerer
+	Metrics  prometheus.Registerer // nil: no metrics
 	InFlight bus.InFlight
 }
 
-// Service is the module. Run is called once; Health at any time, also concurrently.
+// Service is the module. Run is called once; Health may be called at any time, also concurrently.
 type Service struct {
 	cfg     Config
 	deps    Deps
 	log     logrus.FieldLogger
 	durable bus.Durable
-	metrics *metrics
-	health  *health
+	reasons *health.Reasons
+	counters
 
-	mu    sync.Mutex // guards trail: deliveries and the recheck use it
-	trail *audit.Trail
-	head  audit.Head // newest known, also while no trail is open
-	keep  *keeper
-	ended bool // nothing is written any more
+	// mu guards the trail and what belongs to it. It is held while the trail is read and written, so Health
+	// must not take it.
+	mu      sync.Mutex
+	trail   *audit.Trail // nil while it is not open
+	readAll bool         // the next open reads the closed segments too
+	head    audit.Head   // newest known, also while the trail is not open
+	heads   *headStore
+	stopped bool // nothing is written any more
 }
 
 // New returns a Service. It starts nothing and touches no file.
@@ -67,64 +75,59 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if cfg.AuditPath == "" {
 		cfg.AuditPath = filepath.Join(deps.DataDir, "audit")
 	}
-	m, err := newMetrics(deps.Metrics)
-	if err != nil {
-		return nil, err
-	}
 	return &Service{
-		cfg: cfg, deps: deps, durable: durable, metrics: m,
-		log:    deps.Log.WithField("service", Name),
-		health: newHealth(deps.Host),
+		cfg: cfg, deps: deps, durable: durable, log: deps.Log.WithField("service", Name),
+		reasons: health.New(Name, deps.Host), counters: newCounters(),
 	}, nil
 }
 
-// Run audits actions until ctx ends and what is pending has been audited, or 5 s
-// have passed. A trail that cannot be written is a reason to be degraded: actions then wait in
-// the stream. Run returns an error only if the bus fails it.
+// Run records actions until ctx ends and the pending ones are recorded, or 5 s have passed. It returns an
+// error only if the bus fails; a trail that cannot be written is a health reason.
 func (s *Service) Run(ctx context.Context) (err error) {
-	s.keep, err = newKeeper(ctx, s.deps.Bus, s.deps.Host)
+	unexport, err := s.exportMetrics()
 	if err != nil {
-		return fmt.Errorf("head of the audit trail: %w", err)
+		return err
 	}
-	s.head = s.keep.start
-	s.reportHead()
-	if err := s.reopen(ctx); err != nil {
-		s.log.WithError(err).Error("audit trail not usable")
+	defer unexport()
+	s.heads, err = newHeadStore(ctx, s.deps.Bus, s.deps.Host)
+	if err != nil {
+		return fmt.Errorf("stored head of the audit trail: %w", err)
 	}
+	s.head = s.heads.initial
+	if err := s.heads.unreadable; err != nil {
+		s.reasons.Set(topicBroken, err.Error())
+		s.log.WithError(err).Error("stored head of the audit trail unreadable, a cut end is not detected")
+	}
+	s.reopen(ctx)
+	s.reasons.Started()
 	defer func() { err = errors.Join(err, s.close()) }()
 	stop, err := s.serve(ctx)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	return s.work(ctx)
+
+	heads := task.New(context.WithoutCancel(ctx)) // stops last, after the last action
+	heads.Go("audit-head", s.storeHeads)
+	work := task.New(ctx)
+	work.Go("audit-open", s.maintainTrail)
+	work.Go("audit", func(ctx context.Context) error {
+		return s.deps.Bus.ConsumeBatches(ctx, s.durable, bus.ConsumeOptions{
+			Host: s.deps.Host, Drain: drain, Prefetch: maxBatch, Log: s.log,
+		}, s.handle)
+	})
+	err = work.Wait()
+	s.stop()
+	return errors.Join(err, heads.Wait())
 }
 
-// work consumes beside the keeper of the head, which is the last to stop, and the recheck.
-func (s *Service) work(ctx context.Context) error {
-	keeping := task.New(context.WithoutCancel(ctx))
-	keeping.Go("audit-head", s.keepHead)
-	consuming := task.New(ctx)
-	consuming.Go("audit-recheck", s.recheck)
-	consuming.Go("audit", s.consume)
-	err := consuming.Wait()
-	s.end()
-	return errors.Join(err, keeping.Wait())
-}
-
-// end is after the last action. A request to accept may still be on its way.
-func (s *Service) end() {
+// stop is called after the last action. A request to accept may still be in flight; it is refused then.
+func (s *Service) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended = true
-	s.keep.stop()
+	s.stopped = true
+	s.heads.stop()
 }
 
-func (s *Service) consume(ctx context.Context) error {
-	return s.deps.Bus.ConsumeBatches(ctx, s.durable, bus.ConsumeOptions{
-		Host: s.deps.Host, Drain: drain, Prefetch: together, Log: s.log,
-	}, s.handle)
-}
-
-// Health reports what keeps the module from its work. It may be called concurrently.
-func (s *Service) Health() event.ModuleHealth { return s.health.report() }
+// Health returns the status, its reasons and the counters.
+func (s *Service) Health() event.ModuleHealth { return s.reasons.Report(s.counters.byName()) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func publish(t *testing.T, b *bustest.Bus, from, to int) {
 	require.NoError(t, p.Publish(t.Context(), recs...))
 }
 
-// running is a collector at work.
+// running is a collector whose Run was called.
 type running struct {
 	*actioncollector.Service
 	t    *testing.T
@@ -72,7 +73,7 @@ func start(t *testing.T, b *bustest.Bus, dir string, change ...func(*actioncolle
 	return r
 }
 
-// end stops the collector as a daemon does.
+// end stops the collector as the daemon does.
 func (r *running) end() {
 	r.t.Helper()
 	if r.stop == nil {
@@ -88,7 +89,7 @@ func (r *running) end() {
 	}
 }
 
-// kill takes the connection away, so that what was delivered stays unacknowledged.
+// kill closes the connection first, so that delivered actions stay unacknowledged.
 func (r *running) kill() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -104,7 +105,7 @@ func (r *running) waitFor(counter string, n uint64) {
 		"%s never reached %d: %v", counter, n, r.Health())
 }
 
-// audited returns a service that has audited n actions, its bus and its folder.
+// audited returns a collector that has audited n actions, its bus and its folder.
 func audited(t *testing.T, n int) (*bustest.Bus, string, *running) {
 	t.Helper()
 	b, dir := bustest.New(t), t.TempDir()
@@ -120,10 +121,10 @@ func silent() *logrus.Logger {
 	return log
 }
 
-// keptHead reads the head from the bucket, as the operator's command does.
-func keptHead(t *testing.T, b *bustest.Bus) audit.Head {
+// storedHead reads the head from the bucket, as the operator's command does.
+func storedHead(t *testing.T, b *bustest.Bus) audit.Head {
 	t.Helper()
-	head, err := actioncollector.KeptHead(t.Context(), operator(t, b), b.Host())
+	head, err := actioncollector.StoredHead(t.Context(), operator(t, b), b.Host())
 	require.NoError(t, err)
 	return head
 }
@@ -153,16 +154,16 @@ func TestActionsAreAudited(t *testing.T) {
 	c.waitFor("actions_audited", 3)
 	require.Equal(t, event.Healthy, c.Health().Status)
 	c.end()
-	report := intact(t, dir, keptHead(t, b))
+	report := intact(t, dir, storedHead(t, b))
 	require.EqualValues(t, 3, report.Records)
 	require.EqualValues(t, 3, report.Last.Seq)
-	require.Equal(t, report.Last, keptHead(t, b), "the head is kept before the collector has stopped")
+	require.Equal(t, report.Last, storedHead(t, b), "the head is stored before the collector has stopped")
 	problems, err := testutil.GatherAndLint(registry)
 	require.NoError(t, err)
 	require.Empty(t, problems)
 }
 
-func TestAuditPathDefaultsBelowTheDataFolder(t *testing.T) {
+func TestAuditPathDefaultsToTheDataFolder(t *testing.T) {
 	b := bustest.New(t)
 	data := t.TempDir()
 	publish(t, b, 1, 1)
@@ -171,7 +172,7 @@ func TestAuditPathDefaultsBelowTheDataFolder(t *testing.T) {
 	require.FileExists(t, filepath.Join(data, "audit", "audit.log"))
 }
 
-func TestThousandActionsAreAuditedOnceEachThroughKills(t *testing.T) {
+func TestActionsAreAuditedOnceDespiteKills(t *testing.T) {
 	b := bustest.New(t)
 	dir := t.TempDir()
 	const actions, kills = 1000, 10
@@ -180,7 +181,7 @@ func TestThousandActionsAreAuditedOnceEachThroughKills(t *testing.T) {
 		c := start(t, b, dir)
 		c.waitFor("trail_head", uint64((i+1)*actions/(kills+1)))
 		c.kill()
-		forget(t, b) // no acknowledgement survives: all come again
+		redeliverAll(t, b) // as if no acknowledgement had arrived
 	}
 	c := start(t, b, dir)
 	require.Eventually(t, func() bool {
@@ -188,7 +189,7 @@ func TestThousandActionsAreAuditedOnceEachThroughKills(t *testing.T) {
 		return n["actions_audited"]+n["actions_duplicate"] == actions
 	}, patience, time.Millisecond)
 	c.end()
-	report := intact(t, dir, keptHead(t, b))
+	report := intact(t, dir, storedHead(t, b))
 	require.EqualValues(t, actions, report.Records)
 	ids := auditedIDs(t, dir)
 	require.Len(t, ids, actions)
@@ -197,19 +198,19 @@ func TestThousandActionsAreAuditedOnceEachThroughKills(t *testing.T) {
 	}
 }
 
-func TestActionDeliveredAgainIsAuditedOnce(t *testing.T) {
+func TestRedeliveredActionIsAuditedOnce(t *testing.T) {
 	b, dir, c := audited(t, 5)
 	c.end()
-	forget(t, b)
+	redeliverAll(t, b)
 	c = start(t, b, dir)
 	c.waitFor("actions_duplicate", 5)
 	publish(t, b, 6, 6)
 	c.waitFor("actions_audited", 1)
 	c.end()
-	require.EqualValues(t, 6, intact(t, dir, keptHead(t, b)).Records)
+	require.EqualValues(t, 6, intact(t, dir, storedHead(t, b)).Records)
 }
 
-func TestMessageThatIsNoActionGoesToTheDeadLetters(t *testing.T) {
+func TestInvalidMessageIsDeadLettered(t *testing.T) {
 	b := bustest.New(t)
 	c := start(t, b, t.TempDir())
 	raw := b.Raw(bus.ContainerGuard)
@@ -226,9 +227,8 @@ func TestMessageThatIsNoActionGoesToTheDeadLetters(t *testing.T) {
 	c.waitFor("actions_audited", 1)
 }
 
-// A record that speaks for another host or module than the one it came from would be
-// a lie in the trail.
-func TestActionOfSomebodyElseGoesToTheDeadLetters(t *testing.T) {
+// A record must name the host and the module that the server saw it come from.
+func TestActionOfAnotherOriginIsDeadLettered(t *testing.T) {
 	b := bustest.New(t)
 	dir := t.TempDir()
 	c := start(t, b, dir)
@@ -260,16 +260,15 @@ func TestCutTrailIsDeclaredAtStart(t *testing.T) {
 	report, err := audit.Verify(t.Context(), dir, nil)
 	require.NoError(t, err)
 	require.False(t, report.Intact)
-	require.EqualValues(t, 5, report.Last.Seq, "three lost, one that says so, one action")
+	require.EqualValues(t, 5, report.Last.Seq, "three lost, the break record, one action")
 
 	c = start(t, b, dir)
-	require.Eventually(t, func() bool { return c.Health().Status == event.Degraded }, patience, time.Millisecond, "a restart does not hide it")
-	require.Contains(t, c.Health().Reasons[0], "found broken")
+	require.Eventually(t, func() bool { return strings.Contains(strings.Join(c.Health().Reasons, "\n"), "found broken") },
+		patience, time.Millisecond, "it is reported after a restart, too")
 }
 
-// An operator who knows of a break says so, in the trail itself. That holds until what was
-// accepted is changed.
-func TestABreakIsAcceptedOnce(t *testing.T) {
+// An acceptance holds until a byte of what was accepted changes.
+func TestAcceptedBreakStaysAccepted(t *testing.T) {
 	b, dir, c := audited(t, 3)
 	ctx, accept := t.Context(), actioncollector.Accept{By: "alice (uid 1000)", Reason: "disk replaced"}
 	_, err := actioncollector.AcceptBreak(ctx, operator(t, b), b.Host(), accept)
@@ -286,15 +285,15 @@ func TestABreakIsAcceptedOnce(t *testing.T) {
 	publish(t, b, 4, 4)
 	c.waitFor("actions_audited", 4)
 	c.end()
-	report := intact(t, dir, keptHead(t, b))
+	report := intact(t, dir, storedHead(t, b))
 	require.Len(t, report.Accepted, 1)
-	require.Equal(t, 2, report.Accepted[0].Problems, "the change, and the collector's word for it")
+	require.Equal(t, 2, report.Accepted[0].Problems, "the change and the break record")
 	require.Equal(t, accept.By, report.Accepted[0].By)
 
 	c = start(t, b, dir)
 	publish(t, b, 5, 5)
 	c.waitFor("actions_audited", 1)
-	require.Equal(t, event.Healthy, c.Health().Status, "a restart does not bring it back")
+	require.Equal(t, event.Healthy, c.Health().Status, "it stays accepted after a restart")
 	c.end()
 
 	closed, err := filepath.Glob(filepath.Join(dir, "audit-*.log"))
@@ -318,7 +317,7 @@ func tamper(t *testing.T, path string, line int) {
 	require.NoError(t, os.WriteFile(path, bytes.Join(lines, nil), 0o600))
 }
 
-func TestTrailTamperedWhileRunningIsDeclared(t *testing.T) {
+func TestDamageWhileRunningIsDeclared(t *testing.T) {
 	b, dir, c := audited(t, 2)
 	require.NoError(t, os.Remove(filepath.Join(dir, "audit.log")))
 	publish(t, b, 3, 3)
@@ -327,7 +326,7 @@ func TestTrailTamperedWhileRunningIsDeclared(t *testing.T) {
 	require.EqualValues(t, 1, c.Health().Counters["trail_breaks"])
 }
 
-func TestTrailThatCannotBeOpenedIsTriedAgain(t *testing.T) {
+func TestOpeningTheTrailIsRetried(t *testing.T) {
 	b := bustest.New(t)
 	dir := filepath.Join(t.TempDir(), "audit")
 	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // a file where the folder should be
@@ -339,7 +338,30 @@ func TestTrailThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 	require.Equal(t, event.Healthy, c.Health().Status, c.Health().Reasons)
 }
 
-func TestActionIsLoggedWithItsTextInFieldsOnly(t *testing.T) {
+// Opening does not read closed segments; the check after the start does, and declares what it finds.
+func TestChangedClosedSegmentIsDeclaredAfterTheStart(t *testing.T) {
+	b, dir := bustest.New(t), t.TempDir()
+	trail, err := audit.Open(t.Context(), audit.Config{Dir: dir, SegmentSize: 2000})
+	require.NoError(t, err)
+	for n := range 30 {
+		_, err := trail.Append(audit.Entry{ID: fmt.Sprint("old-", n), StreamSeq: uint64(n + 1), Action: []byte(`{"id":"x"}`)})
+		require.NoError(t, err)
+	}
+	require.NoError(t, trail.Close())
+	closed, err := filepath.Glob(filepath.Join(dir, "audit-*.log"))
+	require.NoError(t, err)
+	require.NotEmpty(t, closed)
+	tamper(t, closed[0], 1)
+
+	c := start(t, b, dir)
+	c.waitFor("trail_breaks", 1)
+	require.Eventually(t, func() bool { return c.Health().Status == event.Degraded }, patience, time.Millisecond)
+	require.Contains(t, c.Health().Reasons[0], "the audit trail was broken at "+filepath.Base(closed[0])+":2")
+	publish(t, b, 1, 1)
+	c.waitFor("actions_audited", 1)
+}
+
+func TestActionTextIsLoggedInFieldsOnly(t *testing.T) {
 	b := bustest.New(t)
 	log, hook := logtest.NewNullLogger()
 	c := start(t, b, t.TempDir(), func(d *actioncollector.Deps) { d.Log = log })
@@ -357,7 +379,7 @@ func TestActionIsLoggedWithItsTextInFieldsOnly(t *testing.T) {
 	t.Fatal("the action was not logged")
 }
 
-func TestTrailGoesOnThroughARestartOfTheBus(t *testing.T) {
+func TestAuditingContinuesAfterABusRestart(t *testing.T) {
 	b := bustest.New(t)
 	dir := t.TempDir()
 	c := start(t, b, dir)
@@ -367,7 +389,7 @@ func TestTrailGoesOnThroughARestartOfTheBus(t *testing.T) {
 	publish(t, b, 11, 20)
 	require.Eventually(t, func() bool { return c.Health().Counters["trail_head"] == 20 }, patience, time.Millisecond)
 	c.end()
-	require.EqualValues(t, 20, intact(t, dir, keptHead(t, b)).Records)
+	require.EqualValues(t, 20, intact(t, dir, storedHead(t, b)).Records)
 }
 
 func messages(hook *logtest.Hook) []string {
@@ -378,8 +400,8 @@ func messages(hook *logtest.Hook) []string {
 	return out
 }
 
-// forget removes the durable and makes it anew, so that everything is delivered again.
-func forget(t *testing.T, b *bustest.Bus) {
+// redeliverAll creates the durable again, so that everything is delivered again.
+func redeliverAll(t *testing.T, b *bustest.Bus) {
 	t.Helper()
 	durable, _ := bus.DurableOf(bus.ActionCollector, bus.Actions, b.Host(), bus.InFlight{})
 	_, err := b.Raw(bus.Daemon).Request("$JS.API.CONSUMER.DELETE."+string(durable.Stream)+"."+durable.Name, nil, patience)

@@ -15,8 +15,5 @@ func openWrite(path string) (*os.File, error) {
 // lockDir does not lock on this system; the daemon's own lock keeps a second one away.
 func lockDir(dir string) (*os.File, error) { return openWrite(dir + "/lock") }
 
-// syncDir does nothing: this system cannot sync folders.
-func syncDir(string) error { return nil }
-
 // diskFull returns false: the error is not distinguished on this system.
 func diskFull(error) bool { return false }

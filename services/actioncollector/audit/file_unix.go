@@ -75,15 +75,6 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
 }
 
-// syncDir makes creations and renames in dir durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // diskFull reports whether err means that the disk or a quota is full.
 func diskFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)

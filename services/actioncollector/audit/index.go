@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"time"
+
+	"github.com/ironpost/ironpost/internal/atomicfile"
 )
 
 const (
@@ -89,13 +89,7 @@ func (t *Trail) saveIndex() {
 	if err != nil {
 		return
 	}
-	temp := t.path(indexName + ".new")
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if writeNew(temp, text) == nil && os.Rename(temp, t.path(indexName)) == nil {
-		_ = syncDir(t.dir) // an older index is as good
-	}
+	_ = atomicfile.WriteFile(t.path(indexName), text, 0o600)
 }
 
 // rememberCovered fills the recent ids from the newest of the segments that the index covers.

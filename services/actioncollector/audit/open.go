@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/ironpost/ironpost/internal/atomicfile"
 )
 
 // Open opens the trail in cfg.Dir for appending. It reads the active segment and those that the index does
@@ -116,7 +118,7 @@ func (t *Trail) openActive(size int64) error {
 		return err
 	}
 	t.file, t.size = f, size
-	return syncDir(t.dir)
+	return atomicfile.SyncDir(t.dir)
 }
 
 // repair cuts off an unfinished record after it was copied to another file.

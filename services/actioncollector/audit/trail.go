@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/ironpost/ironpost/internal/atomicfile"
 )
 
 // The errors a caller branches on.
@@ -180,7 +182,7 @@ func (t *Trail) closeSegment() (string, error) {
 	t.closed = append(t.closed, indexedFile{Name: name, Size: info.Size()})
 	err = t.file.Close()
 	t.file, t.size = nil, 0
-	return name, errors.Join(err, syncDir(t.dir))
+	return name, errors.Join(err, atomicfile.SyncDir(t.dir))
 }
 
 // openSegment creates the next active segment.
@@ -193,7 +195,7 @@ func (t *Trail) openSegment() error {
 		return err
 	}
 	t.file, t.start = f, t.last.Seq+1
-	return syncDir(t.dir)
+	return atomicfile.SyncDir(t.dir)
 }
 
 func (t *Trail) path(name string) string { return filepath.Join(t.dir, name) }

@@ -1,0 +1,123 @@
+package actioncollector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ironpost/ironpost/services/actioncollector/audit"
+)
+
+// maintainTrail opens the trail while it is not open, also when no action comes, and checks once what
+// opening it did not read.
+func (s *Service) maintainTrail(ctx context.Context) error {
+	tick := time.NewTicker(openInterval)
+	defer tick.Stop()
+	for checked := false; ; {
+		checked = checked || s.checkTrail(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.reopen(ctx)
+		}
+	}
+}
+
+// checkTrail reads the whole trail while actions are written. If that finds damage, the trail is opened
+// again to declare it. It reports whether the check was done.
+func (s *Service) checkTrail(ctx context.Context) (done bool) {
+	s.mu.Lock()
+	trail := s.trail
+	s.mu.Unlock()
+	if trail == nil {
+		return false
+	}
+	err := trail.Check(ctx)
+	if err == nil || ctx.Err() != nil {
+		return true
+	}
+	s.log.WithError(err).WithField("path", s.cfg.AuditPath).Error("check of the audit trail failed, opening it again")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeTrail()
+	s.readAll = true
+	_ = s.open(ctx) // tried again; the reason is in the health
+	return true
+}
+
+func (s *Service) reopen(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.open(ctx) // tried again; the reason is in the health
+}
+
+// open opens the trail if it is not open. s.mu is held.
+func (s *Service) open(ctx context.Context) error {
+	if s.trail != nil {
+		return nil
+	}
+	trail, err := audit.Open(ctx, audit.Config{Dir: s.cfg.AuditPath, Head: s.head, ReadAll: s.readAll})
+	if err != nil {
+		if ctx.Err() == nil && s.reasons.Set(topicOpen, err.Error()) {
+			s.log.WithError(err).WithField("path", s.cfg.AuditPath).Error("cannot open audit trail, actions wait")
+		}
+		return err
+	}
+	s.reasons.Clear(topicOpen)
+	s.trail, s.readAll = trail, false
+	s.reportFound(trail.Found())
+	s.setHead(trail.Head())
+	return nil
+}
+
+// reportFound logs what opening the trail found, and reports a break in the health.
+func (s *Service) reportFound(found audit.Found) {
+	log := s.log.WithField("path", s.cfg.AuditPath)
+	log.WithField("records", found.Records).WithField("head", s.trail.Head().Seq).Info("audit trail open")
+	if r := found.Repaired; r != nil {
+		s.repairs.Add(1)
+		log.WithField("audit_seq", r.Seq).WithField("bytes", r.Bytes).WithField("aside", r.Aside).
+			Warn("unfinished audit record cut off")
+	}
+	if p := found.Break; p != nil {
+		s.breaks.Add(1)
+		log.WithField("fault", string(p.Fault)).WithField("file", p.File).WithField("line", p.Line).
+			WithField("audit_seq", p.Seq).WithField("what", p.What).
+			Error("audit trail broken")
+		s.reasons.Set(topicBroken, "the audit trail was broken at "+p.String()+"; see ironpost audit verify")
+		return
+	}
+	if at := found.LastBreak; !at.IsZero() && time.Since(at) < breakAge {
+		s.reasons.Set(topicBroken, fmt.Sprintf("the audit trail was found broken on %s; see ironpost audit verify", at.UTC().Format(time.RFC3339)))
+	}
+}
+
+// closeTrail closes the trail so that it is opened again. s.mu is held.
+func (s *Service) closeTrail() {
+	if s.trail == nil {
+		return
+	}
+	if err := s.trail.Close(); err != nil {
+		s.log.WithError(err).Warn("audit trail not closed cleanly")
+	}
+	s.trail = nil
+}
+
+func (s *Service) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trail == nil {
+		return nil
+	}
+	err := s.trail.Close()
+	s.trail = nil
+	return err
+}
+
+// setHead records the newest head and has it stored. s.mu is held.
+func (s *Service) setHead(head audit.Head) {
+	s.head = head
+	s.headSeq.Store(head.Seq)
+	s.heads.put(head)
+}
