@@ -112,10 +112,6 @@ func newRig(t *testing.T, specs ...daemon.Spec) *rig {
 
 func (r *rig) add(specs ...daemon.Spec) {
 	r.opts.Specs = append(r.opts.Specs, specs...)
-	r.opts.StopOrder = nil
-	for _, spec := range r.opts.Specs {
-		r.opts.StopOrder = append(r.opts.StopOrder, spec.Name)
-	}
 }
 
 // module adds an enabled module whose every instance runs run.

@@ -2,8 +2,8 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,128 +12,119 @@ import (
 )
 
 const (
-	answerWithin = time.Second            // for one module's Health
-	observeTime  = 2 * time.Second        // for Options.Observe
-	fresh        = 250 * time.Millisecond // a health this young answers again, so that asking costs little
-	maxReasons   = 16
-	maxReason    = 512 // bytes
+	moduleHealthTimeout = time.Second            // for one module's Health
+	observeTimeout      = 2 * time.Second        // for Options.Observe
+	cacheTime           = 250 * time.Millisecond // how long a result answers further calls of Health, so that many calls cost little
+	maxReasons          = 16
+	maxReason           = 512 // bytes
 )
 
-// board is the newest health and since when each module has had its status.
-type board struct {
+// healthCache holds the newest health, and since when each module has had its status.
+type healthCache struct {
 	mu    sync.Mutex
 	last  event.DaemonHealth
-	since map[string]sinceStatus
+	since map[string]statusSince
 }
 
-type sinceStatus struct {
+type statusSince struct {
 	status event.Status
 	at     time.Time
 }
 
-// Health asks every module how it is and returns the sum: the worst status of
-// the enabled modules. It returns within a few seconds, whatever the modules do,
-// and answers from memory if it was asked a moment ago: who come at the same time
-// share an answer, which does not depend on whether the first of them stays. If ctx
-// ends while another's check hangs it returns the last health, unhealthy if there is none.
+// Health checks every module and returns the sum: the worst status of the enabled
+// modules. It returns within a few seconds, whatever the modules do. Calls that come
+// together, or within cacheTime, share a check, which goes on if the first caller's
+// context ends. If ctx ends while another caller's check hangs, Health returns the last
+// result, unhealthy if there is none. It may be called concurrently.
 func (s *Supervisor) Health(ctx context.Context) event.DaemonHealth {
-	if h, ok := s.board.recent(); ok {
+	if h, ok := s.healthCache.recent(); ok {
 		return h
 	}
-	return s.alone(ctx, func() event.DaemonHealth {
-		if h, ok := s.board.recent(); ok {
+	return s.oneAtATime(ctx, func() event.DaemonHealth {
+		if h, ok := s.healthCache.recent(); ok {
 			return h
 		}
 		return s.checkNow(context.WithoutCancel(ctx))
 	})
 }
 
-// checkAgain is Health that never answers from memory.
+// checkAgain is Health without the cache.
 func (s *Supervisor) checkAgain(ctx context.Context) event.DaemonHealth {
-	return s.alone(ctx, func() event.DaemonHealth { return s.checkNow(ctx) })
+	return s.oneAtATime(ctx, func() event.DaemonHealth { return s.checkNow(ctx) })
 }
 
-// alone calls check when no other check is under way, or returns the last health if
-// ctx ends before.
-func (s *Supervisor) alone(ctx context.Context, check func() event.DaemonHealth) event.DaemonHealth {
+// oneAtATime calls check when no other check is under way, or returns the last result
+// if ctx ends before.
+func (s *Supervisor) oneAtATime(ctx context.Context, check func() event.DaemonHealth) event.DaemonHealth {
 	select {
 	case s.checking <- struct{}{}:
 	case <-ctx.Done():
-		return s.board.known()
+		return s.healthCache.newest()
 	}
 	defer func() { <-s.checking }()
 	return check()
 }
 
-// known returns the newest health, however old; what was never looked at is not healthy.
-func (b *board) known() event.DaemonHealth {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.last.Time.IsZero() {
+// newest returns the newest result, however old, and unhealthy if there is none.
+func (c *healthCache) newest() event.DaemonHealth {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last.Time.IsZero() {
 		return event.DaemonHealth{Status: event.Unhealthy}
 	}
-	return b.last
+	return c.last
 }
 
-func (b *board) recent() (event.DaemonHealth, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.last, !b.last.Time.IsZero() && time.Since(b.last.Time) < fresh
+func (c *healthCache) recent() (event.DaemonHealth, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last, !c.last.Time.IsZero() && time.Since(c.last.Time) < cacheTime
 }
 
-// checkNow asks all modules at the same time. s.checking is held.
+// store adds what the modules do not know and keeps the result.
+func (c *healthCache) store(opts Options, modules []event.ModuleHealth) event.DaemonHealth {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for i := range modules {
+		m := &modules[i]
+		if known, ok := c.since[m.Name]; !ok || known.status != m.Status {
+			c.since[m.Name] = statusSince{status: m.Status, at: now.UTC()}
+		}
+		m.Since = c.since[m.Name].at
+	}
+	c.last = event.DaemonHealth{
+		Host: opts.Host, Time: now.UTC(), Version: opts.Version, Status: event.Worst(modules),
+		UptimeSecs: uint64(max(now.Sub(opts.Began), 0).Seconds()), Modules: modules,
+	}
+	return c.last
+}
+
+// checkNow checks all modules at the same time. s.checking is held.
 func (s *Supervisor) checkNow(ctx context.Context) event.DaemonHealth {
 	modules := make([]event.ModuleHealth, len(s.opts.Specs))
-	asking := task.New(ctx)
+	checks := task.New(ctx)
 	for i, spec := range s.opts.Specs {
-		asking.Go(spec.Name, func(ctx context.Context) error {
+		checks.Go(spec.Name, func(ctx context.Context) error {
 			modules[i] = s.moduleHealth(ctx, spec)
 			return nil
 		})
 	}
 	observed := s.observe(ctx)
-	if err := asking.Wait(); err != nil {
+	if err := checks.Wait(); err != nil {
 		s.log.WithError(err).Error("health check failed")
 	}
-	modules = s.addObserved(modules, observed)
-	return s.board.store(s.opts, modules)
+	return s.healthCache.store(s.opts, s.addObserved(modules, observed))
 }
 
-// store fills in what the modules do not know and keeps the result.
-func (b *board) store(opts Options, modules []event.ModuleHealth) event.DaemonHealth {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	if b.since == nil {
-		b.since = map[string]sinceStatus{}
-	}
-	for i := range modules {
-		modules[i].Since = b.statusSince(&modules[i], now)
-	}
-	b.last = event.DaemonHealth{
-		Host: opts.Host, Time: now.UTC(), Version: opts.Version, Status: event.Worst(modules),
-		UptimeSecs: uint64(max(now.Sub(opts.Began), 0).Seconds()), Modules: modules,
-	}
-	return b.last
-}
-
-func (b *board) statusSince(m *event.ModuleHealth, now time.Time) time.Time {
-	known, ok := b.since[m.Name]
-	if !ok || known.status != m.Status {
-		known = sinceStatus{status: m.Status, at: now.UTC()}
-		b.since[m.Name] = known
-	}
-	return known.at
-}
-
-// moduleHealth returns the health of one line of the table.
+// moduleHealth returns the health of one row of the table.
 func (s *Supervisor) moduleHealth(ctx context.Context, spec Spec) event.ModuleHealth {
 	h := event.ModuleHealth{Name: spec.Name, Host: s.opts.Host, Enabled: spec.Enabled}
 	switch {
 	case !spec.Enabled:
 		h.Reasons = []string{"disabled in the configuration"}
-		if spec.Left != nil {
-			h.Reasons = clampReasons(append(h.Reasons, spec.Left()...))
+		if spec.StillActive != nil {
+			h.Reasons = clampReasons(append(h.Reasons, spec.StillActive()...))
 		}
 	case spec.New == nil:
 		h.Status = event.Degraded
@@ -144,65 +135,70 @@ func (s *Supervisor) moduleHealth(ctx context.Context, spec Spec) event.ModuleHe
 	return h
 }
 
-// health fills in what the module says, and what its supervisor knows better.
+// health adds what the module reports, and its state where it is not running.
 func (r *runner) health(ctx context.Context, h *event.ModuleHealth) {
-	state := r.snapshot()
-	switch {
-	case state.running:
-		own := r.ask(ctx, state.module)
+	now := r.snapshot()
+	if now.inRun {
+		own := r.callHealth(ctx, now.module)
 		h.Status, h.Reasons, h.Counters = own.Status, own.Reasons, own.Counters
-	case state.failure != "":
-		blame(h, event.Unhealthy, "failed: "+state.failure)
-	default:
-		blame(h, event.Degraded, "not running")
 	}
-	if state.running && state.failure != "" && time.Since(state.failedAt) < calm {
-		blame(h, event.Degraded, fmt.Sprintf("restarted after a failure: %s", state.failure))
+	switch {
+	case now.state == failed:
+		worsen(h, event.Unhealthy, "failed: "+now.failure)
+	case now.state != running:
+		worsen(h, event.Degraded, string(now.state))
+	}
+	if now.inRun && now.failure != "" && time.Since(now.failedAt) < backoffReset {
+		worsen(h, event.Degraded, "restarted after a failure: "+now.failure)
 	}
 	h.Reasons = clampReasons(h.Reasons)
 }
 
-// ask calls the module's Health. One that panics or does not answer in time is
-// unhealthy; one that still has not is not asked again. Checks come one after the other.
-func (r *runner) ask(ctx context.Context, m Module) event.ModuleHealth {
+// callHealth calls the module's Health. One that panics or does not return in time is
+// unhealthy; while a call hangs, no further one is made.
+func (r *runner) callHealth(ctx context.Context, m Module) event.ModuleHealth {
 	select {
-	case r.asking <- struct{}{}:
+	case r.checking <- struct{}{}:
 	default:
 		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check hangs"}}
 	}
-	answer := make(chan event.ModuleHealth, 1)
-	asking := task.New(ctx)
-	asking.Go(r.name+" health", func(ctx context.Context) error {
+	result := make(chan event.ModuleHealth, 1)
+	check := task.New(ctx)
+	check.Go(r.name+" health", func(ctx context.Context) error {
 		var h event.ModuleHealth
 		err := task.Call(ctx, r.name+" health", func(context.Context) error { h = m.Health(); return nil })
 		if err != nil {
 			h = event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{err.Error()}}
 		}
-		<-r.asking // before the answer: whoever gets it may ask again
-		answer <- h
+		<-r.checking // before the result: its receiver may call again
+		result <- h
 		return nil
 	})
-	late := time.NewTimer(answerWithin)
+	late := time.NewTimer(moduleHealthTimeout)
 	defer late.Stop()
 	select {
-	case h := <-answer:
+	case h := <-result:
 		return h
 	case <-late.C:
-		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check did not answer within " + answerWithin.String()}}
+		return event.ModuleHealth{Status: event.Unhealthy, Reasons: []string{"its health check did not answer within " + moduleHealthTimeout.String()}}
 	}
 }
 
-// blame makes h at least as bad as status, for a reason.
-func blame(h *event.ModuleHealth, status event.Status, reasons ...string) {
+// worsen makes h at least as bad as status and adds the reasons it does not have.
+func worsen(h *event.ModuleHealth, status event.Status, reasons ...string) {
 	h.Status = max(h.Status, status)
-	h.Reasons = append(h.Reasons, reasons...)
+	for _, reason := range reasons {
+		if !slices.Contains(h.Reasons, reason) {
+			h.Reasons = append(h.Reasons, reason)
+		}
+	}
 }
 
 func (s *Supervisor) observe(ctx context.Context) map[string][]string {
 	if s.opts.Observe == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, observeTime)
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
 	var reasons map[string][]string
 	err := task.Call(ctx, "observe", func(ctx context.Context) error {
@@ -220,15 +216,15 @@ func (s *Supervisor) addObserved(modules []event.ModuleHealth, observed map[stri
 	for i := range modules {
 		m := &modules[i]
 		if reasons := observed[m.Name]; len(reasons) > 0 && m.Enabled {
-			blame(m, event.Degraded, reasons...)
+			worsen(m, event.Degraded, reasons...)
 			m.Reasons = clampReasons(m.Reasons)
 		}
 		delete(observed, m.Name)
 	}
-	for _, name := range sortedKeys(observed) {
+	for _, name := range slices.Sorted(maps.Keys(observed)) {
 		m := event.ModuleHealth{Name: name, Host: s.opts.Host, Enabled: true}
 		if reasons := observed[name]; len(reasons) > 0 {
-			blame(&m, event.Degraded, clampReasons(reasons)...)
+			worsen(&m, event.Degraded, clampReasons(reasons)...)
 		}
 		modules = append(modules, m)
 	}

@@ -67,7 +67,7 @@ func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
 		r := newRig(t)
 		r.module("pipeline", nil)
 		r.module("guard", nil)
-		r.add(daemon.Spec{Name: "off", Left: func() []string { return []string{"but its lights are on"} }})
+		r.add(daemon.Spec{Name: "off", StillActive: func() []string { return []string{"but its lights are on"} }})
 		r.opts.Observe = func(context.Context) map[string][]string {
 			return map[string][]string{"pipeline": {"publish blocked for 6s"}, "off": {"no consumer"}, "bus": nil, "observer": {"port taken"}}
 		}

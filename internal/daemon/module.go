@@ -1,7 +1,3 @@
-// Package daemon supervises the modules of one program: it starts them in the
-// order of a table, restarts the one that fails while the others go on, sums
-// their health, reloads their configuration all or nothing, and stops producers
-// before consumers. It knows neither what a module does nor the bus.
 package daemon
 
 import (
@@ -12,9 +8,9 @@ import (
 )
 
 // Module is one service. Its constructor starts nothing and holds nothing that
-// only Run would give back, so that an instance may be thrown away unused.
+// only Run would release, so that an instance may be thrown away unused.
 type Module interface {
-	// Run blocks until ctx ends, has its goroutines end before it returns, and
+	// Run blocks until ctx ends, waits for its goroutines before it returns, and
 	// returns nil only then. It is called once.
 	Run(ctx context.Context) error
 	// Health is called from several goroutines, also before and after Run.
@@ -22,32 +18,33 @@ type Module interface {
 }
 
 // Starter is a Module that needs a moment before it does its work, such as to open
-// its listeners. The daemon is ready when every Starter has started.
+// its listeners. The daemon is ready when every Starter has started or failed.
 type Starter interface {
-	// Started is closed once the module works, at the latest when Run returns.
+	// Started is closed once the module works. A module whose Run fails before that
+	// need not close it.
 	Started() <-chan struct{}
 }
 
-// Reloader is a Module that takes a new configuration while it runs. One that
-// is none is stopped and built anew.
+// Reloader is a Module that takes a new configuration while it runs. Any other
+// module is stopped and built again.
 type Reloader interface {
-	// PrepareReload checks cfg, the module's own Config, and readies it. Nothing
-	// changes until commit is called; it may also never be called. A nil commit
-	// without an error asks to be stopped and built anew.
+	// PrepareReload checks cfg, the module's own Config, and prepares the change. Nothing
+	// changes until commit is called, which may never happen. A nil commit
+	// without an error asks to be stopped and built again.
 	PrepareReload(ctx context.Context, cfg any) (commit func(), err error)
 }
 
 // Build makes a module; it is called again for each restart.
 type Build func(ctx context.Context) (Module, error)
 
-// Spec is one line of the table of modules. New is nil for a module that is not
-// part of this build. Left, which may be nil, says quickly what of a disabled module is still in
-// force; its status shows it.
+// Spec is one row of the table of modules.
 type Spec struct {
 	Name    string
 	Enabled bool
-	New     Build
-	Left    func() []string
+	New     Build // nil: the module is not part of this build
+	// StillActive returns, without delay, what of a disabled module is still active, such as
+	// a program in the kernel; its health shows it. Optional.
+	StillActive func() []string
 }
 
 // Step is something to close after the modules, such as a connection.
@@ -63,32 +60,30 @@ type Change struct {
 	Restart       bool
 }
 
-// ModulePlan is the new configuration of one module: Config for a Reloader, New
-// for the restarts to come. Anew asks for a new instance even of a Reloader: what
-// changed is not in Config.
+// ModulePlan is the new configuration of one module.
 type ModulePlan struct {
-	Name   string
-	Config any
-	New    Build
-	Anew   bool
+	Name    string
+	Config  any   // for a Reloader
+	New     Build // for later restarts
+	Rebuild bool  // build a new instance even of a Reloader: the change is not in Config
 }
 
 // Plan is a new configuration that was read and found valid. Commit, which may
-// be nil, puts in force what belongs to no module; it cannot fail.
+// be nil, applies what belongs to no module; it cannot fail.
 type Plan struct {
 	Changes []Change
 	Modules []ModulePlan
 	Commit  func()
 }
 
-// minRestart and maxRestart bound the wait before a restart; calm is how long a
-// module must have run for the wait to begin anew.
+// The wait before a restart is between minBackoff and maxBackoff. It starts again from
+// minBackoff after a run of at least backoffReset.
 const (
-	minRestart = time.Second
-	maxRestart = time.Minute
-	calm       = time.Minute
+	minBackoff   = time.Second
+	maxBackoff   = time.Minute
+	backoffReset = time.Minute
 )
 
-// startTime bounds how long the daemon waits for its modules before it is ready
-// without them; health tells how they are.
-const startTime = 5 * time.Second
+// startTimeout bounds how long the daemon waits for its modules before it reports that
+// it is ready; the health of a late module says "starting".
+const startTimeout = 5 * time.Second

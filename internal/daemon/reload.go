@@ -12,8 +12,8 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// reloadTime bounds the first phase of a reload.
-const reloadTime = 10 * time.Second
+// reloadTimeout bounds the first phase of a reload.
+const reloadTimeout = 10 * time.Second
 
 // reloadCounts counts the reloads since the start.
 type reloadCounts struct{ done, refused atomic.Uint64 }
@@ -29,7 +29,7 @@ func (s *Supervisor) watchReload(ctx context.Context, requests <-chan struct{}) 
 	}
 }
 
-// reload reads the configuration and puts it in force everywhere, or nowhere.
+// reload reads the configuration and applies it everywhere, or nowhere.
 func (s *Supervisor) reload(ctx context.Context) {
 	s.notify(s.opts.Notify.Reloading())
 	defer func() { s.notify(s.opts.Notify.Ready("running")) }()
@@ -44,7 +44,7 @@ func (s *Supervisor) reload(ctx context.Context) {
 	}
 	s.reloads.done.Add(1)
 	s.logChanges(changes)
-	s.checkSoon()
+	s.requestCheck()
 }
 
 // prepare is the first phase: it changes nothing, and returns the errors of all modules.
@@ -52,7 +52,7 @@ func (s *Supervisor) prepare(ctx context.Context) ([]Change, []func(), error) {
 	if s.opts.Reload == nil {
 		return nil, nil, errors.New("this program cannot reload its configuration: restart it")
 	}
-	ctx, cancel := context.WithTimeout(ctx, reloadTime)
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 	var plan Plan
 	err := task.Call(ctx, "reload", func(ctx context.Context) (err error) {
@@ -87,17 +87,17 @@ func (s *Supervisor) prepareModules(ctx context.Context, plans []ModulePlan) ([]
 	return commits, errors.Join(errs...)
 }
 
-// prepare asks the running instance, or tries the constructor where there is none
-// that could take the change while it runs, or may.
+// prepare returns what applies plan to the module. A Reloader that runs prepares the
+// change itself; for any other module the constructor is tried.
 func (r *runner) prepare(ctx context.Context, plan ModulePlan) (func(), error) {
-	state := r.snapshot()
-	if reloader, ok := state.module.(Reloader); ok && state.running && !plan.Anew {
+	now := r.snapshot()
+	if reloader, ok := now.module.(Reloader); ok && now.inRun && !plan.Rebuild {
 		commit, err := safePrepare(ctx, reloader, plan)
 		if err != nil {
 			return nil, err
 		}
 		if commit != nil {
-			return func() { r.commit(state.builds, plan.New, commit) }, nil
+			return func() { r.commit(now.builds, plan.New, commit) }, nil
 		}
 	}
 	if _, err := safeBuild(ctx, plan.Name, plan.New); err != nil {
@@ -114,10 +114,10 @@ func safePrepare(ctx context.Context, m Reloader, plan ModulePlan) (commit func(
 	return commit, err
 }
 
-// commit puts the change in force in the instance that prepared it; if that one
-// has failed since, its successor may have the old configuration and is replaced.
+// commit applies the change to the instance that prepared it; if that one has failed
+// since, the next one may have the old configuration and is replaced.
 func (r *runner) commit(builds int, build Build, commit func()) {
-	if !r.heed(builds, build) {
+	if !r.reconfigured(builds, build) {
 		r.replace(build)
 		return
 	}

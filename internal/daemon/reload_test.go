@@ -149,7 +149,7 @@ func TestAReloaderIsBuiltAnewWhereAsked(t *testing.T) {
 		r := newRig(t)
 		takes(r, "m", nil)
 		r.opts.Reload = func(context.Context) (daemon.Plan, error) {
-			return daemon.Plan{Modules: []daemon.ModulePlan{{Name: "m", Config: 2, New: rebuilt(r, "m2"), Anew: true}}}, nil
+			return daemon.Plan{Modules: []daemon.ModulePlan{{Name: "m", Config: 2, New: rebuilt(r, "m2"), Rebuild: true}}}, nil
 		}
 		r.settle()
 		r.hangUp()

@@ -10,22 +10,22 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// publishTime bounds Options.Publish.
-const publishTime = 2 * time.Second
+// publishTimeout bounds Options.Publish.
+const publishTimeout = 2 * time.Second
 
-// watchHealth checks at the start, every interval, and when something failed.
+// watchHealth reports the health at once, every interval, and when something failed.
 func (s *Supervisor) watchHealth(ctx context.Context) error {
 	ticker := time.NewTicker(s.opts.HealthInterval)
 	defer ticker.Stop()
-	known := map[string]event.Status{}
+	logged := map[string]event.Status{}
 	for {
-		s.report(ctx, known)
+		s.report(ctx, logged)
 		select {
 		case <-ctx.Done():
 			return nil
-		case d := <-s.interval:
+		case d := <-s.newInterval:
 			ticker.Reset(d)
-		case <-s.check:
+		case <-s.checkSoon:
 		case <-ticker.C:
 		}
 	}
@@ -34,33 +34,33 @@ func (s *Supervisor) watchHealth(ctx context.Context) error {
 // SetHealthInterval changes how often health is checked.
 func (s *Supervisor) SetHealthInterval(d time.Duration) {
 	select {
-	case <-s.interval:
+	case <-s.newInterval:
 	default:
 	}
 	select {
-	case s.interval <- d:
+	case s.newInterval <- d:
 	default:
 	}
 }
 
-// checkSoon asks for a health check out of turn.
-func (s *Supervisor) checkSoon() {
+// requestCheck asks for a health report before the next interval.
+func (s *Supervisor) requestCheck() {
 	select {
-	case s.check <- struct{}{}:
-	default:
+	case s.checkSoon <- struct{}{}:
+	default: // one is waiting already
 	}
 }
 
-// report logs and publishes the health; known is what was logged last, by module.
-func (s *Supervisor) report(ctx context.Context, known map[string]event.Status) {
+// report logs and publishes the health; logged holds the status that was logged last, by module.
+func (s *Supervisor) report(ctx context.Context, logged map[string]event.Status) {
 	h := s.checkAgain(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	for _, m := range h.Modules {
-		if m.Enabled && known[m.Name] != m.Status {
+		if m.Enabled && logged[m.Name] != m.Status {
 			s.log.WithFields(logrus.Fields{"module": m.Name, "reasons": m.Reasons}).Log(levelOf(m.Status), "module "+m.Status.String())
-			known[m.Name] = m.Status
+			logged[m.Name] = m.Status
 		}
 	}
 	s.log.WithFields(logrus.Fields{
@@ -70,20 +70,17 @@ func (s *Supervisor) report(ctx context.Context, known map[string]event.Status) 
 	s.publish(ctx, h)
 }
 
-// summary is the modules with their statuses, in one line.
+// summary returns the modules with their statuses, in one line.
 func summary(modules []event.ModuleHealth) string {
 	words := make([]string, len(modules))
 	for i, m := range modules {
-		words[i] = m.Name + " " + statusWord(m)
+		status := m.Status.String()
+		if !m.Enabled {
+			status = "off"
+		}
+		words[i] = m.Name + " " + status
 	}
 	return strings.Join(words, ", ")
-}
-
-func statusWord(m event.ModuleHealth) string {
-	if !m.Enabled {
-		return "off"
-	}
-	return m.Status.String()
 }
 
 func levelOf(s event.Status) logrus.Level {
@@ -100,7 +97,7 @@ func (s *Supervisor) publish(ctx context.Context, h event.DaemonHealth) {
 	if s.opts.Publish == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTime)
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	if err := s.opts.Publish(ctx, h); err != nil && ctx.Err() == nil {
 		s.log.WithError(err).Warn("health not published")

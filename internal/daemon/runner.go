@@ -8,72 +8,74 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
 // errEnded is the error of a module that returned nil without being asked to stop.
-var errEnded = errors.New("it ended without being asked to")
+var errEnded = errors.New("ended without being asked to stop")
 
-// errReplaced ends a run whose module got a new configuration.
+// errReplaced is the cause that cancels a run whose module gets a new configuration.
 var errReplaced = errors.New("replaced by a new configuration")
 
-// runner keeps one enabled module running.
+// runner keeps one enabled module running. Its methods may be called concurrently,
+// but for supervise and what it calls.
 type runner struct {
-	name string
-	log  logrus.FieldLogger
-	done chan struct{} // closed when live returned
-
-	cancel context.CancelFunc // ends live
-	wake   chan struct{}      // ends a wait for the next restart; holds one, more say the same
-	asking chan struct{}      // held while the module's Health is being called
-	onFail func()             // called after each failure
+	name     string
+	log      logrus.FieldLogger
+	onFail   func()        // called after each failure
+	done     chan struct{} // closed when supervise has returned
+	firstRun chan struct{} // closed when the first run has ended
+	retryNow chan struct{} // ends the wait for a restart; holds one request, more mean the same
+	checking chan struct{} // held while the module's Health is being called
 
 	mu        sync.Mutex
-	state     state
-	build     Build
-	orders    int // how often build was set anew
-	built     int // orders that the current instance heeds
-	stopErr   error
+	now       snapshot
+	config    config
+	stop      context.CancelFunc      // ends supervise
 	cancelRun context.CancelCauseFunc // ends the current run; nil between runs
+	stopErr   error                   // of a run that ended because of stop
 }
 
-// state is what a runner knows of its module at one moment.
-type state struct {
-	module   Module // the newest instance; nil until built
-	builds   int    // how many there were
-	running  bool
-	failure  string // why the last run or build failed
-	failedAt time.Time
-	restarts uint64
+// config is the constructor in force, and whether the current instance has its configuration.
+type config struct {
+	build   Build
+	version int // counts the changes of build
+	current int // version that the current instance has
 }
 
 func newRunner(spec Spec, log logrus.FieldLogger, onFail func()) *runner {
 	return &runner{
-		name: spec.Name, build: spec.New, log: log.WithField("module", spec.Name), onFail: onFail,
-		done: make(chan struct{}), wake: make(chan struct{}, 1), asking: make(chan struct{}, 1),
+		name: spec.Name, log: log.WithField("module", spec.Name), onFail: onFail,
+		done: make(chan struct{}), firstRun: make(chan struct{}), retryNow: make(chan struct{}, 1), checking: make(chan struct{}, 1),
+		now: snapshot{state: starting}, config: config{build: spec.New},
 	}
 }
 
-func (r *runner) snapshot() state {
+// snapshot returns the state now. A starting module that says it works is running from then on.
+func (r *runner) snapshot() snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state
+	if r.now.state == starting && r.now.inRun && r.now.started() {
+		r.now.state = running
+	}
+	return r.now
 }
 
 // rebuild makes a new instance the current one. A panic of the constructor is its error.
 func (r *runner) rebuild(ctx context.Context) error {
 	r.mu.Lock()
-	build, orders := r.build, r.orders
+	config := r.config
 	r.mu.Unlock()
-	m, err := safeBuild(ctx, r.name, build)
+	m, err := safeBuild(ctx, r.name, config.build)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state.module = m
-	r.state.builds++
-	r.built = orders
+	r.now.module = m
+	r.now.builds++
+	r.config.current = config.version
 	return nil
 }
 
@@ -89,16 +91,9 @@ func safeBuild(ctx context.Context, name string, build Build) (m Module, err err
 	return m, err
 }
 
-// starts notes that live is about to be called, and what ends it.
-func (r *runner) starts(cancel context.CancelFunc) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cancel = cancel
-	r.state.running = true
-}
-
-// started waits until the instance of the start works, and returns false if ctx ended first.
-func (r *runner) started(ctx context.Context) bool {
+// awaitStart waits until the first instance works. It returns true also if its run has
+// ended, which was logged, and false if ctx ended before either.
+func (r *runner) awaitStart(ctx context.Context) bool {
 	starter, ok := r.snapshot().module.(Starter)
 	if !ok {
 		return true
@@ -106,92 +101,103 @@ func (r *runner) started(ctx context.Context) bool {
 	select {
 	case <-starter.Started():
 		return true
+	case <-r.firstRun:
+		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// live runs the module, and again after each failure, until ctx ends.
-func (r *runner) live(ctx context.Context) {
+// supervise runs the module, and again after each failure, until ctx ends.
+func (r *runner) supervise(ctx context.Context) {
 	defer close(r.done)
-	var wait backoff
+	defer r.setState(stopped)
+	firstRunEnded := sync.OnceFunc(func() { close(r.firstRun) })
+	failures := 0
 	for {
 		began := time.Now()
 		err := r.run(ctx)
+		firstRunEnded()
 		if ctx.Err() != nil {
-			r.stopped(err)
+			r.mu.Lock()
+			r.stopErr = err
+			r.mu.Unlock()
 			return
 		}
 		for err != nil {
-			pause := wait.next(time.Since(began))
-			r.failed(err, pause)
+			if time.Since(began) >= backoffReset {
+				failures = 0
+			}
+			pause := backoff.Delay(failures, minBackoff, maxBackoff)
+			failures++
+			r.fail(err, pause)
 			if !r.sleep(ctx, pause) {
 				return
 			}
-			r.countRestart()
 			began = time.Now()
 			err = r.rebuild(ctx)
 		}
 	}
 }
 
-// run runs the current instance once. It returns nil only if the next instance
-// is already there or ctx has ended.
+// run runs the current instance once. It returns nil only if the next instance is
+// built already or ctx has ended.
 func (r *runner) run(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	module := r.begin(cancel)
+	r.mu.Lock()
+	module := r.now.module
+	r.now.inRun, r.cancelRun = true, cancel
+	r.enter(starting)
+	if r.config.current != r.config.version { // a new configuration came while it was built
+		cancel(errReplaced)
+	}
+	r.mu.Unlock()
+
 	err := task.Call(ctx, r.name, module.Run)
-	r.end()
+
+	r.mu.Lock()
+	r.now.inRun, r.cancelRun = false, nil
+	r.enter(starting)
+	r.mu.Unlock()
 	switch {
 	case parent.Err() != nil:
 		return err
-	case errors.Is(context.Cause(ctx), errReplaced):
-		return r.replaced(parent, err)
-	case err == nil:
-		return errEnded
+	case !errors.Is(context.Cause(ctx), errReplaced):
+		if err == nil {
+			err = errEnded
+		}
+		return err
 	}
-	return err
-}
-
-// begin notes that the current instance runs. One that was built while a new
-// configuration came is told to end at once.
-func (r *runner) begin(cancel context.CancelCauseFunc) Module {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cancelRun = cancel
-	r.state.running = true
-	if r.built != r.orders {
-		cancel(errReplaced)
-	}
-	return r.state.module
-}
-
-func (r *runner) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.state.running = false
-	r.cancelRun = nil
-}
-
-// replaced builds the instance of the new configuration after the old one ended with err.
-func (r *runner) replaced(ctx context.Context, err error) error {
 	if err != nil {
 		r.log.WithError(err).Warn("module ended with an error while being replaced")
 	}
-	if err := r.rebuild(ctx); err != nil {
+	if err := r.rebuild(parent); err != nil {
 		return err
 	}
 	r.log.Info("module restarted with its new configuration")
 	return nil
 }
 
-func (r *runner) failed(err error, pause time.Duration) {
-	r.mu.Lock()
-	r.state.failure = err.Error()
-	r.state.failedAt = time.Now()
-	r.mu.Unlock()
+// enter changes the state, unless the module was asked to stop. r.mu is held.
+func (r *runner) enter(next state) {
+	if r.now.state != stopping || next == stopped {
+		r.now.state = next
+	}
+}
 
+func (r *runner) setState(next state) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.enter(next)
+}
+
+// fail records why a run or a build failed. The next attempt comes after pause.
+func (r *runner) fail(err error, pause time.Duration) {
+	r.mu.Lock()
+	r.enter(failed)
+	r.now.failure, r.now.failedAt = err.Error(), time.Now()
+	r.mu.Unlock()
 	log := r.log.WithError(err).WithField("restart_in", pause.Round(time.Millisecond))
 	if p, ok := errors.AsType[*task.PanicError](err); ok {
 		log = log.WithField("stack", string(p.Stack))
@@ -200,19 +206,8 @@ func (r *runner) failed(err error, pause time.Duration) {
 	r.onFail()
 }
 
-func (r *runner) stopped(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopErr = err
-}
-
-func (r *runner) countRestart() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.state.restarts++
-}
-
-// sleep waits for d, less if a new configuration comes, and returns false if ctx ended.
+// sleep waits for d, less if a new configuration comes, and counts a restart. It
+// returns false if ctx ended.
 func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -220,9 +215,25 @@ func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
-	case <-r.wake:
+	case <-r.retryNow:
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now.restarts++
 	return true
+}
+
+// requestStop ends the module; done is closed when it has ended.
+func (r *runner) requestStop() {
+	r.setState(stopping)
+	r.stop()
+}
+
+// stopError returns the error of the run that ended because of the stop.
+func (r *runner) stopError() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopErr
 }
 
 // replace puts a constructor in force: the running instance is stopped and a new
@@ -230,28 +241,28 @@ func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
 func (r *runner) replace(build Build) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.build = build
-	r.orders++
+	r.config.build = build
+	r.config.version++
 	if r.cancelRun != nil {
 		r.cancelRun(errReplaced)
 		return
 	}
 	select {
-	case r.wake <- struct{}{}:
+	case r.retryNow <- struct{}{}:
 	default:
 	}
 }
 
-// heed notes that the running instance was given what build stands for. It returns
-// false if another instance has taken its place since there were builds of them.
-func (r *runner) heed(builds int, build Build) bool {
+// reconfigured records that the instance number builds has the configuration that build
+// stands for. It returns false if that instance is no longer the current one.
+func (r *runner) reconfigured(builds int, build Build) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.state.builds != builds {
+	if r.now.builds != builds {
 		return false
 	}
-	r.build = build
-	r.orders++
-	r.built = r.orders
+	r.config.build = build
+	r.config.version++
+	r.config.current = r.config.version
 	return true
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/ironpost/ironpost/internal/task"
 )
 
@@ -19,45 +21,46 @@ func (e *TimeoutError) Error() string {
 	return "did not stop in time: " + strings.Join(e.Names, ", ")
 }
 
-// stop runs the ordered stop while it keeps serving signals and the watchdog.
+// stop stops everything in order while it keeps serving signals and the watchdog.
 func (s *Supervisor) stop(ctx context.Context, g groups) error {
 	s.notify(s.opts.Notify.Stopping())
-	feed, stopFeeding := s.watchdog()
-	defer stopFeeding()
+	tick, stopTicks := s.watchdogTicks()
+	defer stopTicks()
 	result := make(chan error, 1)
-	stopping := task.New(context.WithoutCancel(ctx))
-	stopping.Go("stop", func(ctx context.Context) error {
+	inOrder := task.New(context.WithoutCancel(ctx))
+	inOrder.Go("stop", func(ctx context.Context) error {
 		result <- s.stopInOrder(ctx, g)
 		return nil
 	})
 	for {
 		select {
 		case err := <-result:
-			return errors.Join(err, stopping.Wait())
-		case <-stopping.Context().Done(): // it panicked
-			return stopping.Wait()
+			return errors.Join(err, inOrder.Wait())
+		case <-inOrder.Context().Done(): // it panicked
+			return inOrder.Wait()
 		case sig := <-s.opts.Signals:
 			if sig != syscall.SIGHUP {
 				return &ForcedError{Signal: sig}
 			}
-		case <-feed:
+		case <-tick:
 			s.notify(s.opts.Notify.Watchdog())
 		}
 	}
 }
 
+// stopInOrder stops the tasks, then the modules, then the steps of Options.After.
 func (s *Supervisor) stopInOrder(ctx context.Context, g groups) error {
 	began := time.Now()
 	deadline := began.Add(s.opts.StopTimeout)
-	failed := s.stopAux(ctx, g.aux, deadline)
+	failed := s.stopTasks(ctx, g.tasks, deadline)
 	var late []string
-	for i, name := range s.opts.StopOrder {
-		if !s.stopModule(name, share(deadline, len(s.opts.StopOrder)-i)) {
-			late = append(late, name)
+	for i, spec := range s.opts.Specs {
+		if !s.stopModule(spec.Name, timeShare(deadline, len(s.opts.Specs)-i)) {
+			late = append(late, spec.Name)
 		}
 	}
 	if len(late) == 0 {
-		failed = errors.Join(failed, g.life.Wait())
+		failed = errors.Join(failed, g.modules.Wait())
 	}
 	late = append(late, s.closeSteps(ctx, deadline)...)
 	s.logStatistics(ctx, began)
@@ -67,34 +70,34 @@ func (s *Supervisor) stopInOrder(ctx context.Context, g groups) error {
 	return failed
 }
 
-// share divides what is left of the time among the left modules and, as one
-// more, the steps after them. Who is quick leaves time to the others.
-func share(deadline time.Time, left int) time.Duration {
-	return max(time.Until(deadline)/time.Duration(left+1), 0)
+// timeShare divides the time until deadline among the modules that remain and, as one
+// more, the steps after them. What a quick one does not need, the others get.
+func timeShare(deadline time.Time, remaining int) time.Duration {
+	return max(time.Until(deadline)/time.Duration(remaining+1), 0)
 }
 
-// stopAux waits for the tasks of the supervisor itself; they end at once unless
+// stopTasks waits for the tasks of the supervisor itself; they end at once unless
 // a module hangs in its reload.
-func (s *Supervisor) stopAux(ctx context.Context, aux *task.Group, deadline time.Time) error {
+func (s *Supervisor) stopTasks(ctx context.Context, tasks *task.Group, deadline time.Time) error {
 	done := make(chan error, 1)
 	waiting := task.New(ctx)
-	waiting.Go("wait", func(context.Context) error { done <- aux.Wait(); return nil })
+	waiting.Go("wait", func(context.Context) error { done <- tasks.Wait(); return nil })
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(share(deadline, len(s.opts.StopOrder)+1)):
+	case <-time.After(timeShare(deadline, len(s.opts.Specs)+1)):
 		return errors.New("a reload did not end in time")
 	}
 }
 
-// stopModule asks one module to stop, waits, logs, and returns false if it did not.
+// stopModule asks one module to stop, waits, logs, and returns false if it did not stop in time.
 func (s *Supervisor) stopModule(name string, bound time.Duration) bool {
 	r := s.runners[name]
 	if r == nil {
 		return true
 	}
 	began := time.Now()
-	r.cancel()
+	r.requestStop()
 	timer := time.NewTimer(bound)
 	defer timer.Stop()
 	select {
@@ -111,17 +114,11 @@ func (s *Supervisor) stopModule(name string, bound time.Duration) bool {
 	return true
 }
 
-func (r *runner) stopError() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stopErr
-}
-
-// closeSteps closes what the modules used, in order, and returns what was late or failed.
+// closeSteps closes the steps of Options.After in order and returns the names of those that were late or failed.
 func (s *Supervisor) closeSteps(ctx context.Context, deadline time.Time) (late []string) {
 	ctx = context.WithoutCancel(ctx)
 	for i, step := range s.opts.After {
-		bound := max(share(deadline, len(s.opts.After)-i), time.Second)
+		bound := max(timeShare(deadline, len(s.opts.After)-i), time.Second)
 		if err := s.closeStep(ctx, step, bound); err != nil {
 			s.log.WithError(err).WithField("step", step.Name).Error("not closed properly")
 			late = append(late, step.Name)
@@ -145,4 +142,29 @@ func (s *Supervisor) closeStep(ctx context.Context, step Step, bound time.Durati
 	case <-time.After(bound + time.Second): // it ignores its context
 		return fmt.Errorf("%s: %w", step.Name, context.DeadlineExceeded)
 	}
+}
+
+// logStatistics logs the counters of each module and of the daemon, the last lines of its log.
+func (s *Supervisor) logStatistics(ctx context.Context, stopBegan time.Time) {
+	var restarts uint64
+	for _, spec := range s.opts.Specs {
+		r := s.runners[spec.Name]
+		if r == nil {
+			continue
+		}
+		now := r.snapshot()
+		restarts += now.restarts
+		fields := logrus.Fields{"restarts": now.restarts}
+		for name, n := range r.callHealth(ctx, now.module).Counters {
+			fields[name] = n
+		}
+		r.log.WithFields(fields).Info("module statistics")
+	}
+	s.log.WithFields(logrus.Fields{
+		"uptime":          time.Since(s.opts.Began).Round(time.Millisecond),
+		"stop_time":       time.Since(stopBegan).Round(time.Millisecond),
+		"restarts":        restarts,
+		"reloads":         s.reloads.done.Load(),
+		"reloads_refused": s.reloads.refused.Load(),
+	}).Info("final statistics")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,16 +14,15 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// Options are what a Supervisor needs. Host, Specs, StopOrder, StopTimeout,
-// HealthInterval, Signals and Log must be set.
+// Options are what a Supervisor needs. Host, Specs, StopTimeout, HealthInterval,
+// Signals and Log must be set.
 type Options struct {
 	Host    string
 	Version string
 	Began   time.Time // start of the process; now if zero
 
-	Specs     []Spec   // in start order
-	StopOrder []string // every name of Specs, producers before their consumers
-	After     []Step   // closed in this order once the modules have stopped
+	Specs []Spec // in start and stop order: producers before their consumers
+	After []Step // closed in this order once the modules have stopped
 
 	StopTimeout    time.Duration // of the whole stop
 	HealthInterval time.Duration
@@ -32,10 +30,10 @@ type Options struct {
 	Log            logrus.FieldLogger
 	Notify         *sdnotify.Notifier // nil: no systemd
 
-	// Observe returns what somebody else saw wrong with a module, by name; a name
-	// that is in no Spec, such as "bus", becomes a line of its own. Optional.
+	// Observe returns reasons why a module is degraded that the module itself cannot
+	// know, by name; a name that is in no Spec, such as "bus", becomes a row of its own. Optional.
 	Observe func(ctx context.Context) map[string][]string
-	// Publish tells the world each periodic health. Optional.
+	// Publish sends each periodic health to observers. Optional.
 	Publish func(ctx context.Context, h event.DaemonHealth) error
 	// Reload reads the configuration again. Optional: then SIGHUP is refused.
 	Reload func(ctx context.Context) (Plan, error)
@@ -47,50 +45,38 @@ type Supervisor struct {
 	opts    Options
 	log     logrus.FieldLogger
 	runners map[string]*runner // of the enabled modules that are in this build
-	board   board
 	reloads reloadCounts
 
-	checking chan struct{}      // held while the modules are asked how they are
-	interval chan time.Duration // a new health interval; holds one, the newest
-	check    chan struct{}      // asks for a health check out of turn; holds one
+	healthCache healthCache
+	checking    chan struct{}      // held while the modules are being checked
+	newInterval chan time.Duration // a new health interval; holds one, the newest
+	checkSoon   chan struct{}      // asks for a health report before the next interval; holds one
+
 	ready    atomic.Bool
 	stopping atomic.Bool
 }
 
-// New returns a Supervisor that has started nothing. It refuses a table with a
-// doubled name and a stop order that is not a permutation of it.
+// New returns a Supervisor that has started nothing. It refuses a table with two rows
+// of one name.
 func New(opts Options) (*Supervisor, error) {
-	if err := checkTable(opts.Specs, opts.StopOrder); err != nil {
-		return nil, err
-	}
 	if opts.Began.IsZero() {
 		opts.Began = time.Now()
 	}
 	s := &Supervisor{
-		opts: opts, log: opts.Log, runners: map[string]*runner{},
-		checking: make(chan struct{}, 1), interval: make(chan time.Duration, 1), check: make(chan struct{}, 1),
+		opts: opts, log: opts.Log, runners: map[string]*runner{}, healthCache: healthCache{since: map[string]statusSince{}},
+		checking: make(chan struct{}, 1), newInterval: make(chan time.Duration, 1), checkSoon: make(chan struct{}, 1),
 	}
+	seen := map[string]bool{}
 	for _, spec := range opts.Specs {
+		if seen[spec.Name] {
+			return nil, fmt.Errorf("module %s stands twice in the table", spec.Name)
+		}
+		seen[spec.Name] = true
 		if spec.Enabled && spec.New != nil {
-			s.runners[spec.Name] = newRunner(spec, opts.Log, s.checkSoon)
+			s.runners[spec.Name] = newRunner(spec, opts.Log, s.requestCheck)
 		}
 	}
 	return s, nil
-}
-
-func checkTable(specs []Spec, stopOrder []string) error {
-	var names []string
-	for _, spec := range specs {
-		if slices.Contains(names, spec.Name) {
-			return fmt.Errorf("module %s stands twice in the table", spec.Name)
-		}
-		names = append(names, spec.Name)
-	}
-	slices.Sort(names)
-	if !slices.Equal(names, slices.Sorted(slices.Values(stopOrder))) {
-		return fmt.Errorf("the stop order %v does not name each module of %v once", stopOrder, names)
-	}
-	return nil
 }
 
 // Run builds and starts the modules in order and supervises them until ctx ends
@@ -106,24 +92,26 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.closeSteps(ctx, time.Now().Add(s.opts.StopTimeout))
 		return err
 	}
-	life := task.New(context.WithoutCancel(ctx))
-	aux := task.New(life.Context())
-	auxCtx, stopAux := context.WithCancel(aux.Context())
-	defer stopAux()
-	s.startAll(life)
+	modules := task.New(context.WithoutCancel(ctx))
+	tasks := task.New(modules.Context())
+	tasksCtx, stopTasks := context.WithCancel(tasks.Context())
+	defer stopTasks()
+	s.startAll(modules)
 	reload := make(chan struct{}, 1) // one waiting request stands for all
-	aux.Go("health", func(context.Context) error { return s.watchHealth(auxCtx) })
-	aux.Go("reload", func(context.Context) error { return s.watchReload(auxCtx, reload) })
-	aux.Go("ready", func(context.Context) error { s.announceReady(auxCtx); return nil })
+	tasks.Go("health", func(context.Context) error {
+		s.awaitReady(tasksCtx) // before: a report would only say that modules are starting
+		return s.watchHealth(tasksCtx)
+	})
+	tasks.Go("reload", func(context.Context) error { return s.watchReload(tasksCtx, reload) })
 
-	s.loop(ctx, aux.Context(), reload)
-	stopAux()
+	s.serveSignals(ctx, tasks.Context(), reload)
+	stopTasks()
 	s.stopping.Store(true)
-	return s.stop(ctx, groups{life: life, aux: aux})
+	return s.stop(ctx, groups{modules: modules, tasks: tasks})
 }
 
-// groups are the goroutines of a run: of the modules, and of the supervisor itself.
-type groups struct{ life, aux *task.Group }
+// groups are the goroutines of Run: those of the modules, and those of the supervisor itself.
+type groups struct{ modules, tasks *task.Group }
 
 // buildAll builds every module before any is started, so that an error starts none.
 func (s *Supervisor) buildAll(ctx context.Context) error {
@@ -139,23 +127,24 @@ func (s *Supervisor) buildAll(ctx context.Context) error {
 	return nil
 }
 
-func (s *Supervisor) startAll(life *task.Group) {
+func (s *Supervisor) startAll(modules *task.Group) {
 	for _, spec := range s.opts.Specs {
 		if r := s.runners[spec.Name]; r != nil {
-			ctx, cancel := context.WithCancel(life.Context())
-			r.starts(cancel)
+			ctx, cancel := context.WithCancel(modules.Context())
+			r.stop = cancel
 			r.log.Info("module started")
-			life.Go(spec.Name, func(context.Context) error { r.live(ctx); return nil })
+			modules.Go(spec.Name, func(context.Context) error { r.supervise(ctx); return nil })
 		}
 	}
 }
 
-// announceReady waits until every module that says when it works does, for a bounded time.
-func (s *Supervisor) announceReady(ctx context.Context) {
-	bound, cancel := context.WithTimeout(ctx, startTime)
+// awaitReady waits until every module has started or failed, at most startTimeout, and
+// reports that the daemon is ready.
+func (s *Supervisor) awaitReady(ctx context.Context) {
+	bound, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, spec := range s.opts.Specs {
-		if r := s.runners[spec.Name]; r != nil && !r.started(bound) && ctx.Err() == nil {
+		if r := s.runners[spec.Name]; r != nil && !r.awaitStart(bound) && ctx.Err() == nil {
 			r.log.Warn("module has not started yet")
 		}
 	}
@@ -167,7 +156,7 @@ func (s *Supervisor) announceReady(ctx context.Context) {
 	s.log.WithField("start_time", time.Since(s.opts.Began).Round(time.Millisecond)).Info("ready")
 }
 
-// Ready tells whether every module was started and the stop has not begun.
+// Ready reports whether every module was started and the stop has not begun.
 func (s *Supervisor) Ready() bool { return s.ready.Load() && !s.stopping.Load() }
 
 func (s *Supervisor) notify(err error) {

@@ -21,14 +21,13 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-func TestModulesStartInOrderAndStopInTheOtherOrder(t *testing.T) {
+func TestModulesStartAndStopInTheOrderOfTheTable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		for _, name := range []string{"engine", "pipeline", "scanner", "guard", "collector"} {
+		for _, name := range []string{"engine", "scanner", "pipeline", "guard", "collector"} {
 			r.module(name, nil)
 		}
-		r.opts.StopOrder = []string{"engine", "scanner", "pipeline", "guard", "collector"}
 		for _, name := range []string{"connections", "server"} {
 			r.opts.After = append(r.opts.After, daemon.Step{Name: name, Close: func(context.Context) error {
 				r.j.add("close %s", name)
@@ -40,12 +39,12 @@ func TestModulesStartInOrderAndStopInTheOtherOrder(t *testing.T) {
 		r.stop()
 		require.False(t, r.s.Ready())
 
-		require.Equal(t, []string{"new engine", "new pipeline", "new scanner", "new guard", "new collector"}, r.j.all()[:5])
+		require.Equal(t, []string{"new engine", "new scanner", "new pipeline", "new guard", "new collector"}, r.j.all()[:5])
 		require.Equal(t, []string{
 			"end engine", "end scanner", "end pipeline", "end guard", "end collector", "close connections", "close server",
 		}, r.j.all()[10:])
 		log := r.messages()
-		require.Equal(t, []string{"engine: module started", "pipeline: module started", "scanner: module started", "guard: module started", "collector: module started"}, log[:5])
+		require.Equal(t, []string{"engine: module started", "scanner: module started", "pipeline: module started", "guard: module started", "collector: module started"}, log[:5])
 		require.Subset(t, log, []string{"ready", "stopping", "final statistics"})
 		i := slices.Index(log, "engine: module stopped")
 		require.Equal(t, []string{"engine: module stopped", "scanner: module stopped", "pipeline: module stopped", "guard: module stopped", "collector: module stopped"}, log[i:i+5])
@@ -215,11 +214,8 @@ func TestAFailingRebuildIsTriedAgain(t *testing.T) {
 func TestTableIsChecked(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, daemon.Spec{Name: "a"}, daemon.Spec{Name: "b"})
-	r.opts.StopOrder = []string{"a"}
-	_, err := daemon.New(r.opts)
-	require.ErrorContains(t, err, "stop order")
 	r.opts.Specs = append(r.opts.Specs, daemon.Spec{Name: "a"})
-	_, err = daemon.New(r.opts)
+	_, err := daemon.New(r.opts)
 	require.ErrorContains(t, err, "twice")
 }
 
@@ -245,7 +241,7 @@ func TestMetricsOfTheSupervisor(t *testing.T) {
 		r.add(daemon.Spec{Name: "off"})
 		r.settle()
 		reg := prometheus.NewPedanticRegistry()
-		require.NoError(t, reg.Register(r.s.Collector()))
+		require.NoError(t, r.s.Export(reg))
 		require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP ironpost_daemon_module_enabled Whether the module is enabled in the configuration.
 # TYPE ironpost_daemon_module_enabled gauge
@@ -299,4 +295,48 @@ func TestReadyWaitsForTheModulesToStart(t *testing.T) {
 			require.False(t, r.s.Ready(), name)
 		})
 	}
+}
+
+// A module whose Run fails before it has started never closes Started. The daemon must
+// not wait for it: neither to be ready nor to show why.
+func TestReadyDoesNotWaitForAModuleThatFailedToStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.add(daemon.Spec{Name: "m", Enabled: true, New: func(context.Context) (daemon.Module, error) {
+			return &slow{fake: fake{name: "m", j: r.j, run: func(context.Context) error { return io.EOF }}, started: make(chan struct{})}, nil
+		}})
+		began := time.Now()
+		r.settle()
+		require.True(t, r.s.Ready())
+		require.Zero(t, time.Since(began))
+		require.Equal(t, event.Unhealthy, r.of("m").Status)
+		require.Equal(t, []string{"failed: EOF"}, r.of("m").Reasons)
+		require.NotContains(t, r.messages(), "m: module has not started yet")
+		r.stop()
+	})
+}
+
+// A module that has not started yet is not healthy, whatever it says of itself.
+func TestModuleIsDegradedUntilItHasStarted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		started := make(chan struct{})
+		r.add(daemon.Spec{Name: "m", Enabled: true, New: func(context.Context) (daemon.Module, error) {
+			return &slow{fake: fake{name: "m", j: r.j, health: says(event.Healthy)}, started: started}, nil
+		}})
+		var first []event.DaemonHealth
+		r.opts.Publish = func(_ context.Context, h event.DaemonHealth) error { first = append(first, h); return nil }
+		r.settle()
+		require.Equal(t, event.Degraded, r.of("m").Status)
+		require.Equal(t, []string{"starting"}, r.of("m").Reasons)
+		require.Empty(t, first, "nothing is reported while modules start")
+		close(started)
+		synctest.Wait()
+		require.Equal(t, event.Healthy, r.of("m").Status)
+		require.Empty(t, r.of("m").Reasons)
+		require.Equal(t, event.Healthy, first[0].Status)
+		r.stop()
+	})
 }

@@ -6,25 +6,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/internal/setting"
-	"github.com/ironpost/ironpost/services/actioncollector"
-	"github.com/ironpost/ironpost/services/containerguard"
-	"github.com/ironpost/ironpost/services/ebpfengine"
-	"github.com/ironpost/ironpost/services/logpipeline"
-	"github.com/ironpost/ironpost/services/sbomscanner"
 )
-
-// Config is the whole of ironpost.toml. Every key is described in ironpost.toml.example.
-type Config struct {
-	General     General                `toml:"general"`
-	Bus         Bus                    `toml:"bus"`
-	Health      Health                 `toml:"health"`
-	Metrics     Metrics                `toml:"metrics"`
-	EBPF        ebpfengine.Config      `toml:"ebpf"`
-	LogPipeline logpipeline.Config     `toml:"log_pipeline"`
-	Container   containerguard.Config  `toml:"container"`
-	SBOM        sbomscanner.Config     `toml:"sbom"`
-	Collector   actioncollector.Config `toml:"collector"`
-}
 
 // General is the section [general].
 type General struct {
@@ -32,7 +14,7 @@ type General struct {
 	LogLevel string `toml:"log_level"`
 	// LogFormat is json or pretty.
 	LogFormat string `toml:"log_format"`
-	// DataDir is the folder everything is kept below.
+	// DataDir is the folder that holds all state.
 	DataDir string `toml:"data_dir"`
 	// PIDFile holds the process id and the lock that keeps a second instance out; empty means none.
 	PIDFile string `toml:"pid_file"`
@@ -50,7 +32,7 @@ const (
 type Bus struct {
 	// Mode is BusEmbedded or BusExternal.
 	Mode string `toml:"mode"`
-	// Observer opens ObserverListen, on which anyone on this machine may watch and nobody may publish.
+	// Observer opens ObserverListen, on which any user of this machine may watch and none may publish.
 	Observer       bool   `toml:"observer"`
 	ObserverListen string `toml:"observer_listen"`
 	// Socket is the operators' unix socket; empty means none.
@@ -97,7 +79,7 @@ type Metrics struct {
 func (c *Config) Derive() {
 	c.General.Host = orElse(c.General.Host, hostToken(hostname()))
 	if setting.Path(c.General.DataDir) != "" {
-		return // Validate says so, once
+		return // Validate reports it, once
 	}
 	below := strings.TrimRight(c.General.DataDir, "/") + "/"
 	c.Bus.StoreDir = orElse(c.Bus.StoreDir, below+"bus")
@@ -115,7 +97,7 @@ func orElse(value, otherwise string) string {
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {
-		return "" // hostToken has an answer
+		return "" // hostToken makes localhost of it
 	}
 	return name
 }

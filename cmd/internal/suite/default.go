@@ -4,15 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/ironpost/ironpost/services/actioncollector"
-	"github.com/ironpost/ironpost/services/containerguard"
-	"github.com/ironpost/ironpost/services/ebpfengine"
-	"github.com/ironpost/ironpost/services/logpipeline"
-	"github.com/ironpost/ironpost/services/sbomscanner"
 )
 
-// DefaultConfig returns what holds when nothing is set. Root keeps its files in the system's folders; anyone else below
+// DefaultConfig returns the configuration when nothing is set. Root keeps its files in the system's folders, any other user below
 // $XDG_STATE_HOME/ironpost and $XDG_RUNTIME_DIR/ironpost (XDG Base Directory Specification 0.8).
 func DefaultConfig() Config {
 	if os.Geteuid() == 0 {
@@ -21,7 +15,7 @@ func DefaultConfig() Config {
 	return defaults(userPlaces(os.Getenv))
 }
 
-// places are the paths that depend on who runs the process.
+// places are the paths that depend on the user of the process.
 type places struct {
 	data, pidFile, socket string
 }
@@ -53,18 +47,17 @@ func home(getenv func(string) string) string {
 }
 
 func defaults(at places) Config {
-	return Config{
+	c := Config{
 		General: General{LogLevel: "info", LogFormat: "json", DataDir: at.data, PIDFile: at.pidFile},
 		Bus: Bus{
 			Mode: BusEmbedded, Observer: true, ObserverListen: "127.0.0.1:4222", Socket: at.socket,
 			MaxStoreBytes: 4 << 30, Replicas: 1, PacketsInFlight: 1024, AlertsInFlight: 256, ActionsInFlight: 256,
 		},
-		Health:      Health{IntervalSecs: 30},
-		Metrics:     Metrics{Enabled: true, Listen: "127.0.0.1:9464"},
-		EBPF:        ebpfengine.DefaultConfig(),
-		LogPipeline: logpipeline.DefaultConfig(),
-		Container:   containerguard.DefaultConfig(),
-		SBOM:        sbomscanner.DefaultConfig(),
-		Collector:   actioncollector.DefaultConfig(),
+		Health:  Health{IntervalSecs: 30},
+		Metrics: Metrics{Enabled: true, Listen: "127.0.0.1:9464"},
 	}
+	for _, m := range table() {
+		m.Default(&c)
+	}
+	return c
 }

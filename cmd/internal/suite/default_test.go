@@ -67,14 +67,14 @@ func TestHostToken(t *testing.T) {
 func TestSectionsAreCheckedTogether(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct{ toml, want string }{
-		"listen without TLS":      {"[bus]\nlisten = \":4443\"", "2:10: bus.listen: needs tls_ca, tls_cert and tls_key: other machines are let in with certificates only"},
+		"listen without TLS":      {"[bus]\nlisten = \":4443\"", "2:10: bus.listen: needs tls_ca, tls_cert and tls_key: other machines connect with certificates only"},
 		"external without url":    {"[bus]\nmode = \"external\"", `2:8: bus.mode: "external" needs url, the servers of the external bus`},
 		"url when embedded":       {"[bus]\nurl = \"nats://a:1\"", `2:7: bus.url: is only for mode = "external"`},
 		"replicas when embedded":  {"[bus]\nreplicas = 3", `2:12: bus.replicas: 3 needs mode = "external", an embedded bus is one server`},
 		"observer for everyone":   {"[bus]\nobserver_listen = \"0.0.0.0:4222\"", `2:19: bus.observer_listen: "0.0.0.0:4222" is reachable from other machines, must be a loopback address such as 127.0.0.1:4222`},
 		"one address twice":       {"[metrics]\nlisten = \"127.0.0.1:4222\"", `2:10: metrics.listen: "127.0.0.1:4222" is also bus.observer_listen, must be an address of its own`},
 		"relative data_dir":       {"[general]\ndata_dir = \"data\"", `2:12: general.data_dir: "data" is a relative path, must be absolute`},
-		"host of two tokens":      {"[general]\nhost = \"a.b\"", `2:8: general.host: "a.b" is no name on the bus, must be 1 to 63 of a-z, 0-9 and -`},
+		"host of two tokens":      {"[general]\nhost = \"a.b\"", `2:8: general.host: "a.b" is not a valid name on the bus, must be 1 to 63 of a-z, 0-9 and -`},
 		"a batch too large":       {"[log_pipeline]\nbatch_size = 10000\nmax_line_bytes = 1048576", "2:14: log_pipeline.batch_size: 10000 lines of max_line_bytes 1048576 are more than the 268435456 bytes a batch may hold in memory"},
 		"file without paths":      {"[log_pipeline]\nwatch_paths = []", "2:15: log_pipeline.watch_paths: must not be empty while sources holds file"},
 		"key without certificate": {"[bus]\ntls_key = \"/k\"", "2:11: bus.tls_key: needs tls_cert"},
@@ -109,8 +109,8 @@ func TestSurprisesAreWarnings(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
 		"IRONPOST_GENRAL_HOST: no key has this variable, it is ignored, did you mean IRONPOST_GENERAL_HOST?",
-		path + ":2:11: sbom.enabled: this build has no such module yet, it stays off",
-		path + ":4:15: log_pipeline.syslog_bind: is reachable from other machines, and syslog proves no sender",
-		"IRONPOST_METRICS_LISTEN: metrics.listen: is reachable from other machines, and asks nobody who they are",
+		path + ":2:11: sbom.enabled: this build does not have the module yet, it stays off",
+		path + ":4:15: log_pipeline.syslog_bind: is reachable from other machines, and syslog does not authenticate its senders",
+		"IRONPOST_METRICS_LISTEN: metrics.listen: is reachable from other machines, and needs no key",
 	}, loaded.Warnings)
 }

@@ -17,14 +17,14 @@ func (p Process) Sabotaged(name string, trigger <-chan struct{}) Process {
 		}
 		p.modules[i].New = func(cfg Config, d deps) (daemon.Module, error) {
 			made, err := m.New(cfg, d)
-			return &saboteur{shown: shown{Module: made, show: func() {}}, name: name, trigger: trigger}, err
+			return &saboteur{withMetrics: withMetrics{Module: made, expose: func() {}}, name: name, trigger: trigger}, err
 		}
 	}
 	return p
 }
 
 type saboteur struct {
-	shown
+	withMetrics
 	name    string
 	trigger <-chan struct{}
 }

@@ -3,19 +3,18 @@ package suite
 import (
 	"context"
 	"errors"
-	"os"
 	"syscall"
 
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// errInterrupted ends a start that a signal asked to end.
+// errInterrupted is the error of a start that a signal ended.
 var errInterrupted = errors.New("asked to stop before the start was complete")
 
-// interruptible runs start, which cleans up after itself if it fails, and ends it
-// with the first signal to stop; a second one does not wait for it.
-func (h *house) interruptible(ctx context.Context, start func(context.Context) error) error {
+// interruptible runs start, which cleans up after itself if it fails. The first signal
+// to stop cancels it; a second one returns without waiting for it.
+func (a *app) interruptible(ctx context.Context, start func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	result := make(chan error, 1)
@@ -27,32 +26,28 @@ func (h *house) interruptible(ctx context.Context, start func(context.Context) e
 	for {
 		select {
 		case err := <-result:
-			return h.interrupted(ctx, err)
-		case sig := <-h.process.Signals:
+			return a.interrupted(ctx, err)
+		case sig := <-a.process.Signals:
 			if sig == syscall.SIGHUP {
 				continue
 			}
 			if ctx.Err() != nil {
 				return &daemon.ForcedError{Signal: sig}
 			}
-			h.logSignal(sig)
+			a.log.WithField("signal", sig.String()).Info("stopping before the start is complete")
 			cancel(errInterrupted)
 		}
 	}
 }
 
-// interrupted says how a start ended; one that was complete when the signal came is undone.
-func (h *house) interrupted(ctx context.Context, err error) error {
+// interrupted returns the result of a start. One that was complete when the signal came is undone.
+func (a *app) interrupted(ctx context.Context, err error) error {
 	if !errors.Is(context.Cause(ctx), errInterrupted) {
 		return err
 	}
 	if err == nil {
-		err = h.closeAll(context.WithoutCancel(ctx))
+		err = a.closeAll(context.WithoutCancel(ctx))
 		return errors.Join(errInterrupted, err)
 	}
 	return errInterrupted
-}
-
-func (h *house) logSignal(sig os.Signal) {
-	h.log.WithField("signal", sig.String()).Info("stopping before the start is complete")
 }

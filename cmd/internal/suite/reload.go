@@ -11,70 +11,66 @@ import (
 	"github.com/ironpost/ironpost/internal/logging"
 )
 
-// reload reads the configuration again and says what changes. It is called by one
-// goroutine at a time.
-func (h *house) reload(context.Context) (daemon.Plan, error) {
-	cfg, loaded, err := Load(h.source)
+// reload reads the configuration again and returns what changes. Nothing is applied
+// before Plan.Commit. One goroutine at a time calls it.
+func (a *app) reload(context.Context) (daemon.Plan, error) {
+	cfg, loaded, err := Load(a.source)
 	if err != nil {
 		return daemon.Plan{}, eachProblem(err)
 	}
-	changes := h.changes(loaded)
-	plan := daemon.Plan{Changes: changes, Commit: func() { h.adopt(cfg, loaded) }}
-	for _, m := range h.process.table() {
-		anew := borrowed(changes, m.Borrows)
-		if m.running(h.cfg) && m.Enabled(cfg) && (m.Rereads || anew || touched(changes, m.Section)) {
-			plan.Modules = append(plan.Modules, daemon.ModulePlan{Name: m.Name, Config: m.Config(cfg), New: h.build(m, cfg), Anew: anew})
+	changes := a.changes(loaded)
+	plan := daemon.Plan{Changes: changes, Commit: func() { a.apply(cfg, loaded) }}
+	for _, m := range a.process.table() {
+		rebuild := slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && slices.Contains(m.AlsoReads, c.Key) })
+		changed := slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && sectionOf(c.Key) == m.Section })
+		if m.running(a.cfg) && m.Enabled(cfg) && (m.RereadsFiles || rebuild || changed) {
+			plan.Modules = append(plan.Modules, daemon.ModulePlan{Name: m.Name, Config: m.Config(cfg), New: a.build(m, cfg), Rebuild: rebuild})
 		}
 	}
 	return plan, nil
 }
 
-// adopt puts in force what belongs to no module.
-func (h *house) adopt(cfg Config, loaded *config.Loaded) {
-	h.current = loaded
-	if err := logging.Apply(h.log, h.logOptions(cfg)); err != nil {
-		h.log.WithError(err).Error("log not changed")
+// apply applies what belongs to no module.
+func (a *app) apply(cfg Config, loaded *config.Loaded) {
+	a.current = loaded
+	if err := logging.Apply(a.log, a.logOptions(cfg)); err != nil {
+		a.log.WithError(err).Error("log not changed")
 	}
-	h.supervisor.SetHealthInterval(cfg.Health.Interval())
+	a.supervisor.SetHealthInterval(cfg.Health.Interval())
 	for _, w := range loaded.Warnings {
-		h.log.WithField("warning", w).Warn("configuration warning")
+		a.log.WithField("warning", w).Warn("configuration warning")
 	}
-	if h.bus.server == nil || h.cfg.Bus.Listen == "" {
+	if a.bus.server == nil || a.cfg.Bus.Listen == "" {
 		return
 	}
-	if err := h.bus.server.Reload(); err != nil {
-		h.log.WithError(err).Error("keys and certificates of the bus not reloaded")
+	if err := a.bus.server.Reload(); err != nil {
+		a.log.WithError(err).Error("keys and certificates of the bus not reloaded")
 	}
 }
 
-// changes compares with the configuration in force.
-func (h *house) changes(loaded *config.Loaded) []daemon.Change {
+// changes compares loaded with the configuration in force.
+func (a *app) changes(loaded *config.Loaded) []daemon.Change {
 	var out []daemon.Change
-	diff := config.Diff(h.current, loaded)
+	diff := config.Diff(a.current, loaded)
 	for _, c := range diff {
 		out = append(out, daemon.Change{Key: c.Key, Old: c.Old, New: c.New, Restart: needsRestart(c.Key, diff)})
 	}
 	return out
 }
 
-// needsRestart tells whether a change of key is used only after a restart. Paths
-// that follow from data_dir move with it, so then no module may take its change.
+// needsRestart reports whether a change of key is used only after a restart. A change of
+// data_dir moves paths of every section, so then all changes wait for the restart.
 func needsRestart(key string, all []config.Change) bool {
 	switch key {
 	case "general.log_level", "general.log_format", "health.interval_secs":
 		return false
 	case "log_pipeline.storage.retention_days":
-		return true // the streams have it
+		return true // it is a property of the streams
 	}
 	if strings.HasSuffix(key, ".enabled") || sectionOf(key) == "" {
 		return true
 	}
-	for _, c := range all {
-		if c.Key == "general.data_dir" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(all, func(c config.Change) bool { return c.Key == "general.data_dir" })
 }
 
 // sectionOf returns the module's section that key is in, or "".
@@ -88,27 +84,13 @@ func sectionOf(key string) string {
 	return ""
 }
 
-func touched(changes []daemon.Change, section string) bool {
-	for _, c := range changes {
-		if !c.Restart && sectionOf(c.Key) == section {
-			return true
-		}
-	}
-	return false
-}
-
-// borrowed tells whether one of keys changed.
-func borrowed(changes []daemon.Change, keys []string) bool {
-	return slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && slices.Contains(keys, c.Key) })
-}
-
-// problem is one line of a refused configuration.
+// problem is one mistake in a refused configuration.
 type problem string
 
 // Error returns the line.
 func (p problem) Error() string { return string(p) }
 
-// eachProblem splits a configuration error, for a line of the log each.
+// eachProblem splits a configuration error, for a line of the log eaca.
 func eachProblem(err error) error {
 	var refused *config.Error
 	if !errors.As(err, &refused) {

@@ -250,7 +250,7 @@ func TestADataFolderOpenToAllIsToldOf(t *testing.T) {
 	require.NoError(t, os.Mkdir(i.dir+"/data", 0o700))
 	require.NoError(t, os.Chmod(i.dir+"/data", 0o777))
 	i.start()
-	require.Equal(t, i.dir+"/data", i.await("everybody may write in the data folder")["path"])
+	require.Equal(t, i.dir+"/data", i.await("every user may write to the data folder")["path"])
 	require.Zero(t, i.stop())
 }
 
@@ -402,7 +402,7 @@ func TestATakenObserverPortIsAWarning(t *testing.T) {
 	i.configure(allOff)
 	i.replace("observer = false", fmt.Sprintf("observer_listen = %q", l.Addr()))
 	i.start()
-	require.Contains(t, i.await("the bus is not all there")["reason"], l.Addr().String())
+	require.Contains(t, i.await("part of the bus is not available")["reason"], l.Addr().String())
 	require.Equal(t, event.Healthy, i.health().Status)
 	require.Zero(t, i.stop())
 }

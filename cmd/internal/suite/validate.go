@@ -17,7 +17,7 @@ const (
 	maxStore = 1 << 50
 )
 
-// Validate returns every value that may not be used, with full keys. The section of a module that is not enabled is not looked at.
+// Validate returns a problem for every value that may not be used, with full keys. The section of a disabled module is not checked.
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
 	p = append(p, c.General.problems().Under("general")...)
@@ -26,32 +26,15 @@ func (c Config) Validate() []setting.Problem {
 	if c.Metrics.Enabled {
 		p.Add("metrics.listen", setting.HostPort(c.Metrics.Listen))
 	}
-	for _, m := range c.modules() {
-		if m.enabled {
-			p = append(p, setting.Problems(m.validate()).Under(m.section)...)
+	for _, m := range table() {
+		if m.Enabled(c) {
+			p = append(p, setting.Problems(m.Config(c).Validate()).Under(m.Section)...)
 		}
 	}
-	if !c.LogPipeline.Enabled { // the streams are kept for retention_days whoever writes to them
+	if !c.LogPipeline.Enabled { // retention_days holds for the streams without the module too
 		p = append(p, setting.Problems(c.LogPipeline.Storage.Validate()).Under("log_pipeline.storage")...)
 	}
 	return append(p, c.sharedAddresses()...)
-}
-
-// section is a module's part of the configuration.
-type section struct {
-	section  string
-	enabled  bool
-	validate func() []setting.Problem
-}
-
-func (c Config) modules() []section {
-	return []section{
-		{"ebpf", c.EBPF.Enabled, c.EBPF.Validate},
-		{"log_pipeline", c.LogPipeline.Enabled, c.LogPipeline.Validate},
-		{"container", c.Container.Enabled, c.Container.Validate},
-		{"sbom", c.SBOM.Enabled, c.SBOM.Validate},
-		{"collector", c.Collector.Enabled, c.Collector.Validate},
-	}
 }
 
 func (g General) problems() setting.Problems {
@@ -61,7 +44,7 @@ func (g General) problems() setting.Problems {
 	p.Add("data_dir", setting.Path(g.DataDir))
 	p.Add("pid_file", setting.OptionalPath(g.PIDFile))
 	if g.Host != hostToken(g.Host) {
-		p.Addf("host", "%s is no name on the bus, must be 1 to %d of a-z, 0-9 and -", setting.Shown(g.Host), maxHost)
+		p.Addf("host", "%s is not a valid name on the bus, must be 1 to %d of a-z, 0-9 and -", setting.Shown(g.Host), maxHost)
 	}
 	return p
 }
@@ -83,12 +66,12 @@ func (b Bus) problems() setting.Problems {
 	p.Add("packets_in_flight", setting.Between(b.PacketsInFlight, 1, 65_536))
 	p.Add("alerts_in_flight", setting.Between(b.AlertsInFlight, 1, 65_536))
 	p.Add("actions_in_flight", setting.Between(b.ActionsInFlight, 1, 65_536))
-	b.reach(&p)
+	b.crossCheck(&p)
 	return p
 }
 
-// reach checks the keys that make sense only together. A problem stands at the key that was set, not at the one that is missing.
-func (b Bus) reach(p *setting.Problems) {
+// crossCheck checks keys that depend on each other. A problem stands at the key that was set, not at the one that is missing.
+func (b Bus) crossCheck(p *setting.Problems) {
 	switch {
 	case b.Mode == BusExternal && b.URL == "":
 		p.Addf("mode", "%q needs url, the servers of the external bus", b.Mode)
@@ -101,7 +84,7 @@ func (b Bus) reach(p *setting.Problems) {
 		p.Addf("listen", "is only for mode = %q", BusEmbedded)
 	}
 	if b.Listen != "" && (b.TLSCA == "" || b.TLSCert == "" || b.TLSKey == "") {
-		p.Add("listen", "needs tls_ca, tls_cert and tls_key: other machines are let in with certificates only")
+		p.Add("listen", "needs tls_ca, tls_cert and tls_key: other machines connect with certificates only")
 	}
 	switch {
 	case b.Listen == "" && b.TLSCert != "" && b.TLSKey == "":
@@ -137,10 +120,10 @@ func checkSocket(path string) string {
 	return setting.OptionalPath(path)
 }
 
-// loopback refuses an address that other machines reach: who connects to the observer's port is not asked who they are.
+// loopback refuses an address that other machines reach: the observer's port asks for no key.
 func loopback(address string) string {
-	if what := setting.HostPort(address); what != "" {
-		return what
+	if problem := setting.HostPort(address); problem != "" {
+		return problem
 	}
 	if !isLoopback(address) {
 		return setting.Shown(address) + " is reachable from other machines, must be a loopback address such as 127.0.0.1:4222"
@@ -182,34 +165,28 @@ func (c Config) sharedAddresses() setting.Problems {
 	return p
 }
 
-// Warnings returns what is allowed and may surprise.
+// Warnings returns settings that are allowed but probably not intended.
 func (c Config) Warnings() []setting.Problem {
-	var p setting.Problems
-	for _, w := range c.surprises() {
-		if w.holds {
-			p.Add(w.key, w.what)
-		}
-	}
-	return p
-}
-
-type surprise struct {
-	holds     bool
-	key, what string
-}
-
-func (c Config) surprises() []surprise {
 	const (
-		absent = "this build has no such module yet, it stays off"
-		open   = "is reachable from other machines, and syslog proves no sender"
+		absent = "this build does not have the module yet, it stays off"
+		open   = "is reachable from other machines, and syslog does not authenticate its senders"
 	)
 	logs, storage := c.LogPipeline, c.LogPipeline.Storage
-	return []surprise{
+	var p setting.Problems
+	for _, w := range []struct {
+		holds        bool
+		key, warning string
+	}{
 		{c.SBOM.Enabled, "sbom.enabled", absent},
 		{storage.PostgresURL != "", "log_pipeline.storage.postgres_url", "this build writes to no database yet, alerts and actions stay in the streams"},
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},
 		{logs.Enabled && logs.SyslogUDP() && !isLoopback(logs.SyslogBind), "log_pipeline.syslog_bind", open},
 		{logs.Enabled && logs.SyslogTCP() && !isLoopback(logs.SyslogTCPBind), "log_pipeline.syslog_tcp_bind", open},
-		{c.Metrics.Enabled && !isLoopback(c.Metrics.Listen), "metrics.listen", "is reachable from other machines, and asks nobody who they are"},
+		{c.Metrics.Enabled && !isLoopback(c.Metrics.Listen), "metrics.listen", "is reachable from other machines, and needs no key"},
+	} {
+		if w.holds {
+			p.Add(w.key, w.warning)
+		}
 	}
+	return p
 }

@@ -15,24 +15,26 @@ import (
 	"github.com/ironpost/ironpost/bus/embedded"
 )
 
+// socketGroup may use the operators' socket, beside root and the daemon's user.
 const socketGroup = "ironpost"
 
-// busSide is the bus as the daemon sees it: the server, if it is ours, and a
+// connections are the daemon's side of the bus: the server, if it is embedded, and a
 // connection for each module and for the daemon itself.
-type busSide struct {
-	server   *embedded.Server // nil on an external bus
-	options  func(module string) bus.Options
-	admin    *bus.Conn
-	conns    map[string]*bus.Conn // of the modules that run
-	durables []bus.Durable
-	inFlight bus.InFlight
+type connections struct {
+	server       *embedded.Server // nil on an external bus
+	options      func(module string) bus.Options
+	admin        *bus.Conn            // the daemon's own
+	modules      map[string]*bus.Conn // of the modules that run
+	stopServices []func()             // of the status services on the connections
+	durables     []bus.Durable
+	inFlight     bus.InFlight
 }
 
 // openBus starts or reaches the bus, makes its streams and connects every module
 // that runs. On an error nothing is left open.
-func openBus(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (*busSide, error) {
-	b := &busSide{
-		conns:    map[string]*bus.Conn{},
+func openBus(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (*connections, error) {
+	b := &connections{
+		modules:  map[string]*bus.Conn{},
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
 	err := b.open(ctx, cfg, modules, log)
@@ -42,8 +44,8 @@ func openBus(ctx context.Context, cfg Config, modules []module, log logrus.Field
 	return b, nil
 }
 
-func (b *busSide) open(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (err error) {
-	if err := b.reach(ctx, cfg, log); err != nil {
+func (b *connections) open(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (err error) {
+	if err := b.connect(ctx, cfg, log); err != nil {
 		return err
 	}
 	if b.admin, err = bus.Connect(ctx, b.options(bus.Daemon)); err != nil {
@@ -61,15 +63,15 @@ func (b *busSide) open(ctx context.Context, cfg Config, modules []module, log lo
 		if !on {
 			continue
 		}
-		if b.conns[name], err = bus.Connect(ctx, b.options(name)); err != nil {
+		if b.modules[name], err = bus.Connect(ctx, b.options(name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reach starts the embedded server, or says how to reach the external one.
-func (b *busSide) reach(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
+// connect starts the embedded server, or prepares the connections to the external one.
+func (b *connections) connect(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
 	if cfg.Bus.Mode == BusEmbedded {
 		b.server, err = embedded.Start(ctx, serverConfig(cfg), log.WithField("module", "bus"))
 		if err == nil {
@@ -105,7 +107,7 @@ func serverConfig(cfg Config) embedded.Config {
 	}
 }
 
-// ClientTLS returns how to speak TLS with an external bus, nil if no file is named.
+// ClientTLS returns the TLS configuration for an external bus, nil if no file is named.
 // The error names the key whose file cannot be used.
 func (c Bus) ClientTLS() (*tls.Config, error) {
 	if c.TLSCA == "" && c.TLSCert == "" {
@@ -132,10 +134,13 @@ func (c Bus) ClientTLS() (*tls.Config, error) {
 	return secure, nil
 }
 
-// closeConns drains the connections of the modules, then the daemon's own.
-func (b *busSide) closeConns(ctx context.Context) error {
+// closeConns stops the services and drains the connections of the modules, then the daemon's own.
+func (b *connections) closeConns(ctx context.Context) error {
+	for _, stop := range b.stopServices {
+		stop()
+	}
 	var errs []error
-	for _, conn := range b.conns {
+	for _, conn := range b.modules {
 		if conn != nil {
 			errs = append(errs, conn.Close(ctx))
 		}
@@ -147,14 +152,14 @@ func (b *busSide) closeConns(ctx context.Context) error {
 }
 
 // peers returns the other machines that are connected to our server.
-func (b *busSide) peers() []netip.Addr {
+func (b *connections) peers() []netip.Addr {
 	if b.server == nil {
 		return nil
 	}
 	return b.server.Peers()
 }
 
-func (b *busSide) shutdown(ctx context.Context) error {
+func (b *connections) shutdown(ctx context.Context) error {
 	if b.server == nil {
 		return nil
 	}

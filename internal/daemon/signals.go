@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ForcedError says that a second signal ended the daemon before its stop was complete.
+// ForcedError is the error of a stop that a second signal cut short.
 type ForcedError struct{ Signal os.Signal }
 
 // Error names the signal.
@@ -24,18 +24,19 @@ func (e *ForcedError) ExitCode() int {
 	return 1
 }
 
-// loop serves signals and the watchdog until it is asked to stop. The watchdog
-// is fed here and nowhere else, so that it starves if this loop hangs.
-func (s *Supervisor) loop(ctx, aux context.Context, reload chan<- struct{}) {
-	feed, stopFeeding := s.watchdog()
-	defer stopFeeding()
+// serveSignals handles signals and the watchdog until something asks to stop: a
+// signal, the end of ctx or the end of tasks, which is a fault of the supervisor. Systemd's watchdog
+// is notified here and in stop alone, so it fires if this loop hangs.
+func (s *Supervisor) serveSignals(ctx, tasks context.Context, reload chan<- struct{}) {
+	tick, stopTicks := s.watchdogTicks()
+	defer stopTicks()
 	for {
 		select {
 		case <-ctx.Done():
 			s.log.Info("stopping")
 			return
-		case <-aux.Done():
-			s.log.WithError(context.Cause(aux)).Error("supervisor failed, stopping")
+		case <-tasks.Done():
+			s.log.WithError(context.Cause(tasks)).Error("supervisor failed, stopping")
 			return
 		case sig := <-s.opts.Signals:
 			if sig != syscall.SIGHUP {
@@ -44,16 +45,16 @@ func (s *Supervisor) loop(ctx, aux context.Context, reload chan<- struct{}) {
 			}
 			select {
 			case reload <- struct{}{}:
-			default:
+			default: // one is waiting already
 			}
-		case <-feed:
+		case <-tick:
 			s.notify(s.opts.Notify.Watchdog())
 		}
 	}
 }
 
-// watchdog returns a tick for each notification that systemd expects.
-func (s *Supervisor) watchdog() (tick <-chan time.Time, stop func()) {
+// watchdogTicks returns a tick for each notification that systemd expects.
+func (s *Supervisor) watchdogTicks() (tick <-chan time.Time, stop func()) {
 	interval := s.opts.Notify.WatchdogInterval()
 	if interval <= 0 {
 		return nil, func() {}

@@ -13,13 +13,13 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-// A durable that somebody deletes is there again, and its module says so by name.
-func TestADeletedDurableIsMadeAgainAndBlamed(t *testing.T) {
+// A durable that was deleted is made again, and its module's health names it.
+func TestDeletedDurableIsRestoredAndReported(t *testing.T) {
 	t.Parallel()
 	const patience = 30 * time.Second
 	b := bustest.New(t)
 	log, _ := logtest.NewNullLogger()
-	c := newCaretaker(&busSide{admin: b.Admin(), durables: b.Durables()}, log)
+	c := newStreamMaintenance(&connections{admin: b.Admin(), durables: b.Durables()}, log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.run(ctx) }()
@@ -45,11 +45,11 @@ func TestADeletedDurableIsMadeAgainAndBlamed(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// What another host's durable does to the streams is the bus's line in the health: no
-// module here is to blame.
-func TestWhatNoModuleIsToBlameForIsTheBuss(t *testing.T) {
+// What another host's durable does to the streams is reported for the bus, not for a
+// module of this host.
+func TestBusFaultIsReportedAsBus(t *testing.T) {
 	t.Parallel()
-	c := newCaretaker(&busSide{}, nil)
-	c.told(bus.MaintenanceReport{Reasons: map[string][]string{bus.Daemon: {"full"}, bus.ContainerGuard: {"behind"}}})
+	c := newStreamMaintenance(&connections{}, nil)
+	c.record(bus.MaintenanceReport{Reasons: map[string][]string{bus.Daemon: {"full"}, bus.ContainerGuard: {"behind"}}})
 	require.Equal(t, map[string][]string{busName: {"full"}, bus.ContainerGuard: {"behind"}}, c.reasons())
 }

@@ -1,0 +1,212 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/internal/daemon"
+	"github.com/ironpost/ironpost/internal/logging"
+	"github.com/ironpost/ironpost/internal/metrics"
+	"github.com/ironpost/ironpost/internal/sdnotify"
+)
+
+const (
+	stopTimeout = 20 * time.Second // below systemd's 90 s, and below docker compose's stop_grace_period of 30 s
+	busName     = "bus"            // the bus in logs and health
+)
+
+// app is the composed daemon process.
+type app struct {
+	process   Process
+	source    Source
+	cfg       Config         // of the start
+	current   *config.Loaded // in force; a reload replaces it
+	log       *logrus.Logger
+	began     time.Time
+	machineID string
+	lock      instanceLock
+
+	bus         *connections
+	monitor     *streamMonitor
+	maintenance *streamMaintenance
+	background  *background
+	registry    *metrics.Registry
+	supervisor  *daemon.Supervisor
+}
+
+// serve runs the daemon with a valid configuration until it is asked to stop.
+func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *config.Loaded) error {
+	a := &app{process: p, source: source, cfg: cfg, current: loaded, began: time.Now()}
+	var err error
+	a.log, err = logging.New(p.Stderr, a.logOptions(cfg))
+	if err != nil {
+		return err
+	}
+	if a.lock, err = lockInstance(cfg.General); err != nil {
+		return err
+	}
+	a.logStartup(loaded)
+	err = a.run(ctx)
+	return errors.Join(err, a.lock.release())
+}
+
+// run starts what the modules need, then hands over to the supervisor, which also
+// closes it.
+func (a *app) run(ctx context.Context) error {
+	if err := a.interruptible(ctx, a.start); err != nil {
+		return err
+	}
+	a.logModules()
+	return a.supervisor.Run(ctx)
+}
+
+// start opens the bus, makes the supervisor and starts the services around it. On an
+// error nothing is left open.
+func (a *app) start(ctx context.Context) (err error) {
+	if a.machineID, err = machineID(a.cfg.General.DataDir); err != nil {
+		return err
+	}
+	if a.bus, err = openBus(ctx, a.cfg, a.process.table(), a.log); err != nil {
+		return err
+	}
+	a.background = newBackground(ctx, a.log)
+	if err = a.startServices(ctx); err != nil {
+		return errors.Join(err, a.closeAll(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// startServices makes the supervisor, and starts all that needs an open bus.
+func (a *app) startServices(ctx context.Context) (err error) {
+	a.monitor = newStreamMonitor(a.bus)
+	a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
+	a.registry = metrics.NewRegistry(Build())
+	if a.supervisor, err = daemon.New(a.daemonOptions()); err != nil {
+		return err
+	}
+	if err := errors.Join(a.supervisor.Export(a.registry.Process()), exportBus(a.registry.Process(), a.bus, a.monitor)); err != nil {
+		return err
+	}
+	if err := a.serveStatus(ctx); err != nil {
+		return err
+	}
+	a.background.repeat("stream monitor", a.monitor.run)
+	a.background.repeat("stream maintenance", a.maintenance.run)
+	if a.bus.server != nil {
+		a.background.repeat("disk", a.bus.server.Watch)
+	}
+	return a.serveMetrics(ctx)
+}
+
+// closeAll undoes start where no supervisor ran.
+func (a *app) closeAll(ctx context.Context) error {
+	var errs []error
+	for _, step := range a.closeSteps() {
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+		errs = append(errs, step.Close(ctx))
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// closeSteps close what the modules used: first the background tasks, with the HTTP
+// server, then the connections, then the bus itself, then the lock, so that the next
+// instance finds all of it free.
+func (a *app) closeSteps() []daemon.Step {
+	return []daemon.Step{
+		{Name: "background", Close: func(context.Context) error { return a.background.stop() }},
+		{Name: "connections", Close: a.bus.closeConns},
+		{Name: busName, Close: a.bus.shutdown},
+		{Name: "pid file", Close: func(context.Context) error { return a.lock.release() }},
+	}
+}
+
+func (a *app) daemonOptions() daemon.Options {
+	opts := daemon.Options{
+		Host: a.cfg.General.Host, Version: Version(), Began: a.began,
+		After: a.closeSteps(), StopTimeout: stopTimeout,
+		HealthInterval: a.cfg.Health.Interval(), Signals: a.process.Signals,
+		Log: a.log, Notify: sdnotify.New(a.process.Getenv),
+		Observe: a.observe, Reload: a.reload,
+		Publish: func(_ context.Context, health event.DaemonHealth) error {
+			return a.bus.admin.PublishHealth(health)
+		},
+	}
+	for _, m := range a.process.table() {
+		spec := daemon.Spec{Name: m.Name, Enabled: m.Enabled(a.cfg), New: a.build(m, a.cfg)}
+		if m.StillActive != nil {
+			spec.StillActive = func() []string { return m.StillActive(a.cfg) }
+		}
+		opts.Specs = append(opts.Specs, spec)
+	}
+	return opts
+}
+
+// observe returns, by module, why it is degraded where it cannot know that itself: the
+// state of its connection and of its durables, and of the bus.
+func (a *app) observe(context.Context) map[string][]string {
+	out := a.monitor.reasons()
+	for name, reasons := range a.maintenance.reasons() {
+		out[name] = append(out[name], reasons...)
+	}
+	for name, conn := range a.bus.modules {
+		out[name] = append(out[name], conn.Reasons()...)
+	}
+	out[busName] = append(out[busName], a.bus.admin.Reasons()...)
+	if a.bus.server != nil {
+		out[busName] = append(out[busName], a.bus.server.Health()...)
+	}
+	return out
+}
+
+// serveStatus answers the verb status for each module that runs, and for the daemon.
+func (a *app) serveStatus(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	for name, conn := range a.bus.modules {
+		if err := a.serveVerb(ctx, conn, name, func(ctx context.Context, _ []byte) (any, error) {
+			health := a.supervisor.Health(ctx)
+			for _, m := range health.Modules {
+				if m.Name == name {
+					return m, nil
+				}
+			}
+			return event.ModuleHealth{Name: name, Host: health.Host}, nil
+		}); err != nil {
+			return err
+		}
+	}
+	return a.serveVerb(ctx, a.bus.admin, bus.Daemon, func(ctx context.Context, _ []byte) (any, error) {
+		return a.supervisor.Health(ctx), nil
+	})
+}
+
+func (a *app) serveVerb(ctx context.Context, conn *bus.Conn, name string, status bus.Verb) error {
+	stop, err := conn.Serve(ctx, bus.ServiceConfig{
+		Module: name, Host: a.cfg.General.Host, Version: Version(), Verbs: map[string]bus.Verb{"status": status},
+	})
+	if err == nil {
+		a.bus.stopServices = append(a.bus.stopServices, stop)
+	}
+	return err
+}
+
+// colour reports whether Stderr is a terminal whose user has not asked for no colour (no-color.org).
+func (p Process) colour() bool {
+	f, ok := p.Stderr.(*os.File)
+	if !ok || p.Getenv("NO_COLOR") != "" || p.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (a *app) logOptions(cfg Config) logging.Options {
+	return logging.Options{Level: cfg.General.LogLevel, Format: cfg.General.LogFormat, Colour: a.process.colour()}
+}

@@ -1,0 +1,102 @@
+package suite
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/ironpost/ironpost/internal/atomicfile"
+	"github.com/ironpost/ironpost/internal/pidfile"
+)
+
+const (
+	folderMode  = 0o700
+	lockName    = "lock"
+	machineName = "machine-id"
+	machineSize = 16 // random bytes
+)
+
+// instanceLock keeps a second instance out: by the PID file, and by a lock in the data
+// folder for instances that use different PID files.
+type instanceLock struct{ pid, data *pidfile.File }
+
+// lockInstance makes the data folder, and locks it and the PID file.
+func lockInstance(g General) (instanceLock, error) {
+	pid, err := pidfile.Acquire(g.PIDFile)
+	if err != nil {
+		return instanceLock{}, err
+	}
+	if err := ensureWritable(g.DataDir); err != nil {
+		return instanceLock{}, errors.Join(err, pid.Release())
+	}
+	data, err := pidfile.Acquire(filepath.Join(g.DataDir, lockName))
+	if err != nil {
+		return instanceLock{}, errors.Join(err, pid.Release())
+	}
+	return instanceLock{pid: pid, data: data}, nil
+}
+
+func (l instanceLock) release() error { return errors.Join(l.data.Release(), l.pid.Release()) }
+
+// ensureWritable makes dir, if it is missing, and tries to write in it.
+func ensureWritable(dir string) error {
+	err := os.MkdirAll(dir, folderMode)
+	if err == nil {
+		err = tryWrite(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("general.data_dir %s cannot be written by user %d: %w; give the user the folder or set general.data_dir to another",
+			dir, os.Geteuid(), err)
+	}
+	return nil
+}
+
+// worldWritable reports whether any user may replace files in dir, as in some volumes of containers.
+func worldWritable(dir string) bool {
+	const others = 0o002
+	info, err := os.Stat(dir)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&others != 0
+}
+
+func tryWrite(dir string) error {
+	f, err := os.CreateTemp(dir, ".try-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// machineID returns the random id of this data folder, made at the first start. It
+// belongs to the folder, as the positions in log files do: a line that is read again then
+// gets the same event id, and two containers of one image never share an id.
+func machineID(dataDir string) (string, error) {
+	path := filepath.Join(dataDir, machineName)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newMachineID(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("machine id: %w", err)
+	}
+	id := strings.TrimSpace(string(b))
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != machineSize {
+		return "", fmt.Errorf("machine id: %s does not hold %d bytes in hex: restore it, or remove it and accept that lines that are read again are reported twice", path, machineSize)
+	}
+	return id, nil
+}
+
+func newMachineID(path string) (string, error) {
+	raw := make([]byte, machineSize)
+	rand.Read(raw)
+	id := hex.EncodeToString(raw)
+	if err := atomicfile.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("machine id: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,127 @@
+package suite
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/internal/config"
+)
+
+// logStartup writes the first log entries: the version, the configuration and its warnings.
+func (a *app) logStartup(loaded *config.Loaded) {
+	from := "defaults and environment"
+	if loaded.Found {
+		from = loaded.Path
+	}
+	a.log.WithFields(logrus.Fields{
+		"version": Version(), "pid": os.Getpid(), "config": from, "data_dir": a.cfg.General.DataDir, "host": a.cfg.General.Host,
+	}).Info("ironpost starting")
+	for _, w := range loaded.Warnings {
+		a.log.WithField("warning", w).Warn("configuration warning")
+	}
+	if dir := a.cfg.General.DataDir; worldWritable(dir) {
+		a.log.WithFields(logrus.Fields{"path": dir, "try": "chmod o-w " + dir}).Warn("every user may write to the data folder")
+	}
+}
+
+// logModules logs what is watched, what is not and why, and how to connect.
+func (a *app) logModules() {
+	for _, m := range a.process.table() {
+		log := a.log.WithField("module", m.Name)
+		switch {
+		case !m.Enabled(a.cfg):
+			log.WithField("reason", m.Section+".enabled is false").Info("module is off")
+		case m.New == nil:
+			log.WithField("reason", "not part of this build").Warn("module is off")
+		default:
+			log.Info("module is on")
+		}
+	}
+	if a.cfg.LogPipeline.Enabled {
+		a.logSources()
+	}
+	a.logBus()
+}
+
+func (a *app) logSources() {
+	c := a.cfg.LogPipeline
+	if c.SyslogUDP() {
+		a.log.WithField("address", c.SyslogBind).Info("watching syslog over UDP")
+	}
+	if c.SyslogTCP() {
+		a.log.WithField("address", c.SyslogTCPBind).Info("watching syslog over TCP")
+	}
+	if !c.Files() {
+		return
+	}
+	for _, pattern := range c.WatchPaths {
+		files, reason := readable(pattern)
+		log := a.log.WithField("path", pattern)
+		if reason != "" {
+			log = log.WithField("reason", reason)
+		}
+		if files == 0 {
+			log.Info("not watching yet")
+			continue
+		}
+		log.WithField("files", files).Info("watching files")
+	}
+}
+
+// readable counts the files of a pattern that can be read, and returns why others cannot.
+func readable(pattern string) (files int, reason string) {
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		return 0, "no such file yet"
+	}
+	for _, path := range paths {
+		switch err := tryRead(path); {
+		case err == nil:
+			files++
+		case errors.Is(err, fs.ErrPermission):
+			reason = "no permission to read: run as root, or add the user to the file's group"
+		default:
+			reason = "not a readable file"
+		}
+	}
+	return files, reason
+}
+
+// tryRead opens regular files alone: opening a FIFO would block until it has a writer.
+func tryRead(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (a *app) logBus() {
+	c := a.cfg.Bus
+	if c.Mode != BusEmbedded {
+		a.log.WithField("durability", "set by sync_interval of its servers").Info("using an external bus")
+		return
+	}
+	if c.Socket != "" {
+		a.log.WithFields(logrus.Fields{"socket": c.Socket, "try": "ironpost status"}).Info("operators may connect")
+	}
+	for _, w := range a.bus.server.Warnings() {
+		a.log.WithField("reason", w).Warn("part of the bus is not available")
+	}
+	if address := a.bus.server.ObserverAddr(); address != "" {
+		a.log.WithFields(logrus.Fields{
+			"address": address, "try": "nats --server " + address + " sub ironpost.alerts",
+		}).Info("observers on this machine may connect")
+	}
+}

@@ -1,0 +1,73 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+// restoredFor is how long a durable that was deleted stays a reason after it was made
+// again, so that the deletion is seen in the health.
+const restoredFor = 10 * time.Minute
+
+// streamMaintenance runs the maintenance of the bus's streams and keeps its reports for
+// the health. Its methods may be called concurrently.
+type streamMaintenance struct {
+	conn     *bus.Conn
+	durables []bus.Durable
+	log      logrus.FieldLogger
+
+	mu       sync.Mutex
+	newest   map[string][]string // reasons of the newest report, by module
+	restored map[string]restored // by durable
+}
+
+type restored struct {
+	durable bus.Durable
+	at      time.Time
+}
+
+func newStreamMaintenance(b *connections, log logrus.FieldLogger) *streamMaintenance {
+	return &streamMaintenance{conn: b.admin, durables: b.durables, log: log, restored: map[string]restored{}}
+}
+
+// run maintains the streams until ctx ends.
+func (m *streamMaintenance) run(ctx context.Context) error {
+	return m.conn.RunMaintenance(ctx, bus.MaintenanceConfig{Durables: m.durables, Log: m.log}, m.record)
+}
+
+func (m *streamMaintenance) record(report bus.MaintenanceReport) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.newest = report.Reasons
+	for _, d := range report.Restored {
+		m.restored[d.Name] = restored{durable: d, at: time.Now()}
+	}
+}
+
+// reasons returns what is wrong, by the module it concerns.
+func (m *streamMaintenance) reasons() map[string][]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string][]string{}
+	for module, reasons := range m.newest {
+		if module == bus.Daemon { // no module of ours causes it
+			module = busName
+		}
+		out[module] = append(out[module], reasons...)
+	}
+	for name, r := range m.restored {
+		if time.Since(r.at) > restoredFor {
+			delete(m.restored, name)
+			continue
+		}
+		out[r.durable.Module] = append(out[r.durable.Module], fmt.Sprintf(
+			"its durable %s on %s was deleted at %s and made again", name, r.durable.Stream, r.at.UTC().Format(time.RFC3339)))
+	}
+	return out
+}

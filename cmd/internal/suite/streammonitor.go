@@ -1,0 +1,111 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+const (
+	pollInterval = 5 * time.Second
+	pollTimeout  = 4 * time.Second
+	maxIdlePolls = 3 // polls in a row without a consumer before that is a reason: between two pulls there is none
+)
+
+// streamMonitor polls the state of the streams for the health and the metrics. Its
+// methods may be called concurrently.
+type streamMonitor struct {
+	conn     *bus.Conn
+	durables []bus.Durable
+
+	mu     sync.Mutex
+	states []bus.StreamState
+	err    error
+	idle   map[string]int // polls in a row in which no client consumed, by durable
+}
+
+func newStreamMonitor(b *connections) *streamMonitor {
+	return &streamMonitor{conn: b.admin, durables: b.durables, idle: map[string]int{}}
+}
+
+// run polls every few seconds until ctx ends.
+func (m *streamMonitor) run(ctx context.Context) error {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		m.poll(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (m *streamMonitor) poll(ctx context.Context) {
+	bound, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	states, err := m.conn.StreamStates(bound, m.durables)
+	if ctx.Err() != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+	if err != nil {
+		return
+	}
+	m.states = states
+	for _, s := range states {
+		for _, d := range s.Durables {
+			m.idle[d.Name]++
+			if d.Waiting > 0 || d.AckPending > 0 {
+				m.idle[d.Name] = 0
+			}
+		}
+	}
+}
+
+// snapshot returns the states of the newest poll.
+func (m *streamMonitor) snapshot() []bus.StreamState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.states
+}
+
+// reasons returns what is wrong with the streams, by the module it concerns.
+func (m *streamMonitor) reasons() map[string][]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string][]string{}
+	if m.err != nil {
+		out[busName] = append(out[busName], "streams do not answer: "+m.err.Error())
+	}
+	for _, s := range m.states {
+		for _, d := range s.Durables {
+			if reason := m.reason(s, d); reason != "" {
+				out[m.owner(d.Name)] = append(out[m.owner(d.Name)], reason)
+			}
+		}
+	}
+	return out
+}
+
+func (m *streamMonitor) reason(s bus.StreamState, d bus.DurableState) string {
+	if d.Present && m.idle[d.Name] >= maxIdlePolls { // stream maintenance reports one that is gone or holds a full stream up
+		return fmt.Sprintf("no client consumes its durable on %s, %d messages are pending", s.Name, d.Pending)
+	}
+	return ""
+}
+
+func (m *streamMonitor) owner(durable string) string {
+	for _, d := range m.durables {
+		if d.Name == durable {
+			return d.Module
+		}
+	}
+	return busName
+}
