@@ -18,7 +18,8 @@ const watchBuffer = 1 << 20
 // interface or a route may have changed: interfaces come, go, flap, or get and lose an
 // XDP program. It blocks until ctx ends and then returns nil.
 func Watch(ctx context.Context, changed chan<- struct{}) error {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		return fmt.Errorf("watch interfaces: %w", err)
 	}

@@ -15,17 +15,18 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// run has k work until the result is called.
-func run(b *testing.B, k *blocklist.Reconciler) (stop func()) {
+// run runs r until stop is called.
+func run(b *testing.B, r *blocklist.Reconciler) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- k.Run(ctx) }()
+	g := task.New(ctx)
+	g.Go("reconciler", r.Run)
 	return func() {
 		cancel()
-		require.NoError(b, <-done)
+		require.NoError(b, g.Wait())
 	}
 }
 
@@ -49,14 +50,14 @@ func millionLines(b *testing.B) string {
 	return path
 }
 
-// BenchmarkPutToDrop measures from the call of Put to the first packet dropped.
+// BenchmarkPutToDrop measures the time from the call of Put to the first dropped packet.
 func BenchmarkPutToDrop(b *testing.B) {
 	f, e := kernel(b, 10_000, false)
 	bench := bustest.New(b)
-	k := blocklist.New(blocklist.Config{MaxEntries: 10_000}, blocklist.Deps{Kernel: f, Bus: bench.Conn(bus.EBPFEngine), Log: quiet()})
+	r := blocklist.New(blocklist.Config{MaxEntries: 10_000}, blocklist.Deps{Kernel: f, Bus: bench.Conn(bus.EBPFEngine), Log: quiet()})
 	list, err := bench.Conn(bus.Operator).Blocklist(b.Context())
 	require.NoError(b, err)
-	defer run(b, k)()
+	defer run(b, r)()
 	var times []time.Duration
 	for i := range b.N {
 		addr := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
@@ -76,17 +77,17 @@ func BenchmarkPutToDrop(b *testing.B) {
 	reportQuantiles(b, times)
 }
 
-// BenchmarkMillionFromFile measures from the start to a million entries of a file in the kernel.
+// BenchmarkMillionFromFile measures the time from the start until a million entries of a file are in the kernel.
 func BenchmarkMillionFromFile(b *testing.B) {
 	bench, path := bustest.New(b), millionLines(b)
 	var total time.Duration
 	for range b.N {
 		f, e := kernel(b, 1<<20, false)
-		k := blocklist.New(blocklist.Config{MaxEntries: 1 << 20, Files: []string{path}}, blocklist.Deps{Kernel: f, Bus: bench.Conn(bus.EBPFEngine), Log: quiet()})
+		r := blocklist.New(blocklist.Config{MaxEntries: 1 << 20, Files: []string{path}}, blocklist.Deps{Kernel: f, Bus: bench.Conn(bus.EBPFEngine), Log: quiet()})
 		began := time.Now()
-		stop := run(b, k)
-		for k.Counters()["blocklist_written"] < 1_000_000 {
-			time.Sleep(10 * time.Millisecond) // nothing to wait on; it is no synchronisation of a test
+		stop := run(b, r)
+		for r.Counters()["blocklist_written"] < 1_000_000 {
+			time.Sleep(10 * time.Millisecond) // there is no event to wait for; this is a measurement
 		}
 		total += time.Since(began)
 		require.True(b, drops(b, e, netip.MustParseAddr("1.0.0.1"), time.Time{}))

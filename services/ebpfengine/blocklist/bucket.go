@@ -12,82 +12,74 @@ import (
 // maxInvalid bounds how many keys with unusable values are remembered.
 const maxInvalid = 10_000
 
-// watchBucket hears the bucket, as soon as there is one.
-func (k *Reconciler) watchBucket(ctx context.Context) error {
+// watchBucket follows the bucket; until it can be opened, it tries every retryDelay.
+func (r *Reconciler) watchBucket(ctx context.Context) error {
 	for ctx.Err() == nil {
-		kv, err := k.deps.Bus.KV(ctx, bus.BlocklistBucket)
-		k.mu.Lock()
-		first := err != nil && k.bucketErr == nil && ctx.Err() == nil
-		k.bucketErr = err
-		k.mu.Unlock()
+		kv, err := r.deps.Bus.KV(ctx, bus.BlocklistBucket)
+		r.mu.Lock()
+		first := err != nil && r.bucket.err == nil && ctx.Err() == nil
+		r.bucket.err = err
+		r.mu.Unlock()
 		if err == nil {
-			return kv.Watch(ctx, k.hear)
+			return kv.Watch(ctx, r.applyBucketEvent)
 		}
 		if first {
-			k.deps.Log.WithError(err).Warn("blocklist of the bus not readable")
+			r.deps.Log.WithError(err).Warn("bucket of the blocklist unavailable, retrying")
 		}
-		task.Pause(ctx, retryAfter)
+		task.Pause(ctx, retryDelay)
 	}
 	return nil
 }
 
-// hear takes in what the bucket says. What it says is the wish: a value that is no block is none, also where there was one.
-func (k *Reconciler) hear(e bus.KVEvent) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	defer k.wakeUp()
+// applyBucketEvent takes over a change of the bucket. A value that is not a valid block removes the block that the key had.
+func (r *Reconciler) applyBucketEvent(e bus.KVEvent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.wakeWriter()
 	now := time.Now()
 	if e.Snapshot {
-		k.hearAll(e.Entries, now)
+		clear(r.bucket.invalid)
+		blocks := make([]bus.Block, 0, len(e.Entries))
+		for _, entry := range e.Entries {
+			if b, ok := r.decode(entry, now); ok {
+				blocks = append(blocks, b)
+			}
+		}
+		r.compareNow = r.plan.replace(blocks) || r.compareNow
 		return
 	}
-	delete(k.invalid, e.Entry.Key)
+	delete(r.bucket.invalid, e.Entry.Key)
 	if !e.Removed {
-		if b, ok := k.read(e.Entry, now); ok {
-			k.plan.put(b)
+		if b, ok := r.decode(e.Entry, now); ok {
+			r.plan.put(b)
 			return
 		}
 	}
 	if prefix, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
-		k.plan.drop(prefix)
+		r.plan.drop(prefix)
 	}
 }
 
-func (k *Reconciler) hearAll(entries []bus.KVEntry, now time.Time) {
-	clear(k.invalid)
-	blocks := make([]bus.Block, 0, len(entries))
-	for _, e := range entries {
-		if b, ok := k.read(e, now); ok {
-			blocks = append(blocks, b)
-		}
-	}
-	k.heard = k.plan.replace(blocks) || k.heard
-}
-
-// read returns false for a block that is over or none.
-func (k *Reconciler) read(e bus.KVEntry, now time.Time) (bus.Block, bool) {
+// decode returns the block in a bucket entry; false for an expired or an invalid one. r.mu is held.
+func (r *Reconciler) decode(e bus.KVEntry, now time.Time) (bus.Block, bool) {
 	b, err := bus.DecodeBlock(e.Key, e.Value)
-	if err != nil {
-		k.reject(e.Key, err)
-		return b, false
+	if err == nil {
+		return b, b.Expires.After(now)
 	}
-	return b, b.Expires.After(now)
-}
-
-func (k *Reconciler) reject(key string, err error) {
-	k.rejected++
-	if len(k.invalid) < maxInvalid {
-		k.invalid[key] = struct{}{}
+	r.bucket.rejected++
+	if len(r.bucket.invalid) < maxInvalid {
+		r.bucket.invalid[e.Key] = struct{}{}
 	}
-	if k.rejected <= maxNamedBad {
-		k.deps.Log.WithError(err).WithField("key", key).Warn("blocklist entry not used")
+	if r.bucket.rejected <= maxNamedBad {
+		r.deps.Log.WithError(err).WithField("key", e.Key).Warn("blocklist entry of the bus is invalid, ignored")
 	}
+	return b, false
 }
 
 // block returns the bucket's entry of prefix.
-func (k *Reconciler) block(prefix netip.Prefix) (bus.Block, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	b, ok := k.plan.wanted[prefix]
+func (r *Reconciler) block(prefix netip.Prefix) (bus.Block, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, ok := r.plan.blocks[prefix]
 	return b, ok
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// compare orders prefixes by family, address and then length: what covers comes before what it covers.
+// compare orders prefixes by family, address and then length: a prefix comes before those it covers.
 func compare(a, b netip.Prefix) int {
 	if order := a.Addr().Compare(b.Addr()); order != 0 { // shorter addresses first
 		return order
@@ -13,9 +13,9 @@ func compare(a, b netip.Prefix) int {
 	return a.Bits() - b.Bits()
 }
 
-// spanned returns the fewest prefixes that are exactly the addresses from low to high, in order. Both are of one family
+// rangePrefixes returns the fewest prefixes that are exactly the addresses from low to high, in order. Both are of one family
 // and low is not above high.
-func spanned(low, high netip.Addr) []netip.Prefix {
+func rangePrefixes(low, high netip.Addr) []netip.Prefix {
 	var found []netip.Prefix
 	for {
 		p := netip.PrefixFrom(low, low.BitLen())
@@ -50,16 +50,16 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return addr
 }
 
-// ranked is a prefix of the feeds with the number of the first file that holds it, or a part of it.
-type ranked struct {
+// feedPrefix is a prefix of the feeds with the number of the first file that holds it, or a part of it.
+type feedPrefix struct {
 	netip.Prefix
 	file uint16
 }
 
-// collapse sorts prefixes, drops what another covers and joins halves into wholes, in place: the fewest prefixes that are
-// exactly the same addresses, in the order of compare. What remains has the lowest file of what it stands for.
-func collapse(list []ranked) []ranked {
-	slices.SortFunc(list, func(a, b ranked) int {
+// collapse sorts prefixes, drops those that another covers and joins halves, in place. The result is the fewest prefixes that are
+// exactly the same addresses, in the order of compare; each has the lowest file of those it replaces.
+func collapse(list []feedPrefix) []feedPrefix {
+	slices.SortFunc(list, func(a, b feedPrefix) int {
 		if order := compare(a.Prefix, b.Prefix); order != 0 {
 			return order
 		}
@@ -75,7 +75,7 @@ func collapse(list []ranked) []ranked {
 		for len(kept) > 1 && areHalves(kept[len(kept)-2].Prefix, kept[len(kept)-1].Prefix) {
 			n := len(kept)
 			whole := netip.PrefixFrom(kept[n-2].Addr(), kept[n-2].Bits()-1)
-			kept[n-2] = ranked{Prefix: whole, file: min(kept[n-2].file, kept[n-1].file)}
+			kept[n-2] = feedPrefix{Prefix: whole, file: min(kept[n-2].file, kept[n-1].file)}
 			kept = kept[:n-1]
 		}
 	}

@@ -27,7 +27,7 @@ func TestCollapse(t *testing.T) {
 	}
 }
 
-// What is collapsed means the same addresses, in the fewest prefixes: checked for every address of a small space.
+// Collapsing keeps the same addresses, in the fewest prefixes: checked for every address of a small space.
 func TestCollapseKeepsEveryAddress(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

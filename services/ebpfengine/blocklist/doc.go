@@ -1,8 +1,8 @@
-// Package blocklist makes the kernel's blocklist equal to what is wanted: the entries of the bus's bucket, which expire,
-// merged with feeds from files, which hold as long as they stand there. It keeps the machine's lifelines on the kernel's
-// allow list, which wins: a block that covers one stops everybody else.
+// Package blocklist reconciles the kernel's blocklist with its desired state: the entries of the bus's bucket, which
+// expire, and the prefixes of feed files, which hold as long as a file lists them. It also keeps the kernel's allow list
+// equal to the protected addresses of this machine; the allow list wins over every entry.
 //
-// The wish is state, never a stream of commands. A Keeper holds all of it, compares it with what the kernel holds, and
-// writes the difference in batches; what it missed, a restart included, the next comparison repairs. The kernel ends
-// entries by its own clock, so nothing that happens here, or does not, lets an expired entry live or a valid one lapse.
+// Desired state is compared with the kernel and the difference is written in batches, so anything missed, a restart
+// included, is repaired by the next comparison; states.go has the states. The kernel expires entries by its own clock: a
+// stalled or stopped process neither extends an entry nor lets one lapse.
 package blocklist

@@ -2,16 +2,16 @@ package blocklist
 
 import "net/netip"
 
-// SSHPeers looks for logins below root.
+// SSHPeers looks for sessions below root.
 func SSHPeers(root string) ([]ProtectedAddress, error) { return sshPeers(root) }
 
-// PeersOf returns the other end of the connection with this inode.
-func PeersOf(root string, inode uint64) ([]netip.Addr, error) {
-	return peersOf(root, map[uint64]bool{inode: true})
+// RemoteEnds returns the remote end of the connection with this inode.
+func RemoteEnds(root string, inode uint64) ([]netip.Addr, error) {
+	return remoteEnds(root, map[uint64]bool{inode: true})
 }
 
-// Established reads a line of proc/net/tcp.
-func Established(line string) (netip.Addr, bool) {
-	addr, _, ok := established(line)
+// ParseConnection parses a line of proc/net/tcp.
+func ParseConnection(line string) (netip.Addr, bool) {
+	addr, _, ok := parseConnection(line)
 	return addr, ok
 }

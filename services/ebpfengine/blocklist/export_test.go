@@ -12,20 +12,16 @@ import (
 	"github.com/ironpost/ironpost/bus"
 )
 
-// Collapse collapses prefixes of one file.
+// Collapse collapses the prefixes of one file.
 func Collapse(prefixes []netip.Prefix) []netip.Prefix {
-	return plain(collapse(rankedOf(prefixes)))
-}
-
-func rankedOf(prefixes []netip.Prefix) []ranked {
-	list := make([]ranked, len(prefixes))
+	list := make([]feedPrefix, len(prefixes))
 	for i, p := range prefixes {
-		list[i] = ranked{Prefix: p}
+		list[i] = feedPrefix{Prefix: p}
 	}
-	return list
+	return prefixesOf(collapse(list))
 }
 
-func plain(list []ranked) []netip.Prefix {
+func prefixesOf(list []feedPrefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range list {
 		out = append(out, p.Prefix)
@@ -33,7 +29,7 @@ func plain(list []ranked) []netip.Prefix {
 	return out
 }
 
-// FilesReport is what a look at the files found.
+// FilesReport is the result of one check of the files.
 type FilesReport struct {
 	Changed, Complete bool
 	Prefixes          []netip.Prefix
@@ -41,88 +37,109 @@ type FilesReport struct {
 	Bad               int
 }
 
-// FollowFiles calls each after every look at the files until ctx ends.
+// FollowFiles calls each after every check of the files until ctx ends.
 func FollowFiles(ctx context.Context, paths []string, log logrus.FieldLogger, each func(FilesReport)) error {
-	return newFiles(paths, log).follow(ctx, func(r report) {
-		each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: plain(r.list), Problems: r.problems, Bad: r.bad})
+	return newFeedFiles(paths, log).follow(ctx, func(r filesReport) {
+		each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: prefixesOf(r.list), Problems: r.problems, Bad: r.bad})
 	})
 }
 
-// Plan is the planner with a kernel to write into.
+// Plan is the desired state with a kernel to write into.
 type Plan struct{ p *plan }
 
-// NewPlan returns a planner for a list of capacity.
+// NewPlan returns the plan of a list of capacity.
 func NewPlan(capacity int) *Plan { return &Plan{p: newPlan(capacity)} }
 
-// Put, Drop, Replace, SetFeeds and Expire change the wish.
-func (p *Plan) Put(b bus.Block)                            { p.p.put(b) }
-func (p *Plan) Drop(prefix netip.Prefix)                   { p.p.drop(prefix) }
-func (p *Plan) Replace(blocks []bus.Block)                 { p.p.replace(blocks) }
-func (p *Plan) Expire(now time.Time)                       { p.p.expire(now) }
-func (p *Plan) Overflow() (int, int)                       { return p.p.overflow() }
-func (p *Plan) Want(prefix netip.Prefix) (bpf.Entry, bool) { return p.p.want(prefix) }
+// Put, Drop, Replace and Expire change the desired state.
+func (p *Plan) Put(b bus.Block)            { p.p.put(b) }
+func (p *Plan) Drop(prefix netip.Prefix)   { p.p.drop(prefix) }
+func (p *Plan) Replace(blocks []bus.Block) { p.p.replace(blocks) }
+func (p *Plan) Expire(now time.Time)       { p.p.expire(now) }
+
+// Overflow, Desired, Expiries and Pending return parts of the plan.
+func (p *Plan) Overflow() (int, int)                          { return p.p.overflow() }
+func (p *Plan) Desired(prefix netip.Prefix) (bpf.Entry, bool) { return p.p.desired(prefix) }
+func (p *Plan) Expiries() int                                 { return len(p.p.expiries) }
+func (p *Plan) Pending() int                                  { return p.p.pending() }
 
 // SetFeeds takes the prefixes of files, in their order.
 func (p *Plan) SetFeeds(complete bool, all ...[]netip.Prefix) {
-	var list []ranked
+	var list []feedPrefix
 	for i, one := range all {
 		for _, prefix := range one {
-			list = append(list, ranked{Prefix: prefix, file: uint16(i)})
+			list = append(list, feedPrefix{Prefix: prefix, file: uint16(i)})
 		}
 	}
 	p.p.setFeeds(collapse(list), complete)
 }
 
-// Audit compares with what kernel holds.
-func (p *Plan) Audit(kernel Kernel) (int, error) {
-	entries, err := kernel.Blocked()
-	if err != nil {
-		return 0, err
-	}
-	p.p.settle()
-	return p.p.audit(entries), nil
+// Compare compares with the entries of kernel.
+func (p *Plan) Compare(kernel Kernel) (int, error) {
+	r := p.reconciler(kernel)
+	w := newWriter(r)
+	w.compareIfDue(time.Now())
+	return int(r.kernel.repaired), r.kernel.err
 }
 
-// Write writes all there is to do, n at a time, as the writer does.
+// Write writes the whole queue, n entries at a time, as the writer does.
 func (p *Plan) Write(kernel Kernel, n int) (writes int, err error) {
-	k := &Reconciler{plan: p.p, deps: Deps{Kernel: kernel, Log: logrus.New()}}
-	k.lines.ssh.next = time.Now().Add(time.Hour)
-	w := &writer{Reconciler: k}
-	p.p.settle()
+	w := newWriter(p.reconciler(kernel))
+	p.p.allocate()
 	for b := p.p.next(n); !b.empty(); b = p.p.next(n) {
 		writes++
 		w.apply(b)
-		if k.kernelErr != nil {
-			return writes, k.kernelErr
+		if w.kernel.err != nil {
+			return writes, w.kernel.err
 		}
 	}
 	return writes, nil
 }
 
-// Tidy makes a list of lifelines fit for the kernel.
-func Tidy(list []ProtectedAddress) ([]ProtectedAddress, int) { return tidy(list) }
-
-// Constant are the lifelines of every machine.
-func Constant() []ProtectedAddress { return constant() }
-
-// Ends counts the ends that are remembered.
-func (p *Plan) Ends() int { return len(p.p.ends) }
-
-// LifelinesBelow looks for lifelines of the network with files below root.
-func LifelinesBelow(root string, peers []netip.Addr) ([]ProtectedAddress, []error) {
-	return networkLifelines(root, peers)
+// reconciler returns one of this plan that does not look for SSH sessions.
+func (p *Plan) reconciler(kernel Kernel) *Reconciler {
+	deps := Deps{Kernel: kernel, Log: discard()}
+	r := &Reconciler{plan: p.p, deps: deps, protector: newProtector(deps)}
+	r.protector.sessions.next = time.Now().Add(time.Hour)
+	return r
 }
 
-// Servers reads text as every file of the system that names servers.
-func Servers(text string) []netip.Addr { return append(nameservers(text), leaseServers(text)...) }
+// The states of the reconciliation.
+const (
+	Loading    = string(loading)
+	OutOfSync  = string(outOfSync)
+	InSync     = string(inSync)
+	KernelFull = string(kernelFull)
+	Failing    = string(failing)
+)
 
-// Look is what was found so far.
-type Look struct{ l look }
+// State returns the state of the reconciliation.
+func (r *Reconciler) State() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return string(r.state())
+}
 
-// Take takes in what a look at began found, and returns what is to be allowed.
-func (l *Look) Take(began time.Time, found []ProtectedAddress, problems ...error) []ProtectedAddress {
-	l.l.take(discard(), began, found, problems)
-	kept, _ := tidy(l.l.found)
+// FitAllowList makes a list of protected addresses fit for the kernel.
+func FitAllowList(list []ProtectedAddress) ([]ProtectedAddress, int) { return fitAllowList(list) }
+
+// AlwaysProtected are the protected addresses of every machine.
+func AlwaysProtected() []ProtectedAddress { return alwaysProtected() }
+
+// NetworkAddresses looks for protected addresses of the network with files below root.
+func NetworkAddresses(root string, peers []netip.Addr) ([]ProtectedAddress, []error) {
+	return networkAddresses(root, peers)
+}
+
+// Servers parses text as every file of the system that names servers.
+func Servers(text string) []netip.Addr { return append(parseResolvConf(text), parseLease(text)...) }
+
+// Lookup is the result of lookups so far.
+type Lookup struct{ l lookup }
+
+// Record takes over the result of a lookup and returns what is to be allowed.
+func (l *Lookup) Record(began time.Time, found []ProtectedAddress, problems ...error) []ProtectedAddress {
+	l.l.record(discard(), began, found, problems)
+	kept, _ := fitAllowList(l.l.found)
 	return kept
 }
 

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// The caps on one file.
+// The bounds of one file.
 const (
 	maxLine      = 4 << 10
 	maxFeedBytes = 256 << 20
@@ -18,28 +18,29 @@ const (
 	maxNamedBad  = 10
 )
 
-// errTooMuch is returned for a file beyond the caps.
+// errTooMuch is returned for a file beyond the bounds.
 var errTooMuch = errors.New("file is too large for a feed")
 
-// BadLine is a line of a feed that was not used. It does not repeat the line.
+// BadLine is a line of a feed that cannot be used. Err does not repeat the line.
 type BadLine struct {
 	Line int
 	Err  error
 }
 
-// Feed is what a file said. Prefixes are masked and may repeat or cover each other.
+// Feed is the contents of one file. Prefixes are masked and may repeat or overlap.
 type Feed struct {
 	Prefixes []netip.Prefix
-	Lines    int       // that say something
-	Bad      int       // that could not be used
+	Lines    int       // that are neither empty nor a comment
+	Bad      int       // of them, those that cannot be used
 	BadLines []BadLine // the first ten of them
 
-	headed bool
+	hasHeader bool
 }
 
 // ReadFeed reads a feed: one address, prefix or range a line, with comments after # or ;, plain, as the first column of
 // CSV, or as ipset save writes it. A first line that names the columns of CSV is skipped. Lines that cannot be used are
-// counted and named; the error is for a file that cannot be read to its end, or holds more than 256 MiB or 4 Mi prefixes.
+// counted, and the first ten returned; the error is for a file that cannot be read to its end, or that exceeds 256 MiB or 4 Mi
+// prefixes.
 func ReadFeed(r io.Reader) (Feed, error) {
 	var f Feed
 	limit := &io.LimitedReader{R: r, N: maxFeedBytes + 1}
@@ -59,8 +60,8 @@ func ReadFeed(r io.Reader) (Feed, error) {
 	}
 }
 
-// readLine returns a line; it is valid until the next call. One longer than the buffer is read to its end and is errLong.
-// io.EOF comes with the last line, which may be empty.
+// readLine returns a line, valid until the next call. A line longer than the buffer is skipped and gives errLong. io.EOF comes
+// with the last line, which may be empty.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	line, err := in.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {
@@ -72,24 +73,24 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return nil, errLong // at the end of the file the next call says so
+	return nil, errLong // at the end of the file the next call returns io.EOF
 }
 
-// add takes in one line; readErr may be errLong.
+// add parses one line; readErr may be errLong.
 func (f *Feed) add(number int, line string, readErr error) {
 	before := len(f.Prefixes)
 	err := readErr
 	if !errors.Is(err, errLong) {
-		f.Prefixes, err = lineOf(line, f.Prefixes)
+		f.Prefixes, err = parseLine(line, f.Prefixes)
 	}
 	switch {
 	case err == nil && len(f.Prefixes) == before:
-		return // says nothing
+		return // empty or a comment
 	case err == nil:
 		f.Lines++
 		return
-	case f.Lines == 0 && !f.headed && namesColumns(line):
-		f.headed = true
+	case f.Lines == 0 && !f.hasHeader && namesColumns(line):
+		f.hasHeader = true
 		return
 	}
 	f.Lines++
@@ -99,7 +100,7 @@ func (f *Feed) add(number int, line string, readErr error) {
 	}
 }
 
-// namesColumns recognises a line such as "ip,first_seen,country".
+// namesColumns reports a header line of CSV such as "ip,first_seen,country".
 func namesColumns(line string) bool {
 	first, rest := column(strings.TrimSpace(line))
 	if rest.sep != ',' || first == "" {

@@ -72,13 +72,13 @@ func TestReadFeed(t *testing.T) {
 	}
 }
 
-func TestReadFeedNamesTenBadLinesAndCountsAll(t *testing.T) {
+func TestReadFeedReturnsTenBadLinesAndCountsAll(t *testing.T) {
 	t.Parallel()
 	f, err := blocklist.ReadFeed(strings.NewReader(strings.Repeat("secret text\n", 1000)))
 	require.NoError(t, err)
 	require.Len(t, f.BadLines, 10)
 	require.Equal(t, 1000, f.Bad)
-	require.NotContains(t, fmt.Sprint(f.BadLines), "secret", "a feed may be a link to a secret")
+	require.NotContains(t, fmt.Sprint(f.BadLines), "secret", "a feed may be a symbolic link to a secret")
 }
 
 func TestReadFeedIsBounded(t *testing.T) {
@@ -103,7 +103,7 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestAMillionEntriesTakeSeconds(t *testing.T) {
+func TestMillionLinesAreReadInSeconds(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
 	for i := range feedLines {

@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// kernel opens the lists and loads the packet program on them. Its clock is the one given to run, if replay is wanted.
+// kernel opens the kernel's lists and loads the packet program on them. In replay, its clock is the time given to Run.
 func kernel(t testing.TB, size int, replay bool) (*bpf.Filter, *bpf.Engine) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -54,9 +54,8 @@ func drops(t testing.TB, e *bpf.Engine, addr netip.Addr, at time.Time) bool {
 	return v == bpf.Drop
 }
 
-// The same property as for the model, with the program that the kernel runs: whatever the list, no lifeline is dropped,
-// everything else that is blocked is.
-func TestNoListDropsALifelineInTheKernel(t *testing.T) {
+// The property of TestNoBlocklistDropsAProtectedAddress with the program in the kernel instead of the model.
+func TestNoBlocklistDropsAProtectedAddressInTheKernel(t *testing.T) {
 	t.Parallel()
 	f, e := kernel(t, 1000, true)
 	p := blocklist.NewPlan(1000)
@@ -64,24 +63,24 @@ func TestNoListDropsALifelineInTheKernel(t *testing.T) {
 	p.Replace(nil)
 	p.SetFeeds(true)
 	for i := range uint64(kernelLists) {
-		d := newDice(i)
-		lifelines := d.lifelines()
-		blocks, files := d.list(lifelines)
-		require.NoError(t, f.Allow(prefixesOf(lifelines)))
+		g := newGenerator(i)
+		protected := g.protected()
+		blocks, files := g.list(protected)
+		require.NoError(t, f.Allow(prefixesOf(protected)))
 		p.Replace(blocks)
 		p.SetFeeds(true, files[0], files[1])
 		_, err := p.Write(f, 4096)
 		require.NoError(t, err)
-		for _, l := range lifelines {
+		for _, l := range protected {
 			if drops(t, e, l.Prefix.Addr(), now) || drops(t, e, last(l.Prefix), now) {
-				require.Failf(t, "lifeline dropped", "list %d: %v", i, l)
+				require.Failf(t, "protected address dropped", "list %d: %v", i, l)
 			}
 		}
 		for range 4 {
-			addr := d.addr()
-			want := isBlocked(addr, blocks, files) && !isAllowed(addr, lifelines)
+			addr := g.addr()
+			want := isBlocked(addr, blocks, files) && !isAllowed(addr, protected)
 			if got := drops(t, e, addr, now); got != want {
-				require.Failf(t, "list not as wanted", "list %d: %v is dropped: %v", i, addr, got)
+				require.Failf(t, "verdict differs from the model", "list %d: %v is dropped: %v", i, addr, got)
 			}
 			if want {
 				dropped++
@@ -92,8 +91,8 @@ func TestNoListDropsALifelineInTheKernel(t *testing.T) {
 	require.Greater(t, dropped, kernelLists)
 }
 
-// From the bucket to the first drop, and from the end to the first pass, with the kernel's own clock.
-func TestTheBucketReachesTheKernel(t *testing.T) {
+// An entry of the bucket is dropped soon after it is put and passes after it expired, by the kernel's own clock.
+func TestBucketEntryIsDroppedAndExpiresInTheKernel(t *testing.T) {
 	t.Parallel()
 	f, e := kernel(t, 1000, false)
 	b := bustest.New(t)
@@ -111,9 +110,9 @@ func TestTheBucketReachesTheKernel(t *testing.T) {
 	require.True(t, eventually(func() bool { return !drops(t, e, addr, time.Time{}) }))
 	require.InDelta(t, 2*time.Second, time.Since(began), float64(time.Second))
 
-	a, err := r.List(blocklist.ListRequest{})
+	response, err := r.List(blocklist.ListRequest{})
 	require.NoError(t, err)
-	require.NotEmpty(t, a.Protected)
+	require.NotEmpty(t, response.Protected)
 	r.put("0.0.0.0/0", time.Hour)
 	r.put("::/0", time.Hour)
 	require.True(t, eventually(func() bool { return drops(t, e, other, time.Time{}) }))

@@ -10,8 +10,8 @@ import (
 	"github.com/ironpost/ironpost/bpf"
 )
 
-// model is what bpf.Filter does, as its documentation says it, in a few lines: the oracle of the property tests, and
-// the kernel where a test is about something else. It bounds each family, as the kernel's maps do.
+// model is bpf.Filter in a few lines, written from its documentation: the oracle of the property tests, and the kernel where a
+// test is about something else. It bounds IPv4 and IPv6 separately, as the kernel's maps do.
 type model struct {
 	capacity int
 
@@ -90,7 +90,7 @@ func (m *model) fail(err error) {
 	m.err = err
 }
 
-// drops says what happens to a packet from addr.
+// drops reports whether a packet from addr is dropped.
 func (m *model) drops(addr netip.Addr, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,32 +15,32 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// Whatever is blocked, no lifeline is dropped, everything else that is blocked is, and nothing more.
-func TestNoListDropsALifeline(t *testing.T) {
+// Whatever is blocked, no protected address is dropped, every other blocked one is, and nothing more.
+func TestNoBlocklistDropsAProtectedAddress(t *testing.T) {
 	t.Parallel()
 	dropped, everything := 0, 0
 	for i := range uint64(randomLists) {
-		d := newDice(i)
-		lifelines := d.lifelines()
-		blocks, files := d.list(lifelines)
+		g := newGenerator(i)
+		protected := g.protected()
+		blocks, files := g.list(protected)
 		m := newModel(1000)
-		require.NoError(t, m.Allow(prefixesOf(lifelines)))
+		require.NoError(t, m.Allow(prefixesOf(protected)))
 		p := blocklist.NewPlan(1000)
 		p.Replace(blocks)
 		p.SetFeeds(true, files[0], files[1])
-		_, err := p.Audit(m)
+		_, err := p.Compare(m)
 		require.NoError(t, err)
 		_, err = p.Write(m, 4)
 		require.NoError(t, err)
 
 		now := began.Add(time.Minute)
-		for _, l := range lifelines {
+		for _, l := range protected {
 			require.False(t, m.drops(l.Prefix.Addr(), now), "list %d: %v", i, l)
 			require.False(t, m.drops(last(l.Prefix), now), "list %d: %v", i, l)
 		}
 		for range 8 {
-			addr := d.addr()
-			want := isBlocked(addr, blocks, files) && !isAllowed(addr, lifelines)
+			addr := g.addr()
+			want := isBlocked(addr, blocks, files) && !isAllowed(addr, protected)
 			require.Equal(t, want, m.drops(addr, now), "list %d: %v", i, addr)
 			if want {
 				dropped++
@@ -55,9 +55,9 @@ func TestNoListDropsALifeline(t *testing.T) {
 	require.Greater(t, everything, randomLists/10)
 }
 
-func prefixesOf(lifelines []blocklist.ProtectedAddress) []netip.Prefix {
+func prefixesOf(protected []blocklist.ProtectedAddress) []netip.Prefix {
 	var all []netip.Prefix
-	for _, l := range lifelines {
+	for _, l := range protected {
 		all = append(all, l.Prefix)
 	}
 	return all
@@ -68,11 +68,11 @@ func isBlocked(addr netip.Addr, blocks []bus.Block, files [2][]netip.Prefix) boo
 	return slices.ContainsFunc(blocks, func(b bus.Block) bool { return in(b.Prefix) }) || slices.ContainsFunc(files[0], in) || slices.ContainsFunc(files[1], in)
 }
 
-func isAllowed(addr netip.Addr, lifelines []blocklist.ProtectedAddress) bool {
-	return slices.ContainsFunc(lifelines, func(l blocklist.ProtectedAddress) bool { return l.Prefix.Contains(addr) })
+func isAllowed(addr netip.Addr, protected []blocklist.ProtectedAddress) bool {
+	return slices.ContainsFunc(protected, func(l blocklist.ProtectedAddress) bool { return l.Prefix.Contains(addr) })
 }
 
-// last is the last address of p.
+// last returns the last address of p.
 func last(p netip.Prefix) netip.Addr {
 	bytes := p.Addr().AsSlice()
 	for i := p.Bits(); i < 8*len(bytes); i++ {
@@ -82,16 +82,16 @@ func last(p netip.Prefix) netip.Addr {
 	return addr
 }
 
-// wish is what should be in the kernel, worked out from nothing: the oracle of the planner.
-type wish struct {
+// oracle computes the desired state from scratch.
+type oracle struct {
 	capacity int
 	blocks   map[netip.Prefix]bus.Block
 	files    [2][]netip.Prefix
 }
 
-func (w wish) entries(now time.Time) map[netip.Prefix]time.Time {
+func (o oracle) entries(now time.Time) map[netip.Prefix]time.Time {
 	var blocks []bus.Block
-	for _, b := range w.blocks {
+	for _, b := range o.blocks {
 		if b.Expires.After(now) {
 			blocks = append(blocks, b)
 		}
@@ -99,15 +99,15 @@ func (w wish) entries(now time.Time) map[netip.Prefix]time.Time {
 	slices.SortFunc(blocks, func(a, b bus.Block) int {
 		return cmp.Or(rank(a)-rank(b), b.Created.Compare(a.Created), order(a.Prefix, b.Prefix))
 	})
-	quota := max(0, w.capacity-len(blocks))
-	wanted := map[netip.Prefix]time.Time{}
-	for _, b := range blocks[:min(len(blocks), w.capacity)] {
-		wanted[b.Prefix] = b.Expires
+	quota := max(0, o.capacity-len(blocks))
+	desired := map[netip.Prefix]time.Time{}
+	for _, b := range blocks[:min(len(blocks), o.capacity)] {
+		desired[b.Prefix] = b.Expires
 	}
-	for _, p := range w.feeds()[:min(quota, len(w.feeds()))] {
-		wanted[p] = time.Time{}
+	for _, p := range o.feeds()[:min(quota, len(o.feeds()))] {
+		desired[p] = time.Time{}
 	}
-	return wanted
+	return desired
 }
 
 func rank(b bus.Block) int {
@@ -121,11 +121,11 @@ func order(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), a.Bits()-b.Bits())
 }
 
-// feeds are in the order in which they stay: by file, then the wider ones.
-func (w wish) feeds() []netip.Prefix {
-	all := blocklist.Collapse(slices.Concat(w.files[0], w.files[1]))
+// feeds returns the prefixes of the files by importance: by file, then the wider ones.
+func (o oracle) feeds() []netip.Prefix {
+	all := blocklist.Collapse(slices.Concat(o.files[0], o.files[1]))
 	first := func(p netip.Prefix) int {
-		if slices.ContainsFunc(w.files[0], func(f netip.Prefix) bool { return f.Overlaps(p) }) {
+		if slices.ContainsFunc(o.files[0], func(f netip.Prefix) bool { return f.Overlaps(p) }) {
 			return 0
 		}
 		return 1
@@ -134,36 +134,36 @@ func (w wish) feeds() []netip.Prefix {
 	return all
 }
 
-// After any sequence of changes the kernel holds exactly the wish, also where there is no room for all.
-func TestAnySequenceEndsInTheWish(t *testing.T) {
+// After any sequence of changes the kernel holds exactly the desired state, also where there is no room for all.
+func TestAnySequenceOfChangesEndsInTheDesiredState(t *testing.T) {
 	t.Parallel()
 	for i := range uint64(randomSequences) {
-		d := newDice(i)
-		w := wish{capacity: 1 + d.IntN(12), blocks: map[netip.Prefix]bus.Block{}}
-		m, p, now := newModel(w.capacity), blocklist.NewPlan(w.capacity), began
+		g := newGenerator(i)
+		o := oracle{capacity: 1 + g.IntN(12), blocks: map[netip.Prefix]bus.Block{}}
+		m, p, now := newModel(o.capacity), blocklist.NewPlan(o.capacity), began
 		p.Replace(nil)
 		p.SetFeeds(true)
 		for step := range 12 {
-			change(d, &w, p, &now)
+			change(g, &o, p, &now)
 			p.Expire(now)
-			if d.IntN(6) == 0 { // somebody else's hands
+			if g.IntN(6) == 0 { // changed by another program
 				_ = m.Unblock(prefixes("10.0.0.0/24"))
 				_ = m.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("10.0.1.0/24")}})
-				_, err := p.Audit(m)
+				_, err := p.Compare(m)
 				require.NoError(t, err)
 			}
-			_, err := p.Write(m, 1+d.IntN(5))
+			_, err := p.Write(m, 1+g.IntN(5))
 			require.NoError(t, err)
 			got := map[netip.Prefix]time.Time{}
 			for prefix, e := range m.entries {
 				got[prefix] = e.Expires
 			}
-			require.Equal(t, told(w.entries(now)), told(got), "sequence %d, step %d", i, step)
+			require.Equal(t, sorted(o.entries(now)), sorted(got), "sequence %d, step %d", i, step)
 		}
 	}
 }
 
-func told(entries map[netip.Prefix]time.Time) []string {
+func sorted(entries map[netip.Prefix]time.Time) []string {
 	var all []string
 	for p, end := range entries {
 		all = append(all, p.String()+" "+end.Format(time.RFC3339))
@@ -172,97 +172,96 @@ func told(entries map[netip.Prefix]time.Time) []string {
 	return all
 }
 
-func change(d dice, w *wish, p *blocklist.Plan, now *time.Time) {
-	switch d.IntN(6) {
+func change(g generator, o *oracle, p *blocklist.Plan, now *time.Time) {
+	switch g.IntN(6) {
 	case 0, 1:
-		b := d.block(d.addr())
-		b.Created, b.Expires = *now, now.Add(time.Duration(1+d.IntN(600))*time.Second)
-		w.blocks[b.Prefix] = b
+		b := g.block(g.addr())
+		b.Created, b.Expires = *now, now.Add(time.Duration(1+g.IntN(600))*time.Second)
+		o.blocks[b.Prefix] = b
 		p.Put(b)
 	case 2:
-		for prefix := range w.blocks {
-			delete(w.blocks, prefix)
+		for prefix := range o.blocks {
+			delete(o.blocks, prefix)
 			p.Drop(prefix)
 			break
 		}
 	case 3:
-		_, w.files = d.list(blocklist.Constant())
-		p.SetFeeds(true, w.files[0], w.files[1])
+		_, o.files = g.list(blocklist.AlwaysProtected())
+		p.SetFeeds(true, o.files[0], o.files[1])
 	case 4:
-		*now = now.Add(time.Duration(d.IntN(300)) * time.Second)
+		*now = now.Add(time.Duration(g.IntN(300)) * time.Second)
 	case 5:
-		blocks, _ := d.list(blocklist.Constant())
-		w.blocks = map[netip.Prefix]bus.Block{}
+		blocks, _ := g.list(blocklist.AlwaysProtected())
+		o.blocks = map[netip.Prefix]bus.Block{}
 		for _, b := range blocks {
-			w.blocks[b.Prefix] = b
+			o.blocks[b.Prefix] = b
 		}
-		for prefix, b := range w.blocks {
+		for prefix, b := range o.blocks {
 			if !b.Expires.After(*now) {
-				delete(w.blocks, prefix)
+				delete(o.blocks, prefix)
 			}
 		}
 		var all []bus.Block
-		for _, b := range w.blocks {
+		for _, b := range o.blocks {
 			all = append(all, b)
 		}
 		p.Replace(all)
 	}
 }
 
-// A prefix that is split, joined or moved between the bucket and a file is in force at every moment.
-func TestRearrangingNeverLetsAnybodyIn(t *testing.T) {
+// A prefix that is split, joined or moved between the bucket and a file is blocked at every moment.
+func TestRearrangedPrefixesNeverLapse(t *testing.T) {
 	t.Parallel()
 	m, p := newModel(10), blocklist.NewPlan(10)
 	p.Replace(nil)
 	p.SetFeeds(true, prefixes("10.0.0.0/25", "10.0.0.128/25"))
-	_, err := p.Audit(m)
+	_, err := p.Compare(m)
 	require.NoError(t, err)
 	_, err = p.Write(m, 1)
 	require.NoError(t, err)
-	watched := &watchful{model: m, t: t, addr: netip.MustParseAddr("10.0.0.200")}
+	checked := &checkedModel{model: m, t: t, addr: netip.MustParseAddr("10.0.0.200")}
 	for _, list := range [][]netip.Prefix{
 		prefixes("10.0.0.0/26", "10.0.0.128/25"), prefixes("10.0.0.128/25"), prefixes("10.0.0.0/8"), prefixes("10.0.0.200/32"),
 	} {
 		p.SetFeeds(true, list)
-		_, err = p.Write(watched, 1)
+		_, err = p.Write(checked, 1)
 		require.NoError(t, err)
 	}
 	b := always("10.0.0.200/32")
 	p.Put(b)
-	_, err = p.Write(watched, 1)
+	_, err = p.Write(checked, 1)
 	require.NoError(t, err)
 	p.SetFeeds(true)
-	_, err = p.Write(watched, 1)
+	_, err = p.Write(checked, 1)
 	require.NoError(t, err)
-	require.Equal(t, b.Expires, m.entries[b.Prefix].Expires, "the bucket's word alone")
+	require.Equal(t, b.Expires, m.entries[b.Prefix].Expires, "owned by the bucket alone")
 	b.Expires = b.Expires.Add(time.Hour)
 	p.Put(b)
-	_, err = p.Write(watched, 1)
+	_, err = p.Write(checked, 1)
 	require.NoError(t, err)
 }
 
-// watchful looks after every write.
-type watchful struct {
+// checkedModel requires after every write that addr is dropped.
+type checkedModel struct {
 	*model
 	t    *testing.T
 	addr netip.Addr
 }
 
-func (w *watchful) Block(entries []bpf.Entry) error {
-	err := w.model.Block(entries)
-	require.True(w.t, w.drops(w.addr, began.Add(time.Minute)))
+func (c *checkedModel) Block(entries []bpf.Entry) error {
+	err := c.model.Block(entries)
+	require.True(c.t, c.drops(c.addr, began.Add(time.Minute)))
 	return err
 }
 
-func (w *watchful) Unblock(prefixes []netip.Prefix) error {
-	err := w.model.Unblock(prefixes)
-	require.True(w.t, w.drops(w.addr, began.Add(time.Minute)))
+func (c *checkedModel) Unblock(prefixes []netip.Prefix) error {
+	err := c.model.Unblock(prefixes)
+	require.True(c.t, c.drops(c.addr, began.Add(time.Minute)))
 	return err
 }
 
-// A hundred thousand entries end at once, half were extended just before: these are in force at every moment, and an
-// entry that comes meanwhile is in the next write.
-func TestAMassExpiryDropsNothingElse(t *testing.T) {
+// When a hundred thousand entries expire at once, of which half were extended just before, only the other half is removed.
+func TestMassExpiryRemovesNothingElse(t *testing.T) {
 	t.Parallel()
 	const n, chunk = 100_000, 4096
 	m, p := newModel(1<<20), blocklist.NewPlan(1<<20)
@@ -289,7 +288,7 @@ func TestAMassExpiryDropsNothingElse(t *testing.T) {
 	now := end.Add(time.Second)
 	for i := range n {
 		e := m.entries[at(i).Prefix]
-		require.Equal(t, i%2 == 0, e.Expires.After(now), "the kernel's own clock already tells them apart")
+		require.Equal(t, i%2 == 0, e.Expires.After(now), "the kernel's clock expires the others by itself")
 	}
 	p.Expire(now)
 	writes, err := p.Write(m, chunk)
@@ -302,8 +301,8 @@ func TestAMassExpiryDropsNothingElse(t *testing.T) {
 	}
 }
 
-// An entry of the bucket waits for one chunk of a feed at most.
-func TestAFeedDoesNotDelayTheBucket(t *testing.T) {
+// An entry of the bucket is written before a feed that was queued earlier.
+func TestFeedDoesNotDelayTheBucket(t *testing.T) {
 	t.Parallel()
 	p := blocklist.NewPlan(1 << 20)
 	p.Replace(nil)
@@ -340,17 +339,50 @@ func TestExtendedEntriesDoNotPileUp(t *testing.T) {
 		b.Expires = began.Add(time.Duration(i) * time.Second)
 		p.Put(b)
 	}
-	require.LessOrEqual(t, p.Ends(), 1002)
+	require.LessOrEqual(t, p.Expiries(), 1002)
 	p.Expire(began.Add(9998 * time.Second))
-	_, wanted := p.Want(b.Prefix)
-	require.True(t, wanted)
+	_, desired := p.Desired(b.Prefix)
+	require.True(t, desired)
 	p.Expire(b.Expires)
-	_, wanted = p.Want(b.Prefix)
-	require.False(t, wanted)
+	_, desired = p.Desired(b.Prefix)
+	require.False(t, desired)
 }
 
 func ExampleCovered() {
 	gateway := blocklist.ProtectedAddress{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway}
 	fmt.Println(blocklist.Covered([]blocklist.ProtectedAddress{gateway}, netip.MustParsePrefix("192.0.2.0/24")))
 	// Output: [{192.0.2.1/32 gateway}]
+}
+
+// Comparisons with a kernel that takes nothing do not queue the same prefixes again and again.
+func TestRepeatedComparisonsDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	m, p := newModel(1000), blocklist.NewPlan(1000)
+	p.Replace([]bus.Block{always("203.0.113.7/32")})
+	p.SetFeeds(true, prefixes("10.0.0.1/32", "10.0.0.3/32"))
+	require.NoError(t, m.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Reason: 2}, {Prefix: netip.MustParsePrefix("10.8.0.0/16")}}))
+	for range 3 {
+		differences, err := p.Compare(m)
+		require.NoError(t, err)
+		require.Equal(t, 5, differences)
+		require.Equal(t, 5, p.Pending())
+	}
+}
+
+// A feed that removes a prefix while another file cannot be read removes it from the kernel.
+func TestRemovalIsWrittenWhileAnotherFileIsUnread(t *testing.T) {
+	t.Parallel()
+	m, p := newModel(1000), blocklist.NewPlan(1000)
+	p.Replace(nil)
+	p.SetFeeds(false, prefixes("10.0.0.1/32", "10.0.0.3/32"))
+	_, err := p.Compare(m)
+	require.NoError(t, err)
+	_, err = p.Write(m, 10)
+	require.NoError(t, err)
+	p.SetFeeds(false, prefixes("10.0.0.1/32"))
+	_, err = p.Compare(m)
+	require.NoError(t, err)
+	_, err = p.Write(m, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, m.size())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
@@ -27,35 +28,39 @@ func write(t testing.TB, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// followed runs the files beside a test.
-func followed(t *testing.T, log logrus.FieldLogger, paths ...string) <-chan blocklist.FilesReport {
+// follow follows the files until the test ends.
+func follow(t *testing.T, log logrus.FieldLogger, paths ...string) <-chan blocklist.FilesReport {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	reports, done := make(chan blocklist.FilesReport, 1000), make(chan error, 1)
-	go func() { done <- blocklist.FollowFiles(ctx, paths, log, func(r blocklist.FilesReport) { reports <- r }) }()
+	reports := make(chan blocklist.FilesReport, 1000)
+	g := task.New(ctx)
+	g.Go("files", func(ctx context.Context) error {
+		return blocklist.FollowFiles(ctx, paths, log, func(r blocklist.FilesReport) { reports <- r })
+	})
 	t.Cleanup(func() {
 		cancel()
-		require.NoError(t, <-done)
+		require.NoError(t, g.Wait())
 	})
 	return reports
 }
 
-func until(t *testing.T, reports <-chan blocklist.FilesReport, good func(blocklist.FilesReport) bool) blocklist.FilesReport {
+// until returns the first report that satisfies ok.
+func until(t *testing.T, reports <-chan blocklist.FilesReport, ok func(blocklist.FilesReport) bool) blocklist.FilesReport {
 	t.Helper()
 	end := time.After(patience)
 	for {
 		select {
 		case r := <-reports:
-			if good(r) {
+			if ok(r) {
 				return r
 			}
 		case <-end:
-			require.FailNow(t, "never reported")
+			require.FailNow(t, "not reported")
 		}
 	}
 }
 
-func says(want ...string) func(blocklist.FilesReport) bool {
+func lists(want ...string) func(blocklist.FilesReport) bool {
 	return func(r blocklist.FilesReport) bool {
 		return r.Changed && strings.Join(texts(r.Prefixes), " ") == strings.Join(want, " ")
 	}
@@ -67,29 +72,29 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two.csv")
 	write(t, one, "203.0.113.0/25\n")
 	write(t, two, "203.0.113.128/25,x\n2001:db8::/32\n")
-	reports := followed(t, quiet(), one, two)
-	r := until(t, reports, says("203.0.113.0/24", "2001:db8::/32"))
+	reports := follow(t, quiet(), one, two)
+	r := until(t, reports, lists("203.0.113.0/24", "2001:db8::/32"))
 	require.True(t, r.Complete)
 	require.Empty(t, r.Problems)
 
 	write(t, one, "198.51.100.1\n203.0.113.0/25 # longer\n")
-	until(t, reports, says("198.51.100.1/32", "203.0.113.0/24", "2001:db8::/32"))
+	until(t, reports, lists("198.51.100.1/32", "203.0.113.0/24", "2001:db8::/32"))
 
 	write(t, filepath.Join(dir, "new"), "198.51.100.2\n")
 	require.NoError(t, os.Rename(filepath.Join(dir, "new"), one))
-	until(t, reports, says("198.51.100.2/32", "203.0.113.128/25", "2001:db8::/32"))
+	until(t, reports, lists("198.51.100.2/32", "203.0.113.128/25", "2001:db8::/32"))
 
 	write(t, two, "")
-	until(t, reports, says("198.51.100.2/32"))
+	until(t, reports, lists("198.51.100.2/32"))
 }
 
-// A feed that is fetched anew in place is short for a while; what it said before stays meanwhile.
-func TestAFileThatIsBeingWrittenIsNotTakenForAShortOne(t *testing.T) {
+// A feed that is written in place is short for a while; its previous contents stay in force meanwhile.
+func TestFileIsReadOnceItIsCompletelyWritten(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "list")
 	write(t, path, strings.Repeat("203.0.113.7\n", 1000))
-	reports := followed(t, quiet(), path)
-	until(t, reports, says("203.0.113.7/32"))
+	reports := follow(t, quiet(), path)
+	until(t, reports, lists("203.0.113.7/32"))
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	require.NoError(t, err)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -106,22 +111,22 @@ func TestAFileThatIsBeingWrittenIsNotTakenForAShortOne(t *testing.T) {
 	})
 }
 
-func TestAFileThatCannotBeUsedKeepsWhatItSaid(t *testing.T) {
+func TestUnusableFileKeepsItsPreviousContents(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "list")
-	reports := followed(t, quiet(), path)
+	reports := follow(t, quiet(), path)
 	r := until(t, reports, func(r blocklist.FilesReport) bool { return len(r.Problems) == 1 })
 	require.False(t, r.Changed)
 	require.Contains(t, r.Problems[0], "no such file")
 	write(t, path, "203.0.113.7\n")
-	r = until(t, reports, says("203.0.113.7/32"))
+	r = until(t, reports, lists("203.0.113.7/32"))
 	require.Empty(t, r.Problems)
 
 	write(t, path, "<html><title>503</title>\n<p>try later\n")
 	r = until(t, reports, func(r blocklist.FilesReport) bool { return len(r.Problems) == 1 })
 	require.False(t, r.Changed)
 	require.Contains(t, r.Problems[0], "none of its lines can be used: line 1")
-	require.Contains(t, r.Problems[0], "what it said before stays in force")
+	require.Contains(t, r.Problems[0], "its previous contents stay in force")
 
 	require.NoError(t, os.Remove(path))
 	until(t, reports, func(r blocklist.FilesReport) bool {
@@ -129,38 +134,38 @@ func TestAFileThatCannotBeUsedKeepsWhatItSaid(t *testing.T) {
 		return len(r.Problems) == 1 && strings.Contains(r.Problems[0], "no such file")
 	})
 	write(t, path, "203.0.113.8\n")
-	until(t, reports, says("203.0.113.8/32"))
+	until(t, reports, lists("203.0.113.8/32"))
 }
 
-func TestAFeedIsAFile(t *testing.T) {
+func TestFolderIsNotAFeed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	reports := followed(t, quiet(), dir)
+	reports := follow(t, quiet(), dir)
 	r := until(t, reports, func(r blocklist.FilesReport) bool { return len(r.Problems) == 1 })
 	require.Contains(t, r.Problems[0], "not a regular file")
 	require.False(t, r.Complete)
 }
 
-func TestALinkMayPointElsewhere(t *testing.T) {
+func TestChangedSymbolicLinkIsFollowed(t *testing.T) {
 	t.Parallel()
 	dir, other := t.TempDir(), t.TempDir()
 	link := filepath.Join(dir, "list")
 	write(t, filepath.Join(other, "a"), "203.0.113.1\n")
 	write(t, filepath.Join(other, "b"), "203.0.113.2\n")
 	require.NoError(t, os.Symlink(filepath.Join(other, "a"), link))
-	reports := followed(t, quiet(), link)
-	until(t, reports, says("203.0.113.1/32"))
+	reports := follow(t, quiet(), link)
+	until(t, reports, lists("203.0.113.1/32"))
 	require.NoError(t, os.Symlink(filepath.Join(other, "b"), filepath.Join(dir, "new")))
 	require.NoError(t, os.Rename(filepath.Join(dir, "new"), link))
-	until(t, reports, says("203.0.113.2/32"))
+	until(t, reports, lists("203.0.113.2/32"))
 }
 
-func TestBadLinesAreNamedInTheLog(t *testing.T) {
+func TestBadLinesAreLoggedByNumber(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "list")
 	write(t, path, "203.0.113.1\nsecret\n")
 	log, hook := test.NewNullLogger()
-	r := until(t, followed(t, log, path), says("203.0.113.1/32"))
+	r := until(t, follow(t, log, path), lists("203.0.113.1/32"))
 	require.Equal(t, 1, r.Bad)
 	var lines []string
 	for _, e := range hook.AllEntries() {

@@ -16,12 +16,13 @@ import (
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a Keeper at work.
+// rig is a Reconciler at work.
 type rig struct {
 	*blocklist.Reconciler
 	t      *testing.T
@@ -39,13 +40,14 @@ func begin(t *testing.T, b *bustest.Bus, kernel blocklist.Kernel, cfg blocklist.
 	r.list, err = b.Conn(bus.Operator).Blocklist(within(t, patience))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	done, stopped := make(chan error, 1), false
-	go func() { done <- r.Run(ctx) }()
+	stopped := false
+	g := task.New(ctx)
+	g.Go("reconciler", r.Run)
 	r.stop = func() {
 		if !stopped {
 			stopped = true
 			cancel()
-			require.NoError(t, <-done)
+			require.NoError(t, g.Wait())
 		}
 	}
 	t.Cleanup(r.stop)
@@ -69,7 +71,7 @@ func (r *rig) put(prefix string, d time.Duration) {
 	require.NoError(r.t, r.list.Put(within(r.t, patience), block(prefix, d)))
 }
 
-// holds waits until the kernel holds exactly these.
+// holds waits until the kernel has exactly these entries.
 func (r *rig) holds(want ...string) {
 	r.t.Helper()
 	var got []string
@@ -114,7 +116,7 @@ func eventually(ok func() bool) bool {
 	return false
 }
 
-func TestTheKernelFollowsTheBucket(t *testing.T) {
+func TestKernelFollowsTheBucket(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
@@ -122,7 +124,7 @@ func TestTheKernelFollowsTheBucket(t *testing.T) {
 	r.put("2001:db8::/64", time.Hour)
 	r.holds("203.0.113.7/32", "2001:db8::/64")
 	require.True(t, m.drops(netip.MustParseAddr("2001:db8::99"), time.Now()))
-	require.False(t, m.drops(netip.MustParseAddr("2001:db8::99"), time.Now().Add(time.Hour+time.Second)), "expires by itself")
+	require.False(t, m.drops(netip.MustParseAddr("2001:db8::99"), time.Now().Add(time.Hour+time.Second)), "the kernel expires it")
 
 	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix("203.0.113.7/32")))
 	r.holds("2001:db8::/64")
@@ -131,9 +133,8 @@ func TestTheKernelFollowsTheBucket(t *testing.T) {
 	require.Empty(t, r.Reasons())
 }
 
-// The kernel is adopted: nothing that is still wanted is touched, and what nobody wants any more goes once everybody
-// was heard.
-func TestARestartChangesNothingThatIsWanted(t *testing.T) {
+// After a restart, entries that are still desired are not written, and the others are removed once their owner was read.
+func TestRestartWritesOnlyDifferences(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	feed := filepath.Join(t.TempDir(), "feed")
@@ -153,7 +154,7 @@ func TestARestartChangesNothingThatIsWanted(t *testing.T) {
 	require.Equal(t, before+2, m.writes, "two were removed, nothing else was written")
 }
 
-func TestWhatHasNotBeenHeardStaysInForce(t *testing.T) {
+func TestEntriesOfAnUnreadFileStayInForce(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	feed := filepath.Join(t.TempDir(), "feed")
@@ -162,7 +163,7 @@ func TestWhatHasNotBeenHeardStaysInForce(t *testing.T) {
 	r.put("203.0.113.7/32", time.Hour)
 	r.holds("203.0.113.7/32", "198.51.100.0/24")
 	r.stop()
-	require.NoError(t, m.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("192.0.2.9/32")}})) // nobody's
+	require.NoError(t, m.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("192.0.2.9/32")}})) // unowned
 
 	r = begin(t, b, m, blocklist.Config{MaxEntries: 100, Files: []string{feed + ".missing"}})
 	r.holds("203.0.113.7/32", "198.51.100.0/24")
@@ -172,7 +173,7 @@ func TestWhatHasNotBeenHeardStaysInForce(t *testing.T) {
 	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }))
 }
 
-func TestHostileValuesAreCountedAndIgnored(t *testing.T) {
+func TestInvalidBucketValuesAreCountedAndIgnored(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
@@ -197,8 +198,8 @@ func TestHostileValuesAreCountedAndIgnored(t *testing.T) {
 	r.holds()
 }
 
-// The bus goes and comes; what was written meanwhile is there, what was removed is gone.
-func TestTheBusMayRestart(t *testing.T) {
+// Changes of the bucket while the bus restarts are applied.
+func TestBusRestartLosesNoChange(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
@@ -210,7 +211,7 @@ func TestTheBusMayRestart(t *testing.T) {
 	r.holds("203.0.113.8/32")
 }
 
-func TestWithoutRoomPersonsComeFirst(t *testing.T) {
+func TestOperatorEntriesComeFirstWithoutRoomForAll(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(4)
 	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
@@ -247,7 +248,7 @@ func TestWithoutRoomPersonsComeFirst(t *testing.T) {
 	require.Empty(t, r.Reasons())
 }
 
-func TestAKernelThatRefusesIsAskedAgain(t *testing.T) {
+func TestRefusedWriteIsRetried(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
@@ -261,7 +262,7 @@ func TestAKernelThatRefusesIsAskedAgain(t *testing.T) {
 	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }))
 }
 
-func TestAnEntryIsNamedWithItsHits(t *testing.T) {
+func TestListReturnsEntriesWithDroppedPackets(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	feed := filepath.Join(t.TempDir(), "feed")
@@ -288,7 +289,7 @@ func TestAnEntryIsNamedWithItsHits(t *testing.T) {
 	require.Len(t, a.Entries, 3)
 	require.Equal(t, blocklist.Entry{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Feed: true, Packets: 5, Bytes: 300}, a.Entries[0])
 	require.True(t, a.Entries[1].Bucket && a.Entries[1].Feed)
-	require.Nil(t, a.Entries[1].Expires, "as long as the file says so")
+	require.Nil(t, a.Entries[1].Expires, "as long as the file lists it")
 	require.NotNil(t, a.Entries[2].Expires)
 	require.Equal(t, "test", a.Entries[2].Reason)
 	require.NotEmpty(t, a.Protected)
@@ -317,7 +318,7 @@ func TestAnEntryIsNamedWithItsHits(t *testing.T) {
 	require.Equal(t, uint64(1), dropped[0].Packets)
 }
 
-func TestLifelinesAreAllowedBeforeAnythingIsBlocked(t *testing.T) {
+func TestProtectedAddressesAreAllowedBeforeAnyBlock(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
@@ -329,4 +330,75 @@ func TestLifelinesAreAllowedBeforeAnythingIsBlocked(t *testing.T) {
 	}
 	require.True(t, m.drops(netip.MustParseAddr("203.0.113.1"), time.Now()))
 	require.True(t, m.drops(netip.MustParseAddr("2001:db8::1"), time.Now()))
+}
+
+// Entries of files stay in the kernel through a restart; without any file in the configuration nothing owns them.
+func TestEntriesOfFilesAreRemovedWhenNoFileIsConfigured(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	feed := filepath.Join(t.TempDir(), "feed")
+	write(t, feed, "198.51.100.0/24\n")
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100, Files: []string{feed}})
+	r.put("203.0.113.7/32", time.Hour)
+	r.holds("203.0.113.7/32", "198.51.100.0/24")
+	r.stop()
+	r = begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.holds("203.0.113.7/32")
+}
+
+// stuckKernel is a kernel whose calls wait until released is closed.
+type stuckKernel struct {
+	*model
+	called, released chan struct{}
+}
+
+func (s *stuckKernel) Allow(prefixes []netip.Prefix) error {
+	s.called <- struct{}{}
+	<-s.released
+	return s.model.Allow(prefixes)
+}
+
+func TestHealthDoesNotWaitForTheKernel(t *testing.T) {
+	t.Parallel()
+	kernel := &stuckKernel{model: newModel(100), called: make(chan struct{}, 10), released: make(chan struct{})}
+	r := begin(t, bustest.New(t), kernel, blocklist.Config{MaxEntries: 100})
+	<-kernel.called
+	answered := make(chan struct{})
+	g := task.New(context.Background())
+	g.Go("health", func(context.Context) error {
+		defer close(answered)
+		_, _, _ = r.Counters(), r.Reasons(), r.ProtectedAddresses()
+		return nil
+	})
+	select {
+	case <-answered:
+	case <-time.After(patience):
+		t.Error("health waits for the kernel")
+	}
+	close(kernel.released)
+	require.NoError(t, g.Wait())
+}
+
+func (r *rig) reaches(state string) {
+	r.t.Helper()
+	require.True(r.t, eventually(func() bool { return r.State() == state }), "%s instead of %s", r.State(), state)
+}
+
+func TestStatesOfReconciliation(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(2)
+	feed := filepath.Join(t.TempDir(), "feed")
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 2, Files: []string{feed}})
+	r.reaches(blocklist.Loading)
+	write(t, feed, "198.51.100.1\n")
+	r.reaches(blocklist.InSync)
+	write(t, feed, "198.51.100.1\n198.51.100.3\n198.51.100.5\n")
+	r.reaches(blocklist.KernelFull)
+	m.fail(errors.New("operation not permitted"))
+	r.put("203.0.113.2/32", time.Hour)
+	r.reaches(blocklist.Failing)
+	m.fail(nil)
+	r.reaches(blocklist.KernelFull)
+	write(t, feed, "198.51.100.1\n")
+	r.reaches(blocklist.InSync)
 }

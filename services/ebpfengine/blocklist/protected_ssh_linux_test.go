@@ -20,7 +20,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// sshd puts a process into root as proc(5) shows one, with a connection from addr.
+// sshd adds a process to the fake proc(5) below root, with a connection from addr.
 func sshd(t testing.TB, root string, pid int, comm, title, addr string) {
 	t.Helper()
 	process := filepath.Join(root, "proc", fmt.Sprint(pid))
@@ -34,7 +34,7 @@ func sshd(t testing.TB, root string, pid int, comm, title, addr string) {
 	connection(t, root, pid, addr)
 }
 
-// listener puts the parent of all sessions into root.
+// listener adds the parent of all sessions.
 func listener(t testing.TB, root string) {
 	t.Helper()
 	process := filepath.Join(root, "proc", "9")
@@ -72,8 +72,8 @@ func rootOnly(t testing.TB) {
 	}
 }
 
-// Who is logged in is a lifeline, who only tries is not.
-func TestOnlyAuthenticatedSessionsAreLifelines(t *testing.T) {
+// A user who is logged in is protected; one who only tries is not.
+func TestOnlyAuthenticatedSessionsAreProtected(t *testing.T) {
 	t.Parallel()
 	rootOnly(t)
 	root := system(t, map[string]string{"proc/net/tcp": "  sl  local_address rem_address   st\n"})
@@ -94,8 +94,8 @@ func TestOnlyAuthenticatedSessionsAreLifelines(t *testing.T) {
 	require.ElementsMatch(t, []string{"198.51.100.1/32", "198.51.100.12/32", "198.51.100.13/32", "2001:db8::11/128"}, ofKind(list, blocklist.SSHPeer))
 }
 
-// Anybody may call a process sshd; only root's program is believed.
-func TestAProgramOfSomebodyElseIsNoSSHD(t *testing.T) {
+// Any user may call a process sshd; only a program of root's counts.
+func TestOnlyRootsProgramCountsAsSSHD(t *testing.T) {
 	t.Parallel()
 	root := system(t, map[string]string{"bin/sshd": "#!/bin/sh\n"})
 	listener(t, root)
@@ -109,9 +109,9 @@ func TestAProgramOfSomebodyElseIsNoSSHD(t *testing.T) {
 	require.Empty(t, list)
 }
 
-// Anybody may run one of root's programs under the name and the title of a session, too, with a connection to whom it likes: that
-// must not become a lifeline, which no block reaches.
-func TestASessionIsOneThatRootStarted(t *testing.T) {
+// Any user may run one of root's programs under the name and title of a session, too, with a connection to any address. That
+// address must not become protected: no block would reach it.
+func TestOnlySessionsStartedByRootCount(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		testenv.Require(t, "root", os.ErrPermission)
@@ -126,17 +126,17 @@ func TestASessionIsOneThatRootStarted(t *testing.T) {
 		socket, err := conn.(*net.TCPConn).File()
 		require.NoError(t, err)
 		defer func() { require.NoError(t, socket.Close()) }()
-		pretend(t, user, socket)
+		forgeSession(t, user, socket)
 		found, err := blocklist.SSHPeers("/")
 		require.NoError(t, err)
 		return ofKind(found, blocklist.SSHPeer)
 	}
-	require.Contains(t, list(0, "127.77.0.1"), "127.77.0.1/32", "root says who is a session")
+	require.Contains(t, list(0, "127.77.0.1"), "127.77.0.1/32", "root runs it")
 	require.NotContains(t, list(65_534, "127.77.0.2"), "127.77.0.2/32")
 }
 
-// pretend runs a program of root's as the session of a user, with a connection, until the test ends.
-func pretend(t testing.TB, user uint32, conn *os.File) {
+// forgeSession runs a program of root's under the title of a session, as user, with a connection, until the test ends.
+func forgeSession(t testing.TB, user uint32, conn *os.File) {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // for the user
@@ -176,11 +176,11 @@ func TestRemoteLoginsOfUtmp(t *testing.T) {
 	})
 	list, err := blocklist.SSHPeers(root)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"198.51.100.7/32", "2001:db8::7/128"}, ofKind(list, blocklist.SSHPeer), "who is gone, or no user, is none")
+	require.ElementsMatch(t, []string{"198.51.100.7/32", "2001:db8::7/128"}, ofKind(list, blocklist.SSHPeer), "others are gone or no users")
 }
 
-// The kernel's own table is read as it is.
-func TestEstablishedConnectionsOfThisKernel(t *testing.T) {
+// The kernel's own table is parsed.
+func TestKernelsConnectionTableIsRead(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -199,15 +199,15 @@ func TestEstablishedConnectionsOfThisKernel(t *testing.T) {
 	var inode uint64
 	_, err = fmt.Sscanf(link, "socket:[%d]", &inode)
 	require.NoError(t, err)
-	addrs, err := blocklist.PeersOf("/", inode)
+	addrs, err := blocklist.RemoteEnds("/", inode)
 	require.NoError(t, err)
 	require.Equal(t, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, addrs)
 }
 
-func FuzzEstablished(f *testing.F) {
+func FuzzParseConnection(f *testing.F) {
 	f.Add("   0: 0100007F:0016 0100007F:D431 01 00000000:00000000 02:000A7B11 00000000     0        0 4711 4 0 20 4 30 10 -1")
 	f.Fuzz(func(t *testing.T, line string) {
-		if addr, ok := blocklist.Established(line); ok {
+		if addr, ok := blocklist.ParseConnection(line); ok {
 			require.True(t, addr.IsValid())
 			require.False(t, addr.Is4In6())
 		}

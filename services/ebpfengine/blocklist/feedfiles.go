@@ -1,0 +1,278 @@
+package blocklist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// pollInterval is how often files are checked without a notification: on a network file system, or in a folder that was
+	// replaced, there is none.
+	pollInterval = 10 * time.Second
+	// changingInterval is how often a file that is changing is checked.
+	changingInterval = 50 * time.Millisecond
+	// quietGrown and quietShrunk are how long a file must be unchanged before it is read: half a feed that is just being
+	// written must not replace the whole one.
+	quietGrown  = 150 * time.Millisecond
+	quietShrunk = 2 * time.Second
+	// eventBuffer bounds the notifications that wait in the process; more wait in the kernel.
+	eventBuffer = 256
+)
+
+var (
+	errNotRegular = errors.New("not a regular file")
+	errChanging   = errors.New("changed while it was read")
+	errUnusable   = errors.New("none of its lines can be used")
+)
+
+// version identifies one state of a file.
+type version struct {
+	size int64
+	time time.Time
+	info fs.FileInfo
+}
+
+func versionOf(info fs.FileInfo) version {
+	return version{size: info.Size(), time: info.ModTime(), info: info}
+}
+
+func (v version) equal(other version) bool {
+	return v.info != nil && other.info != nil && v.size == other.size && v.time.Equal(other.time) && os.SameFile(v.info, other.info)
+}
+
+// feedFile is one feed. Its last usable contents stay in force while it cannot be read or holds nothing usable.
+type feedFile struct {
+	path     string
+	prefixes []feedPrefix // collapsed
+	bad      int          // lines that could not be used
+	loaded   bool         // at least once since the start
+	err      error
+
+	read         version // the latest that was read
+	pending      version // the one that may still change
+	pendingSince time.Time
+}
+
+// feedFiles are all feeds, in the order of the configuration. They are for one goroutine.
+type feedFiles struct {
+	all []*feedFile
+	log logrus.FieldLogger
+}
+
+func newFeedFiles(paths []string, log logrus.FieldLogger) *feedFiles {
+	f := &feedFiles{log: log}
+	for _, path := range paths {
+		f.all = append(f.all, &feedFile{path: path})
+	}
+	return f
+}
+
+// filesReport is the result of one check of all files. List is nil unless changed.
+type filesReport struct {
+	changed  bool
+	list     []feedPrefix // collapsed
+	complete bool         // each file has been loaded since the start
+	problems []string     // why files cannot be used
+	bad      int          // lines that could not be used
+}
+
+// follow checks the files at the start, at every change in their folders, and every pollInterval, and calls each after every
+// check; it returns when ctx ends.
+func (f *feedFiles) follow(ctx context.Context, each func(filesReport)) error {
+	w := f.watchFolders()
+	defer w.close()
+	for {
+		report, pending := f.check(time.Now())
+		each(report)
+		wait := pollInterval
+		if pending {
+			wait = changingInterval
+		}
+		if !f.wait(ctx, w, wait) {
+			return nil
+		}
+	}
+}
+
+// check reads the files that have changed and are quiet. Pending says that one is still changing.
+func (f *feedFiles) check(now time.Time) (report filesReport, pending bool) {
+	for i, file := range f.all {
+		before := file.err
+		changed, changing := file.check(uint16(i), now, f.log)
+		report.changed, pending = report.changed || changed, pending || changing
+		report.bad += file.bad
+		if file.err == nil {
+			continue
+		}
+		if before == nil || before.Error() != file.err.Error() {
+			f.log.WithError(file.err).WithField("path", file.path).Warn("cannot use blocklist file")
+		}
+		problem := fmt.Sprintf("blocklist file %s: %v", file.path, file.err)
+		if file.loaded {
+			problem += "; its previous contents stay in force"
+		}
+		report.problems = append(report.problems, problem)
+	}
+	if !report.changed {
+		return report, pending
+	}
+	report.complete = true
+	for _, file := range f.all {
+		report.list = append(report.list, file.prefixes...)
+		report.complete = report.complete && file.loaded
+	}
+	if len(f.all) > 1 {
+		report.list = collapse(report.list)
+	}
+	return report, pending
+}
+
+// check reads the file, the one with this index, if it has changed and is quiet.
+func (f *feedFile) check(index uint16, now time.Time, log logrus.FieldLogger) (changed, changing bool) {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		f.err = withoutPath(err)
+		return false, false
+	}
+	current := versionOf(info)
+	if current.equal(f.read) {
+		f.pending = version{}
+		return false, false
+	}
+	if !current.equal(f.pending) {
+		f.pending, f.pendingSince = current, now
+	}
+	quiet := quietGrown
+	if current.size < f.read.size {
+		quiet = quietShrunk
+	}
+	if f.read.info != nil && now.Sub(f.pendingSince) < quiet {
+		return false, true
+	}
+	return f.load(index, log)
+}
+
+// load reads the file. One that changes meanwhile is read again later.
+func (f *feedFile) load(index uint16, log logrus.FieldLogger) (changed, changing bool) {
+	feed, read, err := readFeedFile(f.path)
+	if errors.Is(err, errChanging) {
+		return false, true
+	}
+	f.err, f.read = err, read
+	if err != nil {
+		return false, false
+	}
+	f.bad = feed.Bad
+	if feed.Bad > 0 && len(feed.Prefixes) == 0 {
+		f.err = fmt.Errorf("%w: line %d: %w", errUnusable, feed.BadLines[0].Line, feed.BadLines[0].Err)
+		return false, false
+	}
+	list := make([]feedPrefix, len(feed.Prefixes))
+	for i, p := range feed.Prefixes {
+		list[i] = feedPrefix{Prefix: p, file: index}
+	}
+	f.prefixes, f.loaded = collapse(list), true
+	log.WithFields(logrus.Fields{"path": f.path, "lines": feed.Lines, "prefixes": len(f.prefixes), "bad_lines": feed.Bad}).Info("blocklist file read")
+	for _, bad := range feed.BadLines {
+		log.WithError(bad.Err).WithField("line", fmt.Sprintf("%s:%d", f.path, bad.Line)).Warn("cannot use line of blocklist file")
+	}
+	return true, false
+}
+
+// readFeedFile reads a feed and returns the version that was read; errChanging if there were two.
+func readFeedFile(path string) (Feed, version, error) {
+	in, err := openWithoutWaiting(path)
+	if err != nil {
+		return Feed{}, version{}, withoutPath(err)
+	}
+	defer in.Close() //nolint:errcheck // was only read
+	info, err := in.Stat()
+	if err != nil {
+		return Feed{}, version{}, withoutPath(err)
+	}
+	read := versionOf(info)
+	if !info.Mode().IsRegular() {
+		return Feed{}, read, errNotRegular
+	}
+	feed, err := ReadFeed(in)
+	if err != nil {
+		return Feed{}, read, withoutPath(err)
+	}
+	if info, err = in.Stat(); err != nil || !versionOf(info).equal(read) {
+		return Feed{}, version{}, errChanging
+	}
+	return feed, read, nil
+}
+
+// withoutPath removes the path from an error that is reported together with it.
+func withoutPath(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
+// wait returns true when a file may have changed or timeout is over, false when ctx ends.
+func (f *feedFiles) wait(ctx context.Context, w folderWatcher, timeout time.Duration) bool {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case e := <-w.events:
+			if f.concerns(e.Name) {
+				return true
+			}
+		case err := <-w.errors:
+			f.log.WithError(err).Debug("changes in folders of blocklist files were lost, checking all")
+			return true
+		}
+	}
+}
+
+// concerns reports whether a change of name may change a feed; the target of a symbolic link has any name.
+func (f *feedFiles) concerns(name string) bool {
+	return slices.ContainsFunc(f.all, func(file *feedFile) bool {
+		if file.path == name {
+			return true
+		}
+		info, err := os.Lstat(file.path)
+		return err == nil && info.Mode()&fs.ModeSymlink != 0
+	})
+}
+
+// folderWatcher reports changes in folders. Its channels are nil without inotify.
+type folderWatcher struct {
+	events <-chan fsnotify.Event
+	errors <-chan error
+	close  func()
+}
+
+// watchFolders watches the folders of the files and of the targets of symbolic links. Without inotify, or for a folder that is
+// missing, polling remains.
+func (f *feedFiles) watchFolders() folderWatcher {
+	w, err := fsnotify.NewBufferedWatcher(eventBuffer)
+	if err != nil {
+		f.log.WithError(err).Info("changes in folders are not reported, blocklist files are polled")
+		return folderWatcher{close: func() {}}
+	}
+	for _, file := range f.all {
+		_ = w.Add(filepath.Dir(file.path)) // else polling
+		if target, err := filepath.EvalSymlinks(file.path); err == nil {
+			_ = w.Add(filepath.Dir(target))
+		}
+	}
+	return folderWatcher{events: w.Events, errors: w.Errors, close: func() { _ = w.Close() }} // nothing to lose
+}
