@@ -9,19 +9,22 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// handle answers one delivered alert. It is nil once the effects are in the ledger,
-// or the alert among those that wait, and the reports are stored.
+// handle answers one delivered alert. It returns nil, which acknowledges the alert,
+// when every effect is lasting: orders are in the ledger or the alert is among the
+// pending ones, and the actions are stored. It is called concurrently; alerts need no
+// order among each other, since caps, cooldowns and the ledger are exact under locks.
 func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	a, err := decodeAlert(d)
 	if err != nil {
 		s.counters.rejected.Add(1)
 		return bus.Reject(err)
 	}
-	if a.Update { // the first of its window was answered
+	if a.Update { // the first alert of its window was answered
 		s.counters.updates.Add(1)
 		return nil
 	}
-	defer s.answered(time.Now())
+	began := time.Now()
+	defer func() { s.answerDuration.Observe(time.Since(began).Seconds()) }()
 	s.counters.alerts.Add(1)
 	waits, err := s.respond(ctx, a, false)
 	if err == nil && waits {
@@ -31,54 +34,44 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	return err
 }
 
-// decodeAlert reads an alert that says of itself what the server knows of its
-// publisher: the subject is what the key of a module permits.
+// decodeAlert returns the alert of a delivery. It refuses one that names another module
+// or host than the subject does, which the server lets only that module publish on.
 func decodeAlert(d bus.Delivery) (*event.Alert, error) {
 	var a event.Alert
 	if err := event.Decode(d.Data, &a); err != nil {
 		return nil, err
 	}
 	if module, host := d.Origin(); a.Module != module || a.Host != host {
-		return nil, fmt.Errorf("alert says it is of %q on %q, but %s on %s published it", a.Module, a.Host, module, host)
+		return nil, fmt.Errorf("alert names module %q on %q as its source, but was published by %s on %s", a.Module, a.Host, module, host)
 	}
 	return &a, nil
 }
 
-// newEvaluator returns a judge for now.
-func (s *Service) newEvaluator(p *runState, now time.Time) *evaluator {
-	cfg := s.config()
-	return &evaluator{
-		set: s.policies.Load(), inventory: p.inventory, away: p.inventory.StaleReason(), protect: s.protections.Load(),
-		addresses: cfg.addresses(), maxAge: cfg.maxAge(), auto: cfg.AutoIsolate, now: now,
+// respond evaluates an alert and carries out the decisions. retried says that the alert
+// was pending. It returns waits if the steps on a container wait for Docker.
+func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (waits bool, err error) {
+	run := s.run.Load()
+	e := s.newEvaluator(run, time.Now())
+	e.retried = retried
+	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
+	for _, d := range e.evaluate(ctx, a) {
+		waits = waits || d.waits
+		r.execute(ctx, d)
 	}
-}
-
-// respond judges a and does what is to be done. waits tells that its container part
-// waits for Docker; again that it has done so.
-func (s *Service) respond(ctx context.Context, a *event.Alert, again bool) (waits bool, err error) {
-	p := s.run.Load()
-	j := s.newEvaluator(p, time.Now())
-	j.again = again
-	verdicts := j.alert(ctx, a)
-	t := &response{s: s, p: p, alert: a, began: j.now, running: running(p)}
-	for _, v := range verdicts {
-		waits = waits || v.waits
-		t.carry(ctx, v)
-	}
-	if !t.answered && !waits {
+	if !r.answered && !waits {
 		s.counters.unmatched.Add(1)
 		return false, nil
 	}
-	s.saveState(p) // what a crash before this loses is in the ledger, or comes again with the alert
-	if err := p.reporter.flush(ctx); err != nil {
+	s.saveState(run) // what a crash loses before this is in the ledger, or comes again with the alert
+	if err := run.reporter.flush(ctx); err != nil {
 		return false, err
 	}
-	return waits, t.err()
+	return waits, r.err()
 }
 
-func running(p *runState) int {
+func (run *runState) runningContainers() int {
 	n := 0
-	for _, c := range p.inventory.List() {
+	for _, c := range run.inventory.List() {
 		if c.Running {
 			n++
 		}

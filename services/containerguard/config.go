@@ -21,15 +21,15 @@ type Config struct {
 	PollIntervalSecs int `toml:"poll_interval_secs"`
 	// PolicyPath is a file or folder of policies.
 	PolicyPath string `toml:"policy_path"`
-	// AutoIsolate lets policies act; without it every action but a notification is a dry run.
+	// AutoIsolate lets policies act; without it every step but a notification is a dry run.
 	AutoIsolate bool `toml:"auto_isolate"`
 	// MaxAlertAgeSecs is how old, by its own time, an alert may be to be acted on.
 	MaxAlertAgeSecs int `toml:"max_alert_age_secs"`
 	// MaxPerMinute bounds how many containers are newly acted on in any minute.
 	MaxPerMinute int `toml:"max_per_minute"`
-	// MaxPerProject bounds how many containers of one compose project are held at a time.
+	// MaxPerProject bounds how many containers of one compose project are isolated at a time.
 	MaxPerProject int `toml:"max_per_project"`
-	// MaxSharePercent bounds which share of the running containers is held at a time.
+	// MaxSharePercent bounds which share of the running containers is isolated at a time.
 	MaxSharePercent int `toml:"max_share_percent"`
 	// Protected are patterns of container names that are never acted on.
 	Protected []string `toml:"protected"`
@@ -37,16 +37,16 @@ type Config struct {
 	NeverBlock []string `toml:"never_block"`
 	// BlockPrivate lets private addresses be blocked.
 	BlockPrivate bool `toml:"block_private"`
-	// EvidenceMaxBytes bounds the evidence on the disk; the oldest of containers that are not held goes.
+	// EvidenceMaxBytes bounds the evidence on the disk. The oldest is removed first, never that of an isolated container.
 	EvidenceMaxBytes int64 `toml:"evidence_max_bytes"`
-	// EvidenceRetentionDays is how long evidence of containers that are not held is kept.
+	// EvidenceRetentionDays is how long evidence is kept after its container was released.
 	EvidenceRetentionDays int `toml:"evidence_retention_days"`
-	// WebhookURL is where notifications go; WebhookURLFile is a file it was read from.
+	// WebhookURL is where notifications are sent; WebhookURLFile is the file it was read from.
 	WebhookURL     string `toml:"webhook_url" secret:"whole"`
 	WebhookURLFile string `toml:"webhook_url_file"`
 }
 
-// DefaultConfig returns what holds when nothing is set: not enabled, and when enabled only a dry run.
+// DefaultConfig returns the defaults: disabled, and only dry runs when enabled.
 func DefaultConfig() Config {
 	return Config{
 		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
@@ -55,7 +55,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns every value that may not be used.
+// Validate returns a problem for every value that is not allowed.
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
 	p.Add("docker_socket", checkSocket(c.DockerSocket))
@@ -83,7 +83,7 @@ func checkSocket(socket string) string {
 
 func checkPattern(pattern string) string {
 	if pattern == "" || len(pattern) > 256 || strings.ContainsAny(pattern, " /\\@") {
-		return setting.Shown(pattern) + " is no pattern of container names, must be a name in which * and ? may stand"
+		return setting.Shown(pattern) + " is not a pattern of container names, must be a name in which * and ? are wildcards"
 	}
 	return ""
 }
@@ -106,36 +106,36 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
 }
 
-// checkWebhook never shows the value: with some services the URL is the secret.
+// checkWebhook never shows the value: for many services the URL is a secret.
 func checkWebhook(text string) string {
 	if text == "" {
 		return ""
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "is no webhook, must be an https:// or http:// URL or empty"
+		return "is not a webhook, must be an https:// or http:// URL or empty"
 	}
 	return ""
 }
 
 func (c Config) maxAge() time.Duration { return time.Duration(c.MaxAlertAgeSecs) * time.Second }
 
-func (c Config) poll() time.Duration { return time.Duration(c.PollIntervalSecs) * time.Second }
+func (c Config) pollInterval() time.Duration { return time.Duration(c.PollIntervalSecs) * time.Second }
 
 func (c Config) limits() safety.Limits {
 	return safety.Limits{PerMinute: c.MaxPerMinute, PerProject: c.MaxPerProject, Share: c.MaxSharePercent}
 }
 
-func (c Config) evidence() quarantine.EvidenceLimits {
+func (c Config) evidenceLimits() quarantine.EvidenceLimits {
 	return quarantine.EvidenceLimits{MaxBytes: c.EvidenceMaxBytes, Retention: time.Duration(c.EvidenceRetentionDays) * 24 * time.Hour}
 }
 
-// addresses is c, which is valid, as the guard asks it.
-func (c Config) addresses() safety.BlockFilter {
-	a := safety.BlockFilter{Private: c.BlockPrivate}
+// blockFilter returns the filter of source addresses that c, which is valid, asks for.
+func (c Config) blockFilter() safety.BlockFilter {
+	a := safety.BlockFilter{AllowPrivate: c.BlockPrivate}
 	for _, text := range c.NeverBlock {
 		if p, err := parsePrefix(text); err == nil {
-			a.Never = append(a.Never, p)
+			a.NeverBlock = append(a.NeverBlock, p)
 		}
 	}
 	return a

@@ -1,13 +1,14 @@
-// Package containerguard answers alerts. It matches each to the policies (package
-// policy), finds the container it is about (attribution, inventory), makes sure that
-// acting does no harm (safety), holds the container (quarantine), blocks the source
-// address through the bucket ironpost_blocklist, tells a webhook (notify), and
-// reports every step as an action on the bus.
+// Package containerguard answers alerts with actions. It consumes the alerts of its
+// host from the bus. For each it finds the policies that apply (package policy), the
+// container the alert is about (attribution, inventory) and what protects it (safety).
+// Then it isolates the container (quarantine), blocks the source address in the bucket
+// ironpost_blocklist, notifies a webhook (notify), and reports every step as an action
+// on the bus. The way of an alert is alerts.go, evaluate.go, respond.go, report.go.
 //
-// An alert is acknowledged when its effects are in the ledger, its notification and
-// its vote are on the disk, and its reports are stored. All of them have ids that follow from the alert and the policy, so an alert
-// that is delivered again doubles nothing.
+// An alert is acknowledged when its orders are in the ledger, its notification and its
+// corroboration are on disk, and its actions are stored. All ids derive from the alert
+// and the policy, so an alert that is delivered again is not answered twice.
 //
-// Docker may be away: addresses are blocked all the same, and what is to be done to a
-// container waits, on the disk, until the alert is too old to be acted on.
+// While Docker is away addresses are still blocked. What concerns a container waits on
+// disk until Docker is back or the alert is too old to act on.
 package containerguard

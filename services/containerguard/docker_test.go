@@ -201,7 +201,7 @@ func TestWhileDockerIsAwayContainersWaitAndAddressesAreBlocked(t *testing.T) {
 	web := d.Run(t, testenv.ContainerOptions{Name: "web", Restart: "always"})
 	d.Stop(t)
 	s := r.start() // it has never seen the container
-	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "container engine") })
+	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "Docker:") })
 	a := r.alert(func(a *event.Alert) {
 		a.Container = &event.Container{ID: web}
 		a.Source = &event.Endpoint{IP: "203.0.113.9"}
@@ -323,7 +323,7 @@ func TestWhatBecameProtectedWhileDockerWasAwayIsSpared(t *testing.T) {
 	other := d.Run(t, options)
 	s := r.start().docker()
 	d.Kill(t) // its containers run on
-	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "container engine") })
+	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "Docker:") })
 	spared, held := r.alert(about(web)), r.alert(about(other))
 	r.publish(spared, held)
 	s.eventually(func() bool { return s.count("quarantined") == 2 })

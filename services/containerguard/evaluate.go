@@ -2,7 +2,6 @@ package containerguard
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -13,192 +12,183 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// decision is what one policy says about one alert.
+// decision is what one policy asks to be done about one alert.
 type decision struct {
 	policy  *policy.Policy
 	applies bool
-	why     string // if it does not apply
-	by      policy.AttributionMethod
+	why     string // it does not apply
 	steps   []step
-	waits   bool // for Docker, to find the container
+	waits   bool // until Docker is back: the container cannot be found before
 }
 
-// stepOutcome is what is to become of a step.
-type stepOutcome string
-
-const (
-	outcomeAct    stepOutcome = "act"
-	outcomeDryRun stepOutcome = "dry_run"
-	outcomeSkip   stepOutcome = "skip"
-)
-
-// step is one action on one target, judged.
+// step is one action on one target, and what is to become of it.
 type step struct {
 	kind      policy.Kind
-	target    string // as reports name it
+	target    string // as actions name it
 	container docker.Container
 	address   netip.Addr
 	outcome   stepOutcome
 	reason    string
 }
 
-// evaluator says what is to be done about alerts. It does nothing, so the same judge
+// stepOutcome is what the evaluator lets become of a step. Caps and cooldowns, which
+// only the response knows, may still turn act into skip.
+type stepOutcome string
+
+// The outcomes.
+const (
+	outcomeAct    stepOutcome = "act"
+	outcomeDryRun stepOutcome = "dry_run" // reported as skipped, with what would have been done
+	outcomeSkip   stepOutcome = "skip"    // reported as skipped, with the reason
+)
+
+// Targets that name no container and no address.
+const (
+	unknownContainer = "container:unknown"
+	unknownAddress   = "address:unknown"
+	webhookTarget    = "webhook"
+)
+
+// evaluator decides what is to be done about alerts. It changes nothing, so it also
 // answers "ironpost policies test".
 type evaluator struct {
-	set       *policy.Set
-	inventory attribution.Inventory
-	away      string // why the inventory cannot be relied on, "" if it can
-	protect   *safety.Protections
-	addresses safety.BlockFilter
-	maxAge    time.Duration
-	auto      bool
-	again     bool // the alert has waited: what needs no container is done
-	now       time.Time
+	set           *policy.Set
+	inventory     attribution.Inventory
+	dockerProblem string // why the inventory may be out of date, "" if it is not
+	protections   *safety.Protections
+	blockFilter   safety.BlockFilter
+	maxAge        time.Duration
+	autoIsolate   bool
+	retried       bool // the alert was pending: its address was blocked when it arrived
+	now           time.Time
 }
 
-// alert looks at the policies in their order. The first that applies is the last,
-// unless it says to go on. A policy about certain containers applies only if the
-// container is known; if for want of it none did, the first of them tells why.
-func (j *evaluator) alert(ctx context.Context, a *event.Alert) []decision {
+// newEvaluator returns an evaluator for one alert at now.
+func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
+	cfg := s.config()
+	return &evaluator{
+		set: s.policies.Load(), inventory: run.inventory, dockerProblem: run.inventory.StaleReason(), protections: s.protections.Load(),
+		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), autoIsolate: cfg.AutoIsolate, now: now,
+	}
+}
+
+// evaluate returns the decisions of the enabled policies in their order, up to the first
+// that applies and does not say continue. A policy about certain containers applies
+// only if the container is known. If no policy applies, the first one that could not
+// find the container keeps its skipped steps, so that the reason is reported.
+func (e *evaluator) evaluate(ctx context.Context, a *event.Alert) []decision {
 	var out []decision
-	lost := -1 // the first policy that would have needed the container
+	unresolved := -1
 	answered := false
-	for _, p := range j.set.Enabled() {
-		v := j.policy(ctx, a, p)
-		out = append(out, v)
-		if !v.applies && len(v.steps) > 0 && lost < 0 {
-			lost = len(out) - 1
+	for _, p := range e.set.Enabled() {
+		d := e.evaluatePolicy(ctx, a, p)
+		out = append(out, d)
+		if !d.applies && len(d.steps) > 0 && unresolved < 0 {
+			unresolved = len(out) - 1
 		}
-		answered = answered || v.applies
-		if v.waits || v.applies && !p.Continue {
+		answered = answered || d.applies
+		if d.waits || d.applies && !p.Continue {
 			break
 		}
 	}
 	for i := range out {
-		if !out[i].applies && (answered || i != lost) {
+		if !out[i].applies && (answered || i != unresolved) {
 			out[i].steps = nil
 		}
 	}
 	return out
 }
 
-// policy judges a by p. One that does not apply for want of a container has steps
-// all the same, each skipped with the reason.
-func (j *evaluator) policy(ctx context.Context, a *event.Alert, p *policy.Policy) decision {
-	v := decision{policy: p}
-	ok, why := p.Match.MatchesAlert(a)
-	if !ok {
-		v.why = why
-		return v
+// evaluatePolicy decides about a by p. A decision that does not apply because its
+// container was not found has skipped steps that say why.
+func (e *evaluator) evaluatePolicy(ctx context.Context, a *event.Alert, p *policy.Policy) decision {
+	d := decision{policy: p}
+	if ok, why := p.Match.MatchesAlert(a); !ok {
+		d.why = why
+		return d
 	}
-	if stale := safety.Stale(a, j.now, j.maxAge); stale != "" {
-		v.applies, v.steps = !p.Match.AboutContainer(), j.none(p, "stale: "+stale)
-		return v
+	stale := safety.Stale(a, e.now, e.maxAge)
+	var found attribution.Result
+	if p.Match.AboutContainer() || len(p.ContainerActions()) > 0 {
+		found = attribution.Resolve(ctx, e.inventory, attribution.Query{Alert: a, By: p.AttributeBy, Match: p.Match})
+		if stale == "" && len(found.Containers) == 0 && (found.Unresolved || e.dockerProblem != "") {
+			d.waits = true
+			found.Reason += "; waiting for Docker: " + e.dockerProblem
+		}
 	}
-	found, needed := j.containers(ctx, a, p)
-	v.by = found.By
-	if needed && len(found.Containers) == 0 && (found.Open || j.away != "") {
-		v.waits = true
-		found.Reason += "; waiting for Docker: " + j.away
+	if stale != "" {
+		stale = "stale: " + stale
 	}
 	if p.Match.AboutContainer() {
-		fitting := j.fitting(p, &found)
-		if len(fitting) == 0 {
-			v.why = found.Reason
-			if len(found.Containers) == 0 {
-				v.steps = j.none(p, found.Reason)
+		unknown := len(found.Containers) == 0
+		if found = matching(p, found); len(found.Containers) == 0 {
+			d.why = found.Reason
+			if unknown && stale != "" {
+				d.why = stale
 			}
-			return v
+			if unknown {
+				d.steps = e.skipped(p, e.steps(a, p, found), d.why)
+			}
+			return d
 		}
-		found.Containers = fitting
 	}
-	v.applies = true
-	v.steps = j.steps(a, p, found)
-	return v
+	d.applies, d.steps = true, e.steps(a, p, found)
+	if stale != "" {
+		d.steps = e.skipped(p, d.steps, stale)
+	}
+	return d
 }
 
-// containers finds whom a is about, if p needs to know.
-func (j *evaluator) containers(ctx context.Context, a *event.Alert, p *policy.Policy) (answer attribution.Result, needed bool) {
-	if !p.Match.AboutContainer() && len(p.ContainerActions()) == 0 {
-		return attribution.Result{}, false
-	}
-	return attribution.Resolve(ctx, j.inventory, attribution.Query{Alert: a, By: p.AttributeBy, Match: p.Match}), true
-}
-
-// fitting returns the containers that p is about; without any it leaves the reason in found.
-func (j *evaluator) fitting(p *policy.Policy, found *attribution.Result) []docker.Container {
-	var out []docker.Container
-	for _, c := range found.Containers {
+// matching keeps the containers that p is about; if none is left the reason says why.
+func matching(p *policy.Policy, found attribution.Result) attribution.Result {
+	all := found.Containers
+	found.Containers = nil
+	for _, c := range all {
 		ok, why := p.Match.MatchesContainer(attribution.PolicyContainer(c))
 		if ok {
-			out = append(out, c)
+			found.Containers = append(found.Containers, c)
 			continue
 		}
 		found.Reason = why
 	}
-	return out
+	return found
 }
 
-// none skips every action of p for one reason. That nobody is told is told only if
-// there was nothing else to do.
-func (j *evaluator) none(p *policy.Policy, reason string) []step {
-	var out []step
-	for _, k := range p.Actions {
-		switch {
-		case k.OnContainer():
-			out = append(out, step{kind: k, target: unknownContainer, outcome: outcomeSkip, reason: reason})
-		case k == policy.BlockSource && !j.again:
-			out = append(out, step{kind: k, target: "address:unknown", outcome: outcomeSkip, reason: reason})
-		case k == policy.Notify && len(p.Actions) == 1:
-			out = append(out, step{kind: k, target: webhookTarget, outcome: outcomeSkip, reason: reason})
-		}
-	}
-	return out
-}
-
-// Targets that are no container and no address.
-const (
-	unknownContainer = "container:unknown"
-	webhookTarget    = "webhook"
-)
-
-// steps judges every action of p, those on containers for each container.
-func (j *evaluator) steps(a *event.Alert, p *policy.Policy, found attribution.Result) []step {
+// steps returns a step for every action of p, those on containers for each container.
+func (e *evaluator) steps(a *event.Alert, p *policy.Policy, found attribution.Result) []step {
 	var out []step
 	for _, k := range p.Actions {
 		switch {
 		case k == policy.BlockSource:
-			out = append(out, j.block(a, p))
-		case k == policy.Notify:
-			out = append(out, step{kind: k, target: webhookTarget, outcome: j.may(p, true)})
+			out = append(out, e.blockStep(a, p))
+		case k == policy.Notify: // harms nothing, so it needs no auto_isolate
+			out = append(out, step{kind: k, target: webhookTarget, outcome: actUnless(p.DryRun)})
 		case len(found.Containers) == 0:
-			out = append(out, step{kind: k, target: unknownContainer, outcome: outcomeSkip, reason: found.Reason})
-		default:
-			for _, c := range found.Containers {
-				out = append(out, j.container(k, p, c, found.By))
+			out = append(out, step{kind: k, target: namedTarget(a), outcome: outcomeSkip, reason: found.Reason})
+		}
+		if !k.OnContainer() {
+			continue
+		}
+		for _, c := range found.Containers {
+			s := step{kind: k, target: containerTarget(c.ID), container: c, outcome: actUnless(p.DryRun || !e.autoIsolate), reason: "found by " + string(found.By)}
+			if reason := e.protections.Reason(c, e.inventory.List()); reason != "" {
+				s.outcome, s.reason = outcomeSkip, reason
 			}
+			out = append(out, s)
 		}
 	}
 	return out
 }
 
-func (j *evaluator) container(k policy.Kind, p *policy.Policy, c docker.Container, by policy.AttributionMethod) step {
-	s := step{kind: k, target: containerTarget(c), container: c, outcome: j.may(p, false), reason: "found by " + string(by)}
-	if reason := j.protect.Reason(c, j.inventory.List()); reason != "" {
-		s.outcome, s.reason = outcomeSkip, reason
-	}
-	return s
-}
-
-func (j *evaluator) block(a *event.Alert, p *policy.Policy) step {
-	s := step{kind: policy.BlockSource, target: "address:unknown", outcome: j.may(p, false)}
+func (e *evaluator) blockStep(a *event.Alert, p *policy.Policy) step {
+	s := step{kind: policy.BlockSource, target: unknownAddress, outcome: actUnless(p.DryRun || !e.autoIsolate)}
 	source := ""
 	if a.Source != nil {
 		source = a.Source.IP
 	}
-	address, refused := j.addresses.Parse(source)
-	if need := j.protect.Dependency(address); refused == "" && need != "" {
-		refused = "the source address is that of " + need + ", which the guard depends on: " + address.String()
+	address, refused := e.blockFilter.Parse(source)
+	if dependency := e.protections.Dependency(address); refused == "" && dependency != "" {
+		refused = "the source address is that of " + dependency + ", which the guard depends on: " + address.String()
 	}
 	if address.IsValid() {
 		s.address, s.target = address, "address:"+address.String()
@@ -209,25 +199,43 @@ func (j *evaluator) block(a *event.Alert, p *policy.Policy) step {
 	return s
 }
 
-// may tells a dry run from an action. auto_isolate is about containers and
-// addresses: a notification harms nobody.
-func (j *evaluator) may(p *policy.Policy, harmless bool) stepOutcome {
-	if p.DryRun || !j.auto && !harmless {
+// skipped returns steps of p with outcome skip, for one reason. A notification is left
+// out unless it is all that p does: there is nothing to tell. So is a block that was
+// made when the alert arrived, before it was pending.
+func (e *evaluator) skipped(p *policy.Policy, steps []step, reason string) []step {
+	var out []step
+	for _, s := range steps {
+		if s.kind == policy.Notify && len(p.Actions) > 1 || s.kind == policy.BlockSource && e.retried {
+			continue
+		}
+		s.outcome, s.reason = outcomeSkip, reason
+		out = append(out, s)
+	}
+	return out
+}
+
+func actUnless(dryRun bool) stepOutcome {
+	if dryRun {
 		return outcomeDryRun
 	}
 	return outcomeAct
 }
 
-// containerTarget is how reports name a container.
-func containerTarget(c docker.Container) string {
-	return "container:" + c.ID[:min(12, len(c.ID))]
+const shortID = 12 // digits of a container's id, as Docker prints it
+
+// containerTarget is how actions name a container.
+func containerTarget(id string) string {
+	return "container:" + event.Printable(id, shortID)
 }
 
-// actionReason is what every report of a step begins with: which alert, in words.
-func actionReason(a *event.Alert, s step) string {
-	text := fmt.Sprintf("%s alert %q", a.Severity, a.Title)
-	if s.reason != "" {
-		text += "; " + s.reason
+// namedTarget names the container as the alert does: it could not be found.
+func namedTarget(a *event.Alert) string {
+	const maxName = 128
+	switch {
+	case a.Container != nil && a.Container.ID != "":
+		return containerTarget(a.Container.ID)
+	case a.Container != nil && a.Container.Name != "":
+		return "container:" + event.Printable(a.Container.Name, maxName)
 	}
-	return text
+	return unknownContainer
 }

@@ -7,115 +7,99 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard/notify"
 )
 
-// notify queues the message of a verdict. It goes out once per policy and entity in
-// a cooldown, so a flood of alerts is no flood of messages.
-func (t *response) notify(ctx context.Context, v decision, s step) {
+// notify queues the notification of a decision. It is sent once per policy and dedup
+// key in a cooldown, so that a flood of alerts is no flood of messages.
+func (r *response) notify(ctx context.Context, d decision, s step) {
 	switch s.outcome {
 	case outcomeSkip:
-		t.skip(ctx, v, s, s.reason)
+		r.skip(ctx, d, s, s.reason)
 		return
 	case outcomeDryRun:
-		t.dryRun(ctx, v, s, "")
+		r.dryRun(ctx, d, s, "")
 		return
 	}
-	if !t.s.notifier.Configured() {
-		t.skip(ctx, v, s, "no webhook is configured: container.webhook_url")
+	if !r.guard.notifier.Configured() {
+		r.skip(ctx, d, s, "no webhook is configured: container.webhook_url")
 		return
 	}
-	key := v.policy.ID + "|notify|" + t.alert.DedupKey
-	if until := t.p.memory.Enter(key, t.alert.ID, v.policy.Cooldown, t.began); !until.IsZero() {
-		t.skip(ctx, v, s, "cooldown until "+until.Format(time.RFC3339))
+	key := d.policy.ID + "|notify|" + r.alert.DedupKey
+	if until := r.run.guardState.StartCooldown(key, r.alert.ID, d.policy.Cooldown, r.started); !until.IsZero() {
+		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
 		return
 	}
-	t.report(ctx, v, s, event.Intended, nil)
-	note := t.action(v, s, event.Done)
-	switch err := t.s.notifier.Send(t.message(v, s), note); {
+	r.report(ctx, d, s, event.Intended, nil)
+	done := r.action(d, s, event.Done)
+	switch err := r.guard.notifier.Send(r.message(d, s), done); {
 	case errors.Is(err, notify.ErrNotSaved):
-		t.s.health.say(aboutWebhook, err.Error())
+		r.guard.health.Set(topicWebhook, err.Error())
 	case err != nil:
-		t.s.reportNotification(ctx, note, err, 0)
+		r.guard.reportNotification(ctx, done, err, 0)
 	}
 }
 
-// onNotificationDone reports what came of a message, also of one that an earlier run queued.
-// It is called by the notifier, which forgets the message then, so it waits, though
-// not for long, until the report is stored.
-func (s *Service) onNotificationDone(note json.RawMessage, err error, took time.Duration) {
-	var a event.Action
-	if json.Unmarshal(note, &a) != nil || a.Validate() != nil {
-		return // a damaged file: nobody knows what it was about
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	s.reportNotification(ctx, a, err, took)
-	_ = s.run.Load().reporter.flush(ctx) // at worst it is told under the same id after the next start
-}
-
-// reportNotification reports the end of a notification.
-func (s *Service) reportNotification(ctx context.Context, a event.Action, err error, took time.Duration) {
-	a.Phase, a.Time, a.DurationMS = event.Done, time.Now().UTC(), took.Milliseconds()
-	if err == nil {
-		s.counters.notifications.Add(1)
-		s.health.say(aboutWebhook, "")
-	} else {
-		a.Phase, a.Error = event.Failed, err.Error()
-		s.counters.notifyFailures.Add(1)
-		s.health.say(aboutWebhook, "the newest notification failed: "+err.Error())
-	}
-	a.ID = idOf("guard", a.Host, a.AlertID, a.Policy, a.Kind, a.Target, string(a.Phase))
-	s.run.Load().reporter.add(ctx, a)
-}
-
-func (t *response) message(v decision, s step) notify.Message {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	alert, err := json.Marshal(t.alert)
+func (r *response) message(d decision, s step) notify.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	alert, err := json.Marshal(r.alert)
 	if err != nil {
-		alert = nil // was decoded, so it can be encoded
+		alert = nil // cannot be: it was decoded from JSON
 	}
 	return notify.Message{
-		ID: t.id(v, s, "message"), Time: t.began.UTC(), Host: t.s.deps.Host, Policy: v.policy.ID,
-		Alert: alert, Outcomes: t.outcomes, Text: messageText(t.s.deps.Host, v.policy.Name, t.alert, t.outcomes),
+		ID: r.id(d, s, "message"), Time: r.started.UTC(), Host: r.guard.deps.Host, Policy: d.policy.ID,
+		Alert: alert, Outcomes: r.outcomes, Text: messageText(r.guard.deps.Host, d.policy.Name, r.alert, r.outcomes),
 	}
 }
 
-// messageText is what people read: what happened, where, and what was done about it.
+// messageText is for people: what happened, where, and what was done about it.
 func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), printable(a.Title), host)
+	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), event.Printable(a.Title, maxReason), host)
 	if a.Container != nil && a.Container.Name != "" {
-		fmt.Fprintf(&b, ", container %s", printable(a.Container.Name))
+		fmt.Fprintf(&b, ", container %s", event.Printable(a.Container.Name, maxReason))
 	}
 	if a.Source != nil && a.Source.IP != "" {
-		fmt.Fprintf(&b, ", from %s", printable(a.Source.IP))
+		fmt.Fprintf(&b, ", from %s", event.Printable(a.Source.IP, maxReason))
 	}
 	fmt.Fprintf(&b, "\nPolicy: %s", policy)
 	for _, o := range outcomes {
 		fmt.Fprintf(&b, "\n• %s %s: %s", o.Kind, o.Target, o.Phase)
 		if o.Reason != "" {
-			fmt.Fprintf(&b, " (%s)", printable(o.Reason))
+			fmt.Fprintf(&b, " (%s)", event.Printable(o.Reason, maxReason))
 		}
 	}
 	return b.String()
 }
 
-// printable cuts text to maxReason bytes and drops what is not to be printed.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(text, "?"))
-	for len(text) > maxReason {
-		cut := []rune(text)
-		text = string(cut[:len(cut)-1-(len(text)-maxReason)/4])
+// onNotificationDone reports how sending a message ended, also one that an earlier run
+// queued; note is its action. The notifier removes the message when this returns, so it
+// waits, for no longer than drainTimeout, until the report is stored.
+func (s *Service) onNotificationDone(note json.RawMessage, err error, took time.Duration) {
+	var a event.Action
+	if json.Unmarshal(note, &a) != nil || a.Validate() != nil {
+		return // the file was damaged: what it was about is not known
 	}
-	return text
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	s.reportNotification(ctx, a, err, took)
+	_ = s.run.Load().reporter.flush(ctx) // at worst the next start sends and reports it again, under the same ids
+}
+
+// reportNotification reports the end of a notification, err if it was not sent.
+func (s *Service) reportNotification(ctx context.Context, a event.Action, err error, took time.Duration) {
+	a.Phase, a.Time, a.DurationMS = event.Done, time.Now().UTC(), took.Milliseconds()
+	if err == nil {
+		s.counters.notifications.Add(1)
+		s.health.Clear(topicWebhook)
+	} else {
+		a.Phase, a.Error = event.Failed, err.Error()
+		s.counters.notifyFailures.Add(1)
+		s.health.Set(topicWebhook, "the newest notification failed: "+err.Error())
+	}
+	a.ID = event.ID("guard", a.Host, a.AlertID, a.Policy, a.Kind, a.Target, string(a.Phase))
+	s.run.Load().reporter.add(ctx, a)
 }

@@ -14,96 +14,86 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// runState are what Run opens.
+// runState is what Run opens and closes.
 type runState struct {
-	docker     *docker.Client
-	files      *folder.Folder // the module's own
-	inventory  *inventory.Inventory
-	quarantine *quarantine.Manager
-	memory     *safety.State
-	votes      *safety.Corroboration
-	reporter   *reporter
-	waiting    *pendingAlerts
+	docker        *docker.Client
+	files         *folder.Folder // the data directory
+	inventory     *inventory.Inventory
+	quarantine    *quarantine.Manager
+	guardState    *safety.State
+	corroboration *safety.Corroboration
+	reporter      *reporter
+	pending       *pendingAlerts
 }
 
-// open makes what Run needs. On an error nothing is left open.
-func (s *Service) open(ctx context.Context) (p *runState, err error) {
-	p = &runState{}
+// open opens what Run needs. After an error nothing is left open.
+func (s *Service) open(ctx context.Context) (run *runState, err error) {
+	run = &runState{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, p.close())
+			err = errors.Join(err, run.close())
 		}
 	}()
 	cfg := s.config()
-	if p.docker, err = docker.Connect(cfg.DockerSocket); err != nil {
-		return p, err
+	if run.docker, err = docker.Connect(cfg.DockerSocket); err != nil {
+		return run, err
 	}
-	p.inventory = inventory.New(inventory.Options{Docker: p.docker, PollInterval: cfg.poll(), Log: s.log})
-	if err := s.openMemory(p, cfg); err != nil {
-		return p, err
+	run.inventory = inventory.New(inventory.Options{Docker: run.docker, PollInterval: cfg.pollInterval(), Log: s.log})
+	if err := s.openState(run, cfg); err != nil {
+		return run, err
 	}
-	if err := s.openReports(ctx, p); err != nil {
-		return p, err
+	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions})
+	if err != nil {
+		return run, err
 	}
-	if err := s.openQuarantine(p, cfg); err != nil {
-		return p, err
+	run.reporter = newReporter(publisher, run.files, s.log)
+	if err := run.reporter.resume(ctx); err != nil {
+		return run, err
 	}
-	s.run.Store(p)
-	return p, s.notifier.Open(filepath.Join(s.deps.DataDir, "notifications"))
+	run.quarantine, err = quarantine.Open(quarantine.Options{
+		Docker: run.docker, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: run.reporter.add, Evidence: cfg.evidenceLimits(),
+		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheckOrder(run, o, c) },
+	})
+	if err != nil {
+		return run, err
+	}
+	s.health.Set(topicLedgerDamage, strings.Join(run.quarantine.Damaged(), "; "))
+	run.inventory.OnChange(func(c inventory.Change) { s.observeContainer(run, c) })
+	s.run.Store(run)
+	return run, s.notifier.Open(filepath.Join(s.deps.DataDir, "notifications"))
 }
 
-// openMemory opens what is remembered of alerts.
-func (s *Service) openMemory(p *runState, cfg Config) (err error) {
-	if p.files, err = folder.Open(s.deps.DataDir); err != nil {
+// openState opens the files that outlive a restart: caps and cooldowns, corroboration,
+// and pending alerts.
+func (s *Service) openState(run *runState, cfg Config) (err error) {
+	if run.files, err = folder.Open(s.deps.DataDir); err != nil {
 		return err
 	}
-	var lost, forgotten string
-	if p.memory, lost, err = safety.OpenState(p.files, cfg.limits()); err != nil {
+	var damaged [2]string
+	if run.guardState, damaged[0], err = safety.OpenState(run.files, cfg.limits()); err != nil {
 		return err
 	}
-	if p.votes, forgotten, err = safety.OpenCorroboration(p.files); err != nil {
+	if run.corroboration, damaged[1], err = safety.OpenCorroboration(run.files); err != nil {
 		return err
 	}
-	s.health.say(aboutLost, strings.TrimPrefix(strings.TrimSuffix(lost+"; "+forgotten, "; "), "; "))
-	p.waiting, err = openPendingAlerts(s.deps.DataDir)
+	s.health.Set(topicStateDamage, strings.Trim(strings.Join(damaged[:], "; "), "; "))
+	run.pending, err = openPendingAlerts(s.deps.DataDir)
 	return err
 }
 
-func (s *Service) openReports(ctx context.Context, p *runState) error {
-	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions})
-	if err != nil {
-		return err
+// close closes what open opened, also after open failed halfway.
+func (run *runState) close() (err error) {
+	if run.quarantine != nil {
+		err = run.quarantine.Close()
 	}
-	p.reporter = newReporter(publisher, p.files, s.log)
-	return p.reporter.resume(ctx)
-}
-
-func (s *Service) openQuarantine(p *runState, cfg Config) (err error) {
-	p.quarantine, err = quarantine.Open(quarantine.Options{
-		Docker: p.docker, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: p.reporter.add, Evidence: cfg.evidence(),
-		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheckOrder(p, o, c) },
-	})
-	if err != nil {
-		return err
+	if run.pending != nil {
+		err = errors.Join(err, run.pending.folder.Close())
 	}
-	s.health.say(aboutDamage, strings.Join(p.quarantine.Damaged(), "; "))
-	p.inventory.OnChange(func(c inventory.Change) { s.observeContainer(p, c) })
-	return nil
-}
-
-// close gives up what open opened, as far as it came.
-func (p *runState) close() (err error) {
-	if p.quarantine != nil {
-		err = p.quarantine.Close()
+	if run.files != nil {
+		err = errors.Join(err, run.files.Close())
 	}
-	if p.waiting != nil {
-		err = errors.Join(err, p.waiting.folder.Close())
-	}
-	if p.files != nil {
-		err = errors.Join(err, p.files.Close())
-	}
-	if p.docker != nil {
-		p.docker.Close()
+	if run.docker != nil {
+		run.docker.Close()
 	}
 	return err
 }

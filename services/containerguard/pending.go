@@ -16,14 +16,13 @@ import (
 )
 
 const (
-	maxPending       = 1024 // alerts; beyond it one is skipped, with a reason
+	maxPending       = 1024 // alerts; the steps of one more are skipped, with the reason, and health says so
 	retryInterval    = 100 * time.Millisecond
 	retryConcurrency = 32
 )
 
-// pendingAlerts is where alerts wait whose container cannot be found while Docker is away:
-// a file for each, so that they outlive the guard. Its methods may be called
-// concurrently.
+// pendingAlerts are the alerts whose container cannot be found until Docker is back, in
+// a file each, so that a restart loses none. Its methods may be called concurrently.
 type pendingAlerts struct {
 	folder *folder.Folder
 
@@ -35,28 +34,28 @@ type pendingAlerts struct {
 func openPendingAlerts(dataDir string) (*pendingAlerts, error) {
 	f, err := folder.Open(filepath.Join(dataDir, "waiting"))
 	if err != nil {
-		return nil, fmt.Errorf("folder of waiting alerts: %w", err)
+		return nil, fmt.Errorf("directory of pending alerts: %w", err)
 	}
-	r := &pendingAlerts{folder: f, alerts: map[string]*event.Alert{}}
-	if err := r.load(); err != nil {
-		return nil, fmt.Errorf("folder of waiting alerts: %w", errors.Join(err, f.Close()))
+	p := &pendingAlerts{folder: f, alerts: map[string]*event.Alert{}}
+	if err := p.load(); err != nil {
+		return nil, fmt.Errorf("directory of pending alerts: %w", errors.Join(err, f.Close()))
 	}
-	return r, nil
+	return p, nil
 }
 
-func (r *pendingAlerts) load() error {
-	names, err := r.folder.Names()
+func (p *pendingAlerts) load() error {
+	names, err := p.folder.Names()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
 		a := &event.Alert{}
-		data, err := r.folder.Read(name, event.MaxSize)
+		data, err := p.folder.Read(name, event.MaxSize)
 		if err == nil && strings.HasSuffix(name, ".json") && event.Decode(data, a) == nil {
-			r.alerts[name] = a
+			p.alerts[name] = a
 			continue
 		}
-		if err := r.folder.Remove(name); err != nil {
+		if err := p.folder.Remove(name); err != nil {
 			return err
 		}
 	}
@@ -65,71 +64,89 @@ func (r *pendingAlerts) load() error {
 
 var errTooManyPending = fmt.Errorf("%d alerts wait for Docker already", maxPending)
 
-// put keeps an alert, once.
-func (r *pendingAlerts) put(a *event.Alert, data []byte) error {
-	name := idOf(a.ID) + ".json"
-	r.mu.Lock()
-	_, there := r.alerts[name]
-	full := len(r.alerts) >= maxPending
-	if !there && !full {
-		r.alerts[name] = a
+// add keeps an alert, data being its JSON, until remove. An alert that is there already
+// is not added again. It returns errTooManyPending, or the error of the disk.
+func (p *pendingAlerts) add(a *event.Alert, data []byte) error {
+	name := pendingName(a)
+	p.mu.Lock()
+	_, known := p.alerts[name]
+	full := len(p.alerts) >= maxPending
+	if !known && !full {
+		p.alerts[name] = a
 	}
-	r.mu.Unlock()
+	p.mu.Unlock()
 	switch {
-	case there:
+	case known:
 		return nil
 	case full:
 		return errTooManyPending
 	}
-	if err := r.folder.Write(name, data); err != nil {
-		r.forget(name)
+	if err := p.folder.Write(name, data); err != nil {
+		p.forget(name)
 		return fmt.Errorf("keep alert until Docker is back: %w", err)
 	}
 	return nil
 }
 
-// leave removes an alert that was answered.
-func (r *pendingAlerts) leave(a *event.Alert) error {
-	name := idOf(a.ID) + ".json"
-	r.forget(name)
-	return r.folder.Remove(name)
+// remove removes an alert that was answered.
+func (p *pendingAlerts) remove(a *event.Alert) error {
+	p.forget(pendingName(a))
+	return p.folder.Remove(pendingName(a))
 }
 
-func (r *pendingAlerts) forget(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.alerts, name)
+func (p *pendingAlerts) forget(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.alerts, name)
 }
 
-func (r *pendingAlerts) len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.alerts)
+func pendingName(a *event.Alert) string { return event.ID(a.ID) + ".json" }
+
+func (p *pendingAlerts) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.alerts)
 }
 
-func (r *pendingAlerts) all() []*event.Alert {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make([]*event.Alert, 0, len(r.alerts))
-	for _, a := range r.alerts {
+func (p *pendingAlerts) all() []*event.Alert {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]*event.Alert, 0, len(p.alerts))
+	for _, a := range p.alerts {
 		out = append(out, a)
 	}
 	return out
 }
 
-// addPending puts an alert into the room. If that cannot be, its actions are skipped.
+// addPending makes an alert pending. If that is not possible its steps on containers
+// are skipped with the reason.
 func (s *Service) addPending(ctx context.Context, a *event.Alert, data []byte) error {
-	p := s.run.Load()
-	err := p.waiting.put(a, data)
+	err := s.run.Load().pending.add(a, data)
 	if err == nil {
 		return nil
 	}
-	s.health.say(aboutWaiting, err.Error())
+	s.health.Set(topicPending, err.Error())
 	return s.skipPending(ctx, a, err.Error())
 }
 
-// retryPendingLoop answers alerts that wait: all of them once Docker is back, and each that has
-// become too old.
+// skipPending reports the steps that wait for Docker as skipped.
+func (s *Service) skipPending(ctx context.Context, a *event.Alert, reason string) error {
+	run := s.run.Load()
+	e := s.newEvaluator(run, time.Now())
+	e.retried = true
+	r := &response{guard: s, run: run, alert: a, started: e.now}
+	for _, d := range e.evaluate(ctx, a) {
+		if !d.waits {
+			continue
+		}
+		for _, st := range e.skipped(d.policy, d.steps, reason) {
+			r.skip(ctx, d, st, reason)
+		}
+	}
+	return run.reporter.flush(ctx)
+}
+
+// retryPendingLoop retries pending alerts until ctx ends.
 func (s *Service) retryPendingLoop(ctx context.Context) error {
 	tick := time.NewTicker(retryInterval)
 	defer tick.Stop()
@@ -143,57 +160,35 @@ func (s *Service) retryPendingLoop(ctx context.Context) error {
 	}
 }
 
+// retryPending answers all pending alerts if Docker is back, else those that have
+// become too old, whose steps are then skipped as stale.
 func (s *Service) retryPending(ctx context.Context, now time.Time) {
-	p := s.run.Load()
-	if p.waiting.len() == 0 {
+	run := s.run.Load()
+	if run.pending.len() == 0 {
 		return
 	}
-	s.health.say(aboutWaiting, "")
-	back := p.inventory.StaleReason() == ""
+	s.health.Clear(topicPending)
+	dockerBack := run.inventory.StaleReason() == ""
 	g := task.New(ctx)
-	places := make(chan struct{}, retryConcurrency)
-	for _, a := range p.waiting.all() {
-		late := safety.Deadline(a, s.config().maxAge()).Before(now)
-		if !back && !late {
+	slots := make(chan struct{}, retryConcurrency)
+	for _, a := range run.pending.all() {
+		if !dockerBack && !safety.Deadline(a, s.config().maxAge()).Before(now) {
 			continue
 		}
-		places <- struct{}{}
-		g.Go("waiting alert", func(ctx context.Context) error {
-			defer func() { <-places }()
-			s.retryAlert(ctx, a)
+		slots <- struct{}{}
+		g.Go("pending alert", func(ctx context.Context) error {
+			defer func() { <-slots }()
+			waits, err := s.respond(ctx, a, true)
+			if err != nil || waits { // Docker is gone again, or the bus away: retried at the next tick
+				return nil
+			}
+			if err := run.pending.remove(a); err != nil {
+				s.log.WithError(err).Warn("cannot remove a pending alert that was answered: it is answered again after a restart")
+			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		s.log.WithError(err).Error("waiting alert not answered")
+		s.log.WithError(err).Error("pending alert not answered, it is retried")
 	}
-}
-
-func (s *Service) retryAlert(ctx context.Context, a *event.Alert) {
-	waits, err := s.respond(ctx, a, true)
-	if err != nil || waits { // Docker went again, or the bus is away: the next look tries again
-		return
-	}
-	if err := s.run.Load().waiting.leave(a); err != nil {
-		s.log.WithError(err).Warn("answered alert not removed from those that wait")
-	}
-}
-
-// skipPending skips what needs a container.
-func (s *Service) skipPending(ctx context.Context, a *event.Alert, reason string) error {
-	p := s.run.Load()
-	now := time.Now()
-	j := s.newEvaluator(p, now)
-	j.again = true
-	t := &response{s: s, p: p, alert: a, began: now}
-	for _, v := range j.alert(ctx, a) {
-		if !v.waits {
-			continue
-		}
-		v.waits = false
-		for _, st := range j.none(v.policy, reason) {
-			t.skip(ctx, v, st, reason)
-		}
-	}
-	return p.reporter.flush(ctx)
 }

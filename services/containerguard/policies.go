@@ -13,12 +13,12 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// policyCheckInterval is how often the policies' files are looked at for a change. A change is
-// taken up at the second look that finds them the same, so that none is half written.
+// policyCheckInterval is how often the policy files are checked for a change. They are
+// loaded when two checks in a row find the same change, so that none is half written.
 const policyCheckInterval = time.Second
 
-// loadPolicies reads the policies of path. That there are none yet is said in
-// missing and is no error.
+// loadPolicies reads the policies of path. That there are none is no error: missing
+// says so, and set is empty.
 func loadPolicies(path string) (set *policy.Set, missing string, err error) {
 	set, err = policy.Load(path)
 	switch {
@@ -27,22 +27,23 @@ func loadPolicies(path string) (set *policy.Set, missing string, err error) {
 	case err != nil:
 		return nil, "", err
 	case len(set.Enabled()) == 0:
-		return set, fmt.Sprintf("there are no policies in %s that are enabled, so no alert is answered", path), nil
+		return set, fmt.Sprintf("there are no enabled policies in %s, so no alert is answered", path), nil
 	}
 	return set, "", nil
 }
 
-// usePolicies puts policies in force and says so.
+// usePolicies puts policies in force.
 func (s *Service) usePolicies(set *policy.Set, missing string) {
 	s.policies.Store(set)
-	s.health.say(aboutPolicies, missing)
+	s.health.Set(topicPolicies, missing)
 	for _, w := range set.Warnings {
 		s.log.WithField("warning", w.String()).Warn("policy warning")
 	}
 	s.log.WithField("policies", len(set.Enabled())).WithField("files", set.Files).Info("policies in force")
 }
 
-// reportPolicyError keeps the policies that are in force and tells every mistake.
+// reportPolicyError keeps the policies in force, logs every problem of the new ones, and
+// names the first in the health.
 func (s *Service) reportPolicyError(err error) {
 	problems := 1
 	first := err.Error()
@@ -52,13 +53,13 @@ func (s *Service) reportPolicyError(err error) {
 			s.log.WithField("problem", p.String()).Error("policy problem")
 		}
 	} else {
-		s.log.WithError(err).Error("policies cannot be read")
+		s.log.WithError(err).Error("cannot read policies")
 	}
 	kept := len(s.policies.Load().Enabled())
-	s.health.say(aboutPolicies, fmt.Sprintf("policies not loaded, %d problems, the first: %s; %d policies stay in force", problems, first, kept))
+	s.health.Set(topicPolicies, fmt.Sprintf("policies not loaded, %d problems, the first: %s; %d policies stay in force", problems, first, kept))
 }
 
-// reloadPolicies loads the policies again, whole or not at all.
+// reloadPolicies loads the policies again, all of them or none.
 func (s *Service) reloadPolicies() {
 	set, missing, err := loadPolicies(s.config().PolicyPath)
 	if err != nil {
@@ -68,12 +69,12 @@ func (s *Service) reloadPolicies() {
 	s.usePolicies(set, missing)
 }
 
-// watchPolicies rereads them after a change of their files.
+// watchPolicies reloads the policies after a change of their files, until ctx ends.
 func (s *Service) watchPolicies(ctx context.Context) error {
 	tick := time.NewTicker(policyCheckInterval)
 	defer tick.Stop()
-	used := s.loaded
-	before := used
+	loaded := s.loadedPolicies
+	before := loaded
 	for {
 		select {
 		case <-ctx.Done():
@@ -81,15 +82,15 @@ func (s *Service) watchPolicies(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := fingerprint(s.config().PolicyPath)
-		if now != used && now == before {
-			used = now
+		if now != loaded && now == before {
+			loaded = now
 			s.reloadPolicies()
 		}
 		before = now
 	}
 }
 
-// fingerprint changes when a file of path does.
+// fingerprint returns a hash of the names, sizes, times and modes of the policy files.
 func fingerprint(path string) uint64 {
 	h := fnv.New64a()
 	add := func(name string) {
@@ -102,7 +103,7 @@ func fingerprint(path string) uint64 {
 	}
 	add(path)
 	entries, err := os.ReadDir(path)
-	if err != nil { // a file, or nothing
+	if err != nil { // a single file, or missing
 		return h.Sum64()
 	}
 	for _, e := range entries {

@@ -2,180 +2,125 @@ package containerguard
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"sync/atomic"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
 	"time"
-
-	"github.com/sirupsen/logrus"
+	"unicode"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
-const (
-	reportQueue  = 1024 // when it is full, who reports waits: the stream is full or the bus away
-	reportBatch  = 100
-	markInterval = time.Minute
-	marks        = 60 // so what came within an hour before a crash is not stored twice
-)
+// maxReason bounds, in bytes, text from outside in reasons.
+const maxReason = bus.MaxBlockReason
 
-// reporter publishes actions for many, in order, and says when they are stored.
-type reporter struct {
-	pub   *bus.Publisher
-	files *folder.Folder // of the mark
-	log   logrus.FieldLogger
-	queue chan report
-	bad   atomic.Uint64 // actions that were no valid record
-	ring  []uint64      // LastSeq, a minute apart
+// action returns the action that reports one phase of a step.
+func (r *response) action(d decision, s step, phase event.Phase) event.Action {
+	a := event.Action{
+		ID: r.id(d, s, string(phase)), Schema: event.Schema, TraceID: r.alert.TraceID, Time: time.Now().UTC(),
+		Module: Name, Host: r.guard.deps.Host, AlertID: r.alert.ID, Policy: d.policy.ID, Kind: string(s.kind),
+		Target: s.target, Phase: phase, Reason: actionReason(r.alert, s),
+	}
+	if s.container.ID != "" {
+		a.Container = &event.Container{ID: s.container.ID, Name: s.container.Name, Image: s.container.Image}
+	}
+	return a
 }
 
-// report is an action, or a barrier that is closed once all before it are stored.
-type report struct {
-	action  *event.Action
-	barrier chan struct{}
+// id derives from the alert, so that an alert delivered again has the same ids.
+func (r *response) id(d decision, s step, phase string) string {
+	return event.ID("guard", r.guard.deps.Host, r.alert.ID, d.policy.ID, string(s.kind), s.target, phase)
 }
 
-func newReporter(pub *bus.Publisher, files *folder.Folder, log logrus.FieldLogger) *reporter {
-	return &reporter{pub: pub, files: files, log: log, queue: make(chan report, reportQueue)}
+// actionReason is the alert in words, then the reason of the step.
+func actionReason(a *event.Alert, s step) string {
+	text := fmt.Sprintf("%s alert %q", a.Severity, a.Title)
+	if s.reason != "" {
+		text += "; " + s.reason
+	}
+	return text
 }
 
-// add queues a; it is lost only if ctx ends first, and then the alert behind it comes again.
-func (r *reporter) add(ctx context.Context, a event.Action) {
-	select {
-	case r.queue <- report{action: &a}:
-	case <-ctx.Done():
-		r.log.WithField("action_id", a.ID).Warn("action not reported, the guard stops")
+// report queues the action of one phase of a step; change may complete it.
+func (r *response) report(ctx context.Context, d decision, s step, phase event.Phase, change func(*event.Action)) {
+	a := r.action(d, s, phase)
+	if change != nil {
+		change(&a)
 	}
+	r.run.reporter.add(ctx, a)
 }
 
-// flush returns nil once everything added before is stored.
-func (r *reporter) flush(ctx context.Context) error {
-	barrier := make(chan struct{})
-	select {
-	case r.queue <- report{barrier: barrier}:
-	case <-ctx.Done():
-		return ctx.Err()
+// dryRun reports what would have been done, or what would have prevented it.
+func (r *response) dryRun(ctx context.Context, d decision, s step, refused string) {
+	r.guard.counters.dryRuns.Add(1)
+	text := "would " + string(s.kind)
+	if refused != "" {
+		text = "would not " + string(s.kind) + ": " + refused
 	}
-	select {
-	case <-barrier:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	r.reportSkipped(ctx, d, s, "dry run", func(a *event.Action) {
+		a.DryRun, a.Reason = true, text+"; "+actionReason(r.alert, s)
+	})
+	r.addOutcome(s, string(event.Skipped), "dry run: "+text)
 }
 
-// resume reads back what was stored before, so that it is not stored twice, and tells if it is gone.
-func (r *reporter) resume(ctx context.Context) error {
-	if err := r.pub.Resume(ctx, r.mark(), nil); err != nil {
-		return err
-	}
-	if lost := r.pub.Stats().Lost; lost > 0 {
-		r.log.WithField("stream", bus.Actions).WithField("sequences", lost).
-			Error("stored actions are gone, the files of the bus were damaged or replaced")
-	}
-	return nil
+// skip reports why nothing is done.
+func (r *response) skip(ctx context.Context, d decision, s step, reason string) {
+	r.guard.counters.skipped.Add(1)
+	r.reportSkipped(ctx, d, s, reason, func(a *event.Action) { a.Reason = reason })
+	r.addOutcome(s, string(event.Skipped), reason)
 }
 
-// run publishes until ctx ends. What is queued then has had its time: run is the
-// last to be stopped.
-func (r *reporter) run(ctx context.Context) error {
-	tick := time.NewTicker(markInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case first := <-r.queue:
-			if err := r.publish(ctx, r.nextBatch(first)); err != nil {
-				return nil // ctx ended; what is not stored is reported again after the next start
-			}
-		case <-tick.C:
-			r.saveMark()
-		case <-ctx.Done():
-			return nil
-		}
+// reportSkipped reports that nothing was done, but the same about the same target once
+// a minute only: ten thousand alerts about one container are one matter for a reader.
+func (r *response) reportSkipped(ctx context.Context, d decision, s step, reason string, change func(*event.Action)) {
+	subject := ""
+	if s.target == unknownContainer { // keeps alerts about different things apart
+		subject = r.alert.DedupKey
 	}
-}
-
-func (r *reporter) nextBatch(first report) []report {
-	all := []report{first}
-	for len(all) < reportBatch {
-		select {
-		case next := <-r.queue:
-			all = append(all, next)
-		default:
-			return all
-		}
-	}
-	return all
-}
-
-func (r *reporter) publish(ctx context.Context, all []report) error {
-	var records []event.Record
-	for _, rep := range all {
-		if rep.action != nil {
-			records = append(records, rep.action)
-		}
-	}
-	err := r.pub.Publish(ctx, records...)
-	if errors.Is(err, bus.ErrInvalid) { // the others are stored
-		r.bad.Add(1)
-		r.log.WithError(err).Error("action is no valid record")
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, rep := range all {
-		if rep.barrier != nil {
-			close(rep.barrier)
-		}
-	}
-	return nil
-}
-
-// saveMark writes where the stream stood an hour ago. Losing the file costs a longer
-// look back at the next start.
-func (r *reporter) saveMark() {
-	r.ring = append(r.ring, r.pub.LastSeq())
-	if len(r.ring) <= marks {
+	if !r.guard.repeatFilter.first(r.started, reason, d.policy.ID, string(s.kind), s.target, subject) {
+		r.guard.counters.unreported.Add(1)
 		return
 	}
-	r.ring = r.ring[len(r.ring)-marks:]
-	data, err := json.Marshal(mark{After: r.ring[0]})
-	if err == nil {
-		err = r.files.Write(markFile, data)
-	}
-	if err != nil {
-		r.log.WithError(err).Warn("place in the stream of actions not saved")
-	}
+	r.report(ctx, d, s, event.Skipped, change)
 }
 
-const markFile = "reports.json"
+const (
+	repeatInterval = time.Minute
+	maxReported    = 4096 // beyond it everything is forgotten, so some skips are reported again
+)
 
-// mark is a sequence that what may be reported again comes after.
-type mark struct {
-	After uint64 `json:"after"`
+// repeatFilter remembers for a minute which skips were reported. Its methods may be
+// called concurrently.
+type repeatFilter struct {
+	mu       sync.Mutex
+	reported map[string]time.Time
 }
 
-// mark returns 0, the whole stream, if the file says nothing.
-func (r *reporter) mark() uint64 {
-	data, err := r.files.Read(markFile, 1<<10)
-	var m mark
-	if err != nil || json.Unmarshal(data, &m) != nil {
-		return 0
-	}
-	return m.After
-}
+func newRepeatFilter() *repeatFilter { return &repeatFilter{reported: map[string]time.Time{}} }
 
-// idOf makes an id that follows from parts.
-func idOf(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
+// first reports whether reason was not reported about subject within a minute before
+// now, and remembers it. Digits in the reason, such as those of an age, do not count.
+func (f *repeatFilter) first(now time.Time, reason string, subject ...string) bool {
+	words := strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, reason)
+	key := strings.Join(append(subject, words), "\x00")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at, known := f.reported[key]; known && now.Sub(at) < repeatInterval {
+		return false
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	if len(f.reported) >= maxReported {
+		maps.DeleteFunc(f.reported, func(_ string, at time.Time) bool { return now.Sub(at) >= repeatInterval })
+	}
+	if len(f.reported) >= maxReported {
+		clear(f.reported)
+	}
+	f.reported[key] = now
+	return true
 }

@@ -17,273 +17,261 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// response carries out what was judged about one alert.
-type response struct {
-	s        *Service
-	p        *runState
-	alert    *event.Alert
-	began    time.Time
-	running  int
-	answered bool // some policy had something to say
+// intendedTimeout bounds how long a block waits until its intended action is stored.
+// The block is made all the same then: an attacker who fills the stream of actions
+// must not keep addresses from being blocked.
+const intendedTimeout = 500 * time.Millisecond
 
-	mu       sync.Mutex
+// response carries out the decisions about one alert.
+type response struct {
+	guard    *Service
+	run      *runState
+	alert    *event.Alert
+	started  time.Time
+	running  int  // containers, for the cap on the share of them
+	answered bool // a decision had steps
+
+	mu       sync.Mutex // steps run side by side
 	errs     []error
-	outcomes []notify.Outcome
+	outcomes []notify.Outcome // of the decision being executed, for its notification
 }
 
-func (t *response) err() error { return errors.Join(t.errs...) }
+func (r *response) err() error { return errors.Join(r.errs...) }
 
-// carry carries out one verdict: containers and the address side by side, for none
-// should wait for another, then the notification, which says what came of them.
-func (t *response) carry(ctx context.Context, v decision) {
-	if len(v.steps) == 0 {
+// execute carries out one decision: first the steps on containers and the address, side
+// by side, as none must wait for another target, then the notification with their outcomes.
+func (r *response) execute(ctx context.Context, d decision) {
+	if len(d.steps) == 0 {
 		return
 	}
-	t.answered = true
-	steps := t.corroborated(v)
-	t.outcomes = nil
+	r.answered = true
+	steps := r.corroborate(d)
+	r.outcomes = nil
+	stepsByTarget := map[string][]step{} // steps of one target follow each other
+	for _, s := range steps {
+		if s.kind != policy.Notify {
+			stepsByTarget[s.target] = append(stepsByTarget[s.target], s)
+		}
+	}
 	g := task.New(ctx)
-	for _, lane := range stepsByTarget(steps) {
-		g.Go("lane", func(ctx context.Context) error {
-			for _, s := range lane {
-				t.step(ctx, v, s)
+	for _, steps := range stepsByTarget {
+		g.Go("steps on a target", func(ctx context.Context) error {
+			for _, s := range steps {
+				r.executeStep(ctx, d, s)
 			}
 			return nil
 		})
 	}
-	t.fail(g.Wait())
-	if v.waits {
+	r.addError(g.Wait())
+	if d.waits {
 		return
 	}
 	for _, s := range steps {
 		if s.kind == policy.Notify {
-			t.notify(ctx, v, s)
+			r.notify(ctx, d, s)
 		}
 	}
 }
 
-// stepsByTarget groups steps by target, in order; those of one target follow each other.
-func stepsByTarget(steps []step) map[string][]step {
-	out := map[string][]step{}
-	for _, s := range steps {
-		if s.kind != policy.Notify {
-			out[s.target] = append(out[s.target], s)
+func (r *response) executeStep(ctx context.Context, d decision, s step) {
+	switch {
+	case d.waits && (s.kind.OnContainer() || !d.applies): // the pending alert does it when Docker is back
+	case s.outcome == outcomeSkip:
+		r.skip(ctx, d, s, s.reason)
+	case s.kind == policy.BlockSource:
+		r.blockSource(ctx, d, s)
+	default:
+		r.orderContainer(ctx, d, s)
+	}
+}
+
+// corroborate returns the steps of d. If its policy requires more independent alerts
+// about a target than have come, the target's steps are skipped.
+func (r *response) corroborate(d decision) []step {
+	need := d.policy.Require
+	if need.Alerts < 2 {
+		return d.steps
+	}
+	source, by := r.alert.Rule.ID, "rule"
+	if need.Modules {
+		source, by = r.alert.Module, "module"
+	}
+	counted := map[string]int{} // an alert counts once per subject, however many steps there are
+	out := make([]step, len(d.steps))
+	for i, s := range d.steps {
+		out[i] = s
+		if s.outcome == outcomeSkip {
+			continue
+		}
+		subject := r.corroborationSubject(s)
+		if _, done := counted[subject]; !done {
+			counted[subject] = r.run.corroboration.Add(d.policy.ID+"|"+subject, source, need.Within, r.started)
+		}
+		if n := counted[subject]; n < need.Alerts {
+			out[i].outcome = outcomeSkip
+			out[i].reason = fmt.Sprintf("%d of %d independent alerts within %s, by %s", n, need.Alerts, need.Within, by)
 		}
 	}
 	return out
 }
 
-// step does one step, or says why not.
-func (t *response) step(ctx context.Context, v decision, s step) {
-	if v.waits && (s.kind.OnContainer() || !v.applies) {
-		return // when Docker is back
-	}
+// corroborationSubject is what independent alerts must agree on: the target of a step,
+// and for a notification what the alert is about.
+func (r *response) corroborationSubject(s step) string {
 	switch {
-	case s.outcome == outcomeSkip:
-		t.skip(ctx, v, s, s.reason)
-	case s.kind == policy.BlockSource:
-		t.block(ctx, v, s)
-	default:
-		t.hold(ctx, v, s)
+	case s.kind != policy.Notify:
+		return s.target
+	case r.alert.Source != nil:
+		return "address:" + r.alert.Source.IP
+	case r.alert.Container != nil:
+		return "container:" + r.alert.Container.ID
 	}
+	return "host:" + r.alert.Host
 }
 
-// hold gives an order about a container.
-func (t *response) hold(ctx context.Context, v decision, s step) {
-	ask := safety.Candidate{Container: s.container.ID, Project: s.container.Project, Running: t.running}
+// orderContainer gives the quarantine an order about a container, unless it is isolated
+// already, in its cooldown, or beyond a cap.
+func (r *response) orderContainer(ctx context.Context, d decision, s step) {
+	candidate := safety.Candidate{Container: s.container.ID, Project: s.container.Project, Running: r.running}
 	if s.outcome == outcomeDryRun {
-		t.dryRun(ctx, v, s, t.p.memory.Would(ask, t.began))
+		r.dryRun(ctx, d, s, r.run.guardState.Check(candidate, r.started))
 		return
 	}
-	id := t.id(v, s, "order")
-	if e, is := t.p.quarantine.Get(s.container.ID); is && satisfies(e, s.kind) && e.Order.ActionID != id {
-		t.skip(ctx, v, s, fmt.Sprintf("already held since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
+	id := r.id(d, s, "order")
+	if e, known := r.run.quarantine.Get(s.container.ID); known && satisfies(e, s.kind) && e.Order.ActionID != id {
+		r.skip(ctx, d, s, fmt.Sprintf("already held since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
 		return
 	}
-	if until := t.enter(v, s); !until.IsZero() {
-		t.skip(ctx, v, s, "cooldown until "+until.Format(time.RFC3339))
+	if until := r.startCooldown(d, s); !until.IsZero() {
+		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
 		return
 	}
-	if refused := t.p.memory.Take(ask, t.began); refused != "" {
-		t.p.memory.Leave(t.cooldownKey(v, s), t.alert.ID)
-		t.skip(ctx, v, s, refused)
+	if refused := r.run.guardState.Admit(candidate, r.started); refused != "" {
+		r.run.guardState.CancelCooldown(cooldownKey(d, s), r.alert.ID)
+		r.skip(ctx, d, s, refused)
 		return
 	}
-	t.s.counters.orders.Add(1)
-	if err := t.p.quarantine.Apply(ctx, t.order(v, s, id)); err != nil {
-		t.s.health.say(aboutLedger, err.Error())
-		t.report(ctx, v, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
-		t.fail(err)
+	r.guard.counters.orders.Add(1)
+	err := r.run.quarantine.Apply(ctx, r.order(d, s, id)) // reports the intended action itself
+	if err != nil {
+		r.guard.health.Set(topicLedger, err.Error())
+		r.report(ctx, d, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
+		r.addError(err)
 		return
 	}
-	t.s.health.say(aboutLedger, "")
-	t.note(s, t.cameOf(s), s.reason)
+	r.guard.health.Clear(topicLedger)
+	r.addOutcome(s, string(r.orderPhase(s)), s.reason)
 }
 
-// satisfies reports whether e already holds what kind asks for.
+func (r *response) order(d decision, s step, id string) quarantine.Order {
+	o := quarantine.Order{
+		ActionID: id, Kind: quarantine.Kind(s.kind), Container: s.container, Policy: d.policy.ID,
+		AlertID: r.alert.ID, TraceID: r.alert.TraceID, Reason: actionReason(r.alert, s), Ordered: r.started,
+		Deadline: safety.Deadline(r.alert, r.guard.config().maxAge()),
+	}
+	if d.policy.TTL > 0 {
+		o.Expires = r.started.Add(d.policy.TTL)
+	}
+	return o
+}
+
+// satisfies reports whether the ledger entry already asks for all that kind does.
 func satisfies(e quarantine.Entry, kind policy.Kind) bool {
 	want, _ := quarantine.Kind(kind).Restrictions()
 	return e.State != quarantine.Releasing && (!want.Freeze || e.Want.Freeze) && (!want.Disconnect || e.Want.Disconnect) && (!want.Kill || e.Want.Kill)
 }
 
-// cameOf is how far the ledger says an order came.
-func (t *response) cameOf(s step) string {
-	e, is := t.p.quarantine.Get(s.container.ID)
+// orderPhase returns how far an order has come, by the ledger.
+func (r *response) orderPhase(s step) event.Phase {
+	e, known := r.run.quarantine.Get(s.container.ID)
 	switch {
-	case !is:
-		return string(event.Skipped)
+	case !known:
+		return event.Skipped
 	case e.State == quarantine.Held:
-		return string(event.Done)
+		return event.Done
 	case e.State == quarantine.Partial:
-		return string(event.Failed)
+		return event.Failed
 	}
-	return string(event.Intended)
+	return event.Intended
 }
 
-func (t *response) order(v decision, s step, id string) quarantine.Order {
-	o := quarantine.Order{
-		ActionID: id, Kind: quarantine.Kind(s.kind), Container: s.container, Policy: v.policy.ID,
-		AlertID: t.alert.ID, TraceID: t.alert.TraceID, Reason: actionReason(t.alert, s), Ordered: t.began,
-		Deadline: safety.Deadline(t.alert, t.s.config().maxAge()),
-	}
-	if v.policy.TTL > 0 {
-		o.Expires = t.began.Add(v.policy.TTL)
-	}
-	return o
-}
-
-// block wishes the address to be dropped.
-func (t *response) block(ctx context.Context, v decision, s step) {
+// blockSource writes the source address to the blocklist, after the intended action was
+// stored, and then reports how it went.
+func (r *response) blockSource(ctx context.Context, d decision, s step) {
 	if s.outcome == outcomeDryRun {
-		t.dryRun(ctx, v, s, "")
+		r.dryRun(ctx, d, s, "")
 		return
 	}
-	if until := t.enter(v, s); !until.IsZero() {
-		t.skip(ctx, v, s, "cooldown until "+until.Format(time.RFC3339))
+	if until := r.startCooldown(d, s); !until.IsZero() {
+		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
 		return
 	}
-	expires := t.began.Add(v.policy.BlockTTL).UTC()
+	expires := r.started.Add(d.policy.BlockTTL).UTC()
+	intended := r.action(d, s, event.Intended)
+	intended.ExpiresAt = &expires
+	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
 	began := time.Now()
-	entry, err := t.extend(ctx, bus.Block{
-		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Expires: expires, Created: t.began.UTC(),
-		Source: Name, Reason: printable(v.policy.ID + ": " + t.alert.Title),
+	entry, err := r.extendBlock(ctx, bus.Block{
+		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Expires: expires, Created: r.started.UTC(),
+		Source: Name, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	})
 	took := time.Since(began).Milliseconds()
-	t.report(ctx, v, s, event.Intended, func(a *event.Action) { a.ExpiresAt = &expires })
+	if !queued {
+		r.run.reporter.add(ctx, intended)
+	}
 	if err != nil {
-		t.s.counters.blockFailures.Add(1)
-		t.s.health.say(aboutBlocks, "addresses cannot be blocked: "+err.Error())
-		t.report(ctx, v, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
-		t.note(s, string(event.Failed), err.Error())
-		t.fail(err)
+		r.guard.counters.blockFailures.Add(1)
+		r.guard.health.Set(topicBlocks, "addresses cannot be blocked: "+err.Error())
+		r.report(ctx, d, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
+		r.addOutcome(s, string(event.Failed), err.Error())
+		r.addError(err)
 		return
 	}
-	t.s.counters.blocks.Add(1)
-	t.s.health.say(aboutBlocks, "")
-	t.note(s, string(event.Done), "")
-	t.report(ctx, v, s, event.Done, func(a *event.Action) {
+	r.guard.counters.blocks.Add(1)
+	r.guard.health.Clear(topicBlocks)
+	r.addOutcome(s, string(event.Done), "")
+	r.report(ctx, d, s, event.Done, func(a *event.Action) {
 		a.DurationMS, a.ExpiresAt = took, &entry.Expires
 		a.Undo = "ironpost blocklist del " + s.address.String()
 	})
 }
 
-func (t *response) extend(ctx context.Context, b bus.Block) (bus.Block, error) {
-	list, err := t.s.deps.Bus.Blocklist(ctx)
+// extendBlock writes b, or lengthens what the blocklist has; it never shortens an entry.
+func (r *response) extendBlock(ctx context.Context, b bus.Block) (bus.Block, error) {
+	list, err := r.guard.deps.Bus.Blocklist(ctx)
 	if err != nil {
 		return bus.Block{}, err
 	}
 	return list.Extend(ctx, b)
 }
 
-// enter begins the cooldown of a step; the time is not zero if another alert did.
-func (t *response) enter(v decision, s step) time.Time {
-	return t.p.memory.Enter(t.cooldownKey(v, s), t.alert.ID, v.policy.Cooldown, t.began)
+// startCooldown begins the cooldown of a step. It returns the end of the cooldown that
+// another alert began, or zero if the step may be done.
+func (r *response) startCooldown(d decision, s step) time.Time {
+	return r.run.guardState.StartCooldown(cooldownKey(d, s), r.alert.ID, d.policy.Cooldown, r.started)
 }
 
-func (t *response) cooldownKey(v decision, s step) string {
-	return v.policy.ID + "|" + string(s.kind) + "|" + s.target
+func cooldownKey(d decision, s step) string {
+	return d.policy.ID + "|" + string(s.kind) + "|" + s.target
 }
 
-// dryRun says what would have been done, or what would have stood against it.
-func (t *response) dryRun(ctx context.Context, v decision, s step, refused string) {
-	t.s.counters.dryRuns.Add(1)
-	text := "would " + string(s.kind)
-	if refused != "" {
-		text = "would not " + string(s.kind) + ": " + refused
-	}
-	t.quietly(ctx, v, s, "dry run", func(a *event.Action) {
-		a.DryRun, a.Reason = true, text+"; "+actionReason(t.alert, s)
-	})
-	t.note(s, string(event.Skipped), "dry run: "+text)
-}
-
-// skip says why nothing is done.
-func (t *response) skip(ctx context.Context, v decision, s step, reason string) {
-	t.s.counters.skipped.Add(1)
-	t.quietly(ctx, v, s, reason, func(a *event.Action) { a.Reason = reason })
-	t.note(s, string(event.Skipped), reason)
-}
-
-// quietly reports that nothing was done, but the same of the same target only once a
-// minute: ten thousand alerts about one container are one matter.
-func (t *response) quietly(ctx context.Context, v decision, s step, reason string, change func(*event.Action)) {
-	if !t.s.repeatFilter.first(v.policy.ID, string(s.kind), s.target, t.subject(s), reason, t.began) {
-		t.s.counters.unreported.Add(1)
-		return
-	}
-	t.report(ctx, v, s, event.Skipped, change)
-}
-
-// subject tells alerts apart whose container is not known.
-func (t *response) subject(s step) string {
-	if s.target == unknownContainer {
-		return t.alert.DedupKey
-	}
-	return ""
-}
-
-// report queues one phase of a step.
-func (t *response) report(ctx context.Context, v decision, s step, phase event.Phase, change func(*event.Action)) {
-	a := t.action(v, s, phase)
-	if change != nil {
-		change(&a)
-	}
-	t.p.reporter.add(ctx, a)
-}
-
-// action is what is reported of one phase of a step.
-func (t *response) action(v decision, s step, phase event.Phase) event.Action {
-	a := event.Action{
-		ID: t.id(v, s, string(phase)), Schema: event.Schema, TraceID: t.alert.TraceID, Time: time.Now().UTC(),
-		Module: Name, Host: t.s.deps.Host, AlertID: t.alert.ID, Policy: v.policy.ID, Kind: string(s.kind),
-		Target: s.target, Phase: phase, Reason: actionReason(t.alert, s),
-	}
-	if s.container.ID != "" {
-		a.Container = &event.Container{ID: s.container.ID, Name: s.container.Name, Image: s.container.Image}
-	}
-	return a
-}
-
-// id follows from the alert, so an alert that comes again has the same.
-func (t *response) id(v decision, s step, phase string) string {
-	return idOf("guard", t.s.deps.Host, t.alert.ID, v.policy.ID, string(s.kind), s.target, phase)
-}
-
-func (t *response) note(s step, phase, reason string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// addOutcome notes how a step went, for the notification.
+func (r *response) addOutcome(s step, phase, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	target := s.target
 	if s.container.Name != "" {
 		target = s.container.Name
 	}
-	t.outcomes = append(t.outcomes, notify.Outcome{Kind: string(s.kind), Target: target, Phase: phase, Reason: reason})
+	r.outcomes = append(r.outcomes, notify.Outcome{Kind: string(s.kind), Target: target, Phase: phase, Reason: reason})
 }
 
-func (t *response) fail(err error) {
+// addError keeps an error for which the alert must be delivered again.
+func (r *response) addError(err error) {
 	if err == nil {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.errs = append(t.errs, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errs = append(r.errs, err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/bus"
-	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/notify"
@@ -27,243 +28,148 @@ import (
 const Name = bus.ContainerGuard
 
 const (
-	// workers is how many alerts are answered at a time. Each waits for Docker most
+	// concurrency is how many alerts are answered at a time. Each waits for Docker most
 	// of the time; a burst of alerts must not queue behind the evidence of its first.
-	workers = 64
-	// prefetch is how many alerts a worker holds: one, so that none waits behind
-	// another that takes long while others are idle.
-	prefetch     = 1
+	concurrency  = 64
 	drainTimeout = 5 * time.Second
-	// maintainInterval is how often the memory follows the ledger, and names are resolved.
-	maintainInterval = 2 * time.Second
-	resolveEvery     = 30 // upkeeps
-	resolveTimeout   = 5 * time.Second
 )
 
-// Deps are what the service works with. Metrics and Needs may be empty.
+// Deps are what the service works with. Metrics and DependsOn may be empty.
 type Deps struct {
 	Bus       *bus.Conn
 	Host      string // this machine on the bus, one subject token
-	DataDir   string // the module's own folder; it is there
+	DataDir   string // the module's own directory, which exists
 	Version   string
 	InFlight  bus.InFlight
-	DependsOn []string // host:port of what the guard depends on; containers that serve it are left alone
+	DependsOn []string // host:port of what Ironpost needs; containers that serve it are protected
 	Log       logrus.FieldLogger
 	Metrics   prometheus.Registerer
 }
 
 // Service is the container guard. It implements daemon.Module, daemon.Reloader and
-// daemon.Starter.
+// daemon.Starter; its methods but Run may be called concurrently.
 type Service struct {
-	deps     Deps
-	log      logrus.FieldLogger
-	durable  bus.Durable
-	counters counters
-	health   *condition
-	metrics  *collector
-	notifier *notify.Notifier
-	loaded   uint64 // fingerprint of the policies that New loaded
+	deps           Deps
+	log            logrus.FieldLogger
+	durable        bus.Durable
+	counters       counters
+	answerDuration prometheus.Histogram
+	health         *health.Reasons
+	notifier       *notify.Notifier
+	loadedPolicies uint64 // fingerprint of the policies that New loaded
+	repeatFilter   *repeatFilter
 
-	cfg          atomic.Pointer[Config]
-	policies     atomic.Pointer[policy.Set]
-	protections  atomic.Pointer[safety.Protections]
-	run          atomic.Pointer[runState]
-	repeatFilter *repeatFilter
-	started      chan struct{}
+	cfg         atomic.Pointer[Config]
+	policies    atomic.Pointer[policy.Set]
+	protections atomic.Pointer[safety.Protections]
+	run         atomic.Pointer[runState] // nil until Run has opened it
+
+	started     chan struct{}
+	markStarted func() // closes started, once
 }
 
-// New returns a Service and starts nothing. Policies that cannot be used are no
-// error: the guard then does nothing, says so, and takes up what is mended.
+// New returns a Service and starts nothing. Policies with mistakes are no error: the
+// guard then answers no alert, is degraded, and loads them when they are corrected.
 func New(cfg Config, deps Deps) (*Service, error) {
 	durable, ok := bus.DurableOf(Name, bus.Alerts, deps.Host, deps.InFlight)
 	if !ok || deps.Bus == nil || deps.Log == nil || !filepath.IsAbs(deps.DataDir) {
-		return nil, fmt.Errorf("container guard: bus, log, host %q and an absolute data folder %q must be given", deps.Host, deps.DataDir)
+		return nil, fmt.Errorf("container guard: bus, log, host (is %q) and an absolute data directory (is %q) are required", deps.Host, deps.DataDir)
 	}
 	s := &Service{
-		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, health: newCondition(),
-		repeatFilter: newRepeatFilter(), started: make(chan struct{}),
+		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, answerDuration: newAnswerDuration(),
+		health: health.New(Name, deps.Host), repeatFilter: newRepeatFilter(), started: make(chan struct{}),
 	}
+	s.markStarted = sync.OnceFunc(func() { close(s.started) })
 	s.notifier = notify.New(cfg.WebhookURL, s.onNotificationDone)
-	s.metrics = newCollector(s)
 	s.cfg.Store(&cfg)
 	s.policies.Store(&policy.Set{})
 	s.protections.Store(s.newProtections(cfg))
-	s.loaded = fingerprint(cfg.PolicyPath)
+	s.loadedPolicies = fingerprint(cfg.PolicyPath)
 	s.reloadPolicies()
 	return s, nil
 }
 
 func (s *Service) config() Config { return *s.cfg.Load() }
 
-// proxyOf returns the host:port of a socket proxy.
-func proxyOf(socket string) (string, bool) { return strings.CutPrefix(socket, "tcp://") }
-
+// newProtections protects, besides what cfg lists, the containers that Ironpost and the
+// guard depend on: a socket proxy, if Docker is reached through one, is such a container.
 func (s *Service) newProtections(cfg Config) *safety.Protections {
-	needs := s.deps.DependsOn
-	if proxy, ok := proxyOf(cfg.DockerSocket); ok {
-		needs = append([]string{proxy}, needs...)
+	dependsOn := s.deps.DependsOn
+	if proxy, ok := strings.CutPrefix(cfg.DockerSocket, "tcp://"); ok {
+		dependsOn = append([]string{proxy}, dependsOn...)
 	}
-	return safety.NewProtections(safety.FindSelf("/"), cfg.Protected, needs)
+	return safety.NewProtections(safety.FindSelf("/"), cfg.Protected, dependsOn)
 }
 
-// Started is closed once alerts are consumed. It may be called concurrently.
+// Started is closed when alerts are consumed, and also when Run returns before that.
 func (s *Service) Started() <-chan struct{} { return s.started }
 
-// Run answers alerts until ctx ends and what is pending has been answered, or 5 s
-// have passed. Docker that is away is a reason to be degraded. It returns an error
-// only if the data folder or the bus fails it. It is called once.
+// Run answers alerts until ctx ends and the delivered ones have been answered, or 5 s
+// have passed. While Docker is away it is degraded and goes on. It returns an error only
+// if the data directory or the bus fails. It is called once.
 func (s *Service) Run(ctx context.Context) (err error) {
-	p, err := s.open(ctx)
+	defer s.markStarted()
+	run, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.notifier.Close(), p.close()) }()
-	stop, err := s.export()
+	defer func() { err = errors.Join(err, s.notifier.Close(), run.close()) }()
+	stopMetrics, err := s.exportMetrics()
 	if err != nil {
 		return err
 	}
-	defer stop()
-	return s.work(ctx, p)
+	defer stopMetrics()
+	return s.runLayers(ctx, run)
 }
 
-// work runs three layers, stopped from the first to the last: those who take in
-// alerts and requests, those who carry out, and the one who reports.
-func (s *Service) work(ctx context.Context, p *runState) error {
-	reporting, endReports := layer(ctx)
-	reporting.Go("reports", p.reporter.run)
-	carrying, endWork := layer(ctx)
-	carrying.Go("inventory", p.inventory.Run)
-	carrying.Go("quarantine", p.quarantine.Run)
-	carrying.Go("notifications", s.notifier.Run)
-	taking := task.New(ctx)
-	s.resolve(ctx) // before the first alert: who serves a name is protected by its address
-	silence, err := s.serve(ctx)
+// runLayers runs three layers that are stopped in this order: consumers of alerts and
+// requests, then what carries out, then the reporter, which stores what both reported.
+func (s *Service) runLayers(ctx context.Context, run *runState) error {
+	reporting, stopReporting := detachedGroup(ctx)
+	reporting.Go("reports", run.reporter.run)
+	executing, stopExecuting := detachedGroup(ctx)
+	executing.Go("inventory", run.inventory.Run)
+	executing.Go("quarantine", run.quarantine.Run)
+	executing.Go("notifications", s.notifier.Run)
+	s.resolveDependencies(ctx) // before the first alert: their containers are protected by address too
+	stopVerbs, err := s.serve(ctx)
 	if err == nil {
-		s.startConsumers(taking, p)
-		err = taking.Wait()
-		silence()
+		consuming := task.New(ctx)
+		s.startConsumers(consuming, run)
+		err = consuming.Wait()
+		stopVerbs()
 	}
-	endWork()
-	err = errors.Join(err, carrying.Wait())
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	stopExecuting()
+	err = errors.Join(err, executing.Wait())
+	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	_ = p.reporter.flush(flush) // at worst they are reported again
-	endReports()
+	_ = run.reporter.flush(flushing) // what is not stored in time is reported again after the next start
+	stopReporting()
 	return errors.Join(err, reporting.Wait())
 }
 
-// layer returns a group that ends when it is told to, not with ctx.
-func layer(ctx context.Context) (*task.Group, func()) {
-	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	return task.New(own), cancel
+// detachedGroup returns a group that ends when stop is called, not with ctx.
+func detachedGroup(ctx context.Context) (g *task.Group, stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	return task.New(ctx), cancel
 }
 
-func (s *Service) startConsumers(g *task.Group, p *runState) {
-	for range workers {
-		g.Go("alerts", func(ctx context.Context) error {
-			return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
-				Host: s.deps.Host, Drain: drainTimeout, Prefetch: prefetch, Log: s.log,
-			}, s.handle)
-		})
-	}
-	g.Go("waiting alerts", s.retryPendingLoop)
+func (s *Service) startConsumers(g *task.Group, run *runState) {
+	g.Go("alerts", func(ctx context.Context) error {
+		return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
+			Host: s.deps.Host, Drain: drainTimeout, Concurrency: concurrency, Log: s.log,
+		}, s.handle)
+	})
+	g.Go("pending alerts", s.retryPendingLoop)
 	g.Go("policies", s.watchPolicies)
-	g.Go("upkeep", func(ctx context.Context) error { return s.maintain(ctx, p) })
-	close(s.started)
+	g.Go("maintenance", func(ctx context.Context) error { return s.maintain(ctx, run) })
+	s.health.Started()
+	s.markStarted()
 }
 
-// observeContainer hands a change to the quarantine, which holds anew what Compose makes anew.
-// A container that is protected is not held in place of another; one that is held
-// already, as by a person's force, stays so.
-func (s *Service) observeContainer(p *runState, c inventory.Change) {
-	if _, held := p.quarantine.Get(c.Container.ID); !held && !c.Gone {
-		if reason := s.protections.Load().Reason(c.Container, p.inventory.List()); reason != "" {
-			return
-		}
-	}
-	p.quarantine.Observe(c)
-}
-
-// recheckOrder says why an order that had to wait for Docker is not carried out any more:
-// what stands against it may have come meanwhile. Without an inventory that is up to
-// date that is not known yet: another container may share its network by now.
-func (s *Service) recheckOrder(p *runState, o quarantine.Order, c docker.Container) (refused string, known bool) {
-	switch {
-	case o.Forced:
-		return "", true
-	case p.inventory.StaleReason() != "":
-		return "", false
-	case o.Policy != operatorPolicy && !s.config().AutoIsolate:
-		return "container.auto_isolate is false by now", true
-	}
-	return s.protections.Load().Reason(c, p.inventory.List()), true
-}
-
-// maintain has the memory follow the ledger, and the protections the names they know.
-func (s *Service) maintain(ctx context.Context, p *runState) error {
-	tick := time.NewTicker(maintainInterval)
-	defer tick.Stop()
-	for n := 1; ; n++ {
-		s.syncWithLedger(p)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if n%resolveEvery == 0 {
-			s.resolve(ctx)
-		}
-	}
-}
-
-func (s *Service) resolve(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	s.protections.Load().Resolve(ctx)
-}
-
-func (s *Service) syncWithLedger(p *runState) {
-	var ledger []safety.LedgerEntry
-	for _, e := range p.quarantine.List() {
-		if !e.Gone.IsZero() { // removed: what is made in its place counts
-			continue
-		}
-		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
-	}
-	p.memory.Keep(ledger, time.Now())
-	s.saveState(p)
-}
-
-// saveState writes the memory; if that fails it holds all the same, until a restart.
-func (s *Service) saveState(p *runState) {
-	reason := ""
-	if err := errors.Join(p.memory.Save(), p.votes.Save()); err != nil {
-		reason = err.Error()
-	}
-	if s.health.say(aboutMemory, reason) && reason != "" {
-		s.log.WithField("reason", reason).Error("what was done is remembered until a restart only")
-	}
-}
-
-// Health reports what keeps the module from its work. It may be called concurrently.
-func (s *Service) Health() event.ModuleHealth {
-	if p := s.run.Load(); p != nil {
-		reason := p.inventory.StaleReason()
-		if reason != "" {
-			reason = "containers are not acted on: " + reason
-		}
-		s.health.say(aboutDocker, reason)
-		s.health.say(aboutEvidence, p.quarantine.EvidenceReason())
-	}
-	counters := s.levels()
-	for name, row := range s.counted() {
-		counters[name] = row.value
-	}
-	return s.health.report(s.deps.Host, counters)
-}
-
-// PrepareReload implements daemon.Reloader: cfg is a Config. Policies with a mistake
-// refuse it. Another socket or interval asks for a new service.
+// PrepareReload implements daemon.Reloader: cfg must be a Config. A policy with a
+// mistake is an error, and everything stays as it was. A new socket or poll interval
+// returns no commit and no error: it needs a new Service.
 func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err error) {
 	c, ok := cfg.(Config)
 	if !ok {
@@ -279,14 +185,41 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	}
 	return func() {
 		s.cfg.Store(&c)
-		protect := s.newProtections(c)
-		protect.Inherit(s.protections.Load())
-		s.protections.Store(protect)
+		protections := s.newProtections(c)
+		protections.Inherit(s.protections.Load())
+		s.protections.Store(protections)
 		s.notifier.SetURL(c.WebhookURL)
-		if p := s.run.Load(); p != nil {
-			p.memory.SetLimits(c.limits())
-			p.quarantine.SetEvidenceLimits(c.evidence())
+		if run := s.run.Load(); run != nil {
+			run.guardState.SetLimits(c.limits())
+			run.quarantine.SetEvidenceLimits(c.evidenceLimits())
 		}
 		s.usePolicies(set, missing)
 	}, nil
+}
+
+// observeContainer passes a change to the quarantine, which isolates a replacement of
+// an isolated container, unless the replacement is protected. A container that is
+// isolated already, such as one an operator forced, stays isolated.
+func (s *Service) observeContainer(run *runState, c inventory.Change) {
+	if _, isolated := run.quarantine.Get(c.Container.ID); !isolated && !c.Gone {
+		if s.protections.Load().Reason(c.Container, run.inventory.List()) != "" {
+			return
+		}
+	}
+	run.quarantine.Observe(c)
+}
+
+// recheckOrder says why an order that waited for Docker is no longer carried out: the
+// container may have become protected, or auto_isolate been switched off. While the
+// inventory is out of date that is not known, as another container may share its network.
+func (s *Service) recheckOrder(run *runState, o quarantine.Order, c docker.Container) (refused string, known bool) {
+	switch {
+	case o.Forced:
+		return "", true
+	case run.inventory.StaleReason() != "":
+		return "", false
+	case o.Policy != operatorPolicy && !s.config().AutoIsolate:
+		return "container.auto_isolate has become false", true
+	}
+	return s.protections.Load().Reason(c, run.inventory.List()), true
 }

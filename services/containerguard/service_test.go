@@ -58,7 +58,7 @@ func TestAddressesAreBlockedWithoutAnyDocker(t *testing.T) {
 		require.Contains(t, r.await(a, "block-source skipped").Reason, want, ip)
 	}
 	require.Equal(t, []string{"203.0.113.7/32"}, r.blocked())
-	require.Contains(t, fmt.Sprint(s.Health().Reasons), "container engine", "that Docker is missing is told")
+	require.Contains(t, fmt.Sprint(s.Health().Reasons), "Docker:", "that Docker is missing is told")
 	require.Equal(t, event.Degraded, s.Health().Status)
 }
 
@@ -256,7 +256,7 @@ func TestTheWebhookIsToldWhatWasDone(t *testing.T) {
 		Alert    event.Alert
 	}
 	require.NoError(t, json.Unmarshal(<-got, &m))
-	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt; attack on testhost, from 203.0.113.7\nPolicy: Block them\n• block-source address:203.0.113.7: done")
+	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7\nPolicy: Block them\n• block-source address:203.0.113.7: done")
 	require.Equal(t, a.ID, m.Alert.ID)
 	require.Equal(t, []struct{ Kind, Phase string }{{"block-source", "done"}}, m.Outcomes)
 }

@@ -37,7 +37,7 @@ type Result struct {
 	Containers []docker.Container // more than one only by image or label
 	By         policy.AttributionMethod
 	Reason     string
-	Open       bool
+	Unresolved bool
 }
 
 // Query is an alert and the policy that asks for its container.
@@ -169,7 +169,7 @@ func resultOf(found inventory.Result, err error) Result {
 	case errors.Is(err, inventory.ErrUncertain):
 		return Result{Reason: "stale: " + err.Error()}
 	}
-	return Result{Reason: "not asked: " + err.Error(), Open: true}
+	return Result{Reason: "not asked: " + err.Error(), Unresolved: true}
 }
 
 // alertInterval is when what the alert is about happened: from its first line to its last.

@@ -109,7 +109,7 @@ func (v *Inventory) markDisconnected(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.core.Disconnected(v.heard)
-	reason := fmt.Sprintf("container engine: %v", err)
+	reason := fmt.Sprintf("Docker: %v", err)
 	if v.reason == "" && v.options.Log != nil {
 		v.options.Log.WithError(err).Warn("container engine lost")
 	}

@@ -2,8 +2,10 @@ package notify
 
 import "time"
 
-// SetPause makes every pause between tries d.
-func (n *Notifier) SetPause(d time.Duration) { n.retryDelay = func(int) time.Duration { return d } }
+// SetRetryDelay makes every delay between attempts d.
+func (n *Notifier) SetRetryDelay(d time.Duration) {
+	n.retryDelay = func(int) time.Duration { return d }
+}
 
-// FileName is that of the file of a message.
+// FileName returns the name of the file of a message.
 func FileName(id string) string { return fileName(id) }

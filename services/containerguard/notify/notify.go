@@ -1,59 +1,43 @@
-// Package notify tells a webhook what the guard did. It never makes an action wait:
-// messages stand in a bounded queue, are sent one after the other, and are tried
-// again with growing pauses while the other side may still take them. Each is in a
-// file until it was sent or given up, so it outlives a guard that is stopped or
-// killed; one that is killed as it sends sends it again.
-//
-// Redirects are not followed: the webhook is named by whoever runs the daemon, and
-// may be on a private network, but its server does not choose where else the guard
-// speaks to. An answer of 3xx is a failure.
 package notify
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-	"unicode"
 
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/backoff"
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
-// What bounds the queue and the attempts.
 const (
-	queueSize      = 256
-	attempts       = 6
-	requestTimeout = 10 * time.Second
-	firstPause     = time.Second
-	lastPause      = time.Minute
-	stopTimeout    = 3 * time.Second // for what is queued when the guard stops
-	maxText        = 3000            // Slack shows no more of a text
-	maxSent        = 1024            // names remembered, for alerts that come again
-	maxAnswer      = 4 << 10
+	maxPending  = 256 // messages; the next is refused with ErrFull
+	maxAttempts = 6   // of one message that the webhook refuses or does not answer
+	maxAge      = 24 * time.Hour
+	senders     = 4 // requests at a time, so that one that hangs delays no other
+	firstDelay  = time.Second
+	lastDelay   = time.Minute
+	stopTimeout = 3 * time.Second // for what is due when the guard stops
+	maxSent     = 1024            // ids remembered, for alerts that are delivered again
 )
 
-// ErrFull: the message is not sent. ErrNotKept: it is, unless the guard ends before.
+// ErrFull: the message is not sent. ErrNotSaved: it is sent, unless the guard ends before.
 var (
 	ErrFull     = errors.New("too many notifications wait")
 	ErrNotSaved = errors.New("notification is not on disk and is lost if the guard ends before it is sent")
 )
 
-// Message is the JSON that is sent. Text alone is what Slack, Mattermost and others
-// show; the rest is for programs.
+// Message is the JSON that is sent. Slack, Mattermost and others show Text alone; the
+// rest is for programs.
 type Message struct {
 	Text     string          `json:"text"`
-	ID       string          `json:"id"` // the same however often it is sent
+	ID       string          `json:"id"` // the same for every attempt
 	Time     time.Time       `json:"time"`
 	Host     string          `json:"host"`
 	Policy   string          `json:"policy"`
@@ -62,7 +46,7 @@ type Message struct {
 	Outcomes []Outcome       `json:"outcomes"`
 }
 
-// Outcome is one action and what came of it.
+// Outcome is one step and how it ended.
 type Outcome struct {
 	Kind   string `json:"kind"`
 	Target string `json:"target"`
@@ -71,40 +55,49 @@ type Outcome struct {
 }
 
 // DoneFunc is called once for every message that was sent or given up, with the note
-// that came with it and nil if the webhook took it, and how long that took. What it
-// does should be lasting when it returns: then the message is forgotten.
+// given to Send, nil or the last error, and the time since Send. Its effect must be
+// lasting when it returns, for then the message is removed. It is called concurrently.
 type DoneFunc func(note json.RawMessage, err error, took time.Duration)
 
-// queued is a message that waits, as its file holds it.
+// Notifier sends messages. Send, SetURL, Configured and Pending may be called
+// concurrently; Open, Run and Close once, in this order.
+type Notifier struct {
+	client     *http.Client
+	done       DoneFunc
+	retryDelay func(attempt int) time.Duration
+	outbox     *folder.Folder // nil before Open
+
+	mu          sync.Mutex
+	destination *destination
+	pending     map[string]*queued // by file name: waiting or being sent
+	sent        []string           // file names of what was sent last, oldest first
+	changed     chan struct{}      // closed when a sender may have something new to do
+}
+
+// destination is a webhook's URL, and how it answers.
+type destination struct {
+	url      string
+	replaced context.Context //nolint:containedctx // ends requests under way to a URL that SetURL replaced
+	replace  context.CancelFunc
+	failures int       // in a row, of the webhook as a whole
+	paused   time.Time // no request before
+}
+
+// queued is a message that waits. The exported fields are its file.
 type queued struct {
 	At   time.Time       `json:"at"`
 	Body json.RawMessage `json:"body"`
 	Note json.RawMessage `json:"note"`
-	name string
+
+	name     string
+	saved    chan struct{} // closed when saveErr is set
+	saveErr  error
+	attempts int
+	due      time.Time // of the next attempt
+	sending  bool
 }
 
-// Notifier sends messages. Send and SetURL may be called concurrently, Open, Run and
-// Close once, in this order.
-type Notifier struct {
-	client     *http.Client
-	done       DoneFunc
-	queue      chan queued
-	url        atomic.Pointer[string]
-	retryDelay func(n int) time.Duration
-	outbox     *folder.Folder // nil before Open
-
-	mu      sync.Mutex
-	pending map[string]*pendingWrite // by name: what is queued or being sent
-	sent    []string                 // names of what was sent last, oldest first
-}
-
-// pendingWrite is a message on its way to the disk.
-type pendingWrite struct {
-	over chan struct{} // closed when err is set
-	err  error
-}
-
-// New returns a notifier to url, "" for nowhere. It starts nothing.
+// New returns a notifier to url, "" for none. It starts nothing.
 func New(url string, done DoneFunc) *Notifier {
 	n := &Notifier{
 		client: &http.Client{
@@ -112,221 +105,248 @@ func New(url string, done DoneFunc) *Notifier {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		done:       done,
-		queue:      make(chan queued, queueSize),
-		retryDelay: pauseBefore,
-		pending:    map[string]*pendingWrite{},
+		retryDelay: func(attempt int) time.Duration { return backoff.Delay(attempt, firstDelay, lastDelay) },
+		pending:    map[string]*queued{},
+		changed:    make(chan struct{}),
 	}
-	n.SetURL(url)
+	n.destination = newDestination(url)
 	return n
 }
 
-// SetURL changes where messages go, also those that wait.
-func (n *Notifier) SetURL(url string) { n.url.Store(&url) }
+func newDestination(url string) *destination {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &destination{url: url, replaced: ctx, replace: cancel}
+}
+
+// SetURL changes where messages are sent. Everything that waits is sent to the new URL
+// at once, and requests to the old one are ended.
+func (n *Notifier) SetURL(url string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.destination.url == url {
+		return
+	}
+	n.destination.replace()
+	n.destination = newDestination(url)
+	for _, q := range n.pending {
+		q.attempts, q.due = 0, time.Time{}
+	}
+	n.wakeSenders()
+}
 
 // Configured reports whether there is a webhook.
-func (n *Notifier) Configured() bool { return *n.url.Load() != "" }
+func (n *Notifier) Configured() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.destination.url != ""
+}
 
-// Pending returns how many messages are queued or being sent.
+// Pending returns how many messages wait or are being sent.
 func (n *Notifier) Pending() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.pending)
 }
 
-// Send queues m, and note for Done. It never waits for the webhook, and returns when
-// m is on disk. A message whose id is queued already, or was among the last that were
-// sent, is not queued again. An error is ErrFull, and then Done is not called, or
-// ErrNotKept.
+// Send queues m, and note for the DoneFunc. It never waits for the webhook, and returns
+// when m is on disk. A message whose id waits already, or was among the last that were
+// sent, is not queued again. The error is ErrFull, then the DoneFunc is not called, or
+// ErrNotSaved.
 func (n *Notifier) Send(m Message, note any) error {
 	q, err := newQueued(m, note)
 	if err != nil {
 		return fmt.Errorf("encode notification: %w", err)
 	}
-	w, first, err := n.reserve(q.name)
-	if err != nil {
+	first, known, err := n.reserve(q)
+	if err != nil || known == nil {
 		return err
 	}
-	if first { // outside mu: others wait for their own file only
-		w.err = n.write(q)
-		close(w.over)
-		n.queue <- q // has room: no more than waiting
+	if first { // outside mu: callers wait for their own file only
+		q.saveErr = n.write(q)
+		close(q.saved)
+		n.mu.Lock()
+		n.wakeSenders()
+		n.mu.Unlock()
 	}
-	<-w.over
-	return w.err
+	<-known.saved
+	return known.saveErr
 }
 
-// reserve takes a place in the queue, and tells whether it was not taken yet.
-func (n *Notifier) reserve(name string) (w *pendingWrite, first bool, err error) {
+// reserve makes q pending and returns it with first, or the message of that name that
+// is pending already, or nil if it was sent.
+func (n *Notifier) reserve(q *queued) (first bool, known *queued, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if w := n.pending[name]; w != nil {
-		return w, false, nil
+	if known := n.pending[q.name]; known != nil {
+		return false, known, nil
 	}
-	if slices.Contains(n.sent, name) {
-		return alreadySaved(), false, nil
+	if slices.Contains(n.sent, q.name) {
+		return false, nil, nil
 	}
-	if len(n.pending) >= queueSize {
-		return nil, false, ErrFull
+	if len(n.pending) >= maxPending {
+		return false, nil, ErrFull
 	}
-	w = &pendingWrite{over: make(chan struct{})}
-	n.pending[name] = w
-	return w, true, nil
+	n.pending[q.name] = q
+	return true, q, nil
 }
 
-// alreadySaved is what needs no writing any more.
-func alreadySaved() *pendingWrite {
-	w := &pendingWrite{over: make(chan struct{})}
-	close(w.over)
-	return w
-}
-
-func newQueued(m Message, note any) (queued, error) {
+func newQueued(m Message, note any) (*queued, error) {
 	m.Text = safeText(m.Text)
 	if m.Outcomes == nil {
 		m.Outcomes = []Outcome{}
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
-		return queued{}, err
+		return nil, err
 	}
-	about, err := json.Marshal(note)
-	return queued{At: time.Now(), Body: body, Note: about, name: fileName(m.ID)}, err
+	encoded, err := json.Marshal(note)
+	return &queued{At: time.Now(), Body: body, Note: encoded, name: fileName(m.ID), saved: make(chan struct{})}, err
 }
 
-// Run sends until ctx ends, and then for at most 3 s what is queued. What is left
-// waits for the next start.
+// Run sends until ctx ends, and then for at most 3 s what is due. What is left waits
+// for the next start.
 func (n *Notifier) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })()
+	g := task.New(sending)
+	for range senders {
+		g.Go("notification sender", func(sending context.Context) error {
+			n.sendLoop(ctx, sending)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// sendLoop sends what is due until sending ends, or ctx has ended and nothing is due.
+func (n *Notifier) sendLoop(ctx, sending context.Context) {
+	for sending.Err() == nil {
+		q, to, wait, changed := n.next(time.Now())
+		if q != nil {
+			n.attempt(sending, q, to)
+			continue
+		}
+		timer := time.NewTimer(wait)
 		select {
-		case q := <-n.queue:
-			n.deliver(ctx, q)
+		case <-changed:
+		case <-timer.C:
 		case <-ctx.Done():
 		}
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	for last.Err() == nil {
-		select {
-		case q := <-n.queue:
-			n.deliver(last, q)
-		default:
-			return nil
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
 		}
 	}
-	return nil
 }
 
-// deliver tries until the webhook took q, will not take it, or ctx ended.
-func (n *Notifier) deliver(ctx context.Context, q queued) {
-	var err error
-	for try := range attempts {
-		var wait time.Duration
-		var final bool
-		if wait, final, err = n.post(ctx, q.Body); err == nil || final {
-			break
-		}
-		if try == attempts-1 || !sleep(ctx, max(wait, n.retryDelay(try))) {
-			break
+// next takes the message that has been due for longest, and the webhook to send it to.
+// Without one it returns how long to wait, unless changed is closed before.
+func (n *Notifier) next(now time.Time) (q *queued, to *destination, wait time.Duration, changed <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	sending := false
+	for _, other := range n.pending {
+		sending = sending || other.sending
+		if other.ready() && (q == nil || other.before(q)) {
+			q = other
 		}
 	}
-	if err != nil && ctx.Err() != nil {
-		n.queue <- q // has room: it is waiting still
+	switch to = n.destination; {
+	case q == nil || to.failures > 0 && sending: // after a failure one request at a time tries whether it is back
+		return nil, nil, lastDelay, n.changed
+	case to.paused.After(now) || q.due.After(now):
+		return nil, nil, max(to.paused.Sub(now), q.due.Sub(now)), n.changed
+	}
+	q.sending = true
+	return q, to, 0, nil
+}
+
+// ready reports whether q may be sent when it is due.
+func (q *queued) ready() bool {
+	select {
+	case <-q.saved:
+		return !q.sending
+	default:
+		return false
+	}
+}
+
+func (q *queued) before(other *queued) bool {
+	if !q.due.Equal(other.due) {
+		return q.due.Before(other.due)
+	}
+	return q.At.Before(other.At)
+}
+
+// attempt sends q once. It then removes q, or sets when q is due again.
+func (n *Notifier) attempt(ctx context.Context, q *queued, to *destination) {
+	requestCtx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(to.replaced, cancel)
+	failure := n.post(requestCtx, to.url, q.Body)
+	stop()
+	cancel()
+	if n.requeue(ctx, q, to, failure) {
 		return
+	}
+	var err error
+	if failure != nil {
+		err = failure.err
 	}
 	n.done(q.Note, err, time.Since(q.At))
 	n.remove(q, err == nil)
 }
 
-// post tries once. wait is what the webhook asked for, final says that another try
-// is in vain. The errors never hold the URL, which is a secret with some services.
-func (n *Notifier) post(ctx context.Context, body []byte) (wait time.Duration, final bool, err error) {
-	to := *n.url.Load()
-	if to == "" {
-		return 0, true, errors.New("no webhook is configured: container.webhook_url")
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
-	if err != nil {
-		return 0, true, errors.New("the webhook's URL cannot be used")
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "ironpost")
-	resp, err := n.client.Do(req)
-	if err != nil {
-		return 0, false, fmt.Errorf("webhook: %w", withoutURL(err))
-	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
-	_ = resp.Body.Close()
-	if resp.StatusCode/100 == 2 {
-		return 0, true, nil
-	}
-	err = fmt.Errorf("webhook answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	if resp.StatusCode/100 == 3 {
-		return 0, true, fmt.Errorf("%w: redirects are not followed", err)
-	}
-	return retryAfter(resp), !isTemporary(resp.StatusCode), err
-}
-
-// isTemporary reports whether a later try may have another answer.
-func isTemporary(code int) bool {
-	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
-}
-
-// retryAfter reads the seconds of RFC 9110, section 10.2.3; a date is not heeded.
-func retryAfter(resp *http.Response) time.Duration {
-	n, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
-	if err != nil {
-		return 0
-	}
-	return min(time.Duration(n)*time.Second, lastPause)
-}
-
-func withoutURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
-}
-
-// pauseBefore doubles from 1 s to a minute, less up to a half.
-func pauseBefore(n int) time.Duration {
-	d := min(firstPause<<min(n, 16), lastPause)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads retries, no secret
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
+// requeue takes note of how an attempt ended and reports whether there is to be another.
+func (n *Notifier) requeue(ctx context.Context, q *queued, to *destination, failure *failure) (again bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.wakeSenders()
+	if failure == nil {
+		to.failures = 0
 		return false
 	}
+	if ctx.Err() != nil || to.replaced.Err() != nil { // stopping, or sent to the new URL next
+		q.sending = false
+		return true
+	}
+	if failure.whole {
+		to.paused = time.Now().Add(max(failure.wait, n.retryDelay(to.failures)))
+		to.failures++
+	} else {
+		to.failures = 0 // it answers
+	}
+	if !failure.limited {
+		q.attempts++
+	}
+	if failure.final || q.attempts >= maxAttempts || time.Since(q.At) > maxAge {
+		return false
+	}
+	q.due = time.Now().Add(max(failure.wait, n.retryDelay(max(0, q.attempts-1))))
+	q.sending = false
+	return true
 }
 
-// safeText makes a text with parts from outside harmless to those who show it: no
-// controls, no markup that mentions people or hides where a link goes
-// (Slack: escape &, < and >), and not too long.
-func safeText(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case b.Len() > maxText:
-			b.WriteString("…")
-			return b.String()
-		case r == '&':
-			b.WriteString("&amp;")
-		case r == '<':
-			b.WriteString("&lt;")
-		case r == '>':
-			b.WriteString("&gt;")
-		case r == '@': // @channel, @here
-			b.WriteString("@\u2060")
-		case r == '\n' || unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteByte(' ')
-		}
+// remove forgets a message that was sent or given up. If its file cannot be removed it
+// is sent again after the next start.
+func (n *Notifier) remove(q *queued, sent bool) {
+	if n.outbox != nil {
+		_ = n.outbox.Remove(q.name) // while it is pending, so that no other Send writes it
 	}
-	return b.String()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.pending, q.name)
+	if sent {
+		n.sent = append(n.sent, q.name)
+		n.sent = n.sent[max(0, len(n.sent)-maxSent):]
+	}
+	n.wakeSenders()
 }
+
+// wakeSenders makes every sender look for what is due. mu is held.
+func (n *Notifier) wakeSenders() {
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+func fileName(id string) string { return event.ID(id) + ".json" }

@@ -57,7 +57,7 @@ func (h *hook) got() []string {
 	return append([]string{}, h.bodies...)
 }
 
-// results are what came of messages, by their note.
+// results receives how messages ended.
 type results chan result
 
 type result struct {
@@ -69,11 +69,11 @@ func (r results) done(note json.RawMessage, err error, _ time.Duration) {
 	r <- result{note: string(note), err: err}
 }
 
-// notifier is one that tries again at once.
+// notifier returns one that retries at once.
 func notifier(url string) (*notify.Notifier, results) {
 	r := make(results, 1000)
 	n := notify.New(url, r.done)
-	n.SetPause(time.Millisecond)
+	n.SetRetryDelay(time.Millisecond)
 	return n, r
 }
 
@@ -88,7 +88,7 @@ func run(t *testing.T, n *notify.Notifier) (stop func()) {
 	return stop
 }
 
-// send queues a message and returns what came of it.
+// send queues a message and returns how it ended.
 func send(t *testing.T, n *notify.Notifier, r results, m notify.Message) error {
 	t.Helper()
 	require.NoError(t, n.Send(m, m.ID))
@@ -101,12 +101,12 @@ func (r results) next(t *testing.T) result {
 	case got := <-r:
 		return got
 	case <-time.After(patience):
-		require.Fail(t, "nothing came of the message")
+		require.Fail(t, "the message has not ended")
 		return result{}
 	}
 }
 
-func TestAMessageIsSentAsJSONThatSlackUnderstands(t *testing.T) {
+func TestMessageIsJSONThatSlackShows(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	n, r := notifier(h.URL)
@@ -122,7 +122,7 @@ func TestAMessageIsSentAsJSONThatSlackUnderstands(t *testing.T) {
 	require.Len(t, got["outcomes"], 1)
 }
 
-func TestWhatMayPassIsTriedAgainUnderTheSameID(t *testing.T) {
+func TestTemporaryFailureIsRetriedWithTheSameID(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, 500, 429, 503)
 	n, r := notifier(h.URL)
@@ -135,7 +135,7 @@ func TestWhatMayPassIsTriedAgainUnderTheSameID(t *testing.T) {
 	}
 }
 
-func TestItGivesUpAfterSixTries(t *testing.T) {
+func TestMessageIsGivenUpAfterSixAttempts(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, 500, 500, 500, 500, 500, 500, 500, 500)
 	n, r := notifier(h.URL)
@@ -144,7 +144,7 @@ func TestItGivesUpAfterSixTries(t *testing.T) {
 	require.Len(t, h.got(), 6)
 }
 
-func TestWhatWillNotPassIsNotTriedAgain(t *testing.T) {
+func TestPermanentFailureIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]string{404: "404 Not Found", 403: "403", 302: "redirects are not followed", 307: "redirects are not followed"} {
 		h := newHook(t, code)
@@ -155,7 +155,7 @@ func TestWhatWillNotPassIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestTheURLIsNeverTold(t *testing.T) {
+func TestErrorsNeverShowTheURL(t *testing.T) {
 	t.Parallel()
 	n, r := notifier("http://127.0.0.1:1/services/SECRET")
 	run(t, n)
@@ -164,7 +164,7 @@ func TestTheURLIsNeverTold(t *testing.T) {
 	require.NotContains(t, err.Error(), "SECRET")
 }
 
-func TestNoWebhookIsAFailureThatSaysSo(t *testing.T) {
+func TestMissingWebhookFailsWithTheSetting(t *testing.T) {
 	t.Parallel()
 	n, r := notifier("")
 	require.False(t, n.Configured())
@@ -172,7 +172,93 @@ func TestNoWebhookIsAFailureThatSaysSo(t *testing.T) {
 	require.ErrorContains(t, send(t, n, r, notify.Message{}), "container.webhook_url")
 }
 
-func TestAFullQueueNeverBlocks(t *testing.T) {
+func TestFailingMessageDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	var failed atomic.Int32
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if body, _ := io.ReadAll(req.Body); strings.Contains(string(body), `"id":"fails"`) {
+			failed.Add(1)
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(hook.Close)
+	n, r := notifier(hook.URL)
+	n.SetRetryDelay(time.Hour) // the failing message is not due again in this test
+	run(t, n)
+	require.NoError(t, n.Send(notify.Message{ID: "fails"}, "fails"))
+	require.Eventually(t, func() bool { return failed.Load() == 1 }, patience, time.Millisecond)
+	require.NoError(t, n.Send(notify.Message{ID: "other"}, "other"))
+	require.Equal(t, result{note: `"other"`}, r.next(t))
+	require.Equal(t, 1, n.Pending())
+}
+
+func TestHangingRequestDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	hangs := make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		if body, _ := io.ReadAll(req.Body); strings.Contains(string(body), `"id":"hangs"`) {
+			close(hangs)
+			<-req.Context().Done()
+		}
+	}))
+	t.Cleanup(hook.Close)
+	n, r := notifier(hook.URL)
+	stop := run(t, n)
+	require.NoError(t, n.Send(notify.Message{ID: "hangs"}, "hangs"))
+	<-hangs
+	require.NoError(t, n.Send(notify.Message{ID: "other"}, "other"))
+	began := time.Now()
+	require.Equal(t, result{note: `"other"`}, r.next(t))
+	require.Less(t, time.Since(began), 5*time.Second, "a request may take 10 s")
+	stop()
+}
+
+func TestNewURLTakesOverFromADeadWebhook(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	dead := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		_, _ = io.ReadAll(req.Body)
+		asked.Add(1)
+		<-req.Context().Done()
+	}))
+	t.Cleanup(dead.Close)
+	h := newHook(t)
+	n, r := notifier(dead.URL)
+	n.SetRetryDelay(time.Hour)
+	run(t, n)
+	for i := range 10 {
+		require.NoError(t, n.Send(notify.Message{ID: fmt.Sprint(i)}, i))
+	}
+	require.Eventually(t, func() bool { return asked.Load() > 0 }, patience, time.Millisecond)
+	began := time.Now()
+	n.SetURL(h.URL)
+	for range 10 {
+		require.NoError(t, r.next(t).err)
+	}
+	require.Less(t, time.Since(began), 5*time.Second, "requests to the old URL are given up")
+	require.Len(t, h.got(), 10)
+}
+
+func TestLimitedWebhookIsPausedAsAWhole(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, 429)
+	n, r := notifier(h.URL)
+	n.SetRetryDelay(time.Hour) // so paused for the rest of the test
+	run(t, n)
+	require.NoError(t, n.Send(notify.Message{ID: "a"}, "a"))
+	require.Eventually(t, func() bool { return len(h.got()) == 1 }, patience, time.Millisecond)
+	for i := range 20 {
+		require.NoError(t, n.Send(notify.Message{ID: fmt.Sprint(i)}, i))
+	}
+	other := newHook(t)
+	n.SetURL(other.URL) // the pause was that of the old one
+	for range 21 {
+		require.NoError(t, r.next(t).err)
+	}
+	require.LessOrEqual(t, len(h.got()), 1+3, "at most the requests under way when it answered 429")
+}
+
+func TestFullQueueRefusesAndNeverBlocks(t *testing.T) {
 	t.Parallel()
 	n, _ := notifier("http://127.0.0.1:1/")
 	var err error
@@ -185,7 +271,7 @@ func TestAFullQueueNeverBlocks(t *testing.T) {
 	require.Equal(t, 256, n.Pending())
 }
 
-func TestAStopSendsWhatItCanAndTheNextStartTheRest(t *testing.T) {
+func TestNextStartSendsWhatAStopLeft(t *testing.T) {
 	t.Parallel()
 	box := t.TempDir()
 	release := make(chan struct{})
@@ -208,17 +294,15 @@ func TestAStopSendsWhatItCanAndTheNextStartTheRest(t *testing.T) {
 	require.Eventually(t, func() bool { return served.Load() > 0 }, patience, time.Millisecond)
 	stop()
 	require.NoError(t, n.Close())
-	require.Empty(t, r, "nothing came of them yet")
+	require.Empty(t, r, "no message has ended yet")
 
 	h := newHook(t)
 	n, r = notifier(h.URL)
 	require.NoError(t, n.Open(box))
 	require.Equal(t, 3, n.Pending())
-	require.NoError(t, n.Send(notify.Message{ID: "1"}, 1), "an alert that came again")
+	require.NoError(t, n.Send(notify.Message{ID: "1"}, 1), "its alert is delivered again")
 	run(t, n)
-	for i := range 3 {
-		require.Equal(t, result{note: fmt.Sprint(i)}, r.next(t))
-	}
+	require.ElementsMatch(t, []result{{note: "0"}, {note: "1"}, {note: "2"}}, []result{r.next(t), r.next(t), r.next(t)})
 	require.Eventually(t, func() bool { return n.Pending() == 0 }, patience, time.Millisecond)
 	require.Len(t, h.got(), 3)
 	left, err := os.ReadDir(box)
@@ -226,7 +310,7 @@ func TestAStopSendsWhatItCanAndTheNextStartTheRest(t *testing.T) {
 	require.Empty(t, left)
 }
 
-func TestWhatIsNoMessageIsRemoved(t *testing.T) {
+func TestInvalidFilesAreRemovedFromTheOutbox(t *testing.T) {
 	t.Parallel()
 	box := t.TempDir()
 	for name, content := range map[string]string{"a.json": "{", "b.json": "", "c.json": `{"at":1}`, ".d.json": `{"body":{}}`, "e": strings.Repeat("x", 2<<20)} {
@@ -241,7 +325,7 @@ func TestWhatIsNoMessageIsRemoved(t *testing.T) {
 	require.Empty(t, left)
 }
 
-func TestADiskThatFailsSilencesNobody(t *testing.T) {
+func TestMessageIsSentWhenItCannotBeSaved(t *testing.T) {
 	t.Parallel()
 	box := filepath.Join(t.TempDir(), "gone")
 	h := newHook(t)
@@ -255,7 +339,7 @@ func TestADiskThatFailsSilencesNobody(t *testing.T) {
 	require.Len(t, h.got(), 1)
 }
 
-func TestWhatWasSentIsNotSentAgain(t *testing.T) {
+func TestSentMessageIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, 200, 404)
 	n, r := notifier(h.URL)
@@ -263,13 +347,13 @@ func TestWhatWasSentIsNotSentAgain(t *testing.T) {
 	require.NoError(t, send(t, n, r, notify.Message{ID: "a"}))
 	require.ErrorContains(t, send(t, n, r, notify.Message{ID: "b"}), "404")
 	require.Eventually(t, func() bool { return n.Pending() == 0 }, patience, time.Millisecond)
-	require.NoError(t, n.Send(notify.Message{ID: "a"}, "its alert came again"))
+	require.NoError(t, n.Send(notify.Message{ID: "a"}, "its alert is delivered again"))
 	require.Zero(t, n.Pending())
-	require.NoError(t, send(t, n, r, notify.Message{ID: "b"}), "which was not sent")
+	require.NoError(t, send(t, n, r, notify.Message{ID: "b"}), "it was given up, so it may be sent")
 	require.Len(t, h.got(), 3)
 }
 
-func TestManyThatSendTheSameWaitForOneFile(t *testing.T) {
+func TestSendReturnsWhenTheMessageIsOnDisk(t *testing.T) {
 	t.Parallel()
 	box := t.TempDir()
 	n, _ := notifier("http://127.0.0.1:1/")
@@ -287,12 +371,12 @@ func TestManyThatSendTheSameWaitForOneFile(t *testing.T) {
 		}()
 	}
 	for range 64 {
-		require.NoError(t, <-results, "on disk when Send returns, to whoever")
+		require.NoError(t, <-results, "on disk when Send returns to any caller")
 	}
 	require.Equal(t, 16, n.Pending())
 }
 
-func TestALongTextIsCut(t *testing.T) {
+func TestLongTextIsShortened(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	n, r := notifier(h.URL)

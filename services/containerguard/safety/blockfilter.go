@@ -13,8 +13,8 @@ import (
 // outside rightly comes from, this machine's own, its resolvers, and what a person
 // listed. The engine keeps its own lifelines open besides.
 type BlockFilter struct {
-	Never   []netip.Prefix // listed by a person
-	Private bool           // private addresses may be blocked
+	NeverBlock   []netip.Prefix // listed by a person
+	AllowPrivate bool           // private addresses may be blocked
 }
 
 // carrierNAT is the address space behind carrier-grade NAT, RFC 6598.
@@ -47,9 +47,9 @@ func (a BlockFilter) reason(addr netip.Addr) string {
 		return "the source address is one of this machine's own: " + addr.String()
 	case slices.Contains(resolvers(resolvConf), addr):
 		return "the source address is one of this machine's resolvers: " + addr.String()
-	case slices.ContainsFunc(a.Never, func(p netip.Prefix) bool { return p.Contains(addr) }):
+	case slices.ContainsFunc(a.NeverBlock, func(p netip.Prefix) bool { return p.Contains(addr) }):
 		return "the source address is in container.never_block: " + addr.String()
-	case !a.Private && (addr.IsPrivate() || carrierNAT.Contains(addr)):
+	case !a.AllowPrivate && (addr.IsPrivate() || carrierNAT.Contains(addr)):
 		return "the source address is private, and container.block_private is false: " + addr.String()
 	}
 	return ""

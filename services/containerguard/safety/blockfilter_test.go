@@ -14,7 +14,7 @@ import (
 
 func TestAddressesThatAreNeverBlocked(t *testing.T) {
 	t.Parallel()
-	a := safety.BlockFilter{Never: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}
+	a := safety.BlockFilter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}
 	for text, want := range map[string]string{
 		"":                 "names no source",
 		"spoofed":          "not an address",
@@ -45,7 +45,7 @@ func TestAddressesThatAreNeverBlocked(t *testing.T) {
 		}
 		require.Contains(t, got, want, text)
 	}
-	a.Private = true
+	a.AllowPrivate = true
 	_, got := a.Parse("10.1.2.3")
 	require.Empty(t, got)
 }
@@ -55,7 +55,7 @@ func TestOwnAddressesAreNeverBlocked(t *testing.T) {
 	own, err := net.InterfaceAddrs()
 	require.NoError(t, err)
 	for _, o := range own {
-		_, got := safety.BlockFilter{Private: true}.Parse(netip.MustParsePrefix(o.String()).Addr().String())
+		_, got := safety.BlockFilter{AllowPrivate: true}.Parse(netip.MustParsePrefix(o.String()).Addr().String())
 		require.NotEmpty(t, got, o)
 	}
 }

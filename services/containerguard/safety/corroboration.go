@@ -20,31 +20,31 @@ const (
 type Corroboration struct {
 	file stateFile
 
-	mu      sync.Mutex
-	version uint64
-	matters map[string]map[string]time.Time // policy and target → rule or module → when; both hashed
+	mu       sync.Mutex
+	version  uint64
+	subjects map[string]map[string]time.Time // policy and target → rule or module → when; both hashed
 }
 
 // OpenCorroboration reads the votes in files, which need not be there. What it returns is as Open does.
 func OpenCorroboration(files *folder.Folder) (v *Corroboration, trouble string, err error) {
 	v = &Corroboration{file: stateFile{folder: files, name: "votes.json"}}
-	trouble, err = v.file.load(&v.matters)
-	if trouble != "" || v.matters == nil {
-		v.matters = map[string]map[string]time.Time{}
+	trouble, err = v.file.load(&v.subjects)
+	if trouble != "" || v.subjects == nil {
+		v.subjects = map[string]map[string]time.Time{}
 	}
 	return v, trouble, err
 }
 
 // Hear notes one voice about a matter and returns how many spoke within the span.
-func (v *Corroboration) Hear(matter, voice string, within time.Duration, now time.Time) int {
+func (v *Corroboration) Add(matter, voice string, within time.Duration, now time.Time) int {
 	matter, voice = digest(matter), digest(voice)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	voices := v.matters[matter]
+	voices := v.subjects[matter]
 	if voices == nil {
-		v.makeRoom()
+		v.evictOldest()
 		voices = map[string]time.Time{}
-		v.matters[matter] = voices
+		v.subjects[matter] = voices
 	}
 	maps.DeleteFunc(voices, func(_ string, at time.Time) bool { return now.Sub(at) > within })
 	if _, known := voices[voice]; known || len(voices) < maxSources {
@@ -54,17 +54,17 @@ func (v *Corroboration) Hear(matter, voice string, within time.Duration, now tim
 	return len(voices)
 }
 
-func (v *Corroboration) makeRoom() {
-	if len(v.matters) < maxSubjects {
+func (v *Corroboration) evictOldest() {
+	if len(v.subjects) < maxSubjects {
 		return
 	}
 	first, oldest := "", time.Time{}
-	for matter, voices := range v.matters {
+	for matter, voices := range v.subjects {
 		if at := newest(voices); first == "" || at.Before(oldest) {
 			first, oldest = matter, at
 		}
 	}
-	delete(v.matters, first)
+	delete(v.subjects, first)
 }
 
 func newest(voices map[string]time.Time) (at time.Time) {
@@ -84,8 +84,8 @@ func (v *Corroboration) Save() error {
 	return v.file.commit(version, func() (any, uint64) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		out := make(map[string]map[string]time.Time, len(v.matters))
-		for matter, voices := range v.matters {
+		out := make(map[string]map[string]time.Time, len(v.subjects))
+		for matter, voices := range v.subjects {
 			out[matter] = maps.Clone(voices)
 		}
 		return out, v.version

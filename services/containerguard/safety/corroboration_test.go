@@ -26,13 +26,13 @@ func TestVoicesAreCountedOnceAndForAWhile(t *testing.T) {
 	dir := t.TempDir()
 	v := votes(t, dir)
 	at := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
-	require.Equal(t, 1, v.Hear("m", "one", time.Minute, at(0)))
-	require.Equal(t, 1, v.Hear("m", "one", time.Minute, at(10)))
-	require.Equal(t, 1, v.Hear("other", "two", time.Minute, at(10)))
+	require.Equal(t, 1, v.Add("m", "one", time.Minute, at(0)))
+	require.Equal(t, 1, v.Add("m", "one", time.Minute, at(10)))
+	require.Equal(t, 1, v.Add("other", "two", time.Minute, at(10)))
 	require.NoError(t, v.Save())
 	v = votes(t, dir)
-	require.Equal(t, 2, v.Hear("m", "two", time.Minute, at(60)), "they outlive the guard")
-	require.Equal(t, 2, v.Hear("m", "three", time.Minute, at(71)), "the first is over a minute old")
+	require.Equal(t, 2, v.Add("m", "two", time.Minute, at(60)), "they outlive the guard")
+	require.Equal(t, 2, v.Add("m", "three", time.Minute, at(71)), "the first is over a minute old")
 }
 
 func TestVotesAreBounded(t *testing.T) {
@@ -40,13 +40,13 @@ func TestVotesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	v := votes(t, dir)
 	long := strings.Repeat("x", 1000)
-	require.Equal(t, 1, v.Hear("kept", "one", time.Hour, now.Add(time.Minute)))
+	require.Equal(t, 1, v.Add("kept", "one", time.Hour, now.Add(time.Minute)))
 	for i := range 3000 {
 		for j := range 20 {
-			v.Hear(fmt.Sprint(long, i), fmt.Sprint(long, j), time.Hour, now.Add(time.Duration(i)*time.Millisecond))
+			v.Add(fmt.Sprint(long, i), fmt.Sprint(long, j), time.Hour, now.Add(time.Duration(i)*time.Millisecond))
 		}
 	}
-	require.Equal(t, 2, v.Hear("kept", "two", time.Hour, now.Add(time.Minute)), "a flood about others makes the oldest forgotten, not all")
+	require.Equal(t, 2, v.Add("kept", "two", time.Hour, now.Add(time.Minute)), "a flood about others makes the oldest forgotten, not all")
 	require.NoError(t, v.Save())
 	info, err := os.Stat(filepath.Join(dir, "votes.json"))
 	require.NoError(t, err)
@@ -61,5 +61,5 @@ func TestDamagedVotesAreMovedAside(t *testing.T) {
 	v, trouble, err := safety.OpenCorroboration(files(t, dir))
 	require.NoError(t, err)
 	require.Contains(t, trouble, "damaged")
-	require.Equal(t, 1, v.Hear("m", "one", time.Minute, now))
+	require.Equal(t, 1, v.Add("m", "one", time.Minute, now))
 }

@@ -42,7 +42,7 @@ type State struct {
 	mu      sync.Mutex
 	limits  Limits
 	version uint64
-	state   stateData
+	data    stateData
 }
 
 // stateData is the content of the file.
@@ -68,15 +68,15 @@ type isolated struct {
 // nor moved aside.
 func OpenState(files *folder.Folder, limits Limits) (m *State, trouble string, err error) {
 	m = &State{file: stateFile{folder: files, name: "memory.json"}, limits: limits}
-	trouble, err = m.file.load(&m.state)
+	trouble, err = m.file.load(&m.data)
 	if trouble != "" {
-		m.state = stateData{}
+		m.data = stateData{}
 	}
-	if m.state.Held == nil {
-		m.state.Held = map[string]isolated{}
+	if m.data.Held == nil {
+		m.data.Held = map[string]isolated{}
 	}
-	if m.state.Cooldowns == nil {
-		m.state.Cooldowns = map[string]cooldown{}
+	if m.data.Cooldowns == nil {
+		m.data.Cooldowns = map[string]cooldown{}
 	}
 	return m, trouble, err
 }
@@ -91,23 +91,23 @@ func (m *State) SetLimits(l Limits) {
 // Take asks for one container to be acted on now. It returns "" if that may be, and
 // then counts it; else why not. A container that is held already may always be
 // acted on and is not counted again.
-func (m *State) Take(a Candidate, now time.Time) (refused string) {
+func (m *State) Admit(a Candidate, now time.Time) (refused string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, again := m.state.Held[a.Container]; again {
+	if _, again := m.data.Held[a.Container]; again {
 		return ""
 	}
-	if refused = m.refuse(a, now); refused != "" {
+	if refused = m.capReason(a, now); refused != "" {
 		return refused
 	}
-	m.hold(a.Container, a.Project, now)
-	m.state.Recent = append(m.state.Recent, now.UTC())
+	m.add(a.Container, a.Project, now)
+	m.data.Recent = append(m.data.Recent, now.UTC())
 	return ""
 }
 
 // hold is called with mu held.
-func (m *State) hold(container, project string, since time.Time) {
-	m.state.Held[container] = isolated{Project: project, Since: since.UTC()}
+func (m *State) add(container, project string, since time.Time) {
+	m.data.Held[container] = isolated{Project: project, Since: since.UTC()}
 	m.version++
 }
 
@@ -121,32 +121,32 @@ func (m *State) Save() error {
 }
 
 // Would is Take without its effect.
-func (m *State) Would(a Candidate, now time.Time) (refused string) {
+func (m *State) Check(a Candidate, now time.Time) (refused string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, again := m.state.Held[a.Container]; again {
+	if _, again := m.data.Held[a.Container]; again {
 		return ""
 	}
-	return m.refuse(a, now)
+	return m.capReason(a, now)
 }
 
 // refuse is called with mu held.
-func (m *State) refuse(a Candidate, now time.Time) string {
-	m.state.Recent = slices.DeleteFunc(m.state.Recent, func(at time.Time) bool { return now.Sub(at) >= minute })
+func (m *State) capReason(a Candidate, now time.Time) string {
+	m.data.Recent = slices.DeleteFunc(m.data.Recent, func(at time.Time) bool { return now.Sub(at) >= minute })
 	project := 0
-	for _, h := range m.state.Held {
+	for _, h := range m.data.Held {
 		if a.Project != "" && h.Project == a.Project {
 			project++
 		}
 	}
 	share := max(1, a.Running*m.limits.Share/100)
 	switch {
-	case len(m.state.Recent) >= m.limits.PerMinute:
-		return fmt.Sprintf("cap: %d containers were acted on within a minute, container.max_per_minute", len(m.state.Recent))
+	case len(m.data.Recent) >= m.limits.PerMinute:
+		return fmt.Sprintf("cap: %d containers were acted on within a minute, container.max_per_minute", len(m.data.Recent))
 	case a.Project != "" && project >= m.limits.PerProject:
 		return fmt.Sprintf("cap: %d containers of project %q are held, container.max_per_project", project, a.Project)
-	case len(m.state.Held) >= share:
-		return fmt.Sprintf("cap: %d containers are held, %d%% of %d running, container.max_share_percent", len(m.state.Held), m.limits.Share, a.Running)
+	case len(m.data.Held) >= share:
+		return fmt.Sprintf("cap: %d containers are held, %d%% of %d running, container.max_share_percent", len(m.data.Held), m.limits.Share, a.Running)
 	}
 	return ""
 }
@@ -161,20 +161,20 @@ type LedgerEntry struct {
 
 // Keep makes the containers that are held those of the ledger: it takes in what a
 // person isolated or a crash made forget, and lets go of what was released or removed.
-func (m *State) Keep(ledger []LedgerEntry, now time.Time) {
+func (m *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	there := make(map[string]bool, len(ledger))
 	for _, s := range ledger {
 		there[s.Container] = true
-		if _, known := m.state.Held[s.Container]; !known {
-			m.hold(s.Container, s.Project, s.Since)
+		if _, known := m.data.Held[s.Container]; !known {
+			m.add(s.Container, s.Project, s.Since)
 			if !s.Replaces {
-				m.state.Recent = append(m.state.Recent, s.Since.UTC())
+				m.data.Recent = append(m.data.Recent, s.Since.UTC())
 			}
 		}
 	}
-	maps.DeleteFunc(m.state.Held, func(id string, h isolated) bool {
+	maps.DeleteFunc(m.data.Held, func(id string, h isolated) bool {
 		gone := !there[id] && now.Sub(h.Since) > ledgerLag
 		if gone {
 			m.version++
@@ -188,28 +188,28 @@ const ledgerLag = time.Minute
 
 // Free lets a container go: it was released, or nothing was done to it after all.
 // The take still counts towards the minute.
-func (m *State) Free(container string) {
+func (m *State) Remove(container string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, is := m.state.Held[container]; is {
-		delete(m.state.Held, container)
+	if _, is := m.data.Held[container]; is {
+		delete(m.data.Held, container)
 		m.version++
 	}
 }
 
 // Held returns how many containers are held.
-func (m *State) Held() int {
+func (m *State) Count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.state.Held)
+	return len(m.data.Held)
 }
 
 // Enter begins a cooldown of key and returns the zero time, or the end of the one
 // that another alert began.
-func (m *State) Enter(key, alert string, span time.Duration, now time.Time) (until time.Time) {
+func (m *State) StartCooldown(key, alert string, span time.Duration, now time.Time) (until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c, is := m.state.Cooldowns[key]; is && c.Until.After(now) {
+	if c, is := m.data.Cooldowns[key]; is && c.Until.After(now) {
 		if c.Alert == alert {
 			return time.Time{}
 		}
@@ -218,35 +218,35 @@ func (m *State) Enter(key, alert string, span time.Duration, now time.Time) (unt
 	if span <= 0 {
 		return time.Time{}
 	}
-	m.makeRoom(now)
-	m.state.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert}
+	m.dropExpiredCooldowns(now)
+	m.data.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert}
 	m.version++
 	return time.Time{}
 }
 
 // Leave takes back the cooldown of key that alert began: nothing was done after all,
 // so the next alert shall be heard.
-func (m *State) Leave(key, alert string) {
+func (m *State) CancelCooldown(key, alert string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c, is := m.state.Cooldowns[key]; is && c.Alert == alert {
-		delete(m.state.Cooldowns, key)
+	if c, is := m.data.Cooldowns[key]; is && c.Alert == alert {
+		delete(m.data.Cooldowns, key)
 		m.version++
 	}
 }
 
-func (m *State) makeRoom(now time.Time) {
-	maps.DeleteFunc(m.state.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
-	if len(m.state.Cooldowns) < maxCooldowns {
+func (m *State) dropExpiredCooldowns(now time.Time) {
+	maps.DeleteFunc(m.data.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
+	if len(m.data.Cooldowns) < maxCooldowns {
 		return
 	}
 	first := ""
-	for key, c := range m.state.Cooldowns {
-		if first == "" || c.Until.Before(m.state.Cooldowns[first].Until) {
+	for key, c := range m.data.Cooldowns {
+		if first == "" || c.Until.Before(m.data.Cooldowns[first].Until) {
 			first = key
 		}
 	}
-	delete(m.state.Cooldowns, first)
+	delete(m.data.Cooldowns, first)
 }
 
 // snapshot copies the state for the file.
@@ -254,6 +254,6 @@ func (m *State) snapshot() (any, uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return stateData{
-		Held: maps.Clone(m.state.Held), Recent: slices.Clone(m.state.Recent), Cooldowns: maps.Clone(m.state.Cooldowns),
+		Held: maps.Clone(m.data.Held), Recent: slices.Clone(m.data.Recent), Cooldowns: maps.Clone(m.data.Cooldowns),
 	}, m.version
 }

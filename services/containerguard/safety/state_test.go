@@ -40,7 +40,7 @@ func memory(t testing.TB, l safety.Limits) *safety.State {
 
 func take(t testing.TB, m *safety.State, a safety.Candidate, at time.Time) string {
 	t.Helper()
-	return m.Take(a, at)
+	return m.Admit(a, at)
 }
 
 var wide = safety.Limits{PerMinute: 1000, PerProject: 1000, Share: 100}
@@ -58,7 +58,7 @@ func TestPerMinuteIsASlidingWindow(t *testing.T) {
 	require.Empty(t, take(t, m, ask("a"), at(59)), "what is held already is not counted again")
 	require.Empty(t, take(t, m, ask("c"), at(60)))
 	require.Contains(t, take(t, m, ask("d"), at(61)), "container.max_per_minute")
-	m.Free("b")
+	m.Remove("b")
 	require.Contains(t, take(t, m, ask("d"), at(62)), "container.max_per_minute", "letting go does not make room in the minute")
 }
 
@@ -75,7 +75,7 @@ func TestPerProjectCountsWhatIsHeld(t *testing.T) {
 	require.Contains(t, take(t, m, ask("c", "shop"), now.Add(time.Hour)), `"shop"`)
 	require.Empty(t, take(t, m, ask("d", "blog"), now))
 	require.Empty(t, take(t, m, ask("e", ""), now))
-	m.Free("a")
+	m.Remove("a")
 	require.Empty(t, take(t, m, ask("c", "shop"), now))
 }
 
@@ -97,9 +97,9 @@ func TestWouldChangesNothing(t *testing.T) {
 	l.PerMinute = 1
 	m := memory(t, l)
 	for range 10 {
-		require.Empty(t, m.Would(safety.Candidate{Container: "a", Running: 9}, now))
+		require.Empty(t, m.Check(safety.Candidate{Container: "a", Running: 9}, now))
 	}
-	require.Zero(t, m.Held())
+	require.Zero(t, m.Count())
 }
 
 func TestTheMemoryOutlivesTheProcess(t *testing.T) {
@@ -109,19 +109,19 @@ func TestTheMemoryOutlivesTheProcess(t *testing.T) {
 	m := open(t, dir, l)
 	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Project: "shop", Running: 9}, now))
 	require.Empty(t, take(t, m, safety.Candidate{Container: "b", Project: "shop", Running: 9}, now))
-	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now))
+	require.Zero(t, m.StartCooldown("p|a", "alert", time.Hour, now))
 	require.NoError(t, m.Save())
 
 	m = open(t, dir, l)
-	require.Equal(t, 2, m.Held())
+	require.Equal(t, 2, m.Count())
 	require.Contains(t, take(t, m, safety.Candidate{Container: "c", Running: 9}, now), "max_per_minute")
 	require.Contains(t, take(t, m, safety.Candidate{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
 	require.Empty(t, take(t, m, safety.Candidate{Container: "a", Project: "shop", Running: 9}, now))
-	require.Equal(t, now.Add(time.Hour), m.Enter("p|a", "other", time.Hour, now))
-	require.Zero(t, m.Enter("p|a", "alert", time.Hour, now), "the alert itself may come again")
-	require.Zero(t, m.Enter("p|a", "other", time.Hour, now.Add(time.Hour)))
-	require.Zero(t, m.Enter("p|b", "one", 0, now))
-	require.Zero(t, m.Enter("p|b", "two", 0, now), "no cooldown")
+	require.Equal(t, now.Add(time.Hour), m.StartCooldown("p|a", "other", time.Hour, now))
+	require.Zero(t, m.StartCooldown("p|a", "alert", time.Hour, now), "the alert itself may come again")
+	require.Zero(t, m.StartCooldown("p|a", "other", time.Hour, now.Add(time.Hour)))
+	require.Zero(t, m.StartCooldown("p|b", "one", 0, now))
+	require.Zero(t, m.StartCooldown("p|b", "two", 0, now), "no cooldown")
 	info, err := os.Stat(filepath.Join(dir, "memory.json"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -142,7 +142,7 @@ func TestCapsAreExactUnderConcurrency(t *testing.T) {
 		for i := range containers * 2 { // every container twice
 			wg.Go(func() {
 				id, project := i%containers, i%containers%projects
-				refused := m.Take(safety.Candidate{Container: fmt.Sprint(id), Project: fmt.Sprint(project), Running: containers}, now)
+				refused := m.Admit(safety.Candidate{Container: fmt.Sprint(id), Project: fmt.Sprint(project), Running: containers}, now)
 				if m.Save() == nil && refused == "" && i < containers {
 					granted.Add(1)
 					perProject[project].Add(1)
@@ -151,8 +151,8 @@ func TestCapsAreExactUnderConcurrency(t *testing.T) {
 		}
 		wg.Wait()
 		want := min(l.PerMinute, l.PerProject*projects, max(1, containers*l.Share/100))
-		require.Equal(t, want, m.Held(), "round %d, %+v", round, l)
-		require.Equal(t, want, open(t, dir, l).Held(), "on disk")
+		require.Equal(t, want, m.Count(), "round %d, %+v", round, l)
+		require.Equal(t, want, open(t, dir, l).Count(), "on disk")
 		for p := range perProject {
 			require.LessOrEqual(t, int(perProject[p].Load()), l.PerProject)
 		}
@@ -164,8 +164,8 @@ func TestKeepFollowsTheLedger(t *testing.T) {
 	m := memory(t, wide)
 	require.Empty(t, take(t, m, safety.Candidate{Container: "released", Running: 9}, now))
 	require.Empty(t, take(t, m, safety.Candidate{Container: "fresh", Running: 9}, now.Add(time.Hour)))
-	m.Keep([]safety.LedgerEntry{{Container: "by-hand", Project: "shop", Since: now.Add(time.Hour)}}, now.Add(time.Hour))
-	require.Equal(t, 2, m.Held(), "a fresh take may be ahead of the ledger")
+	m.SyncWithLedger([]safety.LedgerEntry{{Container: "by-hand", Project: "shop", Since: now.Add(time.Hour)}}, now.Add(time.Hour))
+	require.Equal(t, 2, m.Count(), "a fresh take may be ahead of the ledger")
 	l := wide
 	l.PerMinute = 2
 	m.SetLimits(l)
@@ -174,8 +174,8 @@ func TestKeepFollowsTheLedger(t *testing.T) {
 	l.PerProject = 1
 	m.SetLimits(l)
 	require.Contains(t, take(t, m, safety.Candidate{Container: "x", Project: "shop", Running: 9}, now), "max_per_project")
-	m.Keep(nil, now.Add(2*time.Hour))
-	require.Zero(t, m.Held())
+	m.SyncWithLedger(nil, now.Add(2*time.Hour))
+	require.Zero(t, m.Count())
 }
 
 func TestReplacementsAreHeldButNotNewlyActedOn(t *testing.T) {
@@ -184,7 +184,7 @@ func TestReplacementsAreHeldButNotNewlyActedOn(t *testing.T) {
 	l.PerMinute = 2
 	m := memory(t, l)
 	for i := range 10 { // one service, made anew again and again
-		m.Keep([]safety.LedgerEntry{{Container: fmt.Sprint("web-", i), Project: "shop", Since: now, Replaces: i > 0}}, now)
+		m.SyncWithLedger([]safety.LedgerEntry{{Container: fmt.Sprint("web-", i), Project: "shop", Since: now, Replaces: i > 0}}, now)
 	}
 	require.Empty(t, take(t, m, safety.Candidate{Container: "other", Running: 99}, now), "others can be acted on all the same")
 	l.PerMinute, l.PerProject = 9, 1
@@ -254,8 +254,8 @@ func TestCooldownsAreBounded(t *testing.T) {
 	t.Parallel()
 	m := memory(t, wide)
 	for i := range 2_100 {
-		require.Zero(t, m.Enter(fmt.Sprint(i), "a", time.Duration(i+1)*time.Minute, now))
+		require.Zero(t, m.StartCooldown(fmt.Sprint(i), "a", time.Duration(i+1)*time.Minute, now))
 	}
-	require.NotZero(t, m.Enter("2099", "b", time.Minute, now))
-	require.Zero(t, m.Enter("0", "b", time.Minute, now), "the one that ends first went")
+	require.NotZero(t, m.StartCooldown("2099", "b", time.Minute, now))
+	require.Zero(t, m.StartCooldown("0", "b", time.Minute, now), "the one that ends first went")
 }

@@ -1,0 +1,63 @@
+package containerguard
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+const (
+	maintainInterval = 2 * time.Second
+	resolveEvery     = 30 // maintenance rounds: a minute
+	resolveTimeout   = 5 * time.Second
+)
+
+// maintain keeps the guard state equal to the ledger and the addresses of what the
+// guard depends on up to date, until ctx ends.
+func (s *Service) maintain(ctx context.Context, run *runState) error {
+	tick := time.NewTicker(maintainInterval)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		s.syncWithLedger(run)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if n%resolveEvery == 0 {
+			s.resolveDependencies(ctx)
+		}
+	}
+}
+
+func (s *Service) resolveDependencies(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	s.protections.Load().Resolve(ctx)
+}
+
+func (s *Service) syncWithLedger(run *runState) {
+	var ledger []safety.LedgerEntry
+	for _, e := range run.quarantine.List() {
+		if !e.Gone.IsZero() { // removed: its replacement counts instead
+			continue
+		}
+		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
+	}
+	run.guardState.SyncWithLedger(ledger, time.Now())
+	s.saveState(run)
+}
+
+// saveState saves the guard state and the corroboration. If that fails they hold in
+// memory until a restart, and health says so.
+func (s *Service) saveState(run *runState) {
+	reason := ""
+	if err := errors.Join(run.guardState.Save(), run.corroboration.Save()); err != nil {
+		reason = err.Error()
+	}
+	if s.health.Set(topicState, reason) && reason != "" {
+		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps and corroboration: a restart will lose them")
+	}
+}
