@@ -2,6 +2,15 @@ package bus
 
 import "slices"
 
+// The names of the modules, as in subjects, durables and logs.
+const (
+	EBPFEngine      = "ebpf-engine"
+	LogPipeline     = "log-pipeline"
+	SBOMScanner     = "sbom-scanner"
+	ContainerGuard  = "container-guard"
+	ActionCollector = "action-collector"
+)
+
 // Module is one row of the table of modules: all that the bus knows of a module. Its
 // permissions, durables, users and keys follow from its row.
 type Module struct {

@@ -2,16 +2,11 @@ package bus
 
 import "strings"
 
-// The modules, by the name that stands in subjects, durables and binaries. Daemon
-// is the one that provisions and supervises, Operator is a person with the CLI.
+// The connections that belong to no module: Daemon provisions and supervises, Operator
+// is the CLI.
 const (
-	EBPFEngine      = "ebpf-engine"
-	LogPipeline     = "log-pipeline"
-	SBOMScanner     = "sbom-scanner"
-	ContainerGuard  = "container-guard"
-	ActionCollector = "action-collector"
-	Daemon          = "daemon"
-	Operator        = "operator"
+	Daemon   = "daemon"
+	Operator = "operator"
 )
 
 // The accounts of the server: modules, the daemon and operators share one; an

@@ -90,7 +90,7 @@ type problem string
 // Error returns the line.
 func (p problem) Error() string { return string(p) }
 
-// eachProblem splits a configuration error, for a line of the log eaca.
+// eachProblem splits a configuration error, so that each problem gets a log entry.
 func eachProblem(err error) error {
 	var refused *config.Error
 	if !errors.As(err, &refused) {

@@ -3,6 +3,7 @@ package suite
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,8 +11,11 @@ import (
 	"github.com/ironpost/ironpost/internal/config"
 )
 
-// variables has every variable, a value that is not the default, and what the key is then.
-var variables = []struct{ name, key, text, want string }{
+// variable is a variable, its key, a value that is not the default, and the value of the key then.
+type variable struct{ name, key, text, want string }
+
+// variables has every variable whose key is not a switch; see allVariables.
+var variables = []variable{
 	// The 29 of the design document.
 	{"IRONPOST_GENERAL_LOG_LEVEL", "general.log_level", "debug", `"debug"`},
 	{"IRONPOST_GENERAL_LOG_FORMAT", "general.log_format", "pretty", `"pretty"`},
@@ -116,7 +120,7 @@ var needed = map[string][]string{
 func TestEveryVariableChangesItsKey(t *testing.T) {
 	t.Parallel()
 	before := effective(t, "")
-	for _, v := range variables {
+	for _, v := range allVariables(t) {
 		if v.want == "" {
 			continue
 		}
@@ -136,12 +140,28 @@ func TestEveryVariableChangesItsKey(t *testing.T) {
 	}
 }
 
-func TestTheTableOfVariablesIsWhole(t *testing.T) {
+// allVariables returns the table, and a row for each switch that is not in it, whose other
+// value is known.
+func allVariables(t *testing.T) []variable {
+	t.Helper()
+	_, loaded, err := loadAsRoot("")
+	require.NoError(t, err)
+	all := variables
+	for _, v := range loaded.Values {
+		other, isSwitch := map[string]string{"true": "false", "false": "true"}[v.Text]
+		if isSwitch && !slices.ContainsFunc(variables, func(row variable) bool { return row.key == v.Key }) {
+			all = append(all, variable{v.Variable, v.Key, other, other})
+		}
+	}
+	return all
+}
+
+func TestEveryKeyHasARowInTheTableOfVariables(t *testing.T) {
 	t.Parallel()
 	_, loaded, err := loadAsRoot("")
 	require.NoError(t, err)
 	byKey := map[string]string{}
-	for _, v := range variables {
+	for _, v := range allVariables(t) {
 		byKey[v.key] = v.name
 	}
 	require.Len(t, byKey, len(loaded.Values))
