@@ -14,8 +14,8 @@ const maxBatchBytes = 4 << 20
 type batch struct {
 	limit, bytes int
 	lines        []Line
-	names        []byte // positions, one after the other
-	ends         []int  // where each ends
+	positions    []byte // one after the other
+	ends         []int  // where each position ends
 	sums         *crc32.Table
 }
 
@@ -25,31 +25,31 @@ func newBatch(limit int) *batch {
 
 func (b *batch) full() bool { return len(b.lines) >= b.limit || b.bytes >= maxBatchBytes }
 
-// add appends a line. Its position ends in a sum of the text, so that not even a
-// file overwritten in place repeats one.
+// add appends a line. Its position ends in a checksum of the text: not even a file
+// overwritten in place repeats a position.
 func (b *batch) add(line Line, prefix string) {
 	line.Text = bytes.TrimSuffix(line.Text, []byte{'\r'})
-	b.names = append(b.names, prefix...)
-	b.names = strconv.AppendInt(b.names, line.Offset, 16)
-	b.names = append(b.names, '.')
-	b.names = strconv.AppendUint(b.names, uint64(crc32.Checksum(line.Text, b.sums)), 16)
-	b.ends = append(b.ends, len(b.names))
+	b.positions = append(b.positions, prefix...)
+	b.positions = strconv.AppendInt(b.positions, line.Offset, 16)
+	b.positions = append(b.positions, '.')
+	b.positions = strconv.AppendUint(b.positions, uint64(crc32.Checksum(line.Text, b.sums)), 16)
+	b.ends = append(b.ends, len(b.positions))
 	b.bytes += len(line.Text)
 	b.lines = append(b.lines, line)
 }
 
-// expect makes room for the lines that n bytes may hold.
-func (b *batch) expect(n int) {
+// grow makes room for the lines that n bytes may hold.
+func (b *batch) grow(n int) {
 	const perLine = 80 // a guess
 	lines := min(n/perLine+1, b.limit-len(b.lines))
 	b.lines = slices.Grow(b.lines, lines)
 	b.ends = slices.Grow(b.ends, lines)
-	b.names = slices.Grow(b.names, lines*perLine)
+	b.positions = slices.Grow(b.positions, lines*perLine)
 }
 
-// own copies the texts from line first on out of the read buffer, all into one
-// piece of memory.
-func (b *batch) own(first int) {
+// copyTexts copies the texts from line first on out of the read buffer, all into one
+// allocation.
+func (b *batch) copyTexts(first int) {
 	total := 0
 	for _, line := range b.lines[first:] {
 		total += len(line.Text)
@@ -64,9 +64,9 @@ func (b *batch) own(first int) {
 
 // finish returns the lines; their positions share one string.
 func (b *batch) finish() []Line {
-	names, from := string(b.names), 0
+	positions, from := string(b.positions), 0
 	for i, end := range b.ends {
-		b.lines[i].Position = names[from:end]
+		b.lines[i].Position = positions[from:end]
 		from = end
 	}
 	return b.lines

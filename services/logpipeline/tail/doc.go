@@ -1,11 +1,10 @@
-// Package tail follows log files and hands out their lines.
+// Package tail follows log files and returns their lines.
 //
-// It survives what happens to log files: rotation by rename, by copy and
-// truncate, by delete and create, by a swapped link, while it runs and while it
-// is down. Every line has a Position that is the same each time that line is read,
-// so that what is derived from it is derived once.
+// In go paths and patterns, out come lines with a Position that is the same each
+// time a line is read. It survives rotation by rename, by copy and truncate, by
+// delete and create and by a swapped link, while it runs and while it is down: see
+// the table of states in rotation.go. What cannot be read is counted as lost.
 //
-// Reading is pull: a caller that does not call [Tailer.Read] makes the files
-// wait. One goroutine at a time uses a Tailer; only [Tailer.Stats] may be called
-// from others.
+// A caller that does not call [Tailer.Read] makes the files wait. [Tailer.State] and
+// [Tailer.Stats] may be called at any time and never wait for a read.
 package tail

@@ -2,187 +2,139 @@ package tail
 
 import (
 	"errors"
-	"io/fs"
+	"io"
 	"time"
 )
 
-// outcome is how reading from one file went.
-type outcome int
+// readResult is how reading a chunk of one file went.
+type readResult int
 
 const (
-	more    outcome = iota // there is more, now
-	ended                  // at the end, for now
-	changed                // it is not the content it was
-	failed                 // cannot be read now
+	readMore    readResult = iota // there is more, now
+	readToEnd                     // at the end, for now
+	readChanged                   // it is not the content it was
+	readFailed                    // it cannot be read now
 )
 
-// turn reads one chunk of f, rotated files first, and reports whether there is
-// more to read at once.
-func (t *Tailer) turn(f *follow, b *batch) bool {
-	for i := 0; i < len(f.queue); {
-		s := f.queue[i]
-		switch t.drain(f, s, b) {
-		case more:
+// readPath reads one chunk of p, rotated files first, and reports whether there is more
+// to read at once.
+func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
+	t.markChanged(p)
+	for i := 0; i < len(p.files); {
+		f := p.files[i]
+		switch t.readFile(p, f, b) {
+		case readMore:
 			return true
-		case changed:
-			t.restart(f, s)
+		case readChanged:
+			t.contentChanged(p, f)
 			return true
-		case ended:
-			if !t.ripe(f, s) {
-				i++
-				continue
+		case readToEnd:
+			if t.complete(p, f) {
+				if !t.flush(p, f, b) {
+					return true
+				}
+				t.finishFile(p, f)
 			}
-			if !t.flush(f, s, b) {
-				return true
-			}
-			t.retire(f, s)
-		case failed:
-			if i < len(f.queue) && f.queue[i] == s {
-				i++
-			}
+		case readFailed: // it may be finished: it is gone
+		}
+		if f.rotation != finished {
+			i++
 		}
 	}
 	return false
 }
 
-// drain reads the next chunk of s.
-func (t *Tailer) drain(f *follow, s *source, b *batch) outcome {
-	if !t.ensure(f, s) {
-		return failed
+// readFile reads the next chunk of f.
+func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
+	if !t.ensureOpen(p, f) {
+		return readFailed
 	}
-	in, err := lookFile(s.file)
+	info, err := statFile(f.file)
 	if err != nil {
-		return t.broken(f, s, err)
+		return t.readFailed(p, f, err)
 	}
-	if in.size > s.size || in.mtime != s.MTime {
-		s.quiet = time.Time{}
+	if info.size > f.size || info.mtime != f.MTime {
+		f.quietSince = time.Time{}
 	}
-	s.size = in.size
-	if in.size < s.Offset || !s.trusted && !s.Head.at(s.file, 0) {
-		return changed
+	f.size = info.size
+	if info.size < f.Offset || !f.headVerified && !f.Head.matches(f.file, 0) {
+		return readChanged
 	}
-	s.trusted = true
-	if t.sweep(f, s, in) {
-		return more
+	f.headVerified = true
+	if t.queueCopiesBeforeFirstByte(p, f, info.mtime) {
+		return readMore
 	}
-	if in.size == s.Offset && in.mtime == s.MTime {
-		t.spare(s)
-		return ended
+	if info.size == f.Offset && info.mtime == f.MTime {
+		t.closeIfTooMany(f)
+		return readToEnd
 	}
-	want := t.want(f, b)
-	data, out := t.chunk(f, s, want)
-	if out != ended {
-		return out
+	// No more than this batch may have use for, and enough for the longest line.
+	const bytesPerLine = 128 // a guess
+	limit := min(len(t.buf)-fingerprintLen, max(2*t.maxLine(p), (b.limit-len(b.lines))*bytesPerLine))
+	data, result := t.readChunk(p, f, limit)
+	if result != readToEnd {
+		return result
 	}
-	s.known = in.size
-	t.consume(f, s, data, b, false)
-	if b.full() || len(data) == want {
-		return more
+	f.verifiedSize = info.size
+	t.consume(p, f, data, b, false)
+	if b.full() || len(data) == limit {
+		return readMore
 	}
-	s.MTime = in.mtime
-	t.spare(s)
-	return ended
+	f.MTime = info.mtime
+	t.closeIfTooMany(f)
+	return readToEnd
 }
 
-// lead is how many bytes before the place reached are read again to compare them.
-func (s *source) lead() int { return s.Tail.Len }
-
-// want returns how many bytes to read: no more than this batch may have use for, and
-// enough for the longest line.
-func (t *Tailer) want(f *follow, b *batch) int {
-	const perLine = 128 // a guess
-	return min(len(t.buf)-printLen, max(2*t.maxLine(f), (b.limit-len(b.lines))*perLine))
+// readChunk reads at most limit bytes of f into t.buf. The bytes under the fingerprint
+// before them are read with the same call: a truncation between comparing and reading
+// cannot go unseen.
+func (t *Tailer) readChunk(p *watchedPath, f *logFile, limit int) ([]byte, readResult) {
+	before := f.Tail.Len
+	n, err := f.file.ReadAt(t.buf[:before+limit], f.Offset-int64(before))
+	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
+		return nil, t.readFailed(p, f, err)
+	}
+	if n < before || fingerprintOf(t.buf[:before]) != f.Tail {
+		return nil, readChanged
+	}
+	return t.buf[before:n], readToEnd
 }
 
-// chunk reads at most want bytes from s, together with the bytes just before, in one call, so that a
-// truncation between comparing and reading cannot hide.
-func (t *Tailer) chunk(f *follow, s *source, want int) ([]byte, outcome) {
-	n, err := s.file.ReadAt(t.buf[:want+s.lead()], s.Offset-int64(s.lead()))
-	if n == 0 && err != nil && !isEOF(err) {
-		return nil, t.broken(f, s, err)
-	}
-	if n < s.lead() || printOf(t.buf[:s.lead()]) != s.Tail {
-		return nil, changed
-	}
-	return t.buf[s.lead():n], ended
-}
-
-// consume turns data, which lies in t.buf behind the bytes compared, into lines
-// and remembers the bytes before the new place.
-func (t *Tailer) consume(f *follow, s *source, data []byte, b *batch, final bool) {
-	lead := s.lead()
-	used := t.split(f, s, data, b, final)
+// consume turns data, which lies in t.buf behind the bytes of the fingerprint, into lines
+// and takes the fingerprint of the bytes before the new place.
+func (t *Tailer) consume(p *watchedPath, f *logFile, data []byte, b *batch, final bool) {
+	before := f.Tail.Len
+	used := t.split(p, f, data, b, final)
 	if used == 0 {
 		return
 	}
-	end := lead + used
-	s.Tail = printOf(t.buf[max(0, end-printLen):end])
+	end := before + used
+	f.Tail = fingerprintOf(t.buf[max(0, end-fingerprintLen):end])
 	t.bytes += int64(used)
 }
 
-// ripe reports whether s, which is at its end, will not grow any more.
-func (t *Tailer) ripe(f *follow, s *source) bool {
-	if f.spool {
-		return !f.last
-	}
-	if !s.rotated {
-		return false
-	}
-	if s.At != s.ID {
-		return true // a copy is complete when the original is truncated
-	}
-	if s.quiet.IsZero() {
-		s.quiet = time.Now()
-	}
-	return time.Since(s.quiet) >= t.cfg.Linger
-}
-
-// flush makes a line of what s holds behind its last newline and reports whether
-// all of it fitted into the batch. The torn end of a spool file is no line.
-func (t *Tailer) flush(f *follow, s *source, b *batch) bool {
-	if s.lag() == 0 {
+// flush makes a line of what f holds behind its last newline and reports whether all of
+// it fitted into the batch. The torn end of a spool file is not a line.
+func (t *Tailer) flush(p *watchedPath, f *logFile, b *batch) bool {
+	if f.lag() == 0 {
 		return true
 	}
-	if f.spool {
-		t.lose(f, LostTorn, s.lag())
-		s.Offset, s.Tail, s.Skip = s.size, Fingerprint{}, false
+	if p.spool {
+		t.countLost(p, LostTorn, f.lag())
+		f.Offset, f.Tail, f.Skip = f.size, Fingerprint{}, false
 		return true
 	}
-	data, out := t.chunk(f, s, len(t.buf)-printLen)
-	if out != ended {
-		return out == failed
+	data, result := t.readChunk(p, f, len(t.buf)-fingerprintLen)
+	if result != readToEnd {
+		return result == readFailed
 	}
-	t.consume(f, s, data, b, true)
-	return s.lag() == 0
+	t.consume(p, f, data, b, true)
+	return f.lag() == 0
 }
 
-// retire ends the reading of a rotated file.
-func (t *Tailer) retire(f *follow, s *source) {
-	t.shut(s)
-	f.finish(s)
-}
-
-// broken notes why s cannot be read, and lets go of it, so that it is opened anew.
-func (t *Tailer) broken(f *follow, s *source, err error) outcome {
-	f.fault(err)
-	t.shut(s)
-	return failed
-}
-
-// because says why a path is not followed, in the words of an operator.
-func because(path string, err error) string {
-	if errors.Is(err, fs.ErrPermission) {
-		return path + " may not be read: permission denied"
-	}
-	if odd, ok := errors.AsType[*notRegularError](err); ok {
-		return odd.Error()
-	}
-	return path + " cannot be read: " + cause(err)
-}
-
-func cause(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err.Error()
-	}
-	return err.Error()
+// readFailed reports why f cannot be read, and closes it: it is opened again.
+func (t *Tailer) readFailed(p *watchedPath, f *logFile, err error) readResult {
+	p.setFault(err)
+	t.closeFile(f)
+	return readFailed
 }

@@ -1,7 +1,9 @@
 package tail_test
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -116,4 +118,40 @@ func TestACompressedRotationIsReadOverAKill(t *testing.T) {
 	r.want(append(lines, "last")...)
 	require.Empty(t, r.tail.Stats().Lost)
 	require.Empty(t, r.tail.Stats().Reasons)
+}
+
+// Files that were read and are gone from the folder are not remembered for ever,
+// whichever way a program rotates.
+func TestFinishedFilesAreForgottenWhenTheyAreGone(t *testing.T) {
+	t.Parallel()
+	rotate := map[string]func(d dir, to string){
+		"copy and truncate": func(d dir, to string) { d.copyTruncate("app.log", to) },
+		"rename":            func(d dir, to string) { d.move("app.log", to) },
+		"compressed":        func(d dir, to string) { d.move("app.log", to); d.compress(to) },
+	}
+	for name, rotate := range rotate {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t)
+			r := newRig(t, d.path("app.log"))
+			r.settle()
+			for i := range 12 {
+				d.add("app.log", fmt.Sprintf("line %d\nrest %d\n", i, i))
+				r.want(fmt.Sprintf("line %d", i), fmt.Sprintf("rest %d", i))
+				d.add("app.log", fmt.Sprintf("unread %d\n", i))
+				rotate(d, fmt.Sprintf("app.log.%d", i))
+				r.save()
+				r.kill()
+				d.add("app.log", "")
+				r.want(fmt.Sprintf("unread %d", i))
+				gone, err := filepath.Glob(d.path("app.log.*"))
+				require.NoError(t, err)
+				for _, path := range gone {
+					require.NoError(t, os.Remove(path))
+				}
+			}
+			require.LessOrEqual(t, len(r.tail.State().Paths[0].Files), 4)
+			require.LessOrEqual(t, r.tail.Owners(), 6)
+		})
+	}
 }

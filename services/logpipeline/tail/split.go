@@ -2,69 +2,69 @@ package tail
 
 import "bytes"
 
-// split turns data, the bytes of s from s.Offset on, into lines of b, and moves
-// s.Offset past what it consumed. final says that nothing will follow in this
+// split turns data, the bytes of f from f.Offset on, into lines of b, and moves
+// f.Offset past what it consumed. final says that nothing will follow in this
 // file. It returns the number of bytes consumed.
-func (t *Tailer) split(f *follow, s *source, data []byte, b *batch, final bool) int {
-	if s.Head.Len == 0 {
-		if !final && len(data) < printLen && bytes.IndexByte(data, '\n') < 0 {
+func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final bool) int {
+	if f.Head.Len == 0 {
+		if !final && len(data) < fingerprintLen && bytes.IndexByte(data, '\n') < 0 {
 			return 0
 		}
-		s.begin(data)
+		f.beginContent(data)
 	}
-	b.expect(len(data))
+	b.grow(len(data))
 	first, used := len(b.lines), 0
 	for used < len(data) && !b.full() {
-		c := s.cut(data[used:], t.maxLine(f), final)
+		c := f.nextPiece(data[used:], t.maxLine(p), final)
 		if c.step == 0 {
 			break
 		}
 		if c.line {
-			t.emit(f, s, b, c)
+			t.addLine(p, f, b, c)
 		}
 		used += c.step
-		s.Offset += int64(c.step)
+		f.Offset += int64(c.step)
 	}
-	b.own(first)
+	b.copyTexts(first)
 	return used
 }
 
-// emit adds the line that c found at s.Offset. Its text is still the read buffer.
-func (t *Tailer) emit(f *follow, s *source, b *batch, c piece) {
+// addLine adds the line c at f.Offset to b. Its text is still in the read buffer.
+func (t *Tailer) addLine(p *watchedPath, f *logFile, b *batch, c piece) {
 	b.add(Line{
-		Source: f.source, Path: f.path, File: s.ID,
-		Offset: s.Offset, Next: s.Offset + int64(c.step),
+		Source: p.source, Path: p.path, File: f.ID,
+		Offset: f.Offset, Next: f.Offset + int64(c.step),
 		Text: c.text, Truncated: c.truncated,
-	}, s.prefix)
-	f.lines++
+	}, f.prefix)
+	p.lines++
 	t.lines++
 	if c.truncated {
 		t.truncated++
 	}
 }
 
-// piece is the next thing in a file: a line, or bytes that belong to none.
+// piece is the next part of a file: a line, or bytes that belong to none.
 type piece struct {
 	step            int // bytes consumed; 0 means wait for more
 	line, truncated bool
 	text            []byte
 }
 
-// cut returns the first piece of b, which is not empty. Whatever chunks a file is
+// nextPiece returns the first piece of b, which is not empty. Whatever chunks a file is
 // read in, it is cut at the same places: positions depend on that.
-func (s *source) cut(b []byte, maxLine int, final bool) piece {
-	if s.Skip {
-		return s.skip(b)
+func (f *logFile) nextPiece(b []byte, maxLine int, final bool) piece {
+	if f.Skip {
+		return f.skipRest(b)
 	}
 	if b[0] == 0 {
-		return cutHole(b, maxLine, final)
+		return skipHole(b, maxLine, final)
 	}
 	window := b[:min(len(b), maxLine+1)]
 	if i := bytes.IndexByte(window, '\n'); i >= 0 {
 		return piece{step: i + 1, line: true, text: b[:i]}
 	}
 	if len(b) > maxLine {
-		s.Skip = true
+		f.Skip = true
 		return piece{step: maxLine, line: true, truncated: true, text: b[:maxLine]}
 	}
 	if final {
@@ -73,19 +73,19 @@ func (s *source) cut(b []byte, maxLine int, final bool) piece {
 	return piece{}
 }
 
-// skip consumes the rest of an over-long line.
-func (s *source) skip(b []byte) piece {
+// skipRest consumes the rest of an over-long line.
+func (f *logFile) skipRest(b []byte) piece {
 	i := bytes.IndexByte(b, '\n')
 	if i < 0 {
 		return piece{step: len(b)}
 	}
-	s.Skip = false
+	f.Skip = false
 	return piece{step: i + 1}
 }
 
-// cutHole consumes zero bytes at the beginning of a line. They are the hole that a
+// skipHole consumes zero bytes at the beginning of a line. They are the hole that a
 // writer which does not append leaves behind when its file is truncated.
-func cutHole(b []byte, maxLine int, final bool) piece {
+func skipHole(b []byte, maxLine int, final bool) piece {
 	n := len(b) - len(bytes.TrimLeft(b, "\x00"))
 	if n == len(b) && n <= maxLine && !final {
 		return piece{}
@@ -93,11 +93,11 @@ func cutHole(b []byte, maxLine int, final bool) piece {
 	return piece{step: n}
 }
 
-// maxLine returns the number of bytes kept of a line of f. Spool files are ours and
-// bounded by their writer; a line that is cut would be no record.
-func (t *Tailer) maxLine(f *follow) int {
-	if f.spool {
-		return spoolLine
+// maxLine returns the number of bytes kept of a line of p. Spool files are bounded by
+// their writer, package syslog; a record that is cut could not be decoded.
+func (t *Tailer) maxLine(p *watchedPath) int {
+	if p.spool {
+		return maxSpoolLine
 	}
 	return t.cfg.MaxLine
 }

@@ -1,7 +1,11 @@
 package tail
 
-// State is where a Tailer stands. It marshals to JSON, the same state always to
-// the same bytes. What it holds beyond the methods here is the Tailer's own.
+import "slices"
+
+const stateVersion = 1
+
+// State is the place a Tailer has reached in all files. It marshals to JSON, the same
+// state always to the same bytes. Its fields are for the Tailer alone.
 type State struct {
 	Version int `json:"version"`
 	// Patterns are the paths and patterns seen so far, sorted.
@@ -10,7 +14,7 @@ type State struct {
 	Paths []PathState `json:"paths"`
 }
 
-// PathState is where a Tailer stands with what was found under one path.
+// PathState is the place reached in the files found under one path.
 type PathState struct {
 	Path string `json:"path"`
 	// Since is when there was no file yet, in nanoseconds since 1970; 0 once there
@@ -46,8 +50,8 @@ type Generation struct {
 	N    int    `json:"n"`
 }
 
-// Consumed reports whether everything in the first size bytes of the file found
-// under path has been handed out. A path the state does not know is not passed.
+// Consumed reports whether Read has returned everything in the first size bytes of the
+// file found under path. It is false for a path the state does not know.
 func (s State) Consumed(path string, size int64) bool {
 	for _, p := range s.Paths {
 		if p.Path == path && len(p.Files) > 0 {
@@ -55,4 +59,46 @@ func (s State) Consumed(path string, size int64) bool {
 		}
 	}
 	return false
+}
+
+// state returns the files of p in reading order, finished ones first.
+func (p *watchedPath) state() PathState {
+	files := slices.Clone(p.finished)
+	for _, f := range p.files {
+		st := f.FileState
+		st.Gens = slices.Clone(st.Gens)
+		files = append(files, st)
+	}
+	since := p.waitingSince
+	if len(files) > 0 {
+		since = 0
+	}
+	return PathState{Path: p.path, Since: since, Files: files}
+}
+
+// restorePath starts with the files of a saved path: all but the last were rotated.
+func (t *Tailer) restorePath(saved PathState, spool bool) {
+	p := newPath(saved.Path, spool)
+	p.waitingSince = saved.Since
+	for i, st := range saved.Files {
+		st.sanitize()
+		f := &logFile{FileState: st}
+		t.own(p, f)
+		if st.Done {
+			p.finished = append(p.finished, st)
+			continue
+		}
+		switch last := i == len(saved.Files)-1; {
+		case last:
+			f.rotation = following
+		case st.At != st.ID:
+			f.rotation = copied
+		default:
+			f.rotation = rotated
+		}
+		f.setPrefix()
+		p.files = append(p.files, f)
+	}
+	t.paths[p.path] = p
+	t.markChanged(p)
 }

@@ -7,11 +7,17 @@ import (
 	"slices"
 )
 
+// counters are the totals in Stats.
+type counters struct {
+	lines, bytes, truncated, rotations int64
+	lost                               map[string]int64 // by reason
+}
+
 // Reasons for which bytes were lost; keys of Stats.Lost.
 const (
-	LostTruncated  = "truncated"  // cut off before they were read, and no copy was found
+	LostTruncated  = "truncated"  // truncated before they were read, and there is no copy
 	LostRotated    = "rotated"    // the rotated file is gone or compressed
-	LostTorn       = "torn"       // the half written end of a spool file
+	LostTorn       = "torn"       // the half-written end of a spool file
 	LostUnreadable = "unreadable" // a rotated file that may not be read
 )
 
@@ -22,14 +28,14 @@ func LostReasons() []string {
 
 // Stats is what a Tailer did so far and how far it is behind.
 type Stats struct {
-	Files     int              // followed now
-	Lines     int64            // handed out
+	Files     int              // paths followed now
+	Lines     int64            // returned by Read
 	Bytes     int64            // consumed
 	Truncated int64            // lines longer than Config.MaxLine
 	Rotations int64            // files replaced or truncated under their path
-	Lag       int64            // bytes written and not yet handed out
+	Lag       int64            // bytes written and not yet returned by Read
 	Lost      map[string]int64 // bytes lost, by reason
-	// Reasons are sentences for the operator, sorted: what is not followed and why.
+	// Reasons are sentences for the operator, sorted: which files are not followed and why.
 	Reasons []string
 	// Missing are the paths of files that are not there yet, which is no fault, sorted;
 	// at most 20.
@@ -41,81 +47,75 @@ type Stats struct {
 // FileStats is the lag of one file.
 type FileStats struct {
 	Path  string
-	Lag   int64 // bytes written and not yet handed out
-	Lines int64 // handed out
+	Lag   int64 // bytes written and not yet returned by Read
+	Lines int64 // returned by Read
 }
 
-// maxBehind bounds Stats.Behind.
-const maxBehind = 20
+// maxListed bounds the lists in Stats.
+const maxListed = 20
 
-// Stats returns counters and reasons. Any goroutine may call it at any time; it
-// looks at every file.
+// Stats returns counters and reasons. Any goroutine may call it at any time: it stats the
+// open files for their lag, but does not wait for a Read.
 func (t *Tailer) Stats() Stats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	pub := &t.published
+	pub.mu.Lock()
+	c := pub.counters
 	st := Stats{
-		Files: len(t.order), Lines: t.lines, Bytes: t.bytes,
-		Truncated: t.truncated, Rotations: t.rotations, Lost: maps.Clone(t.lost),
+		Files: len(pub.order), Lines: c.lines, Bytes: c.bytes,
+		Truncated: c.truncated, Rotations: c.rotations, Lost: maps.Clone(c.lost),
 	}
-	for _, f := range t.order {
-		fs := FileStats{Path: f.path, Lag: f.lag(), Lines: f.lines}
+	capped, watchErr := pub.capped, pub.watchErr
+	paths := make([]publishedPath, len(pub.order))
+	for i, p := range pub.order {
+		paths[i] = p.published
+	}
+	pub.mu.Unlock()
+
+	for _, p := range paths {
+		fs := FileStats{Path: p.state.Path, Lag: p.lag(), Lines: p.lines}
 		st.Lag += fs.Lag
 		if fs.Lag > 0 {
 			st.Behind = append(st.Behind, fs)
+		}
+		if p.spool {
+			continue
+		}
+		if p.fault != "" {
+			st.Reasons = append(st.Reasons, p.fault)
+		}
+		if p.missing && len(st.Missing) < maxListed {
+			st.Missing = append(st.Missing, p.state.Path)
 		}
 	}
 	slices.SortFunc(st.Behind, func(a, b FileStats) int {
 		return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Path, b.Path))
 	})
-	st.Behind = st.Behind[:min(len(st.Behind), maxBehind)]
-	st.Reasons = t.reasons()
-	st.Missing = t.missingPaths()
+	st.Behind = st.Behind[:min(len(st.Behind), maxListed)]
+	if capped {
+		st.Reasons = append(st.Reasons, fmt.Sprintf("the patterns match more than %d files: the rest is not followed", t.cfg.MaxFiles))
+	}
+	if watchErr != nil {
+		st.Reasons = append(st.Reasons, "no change notification, files are polled: "+watchErr.Error())
+	}
+	if n := len(st.Reasons) - maxListed; n > 0 {
+		st.Reasons = append(st.Reasons[:maxListed], fmt.Sprintf("and %d more", n))
+	}
+	slices.Sort(st.Reasons)
 	return st
 }
 
-// lag is what is written and not handed out, as far as can be seen now.
-func (f *follow) lag() int64 {
+// lag is what is written and not yet read. A file that Read has closed since counts
+// with its last known size.
+func (p publishedPath) lag() int64 {
 	var sum int64
-	for _, s := range f.queue {
-		if s.file != nil {
-			if in, err := lookFile(s.file); err == nil {
-				sum += max(0, in.size-s.Offset)
-				continue
+	for _, f := range p.files {
+		size := f.size
+		if f.file != nil {
+			if info, err := f.file.Stat(); err == nil {
+				size = info.Size()
 			}
 		}
-		sum += s.lag()
+		sum += max(0, size-f.offset)
 	}
 	return sum
-}
-
-// missingPaths returns at most maxBehind of them; the files are in order.
-func (t *Tailer) missingPaths() []string {
-	var out []string
-	for _, f := range t.order {
-		if f.missing && !f.spool && len(out) < maxBehind {
-			out = append(out, f.path)
-		}
-	}
-	return out
-}
-
-// reasons returns at most maxBehind reasons, and how many there are beyond.
-func (t *Tailer) reasons() []string {
-	var all []string
-	for _, f := range t.order {
-		if f.reason != "" && !f.spool {
-			all = append(all, f.reason)
-		}
-	}
-	if t.capped {
-		all = append(all, fmt.Sprintf("the patterns match more than %d files: the rest is not followed", t.cfg.MaxFiles))
-	}
-	if t.watch.err != nil {
-		all = append(all, "no change notification, files are polled: "+t.watch.err.Error())
-	}
-	if n := len(all) - maxBehind; n > 0 {
-		all = append(all[:maxBehind], fmt.Sprintf("and %d more", n))
-	}
-	slices.Sort(all)
-	return all
 }

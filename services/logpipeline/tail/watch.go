@@ -8,30 +8,30 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// eventBuffer bounds the changes that wait to be heard. More wait in the kernel,
-// and when it drops some it says so: everything is then looked at.
+// eventBuffer bounds the events that wait to be handled. More wait in the kernel, and
+// when it drops some it says so: then every path is checked.
 const eventBuffer = 1024
 
-// watch tells of changes in folders. It is an aid only: without it, and for what
-// it misses, there is the poll.
-type watch struct {
-	fs      *fsnotify.Watcher
+// watcher reports changes in folders. It is an aid only: without it, and for what it
+// misses, there is the poll.
+type watcher struct {
+	fs      *fsnotify.Watcher // nil: there is none
 	folders map[string]bool
 	woken   chan struct{}
-	err     error // why there is none, for the operator
+	err     error // why files are only polled, for the operator
 }
 
-func (w *watch) start() {
+// start opens the watcher with the first Read.
+func (w *watcher) start() {
 	if w.folders != nil {
 		return
 	}
 	w.folders = map[string]bool{}
-	w.woken = make(chan struct{}, 1)
 	w.fs, w.err = fsnotify.NewBufferedWatcher(eventBuffer)
 }
 
-// follow watches these folders and no others.
-func (w *watch) follow(folders map[string]bool) {
+// setFolders watches these folders and no others.
+func (w *watcher) setFolders(folders map[string]bool) {
 	if w.fs == nil {
 		return
 	}
@@ -54,18 +54,18 @@ func (w *watch) follow(folders map[string]bool) {
 }
 
 func exists(path string) bool {
-	_, err := look(path)
+	_, err := statPath(path)
 	return err == nil
 }
 
-func (w *watch) wake() {
+func (w *watcher) wake() {
 	select {
 	case w.woken <- struct{}{}:
-	default: // nobody waits, or is woken already
+	default: // it is woken already
 	}
 }
 
-func (w *watch) close() error {
+func (w *watcher) close() error {
 	if w.fs == nil {
 		return nil
 	}
@@ -74,18 +74,19 @@ func (w *watch) close() error {
 	return err
 }
 
-// folders returns the folders in which something may happen to a followed file.
-func (t *Tailer) folders() map[string]bool {
+// watchedFolders returns the folders in which something may happen to a followed file,
+// and updates byTarget.
+func (t *Tailer) watchedFolders() map[string]bool {
 	dirs := map[string]bool{}
 	for p := range t.seen {
 		dirs[filepath.Dir(p)] = true
 	}
-	t.byReal = map[string][]*follow{}
-	for _, f := range t.order {
-		dirs[filepath.Dir(f.path)] = true
-		if s := f.current(); s != nil && s.Real != "" && s.Real != f.path {
-			dirs[filepath.Dir(s.Real)] = true
-			t.byReal[s.Real] = append(t.byReal[s.Real], f)
+	t.byTarget = map[string][]*watchedPath{}
+	for _, p := range t.order {
+		dirs[filepath.Dir(p.path)] = true
+		if f := p.current(); f != nil && f.Real != "" && f.Real != p.path {
+			dirs[filepath.Dir(f.Real)] = true
+			t.byTarget[f.Real] = append(t.byTarget[f.Real], p)
 		}
 	}
 	for dir := range dirs {
@@ -96,8 +97,8 @@ func (t *Tailer) folders() map[string]bool {
 	return dirs
 }
 
-// hear takes the changes that are known without waiting.
-func (t *Tailer) hear() {
+// handleEvents handles the events that are there, without waiting.
+func (t *Tailer) handleEvents() {
 	t.watch.start()
 	if t.watch.fs == nil {
 		return
@@ -105,18 +106,16 @@ func (t *Tailer) hear() {
 	for {
 		select {
 		case ev := <-t.watch.fs.Events:
-			t.heard(ev)
+			t.handleEvent(ev)
 		case err := <-t.watch.fs.Errors:
-			if err != nil { // something was missed
-				t.nextPoll = time.Time{}
-			}
+			t.handleWatchError(err)
 		default:
 			return
 		}
 	}
 }
 
-// wait waits for a change, the time to look again, or the end of ctx.
+// wait waits, without the lock, for an event, the next poll, or the end of ctx.
 func (t *Tailer) wait(ctx context.Context) {
 	timer := time.NewTimer(time.Until(t.nextPoll))
 	defer timer.Stop()
@@ -125,52 +124,48 @@ func (t *Tailer) wait(ctx context.Context) {
 	if t.watch.fs != nil {
 		events, errs = t.watch.fs.Events, t.watch.fs.Errors
 	}
-	t.mu.Unlock()
 	var ev fsnotify.Event
-	again := false
+	var err error
+	t.mu.Unlock()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-t.watch.woken:
 	case ev = <-events:
-	case err := <-errs:
-		again = err != nil
+	case err = <-errs:
 	}
 	t.mu.Lock()
-	if again {
-		t.nextPoll = time.Time{}
-	}
+	t.handleWatchError(err)
 	if ev.Name != "" {
-		t.heard(ev)
+		t.handleEvent(ev)
 	}
 }
 
-// heard marks what a change concerns.
-func (t *Tailer) heard(ev fsnotify.Event) {
-	f := t.follows[ev.Name]
-	if ev.Op&^(fsnotify.Write|fsnotify.Chmod) == 0 {
-		t.written(f, ev)
-		return
-	}
-	if f != nil {
-		t.check(f)
-		t.chain()
-		return
-	}
-	if ev.Has(fsnotify.Create) && (matches(t.cfg.Paths, ev.Name) || matches(t.cfg.Spools, ev.Name)) {
+// handleWatchError checks every path after events were missed.
+func (t *Tailer) handleWatchError(err error) {
+	if err != nil {
 		t.nextPoll = time.Time{}
 	}
 }
 
-func (t *Tailer) written(f *follow, ev fsnotify.Event) {
-	if f != nil {
-		if f.current() == nil && len(f.queue) == 0 {
-			t.check(f)
+// handleEvent checks or marks the paths that an event is about.
+func (t *Tailer) handleEvent(ev fsnotify.Event) {
+	p := t.paths[ev.Name]
+	written := ev.Op&^(fsnotify.Write|fsnotify.Chmod) == 0
+	switch {
+	case written && p != nil:
+		if len(p.files) == 0 {
+			t.checkPath(p)
 		}
-		t.touch(f)
-		return
-	}
-	for _, f := range t.byReal[ev.Name] {
-		t.touch(f)
+		p.contentMayHaveChanged()
+	case written:
+		for _, p := range t.byTarget[ev.Name] {
+			p.contentMayHaveChanged()
+		}
+	case p != nil:
+		t.checkPath(p)
+		t.markNewestSpools()
+	case ev.Has(fsnotify.Create) && (matchesAny(t.cfg.Paths, ev.Name) || matchesAny(t.cfg.Spools, ev.Name)):
+		t.nextPoll = time.Time{}
 	}
 }

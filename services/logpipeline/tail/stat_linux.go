@@ -8,26 +8,26 @@ import (
 
 const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 
-// look describes what path leads to, links followed.
-func look(path string) (info, error) {
+// statPath describes what path leads to, links followed.
+func statPath(path string) (fileInfo, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, 0, statxMask, &st); err != nil {
-		return info{}, &os.PathError{Op: "stat", Path: path, Err: err}
+		return fileInfo{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return toInfo(&st), nil
+	return toFileInfo(&st), nil
 }
 
-// lookFile describes an open file.
-func lookFile(f *os.File) (info, error) {
+// statFile describes an open file.
+func statFile(f *os.File) (fileInfo, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, statxMask, &st); err != nil {
-		return info{}, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+		return fileInfo{}, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
-	return toInfo(&st), nil
+	return toFileInfo(&st), nil
 }
 
-func toInfo(st *unix.Statx_t) info {
-	in := info{
+func toFileInfo(st *unix.Statx_t) fileInfo {
+	in := fileInfo{
 		id:    FileID{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino},
 		size:  int64(st.Size),
 		mtime: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec),

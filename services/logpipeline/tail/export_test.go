@@ -1,0 +1,4 @@
+package tail
+
+// Owners returns how many file identities t remembers.
+func (t *Tailer) Owners() int { return len(t.owners) }

@@ -1,0 +1,199 @@
+package tail
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+)
+
+const (
+	// maxGenerations bounds how many first lines of truncated contents are remembered.
+	maxGenerations = 8
+	// maxOpen bounds the files kept open. Beyond it a file is opened for each read.
+	maxOpen = 1000
+)
+
+// logFile is a file being read: the one found under its path, or one that was rotated
+// and is not finished.
+type logFile struct {
+	FileState
+	rotation     rotationState
+	file         *os.File  // nil while it is closed
+	size         int64     // at the last stat
+	verifiedSize int64     // size when the content was last compared with the fingerprints
+	headVerified bool      // the beginning was compared since the last change
+	quietSince   time.Time // rotated and at its end since
+	prefix       string    // first part of the positions of its lines
+	noHistory    bool      // the first file of its path: nothing of it can have been copied away
+	copiesSought int64     // mtime at which copies of unread contents were looked for
+}
+
+// newFile returns a file of which nothing was read.
+func newFile(info fileInfo, real string, rotation rotationState) *logFile {
+	return &logFile{FileState: FileState{ID: info.id, At: info.id, Real: real, MTime: info.mtime}, size: info.size, rotation: rotation}
+}
+
+// lag is how many bytes were not read, as of the last stat.
+func (f *logFile) lag() int64 { return max(0, f.size-f.Offset) }
+
+// unread is what was seen of the content beyond the place reached, before it changed.
+func (f *logFile) unread() int64 { return max(0, f.verifiedSize-f.Offset) }
+
+// beginContent remembers the first line of a content whose first bytes are b. From
+// here on its lines have positions.
+func (f *logFile) beginContent(b []byte) {
+	f.Head = headFingerprint(b)
+	generation := Generation{Head: f.Head.Sum}
+	kept := make([]Generation, 0, len(f.Gens)+1)
+	for _, g := range f.Gens {
+		if g.Head == generation.Head {
+			generation.N = g.N + 1
+			continue
+		}
+		kept = append(kept, g)
+	}
+	kept = append(kept, generation)
+	f.Gens = kept[max(0, len(kept)-maxGenerations):]
+	f.setPrefix()
+}
+
+// setPrefix sets the first part of the positions: the file, and which of the contents
+// it had over time. Contents are named by their first line and not by a counter, which
+// would not count truncations during a downtime.
+func (f *logFile) setPrefix() {
+	if f.Head.Len == 0 || len(f.Gens) == 0 {
+		f.prefix = ""
+		return
+	}
+	g := f.Gens[len(f.Gens)-1]
+	f.prefix = f.ID.String() + "." + g.Head[:min(16, len(g.Head))] + "-" + strconv.Itoa(g.N) + "."
+}
+
+// forgetContent starts f over at its beginning: the file was truncated.
+func (f *logFile) forgetContent() {
+	f.Offset, f.Head, f.Tail, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, false, ""
+	f.verifiedSize, f.headVerified, f.quietSince, f.noHistory, f.copiesSought = 0, false, time.Time{}, false, 0
+}
+
+// seekEnd moves f behind the last complete line of r, which is size bytes long.
+func (f *logFile) seekEnd(r io.ReaderAt, size int64, maxLine int) error {
+	last := make([]byte, min(size, int64(maxLine)))
+	from := size - int64(len(last))
+	if _, err := io.ReadFull(io.NewSectionReader(r, from, int64(len(last))), last); err != nil {
+		return err
+	}
+	i := bytes.LastIndexByte(last, '\n')
+	switch {
+	case i >= 0:
+		f.Offset = from + int64(i) + 1
+	case from > 0:
+		f.Offset, f.Skip = size, true
+	}
+	return f.takeFingerprints(r, size)
+}
+
+// takeFingerprints takes those of a file that is not read from its beginning.
+func (f *logFile) takeFingerprints(r io.ReaderAt, size int64) error {
+	f.Offset = min(f.Offset, size)
+	if f.Offset == 0 {
+		return nil
+	}
+	first := make([]byte, min(size, fingerprintLen))
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, int64(len(first))), first); err != nil {
+		return err
+	}
+	tail, err := tailFingerprint(r, f.Offset)
+	if err != nil {
+		return err
+	}
+	f.beginContent(first)
+	f.Tail = tail
+	return nil
+}
+
+// ensureOpen opens f if it is closed and reports whether it is open. A file that is
+// gone goes through its transition first.
+func (t *Tailer) ensureOpen(p *watchedPath, f *logFile) bool {
+	if f.file != nil {
+		return true
+	}
+	file, info, err := t.locate(p, f)
+	if errors.Is(err, fs.ErrNotExist) && f.rotation != following {
+		return t.rotatedFileGone(p, f) && t.ensureOpen(p, f)
+	}
+	if err != nil {
+		p.setFault(err)
+		return false
+	}
+	t.useOpenFile(p, f, file, info)
+	return f.file != nil
+}
+
+// useOpenFile makes file the open file of f.
+func (t *Tailer) useOpenFile(p *watchedPath, f *logFile, file *os.File, info fileInfo) {
+	if f.Offset > 0 && f.Head.Len == 0 {
+		if err := f.takeFingerprints(file, info.size); err != nil {
+			closeRead(file)
+			t.readFailed(p, f, err)
+			return
+		}
+	}
+	f.file, f.size, f.headVerified = file, info.size, false
+	t.open++
+	p.clearFault()
+}
+
+// closeFile closes f; the place in it stays.
+func (t *Tailer) closeFile(f *logFile) {
+	if f.file != nil {
+		closeRead(f.file)
+		f.file = nil
+		t.open--
+	}
+}
+
+// closeIfTooMany closes a file that has nothing to read when too many are open. A
+// rotated one stays open: it may not be found again.
+func (t *Tailer) closeIfTooMany(f *logFile) {
+	if t.open > maxOpen && f.rotation == following {
+		t.closeFile(f)
+	}
+}
+
+// locate opens the file of f wherever it is now: under its last name, or under another
+// one in the same folder. The error is fs.ErrNotExist if it is nowhere.
+func (t *Tailer) locate(p *watchedPath, f *logFile) (*os.File, fileInfo, error) {
+	for _, path := range []string{f.Real, p.path} {
+		if info, err := statPath(path); err == nil && info.id == f.At {
+			return t.openAs(f, path)
+		}
+	}
+	for _, sib := range t.siblings(p, f) {
+		if sib.id == f.At {
+			return t.openAs(f, sib.path)
+		}
+	}
+	return nil, fileInfo{}, fs.ErrNotExist
+}
+
+// openAs opens path, which led to f a moment ago; a compressed copy is unpacked.
+func (t *Tailer) openAs(f *logFile, path string) (file *os.File, info fileInfo, err error) {
+	if f.At != f.ID && isGzip(path) && t.cfg.ScratchDir != "" {
+		file, info, err = unpackGzip(t.cfg.ScratchDir, path, &f.FileState)
+	} else {
+		file, info, err = openRegular(path)
+	}
+	if err != nil {
+		return nil, fileInfo{}, err
+	}
+	if info.id != f.At {
+		closeRead(file)
+		return nil, fileInfo{}, fs.ErrNotExist
+	}
+	f.Real = resolve(path)
+	return file, info, nil
+}

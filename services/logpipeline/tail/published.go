@@ -1,0 +1,79 @@
+package tail
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"sync"
+)
+
+// published is what State and Stats answer from. Tailer.mu is held while files are
+// read, which may take long; published.mu only while memory is copied.
+type published struct {
+	mu       sync.Mutex
+	order    []*watchedPath // sorted by path; only their field published is used
+	patterns []string       // sorted, never changed
+	counters counters
+	capped   bool
+	watchErr error
+}
+
+// publishedPath is what is published of one path. Its slices are never changed.
+type publishedPath struct {
+	spool   bool
+	state   PathState
+	lines   int64
+	fault   string
+	missing bool
+	files   []publishedFile
+}
+
+type publishedFile struct {
+	file         *os.File // nil if it was closed
+	offset, size int64
+}
+
+// markChanged makes publish look at p.
+func (t *Tailer) markChanged(p *watchedPath) {
+	if !p.changed {
+		p.changed = true
+		t.changed = append(t.changed, p)
+	}
+}
+
+// publish makes what Read did visible. No line that Read has not returned may have been
+// consumed, except those it is about to return. Tailer.mu is held.
+func (t *Tailer) publish() {
+	t.published.mu.Lock()
+	defer t.published.mu.Unlock()
+	for _, p := range t.changed {
+		p.changed = false
+		p.published = publishedPath{spool: p.spool, state: p.state(), lines: p.lines, fault: p.fault, missing: p.missing}
+		for _, f := range p.files {
+			p.published.files = append(p.published.files, publishedFile{f.file, f.Offset, f.size})
+		}
+	}
+	clear(t.changed)
+	t.changed = t.changed[:0]
+	t.published.order = t.order
+	t.published.patterns = slices.AppendSeq(make([]string, 0, len(t.seen)), maps.Keys(t.seen))
+	slices.Sort(t.published.patterns)
+	t.published.counters = t.counters
+	t.published.counters.lost = maps.Clone(t.lost)
+	t.published.capped, t.published.watchErr = t.capped, t.watch.err
+}
+
+// State returns the place after all lines that Read has returned so far. Call it
+// when their effects are done, store it, and give it to the next New. It does not wait
+// for a Read.
+func (t *Tailer) State() State {
+	t.published.mu.Lock()
+	defer t.published.mu.Unlock()
+	st := State{Version: stateVersion, Patterns: t.published.patterns, Paths: make([]PathState, 0, len(t.published.order))}
+	for _, p := range t.published.order {
+		if ps := p.published.state; len(ps.Files) > 0 || ps.Since > 0 {
+			st.Paths = append(st.Paths, ps)
+		}
+	}
+	return st
+}

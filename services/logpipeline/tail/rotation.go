@@ -1,0 +1,447 @@
+package tail
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// rotationState says where the bytes of a logFile are and when it is done.
+//
+//	state      event                                          function            next state
+//	-          a file is found under the path                 startFile           following
+//	following  another file or none is under the path         rotateAway          rotated
+//	following  another file with the same content, itself     continueInReplacement  following
+//	           nowhere (a new inode)
+//	following  content changed (truncated, written again)     contentChanged      following, from 0;
+//	rotated                                                                       rotated, from 0
+//	             its old content is in a copy                                     + copied
+//	             there is no copy                                                 (rest counted as lost)
+//	following  changed before its first byte was read:        queueUnseenCopies   + copied, for each
+//	           contents came and went
+//	(path)     files were rotated away unseen                 queueUnseenRotations  + rotated, for each
+//	rotated    under its path again                           resumeFile          following
+//	rotated    under no name any more, but there is a copy    rotatedFileGone     copied
+//	rotated    ... and there is none                          rotatedFileGone     finished (rest lost)
+//	rotated    at its end and unchanged for Config.Linger     finishFile          finished
+//	copied     at its end                                     finishFile          finished
+//	copied     gone, or changed                               rotatedFileGone, contentChanged  finished (rest lost)
+//	finished   under its path again                           resumeFile          following
+//	finished   not in its folder any more                     forgetFinished      -
+//
+// Events come from checkPath (a poll or a watch event compares what is under the path
+// with what is followed) and from readFile (a read compares the content with the
+// fingerprints). Spool files are never rotated: they are finished at their end once
+// there is a later one.
+type rotationState int
+
+const (
+	following rotationState = iota // found under its path, the last of watchedPath.files
+	rotated                        // not under its path any more: read to its end, with time for late writes
+	copied                         // read from a copy, which is complete from the start
+	finished                       // read to its end, or given up: only its FileState is kept
+)
+
+const (
+	// minReplacementBytes is how much of a file must have been read before another file
+	// with the same content takes its place (a new inode after a remount, an
+	// editor that writes anew). Less could be two files that only begin alike.
+	minReplacementBytes = 1024
+	// maxUnfinished bounds the unfinished files of one path.
+	maxUnfinished = 256
+	// forgetAfter is how long a path that only a pattern named may be absent.
+	forgetAfter = 10 * time.Minute
+	// clockSlack is more than the clock of a filesystem may be behind ours.
+	clockSlack = 20 * time.Millisecond
+)
+
+// checkPath compares what is under the path of p with what is followed.
+func (t *Tailer) checkPath(p *watchedPath) {
+	t.markChanged(p)
+	info, err := statRegular(p.path)
+	if err != nil {
+		p.setFault(err)
+		t.pathAbsent(p, err)
+		return
+	}
+	p.absentSince = time.Time{}
+	t.pathPresent(p, info)
+	f := p.current()
+	if len(p.files) != 1 || f == nil || info.size != f.Offset || info.mtime != f.MTime || p.spool {
+		p.contentMayHaveChanged()
+	}
+}
+
+// pathPresent handles the regular file info under the path of p.
+func (t *Tailer) pathPresent(p *watchedPath, info fileInfo) {
+	f := p.current()
+	if f != nil && f.At == info.id {
+		if f.file != nil {
+			p.clearFault()
+		}
+		return
+	}
+	if owner := t.owner(info.id, p.path); owner != nil && owner != p { // read under another path
+		p.clearFault()
+		p.skipExisting = false
+		if f != nil {
+			t.rotateAway(p, f)
+		}
+		return
+	}
+	if f == nil {
+		if t.resumeFile(p, info) {
+			return
+		}
+		if !p.skipExisting && t.isRotationOfFollowed(p, info) {
+			p.clearFault()
+			return
+		}
+	} else {
+		if t.continueInReplacement(p, f, info) {
+			return
+		}
+		t.rotations++
+		t.rotateAway(p, f)
+	}
+	if latest := p.latest(); latest != nil {
+		t.queueUnseenRotations(p, latest, info)
+	}
+	t.startFile(p)
+	t.forgetFinished(p)
+}
+
+// pathAbsent handles a path under which there is nothing to follow. After an error that
+// does not say so the file may well be there: then nothing happens.
+func (t *Tailer) pathAbsent(p *watchedPath, err error) {
+	p.skipExisting = false
+	if !errors.Is(err, fs.ErrNotExist) && !isNotRegular(err) {
+		return
+	}
+	if f := p.current(); f != nil {
+		t.rotateAway(p, f)
+	}
+	if p.absentSince.IsZero() {
+		p.absentSince = time.Now()
+	}
+	literal := slices.Contains(t.cfg.Paths, p.path)
+	if literal && p.latest() == nil {
+		p.waitingSince = time.Now().Add(-clockSlack).UnixNano()
+	}
+	if p.spool || !literal && len(p.files) == 0 && time.Since(p.absentSince) > forgetAfter {
+		t.removePath(p)
+	}
+}
+
+// startFile starts to read the file under the path of p.
+func (t *Tailer) startFile(p *watchedPath) {
+	file, info, err := openRegular(p.path)
+	if err != nil {
+		p.setFault(err)
+		t.startUnreadable(p, err)
+		return
+	}
+	f := newFile(info, resolve(p.path), following)
+	latest := p.latest()
+	f.noHistory = latest == nil
+	switch {
+	case latest != nil:
+		f.MTime = latest.MTime // copies made since are of this file
+	case !p.skipExisting:
+		f.MTime = info.id.Birth
+	}
+	if p.skipExisting {
+		if err := f.seekEnd(file, info.size, t.cfg.MaxLine); err != nil {
+			p.setFault(err)
+			closeRead(file)
+			return
+		}
+	}
+	p.skipExisting = false
+	t.enqueue(p, f, nil)
+	t.useOpenFile(p, f, file, info)
+}
+
+// startUnreadable remembers how long a file was that may not be read at the first
+// start: once it may, its old lines are not read as new ones.
+func (t *Tailer) startUnreadable(p *watchedPath, err error) {
+	info, statErr := statRegular(p.path)
+	if !p.skipExisting || statErr != nil || !os.IsPermission(err) {
+		return
+	}
+	f := newFile(info, resolve(p.path), following)
+	f.Offset = info.size
+	p.skipExisting = false
+	t.enqueue(p, f, nil)
+}
+
+// rotateAway takes f, which is not found under its path any more, as rotated. That it
+// was truncated before shows in its content.
+func (t *Tailer) rotateAway(p *watchedPath, f *logFile) {
+	f.rotation = rotated
+	p.pending = true
+	if !t.ensureOpen(p, f) || f.Head.Len == 0 {
+		return
+	}
+	if info, err := statFile(f.file); err == nil && !f.matches(f.file, info.size) {
+		t.contentChanged(p, f)
+	}
+}
+
+// continueInReplacement lets f go on in info, the file under the path now, if that holds
+// the same content and f itself is nowhere.
+func (t *Tailer) continueInReplacement(p *watchedPath, f *logFile, info fileInfo) bool {
+	if f.file != nil || f.Offset < minReplacementBytes {
+		return false
+	}
+	if file, old, err := t.locate(p, f); err == nil {
+		t.useOpenFile(p, f, file, old)
+		return false
+	}
+	if !f.matchesPath(p.path) {
+		return false
+	}
+	f.At, f.Real = info.id, resolve(p.path)
+	t.own(p, f)
+	t.logFor(p).Info("file replaced by one with the same content")
+	return true
+}
+
+// contentChanged handles a file that is not the content it was: what was not read of the
+// old content is in a copy, or lost.
+func (t *Tailer) contentChanged(p *watchedPath, f *logFile) {
+	t.rotations++
+	if f.rotation == copied {
+		t.countLost(p, LostRotated, f.lag())
+		t.finishFile(p, f)
+		return
+	}
+	if sib, ok := t.findCopy(p, f); ok {
+		old := &logFile{FileState: f.FileState, rotation: copied, size: sib.size}
+		old.At, old.Real = sib.id, resolve(sib.path)
+		old.setPrefix()
+		t.enqueue(p, old, f)
+	} else {
+		t.countLost(p, LostTruncated, f.unread())
+	}
+	t.queueUnseenCopies(p, f)
+	f.forgetContent()
+	if info, err := statFile(f.file); err == nil {
+		f.MTime, f.size = info.mtime, info.size
+	}
+	t.forgetFinished(p)
+}
+
+// queueUnseenCopies queues copies of contents that f had and lost unseen, before f.
+// They are named after f, as if they had been read from it.
+func (t *Tailer) queueUnseenCopies(p *watchedPath, f *logFile) {
+	for _, sib := range t.unseenRotations(p, f) {
+		first, err := firstBytes(sib.path)
+		if err != nil || len(first) == 0 {
+			continue
+		}
+		old := newFile(sib.fileInfo, resolve(sib.path), copied)
+		old.ID, old.Gens = f.ID, f.Gens
+		old.beginContent(first)
+		f.Gens = slices.Clone(old.Gens)
+		t.enqueue(p, old, f)
+	}
+}
+
+// queueCopiesBeforeFirstByte queues the contents that f had and lost before its first byte
+// was read: copies that are younger than f. No fingerprint can miss, so it searches each
+// time f has changed. It reports whether there are any.
+func (t *Tailer) queueCopiesBeforeFirstByte(p *watchedPath, f *logFile, mtime int64) bool {
+	if f.noHistory || f.copiesSought == mtime || f.rotation != following || f.Offset > 0 || p.spool || f.At.Birth == 0 {
+		return false
+	}
+	f.copiesSought = mtime
+	n := len(p.files)
+	t.queueUnseenCopies(p, f)
+	return len(p.files) > n
+}
+
+// queueUnseenRotations queues files that were rotated away after latest and before
+// current; a file that is younger than current is a copy of it.
+func (t *Tailer) queueUnseenRotations(p *watchedPath, latest *logFile, current fileInfo) {
+	for _, sib := range t.unseenRotations(p, latest) {
+		if sib.id.Birth <= current.id.Birth {
+			t.enqueue(p, newFile(sib.fileInfo, resolve(sib.path), rotated), nil)
+		}
+	}
+}
+
+// enqueue adds f to the unfinished files of p, before the file next, or as the last one
+// if next is nil. Beyond maxUnfinished the oldest is lost.
+func (t *Tailer) enqueue(p *watchedPath, f, next *logFile) {
+	at := len(p.files)
+	if next != nil {
+		at = max(0, slices.Index(p.files, next))
+	}
+	t.own(p, f)
+	p.files = slices.Insert(p.files, at, f)
+	p.pending = true
+	for len(p.files) > maxUnfinished {
+		t.countLost(p, LostRotated, p.files[0].lag())
+		t.finishFile(p, p.files[0])
+	}
+}
+
+// resumeFile goes on with the file info, which is back under the path of p: it was
+// rotated or finished.
+func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
+	for i, f := range p.files {
+		if f.At == info.id {
+			p.files = append(slices.Delete(p.files, i, i+1), f)
+			f.rotation = following
+			return true
+		}
+	}
+	i := slices.IndexFunc(p.finished, func(st FileState) bool { return st.At == info.id })
+	if i < 0 {
+		return false
+	}
+	if p.spool && info.size <= p.finished[i].Offset {
+		return true
+	}
+	f := &logFile{FileState: p.finished[i]}
+	f.Done = false
+	f.setPrefix()
+	p.finished = slices.Delete(p.finished, i, i+1)
+	p.files = append(p.files, f)
+	return true
+}
+
+// rotatedFileGone handles a file that is under no name any more. It reports whether it
+// goes on in a copy; if not, what was not read of it is lost.
+func (t *Tailer) rotatedFileGone(p *watchedPath, f *logFile) bool {
+	if f.rotation == rotated {
+		sib, ok := t.findCopy(p, f)
+		var unpacked *os.File
+		if !ok {
+			sib, unpacked = t.findCompressedCopy(p, f)
+		}
+		if ok || unpacked != nil {
+			f.rotation, f.At, f.Real = copied, sib.id, resolve(sib.path)
+			t.own(p, f)
+			if unpacked != nil {
+				t.useOpenFile(p, f, unpacked, sib.fileInfo)
+			}
+			return true
+		}
+	}
+	t.countLost(p, LostRotated, max(f.unread(), t.unreadInGzip(p, f)))
+	t.finishFile(p, f)
+	return false
+}
+
+// complete reports whether f, which is at its end, will not grow any more.
+func (t *Tailer) complete(p *watchedPath, f *logFile) bool {
+	switch {
+	case p.spool:
+		return !p.newestSpool
+	case f.rotation == rotated:
+		if f.quietSince.IsZero() {
+			f.quietSince = time.Now()
+		}
+		return time.Since(f.quietSince) >= t.cfg.Linger
+	default:
+		return f.rotation == copied
+	}
+}
+
+// finishFile ends the reading of f.
+func (t *Tailer) finishFile(p *watchedPath, f *logFile) {
+	t.closeFile(f)
+	f.rotation, f.Done = finished, true
+	p.finished = append(p.finished, f.FileState)
+	p.files = slices.DeleteFunc(p.files, func(x *logFile) bool { return x == f })
+}
+
+// forgetFinished forgets finished files that are not in the folder any more. The last
+// one stays: what came after it is told by its time.
+func (t *Tailer) forgetFinished(p *watchedPath) {
+	if len(p.finished) < 2 {
+		return
+	}
+	last := p.finished[len(p.finished)-1]
+	present := map[FileID]bool{last.At: true}
+	for _, sib := range t.siblings(p, &logFile{FileState: last}) {
+		present[sib.id] = true
+	}
+	var gone []FileState
+	p.finished = slices.DeleteFunc(p.finished, func(st FileState) bool {
+		if !present[st.At] {
+			gone = append(gone, st)
+		}
+		return !present[st.At]
+	})
+	for _, st := range gone {
+		t.disown(p, st)
+	}
+}
+
+// isRotationOfFollowed reports whether the file info, which appeared under the path of p,
+// is read, or was, under the path it had before a rotation, or is a copy being made by a
+// rotation program that is about to truncate the original. If it turns out to be a log
+// of its own, a later check says so.
+func (t *Tailer) isRotationOfFollowed(p *watchedPath, info fileInfo) bool {
+	base := t.rotationBase(p)
+	if base == nil {
+		return false
+	}
+	t.markChanged(base)
+	t.checkContentBeforeCopy(p, base)
+	if t.owner(info.id, p.path) != nil {
+		return true
+	}
+	f := base.current()
+	if f == nil {
+		return false
+	}
+	now, err := statPath(base.path)
+	if err != nil {
+		return false
+	}
+	if !f.matchesPath(base.path) {
+		return f.Offset > 0 && f.matchesPath(p.path) // truncated, and not yet noticed
+	}
+	return info.size <= now.size && sameBytes(p.path, base.path, info.size)
+}
+
+// checkContentBeforeCopy checks whether the current file of base was truncated, before
+// p, its rotation by name, is taken for a log of its own.
+func (t *Tailer) checkContentBeforeCopy(p, base *watchedPath) {
+	f := base.current()
+	if f == nil || !isNumbered(p.path, base.path) || !t.ensureOpen(base, f) {
+		return
+	}
+	info, err := statFile(f.file)
+	if err != nil {
+		return
+	}
+	if !f.matches(f.file, info.size) {
+		t.contentChanged(base, f)
+		return
+	}
+	f.noHistory, f.copiesSought = false, 0
+	t.queueCopiesBeforeFirstByte(base, f, info.mtime)
+	base.pending = true
+}
+
+// countLost counts bytes that cannot be read any more and logs them.
+func (t *Tailer) countLost(p *watchedPath, reason string, n int64) {
+	t.lost[reason] += n
+	entry := t.logFor(p).WithFields(logrus.Fields{"reason": reason, "bytes": n})
+	if n > 0 {
+		entry.Warn("log bytes lost")
+		return
+	}
+	entry.Debug("log file gone")
+}
+
+func (t *Tailer) logFor(p *watchedPath) logrus.FieldLogger { return t.log.WithField("path", p.path) }
