@@ -13,7 +13,7 @@ type builder struct {
 	slots        map[string]int
 	names        []string
 	errs         []error
-	trial        bool // while parsing: placeholders have no values yet
+	validateOnly        bool // while parsing: placeholders have no values yet
 }
 
 func newBuilder(placeholders map[string][]string) *builder {
@@ -51,7 +51,7 @@ func anyOf(kids []node) node {
 	if len(kids) == 1 {
 		return kids[0]
 	}
-	return someOf{kids: kids, count: 1}
+	return atLeast{kids: kids, count: 1}
 }
 
 func conditionNode(c condition, searches []node) node {
@@ -64,11 +64,11 @@ func conditionNode(c condition, searches []node) node {
 	}
 	switch c.op {
 	case opNot:
-		return notNode{kids[0]}
+		return negation{kids[0]}
 	case opAnd:
 		return allOf(kids)
 	case opOf:
-		return someOf{kids: kids, count: c.count}
+		return atLeast{kids: kids, count: c.count}
 	default:
 		return anyOf(kids)
 	}
@@ -99,11 +99,11 @@ func (b *builder) definition(d definition) node {
 // item builds the node of one field: its values are linked with or, with all
 // with and. neq negates the whole, so that it holds if the field is missing.
 func (b *builder) item(it *item) (node, error) {
-	st := state{keyword: it.field == ""}
-	if err := st.flags(it.mods); err != nil {
+	st := itemModifiers{keyword: it.field == ""}
+	if err := st.set(it.mods); err != nil {
 		return nil, errorAt(it.at, "%s: %s", it.label(), err)
 	}
-	if err := st.fitsItem(it); err != nil {
+	if err := st.checkItem(it); err != nil {
 		return nil, errorAt(it.at, "%s: %s", it.label(), err)
 	}
 	kids := make([]node, 0, len(it.values))
@@ -119,7 +119,7 @@ func (b *builder) item(it *item) (node, error) {
 		n = allOf(kids)
 	}
 	if st.neq {
-		n = negatedLeaf{kid: n, leaf: b.explained(it, it.values[0].text)}
+		n = negatedItem{kid: n, leaf: b.explained(it, it.values[0].text)}
 	}
 	return n, nil
 }
@@ -131,8 +131,8 @@ func (it *item) label() string {
 	return "search " + it.search + ", " + it.key
 }
 
-// fitsItem checks what depends on the number of values and on the field.
-func (st *state) fitsItem(it *item) error {
+// checkItem checks what depends on the number of values and on the field.
+func (st *itemModifiers) checkItem(it *item) error {
 	switch {
 	case st.all && len(it.values) == 1:
 		return fmt.Errorf("all needs at least two values")
@@ -148,7 +148,7 @@ func (st *state) fitsItem(it *item) error {
 }
 
 // value builds one value, which placeholders and modifiers may make several of.
-func (b *builder) value(it *item, st state, v scalar) (node, error) {
+func (b *builder) value(it *item, st itemModifiers, v scalar) (node, error) {
 	if st.exists {
 		return &existsLeaf{explainedField: b.explained(it, v.text), want: v.text == "true"}, nil
 	}
@@ -179,14 +179,14 @@ func (b *builder) value(it *item, st state, v scalar) (node, error) {
 }
 
 func (b *builder) explained(it *item, text string) explainedField {
-	x := explainedField{field: it.field, why: explanation(it, text)}
+	x := explainedField{field: it.field, why: itemExplanation(it, text)}
 	if it.field != "" {
 		x.slot = b.slot(it.field)
 	}
 	return x
 }
 
-func (b *builder) leaf(it *item, st state, o operand, s scalar) (node, error) {
+func (b *builder) leaf(it *item, st itemModifiers, o operand, s scalar) (node, error) {
 	x := b.explained(it, s.text)
 	switch {
 	case o.kind == nullOperand && st.keyword:
@@ -206,7 +206,7 @@ func (b *builder) leaf(it *item, st state, o operand, s scalar) (node, error) {
 	return &fieldLeaf{explainedField: x, check: check}, nil
 }
 
-func valueTestOf(st state, o operand) (valueTest, error) {
+func valueTestOf(st itemModifiers, o operand) (valueTest, error) {
 	switch {
 	case st.timePart != "":
 		return newTimeTest(st, o.number)
@@ -241,7 +241,7 @@ func valueTestOf(st state, o operand) (valueTest, error) {
 }
 
 // keywordPattern looks anywhere in a value: keywords are full text search.
-func keywordPattern(st state, o operand) (valueTest, error) {
+func keywordPattern(st itemModifiers, o operand) (valueTest, error) {
 	if len(o.pattern) == 0 {
 		return nil, fmt.Errorf("an empty keyword would match every event")
 	}
@@ -259,7 +259,7 @@ var timeRanges = map[string][2]int64{
 	"minute": {0, 59}, "hour": {0, 23}, "day": {1, 31}, "week": {1, 53}, "month": {1, 12}, "year": {0, 9999},
 }
 
-func newTimeTest(st state, n number) (valueTest, error) {
+func newTimeTest(st itemModifiers, n number) (valueTest, error) {
 	limits := timeRanges[st.timePart]
 	if !n.isInt || n.integer < limits[0] || n.integer > limits[1] {
 		return nil, fmt.Errorf("%s must be a whole number from %d to %d", st.timePart, limits[0], limits[1])

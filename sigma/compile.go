@@ -60,19 +60,19 @@ func (c *compiler) collect(docs []Document) {
 	for _, d := range docs {
 		switch {
 		case d.Rule != nil:
-			c.name(&target{rule: len(c.rs.rules), correlation: -1, meta: &d.Rule.Meta})
+			c.register(&target{rule: len(c.rs.rules), correlation: -1, meta: &d.Rule.Meta})
 			c.rs.rules = append(c.rs.rules, d.Rule)
 		case d.Correlation != nil:
-			c.name(&target{rule: -1, correlation: len(c.rs.correlations), meta: &d.Correlation.Meta})
+			c.register(&target{rule: -1, correlation: len(c.rs.correlations), meta: &d.Correlation.Meta})
 			c.rs.correlations = append(c.rs.correlations, d.Correlation)
 		case d.Filter != nil:
-			c.name(&target{rule: -1, correlation: -1, meta: &d.Filter.Meta})
+			c.register(&target{rule: -1, correlation: -1, meta: &d.Filter.Meta})
 		}
 	}
 }
 
-// name makes t known by its id and its name, which must both be unique.
-func (c *compiler) name(t *target) {
+// register makes t known by its id and its name, which must both be unique.
+func (c *compiler) register(t *target) {
 	for _, name := range []string{t.meta.ID, t.meta.Name} {
 		if name == "" {
 			continue
@@ -90,11 +90,11 @@ func (c *compiler) buildRules() {
 	for _, rule := range c.rs.rules {
 		i, ok := sources[rule.Logsource]
 		if !ok {
-			i = len(c.rs.sources)
+			i = len(c.rs.logsources)
 			sources[rule.Logsource] = i
-			c.rs.sources = append(c.rs.sources, rule.Logsource)
+			c.rs.logsources = append(c.rs.logsources, rule.Logsource)
 		}
-		c.rs.compiled = append(c.rs.compiled, compiledRule{root: c.builder.detection(rule.detection), source: i})
+		c.rs.compiledRules = append(c.rs.compiledRules, compiledRule{root: c.builder.detection(rule.detection), logsource: i})
 	}
 }
 
@@ -107,7 +107,7 @@ func (c *compiler) applyFilters(docs []Document) {
 		condition := c.builder.detection(d.Filter.detection)
 		for i, rule := range c.rs.rules {
 			if d.Filter.Rules == nil && !d.Filter.Logsource.Conflicts(rule.Logsource) {
-				c.rs.compiled[i].narrow(condition)
+				c.rs.compiledRules[i].addCondition(condition)
 			}
 		}
 		for _, ref := range d.Filter.refs {
@@ -125,11 +125,11 @@ func (c *compiler) applyFilter(f *Filter, ref reference, condition node) {
 	case f.Logsource.Conflicts(c.rs.rules[t.rule].Logsource):
 		c.fail(ref.at, "the logsource of this filter is not that of %q", ref.name)
 	default:
-		c.rs.compiled[t.rule].narrow(condition)
+		c.rs.compiledRules[t.rule].addCondition(condition)
 	}
 }
 
-func (r *compiledRule) narrow(condition node) {
+func (r *compiledRule) addCondition(condition node) {
 	r.root = allOf{r.root, condition}
 }
 

@@ -31,7 +31,7 @@ type condition struct {
 	count  int // of opOf: how many of kids
 }
 
-func (r *reader) conditions(n *yaml.Node, searches []search) []condition {
+func (r *parser) conditions(n *yaml.Node, searches []search) []condition {
 	nodes := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		nodes = n.Content

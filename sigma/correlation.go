@@ -21,7 +21,7 @@ var correlationKeys = map[string]bool{
 	"condition": true, "aliases": true, "generate": true,
 }
 
-func (r *reader) correlation(o object) *Correlation {
+func (r *parser) correlation(o object) *Correlation {
 	c := &Correlation{Meta: r.meta(o)}
 	for _, key := range []string{"detection", "filter"} {
 		if n := o.get(key); n != nil {
@@ -47,7 +47,7 @@ func (r *reader) correlation(o object) *Correlation {
 	return c
 }
 
-func (r *reader) correlationType(c *Correlation, s object) {
+func (r *parser) correlationType(c *Correlation, s object) {
 	n := s.get("type")
 	if n == nil {
 		r.fail(s.node, "type is missing in correlation")
@@ -58,7 +58,7 @@ func (r *reader) correlationType(c *Correlation, s object) {
 		string(TemporalOrdered), string(ValueSum), string(ValueAvg), string(ValuePercentile)))
 }
 
-func (r *reader) correlationRules(c *Correlation, s object) {
+func (r *parser) correlationRules(c *Correlation, s object) {
 	n := s.get("rules")
 	if n == nil {
 		r.fail(s.node, "rules is missing in correlation: a list of ids and names")
@@ -67,7 +67,7 @@ func (r *reader) correlationRules(c *Correlation, s object) {
 	c.Rules, c.refs = r.references(n)
 }
 
-func (r *reader) timespan(s object) time.Duration {
+func (r *parser) timespan(s object) time.Duration {
 	n := s.get("timespan")
 	if n == nil {
 		r.fail(s.node, "timespan is missing in correlation: a number and s, m, h or d, such as 5m")
@@ -87,18 +87,18 @@ func (r *reader) timespan(s object) time.Duration {
 	return 0
 }
 
-func (r *reader) flag(o object, key string) bool {
+func (r *parser) flag(o object, key string) bool {
 	n := o.get(key)
 	if n == nil {
 		return false
 	}
 	if n.Tag != "!!bool" {
-		r.fail(n, "%s must be true or false, not %s", key, kindOf(n))
+		r.fail(n, "%s must be true or false, not %s", key, describeNode(n))
 	}
 	return n.Value == "true"
 }
 
-func (r *reader) aliases(c *Correlation, s object) {
+func (r *parser) aliases(c *Correlation, s object) {
 	n := s.get("aliases")
 	if n == nil {
 		return
@@ -117,7 +117,7 @@ func (r *reader) aliases(c *Correlation, s object) {
 	}
 }
 
-func (r *reader) aliasFields(c *Correlation, fields object) map[string]string {
+func (r *parser) aliasFields(c *Correlation, fields object) map[string]string {
 	out := make(map[string]string)
 	for _, p := range fields.pairs() {
 		if !slices.Contains(c.Rules, p.key.Value) {
@@ -130,7 +130,7 @@ func (r *reader) aliasFields(c *Correlation, fields object) map[string]string {
 
 // correlationCondition reads the bounds. Without a condition the temporal types
 // want all of their rules; the others need one.
-func (r *reader) correlationCondition(c *Correlation, s object) {
+func (r *parser) correlationCondition(c *Correlation, s object) {
 	n := s.get("condition")
 	temporal := c.Type == Temporal || c.Type == TemporalOrdered
 	if n == nil {
@@ -158,7 +158,7 @@ func (r *reader) correlationCondition(c *Correlation, s object) {
 	r.checkCondition(c, n)
 }
 
-func (r *reader) countedFields(n *yaml.Node) []string {
+func (r *parser) countedFields(n *yaml.Node) []string {
 	if n.Kind == yaml.ScalarNode {
 		s, _ := r.text(n, "field")
 		return []string{s}
@@ -166,7 +166,7 @@ func (r *reader) countedFields(n *yaml.Node) []string {
 	return r.texts(n, "field")
 }
 
-func (r *reader) bound(c *Correlation, p pair) {
+func (r *parser) bound(c *Correlation, p pair) {
 	switch p.key.Value {
 	case "gt", "gte", "lt", "lte", "eq", "neq":
 	default:
@@ -175,7 +175,7 @@ func (r *reader) bound(c *Correlation, p pair) {
 	}
 	v, err := strconv.ParseFloat(p.value.Value, 64)
 	if err != nil || (p.value.Tag != "!!int" && p.value.Tag != "!!float") {
-		r.fail(p.value, "%s must be a number, not %s", p.key.Value, kindOf(p.value))
+		r.fail(p.value, "%s must be a number, not %s", p.key.Value, describeNode(p.value))
 		return
 	}
 	if p.value.Tag != "!!int" && countsThings(c.Type) || v < 0 || v > 1e15 {
@@ -189,7 +189,7 @@ func countsThings(t CorrelationType) bool {
 	return t == EventCount || t == ValueCount || t == Temporal || t == TemporalOrdered
 }
 
-func (r *reader) checkCondition(c *Correlation, n *yaml.Node) {
+func (r *parser) checkCondition(c *Correlation, n *yaml.Node) {
 	needsField := c.Type == ValueCount || c.Type == ValueSum || c.Type == ValueAvg || c.Type == ValuePercentile
 	switch {
 	case needsField && len(c.Fields) == 0:

@@ -134,7 +134,7 @@ func (rs *RuleSet) NewCorrelator() *Correlator {
 }
 
 func (c *Correlator) clear() {
-	c.groups = make([]map[string]*group, len(c.rs.counters))
+	c.groups = make([]map[string]*group, len(c.rs.compiledCorrelations))
 	for i := range c.groups {
 		c.groups[i] = make(map[string]*group)
 	}
@@ -153,7 +153,7 @@ func (c *Correlator) Stats() CorrelatorStats {
 // the correlations that became true by it, inner ones before those built on
 // them, silent ones included.
 func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
-	if len(matches) == 0 || len(c.rs.counters) == 0 {
+	if len(matches) == 0 || len(c.rs.compiledCorrelations) == 0 {
 		return nil
 	}
 	if ev.Time.Year() < 1678 || ev.Time.Year() > 2261 {
@@ -163,7 +163,7 @@ func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
 	c.seq++
 	o := observation{c: c, event: ev, at: ev.Time.UnixNano()}
 	for _, m := range matches {
-		for _, f := range c.rs.ruleFeeds[m.Rule] {
+		for _, f := range c.rs.ruleDependents[m.Rule] {
 			o.count(f, nil, false)
 		}
 	}
@@ -181,36 +181,36 @@ type observation struct {
 // count adds the event to one correlation, and the correlation's own match to
 // those built on it. inner holds the group values of the correlation that
 // brought it here, if one did.
-func (o *observation) count(f feed, inner map[string]string, chained bool) {
-	k := &o.c.rs.counters[f.counter]
+func (o *observation) count(f dependent, inner map[string]string, chained bool) {
+	k := &o.c.rs.compiledCorrelations[f.correlation]
 	values, ok := o.lookup(k.groupBy[f.rule], inner)
 	counted, has := o.lookup(k.fields[f.rule], inner)
 	if !ok || !has {
 		o.c.stats.Ungrouped++
 		return
 	}
-	g := o.c.group(f.counter, values)
+	g := o.c.group(f.correlation, values)
 	if k.correlation.Type == EventCount && g.lastSeq == o.c.seq && !chained {
 		return
 	}
 	g.lastSeq = o.c.seq
-	fire, holds := o.c.add(g, entry{at: o.at, rule: f.rule, value: shorten(counted)}, o.sample(k.correlation.Rules[f.rule]))
+	fire, holds := o.c.addEntry(g, entry{at: o.at, rule: f.rule, value: valueKey(counted)}, o.sample(k.correlation.Rules[f.rule]))
 	if holds == nil && fire == nil {
 		return
 	}
 	if fire != nil {
 		o.out = append(o.out, g.match(fire))
 	}
-	o.chain(k, g, fire != nil)
+	o.notifyDependents(k, g, fire != nil)
 }
 
-// chain hands a correlation that holds to those built on it.
-func (o *observation) chain(k *counter, g *group, fired bool) {
-	if len(k.feeds) == 0 {
+// notifyDependents hands a correlation that holds to those built on it.
+func (o *observation) notifyDependents(k *compiledCorrelation, g *group, fired bool) {
+	if len(k.dependents) == 0 {
 		return
 	}
-	for _, f := range k.feeds {
-		if fired || o.c.rs.counters[f.counter].temporal() {
+	for _, f := range k.dependents {
+		if fired || o.c.rs.compiledCorrelations[f.correlation].temporal() {
 			o.count(f, g.named(), true)
 		}
 	}
@@ -263,7 +263,7 @@ func (o *observation) sample(rule string) Sample {
 
 // group returns the group with these values, which becomes the one seen last.
 func (c *Correlator) group(i int, values []string) *group {
-	key := digest(values)
+	key := groupKey(values)
 	if g, ok := c.groups[i][key]; ok {
 		c.order.MoveToBack(g.seen)
 		return g
@@ -271,15 +271,15 @@ func (c *Correlator) group(i int, values []string) *group {
 	for c.order.Len() >= c.rs.limits.MaxGroups {
 		c.evict()
 	}
-	g := &group{counter: &c.rs.counters[i], key: key}
+	g := &group{correlation: &c.rs.compiledCorrelations[i], key: key}
 	for _, v := range values {
 		g.values = append(g.values, strings.Clone(cut(v, maxGroupValue)))
 	}
-	c.hold(i, g)
+	c.insertGroup(i, g)
 	return g
 }
 
-func (c *Correlator) hold(i int, g *group) {
+func (c *Correlator) insertGroup(i int, g *group) {
 	c.groups[i][g.key] = g
 	g.seen = c.order.PushBack(g)
 	c.events += len(g.entries)
@@ -288,8 +288,8 @@ func (c *Correlator) hold(i int, g *group) {
 // evict drops the group that was seen least recently.
 func (c *Correlator) evict() {
 	g := c.order.Remove(c.order.Front()).(*group)
-	for i := range c.rs.counters {
-		if &c.rs.counters[i] == g.counter {
+	for i := range c.rs.compiledCorrelations {
+		if &c.rs.compiledCorrelations[i] == g.correlation {
 			delete(c.groups[i], g.key)
 		}
 	}
@@ -297,20 +297,20 @@ func (c *Correlator) evict() {
 	c.stats.EvictedGroups++
 }
 
-// add counts one entry of a group.
-func (c *Correlator) add(g *group, e entry, s Sample) (fire, holds *verdict) {
-	c.events -= g.prune(e.at)
+// addEntry counts one entry of a group.
+func (c *Correlator) addEntry(g *group, e entry, s Sample) (fire, holds *window) {
+	c.events -= g.dropDistant(e.at)
 	i := g.insert(e)
 	g.samples = append(g.samples, s)
 	if over := len(g.samples) - c.rs.limits.MaxSamples; over > 0 {
 		g.samples = slices.Delete(g.samples, 0, over)
 	}
-	fire, holds = g.judge(i)
+	fire, holds = g.evaluate(i)
 	c.events++
-	if g.counter.temporal() {
+	if g.correlation.temporal() {
 		c.events -= g.compact()
 	}
-	dropped := g.shrink()
+	dropped := g.dropOldest()
 	c.events -= dropped
 	c.stats.EvictedEvents += uint64(dropped)
 	for c.events > c.rs.limits.MaxEvents && c.order.Len() > 1 {
@@ -319,17 +319,17 @@ func (c *Correlator) add(g *group, e entry, s Sample) (fire, holds *verdict) {
 	return fire, holds
 }
 
-func (g *group) match(v *verdict) CorrelationMatch {
+func (g *group) match(v *window) CorrelationMatch {
 	first, last := time.Unix(0, v.first).UTC(), time.Unix(0, v.last).UTC()
 	m := CorrelationMatch{
-		Correlation: g.counter.correlation,
+		Correlation: g.correlation.correlation,
 		Key:         g.key,
 		Group:       g.named(),
 		Count:       v.count,
 		First:       first,
 		Last:        last,
-		QuietUntil:  last.Add(g.counter.correlation.Timespan),
-		Silent:      g.counter.silent,
+		QuietUntil:  last.Add(g.correlation.correlation.Timespan),
+		Silent:      g.correlation.silent,
 	}
 	for _, s := range g.samples {
 		if !s.Time.Before(first) && !s.Time.After(last) {
@@ -342,15 +342,15 @@ func (g *group) match(v *verdict) CorrelationMatch {
 // named returns the group-by names with their values.
 func (g *group) named() map[string]string {
 	out := make(map[string]string, len(g.values))
-	for i, name := range g.counter.correlation.GroupBy {
+	for i, name := range g.correlation.correlation.GroupBy {
 		out[name] = g.values[i]
 	}
 	return out
 }
 
-// digest is short, and equal for equal values only: lengths keep ("a", "bc")
+// groupKey is short, and equal for equal values only: lengths keep ("a", "bc")
 // and ("ab", "c") apart.
-func digest(values []string) string {
+func groupKey(values []string) string {
 	h := sha256.New()
 	for _, v := range values {
 		h.Write(binary.AppendUvarint(nil, uint64(len(v))))
@@ -359,13 +359,13 @@ func digest(values []string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// shorten makes one text of counted values, by digest if it would be long.
-func shorten(values []string) string {
+// valueKey makes one text of counted values, by digest if it would be long.
+func valueKey(values []string) string {
 	switch {
 	case len(values) == 0:
 		return ""
 	case len(values) == 1 && len(values[0]) <= maxGroupValue:
 		return strings.Clone(values[0])
 	}
-	return digest(values)
+	return groupKey(values)
 }

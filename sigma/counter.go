@@ -15,26 +15,26 @@ const minLateness = 10 * time.Minute
 // searched and not only counted. Runs of one rule are stored as their two ends.
 const maxTemporalEvents = 256
 
-// counter is a compiled correlation.
-type counter struct {
+// compiledCorrelation is a compiled correlation.
+type compiledCorrelation struct {
 	correlation *Correlation
 	identity    string     // what snapshots know it by
 	groupBy     [][]string // rule → the fields to group by, aliases resolved
 	fields      [][]string // rule → the fields whose values count
 	span        int64      // ns
-	keep        int64      // ns: how far events of a group may lie apart
+	maxDistance        int64      // ns: how far events of a group may lie apart
 	maxEvents   int
 	silent      bool
-	feeds       []feed
+	dependents       []dependent
 }
 
-// feed leads from a rule or correlation to a correlation built on it.
-type feed struct {
-	counter int // index into RuleSet.counters
+// dependent leads from a rule or correlation to a correlation built on it.
+type dependent struct {
+	correlation int // index into RuleSet.counters
 	rule    int // index into Correlation.Rules
 }
 
-func (c *counter) temporal() bool {
+func (c *compiledCorrelation) temporal() bool {
 	return c.correlation.Type == Temporal || c.correlation.Type == TemporalOrdered
 }
 
@@ -46,31 +46,31 @@ func canonical(name string) string {
 }
 
 func (c *compiler) buildCorrelations() {
-	c.rs.ruleFeeds = make(map[*Rule][]feed)
+	c.rs.ruleDependents = make(map[*Rule][]dependent)
 	for _, correlation := range c.rs.correlations {
-		c.rs.counters = append(c.rs.counters, c.counter(correlation))
+		c.rs.compiledCorrelations = append(c.rs.compiledCorrelations, c.compileCorrelation(correlation))
 	}
 	before := len(c.builder.errs)
-	for i := range c.rs.counters {
-		c.connect(i)
+	for i := range c.rs.compiledCorrelations {
+		c.linkReferences(i)
 	}
-	c.silence()
+	c.markSilent()
 	if len(c.builder.errs) == before {
-		c.refuseCycles()
+		c.checkCycles()
 	}
 }
 
-func (c *compiler) counter(correlation *Correlation) counter {
+func (c *compiler) compileCorrelation(correlation *Correlation) compiledCorrelation {
 	limits := c.rs.limits
-	k := counter{
+	k := compiledCorrelation{
 		correlation: correlation,
 		identity:    identity(correlation),
 		span:        int64(correlation.Timespan),
 		maxEvents:   limits.MaxGroupEvents,
 	}
-	k.keep = k.span + max(int64(minLateness), k.span)
+	k.maxDistance = k.span + max(int64(minLateness), k.span)
 	if limits.Lateness > 0 {
-		k.keep = k.span + int64(limits.Lateness)
+		k.maxDistance = k.span + int64(limits.Lateness)
 	}
 	switch correlation.Type {
 	case Temporal, TemporalOrdered:
@@ -125,63 +125,63 @@ func identity(c *Correlation) string {
 	return name + "#" + hex.EncodeToString(sum[:8])
 }
 
-// connect leads the rules that counter i refers to into it.
-func (c *compiler) connect(i int) {
-	for rule, ref := range c.rs.counters[i].correlation.refs {
+// linkReferences leads the rules that counter i refers to into it.
+func (c *compiler) linkReferences(i int) {
+	for rule, ref := range c.rs.compiledCorrelations[i].correlation.refs {
 		t, ok := c.resolve(ref)
-		switch f := (feed{counter: i, rule: rule}); {
+		switch f := (dependent{correlation: i, rule: rule}); {
 		case !ok:
 		case t.rule >= 0:
 			r := c.rs.rules[t.rule]
-			c.rs.ruleFeeds[r] = append(c.rs.ruleFeeds[r], f)
+			c.rs.ruleDependents[r] = append(c.rs.ruleDependents[r], f)
 		case t.correlation >= 0:
-			inner := &c.rs.counters[t.correlation]
-			inner.feeds = append(inner.feeds, f)
+			inner := &c.rs.compiledCorrelations[t.correlation]
+			inner.dependents = append(inner.dependents, f)
 		default:
 			c.fail(ref.at, "%q is a filter: correlations refer to rules and correlations", ref.name)
 		}
 	}
 }
 
-// silence marks what only serves correlations that do not generate.
-func (c *compiler) silence() {
+// markSilent marks what only serves correlations that do not generate.
+func (c *compiler) markSilent() {
 	for i, r := range c.rs.rules {
-		c.rs.compiled[i].silent = c.served(c.rs.ruleFeeds[r])
+		c.rs.compiledRules[i].silent = c.served(c.rs.ruleDependents[r])
 	}
-	for i := range c.rs.counters {
-		c.rs.counters[i].silent = c.served(c.rs.counters[i].feeds)
+	for i := range c.rs.compiledCorrelations {
+		c.rs.compiledCorrelations[i].silent = c.served(c.rs.compiledCorrelations[i].dependents)
 	}
 }
 
-func (c *compiler) served(feeds []feed) bool {
+func (c *compiler) served(feeds []dependent) bool {
 	for _, f := range feeds {
-		if c.rs.counters[f.counter].correlation.Generate {
+		if c.rs.compiledCorrelations[f.correlation].correlation.Generate {
 			return false
 		}
 	}
 	return len(feeds) > 0
 }
 
-// refuseCycles finds correlations that are built on themselves.
-func (c *compiler) refuseCycles() {
-	state := make([]int, len(c.rs.counters)) // 0 new, 1 on the way, 2 done
+// checkCycles finds correlations that are built on themselves.
+func (c *compiler) checkCycles() {
+	state := make([]int, len(c.rs.compiledCorrelations)) // 0 new, 1 on the way, 2 done
 	var visit func(i int) bool
 	visit = func(i int) bool {
 		if state[i] != 0 {
 			return state[i] == 2
 		}
 		state[i] = 1
-		for _, f := range c.rs.counters[i].feeds {
-			if !visit(f.counter) {
+		for _, f := range c.rs.compiledCorrelations[i].dependents {
+			if !visit(f.correlation) {
 				return false
 			}
 		}
 		state[i] = 2
 		return true
 	}
-	for i := range c.rs.counters {
+	for i := range c.rs.compiledCorrelations {
 		if !visit(i) {
-			k := c.rs.counters[i].correlation
+			k := c.rs.compiledCorrelations[i].correlation
 			c.fail(k.Source, "the correlation %q is part of a circle of correlations", k.Title)
 			return
 		}

@@ -62,7 +62,7 @@ type scalar struct {
 
 // detection reads searches and condition; keys in skip belong to the section
 // but are no searches.
-func (r *reader) detection(o object, section string, skip ...string) detection {
+func (r *parser) detection(o object, section string, skip ...string) detection {
 	var d detection
 	before := len(r.errs)
 	values := 0
@@ -90,16 +90,16 @@ func (r *reader) detection(o object, section string, skip ...string) detection {
 	}
 	d.conditions = r.conditions(n, d.searches)
 	if len(r.errs) == before {
-		r.tryCompile(d)
+		r.validateDetection(d)
 	}
 	return d
 }
 
-// tryCompile finds the faults of modifiers and values while parsing, where
+// validateDetection finds the faults of modifiers and values while parsing, where
 // placeholders are not known yet.
-func (r *reader) tryCompile(d detection) {
+func (r *parser) validateDetection(d detection) {
 	b := newBuilder(nil)
-	b.trial = true
+	b.validateOnly = true
 	b.detection(d)
 	for _, err := range b.errs {
 		if len(r.errs) < maxErrors {
@@ -122,20 +122,20 @@ func (d definition) size() int {
 	return n
 }
 
-func (r *reader) definition(name string, n *yaml.Node) definition {
+func (r *parser) definition(name string, n *yaml.Node) definition {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return r.mapDefinition(name, n)
 	case yaml.SequenceNode:
 		return r.listDefinition(name, n)
 	default:
-		r.fail(n, "search %s must be a map of fields or a list, not %s", name, kindOf(n))
+		r.fail(n, "search %s must be a map of fields or a list, not %s", name, describeNode(n))
 		return definition{}
 	}
 }
 
 // mapDefinition links all entries with and.
-func (r *reader) mapDefinition(name string, n *yaml.Node) definition {
+func (r *parser) mapDefinition(name string, n *yaml.Node) definition {
 	if len(n.Content) == 0 {
 		r.fail(n, "search %s is empty", name)
 		return definition{}
@@ -151,7 +151,7 @@ func (r *reader) mapDefinition(name string, n *yaml.Node) definition {
 
 // listDefinition links its entries with or: maps, and keywords, which are
 // gathered in one item.
-func (r *reader) listDefinition(name string, n *yaml.Node) definition {
+func (r *parser) listDefinition(name string, n *yaml.Node) definition {
 	if len(n.Content) == 0 {
 		r.fail(n, "search %s is empty", name)
 		return definition{}
@@ -176,7 +176,7 @@ func (r *reader) listDefinition(name string, n *yaml.Node) definition {
 	return d
 }
 
-func (r *reader) item(name string, p pair) *item {
+func (r *parser) item(name string, p pair) *item {
 	parts := strings.Split(p.key.Value, "|")
 	it := &item{search: name, key: p.key.Value, field: parts[0], mods: parts[1:], at: r.at(p.key)}
 	if it.field == "" && len(it.mods) == 0 {
@@ -208,10 +208,10 @@ func (r *reader) item(name string, p pair) *item {
 }
 
 // scalar keeps a number's spelling beside its value: 0x10 also equals "0x10".
-func (r *reader) scalar(n *yaml.Node) (scalar, bool) {
+func (r *parser) scalar(n *yaml.Node) (scalar, bool) {
 	s := scalar{text: n.Value, at: r.at(n)}
 	if n.Kind != yaml.ScalarNode {
-		r.fail(n, "a value must be a string, a number, a boolean or null, not %s", kindOf(n))
+		r.fail(n, "a value must be a string, a number, a boolean or null, not %s", describeNode(n))
 		return s, false
 	}
 	switch n.Tag {

@@ -25,7 +25,7 @@ const (
 )
 
 // meta reads the attributes that all kinds of documents share.
-func (r *reader) meta(o object) Meta {
+func (r *parser) meta(o object) Meta {
 	m := Meta{
 		ID:             strings.ToLower(o.matching("id", uuidForm, uuidAllowed)),
 		Title:          o.text("title", maxTitle),
@@ -54,7 +54,7 @@ func (r *reader) meta(o object) Meta {
 	return m
 }
 
-func (r *reader) tags(o object) []string {
+func (r *parser) tags(o object) []string {
 	tags := o.texts("tags")
 	for i, tag := range tags {
 		if !tagForm.MatchString(tag) {
@@ -64,7 +64,7 @@ func (r *reader) tags(o object) []string {
 	return tags
 }
 
-func (r *reader) falsePositives(o object) []string {
+func (r *parser) falsePositives(o object) []string {
 	n := o.get("falsepositives")
 	if n == nil {
 		return nil
@@ -79,13 +79,13 @@ func (r *reader) falsePositives(o object) []string {
 	return r.texts(n, "falsepositives")
 }
 
-func (r *reader) related(o object) []Related {
+func (r *parser) related(o object) []Related {
 	n := o.get("related")
 	if n == nil {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		r.fail(n, "related must be a list of maps with id and type, not %s", kindOf(n))
+		r.fail(n, "related must be a list of maps with id and type, not %s", describeNode(n))
 		return nil
 	}
 	var out []Related
@@ -108,7 +108,7 @@ func (r *reader) related(o object) []Related {
 
 // logsource refuses a source without any dimension, as pySigma does: such a
 // rule would run on everything by mistake.
-func (r *reader) logsource(o object) Logsource {
+func (r *parser) logsource(o object) Logsource {
 	n := o.get("logsource")
 	if n == nil {
 		r.fail(o.node, "logsource is missing: a map of category, product or service")

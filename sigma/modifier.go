@@ -48,8 +48,8 @@ type operand struct {
 	widened bool // contains, startswith or endswith was applied
 }
 
-// state is what the modifiers of one item say besides changing values.
-type state struct {
+// itemModifiers is what the modifiers of one item say besides changing values.
+type itemModifiers struct {
 	all, neq, cased, exists bool
 	keyword                 bool
 	regexFlags              string
@@ -60,16 +60,16 @@ type state struct {
 const modifierNames = "all, contains, startswith, endswith, exists, cased, neq, windash, re, i, m, s, base64, base64offset, " +
 	"utf16le, wide, utf16be, utf16, lt, lte, gt, gte, minute, hour, day, week, month, year, cidr, expand, fieldref"
 
-// flags sets the modifiers that concern the whole item and checks what does not
+// set sets the modifiers that concern the whole item and checks what does not
 // depend on values.
-func (st *state) flags(mods []string) error {
+func (st *itemModifiers) set(mods []string) error {
 	seen := make(map[string]bool, len(mods))
 	for _, mod := range mods {
 		if seen[mod] && mod != "base64" { // encoding twice has a meaning
 			return fmt.Errorf("modifier %q stands there twice", mod)
 		}
 		seen[mod] = true
-		if err := st.flag(mod, seen); err != nil {
+		if err := st.setOne(mod, seen); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func (st *state) flags(mods []string) error {
 	return nil
 }
 
-func (st *state) flag(mod string, seen map[string]bool) error {
+func (st *itemModifiers) setOne(mod string, seen map[string]bool) error {
 	switch mod {
 	case "all":
 		st.all = true

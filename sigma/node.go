@@ -76,13 +76,13 @@ func (n allOf) explain(e *evaluation, out []Matched) []Matched {
 	return out
 }
 
-// someOf needs count of its kids.
-type someOf struct {
+// atLeast needs count of its kids.
+type atLeast struct {
 	kids  []node
 	count int
 }
 
-func (n someOf) eval(e *evaluation) bool {
+func (n atLeast) eval(e *evaluation) bool {
 	need := n.count
 	for i, kid := range n.kids {
 		if len(n.kids)-i < need {
@@ -97,7 +97,7 @@ func (n someOf) eval(e *evaluation) bool {
 	return need <= 0
 }
 
-func (n someOf) explain(e *evaluation, out []Matched) []Matched {
+func (n atLeast) explain(e *evaluation, out []Matched) []Matched {
 	for _, kid := range n.kids {
 		if kid.eval(e) {
 			out = kid.explain(e, out)
@@ -106,15 +106,15 @@ func (n someOf) explain(e *evaluation, out []Matched) []Matched {
 	return out
 }
 
-type notNode struct{ kid node }
+type negation struct{ kid node }
 
-func (n notNode) eval(e *evaluation) bool                            { return !n.kid.eval(e) }
-func (n notNode) explain(_ *evaluation, out []Matched) []Matched     { return out }
-func (n negatedLeaf) eval(e *evaluation) bool                        { return !n.kid.eval(e) }
-func (n negatedLeaf) explain(e *evaluation, out []Matched) []Matched { return n.leaf.append(e, out) }
+func (n negation) eval(e *evaluation) bool                            { return !n.kid.eval(e) }
+func (n negation) explain(_ *evaluation, out []Matched) []Matched     { return out }
+func (n negatedItem) eval(e *evaluation) bool                        { return !n.kid.eval(e) }
+func (n negatedItem) explain(e *evaluation, out []Matched) []Matched { return n.leaf.append(e, out) }
 
-// negatedLeaf is neq: unlike not of a condition, it tells the field's value.
-type negatedLeaf struct {
+// negatedItem is neq: unlike not of a condition, it tells the field's value.
+type negatedItem struct {
 	kid  node
 	leaf explainedField
 }
@@ -265,7 +265,7 @@ func (n *refLeaf) explain(e *evaluation, out []Matched) []Matched {
 	return out
 }
 
-func explanation(it *item, text string) string {
+func itemExplanation(it *item, text string) string {
 	key := it.key
 	if key == "" {
 		key = "keyword"

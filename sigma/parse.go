@@ -17,7 +17,7 @@ const MaxDocuments = 1000
 // JSON schemas and ignores attributes they do not know. All faults (the first
 // 50) are joined into one error of *ParseError; the documents are then nil.
 func Parse(name string, data []byte) ([]Document, error) {
-	r := &reader{file: name}
+	r := &parser{file: name}
 	start := Source{File: name, Line: 1, Column: 1}
 	if len(data) > MaxFileSize {
 		return nil, errorAt(start, "the file has %d bytes, allowed are %d", len(data), MaxFileSize)
@@ -28,7 +28,7 @@ func Parse(name string, data []byte) ([]Document, error) {
 	}
 	docs := make([]Document, 0, len(roots))
 	for _, root := range roots {
-		if r.sound(root, 0) {
+		if r.validateYAML(root, 0) {
 			docs = append(docs, r.document(root))
 		}
 	}
@@ -38,7 +38,7 @@ func Parse(name string, data []byte) ([]Document, error) {
 	return docs, nil
 }
 
-func (r *reader) document(root *yaml.Node) Document {
+func (r *parser) document(root *yaml.Node) Document {
 	o, ok := r.mapping(root, "a document")
 	if !ok {
 		return Document{}
@@ -57,7 +57,7 @@ func (r *reader) document(root *yaml.Node) Document {
 	}
 }
 
-func (r *reader) rule(o object) *Rule {
+func (r *parser) rule(o object) *Rule {
 	rule := &Rule{Meta: r.meta(o), Logsource: r.logsource(o)}
 	n := o.get("detection")
 	if n == nil {
@@ -72,7 +72,7 @@ func (r *reader) rule(o object) *Rule {
 
 // filter reads a filter document. "rules" may be the word any, as in pySigma,
 // besides the list of the schema.
-func (r *reader) filter(o object) *Filter {
+func (r *parser) filter(o object) *Filter {
 	f := &Filter{Meta: r.meta(o), Logsource: r.logsource(o)}
 	d, ok := r.mapping(o.get("filter"), "filter")
 	if !ok {
@@ -90,7 +90,7 @@ func (r *reader) filter(o object) *Filter {
 }
 
 // references reads a list of ids or names and where each stands.
-func (r *reader) references(n *yaml.Node) ([]string, []reference) {
+func (r *parser) references(n *yaml.Node) ([]string, []reference) {
 	names := r.texts(n, "rules")
 	if len(names) == 0 && n.Kind == yaml.SequenceNode {
 		r.fail(n, "rules is empty: name at least one rule by its id or name")

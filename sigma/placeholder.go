@@ -9,7 +9,7 @@ import (
 // expand replaces the placeholders of a value with the expand modifier by every
 // combination of their values. Without the modifier %name% is plain text.
 func (b *builder) expand(it *item, v scalar) ([]scalar, error) {
-	if !slices.Contains(it.mods, "expand") || v.kind != textScalar || b.trial {
+	if !slices.Contains(it.mods, "expand") || v.kind != textScalar || b.validateOnly {
 		return []scalar{v}, nil
 	}
 	texts := []string{""}

@@ -5,18 +5,18 @@ import "sync"
 // RuleSet is a compiled set of rules and correlations. It is immutable.
 type RuleSet struct {
 	rules        []*Rule
-	compiled     []compiledRule // as rules
-	sources      []Logsource    // the distinct ones of rules
+	compiledRules     []compiledRule // as rules
+	logsources      []Logsource    // the distinct ones of rules
 	correlations []*Correlation
-	counters     []counter // as correlations
-	ruleFeeds    map[*Rule][]feed
+	compiledCorrelations     []compiledCorrelation // as correlations
+	ruleDependents    map[*Rule][]dependent
 	limits       Limits
 	pool         *sync.Pool // of *evaluation
 }
 
 type compiledRule struct {
 	root   node
-	source int // index into sources
+	logsource int // index into sources
 	silent bool
 }
 
@@ -54,9 +54,9 @@ func (rs *RuleSet) Match(ev Event) []Match {
 	skip := rs.skipped(ev.Logsource, e.skip[:0])
 	e.skip = skip
 	var out []Match
-	for i := range rs.compiled {
-		r := &rs.compiled[i]
-		if skip[r.source] || !r.root.eval(e) {
+	for i := range rs.compiledRules {
+		r := &rs.compiledRules[i]
+		if skip[r.logsource] || !r.root.eval(e) {
 			continue
 		}
 		out = append(out, Match{Rule: rs.rules[i], Matched: r.root.explain(e, nil), Silent: r.silent})
@@ -66,7 +66,7 @@ func (rs *RuleSet) Match(ev Event) []Match {
 
 // skipped says for each of the sources whether it conflicts with l.
 func (rs *RuleSet) skipped(l Logsource, out []bool) []bool {
-	for _, source := range rs.sources {
+	for _, source := range rs.logsources {
 		out = append(out, source.Conflicts(l))
 	}
 	return out

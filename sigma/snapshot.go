@@ -42,19 +42,19 @@ func (c *Correlator) Snapshot() ([]byte, error) {
 
 func (g *group) snapshot() groupSnapshot {
 	s := groupSnapshot{
-		Correlation: g.counter.identity,
+		Correlation: g.correlation.identity,
 		Key:         g.key,
 		Group:       g.values,
 		Samples:     g.samples,
 		Quiet:       g.quiet,
 	}
-	severalRules := len(g.counter.correlation.Rules) > 1
+	severalRules := len(g.correlation.correlation.Rules) > 1
 	for _, e := range g.entries {
 		s.Times = append(s.Times, e.at)
 		if severalRules {
 			s.Rules = append(s.Rules, e.rule)
 		}
-		if g.counter.correlation.Type == ValueCount {
+		if g.correlation.correlation.Type == ValueCount {
 			s.Values = append(s.Values, e.value)
 		}
 	}
@@ -75,9 +75,9 @@ func (c *Correlator) Restore(data []byte) error {
 	if s.Version != snapshotVersion {
 		return fmt.Errorf("correlation snapshot has version %d, supported is %d", s.Version, snapshotVersion)
 	}
-	known := make(map[string]int, len(c.rs.counters))
-	for i := range c.rs.counters {
-		known[c.rs.counters[i].identity] = i
+	known := make(map[string]int, len(c.rs.compiledCorrelations))
+	for i := range c.rs.compiledCorrelations {
+		known[c.rs.compiledCorrelations[i].identity] = i
 	}
 	fresh := c.rs.NewCorrelator()
 	fresh.seq, fresh.stats = c.seq, c.stats
@@ -95,14 +95,14 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 	if !ok {
 		return nil
 	}
-	k := &c.rs.counters[i]
+	k := &c.rs.compiledCorrelations[i]
 	if err := s.check(k); err != nil {
 		return err
 	}
 	if _, twice := c.groups[i][s.Key]; twice {
 		return fmt.Errorf("key %q stands there twice", s.Key)
 	}
-	g := &group{counter: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet}
+	g := &group{correlation: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet}
 	for j, at := range s.Times {
 		e := entry{at: at}
 		if len(s.Rules) > 0 {
@@ -122,17 +122,17 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 
 // restore holds g within the limits, which may be tighter than before.
 func (c *Correlator) restore(i int, g *group) {
-	c.stats.EvictedEvents += uint64(g.shrink())
+	c.stats.EvictedEvents += uint64(g.dropOldest())
 	g.samples = g.samples[max(0, len(g.samples)-c.rs.limits.MaxSamples):]
 	for c.order.Len() > 0 && (c.order.Len() >= c.rs.limits.MaxGroups || c.events+len(g.entries) > c.rs.limits.MaxEvents) {
 		c.evict()
 	}
-	c.hold(i, g)
+	c.insertGroup(i, g)
 }
 
 var errShape = errors.New("its columns do not fit together")
 
-func (s *groupSnapshot) check(k *counter) error {
+func (s *groupSnapshot) check(k *compiledCorrelation) error {
 	rules := len(k.correlation.Rules)
 	switch {
 	case len(s.Group) != len(k.correlation.GroupBy),

@@ -24,7 +24,7 @@ type interval struct {
 
 // group is the state of one combination of group-by values.
 type group struct {
-	counter *counter
+	correlation *compiledCorrelation
 	key     string
 	values  []string   // shortened for display
 	entries []entry    // by time, then by arrival
@@ -32,12 +32,12 @@ type group struct {
 	fired   []interval // in the order of firing
 	quiet   bool       // the newest window holds, and was told
 	lastSeq uint64     // the Observe that counted last
-	tally   *tally     // of the newest window; nil if it must be built anew
+	counts   *windowCounts     // of the newest window; nil if it must be built anew
 	seen    *list.Element
 }
 
-// verdict is a window that satisfies the condition.
-type verdict struct {
+// window is a window that satisfies the condition.
+type window struct {
 	count       int
 	first, last int64
 }
@@ -51,14 +51,14 @@ func (g *group) insert(e entry) int {
 	}
 	i := sort.Search(n, func(i int) bool { return g.entries[i].at > e.at })
 	g.entries = slices.Insert(g.entries, i, e)
-	g.tally = nil
+	g.counts = nil
 	return i
 }
 
-// prune drops what lies too far from time at, on either side: a single event
+// dropDistant drops what lies too far from time at, on either side: a single event
 // with an absurd time can then not make all later ones count as too late.
-func (g *group) prune(at int64) (dropped int) {
-	keep := g.counter.keep
+func (g *group) dropDistant(at int64) (dropped int) {
+	keep := g.correlation.maxDistance
 	low, high := 0, len(g.entries)
 	for low < high && g.entries[low].at < at-keep {
 		low++
@@ -68,7 +68,7 @@ func (g *group) prune(at int64) (dropped int) {
 	}
 	dropped = len(g.entries) - (high - low)
 	if high < len(g.entries) {
-		g.tally = nil
+		g.counts = nil
 	}
 	g.dropFirst(low, high)
 	return dropped
@@ -80,14 +80,14 @@ func (g *group) dropFirst(low, high int) {
 		return
 	}
 	g.entries = g.entries[low:high]
-	if g.tally != nil && !g.tally.shift(low) {
-		g.tally = nil
+	if g.counts != nil && !g.counts.shift(low) {
+		g.counts = nil
 	}
 }
 
-// shrink drops the oldest entries beyond the limit.
-func (g *group) shrink() (dropped int) {
-	if over := len(g.entries) - g.counter.maxEvents; over > 0 {
+// dropOldest drops the oldest entries beyond the limit.
+func (g *group) dropOldest() (dropped int) {
+	if over := len(g.entries) - g.correlation.maxEvents; over > 0 {
 		g.dropFirst(over, len(g.entries))
 		return over
 	}
@@ -106,54 +106,54 @@ func (g *group) compact() int {
 	return 1
 }
 
-// judge looks at the windows that the entry at index i has changed. It returns
+// evaluate looks at the windows that the entry at index i has changed. It returns
 // the window that became true by it, and the window around it that is true at
 // all, which temporal correlations built on this one count.
-func (g *group) judge(i int) (fire, holds *verdict) {
+func (g *group) evaluate(i int) (fire, holds *window) {
 	n := len(g.entries)
 	newest := g.newestWindow()
 	switch {
 	case newest == nil:
 		g.quiet = false
 	case g.quiet:
-		g.extend(newest)
+		g.extendFired(newest)
 	default:
 		g.quiet = true
-		g.remember(newest)
+		g.addFired(newest)
 		fire = newest
 	}
 	if i == n-1 || newest != nil && g.entries[i].at >= newest.first {
 		return fire, newest
 	}
-	return g.judgeLate(i, fire)
+	return g.evaluateLate(i, fire)
 }
 
-// judgeLate looks at the windows around an entry that the newest window does
+// evaluateLate looks at the windows around an entry that the newest window does
 // not hold. They fire unless they are part of what fired before.
-func (g *group) judgeLate(i int, fire *verdict) (*verdict, *verdict) {
-	holds := g.windowAround(i)
-	if holds == nil || fire != nil || g.told(holds) {
+func (g *group) evaluateLate(i int, fire *window) (*window, *window) {
+	holds := g.lateWindow(i)
+	if holds == nil || fire != nil || g.overlapsFired(holds) {
 		return fire, holds
 	}
-	g.remember(holds)
+	g.addFired(holds)
 	return holds, holds
 }
 
-func (g *group) told(v *verdict) bool {
+func (g *group) overlapsFired(v *window) bool {
 	return slices.ContainsFunc(g.fired, func(f interval) bool {
 		return v.first <= f.last && v.last >= f.first
 	})
 }
 
-func (g *group) remember(v *verdict) {
+func (g *group) addFired(v *window) {
 	g.fired = append(g.fired, interval{v.first, v.last})
 	if len(g.fired) > maxIntervals {
 		g.fired = g.fired[1:]
 	}
 }
 
-// extend lets the newest fired window grow while the group is quiet.
-func (g *group) extend(v *verdict) {
+// extendFired lets the newest fired window grow while the group is quiet.
+func (g *group) extendFired(v *window) {
 	newest := -1
 	for i, f := range g.fired {
 		if newest < 0 || f.last >= g.fired[newest].last {
@@ -166,28 +166,28 @@ func (g *group) extend(v *verdict) {
 }
 
 // newestWindow judges the window that ends with the newest entry.
-func (g *group) newestWindow() *verdict {
+func (g *group) newestWindow() *window {
 	n := len(g.entries)
-	start := g.entries[n-1].at - g.counter.span
-	if g.counter.temporal() {
-		return g.verdict(g.lowest(start), n, nil)
+	start := g.entries[n-1].at - g.correlation.span
+	if g.correlation.temporal() {
+		return g.satisfiedWindow(g.lowest(start), n, nil)
 	}
-	if g.tally == nil {
+	if g.counts == nil {
 		low := g.lowest(start)
-		g.tally = &tally{low: low, end: low}
+		g.counts = &windowCounts{low: low, end: low}
 	}
-	g.tally.slide(g.counter, g.entries, start, n)
-	return g.verdict(g.tally.low, n, g.tally)
+	g.counts.slide(g.correlation, g.entries, start, n)
+	return g.satisfiedWindow(g.counts.low, n, g.counts)
 }
 
-// windowAround judges the windows that hold entry i, from the earliest on.
-func (g *group) windowAround(i int) *verdict {
-	span := g.counter.span
+// lateWindow judges the windows that hold entry i, from the earliest on.
+func (g *group) lateWindow(i int) *window {
+	span := g.correlation.span
 	low := g.lowest(g.entries[i].at - span)
-	t := &tally{low: low, end: low}
+	t := &windowCounts{low: low, end: low}
 	for end := i + 1; end <= len(g.entries) && g.entries[end-1].at <= g.entries[i].at+span; end++ {
-		t.slide(g.counter, g.entries, g.entries[end-1].at-span, end)
-		if v := g.verdict(t.low, end, t); v != nil {
+		t.slide(g.correlation, g.entries, g.entries[end-1].at-span, end)
+		if v := g.satisfiedWindow(t.low, end, t); v != nil {
 			return v
 		}
 	}
@@ -199,24 +199,24 @@ func (g *group) lowest(at int64) int {
 	return sort.Search(len(g.entries), func(i int) bool { return g.entries[i].at >= at })
 }
 
-// verdict judges the entries from low to end; t is their tally, if there is one.
-func (g *group) verdict(low, end int, t *tally) *verdict {
+// satisfiedWindow judges the entries from low to end; t is their tally, if there is one.
+func (g *group) satisfiedWindow(low, end int, t *windowCounts) *window {
 	window := g.entries[low:end]
 	var count int
-	switch g.counter.correlation.Type {
+	switch g.correlation.correlation.Type {
 	case Temporal:
 		count = distinctRules(window)
 	case TemporalOrdered:
-		count = longestChain(window, len(g.counter.correlation.Rules))
+		count = longestChain(window, len(g.correlation.correlation.Rules))
 	case ValueCount:
 		count = len(t.values)
 	default:
 		count = len(window)
 	}
-	if !satisfies(g.counter.correlation.Condition, float64(count)) {
+	if !satisfies(g.correlation.correlation.Condition, float64(count)) {
 		return nil
 	}
-	return &verdict{count: count, first: window[0].at, last: window[len(window)-1].at}
+	return &window{count: count, first: window[0].at, last: window[len(window)-1].at}
 }
 
 func distinctRules(window []entry) int {
@@ -241,14 +241,14 @@ func longestChain(window []entry, rules int) int {
 	return slices.Max(chains)
 }
 
-// tally counts the entries from low to end while the window slides over them.
-type tally struct {
+// windowCounts counts the entries from low to end while the window slides over them.
+type windowCounts struct {
 	low, end int
 	values   map[string]int // of value_count
 }
 
 // slide moves the window so that it holds the entries from time start to end.
-func (t *tally) slide(c *counter, entries []entry, start int64, end int) {
+func (t *windowCounts) slide(c *compiledCorrelation, entries []entry, start int64, end int) {
 	counts := c.correlation.Type == ValueCount
 	if counts && t.values == nil {
 		t.values = make(map[string]int)
@@ -265,7 +265,7 @@ func (t *tally) slide(c *counter, entries []entry, start int64, end int) {
 	}
 }
 
-func (t *tally) remove(value string) {
+func (t *windowCounts) remove(value string) {
 	if t.values[value]--; t.values[value] == 0 {
 		delete(t.values, value)
 	}
@@ -273,7 +273,7 @@ func (t *tally) remove(value string) {
 
 // shift follows entries that were dropped at the front. It reports false if the
 // window held some of them.
-func (t *tally) shift(n int) bool {
+func (t *windowCounts) shift(n int) bool {
 	t.low, t.end = t.low-n, t.end-n
 	return t.low >= 0
 }

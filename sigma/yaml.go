@@ -19,28 +19,28 @@ const maxDepth = 32
 // maxErrors bounds how many faults of one file are told.
 const maxErrors = 50
 
-// reader collects the faults of one file while its nodes are read.
-type reader struct {
+// parser collects the faults of one file while its nodes are read.
+type parser struct {
 	file string
 	errs []error
 }
 
-func (r *reader) at(n *yaml.Node) Source {
+func (r *parser) at(n *yaml.Node) Source {
 	return Source{File: r.file, Line: n.Line, Column: n.Column}
 }
 
-func (r *reader) fail(n *yaml.Node, format string, args ...any) {
+func (r *parser) fail(n *yaml.Node, format string, args ...any) {
 	r.failAt(r.at(n), format, args...)
 }
 
-func (r *reader) failAt(at Source, format string, args ...any) {
+func (r *parser) failAt(at Source, format string, args ...any) {
 	if len(r.errs) < maxErrors {
 		r.errs = append(r.errs, errorAt(at, format, args...))
 	}
 }
 
 // documents splits data into the root nodes of its YAML documents.
-func (r *reader) documents(data []byte) []*yaml.Node {
+func (r *parser) documents(data []byte) []*yaml.Node {
 	var roots []*yaml.Node
 	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
 		var doc yaml.Node
@@ -79,9 +79,9 @@ func yamlErrorText(err error) string {
 	return yamlErrorLine.ReplaceAllString(text, "")
 }
 
-// sound reports whether a document holds plain YAML only: no aliases, which
+// validateYAML reports whether a document holds plain YAML only: no aliases, which
 // could multiply it, no tags of its own, bounded depth, no key twice.
-func (r *reader) sound(n *yaml.Node, depth int) bool {
+func (r *parser) validateYAML(n *yaml.Node, depth int) bool {
 	if depth > maxDepth {
 		r.fail(n, "nested deeper than %d levels", maxDepth)
 		return false
@@ -94,14 +94,14 @@ func (r *reader) sound(n *yaml.Node, depth int) bool {
 		r.fail(n, "the tag %s is not allowed in rules", n.Tag)
 		return false
 	}
-	ok := n.Kind != yaml.MappingNode || r.soundKeys(n)
+	ok := n.Kind != yaml.MappingNode || r.validateKeys(n)
 	for _, child := range n.Content {
-		ok = r.sound(child, depth+1) && ok
+		ok = r.validateYAML(child, depth+1) && ok
 	}
 	return ok
 }
 
-func (r *reader) soundKeys(n *yaml.Node) bool {
+func (r *parser) validateKeys(n *yaml.Node) bool {
 	seen := make(map[string]int, len(n.Content)/2)
 	ok := true
 	for i := 0; i < len(n.Content); i += 2 {
@@ -123,9 +123,9 @@ func (r *reader) soundKeys(n *yaml.Node) bool {
 }
 
 // mapping reads the keys of a map; what names it in errors.
-func (r *reader) mapping(n *yaml.Node, what string) (object, bool) {
+func (r *parser) mapping(n *yaml.Node, what string) (object, bool) {
 	if n.Kind != yaml.MappingNode {
-		r.fail(n, "%s must be a map, not %s", what, kindOf(n))
+		r.fail(n, "%s must be a map, not %s", what, describeNode(n))
 		return object{}, false
 	}
 	return object{r: r, node: n}, true
@@ -133,7 +133,7 @@ func (r *reader) mapping(n *yaml.Node, what string) (object, bool) {
 
 // object is a map whose keys are asked for by name.
 type object struct {
-	r    *reader
+	r    *parser
 	node *yaml.Node
 }
 
@@ -197,16 +197,16 @@ func (o object) matching(key string, form *regexp.Regexp, allowed string) string
 		return ""
 	}
 	if n.Tag == "!!timestamp" { // a bare date
-		return o.r.checked(n, key, n.Value, form, allowed)
+		return o.r.matchingText(n, key, n.Value, form, allowed)
 	}
 	s, ok := o.r.text(n, key)
 	if !ok {
 		return ""
 	}
-	return o.r.checked(n, key, s, form, allowed)
+	return o.r.matchingText(n, key, s, form, allowed)
 }
 
-func (r *reader) checked(n *yaml.Node, key, s string, form *regexp.Regexp, allowed string) string {
+func (r *parser) matchingText(n *yaml.Node, key, s string, form *regexp.Regexp, allowed string) string {
 	if !form.MatchString(s) {
 		r.fail(n, "%s %q must be %s", key, s, allowed)
 		return ""
@@ -223,9 +223,9 @@ func (o object) texts(key string) []string {
 	return o.r.texts(n, key)
 }
 
-func (r *reader) texts(n *yaml.Node, key string) []string {
+func (r *parser) texts(n *yaml.Node, key string) []string {
 	if n.Kind != yaml.SequenceNode {
-		r.fail(n, "%s must be a list of strings, not %s", key, kindOf(n))
+		r.fail(n, "%s must be a list of strings, not %s", key, describeNode(n))
 		return nil
 	}
 	var out []string
@@ -244,15 +244,15 @@ func (r *reader) texts(n *yaml.Node, key string) []string {
 	return out
 }
 
-func (r *reader) text(n *yaml.Node, what string) (string, bool) {
+func (r *parser) text(n *yaml.Node, what string) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		r.fail(n, "%s must be a string, not %s", what, kindOf(n))
+		r.fail(n, "%s must be a string, not %s", what, describeNode(n))
 		return "", false
 	}
 	return n.Value, true
 }
 
-func kindOf(n *yaml.Node) string {
+func describeNode(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "a map"

@@ -151,7 +151,7 @@ func levels(docs []sigma.Document) error {
 			continue
 		}
 		if _, err := event.ParseSeverity(m.Level); err != nil {
-			return &sigma.ParseError{File: m.Source.File, Line: m.Source.Line, Column: m.Source.Column, What: "level: " + err.Error()}
+			return &sigma.ParseError{File: m.Source.File, Line: m.Source.Line, Column: m.Source.Column, Message: "level: " + err.Error()}
 		}
 	}
 	return nil
