@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// BenchmarkMatch judges one event by all public rules.
+// BenchmarkMatch matches one event against all public rules.
 func BenchmarkMatch(b *testing.B) {
 	testenv.Data(b, "sigma/rules")
 	usable, _ := compilable(b, publicRules(b))
@@ -41,8 +41,8 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkMatchLength shows that cost grows with the value and no faster: ns/B
-// stays the same from line to line.
+// BenchmarkMatchLength shows that time is linear in the length of the value: ns/B
+// is the same for every length.
 func BenchmarkMatchLength(b *testing.B) {
 	for _, entry := range []string{"a|contains: needle", "'a': '*a?b*c?d*'", "a|re: '(a|b)*c'", "a|windash|contains: ' -x'"} {
 		for n := 1 << 10; n <= 1<<14; n *= 2 {

@@ -2,14 +2,15 @@ package sigma
 
 import (
 	"errors"
+	"strings"
 	"sync"
 )
 
-// Options say how to compile.
+// Options are the parameters of Compile.
 type Options struct {
 	// Placeholders are the values of %name% in values with the expand modifier.
-	// They are read as Sigma strings: wildcards in them work. A rule whose
-	// placeholder is missing here is refused.
+	// They are Sigma strings, so wildcards in them work. A rule with a
+	// placeholder that is missing here is refused.
 	Placeholders map[string][]string
 	// Limits bound the memory of correlators; zero fields take the defaults.
 	Limits Limits
@@ -17,7 +18,7 @@ type Options struct {
 
 // Compile resolves references, expands placeholders and applies filters. It
 // refuses duplicate ids and names, unknown and circular references, missing
-// placeholders and correlation types it does not evaluate. All faults are
+// placeholders and correlation types that are not evaluated. All problems are
 // joined into one error of *ParseError; the RuleSet is then nil.
 func Compile(docs []Document, opts Options) (*RuleSet, error) {
 	c := &compiler{
@@ -32,24 +33,24 @@ func Compile(docs []Document, opts Options) (*RuleSet, error) {
 	if len(c.builder.errs) > 0 {
 		return nil, errors.Join(c.builder.errs...)
 	}
-	names := c.builder.names
+	names := c.builder.fieldNames
 	c.rs.pool = &sync.Pool{New: func() any {
-		return &evaluation{names: names, slots: make([]field, len(names))}
+		return &evaluation{fieldNames: names, fields: make([]field, len(names))}
 	}}
 	return c.rs, nil
 }
 
-// target is what a reference can mean: a rule or a correlation, by its index.
+// target is the rule, correlation or filter that an id or name stands for.
 type target struct {
-	rule        int // -1 if it is a correlation
-	correlation int // -1 if it is a rule
+	rule        int // index into RuleSet.rules; -1 if it is no rule
+	correlation int // index into RuleSet.correlations; -1 if it is no correlation
 	meta        *Meta
 }
 
 type compiler struct {
 	builder *builder
 	rs      *RuleSet
-	byName  map[string]*target
+	byName  map[string]*target // by id and by name
 }
 
 func (c *compiler) fail(at Source, format string, args ...any) {
@@ -77,66 +78,68 @@ func (c *compiler) register(t *target) {
 		if name == "" {
 			continue
 		}
-		if other, taken := c.byName[name]; taken {
-			c.fail(t.meta.Source, "%q is taken already, by %q in %s", name, other.meta.Title, other.meta.Source)
+		if other, used := c.byName[name]; used {
+			c.fail(t.meta.Source, "%q is already used by %q in %s", name, other.meta.Title, other.meta.Source)
 			continue
 		}
 		c.byName[name] = t
 	}
 }
 
+// resolve returns what ref refers to. Ids are compared in lower case.
+func (c *compiler) resolve(ref reference) (*target, bool) {
+	name := ref.name
+	if uuidForm.MatchString(name) {
+		name = strings.ToLower(name)
+	}
+	t, ok := c.byName[name]
+	if !ok {
+		c.fail(ref.at, "there is no rule with the id or name %q", ref.name)
+	}
+	return t, ok
+}
+
 func (c *compiler) buildRules() {
-	sources := make(map[Logsource]int)
+	indexes := make(map[Logsource]int)
 	for _, rule := range c.rs.rules {
-		i, ok := sources[rule.Logsource]
+		i, ok := indexes[rule.Logsource]
 		if !ok {
 			i = len(c.rs.logsources)
-			sources[rule.Logsource] = i
+			indexes[rule.Logsource] = i
 			c.rs.logsources = append(c.rs.logsources, rule.Logsource)
 		}
 		c.rs.compiledRules = append(c.rs.compiledRules, compiledRule{root: c.builder.detection(rule.detection), logsource: i})
 	}
 }
 
-// applyFilters adds the condition of every filter to the rules it names.
+// applyFilters adds the condition of every filter to the rules it applies to.
 func (c *compiler) applyFilters(docs []Document) {
 	for _, d := range docs {
-		if d.Filter == nil {
+		f := d.Filter
+		if f == nil {
 			continue
 		}
-		condition := c.builder.detection(d.Filter.detection)
+		condition := c.builder.detection(f.detection)
 		for i, rule := range c.rs.rules {
-			if d.Filter.Rules == nil && !d.Filter.Logsource.Conflicts(rule.Logsource) {
+			if f.Rules == nil && !f.Logsource.Conflicts(rule.Logsource) {
 				c.rs.compiledRules[i].addCondition(condition)
 			}
 		}
-		for _, ref := range d.Filter.refs {
-			c.applyFilter(d.Filter, ref, condition)
+		for _, ref := range f.refs {
+			t, ok := c.resolve(ref)
+			switch {
+			case !ok:
+			case t.rule < 0:
+				c.fail(ref.at, "%q is no detection rule: filters apply to detection rules only", ref.name)
+			case f.Logsource.Conflicts(c.rs.rules[t.rule].Logsource):
+				c.fail(ref.at, "the logsource of this filter conflicts with that of %q", ref.name)
+			default:
+				c.rs.compiledRules[t.rule].addCondition(condition)
+			}
 		}
-	}
-}
-
-func (c *compiler) applyFilter(f *Filter, ref reference, condition node) {
-	t, ok := c.resolve(ref)
-	switch {
-	case !ok:
-	case t.rule < 0:
-		c.fail(ref.at, "%q is no detection rule: filters apply to detection rules only", ref.name)
-	case f.Logsource.Conflicts(c.rs.rules[t.rule].Logsource):
-		c.fail(ref.at, "the logsource of this filter is not that of %q", ref.name)
-	default:
-		c.rs.compiledRules[t.rule].addCondition(condition)
 	}
 }
 
 func (r *compiledRule) addCondition(condition node) {
 	r.root = allOf{r.root, condition}
-}
-
-func (c *compiler) resolve(ref reference) (*target, bool) {
-	t, ok := c.byName[canonical(ref.name)]
-	if !ok {
-		c.fail(ref.at, "there is no rule with the id or name %q", ref.name)
-	}
-	return t, ok
 }

@@ -9,8 +9,8 @@ import (
 
 // Bounds of one condition; the longest public one has about 400 bytes.
 const (
-	maxCondition      = 8192
-	maxConditionDepth = 64
+	maxCondition      = 8192 // bytes
+	maxConditionDepth = 64   // brackets
 )
 
 type conditionOp int
@@ -23,12 +23,12 @@ const (
 	opOf
 )
 
-// condition is the tree of one condition expression.
+// condition is a node of the syntax tree of a condition.
 type condition struct {
 	op     conditionOp
 	kids   []condition
-	search int // of opSearch: index into the searches
-	count  int // of opOf: how many of kids
+	search int // of opSearch: index into detection.searches
+	count  int // of opOf: how many of kids must be true
 }
 
 func (r *parser) conditions(n *yaml.Node, searches []search) []condition {
@@ -55,7 +55,7 @@ func (r *parser) conditions(n *yaml.Node, searches []search) []condition {
 	return out
 }
 
-// conditionSource points into the expression where it is written in one line.
+// conditionSource returns the position of offset if the condition is on one line.
 func conditionSource(at Source, n *yaml.Node, offset int) Source {
 	switch {
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0, strings.Contains(n.Value, "\n"):
@@ -78,9 +78,9 @@ type token struct {
 	offset int
 }
 
-// conditionParser is a recursive descent over the grammar of the specification,
-// or binding least, then and, not, "x of", brackets. Operators may be written
-// in any case, as public rules do.
+// conditionParser is a recursive descent parser for the condition grammar of the
+// specification. Precedence, from low to high: or, and, not, "x of", brackets.
+// Operators are accepted in any case, because public rules write them so.
 type conditionParser struct {
 	tokens   []token
 	pos      int
@@ -196,7 +196,7 @@ func (p *conditionParser) not() (condition, *conditionError) {
 func (p *conditionParser) primary() (condition, *conditionError) {
 	t, ok := p.peek()
 	if !ok {
-		return condition{}, &conditionError{t.offset, "condition ends too early: expected a search, 1 of, all of, not or a bracket"}
+		return condition{}, &conditionError{t.offset, "condition ends too early: expected a search identifier, 1 of, all of, not or a bracket"}
 	}
 	p.pos++
 	if t.text == "(" {
@@ -210,9 +210,10 @@ func (p *conditionParser) primary() (condition, *conditionError) {
 			return condition{op: opSearch, search: i}, nil
 		}
 	}
-	return condition{}, &conditionError{t.offset, "condition: there is no search " + strconv.Quote(t.text) + p.known()}
+	return condition{}, &conditionError{t.offset, "condition: there is no search identifier " + strconv.Quote(t.text) + p.known()}
 }
 
+// known lists the defined search identifiers for errors.
 func (p *conditionParser) known() string {
 	var names []string
 	for _, s := range p.searches {
@@ -241,11 +242,11 @@ func (p *conditionParser) brackets(open token) (condition, *conditionError) {
 	return c, nil
 }
 
-// of reads what follows "quantifier of".
+// of parses what follows "quantifier of".
 func (p *conditionParser) of(quantifier token) (condition, *conditionError) {
 	t, ok := p.peek()
 	if !ok || t.text == "(" || t.text == ")" {
-		return condition{}, &conditionError{t.offset, "condition: expected them or a pattern of searches after of"}
+		return condition{}, &conditionError{t.offset, "condition: expected them or a pattern of search identifiers after of"}
 	}
 	p.pos++
 	c := condition{op: opOf}
@@ -255,7 +256,7 @@ func (p *conditionParser) of(quantifier token) (condition, *conditionError) {
 		}
 	}
 	if len(c.kids) == 0 {
-		return c, &conditionError{t.offset, "condition: no search fits " + strconv.Quote(t.text) + p.known()}
+		return c, &conditionError{t.offset, "condition: no search identifier matches " + strconv.Quote(t.text) + p.known()}
 	}
 	switch n, err := strconv.Atoi(quantifier.text); {
 	case strings.EqualFold(quantifier.text, "all"):
@@ -265,15 +266,15 @@ func (p *conditionParser) of(quantifier token) (condition, *conditionError) {
 	case err != nil || n < 1:
 		return c, &conditionError{quantifier.offset, "condition: " + strconv.Quote(quantifier.text) + " of: expected all, any or a number from 1"}
 	case n > len(c.kids):
-		return c, &conditionError{quantifier.offset, "condition: " + quantifier.text + " of " + t.text + " can never be true, only " + strconv.Itoa(len(c.kids)) + " searches fit"}
+		return c, &conditionError{quantifier.offset, "condition: " + quantifier.text + " of " + t.text + " can never be true, only " + strconv.Itoa(len(c.kids)) + " search identifiers match"}
 	default:
 		c.count = n
 	}
 	return c, nil
 }
 
-// selects reports whether a search belongs to them, or fits a pattern. Searches
-// that begin with _ are left out of them only: a pattern says what it wants.
+// selects reports whether pattern, or the word them, includes the search
+// identifier name. Names that begin with _ are excluded from them only.
 func selects(pattern, name string) bool {
 	if strings.EqualFold(pattern, "them") {
 		return !strings.HasPrefix(name, "_")

@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// ruleFolders are those of the public rules that are in use.
+// ruleFolders are the folders of the public rules.
 var ruleFolders = []string{"rules", "rules-compliance", "rules-emerging-threats", "rules-placeholder", "rules-threat-hunting"}
 
 func parseFolder(t testing.TB, root string) []sigma.Document {
@@ -45,7 +45,7 @@ func publicRules(t testing.TB) []sigma.Document {
 	return docs
 }
 
-// compilable leaves out the rules that need placeholders, and counts them.
+// compilable returns the rules that need no placeholders, and counts the others.
 func compilable(t testing.TB, docs []sigma.Document) (out []sigma.Document, refused int) {
 	t.Helper()
 	for _, d := range docs {
@@ -130,7 +130,7 @@ func countMatches(t *testing.T, rs *sigma.RuleSet, path, id string) int {
 	return count
 }
 
-// windowsEvents reads events one after the other, or in a list.
+// windowsEvents reads a sequence or a list of JSON events.
 func windowsEvents(t testing.TB, path string) []sigma.Event {
 	t.Helper()
 	f, err := os.Open(path)
@@ -153,8 +153,8 @@ func windowsEvents(t testing.TB, path string) []sigma.Event {
 	return events
 }
 
-// flatten lifts the leaves of EventData and System up; attributes become
-// Element_Attribute, and blanks in names go, as the specification says.
+// flatten moves the leaves of EventData and System to the top; attributes become
+// Element_Attribute, and blanks in names are removed, as the specification says.
 func flatten(out map[string]any, parent string, in map[string]any) {
 	for key, v := range in {
 		name := strings.ReplaceAll(key, " ", "")

@@ -14,8 +14,9 @@ const maxTimespan = 10 * 365 * 24 * time.Hour
 
 var timespanForm = regexp.MustCompile(`^([0-9]{1,9})([smhd])$`)
 
-// correlationKeys are the attributes of the correlation section. Unlike the
-// document itself it is closed: a mistyped timespan must not go unseen.
+// correlationKeys are the attributes of the correlation section. Other keys are
+// refused, unlike in the document itself: a misspelled one would change what is
+// detected.
 var correlationKeys = map[string]bool{
 	"type": true, "rules": true, "group-by": true, "timespan": true,
 	"condition": true, "aliases": true, "generate": true,
@@ -25,7 +26,7 @@ func (r *parser) correlation(o object) *Correlation {
 	c := &Correlation{Meta: r.meta(o)}
 	for _, key := range []string{"detection", "filter"} {
 		if n := o.get(key); n != nil {
-			r.fail(n, "%s and correlation cannot stand in one document", key)
+			r.fail(n, "%s and correlation cannot be in one document", key)
 		}
 	}
 	s, ok := r.mapping(o.get("correlation"), "correlation")
@@ -41,7 +42,7 @@ func (r *parser) correlation(o object) *Correlation {
 	r.correlationRules(c, s)
 	c.GroupBy = s.texts("group-by")
 	c.Timespan = r.timespan(s)
-	c.Generate = r.flag(o, "generate") || r.flag(s, "generate") // schema and pySigma place it differently
+	c.Generate = r.flag(o, "generate") || r.flag(s, "generate") // the schema and pySigma have it in different places
 	r.aliases(c, s)
 	r.correlationCondition(c, s)
 	return c
@@ -121,15 +122,15 @@ func (r *parser) aliasFields(c *Correlation, fields object) map[string]string {
 	out := make(map[string]string)
 	for _, p := range fields.pairs() {
 		if !slices.Contains(c.Rules, p.key.Value) {
-			r.fail(p.key, "alias for %q, which is not in rules of this correlation", p.key.Value)
+			r.fail(p.key, "alias for %q, which is not in the rules of this correlation", p.key.Value)
 		}
 		out[p.key.Value] = fields.text(p.key.Value, 0)
 	}
 	return out
 }
 
-// correlationCondition reads the bounds. Without a condition the temporal types
-// want all of their rules; the others need one.
+// correlationCondition reads the bounds. The temporal types need all of their
+// rules if there is no condition; the other types require one.
 func (r *parser) correlationCondition(c *Correlation, s object) {
 	n := s.get("condition")
 	temporal := c.Type == Temporal || c.Type == TemporalOrdered
@@ -178,14 +179,15 @@ func (r *parser) bound(c *Correlation, p pair) {
 		r.fail(p.value, "%s must be a number, not %s", p.key.Value, describeNode(p.value))
 		return
 	}
-	if p.value.Tag != "!!int" && countsThings(c.Type) || v < 0 || v > 1e15 {
+	if p.value.Tag != "!!int" && countIsWhole(c.Type) || v < 0 || v > 1e15 {
 		r.fail(p.value, "%s must be a whole number from 0, not %s", p.key.Value, p.value.Value)
 		return
 	}
 	c.Condition = append(c.Condition, Bound{Op: p.key.Value, Value: v})
 }
 
-func countsThings(t CorrelationType) bool {
+// countIsWhole reports whether the count of a type is a whole number.
+func countIsWhole(t CorrelationType) bool {
 	return t == EventCount || t == ValueCount || t == Temporal || t == TemporalOrdered
 }
 
@@ -202,8 +204,8 @@ func (r *parser) checkCondition(c *Correlation, n *yaml.Node) {
 		r.fail(n, "condition has no bound: one of gt, gte, lt, lte, eq, neq, or a lower with an upper one")
 	case len(c.Condition) > 2, len(c.Condition) == 2 && !isRange(c.Condition):
 		r.fail(n, "condition may have one bound, or a lower one (gt, gte) with an upper one (lt, lte)")
-	case countsThings(c.Type) && !satisfiable(c.Condition):
-		r.fail(n, "condition can never be true: it is judged when an event comes, so the count is at least 1")
+	case countIsWhole(c.Type) && !satisfiable(c.Condition):
+		r.fail(n, "condition can never be true: it is evaluated when an event comes, so the count is at least 1")
 	}
 }
 
@@ -213,7 +215,8 @@ func isRange(b []Bound) bool {
 	return lower(b[0].Op) && upper(b[1].Op) || upper(b[0].Op) && lower(b[1].Op)
 }
 
-// satisfiable tries the counts around every bound.
+// satisfiable reports whether a count from 1 on satisfies the bounds. It tries the
+// counts around every bound.
 func satisfiable(bounds []Bound) bool {
 	tries := []float64{1, 2}
 	for _, b := range bounds {

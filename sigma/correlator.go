@@ -10,55 +10,14 @@ import (
 	"time"
 )
 
-// Bounds of the texts that a group keeps.
+// Bounds in bytes of the texts that a group keeps.
 const (
 	maxSampleText = 1024
 	maxRef        = 256
 	maxGroupValue = 256
 )
 
-// Limits bound the memory of one Correlator. When a limit is reached, the
-// oldest goes, and CorrelatorStats counts it.
-type Limits struct {
-	// MaxGroups is the number of groups over all correlations (default
-	// 10,000). The group that was seen least recently goes first.
-	MaxGroups int
-	// MaxGroupEvents is the number of events in one group (default 10,000).
-	// Compile refuses conditions that need more.
-	MaxGroupEvents int
-	// MaxEvents is the number of events over all groups (default 500,000).
-	MaxEvents int
-	// MaxSamples is the number of samples kept for a group (default 5), each
-	// with at most 1 KiB of text.
-	MaxSamples int
-	// Lateness is how far, beyond the timespan, events of one group may lie
-	// apart and still be counted (default one timespan, at least 10 min).
-	Lateness time.Duration
-}
-
-const (
-	defaultMaxGroups      = 10_000
-	defaultMaxGroupEvents = 10_000
-	defaultMaxEvents      = 500_000
-	defaultMaxSamples     = 5
-)
-
-func (l Limits) withDefaults() Limits {
-	l.MaxGroups = orDefault(l.MaxGroups, defaultMaxGroups)
-	l.MaxEvents = orDefault(l.MaxEvents, defaultMaxEvents)
-	l.MaxGroupEvents = min(orDefault(l.MaxGroupEvents, defaultMaxGroupEvents), l.MaxEvents)
-	l.MaxSamples = orDefault(l.MaxSamples, defaultMaxSamples)
-	return l
-}
-
-func orDefault(n, fallback int) int {
-	if n <= 0 {
-		return fallback
-	}
-	return n
-}
-
-// CorrelationMatch says that a correlation became true for a group.
+// CorrelationMatch is a correlation whose condition became true for a group.
 type CorrelationMatch struct {
 	Correlation *Correlation
 	// Key identifies the group: equal for equal group values, 32 hexadecimal
@@ -77,7 +36,8 @@ type CorrelationMatch struct {
 	QuietUntil time.Time
 	// Samples are the newest events of the window, in order of arrival.
 	Samples []Sample
-	// Silent is set for a correlation that only serves other correlations.
+	// Silent is set for a correlation that only serves other correlations
+	// (their generate is false).
 	Silent bool
 }
 
@@ -89,57 +49,50 @@ type Sample struct {
 	Text string    `json:"text,omitempty"` // the field raw, else message
 }
 
-// CorrelatorStats counts what a Correlator holds and what it had to drop.
+// CorrelatorStats counts what a Correlator holds and what it dropped.
 type CorrelatorStats struct {
 	Groups        int    // held now
 	Events        int    // held now
-	EvictedGroups uint64 // for MaxGroups or MaxEvents, with their events
-	EvictedEvents uint64 // for MaxGroupEvents
+	EvictedGroups uint64 // dropped for MaxGroups or MaxEvents, with their events
+	EvictedEvents uint64 // dropped for MaxGroupEvents
 	Ungrouped     uint64 // not counted: a group-by field or counted field was missing
-	Untimed       uint64 // not counted: no time, or one outside of 1678 to 2262
+	Untimed       uint64 // not counted: no time, or one outside of 1678 to 2261
 }
 
-// Correlator counts matches over time. One goroutine may use it at a time.
+// Correlator counts matches over time. It is not safe for concurrent use.
 //
 // A window slides in event time: it holds the events that lie at most one
-// timespan apart, both ends included. It is judged whenever an event of its
-// group comes, also a late one, which is put in its place. A group fires once,
-// when the condition becomes true, and is then quiet until an event comes with
-// which the condition no longer holds; so an attack that goes on is one match,
-// and one that comes back is another. A condition with only an upper bound
-// (lt, lte) is thus true from the first event on. Absence is never reported.
+// timespan apart, both ends included. It is evaluated for every event of its
+// group; a late event is inserted at its time. A group fires once, when the
+// condition becomes true, and is then quiet until an event comes with which the
+// condition is no longer true; so an attack that goes on is one match, and one
+// that comes back is another. A condition with only an upper bound (lt, lte) is
+// therefore true from the first event on. The absence of events is never
+// reported.
 //
 // An event that matches several rules of one event_count counts once. Events
-// that lack a group-by field are not counted: they have no value that could
-// be the same.
+// that lack a group-by field are not counted: they have no value to compare.
 //
-// Correlations can be built on correlations: event_count and value_count count
-// how often the inner one fired; the temporal types take it as present as long
-// as it holds. The outer one finds the inner one's group values, then the
-// fields of the event by which it held.
+// Correlations can refer to correlations: event_count and value_count count how
+// often the inner one fired; for the temporal types it is present as long as its
+// condition is true. The outer one reads its fields from the group values of
+// the inner one, else from the event.
 type Correlator struct {
 	rs     *RuleSet
-	groups []map[string]*group // as RuleSet.counters
-	order  *list.List          // of *group, least recently seen first
-	events int
-	seq    uint64
+	groups []map[string]*group // as RuleSet.compiledCorrelations; by group key
+	order  *list.List          // of *group, the least recently updated first
+	events int                 // over all groups
+	seq    uint64              // number of Observe calls
 	stats  CorrelatorStats
 }
 
 // NewCorrelator returns an empty Correlator for the correlations of rs.
 func (rs *RuleSet) NewCorrelator() *Correlator {
-	c := &Correlator{rs: rs}
-	c.clear()
-	return c
-}
-
-func (c *Correlator) clear() {
-	c.groups = make([]map[string]*group, len(c.rs.compiledCorrelations))
+	c := &Correlator{rs: rs, groups: make([]map[string]*group, len(rs.compiledCorrelations)), order: list.New()}
 	for i := range c.groups {
 		c.groups[i] = make(map[string]*group)
 	}
-	c.order = list.New()
-	c.events = 0
+	return c
 }
 
 // Stats returns the counters.
@@ -149,78 +102,75 @@ func (c *Correlator) Stats() CorrelatorStats {
 	return s
 }
 
-// Observe counts the matches of ev, which RuleSet.Match returned, and returns
-// the correlations that became true by it, inner ones before those built on
-// them, silent ones included.
+// Observe counts the matches of ev, as RuleSet.Match returned them, and returns
+// the correlations that became true by it, silent ones included. An inner
+// correlation comes before those that refer to it.
 func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
 	if len(matches) == 0 || len(c.rs.compiledCorrelations) == 0 {
 		return nil
 	}
-	if ev.Time.Year() < 1678 || ev.Time.Year() > 2261 {
+	if ev.Time.Year() < 1678 || ev.Time.Year() > 2261 { // what int64 nanoseconds can hold
 		c.stats.Untimed++
 		return nil
 	}
 	c.seq++
 	o := observation{c: c, event: ev, at: ev.Time.UnixNano()}
 	for _, m := range matches {
-		for _, f := range c.rs.ruleDependents[m.Rule] {
-			o.count(f, nil, false)
+		for _, d := range c.rs.ruleDependents[m.Rule] {
+			o.count(d, nil)
 		}
 	}
 	return o.out
 }
 
-// observation is one event on its way through the correlations.
+// observation is the processing of one event by the correlations.
 type observation struct {
 	c     *Correlator
 	event Event
-	at    int64
+	at    int64 // ns since 1970
 	out   []CorrelationMatch
 }
 
-// count adds the event to one correlation, and the correlation's own match to
-// those built on it. inner holds the group values of the correlation that
-// brought it here, if one did.
-func (o *observation) count(f dependent, inner map[string]string, chained bool) {
-	k := &o.c.rs.compiledCorrelations[f.correlation]
-	values, ok := o.lookup(k.groupBy[f.rule], inner)
-	counted, has := o.lookup(k.fields[f.rule], inner)
-	if !ok || !has {
+// count adds the event to one correlation, and to the correlations that refer
+// to that one if it is true. inner is the group of the correlation that d
+// belongs to, nil if d belongs to a rule.
+func (o *observation) count(d dependent, inner *group) {
+	k := &o.c.rs.compiledCorrelations[d.correlation]
+	values, grouped := o.fieldValues(k.groupBy[d.rule], inner)
+	counted, complete := o.fieldValues(k.fields[d.rule], inner)
+	if !grouped || !complete {
 		o.c.stats.Ungrouped++
 		return
 	}
-	g := o.c.group(f.correlation, values)
-	if k.correlation.Type == EventCount && g.lastSeq == o.c.seq && !chained {
-		return
+	g := o.c.group(d.correlation, values)
+	if k.correlation.Type == EventCount && g.lastSeq == o.c.seq && inner == nil {
+		return // counted already, for another of its rules
 	}
 	g.lastSeq = o.c.seq
-	fire, holds := o.c.addEntry(g, entry{at: o.at, rule: f.rule, value: valueKey(counted)}, o.sample(k.correlation.Rules[f.rule]))
-	if holds == nil && fire == nil {
-		return
-	}
+	fire, holds := o.c.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted)}, o.sample(k.correlation.Rules[d.rule]))
 	if fire != nil {
 		o.out = append(o.out, g.match(fire))
 	}
-	o.notifyDependents(k, g, fire != nil)
-}
-
-// notifyDependents hands a correlation that holds to those built on it.
-func (o *observation) notifyDependents(k *compiledCorrelation, g *group, fired bool) {
-	if len(k.dependents) == 0 {
+	if fire == nil && holds == nil {
 		return
 	}
-	for _, f := range k.dependents {
-		if fired || o.c.rs.compiledCorrelations[f.correlation].temporal() {
-			o.count(f, g.named(), true)
+	for _, outer := range k.dependents {
+		if fire != nil || o.c.rs.compiledCorrelations[outer.correlation].temporal() {
+			o.count(outer, g)
 		}
 	}
 }
 
-// lookup reads fields of the inner correlation's group, else of the event.
-func (o *observation) lookup(names []string, inner map[string]string) ([]string, bool) {
+// fieldValues reads fields from the group values of the inner correlation, else
+// from the event. It returns false if one is missing.
+func (o *observation) fieldValues(names []string, inner *group) ([]string, bool) {
+	var innerValues map[string]string
+	if inner != nil {
+		innerValues = inner.named()
+	}
 	values := make([]string, len(names))
 	for i, name := range names {
-		if v, ok := inner[name]; ok {
+		if v, ok := innerValues[name]; ok {
 			values[i] = v
 			continue
 		}
@@ -229,12 +179,12 @@ func (o *observation) lookup(names []string, inner map[string]string) ([]string,
 		if f.isNull() || len(f.values) == 0 {
 			return nil, false
 		}
-		values[i] = joined(f.values)
+		values[i] = joinValues(f.values)
 	}
 	return values, true
 }
 
-func joined(values []value) string {
+func joinValues(values []value) string {
 	if len(values) == 1 {
 		return values[0].text
 	}
@@ -261,11 +211,12 @@ func (o *observation) sample(rule string) Sample {
 	}
 }
 
-// group returns the group with these values, which becomes the one seen last.
+// group returns the group of correlation i with these values and makes it the
+// most recently updated one. A new group may evict another.
 func (c *Correlator) group(i int, values []string) *group {
 	key := groupKey(values)
 	if g, ok := c.groups[i][key]; ok {
-		c.order.MoveToBack(g.seen)
+		c.order.MoveToBack(g.recency)
 		return g
 	}
 	for c.order.Len() >= c.rs.limits.MaxGroups {
@@ -281,11 +232,11 @@ func (c *Correlator) group(i int, values []string) *group {
 
 func (c *Correlator) insertGroup(i int, g *group) {
 	c.groups[i][g.key] = g
-	g.seen = c.order.PushBack(g)
+	g.recency = c.order.PushBack(g)
 	c.events += len(g.entries)
 }
 
-// evict drops the group that was seen least recently.
+// evict drops the least recently updated group.
 func (c *Correlator) evict() {
 	g := c.order.Remove(c.order.Front()).(*group)
 	for i := range c.rs.compiledCorrelations {
@@ -297,7 +248,8 @@ func (c *Correlator) evict() {
 	c.stats.EvictedGroups++
 }
 
-// addEntry counts one entry of a group.
+// addEntry adds an entry to a group, evaluates it (see group.evaluate) and then
+// enforces the limits.
 func (c *Correlator) addEntry(g *group, e entry, s Sample) (fire, holds *window) {
 	c.events -= g.dropDistant(e.at)
 	i := g.insert(e)
@@ -319,37 +271,8 @@ func (c *Correlator) addEntry(g *group, e entry, s Sample) (fire, holds *window)
 	return fire, holds
 }
 
-func (g *group) match(v *window) CorrelationMatch {
-	first, last := time.Unix(0, v.first).UTC(), time.Unix(0, v.last).UTC()
-	m := CorrelationMatch{
-		Correlation: g.correlation.correlation,
-		Key:         g.key,
-		Group:       g.named(),
-		Count:       v.count,
-		First:       first,
-		Last:        last,
-		QuietUntil:  last.Add(g.correlation.correlation.Timespan),
-		Silent:      g.correlation.silent,
-	}
-	for _, s := range g.samples {
-		if !s.Time.Before(first) && !s.Time.After(last) {
-			m.Samples = append(m.Samples, s)
-		}
-	}
-	return m
-}
-
-// named returns the group-by names with their values.
-func (g *group) named() map[string]string {
-	out := make(map[string]string, len(g.values))
-	for i, name := range g.correlation.correlation.GroupBy {
-		out[name] = g.values[i]
-	}
-	return out
-}
-
-// groupKey is short, and equal for equal values only: lengths keep ("a", "bc")
-// and ("ab", "c") apart.
+// groupKey returns 32 hexadecimal digits that are equal only for equal values.
+// The lengths in it tell ("a", "bc") from ("ab", "c").
 func groupKey(values []string) string {
 	h := sha256.New()
 	for _, v := range values {
@@ -359,7 +282,8 @@ func groupKey(values []string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// valueKey makes one text of counted values, by digest if it would be long.
+// valueKey returns the value itself if there is one and it is short, else a
+// digest.
 func valueKey(values []string) string {
 	switch {
 	case len(values) == 0:

@@ -29,8 +29,8 @@ logsource: {product: p}
 detection: {s: {kind: c}, condition: s}
 `
 
-// correlated adds correlations to baseRules: each section is one, named by its
-// place: x1, x2, …
+// correlated adds correlations to baseRules: each section is one, with the title
+// X1, X2, …
 func correlated(sections ...string) string {
 	var b strings.Builder
 	b.WriteString(baseRules)
@@ -52,7 +52,7 @@ condition: {gte: 3}`
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// step is one event of a time-line: its second, and kind[/ip[/user]].
+// step is one event of a timeline: its second, and kind[/ip[/user]].
 type step struct {
 	at   int
 	what string
@@ -70,7 +70,7 @@ func (s step) event() sigma.Event {
 	return sigma.Event{Time: start.Add(time.Duration(s.at) * time.Second), Ref: fmt.Sprint(s.at), Fields: f}
 }
 
-// play returns what fires, written as "title@second of the step".
+// play returns the correlations that fire, as "title@second".
 func play(rs *sigma.RuleSet, c *sigma.Correlator, steps []step) []string {
 	fired := []string{}
 	for _, s := range steps {
@@ -96,7 +96,7 @@ func steps(line string) []step {
 	return out
 }
 
-func TestTimeLines(t *testing.T) {
+func TestCorrelationTimelines(t *testing.T) {
 	t.Parallel()
 	values := "type: value_count\nrules: [a, b]\ngroup-by: [ip]\ntimespan: 10s\ncondition: {field: user, gte: 3}"
 	temporal := "type: temporal\nrules: [a, b]\ngroup-by: [ip]\ntimespan: 10s"
@@ -193,13 +193,13 @@ func TestTimeLines(t *testing.T) {
 			t.Parallel()
 			rs := compile(t, correlated(tt.section...), sigma.Options{})
 			require.Equal(t, tt.want, strings.Join(play(rs, rs.NewCorrelator(), steps(tt.line)), " "))
-			require.Equal(t, tt.want, strings.Join(interrupted(t, rs, steps(tt.line)), " "), "with a restore after every event")
+			require.Equal(t, tt.want, strings.Join(playInterrupted(t, rs, steps(tt.line)), " "), "with a restore after every event")
 		})
 	}
 }
 
-// interrupted plays with a snapshot and a fresh correlator after every event.
-func interrupted(t *testing.T, rs *sigma.RuleSet, line []step) []string {
+// playInterrupted is play with a snapshot and a new correlator after every event.
+func playInterrupted(t *testing.T, rs *sigma.RuleSet, line []step) []string {
 	t.Helper()
 	fired := []string{}
 	c := rs.NewCorrelator()
@@ -222,8 +222,8 @@ func restored(t *testing.T, rs *sigma.RuleSet, c *sigma.Correlator) *sigma.Corre
 	return fresh
 }
 
-// Random time-lines with late events: an interrupted run equals one that is not,
-// and its final state has the same bytes.
+// Random timelines with late events: an interrupted run equals an uninterrupted one,
+// and the final snapshots are equal.
 func TestRestoreEqualsUninterrupted(t *testing.T) {
 	t.Parallel()
 	rs := compile(t, correlated(countOfA,
@@ -253,8 +253,8 @@ func TestRestoreEqualsUninterrupted(t *testing.T) {
 	}
 }
 
-// Whatever the order of arrival within the lateness, a group that reaches the
-// bound in event time fires.
+// A group that reaches the bound in event time fires in every order of arrival
+// within the lateness.
 func TestArrivalOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	rs := compile(t, correlated(countOfA), sigma.Options{})
@@ -272,7 +272,7 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// reaches counts the plain way: from every event on.
+// reaches is a simple reference: it counts from every event on.
 func reaches(at []int, want, span int) bool {
 	for _, from := range at {
 		n := 0
@@ -288,7 +288,7 @@ func reaches(at []int, want, span int) bool {
 	return false
 }
 
-func TestCorrelationMatchTells(t *testing.T) {
+func TestCorrelationMatchFields(t *testing.T) {
 	t.Parallel()
 	rs := compile(t, correlated(strings.Replace(countOfA, "[ip]", "[ip, user]", 1)), sigma.Options{Limits: sigma.Limits{MaxSamples: 2}})
 	require.True(t, rs.Match(step{0, "a"}.event())[0].Silent)
@@ -314,14 +314,14 @@ func TestCorrelationMatchTells(t *testing.T) {
 	require.False(t, m.Silent)
 }
 
-func TestOneEventCountsOnce(t *testing.T) {
+func TestEventOfSeveralRulesCountsOnce(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(correlated(strings.Replace(countOfA, "[a]", "[a, b]", 1)), "{kind: b}", "{kind: a}", 1)
 	rs := compile(t, text, sigma.Options{})
 	require.Equal(t, []string{"X1@2"}, play(rs, rs.NewCorrelator(), steps("0:a/1 1:a/1 2:a/1")))
 }
 
-func TestCorrelatorIsBounded(t *testing.T) {
+func TestCorrelatorEnforcesLimits(t *testing.T) {
 	t.Parallel()
 	rs := compile(t, correlated(countOfA), sigma.Options{Limits: sigma.Limits{MaxGroups: 10, MaxGroupEvents: 5, MaxEvents: 20}})
 	c := rs.NewCorrelator()
@@ -344,7 +344,7 @@ func TestCorrelatorIsBounded(t *testing.T) {
 	require.EqualValues(t, 1, c.Stats().Untimed)
 }
 
-func TestRestoreAfterTheRulesChanged(t *testing.T) {
+func TestRestoreAfterRulesChanged(t *testing.T) {
 	t.Parallel()
 	other := "type: event_count\nrules: [b]\ngroup-by: [ip]\ntimespan: 10s\ncondition: {gte: 3}"
 	before := compile(t, correlated(countOfA, other), sigma.Options{})
@@ -369,7 +369,7 @@ func TestRestoreAfterTheRulesChanged(t *testing.T) {
 	}
 }
 
-func TestRestoreRefusesDamage(t *testing.T) {
+func TestRestoreRefusesDamagedSnapshots(t *testing.T) {
 	t.Parallel()
 	rs := compile(t, correlated(countOfA), sigma.Options{})
 	c := rs.NewCorrelator()
@@ -389,7 +389,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	require.Equal(t, []string{"X1@2"}, play(rs, c, steps("2:a/1")))
 }
 
-func TestCorrelationFaultsAreRefused(t *testing.T) {
+func TestCorrelationProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"type", "event_count", "events", `type "events" is none of`},
@@ -397,8 +397,8 @@ func TestCorrelationFaultsAreRefused(t *testing.T) {
 		{"no rules", "rules: [a]", "generate: false", "rules is missing"},
 		{"empty rules", "[a]", "[]", "rules is empty"},
 		{"rules of numbers", "[a]", "[5]", "must be a string"},
-		{"unknown rule", "[a]", "[nobody]", `there is no rule with the id or name "nobody"`},
-		{"itself", "[a]", "[x1]", "circle of correlations"},
+		{"unknown rule", "[a]", "[unknown]", `there is no rule with the id or name "unknown"`},
+		{"itself", "[a]", "[x1]", "refers to itself"},
 		{"no timespan", "timespan: 10s", "generate: false", "timespan is missing"},
 		{"timespan", "10s", "10w", "timespan must be a number and s, m, h or d"},
 		{"timespan zero", "10s", "0s", "out of range"},

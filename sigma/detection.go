@@ -7,14 +7,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of one detection section; the largest public rule has about 1,300 values.
+// Bounds of one detection; the largest public rule has about 1,300 values.
 const (
 	maxSearches = 500
 	maxValues   = 20_000
 )
 
-// detection is a parsed detection section: named searches, and the conditions
-// over them, which are linked with or.
+// detection is a parsed detection: search identifiers and the conditions over
+// them. Several conditions are linked with or.
 type detection struct {
 	searches   []search
 	conditions []condition
@@ -26,17 +26,18 @@ type search struct {
 	def  definition
 }
 
-// definition is a list (or) or map (and) of definitions, or one item.
+// definition is what a search identifier stands for: a list (or) or map (and) of
+// definitions, or one item.
 type definition struct {
 	any  []definition
 	all  []definition
 	item *item
 }
 
-// item is one field with its modifiers and values. Keywords have no field.
+// item is one field with its modifiers and values; keywords have no field.
 type item struct {
-	search string
-	key    string // as written, for explanations
+	search string // the search identifier
+	key    string // field and modifiers as written
 	field  string
 	mods   []string
 	values []scalar
@@ -52,7 +53,7 @@ const (
 	nullScalar
 )
 
-// scalar is one value of an item as the file has it.
+// scalar is one value of an item as written.
 type scalar struct {
 	kind   scalarKind
 	text   string
@@ -60,8 +61,7 @@ type scalar struct {
 	at     Source
 }
 
-// detection reads searches and condition; keys in skip belong to the section
-// but are no searches.
+// detection reads search identifiers and conditions; the keys in skip are neither.
 func (r *parser) detection(o object, section string, skip ...string) detection {
 	var d detection
 	before := len(r.errs)
@@ -78,10 +78,10 @@ func (r *parser) detection(o object, section string, skip ...string) detection {
 		}
 	}
 	if len(d.searches) == 0 {
-		r.fail(o.node, "%s holds no search: name one and give it fields and values", section)
+		r.fail(o.node, "%s has no search identifier: add one with fields and values", section)
 	}
 	if len(d.searches) > maxSearches || values > maxValues {
-		r.fail(o.node, "%s holds %d searches with %d values, allowed are %d with %d", section, len(d.searches), values, maxSearches, maxValues)
+		r.fail(o.node, "%s has %d search identifiers with %d values, allowed are %d with %d", section, len(d.searches), values, maxSearches, maxValues)
 	}
 	n := o.get("condition")
 	if n == nil {
@@ -95,8 +95,8 @@ func (r *parser) detection(o object, section string, skip ...string) detection {
 	return d
 }
 
-// validateDetection finds the faults of modifiers and values while parsing, where
-// placeholders are not known yet.
+// validateDetection builds the detection once, to report the problems of modifiers
+// and values. Placeholders are not known yet.
 func (r *parser) validateDetection(d detection) {
 	b := newBuilder(nil)
 	b.validateOnly = true
@@ -129,7 +129,7 @@ func (r *parser) definition(name string, n *yaml.Node) definition {
 	case yaml.SequenceNode:
 		return r.listDefinition(name, n)
 	default:
-		r.fail(n, "search %s must be a map of fields or a list, not %s", name, describeNode(n))
+		r.fail(n, "search identifier %s must be a map of fields or a list, not %s", name, describeNode(n))
 		return definition{}
 	}
 }
@@ -137,7 +137,7 @@ func (r *parser) definition(name string, n *yaml.Node) definition {
 // mapDefinition links all entries with and.
 func (r *parser) mapDefinition(name string, n *yaml.Node) definition {
 	if len(n.Content) == 0 {
-		r.fail(n, "search %s is empty", name)
+		r.fail(n, "search identifier %s is empty", name)
 		return definition{}
 	}
 	var d definition
@@ -149,11 +149,11 @@ func (r *parser) mapDefinition(name string, n *yaml.Node) definition {
 	return d
 }
 
-// listDefinition links its entries with or: maps, and keywords, which are
-// gathered in one item.
+// listDefinition links the entries with or. They are maps, or keywords, which
+// become one item.
 func (r *parser) listDefinition(name string, n *yaml.Node) definition {
 	if len(n.Content) == 0 {
-		r.fail(n, "search %s is empty", name)
+		r.fail(n, "search identifier %s is empty", name)
 		return definition{}
 	}
 	var d definition
@@ -163,7 +163,7 @@ func (r *parser) listDefinition(name string, n *yaml.Node) definition {
 		case yaml.MappingNode:
 			d.any = append(d.any, r.mapDefinition(name, child))
 		case yaml.SequenceNode:
-			r.fail(child, "search %s: a list in a list has no meaning in Sigma", name)
+			r.fail(child, "search identifier %s: a list cannot contain a list", name)
 		default:
 			if v, ok := r.scalar(child); ok {
 				keywords.values = append(keywords.values, v)
@@ -180,12 +180,12 @@ func (r *parser) item(name string, p pair) *item {
 	parts := strings.Split(p.key.Value, "|")
 	it := &item{search: name, key: p.key.Value, field: parts[0], mods: parts[1:], at: r.at(p.key)}
 	if it.field == "" && len(it.mods) == 0 {
-		r.fail(p.key, "search %s: a field name is empty", name)
+		r.fail(p.key, "search identifier %s: a field name is empty", name)
 		return nil
 	}
 	switch p.value.Kind {
 	case yaml.MappingNode:
-		r.fail(p.value, "%s must be a value or a list of values, not a map: write nested fields with dots", it.key)
+		r.fail(p.value, "%s must be a value or a list of values, not a map: nested fields are written with dots", it.key)
 		return nil
 	case yaml.SequenceNode:
 		if len(p.value.Content) == 0 {
@@ -207,7 +207,7 @@ func (r *parser) item(name string, p pair) *item {
 	return it
 }
 
-// scalar keeps a number's spelling beside its value: 0x10 also equals "0x10".
+// scalar keeps the text of a number besides its value: 0x10 also equals "0x10".
 func (r *parser) scalar(n *yaml.Node) (scalar, bool) {
 	s := scalar{text: n.Value, at: r.at(n)}
 	if n.Kind != yaml.ScalarNode {

@@ -1,7 +1,7 @@
 package sigma
 
 import (
-	"fmt"
+	"cmp"
 	"time"
 )
 
@@ -12,9 +12,9 @@ type Document struct {
 	Filter      *Filter
 }
 
-// Meta is what rules, correlations and filters say about themselves. An
-// attribute the document leaves out is empty; attributes the specification does
-// not know are allowed and ignored.
+// Meta are the attributes that rules, correlations and filters share. A missing
+// attribute is empty; attributes outside of the specification are allowed and
+// ignored.
 type Meta struct {
 	ID             string // UUID, lower case
 	Title          string
@@ -36,35 +36,15 @@ type Meta struct {
 	Source         Source
 }
 
-// Key identifies the document among others: its id, else its name, else where
-// it stands.
+// Key returns the id of the document, else its name, else its position.
 func (m *Meta) Key() string {
-	switch {
-	case m.ID != "":
-		return m.ID
-	case m.Name != "":
-		return m.Name
-	default:
-		return m.Source.String()
-	}
+	return cmp.Or(m.ID, m.Name, m.Source.String())
 }
 
 // Related is a link to another rule.
 type Related struct {
 	ID   string
 	Type string // derived, obsolete, merged, renamed or similar
-}
-
-// Source is a place in a file. Line and Column count from 1.
-type Source struct {
-	File   string
-	Line   int
-	Column int
-}
-
-// String returns file:line:column.
-func (s Source) String() string {
-	return fmt.Sprintf("%s:%d:%d", s.File, s.Line, s.Column)
 }
 
 // Rule is one detection rule. It is immutable after Parse.
@@ -74,8 +54,8 @@ type Rule struct {
 	detection detection
 }
 
-// Filter narrows rules: those of Rules (every rule, if it is nil) whose
-// logsource does not conflict with the filter's also need its condition.
+// Filter adds its condition to rules: to those of Rules, or if that is nil to
+// every rule whose logsource does not conflict with the filter's.
 type Filter struct {
 	Meta
 	Logsource Logsource
@@ -88,8 +68,8 @@ type Filter struct {
 // CorrelationType is how a correlation aggregates.
 type CorrelationType string
 
-// The correlation types of the specification. Parse accepts all of them;
-// Compile refuses those that this package does not evaluate.
+// The correlation types of the specification. Parse accepts all of them; Compile
+// refuses value_sum, value_avg and value_percentile, which are not evaluated.
 const (
 	EventCount      CorrelationType = "event_count"
 	ValueCount      CorrelationType = "value_count"
@@ -107,8 +87,8 @@ type Correlation struct {
 	Type CorrelationType
 	// Rules are ids or names of rules or correlations, in the document's order.
 	Rules []string
-	// GroupBy are fields or aliases; events that differ in them are counted
-	// apart. Empty means one group.
+	// GroupBy are fields or aliases; events with different values are counted
+	// separately. Empty means one group.
 	GroupBy []string
 	// Aliases maps alias → rule (as written in Rules) → field.
 	Aliases map[string]map[string]string
@@ -116,9 +96,9 @@ type Correlation struct {
 	Timespan time.Duration
 	// Fields are the counted fields of value_count and the other value types.
 	Fields []string
-	// Condition holds one bound, or two which must both hold.
+	// Condition holds one bound, or two that must both be satisfied.
 	Condition []Bound
-	// Generate says whether the referred rules also report on their own.
+	// Generate is true if the referenced rules also report on their own.
 	Generate bool
 
 	refs   []reference
@@ -131,7 +111,7 @@ type Bound struct {
 	Value float64
 }
 
-// reference is an id or name and where it is written.
+// reference is an id or name and its position.
 type reference struct {
 	name string
 	at   Source

@@ -2,15 +2,27 @@ package sigma
 
 import "fmt"
 
-// ParseError is one fault of a rule file.
-type ParseError struct {
+// Source is a position in a file. Line and Column count from 1.
+type Source struct {
 	File   string
-	Line   int // from 1
-	Column int // from 1
-	Message   string
+	Line   int
+	Column int
 }
 
-// Error returns file:line:column: what.
+// String returns file:line:column.
+func (s Source) String() string {
+	return fmt.Sprintf("%s:%d:%d", s.File, s.Line, s.Column)
+}
+
+// ParseError is one problem of a rule file, found by Parse or Compile.
+type ParseError struct {
+	File    string
+	Line    int // from 1
+	Column  int // from 1
+	Message string
+}
+
+// Error returns file:line:column: message.
 func (e *ParseError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
 }

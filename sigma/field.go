@@ -11,16 +11,16 @@ import (
 // maxEventDepth bounds how deep maps and lists of an event are followed.
 const maxEventDepth = 32
 
-// value is one value of an event, converted once for all rules.
+// value is one value of an event, converted at most once for all rules.
 type value struct {
-	field   string // only set where all fields are walked, for keywords
+	field   string // set for keywords only
 	text    string
 	lowered string
 	number  number
 	isNull  bool
 	numeric bool
 	isLower bool
-	tried   bool // number was looked for in the text
+	tried   bool // whether text is a number is known
 }
 
 func (v *value) lower() string {
@@ -30,7 +30,7 @@ func (v *value) lower() string {
 	return v.lowered
 }
 
-// asNumber reads texts as numbers, too: many sources write all values as texts.
+// asNumber also reads text as a number: many sources write all values as text.
 func (v *value) asNumber() (number, bool) {
 	if !v.tried {
 		v.number, v.numeric = parseNumber(v.text)
@@ -65,14 +65,14 @@ func integerValue(i int64) value {
 	return value{text: strconv.FormatInt(i, 10), number: intNumber(i), numeric: true, tried: true}
 }
 
-// field is what an event has under one name.
+// field is one field of an event.
 type field struct {
 	resolved bool
 	present  bool
 	values   []value
 }
 
-// resolve looks the name up: as a key of its own, else dot by dot.
+// resolve finds the values of name: as a key, else as a dotted path.
 func (f *field) resolve(fields map[string]any, name string) {
 	f.resolved = true
 	f.find(fields, name, 0)
@@ -112,8 +112,8 @@ func (f *field) descend(raw any, rest string, depth int) {
 	}
 }
 
-// add takes over scalars, and all scalars of a list. A map is present but has
-// no value.
+// add appends a scalar, or the scalars of a list. A map makes the field present
+// without a value.
 func (f *field) add(raw any, depth int) {
 	switch x := raw.(type) {
 	case map[string]any:
@@ -129,7 +129,7 @@ func (f *field) add(raw any, depth int) {
 	}
 }
 
-// isNull reports whether the event has nothing under the name.
+// isNull reports whether the field is missing or has no value but null.
 func (f *field) isNull() bool {
 	for i := range f.values {
 		if !f.values[i].isNull {
@@ -139,7 +139,7 @@ func (f *field) isNull() bool {
 	return !f.present || len(f.values) > 0
 }
 
-// allValues lists every value of the event in the order of the field names.
+// allValues appends every value below raw, in the order of the field names.
 func allValues(out []value, prefix string, raw any, depth int) []value {
 	if depth > maxEventDepth {
 		return out

@@ -20,8 +20,8 @@ func FuzzParse(f *testing.F) {
 		docs, err := sigma.Parse("f.yml", data)
 		if err != nil {
 			require.Nil(t, docs)
-			var fault *sigma.ParseError
-			require.ErrorAs(t, err, &fault)
+			var problem *sigma.ParseError
+			require.ErrorAs(t, err, &problem)
 			return
 		}
 		rs, err := sigma.Compile(docs, sigma.Options{})

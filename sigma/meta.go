@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits and forms of the JSON schemas.
+// Lengths and patterns of the JSON schemas.
 const (
 	maxTitle       = 256
 	maxDescription = 65535
@@ -47,7 +47,7 @@ func (r *parser) meta(o object) Meta {
 		Source:         r.at(o.node),
 	}
 	if o.get("title") == nil {
-		r.fail(o.node, "title is missing: a brief title of what is detected")
+		r.fail(o.node, "title is missing: a short title for what is detected")
 	} else if n := o.get("title"); n.Tag == "!!str" && strings.TrimSpace(n.Value) == "" {
 		r.fail(n, "title is empty")
 	}
@@ -106,8 +106,8 @@ func (r *parser) related(o object) []Related {
 	return out
 }
 
-// logsource refuses a source without any dimension, as pySigma does: such a
-// rule would run on everything by mistake.
+// logsource refuses an empty logsource, as pySigma does: the rule would match
+// events of every source.
 func (r *parser) logsource(o object) Logsource {
 	n := o.get("logsource")
 	if n == nil {
@@ -118,7 +118,7 @@ func (r *parser) logsource(o object) Logsource {
 	if !ok {
 		return Logsource{}
 	}
-	_ = m.text("definition", 0) // prose for people: its type is checked, no more
+	_ = m.text("definition", 0) // a description, only its type is checked
 	l := Logsource{
 		Category: strings.ToLower(m.text("category", maxTitle)),
 		Product:  strings.ToLower(m.text("product", maxTitle)),

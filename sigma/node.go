@@ -6,55 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a match explains.
+// Bounds of Match.Matched; the two lengths are in bytes.
 const (
 	maxMatched      = 32
 	maxMatchedValue = 512
 	maxWhy          = 256
 )
 
-// evaluation is one event being judged: fields are looked up and converted at
-// most once, whatever number of rules asks for them.
-type evaluation struct {
-	names  []string // slot → field name
-	skip   []bool   // source → its rules are not for this event
-	event  map[string]any
-	slots  []field
-	used   []int
-	all    []value
-	allSet bool
-}
-
-func (e *evaluation) field(slot int) *field {
-	f := &e.slots[slot]
-	if !f.resolved {
-		f.resolve(e.event, e.names[slot])
-		e.used = append(e.used, slot)
-	}
-	return f
-}
-
-func (e *evaluation) keywords() []value {
-	if !e.allSet {
-		e.all, e.allSet = allValues(e.all[:0], "", e.event, 0), true
-	}
-	return e.all
-}
-
-// reset forgets the event but keeps the memory.
-func (e *evaluation) reset() {
-	for _, slot := range e.used {
-		clear(e.slots[slot].values)
-		e.slots[slot] = field{values: e.slots[slot].values[:0]}
-	}
-	clear(e.all)
-	e.used, e.all, e.allSet, e.event = e.used[:0], e.all[:0], false, nil
-}
-
-// node is a compiled part of a detection.
+// node is a node of the expression tree that a detection is compiled to.
 type node interface {
+	// eval reports whether the event satisfies the node.
 	eval(e *evaluation) bool
-	// explain appends what made a node true; it is called only on true nodes.
+	// explain appends the values that satisfied the node. It is called only if
+	// eval is true.
 	explain(e *evaluation, out []Matched) []Matched
 }
 
@@ -76,7 +40,7 @@ func (n allOf) explain(e *evaluation, out []Matched) []Matched {
 	return out
 }
 
-// atLeast needs count of its kids.
+// atLeast is true if count of its kids are.
 type atLeast struct {
 	kids  []node
 	count int
@@ -108,18 +72,20 @@ func (n atLeast) explain(e *evaluation, out []Matched) []Matched {
 
 type negation struct{ kid node }
 
-func (n negation) eval(e *evaluation) bool                            { return !n.kid.eval(e) }
-func (n negation) explain(_ *evaluation, out []Matched) []Matched     { return out }
-func (n negatedItem) eval(e *evaluation) bool                        { return !n.kid.eval(e) }
-func (n negatedItem) explain(e *evaluation, out []Matched) []Matched { return n.leaf.append(e, out) }
+func (n negation) eval(e *evaluation) bool                        { return !n.kid.eval(e) }
+func (n negation) explain(_ *evaluation, out []Matched) []Matched { return out }
 
-// negatedItem is neq: unlike not of a condition, it tells the field's value.
+// negatedItem is the neq modifier. Unlike not in a condition it explains itself
+// with the value of the field.
 type negatedItem struct {
 	kid  node
 	leaf explainedField
 }
 
-// explainedField is the part of a leaf that names it in explanations.
+func (n negatedItem) eval(e *evaluation) bool                        { return !n.kid.eval(e) }
+func (n negatedItem) explain(e *evaluation, out []Matched) []Matched { return n.leaf.append(e, out) }
+
+// explainedField is the field of a leaf and its explanation.
 type explainedField struct {
 	slot  int
 	field string
@@ -142,7 +108,7 @@ func appendMatched(out []Matched, field, text, why string) []Matched {
 	return append(out, Matched{Field: field, Value: cut(text, maxMatchedValue), Why: why})
 }
 
-// cut shortens s to at most limit bytes, at a character, and frees the rest.
+// cut shortens s to at most limit bytes, between characters, and frees the rest.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -153,7 +119,7 @@ func cut(s string, limit int) string {
 	return strings.Clone(s[:limit])
 }
 
-// valueTest judges one value of a field.
+// valueTest tests one value of a field.
 type valueTest interface {
 	test(v *value) bool
 }
@@ -192,7 +158,7 @@ type keywordLeaf struct {
 func (n *keywordLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
 
 func (n *keywordLeaf) find(e *evaluation) *value {
-	all := e.keywords()
+	all := e.allKeywords()
 	for i := range all {
 		if n.check.test(&all[i]) {
 			return &all[i]
@@ -208,15 +174,15 @@ func (n *keywordLeaf) explain(e *evaluation, out []Matched) []Matched {
 	return out
 }
 
-// nullLeaf is true if the event lacks the field or has only null in it. An
-// empty string is a value, so it is not null.
+// nullLeaf is true if the event lacks the field or has only null in it. An empty
+// string is a value, not null.
 type nullLeaf struct{ explainedField }
 
 func (n *nullLeaf) eval(e *evaluation) bool { return e.field(n.slot).isNull() }
 
 func (n *nullLeaf) explain(e *evaluation, out []Matched) []Matched { return n.append(e, out) }
 
-// existsLeaf looks at the presence of a field only, whatever its value.
+// existsLeaf is true if the field is present, or absent, with any value.
 type existsLeaf struct {
 	explainedField
 	want bool
@@ -240,7 +206,7 @@ func (n *refLeaf) find(e *evaluation) *value {
 	f, g := e.field(n.slot), e.field(n.other)
 	for i := range f.values {
 		for j := range g.values {
-			if n.fits(&f.values[i], &g.values[j]) {
+			if n.compareValues(&f.values[i], &g.values[j]) {
 				return &f.values[i]
 			}
 		}
@@ -248,7 +214,7 @@ func (n *refLeaf) find(e *evaluation) *value {
 	return nil
 }
 
-func (n *refLeaf) fits(a, b *value) bool {
+func (n *refLeaf) compareValues(a, b *value) bool {
 	if a.isNull || b.isNull {
 		return false
 	}
@@ -265,6 +231,7 @@ func (n *refLeaf) explain(e *evaluation, out []Matched) []Matched {
 	return out
 }
 
+// itemExplanation is Matched.Why: search identifier, field with modifiers, value.
 func itemExplanation(it *item, text string) string {
 	key := it.key
 	if key == "" {

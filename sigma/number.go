@@ -46,7 +46,7 @@ func compare[T int64 | float64](op string, a, b T) bool {
 	}
 }
 
-// parseNumber reads a decimal number. Infinity and NaN are texts.
+// parseNumber reads a decimal number. Infinity and NaN are text.
 func parseNumber(s string) (number, bool) {
 	if s == "" || len(s) > 64 || s[0] > '9' {
 		return number{}, false
@@ -61,7 +61,7 @@ func parseNumber(s string) (number, bool) {
 	return number{float: f}, true
 }
 
-// yamlNumber reads a scalar that YAML took for a number: 0x10, 0o7 and 1_000 too.
+// yamlNumber reads a number of YAML, also 0x10, 0o7 and 1_000.
 func yamlNumber(n *yaml.Node) (number, error) {
 	var i int64
 	if n.Tag == "!!int" && n.Decode(&i) == nil {

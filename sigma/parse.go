@@ -13,9 +13,9 @@ const MaxFileSize = 1 << 20
 const MaxDocuments = 1000
 
 // Parse reads the YAML documents of one file; name is used in errors only. It
-// is strict about the types and the required attributes of the specification's
-// JSON schemas and ignores attributes they do not know. All faults (the first
-// 50) are joined into one error of *ParseError; the documents are then nil.
+// checks the types and the required attributes of the specification's JSON
+// schemas and ignores other attributes. All problems (the first 50) are joined
+// into one error of *ParseError; the documents are then nil.
 func Parse(name string, data []byte) ([]Document, error) {
 	r := &parser{file: name}
 	start := Source{File: name, Line: 1, Column: 1}
@@ -24,7 +24,7 @@ func Parse(name string, data []byte) ([]Document, error) {
 	}
 	roots := r.documents(data)
 	if len(roots) == 0 && len(r.errs) == 0 {
-		return nil, errorAt(start, "the file holds no document: a rule needs title, logsource and detection")
+		return nil, errorAt(start, "the file contains no document: a rule needs title, logsource and detection")
 	}
 	docs := make([]Document, 0, len(roots))
 	for _, root := range roots {
@@ -61,7 +61,7 @@ func (r *parser) rule(o object) *Rule {
 	rule := &Rule{Meta: r.meta(o), Logsource: r.logsource(o)}
 	n := o.get("detection")
 	if n == nil {
-		r.fail(o.node, "detection is missing: a map of searches and a condition")
+		r.fail(o.node, "detection is missing: a map of search identifiers and a condition")
 		return rule
 	}
 	if d, ok := r.mapping(n, "detection"); ok {
@@ -89,7 +89,7 @@ func (r *parser) filter(o object) *Filter {
 	return f
 }
 
-// references reads a list of ids or names and where each stands.
+// references reads a list of ids or names with their positions.
 func (r *parser) references(n *yaml.Node) ([]string, []reference) {
 	names := r.texts(n, "rules")
 	if len(names) == 0 && n.Kind == yaml.SequenceNode {

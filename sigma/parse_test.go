@@ -74,20 +74,20 @@ func TestParseRefuses(t *testing.T) {
 		{"no detection", "detection:", "detections:", "detection is missing"},
 		{"detection type", "detection: {sel: {a: b}, condition: sel}", "detection: x", "detection must be a map"},
 		{"no condition", ", condition: sel", "", "condition is missing in detection"},
-		{"no search", "sel: {a: b}, condition", "condition", "detection holds no search"},
-		{"scalar search", "sel: {a: b}", "sel: x", "search sel must be a map of fields or a list, not a string"},
-		{"empty search", "sel: {a: b}", "sel: {}", "search sel is empty"},
-		{"empty list", "sel: {a: b}", "sel: []", "search sel is empty"},
+		{"no search", "sel: {a: b}, condition", "condition", "detection has no search identifier"},
+		{"scalar search", "sel: {a: b}", "sel: x", "search identifier sel must be a map of fields or a list, not a string"},
+		{"empty search", "sel: {a: b}", "sel: {}", "search identifier sel is empty"},
+		{"empty list", "sel: {a: b}", "sel: []", "search identifier sel is empty"},
 		{"timeframe", "sel: {a: b}", "sel: {a: b}, timeframe: 5m", "timeframe was removed in Sigma 2"},
-		{"key twice", "status: test", "status: test\nstatus: test", `f.yml:8:1: the key "status" stands here a second time, first in line 7`},
-		{"field twice", "{a: b}", "{a: b, a: c}", `the key "a" stands here a second time`},
+		{"key twice", "status: test", "status: test\nstatus: test", `f.yml:8:1: duplicate key "status", first in line 7`},
+		{"field twice", "{a: b}", "{a: b, a: c}", `duplicate key "a"`},
 		{"merge key", "{a: b}", "{<<: {a: b}}", "merge keys"},
 		{"alias", "author: A", "author: &x A\nfoo: *x", "anchors and aliases are not allowed"},
 		{"depth", "{anything: [goes, 1]}", strings.Repeat("[", 40) + strings.Repeat("]", 40), "nested deeper than 32 levels"},
 		{"action", "title: Whole", "title: Whole\naction: global", "action (global, repeat, reset) was removed"},
 		{"not YAML", "status: test", "status: [test", "is not YAML"},
 		{"not a map", whole, "- a\n", "a document must be a map, not a list"},
-		{"nothing", whole, "# nothing\n", "holds no document"},
+		{"nothing", whole, "# nothing\n", "contains no document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -96,15 +96,15 @@ func TestParseRefuses(t *testing.T) {
 			docs, err := sigma.Parse("f.yml", []byte(text))
 			require.ErrorContains(t, err, tt.want)
 			require.Nil(t, docs)
-			var fault *sigma.ParseError
-			require.ErrorAs(t, err, &fault)
-			require.Positive(t, fault.Line)
-			require.Positive(t, fault.Column)
+			var problem *sigma.ParseError
+			require.ErrorAs(t, err, &problem)
+			require.Positive(t, problem.Line)
+			require.Positive(t, problem.Column)
 		})
 	}
 }
 
-func TestParseTellsAllFaults(t *testing.T) {
+func TestParseReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	_, err := sigma.Parse("f.yml", []byte("title: 5\nlevel: x\nlogsource: {}\ndetection: {}\n---\nstatus: y\n"))
 	for _, line := range []string{":1:8:", ":2:8:", ":3:12:", ":4:12:", ":6:9:"} {
@@ -128,8 +128,8 @@ func TestCompileRefusesDuplicates(t *testing.T) {
 	docs, err := sigma.Parse("f.yml", []byte(whole+"---\n"+whole))
 	require.NoError(t, err)
 	_, err = sigma.Compile(docs, sigma.Options{})
-	require.ErrorContains(t, err, `f.yml:23:1: "929a690e-bef0-4204-a928-ef5e620d6fcc" is taken already, by "Whole" in f.yml:1:1`)
-	require.ErrorContains(t, err, `f.yml:23:1: "whole_rule" is taken already`)
+	require.ErrorContains(t, err, `f.yml:23:1: "929a690e-bef0-4204-a928-ef5e620d6fcc" is already used by "Whole" in f.yml:1:1`)
+	require.ErrorContains(t, err, `f.yml:23:1: "whole_rule" is already used`)
 }
 
 const filterText = `---
@@ -158,8 +158,8 @@ func TestFilters(t *testing.T) {
 	require.Len(t, rs.Match(sigma.Event{Fields: fields{"a": "b", "user": "adm"}}), 1)
 
 	for want, text := range map[string]string{
-		`there is no rule with the id or name "nobody"`: strings.Replace(filterText, "whole_rule", "nobody", 1),
-		"the logsource of this filter is not that of":   strings.Replace(filterText, "{product: p}", "{product: q}", 1),
+		`there is no rule with the id or name "unknown"`:      strings.Replace(filterText, "whole_rule", "unknown", 1),
+		"the logsource of this filter conflicts with that of": strings.Replace(filterText, "{product: p}", "{product: q}", 1),
 	} {
 		docs, err := sigma.Parse("f.yml", []byte(whole+text))
 		require.NoError(t, err)

@@ -57,13 +57,13 @@ func parsePattern(s string) []element {
 	return out
 }
 
-// pattern is a Sigma string ready to match: runs of elements between the stars.
-// Matching takes the leftmost place for every run, which is right because a run
-// always spans the same number of characters, so time is linear in the value.
+// pattern is a compiled Sigma string: the runs of elements between the stars.
+// Matching takes the leftmost position for every run. That is correct because a
+// run always matches the same number of characters, and needs no backtracking.
 type pattern struct {
 	cased      bool
 	runs       [][]element
-	head, tail bool // the first run is at the start, the last one at the end
+	head, tail bool // the first run is anchored at the start, the last one at the end
 }
 
 func newPattern(elements []element, cased bool) *pattern {
@@ -90,7 +90,7 @@ func newPattern(elements []element, cased bool) *pattern {
 	return p
 }
 
-// matches takes a value in lower case unless the pattern is cased.
+// matches expects s in lower case unless the pattern is cased.
 func (p *pattern) matches(s string) bool {
 	runs := p.runs
 	if len(runs) == 0 {
@@ -122,7 +122,7 @@ func (p *pattern) matches(s string) bool {
 	return true
 }
 
-// prefixLen returns how many bytes of s the run takes at its start, or -1.
+// prefixLen returns how many bytes the run matches at the start of s, or -1.
 func prefixLen(run []element, s string) int {
 	n := 0
 	for _, e := range run {
@@ -144,7 +144,7 @@ func prefixLen(run []element, s string) int {
 	return n
 }
 
-// suffixLen returns how many bytes of s the run takes at its end, or -1.
+// suffixLen returns how many bytes the run matches at the end of s, or -1.
 func suffixLen(run []element, s string) int {
 	n := 0
 	for _, e := range slices.Backward(run) {
@@ -166,7 +166,7 @@ func suffixLen(run []element, s string) int {
 	return n
 }
 
-// findRun returns where the leftmost place of the run ends in s, or -1.
+// findRun returns the end of the leftmost match of the run in s, or -1.
 func findRun(run []element, s string) int {
 	for start := 0; start <= len(s); {
 		if run[0].kind == literalElement {
@@ -185,8 +185,8 @@ func findRun(run []element, s string) int {
 	return -1
 }
 
-// lower is strings.ToLower, but keeps invalid UTF-8 as it is: encoded values
-// hold such bytes, and ToLower would make all of them equal.
+// lower is strings.ToLower, but keeps invalid UTF-8: encoded values contain such
+// bytes, and ToLower would replace all of them by the same character.
 func lower(s string) string {
 	if utf8.ValidString(s) {
 		return strings.ToLower(s)

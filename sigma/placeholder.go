@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// expand replaces the placeholders of a value with the expand modifier by every
-// combination of their values. Without the modifier %name% is plain text.
+// expand replaces the placeholders of a value by every combination of their
+// values. Without the expand modifier %name% is plain text.
 func (b *builder) expand(it *item, v scalar) ([]scalar, error) {
 	if !slices.Contains(it.mods, "expand") || v.kind != textScalar || b.validateOnly {
 		return []scalar{v}, nil
@@ -24,7 +24,7 @@ func (b *builder) expand(it *item, v scalar) ([]scalar, error) {
 			}
 		}
 		if len(texts)*len(values) > maxAlternatives {
-			return nil, fmt.Errorf("placeholders make more than %d values", maxAlternatives)
+			return nil, fmt.Errorf("placeholders make more than %d alternatives of the value", maxAlternatives)
 		}
 		texts = combine(texts, plain, values)
 		rest = after
@@ -46,7 +46,7 @@ func combine(heads []string, middle string, tails []string) []string {
 	return out
 }
 
-// nextPlaceholder cuts s behind its first %name%; \% is a plain percent sign.
+// nextPlaceholder splits s at its first %name%; \% is a plain percent sign.
 func nextPlaceholder(s string) (plain, name, rest string) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -67,8 +67,8 @@ func nextPlaceholder(s string) (plain, name, rest string) {
 	return b.String(), "", ""
 }
 
-// placeholderEnd returns the length of the name that s begins with, if a
-// percent sign closes it, else 0.
+// placeholderEnd returns the length of the name at the start of s if a percent
+// sign follows it, else 0.
 func placeholderEnd(s string) int {
 	for i := range len(s) {
 		switch {

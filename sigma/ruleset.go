@@ -2,38 +2,39 @@ package sigma
 
 import "sync"
 
-// RuleSet is a compiled set of rules and correlations. It is immutable.
+// RuleSet is a compiled set of rules and correlations. It is immutable and safe
+// for concurrent use.
 type RuleSet struct {
-	rules        []*Rule
-	compiledRules     []compiledRule // as rules
-	logsources      []Logsource    // the distinct ones of rules
-	correlations []*Correlation
-	compiledCorrelations     []compiledCorrelation // as correlations
-	ruleDependents    map[*Rule][]dependent
-	limits       Limits
-	pool         *sync.Pool // of *evaluation
+	rules                []*Rule
+	compiledRules        []compiledRule // as rules
+	logsources           []Logsource    // the distinct ones of rules
+	correlations         []*Correlation
+	compiledCorrelations []compiledCorrelation // as correlations
+	ruleDependents       map[*Rule][]dependent
+	limits               Limits
+	pool                 *sync.Pool // of *evaluation
 }
 
 type compiledRule struct {
-	root   node
-	logsource int // index into sources
-	silent bool
+	root      node
+	logsource int  // index into RuleSet.logsources
+	silent    bool // only serves correlations without generate
 }
 
 // Match is one rule that an event satisfies.
 type Match struct {
 	Rule *Rule
-	// Matched says what in the event satisfied the rule: at most 32 entries.
+	// Matched are the values of the event that satisfied the rule: at most 32.
 	Matched []Matched
 	// Silent is set for a rule that only serves correlations (their generate
-	// is false): hand it to Correlator.Observe, but do not report it.
+	// is false): pass it to Correlator.Observe, but do not report it.
 	Silent bool
 }
 
-// Matched is one field value that satisfied one search of a rule.
+// Matched is one field value that satisfied one search identifier of a rule.
 type Matched struct {
-	Field string // empty if the event itself is not named by a field
-	Value string // at most 512 bytes, cut at a character
+	Field string // empty if the whole event is the value
+	Value string // at most 512 bytes, cut between characters
 	Why   string // such as: selection: CommandLine|contains "curl"; at most 256 bytes
 }
 
@@ -45,29 +46,22 @@ func (rs *RuleSet) Rules() []*Rule { return rs.rules }
 func (rs *RuleSet) Correlations() []*Correlation { return rs.correlations }
 
 // Match returns the rules that ev satisfies, in the order of the documents,
-// silent ones included. It may be called concurrently.
+// silent ones included.
 func (rs *RuleSet) Match(ev Event) []Match {
 	e := rs.pool.Get().(*evaluation)
 	defer rs.pool.Put(e)
 	defer e.reset()
 	e.event = ev.Fields
-	skip := rs.skipped(ev.Logsource, e.skip[:0])
-	e.skip = skip
+	for _, l := range rs.logsources {
+		e.conflicts = append(e.conflicts, l.Conflicts(ev.Logsource))
+	}
 	var out []Match
 	for i := range rs.compiledRules {
 		r := &rs.compiledRules[i]
-		if skip[r.logsource] || !r.root.eval(e) {
+		if e.conflicts[r.logsource] || !r.root.eval(e) {
 			continue
 		}
 		out = append(out, Match{Rule: rs.rules[i], Matched: r.root.explain(e, nil), Silent: r.silent})
-	}
-	return out
-}
-
-// skipped says for each of the sources whether it conflicts with l.
-func (rs *RuleSet) skipped(l Logsource, out []bool) []bool {
-	for _, source := range rs.logsources {
-		out = append(out, source.Conflicts(l))
 	}
 	return out
 }

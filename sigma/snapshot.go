@@ -10,15 +10,14 @@ import (
 // snapshotVersion changes when older snapshots can no longer be read.
 const snapshotVersion = 1
 
-// snapshot is the state of a Correlator. Groups are in the order in which they
-// were seen, so that the same ones are evicted first after a restore.
+// snapshot is the state of a Correlator. Groups are in the order of eviction.
 type snapshot struct {
 	Version int             `json:"version"`
 	Groups  []groupSnapshot `json:"groups"`
 }
 
-// groupSnapshot holds the entries by column: most correlations have one rule
-// and no values.
+// groupSnapshot stores the entries by column, because most correlations have one
+// rule and no values.
 type groupSnapshot struct {
 	Correlation string     `json:"correlation"`
 	Key         string     `json:"key"`
@@ -31,7 +30,7 @@ type groupSnapshot struct {
 	Quiet       bool       `json:"quiet,omitempty"`
 }
 
-// Snapshot returns the whole state as JSON. Equal states give equal bytes.
+// Snapshot returns the state as JSON. Equal states give equal bytes.
 func (c *Correlator) Snapshot() ([]byte, error) {
 	s := snapshot{Version: snapshotVersion, Groups: make([]groupSnapshot, 0, c.order.Len())}
 	for e := c.order.Front(); e != nil; e = e.Next() {
@@ -64,9 +63,9 @@ func (g *group) snapshot() groupSnapshot {
 	return s
 }
 
-// Restore replaces the state by that of a snapshot, which may stem from another
-// rule set: the state of correlations that are gone, or that aggregate
-// differently now, is discarded. On an error the state is unchanged.
+// Restore replaces the state by that of a snapshot, also one of another rule set:
+// the state of correlations that were removed, or that aggregate differently
+// now, is dropped. On an error the state is unchanged.
 func (c *Correlator) Restore(data []byte) error {
 	var s snapshot
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -100,7 +99,7 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 		return err
 	}
 	if _, twice := c.groups[i][s.Key]; twice {
-		return fmt.Errorf("key %q stands there twice", s.Key)
+		return fmt.Errorf("key %q occurs twice", s.Key)
 	}
 	g := &group{correlation: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet}
 	for j, at := range s.Times {
@@ -120,7 +119,7 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 	return nil
 }
 
-// restore holds g within the limits, which may be tighter than before.
+// restore inserts g within the limits, which may be lower than before.
 func (c *Correlator) restore(i int, g *group) {
 	c.stats.EvictedEvents += uint64(g.dropOldest())
 	g.samples = g.samples[max(0, len(g.samples)-c.rs.limits.MaxSamples):]
@@ -130,7 +129,7 @@ func (c *Correlator) restore(i int, g *group) {
 	c.insertGroup(i, g)
 }
 
-var errShape = errors.New("its columns do not fit together")
+var errShape = errors.New("its columns have different lengths")
 
 func (s *groupSnapshot) check(k *compiledCorrelation) error {
 	rules := len(k.correlation.Rules)
@@ -148,7 +147,7 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 	}
 	for _, rule := range s.Rules {
 		if rule < 0 || rule >= rules {
-			return fmt.Errorf("it counts rule %d of %d", rule, rules)
+			return fmt.Errorf("it refers to rule %d of %d", rule, rules)
 		}
 	}
 	return nil

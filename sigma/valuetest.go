@@ -1,11 +1,61 @@
 package sigma
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
 	"time"
 )
+
+// newValueTest returns the test for an operand after all modifiers.
+func newValueTest(mods itemModifiers, o operand) (valueTest, error) {
+	switch {
+	case mods.timePart != "":
+		return newTimeTest(mods, o.number)
+	case mods.compareOp != "":
+		return compareTest{op: mods.compareOp, number: o.number}, nil
+	}
+	switch o.kind {
+	case regexOperand:
+		re, err := compileRegex(o, mods.regexFlags)
+		return regexTest{re}, err
+	case cidrOperand:
+		prefix, err := parseCIDR(o.raw)
+		return cidrTest{prefix}, err
+	case numberOperand:
+		if !mods.keyword {
+			return numberTest{number: o.number, text: lower(o.raw)}, nil
+		}
+	case boolOperand:
+		if !mods.keyword {
+			return textTest(o.raw), nil
+		}
+	case patternOperand:
+		if !mods.keyword {
+			return newPattern(o.pattern, mods.cased), nil
+		}
+		return newKeywordTest(mods, o)
+	}
+	if err := o.toPattern("a keyword"); err != nil {
+		return nil, err
+	}
+	return newKeywordTest(mods, o)
+}
+
+// newKeywordTest searches anywhere in a value, because keywords are full text
+// search.
+func newKeywordTest(mods itemModifiers, o operand) (valueTest, error) {
+	if len(o.pattern) == 0 {
+		return nil, fmt.Errorf("an empty keyword would match every event")
+	}
+	if !o.widened {
+		if err := o.widen("contains"); err != nil {
+			return nil, err
+		}
+	}
+	return newPattern(o.pattern, mods.cased), nil
+}
 
 func (p *pattern) test(v *value) bool {
 	if p.cased {
@@ -28,7 +78,7 @@ func (t numberTest) test(v *value) bool {
 	return v.lower() == t.text
 }
 
-// textTest compares booleans and the like, without case.
+// textTest compares booleans, ignoring case.
 type textTest string
 
 func (t textTest) test(v *value) bool { return v.lower() == string(t) }
@@ -37,12 +87,31 @@ type regexTest struct{ re *regexp.Regexp }
 
 func (t regexTest) test(v *value) bool { return t.re.MatchString(v.text) }
 
-// cidrTest takes IPv4 addresses written as IPv6 ("::ffff:10.0.0.1") for IPv4.
+// cidrTest reads IPv4 addresses mapped into IPv6 ("::ffff:10.0.0.1") as IPv4.
 type cidrTest struct{ prefix netip.Prefix }
 
 func (t cidrTest) test(v *value) bool {
 	addr, err := netip.ParseAddr(v.text)
 	return err == nil && t.prefix.Contains(addr.Unmap().WithZone(""))
+}
+
+func parseCIDR(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%q is no network such as 10.0.0.0/8 or 2001:db8::/32", s)
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return prefix, fmt.Errorf("%q is no network such as 10.0.0.0/8 or 2001:db8::/32", s)
+	}
+	if prefix != prefix.Masked() {
+		return prefix, fmt.Errorf("%q has bits outside of its mask: write %s", s, prefix.Masked())
+	}
+	return prefix, nil
 }
 
 type compareTest struct {
@@ -55,10 +124,24 @@ func (t compareTest) test(v *value) bool {
 	return ok && n.compare(t.op, t.number)
 }
 
-// timeTest compares one part of a time, in the zone it is written in.
+// timeRanges are the allowed values of the time modifiers. The specification
+// allows 52 weeks, but a year of ISO 8601 may have 53.
+var timeRanges = map[string][2]int64{
+	"minute": {0, 59}, "hour": {0, 23}, "day": {1, 31}, "week": {1, 53}, "month": {1, 12}, "year": {0, 9999},
+}
+
+func newTimeTest(mods itemModifiers, n number) (valueTest, error) {
+	limits := timeRanges[mods.timePart]
+	if !n.isInt || n.integer < limits[0] || n.integer > limits[1] {
+		return nil, fmt.Errorf("%s must be a whole number from %d to %d", mods.timePart, limits[0], limits[1])
+	}
+	return timeTest{part: mods.timePart, op: mods.compareOp, number: n}, nil
+}
+
+// timeTest compares one part of a time in its own zone.
 type timeTest struct {
 	part   string // minute, hour, day, week, month or year
-	op     string // empty is equal
+	op     string // lt, lte, gt, gte; empty means equal
 	number number
 }
 
@@ -92,7 +175,7 @@ func timePart(at time.Time, part string) int {
 	}
 }
 
-// timeLayouts are the spellings of times that sources of Sigma rules use.
+// timeLayouts are the formats of times in events that Sigma rules are written for.
 var timeLayouts = [...]string{
 	time.RFC3339Nano,
 	"2006-01-02T15:04:05",

@@ -13,13 +13,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxDepth bounds the nesting of a document: rules need five levels.
+// maxDepth bounds the nesting of a document; rules need five levels.
 const maxDepth = 32
 
-// maxErrors bounds how many faults of one file are told.
+// maxErrors bounds the problems that are reported of one file.
 const maxErrors = 50
 
-// parser collects the faults of one file while its nodes are read.
+// parser reads the nodes of one file and collects its problems.
 type parser struct {
 	file string
 	errs []error
@@ -39,7 +39,7 @@ func (r *parser) failAt(at Source, format string, args ...any) {
 	}
 }
 
-// documents splits data into the root nodes of its YAML documents.
+// documents returns the root nodes of the YAML documents in data.
 func (r *parser) documents(data []byte) []*yaml.Node {
 	var roots []*yaml.Node
 	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
@@ -65,11 +65,11 @@ func (r *parser) documents(data []byte) []*yaml.Node {
 
 var yamlErrorLine = regexp.MustCompile(`line (\d+): `)
 
-// yamlErrorSource digs the line out of the library's text, which has no field for it.
+// yamlErrorSource takes the line from the text of err, which has no field for it.
 func yamlErrorSource(file string, err error) Source {
 	at := Source{File: file, Line: 1, Column: 1}
 	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil {
-		at.Line, _ = strconv.Atoi(m[1]) // digits by the expression; an absurd line reads as 0
+		at.Line, _ = strconv.Atoi(m[1]) // only digits; out of range is 0
 	}
 	return at
 }
@@ -79,8 +79,8 @@ func yamlErrorText(err error) string {
 	return yamlErrorLine.ReplaceAllString(text, "")
 }
 
-// validateYAML reports whether a document holds plain YAML only: no aliases, which
-// could multiply it, no tags of its own, bounded depth, no key twice.
+// validateYAML reports whether a document is plain YAML: no aliases, which could
+// multiply its size, no custom tags, bounded depth, no duplicate keys.
 func (r *parser) validateYAML(n *yaml.Node, depth int) bool {
 	if depth > maxDepth {
 		r.fail(n, "nested deeper than %d levels", maxDepth)
@@ -108,13 +108,13 @@ func (r *parser) validateKeys(n *yaml.Node) bool {
 		key := n.Content[i]
 		switch line, twice := seen[key.Value]; {
 		case key.Kind != yaml.ScalarNode:
-			r.fail(key, "a key must be a plain word")
+			r.fail(key, "a key must be a plain scalar")
 			ok = false
 		case key.Tag == "!!merge":
 			r.fail(key, "merge keys (<<) are not allowed in rules: write the values out")
 			ok = false
 		case twice:
-			r.fail(key, "the key %q stands here a second time, first in line %d", key.Value, line)
+			r.fail(key, "duplicate key %q, first in line %d", key.Value, line)
 			ok = false
 		}
 		seen[key.Value] = key.Line
@@ -122,7 +122,7 @@ func (r *parser) validateKeys(n *yaml.Node) bool {
 	return ok
 }
 
-// mapping reads the keys of a map; what names it in errors.
+// mapping returns n as an object; what is its name in errors.
 func (r *parser) mapping(n *yaml.Node, what string) (object, bool) {
 	if n.Kind != yaml.MappingNode {
 		r.fail(n, "%s must be a map, not %s", what, describeNode(n))
@@ -131,7 +131,7 @@ func (r *parser) mapping(n *yaml.Node, what string) (object, bool) {
 	return object{r: r, node: n}, true
 }
 
-// object is a map whose keys are asked for by name.
+// object is a YAML map.
 type object struct {
 	r    *parser
 	node *yaml.Node
@@ -190,7 +190,7 @@ func (o object) oneOf(key string, allowed ...string) string {
 	return ""
 }
 
-// matching reads an optional string of a form.
+// matching reads an optional string that must match form.
 func (o object) matching(key string, form *regexp.Regexp, allowed string) string {
 	n := o.get(key)
 	if n == nil {

@@ -1,48 +1,42 @@
 package sigma
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"strings"
+	"slices"
 	"time"
 )
 
-// minLateness is the least time that events of one group may come late.
+// minLateness is the smallest default of Limits.Lateness.
 const minLateness = 10 * time.Minute
 
-// maxTemporalEvents bounds a group of the temporal types, whose windows are
-// searched and not only counted. Runs of one rule are stored as their two ends.
+// maxTemporalEvents bounds a group of the temporal types, whose whole window is
+// read for every event. Runs of one rule are stored as their two ends.
 const maxTemporalEvents = 256
 
-// compiledCorrelation is a compiled correlation.
+// compiledCorrelation is a correlation with its references resolved.
 type compiledCorrelation struct {
 	correlation *Correlation
-	identity    string     // what snapshots know it by
-	groupBy     [][]string // rule → the fields to group by, aliases resolved
-	fields      [][]string // rule → the fields whose values count
-	span        int64      // ns
-	maxDistance        int64      // ns: how far events of a group may lie apart
+	identity    string     // its name in snapshots
+	groupBy     [][]string // rule → group-by fields, aliases resolved
+	fields      [][]string // rule → counted fields, aliases resolved
+	span        int64      // timespan in ns
+	maxDistance int64      // ns that events of a group may lie apart
 	maxEvents   int
-	silent      bool
-	dependents       []dependent
+	silent      bool        // only serves correlations without generate
+	dependents  []dependent // correlations that refer to this one
 }
 
-// dependent leads from a rule or correlation to a correlation built on it.
+// dependent is a correlation that refers to a rule or to another correlation.
 type dependent struct {
-	correlation int // index into RuleSet.counters
-	rule    int // index into Correlation.Rules
+	correlation int // index into RuleSet.compiledCorrelations
+	rule        int // index into Correlation.Rules
 }
 
 func (c *compiledCorrelation) temporal() bool {
 	return c.correlation.Type == Temporal || c.correlation.Type == TemporalOrdered
-}
-
-func canonical(name string) string {
-	if uuidForm.MatchString(name) {
-		return strings.ToLower(name)
-	}
-	return name
 }
 
 func (c *compiler) buildCorrelations() {
@@ -80,7 +74,7 @@ func (c *compiler) compileCorrelation(correlation *Correlation) compiledCorrelat
 		c.fail(correlation.typeAt, "correlations of type %s are not evaluated: use event_count, value_count, temporal or temporal_ordered", correlation.Type)
 	}
 	for _, b := range correlation.Condition {
-		if countsThings(correlation.Type) && b.Value >= float64(k.maxEvents) {
+		if countIsWhole(correlation.Type) && b.Value >= float64(k.maxEvents) {
 			c.fail(correlation.typeAt, "the condition %s %.0f needs more events than a group may hold (%d)", b.Op, b.Value, k.maxEvents)
 		}
 	}
@@ -92,7 +86,7 @@ func (c *compiler) compileCorrelation(correlation *Correlation) compiledCorrelat
 }
 
 // resolveAliases replaces aliases by the field that rule has for them. An alias
-// that says nothing for the rule is taken as a field's name.
+// without a field for the rule is read as the name of a field.
 func resolveAliases(c *Correlation, rule string, names []string) []string {
 	out := make([]string, len(names))
 	for i, name := range names {
@@ -104,10 +98,10 @@ func resolveAliases(c *Correlation, rule string, names []string) []string {
 	return out
 }
 
-// identity changes with whatever makes stored events meaningless, so not with
-// the bounds or the timespan.
+// identity changes with everything that makes stored events meaningless; the
+// bounds and the timespan do not.
 func identity(c *Correlation) string {
-	form, _ := json.Marshal(struct { // strings and maps of strings always encode
+	form, _ := json.Marshal(struct { // strings and maps of strings cannot fail
 		Type    CorrelationType
 		Rules   []string
 		GroupBy []string
@@ -115,74 +109,68 @@ func identity(c *Correlation) string {
 		Aliases map[string]map[string]string
 	}{c.Type, c.Rules, c.GroupBy, c.Fields, c.Aliases})
 	sum := sha256.Sum256(form)
-	name := c.ID
-	if name == "" {
-		name = c.Name
-	}
-	if name == "" {
-		name = c.Title
-	}
-	return name + "#" + hex.EncodeToString(sum[:8])
+	return cmp.Or(c.ID, c.Name, c.Title) + "#" + hex.EncodeToString(sum[:8])
 }
 
-// linkReferences leads the rules that counter i refers to into it.
+// linkReferences adds correlation i to the dependents of what it refers to.
 func (c *compiler) linkReferences(i int) {
 	for rule, ref := range c.rs.compiledCorrelations[i].correlation.refs {
 		t, ok := c.resolve(ref)
-		switch f := (dependent{correlation: i, rule: rule}); {
+		switch d := (dependent{correlation: i, rule: rule}); {
 		case !ok:
 		case t.rule >= 0:
 			r := c.rs.rules[t.rule]
-			c.rs.ruleDependents[r] = append(c.rs.ruleDependents[r], f)
+			c.rs.ruleDependents[r] = append(c.rs.ruleDependents[r], d)
 		case t.correlation >= 0:
 			inner := &c.rs.compiledCorrelations[t.correlation]
-			inner.dependents = append(inner.dependents, f)
+			inner.dependents = append(inner.dependents, d)
 		default:
 			c.fail(ref.at, "%q is a filter: correlations refer to rules and correlations", ref.name)
 		}
 	}
 }
 
-// markSilent marks what only serves correlations that do not generate.
+// markSilent marks the rules and correlations that only serve correlations
+// without generate.
 func (c *compiler) markSilent() {
+	onlyServes := func(dependents []dependent) bool {
+		generates := func(d dependent) bool { return c.rs.compiledCorrelations[d.correlation].correlation.Generate }
+		return len(dependents) > 0 && !slices.ContainsFunc(dependents, generates)
+	}
 	for i, r := range c.rs.rules {
-		c.rs.compiledRules[i].silent = c.served(c.rs.ruleDependents[r])
+		c.rs.compiledRules[i].silent = onlyServes(c.rs.ruleDependents[r])
 	}
 	for i := range c.rs.compiledCorrelations {
-		c.rs.compiledCorrelations[i].silent = c.served(c.rs.compiledCorrelations[i].dependents)
+		c.rs.compiledCorrelations[i].silent = onlyServes(c.rs.compiledCorrelations[i].dependents)
 	}
 }
 
-func (c *compiler) served(feeds []dependent) bool {
-	for _, f := range feeds {
-		if c.rs.compiledCorrelations[f.correlation].correlation.Generate {
-			return false
-		}
-	}
-	return len(feeds) > 0
-}
-
-// checkCycles finds correlations that are built on themselves.
+// checkCycles refuses correlations that refer to themselves through others.
 func (c *compiler) checkCycles() {
-	state := make([]int, len(c.rs.compiledCorrelations)) // 0 new, 1 on the way, 2 done
+	const (
+		unvisited = iota
+		visiting
+		done
+	)
+	state := make([]int, len(c.rs.compiledCorrelations))
 	var visit func(i int) bool
 	visit = func(i int) bool {
-		if state[i] != 0 {
-			return state[i] == 2
+		if state[i] != unvisited {
+			return state[i] == done
 		}
-		state[i] = 1
-		for _, f := range c.rs.compiledCorrelations[i].dependents {
-			if !visit(f.correlation) {
+		state[i] = visiting
+		for _, d := range c.rs.compiledCorrelations[i].dependents {
+			if !visit(d.correlation) {
 				return false
 			}
 		}
-		state[i] = 2
+		state[i] = done
 		return true
 	}
 	for i := range c.rs.compiledCorrelations {
 		if !visit(i) {
 			k := c.rs.compiledCorrelations[i].correlation
-			c.fail(k.Source, "the correlation %q is part of a circle of correlations", k.Title)
+			c.fail(k.Source, "the correlation %q refers to itself through other correlations", k.Title)
 			return
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// rule wraps searches, indented by four blanks, into a rule.
+// rule returns a rule with this detection, indented by two blanks.
 func rule(detection string) string {
 	return "title: test\nlogsource:\n  product: test\ndetection:\n" + detection
 }
@@ -23,7 +23,7 @@ func compile(t testing.TB, yaml string, opts sigma.Options) *sigma.RuleSet {
 	return rs
 }
 
-// satisfies judges fields by one entry of a selection, such as "a|contains: b".
+// satisfies reports whether fields satisfy one item, such as "a|contains: b".
 func satisfies(t testing.TB, entry string, fields map[string]any) bool {
 	t.Helper()
 	rs := compile(t, rule("  sel:\n    "+entry+"\n  condition: sel\n"), sigma.Options{})
@@ -183,7 +183,7 @@ func TestModifiers(t *testing.T) {
 	}
 }
 
-// The table of the specification, "Escaping", and what follows from it.
+// The table "Escaping" of the specification, and what follows from it.
 func TestWildcardsAndEscapes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -243,7 +243,7 @@ func TestWildcardsAndEscapes(t *testing.T) {
 	}
 }
 
-func TestModifierFaultsAreRefused(t *testing.T) {
+func TestModifierProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	for entry, want := range map[string]string{
 		`a|foo: x`:                `there is no modifier "foo"`,
@@ -253,7 +253,7 @@ func TestModifierFaultsAreRefused(t *testing.T) {
 		`a|exists: [true, false]`: "exists needs exactly one value",
 		`a|exists|neq: true`:      "no other modifier",
 		`a|lt: x`:                 "lt needs a number",
-		`a|gt|lt: 5`:              "exclude each other",
+		`a|gt|lt: 5`:              "cannot be combined",
 		`a|hour: 24`:              "from 0 to 23",
 		`a|month: 1.5`:            "whole number",
 		`a|i: x`:                  "must come after re",
@@ -263,12 +263,12 @@ func TestModifierFaultsAreRefused(t *testing.T) {
 		`a|contains|re: x`:        "must come before",
 		`a|re|cased: x`:           "case-sensitive",
 		`a|cidr: 10.0.0.1/8`:      "write 10.0.0.0/8",
-		`a|cidr: nowhere`:         "no address block",
+		`a|cidr: nowhere`:         "is no network",
 		`a|base64: 'x*'`:          "wildcards",
 		`a|contains|base64: x`:    "wildcards",
-		`a|contains|contains: x`:  "twice",
-		`a|neq|all: [x, y]`:       "no meaning",
-		`a|contains: null`:        "needs a text",
+		`a|contains|contains: x`:  "given twice",
+		`a|neq|all: [x, y]`:       "cannot be used",
+		`a|contains: null`:        "needs a string",
 		`a|: x`:                   "there is no modifier",
 		`a: {b: c}`:               "not a map",
 		`a: []`:                   "empty list",
@@ -293,7 +293,7 @@ func TestExpand(t *testing.T) {
 	docs, err := sigma.Parse("f.yml", []byte(text))
 	require.NoError(t, err)
 	_, err = sigma.Compile(docs, sigma.Options{})
-	require.EqualError(t, err, `f.yml:6:24: search sel, a|contains|expand: placeholder %who% has no value: the rule cannot be used without it`)
+	require.EqualError(t, err, `f.yml:6:24: search identifier sel, a|contains|expand: placeholder %who% has no value: the rule cannot be used without it`)
 
 	rs, err := sigma.Compile(docs, sigma.Options{Placeholders: map[string][]string{"who": {"root", "adm*"}, "x-1": {"1", "2"}}})
 	require.NoError(t, err)
