@@ -41,6 +41,30 @@ type Counters struct {
 	SourcesRefused, TargetsRefused uint64
 }
 
+// Add adds o to c.
+func (c *Counters) Add(o *Counters) {
+	c.Packets += o.Packets
+	c.Bytes += o.Bytes
+	for i := range c.ByClass {
+		c.ByClass[i].Add(o.ByClass[i])
+	}
+	c.Dropped.Add(o.Dropped)
+	c.Monitored.Add(o.Monitored)
+	c.Allowed.Add(o.Allowed)
+	for i := range c.DroppedFor {
+		c.DroppedFor[i] += o.DroppedFor[i]
+	}
+	c.Fragmented += o.Fragmented
+	for i := range c.Malformed {
+		c.Malformed[i] += o.Malformed[i]
+	}
+	c.Candidates += o.Candidates
+	c.Sampled += o.Sampled
+	c.RingLost += o.RingLost
+	c.SourcesRefused += o.SourcesRefused
+	c.TargetsRefused += o.TargetsRefused
+}
+
 // Source is what one promoted address sent in one interval. A source is promoted when it passes the rate gate or sends
 // what no stack sends (FIN, NULL, XMAS, tiny fragments); it stays so until it has been silent for some intervals.
 // Packets before promotion within the interval are estimated from the sketch and contained in Packets.

@@ -7,7 +7,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// InterfaceAuto stands for the interface of the default route.
+// InterfaceAuto stands for the interfaces of the default routes.
 const InterfaceAuto = "auto"
 
 // maxInterfaceName is the kernel's IFNAMSIZ without the terminating zero.
@@ -17,23 +17,23 @@ const maxInterfaceName = 15
 type Config struct {
 	// Enabled starts the module.
 	Enabled bool `toml:"enabled"`
-	// Interface is where XDP is attached: InterfaceAuto, one name, or several separated by commas.
+	// Interface is what to watch: InterfaceAuto, or names separated by commas.
 	Interface string `toml:"interface"`
-	// XDPMode is how: auto (native, else skb), native, skb or hw.
+	// XDPMode is the XDP mode: auto (native, else skb), native, skb or hw.
 	XDPMode string `toml:"xdp_mode"`
 	// RingBufferSize is the size of the kernel's ring buffer in bytes, a power of two.
 	RingBufferSize int `toml:"ring_buffer_size"`
-	// BlocklistMaxEntries bounds the kernel's blocklist.
+	// BlocklistMaxEntries bounds the kernel's blocklist, for IPv4 and IPv6 each.
 	BlocklistMaxEntries int `toml:"blocklist_max_entries"`
 	// BlocklistFiles are files of addresses and networks to block, reread when they change.
 	BlocklistFiles []string `toml:"blocklist_files"`
-	// PinPath is the folder of the bpf file system that keeps the program in force without the process.
+	// PinPath is the folder of a bpf file system that keeps programs and lists in force without the process.
 	PinPath string `toml:"pin_path"`
 	// Detect is the section [ebpf.detect].
 	Detect detect.Config `toml:"detect"`
 }
 
-// DefaultConfig returns what holds when nothing is set: not enabled.
+// DefaultConfig returns the defaults: not enabled.
 func DefaultConfig() Config {
 	return Config{
 		Interface: InterfaceAuto, XDPMode: "auto", RingBufferSize: 256 << 10, BlocklistMaxEntries: 10_000,
@@ -41,7 +41,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns every value that may not be used.
+// Validate returns a problem for every value that is not valid.
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
 	p.Add("interface", checkInterfaces(c.Interface))
@@ -53,10 +53,10 @@ func (c Config) Validate() []setting.Problem {
 	return append(p, setting.Problems(c.Detect.Validate()).Under("detect")...)
 }
 
-// checkPins: the bpf file system knows no names with dots (bpf(2), BPF_OBJ_PIN).
+// checkPins refuses paths with dots, which the bpf file system does not allow in names (bpf(2), BPF_OBJ_PIN).
 func checkPins(path string) string {
-	if what := setting.Path(path); what != "" {
-		return what
+	if problem := setting.Path(path); problem != "" {
+		return problem
 	}
 	if strings.Contains(path, ".") {
 		return setting.Shown(path) + " has a dot, which the bpf file system refuses in names"
@@ -82,16 +82,16 @@ func checkInterfaces(value string) string {
 		case name == InterfaceAuto && len(names) > 1:
 			return "auto stands alone, must be auto or names separated by commas"
 		case len(name) > maxInterfaceName || strings.ContainsAny(name, "/ \t:") || name == "." || name == "..":
-			return setting.Shown(name) + " is no name of an interface: at most 15 characters, no blank, / or :"
+			return setting.Shown(name) + " is not the name of an interface: at most 15 characters, no blank, / or :"
 		}
 	}
 	return ""
 }
 
-// checkRing: the kernel wants a power of two that is a multiple of the page size (bpf(2), BPF_MAP_TYPE_RINGBUF).
+// checkRing requires a power of two that is a multiple of the page size, as the kernel does (bpf(2), BPF_MAP_TYPE_RINGBUF).
 func checkRing(size int) string {
-	if what := setting.Between(size, 4<<10, 1<<30); what != "" {
-		return what
+	if problem := setting.Between(size, 4<<10, 1<<30); problem != "" {
+		return problem
 	}
 	if size&(size-1) != 0 {
 		return "must be a power of two"

@@ -8,12 +8,12 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine"
 )
 
-func TestTheDefaultsAreValid(t *testing.T) {
+func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, ebpfengine.DefaultConfig().Validate())
 }
 
-func TestInterfaces(t *testing.T) {
+func TestInterfaceNamesAreChecked(t *testing.T) {
 	t.Parallel()
 	c := ebpfengine.DefaultConfig()
 	for _, good := range []string{"auto", "eth0", "eth0, wlan0", "veth.7-x"} {
@@ -28,7 +28,7 @@ func TestInterfaces(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, ebpfengine.Config{Interface: " a, b"}.Interfaces())
 }
 
-func TestBounds(t *testing.T) {
+func TestInvalidValuesAreReportedByKey(t *testing.T) {
 	t.Parallel()
 	c := ebpfengine.DefaultConfig()
 	c.XDPMode, c.RingBufferSize, c.BlocklistMaxEntries = "drv", 5000, 0

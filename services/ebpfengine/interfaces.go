@@ -6,190 +6,180 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
 
 const (
-	// settle is how long a burst of changes is left to end: an interface that comes is followed by its routes.
-	settle = 50 * time.Millisecond
-	// lookShare bounds the time spent on looking to a part of all: a router with a million routes changes all the time.
-	lookShare = 10
-	// lookAgain is how often the interfaces are looked at although nobody told of a change.
-	lookAgain = 5 * time.Second
-	// firstRetry and lastRetry bound the wait before an interface that could not be attached is tried again, if nothing
-	// about it has changed: loading the program takes the kernel a moment.
-	firstRetry = lookAgain
-	lastRetry  = time.Minute
+	// burstDelay is how long a burst of changes is left to end: a new interface is followed by its routes.
+	burstDelay = 50 * time.Millisecond
+	// updateShare bounds the time spent on updates to a tenth: a router with a million routes changes all the time.
+	updateShare = 10
+	// updateInterval is how often the interfaces are checked without a reported change.
+	updateInterval = 5 * time.Second
+	// firstRetry and maxRetry bound the wait before attaching to an unchanged interface is tried again: loading the program
+	// takes the kernel a moment.
+	firstRetry = updateInterval
+	maxRetry   = time.Minute
 )
 
-// attempt is an interface that could not be attached.
-type attempt struct {
-	on   attach.Interface
-	next time.Time
-	wait time.Duration
+// failedAttempt is an interface to which attaching failed.
+type failedAttempt struct {
+	on       attach.Interface
+	attempts int
+	next     time.Time
 }
 
-// attached is the set of sensors, and what could not become one. It is for one goroutine.
-type attached struct {
-	s       *Service
-	k       *kernel
-	group   *task.Group
-	sensors map[string]*sensor
-	failed  map[string]attempt
-	swept   bool // what a former configuration left has been detached
+// watchedSet is the set of watchers, and of interfaces that could not be watched. It is for one goroutine.
+type watchedSet struct {
+	s        *Service
+	k        *kernel
+	group    *task.Group
+	watchers map[string]*watcher
+	failed   map[string]failedAttempt
+	detached bool // the pins of an earlier configuration have been removed
 }
 
-// keepAttached has a sensor on each wanted interface, whatever comes and goes, until ctx ends.
-func (s *Service) keepAttached(ctx context.Context, k *kernel, changed <-chan struct{}) error {
-	a := &attached{s: s, k: k, group: task.New(ctx), sensors: map[string]*sensor{}, failed: map[string]attempt{}}
-	a.group.Go("interface list", func(ctx context.Context) error {
+// watchInterfaces keeps a watcher on each configured interface, as they come and go, until ctx ends.
+func (s *Service) watchInterfaces(ctx context.Context, k *kernel, changed <-chan struct{}) error {
+	set := &watchedSet{s: s, k: k, group: task.New(ctx), watchers: map[string]*watcher{}, failed: map[string]failedAttempt{}}
+	set.group.Go("interface list", func(ctx context.Context) error {
 		for {
 			began := time.Now()
-			a.look(ctx)
-			s.begun()
-			if !waitChange(ctx, changed, max(settle, lookShare*time.Since(began))) {
+			set.update(ctx)
+			s.markStarted()
+			delay := max(burstDelay, updateShare*time.Since(began))
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(updateInterval):
+				continue
+			case <-changed:
+			}
+			task.Pause(ctx, delay)
+			if ctx.Err() != nil {
 				return nil
 			}
 		}
 	})
-	return a.group.Wait()
+	return set.group.Wait()
 }
 
-// waitChange returns settled after a change, or after lookAgain; false when ctx has ended.
-func waitChange(ctx context.Context, changed <-chan struct{}, settled time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(lookAgain):
-		return true
-	case <-changed:
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(settled):
-		return true
-	}
-}
-
-// look makes the sensors fit the interfaces there are.
-func (a *attached) look(ctx context.Context) {
-	names := a.s.cfg.Interfaces()
+// update makes the watchers fit the interfaces that exist.
+func (set *watchedSet) update(ctx context.Context) {
+	names := set.s.cfg.Interfaces()
 	found, missing, err := attach.Find(names)
-	a.s.note(troubleLooking, told("interfaces that come or go are not noticed: ", err))
+	set.s.setReason(topicFinding, withPrefix("interfaces that come or go are not noticed: ", err))
 	if err != nil {
 		return
 	}
-	found, err = a.withHeld(found)
-	a.s.note(troubleHeld, told("what is watched no more may stay attached: ", err))
-	a.missing(names, found, missing)
-	a.prune(found)
+	found, err = set.withPinned(found)
+	set.s.setReason(topicPinned, withPrefix("interfaces that are no longer configured may stay attached: ", err))
+	set.reportMissing(names, found, missing)
+	set.stopStale(found)
 	for _, on := range found {
-		if a.sensors[on.Name] == nil {
-			a.try(ctx, on)
+		if set.watchers[on.Name] == nil {
+			set.tryAttach(ctx, on)
 		}
 	}
-	if err == nil {
-		a.sweep(found)
+	if err == nil && !set.detached {
+		set.detached = true
+		set.detachOthers(found)
 	}
 }
 
-// missing notes what is not there.
-func (a *attached) missing(names []string, found []attach.Interface, missing []string) {
-	for _, name := range names {
-		switch {
-		case slices.Contains(missing, name) && a.stays(name):
-		case slices.Contains(missing, name):
-			a.s.note(troubleInterface+name, "interface "+name+" is not there: it will be watched when it comes")
-			a.s.view(name, nil)
-		case name == InterfaceAuto && len(found)+len(a.sensors) == 0:
-			a.s.note(troubleInterface+name, "there is no default route: its interface will be watched when there is one")
-		case name == InterfaceAuto:
-			a.s.note(troubleInterface+name, "")
-		}
-	}
-}
-
-// stays tells whether the interface of a sensor is there, found or not.
-func (a *attached) stays(name string) bool {
-	sen := a.sensors[name]
-	return sen != nil && attach.Exists(sen.on)
-}
-
-// prune ends the sensors of interfaces that have gone, were made anew, or lost the program. One that merely lost
-// its default route is watched on: it may have it back any moment. So is one that is missing in a list the kernel cut short,
-// because interfaces changed meanwhile: detaching it would let in whoever is blocked. For CPUs that came, the program is loaded
-// anew.
-func (a *attached) prune(found []attach.Interface) {
-	for _, name := range slices.Sorted(maps.Keys(a.sensors)) {
-		sen := a.sensors[name]
-		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == sen.on.Index })
-		there := sen.attached() && (same || a.stays(name))
-		if there && (!same || !sen.engine.CPUsAdded()) {
-			continue
-		}
-		sen.stop(!there) // another takes its place in one step
-		delete(a.sensors, name)
-		a.s.view(name, nil)
-		a.s.note(troubleInterface+name, "")
-	}
-	maps.DeleteFunc(a.failed, func(name string, _ attempt) bool {
-		gone := !slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name })
-		if gone && a.s.cfg.Interface == InterfaceAuto {
-			a.s.note(troubleInterface+name, "")
-		}
-		return gone
-	})
-}
-
-// try attaches to on, unless it failed lately and nothing has changed.
-func (a *attached) try(ctx context.Context, on attach.Interface) {
-	last, failed := a.failed[on.Name]
-	if failed && last.on == on && time.Now().Before(last.next) {
-		return
-	}
-	sen, err := a.s.attach(a.k, on)
-	if err != nil {
-		wait := firstRetry
-		if failed && last.on == on {
-			wait = min(2*last.wait, lastRetry)
-		}
-		a.failed[on.Name] = attempt{on: on, next: time.Now().Add(wait), wait: wait}
-		a.s.note(troubleInterface+on.Name, "not watched: "+err.Error())
-		a.s.view(on.Name, nil)
-		return
-	}
-	delete(a.failed, on.Name)
-	a.sensors[on.Name] = sen
-	a.s.note(troubleInterface+on.Name, told("", sen.trouble()))
-	sen.start(ctx, a.group)
-}
-
-// withHeld adds to found what is watched, by this process or one before it, and is still to be: it may be missing in a list that
-// the kernel cut short, and an interface that merely lost its default route may have it back any moment. Letting go of it would
-// let in whoever is blocked. With an error some may be left out.
-func (a *attached) withHeld(found []attach.Interface) ([]attach.Interface, error) {
-	held, err := a.k.pins.PinnedInterfaces(found)
-	for _, on := range held {
-		if a.s.cfg.Interface == InterfaceAuto || slices.Contains(a.s.cfg.Interfaces(), on.Name) {
+// withPinned adds to found the interfaces with a pinned program, of this process or an earlier one, that are to be watched:
+// they may be missing in a list that the kernel cut short, and an interface that merely lost its default route may get it back
+// any moment. Detaching would let blocked addresses in. With an error the result may be incomplete.
+func (set *watchedSet) withPinned(found []attach.Interface) ([]attach.Interface, error) {
+	pinned, err := set.k.pins.PinnedInterfaces(found)
+	for _, on := range pinned {
+		if set.s.cfg.Interface == InterfaceAuto || slices.Contains(set.s.cfg.Interfaces(), on.Name) {
 			found = append(found, on)
 		}
 	}
 	return found, err
 }
 
-// sweep detaches, once, what is pinned for interfaces that are not wanted any more, and removes pins of those that are gone.
-func (a *attached) sweep(found []attach.Interface) {
-	if a.swept {
+// reportMissing sets the reasons for configured interfaces that do not exist.
+func (set *watchedSet) reportMissing(names []string, found []attach.Interface, missing []string) {
+	for _, name := range names {
+		switch {
+		case slices.Contains(missing, name) && set.exists(name):
+		case slices.Contains(missing, name):
+			set.s.setReason(topicInterface+name, "interface "+name+" is not there: it will be watched when it comes")
+			set.s.interfaces.setWatcher(name, nil)
+		case name == InterfaceAuto && len(found)+len(set.watchers) == 0:
+			set.s.setReason(topicInterface+name, "there is no default route: its interface will be watched when there is one")
+		case name == InterfaceAuto:
+			set.s.setReason(topicInterface+name, "")
+		}
+	}
+}
+
+// exists reports whether the interface of a watcher exists, though it was not found.
+func (set *watchedSet) exists(name string) bool {
+	w := set.watchers[name]
+	return w != nil && attach.Exists(w.on)
+}
+
+// stopStale stops the watchers of interfaces that are gone, were made anew, or lost the program, and those whose program has no
+// room for CPUs that came online. An interface that exists but was not found is watched on, for the reasons of withPinned.
+func (set *watchedSet) stopStale(found []attach.Interface) {
+	for _, name := range slices.Sorted(maps.Keys(set.watchers)) {
+		w := set.watchers[name]
+		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == w.on.Index })
+		usable := w.attached() && (same || set.exists(name))
+		if usable && (!same || !w.engine.CPUsAdded()) {
+			continue
+		}
+		w.stop(!usable) // a usable program is replaced in one step
+		delete(set.watchers, name)
+		set.s.interfaces.setWatcher(name, nil)
+		set.s.setReason(topicInterface+name, "")
+	}
+	maps.DeleteFunc(set.failed, func(name string, _ failedAttempt) bool {
+		gone := !slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name })
+		if gone && set.s.cfg.Interface == InterfaceAuto {
+			set.s.setReason(topicInterface+name, "")
+		}
+		return gone
+	})
+}
+
+// tryAttach starts a watcher on an interface, unless that failed lately and the interface has not changed.
+func (set *watchedSet) tryAttach(ctx context.Context, on attach.Interface) {
+	last := set.failed[on.Name]
+	if last.on != on {
+		last = failedAttempt{on: on}
+	}
+	if time.Now().Before(last.next) {
 		return
 	}
-	a.swept = true
-	n, err := a.k.pins.RemoveExcept(found)
+	w, err := set.s.attach(set.k, on)
 	if err != nil {
-		a.s.log.WithError(err).Warn("pinned links of other interfaces not removed")
+		last.next = time.Now().Add(backoff.Delay(last.attempts, firstRetry, maxRetry))
+		last.attempts++
+		set.failed[on.Name] = last
+		set.s.setReason(topicInterface+on.Name, "not watched: "+err.Error())
+		set.s.interfaces.setWatcher(on.Name, nil)
+		return
+	}
+	delete(set.failed, on.Name)
+	set.watchers[on.Name] = w
+	set.s.setReason(topicInterface+on.Name, withPrefix("", w.problem()))
+	w.start(ctx, set.group)
+}
+
+// detachOthers detaches the pinned programs of interfaces that are no longer configured, and removes the pins of those that are
+// gone.
+func (set *watchedSet) detachOthers(found []attach.Interface) {
+	n, err := set.k.pins.RemoveExcept(found)
+	if err != nil {
+		set.s.log.WithError(err).Warn("cannot remove pinned links of interfaces that are no longer configured")
 	}
 	if n > 0 {
-		a.s.log.WithField("links", n).Info("detached from interfaces that are not watched any more")
+		set.s.log.WithField("links", n).Info("detached from interfaces that are no longer configured")
 	}
 }

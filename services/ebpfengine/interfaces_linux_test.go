@@ -17,7 +17,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
 
-// route makes the default route lead out of the interface, until remove is called.
+// route adds a default route over the interface; remove removes it.
 func (w *wire) route(address, gateway string) (remove func()) {
 	w.t.Helper()
 	l, err := netlink.LinkByName(w.name)
@@ -30,7 +30,7 @@ func (w *wire) route(address, gateway string) (remove func()) {
 	return func() { require.NoError(w.t, netlink.RouteDel(route)) }
 }
 
-// watched tells whether a program is on the interface.
+// watched reports whether a program is attached to the interface.
 func (w *wire) watched() bool {
 	w.t.Helper()
 	found, missing, err := attach.Find([]string{w.name})
@@ -39,7 +39,7 @@ func (w *wire) watched() bool {
 	return found[0].ProgramID != 0
 }
 
-// blocked waits until the network of address is blocked.
+// blocked waits until the network of address() is blocked.
 func (r *rig) blocked(w *wire) {
 	r.t.Helper()
 	before := r.Health().Counters["blocked"]
@@ -49,7 +49,7 @@ func (r *rig) blocked(w *wire) {
 	})
 }
 
-func TestInterfacesComeAndGo(t *testing.T) {
+func TestInterfaceIsWatchedWhenItComesAgain(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	w.unplug()
@@ -83,15 +83,15 @@ func TestAutoFollowsTheDefaultRoute(t *testing.T) {
 	remove()
 	two.route("10.71.0.1/24", "10.71.0.2")
 	r.eventually(func() bool { return r.Health().Counters["mode_native:"+two.name] == 1 })
-	require.EqualValues(t, 1, r.Health().Counters["mode_native:"+one.name], "what was watched still is")
+	require.EqualValues(t, 1, r.Health().Counters["mode_native:"+one.name], "a watched interface stays watched")
 	one.unplug()
 	r.eventually(func() bool { return r.Health().Counters["mode_native:"+one.name] == 0 })
 	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
 }
 
-// Where the default route leads may be out of sight when the engine starts anew: who was blocked there stays so. This test has the
-// routes to itself.
-func TestAutoStaysWhereItWasOverAStart(t *testing.T) { //nolint:paralleltest // default routes
+// The default route may be away when the engine restarts: addresses stay blocked on the interface that had it. The test is not
+// parallel: it has the routes to itself.
+func TestAutoKeepsItsInterfaceThroughARestart(t *testing.T) { //nolint:paralleltest // default routes
 	one, two := newWire(t), newWire(t)
 	cfg, b := config(t, ebpfengine.InterfaceAuto), bustest.New(t)
 	remove := one.route("10.70.0.1/24", "10.70.0.2")
@@ -113,12 +113,12 @@ func TestAutoStaysWhereItWasOverAStart(t *testing.T) { //nolint:paralleltest // 
 
 	cfg.Interface = two.name
 	begin(t, b, cfg).stop()
-	require.Eventually(t, func() bool { return !one.watched() }, patience, time.Millisecond, "somebody says where to watch")
+	require.Eventually(t, func() bool { return !one.watched() }, patience, time.Millisecond, "another interface is configured by name")
 	require.True(t, two.watched())
 }
 
-// A pin that cannot be read may be of an interface that is to be watched on: nothing is let go until all can.
-func TestNothingIsLetGoWhileAPinCannotBeRead(t *testing.T) {
+// A pin that cannot be read may be of a configured interface: nothing is detached until all can be read.
+func TestNothingIsDetachedWhileAPinCannotBeRead(t *testing.T) {
 	t.Parallel()
 	before, after := newWire(t), newWire(t)
 	cfg, b := config(t, before.name), bustest.New(t)
@@ -142,7 +142,7 @@ func TestNothingIsLetGoWhileAPinCannotBeRead(t *testing.T) {
 	require.True(t, after.watched())
 }
 
-func TestWhatIsNotConfiguredIsLetGoThoughTheRestIsAway(t *testing.T) {
+func TestUnconfiguredInterfaceIsDetachedWhileTheConfiguredOneIsMissing(t *testing.T) {
 	t.Parallel()
 	w, away := newWire(t), newWire(t)
 	cfg, b := config(t, w.name+","+away.name), bustest.New(t)
@@ -154,10 +154,10 @@ func TestWhatIsNotConfiguredIsLetGoThoughTheRestIsAway(t *testing.T) {
 	away.unplug()
 	cfg.Interface = away.name
 	r = begin(t, b, cfg)
-	require.Eventually(t, func() bool { return !w.watched() }, patience, time.Millisecond, "nobody looks after it")
+	require.Eventually(t, func() bool { return !w.watched() }, patience, time.Millisecond, "it is not configured")
 	pinned, err := filepath.Glob(cfg.PinPath + "/net-*/xdp_*")
 	require.NoError(t, err)
-	require.Empty(t, pinned, "links that lead nowhere")
+	require.Empty(t, pinned, "links to interfaces that are gone")
 	away.plug()
 	r.blocked(away)
 	pinned, err = filepath.Glob(cfg.PinPath + "/net-*/xdp_*")

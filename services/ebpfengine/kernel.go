@@ -13,93 +13,83 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
-// The topics of what may be wrong; a topic holds one sentence at a time.
-const (
-	troubleKernel    = "kernel"
-	troublePins      = "pins"
-	troubleHits      = "hits"
-	troubleLooking   = "interfaces"
-	troubleHeld      = "held"
-	troubleInterface = "interface " // and its name
-	troubleReading   = "reading "   // and its name
-)
-
-// retryKernel is how often a kernel that would not is asked again: modules are loaded, rights are given.
+// retryKernel is how often opening the kernel's objects is tried again: modules may be loaded, capabilities given.
 const retryKernel = 10 * time.Second
 
-// kernel is what all interfaces share.
+// kernel holds the kernel objects that all interfaces share, and the reconciler of the lists.
 type kernel struct {
-	filter *bpf.Filter
-	pins   attach.Pins
-	keeper *blocklist.Reconciler
+	filter     *bpf.Filter
+	pins       attach.Pins
+	reconciler *blocklist.Reconciler
 }
 
-// watch works while the kernel lets it; until then it is degraded.
+// watch opens the kernel's objects, tries again while that fails, and then works with them until ctx ends.
 func (s *Service) watch(ctx context.Context) error {
-	for {
-		k, err := s.open()
+	for ctx.Err() == nil {
+		k, err := s.openKernel()
+		s.setReason(topicKernel, withPrefix("no packet is watched and nothing is blocked: ", err))
 		if err == nil {
-			s.note(troubleKernel, "")
 			return s.withKernel(ctx, k)
 		}
-		s.note(troubleKernel, "no packet is watched and nothing is blocked: "+err.Error())
-		s.begun()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(retryKernel):
-		}
+		s.markStarted()
+		task.Pause(ctx, retryKernel)
 	}
+	return nil
 }
 
-// open opens the lists. Without a place for pins it goes on, but what is blocked then ends with the process.
-func (s *Service) open() (*kernel, error) {
-	pins, unpinned := attach.OpenPins(s.cfg.PinPath)
-	if errors.Is(unpinned, attach.ErrUnsupported) {
-		return nil, unpinned
+// openKernel opens the lists. Without a folder for pins it goes on, but blocks then end with the process.
+func (s *Service) openKernel() (*kernel, error) {
+	pins, noPins := attach.OpenPins(s.cfg.PinPath)
+	if errors.Is(noPins, attach.ErrUnsupported) {
+		return nil, noPins
 	}
 	filter, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: s.cfg.BlocklistMaxEntries, Pins: pins.Dir()})
 	if err != nil {
-		return nil, withLacking(err)
+		return nil, withRequirements(err)
 	}
-	s.note(troublePins, told("blocks end when this process does: ", unpinned))
-	return &kernel{filter: filter, pins: pins, keeper: s.newKeeper(filter)}, nil
+	s.setReason(topicPins, withPrefix("blocks end when this process does: ", noPins))
+	return &kernel{filter: filter, pins: pins, reconciler: s.newReconciler(filter)}, nil
 }
 
-// withLacking adds to err what the machine is known to lack.
-func withLacking(err error) error {
-	if what := attach.MissingRequirements(); len(what) > 0 {
-		return fmt.Errorf("%s: %w", strings.Join(what, ", "), err)
+// withRequirements adds to err the requirements that the machine is known not to meet.
+func withRequirements(err error) error {
+	if missing := attach.MissingRequirements(); len(missing) > 0 {
+		return fmt.Errorf("%s: %w", strings.Join(missing, ", "), err)
 	}
 	return err
 }
 
-func told(prefix string, err error) string {
-	if err == nil {
-		return ""
-	}
-	return prefix + err.Error()
-}
-
-// withKernel runs everything that needs the kernel, until ctx ends.
+// withKernel runs every task that needs the kernel until ctx ends.
 func (s *Service) withKernel(ctx context.Context, k *kernel) (err error) {
-	s.use(k)
+	s.setKernel(k)
 	defer func() {
-		s.use(nil)
+		s.setKernel(nil)
 		err = errors.Join(err, k.filter.Close())
 	}()
 	changed := make(chan struct{}, 1)
 	g := task.New(ctx)
-	g.Go("interface watch", func(ctx context.Context) error { return attach.Watch(ctx, changed) })
-	g.Go("interfaces", func(ctx context.Context) error { return s.keepAttached(ctx, k, changed) })
-	g.Go("blocklist", func(ctx context.Context) error { return s.keepBlocked(ctx, k) })
-	g.Go("blocked counts", func(ctx context.Context) error { return s.countBlocked(ctx, k) })
-	g.Go("run statistics", s.measure)
+	g.Go("interface changes", func(ctx context.Context) error { return attach.Watch(ctx, changed) })
+	g.Go("interfaces", func(ctx context.Context) error { return s.watchInterfaces(ctx, k, changed) })
+	g.Go("blocklist", func(ctx context.Context) error { return s.reconcileBlocklist(ctx, k) })
+	g.Go("dropped traffic", func(ctx context.Context) error { return s.publishDropped(ctx, k) })
+	g.Go("program time", s.measureProgramTime)
 	return g.Wait()
 }
 
-func (s *Service) use(k *kernel) {
+func (s *Service) setKernel(k *kernel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kernel = k
+}
+
+// StillAttached returns a sentence if programs are attached although this process does not run the engine: they outlive a stop
+// on purpose, and another process may run the engine. It returns nothing where the process may not read the pins.
+func StillAttached(cfg Config) []string {
+	names := attach.PinnedInterfaces(cfg.PinPath)
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf(
+		"its program is still attached to %s and blocks what was blocked: another process runs the engine, or it was enabled before; to detach the program: rm -r %s",
+		strings.Join(names, ", "), cfg.PinPath)}
 }

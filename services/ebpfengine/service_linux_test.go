@@ -24,6 +24,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/internal/testenv"
 	"github.com/ironpost/ironpost/services/ebpfengine"
@@ -34,7 +35,7 @@ const patience = 30 * time.Second
 
 var counter atomic.Int32 //nolint:gochecknoglobals // names are unique in the namespace
 
-// wire is a pair of interfaces: what is sent into peer arrives at name.
+// wire is a pair of interfaces: frames sent into peer arrive at name.
 type wire struct {
 	t          *testing.T
 	name, peer string
@@ -147,7 +148,7 @@ func (r *rig) eventually(ok func() bool) {
 	require.Eventually(r.t, ok, patience, 10*time.Millisecond, "%+v", r.Health())
 }
 
-// reasons tells whether some reason holds all parts.
+// reason reports whether one reason contains all parts.
 func (r *rig) reason(parts ...string) bool {
 	return slices.ContainsFunc(r.Health().Reasons, func(reason string) bool {
 		return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(reason, p) })
@@ -185,7 +186,16 @@ func (r *rig) block(prefix string) {
 	}))
 }
 
-func TestAScanBecomesRecords(t *testing.T) {
+func TestHealthIsStartingUntilTheInterfacesWereTried(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	s, err := ebpfengine.New(ebpfengine.DefaultConfig(), ebpfengine.Deps{Bus: b.Conn(bus.EBPFEngine), Host: b.Host(), Log: logrus.New()})
+	require.NoError(t, err)
+	require.Equal(t, event.Degraded, s.Health().Status)
+	require.Equal(t, []string{health.Starting}, s.Health().Reasons)
+}
+
+func TestScanIsPublished(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	r := begin(t, bustest.New(t), config(t, w.name))
@@ -220,7 +230,7 @@ func TestAScanBecomesRecords(t *testing.T) {
 	})
 }
 
-func TestABlockHoldsAndIsCounted(t *testing.T) {
+func TestBlockedTrafficIsDroppedAndPublished(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	r := begin(t, bustest.New(t), config(t, w.name))
@@ -237,8 +247,8 @@ func TestABlockHoldsAndIsCounted(t *testing.T) {
 	require.NotZero(t, list[0].Blocked[0].Packets)
 }
 
-// A drop is counted by who wanted it, in the status and in the metrics.
-func TestDropsAreCountedByReason(t *testing.T) {
+// Dropped packets are counted by the owner of the entry, in the status and in the metrics.
+func TestDropsAreCountedByOwner(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	cfg := config(t, w.name)
@@ -266,7 +276,7 @@ func TestDropsAreCountedByReason(t *testing.T) {
 	}
 }
 
-// help returns what a metric says of itself.
+// help returns the help of a metric.
 func (r *rig) help(name string) string {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
@@ -294,7 +304,7 @@ func (r *rig) metric(name, label string) map[string]float64 {
 	return out
 }
 
-func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
+func TestBlocksOutliveTheProcessAndAreAdopted(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	cfg, b := config(t, w.name), bustest.New(t)
@@ -308,13 +318,13 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 	found, _, err := attach.Find([]string{w.name})
 	require.NoError(t, err)
 	require.NotZero(t, found[0].ProgramID, "it stays attached")
-	left := ebpfengine.StillAttached(cfg)
-	require.Len(t, left, 1)
-	require.Contains(t, left[0], w.name)
-	require.Contains(t, left[0], "rm -r "+cfg.PinPath)
+	attached := ebpfengine.StillAttached(cfg)
+	require.Len(t, attached, 1)
+	require.Contains(t, attached[0], w.name)
+	require.Contains(t, attached[0], "rm -r "+cfg.PinPath)
 
 	restarted := time.Now()
-	cfg.BlocklistMaxEntries *= 3 // the map is made anew, with what it held
+	cfg.BlocklistMaxEntries *= 3 // the map is made anew with its entries
 	next := begin(t, b, cfg)
 	for range 100 {
 		w.syn(address(8), 80)
@@ -323,7 +333,7 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 	next.stop()
 	for _, p := range next.records(event.Window) {
 		if p.Time.After(restarted) {
-			require.Zero(t, p.Window.Classes["tcp_syn"], "nothing comes through")
+			require.Zero(t, p.Window.Classes["tcp_syn"], "no packet passes")
 		}
 	}
 
@@ -333,10 +343,10 @@ func TestABlockOutlivesTheProcessAndIsAdopted(t *testing.T) {
 	require.Eventually(t, func() bool {
 		found, _, err = attach.Find([]string{w.name})
 		return err == nil && found[0].ProgramID == 0
-	}, patience, time.Millisecond, "what is not configured any more is detached")
+	}, patience, time.Millisecond, "an interface that is no longer configured is detached")
 }
 
-func TestAForeignOwnerIsNamedAndLeftAlone(t *testing.T) {
+func TestForeignProgramIsNamedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	theirs, err := attach.OpenPins(config(t, w.name).PinPath)
@@ -364,16 +374,16 @@ func TestAForeignOwnerIsNamedAndLeftAlone(t *testing.T) {
 	r.eventually(func() bool { return r.Health().Status == event.Healthy })
 }
 
-func TestSKBWhereTheDriverCannot(t *testing.T) {
+func TestFallbackToSKBIsARemark(t *testing.T) {
 	t.Parallel()
 	r := begin(t, bustest.New(t), config(t, "lo"))
-	require.Equal(t, event.Healthy, r.Health().Status, "a fallback is a remark")
+	require.Equal(t, event.Healthy, r.Health().Status, "%v", r.Health().Reasons)
 	require.True(t, r.reason("lo is watched in mode skb"))
 	require.EqualValues(t, 1, r.Health().Counters["mode_skb:lo"])
 	require.Zero(t, r.Health().Counters["mode_native:lo"])
 }
 
-func TestWithoutAPlaceForPinsItGoesOn(t *testing.T) {
+func TestWithoutPinsItIsDegradedAndWatches(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	cfg := config(t, w.name)
@@ -390,7 +400,7 @@ func TestWithoutAPlaceForPinsItGoesOn(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-func TestABusThatIsDownMergesWindows(t *testing.T) {
+func TestMissingStreamMergesWindows(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	b := bustest.New(t)

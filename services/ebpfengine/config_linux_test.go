@@ -16,7 +16,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
 
-func TestXDPModeIsHeeded(t *testing.T) {
+func TestXDPModeIsUsed(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	cfg, b := config(t, w.name), bustest.New(t)
@@ -32,7 +32,7 @@ func TestXDPModeIsHeeded(t *testing.T) {
 	require.True(t, r.reason(w.name, "not watched", "mode hw"), "%v", r.Health().Reasons)
 }
 
-func TestSeveralInterfaces(t *testing.T) {
+func TestSeveralInterfacesAreWatched(t *testing.T) {
 	t.Parallel()
 	one, two := newWire(t), newWire(t)
 	r := begin(t, bustest.New(t), config(t, one.name+", "+two.name))
@@ -51,14 +51,14 @@ func TestSeveralInterfaces(t *testing.T) {
 	})
 }
 
-func TestBlocklistFilesAndTheirRoom(t *testing.T) {
+func TestEntriesOfFilesBeyondTheLimitAreReported(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	cfg := config(t, w.name)
 	feed := filepath.Join(t.TempDir(), "feed")
 	var lines strings.Builder
 	for n := range 100 {
-		fmt.Fprintf(&lines, "%s\n", address(2*n)) // no two of them make a network
+		fmt.Fprintf(&lines, "%s\n", address(2*n)) // no two of them can be collapsed
 	}
 	require.NoError(t, os.WriteFile(feed, []byte(lines.String()), 0o600))
 	cfg.BlocklistFiles, cfg.BlocklistMaxEntries = []string{feed}, 60
@@ -68,7 +68,7 @@ func TestBlocklistFilesAndTheirRoom(t *testing.T) {
 	require.True(t, r.reason("40 of files are not enforced", "blocklist_max_entries"), "%v", r.Health().Reasons)
 }
 
-func TestPinPathHoldsThePins(t *testing.T) {
+func TestPinsAreBelowPinPath(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	cfg := config(t, w.name)
@@ -78,7 +78,7 @@ func TestPinPathHoldsThePins(t *testing.T) {
 	require.NotEmpty(t, pins)
 }
 
-func TestRingBufferSizeIsTheRings(t *testing.T) {
+func TestRingBufferSizeIsUsed(t *testing.T) {
 	t.Parallel()
 	size := func(ring int) bool {
 		w := newWire(t)
@@ -92,7 +92,7 @@ func TestRingBufferSizeIsTheRings(t *testing.T) {
 	require.True(t, size(2<<20))
 }
 
-// hasRing tells whether the kernel has a ring buffer of that size.
+// hasRing reports whether the kernel has a ring buffer of that size.
 func hasRing(t *testing.T, size uint32) bool {
 	t.Helper()
 	for id, err := ebpf.MapGetNextID(0); err == nil; id, err = ebpf.MapGetNextID(id) {
@@ -109,7 +109,7 @@ func hasRing(t *testing.T, size uint32) bool {
 	return false
 }
 
-func TestThresholdsAreTheDetectors(t *testing.T) {
+func TestDetectThresholdsAreUsed(t *testing.T) {
 	t.Parallel()
 	scan := func(ports int) uint64 {
 		w := newWire(t)

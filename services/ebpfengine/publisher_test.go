@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestQuotaBoundsEverySecond(t *testing.T) {
+func TestRateLimitBoundsEverySecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const records = 5000
-		var q quota
+		var limit rateLimit
 		perSecond := map[int64]int{}
 		for range records {
-			require.NoError(t, q.wait(t.Context()))
+			require.NoError(t, limit.wait(t.Context()))
 			perSecond[time.Now().Unix()]++
 		}
 		require.Len(t, perSecond, records/maxPerSecond)
@@ -25,6 +25,6 @@ func TestQuotaBoundsEverySecond(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.ErrorIs(t, q.wait(ctx), context.Canceled)
+		require.ErrorIs(t, limit.wait(ctx), context.Canceled)
 	})
 }

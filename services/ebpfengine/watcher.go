@@ -1,0 +1,197 @@
+package ebpfengine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+)
+
+// windowInterval is the length of a window.
+const windowInterval = time.Second
+
+// watcher is the program on one interface and the task that reads its counters and samples.
+type watcher struct {
+	s     *Service
+	on    attach.Interface
+	stats *interfaceStats
+
+	handles  sync.Mutex // guards closed: close must not overtake a system call with engine or link; health does not take it
+	closed   bool
+	engine   *bpf.Engine
+	link     *attach.Link
+	egress   io.Closer // nil where outgoing packets are not seen
+	noEgress error     // why
+
+	detecting sync.Mutex // guards what follows: samples and windows come on two goroutines
+	detector  *detect.Detector
+	sampling  uint32
+
+	cancel context.CancelFunc
+	detach bool          // when it ends
+	done   chan struct{} // closed when it has ended
+}
+
+// attach loads the program and attaches it to the interface. Nothing is read before start.
+func (s *Service) attach(k *kernel, on attach.Interface) (*watcher, error) {
+	engine, err := bpf.Load(bpf.Options{Interface: on.Name, Filter: k.filter, RingBufferSize: s.cfg.RingBufferSize})
+	if err != nil {
+		return nil, withRequirements(err)
+	}
+	link, err := k.pins.XDP(on, attach.Mode(s.cfg.XDPMode), engine.XDP())
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	w := &watcher{s: s, on: on, engine: engine, link: link, detector: detect.New(s.cfg.Detect), sampling: 1, done: make(chan struct{})}
+	w.egress, w.noEgress = attachEgress(on, engine)
+	s.interfaces.setWatcher(on.Name, w)
+	s.log.WithField("interface", on.Name).WithField("mode", link.Interface.Mode).WithField("adopted", link.Adopted).
+		WithField("fallback", link.Fallback).Info("XDP program attached")
+	return w, nil
+}
+
+// attachEgress attaches the egress program, which sees the responses of this machine. The detectors work without it, with less
+// evidence.
+func attachEgress(on attach.Interface, engine *bpf.Engine) (io.Closer, error) {
+	program, err := engine.Egress()
+	if err != nil {
+		return nil, err
+	}
+	attached, err := attach.Egress(on, program)
+	if err != nil {
+		return nil, err
+	}
+	if err := engine.SetEgressAttached(true); err != nil {
+		return nil, errors.Join(err, attached.Close())
+	}
+	return attached, nil
+}
+
+// problem returns why the watcher works less than it should, nil if it does not. A kernel without TCX is a remark only.
+func (w *watcher) problem() error {
+	var all []error
+	if w.link.Unpinned != "" {
+		all = append(all, errors.New(w.on.Name+" lets everything pass when this process ends: "+w.link.Unpinned))
+	}
+	if w.noEgress != nil && !errors.Is(w.noEgress, bpf.ErrNoEgress) && !errors.Is(w.noEgress, attach.ErrUnsupported) {
+		all = append(all, w.noEgress)
+	}
+	return errors.Join(all...)
+}
+
+// start starts reading, until ctx, which is the group's, ends or stop is called.
+func (w *watcher) start(ctx context.Context, g *task.Group) {
+	ctx, cancel := context.WithCancel(ctx)
+	w.cancel = cancel
+	g.Go("packets of "+w.on.Name, func(context.Context) error {
+		defer close(w.done)
+		defer cancel()
+		return w.run(ctx)
+	})
+}
+
+// stop ends the watcher and waits for it; with detach, the program is detached too.
+func (w *watcher) stop(detach bool) {
+	w.detach = detach
+	w.cancel()
+	<-w.done
+}
+
+func (w *watcher) run(ctx context.Context) error {
+	g := task.New(ctx)
+	g.Go("samples of "+w.on.Name, func(ctx context.Context) error { return w.engine.Samples(ctx, w.addSamples) })
+	g.Go("windows of "+w.on.Name, func(ctx context.Context) error {
+		ticker := time.NewTicker(windowInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case now := <-ticker.C:
+				w.collect(now)
+			}
+		}
+	})
+	err := g.Wait()
+	w.collect(time.Now())
+	w.publish(w.detector.Close())
+	w.s.setReason(topicReading+w.on.Name, "")
+	return errors.Join(err, w.close())
+}
+
+// collect ends a window: it is counted, searched for attacks and published.
+func (w *watcher) collect(now time.Time) {
+	window, err := w.engine.Collect(now)
+	w.s.setReason(topicReading+w.on.Name, withPrefix("the counters of "+w.on.Name+" cannot be read: ", err))
+	if err != nil {
+		w.stats.addUnreadable()
+		return
+	}
+	w.stats.addWindow(&window)
+	w.s.box.Window(&window)
+	w.s.box.Lost(w.on.Name, window.Lost)
+	w.detecting.Lock()
+	w.sampling = window.Sampling
+	found := w.detector.Observe(window)
+	w.stats.setDetector(w.detector.Stats())
+	w.detecting.Unlock()
+	w.publish(found)
+}
+
+func (w *watcher) publish(found []detect.Detection) {
+	for _, d := range found {
+		w.s.box.Detection(d.Packet(w.s.deps.Host))
+		w.s.countDetection(d.Name)
+	}
+}
+
+// addSamples takes over samples of the ring buffer.
+func (w *watcher) addSamples(samples []traffic.Sample) {
+	w.detecting.Lock()
+	w.detector.Sample(samples)
+	sampling := w.sampling
+	w.detecting.Unlock()
+	w.s.box.Samples(w.on.Name, time.Now(), sampling, samples)
+}
+
+// attached reports whether the program is still on the interface. It is true for a watcher that has ended.
+func (w *watcher) attached() bool {
+	w.handles.Lock()
+	defer w.handles.Unlock()
+	return w.closed || w.link.Attached()
+}
+
+// programRuns returns how often the program ran, and how long that took, while the kernel measured it.
+func (w *watcher) programRuns() (programRuns, error) {
+	w.handles.Lock()
+	defer w.handles.Unlock()
+	if w.closed {
+		return programRuns{}, errors.ErrUnsupported
+	}
+	n, took, err := w.engine.RunStats()
+	return programRuns{n: n, took: took}, err
+}
+
+// close closes the kernel objects. A pinned program stays attached unless stop said otherwise.
+func (w *watcher) close() error {
+	w.handles.Lock()
+	defer w.handles.Unlock()
+	w.closed = true
+	var errs []error
+	if w.egress != nil {
+		errs = append(errs, w.egress.Close())
+	}
+	if w.detach {
+		errs = append(errs, w.link.Detach())
+	} else {
+		errs = append(errs, w.link.Close())
+	}
+	return errors.Join(append(errs, w.engine.Close())...)
+}
