@@ -1,6 +1,6 @@
-// Package folder keeps files that are written whole: after a crash or a power cut at
-// any moment the old content is there, or the new one. Nothing is read or written
-// through a link.
+// Package folder keeps state files of the guard in one folder. A file is replaced
+// as a whole (package atomicfile), read up to a size limit, and never read or
+// written through a link.
 package folder
 
 import (
@@ -10,22 +10,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ironpost/ironpost/internal/atomicfile"
 )
 
-// Why a file is not read.
+// Errors of Read.
 var (
 	ErrTooLong = errors.New("file is too long")
 	ErrNoFile  = errors.New("not a regular file")
 )
 
-// Folder is one folder, not those below it. Its methods may be called concurrently,
-// but for Write on the same name.
-type Folder struct {
-	root *os.Root
-	dir  *os.File // to sync names
-}
+// Folder is one folder without its subfolders. Its methods may be called
+// concurrently, except Write on the same name.
+type Folder struct{ root *os.Root }
 
-// Open opens the folder at path, which it makes, for its owner alone, if needed.
+// Open opens the folder at path and creates it, with mode 0700, if it is missing.
 func Open(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
@@ -34,20 +33,16 @@ func Open(path string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := root.Open(".")
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	return &Folder{root: root, dir: dir}, nil
+	return &Folder{root: root}, nil
 }
 
-// Close gives the folder up.
-func (f *Folder) Close() error { return errors.Join(f.dir.Close(), f.root.Close()) }
+// Close releases the folder. Its files stay.
+func (f *Folder) Close() error { return f.root.Close() }
 
-// Path returns where the file of that name is, for people.
+// Path returns the path of the named file, for messages.
 func (f *Folder) Path(name string) string { return filepath.Join(f.root.Name(), name) }
 
-// Names returns what is in the folder, sorted.
+// Names returns the names of everything in the folder, sorted.
 func (f *Folder) Names() ([]string, error) {
 	entries, err := fs.ReadDir(f.root.FS(), ".")
 	if err != nil {
@@ -60,14 +55,15 @@ func (f *Folder) Names() ([]string, error) {
 	return out, nil
 }
 
-// Read returns a file of at most limit bytes. The error is ErrTooLong for a longer
-// one, ErrNoFile for what is no regular file, and fs.ErrNotExist if there is none.
+// Read returns the content of a file of at most limit bytes. It fails with
+// ErrTooLong for a longer file, ErrNoFile for anything but a regular file, and
+// fs.ErrNotExist if there is none.
 func (f *Folder) Read(name string, limit int64) (data []byte, err error) {
 	info, err := f.root.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // a pipe would make its reader wait
+	if !info.Mode().IsRegular() { // opening a named pipe would block
 		return nil, fmt.Errorf("%s: %w", name, ErrNoFile)
 	}
 	file, err := f.root.OpenFile(name, os.O_RDONLY|noFollow, 0)
@@ -82,54 +78,23 @@ func (f *Folder) Read(name string, limit int64) (data []byte, err error) {
 	return data, err
 }
 
-// Write puts a file in place of the one of that name. It is on the disk when Write
-// returns.
+// Write replaces the named file, with mode 0600. It is on the disk when Write returns.
 func (f *Folder) Write(name string, data []byte) error {
-	if err := Put(f.root, name, data); err != nil {
-		return err
-	}
-	return syncNames(f.dir)
+	return atomicfile.Write(f.root, name, data, 0o600)
 }
 
-// Rename gives a file another name, in place of what had it.
+// Rename renames a file, replacing what has the new name.
 func (f *Folder) Rename(from, to string) error {
 	if err := f.root.Rename(from, to); err != nil {
 		return err
 	}
-	return syncNames(f.dir)
+	return atomicfile.Sync(f.root)
 }
 
-// Remove deletes a file. That it is not there is no error.
+// Remove deletes a file. A missing file is no error.
 func (f *Folder) Remove(name string) error {
 	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncNames(f.dir)
-}
-
-// Put writes a file whole below root, without a sync of the name. Before the rename
-// its name begins with a dot.
-func Put(root *os.Root, name string, data []byte) error {
-	temporary := "." + name
-	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := Create(root, temporary)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return root.Rename(temporary, name)
-}
-
-// Create makes a file of its own, for its owner alone: what is in its place, a link
-// too, is an error.
-func Create(root *os.Root, name string) (*os.File, error) {
-	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	return atomicfile.Sync(f.root)
 }

@@ -20,7 +20,7 @@ func open(t *testing.T) (f *folder.Folder, path string) {
 	return f, path
 }
 
-func TestFilesAreReplacedWhole(t *testing.T) {
+func TestWriteReplacesWholeFile(t *testing.T) {
 	t.Parallel()
 	f, path := open(t)
 	for _, content := range []string{"first, and longer", "second"} {
@@ -37,14 +37,14 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 	require.NoError(t, f.Rename("x", "y"))
 	names, err := f.Names()
 	require.NoError(t, err)
-	require.Equal(t, []string{"y"}, names, "nothing is left beside it")
+	require.Equal(t, []string{"y"}, names, "no temporary file is left")
 	require.NoError(t, f.Remove("y"))
 	require.NoError(t, f.Remove("y"))
 	_, err = f.Read("y", 5)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-func TestNoLinkLeadsElsewhere(t *testing.T) {
+func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	f, path := open(t)
 	victim := filepath.Join(t.TempDir(), "victim")

@@ -19,7 +19,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// childVar makes the test binary a guard that kills itself: its value is
+// childVar turns the test binary into a guard that kills itself. Its value is the
 // socket, data folder, verb or kind, container and step, separated by spaces.
 const childVar = "IRONPOST_QUARANTINE_CHILD"
 
@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child does one thing as a guard would, and is killed when it has written that
-// it is about to do a step.
+// child applies or releases as a guard would, and kills itself when the ledger has
+// the given step.
 func child(job []string) error {
 	socket, dir, verb, id, step := job[0], job[1], job[2], job[3], quarantine.Step(job[4])
 	client, err := docker.Connect(socket)
@@ -47,7 +47,7 @@ func child(job []string) error {
 		OnStep: func(_ string, s quarantine.Step) {
 			if s == step {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {} // the signal is on its way
+				select {} // until the signal arrives
 			}
 		},
 	})
@@ -60,8 +60,8 @@ func child(job []string) error {
 	return m.Apply(context.Background(), (&guard{}).order(id, quarantine.Kind(verb)))
 }
 
-// dieAt runs a child that is killed at a step, and tells whether it came to that step.
-func dieAt(t *testing.T, d *testenv.Docker, dir, verb, id string, step quarantine.Step) bool {
+// killAt runs a child that is killed at a step, and tells whether it reached that step.
+func killAt(t *testing.T, d *testenv.Docker, dir, verb, id string, step quarantine.Step) bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childVar+"="+strings.Join([]string{d.Socket, dir, verb, id, string(step)}, " "))
@@ -75,13 +75,13 @@ func dieAt(t *testing.T, d *testenv.Docker, dir, verb, id string, step quarantin
 	return false
 }
 
-// crash is one container that a guard dies over twice.
+// crash is the two steps at which the guard of one container is killed.
 type crash struct {
-	kind          quarantine.Kind
-	hold, release quarantine.Step
+	kind               quarantine.Kind
+	isolation, release quarantine.Step
 }
 
-func TestKilledAtAnyStepItIsFinished(t *testing.T) {
+func TestGuardKilledAtAnyStepFinishesAfterRestart(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	d.Network(t, "one", "")
@@ -96,28 +96,28 @@ func TestKilledAtAnyStepItIsFinished(t *testing.T) {
 		{quarantine.Stop, quarantine.StepKill, quarantine.StepStart},
 		{quarantine.Kill, quarantine.StepKill, quarantine.StepRestoreRestart},
 	} {
-		t.Run(fmt.Sprintf("%s, at %s, at %s", c.kind, c.hold, c.release), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, at %s, at %s", c.kind, c.isolation, c.release), func(t *testing.T) {
 			id := d.Run(t, testenv.ContainerOptions{
 				Network: "one", Restart: "unless-stopped", Endpoint: map[string]any{"Aliases": []string{"www"}},
 			})
 			t.Cleanup(func() { d.Remove(t, id) })
 			d.Do(t, "POST", "/networks/"+two+"/connect", map[string]any{"Container": id, "EndpointConfig": map[string]any{"Aliases": []string{"db"}}}, nil)
-			g := &guard{engine: d, dir: t.TempDir()}
+			g := &guard{docker: d, dir: t.TempDir()}
 			var err error
 			g.client, err = docker.Connect(d.Socket)
 			require.NoError(t, err)
 			t.Cleanup(g.client.Close)
 			before := g.inspect(t, id)
 
-			require.True(t, dieAt(t, d, g.dir, string(c.kind), id, c.hold), "it does not come to %s", c.hold)
-			finishHolding(t, g, id, c.kind)
-			require.True(t, dieAt(t, d, g.dir, "release", id, c.release), "it does not come to %s", c.release)
-			finishReleasing(t, g, before, c.kind)
+			require.True(t, killAt(t, d, g.dir, string(c.kind), id, c.isolation), "step %s was not reached", c.isolation)
+			finishIsolation(t, g, id, c.kind)
+			require.True(t, killAt(t, d, g.dir, "release", id, c.release), "step %s was not reached", c.release)
+			finishRelease(t, g, before, c.kind)
 		})
 	}
 }
 
-func TestKilledBeforeTheFreezeItIsCheckedAgain(t *testing.T) {
+func TestGuardKilledBeforeFreezeRechecksOrder(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	for name, paused := range map[string]bool{"before": false, "after": true} {
@@ -125,7 +125,7 @@ func TestKilledBeforeTheFreezeItIsCheckedAgain(t *testing.T) {
 			id := d.Run(t, testenv.ContainerOptions{})
 			g := newGuard(t, d, func(o *quarantine.Options) {
 				o.Recheck = func(quarantine.Order, docker.Container) (string, bool) { return "not wanted any more", true }
-				require.True(t, dieAt(t, d, o.DataDir, "isolate", id, quarantine.StepFreeze))
+				require.True(t, killAt(t, d, o.DataDir, "isolate", id, quarantine.StepFreeze))
 			})
 			if paused {
 				d.Do(t, "POST", "/containers/"+id+"/pause", nil, nil)
@@ -135,13 +135,13 @@ func TestKilledBeforeTheFreezeItIsCheckedAgain(t *testing.T) {
 				e, held := g.manager.Get(id)
 				return held == paused && (!held || e.State == quarantine.Held)
 			}, 20*time.Second, 5*time.Millisecond)
-			require.Equal(t, paused, g.inspect(t, id).Paused, "what was begun is finished, and nothing else")
+			require.Equal(t, paused, g.inspect(t, id).Paused, "only a freeze that was done is carried on")
 		})
 	}
 }
 
-// finishHolding starts the guard again and waits until the order is carried out.
-func finishHolding(t *testing.T, g *guard, id string, kind quarantine.Kind) {
+// finishIsolation restarts the guard and waits until the order is carried out.
+func finishIsolation(t *testing.T, g *guard, id string, kind quarantine.Kind) {
 	t.Helper()
 	g.restart(t, func(m *quarantine.Manager) bool {
 		e, held := m.Get(id)
@@ -161,17 +161,17 @@ func finishHolding(t *testing.T, g *guard, id string, kind quarantine.Kind) {
 	}
 }
 
-func finishReleasing(t *testing.T, g *guard, before docker.Container, kind quarantine.Kind) {
+func finishRelease(t *testing.T, g *guard, before docker.Container, kind quarantine.Kind) {
 	t.Helper()
 	g.restart(t, func(m *quarantine.Manager) bool { return len(m.List()) == 0 })
 	after := g.inspect(t, before.ID)
-	if kind != quarantine.Isolate { // started anew
+	if kind != quarantine.Isolate { // it was restarted
 		before.PID, before.StartedAt, before.FinishedAt, before.SandboxKey = after.PID, after.StartedAt, after.FinishedAt, after.SandboxKey
 	}
-	require.Equal(t, same(before), same(after))
+	require.Equal(t, restorable(before), restorable(after))
 }
 
-// restart opens the guard's folder as the next guard would and runs it until done.
+// restart opens the guard's folder with a new Manager and runs it until done.
 func (g *guard) restart(t *testing.T, done func(*quarantine.Manager) bool) {
 	t.Helper()
 	m, err := quarantine.Open(quarantine.Options{Docker: g.client, DataDir: g.dir, Host: "test", Report: g.report})

@@ -15,15 +15,15 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/docker"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 const (
 	evidenceFolder = "evidence"
 	manifestFile   = "manifest.json"
 	maxPiece       = 32 << 20 // bytes of one file
-	logLines       = 10_000   // newest lines kept
+	logLines       = 10_000   // newest lines of the container's log
 )
 
 // Manifest describes the evidence of one action. Partial says that a piece is
@@ -40,7 +40,7 @@ type Manifest struct {
 	Pieces    []Piece   `json:"pieces"`
 }
 
-// Piece is one file of evidence. Error says why it is missing or not whole.
+// Piece is one file of evidence. Error says why it is missing or cut.
 type Piece struct {
 	File   string    `json:"file"`
 	Taken  time.Time `json:"taken"`
@@ -50,94 +50,87 @@ type Piece struct {
 	Error  string    `json:"error,omitempty"`
 }
 
-// source takes one piece of evidence within its budget.
-type source struct {
-	file   string
-	budget time.Duration
-	write  func(context.Context, io.Writer) error
-}
-
-// collect keeps evidence of a held container under data_dir/evidence/<action>. A
-// piece that cannot be had is marked and never stops what follows; only a ledger
-// that cannot be written is an error.
-func (a *attempt) collect(ctx context.Context) error {
+// collectEvidence writes the evidence of an isolated container below
+// data_dir/evidence/<action>. A missing piece is recorded in the manifest and stops
+// nothing; the error is about the ledger, or the end of ctx.
+func (a *attempt) collectEvidence(ctx context.Context) error {
 	a.e.Evidence = filepath.Join(evidenceFolder, a.e.Order.ActionID)
-	if err := a.begin(StepEvidence); err != nil {
+	if err := a.beginStep(StepEvidence); err != nil {
 		return err
 	}
 	order := a.e.Order
-	err := a.unlocked(ctx, func(timed context.Context) error { return a.keep(ctx, timed) })
+	err := a.unlocked(ctx, func(released context.Context) error { return a.writeEvidence(ctx, released) })
 	if ctx.Err() != nil {
-		return ctx.Err() // the next start takes it anew
+		return ctx.Err() // the next start collects again
 	}
 	if err != nil {
-		a.unkept(order, fmt.Errorf("evidence: %w", err))
+		a.reportMissingEvidence(order, fmt.Errorf("evidence: %w", err))
 	}
 	return nil
 }
 
-// unkept tells that evidence of an order is missing.
-func (a *attempt) unkept(o Order, err error) {
+// reportMissingEvidence reports that evidence of an order is missing or cut.
+func (a *attempt) reportMissingEvidence(o Order, err error) {
 	a.refused = append(a.refused, err)
 	if errors.Is(err, errNoRoom) {
-		a.m.archive.refused()
+		a.m.evidence.countRefused()
 	}
 	about := a.e.clone()
 	about.Order = o
-	a.reports.add(&about, "evidence", event.Failed, func(r *event.Action) { r.Error = err.Error() })
+	a.actions.add(&about, "evidence", event.Failed, func(r *event.Action) { r.Error = err.Error() })
 	if _, missing := os.Lstat(filepath.Join(a.m.options.DataDir, a.e.Evidence)); errors.Is(missing, fs.ErrNotExist) {
 		a.e.Evidence = ""
 	}
 }
 
-// unlocked runs fn without the slot's lock, so that a quarantine undone meanwhile
-// is applied again at once, and a release does not wait but ends fn. Afterwards
-// the slot is locked again and the attempt knows the newest entry.
+// unlocked runs fn without the slot's lock, so that a quarantine undone meanwhile is
+// applied again at once, and a release need not wait: it ends fn's context. Then it
+// locks the slot again and gives the attempt the newest entry.
 func (a *attempt) unlocked(ctx context.Context, fn func(context.Context) error) error {
-	timed, cancel := context.WithCancel(ctx)
+	collecting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	a.slot.collecting.Store(&cancel)
-	a.slot.release()
-	err := fn(timed)
-	_ = a.slot.acquire(context.WithoutCancel(ctx)) // the caller unlocks it; who holds it now has time budgets
-	a.slot.collecting.Store(nil)
+	a.slot.cancelCollection.Store(&cancel)
+	a.slot.unlock()
+	err := fn(collecting)
+	_ = a.slot.acquire(context.WithoutCancel(ctx)) // the caller unlocks the slot; whatever holds it now has time budgets
+	a.slot.cancelCollection.Store(nil)
 	if a.slot.entry != nil {
 		*a.e = a.slot.entry.clone()
 	}
 	return err
 }
 
-// keep writes the pieces and the manifest. timed ends early when the container is
-// released: what was not taken by then is marked in the manifest.
-func (a *attempt) keep(ctx, timed context.Context) error {
+// writeEvidence writes the pieces and the manifest. collecting ends early when the
+// container is released: the manifest then marks what is missing.
+func (a *attempt) writeEvidence(ctx, collecting context.Context) error {
 	select {
-	case a.m.evidence <- struct{}{}:
-		defer func() { <-a.m.evidence }()
-	case <-timed.Done():
+	case a.m.collectors <- struct{}{}:
+		defer func() { <-a.m.collectors }()
+	case <-collecting.Done():
 		if ctx.Err() != nil {
-			return ctx.Err() // without a manifest the next start takes it anew
+			return ctx.Err() // without a manifest the next start collects again
 		}
-		// Released before its turn: what needs no engine is kept, the rest is marked.
+		// Released while waiting: pieces that need no Docker are written, the others marked.
 	}
 	if _, err := os.Lstat(filepath.Join(a.m.options.DataDir, a.e.Evidence, manifestFile)); err == nil {
-		return nil // whole already: the guard ended after it
+		return nil // complete: the guard ended after it
 	}
 	action := a.e.Order.ActionID
-	root, done, err := a.m.archive.begin(action)
+	root, err := a.m.evidence.create(action)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer a.m.evidence.finish(action)
 	defer func() { _ = root.Close() }()
 	c := a.e.Before
 	m := Manifest{Action: action, Container: c.ID, Name: c.Name, Image: c.Image, FrozenAt: a.e.FrozenAt, Began: time.Now().UTC()}
-	var short error
+	var noRoom error
 	for _, s := range a.sources() {
-		p, err := take(timed, root, s, func(from, to int64) error { return a.m.archive.grow(action, from, to) })
+		p, err := writePiece(collecting, root, s, func(n int64) error { return a.m.evidence.reserve(action, n) })
 		m.Pieces = append(m.Pieces, p)
 		m.Partial = m.Partial || err != nil
 		if errors.Is(err, errNoRoom) {
-			short = err
+			noRoom = err
 		}
 	}
 	m.Ended = time.Now().UTC()
@@ -146,19 +139,26 @@ func (a *attempt) keep(ctx, timed context.Context) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // without a manifest the next start takes it anew
+		return ctx.Err() // without a manifest the next start collects again
 	}
-	return errors.Join(short, folder.Put(root, manifestFile, raw))
+	return errors.Join(noRoom, atomicfile.Write(root, manifestFile, raw, 0o600))
 }
 
-// sources lists the pieces, what changes soonest first.
+// source is where one piece of evidence comes from, and the time it may take.
+type source struct {
+	file   string
+	budget time.Duration
+	write  func(context.Context, io.Writer) error
+}
+
+// sources lists the pieces, the most volatile first.
 func (a *attempt) sources() []source {
 	d, id := a.m.options.Docker, a.e.Before.ID
 	return []source{
 		{"before.json", time.Second, func(_ context.Context, w io.Writer) error { return json.NewEncoder(w).Encode(a.e.Before) }},
 		{"inspect.json", time.Second, func(_ context.Context, w io.Writer) error {
-			raw := a.first
-			if raw == nil { // the guard ended after the freeze, or there was none
+			raw := a.firstFrozen
+			if raw == nil { // the guard ended after the freeze, or nothing was frozen
 				raw = a.raw
 			}
 			_, err := w.Write(raw)
@@ -181,7 +181,7 @@ func (a *attempt) sources() []source {
 	}
 }
 
-// writeLine writes a line of a log as JSON, so that nothing in it can pass for another line.
+// writeLine writes a log line as JSON, so that its text cannot pass for another line.
 func writeLine(w io.Writer) func(docker.LogLine) error {
 	out := json.NewEncoder(w)
 	return func(l docker.LogLine) error {
@@ -194,20 +194,20 @@ func writeLine(w io.Writer) func(docker.LogLine) error {
 	}
 }
 
-// take writes one piece, for whose bytes grow makes room. Its error is in the piece too.
-func take(ctx context.Context, root *os.Root, s source, grow func(from, to int64) error) (Piece, error) {
+// writePiece writes one piece, reserving room for its bytes. Its error is in the piece too.
+func writePiece(ctx context.Context, root *os.Root, s source, reserve func(bytes int64) error) (Piece, error) {
 	began := time.Now()
 	p := Piece{File: s.file, Taken: began.UTC()}
 	timed, cancel := context.WithTimeout(ctx, s.budget)
 	defer cancel()
 	err := func() error {
-		f, err := folder.Create(root, s.file)
+		f, err := root.OpenFile(s.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never through a link
 		if err != nil {
 			return err
 		}
-		out := &piece{file: f, sum: sha256.New(), left: maxPiece, grow: grow}
+		out := &pieceWriter{file: f, sum: sha256.New(), reserve: reserve}
 		err = s.write(timed, out)
-		p.Size, p.SHA256 = maxPiece-out.left, hex.EncodeToString(out.sum.Sum(nil))
+		p.Size, p.SHA256 = out.size, hex.EncodeToString(out.sum.Sum(nil))
 		return errors.Join(err, f.Sync(), f.Close())
 	}()
 	if err != nil {
@@ -217,28 +217,28 @@ func take(ctx context.Context, root *os.Root, s source, grow func(from, to int64
 	return p, err
 }
 
-// piece is a file with a hash and a limit.
-type piece struct {
-	file *os.File
-	sum  hash.Hash
-	left int64
-	grow func(from, to int64) error
+// pieceWriter writes a file of at most maxPiece bytes and hashes it.
+type pieceWriter struct {
+	file    *os.File
+	sum     hash.Hash
+	size    int64
+	reserve func(bytes int64) error
 }
 
 var errPieceFull = fmt.Errorf("cut after %d bytes", maxPiece)
 
 // Write implements io.Writer.
-func (p *piece) Write(b []byte) (int, error) {
-	cut := false
-	if int64(len(b)) > p.left {
-		b, cut = b[:p.left], true
+func (w *pieceWriter) Write(b []byte) (int, error) {
+	cut := int64(len(b)) > maxPiece-w.size
+	if cut {
+		b = b[:maxPiece-w.size]
 	}
-	if err := p.grow(maxPiece-p.left, maxPiece-p.left+int64(len(b))); err != nil {
+	if err := w.reserve(onDisk(w.size+int64(len(b))) - onDisk(w.size)); err != nil {
 		return 0, err
 	}
-	n, err := p.file.Write(b)
-	p.sum.Write(b[:n]) // never an error
-	p.left -= int64(n)
+	n, err := w.file.Write(b)
+	w.sum.Write(b[:n]) // a hash returns no error
+	w.size += int64(n)
 	if err == nil && cut {
 		err = errPieceFull
 	}

@@ -5,5 +5,5 @@ import (
 	"time"
 )
 
-// Sweep does what Run does from time to time.
-func (m *Manager) Sweep(ctx context.Context) { m.archive.sweep(ctx, time.Now()) }
+// Sweep applies the limits on evidence, as Run does every minute.
+func (m *Manager) Sweep(ctx context.Context) { m.evidence.sweep(ctx, time.Now()) }

@@ -17,62 +17,61 @@ import (
 const (
 	ledgerFolder = "quarantine"
 	doneFile     = "done.json"
-	// maxEntry is bytes of one file. It is above what is ever written, for an entry that
-	// cannot be read back is a way back lost: an answer of the engine has at most 64 MiB,
-	// mostly labels, and JSON may write a byte as six.
+	// maxEntry bounds the bytes of one file. It is above everything that is written, since an
+	// entry that cannot be read back is a container that cannot be restored: an answer of
+	// dockerd has at most 64 MiB, mostly labels, and JSON may write a byte as six.
 	maxEntry = 512 << 20
-	maxDone  = 4096 // action ids remembered after release
+	maxDone  = 4096 // action ids remembered after their release
 )
 
-// ledger keeps entries in files, one for each container. It is safe for concurrent
-// use on different containers.
+// ledger is the entries on the disk, one file for each container. It is safe for
+// concurrent use on different containers.
 type ledger struct {
 	folder *folder.Folder
 
 	mu   sync.Mutex
-	done []string // action ids that were released, so that they are not applied again
+	done []string // action ids that were released and must not be applied again
 
-	damaged []string        // what was put aside as the ledger was opened, and why
-	lost    map[string]bool // containers whose entries were put aside, then or earlier
+	damaged    []string        // what was moved aside when the ledger was opened, and why
+	damagedIDs map[string]bool // containers whose entries were moved aside, now or earlier
 }
 
 // errDamaged says that a file is not what the ledger wrote.
 var errDamaged = errors.New("damaged")
 
-// damagedSuffix ends the names of files that were put aside.
+// damagedSuffix ends the names of files that were moved aside.
 const damagedSuffix = ".damaged"
 
-// openLedger opens or makes the ledger below dataDir.
+// openLedger opens the ledger below dataDir, creating it if needed.
 func openLedger(dataDir string) (*ledger, error) {
 	f, err := folder.Open(filepath.Join(dataDir, ledgerFolder))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	l := &ledger{folder: f, lost: map[string]bool{}}
-	if err := l.aside(doneFile, l.read(doneFile, &l.done)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	l := &ledger{folder: f, damagedIDs: map[string]bool{}}
+	if err := l.moveAside(doneFile, l.read(doneFile, &l.done)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
-// aside handles err about a file: one that is damaged is renamed, so that it is
-// neither overwritten nor in the way of the others, and noted; any other error is
-// returned.
-func (l *ledger) aside(name string, err error) error {
+// moveAside handles an error about a file: a damaged file is renamed, so that it is not
+// overwritten and does not keep the guard from starting; any other error is returned.
+func (l *ledger) moveAside(name string, err error) error {
 	if !errors.Is(err, errDamaged) {
 		return err
 	}
 	if failed := l.folder.Rename(name, name+damagedSuffix); failed != nil {
 		return errors.Join(err, failed)
 	}
-	l.damaged = append(l.damaged, fmt.Sprintf("%v; it is %s now, what it held stays as it is", err, name+damagedSuffix))
+	l.damaged = append(l.damaged, fmt.Sprintf("%v; moved to %s, the container stays as it is", err, name+damagedSuffix))
 	return nil
 }
 
 func (l *ledger) close() error { return l.folder.Close() }
 
-// load returns every entry that is not damaged. The error names what cannot be
-// read.
+// load returns every entry that is not damaged. The error names the files that cannot
+// be read.
 func (l *ledger) load() ([]*Entry, error) {
 	names, err := l.folder.Names()
 	if err != nil {
@@ -86,13 +85,13 @@ func (l *ledger) load() ([]*Entry, error) {
 			continue
 		}
 		if strings.HasSuffix(name, damagedSuffix) {
-			l.lost[id] = true
+			l.damagedIDs[id] = true
 			continue
 		}
 		e, err := l.entry(id, name)
 		if err != nil {
-			l.lost[id] = true
-			bad = append(bad, l.aside(name, err))
+			l.damagedIDs[id] = true
+			bad = append(bad, l.moveAside(name, err))
 			continue
 		}
 		e.Order.Container = e.Before
@@ -101,22 +100,22 @@ func (l *ledger) load() ([]*Entry, error) {
 	return out, errors.Join(bad...)
 }
 
-// entry reads the entry about the container id.
+// entry reads the entry of the container id.
 func (l *ledger) entry(id, name string) (*Entry, error) {
 	e := &Entry{}
 	if err := l.read(name, e); err != nil {
 		return nil, err
 	}
 	if e.Version != entryVersion || e.Before.ID != id {
-		return nil, fmt.Errorf("ledger: %s: %w: not an entry of version %d about that container", name, errDamaged, entryVersion)
+		return nil, fmt.Errorf("ledger: %s: %w: not an entry of version %d for that container", name, errDamaged, entryVersion)
 	}
-	e.Begun = e.Begun || e.showsBegun()
+	e.Begun = e.Begun || e.begunByOldRecord()
 	return e, nil
 }
 
 func (l *ledger) save(e *Entry) error { return l.write(e.Before.ID+".json", e) }
 
-// remove deletes an entry, and remembers its orders as done first.
+// remove records the orders of an entry as done, then deletes it.
 func (l *ledger) remove(e *Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +130,7 @@ func (l *ledger) remove(e *Entry) error {
 	return nil
 }
 
-// isDone tells whether an order was applied and released.
+// isDone tells whether an order was applied and released before.
 func (l *ledger) isDone(actionID string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

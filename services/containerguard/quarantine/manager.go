@@ -14,88 +14,110 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// Sentinels for callers that branch.
+// Errors that callers branch on.
 var (
-	// ErrNotHeld: the container is not in the ledger.
+	// ErrNotQuarantined means that the container is not in the ledger.
 	ErrNotQuarantined = errors.New("container is not in quarantine")
-	// ErrAmbiguous: more than one entry is meant.
-	ErrAmbiguous = errors.New("more than one quarantined container is meant")
+	// ErrAmbiguous means that a name or prefix matches containers that do not replace each other.
+	ErrAmbiguous = errors.New("more than one quarantined container matches")
 )
 
 // Options configures a Manager.
 type Options struct {
-	Docker  *docker.Client
-	DataDir string             // the module's own folder
-	Host    string             // of the reports
-	Log     logrus.FieldLogger // nil: nowhere
-
-	// Report takes every action. It is called between steps that may wait, never
-	// between those that may not; several goroutines may call it at once.
-	Report func(context.Context, event.Action)
-
-	// Recheck, if not nil, is asked before anything is done for an order that had to
-	// wait, with what the container is like now: why it may not be carried out any
-	// more, and false if that cannot be said yet.
-	Recheck func(Order, docker.Container) (refused string, known bool)
-
+	Docker   *docker.Client
+	DataDir  string             // the module's own folder
+	Host     string             // of the reported actions
+	Log      logrus.FieldLogger // nil: no log
 	Evidence EvidenceLimits
 
-	// OnStep, if not nil, is called when a step has been written to the ledger and
-	// is about to be done. For tests and traces.
+	// Report takes every action. It is called between steps that may wait, never
+	// between urgent ones, and by several goroutines at once.
+	Report func(context.Context, event.Action)
+
+	// Recheck, if not nil, is asked before an order that was pending is carried out,
+	// with what the container is like now. It returns why the order must not be carried
+	// out any more, and false if that cannot be told yet.
+	Recheck func(Order, docker.Container) (refused string, known bool)
+
+	// OnStep, if not nil, is called when a step is in the ledger and about to be done.
+	// It is for tests and traces.
 	OnStep func(containerID string, s Step)
 
-	// RestartOnRelease kills and starts containers on release rather than enter
-	// their network namespace. That is also done where entering fails.
+	// RestartOnRelease kills and starts containers on release instead of entering
+	// their network namespace. That also happens where entering it fails.
 	RestartOnRelease bool
 }
 
-// Manager holds containers as the ledger says. Its methods may be called concurrently.
+// Manager keeps containers as the ledger says. Its methods may be called concurrently.
 type Manager struct {
-	options Options
-	ledger  *ledger
-	archive *archive
+	options  Options
+	ledger   *ledger
+	evidence *evidenceStore
 
 	mu    sync.Mutex
 	slots map[string]*slot // by container id
 
-	rush     rush
-	changes  chan change
-	overflow atomic.Bool   // a change was lost
-	limited  atomic.Bool   // what bounds the evidence was changed
-	evidence chan struct{} // how many collect evidence at once
+	freezes       freezeBarrier
+	changes       chan change
+	changeLost    atomic.Bool   // changes was full
+	limitsChanged atomic.Bool   // of the evidence
+	collectors    chan struct{} // bounds how many collect evidence at once
 }
 
-// slot is one container's place. lock is held while something is done to it.
+// slot serialises what is done to one container: its lock is held meanwhile.
 type slot struct {
-	lock   chan struct{}
-	entry  *Entry // written with both lock and the Manager's mu held, and then never changed
-	users  int    // guarded by the Manager's mu: who holds or waits for lock
-	queued atomic.Bool
-	// collecting ends the collection of evidence that is under way without lock.
-	collecting atomic.Pointer[context.CancelFunc]
-	retry      backoff // guarded by lock
-	seen       *sight  // guarded by lock: what the container was like as its order was accepted
+	lock  chan struct{}
+	entry *Entry // written with lock and Manager.mu held, then never changed
+	users int    // goroutines that hold or wait for lock; guarded by Manager.mu
+
+	reconcileQueued  atomic.Bool
+	cancelCollection atomic.Pointer[context.CancelFunc] // of evidence that is collected without lock
+
+	retry    retry        // guarded by lock
+	accepted *observation // guarded by lock: the container as an order was accepted
 }
 
-// sight is an answer of the engine about a container, also as the engine wrote it.
-type sight struct {
+// observation is what Docker says about a container: read, and as it was sent.
+type observation struct {
 	now docker.Container
 	raw []byte
 }
 
 const (
-	// changeQueue holds what happened to containers until Run looks at it. When it
-	// is full, Run looks at every entry instead.
-	changeQueue       = 1024
-	evidenceAtOnce    = 2
-	reconcileInterval = 250 * time.Millisecond
+	// changeQueue bounds the container changes that wait for Run. When it is full, Run
+	// reconciles every entry instead.
+	changeQueue        = 1024
+	concurrentEvidence = 2
+	reconcileInterval  = 250 * time.Millisecond
+
+	firstRetry = 100 * time.Millisecond
+	maxRetry   = 5 * time.Second
 )
 
-// Open reads the ledger below o.DataDir. Nothing is done until Apply, Release or
-// Run. An entry that cannot be read is an error: what it held would be forgotten.
+// retry says when to attempt again what failed and may pass by itself.
+type retry struct {
+	failures int
+	next     time.Time
+}
+
+func (r *retry) record(err error) {
+	if err == nil {
+		*r = retry{}
+		return
+	}
+	r.next = time.Now().Add(backoff.Delay(r.failures, firstRetry, maxRetry))
+	r.failures++
+}
+
+func (r *retry) due(now time.Time) bool { return !now.Before(r.next) }
+
+// Open reads the ledger below o.DataDir. Nothing is done to containers until Apply,
+// Release or Run. The error is about an entry that cannot be read: skipping it would
+// lose a quarantine. A damaged entry is moved aside, see Damaged.
 func Open(o Options) (*Manager, error) {
 	l, err := openLedger(o.DataDir)
 	if err != nil {
@@ -112,177 +134,21 @@ func Open(o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		options: o, ledger: l, slots: map[string]*slot{},
-		changes: make(chan change, changeQueue), evidence: make(chan struct{}, evidenceAtOnce),
+		changes: make(chan change, changeQueue), collectors: make(chan struct{}, concurrentEvidence),
 	}
 	for _, e := range entries {
 		m.slots[e.Before.ID] = newSlot(e)
 	}
-	m.archive = openArchive(o.DataDir, o.Evidence, o.Log, m.heldActions)
-	m.archive.spare(l.lost)
+	m.evidence = openEvidenceStore(o.DataDir, o.Evidence, o.Log, m.actionsInUse, l.damagedIDs)
 	return m, nil
 }
 
-// Damaged says, in a sentence each, what of the ledger could not be understood when
-// it was opened, and where it was put. It never changes.
+// Damaged describes, in a sentence each, the ledger files that could not be understood
+// when the ledger was opened, and where they are now. It never changes.
 func (m *Manager) Damaged() []string { return m.ledger.damaged }
 
-// Close gives the ledger's files up. Nothing may be under way.
+// Close closes the ledger. No other method may be running.
 func (m *Manager) Close() error { return m.ledger.close() }
-
-func newSlot(e *Entry) *slot { return &slot{lock: make(chan struct{}, 1), entry: e} }
-
-// Apply holds a container as o asks. It returns nil once the order is in the
-// ledger and everything that can be done at once has been: how that went is
-// told to Report, and by List. What could not be done, because the engine is
-// away, is done by Run later, up to o.Deadline. An order that was applied before,
-// or released since, changes nothing. The error is about an order that is not
-// valid or a ledger that cannot be written; then nothing was done.
-func (m *Manager) Apply(ctx context.Context, o Order) error {
-	if err := o.validate(); err != nil {
-		return err
-	}
-	if o.Ordered.IsZero() {
-		o.Ordered = time.Now()
-	}
-	s := m.enter(o.Container.ID)
-	defer m.leave(o.Container.ID, s)
-	if err := s.acquire(ctx); err != nil {
-		return err
-	}
-	defer s.release()
-	var froze func()
-	if want, _ := o.Kind.Restrictions(); want.Freeze {
-		froze = m.rush.enter()
-		defer froze()
-	}
-	defer func() { s.seen = nil }()
-	taken, err := m.accept(ctx, s, o)
-	if taken && err == nil {
-		m.run(ctx, s, &attempt{fresh: true, froze: froze})
-	}
-	return err
-}
-
-// accept writes an order to the ledger and tells whether there is something to
-// do. A new container is looked at first, so that the first record says what it
-// was like.
-func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
-	if m.ledger.isDone(o.ActionID) {
-		return false, nil
-	}
-	if s.entry != nil {
-		return m.acceptMore(ctx, s, o)
-	}
-	e := newEntry(o)
-	now, raw, err := m.options.Docker.Inspect(ctx, o.Container.ID)
-	switch {
-	case err == nil:
-		e.capture(now)
-		s.seen = &sight{now: now, raw: raw}
-	case errors.Is(err, docker.ErrNotFound):
-		m.refuse(ctx, e, err)
-		return false, nil
-	}
-	e.Step = StepIntent
-	if e.Captured && freezes(e, now) { // at once: in a burst, a second record would delay the last freeze
-		e.Step = StepFreeze
-	}
-	if err := m.ledger.save(e); err != nil {
-		return false, err
-	}
-	m.put(s, e)
-	m.stepped(e.Before.ID, StepIntent)
-	return true, nil
-}
-
-// acceptMore adds an order to an entry.
-func (m *Manager) acceptMore(ctx context.Context, s *slot, o Order) (bool, error) {
-	if s.entry.has(o.ActionID) {
-		return s.entry.State == Applying, nil
-	}
-	e := s.entry.clone()
-	grown := e.add(o)
-	if err := m.ledger.save(&e); err != nil {
-		return false, err
-	}
-	m.put(s, &e)
-	if !grown {
-		m.already(ctx, e, o)
-	}
-	return grown, nil
-}
-
-// already reports an order that asks for nothing that is not so.
-func (m *Manager) already(ctx context.Context, e Entry, o Order) {
-	e.Order = o
-	r := reports{host: m.options.Host}
-	r.add(&e, string(o.Kind), event.Skipped, func(a *event.Action) { a.Reason = "container is in quarantine already" })
-	m.options.Report(ctx, r.list[0])
-}
-
-// refuse reports an order about a container that is not there.
-func (m *Manager) refuse(ctx context.Context, e *Entry, err error) {
-	r := reports{host: m.options.Host}
-	r.add(e, string(e.Order.Kind), event.Failed, func(a *event.Action) { a.Error = err.Error() })
-	m.options.Report(ctx, r.list[0])
-}
-
-// advance brings an entry as far as it can be brought now.
-func (m *Manager) advance(ctx context.Context, s *slot) { m.run(ctx, s, &attempt{}) }
-
-// run makes the attempt a at the entry of s.
-func (m *Manager) run(ctx context.Context, s *slot, a *attempt) {
-	id := s.entry.Before.ID
-	working := s.entry.clone()
-	a.m, a.slot, a.e, a.reports = m, s, &working, reports{host: m.options.Host}
-	err := a.proceed(ctx)
-	a.flush(ctx)
-	s.retry.note(err)
-	if err != nil && ctx.Err() == nil {
-		m.options.Log.WithError(err).WithField("container_id", id).Warn("quarantine step failed")
-	}
-}
-
-// Release gives a container back what was taken from it, and lets go of those
-// that replaced it or that it replaced. It returns ErrNotHeld for one that is not
-// in the ledger. If the engine is away the release is finished by Run.
-func (m *Manager) Release(ctx context.Context, containerID, reason string) error {
-	ids := m.family(containerID)
-	if len(ids) == 0 {
-		return fmt.Errorf("%w: %s", ErrNotQuarantined, containerID)
-	}
-	var errs []error
-	for _, id := range ids {
-		errs = append(errs, m.releaseOne(ctx, id, reason))
-	}
-	return errors.Join(errs...)
-}
-
-func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
-	s := m.enter(id)
-	defer m.leave(id, s)
-	if err := s.acquire(ctx); err != nil {
-		return err
-	}
-	defer s.release()
-	if s.entry == nil {
-		return nil
-	}
-	if end := s.collecting.Load(); end != nil {
-		(*end)()
-	}
-	if s.entry.State != Releasing {
-		e := s.entry.clone()
-		e.State, e.ReleaseReason, e.ReleaseRequested, e.Previous = Releasing, reason, time.Now(), nil
-		e.ReleaseID = actionRecordID(e.Order.ActionID, "release", e.ReleaseRequested.String())
-		if err := m.ledger.save(&e); err != nil {
-			return err
-		}
-		m.put(s, &e)
-	}
-	m.advance(ctx, s)
-	return nil
-}
 
 // List returns every entry, oldest first.
 func (m *Manager) List() []Entry {
@@ -303,7 +169,7 @@ func (m *Manager) List() []Entry {
 	return out
 }
 
-// Get returns one entry.
+// Get returns the entry of a container, and false if there is none.
 func (m *Manager) Get(containerID string) (Entry, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -314,8 +180,33 @@ func (m *Manager) Get(containerID string) (Entry, bool) {
 	return s.entry.clone(), true
 }
 
-// enter returns the place of a container, making one if needed. The caller
-// leaves it when done.
+// minPrefix is the shortest prefix of an id that Find takes.
+const minPrefix = 4
+
+// Find returns the container id of the entry that text names: the container's name, or
+// a prefix of its id, of the id of the container it replaces, or of the first of that
+// chain. Of several replacements it is the newest. It returns ErrNotQuarantined or ErrAmbiguous.
+func (m *Manager) Find(text string) (string, error) {
+	var found []Entry
+	for _, e := range m.List() {
+		if e.Before.Name == text || len(text) >= minPrefix && e.matchesPrefix(text) {
+			found = append(found, e)
+		}
+	}
+	if len(found) == 0 {
+		return "", fmt.Errorf("%w: %s", ErrNotQuarantined, text)
+	}
+	newest := found[len(found)-1]
+	if slices.ContainsFunc(found, func(e Entry) bool { return e.originID() != newest.originID() }) {
+		return "", fmt.Errorf("%w: %s", ErrAmbiguous, text)
+	}
+	return newest.Before.ID, nil
+}
+
+func newSlot(e *Entry) *slot { return &slot{lock: make(chan struct{}, 1), entry: e} }
+
+// enter returns the slot of a container, making one if needed. The caller calls leave
+// when done.
 func (m *Manager) enter(id string) *slot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -328,7 +219,7 @@ func (m *Manager) enter(id string) *slot {
 	return s
 }
 
-// leave forgets a place that nobody uses and that has no entry.
+// leave removes a slot that nothing uses and that has no entry.
 func (m *Manager) leave(id string, s *slot) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -338,11 +229,21 @@ func (m *Manager) leave(id string, s *slot) {
 	}
 }
 
-// put replaces the entry of a slot whose lock the caller holds.
+// put replaces the entry of a slot whose lock the caller holds; nil removes it.
 func (m *Manager) put(s *slot, e *Entry) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	from, to := absent, absent
+	if s.entry != nil {
+		from = s.entry.State
+	}
+	if e != nil {
+		to = e.State
+	}
 	s.entry = e
+	m.mu.Unlock()
+	if !allowed(from, to) {
+		m.options.Log.WithFields(logrus.Fields{"from": from, "to": to}).Error("quarantine state change that is not in the table, please report it")
+	}
 }
 
 func (s *slot) acquire(ctx context.Context) error {
@@ -354,4 +255,4 @@ func (s *slot) acquire(ctx context.Context) error {
 	}
 }
 
-func (s *slot) release() { <-s.lock }
+func (s *slot) unlock() { <-s.lock }

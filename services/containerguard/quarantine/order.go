@@ -8,10 +8,10 @@ import (
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// Kind is what is to be done to a container.
+// Kind is what an order does to a container.
 type Kind string
 
-// The kinds. Stop freezes, keeps evidence and then kills; Kill kills first.
+// The kinds of orders. Stop freezes, collects evidence and then kills; Kill kills first.
 const (
 	Pause      Kind = "pause"
 	Disconnect Kind = "disconnect"
@@ -20,14 +20,14 @@ const (
 	Stop       Kind = "stop"
 )
 
-// Restrictions is the state a container is held in.
+// Restrictions is the state a container is kept in.
 type Restrictions struct {
 	Freeze     bool `json:"freeze,omitempty"` // paused, or not running
 	Disconnect bool `json:"cut,omitempty"`    // on no network
 	Kill       bool `json:"dead,omitempty"`   // not running
 }
 
-// Restrictions returns the state a kind stands for, and whether there is such a kind.
+// Restrictions returns what an order of this kind asks for, and false for an unknown kind.
 func (k Kind) Restrictions() (Restrictions, bool) {
 	switch k {
 	case Pause:
@@ -44,35 +44,57 @@ func (k Kind) Restrictions() (Restrictions, bool) {
 	return Restrictions{}, false
 }
 
-// and returns what satisfies both.
-func (w Restrictions) and(other Restrictions) Restrictions {
-	return Restrictions{Freeze: w.Freeze || other.Freeze, Disconnect: w.Disconnect || other.Disconnect, Kill: w.Kill || other.Kill}
+// and returns the restrictions of both.
+func (r Restrictions) and(other Restrictions) Restrictions {
+	return Restrictions{Freeze: r.Freeze || other.Freeze, Disconnect: r.Disconnect || other.Disconnect, Kill: r.Kill || other.Kill}
 }
 
-// Order asks for a container to be held.
+// kind returns the kind of order that asks for at least r.
+func (r Restrictions) kind() Kind {
+	switch {
+	case r.Kill && r.Freeze:
+		return Stop
+	case r.Kill:
+		return Kill
+	case r.Freeze && r.Disconnect:
+		return Isolate
+	case r.Disconnect:
+		return Disconnect
+	}
+	return Pause
+}
+
+// Order asks for a container to be isolated, paused, disconnected or killed.
 type Order struct {
 	ActionID  string           `json:"action_id"` // unique; letters, digits, - and _; names the evidence
 	Kind      Kind             `json:"kind"`
-	Container docker.Container `json:"-"` // at least the ID; the rest is for reports while the engine is away
+	Container docker.Container `json:"-"` // at least the ID; the rest is for reports while Docker is away
 	Policy    string           `json:"policy,omitempty"`
 	AlertID   string           `json:"alert_id,omitempty"`
 	TraceID   string           `json:"trace_id"`
 	Reason    string           `json:"reason,omitempty"`
 	Ordered   time.Time        `json:"ordered"`           // when the alert arrived; durations count from here. Zero: now
-	Expires   time.Time        `json:"expires,omitzero"`  // zero: until somebody releases it
-	Deadline  time.Time        `json:"deadline,omitzero"` // not begun by then (the engine was away): skipped. Zero: none
-	Forced    bool             `json:"forced,omitempty"`  // a person overrides the protections
-	want      *Restrictions    // set by the Manager: more than the kind says
-	origin    string           // set by the Manager, with Replaces
-	past      []string         // likewise
+	Expires   time.Time        `json:"expires,omitzero"`  // zero: until it is released
+	Deadline  time.Time        `json:"deadline,omitzero"` // skipped if not begun by then (Docker was away). Zero: none
+	Forced    bool             `json:"forced,omitempty"`  // an operator overrides the protections
 
-	Replaces string `json:"replaces,omitempty"` // set by the Manager for a container made anew in place of another: that one's id
+	// Replaces is the id of the quarantined container that this one was made in place
+	// of. It and inherited are set by the Manager.
+	Replaces  string `json:"replaces,omitempty"`
+	inherited *inherited
 }
 
-var actionID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+// inherited is what a replacement takes over from the entry of the container it replaces.
+type inherited struct {
+	want            Restrictions // more than the order's kind may say
+	origin          string
+	originActionIDs []string
+}
+
+var validActionID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
 func (o Order) validate() error {
-	if !actionID.MatchString(o.ActionID) {
+	if !validActionID.MatchString(o.ActionID) {
 		return fmt.Errorf("order: action id %q: want up to 128 letters, digits, - and _", o.ActionID)
 	}
 	if !docker.ValidID(o.Container.ID) {

@@ -12,9 +12,9 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// behind makes a guard that reaches its engine through a proxy that allows every
-// documented call but those whose path ends so.
-func behind(t *testing.T, d *testenv.Docker, refused ...string) (*guard, *testenv.DockerProxy) {
+// newProxiedGuard makes a guard that reaches dockerd through a proxy that allows every
+// documented call except those whose path has one of the refused endings.
+func newProxiedGuard(t *testing.T, d *testenv.Docker, refused ...string) (*guard, *testenv.DockerProxy) {
 	t.Helper()
 	rules := map[string]string{}
 	for _, r := range docker.Allow() {
@@ -31,7 +31,7 @@ func behind(t *testing.T, d *testenv.Docker, refused ...string) (*guard, *testen
 	return g, p
 }
 
-func TestBehindAProxy(t *testing.T) {
+func TestQuarantineBehindSocketProxy(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	d.Network(t, "shop", "")
@@ -39,8 +39,8 @@ func TestBehindAProxy(t *testing.T) {
 		t.Helper()
 		return d.Run(t, testenv.ContainerOptions{Network: "shop", Restart: "always"})
 	}
-	t.Run("the documented calls are enough", func(t *testing.T) {
-		g, p := behind(t, d)
+	t.Run("the documented calls suffice", func(t *testing.T) {
+		g, p := newProxiedGuard(t, d)
 		id := run(t)
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 		require.True(t, g.isolated(t, id))
@@ -50,21 +50,21 @@ func TestBehindAProxy(t *testing.T) {
 		_, denied := p.Calls()
 		require.Empty(t, denied)
 	})
-	t.Run("what is refused is asked for once, and the rest is done", func(t *testing.T) {
-		g, p := behind(t, d, "/pause")
+	t.Run("a refused call is made once and the other steps are done", func(t *testing.T) {
+		g, p := newProxiedGuard(t, d, "/pause")
 		id := run(t)
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 		c := g.inspect(t, id)
 		require.False(t, c.Paused)
-		require.Empty(t, c.Networks, "it is cut off all the same")
+		require.Empty(t, c.Networks, "it is disconnected all the same")
 		e, _ := g.manager.Get(id)
 		require.Equal(t, quarantine.Partial, e.State)
 		_, denied := p.Calls()
 		require.Equal(t, []string{"POST /containers/{id}/pause"}, denied)
 		require.Equal(t, event.Failed, g.lastAction().Phase)
 	})
-	t.Run("without a way to end old sessions it stays held", func(t *testing.T) {
-		g, _ := behind(t, d, "/kill")
+	t.Run("without a way to end old connections it stays isolated", func(t *testing.T) {
+		g, _ := newProxiedGuard(t, d, "/kill")
 		id := run(t)
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 		require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))

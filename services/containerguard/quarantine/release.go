@@ -12,93 +12,110 @@ import (
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// release gives back what was taken. The error can pass by itself; what cannot
-// be given back is reported, and the rest is given back all the same.
+// release restores what isolation took. What cannot be restored is reported, and the
+// rest is restored all the same. An error means: try again later.
 func (a *attempt) release(ctx context.Context) error {
 	if !a.e.Gone.IsZero() {
-		return a.released("container was removed")
+		return a.endRelease("container was removed")
 	}
-	if err := a.look(ctx); err != nil {
+	if err := a.inspect(ctx); err != nil {
 		if errors.Is(err, docker.ErrNotFound) {
-			return a.released("container was removed")
+			return a.endRelease("container was removed")
 		}
-		return a.failed(err)
+		return a.fail(err)
 	}
 	if a.e.Captured {
-		if err := a.restore(ctx); errors.Is(err, errKept) {
-			return a.keepHeld(err)
+		if err := a.restore(ctx); errors.Is(err, errStays) {
+			return a.refuseRelease(err)
 		} else if err != nil {
-			return a.failed(err)
+			return a.fail(err)
 		}
 	}
-	return a.released(strings.Join(a.differences(), "; "))
+	return a.endRelease(strings.Join(a.differences(), "; "))
 }
 
-// errKept: the container cannot be released, and stays held.
-var errKept = errors.New("container stays in quarantine")
+// errStays says that the container cannot be released safely and stays in quarantine.
+var errStays = errors.New("container stays in quarantine")
 
-// keepHeld takes a release back that cannot be done.
-func (a *attempt) keepHeld(err error) error {
+// refuseRelease takes back a release that is not possible.
+func (a *attempt) refuseRelease(err error) error {
 	a.e.State, a.e.Error = Partial, err.Error()
-	a.reports.add(a.e, "release", event.Failed, func(r *event.Action) {
-		r.ID, r.Reason, r.Error = actionRecordID(a.e.ReleaseID, "kept"), a.e.ReleaseReason, err.Error()
+	a.actions.add(a.e, "release", event.Failed, func(r *event.Action) {
+		r.ID, r.Reason, r.Error = event.ID(a.e.ReleaseID, "kept"), a.e.ReleaseReason, err.Error()
 		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 	})
 	return a.commit()
 }
 
-// restore does what is needed to give back what was taken, in the order that is safe.
+// endRelease reports the release and removes the entry.
+func (a *attempt) endRelease(differences string) error {
+	if err := a.beginStep(StepReleased); err != nil {
+		return err
+	}
+	a.actions.add(a.e, "release", event.Released, func(r *event.Action) {
+		r.ID, r.Reason = a.e.ReleaseID, a.e.ReleaseReason
+		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
+		if len(a.refused) > 0 {
+			r.Error = differences
+		} else if differences != "" {
+			r.Reason += " (" + differences + ")"
+		}
+	})
+	return a.removeEntry()
+}
+
+// restore does the needed steps of a release in an order that is safe.
 func (a *attempt) restore(ctx context.Context) error {
-	for _, t := range []struct {
+	for _, s := range []struct {
 		step   Step
 		needed func() bool
 		do     func(context.Context) error
 	}{
 		{StepSever, func() bool { return a.e.Want.Disconnect && !a.e.Severed && a.now.Running }, a.sever},
 		{StepConnect, func() bool { return a.e.Want.Disconnect && len(a.missing()) > 0 }, a.connect},
-		{StepRestoreRestart, func() bool { return changesRestart(a.e) && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.restoreRestart},
+		{StepRestoreRestart, func() bool { return a.e.disablesRestart() && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.restoreRestart},
 		{StepThaw, func() bool { return a.e.Want.Freeze && a.now.Paused && !a.e.Before.Paused }, a.thaw},
 		{StepStart, a.needsStart, a.start},
 	} {
-		if !t.needed() {
+		if !s.needed() {
 			continue
 		}
-		if err := a.begin(t.step); err != nil {
+		if err := a.beginStep(s.step); err != nil {
 			return err
 		}
-		err := t.do(ctx)
+		err := s.do(ctx)
 		switch {
 		case err == nil:
-		case errors.Is(err, errKept), docker.ClassOf(err).Retryable(), docker.ClassOf(err) == docker.Canceled:
+		case errors.Is(err, errStays), docker.ClassOf(err).Retryable(), docker.ClassOf(err) == docker.Canceled:
 			return err
 		default:
 			a.refused = append(a.refused, err)
 		}
-		if err := a.look(ctx); err != nil {
+		if err := a.inspect(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sever destroys the connections the container's processes still hold, so that
-// no session of before goes on once there is a network again. Where that cannot
-// be done, the processes end instead, and start anew when all is restored.
+// sever destroys the TCP connections of the container's processes, so that no old session
+// goes on once there is a network again. Where that is not possible it kills the
+// processes instead; they are started when everything is restored.
 func (a *attempt) sever(ctx context.Context) error {
 	err := errRestartWanted
 	if !a.m.options.RestartOnRelease {
-		_, err = sever(a.now)
+		err = destroyConnections(a.now)
 	}
 	if err != nil {
 		if a.e.Before.AutoRemove {
-			return fmt.Errorf("%w: old connections cannot be destroyed (%w), and a restart would remove it", errKept, err)
+			return fmt.Errorf("%w: old connections cannot be destroyed (%w), and a restart would remove it", errStays, err)
 		}
-		a.e.NeedsStart = true // before the kill: it must be started whatever comes
+		a.e.NeedsStart = true // before the kill: from now on it has to be started
 		if err := a.commit(); err != nil {
 			return err
 		}
 		if err := a.kill(ctx); err != nil && !docker.ClassOf(err).Retryable() && docker.ClassOf(err) != docker.Canceled {
-			return fmt.Errorf("%w: old connections cannot be destroyed: %w", errKept, err)
+			return fmt.Errorf("%w: old connections cannot be destroyed: %w", errStays, err)
 		} else if err != nil {
 			return err
 		}
@@ -107,27 +124,27 @@ func (a *attempt) sever(ctx context.Context) error {
 	return a.commit()
 }
 
-var errRestartWanted = errors.New("configured to restart instead")
+var errRestartWanted = errors.New("the guard is configured to restart containers instead")
 
-// missing returns the endpoints of before that the container has not now.
+// missing returns the endpoints of the snapshot that the container does not have now.
 func (a *attempt) missing() []docker.Endpoint {
 	var out []docker.Endpoint
-	for _, e := range cuttable(a.e.Before) {
-		if _, on := place(a.now, e); !on {
+	for _, e := range disconnectable(a.e.Before) {
+		if _, on := endpointLike(a.now, e); !on {
 			out = append(out, e)
 		}
 	}
-	// The network it was created with was its first, and gives its first interface.
+	// The network it was created with comes first: it gives the first interface.
 	slices.SortStableFunc(out, func(x, y docker.Endpoint) int {
-		return rank(x, a.e.Before.NetworkMode) - rank(y, a.e.Before.NetworkMode)
+		return networkRank(x, a.e.Before.NetworkMode) - networkRank(y, a.e.Before.NetworkMode)
 	})
 	return out
 }
 
-// place returns the endpoint a container has on the network of was.
-func place(c docker.Container, was docker.Endpoint) (docker.Endpoint, bool) {
+// endpointLike returns the endpoint that c has on the network of was.
+func endpointLike(c docker.Container, was docker.Endpoint) (docker.Endpoint, bool) {
 	i := slices.IndexFunc(c.Networks, func(n docker.Endpoint) bool {
-		if was.NetworkID == "" || n.NetworkID == "" { // one of them was never started
+		if was.NetworkID == "" || n.NetworkID == "" { // one of the two containers was never started, and knows no ids
 			return n.Network == was.Network
 		}
 		return n.NetworkID == was.NetworkID
@@ -138,21 +155,21 @@ func place(c docker.Container, was docker.Endpoint) (docker.Endpoint, bool) {
 	return c.Networks[i], true
 }
 
-func rank(e docker.Endpoint, mode string) int {
+func networkRank(e docker.Endpoint, mode string) int {
 	if e.Network == mode || e.NetworkID == mode || (mode == "default" && e.Network == "bridge") {
 		return 0
 	}
 	return 1
 }
 
-// connect puts the container back on its networks.
+// connect connects the container to its networks again.
 func (a *attempt) connect(ctx context.Context) error {
 	if a.e.NeedsStart && !a.e.Severed || a.now.Running && !a.e.Severed {
 		return fmt.Errorf("%w: old connections could go on", docker.ErrForbidden)
 	}
 	var errs []error
 	for _, e := range a.missing() {
-		err := a.connectOne(ctx, e)
+		err := a.connectTo(ctx, e)
 		if docker.ClassOf(err).Retryable() || docker.ClassOf(err) == docker.Canceled {
 			return err
 		}
@@ -163,32 +180,32 @@ func (a *attempt) connect(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// connectOne connects as it was. If the engine gave an address that it chose
-// itself away meanwhile, the old one is asked for, which only works on networks
-// with a subnet of a person's choice.
-func (a *attempt) connectOne(ctx context.Context, e docker.Endpoint) error {
-	err := a.join(ctx, e)
+// connectTo connects the container to one network as before. If Docker chose the old
+// address itself and now chooses another, the old one is requested; Docker allows that
+// only on networks with a configured subnet.
+func (a *attempt) connectTo(ctx context.Context, e docker.Endpoint) error {
+	err := a.connectEndpoint(ctx, e)
 	if err != nil || !a.now.Running || e.Static != nil || !e.IPv4.IsValid() {
 		return err
 	}
-	if err := a.look(ctx); err != nil {
+	if err := a.inspect(ctx); err != nil {
 		return err
 	}
-	if is, on := place(a.now, e); !on || is.IPv4 == e.IPv4 {
+	if is, on := endpointLike(a.now, e); !on || is.IPv4 == e.IPv4 {
 		return nil
 	}
-	wish := e
-	wish.Static = &docker.StaticAddress{IPv4: e.IPv4.String()}
+	request := e
+	request.Static = &docker.StaticAddress{IPv4: e.IPv4.String()}
 	if err := a.m.options.Docker.Disconnect(ctx, e.Ref(), a.e.Before.ID); err != nil && docker.ClassOf(err) != docker.Already {
 		return err
 	}
-	if err := a.join(ctx, wish); err == nil || docker.ClassOf(err).Retryable() {
+	if err := a.connectEndpoint(ctx, request); err == nil || docker.ClassOf(err).Retryable() {
 		return err
 	}
-	return a.join(ctx, e)
+	return a.connectEndpoint(ctx, e)
 }
 
-func (a *attempt) join(ctx context.Context, e docker.Endpoint) error {
+func (a *attempt) connectEndpoint(ctx context.Context, e docker.Endpoint) error {
 	err := a.m.options.Docker.Connect(ctx, e.Ref(), a.e.Before.ID, e)
 	if docker.ClassOf(err) == docker.Already {
 		return nil
@@ -202,7 +219,7 @@ func (a *attempt) restoreRestart(ctx context.Context) error {
 
 func (a *attempt) thaw(ctx context.Context) error {
 	if a.e.Want.Disconnect && !a.e.Severed {
-		return fmt.Errorf("%w: it stays frozen, old connections could go on", docker.ErrForbidden)
+		return fmt.Errorf("%w: it stays frozen, because old connections could go on", docker.ErrForbidden)
 	}
 	err := a.m.options.Docker.Unpause(ctx, a.e.Before.ID)
 	if class := docker.ClassOf(err); class == docker.Already || class == docker.Conflict {
@@ -211,9 +228,8 @@ func (a *attempt) thaw(ctx context.Context) error {
 	return err
 }
 
-// needsStart tells that the container ran before and does not now because of its
-// quarantine: it was killed, or the engine was restarted while its restart
-// policy was off.
+// needsStart tells whether the container ran before and does not run because of the
+// quarantine: it was killed, or dockerd was restarted while its restart policy was off.
 func (a *attempt) needsStart() bool {
 	if a.now.Running || !a.e.Before.Running {
 		return false
@@ -226,7 +242,7 @@ func (a *attempt) start(ctx context.Context) error {
 	return a.m.options.Docker.Restart(ctx, a.e.Before.ID)
 }
 
-// differences says in what the container is not as before.
+// differences lists in what the container is not as before.
 func (a *attempt) differences() []string {
 	var out []string
 	for _, err := range a.refused {
@@ -235,8 +251,8 @@ func (a *attempt) differences() []string {
 	if !a.now.Running || !a.e.Captured {
 		return out
 	}
-	for _, was := range cuttable(a.e.Before) {
-		is, on := place(a.now, was)
+	for _, was := range disconnectable(a.e.Before) {
+		is, on := endpointLike(a.now, was)
 		if on && was.IPv4.IsValid() && is.IPv4 != was.IPv4 {
 			out = append(out, fmt.Sprintf("address on %s was %s and is %s", was.Network, was.IPv4, is.IPv4))
 		}
@@ -248,21 +264,4 @@ func (a *attempt) differences() []string {
 		out = append(out, fmt.Sprintf("published ports were %v and are %v", a.e.Before.Ports, a.now.Ports))
 	}
 	return out
-}
-
-// released reports and forgets the entry.
-func (a *attempt) released(differences string) error {
-	if err := a.begin(StepReleased); err != nil {
-		return err
-	}
-	a.reports.add(a.e, "release", event.Released, func(r *event.Action) {
-		r.ID, r.Reason, r.Undo = a.e.ReleaseID, a.e.ReleaseReason, ""
-		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
-		if len(a.refused) > 0 {
-			r.Error = differences
-		} else if differences != "" {
-			r.Reason += " (" + differences + ")"
-		}
-	})
-	return a.end()
 }

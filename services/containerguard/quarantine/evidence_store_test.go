@@ -14,14 +14,14 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// kept tells whether there is whole evidence of an isolation of a container.
-func (g *guard) kept(t *testing.T, id string) bool {
+// hasEvidence tells whether there is complete evidence of a container's isolation.
+func (g *guard) hasEvidence(t *testing.T, id string) bool {
 	t.Helper()
 	_, err := os.Stat(filepath.Join(g.dir, "evidence", g.order(id, quarantine.Isolate).ActionID, "manifest.json"))
 	return err == nil
 }
 
-// evidenceBytes adds up what is really on the disk.
+// evidenceBytes adds up the files on the disk.
 func (g *guard) evidenceBytes(t *testing.T) (sum int64) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(filepath.Join(g.dir, "evidence"), func(_ string, d fs.DirEntry, err error) error {
@@ -36,7 +36,7 @@ func (g *guard) evidenceBytes(t *testing.T) (sum int64) {
 	return sum
 }
 
-func TestEvidenceMakesRoomForEvidence(t *testing.T) {
+func TestOldestEvidenceIsRemovedForNew(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	g := newGuard(t, d, nil)
@@ -50,24 +50,24 @@ func TestEvidenceMakesRoomForEvidence(t *testing.T) {
 	first := isolate()
 	release(first)
 	one := g.manager.Evidence().Bytes
-	limit := 2*one + one/2 // two have room, three have not
+	limit := 2*one + one/2 // room for two, not for three
 	g.manager.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: limit})
 	g.manager.Sweep(t.Context())
 	second := isolate()
 	release(second)
-	require.True(t, g.kept(t, first) && g.kept(t, second))
+	require.True(t, g.hasEvidence(t, first) && g.hasEvidence(t, second))
 
 	third := isolate()
-	require.False(t, g.kept(t, first), "the oldest goes")
-	require.True(t, g.kept(t, second) && g.kept(t, third))
+	require.False(t, g.hasEvidence(t, first), "the oldest is removed")
+	require.True(t, g.hasEvidence(t, second) && g.hasEvidence(t, third))
 	fourth := isolate()
-	require.False(t, g.kept(t, second))
-	require.True(t, g.kept(t, third) && g.kept(t, fourth))
+	require.False(t, g.hasEvidence(t, second))
+	require.True(t, g.hasEvidence(t, third) && g.hasEvidence(t, fourth))
 	require.Empty(t, g.manager.EvidenceReason())
 
 	fifth := isolate()
-	require.True(t, g.isolated(t, fifth), "it is held all the same")
-	require.True(t, g.kept(t, third) && g.kept(t, fourth), "what is of containers that are held stays")
+	require.True(t, g.isolated(t, fifth), "it is isolated all the same")
+	require.True(t, g.hasEvidence(t, third) && g.hasEvidence(t, fourth), "evidence of quarantined containers is kept")
 	require.LessOrEqual(t, g.evidenceBytes(t), limit)
 	require.Equal(t, "evidence failed", g.phases()[len(g.phases())-1])
 	require.Contains(t, g.lastAction().Error, "container.evidence_max_bytes")
@@ -80,10 +80,10 @@ func TestEvidenceMakesRoomForEvidence(t *testing.T) {
 
 	release(third)
 	sixth := isolate()
-	require.True(t, g.kept(t, sixth) && !g.kept(t, third), "there is room again")
+	require.True(t, g.hasEvidence(t, sixth) && !g.hasEvidence(t, third), "a release makes room again")
 }
 
-func TestEvidenceIsMeasuredAgainAndGrowsOld(t *testing.T) {
+func TestEvidenceIsMeasuredOnStartAndExpires(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	g := newGuard(t, d, nil)
@@ -104,21 +104,21 @@ func TestEvidenceIsMeasuredAgainAndGrowsOld(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, again.Close()) })
 	require.Equal(t, 3, again.Evidence().Actions)
-	require.InDelta(t, g.manager.Evidence().Bytes+4096, again.Evidence().Bytes, 4*4096, "of manifests only what they need, and the notes")
+	require.InDelta(t, g.manager.Evidence().Bytes+4096, again.Evidence().Bytes, 4*4096, "manifests count with their real size, and the notes with theirs")
 	again.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: 49 * time.Hour})
 	again.Sweep(t.Context())
-	require.True(t, g.kept(t, held) && g.kept(t, released))
+	require.True(t, g.hasEvidence(t, held) && g.hasEvidence(t, released))
 	again.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: 47 * time.Hour})
 	again.Sweep(t.Context())
-	require.True(t, g.kept(t, held), "whatever its age")
-	require.False(t, g.kept(t, released))
+	require.True(t, g.hasEvidence(t, held), "whatever its age")
+	require.False(t, g.hasEvidence(t, released))
 	require.FileExists(t, notes)
 	again.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
 	again.Sweep(t.Context())
-	require.True(t, g.kept(t, held), "whatever the limit")
+	require.True(t, g.hasEvidence(t, held), "whatever the limit")
 }
 
-func TestEvidenceIsKeptFromTheReleaseOn(t *testing.T) {
+func TestEvidenceAgeCountsFromRelease(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	g := newGuard(t, d, nil)
@@ -131,14 +131,14 @@ func TestEvidenceIsKeptFromTheReleaseOn(t *testing.T) {
 		do(m)
 		m.SetEvidenceLimits(quarantine.EvidenceLimits{Retention: time.Hour})
 		m.Sweep(t.Context())
-		require.True(t, g.kept(t, id))
+		require.True(t, g.hasEvidence(t, id))
 		require.NoError(t, m.Close())
 	}
 	reopened(func(m *quarantine.Manager) { require.NoError(t, m.Release(t.Context(), id, "all clear")) })
 	reopened(func(m *quarantine.Manager) { require.Empty(t, m.List()) })
 }
 
-func TestWhatAPersonPutBesideTheEvidenceStays(t *testing.T) {
+func TestForeignFilesBesideEvidenceAreKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	longAgo := time.Now().Add(-48 * time.Hour)
@@ -165,7 +165,7 @@ func TestWhatAPersonPutBesideTheEvidenceStays(t *testing.T) {
 	require.Equal(t, 3, m.Evidence().Actions)
 }
 
-func TestEvidenceOfAnEntryThatWasDamagedStays(t *testing.T) {
+func TestEvidenceOfDamagedEntryIsKept(t *testing.T) {
 	t.Parallel()
 	dir, id, action := t.TempDir(), strings.Repeat("0", 64), strings.Repeat("0a", 16)
 	for name, content := range map[string]string{"quarantine/" + id + ".json": "{", "evidence/" + action + "/manifest.json": `{"container":"` + id + `"}`} {
@@ -173,7 +173,7 @@ func TestEvidenceOfAnEntryThatWasDamagedStays(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
-	for range 2 { // also after the start that puts the entry aside
+	for range 2 { // also after the start that moves the entry aside
 		m := openAt(t, dir)
 		m.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
 		m.Sweep(t.Context())
@@ -183,19 +183,19 @@ func TestEvidenceOfAnEntryThatWasDamagedStays(t *testing.T) {
 	m := openAt(t, dir)
 	m.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
 	m.Sweep(t.Context())
-	require.NoDirExists(t, filepath.Join(dir, "evidence", action), "a person has seen to it")
+	require.NoDirExists(t, filepath.Join(dir, "evidence", action), "an operator has removed the damaged entry")
 }
 
-func TestEvidenceThatCannotBeReadStopsNobody(t *testing.T) {
+func TestUnreadableEvidenceFolderDoesNotStopGuard(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "evidence"), []byte("no folder"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "evidence"), []byte("a file"), 0o600))
 	m := openAt(t, dir)
 	require.NoError(t, m.Apply(t.Context(), (&guard{}).order(strings.Repeat("0", 64), quarantine.Pause)))
 	require.Contains(t, m.EvidenceReason(), "evidence: not a directory")
 }
 
-// age makes the evidence of a container's isolation older.
+// age sets the time of the evidence of a container's isolation.
 func (g *guard) age(t *testing.T, id string, to time.Time) {
 	t.Helper()
 	path := filepath.Join(g.dir, "evidence", g.order(id, quarantine.Isolate).ActionID)
@@ -205,7 +205,7 @@ func (g *guard) age(t *testing.T, id string, to time.Time) {
 	}))
 }
 
-func TestALongLogIsCutWhereTheRoomEnds(t *testing.T) {
+func TestLogEvidenceIsCutAtMaxBytes(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	const limit = 256 << 10
@@ -219,7 +219,7 @@ func TestALongLogIsCutWhereTheRoomEnds(t *testing.T) {
 	for _, p := range m.Pieces {
 		if p.File == "logs.jsonl" {
 			require.Contains(t, p.Error, "container.evidence_max_bytes")
-			require.Greater(t, p.Size, int64(100_000), "what has room is kept")
+			require.Greater(t, p.Size, int64(100_000), "what fits is kept")
 		}
 	}
 	require.LessOrEqual(t, g.evidenceBytes(t), int64(limit))

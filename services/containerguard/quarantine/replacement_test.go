@@ -11,7 +11,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// service is a container as Docker Compose makes it; without a number as others do.
+// service is a container as Docker Compose makes it; without a number, as other tools do.
 func service(name, number string) testenv.ContainerOptions {
 	labels := map[string]string{"com.docker.compose.project": "p", "com.docker.compose.service": "web"}
 	if number != "" {
@@ -20,7 +20,7 @@ func service(name, number string) testenv.ContainerOptions {
 	return testenv.ContainerOptions{Name: name, Labels: labels}
 }
 
-func TestALoopOfReplacementsLeavesOneEntry(t *testing.T) {
+func TestReplacementLoopLeavesOneEntry(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	g := newGuard(t, d, nil)
@@ -33,32 +33,32 @@ func TestALoopOfReplacementsLeavesOneEntry(t *testing.T) {
 		d.Remove(t, newest)
 		newest = d.Run(t, service("web", "1"))
 		require.Eventually(t, func() bool { return g.isolated(t, newest) }, 10*time.Second, 5*time.Millisecond)
-		require.Eventually(t, func() bool { return len(g.manager.List()) == 1 }, 10*time.Second, 5*time.Millisecond, "the one that is there stands for those before it")
+		require.Eventually(t, func() bool { return len(g.manager.List()) == 1 }, 10*time.Second, 5*time.Millisecond, "the newest replaces those before it")
 	}
 	require.False(t, g.inspect(t, sibling).Paused)
 	require.Eventually(t, func() bool { e, _ := g.manager.Get(newest); return e.State == quarantine.Held }, 10*time.Second, 5*time.Millisecond)
 	g.manager.SetEvidenceLimits(quarantine.EvidenceLimits{MaxBytes: 1})
 	g.manager.Sweep(t.Context())
-	require.True(t, g.kept(t, first), "what it began with stays while the service is held")
-	require.Equal(t, 2, g.manager.Evidence().Actions, "and that of the one that is there")
+	require.True(t, g.hasEvidence(t, first), "evidence of the first is kept while its service is in quarantine")
+	require.Equal(t, 2, g.manager.Evidence().Actions, "and that of the newest")
 	for _, text := range []string{"web", newest[:12], first, first[:12]} {
 		id, err := g.manager.Find(text)
 		require.NoError(t, err, text)
 		require.Equal(t, newest, id)
 	}
-	require.NoError(t, g.manager.Release(t.Context(), first, "all clear"), "as the one that was isolated")
+	require.NoError(t, g.manager.Release(t.Context(), first, "all clear"), "named by the first container")
 	require.Empty(t, g.manager.List())
 	require.False(t, g.inspect(t, newest).Paused)
 }
 
-func TestWithoutNumbersOneContainerIsReplacedByOne(t *testing.T) {
+func TestUnnumberedContainerHasOneReplacement(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	shop := d.Network(t, "shop", "")
 	g := newGuard(t, d, nil)
 	g.run(t)
 	web := d.Run(t, service("web-a", ""))
-	sibling := d.Run(t, service("web-b", "")) // newer, but there before the isolation
+	sibling := d.Run(t, service("web-b", "")) // newer, but older than the isolation
 	require.NoError(t, g.manager.Apply(t.Context(), g.order(web, quarantine.Isolate)))
 	d.Remove(t, web)
 	made := map[string]bool{d.Run(t, service("web-c", "")): true}
@@ -66,7 +66,7 @@ func TestWithoutNumbersOneContainerIsReplacedByOne(t *testing.T) {
 		require.Eventually(t, func() bool { return g.isolated(t, id) }, 10*time.Second, 5*time.Millisecond)
 	}
 	further := d.Run(t, service("web-d", ""))
-	for id := range made { // what comes after further is seen: then further was looked at
+	for id := range made { // changes are handled in order: when this one was, further was
 		d.Do(t, "POST", "/networks/"+shop+"/connect", map[string]string{"Container": id}, nil)
 		require.Eventually(t, func() bool { return g.isolated(t, id) }, 10*time.Second, 5*time.Millisecond)
 	}
@@ -77,7 +77,7 @@ func TestWithoutNumbersOneContainerIsReplacedByOne(t *testing.T) {
 	}
 }
 
-func TestAReplacementThatIsStillBeingMadeIsGivenBackWhole(t *testing.T) {
+func TestReplacementCapturedWhileCreatedIsFullyRestored(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	d.Network(t, "shop", "")
