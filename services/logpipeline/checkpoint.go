@@ -1,16 +1,15 @@
 package logpipeline
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -19,10 +18,12 @@ import (
 const (
 	checkpointVersion = 1
 	maxCheckpoint     = 512 << 20
+	// checkpointRetry is the wait after a failure while packet records wait for a checkpoint.
+	checkpointRetry = time.Second
 )
 
-// checkpoint is where the pipeline stands: everything that the lines before this
-// place left behind, and how far the stream had got with their alerts.
+// checkpoint is the position in every source, the state that the input before it left, and the sequence of
+// the last alert of that input.
 type checkpoint struct {
 	Version      int             `json:"version"`
 	Machine      string          `json:"machine"`
@@ -35,16 +36,15 @@ type checkpoint struct {
 	Docker       *docker.State   `json:"docker,omitempty"`
 }
 
-// checkpointFile is the file a checkpoint is kept in.
+// checkpointFile is the file of a checkpoint.
 type checkpointFile struct {
 	path    string
 	machine string
 }
 
-// load reads the checkpoint, nil if there is none. One that is damaged, of another
-// machine or of another version is moved aside, and trouble says so; the error is
-// for a file that can be neither read nor moved.
-func (f checkpointFile) load() (saved *checkpoint, trouble string, err error) {
+// load reads the checkpoint, nil if there is none. One that is damaged, of another machine or of another
+// version is renamed, and reason says so. The error is for a file that can be neither read nor renamed.
+func (f checkpointFile) load() (saved *checkpoint, reason string, err error) {
 	data, err := readCapped(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", nil
@@ -58,15 +58,14 @@ func (f checkpointFile) load() (saved *checkpoint, trouble string, err error) {
 	}
 	aside := fmt.Sprintf("%s.bad-%s", f.path, time.Now().UTC().Format("20060102T150405"))
 	if err := os.Rename(f.path, aside); err != nil {
-		return nil, "", fmt.Errorf("checkpoint is %w, and cannot be moved aside: %w", bad, err)
+		return nil, "", fmt.Errorf("checkpoint is %w, and cannot be renamed: %w", bad, err)
 	}
-	return nil, fmt.Sprintf("checkpoint was %v: moved to %s, watched files go on from their ends", bad, aside), nil
+	return nil, fmt.Sprintf("checkpoint was %v: moved to %s, watched files are read from their current ends", bad, aside), nil
 }
 
 func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 	var c checkpoint
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(&c); err != nil {
+	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
 	if c.Version != checkpointVersion {
@@ -78,6 +77,23 @@ func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 	return &c, nil
 }
 
+// save writes c so that the old or the new one is there after a crash at any moment.
+func (f checkpointFile) save(c checkpoint) error {
+	c.Version, c.Machine, c.Saved = checkpointVersion, f.machine, time.Now().UTC()
+	data, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode checkpoint: %w", err)
+	}
+	if len(data) > maxCheckpoint {
+		return fmt.Errorf("checkpoint of %d bytes is larger than %d", len(data), maxCheckpoint)
+	}
+	if err := atomicfile.WriteFile(f.path, data, 0o600); err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	return nil
+}
+
+// readCapped reads a file of at most maxCheckpoint bytes.
 func readCapped(path string) ([]byte, error) {
 	file, err := openNoFollow(path)
 	if err != nil {
@@ -91,52 +107,72 @@ func readCapped(path string) ([]byte, error) {
 	return data, err
 }
 
-// save writes c so that either the old or the new one is there after a power cut.
-func (f checkpointFile) save(c checkpoint) error {
-	c.Version, c.Machine, c.Saved = checkpointVersion, f.machine, time.Now().UTC()
-	data, err := json.Marshal(c)
+// commitState is what the pipeline processed and has not yet made safe. A line is safe when a checkpoint is
+// behind it. A packet record is acknowledged when its alerts are stored and, if a rule matched it, when a
+// checkpoint holds what it left in counts and windows: unlike a line it could not be read again.
+type commitState struct {
+	file             checkpointFile
+	written          time.Time // when the last checkpoint was written, or failed
+	failed           bool      // the last attempt failed
+	dirty            bool      // something was processed since
+	unacked          []*delivery
+	checkpointNeeded bool // before unacked may be acknowledged
+	processed        processedSet
+}
+
+// wait returns how long after the last checkpoint the next one is written.
+func (c *commitState) wait(flushInterval time.Duration) time.Duration {
+	switch {
+	case !c.checkpointNeeded:
+		return flushInterval
+	case c.failed:
+		return min(flushInterval, checkpointRetry)
+	}
+	return 0
+}
+
+// commit writes a checkpoint if one is due, and acknowledges the packet records that are safe. While they
+// wait no others arrive, because their handler waits.
+func (p *pipeline) commit() {
+	c := &p.commits
+	if c.dirty && time.Since(c.written) >= c.wait(p.cfg.FlushInterval()) {
+		p.writeCheckpoint()
+	}
+	if !c.checkpointNeeded {
+		respond(c.unacked, nil)
+		c.unacked = nil
+	}
+}
+
+// writeCheckpoint stores the state after all input whose alerts are stored, and deletes the spool up to
+// there. A failure is tried again later; the log reports it once.
+func (p *pipeline) writeCheckpoint() {
+	c := &p.commits
+	c.written = time.Now()
+	state := p.sources.tailer.State()
+	counts, err := p.matcher.correlator.Snapshot()
 	if err != nil {
-		return fmt.Errorf("encode checkpoint: %w", err)
+		err = fmt.Errorf("correlation counts: %w", err)
+	} else {
+		err = c.file.save(checkpoint{
+			LastSeq: p.pub.LastSeq(), Tail: state, Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
+			Packets: c.processed.spans, Docker: p.sources.docker.State(),
+		})
 	}
-	if len(data) > maxCheckpoint {
-		return fmt.Errorf("checkpoint of %d bytes is larger than %d", len(data), maxCheckpoint)
-	}
-	if err := replaceFile(f.path, data); err != nil {
-		return fmt.Errorf("write checkpoint: %w", err)
-	}
-	return nil
-}
-
-// replaceFile gives the file at path another content, or leaves the old one.
-func replaceFile(path string, data []byte) error {
-	temp := path + ".new"
-	if err := writeSynced(temp, data); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func writeSynced(path string, data []byte) (err error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		p.s.checkpointErrors.Add(1)
+		if !c.failed {
+			p.s.log.WithError(err).Error("cannot write checkpoint, trying again")
+		}
+		c.failed = true
+		p.s.reasons.Set(topicCheckpointWrite, err.Error())
+		return
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.Write(data); err != nil {
-		return err
+	if c.failed {
+		p.s.log.Info("checkpoint written again")
 	}
-	return file.Sync()
-}
-
-func makeFolder(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return fmt.Errorf("data folder: %w", err)
-	}
-	return nil
+	c.dirty, c.checkpointNeeded, c.failed = false, false, false
+	p.s.checkpoints.Add(1)
+	p.s.reasons.Clear(topicCheckpointWrite)
+	p.sources.syslog.DeleteConsumed(state)
 }

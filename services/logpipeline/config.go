@@ -10,20 +10,20 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// The words allowed in Config.Sources.
+// The values allowed in Config.Sources.
 const (
 	SourceSyslog    = "syslog" // UDP and TCP
 	SourceSyslogUDP = "syslog_udp"
 	SourceSyslogTCP = "syslog_tcp"
 	SourceFile      = "file"
-	SourceDocker    = "docker" // logs of containers, by the engine's API
+	SourceDocker    = "docker" // logs of containers, read through the Docker API
 )
 
 const (
 	maxBatch = 10_000
 	minLine  = 1 << 10
 	maxLine  = 1 << 20
-	// maxBatchBytes bounds what one batch may hold in memory: batch_size lines of max_line_bytes.
+	// maxBatchBytes bounds the memory of one batch: batch_size lines of max_line_bytes.
 	maxBatchBytes = 256 << 20
 )
 
@@ -31,45 +31,45 @@ const (
 type Config struct {
 	// Enabled starts the module.
 	Enabled bool `toml:"enabled"`
-	// Sources says which inputs are open: the Source constants.
+	// Sources lists the inputs to read: the Source constants.
 	Sources []string `toml:"sources"`
 	// SyslogBind is the address of the UDP listener.
 	SyslogBind string `toml:"syslog_bind"`
 	// SyslogTCPBind is the address of the TCP listener.
 	SyslogTCPBind string `toml:"syslog_tcp_bind"`
-	// WatchPaths are files to follow, as absolute paths or shell patterns. One that is missing is waited for.
+	// WatchPaths are files to follow, as absolute paths or shell patterns. A missing file is read once it appears.
 	WatchPaths []string `toml:"watch_paths"`
-	// BatchSize is how many lines are handled, at most, before their position is saved.
+	// BatchSize is the largest number of lines that are processed at once.
 	BatchSize int `toml:"batch_size"`
-	// FlushIntervalSecs is how many seconds may pass, at most, before the position is saved.
+	// FlushIntervalSecs is the interval between checkpoints in seconds.
 	FlushIntervalSecs int `toml:"flush_interval_secs"`
 	// RulesPath is a file or folder of Sigma rules; empty means the shipped ones.
 	RulesPath string `toml:"rules_path"`
-	// DedupWindowSecs is how long alerts of one rule and entity are counted as one.
+	// DedupWindowSecs is how long, in seconds, alerts of one rule and entity are counted as one.
 	DedupWindowSecs int `toml:"dedup_window_secs"`
-	// MaxLineBytes is where a longer line is cut.
+	// MaxLineBytes is the length at which a line is cut.
 	MaxLineBytes int `toml:"max_line_bytes"`
 	// SpoolMaxBytes bounds the spool of received syslog messages on disk. Full: TCP stops reading, UDP drops and counts.
 	SpoolMaxBytes int64 `toml:"spool_max_bytes"`
-	// Storage is where records are kept besides the bus. Its variables begin with IRONPOST_STORAGE_.
+	// Storage configures stores besides the streams. Its environment variables begin with IRONPOST_STORAGE_.
 	Storage Storage `toml:"storage" env:"STORAGE"`
 }
 
 // Storage is the section [log_pipeline.storage].
 type Storage struct {
-	// PostgresURL is a postgres:// URL; empty keeps everything in the streams only.
+	// PostgresURL is a postgres:// URL; empty stores records in the streams only.
 	PostgresURL string `toml:"postgres_url" secret:"true"`
-	// PostgresURLFile is a file whose content is PostgresURL.
+	// PostgresURLFile is a file that contains PostgresURL.
 	PostgresURLFile string `toml:"postgres_url_file"`
-	// RedisURL is a redis:// URL that replicas share counts through; empty keeps them in memory.
+	// RedisURL is a redis:// URL for counts that replicas share; empty keeps them in memory.
 	RedisURL string `toml:"redis_url" secret:"true"`
-	// RedisURLFile is a file whose content is RedisURL.
+	// RedisURLFile is a file that contains RedisURL.
 	RedisURLFile string `toml:"redis_url_file"`
 	// RetentionDays is how long alerts and actions are kept.
 	RetentionDays int `toml:"retention_days"`
 }
 
-// DefaultConfig returns what holds when nothing is set: enabled, syslog on loopback, the usual files of Debian and Red Hat.
+// DefaultConfig returns the defaults: enabled, syslog on loopback, the usual log files of Debian and Red Hat.
 func DefaultConfig() Config {
 	return Config{
 		Enabled:       true,
@@ -89,16 +89,16 @@ func DefaultConfig() Config {
 	}
 }
 
-// SyslogUDP tells whether the UDP listener is wanted.
+// SyslogUDP reports whether the UDP listener is enabled.
 func (c Config) SyslogUDP() bool { return c.has(SourceSyslog) || c.has(SourceSyslogUDP) }
 
-// SyslogTCP tells whether the TCP listener is wanted.
+// SyslogTCP reports whether the TCP listener is enabled.
 func (c Config) SyslogTCP() bool { return c.has(SourceSyslog) || c.has(SourceSyslogTCP) }
 
-// Files tells whether WatchPaths are followed.
+// Files reports whether WatchPaths are followed.
 func (c Config) Files() bool { return c.has(SourceFile) }
 
-// Docker tells whether the logs of containers are followed.
+// Docker reports whether the logs of containers are read.
 func (c Config) Docker() bool { return c.has(SourceDocker) }
 
 // FlushInterval is FlushIntervalSecs as a duration.
@@ -114,7 +114,7 @@ func (s Storage) Retention() time.Duration { return time.Duration(s.RetentionDay
 
 func (c Config) has(source string) bool { return slices.Contains(c.Sources, source) }
 
-// Validate returns every value that may not be used.
+// Validate returns the problems of c.
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
 	c.validateSources(&p)
@@ -150,7 +150,7 @@ func checkSource(source string) string {
 	return setting.OneOf(source, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP, SourceFile, SourceDocker)
 }
 
-// Validate returns every value that may not be used. A URL is never repeated, since it may hold a password.
+// Validate returns the problems of s. A problem never quotes a URL, which may hold a password.
 func (s Storage) Validate() []setting.Problem {
 	var p setting.Problems
 	p.Add("postgres_url", checkURL(s.PostgresURL, "postgres", "postgresql"))

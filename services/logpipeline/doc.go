@@ -1,10 +1,8 @@
-// Package logpipeline reads log files and syslog, judges every line by Sigma
-// rules, and publishes what the rules conclude as alerts.
+// Package logpipeline reads log files, syslog, container logs and the packet records of the eBPF engine,
+// matches every line and event against Sigma rules, and publishes the alerts.
 //
-// One goroutine takes the lines in order: read, parse, match, correlate,
-// deduplicate, publish, checkpoint. The next lines are not read before the alerts
-// of these are stored, so a full stream makes the files wait and nothing is lost.
-// What was not yet checkpointed when the process died is read again and gives the
-// same alert ids, which the publisher leaves out: each conclusion is in the stream
-// once.
+// One goroutine processes the input in order: read, parse, match, correlate, deduplicate, publish,
+// checkpoint (pipeline.go and match.go). The next batch is read when the alerts of this one are stored, so a
+// full stream makes the sources wait and no alert is lost. After a crash the input since the last checkpoint
+// is read again and gives the same alert ids, which the publisher leaves out: each alert is stored once.
 package logpipeline

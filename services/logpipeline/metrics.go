@@ -8,42 +8,42 @@ import (
 
 const prefix = "ironpost_log_pipeline_"
 
-// export shows the metrics for as long as the service runs.
-func (s *Service) export() (stop func(), err error) {
+// exportMetrics registers the metrics until stop is called.
+func (s *Service) exportMetrics() (stop func(), err error) {
 	return metrics.Export(s.deps.Metrics, prefix, described(), func(to metrics.Sink) {
 		n, m := s.snapshot(), sink{Sink: to, s: s}
-		m.flow(n)
+		m.input(n)
 		m.alerts(n)
 		m.state(n)
 	})
 }
 
-// described names every metric: its help, and its label if it has one.
+// described returns the help text, and the label if there is one, of every metric.
 func described() metrics.Described {
 	return metrics.Described{
-		"lines_total":                     {"Lines judged."},
-		"bytes_total":                     {"Bytes of the lines judged."},
-		"packets_total":                   {"Records of the engine judged."},
-		"quarantined_total":               {"Lines and records put aside because judging them panicked again and again."},
-		"packets_again_total":             {"Records of the engine delivered again and left out."},
-		"unparsed_lines_total":            {"Lines of no known format, judged as a message."},
+		"lines_total":                     {"Lines processed."},
+		"bytes_total":                     {"Bytes of the lines processed."},
+		"packets_total":                   {"Packet records processed."},
+		"quarantined_total":               {"Lines and packet records dead-lettered because processing them panicked repeatedly."},
+		"packets_again_total":             {"Packet records that were delivered again and skipped."},
+		"unparsed_lines_total":            {"Lines of no known format, matched as plain text."},
 		"truncated_lines_total":           {"Lines longer than max_line_bytes, cut."},
 		"lost_bytes_total":                {"Bytes of files lost before they were read.", "reason"},
 		"rotations_total":                 {"Files replaced or truncated under their path."},
 		"files":                           {"Files followed."},
-		"containers":                      {"Containers whose logs are followed."},
-		"container_lines_total":           {"Lines of containers' logs judged."},
+		"containers":                      {"Containers whose logs are read."},
+		"container_lines_total":           {"Lines of container logs processed."},
 		"containers_missed_total":         {"Containers removed before their logs could be read."},
 		"lag_bytes":                       {"Bytes written and not yet read."},
 		"alerts_total":                    {"Alerts published, updates aside."},
 		"alert_updates_total":             {"Updates published: windows that ended with more than one alert."},
 		"alerts_suppressed_total":         {"Alerts counted in an open window instead of published."},
-		"alerts_refused_total":            {"Alerts that were no valid record."},
+		"alerts_refused_total":            {"Alerts that were no valid record and were dropped."},
 		"dedup_windows":                   {"Open deduplication windows."},
 		"dedup_evictions_total":           {"Deduplication windows closed early because there were too many."},
 		"correlation_groups":              {"Groups that correlations count for."},
 		"correlation_evictions_total":     {"Groups and events dropped because there were too many.", "what"},
-		"rules":                           {"Rules and correlations in force."},
+		"rules":                           {"Rules and correlations in use."},
 		"checkpoints_total":               {"Checkpoints written."},
 		"checkpoint_errors_total":         {"Checkpoints that could not be written."},
 		"publish_retries_total":           {"Publishes repeated."},
@@ -57,13 +57,13 @@ func described() metrics.Described {
 	}
 }
 
-// sink sends values under their names.
+// sink sends the values of the service to one scrape.
 type sink struct {
 	metrics.Sink
 	s *Service
 }
 
-func (m sink) flow(n snapshot) {
+func (m sink) input(n snapshot) {
 	m.Count("lines_total", float64(m.s.lines.Load()))
 	m.Count("bytes_total", float64(m.s.bytes.Load()))
 	m.Count("packets_total", float64(m.s.packets.Load()))
@@ -85,7 +85,7 @@ func (m sink) alerts(n snapshot) {
 	m.Count("alerts_total", float64(m.s.alerts.Load()))
 	m.Count("alert_updates_total", float64(m.s.updates.Load()))
 	m.Count("alerts_suppressed_total", float64(n.dedup.Suppressed))
-	m.Count("alerts_refused_total", float64(m.s.invalid.Load()))
+	m.Count("alerts_refused_total", float64(m.s.refused.Load()))
 	m.Count("dedup_evictions_total", float64(n.dedup.Evicted))
 	m.Count("correlation_evictions_total", float64(n.correlator.EvictedGroups), "groups")
 	m.Count("correlation_evictions_total", float64(n.correlator.EvictedEvents), "events")
@@ -101,13 +101,12 @@ func (m sink) state(n snapshot) {
 	m.Gauge("lag_bytes", float64(n.tail.Lag))
 	m.Gauge("dedup_windows", float64(n.dedup.Open))
 	m.Gauge("correlation_groups", float64(n.correlator.Groups))
-	m.Gauge("rules", float64(n.rules))
+	m.Gauge("rules", float64(n.rules.count()))
 	m.Gauge("syslog_connections", float64(n.syslog.Connections))
 	m.Gauge("spool_bytes", float64(n.syslog.SpoolBytes))
 }
 
-// counts sends a value for each label, also those nothing was counted for yet: a rate
-// needs a beginning.
+// counts sends a value for each label, including zeros, so that a rate can be computed from the first event.
 func (m sink) counts(name string, values map[string]int64, labels []string) {
 	for _, label := range labels {
 		m.Count(name, float64(values[label]), label)

@@ -285,7 +285,7 @@ func TestPacketsAreAcknowledgedOnceACheckpointIsWritten(t *testing.T) {
 // blockCheckpoint keeps checkpoints from being written until unblock is called.
 func (r *rig) blockCheckpoint() (unblock func()) {
 	r.t.Helper()
-	inTheWay := r.checkpoint() + ".new"
+	inTheWay := filepath.Join(r.dir, ".checkpoint.json") // the name of the temporary file
 	require.NoError(r.t, os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700))
 	return func() { require.NoError(r.t, os.RemoveAll(inTheWay)) }
 }

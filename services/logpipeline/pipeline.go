@@ -12,159 +12,81 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
-	"github.com/ironpost/ironpost/sigma"
 )
 
 const (
-	// maxWait is how long the pipeline waits for lines before it looks at its
-	// clocks and at a pending reload.
+	// maxWait is how long the pipeline waits for input before it looks at its deadlines and for a reload.
 	maxWait = time.Second
-	// firstWait is for the first look at the files; what it finds is checkpointed at
-	// once, so that a death right after the start loses nothing.
+	// firstWait is for the first read, which opens the files: the checkpoint after it records their ends, so
+	// that a crash right after the start loses nothing.
 	firstWait = 20 * time.Millisecond
+
+	// stopWait bounds a stop, drainWait its last part, which reads what is in the files by then. The rest is
+	// read after the next start.
+	stopWait   = 5 * time.Second
+	drainWait  = time.Second
+	drainPause = 50 * time.Millisecond
 )
 
-// pipeline is the state of Run. Its goroutine alone touches it.
+// pipeline is the state of the goroutine that turns input into alerts; no other goroutine uses it.
 type pipeline struct {
-	s     *Service
-	cfg   Config
-	book  *rulebook
-	store checkpointFile
-
-	tailer     *tail.Tailer
-	server     *syslog.Server
-	received   chan struct{} // closed when nothing is received any more
-	packets    *packets
-	logs       *docker.Source
-	bell       *bell
-	looked     chan struct{} // closed when the files have been looked at
-	pub        *bus.Publisher
-	parser     *parse.Parser
-	author     author
-	correlator *sigma.Correlator
-	windows    *dedup.Table
-
-	handled handled        // deliveries of the packet stream
-	lastSeq uint64         // of the checkpoint we began with
-	unsent  []event.Record // of a round that a stop cut short
-	owed    []*delivery    // judged, not yet acknowledged
-	frail   bool           // what some of owed left behind is in no checkpoint yet
-	sought  time.Time      // when rules that are absent were looked for
-	refused []*delivery    // of this round, put aside
-	letters []letter       // of this round, put aside
-	poison  *poison
-	trying  string    // what is being judged, "" if nothing is
-	matched bool      // a rule spoke in this round
-	saved   time.Time // when the last checkpoint was written, or failed to be
-	failed  bool      // to be written
-	dirty   bool      // something happened since
+	s           *Service
+	cfg         Config
+	sources     *sources
+	matcher     matcher
+	windows     *dedup.Table
+	pub         *bus.Publisher
+	resumeAfter uint64         // sequence of the last alert of the checkpoint
+	unsent      []event.Record // alerts of a batch that a stop interrupted
+	commits     commitState
+	crashes     *crashRecord
+	rulesTried  time.Time // when missing rules were last looked for
 }
 
-func newPipeline(s *Service, store checkpointFile, saved *checkpoint) (*pipeline, error) {
-	cfg, book := s.config()
-	p := &pipeline{
-		s: s, cfg: cfg, book: book, store: store, dirty: true,
-		parser:     parse.New(parse.Options{}),
-		author:     author{host: s.deps.Host, machine: s.deps.MachineID},
-		correlator: book.set.NewCorrelator(),
-		windows:    dedup.New(cfg.DedupWindow(), 0),
-		bell:       &bell{}, received: make(chan struct{}), looked: make(chan struct{}),
-	}
-	server, err := syslog.New(s.syslogConfig(cfg), s.log)
-	if err != nil {
-		return nil, fmt.Errorf("syslog: %w", err)
-	}
-	p.server = server
-	if p.packets, err = newPackets(s.deps, p.bell); err != nil {
-		return nil, err
-	}
-	if err := p.restore(saved, server); err != nil {
-		return nil, err
-	}
-	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host})
-	if err != nil {
-		return nil, err
-	}
-	s.opened(p)
-	return p, nil
+// batch is the input that is processed at once.
+type batch struct {
+	lines   []tail.Line
+	logs    []docker.Line
+	packets []*delivery
 }
 
-// openLogs makes the source of containers' logs, and turns it on if it is wanted.
-func (p *pipeline) openLogs(saved *docker.State) (err error) {
-	from := p.s.logsConfig(p.cfg, p.bell.ring)
-	if !p.cfg.Docker() {
-		saved = nil
-	}
-	if p.logs, err = docker.New(from, saved, p.s.log); err != nil && saved != nil {
-		p.s.log.WithError(err).Error("places in containers' logs dropped")
-		p.s.note(troubleCheckpoint, "places in containers' logs could not be used, they are read from now on: "+err.Error())
-		p.logs, err = docker.New(from, nil, p.s.log)
-	}
-	if err == nil {
-		p.logs.Switch(p.cfg.Docker())
-	}
-	return err
+func (b batch) size() int { return len(b.lines) + len(b.logs) + len(b.packets) }
+
+// result is what matching a batch gave.
+type result struct {
+	alerts      []*event.Alert // before deduplication
+	matched     bool           // a rule matched, if only to be counted
+	deadLines   []deadLine
+	deadPackets []*delivery
 }
 
-// restore takes up a checkpoint. A part of it that cannot be used is dropped,
-// loudly: to go on with less is better than not to watch.
-func (p *pipeline) restore(saved *checkpoint, server *syslog.Server) (err error) {
-	from := tailConfig(p.cfg, server.SpoolPattern(), p.s.deps.DataDir)
-	if saved == nil {
-		p.tailer, err = tail.New(from, nil, p.s.log)
-		return errors.Join(err, p.openLogs(nil))
-	}
-	if err := p.openLogs(saved.Docker); err != nil {
-		return err
-	}
-	p.lastSeq = saved.LastSeq
-	p.handled = handled{spans: saved.Packets}
-	p.windows.Restore(saved.Windows, time.Now())
-	if err := p.correlator.Restore(saved.Correlations); err != nil {
-		p.s.log.WithError(err).Error("correlation counts of the checkpoint dropped")
-		p.s.note(troubleCheckpoint, "counts of the checkpoint could not be used: "+err.Error())
-	}
-	if p.tailer, err = tail.New(from, &saved.Tail, p.s.log); err == nil {
-		return nil
-	}
-	p.s.log.WithError(err).Error("positions of the checkpoint dropped")
-	p.s.note(troubleCheckpoint, "positions of the checkpoint could not be used, watched files go on from their ends: "+err.Error())
-	p.tailer, err = tail.New(from, nil, p.s.log)
-	return err
-}
-
-func (p *pipeline) close() {
-	if err := p.tailer.Close(); err != nil {
-		p.s.log.WithError(err).Warn("files not closed cleanly")
-	}
-}
-
-// run is the one goroutine in which lines become alerts.
+// run processes input until ctx ends.
 func (p *pipeline) run(ctx context.Context) error {
-	over := false
-	defer p.crashed(&over)
+	returned := false
+	defer p.recordCrash(&returned)
 	err := p.loop(ctx)
-	over = true
+	returned = true
 	return err
 }
 
 func (p *pipeline) loop(ctx context.Context) error {
-	if err := p.resume(ctx); err != nil {
-		return ended(ctx, err)
+	if err := p.readBackAlerts(ctx); err != nil {
+		return unlessEnded(ctx, err)
 	}
-	looked := sync.OnceFunc(func() { close(p.looked) })
-	for wait := firstWait; ctx.Err() == nil; wait = p.patience() {
-		p.takeUp()
-		w := p.gather(ctx, wait)
-		looked()
-		if !p.ruled(ctx, w) {
-			settle(slices.Concat(p.owed, w.packets), errNotStored)
-			return nil // the last checkpoint stands: what is unjudged is read again
+	firstRead := sync.OnceFunc(func() { close(p.sources.firstRead) })
+	for wait := firstWait; ctx.Err() == nil; wait = p.nextWait() {
+		p.applyReload()
+		b := p.nextBatch(ctx, wait)
+		firstRead()
+		if !p.waitForRules(ctx, b) {
+			respond(slices.Concat(p.commits.unacked, b.packets), errNotStored)
+			return nil // the last checkpoint is valid: what is not processed is read again
 		}
-		if err := p.round(ctx, w); err != nil {
+		if err := p.processBatch(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -172,21 +94,24 @@ func (p *pipeline) loop(ctx context.Context) error {
 	return nil
 }
 
-// ended makes the end of ctx no error.
-func ended(ctx context.Context, err error) error {
-	select {
-	case <-ctx.Done():
+// unlessEnded returns err, or nil if ctx has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		return nil
-	default:
-		return err
 	}
+	return err
 }
 
-// resume reads back what we stored since the checkpoint: the publisher leaves it
-// out when its lines come again, and its windows are open.
-func (p *pipeline) resume(ctx context.Context) error {
-	err := p.pub.Resume(ctx, p.lastSeq, func(stored bus.StoredRecord) error {
-		p.recall(stored)
+// readBackAlerts reads the alerts that were stored after the checkpoint: their lines come again, the
+// publisher then leaves the alerts out, and their windows are open.
+func (p *pipeline) readBackAlerts(ctx context.Context) error {
+	err := p.pub.Resume(ctx, p.resumeAfter, func(stored bus.StoredRecord) error {
+		var a event.Alert
+		if err := event.Decode(stored.Data, &a); err != nil {
+			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable, its window is not opened")
+			return nil
+		}
+		p.windows.Seen(&a, time.Now())
 		return nil
 	})
 	if err != nil {
@@ -194,148 +119,213 @@ func (p *pipeline) resume(ctx context.Context) error {
 	}
 	if lost := p.pub.Stats().Lost; lost > 0 {
 		p.s.log.WithField("sequences", lost).Error("stored alerts are gone")
-		p.s.note(troubleStream, fmt.Sprintf("alerts that were stored are gone: the stream %s ends %d sequences before the last one; the files of the bus were damaged or replaced", bus.Alerts, lost))
+		p.s.reasons.Set(topicStream, fmt.Sprintf("alerts that were stored are gone: the stream %s ends %d sequences before the last one; the files of the bus were damaged or replaced", bus.Alerts, lost))
 	}
 	return nil
 }
 
-// recall opens the window of an alert that is stored already.
-func (p *pipeline) recall(stored bus.StoredRecord) {
-	var a event.Alert
-	if err := event.Decode(stored.Data, &a); err != nil {
-		p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable")
-		return
-	}
-	p.windows.Seen(&a, time.Now())
-}
-
-// work is what one round judges.
-type work struct {
-	lines   []tail.Line
-	logs    []docker.Line
-	packets []*delivery
-}
-
-func (w work) size() int { return len(w.lines) + len(w.logs) + len(w.packets) }
-
-// gather waits for work, at most for wait.
-func (p *pipeline) gather(ctx context.Context, wait time.Duration) work {
-	w := work{lines: p.read(ctx, wait), logs: p.logs.Take(p.cfg.BatchSize), packets: p.packets.take()}
-	if w.size() > 0 {
-		p.s.batches.Add(1)
-	}
-	return w
-}
-
-// read waits for lines of files, at most for wait, and no longer than until another source
-// has something.
-func (p *pipeline) read(ctx context.Context, wait time.Duration) []tail.Line {
-	ctx, done := p.bell.wait(ctx, wait)
-	defer done()
-	lines, _ := p.tailer.Read(ctx, p.cfg.BatchSize) // its only error is that the wait is over
-	return lines
-}
-
-// patience is how long there is nothing to do but to wait for lines.
-func (p *pipeline) patience() time.Duration {
+// nextWait returns how long the pipeline may wait for input: until a window or the time for a checkpoint ends.
+func (p *pipeline) nextWait() time.Duration {
 	wait := maxWait
 	if next := p.windows.Next(); !next.IsZero() {
 		wait = min(wait, time.Until(next))
 	}
-	if p.dirty {
-		wait = min(wait, time.Until(p.saved.Add(p.cfg.FlushInterval())))
+	if p.commits.dirty {
+		wait = min(wait, time.Until(p.commits.written.Add(p.cfg.FlushInterval())))
 	}
 	return max(wait, time.Millisecond)
 }
 
-// round judges what came, publishes its alerts, and then stores the place reached if
-// it is time.
-func (p *pipeline) round(ctx context.Context, w work) error {
-	var out []event.Record
-	p.matched = false
-	for _, a := range p.judged(w) {
-		out = p.add(out, p.windows.Add(a, time.Now()))
+// nextBatch waits at most for wait until a source has input, and returns what all of them have.
+func (p *pipeline) nextBatch(ctx context.Context, wait time.Duration) batch {
+	ctx, done := p.sources.waker.wait(ctx, wait)
+	lines, _ := p.sources.tailer.Read(ctx, p.cfg.BatchSize) // its only error is that ctx ended
+	done()
+	b := batch{lines: lines, logs: p.sources.docker.Take(p.cfg.BatchSize), packets: p.sources.packets.take()}
+	if b.size() > 0 {
+		p.s.batches.Add(1)
 	}
-	out = p.add(out, p.windows.Expire(time.Now()))
-	p.dirty = p.dirty || w.size() > 0 || len(out) > 0
-	p.owed = append(p.owed, w.packets...)
-	p.frail = p.frail || p.matched && len(w.packets) > 0
-	p.s.observed(p.windows.Stats(), p.correlator.Stats())
-	if err := p.publish(ctx, out); err != nil {
-		p.unsent = out
-		return ended(ctx, err)
+	return b
+}
+
+// processBatch matches b, deduplicates and publishes its alerts, and then writes a checkpoint and
+// acknowledges packet records as far as that is due. When ctx ends before the alerts are stored they are
+// left in p.unsent, and the error is nil.
+func (p *pipeline) processBatch(ctx context.Context, b batch) error {
+	r := p.matchBatch(b)
+	var out []*event.Alert
+	for _, a := range r.alerts {
+		out = append(out, p.windows.Add(a, time.Now())...)
 	}
-	p.settleRefused()
-	p.bury(ctx)
-	if p.due() {
-		p.save()
+	out = append(out, p.windows.Expire(time.Now())...)
+	p.s.setStats(p.windows.Stats(), p.matcher.correlator.Stats())
+	c := &p.commits
+	c.dirty = c.dirty || b.size() > 0 || len(out) > 0
+	c.unacked = append(c.unacked, b.packets...)
+	c.checkpointNeeded = c.checkpointNeeded || r.matched && len(b.packets) > 0
+
+	p.deadLetter(ctx, r)
+	records := make([]event.Record, len(out))
+	for i, a := range out {
+		records[i] = a
 	}
-	p.acknowledge()
+	if err := p.publish(ctx, records); err != nil {
+		p.unsent = records
+		return unlessEnded(ctx, err)
+	}
+	p.commit()
 	return nil
 }
 
-// judged returns the alerts of w, in order, before deduplication.
-func (p *pipeline) judged(w work) []*event.Alert {
-	var out []*event.Alert
-	for _, d := range w.packets {
-		out = append(out, p.judgeDelivery(d)...)
+// matchBatch evaluates everything in b, in order. It skips packet records that were processed before, and
+// what made the pipeline panic repeatedly.
+func (p *pipeline) matchBatch(b batch) (r result) {
+	evaluate := func(in input) {
+		alerts, matched := p.matcher.evaluate(in)
+		r.alerts, r.matched = append(r.alerts, alerts...), r.matched || matched
 	}
-	for _, line := range w.logs {
-		out = append(out, p.judgeLog(line)...)
+	for _, d := range b.packets {
+		switch {
+		case p.commits.processed.contains(d.Sequence, d.StoredAt):
+			p.s.packetsAgain.Add(1)
+		case !p.crashes.begin("packet." + d.record.ID):
+			r.deadPackets = append(r.deadPackets, d)
+		default:
+			for _, e := range packet.Events(d.record, p.matcher.rules.wants) {
+				evaluate(packetInput(d.record, e))
+			}
+			p.commits.processed.add(d.Sequence, d.StoredAt)
+			p.s.packets.Add(1)
+		}
 	}
-	for _, line := range w.lines {
-		out = append(out, p.judge(line)...)
+	for _, line := range b.logs {
+		if !p.crashes.begin(line.Position) {
+			r.deadLines = append(r.deadLines, deadLine{line.Position, line.Text})
+			continue
+		}
+		in := containerInput(p.matcher.parser, line)
+		p.s.countLine(line.Text, in.Format)
+		evaluate(in)
 	}
-	p.trying = ""
-	return out
+	for _, line := range b.lines {
+		if !p.crashes.begin(line.Position) {
+			r.deadLines = append(r.deadLines, deadLine{line.Position, line.Text})
+			continue
+		}
+		text, received := line.Text, time.Now()
+		if p.sources.syslog.IsSpoolFile(line.Path) {
+			rec, err := syslog.DecodeRecord(line.Text)
+			if err != nil {
+				p.s.spoolErrors.Add(1)
+				p.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
+				continue
+			}
+			text, received = rec.Message, rec.Time
+		}
+		in := lineInput(p.matcher.parser, line.Position, text, received)
+		p.s.countLine(text, in.Format)
+		evaluate(in)
+	}
+	p.crashes.current = ""
+	return r
 }
 
-func (p *pipeline) add(out []event.Record, alerts []*event.Alert) []event.Record {
-	for _, a := range alerts {
-		out = append(out, a)
-	}
-	return out
-}
-
-// publish returns when the alerts are stored. One that is no valid record would
-// never be: it is counted and left behind.
-func (p *pipeline) publish(ctx context.Context, out []event.Record) error {
-	if len(out) == 0 {
+// publish returns when the alerts are stored. One that the publisher refuses, because it is no valid record,
+// could never be stored: it is counted, logged and dropped.
+func (p *pipeline) publish(ctx context.Context, records []event.Record) error {
+	if len(records) == 0 {
 		return nil
 	}
-	err := p.pub.Publish(ctx, out...)
-	if errors.Is(err, bus.ErrInvalid) {
-		p.s.invalid.Add(1)
-		p.s.log.WithError(err).Error("alert refused")
-		err = nil
-	}
-	if err != nil {
+	err := p.pub.Publish(ctx, records...)
+	if err != nil && !errors.Is(err, bus.ErrInvalid) {
 		return err
 	}
-	p.s.published(out)
-	p.tell(out)
-	return nil
-}
-
-// tell logs each alert.
-func (p *pipeline) tell(out []event.Record) {
-	for _, rec := range out {
+	for _, rec := range records {
 		a, ok := rec.(*event.Alert)
 		if !ok {
 			continue
 		}
-		log := p.s.log.WithField("alert_id", a.ID).WithField("rule_id", a.Rule.ID).
-			WithField("severity", a.Severity.String()).WithField("title", a.Title)
-		if a.Source != nil {
-			log = log.WithField("src_ip", a.Source.IP)
+		if err != nil { // at least one of them was refused
+			if _, refused := event.Encode(a); refused != nil {
+				p.s.refused.Add(1)
+				p.s.log.WithError(refused).WithField("alert_id", a.ID).WithField("rule_id", event.Shorten(a.Rule.ID, maxKey)).Error("alert refused")
+				continue
+			}
 		}
-		if a.User != "" {
-			log = log.WithField("user", a.User)
-		}
-		if a.Update {
-			log.WithField("count", a.Count).Info("alert counted")
-			continue
-		}
-		log.Info("alert raised")
+		p.s.raised(a)
 	}
+	return nil
+}
+
+// stop processes what arrived before the sources were closed, within a bound. Open windows stay open in the
+// checkpoint. If not all alerts can be stored, the last checkpoint stays: lines are then read again, and
+// packet records delivered again.
+func (p *pipeline) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
+	defer cancel()
+	err := p.publish(ctx, p.unsent)
+	if err == nil {
+		p.unsent = nil
+		err = p.drain(ctx)
+	}
+	if err != nil {
+		p.s.log.WithError(err).Warn("stopped before all alerts were stored, their lines are read again")
+	} else {
+		p.writeCheckpoint()
+		p.commit()
+	}
+	respond(p.commits.unacked, errNotStored)
+	respond(p.sources.packets.take(), errNotStored)
+}
+
+// drain processes input until the sources have ended, and then for at most drainWait what they left.
+func (p *pipeline) drain(ctx context.Context) error {
+	if p.matcher.rules.missing {
+		return nil
+	}
+	var until time.Time // zero until the sources have ended
+	for ctx.Err() == nil && (until.IsZero() || time.Now().Before(until)) {
+		if until.IsZero() && p.sources.ended() {
+			until = time.Now().Add(drainWait)
+		}
+		b := p.nextBatch(ctx, drainPause)
+		if err := p.processBatch(ctx, b); err != nil {
+			return err
+		}
+		if p.unsent != nil {
+			return context.Cause(ctx)
+		}
+		if b.size() == 0 && !until.IsZero() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// countLine counts a processed line.
+func (c *counters) countLine(text []byte, format parse.Format) {
+	c.lines.Add(1)
+	c.bytes.Add(uint64(len(text)))
+	if format == parse.Plain && len(text) > 0 {
+		c.unparsed.Add(1)
+	}
+}
+
+// raised counts and logs an alert that was stored.
+func (s *Service) raised(a *event.Alert) {
+	log := s.log.WithField("alert_id", a.ID).WithField("rule_id", a.Rule.ID).
+		WithField("severity", a.Severity.String()).WithField("title", a.Title)
+	if a.Source != nil {
+		log = log.WithField("src_ip", a.Source.IP)
+	}
+	if a.User != "" {
+		log = log.WithField("user", a.User)
+	}
+	if a.Update {
+		s.updates.Add(1)
+		log.WithField("count", a.Count).Info("alert counted")
+		return
+	}
+	s.alerts.Add(1)
+	log.Info("alert raised")
 }

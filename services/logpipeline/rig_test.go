@@ -113,6 +113,7 @@ func (r *rig) build() *logpipeline.Service {
 func (r *rig) start() *running {
 	r.t.Helper()
 	run := r.launch()
+	<-run.Started()
 	require.Eventually(r.t, func() bool { return run.count("checkpoints") > 0 }, patience, tick)
 	return run
 }

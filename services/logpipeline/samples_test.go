@@ -92,7 +92,7 @@ func read(parser *parse.Parser, line string, now time.Time) []sigma.Event {
 		return []sigma.Event{{Logsource: ev.Logsource, Time: ev.Time, Fields: ev.Fields}}
 	}
 	var out []sigma.Event
-	for _, e := range packet.Read(&p, func(sigma.Logsource) bool { return true }) {
+	for _, e := range packet.Events(&p, func(sigma.Logsource) bool { return true }) {
 		out = append(out, sigma.Event{Logsource: e.Logsource, Time: e.Time, Fields: e.Fields})
 	}
 	return out

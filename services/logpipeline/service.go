@@ -1,10 +1,10 @@
 package logpipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -14,205 +14,177 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
-	"github.com/ironpost/ironpost/services/logpipeline/docker"
-	"github.com/ironpost/ironpost/services/logpipeline/syslog"
-	"github.com/ironpost/ironpost/services/logpipeline/tail"
+	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 )
 
 // Name is the module's name on the bus and in the table of modules.
 const Name = bus.LogPipeline
 
-const defaultSocket = "/var/run/docker.sock"
-
-// Deps are what the service works with. All but Metrics must be set.
+// Deps are the dependencies of a Service. All but DockerSocket and Metrics must be set.
 type Deps struct {
 	Bus  *bus.Conn
 	Host string // this machine on the bus, one subject token
-	// DataDir is the service's own folder; it is made, with mode 0700, if missing.
-	// It holds checkpoint.json and the folder spool.
+	// DataDir is the service's own folder, created with mode 0700 if missing. It holds checkpoint.json,
+	// poison.json (the crash record) and the folder spool.
 	DataDir   string
 	MachineID string // part of every alert id
 	InFlight  bus.InFlight
-	// DockerSocket is where the container engine listens; empty means /var/run/docker.sock.
+	// DockerSocket is the socket of the Docker API; empty means /var/run/docker.sock.
 	DockerSocket string
 	Log          logrus.FieldLogger
-	Metrics      prometheus.Registerer // nil: none
+	Metrics      prometheus.Registerer // nil: no metrics
 }
 
 // Service is the log pipeline. It implements daemon.Module and daemon.Reloader.
 type Service struct {
-	deps  Deps
-	log   logrus.FieldLogger
-	since time.Time
+	deps    Deps
+	log     logrus.FieldLogger
+	reasons *health.Reasons
 	counters
 
-	pending atomic.Pointer[change] // a reload not yet taken up; the newest counts
+	pendingReload atomic.Pointer[reload] // the newest one that is not applied yet
 
-	started   chan struct{} // closed once the files have been looked at
+	started   chan struct{} // see Started
 	startOnce sync.Once
 
-	mu       sync.Mutex // guards what follows
-	cfg      Config
-	book     *rulebook
-	tailer   *tail.Tailer
-	server   *syslog.Server
-	pub      *bus.Publisher
-	logs     *docker.Source
-	troubles map[string]string // what is wrong now, by topic
+	mu      sync.Mutex // guards what follows, which Health reads
+	cfg     Config
+	rules   *ruleSet
+	sources *sources       // nil until Run
+	pub     *bus.Publisher // nil until Run
 }
 
-// New returns a Service and starts nothing. A rules path that cannot be read and a
-// bad rule file in it are named in Health, the path is tried again; New refuses only
-// what it cannot work with.
+// New returns a Service and starts nothing. A rules path that cannot be read is reported in Health and tried
+// again, an invalid rule file in it is reported and left out. It returns an error if deps are incomplete.
 func New(cfg Config, deps Deps) (*Service, error) {
-	if err := deps.check(); err != nil {
-		return nil, err
+	if deps.Bus == nil || deps.Log == nil {
+		return nil, errors.New("log pipeline: no bus or no log given")
+	}
+	if deps.Host == "" || !filepath.IsAbs(deps.DataDir) {
+		return nil, fmt.Errorf("log pipeline: host %q and data folder %q must be set, the folder absolute", deps.Host, deps.DataDir)
 	}
 	s := &Service{
-		deps: deps, log: deps.Log.WithField("service", Name), since: time.Now(),
-		cfg: cfg, troubles: map[string]string{}, started: make(chan struct{}),
+		deps: deps, log: deps.Log.WithField("service", Name), reasons: health.New(Name, deps.Host),
+		cfg: cfg, started: make(chan struct{}),
 	}
 	var err error
-	if s.book, err = loadRules(cfg.RulesPath); err != nil {
-		s.log.WithError(err).Error("rules not loaded")
-		s.note(troubleRules, err.Error())
-		if s.book, err = noRules(cfg.RulesPath); err != nil {
+	if s.rules, err = loadRules(cfg.RulesPath); err != nil {
+		s.log.WithError(err).Error("cannot load rules, trying again")
+		s.reasons.Set(topicRules, err.Error())
+		if s.rules, err = noRules(cfg.RulesPath); err != nil {
 			return nil, err
 		}
 	}
-	s.note(troubleStorage, storageTrouble(cfg.Storage))
+	s.reasons.Set(topicStorage, storageReason(cfg.Storage))
 	return s, nil
 }
 
-func (d Deps) check() error {
-	if d.Bus == nil || d.Log == nil {
-		return errors.New("log pipeline: no bus or no log given")
-	}
-	if d.Host == "" || !filepath.IsAbs(d.DataDir) {
-		return fmt.Errorf("log pipeline: host %q and data folder %q must be set, the folder absolute", d.Host, d.DataDir)
-	}
-	return nil
-}
-
-// Run reads, judges and publishes until ctx ends; then it works off, within a
-// bound, what has been received, and stores its checkpoint. It returns an error
-// only for what a restart from the checkpoint may mend. It is called once.
+// Run reads, matches and publishes until ctx ends; then it processes, within a bound, what has been received,
+// and writes a checkpoint. It returns an error only for what a restart from the checkpoint may mend. It is
+// called once.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.begun()
-	p, err := s.prepare()
+	defer s.setStarted()
+	p, err := s.newPipeline()
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	stop, err := s.export()
+	in := p.sources
+	defer func() {
+		if err := in.tailer.Close(); err != nil {
+			s.log.WithError(err).Warn("files not closed cleanly")
+		}
+	}()
+	unexport, err := s.exportMetrics()
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer unexport()
 	g := task.New(ctx)
-	g.Go("syslog receiver", func(ctx context.Context) error { defer close(p.received); return p.server.Run(ctx) })
-	g.Go("start", func(ctx context.Context) error { return s.begin(ctx, p) })
-	g.Go("packet consumer", p.packets.run)
-	g.Go("container logs", p.logs.Run)
+	g.Go("syslog receiver", in.runSyslog)
+	g.Go("packet consumer", in.packets.run)
+	g.Go("container logs", in.docker.Run)
 	g.Go("log pipeline", p.run)
+	g.Go("start", func(ctx context.Context) error {
+		for _, done := range []<-chan struct{}{in.firstRead, in.syslog.Started()} {
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		s.reasons.Started()
+		s.setStarted()
+		return nil
+	})
 	return g.Wait()
 }
 
-// Started is closed once every watched file has been looked at and every port is
-// bound, or cannot be, or once Run has returned: what is written and sent from then on
-// is read. It may be called concurrently.
+// Started returns a channel that is closed once every watched file was opened and every port is bound, or
+// could not be, or once Run has returned: what is written and sent from then on is read.
 func (s *Service) Started() <-chan struct{} { return s.started }
 
-// begin waits for both.
-func (s *Service) begin(ctx context.Context, p *pipeline) error {
-	for _, done := range []<-chan struct{}{p.looked, p.server.Started()} {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	s.begun()
-	return nil
-}
+func (s *Service) setStarted() { s.startOnce.Do(func() { close(s.started) }) }
 
-func (s *Service) begun() { s.startOnce.Do(func() { close(s.started) }) }
-
-// prepare opens what Run needs.
-func (s *Service) prepare() (*pipeline, error) {
-	if err := makeFolder(s.deps.DataDir); err != nil {
-		return nil, err
+// newPipeline reads the checkpoint and the crash record and opens the sources.
+func (s *Service) newPipeline() (*pipeline, error) {
+	if err := os.MkdirAll(s.deps.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	store := checkpointFile{path: filepath.Join(s.deps.DataDir, "checkpoint.json"), machine: s.deps.MachineID}
-	saved, trouble, err := store.load()
+	file := checkpointFile{path: filepath.Join(s.deps.DataDir, "checkpoint.json"), machine: s.deps.MachineID}
+	saved, reason, err := file.load()
 	if err != nil {
 		return nil, err
 	}
-	if trouble != "" {
-		s.log.WithField("reason", trouble).Error("checkpoint set aside")
+	if reason != "" {
+		s.log.WithField("reason", reason).Error("checkpoint not usable, starting without one")
 	}
-	s.note(troubleCheckpoint, trouble)
-	poison := &poison{path: filepath.Join(s.deps.DataDir, "poison.json")}
-	if err := poison.load(); err != nil {
-		s.log.WithError(err).Error("poison forgotten")
+	s.reasons.Set(topicCheckpoint, reason)
+	crashes := &crashRecord{path: filepath.Join(s.deps.DataDir, "poison.json")}
+	if err := crashes.load(); err != nil {
+		s.log.WithError(err).Error("cannot read crash record, starting with none")
 	}
-	p, err := newPipeline(s, store, saved)
-	if err == nil {
-		p.poison = poison
-	}
-	return p, err
-}
 
-// opened makes the parts that Health asks known to it.
-func (s *Service) opened(p *pipeline) {
+	cfg, rules := s.config()
+	in, err := s.openSources(cfg, saved)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{
+		s: s, cfg: cfg, sources: in, crashes: crashes,
+		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
+		windows: dedup.New(cfg.DedupWindow(), 0),
+		commits: commitState{file: file, dirty: true},
+	}
+	if saved != nil {
+		p.resumeAfter = saved.LastSeq
+		p.commits.processed = processedSet{spans: saved.Packets}
+		p.windows.Restore(saved.Windows, time.Now())
+		if err := p.matcher.correlator.Restore(saved.Correlations); err != nil {
+			s.log.WithError(err).Error("cannot use correlation counts of the checkpoint, starting with none")
+			s.reasons.Set(topicCheckpoint, "correlation counts of the checkpoint could not be used: "+err.Error())
+		}
+	}
+	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host})
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tailer, s.server, s.pub, s.logs = p.tailer, p.server, p.pub, p.logs
+	s.sources, s.pub = in, p.pub
+	return p, nil
 }
 
-func (s *Service) config() (Config, *rulebook) {
+func (s *Service) config() (Config, *ruleSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cfg, s.book
+	return s.cfg, s.rules
 }
 
-// syslogConfig is cfg as the receiver reads it. A received message is cut at 64 KiB
-// even where lines of files may be longer: no datagram is.
-func (s *Service) syslogConfig(cfg Config) syslog.Config {
-	out := syslog.Config{
-		Dir: filepath.Join(s.deps.DataDir, "spool"), MaxBytes: cfg.SpoolMaxBytes,
-		MaxMessage: min(cfg.MaxLineBytes, syslog.DefaultMaxMessage),
-	}
-	out.UDP, out.TCP = cfg.listeners()
-	return out
-}
-
-// listeners returns the addresses to listen on, "" for a source that is off.
-func (c Config) listeners() (udp, tcp string) {
-	if c.SyslogUDP() {
-		udp = c.SyslogBind
-	}
-	if c.SyslogTCP() {
-		tcp = c.SyslogTCPBind
-	}
-	return udp, tcp
-}
-
-// logsConfig is cfg as the source of containers' logs reads it.
-func (s *Service) logsConfig(cfg Config, wake func()) docker.Config {
-	return docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultSocket), MaxLine: cfg.MaxLineBytes, Wake: wake}
-}
-
-// watched returns the paths to follow.
-func (c Config) watched() []string {
-	if !c.Files() {
-		return nil
-	}
-	return c.WatchPaths
-}
-
-// tailConfig is cfg as the tailer reads it.
-func tailConfig(cfg Config, spool, scratch string) tail.Config {
-	return tail.Config{Paths: cfg.watched(), Spools: []string{spool}, ScratchDir: scratch, MaxLine: cfg.MaxLineBytes}
+// setConfig makes a changed configuration known to Health.
+func (s *Service) setConfig(cfg Config, rules *ruleSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg, s.rules = cfg, rules
 }

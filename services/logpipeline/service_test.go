@@ -295,3 +295,13 @@ func metric(t *testing.T, r *rig, name string) float64 {
 	}
 	return -1
 }
+
+func TestHealthIsStartingUntilTheSourcesAreOpen(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h := r.build().Health()
+	require.Equal(t, event.Degraded, h.Status)
+	require.Equal(t, []string{"starting"}, h.Reasons)
+	s := r.start()
+	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
+}

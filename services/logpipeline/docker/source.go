@@ -92,9 +92,9 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Source, error) {
 // SetMaxLine cuts lines beyond n bytes from now on.
 func (s *Source) SetMaxLine(n int) { s.maxLine.Store(int64(min(n, longest))) }
 
-// Switch turns the source on or off. Off it forgets all places; turned on again, it
+// SetEnabled turns the source on or off. Off it forgets all places; turned on again, it
 // begins then.
-func (s *Source) Switch(on bool) {
+func (s *Source) SetEnabled(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.on == on {

@@ -44,7 +44,7 @@ func follow(t *testing.T, d *testenv.Docker, saved *docker.State) *follower {
 		}
 	}}, saved, log)
 	require.NoError(t, err)
-	f.Switch(true)
+	f.SetEnabled(true)
 	ctx, cancel := context.WithCancel(context.Background())
 	f.stop = cancel
 	go func() { f.done <- f.Run(ctx) }()
@@ -292,7 +292,7 @@ func TestNoEngineIsAReason(t *testing.T) {
 	t.Parallel()
 	f := follow(t, &testenv.Docker{Socket: t.TempDir() + "/none"}, nil)
 	require.Eventually(t, func() bool { return len(f.Stats().Reasons) == 1 }, patience, tick)
-	f.Switch(false)
+	f.SetEnabled(false)
 	require.Eventually(t, func() bool { return len(f.Stats().Reasons) == 0 }, patience, tick)
 	require.Nil(t, f.State())
 }

@@ -46,9 +46,9 @@ func Source(service string) sigma.Logsource {
 	return sigma.Logsource{Category: Category, Product: Product, Service: service}
 }
 
-// Read returns the events of p, a valid record. It leaves out those of a logsource
+// Events returns the events of p, a valid record. It leaves out those of a logsource
 // that is not wanted: a record may hold hundreds of samples that no rule asks for.
-func Read(p *event.Packet, wanted func(sigma.Logsource) bool) []Event {
+func Events(p *event.Packet, wanted func(sigma.Logsource) bool) []Event {
 	r := reader{p: p}
 	switch {
 	case p.Detection != nil && wanted(Source(Detection)):

@@ -37,7 +37,7 @@ func TestADetection(t *testing.T) {
 		DurationMS: 1500, Counts: map[string]uint64{"ports": 3, "packets": math.MaxUint64}, Ports: []uint16{22, 80}, Hosts: []string{"198.51.100.7"},
 		Lacking: []string{"egress"},
 	}
-	events := packet.Read(p, all)
+	events := packet.Events(p, all)
 	require.Len(t, events, 1)
 	e := events[0]
 	require.Equal(t, sigma.Logsource{Category: "network", Product: "ironpost", Service: "detection"}, e.Logsource)
@@ -61,7 +61,7 @@ func TestNobodyIsTheSourceOfAForgedFlood(t *testing.T) {
 	for _, actor := range []string{"spoofed", "distributed", ""} {
 		p := record(event.Detection)
 		p.Detection = &event.TrafficFinding{Name: "syn_flood", Actor: actor, Target: event.Endpoint{IP: "198.51.100.7"}}
-		e := packet.Read(p, all)[0]
+		e := packet.Events(p, all)[0]
 		require.False(t, e.Source.Addr().IsValid())
 		require.NotContains(t, e.Fields, "src_ip")
 		require.NotContains(t, e.Fields, "dst_port")
@@ -73,7 +73,7 @@ func TestWhomAnEventIsAbout(t *testing.T) {
 	entity := func(actor, target string, port uint16) string {
 		p := record(event.Detection)
 		p.Detection = &event.TrafficFinding{Actor: actor, Target: event.Endpoint{IP: target, Port: port}}
-		return packet.Read(p, all)[0].Entity
+		return packet.Events(p, all)[0].Entity
 	}
 	same := entity("192.0.2.66", "198.51.100.7", 22)
 	require.Equal(t, same, entity("192.0.2.66", "198.51.100.7", 80), "one attack may change its port")
@@ -85,7 +85,7 @@ func TestAWindow(t *testing.T) {
 	t.Parallel()
 	p := record(event.Window)
 	p.Window = &event.TrafficWindow{DurationMS: 1000, Packets: 5, Bytes: 300, Dropped: 1, Classes: map[string]uint64{"tcp_syn": 4}, Talkers: []event.Talker{{IP: "192.0.2.66"}}}
-	e := packet.Read(p, all)[0]
+	e := packet.Events(p, all)[0]
 	require.Equal(t, "window", e.Logsource.Service)
 	require.Equal(t, common("window", e, map[string]any{
 		"packets": int64(5), "bytes": int64(300), "dropped": int64(1), "duration_ms": int64(1000),
@@ -100,7 +100,7 @@ func TestFlows(t *testing.T) {
 		{Source: event.Endpoint{IP: "192.0.2.66", Port: 40000}, Target: event.Endpoint{IP: "198.51.100.7", Port: 22}, Protocol: "tcp", Flags: "S", Bytes: 60},
 		{Source: event.Endpoint{IP: "192.0.2.67"}, Target: event.Endpoint{IP: "198.51.100.7"}, Protocol: "icmp", Bytes: 84},
 	}
-	events := packet.Read(p, all)
+	events := packet.Events(p, all)
 	require.Len(t, events, 2)
 	require.Equal(t, common("flows", events[0], map[string]any{
 		"protocol": "tcp", "flags": "S", "bytes": int64(60),
@@ -108,7 +108,7 @@ func TestFlows(t *testing.T) {
 	}), events[0].Fields)
 	require.Equal(t, []int{0, 1}, []int{events[0].Index, events[1].Index})
 	require.Equal(t, at, events[1].Began)
-	require.Empty(t, packet.Read(p, func(l sigma.Logsource) bool { return l.Service != packet.Flow }), "what no rule asks for is not made")
+	require.Empty(t, packet.Events(p, func(l sigma.Logsource) bool { return l.Service != packet.Flow }), "what no rule asks for is not made")
 }
 
 func TestBlocked(t *testing.T) {
@@ -117,7 +117,7 @@ func TestBlocked(t *testing.T) {
 	p.Blocked = []event.BlockedTraffic{
 		{Prefix: "192.0.2.66/32", Reason: "alert", Packets: 7, Bytes: 420}, {Prefix: "192.0.2.0/24"}, {Prefix: "2001:db8::1"}, {Prefix: "odd"},
 	}
-	events := packet.Read(p, all)
+	events := packet.Events(p, all)
 	require.Equal(t, common("blocked", events[0], map[string]any{
 		"prefix": "192.0.2.66/32", "reason": "alert", "packets": int64(7), "bytes": int64(420), "src_ip": "192.0.2.66",
 	}), events[0].Fields)
@@ -135,7 +135,7 @@ func FuzzRead(f *testing.F) {
 		if event.Decode(raw, &p) != nil {
 			return
 		}
-		for _, e := range packet.Read(&p, all) {
+		for _, e := range packet.Events(&p, all) {
 			require.False(t, e.Began.After(e.Time))
 			require.NotEmpty(t, e.Entity)
 			require.Contains(t, e.Fields, "kind")

@@ -4,7 +4,5 @@ package logpipeline
 
 import "os"
 
-// syncFolder does nothing where folders cannot be synced.
-func syncFolder(string) error { return nil }
-
+// openNoFollow opens path for reading; links are not refused on this system.
 func openNoFollow(path string) (*os.File, error) { return os.Open(path) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/event"
@@ -14,33 +15,43 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// maxRuleFiles bounds what is read below rules_path.
+// maxRuleFiles bounds how many files below rules_path are read.
 const maxRuleFiles = 20_000
 
-// rulebook is the rules in force, and what was wrong with the others.
-type rulebook struct {
-	set    *sigma.RuleSet
-	from   string // for people: where the rules are from
-	absent bool   // they could not be read
-	faults []error
+// ruleSet is the rules in use and the errors of the files that were left out.
+type ruleSet struct {
+	*sigma.RuleSet
+
+	origin   string // where the rules are from, for messages
+	missing  bool   // rules_path could not be read; there are no rules
+	problems []error
 }
 
-// count is how many rules and correlations are in force.
-func (b *rulebook) count() int { return len(b.set.Rules()) + len(b.set.Correlations()) }
+// count returns how many rules and correlations are in use.
+func (r *ruleSet) count() int { return len(r.Rules()) + len(r.Correlations()) }
 
-// trouble names the files that were left out, "" if none was.
-func (b *rulebook) trouble() string {
-	if len(b.faults) == 0 {
-		return ""
+// reasons returns why the module is degraded because of its rules. Missing rules are reported by whoever
+// looks for them.
+func (r *ruleSet) reasons() []string {
+	var out []string
+	if n := len(r.problems); n > 0 {
+		first, _, _ := strings.Cut(r.problems[0].Error(), "\n")
+		out = append(out, fmt.Sprintf("%d rule files not loaded, among them %s", n, first))
 	}
-	first, _, _ := strings.Cut(b.faults[0].Error(), "\n")
-	return fmt.Sprintf("%d rule files not loaded, among them %s", len(b.faults), first)
+	if r.count() == 0 && !r.missing {
+		out = append(out, "no rule is in use: no alert can be raised")
+	}
+	return out
 }
 
-// loadRules compiles the rules below location, which is a file or a folder, or the
-// shipped ones if it is empty. Bad files are left out and named in faults. The
-// error says that location itself cannot be read.
-func loadRules(location string) (*rulebook, error) {
+// wants reports whether any rule may match events of l.
+func (r *ruleSet) wants(l sigma.Logsource) bool {
+	return slices.ContainsFunc(r.Rules(), func(rule *sigma.Rule) bool { return !rule.Logsource.Conflicts(l) })
+}
+
+// loadRules compiles the rules in the file or folder location, or the shipped ones if it is empty. Invalid
+// files are left out and named in problems. It returns an error if location itself cannot be read.
+func loadRules(location string) (*ruleSet, error) {
 	if location == "" {
 		return compile(rules.FS, ".", "shipped")
 	}
@@ -54,53 +65,52 @@ func loadRules(location string) (*rulebook, error) {
 	return compile(os.DirFS(filepath.Dir(location)), filepath.Base(location), location)
 }
 
-// noRules is the rulebook while location cannot be read.
-func noRules(location string) (*rulebook, error) {
+// noRules returns the rule set to use while location cannot be read.
+func noRules(location string) (*ruleSet, error) {
 	set, err := sigma.Compile(nil, sigma.Options{})
-	return &rulebook{set: set, from: location, absent: true}, err
+	return &ruleSet{RuleSet: set, origin: location, missing: true}, err
 }
 
-// ruleFile is a file of rules that parsed.
+// ruleFile is a rule file that was parsed.
 type ruleFile struct {
 	name string
 	docs []sigma.Document
 }
 
-func compile(fsys fs.FS, root, from string) (*rulebook, error) {
-	book := &rulebook{from: from}
+func compile(fsys fs.FS, root, origin string) (*ruleSet, error) {
+	set := &ruleSet{origin: origin}
 	names, err := ruleNames(fsys, root)
 	if err != nil {
 		return nil, fmt.Errorf("rules_path: %w", err)
 	}
 	var files []ruleFile
 	for _, name := range names {
-		shown := shownName(from, root, name)
+		shown := displayName(origin, root, name)
 		docs, err := parseRules(fsys, name, shown)
 		if err != nil {
-			book.faults = append(book.faults, err)
+			set.problems = append(set.problems, err)
 			continue
 		}
 		files = append(files, ruleFile{name: shown, docs: docs})
 	}
-	if err := book.link(files); err != nil {
+	if err := set.compileTogether(files); err != nil {
 		return nil, err
 	}
-	return book, nil
+	return set, nil
 }
 
-// shownName is how errors name a file: by its whole path where it has one.
-func shownName(from, root, name string) string {
+// displayName returns how errors name a file: by its full path if it has one.
+func displayName(origin, root, name string) string {
 	switch {
-	case from == "shipped":
+	case origin == "shipped":
 		return path.Join("rules", name)
 	case root != ".":
-		return from
+		return origin
 	}
-	return filepath.Join(from, filepath.FromSlash(name))
+	return filepath.Join(origin, filepath.FromSlash(name))
 }
 
-// ruleNames returns the YAML files below root, in order. Samples beside rules are
-// not rules.
+// ruleNames returns the YAML files below root, in order. A folder testdata holds samples, not rules.
 func ruleNames(fsys fs.FS, root string) ([]string, error) {
 	var names []string
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
@@ -140,11 +150,11 @@ func parseRules(fsys fs.FS, name, shown string) ([]sigma.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return docs, levels(docs)
+	return docs, checkLevels(docs)
 }
 
-// levels refuses a level the alert could not carry.
-func levels(docs []sigma.Document) error {
+// checkLevels returns an error for a level that is not a severity.
+func checkLevels(docs []sigma.Document) error {
 	for _, d := range docs {
 		m := metaOf(d)
 		if m == nil || m.Level == "" {
@@ -167,9 +177,9 @@ func metaOf(d sigma.Document) *sigma.Meta {
 	return nil
 }
 
-// link compiles files together. What is wrong only in company, such as an id used
-// twice, costs the files that are named for it; the others are tried again.
-func (b *rulebook) link(files []ruleFile) error {
+// compileTogether compiles files into one set. Errors that appear only when files are combined, such as an id
+// used twice, cost the files they name; the others are compiled again without these.
+func (r *ruleSet) compileTogether(files []ruleFile) error {
 	for {
 		var docs []sigma.Document
 		for _, f := range files {
@@ -177,27 +187,27 @@ func (b *rulebook) link(files []ruleFile) error {
 		}
 		set, err := sigma.Compile(docs, sigma.Options{Limits: sigma.Limits{MaxSamples: event.MaxEvidence}})
 		if err == nil {
-			b.set = set
+			r.RuleSet = set
 			return nil
 		}
-		bad := filesIn(err)
+		bad := problemsByFile(err)
 		kept := files[:0:0]
 		for _, f := range files {
-			if fault, ok := bad[f.name]; ok {
-				b.faults = append(b.faults, fault)
+			if problem, ok := bad[f.name]; ok {
+				r.problems = append(r.problems, problem)
 				continue
 			}
 			kept = append(kept, f)
 		}
 		if len(kept) == len(files) {
-			return fmt.Errorf("compile rules of %s: %w", b.from, err)
+			return fmt.Errorf("compile rules of %s: %w", r.origin, err)
 		}
 		files = kept
 	}
 }
 
-// filesIn returns the first fault of every file that err names.
-func filesIn(err error) map[string]error {
+// problemsByFile returns the first error of every file that err names.
+func problemsByFile(err error) map[string]error {
 	out := map[string]error{}
 	var walk func(error)
 	walk = func(err error) {
@@ -207,9 +217,9 @@ func filesIn(err error) map[string]error {
 			}
 			return
 		}
-		var fault *sigma.ParseError
-		if errors.As(err, &fault) && out[fault.File] == nil {
-			out[fault.File] = fault
+		var problem *sigma.ParseError
+		if errors.As(err, &problem) && out[problem.File] == nil {
+			out[problem.File] = problem
 		}
 	}
 	walk(err)

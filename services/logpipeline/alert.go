@@ -1,0 +1,140 @@
+package logpipeline
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/sigma"
+)
+
+// maxKey bounds a deduplication key in bytes. A longer one is hashed, so that two long names never share a
+// key.
+const maxKey = 256
+
+// alertBuilder makes the alerts of one machine.
+type alertBuilder struct {
+	host    string
+	machine string // part of every alert id
+}
+
+// fromMatch returns the alert of a rule that in satisfies.
+func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
+	a := b.alert(in, &m.Rule.Meta, "")
+	a.FirstSeen, a.LastSeen = in.began, in.time
+	a.DedupKey = dedupKey(a.Rule.ID, entityOf(in))
+	a.User = in.User
+	if in.SourceIP.IsValid() {
+		a.Source = &event.Endpoint{IP: in.SourceIP.String(), Port: in.SourcePort}
+	}
+	a.Target, a.Container = in.target, in.container
+	a.Evidence, a.Incomplete = in.evidence, in.incomplete
+	for _, got := range m.Matched {
+		a.Matched = append(a.Matched, event.Matched{Field: got.Field, Value: got.Value, Why: got.Why})
+	}
+	return a
+}
+
+// fromCorrelation returns the alert of a correlation that became true with in. It names the source, the
+// target and the user only if the correlation groups by them: otherwise the other events of the group may
+// have different ones. It names the container if all events are of that container.
+func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event.Alert {
+	a := b.alert(in, &m.Correlation.Meta, m.Key)
+	a.FirstSeen, a.LastSeen = m.First, m.Last
+	a.DedupKey = dedupKey(a.Rule.ID, "group:"+m.Key)
+	groups := slices.Sorted(maps.Values(m.Group))
+	if in.SourceIP.IsValid() && slices.Contains(groups, in.SourceIP.String()) {
+		a.Source = &event.Endpoint{IP: in.SourceIP.String()}
+	}
+	if in.target != nil && slices.Contains(groups, in.target.IP) {
+		a.Target = &event.Endpoint{IP: in.target.IP}
+	}
+	if in.User != "" && slices.Contains(groups, in.User) {
+		a.User = in.User
+	}
+	if in.container != nil && (slices.Contains(groups, in.container.ID) || allSamplesHave(m, docker.Prefix(in.container.ID))) {
+		a.Container = in.container
+	}
+	for _, s := range m.Samples {
+		a.Evidence = append(a.Evidence, s.Text)
+	}
+	condition := []string{string(m.Correlation.Type)}
+	for _, c := range m.Correlation.Condition {
+		condition = append(condition, fmt.Sprintf("%s %v", c.Op, c.Value))
+	}
+	why := strings.Join(append(condition, "within", m.Correlation.Timespan.String()), " ")
+	a.Matched = append(a.Matched, event.Matched{Field: "count", Value: strconv.Itoa(m.Count), Why: why})
+	for _, name := range slices.Sorted(maps.Keys(m.Group)) {
+		a.Matched = append(a.Matched, event.Matched{Field: name, Value: m.Group[name], Why: "grouped by"})
+	}
+	return a
+}
+
+// allSamplesHave reports whether the positions of all events that m counted begin with prefix. It is false
+// if m counted more events than it has samples of.
+func allSamplesHave(m sigma.CorrelationMatch, prefix string) bool {
+	return m.Count <= len(m.Samples) && !slices.ContainsFunc(m.Samples, func(s sigma.Sample) bool {
+		return !strings.HasPrefix(s.Ref, prefix)
+	})
+}
+
+// alert returns an alert with the fields that matches and correlations have in common. Its id follows from
+// the machine, the line, the rule and the group alone, so that a line read again gives the same id.
+func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert {
+	id := event.ID(b.machine, in.position, m.Key(), group)
+	severity := severityOf(m.Level)
+	a := &event.Alert{
+		ID: id, Schema: event.Schema, TraceID: cmp.Or(in.trace, event.ID("trace", id)), Time: time.Now().UTC(), Count: 1,
+		Module: Name, Host: b.host, Severity: severity,
+		Rule:  event.Rule{ID: m.Key(), Title: m.Title, Level: severity, Tags: m.Tags},
+		Title: cmp.Or(m.Title, m.Key()), Description: m.Description,
+	}
+	if in.Host != "" && in.Host != b.host {
+		a.Matched = append(a.Matched, event.Matched{Field: "host", Value: in.Host, Why: "the host the line names"})
+	}
+	return a
+}
+
+// severityOf parses a level that loadRules has checked. A rule without a level is of medium severity.
+func severityOf(level string) event.Severity {
+	s, err := event.ParseSeverity(level)
+	if err != nil {
+		return event.Medium
+	}
+	return s
+}
+
+// entityOf returns what an alert is deduplicated by: the entity that the source of the event names, else the
+// source address, else the user, else the program; within the container if there is one.
+func entityOf(in input) string {
+	entity := "process:" + in.Host + "/" + in.Process
+	switch {
+	case in.entity != "":
+		entity = in.entity
+	case in.SourceIP.IsValid():
+		entity = "ip:" + in.SourceIP.String()
+	case in.User != "":
+		entity = "user:" + in.User
+	}
+	if in.container != nil {
+		return "container:" + in.container.ID + "," + entity
+	}
+	return entity
+}
+
+func dedupKey(rule, entity string) string {
+	k := rule + "|" + entity
+	if len(k) <= maxKey {
+		return k
+	}
+	sum := sha256.Sum256([]byte(k))
+	return rule[:min(len(rule), maxKey/2)] + "|sha256:" + hex.EncodeToString(sum[:])
+}

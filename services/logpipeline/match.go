@@ -1,0 +1,120 @@
+package logpipeline
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/packet"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/sigma"
+)
+
+// maxAhead is how far the time in a line may be ahead of the clock and still be believed: beyond it, one
+// line could hold windows open for years.
+const maxAhead = 5 * time.Minute
+
+// input is one line, or one event of a packet record, as the rules see it.
+type input struct {
+	parse.Event
+
+	position string    // identifies the line; the same when it is read again
+	time     time.Time // when it happened; the line's own time if that is plausible
+	began    time.Time // not after time
+	evidence []string
+
+	// These are from trusted sources, never from the text of a line. Each may be empty.
+	entity     string // what its alerts are deduplicated by
+	trace      string // W3C trace id of the record
+	target     *event.Endpoint
+	container  *event.Container
+	incomplete []event.Incomplete
+}
+
+// lineInput parses a line. received is the latest it can have been written; it supplies a year or a time
+// that the line lacks.
+func lineInput(parser *parse.Parser, position string, text []byte, received time.Time) input {
+	in := input{Event: parser.Parse(text, received), position: position}
+	in.time = in.Time
+	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
+		in.time = received
+	}
+	raw, _ := in.Fields["raw"].(string)
+	in.began, in.evidence = in.time, []string{raw}
+	return in
+}
+
+// containerInput parses a line of a container's log. The container is the one that Docker names.
+func containerInput(parser *parse.Parser, line docker.Line) input {
+	in := lineInput(parser, line.Position, line.Text, line.Time)
+	c := line.Container
+	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
+	in.Fields["container.id"], in.Fields["container.name"], in.Fields["container.image"] = c.ID, c.Name, c.Image
+	return in
+}
+
+// packetInput returns an event of the packet record r.
+func packetInput(r *event.Packet, e packet.Event) input {
+	in := input{
+		position: fmt.Sprintf("packet.%s.%d", r.ID, e.Index), entity: e.Entity, trace: r.TraceID,
+		time: e.Time, began: e.Began, evidence: []string{e.Message, e.Raw},
+	}
+	in.Logsource, in.Fields = e.Logsource, e.Fields
+	in.SourceIP, in.SourcePort = e.Source.Addr(), e.Source.Port()
+	if e.Target.Addr().IsValid() {
+		in.target = &event.Endpoint{IP: e.Target.Addr().String(), Port: e.Target.Port()}
+	}
+	if r.Lost > 0 {
+		in.incomplete = []event.Incomplete{{Counter: "packets_lost", Amount: r.Lost}}
+	}
+	if latest := time.Now().Add(maxAhead); in.time.After(latest) {
+		in.time, in.began = latest, latest
+	}
+	return in
+}
+
+// matcher evaluates inputs by the rules in use. One goroutine uses it.
+type matcher struct {
+	rules      *ruleSet
+	correlator *sigma.Correlator
+	parser     *parse.Parser
+	alerts     alertBuilder
+}
+
+func newMatcher(rules *ruleSet, alerts alertBuilder) matcher {
+	return matcher{rules: rules, correlator: rules.NewCorrelator(), parser: parse.New(parse.Options{}), alerts: alerts}
+}
+
+// evaluate returns the alerts of in before deduplication, and whether any rule matched. A match without an
+// alert may still have been counted by a correlation.
+func (m *matcher) evaluate(in input) (alerts []*event.Alert, matched bool) {
+	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Fields: in.Fields}
+	matches := m.rules.Match(ev)
+	if len(matches) == 0 {
+		return nil, false
+	}
+	for _, match := range matches {
+		if !match.Silent {
+			alerts = append(alerts, m.alerts.fromMatch(in, match))
+		}
+	}
+	for _, match := range m.correlator.Observe(ev, matches) {
+		if !match.Silent {
+			alerts = append(alerts, m.alerts.fromCorrelation(in, match))
+		}
+	}
+	return alerts, true
+}
+
+// use replaces the rules. The counts of correlations that did not change are kept; the error says that they
+// could not be.
+func (m *matcher) use(rules *ruleSet) error {
+	correlator := rules.NewCorrelator()
+	counts, err := m.correlator.Snapshot()
+	if err == nil {
+		err = correlator.Restore(counts)
+	}
+	m.rules, m.correlator = rules, correlator
+	return err
+}

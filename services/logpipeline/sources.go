@@ -1,0 +1,113 @@
+package logpipeline
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+const defaultDockerSocket = "/var/run/docker.sock"
+
+// sources are the inputs of the pipeline. Received syslog messages are spooled to files, which the tailer
+// reads like the watched ones.
+type sources struct {
+	waker     *waker // ends the wait for lines when another source has input
+	tailer    *tail.Tailer
+	syslog    *syslog.Server
+	docker    *docker.Source
+	packets   *packetSource
+	received  chan struct{} // closed when the syslog server has ended
+	firstRead chan struct{} // closed when every watched file has been opened, or could not be
+}
+
+// openSources makes the sources. They go on from saved, if that is not nil. A part of it that cannot be used
+// is dropped and reported: reading from now on is better than not reading.
+func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
+	in := &sources{waker: &waker{}, received: make(chan struct{}), firstRead: make(chan struct{})}
+	var err error
+	if in.syslog, err = syslog.New(s.syslogConfig(cfg), s.log); err != nil {
+		return nil, fmt.Errorf("syslog: %w", err)
+	}
+	if in.packets, err = newPacketSource(s.deps, in.waker); err != nil {
+		return nil, err
+	}
+	var files *tail.State
+	var logs *docker.State
+	if saved != nil {
+		files = &saved.Tail
+		if cfg.Docker() {
+			logs = saved.Docker
+		}
+	}
+	dockerConfig := docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultDockerSocket), MaxLine: cfg.MaxLineBytes, Wake: in.waker.wake}
+	in.docker, err = docker.New(dockerConfig, logs, s.log)
+	if err != nil && logs != nil {
+		s.log.WithError(err).Error("cannot use positions in container logs, reading them from now on")
+		s.reasons.Set(topicCheckpoint, "positions in container logs could not be used, they are read from now on: "+err.Error())
+		in.docker, err = docker.New(dockerConfig, nil, s.log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	in.docker.SetEnabled(cfg.Docker())
+
+	tailing := tailConfig(cfg, in.syslog.SpoolPattern(), s.deps.DataDir)
+	in.tailer, err = tail.New(tailing, files, s.log)
+	if err != nil && files != nil {
+		s.log.WithError(err).Error("cannot use positions in files, reading watched files from their ends")
+		s.reasons.Set(topicCheckpoint, "positions of the checkpoint could not be used, watched files are read from their current ends: "+err.Error())
+		in.tailer, err = tail.New(tailing, nil, s.log)
+	}
+	return in, err
+}
+
+func (in *sources) runSyslog(ctx context.Context) error {
+	defer close(in.received)
+	return in.syslog.Run(ctx)
+}
+
+// ended reports whether no source receives any more.
+func (in *sources) ended() bool {
+	for _, done := range []<-chan struct{}{in.received, in.packets.done} {
+		select {
+		case <-done:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// syslogConfig returns the part of cfg that the syslog server needs. A received message is cut at 64 KiB even
+// if lines of files may be longer: no datagram is larger.
+func (s *Service) syslogConfig(cfg Config) syslog.Config {
+	out := syslog.Config{
+		Dir: filepath.Join(s.deps.DataDir, "spool"), MaxBytes: cfg.SpoolMaxBytes,
+		MaxMessage: min(cfg.MaxLineBytes, syslog.DefaultMaxMessage),
+	}
+	if cfg.SyslogUDP() {
+		out.UDP = cfg.SyslogBind
+	}
+	if cfg.SyslogTCP() {
+		out.TCP = cfg.SyslogTCPBind
+	}
+	return out
+}
+
+// tailConfig returns the part of cfg that the tailer needs.
+func tailConfig(cfg Config, spool, scratch string) tail.Config {
+	return tail.Config{Paths: cfg.watchedPaths(), Spools: []string{spool}, ScratchDir: scratch, MaxLine: cfg.MaxLineBytes}
+}
+
+// watchedPaths returns the paths to follow.
+func (c Config) watchedPaths() []string {
+	if !c.Files() {
+		return nil
+	}
+	return c.WatchPaths
+}
