@@ -8,7 +8,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard"
 )
 
-func TestTheDefaultsAreValidAndOnlyADryRun(t *testing.T) {
+func TestDefaultsAreValidAndOnlyDryRuns(t *testing.T) {
 	t.Parallel()
 	c := containerguard.DefaultConfig()
 	require.Empty(t, c.Validate())
@@ -16,7 +16,7 @@ func TestTheDefaultsAreValidAndOnlyADryRun(t *testing.T) {
 	require.False(t, c.AutoIsolate)
 }
 
-func TestBounds(t *testing.T) {
+func TestValidateNamesEveryWrongKey(t *testing.T) {
 	t.Parallel()
 	var keys []string
 	for _, p := range (containerguard.Config{
@@ -32,7 +32,7 @@ func TestBounds(t *testing.T) {
 	}, keys)
 }
 
-func TestASocketProxyMayStandInForTheSocket(t *testing.T) {
+func TestSocketMayBeAProxy(t *testing.T) {
 	t.Parallel()
 	c := containerguard.DefaultConfig()
 	c.DockerSocket = "tcp://docker-proxy:2375"
@@ -41,7 +41,7 @@ func TestASocketProxyMayStandInForTheSocket(t *testing.T) {
 	require.Len(t, c.Validate(), 1)
 }
 
-func TestTheWebhooksURLIsNeverShown(t *testing.T) {
+func TestValidateNeverShowsTheWebhookURL(t *testing.T) {
 	t.Parallel()
 	c := containerguard.DefaultConfig()
 	c.WebhookURL = "gopher://SECRET"

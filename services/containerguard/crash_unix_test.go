@@ -21,11 +21,11 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// childVar makes the test binary the guard, and the bus, that are killed: its value
-// is their folder and the webhook's URL, separated by a space.
+// childVar makes the test binary the child to be killed, which runs a guard and a bus.
+// Its value is their directory and the webhook's URL, separated by a space.
 const childVar = "IRONPOST_GUARD_CHILD"
 
-func TestNotificationsAndVotesOutliveAKill(t *testing.T) {
+func TestNotificationsAndCorroborationSurviveAKill(t *testing.T) {
 	if job := os.Getenv(childVar); job != "" {
 		dir, hook, _ := strings.Cut(job, " ")
 		guardToBeKilled(t, dir, hook)
@@ -35,29 +35,30 @@ func TestNotificationsAndVotesOutliveAKill(t *testing.T) {
 	hook, got, answer := newSlowHook(t)
 	dir := t.TempDir()
 	killGuard(t, dir, hook)
-	require.Empty(t, got, "the webhook has not taken it")
+	require.Empty(t, got, "the webhook has accepted nothing")
 	answer()
 
 	r := crashRig(t, dir, hook)
-	// An acknowledgement may be lost at a kill. Here none was: no alert comes again.
+	// A kill may lose an acknowledgement, then the alert is redelivered. Not so here.
 	_, err := r.bus.Raw(bus.Daemon).Request("$JS.API.STREAM.PURGE."+string(bus.Alerts), nil, patience)
 	require.NoError(t, err)
 	s := r.start()
 	var m struct{ Alert event.Alert }
-	require.Eventually(t, func() bool { return len(got) > 0 }, patience, tick, "the webhook is told after the kill")
+	require.Eventually(t, func() bool { return len(got) > 0 }, patience, tick, "the notification is sent after the kill")
 	require.NoError(t, json.Unmarshal(<-got, &m))
 	require.Equal(t, "to-tell", m.Alert.ID)
 	told := r.await(&m.Alert, "notify done")
 	require.Equal(t, "tell", told.Policy)
 	require.NoError(t, told.Validate())
-	second := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "second-voice", "two" })
+	second := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "second-alert", "two" })
 	r.publish(second)
 	r.await(second, "block-source done")
 	require.NoError(t, s.stop())
 	require.Equal(t, 1, strings.Count(strings.Join(briefs(r.actions()), ","), "notify done"))
 }
 
-// newSlowHook answers nobody until answer is called, and then passes on what it gets.
+// newSlowHook returns a webhook that answers no request until answer is called, and
+// then sends the bodies to got.
 func newSlowHook(t *testing.T) (url string, got chan []byte, answer func()) {
 	t.Helper()
 	got = make(chan []byte, 100)
@@ -86,19 +87,19 @@ func crashRig(t *testing.T, dir, hook string) *rig {
 // killGuard starts the child and kills it when it has acknowledged its alerts.
 func killGuard(t *testing.T, dir, hook string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNotificationsAndVotesOutliveAKill$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNotificationsAndCorroborationSurviveAKill$", "-test.v")
 	cmd.Env = append(os.Environ(), childVar+"="+dir+" "+hook)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	var said []string
+	var output []string
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		said = append(said, lines.Text())
+		output = append(output, lines.Text())
 		if lines.Text() == acknowledged {
 			require.NoError(t, cmd.Process.Kill())
 		}
 	}
-	require.ErrorContains(t, cmd.Wait(), "signal: killed", strings.Join(said, "\n"))
+	require.ErrorContains(t, cmd.Wait(), "signal: killed", strings.Join(output, "\n"))
 }
 
 const acknowledged = "every alert is acknowledged"
@@ -108,7 +109,7 @@ func guardToBeKilled(t *testing.T, dir, hook string) {
 	r := crashRig(t, dir, hook)
 	s := r.start()
 	told := r.alert(func(a *event.Alert) { a.ID, a.Rule.ID = "to-tell", "told" })
-	vote := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "first-voice", "one" })
+	vote := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "first-alert", "one" })
 	r.publish(told, vote)
 	r.await(told, "notify intended")
 	require.Contains(t, r.await(vote, "block-source skipped").Reason, "1 of 2")

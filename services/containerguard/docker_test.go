@@ -19,7 +19,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard"
 )
 
-// newDockerRig is a rig whose guard speaks to a dockerd of its own.
+// newDockerRig returns a rig whose guard has a dockerd of its own.
 func newDockerRig(t *testing.T) (*rig, *testenv.Docker) {
 	t.Helper()
 	d := testenv.Dockerd(t)
@@ -42,7 +42,7 @@ func about(id string) func(*event.Alert) {
 	return func(a *event.Alert) { a.Container = &event.Container{ID: id} }
 }
 
-func TestAnAlertIsolatesItsContainer(t *testing.T) {
+func TestAlertIsolatesItsContainer(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.policy("p", `actions = ["isolate", "block-source"]`, `ttl = "1h"`)
@@ -102,10 +102,10 @@ func TestTenThousandAlertsAreOneIsolation(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, isolated)
-	require.Less(t, len(r.actions()), 50, "the same is not said ten thousand times")
+	require.Less(t, len(r.actions()), 50, "the same skip is reported once a minute")
 }
 
-func TestProtectedContainersAreNeverActedOn(t *testing.T) {
+func TestProtectedContainersAreNeverIsolated(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.cfg.Protected = []string{"core-*"}
@@ -137,7 +137,7 @@ func TestProtectedContainersAreNeverActedOn(t *testing.T) {
 	require.True(t, state(t, d, ids[1]).Paused)
 }
 
-func TestWhatIsStaleOrUnknownIsSkippedWithAReason(t *testing.T) {
+func TestStaleAndUnknownAreSkippedWithAReason(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.policy("p", `actions = ["isolate"]`)
@@ -160,7 +160,7 @@ func TestWhatIsStaleOrUnknownIsSkippedWithAReason(t *testing.T) {
 	require.False(t, state(t, d, web).Paused)
 }
 
-func TestCapsAreToldAndExact(t *testing.T) {
+func TestCapsAreExactAndReported(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.cfg.MaxPerMinute = 3
@@ -184,23 +184,23 @@ func TestCapsAreToldAndExact(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, paused)
-	var said int
+	var reported int
 	for _, a := range r.actions() {
 		if a.Phase == event.Skipped {
 			require.Contains(t, a.Reason, "container.max_per_minute")
-			said++
+			reported++
 		}
 	}
-	require.Equal(t, 3, said)
+	require.Equal(t, 3, reported)
 }
 
-func TestWhileDockerIsAwayContainersWaitAndAddressesAreBlocked(t *testing.T) {
+func TestAlertsWaitForDockerWhileAddressesAreBlocked(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.policy("p", `actions = ["pause", "block-source"]`)
 	web := d.Run(t, testenv.ContainerOptions{Name: "web", Restart: "always"})
 	d.Stop(t)
-	s := r.start() // it has never seen the container
+	s := r.start() // it does not know the container
 	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "Docker:") })
 	a := r.alert(func(a *event.Alert) {
 		a.Container = &event.Container{ID: web}
@@ -208,7 +208,7 @@ func TestWhileDockerIsAwayContainersWaitAndAddressesAreBlocked(t *testing.T) {
 	})
 	r.publish(a)
 	r.await(a, "block-source done")
-	require.NoError(t, s.stop(), "the wait outlives the guard")
+	require.NoError(t, s.stop(), "pending alerts survive a restart")
 	s = r.start()
 	d.Start(t)
 	s.docker()
@@ -222,7 +222,7 @@ func TestWhileDockerIsAwayContainersWaitAndAddressesAreBlocked(t *testing.T) {
 	})
 }
 
-func TestAnAlertByIDWaitsForDockerAndIsCarriedOut(t *testing.T) {
+func TestPendingAlertByIDIsAnsweredWhenDockerIsBack(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.policy("p", `actions = ["pause"]`)
@@ -237,7 +237,7 @@ func TestAnAlertByIDWaitsForDockerAndIsCarriedOut(t *testing.T) {
 	require.True(t, state(t, d, web).Paused)
 }
 
-func TestEvidenceIsShownToOperators(t *testing.T) {
+func TestOperatorsReadEvidence(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	web := d.Run(t, testenv.ContainerOptions{Name: "web", Cmd: []string{"/bin/sh", "-c", "echo hello; sleep 3600"}})
@@ -263,7 +263,7 @@ func TestEvidenceIsShownToOperators(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestAProtectedContainerIsNotHeldInPlaceOfAnother(t *testing.T) {
+func TestProtectedReplacementIsNotIsolated(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	labels := map[string]string{
@@ -278,14 +278,14 @@ func TestAProtectedContainerIsNotHeldInPlaceOfAnother(t *testing.T) {
 	delete(labels, "ironpost.protected")
 	again := d.Run(t, testenv.ContainerOptions{Name: "web-again", Labels: labels})
 	s.eventually(func() bool { return state(t, d, again).Paused })
-	require.False(t, state(t, d, spared).Paused, "whoever made it anew protected it")
+	require.False(t, state(t, d, spared).Paused, "it was protected when it was recreated")
 	require.Len(t, state(t, d, spared).Networks, 1)
 }
 
-func TestWhatACapRefusedIsHeardAgain(t *testing.T) {
+func TestCapStartsNoCooldown(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
-	r.cfg.MaxSharePercent = 1 // one at a time
+	r.cfg.MaxSharePercent = 1 // one container at a time
 	r.policy("p", `actions = ["pause"]`, `cooldown = "1h"`)
 	one, two := d.Run(t, testenv.ContainerOptions{Name: "one"}), d.Run(t, testenv.ContainerOptions{Name: "two"})
 	r.start().docker()
@@ -300,7 +300,7 @@ func TestWhatACapRefusedIsHeardAgain(t *testing.T) {
 	require.True(t, state(t, d, two).Paused)
 }
 
-func TestANameThatIsAnothersIDIsAmbiguous(t *testing.T) {
+func TestNameThatIsAnotherContainersIDIsAmbiguous(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	meant := d.Run(t, testenv.ContainerOptions{Name: "meant"})
@@ -313,7 +313,7 @@ func TestANameThatIsAnothersIDIsAmbiguous(t *testing.T) {
 	require.True(t, state(t, d, meant).Paused)
 }
 
-func TestWhatBecameProtectedWhileDockerWasAwayIsSpared(t *testing.T) {
+func TestContainerProtectedWhileDockerWasAwayIsNotIsolated(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.policy("p", `actions = ["pause"]`)
@@ -322,7 +322,7 @@ func TestWhatBecameProtectedWhileDockerWasAwayIsSpared(t *testing.T) {
 	options.Name = "other"
 	other := d.Run(t, options)
 	s := r.start().docker()
-	d.Kill(t) // its containers run on
+	d.Kill(t) // its containers keep running
 	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "Docker:") })
 	spared, held := r.alert(about(web)), r.alert(about(other))
 	r.publish(spared, held)

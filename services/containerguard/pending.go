@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -67,7 +68,7 @@ var errTooManyPending = fmt.Errorf("%d alerts wait for Docker already", maxPendi
 // add keeps an alert, data being its JSON, until remove. An alert that is there already
 // is not added again. It returns errTooManyPending, or the error of the disk.
 func (p *pendingAlerts) add(a *event.Alert, data []byte) error {
-	name := pendingName(a)
+	name := event.ID(a.ID) + ".json"
 	p.mu.Lock()
 	_, known := p.alerts[name]
 	full := len(p.alerts) >= maxPending
@@ -88,10 +89,10 @@ func (p *pendingAlerts) add(a *event.Alert, data []byte) error {
 	return nil
 }
 
-// remove removes an alert that was answered.
-func (p *pendingAlerts) remove(a *event.Alert) error {
-	p.forget(pendingName(a))
-	return p.folder.Remove(pendingName(a))
+// remove removes an alert that was answered, by file name.
+func (p *pendingAlerts) remove(name string) error {
+	p.forget(name)
+	return p.folder.Remove(name)
 }
 
 func (p *pendingAlerts) forget(name string) {
@@ -100,22 +101,17 @@ func (p *pendingAlerts) forget(name string) {
 	delete(p.alerts, name)
 }
 
-func pendingName(a *event.Alert) string { return event.ID(a.ID) + ".json" }
-
 func (p *pendingAlerts) len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.alerts)
 }
 
-func (p *pendingAlerts) all() []*event.Alert {
+// all returns the alerts by file name.
+func (p *pendingAlerts) all() map[string]*event.Alert {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make([]*event.Alert, 0, len(p.alerts))
-	for _, a := range p.alerts {
-		out = append(out, a)
-	}
-	return out
+	return maps.Clone(p.alerts)
 }
 
 // addPending makes an alert pending. If that is not possible its steps on containers
@@ -171,7 +167,7 @@ func (s *Service) retryPending(ctx context.Context, now time.Time) {
 	dockerBack := run.inventory.StaleReason() == ""
 	g := task.New(ctx)
 	slots := make(chan struct{}, retryConcurrency)
-	for _, a := range run.pending.all() {
+	for name, a := range run.pending.all() {
 		if !dockerBack && !safety.Deadline(a, s.config().maxAge()).Before(now) {
 			continue
 		}
@@ -182,7 +178,7 @@ func (s *Service) retryPending(ctx context.Context, now time.Time) {
 			if err != nil || waits { // Docker is gone again, or the bus away: retried at the next tick
 				return nil
 			}
-			if err := run.pending.remove(a); err != nil {
+			if err := run.pending.remove(name); err != nil {
 				s.log.WithError(err).Warn("cannot remove a pending alert that was answered: it is answered again after a restart")
 			}
 			return nil

@@ -28,16 +28,16 @@ const (
 	host     = "testhost"
 )
 
-// rig is a guard on a real bus. Without a dockerd its socket leads nowhere.
+// rig is a guard on a real bus. Unless a test sets the socket, Docker is away.
 type rig struct {
-	t      *testing.T
-	bus    *bustest.Bus
-	cfg    containerguard.Config
-	dir    string
-	log    *lines
-	alerts *bus.Publisher
-	needs  []string
-	n      int
+	t         *testing.T
+	bus       *bustest.Bus
+	cfg       containerguard.Config
+	dir       string
+	log       *lines
+	alerts    *bus.Publisher
+	dependsOn []string
+	n         int
 }
 
 // running is one run of the guard.
@@ -52,7 +52,7 @@ func newRig(t *testing.T) *rig {
 	return rigAt(t, t.TempDir())
 }
 
-// rigAt is a rig that goes on with what is in dir.
+// rigAt returns a rig that continues with the files in dir.
 func rigAt(t *testing.T, dir string) *rig {
 	t.Helper()
 	store := bustest.WithConfig(func(c *embedded.Config) { c.StoreDir = filepath.Join(dir, "bus") })
@@ -70,7 +70,7 @@ func rigAt(t *testing.T, dir string) *rig {
 
 func (r *rig) data() string { return filepath.Join(r.dir, "data") }
 
-// policy writes a policy: its id and the lines of it.
+// policy writes a policy file: the id and more lines.
 func (r *rig) policy(id string, lines ...string) {
 	r.t.Helper()
 	text := "[[policy]]\nid = \"" + id + "\"\n" + strings.Join(lines, "\n") + "\n"
@@ -85,7 +85,7 @@ func (r *rig) start() *running {
 	log := logrus.New()
 	log.SetOutput(io.MultiWriter(r.log))
 	conn := r.bus.Conn(bus.ContainerGuard)
-	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", DependsOn: r.needs, Log: log})
+	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", DependsOn: r.dependsOn, Log: log})
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	done := make(chan error, 1)
@@ -120,7 +120,7 @@ func (s *running) docker() *running {
 	return s
 }
 
-// alert makes an alert of its own.
+// alert returns a new alert.
 func (r *rig) alert(change func(*event.Alert)) *event.Alert {
 	r.n++
 	now := time.Now().UTC()
@@ -158,7 +158,7 @@ func (r *rig) actions() []event.Action {
 	return out
 }
 
-// brief is what a test says of an action.
+// brief describes an action in a few words.
 func brief(a event.Action) string {
 	text := a.Kind + " " + string(a.Phase)
 	if a.DryRun {
@@ -206,12 +206,12 @@ func eventually(ok func() bool) bool {
 	return false
 }
 
-// ask sends an operator's request.
+// ask sends a request as an operator.
 func (r *rig) ask(verb string, req, resp any) error {
 	return r.bus.Conn(bus.Operator).Request(r.t.Context(), bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
 }
 
-// lines is a log.
+// lines collects log output.
 type lines struct {
 	mu sync.Mutex
 	b  strings.Builder

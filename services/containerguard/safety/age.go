@@ -10,18 +10,15 @@ import (
 // maxFuture is how far in the future an alert may be: clocks differ a little.
 const maxFuture = time.Minute
 
-// Stale returns why a must not be acted on at now: what happened is longer ago than
-// limit, by the alert's own times, or in the future. It returns "" for one that is
-// fresh. An address or a process id means something else a while later.
+// Stale says why a must not be acted on at now, or returns "": by the alert's own times
+// it happened longer ago than limit, when addresses and process ids may have meant
+// something else, or it is in the future.
 func Stale(a *event.Alert, now time.Time, limit time.Duration) string {
-	oldest, newest := a.Time, a.Time
-	if !a.LastSeen.IsZero() && a.LastSeen.Before(oldest) {
-		oldest = a.LastSeen
-	}
+	newest := a.Time
 	if a.LastSeen.After(newest) {
 		newest = a.LastSeen
 	}
-	switch age := now.Sub(oldest); {
+	switch age := now.Sub(Deadline(a, 0)); {
 	case age > limit:
 		return fmt.Sprintf("the alert is %s old, the limit is %s", age.Round(time.Second), limit)
 	case newest.Sub(now) > maxFuture:
@@ -30,7 +27,7 @@ func Stale(a *event.Alert, now time.Time, limit time.Duration) string {
 	return ""
 }
 
-// Deadline is when a becomes stale.
+// Deadline returns when a becomes stale: limit after the older of its times.
 func Deadline(a *event.Alert, limit time.Duration) time.Time {
 	oldest := a.Time
 	if !a.LastSeen.IsZero() && a.LastSeen.Before(oldest) {

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// BlockFilter say which source addresses are never blocked: what no packet from
-// outside rightly comes from, this machine's own, its resolvers, and what a person
-// listed. The engine keeps its own lifelines open besides.
+// BlockFilter says which source addresses are never blocked: those no packet from outside
+// can have, this machine's own, its resolvers, and those listed in the configuration.
+// The packet engine has protected addresses of its own besides.
 type BlockFilter struct {
-	NeverBlock   []netip.Prefix // listed by a person
-	AllowPrivate bool           // private addresses may be blocked
+	NeverBlock   []netip.Prefix // container.never_block
+	AllowPrivate bool           // block private addresses too
 }
 
 // carrierNAT is the address space behind carrier-grade NAT, RFC 6598.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// Parse returns the address to block, or why there is none: an address of the
-// record may be empty or a word.
-func (a BlockFilter) Parse(text string) (netip.Addr, string) {
+// Parse returns the address of a record, which may be empty or any text, and why it is
+// not blocked, "" if it may be. The address is invalid if text is none.
+func (f BlockFilter) Parse(text string) (addr netip.Addr, refused string) {
 	if text == "" {
 		return netip.Addr{}, "the alert names no source address"
 	}
@@ -31,32 +31,27 @@ func (a BlockFilter) Parse(text string) (netip.Addr, string) {
 		return netip.Addr{}, "the source of the alert is not an address"
 	}
 	addr = addr.Unmap().WithZone("")
-	return addr, a.reason(addr)
-}
-
-// reason says why addr is not blocked, "" if it may be.
-func (a BlockFilter) reason(addr netip.Addr) string {
 	switch {
-	case !addr.IsValid() || addr.IsUnspecified():
-		return "the source address is unspecified"
+	case addr.IsUnspecified():
+		refused = "the source address is unspecified"
 	case addr.IsLoopback(), addr.IsLinkLocalUnicast():
-		return "the source address is of this machine or its link: " + addr.String()
+		refused = "the source address is of this machine or its link: " + addr.String()
 	case addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return "the source address is multicast, so it was forged: " + addr.String()
+		refused = "the source address is multicast, so it was forged: " + addr.String()
 	case isOwn(addr):
-		return "the source address is one of this machine's own: " + addr.String()
+		refused = "the source address is one of this machine's own: " + addr.String()
 	case slices.Contains(resolvers(resolvConf), addr):
-		return "the source address is one of this machine's resolvers: " + addr.String()
-	case slices.ContainsFunc(a.NeverBlock, func(p netip.Prefix) bool { return p.Contains(addr) }):
-		return "the source address is in container.never_block: " + addr.String()
-	case !a.AllowPrivate && (addr.IsPrivate() || carrierNAT.Contains(addr)):
-		return "the source address is private, and container.block_private is false: " + addr.String()
+		refused = "the source address is one of this machine's resolvers: " + addr.String()
+	case slices.ContainsFunc(f.NeverBlock, func(p netip.Prefix) bool { return p.Contains(addr) }):
+		refused = "the source address is in container.never_block: " + addr.String()
+	case !f.AllowPrivate && (addr.IsPrivate() || carrierNAT.Contains(addr)):
+		refused = "the source address is private, and container.block_private is false: " + addr.String()
 	}
-	return ""
+	return addr, refused
 }
 
-// isOwn reports whether an interface of this machine has addr. One that cannot be
-// asked owns nothing.
+// isOwn reports whether an interface of this machine has addr. If the interfaces cannot
+// be listed only loopback is known.
 func isOwn(addr netip.Addr) bool {
 	if addr.IsLoopback() {
 		return true
@@ -75,7 +70,7 @@ func isOwn(addr netip.Addr) bool {
 
 const resolvConf = "/etc/resolv.conf"
 
-// resolvers reads the nameservers of a resolv.conf(5).
+// resolvers returns the nameservers of a resolv.conf(5), none if it cannot be read.
 func resolvers(path string) []netip.Addr {
 	f, err := os.Open(path)
 	if err != nil {

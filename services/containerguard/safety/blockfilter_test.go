@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-func TestAddressesThatAreNeverBlocked(t *testing.T) {
+func TestBlockFilterRefusesAddresses(t *testing.T) {
 	t.Parallel()
 	a := safety.BlockFilter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}
 	for text, want := range map[string]string{
@@ -60,7 +60,7 @@ func TestOwnAddressesAreNeverBlocked(t *testing.T) {
 	}
 }
 
-func TestStaleByTheAlertsOwnTimes(t *testing.T) {
+func TestStaleGoesByTheAlertsOwnTimes(t *testing.T) {
 	t.Parallel()
 	const limit = 5 * time.Minute
 	at := func(raised, seen time.Duration) *event.Alert {

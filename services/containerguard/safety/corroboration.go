@@ -1,99 +1,89 @@
 package safety
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"sync"
 	"time"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 const (
-	maxSubjects = 2048 // beyond it the one that was spoken for longest ago goes
-	maxSources  = 16   // of one matter: more than a policy can want
+	maxSubjects = 2048 // beyond it the one whose newest alert is oldest is forgotten
+	maxSources  = 16   // of one subject: more than a policy can require
 )
 
-// Corroboration remember, for policies that want several independent alerts, who spoke for
-// them. They are on disk when Save returns. Its methods may be called concurrently.
+// Corroboration remembers, for policies that require several independent alerts, which
+// sources had one. It is on disk when Save returns. Its methods may be called concurrently.
 type Corroboration struct {
 	file stateFile
 
 	mu       sync.Mutex
 	version  uint64
-	subjects map[string]map[string]time.Time // policy and target → rule or module → when; both hashed
+	subjects map[string]map[string]time.Time // policy and target → rule or module → newest alert; both hashed
 }
 
-// OpenCorroboration reads the votes in files, which need not be there. What it returns is as Open does.
-func OpenCorroboration(files *folder.Folder) (v *Corroboration, trouble string, err error) {
-	v = &Corroboration{file: stateFile{folder: files, name: "votes.json"}}
-	trouble, err = v.file.load(&v.subjects)
-	if trouble != "" || v.subjects == nil {
-		v.subjects = map[string]map[string]time.Time{}
+// OpenCorroboration reads the corroboration in files, as OpenState does.
+func OpenCorroboration(files *folder.Folder) (c *Corroboration, damage string, err error) {
+	c = &Corroboration{file: stateFile{folder: files, name: "votes.json"}}
+	damage, err = c.file.load(&c.subjects)
+	if damage != "" || c.subjects == nil {
+		c.subjects = map[string]map[string]time.Time{}
 	}
-	return v, trouble, err
+	return c, damage, err
 }
 
-// Hear notes one voice about a matter and returns how many spoke within the span.
-func (v *Corroboration) Add(matter, voice string, within time.Duration, now time.Time) int {
-	matter, voice = digest(matter), digest(voice)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	voices := v.subjects[matter]
-	if voices == nil {
-		v.evictOldest()
-		voices = map[string]time.Time{}
-		v.subjects[matter] = voices
+// Add adds an alert of source about subject and returns how many sources had one within
+// the time before now. Subjects and sources may be texts from outside of any length.
+func (c *Corroboration) Add(subject, source string, within time.Duration, now time.Time) int {
+	subject, source = event.ID(subject), event.ID(source) // bounded keys
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sources := c.subjects[subject]
+	if sources == nil {
+		if len(c.subjects) >= maxSubjects {
+			c.evictOldest()
+		}
+		sources = map[string]time.Time{}
+		c.subjects[subject] = sources
 	}
-	maps.DeleteFunc(voices, func(_ string, at time.Time) bool { return now.Sub(at) > within })
-	if _, known := voices[voice]; known || len(voices) < maxSources {
-		voices[voice] = now.UTC()
-		v.version++
+	maps.DeleteFunc(sources, func(_ string, at time.Time) bool { return now.Sub(at) > within })
+	if _, known := sources[source]; known || len(sources) < maxSources {
+		sources[source] = now.UTC()
+		c.version++
 	}
-	return len(voices)
+	return len(sources)
 }
 
-func (v *Corroboration) evictOldest() {
-	if len(v.subjects) < maxSubjects {
-		return
-	}
-	first, oldest := "", time.Time{}
-	for matter, voices := range v.subjects {
-		if at := newest(voices); first == "" || at.Before(oldest) {
-			first, oldest = matter, at
+func (c *Corroboration) evictOldest() {
+	oldest, oldestAt := "", time.Time{}
+	for subject, sources := range c.subjects {
+		var newest time.Time
+		for _, at := range sources {
+			if at.After(newest) {
+				newest = at
+			}
+		}
+		if oldest == "" || newest.Before(oldestAt) {
+			oldest, oldestAt = subject, newest
 		}
 	}
-	delete(v.subjects, first)
+	delete(c.subjects, oldest)
 }
 
-func newest(voices map[string]time.Time) (at time.Time) {
-	for _, t := range voices {
-		if t.After(at) {
-			at = t
+// Save is like State.Save.
+func (c *Corroboration) Save() error {
+	c.mu.Lock()
+	version := c.version
+	c.mu.Unlock()
+	return c.file.save(version, func() (any, uint64) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		out := make(map[string]map[string]time.Time, len(c.subjects))
+		for subject, sources := range c.subjects {
+			out[subject] = maps.Clone(sources)
 		}
-	}
-	return at
-}
-
-// Save is as Memory.Save.
-func (v *Corroboration) Save() error {
-	v.mu.Lock()
-	version := v.version
-	v.mu.Unlock()
-	return v.file.commit(version, func() (any, uint64) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		out := make(map[string]map[string]time.Time, len(v.subjects))
-		for matter, voices := range v.subjects {
-			out[matter] = maps.Clone(voices)
-		}
-		return out, v.version
+		return out, c.version
 	})
-}
-
-// digest makes a key of a known length of text from outside.
-func digest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:16])
 }

@@ -14,18 +14,17 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// ProtectedLabel on a container keeps the guard away from it, whatever its value
-// but "false".
+// ProtectedLabel on a container protects it, whatever its value except "false".
 const ProtectedLabel = "ironpost.protected"
 
-// Self is the container the guard runs in. ID is empty if it runs in none, or if
-// Inside says that it does but which one could not be found.
+// Self is the container the guard runs in. Inside without an ID means that it runs in
+// one that could not be identified.
 type Self struct {
 	Inside bool
 	ID     string
 }
 
-// Protections say which containers are never acted on. Its methods may be called
+// Protections says which containers are never acted on. Its methods may be called
 // concurrently.
 type Protections struct {
 	self         Self
@@ -33,32 +32,32 @@ type Protections struct {
 	dependencies []dependency
 
 	mu        sync.Mutex
-	addresses map[string][]netip.Addr // of the needs' hosts
+	addresses map[string][]netip.Addr // of the dependencies' hosts
 }
 
-// dependency is something the guard depends on, by host and port.
+// dependency is the host and port of something the guard needs.
 type dependency struct{ host, port string }
 
-// NewProtections returns the protections of a guard that is self, of containers
-// whose names match one of names, and of those that serve one of needs: host:port
-// of the bus, the database and the socket proxy.
-func NewProtections(self Self, names, needs []string) *Protections {
+// NewProtections protects the container self, containers whose names match one of names,
+// and those that serve one of dependsOn: host:port of the bus, the database or the
+// socket proxy.
+func NewProtections(self Self, names, dependsOn []string) *Protections {
 	p := &Protections{self: self, names: names, addresses: map[string][]netip.Addr{}}
-	for _, n := range needs {
-		host, port, err := net.SplitHostPort(n)
+	for _, d := range dependsOn {
+		host, port, err := net.SplitHostPort(d)
 		if err != nil {
-			host, port = n, ""
+			host, port = d, ""
 		}
 		p.dependencies = append(p.dependencies, dependency{host: host, port: port})
 	}
 	return p
 }
 
-// Resolve looks the names of the needs up, so that a container is known by its
-// address as well. A name that is not found keeps the addresses it had.
+// Resolve looks up the dependencies' names, so that their containers are recognised by
+// address too. A name that cannot be resolved keeps the addresses it had.
 func (p *Protections) Resolve(ctx context.Context) {
-	for _, n := range p.dependencies {
-		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", n.host)
+	for _, d := range p.dependencies {
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", d.host)
 		if err != nil || len(found) == 0 {
 			continue
 		}
@@ -66,13 +65,13 @@ func (p *Protections) Resolve(ctx context.Context) {
 			found[i] = found[i].Unmap()
 		}
 		p.mu.Lock()
-		p.addresses[n.host] = found
+		p.addresses[d.host] = found
 		p.mu.Unlock()
 	}
 }
 
-// Inherit takes over the addresses that old knows of needs that p has too, so that a
-// change of the configuration bares none of them until names are looked up again.
+// Inherit copies the addresses that old has of dependencies that p has too, so that they
+// stay protected after a reload until Resolve is called.
 func (p *Protections) Inherit(old *Protections) {
 	if old == nil {
 		return
@@ -82,19 +81,18 @@ func (p *Protections) Inherit(old *Protections) {
 	old.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.dependencies {
-		if addresses, is := known[n.host]; is && p.addresses[n.host] == nil {
-			p.addresses[n.host] = addresses
+	for _, d := range p.dependencies {
+		if addresses, ok := known[d.host]; ok && p.addresses[d.host] == nil {
+			p.addresses[d.host] = addresses
 		}
 	}
 }
 
-// Reason says why c must not be acted on, "" if it may be. all are the containers
-// there are, c among them.
+// Reason says why c is protected, or returns "". all are the existing containers.
 func (p *Protections) Reason(c docker.Container, all []docker.Container) string {
 	switch value, labelled := c.Labels[ProtectedLabel]; {
 	case p.self.Inside && p.self.ID == "":
-		return "protected: the guard runs in a container and could not find out in which, so it touches none"
+		return "protected: the guard runs in a container and could not find out in which, so it acts on none"
 	case p.self.ID != "" && c.ID == p.self.ID:
 		return "protected: it is the guard's own container"
 	case labelled && !strings.EqualFold(value, "false"):
@@ -102,14 +100,14 @@ func (p *Protections) Reason(c docker.Container, all []docker.Container) string 
 	case slices.ContainsFunc(p.names, func(pattern string) bool { return policy.Glob(pattern, c.Name) }):
 		return "protected: by name, container.protected"
 	}
-	if need := p.servedDependency(c); need != "" {
-		return "protected: the guard depends on it for " + need
+	if dependency := p.servedDependency(c); dependency != "" {
+		return "protected: the guard depends on it for " + dependency
 	}
-	return sharing(c, all)
+	return sharedNetworkReason(c, all)
 }
 
-// sharing says whose network would be cut with that of c.
-func sharing(c docker.Container, all []docker.Container) string {
+// sharedNetworkReason names a container that would lose its network together with c.
+func sharedNetworkReason(c docker.Container, all []docker.Container) string {
 	for _, other := range all {
 		owner := other.NetworkOwner()
 		if owner == "" || other.ID == c.ID || !other.Running {
@@ -122,59 +120,61 @@ func sharing(c docker.Container, all []docker.Container) string {
 	return ""
 }
 
-// Dependency says which need is at addr, "" if none is.
+// Dependency returns host:port of the dependency at addr, or "".
 func (p *Protections) Dependency(addr netip.Addr) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.dependencies {
-		literal, err := netip.ParseAddr(n.host)
-		if err == nil && literal.Unmap() == addr || slices.Contains(p.addresses[n.host], addr) {
-			return net.JoinHostPort(n.host, n.port)
+	for _, d := range p.dependencies {
+		literal, err := netip.ParseAddr(d.host)
+		if err == nil && literal.Unmap() == addr || slices.Contains(p.addresses[d.host], addr) {
+			return net.JoinHostPort(d.host, d.port)
 		}
 	}
 	return ""
 }
 
-// servedDependency returns the need that c serves.
+// servedDependency returns host:port of the dependency that c serves, or "".
 func (p *Protections) servedDependency(c docker.Container) string {
-	for _, n := range p.dependencies {
-		if p.matches(c, n) {
-			return net.JoinHostPort(n.host, n.port)
+	for _, d := range p.dependencies {
+		if p.matches(c, d) {
+			return net.JoinHostPort(d.host, d.port)
 		}
 	}
 	return ""
 }
 
-func (p *Protections) matches(c docker.Container, n dependency) bool {
-	if n.host == c.Name || c.Service != "" && n.host == c.Service || strings.HasPrefix(c.ID, n.host) && len(n.host) >= 12 {
+// matches reports whether c serves d: by its name, Compose service, id, alias, address or
+// published port.
+func (p *Protections) matches(c docker.Container, d dependency) bool {
+	if d.host == c.Name || c.Service != "" && d.host == c.Service || strings.HasPrefix(c.ID, d.host) && len(d.host) >= 12 {
 		return true
 	}
 	p.mu.Lock()
-	addresses := p.addresses[n.host]
+	addresses := p.addresses[d.host]
 	p.mu.Unlock()
-	if addr, err := netip.ParseAddr(n.host); err == nil {
+	if addr, err := netip.ParseAddr(d.host); err == nil {
 		addresses = append(slices.Clone(addresses), addr.Unmap())
 	}
 	for _, e := range c.Networks {
-		if slices.Contains(e.Aliases, n.host) || slices.Contains(addresses, e.IPv4) || slices.Contains(addresses, e.IPv6) {
+		if slices.Contains(e.Aliases, d.host) || slices.Contains(addresses, e.IPv4) || slices.Contains(addresses, e.IPv6) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(c.Ports, func(port docker.Port) bool { return n.publishedAt(port.Host, addresses) })
+	return slices.ContainsFunc(c.Ports, func(port docker.Port) bool { return d.publishedAt(port.Host, addresses) })
 }
 
-// publishedAt reports whether n is reached through a port that a container
-// publishes at host, which is on this machine.
-func (n dependency) publishedAt(host string, addresses []netip.Addr) bool {
+// publishedAt reports whether d is reached through a port that a container publishes on
+// this machine at host, an address and port. addresses are those of d.
+func (d dependency) publishedAt(host string, addresses []netip.Addr) bool {
 	at := strings.LastIndexByte(host, ':')
-	if at < 0 || n.port == "" || host[at+1:] != n.port {
+	if at < 0 || d.port == "" || host[at+1:] != d.port {
 		return false
 	}
 	bound, err := netip.ParseAddr(strings.Trim(host[:at], "[]"))
 	if err != nil || bound.IsUnspecified() {
-		return n.host == "localhost" || slices.ContainsFunc(addresses, isOwn)
+		return d.host == "localhost" || slices.ContainsFunc(addresses, isOwn)
 	}
-	return slices.Contains(addresses, bound.Unmap()) || n.host == "localhost" && bound.IsLoopback()
+	return slices.Contains(addresses, bound.Unmap()) || d.host == "localhost" && bound.IsLoopback()
 }
 
 // IsSelf reports whether c is the container the guard runs in.

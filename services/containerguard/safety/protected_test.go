@@ -23,7 +23,7 @@ func container(name string, change func(*docker.Container)) docker.Container {
 	return c
 }
 
-func TestProtectedSet(t *testing.T) {
+func TestProtectedContainers(t *testing.T) {
 	t.Parallel()
 	p := safety.NewProtections(safety.Self{Inside: true, ID: ownID}, []string{"core-*"},
 		[]string{"postgres:5432", "192.0.2.9:4222", "127.0.0.1:6379", "localhost:2375"})
@@ -62,7 +62,7 @@ func TestProtectedSet(t *testing.T) {
 	}
 }
 
-func TestTheOwnerOfASharedNetworkIsProtected(t *testing.T) {
+func TestOwnerOfASharedNetworkIsProtected(t *testing.T) {
 	t.Parallel()
 	p := safety.NewProtections(safety.Self{}, nil, nil)
 	owner := container("owner", nil)
@@ -75,10 +75,10 @@ func TestTheOwnerOfASharedNetworkIsProtected(t *testing.T) {
 	require.Empty(t, p.Reason(owner, []docker.Container{owner, member}))
 }
 
-func TestAGuardThatDoesNotKnowItsContainerTouchesNone(t *testing.T) {
+func TestGuardThatCannotFindItsContainerActsOnNone(t *testing.T) {
 	t.Parallel()
 	p := safety.NewProtections(safety.Self{Inside: true}, nil, nil)
-	require.Contains(t, p.Reason(container("web", nil), nil), "touches none")
+	require.Contains(t, p.Reason(container("web", nil), nil), "acts on none")
 	require.Empty(t, safety.NewProtections(safety.Self{}, nil, nil).Reason(container("web", nil), nil))
 }
 
@@ -99,10 +99,10 @@ func TestFindSelf(t *testing.T) {
 			".dockerenv": "", "proc/self/cgroup": "0::/\n",
 			"proc/self/mountinfo": "612 607 254:1 /somewhere/else /etc/hosts rw,relatime - ext4 /dev/vda1 rw\n",
 		}, safety.Self{Inside: true}},
-		"a machine made from an image": {map[string]string{
+		"virtual machine made from an image": {map[string]string{
 			".dockerenv": "", "proc/self/mountinfo": "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n",
 		}, safety.Self{}},
-		"a container's mount": {map[string]string{"proc/self/mountinfo": "9 1 0:1 /var/lib/docker/containers/" + ownID + "/x /mnt/look rw - ext4 /dev/vda1 rw\n"}, safety.Self{}},
+		"mount of another container's file": {map[string]string{"proc/self/mountinfo": "9 1 0:1 /var/lib/docker/containers/" + ownID + "/x /mnt/look rw - ext4 /dev/vda1 rw\n"}, safety.Self{}},
 	} {
 		root := t.TempDir()
 		for path, text := range c.files {
@@ -113,7 +113,7 @@ func TestFindSelf(t *testing.T) {
 	}
 }
 
-func TestAReloadKeepsTheAddressesOfNames(t *testing.T) {
+func TestInheritKeepsResolvedAddresses(t *testing.T) {
 	t.Parallel()
 	old := safety.NewProtections(safety.Self{}, nil, []string{"localhost:5432"})
 	old.Resolve(t.Context())
@@ -122,15 +122,15 @@ func TestAReloadKeepsTheAddressesOfNames(t *testing.T) {
 	})
 	require.NotEmpty(t, old.Reason(c, nil))
 	next := safety.NewProtections(safety.Self{}, nil, []string{"localhost:5432"})
-	require.Empty(t, next.Reason(c, nil), "no name was looked up yet")
+	require.Empty(t, next.Reason(c, nil), "no name was resolved yet")
 	next.Inherit(old)
 	require.NotEmpty(t, next.Reason(c, nil))
 	other := safety.NewProtections(safety.Self{}, nil, []string{"elsewhere:5432"})
 	other.Inherit(old)
-	require.Empty(t, other.Reason(c, nil), "what is not needed any more is not protected")
+	require.Empty(t, other.Reason(c, nil), "a host that is no dependency any more is not protected")
 }
 
-func TestWhatTheGuardNeedsIsNotBlocked(t *testing.T) {
+func TestDependencyFindsAddresses(t *testing.T) {
 	t.Parallel()
 	p := safety.NewProtections(safety.Self{}, nil, []string{"192.0.2.9:4222", "[2001:db8::9]:5432", "localhost:6379"})
 	p.Resolve(t.Context())

@@ -10,15 +10,15 @@ import (
 // maxProc bounds what is read of a file of /proc.
 const maxProc = 1 << 20
 
-// FindSelf looks below root, "/" but in tests, for the container this process runs in.
-// A machine made from an image has the image's mark, so the mark alone proves
-// nothing: in a container some of the files that every engine mounts are mounts.
+// FindSelf returns the container this process runs in, from the files below root, which
+// is "/" but in tests. A virtual machine made from an image has .dockerenv too, so that
+// counts only together with a file that container runtimes mount.
 func FindSelf(root string) Self {
 	mounts := readBounded(filepath.Join(root, "proc", "self", "mountinfo"))
 	id := containerID(mounts, readBounded(filepath.Join(root, "proc", "self", "cgroup")))
 	inside := id != ""
-	for _, mark := range []string{".dockerenv", "run/.containerenv"} {
-		if _, err := os.Stat(filepath.Join(root, mark)); err == nil && engineMount.MatchString(mounts) {
+	for _, marker := range []string{".dockerenv", "run/.containerenv"} {
+		if _, err := os.Stat(filepath.Join(root, marker)); err == nil && runtimeMount.MatchString(mounts) {
 			inside = true
 		}
 	}
@@ -29,7 +29,7 @@ var (
 	// Docker mounts /etc/hostname and others from its folder of the container. The
 	// path is the fourth field of mountinfo (proc_pid_mountinfo(5)).
 	containerMount = regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S*/containers/([0-9a-f]{64})/\S* /etc/(?:hostname|hosts|resolv\.conf) `)
-	engineMount    = regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S+ /etc/(?:hostname|hosts|resolv\.conf) `)
+	runtimeMount   = regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S+ /etc/(?:hostname|hosts|resolv\.conf) `)
 	// cgroup v1 "…:/docker/<id>", v2 with systemd "…/docker-<id>.scope".
 	ownCgroup = regexp.MustCompile(`(?m)^\d+:[^:]*:\S*/(?:docker[/-]|libpod-)([0-9a-f]{64})(?:\.scope)?(?:/\S*)?$`)
 )

@@ -10,31 +10,32 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
-// Limits bound what the guard does to containers: how many are newly acted on in
-// any minute, how many of one compose project and which share, in percent, of the
-// running ones may be held at a time. At least one may always be.
+// Limits are the caps: how many containers may be newly isolated in any minute, how many
+// of one compose project, and which share, in percent, of the running ones may be
+// isolated at a time. One always may be.
 type Limits struct {
 	PerMinute  int
 	PerProject int
 	Share      int
 }
 
-// minute is what PerMinute counts over.
-const minute = time.Minute
+const (
+	admissionWindow = time.Minute // what PerMinute counts over
+	maxCooldowns    = 2_000       // beyond it the one that ends first is dropped: its target may be acted on again
+	// ledgerLag is how long an admitted container may be missing in the ledger.
+	ledgerLag = time.Minute
+)
 
-// maxCooldowns bounds the memory of cooldowns; beyond it the one that ends first goes.
-const maxCooldowns = 2_000
-
-// Candidate is a container that shall be acted on. Running counts all running containers.
+// Candidate is a container to be isolated. Running counts all running containers.
 type Candidate struct {
 	Container string // id
-	Project   string // of compose; empty if none
+	Project   string // of compose, "" if none
 	Running   int
 }
 
-// State is what was done: the containers that are held, the recent takes, and the
-// cooldowns. It is exact at once, and on disk when Save returns; what a crash loses
-// in between stands in the ledger, and Keep takes it from there. Its methods may be
+// State is the guard state: the isolated containers, the recent admissions, and the
+// cooldowns. It is exact at once, and on disk when Save returns; what a crash loses in
+// between is in the ledger, from which SyncWithLedger restores it. Its methods may be
 // called concurrently.
 type State struct {
 	file stateFile
@@ -47,15 +48,9 @@ type State struct {
 
 // stateData is the content of the file.
 type stateData struct {
-	Held      map[string]isolated `json:"held"`      // by container
-	Recent    []time.Time         `json:"recent"`    // takes of the last minute
+	Held      map[string]isolated `json:"held"`      // by container; as many as the caps allow, and the ledger
+	Recent    []time.Time         `json:"recent"`    // admissions of the last minute
 	Cooldowns map[string]cooldown `json:"cooldowns"` // by key
-}
-
-// cooldown leaves a key alone but for the alert that began it: that one may come again.
-type cooldown struct {
-	Until time.Time `json:"until"`
-	Alert string    `json:"alert"`
 }
 
 type isolated struct {
@@ -63,153 +58,164 @@ type isolated struct {
 	Since   time.Time `json:"since"`
 }
 
-// OpenState reads the memory in files, which need not be there. trouble says what was
-// wrong with it and is for people; the error is for a file that can be neither read
-// nor moved aside.
-func OpenState(files *folder.Folder, limits Limits) (m *State, trouble string, err error) {
-	m = &State{file: stateFile{folder: files, name: "memory.json"}, limits: limits}
-	trouble, err = m.file.load(&m.data)
-	if trouble != "" {
-		m.data = stateData{}
-	}
-	if m.data.Held == nil {
-		m.data.Held = map[string]isolated{}
-	}
-	if m.data.Cooldowns == nil {
-		m.data.Cooldowns = map[string]cooldown{}
-	}
-	return m, trouble, err
+// cooldown blocks a key for every alert but the one that began it, which may be
+// delivered again.
+type cooldown struct {
+	Until time.Time `json:"until"`
+	Alert string    `json:"alert"`
 }
 
-// SetLimits changes the limits; what is held stays.
-func (m *State) SetLimits(l Limits) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.limits = l
+// OpenState reads the guard state in files, which need not exist. damage says that the
+// file was damaged and moved aside. The error is for a file that can be neither read nor
+// moved aside.
+func OpenState(files *folder.Folder, limits Limits) (s *State, damage string, err error) {
+	s = &State{file: stateFile{folder: files, name: "memory.json"}, limits: limits}
+	damage, err = s.file.load(&s.data)
+	if damage != "" {
+		s.data = stateData{}
+	}
+	if s.data.Held == nil {
+		s.data.Held = map[string]isolated{}
+	}
+	if s.data.Cooldowns == nil {
+		s.data.Cooldowns = map[string]cooldown{}
+	}
+	return s, damage, err
 }
 
-// Take asks for one container to be acted on now. It returns "" if that may be, and
-// then counts it; else why not. A container that is held already may always be
-// acted on and is not counted again.
-func (m *State) Admit(a Candidate, now time.Time) (refused string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, again := m.data.Held[a.Container]; again {
-		return ""
-	}
-	if refused = m.capReason(a, now); refused != "" {
+// SetLimits changes the caps. Containers beyond the new ones stay isolated.
+func (s *State) SetLimits(l Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = l
+}
+
+// Admit counts c as isolated from now and returns "", or the cap that forbids it. A
+// container that is isolated already is always admitted, and not counted again.
+func (s *State) Admit(c Candidate, now time.Time) (refused string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused = s.capReason(c, now); refused != "" {
 		return refused
 	}
-	m.add(a.Container, a.Project, now)
-	m.data.Recent = append(m.data.Recent, now.UTC())
+	if _, already := s.data.Held[c.Container]; !already {
+		s.add(c.Container, c.Project, now)
+		s.data.Recent = append(s.data.Recent, now.UTC())
+	}
 	return ""
 }
 
-// hold is called with mu held.
-func (m *State) add(container, project string, since time.Time) {
-	m.data.Held[container] = isolated{Project: project, Since: since.UTC()}
-	m.version++
+// Check is Admit without its effect.
+func (s *State) Check(c Candidate, now time.Time) (refused string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.capReason(c, now)
 }
 
-// Save returns when all that was remembered before it was called is on disk. An
-// error means that it holds in memory only, until a restart.
-func (m *State) Save() error {
-	m.mu.Lock()
-	version := m.version
-	m.mu.Unlock()
-	return m.file.commit(version, m.snapshot)
-}
-
-// Would is Take without its effect.
-func (m *State) Check(a Candidate, now time.Time) (refused string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, again := m.data.Held[a.Container]; again {
+// capReason returns the cap that forbids c, or "". mu is held.
+func (s *State) capReason(c Candidate, now time.Time) string {
+	if _, already := s.data.Held[c.Container]; already {
 		return ""
 	}
-	return m.capReason(a, now)
-}
-
-// refuse is called with mu held.
-func (m *State) capReason(a Candidate, now time.Time) string {
-	m.data.Recent = slices.DeleteFunc(m.data.Recent, func(at time.Time) bool { return now.Sub(at) >= minute })
+	s.dropOldAdmissions(now)
 	project := 0
-	for _, h := range m.data.Held {
-		if a.Project != "" && h.Project == a.Project {
+	for _, other := range s.data.Held {
+		if c.Project != "" && other.Project == c.Project {
 			project++
 		}
 	}
-	share := max(1, a.Running*m.limits.Share/100)
+	share := max(1, c.Running*s.limits.Share/100)
 	switch {
-	case len(m.data.Recent) >= m.limits.PerMinute:
-		return fmt.Sprintf("cap: %d containers were acted on within a minute, container.max_per_minute", len(m.data.Recent))
-	case a.Project != "" && project >= m.limits.PerProject:
-		return fmt.Sprintf("cap: %d containers of project %q are held, container.max_per_project", project, a.Project)
-	case len(m.data.Held) >= share:
-		return fmt.Sprintf("cap: %d containers are held, %d%% of %d running, container.max_share_percent", len(m.data.Held), m.limits.Share, a.Running)
+	case len(s.data.Recent) >= s.limits.PerMinute:
+		return fmt.Sprintf("cap: %d containers were acted on within a minute, container.max_per_minute", len(s.data.Recent))
+	case c.Project != "" && project >= s.limits.PerProject:
+		return fmt.Sprintf("cap: %d containers of project %q are isolated, container.max_per_project", project, c.Project)
+	case len(s.data.Held) >= share:
+		return fmt.Sprintf("cap: %d containers are isolated, %d%% of %d running, container.max_share_percent", len(s.data.Held), s.limits.Share, c.Running)
 	}
 	return ""
 }
 
-// LedgerEntry is a container that the ledger holds.
+func (s *State) dropOldAdmissions(now time.Time) {
+	s.data.Recent = slices.DeleteFunc(s.data.Recent, func(at time.Time) bool { return now.Sub(at) >= admissionWindow })
+}
+
+func (s *State) add(container, project string, since time.Time) {
+	s.data.Held[container] = isolated{Project: project, Since: since.UTC()}
+	s.version++
+}
+
+// Save returns nil when everything before the call is on disk. After an error it holds
+// in memory only, until a restart.
+func (s *State) Save() error {
+	s.mu.Lock()
+	version := s.version
+	s.mu.Unlock()
+	return s.file.save(version, func() (any, uint64) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return stateData{
+			Held: maps.Clone(s.data.Held), Recent: slices.Clone(s.data.Recent), Cooldowns: maps.Clone(s.data.Cooldowns),
+		}, s.version
+	})
+}
+
+// LedgerEntry is a container that the ledger has.
 type LedgerEntry struct {
 	Container string
 	Project   string
 	Since     time.Time
-	Replaces  bool // it was made in place of one that was held: nobody is newly acted on
+	Replaces  bool // it replaces one that was isolated, so it is no new admission
 }
 
-// Keep makes the containers that are held those of the ledger: it takes in what a
-// person isolated or a crash made forget, and lets go of what was released or removed.
-func (m *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	there := make(map[string]bool, len(ledger))
-	for _, s := range ledger {
-		there[s.Container] = true
-		if _, known := m.data.Held[s.Container]; !known {
-			m.add(s.Container, s.Project, s.Since)
-			if !s.Replaces {
-				m.data.Recent = append(m.data.Recent, s.Since.UTC())
+// SyncWithLedger makes the isolated containers those of the ledger: it adds what an
+// operator isolated or a crash lost, and removes what was released or removed.
+func (s *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropOldAdmissions(now)
+	inLedger := make(map[string]bool, len(ledger))
+	for _, e := range ledger {
+		inLedger[e.Container] = true
+		if _, known := s.data.Held[e.Container]; !known {
+			s.add(e.Container, e.Project, e.Since)
+			if !e.Replaces {
+				s.data.Recent = append(s.data.Recent, e.Since.UTC())
 			}
 		}
 	}
-	maps.DeleteFunc(m.data.Held, func(id string, h isolated) bool {
-		gone := !there[id] && now.Sub(h.Since) > ledgerLag
+	maps.DeleteFunc(s.data.Held, func(id string, c isolated) bool {
+		gone := !inLedger[id] && now.Sub(c.Since) > ledgerLag
 		if gone {
-			m.version++
+			s.version++
 		}
 		return gone
 	})
 }
 
-// ledgerLag is how long a take may be ahead of the ledger.
-const ledgerLag = time.Minute
-
-// Free lets a container go: it was released, or nothing was done to it after all.
-// The take still counts towards the minute.
-func (m *State) Remove(container string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, is := m.data.Held[container]; is {
-		delete(m.data.Held, container)
-		m.version++
+// Remove removes a container that was released. Its admission still counts for a minute.
+func (s *State) Remove(container string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.data.Held[container]; known {
+		delete(s.data.Held, container)
+		s.version++
 	}
 }
 
-// Held returns how many containers are held.
-func (m *State) Count() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.data.Held)
+// Count returns how many containers are isolated.
+func (s *State) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.data.Held)
 }
 
-// Enter begins a cooldown of key and returns the zero time, or the end of the one
-// that another alert began.
-func (m *State) StartCooldown(key, alert string, span time.Duration, now time.Time) (until time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c, is := m.data.Cooldowns[key]; is && c.Until.After(now) {
+// StartCooldown begins a cooldown of key for an alert and returns the zero time, or the
+// end of the cooldown that another alert began. A span of 0 is none.
+func (s *State) StartCooldown(key, alert string, span time.Duration, now time.Time) (until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, known := s.data.Cooldowns[key]; known && c.Until.After(now) {
 		if c.Alert == alert {
 			return time.Time{}
 		}
@@ -218,42 +224,35 @@ func (m *State) StartCooldown(key, alert string, span time.Duration, now time.Ti
 	if span <= 0 {
 		return time.Time{}
 	}
-	m.dropExpiredCooldowns(now)
-	m.data.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert}
-	m.version++
+	s.makeCooldownRoom(now)
+	s.data.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert}
+	s.version++
 	return time.Time{}
 }
 
-// Leave takes back the cooldown of key that alert began: nothing was done after all,
-// so the next alert shall be heard.
-func (m *State) CancelCooldown(key, alert string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c, is := m.data.Cooldowns[key]; is && c.Alert == alert {
-		delete(m.data.Cooldowns, key)
-		m.version++
+// CancelCooldown ends the cooldown of key if alert began it: nothing was done, so the
+// next alert must not be skipped.
+func (s *State) CancelCooldown(key, alert string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, known := s.data.Cooldowns[key]; known && c.Alert == alert {
+		delete(s.data.Cooldowns, key)
+		s.version++
 	}
 }
 
-func (m *State) dropExpiredCooldowns(now time.Time) {
-	maps.DeleteFunc(m.data.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
-	if len(m.data.Cooldowns) < maxCooldowns {
+// makeCooldownRoom drops the cooldowns that are over and, at the limit, the one that
+// ends first.
+func (s *State) makeCooldownRoom(now time.Time) {
+	maps.DeleteFunc(s.data.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
+	if len(s.data.Cooldowns) < maxCooldowns {
 		return
 	}
 	first := ""
-	for key, c := range m.data.Cooldowns {
-		if first == "" || c.Until.Before(m.data.Cooldowns[first].Until) {
+	for key, c := range s.data.Cooldowns {
+		if first == "" || c.Until.Before(s.data.Cooldowns[first].Until) {
 			first = key
 		}
 	}
-	delete(m.data.Cooldowns, first)
-}
-
-// snapshot copies the state for the file.
-func (m *State) snapshot() (any, uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return stateData{
-		Held: maps.Clone(m.data.Held), Recent: slices.Clone(m.data.Recent), Cooldowns: maps.Clone(m.data.Cooldowns),
-	}, m.version
+	delete(s.data.Cooldowns, first)
 }

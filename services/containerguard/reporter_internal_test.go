@@ -15,8 +15,8 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
-// A stream of actions that ends before the mark has lost some: that is told.
-func TestReporterTellsThatStoredActionsAreGone(t *testing.T) {
+// A stream of actions that ends before the mark has lost some.
+func TestReporterLogsThatStoredActionsAreGone(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oldEvidence puts what an action of an earlier run left.
+// oldEvidence writes evidence as an earlier run would have left it.
 func (r *rig) oldEvidence(digit string, size int, age time.Duration) string {
 	r.t.Helper()
 	folder := filepath.Join(r.data(), "evidence", strings.Repeat(digit, 32))

@@ -1,0 +1,61 @@
+package containerguard_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+)
+
+func TestNotificationListsOutcomes(t *testing.T) {
+	t.Parallel()
+	got := make(chan []byte, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		got <- body
+	}))
+	t.Cleanup(hook.Close)
+	r := newRig(t)
+	r.cfg.WebhookURL = hook.URL
+	r.policy("p", `name = "Block them"`, `actions = ["notify", "block-source"]`)
+	r.start()
+	a := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.Title = "<!channel>\nattack" })
+	r.publish(a)
+	r.await(a, "notify done")
+	var m struct {
+		Text     string
+		Outcomes []struct{ Kind, Phase string }
+		Alert    event.Alert
+	}
+	require.NoError(t, json.Unmarshal(<-got, &m))
+	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7\nPolicy: Block them\n• block-source address:203.0.113.7: done")
+	require.Equal(t, a.ID, m.Alert.ID)
+	require.Equal(t, []struct{ Kind, Phase string }{{"block-source", "done"}}, m.Outcomes)
+}
+
+func TestHangingWebhookDelaysNoAction(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		select {
+		case <-release:
+		case <-req.Context().Done():
+		}
+	}))
+	t.Cleanup(func() { close(release); hook.Close() })
+	r := newRig(t)
+	r.cfg.WebhookURL = hook.URL
+	r.policy("p", `actions = ["notify", "block-source"]`)
+	r.start()
+	for i := range 20 {
+		a := r.alert(from(fmt.Sprint("203.0.113.", i)))
+		r.publish(a)
+		r.await(a, "block-source done")
+	}
+}
