@@ -65,7 +65,7 @@ func find(t *testing.T, name string) attach.Interface {
 	return found[0]
 }
 
-// program returns an XDP program of its own that passes everything.
+// program returns a program that passes everything.
 func program(t *testing.T, kind ebpf.ProgramType) *ebpf.Program {
 	t.Helper()
 	testenv.Require(t, "bpf", rlimit.RemoveMemlock())
@@ -87,7 +87,7 @@ func idOf(t *testing.T, p *ebpf.Program) uint32 {
 	return uint32(id)
 }
 
-// pins returns a folder of pins on a bpf file system that ends with the test.
+// pins returns a folder of pins on a bpf file system that is unmounted at the end of the test.
 func pins(t *testing.T) attach.Pins {
 	t.Helper()
 	testenv.Require(t, "netns", testenv.InOwnNetwork())
@@ -98,7 +98,7 @@ func pins(t *testing.T) attach.Pins {
 	return p
 }
 
-func TestNativeWhereTheDriverCanElseSKB(t *testing.T) {
+func TestModeIsNativeWithFallbackToSKB(t *testing.T) {
 	p, name := pins(t), veth(t)
 	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestNativeWhereTheDriverCanElseSKB(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestAPinnedLinkOutlivesItsOwnerAndIsTakenOver(t *testing.T) {
+func TestPinnedLinkOutlivesItsProcessAndIsTakenOver(t *testing.T) {
 	p, name := pins(t), veth(t)
 	first, second := program(t, ebpf.XDP), program(t, ebpf.XDP)
 	l, err := p.XDP(find(t, name), attach.SKB, first)
@@ -133,13 +133,13 @@ func TestAPinnedLinkOutlivesItsOwnerAndIsTakenOver(t *testing.T) {
 	l, err = p.XDP(find(t, name), attach.AnyMode, second)
 	require.NoError(t, err)
 	require.True(t, l.Adopted)
-	require.Equal(t, attach.SKB, l.Interface.Mode, "another mode would let packets through")
+	require.Equal(t, attach.SKB, l.Interface.Mode, "changing the mode would let packets through")
 	require.Equal(t, idOf(t, second), find(t, name).ProgramID)
 	require.NoError(t, l.Close())
 
 	l, err = p.XDP(find(t, name), attach.Native, first)
 	require.NoError(t, err)
-	require.False(t, l.Adopted, "somebody asked for another mode")
+	require.False(t, l.Adopted, "another mode is configured")
 	require.Equal(t, attach.Native, find(t, name).Mode)
 	require.NoError(t, l.Detach())
 }
@@ -156,7 +156,7 @@ func TestWithoutAFolderNothingIsPinned(t *testing.T) {
 	require.ErrorContains(t, err, "/proc/ironpost")
 }
 
-func TestAFolderOfOthersHoldsNoPins(t *testing.T) {
+func TestFolderThatOthersMayWriteIsRefused(t *testing.T) {
 	inner := pins(t).Dir()
 	outer := filepath.Dir(inner)
 	open := func() error {
@@ -166,21 +166,21 @@ func TestAFolderOfOthersHoldsNoPins(t *testing.T) {
 	require.NoError(t, os.Chmod(outer, 0o777|os.ModeSticky)) // as `mount -t bpf` makes it
 	require.NoError(t, open())
 	require.NoError(t, os.Chmod(outer, 0o777))
-	require.ErrorContains(t, open(), "not ours alone")
+	require.ErrorContains(t, open(), "other users")
 	require.NoError(t, os.Chmod(outer, 0o700))
 	require.NoError(t, os.Chown(inner, 4711, 0))
-	require.ErrorContains(t, open(), "user 4711")
+	require.ErrorContains(t, open(), "owner 4711")
 	require.NoError(t, os.Remove(inner))
 	require.NoError(t, os.Symlink("/sys/fs/bpf", inner))
-	require.ErrorContains(t, open(), "not ours alone")
+	require.ErrorContains(t, open(), "other users")
 }
 
-func TestNothingIsLackingWhereItWorks(t *testing.T) {
+func TestNoRequirementIsMissingWhereProgramsLoad(t *testing.T) {
 	program(t, ebpf.XDP)
 	require.Empty(t, attach.MissingRequirements())
 }
 
-func TestAForeignProgramIsNamed(t *testing.T) {
+func TestForeignProgramIsNamed(t *testing.T) {
 	ours, theirs, name := pins(t), pins(t), veth(t)
 	l, err := theirs.XDP(find(t, name), attach.SKB, program(t, ebpf.XDP))
 	require.NoError(t, err)
@@ -190,14 +190,14 @@ func TestAForeignProgramIsNamed(t *testing.T) {
 		require.ErrorContains(t, err, `"just_passes"`)
 		require.ErrorContains(t, err, fmt.Sprintf("id %d", find(t, name).ProgramID))
 	}
-	require.True(t, l.Attached(), "it was left alone")
+	require.True(t, l.Attached(), "it stays attached")
 	require.NoError(t, l.Detach())
 	l, err = ours.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
 	require.NoError(t, l.Detach())
 }
 
-func TestAnInterfaceThatCameAgainIsAnother(t *testing.T) {
+func TestInterfaceMadeAgainIsNotAdopted(t *testing.T) {
 	p, name := pins(t), veth(t)
 	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
@@ -207,7 +207,7 @@ func TestAnInterfaceThatCameAgainIsAnother(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, netlink.LinkSetDown(link))
 	require.NoError(t, netlink.LinkSetUp(link))
-	require.True(t, l.Attached(), "a flap detaches nothing")
+	require.True(t, l.Attached(), "a flap does not detach")
 
 	require.NoError(t, netlink.LinkDel(link))
 	require.False(t, l.Attached())
@@ -223,7 +223,7 @@ func TestAnInterfaceThatCameAgainIsAnother(t *testing.T) {
 	require.NoError(t, l.Detach())
 }
 
-func TestWhatIsNotWantedAnyMoreIsDetached(t *testing.T) {
+func TestRemoveExceptDetachesOthers(t *testing.T) {
 	p, kept, dropped := pins(t), veth(t), veth(t)
 	for _, name := range []string{kept, dropped} {
 		l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
@@ -239,22 +239,22 @@ func TestWhatIsNotWantedAnyMoreIsDetached(t *testing.T) {
 	require.Eventually(t, func() bool { return find(t, dropped).ProgramID == 0 }, 5*time.Second, time.Millisecond) // the kernel frees links later
 }
 
-func TestHeldTellsOfPinsItCannotRead(t *testing.T) {
+func TestPinnedInterfacesReportsUnreadablePins(t *testing.T) {
 	p, name := pins(t), veth(t)
 	l, err := p.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Detach()) }()
 	unreadable := filepath.Join(p.Dir(), "xdp_999999")
 	require.NoError(t, program(t, ebpf.XDP).Pin(unreadable))
-	held, err := p.PinnedInterfaces(nil)
+	pinned, err := p.PinnedInterfaces(nil)
 	require.ErrorContains(t, err, unreadable)
-	require.Equal(t, []attach.Interface{find(t, name)}, held)
-	held, err = p.PinnedInterfaces([]attach.Interface{find(t, name), {Index: 999_999}})
-	require.NoError(t, err, "what is known is not asked")
-	require.Empty(t, held)
+	require.Equal(t, []attach.Interface{find(t, name)}, pinned)
+	pinned, err = p.PinnedInterfaces([]attach.Interface{find(t, name), {Index: 999_999}})
+	require.NoError(t, err, "known interfaces are not read")
+	require.Empty(t, pinned)
 }
 
-func TestAnInterfaceWithoutEthernetIsRefused(t *testing.T) {
+func TestInterfaceWithoutEthernetIsRefused(t *testing.T) {
 	p := pins(t)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "itun0"
@@ -265,7 +265,7 @@ func TestAnInterfaceWithoutEthernetIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, attach.ErrUnsupported)
 }
 
-func TestEgressStandsBesideOthers(t *testing.T) {
+func TestEgressProgramsCoexist(t *testing.T) {
 	name := veth(t)
 	first, err := attach.Egress(find(t, name), program(t, ebpf.SchedCLS))
 	testenv.Require(t, "tcx", err)
@@ -275,7 +275,7 @@ func TestEgressStandsBesideOthers(t *testing.T) {
 	require.NoError(t, second.Close())
 }
 
-func TestAutoIsWhereTheDefaultRoutesLead(t *testing.T) {
+func TestAutoFindsTheInterfacesOfDefaultRoutes(t *testing.T) {
 	four, six, worse := veth(t), veth(t), veth(t)
 	found, missing, err := attach.Find([]string{attach.Auto})
 	require.NoError(t, err)
@@ -310,7 +310,7 @@ func route(t *testing.T, name, address, gateway string, metric int) {
 	require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(gateway), Priority: metric}))
 }
 
-func TestWatchTellsOfChanges(t *testing.T) {
+func TestWatchReportsChanges(t *testing.T) {
 	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	ctx, cancel := context.WithCancel(t.Context())
 	changed := make(chan struct{}, 1)
@@ -328,7 +328,7 @@ func TestWatchTellsOfChanges(t *testing.T) {
 	select {
 	case <-changed:
 	case <-time.After(5 * time.Second):
-		t.Fatal("a new interface was not told")
+		t.Fatal("a new interface was not reported")
 	}
 	cancel()
 	require.NoError(t, g.Wait())

@@ -11,10 +11,10 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Pins does nothing here.
+// Pins is a folder of pins, which no other platform has.
 type Pins struct{}
 
-// Link is never made here.
+// Link is an attached program; other platforms have none.
 type Link struct {
 	Interface          Interface
 	Adopted            bool
@@ -22,16 +22,16 @@ type Link struct {
 }
 
 // Find returns ErrUnsupported.
-func Find([]string) ([]Interface, []string, error) { return nil, nil, absent() }
+func Find([]string) ([]Interface, []string, error) { return nil, nil, unsupported() }
 
-// Watch blocks until ctx ends: nothing changes here.
+// Watch blocks until ctx ends and reports no change.
 func Watch(ctx context.Context, _ chan<- struct{}) error {
 	<-ctx.Done()
 	return nil
 }
 
 // OpenPins returns ErrUnsupported.
-func OpenPins(string) (Pins, error) { return Pins{}, absent() }
+func OpenPins(string) (Pins, error) { return Pins{}, unsupported() }
 
 // PinnedInterfaces returns nothing.
 func PinnedInterfaces(string) []string { return nil }
@@ -40,24 +40,24 @@ func PinnedInterfaces(string) []string { return nil }
 func (Pins) Dir() string { return "" }
 
 // XDP returns ErrUnsupported.
-func (Pins) XDP(Interface, Mode, *ebpf.Program) (*Link, error) { return nil, absent() }
+func (Pins) XDP(Interface, Mode, *ebpf.Program) (*Link, error) { return nil, unsupported() }
 
 // PinnedInterfaces returns nothing.
 func (Pins) PinnedInterfaces([]Interface) ([]Interface, error) { return nil, nil }
 
-// RemoveExcept has nothing to detach.
+// RemoveExcept returns 0.
 func (Pins) RemoveExcept([]Interface) (int, error) { return 0, nil }
 
 // Egress returns ErrUnsupported.
-func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, absent() }
+func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, unsupported() }
 
-// Exists is false.
+// Exists returns false.
 func Exists(Interface) bool { return false }
 
-// MissingRequirements says that this is not Linux.
+// MissingRequirements returns that XDP needs Linux.
 func MissingRequirements() []string { return []string{"XDP needs Linux"} }
 
-// Attached is false: nothing is attached.
+// Attached returns false.
 func (*Link) Attached() bool { return false }
 
 // Close does nothing.
@@ -66,6 +66,6 @@ func (*Link) Close() error { return nil }
 // Detach does nothing.
 func (*Link) Detach() error { return nil }
 
-func absent() error {
+func unsupported() error {
 	return fmt.Errorf("XDP needs Linux, this is %s: %w", runtime.GOOS, ErrUnsupported)
 }

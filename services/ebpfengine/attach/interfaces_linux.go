@@ -9,11 +9,10 @@ import (
 	"github.com/vishvananda/netlink/nl"
 )
 
-// Find returns the interfaces called names, and the names there is no interface of.
-// If names is Auto alone, it returns the interfaces of the default routes: for IPv4
-// and IPv6 those of lowest metric, with all their next hops.
+// Find returns the interfaces with the given names, and the names without an interface. For Auto alone it returns the interfaces
+// of the default routes: for IPv4 and IPv6 those of the lowest metric, with all their next hops.
 func Find(names []string) (found []Interface, missing []string, err error) {
-	links, err := retried(netlink.LinkList)
+	links, err := complete(netlink.LinkList)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -22,9 +21,9 @@ func Find(names []string) (found []Interface, missing []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return pick(links, func(a *netlink.LinkAttrs) bool { return slices.Contains(indexes, a.Index) }), nil, nil
+		return filter(links, func(a *netlink.LinkAttrs) bool { return slices.Contains(indexes, a.Index) }), nil, nil
 	}
-	found = pick(links, func(a *netlink.LinkAttrs) bool { return slices.Contains(names, a.Name) })
+	found = filter(links, func(a *netlink.LinkAttrs) bool { return slices.Contains(names, a.Name) })
 	for _, name := range names {
 		if !slices.ContainsFunc(found, func(i Interface) bool { return i.Name == name }) {
 			missing = append(missing, name)
@@ -33,7 +32,7 @@ func Find(names []string) (found []Interface, missing []string, err error) {
 	return found, missing, nil
 }
 
-func pick(links []netlink.Link, wanted func(*netlink.LinkAttrs) bool) []Interface {
+func filter(links []netlink.Link, wanted func(*netlink.LinkAttrs) bool) []Interface {
 	var out []Interface
 	for _, l := range links {
 		if wanted(l.Attrs()) {
@@ -64,22 +63,21 @@ func modeOf(attached uint32) Mode {
 	return ""
 }
 
-// defaultRoutes returns the indexes of the interfaces that unknown addresses are
-// reached by. A family the kernel does not have has no route.
+// defaultRoutes returns the indexes of the interfaces of the default routes. IPv6 may be missing in the kernel, which is no error.
 func defaultRoutes() ([]int, error) {
 	var indexes []int
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := retried(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
+		routes, err := complete(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
 		if err != nil && family == netlink.FAMILY_V4 {
 			return nil, fmt.Errorf("list routes: %w", err)
 		}
-		indexes = append(indexes, best(routes)...)
+		indexes = append(indexes, lowestMetric(routes)...)
 	}
 	return indexes, nil
 }
 
-// best returns the interfaces of the default routes of lowest metric.
-func best(routes []netlink.Route) []int {
+// lowestMetric returns the interfaces of the default routes with the lowest metric.
+func lowestMetric(routes []netlink.Route) []int {
 	routes = slices.DeleteFunc(routes, func(r netlink.Route) bool { return !isDefault(r) })
 	if len(routes) == 0 {
 		return nil
@@ -108,13 +106,28 @@ func isDefault(r netlink.Route) bool {
 	return ones == 0 && r.Dst.IP.IsUnspecified()
 }
 
-// retried asks again when the answer was cut short because the list changed meanwhile.
-func retried[T any](ask func() ([]T, error)) (out []T, err error) {
+// complete calls list until the result is complete: the kernel cuts it short when it changes meanwhile. After some attempts an
+// incomplete result will do, because the change causes another look-up.
+func complete[T any](list func() ([]T, error)) (out []T, err error) {
 	const attempts = 5
 	for range attempts {
-		if out, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return out, err
 		}
 	}
-	return out, nil // the next change brings the rest
+	return out, nil
+}
+
+func byIndex(index int) (Interface, error) {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return Interface{}, fmt.Errorf("interface %d: %w", index, err)
+	}
+	return interfaceOf(l.Attrs()), nil
+}
+
+// Exists reports whether the interface still exists under its name.
+func Exists(i Interface) bool {
+	now, err := byIndex(i.Index)
+	return err == nil && now.Name == i.Name
 }

@@ -17,19 +17,18 @@ type Link struct {
 	link link.Link
 	path string
 
-	// Interface is as it was when the program was attached; its Mode is where it runs.
+	// Interface is the interface as it was when the program was attached, with the Mode that the program runs in.
 	Interface Interface
-	// Adopted says that a pinned link was taken over: no packet passed unseen.
+	// Adopted says that a pinned link was taken over, so that no packet passed unseen.
 	Adopted bool
-	// Fallback says why the mode is not the one wished for first, "" if it is.
+	// Fallback says why the mode is not the preferred one, "" if it is.
 	Fallback string
 	// Unpinned says why the link does not outlive the process, "" if it does.
 	Unpinned string
 }
 
-// XDP attaches program to the interface. A link that pins holds for it is taken over in
-// one step if its mode is the wanted one. ErrForeign names the program that is in the
-// way.
+// XDP attaches program to the interface. A pinned link is taken over in one step if its mode is the wanted one. ErrForeign names
+// the program of another owner that is attached.
 func (p Pins) XDP(on Interface, want Mode, program *ebpf.Program) (*Link, error) {
 	if !on.Ethernet {
 		return nil, fmt.Errorf("%s has no Ethernet header, only such interfaces can be watched: %w", on.Name, ErrUnsupported)
@@ -38,31 +37,26 @@ func (p Pins) XDP(on Interface, want Mode, program *ebpf.Program) (*Link, error)
 	if l != nil || err != nil {
 		return l, err
 	}
-	if owner := ownerOf(on.Index); owner != nil {
-		return nil, fmt.Errorf("%s: %w", on.Name, owner)
+	if err := foreignProgram(on.Index); err != nil {
+		return nil, fmt.Errorf("%s: %w", on.Name, err)
 	}
 	l, err = attachXDP(on, want, program)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", on.Name, err)
 	}
-	l.pin(p)
+	path := p.linkPath(on.Index)
+	if p.dir == "" {
+		l.Unpinned = "there is no folder for pins"
+	} else if err := l.link.Pin(path); err != nil {
+		l.Unpinned = err.Error()
+	} else {
+		l.path = path
+	}
 	return l, nil
 }
 
-func (l *Link) pin(p Pins) {
-	if p.dir == "" {
-		l.Unpinned = "there is no folder for pins"
-		return
-	}
-	path := p.linkPath(l.Interface.Index)
-	if err := l.link.Pin(path); err != nil {
-		l.Unpinned = err.Error()
-		return
-	}
-	l.path = path
-}
-
-// adopt takes over the pinned link of on; nil if there is none of use.
+// adopt takes over the pinned link of the interface; nil if there is none, or it is of another mode or of an interface that is
+// gone.
 func (p Pins) adopt(on Interface, want Mode, program *ebpf.Program) (*Link, error) {
 	if p.dir == "" {
 		return nil, nil
@@ -75,7 +69,7 @@ func (p Pins) adopt(on Interface, want Mode, program *ebpf.Program) (*Link, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: pinned link %s: %w", on.Name, path, err)
 	}
-	now, alive, err := onto(pinned, on.Index)
+	now, alive, err := targetOf(pinned, on.Index)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: pinned link %s: %w", on.Name, path, err), pinned.Close())
 	}
@@ -93,9 +87,9 @@ func (p Pins) adopt(on Interface, want Mode, program *ebpf.Program) (*Link, erro
 	return l, nil
 }
 
-// onto returns interface index, and whether the pinned link is one on it: the interface
-// may have gone, and another have got its index. With an error nobody knows.
-func onto(pinned link.Link, index int) (now Interface, alive bool, err error) {
+// targetOf returns interface index, and whether the pinned link keeps a program on it: the interface may be gone, and another have
+// its index. With an error neither is known.
+func targetOf(pinned link.Link, index int) (now Interface, alive bool, err error) {
 	info, err := pinned.Info()
 	if err != nil {
 		return Interface{}, false, err
@@ -110,35 +104,29 @@ func onto(pinned link.Link, index int) (now Interface, alive bool, err error) {
 	return now, err == nil && now.ProgramID == uint32(info.Program), err
 }
 
-// attachXDP tries the modes that want allows. Why the first was refused is kept.
+// attachXDP tries the modes that want allows, and keeps why the first was refused.
 func attachXDP(on Interface, want Mode, program *ebpf.Program) (*Link, error) {
 	var refused []error
-	for _, mode := range modes(want) {
+	modes := []Mode{want}
+	if want == AnyMode {
+		modes = []Mode{Native, SKB}
+	}
+	for _, mode := range modes {
 		l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: on.Index, Flags: flagOf(mode)})
 		if err == nil {
 			on.Mode = mode
-			return &Link{link: l, Interface: on, Fallback: text(errors.Join(refused...))}, nil
+			attached := &Link{link: l, Interface: on}
+			if len(refused) > 0 {
+				attached.Fallback = refused[0].Error()
+			}
+			return attached, nil
 		}
 		refused = append(refused, fmt.Errorf("XDP mode %s: %w", mode, err))
 	}
-	if owner := ownerOf(on.Index); owner != nil { // came meanwhile
-		return nil, owner
+	if err := foreignProgram(on.Index); err != nil { // attached meanwhile
+		return nil, err
 	}
 	return nil, errors.Join(refused...)
-}
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-func modes(want Mode) []Mode {
-	if want == AnyMode {
-		return []Mode{Native, SKB}
-	}
-	return []Mode{want}
 }
 
 func flagOf(m Mode) link.XDPAttachFlags {
@@ -152,33 +140,33 @@ func flagOf(m Mode) link.XDPAttachFlags {
 	}
 }
 
-// ownerOf returns an ErrForeign that names the program on interface index, nil if there is none.
-func ownerOf(index int) error {
+// foreignProgram returns an ErrForeign that names the program on interface index, nil if there is none.
+func foreignProgram(index int) error {
 	now, err := byIndex(index)
-	if owned := err == nil && now.ProgramID != 0; !owned {
-		return nil
+	if err != nil || now.ProgramID == 0 {
+		return nil //nolint:nilerr // an interface that is gone has no program
 	}
 	name := "?"
 	if program, err := ebpf.NewProgramFromID(ebpf.ProgramID(now.ProgramID)); err == nil {
 		if info, err := program.Info(); err == nil {
 			name = info.Name
 		}
-		_ = program.Close() // a descriptor of ours
+		_ = program.Close() // closes our descriptor only
 	}
 	return fmt.Errorf("%w: %q, id %d, mode %s; detach it (bpftool net, ip link set dev … xdp off) or leave this interface out",
 		ErrForeign, name, now.ProgramID, now.Mode)
 }
 
-// Attached tells whether the program still is on the interface it was attached to.
+// Attached reports whether the program is still on the interface it was attached to.
 func (l *Link) Attached() bool {
 	info, err := l.link.Info()
 	return err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == l.Interface.Index
 }
 
-// Close gives the link up without detaching a pinned one: it stays in force.
+// Close closes the link. A pinned one stays attached.
 func (l *Link) Close() error { return l.link.Close() }
 
-// Detach ends the link and removes its pin.
+// Detach detaches the program and removes the pin.
 func (l *Link) Detach() error {
 	if l.path == "" {
 		return l.link.Close()
@@ -186,21 +174,20 @@ func (l *Link) Detach() error {
 	return errors.Join(os.Remove(l.path), l.link.Close())
 }
 
-// RemoveExcept detaches what is pinned for interfaces that are not in keep, such as those of a
-// former configuration, and returns how many there were.
+// RemoveExcept removes the pins of all interfaces but those in keep, which detaches their programs, and returns how many there were.
 func (p Pins) RemoveExcept(keep []Interface) (int, error) {
 	indexes, err := p.indexes()
 	if err != nil {
 		return 0, err
 	}
 	var errs []error
-	gone := 0
+	removed := 0
 	for _, index := range indexes {
 		if slices.ContainsFunc(keep, func(i Interface) bool { return i.Index == index }) {
 			continue
 		}
-		gone++
+		removed++
 		errs = append(errs, os.Remove(p.linkPath(index)))
 	}
-	return gone, errors.Join(errs...)
+	return removed, errors.Join(errs...)
 }

@@ -11,11 +11,11 @@ import (
 // kernelBTF is where the kernel describes its own types (CONFIG_DEBUG_INFO_BTF).
 const kernelBTF = "/sys/kernel/btf/vmlinux"
 
-// MissingRequirements names what this process and this kernel are known to lack for XDP: the reason behind an error of
-// the kernel, which says no more than "operation not permitted".
+// MissingRequirements returns the requirements for XDP that this process and kernel are known not to meet. They are the cause of
+// an error of the kernel, which says no more than "operation not permitted".
 func MissingRequirements() []string {
 	var out []string
-	have, err := effective()
+	have, err := effectiveCapabilities()
 	if err == nil && have&(1<<unix.CAP_SYS_ADMIN) == 0 {
 		for _, c := range []struct {
 			name string
@@ -32,8 +32,8 @@ func MissingRequirements() []string {
 	return out
 }
 
-// effective returns the effective capabilities as bits (capabilities(7)).
-func effective() (uint64, error) {
+// effectiveCapabilities returns the capabilities of this thread as bits (capabilities(7)).
+func effectiveCapabilities() (uint64, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
