@@ -6,23 +6,21 @@ import (
 	"strings"
 )
 
-// Rule allows what has Method and a path that matches Pattern, a regular
-// expression for the whole path in Go's syntax.
+// Rule allows requests of a method whose whole path matches Pattern, a regular
+// expression in Go's syntax.
 type Rule struct {
 	Method  string
 	Pattern string
 }
 
-// What {id} stands for in a path: containers are named by full id, networks by
-// id or name.
+// Patterns for {id} in a path: containers are named by full id, networks by id or name.
 const (
 	containerPattern = `[0-9a-f]{64}`
 	networkPattern   = `[a-zA-Z0-9][a-zA-Z0-9_.-]*`
 )
 
-// Allow returns the rules, one for each method, under which a socket proxy lets
-// exactly the calls of the features through, and those of Session. Without
-// features it is all of them.
+// Allow returns the rules, one per method, with which a socket proxy allows exactly the
+// calls of the features and of FeatureSession; without features, all calls.
 func Allow(features ...Feature) []Rule {
 	paths := map[string][]string{}
 	for _, c := range Calls() {

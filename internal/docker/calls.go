@@ -1,13 +1,12 @@
 package docker
 
-// Feature is something Ironpost does with the engine, and an operator may not
-// want to allow.
+// Feature is a use of Docker that an operator may not want to allow.
 type Feature string
 
 // The features.
 const (
-	FeatureSession       Feature = "session"    // everything needs it
-	FeatureInventory     Feature = "inventory"  // container guard: which containers there are
+	FeatureSession       Feature = "session"    // needed by all others
+	FeatureInventory     Feature = "inventory"  // container guard: the list of containers
 	FeatureLogs          Feature = "logs"       // log pipeline: sources = ["docker"]
 	FeaturePause         Feature = "pause"      // actions pause, isolate, stop, and release
 	FeatureDisconnect    Feature = "disconnect" // actions disconnect, isolate, and release
@@ -17,8 +16,8 @@ const (
 	FeatureRestart       Feature = "restart" // release where the namespace cannot be entered, and of what was killed
 )
 
-// Call is one HTTP request this package can send. Path is as after the version
-// (/v1.41); {id} stands for a container's or network's id.
+// Call is one HTTP request this package can send. Path is without the version
+// (/v1.41); {id} is the id of a container or network.
 type Call struct {
 	Feature Feature
 	Method  string
@@ -26,28 +25,28 @@ type Call struct {
 	Why     string
 }
 
-// Calls lists every request, by feature. A test holds it against what the
-// package really sends.
+// Calls lists every request by feature. A test compares it with the requests that
+// are sent.
 func Calls() []Call {
 	return []Call{
-		{FeatureSession, "HEAD", "/_ping", "is the engine there, and which API version does it speak"},
-		{FeatureSession, "GET", "/_ping", "the same where a proxy refuses HEAD"},
-		{FeatureSession, "GET", "/version", "the engine's version, for the status"},
-		{FeatureInventory, "GET", "/events", "what starts, ends, is renamed, connected or cut off"},
+		{FeatureSession, "HEAD", "/_ping", "is dockerd running, and which API version does it offer"},
+		{FeatureSession, "GET", "/_ping", "the same, where a proxy refuses HEAD"},
+		{FeatureSession, "GET", "/version", "version of dockerd, for the status"},
+		{FeatureInventory, "GET", "/events", "containers started, ended, renamed, connected and disconnected"},
 		{FeatureInventory, "GET", "/containers/json", "all containers, at start and every poll_interval_secs"},
-		{FeatureInventory, "GET", "/containers/{id}/json", "addresses, process id, compose project and restart policy of one"},
-		{FeatureLogs, "GET", "/events", "containers that come and go"},
+		{FeatureInventory, "GET", "/containers/{id}/json", "addresses, process id, compose project and restart policy of a container"},
+		{FeatureLogs, "GET", "/events", "containers created and removed"},
 		{FeatureLogs, "GET", "/containers/json", "containers whose logs to read"},
 		{FeatureLogs, "GET", "/containers/{id}/json", "log driver, terminal or not"},
-		{FeatureLogs, "GET", "/containers/{id}/logs", "the lines themselves"},
+		{FeatureLogs, "GET", "/containers/{id}/logs", "the log lines"},
 		{FeaturePause, "POST", "/containers/{id}/pause", "freeze all processes"},
 		{FeaturePause, "POST", "/containers/{id}/unpause", "release"},
-		{FeatureDisconnect, "POST", "/networks/{id}/disconnect", "take it off each of its networks"},
-		{FeatureDisconnect, "POST", "/networks/{id}/connect", "release: put it back as it was"},
+		{FeatureDisconnect, "POST", "/networks/{id}/disconnect", "disconnect a container from each of its networks"},
+		{FeatureDisconnect, "POST", "/networks/{id}/connect", "release: connect it again as before"},
 		{FeatureKill, "POST", "/containers/{id}/kill", "SIGKILL; never stop, which thaws a paused container first"},
-		{FeatureRestartPolicy, "POST", "/containers/{id}/update", "restart policy to no before disconnecting or killing, and back on release"},
+		{FeatureRestartPolicy, "POST", "/containers/{id}/update", "restart policy off before disconnecting or killing, restored on release"},
 		{FeatureEvidence, "GET", "/containers/{id}/top", "processes"},
-		{FeatureEvidence, "GET", "/containers/{id}/logs", "last lines"},
+		{FeatureEvidence, "GET", "/containers/{id}/logs", "newest log lines"},
 		{FeatureEvidence, "GET", "/containers/{id}/changes", "files that differ from the image"},
 		{FeatureRestart, "POST", "/containers/{id}/restart", "release where old connections cannot be destroyed otherwise"},
 	}

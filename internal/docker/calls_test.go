@@ -15,12 +15,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the generated documentation")
 
-func TestGeneratedPageNamesEveryCall(t *testing.T) {
+func TestGeneratedPageListsEveryCall(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
 	page.WriteString(`# Calls to Docker
 
-Generated from ` + "`internal/docker`" + `; a test holds it against what the program really sends. Every path is also
+Generated from ` + "`internal/docker`" + `; a test compares it with the requests that are really sent. Every path is also
 sent with a version before it (` + "`/v1.41`" + `). Containers are named by full id.
 
 | feature | method | path | why |

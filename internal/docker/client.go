@@ -10,35 +10,36 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Time budgets. dockerd works on one container's network at a time: the last of
-// 50 disconnects waits for about 5 s on a busy machine.
+// Time budgets of calls. dockerd works on one network at a time: the last of 50
+// disconnects waits for about 5 s on a busy machine.
 const (
-	readBudget = 10 * time.Second
-	actBudget  = 30 * time.Second
-	killBudget = 60 * time.Second
+	readBudget   = 10 * time.Second
+	changeBudget = 30 * time.Second
+	killBudget   = 60 * time.Second
 )
 
-// Client is a connection to a container engine that may come and go. Its methods
-// may be called concurrently.
+// Client calls one dockerd, which may be restarted or away. Each call opens a session if
+// there is none, and closes it when the connection fails. Its methods may be called
+// concurrently.
 type Client struct {
-	host string
-	most int // bytes of an answer, or of a line of events
+	host        string
+	maxResponse int
 
-	// lock guards session. It is a channel so that nobody waits for it longer than
-	// their own budget while an engine that hangs is being asked for its version.
+	// lock guards session. It is a channel so that a call waits no longer than its own
+	// budget while another asks a dockerd that hangs for its version.
 	lock    chan struct{}
 	session *session
 }
 
-// session is one agreement on an API version with one run of the daemon.
+// session is the API version negotiated with one run of dockerd, and its connections.
 type session struct {
 	api       *client.Client
 	transport *http.Transport
 }
 
-// Connect returns a client of the engine at socket: the path of a unix socket,
-// or unix://path, or tcp://host:port (a socket proxy). It does not connect yet,
-// so the engine need not be there. The error names a socket that cannot be meant.
+// Connect returns a client of the dockerd at socket: the path of a unix socket, or
+// unix://path, or tcp://host:port (a socket proxy). It does not connect yet, so dockerd
+// need not be running. The error is about an address of another form.
 func Connect(socket string) (*Client, error) {
 	host := socket
 	if strings.HasPrefix(socket, "/") {
@@ -47,10 +48,10 @@ func Connect(socket string) (*Client, error) {
 	if _, err := client.ParseHostURL(host); err != nil {
 		return nil, fmt.Errorf("docker socket %q: want a path, unix://path or tcp://host:port: %w", socket, err)
 	}
-	return &Client{host: host, most: maxAnswer, lock: make(chan struct{}, 1)}, nil
+	return &Client{host: host, maxResponse: maxResponse, lock: make(chan struct{}, 1)}, nil
 }
 
-// Close ends idle connections. Calls that are under way go on.
+// Close closes idle connections. Running calls go on.
 func (c *Client) Close() {
 	c.lock <- struct{}{}
 	defer c.unlock()
@@ -60,7 +61,7 @@ func (c *Client) Close() {
 	}
 }
 
-// call runs fn within budget, in the current session, and gives its error a class.
+// call runs fn in the current session, within budget, and classifies its error.
 func (c *Client) call(ctx context.Context, what string, budget time.Duration, fn func(context.Context, *client.Client) error) error {
 	timed, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
@@ -71,16 +72,16 @@ func (c *Client) call(ctx context.Context, what string, budget time.Duration, fn
 	return c.finish(ctx, s, what, err)
 }
 
-// finish gives err its class and forgets a session whose connection failed.
+// finish classifies err, and closes a session whose connection failed.
 func (c *Client) finish(ctx context.Context, s *session, what string, err error) error {
 	err = classify(ctx, what, err)
 	if ClassOf(err) == Unavailable {
-		c.forget(s)
+		c.closeSession(s)
 	}
 	return err
 }
 
-// open returns the current session, or begins one.
+// open returns the current session, opening one if needed.
 func (c *Client) open(ctx context.Context) (*session, error) {
 	select {
 	case c.lock <- struct{}{}:
@@ -91,7 +92,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	if c.session != nil {
 		return c.session, nil
 	}
-	s, err := newSession(c.host, c.most)
+	s, err := newSession(c.host, c.maxResponse)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +106,8 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// forget drops s, unless another call has already begun a new session.
-func (c *Client) forget(s *session) {
+// closeSession closes s, unless another call has opened a new session already.
+func (c *Client) closeSession(s *session) {
 	c.lock <- struct{}{}
 	defer c.unlock()
 	if s == nil || c.session != s {
@@ -118,13 +119,16 @@ func (c *Client) forget(s *session) {
 
 func (c *Client) unlock() { <-c.lock }
 
-func newSession(host string, most int) (*session, error) {
+func newSession(host string, maxResponse int) (*session, error) {
 	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}
 	httpClient := &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}
 	api, err := client.NewClientWithOpts(
 		client.WithHTTPClient(httpClient),
 		client.WithHost(host), // sets the transport's dialer
-		func(*client.Client) error { httpClient.Transport = capped{transport, most}; return nil },
+		func(*client.Client) error {
+			httpClient.Transport = limitedTransport{transport, maxResponse}
+			return nil
+		},
 		client.WithScheme("http"),
 	)
 	if err != nil {

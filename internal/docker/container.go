@@ -17,9 +17,9 @@ const (
 	composeService = "com.docker.compose.service"
 )
 
-// Container is what the engine says about a container. From List, the fields
-// after Labels that need an Inspect are zero: PID, StartedAt, FinishedAt,
-// RestartPolicy, TTY, LogDriver, LogPath, IPCMode, PIDMode and the endpoints' configuration.
+// Container is a container as Docker describes it. List leaves the fields zero that need
+// an Inspect: PID, StartedAt, FinishedAt, RestartPolicy, TTY, LogDriver, LogPath, IPCMode,
+// PIDMode and the endpoints' configuration.
 type Container struct {
 	ID      string `json:"id"`   // 64 hex digits
 	Name    string `json:"name"` // without the leading slash
@@ -33,7 +33,7 @@ type Container struct {
 	State      string    `json:"state"` // created, running, paused, restarting, removing, exited, dead
 	Running    bool      `json:"running"`
 	Paused     bool      `json:"paused"`
-	PID        int       `json:"pid,omitempty"` // on the engine's host; 0 if not running
+	PID        int       `json:"pid,omitempty"` // on Docker's host; 0 if not running
 	Created    time.Time `json:"created"`
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
@@ -42,43 +42,43 @@ type Container struct {
 	Networks      []Endpoint    `json:"networks,omitempty"`     // by network name
 	PIDMode       string        `json:"pid_mode,omitempty"`     // empty, host, container:<id>
 	IPCMode       string        `json:"ipc_mode,omitempty"`     // private, shareable, host, container:<id>
-	SandboxKey    string        `json:"sandbox_key,omitempty"`  // path of the network namespace on the engine's host
+	SandboxKey    string        `json:"sandbox_key,omitempty"`  // path of the network namespace on Docker's host
 	Ports         []Port        `json:"ports,omitempty"`        // published
-	Mounts        []Mount       `json:"mounts,omitempty"`       // what of the host is seen inside
+	Mounts        []Mount       `json:"mounts,omitempty"`       // parts of the host that are visible inside
 	RestartPolicy RestartPolicy `json:"restart_policy"`         //
-	AutoRemove    bool          `json:"auto_remove,omitempty"`  // started with --rm: gone once it ends
-	TTY           bool          `json:"tty,omitempty"`          // its log is one stream
+	AutoRemove    bool          `json:"auto_remove,omitempty"`  // started with --rm: removed when it ends
+	TTY           bool          `json:"tty,omitempty"`          // its log has one stream
 	LogDriver     string        `json:"log_driver,omitempty"`   // such as json-file
 	LogPath       string        `json:"log_path,omitempty"`     // json-file only
 	RestartCount  int           `json:"restart_count,omitzero"` // by the restart policy
 }
 
-// Endpoint is one container on one network, with what is needed to connect it
-// again as it was.
+// Endpoint is a container's connection to one network, with everything needed to connect
+// it again as before.
 type Endpoint struct {
 	Network   string     `json:"network"` // name
 	NetworkID string     `json:"network_id"`
-	ID        string     `json:"endpoint_id,omitempty"` // another one after every connect and start
+	ID        string     `json:"endpoint_id,omitempty"` // changes with every connect and start
 	IPv4      netip.Addr `json:"ipv4,omitzero"`         // not set while the container does not run
 	IPv6      netip.Addr `json:"ipv6,omitzero"`
 	MAC       string     `json:"mac,omitempty"`
 	Aliases   []string   `json:"aliases,omitempty"`
 
-	// What a person asked for.
+	// Configured by the user.
 	Links      []string          `json:"links,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
 	GwPriority int               `json:"gw_priority,omitempty"`
-	Static     *StaticAddress    `json:"static,omitempty"` // nil: the engine chooses the address
+	Static     *StaticAddress    `json:"static,omitempty"` // nil: Docker chooses the address
 }
 
-// StaticAddress is the address configuration a person gave an endpoint.
+// StaticAddress is the address that the user configured for an endpoint.
 type StaticAddress struct {
 	IPv4      string   `json:"ipv4,omitempty"`
 	IPv6      string   `json:"ipv6,omitempty"`
 	LinkLocal []string `json:"link_local,omitempty"`
 }
 
-// RestartPolicy is what the engine does when a container ends: Name is no,
+// RestartPolicy is what Docker does when a container ends: Name is no,
 // always, unless-stopped or on-failure; MaxRetries is for on-failure only.
 type RestartPolicy struct {
 	Name       string `json:"name"`
@@ -91,7 +91,7 @@ type Port struct {
 	Host      string `json:"host"`
 }
 
-// Mount is a folder, volume or file of the host seen in the container.
+// Mount is a folder, volume or file of the host that is mounted in the container.
 type Mount struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
@@ -108,8 +108,8 @@ func (c Container) NetworkOwner() string {
 	return owner
 }
 
-// Ref returns what to call the endpoint's network by: its id or, for a container
-// that was never started and so has none yet, its name.
+// Ref returns how to name the endpoint's network in a call: its id or, for a container
+// that was never started and does not know the id, its name.
 func (e Endpoint) Ref() string {
 	if e.NetworkID != "" {
 		return e.NetworkID
@@ -117,8 +117,8 @@ func (e Endpoint) Ref() string {
 	return e.Network
 }
 
-// fullID is how this package wants containers named. A network's name is allowed
-// because a container that was never started knows its networks by name only.
+// Containers are named by full id. Networks also by name, because a container that was
+// never started knows only the names of its networks.
 var (
 	fullID     = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	networkRef = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$`)
@@ -165,11 +165,11 @@ func fromInspect(r container.InspectResponse) Container {
 func fromBase(b container.ContainerJSONBase) Container {
 	c := Container{
 		ID: b.ID, Name: strings.TrimPrefix(b.Name, "/"), ImageID: b.Image,
-		Created: instant(b.Created), LogPath: b.LogPath, RestartCount: b.RestartCount,
+		Created: parseTime(b.Created), LogPath: b.LogPath, RestartCount: b.RestartCount,
 	}
 	if s := b.State; s != nil {
 		c.State, c.Running, c.Paused, c.PID = s.Status, s.Running, s.Paused, s.Pid
-		c.StartedAt, c.FinishedAt = instant(s.StartedAt), instant(s.FinishedAt)
+		c.StartedAt, c.FinishedAt = parseTime(s.StartedAt), parseTime(s.FinishedAt)
 	}
 	if h := b.HostConfig; h != nil {
 		c.NetworkMode, c.PIDMode, c.IPCMode = string(h.NetworkMode), string(h.PidMode), string(h.IpcMode)
@@ -204,9 +204,8 @@ func endpoint(name string, s network.EndpointSettings) Endpoint {
 	return e
 }
 
-// settings is the reverse of endpoint, as far as a person configures it, and
-// with the hardware address, which engines before API 1.44 derive from the
-// address anyway.
+// settings is the reverse of endpoint for what the user configured, and the hardware
+// address; before API 1.44 Docker derives that from the IP address.
 func (e Endpoint) settings() *network.EndpointSettings {
 	s := &network.EndpointSettings{Links: e.Links, Aliases: e.Aliases, DriverOpts: e.DriverOpts, GwPriority: e.GwPriority, MacAddress: e.MAC}
 	if e.Static != nil {
@@ -226,8 +225,8 @@ func ports(n *container.NetworkSettings) []Port {
 	return out
 }
 
-// instant reads a time of the API; the zero time of Go stands for never.
-func instant(text string) time.Time {
+// parseTime reads a time of the API. Docker writes Go's zero time for "never".
+func parseTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}

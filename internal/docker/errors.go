@@ -13,42 +13,43 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Sentinels of the classes, for errors.Is.
+// The errors of calls, one for each class, for errors.Is.
 var (
 	ErrNotFound    = errors.New("not found")
-	ErrConflict    = errors.New("conflicts with the present state")
+	ErrConflict    = errors.New("conflicts with the current state")
 	ErrForbidden   = errors.New("refused")
 	ErrInvalid     = errors.New("invalid request")
-	ErrUnavailable = errors.New("container engine is not reachable")
-	ErrTimeout     = errors.New("no answer in time")
-	ErrServer      = errors.New("container engine reports an internal error")
-	ErrTooLarge    = errors.New("answer is too large")
+	ErrUnavailable = errors.New("Docker is not reachable")
+	ErrTimeout     = errors.New("no response in time")
+	ErrServer      = errors.New("Docker reports an internal error")
+	ErrTooLarge    = errors.New("response is too large")
 
-	// ErrNotConnected is the answer to a disconnect of what is not connected.
-	// Docker calls it an internal error (500), newer ones forbidden (403).
+	// ErrNotConnected is the answer to a disconnect from a network the container is not
+	// on. Docker calls that an internal error (500), newer versions forbidden (403).
 	ErrNotConnected = errors.New("not connected to the network")
-	// ErrNotPaused is the answer to unpausing what is not paused.
+	// ErrNotPaused is the answer to unpausing a container that is not paused.
 	ErrNotPaused = errors.New("not paused")
-	// ErrAlready is the answer to connecting or pausing what is so already.
-	ErrAlready = errors.New("is so already")
+	// ErrAlready is the answer to connecting or pausing a container that is connected or
+	// paused already.
+	ErrAlready = errors.New("already connected or paused")
 )
 
-// Class groups errors by what can be done about them.
+// Class groups errors by how to react to them.
 type Class int
 
-// The classes. Only errors of the last three can pass by themselves.
+// The classes. Only the last three are retryable.
 const (
 	OK          Class = iota
 	Canceled          // the caller's context ended
 	NotFound          // no such container or network
-	Conflict          // the state does not allow it, such as pausing what does not run
-	Already           // the wanted state is there: ErrNotConnected, ErrNotPaused, ErrAlready
-	Forbidden         // refused by the engine or by a proxy before it
+	Conflict          // the state does not allow it, such as pausing a stopped container
+	Already           // the wanted state is reached: ErrNotConnected, ErrNotPaused, ErrAlready
+	Forbidden         // refused by Docker or by a proxy before it
 	Invalid           // the request is wrong
-	TooLarge          // the answer is beyond its cap
-	Unavailable       // no connection, or it broke: whether the call had effect is unknown
-	Timeout           // no answer within the budget: whether the call had effect is unknown
-	ServerError       // internal error of the engine
+	TooLarge          // the response is larger than its limit
+	Unavailable       // no connection, or it broke; the call may have had an effect
+	Timeout           // no response within the budget; the call may have had an effect
+	ServerError       // internal error of Docker
 )
 
 // String names the class in lower case.
@@ -60,8 +61,7 @@ func (c Class) String() string {
 	return names[c]
 }
 
-// Retryable tells whether the same call may succeed later without anything else
-// being done first.
+// Retryable tells whether the same call may succeed later.
 func (c Class) Retryable() bool { return c == Unavailable || c == Timeout || c == ServerError }
 
 // ClassOf returns the class of an error of this package; OK for nil, and Engine
@@ -100,19 +100,19 @@ func kinds() []kind {
 	}
 }
 
-// classify wraps err with what was tried and the sentinel of its class.
+// classify wraps err with what was tried and the error of its class.
 func classify(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil { // the caller's, not the budget's
+	if ctx.Err() != nil { // the caller's context ended, not the budget
 		return fmt.Errorf("docker %s: %w", what, ctx.Err())
 	}
 	return fmt.Errorf("docker %s: %w: %w", what, sentinelOf(err), err)
 }
 
 func sentinelOf(err error) error {
-	if s := quirk(err.Error()); s != nil {
+	if s := sentinelByText(err.Error()); s != nil {
 		return s
 	}
 	switch {
@@ -122,7 +122,7 @@ func sentinelOf(err error) error {
 		return ErrInvalid
 	case errors.Is(err, context.DeadlineExceeded):
 		return ErrTimeout
-	case disconnected(err):
+	case connectionFailed(err):
 		return ErrUnavailable
 	case errdefs.IsNotFound(err):
 		return ErrNotFound
@@ -138,9 +138,9 @@ func sentinelOf(err error) error {
 	return ErrServer
 }
 
-// quirk recognises answers whose status code says something else than their
-// text: disconnect twice is 500, unpause twice is 500 and connect twice is 403.
-func quirk(text string) error {
+// sentinelByText recognises answers whose status code is misleading: disconnecting twice
+// and unpausing twice are 500, connecting twice is 403.
+func sentinelByText(text string) error {
 	switch {
 	case strings.Contains(text, "is not connected to"):
 		return ErrNotConnected
@@ -154,9 +154,9 @@ func quirk(text string) error {
 	return nil
 }
 
-// disconnected knows a connection that could not be made or broke: dockerd ends
-// with EOF or a reset when it is killed.
-func disconnected(err error) bool {
+// connectionFailed tells whether a connection could not be made, or broke: a dockerd that
+// is killed ends it with EOF or a reset.
+func connectionFailed(err error) bool {
 	var op *net.OpError
 	return client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &op)

@@ -13,7 +13,7 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Event is one thing that happened to a container or its place on a network.
+// Event is one event of a container or a network.
 type Event struct {
 	Time   time.Time `json:"time"`
 	Kind   string    `json:"kind"`   // container or network
@@ -25,18 +25,16 @@ type Event struct {
 	Network   string `json:"network,omitempty"`   // name, networks only
 	NetworkID string `json:"network_id,omitempty"`
 
-	// Attributes holds what else the engine says: the container's labels
-	// (anyone's text), exitCode, oldName.
+	// Attributes has what else Docker says: the container's labels (untrusted text),
+	// exitCode, oldName.
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// Events hands out what happens, from since on (which may lie in the past, as
-// far as the engine remembers: at most 256 events by default), until ctx ends,
-// fn returns an error, which is returned as it is, or the connection fails
-// (ErrUnavailable). A zero since means from now on. fn is called by one
-// goroutine; while it runs nothing is read. ready, if not nil, is called once the
-// engine has accepted the subscription: what happens after that is not missed.
-// GET /events.
+// Events calls fn for each event from since on, until ctx ends, fn returns an error
+// (which is returned as it is) or the connection fails (ErrUnavailable). since may lie in
+// the past, but Docker remembers only 256 events; zero is now. fn is called by one
+// goroutine, and nothing is read meanwhile. ready, if not nil, is called once Docker has
+// accepted the subscription: no later event is missed. GET /events.
 func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn func(Event) error) error {
 	const what = "watch events"
 	s, err := c.openTimed(ctx)
@@ -46,7 +44,7 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 	stream, cancel := context.WithCancel(ctx)
 	defer cancel()
 	messages, errs := s.api.Events(stream, eventOptions(since))
-	select { // a subscription that was refused has its error here already
+	select { // a refused subscription has its error by now
 	case err := <-errs:
 		return c.finish(ctx, s, what, err)
 	default:
@@ -59,7 +57,7 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 		case m := <-messages:
 			if err := fn(fromMessage(m)); err != nil {
 				cancel()
-				for range errs { // until the reader has gone
+				for range errs { // until the reader has ended
 				}
 				return err
 			}
@@ -69,7 +67,7 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 	}
 }
 
-// PastEvents returns the events the engine remembers from since until until, oldest
+// PastEvents returns the events from since until until that Docker remembers, oldest
 // first. It remembers the last 256 of any type. GET /events.
 func (c *Client) PastEvents(ctx context.Context, since, until time.Time) ([]Event, error) {
 	var out []Event
@@ -80,8 +78,8 @@ func (c *Client) PastEvents(ctx context.Context, since, until time.Time) ([]Even
 	return out, err
 }
 
-// RemembersBefore tells whether the engine remembers anything from before until: then it
-// remembers all that came after. One that was started since does not. GET /events.
+// RemembersBefore tells whether Docker remembers an event from before until: then it
+// remembers all later ones. A dockerd started since does not. GET /events.
 func (c *Client) RemembersBefore(ctx context.Context, until time.Time) (bool, error) {
 	anything := false
 	err := c.replay(ctx, time.Unix(1, 0), until, func(Event) (more bool) {
@@ -91,19 +89,19 @@ func (c *Client) RemembersBefore(ctx context.Context, until time.Time) (bool, er
 	return anything, err
 }
 
-func (c *Client) replay(ctx context.Context, since, until time.Time, take func(Event) (more bool)) error {
+func (c *Client) replay(ctx context.Context, since, until time.Time, fn func(Event) (more bool)) error {
 	return c.call(ctx, "replay events", readBudget, func(ctx context.Context, api *client.Client) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		o := eventOptions(since)
-		o.Until = stamp(until)
+		o.Until = unixTime(until)
 		messages, errs := api.Events(ctx, o)
 		for {
 			select {
 			case m := <-messages:
-				if !take(fromMessage(m)) {
+				if !fn(fromMessage(m)) {
 					cancel()
-					for range errs { // until the reader has gone
+					for range errs { // until the reader has ended
 					}
 					return nil
 				}
@@ -117,8 +115,8 @@ func (c *Client) replay(ctx context.Context, since, until time.Time, take func(E
 	})
 }
 
-// stamp writes a time as the engine reads it, to the nanosecond.
-func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+// unixTime formats a time as the API wants it, to the nanosecond.
+func unixTime(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
 
 func (c *Client) openTimed(ctx context.Context) (*session, error) {
 	timed, cancel := context.WithTimeout(ctx, readBudget)
@@ -132,7 +130,7 @@ func eventOptions(since time.Time) events.ListOptions {
 		filters.Arg("type", string(events.NetworkEventType)),
 	)}
 	if !since.IsZero() {
-		o.Since = stamp(since)
+		o.Since = unixTime(since)
 	}
 	return o
 }

@@ -1,4 +1,4 @@
 package docker
 
-// SetMost makes the longest answer n bytes.
-func (c *Client) SetMost(n int) { c.most = n }
+// SetMaxResponse bounds responses to n bytes.
+func (c *Client) SetMaxResponse(n int) { c.maxResponse = n }

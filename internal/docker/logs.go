@@ -13,8 +13,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
-// Docker hands a long line out in parts of partSize bytes; only the last ends
-// with a newline. Each part carries a time of its own.
+// Docker sends a long line in parts of partSize bytes, each with a time of its own; only
+// the last part ends with a newline.
 const (
 	partSize       = 16 << 10
 	defaultMaxLine = 256 << 10
@@ -25,24 +25,23 @@ const (
 type LogOptions struct {
 	Since   time.Time // zero: from the beginning
 	Tail    int       // > 0: only that many of the last lines
-	Follow  bool      // go on with what will be written
+	Follow  bool      // go on with new lines
 	MaxLine int       // bytes of one line after which the rest is cut; 0: 256 KiB
 }
 
 // LogLine is one line a container wrote. Text has no newline and is the caller's.
 type LogLine struct {
-	Time      time.Time // when the engine received the line's first part
+	Time      time.Time // when Docker received the line's first part
 	Stream    string    // stdout or stderr; a terminal's is all stdout
 	Text      []byte
 	Truncated bool // more than MaxLine
 }
 
-// Logs hands out the lines of a container's log, parts of long lines joined,
-// until the end of the log (or with Follow until the container is gone), or ctx
-// ends, or fn returns an error, which is returned as it is. While fn runs nothing is read.
-// GET /containers/{id}/json, GET /containers/{id}/logs. Without Follow the whole
-// call has to end within 10 s. The last line is handed out without its newline if
-// the log ends so.
+// Logs calls fn for each line of a container's log, with the parts of long lines joined,
+// until the log ends (with Follow, until the container is removed), ctx ends, or fn
+// returns an error, which is returned as it is. Nothing is read while fn runs. Without
+// Follow the whole call must end within 10 s. A last line without a newline counts.
+// GET /containers/{id}/json, GET /containers/{id}/logs.
 func (c *Client) Logs(ctx context.Context, id string, o LogOptions, fn func(LogLine) error) error {
 	const what = "read logs"
 	info, _, err := c.Inspect(ctx, id)
@@ -63,33 +62,26 @@ func (c *Client) Logs(ctx context.Context, id string, o LogOptions, fn func(LogL
 		return c.finish(ctx, s, what, err)
 	}
 	defer func() { _ = body.Close() }()
-	handler := &handed{fn: fn}
-	if info.TTY {
-		err = readTerminal(body, o.MaxLine, handler.take)
-	} else {
-		err = readFrames(body, o.MaxLine, handler.take)
+	var fnErr error
+	take := func(l LogLine) error {
+		fnErr = fn(l)
+		return fnErr
 	}
-	if handler.err != nil {
-		return handler.err
+	if info.TTY {
+		err = readTerminal(body, o.MaxLine, take)
+	} else {
+		err = readFrames(body, o.MaxLine, take)
+	}
+	if fnErr != nil {
+		return fnErr
 	}
 	return c.finish(ctx, s, what, err)
-}
-
-// handed remembers the error of the caller's function.
-type handed struct {
-	fn  func(LogLine) error
-	err error
-}
-
-func (h *handed) take(l LogLine) error {
-	h.err = h.fn(l)
-	return h.err
 }
 
 func logsOptions(o LogOptions) container.LogsOptions {
 	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: o.Follow, Tail: "all"}
 	if !o.Since.IsZero() {
-		opts.Since = stamp(o.Since)
+		opts.Since = unixTime(o.Since)
 	}
 	if o.Tail > 0 {
 		opts.Tail = fmt.Sprint(o.Tail)
@@ -97,11 +89,11 @@ func logsOptions(o LogOptions) container.LogsOptions {
 	return opts
 }
 
-// readFrames reads the multiplexed form: a header of 8 bytes (stream, three
-// zeros, big endian length), then one part of a line with its time before it.
+// readFrames reads a multiplexed log: frames of an 8-byte header (stream, three zeros,
+// big endian length) and one part of a line with its time before it.
 func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 	in := bufio.NewReaderSize(r, 32<<10)
-	open := map[byte]*joiner{1: newJoiner("stdout", maxLine), 2: newJoiner("stderr", maxLine)}
+	open := map[byte]*lineJoiner{1: newLineJoiner("stdout", maxLine), 2: newLineJoiner("stderr", maxLine)}
 	for {
 		var header [8]byte
 		if _, err := io.ReadFull(in, header[:]); err != nil {
@@ -113,7 +105,7 @@ func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 		}
 		part := make([]byte, size)
 		if _, err := io.ReadFull(in, part); err != nil {
-			return fmt.Errorf("log frame is cut: %w", io.ErrUnexpectedEOF)
+			return fmt.Errorf("log frame is incomplete: %w", io.ErrUnexpectedEOF)
 		}
 		j := open[header[0]]
 		if j == nil {
@@ -125,11 +117,11 @@ func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 	}
 }
 
-// readTerminal reads the raw form of a container with a terminal: lines, with a
-// time before each part of partSize bytes.
+// readTerminal reads the raw log of a container with a terminal: lines, with a time
+// before each part of partSize bytes.
 func readTerminal(r io.Reader, maxLine int, fn func(LogLine) error) error {
 	in := bufio.NewReaderSize(r, 2*partSize)
-	j := newJoiner("stdout", maxLine)
+	j := newLineJoiner("stdout", maxLine)
 	for {
 		if err := readPart(in, j, fn); err != nil {
 			return finishLog(err, fn, j)
@@ -138,8 +130,8 @@ func readTerminal(r io.Reader, maxLine int, fn func(LogLine) error) error {
 }
 
 // readPart reads one part: a time, then text up to a newline or partSize bytes.
-// It never waits for more than that.
-func readPart(in *bufio.Reader, j *joiner, fn func(LogLine) error) error {
+// It waits for nothing beyond that.
+func readPart(in *bufio.Reader, j *lineJoiner, fn func(LogLine) error) error {
 	head, err := in.Peek(timeSize)
 	if len(head) == 0 {
 		return err
@@ -153,7 +145,7 @@ func readPart(in *bufio.Reader, j *joiner, fn func(LogLine) error) error {
 		if _, err := in.Peek(1); err != nil {
 			return err
 		}
-		chunk, _ := in.Peek(min(in.Buffered(), left)) // what is there already
+		chunk, _ := in.Peek(min(in.Buffered(), left)) // what has arrived
 		end := bytes.IndexByte(chunk, '\n')
 		if end >= 0 {
 			chunk = chunk[:end+1]
@@ -169,10 +161,10 @@ func readPart(in *bufio.Reader, j *joiner, fn func(LogLine) error) error {
 	return nil
 }
 
-// finishLog hands out what has no newline yet, if the log ended and did not break off:
-// the rest of a line that broke off comes with the next reading.
-func finishLog(err error, fn func(LogLine) error, open ...*joiner) error {
-	if endOf(err) != nil {
+// finishLog passes on lines without a newline, if the log has ended. If the connection
+// broke it does not: the whole line comes with the next reading.
+func finishLog(err error, fn func(LogLine) error, open ...*lineJoiner) error {
+	if !errors.Is(err, io.EOF) {
 		return err
 	}
 	var errs []error
@@ -182,43 +174,36 @@ func finishLog(err error, fn func(LogLine) error, open ...*joiner) error {
 	return errors.Join(errs...)
 }
 
-func endOf(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
-// joiner makes lines of the parts of one stream.
-type joiner struct {
+// lineJoiner joins the parts of one stream to lines.
+type lineJoiner struct {
 	line LogLine
 	max  int
 	open bool
 }
 
-func newJoiner(stream string, maxLine int) *joiner {
+func newLineJoiner(stream string, maxLine int) *lineJoiner {
 	if maxLine <= 0 {
 		maxLine = defaultMaxLine
 	}
-	return &joiner{line: LogLine{Stream: stream}, max: maxLine}
+	return &lineJoiner{line: LogLine{Stream: stream}, max: maxLine}
 }
 
-// begin starts a line at that time, unless one is open.
-func (j *joiner) begin(at time.Time) {
+// begin starts a line, unless one is open.
+func (j *lineJoiner) begin(at time.Time) {
 	if !j.open {
 		j.line.Time, j.open = at, true
 	}
 }
 
-// part takes one part with its time before it.
-func (j *joiner) part(part []byte, fn func(LogLine) error) error {
+// part adds one part with its time before it.
+func (j *lineJoiner) part(part []byte, fn func(LogLine) error) error {
 	at, text := cutTime(part)
 	j.begin(at)
 	return j.add(text, fn)
 }
 
-// add takes text, which may hold the end of the line and further lines.
-func (j *joiner) add(text []byte, fn func(LogLine) error) error {
+// add adds text, which may contain the end of the line and further lines.
+func (j *lineJoiner) add(text []byte, fn func(LogLine) error) error {
 	for {
 		line, rest, ended := bytes.Cut(text, []byte("\n"))
 		if room := j.max - len(j.line.Text); len(line) > room {
@@ -237,7 +222,7 @@ func (j *joiner) add(text []byte, fn func(LogLine) error) error {
 	}
 }
 
-func (j *joiner) flush(fn func(LogLine) error) error {
+func (j *lineJoiner) flush(fn func(LogLine) error) error {
 	if !j.open {
 		return nil
 	}
@@ -247,12 +232,12 @@ func (j *joiner) flush(fn func(LogLine) error) error {
 	return fn(line)
 }
 
-// timeSize is how long a time before a part is, with its space, in the engine's
-// own form: always UTC, always nine digits.
+// timeSize is the length of the time before a part, with its space: always UTC with nine
+// digits.
 const timeSize = len("2006-01-02T15:04:05.000000000Z ")
 
-// cutTime splits the time the engine writes before a part, and a space, from the
-// text. What has no time is all text.
+// cutTime splits off the time and the space before a part. A part without a time is all
+// text.
 func cutTime(part []byte) (time.Time, []byte) {
 	space := bytes.IndexByte(part[:min(len(part), timeSize)], ' ')
 	if space < 0 {

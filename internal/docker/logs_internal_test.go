@@ -17,9 +17,9 @@ func frame(text string) string {
 	return string(header) + text
 }
 
-// A log that ends gives its last line without a newline; one that breaks off does
-// not, for the rest of that line is still to come.
-func TestOnlyTheEndOfALogEndsALine(t *testing.T) {
+// A log that ends gives its last line without a newline; a broken connection does not,
+// because the rest of the line is still to come.
+func TestBrokenLogDoesNotEndALine(t *testing.T) {
 	t.Parallel()
 	const whole, half = "2026-11-23T10:00:00Z one\n", "2026-11-23T10:00:01Z two"
 	broken := errors.New("connection reset")

@@ -11,7 +11,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// longLine is longer than two of the parts the engine cuts lines into.
+// longLine is longer than two of the parts that Docker splits lines into.
 const longLine = 40_000
 
 func TestLongLinesAreJoined(t *testing.T) {
@@ -51,7 +51,7 @@ func TestLongLinesAreJoined(t *testing.T) {
 				since = append(since, string(l.Text))
 				return nil
 			}))
-			require.Equal(t, []string{"last", "unfinished"}, since, "the line of that time is the first")
+			require.Equal(t, []string{"last", "unfinished"}, since, "since includes its own time")
 		})
 	}
 }

@@ -8,22 +8,22 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Version is what the engine calls itself and the API version agreed on.
+// Version is the version of dockerd and the negotiated API version.
 type Version struct {
 	Server string
 	API    string
 }
 
-// Process is one row of Top: the columns of ps, by title.
+// Process is one row of Top: the columns of ps by title.
 type Process map[string]string
 
-// Change is a path that differs from the image: Kind is modified, added or deleted.
+// Change is a path that differs from the image; Kind is modified, added or deleted.
 type Change struct {
 	Kind string `json:"kind"`
 	Path string `json:"path"`
 }
 
-// Ping asks whether the engine answers: HEAD /_ping (GET where a proxy refuses HEAD).
+// Ping checks that dockerd answers: HEAD /_ping (GET where a proxy refuses HEAD).
 func (c *Client) Ping(ctx context.Context) error {
 	return c.call(ctx, "ping", readBudget, func(ctx context.Context, api *client.Client) error {
 		_, err := api.Ping(ctx)
@@ -31,7 +31,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	})
 }
 
-// Version returns the engine's version: GET /version.
+// Version returns the version of dockerd: GET /version.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version
 	err := c.call(ctx, "version", readBudget, func(ctx context.Context, api *client.Client) error {
@@ -42,8 +42,8 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return v, err
 }
 
-// List returns all containers, also those that do not run, without the parts
-// that need an Inspect: GET /containers/json.
+// List returns all containers, running or not, without the fields that need an Inspect:
+// GET /containers/json.
 func (c *Client) List(ctx context.Context) ([]Container, error) {
 	var out []Container
 	err := c.call(ctx, "list containers", readBudget, func(ctx context.Context, api *client.Client) error {
@@ -56,7 +56,7 @@ func (c *Client) List(ctx context.Context) ([]Container, error) {
 	return out, err
 }
 
-// Inspect returns a container and the engine's answer as it came:
+// Inspect returns a container, and Docker's response as it came:
 // GET /containers/{id}/json.
 func (c *Client) Inspect(ctx context.Context, id string) (Container, []byte, error) {
 	var found Container
@@ -89,7 +89,7 @@ func (c *Client) Top(ctx context.Context, id string) ([]Process, error) {
 	return out, err
 }
 
-// Diff returns what differs from the image in the container's files:
+// Diff returns the container's files that differ from its image:
 // GET /containers/{id}/changes.
 func (c *Client) Diff(ctx context.Context, id string) ([]Change, error) {
 	var out []Change
@@ -115,15 +115,15 @@ func changeKind(k container.ChangeType) string {
 	return k.String()
 }
 
-// onContainer is call for one container, refusing anything but a full id.
+// onContainer is call for one container, which must be named by full id.
 func (c *Client) onContainer(ctx context.Context, what, id string, fn func(context.Context, *client.Client) error) error {
-	if err := wantID(id); err != nil {
+	if err := checkContainer(id); err != nil {
 		return classify(ctx, what, err)
 	}
 	return c.call(ctx, what, readBudget, fn)
 }
 
-func wantID(id string) error {
+func checkContainer(id string) error {
 	if fullID.MatchString(id) {
 		return nil
 	}

@@ -10,31 +10,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Ports below the ranges from which systems choose by themselves (Linux from 32768,
-// others from 49152), so that no connection and no other listener has one by chance.
+// Ports below the ranges from which systems choose (Linux from 32768, others from 49152),
+// so that no connection and no other listener gets one by chance.
 const (
 	firstPort = 20_000
 	lastPort  = 32_766
 )
 
-// FreeAddr returns an address of 127.0.0.1 that is t's until it ends: nobody listens
-// there, over TCP or UDP, and no other test of this machine is given it. Only even ports are
-// given; who holds the odd one after it, over TCP, has the pair.
+// FreeAddr returns an address of 127.0.0.1 on which nothing listens, over TCP or UDP, and
+// which no other test of this machine gets until t ends. It gives even ports only: the
+// listener on the odd port after it reserves the pair.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	var errs error
 	for range 1000 {
 		port := firstPort + 2*rand.IntN((lastPort-firstPort)/2)
-		held, err := net.Listen("tcp", local(port+1))
+		reserved, err := net.Listen("tcp", local(port+1))
 		if err != nil {
 			errs = err
 			continue
 		}
-		if err := free(local(port)); err != nil {
-			errs = errors.Join(err, held.Close())
+		if err := checkFree(local(port)); err != nil {
+			errs = errors.Join(err, reserved.Close())
 			continue
 		}
-		t.Cleanup(func() { _ = held.Close() })
+		t.Cleanup(func() { _ = reserved.Close() })
 		return local(port)
 	}
 	require.NoError(t, errs, "no free port")
@@ -43,8 +43,8 @@ func FreeAddr(t testing.TB) string {
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// free tells whether a program could listen on address, over TCP and UDP.
-func free(address string) error {
+// checkFree returns an error if a program cannot listen on address, over TCP and UDP.
+func checkFree(address string) error {
 	stream, err := net.Listen("tcp", address)
 	if err != nil {
 		return err

@@ -10,25 +10,25 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// Tests that ask at the same time, and before they listen, get addresses of their own, for TCP and UDP.
-func TestFreeAddrIsGivenOnce(t *testing.T) {
+// Concurrent calls, made before anything listens, return different addresses, free for TCP and UDP.
+func TestFreeAddrReturnsDifferentAddresses(t *testing.T) {
 	t.Parallel()
-	const askers, each = 8, 50
+	const callers, each = 8, 50
 	var mu sync.Mutex
-	given := map[string]int{}
+	returned := map[string]int{}
 	var group sync.WaitGroup
-	for range askers {
+	for range callers {
 		group.Go(func() {
 			for range each {
 				address := testenv.FreeAddr(t)
 				mu.Lock()
-				given[address]++
+				returned[address]++
 				mu.Unlock()
 			}
 		})
 	}
 	group.Wait()
-	for address, times := range given {
+	for address, times := range returned {
 		require.Equal(t, 1, times, address)
 		stream, err := net.Listen("tcp", address)
 		require.NoError(t, err)

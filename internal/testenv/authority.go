@@ -18,9 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Authority signs certificates for 127.0.0.1, good for an hour, for one test.
+// Authority is a certificate authority of one test. It signs certificates for 127.0.0.1
+// that are valid for an hour.
 type Authority struct {
-	// Pool holds its certificate; Path is a PEM file of it.
+	// Pool has its certificate; Path is that certificate as a PEM file.
 	Pool *x509.CertPool
 	Path string
 
@@ -30,7 +31,7 @@ type Authority struct {
 	dir  string
 }
 
-// NewAuthority makes an authority with a key of its own.
+// NewAuthority makes an authority with a new key.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, key: newKey(t), dir: t.TempDir(), Pool: x509.NewCertPool()}
@@ -45,26 +46,26 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Client returns a certificate for a client, and its key.
+// Client returns a client certificate with its key.
 func (a *Authority) Client() *tls.Certificate {
 	a.t.Helper()
 	der, key := a.sign("client", 2)
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// TLS returns how a client of this authority connects, TLS 1.3.
+// TLS returns the configuration of a client with a certificate, for TLS 1.3.
 func (a *Authority) TLS() *tls.Config {
 	a.t.Helper()
 	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: a.Pool, Certificates: []tls.Certificate{*a.Client()}}
 }
 
-// ClientFiles writes a certificate for a client and its key, as PEM, and returns where.
+// ClientFiles writes a client certificate and its key as PEM files and returns their paths.
 func (a *Authority) ClientFiles() (certPath, keyPath string) {
 	a.t.Helper()
 	return a.files("client", 2)
 }
 
-// Server writes a certificate for a server and its key, as PEM, and returns where.
+// Server writes a server certificate and its key as PEM files and returns their paths.
 func (a *Authority) Server() (certPath, keyPath string) {
 	a.t.Helper()
 	return a.files("server", 3)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// SmallDisk mounts a disk of its own, of a size such as "64m", for this test, and
-// returns where. It needs root.
+// SmallDisk mounts a file system of a size such as "64m" for one test and returns where.
+// It needs root.
 func SmallDisk(t testing.TB, size string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -24,8 +24,8 @@ func SmallDisk(t testing.TB, size string) string {
 	return dir
 }
 
-// FillDisk takes all the space that the disk of dir has, but for what spare bytes
-// need, and returns the file that does.
+// FillDisk fills the file system of dir, except for spare bytes, and returns the file that
+// takes the space.
 func FillDisk(t testing.TB, dir string, spare uint64) string {
 	t.Helper()
 	var fs syscall.Statfs_t

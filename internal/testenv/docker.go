@@ -21,32 +21,32 @@ import (
 	"time"
 )
 
-// DockerImage is the image every private engine of Dockerd has: busybox, FROM
-// scratch, with the names of its applets.
+// DockerImage is the image that every dockerd of Dockerd has: busybox with links for its
+// applets.
 const DockerImage = "ironpost-test:latest"
 
-// Docker is a private container engine: dockerd with a socket, data and network
-// namespace of its own. Its methods fail the test they are given; they may be
-// called concurrently, except Kill, Stop and Start.
+// Docker is a private dockerd with its own socket, data and network namespace. Its
+// methods fail the test they are given; they may be called concurrently, except Kill, Stop
+// and Start.
 type Docker struct {
 	Socket string // path
-	Dir    string // everything the engine writes
+	Dir    string // everything dockerd writes
 
 	flags  []string
 	daemon *daemon
 	http   *http.Client
-	ns     *os.File // network namespace, kept while the engine restarts
+	ns     *os.File // network namespace, kept while dockerd restarts
 }
 
 // ContainerOptions describes a container for Run.
 type ContainerOptions struct {
-	Name    string            // empty: the engine chooses
+	Name    string            // empty: Docker chooses
 	Image   string            // empty: DockerImage
 	Cmd     []string          // empty: sleep for an hour
 	Labels  map[string]string //
 	Network string            // default, host, none, container:<id> or a network's name
 	Restart string            // restart policy
-	Publish map[string]string // "80/tcp": "127.0.0.1:8080"; an empty port lets the engine choose
+	Publish map[string]string // "80/tcp": "127.0.0.1:8080"; Docker chooses an empty port
 	TTY     bool
 	Binds   []string // "/on/the/host:/inside"
 
@@ -57,9 +57,9 @@ type ContainerOptions struct {
 	Host map[string]any
 }
 
-// Dockerd starts a private engine for one test and ends it, with all its
-// containers, afterwards. It takes about half a second. It needs root and
-// Debian's docker.io and busybox-static; the test is skipped without them.
+// Dockerd starts a private dockerd for one test and ends it afterwards, with all its
+// containers. That takes about half a second. It needs root and Debian's docker.io and
+// busybox-static; the test is skipped without them.
 func Dockerd(t testing.TB, flags ...string) *Docker {
 	t.Helper()
 	Require(t, "docker", dockerMissing())
@@ -86,7 +86,7 @@ func dockerMissing() error {
 	return errors.Join(noDocker, noBusybox)
 }
 
-// Start starts the engine after Kill or Stop and waits until it answers.
+// Start starts dockerd after Kill or Stop and waits until it answers.
 func (d *Docker) Start(t testing.TB) {
 	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
@@ -101,15 +101,15 @@ func (d *Docker) Start(t testing.TB) {
 	}
 }
 
-// tryStart returns once the engine answers, or has ended, which it does when a
-// killed predecessor left something in its way.
+// tryStart starts dockerd and waits until it answers, or ends: that happens when a killed
+// predecessor left something behind.
 func (d *Docker) tryStart(ctx context.Context) error {
 	d.clearPidFiles()
 	args := append([]string{
 		"--host", "unix://" + d.Socket, "--data-root", filepath.Join(d.Dir, "data"), "--exec-root", filepath.Join(d.Dir, "exec"),
 		"--pidfile", filepath.Join(d.Dir, "pid"), "--shutdown-timeout", "2", "--log-level", "warn",
 	}, d.flags...)
-	daemon, err := startDaemon(d.ns, filepath.Join(d.Dir, "log"), args) //nolint:contextcheck // the engine outlives a test's context, for the cleanup
+	daemon, err := startDaemon(d.ns, filepath.Join(d.Dir, "log"), args) //nolint:contextcheck // dockerd outlives the test's context, for the cleanup
 	if err != nil {
 		return err
 	}
@@ -130,8 +130,8 @@ func (d *Docker) tryStart(ctx context.Context) error {
 	}
 }
 
-// clearPidFiles removes what a killed engine left: where nobody reaps orphans, the
-// next one would take the zombie of its containerd for alive, and wait for it.
+// clearPidFiles removes the PID files of a killed dockerd: in a container without an init
+// process, the next dockerd would take the zombie of its containerd for alive.
 func (d *Docker) clearPidFiles() {
 	_ = os.Remove(filepath.Join(d.Dir, "pid"))
 	path := filepath.Join(d.Dir, "exec", "containerd", "containerd.pid")
@@ -140,19 +140,27 @@ func (d *Docker) clearPidFiles() {
 	}
 }
 
-// Kill ends the engine with SIGKILL and waits for it. Containers go on.
+// Kill ends dockerd with SIGKILL and waits for it. Containers go on.
 func (d *Docker) Kill(t testing.TB) { t.Helper(); d.end(t, os.Kill) }
 
-// Stop ends the engine with SIGTERM and waits for it.
+// Stop ends dockerd with SIGTERM and waits for it.
 func (d *Docker) Stop(t testing.TB) { t.Helper(); d.end(t, terminate) }
 
-// PID returns the engine's process id.
+// PID returns dockerd's process id.
 func (d *Docker) PID() int { return d.daemon.cmd.Process.Pid }
 
-// RunInNamespace makes fn run in the engine's network namespace, on a thread of its own:
-// published ports and the addresses of containers can be reached from there by
-// what fn itself opens, not by goroutines it starts.
-func (d *Docker) RunInNamespace(fn func()) error { return within(d.ns, fn) }
+// RunInNamespace runs fn in dockerd's network namespace, on a thread of its own.
+// Connections that fn itself opens reach published ports and containers; those of
+// goroutines it starts do not.
+func (d *Docker) RunInNamespace(fn func()) error {
+	return inThread("run in network namespace", func() error {
+		err := enterNamespace(d.ns)
+		if err == nil {
+			fn()
+		}
+		return err
+	})
+}
 
 func (d *Docker) end(t testing.TB, s os.Signal) {
 	t.Helper()
@@ -173,7 +181,7 @@ func (d *Docker) Run(t testing.TB, o ContainerOptions) string {
 	return id
 }
 
-// Create makes a container without starting it and returns its id.
+// Create creates a container without starting it and returns its id.
 func (d *Docker) Create(t testing.TB, o ContainerOptions) string {
 	t.Helper()
 	var made struct {
@@ -204,8 +212,8 @@ func (o ContainerOptions) body() map[string]any {
 	return body
 }
 
-// Network makes a bridge network and returns its id. An empty subnet lets the
-// engine choose; then no container on it can ask for an address.
+// Network creates a bridge network and returns its id. Docker chooses an empty subnet;
+// then no container on it can request an address.
 func (d *Docker) Network(t testing.TB, name, subnet string) string {
 	t.Helper()
 	body := map[string]any{"Name": name, "CheckDuplicate": true}
@@ -219,7 +227,7 @@ func (d *Docker) Network(t testing.TB, name, subnet string) string {
 	return made.ID
 }
 
-// Remove ends and removes a container.
+// Remove kills and removes a container.
 func (d *Docker) Remove(t testing.TB, id string) {
 	t.Helper()
 	d.Do(t, "DELETE", "/containers/"+id+"?force=1&v=1", nil, nil)
@@ -237,7 +245,7 @@ func (d *Docker) Exec(t testing.TB, id string, cmd ...string) string {
 	return unframe(out)
 }
 
-// Logs returns what a container wrote, to whichever stream.
+// Logs returns what a container wrote, to both streams.
 func (d *Docker) Logs(t testing.TB, id string) string {
 	t.Helper()
 	_, out, err := d.request(context.WithoutCancel(t.Context()), "GET", "/containers/"+id+"/logs?stdout=1&stderr=1", nil)
@@ -245,8 +253,8 @@ func (d *Docker) Logs(t testing.TB, id string) string {
 	return unframe(out)
 }
 
-// Do sends one request, also from a cleanup, to the engine and decodes the answer into out, if not
-// nil. Any status of 400 and above fails the test.
+// Do sends one request to dockerd and decodes the response into out, if not nil. A status
+// of 400 or more fails the test. It works in cleanups, too.
 func (d *Docker) Do(t testing.TB, method, path string, body, out any) {
 	t.Helper()
 	status, answer, err := d.request(context.WithoutCancel(t.Context()), method, path, body)
@@ -324,12 +332,12 @@ func (d *Docker) logTail() string {
 	return string(b[max(0, len(b)-4096):])
 }
 
-// idsIn returns the ids of a list of containers.
+// idsIn returns the ids in a list of containers.
 func idsIn(answer []byte) []string {
 	var rows []struct {
 		ID string `json:"Id"`
 	}
-	_ = json.Unmarshal(answer, &rows) // what is not a list has no ids
+	_ = json.Unmarshal(answer, &rows) // no list, no ids
 	var out []string
 	for _, r := range rows {
 		out = append(out, r.ID)
@@ -337,7 +345,7 @@ func idsIn(answer []byte) []string {
 	return out
 }
 
-// unframe takes the headers off a multiplexed stream.
+// unframe removes the headers of a multiplexed stream.
 func unframe(b []byte) string {
 	var out strings.Builder
 	for len(b) >= 8 {
@@ -358,6 +366,6 @@ func or(value, otherwise string) string {
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
-		t.Fatal(fmt.Errorf("private engine: %w", err))
+		t.Fatal(fmt.Errorf("private dockerd: %w", err))
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 const terminate = syscall.SIGTERM
@@ -34,9 +36,9 @@ func rootOnLinux() error {
 	return nil
 }
 
-// startDaemon starts dockerd in a network namespace. It is started by a thread
-// that lives as long as the daemon does, so that the daemon gets SIGTERM if the
-// tests end without cleaning up.
+// startDaemon starts dockerd in a network namespace. Its parent is a thread that lives
+// until dockerd ends: the kernel sends SIGTERM to dockerd when that thread dies, which
+// it also does if the tests end without cleaning up.
 func startDaemon(ns *os.File, log string, args []string) (*daemon, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -45,12 +47,13 @@ func startDaemon(ns *os.File, log string, args []string) (*daemon, error) {
 	d := &daemon{cmd: exec.CommandContext(context.Background(), "dockerd", args...), done: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = out, out
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
-	started := make(chan error)
-	go func() {
+	started := make(chan error, 1)
+	task.New(context.Background()).Go("dockerd", func(context.Context) error { // waited for through done
 		defer close(d.done)
+		defer close(started) // if it panics, done tells
 		defer func() { _ = out.Close() }()
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		err := enterNamespace(ns)
 		if err == nil {
 			err = d.cmd.Start()
 		}
@@ -58,47 +61,42 @@ func startDaemon(ns *os.File, log string, args []string) (*daemon, error) {
 		if err == nil {
 			_ = d.cmd.Wait()
 		}
-	}()
+		return err
+	})
 	return d, <-started
 }
 
-// newNetNS makes a network namespace whose loopback is up. It lives as long as
+// newNetNS makes a network namespace whose loopback interface is up. It lives as long as
 // the file or a process in it.
-func newNetNS() (*os.File, error) {
-	var ns *os.File
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		result <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("unshare network: %w", err)
-			}
-			if out, err := exec.CommandContext(context.Background(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-				return fmt.Errorf("ip link set lo up: %w: %s", err, out)
-			}
-			var err error
-			ns, err = os.Open("/proc/thread-self/ns/net")
-			return err
-		}()
-	}()
-	return ns, <-result
-}
-
-// within runs fn on a thread of its own inside a network namespace.
-func within(ns *os.File, fn func()) error {
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-		defer func() { result <- err }()
-		if err == nil {
-			fn()
+func newNetNS() (ns *os.File, err error) {
+	err = inThread("new network namespace", func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare network: %w", err)
 		}
-	}()
-	return <-result
+		if out, err := exec.CommandContext(context.Background(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+			return fmt.Errorf("ip link set lo up: %w: %s", err, out)
+		}
+		var err error
+		ns, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	return ns, err
 }
 
-// destroy ends the engine, every process that still names its folder, and the mounts below it.
+// inThread runs fn on a thread of its own, which ends afterwards, and waits for it.
+func inThread(name string, fn func() error) error {
+	g := task.New(context.Background())
+	g.Go(name, func(context.Context) error {
+		runtime.LockOSThread()
+		return fn()
+	})
+	return g.Wait()
+}
+
+// enterNamespace moves the current thread to a network namespace.
+func enterNamespace(ns *os.File) error { return unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET) }
+
+// destroy ends dockerd and its remaining processes, and removes its mounts and folder.
 func (d *Docker) destroy(t testing.TB) {
 	ctx := context.WithoutCancel(t.Context())
 	d.removeAll(ctx)
@@ -114,24 +112,23 @@ func (d *Docker) destroy(t testing.TB) {
 	}
 	_ = d.ns.Close()
 	if err := os.RemoveAll(d.Dir); err != nil {
-		t.Logf("private engine leaves %s: %v", d.Dir, err)
+		t.Logf("private dockerd leaves %s: %v", d.Dir, err)
 	}
 }
 
-// removeAll kills all containers, for which a dying engine would wait.
+// removeAll kills all containers: dockerd would wait for them when it stops.
 func (d *Docker) removeAll(ctx context.Context) {
 	_, answer, err := d.request(ctx, "GET", "/containers/json?all=1", nil)
 	if err != nil {
-		return // the engine is down: its shims are ended by name of its folder
+		return // dockerd is down: destroy finds its shims
 	}
 	for _, id := range idsIn(answer) {
 		_, _, _ = d.request(ctx, "DELETE", "/containers/"+id+"?force=1", nil)
 	}
 }
 
-// leftovers finds the engine's own processes, such as containerd's shims: each
-// names the engine's folder in its command line. What ran in a container ends
-// with its shim's cgroup, so those are found by the shims' children.
+// leftovers finds the processes that have dockerd's folder in their command line, such as
+// containerd's shims, and their children, the containers' processes.
 func leftovers(dir string) []int {
 	var out []int
 	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -148,15 +145,15 @@ func leftovers(dir string) []int {
 	return out
 }
 
-// alive waits for a process that is about to end, because its parent did, and
-// tells whether it is still there.
+// alive waits for a process that is about to end, because its parent has, and tells
+// whether it still runs.
 func alive(pid string) bool {
 	for range 200 {
 		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return false
 		}
-		time.Sleep(10 * time.Millisecond) // no event tells of the end of what is not our child
+		time.Sleep(10 * time.Millisecond) // it is not our child, so there is no event to wait for
 	}
 	return true
 }

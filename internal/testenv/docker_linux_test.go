@@ -12,10 +12,10 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-func TestPrivateEngineRunsContainersAndOutlivesItsDaemon(t *testing.T) {
+func TestPrivateDockerRunsContainersAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	var dir string
-	t.Run("engine", func(t *testing.T) {
+	t.Run("dockerd", func(t *testing.T) {
 		d := testenv.Dockerd(t)
 		dir = d.Dir
 		d.Network(t, "shop", "")

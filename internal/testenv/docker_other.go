@@ -24,7 +24,9 @@ func startDaemon(*os.File, string, []string) (*daemon, error) { return nil, errN
 
 func newNetNS() (*os.File, error) { return nil, errNotLinux }
 
-func within(*os.File, func()) error { return errNotLinux }
+func inThread(string, func() error) error { return errNotLinux }
+
+func enterNamespace(*os.File) error { return errNotLinux }
 
 func alive(string) bool { return false }
 

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,7 @@ import (
 	"time"
 )
 
-// DockerProxy stands before an engine and lets through what its rules allow, as
+// DockerProxy is a proxy before a dockerd that allows what its rules match, as
 // wollomatic/socket-proxy does.
 type DockerProxy struct {
 	Socket string // path
@@ -28,8 +29,8 @@ type DockerProxy struct {
 	denied []string
 }
 
-// Proxy starts a proxy before the engine for one test. rules holds, by method,
-// an expression for the whole path.
+// Proxy starts a proxy before dockerd for one test. rules has, by method, a regular
+// expression for the whole path.
 func (d *Docker) Proxy(t testing.TB, rules map[string]string) *DockerProxy {
 	t.Helper()
 	p := &DockerProxy{
@@ -65,7 +66,7 @@ var (
 func (p *DockerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rule := p.rules[r.Method]
 	allowed := rule != nil && rule.MatchString(r.URL.Path)
-	p.note(r.Method+" "+idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}"), allowed)
+	p.record(r.Method+" "+idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}"), allowed)
 	if !allowed {
 		http.Error(w, "Forbidden", http.StatusForbidden)
 		return
@@ -73,7 +74,7 @@ func (p *DockerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.next.ServeHTTP(w, r)
 }
 
-func (p *DockerProxy) note(call string, allowed bool) {
+func (p *DockerProxy) record(call string, allowed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen[call] = true
@@ -82,14 +83,10 @@ func (p *DockerProxy) note(call string, allowed bool) {
 	}
 }
 
-// Calls returns every request seen, such as "POST /containers/{id}/pause", and
-// those among them that were refused, in order.
+// Calls returns every request so far, such as "POST /containers/{id}/pause", and the
+// refused ones in order.
 func (p *DockerProxy) Calls() (seen map[string]bool, denied []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	seen = map[string]bool{}
-	for call := range p.seen {
-		seen[call] = true
-	}
-	return seen, slices.Clone(p.denied)
+	return maps.Clone(p.seen), slices.Clone(p.denied)
 }

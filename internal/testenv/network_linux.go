@@ -8,17 +8,18 @@ import (
 	"testing"
 )
 
-// networkVar marks the process that has a network of its own.
+// networkVar marks the process that has its own network namespace.
 const networkVar = "IRONPOST_TEST_NETWORK"
 
-// RunInOwnNetwork runs the tests of m in a second process with network and mounts of its
-// own, so that they may make interfaces and mount file systems that are gone with it. Where
-// that is not allowed they run here, and Network tells them. It returns the exit code.
+// RunInOwnNetwork runs the tests of m in a second process with its own network and mount
+// namespaces, so that the interfaces and mounts they make disappear with it. Where that is
+// not allowed they run in this process, and InOwnNetwork returns an error. It returns the
+// exit code.
 func RunInOwnNetwork(m *testing.M) int {
 	if os.Getenv(networkVar) != "" {
 		return m.Run()
 	}
-	cmd := exec.Command(os.Args[0], os.Args[1:]...) // itself, as long as it takes
+	cmd := exec.Command(os.Args[0], os.Args[1:]...) // this test binary again
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), networkVar+"=own")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -28,11 +29,11 @@ func RunInOwnNetwork(m *testing.M) int {
 	if err != nil {
 		return m.Run()
 	}
-	_ = cmd.Wait() // the code says it
+	_ = cmd.Wait() // the exit code has the result
 	return cmd.ProcessState.ExitCode()
 }
 
-// InOwnNetwork is nil in a process that OwnNetwork gave a network.
+// InOwnNetwork returns nil in a process that RunInOwnNetwork started.
 func InOwnNetwork() error {
 	if os.Getenv(networkVar) != "" {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// RunInOwnNetwork runs the tests of m here: only Linux has network namespaces.
+// RunInOwnNetwork runs the tests of m in this process: only Linux has network namespaces.
 func RunInOwnNetwork(m *testing.M) int { return m.Run() }
 
 // InOwnNetwork returns an error: only Linux has network namespaces.

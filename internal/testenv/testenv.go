@@ -1,6 +1,7 @@
-// Package testenv decides, in one place, what happens to a test whose neighbour
-// is not there: it skips with the reason, or fails where the caller of the tests
-// said that nothing may be skipped.
+// Package testenv gives tests real neighbours: a private dockerd, network namespaces,
+// small disks, TLS certificates, free ports. Where one is missing the test is skipped
+// with the reason, or fails if IRONPOST_TEST_REQUIRE says that it must run. Everything a
+// test gets is removed when it ends.
 package testenv
 
 import (
@@ -10,14 +11,14 @@ import (
 	"testing"
 )
 
-// requireVar lists what may not be skipped: "all", or names separated by commas.
+// requireVar lists what must not be skipped: "all", or names separated by commas.
 const requireVar = "IRONPOST_TEST_REQUIRE"
 
 // dataVar is the folder of real inputs: rules, logs, captures, advisories.
 const dataVar = "IRONPOST_DATA"
 
-// Require lets a test go on if err is nil. Otherwise it skips the test with err
-// as the reason, or fails it if IRONPOST_TEST_REQUIRE is "all" or names what.
+// Require returns if err is nil. Otherwise it skips the test with err as the reason, or
+// fails it if IRONPOST_TEST_REQUIRE is "all" or names what.
 func Require(t testing.TB, what string, err error) {
 	t.Helper()
 	if err == nil {

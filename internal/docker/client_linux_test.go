@@ -18,8 +18,8 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// through connects to an engine through a proxy under the rules.
-func through(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*testenv.DockerProxy, *docker.Client) {
+// connectThroughProxy returns a client whose calls pass a proxy with the rules.
+func connectThroughProxy(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*testenv.DockerProxy, *docker.Client) {
 	t.Helper()
 	byMethod := map[string]string{}
 	for _, r := range rules {
@@ -32,8 +32,8 @@ func through(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*testenv.Doc
 	return p, c
 }
 
-// useEverything calls every method once, as the guard would.
-func useEverything(t *testing.T, d *testenv.Docker, c *docker.Client) {
+// callEverything calls every method, as the guard would.
+func callEverything(t *testing.T, d *testenv.Docker, c *docker.Client) {
 	t.Helper()
 	ctx := t.Context()
 	network := d.Network(t, "shop", "")
@@ -101,7 +101,7 @@ func useEverything(t *testing.T, d *testenv.Docker, c *docker.Client) {
 	require.ErrorIs(t, c.Disconnect(ctx, unknown, id), docker.ErrNotFound)
 }
 
-// requireEvents waits for actions, each at least once, in whatever order.
+// requireEvents waits until each action was seen, in any order.
 func requireEvents(t *testing.T, events <-chan docker.Event, actions ...string) {
 	t.Helper()
 	missing := map[string]bool{}
@@ -122,8 +122,8 @@ func requireEvents(t *testing.T, events <-chan docker.Event, actions ...string) 
 func TestEveryCallIsListedAndAllowed(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
-	p, c := through(t, d, docker.Allow())
-	useEverything(t, d, c)
+	p, c := connectThroughProxy(t, d, docker.Allow())
+	callEverything(t, d, c)
 	seen, denied := p.Calls()
 	require.Empty(t, denied)
 	listed := map[string]bool{}
@@ -134,11 +134,11 @@ func TestEveryCallIsListedAndAllowed(t *testing.T) {
 	require.Equal(t, listed, seen)
 }
 
-func TestWithoutHEADThePingIsAGET(t *testing.T) {
+func TestPingUsesGETWhereHEADIsRefused(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	rules := docker.Allow(docker.FeatureInventory)
-	p, c := through(t, d, rules[1:])
+	p, c := connectThroughProxy(t, d, rules[1:])
 	id := d.Run(t, testenv.ContainerOptions{})
 	_, _, err := c.Inspect(t.Context(), id)
 	require.NoError(t, err)
@@ -146,11 +146,11 @@ func TestWithoutHEADThePingIsAGET(t *testing.T) {
 	require.True(t, seen["GET /_ping"])
 	require.Equal(t, []string{"HEAD /_ping"}, denied)
 	err = c.Pause(t.Context(), id)
-	require.ErrorIs(t, err, docker.ErrForbidden, "what the proxy refuses is told apart")
+	require.ErrorIs(t, err, docker.ErrForbidden, "a refusal of the proxy has its own class")
 	require.False(t, docker.ClassOf(err).Retryable())
 }
 
-func TestClientOutlivesTheEngine(t *testing.T) {
+func TestClientSurvivesDockerRestart(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	c, err := docker.Connect(d.Socket)
@@ -191,10 +191,10 @@ func TestOnlyFullIDsAreAccepted(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestAnEngineThatHangsHoldsNobodyBeyondTheirTime(t *testing.T) {
+func TestCallsToHangingDockerEndInTime(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
-	listener, err := net.Listen("unix", socket) // connections are made, and nobody answers
+	listener, err := net.Listen("unix", socket) // accepts connections and answers nothing
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	c, err := docker.Connect(socket)
@@ -216,7 +216,7 @@ func TestAnEngineThatHangsHoldsNobodyBeyondTheirTime(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 }
 
-func TestAnAnswerWithoutEndIsCut(t *testing.T) {
+func TestEndlessResponseIsRefused(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", socket)
@@ -242,7 +242,7 @@ func TestAnAnswerWithoutEndIsCut(t *testing.T) {
 	t.Cleanup(server.Close)
 	c, err := docker.Connect(socket)
 	require.NoError(t, err)
-	c.SetMost(4 << 20) // a busy machine with the race detector takes longer than the budget for 64 MiB
+	c.SetMaxResponse(4 << 20) // a busy machine with the race detector takes longer than the budget for 64 MiB
 	_, err = c.List(t.Context())
 	require.ErrorIs(t, err, docker.ErrTooLarge)
 	err = c.Events(t.Context(), time.Time{}, nil, func(docker.Event) error { return nil })
@@ -250,7 +250,7 @@ func TestAnAnswerWithoutEndIsCut(t *testing.T) {
 	c.Close()
 }
 
-func TestAnEngineRemembersNothingFromBeforeItsStart(t *testing.T) {
+func TestDockerRemembersNothingFromBeforeItsStart(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	c, err := docker.Connect(d.Socket)
