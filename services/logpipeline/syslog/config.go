@@ -19,28 +19,28 @@ const (
 	DefaultRetry        = 2 * time.Second
 )
 
-// Config says where to listen and how much to keep. The zero value of each field
-// but UDP, TCP and Dir stands for its default.
+// Config says where to listen and how much to keep. The zero value of a field other
+// than UDP, TCP and Dir means its default.
 type Config struct {
-	// UDP and TCP are addresses to listen on, host:port. Empty means not at all.
+	// UDP and TCP are addresses to listen on, host:port; an empty one is off.
 	UDP, TCP string
-	// Dir is the folder of the spool files, made with mode 0700 if it is not there.
+	// Dir is the folder of the spool files, created with mode 0700 if missing.
 	Dir string
-	// SegmentBytes is the size at which the next spool file begins.
+	// SegmentBytes is the size in bytes at which the next spool file begins.
 	SegmentBytes int64
-	// MaxBytes bounds all spool files together.
+	// MaxBytes limits all spool files together.
 	MaxBytes int64
-	// MaxMessage bounds one message; a longer one is cut, and counted.
+	// MaxMessage is how many bytes of a message are kept; a longer one is cut, and counted.
 	MaxMessage int
-	// MaxConns bounds the open TCP connections; one more is closed at once.
+	// MaxConns limits the open TCP connections; one more is closed at once.
 	MaxConns int
-	// Idle is how long a TCP connection may be without a complete message.
+	// IdleTimeout is how long a TCP connection may be without a complete message.
 	IdleTimeout time.Duration
-	// Retry is how long to wait before a failed bind or write is tried again.
+	// RetryInterval is how long to wait before a failed bind or write is tried again.
 	RetryInterval time.Duration
 }
 
-// Validate returns what is wrong with c, or nil.
+// Validate returns an error for each bad address, folder or limit of c, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	for _, addr := range []string{c.UDP, c.TCP} {

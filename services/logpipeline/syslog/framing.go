@@ -6,51 +6,50 @@ import (
 	"strconv"
 )
 
-// errFraming is a frame length that no message has. What follows it cannot be
-// told apart any more, so the connection is closed.
+// errFraming is a frame length that no message has. The next message cannot be found
+// after it: the connection is closed.
 var errFraming = errors.New("impossible frame length")
 
 const (
-	// absurdLength is the frame length from which on a sender is not believed.
-	absurdLength = 1 << 20
-	// maxDigits bounds the digits read as a frame length.
+	// maxFrame is the largest frame length that is believed.
+	maxFrame = 1 << 20
+	// maxDigits limits the digits read as a frame length.
 	maxDigits = 20
 )
 
-// framer finds messages in a TCP stream (RFC 6587). Each frame is looked at anew:
-// an octet count, a space and "<" begin a counted one, anything else ends at a
-// newline or a NUL. The same bytes give the same messages, however they are split
-// over calls of feed.
+// framer finds messages in a TCP stream (RFC 6587). Each frame is told apart anew: an
+// octet count, a space and "<" begin a counted one, anything else ends at a newline or a
+// NUL. The same bytes give the same messages, however they are split over calls of feed.
 type framer struct {
 	max   int                              // bytes kept of a message
 	emit  func(msg []byte, cut bool) error // msg is valid during the call
 	buf   []byte                           // the message so far, at most max bytes
 	state frameState
-	left  int  // counted: bytes still to come
+	left  int  // inCounted: bytes still to come
 	over  bool // the message is longer than max
 }
 
 type frameState int
 
 const (
-	between frameState = iota // no byte of the next frame yet
-	length                    // reading what may be a count
-	space                     // a count and a space; "<" decides
-	counted                   // a message of known length
-	line                      // a message up to a newline or NUL
+	frameStart frameState = iota // no byte of the next frame yet
+	inCount                      // digits that may be an octet count
+	afterCount                   // a count and a space; "<" decides
+	inCounted                    // a message of known length
+	inLine                       // a message up to a newline or NUL
 )
 
-// resize changes how many bytes are kept of messages that have not begun.
-func (f *framer) resize(n int) {
-	if f.state == between {
+// setMax changes how many bytes are kept of messages that have not begun.
+func (f *framer) setMax(n int) {
+	if f.state == frameStart {
 		f.max = n
 	}
 }
 
 // feed takes the next bytes of the stream. It returns errFraming or the error of
-// emit; then the framer is of no more use.
+// emit; the framer cannot be used after it.
 func (f *framer) feed(p []byte) error {
-	ends := newEnds(p)
+	ends := &frameEnds{p: p, newline: -1, nul: -1}
 	for at := 0; at < len(p); {
 		n, err := f.step(p[at:], at, ends)
 		if err != nil {
@@ -61,83 +60,59 @@ func (f *framer) feed(p []byte) error {
 	return nil
 }
 
-// step consumes part of p, which is not empty and begins at in the chunk of ends.
-func (f *framer) step(p []byte, at int, ends *ends) (int, error) {
+// step consumes part of p, which is not empty and begins at offset at of the chunk that
+// ends searches. It returns how many bytes; after 0 the state has changed.
+func (f *framer) step(p []byte, at int, ends *frameEnds) (int, error) {
+	c := p[0]
 	switch f.state {
-	case between:
-		return f.start(p[0]), nil
-	case length:
-		return f.count(p[0]), nil
-	case space:
-		return 0, f.decide(p[0])
-	case counted:
-		return f.take(p)
-	default:
-		return f.takeLine(p, ends.after(at)-at)
-	}
-}
-
-// start looks at the first byte of a frame.
-func (f *framer) start(c byte) int {
-	switch {
-	case c == '\n' || c == 0:
-		return 1 // the end of a frame that was counted as well, or an empty one
-	case c >= '1' && c <= '9':
-		f.state = length
-	default:
-		f.state = line
-	}
-	return 0
-}
-
-// count collects digits of a length.
-func (f *framer) count(c byte) int {
-	switch {
-	case c >= '0' && c <= '9' && len(f.buf) < min(maxDigits+1, f.max):
+	case frameStart:
+		switch {
+		case c == '\n' || c == 0:
+			return 1, nil // the end of a frame that was counted as well, or an empty one
+		case c >= '1' && c <= '9':
+			f.state = inCount
+		default:
+			f.state = inLine
+		}
+		return 0, nil
+	case inCount:
+		switch {
+		case c >= '0' && c <= '9' && len(f.buf) < min(maxDigits+1, f.max):
+		case c == ' ' && len(f.buf) < f.max:
+			f.state = afterCount
+		default:
+			f.state = inLine
+			return 0, nil
+		}
 		f.buf = append(f.buf, c)
-		return 1
-	case c == ' ' && len(f.buf) < f.max:
-		f.buf = append(f.buf, c)
-		f.state = space
-		return 1
+		return 1, nil
+	case afterCount:
+		if c != '<' {
+			f.state = inLine
+			return 0, nil
+		}
+		n, err := strconv.Atoi(string(f.buf[:len(f.buf)-1]))
+		if err != nil || n > maxFrame {
+			return 0, errFraming
+		}
+		f.buf, f.left, f.state = f.buf[:0], n, inCounted
+		return 0, nil
+	case inCounted:
+		n := min(len(p), f.left)
+		f.left -= n
+		if f.left > 0 {
+			f.keep(p[:n])
+			return n, nil
+		}
+		return n, f.end(p[:n])
 	default:
-		f.state = line
-		return 0
+		end := ends.after(at) - at
+		if end >= len(p) {
+			f.keep(p)
+			return len(p), nil
+		}
+		return end + 1, f.end(p[:end])
 	}
-}
-
-// decide looks at the byte after a number and a space.
-func (f *framer) decide(c byte) error {
-	if c != '<' {
-		f.state = line
-		return nil
-	}
-	n, err := strconv.Atoi(string(f.buf[:len(f.buf)-1]))
-	if err != nil || n > absurdLength {
-		return errFraming
-	}
-	f.buf, f.left, f.state = f.buf[:0], n, counted
-	return nil
-}
-
-// take collects a counted message.
-func (f *framer) take(p []byte) (int, error) {
-	n := min(len(p), f.left)
-	f.left -= n
-	if f.left > 0 {
-		f.keep(p[:n])
-		return n, nil
-	}
-	return n, f.end(p[:n])
-}
-
-// takeLine collects a message whose end is at p[end], or not in p if end is len(p).
-func (f *framer) takeLine(p []byte, end int) (int, error) {
-	if end >= len(p) {
-		f.keep(p)
-		return len(p), nil
-	}
-	return end + 1, f.end(p[:end])
 }
 
 // keep appends to the message what still fits.
@@ -147,57 +122,53 @@ func (f *framer) keep(p []byte) {
 	f.buf = append(f.buf, p[:n]...)
 }
 
-// end hands out the message that ends with p. A message that lies whole in p is
-// not copied.
+// end emits the message that ends with p. A message that lies whole in p is not copied.
 func (f *framer) end(p []byte) error {
 	msg, cut := p, f.over
 	if len(f.buf) > 0 || len(p) > f.max {
 		f.keep(p)
 		msg, cut = f.buf, f.over
 	}
-	f.buf, f.over, f.state = f.buf[:0], false, between
-	if msg = trim(msg); len(msg) == 0 {
+	f.buf, f.over, f.state = f.buf[:0], false, frameStart
+	if msg = trimEnd(msg); len(msg) == 0 {
 		return nil
 	}
 	return f.emit(msg, cut)
 }
 
-// finish hands out what a sender left without an end when it closed.
+// finish emits a message that has no end because the sender closed.
 func (f *framer) finish() error {
-	if f.state == between {
+	if f.state == frameStart {
 		return nil
 	}
-	f.over = f.over || f.state == counted
+	f.over = f.over || f.state == inCounted
 	return f.end(nil)
 }
 
-// trim removes line ends from the end of a message (RFC 6587 3.4.2; senders over
+// trimEnd removes line ends from the end of a message (RFC 6587 3.4.2; senders over
 // UDP add them, too).
-func trim(msg []byte) []byte { return bytes.TrimRight(msg, "\r\n\x00") }
+func trimEnd(msg []byte) []byte { return bytes.TrimRight(msg, "\r\n\x00") }
 
-// ends finds the frame ends in one chunk and looks at each byte of it only once
-// for each kind of end.
-type ends struct {
-	p       []byte
-	nl, nul int // first of its kind not before the place asked for last
+// frameEnds finds the frame ends in one chunk. Each byte of it is compared only once for
+// each kind of end.
+type frameEnds struct {
+	p            []byte
+	newline, nul int // the first of its kind at or after the last offset asked for
 }
 
-func newEnds(p []byte) *ends { return &ends{p: p, nl: -1, nul: -1} }
-
-// after returns the place of the first end from at on, or the length of the chunk.
-func (e *ends) after(at int) int {
-	if e.nl < at {
-		e.nl = e.find('\n', at)
+// after returns the offset of the first end at or after at, or the length of the chunk.
+func (e *frameEnds) after(at int) int {
+	find := func(c byte) int {
+		if i := bytes.IndexByte(e.p[at:], c); i >= 0 {
+			return at + i
+		}
+		return len(e.p)
+	}
+	if e.newline < at {
+		e.newline = find('\n')
 	}
 	if e.nul < at {
-		e.nul = e.find(0, at)
+		e.nul = find(0)
 	}
-	return min(e.nl, e.nul)
-}
-
-func (e *ends) find(c byte, at int) int {
-	if i := bytes.IndexByte(e.p[at:], c); i >= 0 {
-		return at + i
-	}
-	return len(e.p)
+	return min(e.newline, e.nul)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// frames returns the messages of a stream that arrives in pieces of these sizes,
+// frames returns the messages of a stream that arrives in chunks of these sizes,
 // repeated, and then ends.
 func frames(stream []byte, limit int, sizes ...int) (msgs []string, err error) {
 	f := &framer{max: limit, emit: func(msg []byte, cut bool) error {
@@ -43,14 +43,14 @@ func TestFraming(t *testing.T) {
 		"no end":                  {stream: "<34>a\n<34>b", want: []string{"<34>a/false", "<34>b/false"}},
 		"counted without its end": {stream: "9 <34>a", want: []string{"<34>a/true"}},
 		"empty frames":            {stream: "\n\n\x00<34>a\n\n", want: []string{"<34>a/false"}},
-		"a year is no count":      {stream: "2026-11-23 a\n2026 Nov 23\n", want: []string{"2026-11-23 a/false", "2026 Nov 23/false"}},
-		"a leading zero is none":  {stream: "05 <34>a\n", want: []string{"05 <34>a/false"}},
+		"a year is not a count":   {stream: "2026-11-23 a\n2026 Nov 23\n", want: []string{"2026-11-23 a/false", "2026 Nov 23/false"}},
+		"a leading zero":          {stream: "05 <34>a\n", want: []string{"05 <34>a/false"}},
 		"negative":                {stream: "-5 <34>a\n", want: []string{"-5 <34>a/false"}},
-		"absurd":                  {stream: "100000000000000000000 <34>a", err: errFraming},
+		"impossible":              {stream: "100000000000000000000 <34>a", err: errFraming},
 		"too large":               {stream: "1048577 <34>a", err: errFraming},
 		"only digits":             {stream: strings.Repeat("7", 50) + "\n", want: []string{strings.Repeat("7", 40) + "/true"}},
-		"over-long line":          {stream: strings.Repeat("x", 100) + "\n<34>a\n", want: []string{strings.Repeat("x", 40) + "/true", "<34>a/false"}},
-		"over-long counted":       {stream: "100 <34>" + strings.Repeat("x", 96) + "<34>a\n", want: []string{"<34>" + strings.Repeat("x", 36) + "/true", "<34>a/false"}},
+		"long line":               {stream: strings.Repeat("x", 100) + "\n<34>a\n", want: []string{strings.Repeat("x", 40) + "/true", "<34>a/false"}},
+		"long counted":            {stream: "100 <34>" + strings.Repeat("x", 96) + "<34>a\n", want: []string{"<34>" + strings.Repeat("x", 36) + "/true", "<34>a/false"}},
 		"bad utf-8":               {stream: "<34>\xff\xfe\n", want: []string{"<34>\xff\xfe/false"}},
 	}
 	for name, c := range cases {
@@ -59,7 +59,7 @@ func TestFraming(t *testing.T) {
 			for _, size := range []int{1, 2, 3, 7, 1000} {
 				got, err := frames([]byte(c.stream), 40, size)
 				require.ErrorIs(t, err, c.err)
-				require.Equal(t, c.want, got, "in pieces of %d", size)
+				require.Equal(t, c.want, got, "in chunks of %d", size)
 			}
 		})
 	}
@@ -79,15 +79,15 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// A frame end costs one look at each byte, also when a chunk is full of the other
-// kind of end.
+// Each byte is compared once for each kind of frame end, also when a chunk is full of
+// the other kind.
 func TestFramingIsLinear(t *testing.T) {
 	t.Parallel()
 	small, large := framingCost(t, 8<<10), framingCost(t, 64<<10)
 	require.Less(t, large, 8*4*small, "eight times the bytes: %s then %s", small, large)
 }
 
-// framingCost is the least of several times that n frames took.
+// framingCost is the shortest of several times that n frames took.
 func framingCost(t *testing.T, n int) time.Duration {
 	t.Helper()
 	stream, best := bytes.Repeat([]byte("a\x00"), n), time.Hour

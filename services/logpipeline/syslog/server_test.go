@@ -27,7 +27,7 @@ func quiet() logrus.FieldLogger {
 	return log
 }
 
-// rig is a Server that runs, and one who reads its spool.
+// rig is a running Server and a Tailer that reads its spool.
 type rig struct {
 	t    testing.TB
 	cfg  syslog.Config
@@ -85,7 +85,7 @@ func send(t testing.TB, c net.Conn, text string) {
 	require.NoError(t, err)
 }
 
-// read takes n messages out of the spool.
+// read returns the next n messages of the spool.
 func (r *rig) read(n int) (msgs []string) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
 	defer cancel()
@@ -118,7 +118,7 @@ func TestMessagesReachTheSpool(t *testing.T) {
 	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.Received[syslog.UDP] == 2 && s.Received[syslog.TCP] == 3 }, time.Second, time.Millisecond)
 }
 
-// The longest message, of bytes that need the longest form, is one line.
+// A message of the largest size, of bytes that take the most room in JSON, is one line.
 func TestLargestMessageIsOneLine(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -127,7 +127,7 @@ func TestLargestMessageIsOneLine(t *testing.T) {
 	require.Equal(t, []string{msg}, r.read(1))
 }
 
-func TestReleaseDeletesWhatIsPassed(t *testing.T) {
+func TestConsumedSegmentsAreDeleted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *syslog.Config) { c.SegmentBytes = 1000 })
 	c := r.dial("tcp")
@@ -182,7 +182,7 @@ func TestFullSpoolMakesTCPWaitAndDropsUDP(t *testing.T) {
 	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.BlockedSince.IsZero() && len(s.Reasons) == 0 }, 5*time.Second, time.Millisecond)
 }
 
-func TestHalfWrittenLineIsNotGluedToTheNext(t *testing.T) {
+func TestHalfWrittenLineIsNotJoinedWithTheNext(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "spool-00000007.log"), []byte(`{"received":"2026-11-23T10:00:00Z","peer":"p","transport":"tcp","message":"whole"}`+"\n"+`{"received":"2026`), 0o600))
@@ -194,7 +194,7 @@ func TestHalfWrittenLineIsNotGluedToTheNext(t *testing.T) {
 	require.Equal(t, 1, r.srv.Stats().SpoolFiles)
 }
 
-func TestConnectionsAreBounded(t *testing.T) {
+func TestConnectionsAreLimited(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *syslog.Config) { c.MaxConns = 2; c.IdleTimeout = 300 * time.Millisecond })
 	a, b := r.dial("tcp"), r.dial("tcp")
@@ -205,7 +205,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_, err := io.ReadAll(c)
 	require.NoError(t, err, "the third is closed")
 	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseLimit])
-	go func() { // a byte now and then keeps nobody connected
+	go func() { // a byte now and then does not keep a connection open
 		for range 1000 {
 			if _, err := b.Write([]byte("x")); err != nil {
 				return
@@ -216,7 +216,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	require.Eventually(t, func() bool { return r.srv.Stats().Closed[syslog.CloseIdle] == 2 }, 5*time.Second, time.Millisecond)
 }
 
-func TestAbsurdLengthClosesTheConnection(t *testing.T) {
+func TestImpossibleFrameLengthClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	c := r.dial("tcp")
@@ -227,7 +227,7 @@ func TestAbsurdLengthClosesTheConnection(t *testing.T) {
 	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseFraming])
 }
 
-func TestTakenPortIsRetriedAndRebindKeepsTheOther(t *testing.T) {
+func TestTakenPortIsRetriedAndRebindKeepsTheOtherPort(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -10,29 +10,31 @@ import (
 	"sync"
 )
 
-// errFull says that the spool holds as many bytes as it may.
+// errFull says that the spool holds Config.MaxBytes.
 var errFull = errors.New("the spool is full")
 
 const (
 	segmentPrefix = "spool-"
 	segmentSuffix = ".log"
+	// writeBytes is at how many bytes the records found in one read of a connection are written.
+	writeBytes = 64 << 10
 )
 
-// spool is a folder of segment files. Each line is written whole by one write, so
-// that what a sender was taken off is in the page cache when this process dies.
+// spool is a folder of segment files. Records are written whole by one write: those
+// acknowledged to a sender are in the page cache when this process dies.
 type spool struct {
-	dir      string
-	segBytes int64 // Config.SegmentBytes
+	dir          string
+	segmentBytes int64 // Config.SegmentBytes
 
-	mu     sync.Mutex
-	limit  int64
-	opened bool
-	next   uint64        // number of the next segment
-	file   *os.File      // being written, nil if none is
-	segs   []segment     // on disk, in order; the last one belongs to file
-	total  int64         // bytes of all
-	room   chan struct{} // closed when there may be room again
-	err    error         // why the last write failed
+	mu       sync.Mutex
+	maxBytes int64 // Config.MaxBytes
+	opened   bool
+	next     uint64        // number of the next segment
+	file     *os.File      // the segment being written, nil if there is none
+	segments []segment     // on disk, in order; the last one belongs to file
+	total    int64         // bytes of all
+	room     chan struct{} // closed when there may be room again
+	err      error         // why the last write failed
 }
 
 type segment struct {
@@ -41,74 +43,84 @@ type segment struct {
 }
 
 func newSpool(cfg Config) *spool {
-	return &spool{dir: cfg.Dir, limit: cfg.MaxBytes, segBytes: cfg.SegmentBytes, room: make(chan struct{})}
+	return &spool{dir: cfg.Dir, maxBytes: cfg.MaxBytes, segmentBytes: cfg.SegmentBytes, room: make(chan struct{})}
 }
 
-// maxSegment is the size at which the next segment begins. The lock is held.
-func (s *spool) maxSegment() int64 { return min(s.segBytes, max(1, s.limit/4)) }
+// maxSegment is the size at which the next segment begins: a quarter of a small spool, so
+// that read segments can be deleted while one is written. s.mu is held.
+func (s *spool) maxSegment() int64 { return min(s.segmentBytes, max(1, s.maxBytes/4)) }
 
-// resize changes how many bytes all segments may have. What is there stays.
-func (s *spool) resize(limit int64) {
+// setMaxBytes changes the limit of all segments together. Nothing is deleted.
+func (s *spool) setMaxBytes(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limit = limit
+	s.maxBytes = n
+	s.signalRoom()
+}
+
+// signalRoom wakes all that wait on waitRoom. s.mu is held.
+func (s *spool) signalRoom() {
 	close(s.room)
 	s.room = make(chan struct{})
 }
 
-// portion is how many bytes are worth one write.
-func (s *spool) portion() int64 {
+// waitRoom returns a channel that is closed when there may be room.
+func (s *spool) waitRoom() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(putBytes, s.maxSegment())
+	return s.room
 }
 
-// append writes lines, whole lines, or nothing of them. The error is errFull or
+// writeSize is how many bytes of records are collected for one write.
+func (s *spool) writeSize() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(writeBytes, s.maxSegment())
+}
+
+// append writes records, which are whole lines, or none of them. The error is errFull or
 // that of the disk; both may pass.
-func (s *spool) append(lines []byte) error {
+func (s *spool) append(records []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.write(lines)
-	s.err = err
-	return err
+	s.err = s.write(records)
+	return s.err
 }
 
-func (s *spool) write(lines []byte) error {
+func (s *spool) write(records []byte) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	if s.total > 0 && s.total+int64(len(lines)) > s.limit { // one message fits into an empty spool
-		s.seal() // so that it can be released
+	if s.total > 0 && s.total+int64(len(records)) > s.maxBytes { // one message fits into an empty spool
+		s.endSegment() // it can be deleted once it is read
 		return errFull
 	}
-	if err := s.ready(); err != nil {
-		return err
+	if s.file == nil || s.segments[len(s.segments)-1].size >= s.maxSegment() {
+		if err := s.beginSegment(); err != nil {
+			return err
+		}
 	}
-	last := &s.segs[len(s.segs)-1]
-	n, err := s.file.Write(lines)
+	last := &s.segments[len(s.segments)-1]
+	n, err := s.file.Write(records)
 	if err == nil {
 		last.size += int64(n)
 		s.total += int64(n)
 		return nil
 	}
-	s.undo(last)
-	return err
-}
-
-// undo removes a line that was written in part. If that fails the segment ends
-// here, and its reader skips the torn end.
-func (s *spool) undo(last *segment) {
-	if err := s.file.Truncate(last.size); err == nil {
-		return
+	// Remove what was written in part. If that fails the segment ends here, and its
+	// reader skips the torn end.
+	if s.file.Truncate(last.size) == nil {
+		return err
 	}
-	if st, err := s.file.Stat(); err == nil {
+	if st, statErr := s.file.Stat(); statErr == nil {
 		s.total += st.Size() - last.size
 		last.size = st.Size()
 	}
-	s.seal()
+	s.endSegment()
+	return err
 }
 
-// open makes the folder and takes stock of it, once.
+// open creates the folder and lists its segments, once.
 func (s *spool) open() error {
 	if s.opened {
 		return nil
@@ -120,14 +132,14 @@ func (s *spool) open() error {
 	if err != nil {
 		return err
 	}
-	s.segs, s.total, s.next = nil, 0, 1
+	s.segments, s.total, s.next = nil, 0, 1
 	for _, e := range entries {
 		n, ok := segmentNumber(e.Name())
 		st, err := e.Info()
 		if !ok || err != nil || !st.Mode().IsRegular() {
 			continue
 		}
-		s.segs = append(s.segs, segment{filepath.Join(s.dir, e.Name()), st.Size()})
+		s.segments = append(s.segments, segment{filepath.Join(s.dir, e.Name()), st.Size()})
 		s.total += st.Size()
 		s.next = max(s.next, n+1)
 	}
@@ -135,6 +147,7 @@ func (s *spool) open() error {
 	return nil
 }
 
+// segmentNumber returns the number in the name of a segment, false for another file.
 func segmentNumber(name string) (uint64, bool) {
 	digits, ok := strings.CutPrefix(name, segmentPrefix)
 	digits, ok2 := strings.CutSuffix(digits, segmentSuffix)
@@ -142,38 +155,35 @@ func segmentNumber(name string) (uint64, bool) {
 	return n, ok && ok2 && err == nil && len(digits) >= 8
 }
 
-// ready makes sure that there is a segment to write to. A segment of an earlier
-// life is never continued: its last line may be half a line.
-func (s *spool) ready() error {
-	if s.file != nil && s.segs[len(s.segs)-1].size < s.maxSegment() {
-		return nil
-	}
-	s.seal()
+// beginSegment starts the next segment. One of an earlier process is never continued:
+// its last line may be half a line.
+func (s *spool) beginSegment() error {
+	s.endSegment()
 	path := filepath.Join(s.dir, fmt.Sprintf("%s%08d%s", segmentPrefix, s.next, segmentSuffix))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND|noFollow, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND|noFollow, 0o600)
 	if err != nil {
-		s.opened = !errors.Is(err, os.ErrExist) && !errors.Is(err, os.ErrNotExist) // look again
+		s.opened = !errors.Is(err, os.ErrExist) && !errors.Is(err, os.ErrNotExist) // list the folder again
 		return err
 	}
-	s.file = f
+	s.file = file
 	s.next++
-	s.segs = append(s.segs, segment{path: path})
+	s.segments = append(s.segments, segment{path: path})
 	return nil
 }
 
-// seal ends the segment being written. It is synced, so that a power cut costs at
-// most one segment.
-func (s *spool) seal() {
+// endSegment closes the segment being written. It is synced: a power cut costs at most
+// one segment.
+func (s *spool) endSegment() {
 	if s.file == nil {
 		return
 	}
-	_ = s.file.Sync() // the bytes are written; there is nobody to tell
+	_ = s.file.Sync() // the records are written; a failing disk shows at the next write
 	_ = s.file.Close()
 	s.file = nil
 }
 
-// release deletes the finished segments for which passed reports true.
-func (s *spool) release(passed func(path string, size int64) bool) error {
+// deleteConsumed deletes the ended segments for which consumed reports true.
+func (s *spool) deleteConsumed(consumed func(path string, size int64) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.open(); err != nil {
@@ -181,9 +191,9 @@ func (s *spool) release(passed func(path string, size int64) bool) error {
 	}
 	var kept []segment
 	var errs []error
-	for i, seg := range s.segs {
-		writing := s.file != nil && i == len(s.segs)-1
-		if writing || !passed(seg.path, seg.size) {
+	for i, seg := range s.segments {
+		writing := s.file != nil && i == len(s.segments)-1
+		if writing || !consumed(seg.path, seg.size) {
 			kept = append(kept, seg)
 			continue
 		}
@@ -194,30 +204,22 @@ func (s *spool) release(passed func(path string, size int64) bool) error {
 		}
 		s.total -= seg.size
 	}
-	if len(kept) < len(s.segs) {
-		close(s.room)
-		s.room = make(chan struct{})
+	if len(kept) < len(s.segments) {
+		s.signalRoom()
 	}
-	s.segs = kept
+	s.segments = kept
 	return errors.Join(errs...)
-}
-
-// waitRoom returns a channel that is closed when there may be room.
-func (s *spool) waitRoom() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.room
 }
 
 func (s *spool) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seal()
+	s.endSegment()
 }
 
-// usage returns what is on disk and why the last write failed.
+// usage returns the segments on disk, their bytes and why the last write failed.
 func (s *spool) usage() (files int, total int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.segs), s.total, s.err
+	return len(s.segments), s.total, s.err
 }

@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// Reasons for which messages were dropped, connections closed; keys of Stats.
+// Reasons for which messages are dropped or connections closed; keys of Stats.Dropped
+// and Stats.Closed.
 const (
 	DropKernel   = "kernel_buffer" // the socket's buffer was full
 	DropSpool    = "spool_full"    // Config.MaxBytes reached
 	DropDisk     = "disk"          // the file could not be written
 	DropEmpty    = "empty"         // a datagram without a byte
-	CloseFraming = "framing"       // a length that cannot be
-	CloseIdle    = "idle"          // no complete message within Config.Idle
+	CloseFraming = "framing"       // an impossible frame length
+	CloseIdle    = "idle"          // no complete message within Config.IdleTimeout
 	CloseLimit   = "limit"         // more than Config.MaxConns
 	CloseError   = "error"         // reset by the sender, or not accepted
 )
@@ -46,84 +47,62 @@ type Stats struct {
 
 // Stats returns counters and reasons. Any goroutine may call it at any time.
 func (s *Server) Stats() Stats {
-	s.countDrops()
-	st := s.tally.snapshot()
+	s.countKernelDrops()
+	st := s.counters.snapshot()
 	var err error
 	st.SpoolFiles, st.SpoolBytes, err = s.spool.usage()
-	if err != nil {
-		st.Reasons = append(st.Reasons, spoolReason(err))
+	switch {
+	case errors.Is(err, errFull):
+		st.Reasons = append(st.Reasons, "the syslog spool is full: tcp senders wait, udp messages are dropped")
+	case err != nil:
+		st.Reasons = append(st.Reasons, "the syslog spool cannot be written: "+err.Error())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Connections = len(s.conns)
 	for transport, p := range s.ports {
-		if p.addr != "" && p.err != nil {
-			st.Reasons = append(st.Reasons, bindReason(transport, p))
+		if p.addr == "" || p.err == nil {
+			continue
 		}
+		cause := p.err.Error()
+		if errors.Is(p.err, syscall.EADDRINUSE) {
+			cause = "another program has the port"
+		}
+		st.Reasons = append(st.Reasons, fmt.Sprintf("syslog %s %s is not served: %s", transport, p.addr, cause))
 	}
 	slices.Sort(st.Reasons)
 	return st
 }
 
-func spoolReason(err error) string {
-	if errors.Is(err, errFull) {
-		return "the syslog spool is full: tcp senders wait, udp messages are dropped"
-	}
-	return "the syslog spool cannot be written: " + err.Error()
-}
-
-func bindReason(transport string, p *port) string {
-	what := p.err.Error()
-	if errors.Is(p.err, syscall.EADDRINUSE) {
-		what = "another program has the port"
-	}
-	return fmt.Sprintf("syslog %s %s is not served: %s", transport, p.addr, what)
-}
-
-// tally counts for Stats.
-type tally struct {
-	mu *sync.Mutex
+// counters are the counted fields of Stats.
+type counters struct {
+	mu sync.Mutex
 	st Stats
 }
 
-func newTally() tally {
-	return tally{mu: &sync.Mutex{}, st: Stats{Received: map[string]int64{}, Dropped: map[string]int64{}, Closed: map[string]int64{}}}
+// update changes the counters with fn, which must not block.
+func (c *counters) update(fn func(st *Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fn(&c.st)
 }
 
-func (t *tally) took(transport string, n int64) { t.add(t.st.Received, transport, n) }
-func (t *tally) drop(reason string, n int64)    { t.add(t.st.Dropped, reason, n) }
-func (t *tally) close(reason string)            { t.add(t.st.Closed, reason, 1) }
-
-func (t *tally) add(counts map[string]int64, key string, n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	counts[key] += n
+func (c *counters) dropped(reason string, n int64) {
+	c.update(func(st *Stats) { st.Dropped[reason] += n })
 }
 
-func (t *tally) cut() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.st.Truncated++
+func (c *counters) closed(reason string) { c.update(func(st *Stats) { st.Closed[reason]++ }) }
+
+func (c *counters) received(transport string, n int64) {
+	c.update(func(st *Stats) { st.Received[transport] += n })
 }
 
-func (t *tally) block() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.st.BlockedSince.IsZero() {
-		t.st.BlockedSince = time.Now()
-	}
-}
+func (c *counters) truncated() { c.update(func(st *Stats) { st.Truncated++ }) }
 
-func (t *tally) unblock() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.st.BlockedSince = time.Time{}
-}
-
-func (t *tally) snapshot() Stats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	st := t.st
-	st.Received, st.Dropped, st.Closed = maps.Clone(st.Received), maps.Clone(st.Dropped), maps.Clone(st.Closed)
-	return st
+func (c *counters) snapshot() (out Stats) {
+	c.update(func(st *Stats) {
+		out = *st
+		out.Received, out.Dropped, out.Closed = maps.Clone(st.Received), maps.Clone(st.Dropped), maps.Clone(st.Closed)
+	})
+	return out
 }

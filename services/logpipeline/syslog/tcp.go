@@ -14,30 +14,27 @@ import (
 
 const (
 	readBytes = 16 << 10 // of each connection
-	// putBytes is when records found in one read are written before more are made.
-	putBytes = 64 << 10
-	// acceptPause follows an error of accept, such as too many open files.
+	// acceptPause follows an error of accept, for example too many open files.
 	acceptPause = 100 * time.Millisecond
 )
 
-// errStopped ends a connection because the Server ends.
+// errStopped ends a connection because the Server stops.
 var errStopped = errors.New("stopped")
 
-// serveTCP accepts on addr until ctx ends or another address is wanted. The
-// connections run in g and outlive the listener. The error says why addr is not
-// served.
+// serveTCP accepts on addr until ctx ends or another address is configured. The
+// connections run in g and outlive the listener. The error says why addr is not served.
 func (s *Server) serveTCP(ctx context.Context, g *task.Group, addr string) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
 	p := s.ports[TCP]
-	s.bound(p, l.Addr(), TCP)
-	stop := make(chan struct{})
-	own := task.New(ctx)
-	own.Go("syslog tcp close", func(ctx context.Context) error { return s.until(ctx, p, addr, stop, l.Close) })
-	own.Go("syslog tcp accept", func(ctx context.Context) error { defer close(stop); return s.accept(ctx, g, l) })
-	return own.Wait()
+	s.portBound(p, TCP, l.Addr())
+	ended := make(chan struct{})
+	listener := task.New(ctx)
+	listener.Go("syslog tcp close", func(ctx context.Context) error { return s.closeAfter(ctx, p, addr, ended, l.Close) })
+	listener.Go("syslog tcp accept", func(ctx context.Context) error { defer close(ended); return s.accept(ctx, g, l) })
+	return listener.Wait()
 }
 
 func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) error {
@@ -47,25 +44,25 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 			return nil
 		}
 		if err != nil {
-			s.tally.close(CloseError)
+			s.counters.closed(CloseError)
 			task.Pause(ctx, acceptPause)
 			continue
 		}
-		if !s.admit(c) {
-			s.tally.close(CloseLimit)
+		if !s.register(c) {
+			s.counters.closed(CloseLimit)
 			_ = c.Close() // refused; nothing was read
 			continue
 		}
 		g.Go("syslog connection", func(ctx context.Context) error {
-			defer s.dismiss(c)
-			s.converse(ctx, c)
+			defer s.unregister(c)
+			s.countClose(s.readConnection(ctx, c))
 			return nil
 		})
 	}
 }
 
-// admit registers c if there is a place for it.
-func (s *Server) admit(c net.Conn) bool {
+// register adds c unless Config.MaxConns are open.
+func (s *Server) register(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) >= s.cfg.MaxConns {
@@ -75,108 +72,123 @@ func (s *Server) admit(c net.Conn) bool {
 	return true
 }
 
-func (s *Server) dismiss(c net.Conn) {
+func (s *Server) unregister(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	_ = c.Close() // done with it either way
+	_ = c.Close() // it was read to its end, or is given up
 }
 
-// converse reads one connection to its end. What was read is in the spool before
-// more is read, so a full spool makes the sender wait.
-func (s *Server) converse(ctx context.Context, c net.Conn) {
-	in := &intake{s: s, peer: peerOf(c), put: func(lines []byte) bool { return s.put(ctx, lines) }}
-	f := &framer{max: s.maxMessage(), emit: in.add}
+// closeConnections closes all connections when ctx ends.
+func (s *Server) closeConnections(ctx context.Context) error {
+	<-ctx.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close() // its reader sees it closed
+	}
+	return nil
+}
+
+// readConnection reads one connection to its end and returns why it ended, nil if the
+// sender closed it. What was read is in the spool before more is read: a full spool makes
+// the sender wait.
+func (s *Server) readConnection(ctx context.Context, c net.Conn) error {
+	in := &connection{s: s, stopped: ctx.Done(), peer: c.RemoteAddr().String()}
+	if addr, err := netip.ParseAddrPort(in.peer); err == nil {
+		in.peer = unmap(addr).String()
+	}
+	f := &framer{max: int(s.maxMessage.Load()), emit: in.add}
 	buf := make([]byte, readBytes)
 	deadline := time.Now().Add(s.cfg.IdleTimeout)
 	for ctx.Err() == nil {
 		// Only a complete message moves the deadline: a byte now and then does not.
 		if err := c.SetReadDeadline(deadline); err != nil {
-			return
+			return nil
 		}
 		n, err := c.Read(buf)
-		f.resize(s.maxMessage())
-		if ferr := errors.Join(f.feed(buf[:n]), in.flush()); ferr != nil {
-			s.hungUp(ferr)
-			return
+		f.setMax(int(s.maxMessage.Load()))
+		before := in.messages
+		if err := errors.Join(f.feed(buf[:n]), in.flush()); err != nil {
+			return err
 		}
-		if in.fresh() {
+		if in.messages > before {
 			deadline = time.Now().Add(s.cfg.IdleTimeout)
 		}
+		if errors.Is(err, io.EOF) {
+			return errors.Join(f.finish(), in.flush())
+		}
 		if err != nil {
-			s.goodbye(f, in, err)
-			return
+			return err
 		}
 	}
+	return nil
 }
 
-// goodbye ends a connection that cannot be read any more.
-func (s *Server) goodbye(f *framer, in *intake, err error) {
-	if errors.Is(err, io.EOF) {
-		err = errors.Join(f.finish(), in.flush())
-	}
-	s.hungUp(err)
-}
-
-// hungUp counts why a connection ended, if it was not the sender's wish.
-func (s *Server) hungUp(err error) {
+// countClose counts why a connection ended, unless the sender or a stop closed it.
+func (s *Server) countClose(err error) {
 	switch {
 	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, errStopped):
 	case errors.Is(err, errFraming):
-		s.tally.close(CloseFraming)
+		s.counters.closed(CloseFraming)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.tally.close(CloseIdle)
+		s.counters.closed(CloseIdle)
 	default:
-		s.tally.close(CloseError)
+		s.counters.closed(CloseError)
 	}
 }
 
-func peerOf(c net.Conn) string {
-	if p, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		return plain(p).String()
-	}
-	return c.RemoteAddr().String()
+// connection turns the messages of one connection into records.
+type connection struct {
+	s        *Server
+	stopped  <-chan struct{} // closed when the Server stops
+	peer     string
+	records  []byte // not yet written
+	pending  int64  // how many
+	messages int64  // received so far
 }
 
-// intake turns the messages of one connection into records.
-type intake struct {
-	s       *Server
-	put     func(lines []byte) bool // waits for room; false when the Server ends
-	peer    string
-	out     []byte
-	pending int64
-	some    bool
-}
-
-func (in *intake) add(msg []byte, cut bool) error {
+// add appends the record of msg and writes when there are enough for one write.
+func (in *connection) add(msg []byte, cut bool) error {
 	if cut {
-		in.s.tally.cut()
+		in.s.counters.truncated()
 	}
-	in.out = appendRecord(in.out, Record{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg})
+	in.records = appendRecord(in.records, Record{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg})
 	in.pending++
-	in.some = true
-	if int64(len(in.out)) < in.s.spool.portion() {
+	in.messages++
+	if int64(len(in.records)) < in.s.spool.writeSize() {
 		return nil
 	}
 	return in.flush()
 }
 
-// flush writes the records, and waits until that was possible.
-func (in *intake) flush() error {
+// flush writes the records, and waits until there is room for them. The error is
+// errStopped.
+func (in *connection) flush() error {
 	if in.pending == 0 {
 		return nil
 	}
-	if !in.put(in.out) {
-		return errStopped
+	for {
+		room := in.s.spool.waitRoom()
+		if in.s.spool.append(in.records) == nil {
+			break
+		}
+		in.s.counters.update(func(st *Stats) {
+			if st.BlockedSince.IsZero() {
+				st.BlockedSince = time.Now()
+			}
+		})
+		select {
+		case <-in.stopped:
+			return errStopped
+		case <-room:
+		case <-time.After(in.s.cfg.RetryInterval):
+		}
 	}
-	in.s.tally.took(TCP, in.pending)
-	in.out, in.pending = in.out[:0], 0
+	in.s.counters.update(func(st *Stats) {
+		st.BlockedSince = time.Time{}
+		st.Received[TCP] += in.pending
+	})
+	in.records, in.pending = in.records[:0], 0
 	return nil
-}
-
-// fresh reports whether a message has come since it was asked last.
-func (in *intake) fresh() bool {
-	some := in.some
-	in.some = false
-	return some
 }

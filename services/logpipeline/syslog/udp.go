@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	udpBuffer = 8 << 20 // what we ask of the kernel
-	datagram  = 64 << 10
+	udpBuffer   = 8 << 20 // receive buffer requested from the kernel
+	maxDatagram = 64 << 10
 )
 
-// serveUDP receives on addr until ctx ends or another address is wanted. The error
+// serveUDP receives on addr until ctx ends or another address is configured. The error
 // says why addr is not served.
 func (s *Server) serveUDP(ctx context.Context, addr string) error {
 	pc, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", addr)
@@ -26,20 +26,45 @@ func (s *Server) serveUDP(ctx context.Context, addr string) error {
 	if !ok {
 		return errors.Join(net.UnknownNetworkError("udp"), pc.Close())
 	}
-	tune(c)
+	setReceiveBuffer(c)
+	s.mu.Lock()
+	s.udp, s.drops = c, 0
+	s.mu.Unlock()
 	p := s.ports[UDP]
-	s.swapUDP(c)
-	s.bound(p, c.LocalAddr(), UDP)
-	stop := make(chan struct{})
+	s.portBound(p, UDP, c.LocalAddr())
+	ended := make(chan struct{})
 	g := task.New(ctx)
-	g.Go("syslog udp close", func(ctx context.Context) error { return s.until(ctx, p, addr, stop, s.closeUDP) })
-	g.Go("syslog udp read", func(context.Context) error { defer close(stop); return s.receive(c) })
+	g.Go("syslog udp close", func(ctx context.Context) error { return s.closeAfter(ctx, p, addr, ended, s.closeUDP) })
+	g.Go("syslog udp read", func(context.Context) error { defer close(ended); return s.receive(c) })
 	return g.Wait()
 }
 
-// receive takes datagrams until c is closed. Each one is a message (RFC 5426 3.1).
+// closeUDP closes the socket. Its drops are counted first: the kernel forgets them with it.
+func (s *Server) closeUDP() error {
+	s.countKernelDrops()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.udp
+	s.udp = nil
+	return c.Close()
+}
+
+// countKernelDrops counts the datagrams that the kernel had no room for since the last call.
+func (s *Server) countKernelDrops() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.udp == nil {
+		return
+	}
+	if drops, ok := kernelDrops(s.udp); ok {
+		s.counters.dropped(DropKernel, int64(drops-s.drops))
+		s.drops = drops
+	}
+}
+
+// receive takes datagrams until c is closed.
 func (s *Server) receive(c *net.UDPConn) error {
-	buf, out := make([]byte, datagram), []byte(nil)
+	buf, record := make([]byte, maxDatagram), []byte(nil)
 	for {
 		n, peer, err := c.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
@@ -48,63 +73,33 @@ func (s *Server) receive(c *net.UDPConn) error {
 		if err != nil {
 			return err
 		}
-		out = s.datagram(buf[:n], peer, out[:0])
+		record = s.writeDatagram(buf[:n], peer, record[:0])
 	}
 }
 
-// swapUDP notes the socket that receives from now on.
-func (s *Server) swapUDP(c *net.UDPConn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.udp, s.drops = c, 0
-}
-
-// closeUDP closes that socket. What it dropped is counted first: it is forgotten with it.
-func (s *Server) closeUDP() error {
-	s.countDrops()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.udp
-	s.udp = nil
-	return c.Close()
-}
-
-// countDrops counts what the kernel had no room for since it was asked last.
-func (s *Server) countDrops() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.udp == nil {
-		return
-	}
-	if now, ok := kernelDrops(s.udp); ok {
-		s.tally.drop(DropKernel, int64(now-s.drops))
-		s.drops = now
-	}
-}
-
-// datagram writes one message, or drops it with a reason: a sender over UDP cannot
-// be made to wait.
-func (s *Server) datagram(msg []byte, peer netip.AddrPort, out []byte) []byte {
-	msg = trim(msg)
+// writeDatagram writes one datagram, which is one message (RFC 5426 3.1), or drops it
+// with a reason: a sender over UDP cannot be made to wait. It returns record for reuse.
+func (s *Server) writeDatagram(msg []byte, peer netip.AddrPort, record []byte) []byte {
+	msg = trimEnd(msg)
 	if len(msg) == 0 {
-		s.tally.drop(DropEmpty, 1)
-		return out
+		s.counters.dropped(DropEmpty, 1)
+		return record
 	}
-	if limit := s.maxMessage(); len(msg) > limit {
+	if limit := int(s.maxMessage.Load()); len(msg) > limit {
 		msg = msg[:limit]
-		s.tally.cut()
+		s.counters.truncated()
 	}
-	out = appendRecord(out, Record{Time: time.Now(), Peer: plain(peer).String(), Transport: UDP, Message: msg})
-	switch err := s.spool.append(out); {
+	record = appendRecord(record, Record{Time: time.Now(), Peer: unmap(peer).String(), Transport: UDP, Message: msg})
+	switch err := s.spool.append(record); {
 	case err == nil:
-		s.tally.took(UDP, 1)
+		s.counters.received(UDP, 1)
 	case errors.Is(err, errFull):
-		s.tally.drop(DropSpool, 1)
+		s.counters.dropped(DropSpool, 1)
 	default:
-		s.tally.drop(DropDisk, 1)
+		s.counters.dropped(DropDisk, 1)
 	}
-	return out
+	return record
 }
 
-// plain shows an IPv4 sender of a dual-stack socket as what it is.
-func plain(p netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()) }
+// unmap shows an IPv4 sender of a dual-stack socket as an IPv4 address.
+func unmap(p netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()) }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
+func TestDecodeRecordRefusesOtherLines(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"", "{", "null", "[]", `{"received":"x"}`, `{"transport":"udp"}`, `{"transport":"smoke","message":"a"}`} {
 		_, err := DecodeRecord([]byte(line))
@@ -16,7 +16,7 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 	}
 }
 
-// Every message comes back as it was, byte by byte, in a line without a newline.
+// Every message is decoded to the same bytes, and its record has no newline inside.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte("<34>a \"b\" \\ \x01\x1b\u2028\U0001f512"))
 	f.Add([]byte("\xff\xfe\x00"))
@@ -32,9 +32,9 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// A sender of control characters fills the spool no faster than one of text does, but
-// for a third.
-func TestARecordIsHardlyLargerThanItsMessage(t *testing.T) {
+// A message of control characters takes at most a third more of the spool than one of
+// text.
+func TestRecordIsAtMostAThirdLargerThanItsMessage(t *testing.T) {
 	t.Parallel()
 	for _, c := range []string{"\x01", "\"", "x", "\xff", "\u2028"} {
 		msg := bytes.Repeat([]byte(c), DefaultMaxMessage/len(c))
@@ -46,7 +46,7 @@ func TestARecordIsHardlyLargerThanItsMessage(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
+func FuzzDecodeRecord(f *testing.F) {
 	f.Add([]byte(`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","message":"m"}`))
 	f.Add([]byte(`{"received":"2026-11-23T10:00:00Z","transport":"tcp","raw":"/w=="}`))
 	f.Fuzz(func(t *testing.T, line []byte) {

@@ -15,10 +15,10 @@ const (
 	TCP = "tcp"
 )
 
-// ErrRecord is the error of Decode for a line that is not a record of a spool file.
+// ErrRecord is the error of DecodeRecord for a line that is not a record of a spool file.
 var ErrRecord = errors.New("not a spool record")
 
-// Record is one message as it came in.
+// Record is one message as it was received.
 type Record struct {
 	Time      time.Time // when it was received, UTC
 	Peer      string    // ip:port of the sender
@@ -26,8 +26,8 @@ type Record struct {
 	Message   []byte    // the bytes of the message, framing removed
 }
 
-// recordJSON is Received in a spool file. Raw stands in for Message where JSON cannot
-// hold the bytes, or only in a form that is larger.
+// recordJSON is a Record in a spool file. Raw replaces Message where JSON cannot hold the
+// bytes, or only in a larger form.
 type recordJSON struct {
 	Received  time.Time `json:"received"`
 	Peer      string    `json:"peer"`
@@ -36,8 +36,8 @@ type recordJSON struct {
 	Raw       []byte    `json:"raw"`
 }
 
-// DecodeRecord returns what a line of a spool file holds, or an error that wraps
-// ErrLine. Message is the caller's to keep. Any goroutine may call it.
+// DecodeRecord decodes a line of a spool file. The error wraps ErrRecord. The caller may
+// keep Message.
 func DecodeRecord(b []byte) (Record, error) {
 	var r recordJSON
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -53,8 +53,7 @@ func DecodeRecord(b []byte) (Record, error) {
 	return out, nil
 }
 
-// appendRecord appends r to b as one line. It never fails: every byte string has
-// a form.
+// appendRecord appends r to b as one line of JSON. Every byte string has a form in it.
 func appendRecord(b []byte, r Record) []byte {
 	b = append(b, `{"received":"`...)
 	b = r.Time.UTC().AppendFormat(b, time.RFC3339Nano)

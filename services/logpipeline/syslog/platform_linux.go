@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noFollow keeps a planted link from redirecting what we write.
+// noFollow refuses a symbolic link that another program put in the place of a segment.
 const noFollow = unix.O_NOFOLLOW
 
-// tune gives a UDP socket a large buffer. What is refused is done without.
-func tune(c *net.UDPConn) {
+// setReceiveBuffer requests a large receive buffer. Without CAP_NET_ADMIN the kernel gives
+// at most net.core.rmem_max, which is accepted.
+func setReceiveBuffer(c *net.UDPConn) {
 	_ = c.SetReadBuffer(udpBuffer)
 	control(c, func(fd int) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer)
@@ -28,7 +29,7 @@ func control(c syscall.Conn, fn func(fd int)) {
 }
 
 // kernelDrops returns how many datagrams c had no room for since it was opened, false
-// if the kernel does not say.
+// if the kernel does not count them.
 func kernelDrops(c *net.UDPConn) (drops uint32, ok bool) {
 	control(c, func(fd int) {
 		var info [unix.SK_MEMINFO_DROPS + 1]uint32

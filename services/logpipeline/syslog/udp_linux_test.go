@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the kernel had no room for is counted, also if nothing is received after it.
+// A datagram that the kernel had no room for is counted, also if none is received after it.
 func TestEachDatagramIsReceivedOrCounted(t *testing.T) {
 	t.Parallel()
 	log, _ := test.NewNullLogger()
@@ -29,7 +29,7 @@ func TestEachDatagramIsReceivedOrCounted(t *testing.T) {
 
 	const sent = 1000
 	datagram := []byte(strings.Repeat("x", 60_000))
-	s.spool.mu.Lock() // as a slow disk holds the reader up
+	s.spool.mu.Lock() // as a slow disk would block the reader
 	for range sent {
 		_, err := conn.Write(datagram)
 		require.NoError(t, err)
@@ -42,5 +42,5 @@ func TestEachDatagramIsReceivedOrCounted(t *testing.T) {
 	before := s.Stats().Dropped[DropKernel]
 	cancel()
 	require.NoError(t, <-done)
-	require.Equal(t, before, s.Stats().Dropped[DropKernel], "nothing is counted twice")
+	require.Equal(t, before, s.Stats().Dropped[DropKernel], "no drop is counted twice")
 }

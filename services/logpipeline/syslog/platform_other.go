@@ -6,6 +6,6 @@ import "net"
 
 const noFollow = 0
 
-func tune(c *net.UDPConn) { _ = c.SetReadBuffer(udpBuffer) }
+func setReceiveBuffer(c *net.UDPConn) { _ = c.SetReadBuffer(udpBuffer) }
 
 func kernelDrops(*net.UDPConn) (uint32, bool) { return 0, false }
