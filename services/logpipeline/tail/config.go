@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Where a file that exists when its pattern is first seen is read from.
+// Values of Config.From.
 const (
 	FromEnd   = "end"   // only what is written from now on
 	FromStart = "start" // all of it
@@ -25,34 +25,34 @@ const (
 	maxMaxLine = 1 << 20
 )
 
-// Config says what a Tailer follows. The zero value of each field but Paths
-// stands for its default.
+// Config says what a Tailer follows. The zero value of a field other than the patterns
+// and ScratchDir means its default.
 type Config struct {
 	// Paths holds absolute paths and patterns of path/filepath.Match.
 	Paths []string
-	// Spools holds patterns of files that are written once, whole, in the order
-	// of their names, by a program of ours. They are read from their start, one
-	// after the other, and what an aborted write left at the end of one is not a line.
+	// Spools holds patterns of files that this program writes in the order of their
+	// names, each only once. They are read from their start, one after the other, and a
+	// half-written line at the end of one is counted as lost.
 	Spools []string
-	// Scratch is a folder for what must be unpacked: a file that was rotated and
-	// compressed (.gz) before we had read it. Empty: what was not read of it is lost.
+	// ScratchDir is a folder to unpack files in that were rotated and compressed (.gz)
+	// before they were read to their end. Empty: the rest of them is lost.
 	ScratchDir string
-	// From is FromEnd (the default) or FromStart. It applies to files that are
-	// there when their pattern is seen for the first time in the life of a state;
-	// files that appear later are read from their start.
+	// From is FromEnd (the default) or FromStart. It applies to files that are there when
+	// their pattern is matched for the first time in the life of a state; files that
+	// appear later are read from their start.
 	From string
 	// MaxLine is the number of bytes kept of one line; the rest is skipped.
 	MaxLine int
-	// MaxFiles bounds how many files are followed at once.
+	// MaxFiles limits how many paths are followed at once.
 	MaxFiles int
-	// Poll is how often files are looked at without being told of a change.
+	// Poll is how often files are checked without a change notification.
 	Poll time.Duration
-	// Linger is how long a rotated file may be quiet before it is finished and
+	// Linger is how long a rotated file must be unchanged before it is finished and
 	// the rest of it without a newline becomes a line.
 	Linger time.Duration
 }
 
-// Validate returns what is wrong with the paths and limits of c, or nil.
+// Validate returns an error for each bad path or limit of c, or nil.
 func (c Config) Validate() error {
 	errs := append(checkPatterns(c.Paths), checkPatterns(c.Spools)...)
 	if c.From != "" && c.From != FromEnd && c.From != FromStart {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReasonsNameWhatIsNotFollowed(t *testing.T) {
+func TestReasonsNameFilesThatAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	require.NoError(t, os.Mkdir(d.path("folder.log"), 0o700))
@@ -22,7 +22,7 @@ func TestReasonsNameWhatIsNotFollowed(t *testing.T) {
 	for _, want := range []string{"folder.log is a folder", "pipe.log is a named pipe", "/dev/null is a device"} {
 		require.Contains(t, got, want)
 	}
-	require.Equal(t, []string{d.path("missing/app.log")}, r.tail.Stats().Missing, "which is no fault")
+	require.Equal(t, []string{d.path("missing/app.log")}, r.tail.Stats().Missing, "a missing file is no fault")
 	require.NoError(t, os.Mkdir(d.path("missing"), 0o700))
 	d.add("missing/app.log", "here\n")
 	r.want("here")

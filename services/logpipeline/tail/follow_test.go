@@ -14,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
-func TestExistingFilesAreReadFromTheirEndOnce(t *testing.T) {
+func TestExistingFilesAreReadFromTheirEndAtTheFirstStartOnly(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	d.add("old.log", "old\nhalf")
@@ -42,7 +42,7 @@ func TestFromStart(t *testing.T) {
 	r.want("a", "b")
 }
 
-func TestLinkSwap(t *testing.T) {
+func TestSymlinkSwap(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	require.NoError(t, os.Mkdir(d.path("real"), 0o700))
@@ -61,7 +61,7 @@ func TestLinkSwap(t *testing.T) {
 	r.want("c", "d")
 }
 
-func TestLongLinesAreCutAndNeverWedge(t *testing.T) {
+func TestLongLinesAreCutAndDoNotBlock(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	r := newRig(t)
@@ -79,7 +79,7 @@ func TestLongLinesAreCutAndNeverWedge(t *testing.T) {
 	require.Equal(t, int64(1), r.tail.Stats().Truncated)
 }
 
-func TestIdenticalBeginnings(t *testing.T) {
+func TestFilesWithIdenticalBeginnings(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	r := newRig(t, d.path("*.log"))
@@ -116,7 +116,7 @@ func TestCompressedRotationIsCountedAsLost(t *testing.T) {
 	require.Equal(t, map[string]int64{tail.LostRotated: 5}, r.tail.Stats().Lost)
 }
 
-func TestMaxFilesIsSaid(t *testing.T) {
+func TestMaxFilesIsReported(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	for i := range 5 {
@@ -131,7 +131,7 @@ func TestMaxFilesIsSaid(t *testing.T) {
 	require.Contains(t, st.Reasons[0], "more than 3 files")
 }
 
-func TestReloadKeepsThePlace(t *testing.T) {
+func TestReloadKeepsPositions(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	r := newRig(t, d.path("a.log"))
@@ -150,7 +150,7 @@ func TestReloadKeepsThePlace(t *testing.T) {
 	r.want("d")
 }
 
-func TestStateIsDeterministicAndRefusedIfForeign(t *testing.T) {
+func TestStateIsDeterministicAndOtherVersionsAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	r := newRig(t, d.path("*.log"))
@@ -168,7 +168,7 @@ func TestStateIsDeterministicAndRefusedIfForeign(t *testing.T) {
 	require.ErrorContains(t, err, "version 99")
 }
 
-// Whatever a saved state says, following goes on.
+// A Tailer works whatever is in a saved state.
 func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"version":1,"paths":[{"path":"PATH","files":[{"offset":-5,"head":{"len":999},"tail":{"len":-1}}]}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {

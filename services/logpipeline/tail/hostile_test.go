@@ -14,11 +14,11 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
-// One write call makes a file of a terabyte without a newline. It holds up neither the
-// lines of other files, nor a caller whose time is over, nor who asks for Stats. No other test runs
-// beside it: the heap is everybody's.
-func TestALineWithoutEndHoldsNobodyUp(t *testing.T) {
-	for name, begin := range map[string]string{"zero bytes": "", "an over-long line": "x"} {
+// One system call makes a file of a terabyte without a newline. It delays neither the
+// lines of other files, nor the end of a context, nor Stats. It does not run in parallel:
+// it measures the heap of the process.
+func TestEndlessLineDelaysNothingElse(t *testing.T) {
+	for name, begin := range map[string]string{"zero bytes": "", "a long line": "x"} {
 		t.Run(name, func(t *testing.T) {
 			d := newDir(t)
 			r := newRig(t, d.path("*.log"))
@@ -33,7 +33,7 @@ func TestALineWithoutEndHoldsNobodyUp(t *testing.T) {
 
 			began := time.Now()
 			r.read(10, 50*time.Millisecond)
-			require.Less(t, time.Since(began), 5*time.Second, "the end of the context is seen")
+			require.Less(t, time.Since(began), 5*time.Second, "Read returns at the end of its context")
 			requireStatsWhileReading(t, r.tail)
 			r.got = nil
 			d.add("other.log", "seen\n")
@@ -47,9 +47,9 @@ func TestALineWithoutEndHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// A compressed file that does not begin as ours did is not unpacked to its end: it may
+// A compressed file that begins with another content is not unpacked to its end: it may
 // hold any number of bytes.
-func TestAForeignCompressedFileIsNotUnpacked(t *testing.T) {
+func TestUnrelatedCompressedFileIsNotUnpacked(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	r := newRig(t, d.path("app.log"))
@@ -59,7 +59,7 @@ func TestAForeignCompressedFileIsNotUnpacked(t *testing.T) {
 	r.save()
 	require.NoError(t, r.tail.Close())
 	d.remove("app.log")
-	d.add("app.log.1", "foreign\n"+strings.Repeat("x", 1<<20))
+	d.add("app.log.1", "unrelated\n"+strings.Repeat("x", 1<<20))
 	d.compress("app.log.1")
 	require.NoError(t, os.Truncate(d.path("app.log.1.gz"), 600)) // its end cannot be read
 	log, hook := test.NewNullLogger()
@@ -68,11 +68,11 @@ func TestAForeignCompressedFileIsNotUnpacked(t *testing.T) {
 	r.tail = tl
 	r.settle()
 	for _, e := range hook.AllEntries() {
-		require.NotContains(t, e.Message, "not unpacked")
+		require.NotContains(t, e.Message, "cannot be unpacked")
 	}
 }
 
-// requireStatsWhileReading asks for Stats while another goroutine is within Read.
+// requireStatsWhileReading requires that Stats advances while another goroutine is in Read.
 func requireStatsWhileReading(t *testing.T, tl *tail.Tailer) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,22 +12,22 @@ type Line struct {
 	// Offset is the byte at which the line begins, Next the first byte after what
 	// was consumed with it.
 	Offset, Next int64
-	// Position is stable and unique: the same line read again, after whatever
-	// happened to the file or to us, has the same Position; another line never.
-	// It holds letters, digits, '-' and '.', at most 128 of them.
+	// Position is stable and unique: the same line read again, after any rotation or
+	// restart, has the same Position, and no other line has it. It holds letters,
+	// digits, '-' and '.', at most 128 of them.
 	Position string
 	// Text is the line without its newline (and without one carriage return
-	// before it). It may hold any other byte, and is the caller's to keep.
+	// before it). It may hold any other byte. The caller may keep it.
 	Text []byte
 	// Truncated says that the line was longer than Config.MaxLine.
 	Truncated bool
 }
 
-// FileID tells one file from every other that has been on this machine.
+// FileID tells a file from every other that has been on this machine.
 type FileID struct {
 	Dev   uint64 `json:"dev"`
 	Inode uint64 `json:"inode"`
 	// Birth is the creation time in nanoseconds since 1970, or 0 where the
-	// filesystem does not know it.
+	// filesystem does not record it.
 	Birth int64 `json:"birth"`
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// step is something that happens to app.log, or to the one who follows it.
+// step is a change of app.log, or of the Tailer that follows it.
 type step func(d dir, r *rig)
 
 func add(text string) step         { return func(d dir, _ *rig) { d.add("app.log", text) } }
@@ -51,7 +51,7 @@ func TestRotations(t *testing.T) {
 		"inode reused while down":         {[]step{add("a\n"), saved, remove("app.log"), add("b\nc\n"), killed}, []string{"a", "b", "c"}},
 		"truncated to the same line":      {[]step{add("a\n"), settled, truncateTo("x"), settled, add("a\n")}, []string{"a", "a"}},
 		"new inode with the same content": {[]step{add(long), saved, move("app.log", "gone"), do(func(d dir) error { raw, err := os.ReadFile(d.path("gone")); d.add("app.log", string(raw)); return err }), remove("gone"), killed, add("a\n")}, append(append([]string{}, longLines...), "a")},
-		"away and back":                   {[]step{add("a\n"), settled, move("app.log", "x"), settled, move("x", "app.log"), add("b\n")}, []string{"a", "b"}},
+		"moved away and back":             {[]step{add("a\n"), settled, move("app.log", "x"), settled, move("x", "app.log"), add("b\n")}, []string{"a", "b"}},
 		"compressed while down":           {[]step{add(long), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed}, append(append([]string{}, longLines...), "b", "c")},
 		"compressed in two parts":         {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed, add("d\n")}, []string{"a", "b", "c", "d"}},
 		"carriage returns":                {[]step{add("a\r\nb\r\n")}, []string{"a", "b"}},
@@ -74,7 +74,7 @@ func TestRotations(t *testing.T) {
 	}
 }
 
-// With a pattern, rotated files match, too. They must not be read a second time.
+// A pattern matches rotated files, too. They must not be read a second time.
 func TestRotationsUnderAPattern(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
@@ -94,8 +94,8 @@ func TestRotationsUnderAPattern(t *testing.T) {
 	r.want("d")
 }
 
-// A compressed copy is gone on with after a restart.
-func TestACompressedRotationIsReadOverAKill(t *testing.T) {
+// A compressed copy is read on after a restart.
+func TestCompressedRotationIsReadOnAfterAKill(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	r := newRig(t, d.path("app.log"))
@@ -120,9 +120,9 @@ func TestACompressedRotationIsReadOverAKill(t *testing.T) {
 	require.Empty(t, r.tail.Stats().Reasons)
 }
 
-// Files that were read and are gone from the folder are not remembered for ever,
-// whichever way a program rotates.
-func TestFinishedFilesAreForgottenWhenTheyAreGone(t *testing.T) {
+// Files that were read and are gone from the folder are forgotten, whichever way a
+// program rotates.
+func TestFinishedFilesAreForgottenOnceTheyAreGone(t *testing.T) {
 	t.Parallel()
 	rotate := map[string]func(d dir, to string){
 		"copy and truncate": func(d dir, to string) { d.copyTruncate("app.log", to) },

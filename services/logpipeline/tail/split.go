@@ -19,48 +19,51 @@ func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final 
 		if c.step == 0 {
 			break
 		}
+		next := f.Offset + int64(c.step)
 		if c.line {
-			t.addLine(p, f, b, c)
+			b.add(Line{
+				Source: p.source, Path: p.path, File: f.ID, Offset: f.Offset, Next: next,
+				Text: c.text, Truncated: c.truncated,
+			}, f.prefix)
+			p.lines++
+			t.lines++
+		}
+		if c.truncated {
+			t.truncated++
 		}
 		used += c.step
-		f.Offset += int64(c.step)
+		f.Offset = next
 	}
 	b.copyTexts(first)
 	return used
 }
 
-// addLine adds the line c at f.Offset to b. Its text is still in the read buffer.
-func (t *Tailer) addLine(p *watchedPath, f *logFile, b *batch, c piece) {
-	b.add(Line{
-		Source: p.source, Path: p.path, File: f.ID,
-		Offset: f.Offset, Next: f.Offset + int64(c.step),
-		Text: c.text, Truncated: c.truncated,
-	}, f.prefix)
-	p.lines++
-	t.lines++
-	if c.truncated {
-		t.truncated++
-	}
-}
-
 // piece is the next part of a file: a line, or bytes that belong to none.
 type piece struct {
-	step            int // bytes consumed; 0 means wait for more
+	step            int // bytes consumed; 0 means that more are needed
 	line, truncated bool
-	text            []byte
+	text            []byte // in the read buffer
 }
 
 // nextPiece returns the first piece of b, which is not empty. Whatever chunks a file is
 // read in, it is cut at the same places: positions depend on that.
 func (f *logFile) nextPiece(b []byte, maxLine int, final bool) piece {
-	if f.Skip {
-		return f.skipRest(b)
+	if f.Skip { // inside the rest of a line that was cut
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			return piece{step: len(b)}
+		}
+		f.Skip = false
+		return piece{step: i + 1}
 	}
-	if b[0] == 0 {
-		return skipHole(b, maxLine, final)
+	if b[0] == 0 { // the hole before the next write of a program that does not append, after a truncation
+		n := len(b) - len(bytes.TrimLeft(b, "\x00"))
+		if n == len(b) && n <= maxLine && !final {
+			return piece{}
+		}
+		return piece{step: n}
 	}
-	window := b[:min(len(b), maxLine+1)]
-	if i := bytes.IndexByte(window, '\n'); i >= 0 {
+	if i := bytes.IndexByte(b[:min(len(b), maxLine+1)], '\n'); i >= 0 {
 		return piece{step: i + 1, line: true, text: b[:i]}
 	}
 	if len(b) > maxLine {
@@ -71,26 +74,6 @@ func (f *logFile) nextPiece(b []byte, maxLine int, final bool) piece {
 		return piece{step: len(b), line: true, text: b}
 	}
 	return piece{}
-}
-
-// skipRest consumes the rest of an over-long line.
-func (f *logFile) skipRest(b []byte) piece {
-	i := bytes.IndexByte(b, '\n')
-	if i < 0 {
-		return piece{step: len(b)}
-	}
-	f.Skip = false
-	return piece{step: i + 1}
-}
-
-// skipHole consumes zero bytes at the beginning of a line. They are the hole that a
-// writer which does not append leaves behind when its file is truncated.
-func skipHole(b []byte, maxLine int, final bool) piece {
-	n := len(b) - len(bytes.TrimLeft(b, "\x00"))
-	if n == len(b) && n <= maxLine && !final {
-		return piece{}
-	}
-	return piece{step: n}
 }
 
 // maxLine returns the number of bytes kept of a line of p. Spool files are bounded by

@@ -22,13 +22,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a Tailer that can be killed, and what it handed out.
+// rig is a Tailer that can be killed, and the lines it returned.
 type rig struct {
 	t     testing.TB
 	cfg   tail.Config
 	tail  *tail.Tailer
 	saved *tail.State
-	got   []string          // texts in order
+	got   []string          // texts in order, since the last want
 	pos   map[string]string // position to text
 	twice map[string]int    // text to the number of positions it was seen at
 }
@@ -51,13 +51,13 @@ func (r *rig) start() {
 	r.tail = tl
 }
 
-// kill stops the Tailer without saving and starts another from the last save.
+// kill drops the Tailer without saving and starts another from the last save.
 func (r *rig) kill() {
 	require.NoError(r.t, r.tail.Close())
 	r.start()
 }
 
-// save stores the state as a caller would, through JSON.
+// save stores the state through JSON, as the pipeline does.
 func (r *rig) save() {
 	raw, err := json.Marshal(r.tail.State())
 	require.NoError(r.t, err)
@@ -65,7 +65,7 @@ func (r *rig) save() {
 	require.NoError(r.t, json.Unmarshal(raw, r.saved))
 }
 
-// read takes one batch, waiting up to d for it.
+// read reads one batch, waiting up to d for it, and returns how many lines it has.
 func (r *rig) read(limit int, d time.Duration) int {
 	ctx, cancel := context.WithTimeout(r.t.Context(), d)
 	defer cancel()
@@ -76,7 +76,7 @@ func (r *rig) read(limit int, d time.Duration) int {
 	for _, line := range lines {
 		text := string(line.Text)
 		if had, ok := r.pos[line.Position]; ok {
-			require.Equal(r.t, had, text, "one position, two lines: %s", line.Position)
+			require.Equal(r.t, had, text, "two lines have the position %s", line.Position)
 			continue
 		}
 		require.LessOrEqual(r.t, len(line.Position), 128)
@@ -87,13 +87,13 @@ func (r *rig) read(limit int, d time.Duration) int {
 	return len(lines)
 }
 
-// settle reads until nothing has come for a while.
+// settle reads until no line has come for a while.
 func (r *rig) settle() {
 	for r.read(1000, 40*time.Millisecond) > 0 {
 	}
 }
 
-// want reads until the lines are these, and no others follow.
+// want requires that exactly these lines come next.
 func (r *rig) want(lines ...string) {
 	r.t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); len(r.got) < len(lines) && time.Now().Before(deadline); {
@@ -104,7 +104,7 @@ func (r *rig) want(lines ...string) {
 	r.got = nil
 }
 
-// dir is a folder with short ways to do to files what happens to log files.
+// dir is a folder, with the operations of rotation programs on its files.
 type dir struct {
 	t    testing.TB
 	root string
@@ -133,7 +133,7 @@ func (d dir) copyTruncate(from, to string) {
 	require.NoError(d.t, os.Truncate(d.path(from), 0))
 }
 
-// compress does what gzip does: the copy keeps the time of the original.
+// compress replaces a file as gzip does: the compressed one keeps its time.
 func (d dir) compress(name string) {
 	d.t.Helper()
 	raw, err := os.ReadFile(d.path(name))
