@@ -8,24 +8,26 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-const accessClock = "02/Jan/2006:15:04:05 -0700"
+const accessTime = "02/Jan/2006:15:04:05 -0700"
 
-// access reads a line in the common or combined log format of Apache and nginx,
-// with or without a virtual host in front; any other line leaves ev as it was.
-// Servers escape quotes inside their fields, so the first `] "` ends the clock
-// whatever the user called himself.
-func access(ev *Event, line string) {
+// parseAccess parses the common and combined log formats of Apache and nginx:
+//
+//	[vhost ]client ident user [time] "METHOD URI PROTOCOL" status bytes[ "referer" "agent"]
+//
+// Any other line leaves ev unchanged. Servers escape quotes inside of fields, so
+// the first `] "` ends the time, no matter what user name the client sent.
+func parseAccess(ev *Event, line string) {
 	head, rest, ok := strings.Cut(line, `] "`)
 	open := strings.LastIndex(head, " [")
 	if !ok || open < 0 {
 		return
 	}
-	at, err := time.Parse(accessClock, head[open+2:])
+	at, err := time.Parse(accessTime, head[open+2:])
 	if err != nil {
 		return
 	}
 	request, rest, ok := cutQuoted(rest)
-	if !ok || !accessClient(ev, head[:open]) {
+	if !ok || !parseAccessClient(ev, head[:open]) {
 		return
 	}
 	if ev.Format == Plain {
@@ -33,19 +35,20 @@ func access(ev *Event, line string) {
 	}
 	ev.Time = at
 	ev.Logsource = sigma.Logsource{Category: "webserver"}
-	accessRequest(ev, request)
-	accessTail(ev, rest)
+	parseAccessRequest(ev, request)
+	parseAccessTail(ev, rest)
 }
 
-// accessClient reads "[vhost ]client ident user". The user may hold blanks.
-func accessClient(ev *Event, s string) bool {
+// parseAccessClient parses "[vhost ]client ident user". The user may contain
+// blanks.
+func parseAccessClient(ev *Event, s string) bool {
 	first, rest, ok := strings.Cut(s, " ")
 	if !ok {
 		return false
 	}
 	second, _, _ := strings.Cut(rest, " ")
-	_, isIP := address(first)
-	if _, vhost := address(second); vhost && !isIP {
+	_, isIP := parseAddress(first)
+	if _, vhost := parseAddress(second); vhost && !isIP {
 		ev.set("cs-host", first)
 		first, rest, _ = strings.Cut(rest, " ")
 	}
@@ -54,7 +57,7 @@ func accessClient(ev *Event, s string) bool {
 		return false
 	}
 	ev.set("c-ip", first)
-	if ip, ok := address(first); ok {
+	if ip, ok := parseAddress(first); ok {
 		ev.SourceIP = ip
 		ev.Fields["c-ip"] = ip.String()
 	}
@@ -65,9 +68,9 @@ func accessClient(ev *Event, s string) bool {
 	return true
 }
 
-// accessRequest splits "METHOD URI PROTOCOL". What a scanner sends instead of
-// HTTP is kept as the URI.
-func accessRequest(ev *Event, request string) {
+// parseAccessRequest parses "METHOD URI PROTOCOL". A request that is not HTTP, as
+// scanners send, becomes the URI.
+func parseAccessRequest(ev *Event, request string) {
 	request = unescape(request)
 	uri := request
 	if method, rest, ok := strings.Cut(request, " "); ok && isMethod(method) {
@@ -82,23 +85,22 @@ func accessRequest(ev *Event, request string) {
 		return
 	}
 	stem, query, _ := strings.Cut(uri, "?")
+	decoded := decodePercent(stem)
+	if query != "" {
+		decoded += "?" + decodePercent(strings.ReplaceAll(query, "+", " "))
+	}
 	ev.set("cs-uri", uri)
 	ev.set("cs-uri-stem", stem)
 	ev.set("cs-uri-query", query)
-	ev.set("cs-uri-decoded", decoded(stem, query))
+	ev.set("cs-uri-decoded", strings.ToValidUTF8(decoded, "\uFFFD"))
 }
 
 func isMethod(s string) bool {
-	for i := range len(s) {
-		if s[i] < 'A' || s[i] > 'Z' {
-			return false
-		}
-	}
-	return s != ""
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
-// accessTail reads `status bytes[ "referer" "agent"]`.
-func accessTail(ev *Event, s string) {
+// parseAccessTail parses `status bytes[ "referer" "agent"]`.
+func parseAccessTail(ev *Event, s string) {
 	status, rest, _ := strings.Cut(strings.TrimPrefix(s, " "), " ")
 	size, rest, _ := strings.Cut(rest, " ")
 	for name, value := range map[string]string{"sc-status": status, "sc-bytes": size} {
@@ -111,16 +113,16 @@ func accessTail(ev *Event, s string) {
 		return
 	}
 	agent, _, ok := cutQuoted(strings.TrimPrefix(strings.TrimPrefix(rest, " "), `"`))
-	ev.set("cs-referer", nilled(unescape(referer)))
+	ev.set("cs-referer", dashToEmpty(unescape(referer)))
 	if !ok {
 		return
 	}
-	agent = nilled(unescape(agent))
+	agent = dashToEmpty(unescape(agent))
 	ev.set("c-useragent", agent)
 	ev.set("cs-user-agent", agent)
 }
 
-// cutQuoted returns what stands before the next quote that no backslash escapes.
+// cutQuoted splits s at the next quote that is not escaped.
 func cutQuoted(s string) (inside, rest string, ok bool) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -133,7 +135,7 @@ func cutQuoted(s string) (inside, rest string, ok bool) {
 	return "", "", false
 }
 
-// unescape undoes \xHH, \" and \\ of nginx and Apache.
+// unescape decodes \xHH, \", \\, \n, \r and \t, as nginx and Apache write them.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -150,36 +152,25 @@ func unescape(s string) string {
 			i += 2
 			continue
 		}
-		b.WriteString(escaped(s[i]))
+		switch s[i] {
+		case 'n':
+			b.WriteByte('\n')
+		case 'r':
+			b.WriteByte('\r')
+		case 't':
+			b.WriteByte('\t')
+		case '"', '\\':
+			b.WriteByte(s[i])
+		default:
+			b.WriteByte('\\')
+			b.WriteRune(rune(s[i]))
+		}
 	}
 	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }
 
-func escaped(c byte) string {
-	switch c {
-	case 'n':
-		return "\n"
-	case 'r':
-		return "\r"
-	case 't':
-		return "\t"
-	case '"', '\\':
-		return string(c)
-	}
-	return `\` + string(rune(c))
-}
-
-// decoded undoes percent encoding once, and in the query "+" for a blank. What is
-// no valid escape stays.
-func decoded(stem, query string) string {
-	out := percentDecoded(stem)
-	if query != "" {
-		out += "?" + percentDecoded(strings.ReplaceAll(query, "+", " "))
-	}
-	return strings.ToValidUTF8(out, "\uFFFD")
-}
-
-func percentDecoded(s string) string {
+// decodePercent decodes %HH once; an invalid escape is kept.
+func decodePercent(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
 	}

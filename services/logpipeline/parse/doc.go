@@ -1,13 +1,10 @@
-// Package parse turns one raw log line into an Event with named fields, the
-// taxonomy that the Sigma rules are written against.
+// Package parse parses a raw log line into an Event with named fields, for which
+// the Sigma rules are written. parser.go lists the formats, programs.go the
+// programs whose messages are parsed. It never fails: a line in no known format
+// is an Event with a message.
 //
-// It recognises, line by line, RFC 5424, RFC 3164 with and without priority
-// (what rsyslog and journald write into files included), JSON objects, nginx and
-// Apache access logs, and the Apache error log. What it does not recognise
-// becomes a message and nothing else; it never fails.
-//
-// Lines are written by attackers. A program's text is only read as that program's
-// when its tag says so, and each form is anchored at the end that the attacker
-// does not write: see sshd.go. Work is linear in the length of the line; the
-// caller bounds the length.
+// Attackers write parts of the lines. Therefore a message is parsed as that of a
+// program only if the syslog tag names the program, and every parser is anchored
+// at the end of the line that the attacker does not control: see sshd.go. Time is
+// linear in the length of the line, which the caller bounds.
 package parse

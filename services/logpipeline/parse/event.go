@@ -8,23 +8,10 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// Format says how a line was read.
-type Format string
-
-// The formats. Plain is a line that no parser knew.
-const (
-	Plain       Format = "plain"
-	RFC3164     Format = "rfc3164"
-	RFC5424     Format = "rfc5424"
-	JSON        Format = "json"
-	Access      Format = "access"
-	ApacheError Format = "apache_error"
-)
-
-// Event is one line, read. Time is zero if the line has no clock of its own, PID
-// is 0 and SourceIP invalid where unknown. Fields holds string, bool, int64,
-// float64, nil, []any and map[string]any; it always has message and raw, and
-// host, process and pid where the line names them.
+// Event is one parsed line. Time is zero if the line has no timestamp, PID is 0
+// and SourceIP invalid where unknown. Fields holds string, bool, int64, float64,
+// nil, []any and map[string]any; it always has message and raw, and host, process
+// and pid if the line names them.
 type Event struct {
 	Format    Format
 	Time      time.Time
@@ -40,23 +27,24 @@ type Event struct {
 	SourcePort uint16
 }
 
+// set sets a field unless value is empty.
 func (e *Event) set(name, value string) {
 	if value != "" {
 		e.Fields[name] = value
 	}
 }
 
-func (e *Event) action(name string) { e.Fields["action"] = name }
+func (e *Event) setAction(name string) { e.Fields["action"] = name }
 
-func (e *Event) user(name string) {
+func (e *Event) setUser(name string) {
 	e.User = name
 	e.set("user", name)
 }
 
-// source notes where a connection came from: an address, or a name that is kept
-// apart because nobody may be blocked by name.
-func (e *Event) source(peer string) {
-	ip, ok := address(peer)
+// setSource sets the address that a connection came from. A host name goes to
+// src_host instead, because a name cannot be blocked.
+func (e *Event) setSource(peer string) {
+	ip, ok := parseAddress(peer)
 	if !ok {
 		e.set("src_host", peer)
 		return
@@ -65,19 +53,35 @@ func (e *Event) source(peer string) {
 	e.Fields["src_ip"] = ip.String()
 }
 
-func (e *Event) port(n uint16) {
+func (e *Event) setPort(n uint16) {
 	e.SourcePort = n
 	e.Fields["src_port"] = int64(n)
 }
 
-// service routes the event to the rules of one Linux service.
-func (e *Event) service(name string) {
-	e.Logsource = sigma.Logsource{Product: "linux", Service: name}
+// addCommonFields adds the fields of every event. Fields of the same name in a
+// JSON line take precedence, except for raw.
+func (e *Event) addCommonFields(raw string) {
+	add := func(name string, value any) {
+		if _, exists := e.Fields[name]; !exists {
+			e.Fields[name] = value
+		}
+	}
+	add("message", e.Message)
+	e.Fields["raw"] = raw
+	if e.Host != "" {
+		add("host", e.Host)
+	}
+	if e.Process != "" {
+		add("process", e.Process)
+	}
+	if e.PID != 0 {
+		add("pid", e.PID)
+	}
 }
 
-// address reads an address as one identity: without zone, and an IPv4 address
-// mapped into IPv6 as IPv4.
-func address(s string) (netip.Addr, bool) {
+// parseAddress returns the address without zone, and an IPv4 address mapped into
+// IPv6 as IPv4, so that every address has one form.
+func parseAddress(s string) (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	if err != nil {
 		return netip.Addr{}, false

@@ -40,8 +40,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// requireClean checks that value holds only what a rule can read, in valid UTF-8
-// and within budget bytes.
+// requireClean checks that value has only types that rules can read, valid UTF-8
+// and at most budget bytes.
 func requireClean(t *testing.T, value any, budget *int) {
 	t.Helper()
 	switch v := value.(type) {
@@ -65,9 +65,9 @@ func requireClean(t *testing.T, value any, budget *int) {
 	require.Positive(t, *budget)
 }
 
-// Twice the line may not cost much more than twice the time, for lines made to
-// hurt each parser. The bound is loose, the growth is what counts.
-func TestCostIsLinear(t *testing.T) {
+// Eight times the line may take at most 32 times as long, for lines that are
+// expensive for each parser: the bound is loose, but excludes quadratic growth.
+func TestTimeIsLinear(t *testing.T) {
 	const head = "Nov  3 01:02:03 h "
 	shapes := map[string]func(n int) string{
 		"from": func(n int) string {
@@ -92,7 +92,7 @@ func TestCostIsLinear(t *testing.T) {
 	}
 }
 
-// cost is the best of a few runs, so that a busy machine does not decide.
+// cost is the best of five runs, to ignore other load on the machine.
 func cost(line string) time.Duration {
 	best := time.Hour
 	for range 5 {

@@ -13,11 +13,11 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
-// The labels of loghub name, for every line, the host, tag, pid and text.
-func TestLoghubLinesAreReadAsLabelled(t *testing.T) {
+// The labels of loghub give host, tag, pid and message of every line.
+func TestLoghubLinesMatchTheirLabels(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ set, host, component, pid string }{
-		{"OpenSSH", "Component", "", "Pid"}, // its Component is the host; all lines are of sshd
+		{"OpenSSH", "Component", "", "Pid"}, // its Component is the host, and every line is from sshd
 		{"Linux", "Level", "Component", "PID"},
 	} {
 		t.Run(c.set, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestLoghubLinesAreReadAsLabelled(t *testing.T) {
 	}
 }
 
-func TestLoghubOpenSSHGivesEveryAttacker(t *testing.T) {
+func TestLoghubOpenSSHHasASourceForEveryAttack(t *testing.T) {
 	t.Parallel()
 	lines, _ := loghub(t, "OpenSSH")
 	for _, line := range lines {
@@ -81,7 +81,7 @@ func pidOf(ev parse.Event) string {
 	return strconv.FormatInt(ev.PID, 10)
 }
 
-// loghub returns the lines of a set and, per line, its labels by column.
+// loghub returns the lines of a data set and for each line its labels by column.
 func loghub(t *testing.T, set string) (lines []string, labels []map[string]string) {
 	t.Helper()
 	base := testenv.Data(t, "loghub/"+set+"/"+set+"_2k.log")

@@ -31,7 +31,7 @@ func requireFields(t *testing.T, want fields, ev parse.Event) {
 	}
 }
 
-func TestParseReadsEveryFormat(t *testing.T) {
+func TestParseRecognisesEveryFormat(t *testing.T) {
 	t.Parallel()
 	at := func(s string) time.Time {
 		v, err := time.Parse(time.RFC3339Nano, s)
@@ -53,11 +53,11 @@ func TestParseReadsEveryFormat(t *testing.T) {
 		{"bsd without host", "Nov 13 01:02:03 foo[9]: hello", parse.RFC3164, at("2026-11-13T01:02:03Z"), fields{"host": nil, "process": "foo", "pid": int64(9)}},
 		{"priority and tag alone", "<13>foo[9]: hello", parse.RFC3164, time.Time{}, fields{"host": nil, "process": "foo", "severity": "notice"}},
 		{"priority alone", "<13>hello there", parse.RFC3164, time.Time{}, fields{"process": nil, "message": "hello there"}},
-		{"rsyslog's own time", "2026-11-03T01:02:03.123456+02:00 web1 foo[7]: hello", parse.RFC3164, at("2026-11-02T23:02:03.123456Z"), fields{"host": "web1", "process": "foo"}},
+		{"rsyslog timestamp", "2026-11-03T01:02:03.123456+02:00 web1 foo[7]: hello", parse.RFC3164, at("2026-11-02T23:02:03.123456Z"), fields{"host": "web1", "process": "foo"}},
 		{"zone without colon", "2026-11-03T01:02:03+0200 web1 foo[7]: hello", parse.RFC3164, at("2026-11-02T23:02:03Z"), fields{"host": "web1"}},
 		{"pam in the tag", "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: check pass; user unknown", parse.RFC3164, at("2026-06-14T15:16:01Z"), fields{"process": "sshd", "tag": "sshd(pam_unix)", "pid": int64(19939)}},
 		{"version in the tag", "Jun 19 04:09:11 combo syslogd 1.4.1: restart.", parse.RFC3164, at("2026-06-19T04:09:11Z"), fields{"process": "syslogd", "message": "restart."}},
-		{"login's overwritten name", "Jul  7 08:06:15 combo  -- sshd[2421]: ROOT LOGIN ON tty2", parse.RFC3164, at("2026-07-07T08:06:15Z"), fields{"process": "login", "host": "combo", "pid": int64(2421)}},
+		{"login with an overwritten name", "Jul  7 08:06:15 combo  -- sshd[2421]: ROOT LOGIN ON tty2", parse.RFC3164, at("2026-07-07T08:06:15Z"), fields{"process": "login", "host": "combo", "pid": int64(2421)}},
 		{"mark", "Jul  7 08:06:15 combo -- MARK --", parse.RFC3164, at("2026-07-07T08:06:15Z"), fields{"process": nil, "message": "-- MARK --"}},
 		{"url is no tag", "Jul  7 08:06:15 combo http://a/b c", parse.RFC3164, at("2026-07-07T08:06:15Z"), fields{"process": nil, "message": "http://a/b c"}},
 		{"path in the tag", "Jul  7 08:06:15 combo /usr/sbin/foo[3]: hi", parse.RFC3164, at("2026-07-07T08:06:15Z"), fields{"process": "foo"}},
@@ -67,8 +67,8 @@ func TestParseReadsEveryFormat(t *testing.T) {
 		{"json", `{"time":"2026-01-02T03:04:05Z","host":"h","user":"bob","src_ip":"::ffff:192.0.2.1","n":{"deep":[1,2.5,true,null]},"id":18446744073709551616,"message":"m"}`, parse.JSON, at("2026-01-02T03:04:05Z"), fields{"id": "18446744073709551616", "message": "m", "n": map[string]any{"deep": []any{int64(1), 2.5, true, nil}}}},
 		{"json repeated member", `{"a":1,"a":"x"}`, parse.JSON, time.Time{}, fields{"a": []any{int64(1), "x"}}},
 		{"json with epoch", `{"ts":1767322800123,"msg":"m"}`, parse.JSON, at("2026-01-02T03:00:00.123Z"), fields{"message": "m"}},
-		{"half a json", `{"a":1`, parse.Plain, time.Time{}, fields{"message": `{"a":1`, "a": nil}},
-		{"two jsons", `{"a":1}{"a":2}`, parse.Plain, time.Time{}, fields{"a": nil}},
+		{"incomplete json", `{"a":1`, parse.Plain, time.Time{}, fields{"message": `{"a":1`, "a": nil}},
+		{"two json values", `{"a":1}{"a":2}`, parse.Plain, time.Time{}, fields{"a": nil}},
 		{"combined", `192.0.2.7 - bob [10/Oct/2026:13:55:36 +0200] "GET /a%2e%2e/b?q=1%27+or HTTP/1.1" 404 12 "http://r/" "curl/8 \"x\""`, parse.Access, at("2026-10-10T11:55:36Z"), fields{"c-ip": "192.0.2.7", "cs-username": "bob", "cs-method": "GET", "cs-uri": "/a%2e%2e/b?q=1%27+or", "cs-uri-stem": "/a%2e%2e/b", "cs-uri-query": "q=1%27+or", "cs-uri-decoded": "/a../b?q=1' or", "sc-status": int64(404), "sc-bytes": int64(12), "cs-referer": "http://r/", "c-useragent": `curl/8 "x"`, "cs-user-agent": `curl/8 "x"`}},
 		{"common over ipv6", `2001:db8::1 - - [10/Oct/2026:13:55:36 +0000] "-" 408 -`, parse.Access, at("2026-10-10T13:55:36Z"), fields{"c-ip": "2001:db8::1", "cs-username": nil, "cs-uri": nil, "sc-status": int64(408), "sc-bytes": nil}},
 		{"virtual host", `www.example.org:443 192.0.2.7 - - [10/Oct/2026:13:55:36 +0000] "GET / HTTP/1.1" 200 5 "-" "-"`, parse.Access, at("2026-10-10T13:55:36Z"), fields{"cs-host": "www.example.org:443", "c-ip": "192.0.2.7", "cs-referer": nil, "c-useragent": nil}},
@@ -77,7 +77,7 @@ func TestParseReadsEveryFormat(t *testing.T) {
 		{"nginx over syslog", `<190>Nov 13 01:02:03 web1 nginx: 192.0.2.7 - - [13/Nov/2026:01:02:02 +0000] "GET /x HTTP/1.1" 200 5 "-" "-"`, parse.RFC3164, at("2026-11-13T01:02:02Z"), fields{"cs-uri": "/x", "process": "nginx"}},
 		{"apache error 2.2", `[Sun Dec 04 04:51:08 2005] [error] [client 192.0.2.9] Directory index forbidden`, parse.ApacheError, at("2005-12-04T04:51:08Z"), fields{"level": "error", "src_ip": "192.0.2.9", "message": "Directory index forbidden"}},
 		{"apache error 2.4", `[Sun Dec 04 04:51:08.123456 2005] [core:error] [pid 12:tid 9] [client 192.0.2.9:81] AH1: x`, parse.ApacheError, at("2005-12-04T04:51:08.123456Z"), fields{"level": "error", "module": "core", "pid": int64(12), "src_ip": "192.0.2.9", "src_port": int64(81)}},
-		{"apache error: the first client is the server's word", `[Sun Dec 04 04:51:08 2005] [php:notice] [pid 12] [client 192.0.2.9:81] [client 198.51.100.1:9] [pid 7] hello`, parse.ApacheError, at("2005-12-04T04:51:08Z"), fields{"pid": int64(12), "src_ip": "192.0.2.9", "src_port": int64(81), "message": "[client 198.51.100.1:9] [pid 7] hello"}},
+		{"apache error: the server writes the first client", `[Sun Dec 04 04:51:08 2005] [php:notice] [pid 12] [client 192.0.2.9:81] [client 198.51.100.1:9] [pid 7] hello`, parse.ApacheError, at("2005-12-04T04:51:08Z"), fields{"pid": int64(12), "src_ip": "192.0.2.9", "src_port": int64(81), "message": "[client 198.51.100.1:9] [pid 7] hello"}},
 		{"words", "just some words", parse.Plain, time.Time{}, fields{"message": "just some words", "raw": "just some words", "process": nil}},
 		{"not utf-8", "just \xff words\r\n", parse.Plain, time.Time{}, fields{"message": "just \uFFFD words"}},
 		{"nothing", "", parse.Plain, time.Time{}, fields{"message": ""}},
@@ -92,7 +92,7 @@ func TestParseReadsEveryFormat(t *testing.T) {
 	}
 }
 
-func TestYearIsTheNewestBeforeTomorrow(t *testing.T) {
+func TestMissingYearIsTheNewestBeforeTomorrow(t *testing.T) {
 	t.Parallel()
 	p := parse.New(parse.Options{Location: time.UTC})
 	for _, c := range []struct {
@@ -116,7 +116,7 @@ func TestYearIsTheNewestBeforeTomorrow(t *testing.T) {
 	require.Equal(t, parse.Plain, p.Parse([]byte("Feb 30 12:00:00 h p: m"), now).Format)
 }
 
-func TestProgramsGiveTheirFields(t *testing.T) {
+func TestProgramMessagesAreParsed(t *testing.T) {
 	t.Parallel()
 	const head = "Nov 20 01:02:03 web1 "
 	for _, c := range []struct {
@@ -189,9 +189,9 @@ func TestProgramsGiveTheirFields(t *testing.T) {
 	}
 }
 
-// What the client sends as a user name, a certificate id or a disconnect text must
-// not choose the address that a guard may block.
-func TestClientTextDoesNotChooseTheSource(t *testing.T) {
+// A user name, certificate id or disconnect text chosen by the client must not
+// choose the address that may be blocked.
+func TestClientCannotForgeTheSource(t *testing.T) {
 	t.Parallel()
 	const real, forged = "198.51.100.9", "192.0.2.1"
 	name := "x from " + forged + " port 22 ssh2"
@@ -224,7 +224,7 @@ func TestClientTextDoesNotChooseTheSource(t *testing.T) {
 	}
 }
 
-func TestOnlySshdSpeaksAsSshd(t *testing.T) {
+func TestOnlyTheTagSelectsTheProgram(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
 		"Nov 20 01:02:03 h evil[1]: Failed password for root from 192.0.2.1 port 5 ssh2",

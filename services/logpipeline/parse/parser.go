@@ -6,13 +6,35 @@ import (
 	"time"
 )
 
-// Options set what a line cannot say. Location is the zone of clocks without one
-// (RFC 3164 writes local time); nil is time.Local.
+// Format is the format in which a line was recognised.
+type Format string
+
+// The formats. The first character decides which parsers are tried:
+//
+//	{       JSON object                                 json.go
+//	<       RFC 5424, else RFC 3164 with a priority     rfc5424.go, rfc3164.go
+//	[       Apache error log                            apache_error.go
+//	other   RFC 3164 without a priority, which begins   rfc3164.go
+//	        with a timestamp; else access log           access.go
+//
+// The message of an RFC 3164 or 5424 line is then parsed by its program, see
+// programs.go. A line that no parser recognises is Plain.
+const (
+	Plain       Format = "plain"
+	RFC3164     Format = "rfc3164"
+	RFC5424     Format = "rfc5424"
+	JSON        Format = "json"
+	Access      Format = "access"
+	ApacheError Format = "apache_error"
+)
+
+// Options configure a Parser. Location is the time zone of timestamps without
+// one, which RFC 3164 writes in local time; nil is time.Local.
 type Options struct {
 	Location *time.Location
 }
 
-// Parser reads lines. It keeps no state and may be used by many goroutines.
+// Parser parses lines. It has no state and is safe for concurrent use.
 type Parser struct {
 	zone *time.Location
 }
@@ -25,56 +47,24 @@ func New(o Options) *Parser {
 	return &Parser{zone: o.Location}
 }
 
-// Parse reads line, which was received at now; now supplies the year that RFC
-// 3164 leaves out. It does not keep line. It never fails: see Plain.
+// Parse parses line, which was received at now; now gives the year that RFC 3164
+// timestamps lack. It does not keep line. It never fails: a line that is not
+// recognised is Plain.
 func (p *Parser) Parse(line []byte, now time.Time) Event {
-	raw := text(line)
+	// Line ends and padding are no content; JSON output needs valid UTF-8.
+	raw := strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n\x00")), "\uFFFD")
 	ev := Event{Format: Plain, Message: raw, Fields: make(map[string]any, 16)}
-	p.detect(&ev, raw, now)
-	finish(&ev, raw)
-	return ev
-}
-
-// detect tries the formats that the first byte allows, the strictest first.
-func (p *Parser) detect(ev *Event, raw string, now time.Time) {
-	if raw == "" {
-		return
-	}
-	switch first := raw[0]; {
-	case first == '{':
-		jsonObject(ev, raw)
-	case first == '<':
-		p.priority(ev, raw, now)
-	case first == '[' && p.apacheError(ev, raw):
-	case p.clocked(ev, raw, now):
+	switch {
+	case raw == "":
+	case raw[0] == '{':
+		parseJSON(&ev, raw)
+	case raw[0] == '<':
+		p.parsePriority(&ev, raw, now)
+	case raw[0] == '[' && p.parseApacheError(&ev, raw):
+	case p.parseRFC3164(&ev, raw, now):
 	default:
-		access(ev, raw)
+		parseAccess(&ev, raw)
 	}
-}
-
-// finish adds the fields every event has. A JSON line's own fields of the same
-// name stay as they are.
-func finish(ev *Event, raw string) {
-	add := func(name string, value any) {
-		if _, taken := ev.Fields[name]; !taken {
-			ev.Fields[name] = value
-		}
-	}
-	add("message", ev.Message)
-	ev.Fields["raw"] = raw
-	if ev.Host != "" {
-		add("host", ev.Host)
-	}
-	if ev.Process != "" {
-		add("process", ev.Process)
-	}
-	if ev.PID != 0 {
-		add("pid", ev.PID)
-	}
-}
-
-// text drops what ends a line, or what a sender pads it with, and makes the rest
-// valid UTF-8, for it goes into JSON.
-func text(line []byte) string {
-	return strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n\x00")), "\uFFFD")
+	ev.addCommonFields(raw)
+	return ev
 }

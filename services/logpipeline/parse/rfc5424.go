@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// maxParams caps the structured-data parameters kept of one line.
+// maxParams is how many structured-data parameters of one line are kept.
 const maxParams = 128
 
-// rfc5424 reads what follows "<PRI>1 " and reports whether it is RFC 5424; only
-// then ev is changed.
-func (p *Parser) rfc5424(ev *Event, s string) bool {
+// parseRFC5424 parses what follows "<PRI>1 " and reports whether it is RFC 5424;
+// if not, ev is unchanged.
+func (p *Parser) parseRFC5424(ev *Event, s string) bool {
 	var head [5]string // TIMESTAMP HOSTNAME APP-NAME PROCID MSGID
 	for i := range head {
 		var ok bool
@@ -20,49 +20,44 @@ func (p *Parser) rfc5424(ev *Event, s string) bool {
 			return false
 		}
 	}
-	at, ok := stamp5424(head[0])
-	if !ok {
-		return false
+	var at time.Time
+	if head[0] != "-" { // the NILVALUE
+		var err error
+		if at, err = time.Parse(time.RFC3339, head[0]); err != nil {
+			return false
+		}
 	}
-	params, msg, ok := cutStructured(s)
+	params, msg, ok := cutStructuredData(s)
 	if !ok {
 		return false
 	}
 	ev.Format, ev.Time = RFC5424, at
-	ev.Host, ev.Process, ev.Message = nilled(head[1]), programOf(nilled(head[2])), strings.TrimPrefix(msg, "\ufeff")
+	ev.Host, ev.Process, ev.Message = dashToEmpty(head[1]), programOf(dashToEmpty(head[2])), strings.TrimPrefix(msg, "\ufeff")
 	ev.PID, _ = strconv.ParseInt(head[3], 10, 64)
-	ev.set("msgid", nilled(head[4]))
+	ev.set("msgid", dashToEmpty(head[4]))
 	maps.Copy(ev.Fields, params)
-	p.program(ev)
+	parseProgram(ev)
 	return true
 }
 
-// stamp5424 reads a TIMESTAMP; "-" is none, which is allowed.
-func stamp5424(s string) (time.Time, bool) {
-	if s == "-" {
-		return time.Time{}, true
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	return t, err == nil
-}
-
-func nilled(s string) string {
+// dashToEmpty replaces the NILVALUE "-" by the empty string.
+func dashToEmpty(s string) string {
 	if s == "-" {
 		return ""
 	}
 	return s
 }
 
-// cutStructured reads STRUCTURED-DATA (RFC 5424, section 6.3) into
-// "sd.<id>.<name>" and returns the message behind it.
-func cutStructured(s string) (map[string]any, string, bool) {
+// cutStructuredData parses STRUCTURED-DATA (RFC 5424, section 6.3) into fields
+// named "sd.<id>.<name>" and returns the message after it.
+func cutStructuredData(s string) (map[string]any, string, bool) {
 	if rest, ok := strings.CutPrefix(s, "-"); ok {
 		return nil, strings.TrimPrefix(rest, " "), rest == "" || rest[0] == ' '
 	}
 	params := map[string]any{}
 	found := false
 	for strings.HasPrefix(s, "[") {
-		rest, ok := element(s[1:], params)
+		rest, ok := cutElement(s[1:], params)
 		if !ok {
 			return nil, "", false
 		}
@@ -74,8 +69,8 @@ func cutStructured(s string) (map[string]any, string, bool) {
 	return params, strings.TrimPrefix(s, " "), true
 }
 
-// element reads one element behind its "[" and returns what follows its "]".
-func element(s string, params map[string]any) (string, bool) {
+// cutElement parses one element after its "[" and returns what follows its "]".
+func cutElement(s string, params map[string]any) (string, bool) {
 	end := strings.IndexAny(s, " ]")
 	if end < 1 {
 		return "", false
@@ -89,7 +84,7 @@ func element(s string, params map[string]any) (string, bool) {
 		if !ok || name == "" || !strings.HasPrefix(quoted, `"`) || strings.ContainsAny(name, ` ]"`) {
 			return "", false
 		}
-		value, rest, ok := paramValue(quoted[1:])
+		value, rest, ok := cutParamValue(quoted[1:])
 		if !ok {
 			return "", false
 		}
@@ -100,9 +95,9 @@ func element(s string, params map[string]any) (string, bool) {
 	}
 }
 
-// paramValue reads up to the closing quote. Backslash escapes only quote,
-// backslash and bracket; before anything else it is itself.
-func paramValue(s string) (value, rest string, ok bool) {
+// cutParamValue parses up to the closing quote. A backslash escapes a quote, a
+// backslash and a bracket only; before other characters it is kept.
+func cutParamValue(s string) (value, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {

@@ -5,23 +5,24 @@ import (
 	"strings"
 )
 
-// sshd reads the messages of OpenSSH (auth.c, auth2.c, packet.c). The user name
-// in them is whatever the client sent, blanks and all, so that a name such as
-// "x from 192.0.2.1 port 22" must not choose the source: where the address
-// follows the name it is taken from the end of the message, where it precedes
-// free text from its beginning.
-func sshd(ev *Event) {
-	msg := repeated(ev, ev.Message)
+// parseSSHD parses the messages of OpenSSH (auth.c, auth2.c, packet.c).
+//
+// A client chooses the user name, blanks included, so a name such as
+// "x from 192.0.2.1 port 22" must not choose the source. Where the address
+// follows the name it is taken from the end of the message; where it precedes
+// text of the client, from the beginning.
+func parseSSHD(ev *Event) {
+	msg := cutRepeated(ev, ev.Message)
 	msg = strings.TrimSuffix(strings.TrimRight(msg, " "), " [preauth]")
 	msg = strings.TrimPrefix(msg, "error: ")
 	switch {
-	case sshdLogin(ev, msg), sshdInvalid(ev, msg), sshdRefused(ev, msg), sshdClosed(ev, msg):
-	case pamFailure(ev, msg), pamSession(ev, msg):
+	case parseSSHDLogin(ev, msg), parseSSHDInvalidUser(ev, msg), parseSSHDRefused(ev, msg), parseSSHDClosed(ev, msg):
+	case parsePAMFailure(ev, msg), parsePAMSession(ev, msg):
 	}
 }
 
-// repeated unwraps "message repeated 2 times: [ … ]", which rsyslog writes.
-func repeated(ev *Event, msg string) string {
+// cutRepeated unwraps "message repeated 2 times: [ … ]", which rsyslog writes.
+func cutRepeated(ev *Event, msg string) string {
 	rest, ok := strings.CutPrefix(msg, "message repeated ")
 	if !ok {
 		return msg
@@ -35,120 +36,116 @@ func repeated(ev *Event, msg string) string {
 	return strings.TrimPrefix(inner[:len(inner)-1], " ")
 }
 
-// sshdLogin reads "Failed password for [invalid user] U from IP port N ssh2",
-// "Accepted publickey for U from IP port N ssh2: RSA SHA256:…" and
-// "maximum authentication attempts exceeded for …".
-func sshdLogin(ev *Event, msg string) bool {
+// parseSSHDLogin parses
+//
+//	Failed password for [invalid user ]U from IP port N ssh2
+//	Accepted publickey for U from IP port N ssh2: RSA SHA256:…
+//	maximum authentication attempts exceeded for [invalid user ]U from IP port N ssh2
+func parseSSHDLogin(ev *Event, msg string) bool {
 	rest, ok := strings.CutPrefix(msg, "maximum authentication attempts exceeded for ")
 	if ok {
-		ev.action("login_failed")
-		return sshdAttempt(ev, rest)
+		ev.setAction("login_failed")
+	} else {
+		var verb, method string
+		verb, rest, _ = strings.Cut(msg, " ")
+		method, rest, ok = strings.Cut(rest, " for ")
+		if !ok || strings.Contains(method, " ") {
+			return false
+		}
+		switch verb {
+		case "Failed":
+			ev.setAction("login_failed")
+		case "Accepted":
+			ev.setAction("login_success")
+		default:
+			return false
+		}
+		ev.set("auth_method", method)
 	}
-	verb, rest, _ := strings.Cut(msg, " ")
-	method, rest, ok := strings.Cut(rest, " for ")
-	if !ok || strings.Contains(method, " ") {
-		return false
-	}
-	switch verb {
-	case "Failed":
-		ev.action("login_failed")
-	case "Accepted":
-		ev.action("login_success")
-	default:
-		return false
-	}
-	ev.set("auth_method", method)
-	return sshdAttempt(ev, rest)
-}
-
-// sshdAttempt reads "[invalid user ]U from IP port N ssh2[: key]".
-func sshdAttempt(ev *Event, s string) bool {
-	if rest, ok := strings.CutPrefix(s, "invalid user "); ok {
+	if name, ok := strings.CutPrefix(rest, "invalid user "); ok {
 		ev.Fields["invalid_user"] = true
-		s = rest
+		rest = name
 	}
-	at, ok := lastPeer(s)
-	if !ok {
-		return true
+	if at, ok := lastPeer(rest); ok {
+		ev.setUser(at.before)
+		ev.setSource(at.ip)
+		ev.setPort(at.port)
 	}
-	ev.user(at.before)
-	ev.source(at.ip)
-	ev.port(at.port)
 	return true
 }
 
-func sshdInvalid(ev *Event, msg string) bool {
+// parseSSHDInvalidUser parses "Invalid user U from IP[ port N]"; the user may be
+// empty.
+func parseSSHDInvalidUser(ev *Event, msg string) bool {
 	rest, ok := strings.CutPrefix(msg, "Invalid user ")
 	if !ok {
-		rest, ok = strings.CutPrefix(msg, "Illegal user ")
+		rest, ok = strings.CutPrefix(msg, "Illegal user ") // older OpenSSH
 	}
 	if !ok {
 		return false
 	}
-	ev.action("invalid_user")
-	rest = sshdPort(ev, rest)
+	ev.setAction("invalid_user")
+	rest = cutTrailingPort(ev, rest)
 	if i := strings.LastIndex(rest, " from "); i >= 0 {
-		ev.source(rest[i+len(" from "):])
-		ev.user(rest[:i])
-	} else if host, ok := strings.CutPrefix(rest, "from "); ok { // an empty name
-		ev.source(host)
+		ev.setSource(rest[i+len(" from "):])
+		ev.setUser(rest[:i])
+	} else if host, ok := strings.CutPrefix(rest, "from "); ok {
+		ev.setSource(host)
 	}
 	return true
 }
 
-// sshdRefused reads "User U from H not allowed because not listed in AllowUsers".
-// The reason is sshd's own, so the last one counts.
-func sshdRefused(ev *Event, msg string) bool {
+// parseSSHDRefused parses "User U from H not allowed because not listed in
+// AllowUsers". The last reason counts, because it is the one that sshd wrote.
+func parseSSHDRefused(ev *Event, msg string) bool {
 	rest, ok := strings.CutPrefix(msg, "User ")
 	end := strings.LastIndex(rest, " not allowed because ")
 	if !ok || end < 0 {
 		return false
 	}
-	ev.action("login_failed")
+	ev.setAction("login_failed")
 	if i := strings.LastIndex(rest[:end], " from "); i >= 0 {
-		ev.user(rest[:i])
-		ev.source(rest[i+len(" from ") : end])
+		ev.setUser(rest[:i])
+		ev.setSource(rest[i+len(" from ") : end])
 	}
 	return true
 }
 
-// sshdClosed reads the ends of a connection. "Received disconnect from IP …" and
-// "Did not receive identification string from IP …" begin with the address; the
-// others end with it.
-func sshdClosed(ev *Event, msg string) bool {
+// parseSSHDClosed parses the end of a connection. In the first two forms text of
+// the client may follow the address, in the others the user name precedes it:
+//
+//	Received disconnect from IP port N:11: text        (older: IP: 11: text)
+//	Did not receive identification string from IP port N
+//	Connection closed by [[invalid|authenticating] user U ]IP[ port N]
+func parseSSHDClosed(ev *Event, msg string) bool {
 	for _, head := range [...]string{"Received disconnect from ", "Did not receive identification string from "} {
 		if rest, ok := strings.CutPrefix(msg, head); ok {
-			ev.action("connection_closed")
-			sshdLeading(ev, rest)
+			ev.setAction("connection_closed")
+			ip, rest, _ := strings.Cut(rest, " ")
+			ev.setSource(strings.TrimSuffix(ip, ":"))
+			if rest, ok := strings.CutPrefix(rest, "port "); ok {
+				if n, err := strconv.ParseUint(leadingDigits(rest), 10, 16); err == nil {
+					ev.setPort(uint16(n))
+				}
+			}
 			return true
 		}
 	}
 	for _, head := range [...]string{"Connection closed by ", "Connection reset by ", "Disconnected from "} {
 		if rest, ok := strings.CutPrefix(msg, head); ok {
-			ev.action("connection_closed")
-			sshdTrailing(ev, rest)
+			ev.setAction("connection_closed")
+			parseSSHDUserAtIP(ev, rest)
 			return true
 		}
 	}
 	return false
 }
 
-// sshdLeading reads "IP port N:11: text" and the older "IP: 11: text".
-func sshdLeading(ev *Event, s string) {
-	ip, rest, _ := strings.Cut(s, " ")
-	ev.source(strings.TrimSuffix(ip, ":"))
-	if rest, ok := strings.CutPrefix(rest, "port "); ok {
-		if n, err := strconv.ParseUint(digits(rest), 10, 16); err == nil {
-			ev.port(uint16(n))
-		}
-	}
-}
-
-// sshdTrailing reads "[[invalid|authenticating] user U ]IP[ port N]".
-func sshdTrailing(ev *Event, s string) {
-	s = sshdPort(ev, s)
+// parseSSHDUserAtIP parses "[[invalid|authenticating] user U ]IP[ port N]".
+func parseSSHDUserAtIP(ev *Event, s string) {
+	s = cutTrailingPort(ev, s)
 	i := strings.LastIndexByte(s, ' ')
-	ev.source(s[i+1:])
+	ev.setSource(s[i+1:])
 	if i < 0 {
 		return
 	}
@@ -158,12 +155,12 @@ func sshdTrailing(ev *Event, s string) {
 		name = rest
 	}
 	if name, ok := strings.CutPrefix(name, "user "); ok {
-		ev.user(name)
+		ev.setUser(name)
 	}
 }
 
-// sshdPort takes " port N" off the end of s.
-func sshdPort(ev *Event, s string) string {
+// cutTrailingPort removes " port N" from the end of s.
+func cutTrailingPort(ev *Event, s string) string {
 	i := strings.LastIndex(s, " port ")
 	if i < 0 {
 		return s
@@ -172,21 +169,21 @@ func sshdPort(ev *Event, s string) string {
 	if err != nil {
 		return s
 	}
-	ev.port(uint16(n))
+	ev.setPort(uint16(n))
 	return s[:i]
 }
 
-// peer is an address found in a message, and what stands before it.
+// peer is an address in a message and the text before it.
 type peer struct {
 	before string
 	ip     string
 	port   uint16
 }
 
-// lastPeer finds the last " from IP port N ssh2" whose rest is only what sshd adds
-// itself: nothing, or a key's type and fingerprint. The id of a certificate is
-// the client's text behind the address as the name is before it; with one, an
-// address that is not the only one is nobody's.
+// lastPeer returns the last " from IP port N ssh2" followed only by what sshd
+// itself adds: nothing, or the type and fingerprint of a key. The id of a
+// certificate, after the address, is text of the client just as the name before
+// it; a message with one is accepted only if it has a single address.
 func lastPeer(s string) (peer, bool) {
 	const from = " from "
 	end := len(s)
@@ -197,39 +194,35 @@ func lastPeer(s string) (peer, bool) {
 		if i < 0 {
 			break
 		}
-		if at, rest, ok := peerAt(s[i+len(from):]); ok {
+		if at, rest, ok := cutPeer(s[i+len(from):]); ok {
 			at.before = s[:i]
 			found = append(found, at)
 			trailer = rest
-			if isKey(rest) {
+			if isKeyOrEmpty(rest) {
 				return at, len(found) == 1
 			}
 		}
 		end = i
 	}
-	return one(found, trailer)
-}
-
-// one accepts the only address of a message with a certificate in its trailer.
-func one(found []peer, trailer string) (peer, bool) {
 	if len(found) != 1 || !strings.Contains(trailer, " ID ") {
 		return peer{}, false
 	}
 	return found[0], true
 }
 
-// peerAt reads "IP port N[ ssh2][: trailer]".
-func peerAt(s string) (at peer, trailer string, ok bool) {
+// cutPeer parses "IP port N[ ssh2][: trailer]".
+func cutPeer(s string) (at peer, trailer string, ok bool) {
 	ip, rest, _ := strings.Cut(s, " ")
 	rest, ok = strings.CutPrefix(rest, "port ")
 	if !ok {
 		return peer{}, "", false
 	}
-	n, err := strconv.ParseUint(digits(rest), 10, 16)
+	port := leadingDigits(rest)
+	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return peer{}, "", false
 	}
-	rest = rest[len(digits(rest)):]
+	rest = rest[len(port):]
 	for _, version := range [...]string{" ssh2", " ssh1", " ssh"} {
 		if after, ok := strings.CutPrefix(rest, version); ok {
 			rest = after
@@ -239,9 +232,9 @@ func peerAt(s string) (at peer, trailer string, ok bool) {
 	return peer{ip: ip, port: uint16(n)}, strings.TrimPrefix(rest, ": "), true
 }
 
-// isKey knows the trailer that is not the client's to write: none, or
-// "RSA SHA256:…".
-func isKey(trailer string) bool {
+// isKeyOrEmpty reports whether trailer is empty or a key such as "RSA SHA256:…",
+// which a client cannot choose.
+func isKeyOrEmpty(trailer string) bool {
 	if trailer == "" {
 		return true
 	}
@@ -250,11 +243,6 @@ func isKey(trailer string) bool {
 		(strings.HasPrefix(print, "SHA256:") || strings.HasPrefix(print, "MD5:"))
 }
 
-// digits returns the digits at the start of s.
-func digits(s string) string {
-	i := 0
-	for i < len(s) && s[i] >= '0' && s[i] <= '9' {
-		i++
-	}
-	return s[:i]
+func leadingDigits(s string) string {
+	return s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]
 }

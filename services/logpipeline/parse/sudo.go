@@ -2,62 +2,53 @@ package parse
 
 import "strings"
 
-// sudo reads "alice : [reason ; ]TTY=… ; PWD=… ; USER=root ; COMMAND=…". Each key
-// counts where it stands first: a folder named to look like the rest of the line
-// then leaves the true rest inside command, where rules still see it.
-func sudo(ev *Event) {
+var sudoFields = map[string]string{"TTY": "tty", "PWD": "pwd", "USER": "target_user", "GROUP": "group"}
+
+// parseSudo parses
+//
+//	alice : [reason ; ]TTY=… ; PWD=… ; USER=root ; COMMAND=…
+//
+// The first occurrence of each key counts: if a folder is named like the rest of
+// such a line, the true rest is part of command, where rules can match it.
+func parseSudo(ev *Event) {
 	msg := strings.TrimLeft(ev.Message, " ")
-	if pamFailure(ev, msg) {
-		ev.action("auth_failed")
+	if parsePAMFailure(ev, msg) {
+		ev.setAction("auth_failed")
 		return
 	}
 	user, rest, ok := strings.Cut(msg, " : ")
 	if !ok {
-		pamSession(ev, msg)
+		parsePAMSession(ev, msg)
 		return
 	}
-	ev.user(user)
-	rest = sudoReason(ev, rest)
+	ev.setUser(user)
+	rest = cutSudoReason(ev, rest)
 	head, command, ok := strings.Cut(rest, "COMMAND=")
 	if ok {
 		ev.set("command", command)
 	}
 	for part := range strings.SplitSeq(head, " ; ") {
 		name, value, _ := strings.Cut(strings.TrimSuffix(part, " ;"), "=")
-		if field := sudoField(name); field != "" && ev.Fields[field] == nil {
+		if field := sudoFields[name]; field != "" && ev.Fields[field] == nil {
 			ev.set(field, value)
 		}
 	}
 }
 
-func sudoField(name string) string {
-	switch name {
-	case "TTY":
-		return "tty"
-	case "PWD":
-		return "pwd"
-	case "USER":
-		return "target_user"
-	case "GROUP":
-		return "group"
-	}
-	return ""
-}
-
-// sudoReason takes the refusal, if any, off the front; without one the command
-// ran.
-func sudoReason(ev *Event, s string) string {
+// cutSudoReason removes the reason of a refusal from the front. Without a reason
+// the command was run.
+func cutSudoReason(ev *Event, s string) string {
 	if strings.HasPrefix(s, "TTY=") || strings.HasPrefix(s, "HOST=") || strings.HasPrefix(s, "PWD=") {
-		ev.action("command")
+		ev.setAction("command")
 		return s
 	}
 	reason, rest, _ := strings.Cut(s, " ; ")
 	ev.set("reason", reason)
 	switch {
 	case strings.Contains(reason, "incorrect password attempt"), strings.HasPrefix(reason, "a password is required"):
-		ev.action("auth_failed")
+		ev.setAction("auth_failed")
 	case strings.Contains(reason, "NOT in sudoers"), strings.Contains(reason, "NOT authorized"), strings.Contains(reason, "not allowed"):
-		ev.action("not_allowed")
+		ev.setAction("not_allowed")
 	}
 	return rest
 }

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// maxTag bounds a tag. RFC 3164 says 32; systemd units and paths are longer.
+// maxTag bounds a tag in bytes. RFC 3164 says 32; systemd units and paths are
+// longer.
 const maxTag = 128
 
-// tag is the head of an RFC 3164 message. name is what the program called itself,
-// such as "sshd(pam_unix)" or "syslogd 1.4.1"; process is the program alone.
+// tag is the beginning of an RFC 3164 message.
 type tag struct {
-	name    string
-	process string
+	name    string // as written, such as "sshd(pam_unix)" or "syslogd 1.4.1"
+	process string // the program alone
 	pid     int64
 	message string
 }
 
-// cutTag reads "name[pid]: message". Without a tag all of s is the message.
+// cutTag parses "name[pid]: message". Without a tag all of s is the message.
 func cutTag(s string) tag {
 	s = strings.TrimLeft(s, " ")
 	end := tagEnd(s)
@@ -33,8 +33,8 @@ func cutTag(s string) tag {
 }
 
 // tagEnd returns the end of the tag in s without its colon, -1 if s has none. The
-// tag is one word, or two of which the second is a version or carries the pid, as
-// in "syslogd 1.4.1:" and "-- root[7]:". "name[pid]" does without the colon.
+// tag is one word, or two words of which the second is a version or has the pid,
+// as in "syslogd 1.4.1:" and "-- root[7]:". "name[pid]" needs no colon.
 func tagEnd(s string) int {
 	first, rest, _ := strings.Cut(s, " ")
 	if end := wordEnd(first); end >= 0 {
@@ -42,14 +42,17 @@ func tagEnd(s string) int {
 	}
 	second, _, _ := strings.Cut(rest, " ")
 	end := wordEnd(second)
-	if end < 0 || first == "" || !isVersionOrPID(second[:end]) {
+	if end <= 0 || first == "" {
+		return -1
+	}
+	if isVersion := second[0] >= '0' && second[0] <= '9'; !isVersion && second[end-1] != ']' {
 		return -1
 	}
 	return bounded(len(first) + 1 + end)
 }
 
-// wordEnd finds the tag's end inside one word. A colon further inside, as in a
-// URL or an address, is no end.
+// wordEnd returns the end of the tag inside of one word, or -1. A colon further
+// inside, as in a URL or an address, does not end a tag.
 func wordEnd(word string) int {
 	if i := strings.Index(word, "]:"); i >= 0 {
 		return bounded(i + 1)
@@ -63,6 +66,7 @@ func wordEnd(word string) int {
 	return -1
 }
 
+// bounded returns n, or -1 if a tag of that length is too long.
 func bounded(n int) int {
 	if n > maxTag {
 		return -1
@@ -70,10 +74,7 @@ func bounded(n int) int {
 	return n
 }
 
-func isVersionOrPID(word string) bool {
-	return word != "" && (word[0] >= '0' && word[0] <= '9' || strings.HasSuffix(word, "]"))
-}
-
+// cutPID splits "name[pid]".
 func cutPID(head string) (string, int64) {
 	open := strings.LastIndexByte(head, '[')
 	if open < 0 || !strings.HasSuffix(head, "]") {
@@ -86,9 +87,9 @@ func cutPID(head string) (string, int64) {
 	return head[:open], pid
 }
 
-// programOf reduces a tag to the program: without path, PAM module and version.
-// login(1) overwrites its name, so that "login -- root" shows as "-- root"; the
-// user's name must not pass for a program.
+// programOf returns the program of a tag, without path, PAM module and version.
+// login(1) overwrites its name, so that "login -- root" is logged as "-- root";
+// the name of a user must not be read as that of a program.
 func programOf(name string) string {
 	if strings.HasPrefix(name, "-- ") {
 		return "login"

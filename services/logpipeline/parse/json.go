@@ -12,110 +12,105 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// Caps on one JSON line. A line beyond them is a message, not an object.
+// Bounds of one JSON line. A line beyond them is Plain.
 const (
 	maxDepth  = 32
 	maxValues = 2048
 )
 
-var errTooBig = errors.New("too deep or too many values")
+var errTooLarge = errors.New("too deep or too many values")
 
-// jsonObject reads a line that is one JSON object. Its members become fields as
-// they are; well-known names also give the event its time, host, user and source.
-func jsonObject(ev *Event, line string) {
+// parseJSON parses a line that is one JSON object. Its members become the fields;
+// well-known names also give the event its time, host, user and source.
+func parseJSON(ev *Event, line string) {
 	dec := json.NewDecoder(strings.NewReader(line))
 	dec.UseNumber()
-	r := reader{dec: dec}
-	value, err := r.value(0)
+	d := jsonDecoder{dec: dec}
+	value, err := d.value(0)
 	fields, ok := value.(map[string]any)
-	if err != nil || !ok || !atEnd(dec) {
+	if err != nil || !ok {
+		return
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) { // more than one value
 		return
 	}
 	ev.Format, ev.Fields = JSON, fields
 	ev.Logsource = sigma.Logsource{Category: "application"}
-	jsonEntity(ev)
+	setKnownFields(ev)
 }
 
-func atEnd(dec *json.Decoder) bool {
-	_, err := dec.Token()
-	return errors.Is(err, io.EOF)
-}
-
-// reader builds a value token by token, because encoding/json alone bounds neither
-// depth to our taste nor the count, and drops duplicate members silently.
-type reader struct {
+// jsonDecoder builds a value token by token: encoding/json alone does not bound
+// the number of values, and silently drops duplicate members.
+type jsonDecoder struct {
 	dec    *json.Decoder
 	values int
 }
 
-func (r *reader) value(depth int) (any, error) {
-	r.values++
-	if depth > maxDepth || r.values > maxValues {
-		return nil, errTooBig
+func (d *jsonDecoder) value(depth int) (any, error) {
+	d.values++
+	if depth > maxDepth || d.values > maxValues {
+		return nil, errTooLarge
 	}
-	token, err := r.dec.Token()
+	token, err := d.dec.Token()
 	if err != nil {
 		return nil, err
 	}
 	switch t := token.(type) {
 	case json.Delim:
 		if t == '{' {
-			return r.object(depth)
+			return d.object(depth)
 		}
-		return r.array(depth)
+		return d.array(depth)
 	case json.Number:
-		return number(t), nil
+		return jsonNumber(t), nil
 	}
 	return token, nil
 }
 
-// object keeps every value of a repeated member, as a list: readers differ in
-// which one they believe, and an attacker must not hide the other from a rule.
-func (r *reader) object(depth int) (any, error) {
+// object keeps all values of a duplicate member, as a list: programs differ in
+// which one they use, and an attacker must not hide the other from a rule.
+func (d *jsonDecoder) object(depth int) (any, error) {
 	out := map[string]any{}
-	for r.dec.More() {
-		token, err := r.dec.Token()
+	for d.dec.More() {
+		token, err := d.dec.Token()
 		if err != nil {
 			return nil, err
 		}
 		name, _ := token.(string)
-		value, err := r.value(depth + 1)
+		value, err := d.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		out[name] = merged(out, name, value)
+		switch old := out[name].(type) {
+		case []any:
+			value = append(old, value)
+		default:
+			if _, duplicate := out[name]; duplicate {
+				value = []any{old, value}
+			}
+		}
+		out[name] = value
 	}
-	_, err := r.dec.Token()
+	_, err := d.dec.Token()
 	return out, err
 }
 
-func merged(fields map[string]any, name string, value any) any {
-	old, twice := fields[name]
-	if !twice {
-		return value
-	}
-	if list, ok := old.([]any); ok {
-		return append(list, value)
-	}
-	return []any{old, value}
-}
-
-func (r *reader) array(depth int) (any, error) {
+func (d *jsonDecoder) array(depth int) (any, error) {
 	out := []any{}
-	for r.dec.More() {
-		value, err := r.value(depth + 1)
+	for d.dec.More() {
+		value, err := d.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, value)
 	}
-	_, err := r.dec.Token()
+	_, err := d.dec.Token()
 	return out, err
 }
 
-// number keeps what int64 or float64 hold exactly enough; the rest stays text, so
-// that a 20-digit id is not rounded.
-func number(n json.Number) any {
+// jsonNumber returns an int64 or a float64, or the text of an integer that does
+// not fit, so that a 20-digit id is not rounded.
+func jsonNumber(n json.Number) any {
 	if i, err := n.Int64(); err == nil {
 		return i
 	}
@@ -126,8 +121,9 @@ func number(n json.Number) any {
 	return f
 }
 
-// jsonEntity finds what the alert wants to know under the names that loggers use.
-func jsonEntity(ev *Event) {
+// setKnownFields sets the attributes of the event from the names that common
+// loggers use.
+func setKnownFields(ev *Event) {
 	ev.Time = jsonTime(ev.Fields)
 	ev.Host = textOf(ev.Fields, "host", "hostname", "_HOSTNAME", "host.name")
 	ev.Process = textOf(ev.Fields, "process", "program", "SYSLOG_IDENTIFIER", "_COMM", "process.name")
@@ -138,7 +134,7 @@ func jsonEntity(ev *Event) {
 	if msg := textOf(ev.Fields, "message", "msg", "log", "MESSAGE"); msg != "" {
 		ev.Message = msg
 	}
-	if ip, ok := address(textOf(ev.Fields, "src_ip", "source_ip", "client_ip", "remote_addr", "clientip", "remote_ip", "c-ip", "source.ip", "client.ip")); ok {
+	if ip, ok := parseAddress(textOf(ev.Fields, "src_ip", "source_ip", "client_ip", "remote_addr", "clientip", "remote_ip", "c-ip", "source.ip", "client.ip")); ok {
 		ev.SourceIP = ip
 	}
 	if n, err := strconv.ParseUint(textOf(ev.Fields, "src_port", "source_port", "remote_port", "source.port"), 10, 16); err == nil {
@@ -146,11 +142,16 @@ func jsonEntity(ev *Event) {
 	}
 }
 
-// textOf returns the first of names that holds text or a whole number. A dotted
-// name may also be nested.
+// textOf returns the first of names that has a string or an integer. A dotted name
+// may also be a nested one.
 func textOf(fields map[string]any, names ...string) string {
 	for _, name := range names {
-		switch v := lookup(fields, name).(type) {
+		v, ok := fields[name]
+		if outer, inner, dotted := strings.Cut(name, "."); !ok && dotted {
+			nested, _ := fields[outer].(map[string]any)
+			v = nested[inner]
+		}
+		switch v := v.(type) {
 		case string:
 			if v != "" {
 				return v
@@ -162,18 +163,7 @@ func textOf(fields map[string]any, names ...string) string {
 	return ""
 }
 
-func lookup(fields map[string]any, name string) any {
-	if v, ok := fields[name]; ok {
-		return v
-	}
-	outer, inner, ok := strings.Cut(name, ".")
-	if nested, isMap := fields[outer].(map[string]any); ok && isMap {
-		return nested[inner]
-	}
-	return nil
-}
-
-// jsonTime reads RFC 3339 or a count since 1970, whose unit its size tells.
+// jsonTime reads RFC 3339 or a number of units since 1970.
 func jsonTime(fields map[string]any) time.Time {
 	for _, name := range [...]string{"time", "timestamp", "@timestamp", "ts", "__REALTIME_TIMESTAMP", "eventTime", "date"} {
 		switch v := fields[name].(type) {
@@ -195,6 +185,8 @@ func jsonTime(fields map[string]any) time.Time {
 	return time.Time{}
 }
 
+// since1970 returns n seconds, milliseconds, microseconds or nanoseconds since
+// 1970; the size of n decides the unit.
 func since1970(n int64) time.Time {
 	switch {
 	case n <= 0:

@@ -8,14 +8,16 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// apacheError reads Apache's error log: "[clock] [module:level] [pid 7:tid 8]
-// [client 192.0.2.1:99] message", of which 2.2 has only clock, level and client.
-func (p *Parser) apacheError(ev *Event, line string) bool {
-	clock, rest, ok := cutBracket(line)
+// parseApacheError parses the error log of Apache 2.4, of which 2.2 has only
+// time, level and client:
+//
+//	[time] [module:level] [pid 7:tid 8] [client 192.0.2.1:99] message
+func (p *Parser) parseApacheError(ev *Event, line string) bool {
+	timestamp, rest, ok := cutBracket(line)
 	if !ok {
 		return false
 	}
-	at, err := time.ParseInLocation("Mon Jan _2 15:04:05 2006", clock, p.zone)
+	at, err := time.ParseInLocation("Mon Jan _2 15:04:05 2006", timestamp, p.zone)
 	if err != nil {
 		return false
 	}
@@ -30,14 +32,14 @@ func (p *Parser) apacheError(ev *Event, line string) bool {
 		level = name
 	}
 	ev.set("level", level)
-	ev.Message = apacheOrigin(ev, rest)
+	ev.Message = parseApacheOrigin(ev, rest)
 	return true
 }
 
-// apacheOrigin reads the bracketed parts behind the level and returns the message. The
-// client is the last of them: what looks like one behind it is the message, which a
-// client may have written.
-func apacheOrigin(ev *Event, s string) string {
+// parseApacheOrigin parses the bracketed parts after the level and returns the
+// message. The client is the last part: further brackets belong to the message,
+// which the client may have written.
+func parseApacheOrigin(ev *Event, s string) string {
 	for {
 		part, rest, ok := cutBracket(s)
 		if !ok {
@@ -49,7 +51,7 @@ func apacheOrigin(ev *Event, s string) string {
 			pid, _, _ := strings.Cut(value, ":")
 			ev.PID, _ = strconv.ParseInt(pid, 10, 64)
 		case "client":
-			apacheClient(ev, value)
+			parseApacheClient(ev, value)
 			return rest
 		default:
 			return s
@@ -58,20 +60,21 @@ func apacheOrigin(ev *Event, s string) string {
 	}
 }
 
-func apacheClient(ev *Event, s string) {
+// parseApacheClient parses an address with or without a port, or a host name.
+func parseApacheClient(ev *Event, s string) {
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {
 		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err == nil {
-			if _, ok := address(s[:i]); ok {
-				ev.source(s[:i])
-				ev.port(uint16(n))
+			if _, ok := parseAddress(s[:i]); ok {
+				ev.setSource(s[:i])
+				ev.setPort(uint16(n))
 				return
 			}
 		}
 	}
-	ev.source(s)
+	ev.setSource(s)
 }
 
-// cutBracket reads "[inside] rest".
+// cutBracket splits "[inside] rest".
 func cutBracket(s string) (inside, rest string, ok bool) {
 	if !strings.HasPrefix(s, "[") {
 		return "", "", false

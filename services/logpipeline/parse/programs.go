@@ -1,0 +1,51 @@
+package parse
+
+import "github.com/ironpost/ironpost/sigma"
+
+// programs are the programs whose messages are parsed, by the name in the syslog
+// tag, with the service of their logsource.
+var programs = map[string]struct {
+	service string
+	parse   func(*Event)
+}{
+	"sshd":         {"sshd", parseSSHD},
+	"sshd-session": {"sshd", parseSSHD}, // sshd is split since OpenSSH 9.8
+	"sshd-auth":    {"sshd", parseSSHD},
+	"sudo":         {"sudo", parseSudo},
+	"su":           {"auth", parseSu},
+	"login":        {"auth", parseSu},
+	"useradd":      {"auth", parseAccount},
+	"usermod":      {"auth", parseAccount},
+	"userdel":      {"auth", parseAccount},
+	"groupadd":     {"auth", parseAccount},
+	"groupmod":     {"auth", parseAccount},
+	"groupdel":     {"auth", parseAccount},
+	"passwd":       {"auth", parseAccount},
+	"chpasswd":     {"auth", parseAccount},
+	"gpasswd":      {"auth", parseAccount},
+	"cron":         {"cron", parseCron},
+	"CRON":         {"cron", parseCron},
+	"crond":        {"cron", parseCron},
+	"crontab":      {"cron", parseCron},
+	"anacron":      {"cron", parseCron},
+	"systemd":      {"systemd", parseSystemd},
+	"nginx":        {"syslog", parseAccessMessage},
+	"apache":       {"syslog", parseAccessMessage},
+	"apache2":      {"syslog", parseAccessMessage},
+	"httpd":        {"syslog", parseAccessMessage},
+}
+
+// parseProgram parses the message of a syslog line in the format of its program.
+// Only the tag selects the program: a message that imitates another program
+// stays a message.
+func parseProgram(ev *Event) {
+	ev.Logsource = sigma.Logsource{Product: "linux", Service: "syslog"}
+	if program, ok := programs[ev.Process]; ok {
+		ev.Logsource.Service = program.service
+		program.parse(ev)
+	}
+}
+
+// parseAccessMessage sets the logsource of a web server if the message is an
+// access log line.
+func parseAccessMessage(ev *Event) { parseAccess(ev, ev.Message) }
