@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Phase is how far an action has come.
+// Phase is the progress of an action.
 type Phase string
 
-// The phases of an action. Every action starts as intended; the others end a
-// step of it.
+// The phases of an action. Every action starts as Intended, reported before it is
+// carried out; each other phase is the outcome of a step.
 const (
 	Intended Phase = "intended"
 	Done     Phase = "done"
@@ -18,8 +18,9 @@ const (
 	Released Phase = "released"
 )
 
-// Action is what was, or was not, done about an alert. Kind is one of pause,
-// disconnect, isolate, kill, stop, block-source, notify, release, and evidence, which is told only if it failed.
+// Action is one thing that was done, or not done, about an alert. Kind is one of pause,
+// disconnect, isolate, kill, stop, block-source, notify, release, and evidence, which is
+// reported only if it failed.
 type Action struct {
 	ID         string     `json:"id"`
 	Schema     int        `json:"schema"`
@@ -46,7 +47,7 @@ func (a *Action) Meta() Meta {
 	return Meta{ID: a.ID, Schema: a.Schema, TraceID: a.TraceID, Rule: a.Policy}
 }
 
-// Validate reports what makes a not an action.
+// Validate returns the first reason why a is not a valid action.
 func (a *Action) Validate() error {
 	return firstError(
 		validMeta(a.Meta(), a.Time),
@@ -73,4 +74,4 @@ func (a *Action) clamp() {
 	a.Undo = Shorten(a.Undo, maxText)
 }
 
-func (a *Action) shed() bool { return false }
+func (a *Action) dropDetail() bool { return false }

@@ -10,14 +10,14 @@ const (
 	MaxMatched      = 50
 )
 
-// Alert is what a rule concluded, immutable once published. The first alert of
-// a (rule, entity) window has Count 1 and goes out at once; if the window ends
-// with more, one further alert with Update set, an id of its own and the same
+// Alert is a rule match, immutable once published. The first alert of a (rule, entity)
+// deduplication window has Count 1 and is published at once; if there were more matches
+// when the window ends, one further alert with Update set, an id of its own and the same
 // DedupKey carries the count.
 //
-// Container and PID say whom it is about only as far as the source of the event
-// knows that for certain, such as the engine whose log it was or the kernel; what
-// a text says of itself is no source. PID is a process as the host counts.
+// Container and PID are set only if the source of the event proves them, as Docker does
+// for a container's log and the kernel for a process; the text of a line proves neither. PID is
+// the host's process id.
 type Alert struct {
 	ID      string    `json:"id"`
 	Schema  int       `json:"schema"`
@@ -91,16 +91,16 @@ type Finding struct {
 	Location string `json:"location,omitempty"`
 }
 
-// Matched explains one reason a rule matched: the field, its value in the event
-// and the rule's own words for what it looked for.
+// Matched is one reason why a rule matched: the field, its value in the event, and the
+// condition as the rule states it.
 type Matched struct {
 	Field string `json:"field"`
 	Value string `json:"value"`
 	Why   string `json:"why"`
 }
 
-// Incomplete counts what was lost upstream of an alert, so that its reader knows
-// the evidence may have gaps.
+// Incomplete counts records that were lost before they reached the rule: the evidence
+// may have gaps.
 type Incomplete struct {
 	Counter string `json:"counter"`
 	Amount  uint64 `json:"amount"`
@@ -111,7 +111,7 @@ func (a *Alert) Meta() Meta {
 	return Meta{ID: a.ID, Schema: a.Schema, TraceID: a.TraceID, Severity: a.Severity.String(), Rule: a.Rule.ID}
 }
 
-// Validate reports what makes a not an alert.
+// Validate returns the first reason why a is not a valid alert.
 func (a *Alert) Validate() error {
 	return firstError(
 		validMeta(a.Meta(), a.Time),
@@ -124,7 +124,6 @@ func (a *Alert) Validate() error {
 	)
 }
 
-// clamp shortens every part a foreign line can grow.
 func (a *Alert) clamp() {
 	a.Title = Shorten(a.Title, maxText)
 	a.Description = Shorten(a.Description, maxText)
@@ -137,8 +136,7 @@ func (a *Alert) clamp() {
 	a.Incomplete = first(a.Incomplete, maxTags)
 }
 
-// shed gives up detail, least useful first, and reports whether any was left to give.
-func (a *Alert) shed() bool {
+func (a *Alert) dropDetail() bool {
 	switch {
 	case len(a.Matched) > 0:
 		a.Matched = a.Matched[:len(a.Matched)/2]

@@ -1,10 +1,9 @@
-// Package event defines the records that travel on the bus: what an engine saw
-// (Packet), a stored line (Log), what a rule concluded (Alert), what was done
-// about it (Action) and how a module feels (ModuleHealth, DaemonHealth).
+// Package event defines the records on the bus: Packet (what the packet engine saw),
+// Alert (what a rule matched), Action (what was done about it), ModuleHealth and
+// DaemonHealth. It also makes content ids (ID) and cuts and cleans text (Shorten, Printable).
 //
-// Records are JSON, carry a schema number and are read leniently: fields this
-// version does not know are ignored, so old and new modules mix on one bus.
-// What a record may weigh is capped by Encode, never by its reader's patience.
-// The package uses the standard library only; testdata holds the golden form of
-// every record, which is the contract with every other program on the bus.
+// Records are JSON with a schema number. Readers ignore fields that this version does
+// not know, so old and new modules can share a bus. Encode keeps every record within
+// MaxSize. The package uses the standard library only; testdata holds the golden form of
+// every record, which is the contract with other programs on the bus.
 package event

@@ -71,10 +71,6 @@ func golden() map[string]any {
 			ID: "web-1-eth0-b-1", Schema: event.Schema, TraceID: "00000000000000000000000000000001", Time: at, Host: "web-1", Interface: "eth0", Kind: event.Blocked,
 			Blocked: []event.BlockedTraffic{{Prefix: "192.0.2.0/24", Reason: "port_scan", Packets: 991, Bytes: 59460}},
 		},
-		"log": &event.Log{
-			ID: "5d41402abc4b2a76", Schema: event.Schema, TraceID: "00000000000000000000000000000002", Time: at, Received: at, Host: "web-1", Source: "file:/var/log/auth.log",
-			Process: "sshd", Message: "Accepted publickey for deploy", Fields: map[string]string{"user": "deploy", "pid": "811"},
-		},
 		"module_health": &event.ModuleHealth{
 			Name: "log-pipeline", Host: "web-1", Enabled: true, Status: event.Degraded, Reasons: []string{"rule file local.yml:3:1: title is missing"},
 			Since: at, Counters: map[string]uint64{"lines": 2000, "alerts": 12},
@@ -123,7 +119,7 @@ func TestEveryFieldHasAGoldenValue(t *testing.T) {
 	}
 }
 
-// collectFilled notes for every struct field of package event below v whether
+// collectFilled records for every struct field of package event below v whether
 // any record fills it.
 func collectFilled(v reflect.Value, filled map[string]bool) {
 	for i := range v.NumField() {
@@ -161,7 +157,7 @@ func TestDecodeIgnoresUnknownFields(t *testing.T) {
 	require.Equal(t, golden()["alert"], &a)
 }
 
-func TestEncodeRefusesWhatIsNotARecord(t *testing.T) {
+func TestEncodeRefusesInvalidRecords(t *testing.T) {
 	for name, spoil := range map[string]func(*event.Alert){
 		"id is missing":              func(a *event.Alert) { a.ID = "" },
 		"id is longer than":          func(a *event.Alert) { a.ID = strings.Repeat("x", 300) },
@@ -190,7 +186,7 @@ func TestEncodeRefusesWhatIsNotARecord(t *testing.T) {
 	require.ErrorContains(t, err, `phase "maybe" is none of`)
 }
 
-func TestEncodeShortensWhatForeignLinesCanGrow(t *testing.T) {
+func TestEncodeKeepsToTheCaps(t *testing.T) {
 	a := golden()["alert"].(*event.Alert)
 	a.Description = strings.Repeat("é", 5000)
 	a.Evidence = repeat(strings.Repeat("\x01", 5000), 100)
@@ -211,8 +207,8 @@ func TestEncodeShortensWhatForeignLinesCanGrow(t *testing.T) {
 	require.True(t, strings.HasSuffix(back.Description, "é"), "cut between runes")
 }
 
-// Whoever watches with a stock client has the JSON on a terminal.
-func TestEncodedTextCannotCommandATerminal(t *testing.T) {
+// A stock NATS client prints the JSON to a terminal.
+func TestEncodedTextHoldsNoTerminalControls(t *testing.T) {
 	a := golden()["alert"].(*event.Alert)
 	hostile := "\x1b[2J\x7f\u0085\u009b2J\u200b\u202e\u2028\U000e0041\xffé🔒한"
 	a.Evidence, a.User = []string{hostile}, hostile
@@ -231,7 +227,7 @@ func TestDecodeRefusesALargeRecord(t *testing.T) {
 	require.ErrorIs(t, event.Decode(make([]byte, event.MaxSize+1), &event.Alert{}), event.ErrTooLarge)
 }
 
-func TestWorstLooksAtEnabledModulesOnly(t *testing.T) {
+func TestWorstIgnoresDisabledModules(t *testing.T) {
 	off := event.ModuleHealth{Status: event.Unhealthy}
 	on := func(s event.Status) event.ModuleHealth { return event.ModuleHealth{Enabled: true, Status: s} }
 	require.Equal(t, event.Healthy, event.Worst(nil))
@@ -261,8 +257,8 @@ func repeat(s string, n int) []string {
 	return out
 }
 
-// FuzzRoundTrip holds every record to: what decodes encodes within the caps, and
-// what was encoded decodes to the same bytes again.
+// FuzzRoundTrip checks that a record that decodes encodes within the caps, and that
+// decoding and encoding it again gives the same bytes.
 func FuzzRoundTrip(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -276,13 +272,13 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, r := range []event.Record{&event.Alert{}, &event.Action{}, &event.Packet{}, &event.Log{}} {
+		for _, r := range []event.Record{&event.Alert{}, &event.Action{}, &event.Packet{}} {
 			if event.Decode(b, r) != nil {
 				continue
 			}
 			once, err := event.Encode(r)
 			if err != nil {
-				continue // a time outside RFC 3339, or nothing left to give up
+				continue // a time outside RFC 3339, or nothing left to drop
 			}
 			require.LessOrEqual(t, len(once), event.MaxSize)
 			require.NoError(t, event.Decode(once, r))

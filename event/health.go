@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Status is a module's condition. The order is the order of worseness.
+// Status is the health of a module or a daemon; a larger one is worse.
 type Status uint8
 
 // The statuses, best first.
@@ -17,7 +17,7 @@ const (
 
 var statusNames = [...]string{"healthy", "degraded", "unhealthy"}
 
-// String returns the word on the wire.
+// String returns the word of the JSON form.
 func (s Status) String() string {
 	if int(s) < len(statusNames) {
 		return statusNames[s]
@@ -44,8 +44,9 @@ func (s *Status) UnmarshalText(b []byte) error {
 	return fmt.Errorf("status %q is none of healthy, degraded, unhealthy", b)
 }
 
-// ModuleHealth is one module's condition. Reasons say why it is not healthy, for
-// people; Counters hold everything it counts, drops by reason included.
+// ModuleHealth is the health of one module. Reasons say in sentences why it is not
+// healthy; a module that has not started yet is degraded for the reason "starting".
+// Counters hold everything it counts, drops by reason included.
 type ModuleHealth struct {
 	Name     string            `json:"name"`
 	Host     string            `json:"host"`
@@ -56,8 +57,8 @@ type ModuleHealth struct {
 	Counters map[string]uint64 `json:"counters,omitempty"`
 }
 
-// DaemonHealth sums the modules of one daemon: Status is the worst of the
-// enabled ones.
+// DaemonHealth is the health of one daemon: Status is the worst of its enabled
+// modules.
 type DaemonHealth struct {
 	Host       string         `json:"host"`
 	Time       time.Time      `json:"time"`

@@ -22,9 +22,9 @@ const (
 	MaxSamples = 512
 )
 
-// Packet is what the eBPF engine saw on one interface. Sampling is the
-// reciprocal of the sampling rate (1: every packet); Lost counts what the engine
-// could not report.
+// Packet is what the packet engine saw on one interface. Sampling is the reciprocal of
+// the sampling rate (1: every packet); Lost counts the records that the engine could not
+// publish.
 type Packet struct {
 	ID        string     `json:"id"`
 	Schema    int        `json:"schema"`
@@ -44,8 +44,8 @@ type Packet struct {
 
 // TrafficWindow sums one interval. Classes counts packets by class, such as
 // "tcp_syn", "udp" or "malformed". Sources estimates how many different addresses
-// sent any; Promoted counts those that sent so much, or so oddly, that the engine kept
-// a record of them. Talkers holds the busiest of these.
+// sent any; Promoted counts those that the engine tracks one by one, because they sent
+// many or suspicious packets. Talkers holds the busiest of these.
 type TrafficWindow struct {
 	DurationMS int64             `json:"duration_ms"`
 	Packets    uint64            `json:"packets"`
@@ -73,12 +73,12 @@ type Flow struct {
 	Bytes    uint32   `json:"bytes"`
 }
 
-// TrafficFinding is an attack the engine recognised, with the counts that prove
-// it. Actor is an address, "spoofed" where the sources are not to be trusted, or
-// "distributed" where they are many. Method says how (syn, udp, dns …), Phase
-// whether it has begun, is ongoing or over. Ports and Hosts show some of what was
-// tried. Lacking names evidence that could not be seen. Package
-// services/ebpfengine/detect lists the words of each.
+// TrafficFinding is a detection: an attack in the traffic, with the counts that are its
+// evidence. Actor is an address, "spoofed" where the source addresses are not credible, or
+// "distributed" where they are many. Method is how (syn, udp, dns …), Phase whether it
+// has begun, is ongoing or over. Ports and Hosts are a sample of the targets. Lacking
+// names evidence that could not be collected. Package services/ebpfengine/detect lists the
+// values of each.
 type TrafficFinding struct {
 	Name       string            `json:"name"`
 	Method     string            `json:"method,omitempty"`
@@ -105,7 +105,7 @@ func (p *Packet) Meta() Meta {
 	return Meta{ID: p.ID, Schema: p.Schema, TraceID: p.TraceID}
 }
 
-// Validate reports what makes p not a packet record.
+// Validate returns the first reason why p is not a valid packet record.
 func (p *Packet) Validate() error {
 	return firstError(
 		validMeta(p.Meta(), p.Time),
@@ -140,7 +140,7 @@ func (p *Packet) clamp() {
 	}
 }
 
-func (p *Packet) shed() bool {
+func (p *Packet) dropDetail() bool {
 	switch {
 	case len(p.Flows) > 1:
 		p.Flows = p.Flows[:len(p.Flows)/2]

@@ -16,16 +16,14 @@ const MaxSize = 64 << 10
 const (
 	maxText = 1 << 10
 	maxName = 256
-	maxLine = 32 << 10
 	maxTags = 32
 )
 
 // ErrTooLarge is returned for a record that does not fit MaxSize.
 var ErrTooLarge = fmt.Errorf("record larger than %d bytes", MaxSize)
 
-// Meta is what the bus needs to know of a record: its identity for
-// deduplication and the words it repeats in headers. Severity and Rule may be
-// empty.
+// Meta is what the bus needs of a record: its id for deduplication, and the values
+// it repeats in headers. Severity and Rule may be empty.
 type Meta struct {
 	ID       string
 	TraceID  string
@@ -34,17 +32,17 @@ type Meta struct {
 	Schema   int
 }
 
-// Record is one of *Packet, *Log, *Alert, *Action.
+// Record is one of *Packet, *Alert, *Action.
 type Record interface {
 	Meta() Meta
 	Validate() error
-	clamp()
-	shed() bool
+	clamp()           // shortens every part to its cap
+	dropDetail() bool // halves the least useful part; false if nothing is left to drop
 }
 
-// Encode returns r as JSON of at most MaxSize bytes, all of it Printable. It shortens r in place to
-// the caps of this package, giving up detail before it gives up the record. It
-// returns the reason if r is invalid, ErrTooLarge if nothing is left to give up.
+// Encode returns r as JSON of at most MaxSize bytes, as PrintableJSON. It shortens r in
+// place to the caps of this package, and drops detail if it is still too large. It returns
+// the error of Validate if r is invalid, and ErrTooLarge if no detail is left to drop.
 func Encode(r Record) ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
@@ -58,7 +56,7 @@ func Encode(r Record) ([]byte, error) {
 		if b = PrintableJSON(b); len(b) <= MaxSize {
 			return b, nil
 		}
-		if !r.shed() {
+		if !r.dropDetail() {
 			return nil, ErrTooLarge
 		}
 	}

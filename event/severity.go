@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Severity ranks an alert. The zero value is Info. On the wire it is one of the
+// Severity ranks an alert. The zero value is Info. In JSON it is one of the
 // five words of Sigma's level field, in lower case.
 type Severity uint8
 
@@ -33,7 +33,7 @@ func ParseSeverity(s string) (Severity, error) {
 	return Info, fmt.Errorf("severity %q is none of %s", s, strings.Join(severityNames[:], ", "))
 }
 
-// String returns the word on the wire.
+// String returns the word of the JSON form.
 func (s Severity) String() string {
 	if int(s) < len(severityNames) {
 		return severityNames[s]
