@@ -11,7 +11,7 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// convert keeps the value of a key, or says why its type is wrong. Nothing is converted silently: 1 is no bool, "1" no number.
+// convert keeps the value of a key, or reports that its type is wrong. Nothing is converted silently: 1 is not a bool, "1" not a number.
 func (d *document) convert(f field, node *unstable.Node) {
 	switch {
 	case f.kind == kindString && node.Kind == unstable.String:
@@ -27,7 +27,7 @@ func (d *document) convert(f field, node *unstable.Node) {
 	}
 }
 
-// integer leaves the reading of TOML's notations (1_000, 0x10) to go-toml.
+// integer has go-toml read TOML's notations (1_000, 0x10).
 func (d *document) integer(f field, node *unstable.Node) {
 	var one struct{ V int64 }
 	if err := toml.Unmarshal(append([]byte("V="), node.Data...), &one); err != nil {

@@ -1,8 +1,8 @@
 // Package config reads a TOML file, the environment and command-line flags into one typed value.
 //
 // The order is defaults < file < environment < flags. The file is read strictly: every unknown key, wrong type, duplicate and value out of
-// range is reported in one pass, each as file:line:column: key: what is wrong and what is allowed; a problem that came from a variable or
-// a flag names that instead. Only a syntax error hides the rest, since nothing after it can be trusted.
+// range is reported in one pass, each as file:line:column: key: the mistake and what is allowed; a problem of a variable or a
+// flag names that instead. Only a syntax error hides the rest, since the text around it cannot be interpreted.
 //
 // The type given to [Load] is the schema: structs are sections, fields are keys, and the only kinds are string, bool, integers and
 // []string. Tags:

@@ -14,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// document is a file after it was walked: values that fit the schema, where everything stands, and what is wrong.
+// document is a parsed file: the values that fit the schema, the position of everything, and the problems.
 type document struct {
 	file     string
 	data     []byte
@@ -31,7 +31,7 @@ type document struct {
 	cursor   cursor // the last position asked for
 }
 
-// parse walks a TOML document against a schema. It never fails: what is wrong is in problems.
+// parse walks a TOML document against a schema. It never fails: mistakes are in document.problems.
 func parse(file string, data []byte, s schema) *document {
 	d := &document{
 		file: file, data: data, starts: lineStarts(data), schema: s,
@@ -41,7 +41,7 @@ func parse(file string, data []byte, s schema) *document {
 	return d
 }
 
-// walk goes through the top-level expressions. A table that is not ours is reported once and its keys are passed over.
+// walk visits the top-level expressions. A table that is not in the schema is reported once and its keys are skipped.
 func (d *document) walk() {
 	d.parser.Reset(d.data)
 	section, known := "", true
@@ -61,7 +61,7 @@ func (d *document) walk() {
 	}
 }
 
-// syntax replaces all problems by the one that made the rest unreadable.
+// syntax replaces all problems by the syntax error: what was parsed before it may be wrong too.
 func (d *document) syntax(err error) {
 	d.broken, d.omitted = true, 0
 	problem := Problem{File: d.file, What: "syntax error: " + err.Error()}
@@ -71,7 +71,7 @@ func (d *document) syntax(err error) {
 	d.problems = []Problem{problem}
 }
 
-// table takes a [header] and returns the section's path and whether it is in the schema.
+// table records a [header] and returns the section's path and whether it is in the schema.
 func (d *document) table(node *unstable.Node) (string, bool) {
 	path, at, ok := d.resolve("", node.Key())
 	if !ok {
@@ -93,7 +93,7 @@ func (d *document) table(node *unstable.Node) (string, bool) {
 	return path, true
 }
 
-// keyValue takes a line key = value, or one such pair of an inline table.
+// keyValue records a line key = value, or a pair of an inline table.
 func (d *document) keyValue(section string, node *unstable.Node) {
 	path, at, ok := d.resolve(section, node.Key())
 	if !ok {
@@ -156,7 +156,7 @@ func (d *document) unknown(at Position, section, name string) {
 	d.report(at, join(section, setting.Key(name)), what)
 }
 
-// hint says what an unknown name may have been meant to be.
+// hint returns what an unknown name may be a misspelling of.
 func (d *document) hint(section, name string) string {
 	allowed := d.schema.sections[section]
 	if near := suggest(name, allowed); near != "" {
@@ -181,7 +181,7 @@ func (d *document) elsewhere(name string) string {
 	return ""
 }
 
-// report keeps a problem, but for those nobody will see: a hostile file could hold a million.
+// report keeps a problem, up to maxKept: a hostile file could hold a million.
 func (d *document) report(at Position, key, what string) {
 	if len(d.problems) >= maxKept {
 		d.omitted++
@@ -201,7 +201,7 @@ func (d *document) valueOffset(node *unstable.Node) int {
 	return end + len(rest) - len(bytes.TrimLeft(rest, " \t="))
 }
 
-// offset is where a part of the document starts. The parser hands out slices of the data it was given; anything else counts as the end.
+// offset is where a part of the document starts. The parser hands out slices of the data it was given; any other slice yields the end.
 func (d *document) offset(part []byte) int {
 	at := cap(d.data) - cap(part)
 	if at < 0 || at > len(d.data) {

@@ -7,13 +7,13 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// layer is what one source says about keys, and who to blame for each.
+// layer holds the values that one source sets, and the origin of each.
 type layer struct {
 	values  map[string]any
 	origins map[string]Origin
 }
 
-// environ reads the variables that begin with the prefix. Those that are no key are warnings, since a variable for another version or
+// environ reads the variables that begin with the prefix. Those without a key are warnings, since a variable for another version or
 // tool must not stop a start; those with a bad value are problems.
 func (l *loader) environ() layer {
 	vars := layer{values: map[string]any{}, origins: map[string]Origin{}}
@@ -36,7 +36,7 @@ func (l *loader) environ() layer {
 	return vars
 }
 
-// flags reads what the command line set.
+// flags reads the command-line flags.
 func (l *loader) flags() layer {
 	set := layer{values: map[string]any{}, origins: map[string]Origin{}}
 	for _, flag := range l.options.Flags {
@@ -49,7 +49,7 @@ func (l *loader) flags() layer {
 	return set
 }
 
-// take keeps a text as the value of a field, or a problem. The origin is kept either way, so that later checks blame the right source.
+// take keeps a text as the value of a field, or a problem. The origin is kept either way, so that later checks name the right source.
 func (l *loader) take(into layer, f field, text string, origin Origin) {
 	value, what := f.fromText(text)
 	into.origins[f.key] = origin

@@ -17,16 +17,16 @@ type Position struct {
 	Line, Column int
 }
 
-// Problem is one thing wrong, with where it came from.
+// Problem is one mistake in a configuration, and where it stands.
 type Problem struct {
-	// File and At are set when a line of the file is to blame; At may be zero when the file lacks something.
+	// File and At are set for a mistake in the file; At is zero when the file lacks something.
 	File string
 	At   Position
-	// Source is the variable ("IRONPOST_BUS_MODE") or flag ("--log-level") to blame instead.
+	// Source is the variable ("IRONPOST_BUS_MODE") or flag ("--log-level") that holds the mistake instead.
 	Source string
 	// Key is the full dotted key; empty for a syntax error.
 	Key string
-	// What says what is wrong and what is allowed.
+	// What states the mistake and what is allowed.
 	What string
 }
 
@@ -49,7 +49,7 @@ func (p Problem) String() string {
 	return strings.Join(append(parts, p.What), ": ")
 }
 
-// Error is everything wrong with a configuration, one problem per line: those of the file by position, then variables and flags.
+// Error holds every mistake in a configuration: those of the file by position, then variables and flags.
 type Error struct {
 	Problems []Problem
 	// Omitted counts problems of the file after the first 1000, which are not kept.

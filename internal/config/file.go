@@ -17,7 +17,7 @@ import (
 const (
 	// maxFile bounds the size of a configuration file.
 	maxFile = 1 << 20
-	// absent is the mode of a file that is not there.
+	// absent is the mode that stands for a missing file.
 	absent = fs.ModeIrregular
 )
 
@@ -36,7 +36,7 @@ func readFile(options Options) ([]byte, fs.FileMode, error) {
 	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), mode, nil // editors on Windows write a byte order mark
 }
 
-// readBounded reads a file of at most limit bytes. A pipe or socket is refused, since opening one may wait for ever.
+// readBounded reads a file of at most limit bytes. A pipe or socket is refused, since opening one may block.
 func readBounded(path string, limit int64) ([]byte, fs.FileMode, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -59,7 +59,7 @@ func readBounded(path string, limit int64) ([]byte, fs.FileMode, error) {
 	return data, info.Mode(), nil
 }
 
-// strict returns what is wrong so far. When nothing is, go-toml's own strict decoding has the last word over our walk.
+// strict returns the problems so far. Without any, it decodes the file strictly with go-toml too, which checks our own walk.
 func strict[T any](l *loader, data []byte) error {
 	if len(l.problems) > 0 {
 		return errorOf(l.problems, l.document.omitted)

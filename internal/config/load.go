@@ -10,9 +10,9 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// Options says where a configuration is read from.
+// Options are the sources of a configuration.
 type Options struct {
-	// Path is the file; empty means none. Named tells that a person chose it, so that its absence is an error.
+	// Path is the file; empty means none. Named: the user chose it, so its absence is an error.
 	Path  string
 	Named bool
 	// Prefix begins every variable; default "IRONPOST_".
@@ -85,7 +85,7 @@ func Load[T any](defaults T, options Options) (T, *Loaded, error) {
 	return config, l.loaded(reflect.ValueOf(config)), nil
 }
 
-// merge lets viper lay the layers over each other. Keys are flat: with NUL as the delimiter viper never splits one.
+// merge combines the layers with viper. Keys are flat: with NUL as the delimiter viper never splits one.
 func (l *loader) merge(defaults reflect.Value) map[string]any {
 	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
 	for _, f := range l.schema.fields {
@@ -110,8 +110,8 @@ func (l *loader) merge(defaults reflect.Value) map[string]any {
 	return values
 }
 
-// check lets the configuration derive, validate and warn. Each key, or element of a list, is reported once: what follows from a wrong
-// value helps nobody.
+// check calls Derive, Validate and Warnings of the configuration. Each key, or element of a list, is reported once: consequences of a
+// wrong value would only hide the cause.
 func (l *loader) check(config any) {
 	if c, ok := config.(interface{ Derive() }); ok {
 		c.Derive()

@@ -81,7 +81,7 @@ func TestLayersWinInOrder(t *testing.T) {
 	}, origins)
 }
 
-func TestAllMistakesAtOnce(t *testing.T) {
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	path := write(t, `[main]
 names = "b"
@@ -122,12 +122,12 @@ url = 2026-01-01
 @:19:8: other.port: is a key, not a section: write it as other.port = value
 IRONPOST_MAIN_LIST: main.list: element 1 is empty, must be a list separated by commas
 IRONPOST_MAIN_SIZE: main.size: "x" is not a whole number`), "@", path)
-	// The range of a key that is also set twice is not looked at.
+	// The range of a key that is also set twice is not checked.
 	want = strings.Replace(want, path+":15:8: other.port: 10 is out of range, must be 1 to 9\n", "", 1)
 	require.EqualError(t, err, want)
 }
 
-func TestASyntaxErrorHidesTheRest(t *testing.T) {
+func TestSyntaxErrorHidesOtherProblems(t *testing.T) {
 	t.Parallel()
 	path := write(t, "[nonsense]\nx = 1\n[main]\nname = \"ü\" ]\n")
 	_, _, err := load(path, "IRONPOST_MAIN_SIZE=x")
@@ -151,7 +151,7 @@ func TestMissingFiles(t *testing.T) {
 	require.Equal(t, []string{"x"}, got.Main.List)
 }
 
-func TestFilesThatAreNotRead(t *testing.T) {
+func TestUnreadableFilesAreRefused(t *testing.T) {
 	t.Parallel()
 	_, _, err := load(t.TempDir())
 	require.ErrorContains(t, err, "is not a regular file")
@@ -161,7 +161,7 @@ func TestFilesThatAreNotRead(t *testing.T) {
 	require.NoError(t, err, "a byte order mark and CRLF are fine")
 }
 
-func TestALongLineIsCountedOnce(t *testing.T) {
+func TestLongLineIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	_, _, err := load(write(t, "[main]\nlist = ["+strings.Repeat("1,", 500_000)+"]"))
@@ -201,7 +201,7 @@ func TestSecretFiles(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%+v", *loaded), "hunter2", "printing it shows no secret")
 }
 
-func TestAPasswordInAFileForEveryoneIsAWarning(t *testing.T) {
+func TestPasswordInWorldReadableFileIsAWarning(t *testing.T) {
 	t.Parallel()
 	path := write(t, "[main.deep]\nurl = \"r://u:hunter2@h\"")
 	_, loaded, err := load(path)
@@ -210,7 +210,7 @@ func TestAPasswordInAFileForEveryoneIsAWarning(t *testing.T) {
 	require.NoError(t, os.Chmod(path, 0o644))
 	_, loaded, err = load(path)
 	require.NoError(t, err)
-	require.Equal(t, []string{path + ":2:7: main.deep.url: holds a password and everyone may read the file (mode 0644), chmod 640 it"}, loaded.Warnings)
+	require.Equal(t, []string{path + ":2:7: main.deep.url: holds a password and every user may read the file (mode 0644), chmod 640 it"}, loaded.Warnings)
 	_, loaded, err = load(path, "IRONPOST_DEEP_URL=r://u:other@h")
 	require.NoError(t, err)
 	require.Empty(t, loaded.Warnings)
@@ -276,7 +276,7 @@ func TestDiff(t *testing.T) {
 	}, lines)
 }
 
-func TestTheDefaultsAreNotShared(t *testing.T) {
+func TestDefaultsAreNotShared(t *testing.T) {
 	t.Parallel()
 	given := defaults()
 	got, _, err := config.Load(given, config.Options{})
@@ -285,7 +285,7 @@ func TestTheDefaultsAreNotShared(t *testing.T) {
 	require.Equal(t, "x", given.Main.List[0])
 }
 
-func TestTypesThatAreNoSchema(t *testing.T) {
+func TestUnsupportedTypesAreRefused(t *testing.T) {
 	t.Parallel()
 	_, _, err := config.Load(struct {
 		A float64 `toml:"a"`

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// OriginKind says which layer set a value.
+// OriginKind is the layer that set a value.
 type OriginKind int
 
-// The layers, weakest first; a secret file stands in for the layer that named it.
+// The layers, weakest first; a secret file replaces the layer that named it.
 const (
 	FromDefault OriginKind = iota
 	FromFile
@@ -18,7 +18,7 @@ const (
 	FromSecretFile
 )
 
-// Origin says where a value came from.
+// Origin is where a value was set.
 type Origin struct {
 	Kind OriginKind
 	// Name is the file, variable or flag; empty for a default.
@@ -54,12 +54,12 @@ type Value struct {
 
 // Loaded describes a configuration that was loaded. It does not change, so it may be shared.
 type Loaded struct {
-	// Path is the file that was asked for; Found tells whether it was there.
+	// Path is the file named by Options; Found reports whether it exists.
 	Path  string
 	Found bool
 	// Values has every key in the order of the schema.
 	Values []Value
-	// Warnings are lines for the log and for ironpost config validate, formed like problems.
+	// Warnings are for the log and for ironpost config validate, in the form of problems.
 	Warnings []string
 }
 
@@ -83,7 +83,7 @@ func (c Change) String() string {
 	return c.Key + ": " + c.Old + " -> " + c.New
 }
 
-// Diff returns the keys whose values differ, in the order of the schema. Where a value came from does not count.
+// Diff returns the keys whose values differ, in the order of the schema. The origin of a value does not count.
 func Diff(before, after *Loaded) []Change {
 	var changes []Change
 	for _, v := range after.Values {
@@ -126,7 +126,7 @@ func literal(value any) string {
 	}
 }
 
-// quote writes a TOML basic string in ASCII, so that nothing in it can move a terminal's cursor.
+// quote writes a TOML basic string in ASCII, so that it cannot control a terminal.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

@@ -8,11 +8,12 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// blame and warn speak about a key with whoever set it.
-func (l *loader) blame(key, what string) {
+// problem adds a problem at the place where key was set.
+func (l *loader) problem(key, what string) {
 	l.problems = append(l.problems, l.locate(setting.Problem{Key: key, What: what}))
 }
 
+// warn adds a warning at the place where key was set.
 func (l *loader) warn(key, what string) {
 	l.warnings = append(l.warnings, l.locate(setting.Problem{Key: key, What: what}).String())
 }
@@ -21,7 +22,7 @@ func (l *loader) originOf(key string) Origin {
 	return l.origins[key]
 }
 
-// locate finds who set a key: a variable or flag, a line, or for a default the section's header.
+// locate returns p with the place where its key was set: a variable or flag, a line, or for a default the section's header.
 func (l *loader) locate(p setting.Problem) Problem {
 	key, element := l.element(p.Key)
 	located := Problem{File: l.document.file, Key: key, What: p.What}
@@ -58,7 +59,7 @@ func (l *loader) element(key string) (string, int) {
 	return key[:dot], index
 }
 
-// place is where a value, or one element of it, stands in the file.
+// place returns the position of a value, or of one element of it.
 func (d *document) place(key string, element int) Position {
 	if element >= 0 && element < len(d.elements[key]) {
 		return d.elements[key][element]
@@ -66,7 +67,7 @@ func (d *document) place(key string, element int) Position {
 	return d.at[key]
 }
 
-// header is where the nearest section above a key begins; zero when the file has none.
+// header returns the position of the nearest section header above a key; zero when the file has none.
 func (d *document) header(key string) Position {
 	for dot := strings.LastIndexByte(key, '.'); dot > 0; dot = strings.LastIndexByte(key[:dot], '.') {
 		if at, ok := d.keys[key[:dot]]; ok {

@@ -29,7 +29,7 @@ type field struct {
 	typ      reflect.Type
 	index    []int // for reflect.Value.FieldByIndex
 	secret   bool
-	whole    bool // of a secret nothing at all is shown
+	whole    bool // a secret of which no part may be shown
 }
 
 // schema is what a configuration type allows, in the order of its fields.

@@ -16,7 +16,7 @@ const maxSecret = 64 << 10
 // secrets replaces each secret whose <key>_file is set by the content of that file.
 func (l *loader) secrets(values map[string]any) {
 	for _, f := range l.schema.fields {
-		l.exposed(f, values)
+		l.warnReadable(f, values)
 		fileKey := f.key + "_file"
 		if _, paired := l.schema.lookup(fileKey); !f.secret || !paired {
 			continue
@@ -25,26 +25,26 @@ func (l *loader) secrets(values map[string]any) {
 		switch direct, _ := values[f.key].(string); {
 		case path == "":
 		case direct != "":
-			l.blame(fileKey, fmt.Sprintf("%s is set too (%s), set only one of them", f.key, l.originOf(f.key)))
+			l.problem(fileKey, fmt.Sprintf("%s is set too (%s), set only one of them", f.key, l.originOf(f.key)))
 		default:
 			l.secretFile(values, f, fileKey, path)
 		}
 	}
 }
 
-// exposed warns of a password in a configuration file that everyone may read.
-func (l *loader) exposed(f field, values map[string]any) {
+// warnReadable warns of a password in a configuration file that every user may read.
+func (l *loader) warnReadable(f field, values map[string]any) {
 	secret, _ := values[f.key].(string)
 	if !f.secret || secret == f.redact(secret) || l.origins[f.key].Kind != FromFile || l.mode.Perm()&0o007 == 0 || runtime.GOOS == "windows" {
 		return
 	}
-	l.warn(f.key, fmt.Sprintf("holds a password and everyone may read the file (mode %04o), chmod 640 it", l.mode.Perm()))
+	l.warn(f.key, fmt.Sprintf("holds a password and every user may read the file (mode %04o), chmod 640 it", l.mode.Perm()))
 }
 
 func (l *loader) secretFile(values map[string]any, f field, fileKey, path string) {
 	content, mode, err := readSecret(path)
 	if err != nil {
-		l.blame(fileKey, err.Error())
+		l.problem(fileKey, err.Error())
 		return
 	}
 	if mode.Perm()&0o077 != 0 && runtime.GOOS != "windows" {
@@ -68,7 +68,7 @@ func readSecret(path string) (string, fs.FileMode, error) {
 	return content, mode, nil
 }
 
-// redact hides what must not be shown of f's value.
+// redact returns f's value without its secret part.
 func (f field) redact(secret string) string {
 	if f.whole && secret != "" {
 		return "(hidden)"
@@ -76,8 +76,8 @@ func (f field) redact(secret string) string {
 	return redact(secret)
 }
 
-// redact hides what must not be shown of a secret: the passwords of a URL, or of several separated by commas, and every parameter that
-// looks like one. What is anything else is hidden whole.
+// redact hides the password of a URL, or of several separated by commas, and every parameter whose name suggests a password. A text
+// that is not a URL is hidden whole.
 func redact(secret string) string {
 	if secret == "" {
 		return ""

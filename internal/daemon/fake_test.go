@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// journal notes what happened, in order.
+// journal records events in order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -52,7 +52,7 @@ func (j *journal) count(line string) int {
 	return n
 }
 
-// fake is a module whose life a test writes.
+// fake is a module whose Run and Health a test sets.
 type fake struct {
 	name   string
 	j      *journal

@@ -50,7 +50,7 @@ func TestHealthIsTheWorstOfTheEnabled(t *testing.T) {
 	}
 }
 
-func TestAModuleThatIsNotInThisBuildDegrades(t *testing.T) {
+func TestModuleNotInThisBuildIsDegraded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, daemon.Spec{Name: "ebpf-engine", Enabled: true})
@@ -67,7 +67,7 @@ func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
 		r := newRig(t)
 		r.module("pipeline", nil)
 		r.module("guard", nil)
-		r.add(daemon.Spec{Name: "off", StillActive: func() []string { return []string{"but its lights are on"} }})
+		r.add(daemon.Spec{Name: "off", StillActive: func() []string { return []string{"its program is still attached"} }})
 		r.opts.Observe = func(context.Context) map[string][]string {
 			return map[string][]string{"pipeline": {"publish blocked for 6s"}, "off": {"no consumer"}, "bus": nil, "observer": {"port taken"}}
 		}
@@ -76,14 +76,14 @@ func TestObservedReasonsDegradeTheModuleByName(t *testing.T) {
 		require.Equal(t, []string{"publish blocked for 6s"}, r.of("pipeline").Reasons)
 		require.Equal(t, event.Healthy, r.of("guard").Status)
 		require.Equal(t, event.Healthy, r.of("off").Status)
-		require.Equal(t, []string{"disabled in the configuration", "but its lights are on"}, r.of("off").Reasons)
+		require.Equal(t, []string{"disabled in the configuration", "its program is still attached"}, r.of("off").Reasons)
 		require.Equal(t, event.Healthy, r.of("bus").Status)
 		require.Equal(t, event.Degraded, r.of("observer").Status)
 		r.stop()
 	})
 }
 
-func TestAHealthCheckThatHangsOrPanicsIsItsModulesProblem(t *testing.T) {
+func TestHangingOrPanickingHealthCheckMakesItsModuleUnhealthy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -104,8 +104,8 @@ func TestAHealthCheckThatHangsOrPanicsIsItsModulesProblem(t *testing.T) {
 	})
 }
 
-// A panic elsewhere asks for a check out of turn, perhaps while somebody else asks.
-func TestTwoWhoAskAtOnceGetTheSameAnswer(t *testing.T) {
+// A failed module requests a check, perhaps while another caller's check is under way.
+func TestTwoConcurrentHealthCallsBothSucceed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -120,8 +120,8 @@ func TestTwoWhoAskAtOnceGetTheSameAnswer(t *testing.T) {
 	})
 }
 
-// Together they would wait far longer than a module has to answer.
-func TestManyWhoAskAtOnceAreAnsweredTogether(t *testing.T) {
+// One check after the other would take far longer than a health check may.
+func TestConcurrentHealthCallsShareOneCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -146,8 +146,8 @@ func TestManyWhoAskAtOnceAreAnsweredTogether(t *testing.T) {
 	})
 }
 
-// Who no longer waits is not kept by somebody else's check.
-func TestWhoAsksNoLongerIsNotKept(t *testing.T) {
+// A caller whose context ends does not wait for another caller's check.
+func TestHealthReturnsTheLastResultWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -225,7 +225,7 @@ func TestLongReasonsAreCut(t *testing.T) {
 	})
 }
 
-func TestSystemdIsToldEverything(t *testing.T) {
+func TestSystemdIsNotified(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})

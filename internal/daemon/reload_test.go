@@ -65,7 +65,7 @@ func TestReloadPreparesAllBeforeItCommitsAny(t *testing.T) {
 	})
 }
 
-func TestARefusedReloadChangesNothing(t *testing.T) {
+func TestRefusedReloadChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		refuse, broken error
@@ -108,7 +108,7 @@ func TestARefusedReloadChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAModuleThatCannotReloadIsBuiltAnew(t *testing.T) {
+func TestModuleWithoutReloadIsRebuilt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -128,7 +128,7 @@ func TestAModuleThatCannotReloadIsBuiltAnew(t *testing.T) {
 	})
 }
 
-func TestAConstructorThatRefusesKeepsTheOldModule(t *testing.T) {
+func TestFailingConstructorKeepsTheOldModule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -143,7 +143,7 @@ func TestAConstructorThatRefusesKeepsTheOldModule(t *testing.T) {
 	})
 }
 
-func TestAReloaderIsBuiltAnewWhereAsked(t *testing.T) {
+func TestReloaderIsRebuiltOnRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -158,7 +158,7 @@ func TestAReloaderIsBuiltAnewWhereAsked(t *testing.T) {
 	})
 }
 
-func TestAReloadReachesAModuleThatWaitsForItsRestart(t *testing.T) {
+func TestReloadReachesAModuleInBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -177,9 +177,9 @@ func TestAReloadReachesAModuleThatWaitsForItsRestart(t *testing.T) {
 	})
 }
 
-// The constructor of a restart may take its time; what is reloaded meanwhile is in
-// force once it is through.
-func TestAReloadReachesAModuleThatIsBeingBuilt(t *testing.T) {
+// The constructor of a restart may be slow; a configuration that is reloaded meanwhile is
+// in force once it has returned.
+func TestReloadReachesAModuleUnderConstruction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -208,7 +208,7 @@ func TestAReloadReachesAModuleThatIsBeingBuilt(t *testing.T) {
 	})
 }
 
-func TestManyHangUpsAreServedOneAtATime(t *testing.T) {
+func TestManyHangupsReloadOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -235,7 +235,7 @@ func TestManyHangUpsAreServedOneAtATime(t *testing.T) {
 	})
 }
 
-func TestAReloadThatHangsDoesNotKeepTheDaemonFromStopping(t *testing.T) {
+func TestHangingReloadDoesNotBlockTheStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -19,7 +19,7 @@ func hang(release <-chan struct{}) func(context.Context) error {
 	return func(context.Context) error { <-release; return nil }
 }
 
-func TestAModuleThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
+func TestHangingModuleDoesNotBlockOthersFromStopping(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -40,7 +40,7 @@ func TestAModuleThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
 	})
 }
 
-func TestASlowDrainGetsTheTimeOthersDidNotNeed(t *testing.T) {
+func TestSlowDrainMayUseTheTimeOthersDidNotNeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -57,7 +57,7 @@ func TestASlowDrainGetsTheTimeOthersDidNotNeed(t *testing.T) {
 	})
 }
 
-func TestASecondSignalEndsAtOnce(t *testing.T) {
+func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		synctest.Test(t, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnErrorWhileStoppingIsLoggedNotRestarted(t *testing.T) {
+func TestErrorWhileStoppingIsLoggedAndNotRestarted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -92,7 +92,7 @@ func TestAnErrorWhileStoppingIsLoggedNotRestarted(t *testing.T) {
 	})
 }
 
-func TestStepsThatHangOrPanicAreNamed(t *testing.T) {
+func TestHangingOrPanickingStepsAreNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

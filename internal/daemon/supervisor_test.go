@@ -52,7 +52,7 @@ func TestModulesStartAndStopInTheOrderOfTheTable(t *testing.T) {
 	})
 }
 
-func TestAnErrorOfAConstructorEndsTheStartBeforeAnythingRuns(t *testing.T) {
+func TestConstructorErrorEndsTheStartBeforeAnythingRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -67,7 +67,7 @@ func TestAnErrorOfAConstructorEndsTheStartBeforeAnythingRuns(t *testing.T) {
 	})
 }
 
-func TestAPanicOfAConstructorIsItsError(t *testing.T) {
+func TestPanickingConstructorReturnsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, daemon.Spec{Name: "m", Enabled: true, New: func(context.Context) (daemon.Module, error) { panic("boom") }})
@@ -76,7 +76,7 @@ func TestAPanicOfAConstructorIsItsError(t *testing.T) {
 	})
 }
 
-func TestNothingEnabledRunsHealthyAndStopsClean(t *testing.T) {
+func TestWithoutModulesTheDaemonIsHealthyAndStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, daemon.Spec{Name: "engine"}, daemon.Spec{Name: "pipeline"})
@@ -90,7 +90,7 @@ func TestNothingEnabledRunsHealthyAndStopsClean(t *testing.T) {
 	})
 }
 
-func TestAPanicInAnyGoroutineLeavesTheOthersRunning(t *testing.T) {
+func TestPanicInOneModuleLeavesTheOthersRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -126,7 +126,7 @@ func TestAPanicInAnyGoroutineLeavesTheOthersRunning(t *testing.T) {
 	})
 }
 
-func TestAModuleThatEndsUnaskedHasFailed(t *testing.T) {
+func TestModuleThatEndsWithoutStopHasFailed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -139,7 +139,7 @@ func TestAModuleThatEndsUnaskedHasFailed(t *testing.T) {
 	})
 }
 
-func TestRestartsBackOffToAMinute(t *testing.T) {
+func TestRestartsBackOffToOneMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -159,7 +159,7 @@ func TestRestartsBackOffToAMinute(t *testing.T) {
 	})
 }
 
-func TestBackoffBeginsAnewAfterACalmMinute(t *testing.T) {
+func TestBackoffResetsAfterALongRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -183,7 +183,7 @@ func TestBackoffBeginsAnewAfterACalmMinute(t *testing.T) {
 	})
 }
 
-func TestAFailingRebuildIsTriedAgain(t *testing.T) {
+func TestFailingRebuildIsRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -211,7 +211,7 @@ func TestAFailingRebuildIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestTableIsChecked(t *testing.T) {
+func TestDuplicateModuleNameIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, daemon.Spec{Name: "a"}, daemon.Spec{Name: "b"})
 	r.opts.Specs = append(r.opts.Specs, daemon.Spec{Name: "a"})
@@ -219,7 +219,7 @@ func TestTableIsChecked(t *testing.T) {
 	require.ErrorContains(t, err, "twice")
 }
 
-func TestEndOfTheContextStopsToo(t *testing.T) {
+func TestEndOfTheContextStopsTheDaemon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -299,7 +299,7 @@ func TestReadyWaitsForTheModulesToStart(t *testing.T) {
 
 // A module whose Run fails before it has started never closes Started. The daemon must
 // not wait for it: neither to be ready nor to show why.
-func TestReadyDoesNotWaitForAModuleThatFailedToStart(t *testing.T) {
+func TestReadyDoesNotWaitForAFailedModule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

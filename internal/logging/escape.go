@@ -11,7 +11,7 @@ import (
 // maxValue is the most bytes of one value in the log; a stack trace fits.
 const maxValue = 16 << 10
 
-// shorten cuts s to maxValue and says by how much.
+// shorten cuts s to maxValue and appends how many bytes were cut.
 func shorten(s string) string {
 	if len(s) <= maxValue {
 		return s
@@ -20,7 +20,7 @@ func shorten(s string) string {
 	return kept + "...(" + strconv.Itoa(len(s)-len(kept)) + " bytes more)"
 }
 
-// printable tells whether s is valid UTF-8 without control, format (bidi, zero
+// printable reports whether s is valid UTF-8 without control, format (bidi, zero
 // width) or separator characters other than the space.
 func printable(s string) bool {
 	for _, r := range s {
@@ -31,7 +31,7 @@ func printable(s string) bool {
 	return true
 }
 
-// appendText appends s, escaped as in a Go string where it is not printable.
+// appendText appends s, as the inside of a quoted Go string if it is not printable.
 func appendText(b []byte, s string) []byte {
 	s = shorten(s)
 	if printable(s) {

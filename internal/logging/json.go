@@ -59,7 +59,7 @@ func appendJSON(b []byte, v any) []byte {
 	return append(b, event.PrintableJSON(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))...)
 }
 
-// simple turns what has a better form than its JSON into that form.
+// simple returns the text of a value whose JSON form is not useful, such as an error or a duration.
 func simple(v any) any {
 	switch v := v.(type) {
 	case string:

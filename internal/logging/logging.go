@@ -1,7 +1,7 @@
-// Package logging sets up the log of a program: logrus with two formatters of
-// our own, because what Ironpost logs may have been written by an attacker and
-// logrus' terminal formatter prints a message raw. No control character and no
-// character that reorders or hides text leaves either formatter unescaped.
+// Package logging sets up logrus with two formatters of its own: JSON, and one line per
+// entry for a terminal. Logged text may come from an attacker, and logrus' text formatter
+// prints it raw; these escape every control character and every character that reorders
+// or hides text, and cut long values.
 package logging
 
 import (
@@ -22,15 +22,15 @@ const (
 // levels are the names of general.log_level.
 var levels = []string{"trace", "debug", "info", "warn", "error"}
 
-// Options say how to log. The zero value of Colour is right for anything but a terminal.
+// Options configure a log.
 type Options struct {
 	Level  string // trace, debug, info, warn or error
 	Format string // json or pretty
-	Colour bool   // pretty only: colours the level
+	Colour bool   // pretty only, for a terminal: colours the level
 }
 
 // New returns a logger that writes to w, one Write per line. It is safe for
-// concurrent use, as everything of logrus is.
+// concurrent use.
 func New(w io.Writer, opts Options) (*logrus.Logger, error) {
 	log := logrus.New()
 	log.SetOutput(w)

@@ -75,7 +75,7 @@ type stringer string
 
 func (s stringer) String() string { return string(s) }
 
-func FuzzFormattersAreHarmless(f *testing.F) {
+func FuzzFormattersEscapeEverything(f *testing.F) {
 	for _, text := range hostile {
 		f.Add(text, text)
 	}
@@ -114,7 +114,7 @@ func TestJSONRoundTrips(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestJSONWritesWhatItCannotEncode(t *testing.T) {
+func TestJSONWritesUnencodableValuesAsText(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]any{
 		"nan": math.NaN(), "channel": make(chan int), "nil error": error(nil), "nil pointer": (*time.Time)(nil),
@@ -127,7 +127,7 @@ func TestJSONWritesWhatItCannotEncode(t *testing.T) {
 	}
 }
 
-func TestAMegabyteIsCut(t *testing.T) {
+func TestLongValuesAreCut(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("é\n", 1<<19)
 	for _, format := range []string{logging.JSON, logging.Pretty} {
@@ -140,7 +140,7 @@ func TestAMegabyteIsCut(t *testing.T) {
 	}
 }
 
-func TestPrettyReadsWell(t *testing.T) {
+func TestPrettyFormat(t *testing.T) {
 	t.Parallel()
 	out := line(t, logging.Options{Level: "info", Format: logging.Pretty}, func(l logrus.FieldLogger) {
 		l.WithFields(logrus.Fields{"module": "log-pipeline", "reason": "no such file", "empty": ""}).Warn("module degraded")

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
+// messageWidth is the column width of messages that are followed by fields.
 const messageWidth = 32
 
 // prettyFormatter writes time, level, message and fields on one line, in local time.

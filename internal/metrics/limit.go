@@ -39,7 +39,7 @@ func (l *limited) Close() error {
 	return l.Listener.Close()
 }
 
-// limitedConn gives its slot back when it is closed, once.
+// limitedConn frees its slot when it is first closed.
 type limitedConn struct {
 	net.Conn
 	once sync.Once

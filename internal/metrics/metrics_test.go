@@ -57,7 +57,7 @@ func serve(t *testing.T, listen string) *rig {
 }
 
 // A request under way when the stop begins is answered, and Serve returns after that.
-func TestServeWaitsForRequestsUnderWay(t *testing.T) {
+func TestServeWaitsForRunningRequests(t *testing.T) {
 	t.Parallel()
 	log, _ := logtest.NewNullLogger()
 	asked, release := make(chan struct{}), make(chan struct{})
@@ -103,7 +103,7 @@ func TestServeWaitsForRequestsUnderWay(t *testing.T) {
 }
 
 // A health that cannot be told is no success without a body.
-func TestAHealthThatIsNoJSONIsAnError(t *testing.T) {
+func TestUnencodableHealthIsAnInternalServerError(t *testing.T) {
 	t.Parallel()
 	log, _ := logtest.NewNullLogger()
 	s, err := metrics.Listen(t.Context(), metrics.Options{
@@ -148,7 +148,7 @@ func TestMetricsAreServedAndClean(t *testing.T) {
 	require.Empty(t, problems)
 }
 
-func TestAModulesMetricsAreReplacedAsAWhole(t *testing.T) {
+func TestModuleMetricsAreReplacedOnRestart(t *testing.T) {
 	t.Parallel()
 	r := serve(t, "127.0.0.1:0")
 	for i := range 3 {
@@ -244,7 +244,7 @@ func TestOnlyGetOfKnownPaths(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsAWarningAndTheNext(t *testing.T) {
+func TestTakenPortIsAWarningAndTheNextIsUsed(t *testing.T) {
 	t.Parallel()
 	first := serve(t, "127.0.0.1:0")
 	second := serve(t, first.addr)
@@ -254,7 +254,7 @@ func TestATakenPortIsAWarningAndTheNext(t *testing.T) {
 	require.Equal(t, first.addr, second.log.AllEntries()[0].Data["address"])
 }
 
-func TestAnAddressOfAnotherMachineIsAnError(t *testing.T) {
+func TestAddressOfAnotherMachineIsAnError(t *testing.T) {
 	t.Parallel()
 	log, hook := logtest.NewNullLogger()
 	_, err := metrics.Listen(t.Context(), metrics.Options{Listen: "192.0.2.1:9464", Log: log})
@@ -262,7 +262,7 @@ func TestAnAddressOfAnotherMachineIsAnError(t *testing.T) {
 	require.Empty(t, hook.AllEntries())
 }
 
-func TestIdleConnectionsDoNotKeepOthersOutForEver(t *testing.T) {
+func TestIdleConnectionsAreClosedInFavourOfNewOnes(t *testing.T) {
 	t.Parallel()
 	r := serve(t, "127.0.0.1:0")
 	for range 100 {
@@ -281,7 +281,7 @@ func TestIdleConnectionsDoNotKeepOthersOutForEver(t *testing.T) {
 	require.Contains(t, line, "200")
 }
 
-func TestALargeHeaderIsRefused(t *testing.T) {
+func TestLargeHeaderIsRefused(t *testing.T) {
 	t.Parallel()
 	r := serve(t, "127.0.0.1:0")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/readyz", nil)

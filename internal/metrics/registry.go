@@ -1,5 +1,6 @@
-// Package metrics serves what a program counts to Prometheus, and how it is to
-// whoever probes it. The registry is our own: nothing registers itself.
+// Package metrics collects the metrics of the process and of its modules, and serves
+// them with the probes /healthz and /readyz over HTTP. A module registers its metrics with
+// Export. The registry is not Prometheus' global one, so no library registers in it.
 package metrics
 
 import (
@@ -13,9 +14,9 @@ import (
 // Build names the program that runs.
 type Build struct{ Version, Revision, GoVersion string }
 
-// Registry collects the metrics of the process and of its modules. A module that
-// is restarted registers anew, so each has a registry of its own, which is
-// replaced as a whole. It is safe for concurrent use.
+// Registry collects the metrics of the process and of its modules. A module that is
+// restarted registers again, so each instance has a registry of its own that replaces the
+// previous one. It is safe for concurrent use.
 type Registry struct {
 	process *prometheus.Registry
 
@@ -36,11 +37,11 @@ func NewRegistry(build Build) *Registry {
 	return r
 }
 
-// Process returns where the program itself registers.
+// Process returns the registry for the metrics of the process itself.
 func (r *Registry) Process() prometheus.Registerer { return r.process }
 
-// Use makes reg, in which a new instance of module has registered, the metrics of
-// module, in the place of the previous instance's.
+// Use replaces the metrics of module by those in reg, in which a new instance has
+// registered.
 func (r *Registry) Use(module string, reg *prometheus.Registry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

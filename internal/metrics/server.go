@@ -21,19 +21,19 @@ import (
 )
 
 const (
-	portsTried     = 10
-	maxConnections = 64 // more wait to be accepted
-	maxScrapes     = 4  // more get 503
-	scrapeTime     = 10 * time.Second
-	headerTime     = 5 * time.Second
-	requestTime    = 10 * time.Second
-	writeTime      = 20 * time.Second
-	idleTime       = time.Minute
-	maxHeader      = 16 << 10 // bytes
-	shutdownTime   = 2 * time.Second
+	portsTried      = 10
+	maxConnections  = 64 // more wait to be accepted
+	maxScrapes      = 4  // more get 503
+	scrapeTimeout   = 10 * time.Second
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 10 * time.Second
+	writeTimeout    = 20 * time.Second
+	idleTimeout     = time.Minute
+	maxHeader       = 16 << 10 // bytes
+	shutdownTimeout = 2 * time.Second
 )
 
-// Options say what a Server serves. Health and Ready are called for each probe.
+// Options configure a Server. Health and Ready are called for each probe.
 type Options struct {
 	Listen   string // address:port
 	Gatherer prometheus.Gatherer
@@ -60,12 +60,12 @@ func Listen(ctx context.Context, opts Options) (*Server, error) {
 	s := &Server{listener: newLimited(listener), log: opts.Log}
 	s.http = &http.Server{
 		Handler:           handler(opts),
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       requestTime,
-		WriteTimeout:      writeTime,
-		IdleTimeout:       idleTime,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          stdlog.New(io.Discard, "", 0), // what it says is about clients, and theirs to choose
+		ErrorLog:          stdlog.New(io.Discard, "", 0), // it would log what clients send, which they choose
 	}
 	return s, nil
 }
@@ -95,7 +95,7 @@ func listen(ctx context.Context, opts Options) (net.Listener, error) {
 	return nil, fmt.Errorf("metrics: %w", err)
 }
 
-// Addr returns the address that is listened on.
+// Addr returns the address of the listener.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Serve answers until ctx ends, then waits up to two seconds for requests under way.
@@ -103,10 +103,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(drained)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if s.http.Shutdown(ctx) != nil {
-			_ = s.http.Close() // what is still open then has had its time
+			_ = s.http.Close() // requests still running had shutdownTimeout
 		}
 	})
 	err := s.http.Serve(s.listener)
@@ -123,15 +123,15 @@ func handler(opts Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{
 		ErrorLog: errorLog{opts.Log}, ErrorHandling: promhttp.ContinueOnError,
-		MaxRequestsInFlight: maxScrapes, Timeout: scrapeTime,
+		MaxRequestsInFlight: maxScrapes, Timeout: scrapeTimeout,
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		h := opts.Health(r.Context())
-		answer(w, h.Status != event.Unhealthy, h)
+		writeJSON(w, h.Status != event.Unhealthy, h)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ready := opts.Ready() && opts.Health(r.Context()).Status != event.Unhealthy
-		answer(w, ready, map[string]bool{"ready": ready})
+		writeJSON(w, ready, map[string]bool{"ready": ready})
 	})
 	return getOnly(mux)
 }
@@ -150,9 +150,9 @@ func getOnly(next http.Handler) http.Handler {
 	})
 }
 
-// answer writes v as JSON, with 200 if ok, else 503; 500 if v is no JSON. An error of
-// the write is the client's.
-func answer(w http.ResponseWriter, ok bool, v any) {
+// writeJSON writes v with status 200 if ok, else 503, and 500 if v cannot be encoded. A
+// failed write only means that the client has gone.
+func writeJSON(w http.ResponseWriter, ok bool, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -166,7 +166,7 @@ func answer(w http.ResponseWriter, ok bool, v any) {
 	_, _ = w.Write(append(event.PrintableJSON(data), '\n'))
 }
 
-// errorLog is what promhttp wants to report collection errors to.
+// errorLog takes the collection errors of promhttp.
 type errorLog struct{ log logrus.FieldLogger }
 
 // Println implements promhttp.Logger.

@@ -8,8 +8,7 @@ import (
 	"os"
 )
 
-// openLocked opens path without a lock: on these systems the file is only
-// informative.
+// openLocked opens path without a lock: on these systems the file only informs.
 func openLocked(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

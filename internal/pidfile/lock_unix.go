@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAttempts bounds how often a file that is removed under us is opened again.
+// maxAttempts bounds how often a file that another process removes meanwhile is opened again.
 const maxAttempts = 100
 
-// openLocked opens and locks path. A holder that stops removes the file, so the
-// one we locked may be gone from the folder: then it starts over.
+// openLocked opens and locks path. A holder that stops removes the file, so the locked
+// one may have left the folder by now: then it is opened again.
 func openLocked(path string) (*os.File, error) {
 	for range maxAttempts {
 		file, err := open(path)
@@ -34,7 +34,7 @@ func openLocked(path string) (*os.File, error) {
 	return nil, fmt.Errorf("pid file %s: it was removed %d times while being opened", path, maxAttempts)
 }
 
-// open never follows a link, waits for a FIFO or accepts a second name of another file.
+// open does not follow links, wait for a FIFO, or accept a file with hard links.
 func open(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
 	if errors.Is(err, unix.ELOOP) {
@@ -43,13 +43,13 @@ func open(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pid file: %w", err)
 	}
-	if err := ours(file); err != nil {
+	if err := checkRegular(file); err != nil {
 		return nil, errors.Join(fmt.Errorf("pid file %s: %w", path, err), file.Close())
 	}
 	return file, nil
 }
 
-func ours(file *os.File) error {
+func checkRegular(file *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
 		return err
@@ -66,7 +66,7 @@ func ours(file *os.File) error {
 func lock(path string, file *os.File) error {
 	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		pid, _ := read(file) // the refusal stands without the number
+		pid, _ := read(file) // the error is right without the id too
 		return &RunningError{Path: path, PID: pid}
 	}
 	if err != nil {
@@ -75,8 +75,8 @@ func lock(path string, file *os.File) error {
 	return nil
 }
 
-// removeAndClose unlinks while the lock is still held, so that it cannot be the
-// file of the next instance.
+// removeAndClose removes the file while its lock is held: afterwards path could name the
+// next instance's file.
 func removeAndClose(path string, file *os.File) error {
 	return errors.Join(os.Remove(path), file.Close())
 }

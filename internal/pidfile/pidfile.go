@@ -1,6 +1,7 @@
-// Package pidfile keeps a second instance of a daemon from starting. The lock
-// on the file decides, not the number in it, so a file left by a crash is taken
-// over; the number is for people, init systems and the CLI.
+// Package pidfile keeps a second instance of a daemon from starting. The lock on the
+// file decides, not the process id in it, so a file that a crash left is taken over; the
+// id is for operators, init systems and the CLI. No link is followed, and no file that is
+// not a PID file is overwritten.
 package pidfile
 
 import (
@@ -20,8 +21,8 @@ const (
 	maxSize    = 32 // bytes; more is not a PID file
 )
 
-// RunningError says that another process holds the file. PID is 0 if it has not
-// written its number yet.
+// RunningError is returned if another process holds the file. PID is 0 if that process
+// has not written its id yet.
 type RunningError struct {
 	Path string
 	PID  int
@@ -29,11 +30,11 @@ type RunningError struct {
 
 // Error names the other instance and what to do.
 func (e *RunningError) Error() string {
-	who := "another instance"
+	other := "another instance"
 	if e.PID > 0 {
-		who = fmt.Sprintf("another instance, process %d,", e.PID)
+		other = fmt.Sprintf("another instance, process %d,", e.PID)
 	}
-	return fmt.Sprintf("%s is running (it holds %s): stop it, or set general.pid_file and general.data_dir to other paths", who, e.Path)
+	return fmt.Sprintf("%s is running (it holds %s): stop it, or set general.pid_file and general.data_dir to other paths", other, e.Path)
 }
 
 // File is a held PID file. Its methods may be called concurrently.
@@ -44,10 +45,10 @@ type File struct {
 	file *os.File // nil once released
 }
 
-// Acquire locks path, writes this process' number into it and returns the held
-// file. Missing folders are created. An empty path holds nothing. It returns a
-// *RunningError if another process holds the file, and refuses to follow a
-// link, and to overwrite what is not a PID file.
+// Acquire locks path, writes this process' id into it and returns the held file.
+// Missing folders are made. An empty path returns a File that holds nothing. It returns a
+// *RunningError if another process holds the file, and an error for a link and for a file
+// that is not a PID file.
 func Acquire(path string) (*File, error) {
 	if path == "" {
 		return &File{}, nil
@@ -65,7 +66,7 @@ func Acquire(path string) (*File, error) {
 	return &File{path: path, file: file}, nil
 }
 
-// Release removes the file, if it is still ours, and gives up the lock. A second
+// Release removes the file, unless another has replaced it, and unlocks it. A second
 // call does nothing.
 func (f *File) Release() error {
 	f.mu.Lock()
@@ -81,7 +82,7 @@ func (f *File) Release() error {
 	return removeAndClose(f.path, file)
 }
 
-// write replaces the old number, having looked that it is one.
+// write replaces the id in the file, which must hold one or be empty.
 func write(file *os.File) error {
 	if _, err := read(file); err != nil {
 		return err
@@ -93,7 +94,7 @@ func write(file *os.File) error {
 	return err
 }
 
-// read returns the number in a PID file, 0 if it is empty.
+// read returns the process id in a PID file, 0 if it is empty.
 func read(r io.ReaderAt) (int, error) {
 	b := make([]byte, maxSize+1)
 	n, err := r.ReadAt(b, 0)
@@ -106,12 +107,12 @@ func read(r io.ReaderAt) (int, error) {
 	}
 	pid, err := strconv.Atoi(text)
 	if n > maxSize || err != nil || pid <= 0 {
-		return 0, errors.New("holds something that is not a process number: not overwritten; remove it or name another path")
+		return 0, errors.New("holds something other than a process id and is not overwritten: remove it or name another path")
 	}
 	return pid, nil
 }
 
-// same tells whether path still names the open file, itself and not a link to it.
+// same reports whether path still names the open file itself, not a link to it.
 func same(path string, file *os.File) bool {
 	byPath, err := os.Lstat(path)
 	if err != nil {

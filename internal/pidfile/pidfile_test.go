@@ -113,7 +113,7 @@ func TestEmptyPathHoldsNothing(t *testing.T) {
 	require.NoError(t, f.Release())
 }
 
-func TestOtherPeoplesFilesAreLeftAlone(t *testing.T) {
+func TestFilesThatAreNoPIDFilesAreNotOverwritten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	victim := filepath.Join(dir, "victim")
@@ -140,7 +140,7 @@ func TestOtherPeoplesFilesAreLeftAlone(t *testing.T) {
 	require.Equal(t, "1\n", content(t, victim))
 }
 
-func TestReleaseLeavesTheFileOfAnother(t *testing.T) {
+func TestReleaseKeepsAnotherInstancesFile(t *testing.T) {
 	t.Parallel()
 	p := path(t)
 	f, err := pidfile.Acquire(p)

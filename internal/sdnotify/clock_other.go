@@ -2,5 +2,5 @@
 
 package sdnotify
 
-// monotonicMicroseconds is not needed where there is no systemd.
+// monotonicMicroseconds is unused: there is no systemd here.
 func monotonicMicroseconds() int64 { return 0 }

@@ -1,5 +1,6 @@
-// Package sdnotify tells systemd how the daemon is doing, by the protocol of
-// sd_notify(3): one datagram of KEY=VALUE lines to the socket in NOTIFY_SOCKET.
+// Package sdnotify reports the daemon's state to systemd by the protocol of sd_notify(3):
+// datagrams of KEY=VALUE lines to the socket in NOTIFY_SOCKET. Without that variable it
+// does nothing.
 package sdnotify
 
 import (
@@ -36,7 +37,7 @@ func New(getenv func(string) string) *Notifier {
 }
 
 // WatchdogInterval returns how often to call Watchdog, half of what systemd
-// waits as sd_watchdog_enabled(3) advises, or 0 if it does not watch.
+// waits as sd_watchdog_enabled(3) advises, or 0 without a watchdog.
 func (n *Notifier) WatchdogInterval() time.Duration {
 	if n == nil {
 		return 0
@@ -44,24 +45,24 @@ func (n *Notifier) WatchdogInterval() time.Duration {
 	return n.watchdog / 2
 }
 
-// Ready says that the start, or a reload, is complete.
+// Ready reports that the start, or a reload, is complete.
 func (n *Notifier) Ready(status string) error { return n.send("READY=1\n" + statusLine(status)) }
 
-// Reloading says that the configuration is being read again; Ready ends it.
+// Reloading reports that the configuration is being read again; Ready ends it.
 func (n *Notifier) Reloading() error {
 	return n.send("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonicMicroseconds(), 10))
 }
 
-// Stopping says that the stop has begun.
+// Stopping reports that the stop has begun.
 func (n *Notifier) Stopping() error { return n.send("STOPPING=1\n" + statusLine("stopping")) }
 
-// Watchdog says that the daemon is alive.
+// Watchdog reports that the daemon is alive.
 func (n *Notifier) Watchdog() error { return n.send("WATCHDOG=1") }
 
 // Status sets the one line that systemctl status shows.
 func (n *Notifier) Status(status string) error { return n.send(statusLine(status)) }
 
-// statusLine keeps a text from adding assignments of its own.
+// statusLine makes one assignment of text: a line end in it cannot begin another.
 func statusLine(status string) string {
 	status = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

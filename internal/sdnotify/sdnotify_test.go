@@ -93,7 +93,7 @@ func TestWithoutSystemdNothingHappens(t *testing.T) {
 	}
 }
 
-func TestAGoneSocketIsAnError(t *testing.T) {
+func TestMissingSocketIsAnError(t *testing.T) {
 	t.Parallel()
 	n := sdnotify.New(env("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "gone")))
 	require.ErrorContains(t, n.Ready("x"), "notify systemd")

@@ -37,7 +37,7 @@ func NotEmpty(value string) string {
 	return ""
 }
 
-// Path returns "" when value is an absolute path without NUL and without "..", else what is wrong.
+// Path returns "" when value is an absolute path without NUL and without "..", else the mistake.
 func Path(value string) string {
 	switch {
 	case value == "":
@@ -60,7 +60,7 @@ func OptionalPath(value string) string {
 	return Path(value)
 }
 
-// Glob returns "" when value is an absolute path or shell pattern as filepath.Match reads it, else what is wrong.
+// Glob returns "" when value is an absolute path or shell pattern as filepath.Match reads it, else the mistake.
 func Glob(value string) string {
 	if what := Path(value); what != "" {
 		return what
@@ -71,7 +71,7 @@ func Glob(value string) string {
 	return ""
 }
 
-// HostPort returns "" when value is "address:port" with a numeric port 1-65535, else what is wrong. An IPv6 address stands in brackets.
+// HostPort returns "" when value is "address:port" with a numeric port 1-65535, else the mistake. An IPv6 address stands in brackets.
 // The host may be empty (every address) or a name.
 func HostPort(value string) string {
 	const allowed = ", must be address:port such as 127.0.0.1:5514 or [::1]:5514"
@@ -96,7 +96,7 @@ func OptionalHostPort(value string) string {
 	return HostPort(value)
 }
 
-// Shown quotes a value for a message, escapes what a terminal would obey, and cuts it after 80 characters.
+// Shown quotes a value for a message: control characters are escaped, and it is cut after 80 characters.
 func Shown(value string) string {
 	runes := []rune(value)
 	if len(runes) > maxShown {

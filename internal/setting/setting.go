@@ -1,6 +1,6 @@
-// Package setting holds what a module says about its own configuration: a [Problem] names a key and what is wrong with its value,
-// and the checks beside it produce one. It is a leaf, so services use it without knowing how a configuration is read; internal/config
-// turns a Problem into file:line:column or the name of the variable that set the value.
+// Package setting has the checks with which a module validates its own configuration. A check returns "" or a sentence; a [Problem]
+// is a key with that sentence. It imports no package of ours, so services use it without knowing how a configuration is read;
+// internal/config adds file:line:column, or the name of the variable that set the value.
 package setting
 
 import "fmt"
@@ -9,7 +9,7 @@ import "fmt"
 type Problem struct {
 	// Key is relative to the section that reports it: "batch_size", "storage.redis_url", or "watch_paths.2" for the third element of a list.
 	Key string
-	// What says what is wrong and what is allowed. It never holds the value of a secret.
+	// What states the mistake and what is allowed. It never holds the value of a secret.
 	What string
 }
 
@@ -18,10 +18,10 @@ func (p Problem) String() string {
 	return p.Key + ": " + p.What
 }
 
-// Problems collects what several checks found; the zero value is ready. It is not safe for concurrent use.
+// Problems collects the results of several checks; the zero value is ready. It is not safe for concurrent use.
 type Problems []Problem
 
-// Add appends a problem with key when what is not empty, so a check's answer can be passed on as it is.
+// Add appends a problem with key unless what is empty, so the result of a check can be passed as it is.
 func (p *Problems) Add(key, what string) {
 	if what != "" {
 		*p = append(*p, Problem{Key: key, What: what})

@@ -6,19 +6,19 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxKey is characters of a key that is printed as it is.
+// maxKey is the longest key, in bytes, that is printed without quotes.
 const maxKey = 64
 
-// Key returns the name of a key as it may be printed: a long one, or one with
-// anything but letters, digits, - and _, is quoted.
+// Key returns the name of a key for a message. One that is long, or has characters other
+// than letters, digits, - and _, is quoted.
 func Key(name string) string {
-	if len(name) > maxKey || strings.ContainsFunc(name, isOdd) {
+	if len(name) > maxKey || strings.ContainsFunc(name, needsQuotes) {
 		return Shown(name)
 	}
 	return name
 }
 
-func isOdd(r rune) bool {
+func needsQuotes(r rune) bool {
 	switch {
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
 		return false
@@ -26,8 +26,8 @@ func isOdd(r rune) bool {
 	return true
 }
 
-// TOMLKind says what a value is, in the words of whoever wrote it: "is a list, must
-// be a string".
+// TOMLKind returns the kind of a value for a message to its author, as in "is a list,
+// must be a string".
 func TOMLKind(k unstable.Kind) string {
 	switch k {
 	case unstable.String:

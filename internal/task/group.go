@@ -1,6 +1,7 @@
-// Package task starts goroutines that somebody waits for and whose panics stay
-// theirs: a panic is recovered at the goroutine's root and becomes the error of
-// its group. Every goroutine of the services and of internal is started here.
+// Package task starts goroutines in groups that wait for them. A panic in one is
+// recovered at its root and becomes the error of its group, so it ends a module and not
+// the process. Every goroutine of the services and of internal is started here. It is a
+// leaf package.
 package task
 
 import (
@@ -30,7 +31,7 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// Group is a set of tasks with one fate: the first that returns an error, or
+// Group is a set of tasks that end together: the first that returns an error, or
 // panics, cancels the context of all. Its methods may be called concurrently,
 // Go also from within a task, but not after Wait has returned.
 type Group struct {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Pause waits for d or the end of ctx, whichever comes first. Any goroutine may call
-// it.
+// Pause waits for d or the end of ctx, whichever comes first. It may be called
+// concurrently.
 func Pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -9,7 +9,7 @@ import (
 	"github.com/ironpost/ironpost/services/sbomscanner"
 )
 
-func TestTheDefaultsAreValid(t *testing.T) {
+func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, sbomscanner.DefaultConfig().Validate())
 }

@@ -21,7 +21,7 @@ func example(t testing.TB) string {
 	return string(data)
 }
 
-// loadAsRoot loads with root's defaults, whoever runs the test, and only the given variables.
+// loadAsRoot loads with root's defaults, for any user of the test, and only the given variables.
 func loadAsRoot(path string, environ ...string) (Config, *config.Loaded, error) {
 	return config.Load(defaults(rootPlaces()), config.Options{Path: path, Named: path != "", Environ: environ, Ignore: ignored()})
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAUsersPlaces(t *testing.T) {
+func TestDefaultPathsOfAUser(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		environ map[string]string
@@ -44,7 +44,7 @@ func requireValid(t *testing.T, c Config) {
 	require.Empty(t, c.Validate())
 }
 
-func TestWhatFollowsFromDataDir(t *testing.T) {
+func TestPathsDerivedFromDataDir(t *testing.T) {
 	t.Parallel()
 	c, _, err := loadAsRoot("", "IRONPOST_GENERAL_DATA_DIR=/srv/ironpost/")
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestSectionsAreCheckedTogether(t *testing.T) {
 	}
 }
 
-func TestADisabledModuleIsNotValidated(t *testing.T) {
+func TestDisabledModuleIsNotValidated(t *testing.T) {
 	t.Parallel()
 	for section, key := range map[string]string{"ebpf": `xdp_mode = "x"`, "container": "poll_interval_secs = 0", "sbom": "scan_dirs = []", "log_pipeline": "batch_size = 0"} {
 		path := write(t, "["+section+"]\nenabled = false\n"+key)
@@ -102,7 +102,7 @@ func TestADisabledModuleIsNotValidated(t *testing.T) {
 	}
 }
 
-func TestSurprisesAreWarnings(t *testing.T) {
+func TestProbablyUnintendedSettingsAreWarnings(t *testing.T) {
 	t.Parallel()
 	path := write(t, "[sbom]\nenabled = true\n[log_pipeline]\nsyslog_bind = \":514\"")
 	_, loaded, err := loadAsRoot(path, "IRONPOST_METRICS_LISTEN=:9464", "IRONPOST_GENRAL_HOST=x", "IRONPOST_DATA=/d", "IRONPOST_TEST_REQUIRE=all")

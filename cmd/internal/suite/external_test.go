@@ -52,7 +52,7 @@ func streams(t *testing.T, url string, options ...nats.Option) jetstream.JetStre
 	return js
 }
 
-// On somebody else's server everything works as on ours; when it is away the modules
+// On an external server everything works as on the embedded one; when it is away the modules
 // say so, and a stop does not wait for it.
 func TestAnExternalBus(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ func TestReplicas(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-// An external bus that asks who comes is shown credentials_file, in either form.
+// An external bus that requires a key gets that of credentials_file, in either form.
 func TestCredentialsFile(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(*testing.T) credentials{"nkey": nkeyFile, "token": tokenFile} {
@@ -110,9 +110,9 @@ func TestCredentialsFile(t *testing.T) {
 			t.Parallel()
 			creds := make(t)
 			theirs := foreignServer(t, creds.set)
-			nobody := guest(t, "", theirs)
-			require.Equal(t, 1, nobody.process().Run(t.Context()))
-			require.Contains(t, nobody.stderr.String(), "Authorization Violation")
+			keyless := guest(t, "", theirs)
+			require.Equal(t, 1, keyless.process().Run(t.Context()))
+			require.Contains(t, keyless.stderr.String(), "Authorization Violation")
 
 			i := guest(t, fmt.Sprintf("credentials_file = %q\n", creds.path), theirs)
 			i.start()

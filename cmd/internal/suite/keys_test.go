@@ -27,7 +27,7 @@ func TestStoreDir(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-func TestMaxStoreBytesAreSharedOut(t *testing.T) {
+func TestMaxStoreBytesAreSharedByTheStreams(t *testing.T) {
 	t.Parallel()
 	for keys, most := range map[string]string{"": "1.610612736e+09", "max_store_bytes = 67108864\n": "2.5165824e+07"} {
 		i := install(t, allOff)
@@ -41,8 +41,8 @@ func TestMaxStoreBytesAreSharedOut(t *testing.T) {
 	}
 }
 
-// retention_days is how long alerts and actions stay, whoever writes them.
-func TestRetentionDaysAreTheStreamsAge(t *testing.T) {
+// retention_days is how long alerts and actions stay, whichever module wrote them.
+func TestRetentionDaysSetTheStreamsMaxAge(t *testing.T) {
 	t.Parallel()
 	theirs := foreignServer(t, stock)
 	i := guest(t, "", theirs)
@@ -57,7 +57,7 @@ func TestRetentionDaysAreTheStreamsAge(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-func TestObserverIsLetInOrNot(t *testing.T) {
+func TestObserverKeyOpensTheObserverPort(t *testing.T) {
 	t.Parallel()
 	for observer, open := range map[bool]bool{true: true, false: false} {
 		address := freePort(t)
@@ -92,7 +92,7 @@ func TestMetricsOff(t *testing.T) {
 	i.start()
 	resp, err := http.Get("http://" + i.metrics + "/healthz")
 	if err == nil {
-		_ = resp.Body.Close() // somebody else's by then
+		_ = resp.Body.Close() // the port may be another program's by now
 	}
 	require.Error(t, err)
 	require.Zero(t, i.stop())

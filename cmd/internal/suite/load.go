@@ -9,9 +9,9 @@ import (
 // DefaultPath is the configuration file that is read when none is named. It need not exist.
 const DefaultPath = "/etc/ironpost/ironpost.toml"
 
-// Source says where a configuration is read from, besides the environment of the process.
+// Source is where a configuration is read from, besides the environment of the process.
 type Source struct {
-	// Path is the file, and Named tells that a person chose it: then it must exist.
+	// Path is the file, and Named: the user chose it, so it must exist.
 	Path  string
 	Named bool
 	// Flags are the command-line flags that were given.
@@ -30,7 +30,7 @@ func Load(from Source) (Config, *config.Loaded, error) {
 	})
 }
 
-// ignored lists the variables that are ours and no keys.
+// ignored lists the variables of Ironpost that set no key.
 func ignored() []string {
 	return []string{"IRONPOST_TEST_*", "IRONPOST_DATA", "IRONPOST_CONFIG"}
 }

@@ -20,7 +20,7 @@ import (
 
 // A goroutine of one real module panics, three times. The other goes on meanwhile;
 // the one that panicked is unhealthy, comes back, and has lost nothing.
-func TestAPanicInOneModuleLeavesTheOthersDelivering(t *testing.T) {
+func TestPanicInOneModuleLeavesTheOthersDelivering(t *testing.T) {
 	t.Parallel()
 	for victim, other := range map[string]string{
 		bus.LogPipeline: bus.ActionCollector, bus.ActionCollector: bus.LogPipeline,

@@ -36,8 +36,8 @@ started with no argument at all. Watch what it finds with
   ironpost status
 
 Signals:
-  SIGTERM, SIGINT   stop: producers first, then what they left is worked off;
-                    a second one ends at once
+  SIGTERM, SIGINT   stop: producers first, then their consumers, which finish what
+                    is pending; a second one ends at once
   SIGHUP            read the configuration again, all or nothing
 
 Exit codes:
@@ -51,7 +51,7 @@ const daemonExample = `  ironpost-daemon --log-format pretty
   ironpost-daemon -c /etc/ironpost/ironpost.toml
   ironpost-daemon -c ./ironpost.toml --validate`
 
-// Process is what a daemon gets from its operating system.
+// Process is the daemon's operating-system interface: arguments, environment, output, signals.
 type Process struct {
 	Args           []string // without the program's name
 	Getenv         func(string) string
@@ -61,7 +61,7 @@ type Process struct {
 	modules []module // instead of the table, in tests
 }
 
-// OS returns the Process this one is, and has its signals caught from now on.
+// OS returns the Process of this program. Its signals are caught from now on.
 func OS() Process {
 	signals := make(chan os.Signal, 8) // signal.Notify drops what does not fit; one of a kind is enough
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -76,7 +76,7 @@ func (p Process) table() []module {
 	return table()
 }
 
-// invocation is what the command line asks for.
+// invocation is the parsed command line.
 type invocation struct {
 	source   Source
 	validate bool
@@ -105,7 +105,7 @@ func (p Process) Run(ctx context.Context) int {
 	return p.exitCode(p.serve(ctx, inv.source, cfg, loaded))
 }
 
-// parse reads the command line. help tells that it asked for help, which was then printed.
+// parse reads the command line. help reports that it asked for help, which was printed.
 func (p Process) parse() (inv invocation, help bool, err error) {
 	help = true
 	var level, format string
@@ -156,7 +156,7 @@ func (p Process) reportValid(loaded *config.Loaded) {
 	say(p.Stdout, "valid: %s", what)
 }
 
-// exitCode says what err means to a shell, on a terminal for who has no log.
+// exitCode returns the exit code for err, which it also prints to stderr.
 func (p Process) exitCode(err error) int {
 	if err == nil || errors.Is(err, errInterrupted) {
 		return exitOK
@@ -169,6 +169,5 @@ func (p Process) exitCode(err error) int {
 	return exitError
 }
 
-// say writes a line to whoever started the process; if nobody reads it, there is
-// nobody else to tell.
+// say writes a line to a standard stream. An error of the write has no place to go.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }

@@ -27,7 +27,7 @@ func file(t *testing.T, content string) string {
 	return path
 }
 
-func TestHelpTeaches(t *testing.T) {
+func TestHelpNamesFlagsSignalsAndExitCodes(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"-h", "--help"} {
 		code, out, _ := call(t, flag)
@@ -39,7 +39,7 @@ func TestHelpTeaches(t *testing.T) {
 	}
 }
 
-func TestWrongUsageIsTwo(t *testing.T) {
+func TestWrongUsageExitsWithTwo(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--pid-file", "x"}, {"start"}, {"-c"}, {"completion"}} {
 		code, out, err := call(t, args...)

@@ -186,7 +186,7 @@ func (i *instance) health() event.DaemonHealth {
 	return h
 }
 
-func TestWithEverythingOffItRunsHealthyAndStopsClean(t *testing.T) {
+func TestWithAllModulesOffTheDaemonIsHealthyAndStops(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
 	i.start()
@@ -203,7 +203,7 @@ func TestWithEverythingOffItRunsHealthyAndStopsClean(t *testing.T) {
 	require.NoFileExists(t, i.dir+"/bus.sock")
 }
 
-func TestStartAndStopFollowTheTwoOrders(t *testing.T) {
+func TestModulesStartAndStopInTableOrder(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
 	i.configure(i.logsOn())
@@ -224,7 +224,7 @@ func TestStartAndStopFollowTheTwoOrders(t *testing.T) {
 	require.Equal(t, "final statistics", last["msg"])
 }
 
-func TestASecondInstanceIsRefused(t *testing.T) {
+func TestSecondInstanceIsRefused(t *testing.T) {
 	t.Parallel()
 	first := install(t, allOff)
 	first.start()
@@ -244,7 +244,7 @@ func TestASecondInstanceIsRefused(t *testing.T) {
 	require.Zero(t, first.stop())
 }
 
-func TestADataFolderOpenToAllIsToldOf(t *testing.T) {
+func TestWorldWritableDataFolderIsAWarning(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
 	require.NoError(t, os.Mkdir(i.dir+"/data", 0o700))
@@ -254,7 +254,7 @@ func TestADataFolderOpenToAllIsToldOf(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-func TestADataFolderThatCannotBeWrittenEndsTheStart(t *testing.T) {
+func TestUnwritableDataFolderEndsTheStart(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
 	require.NoError(t, os.WriteFile(i.dir+"/data", nil, 0o600))
@@ -263,7 +263,7 @@ func TestADataFolderThatCannotBeWrittenEndsTheStart(t *testing.T) {
 	require.NoFileExists(t, i.dir+"/run/ironpost.pid")
 }
 
-func TestABusThatCannotStartEndsTheStartAndLeavesNothing(t *testing.T) {
+func TestFailedBusStartEndsTheStartAndCleansUp(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
 	require.NoError(t, os.MkdirAll(i.dir+"/bus.sock/full", 0o700))
@@ -276,7 +276,7 @@ func TestABusThatCannotStartEndsTheStartAndLeavesNothing(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-func TestAModuleThatIsNotInThisBuildDegradesAndIsSaid(t *testing.T) {
+func TestModuleNotInThisBuildIsReportedAsDegraded(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff+"[sbom]\nenabled = true\n")
 	i.start()
@@ -287,7 +287,7 @@ func TestAModuleThatIsNotInThisBuildDegradesAndIsSaid(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-func TestHangUpReloadsAllOrNothing(t *testing.T) {
+func TestSIGHUPReloadsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
 	i.configure(i.logsOn())
@@ -319,7 +319,7 @@ func TestHangUpReloadsAllOrNothing(t *testing.T) {
 }
 
 // A key of one section that another's module reads, too, is taken by both.
-func TestAReloadReachesWhoBorrowsAKey(t *testing.T) {
+func TestReloadReachesModulesThatReadOtherSections(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
 	logs := "[log_pipeline]\nsources = [\"docker\"]\n"
@@ -356,7 +356,7 @@ func TestStatusIsAnsweredOnTheBus(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
-func TestALineBecomesAStoredAlertThatSurvivesARestart(t *testing.T) {
+func TestLogLineBecomesAStoredAlertThatSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
 	i.configure(i.logsOn())
@@ -384,7 +384,7 @@ func TestALineBecomesAStoredAlertThatSurvivesARestart(t *testing.T) {
 	require.Zero(t, again.stop())
 }
 
-func TestASignalWhileStartingStopsIt(t *testing.T) {
+func TestSignalDuringStartStopsTheDaemon(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
 	i.signals <- syscall.SIGTERM
@@ -393,7 +393,7 @@ func TestASignalWhileStartingStopsIt(t *testing.T) {
 	require.NoFileExists(t, i.dir+"/run/ironpost.pid")
 }
 
-func TestATakenObserverPortIsAWarning(t *testing.T) {
+func TestTakenObserverPortIsAWarning(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -187,7 +187,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	require.Equal(t, "redis://:hunter2@cache", c.LogPipeline.Storage.RedisURL)
 }
 
-func TestABadVariableIsNamed(t *testing.T) {
+func TestInvalidVariableIsNamed(t *testing.T) {
 	t.Parallel()
 	cases := map[string]string{
 		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=0":          "IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: 0 is out of range, must be 1 to 10000",

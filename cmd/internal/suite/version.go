@@ -13,7 +13,7 @@ var version = "dev"
 // Version returns the version of this binary: the linker's, else the module's, else "dev".
 func Version() string { return Build().Version }
 
-// Build returns what is known of this binary; parts that are not are empty.
+// Build returns version, revision and Go version of this binary; an unknown part is empty.
 func Build() metrics.Build {
 	build := metrics.Build{Version: version, GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
