@@ -178,6 +178,11 @@ func (w *consumer) pull(work context.Context, pull *pullSub, expires time.Durati
 		if errors.Is(err, errPullLost) {
 			w.c.lostPulls.Add(1)
 			w.log.Warn("pull request not answered, asking again")
+			if !w.drainEnd.IsZero() { // without a server a drain has nothing to wait for but its end
+				draining, cancel := context.WithDeadline(work, w.drainEnd)
+				defer cancel()
+				stop = draining.Done()
+			}
 			return n, w.c.awaitLink(pull.link, stop)
 		}
 		if m == nil {
