@@ -60,7 +60,7 @@ func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event
 	if in.User != "" && slices.Contains(groups, in.User) {
 		a.User = in.User
 	}
-	if in.container != nil && (slices.Contains(groups, in.container.ID) || allSamplesHave(m, docker.Prefix(in.container.ID))) {
+	if in.container != nil && (slices.Contains(groups, in.container.ID) || allSamplesHave(m, docker.PositionPrefix(in.container.ID))) {
 		a.Container = in.container
 	}
 	for _, s := range m.Samples {

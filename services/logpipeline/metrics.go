@@ -1,6 +1,8 @@
 package logpipeline
 
 import (
+	"strings"
+
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -8,107 +10,118 @@ import (
 
 const prefix = "ironpost_log_pipeline_"
 
+// measure is one number of the service. A metric whose name ends in _total is a counter, another one a gauge.
+type measure struct {
+	health string // its name in Health, "" if it is not shown there
+	metric string
+	help   string
+	value  float64
+}
+
+// measures returns all numbers without labels.
+func (s *Service) measures(n snapshot) []measure {
+	return []measure{
+		{"lines", "lines_total", "Lines processed.", float64(s.lines.Load())},
+		{"bytes", "bytes_total", "Bytes of the lines processed.", float64(s.bytes.Load())},
+		{"packets", "packets_total", "Packet records processed.", float64(s.packets.Load())},
+		{"packets_again", "packets_again_total", "Packet records that were delivered again and skipped.", float64(s.packetsAgain.Load())},
+		{"quarantined", "quarantined_total", "Lines and packet records dead-lettered because processing them panicked repeatedly.", float64(s.quarantined.Load())},
+		{"unparsed", "unparsed_lines_total", "Lines of no known format, matched as plain text.", float64(s.unparsed.Load())},
+		{"truncated", "truncated_lines_total", "Lines longer than max_line_bytes, cut.", float64(n.tail.Truncated+n.syslog.Truncated) + float64(n.docker.Truncated)},
+		{"rotations", "rotations_total", "Files replaced or truncated under their path.", float64(n.tail.Rotations)},
+		{"files", "files", "Files followed.", float64(n.tail.Files)},
+		{"lag_bytes", "lag_bytes", "Bytes written and not yet read.", float64(n.tail.Lag)},
+		{"containers", "containers", "Containers whose logs are read.", float64(n.docker.Containers)},
+		{"container_lines", "container_lines_total", "Lines of container logs processed.", float64(n.docker.Lines)},
+		{"containers_missed", "containers_missed_total", "Containers removed before their logs could be read.", float64(n.docker.Missed)},
+		{"alerts", "alerts_total", "Alerts published, without updates.", float64(s.alerts.Load())},
+		{"updates", "alert_updates_total", "Updates published: windows that ended with more than one alert.", float64(s.updates.Load())},
+		{"suppressed", "alerts_suppressed_total", "Alerts counted in an open window instead of published.", float64(n.dedup.Suppressed)},
+		{"alerts_refused", "alerts_refused_total", "Alerts that were no valid record and were dropped.", float64(s.refused.Load())},
+		{"dedup_windows", "dedup_windows", "Open deduplication windows.", float64(n.dedup.Open)},
+		{"dedup_evicted", "dedup_evictions_total", "Deduplication windows closed early because there were too many.", float64(n.dedup.Evicted)},
+		{"correlation_groups", "correlation_groups", "Groups that correlations count for.", float64(n.correlator.Groups)},
+		{"rules", "rules", "Rules and correlations in use.", float64(n.rules.count())},
+		{"checkpoints", "checkpoints_total", "Checkpoints written.", float64(s.checkpoints.Load())},
+		{"checkpoint_errors", "checkpoint_errors_total", "Checkpoints that could not be written.", float64(s.checkpointErrors.Load())},
+		{"publish_retries", "publish_retries_total", "Publishes repeated.", float64(n.pub.Retries)},
+		{"", "publish_blocked_seconds_total", "Time spent waiting because alerts could not be stored.", n.pub.BlockedSeconds},
+		{"", "syslog_connections", "Open syslog connections.", float64(n.syslog.Connections)},
+		{"spool_bytes", "spool_bytes", "Size of the syslog spool.", float64(n.syslog.SpoolBytes)},
+		{"spool_errors", "spool_errors_total", "Spool records that could not be read.", float64(s.spoolErrors.Load())},
+	}
+}
+
+// labelledMeasure is a counter with a value for each of its labels.
+type labelledMeasure struct {
+	health string // its name in Health with % for the label, "" if it is not shown there
+	metric string
+	help   string
+	label  string
+	values map[string]int64
+	labels []string // all of them, so that a rate can be computed from the first event
+}
+
+func labelledMeasures(n snapshot) []labelledMeasure {
+	return []labelledMeasure{
+		{"lost_bytes_%", "lost_bytes_total", "Bytes of files lost before they were read.", "reason", n.tail.Lost, tail.LostReasons()},
+		{"%_received", "syslog_received_total", "Syslog messages received.", "transport", n.syslog.Received, []string{syslog.UDP, syslog.TCP}},
+		{"udp_dropped_%", "syslog_dropped_total", "Syslog messages dropped.", "reason", n.syslog.Dropped, syslog.DropReasons()},
+		{"tcp_closed_%", "syslog_closed_connections_total", "Syslog connections closed by us or reset.", "reason", n.syslog.Closed, syslog.CloseReasons()},
+		{"", "correlation_evictions_total", "Groups and events dropped because there were too many.", "what", map[string]int64{
+			"groups": int64(n.correlator.EvictedGroups), "events": int64(n.correlator.EvictedEvents), //nolint:gosec // counts
+		}, []string{"groups", "events"}},
+	}
+}
+
 // exportMetrics registers the metrics until stop is called.
 func (s *Service) exportMetrics() (stop func(), err error) {
-	return metrics.Export(s.deps.Metrics, prefix, described(), func(to metrics.Sink) {
-		n, m := s.snapshot(), sink{Sink: to, s: s}
-		m.input(n)
-		m.alerts(n)
-		m.state(n)
+	described := metrics.Described{}
+	n := s.snapshot()
+	for _, m := range s.measures(n) {
+		described[m.metric] = []string{m.help}
+	}
+	for _, m := range labelledMeasures(n) {
+		described[m.metric] = []string{m.help, m.label}
+	}
+	return metrics.Export(s.deps.Metrics, prefix, described, func(to metrics.Sink) {
+		n := s.snapshot()
+		for _, m := range s.measures(n) {
+			if strings.HasSuffix(m.metric, "_total") {
+				to.Count(m.metric, m.value)
+			} else {
+				to.Gauge(m.metric, m.value)
+			}
+		}
+		for _, m := range labelledMeasures(n) {
+			for _, label := range m.labels {
+				to.Count(m.metric, float64(m.values[label]), label)
+			}
+		}
 	})
 }
 
-// described returns the help text, and the label if there is one, of every metric.
-func described() metrics.Described {
-	return metrics.Described{
-		"lines_total":                     {"Lines processed."},
-		"bytes_total":                     {"Bytes of the lines processed."},
-		"packets_total":                   {"Packet records processed."},
-		"quarantined_total":               {"Lines and packet records dead-lettered because processing them panicked repeatedly."},
-		"packets_again_total":             {"Packet records that were delivered again and skipped."},
-		"unparsed_lines_total":            {"Lines of no known format, matched as plain text."},
-		"truncated_lines_total":           {"Lines longer than max_line_bytes, cut."},
-		"lost_bytes_total":                {"Bytes of files lost before they were read.", "reason"},
-		"rotations_total":                 {"Files replaced or truncated under their path."},
-		"files":                           {"Files followed."},
-		"containers":                      {"Containers whose logs are read."},
-		"container_lines_total":           {"Lines of container logs processed."},
-		"containers_missed_total":         {"Containers removed before their logs could be read."},
-		"lag_bytes":                       {"Bytes written and not yet read."},
-		"alerts_total":                    {"Alerts published, updates aside."},
-		"alert_updates_total":             {"Updates published: windows that ended with more than one alert."},
-		"alerts_suppressed_total":         {"Alerts counted in an open window instead of published."},
-		"alerts_refused_total":            {"Alerts that were no valid record and were dropped."},
-		"dedup_windows":                   {"Open deduplication windows."},
-		"dedup_evictions_total":           {"Deduplication windows closed early because there were too many."},
-		"correlation_groups":              {"Groups that correlations count for."},
-		"correlation_evictions_total":     {"Groups and events dropped because there were too many.", "what"},
-		"rules":                           {"Rules and correlations in use."},
-		"checkpoints_total":               {"Checkpoints written."},
-		"checkpoint_errors_total":         {"Checkpoints that could not be written."},
-		"publish_retries_total":           {"Publishes repeated."},
-		"publish_blocked_seconds_total":   {"Time spent waiting because alerts could not be stored."},
-		"syslog_received_total":           {"Syslog messages received.", "transport"},
-		"syslog_dropped_total":            {"Syslog messages dropped.", "reason"},
-		"syslog_closed_connections_total": {"Syslog connections closed by us or reset.", "reason"},
-		"syslog_connections":              {"Open syslog connections."},
-		"spool_bytes":                     {"Size of the syslog spool."},
-		"spool_errors_total":              {"Spool records that could not be read."},
+// countersByName returns the numbers as Health shows them.
+func (s *Service) countersByName(n snapshot) map[string]uint64 {
+	out := map[string]uint64{
+		"batches":             s.batches.Load(),
+		"correlation_evicted": n.correlator.EvictedGroups + n.correlator.EvictedEvents,
 	}
-}
-
-// sink sends the values of the service to one scrape.
-type sink struct {
-	metrics.Sink
-	s *Service
-}
-
-func (m sink) input(n snapshot) {
-	m.Count("lines_total", float64(m.s.lines.Load()))
-	m.Count("bytes_total", float64(m.s.bytes.Load()))
-	m.Count("packets_total", float64(m.s.packets.Load()))
-	m.Count("quarantined_total", float64(m.s.quarantined.Load()))
-	m.Count("packets_again_total", float64(m.s.packetsAgain.Load()))
-	m.Count("unparsed_lines_total", float64(m.s.unparsed.Load()))
-	m.Count("truncated_lines_total", float64(n.tail.Truncated+n.syslog.Truncated)+float64(n.docker.Truncated))
-	m.Count("rotations_total", float64(n.tail.Rotations))
-	m.counts("lost_bytes_total", n.tail.Lost, tail.LostReasons())
-	m.counts("syslog_received_total", n.syslog.Received, []string{syslog.UDP, syslog.TCP})
-	m.counts("syslog_dropped_total", n.syslog.Dropped, syslog.DropReasons())
-	m.counts("syslog_closed_connections_total", n.syslog.Closed, syslog.CloseReasons())
-	m.Count("container_lines_total", float64(n.docker.Lines))
-	m.Count("containers_missed_total", float64(n.docker.Missed))
-	m.Count("spool_errors_total", float64(m.s.spoolErrors.Load()))
-}
-
-func (m sink) alerts(n snapshot) {
-	m.Count("alerts_total", float64(m.s.alerts.Load()))
-	m.Count("alert_updates_total", float64(m.s.updates.Load()))
-	m.Count("alerts_suppressed_total", float64(n.dedup.Suppressed))
-	m.Count("alerts_refused_total", float64(m.s.refused.Load()))
-	m.Count("dedup_evictions_total", float64(n.dedup.Evicted))
-	m.Count("correlation_evictions_total", float64(n.correlator.EvictedGroups), "groups")
-	m.Count("correlation_evictions_total", float64(n.correlator.EvictedEvents), "events")
-	m.Count("publish_retries_total", float64(n.pub.Retries))
-	m.Count("publish_blocked_seconds_total", n.pub.BlockedSeconds)
-	m.Count("checkpoints_total", float64(m.s.checkpoints.Load()))
-	m.Count("checkpoint_errors_total", float64(m.s.checkpointErrors.Load()))
-}
-
-func (m sink) state(n snapshot) {
-	m.Gauge("containers", float64(n.docker.Containers))
-	m.Gauge("files", float64(n.tail.Files))
-	m.Gauge("lag_bytes", float64(n.tail.Lag))
-	m.Gauge("dedup_windows", float64(n.dedup.Open))
-	m.Gauge("correlation_groups", float64(n.correlator.Groups))
-	m.Gauge("rules", float64(n.rules.count()))
-	m.Gauge("syslog_connections", float64(n.syslog.Connections))
-	m.Gauge("spool_bytes", float64(n.syslog.SpoolBytes))
-}
-
-// counts sends a value for each label, including zeros, so that a rate can be computed from the first event.
-func (m sink) counts(name string, values map[string]int64, labels []string) {
-	for _, label := range labels {
-		m.Count(name, float64(values[label]), label)
+	for _, m := range s.measures(n) {
+		if m.health != "" {
+			out[m.health] = uint64(max(m.value, 0))
+		}
 	}
+	for _, m := range labelledMeasures(n) {
+		if m.health == "" {
+			continue
+		}
+		for label, value := range m.values {
+			out[strings.Replace(m.health, "%", label, 1)] = uint64(max(value, 0))
+		}
+	}
+	for _, f := range n.tail.Behind {
+		out["lag_bytes:"+f.Path] = uint64(max(f.Lag, 0))
+	}
+	return out
 }

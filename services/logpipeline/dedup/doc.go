@@ -1,8 +1,7 @@
-// Package dedup counts alerts of one rule and entity as one while a window is
-// open. The alert that opens a window goes out at once, with count 1; when the
-// window ends with more, one update follows with the count.
+// Package dedup counts alerts with the same rule and entity as one while a window is open. The alert that
+// opens a window is published at once, with count 1; when the window ends with more than one, an update
+// with the count follows.
 //
-// Windows lie in the time of the events, so that a log read later gives the same
-// alerts; a deadline on the wall clock closes those that no event closes. One
-// goroutine at a time uses a Table.
+// Windows are measured in the time of the events, so that a log read later gives the same alerts; a deadline
+// by the wall clock closes windows that no later event closes. A Table is used by one goroutine at a time.
 package dedup

@@ -8,19 +8,18 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// DefaultMax is how many windows a Table holds at most, unless told otherwise.
+// DefaultMax is the default limit of open windows.
 const DefaultMax = 10_000
 
-// Stats is what a Table did so far.
+// Stats are the counters of a Table.
 type Stats struct {
 	Open       int    // windows open now
-	Suppressed uint64 // alerts counted instead of sent
-	Updates    uint64 // updates sent
+	Suppressed uint64 // alerts that were only counted
+	Updates    uint64 // updates returned
 	Evicted    uint64 // windows closed early because there were too many
 }
 
-// Table holds the open windows. At its limit the window that would end first is
-// closed early.
+// Table holds the open windows. At its limit the window with the earliest deadline is closed early.
 type Table struct {
 	span  time.Duration
 	max   int
@@ -29,8 +28,7 @@ type Table struct {
 	stats Stats
 }
 
-// New returns an empty Table of at most limit windows (0: DefaultMax) that are
-// span long.
+// New returns an empty Table of at most limit windows (0: DefaultMax), each span long.
 func New(span time.Duration, limit int) *Table {
 	if limit <= 0 {
 		limit = DefaultMax
@@ -38,7 +36,7 @@ func New(span time.Duration, limit int) *Table {
 	return &Table{span: span, max: limit, keys: map[string][]*Window{}}
 }
 
-// SetSpan sets the length of windows opened from now on.
+// SetSpan sets the length of windows that are opened from now on.
 func (t *Table) SetSpan(span time.Duration) { t.span = span }
 
 // Stats returns the counters.
@@ -48,13 +46,19 @@ func (t *Table) Stats() Stats {
 	return s
 }
 
-// Add counts a, whose Count is 1, and returns what has to go out, in order: the
-// update of a window that a ends, and a itself if it opens one. An alert older
-// than the open window counts for it: who lies about the time gets no second first.
+// Add counts a, whose Count is 1, and returns the alerts to publish, in order: the update of a window that a
+// ends, and a itself if it opens one. An alert older than the open window is counted in it, so that a
+// backdated alert cannot open a second window.
 func (t *Table) Add(a *event.Alert, now time.Time) []*event.Alert {
 	windows := t.keys[a.DedupKey]
-	if w := own(windows, a); w != nil {
-		t.counted(w, a)
+	if w := windowOf(windows, a); w != nil {
+		w.Count++
+		if a.LastSeen.After(w.Last) {
+			w.Last = a.LastSeen
+		}
+		if w.First.ID != a.ID { // else its line was read again: it is no further alert
+			t.stats.Suppressed++
+		}
 		return nil
 	}
 	var out []*event.Alert
@@ -65,13 +69,13 @@ func (t *Table) Add(a *event.Alert, now time.Time) []*event.Alert {
 		t.stats.Evicted++
 		out = t.close(out, t.queue[0], now)
 	}
-	t.insert(open(a, t.span, now))
+	t.insert(newWindow(a, t.span, now))
 	return append(out, a)
 }
 
-// own returns the window that a belongs to, nil if it has to open one. More than
-// one window per key exists only while lines are read again after a crash.
-func own(windows []*Window, a *event.Alert) *Window {
+// windowOf returns the window in which a is counted, nil if it opens one. More than one window per key exists
+// only while lines are read again after a crash.
+func windowOf(windows []*Window, a *event.Alert) *Window {
 	for _, w := range windows {
 		if w.First.ID == a.ID {
 			return w
@@ -92,15 +96,6 @@ func own(windows []*Window, a *event.Alert) *Window {
 	return nil
 }
 
-// counted counts a for w. The first of a window read back from the stream comes
-// again with its line: then it is no further alert.
-func (t *Table) counted(w *Window, a *event.Alert) {
-	w.count(a)
-	if w.First.ID != a.ID {
-		t.stats.Suppressed++
-	}
-}
-
 // Expire closes the windows whose deadline has passed and returns their updates.
 func (t *Table) Expire(now time.Time) []*event.Alert {
 	var out []*event.Alert
@@ -110,7 +105,7 @@ func (t *Table) Expire(now time.Time) []*event.Alert {
 	return out
 }
 
-// Next returns when the next window ends by the wall clock; zero if none is open.
+// Next returns the earliest deadline of a window; zero if none is open.
 func (t *Table) Next() time.Time {
 	if len(t.queue) == 0 {
 		return time.Time{}
@@ -118,8 +113,7 @@ func (t *Table) Next() time.Time {
 	return t.queue[0].deadline
 }
 
-// Windows returns a copy of the open windows, to be stored with the position they
-// belong to.
+// Windows returns a copy of the open windows, for a checkpoint.
 func (t *Table) Windows() []Window {
 	out := make([]Window, 0, len(t.queue))
 	for _, w := range t.queue {
@@ -128,8 +122,8 @@ func (t *Table) Windows() []Window {
 	return out
 }
 
-// Restore takes up stored windows. They stay open for a whole span of wall time,
-// because lines that belong to them may be read again.
+// Restore adds stored windows. They stay open for a whole span of wall time, because lines that belong to
+// them may be read again.
 func (t *Table) Restore(windows []Window, now time.Time) {
 	for i := range windows {
 		w := windows[i]
@@ -140,8 +134,8 @@ func (t *Table) Restore(windows []Window, now time.Time) {
 	}
 }
 
-// Seen takes note of a, an alert of ours that was stored after the windows were.
-// A first opens its window, empty: its lines are read again and counted then.
+// Seen opens the window of a, an alert that was published after the checkpoint. Its count is 0: the lines of
+// the window, that of a included, are read again and counted then. An update is ignored.
 func (t *Table) Seen(a *event.Alert, now time.Time) {
 	if a.Update {
 		return
@@ -155,11 +149,12 @@ func (t *Table) Seen(a *event.Alert, now time.Time) {
 		t.stats.Evicted++
 		t.remove(t.queue[0])
 	}
-	w := open(a, t.span, now)
+	w := newWindow(a, t.span, now)
 	w.Count = 0
 	t.insert(w)
 }
 
+// close removes w and appends its update to out, if it has one.
 func (t *Table) close(out []*event.Alert, w *Window, now time.Time) []*event.Alert {
 	t.remove(w)
 	if u := w.update(now); u != nil {
@@ -200,7 +195,7 @@ func (q queue) Swap(i, j int) {
 }
 
 func (q *queue) Push(x any) {
-	w := x.(*Window) //nolint:forcetypeassert // only this file pushes
+	w := x.(*Window) //nolint:forcetypeassert // only Table pushes
 	w.index = len(*q)
 	*q = append(*q, w)
 }

@@ -32,7 +32,7 @@ func ids(alerts []*event.Alert) []string {
 	return out
 }
 
-func TestFirstGoesOutAndTheRestIsCounted(t *testing.T) {
+func TestFirstAlertIsPublishedAndOthersAreCounted(t *testing.T) {
 	t.Parallel()
 	table := dedup.New(time.Minute, 0)
 	require.Equal(t, []string{"a"}, ids(table.Add(alert("a", "k", 0), start)))
@@ -49,7 +49,7 @@ func TestFirstGoesOutAndTheRestIsCounted(t *testing.T) {
 	require.Equal(t, uint64(2), table.Stats().Suppressed)
 }
 
-func TestTheClockClosesWhatNoEventCloses(t *testing.T) {
+func TestWallClockClosesWindows(t *testing.T) {
 	t.Parallel()
 	table := dedup.New(time.Minute, 0)
 	table.Add(alert("a", "k", 0), start)
@@ -62,7 +62,7 @@ func TestTheClockClosesWhatNoEventCloses(t *testing.T) {
 	require.Equal(t, []string{"d"}, ids(table.Add(alert("d", "k", 2), start)))
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestOpenWindowsAreBounded(t *testing.T) {
 	t.Parallel()
 	table := dedup.New(time.Minute, 3)
 	for i := range 10 {
@@ -74,7 +74,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Equal(t, []string{"update 2", "new"}, ids(table.Add(alert("new", "new", 1), start)))
 }
 
-func TestWindowsSurviveAsJSON(t *testing.T) {
+func TestWindowsCanBeRestoredFromJSON(t *testing.T) {
 	t.Parallel()
 	table := dedup.New(time.Minute, 0)
 	table.Add(alert("a", "k", 0), start)
@@ -92,9 +92,9 @@ func TestWindowsSurviveAsJSON(t *testing.T) {
 	require.Equal(t, []string{"update 3"}, ids(again.Expire(later.Add(time.Minute))))
 }
 
-// After a crash the windows are those of the checkpoint, the stream already holds
-// what was sent since, and the lines come again in another order.
-func TestAReplayGivesNoSecondFirst(t *testing.T) {
+// After a crash the windows are those of the checkpoint, the stream already holds the alerts published since,
+// and the lines are read again in another order.
+func TestReplayOpensNoSecondWindow(t *testing.T) {
 	t.Parallel()
 	before := dedup.New(time.Minute, 0)
 	before.Add(alert("a", "k", 0), start)
@@ -124,7 +124,7 @@ func TestAReplayGivesNoSecondFirst(t *testing.T) {
 	}
 }
 
-func TestAnUpdateCutsItsEvidenceBetweenCharacters(t *testing.T) {
+func TestUpdateEvidenceIsCutBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	table := dedup.New(time.Minute, 0)
 	first := alert("a", "k", 0)

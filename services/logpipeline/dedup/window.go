@@ -1,66 +1,48 @@
 package dedup
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
 )
 
-// keptEvidence is how much of the first evidence line a window remembers, in
-// bytes, for its update.
-const keptEvidence = 512
+// maxEvidence is how many bytes of the first evidence line a window keeps for its update.
+const maxEvidence = 512
 
-// Window is one rule and entity while it is counted. It marshals to JSON.
+// Window counts the alerts of one rule and entity. It marshals to JSON.
 type Window struct {
-	// First is what opened the window, lightened; its DedupKey is the key.
+	// First is the alert that opened the window, without what an update does not repeat. Its DedupKey is the
+	// key of the window.
 	First event.Alert `json:"first"`
-	// End is the event time from which on an alert opens the next window.
+	// End is the event time from which an alert opens the next window.
 	End time.Time `json:"end"`
 	// Last is the newest event time.
 	Last time.Time `json:"last"`
-	// Count is how many alerts were counted, First included.
+	// Count is the number of alerts, First included.
 	Count int `json:"count"`
 
-	deadline time.Time // when the wall clock closes it
+	deadline time.Time // when the wall clock closes the window
 	index    int       // in the heap
 }
 
-func open(a *event.Alert, span time.Duration, now time.Time) *Window {
-	return &Window{
-		First: light(a), End: a.FirstSeen.Add(span), Last: a.LastSeen,
-		Count: 1, deadline: now.Add(span),
-	}
-}
-
-// light copies what an update repeats of a.
-func light(a *event.Alert) event.Alert {
-	out := *a
-	out.Matched, out.Findings = nil, nil
+// newWindow returns the window that a opens.
+func newWindow(a *event.Alert, span time.Duration, now time.Time) *Window {
+	first := *a
+	first.Matched, first.Findings = nil, nil
 	if len(a.Evidence) > 0 {
-		out.Evidence = []string{event.Shorten(a.Evidence[0], keptEvidence)}
+		first.Evidence = []string{event.Shorten(a.Evidence[0], maxEvidence)}
 	}
-	return out
+	return &Window{First: first, End: a.FirstSeen.Add(span), Last: a.LastSeen, Count: 1, deadline: now.Add(span)}
 }
 
-func (w *Window) count(a *event.Alert) {
-	w.Count++
-	if a.LastSeen.After(w.Last) {
-		w.Last = a.LastSeen
-	}
-}
-
-// update returns the alert that ends w, or nil if one alert was all. Its id
-// follows from the first's, so that a window closed again after a crash gives the
-// same id.
+// update returns the alert with the count of w, nil if it is one. Its id follows from the first alert's, so
+// that a window that is closed again after a crash gives the same id.
 func (w *Window) update(now time.Time) *event.Alert {
 	if w.Count < 2 {
 		return nil
 	}
 	out := w.First
-	sum := sha256.Sum256([]byte("update " + w.First.ID))
-	out.ID = hex.EncodeToString(sum[:16])
+	out.ID = event.ID("update", w.First.ID)
 	out.Update, out.Count, out.LastSeen, out.Time = true, w.Count, w.Last, now
 	return &out
 }

@@ -1,17 +1,14 @@
-// Package docker follows the logs of containers and hands out their lines.
+// Package docker reads the logs of containers and returns their lines.
 //
-// Lines come through the engine's API, so every log driver that can be read works,
-// rotation is the engine's affair, and what container a line belongs to is known from
-// the engine and never from the text. Parts of long lines are joined.
+// Lines come through the Docker API: every log driver that can be read works, Docker does the rotation, and
+// the container of a line is known from Docker, never from the text. Parts of long lines are joined.
 //
-// The engine's log is the buffer: a caller that does not Take makes it wait there. A
-// [State] says how far each stream of each container was taken. Its place is the
-// engine's time of a line and how many lines of the stream had that time, so a line
-// read again has the same Position, and none is skipped. Three things can cost lines:
-// a container removed with its log before it was read, which is counted; the engine's
-// clock set back by more than half a minute while nobody read; and a line above 16 KiB
-// that took longer than that to write while we were restarted, which loses its
-// beginning.
+// Docker's log is the buffer: while the caller does not Take, reading stops. A [State] says how far each
+// stream of each container was taken, by Docker's time of a line and how many lines of the stream had that
+// time. So a line that is read again has the same Position, and none is skipped. Lines are lost in three
+// cases only: a container is removed with its log before it was read, which is counted; Docker's clock is
+// set back by more than half a minute while nothing was read; and a line above 16 KiB, which took longer
+// than that to write during a restart, loses its beginning.
 //
-// The engine may be away at any time: its logs are read on when it is back.
+// While Docker is away the source waits, and continues when it is back.
 package docker

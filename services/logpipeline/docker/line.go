@@ -5,36 +5,36 @@ import (
 	"time"
 )
 
-// Container is who wrote a line, as the engine says.
+// Container is the container of a line, as Docker names it.
 type Container struct {
 	ID    string // 64 hex digits
 	Name  string
 	Image string
 }
 
-// Line is one line a container wrote.
+// Line is one line of a container's log.
 type Line struct {
 	Container Container
-	// Time is when the engine received its first part.
+	// Time is when Docker received the first part of the line.
 	Time time.Time
-	// Position is stable and unique: the same line read again has the same; another
-	// line never. It begins with Prefix of its container.
+	// Position identifies the line: the same line read again has the same one, no other line has it. It
+	// begins with PositionPrefix of its container.
 	Position string
-	// Text is the line without its newline. It is the caller's to keep.
+	// Text is the line without its newline. It belongs to the caller.
 	Text []byte
-	// Truncated says that the line was longer than allowed.
+	// Truncated means that the line was longer than allowed.
 	Truncated bool
 
 	stream string
-	mark   Mark // of the stream, after this line
+	after  StreamPosition // of the stream, after this line
 }
 
-// Prefix is how the positions of all lines of a container begin, and of no other.
-func Prefix(id string) string { return "docker." + id + "." }
+// PositionPrefix returns the start of the positions of all lines of a container, and of no other line.
+func PositionPrefix(id string) string { return "docker." + id + "." }
 
-func position(id, stream string, m Mark) string {
-	b := append([]byte(Prefix(id)), stream...)
-	b = strconv.AppendInt(append(b, '.'), m.Time, 16)
-	b = strconv.AppendInt(append(b, '.'), int64(m.Count), 10)
-	return string(strconv.AppendInt(append(b, '.'), int64(m.Behind), 10))
+func linePosition(id, stream string, p StreamPosition) string {
+	b := append([]byte(PositionPrefix(id)), stream...)
+	b = strconv.AppendInt(append(b, '.'), p.Time, 16)
+	b = strconv.AppendInt(append(b, '.'), int64(p.Count), 10)
+	return string(strconv.AppendInt(append(b, '.'), int64(p.Behind), 10))
 }

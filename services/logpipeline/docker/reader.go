@@ -6,71 +6,70 @@ import (
 	"strings"
 	"time"
 
-	engine "github.com/ironpost/ironpost/internal/docker"
+	dockerapi "github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// reader is one container. Its place is how far its lines were queued, which is at
-// or beyond how far they were taken. Source.mu guards all of it.
+// reader reads the log of one container. Source.mu guards all fields.
 type reader struct {
 	container Container
-	place     Place
-	active    bool   // a goroutine reads
-	again     bool   // the container was started meanwhile
-	whole     bool   // it does not run, and its log was read to the end
-	opened    bool   // its log could be read at least once
-	reason    string // why it is not read
+	position  LogPosition // how far lines were queued, which is at or after how far they were taken
+	active    bool        // a goroutine reads
+	restarted bool        // the container was started while a goroutine reads
+	complete  bool        // the container does not run, and its log was read to the end
+	opened    bool        // its log could be read at least once
+	reason    string      // why it is not read
 }
 
-// follow makes sure that the log of c is read: on and on if it runs, else once to its
-// end.
-func (s *Source) follow(g *task.Group, c Container, runs bool) {
+// startReader makes sure that the log of c is read: continuously if it runs, else once to its end.
+func (s *Source) startReader(g *task.Group, c Container, runs bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.readers[c.ID]
-	if c.ID == s.self || !s.on {
+	if c.ID == s.self || !s.enabled {
 		return
 	}
 	if r == nil {
-		r = &reader{place: s.state.Places[c.ID].clone()}
+		r = &reader{position: s.state.Containers[c.ID].clone()}
 		s.readers[c.ID] = r
 	}
 	r.container = c
-	r.whole = r.whole && !runs
+	r.complete = r.complete && !runs
 	switch {
 	case r.active:
-		r.again = r.again || runs
+		r.restarted = r.restarted || runs
 		return
-	case r.whole:
+	case r.complete:
 		return
 	case s.active >= maxContainers:
 		s.capped = true
 		return
 	}
-	r.active, r.again = true, false
+	r.active, r.restarted = true, false
 	s.active++
 	g.Go("container log", func(ctx context.Context) error {
-		s.readOn(ctx, r, runs)
+		s.runReader(ctx, r, runs)
 		return nil
 	})
 }
 
-// left notes that no goroutine reads r any more. The lock is held, so that a start
-// of the container is seen by either the reader or follow.
-func (s *Source) left(r *reader) {
-	r.active = false
-	s.active--
-}
-
-// readOn reads until the container has ended, or ctx. A machine may have thousands of
-// containers that ended: few of them are read at once.
-func (s *Source) readOn(ctx context.Context, r *reader, runs bool) {
-	for first := true; ; first = false {
-		err := s.inTurn(ctx, first && !runs, func() error { return s.readLog(ctx, r) })
-		if err == nil {
-			err = s.settled(ctx, r)
+// runReader reads until the container or ctx has ended. A machine may have thousands of containers that do
+// not run: their logs are read a few at a time.
+func (s *Source) runReader(ctx context.Context, r *reader, runs bool) {
+	if !runs {
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			s.nextAttempt(ctx, r, nil)
+			return
 		}
-		wait, done := s.judge(ctx, r, err)
+	}
+	for holdsSlot := !runs; ; holdsSlot = false {
+		err := s.readLog(ctx, r)
+		if holdsSlot {
+			<-s.slots
+		}
+		wait, done := s.nextAttempt(ctx, r, err)
 		if done {
 			return
 		}
@@ -78,82 +77,31 @@ func (s *Source) readOn(ctx context.Context, r *reader, runs bool) {
 	}
 }
 
-// inTurn calls fn, and if it has to queue only when it is its turn.
-func (s *Source) inTurn(ctx context.Context, queues bool, fn func() error) error {
-	if !queues {
-		return fn()
-	}
-	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
-		return fn()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// errRuns means that Docker ended the log of a container that runs, as it does when the container is
+// restarted.
+var errRuns = errors.New("the container runs")
 
-// readLog reads what the log holds after the place of r, and what comes, until it ends.
+// readLog reads the log of r after its position until it ends. It returns nil if the container has ended.
 func (s *Source) readLog(ctx context.Context, r *reader) error {
 	s.mu.Lock()
-	id, place := r.container.ID, r.place.clone()
-	since := place.since()
+	id, position := r.container.ID, r.position.clone()
+	since := position.since()
 	if since.Before(s.state.Begun) {
 		since = s.state.Begun
 	}
 	s.mu.Unlock()
-	in := &passage{place: place, last: since, streams: map[string]*strand{}}
-	return s.client.Logs(ctx, id, engine.LogOptions{Since: since, Follow: true, MaxLine: longest}, func(l engine.LogLine) error {
-		if in.old(&l) {
+	reading := newLogReading(position, since)
+	err := s.client.Logs(ctx, id, dockerapi.LogOptions{Since: since, Follow: true, MaxLine: longestLine}, func(l dockerapi.LogLine) error {
+		if reading.seen(&l) {
 			return nil
 		}
 		return s.queue(ctx, r, l)
 	})
-}
-
-// passage is one reading of a log, from a place on.
-type passage struct {
-	place   Place
-	last    time.Time
-	streams map[string]*strand
-}
-
-// strand is one stream in it.
-type strand struct {
-	replay
-	recent
-
-	highest int64
-}
-
-// old reports whether l was handed out before: in an earlier passage, or in this one.
-func (p *passage) old(l *engine.LogLine) bool {
-	if l.Time.IsZero() { // the engine wrote none
-		l.Time = p.last
+	if err != nil {
+		return err
 	}
-	p.last = l.Time
-	st := p.streams[l.Stream]
-	if st == nil {
-		st = &strand{replay: replay{mark: p.place[l.Stream]}, recent: *newRecent()}
-		p.streams[l.Stream] = st
-	}
-	at := l.Time.UnixNano()
-	if at <= st.highest && st.holds(at, l.Text) {
-		return true
-	}
-	st.highest = max(st.highest, at)
-	st.add(at, l.Text)
-	return st.seen(at)
-}
-
-// errRuns says that the engine ended the log of a container that runs, as it does
-// when the container is restarted.
-var errRuns = errors.New("the container runs")
-
-// settled returns nil if the container, whose log was read to its end, has ended.
-func (s *Source) settled(ctx context.Context, r *reader) error {
 	s.mu.Lock()
 	r.opened = true
-	id := r.container.ID
 	s.mu.Unlock()
 	c, _, err := s.client.Inspect(ctx, id)
 	if err == nil && c.Running {
@@ -162,40 +110,42 @@ func (s *Source) settled(ctx context.Context, r *reader) error {
 	return err
 }
 
-// judge decides how to go on after a log was read to its end or to an error.
-func (s *Source) judge(ctx context.Context, r *reader, err error) (wait time.Duration, done bool) {
+// nextAttempt decides how to continue after readLog returned err: again after wait, or not at all. The lock
+// is held over the decision, so that a start of the container is noticed here or in startReader.
+func (s *Source) nextAttempt(ctx context.Context, r *reader, err error) (wait time.Duration, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	class := engine.ClassOf(err)
+	class := dockerapi.ClassOf(err)
 	r.reason = ""
 	switch {
 	case ctx.Err() != nil:
-	case err == nil && r.again:
-		r.again = false
+	case err == nil && r.restarted:
+		r.restarted = false
 		return 0, false
 	case err == nil:
-		r.whole = true
-	case class == engine.NotFound:
+		r.complete = true
+	case class == dockerapi.NotFound:
 		if !r.opened {
 			s.missed++
 		}
 	case errors.Is(err, errRuns):
-		r.again = false
-		return retry / 10, false
-	case class == engine.Unavailable:
-		return retry, false
+		r.restarted = false
+		return retryWait / 10, false
+	case class == dockerapi.Unavailable:
+		return retryWait, false
 	default:
-		r.reason = firstLine(err.Error())
-		return reminder, false
+		r.reason, _, _ = strings.Cut(err.Error(), "\n")
+		return longRetryWait, false
 	}
-	s.left(r)
+	r.active = false
+	s.active--
 	return 0, true
 }
 
-// queue puts a line where Take finds it, and waits for room.
-func (s *Source) queue(ctx context.Context, r *reader, l engine.LogLine) error {
+// queue puts a line where Take finds it, and waits while there is no room.
+func (s *Source) queue(ctx context.Context, r *reader, l dockerapi.LogLine) error {
 	for ctx.Err() == nil {
-		if s.put(r, l) {
+		if s.tryQueue(r, l) {
 			s.cfg.Wake()
 			return nil
 		}
@@ -207,10 +157,10 @@ func (s *Source) queue(ctx context.Context, r *reader, l engine.LogLine) error {
 	return ctx.Err()
 }
 
-func (s *Source) put(r *reader, l engine.LogLine) bool {
+func (s *Source) tryQueue(r *reader, l dockerapi.LogLine) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.lines) >= queued || s.bytes > 0 && s.bytes+len(l.Text) > queuedBytes {
+	if len(s.lines) >= maxQueued || s.bytes > 0 && s.bytes+len(l.Text) > maxQueuedBytes {
 		return false
 	}
 	if limit := int(s.maxLine.Load()); len(l.Text) > limit {
@@ -219,21 +169,16 @@ func (s *Source) put(r *reader, l engine.LogLine) bool {
 	if l.Truncated {
 		s.truncated++
 	}
-	mark := r.place[l.Stream].after(l.Time.UnixNano())
-	r.place[l.Stream] = mark
+	after := r.position[l.Stream].next(l.Time.UnixNano())
+	r.position[l.Stream] = after
 	r.opened = true
 	s.lines = append(s.lines, Line{
-		Container: r.container, Time: l.Time, Position: position(r.container.ID, l.Stream, mark),
-		Text: l.Text, Truncated: l.Truncated, stream: l.Stream, mark: mark,
+		Container: r.container, Time: l.Time, Position: linePosition(r.container.ID, l.Stream, after),
+		Text: l.Text, Truncated: l.Truncated, stream: l.Stream, after: after,
 	})
 	s.bytes += len(l.Text)
-	if len(s.lines) < queued && s.bytes < queuedBytes {
-		tell(s.room) // another reader may be waiting
+	if len(s.lines) < maxQueued && s.bytes < maxQueuedBytes {
+		signal(s.room) // another reader may be waiting
 	}
 	return true
-}
-
-func firstLine(s string) string {
-	first, _, _ := strings.Cut(s, "\n")
-	return first
 }

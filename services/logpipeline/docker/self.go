@@ -6,13 +6,13 @@ import (
 	"regexp"
 )
 
-// maxMounts bounds what is read of the table of mounts.
+// maxMounts bounds how much of the mount table is read.
 const maxMounts = 1 << 20
 
 var ownMount = regexp.MustCompile(`/containers/([0-9a-f]{64})/(?:hostname|resolv\.conf|hosts) `)
 
-// ownID returns the id of the container that this process runs in, "" if it runs in
-// none: whoever judged the own log would judge what it says about what it judged.
+// ownID returns the id of the container that this process runs in, "" if it runs in none. The own log must
+// not be read: a line about an alert would raise the next one.
 func ownID() string {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

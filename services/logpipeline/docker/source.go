@@ -1,88 +1,85 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
-	engine "github.com/ironpost/ironpost/internal/docker"
+	dockerapi "github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// Limits and times.
 const (
-	maxContainers = 1000 // followed at once
-	maxTurns      = 8
-	// queued bounds the lines, queuedBytes the text, that wait to be taken. A reader
-	// that finds no room waits, and then the engine does.
-	queued      = 1024
-	queuedBytes = 8 << 20
-	// longest is what the engine is asked for; SetMaxLine cuts below it.
-	longest  = 1 << 20
-	look     = 10 * time.Second // between two looks at the list without being told
-	retry    = time.Second      // after a failure
-	reminder = 30 * time.Second // after a failure that hardly passes
+	maxContainers = 1000 // read at once
+	maxEndedLogs  = 8    // logs of ended containers that are read at once
+	// maxQueued bounds the lines and maxQueuedBytes the text that wait for Take. A reader that finds no room
+	// waits, and then Docker does.
+	maxQueued      = 1024
+	maxQueuedBytes = 8 << 20
+	longestLine    = 1 << 20          // requested from Docker; SetMaxLine cuts below it
+	listInterval   = 10 * time.Second // between two lists of all containers without an event
+	retryWait      = time.Second      // after a failure
+	longRetryWait  = 30 * time.Second // after a failure that is unlikely to pass soon
 )
 
-// LabelLogs set to off on a container keeps its log from being read.
+// LabelLogs is the label of a container that, set to off, keeps its log from being read.
 const LabelLogs = "ironpost.logs"
 
-// Config says which engine to ask. Wake is called whenever there is something to
-// Take; it must not block.
+// Config describes the Docker API to use. Wake is called whenever there is something to Take; it must not
+// block.
 type Config struct {
 	Socket  string
 	MaxLine int
 	Wake    func()
 }
 
-// Source follows the containers of one engine. Make one with New. One goroutine
-// takes; the other methods may be called from any.
+// Source reads the container logs of one Docker daemon. Make one with New. One goroutine takes; the other
+// methods may be called from any.
 type Source struct {
 	cfg     Config
 	log     logrus.FieldLogger
-	client  *engine.Client
-	self    string // id of the container we run in, "" for none
+	client  *dockerapi.Client
+	self    string // id of the container of this process, "" if it runs in none
 	maxLine atomic.Int64
-	room    chan struct{} // told when lines were taken; holds one
-	changed chan struct{} // told when on was set; holds one
-	turns   chan struct{} // holds one for each log of an ended container being read
+	room    chan struct{} // signals that lines were taken; holds one
+	changed chan struct{} // signals that enabled was set; holds one
+	slots   chan struct{} // holds one for each log of an ended container being read
 
-	mu        sync.Mutex
-	on        bool
-	state     State // what was taken
-	readers   map[string]*reader
-	active    int // of readers
-	lines     []Line
-	bytes     int
-	taken     uint64
-	truncated uint64
-	missed    uint64
-	capped    bool
-	trouble   string
+	mu      sync.Mutex
+	enabled bool
+	state   State // what was taken
+	readers map[string]*reader
+	active  int // how many of them have a goroutine
+	lines   []Line
+	bytes   int // of lines
+	counters
+	capped      bool   // maxContainers was reached
+	unreachable string // why Docker cannot be reached, "" if it can
 }
 
-// New returns a Source that goes on from saved, or begins now if saved is nil. It
-// opens nothing and is off. The error names a socket that cannot be meant.
+// counters count since the source was made.
+type counters struct{ taken, truncated, missed uint64 }
+
+// New returns a disabled Source that continues from saved, or begins when it is enabled if saved is nil. It
+// opens nothing. The error is for an invalid socket or a saved state of another version.
 func New(cfg Config, saved *State, log logrus.FieldLogger) (*Source, error) {
-	client, err := engine.Connect(cfg.Socket)
+	client, err := dockerapi.Connect(cfg.Socket)
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{
 		cfg: cfg, log: log, client: client, self: ownID(), readers: map[string]*reader{}, state: State{}.clone(),
-		room: make(chan struct{}, 1), changed: make(chan struct{}, 1), turns: make(chan struct{}, maxTurns),
+		room: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, maxEndedLogs),
 	}
 	s.SetMaxLine(cfg.MaxLine)
 	if saved != nil {
 		if saved.Version != stateVersion {
-			return nil, fmt.Errorf("saved places in containers' logs have version %d: this program reads version %d", saved.Version, stateVersion)
+			return nil, fmt.Errorf("saved positions in container logs have version %d: this program reads version %d", saved.Version, stateVersion)
 		}
 		s.state = saved.clone()
 	}
@@ -90,58 +87,70 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Source, error) {
 }
 
 // SetMaxLine cuts lines beyond n bytes from now on.
-func (s *Source) SetMaxLine(n int) { s.maxLine.Store(int64(min(n, longest))) }
+func (s *Source) SetMaxLine(n int) { s.maxLine.Store(int64(min(n, longestLine))) }
 
-// SetEnabled turns the source on or off. Off it forgets all places; turned on again, it
-// begins then.
-func (s *Source) SetEnabled(on bool) {
+// SetEnabled turns the source on or off. Turned off it forgets all positions; turned on again it reads what is
+// written from then on.
+func (s *Source) SetEnabled(enabled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.on == on {
+	if s.enabled == enabled {
 		return
 	}
-	s.on = on
-	if !on {
-		s.state, s.lines, s.bytes, s.trouble, s.capped = State{}.clone(), nil, 0, "", false
+	s.enabled = enabled
+	if !enabled {
+		s.state, s.lines, s.bytes, s.unreachable, s.capped = State{}.clone(), nil, 0, "", false
 	} else if s.state.Begun.IsZero() {
-		s.state = State{Version: stateVersion, Begun: time.Now().UTC(), Places: map[string]Place{}}
+		s.state = State{Version: stateVersion, Begun: time.Now().UTC(), Containers: map[string]LogPosition{}}
 	}
-	tell(s.changed)
+	signal(s.changed)
 }
 
-// Run follows until ctx ends and returns when nothing is read any more. An engine
-// that is away is in Stats, never an error; the error is that of a panic.
+// Run reads until ctx ends and all readers have returned. A Docker that cannot be reached is in Stats, never
+// an error; the error is that of a panic.
 func (s *Source) Run(ctx context.Context) error {
 	defer s.client.Close()
 	for ctx.Err() == nil {
-		if !s.isOn() {
+		if !s.isEnabled() {
 			select {
 			case <-ctx.Done():
 			case <-s.changed:
 			}
 			continue
 		}
-		if err := s.whileOn(ctx); err != nil {
+		if err := s.runEnabled(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Source) isOn() bool {
+func (s *Source) isEnabled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.on
+	return s.enabled
 }
 
-// whileOn follows until ctx ends or the source is turned off.
-func (s *Source) whileOn(ctx context.Context) error {
+// runEnabled reads until ctx ends or the source is turned off.
+func (s *Source) runEnabled(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g := task.New(ctx)
-	g.Go("containers", func(ctx context.Context) error { return s.watch(ctx, g) })
+	g.Go("containers", func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			err := s.watch(ctx, g)
+			if _, panicked := errors.AsType[*task.PanicError](err); panicked {
+				return err
+			}
+			if ctx.Err() == nil {
+				s.setUnreachable(err)
+				task.Pause(ctx, retryWait)
+			}
+		}
+		return nil
+	})
 	g.Go("containers off", func(ctx context.Context) error {
-		for s.isOn() {
+		for s.isEnabled() {
 			select {
 			case <-ctx.Done():
 				return nil
@@ -158,129 +167,93 @@ func (s *Source) whileOn(ctx context.Context) error {
 	return err
 }
 
-// watch keeps a subscription to the engine's events until ctx ends.
+// watch subscribes to Docker's events and then lists the containers, in this order so that none is missed in
+// between. It returns when the subscription ends.
 func (s *Source) watch(ctx context.Context, readers *task.Group) error {
-	for ctx.Err() == nil {
-		err := s.subscribed(ctx, readers)
-		if _, panicked := errors.AsType[*task.PanicError](err); panicked {
-			return err
-		}
-		if ctx.Err() == nil {
-			s.unreachable(err)
-			task.Pause(ctx, retry)
-		}
-	}
-	return nil
-}
-
-// subscribed first listens and then looks, so that no container is missed between
-// the two. It returns when the subscription ends.
-func (s *Source) subscribed(ctx context.Context, readers *task.Group) error {
 	g := task.New(ctx)
-	again := make(chan struct{}, 1)
+	relist := make(chan struct{}, 1)
 	g.Go("container events", func(ctx context.Context) error {
-		err := s.client.Events(ctx, time.Time{}, func() { tell(again) }, func(ev engine.Event) error {
-			s.heard(ev, readers, again)
+		err := s.client.Events(ctx, time.Time{}, func() { signal(relist) }, func(ev dockerapi.Event) error {
+			switch {
+			case ev.Kind != "container":
+			case ev.Action == "start" && ev.Attributes[LabelLogs] != "off":
+				s.startReader(readers, Container{ID: ev.Container, Name: ev.Name, Image: ev.Image}, true)
+			case ev.Action == "rename", ev.Action == "destroy":
+				signal(relist)
+			}
 			return nil
 		})
-		return errors.Join(err, errEnded)
+		return errors.Join(err, errors.New("the event stream of Docker ended"))
 	})
-	g.Go("container list", func(ctx context.Context) error { return s.list(ctx, readers, again) })
+	g.Go("container list", func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-relist:
+			case <-time.After(listInterval):
+			}
+			all, err := s.client.List(ctx)
+			if err != nil {
+				return err
+			}
+			s.setReachable()
+			s.reconcile(readers, all)
+		}
+	})
 	return g.Wait()
 }
 
-var errEnded = errors.New("the engine ended the stream of events")
-
-// heard acts on what happened to a container.
-func (s *Source) heard(ev engine.Event, readers *task.Group, again chan struct{}) {
-	if ev.Kind != "container" {
-		return
-	}
-	switch ev.Action {
-	case "start":
-		if ev.Attributes[LabelLogs] != "off" {
-			s.follow(readers, Container{ID: ev.Container, Name: ev.Name, Image: ev.Image}, true)
-		}
-	case "rename", "destroy":
-		tell(again)
-	}
-}
-
-// list looks at all containers, when told and from time to time.
-func (s *Source) list(ctx context.Context, readers *task.Group, again chan struct{}) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-again:
-		case <-time.After(look):
-		}
-		all, err := s.client.List(ctx)
-		if err != nil {
-			return err
-		}
-		s.reachable()
-		s.compare(readers, all)
-	}
-}
-
-// compare follows what is there and forgets what is gone.
-func (s *Source) compare(readers *task.Group, all []engine.Container) {
-	there := map[string]bool{}
-	slices.SortStableFunc(all, func(a, b engine.Container) int { return cmp.Compare(order(a), order(b)) })
+// reconcile starts the readers of all containers, the running ones first, and forgets containers that are
+// gone.
+func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container) {
 	s.mu.Lock()
 	s.capped = false
 	s.mu.Unlock()
-	for _, c := range all {
-		there[c.ID] = true
-		if c.Labels[LabelLogs] != "off" {
-			s.follow(readers, Container{ID: c.ID, Name: c.Name, Image: c.Image}, c.Running)
+	present := map[string]bool{}
+	for _, running := range []bool{true, false} {
+		for _, c := range all {
+			present[c.ID] = true
+			if c.Running == running && c.Labels[LabelLogs] != "off" {
+				s.startReader(readers, Container{ID: c.ID, Name: c.Name, Image: c.Image}, c.Running)
+			}
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, r := range s.readers {
-		if !there[id] && !r.active {
+		if !present[id] && !r.active {
 			delete(s.readers, id)
 		}
 	}
-	for id := range s.state.Places {
-		if r := s.readers[id]; !there[id] && (r == nil || !r.active) {
-			delete(s.state.Places, id) // its log is gone, too
+	for id := range s.state.Containers {
+		if r := s.readers[id]; !present[id] && (r == nil || !r.active) {
+			delete(s.state.Containers, id) // its log is gone, too
 		}
 	}
 }
 
-// order has containers that run first: those that ended can wait.
-func order(c engine.Container) int {
-	if c.Running {
-		return 0
-	}
-	return 1
-}
-
-func (s *Source) unreachable(err error) {
+func (s *Source) setUnreachable(err error) {
 	s.mu.Lock()
-	known := s.trouble != ""
-	s.trouble = err.Error()
+	known := s.unreachable != ""
+	s.unreachable = err.Error()
 	s.mu.Unlock()
 	if !known {
-		s.log.WithError(err).Warn("logs of containers not read")
+		s.log.WithError(err).Warn("Docker cannot be reached, logs of containers are not read")
 	}
 }
 
-func (s *Source) reachable() {
+func (s *Source) setReachable() {
 	s.mu.Lock()
-	was := s.trouble
-	s.trouble = ""
+	was := s.unreachable
+	s.unreachable = ""
 	s.mu.Unlock()
 	if was != "" {
-		s.log.Info("logs of containers read again")
+		s.log.Info("logs of containers are read again")
 	}
 }
 
-// Take returns lines that wait, at most limit, in the order each container wrote
-// them. It does not wait.
+// Take returns the lines that wait, at most limit, in the order each container wrote them. It does not wait.
 func (s *Source) Take(limit int) []Line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,37 +262,36 @@ func (s *Source) Take(limit int) []Line {
 	s.lines = s.lines[n:]
 	for _, l := range out {
 		s.bytes -= len(l.Text)
-		place := s.state.Places[l.Container.ID]
-		if place == nil {
-			place = Place{}
-			s.state.Places[l.Container.ID] = place
+		position := s.state.Containers[l.Container.ID]
+		if position == nil {
+			position = LogPosition{}
+			s.state.Containers[l.Container.ID] = position
 		}
-		place[l.stream] = l.mark
+		position[l.stream] = l.after
 	}
 	s.taken += uint64(n)
 	if len(s.lines) > 0 {
 		s.cfg.Wake()
 	}
 	if n > 0 {
-		tell(s.room)
+		signal(s.room)
 	}
 	return out
 }
 
-// State returns the place after all lines that Take has returned so far, nil if the
-// source is off.
+// State returns the position after all lines that Take has returned so far, nil if the source is off.
 func (s *Source) State() *State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.on {
+	if !s.enabled {
 		return nil
 	}
 	out := s.state.clone()
 	return &out
 }
 
-// tell sends to a channel that holds one, unless it is told already.
-func tell(c chan struct{}) {
+// signal sends to a channel that holds one value, unless it is full.
+func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -22,7 +22,7 @@ const (
 	tick     = 5 * time.Millisecond
 )
 
-// follower is a Source that runs.
+// follower is a Source whose Run was called.
 type follower struct {
 	*docker.Source
 	t     *testing.T
@@ -117,7 +117,7 @@ func numbers(from, to int) []string {
 	return out
 }
 
-func TestALineKnowsItsContainer(t *testing.T) {
+func TestLinesNameTheirContainer(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	old := d.Run(t, shell("echo old; sleep 600"))
@@ -132,11 +132,11 @@ func TestALineKnowsItsContainer(t *testing.T) {
 	for _, l := range lines {
 		require.Equal(t, docker.Container{ID: id, Name: "web", Image: testenv.DockerImage}, l.Container)
 		require.WithinDuration(t, time.Now(), l.Time, patience)
-		require.True(t, strings.HasPrefix(l.Position, docker.Prefix(id)))
+		require.True(t, strings.HasPrefix(l.Position, docker.PositionPrefix(id)))
 	}
 	require.ElementsMatch(t, []string{`{"container":{"id":"liar"}}`, "error", strings.Repeat("x", 40_000)}, texts(lines))
 	f.following(2)
-	require.Empty(t, f.take(1, 100*time.Millisecond), "what was there before us is not ours")
+	require.Empty(t, f.take(1, 100*time.Millisecond), "lines from before the start are not read")
 
 	d.Do(t, "POST", "/containers/"+id+"/rename?name=shop", nil, nil)
 	d.Do(t, "POST", "/containers/"+id+"/restart?t=0", nil, nil)
@@ -144,7 +144,7 @@ func TestALineKnowsItsContainer(t *testing.T) {
 	require.Empty(t, f.Stats().Reasons)
 }
 
-func TestATerminalIsALogToo(t *testing.T) {
+func TestTerminalOutputIsRead(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	f := follow(t, d, nil)
@@ -154,7 +154,7 @@ func TestATerminalIsALogToo(t *testing.T) {
 	require.Equal(t, []string{"one", "two"}, texts(f.wait(2)))
 }
 
-func TestSomeLogsAreNotRead(t *testing.T) {
+func TestLabelledAndUnreadableLogsAreSkipped(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	f := follow(t, d, nil)
@@ -171,7 +171,7 @@ func TestSomeLogsAreNotRead(t *testing.T) {
 	require.Empty(t, f.take(1, 0))
 }
 
-// Containers that live for a moment are read, as long as their log outlives them.
+// Containers that run for a moment only are read, as long as their log remains.
 func TestShortLivedContainersAreRead(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
@@ -186,9 +186,9 @@ func TestShortLivedContainersAreRead(t *testing.T) {
 	require.Zero(t, f.Stats().Missed)
 }
 
-// A process that dies at any moment goes on from what it saved: no line is lost and
-// none comes twice, whatever streams and rotation do meanwhile.
-func TestEveryLineOnceOverKills(t *testing.T) {
+// After a crash at any moment the source continues from the saved state: no line is lost or returned twice,
+// with both streams and rotation.
+func TestEveryLineIsReadOnceDespiteKills(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	const lines = 3000
@@ -209,10 +209,10 @@ func TestEveryLineOnceOverKills(t *testing.T) {
 			kept, pending = append(kept, pending...), nil
 		}
 		if random.IntN(6) == 0 {
-			f.end() // what it took since it saved is gone
+			f.end() // what was taken since the last save is lost
 			for _, l := range pending {
 				known, again := positions[l.Position]
-				require.True(t, !again || known == string(l.Text), "a position is of one line")
+				require.True(t, !again || known == string(l.Text), "two lines have one position")
 				positions[l.Position] = string(l.Text)
 			}
 			pending = nil
@@ -225,7 +225,7 @@ func TestEveryLineOnceOverKills(t *testing.T) {
 		require.False(t, seen[l.Position])
 		seen[l.Position] = true
 		if text, again := positions[l.Position]; again {
-			require.Equal(t, text, string(l.Text), "a line read again has its old position")
+			require.Equal(t, text, string(l.Text), "a line read again has the same position")
 		}
 	}
 }
@@ -236,7 +236,7 @@ func requireOnce(t *testing.T, want, got []string) {
 	for _, text := range got {
 		times[text]++
 	}
-	var lost, doubled, strange []string
+	var lost, doubled, unexpected []string
 	for _, text := range want {
 		switch {
 		case times[text] == 0:
@@ -247,14 +247,14 @@ func requireOnce(t *testing.T, want, got []string) {
 		delete(times, text)
 	}
 	for text := range times {
-		strange = append(strange, text)
+		unexpected = append(unexpected, text)
 	}
 	require.Empty(t, lost, "lost")
 	require.Empty(t, doubled, "doubled")
-	require.Empty(t, strange, "strange")
+	require.Empty(t, unexpected, "unexpected")
 }
 
-// state returns what a checkpoint would hold.
+// state returns the state after it was marshalled, as in a checkpoint.
 func state(t *testing.T, f *follower) *docker.State {
 	t.Helper()
 	raw, err := json.Marshal(f.State())
@@ -264,9 +264,9 @@ func state(t *testing.T, f *follower) *docker.State {
 	return &out
 }
 
-// An engine that dies is a reason, and its logs are read on when it is back. The
-// engine's own log is the truth: what it lost in its death is not ours.
-func TestTheEngineMayDie(t *testing.T) {
+// While Docker is down that is a reason, and its logs are read on when it is back. Lines that Docker itself lost
+// when it was killed are not expected.
+func TestReadingContinuesAfterDockerWasKilled(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t, "--live-restore")
 	f := follow(t, d, nil)
@@ -288,7 +288,7 @@ func TestTheEngineMayDie(t *testing.T) {
 	require.Equal(t, strings.Fields(strings.ReplaceAll(d.Logs(t, id), "line ", "")), strings.Fields(strings.ReplaceAll(strings.Join(texts(got), "\n"), "line ", "")))
 }
 
-func TestNoEngineIsAReason(t *testing.T) {
+func TestMissingDockerIsAReason(t *testing.T) {
 	t.Parallel()
 	f := follow(t, &testenv.Docker{Socket: t.TempDir() + "/none"}, nil)
 	require.Eventually(t, func() bool { return len(f.Stats().Reasons) == 1 }, patience, tick)
@@ -297,8 +297,8 @@ func TestNoEngineIsAReason(t *testing.T) {
 	require.Nil(t, f.State())
 }
 
-// Who does not take makes the engine wait, not memory grow.
-func TestMemoryIsBounded(t *testing.T) {
+// While the caller does not take, Docker waits and memory does not grow.
+func TestWaitingLinesAreBounded(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	f := follow(t, d, nil)
@@ -310,15 +310,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Equal(t, numbers(1, lines), append(texts(first), texts(f.wait(lines-1))...))
 }
 
-// A container that is removed takes its place along.
-func TestWhatIsGoneIsForgotten(t *testing.T) {
+func TestRemovedContainerIsForgotten(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	f := follow(t, d, nil)
 	id := d.Run(t, shell("echo here; sleep 600"))
 	f.wait(1)
-	require.Contains(t, f.State().Places, id)
+	require.Contains(t, f.State().Containers, id)
 	d.Remove(t, id)
-	require.Eventually(t, func() bool { return len(f.State().Places) == 0 }, patience, tick)
+	require.Eventually(t, func() bool { return len(f.State().Containers) == 0 }, patience, tick)
 	require.Zero(t, f.Stats().Missed)
 }

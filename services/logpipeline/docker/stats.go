@@ -8,17 +8,17 @@ import (
 // maxReasons bounds Stats.Reasons.
 const maxReasons = 20
 
-// Stats is what a Source did so far.
+// Stats are the counters and health reasons of a Source.
 type Stats struct {
-	Containers int    // followed now
-	Lines      uint64 // handed out
+	Containers int    // being read now
+	Lines      uint64 // returned by Take
 	Truncated  uint64 // longer than allowed
 	Missed     uint64 // containers removed before their log could be read
-	// Reasons are sentences for the operator, sorted: what is not followed and why.
+	// Reasons are sentences for the operator, sorted: which logs are not read, and why.
 	Reasons []string
 }
 
-// Stats returns counters and reasons. Any goroutine may call it at any time.
+// Stats returns the counters and reasons. Any goroutine may call it at any time.
 func (s *Source) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,8 +38,8 @@ func (s *Source) Stats() Stats {
 	if n := len(st.Reasons) - maxReasons; n > 0 {
 		st.Reasons = append(st.Reasons[:maxReasons], fmt.Sprintf("and %d more", n))
 	}
-	if s.trouble != "" {
-		st.Reasons = []string{"logs of containers are not read: " + s.trouble}
+	if s.unreachable != "" {
+		st.Reasons = []string{"logs of containers are not read: " + s.unreachable}
 	}
 	return st
 }

@@ -1,10 +1,10 @@
-// Package packet turns the engine's records into events that Sigma rules judge.
-// One record gives one event for each thing in it; [Read] lists them.
+// Package packet turns the packet records of the eBPF engine into events that Sigma rules match. A record
+// gives one event for each detection, window, flow or blocked prefix in it; [Events] returns them.
 //
 // # Logsource
 //
-// Every event is of category network and product ironpost. The service tells what
-// it is: detection, window, flow or blocked. A rule that names no service sees all.
+// Every event is of category network and product ironpost. The service is detection, window, flow or blocked.
+// A rule without a service matches all.
 //
 // # Fields
 //
@@ -22,7 +22,7 @@
 //	duration_ms           detection, window   how long it has been going on; the window's length
 //	counts.<name>         detection           detection.counts: counts.ports, counts.packets and so on
 //	ports, hosts          detection           lists of some that were tried
-//	lacking               detection           list of evidence that could not be seen
+//	lacking               detection           list of evidence that was not available
 //	packets, bytes        window, blocked     sums
 //	dropped               window              packets dropped by the blocklist
 //	classes.<name>        window              packets by class, such as classes.tcp_syn
@@ -34,5 +34,5 @@
 //	prefix, reason        blocked             the blocklist's entry
 //	src_ip                blocked             the entry, only if it is one address
 //
-// A field whose value is unknown is absent. Numbers are numbers.
+// A field whose value is unknown is absent. Numbers are int64, not text.
 package packet

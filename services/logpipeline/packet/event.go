@@ -17,7 +17,7 @@ const (
 	Product  = "ironpost"
 )
 
-// The services, one for each thing a record may hold.
+// The services of the logsource, one for each kind of event.
 const (
 	Detection = "detection"
 	Window    = "window"
@@ -25,12 +25,11 @@ const (
 	Blocked   = "blocked"
 )
 
-// Event is one thing out of a record. Source and Target are invalid where unknown
-// or, for Source, not to be trusted. Entity is who and whom it is about: events
-// that differ in it are never counted as one.
+// Event is one event of a record. Source and Target are invalid where unknown; Source also if it may be
+// forged. Entity names actor and target: events that differ in it are never deduplicated.
 type Event struct {
-	Index     int       // among the events of its record; part of its identity
-	Began     time.Time // Time, unless it has been going on for a while
+	Index     int       // in its record; part of its identity
+	Began     time.Time // equal to Time for an event without a duration
 	Time      time.Time
 	Logsource sigma.Logsource
 	Fields    map[string]any
@@ -46,8 +45,8 @@ func Source(service string) sigma.Logsource {
 	return sigma.Logsource{Category: Category, Product: Product, Service: service}
 }
 
-// Events returns the events of p, a valid record. It leaves out those of a logsource
-// that is not wanted: a record may hold hundreds of samples that no rule asks for.
+// Events returns the events of p, a valid record. It skips those of a logsource that is not wanted: a record
+// may hold hundreds of samples that no rule needs.
 func Events(p *event.Packet, wanted func(sigma.Logsource) bool) []Event {
 	r := reader{p: p}
 	switch {
@@ -145,8 +144,8 @@ func (r *reader) blocked(b event.BlockedTraffic) {
 	r.add(Blocked, e, b)
 }
 
-// address reads s as one identity: without zone, IPv4 in IPv6 as IPv4; invalid if s
-// is none.
+// address parses s without zone, and IPv4 in IPv6 as IPv4, so that one address has one form. It is invalid if
+// s is none.
 func address(s string) netip.Addr {
 	a, err := netip.ParseAddr(s)
 	if err != nil {
@@ -155,7 +154,7 @@ func address(s string) netip.Addr {
 	return a.WithZone("").Unmap()
 }
 
-// single is the address that prefix holds, if it holds just one.
+// single returns the address of a prefix that holds just one, otherwise an invalid one.
 func single(prefix string) netip.Addr {
 	p, err := netip.ParsePrefix(prefix)
 	if err != nil {
@@ -169,7 +168,7 @@ func single(prefix string) netip.Addr {
 
 func endpoint(e event.Endpoint) netip.AddrPort { return netip.AddrPortFrom(address(e.IP), e.Port) }
 
-// targetOf leaves the port out: it may change while one attack goes on.
+// targetOf returns the target without its port, which may change during one attack.
 func targetOf(a netip.AddrPort) string {
 	if !a.Addr().IsValid() {
 		return "unknown"
@@ -181,7 +180,7 @@ func millis(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
-// number is n as Sigma compares it.
+// number returns n as Sigma compares it.
 func number(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
 func numbers(in map[string]uint64) map[string]any {

@@ -21,7 +21,7 @@ func record(kind event.PacketKind) *event.Packet {
 
 func all(sigma.Logsource) bool { return true }
 
-// common is what every event has beside the fields given.
+// common adds to fields those that every event has.
 func common(kind string, e packet.Event, fields map[string]any) map[string]any {
 	fields["kind"], fields["host"], fields["interface"] = kind, "web1", "eth0"
 	fields["sampling"], fields["lost"] = int64(8), int64(2)
@@ -29,7 +29,7 @@ func common(kind string, e packet.Event, fields map[string]any) map[string]any {
 	return fields
 }
 
-func TestADetection(t *testing.T) {
+func TestDetection(t *testing.T) {
 	t.Parallel()
 	p := record(event.Detection)
 	p.Detection = &event.TrafficFinding{
@@ -55,8 +55,8 @@ func TestADetection(t *testing.T) {
 	require.JSONEq(t, string(raw), e.Raw)
 }
 
-// Words for an actor are no address, whatever a rule may do with them.
-func TestNobodyIsTheSourceOfAForgedFlood(t *testing.T) {
+// An actor that is a word and not an address must never become a source address.
+func TestForgedFloodHasNoSource(t *testing.T) {
 	t.Parallel()
 	for _, actor := range []string{"spoofed", "distributed", ""} {
 		p := record(event.Detection)
@@ -68,7 +68,7 @@ func TestNobodyIsTheSourceOfAForgedFlood(t *testing.T) {
 	}
 }
 
-func TestWhomAnEventIsAbout(t *testing.T) {
+func TestEntityIsActorAndTarget(t *testing.T) {
 	t.Parallel()
 	entity := func(actor, target string, port uint16) string {
 		p := record(event.Detection)
@@ -76,12 +76,12 @@ func TestWhomAnEventIsAbout(t *testing.T) {
 		return packet.Events(p, all)[0].Entity
 	}
 	same := entity("192.0.2.66", "198.51.100.7", 22)
-	require.Equal(t, same, entity("192.0.2.66", "198.51.100.7", 80), "one attack may change its port")
+	require.Equal(t, same, entity("192.0.2.66", "198.51.100.7", 80), "the port may change during an attack")
 	require.NotEqual(t, same, entity("192.0.2.66", "198.51.100.8", 22))
 	require.NotEqual(t, same, entity("192.0.2.67", "198.51.100.7", 22))
 }
 
-func TestAWindow(t *testing.T) {
+func TestWindow(t *testing.T) {
 	t.Parallel()
 	p := record(event.Window)
 	p.Window = &event.TrafficWindow{DurationMS: 1000, Packets: 5, Bytes: 300, Dropped: 1, Classes: map[string]uint64{"tcp_syn": 4}, Talkers: []event.Talker{{IP: "192.0.2.66"}}}
@@ -108,26 +108,26 @@ func TestFlows(t *testing.T) {
 	}), events[0].Fields)
 	require.Equal(t, []int{0, 1}, []int{events[0].Index, events[1].Index})
 	require.Equal(t, at, events[1].Began)
-	require.Empty(t, packet.Events(p, func(l sigma.Logsource) bool { return l.Service != packet.Flow }), "what no rule asks for is not made")
+	require.Empty(t, packet.Events(p, func(l sigma.Logsource) bool { return l.Service != packet.Flow }), "unwanted events are skipped")
 }
 
 func TestBlocked(t *testing.T) {
 	t.Parallel()
 	p := record(event.Blocked)
 	p.Blocked = []event.BlockedTraffic{
-		{Prefix: "192.0.2.66/32", Reason: "alert", Packets: 7, Bytes: 420}, {Prefix: "192.0.2.0/24"}, {Prefix: "2001:db8::1"}, {Prefix: "odd"},
+		{Prefix: "192.0.2.66/32", Reason: "alert", Packets: 7, Bytes: 420}, {Prefix: "192.0.2.0/24"}, {Prefix: "2001:db8::1"}, {Prefix: "invalid"},
 	}
 	events := packet.Events(p, all)
 	require.Equal(t, common("blocked", events[0], map[string]any{
 		"prefix": "192.0.2.66/32", "reason": "alert", "packets": int64(7), "bytes": int64(420), "src_ip": "192.0.2.66",
 	}), events[0].Fields)
-	require.NotContains(t, events[1].Fields, "src_ip", "a network is no address")
+	require.NotContains(t, events[1].Fields, "src_ip", "a network has no address")
 	require.Equal(t, "2001:db8::1", events[2].Fields["src_ip"])
 	require.NotContains(t, events[3].Fields, "src_ip")
 }
 
-// Whatever a record holds, it is read.
-func FuzzRead(f *testing.F) {
+// FuzzEvents reads any valid record.
+func FuzzEvents(f *testing.F) {
 	f.Add([]byte(`{"id":"a","schema":1,"time":"2026-11-23T10:00:00Z","host":"h","interface":"i","kind":"detection","detection":{"duration_ms":-9223372036854775808}}`))
 	f.Add([]byte(`{"id":"a","schema":1,"time":"2026-11-23T10:00:00Z","host":"h","interface":"i","kind":"blocked","blocked":[{"prefix":"::/0"}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -10,7 +10,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// sentence says d in words, the same words for the same detection.
+// sentence describes d in a stable order, so that equal detections have equal sentences.
 func sentence(d *event.TrafficFinding) string {
 	words := []string{d.Name}
 	if d.Method != "" {
@@ -38,7 +38,7 @@ func show(e event.Endpoint) string {
 	return net.JoinHostPort(e.IP, strconv.Itoa(int(e.Port)))
 }
 
-// join puts words together, none of them empty.
+// join joins the words that are not empty.
 func join(words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }

@@ -10,32 +10,32 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	engine "github.com/ironpost/ironpost/internal/docker"
+	dockerapi "github.com/ironpost/ironpost/internal/docker"
 )
 
-// A log read again from wherever a reader stood gives what it had not read, each line
-// once: two streams, equal times, clocks set back and lines handed out twice.
-func TestAPlaceIsALine(t *testing.T) {
+// A log read again from any position gives what was not read, each line once: with two streams, equal times,
+// clocks set back and lines that Docker returns twice.
+func TestReadingFromAnyPositionGivesEachLineOnce(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		log := randomLog(random, 400)
-		place, got, positions := Place{}, []string{}, map[string]bool{}
+		position, got, positions := LogPosition{}, []string{}, map[string]bool{}
 		for range len(log) { // each time one line at least is new
-			in := &passage{place: place.clone(), last: place.since(), streams: map[string]*strand{}}
+			reading := newLogReading(position.clone(), position.since())
 			left := 1 + random.IntN(100)
-			for _, l := range again(random, log, place.since()) {
+			for _, l := range readAgain(random, log, position.since()) {
 				if left == 0 {
 					break
 				}
-				if in.old(&l) {
+				if reading.seen(&l) {
 					continue
 				}
-				mark := place[l.Stream].after(l.Time.UnixNano())
-				place[l.Stream] = mark
+				after := position[l.Stream].next(l.Time.UnixNano())
+				position[l.Stream] = after
 				got = append(got, string(l.Text))
-				at := position("id", l.Stream, mark)
-				require.False(t, positions[at], "seed %d: %s is of two lines", seed, at)
+				at := linePosition("id", l.Stream, after)
+				require.False(t, positions[at], "seed %d: two lines have position %s", seed, at)
 				positions[at] = true
 				left--
 			}
@@ -50,12 +50,12 @@ func TestAPlaceIsALine(t *testing.T) {
 	}
 }
 
-// randomLog is in the order of the file; each stream's times grow, but for a clock
-// that is set back now and then.
-func randomLog(random *rand.Rand, n int) []engine.LogLine {
+// randomLog returns a log in the order of the file. The times of each stream grow, except when the clock is
+// set back.
+func randomLog(random *rand.Rand, n int) []dockerapi.LogLine {
 	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	highest := now
-	var log []engine.LogLine
+	var log []dockerapi.LogLine
 	for i := range n {
 		switch random.IntN(40) {
 		case 0: // equal times
@@ -68,14 +68,14 @@ func randomLog(random *rand.Rand, n int) []engine.LogLine {
 			highest = now
 		}
 		stream := []string{"stdout", "stderr"}[random.IntN(2)]
-		log = append(log, engine.LogLine{Time: now, Stream: stream, Text: fmt.Append(nil, "line ", i)})
+		log = append(log, dockerapi.LogLine{Time: now, Stream: stream, Text: fmt.Append(nil, "line ", i)})
 	}
 	return log
 }
 
-// again is what the engine hands out of log from since on, some of it twice.
-func again(random *rand.Rand, log []engine.LogLine, since time.Time) []engine.LogLine {
-	var out []engine.LogLine
+// readAgain returns what Docker returns of log from since on, some of it twice.
+func readAgain(random *rand.Rand, log []dockerapi.LogLine, since time.Time) []dockerapi.LogLine {
+	var out []dockerapi.LogLine
 	for _, l := range log {
 		if l.Time.Before(since) {
 			continue
