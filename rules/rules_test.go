@@ -16,8 +16,8 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// technique is an ATT&CK tag of a technique or sub-technique; tactics lists the
-// others that the namespace has.
+// technique matches the tag of an ATT&CK technique or sub-technique; tactics are
+// the other tags of that namespace.
 var (
 	technique = regexp.MustCompile(`^attack\.t\d{4}(\.\d{3})?$`)
 	tactics   = map[string]bool{
@@ -59,12 +59,12 @@ func TestRulesCompileTogether(t *testing.T) {
 	for _, name := range names(t) {
 		docs = append(docs, parse(t, name)...)
 	}
-	rs, err := sigma.Compile(docs, sigma.Options{}) // also refuses an id used twice
+	rs, err := sigma.Compile(docs, sigma.Options{}) // also refuses duplicate ids
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(rs.Rules())+len(rs.Correlations()), 12)
 }
 
-func TestRulesSayWhatTheyAre(t *testing.T) {
+func TestRulesHaveMetadata(t *testing.T) {
 	t.Parallel()
 	for _, name := range names(t) {
 		for _, d := range parse(t, name) {
@@ -86,17 +86,16 @@ func checkTags(t *testing.T, at string, tags []string) {
 	for _, tag := range tags {
 		withTactic = withTactic || tactics[tag]
 		withTechnique = withTechnique || technique.MatchString(tag)
-		require.True(t, tactics[tag] || technique.MatchString(tag), "%s: %s is no tag of ATT&CK", at, tag)
+		require.True(t, tactics[tag] || technique.MatchString(tag), "%s: %s is not a tag of ATT&CK", at, tag)
 	}
 	require.True(t, withTactic && withTechnique, "%s needs a tactic and a technique", at)
 }
 
-// Every file ends in exactly one document that alerts; the others serve it.
-func TestRulesHaveSamples(t *testing.T) {
+func TestEveryRuleHasSamples(t *testing.T) {
 	t.Parallel()
 	folders, err := os.ReadDir("testdata")
 	require.NoError(t, err)
-	require.Len(t, folders, len(names(t)), "one folder for each rule")
+	require.Len(t, folders, len(names(t)), "one folder per rule file")
 	for _, name := range names(t) {
 		for _, sample := range []string{"matching", "near-miss", "benign"} {
 			checkSample(t, filepath.Join("testdata", strings.TrimSuffix(name, ".yml"), sample+".log"))
@@ -106,7 +105,7 @@ func TestRulesHaveSamples(t *testing.T) {
 
 var address = regexp.MustCompile(`\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b`)
 
-// checkSample allows invented addresses only: those of RFC 5737.
+// checkSample requires at least one line, and addresses of RFC 5737 only.
 func checkSample(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Open(path)
