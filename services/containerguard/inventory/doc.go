@@ -1,15 +1,13 @@
-// Package inventory knows which containers there are, and which of them held an
-// address, a process id or a name at a moment of the recent past.
+// Package inventory knows which containers exist, and which of them had an address, a
+// process id or a name at a moment of the last 15 minutes.
 //
-// Core is the pure part: it is fed with the engine's events and answers, from a
-// live engine or a recording, in whatever order and however often they come, and
-// answers lookups. It never guesses: a container is named only if it certainly
-// held the key for the whole of the moment asked for and no other container may
-// have. Everything else is an error that says why. An address can belong to the
-// very next container a second later, so the moment matters.
+// Core is the pure part: it takes the events and inspections of Docker, live or recorded,
+// in any order and any number of times, and answers lookups. It never guesses: it names
+// a container only if that certainly had the address throughout the moment asked for
+// and no other container may have had it. Any other answer is an error that says why. The
+// moment matters, as Docker may give an address to the next container a second later.
 //
-// Inventory feeds a Core from Docker: it subscribes to events, then lists, replays
-// what happened in between, and reads the list again now and then. Before it
-// names a container it asks the engine about that container once more, so an
-// event that is still on its way cannot mislead it.
+// Inventory keeps a Core up to date: it subscribes to Docker's events, lists the
+// containers, replays past events, and lists again at every poll interval. Before it names a
+// container it inspects it once more, so that an event still on its way cannot mislead it.
 package inventory

@@ -4,126 +4,129 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
-	// eventQueue holds events while containers are being listed. When it is full
-	// the stream is not read, and the engine may drop events: the next slow
-	// reconcile finds what they would have told.
+	// eventQueue holds events while containers are being listed. When it is full the
+	// stream is not read, and Docker may drop events: the next poll finds their effects.
 	eventQueue = 8192
-	// replaySpan is how far back events are asked for at start.
+	// replaySpan is how far back events are requested at the first start.
 	replaySpan = Retention
-	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
 )
 
-// Change is what Watch hands out: a container after something happened to it.
+// Change is a container after something happened to it.
 type Change struct {
 	Container docker.Container
-	Action    string    // the event's: start, connect, unpause, …; "sync" for what a list showed
-	Time      time.Time // the event's
-	Gone      bool
+	Action    string    // of the event: start, connect, unpause, …; "sync" for what a list showed
+	Time      time.Time // of the event
+	Gone      bool      // it was removed
 }
 
 // Options configures an Inventory.
 type Options struct {
 	Docker       *docker.Client
-	PollInterval time.Duration // slow reconcile; at least a second
+	PollInterval time.Duration // between lists; at least a second
 	Log          logrus.FieldLogger
 }
 
-// Inventory is a Core fed by a live engine. Its methods may be called
-// concurrently; Watch only before Run.
+// Inventory is a Core that is kept up to date from Docker. Its methods may be called
+// concurrently; OnChange only before Run.
 type Inventory struct {
 	options  Options
-	watchers []func(Change)
+	onChange []func(Change)
 
-	mu        sync.Mutex
-	core      *Core
-	reason    string    // why it is not healthy
-	heard     time.Time // everything up to then is known
-	synced    bool
-	events    uint64
-	inspected uint64
+	mu          sync.Mutex
+	core        *Core
+	staleReason string
+	heardUntil  time.Time // everything up to then is in core
+	synced      bool      // at least once
+	events      uint64
+	inspected   uint64
 }
 
 // New returns an Inventory that knows nothing until Run.
 func New(o Options) *Inventory {
 	o.PollInterval = max(o.PollInterval, time.Second)
-	return &Inventory{options: o, core: NewCore(), reason: "containers have not been listed yet"}
+	return &Inventory{options: o, core: NewCore(), staleReason: "containers have not been listed yet"}
 }
 
 // OnChange makes Run call fn for every change, in order. fn must not block for long:
-// meanwhile no events are taken.
-func (v *Inventory) OnChange(fn func(Change)) { v.watchers = append(v.watchers, fn) }
+// no events are taken meanwhile.
+func (v *Inventory) OnChange(fn func(Change)) { v.onChange = append(v.onChange, fn) }
 
-// StaleReason returns "" if the list is up to date, else the reason why it is not.
+// StaleReason says why the list may be out of date, or returns "".
 func (v *Inventory) StaleReason() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.reason
+	return v.staleReason
 }
 
 // Stats counts what was done since the start.
 type Stats struct {
-	Containers int    // there now
-	Events     uint64 // taken
-	Inspected  uint64 // containers inspected
+	Containers int // that exist now
+	Events     uint64
+	Inspected  uint64
 }
 
 // Stats returns the counts.
 func (v *Inventory) Stats() Stats {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return Stats{Containers: v.core.Len(), Events: v.events, Inspected: v.inspected}
+	return Stats{Containers: len(v.core.Known()), Events: v.events, Inspected: v.inspected}
 }
 
-// Run keeps the inventory up to date until ctx ends, then returns nil. An engine
-// that is not there, or goes away, is asked for again.
+// Run keeps the inventory up to date until ctx ends, then returns nil. While Docker is
+// away it keeps trying to connect.
 func (v *Inventory) Run(ctx context.Context) error {
-	wait := minBackoff
-	for ctx.Err() == nil {
+	for failures := 0; ctx.Err() == nil; failures++ {
 		began := time.Now()
 		if err := v.follow(ctx); ctx.Err() == nil {
-			v.markDisconnected(err)
+			v.disconnected(err)
 		}
-		if time.Since(began) > maxBackoff {
-			wait = minBackoff
+		if time.Since(began) > lastRetry {
+			failures = 0
 		}
-		task.Pause(ctx, wait/2+rand.N(wait)) //nolint:gosec // jitter needs no secret
-		wait = min(2*wait, maxBackoff)
+		task.Pause(ctx, backoff.Delay(failures, firstRetry, lastRetry))
 	}
 	return nil
 }
 
-func (v *Inventory) markDisconnected(err error) {
+func (v *Inventory) disconnected(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.core.Disconnected(v.heard)
-	reason := fmt.Sprintf("Docker: %v", err)
-	if v.reason == "" && v.options.Log != nil {
-		v.options.Log.WithError(err).Warn("container engine lost")
+	v.core.Disconnected(v.heardUntil)
+	if v.staleReason == "" && v.options.Log != nil {
+		v.options.Log.WithError(err).Warn("connection to Docker lost")
 	}
-	v.reason = reason
+	v.staleReason = fmt.Sprintf("Docker: %v", err)
 }
 
-// follow subscribes, lists, and takes events until the stream ends.
+// follow subscribes to events, lists the containers, and takes events until the stream
+// ends, whose error it returns.
 func (v *Inventory) follow(ctx context.Context) error {
 	group := task.New(ctx)
 	queue := make(chan docker.Event, eventQueue)
-	ready := make(chan struct{})
+	subscribed := make(chan struct{})
 	group.Go("docker events", func(ctx context.Context) error {
-		return v.options.Docker.Events(ctx, time.Time{}, func() { close(ready) }, func(e docker.Event) error {
-			e.Attributes = neededAttributes(e.Attributes)
+		return v.options.Docker.Events(ctx, time.Time{}, func() { close(subscribed) }, func(e docker.Event) error {
+			// The attributes hold the labels, which an image may bring by the megabyte, and
+			// many events may wait: only what a Core reads is kept.
+			if old, ok := e.Attributes["oldName"]; ok {
+				e.Attributes = map[string]string{"oldName": old}
+			} else {
+				e.Attributes = nil
+			}
 			select {
 			case queue <- e:
 				return nil
@@ -134,48 +137,19 @@ func (v *Inventory) follow(ctx context.Context) error {
 	})
 	group.Go("inventory", func(ctx context.Context) error {
 		select {
-		case <-ready:
+		case <-subscribed:
 		case <-ctx.Done():
 			return nil
 		}
-		return v.run(ctx, queue)
+		if err := v.start(ctx); err != nil {
+			return err
+		}
+		return v.takeEvents(ctx, queue)
 	})
 	return group.Wait()
 }
 
-// neededAttributes keeps of an event's attributes what a Core reads: the rest are labels, which
-// an image may bring by the megabyte, and many events may wait.
-func neededAttributes(attributes map[string]string) map[string]string {
-	old, is := attributes["oldName"]
-	if !is {
-		return nil
-	}
-	return map[string]string{"oldName": old}
-}
-
-func (v *Inventory) run(ctx context.Context, queue <-chan docker.Event) error {
-	if err := v.start(ctx); err != nil {
-		return err
-	}
-	poll := time.NewTicker(v.options.PollInterval)
-	defer poll.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e := <-queue:
-			if err := v.handleEvent(ctx, e); err != nil {
-				return err
-			}
-		case <-poll.C:
-			if err := v.sync(ctx); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// start looks at every container, then at what happened just before.
+// start inspects every container, then replays what happened just before.
 func (v *Inventory) start(ctx context.Context) error {
 	if err := v.sync(ctx); err != nil {
 		return err
@@ -187,14 +161,35 @@ func (v *Inventory) start(ctx context.Context) error {
 	defer v.mu.Unlock()
 	v.core.Reconnected()
 	if v.options.Log != nil {
-		v.options.Log.WithField("containers", v.core.Len()).Info("containers listed")
+		v.options.Log.WithField("containers", len(v.core.Known())).Info("containers listed")
 	}
-	v.reason, v.synced = "", true
+	v.staleReason, v.synced = "", true
 	return nil
 }
 
-// replay narrows down, at the first start, when addresses were taken. After the
-// engine was lost its memory may have been lost with it, so it proves nothing.
+// takeEvents applies events, and lists the containers at every poll interval.
+func (v *Inventory) takeEvents(ctx context.Context, queue <-chan docker.Event) error {
+	poll := time.NewTicker(v.options.PollInterval)
+	defer poll.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-queue:
+			err = v.handleEvent(ctx, e)
+		case <-poll.C:
+			err = v.sync(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// replay applies past events at the first start, to know since when addresses are held.
+// After a lost connection Docker may have restarted without its past events, so they
+// prove nothing then.
 func (v *Inventory) replay(ctx context.Context) error {
 	v.mu.Lock()
 	first := !v.synced
@@ -202,7 +197,7 @@ func (v *Inventory) replay(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	task.Pause(ctx, MinSlack) // what the list shows has been written down by then
+	task.Pause(ctx, MinSlack) // by then Docker has stamped the events of what the list shows
 	now := time.Now()
 	horizon := now.Add(-replaySpan)
 	events, err := v.options.Docker.PastEvents(ctx, horizon, now)
@@ -218,8 +213,8 @@ func (v *Inventory) replay(ctx context.Context) error {
 	for _, e := range events {
 		v.core.Apply(e)
 	}
-	// An engine remembers few events, and none from before its own start. Its memory
-	// is whole from the oldest one on; where it has none, nothing is proved.
+	// Docker remembers few events, and none from before its own start. They are complete
+	// from the oldest one on; if there is none, nothing is proved.
 	switch {
 	case whole:
 		v.core.EventsCompleteSince(horizon)
@@ -229,12 +224,12 @@ func (v *Inventory) replay(ctx context.Context) error {
 	return nil
 }
 
-// handleEvent takes one event and looks at the containers it makes stale.
+// handleEvent applies one event and inspects the containers it makes stale.
 func (v *Inventory) handleEvent(ctx context.Context, e docker.Event) error {
 	v.mu.Lock()
 	v.core.Apply(e)
 	v.events++
-	v.heard = later(v.heard, e.Time)
+	v.heardUntil = later(v.heardUntil, e.Time)
 	stale := v.core.Stale()
 	v.mu.Unlock()
 	if e.Action == "destroy" && e.Kind == "container" {
@@ -248,33 +243,7 @@ func (v *Inventory) handleEvent(ctx context.Context, e docker.Event) error {
 	return nil
 }
 
-// inspect asks about one container and tells the watchers.
-func (v *Inventory) inspect(ctx context.Context, id, action string, at time.Time) error {
-	asked := time.Now()
-	c, _, err := v.options.Docker.Inspect(ctx, id)
-	if err != nil && !errors.Is(err, docker.ErrNotFound) {
-		return err
-	}
-	v.mu.Lock()
-	v.inspected++
-	if err != nil {
-		v.core.Removed(id, time.Now())
-		c = docker.Container{ID: id}
-	} else {
-		v.core.Observe(c, asked, time.Now())
-	}
-	v.mu.Unlock()
-	v.notify(Change{Container: c, Action: action, Time: at, Gone: err != nil})
-	return nil
-}
-
-func (v *Inventory) notify(c Change) {
-	for _, fn := range v.watchers {
-		fn(c)
-	}
-}
-
-// sync reads the list and looks at what is new, different or gone.
+// sync lists the containers and inspects what is new, different or gone.
 func (v *Inventory) sync(ctx context.Context) error {
 	asked := time.Now()
 	rows, err := v.options.Docker.List(ctx)
@@ -282,25 +251,52 @@ func (v *Inventory) sync(ctx context.Context) error {
 		return err
 	}
 	v.mu.Lock()
-	look := v.core.outOfDate(rows, asked)
+	outOfDate := v.core.outOfDate(rows, asked)
 	v.core.Prune(time.Now())
 	v.mu.Unlock()
-	for _, id := range look {
+	for _, id := range outOfDate {
 		if err := v.inspect(ctx, id, "sync", asked); err != nil {
 			return err
 		}
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.heard = later(v.heard, asked)
+	v.heardUntil = later(v.heardUntil, asked)
 	return nil
 }
 
-// errNotInspected is no LookupError: a moment later the answer is another.
-var errNotInspected = errors.New("the container was not looked at yet")
+// inspect inspects one container and reports the change.
+func (v *Inventory) inspect(ctx context.Context, id, action string, at time.Time) error {
+	asked := time.Now()
+	c, _, err := v.options.Docker.Inspect(ctx, id)
+	gone := errors.Is(err, docker.ErrNotFound)
+	if err != nil && !gone {
+		return err
+	}
+	v.mu.Lock()
+	v.inspected++
+	if gone {
+		v.core.Removed(id, time.Now())
+		c = docker.Container{ID: id}
+	} else {
+		v.core.Observe(c, asked, time.Now())
+	}
+	v.mu.Unlock()
+	v.notify(Change{Container: c, Action: action, Time: at, Gone: gone})
+	return nil
+}
 
-// ByID is Core.ByID. A container of which only an event is known is not named yet:
-// its labels and whose network it uses may forbid to act on it.
+func (v *Inventory) notify(c Change) {
+	for _, fn := range v.onChange {
+		fn(c)
+	}
+}
+
+// errNotInspected is no LookupError: a moment later the answer is another.
+var errNotInspected = errors.New("the container was not inspected yet")
+
+// ByID is Core.ByID. A container that is known from events only is not named yet: its
+// labels, and the network it shares, may protect it.
 func (v *Inventory) ByID(prefix string) (Result, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -311,12 +307,12 @@ func (v *Inventory) ByID(prefix string) (Result, error) {
 	return found, err
 }
 
-// ByAddress is Core.ByAddress, after asking the engine again about the container it names.
+// ByAddress is Core.ByAddress, confirmed by another inspection of the container.
 func (v *Inventory) ByAddress(ctx context.Context, address netip.Addr, at time.Time, slack time.Duration) (Result, error) {
 	return v.confirmedLookup(ctx, func(c *Core) (Result, error) { return c.ByAddress(address, at, slack) })
 }
 
-// ByName is Core.ByName, after asking the engine again about the container it names.
+// ByName is Core.ByName, confirmed by another inspection of the container.
 func (v *Inventory) ByName(ctx context.Context, name string, at time.Time, slack time.Duration) (Result, error) {
 	return v.confirmedLookup(ctx, func(c *Core) (Result, error) { return c.ByName(name, at, slack) })
 }
@@ -328,9 +324,9 @@ func (v *Inventory) List() []docker.Container {
 	return v.core.List()
 }
 
-// confirmedLookup looks up, asks the engine about the container found, and looks up
-// again: an event on its way, such as the end of a container whose address the
-// next one has already, shows in the answer.
+// confirmedLookup looks up, inspects the container found, and looks up again: what an
+// event on its way will tell, such as the end of a container whose address the next one
+// has already, shows in the inspection.
 func (v *Inventory) confirmedLookup(ctx context.Context, lookup func(*Core) (Result, error)) (Result, error) {
 	v.mu.Lock()
 	found, err := lookup(v.core)

@@ -20,10 +20,10 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 )
 
-// live is an Inventory on a private engine.
+// live is an Inventory of a private dockerd.
 type live struct {
 	*inventory.Inventory
-	engine *testenv.Docker
+	docker *testenv.Docker
 	client *docker.Client
 
 	mu      sync.Mutex
@@ -35,12 +35,12 @@ func newLive(t *testing.T, d *testenv.Docker) *live {
 	return newLiveAt(t, d, d.Socket)
 }
 
-// newLiveAt asks the engine through a socket of the caller's choice.
+// newLiveAt is newLive through another socket of d.
 func newLiveAt(t *testing.T, d *testenv.Docker, socket string) *live {
 	t.Helper()
 	client, err := docker.Connect(socket)
 	require.NoError(t, err)
-	v := &live{Inventory: inventory.New(inventory.Options{Docker: client, PollInterval: time.Minute}), engine: d, client: client}
+	v := &live{Inventory: inventory.New(inventory.Options{Docker: client, PollInterval: time.Minute}), docker: d, client: client}
 	v.OnChange(func(c inventory.Change) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -59,6 +59,7 @@ func (v *live) wait(t *testing.T, ok func() bool) {
 	require.Eventually(t, ok, 30*time.Second, 5*time.Millisecond)
 }
 
+// saw reports whether a change with that action came.
 func (v *live) saw(id, action string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -70,8 +71,8 @@ func (v *live) saw(id, action string) bool {
 	return false
 }
 
-// heard reports whether an event, not a list, told of a container. Which of its
-// events did depends on how late they come.
+// heard reports whether an event, not a list, showed a container. Which of its events
+// did depends on how late they come.
 func (v *live) heard(id string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -83,7 +84,7 @@ func (v *live) heard(id string) bool {
 // run starts a container and waits until the inventory has its address.
 func (v *live) run(t *testing.T, o testenv.ContainerOptions) docker.Container {
 	t.Helper()
-	id := v.engine.Run(t, o)
+	id := v.docker.Run(t, o)
 	var c docker.Container
 	v.wait(t, func() bool {
 		found, err := v.ByID(id)
@@ -93,8 +94,8 @@ func (v *live) run(t *testing.T, o testenv.ContainerOptions) docker.Container {
 	return c
 }
 
-// settled is a moment that lies between what has happened and what will: later
-// than MinSlack after now, when all before it has been heard.
+// settled returns a time MinSlack after everything before the call and MinSlack before
+// everything after it, when all events before have been received.
 func settled(t *testing.T) time.Time {
 	t.Helper()
 	at := time.Now().Add(inventory.MinSlack + 10*time.Millisecond)
@@ -104,8 +105,8 @@ func settled(t *testing.T) time.Time {
 	return at
 }
 
-// certain is a moment for which the inventory knows who holds address: a busy
-// engine tells late since when.
+// certain returns a time at which address certainly has a container: a busy dockerd is
+// late with the events that prove it.
 func (v *live) certain(t *testing.T, address netip.Addr) time.Time {
 	t.Helper()
 	var at time.Time
@@ -117,7 +118,7 @@ func (v *live) certain(t *testing.T, address netip.Addr) time.Time {
 	return at
 }
 
-func TestAnAddressBelongsToWhoHeldItThen(t *testing.T) {
+func TestAddressNamesTheContainerThatHadItThen(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	v := newLive(t, d)
@@ -139,7 +140,7 @@ func TestAnAddressBelongsToWhoHeldItThen(t *testing.T) {
 	require.Equal(t, second.ID, found.Container.ID)
 	require.False(t, found.Gone)
 	_, err = v.ByAddress(t.Context(), address, whenSecond, time.Since(whenFirst))
-	require.ErrorIs(t, err, inventory.ErrAmbiguous, "a time so vague could mean either")
+	require.ErrorIs(t, err, inventory.ErrAmbiguous, "a time that inexact may mean either")
 	_, err = v.ByAddress(t.Context(), address, first.Created.Add(-time.Hour), 0)
 	require.ErrorIs(t, err, inventory.ErrUnknown)
 	_, err = v.ByAddress(t.Context(), netip.MustParseAddr("192.0.2.1"), whenSecond, 0)
@@ -151,7 +152,7 @@ func TestAnAddressBelongsToWhoHeldItThen(t *testing.T) {
 	_, err = v.ByPID(t.Context(), second.PID, whenFirst, 0)
 	require.Error(t, err, "it did not run then")
 	_, err = v.ByPID(t.Context(), os.Getpid(), time.Now(), 0)
-	require.Error(t, err, "this test runs in no container of that engine")
+	require.Error(t, err, "this test runs in no container of that dockerd")
 
 	d.Do(t, "POST", "/containers/"+second.ID+"/rename?name=third", nil, nil)
 	v.wait(t, func() bool { return v.saw(second.ID, "rename") })
@@ -166,7 +167,7 @@ func TestAnAddressBelongsToWhoHeldItThen(t *testing.T) {
 	require.Equal(t, second.ID, found.Container.ID)
 }
 
-func TestInventoryOutlivesTheEngine(t *testing.T) {
+func TestInventorySurvivesDockerRestarts(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	v := newLive(t, d)
@@ -176,7 +177,7 @@ func TestInventoryOutlivesTheEngine(t *testing.T) {
 		end(t)
 		v.wait(t, func() bool { return v.StaleReason() != "" })
 		_, err := v.ByAddress(t.Context(), before.Networks[0].IPv4, time.Now(), 0)
-		require.Error(t, err, "who holds it now is not known")
+		require.Error(t, err, "which container has it now is not known")
 		d.Start(t)
 		v.wait(t, func() bool { return v.StaleReason() == "" })
 		v.wait(t, func() bool { found, err := v.ByID(before.ID); return err == nil && found.Container.Running })
@@ -188,12 +189,12 @@ func TestInventoryOutlivesTheEngine(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before.ID, again.Container.ID)
 	_, err = v.ByAddress(t.Context(), before.Networks[0].IPv4, at, 0)
-	if err != nil { // the end of that time was not heard
+	if err != nil { // the event that ended that time was lost
 		require.ErrorIs(t, err, inventory.ErrUncertain)
 	}
 }
 
-func TestNoShortLifeIsMissed(t *testing.T) {
+func TestShortLivedContainersAreKnown(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	v := newLive(t, d)
@@ -210,7 +211,7 @@ func TestNoShortLifeIsMissed(t *testing.T) {
 	}
 }
 
-func TestWhatRanBeforeTheGuardIsKnown(t *testing.T) {
+func TestContainersStartedBeforeTheGuardAreKnown(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	id := d.Run(t, testenv.ContainerOptions{})
@@ -219,11 +220,11 @@ func TestWhatRanBeforeTheGuardIsKnown(t *testing.T) {
 	c, err := v.ByID(id)
 	require.NoError(t, err)
 	found, err := v.ByAddress(t.Context(), c.Container.Networks[0].IPv4, at, 0)
-	require.NoError(t, err, "the engine remembers that nothing happened since")
+	require.NoError(t, err, "the past events show that nothing happened since")
 	require.Equal(t, id, found.Container.ID)
 }
 
-func TestAnEngineThatForgotProvesNothing(t *testing.T) {
+func TestRestartedDockerProvesNothing(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	id := d.Run(t, testenv.ContainerOptions{Name: "old", Restart: "always"})
@@ -234,13 +235,13 @@ func TestAnEngineThatForgotProvesNothing(t *testing.T) {
 	v := newLive(t, d)
 	after := settled(t)
 	_, err := v.ByName(t.Context(), "new", before, 0)
-	require.ErrorIs(t, err, inventory.ErrUncertain, "the rename went with the engine's memory")
+	require.ErrorIs(t, err, inventory.ErrUncertain, "Docker has no events from before its restart")
 	found, err := v.ByName(t.Context(), "new", after, 0)
 	require.NoError(t, err)
 	require.Equal(t, id, found.Container.ID)
 }
 
-func TestAContainerKnownByItsEventsOnlyIsNotNamed(t *testing.T) {
+func TestContainerKnownFromEventsOnlyIsNotNamed(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	rules := map[string]string{}
@@ -254,8 +255,8 @@ func TestAContainerKnownByItsEventsOnlyIsNotNamed(t *testing.T) {
 		_, err = v.ByID(id)
 		return !errors.Is(err, inventory.ErrUnknown)
 	})
-	require.Error(t, err, "nobody has seen its labels")
-	require.NotErrorIs(t, err, inventory.ErrUncertain, "the question stays open")
+	require.Error(t, err, "its labels are not known")
+	require.NotErrorIs(t, err, inventory.ErrUncertain, "a later lookup may name it")
 }
 
 func TestLongLabelsDoNotEndTheEvents(t *testing.T) {

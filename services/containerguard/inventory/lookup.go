@@ -21,7 +21,7 @@ var (
 	ErrUncertain = errors.New("not certain for that time")
 )
 
-// LookupError says what was looked for and which containers came close.
+// LookupError says which key was looked up and which containers may have had it.
 type LookupError struct {
 	Key        string   // such as "address 172.17.0.2"
 	Candidates []string // ids
@@ -31,87 +31,81 @@ type LookupError struct {
 // Error implements error.
 func (e *LookupError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Err) }
 
-// Unwrap returns the sentinel.
+// Unwrap returns Err.
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// Result is the container a lookup names.
+// Result is the container that a lookup names.
 type Result struct {
 	Container docker.Container
-	Gone      bool // it is not there any more
-	// Since is from when on the key was its own, Until how long: zero while it is.
+	Gone      bool // it was removed
+	// Since is when the container got the key, Until when it lost it; zero while it has it.
 	Since, Until time.Time
 }
 
-// ByID returns the container whose id is or begins with prefix, which must have
-// at least 12 hex digits. Gone ones are found too.
+const minIDPrefix = 12 // digits, as Docker prints them
+
+// ByID returns the container, existing or removed, whose id is or begins with prefix,
+// which must have at least 12 hex digits.
 func (c *Core) ByID(prefix string) (Result, error) {
-	key := "container " + prefix
-	if len(prefix) < 12 {
-		return Result{}, &LookupError{Key: key, Err: ErrUnknown}
-	}
 	var ids []string
 	for id := range c.records {
-		if strings.HasPrefix(id, prefix) {
+		if len(prefix) >= minIDPrefix && strings.HasPrefix(id, prefix) {
 			ids = append(ids, id)
 		}
 	}
-	if len(ids) == 1 {
-		r := c.records[ids[0]]
-		return Result{Container: r.now, Gone: !r.gone.IsZero(), Since: r.now.Created, Until: r.gone}, nil
+	if len(ids) != 1 {
+		return Result{}, lookupError("container "+prefix, ids)
 	}
-	return Result{}, lookupError(key, ids)
+	r := c.records[ids[0]]
+	return Result{Container: r.now, Gone: !r.gone.IsZero(), Since: r.now.Created, Until: r.gone}, nil
 }
 
-// ByAddress returns the container that certainly held the address throughout
-// at±slack, if no other container may have held it within that span. slack is
-// how exact at is; MinSlack is added to it.
+// ByAddress returns the container that certainly had the address throughout at±slack,
+// if no other container may have had it in that time. slack is how exact at is;
+// MinSlack is added to it.
 func (c *Core) ByAddress(address netip.Addr, at time.Time, slack time.Duration) (Result, error) {
 	address = address.Unmap().WithZone("")
 	return c.lookup("address "+address.String(), intervalAround(at, slack), func(r *record, visit func(*window)) {
-		for i := range r.leases {
-			if r.leases[i].address == address {
-				visit(&r.leases[i].window)
+		for _, l := range r.leases {
+			if l.address == address {
+				visit(&l.window)
 			}
 		}
 	})
 }
 
-// ByMainPID returns the container whose first process had the process id, as the
-// engine's host counts, throughout at±slack.
+// ByMainPID is ByAddress for the process id of a container's first process, as the host
+// counts.
 func (c *Core) ByMainPID(pid int, at time.Time, slack time.Duration) (Result, error) {
 	return c.lookup(fmt.Sprintf("process %d", pid), intervalAround(at, slack), func(r *record, visit func(*window)) {
-		for i := range r.runs {
-			if r.runs[i].pid == pid {
-				visit(&r.runs[i].window)
+		for _, w := range r.runs {
+			if w.pid == pid {
+				visit(&w.window)
 			}
 		}
 	})
 }
 
-// ByName returns the container that had the name throughout at±slack.
+// ByName is ByAddress for a container's name.
 func (c *Core) ByName(text string, at time.Time, slack time.Duration) (Result, error) {
 	text = strings.TrimPrefix(text, "/")
 	return c.lookup("name "+text, intervalAround(at, slack), func(r *record, visit func(*window)) {
-		for i := range r.names {
-			if r.names[i].name == text {
-				visit(&r.names[i].window)
+		for _, n := range r.names {
+			if n.text == text {
+				visit(&n.window)
 			}
 		}
 	})
 }
 
-// Running tells whether the container was running throughout at±slack, for
-// callers that found it by another key.
+// Running reports whether the container was running throughout at±slack.
 func (c *Core) Running(id string, at time.Time, slack time.Duration) bool {
 	r := c.records[id]
-	if r == nil {
-		return false
-	}
-	m := intervalAround(at, slack)
-	return slices.ContainsFunc(r.runs, func(w run) bool { return w.covers(m, c.knownUntil) })
+	i := intervalAround(at, slack)
+	return r != nil && slices.ContainsFunc(r.runs, func(w *run) bool { return w.covers(i, c.knownUntil) })
 }
 
-// List returns all containers that are there, ordered by creation.
+// List returns the containers that exist, by creation.
 func (c *Core) List() []docker.Container {
 	var out []docker.Container
 	for _, r := range c.records {
@@ -128,28 +122,29 @@ func (c *Core) List() []docker.Container {
 	return out
 }
 
-// lookup visits the windows of every container and returns the one that is certain and alone.
-func (c *Core) lookup(key string, m interval, windows func(*record, func(*window))) (Result, error) {
-	var sure Result
-	var possible []string
+// lookup returns the one container with a window that certainly covers i, if no other
+// container's windows touch i. windows visits those of a record that are about key.
+func (c *Core) lookup(key string, i interval, windows func(r *record, visit func(*window))) (Result, error) {
+	var result Result
+	var candidates []string
 	certain := false
 	for id, r := range c.records {
 		touched := false
 		windows(r, func(w *window) {
-			touched = touched || w.touches(m)
-			if w.covers(m, c.knownUntil) {
+			touched = touched || w.touches(i)
+			if w.covers(i, c.knownUntil) {
 				certain = true
-				sure = Result{Container: r.now, Gone: !r.gone.IsZero(), Since: w.since, Until: w.until}
+				result = Result{Container: r.now, Gone: !r.gone.IsZero(), Since: w.since, Until: w.until}
 			}
 		})
 		if touched {
-			possible = append(possible, id)
+			candidates = append(candidates, id)
 		}
 	}
-	if certain && len(possible) == 1 {
-		return sure, nil
+	if certain && len(candidates) == 1 {
+		return result, nil
 	}
-	return Result{}, lookupError(key, possible)
+	return Result{}, lookupError(key, candidates)
 }
 
 func lookupError(key string, candidates []string) error {

@@ -2,38 +2,29 @@ package inventory
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// Observe takes an answer of the engine about one container into account: it
-// was asked for at asked and came at answered. Answers must come in the order
-// they were asked for.
+// Observe takes an inspection of one container into account: it was requested at asked
+// and came at answered. Inspections must come in the order in which they were requested.
 func (c *Core) Observe(now docker.Container, asked, answered time.Time) {
 	r := c.record(now.ID)
 	if !r.gone.IsZero() || asked.Before(r.inspectedAt) {
 		return
 	}
 	before := r.lastInspectedOr(now.Created)
-	if !c.knownUntil.IsZero() {
-		r.endNames(before, answered)
-	}
-	r.observeName(now, answered, before)
-	r.observeRun(now, answered, before)
+	r.observeNames(now, answered, before, !c.knownUntil.IsZero())
+	r.observeRuns(now, answered, before)
 	r.observeLeases(now, asked, answered, before)
 	r.now, r.inspected, r.inspectedAt = now, true, asked
 	r.stale = !r.lastEvent.Before(asked)
 }
 
-// Removed says that the engine, asked at asked, does not know the container.
-func (c *Core) Removed(id string, answered time.Time) {
-	if r := c.records[id]; r != nil {
-		c.markGone(r, r.lastInspectedOr(answered), answered)
-	}
-}
-
-// lastInspectedOr is when the last answer was asked for, up to which the state of then is certain.
+// lastInspectedOr returns when the newest inspection was requested, up to which what it
+// shows is certain.
 func (r *record) lastInspectedOr(otherwise time.Time) time.Time {
 	if r.inspected {
 		return r.inspectedAt
@@ -41,123 +32,118 @@ func (r *record) lastInspectedOr(otherwise time.Time) time.Time {
 	return otherwise
 }
 
-func (r *record) observeName(now docker.Container, answered, before time.Time) {
-	for i := range r.names {
-		if r.names[i].name != now.Name {
-			r.names[i].end(before, answered)
-		}
-	}
-	r.openName(now.Name, later(now.Created, r.lastNameEnd()), answered)
-}
-
-// endNames ends what was seen before, while events are not heard: unlike an
-// endpoint or a start, a name that is there again does not show whether it was
+// observeNames ends all names but the one shown. While disconnected it ends that too:
+// unlike an endpoint or a start, a name that is there again does not show whether it was
 // there all the time.
-func (r *record) endNames(before, answered time.Time) {
-	for i := range r.names {
-		r.names[i].end(before, answered)
-	}
-}
-
-func (r *record) lastNameEnd() time.Time {
-	var last time.Time
-	for i := range r.names {
-		if !r.names[i].open() {
-			last = later(last, r.names[i].to)
+func (r *record) observeNames(now docker.Container, answered, before time.Time, disconnected bool) {
+	since := now.Created
+	for _, n := range r.names {
+		if disconnected || n.text != now.Name {
+			n.end(before, answered)
 		}
+		since = later(since, n.to)
 	}
-	return last
+	r.openName(now.Name, since, answered)
 }
 
-func (r *record) observeRun(now docker.Container, answered, before time.Time) {
+func (r *record) observeRuns(now docker.Container, answered, before time.Time) {
 	same := false
-	for i := range r.runs {
-		w := &r.runs[i]
-		if !w.open() {
-			continue
-		}
-		if now.Running && w.pid == now.PID && w.started.Equal(now.StartedAt) {
+	for _, w := range r.runs {
+		switch {
+		case !w.open():
+		case now.Running && w.pid == now.PID && w.started.Equal(now.StartedAt):
 			same = true
-			continue
+		default:
+			w.end(before, answered)
 		}
-		w.end(before, answered)
 	}
 	if now.Running && !same && now.PID > 0 {
-		r.runs = append(r.runs, run{window: opened(now.StartedAt, now.StartedAt), pid: now.PID, started: now.StartedAt})
+		r.runs = append(r.runs, &run{window: openWindow(now.StartedAt, now.StartedAt), pid: now.PID, started: now.StartedAt})
 	}
 }
 
+// observeLeases ends the leases that now does not show and opens those it shows.
 func (r *record) observeLeases(now docker.Container, asked, answered, before time.Time) {
-	shown := map[string]bool{}
-	forEachAddress(now, func(e docker.Endpoint, a netip.Addr) { shown[e.ID+a.String()] = true })
-	for i := range r.leases {
-		if l := &r.leases[i]; l.open() && !shown[l.endpoint+l.address.String()] {
-			l.end(before, answered)
-		}
-	}
-	forEachAddress(now, func(e docker.Endpoint, a netip.Addr) { r.openLease(now, e, a, asked, answered) })
-}
-
-// forEachAddress visits every address a running container has.
-func forEachAddress(now docker.Container, visit func(docker.Endpoint, netip.Addr)) {
-	if !now.Running {
-		return
-	}
-	for _, e := range now.Networks {
-		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
-			if a.IsValid() {
-				visit(e, a)
+	var shown []*lease
+	if now.Running {
+		for _, e := range now.Networks {
+			for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+				if a.IsValid() {
+					shown = append(shown, &lease{address: a, network: e.NetworkID, endpoint: e.ID})
+				}
 			}
 		}
 	}
+	same := func(a *lease) func(*lease) bool {
+		return func(b *lease) bool { return a.endpoint == b.endpoint && a.address == b.address }
+	}
+	for _, l := range r.leases {
+		if !slices.ContainsFunc(shown, same(l)) {
+			l.end(before, answered)
+		}
+	}
+	for _, l := range shown {
+		open := func(other *lease) bool { return other.open() && same(l)(other) }
+		if !slices.ContainsFunc(r.leases, open) {
+			l.window = openWindow(r.leaseSince(l, now, asked), answered)
+			r.leases = append(r.leases, l)
+		}
+	}
 }
 
-// openLease opens a lease unless it is open. It is certain from the answer on, and
-// possible since the start, the question before, which did not show it, the end
-// of the one before, or the newest connect event known: there may be more on their way.
-func (r *record) openLease(now docker.Container, e docker.Endpoint, address netip.Addr, asked, answered time.Time) {
+// leaseSince returns since when a lease that an inspection shows is possible: the start,
+// the inspection before, which did not show it, the end of the lease before, or the newest
+// connect event known, whichever is last. More events may be on their way.
+func (r *record) leaseSince(l *lease, now docker.Container, asked time.Time) time.Time {
 	since := now.StartedAt
 	if r.inspected {
 		since = later(since, r.inspectedAt)
 	}
-	for i := range r.leases {
-		l := &r.leases[i]
-		if l.endpoint == e.ID && l.address == address && l.open() {
-			return
-		}
-		if l.network == e.NetworkID {
-			since = later(since, l.to)
+	for _, other := range r.leases {
+		if other.network == l.network {
+			since = later(since, other.to)
 		}
 	}
-	if at := r.connects[e.NetworkID]; at.Before(asked) {
+	if at := r.connects[l.network]; at.Before(asked) {
 		since = later(since, at)
 	}
-	r.leases = append(r.leases, lease{window: opened(since, answered), address: address, network: e.NetworkID, endpoint: e.ID})
+	return since
 }
 
-// EventsCompleteSince says that every event since that time has been applied, up to MinSlack
-// after the newest answer, so a lease whose begin no event tells began before, or
-// at the container's start.
+// EventsCompleteSince says that every event since that time has been applied, up to
+// MinSlack after the newest inspection. A lease or name whose begin no event shows
+// therefore began before, or when the container started.
 func (c *Core) EventsCompleteSince(since time.Time) {
 	for _, r := range c.records {
-		for i := range r.leases {
-			l := &r.leases[i]
-			if start := later(since, l.since); l.open() && start.Before(l.from) {
-				l.from = start
-			}
+		for _, l := range r.leases {
+			l.certainFrom(since)
 		}
-		for i := range r.names {
-			n := &r.names[i]
-			if start := later(since, n.since); n.open() && start.Before(n.from) {
-				n.from = start
-			}
+		for _, n := range r.names {
+			n.certainFrom(since)
 		}
 	}
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// outOfDate returns the ids of containers that a list, requested at asked, shows
+// otherwise than their records, and of those it does not show any more.
+func (c *Core) outOfDate(rows []docker.Container, asked time.Time) []string {
+	var out []string
+	listed := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		listed[row.ID] = true
+		if r := c.records[row.ID]; r == nil || r.gone.IsZero() && (!r.inspected || r.stale || differs(r.now, row)) {
+			out = append(out, row.ID)
+		}
 	}
-	return b
+	for id, r := range c.records {
+		if !listed[id] && r.gone.IsZero() && r.inspectedAt.Before(asked) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func differs(known, row docker.Container) bool {
+	return known.State != row.State || known.Name != row.Name ||
+		!slices.EqualFunc(known.Networks, row.Networks, func(a, b docker.Endpoint) bool { return a.ID == b.ID })
 }

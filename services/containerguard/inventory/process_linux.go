@@ -12,24 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// containerInCgroup finds the container's id in a cgroup path: /docker/<id>,
-// /system.slice/docker-<id>.scope, and what is below.
+// containerInCgroup matches the container's id in a cgroup path: /docker/<id>,
+// /system.slice/docker-<id>.scope, and paths below.
 var containerInCgroup = regexp.MustCompile(`(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
 
-// initNamespace is the number Linux gives the first process namespace.
+// initNamespace is the first process namespace, as Linux numbers it (PROC_PID_INIT_INO).
 const initNamespace = "pid:[4026531836]"
 
-// ticks is the unit of /proc/<pid>/stat, fixed in Linux's interface to programs.
+// ticks per second of /proc/<pid>/stat: USER_HZ, which is part of Linux's interface.
 const ticks = 100
 
-// process is what /proc says about a process.
+// process is a running process.
 type process struct {
 	container string // id, "" if it is in none
 	started   time.Time
 }
 
-// readProcess reads about a process of the host. It refuses where this program
-// has process ids of its own, which are not the host's.
+// readProcess reads a process of the host from /proc. It fails in a process namespace of
+// our own, where ids are not the host's.
 func readProcess(pid int) (process, error) {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != initNamespace {
 		return process{}, fmt.Errorf("process ids of the host are not visible here")
@@ -42,14 +42,14 @@ func readProcess(pid int) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	again, err := startTime(pid) // the same process throughout
+	again, err := startTime(pid) // still the same process
 	if err != nil || again.Sub(started).Abs() > processSlack {
 		return process{}, fmt.Errorf("process %d has ended", pid)
 	}
 	return process{container: containerIn(string(cgroup)), started: started}, nil
 }
 
-// containerIn returns the id all lines of a cgroup file agree on.
+// containerIn returns the container id on which all lines of a cgroup file agree, or "".
 func containerIn(cgroup string) string {
 	found := ""
 	for line := range strings.Lines(cgroup) {

@@ -13,14 +13,14 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 )
 
-// observer reads the world's events late, asks about containers, loses the
-// stream now and then, and is asked itself.
+// observer feeds a Core from a simulation: it reads events late, inspects containers and
+// loses the stream now and then. It looks up what was so and compares.
 type observer struct {
-	w     *world
+	w     *simulation
 	rng   *rand.Rand
 	core  *inventory.Core
 	now   time.Time
-	next  int       // event to be read
+	next  int       // event to read
 	heard time.Time // everything up to then is known
 	found map[string]int
 	wrong []string
@@ -30,8 +30,8 @@ func (o *observer) short(limit time.Duration) time.Duration {
 	return time.Duration(o.rng.Int64N(int64(limit)))
 }
 
-// ask asks the engine about one container; something may happen meanwhile.
-func (o *observer) ask(id string) {
+// inspect inspects one container; something may happen meanwhile.
+func (o *observer) inspect(id string) {
 	asked := o.now
 	shown := asked.Add(o.short(3 * time.Millisecond))
 	o.now = shown.Add(o.short(3 * time.Millisecond))
@@ -54,7 +54,7 @@ func (o *observer) list() []string {
 	return out
 }
 
-// begin is how Inventory begins: all containers, then what happened before.
+// begin does as Inventory.start: all containers, then the past events.
 func (o *observer) begin() {
 	o.sync()
 	o.now = o.now.Add(inventory.MinSlack)
@@ -64,23 +64,23 @@ func (o *observer) begin() {
 		o.next++
 	}
 	o.core.EventsCompleteSince(o.w.began)
-	o.next = max(0, o.next-o.rng.IntN(4)) // the stream and the memory overlap
+	o.next = max(0, o.next-o.rng.IntN(4)) // the stream and the past events overlap
 }
 
 func (o *observer) sync() {
 	o.heard = o.now
 	listed := o.list()
 	for _, id := range listed {
-		o.ask(id)
+		o.inspect(id)
 	}
 	for _, id := range o.core.Known() {
 		if !slices.Contains(listed, id) {
-			o.ask(id)
+			o.inspect(id)
 		}
 	}
 }
 
-// read takes the next event once it has been delivered.
+// read reads the next event once it has been delivered.
 func (o *observer) read() {
 	e := o.w.events[o.next]
 	o.next++
@@ -93,11 +93,11 @@ func (o *observer) read() {
 		o.core.Apply(o.w.events[max(0, o.next-1-o.rng.IntN(5))]) // again
 	}
 	for _, id := range o.core.Stale() {
-		o.ask(id)
+		o.inspect(id)
 	}
 }
 
-// lose misses everything for a while.
+// lose loses all events for a while.
 func (o *observer) lose() {
 	o.core.Disconnected(o.heard)
 	o.query()
@@ -110,8 +110,8 @@ func (o *observer) lose() {
 	o.core.Reconnected()
 }
 
-// query picks something that was so at a moment, writes the moment down as
-// exactly as some log would, and looks it up.
+// query picks an address, process or name that a container had at a time, rounds the time
+// as some log would, and looks it up.
 func (o *observer) query() {
 	at := o.now.Add(-o.short(300 * time.Millisecond))
 	if o.rng.IntN(4) == 0 {
@@ -138,6 +138,7 @@ func (o *observer) query() {
 	}
 }
 
+// write rounds a time as a log would, and returns how exact it is.
 func (o *observer) write(at time.Time) (time.Time, time.Duration) {
 	if o.rng.IntN(3) == 0 {
 		return at.Truncate(time.Second), time.Second // syslog
@@ -145,11 +146,11 @@ func (o *observer) write(at time.Time) (time.Time, time.Duration) {
 	return at.Truncate(time.Millisecond), time.Millisecond
 }
 
-// check looks up as Inventory does: what is found and still so is asked about again.
+// check looks up as Inventory does, with a second inspection of what was found.
 func (o *observer) check(key, truth string, lookup func(*inventory.Core) (inventory.Result, error)) {
 	found, err := lookup(o.core)
 	if err == nil && !found.Gone && found.Until.IsZero() {
-		o.ask(found.Container.ID)
+		o.inspect(found.Container.ID)
 		found, err = lookup(o.core)
 	}
 	o.found[key]++
@@ -159,28 +160,27 @@ func (o *observer) check(key, truth string, lookup func(*inventory.Core) (invent
 	case err == nil:
 		o.wrong = append(o.wrong, fmt.Sprintf("%s: named %s, was %s", key, found.Container.ID, truth))
 	case errors.Is(err, inventory.ErrUnknown), errors.Is(err, inventory.ErrAmbiguous), errors.Is(err, inventory.ErrUncertain):
-		o.found[key+" left open"]++
+		o.found[key+" unnamed"]++
 	default:
 		o.wrong = append(o.wrong, err.Error())
 	}
 }
 
-// TestWorldsThatOnceMisled plays worlds in which an earlier version named a
-// wrong container: a name swapped while events were lost, an address taken again
-// after a connect that was long undone, a rename shown before its event came, a second
-// that just held a rename.
-func TestWorldsThatOnceMisled(t *testing.T) {
+// In these simulations an earlier version named a wrong container: a name swapped while
+// events were lost, an address taken again after a connect that was undone long ago, a
+// rename inspected before its event came, a second that just contained a rename.
+func TestSimulationsThatOnceNamedAWrongContainer(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []uint64{7812, 27630, 50770, 42563, 183715, 203248} {
 		require.Empty(t, play(seed).wrong, "seed %d", seed)
 	}
 }
 
-func TestNoTrialNamesAWrongContainer(t *testing.T) {
+func TestNoLookupNamesAWrongContainer(t *testing.T) {
 	t.Parallel()
-	const trials = 10_000
+	const lookups = 10_000
 	total := map[string]int{}
-	for seed := uint64(0); total["address"]+total["pid"]+total["name"] < trials; seed++ {
+	for seed := uint64(0); total["address"]+total["pid"]+total["name"] < lookups; seed++ {
 		o := play(seed)
 		require.Empty(t, o.wrong, "seed %d", seed)
 		for k, n := range o.found {
@@ -189,12 +189,13 @@ func TestNoTrialNamesAWrongContainer(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, key := range []string{"address", "pid", "name"} {
-		require.Greater(t, total[key+" found"], total[key]/3, "%s: who never answers is never wrong", key)
+		require.Greater(t, total[key+" found"], total[key]/3, "%s: a Core that names nothing would never be wrong", key)
 	}
 }
 
+// play runs the simulation of a seed to its end.
 func play(seed uint64) *observer {
-	w := newWorld(seed)
+	w := newSimulation(seed)
 	o := &observer{w: w, rng: rand.New(rand.NewPCG(seed, 2)), core: inventory.NewCore(), found: map[string]int{}}
 	o.now = w.began.Add(o.short(15 * time.Second))
 	o.begin()

@@ -11,8 +11,8 @@ import (
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// An engine that exists in time only. Addresses, process ids and names are few,
-// and given to the next that asks, as Docker does with addresses.
+// The bounds of a simulated Docker. Addresses, process ids and names are few, and given to
+// the next container, as Docker does with addresses.
 const (
 	addressesPerNetwork = 4
 	processIDs          = 5
@@ -20,20 +20,20 @@ const (
 	deliveryLag         = 60 * time.Millisecond // how late it may be read after that
 )
 
-// world is the whole history of such an engine.
-type world struct {
+// simulation is the whole history of a simulated Docker.
+type simulation struct {
 	rng    *rand.Rand
 	now    time.Time
 	began  time.Time
-	live   []*box
-	all    []*box
+	live   []*history
+	all    []*history
 	events []docker.Event
 	serial int
 }
 
-// box is a container through time.
-type box struct {
-	states []state // each from its time on
+// history is a container over time.
+type history struct {
+	states []state // each since its time
 }
 
 type state struct {
@@ -42,8 +42,8 @@ type state struct {
 	c    docker.Container
 }
 
-func (b *box) at(t time.Time) (docker.Container, bool) {
-	for _, s := range slices.Backward(b.states) {
+func (h *history) at(t time.Time) (docker.Container, bool) {
+	for _, s := range slices.Backward(h.states) {
 		if !s.at.After(t) {
 			return s.c, !s.gone
 		}
@@ -51,10 +51,10 @@ func (b *box) at(t time.Time) (docker.Container, bool) {
 	return docker.Container{}, false
 }
 
-func (b *box) now() docker.Container { return b.states[len(b.states)-1].c }
+func (h *history) now() docker.Container { return h.states[len(h.states)-1].c }
 
-func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+func newSimulation(seed uint64) *simulation {
+	w := &simulation{rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	w.began = w.now
 	for range 60 {
 		w.now = w.now.Add(w.pause())
@@ -65,15 +65,15 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// pause is often nothing at all: the next container takes what the last one gave up.
-func (w *world) pause() time.Duration {
+// pause is often almost nothing, so that the next container takes what the last one had.
+func (w *simulation) pause() time.Duration {
 	if w.rng.IntN(3) == 0 {
 		return time.Duration(w.rng.IntN(2000)) * time.Microsecond
 	}
 	return time.Duration(w.rng.IntN(1500)) * time.Millisecond
 }
 
-func (w *world) step() {
+func (w *simulation) step() {
 	if len(w.live) < 2 || (len(w.live) < 6 && w.rng.IntN(3) == 0) {
 		w.create()
 		return
@@ -101,7 +101,7 @@ func (w *world) step() {
 	}
 }
 
-func (w *world) set(b *box, change func(*docker.Container)) {
+func (w *simulation) set(b *history, change func(*docker.Container)) {
 	c := docker.Container{}
 	if len(b.states) > 0 {
 		c = b.now()
@@ -111,7 +111,7 @@ func (w *world) set(b *box, change func(*docker.Container)) {
 	b.states = append(b.states, state{at: w.now, c: c})
 }
 
-func (w *world) emit(kind, action string, c docker.Container, attributes map[string]string) {
+func (w *simulation) emit(kind, action string, c docker.Container, attributes map[string]string) {
 	e := docker.Event{Time: w.now.Add(time.Duration(w.rng.Int64N(int64(eventLag)))), Kind: kind, Action: action, Container: c.ID, Attributes: attributes}
 	if kind == "container" {
 		e.Name, e.Image = c.Name, c.Image
@@ -119,14 +119,14 @@ func (w *world) emit(kind, action string, c docker.Container, attributes map[str
 		e.NetworkID = attributes["id"]
 	}
 	if n := len(w.events); n > 0 && e.Time.Before(w.events[n-1].Time) {
-		e.Time = w.events[n-1].Time // one log, stamped in order
+		e.Time = w.events[n-1].Time // stamps are in order
 	}
 	w.events = append(w.events, e)
 }
 
-func (w *world) create() {
+func (w *simulation) create() {
 	w.serial++
-	b := &box{}
+	b := &history{}
 	w.set(b, func(c *docker.Container) {
 		*c = docker.Container{
 			ID: fmt.Sprintf("%064x", w.serial*7919), Image: "same", Created: w.now, State: "created",
@@ -138,7 +138,7 @@ func (w *world) create() {
 	w.start(b)
 }
 
-func (w *world) start(b *box) {
+func (w *simulation) start(b *history) {
 	if b.now().Running {
 		return
 	}
@@ -157,7 +157,7 @@ func (w *world) start(b *box) {
 	w.emit("container", "start", b.now(), nil)
 }
 
-func (w *world) stop(b *box) {
+func (w *simulation) stop(b *history) {
 	was := b.now()
 	if !was.Running {
 		return
@@ -174,14 +174,14 @@ func (w *world) stop(b *box) {
 	}
 }
 
-func (w *world) remove(b *box) {
+func (w *simulation) remove(b *history) {
 	w.stop(b)
 	b.states = append(b.states, state{at: w.now, gone: true, c: b.now()})
 	w.emit("container", "destroy", b.now(), nil)
-	w.live = slices.DeleteFunc(w.live, func(x *box) bool { return x == b })
+	w.live = slices.DeleteFunc(w.live, func(x *history) bool { return x == b })
 }
 
-func (w *world) rename(b *box) {
+func (w *simulation) rename(b *history) {
 	old := b.now().Name
 	w.set(b, func(c *docker.Container) {
 		c.Name = w.free(8, func(c docker.Container) []string { return []string{c.Name} }, "web-")
@@ -189,8 +189,8 @@ func (w *world) rename(b *box) {
 	w.emit("container", "rename", b.now(), map[string]string{"oldName": "/" + old})
 }
 
-// swapNames is what Compose does: the old one steps aside and the new one takes its name.
-func (w *world) swapNames(b *box) {
+// swapNames does as Compose: it renames the old container and gives its name to the new one.
+func (w *simulation) swapNames(b *history) {
 	a := w.live[w.rng.IntN(len(w.live))]
 	if a == b {
 		return
@@ -204,7 +204,7 @@ func (w *world) swapNames(b *box) {
 	w.emit("container", "rename", a.now(), map[string]string{"oldName": "/" + old})
 }
 
-func (w *world) disconnect(b *box) {
+func (w *simulation) disconnect(b *history) {
 	if c := b.now(); !c.Running || len(c.Networks) == 0 {
 		return
 	}
@@ -213,7 +213,7 @@ func (w *world) disconnect(b *box) {
 	w.emit("network", "disconnect", b.now(), map[string]string{"id": id})
 }
 
-func (w *world) connect(b *box) {
+func (w *simulation) connect(b *history) {
 	n := w.rng.IntN(2)
 	c := b.now()
 	if !c.Running || slices.ContainsFunc(c.Networks, func(e docker.Endpoint) bool { return e.NetworkID == networkName(n) }) {
@@ -225,7 +225,7 @@ func (w *world) connect(b *box) {
 
 func networkName(n int) string { return fmt.Sprintf("network%d", n) }
 
-func (w *world) endpoint(network int) docker.Endpoint {
+func (w *simulation) endpoint(network int) docker.Endpoint {
 	text := w.free(addressesPerNetwork+8, func(c docker.Container) []string {
 		var out []string
 		for _, e := range c.Networks {
@@ -240,15 +240,15 @@ func (w *world) endpoint(network int) docker.Endpoint {
 }
 
 // free returns the first of a few values that no container uses.
-func (w *world) free(few int, used func(docker.Container) []string, prefix string) string {
+func (w *simulation) free(few int, used func(docker.Container) []string, prefix string) string {
 	for i := 1; ; i++ {
 		value := fmt.Sprint(prefix, i)
-		taken := slices.ContainsFunc(w.live, func(b *box) bool { return slices.Contains(used(b.now()), value) })
+		taken := slices.ContainsFunc(w.live, func(b *history) bool { return slices.Contains(used(b.now()), value) })
 		if !taken {
 			return value
 		}
 		if i > few+10 {
-			panic("the world is too small")
+			panic("no free value left")
 		}
 	}
 }

@@ -1,49 +1,31 @@
 package inventory
 
-import (
-	"time"
-)
+import "time"
 
-// window is a span of time in which something was so. It certainly was from
-// from to to, and possibly from since to until. While it is open, to and until
-// are zero and stand for the present.
+// window is the time in which a container had something: certainly from from to to, and
+// possibly from since to until. While the window is open to and until are zero and
+// stand for the present.
 type window struct {
 	since, from, to, until time.Time
 }
 
-// opened returns an open window. Nothing is known before since; from since to
-// from it is only possible.
-func opened(since, from time.Time) window {
-	if from.Before(since) {
-		from = since
-	}
-	return window{since: since, from: from}
+// openWindow returns an open window that is possible from since on and certain from from on.
+func openWindow(since, from time.Time) window {
+	return window{since: since, from: later(since, from)}
 }
 
 func (w *window) open() bool { return w.until.IsZero() }
 
-// end closes the window: it was so at to, and not any more at until.
+// end closes an open window: the container had it at to, and no more at until.
 func (w *window) end(to, until time.Time) {
-	if !w.open() {
-		return
+	if w.open() {
+		w.to = later(to, w.from)
+		w.until = later(until, w.to)
 	}
-	if to.Before(w.from) {
-		to = w.from
-	}
-	if until.Before(to) {
-		until = to
-	}
-	w.to, w.until = to, until
 }
 
-// began moves the earliest possible begin up to at.
-func (w *window) began(at time.Time) {
-	w.since = later(w.since, at)
-	w.from = later(w.from, w.since)
-}
-
-// endAt closes the window at a moment an event names. A moment before the window
-// began is not about this window.
+// endAt closes an open window at the time of an event. An event from before the window
+// is not about it.
 func (w *window) endAt(at time.Time) {
 	if w.open() && !at.Before(w.since) {
 		if at.Before(w.from) {
@@ -53,11 +35,24 @@ func (w *window) endAt(at time.Time) {
 	}
 }
 
-// interval is a time with the uncertainty of whoever wrote it down.
+// notBefore moves the earliest possible begin to at.
+func (w *window) notBefore(at time.Time) {
+	w.since = later(w.since, at)
+	w.from = later(w.from, w.since)
+}
+
+// certainFrom makes an open window certain from at on, if that is earlier.
+func (w *window) certainFrom(at time.Time) {
+	if start := later(at, w.since); w.open() && start.Before(w.from) {
+		w.from = start
+	}
+}
+
+// interval is a time and how exactly it is known.
 type interval struct{ first, last time.Time }
 
-// MinSlack is added to the uncertainty of every moment: a busy engine writes down
-// what happened so much later than it did.
+// MinSlack is added to the uncertainty of every time: a busy Docker stamps events that
+// much too late.
 const MinSlack = 50 * time.Millisecond
 
 func intervalAround(at time.Time, slack time.Duration) interval {
@@ -65,20 +60,26 @@ func intervalAround(at time.Time, slack time.Duration) interval {
 	return interval{first: at.Add(-slack), last: at.Add(slack)}
 }
 
-// covers tells that the window certainly held during all of m. known is how far
-// the present is known: an open window is certain until then only; zero means
-// up to now.
-func (w *window) covers(m interval, known time.Time) bool {
-	if m.first.Before(w.from) {
+// covers reports whether the window certainly contains i. knownUntil is the time up to
+// which open windows are certain, zero for the present.
+func (w *window) covers(i interval, knownUntil time.Time) bool {
+	if i.first.Before(w.from) {
 		return false
 	}
 	if w.open() {
-		return known.IsZero() || !m.last.After(known)
+		return knownUntil.IsZero() || !i.last.After(knownUntil)
 	}
-	return !m.last.After(w.to)
+	return !i.last.After(w.to)
 }
 
-// touches tells that the window may have held at some time of m.
-func (w *window) touches(m interval) bool {
-	return !m.last.Before(w.since) && (w.open() || !m.first.After(w.until))
+// touches reports whether the window may contain some of i.
+func (w *window) touches(i interval) bool {
+	return !i.last.Before(w.since) && (w.open() || !i.first.After(w.until))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -6,14 +6,12 @@ import (
 	"time"
 )
 
-// processSlack is how far a process's start may be off: the kernel tells it in
-// steps of 10 ms.
+// processSlack is how inexact a process's start time is: the kernel counts steps of 10 ms.
 const processSlack = 20 * time.Millisecond
 
-// ByPID returns the container in which a process of the host ran throughout
-// at±slack: by its cgroup while it runs, if it is old enough to be the one that
-// is meant; else the container whose first process it was. It is refused where
-// the host's process ids are not visible.
+// ByPID returns the container in which a process of the host ran throughout at±slack. A
+// process that still runs, and is old enough to be the one meant, is found by its cgroup;
+// any other only as the first process of its container.
 func (v *Inventory) ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (Result, error) {
 	p, err := readProcess(pid)
 	if err != nil {
