@@ -71,6 +71,10 @@ func golden() map[string]any {
 			ID: "web-1-eth0-b-1", Schema: event.Schema, TraceID: "00000000000000000000000000000001", Time: at, Host: "web-1", Interface: "eth0", Kind: event.Blocked,
 			Blocked: []event.BlockedTraffic{{Prefix: "192.0.2.0/24", Reason: "port_scan", Packets: 991, Bytes: 59460}},
 		},
+		"log": &event.Log{
+			ID: "5d41402abc4b2a76", Schema: event.Schema, TraceID: "00000000000000000000000000000002", Time: at, Received: at, Host: "web-1", Source: "file:/var/log/auth.log",
+			Process: "sshd", Message: "Accepted publickey for deploy", Fields: map[string]string{"user": "deploy", "pid": "811"},
+		},
 		"module_health": &event.ModuleHealth{
 			Name: "log-pipeline", Host: "web-1", Enabled: true, Status: event.Degraded, Reasons: []string{"rule file local.yml:3:1: title is missing"},
 			Since: at, Counters: map[string]uint64{"lines": 2000, "alerts": 12},
@@ -272,7 +276,7 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, r := range []event.Record{&event.Alert{}, &event.Action{}, &event.Packet{}} {
+		for _, r := range []event.Record{&event.Alert{}, &event.Action{}, &event.Packet{}, &event.Log{}} {
 			if event.Decode(b, r) != nil {
 				continue
 			}

@@ -32,7 +32,7 @@ type Meta struct {
 	Schema   int
 }
 
-// Record is one of *Packet, *Alert, *Action.
+// Record is one of *Packet, *Log, *Alert, *Action.
 type Record interface {
 	Meta() Meta
 	Validate() error
