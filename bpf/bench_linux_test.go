@@ -21,60 +21,60 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// Every number here is thread CPU time in BPF_PROG_TEST_RUN, as a ratio to a program that only drops, measured in turn with it
-// in this process. The least of several rounds counts: what is above it is the machine's other work.
+// Every number here is thread CPU time in BPF_PROG_TEST_RUN as a ratio to a program that only drops, measured in turn with it in this
+// process. The minimum of several rounds is taken: the rest is other load on the machine.
 const (
 	benchRounds  = 15
 	benchPackets = 400_000
 )
 
-// BenchmarkPass is what a packet costs that nothing is wrong with, after each step of the program. Bars: all, hot <= 3.6; all, a
-// million random sources <= 9.6.
+// BenchmarkPass measures a packet of an unlisted source, up to each step of the program. Bounds: all, hot <= 3.6; all, a million
+// random sources <= 9.6.
 func BenchmarkPass(b *testing.B) {
 	steps := []struct {
-		name  string
-		until uint32
+		name string
+		step uint32
 	}{{"parse", 1}, {"lists", 2}, {"counters", 3}, {"targets", 4}, {"all", 0}}
 	frames := map[string][]byte{"tcp_syn": synFrame(), "tcp_ack": ackFrame(), "udp": udpFrame(), "ipv6": synFrame6()}
 	for _, kind := range []string{"tcp_syn", "tcp_ack", "udp", "ipv6"} {
 		for _, s := range steps {
 			b.Run(kind+"/"+s.name+"/hot", func(b *testing.B) {
-				race(b, program(b, newFilter(b, 0), bpf.Options{}.Until(s.until)), frames[kind])
+				compareWithBareDrop(b, program(b, newFilter(b, 0), bpf.Options{}.LastStep(s.step)), frames[kind])
 			})
 		}
 	}
 	for _, kind := range []string{"tcp_syn", "ipv6"} {
-		b.Run(kind+"/all/lifelines", func(b *testing.B) {
+		b.Run(kind+"/all/protected", func(b *testing.B) {
 			f := newFilter(b, 0)
 			require.NoError(b, f.Allow(prefixes("127.0.0.0/8", "169.254.0.0/16", "192.0.2.1/32", "::1/128", "fe80::/10", "2001:db8::2/128")))
 			require.NoError(b, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("203.0.113.7/32")}, {Prefix: netip.MustParsePrefix("2001:db8:7::/64")}}))
-			race(b, program(b, f, bpf.Options{}), frames[kind])
+			compareWithBareDrop(b, program(b, f, bpf.Options{}), frames[kind])
 		})
 	}
 	for _, sources := range []uint32{1 << 10, 1 << 16, 1 << 20} {
 		for _, s := range steps {
 			b.Run(fmt.Sprintf("tcp_syn/%s/%d_sources", s.name, sources), func(b *testing.B) {
-				race(b, program(b, newFilter(b, 0), bpf.Options{}.Until(s.until).Scatter(sources)), frames["tcp_syn"])
+				compareWithBareDrop(b, program(b, newFilter(b, 0), bpf.Options{}.LastStep(s.step).RandomSources(sources)), frames["tcp_syn"])
 			})
 		}
 	}
 }
 
-// BenchmarkLists is what long lists cost a packet that is on none of them. Bar: 100,000 exact and 10,000 CIDR entries <= 2 times
-// the clean pass with empty lists, both over a million random sources and over one.
+// BenchmarkLists measures a packet of an unlisted source with long lists. Bound: with 100,000 addresses and 10,000 networks <= 2 times
+// the pass with empty lists, both for a million random sources and for one.
 func BenchmarkLists(b *testing.B) {
 	for _, size := range []int{0, 110_000, 1_000_000} {
 		for _, sources := range []uint32{0, 1 << 20} {
 			b.Run(fmt.Sprintf("%d_entries/%d_sources", size, max(1, sources)), func(b *testing.B) {
 				f := newFilter(b, max(size, 10_000))
 				fill(b, f, size)
-				race(b, program(b, f, bpf.Options{}.Scatter(sources)), synFrame())
+				compareWithBareDrop(b, program(b, f, bpf.Options{}.RandomSources(sources)), synFrame())
 			})
 		}
 	}
 }
 
-// BenchmarkDrop is what a packet costs whose source is listed. Bar: <= 4.
+// BenchmarkDrop measures a packet of a listed source. Bound: <= 4.
 func BenchmarkDrop(b *testing.B) {
 	for _, prefix := range []string{"10.0.0.1/32", "10.0.0.0/24", "2001:db8::1/128", "2001:db8::/64"} {
 		b.Run(prefix, func(b *testing.B) {
@@ -86,31 +86,31 @@ func BenchmarkDrop(b *testing.B) {
 			if p.Addr().Is6() {
 				frame = synFrame6()
 			}
-			race(b, program(b, f, bpf.Options{}), frame)
+			compareWithBareDrop(b, program(b, f, bpf.Options{}), frame)
 		})
 	}
 }
 
-// BenchmarkBesideXDPFilter races Debian's xdp-filter with a deny list of addresses. Bar: <= 1.2 of it, pass and drop.
+// BenchmarkBesideXDPFilter compares with Debian's xdp-filter with a deny list of addresses. Bound: <= 1.2 of it, pass and drop.
 func BenchmarkBesideXDPFilter(b *testing.B) {
 	for _, listed := range []bool{false, true} {
 		name := map[bool]string{false: "pass", true: "drop"}[listed]
 		b.Run(name, func(b *testing.B) {
 			f := newFilter(b, 0)
-			theirs := xdpFilter(b)
+			other := xdpFilter(b)
 			if listed {
 				require.NoError(b, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("10.0.0.1/32")}}))
-				theirs.deny(b, netip.MustParseAddr("10.0.0.1"))
+				other.deny(b, netip.MustParseAddr("10.0.0.1"))
 			}
 			ours := program(b, f, bpf.Options{})
-			times := least(b, synFrame(), theirs.program, ours.XDP())
+			times := minTimes(b, synFrame(), other.program, ours.XDP())
 			b.ReportMetric(times[1]/times[0], "x_xdp_filter")
 		})
 	}
 }
 
-// BenchmarkBlock is what it costs to block and unblock one prefix beside 5,000 others, as a ratio to putting one key into a bare
-// map and removing it.
+// BenchmarkBlock measures blocking and unblocking one prefix beside 5,000 others, as a ratio to putting one key into a bare map and
+// removing it.
 func BenchmarkBlock(b *testing.B) {
 	bare, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 8, ValueSize: 32, MaxEntries: 10_000, Flags: unix.BPF_F_NO_PREALLOC})
 	usable(b, "bpf", err)
@@ -121,7 +121,7 @@ func BenchmarkBlock(b *testing.B) {
 				f := newFilter(b, size)
 				fill(b, f, 5000)
 				entry := bpf.Entry{Prefix: netip.MustParsePrefix(prefix)}
-				times := leastTimes(b, func() {
+				times := minRunTimes(b, func() {
 					require.NoError(b, bare.Put(make([]byte, 8), make([]byte, 32)))
 					require.NoError(b, bare.Delete(make([]byte, 8)))
 				}, func() {
@@ -151,15 +151,15 @@ func program(t testing.TB, f *bpf.Filter, opts bpf.Options) *bpf.Engine {
 	return e
 }
 
-// race reports what e costs as a ratio to a bare XDP_DROP.
-func race(b *testing.B, e *bpf.Engine, frame []byte) {
+// compareWithBareDrop reports the time of e as a ratio to a bare XDP_DROP.
+func compareWithBareDrop(b *testing.B, e *bpf.Engine, frame []byte) {
 	b.Helper()
-	times := least(b, frame, bareDrop(b), e.XDP())
+	times := minTimes(b, frame, bareDrop(b), e.XDP())
 	b.ReportMetric(times[1]/times[0], "x_bare_drop")
 }
 
-// least returns the least time of each program over all rounds, in nanoseconds a packet.
-func least(b *testing.B, frame []byte, programs ...*ebpf.Program) []float64 {
+// minTimes returns the minimum time of each program over all rounds, in nanoseconds per packet.
+func minTimes(b *testing.B, frame []byte, programs ...*ebpf.Program) []float64 {
 	b.Helper()
 	runs := make([]func(), len(programs))
 	for i, p := range programs {
@@ -168,7 +168,7 @@ func least(b *testing.B, frame []byte, programs ...*ebpf.Program) []float64 {
 			require.NoError(b, err)
 		}
 	}
-	times := leastTimes(b, runs...)
+	times := minRunTimes(b, runs...)
 	for i := range times {
 		times[i] /= benchPackets
 	}
@@ -178,8 +178,8 @@ func least(b *testing.B, frame []byte, programs ...*ebpf.Program) []float64 {
 	return times
 }
 
-// leastTimes runs each in turn, and returns the least time of each over all rounds, in nanoseconds.
-func leastTimes(b *testing.B, runs ...func()) []float64 {
+// minRunTimes runs each in turn and returns the minimum time of each over all rounds, in nanoseconds.
+func minRunTimes(b *testing.B, runs ...func()) []float64 {
 	b.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -215,9 +215,8 @@ func bareDrop(b *testing.B) *ebpf.Program {
 	return p
 }
 
-// fill blocks size random prefixes, none of which holds 10.0.0.1: one in eleven is a CIDR, four of five of those a /24 and the
-// others /16 to /23, as in feeds. Of sources scattered over all of IPv4 one in seven shares a /16 with one of 10,000 CIDRs, and
-// some are listed.
+// fill blocks size random prefixes, none of which contains 10.0.0.1: one in eleven is a network, four of five of those a /24 and the
+// others /16 to /23, as in feeds. Of random IPv4 sources one in seven shares a /16 with one of 10,000 networks, and some are listed.
 func fill(b *testing.B, f *bpf.Filter, size int) {
 	b.Helper()
 	r := rand.New(rand.NewPCG(1, 1))
@@ -241,13 +240,13 @@ func fill(b *testing.B, f *bpf.Filter, size int) {
 	require.NoError(b, f.Block(entries))
 }
 
-type theirFilter struct {
+type xdpFilterProgram struct {
 	program *ebpf.Program
 	addrs   *ebpf.Map
 }
 
 // xdpFilter loads the object of Debian's xdp-tools that allows all but listed addresses.
-func xdpFilter(b *testing.B) theirFilter {
+func xdpFilter(b *testing.B) xdpFilterProgram {
 	b.Helper()
 	paths := []string{"/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_alw_ip.o", "/usr/lib/aarch64-linux-gnu/bpf/xdpfilt_alw_ip.o", "/usr/lib/bpf/xdpfilt_alw_ip.o"}
 	at := slices.IndexFunc(paths, func(p string) bool { _, err := os.Stat(p); return err == nil })
@@ -264,16 +263,16 @@ func xdpFilter(b *testing.B) theirFilter {
 	b.Cleanup(c.Close)
 	for name, p := range c.Programs {
 		if p.Type() == ebpf.XDP {
-			return theirFilter{p, c.Maps["filter_ipv4"]}
+			return xdpFilterProgram{p, c.Maps["filter_ipv4"]}
 		}
 		b.Log(name)
 	}
 	b.Fatal("no program in " + paths[at])
-	return theirFilter{}
+	return xdpFilterProgram{}
 }
 
 // deny lists an address as a source (xdp-filter's flag 1).
-func (f theirFilter) deny(b *testing.B, a netip.Addr) {
+func (f xdpFilterProgram) deny(b *testing.B, a netip.Addr) {
 	b.Helper()
 	cpus, err := ebpf.PossibleCPU()
 	require.NoError(b, err)

@@ -11,17 +11,17 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// idleAfter is after how many intervals without a packet a record is given to another address.
-const idleAfter = 3
+// freeAfter is after how many windows without a packet a record is free for another address.
+const freeAfter = 3
 
-// idleness counts, for the slots of one CPU, the intervals without a packet.
-type idleness struct {
+// idleIntervals counts, for the slots of one CPU, the windows without a packet.
+type idleIntervals struct {
 	source [1024]uint8
 	target [256]uint8
 }
 
-// window is a traffic.Window while the CPUs' shares are put together.
-type window struct {
+// windowBuilder sums the records of all CPUs into a traffic.Window.
+type windowBuilder struct {
 	totals  traffic.Counters
 	all     traffic.Registers
 	sources map[netip.Addr]*traffic.Source
@@ -30,15 +30,15 @@ type window struct {
 	end     time.Time
 }
 
-// Collect ends the current interval at now and returns what was counted in it since the last Collect (or Load). What the
-// kernel counts from now on belongs to the next window. In replay, the first interval begins with the first Run.
+// Collect ends the current window at now and returns it. The window began at the previous Collect, or at Load; in replay, at the
+// first Run.
 func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 	bank := uintptr(e.epoch & 1)
 	e.epoch++
 	if err := store(e.control, unsafe.Offsetof(programControl{}.Epoch), &e.epoch); err != nil {
-		return traffic.Window{}, fmt.Errorf("turn the epoch: %w", err)
+		return traffic.Window{}, fmt.Errorf("switch the banks: %w", err)
 	}
-	w := &window{
+	w := &windowBuilder{
 		all: make(traffic.Registers, 4096), end: now,
 		sources: map[netip.Addr]*traffic.Source{}, targets: map[netip.Addr]*traffic.Target{},
 	}
@@ -55,15 +55,15 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Egress: e.replay || e.attached.Load()}), nil
 }
 
-// collectCPU takes and clears one CPU's resting bank. The state is too large to have a value of it.
-func (e *Engine) collectCPU(cpu int, bank uintptr, w *window) error {
+// collectCPU reads and clears one CPU's inactive bank, piece by piece: a whole programState is too large for one value.
+func (e *Engine) collectCPU(cpu int, bank uintptr, w *windowBuilder) error {
 	base := uintptr(cpu) * unsafe.Sizeof(programState{})
 	var counters, noCounters programBank
 	at := base + unsafe.Offsetof(programState{}.Bank) + bank*unsafe.Sizeof(counters)
-	if err := take(e.states, at, &counters, &noCounters); err != nil {
+	if err := readAndReplace(e.states, at, &counters, &noCounters); err != nil {
 		return err
 	}
-	w.add(&counters)
+	w.addBank(&counters)
 	var tags [1024]uint32
 	if err := load(e.states, base+unsafe.Offsetof(programState{}.SourceTag), &tags); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (e *Engine) collectCPU(cpu int, bank uintptr, w *window) error {
 	sources := slots[programSource]{
 		e.states, base + unsafe.Offsetof(programState{}.SourceTag), base + unsafe.Offsetof(programState{}.Source) + bank*unsafe.Sizeof(programState{}.Source[0]),
 	}
-	if err := sources.each(tags[:], e.idle[cpu].source[:], w.addSource); err != nil {
+	if err := sources.collect(tags[:], e.idle[cpu].source[:], w.addSource); err != nil {
 		return err
 	}
 	var targetTags [256]uint32
@@ -81,27 +81,28 @@ func (e *Engine) collectCPU(cpu int, bank uintptr, w *window) error {
 	targets := slots[programTarget]{
 		e.states, base + unsafe.Offsetof(programState{}.TargetTag), base + unsafe.Offsetof(programState{}.Target) + bank*unsafe.Sizeof(programState{}.Target[0]),
 	}
-	return targets.each(targetTags[:], e.idle[cpu].target[:], w.addTarget)
+	return targets.collect(targetTags[:], e.idle[cpu].target[:], w.addTarget)
 }
 
-// take reads what lies at offset and puts nothing there.
-func take[T any](m memory, offset uintptr, to, nothing *T) error {
+// readAndReplace reads the value at offset and stores with in its place.
+func readAndReplace[T any](m memory, offset uintptr, to, with *T) error {
 	if err := load(m, offset, to); err != nil {
 		return err
 	}
-	return store(m, offset, nothing)
+	return store(m, offset, with)
 }
 
-// slots are the records of one CPU and bank, with the tags that say which are taken.
+// slots are the records of one CPU and bank, with the tags of those in use.
 type slots[T programSource | programTarget] struct {
 	mem           memory
 	tags, records uintptr
 }
 
-// each takes the record of every slot in use; add reports whether there was anything in it. What stays empty is freed.
-func (s slots[T]) each(tags []uint32, idle []uint8, add func(*T) bool) error {
-	var rec, nothing T
-	var free uint32
+// collect calls add with the record of every slot in use, and clears the record if add returns true. Slots that stay empty are
+// freed.
+func (s slots[T]) collect(tags []uint32, idle []uint8, add func(*T) bool) error {
+	var rec, empty T
+	var freeTag uint32
 	for i, tag := range tags {
 		if tag == 0 {
 			continue
@@ -112,24 +113,24 @@ func (s slots[T]) each(tags []uint32, idle []uint8, add func(*T) bool) error {
 		}
 		if add(&rec) {
 			idle[i] = 0
-			if err := store(s.mem, at, &nothing); err != nil {
+			if err := store(s.mem, at, &empty); err != nil {
 				return err
 			}
 			continue
 		}
 		idle[i]++
-		if idle[i] < idleAfter {
+		if idle[i] < freeAfter {
 			continue
 		}
 		idle[i] = 0
-		if err := store(s.mem, s.tags+uintptr(i)*4, &free); err != nil {
+		if err := store(s.mem, s.tags+uintptr(i)*4, &freeTag); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *window) add(b *programBank) {
+func (w *windowBuilder) addBank(b *programBank) {
 	t := &w.totals
 	for c := range t.ByClass {
 		t.ByClass[c].Add(count(b.Passed[c]))
@@ -154,11 +155,12 @@ func (w *window) add(b *programBank) {
 
 func count(c programCount) traffic.Count { return traffic.Count{Packets: c.Packets, Bytes: c.Bytes} }
 
-func (w *window) addSource(r *programSource) bool {
+// addSource adds the record of a source and reports whether it had a packet.
+func (w *windowBuilder) addSource(r *programSource) bool {
 	if r.First == 0 {
 		return false
 	}
-	addr, first := fromWire(r.Addr), w.clock.from(r.First)
+	addr, first := fromKernelAddr(r.Addr), w.clock.wallTime(r.First)
 	s := w.sources[addr]
 	if s == nil {
 		s = &traffic.Source{Addr: addr, First: first, Last: w.end}
@@ -173,23 +175,24 @@ func (w *window) addSource(r *programSource) bool {
 	s.Replies += uint64(r.Replies)
 	s.Refused += uint64(r.Refused)
 	s.Answered += uint64(r.Answered)
-	s.RSTWithoutACK += uint64(r.Disproved)
+	s.RSTWithoutACK += uint64(r.RstNoAck)
 	s.Fragmented += uint64(r.Fragmented)
 	ports, hosts := traffic.Bitmap(r.Ports), traffic.Bitmap(r.Hosts)
 	s.Ports.Or(&ports)
 	s.Hosts.Or(&hosts)
 	s.SamplePorts = append(s.SamplePorts, r.SamplePorts[:min(int(r.NewPorts), len(r.SamplePorts))]...)
 	for _, h := range r.SampleHosts[:min(int(r.NewHosts), len(r.SampleHosts))] {
-		s.SampleHosts = append(s.SampleHosts, fromWire(h))
+		s.SampleHosts = append(s.SampleHosts, fromKernelAddr(h))
 	}
 	return true
 }
 
-func (w *window) addTarget(r *programTarget) bool {
+// addTarget adds the record of a target and reports whether it had a packet.
+func (w *windowBuilder) addTarget(r *programTarget) bool {
 	if r.First == 0 {
 		return false
 	}
-	addr, first := fromWire(r.Addr), w.clock.from(r.First)
+	addr, first := fromKernelAddr(r.Addr), w.clock.wallTime(r.First)
 	t := w.targets[addr]
 	if t == nil {
 		t = &traffic.Target{Addr: addr, First: first, Last: w.end, Sources: make(traffic.Registers, len(r.Sources))}
@@ -203,7 +206,7 @@ func (w *window) addTarget(r *programTarget) bool {
 	t.ACKCompleted += uint64(r.Completed)
 	t.SYNACKOut += uint64(r.SynackOut)
 	t.RSTOut += uint64(r.RstOut)
-	t.RSTWithoutACK += uint64(r.Disproved)
+	t.RSTWithoutACK += uint64(r.RstNoAck)
 	t.Fragmented += uint64(r.Fragmented)
 	t.Sources.Merge(r.Sources[:])
 	addPorts(t, r)
@@ -211,7 +214,7 @@ func (w *window) addTarget(r *programTarget) bool {
 }
 
 func addPorts(t *traffic.Target, r *programTarget) {
-	for _, p := range r.Top {
+	for _, p := range r.TopPorts {
 		if p.Packets == 0 {
 			continue
 		}
@@ -246,8 +249,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// finish completes into with what was added.
-func (w *window) finish(into traffic.Window) traffic.Window {
+// finish completes into with the sums.
+func (w *windowBuilder) finish(into traffic.Window) traffic.Window {
 	for _, c := range w.totals.ByClass {
 		w.totals.Packets += c.Packets
 		w.totals.Bytes += c.Bytes

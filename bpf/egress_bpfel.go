@@ -52,7 +52,7 @@ type egressState struct {
 		SourcesRefused uint64
 		TargetsRefused uint64
 		Malformed      [16]uint64
-		Light          uint64
+		BelowGate      uint64
 		Sources        [4096]uint8
 	}
 	Jiffy      uint64
@@ -106,7 +106,7 @@ type egressState struct {
 		Class       [16]uint32
 		Refused     uint32
 		Answered    uint32
-		Disproved   uint32
+		RstNoAck    uint32
 		Fragmented  uint32
 		Vlan        uint16
 		NewPorts    uint16
@@ -135,9 +135,9 @@ type egressState struct {
 		Fragmented uint32
 		SynackOut  uint32
 		RstOut     uint32
-		Disproved  uint32
+		RstNoAck   uint32
 		Pad        uint32
-		Top        [8]struct {
+		TopPorts   [8]struct {
 			_       structs.HostLayout
 			Port    uint32
 			Packets uint32
@@ -151,13 +151,13 @@ type egressState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	egressMapControls    = "controls"
-	egressMapOutbound    = "outbound"
-	egressMapStates      = "states"
-	egressProgAnswersOut = "answers_out"
-	egressVarCpus        = "cpus"
-	egressVarReplay      = "replay"
-	egressVarSeed        = "seed"
+	egressMapControls      = "controls"
+	egressMapOutbound      = "outbound"
+	egressMapStates        = "states"
+	egressProgResponsesOut = "responses_out"
+	egressVarCpus          = "cpus"
+	egressVarReplay        = "replay"
+	egressVarSeed          = "seed"
 )
 
 // loadEgress returns the embedded CollectionSpec for egress.
@@ -202,7 +202,7 @@ type egressSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type egressProgramSpecs struct {
-	AnswersOut *ebpf.ProgramSpec `ebpf:"answers_out"`
+	ResponsesOut *ebpf.ProgramSpec `ebpf:"responses_out"`
 }
 
 // egressMapSpecs contains maps before they are loaded into the kernel.
@@ -269,12 +269,12 @@ type egressVariables struct {
 //
 // It can be passed to loadEgressObjects or ebpf.CollectionSpec.LoadAndAssign.
 type egressPrograms struct {
-	AnswersOut *ebpf.Program `ebpf:"answers_out"`
+	ResponsesOut *ebpf.Program `ebpf:"responses_out"`
 }
 
 func (p *egressPrograms) Close() error {
 	return _EgressClose(
-		p.AnswersOut,
+		p.ResponsesOut,
 	)
 }
 

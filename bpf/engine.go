@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,31 +18,31 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 )
 
-// ErrNoEgress is returned where the kernel has no TCX (before 6.6), so that answers are not seen.
+// ErrNoEgress is returned where the kernel has no TCX (before 6.6), so that outgoing packets are not seen.
 var ErrNoEgress = errors.New("kernel has no tcx")
 
-// Options is how to load the program of one interface.
+// Options are the options of the program of one interface.
 type Options struct {
-	// Interface is the name written into windows; nothing is attached.
+	// Interface is the name in the windows; nothing is attached to it.
 	Interface string
-	// Filter is the allow list and blocklist to obey. Required.
+	// Filter holds the allow list and the blocklist. Required.
 	Filter *Filter
-	// RingBufferSize is in bytes, a power of two and a multiple of the page size. 0 means 256 KiB.
+	// RingBufferSize is in bytes, a power of two that is a multiple of the page size. 0 means 256 KiB.
 	RingBufferSize int
 	// SamplesPerSecond bounds the samples of all CPUs together. 0 means 512.
 	SamplesPerSecond int
-	// Gate is how many packets a source sends in an interval before it gets a record of its own. 0 means 16. It is
-	// per CPU, so it is divided by the number of CPUs, down to 2.
+	// Gate is how many packets a source sends in a window before it gets a record of its own. 0 means 16. It is divided
+	// by the number of CPUs, down to 2, because each CPU counts by itself.
 	Gate int
-	// Replay makes time what Run says it is, counts on one CPU, sees both directions in what Run is given, and takes
-	// cut packets for cut by the capture. The Filter must be for replay too.
+	// Replay is for captures: the time is the one given to Run, one CPU counts, frames of both directions are given to Run,
+	// and short frames were cut by the capture. The Filter must be for replay too.
 	Replay bool
 
-	// spread and depth are for benchmarks; see src/ironpost.c.
-	spread, depth uint32
+	// randomSources and lastStep are for benchmarks; see src/ironpost.c.
+	randomSources, lastStep uint32
 }
 
-// Verdict is what the program decided.
+// Verdict is the result of the program for a packet.
 type Verdict uint32
 
 // The verdicts, as in the kernel's enum xdp_action.
@@ -51,8 +52,8 @@ const (
 	Pass    Verdict = 2
 )
 
-// Engine is the program of one interface and what it counts. Collect, Samples and Run may each be called by one
-// goroutine at a time, different ones concurrently.
+// Engine is the program of one interface with its counters. Collect, Samples and Run may each be called by one goroutine at a time,
+// different ones concurrently.
 type Engine struct {
 	name    string
 	replay  bool
@@ -66,20 +67,20 @@ type Engine struct {
 
 	epoch    uint32
 	start    time.Time
-	idle     []idleness
+	idle     []idleIntervals
 	attached atomic.Bool
 
 	mu     sync.Mutex
 	egress *ebpf.Program
 }
 
-// Load verifies and loads the XDP program and makes the maps of its counters. It fails where the kernel or the rights are
-// missing, and says which.
+// Load loads the XDP program and makes the maps of its counters. The error says which feature of the kernel or which privilege is
+// missing.
 func Load(opts Options) (*Engine, error) {
 	if opts.Filter == nil {
 		return nil, errors.New("load the packet program: no filter")
 	}
-	if err := allowMemory(); err != nil {
+	if err := removeMemlock(); err != nil {
 		return nil, err
 	}
 	e, err := newEngine(opts)
@@ -90,16 +91,16 @@ func Load(opts Options) (*Engine, error) {
 }
 
 func newEngine(opts Options) (*Engine, error) {
-	cpus, err := cpusOf(opts)
+	cpus, err := countCPUs(opts)
 	if err != nil {
 		return nil, err
 	}
-	spec, err := specOf(opts, cpus)
+	spec, err := programSpec(opts, cpus)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{name: opts.Interface, replay: opts.Replay, cpus: cpus, seed: opts.Filter.mirror.Seed, idle: make([]idleness, cpus)}
-	if err := e.load(spec, opts); err != nil {
+	e := &Engine{name: opts.Interface, replay: opts.Replay, cpus: cpus, seed: opts.Filter.mirror.Seed, idle: make([]idleIntervals, cpus)}
+	if err := e.load(spec, opts.Filter); err != nil {
 		return nil, err
 	}
 	if err := e.open(); err != nil {
@@ -111,8 +112,9 @@ func newEngine(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// cpusOf returns how many states to make. Virtual machines claim hundreds of possible CPUs, so those that are online count.
-func cpusOf(opts Options) (int, error) {
+// countCPUs returns for how many CPUs to make a state: up to the highest that is online. Virtual machines claim hundreds of possible
+// CPUs.
+func countCPUs(opts Options) (int, error) {
 	if opts.Replay {
 		return 1, nil
 	}
@@ -120,36 +122,31 @@ func cpusOf(opts Options) (int, error) {
 	if err != nil {
 		return ebpf.PossibleCPU()
 	}
-	return highestCPU(string(list)) + 1, nil
+	last := strings.TrimSpace(string(list)) // such as "0-3,6"
+	highest, err := strconv.Atoi(last[strings.LastIndexAny(last, ",-")+1:])
+	if err != nil {
+		return runtime.NumCPU(), nil //nolint:nilerr // another format: take those of this process
+	}
+	return highest + 1, nil
 }
 
-// CPUsAdded reports whether CPUs came online that the program has no state for. Two of them share one then, and may take one's
-// packet for the other's: load another Engine in its place.
+// CPUsAdded reports whether CPUs came online that the program has no state for. They share the state of others, which mixes up
+// packets: load another Engine instead.
 func (e *Engine) CPUsAdded() bool {
-	cpus, err := cpusOf(Options{Replay: e.replay})
+	cpus, err := countCPUs(Options{Replay: e.replay})
 	return err == nil && cpus > e.cpus
 }
 
-// highestCPU returns the last number of a list such as "0-3,6".
-func highestCPU(list string) int {
-	list = strings.TrimSpace(list)
-	n, err := strconv.Atoi(list[strings.LastIndexAny(list, ",-")+1:])
-	if err != nil {
-		return runtime.NumCPU() - 1
-	}
-	return n
-}
-
-// The numbers a program is given when Options leave them out.
+// The defaults of Options, and the least gate.
 const (
 	defaultRing    = 256 << 10
 	defaultSamples = 512
 	defaultGate    = 16
-	leastGate      = 2
+	minGate        = 2
 )
 
-// specOf returns the program with its sizes and constants.
-func specOf(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
+// programSpec returns the program with its map sizes and constants.
+func programSpec(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 	spec, err := loadProgram()
 	if err != nil {
 		return nil, err
@@ -158,20 +155,20 @@ func specOf(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 		spec.Maps[name].MaxEntries = (*m).MaxEntries()
 	}
 	spec.Maps[programMapStates].MaxEntries = uint32(cpus)
-	spec.Maps[programMapRing].MaxEntries = uint32(or(opts.RingBufferSize, defaultRing))
-	perCPU := max(1, or(opts.SamplesPerSecond, defaultSamples)/cpus)
-	gate := or(opts.Gate, defaultGate)
+	spec.Maps[programMapRing].MaxEntries = uint32(cmp.Or(opts.RingBufferSize, defaultRing))
+	perCPU := max(1, cmp.Or(opts.SamplesPerSecond, defaultSamples)/cpus)
+	gate := cmp.Or(opts.Gate, defaultGate)
 	return spec, setConstants(spec, map[string]any{
 		programVarSeed:           opts.Filter.mirror.Seed,
 		programVarMask6:          masks6(),
 		programVarBloomMask:      uint32(opts.Filter.mirror.BloomWords - 1),
 		programVarReplay:         opts.Replay,
 		programVarCpus:           uint32(cpus),
-		programVarGate:           uint32(max(gate/cpus, min(gate, leastGate))),
+		programVarGate:           uint32(max(gate/cpus, min(gate, minGate))),
 		programVarSampleInterval: uint32(time.Second) / uint32(perCPU),
 		programVarSampleBurst:    uint32(time.Second / 4),
-		programVarSpread:         opts.spread,
-		programVarDepth:          opts.depth,
+		programVarRandomSources:  opts.randomSources,
+		programVarLastStep:       opts.lastStep,
 	})
 }
 
@@ -184,58 +181,48 @@ func setConstants(spec *ebpf.CollectionSpec, values map[string]any) error {
 	return nil
 }
 
-func or(value, standard int) int {
-	if value == 0 {
-		return standard
-	}
-	return value
-}
-
 // multiBuffer is BPF_F_XDP_HAS_FRAGS (Linux 5.18): without it drivers refuse the program on interfaces with jumbo frames.
 const multiBuffer = 1 << 5
 
-// load tries a program that takes frames in several buffers, then one that does not.
-func (e *Engine) load(spec *ebpf.CollectionSpec, opts Options) error {
+// load loads a program that takes frames in several buffers, or, where that is refused, one that does not.
+func (e *Engine) load(spec *ebpf.CollectionSpec, filter *Filter) error {
 	single := spec.Copy()
 	spec.Programs[programProgIronpost].Flags |= multiBuffer
-	if err := e.loadOne(spec, opts); err == nil {
-		return nil
+	shared := map[string]*ebpf.Map{}
+	for name, m := range filter.maps.named() {
+		shared[name] = *m
 	}
-	return e.loadOne(single, opts)
-}
-
-func (e *Engine) loadOne(spec *ebpf.CollectionSpec, opts Options) error {
+	opts := &ebpf.CollectionOptions{MapReplacements: shared}
 	var loaded struct {
 		programMaps
 		programPrograms
 	}
-	shared := map[string]*ebpf.Map{}
-	for name, m := range opts.Filter.maps.named() {
-		shared[name] = *m
-	}
-	if err := spec.LoadAndAssign(&loaded, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		return err
+	if err := spec.LoadAndAssign(&loaded, opts); err != nil {
+		if err := single.LoadAndAssign(&loaded, opts); err != nil {
+			return err
+		}
 	}
 	e.maps, e.xdp = loaded.programMaps, loaded.Ironpost
 	return nil
 }
 
+// open maps the counters into memory and opens the ring buffer.
 func (e *Engine) open() (err error) {
-	if e.states, err = mapped(e.maps.States); err != nil {
+	if e.states, err = mapMemory(e.maps.States); err != nil {
 		return err
 	}
-	if e.control, err = mapped(e.maps.Controls); err != nil {
+	if e.control, err = mapMemory(e.maps.Controls); err != nil {
 		return err
 	}
 	e.ring, err = ringbuf.NewReader(e.maps.Ring)
 	return err
 }
 
-// XDP returns the program to attach to the interface. It is closed with the Engine; an attached one lives on.
+// XDP returns the program to attach to the interface. Close closes it; while it is attached it stays in force.
 func (e *Engine) XDP() *ebpf.Program { return e.xdp }
 
-// Egress loads (once) and returns the program to attach to the interface's TCX egress. The error is ErrNoEgress where the
-// kernel has none. Call SeesEgress once it is attached.
+// Egress returns the program to attach to the interface's TCX egress, which it loads once. The error is ErrNoEgress where the kernel
+// has no TCX. Call SetEgressAttached once it is attached.
 func (e *Engine) Egress() (*ebpf.Program, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -260,12 +247,12 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the egress program: %w", explain(err))
 	}
-	e.egress = loaded.AnswersOut
+	e.egress = loaded.ResponsesOut
 	return e.egress, nil
 }
 
-// SetEgressAttached says whether the program of Egress is attached, from now on. Collect writes it into the windows, and the XDP
-// program tells answers from probes by it.
+// SetEgressAttached records whether the program of Egress is attached. Collect writes it into the windows, and the XDP program
+// tells replies from probes accordingly.
 func (e *Engine) SetEgressAttached(attached bool) error {
 	e.attached.Store(attached)
 	var flag uint32
@@ -284,7 +271,7 @@ func (e *Engine) RunStats() (runs uint64, runtime time.Duration, err error) {
 	return stats.RunCount, stats.Runtime, nil
 }
 
-// Close lets go of programs and maps; attached programs live on with theirs.
+// Close closes programs and maps. Attached programs stay in force with their maps.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -298,8 +285,8 @@ func (e *Engine) Close() error {
 	return errors.Join(append(errs, e.xdp.Close(), e.maps.Close())...)
 }
 
-// allowMemory lifts the limit on locked memory, which kernels before 5.11 count maps against.
-func allowMemory() error {
+// removeMemlock lifts the limit on locked memory, which includes maps before Linux 5.11.
+func removeMemlock() error {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return fmt.Errorf("lift the limit on locked memory: %w", explain(err))
 	}

@@ -1,6 +1,7 @@
 package bpf_test
 
 import (
+	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 func prefixes(list ...string) (out []netip.Prefix) {
@@ -31,7 +33,7 @@ func block(t testing.TB, f *bpf.Filter, list ...string) {
 	require.NoError(t, f.Block(entries))
 }
 
-// from is a frame from addr.
+// from returns a SYN from addr.
 func from(addr netip.Addr) []byte {
 	if addr.Is4() {
 		f := synFrame()
@@ -63,15 +65,16 @@ func TestBlockedSourcesAreDropped(t *testing.T) {
 	w, err := e.Collect(start)
 	require.NoError(t, err)
 	require.EqualValues(t, 6, w.Totals.Dropped.Packets)
-	require.Len(t, w.Targets, 2, "what is dropped is no traffic of the target: %v", w.Targets)
+	require.Len(t, w.Targets, 2, "dropped packets are not counted for the target: %v", w.Targets)
 	require.NoError(t, f.Unblock(prefixes("198.51.100.0/24", "2001:db8::9/128", "10.9.9.0/24")))
 	require.Equal(t, bpf.Pass, verdict(t, e, "198.51.100.255", start))
 	require.Equal(t, bpf.Pass, verdict(t, e, "2001:db8::9", start))
 	require.Equal(t, bpf.Drop, verdict(t, e, "192.0.2.7", start))
 }
 
-// Linux takes some of what the program does not read, such as nine extension headers: whose address is known is blocked all the same.
-func TestBlockedSourcesAreDroppedMalformed(t *testing.T) {
+// Linux accepts some packets that the program does not parse, such as those with nine extension headers: they are dropped if their
+// source was read and is blocked.
+func TestMalformedPacketsOfBlockedSourcesAreDropped(t *testing.T) {
 	t.Parallel()
 	e, f := replay(t)
 	block(t, f, "10.0.0.1/32", "2001:db8::1/128")
@@ -98,7 +101,7 @@ func TestBlockedSourcesAreDroppedMalformed(t *testing.T) {
 }
 
 // Feeds list 0.0.0.0/8: a packet whose source was not read is not from there, nor from ::.
-func TestUnreadSourcesAreNotJudged(t *testing.T) {
+func TestUnreadSourcesMatchNoEntry(t *testing.T) {
 	t.Parallel()
 	for name, list := range map[string]func(*bpf.Filter) error{
 		"blocked": func(f *bpf.Filter) error {
@@ -128,7 +131,7 @@ func TestUnreadSourcesAreNotJudged(t *testing.T) {
 	}
 }
 
-func TestHitsReasonsAndExpiry(t *testing.T) {
+func TestEntriesCountPacketsAndExpire(t *testing.T) {
 	t.Parallel()
 	e, f := replay(t)
 	entry := bpf.Entry{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Expires: start.Add(time.Minute), Reason: 77}
@@ -153,8 +156,8 @@ func TestHitsReasonsAndExpiry(t *testing.T) {
 	require.Equal(t, entry, entries[0])
 }
 
-// Blocking again moves the expiry and goes on counting.
-func TestBlockingAgainKeepsTheHits(t *testing.T) {
+// Blocking again changes expiry and reason and keeps the counts.
+func TestBlockingAgainKeepsTheCounts(t *testing.T) {
 	t.Parallel()
 	e, f := replay(t)
 	block(t, f, "192.0.2.7/32")
@@ -170,7 +173,7 @@ func TestBlockingAgainKeepsTheHits(t *testing.T) {
 	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.7", start))
 }
 
-func TestMonitoringEntriesLetPass(t *testing.T) {
+func TestMonitoringEntriesLetPacketsPass(t *testing.T) {
 	t.Parallel()
 	e, f := replay(t)
 	require.NoError(t, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Monitor: true}}))
@@ -181,12 +184,12 @@ func TestMonitoringEntriesLetPass(t *testing.T) {
 	require.EqualValues(t, 1, sumClasses(w))
 }
 
-// The allow list wins in the kernel, whatever is blocked, and in whatever order the lists were written.
-func TestLifelinesWinInKernelOrder(t *testing.T) {
+// The allow list wins over every entry of the blocklist, whichever was written first.
+func TestAllowListWinsOverTheBlocklist(t *testing.T) {
 	t.Parallel()
 	e, f := replay(t)
-	lifelines := []string{"192.0.2.1/32", "198.51.100.0/28", "2001:db8::1/128", "2001:db8:5::/64"}
-	require.NoError(t, f.Allow(prefixes(lifelines...)))
+	allowed := []string{"192.0.2.1/32", "198.51.100.0/28", "2001:db8::1/128", "2001:db8:5::/64"}
+	require.NoError(t, f.Allow(prefixes(allowed...)))
 	block(t, f, "0.0.0.0/0", "::/0", "192.0.2.0/24", "192.0.2.1/32", "198.51.100.3/32", "2001:db8::1/128", "2001:db8::/32", "2001:db8:5::9/128")
 	for _, addr := range []string{"192.0.2.1", "198.51.100.3", "2001:db8::1", "2001:db8:5::9", "2001:db8:5::a"} {
 		require.Equal(t, bpf.Pass, verdict(t, e, addr, start), addr)
@@ -201,12 +204,12 @@ func TestLifelinesWinInKernelOrder(t *testing.T) {
 	require.Equal(t, bpf.Pass, verdict(t, e, "192.0.2.1", start))
 	require.Equal(t, bpf.Pass, verdict(t, e, "fe80::1", start))
 	require.Equal(t, bpf.Drop, verdict(t, e, "2001:db8::1", start))
-	allowed, err := f.Allowed()
+	list, err := f.Allowed()
 	require.NoError(t, err)
-	require.ElementsMatch(t, prefixes("192.0.2.1/32", "fe80::/10"), allowed)
+	require.ElementsMatch(t, prefixes("192.0.2.1/32", "fe80::/10"), list)
 }
 
-// Random lists in random order say in the kernel what they say in a loop over prefixes.
+// Random lists, changed in random order, give the same verdicts as a loop over the prefixes.
 func TestListsAgreeWithALoop(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -215,7 +218,7 @@ func TestListsAgreeWithALoop(t *testing.T) {
 	blocked, allowed := map[netip.Prefix]time.Time{}, map[netip.Prefix]bool{}
 	for round := range 150 {
 		change(t, r, f, blocked, allowed)
-		inKernel(t, f)
+		requireIndexInKernel(t, f)
 		for range 60 {
 			addr, at := randomAddr(r), start.Add(time.Duration(r.IntN(20))*time.Second)
 			want := expected(addr, at, blocked, allowed)
@@ -226,12 +229,12 @@ func TestListsAgreeWithALoop(t *testing.T) {
 	}
 }
 
-// inKernel fails where a program would miss an entry, or look for one that is not there any more.
-func inKernel(t *testing.T, f *bpf.Filter) {
+// requireIndexInKernel fails where the program would miss an entry, or look for a removed one.
+func requireIndexInKernel(t *testing.T, f *bpf.Filter) {
 	t.Helper()
-	same, err := f.InKernel()
+	same, err := f.IndexInKernel()
 	require.NoError(t, err)
-	require.True(t, same, "tables in the kernel are not those counted")
+	require.True(t, same, "the tables in the kernel are not those of the index")
 }
 
 func change(t *testing.T, r *rand.Rand, f *bpf.Filter, blocked map[netip.Prefix]time.Time, allowed map[netip.Prefix]bool) {
@@ -283,7 +286,7 @@ func expected(addr netip.Addr, at time.Time, blocked map[netip.Prefix]time.Time,
 	return bpf.Pass
 }
 
-// randomAddr is one of a few, so that lists hit.
+// randomAddr returns one of a few addresses, so that many are listed.
 func randomAddr(r *rand.Rand) netip.Addr {
 	if r.IntN(2) == 0 {
 		return netip.AddrFrom4([4]byte{byte(r.IntN(2) * 192), byte(r.IntN(2)), byte(r.IntN(2)), byte(r.IntN(4))})
@@ -301,7 +304,7 @@ func randomPrefix(r *rand.Rand) netip.Prefix {
 	return netip.PrefixFrom(a, bits).Masked()
 }
 
-func TestAFullListSaysSo(t *testing.T) {
+func TestFullListReturnsErrFull(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 100)
 	var entries []bpf.Entry
@@ -311,14 +314,14 @@ func TestAFullListSaysSo(t *testing.T) {
 	require.ErrorIs(t, f.Block(entries), bpf.ErrFull)
 	have, err := f.Blocked()
 	require.NoError(t, err)
-	require.Len(t, have, 100, "what fits is in")
+	require.Len(t, have, 100, "as many as fit are added")
 	require.NoError(t, f.Allow(prefixes("192.0.2.1/32")), "the allow list has room of its own")
 	require.Error(t, f.Block([]bpf.Entry{{}}))
 	require.Error(t, f.Unblock([]netip.Prefix{{}}))
 	require.Error(t, f.Allow([]netip.Prefix{{}}))
 }
 
-// processTime is what the process has used of the CPUs: what else the machine does is not in it.
+// processTime returns the CPU time of the process, which other load on the machine does not change.
 func processTime(t testing.TB) time.Duration {
 	t.Helper()
 	var ts unix.Timespec
@@ -326,7 +329,7 @@ func processTime(t testing.TB) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-func TestAMillionEntriesInSeconds(t *testing.T) {
+func TestMillionEntriesAreAddedInSeconds(t *testing.T) {
 	f := newFilter(t, 1_000_000)
 	entries := make([]bpf.Entry, 1_000_000)
 	for i := range entries {
@@ -339,8 +342,32 @@ func TestAMillionEntriesInSeconds(t *testing.T) {
 	busy = processTime(t) - busy
 	t.Logf("a million entries in %v, %v of a CPU", time.Since(began), busy)
 	require.Less(t, busy, 30*time.Second)
+	requireBlocksWhileListing(t, f)
 	e := program(t, f, bpf.Options{})
 	v, err := e.Run(from(entries[777_777].Prefix.Addr()), start)
 	require.NoError(t, err)
 	require.Equal(t, bpf.Drop, v)
+}
+
+// requireBlocksWhileListing fails if entries cannot be added while a long list is read.
+func requireBlocksWhileListing(t *testing.T, f *bpf.Filter) {
+	t.Helper()
+	listed := make(chan struct{})
+	g := task.New(t.Context())
+	g.Go("list", func(context.Context) error {
+		defer close(listed)
+		_, err := f.Blocked()
+		return err
+	})
+	blocked := 0
+	for listing := true; listing; blocked++ {
+		block(t, f, "2001:db8::9/128")
+		select {
+		case <-listed:
+			listing = false
+		default:
+		}
+	}
+	require.NoError(t, g.Wait())
+	require.Greater(t, blocked, 10, "a block waits until the list is read")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// The frames of the tests are as short as Ethernet's: 60 bytes.
+// The frames of the tests have Ethernet's minimum of 60 bytes.
 
 func synFrame() []byte { return tcpFrame(0x02) }
 
@@ -67,7 +67,7 @@ type kind struct {
 	payload  int // bytes behind the last header, padding included
 }
 
-// kinds holds a frame of every kind that parses.
+// kinds returns a frame of every kind that can be parsed.
 func kinds() map[string]kind {
 	syn, syn6 := synFrame()[:54], synFrame6()
 	tiny := slices.Clone(syn[:42])
@@ -113,8 +113,8 @@ func kinds() map[string]kind {
 	}
 }
 
-// malformed holds a frame for every reason but CutIP, which replay does not tell, and ShortEthernet without a tag, which is
-// too short to run.
+// malformed returns a frame for every reason but CutIP, which replay does not report. That for ShortEthernet has a VLAN tag: without
+// one it would be too short to run.
 func malformed() map[traffic.Reason][]byte {
 	syn, udp := synFrame()[:54], udpFrame()[:42]
 	change := func(f []byte, at int, b ...byte) []byte {
@@ -150,7 +150,7 @@ func tagged(frame []byte, kind, id uint16) []byte {
 	return append(out, frame[12:]...)
 }
 
-// extended is an IPv6 frame with parts behind its header, the first of kind next.
+// extended returns an IPv6 frame with parts after its header, the first of type next.
 func extended(next byte, parts ...[]byte) []byte {
 	f := synFrame6()[:54]
 	for _, p := range parts {
@@ -161,7 +161,7 @@ func extended(next byte, parts ...[]byte) []byte {
 	return f
 }
 
-// header is an extension header of size bytes that says its length is length.
+// header returns an extension header of size bytes with length as its length field.
 func header(next, length byte, size int) []byte {
 	h := make([]byte, size)
 	h[0], h[1] = next, length
@@ -176,7 +176,7 @@ func eight(l4 []byte) []byte {
 	return extended(0, append(parts, l4)...)
 }
 
-// generator makes frames that are mostly almost right.
+// generator makes random frames, most of them with small errors.
 type generator struct{ *rand.Rand }
 
 func (g generator) frame() []byte {
@@ -210,7 +210,7 @@ func (g generator) proto() byte {
 	return []byte{6, 6, 6, 17, 17, 1, 58, 136, 47, byte(g.Uint32())}[g.IntN(10)]
 }
 
-// transport is a layer 4 header of about the right length and fields.
+// transport returns a layer 4 header of about the right length and fields.
 func (g generator) transport(proto byte) []byte {
 	b := g.bytes(g.IntN(44))
 	switch {

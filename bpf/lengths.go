@@ -5,12 +5,12 @@ import (
 	"unsafe"
 )
 
-// lengthList is one list of prefix lengths in the kernel. It changes by one length at a time, each written so that a program
-// that reads at the same moment meets every length that stays.
+// lengthList is one list of prefix lengths in the kernel. It changes by one length at a time, in such an order that a program that
+// reads it at the same moment sees every length that stays.
 type lengthList struct {
-	mem           memory
-	number, items uintptr
-	now           []uint8
+	mem          memory
+	count, items uintptr // offsets
+	current      []uint8
 }
 
 func lengthLists(mem memory) map[[2]bool]*lengthList {
@@ -23,29 +23,29 @@ func lengthLists(mem memory) map[[2]bool]*lengthList {
 	}
 }
 
-// read takes over what is in the kernel.
+// read reads the list from the kernel.
 func (l *lengthList) read() error {
 	var n uint32
-	if err := load(l.mem, l.number, &n); err != nil {
+	if err := load(l.mem, l.count, &n); err != nil {
 		return err
 	}
-	l.now = make([]uint8, min(n, 129))
-	for i := range l.now {
-		if err := load(l.mem, l.items+uintptr(i), &l.now[i]); err != nil {
+	l.current = make([]uint8, min(n, 129))
+	for i := range l.current {
+		if err := load(l.mem, l.items+uintptr(i), &l.current[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// set makes the list want, in its order.
+// set replaces the list by want, which is sorted, the longest first.
 func (l *lengthList) set(want []uint8) error {
 	for _, length := range want {
 		if err := l.insert(length); err != nil {
 			return err
 		}
 	}
-	for _, length := range slices.Clone(l.now) {
+	for _, length := range slices.Clone(l.current) {
 		if slices.Contains(want, length) {
 			continue
 		}
@@ -56,18 +56,18 @@ func (l *lengthList) set(want []uint8) error {
 	return nil
 }
 
-// insert writes from the end on, so that what moves is there twice, never not at all.
+// insert writes from the end, so that a length that moves is in the list twice at times, never missing.
 func (l *lengthList) insert(length uint8) error {
-	at, found := slices.BinarySearchFunc(l.now, length, func(have, want uint8) int { return int(want) - int(have) })
+	at, found := slices.BinarySearchFunc(l.current, length, func(have, want uint8) int { return int(want) - int(have) })
 	if found {
 		return nil
 	}
-	l.now = slices.Insert(l.now, at, length)
-	last := len(l.now) - 1
+	l.current = slices.Insert(l.current, at, length)
+	last := len(l.current) - 1
 	if err := l.put(last); err != nil {
 		return err
 	}
-	if err := l.putNumber(); err != nil {
+	if err := l.putCount(); err != nil {
 		return err
 	}
 	for i := last - 1; i >= at; i-- {
@@ -79,19 +79,19 @@ func (l *lengthList) insert(length uint8) error {
 }
 
 func (l *lengthList) remove(length uint8) error {
-	at := slices.Index(l.now, length)
-	l.now = slices.Delete(l.now, at, at+1)
-	for i := at; i < len(l.now); i++ {
+	at := slices.Index(l.current, length)
+	l.current = slices.Delete(l.current, at, at+1)
+	for i := at; i < len(l.current); i++ {
 		if err := l.put(i); err != nil {
 			return err
 		}
 	}
-	return l.putNumber()
+	return l.putCount()
 }
 
-func (l *lengthList) put(i int) error { return store(l.mem, l.items+uintptr(i), &l.now[i]) }
+func (l *lengthList) put(i int) error { return store(l.mem, l.items+uintptr(i), &l.current[i]) }
 
-func (l *lengthList) putNumber() error {
-	n := uint32(len(l.now))
-	return store(l.mem, l.number, &n)
+func (l *lengthList) putCount() error {
+	n := uint32(len(l.current))
+	return store(l.mem, l.count, &n)
 }

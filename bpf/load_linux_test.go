@@ -8,7 +8,7 @@ import (
 	"github.com/ironpost/ironpost/bpf"
 )
 
-func TestTheVerifierWalksLittle(t *testing.T) {
+func TestVerifierWalksFewInstructions(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{})
@@ -26,7 +26,7 @@ func TestTheVerifierWalksLittle(t *testing.T) {
 	require.Less(t, walked, uint32(maxVerified))
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestInvalidOptionsAreErrors(t *testing.T) {
 	t.Parallel()
 	_, err := bpf.Load(bpf.Options{})
 	require.ErrorContains(t, err, "no filter")
@@ -35,18 +35,18 @@ func TestOptionsAreChecked(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestCPUsThatComeAreNoticed(t *testing.T) {
+func TestAddedCPUsAreNoticed(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{})
 	require.False(t, e.CPUsAdded())
-	e.Unplug()
+	e.ForgetCPU()
 	require.True(t, e.CPUsAdded())
 	one, _ := replay(t)
-	require.False(t, one.CPUsAdded(), "a capture comes in on one")
+	require.False(t, one.CPUsAdded(), "replay uses one CPU")
 }
 
-func TestRunStatsCount(t *testing.T) {
+func TestRunStatsAreReadable(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{})

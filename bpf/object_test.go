@@ -17,8 +17,8 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// What the XDP program may use, with the kernel that brought it (include/uapi/linux/bpf.h by release). Nothing is newer than
-// 5.15, the oldest kernel supported.
+// The helpers, map types and map flags that the XDP program may use, with the kernel that introduced them (include/uapi/linux/bpf.h
+// by release). None is newer than 5.15, the oldest supported kernel.
 var (
 	helpers515 = map[asm.BuiltinFunc]string{
 		asm.FnMapLookupElem: "3.19", asm.FnGetSmpProcessorId: "4.1", asm.FnJiffies64: "5.5", asm.FnRingbufReserve: "5.8",
@@ -28,11 +28,11 @@ var (
 	flags515 = uint32(1<<0 | 1<<7 | 1<<10) // no_prealloc 4.6, rdonly_prog 5.2, mmapable 5.5
 )
 
-// maxVerified is a ceiling for what the verifier walks; the kernel's is a million. It grows with paths, not with lines: Linux 6.18
-// walks 39,000, Linux 6.1 57,000.
+// maxVerified bounds the instructions that the verifier walks; the kernel's bound is a million. Their number grows with the paths
+// through the program: Linux 6.18 walks 39,000, Linux 6.1 57,000.
 const maxVerified = 100_000
 
-func TestTheProgramUsesNothingNewerThan515(t *testing.T) {
+func TestProgramUsesNothingNewerThan515(t *testing.T) {
 	t.Parallel()
 	spec, _, err := bpf.LoadSpec()
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestTheProgramUsesNothingNewerThan515(t *testing.T) {
 	for _, p := range spec.Programs {
 		require.Equal(t, ebpf.XDP, p.Type)
 		used := checkInstructions(t, p.Instructions)
-		require.Len(t, used, len(helpers515), "list no more than is used: %v", used)
+		require.Len(t, used, len(helpers515), "helpers515 must list no more than is used: %v", used)
 	}
 }
 
@@ -66,9 +66,9 @@ func checkInstructions(t *testing.T, instructions asm.Instructions) map[asm.Buil
 	return used
 }
 
-// The committed objects are what clang makes of the sources. Another clang makes other code, so the test wants the one of
-// Debian 12, which wrote them.
-func TestTheCommittedObjectsAreWhatTheSourcesSay(t *testing.T) {
+// The committed objects are those that clang makes from the sources. Another clang makes other code, so the test requires that of
+// Debian 12, which made them.
+func TestCommittedObjectsMatchTheSources(t *testing.T) {
 	t.Parallel()
 	version, err := exec.Command("clang", "--version").CombinedOutput()
 	if err == nil && !strings.Contains(string(version), "version 14.0.6") {
@@ -94,7 +94,7 @@ func TestTheCommittedObjectsAreWhatTheSourcesSay(t *testing.T) {
 			require.NoError(t, err)
 			have, err := os.ReadFile(name)
 			require.NoError(t, err)
-			require.True(t, bytes.Equal(want, have), "%s is not what its source makes: run `go generate ./bpf`", name)
+			require.True(t, bytes.Equal(want, have), "%s does not match its source: run `go generate ./bpf`", name)
 		}
 	}
 }

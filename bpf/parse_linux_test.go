@@ -19,7 +19,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// usable lets a test go on where this machine may run programs at all, and fails it where that is not why they did not load.
+// usable skips a test where this machine cannot run programs at all, and fails it for any other error.
 func usable(t testing.TB, what string, err error) {
 	t.Helper()
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, bpf.ErrUnsupported) || errors.Is(err, bpf.ErrNoEgress) {
@@ -28,7 +28,7 @@ func usable(t testing.TB, what string, err error) {
 	require.NoError(t, err)
 }
 
-// replay loads the program for replay, with a filter of its own.
+// replay loads the program for replay with an empty filter.
 func replay(t testing.TB) (*bpf.Engine, *bpf.Filter) {
 	t.Helper()
 	f, err := bpf.OpenFilter(bpf.FilterOptions{Replay: true})
@@ -40,7 +40,7 @@ func replay(t testing.TB) (*bpf.Engine, *bpf.Filter) {
 	return e, f
 }
 
-// agree runs a frame through the program and the model, and returns what both found.
+// agree requires the same result from the program's parser and from the model, and returns it.
 func agree(t testing.TB, e *bpf.Engine, frame []byte, lenient bool) model.Packet {
 	t.Helper()
 	verdict, err := e.Run(frame, start)
@@ -48,15 +48,15 @@ func agree(t testing.TB, e *bpf.Engine, frame []byte, lenient bool) model.Packet
 	require.Equal(t, bpf.Pass, verdict)
 	got, err := e.LastParsed()
 	require.NoError(t, err)
-	want := usableParts(model.Parse(frame, lenient))
+	want := definedFields(model.Parse(frame, lenient))
 	if got != want {
 		require.Equal(t, want, got, "% x", frame)
 	}
 	return want
 }
 
-// usableParts leaves out what is not to be used after the outcome; that no port was read must hold all the same.
-func usableParts(p model.Packet) model.Packet {
+// definedFields leaves out the fields that are not defined for the outcome. Ports stay: none may be read from a malformed packet.
+func definedFields(p model.Packet) model.Packet {
 	switch p.Outcome {
 	case model.NotIP:
 		return model.Packet{Outcome: p.Outcome, Class: p.Class, VLAN: p.VLAN, Bytes: p.Bytes}
@@ -67,7 +67,7 @@ func usableParts(p model.Packet) model.Packet {
 	}
 }
 
-func TestFlagClasses(t *testing.T) {
+func TestTCPFlagsGiveTheClass(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for flags, want := range map[byte]traffic.Class{
@@ -83,7 +83,7 @@ func TestFlagClasses(t *testing.T) {
 	}
 }
 
-func TestKindsOfFrames(t *testing.T) {
+func TestEveryKindOfFrameIsParsed(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for name, k := range kinds() {
@@ -96,7 +96,7 @@ func TestKindsOfFrames(t *testing.T) {
 	}
 }
 
-// Every header cut at every byte passes, and no port is read; whether the cut is the sender's or the capture's.
+// A frame that is cut within any header passes and no port is read, in a capture and in live traffic.
 func TestCutFramesPassUnread(t *testing.T) {
 	t.Parallel()
 	capture, _ := replay(t)
@@ -116,7 +116,7 @@ func TestCutFramesPassUnread(t *testing.T) {
 	}
 	w, err := live.Collect(time.Now())
 	require.NoError(t, err)
-	require.Zero(t, sumClasses(w), "nothing cut is counted as parsed")
+	require.Zero(t, sumClasses(w), "no cut frame is counted as parsed")
 	require.Empty(t, w.Targets)
 	require.NotZero(t, w.Totals.Malformed[traffic.CutIP])
 }
@@ -128,7 +128,7 @@ func sumClasses(w traffic.Window) (n uint64) {
 	return n
 }
 
-func TestMalformedIsCountedByReason(t *testing.T) {
+func TestMalformedPacketsAreCountedByReason(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for reason, frame := range malformed() {
@@ -144,7 +144,7 @@ func TestMalformedIsCountedByReason(t *testing.T) {
 	require.EqualValues(t, len(malformed()), w.Totals.Packets)
 }
 
-// The kernel's parser and the model agree. IRONPOST_FUZZ_PACKETS says over how many frames (200,000).
+// The program's parser and the model agree on random frames: IRONPOST_FUZZ_PACKETS of them, or 200,000.
 func TestParserAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
@@ -160,7 +160,7 @@ func TestParserAgreesWithTheModel(t *testing.T) {
 		outcomes[fmt.Sprint(got.Outcome, "/", got.Class, "/", got.Reason)]++
 	}
 	t.Logf("seed %d: %d frames agree, %d kinds of outcome", seed, packets, len(outcomes))
-	require.Greater(t, len(outcomes), 20, "the frames are worth it: %v", outcomes)
+	require.Greater(t, len(outcomes), 20, "the frames must be diverse: %v", outcomes)
 }
 
 func FuzzParse(f *testing.F) {
@@ -173,7 +173,7 @@ func FuzzParse(f *testing.F) {
 	e, _ := replay(f)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if len(frame) < 14 || len(frame) > 3000 {
-			return // the kernel runs programs on no shorter and no longer ones
+			return // the kernel does not run programs on shorter or longer frames
 		}
 		agree(t, e, frame, true)
 	})

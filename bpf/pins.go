@@ -18,13 +18,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// filterMaps are the maps all interfaces share.
+// filterMaps are the maps of a Filter.
 type filterMaps struct {
 	filters, bloom *ebpf.Map
 	allow, block   [2]*ebpf.Map // IPv4, IPv6
 }
 
-// named lists the maps by their name in the object, which is also the name of their pin.
+// named returns the maps by their name in the object, which is also the name of the pin: a map that is renamed finds no pin of an
+// earlier version.
 func (m *filterMaps) named() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
 		programMapFilters: &m.filters, programMapBloom: &m.bloom,
@@ -43,21 +44,21 @@ func (m *filterMaps) close() error {
 	return errors.Join(errs...)
 }
 
-// The pins lie in a folder of their own, so that all of them are replaced by one rename. A set that was being written when the
-// process died is told from a whole one by its folder's name.
+// The pins are in a folder of their own, so that one rename replaces all of them. A set that was not completed when the process died
+// has the other folder's name.
 const (
 	pinnedSet  = "filter"
 	pinnedNext = "filter_next"
 )
 
-// OpenFilter makes the lists, or adopts what is pinned in opts.Pins: entries, expiries and hits are kept, and a pinned
-// set of another size is replaced by one of the right size with the same entries. It fails where the kernel, the rights or
-// the bpf file system are missing, and says which.
+// OpenFilter makes the lists, or adopts those pinned in opts.Pins: entries, expiries and counts are kept, and pinned lists of another
+// size are replaced by lists of the right size with the same entries. The error says which feature of the kernel, privilege or file
+// system is missing.
 func OpenFilter(opts FilterOptions) (*Filter, error) {
 	if opts.MaxEntries == 0 {
 		opts.MaxEntries = 10_000
 	}
-	if err := allowMemory(); err != nil {
+	if err := removeMemlock(); err != nil {
 		return nil, err
 	}
 	if opts.Pins == "" {
@@ -70,10 +71,10 @@ func OpenFilter(opts FilterOptions) (*Filter, error) {
 	if err != nil || (old != nil && old.fits(opts)) {
 		return old, err
 	}
-	return renew(opts, old)
+	return replaceSet(opts, old)
 }
 
-// adopt opens the pinned set, or returns nil where there is none. One that another version wrote can only be copied.
+// adopt opens the pinned set; nil if there is none. A set with another layout is returned without an index: it can only be copied.
 func adopt(opts FilterOptions) (*Filter, error) {
 	f := &Filter{replay: opts.Replay}
 	for _, set := range []string{pinnedSet, pinnedNext} {
@@ -86,7 +87,7 @@ func adopt(opts FilterOptions) (*Filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = f.adoptEntries()
+		err = f.rebuildIndex()
 		if err != nil && !errors.Is(err, errLayout) {
 			return nil, errors.Join(err, f.maps.close())
 		}
@@ -106,27 +107,27 @@ func (m *filterMaps) openPins(dir string) error {
 	return m.checkEntries()
 }
 
-// checkEntries reports lists whose entries another version laid out differently. Those cannot even be copied.
+// checkEntries returns an error for lists whose entries have another layout: they cannot even be copied.
 func (m *filterMaps) checkEntries() error {
 	for family, keySize := range []uintptr{unsafe.Sizeof(key4{}), unsafe.Sizeof(key6{})} {
 		for _, list := range []*ebpf.Map{m.allow[family], m.block[family]} {
 			if list.KeySize() != uint32(keySize) || list.ValueSize() != uint32(unsafe.Sizeof(programEntry{})) {
-				return fmt.Errorf("adopt %s: entries of another version: remove the pins to start afresh", list)
+				return fmt.Errorf("adopt %s: entries have the layout of another version: remove the pins to start with empty lists", list)
 			}
 		}
 	}
 	return nil
 }
 
-// adoptEntries counts what is in the lists, and writes the bits that belong to them.
-func (f *Filter) adoptEntries() error {
-	if err := f.attach(); err != nil {
+// rebuildIndex computes the index from the entries of the lists and writes it.
+func (f *Filter) rebuildIndex() error {
+	if err := f.openMemory(); err != nil {
 		return err
 	}
 	for family := range 2 {
 		err := errors.Join(
-			each(family, f.maps.block[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, false) }),
-			each(family, f.maps.allow[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, true) }),
+			forEach(family, f.maps.block[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, false) }),
+			forEach(family, f.maps.allow[family], func(p netip.Prefix, _ programEntry) { f.index.add(p, true) }),
 		)
 		if err != nil {
 			return err
@@ -136,26 +137,26 @@ func (f *Filter) adoptEntries() error {
 	if err != nil {
 		return err
 	}
-	f.mirror.Allowed = f.index.allowBloom(slices.Collect(maps.Keys(allowed)))
-	return f.publish()
+	f.mirror.AllowBloom = f.index.allowBloom(slices.Collect(maps.Keys(allowed)))
+	return f.writeIndex()
 }
 
-// attach maps the filter's memory and starts counting from nothing, but with the seeds that are in force.
-func (f *Filter) attach() (err error) {
+// openMemory maps the filter's tables into memory and makes an empty index with the seeds in use.
+func (f *Filter) openMemory() (err error) {
 	if f.maps.filters.ValueSize() != uint32(unsafe.Sizeof(f.mirror)) {
 		return errLayout
 	}
-	if f.filter, err = mapped(f.maps.filters); err != nil {
+	if f.filter, err = mapMemory(f.maps.filters); err != nil {
 		return err
 	}
-	if f.bloom, err = mapped(f.maps.bloom); err != nil {
+	if f.bloom, err = mapMemory(f.maps.bloom); err != nil {
 		return err
 	}
-	var was programFilter
-	if err := load(f.filter, 0, &was); err != nil {
+	var existing programFilter
+	if err := load(f.filter, 0, &existing); err != nil {
 		return err
 	}
-	f.mirror = programFilter{Seed: was.Seed, BloomWords: was.BloomWords}
+	f.mirror = programFilter{Seed: existing.Seed, BloomWords: existing.BloomWords}
 	f.index = newIndex(&f.mirror)
 	f.lengths = lengthLists(f.filter)
 	for _, l := range f.lengths {
@@ -166,14 +167,14 @@ func (f *Filter) attach() (err error) {
 	return nil
 }
 
-var errLayout = errors.New("the pinned filter is of another version")
+var errLayout = errors.New("the pinned filter has the layout of another version")
 
 func (f *Filter) fits(opts FilterOptions) bool {
 	return f.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && f.mirror.BloomWords == bloomWords(opts.MaxEntries)
 }
 
-// renew makes a set of the right size, copies old's entries into it and puts it in old's place.
-func renew(opts FilterOptions, old *Filter) (*Filter, error) {
+// replaceSet makes a set of the right size with the entries of old, which may be nil, and pins it in old's place.
+func replaceSet(opts FilterOptions, old *Filter) (*Filter, error) {
 	f, err := newFilter(opts)
 	if err != nil {
 		return nil, err
@@ -201,12 +202,12 @@ func (f *Filter) copyFrom(old *Filter) error {
 	}
 	var families [2][]Entry
 	for _, e := range entries {
-		families[familyOf(e.Prefix)] = append(families[familyOf(e.Prefix)], e)
+		families[familyIndex(e.Prefix)] = append(families[familyIndex(e.Prefix)], e)
 	}
 	return errors.Join(f.Allow(allowed), f.insert(0, families[0]), f.insert(1, families[1]))
 }
 
-// pin writes the set beside the one in force, then takes its place.
+// pin pins the maps beside the pinned set, then replaces it.
 func (m *filterMaps) pin(dir string) error {
 	next, set := filepath.Join(dir, pinnedNext), filepath.Join(dir, pinnedSet)
 	if err := os.RemoveAll(next); err != nil {
@@ -224,7 +225,7 @@ func (m *filterMaps) pin(dir string) error {
 		return fmt.Errorf("clear %s: %w", set, err)
 	}
 	if err := os.Rename(next, set); err != nil {
-		return fmt.Errorf("put %s in place: %w", set, err)
+		return fmt.Errorf("rename pins to %s: %w", set, err)
 	}
 	return nil
 }
@@ -247,19 +248,19 @@ func newFilter(opts FilterOptions) (*Filter, error) {
 	if err := f.maps.filters.Put(uint32(0), &first); err != nil {
 		return nil, errors.Join(fmt.Errorf("write the seeds: %w", err), f.maps.close())
 	}
-	if err := f.attach(); err != nil {
+	if err := f.openMemory(); err != nil {
 		return nil, errors.Join(err, f.maps.close())
 	}
 	return f, nil
 }
 
-// bloomWords gives eight to sixteen bits an entry, so that with three bits set of each at most 3 % of clean addresses are looked
-// up in vain, and at least 8 KiB.
+// bloomWords returns the size of the Bloom filter in words: eight to sixteen bits per entry, so that with three bits set for each at
+// most 3 % of unlisted addresses are looked up, and at least 8 KiB.
 func bloomWords(entries int) uint64 {
 	return max(1024, uint64(1)<<bits.Len64(uint64(entries*8-1)/64))
 }
 
-// newSeeds returns secret odd multipliers; in replay, where a capture must give the same estimates twice, known ones.
+// newSeeds returns secret odd multipliers; in replay, fixed ones, so that a capture gives the same estimates each time.
 func newSeeds(replay bool) seeds {
 	b := sha256.Sum256([]byte("replay"))
 	if !replay {

@@ -25,7 +25,7 @@ func bpffs(t testing.TB) string {
 	return filepath.Join(dir, "ironpost")
 }
 
-// A pinned filter is adopted by the next process with all that is in it; one of another size is copied.
+// A pinned filter is adopted by the next process with all entries; one of another size is copied.
 func TestPinnedListsAreAdopted(t *testing.T) {
 	t.Parallel()
 	dir := bpffs(t)
@@ -50,7 +50,7 @@ func TestPinnedListsAreAdopted(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, entries, 2)
 		for _, entry := range entries {
-			require.EqualValues(t, round+1, entry.Packets, "hits go on")
+			require.EqualValues(t, round+1, entry.Packets, "the counts continue")
 			if entry.Reason == 5 {
 				require.WithinDuration(t, expires, entry.Expires, 50*time.Millisecond)
 			}
@@ -60,25 +60,25 @@ func TestPinnedListsAreAdopted(t *testing.T) {
 	}
 }
 
-// A process that dies between an entry and its bits leaves bits of nothing, which would make clean packets slow for ever.
-func TestAdoptedTablesAreWrittenAnew(t *testing.T) {
+// A process that dies between writing bits and entries leaves bits without an entry, which would slow down packets for ever.
+func TestTablesOfAnAdoptedFilterAreRewritten(t *testing.T) {
 	t.Parallel()
 	dir := bpffs(t)
 	f, err := bpf.OpenFilter(bpf.FilterOptions{Pins: dir})
 	usable(t, "bpf", err)
 	block(t, f, "192.0.2.0/24", "198.51.100.7/32", "2001:db8::/40")
-	require.NoError(t, f.Scribble())
+	require.NoError(t, f.SetAllBits())
 	require.NoError(t, f.Close())
 	f, err = bpf.OpenFilter(bpf.FilterOptions{Pins: dir})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, f.Close()) }()
-	inKernel(t, f)
+	requireIndexInKernel(t, f)
 	block(t, f, "10.0.0.0/8")
-	inKernel(t, f)
+	requireIndexInKernel(t, f)
 }
 
-// A program that is attached with the old lists keeps them in force while a new filter is made.
-func TestEntriesHoldWhileTheFilterGrows(t *testing.T) {
+// A program with the old lists keeps them in force while a larger filter is made.
+func TestEntriesStayInForceWhileTheFilterGrows(t *testing.T) {
 	t.Parallel()
 	dir := bpffs(t)
 	small, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 100, Pins: dir})
@@ -98,8 +98,8 @@ func TestEntriesHoldWhileTheFilterGrows(t *testing.T) {
 	require.Equal(t, bpf.Drop, verdict(t, next, "192.0.2.9", start))
 }
 
-// What was being pinned when the process died does no harm.
-func TestHalfAPinnedSetIsLeftBehind(t *testing.T) {
+// A set of pins that was not completed when the process died is ignored.
+func TestIncompletePinsAreIgnored(t *testing.T) {
 	t.Parallel()
 	dir := bpffs(t)
 	for round := range 2 {

@@ -33,7 +33,7 @@ type programBank struct {
 	SourcesRefused uint64
 	TargetsRefused uint64
 	Malformed      [16]uint64
-	Light          uint64
+	BelowGate      uint64
 	Sources        [4096]uint8
 }
 
@@ -79,9 +79,9 @@ type programFilter struct {
 	Prefix6       [1024]uint64
 	AllowPrefix4  [1024]uint64
 	AllowPrefix6  [1024]uint64
-	Near4         [65536]uint32
-	Near6         [65536]uint32
-	Allowed       [1024]uint64
+	NetLengths4   [65536]uint32
+	NetLengths6   [65536]uint32
+	AllowBloom    [1024]uint64
 }
 
 type programKey4 struct {
@@ -145,7 +145,7 @@ type programSource struct {
 	Class       [16]uint32
 	Refused     uint32
 	Answered    uint32
-	Disproved   uint32
+	RstNoAck    uint32
 	Fragmented  uint32
 	Vlan        uint16
 	NewPorts    uint16
@@ -184,9 +184,9 @@ type programTarget struct {
 	Fragmented uint32
 	SynackOut  uint32
 	RstOut     uint32
-	Disproved  uint32
+	RstNoAck   uint32
 	Pad        uint32
-	Top        [8]struct {
+	TopPorts   [8]struct {
 		_       structs.HostLayout
 		Port    uint32
 		Packets uint32
@@ -212,15 +212,15 @@ const (
 	programProgIronpost      = "ironpost"
 	programVarBloomMask      = "bloom_mask"
 	programVarCpus           = "cpus"
-	programVarDepth          = "depth"
 	programVarGate           = "gate"
+	programVarLastStep       = "last_step"
 	programVarMask6          = "mask6"
+	programVarRandomSources  = "random_sources"
 	programVarReplay         = "replay"
 	programVarSampleBurst    = "sample_burst"
 	programVarSampleInterval = "sample_interval"
 	programVarSampleType     = "sample_type"
 	programVarSeed           = "seed"
-	programVarSpread         = "spread"
 )
 
 // loadProgram returns the embedded CollectionSpec for program.
@@ -290,15 +290,15 @@ type programMapSpecs struct {
 type programVariableSpecs struct {
 	BloomMask      *ebpf.VariableSpec `ebpf:"bloom_mask"`
 	Cpus           *ebpf.VariableSpec `ebpf:"cpus"`
-	Depth          *ebpf.VariableSpec `ebpf:"depth"`
 	Gate           *ebpf.VariableSpec `ebpf:"gate"`
+	LastStep       *ebpf.VariableSpec `ebpf:"last_step"`
 	Mask6          *ebpf.VariableSpec `ebpf:"mask6"`
+	RandomSources  *ebpf.VariableSpec `ebpf:"random_sources"`
 	Replay         *ebpf.VariableSpec `ebpf:"replay"`
 	SampleBurst    *ebpf.VariableSpec `ebpf:"sample_burst"`
 	SampleInterval *ebpf.VariableSpec `ebpf:"sample_interval"`
 	SampleType     *ebpf.VariableSpec `ebpf:"sample_type"`
 	Seed           *ebpf.VariableSpec `ebpf:"seed"`
-	Spread         *ebpf.VariableSpec `ebpf:"spread"`
 }
 
 // programObjects contains all objects after they have been loaded into the kernel.
@@ -354,15 +354,15 @@ func (m *programMaps) Close() error {
 type programVariables struct {
 	BloomMask      *ebpf.Variable `ebpf:"bloom_mask"`
 	Cpus           *ebpf.Variable `ebpf:"cpus"`
-	Depth          *ebpf.Variable `ebpf:"depth"`
 	Gate           *ebpf.Variable `ebpf:"gate"`
+	LastStep       *ebpf.Variable `ebpf:"last_step"`
 	Mask6          *ebpf.Variable `ebpf:"mask6"`
+	RandomSources  *ebpf.Variable `ebpf:"random_sources"`
 	Replay         *ebpf.Variable `ebpf:"replay"`
 	SampleBurst    *ebpf.Variable `ebpf:"sample_burst"`
 	SampleInterval *ebpf.Variable `ebpf:"sample_interval"`
 	SampleType     *ebpf.Variable `ebpf:"sample_type"`
 	Seed           *ebpf.Variable `ebpf:"seed"`
-	Spread         *ebpf.Variable `ebpf:"spread"`
 }
 
 // programPrograms contains all programs after they have been loaded into the kernel.

@@ -45,7 +45,7 @@ func run(t testing.TB, e *bpf.Engine, at time.Time, packets ...packet) {
 	}
 }
 
-// oneCPU has what follows run on one CPU. The thread is never unlocked: it ends with the test.
+// oneCPU keeps the rest of the test on one CPU. The thread is never unlocked, so it ends with the test.
 func oneCPU(t testing.TB) {
 	t.Helper()
 	runtime.LockOSThread()
@@ -83,8 +83,8 @@ func target(t testing.TB, w traffic.Window, addr string) traffic.Target {
 	return traffic.Target{}
 }
 
-// A scan of a thousand ports: its ports, host, class and the answers are in the source's record and the target's.
-func TestAScanIsRecorded(t *testing.T) {
+// The records of the source and the target hold a scan's ports, hosts, class and responses.
+func TestScanIsRecorded(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for i := range 1000 {
@@ -94,7 +94,7 @@ func TestAScanIsRecorded(t *testing.T) {
 	}
 	w := collect(t, e, start.Add(time.Second))
 	s := source(t, w, "203.0.113.9")
-	require.EqualValues(t, 1000, s.Packets, "those before promotion are in")
+	require.EqualValues(t, 1000, s.Packets, "packets before promotion are included")
 	require.InDelta(t, 984, float64(s.ByClass[traffic.TCPSYN]), 0.5)
 	require.Equal(t, s.ByClass[traffic.TCPSYN], s.Probes)
 	require.InEpsilon(t, 1000.0, s.PortsEstimate, 0.1)
@@ -104,8 +104,8 @@ func TestAScanIsRecorded(t *testing.T) {
 	require.Len(t, s.SamplePorts, 8)
 	require.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, s.SampleHosts)
 	require.Equal(t, start.Add(16*time.Millisecond), s.First.UTC())
-	answers := source(t, w, "192.0.2.1")
-	require.Zero(t, answers.Probes, "RST of the target are no probes of its own")
+	responses := source(t, w, "192.0.2.1")
+	require.Zero(t, responses.Probes, "the target's RST are not probes")
 	hit := target(t, w, "192.0.2.1")
 	require.EqualValues(t, 1000, hit.SYN)
 	require.EqualValues(t, 1000, hit.RSTOut)
@@ -116,8 +116,8 @@ func TestAScanIsRecorded(t *testing.T) {
 	require.EqualValues(t, 2000, w.Totals.Packets)
 }
 
-// A sweep of hosts by UDP; the answers to a client's own requests are not probes, wherever they go.
-func TestASweepIsToldFromAnswers(t *testing.T) {
+// A UDP sweep of hosts counts as probes; replies to a client's requests do not.
+func TestRepliesAreNotProbes(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for i := range 200 {
@@ -132,11 +132,11 @@ func TestASweepIsToldFromAnswers(t *testing.T) {
 	require.InDelta(t, 1, sweep.PortsEstimate, 0.1)
 	require.Zero(t, dns.Probes)
 	require.EqualValues(t, 184, dns.Replies)
-	require.Zero(t, target(t, w, "192.0.2.200").FromReflectorPorts[53], "all of it was asked for")
+	require.Zero(t, target(t, w, "192.0.2.200").FromReflectorPorts[53], "all of it was requested")
 }
 
-// What nobody asked for counts as reflected, also beside answers of the same server.
-func TestReflectedIsWhatNobodyAskedFor(t *testing.T) {
+// Unsolicited packets count as reflected, also beside replies of the same server.
+func TestUnsolicitedPacketsCountAsReflected(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for i := range 100 {
@@ -147,11 +147,11 @@ func TestReflectedIsWhatNobodyAskedFor(t *testing.T) {
 			packet{src: "203.0.113.123", dst: "192.0.2.200", sport: 123, dport: 80, udp: true})
 	}
 	hit := target(t, collect(t, e, start.Add(time.Second)), "192.0.2.200")
-	require.InDelta(t, 100, float64(hit.FromReflectorPorts[53]), 3, "a cell may be shared by chance")
+	require.InDelta(t, 100, float64(hit.FromReflectorPorts[53]), 3, "cells may be shared by chance")
 	require.InDelta(t, 100, float64(hit.FromReflectorPorts[123]), 3)
 }
 
-// Ports that follow each other are estimated as well as any.
+// The estimate is as good for consecutive ports as for others.
 func TestConsecutivePortsAreEstimated(t *testing.T) {
 	t.Parallel()
 	const scanners, tried, gate = 16, 300, 16
@@ -171,7 +171,7 @@ func TestConsecutivePortsAreEstimated(t *testing.T) {
 	require.InEpsilon(t, tried-gate, sum/scanners, 0.025, "the mean is off")
 }
 
-func TestOddFlagsPromoteAtOnce(t *testing.T) {
+func TestAnomalousFlagsPromoteAtOnce(t *testing.T) {
 	t.Parallel()
 	for flags, class := range map[byte]traffic.Class{1: traffic.TCPFIN, 0: traffic.TCPNull, 0x29: traffic.TCPXmas, 3: traffic.TCPOther} {
 		e, _ := replay(t)
@@ -182,12 +182,12 @@ func TestOddFlagsPromoteAtOnce(t *testing.T) {
 	}
 }
 
-// A spoofed flood promotes nobody, however many packets; the target tells how many sources, within 10 %.
-func TestASpoofedFloodPromotesNobody(t *testing.T) {
+// A spoofed flood promotes hardly any source; the number of sources is estimated within 10 %.
+func TestSpoofedFloodPromotesHardlyAnySource(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
-	e := program(t, f, bpf.Options{Gate: 16}.Scatter(1<<18))
-	oneCPU(t) // each CPU draws the same sources
+	e := program(t, f, bpf.Options{Gate: 16}.RandomSources(1<<18))
+	oneCPU(t) // all CPUs draw the same sources
 	_, err := e.XDP().Run(&ebpf.RunOptions{Data: synFrame(), Repeat: 1_000_000})
 	require.NoError(t, err)
 	w := collect(t, e, time.Now())
@@ -201,8 +201,8 @@ func TestASpoofedFloodPromotesNobody(t *testing.T) {
 	require.Greater(t, w.Sampling, uint32(100))
 }
 
-// A heavy source is found below a spoofed flood.
-func TestAHeavySourceStandsOutOfAFlood(t *testing.T) {
+// A heavy source is promoted within a spoofed flood.
+func TestHeavySourceIsPromotedWithinAFlood(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for i := range 40_000 {
@@ -217,7 +217,7 @@ func TestAHeavySourceStandsOutOfAFlood(t *testing.T) {
 	require.Less(t, len(w.Sources), 5, "%d of 40,000 light ones", len(w.Sources)-1)
 }
 
-// The handshake's last ACK is told from every other.
+// Only the ACK that completes a handshake is counted as such.
 func TestCompletedHandshakesAreCounted(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
@@ -237,7 +237,7 @@ func TestCompletedHandshakesAreCounted(t *testing.T) {
 	require.Equal(t, []traffic.PortCount{{Port: 443, Packets: 280}}, hit.TopPorts)
 }
 
-// Windows hold their own interval only; a promoted source stays promoted until it has been silent for some.
+// A window counts its own packets only; a promoted source stays promoted until it was silent for some windows.
 func TestWindowsDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
@@ -248,7 +248,7 @@ func TestWindowsDoNotOverlap(t *testing.T) {
 	require.EqualValues(t, 20, source(t, collect(t, e, start.Add(time.Second)), "203.0.113.9").Packets)
 	run(t, e, start, probe)
 	w := collect(t, e, start.Add(2*time.Second))
-	require.EqualValues(t, 1, source(t, w, "203.0.113.9").Packets, "one packet is enough now")
+	require.EqualValues(t, 1, source(t, w, "203.0.113.9").Packets, "one packet of a promoted source")
 	require.EqualValues(t, 1, w.Totals.Packets)
 	require.Equal(t, start.Add(time.Second), w.Start)
 	for range 3 {
@@ -256,12 +256,12 @@ func TestWindowsDoNotOverlap(t *testing.T) {
 	}
 	run(t, e, start, probe)
 	w = collect(t, e, start)
-	require.Empty(t, w.Sources, "the record was free again")
+	require.Empty(t, w.Sources, "the record was freed")
 	require.Len(t, w.Targets, 1)
 }
 
-// When all records are taken, packets are still counted, and those that found no record too.
-func TestFullTablesAreCounted(t *testing.T) {
+// When all records are in use, packets are still counted, and so are those without room for a record.
+func TestPacketsWithoutRoomForARecordAreCounted(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	for i := range 5000 {
@@ -275,7 +275,7 @@ func TestFullTablesAreCounted(t *testing.T) {
 	require.EqualValues(t, 5000-len(w.Targets), w.Totals.TargetsRefused)
 }
 
-// Each (source, target, port, class) is sampled once, until it is forgotten after 128 intervals.
+// Each (source, target, port, class) is sampled once in 128 windows.
 func TestNewConversationsAreSampled(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
@@ -301,8 +301,8 @@ func TestNewConversationsAreSampled(t *testing.T) {
 	require.Len(t, samples, 1)
 }
 
-// A ring nobody reads fills; what is lost is counted, and nothing else suffers.
-func TestAFullRingIsCounted(t *testing.T) {
+// Samples that do not fit into the ring buffer are counted as lost, and nothing else changes.
+func TestSamplesLostInAFullRingAreCounted(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{RingBufferSize: 4096, SamplesPerSecond: 1 << 20})
@@ -316,7 +316,7 @@ func TestAFullRingIsCounted(t *testing.T) {
 	require.EqualValues(t, 200, w.Totals.Sampled+w.Lost)
 }
 
-func TestSamplesArriveUntilTheEnd(t *testing.T) {
+func TestSamplesAreDelivered(t *testing.T) {
 	t.Parallel()
 	f := newFilter(t, 0)
 	e := program(t, f, bpf.Options{})
@@ -332,8 +332,8 @@ func TestSamplesArriveUntilTheEnd(t *testing.T) {
 	require.WithinDuration(t, time.Now(), got[0].Time, 10*time.Second)
 }
 
-// The egress program's evidence lands in the XDP program's records.
-func TestEgressEvidence(t *testing.T) {
+// The egress program counts responses in the XDP program's records.
+func TestEgressProgramCountsResponses(t *testing.T) {
 	t.Parallel()
 	oneCPU(t)
 	f := newFilter(t, 0)
@@ -354,7 +354,7 @@ func TestEgressEvidence(t *testing.T) {
 	w := collect(t, e, time.Now())
 	require.True(t, w.Egress)
 	scanner, dns := source(t, w, "203.0.113.9"), source(t, w, "198.51.100.53")
-	require.EqualValues(t, 3, scanner.Answered, "two were answered before it was promoted")
+	require.EqualValues(t, 3, scanner.Answered, "two responses were before promotion")
 	require.EqualValues(t, 5, scanner.Refused)
 	require.EqualValues(t, 2, scanner.RSTWithoutACK)
 	require.Zero(t, dns.Probes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* What these programs use of the kernel's stable interface (include/uapi/linux/bpf.h), and nothing else: so they compile
- * with clang alone, without kernel or libbpf headers. Nothing here is newer than Linux 5.15; see the test of that name. */
+/* The parts of the kernel's stable interface (include/uapi/linux/bpf.h) that these programs use. So they compile with clang alone,
+ * without kernel or libbpf headers. Nothing here is newer than Linux 5.15, which a test checks. */
 #pragma once
 
 typedef unsigned char u8;
@@ -12,7 +12,7 @@ typedef _Bool bool;
 
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
-/* Verified once on its own, for any arguments, instead of once for each way that leads to it. */
+/* A global function is verified once, for any arguments, instead of once for each path to its calls. */
 #define GLOBAL __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* The parser: Ethernet, up to two VLAN tags, IPv4, IPv6 with up to eight extension headers, TCP, UDP, ICMP. Package bpf/model
- * says the same in Go; a test compares them on millions of packets. CONTEXT is the program's argument. */
+/* The parser: Ethernet, up to two VLAN tags, IPv4, IPv6 with up to eight extension headers, TCP, UDP, ICMP. Package bpf/model is the
+ * same parser in Go, and tests compare the two. CONTEXT is the type of the program's argument. */
 #pragma once
 #include "state.h"
 
-enum { PARSED = 0, NOT_IP = 255 }; /* else reason + 1 */
+/* The parser returns these, or a reason + 1. */
+enum { PARSED = 0, NOT_IP = 255 };
 enum { EXTENSIONS = 8, STANDARD_FRAME = 1522 };
 
-/* By FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. */
+/* Indexed by the flags FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32. */
 static const u8 tcp_class[64] = {
 #define ROW(psh_urg, none, fin) \
 	[psh_urg] = none, [psh_urg | 1] = fin, [psh_urg | 2] = TCP_SYN, [psh_urg | 3] = TCP_OTHER, \
@@ -18,11 +19,12 @@ static const u8 tcp_class[64] = {
 #undef ROW
 };
 
+/* NEED returns reason why from the parser unless size bytes at from are in the frame. */
 #define NEED(from, size, why) \
 	if (unlikely((void *)(from) + (size) > end)) \
 		return (why) + 1
 
-/* l4 reads the layer 4 header at h, of which the IP header promises len bytes. */
+/* parse_l4 parses the layer 4 header at h; len is the length that the IP header states. */
 INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
 {
 	u32 min = 8, why = SHORT_ICMP;
@@ -90,9 +92,9 @@ INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
 	return PARSED;
 }
 
-/* cut reports a frame that holds less than the IP header promises. Longer frames than Ethernet's standard may lie in several
- * buffers, of which the program sees the first; lenient takes captures that are cut, and segments that are yet to be. */
-INLINE bool cut(void *frame, void *end, u32 bytes, bool lenient)
+/* is_cut reports a frame that is shorter than its IP header states. Frames longer than Ethernet's standard may be in several buffers,
+ * of which the program sees the first. lenient accepts frames that a capture cut, and outgoing segments that are not split yet. */
+INLINE bool is_cut(void *frame, void *end, u32 bytes, bool lenient)
 {
 	return !lenient && frame + bytes > end && end - frame <= STANDARD_FRAME;
 }
@@ -107,7 +109,7 @@ INLINE int parse_v4(u8 *h, void *end, void *frame, struct packet *p, bool lenien
 	if (unlikely(total < size))
 		return BAD_IP + 1;
 	p->bytes = (u32)((void *)h - frame) + total;
-	if (unlikely(cut(frame, end, p->bytes, lenient)))
+	if (unlikely(is_cut(frame, end, p->bytes, lenient)))
 		return CUT_IP + 1;
 	p->proto = h[9];
 	p->ip = *(u32 *)(h + 12);
@@ -127,20 +129,20 @@ INLINE int parse_v4(u8 *h, void *end, void *frame, struct packet *p, bool lenien
 	return parse_l4(h + size, end, total - size, p);
 }
 
-/* is_extension: hop-by-hop, routing, fragment, authentication, destination, mobility, HIP, shim6. */
+/* is_extension reports a hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP or shim6 header. */
 INLINE bool is_extension(u8 next)
 {
 	return next < 64 ? 1ULL << next & (1ULL << 0 | 1ULL << 43 | 1ULL << 44 | 1ULL << 51 | 1ULL << 60)
 			 : next == 135 || next == 139 || next == 140;
 }
 
-/* What walk returns, in one number. */
+/* The bit offsets within the result of skip_extensions. */
 enum { WALK_OFFSET = 8, WALK_LENGTH = 24, WALK_FRAGMENT = 40, WALK_LATER = 41, WALK_RESULT = 48 };
 
-/* walk goes through the IPv6 extension headers that begin at offset, with len bytes promised from there. It returns the next
- * header, where that begins and how many bytes are left for it, whether it met a fragment header, whether the fragment is not
- * the first (then it stopped there), and a parse result. */
-GLOBAL u64 walk(CONTEXT *ctx, u32 next, u32 offset, u32 len)
+/* skip_extensions skips the IPv6 extension headers at offset, of a packet with len bytes from there on. It returns the protocol
+ * after them, its offset and length, whether the packet is a fragment, whether it is not the first one (then it stops there), and
+ * the parser's result. */
+GLOBAL u64 skip_extensions(CONTEXT *ctx, u32 next, u32 offset, u32 len)
 {
 	void *data = (void *)(u64)ctx->data, *end = (void *)(u64)ctx->data_end;
 	u64 flags = 0;
@@ -181,14 +183,14 @@ INLINE int parse_v6(CONTEXT *ctx, u8 *h, void *end, void *frame, struct packet *
 	u32 len = swap16(*(u16 *)(h + 4));
 	p->v6 = 1;
 	p->bytes = (u32)((void *)h - frame) + 40 + len;
-	if (unlikely(cut(frame, end, p->bytes, lenient)))
+	if (unlikely(is_cut(frame, end, p->bytes, lenient)))
 		return CUT_IP + 1;
 	p->proto = h[6];
 	__builtin_memcpy(&p->src, h + 8, 16);
 	__builtin_memcpy(&p->dst, h + 24, 16);
 	h += 40;
 	if (unlikely(is_extension(p->proto))) {
-		u64 found = walk(ctx, p->proto, (u32)((void *)h - frame), len);
+		u64 found = skip_extensions(ctx, p->proto, (u32)((void *)h - frame), len);
 		if (found >> WALK_RESULT)
 			return (int)(found >> WALK_RESULT);
 		p->proto = (u8)found;

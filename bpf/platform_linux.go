@@ -4,14 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
-// haveTCX returns ErrNoEgress where programs cannot be attached to TCX. It asks for an interface that cannot exist: only a
-// kernel with TCX looks for it.
+// kernelClock returns the relation of the monotonic clock to the wall clock at now. It changes whenever the wall clock is set, so
+// it is read anew each time.
+func kernelClock(now time.Time) clock {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return clock{} // never: the clock exists since Linux 2.6
+	}
+	return clock{offset: now.UnixNano() - ts.Nano()}
+}
+
+// haveTCX returns ErrNoEgress where programs cannot be attached to TCX. It attaches to an interface that cannot exist: only a
+// kernel with TCX looks for the interface.
 func haveTCX() error {
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.SchedCLS, License: "Dual BSD/GPL",
@@ -21,8 +33,8 @@ func haveTCX() error {
 		return fmt.Errorf("probe for tcx: %w", explain(err))
 	}
 	l, err := link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: prog, Attach: ebpf.AttachTCXEgress})
-	if closing := prog.Close(); closing != nil {
-		return closing
+	if closeErr := prog.Close(); closeErr != nil {
+		return closeErr
 	}
 	if err == nil {
 		return l.Close()

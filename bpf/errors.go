@@ -8,10 +8,10 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// ErrUnsupported is returned where this system cannot run the programs: not Linux, or a kernel that lacks something.
+// ErrUnsupported is returned where this system cannot run the programs: not Linux, or a kernel that lacks a feature.
 var ErrUnsupported = errors.New("packet programs need linux 5.15 or newer")
 
-// explain says what a refusal by the kernel means to the operator.
+// explain adds to an error of the kernel what the operator can do.
 func explain(err error) error {
 	var verifier *ebpf.VerifierError
 	switch {
@@ -20,7 +20,7 @@ func explain(err error) error {
 	case errors.As(err, &verifier) && lacksBTF():
 		return fmt.Errorf("%w: the kernel has no type information (CONFIG_DEBUG_INFO_BTF): %w", ErrUnsupported, err)
 	case errors.As(err, &verifier):
-		return fmt.Errorf("the kernel's verifier refuses it: %w", err)
+		return fmt.Errorf("the kernel's verifier refuses the program: %w", err)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: %w", err)
 	case errors.Is(err, ebpf.ErrNotSupported):
@@ -30,7 +30,7 @@ func explain(err error) error {
 	}
 }
 
-// lacksBTF reports a kernel without the types the verifier needs to check functions one by one.
+// lacksBTF reports a kernel without the type information that the verifier needs for global functions.
 func lacksBTF() bool {
 	_, err := os.Stat("/sys/kernel/btf/vmlinux")
 	return errors.Is(err, os.ErrNotExist)

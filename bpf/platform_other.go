@@ -5,3 +5,5 @@ package bpf
 import "time"
 
 func kernelClock(time.Time) clock { return clock{} }
+
+func haveTCX() error { return ErrNoEgress }

@@ -1,0 +1,50 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
+)
+
+// Run runs the program on one frame of at least 14 bytes, from the Ethernet header on. The time at is used in replay only.
+func (e *Engine) Run(frame []byte, at time.Time) (Verdict, error) {
+	if e.replay {
+		now := uint64(at.UnixNano())
+		if err := store(e.control, unsafe.Offsetof(programControl{}.Now), &now); err != nil {
+			return Aborted, fmt.Errorf("set the time: %w", err)
+		}
+		if e.start.IsZero() {
+			e.start = at
+		}
+	}
+	verdict, err := e.xdp.Run(&ebpf.RunOptions{Data: frame})
+	if err != nil {
+		return Aborted, fmt.Errorf("run the packet program on %d bytes: %w", len(frame), explain(err))
+	}
+	return Verdict(verdict), nil
+}
+
+// Drain returns the samples in the ring buffer without waiting. It is for replay; not together with Samples.
+func (e *Engine) Drain() ([]traffic.Sample, error) {
+	var rec ringbuf.Record
+	var samples []traffic.Sample
+	at := clockFor(e.replay)
+	for e.ring.AvailableBytes() > 0 {
+		e.ring.SetDeadline(time.Now())
+		if err := e.ring.ReadInto(&rec); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				continue
+			}
+			return samples, fmt.Errorf("read samples of %s: %w", e.name, err)
+		}
+		samples = append(samples, sampleOf(rec.RawSample, at))
+	}
+	return samples, nil
+}

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package bpf
-
-func haveTCX() error { return ErrNoEgress }
