@@ -18,15 +18,15 @@ import (
 	"github.com/ironpost/ironpost/bus"
 )
 
-// A daemon with its defaults and nothing to do is there at once, and small.
+// An idle daemon with its defaults starts within 0.5 s and stays below 60 MB.
 func TestAcceptIdle(t *testing.T) {
 	const (
 		starts  = 9
 		quick   = 500 * time.Millisecond
 		small   = 60 * 1000 * 1000
-		looking = 15 * time.Second // what a start leaves behind is gone by then, or it stays
+		watched = 15 * time.Second // memory of the start is returned by then, or never
 	)
-	s := newStage(t)
+	s := newInstance(t)
 	var took []time.Duration
 	for range starts {
 		began := time.Now()
@@ -37,20 +37,20 @@ func TestAcceptIdle(t *testing.T) {
 	slices.Sort(took)
 	s.start()
 	var most int64
-	for began := time.Now(); time.Since(began) < looking; time.Sleep(100 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < watched; time.Sleep(100 * time.Millisecond) {
 		most = max(most, s.rss())
 	}
 	t.Logf("ready after %v, slowest %v (bar 0.5s); resident at most %.1f MB in %v (bar 60 MB)",
-		took[len(took)/2], took[len(took)-1], float64(most)/1e6, looking)
+		took[len(took)/2], took[len(took)-1], float64(most)/1e6, watched)
 	require.Less(t, took[len(took)/2], quick)
 	require.Less(t, most, int64(small))
 }
 
-// Whoever subscribes to alerts and stops reading does not slow them down. Lines go in
-// portions, in turns with and without such a subscriber.
+// A subscriber of the alerts that stops reading does not slow them down. Lines are written
+// in portions, in turn with and without that subscriber.
 func TestAcceptStuckSubscriber(t *testing.T) {
 	const rounds, portion, bar = 40, 1000, 0.95
-	s := newStage(t)
+	s := newInstance(t)
 	s.start()
 	conn, err := bus.DialSocket(t.Context(), s.path("bus.sock"))
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestAcceptStuckSubscriber(t *testing.T) {
 		began := time.Now()
 		s.append([]byte(lines.String()))
 		for s.stored(conn) < uint64(given) {
-			require.Less(t, time.Since(began), patience)
+			require.Less(t, time.Since(began), waitLimit)
 			time.Sleep(2 * time.Millisecond)
 		}
 		return time.Since(began)
@@ -74,7 +74,7 @@ func TestAcceptStuckSubscriber(t *testing.T) {
 	var free, held time.Duration
 	for range rounds {
 		free += burst()
-		release := s.stuck()
+		release := s.subscribeAndStopReading()
 		held += burst()
 		release()
 	}
@@ -83,8 +83,8 @@ func TestAcceptStuckSubscriber(t *testing.T) {
 	require.Greater(t, left, bar)
 }
 
-// stored returns how many alerts the stream ever stored.
-func (s *stage) stored(conn *bus.Conn) uint64 {
+// stored returns how many alerts the stream has stored.
+func (s *instance) stored(conn *bus.Conn) uint64 {
 	s.t.Helper()
 	states, err := conn.StreamStates(s.t.Context(), nil)
 	require.NoError(s.t, err)
@@ -92,8 +92,8 @@ func (s *stage) stored(conn *bus.Conn) uint64 {
 	return states[i].LastSeq
 }
 
-// stuck subscribes to the alerts and never reads again, until release is called.
-func (s *stage) stuck() (release func()) {
+// subscribeAndStopReading subscribes to the alerts and reads none, until release is called.
+func (s *instance) subscribeAndStopReading() (release func()) {
 	s.t.Helper()
 	c, err := net.Dial("tcp", s.observer)
 	require.NoError(s.t, err)

@@ -1,3 +1,5 @@
-// Package e2e holds scenarios over the whole suite, with the commands as they are
-// built and the neighbours as they are shipped.
+// Package e2e holds tests of the whole suite: the built commands, with real neighbours
+// (dockerd, network namespaces, a stock NATS client). The tests behind the build tag
+// accept take minutes each; deploy/dev/accept.sh runs them and prints each measured
+// number with its limit.
 package e2e

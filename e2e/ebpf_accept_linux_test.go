@@ -28,15 +28,15 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// Long runs behind `make accept-ebpf-engine`. Each prints its number and its bar.
+// Long runs behind `make accept-ebpf-engine`. Each prints its number and its limit ("bar").
 
-// TestEngineSlowScan: a port every 15 s, over 30 ports.
+// A scan of 30 ports, one every 15 s, is detected before it ends.
 func TestEngineSlowScan(t *testing.T) {
 	l := newLab(t)
-	s := newEngineStage(t, l)
+	s := newEngineInstance(t, l)
 	began := time.Now()
-	line := inside(l.attacker, "nmap", "-sS", "-T1", "-n", "-Pn", "-p", "1-30", victim4)
-	scan := exec.CommandContext(t.Context(), line[0], line[1:]...) // goes on for longer than it takes to find it
+	line := inNamespace(l.attacker, "nmap", "-sS", "-T1", "-n", "-Pn", "-p", "1-30", victim4)
+	scan := exec.CommandContext(t.Context(), line[0], line[1:]...) // it lasts longer than its detection takes
 	require.NoError(t, scan.Start())
 	t.Cleanup(func() { _ = scan.Wait() }) // killed
 	var found event.Alert
@@ -49,26 +49,26 @@ func TestEngineSlowScan(t *testing.T) {
 		}
 		return false
 	}, 10*time.Minute, time.Second)
-	t.Logf("nmap -T1 -p 1-30 told as %s after %v (bar: before it ends, 7.5 min)", found.Title, time.Since(began).Round(time.Second))
+	t.Logf("nmap -T1 -p 1-30 detected as %s after %v (bar: before it ends, 7.5 min)", found.Title, time.Since(began).Round(time.Second))
 	require.Equal(t, "Slow Scan", found.Rule.Title)
 }
 
-// urgentStage is a daemon in the victim's namespace that goes before others: a machine that also does other things shall not be
-// what is measured.
-func urgentStage(t *testing.T, l *lab) *stage {
+// urgentInstance is a daemon in the victim's namespace with a high priority: other programs on
+// the machine must not distort the measurement.
+func urgentInstance(t *testing.T, l *lab) *instance {
 	t.Helper()
-	s := newStage(t)
-	s.wrap = append([]string{"nice", "-n", strconv.Itoa(urgent)}, inside(l.victim)...)
-	s.watchPackets("")
+	s := newInstance(t)
+	s.wrap = append([]string{"nice", "-n", strconv.Itoa(urgent)}, inNamespace(l.victim)...)
+	s.enableEngine("")
 	s.start()
 	return s
 }
 
-// TestEngineBlockDelay: from the put into the bucket to the last packet that comes through.
+// Measures the time from the put into the bucket to the last packet that passes.
 func TestEngineBlockDelay(t *testing.T) {
 	const rounds = 300
 	l := newLab(t)
-	s := urgentStage(t, l)
+	s := urgentInstance(t, l)
 	delays := blockDelays(t, s.blocklist(), l.newFlow(attacker4), rounds)
 	p99 := delays[rounds*99/100-1]
 	t.Logf("put to last packet through, %d times: median %v, p99 %v, most %v (bar of p99 %v)", rounds, delays[rounds/2], p99, delays[rounds-1], blockDelay)
@@ -86,12 +86,12 @@ const (
 	urgent      = -10 // nice
 )
 
-// TestEngineUnderFlood: a minute of SYN from random sources, a million and more a second.
+// A minute of SYN packets from random sources, at least a million a second.
 func TestEngineUnderFlood(t *testing.T) {
 	l := newLab(t)
-	s := urgentStage(t, l)
+	s := urgentInstance(t, l)
 	program, frame := l.generator()
-	s.published()
+	s.waitUntilPublishing()
 	cpu, began := s.cpu(), time.Now()
 	var rss []int64
 	sent := l.flood(program, frame, func() { rss = append(rss, s.rss()) })
@@ -101,9 +101,9 @@ func TestEngineUnderFlood(t *testing.T) {
 	third := len(rss) / 3
 	early, late := slices.Max(rss[third:2*third]), slices.Max(rss[2*third:])
 	t.Logf("resident: %.1f MiB in the second third, %.1f MiB in the last (bar %+d MiB)", mib(early), mib(late), growth>>20)
-	seen := s.judge(t, s.packets(began, time.Now()), began)
+	seen := s.checkFlood(t, s.packets(began, time.Now()), began)
 	rate := float64(seen) / lasted.Seconds()
-	t.Logf("sent %d in %v, seen %d, the rest found a queue full: %.2f Mpps (bar %.2f)", sent, lasted.Round(time.Millisecond), seen, rate/1e6, floodRate/1e6)
+	t.Logf("sent %d in %v, seen %d, the rest met a full queue: %.2f Mpps (bar %.2f)", sent, lasted.Round(time.Millisecond), seen, rate/1e6, floodRate/1e6)
 	t.Logf("a packet takes %d ns in the program, as the kernel times it (which costs as much again)", s.counter("ebpf-engine", "program_ns:wan"))
 	require.GreaterOrEqual(t, rate, float64(floodRate))
 	require.LessOrEqual(t, used.Seconds()/lasted.Seconds(), cpuShare)
@@ -112,8 +112,8 @@ func TestEngineUnderFlood(t *testing.T) {
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
-// judge looks at what the bus got and returns how many packets the windows counted.
-func (s *stage) judge(t *testing.T, records []stored, began time.Time) uint64 {
+// checkFlood checks the records on the bus and returns how many packets their windows counted.
+func (s *instance) checkFlood(t *testing.T, records []storedPacket, began time.Time) uint64 {
 	t.Helper()
 	perSecond := map[int64]int{}
 	var first time.Time
@@ -131,7 +131,7 @@ func (s *stage) judge(t *testing.T, records []stored, began time.Time) uint64 {
 		}
 		if w := p.Window; w != nil {
 			seen += w.Packets
-			if w.Classes["tcp_syn"] > floodRate/4 { // each source is another, but for one in a few thousand
+			if w.Classes["tcp_syn"] > floodRate/4 { // nearly every packet has a source of its own
 				worst = max(worst, math.Abs(float64(w.Sources)/float64(w.Classes["tcp_syn"])-1))
 			}
 		}
@@ -149,8 +149,8 @@ func (s *stage) judge(t *testing.T, records []stored, began time.Time) uint64 {
 	return seen
 }
 
-// generator returns a program that gives a frame another source and puts it onto the wire to the victim, and the frame. Its
-// checksum is wrong, so that the victim's stack drops it behind XDP: what is measured is the engine.
+// generator returns a program that gives a frame a random source and sends it to the victim, and the frame. Its
+// checksum is wrong: the victim's stack drops it behind XDP, and only the engine is measured.
 func (l *lab) generator() (*ebpf.Program, []byte) {
 	l.t.Helper()
 	var out, in *net.Interface
@@ -179,7 +179,7 @@ func (l *lab) generator() (*ebpf.Program, []byte) {
 	return p, append(frame, make([]byte, 6)...)
 }
 
-// flood runs the program as live frames (kernel documentation, bpf_prog_run) for floodFor on every CPU, calls each every
+// flood runs the program on live frames (kernel documentation, bpf_prog_run) for floodFor on every CPU, calls each every
 // second, and returns how many frames it sent.
 func (l *lab) flood(p *ebpf.Program, frame []byte, each func()) int {
 	l.t.Helper()
@@ -190,7 +190,7 @@ func (l *lab) flood(p *ebpf.Program, frame []byte, each func()) int {
 		g.Go(func() (err error) {
 			l.enter(l.router, func() {
 				if err = unix.Setpriority(unix.PRIO_PROCESS, 0, urgent); err == nil {
-					err = burst(p, frame, end, &sent)
+					err = sendFrames(p, frame, end, &sent)
 				}
 			})
 			return err
@@ -206,7 +206,7 @@ func (l *lab) flood(p *ebpf.Program, frame []byte, each func()) int {
 	return int(sent.Load())
 }
 
-func burst(p *ebpf.Program, frame []byte, end time.Time, sent *atomic.Int64) error {
+func sendFrames(p *ebpf.Program, frame []byte, end time.Time, sent *atomic.Int64) error {
 	const (
 		liveFrames = 1 << 1 // BPF_F_TEST_XDP_LIVE_FRAMES
 		frames     = 1 << 16
@@ -220,33 +220,33 @@ func burst(p *ebpf.Program, frame []byte, end time.Time, sent *atomic.Int64) err
 	return nil
 }
 
-// stored is a record and when the bus had it.
-type stored struct {
+// storedPacket is a record and when the bus stored it.
+type storedPacket struct {
 	at     time.Time
 	packet event.Packet
 }
 
-// packets returns what the engine has published since, up to a window that ended after until.
-func (s *stage) packets(since, until time.Time) []stored {
+// packets returns the records published since, up to a window that ended after until.
+func (s *instance) packets(since, until time.Time) []storedPacket {
 	s.t.Helper()
-	var out []stored
+	var out []storedPacket
 	s.eventually(func() bool {
 		out = s.history(since)
-		return slices.ContainsFunc(out, func(r stored) bool { return r.packet.Kind == event.Window && r.packet.Time.After(until) })
+		return slices.ContainsFunc(out, func(r storedPacket) bool { return r.packet.Kind == event.Window && r.packet.Time.After(until) })
 	})
 	return out
 }
 
-func (s *stage) history(since time.Time) []stored {
+func (s *instance) history(since time.Time) []storedPacket {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	conn, err := bus.DialSocket(ctx, s.path("bus.sock"))
 	require.NoError(s.t, err)
 	defer func() { require.NoError(s.t, conn.Close(ctx)) }()
-	var out []stored
+	var out []storedPacket
 	require.NoError(s.t, conn.History(ctx, bus.Packets, bus.HistoryOptions{Since: since}, func(d bus.Delivery) bool {
-		r := stored{at: d.StoredAt}
+		r := storedPacket{at: d.StoredAt}
 		require.NoError(s.t, event.Decode(d.Data, &r.packet))
 		out = append(out, r)
 		return true
@@ -254,22 +254,22 @@ func (s *stage) history(since time.Time) []stored {
 	return out
 }
 
-// published waits until the daemon has been idle for a while.
-func (s *stage) published() {
+// waitUntilPublishing waits until the engine has published some records.
+func (s *instance) waitUntilPublishing() {
 	s.t.Helper()
 	s.eventually(func() bool { return s.counter("ebpf-engine", "published") > 3 })
 }
 
-// pid is the daemon's: nsenter became it.
-func (s *stage) proc(name string) string {
+// proc reads a file of the daemon in /proc. nsenter has replaced itself with the daemon.
+func (s *instance) proc(name string) string {
 	s.t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.daemon.Process.Pid, name))
 	require.NoError(s.t, err)
 	return string(b)
 }
 
-// cpu is what the daemon's threads have taken so far (proc(5), stat: utime and stime).
-func (s *stage) cpu() time.Duration {
+// cpu returns the CPU time of the daemon so far (proc(5), stat: utime and stime).
+func (s *instance) cpu() time.Duration {
 	s.t.Helper()
 	_, rest, _ := strings.Cut(s.proc("stat"), ") ")
 	fields := strings.Fields(rest)
@@ -282,8 +282,8 @@ func (s *stage) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100
 }
 
-// rss is the daemon's resident memory in bytes.
-func (s *stage) rss() int64 {
+// rss returns the daemon's resident memory in bytes.
+func (s *instance) rss() int64 {
 	s.t.Helper()
 	n, err := strconv.ParseInt(strings.Fields(s.proc("statm"))[1], 10, 64)
 	require.NoError(s.t, err)

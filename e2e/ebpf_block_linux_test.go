@@ -19,7 +19,7 @@ import (
 
 const streamPort = "9"
 
-// flow is a stream of datagrams, one each millisecond, from the attacker to the victim.
+// flow is a stream of datagrams, one per millisecond, from the attacker to the victim.
 type flow struct {
 	t        *testing.T
 	sent     atomic.Int64 // when the newest was sent, in nanoseconds
@@ -80,27 +80,27 @@ func (f *flow) receive(in net.PacketConn) {
 	}
 }
 
-// through waits until packets sent from now on arrive.
-func (f *flow) through() {
+// waitUntilReceived waits until packets sent from now on arrive.
+func (f *flow) waitUntilReceived() {
 	f.t.Helper()
 	now := time.Now().UnixNano()
-	require.Eventually(f.t, func() bool { return f.received.Load() > now }, patience, time.Millisecond, "the flow is stopped")
+	require.Eventually(f.t, func() bool { return f.received.Load() > now }, waitLimit, time.Millisecond, "no packet arrives")
 }
 
-// stopped waits until nothing that was sent for a while has arrived, and returns when the last that did was sent.
-func (f *flow) stopped() time.Time {
+// waitUntilStopped waits until no packet has arrived for a while, and returns when the last one that did was sent.
+func (f *flow) waitUntilStopped() time.Time {
 	f.t.Helper()
-	const quiet = 60 * time.Millisecond // of a packet each millisecond
+	const quiet = 60 * time.Millisecond // at one packet per millisecond
 	require.Eventually(f.t, func() bool {
 		return f.sent.Load()-f.received.Load() > int64(quiet)
-	}, patience, time.Millisecond, "the flow goes on")
+	}, waitLimit, time.Millisecond, "packets still arrive")
 	return time.Unix(0, f.received.Load())
 }
 
-// blocklist is the operator's.
-func (s *stage) blocklist() *bus.Blocklist {
+// blocklist returns the blocklist, as an operator.
+func (s *instance) blocklist() *bus.Blocklist {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	conn, err := bus.DialSocket(ctx, s.path("bus.sock"))
 	require.NoError(s.t, err)
@@ -112,7 +112,7 @@ func (s *stage) blocklist() *bus.Blocklist {
 
 func block(t *testing.T, list *bus.Blocklist, source string, lasts time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	now, addr := time.Now(), netip.MustParseAddr(source)
 	require.NoError(t, list.Put(ctx, bus.Block{
@@ -122,67 +122,67 @@ func block(t *testing.T, list *bus.Blocklist, source string, lasts time.Duration
 
 func unblock(t *testing.T, list *bus.Blocklist, source string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	addr := netip.MustParseAddr(source)
 	require.NoError(t, list.Remove(ctx, netip.PrefixFrom(addr, addr.BitLen())))
 }
 
-// blockDelays blocks and lets in rounds times, and returns how long after the put the last packet was sent that came through, the
-// shortest first.
+// blockDelays blocks and unblocks rounds times, and returns how long after the put the last packet that passed was sent, the
+// shortest delay first.
 func blockDelays(t *testing.T, list *bus.Blocklist, f *flow, rounds int) []time.Duration {
 	t.Helper()
 	var delays []time.Duration
 	for range rounds {
-		f.through()
+		f.waitUntilReceived()
 		began := time.Now()
 		block(t, list, attacker4, time.Hour)
-		delays = append(delays, f.stopped().Sub(began))
+		delays = append(delays, f.waitUntilStopped().Sub(began))
 		unblock(t, list, attacker4)
 	}
 	slices.Sort(delays)
 	return delays
 }
 
-// blockDelay is the longest from the bucket to the kernel. Its 99th percentile is held to it in `make accept-ebpf-engine`.
+// blockDelay is the limit from the put to the kernel; in `make accept-ebpf-engine` for the 99th percentile.
 const blockDelay = 50 * time.Millisecond
 
-// TestBlock: a block stops the attacker at once, and its end lets him in again.
+// A block stops the attacker's packets at once, and they pass again when it expires.
 func TestBlock(t *testing.T) {
 	l := newLab(t)
-	s := newEngineStage(t, l)
+	s := newEngineInstance(t, l)
 	list, f := s.blocklist(), l.newFlow(attacker4)
 	const rounds = 15
 	require.LessOrEqual(t, blockDelays(t, list, f, rounds)[rounds/2], blockDelay)
 
-	f.through()
+	f.waitUntilReceived()
 	const lasts = 3 * time.Second
 	began := time.Now()
 	block(t, list, attacker4, lasts)
-	last := f.stopped()
-	require.Eventually(t, func() bool { return f.received.Load() > last.UnixNano() }, patience, time.Millisecond)
+	last := f.waitUntilStopped()
+	require.Eventually(t, func() bool { return f.received.Load() > last.UnixNano() }, waitLimit, time.Millisecond)
 	in := time.Unix(0, f.received.Load()).Sub(began)
 	require.InDelta(t, lasts.Seconds(), in.Seconds(), 0.5)
 }
 
-// TestBlockOutlivesKill: the engine is killed, stays away, and comes back: nothing gets through.
-func TestBlockOutlivesKill(t *testing.T) {
+// The engine is killed and started again: no packet of a blocked source passes.
+func TestBlockSurvivesKill(t *testing.T) {
 	l := newLab(t)
-	s := newEngineStage(t, l)
+	s := newEngineInstance(t, l)
 	f := l.newFlow(attacker4)
-	f.through()
+	f.waitUntilReceived()
 	block(t, s.blocklist(), attacker4, time.Hour)
-	f.stopped()
+	f.waitUntilStopped()
 	before := f.count.Load()
 	for range 3 {
 		s.stop(syscall.SIGKILL)
-		require.Equal(t, before, f.count.Load(), "while it is away")
+		require.Equal(t, before, f.count.Load(), "while the engine is down")
 		s.start()
 		require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"))
 		blocked := s.counter("ebpf-engine", "blocked")
-		s.eventually(func() bool { return s.counter("ebpf-engine", "blocked") > blocked+1000 }) // a second of them
-		require.Equal(t, before, f.count.Load(), "while it comes back")
+		s.eventually(func() bool { return s.counter("ebpf-engine", "blocked") > blocked+1000 }) // a second of packets
+		require.Equal(t, before, f.count.Load(), "while the engine starts")
 	}
 	unblock(t, s.blocklist(), attacker4)
-	f.through()
+	f.waitUntilReceived()
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// TestWithoutCapabilities: the module says what it lacks, and the daemon lives on.
+// Without capabilities the engine is degraded and names the missing one; the daemon runs.
 func TestWithoutCapabilities(t *testing.T) {
 	testenv.Require(t, "netns", rootOnly())
 	path, err := exec.LookPath("setpriv")
 	testenv.Require(t, "setpriv", err)
-	s := newStage(t)
+	s := newInstance(t)
 	s.wrap = []string{path, "--bounding-set=-all", "--inh-caps=-all"}
 	s.configure("[ebpf]\nenabled = true\ninterface = \"lo\"\n")
 	s.start()
@@ -27,18 +27,18 @@ func TestWithoutCapabilities(t *testing.T) {
 	require.Zero(t, s.stop(syscall.SIGTERM))
 }
 
-// TestWithoutTheInterface: it is waited for.
-func TestWithoutTheInterface(t *testing.T) {
+// A missing interface is watched as soon as it appears.
+func TestWithoutInterface(t *testing.T) {
 	l := newLab(t)
-	l.in(l.victim, "ip link set wan name away")
-	s := newStage(t)
-	s.wrap = inside(l.victim)
-	s.watchPackets("interface = \"wan\"\n")
+	l.run(l.victim, "ip link set wan name away")
+	s := newInstance(t)
+	s.wrap = inNamespace(l.victim)
+	s.enableEngine("interface = \"wan\"\n")
 	s.start()
 	require.Contains(t, s.module("ebpf-engine").Reasons, "interface wan is not there: it will be watched when it comes")
-	l.in(l.victim, "ip link set away name wan")
+	l.run(l.victim, "ip link set away name wan")
 	s.eventually(func() bool { return s.counter("ebpf-engine", "mode_native:wan") == 1 })
-	l.in(l.victim, "ip link set wan down", "ip link set wan up")
+	l.run(l.victim, "ip link set wan down", "ip link set wan up")
 	require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"))
 	require.Zero(t, s.stop(syscall.SIGTERM))
 }

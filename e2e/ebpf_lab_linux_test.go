@@ -25,8 +25,8 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// The addresses of the lab. What goes to vlan4 carries a VLAN's tag on its way to the victim, which also answers
-// for labHosts addresses from labHost(0) on.
+// The addresses of the lab. Packets to vlan4 carry a VLAN tag on their way to the victim, which also has labHosts
+// addresses from labHost(0) on.
 const (
 	attacker4, victim4, vlan4 = "10.90.1.2", "10.90.2.2", "10.90.3.242"
 	attacker6, victim6        = "fd90:1::2", "fd90:2::2"
@@ -39,7 +39,7 @@ func source6(n int) string { return fmt.Sprintf("fd90:1::%x", n+16) }
 
 func labHost(n int) string { return fmt.Sprintf("10.90.3.%d", n+1) }
 
-// lab is three network namespaces in a row: attacker, router, victim. The packet engine runs in the victim's, on
+// lab is three connected network namespaces: attacker, router, victim. The packet engine runs in the victim's, on
 // its interface to the router.
 type lab struct {
 	t                        *testing.T
@@ -54,58 +54,58 @@ func newLab(t *testing.T) *lab {
 	for _, ns := range []string{l.attacker, l.router, l.victim} {
 		testenv.Require(t, "netns", command("ip", "netns", "add", ns))
 		t.Cleanup(func() { require.NoError(t, command("ip", "netns", "del", ns)) })
-		l.in(ns, "ip link set lo up")
+		l.run(ns, "ip link set lo up")
 	}
-	l.cable(l.attacker, "wan", l.router, "left")
-	l.cable(l.victim, "wan", l.router, "right")
+	l.veth(l.attacker, "wan", l.router, "left")
+	l.veth(l.victim, "wan", l.router, "right")
 	for _, a := range [][4]string{
 		{l.attacker, "wan", attacker4, attacker6},
 		{l.router, "left", "10.90.1.1", "fd90:1::1"},
 		{l.router, "right", "10.90.2.1", "fd90:2::1"},
 		{l.victim, "wan", victim4, victim6},
 	} {
-		l.address(a[0], a[1], a[2], a[3])
+		l.addAddress(a[0], a[1], a[2], a[3])
 	}
 	for n := range labSources {
-		l.address(l.attacker, "wan", source4(n), source6(n))
+		l.addAddress(l.attacker, "wan", source4(n), source6(n))
 	}
 	for n := range labHosts {
-		l.in(l.victim, "ip addr add "+labHost(n)+"/32 dev lo")
+		l.run(l.victim, "ip addr add "+labHost(n)+"/32 dev lo")
 	}
-	l.in(l.victim, "ip addr add "+vlan4+"/32 dev lo")
-	l.routes()
-	l.tag()
+	l.run(l.victim, "ip addr add "+vlan4+"/32 dev lo")
+	l.addRoutes()
+	l.tagVLAN()
 	return l
 }
 
-func (l *lab) routes() {
-	l.in(l.attacker, "ip route add default via 10.90.1.1", "ip -6 route add default via fd90:1::1")
-	l.in(l.victim, "ip route add default via 10.90.2.1", "ip -6 route add default via fd90:2::1")
-	l.in(l.router, "ip route add 10.90.3.0/24 via "+victim4)
-	l.set(l.router, "net/ipv4/ip_forward", "1")
-	l.set(l.router, "net/ipv6/conf/all/forwarding", "1")
+func (l *lab) addRoutes() {
+	l.run(l.attacker, "ip route add default via 10.90.1.1", "ip -6 route add default via fd90:1::1")
+	l.run(l.victim, "ip route add default via 10.90.2.1", "ip -6 route add default via fd90:2::1")
+	l.run(l.router, "ip route add 10.90.3.0/24 via "+victim4)
+	l.sysctl(l.router, "net/ipv4/ip_forward", "1")
+	l.sysctl(l.router, "net/ipv6/conf/all/forwarding", "1")
 	for _, name := range []string{"all", "default", "left", "right"} {
-		l.set(l.router, "net/ipv4/conf/"+name+"/rp_filter", "0") // forged sources are let through
+		l.sysctl(l.router, "net/ipv4/conf/"+name+"/rp_filter", "0") // let spoofed sources pass
 	}
-	l.set(l.victim, "net/ipv4/icmp_ratelimit", "0") // else a UDP scan takes a second for each port
-	l.set(l.victim, "net/ipv6/icmp/ratelimit", "0")
+	l.sysctl(l.victim, "net/ipv4/icmp_ratelimit", "0") // otherwise a UDP scan takes a second for each port
+	l.sysctl(l.victim, "net/ipv6/icmp/ratelimit", "0")
 }
 
-// cable connects two namespaces, with a queue for each CPU as a network card has.
-func (l *lab) cable(ns, name, other, peer string) {
+// veth connects two namespaces, with a queue for each CPU like a network card.
+func (l *lab) veth(ns, name, other, peer string) {
 	l.t.Helper()
 	queues := strconv.Itoa(runtime.NumCPU())
 	require.NoError(l.t, command("ip", "link", "add", name, "netns", ns, "numrxqueues", queues, "numtxqueues", queues,
 		"type", "veth", "peer", "name", peer, "netns", other, "numrxqueues", queues, "numtxqueues", queues))
-	l.in(ns, "ip link set "+name+" up")
-	l.in(other, "ip link set "+peer+" up")
+	l.run(ns, "ip link set "+name+" up")
+	l.run(other, "ip link set "+peer+" up")
 }
 
-// tag has the router put VLAN 42 onto what goes to vlan4, and the victim take it off behind XDP. Programs do it, because
-// not every kernel has VLAN interfaces.
-func (l *lab) tag() {
+// tagVLAN makes the router tag packets to vlan4 with VLAN 42, and the victim remove the tag behind XDP. BPF programs do
+// it, because not every kernel has VLAN interfaces.
+func (l *lab) tagVLAN() {
 	l.t.Helper()
-	l.in(l.router, "ethtool -K right txvlan off") // else the tag travels beside the packet
+	l.run(l.router, "ethtool -K right txvlan off") // otherwise the tag is metadata, not part of the packet
 	push := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.Mov.Imm(asm.R2, 14+16), // the target, behind the Ethernet header
@@ -138,25 +138,25 @@ func (l *lab) program(ns, name string, at ebpf.AttachType, code asm.Instructions
 	l.t.Cleanup(func() { require.NoError(l.t, errors.Join(attached.Close(), p.Close())) })
 }
 
-func (l *lab) address(ns, name, v4, v6 string) {
-	l.in(ns, "ip addr add "+v4+"/24 dev "+name, "ip addr add "+v6+"/64 dev "+name+" nodad")
+func (l *lab) addAddress(ns, name, v4, v6 string) {
+	l.run(ns, "ip addr add "+v4+"/24 dev "+name, "ip addr add "+v6+"/64 dev "+name+" nodad")
 }
 
-// in runs commands in a namespace.
-func (l *lab) in(ns string, lines ...string) {
+// run runs commands in a namespace.
+func (l *lab) run(ns string, lines ...string) {
 	l.t.Helper()
 	for _, line := range lines {
-		require.NoError(l.t, command(inside(ns, strings.Fields(line)...)...))
+		require.NoError(l.t, command(inNamespace(ns, strings.Fields(line)...)...))
 	}
 }
 
-func (l *lab) set(ns, key, value string) {
+func (l *lab) sysctl(ns, key, value string) {
 	l.t.Helper()
-	require.NoError(l.t, command(inside(ns, "sh", "-c", "echo "+value+" > /proc/sys/"+key)...))
+	require.NoError(l.t, command(inNamespace(ns, "sh", "-c", "echo "+value+" > /proc/sys/"+key)...))
 }
 
-// inside is the command that runs args in a namespace, and leaves the mounts alone: pins are on one of them.
-func inside(ns string, args ...string) []string {
+// inNamespace returns the command that runs args in a network namespace. It keeps the mounts: one of them holds the pins.
+func inNamespace(ns string, args ...string) []string {
 	return slices.Concat([]string{"nsenter", "--net=/var/run/netns/" + ns}, args)
 }
 
@@ -180,7 +180,7 @@ func (l *lab) enter(ns string, fn func()) {
 	l.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		f, err := os.Open("/var/run/netns/" + ns)
 		if err == nil {
 			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
@@ -199,27 +199,27 @@ func (l *lab) attack(tool string, args ...string) {
 	l.t.Helper()
 	path, err := exec.LookPath(tool)
 	testenv.Require(l.t, tool, err)
-	require.NoError(l.t, command(inside(l.attacker, append([]string{path}, args...)...)...))
+	require.NoError(l.t, command(inNamespace(l.attacker, append([]string{path}, args...)...)...))
 }
 
-// newEngineStage is a daemon in the victim's namespace, with the packet engine on.
-func newEngineStage(t *testing.T, l *lab) *stage {
+// newEngineInstance is a daemon in the victim's namespace, with the packet engine on.
+func newEngineInstance(t *testing.T, l *lab) *instance {
 	t.Helper()
-	s := newStage(t)
-	s.wrap = inside(l.victim)
-	s.watchPackets("")
+	s := newInstance(t)
+	s.wrap = inNamespace(l.victim)
+	s.enableEngine("")
 	s.start()
 	require.EqualValues(t, 1, s.counter("ebpf-engine", "mode_native:wan"), s.log)
 	return s
 }
 
-// watchPackets switches the packet engine on, with a bpf file system of its own.
-func (s *stage) watchPackets(more string) {
+// enableEngine enables the packet engine, with a bpf file system of its own.
+func (s *instance) enableEngine(more string) {
 	s.t.Helper()
 	pins := s.path("pins")
 	s.t.Cleanup(func() { _ = unix.Unmount(pins, unix.MNT_DETACH) })
 	s.configure(fmt.Sprintf("[ebpf]\nenabled = true\npin_path = %q\n", pins) + more)
-	s.t.Cleanup(func() { // before the mount goes
+	s.t.Cleanup(func() { // before the unmount
 		if s.daemon != nil {
 			_ = s.daemon.Process.Kill()
 			_ = s.daemon.Wait()
@@ -228,25 +228,25 @@ func (s *stage) watchPackets(more string) {
 }
 
 // configure adds to the configuration.
-func (s *stage) configure(more string) {
+func (s *instance) configure(more string) {
 	s.t.Helper()
 	config, err := os.ReadFile(s.path("ironpost.toml"))
 	require.NoError(s.t, err)
 	s.write("ironpost.toml", string(config)+"\n"+more)
 }
 
-// alertOf waits for an alert by title whose source is this, "" for none, and whose target begins so.
-func (s *stage) alertOf(title, source, target string) event.Alert {
+// waitForAlert waits for an alert with this title and source ("" for none) whose target has this prefix.
+func (s *instance) waitForAlert(title, source, target string) event.Alert {
 	s.t.Helper()
 	var found event.Alert
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for time.Now().Before(deadline) {
 		for _, a := range s.alerts() {
 			if a.Rule.Title == title && sourceOf(&a) == source && strings.HasPrefix(targetOf(&a), target) {
 				return a
 			}
 		}
-		time.Sleep(200 * time.Millisecond) // each look starts a command
+		time.Sleep(200 * time.Millisecond) // each check starts a command
 	}
 	require.Fail(s.t, "no alert", "%s from %q to %q among %s", title, source, target, s.ironpost("alerts"))
 	return found

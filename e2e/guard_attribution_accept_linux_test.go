@@ -20,16 +20,16 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// trial is one random alert and what must come of it.
-type trial struct {
+// randomAlert is an alert and its expected outcome.
+type randomAlert struct {
 	alert *event.Alert
 	want  string // container id; empty: skipped
 	why   string
 }
 
-// crowd is a set of containers that come and go, with what is true of them.
-type crowd struct {
-	f    *field
+// population is a set of containers that start and end.
+type population struct {
+	f    *guardSetup
 	live []*member
 	gone []*member
 	n    int
@@ -37,12 +37,12 @@ type crowd struct {
 
 type member struct {
 	docker.Container
-	known time.Time // from when on the guard can know it
+	known time.Time // since when the guard can know it
 	ended time.Time
 }
 
 // add runs a container on one of the networks. Addresses are reused at once.
-func (c *crowd) add() {
+func (c *population) add() {
 	c.n++
 	network := []string{"one", "two"}[c.n%2]
 	id := c.f.engine.Run(c.f.t, testenv.ContainerOptions{Name: fmt.Sprint("m", c.n), Network: network})
@@ -52,7 +52,7 @@ func (c *crowd) add() {
 }
 
 // end removes a random container.
-func (c *crowd) end() {
+func (c *population) end() {
 	i := rand.IntN(len(c.live))
 	m := c.live[i]
 	m.ended = time.Now()
@@ -61,7 +61,7 @@ func (c *crowd) end() {
 	c.gone = append(c.gone, m)
 }
 
-func (c *crowd) rename() {
+func (c *population) rename() {
 	m := c.live[rand.IntN(len(c.live))]
 	c.n++
 	name := fmt.Sprint("r", c.n)
@@ -69,9 +69,9 @@ func (c *crowd) rename() {
 	m.Name, m.known = name, time.Now()
 }
 
-// trial makes an alert about a container that is, or was, there. A stale one is about
-// one that is gone, by what the next may have now.
-func (c *crowd) trial() trial {
+// randomAlert makes an alert about a running container, or a stale one about a container
+// that has ended, whose name or address another one may have now.
+func (c *population) randomAlert() randomAlert {
 	m := c.live[rand.IntN(len(c.live))]
 	stale := len(c.gone) > 0 && rand.IntN(3) == 0
 	at := time.Now()
@@ -80,7 +80,7 @@ func (c *crowd) trial() trial {
 		at = m.ended.Add(-time.Duration(rand.IntN(1000)) * time.Millisecond)
 	}
 	key := []string{"id", "address", "name", "pid"}[rand.IntN(4)]
-	t := trial{why: key}
+	t := randomAlert{why: key}
 	if stale {
 		t.why = "stale " + key
 	} else {
@@ -102,21 +102,21 @@ func (c *crowd) trial() trial {
 	return t
 }
 
-// TestAcceptGuardAttribution: 500 random alerts while containers come, go, take over
-// addresses and are renamed: never a wrong one.
+// 500 random alerts while containers start, end, take over addresses and are renamed: no
+// response hits a wrong container.
 func TestAcceptGuardAttribution(t *testing.T) {
 	trials := 500
-	if n, err := strconv.Atoi(os.Getenv("IRONPOST_TEST_TRIALS")); err == nil { // fewer, to look at the test itself
+	if n, err := strconv.Atoi(os.Getenv("IRONPOST_TEST_TRIALS")); err == nil { // fewer, to try the test itself
 		trials = n
 	}
-	f := newField(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
 	f.engine.Network(t, "one", "10.231.1.0/28")
 	f.engine.Network(t, "two", "10.231.2.0/28")
-	c := &crowd{f: f}
+	c := &population{f: f}
 	for range 10 {
 		c.add()
 	}
-	wrong, right, shy, staleSkipped := 0, 0, 0, 0
+	wrong, right, uncertain, staleSkipped := 0, 0, 0, 0
 	reasons := map[string]int{}
 	for range trials {
 		switch rand.IntN(4) {
@@ -126,14 +126,14 @@ func TestAcceptGuardAttribution(t *testing.T) {
 		case 1:
 			c.rename()
 		}
-		tr := c.trial()
+		tr := c.randomAlert()
 		f.publish(tr.alert)
-		got, reason := f.cameOf(tr.alert)
+		got, reason := f.outcomeOf(tr.alert)
 		switch {
 		case got == "" && tr.want == "":
 			staleSkipped++
 		case got == "":
-			shy++
+			uncertain++
 			reasons[tr.why+": "+reason]++
 		case got == tr.want:
 			right++
@@ -146,17 +146,17 @@ func TestAcceptGuardAttribution(t *testing.T) {
 			f.releaseAll()
 		}
 	}
-	t.Logf("%d trials: right %d, stale ones skipped %d, wrong %d (bar 0), not certain enough %d: %v", trials, right, staleSkipped, wrong, shy, reasons)
+	t.Logf("%d trials: right %d, stale ones skipped %d, wrong %d (bar 0), not certain enough %d: %v", trials, right, staleSkipped, wrong, uncertain, reasons)
 	require.Zero(t, wrong)
 	require.Greater(t, right, trials/3)
 }
 
-// cameOf waits for the report about an alert: the container that was paused, or why none.
-func (f *field) cameOf(a *event.Alert) (container, reason string) {
+// outcomeOf waits for the report about an alert: the container that was paused, or why none was.
+func (f *guardSetup) outcomeOf(a *event.Alert) (container, reason string) {
 	f.t.Helper()
 	f.eventually(func() bool {
 		found := false
-		err := f.operator.History(f.t.Context(), bus.Actions, bus.HistoryOptions{Since: a.Time.Add(-time.Second), Filter: bus.ActionSubject("*", stageHost)}, func(d bus.Delivery) bool {
+		err := f.operator.History(f.t.Context(), bus.Actions, bus.HistoryOptions{Since: a.Time.Add(-time.Second), Filter: bus.ActionSubject("*", testHost)}, func(d bus.Delivery) bool {
 			var got event.Action
 			if event.Decode(d.Data, &got) != nil || got.AlertID != a.ID || got.Phase == event.Intended {
 				return true

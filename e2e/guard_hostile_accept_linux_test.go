@@ -14,10 +14,10 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// TestAcceptGuardHostile: 1,000 alerts at the protected set do nothing; 10,000 that
-// name one container isolate it once.
+// 1,000 alerts about protected containers cause no response; 10,000 that name one
+// container isolate it once.
 func TestAcceptGuardHostile(t *testing.T) {
-	f := newField(t, wideCaps+"protected = [\"core-*\"]\n", "[[policy]]\nid = \"p\"\nactions = [\"isolate\", \"kill\"]\nattribute_by = [\"id\", \"name\", \"address\", \"image\"]\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps+"protected = [\"core-*\"]\n", "[[policy]]\nid = \"p\"\nactions = [\"isolate\", \"kill\"]\nattribute_by = [\"id\", \"name\", \"address\", \"image\"]\nmatch.severity = \"high\"\n")
 	owner := f.engine.Run(t, testenv.ContainerOptions{Name: "owner"})
 	targets := []string{
 		owner,
@@ -69,7 +69,7 @@ func TestAcceptGuardHostile(t *testing.T) {
 		f.publish(batch...)
 	}
 	f.eventually(func() bool { return f.counter(bus.ContainerGuard, "alerts") >= 11_000 })
-	f.eventually(func() bool { return f.held()[victim].State == "held" })
+	f.eventually(func() bool { return f.quarantined()[victim].State == "held" })
 	done := 0
 	for line := range strings.Lines(f.ironpost("actions", "--json", "--limit", "0", "--phase", "done", "--kind", "isolate")) {
 		if strings.Contains(line, victim) {

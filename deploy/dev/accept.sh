@@ -17,7 +17,7 @@ foundation actions         | -run TestAccept(Actions|StopUnderLoad) ./e2e
 foundation full-disk       | -run TestAccept(DiskFull|FullAlertStream) ./e2e
 foundation idle            | -run TestAccept(Idle|StuckSubscriber) ./e2e
 foundation reloads         | -run TestAcceptReloads ./e2e
-ebpf-engine scans          | -run Test(Scans|Sweep|ForgedFlood|Without) ./e2e
+ebpf-engine scans          | -run Test(Scans|Sweep|SpoofedFlood|Without) ./e2e
 ebpf-engine slow-scan      | -run TestEngineSlowScan ./e2e
 ebpf-engine blocks         | -run Test(Block|EngineBlockDelay) ./e2e
 ebpf-engine flood          | -run TestEngineUnderFlood ./e2e

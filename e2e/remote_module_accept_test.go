@@ -21,30 +21,30 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// guard is a container guard on another machine, as far as the daemon can tell: it
-// publishes actions over TLS with a key of its own.
-type guard struct {
+// actionPublisher publishes actions over TLS with a key of its own, like a container guard
+// on another machine.
+type actionPublisher struct {
 	actions *bus.Publisher
 
-	stored  atomic.Int64 // actions that Publish said are stored
+	stored  atomic.Int64 // actions that Publish has stored
 	stopped atomic.Bool
 }
 
-const stageHost = "stage"
+const testHost = "stage"
 
-// remotes are modules on other machines, by the name of their key.
-type remotes struct {
-	s       *stage
+// remoteModules are modules on other machines, by the name of their key.
+type remoteModules struct {
+	s       *instance
 	ca      *testenv.Authority
 	address string
 	seeds   map[string][]byte
 }
 
-// listen has the daemon let modules in, each named as in "container-guard.stage".
-// Call it before start.
-func (s *stage) listen(names ...string) *remotes {
+// listen configures the native listener and a key for each module, named as in
+// "container-guard.stage". Call it before start.
+func (s *instance) listen(names ...string) *remoteModules {
 	s.t.Helper()
-	r := &remotes{s: s, ca: testenv.NewAuthority(s.t), address: testenv.FreeAddr(s.t), seeds: map[string][]byte{}}
+	r := &remoteModules{s: s, ca: testenv.NewAuthority(s.t), address: testenv.FreeAddr(s.t), seeds: map[string][]byte{}}
 	cert, key := r.ca.Server()
 	s.replace("[bus]", fmt.Sprintf("[bus]\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q", r.address, r.ca.Path, cert, key))
 	require.NoError(s.t, os.MkdirAll(s.path("data/keys"), 0o700))
@@ -61,7 +61,7 @@ func (s *stage) listen(names ...string) *remotes {
 }
 
 // connect connects as the module called name.
-func (r *remotes) connect(name string) *bus.Conn {
+func (r *remoteModules) connect(name string) *bus.Conn {
 	r.s.t.Helper()
 	module, host, _ := strings.Cut(name, ".")
 	conn, err := bus.Connect(r.s.t.Context(), bus.Options{
@@ -72,29 +72,29 @@ func (r *remotes) connect(name string) *bus.Conn {
 	return conn
 }
 
-const remoteGuard = bus.ContainerGuard + "." + stageHost
+const remoteGuard = bus.ContainerGuard + "." + testHost
 
-// guard connects as the guard of the daemon's host.
-func (r *remotes) guard() *guard {
+// newActionPublisher connects as the guard of the daemon's host.
+func (r *remoteModules) newActionPublisher() *actionPublisher {
 	r.s.t.Helper()
-	g := &guard{}
+	g := &actionPublisher{}
 	var err error
-	g.actions, err = r.connect(remoteGuard).Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: stageHost})
+	g.actions, err = r.connect(remoteGuard).Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: testHost})
 	require.NoError(r.s.t, err)
 	return g
 }
 
 func actionID(n int) string { return fmt.Sprintf("action-%05d", n) }
 
-// publish sends actions one after the other, each once the one before is stored, until
-// there are most, or stop is called.
-func (g *guard) publish(ctx context.Context, most int, pause time.Duration) error {
+// publish publishes actions one after the other, each once the one before is stored, until
+// there are most, or stopped is set.
+func (g *actionPublisher) publish(ctx context.Context, most int, pause time.Duration) error {
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for i := 0; i < most && !g.stopped.Load(); i++ {
 		<-ticker.C
 		err := g.actions.Publish(ctx, &event.Action{
-			ID: actionID(i), Schema: event.Schema, Time: time.Now().UTC(), Module: bus.ContainerGuard, Host: stageHost,
+			ID: actionID(i), Schema: event.Schema, Time: time.Now().UTC(), Module: bus.ContainerGuard, Host: testHost,
 			Kind: "notify", Target: "web", Phase: event.Done,
 		})
 		if err != nil {
@@ -105,11 +105,11 @@ func (g *guard) publish(ctx context.Context, most int, pause time.Duration) erro
 	return nil
 }
 
-// soFar returns how many actions are stored.
-func (g *guard) soFar() int { return int(g.stored.Load()) }
+// storedCount returns how many actions are stored.
+func (g *actionPublisher) storedCount() int { return int(g.stored.Load()) }
 
-// audited counts the records of each action in the trail's files.
-func (s *stage) audited() map[string]int {
+// audited counts the records of each action in the files of the audit trail.
+func (s *instance) audited() map[string]int {
 	s.t.Helper()
 	files, err := filepath.Glob(s.path("data/audit/audit*.log"))
 	require.NoError(s.t, err)
@@ -119,7 +119,7 @@ func (s *stage) audited() map[string]int {
 		require.NoError(s.t, err)
 		for line := range bytes.Lines(text) {
 			var record struct{ ID string }
-			if json.Unmarshal(line, &record) == nil && record.ID != "" { // the last may be half written
+			if json.Unmarshal(line, &record) == nil && record.ID != "" { // the last line may be half-written
 				ids[record.ID]++
 			}
 		}
@@ -127,8 +127,8 @@ func (s *stage) audited() map[string]int {
 	return ids
 }
 
-// auditLedger compares the trail with the first n actions.
-func (s *stage) auditLedger(n int) {
+// requireAuditedOnce compares the trail with the first n actions.
+func (s *instance) requireAuditedOnce(n int) {
 	s.t.Helper()
 	ids := s.audited()
 	missing, doubled := 0, 0
@@ -146,8 +146,8 @@ func (s *stage) auditLedger(n int) {
 	require.Zero(s.t, doubled)
 }
 
-// intact has the operator's command check the chain.
-func (s *stage) intact() {
+// requireIntactTrail verifies the chain with the operator's command.
+func (s *instance) requireIntactTrail() {
 	s.t.Helper()
 	var report struct {
 		Intact   bool

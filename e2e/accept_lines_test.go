@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Long runs behind `make accept-foundation`. Each prints its number and its bar.
+// Long runs behind `make accept-foundation`. Each prints its number and its limit ("bar").
 
 const (
 	kills    = 100
@@ -32,22 +32,22 @@ const (
 
 // writers append lines to the watched file and send others over TCP until stop.
 type writers struct {
-	s    *stage
+	s    *instance
 	wg   sync.WaitGroup
 	done chan struct{}
 	once sync.Once
-	file atomic.Int64 // lines appended whole
+	file atomic.Int64 // whole lines appended
 }
 
-func (s *stage) load(pause time.Duration) *writers {
+func (s *instance) startLoad(pause time.Duration) *writers {
 	w := &writers{s: s, done: make(chan struct{})}
-	w.wg.Go(func() { w.each(pause, w.appendLine) })
-	w.wg.Go(func() { w.each(pause, w.sender()) })
+	w.wg.Go(func() { w.repeat(pause, w.appendLine) })
+	w.wg.Go(func() { w.repeat(pause, w.tcpSender()) })
 	s.t.Cleanup(w.stop)
 	return w
 }
 
-func (w *writers) each(pause time.Duration, write func(n int)) {
+func (w *writers) repeat(pause time.Duration, write func(n int)) {
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -65,8 +65,8 @@ func (w *writers) appendLine(n int) {
 	w.file.Store(int64(n) + 1)
 }
 
-// sender writes to a connection that is made again whenever the daemon is.
-func (w *writers) sender() func(n int) {
+// tcpSender writes to a connection and opens a new one after the daemon was restarted.
+func (w *writers) tcpSender() func(n int) {
 	var c net.Conn
 	return func(n int) {
 		if c == nil {
@@ -89,8 +89,8 @@ func (w *writers) stop() {
 
 var spooledUser = regexp.MustCompile(`sudo:  (tcp\d+) :`)
 
-// spooled notes the users of the lines that are whole in the spool.
-func (s *stage) spooled(into map[string]bool) {
+// addSpooledUsers adds the users of the whole records in the spool to into.
+func (s *instance) addSpooledUsers(into map[string]bool) {
 	s.t.Helper()
 	files, err := filepath.Glob(s.path("data/log-pipeline/spool/*.log"))
 	require.NoError(s.t, err)
@@ -105,8 +105,8 @@ func (s *stage) spooled(into map[string]bool) {
 	}
 }
 
-// firsts counts the first alerts by user, and ids.
-func (s *stage) firsts() (users map[string]int, doubled int) {
+// firstAlertsByUser counts the first alerts by user, and the ids stored twice.
+func (s *instance) firstAlertsByUser() (users map[string]int, doubled int) {
 	users, ids := map[string]int{}, map[string]bool{}
 	for _, a := range s.alerts() {
 		if ids[a.ID] {
@@ -120,17 +120,17 @@ func (s *stage) firsts() (users map[string]int, doubled int) {
 	return users, doubled
 }
 
-// settle waits until the last line appended has its alert.
-func (s *stage) settle(w *writers) {
+// waitForLastAlert waits until the last line appended has its alert.
+func (s *instance) waitForLastAlert(w *writers) {
 	s.t.Helper()
 	last := fmt.Sprintf("file%d", w.file.Load()-1)
-	s.eventually(func() bool { users, _ := s.firsts(); return users[last] > 0 })
+	s.eventually(func() bool { users, _ := s.firstAlertsByUser(); return users[last] > 0 })
 }
 
-// ledger compares what was accepted with what is stored.
-func (s *stage) ledger(w *writers, tcp map[string]bool) {
+// requireEveryLineOnce compares the lines that were accepted with the alerts stored.
+func (s *instance) requireEveryLineOnce(w *writers, tcp map[string]bool) {
 	s.t.Helper()
-	users, doubled := s.firsts()
+	users, doubled := s.firstAlertsByUser()
 	lost, twice := 0, 0
 	expect := func(user string) {
 		switch n := users[user]; {
@@ -160,49 +160,49 @@ func (s *stage) ledger(w *writers, tcp map[string]bool) {
 }
 
 func TestAcceptEveryLineOnceOverKills(t *testing.T) {
-	s := newStage(t)
+	s := newInstance(t)
 	s.start()
 	tcp := map[string]bool{}
-	w := s.load(2 * time.Millisecond)
+	w := s.startLoad(2 * time.Millisecond)
 	var slowest time.Duration
 	for range kills {
 		time.Sleep(time.Duration(20+rand.IntN(400)) * time.Millisecond)
 		s.kill()
-		s.spooled(tcp)
+		s.addSpooledUsers(tcp)
 		began := time.Now()
 		s.start()
 		slowest = max(slowest, time.Since(began))
 	}
 	w.stop()
-	s.settle(w)
-	s.spooled(tcp)
-	s.ledger(w, tcp)
+	s.waitForLastAlert(w)
+	s.addSpooledUsers(tcp)
+	s.requireEveryLineOnce(w, tcp)
 	t.Logf("%d kills: slowest start to ready %v (bar 1s)", kills, slowest)
 	require.Less(t, slowest, time.Second)
 }
 
 func TestAcceptEveryLineOnceOverALongDowntime(t *testing.T) {
-	s := newStage(t)
+	s := newInstance(t)
 	s.start()
 	tcp := map[string]bool{}
-	w := s.load(2 * time.Millisecond)
+	w := s.startLoad(2 * time.Millisecond)
 	time.Sleep(3 * time.Second)
 	s.kill()
 	w.stop()
-	s.spooled(tcp)
+	s.addSpooledUsers(tcp)
 	t.Logf("down for %v", downtime)
 	time.Sleep(downtime)
 	s.start()
-	s.settle(w)
-	s.ledger(w, tcp)
+	s.waitForLastAlert(w)
+	s.requireEveryLineOnce(w, tcp)
 }
 
 func TestAcceptReloadsLoseNothing(t *testing.T) {
-	s := newStage(t)
+	s := newInstance(t)
 	good, err := os.ReadFile(s.path("ironpost.toml"))
 	require.NoError(t, err)
 	s.start()
-	w := s.load(time.Millisecond)
+	w := s.startLoad(time.Millisecond)
 	for n := range 1000 {
 		text := string(good)
 		switch {
@@ -217,8 +217,8 @@ func TestAcceptReloadsLoseNothing(t *testing.T) {
 	}
 	s.write("ironpost.toml", string(good))
 	w.stop()
-	s.settle(w)
-	s.ledger(w, nil)
+	s.waitForLastAlert(w)
+	s.requireEveryLineOnce(w, nil)
 	done, refused := s.reloads()
 	t.Logf("1000 SIGHUP: %d reloads done (bar 500), %d refused (bar 500)", done, refused)
 	require.Equal(t, []int{500, 500}, []int{done, refused})
@@ -226,8 +226,8 @@ func TestAcceptReloadsLoseNothing(t *testing.T) {
 
 var reloadsTotal = regexp.MustCompile(`ironpost_daemon_reloads_total\{result="(done|refused)"\} (\d+)`)
 
-// reloads returns how many configurations the daemon took and refused.
-func (s *stage) reloads() (done, refused int) {
+// reloads returns how many configurations the daemon has accepted and refused.
+func (s *instance) reloads() (done, refused int) {
 	s.t.Helper()
 	resp, err := http.Get("http://" + s.metrics + "/metrics")
 	require.NoError(s.t, err)

@@ -20,11 +20,11 @@ import (
 )
 
 // Long runs of the container guard behind `make accept-container-guard`, with the
-// daemon as it is built and a dockerd of their own. Each prints its number and its
-// bar, and the bare API's number of the same run where the bar is relative.
+// built daemon and a dockerd of their own. Each prints its number and its limit ("bar"),
+// and the number of the bare Docker API in the same run where the limit is relative to it.
 
-// bare measures the API alone: pause, and pause with disconnect, each seen by an inspect.
-func (f *field) bare(id string) (pause, both time.Duration) {
+// measureBareAPI measures the Docker API alone: pause, and pause with disconnect, each verified by an inspect.
+func (f *guardSetup) measureBareAPI(id string) (pause, both time.Duration) {
 	f.t.Helper()
 	ctx := f.t.Context()
 	before, _, err := f.docker.Inspect(ctx, id)
@@ -46,39 +46,38 @@ func (f *field) bare(id string) (pause, both time.Duration) {
 	return pause, both
 }
 
-// TestAcceptGuardLatency: alert published → frozen and verified, and fully isolated,
-// each beside the bare API of the same run.
+// Measures alert published → frozen and verified, and → isolated, each compared with the
+// bare API in the same run.
 func TestAcceptGuardLatency(t *testing.T) {
-	f := newField(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
-	ids := f.fill(accepted)
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
+	ids := f.runContainers(containerCount)
 	var barePause, bareBoth, frozen, isolated []time.Duration
-	for round := range 8 { // one by one in turn, so that both have the same neighbours
-		for i := range accepted / 2 {
-			quiet, struck := ids[2*i+round%2], ids[2*i+1-round%2]
-			pause, both := f.bare(quiet)
+	for round := range 8 { // alternating: both run under the same load
+		for i := range containerCount / 2 {
+			bare, attacked := ids[2*i+round%2], ids[2*i+1-round%2]
+			pause, both := f.measureBareAPI(bare)
 			barePause, bareBoth = append(barePause, pause), append(bareBoth, both)
 			began := time.Now()
-			f.publish(f.alert(byID(struck)))
+			f.publish(f.alert(byID(attacked)))
 			var h containerguard.Quarantined
-			f.eventually(func() bool { h = f.held()[struck]; return h.State == "held" })
+			f.eventually(func() bool { h = f.quarantined()[attacked]; return h.State == "held" })
 			frozen, isolated = append(frozen, h.FrozenAt.Sub(began)), append(isolated, h.HeldAt.Sub(began))
 		}
 		f.releaseAll()
 	}
-	t.Logf("bare pause:               %s", said(barePause))
-	t.Logf("alert → frozen:           %s (bar: p99 ≤ %v)", said(frozen), percentile(barePause, 0.99)+25*time.Millisecond)
-	t.Logf("bare pause + disconnect:  %s", said(bareBoth))
-	t.Logf("alert → isolated:         %s (bar: p99 ≤ %v)", said(isolated), percentile(bareBoth, 0.99)+50*time.Millisecond)
+	t.Logf("bare pause:               %s", summary(barePause))
+	t.Logf("alert → frozen:           %s (bar: p99 ≤ %v)", summary(frozen), percentile(barePause, 0.99)+25*time.Millisecond)
+	t.Logf("bare pause + disconnect:  %s", summary(bareBoth))
+	t.Logf("alert → isolated:         %s (bar: p99 ≤ %v)", summary(isolated), percentile(bareBoth, 0.99)+50*time.Millisecond)
 	require.LessOrEqual(t, percentile(frozen, 0.99), percentile(barePause, 0.99)+25*time.Millisecond)
 	require.LessOrEqual(t, percentile(isolated, 0.99), percentile(bareBoth, 0.99)+50*time.Millisecond)
 }
 
-// TestAcceptGuardBurst: 50 alerts at once, all frozen within 0.6 s; then with a cap,
-// exactly as many as it allows.
+// 50 alerts at once: all containers are frozen within 0.6 s.
 func TestAcceptGuardBurst(t *testing.T) {
-	f := newField(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
-	ids := f.fill(accepted)
-	bare := f.bareBurst(ids)
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
+	ids := f.runContainers(containerCount)
+	bare := f.measureBareBurst(ids)
 	var last []time.Duration
 	for range 3 {
 		var burst []*event.Alert
@@ -89,28 +88,28 @@ func TestAcceptGuardBurst(t *testing.T) {
 		f.publish(burst...)
 		f.eventually(func() bool {
 			n := 0
-			for _, h := range f.held() {
+			for _, h := range f.quarantined() {
 				if h.State == "held" {
 					n++
 				}
 			}
-			return n == accepted
+			return n == containerCount
 		})
 		var slowest, ordered, cut time.Time
-		for _, h := range f.held() {
-			slowest, ordered, cut = later(slowest, h.FrozenAt), later(ordered, h.Ordered), later(cut, h.HeldAt)
+		for _, h := range f.quarantined() {
+			slowest, ordered, cut = latest(slowest, h.FrozenAt), latest(ordered, h.Ordered), latest(cut, h.HeldAt)
 		}
 		last = append(last, slowest.Sub(began))
-		t.Logf("all taken in after %v, all frozen after %v, all isolated after %v", ordered.Sub(began), slowest.Sub(began), cut.Sub(began))
+		t.Logf("all ordered after %v, all frozen after %v, all isolated after %v", ordered.Sub(began), slowest.Sub(began), cut.Sub(began))
 		f.releaseAll()
 	}
-	bar := max(600*time.Millisecond, bare*3/2) // where the engine alone needs more than 400 ms, the machine is not quiet
+	bar := max(600*time.Millisecond, bare*3/2) // where Docker alone needs more than 400 ms, the machine is busy
 	t.Logf("50 bare pauses at once: %v; 50 alerts at once, all frozen: %v (bar %v)", bare, last, bar)
 	require.LessOrEqual(t, slices.Max(last), bar)
 }
 
-// bareBurst pauses all at once through the API alone.
-func (f *field) bareBurst(ids []string) time.Duration {
+// measureBareBurst pauses all containers at once with the Docker API alone.
+func (f *guardSetup) measureBareBurst(ids []string) time.Duration {
 	f.t.Helper()
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -129,7 +128,7 @@ func (f *field) bareBurst(ids []string) time.Duration {
 	return took
 }
 
-// TestAcceptGuardCaps: of 50 alerts at once exactly as many act as a cap allows.
+// Of 50 alerts at once exactly as many pause a container as the cap allows.
 func TestAcceptGuardCaps(t *testing.T) {
 	for name, keys := range map[string]string{
 		"per minute":  "max_per_minute = 20\nmax_per_project = 10000\nmax_share_percent = 100\n",
@@ -137,19 +136,19 @@ func TestAcceptGuardCaps(t *testing.T) {
 		"share":       "max_per_minute = 10000\nmax_per_project = 10000\nmax_share_percent = 40\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newField(t, keys, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\nmatch.severity = \"high\"\n")
+			f := newGuardSetup(t, keys, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\nmatch.severity = \"high\"\n")
 			var ids []string
-			for i := range accepted {
+			for i := range containerCount {
 				ids = append(ids, f.engine.Run(t, testenv.ContainerOptions{Name: fmt.Sprint("c", i), Labels: map[string]string{"com.docker.compose.project": "shop"}}))
 			}
-			f.eventually(func() bool { return f.counter(bus.ContainerGuard, "containers") >= accepted })
+			f.eventually(func() bool { return f.counter(bus.ContainerGuard, "containers") >= containerCount })
 			var burst []*event.Alert
 			for _, id := range ids {
 				burst = append(burst, f.alert(byID(id)))
 			}
 			f.publish(burst...)
 			f.eventually(func() bool {
-				return f.counter(bus.ContainerGuard, "orders")+f.counter(bus.ContainerGuard, "skipped") == accepted
+				return f.counter(bus.ContainerGuard, "orders")+f.counter(bus.ContainerGuard, "skipped") == containerCount
 			})
 			f.eventually(func() bool { return f.paused() >= 20 })
 			t.Logf("%s: cap 20, paused %d (bar: 20)", name, f.paused())
@@ -158,10 +157,9 @@ func TestAcceptGuardCaps(t *testing.T) {
 	}
 }
 
-// TestAcceptGuardBlocks: alert published → the entry stands in the bucket, which
-// engines watch.
+// Measures alert published → entry seen by a watcher of the bucket, like an engine.
 func TestAcceptGuardBlocks(t *testing.T) {
-	f := newField(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"block-source\"]\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"block-source\"]\nmatch.severity = \"high\"\n")
 	list, err := f.operator.Blocklist(t.Context())
 	require.NoError(t, err)
 	kv, err := f.operator.KV(t.Context(), bus.BlocklistBucket)
@@ -188,7 +186,7 @@ func TestAcceptGuardBlocks(t *testing.T) {
 		require.Equal(t, bus.BlockKey(netip.PrefixFrom(addr, 32)), <-seen)
 		took = append(took, time.Since(began))
 	}
-	t.Logf("alert → entry seen by a watcher: %s (bar: p99 ≤ 100 ms with the engine's part)", said(took))
+	t.Logf("alert → entry seen by a watcher: %s (bar: p99 ≤ 100 ms with the engine's part)", summary(took))
 	require.LessOrEqual(t, percentile(took, 0.99), 100*time.Millisecond)
 	blocks, invalid, err := list.List(t.Context())
 	require.NoError(t, err)

@@ -18,12 +18,12 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard"
 )
 
-const accepted = 50 // containers
+const containerCount = 50 // containers
 
-// field is a daemon with a guard, a dockerd, and a log pipeline elsewhere that says
-// what it is told to.
-type field struct {
-	*stage
+// guardSetup is a daemon with a guard, a dockerd, and a connection that publishes alerts
+// like a log pipeline on another machine.
+type guardSetup struct {
+	*instance
 	engine   *testenv.Docker
 	docker   *docker.Client
 	alerts   *bus.Publisher
@@ -31,13 +31,13 @@ type field struct {
 	n        int
 }
 
-const pipelineElsewhere = bus.LogPipeline + "." + stageHost
+const remotePipeline = bus.LogPipeline + "." + testHost
 
-// newField starts all of it with the given keys of [container] and policies.
-func newField(t *testing.T, keys string, policies string) *field {
+// newGuardSetup starts all of it with these keys of [container] and these policies.
+func newGuardSetup(t *testing.T, keys string, policies string) *guardSetup {
 	t.Helper()
-	f := &field{stage: newStage(t), engine: testenv.Dockerd(t)}
-	remote := f.listen(pipelineElsewhere)
+	f := &guardSetup{instance: newInstance(t), engine: testenv.Dockerd(t)}
+	remote := f.listen(remotePipeline)
 	f.appendConfig(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n%s\n",
 		f.engine.Socket, f.path("policies.toml"), keys))
 	f.write("policies.toml", policies)
@@ -46,7 +46,7 @@ func newField(t *testing.T, keys string, policies string) *field {
 	f.docker, err = docker.Connect(f.engine.Socket)
 	require.NoError(t, err)
 	t.Cleanup(f.docker.Close)
-	f.alerts, err = remote.connect(pipelineElsewhere).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: stageHost})
+	f.alerts, err = remote.connect(remotePipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: testHost})
 	require.NoError(t, err)
 	f.operator, err = bus.DialSocket(t.Context(), f.path("bus.sock"))
 	require.NoError(t, err)
@@ -56,8 +56,8 @@ func newField(t *testing.T, keys string, policies string) *field {
 
 const wideCaps = "max_per_minute = 10000\nmax_per_project = 10000\nmax_share_percent = 100\n"
 
-// fill runs n containers and waits until the guard knows them.
-func (f *field) fill(n int) []string {
+// runContainers runs n containers and waits until the guard knows them.
+func (f *guardSetup) runContainers(n int) []string {
 	f.t.Helper()
 	var ids []string
 	for i := range n {
@@ -67,12 +67,12 @@ func (f *field) fill(n int) []string {
 	return ids
 }
 
-func (f *field) alert(change func(*event.Alert)) *event.Alert {
+func (f *guardSetup) alert(change func(*event.Alert)) *event.Alert {
 	f.n++
 	now := time.Now().UTC()
 	a := &event.Alert{
 		ID: fmt.Sprintf("accept-%06d", f.n), Schema: event.Schema, TraceID: fmt.Sprintf("%032x", f.n), Time: now, FirstSeen: now, LastSeen: now,
-		Count: 1, Module: bus.LogPipeline, Host: stageHost, Severity: event.High, Title: "an attack",
+		Count: 1, Module: bus.LogPipeline, Host: testHost, Severity: event.High, Title: "an attack",
 		Rule: event.Rule{ID: "rule", Title: "rule", Level: event.High}, DedupKey: fmt.Sprint(f.n),
 	}
 	change(a)
@@ -83,7 +83,7 @@ func byID(id string) func(*event.Alert) {
 	return func(a *event.Alert) { a.Container = &event.Container{ID: id} }
 }
 
-func (f *field) publish(alerts ...*event.Alert) {
+func (f *guardSetup) publish(alerts ...*event.Alert) {
 	f.t.Helper()
 	recs := make([]event.Record, len(alerts))
 	for i, a := range alerts {
@@ -92,16 +92,16 @@ func (f *field) publish(alerts ...*event.Alert) {
 	require.NoError(f.t, f.alerts.Publish(f.t.Context(), recs...))
 }
 
-func (f *field) ask(verb string, req, resp any) {
+func (f *guardSetup) request(verb string, req, resp any) {
 	f.t.Helper()
-	require.NoError(f.t, f.operator.Request(f.t.Context(), bus.VerbSubject(bus.ContainerGuard, stageHost, verb), req, resp))
+	require.NoError(f.t, f.operator.Request(f.t.Context(), bus.VerbSubject(bus.ContainerGuard, testHost, verb), req, resp))
 }
 
-// held returns what is in quarantine, by container.
-func (f *field) held() map[string]containerguard.Quarantined {
+// quarantined returns the quarantined containers by id.
+func (f *guardSetup) quarantined() map[string]containerguard.Quarantined {
 	f.t.Helper()
 	var reply containerguard.QuarantineReply
-	f.ask(containerguard.VerbQuarantine, nil, &reply)
+	f.request(containerguard.VerbQuarantine, nil, &reply)
 	out := map[string]containerguard.Quarantined{}
 	for _, h := range reply.Quarantined {
 		out[h.Container] = h
@@ -109,36 +109,36 @@ func (f *field) held() map[string]containerguard.Quarantined {
 	return out
 }
 
-func (f *field) releaseAll() {
+func (f *guardSetup) releaseAll() {
 	f.t.Helper()
-	for id := range f.held() {
+	for id := range f.quarantined() {
 		var reply containerguard.ReleaseReply
-		f.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: id}, &reply)
+		f.request(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: id}, &reply)
 	}
-	f.eventually(func() bool { return len(f.held()) == 0 })
+	f.eventually(func() bool { return len(f.quarantined()) == 0 })
 }
 
-// percentile of durations, such as 0.99.
+// percentile returns the percentile p, for example 0.99, of durations.
 func percentile(in []time.Duration, p float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(in))
 	return sorted[min(len(sorted)-1, int(float64(len(sorted))*p))]
 }
 
-// said describes durations.
-func said(in []time.Duration) string {
+// summary describes the distribution of durations.
+func summary(in []time.Duration) string {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return fmt.Sprintf("n %d p50 %.1f ms p99 %.1f ms max %.1f ms", len(in), ms(percentile(in, 0.5)), ms(percentile(in, 0.99)), ms(slices.Max(in)))
 }
 
-func later(a, b time.Time) time.Time {
+func latest(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
 	return a
 }
 
-// paused counts what the engine says is paused.
-func (f *field) paused() int {
+// paused counts the containers that are paused according to Docker.
+func (f *guardSetup) paused() int {
 	f.t.Helper()
 	all, err := f.docker.List(f.t.Context())
 	require.NoError(f.t, err)

@@ -20,29 +20,29 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-const remotePipeline = bus.LogPipeline + ".edge-1"
+const edgePipeline = bus.LogPipeline + ".edge-1"
 
-// The stream of alerts, of 24 MiB, is run full. While the guard's durable is quiet or
-// idle nothing blocks. While it is stalled all producers wait, and the tailer with
-// them; once it is released every alert is stored once, and observers saw no other.
+// The alert stream of 24 MiB is filled. While the guard's durable has nothing to read,
+// no producer blocks. While it is stalled all producers wait, and the tailer with them;
+// once it continues every alert is stored once, and observers see exactly those.
 func TestAcceptFullAlertStream(t *testing.T) {
-	s := newStage(t)
+	s := newInstance(t)
 	s.replace("[bus]", "[bus]\nmax_store_bytes = 67108864\nalerts_in_flight = 16")
 	s.replace("[log_pipeline]", "[container]\nenabled = true\ndocker_socket = "+strconv.Quote(s.path("nodocker.sock"))+"\n[log_pipeline]")
-	remote := s.listen(remoteGuard, remotePipeline)
+	remote := s.listen(remoteGuard, edgePipeline)
 	s.start()
 	seen := s.observe()
-	edge := newEdge(t, remote.connect(remotePipeline))
+	edge := newEdge(t, remote.connect(edgePipeline))
 
-	edge.publish(2*edgeFull, nil) // the guard's durable is for another host: quiet
+	edge.publish(2*alertsPerStream, nil) // the guard's durable is for another host: it has nothing to read
 	t.Logf("quiet durable: %d alerts of 40 KiB through a stream of 24 MiB, longest wait %v (bar 5s)", edge.sent, edge.slowest)
 	require.Less(t, edge.slowest, 5*time.Second)
 
-	release := s.stall(remote.connect(remoteGuard))
-	w := s.load(5 * time.Millisecond)
+	release := s.stallGuardDurable(remote.connect(remoteGuard))
+	w := s.startLoad(5 * time.Millisecond)
 	stop := make(chan struct{})
 	edgeDone := make(chan struct{})
-	go func() { defer close(edgeDone); edge.publish(4*edgeFull, stop) }()
+	go func() { defer close(edgeDone); edge.publish(4*alertsPerStream, stop) }()
 	s.eventually(func() bool {
 		return strings.Contains(s.reasons(), "log-pipeline: publishing to IRONPOST_ALERTS blocked") &&
 			strings.Contains(s.reasons(), "container-guard: IRONPOST_ALERTS is nearly full and container-guard_stage is behind")
@@ -63,7 +63,7 @@ func TestAcceptFullAlertStream(t *testing.T) {
 	<-edgeDone
 	w.stop()
 	s.eventually(func() bool { return seen.users()[fmt.Sprintf("file%d", w.file.Load()-1)] > 0 })
-	seen.ledger(t, s, w, edge)
+	seen.requireEveryAlertOnce(t, s, w, edge)
 }
 
 // edge publishes large alerts about another host, one after the other.
@@ -74,8 +74,8 @@ type edge struct {
 	slowest time.Duration
 }
 
-// edgeFull is how many of its alerts fill the stream.
-const edgeFull = 24 << 20 / (40 << 10)
+// alertsPerStream is how many alerts of an edge fill the stream.
+const alertsPerStream = 24 << 20 / (40 << 10)
 
 func newEdge(t *testing.T, conn *bus.Conn) *edge {
 	t.Helper()
@@ -112,16 +112,16 @@ func (e *edge) publish(n int, stop <-chan struct{}) {
 	}
 }
 
-// stall takes what the guard's durable may have in flight and keeps it, as a guard
-// that hangs does, until release is called.
-func (s *stage) stall(conn *bus.Conn) (release func()) {
+// stallGuardDurable takes as many alerts as the guard's durable may have in flight and does
+// not acknowledge them, like a guard that hangs, until release is called.
+func (s *instance) stallGuardDurable(conn *bus.Conn) (release func()) {
 	s.t.Helper()
-	d, ok := bus.DurableOf(bus.ContainerGuard, bus.Alerts, stageHost, bus.InFlight{Alerts: 16})
+	d, ok := bus.DurableOf(bus.ContainerGuard, bus.Alerts, testHost, bus.InFlight{Alerts: 16})
 	require.True(s.t, ok)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	free, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- conn.ConsumeBatches(ctx, d, bus.ConsumeOptions{Host: stageHost}, func(context.Context, []bus.Delivery) []error {
+		done <- conn.ConsumeBatches(ctx, d, bus.ConsumeOptions{Host: testHost}, func(context.Context, []bus.Delivery) []error {
 			<-free
 			return nil
 		})
@@ -138,8 +138,8 @@ func (s *stage) stall(conn *bus.Conn) (release func()) {
 	return release
 }
 
-// lastSeq returns how many alerts were ever stored.
-func (s *stage) lastSeq() uint64 {
+// lastSeq returns the last sequence of the alert stream: how many alerts were stored.
+func (s *instance) lastSeq() uint64 {
 	s.t.Helper()
 	conn, err := bus.DialSocket(s.t.Context(), s.path("bus.sock"))
 	require.NoError(s.t, err)
@@ -151,18 +151,18 @@ func (s *stage) lastSeq() uint64 {
 			return state.LastSeq
 		}
 	}
-	s.t.Fatal("no stream of alerts")
+	s.t.Fatal("there is no alert stream")
 	return 0
 }
 
-// observed is what a stock client saw on ironpost.alerts.
+// observed counts the alerts that a stock client received on ironpost.alerts.
 type observed struct {
 	mu     sync.Mutex
 	ids    map[string]int
 	firsts map[string]int // by user
 }
 
-func (s *stage) observe() *observed {
+func (s *instance) observe() *observed {
 	s.t.Helper()
 	o := &observed{ids: map[string]int{}, firsts: map[string]int{}}
 	nc, err := nats.Connect("nats://" + s.observer)
@@ -202,12 +202,12 @@ func (o *observed) count() int {
 	return len(o.ids)
 }
 
-// ledger compares what was given to the daemon with what was seen.
-func (o *observed) ledger(t *testing.T, s *stage, w *writers, e *edge) {
+// requireEveryAlertOnce compares the lines and alerts that were sent with those observed.
+func (o *observed) requireEveryAlertOnce(t *testing.T, s *instance, w *writers, e *edge) {
 	t.Helper()
 	s.eventually(func() bool { o.mu.Lock(); defer o.mu.Unlock(); return o.ids[fmt.Sprintf("edge-%06d", e.sent-1)] > 0 })
 	stored := 0
-	s.eventually(func() bool { stored = int(s.lastSeq()); return o.count() >= stored }) // windows that end add their updates
+	s.eventually(func() bool { stored = int(s.lastSeq()); return o.count() >= stored }) // ending windows add updates
 	users := o.users()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -232,9 +232,9 @@ func (o *observed) ledger(t *testing.T, s *stage, w *writers, e *edge) {
 			twice++
 		}
 	}
-	t.Logf("%d lines and %d alerts from afar: lost %d (bar 0), seen twice %d (bar 0); observers saw %d ids, stored were %d (bar: equal)",
+	t.Logf("%d lines and %d remote alerts: lost %d (bar 0), seen twice %d (bar 0); observers saw %d ids, stored were %d (bar: equal)",
 		w.file.Load(), e.sent, lost, twice, len(o.ids), stored)
 	require.Zero(t, lost)
 	require.Zero(t, twice)
-	require.Equal(t, stored, len(o.ids)) //nolint:testifylint // thousands of ids are no message
+	require.Equal(t, stored, len(o.ids)) //nolint:testifylint // thousands of ids would not be readable
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-const patience = 90 * time.Second
+// waitLimit is how long a test waits for an event on a busy machine.
+const waitLimit = 90 * time.Second
 
 // build compiles the commands once per test binary.
 var build = sync.OnceValues(func() (string, error) {
@@ -43,8 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// stage is one daemon with a folder of its own.
-type stage struct {
+// instance is one daemon with a folder of its own.
+type instance struct {
 	t        *testing.T
 	bin      string
 	dir      string
@@ -52,15 +53,15 @@ type stage struct {
 	metrics  string
 	syslog   string
 	log      *testenv.Buffer
-	wrap     []string // the command that runs the daemon, such as one that enters a namespace
+	wrap     []string // runs the daemon, for example in a namespace
 	daemon   *exec.Cmd
 }
 
-func newStage(t *testing.T) *stage {
+func newInstance(t *testing.T) *instance {
 	t.Helper()
 	bin, err := build()
 	require.NoError(t, err)
-	s := &stage{t: t, bin: bin, dir: t.TempDir(), observer: testenv.FreeAddr(t), metrics: testenv.FreeAddr(t), syslog: testenv.FreeAddr(t), log: &testenv.Buffer{}}
+	s := &instance{t: t, bin: bin, dir: t.TempDir(), observer: testenv.FreeAddr(t), metrics: testenv.FreeAddr(t), syslog: testenv.FreeAddr(t), log: &testenv.Buffer{}}
 	s.write("ironpost.toml", fmt.Sprintf(`
 [general]
 host = "stage"
@@ -80,15 +81,15 @@ syslog_tcp_bind = %[7]q
 	return s
 }
 
-func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *instance) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *stage) write(name, text string) {
+func (s *instance) write(name, text string) {
 	s.t.Helper()
 	require.NoError(s.t, os.WriteFile(s.path(name), []byte(text), 0o600))
 }
 
 // replace replaces a part of the configuration.
-func (s *stage) replace(old, replacement string) {
+func (s *instance) replace(old, replacement string) {
 	s.t.Helper()
 	text, err := os.ReadFile(s.path("ironpost.toml"))
 	require.NoError(s.t, err)
@@ -96,8 +97,8 @@ func (s *stage) replace(old, replacement string) {
 	s.write("ironpost.toml", strings.Replace(string(text), old, replacement, 1))
 }
 
-// start runs the daemon until it says that it is ready.
-func (s *stage) start() {
+// start starts the daemon and waits until it logs that it is ready.
+func (s *instance) start() {
 	s.t.Helper()
 	before := strings.Count(s.log.String(), `"ready"`)
 	args := append(slices.Clone(s.wrap), filepath.Join(s.bin, "ironpost-daemon"), "-c", s.path("ironpost.toml"))
@@ -110,25 +111,25 @@ func (s *stage) start() {
 }
 
 // stop ends the daemon with sig and returns its exit code.
-func (s *stage) stop(sig syscall.Signal) int {
+func (s *instance) stop(sig syscall.Signal) int {
 	s.t.Helper()
 	require.NoError(s.t, s.daemon.Process.Signal(sig))
 	_ = s.daemon.Wait()
 	return s.daemon.ProcessState.ExitCode()
 }
 
-// kill ends the daemon as a crash does.
-func (s *stage) kill() {
+// kill ends the daemon with SIGKILL, like a crash.
+func (s *instance) kill() {
 	require.NoError(s.t, s.daemon.Process.Kill())
 	_ = s.daemon.Wait()
 }
 
-func (s *stage) eventually(ok func() bool) {
+func (s *instance) eventually(ok func() bool) {
 	s.t.Helper()
-	require.Eventually(s.t, ok, patience, 20*time.Millisecond, "daemon log:\n%s", s.log)
+	require.Eventually(s.t, ok, waitLimit, 20*time.Millisecond, "daemon log:\n%s", s.log)
 }
 
-func (s *stage) append(lines []byte) {
+func (s *instance) append(lines []byte) {
 	s.t.Helper()
 	f, err := os.OpenFile(s.path("auth.log"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(s.t, err)
@@ -137,14 +138,14 @@ func (s *stage) append(lines []byte) {
 	require.NoError(s.t, f.Close())
 }
 
-// rootShell is a line that should alert, of a user of its own.
+// rootShell returns a line about user that causes an alert.
 func rootShell(user string) string {
 	stamp := time.Now().Format(time.Stamp)
 	return fmt.Sprintf("%s web-1 sudo:  %s : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, user)
 }
 
-// ironpost runs the operator's command and returns what it printed.
-func (s *stage) ironpost(args ...string) string {
+// ironpost runs the operator's command and returns its output.
+func (s *instance) ironpost(args ...string) string {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), append([]string{"-c", s.path("ironpost.toml")}, args...)...)
 	var stderr bytes.Buffer
@@ -155,7 +156,7 @@ func (s *stage) ironpost(args ...string) string {
 }
 
 // alerts returns the stored alerts, oldest first.
-func (s *stage) alerts() []event.Alert {
+func (s *instance) alerts() []event.Alert {
 	s.t.Helper()
 	var all []event.Alert
 	for dec := json.NewDecoder(strings.NewReader(s.ironpost("alerts", "--json", "--limit", "100000"))); dec.More(); {
@@ -166,17 +167,17 @@ func (s *stage) alerts() []event.Alert {
 	return all
 }
 
-// counter returns what a module counts under name.
-func (s *stage) counter(module, name string) uint64 {
+// counter returns the counter called name of a module.
+func (s *instance) counter(module, name string) uint64 {
 	s.t.Helper()
 	return s.module(module).Counters[name]
 }
 
-// module returns what a module says of itself, nothing if it does not.
-func (s *stage) module(name string) event.ModuleHealth {
+// module returns the health of a module, empty if it reports none.
+func (s *instance) module(name string) event.ModuleHealth {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), "-c", s.path("ironpost.toml"), "status", "--json")
-	out, _ := cmd.Output() // its exit code tells the health
+	out, _ := cmd.Output() // the exit code depends on the health
 	var status struct {
 		Modules []event.ModuleHealth `json:"modules"`
 	}
@@ -189,8 +190,8 @@ func (s *stage) module(name string) event.ModuleHealth {
 	return event.ModuleHealth{}
 }
 
-// nats starts the stock command of the NATS project and returns what it prints.
-func (s *stage) nats(args ...string) *testenv.Buffer {
+// nats starts the stock command of the NATS project and returns its output.
+func (s *instance) nats(args ...string) *testenv.Buffer {
 	s.t.Helper()
 	path, err := exec.LookPath("../bin/nats")
 	testenv.Require(s.t, "nats", err)

@@ -17,13 +17,13 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// TestAWebShellInAContainerIsCutOff is the scenario of "make demo": a line in a
-// container's log, the alert, the container isolated, the attacker blocked, the audit
-// trail intact, everything given back. The policies are those of deploy/policies.
-func TestAWebShellInAContainerIsCutOff(t *testing.T) {
+// The scenario of "make demo": a line in a container's log becomes an alert, the container
+// is isolated, the attacker blocked, the audit trail intact, and the release restores the
+// container. The policies are those of deploy/policies.
+func TestWebShellInContainerIsIsolated(t *testing.T) {
 	t.Parallel()
 	engine := testenv.Dockerd(t)
-	s := newStage(t)
+	s := newInstance(t)
 	policies, err := filepath.Abs("../deploy/policies")
 	require.NoError(t, err)
 	s.appendConfig(fmt.Sprintf(`
@@ -91,7 +91,7 @@ policy_path = %q
 }
 
 // appendConfig adds to the configuration.
-func (s *stage) appendConfig(text string) {
+func (s *instance) appendConfig(text string) {
 	s.t.Helper()
 	f, err := os.OpenFile(s.path("ironpost.toml"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(s.t, err)

@@ -22,49 +22,49 @@ import (
 // Long runs of the quarantine, part of `make accept-container-guard`.
 
 const (
-	rounds      = 100
-	undoings    = 10              // of each way to undo a quarantine
-	heldAgainIn = 1 * time.Second // after the start or connect event
+	rounds       = 100
+	undoRounds   = 10              // for each way to undo a quarantine
+	reapplyLimit = 1 * time.Second // after the start or connect event
 )
 
 const noPolicies = "[[policy]]\nid = \"none\"\nactions = [\"isolate\"]\nmatch.severity = \"critical\"\n"
 
-// isolate asks for a container as an operator does, and waits until it is held.
-func (f *field) isolate(id string) containerguard.Quarantined {
+// isolate requests the isolation of a container as an operator, and waits for it.
+func (f *guardSetup) isolate(id string) containerguard.Quarantined {
 	f.t.Helper()
 	var reply any
-	f.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: id, Force: true}, &reply)
+	f.request(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: id, Force: true}, &reply)
 	var h containerguard.Quarantined
-	f.eventually(func() bool { h = f.held()[id]; return h.State == "held" })
+	f.eventually(func() bool { h = f.quarantined()[id]; return h.State == "held" })
 	return h
 }
 
-func (f *field) release(id string) {
+func (f *guardSetup) release(id string) {
 	f.t.Helper()
 	var reply containerguard.ReleaseReply
-	f.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: id}, &reply)
-	f.eventually(func() bool { _, is := f.held()[id]; return !is })
+	f.request(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: id}, &reply)
+	f.eventually(func() bool { _, is := f.quarantined()[id]; return !is })
 }
 
-func (f *field) inspect(id string) docker.Container {
+func (f *guardSetup) inspect(id string) docker.Container {
 	f.t.Helper()
 	c, _, err := f.docker.Inspect(f.t.Context(), id)
 	require.NoError(f.t, err)
 	return c
 }
 
-// isolated tells whether a container is as an isolation leaves it.
+// isolated reports whether a container is paused or stopped, without networks and restarts.
 func isolated(c docker.Container) bool {
 	return (c.Paused || !c.Running) && len(c.Networks) == 0 && c.RestartPolicy.Name == "no"
 }
 
-// talker is a client with a session to a server over TCP, which it opens again
-// when it breaks. The server writes the number of the connection with each line.
-type talker struct{ server, client string }
+// tcpSession is a client connected to a server over TCP; it reconnects when the session
+// breaks. The server logs the number of the connection with each line.
+type tcpSession struct{ server, client string }
 
-func (f *field) talker(network string) talker {
+func (f *guardSetup) newTCPSession(network string) tcpSession {
 	f.t.Helper()
-	var t talker
+	var t tcpSession
 	t.server = f.engine.Run(f.t, testenv.ContainerOptions{Network: network, Cmd: []string{"/bin/nc", "-ll", "-p", "9", "-e", "/bin/sh", "-c", "while read l; do echo $$ >>/proc/1/fd/1; done"}})
 	address := f.inspect(t.server).Networks[0].IPv4
 	script := fmt.Sprintf("while :; do (while :; do echo tick; usleep 20000; done) | nc %s 9; usleep 20000; done", address)
@@ -75,8 +75,8 @@ func (f *field) talker(network string) talker {
 	return t
 }
 
-// connections counts what each connection has said since then.
-func (f *field) connections(server string, since time.Time) map[string]int {
+// connections counts the lines that each connection has sent since then.
+func (f *guardSetup) connections(server string, since time.Time) map[string]int {
 	f.t.Helper()
 	out := map[string]int{}
 	require.NoError(f.t, f.docker.Logs(f.t.Context(), server, docker.LogOptions{Since: since}, func(l docker.LogLine) error {
@@ -86,21 +86,21 @@ func (f *field) connections(server string, since time.Time) map[string]int {
 	return out
 }
 
-// asBefore is what a round must give back: everything but the ids of endpoints.
-func asBefore(c docker.Container) docker.Container {
+// withoutEndpointIDs removes the only part of a container that a round may change.
+func withoutEndpointIDs(c docker.Container) docker.Container {
 	for i := range c.Networks {
 		c.Networks[i].ID = ""
 	}
 	return c
 }
 
-// TestAcceptGuardRounds: isolated and released again and again, a container that
-// keeps a TCP session never resumes it, and is otherwise as it was.
+// A container with a TCP session is isolated and released 100 times: it never resumes an
+// old session, and is otherwise restored as it was.
 func TestAcceptGuardRounds(t *testing.T) {
-	f := newField(t, wideCaps, noPolicies)
+	f := newGuardSetup(t, wideCaps, noPolicies)
 	f.engine.Network(t, "front", "10.90.0.0/24")
 	back := f.engine.Network(t, "back", "")
-	session := f.talker("front")
+	session := f.newTCPSession("front")
 	f.engine.Do(t, "POST", "/networks/"+back+"/connect", map[string]any{"Container": session.client, "EndpointConfig": map[string]any{"Aliases": []string{"db"}}}, nil)
 	f.eventually(func() bool { return len(f.connections(session.server, time.Time{})) > 0 })
 	before := f.inspect(session.client)
@@ -125,10 +125,10 @@ func TestAcceptGuardRounds(t *testing.T) {
 		for number, lines := range f.connections(session.server, released) {
 			if old[number] {
 				resumed++
-				t.Logf("connection %s said %d lines more", number, lines)
+				t.Logf("connection %s sent %d more lines", number, lines)
 			}
 		}
-		if after := f.inspect(session.client); !assertEqual(t, asBefore(before), asBefore(after)) {
+		if after := f.inspect(session.client); !equalContainers(t, withoutEndpointIDs(before), withoutEndpointIDs(after)) {
 			different++
 		}
 	}
@@ -137,7 +137,7 @@ func TestAcceptGuardRounds(t *testing.T) {
 	require.Zero(t, different)
 }
 
-func assertEqual(t *testing.T, want, got docker.Container) bool {
+func equalContainers(t *testing.T, want, got docker.Container) bool {
 	t.Helper()
 	w, err := json.Marshal(want)
 	require.NoError(t, err)
@@ -149,8 +149,8 @@ func assertEqual(t *testing.T, want, got docker.Container) bool {
 	return string(w) == string(g)
 }
 
-// TestAcceptGuardOrderLatency: an order to the quarantine alone, without a bus,
-// beside the bare API of the same run.
+// Measures an order to the quarantine package alone, without a bus, compared with the bare
+// API in the same run.
 func TestAcceptGuardOrderLatency(t *testing.T) {
 	d := testenv.Dockerd(t)
 	client, err := docker.Connect(d.Socket)
@@ -160,14 +160,14 @@ func TestAcceptGuardOrderLatency(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	var ids []string
-	for range accepted {
+	for range containerCount {
 		ids = append(ids, d.Run(t, testenv.ContainerOptions{}))
 	}
-	f := &field{stage: &stage{t: t}, engine: d, docker: client}
+	f := &guardSetup{instance: &instance{t: t}, engine: d, docker: client}
 	var barePause, bareBoth, frozen, held []time.Duration
 	for round := range 4 {
-		for i, id := range ids { // in turn, so that both have the same neighbours
-			pause, both := f.bare(id)
+		for i, id := range ids { // alternating: both run under the same load
+			pause, both := f.measureBareAPI(id)
 			barePause, bareBoth = append(barePause, pause), append(bareBoth, both)
 			began := time.Now()
 			require.NoError(t, m.Apply(t.Context(), quarantine.Order{
@@ -181,10 +181,10 @@ func TestAcceptGuardOrderLatency(t *testing.T) {
 			require.NoError(t, m.Release(t.Context(), id, "next round"))
 		}
 	}
-	t.Logf("bare pause:              %s", said(barePause))
-	t.Logf("order → frozen:          %s (bar: p99 ≤ %v)", said(frozen), percentile(barePause, 0.99)+25*time.Millisecond)
-	t.Logf("bare pause + disconnect: %s", said(bareBoth))
-	t.Logf("order → isolated:        %s (bar: p99 ≤ %v)", said(held), percentile(bareBoth, 0.99)+50*time.Millisecond)
+	t.Logf("bare pause:              %s", summary(barePause))
+	t.Logf("order → frozen:          %s (bar: p99 ≤ %v)", summary(frozen), percentile(barePause, 0.99)+25*time.Millisecond)
+	t.Logf("bare pause + disconnect: %s", summary(bareBoth))
+	t.Logf("order → isolated:        %s (bar: p99 ≤ %v)", summary(held), percentile(bareBoth, 0.99)+50*time.Millisecond)
 	require.LessOrEqual(t, percentile(frozen, 0.99), percentile(barePause, 0.99)+25*time.Millisecond)
 	require.LessOrEqual(t, percentile(held, 0.99), percentile(bareBoth, 0.99)+50*time.Millisecond)
 }

@@ -18,10 +18,10 @@ import (
 
 const openSSH = "loghub/OpenSSH/OpenSSH_2k.log"
 
-// failed names the source of a failed login in the real log.
+// failed matches a failed login in the real log, and its source.
 var failed = regexp.MustCompile(`Failed password for .* from (\S+) port \d+ ssh2`)
 
-// realLog is the real log, its last line ended.
+// realLog returns the real log, with a newline at its end.
 func realLog(t *testing.T) []byte {
 	t.Helper()
 	log, err := os.ReadFile(testenv.Data(t, openSSH))
@@ -29,9 +29,9 @@ func realLog(t *testing.T) []byte {
 	return append(log, '\n')
 }
 
-// timeless returns the first alert of each window without what depends on when
-// and where a line was read.
-func timeless(alerts []event.Alert) []event.Alert {
+// firstAlerts returns the first alert of each window without the fields that depend on when
+// and from where a line was read.
+func firstAlerts(alerts []event.Alert) []event.Alert {
 	var firsts []event.Alert
 	for _, a := range alerts {
 		if a.Update {
@@ -43,8 +43,8 @@ func timeless(alerts []event.Alert) []event.Alert {
 	return firsts
 }
 
-// persistent returns the addresses with at least n failed logins.
-func persistent(log string, n int) []string {
+// repeatedFailures returns the addresses with at least n failed logins.
+func repeatedFailures(log string, n int) []string {
 	counts := map[string]int{}
 	var all []string
 	for _, m := range failed.FindAllStringSubmatch(log, -1) {
@@ -55,18 +55,18 @@ func persistent(log string, n int) []string {
 	return all
 }
 
-// TestSSHAttackersAreSeenByAStockSubscriber is the main job: real lines in a
-// watched file become alerts for the attackers in them.
+// The main purpose of the suite: real lines in a watched file become alerts about the
+// attackers in them.
 func TestSSHAttackersAreSeenByAStockSubscriber(t *testing.T) {
 	t.Parallel()
 	log := realLog(t)
-	s := newStage(t)
+	s := newInstance(t)
 	s.start()
 	seen := s.nats("sub", "ironpost.alerts")
 	s.eventually(func() bool { return strings.Contains(seen.String(), "Subscribing on ironpost.alerts") })
 	s.append(log)
 
-	attackers := persistent(string(log), 20)
+	attackers := repeatedFailures(string(log), 20)
 	require.NotEmpty(t, attackers)
 	for _, ip := range attackers {
 		s.eventually(func() bool { return strings.Contains(seen.String(), `"ip":"`+ip+`"`) })
@@ -78,33 +78,33 @@ func TestSSHAttackersAreSeenByAStockSubscriber(t *testing.T) {
 	require.Zero(t, s.stop(syscall.SIGTERM))
 }
 
-// TestSyslogGivesTheSameAlerts sends the same lines over UDP and TCP, each to a
-// daemon of its own.
+// The same lines over UDP and TCP, each sent to a daemon of its own, give the same alerts
+// as from a file.
 func TestSyslogGivesTheSameAlerts(t *testing.T) {
 	t.Parallel()
 	log := realLog(t)
-	feed := map[string]func(*stage){
-		"file": func(s *stage) { s.append(log) },
-		"tcp":  func(s *stage) { s.send("tcp", log) },
-		"udp":  func(s *stage) { s.send("udp", log) },
+	inputs := map[string]func(*instance){
+		"file": func(s *instance) { s.append(log) },
+		"tcp":  func(s *instance) { s.send("tcp", log) },
+		"udp":  func(s *instance) { s.send("udp", log) },
 	}
 	got := map[string][]event.Alert{}
-	for name, give := range feed {
-		s := newStage(t)
+	for name, send := range inputs {
+		s := newInstance(t)
 		s.start()
-		give(s)
+		send(s)
 		s.append([]byte("Dec 10 11:05:01 LabSZ sshd[30000]: Accepted password for root from 192.0.2.99 port 4000 ssh2\n"))
 		s.eventually(func() bool { return slices.Contains(sources(s.alerts()), "192.0.2.99") })
-		got[name] = timeless(s.alerts())
+		got[name] = firstAlerts(s.alerts())
 	}
 	require.NotEmpty(t, got["file"])
 	require.Equal(t, got["file"], got["tcp"])
 	require.Equal(t, got["file"], got["udp"])
 }
 
-// send gives the lines one by one, in portions that fit any socket buffer, and
-// waits until all were received.
-func (s *stage) send(network string, log []byte) {
+// send sends the lines one by one, in portions that fit any socket buffer, and waits
+// until all were received.
+func (s *instance) send(network string, log []byte) {
 	s.t.Helper()
 	s.eventually(func() bool { return strings.Contains(s.log.String(), `"transport":"`+network+`"`) })
 	c, err := net.Dial(network, s.syslog)

@@ -10,13 +10,13 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// scan is one run of nmap, and what is said of it.
+// scan is one run of nmap, and the alert expected of it.
 type scan struct {
 	args, target  string
 	title, method string
 }
 
-// scans are those that end within seconds. Each comes from an address of its own.
+// scans returns those that end within seconds. Each is sent from an address of its own.
 func scans() []scan {
 	const ports = " -p 1-200"
 	return []scan{
@@ -38,7 +38,7 @@ func scans() []scan {
 
 func TestScans(t *testing.T) {
 	l := newLab(t)
-	s := newEngineStage(t, l)
+	s := newEngineInstance(t, l)
 	for n, c := range scans() {
 		source := source4(n)
 		if strings.Contains(c.target, ":") {
@@ -47,30 +47,30 @@ func TestScans(t *testing.T) {
 		args := strings.Fields(c.args + " -n -Pn --max-retries 1 -e wan -S " + source + " " + c.target)
 		l.attack("nmap", args...)
 		t.Logf("nmap %s from %s", c.args, source)
-		a := s.alertOf(c.title, source, c.target)
+		a := s.waitForAlert(c.title, source, c.target)
 		require.Contains(t, strings.Join(a.Evidence, "\n"), c.method, "nmap %s: %+v", c.args, a)
 	}
 }
 
 func TestSweep(t *testing.T) {
 	l := newLab(t)
-	s := newEngineStage(t, l)
+	s := newEngineInstance(t, l)
 	l.attack("nmap", "-sn", "-PE", "-n", "10.90.3.1-64")
-	a := s.alertOf("Host Scan", attacker4, "10.90.3.")
+	a := s.waitForAlert("Host Scan", attacker4, "10.90.3.")
 	require.Contains(t, strings.Join(a.Evidence, "\n"), "icmp", "%+v", a)
 }
 
-// TestForgedFlood: a flood from random sources names its target, and nobody as its source.
-func TestForgedFlood(t *testing.T) {
+// The alert of a flood from random sources names the target and no source.
+func TestSpoofedFlood(t *testing.T) {
 	l := newLab(t)
-	s := newEngineStage(t, l)
+	s := newEngineInstance(t, l)
 	path, err := exec.LookPath("hping3")
 	testenv.Require(t, "hping3", err)
-	_ = command(inside(l.attacker, "timeout", "4", path, "--flood", "--rand-source", "-S", "-p", "80", victim4)...) // ended by timeout
-	a := s.alertOf("SYN Flood", "", victim4)
+	_ = command(inNamespace(l.attacker, "timeout", "4", path, "--flood", "--rand-source", "-S", "-p", "80", victim4)...) // ended by timeout
+	a := s.waitForAlert("SYN Flood", "", victim4)
 	require.Contains(t, strings.Join(a.Evidence, "\n"), "spoofed", "%+v", a)
 	for _, other := range s.alerts() {
-		require.Empty(t, sourceOf(&other), "nobody else is accused: %+v", other)
+		require.Empty(t, sourceOf(&other), "no alert names a source: %+v", other)
 	}
 	require.Less(t, s.counter("ebpf-engine", "published"), uint64(600*10))
 }
