@@ -68,15 +68,15 @@ const preface = `# Configuration
 Made from ironpost.toml.example by ` + "`go test ./cmd/internal/suite -update`" + `; edit that file, not this one.
 
 Ironpost reads ` + "`/etc/ironpost/ironpost.toml`" + `, or the file named with ` + "`--config`" + `. Without the default file it starts with the defaults;
-a file that was named must exist. Flags win over variables, variables over the file. A list in a variable is separated by commas;
-true and false are the only truth values. A section whose module is not enabled is checked for unknown keys and types only.
+a named file must exist. Flags override variables, variables override the file. A list in a variable is separated by commas; a
+switch is ` + "`true` or `false`" + `. The section of a disabled module is checked for unknown keys and types only.
 
-The defaults are those of root. Anyone else's data is kept below ` + "`$XDG_STATE_HOME/ironpost`" + ` (or ` + "`~/.local/state/ironpost`" + `), sockets and
+The defaults are those of root. Another user's data is kept below ` + "`$XDG_STATE_HOME/ironpost`" + ` (or ` + "`~/.local/state/ironpost`" + `), sockets and
 the PID file below ` + "`$XDG_RUNTIME_DIR/ironpost`" + ` (or the folder ` + "`run`" + ` below the data).
 
-Every mistake is reported at once, one per line: ` + "`file:line:column: key: what is wrong, what is allowed`" + `, or the name of the variable
-in place of the file. ` + "`ironpost config validate`" + ` prints them (exit code 3), ` + "`ironpost config show`" + ` prints each value and its origin.
-Variables that begin with ` + "`IRONPOST_`" + ` and belong to no key are a warning, but for ` + "`IRONPOST_TEST_*`, `IRONPOST_DATA` and `IRONPOST_CONFIG`" + `.
+All mistakes are reported at once, one per line: ` + "`file:line:column: key: mistake, what is allowed`" + `, or the name of the variable
+instead of the file. ` + "`ironpost config validate`" + ` prints them (exit code 3), ` + "`ironpost config show`" + ` prints each value and its origin.
+A variable that begins with ` + "`IRONPOST_`" + ` and has no key is a warning, except ` + "`IRONPOST_TEST_*`, `IRONPOST_DATA` and `IRONPOST_CONFIG`" + `.
 `
 
 func reference(list []entry) string {
