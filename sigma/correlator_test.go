@@ -389,6 +389,106 @@ func TestRestoreRefusesDamagedSnapshots(t *testing.T) {
 	require.Equal(t, []string{"X1@2"}, play(rs, c, steps("2:a/1")))
 }
 
+// The features of the specification that need a rule of their own.
+func TestCorrelationFeatures(t *testing.T) {
+	t.Parallel()
+	ev := func(second int, f fields) sigma.Event {
+		return sigma.Event{Time: start.Add(time.Duration(second) * time.Second), Fields: f}
+	}
+	long := strings.Repeat("x", 2000)
+	for _, tt := range []struct {
+		name    string
+		section string
+		events  []fields
+		want    []int // counts of the matches
+	}{
+		{
+			"aliases name a field for each rule",
+			"type: temporal\nrules: [a, b]\naliases: {addr: {a: ip, b: peer}}\ngroup-by: [addr]\ntimespan: 10s",
+			[]fields{{"kind": "a", "ip": "1"}, {"kind": "b", "peer": "2"}, {"kind": "b", "peer": "1"}},
+			[]int{2},
+		},
+		{
+			"value_count of two fields counts pairs",
+			"type: value_count\nrules: [a]\ntimespan: 10s\ncondition: {field: [x, y], gte: 3}",
+			[]fields{{"kind": "a", "x": "1", "y": "12"}, {"kind": "a", "x": "11", "y": "2"}, {"kind": "a", "x": "1", "y": "12"}, {"kind": "a", "x": "2", "y": "1"}},
+			[]int{3},
+		},
+		{
+			"value_count tells long values apart",
+			"type: value_count\nrules: [a]\ntimespan: 10s\ncondition: {field: x, gte: 2}",
+			[]fields{{"kind": "a", "x": long + "1"}, {"kind": "a", "x": long + "1"}, {"kind": "a", "x": long + "2"}},
+			[]int{2},
+		},
+		{
+			"value_count leaves events without the field out",
+			"type: value_count\nrules: [a]\ntimespan: 10s\ncondition: {field: x, gte: 2}",
+			[]fields{{"kind": "a"}, {"kind": "a", "x": nil}, {"kind": "a", "x": "1"}},
+			nil,
+		},
+		{
+			"a list is one group value",
+			"type: event_count\nrules: [a]\ngroup-by: [ip]\ntimespan: 10s\ncondition: {gte: 2}",
+			[]fields{{"kind": "a", "ip": []any{"1", "2"}}, {"kind": "a", "ip": "1"}, {"kind": "a", "ip": []any{"1", "2"}}},
+			[]int{2},
+		},
+		{
+			"group-by of a nested field",
+			"type: event_count\nrules: [a]\ngroup-by: [src.ip]\ntimespan: 10s\ncondition: {eq: 2}",
+			[]fields{{"kind": "a", "src": fields{"ip": "1"}}, {"kind": "a", "src.ip": "1"}},
+			[]int{2},
+		},
+		{
+			"neq",
+			"type: event_count\nrules: [a]\ntimespan: 10s\ncondition: {neq: 1}",
+			[]fields{{"kind": "a"}, {"kind": "a"}, {"kind": "a"}},
+			[]int{2},
+		},
+		{
+			"a range",
+			"type: event_count\nrules: [a]\ntimespan: 10s\ncondition: {gt: 1, lte: 2}",
+			[]fields{{"kind": "a"}, {"kind": "a"}, {"kind": "a"}},
+			[]int{2},
+		},
+		{
+			"temporal with a condition needs that many rules",
+			"type: temporal\nrules: [a, b, c]\ntimespan: 10s\ncondition: {gte: 2}",
+			[]fields{{"kind": "a"}, {"kind": "a"}, {"kind": "c"}},
+			[]int{2},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rs := compile(t, correlated(tt.section), sigma.Options{})
+			require.Len(t, rs.Correlations(), 1)
+			c := rs.NewCorrelator()
+			var counts []int
+			for i, f := range tt.events {
+				e := ev(i, f)
+				for _, m := range c.Observe(e, rs.Match(e)) {
+					counts = append(counts, m.Count)
+				}
+				data, err := c.Snapshot()
+				require.NoError(t, err)
+				require.NoError(t, c.Restore(data))
+			}
+			require.Equal(t, tt.want, counts)
+		})
+	}
+}
+
+// generate is accepted in the correlation, as in the schema, and in the document,
+// as pySigma reads it.
+func TestGenerateKeepsTheRulesAlerting(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"correlation": correlated(countOfA + "\ngenerate: true"),
+		"document":    strings.Replace(correlated(countOfA), "level: high", "level: high\ngenerate: true", 1),
+	} {
+		require.False(t, compile(t, text, sigma.Options{}).Match(step{0, "a"}.event())[0].Silent, name)
+	}
+}
+
 func TestCorrelationProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, old, new, want string }{
@@ -413,6 +513,16 @@ func TestCorrelationProblemsAreReported(t *testing.T) {
 		{"text bound", "{gte: 3}", "{gte: '3'}", "must be a number"},
 		{"never", "{gte: 3}", "{lt: 1}", "can never be true"},
 		{"empty range", "{gte: 3}", "{gt: 3, lt: 4}", "can never be true"},
+		{"three bounds", "{gte: 3}", "{gte: 3, lte: 9, neq: 5}", "may have one bound"},
+		{"no bound", "{gte: 3}", "{}", "condition has no bound"},
+		{"field of a map", "{gte: 3}", "{gte: 3, field: {a: b}}", "field must be a list of strings"},
+		{"aliases of a list", "[ip]", "[ip]\n  aliases: [x]", "aliases must be a map"},
+		{"alias of a string", "[ip]", "[ip]\n  aliases: {x: y}", "an alias must be a map"},
+		{"timespan of a list", "10s", "[10s]", "timespan must be a number and s, m, h or d"},
+		{"timespan without unit", "10s", "10", "timespan must be a number and s, m, h or d"},
+		{"section of a list", "correlation:\n", "correlation: [x]\nfoo:\n", "correlation must be a map"},
+		{"with detection", "level: high\n", "detection: {s: {a: b}, condition: s}\n", "detection and correlation cannot be in one document"},
+		{"group-by twice", "[ip]", "[ip, ip]", `group-by holds "ip" twice`},
 		{"field", "{gte: 3}", "{gte: 3, field: x}", "takes no field"},
 		{"value_count without field", "event_count", "value_count", "needs field"},
 		{"too many", "{gte: 3}", "{gte: 10001}", "needs more events than a group may hold (10000)"},

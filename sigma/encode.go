@@ -44,12 +44,17 @@ func isWordRune(c rune) bool {
 
 // encode applies base64, base64offset or a UTF-16 modifier to all alternatives.
 func encode(mod string, in []operand) ([]operand, error) {
+	tooMany := fmt.Errorf("%s makes more than %d alternatives of the value", mod, maxAlternatives)
 	var out []operand
 	for i := range in {
 		if err := in[i].toPattern(mod); err != nil {
 			return nil, err
 		}
-		for _, p := range expandDashes([][]element{in[i].pattern}) {
+		patterns := expandDashes([][]element{in[i].pattern})
+		if len(patterns) > maxAlternatives {
+			return nil, tooMany
+		}
+		for _, p := range patterns {
 			encoded, err := encodePattern(mod, p)
 			if err != nil {
 				return nil, err
@@ -59,7 +64,7 @@ func encode(mod string, in []operand) ([]operand, error) {
 			}
 		}
 		if len(out) > maxAlternatives {
-			return nil, fmt.Errorf("%s makes more than %d alternatives of the value", mod, maxAlternatives)
+			return nil, tooMany
 		}
 	}
 	return out, nil

@@ -277,13 +277,76 @@ func TestModifierProblemsAreReported(t *testing.T) {
 		`'|cidr': 10.0.0.0/8`:     "needs a field name",
 		`'|all': ['', x]`:         "empty keyword",
 		`'': x`:                   "field name is empty",
-		`a: *x`:                   "",
 		`a: &x y`:                 "anchors and aliases",
 		`a: !!binary aGk=`:        "tag",
 	} {
 		_, err := sigma.Parse("f.yml", []byte(rule("  sel:\n    "+entry+"\n  condition: sel\n")))
 		require.ErrorContains(t, err, want, entry)
 		require.True(t, strings.HasPrefix(err.Error(), "f.yml:"), err)
+	}
+}
+
+// The message says at which value or key of which search identifier.
+func TestModifierProblemsHavePositions(t *testing.T) {
+	t.Parallel()
+	for item, want := range map[string]string{
+		"a|lt: [1, x]":           "f.yml:6:15: search identifier sel, a|lt: lt needs a number",
+		"a|re: [x, '(']":         "f.yml:6:15: search identifier sel, a|re: error parsing regexp",
+		"  a|hour: 24":           "f.yml:6:15: search identifier sel, a|hour: hour must be a whole number from 0 to 23",
+		"a|contains|foo: x":      "f.yml:6:5: search identifier sel, a|contains|foo: there is no modifier",
+		"a|hour|day: 1":          "f.yml:6:5: search identifier sel, a|hour|day: modifiers hour and day cannot be combined",
+		"a|gt|all: [1, 2]":       "f.yml:6:5: search identifier sel, a|gt|all: all cannot be used with gt",
+		"a|fieldref: 5":          "f.yml:6:17: search identifier sel, a|fieldref: fieldref needs a plain string",
+		"a|wide|cidr: x":         "f.yml:6:18: search identifier sel, a|wide|cidr: cidr needs a plain string",
+		"a|cidr: 10.0.0.0/99":    "f.yml:6:13: search identifier sel, a|cidr:",
+		"a|cidr: 'fe80::1%eth0'": "f.yml:6:13: search identifier sel, a|cidr:",
+		"a|windash: null":        "f.yml:6:16: search identifier sel, a|windash: windash needs a string",
+		"a|re: null":             "f.yml:6:11: search identifier sel, a|re: re needs a string",
+		"a|base64offset: ''":     "f.yml:6:21: search identifier sel, a|base64offset: the value is too short",
+		"'|contains': [null]":    "f.yml:6:19: search identifier sel, |contains: contains needs a string",
+		"'|neq': x":              "f.yml:6:5: search identifier sel, |neq: needs a field name",
+		"'|exists': true":        "f.yml:6:5: search identifier sel, |exists: needs a field name",
+		"a|re: '" + strings.Repeat("x", 8193) + "'":             "f.yml:6:11: search identifier sel, a|re: the regular expression has 8193 bytes, allowed are 8192",
+		"a|windash|base64: '" + strings.Repeat(" -x", 12) + "'": "f.yml:6:23: search identifier sel, a|windash|base64: base64 makes more than 4096 alternatives",
+	} {
+		_, err := sigma.Parse("f.yml", []byte(rule("  sel:\n    "+item+"\n  condition: sel\n")))
+		require.ErrorContains(t, err, want, item)
+	}
+	for keywords, want := range map[string]string{
+		"[null]":    "f.yml:5:9: search identifier sel: null cannot be a keyword",
+		"[a, '']":   "f.yml:5:12: search identifier sel: an empty keyword would match every event",
+		"[a, [b]]":  "f.yml:5:12: search identifier sel: a list cannot contain a list",
+		"[{}]":      "f.yml:5:9: search identifier sel is empty",
+		"[.inf]":    "f.yml:5:9: the number .inf is out of range",
+		"{a: [{}]}": "f.yml:5:13: a value must be a string, a number, a boolean or null, not a map",
+	} {
+		_, err := sigma.Parse("f.yml", []byte(rule("  sel: "+keywords+"\n  condition: sel\n")))
+		require.ErrorContains(t, err, want, keywords)
+	}
+}
+
+// Encodings, in the order in which the modifiers are written.
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		item, value string
+		want        bool
+	}{
+		{"a|base64|base64: foobar", "Wm05dlltRnk=", true},
+		{"a|utf16be|base64: cmd", "AGMAbQBk", true},
+		{"a|utf16|base64: cmd", "//5jAG0AZAA=", true},
+		{"a|base64|wide: a", "Y\x00Q\x00=\x00=\x00", true},
+		{"a|wide|contains: cmd", "xc\x00m\x00d\x00x", true},
+		{"a|wide: 'c?d'", "c\x00md\x00", true}, // wildcards are not encoded
+		{"a|base64: 5", "NQ==", true},
+		{"a|base64: true", "dHJ1ZQ==", true},
+		{"a|wide: 🙂", "=\xd8B\xde", true}, // a surrogate pair
+		{"a|base64: Ä", "w4Q=", true},
+		{"a|base64: Ä", "w6Q=", false}, // that is ä: the case counts before encoding
+		{"a|base64|cased: foobar", "zm9VYmFy", false},
+		{`a|base64: 'x\*'`, "eCo=", true}, // an escaped wildcard is plain text
+	} {
+		require.Equal(t, tt.want, satisfies(t, tt.item, fields{"a": tt.value}), "%s on %q", tt.item, tt.value)
 	}
 }
 
@@ -297,6 +360,16 @@ func TestExpand(t *testing.T) {
 
 	rs, err := sigma.Compile(docs, sigma.Options{Placeholders: map[string][]string{"who": {"root", "adm*"}, "x-1": {"1", "2"}}})
 	require.NoError(t, err)
+	text = rule("  sel:\n    a|expand: '%a b% 100% %% \\\\%x-1%'\n  condition: sel\n") // only the last one is a placeholder
+	special := compile(t, text, sigma.Options{Placeholders: map[string][]string{"x-1": {"1"}}})
+	require.Len(t, special.Match(sigma.Event{Fields: fields{"a": `%a b% 100% %% \1`}}), 1)
+
+	many := rule("  sel:\n    a|expand: '%x%%x%%x%%x%'\n  condition: sel\n")
+	docs, err = sigma.Parse("f.yml", []byte(many))
+	require.NoError(t, err)
+	_, err = sigma.Compile(docs, sigma.Options{Placeholders: map[string][]string{"x": strings.Fields("1 2 3 4 5 6 7 8 9")}})
+	require.ErrorContains(t, err, "placeholders make more than 4096 alternatives")
+
 	for value, want := range map[string]int{"a %root-2 b": 1, "%admin-1": 1, "%root-3": 0, "root-1": 0, "%who%-1": 0} {
 		require.Len(t, rs.Match(sigma.Event{Fields: fields{"a": value}}), want, value)
 	}

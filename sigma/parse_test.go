@@ -85,6 +85,14 @@ func TestParseRefuses(t *testing.T) {
 		{"alias", "author: A", "author: &x A\nfoo: *x", "anchors and aliases are not allowed"},
 		{"depth", "{anything: [goes, 1]}", strings.Repeat("[", 40) + strings.Repeat("]", 40), "nested deeper than 32 levels"},
 		{"action", "title: Whole", "title: Whole\naction: global", "action (global, repeat, reset) was removed"},
+		{"fields of a number", "fields: [a]", "fields: 5", "fields must be a list of strings, not the number 5"},
+		{"falsepositives of a map", "falsepositives: none known", "falsepositives: {a: b}", "falsepositives must be a list of strings, not a map"},
+		{"falsepositives null", "falsepositives: none known", "falsepositives: null", "falsepositives must be a string, not null"},
+		{"scope of a boolean", "scope: [server]", "scope: true", "scope must be a list of strings, not the boolean true"},
+		{"taxonomy null", "taxonomy: sigma", "taxonomy: null", "taxonomy must be a string, not null"},
+		{"related needs a type", ", type: derived", "", "needs id and type"},
+		{"custom tag", "author: A", "author: !x A", "the tag !x is not allowed"},
+		{"key of a list", "author: A", "? [author]\n: A", "a key must be a plain scalar"},
 		{"not YAML", "status: test", "status: [test", "is not YAML"},
 		{"not a map", whole, "- a\n", "a document must be a map, not a list"},
 		{"nothing", whole, "# nothing\n", "contains no document"},
@@ -159,6 +167,8 @@ func TestFilters(t *testing.T) {
 
 	for want, text := range map[string]string{
 		`there is no rule with the id or name "unknown"`:      strings.Replace(filterText, "whole_rule", "unknown", 1),
+		"filters apply to detection rules only":               strings.Replace(filterText, "whole_rule", "x1", 1) + "---\n" + strings.TrimPrefix(correlated(countOfA), "---\n"),
+		"\"f1\" is a filter: correlations refer to":           strings.Replace(filterText, "title: Filter", "title: Filter\nname: f1", 1) + "---\n" + correlated(strings.Replace(countOfA, "[a]", "[f1]", 1)),
 		"the logsource of this filter conflicts with that of": strings.Replace(filterText, "{product: p}", "{product: q}", 1),
 	} {
 		docs, err := sigma.Parse("f.yml", []byte(whole+text))
