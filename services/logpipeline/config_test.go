@@ -10,7 +10,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-func TestTheDefaultsAreValid(t *testing.T) {
+func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	c := logpipeline.DefaultConfig()
 	require.Empty(t, c.Validate())
@@ -28,7 +28,7 @@ func TestSourcesOpenTheirInputs(t *testing.T) {
 	}
 }
 
-func TestEveryBoundIsNamed(t *testing.T) {
+func TestEveryInvalidValueIsReported(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(*logpipeline.Config){
 		"sources":                   func(c *logpipeline.Config) { c.Sources = nil },
@@ -49,9 +49,9 @@ func TestEveryBoundIsNamed(t *testing.T) {
 		"storage.redis_url_file":    func(c *logpipeline.Config) { c.Storage.RedisURLFile = "secret" },
 		"storage.retention_days":    func(c *logpipeline.Config) { c.Storage.RetentionDays = 3651 },
 	}
-	for key, spoil := range cases {
+	for key, invalidate := range cases {
 		c := logpipeline.DefaultConfig()
-		spoil(&c)
+		invalidate(&c)
 		require.Equal(t, []string{key}, keys(c.Validate()))
 	}
 }

@@ -14,21 +14,20 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// explosive is a log that panics over one message, in the goroutine that writes it.
-type explosive struct{ message string }
+// panicHook panics when a message is logged, in the goroutine that logs it.
+type panicHook struct{ message string }
 
-func (explosive) Levels() []logrus.Level { return logrus.AllLevels }
+func (panicHook) Levels() []logrus.Level { return logrus.AllLevels }
 
-func (h explosive) Fire(e *logrus.Entry) error {
+func (h panicHook) Fire(e *logrus.Entry) error {
 	if e.Message == h.message {
 		panic("boom")
 	}
 	return nil
 }
 
-// A line that makes the pipeline panic each time is put aside after a few restarts,
-// and the lines after it are judged.
-func TestALineThatPanicsIsPutAside(t *testing.T) {
+// A line that makes the pipeline panic repeatedly is dead-lettered, and the lines after it are processed.
+func TestLineThatPanicsIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s, conn := r.startOverTCP()
@@ -39,7 +38,7 @@ func TestALineThatPanicsIsPutAside(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(spool, "spool-00000007.log"), []byte("no record\n"), 0o600))
 	r.log = logrus.New()
 	r.log.SetOutput(io.Discard)
-	r.log.AddHook(explosive{message: "spool record unreadable"})
+	r.log.AddHook(panicHook{message: "spool record unreadable"})
 
 	for range 3 {
 		var panicked *task.PanicError
@@ -51,17 +50,16 @@ func TestALineThatPanicsIsPutAside(t *testing.T) {
 	sendAll(t, conn, failed("eve", "192.0.2.2"))
 	require.Equal(t, "eve", r.wait(2)[1].User)
 	require.Equal(t, uint64(1), s.count("quarantined"))
-	letters := r.letters()
+	letters := r.deadLetters()
 	require.Len(t, letters, 1)
 	require.Equal(t, "no record", string(letters[0].Data))
 	require.Equal(t, bus.DLQSubject(logpipeline.Name, r.bus.Host()), letters[0].Subject)
 	s.stop()
 	s = r.start()
-	require.Zero(t, s.count("quarantined"), "the place behind it is in the checkpoint")
+	require.Zero(t, s.count("quarantined"), "the checkpoint is after the line")
 }
 
-// What is remembered may be damaged: then it is forgotten.
-func TestDamagedPoisonIsForgotten(t *testing.T) {
+func TestDamagedCrashRecordIsIgnored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	require.NoError(t, os.MkdirAll(r.dir, 0o700))

@@ -13,7 +13,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// newDockerRig is a rig that reads the logs of d's containers.
+// newDockerRig returns a rig with the container logs of d as its source.
 func newDockerRig(t *testing.T, d *testenv.Docker) *rig {
 	t.Helper()
 	r := newRig(t)
@@ -23,39 +23,41 @@ func newDockerRig(t *testing.T, d *testenv.Docker) *rig {
 	return r
 }
 
-// web is a container that writes to its log what is said to it.
-func web(t *testing.T, d *testenv.Docker, name string) string {
+// runEcho runs a container that writes to its log the lines of logLine.
+func runEcho(t *testing.T, d *testenv.Docker, name string) string {
 	t.Helper()
 	return d.Run(t, testenv.ContainerOptions{Name: name, Cmd: []string{"/bin/sh", "-c", "mkfifo /log; while true; do cat /log; done"}})
 }
 
-func say(t *testing.T, d *testenv.Docker, id, line string) {
+// logLine makes the container write a line to its log.
+func logLine(t *testing.T, d *testenv.Docker, id, line string) {
 	t.Helper()
 	d.Exec(t, id, "/bin/sh", "-c", "until [ -p /log ]; do sleep 0.01; done; cat > /log <<'END'\n"+line+"\nEND")
 	require.Eventually(t, func() bool { return strings.Contains(d.Logs(t, id), line) }, patience, tick)
 }
 
-func climb(ip string) string {
+// traversal returns an access log line with a path traversal.
+func traversal(ip string) string {
 	return fmt.Sprintf(`%s - - [%s] "GET /static/../../../../etc/passwd HTTP/1.1" 404 153 "-" "curl/8.5.0"`, ip, time.Now().Format("02/Jan/2006:15:04:05 -0700"))
 }
 
-// An attack in a container's access log names the container, as the engine knows it,
-// and each container is an entity of its own.
-func TestAWebAttackNamesItsContainer(t *testing.T) {
+// An attack in a container's access log names the container as Docker does, and each container is a separate
+// entity.
+func TestWebAttackNamesItsContainer(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	r := newDockerRig(t, d)
 	s := r.start()
-	shop, blog := web(t, d, "shop"), web(t, d, "blog")
-	say(t, d, shop, `{"container":{"id":"`+blog+`","name":"blog"}}`+"\n"+climb("192.0.2.66"))
+	shop, blog := runEcho(t, d, "shop"), runEcho(t, d, "blog")
+	logLine(t, d, shop, `{"container":{"id":"`+blog+`","name":"blog"}}`+"\n"+traversal("192.0.2.66"))
 	a := r.wait(1)[0]
 	require.Equal(t, "Path Traversal In Web Request", a.Title)
 	require.Equal(t, &event.Container{ID: shop, Name: "shop", Image: testenv.DockerImage}, a.Container)
 	require.Equal(t, "192.0.2.66", a.Source.IP)
 	require.Contains(t, a.Evidence[0], "/etc/passwd")
 
-	say(t, d, shop, climb("192.0.2.66"))
-	say(t, d, blog, climb("192.0.2.66"))
+	logLine(t, d, shop, traversal("192.0.2.66"))
+	logLine(t, d, blog, traversal("192.0.2.66"))
 	b := r.wait(2)[1]
 	require.Equal(t, blog, b.Container.ID)
 	require.NotEqual(t, a.DedupKey, b.DedupKey)
@@ -63,17 +65,17 @@ func TestAWebAttackNamesItsContainer(t *testing.T) {
 	require.Empty(t, s.Health().Reasons)
 }
 
-// What a container wrote while we were not there is judged when we are, once.
+// Lines that a container wrote while the service was stopped are processed after the start, once.
 func TestContainerLinesSurviveAStop(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	r := newDockerRig(t, d)
 	s := r.start()
-	id := web(t, d, "shop")
-	say(t, d, id, climb("192.0.2.1"))
+	id := runEcho(t, d, "shop")
+	logLine(t, d, id, traversal("192.0.2.1"))
 	r.wait(1)
 	s.stop()
-	say(t, d, id, climb("192.0.2.2"))
+	logLine(t, d, id, traversal("192.0.2.2"))
 	d.Do(t, "POST", "/containers/"+id+"/stop?t=0", nil, nil)
 	r.start()
 	alerts := r.wait(2)
@@ -82,41 +84,41 @@ func TestContainerLinesSurviveAStop(t *testing.T) {
 	require.Len(t, alerts, 2)
 }
 
-// A correlation names a container only if all it counted is of that container.
-func TestACorrelationNamesOneContainerOrNone(t *testing.T) {
+// A correlation names a container only if all counted lines are of that container.
+func TestCorrelationNamesOneContainerOrNone(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	r := newDockerRig(t, d)
 	r.cfg.RulesPath = absolute(t, "testdata/rules")
 	r.start()
-	one, two := web(t, d, "one"), web(t, d, "two")
-	say(t, d, one, strings.TrimSpace(strings.Repeat(attempt("192.0.2.1"), 5)))
+	one, two := runEcho(t, d, "one"), runEcho(t, d, "two")
+	logLine(t, d, one, strings.TrimSpace(strings.Repeat(attempt("192.0.2.1"), 5)))
 	require.Equal(t, one, ofRule(r.wait(1), ruleMany)[0].Container.ID)
-	say(t, d, one, strings.TrimSpace(strings.Repeat(attempt("192.0.2.2"), 3)))
-	say(t, d, two, strings.TrimSpace(strings.Repeat(attempt("192.0.2.2"), 2)))
+	logLine(t, d, one, strings.TrimSpace(strings.Repeat(attempt("192.0.2.2"), 3)))
+	logLine(t, d, two, strings.TrimSpace(strings.Repeat(attempt("192.0.2.2"), 2)))
 	require.Nil(t, ofRule(r.wait(2), ruleMany)[1].Container)
 }
 
-func TestDockerIsTurnedOnAndOffByAReload(t *testing.T) {
+func TestReloadTurnsDockerOnAndOff(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
 	r := newDockerRig(t, d)
 	r.cfg.Sources = []string{logpipeline.SourceFile}
 	s := r.start()
-	id := web(t, d, "shop")
-	say(t, d, id, climb("192.0.2.1"))
+	id := runEcho(t, d, "shop")
+	logLine(t, d, id, traversal("192.0.2.1"))
 	r.cfg.Sources = []string{logpipeline.SourceDocker}
 	s.reload(r.cfg)
 	require.Eventually(t, func() bool { return s.count("containers") == 1 }, patience, tick)
-	say(t, d, id, climb("192.0.2.2"))
-	require.Equal(t, "192.0.2.2", r.wait(1)[0].Source.IP, "what was written before is not ours")
+	logLine(t, d, id, traversal("192.0.2.2"))
+	require.Equal(t, "192.0.2.2", r.wait(1)[0].Source.IP, "lines from before the reload are not read")
 	r.cfg.Sources = []string{logpipeline.SourceFile}
 	s.reload(r.cfg)
 	require.Eventually(t, func() bool { return s.count("containers") == 0 }, patience, tick)
 }
 
-// Without an engine everything else goes on.
-func TestNoEngineDegrades(t *testing.T) {
+// Without Docker the other sources are read.
+func TestMissingDockerDegrades(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.docker = r.dir + "/none.sock"

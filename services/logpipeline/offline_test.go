@@ -11,10 +11,10 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-func TestALogIsJudgedWithoutABus(t *testing.T) {
+func TestOfflineMatchesALog(t *testing.T) {
 	t.Parallel()
 	received := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-	judge := func() []*event.Alert {
+	run := func() []*event.Alert {
 		o, faults, err := logpipeline.NewOffline(logpipeline.DefaultConfig(), "web-1")
 		require.NoError(t, err)
 		require.NoError(t, faults)
@@ -29,7 +29,7 @@ func TestALogIsJudgedWithoutABus(t *testing.T) {
 		}
 		return append(out, o.Close()...)
 	}
-	alerts := judge()
+	alerts := run()
 	require.NotEmpty(t, alerts)
 	require.Equal(t, "203.0.113.7", alerts[0].Source.IP)
 	require.Equal(t, 1, alerts[0].Count)
@@ -40,7 +40,7 @@ func TestALogIsJudgedWithoutABus(t *testing.T) {
 		require.NoError(t, a.Validate())
 		require.Equal(t, "web-1", a.Host)
 	}
-	require.Equal(t, alerts, judge(), "the same log gives the same alerts")
+	require.Equal(t, alerts, run(), "the same log gives the same alerts")
 
 	cfg := logpipeline.DefaultConfig()
 	cfg.RulesPath = "/nowhere"

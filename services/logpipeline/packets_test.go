@@ -16,23 +16,23 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// engine publishes as the eBPF engine does.
-type engine struct {
+// packetPublisher publishes as the eBPF engine does.
+type packetPublisher struct {
 	t    *testing.T
 	host string
 	pub  *bus.Publisher
 	n    int
 }
 
-func newEngine(t *testing.T, r *rig) *engine {
+func newPacketPublisher(t *testing.T, r *rig) *packetPublisher {
 	t.Helper()
 	pub, err := r.bus.Conn(bus.EBPFEngine).Publisher(bus.PublisherConfig{Stream: bus.Packets, Module: bus.EBPFEngine, Host: r.bus.Host()})
 	require.NoError(t, err)
-	return &engine{t: t, host: r.bus.Host(), pub: pub}
+	return &packetPublisher{t: t, host: r.bus.Host(), pub: pub}
 }
 
-// found is a detection as package detect announces it.
-func (e *engine) found(name, actor, target string) *event.Packet {
+// detection returns a detection as package detect makes it.
+func (e *packetPublisher) detection(name, actor, target string) *event.Packet {
 	e.n++
 	return &event.Packet{
 		ID: fmt.Sprintf("%s-%d", name, e.n), Schema: event.Schema, TraceID: fmt.Sprintf("%032x", e.n), Time: time.Now().UTC(),
@@ -44,26 +44,26 @@ func (e *engine) found(name, actor, target string) *event.Packet {
 	}
 }
 
-func (e *engine) publish(recs ...event.Record) {
+func (e *packetPublisher) publish(recs ...event.Record) {
 	e.t.Helper()
 	require.NoError(e.t, e.pub.Publish(e.t.Context(), recs...))
 }
 
-func newPacketRig(t *testing.T, options ...bustest.Option) (*rig, *engine) {
+func newPacketRig(t *testing.T, options ...bustest.Option) (*rig, *packetPublisher) {
 	t.Helper()
 	r := newRig(t, options...)
 	r.cfg.RulesPath = ""
-	return r, newEngine(t, r)
+	return r, newPacketPublisher(t, r)
 }
 
-// judgedPackets waits until n records of the engine were judged and acknowledged.
-func (r *rig) judgedPackets(s *running, n uint64) {
+// waitPackets waits until n packet records were processed and acknowledged.
+func (r *rig) waitPackets(s *running, n uint64) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return s.count("packets") >= n && r.owed() == 0 }, patience, tick)
+	require.Eventually(r.t, func() bool { return s.count("packets") >= n && r.unacked() == 0 }, patience, tick)
 }
 
-// owed is how many records the log pipeline has not acknowledged.
-func (r *rig) owed() uint64 {
+// unacked returns how many packet records the log pipeline has not acknowledged.
+func (r *rig) unacked() uint64 {
 	r.t.Helper()
 	states, err := r.admin.StreamStates(r.t.Context(), r.bus.Durables())
 	require.NoError(r.t, err)
@@ -74,15 +74,15 @@ func (r *rig) owed() uint64 {
 			}
 		}
 	}
-	require.FailNow(r.t, "no durable reads the packets")
+	require.FailNow(r.t, "the stream of packets has no durable")
 	return 0
 }
 
-func TestADetectionBecomesAnAlert(t *testing.T) {
+func TestDetectionBecomesAlert(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
-	p := engine.found("port_scan", "192.0.2.66", "198.51.100.7")
+	p := engine.detection("port_scan", "192.0.2.66", "198.51.100.7")
 	p.Lost = 17
 	engine.publish(p)
 	a := r.wait(1)[0]
@@ -91,7 +91,7 @@ func TestADetectionBecomesAnAlert(t *testing.T) {
 	require.Contains(t, a.Rule.Tags, "attack.t1046")
 	require.Equal(t, &event.Endpoint{IP: "192.0.2.66"}, a.Source)
 	require.Equal(t, &event.Endpoint{IP: "198.51.100.7", Port: 443}, a.Target)
-	require.Equal(t, p.TraceID, a.TraceID, "one trace runs from the packet to the alert")
+	require.Equal(t, p.TraceID, a.TraceID, "the alert has the trace id of the packet record")
 	require.Equal(t, logpipeline.Name, a.Module)
 	require.Equal(t, p.Time, a.LastSeen)
 	require.Equal(t, p.Time.Add(-3*time.Second), a.FirstSeen)
@@ -99,51 +99,49 @@ func TestADetectionBecomesAnAlert(t *testing.T) {
 	require.JSONEq(t, `{"name":"port_scan","method":"syn","phase":"begun","actor":"192.0.2.66","target":{"ip":"198.51.100.7","port":443},
 		"duration_ms":3000,"counts":{"ports":40,"probes":41,"announcement":1},"ports":[22,80]}`, a.Evidence[1])
 	require.Equal(t, []event.Incomplete{{Counter: "packets_lost", Amount: 17}}, a.Incomplete)
-	r.judgedPackets(s, 1)
+	r.waitPackets(s, 1)
 }
 
-// The same actor at a second target, and another actor at the same target, are
-// alerts of their own; the same pair again is counted.
-func TestASecondTargetIsNeverHidden(t *testing.T) {
+// Detections that differ in actor or target are separate alerts; the same pair again is only counted.
+func TestSecondTargetIsASeparateAlert(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
 	engine.publish(
-		engine.found("port_scan", "192.0.2.66", "198.51.100.7"), engine.found("port_scan", "192.0.2.66", "198.51.100.8"),
-		engine.found("port_scan", "192.0.2.67", "198.51.100.7"), engine.found("port_scan", "192.0.2.66", "198.51.100.7"),
-		engine.found("syn_flood", "spoofed", "198.51.100.7"), engine.found("syn_flood", "spoofed", "198.51.100.8"),
+		engine.detection("port_scan", "192.0.2.66", "198.51.100.7"), engine.detection("port_scan", "192.0.2.66", "198.51.100.8"),
+		engine.detection("port_scan", "192.0.2.67", "198.51.100.7"), engine.detection("port_scan", "192.0.2.66", "198.51.100.7"),
+		engine.detection("syn_flood", "spoofed", "198.51.100.7"), engine.detection("syn_flood", "spoofed", "198.51.100.8"),
 	)
-	r.judgedPackets(s, 6)
+	r.waitPackets(s, 6)
 	alerts := r.alerts()
 	require.Len(t, alerts, 5)
 	require.Equal(t, uint64(1), s.count("suppressed"))
 	for _, a := range alerts[3:] {
-		require.Nil(t, a.Source, "nobody may be blocked for what others did in his name")
+		require.Nil(t, a.Source, "a forged source must not be blocked")
 		require.NotNil(t, a.Target)
 	}
 }
 
-// A kind that nobody wrote a rule for, windows and samples raise nothing, and do
-// not wait in the stream.
-func TestOrdinaryTrafficRaisesNothing(t *testing.T) {
+// A detection without a rule, windows and samples raise no alert and are acknowledged.
+func TestTrafficWithoutARuleRaisesNothing(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
-	window, flows, over := engine.found("", "", ""), engine.found("", "", ""), engine.found("port_scan", "192.0.2.66", "198.51.100.7")
+	window, flows, over := engine.detection("", "", ""), engine.detection("", "", ""), engine.detection("port_scan", "192.0.2.66", "198.51.100.7")
 	window.Kind, window.Detection, window.Window = event.Window, nil, &event.TrafficWindow{DurationMS: 1000, Packets: 5}
 	flows.Kind, flows.Detection, flows.Flows = event.Flows, nil, make([]event.Flow, 64)
 	over.Detection.Phase = "over"
-	engine.publish(window, flows, over, engine.found("unheard_of", "192.0.2.66", "198.51.100.7"))
-	r.judgedPackets(s, 4)
+	engine.publish(window, flows, over, engine.detection("unheard_of", "192.0.2.66", "198.51.100.7"))
+	r.waitPackets(s, 4)
 	require.Empty(t, r.alerts())
 }
 
-func TestARuleMayCountDetectionsAndLines(t *testing.T) {
+func TestCorrelationCountsDetectionsAndLines(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
-	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
-	r.judgedPackets(s, 1)
+	engine.publish(engine.detection("port_scan", "192.0.2.66", "198.51.100.7"))
+	r.waitPackets(s, 1)
 	r.write(fmt.Sprintf("%s web1 sshd[77]: Accepted password for bob from 192.0.2.66 port 4242 ssh2\n", stamp(-time.Second)))
 	a := r.wait(2)[1]
 	require.Equal(t, "SSH Login After A Scan", a.Title)
@@ -152,31 +150,31 @@ func TestARuleMayCountDetectionsAndLines(t *testing.T) {
 	require.Contains(t, a.Evidence[1], "Accepted password for bob")
 }
 
-// What was delivered and not judged when the service stopped comes again, and what
-// was judged does not count twice, even if its acknowledgement was lost.
+// Deliveries that were not processed at a stop are delivered again; one that was processed does not count
+// twice, even if its acknowledgement was lost.
 func TestPacketsSurviveAStop(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
-	first := engine.found("port_scan", "192.0.2.66", "198.51.100.7")
+	first := engine.detection("port_scan", "192.0.2.66", "198.51.100.7")
 	engine.publish(first)
-	r.judgedPackets(s, 1)
+	r.waitPackets(s, 1)
 	s.stop()
 	for i := range 50 {
-		engine.publish(engine.found("port_scan", "192.0.2.66", fmt.Sprintf("198.51.100.%d", 100+i)))
+		engine.publish(engine.detection("port_scan", "192.0.2.66", fmt.Sprintf("198.51.100.%d", 100+i)))
 	}
-	r.forgetAcks()
+	r.redeliverAll()
 	s = r.start()
-	r.judgedPackets(s, 50)
+	r.waitPackets(s, 50)
 	require.Equal(t, uint64(1), s.count("packets_again"))
 	alerts := r.alerts()
 	require.Len(t, alerts, 51)
 	requireOnce(t, alerts)
-	require.Zero(t, s.count("suppressed"), "the first did not count for its window again")
+	require.Zero(t, s.count("suppressed"), "the first one was not counted again")
 }
 
-// forgetAcks makes the durable anew, so that everything is delivered again.
-func (r *rig) forgetAcks() {
+// redeliverAll creates the durable again, so that everything is delivered again.
+func (r *rig) redeliverAll() {
 	r.t.Helper()
 	nc := r.bus.Raw(bus.Daemon)
 	reply, err := nc.Request("$JS.API.CONSUMER.DELETE."+string(bus.Packets)+"."+bus.LogPipeline+"_"+r.bus.Host(), nil, patience)
@@ -185,23 +183,23 @@ func (r *rig) forgetAcks() {
 	r.bus.Provision()
 }
 
-// A record that speaks for another host than the one it came from is nobody's.
-func TestARecordOfAnotherHostIsADeadLetter(t *testing.T) {
+// A record must name the host that the server saw it come from.
+func TestRecordOfAnotherHostIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
-	p := engine.found("port_scan", "192.0.2.66", "198.51.100.7")
+	p := engine.detection("port_scan", "192.0.2.66", "198.51.100.7")
 	p.Host = "victim"
-	engine.publish(p, engine.found("port_scan", "192.0.2.67", "198.51.100.7"))
-	r.judgedPackets(s, 1)
+	engine.publish(p, engine.detection("port_scan", "192.0.2.67", "198.51.100.7"))
+	r.waitPackets(s, 1)
 	require.Len(t, r.alerts(), 1)
-	letters := r.letters()
+	letters := r.deadLetters()
 	require.Len(t, letters, 1)
 	require.Contains(t, strings.Join(letters[0].Header[bus.HeaderDLQReason], ""), `host "victim"`)
 }
 
-// letters returns the dead letters.
-func (r *rig) letters() []bus.Delivery {
+// deadLetters returns the dead letters.
+func (r *rig) deadLetters() []bus.Delivery {
 	r.t.Helper()
 	var out []bus.Delivery
 	require.NoError(r.t, r.bus.Conn(bus.Operator).History(r.t.Context(), bus.DLQ, bus.HistoryOptions{}, func(d bus.Delivery) bool {
@@ -211,8 +209,8 @@ func (r *rig) letters() []bus.Delivery {
 	return out
 }
 
-// While alerts cannot be stored, packets wait in their stream and none is lost.
-func TestAFullAlertStreamMakesPacketsWait(t *testing.T) {
+// While alerts cannot be stored, packet records wait in their stream and none is lost.
+func TestPacketsWaitWhileTheAlertStreamIsFull(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 16 << 20}), bustest.WithModules(bus.ContainerGuard, bus.LogPipeline))
 	const lines = 2500 // more than the stream holds
@@ -221,10 +219,10 @@ func TestAFullAlertStreamMakesPacketsWait(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Contains(strings.Join(s.Health().Reasons, "\n"), "alerts cannot be stored")
 	}, longPatience, tick)
-	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
+	engine.publish(engine.detection("port_scan", "192.0.2.66", "198.51.100.7"))
 	require.Zero(t, s.count("packets"))
 	got := r.consume()
-	r.judgedPackets(s, 1)
+	r.waitPackets(s, 1)
 	require.Eventually(t, func() bool { return got.len() >= lines+1 }, longPatience, tick)
 	require.Equal(t, got.len(), got.total())
 }
@@ -238,61 +236,59 @@ func manyWebAttacks(n int) string {
 	return b.String()
 }
 
-// What a record of the engine left behind is a count in memory until a checkpoint holds
-// it: while none can be written, the record is not acknowledged, lines go on, and a
-// death loses no count.
-func TestPacketsWaitForACheckpointThatCannotBeWritten(t *testing.T) {
+// The counts of a packet record are in memory only until a checkpoint is written: while that fails, the record
+// is not acknowledged, lines are processed, and a crash loses no count.
+func TestPacketsAreNotAcknowledgedWithoutACheckpoint(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	s := r.start()
 	unblock := r.blockCheckpoint()
-	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
+	engine.publish(engine.detection("port_scan", "192.0.2.66", "198.51.100.7"))
 	r.wait(1)
-	s.refusedCheckpoint()
-	require.Equal(t, uint64(1), r.owed())
+	s.waitCheckpointError()
+	require.Equal(t, uint64(1), r.unacked())
 	r.write("Nov 20 10:00:00 web1 app[1]: lines go on\n")
-	s.judged(1)
-	s.refusedCheckpoint()
-	require.Equal(t, uint64(1), r.owed())
+	s.waitLines(1)
+	s.waitCheckpointError()
+	require.Equal(t, uint64(1), r.unacked())
 	require.Contains(t, strings.Join(s.Health().Reasons, "\n"), "write checkpoint")
-	s.stop() // the old checkpoint is still there, as after a death
+	s.stop() // the old checkpoint is still there, as after a crash
 	unblock()
 
 	s = r.start()
-	r.judgedPackets(s, 1)
+	r.waitPackets(s, 1)
 	r.write(fmt.Sprintf("%s web1 sshd[77]: Accepted password for bob from 192.0.2.66 port 4242 ssh2\n", stamp(-time.Second)))
 	alerts := r.wait(2)
 	require.Equal(t, "SSH Login After A Scan", alerts[1].Title)
 	requireOnce(t, alerts)
 }
 
-// As soon as one can be written again, the records that waited are acknowledged.
+// The waiting packet records are acknowledged when a checkpoint can be written again.
 func TestPacketsAreAcknowledgedOnceACheckpointIsWritten(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
 	r.cfg.FlushIntervalSecs = 3600
 	s := r.start()
 	unblock := r.blockCheckpoint()
-	engine.publish(engine.found("port_scan", "192.0.2.66", "198.51.100.7"))
-	s.refusedCheckpoint()
-	engine.publish(engine.found("port_scan", "192.0.2.67", "198.51.100.7"))
+	engine.publish(engine.detection("port_scan", "192.0.2.66", "198.51.100.7"))
+	s.waitCheckpointError()
+	engine.publish(engine.detection("port_scan", "192.0.2.67", "198.51.100.7"))
 	unblock()
-	r.judgedPackets(s, 2)
+	r.waitPackets(s, 2)
 	require.Empty(t, s.Health().Reasons)
 	require.Len(t, r.alerts(), 2)
 }
 
-// blockCheckpoint keeps checkpoints from being written until unblock is called.
+// blockCheckpoint makes the writing of checkpoints fail until unblock is called.
 func (r *rig) blockCheckpoint() (unblock func()) {
 	r.t.Helper()
-	inTheWay := filepath.Join(r.dir, ".checkpoint.json") // the name of the temporary file
-	require.NoError(r.t, os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700))
-	return func() { require.NoError(r.t, os.RemoveAll(inTheWay)) }
+	obstacle := filepath.Join(r.dir, ".checkpoint.json") // the name of the temporary file
+	require.NoError(r.t, os.MkdirAll(filepath.Join(obstacle, "full"), 0o700))
+	return func() { require.NoError(r.t, os.RemoveAll(obstacle)) }
 }
 
-// refusedCheckpoint waits until one more checkpoint could not be written, and what
-// comes of that has been done.
-func (s *running) refusedCheckpoint() {
+// waitCheckpointError waits until another checkpoint has failed and the batch after that one was processed.
+func (s *running) waitCheckpointError() {
 	s.t.Helper()
 	at := s.count("checkpoint_errors")
 	require.Eventually(s.t, func() bool { return s.count("checkpoint_errors") > at+1 }, patience, tick)

@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whoever may write where a log is expected can put a named pipe there. It is named,
-// and nothing waits for a writer.
-func TestANamedPipeInPlaceOfALogHoldsNothingUp(t *testing.T) {
+// A named pipe in place of a log is reported, and reading does not wait for a writer.
+func TestNamedPipeInPlaceOfALogDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	pipe := filepath.Join(t.TempDir(), "app.log")

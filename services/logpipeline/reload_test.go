@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// reload puts cfg in force.
+// reload prepares and commits a reload.
 func (s *running) reload(cfg logpipeline.Config) {
 	s.t.Helper()
 	commit, err := s.PrepareReload(s.t.Context(), cfg)
@@ -45,12 +45,12 @@ func TestReloadChangesRulesPathsAndPorts(t *testing.T) {
 	require.Empty(t, s.Health().Reasons)
 }
 
-func TestReloadKeepsTheCountsOfRulesThatStay(t *testing.T) {
+func TestReloadKeepsTheCountsOfUnchangedRules(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()
 	r.write(strings.Repeat(attempt("192.0.2.1"), 4))
-	s.judged(4)
+	s.waitLines(4)
 	dir := t.TempDir()
 	copyRules(t, dir)
 	require.NoError(t, os.Remove(filepath.Join(dir, "keyword.yml")))
@@ -62,7 +62,7 @@ func TestReloadKeepsTheCountsOfRulesThatStay(t *testing.T) {
 	require.Equal(t, ruleMany, r.wait(1)[0].Rule.ID)
 }
 
-func TestReloadRefusesWhatWouldLoseARule(t *testing.T) {
+func TestReloadRefusesInvalidRules(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()
@@ -104,14 +104,14 @@ func TestReloadsUnderLoadLoseNoLine(t *testing.T) {
 	require.Len(t, users(alerts), lines)
 }
 
-// Another line length is no reason to forget what was counted.
+// A changed line length does not reset the counters.
 func TestReloadOfTheLineLengthKeepsTheCounts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.MaxLineBytes = 2048
 	s := r.start()
 	r.write(strings.Repeat("x", 3000) + "\n")
-	s.judged(1)
+	s.waitLines(1)
 	cfg := r.cfg
 	cfg.MaxLineBytes = 1024
 	cfg.RulesPath = absolute(t, "testdata/rules/keyword.yml")
@@ -123,7 +123,7 @@ func TestReloadOfTheLineLengthKeepsTheCounts(t *testing.T) {
 	require.Equal(t, uint64(2), s.count("truncated"))
 }
 
-// Other bounds are no reason to close a port or a connection.
+// Changed limits do not close ports or connections.
 func TestReloadOfBoundsKeepsPortsAndConnections(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -23,15 +23,14 @@ func quiet() logrus.FieldLogger {
 
 func (r *rig) checkpoint() string { return filepath.Join(r.dir, "checkpoint.json") }
 
-// A death between publishing and the next checkpoint looks, at the next start,
-// like an older checkpoint beside a stream that is ahead of it. Lines come from two
-// files, so that they are read again in another order.
-func TestWhatWasPublishedBeforeADeathIsNotPublishedAgain(t *testing.T) {
+// After a crash between publishing and the next checkpoint the stream is ahead of the checkpoint. Lines are
+// from two files, so that they are read again in another order.
+func TestAlertsPublishedBeforeACrashAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	second := r.watched + ".2"
 	r.cfg.WatchPaths = append(r.cfg.WatchPaths, second)
-	r.cfg.FlushIntervalSecs = 3600 // only the start and the end write one
+	r.cfg.FlushIntervalSecs = 3600 // checkpoints at the start and the end only
 	appendTo(t, second, "")
 	written := 0
 	for round := range 8 {
@@ -64,7 +63,7 @@ func users(alerts []event.Alert) map[string]bool {
 	return out
 }
 
-func TestAReplayInAnotherOrderGivesNoSecondFirst(t *testing.T) {
+func TestReplayInAnotherOrderOpensNoSecondWindow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.FlushIntervalSecs = 3600
@@ -74,15 +73,15 @@ func TestAReplayInAnotherOrderGivesNoSecondFirst(t *testing.T) {
 	s := r.start()
 	older := readText(t, r.checkpoint())
 	appendTo(t, second, strings.Repeat(attempt("192.0.2.1"), 3)+failed("x", "192.0.2.1"))
-	s.judged(4)
+	s.waitLines(4)
 	r.write(strings.Repeat(attempt("192.0.2.1"), 3) + failed("y", "192.0.2.1"))
-	s.judged(8)
+	s.waitLines(8)
 	require.Len(t, r.wait(2), 2)
 	s.stop()
 
 	write(t, r.checkpoint(), older)
 	s = r.start()
-	s.judged(8)
+	s.waitLines(8)
 	s.stop()
 	require.Len(t, r.alerts(), 2)
 }
@@ -101,7 +100,7 @@ func TestCountsSurviveARestart(t *testing.T) {
 	r := newRig(t)
 	s := r.start()
 	r.write(strings.Repeat(attempt("192.0.2.1"), 3))
-	s.judged(3)
+	s.waitLines(3)
 	s.stop()
 	s = r.start()
 	r.write(strings.Repeat(attempt("192.0.2.1"), 2) + failed("a", "192.0.2.1"))
@@ -109,13 +108,13 @@ func TestCountsSurviveARestart(t *testing.T) {
 	s.stop()
 	s = r.start()
 	r.write(failed("b", "192.0.2.1"))
-	s.judged(1)
+	s.waitLines(1)
 	s.stop()
 	require.Len(t, r.alerts(), 2, "the window is still open")
 	require.NotEmpty(t, ofRule(r.alerts(), ruleMany))
 }
 
-func TestABadCheckpointIsSetAsideLoudly(t *testing.T) {
+func TestUnusableCheckpointIsRenamedAndReported(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
 		"damaged":            `{"version":1,"ta`,
@@ -141,7 +140,7 @@ func TestABadCheckpointIsSetAsideLoudly(t *testing.T) {
 	}
 }
 
-func TestALostCheckpointRepeatsNoAlert(t *testing.T) {
+func TestLostCheckpointRepeatsNoAlert(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()

@@ -30,8 +30,8 @@ type ruleSet struct {
 // count returns how many rules and correlations are in use.
 func (r *ruleSet) count() int { return len(r.Rules()) + len(r.Correlations()) }
 
-// reasons returns why the module is degraded because of its rules. Missing rules are reported by whoever
-// looks for them.
+// reasons returns why the module is degraded because of its rules. Missing rules have a health topic of their
+// own.
 func (r *ruleSet) reasons() []string {
 	var out []string
 	if n := len(r.problems); n > 0 {

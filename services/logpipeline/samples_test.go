@@ -20,9 +20,9 @@ import (
 
 const samples = "../../rules/testdata"
 
-// Every shipped rule has real lines beside it: some it must see, some that come
-// close, and some of an ordinary day, at which no rule at all may speak.
-func TestShippedRulesJudgeTheirSamples(t *testing.T) {
+// Every shipped rule has samples: lines it must match, lines that are close and must not match, and benign
+// lines that no rule may match.
+func TestShippedRulesMatchTheirSamples(t *testing.T) {
 	t.Parallel()
 	set := shipped(t)
 	names, err := fs.Glob(rules.FS, "*.yml")
@@ -31,9 +31,9 @@ func TestShippedRulesJudgeTheirSamples(t *testing.T) {
 		name := strings.TrimSuffix(file, ".yml")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, spoken(t, set, name, "matching"), file)
-			require.NotContains(t, spoken(t, set, name, "near-miss"), file)
-			require.Empty(t, spoken(t, set, name, "benign"))
+			require.Contains(t, matching(t, set, name, "matching"), file)
+			require.NotContains(t, matching(t, set, name, "near-miss"), file)
+			require.Empty(t, matching(t, set, name, "benign"))
 		})
 	}
 }
@@ -55,8 +55,8 @@ func shipped(t *testing.T) *sigma.RuleSet {
 	return set
 }
 
-// spoken returns the files of the rules that a sample makes speak.
-func spoken(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
+// matching returns the files of the rules that match a sample.
+func matching(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(samples, rule, kind+".log"))
 	require.NoError(t, err)
@@ -83,8 +83,7 @@ func spoken(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
 	return slices.Compact(out)
 }
 
-// read returns the events of a line of a sample: a record of the engine, or what a
-// log holds.
+// read returns the events of a line of a sample: a packet record or a log line.
 func read(parser *parse.Parser, line string, now time.Time) []sigma.Event {
 	var p event.Packet
 	if event.Decode([]byte(line), &p) != nil {

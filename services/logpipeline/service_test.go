@@ -21,10 +21,10 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-func TestALineBecomesAnAlert(t *testing.T) {
+func TestLineBecomesAlert(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.write(failed("old", "192.0.2.99")) // there before we were: not ours
+	r.write(failed("old", "192.0.2.99")) // from before the start: not read
 	s := r.start()
 	line := failed("bob", "192.0.2.1")
 	r.write("noise\n" + line)
@@ -54,7 +54,7 @@ func TestALineBecomesAnAlert(t *testing.T) {
 	require.Equal(t, uint64(1), h.Counters["alerts"])
 }
 
-func TestACorrelationShowsTheLinesItCounted(t *testing.T) {
+func TestCorrelationHasItsLinesAsEvidence(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.start()
@@ -64,13 +64,13 @@ func TestACorrelationShowsTheLinesItCounted(t *testing.T) {
 	require.Equal(t, event.High, a.Severity)
 	require.Len(t, a.Evidence, 5)
 	require.Equal(t, "192.0.2.1", a.Source.IP)
-	require.Empty(t, a.User, "not all lines need be of the last line's user")
+	require.Empty(t, a.User, "the lines may be of different users")
 	require.Contains(t, a.Matched, event.Matched{Field: "count", Value: "5", Why: "event_count gte 5 within 1m0s"})
 	require.Contains(t, a.Matched, event.Matched{Field: "src_ip", Value: "192.0.2.1", Why: "grouped by"})
-	require.Len(t, r.alerts(), 1, "the rule it counts is silent")
+	require.Len(t, r.alerts(), 1, "the counted rule raises no alert itself")
 }
 
-func TestAWindowEndsWithOneUpdate(t *testing.T) {
+func TestWindowEndsWithOneUpdate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.DedupWindowSecs = 1
@@ -87,20 +87,20 @@ func TestAWindowEndsWithOneUpdate(t *testing.T) {
 	require.Equal(t, uint64(1), s.count("updates"))
 }
 
-func TestEntitiesAreApart(t *testing.T) {
+func TestEntitiesAreDeduplicatedSeparately(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()
 	r.write(canary("a") + canary("b") + canary("a"))
-	s.judged(3)
+	s.waitLines(3)
 	alerts := r.wait(2)
-	require.Len(t, alerts, 2, "an alert without source and user is about host and process")
+	require.Len(t, alerts, 2, "the entity of an alert without source and user is host and process")
 	require.NotEqual(t, alerts[0].DedupKey, alerts[1].DedupKey)
 }
 
-// With its consumer stalled a full stream stops the reading; once the consumer goes
-// on, it gets every alert, each once.
-func TestAFullStreamStopsTheReadingAndLosesNothing(t *testing.T) {
+// A full stream stops the reading while its consumer is stalled; after that the consumer gets every alert
+// once.
+func TestFullStreamStopsReadingAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 16 << 20}), bustest.WithModules(bus.ContainerGuard))
 	r.cfg.BatchSize = 50
@@ -154,7 +154,7 @@ func (c *tally) total() int {
 	return c.count
 }
 
-// consume plays the guard and the janitor until the test ends.
+// consume consumes the alerts as the guard does, and runs stream maintenance, until the test ends.
 func (r *rig) consume() *tally {
 	r.t.Helper()
 	got := &tally{byID: map[string]int{}}
@@ -172,7 +172,7 @@ func (r *rig) consume() *tally {
 			})
 		})
 	}
-	g.Go("janitor", func(ctx context.Context) error {
+	g.Go("maintenance", func(ctx context.Context) error {
 		return r.admin.RunMaintenance(ctx, bus.MaintenanceConfig{Durables: r.bus.Durables(), Interval: 50 * time.Millisecond, Log: quiet()}, nil)
 	})
 	r.t.Cleanup(func() {
@@ -184,7 +184,7 @@ func (r *rig) consume() *tally {
 
 func address(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
 
-func TestABadRuleFileIsNamedAndTheOthersWork(t *testing.T) {
+func TestInvalidRuleFileIsReportedAndOthersWork(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	dir := t.TempDir()
@@ -217,8 +217,8 @@ func readText(t *testing.T, path string) string {
 	return string(raw)
 }
 
-// While the rules cannot be read nothing is judged, and nothing passes unjudged.
-func TestRulesPathThatIsNotThereIsWaitedFor(t *testing.T) {
+// While the rules cannot be read no line is processed, and none is skipped.
+func TestLinesWaitForMissingRules(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.RulesPath = filepath.Join(t.TempDir(), "missing")
@@ -236,13 +236,13 @@ func TestRulesPathThatIsNotThereIsWaitedFor(t *testing.T) {
 	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
 }
 
-func TestTheRealOpenSSHLogNamesItsAttackers(t *testing.T) {
+func TestAttackersOfARealOpenSSHLogAreFound(t *testing.T) {
 	t.Parallel()
 	raw := readText(t, testenv.Data(t, "loghub/OpenSSH/OpenSSH_2k.log"))
 	r := newRig(t)
 	s := r.start()
 	r.write(raw + "\n")
-	s.judged(2000)
+	s.waitLines(2000)
 	s.stop()
 	attackers := map[string]bool{}
 	for _, a := range ofRule(r.alerts(), ruleFailed) {
@@ -252,8 +252,7 @@ func TestTheRealOpenSSHLogNamesItsAttackers(t *testing.T) {
 	requireOnce(t, r.alerts())
 }
 
-// failedSources reads the log another way: the word before "port" of each line
-// that says "Failed password".
+// failedSources finds the addresses independently: the word before "port" in each line with "Failed password".
 func failedSources(raw string) map[string]bool {
 	out := map[string]bool{}
 	for line := range strings.Lines(raw) {
@@ -270,7 +269,7 @@ func failedSources(raw string) map[string]bool {
 	return out
 }
 
-func TestMetricsComeAndGoWithTheService(t *testing.T) {
+func TestMetricsAreRegisteredWhileTheServiceRuns(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()

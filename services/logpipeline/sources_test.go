@@ -12,8 +12,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// freeAddr is a loopback address on which nobody listens, by TCP and, very likely,
-// by UDP.
+// freeAddr returns a loopback address that is free for TCP and, very likely, for UDP.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -22,7 +21,7 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// dial connects when there is a listener.
+// dial connects as soon as there is a listener.
 func dial(t *testing.T, network, addr string) net.Conn {
 	t.Helper()
 	var conn net.Conn
@@ -35,8 +34,7 @@ func dial(t *testing.T, network, addr string) net.Conn {
 	return conn
 }
 
-// startOverTCP runs a new service that syslog over TCP is the only source of, and
-// connects to it.
+// startOverTCP runs a new service with syslog over TCP as its only source, and connects to it.
 func (r *rig) startOverTCP() (*running, net.Conn) {
 	r.t.Helper()
 	r.cfg.Sources = []string{logpipeline.SourceSyslogTCP}
@@ -75,7 +73,7 @@ func TestFileUDPAndTCPGiveTheSameAlerts(t *testing.T) {
 	file := newRig(t)
 	s := file.start()
 	file.write(strings.Join(lines, ""))
-	s.judged(uint64(len(lines)))
+	s.waitLines(uint64(len(lines)))
 	want := shapes(t, file.wait(4))
 	require.Len(t, want, 4)
 
@@ -90,13 +88,13 @@ func TestFileUDPAndTCPGiveTheSameAlerts(t *testing.T) {
 		for _, line := range lines {
 			sendAll(t, conn, line)
 		}
-		s.judged(uint64(len(lines)))
+		s.waitLines(uint64(len(lines)))
 		require.Equal(t, want, shapes(t, r.wait(4)), network)
 	}
 }
 
-// A port that somebody else has is a reason, not an end: files go on.
-func TestATakenPortDegrades(t *testing.T) {
+// A port that is in use degrades the module; the other sources are read.
+func TestPortInUseDegrades(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -111,8 +109,7 @@ func TestATakenPortDegrades(t *testing.T) {
 	r.wait(1)
 }
 
-// What is in the spool when the service ends is judged before it ends, or after it
-// starts again.
+// Lines in the spool are processed before the service ends, or after it starts again.
 func TestReceivedLinesSurviveAStop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -129,7 +126,7 @@ func TestReceivedLinesSurviveAStop(t *testing.T) {
 	require.Len(t, alerts, lines)
 }
 
-// Once the service has started, what is sent is received: nobody has to try again.
+// A message sent after Started is received.
 func TestPortsAreBoundWhenTheServiceHasStarted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-func TestSourcesDecideWhatIsOpen(t *testing.T) {
+func TestSourcesOpenTheConfiguredInputs(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string][3]bool{ // UDP, TCP, files
 		logpipeline.SourceSyslog:    {true, true, false},
@@ -42,24 +42,24 @@ func TestWatchPathsMayBePatterns(t *testing.T) {
 	appendTo(t, filepath.Join(dir, "new.log"), failed("bob", "192.0.2.1"))
 	appendTo(t, filepath.Join(dir, "new.txt"), failed("eve", "192.0.2.2"))
 	require.Equal(t, "bob", r.wait(1)[0].User)
-	require.Equal(t, event.Healthy, s.Health().Status, "a file that is not there yet is no trouble")
+	require.Equal(t, event.Healthy, s.Health().Status, "a missing file is no reason")
 }
 
-func TestBatchSizeBoundsARound(t *testing.T) {
+func TestBatchSizeBoundsABatch(t *testing.T) {
 	t.Parallel()
 	batches := func(size int) uint64 {
 		r := newRig(t)
 		r.cfg.BatchSize = size
 		s := r.start()
 		r.write(strings.Repeat("noise\n", 200))
-		s.judged(200)
+		s.waitLines(200)
 		return s.count("batches")
 	}
 	require.GreaterOrEqual(t, batches(5), uint64(40))
 	require.Less(t, batches(1000), uint64(10))
 }
 
-func TestFlushIntervalBoundsTheTimeBetweenCheckpoints(t *testing.T) {
+func TestFlushIntervalIsTheTimeBetweenCheckpoints(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()
@@ -71,7 +71,7 @@ func TestFlushIntervalBoundsTheTimeBetweenCheckpoints(t *testing.T) {
 	s = r.start()
 	at := s.count("checkpoints")
 	r.write("noise\n")
-	s.judged(1)
+	s.waitLines(1)
 	require.Equal(t, at, s.count("checkpoints"))
 }
 
@@ -91,19 +91,19 @@ func TestRulesPathChoosesTheRules(t *testing.T) {
 	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
 }
 
-func TestDedupWindowSecsIsHowLongAlertsAreOne(t *testing.T) {
+func TestDedupWindowSecsIsTheLengthOfAWindow(t *testing.T) {
 	t.Parallel()
 	for span, want := range map[int]int{1: 2, 3600: 1} {
 		r := newRig(t)
 		r.cfg.DedupWindowSecs = span
 		s := r.start()
 		r.write("2026-11-20T10:00:00Z web1 x[1]: canary\n2026-11-20T10:00:30Z web1 x[1]: canary\n")
-		s.judged(2)
+		s.waitLines(2)
 		require.Len(t, r.wait(want), want)
 	}
 }
 
-func TestMaxLineBytesCutsALine(t *testing.T) {
+func TestMaxLineBytesCutsLongLines(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int]uint64{1024: 1, 4096: 0} {
 		r := newRig(t)
@@ -122,7 +122,7 @@ func TestSpoolMaxBytesBoundsTheSpool(t *testing.T) {
 	r.cfg.Sources = []string{logpipeline.SourceSyslogUDP}
 	r.cfg.SyslogBind = freeAddr(t)
 	r.cfg.SpoolMaxBytes = 1 << 20
-	r.cfg.FlushIntervalSecs = 3600 // without a checkpoint the spool is not freed
+	r.cfg.FlushIntervalSecs = 3600 // nothing of the spool is deleted without a checkpoint
 	s := r.start()
 	require.Eventually(t, func() bool { return listening("udp", r.cfg.SyslogBind) }, patience, tick)
 	conn := dial(t, "udp", r.cfg.SyslogBind)
@@ -134,7 +134,7 @@ func TestSpoolMaxBytesBoundsTheSpool(t *testing.T) {
 	require.LessOrEqual(t, s.count("spool_bytes"), uint64(1<<20))
 }
 
-func TestStorageThatIsNotInThisBuildDegrades(t *testing.T) {
+func TestUnsupportedStorageDegrades(t *testing.T) {
 	t.Parallel()
 	for key, set := range map[string]func(*logpipeline.Storage){
 		"storage.postgres_url": func(s *logpipeline.Storage) { s.PostgresURL = "postgres://u:secret@h/d" },

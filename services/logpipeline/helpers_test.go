@@ -22,7 +22,7 @@ import (
 
 const (
 	patience     = 20 * time.Second
-	longPatience = 4 * time.Minute // for thousands of synced alerts beside other tests
+	longPatience = 4 * time.Minute // for thousands of synced alerts while other tests run
 	tick         = 10 * time.Millisecond
 
 	ruleFailed = "6f1f0a52-6f5e-4c0a-9d5e-0a2f6c2f7a01"
@@ -40,7 +40,7 @@ type rig struct {
 	watched string
 	cfg     logpipeline.Config
 	metrics *prometheus.Registry
-	docker  string // socket of the container engine
+	docker  string // socket of the Docker API
 	log     *logrus.Logger
 }
 
@@ -84,7 +84,7 @@ func appendTo(t *testing.T, path, lines string) {
 	require.NoError(t, f.Close())
 }
 
-// running is a service that runs.
+// running is a service whose Run was called.
 type running struct {
 	*logpipeline.Service
 	t      *testing.T
@@ -109,7 +109,7 @@ func (r *rig) build() *logpipeline.Service {
 	return s
 }
 
-// start runs a new service and waits until it knows where the files end.
+// start runs a new service and waits until the ends of the files are in a checkpoint.
 func (r *rig) start() *running {
 	r.t.Helper()
 	run := r.launch()
@@ -145,7 +145,7 @@ func (s *running) stop() {
 	}
 }
 
-// alerts returns what the stream holds.
+// alerts returns the alerts in the stream.
 func (r *rig) alerts() []event.Alert {
 	r.t.Helper()
 	var out []event.Alert
@@ -159,19 +159,19 @@ func (r *rig) alerts() []event.Alert {
 	return out
 }
 
-// wait returns the alerts when there are at least n.
+// wait returns the alerts as soon as there are at least n.
 func (r *rig) wait(n int) []event.Alert {
 	r.t.Helper()
-	const forEach = 100 * time.Millisecond // each is synced, beside other tests
+	const forEach = 100 * time.Millisecond // each is synced while other tests run
 	require.Eventually(r.t, func() bool { return r.stored() >= n }, patience+time.Duration(n)*forEach, tick, "waiting for %d alerts", n)
 	return r.alerts()
 }
 
-// stored is how many alerts the stream holds.
+// stored returns how many alerts the stream holds.
 func (r *rig) stored() int {
 	states, err := r.admin.StreamStates(context.Background(), nil)
 	if err != nil {
-		return 0 // asked again
+		return 0 // the caller tries again
 	}
 	for _, s := range states {
 		if s.Name == bus.Alerts {
@@ -181,16 +181,16 @@ func (r *rig) stored() int {
 	return 0
 }
 
-// judged waits until n lines were judged, so that what they give is stored or on its way.
-func (s *running) judged(n uint64) {
+// waitLines waits until n lines were processed, so that their alerts are stored or being published.
+func (s *running) waitLines(n uint64) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool { return s.count("lines") >= n }, patience, tick)
 }
 
-// stamp is an RFC 3164 time a little before now.
+// stamp returns an RFC 3164 time a little before now.
 func stamp(ago time.Duration) string { return time.Now().Add(-ago).Format(time.Stamp) }
 
-// failed is a failed login of user from ip, some seconds ago.
+// failed returns the line of a failed login two seconds ago.
 func failed(user, ip string) string {
 	return fmt.Sprintf("%s web1 sshd[77]: Failed password for %s from %s port 4242 ssh2\n", stamp(2*time.Second), user, ip)
 }
@@ -213,7 +213,7 @@ func ofRule(alerts []event.Alert, id string) []event.Alert {
 	return out
 }
 
-// shape is an alert without what differs between two runs.
+// shape returns an alert as JSON without the fields that differ between two runs.
 func shape(t *testing.T, a event.Alert) string {
 	t.Helper()
 	a.ID, a.TraceID = "", ""

@@ -18,18 +18,17 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// hostileText sets colours and the window's title, clears the screen, hides and
-// reverses text, and is no UTF-8.
+// hostileText sets colours and the window's title, clears the screen, hides and reverses text, and is not
+// valid UTF-8.
 const hostileText = "\x1b[31m\x1b]0;owned\x07\x1b[2J\u202e\u200b\u009b2J\x7f\xff\xfe"
 
-// What an attacker writes reaches neither the log nor the stream as bytes that a
-// terminal obeys, wherever he puts it.
-func TestNothingHostileLeavesUnescaped(t *testing.T) {
+// Control sequences in any part of the input reach neither the log nor the stream unescaped.
+func TestControlSequencesAreEscaped(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{logging.JSON, logging.Pretty} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			out := &collected{}
+			out := &syncBuffer{}
 			r := newRig(t)
 			var err error
 			r.log, err = logging.New(out, logging.Options{Level: "trace", Format: format})
@@ -55,19 +54,18 @@ func TestNothingHostileLeavesUnescaped(t *testing.T) {
 				sendAll(t, tcp, line+"\n")
 			}
 			sendAll(t, tcp, "99999999999999999999 <34>x")
-			s.judged(uint64(4 * len(lines)))
+			s.waitLines(uint64(4 * len(lines)))
 			require.Eventually(t, func() bool { return s.count("tcp_closed_framing") == 1 }, patience, tick)
 			require.NotEmpty(t, r.wait(1))
 			s.stop()
-			requireHarmless(t, out.String())
-			r.eachAlert(func(raw []byte) { requireHarmless(t, string(raw)) })
+			requirePrintable(t, out.String())
+			r.eachAlert(func(raw []byte) { requirePrintable(t, string(raw)) })
 		})
 	}
 }
 
-// requireHarmless checks that text holds nothing but newlines that is not printed as
-// one visible character.
-func requireHarmless(t *testing.T, text string) {
+// requirePrintable checks that text consists of newlines and printable characters.
+func requirePrintable(t *testing.T, text string) {
 	t.Helper()
 	require.NotEmpty(t, text)
 	require.True(t, utf8.ValidString(text))
@@ -76,7 +74,7 @@ func requireHarmless(t *testing.T, text string) {
 	}
 }
 
-// eachAlert hands the alerts to fn as they are in the stream.
+// eachAlert calls fn with each alert as it is in the stream.
 func (r *rig) eachAlert(fn func(raw []byte)) {
 	r.t.Helper()
 	require.NoError(r.t, r.admin.History(r.t.Context(), bus.Alerts, bus.HistoryOptions{}, func(d bus.Delivery) bool {
@@ -85,28 +83,27 @@ func (r *rig) eachAlert(fn func(raw []byte)) {
 	}))
 }
 
-// collected is what was written to it, by whichever goroutine.
-type collected struct {
+// syncBuffer is a buffer that goroutines may write to concurrently.
+type syncBuffer struct {
 	mu  sync.Mutex
 	all bytes.Buffer
 }
 
-func (c *collected) Write(p []byte) (int, error) {
+func (c *syncBuffer) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.all.Write(p)
 }
 
-func (c *collected) String() string {
+func (c *syncBuffer) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.all.String()
 }
 
-// Giant frames over many connections, and datagrams as fast as they go, cost a bounded
-// piece of memory; what is received and what is dropped adds up. No other test runs
-// beside it: the heap is everybody's.
-func TestAFloodIsBounded(t *testing.T) {
+// Giant frames over many connections and datagrams at full speed use bounded memory; received and dropped
+// messages add up to those sent. The test is not parallel because it measures the heap of the process.
+func TestMemoryIsBoundedUnderAFlood(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Sources = []string{logpipeline.SourceSyslog}
 	r.cfg.SyslogBind, r.cfg.SyslogTCPBind = freeAddr(t), freeAddr(t)
