@@ -11,9 +11,9 @@ const (
 	// MaxFrame is how much of a frame is kept: more than any header needs, and what
 	// BPF_PROG_TEST_RUN takes in one page beside its own needs.
 	MaxFrame = 2048
-	// enough is how much of a frame must be in the capture for the rest to be filled
+	// minHeaders is how much of a frame must be in the capture for the rest to be filled
 	// with zeros: Ethernet, two VLAN tags, IPv6 with a few extensions, TCP.
-	enough = 128
+	minHeaders = 128
 
 	etherHeader   = 14
 	etherTypeIPv4 = 0x0800
@@ -30,61 +30,61 @@ type Frame struct {
 	Length int
 }
 
-// ethernet returns data, of a packet of length bytes on the wire, as an Ethernet frame, or false
+// toEthernet returns data, of a packet of length bytes on the wire, as an Ethernet frame, or false
 // if its link type is not known. The link types are those of
 // https://www.tcpdump.org/linktypes.html.
-func ethernet(link layers.LinkType, data []byte, length int) (frame []byte, wire int, ok bool) {
+func toEthernet(link layers.LinkType, data []byte, length int) (frame []byte, wire int, ok bool) {
 	switch link {
 	case layers.LinkTypeEthernet:
-		return fill(data, length), length, true
+		return pad(data, length), length, true
 	case layers.LinkTypeRaw, 12, 14, layers.LinkTypeIPv4, layers.LinkTypeIPv6:
-		return wrap(data, length, 0)
+		return fromIP(data, length, 0)
 	case layers.LinkTypeNull, layers.LinkTypeLoop:
-		return wrap(data, length, 4)
+		return fromIP(data, length, 4)
 	case layers.LinkTypeLinuxSLL:
-		return cooked(data, length, 16, 14)
+		return fromCooked(data, length, 16, 14)
 	case layers.LinkTypeLinuxSLL2:
-		return cooked(data, length, 20, 0)
+		return fromCooked(data, length, 20, 0)
 	}
 	return nil, 0, false
 }
 
-// wrap puts an Ethernet header before the IP packet that begins at skip.
-func wrap(data []byte, length, skip int) ([]byte, int, bool) {
+// fromIP puts an Ethernet header before the IP packet that begins at skip.
+func fromIP(data []byte, length, skip int) ([]byte, int, bool) {
 	if len(data) <= skip {
 		return nil, 0, false
 	}
 	switch data[skip] >> 4 {
 	case 4:
-		return header(etherTypeIPv4, data[skip:], length-skip)
+		return withEthernet(etherTypeIPv4, data[skip:], length-skip)
 	case 6:
-		return header(etherTypeIPv6, data[skip:], length-skip)
+		return withEthernet(etherTypeIPv6, data[skip:], length-skip)
 	}
 	return nil, 0, false
 }
 
-// cooked is Linux' own header of size bytes, with the EtherType at place.
-func cooked(data []byte, length, size, place int) ([]byte, int, bool) {
+// fromCooked is Linux' own header of size bytes, with the EtherType at place.
+func fromCooked(data []byte, length, size, place int) ([]byte, int, bool) {
 	if len(data) < size {
 		return nil, 0, false
 	}
-	return header(binary.BigEndian.Uint16(data[place:]), data[size:], length-size)
+	return withEthernet(binary.BigEndian.Uint16(data[place:]), data[size:], length-size)
 }
 
-func header(etherType uint16, payload []byte, length int) ([]byte, int, bool) {
+func withEthernet(etherType uint16, payload []byte, length int) ([]byte, int, bool) {
 	frame := make([]byte, etherHeader, etherHeader+len(payload))
 	binary.BigEndian.PutUint16(frame[12:], etherType)
 	frame = append(frame, payload...)
 	length = max(length, 0) + etherHeader
-	return fill(frame, length), length, true
+	return pad(frame, length), length, true
 }
 
-// fill gives a frame that the capture cut the length it had, so that bytes are
+// pad gives a frame that the capture cut the length it had, so that bytes are
 // counted as they were, but only if no header can be in what is missing.
-func fill(data []byte, length int) []byte {
+func pad(data []byte, length int) []byte {
 	data = data[:min(len(data), MaxFrame)]
 	length = min(length, MaxFrame)
-	if len(data) < enough || len(data) >= length {
+	if len(data) < minHeaders || len(data) >= length {
 		return append([]byte(nil), data...)
 	}
 	out := make([]byte, length)

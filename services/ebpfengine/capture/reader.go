@@ -15,10 +15,10 @@ import (
 
 const (
 	// A capture may be out of order by this many frames and bytes; memory is bounded by it.
-	maxWaiting      = 1 << 16
-	maxWaitingBytes = 32 << 20
-	// maxLate is how far a clock may go back without being another clock.
-	maxLate = time.Minute
+	maxQueued      = 1 << 16
+	maxQueuedBytes = 32 << 20
+	// maxBackstep is how far a clock may go back without being another clock.
+	maxBackstep = time.Minute
 	// maxRecord is what Wireshark and tcpdump take for one packet.
 	maxRecord = 256 << 10
 	// A pcapng file may hold anything between packets, and its reader remembers much of it: interfaces, names, secrets.
@@ -44,11 +44,11 @@ type Stats struct {
 
 // Reader reads one capture. One goroutine may use it.
 type Reader struct {
-	next    func() (record, error)
-	waiting waiting
-	bytes   int
-	stats   Stats
-	ended   error
+	next  func() (record, error)
+	queue frameHeap
+	bytes int
+	stats Stats
+	ended error
 
 	newest time.Time // of the file's clock
 	last   time.Time // handed out
@@ -112,7 +112,7 @@ func open(r io.Reader, ng bool) (func() (record, error), error) {
 }
 
 func openNG(from io.Reader) (func() (record, error), error) {
-	r := &rationed{r: from, left: maxBetween}
+	r := &limitedReader{r: from, left: maxBetween}
 	file, err := pcapgo.NewNgReader(r, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
 	if err != nil {
 		return nil, err
@@ -130,14 +130,14 @@ func openNG(from io.Reader) (func() (record, error), error) {
 	}, nil
 }
 
-// rationed is a reader that gives no more than is left.
-type rationed struct {
+// limitedReader is a reader that gives no more than is left.
+type limitedReader struct {
 	r    io.Reader
 	left int
 }
 
 // Read implements io.Reader.
-func (r *rationed) Read(p []byte) (int, error) {
+func (r *limitedReader) Read(p []byte) (int, error) {
 	if r.left <= 0 {
 		return 0, errTooMuch
 	}
@@ -158,27 +158,27 @@ func linkOf(info gopacket.CaptureInfo) layers.LinkType {
 // Next returns the next frame, or io.EOF. A capture that is cut or damaged ends where it
 // is: Stats says so.
 func (r *Reader) Next() (Frame, error) {
-	for r.ended == nil && len(r.waiting) < maxWaiting && r.bytes < maxWaitingBytes {
-		r.take()
+	for r.ended == nil && len(r.queue) < maxQueued && r.bytes < maxQueuedBytes {
+		r.enqueue()
 	}
-	if len(r.waiting) == 0 {
+	if len(r.queue) == 0 {
 		return Frame{}, io.EOF
 	}
-	f, ok := heap.Pop(&r.waiting).(held)
+	f, ok := heap.Pop(&r.queue).(queuedFrame)
 	if !ok {
 		return Frame{}, io.EOF
 	}
 	r.bytes -= len(f.Data)
 	r.stats.Frames++
-	f.At = r.clock(f.At)
+	f.At = r.monotonic(f.At)
 	return f.Frame, nil
 }
 
 // Stats is complete once Next returned io.EOF.
 func (r *Reader) Stats() Stats { return r.stats }
 
-// take moves one packet from the file to those that wait to be sorted.
-func (r *Reader) take() {
+// enqueue moves one packet from the file to those that wait to be sorted.
+func (r *Reader) enqueue() {
 	rec, err := r.next()
 	if err != nil {
 		r.ended = err
@@ -187,7 +187,7 @@ func (r *Reader) take() {
 		}
 		return
 	}
-	data, length, ok := ethernet(rec.link, rec.data, rec.length)
+	data, length, ok := toEthernet(rec.link, rec.data, rec.length)
 	if !ok {
 		r.stats.Unsupported++
 		return
@@ -198,16 +198,16 @@ func (r *Reader) take() {
 		r.newest = rec.at
 	}
 	r.seq++
-	heap.Push(&r.waiting, held{Frame: Frame{At: rec.at, Data: data, Length: length}, seq: r.seq})
+	heap.Push(&r.queue, queuedFrame{Frame: Frame{At: rec.at, Data: data, Length: length}, seq: r.seq})
 	r.bytes += len(data)
 }
 
-// clock turns the file's time into one that never goes back. A small step back
+// monotonic turns the file's time into one that never goes back. A small step back
 // stands still, a large one is a clock set anew: time goes on from where it was.
-func (r *Reader) clock(at time.Time) time.Time {
+func (r *Reader) monotonic(at time.Time) time.Time {
 	at = at.Add(r.shift)
 	if behind := r.last.Sub(at); behind > 0 {
-		if behind > maxLate {
+		if behind > maxBackstep {
 			r.shift += behind
 			r.stats.ClockJumps++
 		}
@@ -217,37 +217,37 @@ func (r *Reader) clock(at time.Time) time.Time {
 	return at
 }
 
-// held is a frame that waits for earlier ones; those of equal time keep the file's order.
-type held struct {
+// queuedFrame is a frame that waits for earlier ones; those of equal time keep the file's order.
+type queuedFrame struct {
 	Frame
 
 	seq uint64
 }
 
-// waiting is a heap by time.
-type waiting []held
+// frameHeap is a heap by time.
+type frameHeap []queuedFrame
 
-func (w waiting) Len() int { return len(w) }
-func (w waiting) Less(i, j int) bool {
+func (w frameHeap) Len() int { return len(w) }
+func (w frameHeap) Less(i, j int) bool {
 	if !w[i].At.Equal(w[j].At) {
 		return w[i].At.Before(w[j].At)
 	}
 	return w[i].seq < w[j].seq
 }
-func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w frameHeap) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
 
 // Push implements heap.Interface.
-func (w *waiting) Push(x any) {
-	if h, ok := x.(held); ok {
+func (w *frameHeap) Push(x any) {
+	if h, ok := x.(queuedFrame); ok {
 		*w = append(*w, h)
 	}
 }
 
 // Pop implements heap.Interface.
-func (w *waiting) Pop() any {
+func (w *frameHeap) Pop() any {
 	old := *w
 	last := old[len(old)-1]
-	old[len(old)-1] = held{}
+	old[len(old)-1] = queuedFrame{}
 	*w = old[:len(old)-1]
 	return last
 }

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// firstRepeat is the wait before the second announcement; it doubles up to Config.RepeatSecs.
-	firstRepeat = 5 * time.Second
-	// maxAnnounced bounds the announcements of one window, so that forged sources cannot flood
+	// firstInterval is the wait before the second announcement; it doubles up to Config.RepeatSecs.
+	firstInterval = 5 * time.Second
+	// maxRecordsPerWindow bounds the announcements of one window, so that forged sources cannot flood
 	// the bus. What is left waits for the next window, the never announced first.
-	maxAnnounced = 64
-	// maxRunning bounds the attacks that are followed at a time. The one silent for longest gives way.
-	maxRunning = 4096
+	maxRecordsPerWindow = 64
+	// maxAttacks bounds the attacks that are followed at a time. The one silent for longest gives way.
+	maxAttacks = 4096
 	// Shown of what was tried.
 	maxShownPorts = 32
 	maxShownHosts = 16
 
-	countAnnouncement = "announcement"
+	countRecord = "announcement"
 )
 
 // identity is what makes one attack another one.
@@ -41,70 +41,70 @@ type attack struct {
 	counts      map[string]uint64
 	ports       []uint16
 	hosts       []netip.Addr
-	lacking     map[string]bool
+	missing     map[string]bool
 
-	announced int
-	next      time.Time
-	wait      time.Duration
-	fresh     bool // something was counted since the last announcement
-	over      bool
-	evicted   uint64 // sources forgotten when it was announced first
-	whenOver  func()
+	records       int
+	nextRecord    time.Time
+	interval      time.Duration
+	changed       bool // something was counted since the last announcement
+	ended         bool
+	evictedBefore uint64 // sources forgotten when it was announced first
+	onEnd         func()
 }
 
-// running is all attacks that are not over.
-type running struct {
+// attacks is all attacks that are not over.
+type attacks struct {
 	byIdentity map[identity]*attack
 	repeat     time.Duration
 	displaced  uint64
 }
 
-func newRunning(repeat time.Duration) *running {
-	return &running{byIdentity: map[identity]*attack{}, repeat: repeat}
+func newRunning(repeat time.Duration) *attacks {
+	return &attacks{byIdentity: map[identity]*attack{}, repeat: repeat}
 }
 
 // begin adds an attack, or returns the one that runs already.
-func (r *running) begin(id identity, began, now time.Time) *attack {
+func (r *attacks) begin(id identity, began, now time.Time) *attack {
 	if a := r.byIdentity[id]; a != nil {
 		return a
 	}
-	if len(r.byIdentity) >= maxRunning {
+	if len(r.byIdentity) >= maxAttacks {
 		r.displace()
 	}
 	a := &attack{
-		identity: id, began: began, last: now, next: now, wait: firstRepeat, fresh: true,
-		counts: map[string]uint64{}, lacking: map[string]bool{},
+		identity: id, began: began, last: now, nextRecord: now, interval: firstInterval, changed: true,
+		counts: map[string]uint64{}, missing: map[string]bool{},
 	}
 	r.byIdentity[id] = a
 	return a
 }
 
 // displace ends the attack silent for longest; it was announced or is counted.
-func (r *running) displace() {
+func (r *attacks) displace() {
 	oldest := slices.MinFunc(r.sorted(), func(a, b *attack) int { return a.last.Compare(b.last) })
 	r.remove(oldest)
 	r.displaced++
 }
 
-func (r *running) remove(a *attack) {
+func (r *attacks) remove(a *attack) {
 	delete(r.byIdentity, a.identity)
-	a.over = true
-	if a.whenOver != nil {
-		a.whenOver()
+	a.ended = true
+	if a.onEnd != nil {
+		a.onEnd()
 	}
 }
 
 // due returns what is to be announced at now, and forgets what is over.
-func (r *running) due(now time.Time) []*attack {
+func (r *attacks) due(now time.Time) []*attack {
 	var out []*attack
 	for _, a := range r.sorted() {
 		switch {
-		case len(out) >= maxAnnounced:
+		case len(out) >= maxRecordsPerWindow:
 			return out
-		case a.announced > 0 && now.Sub(a.last) >= a.idle:
+		case a.records > 0 && now.Sub(a.last) >= a.idle:
 			r.remove(a)
 			out = append(out, a)
-		case a.fresh && !now.Before(a.next):
+		case a.changed && !now.Before(a.nextRecord):
 			out = append(out, a)
 		}
 	}
@@ -112,10 +112,10 @@ func (r *running) due(now time.Time) []*attack {
 }
 
 // sorted has the attacks nobody heard of first, then in an order that does not depend on chance.
-func (r *running) sorted() []*attack {
+func (r *attacks) sorted() []*attack {
 	return slices.SortedFunc(maps.Values(r.byIdentity), func(a, b *attack) int {
 		return cmp.Or(
-			cmp.Compare(min(a.announced, 1), min(b.announced, 1)), a.next.Compare(b.next), a.began.Compare(b.began),
+			cmp.Compare(min(a.records, 1), min(b.records, 1)), a.nextRecord.Compare(b.nextRecord), a.began.Compare(b.began),
 			cmp.Compare(a.name, b.name), cmp.Compare(a.actor, b.actor), a.target.Compare(b.target),
 			cmp.Compare(a.port, b.port), cmp.Compare(a.method, b.method),
 		)
@@ -123,23 +123,23 @@ func (r *running) sorted() []*attack {
 }
 
 // announce is the finding for a, now.
-func (r *running) announce(a *attack, now time.Time) event.TrafficFinding {
+func (r *attacks) announce(a *attack, now time.Time) event.TrafficFinding {
 	phase := PhaseOngoing
 	switch {
-	case a.over:
+	case a.ended:
 		phase = PhaseOver
-	case a.announced == 0:
+	case a.records == 0:
 		phase = PhaseBegun
 	}
-	a.announced++
-	a.fresh, a.next = false, now.Add(min(a.wait, r.repeat))
-	a.wait = min(2*a.wait, r.repeat)
+	a.records++
+	a.changed, a.nextRecord = false, now.Add(min(a.interval, r.repeat))
+	a.interval = min(2*a.interval, r.repeat)
 	counts := maps.Clone(a.counts)
-	counts[countAnnouncement] = uint64(a.announced)
+	counts[countRecord] = uint64(a.records)
 	return event.TrafficFinding{
 		Name: a.name, Method: a.method, Phase: phase, Actor: a.actor, Target: endpoint(a.target, a.port),
 		DurationMS: max(0, a.last.Sub(a.began).Milliseconds()), Counts: counts,
-		Ports: slices.Clone(a.ports), Hosts: texts(a.hosts), Lacking: slices.Sorted(maps.Keys(a.lacking)),
+		Ports: slices.Clone(a.ports), Hosts: texts(a.hosts), Lacking: slices.Sorted(maps.Keys(a.missing)),
 	}
 }
 

@@ -53,9 +53,9 @@ func DefaultConfig() Config {
 func (c Config) Validate() []setting.Problem {
 	const most = 1_000_000_000
 	var p setting.Problems
-	p.Add("scan_ports", setting.Between(c.ScanPorts, minPairs, maxContacts))
-	p.Add("scan_hosts", setting.Between(c.ScanHosts, minPairs, maxContacts))
-	p.Add("sweep_hosts", setting.Between(c.SweepHosts, minPairs, maxContacts))
+	p.Add("scan_ports", setting.Between(c.ScanPorts, minAttempts, maxAttempts))
+	p.Add("scan_hosts", setting.Between(c.ScanHosts, minAttempts, maxAttempts))
+	p.Add("sweep_hosts", setting.Between(c.SweepHosts, minAttempts, maxAttempts))
 	p.Add("scan_memory_secs", setting.Between(c.ScanMemorySecs, 60, 7*86_400))
 	p.Add("slow_gap_secs", setting.Between(c.SlowGapSecs, 1, 3600))
 	p.Add("max_sources", setting.Between(c.MaxSources, 256, 1<<20))

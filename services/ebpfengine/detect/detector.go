@@ -6,8 +6,8 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// maxWaiting bounds the samples between two windows; the kernel's budget is below it. More are counted as Overrun.
-const maxWaiting = 1 << 16
+// maxPendingSamples bounds the samples between two windows; the kernel's budget is below it. More are counted as Overrun.
+const maxPendingSamples = 1 << 16
 
 // Stats counts what the Detector did and could not do.
 type Stats struct {
@@ -24,8 +24,8 @@ type Stats struct {
 
 // Detector finds attacks in the windows and samples of one interface. One goroutine may use it.
 type Detector struct {
-	waiting []traffic.Sample
-	running *running
+	pending []traffic.Sample
+	attacks *attacks
 	scans   *scans
 	floods  *floods
 	stats   *Stats
@@ -37,66 +37,66 @@ func New(cfg Config) *Detector {
 	stats := &Stats{}
 	r := newRunning(cfg.repeat())
 	s := newScans(cfg, r, stats)
-	return &Detector{running: r, scans: s, floods: newFloods(cfg, r, s), stats: stats}
+	return &Detector{attacks: r, scans: s, floods: newFloods(cfg, r, s), stats: stats}
 }
 
 // Sample takes in the samples of the interval whose window comes next. It keeps none of them.
 func (d *Detector) Sample(samples []traffic.Sample) {
-	room := min(maxWaiting-len(d.waiting), len(samples))
-	d.waiting = append(d.waiting, samples[:room]...)
+	room := min(maxPendingSamples-len(d.pending), len(samples))
+	d.pending = append(d.pending, samples[:room]...)
 	d.stats.Overrun += uint64(len(samples) - room)
 }
 
 // Observe takes in a window, in order of time, and returns what is to be announced: at most 64 findings; more wait for the
 // next window.
 func (d *Detector) Observe(w traffic.Window) []Detection {
-	for _, s := range d.waiting {
+	for _, s := range d.pending {
 		d.scans.sample(s)
 		d.floods.sample(s)
 	}
-	d.waiting = d.waiting[:0]
-	d.scans.settle(w)
-	d.floods.settle(w)
+	d.pending = d.pending[:0]
+	d.scans.endWindow(w)
+	d.floods.endWindow(w)
 	d.last = w
 	d.last.Sources, d.last.Targets = nil, nil
-	return d.announce(d.running.due(w.End), w.End)
+	return d.detections(d.attacks.due(w.End), w.End)
 }
 
 // Close ends all attacks, as of the last window, and returns their last announcements: at the end of a capture, all there is.
 func (d *Detector) Close() []Detection {
-	all := d.running.sorted()
+	all := d.attacks.sorted()
 	var unheard []*attack
 	for _, a := range all {
-		if a.announced == 0 {
+		if a.records == 0 {
 			unheard = append(unheard, a)
 		}
 	}
-	out := d.announce(unheard, d.last.End)
+	out := d.detections(unheard, d.last.End)
 	for _, a := range all {
-		d.running.remove(a)
+		d.attacks.remove(a)
 	}
-	return append(out, d.announce(all, d.last.End)...)
+	return append(out, d.detections(all, d.last.End)...)
 }
 
 // Stats may be called between other calls only.
 func (d *Detector) Stats() Stats {
 	s := *d.stats
-	s.Sources, s.Running = len(d.scans.order), len(d.running.byIdentity)
-	s.Displaced += d.running.displaced
+	s.Sources, s.Running = len(d.scans.order), len(d.attacks.byIdentity)
+	s.Displaced += d.attacks.displaced
 	return s
 }
 
-func (d *Detector) announce(attacks []*attack, now time.Time) []Detection {
+func (d *Detector) detections(attacks []*attack, now time.Time) []Detection {
 	var out []Detection
 	for _, a := range attacks {
-		if a.announced == 0 {
-			a.evicted = d.stats.Evicted
+		if a.records == 0 {
+			a.evictedBefore = d.stats.Evicted
 		}
-		if d.stats.Evicted > a.evicted {
-			a.lacking[MissingMemory] = true
+		if d.stats.Evicted > a.evictedBefore {
+			a.missing[MissingMemory] = true
 		}
 		out = append(out, Detection{
-			TrafficFinding: d.running.announce(a, now), Interface: d.last.Interface, Began: a.began, Time: now,
+			TrafficFinding: d.attacks.announce(a, now), Interface: d.last.Interface, Began: a.began, Time: now,
 			Sampling: d.last.Sampling, Lost: d.last.Lost,
 		})
 	}

@@ -85,7 +85,7 @@ func (f Detection) Packet(host string) *event.Packet {
 }
 
 func (f Detection) id(host string) string {
-	return digest(f.key(host), f.Phase, fmt.Sprint(f.Counts[countAnnouncement]))
+	return digest(f.key(host), f.Phase, fmt.Sprint(f.Counts[countRecord]))
 }
 
 // trace is one for all announcements of an attack.

@@ -26,31 +26,31 @@ const (
 type flood struct {
 	*attack
 
-	kind    kind
+	kind    floodKind
 	sources traffic.Registers
 }
 
 // floods follows what arrives at each target.
 type floods struct {
-	cfg     Config
-	running *running
-	scans   *scans
-	openers map[netip.Addr]*opener
+	cfg        Config
+	attacks    *attacks
+	scans      *scans
+	connectors map[netip.Addr]*connector
 
-	victims map[netip.Addr]*victim
+	targets map[netip.Addr]*targetState
 	active  map[identity]*flood
 }
 
-func newFloods(cfg Config, r *running, s *scans) *floods {
+func newFloods(cfg Config, r *attacks, s *scans) *floods {
 	return &floods{
-		cfg: cfg, running: r, scans: s, openers: map[netip.Addr]*opener{},
-		victims: map[netip.Addr]*victim{}, active: map[identity]*flood{},
+		cfg: cfg, attacks: r, scans: s, connectors: map[netip.Addr]*connector{},
+		targets: map[netip.Addr]*targetState{}, active: map[identity]*flood{},
 	}
 }
 
 // sample remembers who was seen sending what to a target: for a flood from one source, that is its actor.
 func (f *floods) sample(s traffic.Sample) {
-	v := f.victim(s.Target.Addr())
+	v := f.target(s.Target.Addr())
 	if s.Class == traffic.UDP && slices.Contains(traffic.ReflectorPorts[:], s.Source.Port()) {
 		v.heard(s.Reply)
 	}
@@ -59,7 +59,7 @@ func (f *floods) sample(s traffic.Sample) {
 	}
 }
 
-func kindOf(s traffic.Sample) (kind, bool) {
+func kindOf(s traffic.Sample) (floodKind, bool) {
 	switch s.Class {
 	case traffic.TCPSYN:
 		return kindSYN, true
@@ -75,62 +75,62 @@ func kindOf(s traffic.Sample) (kind, bool) {
 	return 0, false
 }
 
-func (f *floods) victim(addr netip.Addr) *victim {
-	v := f.victims[addr]
+func (f *floods) target(addr netip.Addr) *targetState {
+	v := f.targets[addr]
 	if v == nil {
-		v = &victim{}
-		if len(f.victims) >= maxVictims {
+		v = &targetState{}
+		if len(f.targets) >= maxTargets {
 			return v // lives for this call: the target is not among the busiest, or it would have been first
 		}
-		f.victims[addr] = v
+		f.targets[addr] = v
 	}
 	return v
 }
 
-// settle ends a window.
-func (f *floods) settle(w traffic.Window) {
-	by := sendersOf(w)
+// endWindow ends a window.
+func (f *floods) endWindow(w traffic.Window) {
+	by := indexSources(w)
 	for i := range w.Targets {
 		t := &w.Targets[i]
-		v := f.victim(t.Addr)
-		v.add(measure(t, w, f.explain(t, w, by), float64(f.cfg.TCPFloodPPS)))
+		v := f.target(t.Addr)
+		v.add(measure(t, w, f.legitimateTraffic(t, w, by), float64(f.cfg.TCPFloodPPS)))
 		for k := range kinds {
-			f.weigh(strike{w: w, t: t, v: v, kind: k, by: by})
+			f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, by: by})
 		}
 	}
-	f.connections(w)
-	for addr, v := range f.victims {
+	f.checkConnections(w)
+	for addr, v := range f.targets {
 		v.asked, v.unasked = v.asked/2, v.unasked/2
 		if len(v.windows) == 0 || w.End.Sub(v.windows[len(v.windows)-1].at) > floodIdle {
-			delete(f.victims, addr)
+			delete(f.targets, addr)
 		}
 	}
 }
 
-// explain sums what the promoted sources of t are known to do there.
-func (f *floods) explain(t *traffic.Target, w traffic.Window, by senders) explained {
-	var e explained
+// legitimateTraffic sums what the promoted sources of t are known to do there.
+func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, by sourceIndex) legitimate {
+	var e legitimate
 	if own := by.addr[t.Addr]; own != nil {
 		e.refusals, e.pings = float64(own.Refused), float64(own.ByClass[traffic.ICMPEcho])
 		e.calls = float64(own.ByClass[traffic.TCPSYN])
 	}
 	for _, src := range by.to(t.Addr) {
-		if !f.interrogates(src, t, w) {
+		if !f.isQueryFlood(src, t, w) {
 			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
 		}
 	}
 	for _, sc := range f.scans.active {
-		if sc.method == byFragment && !sc.over && sc.hosts.has(hashAddr(t.Addr.As16())) {
+		if sc.method == byFragment && !sc.ended && sc.hosts.has(hashAddr(t.Addr.As16())) {
 			e.fragments += float64(t.Fragmented)
 		}
 	}
 	return e
 }
 
-// interrogates tells whether src alone asks t so much that being answered is no excuse: services that answer each question by itself
+// isQueryFlood tells whether src alone asks t so much that being answered is no excuse: services that answer each question by itself
 // are asked by many, tunnels, calls and downloads are long conversations of one. Ports are counted for all that t gets, TCP too:
 // src surely sent to one only what the others could not have.
-func (f *floods) interrogates(src *traffic.Source, t *traffic.Target, w traffic.Window) bool {
+func (f *floods) isQueryFlood(src *traffic.Source, t *traffic.Target, w traffic.Window) bool {
 	udp := float64(src.ByClass[traffic.UDP])
 	if udp < f.limit(kindUDP)/2*max(1, w.End.Sub(w.Start).Seconds()) {
 		return false
@@ -140,17 +140,17 @@ func (f *floods) interrogates(src *traffic.Source, t *traffic.Target, w traffic.
 		others += float64(n)
 	}
 	return slices.ContainsFunc(t.TopPorts, func(p traffic.PortCount) bool {
-		return answersEach(p.Port) && 2*(float64(p.Packets)-max(0, others)) >= udp
+		return answersEachQuery(p.Port) && 2*(float64(p.Packets)-max(0, others)) >= udp
 	})
 }
 
-// answersEach tells whether the service of a port answers each question by itself.
-func answersEach(port uint16) bool {
+// answersEachQuery tells whether the service of a port answers each question by itself.
+func answersEachQuery(port uint16) bool {
 	return port == 53 || slices.Contains(traffic.ReflectorPorts[:], port) && !slices.Contains(busyPorts[:], port)
 }
 
-// weigh begins or goes on with the flood that s is, if it is one.
-func (f *floods) weigh(s strike) {
+// evaluate begins or goes on with the flood that s is, if it is one.
+func (f *floods) evaluate(s targetTraffic) {
 	rate, share := s.v.rate(s.kind)
 	limit := f.limit(s.kind)
 	if rate < limit/2 || share < 0.5 || s.amount() == 0 || !s.hostile() {
@@ -164,17 +164,17 @@ func (f *floods) weigh(s strike) {
 		if rate < limit {
 			return
 		}
-		id = f.bounded(id)
+		id = f.coarsen(id)
 		if fl = f.active[id]; fl == nil {
-			fl = f.begin(id, s)
+			fl = f.start(id, s)
 		}
 	}
 	fl.add(s, spoofed)
 }
 
-// bounded tells floods of one kind at one target apart up to a number: who changes the port or the address every second makes no
+// coarsen tells floods of one kind at one target apart up to a number: who changes the port or the address every second makes no
 // more of them.
-func (f *floods) bounded(id identity) identity {
+func (f *floods) coarsen(id identity) identity {
 	const ports, actors = 4, 8
 	wide := id
 	wide.port = 0
@@ -196,28 +196,28 @@ func (f *floods) bounded(id identity) identity {
 	return id
 }
 
-func (f *floods) limit(k kind) float64 {
+func (f *floods) limit(k floodKind) float64 {
 	return float64([kinds]int{
 		f.cfg.SYNFloodPPS, f.cfg.UDPFloodPPS, f.cfg.ICMPFloodPPS, f.cfg.FragmentFloodPPS, f.cfg.TCPFloodPPS,
 		f.cfg.ReflectionPPS, f.cfg.ReflectionPPS,
 	}[k])
 }
 
-func (f *floods) begin(id identity, s strike) *flood {
+func (f *floods) start(id identity, s targetTraffic) *flood {
 	began := s.t.First
 	if began.IsZero() || began.Before(s.w.Start) || began.After(s.w.End) {
 		began = s.w.Start
 	}
-	fl := &flood{attack: f.running.begin(id, began, s.w.End), kind: s.kind}
+	fl := &flood{attack: f.attacks.begin(id, began, s.w.End), kind: s.kind}
 	fl.idle = floodIdle
-	fl.whenOver = func() { delete(f.active, id) }
+	fl.onEnd = func() { delete(f.active, id) }
 	f.active[id] = fl
 	return fl
 }
 
 // add writes the sums of a flood.
-func (fl *flood) add(s strike, spoofed uint64) {
-	fl.last, fl.fresh = s.w.End, true
+func (fl *flood) add(s targetTraffic, spoofed uint64) {
+	fl.last, fl.changed = s.w.End, true
 	if s.t.Last.After(fl.began) && s.t.Last.Before(fl.last) {
 		fl.last = s.t.Last
 	}
@@ -228,7 +228,7 @@ func (fl *flood) add(s strike, spoofed uint64) {
 	fl.counts[countPerSecond] = perSecond
 	fl.counts[countPeak] = max(fl.counts[countPeak], perSecond)
 	fl.counts[countBytesSecond] = uint64(float64(perSecond) * s.bytesPerPacket())
-	fl.unite(s.t)
+	fl.mergeSources(s.t)
 	if fl.kind != kindReflectedUDP && fl.kind != kindReflectedTCP {
 		fl.counts[countSpoofed] = max(fl.counts[countSpoofed], spoofed)
 	}
@@ -244,7 +244,7 @@ func (fl *flood) add(s strike, spoofed uint64) {
 		fl.counts[countFragments] += s.t.Fragmented
 	}
 	if !s.w.Egress {
-		fl.lacking[MissingEgress] = true
+		fl.missing[MissingEgress] = true
 	}
 	for _, p := range s.t.TopPorts {
 		if fl.kind == kindSYN || fl.kind == kindUDP {
@@ -253,8 +253,8 @@ func (fl *flood) add(s strike, spoofed uint64) {
 	}
 }
 
-// unite counts the sources of the whole flood.
-func (fl *flood) unite(t *traffic.Target) {
+// mergeSources counts the sources of the whole flood.
+func (fl *flood) mergeSources(t *traffic.Target) {
 	if len(fl.sources) < len(t.Sources) {
 		fl.sources = append(traffic.Registers(nil), t.Sources...)
 	} else {

@@ -44,9 +44,9 @@ type probe struct {
 	method method
 }
 
-// probeOf returns what s tries, or false if it is no probe: an answer, or part of a
+// probeIn returns what s tries, or false if it is no probe: an answer, or part of a
 // conversation. SYN-ACK, RST and ICMP errors never are, so backscatter is no scan.
-func probeOf(s traffic.Sample) (probe, bool) {
+func probeIn(s traffic.Sample) (probe, bool) {
 	p := probe{host: s.Target.Addr(), port: s.Target.Port()}
 	if s.Reply {
 		return p, false
@@ -64,13 +64,13 @@ func probeOf(s traffic.Sample) (probe, bool) {
 		p.method = byOther
 	case traffic.TCPACK, traffic.TCPFINACK:
 		p.method = byACK
-		return p, !server(s.Source.Port(), p.port)
+		return p, !toClient(s.Source.Port(), p.port)
 	case traffic.UDP:
 		p.method = byUDP
-		return p, !reply(s.Source.Port(), p.port) && !traced(p.port) && !toAll(p.host)
+		return p, !answersClient(s.Source.Port(), p.port) && !isTraceroute(p.port) && !isBroadcast(p.host)
 	case traffic.ICMPEcho:
 		p.method, p.port = byICMP, 0
-		return p, !toAll(p.host)
+		return p, !isBroadcast(p.host)
 	case traffic.Fragment:
 		p.method = byFragment
 		return p, s.Proto == protoTCP && p.port != 0
@@ -80,30 +80,30 @@ func probeOf(s traffic.Sample) (probe, bool) {
 	return p, true
 }
 
-// server tells whether TCP from one port to the other, whose beginning was not seen, is what a server sends its client. Hosts may
+// toClient tells whether TCP from one port to the other, whose beginning was not seen, is what a server sends its client. Hosts may
 // be told to use nearly all ports as clients (ip_local_port_range).
-func server(from, to uint16) bool {
+func toClient(from, to uint16) bool {
 	return to >= firstClientPort || (from < firstClientPort && to > lastSystemPort)
 }
 
-// reply tells whether UDP from one port to the other is how a service answers a client, asked for or not.
-func reply(from, to uint16) bool {
+// answersClient tells whether UDP from one port to the other is how a service answers a client, asked for or not.
+func answersClient(from, to uint16) bool {
 	if to <= lastSystemPort {
 		return false
 	}
 	return from <= lastSystemPort || slices.Contains(traffic.ReflectorPorts[:], from)
 }
 
-func traced(port uint16) bool { return port >= firstTracePort && port <= lastTracePort }
+func isTraceroute(port uint16) bool { return port >= firstTracePort && port <= lastTracePort }
 
-// toAll tells whether host stands for many: hosts look for each other there. The broadcast address of a network smaller than
+// isBroadcast tells whether host stands for many: hosts look for each other there. The broadcast address of a network smaller than
 // a class C is not known here.
-func toAll(host netip.Addr) bool {
+func isBroadcast(host netip.Addr) bool {
 	return host.IsMulticast() || (host.Is4() && host.As4()[3] == 255)
 }
 
-// contact is a probe and what became of it.
-type contact struct {
+// attempt is a probe and what became of it.
+type attempt struct {
 	probe
 
 	at   time.Time
@@ -111,24 +111,24 @@ type contact struct {
 }
 
 const (
-	// maxContacts bounds what is remembered of one source before it is a scan.
-	maxContacts = 48
-	// minPairs is the least that may be called a scan.
-	minPairs = 3
-	// judgements is for how many windows a new contact is reason to judge.
-	judgements = 3
-	// patience is how long a handshake may take before it counts as failed.
-	patience = 500 * time.Millisecond
-	// maxOfOneActor is how many scans of one actor and method are told apart. What it does beyond them is one
+	// maxAttempts bounds what is remembered of one source before it is a scan.
+	maxAttempts = 48
+	// minAttempts is the least that may be called a scan.
+	minAttempts = 3
+	// evaluationWindows is for how many windows a new contact is reason to judge.
+	evaluationWindows = 3
+	// handshakeTimeout is how long a handshake may take before it counts as failed.
+	handshakeTimeout = 500 * time.Millisecond
+	// maxScansPerMethod is how many scans of one actor and method are told apart. What it does beyond them is one
 	// block scan.
-	maxOfOneActor = 4
+	maxScansPerMethod = 4
 )
 
-// prober is what is known about one source that tried something.
-type prober struct {
+// sourceState is what is known about one source that tried something.
+type sourceState struct {
 	addr     netip.Addr
 	last     time.Time
-	contacts []contact
+	contacts []attempt
 	scans    []*scan
 	due      int       // for so many windows more it is judged: something is new, or a handshake may still fail
 	talked   time.Time // when it last sent far more UDP than there are ports: calls and games, no scan
@@ -136,7 +136,7 @@ type prober struct {
 }
 
 // done counts the handshakes it completed.
-func (p *prober) done() int {
+func (p *sourceState) done() int {
 	n := 0
 	for _, c := range p.contacts {
 		if c.done {
@@ -147,10 +147,10 @@ func (p *prober) done() int {
 }
 
 // suspicion orders probers for eviction: the least goes first.
-func (p *prober) suspicion() int { return len(p.contacts) - p.done() }
+func (p *sourceState) suspicion() int { return len(p.contacts) - p.done() }
 
 // completed notes that s, an ACK, ends a handshake that p began.
-func (p *prober) completed(t probe) bool {
+func (p *sourceState) completed(t probe) bool {
 	for i, c := range p.contacts {
 		if c.method == bySYN && c.host == t.host && c.port == t.port {
 			p.contacts[i].done = true
@@ -166,7 +166,7 @@ func (p *prober) completed(t probe) bool {
 }
 
 // answered notes that a port answered what p sent there by UDP: where both directions are seen.
-func (p *prober) answered(host netip.Addr, port uint16) {
+func (p *sourceState) answered(host netip.Addr, port uint16) {
 	for i, c := range p.contacts {
 		if c.method == byUDP && c.host == host && c.port == port {
 			p.contacts[i].done = true
@@ -175,22 +175,22 @@ func (p *prober) answered(host netip.Addr, port uint16) {
 }
 
 // note remembers t; it returns false if there is no room.
-func (p *prober) note(t probe, at time.Time) bool {
+func (p *sourceState) note(t probe, at time.Time) bool {
 	for i, c := range p.contacts {
 		if c.probe == t {
 			p.contacts[i].at = at
 			return true
 		}
 	}
-	if len(p.contacts) >= maxContacts {
+	if len(p.contacts) >= maxAttempts {
 		return false
 	}
-	p.contacts = append(p.contacts, contact{probe: t, at: at})
-	p.due = judgements
+	p.contacts = append(p.contacts, attempt{probe: t, at: at})
+	p.due = evaluationWindows
 	return true
 }
 
 // forget drops what is older than memory.
-func (p *prober) forget(before time.Time) {
-	p.contacts = slices.DeleteFunc(p.contacts, func(c contact) bool { return c.at.Before(before) })
+func (p *sourceState) forget(before time.Time) {
+	p.contacts = slices.DeleteFunc(p.contacts, func(c attempt) bool { return c.at.Before(before) })
 }

@@ -6,25 +6,25 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// promoted takes in the kernel's exact records: they count what samples only show, and find a
+// addRecords takes in the kernel's exact records: they count what samples only show, and find a
 // fast scan even when forged traffic has used up the samples.
-func (d *scans) promoted(w traffic.Window) {
+func (d *scans) addRecords(w traffic.Window) {
 	for i := range w.Sources {
 		src := &w.Sources[i]
 		if src.Probes == 0 {
 			continue
 		}
-		d.listen(src)
-		if sc := d.scanOf(src, w); sc != nil {
+		d.checkBulkUDP(src)
+		if sc := d.scanOfRecord(src, w); sc != nil {
 			sc.merge(src)
 		}
 	}
 }
 
-// listen notes that a source talks rather than tries: most of what it sends answers, or is more than tries need.
-func (d *scans) listen(src *traffic.Source) {
+// checkBulkUDP notes that a source talks rather than tries: most of what it sends answers, or is more than tries need.
+func (d *scans) checkBulkUDP(src *traffic.Source) {
 	const perPort = 8 // nmap sends two or three
-	p, udp := d.byAddr[src.Addr], float64(src.ByClass[traffic.UDP])
+	p, udp := d.sources[src.Addr], float64(src.ByClass[traffic.UDP])
 	if p == nil || udp == 0 {
 		return
 	}
@@ -33,31 +33,31 @@ func (d *scans) listen(src *traffic.Source) {
 	}
 }
 
-// scanOf returns the running scan that src's record belongs to, begun if the record amounts to one.
-func (d *scans) scanOf(src *traffic.Source, w traffic.Window) *scan {
-	p := d.byAddr[src.Addr]
+// scanOfRecord returns the running scan that src's record belongs to, begun if the record amounts to one.
+func (d *scans) scanOfRecord(src *traffic.Source, w traffic.Window) *scan {
+	p := d.sources[src.Addr]
 	if sc := p.busiest(); sc != nil {
 		return sc
 	}
-	c, ok := ofRecord(d.cfg, src, w.Egress)
+	c, ok := candidateOfRecord(d.cfg, src, w.Egress)
 	if !ok {
 		return nil
 	}
 	if p == nil {
-		p = d.meet(src.Addr)
+		p = d.source(src.Addr)
 		p.last = src.Last
 	}
-	if sc := p.covering(c.contacts[0].probe); sc != nil {
+	if sc := p.covering(c.attempts[0].probe); sc != nil {
 		sc.touch(src.Last)
 		return sc
 	}
-	sc := d.begin(p, c)
+	sc := d.start(p, c)
 	sc.probes = 0 // merge has them
 	return sc
 }
 
 // busiest is the scan with the most samples in this window, or nil.
-func (p *prober) busiest() *scan {
+func (p *sourceState) busiest() *scan {
 	if p == nil {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (p *prober) busiest() *scan {
 
 // merge adds what the kernel counted of a source to its scan.
 func (s *scan) merge(src *traffic.Source) {
-	s.probes = max(s.probes, tried(src))
+	s.probes = max(s.probes, probesIn(src))
 	s.counts[countPackets] += src.Packets
 	s.counts[countBytes] += src.Bytes
 	s.counts[countRefused] += src.Refused
@@ -97,8 +97,8 @@ func (s *scan) merge(src *traffic.Source) {
 	}
 }
 
-// tried is how many probes a record stands for: those before it was made are in its packets only.
-func tried(src *traffic.Source) uint64 {
+// probesIn is how many probes a record stands for: those before it was made are in its packets only.
+func probesIn(src *traffic.Source) uint64 {
 	var counted uint64
 	for _, n := range src.ByClass {
 		counted += n
@@ -109,11 +109,11 @@ func tried(src *traffic.Source) uint64 {
 	return src.Probes + (src.Packets-counted)*src.Probes/counted
 }
 
-// ofRecord returns the scan that one interval's record of a source amounts to.
-func ofRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
+// candidateOfRecord returns the scan that one interval's record of a source amounts to.
+func candidateOfRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
 	m, count := methodOf(src)
 	ports, hosts := int(src.Ports.Estimate()+0.5), int(src.Hosts.Estimate()+0.5)
-	if len(src.SampleHosts) == 0 || !inVain(cfg, src, m, count, egress) {
+	if len(src.SampleHosts) == 0 || !mostlyFailed(cfg, src, m, count, egress) {
 		return candidate{}, false
 	}
 	c := candidate{method: m, host: src.SampleHosts[0]}
@@ -131,13 +131,13 @@ func ofRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
 		c.shape = vertical
 	case hosts >= cfg.ScanHosts && ports <= 1:
 		c.shape = horizontal
-	case hosts > 1 && ports > 1 && hosts*ports >= maxContacts && ports >= cfg.ScanPorts:
+	case hosts > 1 && ports > 1 && hosts*ports >= maxAttempts && ports >= cfg.ScanPorts:
 		c.shape = block
 	default:
 		return c, false
 	}
-	c.contacts = contactsOf(src, m)
-	return c, len(c.contacts) > 0
+	c.attempts = attemptsOfRecord(src, m)
+	return c, len(c.attempts) > 0
 }
 
 // methodOf returns what most of src's probes are, and how many.
@@ -162,8 +162,8 @@ func methodOf(src *traffic.Source) (method, uint64) {
 	return best, tried[best]
 }
 
-// inVain tells whether most of what was tried came to nothing, as far as is seen.
-func inVain(cfg Config, src *traffic.Source, m method, tried uint64, egress bool) bool {
+// mostlyFailed tells whether most of what was tried came to nothing, as far as is seen.
+func mostlyFailed(cfg Config, src *traffic.Source, m method, tried uint64, egress bool) bool {
 	few := uint64(min(cfg.ScanPorts, cfg.ScanHosts))
 	switch m {
 	case bySYN:
@@ -190,15 +190,15 @@ func systemPorts(ports []uint16) bool {
 	return false
 }
 
-// contactsOf makes contacts of the samples in a record, so that it begins as any other scan.
-func contactsOf(src *traffic.Source, m method) []contact {
-	var out []contact
+// attemptsOfRecord makes contacts of the samples in a record, so that it begins as any other scan.
+func attemptsOfRecord(src *traffic.Source, m method) []attempt {
+	var out []attempt
 	add := func(host netip.Addr, port uint16) {
 		at := src.First
 		if len(out) > 0 {
 			at = src.Last
 		}
-		out = append(out, contact{probe: probe{host: host, port: port, method: m}, at: at})
+		out = append(out, attempt{probe: probe{host: host, port: port, method: m}, at: at})
 	}
 	if m == byICMP || len(src.SamplePorts) == 0 {
 		for _, host := range src.SampleHosts {

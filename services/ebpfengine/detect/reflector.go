@@ -2,9 +2,9 @@ package detect
 
 import "fmt"
 
-// reflectorName is the protocol of a service that is misused to amplify, by its port
+// reflectorProtocol is the protocol of a service that is misused to amplify, by its port
 // (CISA TA14-017A, UDP-Based Amplification Attacks).
-func reflectorName(port uint16) string {
+func reflectorProtocol(port uint16) string {
 	switch port {
 	case 17:
 		return "qotd"

@@ -43,8 +43,8 @@ type scan struct {
 	method method
 	host   netip.Addr // of a vertical one
 	port   uint16     // of a horizontal one
-	ports  distinct
-	hosts  distinct
+	ports  distinctCounter
+	hosts  distinctCounter
 
 	touched bool   // in this window
 	probes  uint64 // sampled in this window
@@ -74,7 +74,7 @@ func (s *scan) add(t probe, at time.Time) {
 }
 
 func (s *scan) touch(at time.Time) {
-	s.touched, s.fresh = true, true
+	s.touched, s.changed = true, true
 	if at.After(s.last) {
 		s.last = at
 	}
@@ -101,52 +101,52 @@ type candidate struct {
 	method   method
 	host     netip.Addr
 	port     uint16
-	contacts []contact
+	attempts []attempt
 }
 
-// rank prefers what explains the most contacts, and vertical to horizontal to block.
-func (c candidate) rank(o candidate) int {
-	return cmp.Or(-cmp.Compare(len(c.contacts), len(o.contacts)), cmp.Compare(c.shape, o.shape), cmp.Compare(c.method, o.method),
+// compare prefers what explains the most contacts, and vertical to horizontal to block.
+func (c candidate) compare(o candidate) int {
+	return cmp.Or(-cmp.Compare(len(c.attempts), len(o.attempts)), cmp.Compare(c.shape, o.shape), cmp.Compare(c.method, o.method),
 		c.host.Compare(o.host), cmp.Compare(c.port, o.port))
 }
 
-// amounts returns the best scan that failed contacts amount to by cfg, if any. full says that there is no room for more contacts.
-func amounts(cfg Config, failed []contact, full bool) (candidate, bool) {
+// bestCandidate returns the best scan that failed contacts amount to by cfg, if any. full says that there is no room for more contacts.
+func bestCandidate(cfg Config, failed []attempt, full bool) (candidate, bool) {
 	var all []candidate
 	for m := range methods {
-		mine := only(failed, func(c contact) bool { return c.method == m })
-		if len(mine) >= minPairs {
-			all = append(all, ofMethod(cfg, m, mine, full)...)
+		mine := filter(failed, func(c attempt) bool { return c.method == m })
+		if len(mine) >= minAttempts {
+			all = append(all, candidates(cfg, m, mine, full)...)
 		}
 	}
 	if len(all) == 0 {
 		return candidate{}, false
 	}
-	return slices.MinFunc(all, candidate.rank), true
+	return slices.MinFunc(all, candidate.compare), true
 }
 
-func ofMethod(cfg Config, m method, failed []contact, full bool) []candidate {
+func candidates(cfg Config, m method, failed []attempt, full bool) []candidate {
 	var out []candidate
 	hosts := cfg.ScanHosts
 	if m == byICMP {
 		hosts = cfg.SweepHosts
 	}
 	for _, c := range failed {
-		if same := only(failed, func(o contact) bool { return o.host == c.host }); len(same) >= cfg.ScanPorts {
-			out = append(out, candidate{shape: vertical, method: m, host: c.host, contacts: same})
+		if same := filter(failed, func(o attempt) bool { return o.host == c.host }); len(same) >= cfg.ScanPorts {
+			out = append(out, candidate{shape: vertical, method: m, host: c.host, attempts: same})
 		}
-		if same := only(failed, func(o contact) bool { return o.port == c.port }); len(same) >= hosts {
-			out = append(out, candidate{shape: horizontal, method: m, port: c.port, host: same[0].host, contacts: same})
+		if same := filter(failed, func(o attempt) bool { return o.port == c.port }); len(same) >= hosts {
+			out = append(out, candidate{shape: horizontal, method: m, port: c.port, host: same[0].host, attempts: same})
 		}
 	}
-	if len(out) == 0 && full && len(failed) >= maxContacts/2 {
-		out = append(out, candidate{shape: block, method: m, host: failed[0].host, contacts: failed})
+	if len(out) == 0 && full && len(failed) >= maxAttempts/2 {
+		out = append(out, candidate{shape: block, method: m, host: failed[0].host, attempts: failed})
 	}
 	return out
 }
 
-func only(all []contact, want func(contact) bool) []contact {
-	var out []contact
+func filter(all []attempt, want func(attempt) bool) []attempt {
+	var out []attempt
 	for _, c := range all {
 		if want(c) {
 			out = append(out, c)
@@ -158,14 +158,14 @@ func only(all []contact, want func(contact) bool) []contact {
 // name is what the candidate is called: slow if its probes are that far apart.
 func (c candidate) name(slow time.Duration) string {
 	first, last := c.span()
-	if len(c.contacts) > 1 && last.Sub(first)/time.Duration(len(c.contacts)-1) >= slow {
+	if len(c.attempts) > 1 && last.Sub(first)/time.Duration(len(c.attempts)-1) >= slow {
 		return SlowScan
 	}
 	return [...]string{PortScan, HostScan, BlockScan}[c.shape]
 }
 
 func (c candidate) span() (first, last time.Time) {
-	for i, t := range c.contacts {
+	for i, t := range c.attempts {
 		if i == 0 || t.at.Before(first) {
 			first = t.at
 		}

@@ -9,30 +9,30 @@ import (
 
 const (
 	// manySources are more than one attacker has, perForged the most packets a second that one forged source is seen with.
-	manySources = 16
-	perForged   = 8
+	manySources  = 16
+	maxPerForged = 8
 	// spreadSources are so many that a flood needs no port in common.
 	spreadSources = 32
 	// Answers of servers are a reflection from this mean size on where honest ones are common: DNS.
-	amplified = 400
-	// answering is that size elsewhere: an NTP answer has 90 bytes, the list that is misused 482.
-	answering = 120
+	busyAmplified = 400
+	// amplified is that size elsewhere: an NTP answer has 90 bytes, the list that is misused 482.
+	amplified = 120
 )
 
-// strike is one kind of traffic at one target in one window.
-type strike struct {
+// targetTraffic is one kind of traffic at one target in one window.
+type targetTraffic struct {
 	w    traffic.Window
 	t    *traffic.Target
-	v    *victim
-	by   senders
-	kind kind
+	v    *targetState
+	by   sourceIndex
+	kind floodKind
 }
 
 // amount is how many packets of the kind the window held.
-func (s strike) amount() float64 { return s.v.windows[len(s.v.windows)-1].by[s.kind] }
+func (s targetTraffic) amount() float64 { return s.v.windows[len(s.v.windows)-1].by[s.kind] }
 
 // hostile tells a flood from what honest hosts do at such a rate.
-func (s strike) hostile() bool {
+func (s targetTraffic) hostile() bool {
 	switch s.kind {
 	case kindSYN:
 		// A scan begins many connections too, but from one source to many ports.
@@ -44,26 +44,26 @@ func (s strike) hostile() bool {
 }
 
 // amplifies tells a reflection from a busy client of the same service: large answers, or a protocol no client is busy with.
-func (s strike) amplifies() bool {
+func (s targetTraffic) amplifies() bool {
 	if s.w.Egress && s.v.honest() {
 		return false
 	}
 	if slices.Contains(busyPorts[:], s.reflector()) {
-		return s.t.SourcesEstimate >= manySources && s.bytesPerPacket() >= amplified
+		return s.t.SourcesEstimate >= manySources && s.bytesPerPacket() >= busyAmplified
 	}
-	return s.bytesPerPacket() >= answering
+	return s.bytesPerPacket() >= amplified
 }
 
 // busyPorts are reflector ports with honest traffic at high rates: DNS, VPN, VoIP, remote desktops, games.
 var busyPorts = [...]uint16{53, 500, 1194, 3389, 3478, 5060, 5353, 6881, 27015}
 
-func (s strike) bytesPerPacket() float64 {
+func (s targetTraffic) bytesPerPacket() float64 {
 	const largest = 65_535 + 14 // IP over Ethernet
 	return min(largest, float64(s.t.Bytes)/max(1, float64(s.t.Packets)))
 }
 
 // reflector is the source port most answers come from.
-func (s strike) reflector() uint16 {
+func (s targetTraffic) reflector() uint16 {
 	var best uint16
 	for p, n := range s.t.FromReflectorPorts {
 		if m := s.t.FromReflectorPorts[best]; n > m || (n == m && p < best) {
@@ -73,10 +73,10 @@ func (s strike) reflector() uint16 {
 	return best
 }
 
-func (s strike) method() string {
+func (s targetTraffic) method() string {
 	switch s.kind {
 	case kindReflectedUDP:
-		return reflectorName(s.reflector())
+		return reflectorProtocol(s.reflector())
 	case kindReflectedTCP:
 		return "tcp"
 	case kindTCP:
@@ -95,7 +95,7 @@ func (s strike) method() string {
 }
 
 // port is the one under attack, if it is one.
-func (s strike) port() uint16 {
+func (s targetTraffic) port() uint16 {
 	switch s.kind {
 	case kindSYN, kindUDP, kindTCP:
 		return port(s.t, s.amount())
@@ -104,7 +104,7 @@ func (s strike) port() uint16 {
 }
 
 // actor names who sends s, and estimates how many of 100 sources are forged.
-func (s strike) actor() (string, uint64) {
+func (s targetTraffic) actor() (string, uint64) {
 	amount, sources := s.amount(), s.t.SourcesEstimate
 	if s.kind == kindReflectedUDP || s.kind == kindReflectedTCP {
 		return Spoofed, 0 // the servers are real, and misused
@@ -117,7 +117,7 @@ func (s strike) actor() (string, uint64) {
 		return top.String(), 0
 	}
 	forged := max(0, amount-known) / amount
-	if sources < manySources || amount > perForged*sources*max(1, s.seconds()) {
+	if sources < manySources || amount > maxPerForged*sources*max(1, s.seconds()) {
 		forged = 0
 	}
 	percent := uint64(100*forged + 0.5)
@@ -127,14 +127,14 @@ func (s strike) actor() (string, uint64) {
 	return Distributed, percent
 }
 
-func (s strike) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds() }
+func (s targetTraffic) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds() }
 
 // top returns the promoted source that sends most of the kind to the target, how much that is, and the sum of those that send
 // more than a forged one would.
-func (s strike) top() (addr netip.Addr, most, sum float64) {
+func (s targetTraffic) top() (addr netip.Addr, most, sum float64) {
 	for _, src := range s.by.to(s.t.Addr) {
 		n := s.of(src)
-		if n > perForged*max(1, s.seconds()) {
+		if n > maxPerForged*max(1, s.seconds()) {
 			sum += n // few packets are what a forged address has, too
 		}
 		if n > most {
@@ -145,7 +145,7 @@ func (s strike) top() (addr netip.Addr, most, sum float64) {
 }
 
 // of is how much of the kind src sent, to whomever.
-func (s strike) of(src *traffic.Source) float64 {
+func (s targetTraffic) of(src *traffic.Source) float64 {
 	n := src.ByClass
 	switch s.kind {
 	case kindSYN:

@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	// span is what rates are averaged over.
-	span = 3 * time.Second
+	// rateSpan is what rates are averaged over.
+	rateSpan = 3 * time.Second
 	// floodIdle is the silence that ends a flood.
 	floodIdle = 10 * time.Second
 	// Forged ACKs come once from each source, and carry nothing: Ethernet, a VLAN tag, IPv4 or IPv6, TCP.
 	onceEach = 1.5
 	bareACK  = 78
-	// maxVictims bounds the targets whose last windows are kept; the kernel counts no more of them itself.
-	maxVictims = 8192
+	// maxTargets bounds the targets whose last windows are kept; the kernel counts no more of them itself.
+	maxTargets = 8192
 )
 
-// kind is one way to flood a target.
-type kind uint8
+// floodKind is one way to flood a target.
+type floodKind uint8
 
 const (
-	kindSYN kind = iota
+	kindSYN floodKind = iota
 	kindUDP
 	kindICMP
 	kindFragment
@@ -36,30 +36,30 @@ const (
 
 var kindNames = [kinds]string{SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, Reflection}
 
-// sums are what one window held of one target: packets by kind, and what tells them from honest ones.
-type sums struct {
+// windowCounts are what one window held of one target: packets by kind, and what tells them from honest ones.
+type windowCounts struct {
 	at       time.Time
 	duration time.Duration
 	by       [kinds]float64
 	total    [kinds]float64 // of which by is the part that counts
 }
 
-// victim is a target of the last few windows.
-type victim struct {
-	windows []sums
+// targetState is a target of the last few windows.
+type targetState struct {
+	windows []windowCounts
 	from    [kinds]netip.Addr // the latest sampled source of each kind
 	// Sampled UDP from reflector ports, by whether it was asked for; what is older counts for less.
 	asked, unasked float64
 }
 
 // add keeps the windows of the last span.
-func (v *victim) add(s sums) {
+func (v *targetState) add(s windowCounts) {
 	v.windows = append(v.windows, s)
-	v.windows = slices.DeleteFunc(v.windows, func(o sums) bool { return s.at.Sub(o.at) >= span && o.at != s.at })
+	v.windows = slices.DeleteFunc(v.windows, func(o windowCounts) bool { return s.at.Sub(o.at) >= rateSpan && o.at != s.at })
 }
 
 // heard counts a sample of a service that may be misused.
-func (v *victim) heard(asked bool) {
+func (v *targetState) heard(asked bool) {
 	if asked {
 		v.asked++
 	} else {
@@ -68,14 +68,14 @@ func (v *victim) heard(asked bool) {
 }
 
 // honest tells whether nearly all of it was asked for.
-func (v *victim) honest() bool {
+func (v *targetState) honest() bool {
 	const nearly = 4
 	return v.asked > nearly*v.unasked
 }
 
 // rate is the mean per second of a kind over span, or over the windows there are if they are longer. share is
 // what part of the total that is.
-func (v *victim) rate(k kind) (perSecond, share float64) {
+func (v *targetState) rate(k floodKind) (perSecond, share float64) {
 	var by, total float64
 	var long time.Duration
 	for _, s := range v.windows {
@@ -86,12 +86,12 @@ func (v *victim) rate(k kind) (perSecond, share float64) {
 	if total == 0 {
 		return 0, 0
 	}
-	return by / max(span, long).Seconds(), by / total
+	return by / max(rateSpan, long).Seconds(), by / total
 }
 
 // measure turns a target's counters into sums. From heavy SYN a second on, even those refused are a flood.
-func measure(t *traffic.Target, w traffic.Window, explained explained, heavy float64) sums {
-	s := sums{at: w.End, duration: w.End.Sub(w.Start)}
+func measure(t *traffic.Target, w traffic.Window, explained legitimate, heavy float64) windowCounts {
+	s := windowCounts{at: w.End, duration: w.End.Sub(w.Start)}
 	n := func(c traffic.Class) float64 { return float64(t.ByClass[c]) }
 	syn := float64(t.SYN)
 	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
@@ -130,9 +130,9 @@ func measure(t *traffic.Target, w traffic.Window, explained explained, heavy flo
 	return s
 }
 
-// explained is traffic to a target that is no flood: answers to what it asked, refusals of what it tried, answers to its pings
+// legitimate is traffic to a target that is no flood: answers to what it asked, refusals of what it tried, answers to its pings
 // and connections, and the fragments of a scan told already.
-type explained struct{ replies, refusals, pings, calls, fragments float64 }
+type legitimate struct{ replies, refusals, pings, calls, fragments float64 }
 
 // port is where most of the packets go, or 0.
 func port(t *traffic.Target, packets float64) uint16 {

@@ -10,20 +10,20 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// author signs records: with the host, and ids that no other record has.
-type author struct {
+// recordBuilder signs records: with the host, and ids that no other record has.
+type recordBuilder struct {
 	host string
 	run  string // of this process
 	next uint64
 }
 
-func newAuthor(host string) author {
+func newRecordBuilder(host string) recordBuilder {
 	var run [8]byte
 	_, _ = rand.Read(run[:]) // never fails (crypto/rand)
-	return author{host: host, run: hex.EncodeToString(run[:])}
+	return recordBuilder{host: host, run: hex.EncodeToString(run[:])}
 }
 
-func (a *author) packet(kind event.PacketKind, name string, at time.Time) *event.Packet {
+func (a *recordBuilder) packet(kind event.PacketKind, name string, at time.Time) *event.Packet {
 	a.next++
 	id := a.run + "-" + strconv.FormatUint(a.next, 36)
 	return &event.Packet{
@@ -31,7 +31,7 @@ func (a *author) packet(kind event.PacketKind, name string, at time.Time) *event
 	}
 }
 
-func (a *author) window(name string, s span) *event.Packet {
+func (a *recordBuilder) window(name string, s mergedWindow) *event.Packet {
 	p := a.packet(event.Window, name, s.end)
 	w := s.window
 	w.DurationMS = s.length().Milliseconds()
@@ -39,13 +39,13 @@ func (a *author) window(name string, s span) *event.Packet {
 	return p
 }
 
-func (a *author) blocked(name string, at time.Time, list []event.BlockedTraffic) *event.Packet {
+func (a *recordBuilder) blocked(name string, at time.Time, list []event.BlockedTraffic) *event.Packet {
 	p := a.packet(event.Blocked, name, at)
 	p.Blocked = list
 	return p
 }
 
-func (a *author) flows(name string, at time.Time, b sampleBatch) *event.Packet {
+func (a *recordBuilder) flows(name string, at time.Time, b sampleBatch) *event.Packet {
 	p := a.packet(event.Flows, name, at)
 	p.Flows, p.Sampling, p.Lost = b.flows, b.sampling, b.lost
 	return p

@@ -11,19 +11,19 @@ import "time"
 const (
 	// MinSamples go into a message, so that it is worth its cost.
 	MinSamples = 32
-	// SampleAge is how long samples wait for company before fewer than MinSamples go: in quiet times
+	// MaxSampleAge is how long samples wait for company before fewer than MinSamples go: in quiet times
 	// that is one message a minute.
-	SampleAge = time.Minute
+	MaxSampleAge = time.Minute
 
-	maxFindings = 4096 // different announcements; the oldest goes
-	gather      = time.Second
-	maxSamples  = 2048 // of one interface; newer ones are dropped
-	maxBlocked  = 4096 // prefixes; those beyond are counted as dropped
+	maxDetections = 4096 // different announcements; the oldest goes
+	minSampleAge  = time.Second
+	maxSamples    = 2048 // of one interface; newer ones are dropped
+	maxBlocked    = 4096 // prefixes; those beyond are counted as dropped
 
-	shortSpan  = 5 * time.Second
-	longSpan   = 30 * time.Second
-	shortSpans = 6  // of one interface, then windows grow to longSpan
-	maxSpans   = 40 // of one interface, about 20 min; the oldest goes
+	shortLength  = 5 * time.Second
+	longLength   = 30 * time.Second
+	shortWindows = 6  // of one interface, then windows grow to longSpan
+	maxWindows   = 40 // of one interface, about 20 min; the oldest goes
 )
 
 // What is counted in Stats.Dropped.

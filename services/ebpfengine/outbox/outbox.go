@@ -15,13 +15,13 @@ import (
 type Outbox struct {
 	ready chan struct{}
 
-	mu       sync.Mutex // guards what follows
-	author   author
-	closed   bool
-	findings []*event.Packet
-	queues   map[string]*queue // by interface
-	turn     []string          // interfaces, the next one first
-	stats    Stats
+	mu         sync.Mutex // guards what follows
+	builder    recordBuilder
+	closed     bool
+	detections []*event.Packet
+	queues     map[string]*queue // by interface
+	order      []string          // interfaces, the next one first
+	stats      Stats
 }
 
 // Stats counts what became of what was put in.
@@ -36,14 +36,14 @@ type Stats struct {
 
 // queue is what waits of one interface.
 type queue struct {
-	windows []span
+	windows []mergedWindow
 	blocked map[string]event.BlockedTraffic // by prefix
 	samples samples
 }
 
 // New returns an empty Outbox whose records are of host.
 func New(host string) *Outbox {
-	return &Outbox{ready: make(chan struct{}, 1), author: newAuthor(host), queues: map[string]*queue{}, stats: Stats{Dropped: map[string]uint64{}}}
+	return &Outbox{ready: make(chan struct{}, 1), builder: newRecordBuilder(host), queues: map[string]*queue{}, stats: Stats{Dropped: map[string]uint64{}}}
 }
 
 // Ready gets a token when a window or a detection came. Samples fall due by time, without one.
@@ -56,13 +56,13 @@ func (o *Outbox) wake() {
 	}
 }
 
-// of returns the queue of an interface.
-func (o *Outbox) of(name string) *queue {
+// queue returns the queue of an interface.
+func (o *Outbox) queue(name string) *queue {
 	q := o.queues[name]
 	if q == nil {
 		q = &queue{blocked: map[string]event.BlockedTraffic{}}
 		o.queues[name] = q
-		o.turn = append(o.turn, name)
+		o.order = append(o.order, name)
 	}
 	return q
 }
@@ -72,27 +72,27 @@ func (o *Outbox) Window(w *traffic.Window) {
 	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	q := o.of(w.Interface)
-	s := spanOf(w)
-	if n := len(q.windows); n > 0 && q.windows[n-1].length()+s.length() <= spanAllowed(n) {
+	q := o.queue(w.Interface)
+	s := newMergedWindow(w)
+	if n := len(q.windows); n > 0 && q.windows[n-1].length()+s.length() <= maxLength(n) {
 		q.windows[n-1].merge(s)
 		o.stats.Merged++
 		return
 	}
-	if len(q.windows) == maxSpans {
+	if len(q.windows) == maxWindows {
 		o.stats.Dropped[DroppedWindows] += q.windows[0].merged
 		q.windows = q.windows[1:]
 	}
 	q.windows = append(q.windows, s)
 }
 
-// spanAllowed is how long the newest of n waiting windows may become. One that waits alone does so no
+// maxLength is how long the newest of n waiting windows may become. One that waits alone does so no
 // longer than the bus takes for the one before.
-func spanAllowed(n int) time.Duration {
-	if n <= shortSpans {
-		return shortSpan
+func maxLength(n int) time.Duration {
+	if n <= shortWindows {
+		return shortLength
 	}
-	return longSpan
+	return longLength
 }
 
 // Detection takes an announcement of package detect. Of one attack's that wait, the newest stands for
@@ -101,20 +101,20 @@ func (o *Outbox) Detection(p *event.Packet) {
 	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if i := o.newest(p.TraceID); i >= 0 && o.findings[i].Detection.Phase != detect.PhaseBegun {
-		o.findings[i] = p
+	if i := o.newest(p.TraceID); i >= 0 && o.detections[i].Detection.Phase != detect.PhaseBegun {
+		o.detections[i] = p
 		return
 	}
-	if len(o.findings) == maxFindings {
-		o.findings = slices.Delete(o.findings, 0, 1)
+	if len(o.detections) == maxDetections {
+		o.detections = slices.Delete(o.detections, 0, 1)
 		o.stats.Dropped[DroppedDetections]++
 	}
-	o.findings = append(o.findings, p)
+	o.detections = append(o.detections, p)
 }
 
 // newest returns the announcement that came last of the attack with that trace, -1 if none waits.
 func (o *Outbox) newest(trace string) int {
-	for i, p := range slices.Backward(o.findings) {
+	for i, p := range slices.Backward(o.detections) {
 		if p.TraceID == trace {
 			return i
 		}
@@ -126,7 +126,7 @@ func (o *Outbox) newest(trace string) int {
 func (o *Outbox) Samples(name string, now time.Time, sampling uint32, list []traffic.Sample) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	lost := o.of(name).samples.add(now, sampling, list)
+	lost := o.queue(name).samples.add(now, sampling, list)
 	o.stats.Dropped[DroppedSamples] += lost
 }
 
@@ -134,14 +134,14 @@ func (o *Outbox) Samples(name string, now time.Time, sampling uint32, list []tra
 func (o *Outbox) Lost(name string, n uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.of(name).samples.lost += n
+	o.queue(name).samples.lost += n
 }
 
 // Blocked takes what entries of the blocklist dropped since they were last counted.
 func (o *Outbox) Blocked(name string, list []event.BlockedTraffic) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	q := o.of(name)
+	q := o.queue(name)
 	for _, b := range list {
 		have, waits := q.blocked[b.Prefix]
 		if !waits && len(q.blocked) == maxBlocked {
@@ -166,15 +166,15 @@ func (o *Outbox) Close() {
 func (o *Outbox) Take(now time.Time) *event.Packet {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.findings) > 0 {
-		record := o.findings[0]
-		o.findings = o.findings[1:]
+	if len(o.detections) > 0 {
+		record := o.detections[0]
+		o.detections = o.detections[1:]
 		return record
 	}
 	for _, take := range []func(string, *queue, time.Time) *event.Packet{o.window, o.blocked, o.flows} {
-		for i, name := range o.turn {
+		for i, name := range o.order {
 			if record := take(name, o.queues[name], now); record != nil {
-				o.turn = append(slices.Delete(o.turn, i, i+1), name) // the others are next
+				o.order = append(slices.Delete(o.order, i, i+1), name) // the others are next
 				return record
 			}
 		}
@@ -188,7 +188,7 @@ func (o *Outbox) window(name string, q *queue, _ time.Time) *event.Packet {
 	}
 	s := q.windows[0]
 	q.windows = q.windows[1:]
-	return o.author.window(name, s)
+	return o.builder.window(name, s)
 }
 
 func (o *Outbox) blocked(name string, q *queue, now time.Time) *event.Packet {
@@ -201,7 +201,7 @@ func (o *Outbox) blocked(name string, q *queue, now time.Time) *event.Packet {
 		list = append(list, q.blocked[prefix])
 		delete(q.blocked, prefix)
 	}
-	return o.author.blocked(name, now, list)
+	return o.builder.blocked(name, now, list)
 }
 
 func (o *Outbox) flows(name string, q *queue, now time.Time) *event.Packet {
@@ -209,14 +209,14 @@ func (o *Outbox) flows(name string, q *queue, now time.Time) *event.Packet {
 	if !ok {
 		return nil
 	}
-	return o.author.flows(name, now, batch)
+	return o.builder.flows(name, now, batch)
 }
 
 // Stats returns the counts so far.
 func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Stats{Dropped: maps.Clone(o.stats.Dropped), Merged: o.stats.Merged, Pending: len(o.findings)}
+	s := Stats{Dropped: maps.Clone(o.stats.Dropped), Merged: o.stats.Merged, Pending: len(o.detections)}
 	for _, kind := range []string{DroppedSamples, DroppedWindows, DroppedBlocked, DroppedDetections} {
 		s.Dropped[kind] += 0 // shown from the start
 	}

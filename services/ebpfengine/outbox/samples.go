@@ -56,10 +56,10 @@ func (s *samples) due(age time.Duration, all bool) bool {
 	switch n := len(s.list); {
 	case n == 0:
 		return false
-	case all, n >= event.MaxSamples, age >= SampleAge:
+	case all, n >= event.MaxSamples, age >= MaxSampleAge:
 		return true
 	default:
-		return n >= MinSamples && age >= gather
+		return n >= MinSamples && age >= minSampleAge
 	}
 }
 

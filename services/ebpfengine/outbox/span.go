@@ -9,8 +9,8 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// span is one window, or several that were merged.
-type span struct {
+// mergedWindow is one window, or several that were merged.
+type mergedWindow struct {
 	start, end time.Time
 	window     event.TrafficWindow
 	sampling   uint32
@@ -18,11 +18,11 @@ type span struct {
 	merged     uint64 // how many intervals
 }
 
-func (s span) length() time.Duration { return s.end.Sub(s.start) }
+func (s mergedWindow) length() time.Duration { return s.end.Sub(s.start) }
 
-func spanOf(w *traffic.Window) span {
+func newMergedWindow(w *traffic.Window) mergedWindow {
 	t := &w.Totals
-	out := span{
+	out := mergedWindow{
 		start: w.Start, end: w.End, sampling: max(w.Sampling, 1), lost: w.Lost, merged: 1,
 		window: event.TrafficWindow{
 			Packets: t.Packets, Bytes: t.Bytes, Dropped: t.Dropped.Packets, Classes: classes(t),
@@ -73,7 +73,7 @@ func top(list []event.Talker) []event.Talker {
 
 // merge adds o, which came after s. A talker that was among the busiest of one alone is counted for
 // that one. Of the estimates the largest stands: whether the sources were the same is not known.
-func (s *span) merge(o span) {
+func (s *mergedWindow) merge(o mergedWindow) {
 	s.end = o.end
 	s.sampling = max(s.sampling, o.sampling)
 	s.lost += o.lost
@@ -87,10 +87,10 @@ func (s *span) merge(o span) {
 	for class, n := range o.window.Classes {
 		w.Classes[class] += n
 	}
-	w.Talkers = united(w.Talkers, o.window.Talkers)
+	w.Talkers = sumTalkers(w.Talkers, o.window.Talkers)
 }
 
-func united(a, b []event.Talker) []event.Talker {
+func sumTalkers(a, b []event.Talker) []event.Talker {
 	sum := make(map[string]event.Talker, len(a)+len(b))
 	for _, t := range slices.Concat(a, b) {
 		have := sum[t.IP]

@@ -19,11 +19,11 @@ import (
 const (
 	// interval is how long a window is, as in the live engine.
 	interval = time.Second
-	// kernelMemory is how long the program remembers a silent conversation, in intervals. Silence longer than that
+	// idleWindows is how long the program remembers a silent conversation, in intervals. Silence longer than that
 	// is not counted out in it.
-	kernelMemory = 70
-	// longSilence is after how much all attacks are over, so that more of it tells nothing.
-	longSilence = time.Hour
+	idleWindows = 70
+	// maxSilence is after how much all attacks are over, so that more of it tells nothing.
+	maxSilence = time.Hour
 	// minFrame is the least the kernel takes in a test run (net/bpf/test_run.c, ETH_HLEN).
 	minFrame = 14
 	// checkEvery is after how many frames a cancelled context is noticed, at the latest.
@@ -66,14 +66,14 @@ func Run(ctx context.Context, r *capture.Reader, opts Options) (Summary, error) 
 	if err != nil {
 		return Summary{}, fmt.Errorf("%w: %w", ErrNoProgram, errors.Join(err, filter.Close()))
 	}
-	p := &player{opts: opts, engine: engine, detector: detect.New(opts.Detect)}
+	p := &replayer{opts: opts, engine: engine, detector: detect.New(opts.Detect)}
 	err = p.play(ctx, r)
 	p.sum.Capture, p.sum.Detector = r.Stats(), p.detector.Stats()
 	return p.sum, errors.Join(err, engine.Close(), filter.Close())
 }
 
-// player is one run.
-type player struct {
+// replayer is one run.
+type replayer struct {
 	opts     Options
 	engine   *bpf.Engine
 	detector *detect.Detector
@@ -84,7 +84,7 @@ type player struct {
 	frames uint64
 }
 
-func (p *player) play(ctx context.Context, r *capture.Reader) error {
+func (p *replayer) play(ctx context.Context, r *capture.Reader) error {
 	for {
 		f, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -102,7 +102,7 @@ func (p *player) play(ctx context.Context, r *capture.Reader) error {
 	}
 }
 
-func (p *player) frame(ctx context.Context, f capture.Frame) error {
+func (p *replayer) frame(ctx context.Context, f capture.Frame) error {
 	if p.frames == 0 {
 		p.begin, p.sum.First = f.At, f.At
 	}
@@ -125,10 +125,10 @@ func (p *player) frame(ctx context.Context, f capture.Frame) error {
 }
 
 // until ends the windows before at.
-func (p *player) until(ctx context.Context, at time.Time) error {
+func (p *replayer) until(ctx context.Context, at time.Time) error {
 	for !at.Before(p.begin.Add(interval)) {
-		if gap := at.Sub(p.begin); p.silent > 0 && gap > longSilence+interval {
-			p.begin = p.begin.Add((gap - longSilence).Truncate(interval))
+		if gap := at.Sub(p.begin); p.silent > 0 && gap > maxSilence+interval {
+			p.begin = p.begin.Add((gap - maxSilence).Truncate(interval))
 		}
 		if err := p.collect(); err != nil {
 			return err
@@ -141,10 +141,10 @@ func (p *player) until(ctx context.Context, at time.Time) error {
 }
 
 // collect ends a window.
-func (p *player) collect() error {
+func (p *replayer) collect() error {
 	w := traffic.Window{Interface: p.opts.Interface, Start: p.begin, End: p.begin.Add(interval), Sampling: 1, Egress: true}
 	p.silent++
-	if p.silent <= kernelMemory {
+	if p.silent <= idleWindows {
 		samples, err := p.engine.Drain()
 		if err != nil {
 			return fmt.Errorf("samples: %w", err)
@@ -164,7 +164,7 @@ func (p *player) collect() error {
 }
 
 // end lets handshakes time out, and ends what still runs.
-func (p *player) end(err error) error {
+func (p *replayer) end(err error) error {
 	for range 2 {
 		if p.frames > 0 {
 			err = errors.Join(err, p.collect())
@@ -174,7 +174,7 @@ func (p *player) end(err error) error {
 	return err
 }
 
-func (p *player) found(findings []detect.Detection) {
+func (p *replayer) found(findings []detect.Detection) {
 	for _, f := range findings {
 		p.opts.OnDetection(f)
 	}
