@@ -11,33 +11,33 @@ import (
 )
 
 const (
-	// firstInterval is the wait before the second announcement; it doubles up to Config.RepeatSecs.
+	// firstInterval is the time before the second record; it doubles up to Config.RepeatSecs.
 	firstInterval = 5 * time.Second
-	// maxRecordsPerWindow bounds the announcements of one window, so that forged sources cannot flood
-	// the bus. What is left waits for the next window, the never announced first.
+	// maxRecordsPerWindow keeps forged sources from flooding the bus. The other records wait for the
+	// next window; attacks without a record go first.
 	maxRecordsPerWindow = 64
-	// maxAttacks bounds the attacks that are followed at a time. The one silent for longest gives way.
+	// maxAttacks bounds the attacks in memory. The one without traffic for longest is ended for a new one.
 	maxAttacks = 4096
-	// Shown of what was tried.
+	// Bounds of the ports and hosts shown in a record.
 	maxShownPorts = 32
 	maxShownHosts = 16
 
 	countRecord = "announcement"
 )
 
-// identity is what makes one attack another one.
+// identity tells attacks apart.
 type identity struct {
 	name, method, actor string
 	target              netip.Addr
 	port                uint16
 }
 
-// attack is one that runs. Its owner, a scan or a flood, keeps counts and last up to date.
+// attack is one that goes on. The scan or flood that owns it updates counts and last.
 type attack struct {
 	identity
 
 	began, last time.Time
-	idle        time.Duration // silent for so long, it is over
+	idle        time.Duration // without traffic for this long it has ended
 	counts      map[string]uint64
 	ports       []uint16
 	hosts       []netip.Addr
@@ -46,30 +46,26 @@ type attack struct {
 	records       int
 	nextRecord    time.Time
 	interval      time.Duration
-	changed       bool // something was counted since the last announcement
+	changed       bool // something was counted since the last record
 	ended         bool
-	evictedBefore uint64 // sources forgotten when it was announced first
+	evictedBefore uint64 // sources evicted before its first record
 	onEnd         func()
 }
 
-// attacks is all attacks that are not over.
+// attacks is all attacks that have not ended.
 type attacks struct {
 	byIdentity map[identity]*attack
 	repeat     time.Duration
-	displaced  uint64
+	evicted    uint64
 }
 
-func newRunning(repeat time.Duration) *attacks {
-	return &attacks{byIdentity: map[identity]*attack{}, repeat: repeat}
-}
-
-// begin adds an attack, or returns the one that runs already.
-func (r *attacks) begin(id identity, began, now time.Time) *attack {
+// start adds an attack, or returns the one with that identity.
+func (r *attacks) start(id identity, began, now time.Time) *attack {
 	if a := r.byIdentity[id]; a != nil {
 		return a
 	}
 	if len(r.byIdentity) >= maxAttacks {
-		r.displace()
+		r.evictOldest()
 	}
 	a := &attack{
 		identity: id, began: began, last: now, nextRecord: now, interval: firstInterval, changed: true,
@@ -79,11 +75,11 @@ func (r *attacks) begin(id identity, began, now time.Time) *attack {
 	return a
 }
 
-// displace ends the attack silent for longest; it was announced or is counted.
-func (r *attacks) displace() {
+// evictOldest ends the attack without traffic for longest.
+func (r *attacks) evictOldest() {
 	oldest := slices.MinFunc(r.sorted(), func(a, b *attack) int { return a.last.Compare(b.last) })
 	r.remove(oldest)
-	r.displaced++
+	r.evicted++
 }
 
 func (r *attacks) remove(a *attack) {
@@ -94,7 +90,7 @@ func (r *attacks) remove(a *attack) {
 	}
 }
 
-// due returns what is to be announced at now, and forgets what is over.
+// due returns the attacks that need a record now, and ends those without traffic.
 func (r *attacks) due(now time.Time) []*attack {
 	var out []*attack
 	for _, a := range r.sorted() {
@@ -111,7 +107,7 @@ func (r *attacks) due(now time.Time) []*attack {
 	return out
 }
 
-// sorted has the attacks nobody heard of first, then in an order that does not depend on chance.
+// sorted returns the attacks in a fixed order, those without a record first.
 func (r *attacks) sorted() []*attack {
 	return slices.SortedFunc(maps.Values(r.byIdentity), func(a, b *attack) int {
 		return cmp.Or(
@@ -122,8 +118,8 @@ func (r *attacks) sorted() []*attack {
 	})
 }
 
-// announce is the finding for a, now.
-func (r *attacks) announce(a *attack, now time.Time) event.TrafficFinding {
+// record makes the next record of a.
+func (r *attacks) record(a *attack, now time.Time) event.TrafficFinding {
 	phase := PhaseOngoing
 	switch {
 	case a.ended:
@@ -134,24 +130,20 @@ func (r *attacks) announce(a *attack, now time.Time) event.TrafficFinding {
 	a.records++
 	a.changed, a.nextRecord = false, now.Add(min(a.interval, r.repeat))
 	a.interval = min(2*a.interval, r.repeat)
+	var hosts []string
+	for _, host := range a.hosts {
+		hosts = append(hosts, host.String())
+	}
 	counts := maps.Clone(a.counts)
 	counts[countRecord] = uint64(a.records)
 	return event.TrafficFinding{
-		Name: a.name, Method: a.method, Phase: phase, Actor: a.actor, Target: endpoint(a.target, a.port),
+		Name: a.name, Method: a.method, Phase: phase, Actor: a.actor, Target: event.Endpoint{IP: a.target.String(), Port: a.port},
 		DurationMS: max(0, a.last.Sub(a.began).Milliseconds()), Counts: counts,
-		Ports: slices.Clone(a.ports), Hosts: texts(a.hosts), Lacking: slices.Sorted(maps.Keys(a.missing)),
+		Ports: slices.Clone(a.ports), Hosts: hosts, Lacking: slices.Sorted(maps.Keys(a.missing)),
 	}
 }
 
-func texts(addrs []netip.Addr) []string {
-	var out []string
-	for _, a := range addrs {
-		out = append(out, a.String())
-	}
-	return out
-}
-
-// showPort and showHost keep some of what was tried, in order.
+// showPort and showHost keep some ports and hosts for the record, sorted.
 func (a *attack) showPort(port uint16) {
 	if len(a.ports) < maxShownPorts {
 		if i, found := slices.BinarySearch(a.ports, port); !found {

@@ -6,41 +6,41 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// Config is the section [ebpf.detect]: from when on something is an attack. Rates
-// of floods are averages over 3 seconds; three times as much within one is enough.
+// Config is the section [ebpf.detect]: the thresholds of attacks. Rates of floods are
+// averages over 3 seconds; three times the rate within one second is enough, too.
 type Config struct {
-	// ScanPorts is how many ports of one host one source tries in vain to be a port scan.
+	// ScanPorts is the number of ports of one host that a source probes in vain in a port scan.
 	ScanPorts int `toml:"scan_ports"`
-	// ScanHosts is how many hosts one source tries in vain on one port to be a host scan.
+	// ScanHosts is the number of hosts that a source probes in vain on one port in a host scan.
 	ScanHosts int `toml:"scan_hosts"`
-	// SweepHosts is the same of ICMP echo requests, answered or not.
+	// SweepHosts is the number of hosts with ICMP echo requests, answered or not, in a host scan.
 	SweepHosts int `toml:"sweep_hosts"`
-	// ScanMemorySecs is how long a probe counts; a scan slower than that is not seen.
+	// ScanMemorySecs is how long a probe counts; a slower scan is not found.
 	ScanMemorySecs int `toml:"scan_memory_secs"`
 	// SlowGapSecs is the mean time between probes from which a scan is called slow.
 	SlowGapSecs int `toml:"slow_gap_secs"`
-	// MaxSources bounds the sources that are remembered; the least suspicious go first.
+	// MaxSources bounds the sources in memory; those with the fewest failed probes are evicted first.
 	MaxSources int `toml:"max_sources"`
-	// SYNFloodPPS is how many connections a second are begun at a host and not completed.
+	// SYNFloodPPS counts half-open connections per second at a host.
 	SYNFloodPPS int `toml:"syn_flood_pps"`
-	// UDPFloodPPS is how many UDP packets a second arrive that answer nothing.
+	// UDPFloodPPS counts UDP packets that answer nothing.
 	UDPFloodPPS int `toml:"udp_flood_pps"`
 	// ICMPFloodPPS counts ICMP and ICMPv6.
 	ICMPFloodPPS int `toml:"icmp_flood_pps"`
 	// FragmentFloodPPS counts IP fragments.
 	FragmentFloodPPS int `toml:"fragment_flood_pps"`
-	// TCPFloodPPS counts TCP packets that belong to no connection.
+	// TCPFloodPPS counts TCP packets without a connection.
 	TCPFloodPPS int `toml:"tcp_flood_pps"`
-	// ReflectionPPS counts answers nobody asked for, such as those of DNS servers.
+	// ReflectionPPS counts unsolicited answers, such as those of DNS servers.
 	ReflectionPPS int `toml:"reflection_pps"`
-	// ConnectionsPerSec is how many connections a second one source opens.
+	// ConnectionsPerSec counts connections that one source opens.
 	ConnectionsPerSec int `toml:"connections_per_sec"`
-	// RepeatSecs is the longest time between two announcements of an attack that goes on.
+	// RepeatSecs is the longest time between two records of an ongoing attack.
 	RepeatSecs int `toml:"repeat_secs"`
 }
 
-// DefaultConfig returns what holds when nothing is set. It sees a default nmap scan within two
-// seconds and one probe a minute within ten.
+// DefaultConfig returns the defaults. They find a default nmap scan within 2 seconds, and a
+// scan with one probe a minute within 10 minutes.
 func DefaultConfig() Config {
 	return Config{
 		ScanPorts: 10, ScanHosts: 8, SweepHosts: 25, ScanMemorySecs: 4 * 3600, SlowGapSecs: 5, MaxSources: 16_384,
@@ -49,7 +49,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns every value that may not be used.
+// Validate returns a problem for every invalid value.
 func (c Config) Validate() []setting.Problem {
 	const most = 1_000_000_000
 	var p setting.Problems
@@ -77,6 +77,4 @@ func (c Config) Validate() []setting.Problem {
 	return p
 }
 
-func (c Config) memory() time.Duration  { return time.Duration(c.ScanMemorySecs) * time.Second }
-func (c Config) slowGap() time.Duration { return time.Duration(c.SlowGapSecs) * time.Second }
-func (c Config) repeat() time.Duration  { return time.Duration(c.RepeatSecs) * time.Second }
+func (c Config) memory() time.Duration { return time.Duration(c.ScanMemorySecs) * time.Second }

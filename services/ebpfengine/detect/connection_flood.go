@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// connectionSpan is how long a source must open connections too fast, on average.
+	// connectionSpan is the time over which a source's connection rate is averaged.
 	connectionSpan = 5 * time.Second
-	// maxConnectors bounds who is watched for it; the kernel promotes no more.
+	// maxConnectors bounds the sources in memory; the kernel records no more.
 	maxConnectors = 4096
 
 	countConnections = "connections"
@@ -17,8 +17,8 @@ const (
 
 // connector is a source that opens connections.
 type connector struct {
-	windows []connectionCount
-	flood   *attack
+	windows []connectionCount // of the last connectionSpan
+	attack  *attack
 }
 
 type connectionCount struct {
@@ -26,7 +26,7 @@ type connectionCount struct {
 	count float64
 }
 
-// checkConnections looks for sources that complete handshakes too fast.
+// checkConnections finds sources that complete handshakes too fast.
 func (f *floods) checkConnections(w traffic.Window) {
 	for i := range w.Sources {
 		src := &w.Sources[i]
@@ -34,15 +34,15 @@ func (f *floods) checkConnections(w traffic.Window) {
 			f.addConnections(src, w, n)
 		}
 	}
-	for addr, o := range f.connectors {
-		if w.End.Sub(o.windows[len(o.windows)-1].at) > floodIdle {
+	for addr, c := range f.connectors {
+		if w.End.Sub(c.windows[len(c.windows)-1].at) > floodIdle {
 			delete(f.connectors, addr)
 		}
 	}
 }
 
-// completedConnections is how many connections src opened in a window, as far as seen: a SYN and at least one ACK for it that was not
-// disproved: whoever forges src cannot know what to acknowledge.
+// completedConnections returns how many connections src opened in a window: SYN with an ACK
+// that the target did not answer with RST. An attacker who forges src cannot know what to acknowledge.
 func completedConnections(src *traffic.Source, egress bool) float64 {
 	syn, ack := src.ByClass[traffic.TCPSYN], src.ByClass[traffic.TCPACK]+src.ByClass[traffic.TCPFINACK]
 	if egress {
@@ -52,49 +52,39 @@ func completedConnections(src *traffic.Source, egress bool) float64 {
 }
 
 func (f *floods) addConnections(src *traffic.Source, w traffic.Window, n float64) {
-	o := f.connectors[src.Addr]
-	if o == nil {
+	c := f.connectors[src.Addr]
+	if c == nil {
 		if len(f.connectors) >= maxConnectors {
 			return
 		}
-		o = &connector{}
-		f.connectors[src.Addr] = o
+		c = &connector{}
+		f.connectors[src.Addr] = c
 	}
-	o.add(connectionCount{at: w.End, count: n})
+	c.windows = append(c.windows, connectionCount{at: w.End, count: n})
+	for len(c.windows) > 1 && w.End.Sub(c.windows[0].at) >= connectionSpan {
+		c.windows = c.windows[1:]
+	}
+	var sum float64
+	for _, window := range c.windows {
+		sum += window.count
+	}
 	limit := float64(f.cfg.ConnectionsPerSec)
-	if rate := o.rate(w); rate < limit/2 || (rate < limit && o.flood == nil) {
+	rate := sum / max(connectionSpan, w.End.Sub(w.Start)).Seconds()
+	if rate < limit/2 || (rate < limit && c.attack == nil) { // a running flood goes on down to half the limit
 		return
 	}
-	if o.flood == nil || o.flood.ended {
-		o.flood = f.attacks.begin(connectionFloodID(src), src.First, w.End)
-		o.flood.idle = floodIdle
+	if c.attack == nil || c.attack.ended {
+		id := identity{name: ConnectionFlood, actor: src.Addr.String(), target: src.SampleHosts[0]}
+		if len(src.SamplePorts) > 0 && src.Ports.Count() == 1 {
+			id.port = src.SamplePorts[0]
+		}
+		c.attack = f.attacks.start(id, src.First, w.End)
+		c.attack.idle = floodIdle
 	}
-	o.flood.addConnections(src, w, uint64(n))
+	c.attack.addConnections(src, w, uint64(n))
 }
 
-func (o *connector) add(n connectionCount) {
-	o.windows = append(o.windows, n)
-	for len(o.windows) > 1 && n.at.Sub(o.windows[0].at) >= connectionSpan {
-		o.windows = o.windows[1:]
-	}
-}
-
-func (o *connector) rate(w traffic.Window) float64 {
-	var sum float64
-	for _, n := range o.windows {
-		sum += n.count
-	}
-	return sum / max(connectionSpan, w.End.Sub(w.Start)).Seconds()
-}
-
-func connectionFloodID(src *traffic.Source) identity {
-	id := identity{name: ConnectionFlood, actor: src.Addr.String(), target: src.SampleHosts[0]}
-	if len(src.SamplePorts) > 0 && src.Ports.Count() == 1 {
-		id.port = src.SamplePorts[0]
-	}
-	return id
-}
-
+// addConnections adds a window of a connection flood.
 func (a *attack) addConnections(src *traffic.Source, w traffic.Window, n uint64) {
 	a.last, a.changed = w.End, true
 	seconds := max(w.End.Sub(w.Start).Seconds(), time.Millisecond.Seconds())

@@ -6,28 +6,27 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// maxExact is up to how many values are counted exactly.
-const maxExact = 64
+const (
+	// maxExact is how many values are counted exactly.
+	maxExact = 64
+	// saturation is where a bitmap's estimate becomes a guess. Then the sum of the merged
+	// estimates is better, because a scan rarely probes a port twice.
+	saturation = 4000
+	maxPorts   = 65_535
+)
 
-// distinctCounter counts different values: exactly up to maxExact, then by a bitmap. A
-// bitmap of the kernel's own may be united with it, hashed otherwise; the larger of both counts.
+// distinctCounter counts different values: exactly up to maxExact, then by a bitmap. The
+// kernel's bitmaps of the same values are merged separately, because they are hashed
+// differently; the larger count wins.
 type distinctCounter struct {
 	exact  map[uint64]struct{}
 	own    traffic.Bitmap
 	kernel traffic.Bitmap
-	sum    float64 // of what the kernel's bitmaps stand for
+	sum    float64 // of the estimates of the kernel's bitmaps
 }
 
-const (
-	// saturation is where a bitmap's estimate becomes a guess; then the sum of those united is the better one, as a scan
-	// tries a port rarely twice.
-	saturation = 4000
-	// maxPorts there are.
-	maxPorts = 65_535
-)
-
-// unite adds what the kernel counted in one interval, in so many probes.
-func (d *distinctCounter) unite(b *traffic.Bitmap, probes uint64) {
+// addBitmap adds the kernel's bitmap of one interval with so many probes.
+func (d *distinctCounter) addBitmap(b *traffic.Bitmap, probes uint64) {
 	d.kernel.Or(b)
 	n := b.Estimate()
 	if n > saturation {
@@ -36,14 +35,14 @@ func (d *distinctCounter) unite(b *traffic.Bitmap, probes uint64) {
 	d.sum += min(n, float64(probes))
 }
 
-// add returns whether value is new, as far as can be told.
+// add adds a value and tells whether it is new; beyond maxExact a new one may be missed.
 func (d *distinctCounter) add(value uint64) bool {
 	bit := mix64(value) % traffic.BitmapBits
 	word, mask := bit/64, uint64(1)<<(bit%64)
-	fresh := d.own[word]&mask == 0
+	newBit := d.own[word]&mask == 0
 	d.own[word] |= mask
 	if len(d.exact) >= maxExact {
-		return fresh
+		return newBit
 	}
 	if d.exact == nil {
 		d.exact = map[uint64]struct{}{}
@@ -53,17 +52,26 @@ func (d *distinctCounter) add(value uint64) bool {
 	return !known
 }
 
+// has tells whether a value was added; beyond maxExact it may be wrong to say yes.
+func (d *distinctCounter) has(value uint64) bool {
+	if _, known := d.exact[value]; known {
+		return true
+	}
+	bit := mix64(value) % traffic.BitmapBits
+	return len(d.exact) >= maxExact && d.own[bit/64]&(1<<(bit%64)) != 0
+}
+
 func (d *distinctCounter) count() uint64 {
 	n := uint64(len(d.exact))
 	if n >= maxExact {
 		n = max(n, uint64(d.own.Estimate()+0.5))
 	}
-	seen := d.kernel.Estimate()
-	if seen > saturation {
-		seen = min(max(seen, d.sum), maxPorts)
+	kernel := d.kernel.Estimate()
+	if kernel > saturation {
+		kernel = min(max(kernel, d.sum), maxPorts)
 	}
-	if seen > maxExact {
-		return max(n, uint64(seen+0.5))
+	if kernel > maxExact {
+		return max(n, uint64(kernel+0.5))
 	}
 	return max(n, uint64(d.kernel.Count()))
 }
@@ -76,16 +84,7 @@ func mix64(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// hashAddr makes a value of an address in its 16 bytes.
+// hashAddr hashes an address in its 16-byte form.
 func hashAddr(a [16]byte) uint64 {
 	return mix64(binary.BigEndian.Uint64(a[:8])) ^ binary.BigEndian.Uint64(a[8:])
-}
-
-// has tells whether value is among those counted, exactly up to maxExact, then perhaps.
-func (d *distinctCounter) has(value uint64) bool {
-	if _, known := d.exact[value]; known {
-		return true
-	}
-	bit := mix64(value) % traffic.BitmapBits
-	return len(d.exact) >= maxExact && d.own[bit/64]&(1<<(bit%64)) != 0
 }

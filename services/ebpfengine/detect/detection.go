@@ -1,16 +1,13 @@
 package detect
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
 )
 
-// The names of findings; the package documentation says what each means.
+// The names of detections; the package documentation describes them.
 const (
 	PortScan        = "port_scan"
 	HostScan        = "host_scan"
@@ -32,7 +29,7 @@ func Names() []string {
 	}
 }
 
-// Counts returns all names of counts but that of the announcement, what tells most first.
+// Counts returns the names of all counts except the record number, the most telling first.
 func Counts() []string {
 	return []string{
 		countProbes, countPorts, countHosts, countRefused, countAnswered, countConnections, countSYN, countSYNACK, countACK, countHalfOpen,
@@ -40,20 +37,20 @@ func Counts() []string {
 	}
 }
 
-// Actors that are no address. Nobody can or should block them.
+// Actors that are not an address, and cannot be blocked.
 const (
 	Spoofed     = "spoofed"
 	Distributed = "distributed"
 )
 
-// The phases of an attack.
+// The phases: of the first record of an attack, of updates, and of the last.
 const (
 	PhaseBegun   = "begun"
 	PhaseOngoing = "ongoing"
 	PhaseOver    = "over"
 )
 
-// What may be lacking.
+// Evidence that may be missing.
 const (
 	MissingEgress  = "egress"
 	MissingFlags   = "flags"
@@ -61,49 +58,28 @@ const (
 	MissingMemory  = "memory"
 )
 
-// Detection is one announcement of an attack. Its parts are not shared with the Detector.
+// Detection is one record about an attack: the first, an update, or the last. Its parts
+// are not shared with the Detector.
 type Detection struct {
 	event.TrafficFinding
 
 	Interface string
-	// Began is when the attack did, Time the end of the window it is announced for.
+	// Began is when the attack began, Time the end of the window of this record.
 	Began, Time time.Time
 	// Sampling and Lost are those of that window.
 	Sampling uint32
 	Lost     uint64
 }
 
-// Packet returns f as a record of host. Its id follows from what was found and when it began, so
-// that a capture read twice gives the same records.
-func (f Detection) Packet(host string) *event.Packet {
-	id := f.id(host)
-	finding := f.TrafficFinding
+// Packet returns d as a record of host. The record's id follows from the attack and the
+// number of the record, so a capture read twice gives the same ids; the trace id is one for
+// all records of an attack.
+func (d Detection) Packet(host string) *event.Packet {
+	attack := event.ID(host, d.Interface, d.Name, d.Method, d.Actor, d.Target.IP, fmt.Sprint(d.Target.Port), fmt.Sprint(d.Began.UnixNano()))
+	finding := d.TrafficFinding
 	return &event.Packet{
-		ID: id, Schema: event.Schema, TraceID: f.trace(host), Time: f.Time.UTC(), Host: host, Interface: f.Interface,
-		Kind: event.Detection, Sampling: f.Sampling, Lost: f.Lost, Detection: &finding,
+		ID: event.ID(attack, d.Phase, fmt.Sprint(d.Counts[countRecord])), Schema: event.Schema, TraceID: attack,
+		Time: d.Time.UTC(), Host: host, Interface: d.Interface,
+		Kind: event.Detection, Sampling: d.Sampling, Lost: d.Lost, Detection: &finding,
 	}
-}
-
-func (f Detection) id(host string) string {
-	return digest(f.key(host), f.Phase, fmt.Sprint(f.Counts[countRecord]))
-}
-
-// trace is one for all announcements of an attack.
-func (f Detection) trace(host string) string { return digest("trace", f.key(host)) }
-
-func (f Detection) key(host string) string {
-	return fmt.Sprintf("%s|%s|%s|%s|%s|%s|%d|%d", host, f.Interface, f.Name, f.Method, f.Actor, f.Target.IP, f.Target.Port, f.Began.UnixNano())
-}
-
-// digest is the hash of parts, each with its length.
-func digest(parts ...string) string {
-	h := sha256.New()
-	for _, part := range parts {
-		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // a hash takes everything
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-func endpoint(a netip.Addr, port uint16) event.Endpoint {
-	return event.Endpoint{IP: a.String(), Port: port}
 }

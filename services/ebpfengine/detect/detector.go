@@ -1,28 +1,30 @@
 package detect
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// maxPendingSamples bounds the samples between two windows; the kernel's budget is below it. More are counted as Overrun.
+// maxPendingSamples bounds the samples between two windows. The kernel's budget is below it.
 const maxPendingSamples = 1 << 16
 
-// Stats counts what the Detector did and could not do.
+// Stats counts the work and the losses of a Detector.
 type Stats struct {
-	// Sources and Running are how many are followed now.
+	// Sources and Running are the sources and attacks in memory now.
 	Sources, Running int
-	// Backscatter counts sampled SYN-ACK and RST that answered nothing seen: never taken for probes.
+	// Backscatter counts sampled SYN-ACK and RST without a request. They are never probes.
 	Backscatter uint64
-	// Evicted counts sources forgotten for want of room, Displaced attacks no longer followed for it, Overrun samples
-	// beyond what is kept between two windows.
+	// Evicted counts sources, and Displaced attacks, dropped for want of memory; Overrun
+	// counts samples beyond what is kept between two windows.
 	Evicted, Displaced, Overrun uint64
-	// Findings counts announcements.
+	// Detections counts the records returned.
 	Detections uint64
 }
 
-// Detector finds attacks in the windows and samples of one interface. One goroutine may use it.
+// Detector finds attacks in the windows and samples of one interface. It is not safe for
+// concurrent use.
 type Detector struct {
 	pending []traffic.Sample
 	attacks *attacks
@@ -35,20 +37,24 @@ type Detector struct {
 // New returns a Detector for one interface. cfg must be valid.
 func New(cfg Config) *Detector {
 	stats := &Stats{}
-	r := newRunning(cfg.repeat())
-	s := newScans(cfg, r, stats)
-	return &Detector{attacks: r, scans: s, floods: newFloods(cfg, r, s), stats: stats}
+	a := &attacks{byIdentity: map[identity]*attack{}, repeat: time.Duration(cfg.RepeatSecs) * time.Second}
+	s := &scans{cfg: cfg, attacks: a, stats: stats, sources: map[netip.Addr]*sourceState{}}
+	f := &floods{
+		cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
+		targets: map[netip.Addr]*targetState{}, active: map[identity]*flood{},
+	}
+	return &Detector{attacks: a, scans: s, floods: f, stats: stats}
 }
 
-// Sample takes in the samples of the interval whose window comes next. It keeps none of them.
+// Sample adds samples of the interval whose window comes next. It does not keep the slice.
 func (d *Detector) Sample(samples []traffic.Sample) {
 	room := min(maxPendingSamples-len(d.pending), len(samples))
 	d.pending = append(d.pending, samples[:room]...)
 	d.stats.Overrun += uint64(len(samples) - room)
 }
 
-// Observe takes in a window, in order of time, and returns what is to be announced: at most 64 findings; more wait for the
-// next window.
+// Observe adds a window, in order of time, and returns the detections that are due, at
+// most 64; the others follow with the next windows.
 func (d *Detector) Observe(w traffic.Window) []Detection {
 	for _, s := range d.pending {
 		d.scans.sample(s)
@@ -62,27 +68,27 @@ func (d *Detector) Observe(w traffic.Window) []Detection {
 	return d.detections(d.attacks.due(w.End), w.End)
 }
 
-// Close ends all attacks, as of the last window, and returns their last announcements: at the end of a capture, all there is.
+// Close ends all attacks, as of the last window, and returns their remaining detections.
 func (d *Detector) Close() []Detection {
 	all := d.attacks.sorted()
-	var unheard []*attack
+	var unreported []*attack
 	for _, a := range all {
 		if a.records == 0 {
-			unheard = append(unheard, a)
+			unreported = append(unreported, a)
 		}
 	}
-	out := d.detections(unheard, d.last.End)
+	out := d.detections(unreported, d.last.End)
 	for _, a := range all {
 		d.attacks.remove(a)
 	}
 	return append(out, d.detections(all, d.last.End)...)
 }
 
-// Stats may be called between other calls only.
+// Stats returns the counts so far.
 func (d *Detector) Stats() Stats {
 	s := *d.stats
 	s.Sources, s.Running = len(d.scans.order), len(d.attacks.byIdentity)
-	s.Displaced += d.attacks.displaced
+	s.Displaced += d.attacks.evicted
 	return s
 }
 
@@ -96,7 +102,7 @@ func (d *Detector) detections(attacks []*attack, now time.Time) []Detection {
 			a.missing[MissingMemory] = true
 		}
 		out = append(out, Detection{
-			TrafficFinding: d.attacks.announce(a, now), Interface: d.last.Interface, Began: a.began, Time: now,
+			TrafficFinding: d.attacks.record(a, now), Interface: d.last.Interface, Began: a.began, Time: now,
 			Sampling: d.last.Sampling, Lost: d.last.Lost,
 		})
 	}

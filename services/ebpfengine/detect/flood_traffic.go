@@ -8,12 +8,14 @@ import (
 )
 
 const (
-	// manySources are more than one attacker has, perForged the most packets a second that one forged source is seen with.
+	// One attacker has fewer than manySources addresses. A forged source is seen with at most
+	// maxPerForged packets per second.
 	manySources  = 16
 	maxPerForged = 8
-	// spreadSources are so many that a flood needs no port in common.
+	// From spreadSources on, a SYN flood needs no common port.
 	spreadSources = 32
-	// Answers of servers are a reflection from this mean size on where honest ones are common: DNS.
+	// Mean sizes from which answers are a reflection: where large answers are common, as with
+	// DNS, and elsewhere (an NTP answer has 90 bytes, the list that is misused 482).
 	busyAmplified = 400
 	// amplified is that size elsewhere: an NTP answer has 90 bytes, the list that is misused 482.
 	amplified = 120
@@ -21,31 +23,32 @@ const (
 
 // targetTraffic is one kind of traffic at one target in one window.
 type targetTraffic struct {
-	w    traffic.Window
-	t    *traffic.Target
-	v    *targetState
-	by   sourceIndex
-	kind floodKind
+	w       traffic.Window
+	t       *traffic.Target
+	v       *targetState
+	sources sourceIndex
+	kind    floodKind
 }
 
-// amount is how many packets of the kind the window held.
-func (s targetTraffic) amount() float64 { return s.v.windows[len(s.v.windows)-1].by[s.kind] }
+// packets counts the suspicious packets of this kind in the window.
+func (s targetTraffic) packets() float64 { return s.v.windows[len(s.v.windows)-1].suspicious[s.kind] }
 
-// hostile tells a flood from what honest hosts do at such a rate.
-func (s targetTraffic) hostile() bool {
+// isFlood tells a flood from legitimate traffic at the same rate.
+func (s targetTraffic) isFlood() bool {
 	switch s.kind {
 	case kindSYN:
-		// A scan begins many connections too, but from one source to many ports.
-		return s.t.SourcesEstimate >= spreadSources || port(s.t, s.v.windows[len(s.v.windows)-1].by[kindSYN]) != 0
+		// A scan opens many connections, too, but from one source to many ports.
+		return s.t.SourcesEstimate >= spreadSources || mainPort(s.t, s.v.windows[len(s.v.windows)-1].suspicious[kindSYN]) != 0
 	case kindReflectedUDP:
-		return s.amplifies()
+		return s.isReflection()
 	}
 	return true
 }
 
-// amplifies tells a reflection from a busy client of the same service: large answers, or a protocol no client is busy with.
-func (s targetTraffic) amplifies() bool {
-	if s.w.Egress && s.v.honest() {
+// isReflection tells a reflection from a busy client of the same service, by the size of
+// the answers, and by the protocol.
+func (s targetTraffic) isReflection() bool {
+	if s.w.Egress && s.v.mostlySolicited() {
 		return false
 	}
 	if slices.Contains(busyPorts[:], s.reflector()) {
@@ -54,7 +57,8 @@ func (s targetTraffic) amplifies() bool {
 	return s.bytesPerPacket() >= amplified
 }
 
-// busyPorts are reflector ports with honest traffic at high rates: DNS, VPN, VoIP, remote desktops, games.
+// busyPorts are reflector ports with legitimate traffic at high rates: DNS, VPN, VoIP,
+// remote desktops, games.
 var busyPorts = [...]uint16{53, 500, 1194, 3389, 3478, 5060, 5353, 6881, 27015}
 
 func (s targetTraffic) bytesPerPacket() float64 {
@@ -62,7 +66,7 @@ func (s targetTraffic) bytesPerPacket() float64 {
 	return min(largest, float64(s.t.Bytes)/max(1, float64(s.t.Packets)))
 }
 
-// reflector is the source port most answers come from.
+// reflector returns the source port of most answers.
 func (s targetTraffic) reflector() uint16 {
 	var best uint16
 	for p, n := range s.t.FromReflectorPorts {
@@ -81,12 +85,12 @@ func (s targetTraffic) method() string {
 		return "tcp"
 	case kindTCP:
 		n := s.t.ByClass
-		odd := n[traffic.TCPOther] + n[traffic.TCPNull] + n[traffic.TCPXmas] + n[traffic.TCPFIN]
+		invalid := n[traffic.TCPOther] + n[traffic.TCPNull] + n[traffic.TCPXmas] + n[traffic.TCPFIN]
 		data := n[traffic.TCPACK] + n[traffic.TCPFINACK]
 		switch {
-		case data >= odd && data >= n[traffic.TCPRST]:
+		case data >= invalid && data >= n[traffic.TCPRST]:
 			return "ack"
-		case n[traffic.TCPRST] >= odd:
+		case n[traffic.TCPRST] >= invalid:
 			return "rst"
 		}
 		return "other"
@@ -94,25 +98,25 @@ func (s targetTraffic) method() string {
 	return ""
 }
 
-// port is the one under attack, if it is one.
+// port returns the port under attack, 0 if there is not one alone.
 func (s targetTraffic) port() uint16 {
 	switch s.kind {
 	case kindSYN, kindUDP, kindTCP:
-		return port(s.t, s.amount())
+		return mainPort(s.t, s.packets())
 	}
 	return 0
 }
 
-// actor names who sends s, and estimates how many of 100 sources are forged.
+// actor returns the actor, and an estimate of the percentage of forged traffic.
 func (s targetTraffic) actor() (string, uint64) {
-	amount, sources := s.amount(), s.t.SourcesEstimate
+	amount, sources := s.packets(), s.t.SourcesEstimate
 	if s.kind == kindReflectedUDP || s.kind == kindReflectedTCP {
-		return Spoofed, 0 // the servers are real, and misused
+		return Spoofed, 0 // the servers are real, but misused
 	}
-	if sources < 1.5 && s.v.from[s.kind].IsValid() {
-		return s.v.from[s.kind].String(), 0
+	if sources < 1.5 && s.v.lastSource[s.kind].IsValid() {
+		return s.v.lastSource[s.kind].String(), 0
 	}
-	top, most, known := s.top()
+	top, most, known := s.topSource()
 	if 2*most >= amount {
 		return top.String(), 0
 	}
@@ -129,13 +133,13 @@ func (s targetTraffic) actor() (string, uint64) {
 
 func (s targetTraffic) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds() }
 
-// top returns the promoted source that sends most of the kind to the target, how much that is, and the sum of those that send
-// more than a forged one would.
-func (s targetTraffic) top() (addr netip.Addr, most, sum float64) {
-	for _, src := range s.by.to(s.t.Addr) {
-		n := s.of(src)
+// topSource returns the recorded source with the most packets of this kind to the target,
+// their number, and the packets of all sources that send more than a forged one would.
+func (s targetTraffic) topSource() (addr netip.Addr, most, sum float64) {
+	for _, src := range s.sources.sendingTo(s.t.Addr) {
+		n := s.packetsFrom(src)
 		if n > maxPerForged*max(1, s.seconds()) {
-			sum += n // few packets are what a forged address has, too
+			sum += n // fewer may come from a forged address
 		}
 		if n > most {
 			addr, most = src.Addr, n
@@ -144,8 +148,8 @@ func (s targetTraffic) top() (addr netip.Addr, most, sum float64) {
 	return addr, most, sum
 }
 
-// of is how much of the kind src sent, to whomever.
-func (s targetTraffic) of(src *traffic.Source) float64 {
+// packetsFrom returns how many packets of this kind src sent, to any target.
+func (s targetTraffic) packetsFrom(src *traffic.Source) float64 {
 	n := src.ByClass
 	switch s.kind {
 	case kindSYN:

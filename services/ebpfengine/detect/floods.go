@@ -22,7 +22,7 @@ const (
 	countBytesSecond = "bytes_per_second"
 )
 
-// flood is one that runs.
+// flood is a running flood.
 type flood struct {
 	*attack
 
@@ -30,7 +30,8 @@ type flood struct {
 	sources traffic.Registers
 }
 
-// floods follows what arrives at each target.
+// floods finds floods in the traffic to each target, and sources that open too many
+// connections.
 type floods struct {
 	cfg        Config
 	attacks    *attacks
@@ -41,21 +42,15 @@ type floods struct {
 	active  map[identity]*flood
 }
 
-func newFloods(cfg Config, r *attacks, s *scans) *floods {
-	return &floods{
-		cfg: cfg, attacks: r, scans: s, connectors: map[netip.Addr]*connector{},
-		targets: map[netip.Addr]*targetState{}, active: map[identity]*flood{},
-	}
-}
-
-// sample remembers who was seen sending what to a target: for a flood from one source, that is its actor.
+// sample remembers the source of each kind of traffic to a target: the actor of a flood
+// from one source.
 func (f *floods) sample(s traffic.Sample) {
 	v := f.target(s.Target.Addr())
 	if s.Class == traffic.UDP && slices.Contains(traffic.ReflectorPorts[:], s.Source.Port()) {
-		v.heard(s.Reply)
+		v.countReflectorSample(s.Reply)
 	}
 	if k, ok := kindOf(s); ok {
-		v.from[k] = s.Source.Addr()
+		v.lastSource[k] = s.Source.Addr()
 	}
 }
 
@@ -75,46 +70,47 @@ func kindOf(s traffic.Sample) (floodKind, bool) {
 	return 0, false
 }
 
+// target returns the state of a target, creating it if there is room.
 func (f *floods) target(addr netip.Addr) *targetState {
 	v := f.targets[addr]
 	if v == nil {
 		v = &targetState{}
 		if len(f.targets) >= maxTargets {
-			return v // lives for this call: the target is not among the busiest, or it would have been first
+			return v // for this call only: a busy target would have got a place
 		}
 		f.targets[addr] = v
 	}
 	return v
 }
 
-// endWindow ends a window.
+// endWindow evaluates the traffic of a window.
 func (f *floods) endWindow(w traffic.Window) {
-	by := indexSources(w)
+	sources := indexSources(w)
 	for i := range w.Targets {
 		t := &w.Targets[i]
 		v := f.target(t.Addr)
-		v.add(measure(t, w, f.legitimateTraffic(t, w, by), float64(f.cfg.TCPFloodPPS)))
+		v.add(measure(t, w, f.legitimateTraffic(t, w, sources), float64(f.cfg.TCPFloodPPS)))
 		for k := range kinds {
-			f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, by: by})
+			f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, sources: sources})
 		}
 	}
 	f.checkConnections(w)
 	for addr, v := range f.targets {
-		v.asked, v.unasked = v.asked/2, v.unasked/2
+		v.solicited, v.unsolicited = v.solicited/2, v.unsolicited/2
 		if len(v.windows) == 0 || w.End.Sub(v.windows[len(v.windows)-1].at) > floodIdle {
 			delete(f.targets, addr)
 		}
 	}
 }
 
-// legitimateTraffic sums what the promoted sources of t are known to do there.
-func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, by sourceIndex) legitimate {
+// legitimateTraffic sums the traffic to t that is known to be no flood.
+func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, sources sourceIndex) legitimate {
 	var e legitimate
-	if own := by.addr[t.Addr]; own != nil {
+	if own := sources.byAddr[t.Addr]; own != nil {
 		e.refusals, e.pings = float64(own.Refused), float64(own.ByClass[traffic.ICMPEcho])
 		e.calls = float64(own.ByClass[traffic.TCPSYN])
 	}
-	for _, src := range by.to(t.Addr) {
+	for _, src := range sources.sendingTo(t.Addr) {
 		if !f.isQueryFlood(src, t, w) {
 			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
 		}
@@ -127,9 +123,10 @@ func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, by sourc
 	return e
 }
 
-// isQueryFlood tells whether src alone asks t so much that being answered is no excuse: services that answer each question by itself
-// are asked by many, tunnels, calls and downloads are long conversations of one. Ports are counted for all that t gets, TCP too:
-// src surely sent to one only what the others could not have.
+// isQueryFlood tells whether src sends t so many queries that they are a flood although t
+// answers them. A service that answers each query on its own has many clients; tunnels,
+// calls and downloads are long conversations of one. Ports are counted for all traffic to
+// t, TCP too, so only what the other sources cannot have sent counts for src.
 func (f *floods) isQueryFlood(src *traffic.Source, t *traffic.Target, w traffic.Window) bool {
 	udp := float64(src.ByClass[traffic.UDP])
 	if udp < f.limit(kindUDP)/2*max(1, w.End.Sub(w.Start).Seconds()) {
@@ -144,16 +141,16 @@ func (f *floods) isQueryFlood(src *traffic.Source, t *traffic.Target, w traffic.
 	})
 }
 
-// answersEachQuery tells whether the service of a port answers each question by itself.
+// answersEachQuery tells whether the service of a port answers each query on its own.
 func answersEachQuery(port uint16) bool {
 	return port == 53 || slices.Contains(traffic.ReflectorPorts[:], port) && !slices.Contains(busyPorts[:], port)
 }
 
-// evaluate begins or goes on with the flood that s is, if it is one.
+// evaluate starts or updates the flood that s is, if it is one.
 func (f *floods) evaluate(s targetTraffic) {
 	rate, share := s.v.rate(s.kind)
 	limit := f.limit(s.kind)
-	if rate < limit/2 || share < 0.5 || s.amount() == 0 || !s.hostile() {
+	if rate < limit/2 || share < 0.5 || s.packets() == 0 || !s.isFlood() {
 		return
 	}
 	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, port: s.port()}
@@ -172,8 +169,8 @@ func (f *floods) evaluate(s targetTraffic) {
 	fl.add(s, spoofed)
 }
 
-// coarsen tells floods of one kind at one target apart up to a number: who changes the port or the address every second makes no
-// more of them.
+// coarsen bounds the floods of one kind at one target that are told apart: an attacker
+// that changes ports or addresses every second does not make a flood of each.
 func (f *floods) coarsen(id identity) identity {
 	const ports, actors = 4, 8
 	wide := id
@@ -208,20 +205,20 @@ func (f *floods) start(id identity, s targetTraffic) *flood {
 	if began.IsZero() || began.Before(s.w.Start) || began.After(s.w.End) {
 		began = s.w.Start
 	}
-	fl := &flood{attack: f.attacks.begin(id, began, s.w.End), kind: s.kind}
+	fl := &flood{attack: f.attacks.start(id, began, s.w.End), kind: s.kind}
 	fl.idle = floodIdle
 	fl.onEnd = func() { delete(f.active, id) }
 	f.active[id] = fl
 	return fl
 }
 
-// add writes the sums of a flood.
+// add adds a window to the counts of a flood.
 func (fl *flood) add(s targetTraffic, spoofed uint64) {
 	fl.last, fl.changed = s.w.End, true
 	if s.t.Last.After(fl.began) && s.t.Last.Before(fl.last) {
 		fl.last = s.t.Last
 	}
-	amount := s.amount()
+	amount := s.packets()
 	perSecond := uint64(amount/max(s.seconds(), time.Millisecond.Seconds()) + 0.5)
 	fl.counts[countPackets] += uint64(amount)
 	fl.counts[countBytes] += uint64(amount * s.bytesPerPacket())
@@ -253,7 +250,7 @@ func (fl *flood) add(s targetTraffic, spoofed uint64) {
 	}
 }
 
-// mergeSources counts the sources of the whole flood.
+// mergeSources counts the different sources of the whole flood.
 func (fl *flood) mergeSources(t *traffic.Target) {
 	if len(fl.sources) < len(t.Sources) {
 		fl.sources = append(traffic.Registers(nil), t.Sources...)

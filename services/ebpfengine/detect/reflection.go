@@ -2,8 +2,8 @@ package detect
 
 import "fmt"
 
-// reflectorProtocol is the protocol of a service that is misused to amplify, by its port
-// (CISA TA14-017A, UDP-Based Amplification Attacks).
+// reflectorProtocol returns the protocol of a service that is misused to amplify traffic,
+// by its port (CISA TA14-017A, UDP-Based Amplification Attacks).
 func reflectorProtocol(port uint16) string {
 	switch port {
 	case 17:

@@ -20,29 +20,29 @@ const (
 )
 
 const (
-	// fastIdle is the silence that ends a scan; a slow one has idleGaps times its mean gap, at most slowIdle.
+	// A scan ends after fastIdle without a probe; a slow scan after idleGaps times its mean gap, at most slowIdle.
 	fastIdle = 30 * time.Second
 	idleGaps = 8
 	slowIdle = 30 * time.Minute
 )
 
-// shape is what a scan goes along.
+// shape is what a scan goes through.
 type shape uint8
 
 const (
 	vertical   shape = iota // ports of one host
-	horizontal              // hosts of one port
+	horizontal              // hosts on one port
 	block                   // both
 )
 
-// scan is one that runs.
+// scan is a running scan.
 type scan struct {
 	*attack
 
 	shape  shape
 	method method
-	host   netip.Addr // of a vertical one
-	port   uint16     // of a horizontal one
+	host   netip.Addr // of a vertical scan
+	port   uint16     // of a horizontal scan
 	ports  distinctCounter
 	hosts  distinctCounter
 
@@ -50,7 +50,7 @@ type scan struct {
 	probes  uint64 // sampled in this window
 }
 
-// covers tells whether a probe of the same method is part of the scan.
+// covers tells whether a probe of the same method belongs to the scan.
 func (s *scan) covers(host netip.Addr, port uint16) bool {
 	switch s.shape {
 	case vertical:
@@ -80,10 +80,10 @@ func (s *scan) touch(at time.Time) {
 	}
 }
 
-// tally writes the sums; probes are those of the window just ended.
-func (s *scan) tally(probes uint64) {
-	s.counts[countProbes] += probes
-	// An estimate may be too high; there are never more of them than probes.
+// endWindow updates the counts of the attack from those of the window.
+func (s *scan) endWindow() {
+	s.counts[countProbes] += s.probes
+	// Estimates may be too high, but there are never more hosts or ports than probes.
 	s.counts[countHosts] = min(s.hosts.count(), s.counts[countProbes])
 	if s.method != byICMP {
 		s.counts[countPorts] = min(s.ports.count(), s.counts[countProbes])
@@ -95,7 +95,7 @@ func (s *scan) tally(probes uint64) {
 	}
 }
 
-// candidate is a scan that a prober's contacts amount to.
+// candidate is a scan that attempts of a source may be.
 type candidate struct {
 	shape    shape
 	method   method
@@ -104,19 +104,20 @@ type candidate struct {
 	attempts []attempt
 }
 
-// compare prefers what explains the most contacts, and vertical to horizontal to block.
+// compare orders candidates, best first: those with the most attempts, then vertical before horizontal before block.
 func (c candidate) compare(o candidate) int {
 	return cmp.Or(-cmp.Compare(len(c.attempts), len(o.attempts)), cmp.Compare(c.shape, o.shape), cmp.Compare(c.method, o.method),
 		c.host.Compare(o.host), cmp.Compare(c.port, o.port))
 }
 
-// bestCandidate returns the best scan that failed contacts amount to by cfg, if any. full says that there is no room for more contacts.
+// bestCandidate returns the best scan that failed attempts are by cfg, and false if they
+// are none. full says that there is no room for more attempts.
 func bestCandidate(cfg Config, failed []attempt, full bool) (candidate, bool) {
 	var all []candidate
 	for m := range methods {
-		mine := filter(failed, func(c attempt) bool { return c.method == m })
-		if len(mine) >= minAttempts {
-			all = append(all, candidates(cfg, m, mine, full)...)
+		same := filter(failed, func(a attempt) bool { return a.method == m })
+		if len(same) >= minAttempts {
+			all = append(all, candidates(cfg, m, same, full)...)
 		}
 	}
 	if len(all) == 0 {
@@ -131,12 +132,12 @@ func candidates(cfg Config, m method, failed []attempt, full bool) []candidate {
 	if m == byICMP {
 		hosts = cfg.SweepHosts
 	}
-	for _, c := range failed {
-		if same := filter(failed, func(o attempt) bool { return o.host == c.host }); len(same) >= cfg.ScanPorts {
-			out = append(out, candidate{shape: vertical, method: m, host: c.host, attempts: same})
+	for _, a := range failed {
+		if same := filter(failed, func(o attempt) bool { return o.host == a.host }); len(same) >= cfg.ScanPorts {
+			out = append(out, candidate{shape: vertical, method: m, host: a.host, attempts: same})
 		}
-		if same := filter(failed, func(o attempt) bool { return o.port == c.port }); len(same) >= hosts {
-			out = append(out, candidate{shape: horizontal, method: m, port: c.port, host: same[0].host, attempts: same})
+		if same := filter(failed, func(o attempt) bool { return o.port == a.port }); len(same) >= hosts {
+			out = append(out, candidate{shape: horizontal, method: m, port: a.port, host: same[0].host, attempts: same})
 		}
 	}
 	if len(out) == 0 && full && len(failed) >= maxAttempts/2 {
@@ -145,32 +146,25 @@ func candidates(cfg Config, m method, failed []attempt, full bool) []candidate {
 	return out
 }
 
-func filter(all []attempt, want func(attempt) bool) []attempt {
+func filter(all []attempt, keep func(attempt) bool) []attempt {
 	var out []attempt
-	for _, c := range all {
-		if want(c) {
-			out = append(out, c)
+	for _, a := range all {
+		if keep(a) {
+			out = append(out, a)
 		}
 	}
 	return out
 }
 
-// name is what the candidate is called: slow if its probes are that far apart.
-func (c candidate) name(slow time.Duration) string {
-	first, last := c.span()
-	if len(c.attempts) > 1 && last.Sub(first)/time.Duration(len(c.attempts)-1) >= slow {
-		return SlowScan
-	}
-	return [...]string{PortScan, HostScan, BlockScan}[c.shape]
-}
-
+// span returns the times of the first and the last attempt.
 func (c candidate) span() (first, last time.Time) {
-	for i, t := range c.attempts {
-		if i == 0 || t.at.Before(first) {
-			first = t.at
+	first = c.attempts[0].at
+	for _, a := range c.attempts {
+		if a.at.Before(first) {
+			first = a.at
 		}
-		if t.at.After(last) {
-			last = t.at
+		if a.at.After(last) {
+			last = a.at
 		}
 	}
 	return first, last

@@ -2,77 +2,73 @@ package detect
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// addRecords takes in the kernel's exact records: they count what samples only show, and find a
-// fast scan even when forged traffic has used up the samples.
+// addRecords adds the kernel's exact records of sources: they count what samples only
+// indicate, and reveal a fast scan when forged traffic has used up the samples.
 func (d *scans) addRecords(w traffic.Window) {
+	const bulkPerPort = 8 // nmap sends two or three packets to each
 	for i := range w.Sources {
 		src := &w.Sources[i]
 		if src.Probes == 0 {
 			continue
 		}
-		d.checkBulkUDP(src)
-		if sc := d.scanOfRecord(src, w); sc != nil {
+		p, udp := d.sources[src.Addr], float64(src.ByClass[traffic.UDP])
+		if p != nil && udp > 0 && (src.Replies > src.Probes || udp > bulkPerPort*max(1, src.Ports.Estimate(), src.Hosts.Estimate())) {
+			p.lastBulkUDP = src.Last
+		}
+		if sc := d.scanOfRecord(p, src, w.Egress); sc != nil {
 			sc.merge(src)
 		}
 	}
 }
 
-// checkBulkUDP notes that a source talks rather than tries: most of what it sends answers, or is more than tries need.
-func (d *scans) checkBulkUDP(src *traffic.Source) {
-	const perPort = 8 // nmap sends two or three
-	p, udp := d.sources[src.Addr], float64(src.ByClass[traffic.UDP])
-	if p == nil || udp == 0 {
-		return
+// scanOfRecord returns the running scan that the record of a source belongs to. It starts
+// one if the record alone shows a scan. p is the state of the source, nil if there is none.
+func (d *scans) scanOfRecord(p *sourceState, src *traffic.Source, egress bool) *scan {
+	if p != nil {
+		var busiest *scan
+		for _, sc := range p.scans {
+			if sc.touched && (busiest == nil || sc.probes > busiest.probes) {
+				busiest = sc
+			}
+		}
+		if busiest != nil {
+			return busiest
+		}
 	}
-	if src.Replies > src.Probes || udp > perPort*max(1, src.Ports.Estimate(), src.Hosts.Estimate()) {
-		p.talked = src.Last
-	}
-}
-
-// scanOfRecord returns the running scan that src's record belongs to, begun if the record amounts to one.
-func (d *scans) scanOfRecord(src *traffic.Source, w traffic.Window) *scan {
-	p := d.sources[src.Addr]
-	if sc := p.busiest(); sc != nil {
-		return sc
-	}
-	c, ok := candidateOfRecord(d.cfg, src, w.Egress)
+	c, ok := candidateOfRecord(d.cfg, src, egress)
 	if !ok {
 		return nil
 	}
 	if p == nil {
-		p = d.source(src.Addr)
+		p = d.newSource(src.Addr)
 		p.last = src.Last
 	}
-	if sc := p.covering(c.attempts[0].probe); sc != nil {
+	if sc := p.scanOf(c.attempts[0].probe); sc != nil {
 		sc.touch(src.Last)
 		return sc
 	}
 	sc := d.start(p, c)
-	sc.probes = 0 // merge has them
+	sc.probes = 0 // merge counts them
 	return sc
 }
 
-// busiest is the scan with the most samples in this window, or nil.
-func (p *sourceState) busiest() *scan {
-	if p == nil {
-		return nil
-	}
-	var best *scan
-	for _, sc := range p.scans {
-		if sc.touched && (best == nil || sc.probes > best.probes) {
-			best = sc
-		}
-	}
-	return best
-}
-
-// merge adds what the kernel counted of a source to its scan.
+// merge adds the kernel's record of a source to its scan.
 func (s *scan) merge(src *traffic.Source) {
-	s.probes = max(s.probes, probesIn(src))
+	// Packets from before the record was made are only in its total: probes are scaled up.
+	var classified uint64
+	for _, n := range src.ByClass {
+		classified += n
+	}
+	probes := src.Probes
+	if classified > 0 && src.Packets > classified {
+		probes += (src.Packets - classified) * src.Probes / classified
+	}
+	s.probes = max(s.probes, probes)
 	s.counts[countPackets] += src.Packets
 	s.counts[countBytes] += src.Bytes
 	s.counts[countRefused] += src.Refused
@@ -80,10 +76,10 @@ func (s *scan) merge(src *traffic.Source) {
 	s.counts[countFragments] += src.Fragmented
 	single := src.Hosts.Count() <= 1
 	if s.shape == block || (s.shape == vertical && single) {
-		s.ports.unite(&src.Ports, src.Probes)
+		s.ports.addBitmap(&src.Ports, src.Probes)
 	}
 	if s.shape == block || (s.shape == horizontal && (s.method == byICMP || src.Ports.Count() <= 1)) {
-		s.hosts.unite(&src.Hosts, src.Probes)
+		s.hosts.addBitmap(&src.Hosts, src.Probes)
 	}
 	for _, host := range src.SampleHosts {
 		if s.shape != vertical {
@@ -97,23 +93,12 @@ func (s *scan) merge(src *traffic.Source) {
 	}
 }
 
-// probesIn is how many probes a record stands for: those before it was made are in its packets only.
-func probesIn(src *traffic.Source) uint64 {
-	var counted uint64
-	for _, n := range src.ByClass {
-		counted += n
-	}
-	if counted == 0 || src.Packets <= counted {
-		return src.Probes
-	}
-	return src.Probes + (src.Packets-counted)*src.Probes/counted
-}
-
-// candidateOfRecord returns the scan that one interval's record of a source amounts to.
+// candidateOfRecord returns the scan that the record of a source alone shows, and false
+// if it shows none.
 func candidateOfRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
-	m, count := methodOf(src)
+	m, probes := methodOf(src)
 	ports, hosts := int(src.Ports.Estimate()+0.5), int(src.Hosts.Estimate()+0.5)
-	if len(src.SampleHosts) == 0 || !mostlyFailed(cfg, src, m, count, egress) {
+	if len(src.SampleHosts) == 0 || !mostlyFailed(cfg, src, m, probes, egress) {
 		return candidate{}, false
 	}
 	c := candidate{method: m, host: src.SampleHosts[0]}
@@ -140,57 +125,49 @@ func candidateOfRecord(cfg Config, src *traffic.Source, egress bool) (candidate,
 	return c, len(c.attempts) > 0
 }
 
-// methodOf returns what most of src's probes are, and how many.
+// methodOf returns the method of most probes of src, and their number.
 func methodOf(src *traffic.Source) (method, uint64) {
 	n := src.ByClass
-	tried := [methods]uint64{
+	probes := [methods]uint64{
 		bySYN: n[traffic.TCPSYN], byFIN: n[traffic.TCPFIN], byNull: n[traffic.TCPNull], byXmas: n[traffic.TCPXmas],
 		byUDP: n[traffic.UDP] - min(n[traffic.UDP], src.Replies), byICMP: n[traffic.ICMPEcho], byOther: n[traffic.TCPOther],
 	}
 	best := bySYN
 	for m := range methods {
-		if tried[m] > tried[best] {
+		if probes[m] > probes[best] {
 			best = m
 		}
 	}
 	switch {
-	case n[traffic.Fragment] > 2*tried[best]:
+	case n[traffic.Fragment] > 2*probes[best]:
 		return byFragment, n[traffic.Fragment]
-	case tried[best] == 0 && n[traffic.TCPACK] > 0:
+	case probes[best] == 0 && n[traffic.TCPACK] > 0:
 		return byACK, n[traffic.TCPACK]
 	}
-	return best, tried[best]
+	return best, probes[best]
 }
 
-// mostlyFailed tells whether most of what was tried came to nothing, as far as is seen.
-func mostlyFailed(cfg Config, src *traffic.Source, m method, tried uint64, egress bool) bool {
+// mostlyFailed tells whether most probes failed, as far as the engine can see.
+func mostlyFailed(cfg Config, src *traffic.Source, m method, probes uint64, egress bool) bool {
 	few := uint64(min(cfg.ScanPorts, cfg.ScanHosts))
 	switch m {
 	case bySYN:
-		done := (src.ByClass[traffic.TCPACK] + src.ByClass[traffic.TCPFINACK]) / 2
+		completed := (src.ByClass[traffic.TCPACK] + src.ByClass[traffic.TCPFINACK]) / 2
 		if egress {
-			done = src.Answered
+			completed = src.Answered
 		}
-		return tried >= few && 2*min(done, tried) <= tried
+		return probes >= few && 2*min(completed, probes) <= probes
 	case byACK:
 		return src.Refused >= few
 	case byUDP:
-		// Without refusals, answers of a server to many ports of ours look the same; samples know their source port.
-		return egress && tried >= few && (src.Refused > 0 || systemPorts(src.SamplePorts))
+		// A server that answers many of our ports looks the same, but is not refused and sends to no system ports.
+		toSystemPort := slices.ContainsFunc(src.SamplePorts, func(port uint16) bool { return port <= lastSystemPort })
+		return egress && probes >= few && (src.Refused > 0 || toSystemPort)
 	}
-	return tried >= few
+	return probes >= few
 }
 
-func systemPorts(ports []uint16) bool {
-	for _, port := range ports {
-		if port <= lastSystemPort {
-			return true
-		}
-	}
-	return false
-}
-
-// attemptsOfRecord makes contacts of the samples in a record, so that it begins as any other scan.
+// attemptsOfRecord makes attempts of the samples in a record, so that the scan starts like any other.
 func attemptsOfRecord(src *traffic.Source, m method) []attempt {
 	var out []attempt
 	add := func(host netip.Addr, port uint16) {

@@ -8,34 +8,34 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// bulkUDPMemory is how long a source that talked by UDP is not suspected for it.
-const bulkUDPMemory = time.Minute
+const (
+	// bulkUDPMemory is how long UDP of a source with bulk UDP counts as no probe.
+	bulkUDPMemory = time.Minute
+	// evictionSample is how many sources are compared when one has to be evicted.
+	evictionSample = 32
+	// expiryBatch is how many sources are checked for expiry in each window.
+	expiryBatch = 256
+)
 
-// evictionSample is how many probers are compared when one must go.
-const evictionSample = 32
-
-// scans follows who tries what. Memory is bounded by Config.MaxSources: the least
-// suspicious of some is forgotten for a new one, and never one whose scan runs, so that forged
-// sources push out each other rather than a scanner.
+// scans finds scans in samples and in the kernel's records of sources. Memory is bounded
+// by Config.MaxSources: for a new source one of those with the fewest failed attempts is
+// evicted, never one with a running scan, so that forged sources evict each other rather
+// than a scanner.
 type scans struct {
 	cfg     Config
 	attacks *attacks
 	stats   *Stats
 
 	sources map[netip.Addr]*sourceState
-	order   []*sourceState // the same, for eviction
-	hand    int
+	order   []*sourceState // the same, for eviction and expiry
+	hand    int            // position in order, as of a clock
 	active  []*scan
 }
 
-func newScans(cfg Config, r *attacks, stats *Stats) *scans {
-	return &scans{cfg: cfg, attacks: r, stats: stats, sources: map[netip.Addr]*sourceState{}}
-}
-
-// sample takes in one sampled packet.
+// sample adds one sampled packet.
 func (d *scans) sample(s traffic.Sample) {
 	if p := d.sources[s.Target.Addr()]; p != nil && s.Reply && s.Class == traffic.UDP {
-		p.answered(s.Source.Addr(), s.Source.Port())
+		p.markAnswered(s.Source.Addr(), s.Source.Port())
 	}
 	t, ok := probeIn(s)
 	if !ok {
@@ -45,52 +45,31 @@ func (d *scans) sample(s traffic.Sample) {
 		return
 	}
 	p := d.sources[s.Source.Addr()]
-	if t.method == byACK && p != nil && p.completed(t) {
+	if t.method == byACK && p != nil && p.completeHandshake(t) {
 		return
 	}
 	if p == nil {
-		p = d.source(s.Source.Addr())
+		p = d.newSource(s.Source.Addr())
 	}
-	p.last, p.vlan = s.Time, s.VLAN
-	if sc := p.covering(t); sc != nil {
+	p.last = s.Time
+	if sc := p.scanOf(t); sc != nil {
 		sc.add(t, s.Time)
 		return
 	}
-	if p.note(t, s.Time) {
+	if p.add(t, s.Time) {
 		return
 	}
 	d.evaluate(p, s.Time, true)
-	if sc := p.covering(t); sc != nil {
+	if sc := p.scanOf(t); sc != nil {
 		sc.add(t, s.Time)
 		return
 	}
-	p.room()
-	p.note(t, s.Time)
+	p.makeRoom()
+	p.add(t, s.Time)
 }
 
-func (p *sourceState) covering(t probe) *scan {
-	for _, sc := range p.scans {
-		if sc.method == t.method && sc.covers(t.host, t.port) {
-			return sc
-		}
-	}
-	return nil
-}
-
-// room drops a completed contact, else the oldest.
-func (p *sourceState) room() {
-	if i := slices.IndexFunc(p.contacts, func(c attempt) bool { return c.done }); i >= 0 {
-		p.contacts = slices.Delete(p.contacts, i, i+1)
-		return
-	}
-	p.contacts = slices.Delete(p.contacts, 0, 1)
-}
-
-// source returns the prober of addr, made if need be.
-func (d *scans) source(addr netip.Addr) *sourceState {
-	if p := d.sources[addr]; p != nil {
-		return p
-	}
+// newSource adds the state of a new source, in place of another if there is no room.
+func (d *scans) newSource(addr netip.Addr) *sourceState {
 	p := &sourceState{addr: addr}
 	d.sources[addr] = p
 	if len(d.order) < d.cfg.MaxSources {
@@ -106,30 +85,32 @@ func (d *scans) source(addr netip.Addr) *sourceState {
 
 func (d *scans) evictionCandidate() int {
 	best := -1
-	for looked := 0; looked < len(d.order) && (looked < evictionSample || best < 0); looked++ {
+	for seen := 0; seen < len(d.order) && (seen < evictionSample || best < 0); seen++ {
 		d.hand = (d.hand + 1) % len(d.order)
 		p := d.order[d.hand]
 		if len(p.scans) > 0 {
 			continue
 		}
-		if best < 0 || p.suspicion() < d.order[best].suspicion() {
+		if best < 0 || p.failed() < d.order[best].failed() {
 			best = d.hand
 		}
-		if p.suspicion() <= 1 {
+		if p.failed() <= 1 {
 			break
 		}
 	}
-	return max(best, 0) // each has a scan that runs: it goes on without its prober
+	return max(best, 0) // all have running scans, which go on without the state of their source
 }
 
-// evaluate begins the scans that p's contacts amount to by now. full: there is no time to wait for handshakes.
+// evaluate starts the scans that the attempts of p are by now. full says that there is no
+// room to wait for handshakes.
 func (d *scans) evaluate(p *sourceState, now time.Time, full bool) {
-	p.forget(now.Add(-d.cfg.memory()))
+	expired := now.Add(-d.cfg.memory())
+	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.at.Before(expired) })
 	for {
-		failed := filter(p.contacts, func(c attempt) bool {
-			return !c.done && (full || now.Sub(c.at) >= handshakeTimeout) && (c.method != byUDP || now.Sub(p.talked) >= bulkUDPMemory)
+		failed := filter(p.attempts, func(a attempt) bool {
+			return !a.completed && (full || now.Sub(a.at) >= handshakeTimeout) && (a.method != byUDP || now.Sub(p.lastBulkUDP) >= bulkUDPMemory)
 		})
-		if len(failed) < minAttempts || len(failed) < p.done() {
+		if len(failed) < minAttempts || len(failed) < p.completed() {
 			return
 		}
 		c, ok := bestCandidate(d.cfg, failed, full)
@@ -140,63 +121,56 @@ func (d *scans) evaluate(p *sourceState, now time.Time, full bool) {
 	}
 }
 
-// start makes c a scan that runs; its contacts are the scan's from now on.
+// start makes c a running scan, which takes over its attempts.
 func (d *scans) start(p *sourceState, c candidate) *scan {
-	c = p.widened(c)
-	name := c.name(d.cfg.slowGap())
+	running := 0
+	for _, sc := range p.scans {
+		if sc.method == c.method {
+			running++
+		}
+	}
+	if running >= maxScansPerMethod-1 {
+		c.shape = block
+	}
+	name, idle := [...]string{PortScan, HostScan, BlockScan}[c.shape], fastIdle
 	first, last := c.span()
+	if n := len(c.attempts); n > 1 && last.Sub(first)/time.Duration(n-1) >= time.Duration(d.cfg.SlowGapSecs)*time.Second {
+		name, idle = SlowScan, slowIdle
+	}
 	id := identity{name: name, method: c.method.String(), actor: p.addr.String(), target: c.host}
 	if c.shape == horizontal {
 		id.port = c.port
 	}
-	sc := &scan{attack: d.attacks.begin(id, first, last), shape: c.shape, method: c.method, host: c.host, port: c.port}
-	sc.idle = fastIdle
-	if name == SlowScan {
-		sc.idle = slowIdle
-	}
+	sc := &scan{attack: d.attacks.start(id, first, last), shape: c.shape, method: c.method, host: c.host, port: c.port}
+	sc.idle = idle
 	if c.method == byFragment {
 		sc.missing[MissingFlags] = true
 	}
-	for _, t := range c.attempts {
-		sc.add(t.probe, t.at)
+	for _, a := range c.attempts {
+		sc.add(a.probe, a.at)
 	}
-	p.contacts = slices.DeleteFunc(p.contacts, func(t attempt) bool { return t.method == c.method && sc.covers(t.host, t.port) })
+	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.method == c.method && sc.covers(a.host, a.port) })
 	p.scans = append(p.scans, sc)
 	d.active = append(d.active, sc)
-	sc.onEnd = func() { d.end(p, sc) }
+	sc.onEnd = func() {
+		isThis := func(o *scan) bool { return o == sc }
+		p.scans = slices.DeleteFunc(p.scans, isThis)
+		d.active = slices.DeleteFunc(d.active, isThis)
+	}
 	return sc
 }
 
-// widened makes one block scan of what an actor does beyond maxOfOneActor scans of a method.
-func (p *sourceState) widened(c candidate) candidate {
-	n := 0
-	for _, sc := range p.scans {
-		if sc.method == c.method {
-			n++
-		}
-	}
-	if n >= maxScansPerMethod-1 {
-		c.shape = block
-	}
-	return c
-}
-
-func (d *scans) end(p *sourceState, sc *scan) {
-	p.scans = slices.DeleteFunc(p.scans, func(o *scan) bool { return o == sc })
-	d.active = slices.DeleteFunc(d.active, func(o *scan) bool { return o == sc })
-}
-
-// endWindow ends a window: probers are judged, and the sums of the scans written.
+// endWindow evaluates sources and updates the counts of the running scans.
 func (d *scans) endWindow(w traffic.Window) {
 	for _, p := range d.order {
-		if p.due > 0 && len(p.contacts) >= minAttempts {
+		if p.evaluations > 0 && len(p.attempts) >= minAttempts {
 			d.evaluate(p, w.End, false)
 		}
-		p.due = max(0, p.due-1)
+		p.evaluations = max(0, p.evaluations-1)
 	}
 	d.addRecords(w)
 	for _, sc := range d.active {
-		sc.tally(sc.probes)
+		sc.endWindow()
 		if !w.Egress {
 			sc.missing[MissingEgress] = true
 		}
@@ -207,9 +181,9 @@ func (d *scans) endWindow(w traffic.Window) {
 	d.expireSources(w.End.Add(-d.cfg.memory()))
 }
 
-// expireSources forgets probers that were silent for longer than memory, a few at a time.
+// expireSources drops sources without a probe since before, a few at a time.
 func (d *scans) expireSources(before time.Time) {
-	for range min(len(d.order), 256) {
+	for range min(len(d.order), expiryBatch) {
 		d.hand = (d.hand + 1) % len(d.order)
 		p := d.order[d.hand]
 		if !p.last.Before(before) || len(p.scans) > 0 {

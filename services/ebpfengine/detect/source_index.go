@@ -7,32 +7,32 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// maxHostUnknown bounds the sources that may have sent to any target; the busiest come first.
+// maxHostUnknown bounds the sources whose target is unknown; the busiest come first.
 const maxHostUnknown = 64
 
-// sourceIndex finds the promoted sources of a window.
+// sourceIndex finds the recorded sources of a window.
 type sourceIndex struct {
-	addr     map[netip.Addr]*traffic.Source
-	host     map[netip.Addr][]*traffic.Source // by whom they were seen to send to
-	anywhere []*traffic.Source                // a record shows hosts for probes only: who sent none may have reached any
+	byAddr      map[netip.Addr]*traffic.Source
+	byHost      map[netip.Addr][]*traffic.Source // by sampled target
+	hostUnknown []*traffic.Source                // records show targets of probes only: a source without probes may have sent to any
 }
 
 func indexSources(w traffic.Window) sourceIndex {
-	by := sourceIndex{addr: make(map[netip.Addr]*traffic.Source, len(w.Sources)), host: map[netip.Addr][]*traffic.Source{}}
+	index := sourceIndex{byAddr: make(map[netip.Addr]*traffic.Source, len(w.Sources)), byHost: map[netip.Addr][]*traffic.Source{}}
 	for i := range w.Sources {
 		src := &w.Sources[i]
-		by.addr[src.Addr] = src
+		index.byAddr[src.Addr] = src
 		for _, host := range src.SampleHosts {
-			by.host[host] = append(by.host[host], src)
+			index.byHost[host] = append(index.byHost[host], src)
 		}
-		if len(src.SampleHosts) == 0 && len(by.anywhere) < maxHostUnknown {
-			by.anywhere = append(by.anywhere, src)
+		if len(src.SampleHosts) == 0 && len(index.hostUnknown) < maxHostUnknown {
+			index.hostUnknown = append(index.hostUnknown, src)
 		}
 	}
-	return by
+	return index
 }
 
-// to returns those that sent to host, or may have.
-func (s sourceIndex) to(host netip.Addr) []*traffic.Source {
-	return slices.Concat(s.host[host], s.anywhere)
+// sendingTo returns the sources that sent, or may have sent, to host.
+func (s sourceIndex) sendingTo(host netip.Addr) []*traffic.Source {
+	return slices.Concat(s.byHost[host], s.hostUnknown)
 }

@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// rateSpan is what rates are averaged over.
+	// rateSpan is the time over which rates are averaged.
 	rateSpan = 3 * time.Second
-	// floodIdle is the silence that ends a flood.
+	// A flood ends after floodIdle without traffic.
 	floodIdle = 10 * time.Second
-	// Forged ACKs come once from each source, and carry nothing: Ethernet, a VLAN tag, IPv4 or IPv6, TCP.
+	// Forged ACKs come once from each source and have no payload: Ethernet, a VLAN tag, IPv4
+	// or IPv6, TCP.
 	onceEach = 1.5
 	bareACK  = 78
-	// maxTargets bounds the targets whose last windows are kept; the kernel counts no more of them itself.
+	// maxTargets bounds the targets in memory; the kernel counts no more of them.
 	maxTargets = 8192
 )
 
-// floodKind is one way to flood a target.
+// floodKind is a kind of flood.
 type floodKind uint8
 
 const (
@@ -36,50 +37,49 @@ const (
 
 var kindNames = [kinds]string{SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, Reflection}
 
-// windowCounts are what one window held of one target: packets by kind, and what tells them from honest ones.
+// windowCounts are the packets to one target in one window, by kind of flood.
 type windowCounts struct {
-	at       time.Time
-	duration time.Duration
-	by       [kinds]float64
-	total    [kinds]float64 // of which by is the part that counts
+	at         time.Time
+	duration   time.Duration
+	suspicious [kinds]float64
+	total      [kinds]float64 // suspicious and legitimate packets
 }
 
-// targetState is a target of the last few windows.
+// targetState is what is known about one target.
 type targetState struct {
-	windows []windowCounts
-	from    [kinds]netip.Addr // the latest sampled source of each kind
-	// Sampled UDP from reflector ports, by whether it was asked for; what is older counts for less.
-	asked, unasked float64
+	windows    []windowCounts
+	lastSource [kinds]netip.Addr // newest sampled source of each kind
+	// Sampled UDP from reflector ports; halved in every window.
+	solicited, unsolicited float64
 }
 
-// add keeps the windows of the last span.
+// add adds a window and drops those before rateSpan.
 func (v *targetState) add(s windowCounts) {
 	v.windows = append(v.windows, s)
 	v.windows = slices.DeleteFunc(v.windows, func(o windowCounts) bool { return s.at.Sub(o.at) >= rateSpan && o.at != s.at })
 }
 
-// heard counts a sample of a service that may be misused.
-func (v *targetState) heard(asked bool) {
-	if asked {
-		v.asked++
+// countReflectorSample counts a sample of UDP from a reflector port.
+func (v *targetState) countReflectorSample(solicited bool) {
+	if solicited {
+		v.solicited++
 	} else {
-		v.unasked++
+		v.unsolicited++
 	}
 }
 
-// honest tells whether nearly all of it was asked for.
-func (v *targetState) honest() bool {
-	const nearly = 4
-	return v.asked > nearly*v.unasked
+// mostlySolicited tells whether nearly all UDP from reflector ports was solicited.
+func (v *targetState) mostlySolicited() bool {
+	return v.solicited > 4*v.unsolicited
 }
 
-// rate is the mean per second of a kind over span, or over the windows there are if they are longer. share is
-// what part of the total that is.
+// rate returns the suspicious packets of a kind per second, over rateSpan or the windows if
+// those are longer, and their share of all packets of that kind.
 func (v *targetState) rate(k floodKind) (perSecond, share float64) {
 	var by, total float64
 	var long time.Duration
 	for _, s := range v.windows {
-		by += s.by[k]
+		by += s.suspicious[k]
 		total += s.total[k]
 		long += s.duration
 	}
@@ -89,53 +89,55 @@ func (v *targetState) rate(k floodKind) (perSecond, share float64) {
 	return by / max(rateSpan, long).Seconds(), by / total
 }
 
-// measure turns a target's counters into sums. From heavy SYN a second on, even those refused are a flood.
-func measure(t *traffic.Target, w traffic.Window, explained legitimate, heavy float64) windowCounts {
+// measure turns a target's counters into windowCounts. From heavy SYN per second on, even
+// refused ones are a flood.
+func measure(t *traffic.Target, w traffic.Window, known legitimate, heavy float64) windowCounts {
 	s := windowCounts{at: w.End, duration: w.End.Sub(w.Start)}
 	n := func(c traffic.Class) float64 { return float64(t.ByClass[c]) }
 	syn := float64(t.SYN)
 	data := n(traffic.TCPACK) + n(traffic.TCPFINACK)
-	odd := n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
-	// An ACK that is disproved completes no connection: forged ones cost as little as forged SYN.
+	invalid := n(traffic.TCPOther) + n(traffic.TCPNull) + n(traffic.TCPXmas) + n(traffic.TCPFIN)
+	// An ACK that is answered with RST completes no connection: forging it costs no more than a forged SYN.
 	refused := min(max(0, float64(t.RSTOut)-float64(t.RSTWithoutACK)), max(0, syn-float64(t.SYNACKOut)))
 	completed := min(syn, float64(t.ACKCompleted), max(0, data-float64(t.RSTWithoutACK)))
 	if syn-completed < heavy*s.duration.Seconds() {
-		completed = min(syn, completed+refused) // a service that is down, unless it is tried like nothing honest
+		completed = min(syn, completed+refused) // a service that is down; no legitimate client retries at a higher rate
 	}
-	s.by[kindSYN], s.total[kindSYN] = syn-completed, syn
+	s.suspicious[kindSYN], s.total[kindSYN] = syn-completed, syn
 
 	var reflected float64
 	for _, count := range t.FromReflectorPorts {
 		reflected += float64(count)
 	}
-	s.by[kindReflectedUDP], s.total[kindReflectedUDP] = reflected, reflected
+	s.suspicious[kindReflectedUDP], s.total[kindReflectedUDP] = reflected, reflected
 	udp := n(traffic.UDP)
-	s.by[kindUDP], s.total[kindUDP] = max(0, udp-explained.replies), udp
+	s.suspicious[kindUDP], s.total[kindUDP] = max(0, udp-known.replies), udp
 
 	icmp := n(traffic.ICMPEcho) + n(traffic.ICMPOther)
-	s.by[kindICMP], s.total[kindICMP] = max(0, icmp-explained.pings), icmp
+	s.suspicious[kindICMP], s.total[kindICMP] = max(0, icmp-known.pings), icmp
 	fragments := float64(t.Fragmented)
-	s.by[kindFragment], s.total[kindFragment] = max(0, fragments-explained.fragments), fragments
+	s.suspicious[kindFragment], s.total[kindFragment] = max(0, fragments-known.fragments), fragments
 
-	loose := max(0, n(traffic.TCPRST)-explained.refusals) + odd
+	loose := max(0, n(traffic.TCPRST)-known.refusals) + invalid
 	if w.Egress {
 		loose += min(data, max(0, float64(t.RSTOut)-syn))
 	}
 	if t.SourcesEstimate >= manySources && data <= onceEach*t.SourcesEstimate && float64(t.Bytes) <= bareACK*float64(t.Packets) {
-		loose = max(loose, data) // nobody with a connection to lose sends one bare ACK a second
+		loose = max(loose, data) // real connections do not consist of one bare ACK per second
 	}
-	s.by[kindTCP], s.total[kindTCP] = loose, loose+data
-	answers := max(0, n(traffic.TCPSYNACK)-explained.calls)
-	s.by[kindReflectedTCP], s.total[kindReflectedTCP] = answers, answers+2*data
+	s.suspicious[kindTCP], s.total[kindTCP] = loose, loose+data
+	answers := max(0, n(traffic.TCPSYNACK)-known.calls)
+	s.suspicious[kindReflectedTCP], s.total[kindReflectedTCP] = answers, answers+2*data
 	return s
 }
 
-// legitimate is traffic to a target that is no flood: answers to what it asked, refusals of what it tried, answers to its pings
-// and connections, and the fragments of a scan told already.
+// legitimate counts packets to a target that are no flood: UDP answers to its requests,
+// refusals of its packets, answers to its pings and connections, and the fragments of a
+// scan that is reported already.
 type legitimate struct{ replies, refusals, pings, calls, fragments float64 }
 
-// port is where most of the packets go, or 0.
-func port(t *traffic.Target, packets float64) uint16 {
+// mainPort returns the port of most of the packets, or 0.
+func mainPort(t *traffic.Target, packets float64) uint16 {
 	if len(t.TopPorts) > 0 && 2*float64(t.TopPorts[0].Packets) >= packets {
 		return t.TopPorts[0].Port
 	}

@@ -67,7 +67,7 @@ func Run(ctx context.Context, r *capture.Reader, opts Options) (Summary, error) 
 		return Summary{}, fmt.Errorf("%w: %w", ErrNoProgram, errors.Join(err, filter.Close()))
 	}
 	p := &replayer{opts: opts, engine: engine, detector: detect.New(opts.Detect)}
-	err = p.play(ctx, r)
+	err = p.run(ctx, r)
 	p.sum.Capture, p.sum.Detector = r.Stats(), p.detector.Stats()
 	return p.sum, errors.Join(err, engine.Close(), filter.Close())
 }
@@ -84,20 +84,20 @@ type replayer struct {
 	frames uint64
 }
 
-func (p *replayer) play(ctx context.Context, r *capture.Reader) error {
+func (p *replayer) run(ctx context.Context, r *capture.Reader) error {
 	for {
 		f, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return p.end(nil)
+			return p.finish(nil)
 		}
 		if err != nil {
-			return p.end(err)
+			return p.finish(err)
 		}
 		if p.frames%checkEvery == 0 && ctx.Err() != nil {
-			return p.end(ctx.Err())
+			return p.finish(ctx.Err())
 		}
 		if err := p.frame(ctx, f); err != nil {
-			return p.end(err)
+			return p.finish(err)
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (p *replayer) frame(ctx context.Context, f capture.Frame) error {
 	if p.frames == 0 {
 		p.begin, p.sum.First = f.At, f.At
 	}
-	if err := p.until(ctx, f.At); err != nil {
+	if err := p.advance(ctx, f.At); err != nil {
 		return err
 	}
 	p.frames++
@@ -124,13 +124,13 @@ func (p *replayer) frame(ctx context.Context, f capture.Frame) error {
 	return nil
 }
 
-// until ends the windows before at.
-func (p *replayer) until(ctx context.Context, at time.Time) error {
+// advance ends the windows before at.
+func (p *replayer) advance(ctx context.Context, at time.Time) error {
 	for !at.Before(p.begin.Add(interval)) {
 		if gap := at.Sub(p.begin); p.silent > 0 && gap > maxSilence+interval {
 			p.begin = p.begin.Add((gap - maxSilence).Truncate(interval))
 		}
-		if err := p.collect(); err != nil {
+		if err := p.endWindow(); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -140,8 +140,8 @@ func (p *replayer) until(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// collect ends a window.
-func (p *replayer) collect() error {
+// endWindow ends a window.
+func (p *replayer) endWindow() error {
 	w := traffic.Window{Interface: p.opts.Interface, Start: p.begin, End: p.begin.Add(interval), Sampling: 1, Egress: true}
 	p.silent++
 	if p.silent <= idleWindows {
@@ -159,22 +159,22 @@ func (p *replayer) collect() error {
 		p.sum.Malformed += n
 	}
 	p.begin = w.End
-	p.found(p.detector.Observe(w))
+	p.report(p.detector.Observe(w))
 	return nil
 }
 
-// end lets handshakes time out, and ends what still runs.
-func (p *replayer) end(err error) error {
+// finish lets handshakes time out, and ends what still runs.
+func (p *replayer) finish(err error) error {
 	for range 2 {
 		if p.frames > 0 {
-			err = errors.Join(err, p.collect())
+			err = errors.Join(err, p.endWindow())
 		}
 	}
-	p.found(p.detector.Close())
+	p.report(p.detector.Close())
 	return err
 }
 
-func (p *replayer) found(findings []detect.Detection) {
+func (p *replayer) report(findings []detect.Detection) {
 	for _, f := range findings {
 		p.opts.OnDetection(f)
 	}
