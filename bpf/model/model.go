@@ -1,5 +1,5 @@
-// Package model is the parser of the packet program again, in Go: what a frame is, without the kernel. The tests of package
-// bpf compare the two on millions of frames; where they differ, one of them is wrong.
+// Package model is the packet program's parser written in Go, without the kernel. The tests of package bpf compare the two on random
+// frames.
 package model
 
 import (
@@ -9,26 +9,26 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// Outcome says how far the parser came.
+// Outcome is how far the parser came.
 type Outcome uint8
 
 // The outcomes.
 const (
-	// Parsed is an IPv4 or IPv6 packet whose fields are filled.
+	// Parsed is an IPv4 or IPv6 packet; all fields are set.
 	Parsed Outcome = iota
-	// NotIP is a whole frame of another protocol.
+	// NotIP is a complete frame of another protocol.
 	NotIP
-	// Malformed is a packet that passes unread, unless its Source is valid, which is read for reasons after CutIP, and blocked.
-	// Reason says why; no other field is to be used.
+	// Malformed is a packet that passes, unless its Source is valid, as for reasons after CutIP, and blocked. Reason says why;
+	// no other field is defined.
 	Malformed
 )
 
-// Packet is what the parser found in a frame.
+// Packet is the result of parsing a frame.
 type Packet struct {
 	Outcome        Outcome
 	Reason         traffic.Reason
 	Source, Target netip.Addr
-	// SourcePort and TargetPort are 0 where there is none to read; for ICMP the target's is type<<8 | code.
+	// SourcePort and TargetPort are 0 without ports; for ICMP the target's is type<<8 | code.
 	SourcePort, TargetPort uint16
 	// VLAN is the outer tag's id.
 	VLAN uint16
@@ -37,9 +37,9 @@ type Packet struct {
 	// Flags are the TCP flags.
 	Flags uint8
 	Class traffic.Class
-	// Fragment is set for every fragment, Tiny for a first one without its whole layer 4 header.
+	// Fragment is set for every fragment, Tiny for a first one without a complete layer 4 header.
 	Fragment, Tiny bool
-	// Bytes are those of the frame as the IP header says.
+	// Bytes is the length of the frame according to the IP header.
 	Bytes uint32
 }
 
@@ -50,8 +50,8 @@ const (
 	etherIPv6     = 0x86dd
 )
 
-// Parse reads a frame from the Ethernet header on. lenient takes frames shorter than their IP header promises, as captures
-// cut on purpose are. It is safe for concurrent use and never fails.
+// Parse parses a frame from the Ethernet header on. lenient accepts frames that are shorter than their IP header states, as in captures
+// that cut frames. It may be called concurrently.
 func Parse(frame []byte, lenient bool) Packet {
 	p := &parser{frame: frame, lenient: lenient}
 	p.ethernet()
@@ -65,8 +65,8 @@ type parser struct {
 	v6      bool
 }
 
-func (p *parser) malformed(why traffic.Reason) {
-	p.Outcome, p.Reason = Malformed, why
+func (p *parser) malformed(reason traffic.Reason) {
+	p.Outcome, p.Reason = Malformed, reason
 }
 
 // has reports whether n bytes from at on are in the frame.
@@ -103,7 +103,7 @@ func (p *parser) ethernet() {
 
 func isTag(kind int) bool { return kind == 0x8100 || kind == 0x88a8 || kind == 0x9100 }
 
-// cut reports a frame that ends before its IP packet does.
+// cut sets Bytes and reports a frame that ends before its IP packet does.
 func (p *parser) cut(end int) bool {
 	p.Bytes = uint32(end)
 	return !p.lenient && end > len(p.frame) && len(p.frame) <= standardFrame
@@ -164,7 +164,7 @@ func (p *parser) ipv6(at int) {
 	p.extensions(at+40, length)
 }
 
-// extensions walks the headers between IPv6 and the transport (RFC 8200, section 4).
+// extensions skips the extension headers (RFC 8200, section 4) and parses the transport header.
 func (p *parser) extensions(at, length int) {
 	for range maxExtensions {
 		if !isExtension(p.Proto) {
@@ -198,7 +198,7 @@ func (p *parser) extensions(at, length int) {
 	p.transport(at, length, 58)
 }
 
-// fragment reads a fragment header and reports whether nothing follows that could be read.
+// fragment parses a fragment header and reports whether parsing ends with it.
 func (p *parser) fragment(at, length int) bool {
 	offset, more := p.be16(at+2)&0xfff8, p.be16(at+2)&1 != 0
 	p.Fragment = p.Fragment || more || offset > 0
@@ -220,7 +220,7 @@ func isExtension(proto uint8) bool {
 	return false
 }
 
-// transport reads the layer 4 header, of which the IP header promises length bytes. icmp is the family's number for ICMP.
+// transport parses the layer 4 header; length is what the IP header states, icmp the protocol number of ICMP or ICMPv6.
 func (p *parser) transport(at, length int, icmp uint8) {
 	switch p.Proto {
 	case 6:
@@ -234,10 +234,11 @@ func (p *parser) transport(at, length int, icmp uint8) {
 	}
 }
 
-// short deals with a layer 4 header that is not all there: in a first fragment that is a way to hide it, else it is malformed.
-func (p *parser) short(at, length int, why traffic.Reason, ports bool) {
+// short handles an incomplete layer 4 header: a first fragment with one is Tiny, because that hides ports and flags; any other packet
+// is malformed. ports says whether the protocol has ports.
+func (p *parser) short(at, length int, reason traffic.Reason, ports bool) {
 	if !p.Fragment {
-		p.malformed(why)
+		p.malformed(reason)
 		return
 	}
 	p.Tiny, p.Class = true, traffic.Fragment
@@ -245,7 +246,7 @@ func (p *parser) short(at, length int, why traffic.Reason, ports bool) {
 		return
 	}
 	if !p.has(at, 4) {
-		p.malformed(why)
+		p.malformed(reason)
 		return
 	}
 	p.ports(at)
@@ -278,7 +279,7 @@ func (p *parser) tcp(at, length int) {
 	p.Class = classOf(p.Flags)
 }
 
-// classOf names the flags by RFC 9293; ECE and CWR say nothing here.
+// classOf returns the class of TCP flags (RFC 9293); ECE and CWR are ignored.
 func classOf(flags uint8) traffic.Class {
 	fin, syn, rst := flags&1 != 0, flags&2 != 0, flags&4 != 0
 	ack, urg := flags&16 != 0, flags&32 != 0
@@ -316,8 +317,8 @@ func (p *parser) udp(at, length int) {
 		p.malformed(traffic.ShortUDP)
 		return
 	}
-	// UDP-Lite has its checksum's coverage there (RFC 3828). A jumbogram has 0 (RFC 2675, section 4), and Linux takes that in any
-	// packet of IPv6.
+	// UDP-Lite has the checksum coverage there (RFC 3828). A jumbogram has 0 (RFC 2675, section 4), which Linux accepts in any IPv6
+	// packet.
 	size := p.be16(at + 4)
 	jumbo := size == 0 && p.v6
 	if p.Proto == 17 && (size < 8 && !jumbo || size > length && !p.Fragment) {

@@ -11,11 +11,11 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// syn is a SYN with ECE and CWR in VLAN 7, as it was on the wire.
+// syn is a SYN with ECE and CWR in VLAN 7, in hex.
 const syn = "020000000001020000000002" + "81000007" + "0800" +
 	"4500002800004000400600000a000001c0000201" + "9c4001bb000000000000000050c2ffff00000000"
 
-func TestParse(t *testing.T) {
+func TestSYNIsParsed(t *testing.T) {
 	t.Parallel()
 	frame, err := hex.DecodeString(syn)
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 	}, model.Parse(frame, false))
 }
 
-func TestCutFramesAreToldInLiveTrafficOnly(t *testing.T) {
+func TestCutFramesAreMalformedInLiveTrafficOnly(t *testing.T) {
 	t.Parallel()
 	frame, err := hex.DecodeString(syn)
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestCutFramesAreToldInLiveTrafficOnly(t *testing.T) {
 	require.Equal(t, model.Parsed, model.Parse(frame, true).Outcome)
 }
 
-// Parsing ends and stays within the frame, whatever is in it.
+// Parsing any frame ends without reading beyond it, and gives consistent fields.
 func FuzzParse(f *testing.F) {
 	frame, err := hex.DecodeString(syn)
 	require.NoError(f, err)

@@ -1,10 +1,10 @@
 package traffic
 
-// Class is what kind of packet the program took one for. TCP classes look at FIN, SYN, RST, PSH, ACK and URG only; ECE
-// and CWR are ignored, so 0xC2 is a SYN (RFC 3168, section 6.1.1).
+// Class is the kind of a packet. TCP classes depend on FIN, SYN, RST, PSH, ACK and URG only; ECE and CWR are ignored, so 0xC2 is a SYN
+// (RFC 3168, section 6.1.1).
 type Class uint8
 
-// The classes. Their order is the wire order between the kernel program and this package.
+// The classes, in the order of enum class in bpf/src/state.h.
 const (
 	// TCPSYN has SYN and none of ACK, FIN, RST.
 	TCPSYN Class = iota
@@ -30,14 +30,14 @@ const (
 	ICMPEcho
 	// ICMPOther is every other ICMP and ICMPv6 type.
 	ICMPOther
-	// Fragment is a fragment that holds no complete layer 4 header: every one but the first, and tiny first ones.
+	// Fragment is a fragment without a complete layer 4 header: every one but the first, and tiny first ones.
 	Fragment
 	// Other is every other IP protocol.
 	Other
 	// NonIP is a frame that is neither IPv4 nor IPv6, such as ARP.
 	NonIP
 
-	// NumClasses is their number.
+	// NumClasses is the number of classes.
 	NumClasses = iota
 )
 
@@ -46,7 +46,7 @@ var classNames = [NumClasses]string{
 	"udp", "icmp_echo", "icmp_other", "fragment", "other", "non_ip",
 }
 
-// String returns the class as in records and metrics, such as "tcp_syn".
+// String returns the name of the class in records and metrics, such as "tcp_syn".
 func (c Class) String() string {
 	if int(c) >= len(classNames) {
 		return "unknown"
@@ -54,27 +54,27 @@ func (c Class) String() string {
 	return classNames[c]
 }
 
-// Anomalous reports whether no stack sends such packets, so that a single one is worth a record of its source.
+// Anomalous reports a class of packets that no network stack sends, so that a single one makes the program keep a record of its source.
 func (c Class) Anomalous() bool {
 	return c == TCPFIN || c == TCPNull || c == TCPXmas || c == TCPOther
 }
 
-// Reason says why a packet is malformed. Such packets pass unread, unless their source could be read and is blocked.
+// Reason is why a packet is malformed. Malformed packets pass, unless their source could be read and is blocked.
 type Reason uint8
 
-// The reasons. Their order is the wire order between the kernel program and this package.
+// The reasons, in the order of enum reason in bpf/src/state.h.
 const (
-	// ShortEthernet is a frame without a whole Ethernet or VLAN header.
+	// ShortEthernet is a frame without a complete Ethernet or VLAN header.
 	ShortEthernet Reason = iota
 	// ShortIP is a frame that ends within the IPv4 or IPv6 header.
 	ShortIP
 	// BadIP has a version, header length or total length that contradict each other or the EtherType.
 	BadIP
-	// CutIP claims more bytes than the frame holds. Not told in replay, where captures may be cut on purpose.
+	// CutIP states more bytes than the frame has. Replay does not report it: captures may cut frames.
 	CutIP
 	// ShortExtension ends within an IPv6 extension header.
 	ShortExtension
-	// TooManyExtensions has more extension headers than are walked.
+	// TooManyExtensions has more than eight extension headers.
 	TooManyExtensions
 	// ShortTCP, ShortUDP and ShortICMP end within the layer 4 header.
 	ShortTCP
@@ -87,7 +87,7 @@ const (
 	// BadFragment is an IPv4 or IPv6 fragment that ends beyond 65,535 bytes (the ping of death).
 	BadFragment
 
-	// NumReasons is their number.
+	// NumReasons is the number of reasons.
 	NumReasons = iota
 )
 
@@ -96,7 +96,7 @@ var reasonNames = [NumReasons]string{
 	"short_tcp", "short_udp", "short_icmp", "bad_tcp", "bad_udp", "bad_fragment",
 }
 
-// String returns the reason as in metrics, such as "short_tcp".
+// String returns the name of the reason in metrics, such as "short_tcp".
 func (r Reason) String() string {
 	if int(r) >= len(reasonNames) {
 		return "unknown"
@@ -104,8 +104,8 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
-// ReflectorPorts are the UDP source ports of services abused to amplify (US-CERT TA14-017A and later reports). Their
-// order is the wire order between the kernel program and this package.
+// ReflectorPorts are the UDP source ports of services that are abused for amplification (US-CERT TA14-017A and later reports), in the
+// order of reflector_of in bpf/src/ironpost.c.
 var ReflectorPorts = [...]uint16{
 	17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 500, 520, 1194, 1434, 1900, 3283, 3389, 3478, 3702, 5060, 5351, 5353,
 	5683, 6881, 10001, 11211, 17185, 20811, 27015, 33848, 37810, 47808,

@@ -8,11 +8,11 @@ import (
 // BitmapBits is the size of a Bitmap.
 const BitmapBits = 1024
 
-// Bitmap is a set of hashed values that estimates how many there are (linear counting; Whang, Vander-Zanden and Taylor
+// Bitmap is a set of hashed values that estimates their number (linear counting; Whang, Vander-Zanden and Taylor
 // 1990). Standard error: 1 % at 100 distinct values, 3 % at 1,000, 7 % at 4,000; it is full at about 7,000.
 type Bitmap [BitmapBits / 64]uint64
 
-// Or adds what o holds.
+// Or adds the values of o.
 func (b *Bitmap) Or(o *Bitmap) {
 	for i := range b {
 		b[i] |= o[i]
@@ -33,12 +33,11 @@ func (b *Bitmap) Estimate() float64 {
 	return linear(BitmapBits, BitmapBits-b.Count())
 }
 
-// Registers is a HyperLogLog sketch of one byte a register (Flajolet et al. 2007), a power of two of them. Standard
-// error: 1.04/√len, that is 2.3 % for the 2,048 registers of a target and 1.6 % for the 4,096 of a
-// window.
+// Registers is a HyperLogLog sketch (Flajolet et al. 2007) of a power of two registers, one byte each. Standard error: 1.04/√len, that
+// is 2.3 % for the 2,048 registers of a target and 1.6 % for the 4,096 of a window.
 type Registers []uint8
 
-// Merge adds what o, of the same length, holds.
+// Merge adds the values of o, which must have the same length.
 func (r Registers) Merge(o Registers) {
 	for i := range min(len(r), len(o)) {
 		r[i] = max(r[i], o[i])
@@ -51,12 +50,12 @@ func (r Registers) Estimate() float64 {
 	if m == 0 {
 		return 0
 	}
-	var with [256]int // registers by value
+	var counts [256]int // registers by value
 	for _, v := range r {
-		with[v]++
+		counts[v]++
 	}
-	sum, zero := 0.0, with[0]
-	for v, n := range with {
+	sum, zero := 0.0, counts[0]
+	for v, n := range counts {
 		if n > 0 {
 			sum += math.Ldexp(float64(n), -v)
 		}
@@ -68,7 +67,7 @@ func (r Registers) Estimate() float64 {
 	return raw
 }
 
-// linear is the linear-counting estimate of distinct values for cells of which empty are still empty.
+// linear returns the linear-counting estimate of distinct values for a number of cells of which some are empty.
 func linear(cells, empty int) float64 {
 	m := float64(cells)
 	return m * math.Log(m/math.Max(float64(empty), 0.5))

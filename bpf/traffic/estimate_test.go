@@ -25,7 +25,7 @@ func TestBitmapEstimatesWithinItsStatedError(t *testing.T) {
 	}
 }
 
-func TestBitmapsUnite(t *testing.T) {
+func TestOrIsTheUnionOfBitmaps(t *testing.T) {
 	t.Parallel()
 	a, b := traffic.Bitmap{1}, traffic.Bitmap{3, 1}
 	a.Or(&b)
@@ -52,7 +52,7 @@ func TestMergedRegistersCountTheUnion(t *testing.T) {
 	require.InEpsilon(t, 40_000.0, a.Estimate(), 0.1)
 }
 
-func TestNothingIsEstimatedAsNothing(t *testing.T) {
+func TestEmptySketchesEstimateZero(t *testing.T) {
 	t.Parallel()
 	require.Zero(t, new(traffic.Bitmap).Estimate())
 	require.Zero(t, make(traffic.Registers, 64).Estimate())

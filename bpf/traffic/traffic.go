@@ -1,7 +1,6 @@
-// Package traffic describes what the packet program counted, as plain Go values: one Window for each interval and
-// interface, and Samples of single packets. It knows neither the kernel nor a library for it, so that detectors and
-// offline replay compile and are tested everywhere. The live engine, replay through BPF_PROG_TEST_RUN and the pure-Go
-// model all fill the same types.
+// Package traffic describes the counts of the packet program as plain Go values: one Window per second and interface, and Samples of
+// single packets. It depends on no kernel, so that detectors and replay compile and are tested everywhere. The live engine and replay
+// through BPF_PROG_TEST_RUN give the same types.
 package traffic
 
 import (
@@ -18,26 +17,26 @@ func (c *Count) Add(o Count) {
 	c.Bytes += o.Bytes
 }
 
-// Counters sums one interval over all CPUs; they are exact.
+// Counters are the exact counts of all CPUs in one window.
 type Counters struct {
-	// Packets and Bytes count everything the program saw, malformed and not IP included.
+	// Packets and Bytes count all packets, including malformed ones and those that are not IP.
 	Packets, Bytes uint64
-	// ByClass counts what was parsed and not dropped, by Class.
+	// ByClass counts packets that were parsed and not dropped, by Class.
 	ByClass [NumClasses]Count
-	// Dropped counts what a block entry dropped, Monitored what an entry that only watches would have dropped,
-	// Allowed what the allow list let through without asking the blocklist.
+	// Dropped counts packets dropped by an entry of the blocklist, Monitored those that a monitoring entry would have dropped,
+	// Allowed those that passed because of the allow list.
 	Dropped, Monitored, Allowed Count
 	// DroppedFor counts the packets of Dropped by the lowest two bits of the entry's reason.
 	DroppedFor [4]uint64
-	// Fragmented counts fragments, first ones included; these are in ByClass too.
+	// Fragmented counts fragments, first ones included; they are in ByClass too.
 	Fragmented uint64
-	// Malformed counts packets passed unread, by Reason.
+	// Malformed counts malformed packets that were not dropped, by Reason.
 	Malformed [NumReasons]uint64
-	// Candidates counts packets that were due to be sampled, Sampled those that were handed to the ring buffer,
-	// RingLost those that found it full.
+	// Candidates counts packets that were due to be sampled, Sampled those written to the ring buffer, RingLost those for which
+	// it was full.
 	Candidates, Sampled, RingLost uint64
-	// SourcesRefused counts packets of sources due for a record of their own for which there was no room;
-	// TargetsRefused counts packets of targets that had no room.
+	// SourcesRefused counts packets of sources that were due for a record but had no room for one, TargetsRefused those of targets
+	// without room.
 	SourcesRefused, TargetsRefused uint64
 }
 
@@ -65,95 +64,93 @@ func (c *Counters) Add(o *Counters) {
 	c.TargetsRefused += o.TargetsRefused
 }
 
-// Source is what one promoted address sent in one interval. A source is promoted when it passes the rate gate or sends
-// what no stack sends (FIN, NULL, XMAS, tiny fragments); it stays so until it has been silent for some intervals.
-// Packets before promotion within the interval are estimated from the sketch and contained in Packets.
+// Source counts the packets of one promoted source in one window. A source is promoted, that is, gets a record of its own, when it has
+// sent enough packets in a window, or one that no network stack sends (FIN, NULL, XMAS, tiny fragments); it stays promoted until it has
+// sent nothing for some windows. Packets counts those before promotion too, estimated from the sketch.
 type Source struct {
 	Addr netip.Addr
-	// VLAN is the outer VLAN id of its latest packet, 0 for untagged.
+	// VLAN is the outer VLAN id of the latest packet, 0 for none.
 	VLAN           uint16
 	Packets, Bytes uint64
 	ByClass        [NumClasses]uint64
-	// Probes counts packets that may open a conversation: SYN, odd flags, and UDP, ICMP echo, ACK that answer
-	// nothing. Only these go into Ports and Hosts. Replies counts those known to answer something of ours.
+	// Probes counts packets that may open a conversation: SYN, anomalous flags, ICMP echo, and UDP and ACK that are not replies.
+	// Only these are in Ports and Hosts. Replies counts packets that are known to be replies to this machine.
 	Probes, Replies uint64
-	// Ports and Hosts are the distinct destination ports and addresses probed; sets of several intervals may be
-	// united with Or. The estimates are Ports.Estimate() and Hosts.Estimate().
+	// Ports and Hosts are the distinct destination ports and addresses of probes; Or makes the union of several windows. The
+	// estimates are Ports.Estimate() and Hosts.Estimate().
 	Ports, Hosts                 Bitmap
 	PortsEstimate, HostsEstimate float64
-	// SamplePorts and SampleHosts hold the newest few distinct ones.
+	// SamplePorts and SampleHosts hold the latest few of them.
 	SamplePorts []uint16
 	SampleHosts []netip.Addr
-	// Refused and Answered count RST (or ICMP unreachable) and SYN-ACK that went back to it, Disproved the RST without ACK among
-	// the refusals: the answer to an ACK that belongs to no connection, while one that is refused or aborted gets a RST with
-	// ACK (RFC 9293, section 3.10.7). See Window.Egress.
+	// Refused and Answered count RST (or ICMP unreachable) and SYN-ACK sent back to it, RSTWithoutACK the RST without ACK among the
+	// refusals: the response to an ACK of no connection, while a refused or aborted connection gets a RST with ACK (RFC 9293,
+	// section 3.10.7). See Window.Egress.
 	Refused, Answered, RSTWithoutACK uint64
 	// Fragmented counts its fragments, first ones included.
 	Fragmented  uint64
 	First, Last time.Time
 }
 
-// PortCount is how many packets went to a port.
+// PortCount is the number of packets to a port.
 type PortCount struct {
 	Port    uint16
 	Packets uint64
 }
 
-// Target is what one address received in one interval, from all sources.
+// Target counts the packets to one address in one window, from all sources.
 type Target struct {
 	Addr           netip.Addr
 	Packets, Bytes uint64
 	ByClass        [NumClasses]uint64
-	// SYN counts connection attempts, ACKCompleted the handshakes completed by the client's ACK. SYNACKOut and
-	// RSTOut count what the target answered, Disproved the RST without ACK among it (see Source); see Window.Egress.
+	// SYN counts connection attempts, ACKCompleted the handshakes completed by the client's ACK. SYNACKOut and RSTOut count the
+	// target's responses, RSTWithoutACK the RST without ACK among them (see Source); see Window.Egress.
 	SYN, SYNACKOut, RSTOut, RSTWithoutACK, ACKCompleted uint64
-	// Sources is the sketch of distinct source addresses, SourcesEstimate its value. Sketches may be merged.
+	// Sources is the sketch of distinct source addresses, SourcesEstimate its estimate. Merge makes the union of several windows.
 	Sources         Registers
 	SourcesEstimate float64
 	// Fragmented counts fragments, first ones included.
 	Fragmented uint64
 	// TopPorts holds the most frequent destination ports, the most frequent first, as lower bounds.
 	TopPorts []PortCount
-	// FromReflectorPorts counts UDP packets by source port for the ports of ReflectorPorts; where Egress is seen, only
-	// those nobody here is known to have asked for.
+	// FromReflectorPorts counts UDP packets by source port for the ports of ReflectorPorts; with Egress only unsolicited ones.
 	FromReflectorPorts map[uint16]uint64
 	First, Last        time.Time
 }
 
-// Window is all a detector sees of one interval on one interface.
+// Window holds the counts of one interface in one window, the input of the detectors.
 type Window struct {
 	Interface  string
 	Start, End time.Time
 	Totals     Counters
-	// Sources holds the promoted sources with packets in this interval, Targets the addresses that received any,
-	// both busiest first.
+	// Sources holds the promoted sources with packets in this window, Targets the addresses that received any, both busiest
+	// first.
 	Sources []Source
 	Targets []Target
 	// SourcesEstimate is the number of distinct source addresses, promoted or not.
 	SourcesEstimate float64
 	// Sampling is the reciprocal of the share of candidates that became Samples, at least 1.
 	Sampling uint32
-	// Lost counts samples that found the ring buffer full.
+	// Lost counts samples for which the ring buffer was full.
 	Lost uint64
-	// Egress says that answers were seen (TCX program attached, or a capture of both directions), so that Refused,
-	// Answered, Disproved, SYNACKOut and RSTOut mean something even when they are 0.
+	// Egress says that outgoing packets are seen (TCX program attached, or a capture of both directions), so that Refused, Answered,
+	// RSTWithoutACK, SYNACKOut and RSTOut are meaningful even if 0.
 	Egress bool
 }
 
-// Sample is one packet: the first of a (source, target, target port) seen lately, as far as the sampling budget goes.
-// So a scan of one port a minute is one Sample a minute. Ports are 0 where the packet has none to read; for ICMP the
-// target's port holds type<<8 | code.
+// Sample is one packet: the first of a (source, target, target port, class) in about two minutes, within the sampling budget. So a scan
+// of one port a minute is one Sample a minute. Ports are 0 without ports; for ICMP the target's port is type<<8 | code.
 type Sample struct {
 	Time           time.Time
 	Source, Target netip.AddrPort
 	// Proto is the IP protocol number after extension headers.
 	Proto uint8
-	// Flags are the TCP flags as on the wire, ECE and CWR included.
+	// Flags are the TCP flags, ECE and CWR included.
 	Flags    uint8
 	Class    Class
 	Bytes    uint32
 	Fragment bool
 	VLAN     uint16
-	// Reply says that the packet answers one that was seen going out (see Window.Egress).
+	// Reply says that the packet is a reply to one that this machine sent (see Window.Egress).
 	Reply bool
 }
