@@ -36,55 +36,59 @@ func (s *Supervisor) reload(ctx context.Context) {
 	changes, commits, err := s.prepare(ctx)
 	if err != nil {
 		s.reloads.refused.Add(1)
-		s.logRefusal(err)
+		problems := flatten(err)
+		for _, problem := range problems {
+			s.log.WithError(problem).Error("configuration problem")
+		}
+		s.log.WithField("problems", len(problems)).Error("configuration not reloaded, the last good one stays in force")
 		return
 	}
 	for _, commit := range commits {
 		commit()
 	}
 	s.reloads.done.Add(1)
-	s.logChanges(changes)
+	for _, c := range changes {
+		log := s.log.WithFields(logrus.Fields{"key": c.Key, "old": c.Old, "new": c.New})
+		if c.Restart {
+			log.Warn("configuration changed, used after a restart")
+		} else {
+			log.Info("configuration changed")
+		}
+	}
+	s.log.WithField("changes", len(changes)).Info("configuration reloaded")
 	s.requestCheck()
 }
 
 // prepare is the first phase: it changes nothing, and returns the errors of all modules.
-func (s *Supervisor) prepare(ctx context.Context) ([]Change, []func(), error) {
+func (s *Supervisor) prepare(ctx context.Context) (changes []Change, commits []func(), err error) {
 	if s.opts.Reload == nil {
 		return nil, nil, errors.New("this program cannot reload its configuration: restart it")
 	}
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 	var plan Plan
-	err := task.Call(ctx, "reload", func(ctx context.Context) (err error) {
+	if err := task.Call(ctx, "reload", func(ctx context.Context) (err error) {
 		plan, err = s.opts.Reload(ctx)
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, nil, err
 	}
-	commits, err := s.prepareModules(ctx, plan.Modules)
-	if plan.Commit != nil {
-		commits = append(commits, plan.Commit)
-	}
-	return plan.Changes, commits, err
-}
-
-func (s *Supervisor) prepareModules(ctx context.Context, plans []ModulePlan) ([]func(), error) {
-	var commits []func()
-	var errs []error
-	for _, plan := range plans {
-		r := s.runners[plan.Name]
+	for _, p := range plan.Modules {
+		r := s.runners[p.Name]
 		if r == nil {
 			continue
 		}
-		commit, err := r.prepare(ctx, plan)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("module %s: %w", plan.Name, err))
+		commit, failed := r.prepare(ctx, p)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("module %s: %w", p.Name, failed))
 			continue
 		}
 		commits = append(commits, commit)
 	}
-	return commits, errors.Join(errs...)
+	if plan.Commit != nil {
+		commits = append(commits, plan.Commit)
+	}
+	return plan.Changes, commits, err
 }
 
 // prepare returns what applies plan to the module. A Reloader that runs prepares the
@@ -92,57 +96,27 @@ func (s *Supervisor) prepareModules(ctx context.Context, plans []ModulePlan) ([]
 func (r *runner) prepare(ctx context.Context, plan ModulePlan) (func(), error) {
 	now := r.snapshot()
 	if reloader, ok := now.module.(Reloader); ok && now.inRun && !plan.Rebuild {
-		commit, err := safePrepare(ctx, reloader, plan)
-		if err != nil {
+		var commit func()
+		if err := task.Call(ctx, plan.Name, func(ctx context.Context) (err error) {
+			commit, err = reloader.PrepareReload(ctx, plan.Config)
+			return err
+		}); err != nil {
 			return nil, err
 		}
 		if commit != nil {
-			return func() { r.commit(now.builds, plan.New, commit) }, nil
+			return func() {
+				if r.reconfigured(now.builds, plan.New) {
+					commit()
+				} else { // the instance has failed since; the next one may have the old configuration
+					r.replace(plan.New)
+				}
+			}, nil
 		}
 	}
 	if _, err := safeBuild(ctx, plan.Name, plan.New); err != nil {
 		return nil, err
 	}
 	return func() { r.replace(plan.New) }, nil
-}
-
-func safePrepare(ctx context.Context, m Reloader, plan ModulePlan) (commit func(), err error) {
-	err = task.Call(ctx, plan.Name, func(ctx context.Context) (err error) {
-		commit, err = m.PrepareReload(ctx, plan.Config)
-		return err
-	})
-	return commit, err
-}
-
-// commit applies the change to the instance that prepared it; if that one has failed
-// since, the next one may have the old configuration and is replaced.
-func (r *runner) commit(builds int, build Build, commit func()) {
-	if !r.reconfigured(builds, build) {
-		r.replace(build)
-		return
-	}
-	commit()
-}
-
-func (s *Supervisor) logChanges(changes []Change) {
-	for _, c := range changes {
-		log := s.log.WithFields(logrus.Fields{"key": c.Key, "old": c.Old, "new": c.New})
-		if c.Restart {
-			log.Warn("configuration changed, used after a restart")
-			continue
-		}
-		log.Info("configuration changed")
-	}
-	s.log.WithField("changes", len(changes)).Info("configuration reloaded")
-}
-
-// logRefusal logs each problem on a line of its own.
-func (s *Supervisor) logRefusal(err error) {
-	problems := flatten(err)
-	for _, problem := range problems {
-		s.log.WithError(problem).Error("configuration problem")
-	}
-	s.log.WithField("problems", len(problems)).Error("configuration not reloaded, the last good one stays in force")
 }
 
 // flatten returns the errors that were joined into err.

@@ -67,7 +67,14 @@ func (s *Supervisor) report(ctx context.Context, logged map[string]event.Status)
 		"status": h.Status.String(), "uptime_secs": h.UptimeSecs, "modules": summary(h.Modules),
 	}).Log(levelOf(h.Status), "health")
 	s.notify(s.opts.Notify.Status(h.Status.String() + ": " + summary(h.Modules)))
-	s.publish(ctx, h)
+	if s.opts.Publish == nil {
+		return
+	}
+	bound, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if err := s.opts.Publish(bound, h); err != nil && ctx.Err() == nil {
+		s.log.WithError(err).Warn("health not published")
+	}
 }
 
 // summary returns the modules with their statuses, in one line.
@@ -91,15 +98,4 @@ func levelOf(s event.Status) logrus.Level {
 		return logrus.WarnLevel
 	}
 	return logrus.ErrorLevel
-}
-
-func (s *Supervisor) publish(ctx context.Context, h event.DaemonHealth) {
-	if s.opts.Publish == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	if err := s.opts.Publish(ctx, h); err != nil && ctx.Err() == nil {
-		s.log.WithError(err).Warn("health not published")
-	}
 }

@@ -25,6 +25,7 @@ type runner struct {
 	log      logrus.FieldLogger
 	onFail   func()        // called after each failure
 	done     chan struct{} // closed when supervise has returned
+	stopErr  error         // of the run that stop ended; written before done is closed
 	firstRun chan struct{} // closed when the first run has ended
 	retryNow chan struct{} // ends the wait for a restart; holds one request, more mean the same
 	checking chan struct{} // held while the module's Health is being called
@@ -34,7 +35,6 @@ type runner struct {
 	config    config
 	stop      context.CancelFunc      // ends supervise
 	cancelRun context.CancelCauseFunc // ends the current run; nil between runs
-	stopErr   error                   // of a run that ended because of stop
 }
 
 // config is the constructor in force, and whether the current instance has its configuration.
@@ -119,9 +119,7 @@ func (r *runner) supervise(ctx context.Context) {
 		err := r.run(ctx)
 		firstRunEnded()
 		if ctx.Err() != nil {
-			r.mu.Lock()
 			r.stopErr = err
-			r.mu.Unlock()
 			return
 		}
 		for err != nil {
@@ -221,19 +219,6 @@ func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
 	defer r.mu.Unlock()
 	r.now.restarts++
 	return true
-}
-
-// requestStop ends the module; done is closed when it has ended.
-func (r *runner) requestStop() {
-	r.setState(stopping)
-	r.stop()
-}
-
-// stopError returns the error of the run that ended because of the stop.
-func (r *runner) stopError() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stopErr
 }
 
 // replace puts a constructor in force: the running instance is stopped and a new

@@ -10,7 +10,7 @@ import "time"
 //	starting, running ── new configuration (run) ──► starting
 //	failed ── backoff over, rebuilt (supervise) ───► starting
 //	failed ── rebuild failed (fail) ───────────────► failed
-//	any ── asked to stop (requestStop) ────────────► stopping
+//	any ── asked to stop (stopWithin) ─────────────► stopping
 //	stopping ── supervise returned ────────────────► stopped
 type state string
 
@@ -27,7 +27,7 @@ type snapshot struct {
 	state    state
 	module   Module // the newest instance; nil until built
 	builds   int    // number of instances so far
-	inRun    bool   // Run of the newest instance was called and has not returned
+	inRun    bool   // Run of the newest instance was called, or is about to be, and has not returned
 	failure  string // why the last run or build failed; "" if none did
 	failedAt time.Time
 	restarts uint64

@@ -54,9 +54,10 @@ func (s *Supervisor) stopInOrder(ctx context.Context, g groups) error {
 	deadline := began.Add(s.opts.StopTimeout)
 	failed := s.stopTasks(ctx, g.tasks, deadline)
 	var late []string
-	for i, spec := range s.opts.Specs {
-		if !s.stopModule(spec.Name, timeShare(deadline, len(s.opts.Specs)-i)) {
-			late = append(late, spec.Name)
+	runners := s.inOrder()
+	for i, r := range runners {
+		if !r.stopWithin(timeShare(deadline, len(runners)-i)) {
+			late = append(late, r.name)
 		}
 	}
 	if len(late) == 0 {
@@ -90,14 +91,11 @@ func (s *Supervisor) stopTasks(ctx context.Context, tasks *task.Group, deadline 
 	}
 }
 
-// stopModule asks one module to stop, waits, logs, and returns false if it did not stop in time.
-func (s *Supervisor) stopModule(name string, bound time.Duration) bool {
-	r := s.runners[name]
-	if r == nil {
-		return true
-	}
+// stopWithin asks the module to stop, waits, logs, and returns false if it did not stop in time.
+func (r *runner) stopWithin(bound time.Duration) bool {
 	began := time.Now()
-	r.requestStop()
+	r.setState(stopping)
+	r.stop()
 	timer := time.NewTimer(bound)
 	defer timer.Stop()
 	select {
@@ -107,8 +105,8 @@ func (s *Supervisor) stopModule(name string, bound time.Duration) bool {
 		return false
 	}
 	log := r.log.WithField("duration", time.Since(began).Round(time.Millisecond))
-	if err := r.stopError(); err != nil {
-		log = log.WithError(err)
+	if r.stopErr != nil { // written before done was closed
+		log = log.WithError(r.stopErr)
 	}
 	log.Info("module stopped")
 	return true
@@ -147,11 +145,7 @@ func (s *Supervisor) closeStep(ctx context.Context, step Step, bound time.Durati
 // logStatistics logs the counters of each module and of the daemon, the last lines of its log.
 func (s *Supervisor) logStatistics(ctx context.Context, stopBegan time.Time) {
 	var restarts uint64
-	for _, spec := range s.opts.Specs {
-		r := s.runners[spec.Name]
-		if r == nil {
-			continue
-		}
+	for _, r := range s.inOrder() {
 		now := r.snapshot()
 		restarts += now.restarts
 		fields := logrus.Fields{"restarts": now.restarts}

@@ -88,15 +88,24 @@ func New(opts Options) (*Supervisor, error) {
 //
 //nolint:contextcheck // the modules' contexts outlive ctx: they end in order
 func (s *Supervisor) Run(ctx context.Context) error {
-	if err := s.buildAll(ctx); err != nil {
-		s.closeSteps(ctx, time.Now().Add(s.opts.StopTimeout))
-		return err
+	for _, r := range s.inOrder() { // all are built before any is started, so that an error starts none
+		if err := r.rebuild(ctx); err != nil {
+			s.closeSteps(ctx, time.Now().Add(s.opts.StopTimeout))
+			return fmt.Errorf("module %s: %w", r.name, err)
+		}
 	}
 	modules := task.New(context.WithoutCancel(ctx))
 	tasks := task.New(modules.Context())
 	tasksCtx, stopTasks := context.WithCancel(tasks.Context())
 	defer stopTasks()
-	s.startAll(modules)
+	for _, r := range s.inOrder() {
+		ctx, cancel := context.WithCancel(modules.Context())
+		r.mu.Lock()
+		r.stop, r.now.inRun = cancel, true
+		r.mu.Unlock()
+		r.log.Info("module started")
+		modules.Go(r.name, func(context.Context) error { r.supervise(ctx); return nil })
+	}
 	reload := make(chan struct{}, 1) // one waiting request stands for all
 	tasks.Go("health", func(context.Context) error {
 		s.awaitReady(tasksCtx) // before: a report would only say that modules are starting
@@ -113,29 +122,15 @@ func (s *Supervisor) Run(ctx context.Context) error {
 // groups are the goroutines of Run: those of the modules, and those of the supervisor itself.
 type groups struct{ modules, tasks *task.Group }
 
-// buildAll builds every module before any is started, so that an error starts none.
-func (s *Supervisor) buildAll(ctx context.Context) error {
-	for _, spec := range s.opts.Specs {
-		r := s.runners[spec.Name]
-		if r == nil {
-			continue
-		}
-		if err := r.rebuild(ctx); err != nil {
-			return fmt.Errorf("module %s: %w", spec.Name, err)
-		}
-	}
-	return nil
-}
-
-func (s *Supervisor) startAll(modules *task.Group) {
+// inOrder returns the runners in the order of the table.
+func (s *Supervisor) inOrder() []*runner {
+	var out []*runner
 	for _, spec := range s.opts.Specs {
 		if r := s.runners[spec.Name]; r != nil {
-			ctx, cancel := context.WithCancel(modules.Context())
-			r.stop = cancel
-			r.log.Info("module started")
-			modules.Go(spec.Name, func(context.Context) error { r.supervise(ctx); return nil })
+			out = append(out, r)
 		}
 	}
+	return out
 }
 
 // awaitReady waits until every module has started or failed, at most startTimeout, and
@@ -143,8 +138,8 @@ func (s *Supervisor) startAll(modules *task.Group) {
 func (s *Supervisor) awaitReady(ctx context.Context) {
 	bound, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for _, spec := range s.opts.Specs {
-		if r := s.runners[spec.Name]; r != nil && !r.awaitStart(bound) && ctx.Err() == nil {
+	for _, r := range s.inOrder() {
+		if !r.awaitStart(bound) && ctx.Err() == nil {
 			r.log.Warn("module has not started yet")
 		}
 	}

@@ -42,7 +42,12 @@ func New(module, host string) *Reasons {
 
 // Started ends the starting status. It reports whether it was the first call.
 func (r *Reasons) Started() bool {
-	return r.change(func() { r.starting = false }, func() bool { return r.starting })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was, before := r.starting, worst(r.current())
+	r.starting = false
+	r.updateSince(before)
+	return was
 }
 
 // Set makes the module degraded for reason, in place of the topic's reason so far;
@@ -66,25 +71,24 @@ func (r *Reasons) Remark(topic, reason string) bool {
 func (r *Reasons) Clear(topic string) bool { return r.put(topic, Reason{}) }
 
 func (r *Reasons) put(topic string, reason Reason) bool {
-	if reason.Text == "" {
-		return r.change(func() { delete(r.topics, topic) }, func() bool { return r.topics[topic].Text != "" })
-	}
-	return r.change(func() { r.topics[topic] = reason }, func() bool { return r.topics[topic] != reason })
-}
-
-// change applies do if needed reports true, and returns that.
-func (r *Reasons) change(do func(), needed func() bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !needed() {
-		return false
+	old, before := r.topics[topic], worst(r.current())
+	if reason.Text == "" {
+		reason = Reason{}
+		delete(r.topics, topic)
+	} else {
+		r.topics[topic] = reason
 	}
-	before := worst(r.current())
-	do()
+	r.updateSince(before)
+	return old != reason
+}
+
+// updateSince is called after a change; before is the status until then. r.mu is held.
+func (r *Reasons) updateSince(before event.Status) {
 	if worst(r.current()) != before {
 		r.since = time.Now()
 	}
-	return true
 }
 
 // current returns the reasons, sorted by topic. r.mu is held.
