@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // The bounds of a Block. One that shall stay for ever belongs into a file of
@@ -61,7 +63,7 @@ func ParseBlockPrefix(text string) (netip.Prefix, error) {
 	if err != nil {
 		addr, bad := netip.ParseAddr(text)
 		if bad != nil || addr.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%w: %q is neither an address nor a prefix such as 203.0.113.0/24", ErrInvalidBlock, printable(text, maxHeader))
+			return netip.Prefix{}, fmt.Errorf("%w: %q is neither an address nor a prefix such as 203.0.113.0/24", ErrInvalidBlock, event.PrintableASCII(text, maxHeader))
 		}
 		prefix = netip.PrefixFrom(addr, addr.BitLen())
 	}
@@ -93,7 +95,7 @@ func ParseBlockKey(key string) (netip.Prefix, error) {
 	addr, known := netip.AddrFromSlice(bytes)
 	p := netip.PrefixFrom(addr, bits)
 	if err != nil || notNumber != nil || !known || !p.IsValid() || BlockKey(p) != key {
-		return netip.Prefix{}, fmt.Errorf("%w: key %q", ErrInvalidBlock, printable(key, maxHeader))
+		return netip.Prefix{}, fmt.Errorf("%w: key %q", ErrInvalidBlock, event.PrintableASCII(key, maxHeader))
 	}
 	return p, nil
 }

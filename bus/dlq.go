@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // The headers a dead letter adds to those of the original.
@@ -33,7 +35,7 @@ func (r *rejection) Error() string { return r.err.Error() }
 // Unwrap returns the error that was marked.
 func (r *rejection) Unwrap() error { return r.err }
 
-func (r *rejection) reason() string { return printable(r.Error(), maxHeader) }
+func (r *rejection) reason() string { return event.PrintableASCII(r.Error(), maxHeader) }
 
 // copyToDLQ copies d to the dead letters of module on host. Two durables may both reject
 // one message, so both are part of the copy's id.
@@ -51,8 +53,8 @@ func (c *Conn) copyToDLQ(ctx context.Context, module, host string, d Delivery, r
 	m.Header.Set(HeaderDLQDurable, d.Durable)
 	m.Header.Set(HeaderDLQSequence, seq)
 	m.Header.Set(HeaderDLQReason, r.reason())
-	m.Header.Set(HeaderDLQID, printable(d.ID, maxHeader))
-	m.Header.Set(HeaderDLQSubject, printable(d.Subject, maxHeader))
+	m.Header.Set(HeaderDLQID, event.PrintableASCII(d.ID, maxHeader))
+	m.Header.Set(HeaderDLQSubject, event.PrintableASCII(d.Subject, maxHeader))
 	a, err := c.call(ctx, m)
 	if err != nil {
 		return fmt.Errorf("copy to the dead letters: %w", err)
@@ -75,9 +77,9 @@ type DeadLetter struct {
 func (c *Conn) PublishDeadLetter(ctx context.Context, l DeadLetter) error {
 	m := nats.NewMsg(DLQSubject(l.Module, l.Host))
 	m.Data = l.Data
-	m.Header.Set(HeaderID, printable(l.ID, maxHeader))
-	m.Header.Set(HeaderDLQID, printable(l.ID, maxHeader))
-	m.Header.Set(HeaderDLQReason, printable(l.Reason, maxHeader))
+	m.Header.Set(HeaderID, event.PrintableASCII(l.ID, maxHeader))
+	m.Header.Set(HeaderDLQID, event.PrintableASCII(l.ID, maxHeader))
+	m.Header.Set(HeaderDLQReason, event.PrintableASCII(l.Reason, maxHeader))
 	a, err := c.call(ctx, m)
 	if err == nil && a.Error != nil {
 		err = a.Error

@@ -26,7 +26,7 @@ const maxHeader = 256
 func headers(m event.Meta) nats.Header {
 	values := [...]string{
 		m.ID, "application/json", strconv.Itoa(m.Schema),
-		printable(m.Severity, maxHeader), printable(m.Rule, maxHeader), traceparent(m),
+		event.PrintableASCII(m.Severity, maxHeader), event.PrintableASCII(m.Rule, maxHeader), traceparent(m),
 	}
 	h := make(nats.Header, len(values))
 	for i, key := range [...]string{HeaderID, HeaderContentType, HeaderSchema, HeaderSeverity, HeaderRule, HeaderTraceparent} {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // kvLook is how often a watcher looks although nothing was announced.
@@ -181,7 +183,7 @@ func (k *KV) change(m *nats.Msg) (change, error) {
 	c := change{entry: KVEntry{Key: strings.TrimPrefix(s.Subject, k.subject("")), Value: s.Data, Revision: s.Sequence}}
 	c.removed = m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
 	if c.reflected = len(m.Header[jetstream.SequenceHeader]) > 1; c.reflected {
-		k.c.log.WithField("bucket", k.bucket).WithField("key", printable(c.entry.Key, maxHeader)).Warn("reflected copy in a bucket passed over")
+		k.c.log.WithField("bucket", k.bucket).WithField("key", event.PrintableASCII(c.entry.Key, maxHeader)).Warn("reflected copy in a bucket passed over")
 	}
 	return c, nil
 }

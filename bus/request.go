@@ -42,7 +42,7 @@ func (c *Conn) request(ctx context.Context, subject string, req, resp any) error
 		return nats.ErrNoResponders // the module is connected, but does not run
 	}
 	if words := m.Header.Get(micro.ErrorHeader); words != "" {
-		return errors.New(printable(words, maxHeader))
+		return errors.New(event.PrintableASCII(words, maxHeader))
 	}
 	if resp == nil {
 		return nil

@@ -188,7 +188,7 @@ func (c *Conn) answer(ctx context.Context, verb Verb, r micro.Request) {
 		}
 	}()
 	if !asked(r.Reply()) {
-		c.log.WithField("subject", r.Subject()).WithField("reply", printable(r.Reply(), maxHeader)).Error("request that nobody asked dropped")
+		c.log.WithField("subject", r.Subject()).WithField("reply", event.PrintableASCII(r.Reply(), maxHeader)).Error("request that nobody asked dropped")
 		return
 	}
 	if len(r.Data()) > maxRequest {
@@ -197,7 +197,7 @@ func (c *Conn) answer(ctx context.Context, verb Verb, r micro.Request) {
 	}
 	result, err := verb(ctx, r.Data())
 	if err != nil {
-		c.reply(r.Error("400", printable(err.Error(), maxHeader), nil))
+		c.reply(r.Error("400", event.PrintableASCII(err.Error(), maxHeader), nil))
 		return
 	}
 	data, err := json.Marshal(result)

@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // maxGreeting bounds the line the daemon's socket starts with.
@@ -123,7 +125,7 @@ func readGreeting(ctx context.Context, conn net.Conn) (Greeting, error) {
 		return g, fmt.Errorf("socket greeting: %w", err)
 	}
 	if g.Error != "" {
-		return g, fmt.Errorf("%w: %s", ErrRefused, printable(g.Error, maxGreeting))
+		return g, fmt.Errorf("%w: %s", ErrRefused, event.PrintableASCII(g.Error, maxGreeting))
 	}
 	if g.Seed == "" {
 		return g, errors.New("socket greeting carries no seed")
