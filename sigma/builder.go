@@ -133,7 +133,8 @@ func (it *item) label() string {
 // several alternatives of it, which are linked with or.
 func (b *builder) value(it *item, mods itemModifiers, v scalar) (node, error) {
 	if mods.exists {
-		return &existsLeaf{explainedField: b.explained(it, v.text), want: v.text == "true"}, nil
+		want := v.text == "true"
+		return &presenceLeaf{b.explained(it, v.text), func(f *field) bool { return f.present == want }}, nil
 	}
 	scalars, err := b.expand(it, v)
 	if err != nil {
@@ -175,16 +176,10 @@ func (b *builder) leaf(it *item, mods itemModifiers, o operand, s scalar) (node,
 	case o.kind == nullOperand && mods.keyword:
 		return nil, fmt.Errorf("null cannot be a keyword")
 	case o.kind == nullOperand:
-		return &nullLeaf{x}, nil
+		return &presenceLeaf{x, (*field).isNull}, nil
 	case o.kind == refOperand:
 		return &refLeaf{explainedField: x, other: b.slot(o.raw), compare: refComparison(o.ref), cased: mods.cased}, nil
 	}
 	check, err := newValueTest(mods, o)
-	if err != nil {
-		return nil, err
-	}
-	if mods.keyword {
-		return &keywordLeaf{why: x.why, check: check}, nil
-	}
-	return &fieldLeaf{explainedField: x, check: check}, nil
+	return &valueLeaf{explainedField: x, keyword: mods.keyword, check: check}, err
 }

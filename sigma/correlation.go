@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,34 +39,24 @@ func (r *parser) correlation(o object) *Correlation {
 			r.fail(p.key, "correlation has no key %q: allowed are type, rules, group-by, timespan, condition, aliases, generate", p.key.Value)
 		}
 	}
-	r.correlationType(c, s)
-	r.correlationRules(c, s)
+	if n := s.get("type"); n == nil {
+		r.fail(s.node, "type is missing in correlation")
+	} else {
+		c.typeAt = r.at(n)
+		c.Type = CorrelationType(s.oneOf("type", string(EventCount), string(ValueCount), string(Temporal),
+			string(TemporalOrdered), string(ValueSum), string(ValueAvg), string(ValuePercentile)))
+	}
+	if n := s.get("rules"); n == nil {
+		r.fail(s.node, "rules is missing in correlation: a list of ids and names")
+	} else {
+		c.Rules, c.refs = r.references(n)
+	}
 	c.GroupBy = s.texts("group-by")
 	c.Timespan = r.timespan(s)
 	c.Generate = r.flag(o, "generate") || r.flag(s, "generate") // the schema and pySigma have it in different places
 	r.aliases(c, s)
 	r.correlationCondition(c, s)
 	return c
-}
-
-func (r *parser) correlationType(c *Correlation, s object) {
-	n := s.get("type")
-	if n == nil {
-		r.fail(s.node, "type is missing in correlation")
-		return
-	}
-	c.typeAt = r.at(n)
-	c.Type = CorrelationType(s.oneOf("type", string(EventCount), string(ValueCount), string(Temporal),
-		string(TemporalOrdered), string(ValueSum), string(ValueAvg), string(ValuePercentile)))
-}
-
-func (r *parser) correlationRules(c *Correlation, s object) {
-	n := s.get("rules")
-	if n == nil {
-		r.fail(s.node, "rules is missing in correlation: a list of ids and names")
-		return
-	}
-	c.Rules, c.refs = r.references(n)
 }
 
 func (r *parser) timespan(s object) time.Duration {
@@ -114,19 +105,15 @@ func (r *parser) aliases(c *Correlation, s object) {
 		if !ok {
 			continue
 		}
-		c.Aliases[alias.key.Value] = r.aliasFields(c, fields)
-	}
-}
-
-func (r *parser) aliasFields(c *Correlation, fields object) map[string]string {
-	out := make(map[string]string)
-	for _, p := range fields.pairs() {
-		if !slices.Contains(c.Rules, p.key.Value) {
-			r.fail(p.key, "alias for %q, which is not in the rules of this correlation", p.key.Value)
+		byRule := make(map[string]string)
+		for _, p := range fields.pairs() {
+			if !slices.Contains(c.Rules, p.key.Value) {
+				r.fail(p.key, "alias for %q, which is not in the rules of this correlation", p.key.Value)
+			}
+			byRule[p.key.Value] = fields.text(p.key.Value, 0)
 		}
-		out[p.key.Value] = fields.text(p.key.Value, 0)
+		c.Aliases[alias.key.Value] = byRule
 	}
-	return out
 }
 
 // correlationCondition reads the bounds. The temporal types need all of their
@@ -151,20 +138,12 @@ func (r *parser) correlationCondition(c *Correlation, s object) {
 	}
 	for _, p := range m.pairs() {
 		if p.key.Value == "field" {
-			c.Fields = r.countedFields(p.value)
+			c.Fields = r.textOrTexts(p.value, "field")
 			continue
 		}
 		r.bound(c, p)
 	}
 	r.checkCondition(c, n)
-}
-
-func (r *parser) countedFields(n *yaml.Node) []string {
-	if n.Kind == yaml.ScalarNode {
-		s, _ := r.text(n, "field")
-		return []string{s}
-	}
-	return r.texts(n, "field")
 }
 
 func (r *parser) bound(c *Correlation, p pair) {
@@ -232,26 +211,9 @@ func satisfiable(bounds []Bound) bool {
 
 func satisfies(bounds []Bound, v float64) bool {
 	for _, b := range bounds {
-		if !b.holds(v) {
+		if !inRelation(b.Op, cmp.Compare(v, b.Value)) {
 			return false
 		}
 	}
 	return true
-}
-
-func (b Bound) holds(v float64) bool {
-	switch b.Op {
-	case "gt":
-		return v > b.Value
-	case "gte":
-		return v >= b.Value
-	case "lt":
-		return v < b.Value
-	case "lte":
-		return v <= b.Value
-	case "eq":
-		return v == b.Value
-	default:
-		return v != b.Value
-	}
 }

@@ -38,6 +38,8 @@ func TestEventValueTypes(t *testing.T) {
 		{"a: null", []any{nil}, true},
 		{"a: x", []any{"y", []any{"x"}}, true},
 		{"a: x", fields{"b": "x"}, false},
+		{"a.b.c: y", []any{fields{"b": fields{"c": "x"}}, fields{"b": fields{"c": "y"}}}, true},
+		{"a.b.c: y", []any{fields{"b.c": "x"}, fields{"b": fields{"c": "y"}}}, true},
 		{"a|hour: 12", "26-03-01 12:00", false},
 	} {
 		require.Equal(t, tt.want, satisfies(t, tt.item, fields{"a": tt.value}), "%s on %#v", tt.item, tt.value)

@@ -2,9 +2,9 @@ package sigma
 
 import (
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -49,9 +49,9 @@ func newValue(raw any) value {
 	case bool:
 		return value{text: strconv.FormatBool(x), tried: true}
 	case int64:
-		return integerValue(x)
+		return value{text: strconv.FormatInt(x, 10), number: intNumber(x), numeric: true, tried: true}
 	case int:
-		return integerValue(int64(x))
+		return newValue(int64(x))
 	case float64:
 		return value{text: strconv.FormatFloat(x, 'f', -1, 64)}
 	case time.Time:
@@ -59,10 +59,6 @@ func newValue(raw any) value {
 	default:
 		return value{text: fmt.Sprint(x)}
 	}
-}
-
-func integerValue(i int64) value {
-	return value{text: strconv.FormatInt(i, 10), number: intNumber(i), numeric: true, tried: true}
 }
 
 // field is one field of an event.
@@ -84,16 +80,13 @@ func (f *field) find(m map[string]any, name string, depth int) {
 		f.add(raw, depth)
 		return
 	}
-	for i := strings.IndexByte(name, '.'); i >= 0 && depth < maxEventDepth; {
-		f.descend(m[name[:i]], name[i+1:], depth+1)
-		if f.present {
+	for i := 0; i < len(name) && depth < maxEventDepth; i++ {
+		if name[i] != '.' {
+			continue
+		}
+		if f.descend(m[name[:i]], name[i+1:], depth+1); f.present {
 			return
 		}
-		next := strings.IndexByte(name[i+1:], '.')
-		if next < 0 {
-			return
-		}
-		i += 1 + next
 	}
 }
 
@@ -147,7 +140,9 @@ func allValues(out []value, prefix string, raw any, depth int) []value {
 	switch x := raw.(type) {
 	case nil:
 	case map[string]any:
-		for _, key := range sortedKeys(x) {
+		keys := slices.AppendSeq(make([]string, 0, len(x)), maps.Keys(x))
+		slices.Sort(keys)
+		for _, key := range keys {
 			name := key
 			if prefix != "" {
 				name = prefix + "." + key
@@ -164,13 +159,4 @@ func allValues(out []value, prefix string, raw any, depth int) []value {
 		out = append(out, v)
 	}
 	return out
-}
-
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	return keys
 }

@@ -40,7 +40,7 @@ func (r *parser) meta(o object) Meta {
 		Modified:       o.matching("modified", dateForm, dateAllowed),
 		Tags:           r.tags(o),
 		References:     o.texts("references"),
-		FalsePositives: r.falsePositives(o),
+		FalsePositives: r.textOrTexts(o.get("falsepositives"), "falsepositives"),
 		Fields:         o.texts("fields"),
 		Scope:          o.texts("scope"),
 		Related:        r.related(o),
@@ -62,21 +62,6 @@ func (r *parser) tags(o object) []string {
 		}
 	}
 	return tags
-}
-
-func (r *parser) falsePositives(o object) []string {
-	n := o.get("falsepositives")
-	if n == nil {
-		return nil
-	}
-	if n.Kind == yaml.ScalarNode {
-		s, ok := r.text(n, "falsepositives")
-		if !ok {
-			return nil
-		}
-		return []string{s}
-	}
-	return r.texts(n, "falsepositives")
 }
 
 func (r *parser) related(o object) []Related {

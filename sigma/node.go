@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -124,78 +125,51 @@ type valueTest interface {
 	test(v *value) bool
 }
 
-// fieldLeaf is true if a value of its field passes the test.
-type fieldLeaf struct {
+// valueLeaf is true if a value of its field passes the test; for a keyword, if
+// any value of the event does.
+type valueLeaf struct {
 	explainedField
-	check valueTest
+	keyword bool
+	check   valueTest
 }
 
-func (n *fieldLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
+func (n *valueLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
 
-func (n *fieldLeaf) find(e *evaluation) *value {
-	f := e.field(n.slot)
-	for i := range f.values {
-		if !f.values[i].isNull && n.check.test(&f.values[i]) {
-			return &f.values[i]
+func (n *valueLeaf) find(e *evaluation) *value {
+	var values []value
+	if n.keyword {
+		values = e.allKeywords()
+	} else {
+		values = e.field(n.slot).values
+	}
+	for i := range values {
+		if !values[i].isNull && n.check.test(&values[i]) {
+			return &values[i]
 		}
 	}
 	return nil
 }
 
-func (n *fieldLeaf) explain(e *evaluation, out []Matched) []Matched {
-	if v := n.find(e); v != nil {
-		return appendMatched(out, n.field, v.text, n.why)
-	}
-	return out
+func (n *valueLeaf) explain(e *evaluation, out []Matched) []Matched {
+	v := n.find(e)
+	return appendMatched(out, cmp.Or(n.field, v.field), v.text, n.why)
 }
 
-// keywordLeaf is true if any value of the event passes the test.
-type keywordLeaf struct {
-	why   string
-	check valueTest
-}
-
-func (n *keywordLeaf) eval(e *evaluation) bool { return n.find(e) != nil }
-
-func (n *keywordLeaf) find(e *evaluation) *value {
-	all := e.allKeywords()
-	for i := range all {
-		if n.check.test(&all[i]) {
-			return &all[i]
-		}
-	}
-	return nil
-}
-
-func (n *keywordLeaf) explain(e *evaluation, out []Matched) []Matched {
-	if v := n.find(e); v != nil {
-		return appendMatched(out, v.field, v.text, n.why)
-	}
-	return out
-}
-
-// nullLeaf is true if the event lacks the field or has only null in it. An empty
-// string is a value, not null.
-type nullLeaf struct{ explainedField }
-
-func (n *nullLeaf) eval(e *evaluation) bool { return e.field(n.slot).isNull() }
-
-func (n *nullLeaf) explain(e *evaluation, out []Matched) []Matched { return n.append(e, out) }
-
-// existsLeaf is true if the field is present, or absent, with any value.
-type existsLeaf struct {
+// presenceLeaf is true if the field itself, with or without values, passes the
+// test.
+type presenceLeaf struct {
 	explainedField
-	want bool
+	check func(*field) bool
 }
 
-func (n *existsLeaf) eval(e *evaluation) bool { return e.field(n.slot).present == n.want }
+func (n *presenceLeaf) eval(e *evaluation) bool { return n.check(e.field(n.slot)) }
 
-func (n *existsLeaf) explain(e *evaluation, out []Matched) []Matched { return n.append(e, out) }
+func (n *presenceLeaf) explain(e *evaluation, out []Matched) []Matched { return n.append(e, out) }
 
 // refLeaf compares the values of two fields of the event.
 type refLeaf struct {
 	explainedField
-	other   int
+	other   int // slot
 	compare func(a, b string) bool
 	cased   bool
 }
@@ -206,36 +180,23 @@ func (n *refLeaf) find(e *evaluation) *value {
 	f, g := e.field(n.slot), e.field(n.other)
 	for i := range f.values {
 		for j := range g.values {
-			if n.compareValues(&f.values[i], &g.values[j]) {
-				return &f.values[i]
+			a, b := &f.values[i], &g.values[j]
+			if a.isNull || b.isNull {
+				continue
+			}
+			if n.cased && n.compare(a.text, b.text) || !n.cased && n.compare(a.lower(), b.lower()) {
+				return a
 			}
 		}
 	}
 	return nil
 }
 
-func (n *refLeaf) compareValues(a, b *value) bool {
-	if a.isNull || b.isNull {
-		return false
-	}
-	if n.cased {
-		return n.compare(a.text, b.text)
-	}
-	return n.compare(a.lower(), b.lower())
-}
-
 func (n *refLeaf) explain(e *evaluation, out []Matched) []Matched {
-	if v := n.find(e); v != nil {
-		return appendMatched(out, n.field, v.text, n.why)
-	}
-	return out
+	return appendMatched(out, n.field, n.find(e).text, n.why)
 }
 
 // itemExplanation is Matched.Why: search identifier, field with modifiers, value.
 func itemExplanation(it *item, text string) string {
-	key := it.key
-	if key == "" {
-		key = "keyword"
-	}
-	return cut(it.search+": "+key+" "+strconv.Quote(text), maxWhy)
+	return cut(it.search+": "+cmp.Or(it.key, "keyword")+" "+strconv.Quote(text), maxWhy)
 }

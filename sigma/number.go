@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"strconv"
@@ -19,30 +20,31 @@ type number struct {
 
 func intNumber(i int64) number { return number{float: float64(i), integer: i, isInt: true} }
 
-func (n number) equal(m number) bool {
+// satisfies reports whether n is in the relation op to m. Integers are compared
+// exactly.
+func (n number) satisfies(op string, m number) bool {
 	if n.isInt && m.isInt {
-		return n.integer == m.integer
+		return inRelation(op, cmp.Compare(n.integer, m.integer))
 	}
-	return n.float == m.float
+	return inRelation(op, cmp.Compare(n.float, m.float))
 }
 
-func (n number) compare(op string, m number) bool {
-	if n.isInt && m.isInt {
-		return compare(op, n.integer, m.integer)
-	}
-	return compare(op, n.float, m.float)
-}
-
-func compare[T int64 | float64](op string, a, b T) bool {
+// inRelation reports whether op is true for two numbers; order is the result of
+// cmp.Compare for them.
+func inRelation(op string, order int) bool {
 	switch op {
 	case "lt":
-		return a < b
+		return order < 0
 	case "lte":
-		return a <= b
+		return order <= 0
 	case "gt":
-		return a > b
-	default:
-		return a >= b
+		return order > 0
+	case "gte":
+		return order >= 0
+	case "neq":
+		return order != 0
+	default: // eq
+		return order == 0
 	}
 }
 

@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -72,7 +73,7 @@ type numberTest struct {
 }
 
 func (t numberTest) test(v *value) bool {
-	if n, ok := v.asNumber(); ok && n.equal(t.number) {
+	if n, ok := v.asNumber(); ok && n.satisfies("eq", t.number) {
 		return true
 	}
 	return v.lower() == t.text
@@ -121,7 +122,7 @@ type compareTest struct {
 
 func (t compareTest) test(v *value) bool {
 	n, ok := v.asNumber()
-	return ok && n.compare(t.op, t.number)
+	return ok && n.satisfies(t.op, t.number)
 }
 
 // timeRanges are the allowed values of the time modifiers. The specification
@@ -150,11 +151,7 @@ func (t timeTest) test(v *value) bool {
 	if !ok {
 		return false
 	}
-	n := intNumber(int64(timePart(at, t.part)))
-	if t.op == "" {
-		return n.equal(t.number)
-	}
-	return n.compare(t.op, t.number)
+	return intNumber(int64(timePart(at, t.part))).satisfies(cmp.Or(t.op, "eq"), t.number)
 }
 
 func timePart(at time.Time, part string) int {

@@ -196,34 +196,27 @@ func (o object) matching(key string, form *regexp.Regexp, allowed string) string
 	if n == nil {
 		return ""
 	}
-	if n.Tag == "!!timestamp" { // a bare date
-		return o.r.matchingText(n, key, n.Value, form, allowed)
+	s := n.Value
+	if n.Tag != "!!timestamp" { // that is a date without quotes
+		var ok bool
+		if s, ok = o.r.text(n, key); !ok {
+			return ""
+		}
 	}
-	s, ok := o.r.text(n, key)
-	if !ok {
-		return ""
-	}
-	return o.r.matchingText(n, key, s, form, allowed)
-}
-
-func (r *parser) matchingText(n *yaml.Node, key, s string, form *regexp.Regexp, allowed string) string {
 	if !form.MatchString(s) {
-		r.fail(n, "%s %q must be %s", key, s, allowed)
+		o.r.fail(n, "%s %q must be %s", key, s, allowed)
 		return ""
 	}
 	return s
 }
 
+func (o object) texts(key string) []string { return o.r.texts(o.get(key), key) }
+
 // texts reads an optional list of distinct strings.
-func (o object) texts(key string) []string {
-	n := o.get(key)
+func (r *parser) texts(n *yaml.Node, key string) []string {
 	if n == nil {
 		return nil
 	}
-	return o.r.texts(n, key)
-}
-
-func (r *parser) texts(n *yaml.Node, key string) []string {
 	if n.Kind != yaml.SequenceNode {
 		r.fail(n, "%s must be a list of strings, not %s", key, describeNode(n))
 		return nil
@@ -242,6 +235,17 @@ func (r *parser) texts(n *yaml.Node, key string) []string {
 		out = append(out, s)
 	}
 	return out
+}
+
+// textOrTexts reads an optional string or list of strings.
+func (r *parser) textOrTexts(n *yaml.Node, key string) []string {
+	if n == nil || n.Kind != yaml.ScalarNode {
+		return r.texts(n, key)
+	}
+	if s, ok := r.text(n, key); ok {
+		return []string{s}
+	}
+	return nil
 }
 
 func (r *parser) text(n *yaml.Node, what string) (string, bool) {
