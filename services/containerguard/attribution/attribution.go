@@ -1,11 +1,11 @@
-// Package attribution finds the container that an alert is about: by the id its
-// source gave it, by a process, by an address at the time of the alert, or by a
-// name. An image and a label may belong to many containers, and an attacked address
-// to a victim; they count only where a policy says so.
+// Package attribution finds the container that an alert is about: by the id its source
+// gave, by a process, by an address at the time of the alert, or by a name. An image or a
+// label may be that of many containers, and an attacked address is that of a victim; they
+// count only where a policy asks for them.
 //
-// The first kind of evidence that an alert holds decides. Where it is stale,
-// ambiguous or unknown there is no container, whatever weaker evidence would say: a
-// wrong container is worse than none.
+// The first kind of attribution for which the alert has data decides. If that is stale,
+// ambiguous or unknown no container is named, whatever a weaker kind would say: a wrong
+// container is worse than none.
 package attribution
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// Inventory is what is known about containers: live from Docker, or from a
-// recording of its events.
+// Inventory is what is known about containers: from a live Docker, a recording of its
+// events, or an alert alone.
 type Inventory interface {
 	ByID(prefix string) (inventory.Result, error)
 	ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (inventory.Result, error)
@@ -31,8 +31,15 @@ type Inventory interface {
 	List() []docker.Container
 }
 
-// Result is what was found. Without containers Reason says why; Open then tells
-// that the inventory may know better later, as when Docker is away.
+// Query is an alert, and what a policy says about how to find its container.
+type Query struct {
+	Alert *event.Alert
+	By    []policy.AttributionMethod
+	Match policy.Match // its labels, for ByLabel
+}
+
+// Result is what was found. Without containers Reason says why, and Unresolved that a
+// later query may find one, such as when Docker is back.
 type Result struct {
 	Containers []docker.Container // more than one only by image or label
 	By         policy.AttributionMethod
@@ -40,76 +47,61 @@ type Result struct {
 	Unresolved bool
 }
 
-// Query is an alert and the policy that asks for its container.
-type Query struct {
-	Alert *event.Alert
-	By    []policy.AttributionMethod
-	Match policy.Match // its labels, for ByLabel
+// strongestFirst is the order in which methods are tried, whatever the policy's order.
+var strongestFirst = []policy.AttributionMethod{
+	policy.ByID, policy.ByPID, policy.ByAddress, policy.ByTarget, policy.ByName, policy.ByImage, policy.ByLabel,
 }
 
-// Resolve finds the containers q is about. It may be called concurrently.
+// Resolve returns the containers that q.Alert is about. It may be called concurrently.
 func Resolve(ctx context.Context, inv Inventory, q Query) Result {
-	for _, by := range order {
+	for _, by := range strongestFirst {
 		if !slices.Contains(q.By, by) {
 			continue
 		}
-		if a, held := resolveBy(ctx, inv, q, by); held {
-			a.By = by
-			return a
+		if r, applicable := resolveBy(ctx, inv, q, by); applicable {
+			r.By = by
+			return r
 		}
 	}
 	return Result{Reason: "unknown: the alert names no container"}
 }
 
-// order is from the strongest evidence to the weakest, whatever the policy's order.
-var order = []policy.AttributionMethod{
-	policy.ByID, policy.ByPID, policy.ByAddress, policy.ByTarget, policy.ByName, policy.ByImage, policy.ByLabel,
-}
-
-// resolveBy follows one kind of evidence; held is false if the alert has none of it.
-func resolveBy(ctx context.Context, inv Inventory, q Query, by policy.AttributionMethod) (a Result, held bool) {
-	alert := q.Alert
-	switch by {
-	case policy.ByID:
-		if alert.Container == nil || alert.Container.ID == "" {
-			return a, false
-		}
-		return resultOf(inv.ByID(alert.Container.ID)), true
-	case policy.ByPID:
-		if alert.PID <= 0 {
-			return a, false
-		}
-		at, slack := alertInterval(alert)
+// resolveBy tries one method. It is not applicable if the alert has no data for it.
+func resolveBy(ctx context.Context, inv Inventory, q Query, by policy.AttributionMethod) (r Result, applicable bool) {
+	alert, named := q.Alert, q.Alert.Container
+	if named == nil {
+		named = &event.Container{}
+	}
+	at, slack := alertInterval(alert)
+	switch {
+	case by == policy.ByID && named.ID != "":
+		return resultOf(inv.ByID(named.ID)), true
+	case by == policy.ByPID && alert.PID > 0:
 		return resultOf(inv.ByPID(ctx, alert.PID, at, slack)), true
-	case policy.ByAddress:
-		return byAddress(ctx, inv, alert, alert.Source)
-	case policy.ByTarget:
-		return byAddress(ctx, inv, alert, alert.Target)
-	case policy.ByName:
-		if alert.Container == nil || alert.Container.ID != "" || alert.Container.Name == "" {
-			return a, false
-		}
-		at, slack := alertInterval(alert)
-		return resultOf(inv.ByName(ctx, alert.Container.Name, at, slack)), true
-	case policy.ByImage:
-		return byImage(inv, alert)
-	case policy.ByLabel:
-		return byLabel(inv, q.Match)
+	case by == policy.ByAddress && alert.Source != nil:
+		return byAddress(ctx, inv, alert.Source.IP, at, slack)
+	case by == policy.ByTarget && alert.Target != nil:
+		return byAddress(ctx, inv, alert.Target.IP, at, slack)
+	case by == policy.ByName && named.ID == "" && named.Name != "":
+		return resultOf(inv.ByName(ctx, named.Name, at, slack)), true
+	case by == policy.ByImage && named.Image != "":
+		return runningContainers(inv, func(c docker.Container) bool { return c.Image == named.Image || c.ImageID == named.Image }), true
+	case by == policy.ByLabel && len(q.Match.Labels) > 0: // those that the policy's own match describes
+		return runningContainers(inv, func(c docker.Container) bool {
+			ok, _ := q.Match.MatchesContainer(PolicyContainer(c))
+			return ok
+		}), true
 	}
-	return a, false
+	return Result{}, false
 }
 
-// byAddress takes an address that no container ever had for none at all: most
-// sources are somewhere else.
-func byAddress(ctx context.Context, inv Inventory, alert *event.Alert, e *event.Endpoint) (Result, bool) {
-	if e == nil {
-		return Result{}, false
-	}
-	address, err := netip.ParseAddr(e.IP)
+// byAddress is not applicable for an address that no container ever had: most sources are
+// elsewhere.
+func byAddress(ctx context.Context, inv Inventory, ip string, at time.Time, slack time.Duration) (r Result, applicable bool) {
+	address, err := netip.ParseAddr(ip)
 	if err != nil {
 		return Result{}, false
 	}
-	at, slack := alertInterval(alert)
 	found, err := inv.ByAddress(ctx, address, at, slack)
 	if errors.Is(err, inventory.ErrUnknown) {
 		return Result{}, false
@@ -117,49 +109,24 @@ func byAddress(ctx context.Context, inv Inventory, alert *event.Alert, e *event.
 	return resultOf(found, err), true
 }
 
-// byImage finds the running containers of exactly the alert's image.
-func byImage(inv Inventory, alert *event.Alert) (Result, bool) {
-	if alert.Container == nil || alert.Container.Image == "" {
-		return Result{}, false
-	}
-	image := alert.Container.Image
-	return runningContainers(inv, func(c docker.Container) bool { return c.Image == image || c.ImageID == image }), true
-}
-
-// byLabel finds the running containers that the policy's own match describes.
-func byLabel(inv Inventory, m policy.Match) (Result, bool) {
-	if len(m.Labels) == 0 {
-		return Result{}, false
-	}
-	return runningContainers(inv, func(c docker.Container) bool {
-		ok, _ := m.MatchesContainer(PolicyContainer(c))
-		return ok
-	}), true
-}
-
-// PolicyContainer is c as a policy looks at it.
+// PolicyContainer returns of c what policies match.
 func PolicyContainer(c docker.Container) policy.Container {
 	return policy.Container{Name: c.Name, Image: c.Image, Labels: c.Labels}
 }
 
-func runningContainers(inv Inventory, fits func(docker.Container) bool) Result {
-	var a Result
-	for _, c := range inv.List() {
-		if c.Running && fits(c) {
-			a.Containers = append(a.Containers, c)
-		}
+func runningContainers(inv Inventory, include func(docker.Container) bool) Result {
+	r := Result{Containers: slices.DeleteFunc(inv.List(), func(c docker.Container) bool { return !c.Running || !include(c) })}
+	if len(r.Containers) == 0 {
+		r.Reason = "unknown: no running container fits"
 	}
-	if len(a.Containers) == 0 {
-		a.Reason = "unknown: no running container fits"
-	}
-	return a
+	return r
 }
 
-// resultOf is the answer of a lookup that names one container or none.
+// resultOf returns the result of a lookup for one container.
 func resultOf(found inventory.Result, err error) Result {
 	switch {
 	case err == nil && found.Gone:
-		return Result{Reason: "stale: container " + short(found.Container.ID) + " is gone"}
+		return Result{Reason: "stale: container " + event.Shorten(found.Container.ID, 12) + " is gone"}
 	case err == nil:
 		return Result{Containers: []docker.Container{found.Container}}
 	case errors.Is(err, inventory.ErrUnknown):
@@ -169,11 +136,12 @@ func resultOf(found inventory.Result, err error) Result {
 	case errors.Is(err, inventory.ErrUncertain):
 		return Result{Reason: "stale: " + err.Error()}
 	}
-	return Result{Reason: "not asked: " + err.Error(), Unresolved: true}
+	return Result{Reason: "not found out: " + err.Error(), Unresolved: true}
 }
 
-// alertInterval is when what the alert is about happened: from its first line to its last.
-// A time in whole seconds was cut off, so the second counts to its end.
+// alertInterval returns when the alert's lines were written, from the first to the last, as
+// its middle ± slack. A time in whole seconds was rounded down, so the interval lasts to
+// the end of that second.
 func alertInterval(a *event.Alert) (at time.Time, slack time.Duration) {
 	first, last := a.FirstSeen, a.LastSeen
 	if first.IsZero() {
@@ -188,5 +156,3 @@ func alertInterval(a *event.Alert) (at time.Time, slack time.Duration) {
 	slack = last.Sub(first) / 2
 	return first.Add(slack), slack
 }
-
-func short(id string) string { return id[:min(12, len(id))] }

@@ -16,7 +16,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// recording is an inventory fed by hand, as from recorded events.
+// recording is an Inventory of events and inspections that the test gives.
 type recording struct{ *inventory.Core }
 
 func (r recording) ByPID(_ context.Context, pid int, at time.Time, slack time.Duration) (inventory.Result, error) {
@@ -33,14 +33,14 @@ func (r recording) ByName(_ context.Context, name string, at time.Time, slack ti
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// at is a moment after noon that no log cut off.
+// at returns a time after noon that is not in whole seconds.
 func at(seconds int) time.Time {
 	return noon.Add(time.Duration(seconds)*time.Second + time.Millisecond)
 }
 
 func id(letter string) string { return strings.Repeat(letter, 64) }
 
-// container is one that runs since at(since) with an address, a pid and a name.
+// container returns one that runs since at(since).
 func container(letter, address string, pid, since int) docker.Container {
 	return docker.Container{
 		ID: id(letter), Name: "c" + letter, Image: "shop:1", ImageID: "sha256:1", Labels: map[string]string{"tier": "front"},
@@ -49,9 +49,9 @@ func container(letter, address string, pid, since int) docker.Container {
 	}
 }
 
-// two is a recording in which b has taken the address and the pid of a, which ended
-// at 100 s.
-func two() recording {
+// twoContainers is a recording in which b got the address and the pid of a, which was
+// removed at 100 s.
+func twoContainers() recording {
 	c := inventory.NewCore()
 	start := func(letter string, since int) {
 		c.Apply(docker.Event{Time: at(since), Kind: "container", Action: "create", Container: id(letter), Name: "c" + letter, Image: "shop:1"})
@@ -80,11 +80,11 @@ func resolveBy(r attribution.Inventory, a *event.Alert, by ...policy.Attribution
 	return attribution.Resolve(context.Background(), r, attribution.Query{Alert: a, By: by, Match: policy.Match{Labels: []string{"tier=front"}}})
 }
 
-func TestEachEvidenceNamesItsContainer(t *testing.T) {
+func TestEachMethodNamesTheContainer(t *testing.T) {
 	t.Parallel()
-	r := two()
+	r := twoContainers()
 	for by, change := range map[policy.AttributionMethod]func(*event.Alert){
-		policy.ByID:      func(a *event.Alert) { a.Container = &event.Container{ID: id("b")[:12], Name: "a lie"} },
+		policy.ByID:      func(a *event.Alert) { a.Container = &event.Container{ID: id("b")[:12], Name: "another"} },
 		policy.ByPID:     func(a *event.Alert) { a.PID = 100 },
 		policy.ByAddress: func(a *event.Alert) { a.Source = &event.Endpoint{IP: "::ffff:172.20.0.2", Port: 80} },
 		policy.ByTarget:  func(a *event.Alert) { a.Target = &event.Endpoint{IP: "172.20.0.2"} },
@@ -99,16 +99,16 @@ func TestEachEvidenceNamesItsContainer(t *testing.T) {
 	}
 }
 
-func TestTheNextHolderOfAnAddressIsNotBlamed(t *testing.T) {
+func TestNextContainerWithTheAddressIsNotNamed(t *testing.T) {
 	t.Parallel()
-	r := two()
+	r := twoContainers()
 	source := func(a *event.Alert) { a.Source = &event.Endpoint{IP: "172.20.0.2"} }
 	got := resolveBy(r, alert(at(50), source))
 	require.Empty(t, got.Containers)
 	require.Contains(t, got.Reason, "stale: container aaaaaaaaaaaa is gone")
 
 	whole := alert(at(99), source)
-	whole.LastSeen = at(150) // from one holder to the next
+	whole.LastSeen = at(150) // from one container to the next
 	require.Contains(t, resolveBy(r, whole).Reason, "ambiguous")
 
 	second := alert(at(99), source)
@@ -118,15 +118,15 @@ func TestTheNextHolderOfAnAddressIsNotBlamed(t *testing.T) {
 	require.Contains(t, resolveBy(r, alert(at(50), func(a *event.Alert) { a.PID = 100 })).Reason, "stale")
 }
 
-func TestTheFirstEvidenceDecides(t *testing.T) {
+func TestStrongestMethodDecides(t *testing.T) {
 	t.Parallel()
-	r := two()
+	r := twoContainers()
 	both := alert(at(200), func(a *event.Alert) {
 		a.Container = &event.Container{ID: id("f"), Name: "cb", Image: "shop:1"}
 		a.Source = &event.Endpoint{IP: "172.20.0.2"}
 	})
 	got := resolveBy(r, both)
-	require.Empty(t, got.Containers, "an unknown id is not made up for by an address")
+	require.Empty(t, got.Containers, "an address does not replace an unknown id")
 	require.Contains(t, got.Reason, "unknown")
 	require.Equal(t, id("b"), resolveBy(r, both, policy.ByAddress).Containers[0].ID)
 
@@ -134,12 +134,12 @@ func TestTheFirstEvidenceDecides(t *testing.T) {
 		a.Container = &event.Container{Name: "cb"}
 		a.Source = &event.Endpoint{IP: "203.0.113.7"}
 	})
-	require.Equal(t, policy.ByName, resolveBy(r, outside).By, "a source that is no container says nothing")
+	require.Equal(t, policy.ByName, resolveBy(r, outside).By, "the source is no container, so it is not applicable")
 }
 
-func TestWeakEvidenceCountsOnlyWhereAsked(t *testing.T) {
+func TestWeakMethodsCountOnlyIfAskedFor(t *testing.T) {
 	t.Parallel()
-	r := two()
+	r := twoContainers()
 	for _, change := range []func(*event.Alert){
 		func(a *event.Alert) { a.Container = &event.Container{Image: "shop:1"} },
 		func(a *event.Alert) { a.Target = &event.Endpoint{IP: "172.20.0.2"} },
@@ -153,10 +153,10 @@ func TestWeakEvidenceCountsOnlyWhereAsked(t *testing.T) {
 	require.Contains(t, resolveBy(r, alert(at(200), func(a *event.Alert) { a.Container = &event.Container{Image: "other"} }), policy.ByImage).Reason, "no running container fits")
 }
 
-func TestAnEngineThatIsAwayLeavesTheQuestionOpen(t *testing.T) {
+func TestNoContainerIsNamedWhileDisconnected(t *testing.T) {
 	t.Parallel()
-	r := two()
+	r := twoContainers()
 	r.Disconnected(at(150))
 	got := resolveBy(r, alert(at(200), func(a *event.Alert) { a.Source = &event.Endpoint{IP: "172.20.0.2"} }))
-	require.Empty(t, got.Containers, "somebody else may have the address since")
+	require.Empty(t, got.Containers, "another container may have the address since")
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -11,68 +12,61 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// The bounds of a file.
 const (
+	policyHeader  = "policy"
 	maxPriority   = 1_000_000
 	maxAlerts     = 10
 	minDuration   = time.Second
-	maxPerSet     = 1000
 	defaultWithin = 5 * time.Minute
-	policyHeader  = "policy"
 )
 
-// alertModules are those that raise alerts.
+// alertModules raise alerts.
 var alertModules = []string{bus.LogPipeline, bus.EBPFEngine, bus.SBOMScanner}
 
-// policyFile is what one file holds.
+// policyFile is the content of one file.
 type policyFile struct {
 	policies []*Policy
-	warnings []Problem
+	warnings problemList
 }
 
-func (f *policyFile) warn(at Position, key, what string) {
-	f.warnings = append(f.warnings, Problem{Position: at, Key: key, What: what})
-}
-
-// decode reads the policies of one document.
-func decode(name string, data []byte, found *problemList) policyFile {
+// decode reads the policies of one document and adds its mistakes to problems.
+func decode(name string, data []byte, problems *problemList) policyFile {
 	var f policyFile
-	root, bad := parse(name, data)
+	root, ok := parse(name, data, problems)
+	isUpstream := func(key string) bool { return root.table[key] != nil && root.table[policyHeader] == nil }
 	switch {
-	case bad != nil:
-		found.add(*bad)
-	case isUpstream(root):
-		f.upstream(root, found)
+	case !ok:
+	case slices.ContainsFunc([]string{"severity_threshold", "target_filter", "action"}, isUpstream):
+		f.decodeUpstream(&section{node: root, problems: problems})
 	default:
-		f.native(root, found)
+		f.decodeNative(&section{node: root, problems: problems})
 	}
 	return f
 }
 
-func (f *policyFile) native(root *node, found *problemList) {
-	s := &section{node: root, problems: found}
+func (f *policyFile) decodeNative(s *section) {
 	list := s.get(policyHeader, unstable.Array, "a list of sections [[policy]]")
 	s.checkUnknownKeys()
+	if !s.has(policyHeader) {
+		s.problems.add(s.node.position, "", "holds no policy, must be [[policy]] with id, match and actions")
+	}
 	if list == nil {
-		if !s.has(policyHeader) {
-			found.add(Problem{Position: root.position, What: "holds no policy, must be [[policy]] with id, match and actions"})
-		}
 		return
 	}
 	for _, n := range list.list {
 		if n.kind != unstable.InlineTable {
-			found.add(Problem{Position: n.position, Key: policyHeader, What: "is " + setting.TOMLKind(n.kind) + ", must be a section [[policy]]"})
+			s.problems.add(n.position, policyHeader, "is %s, must be a section [[policy]]", setting.TOMLKind(n.kind))
 			continue
 		}
-		f.policies = append(f.policies, f.one(&section{path: policyHeader + ".", node: n, problems: found}))
+		f.policies = append(f.policies, f.decodePolicy(&section{path: policyHeader + ".", node: n, problems: s.problems}))
 	}
 }
 
-func (f *policyFile) one(s *section) *Policy {
+func (f *policyFile) decodePolicy(s *section) *Policy {
 	s.require("id", "match", "actions")
 	p := &Policy{
 		Position:    s.node.position,
-		ID:          s.text("id", ""),
+		ID:          s.id(),
 		Description: s.text("description", ""),
 		Enabled:     s.boolean("enabled", true),
 		Priority:    s.number("priority", DefaultPriority, 0, maxPriority),
@@ -91,24 +85,25 @@ func (f *policyFile) one(s *section) *Policy {
 	if !s.has("attribute_by") {
 		p.AttributeBy = DefaultAttribution()
 	}
-	f.check(s, p)
+	checkContradictions(s, p)
+	f.warn(s, p)
 	return p
 }
 
 func decodeMatch(s *section) Match {
 	m := Match{
 		Severity:        s.severity("severity", event.Info),
-		Rules:           s.patterns("rules"),
-		Tags:            s.patterns("tags"),
+		Rules:           s.list("rules", checkPattern),
+		Tags:            s.list("tags", checkPattern),
 		Modules:         s.list("modules", func(w string) string { return setting.OneOf(w, alertModules...) }),
-		Vulnerabilities: s.patterns("vulnerabilities"),
-		Containers:      s.patterns("containers"),
-		Images:          s.patterns("images"),
+		Vulnerabilities: s.list("vulnerabilities", checkPattern),
+		Containers:      s.list("containers", checkPattern),
+		Images:          s.list("images", checkPattern),
 		Labels:          s.list("labels", checkLabel),
 	}
 	s.checkUnknownKeys()
 	if len(s.node.keys) == 0 && s.node.table != nil {
-		s.problems.add(Problem{Position: s.node.position, Key: s.path[:len(s.path)-1], What: `says nothing, so every alert would match; write severity = "info" if that is meant`})
+		s.problems.add(s.node.position, s.path[:len(s.path)-1], `is empty, so every alert would match; write severity = "info" if that is intended`)
 	}
 	return m
 }
@@ -130,37 +125,42 @@ func decodeRequire(s *section) Require {
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// check says what is wrong with p as a whole, and warns of what is allowed but odd.
-func (f *policyFile) check(s *section, p *Policy) {
-	if p.ID != "" && !idForm.MatchString(p.ID) {
-		s.problem("id", "%s is no id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(p.ID))
+func (s *section) id() string {
+	id := s.text("id", "")
+	if id != "" && !idForm.MatchString(id) {
+		s.problem("id", "%s is not an id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(id))
 	}
+	return id
+}
+
+// checkContradictions reports keys and actions of p that exclude each other.
+func checkContradictions(s *section, p *Policy) {
+	kills := p.Does(Kill) || p.Does(Stop)
 	if list := s.node.table["actions"]; list != nil && list.kind == unstable.Array && len(list.list) == 0 {
 		s.problem("actions", "must not be empty")
 	}
 	if p.Does(Kill) && p.Does(Stop) {
 		s.problem("actions", "kill and stop exclude each other: stop is pause, then kill")
 	}
-	on := len(p.ContainerActions()) > 0
-	if s.has("ttl") && !on {
+	if s.has("ttl") && len(p.ContainerActions()) == 0 {
 		s.problem("ttl", "is for actions on a container, and there is none")
 	}
-	if s.has("ttl") && (p.Does(Kill) || p.Does(Stop)) {
+	if s.has("ttl") && kills {
 		s.problem("ttl", "nothing brings a killed container back: drop ttl, or kill and stop")
 	}
 	if s.has("block_ttl") && !p.Does(BlockSource) {
 		s.problem("block_ttl", "is for block-source, which is not among the actions")
 	}
-	f.oddities(s, p, on)
 }
 
-func (f *policyFile) oddities(s *section, p *Policy, on bool) {
+// warn warns of what is allowed but may not be intended.
+func (f *policyFile) warn(s *section, p *Policy) {
 	if (p.Does(Kill) || p.Does(Stop)) && p.Require.Alerts < 2 {
-		f.warn(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
+		f.warnings.add(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
 	}
 	for _, by := range p.AttributeBy {
-		if (by == ByImage || by == ByLabel) && on {
-			f.warn(s.position("attribute_by"), s.path+"attribute_by", string(by)+" may be shared by containers the alert is not about; all of them are acted on")
+		if (by == ByImage || by == ByLabel) && len(p.ContainerActions()) > 0 {
+			f.warnings.add(s.position("attribute_by"), s.path+"attribute_by", "%s may be shared by containers the alert is not about; all of them are acted on", by)
 		}
 	}
 }

@@ -2,9 +2,9 @@ package policy
 
 // Decode reads one document as Load reads a file.
 func Decode(name string, data []byte) (*Set, error) {
-	var found problemList
-	f := decode(name, data, &found)
-	if err := found.err(); err != nil {
+	var problems problemList
+	f := decode(name, data, &problems)
+	if err := problems.err(); err != nil {
 		return nil, err
 	}
 	return newSet(f.policies), nil

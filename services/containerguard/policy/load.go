@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// The bounds of a folder.
 const (
-	maxFiles = 1000
-	maxBytes = 1 << 20 // of one file
+	maxFiles     = 1000 // in a folder
+	maxFileBytes = 1 << 20
+	maxPerSet    = 1000 // policies
 )
 
-// Load reads a policy file, or every *.toml of a folder in the order of names;
-// folders below it and hidden files are left out. It returns an *Error with every
-// mistake, or an error that wraps fs.ErrNotExist if nothing is there. A link is
-// followed within the folder only.
+// Load reads a policy file, or every *.toml of a folder in the order of names, but not
+// hidden files and folders below it. A link is followed within the folder only. It
+// returns an *Error with every problem, or an error that wraps fs.ErrNotExist if path
+// does not exist.
 func Load(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -40,7 +40,7 @@ func Load(path string) (*Set, error) {
 			return nil, fmt.Errorf("policies of %s: %w", folder, err)
 		}
 	}
-	return loadAll(root, folder, names)
+	return loadFiles(root, folder, names)
 }
 
 func listPolicyFiles(root *os.Root) ([]string, error) {
@@ -61,25 +61,25 @@ func listPolicyFiles(root *os.Root) ([]string, error) {
 	return names, nil
 }
 
-func loadAll(root *os.Root, folder string, names []string) (*Set, error) {
-	var found problemList
+func loadFiles(root *os.Root, folder string, names []string) (*Set, error) {
+	var problems problemList
 	var policies []*Policy
 	var warnings []Problem
 	for _, name := range names {
 		path := filepath.Join(folder, name)
 		data, err := readFile(root, name)
 		if err != nil {
-			found.add(Problem{Position: Position{File: path}, What: err.Error()})
+			problems.add(Position{File: path}, "", "%v", err)
 			continue
 		}
-		f := decode(path, data, &found)
-		policies, warnings = append(policies, f.policies...), append(warnings, f.warnings...)
+		f := decode(path, data, &problems)
+		policies, warnings = append(policies, f.policies...), append(warnings, f.warnings.all...)
 	}
-	checkUniqueIDs(policies, &found)
+	checkUniqueIDs(policies, &problems)
 	if len(policies) > maxPerSet {
-		found.add(Problem{Position: Position{File: folder}, What: fmt.Sprintf("%d policies, allowed are %d", len(policies), maxPerSet)})
+		problems.add(Position{File: folder}, "", "%d policies, allowed are %d", len(policies), maxPerSet)
 	}
-	if err := found.err(); err != nil {
+	if err := problems.err(); err != nil {
 		return nil, err
 	}
 	set := newSet(policies)
@@ -87,51 +87,42 @@ func loadAll(root *os.Root, folder string, names []string) (*Set, error) {
 	return set, nil
 }
 
-// checkUniqueIDs refuses an id that was used before.
-func checkUniqueIDs(policies []*Policy, found *problemList) {
+func checkUniqueIDs(policies []*Policy, problems *problemList) {
 	first := map[string]Position{}
 	for _, p := range policies {
-		if at, twice := first[p.ID]; twice && p.ID != "" {
-			found.add(Problem{Position: p.Position, Key: policyHeader + ".id", What: fmt.Sprintf("%q is also the id of the policy at %s, must be unique", p.ID, at)})
+		if at, used := first[p.ID]; used && p.ID != "" {
+			problems.add(p.Position, policyHeader+".id", "%q is also the id of the policy at %s, must be unique", p.ID, at)
 			continue
 		}
 		first[p.ID] = p.Position
 	}
 }
 
-// unreachable warns of policies that cannot be reached because one before them takes
-// every alert.
+// unreachable warns of policies that are never evaluated because one before them applies
+// to every alert.
 func unreachable(s *Set) []Problem {
-	var out []Problem
+	var warnings problemList
 	var catchall *Policy
-	for _, p := range s.Policies {
-		if !p.Enabled {
-			continue
-		}
-		if catchall != nil && p.Match.Severity >= catchall.Match.Severity {
-			out = append(out, Problem{Position: p.Position, Key: policyHeader, What: fmt.Sprintf("%q is never reached: %q goes first and takes every alert of that severity", p.ID, catchall.ID)})
-		}
-		if catchall == nil && p.Match.matchesAnyAlert() && !p.Continue && p.Require.Alerts < 2 {
+	for _, p := range s.Enabled() {
+		switch {
+		case catchall != nil && p.Match.Severity >= catchall.Match.Severity:
+			warnings.add(p.Position, policyHeader, "%q is never reached: %q is evaluated first and applies to every alert of that severity", p.ID, catchall.ID)
+		case catchall == nil && p.Match.anyAlert() && !p.Continue && p.Require.Alerts < 2:
 			catchall = p
 		}
 	}
-	return out
+	return warnings.all
 }
 
-// matchesAnyAlert reports whether m asks nothing but a severity.
-func (m Match) matchesAnyAlert() bool {
-	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Vulnerabilities) == 0 && !m.AboutContainer()
-}
+var errWorldWritable = errors.New("may be written by everyone, so anyone could make the guard act: chmod o-w")
 
-var errWorldWritable = errors.New("may be written by everyone, who could make the guard act: chmod o-w")
-
-// readFile returns the content of a regular file that only its owner and group change.
+// readFile returns the content of a regular file that only its owner and group may write.
 func readFile(root *os.Root, name string) ([]byte, error) {
 	info, err := root.Stat(name)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	if !info.Mode().IsRegular() { // before it is opened: a FIFO would wait for its writer
+	if !info.Mode().IsRegular() { // checked before it is opened: a FIFO would wait for a writer
 		return nil, errors.New("is not a regular file")
 	}
 	if info.Mode().Perm()&0o002 != 0 && filepath.Separator == '/' {
@@ -142,14 +133,14 @@ func readFile(root *os.Root, name string) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err == nil && len(data) > maxBytes {
-		err = fmt.Errorf("is larger than %d bytes", maxBytes)
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = fmt.Errorf("is larger than %d bytes", maxFileBytes)
 	}
 	return data, err
 }
 
-// withoutPath leaves the path out, which stands before it.
+// withoutPath drops the path, which the problem's position has.
 func withoutPath(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("cannot be read: %w", p.Err)

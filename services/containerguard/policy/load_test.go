@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// folder writes files given as name, text, name, text.
+// folder returns a folder of files, given as name, text, name, text.
 func folder(t testing.TB, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,7 +25,7 @@ func folder(t testing.TB, files ...string) string {
 	return dir
 }
 
-// problemList loads one file and returns what is wrong with it, without its folder.
+// problems loads one file and returns its problems, without the folder.
 func problemList(t testing.TB, text string) []string {
 	t.Helper()
 	dir := folder(t, "p.toml", text)
@@ -92,7 +92,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	}, p)
 }
 
-func TestWhatAPolicyDoesNotSay(t *testing.T) {
+func TestDefaultsOfAPolicy(t *testing.T) {
 	t.Parallel()
 	set, err := policy.Load(folder(t, "a.toml", "[[policy]]\nid = \"a\"\nactions = [\"pause\"]\nmatch = { severity = \"low\" }\n"))
 	require.NoError(t, err)
@@ -101,12 +101,12 @@ func TestWhatAPolicyDoesNotSay(t *testing.T) {
 	require.False(t, p.DryRun)
 	require.Equal(t, "a", p.Name)
 	require.Equal(t, policy.DefaultAttribution(), p.AttributeBy)
-	require.Zero(t, p.TTL, "a container stays isolated until somebody releases it")
+	require.Zero(t, p.TTL, "a container stays isolated until an operator releases it")
 	require.Equal(t, policy.DefaultCooldown, p.Cooldown)
 	require.Equal(t, policy.DefaultBlockTTL, p.BlockTTL)
 }
 
-func TestTheUpstreamFormLoads(t *testing.T) {
+func TestUpstreamFormLoads(t *testing.T) {
 	t.Parallel()
 	set, err := policy.Load("testdata/upstream")
 	require.NoError(t, err)
@@ -120,11 +120,11 @@ func TestTheUpstreamFormLoads(t *testing.T) {
 		"stop-database false 100 medium [stop] [] [postgres:*] [tier=data]",
 	}, got)
 	require.Len(t, set.Enabled(), 2)
-	require.Len(t, set.Warnings, 1, "every network is cut, not those listed")
+	require.Len(t, set.Warnings, 1, "every network is cut, not only those listed")
 	require.Contains(t, set.Warnings[0].String(), "disconnect.toml:14:")
 }
 
-func TestTheUpstreamFormIsStrict(t *testing.T) {
+func TestUpstreamFormIsStrict(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
 		"p.toml:1:1: description: is missing",
@@ -145,23 +145,23 @@ Reboot = []
 `))
 }
 
-func TestEveryMistakeIsToldAtItsPlace(t *testing.T) {
+func TestEveryMistakeIsReportedWithItsPosition(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
-		`p.toml:2:6: policy.id: "not an id" is no id, must be 1 to 64 letters, digits, '.', '_' or '-'`,
+		`p.toml:2:6: policy.id: "not an id" is not an id, must be 1 to 64 letters, digits, '.', '_' or '-'`,
 		`p.toml:3:12: policy.actions: "explode" is not allowed, must be one of pause, disconnect, isolate, kill, stop, block-source, notify`,
-		`p.toml:3:34: policy.actions: "pause" is there twice`,
+		`p.toml:3:34: policy.actions: "pause" is listed twice`,
 		"p.toml:4:12: policy.priority: is a string, must be a whole number",
 		`p.toml:5:7: policy.ttl: "soon" is not allowed, must be a duration from 1s to 3650d such as "90s", "10m", "12h" or "7d"`,
 		"p.toml:6:1: policy.colour: unknown key, allowed are id, description, enabled, priority, dry_run, continue, ttl, block_ttl, cooldown, actions, attribute_by, name, match, require",
 		`p.toml:8:12: policy.match.severity: "loud" is not allowed, must be one of info, low, medium, high, critical`,
 		"p.toml:9:10: policy.match.rules: a pattern must not be empty",
 		"p.toml:9:14: policy.match.rules: is a whole number, must be a string",
-		`p.toml:10:11: policy.match.labels: "=x" is no label, must be key or key=pattern`,
+		`p.toml:10:11: policy.match.labels: "=x" is not a label, must be key or key=pattern`,
 		`p.toml:12:12: policy.require.distinct: "hosts" is not allowed, must be one of rules, modules`,
 		"p.toml:13:10: policy.require.alerts: \"0\" is out of range, must be 1 to 10",
 		"p.toml:14:1: policy.actions: is missing",
-	}, sortedAt14(problemList(t, `[[policy]]
+	}, fromLineStart(problemList(t, `[[policy]]
 id = "not an id"
 actions = ["explode", "pause",   "pause"]
 priority = "1"
@@ -180,8 +180,8 @@ match = { severity = "low" }
 `)))
 }
 
-// sortedAt14 makes the place of a [[header]] its line's beginning, whatever bracket it is counted from.
-func sortedAt14(in []string) []string {
+// fromLineStart moves the position of the [[header]] in line 14 to the first bracket.
+func fromLineStart(in []string) []string {
 	for i, s := range in {
 		in[i] = strings.Replace(s, "p.toml:14:3:", "p.toml:14:1:", 1)
 	}
@@ -197,7 +197,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		"actions = [\"pause\"]\nblock_ttl = \"1h\"": "is for block-source",
 		`actions = []`: "must not be empty",
 		"actions = [\"pause\"]\nattribute_by = [\"ip\"]":  "must be one of id, pid, address, name, target, image, label",
-		"actions = [\"pause\"]\n[policy.match]":           "says nothing",
+		"actions = [\"pause\"]\n[policy.match]":           "is empty, so every alert would match",
 		"actions = [\"pause\"]\nmatch.modules = [\"me\"]": "must be one of log-pipeline",
 	} {
 		if !strings.Contains(text, "match") {
@@ -208,7 +208,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnIDIsUsedOnce(t *testing.T) {
+func TestIDsMustBeUnique(t *testing.T) {
 	t.Parallel()
 	one := "[[policy]]\nid = \"a\"\nactions = [\"pause\"]\nmatch.severity = \"low\"\n"
 	dir := folder(t, "1.toml", one, "2.toml", one)
@@ -216,7 +216,7 @@ func TestAnIDIsUsedOnce(t *testing.T) {
 	require.ErrorContains(t, err, dir+"/2.toml:1:3: policy.id: \"a\" is also the id of the policy at "+dir+"/1.toml:1:3")
 }
 
-func TestOneMistakeCostsTheWholeFolder(t *testing.T) {
+func TestOneMistakeRefusesTheWholeFolder(t *testing.T) {
 	t.Parallel()
 	set, err := policy.Load(folder(t, "good.toml", full, "bad.toml", "x = "))
 	require.Nil(t, set)
@@ -224,7 +224,7 @@ func TestOneMistakeCostsTheWholeFolder(t *testing.T) {
 	require.ErrorContains(t, err, "syntax error")
 }
 
-func TestPriorityThenPlaceIsTheOrder(t *testing.T) {
+func TestOrderIsByPriorityThenPosition(t *testing.T) {
 	t.Parallel()
 	p := func(id string, priority int) string {
 		return fmt.Sprintf("[[policy]]\nid = %q\npriority = %d\nactions = [\"pause\"]\nmatch.rules = [\"x\"]\n", id, priority)
@@ -259,7 +259,7 @@ match = { severity = "high", rules = ["x"] }
 	require.Contains(t, text, "image may be shared")
 }
 
-func TestFilesThatMustNotBeRead(t *testing.T) {
+func TestLoadRefusesFiles(t *testing.T) {
 	t.Parallel()
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()

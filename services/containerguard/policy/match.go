@@ -7,20 +7,20 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// Match says which alerts and containers a policy is about. Each list is satisfied
-// by one of its entries, an empty one by anything; all lists must be satisfied.
+// Match says which alerts and containers a policy is about. One entry of each list must
+// match, an empty list matches everything, and all lists must match.
 type Match struct {
-	Severity        event.Severity // at least
-	Rules           []string       // globs over the rule's id and title
-	Tags            []string       // globs over the rule's tags
-	Modules         []string       // of which the alert is
-	Vulnerabilities []string       // globs over the advisory's id and aliases
-	Containers      []string       // globs over the container's name
-	Images          []string       // globs over its image
+	Severity        event.Severity // or higher
+	Rules           []string       // globs for the rule's id or title
+	Tags            []string       // globs for the rule's tags
+	Modules         []string       // that raised the alert
+	Vulnerabilities []string       // globs for the advisory's id or aliases
+	Containers      []string       // globs for the container's name
+	Images          []string       // globs for its image
 	Labels          []string       // key, or key=glob
 }
 
-// Container is what a match asks about a container.
+// Container is what a Match asks of a container.
 type Container struct {
 	Name   string
 	Image  string
@@ -32,11 +32,19 @@ func (m Match) AboutContainer() bool {
 	return len(m.Containers)+len(m.Images)+len(m.Labels) > 0
 }
 
-// MatchesAlert reports whether a satisfies what m asks of an alert; if not, why says what
-// stands against it.
+// anyAlert reports whether m asks of alerts nothing but a severity.
+func (m Match) anyAlert() bool {
+	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Vulnerabilities) == 0 && !m.AboutContainer()
+}
+
+// MatchesAlert reports whether m matches a; if not, why says which part does not.
 func (m Match) MatchesAlert(a *event.Alert) (ok bool, why string) {
+	var advisory []string
+	if v := a.Vulnerability; v != nil {
+		advisory = append([]string{v.ID}, v.Aliases...)
+	}
 	switch {
-	case !atLeast(a.Severity, m.Severity):
+	case a.Severity < m.Severity:
 		return false, "severity " + a.Severity.String() + " is below " + m.Severity.String()
 	case !matchesAny(m.Rules, a.Rule.ID, a.Rule.Title):
 		return false, "rule does not match"
@@ -44,40 +52,60 @@ func (m Match) MatchesAlert(a *event.Alert) (ok bool, why string) {
 		return false, "no tag matches"
 	case len(m.Modules) > 0 && !slices.Contains(m.Modules, a.Module):
 		return false, "alert is of module " + a.Module
-	case !m.matchesVulnerability(a.Vulnerability):
+	case !matchesAny(m.Vulnerabilities, advisory...):
 		return false, "vulnerability does not match"
 	}
 	return true, ""
 }
 
-func (m Match) matchesVulnerability(v *event.Vulnerability) bool {
-	if v == nil {
-		return len(m.Vulnerabilities) == 0
-	}
-	return matchesAny(m.Vulnerabilities, append([]string{v.ID}, v.Aliases...)...)
-}
-
-// MatchesContainer reports whether c satisfies what m asks of a container; if not, why
-// says what stands against it.
+// MatchesContainer reports whether m matches c; if not, why says which part does not.
 func (m Match) MatchesContainer(c Container) (ok bool, why string) {
+	label := func(want string) bool {
+		key, pattern, valued := strings.Cut(want, "=")
+		value, has := c.Labels[key]
+		return has && (!valued || Glob(pattern, value))
+	}
 	switch {
 	case !matchesAny(m.Containers, c.Name):
 		return false, "container name does not match"
 	case !matchesAny(m.Images, c.Image):
 		return false, "image does not match"
-	case !m.matchesLabels(c.Labels):
+	case len(m.Labels) > 0 && !slices.ContainsFunc(m.Labels, label):
 		return false, "no label matches"
 	}
 	return true, ""
 }
 
-func (m Match) matchesLabels(have map[string]string) bool {
-	if len(m.Labels) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(m.Labels, func(want string) bool {
-		key, pattern, valued := strings.Cut(want, "=")
-		value, is := have[key]
-		return is && (!valued || Glob(pattern, value))
+// matchesAny reports whether one of patterns matches one of values, or there is no pattern.
+func matchesAny(patterns []string, values ...string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool {
+		return slices.ContainsFunc(values, func(v string) bool { return Glob(pattern, v) })
 	})
+}
+
+// maxPattern bounds a pattern, and with it the cost of a match.
+const maxPattern = 256
+
+// Glob reports whether pattern matches the whole of s: * is any text, ? any one byte,
+// everything else itself, in upper and lower case as it is. It takes at most
+// len(pattern)·len(s) steps.
+func Glob(pattern, s string) bool {
+	p, i := 0, 0
+	star, mark := -1, 0 // the last *, and where in s its text ends as far as tried
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
 }

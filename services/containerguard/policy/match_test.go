@@ -32,7 +32,7 @@ func TestGlob(t *testing.T) {
 	}
 }
 
-// TestGlobCostIsBounded would take years if stars multiplied.
+// With an exponential match this test would take years.
 func TestGlobCostIsBounded(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -40,7 +40,7 @@ func TestGlobCostIsBounded(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 }
 
-func TestAlerts(t *testing.T) {
+func TestMatchesAlert(t *testing.T) {
 	t.Parallel()
 	a := &event.Alert{
 		Severity: event.High, Module: "log-pipeline",
@@ -75,7 +75,7 @@ func TestAlerts(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestContainers(t *testing.T) {
+func TestMatchesContainer(t *testing.T) {
 	t.Parallel()
 	c := policy.Container{Name: "web-1", Image: "nginx:1.25", Labels: map[string]string{"tier": "frontend", "empty": ""}}
 	for _, m := range []policy.Match{

@@ -7,17 +7,30 @@ import (
 	"strings"
 )
 
-// The bounds of an Error.
 const (
-	maxProblems = 1000 // kept
-	maxShown    = 100  // printed
+	maxProblems = 1000 // kept in an Error
+	maxShown    = 100  // in its text
 )
 
-// Problem is one mistake and where it stands.
+// Position is a place in a file; line and column count from 1, and are 0 for the whole file.
+type Position struct {
+	File         string
+	Line, Column int
+}
+
+// String returns file:line:column.
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Problem is one mistake and its position.
 type Problem struct {
 	Position Position
 	Key      string // such as "policy.match.severity"; empty for a syntax error
-	What     string // what is wrong and what is allowed
+	What     string // is wrong, and what is allowed
 }
 
 // String returns "file:line:column: key: what".
@@ -28,13 +41,13 @@ func (p Problem) String() string {
 	return p.Position.String() + ": " + p.Key + ": " + p.What
 }
 
-// Error is everything wrong with a set of policies, by file and position.
+// Error is every problem of a set of policies, by file and position.
 type Error struct {
 	Problems []Problem
 	Omitted  int // after the first 1000
 }
 
-// Error returns a line per problem, at most 100.
+// Error returns a line for each problem, at most 100.
 func (e *Error) Error() string {
 	lines := make([]string, 0, min(len(e.Problems), maxShown)+1)
 	for i, p := range e.Problems {
@@ -47,26 +60,26 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problemList collects mistakes.
+// problemList collects problems.
 type problemList struct {
 	all     []Problem
 	omitted int
 }
 
-func (p *problemList) add(problem Problem) {
-	if len(p.all) >= maxProblems {
-		p.omitted++
+func (l *problemList) add(at Position, key, format string, args ...any) {
+	if len(l.all) >= maxProblems {
+		l.omitted++
 		return
 	}
-	p.all = append(p.all, problem)
+	l.all = append(l.all, Problem{Position: at, Key: key, What: fmt.Sprintf(format, args...)})
 }
 
-// err returns nil for no problem.
-func (p *problemList) err() error {
-	if len(p.all) == 0 {
+// err returns nil if there is no problem, else an *Error.
+func (l *problemList) err() error {
+	if len(l.all) == 0 {
 		return nil
 	}
-	return &Error{Problems: sortByPosition(p.all), Omitted: p.omitted}
+	return &Error{Problems: sortByPosition(l.all), Omitted: l.omitted}
 }
 
 func sortByPosition(all []Problem) []Problem {

@@ -13,14 +13,13 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// The bounds of what a policy says.
 const (
 	maxText     = 1024
 	maxList     = 256
 	maxDuration = 3650 * 24 * time.Hour
 )
 
-// section reads the keys of one table and collects what is wrong with them.
+// section reads the keys of one table and adds their mistakes to problems.
 type section struct {
 	path     string // "policy.match."
 	node     *node
@@ -28,6 +27,7 @@ type section struct {
 	read     []string
 }
 
+// position returns that of the value of key, or of the table.
 func (s *section) position(key string) Position {
 	if v := s.node.table[key]; v != nil {
 		return v.position
@@ -36,10 +36,10 @@ func (s *section) position(key string) Position {
 }
 
 func (s *section) problem(key, format string, args ...any) {
-	s.problems.add(Problem{Position: s.position(key), Key: s.path + key, What: fmt.Sprintf(format, args...)})
+	s.problems.add(s.position(key), s.path+key, format, args...)
 }
 
-// get returns the value of key if it is there and of that kind.
+// get returns the value of key if it is set and of that kind; what names the kind.
 func (s *section) get(key string, kind unstable.Kind, what string) *node {
 	s.read = append(s.read, key)
 	v := s.node.table[key]
@@ -53,14 +53,14 @@ func (s *section) get(key string, kind unstable.Kind, what string) *node {
 	return v
 }
 
-// has reports whether key is set, rightly or not.
+// has reports whether key is set, correctly or not.
 func (s *section) has(key string) bool { return s.node.table[key] != nil }
 
-// require says which keys are missing.
+// require reports keys that are missing.
 func (s *section) require(keys ...string) {
 	for _, key := range keys {
 		if !s.has(key) {
-			s.problems.add(Problem{Position: s.node.position, Key: s.path + key, What: "is missing"})
+			s.problems.add(s.node.position, s.path+key, "is missing")
 		}
 	}
 }
@@ -133,7 +133,7 @@ func (s *section) severity(key string, otherwise event.Severity) event.Severity 
 	return level
 }
 
-// list reads strings; each is checked where it stands.
+// list reads strings. check returns the mistake of one, or "".
 func (s *section) list(key string, check func(string) string) []string {
 	v := s.get(key, unstable.Array, "a list of strings")
 	if v == nil {
@@ -146,7 +146,7 @@ func (s *section) list(key string, check func(string) string) []string {
 	out := make([]string, 0, len(v.list))
 	for _, e := range v.list {
 		if what := checkElement(e, out, check); what != "" {
-			s.problems.add(Problem{Position: e.position, Key: s.path + key, What: what})
+			s.problems.add(e.position, s.path+key, "%s", what)
 			continue
 		}
 		out = append(out, e.text)
@@ -154,7 +154,7 @@ func (s *section) list(key string, check func(string) string) []string {
 	return out
 }
 
-// checkElement says what is wrong with one element of a list, after those before it.
+// checkElement returns the mistake of an element of a list after those before it, or "".
 func checkElement(e *node, before []string, check func(string) string) string {
 	if e.kind != unstable.String {
 		return "is " + setting.TOMLKind(e.kind) + ", must be a string"
@@ -163,12 +163,10 @@ func checkElement(e *node, before []string, check func(string) string) string {
 		return what
 	}
 	if slices.Contains(before, e.text) {
-		return setting.Shown(e.text) + " is there twice"
+		return setting.Shown(e.text) + " is listed twice"
 	}
 	return ""
 }
-
-func (s *section) patterns(key string) []string { return s.list(key, checkPattern) }
 
 func checkPattern(text string) string {
 	switch {
@@ -182,12 +180,12 @@ func checkPattern(text string) string {
 
 func checkLabel(text string) string {
 	if key, _, _ := strings.Cut(text, "="); key == "" || strings.ContainsAny(key, "*?") {
-		return setting.Shown(text) + " is no label, must be key or key=pattern"
+		return setting.Shown(text) + " is not a label, must be key or key=pattern"
 	}
 	return checkPattern(text)
 }
 
-// enumList reads a list of which each must be one of allowed.
+// enumList reads a list of strings that are each one of allowed.
 func enumList[T ~string](s *section, key string, allowed []T) []T {
 	names := make([]string, len(allowed))
 	for i, a := range allowed {
@@ -200,7 +198,7 @@ func enumList[T ~string](s *section, key string, allowed []T) []T {
 	return out
 }
 
-// table returns the section below key; its node is empty if it is not there.
+// table returns the section of key, an empty one if it is not set.
 func (s *section) table(key string) *section {
 	v := s.get(key, unstable.InlineTable, "a section")
 	if v == nil {
@@ -209,13 +207,12 @@ func (s *section) table(key string) *section {
 	return &section{path: s.path + key + ".", node: v, problems: s.problems}
 }
 
-// checkUnknownKeys reports the keys that nobody read.
+// checkUnknownKeys reports the keys that were not read.
 func (s *section) checkUnknownKeys() {
 	for _, key := range s.node.keys {
 		if slices.Contains(s.read, key) {
 			continue
 		}
-		what := "unknown key, allowed are " + strings.Join(s.read, ", ")
-		s.problems.add(Problem{Position: s.node.keyPositions[key], Key: s.path + setting.Key(key), What: what})
+		s.problems.add(s.node.keyPositions[key], s.path+setting.Key(key), "unknown key, allowed are %s", strings.Join(s.read, ", "))
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-func TestTheExamplesAreRightAndNotOdd(t *testing.T) {
+func TestShippedPoliciesLoadWithoutWarnings(t *testing.T) {
 	t.Parallel()
 	set, err := policy.Load("../../../deploy/policies")
 	require.NoError(t, err)

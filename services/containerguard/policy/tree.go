@@ -10,8 +10,8 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// node is one TOML value with its place. The library decodes without places, so the
-// tree is built from its parser.
+// node is one TOML value with its position. The library decodes without positions, so
+// the tree is built from its parser.
 type node struct {
 	kind         unstable.Kind // String, Bool, Integer, Array, InlineTable for every table, or another scalar
 	position     Position
@@ -27,15 +27,15 @@ func newTable(at Position) *node {
 }
 
 func (n *node) set(key string, at Position, value *node) {
-	if _, twice := n.table[key]; !twice {
+	if _, known := n.table[key]; !known {
 		n.keys = append(n.keys, key)
 		n.keyPositions[key] = at
 	}
 	n.table[key] = value
 }
 
-// child returns the table called key, made if missing. Of a list of tables it is the
-// last one.
+// child returns the table called key, which it makes if needed. For a list of tables it
+// is the last one.
 func (n *node) child(key string, at Position) *node {
 	have := n.table[key]
 	switch {
@@ -45,7 +45,7 @@ func (n *node) child(key string, at Position) *node {
 	case have.kind == unstable.Array && len(have.list) > 0:
 		have = have.list[len(have.list)-1]
 	}
-	if have.table == nil { // the library has refused such a document already
+	if have.table == nil { // cannot be: the library refuses such a document
 		have = newTable(at)
 	}
 	return have
@@ -59,35 +59,37 @@ type parser struct {
 	p      unstable.Parser
 }
 
-// parse returns the root table, or the one problem that makes the text no TOML.
-func parse(file string, data []byte) (*node, *Problem) {
-	d := &parser{file: file, data: data, starts: lineStarts(data)}
-	if !utf8.Valid(data) {
-		return nil, &Problem{Position: d.position(invalidAt(data)), What: "syntax error: not UTF-8"}
-	}
-	var sound map[string]any // the library knows what may not be defined twice
-	if err := toml.Unmarshal(data, &sound); err != nil {
-		return nil, d.syntaxProblem(err)
-	}
-	root := newTable(Position{File: file, Line: 1, Column: 1})
-	d.p.Reset(data)
-	for section := root; d.p.NextExpression(); {
-		switch e := d.p.Expression(); e.Kind {
-		case unstable.KeyValue:
-			d.addKeyValue(section, e)
-		case unstable.Table:
-			section = d.openTable(root, e)
-		case unstable.ArrayTable:
-			section = d.appendTable(root, e)
+// parse returns the root table of a document, or adds the problem that makes it no TOML.
+func parse(file string, data []byte, problems *problemList) (root *node, ok bool) {
+	d := &parser{file: file, data: data, starts: []int{0}}
+	for i, b := range data {
+		if b == '\n' {
+			d.starts = append(d.starts, i+1)
 		}
 	}
-	if err := d.p.Error(); err != nil {
-		return nil, d.syntaxProblem(err)
+	if at := invalidUTF8(data); at < len(data) {
+		problems.add(d.positionAt(at), "", "syntax error: not UTF-8")
+		return nil, false
 	}
-	return root, nil
+	root = newTable(Position{File: file, Line: 1, Column: 1})
+	var ignored map[string]any
+	err := toml.Unmarshal(data, &ignored) // refuses what the parser does not, such as a key set twice
+	if err == nil {
+		err = d.build(root)
+	}
+	if err == nil {
+		return root, true
+	}
+	at := root.position
+	if syntax, ok := errors.AsType[*toml.DecodeError](err); ok {
+		at.Line, at.Column = syntax.Position()
+	}
+	problems.add(at, "", "syntax error: %v", err)
+	return nil, false
 }
 
-func invalidAt(data []byte) int {
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, len(data) if none.
+func invalidUTF8(data []byte) int {
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && n == 1 {
@@ -98,29 +100,25 @@ func invalidAt(data []byte) int {
 	return len(data)
 }
 
-func (d *parser) syntaxProblem(err error) *Problem {
-	p := &Problem{Position: Position{File: d.file, Line: 1, Column: 1}, What: "syntax error: " + err.Error()}
-	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
-		p.Position.Line, p.Position.Column = at.Position()
+func (d *parser) build(root *node) error {
+	d.p.Reset(d.data)
+	for section := root; d.p.NextExpression(); {
+		switch e := d.p.Expression(); e.Kind {
+		case unstable.KeyValue:
+			d.addKeyValue(section, e)
+		case unstable.Table, unstable.ArrayTable:
+			section = d.openSection(root, e)
+		}
 	}
-	return p
+	return d.p.Error()
 }
 
-// openTable follows a [header] to its table.
-func (d *parser) openTable(root *node, e *unstable.Node) *node {
+// openSection returns the table of a [header], or a new one in the list of a [[header]].
+func (d *parser) openSection(root *node, e *unstable.Node) *node {
 	n := root
 	for it := e.Key(); it.Next(); {
-		n = n.child(string(it.Node().Data), d.position(int(it.Node().Raw.Offset)))
-	}
-	return n
-}
-
-// appendTable appends a table to the list of a [[header]].
-func (d *parser) appendTable(root *node, e *unstable.Node) *node {
-	n := root
-	for it := e.Key(); it.Next(); {
-		key, at := string(it.Node().Data), d.position(int(it.Node().Raw.Offset))
-		if !it.IsLast() {
+		key, at := string(it.Node().Data), d.positionAt(int(it.Node().Raw.Offset))
+		if e.Kind == unstable.Table || !it.IsLast() {
 			n = n.child(key, at)
 			continue
 		}
@@ -135,24 +133,20 @@ func (d *parser) appendTable(root *node, e *unstable.Node) *node {
 	return n
 }
 
-// addKeyValue takes key = value; the key may have several parts.
+// addKeyValue adds key = value; the key may have several parts.
 func (d *parser) addKeyValue(section *node, e *unstable.Node) {
 	n := section
 	for it := e.Key(); it.Next(); {
 		part := it.Node()
-		key, at := string(part.Data), d.position(int(part.Raw.Offset))
-		if it.IsLast() {
-			n.set(key, at, d.toNode(e.Value(), d.valuePosition(int(part.Raw.Offset+part.Raw.Length))))
-			return
+		key, at := string(part.Data), d.positionAt(int(part.Raw.Offset))
+		if !it.IsLast() {
+			n = n.child(key, at)
+			continue
 		}
-		n = n.child(key, at)
+		rest := d.data[part.Raw.Offset+part.Raw.Length:]
+		value := len(d.data) - len(bytes.TrimLeft(rest, " \t="))
+		n.set(key, at, d.toNode(e.Value(), d.positionAt(value)))
 	}
-}
-
-// valuePosition is where the value begins whose key ends at end.
-func (d *parser) valuePosition(end int) Position {
-	rest := d.data[end:]
-	return d.position(end + len(rest) - len(bytes.TrimLeft(rest, " \t=")))
 }
 
 func (d *parser) toNode(v *unstable.Node, at Position) *node {
@@ -167,34 +161,22 @@ func (d *parser) toNode(v *unstable.Node, at Position) *node {
 		}
 	case unstable.Array:
 		for it := v.Children(); it.Next(); {
-			if e := it.Node(); e.Kind != unstable.Comment {
-				n.list = append(n.list, d.toNode(e, d.elementPosition(e, at)))
+			e := it.Node()
+			if e.Kind == unstable.Comment {
+				continue
 			}
+			elementAt := at // of the list, if the parser gives the element no position
+			if e.Raw.Length > 0 {
+				elementAt = d.positionAt(int(e.Raw.Offset))
+			}
+			n.list = append(n.list, d.toNode(e, elementAt))
 		}
 	}
 	return n
 }
 
-// elementPosition falls back to the list's place where the parser gives an element none.
-func (d *parser) elementPosition(e *unstable.Node, list Position) Position {
-	if e.Raw.Length > 0 {
-		return d.position(int(e.Raw.Offset))
-	}
-	return list
-}
-
-func (d *parser) position(offset int) Position {
+func (d *parser) positionAt(offset int) Position {
 	line := sort.SearchInts(d.starts, offset+1)
 	column := utf8.RuneCount(d.data[d.starts[line-1]:offset]) + 1
 	return Position{File: d.file, Line: line, Column: column}
-}
-
-func lineStarts(data []byte) []int {
-	starts := []int{0}
-	for i, b := range data {
-		if b == '\n' {
-			starts = append(starts, i+1)
-		}
-	}
-	return starts
 }

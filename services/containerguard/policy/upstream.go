@@ -7,28 +7,17 @@ import (
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
-// isUpstream tells the form of the Rust Ironpost, one policy per file without a
-// header, by keys that are only in it.
-func isUpstream(root *node) bool {
-	for _, key := range []string{"severity_threshold", "target_filter", "action"} {
-		if root.table[key] != nil && root.table[policyHeader] == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// upstream reads that form: id, name, description, enabled, severity_threshold,
-// priority, target_filter and action, all of them required, and no others.
+// decodeUpstream reads the form of the Rust Ironpost, one policy per file without a header:
+// id, name, description, enabled, severity_threshold, priority, target_filter and action,
+// all of them required, and no others.
 //
-// Two things are better than there: the container must be the one the alert is
-// about, not the first that fits the filter; and labels are honoured, not refused.
-func (f *policyFile) upstream(root *node, found *problemList) {
-	s := &section{node: root, problems: found}
+// It differs in two points: the container must be the one the alert is about, not the
+// first that fits the filter; and labels are matched, not refused.
+func (f *policyFile) decodeUpstream(s *section) {
 	s.require("id", "name", "description", "enabled", "severity_threshold", "priority", "target_filter", "action")
 	p := &Policy{
-		Position:    root.position,
-		ID:          s.text("id", ""),
+		Position:    s.node.position,
+		ID:          s.id(),
 		Name:        s.text("name", ""),
 		Description: s.text("description", ""),
 		Enabled:     s.boolean("enabled", true),
@@ -40,22 +29,20 @@ func (f *policyFile) upstream(root *node, found *problemList) {
 		Cooldown:    DefaultCooldown,
 	}
 	filter := s.table("target_filter")
-	p.Match.Containers = filter.patterns("container_names")
-	p.Match.Images = filter.patterns("image_patterns")
+	p.Match.Containers = filter.list("container_names", checkPattern)
+	p.Match.Images = filter.list("image_patterns", checkPattern)
 	p.Match.Labels = filter.list("labels", checkLabel)
 	filter.checkUnknownKeys()
-	p.Actions = f.upstreamAction(s)
+	p.Actions = f.decodeUpstreamAction(s)
 	s.checkUnknownKeys()
-	if p.ID != "" && !idForm.MatchString(p.ID) {
-		s.problem("id", "%s is no id, must be 1 to 64 letters, digits, '.', '_' or '-'", setting.Shown(p.ID))
-	}
 	f.policies = append(f.policies, p)
 }
 
-// upstreamAction reads action = "Pause", { Pause = [] } or { NetworkDisconnect = {
-// networks = […] } }. Its stop had a grace of 10 s in which the attacker ran on;
-// ours freezes first.
-func (f *policyFile) upstreamAction(s *section) []Kind {
+var upstreamKinds = map[string]Kind{"NetworkDisconnect": Disconnect, "Pause": Pause, "Stop": Stop}
+
+// decodeUpstreamAction reads action = "Pause", { Pause = [] } or { NetworkDisconnect = {
+// networks = […] } }. The Rust stop left the attacker 10 s; ours freezes first.
+func (f *policyFile) decodeUpstreamAction(s *section) []Kind {
 	const allowed = "must be one of NetworkDisconnect = { networks = [...] }, Pause = [], Stop = []"
 	s.read = append(s.read, "action")
 	v := s.node.table["action"]
@@ -75,7 +62,7 @@ func (f *policyFile) upstreamAction(s *section) []Kind {
 	name := v.keys[0]
 	kind, ok := upstreamKinds[name]
 	if !ok {
-		s.problems.add(Problem{Position: v.keyPositions[name], Key: "action." + setting.Key(name), What: "is not an action, " + allowed})
+		s.problems.add(v.keyPositions[name], "action."+setting.Key(name), "is not an action, %s", allowed)
 		return nil
 	}
 	a := &section{path: "action.", node: v, problems: s.problems}
@@ -87,11 +74,9 @@ func (f *policyFile) upstreamAction(s *section) []Kind {
 	}
 	networks := a.table(name)
 	networks.require("networks")
-	if list := networks.patterns("networks"); len(list) > 0 {
-		f.warn(networks.position("networks"), "action."+name+".networks", "is not needed: the container is taken off every network, for one that is left would carry on")
+	if list := networks.list("networks", checkPattern); len(list) > 0 {
+		f.warnings.add(networks.position("networks"), "action."+name+".networks", "is not needed: the container is taken off every network, as any that is left would do for the attacker")
 	}
 	networks.checkUnknownKeys()
 	return []Kind{kind}
 }
-
-var upstreamKinds = map[string]Kind{"NetworkDisconnect": Disconnect, "Pause": Pause, "Stop": Stop}
