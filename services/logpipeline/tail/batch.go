@@ -13,6 +13,7 @@ const maxBatchBytes = 4 << 20
 // batch collects the lines of one Read.
 type batch struct {
 	limit, bytes int
+	work         int // bytes read or unpacked so far
 	lines        []Line
 	positions    []byte // one after the other
 	ends         []int  // where each position ends

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,28 +72,25 @@ func (t *Tailer) findCopy(p *watchedPath, f *logFile) (best sibling, found bool)
 	return best, found
 }
 
-// findCompressedCopy unpacks the compressed file that continues the content of f. The
-// file is nil if there is none.
-func (t *Tailer) findCompressedCopy(p *watchedPath, f *logFile) (sibling, *os.File) {
+// findCompressedCopy opens the first compressed file that may continue the content of f: it
+// begins as f does. It is nil if there is none.
+func (t *Tailer) findCompressedCopy(p *watchedPath, f *logFile) *unpacker {
 	if f.Offset == 0 || f.Head.Len == 0 || t.cfg.ScratchDir == "" {
-		return sibling{}, nil
+		return nil
 	}
 	for _, sib := range t.siblings(p, f) {
-		if !isGzip(sib.path) || sib.mtime < f.MTime || !isRotationOf(sib.path, p.path) || !t.unowned(p, sib) {
+		if !isGzip(sib.path) || sib.mtime < f.MTime || slices.Contains(f.rejected, sib.id) || !isRotationOf(sib.path, p.path) || !t.unowned(p, sib) {
 			continue
 		}
-		file, info, err := unpackGzip(t.cfg.ScratchDir, sib.path, &f.FileState)
-		switch {
-		case errors.Is(err, errOtherContent):
-		case err != nil:
+		u, err := newUnpacker(t.cfg.ScratchDir, sib.path, &f.FileState)
+		if err == nil {
+			return u
+		}
+		if !errors.Is(err, errOtherContent) {
 			t.logFor(p).WithError(err).Warn("rotated log cannot be unpacked")
-		case !f.matches(file, info.size):
-			closeRead(file)
-		default:
-			return sibling{sib.path, info}, file
 		}
 	}
-	return sibling{}, nil
+	return nil
 }
 
 // unreadInGzip returns how many bytes of f the oldest compressed rotation newer than
@@ -149,7 +147,10 @@ func firstBytes(path string) ([]byte, error) {
 	defer closeRead(file)
 	b := make([]byte, fingerprintLen)
 	n, err := file.ReadAt(b, 0)
-	return b[:n], ignoreEOF(err)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:n], err
 }
 
 // isRotationOf reports whether path is named as rotation programs name what was base:

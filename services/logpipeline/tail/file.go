@@ -29,7 +29,9 @@ type logFile struct {
 	quietSince   time.Time // rotated and at its end since
 	prefix       string    // first part of the positions of its lines
 	noHistory    bool      // the first file of its path: nothing of it can have been copied away
-	copiesSought int64     // mtime at which copies of unread contents were looked for
+	copiesSought int64     // mtime at which copies of unread contents were searched
+	unpacker     *unpacker // while unpacking
+	rejected     []FileID  // compressed files that do not continue its content
 }
 
 // newFile returns a file of which nothing was read.
@@ -115,13 +117,23 @@ func (f *logFile) takeFingerprints(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// ensureOpen opens f if it is closed and reports whether it is open. A file that is
-// gone goes through its transition first.
+// ensureOpen opens f if it is closed and reports whether it is open. A file that is gone
+// goes through its transition first, and a compressed one must be unpacked first.
 func (t *Tailer) ensureOpen(p *watchedPath, f *logFile) bool {
-	if f.file != nil {
-		return true
+	if f.file != nil || f.rotation == unpacking {
+		return f.file != nil
 	}
-	file, info, err := t.locate(p, f)
+	path := t.locate(p, f)
+	if f.At != f.ID && isGzip(path) && t.cfg.ScratchDir != "" { // unpacked before a restart
+		u, err := newUnpacker(t.cfg.ScratchDir, path, &f.FileState)
+		if err != nil {
+			p.setFault(err)
+			return false
+		}
+		t.startUnpacking(p, f, u)
+		return false
+	}
+	file, info, err := openLocated(path, f)
 	if errors.Is(err, fs.ErrNotExist) && f.rotation != following {
 		return t.rotatedFileGone(p, f) && t.ensureOpen(p, f)
 	}
@@ -149,6 +161,7 @@ func (t *Tailer) useOpenFile(p *watchedPath, f *logFile, file *os.File, info fil
 
 // closeFile closes f; the place in it stays.
 func (t *Tailer) closeFile(f *logFile) {
+	t.stopUnpacking(f)
 	if f.file != nil {
 		closeRead(f.file)
 		f.file = nil
@@ -164,29 +177,29 @@ func (t *Tailer) closeIfTooMany(f *logFile) {
 	}
 }
 
-// locate opens the file of f wherever it is now: under its last name, or under another
-// one in the same folder. The error is fs.ErrNotExist if it is nowhere.
-func (t *Tailer) locate(p *watchedPath, f *logFile) (*os.File, fileInfo, error) {
+// locate returns the path of f now: its last one, or another one in the same folder. It is
+// empty if there is none.
+func (t *Tailer) locate(p *watchedPath, f *logFile) string {
 	for _, path := range []string{f.Real, p.path} {
 		if info, err := statPath(path); err == nil && info.id == f.At {
-			return t.openAs(f, path)
+			return path
 		}
 	}
 	for _, sib := range t.siblings(p, f) {
 		if sib.id == f.At {
-			return t.openAs(f, sib.path)
+			return sib.path
 		}
 	}
-	return nil, fileInfo{}, fs.ErrNotExist
+	return ""
 }
 
-// openAs opens path, which led to f a moment ago; a compressed copy is unpacked.
-func (t *Tailer) openAs(f *logFile, path string) (file *os.File, info fileInfo, err error) {
-	if f.At != f.ID && isGzip(path) && t.cfg.ScratchDir != "" {
-		file, info, err = unpackGzip(t.cfg.ScratchDir, path, &f.FileState)
-	} else {
-		file, info, err = openRegular(path)
+// openLocated opens path, which led to f a moment ago. The error is fs.ErrNotExist if it
+// does not any more, or is empty.
+func openLocated(path string, f *logFile) (*os.File, fileInfo, error) {
+	if path == "" {
+		return nil, fileInfo{}, fs.ErrNotExist
 	}
+	file, info, err := openRegular(path)
 	if err != nil {
 		return nil, fileInfo{}, err
 	}

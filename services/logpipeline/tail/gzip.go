@@ -13,6 +13,8 @@ const (
 	// maxScratch what of it is kept on disk.
 	maxUnpacked = 8 << 30
 	maxScratch  = 2 << 30
+	// unpackStep is how much is unpacked before other files are read.
+	unpackStep = 1 << 20
 	// minGzipLen is the length of a gzip file without content: header and trailer.
 	minGzipLen = 18
 )
@@ -22,73 +24,123 @@ var (
 	errOtherContent = errors.New("begins with another content")
 )
 
-// unpackGzip unpacks the gzip file at path (RFC 1952) into a file of dir that has no
-// name any more. Of the bytes before the place of st only those under its fingerprints
-// are kept. The info is that of path with the unpacked size. The error is
-// errOtherContent if it does not begin as st does: the rest is not unpacked then.
-func unpackGzip(dir, path string, st *FileState) (file *os.File, info fileInfo, err error) {
+// unpacker unpacks a gzip file (RFC 1952), a step at a time, into a file that has no
+// name any more. Of the bytes before a place only those under fingerprints are kept.
+type unpacker struct {
+	sibling // the packed file
+	packed  *os.File
+	gzip    *gzip.Reader
+	out     *os.File // has each byte at its offset in the content
+	offset  int64    // bytes unpacked
+	keep    int64    // offset from which on they are written to out
+}
+
+// newUnpacker opens the packed file at path and a file in dir. The error is errOtherContent
+// if the content does not begin as st does; after an error everything is closed.
+func newUnpacker(dir, path string, st *FileState) (u *unpacker, err error) {
+	u = &unpacker{sibling: sibling{path: path}, keep: min(max(fingerprintLen, st.Offset-fingerprintLen), maxUnpacked)}
 	defer func() {
 		if err != nil {
+			u.close()
 			err = fmt.Errorf("unpack %s: %w", path, err)
 		}
 	}()
-	packed, info, err := openRegular(path)
-	if err != nil {
-		return nil, fileInfo{}, err
+	if u.packed, u.fileInfo, err = openRegular(path); err != nil {
+		return u, err
 	}
-	defer closeRead(packed)
-	r, err := gzip.NewReader(packed)
-	if err != nil {
-		return nil, fileInfo{}, err
+	if u.gzip, err = gzip.NewReader(u.packed); err != nil {
+		return u, err
 	}
-	if file, err = unnamedFile(dir); err != nil {
-		return nil, fileInfo{}, err
+	if u.out, err = os.CreateTemp(dir, "unpacked-*"); err != nil {
+		return u, err
 	}
-	if info.size, err = unpack(file, r, st); err != nil {
-		closeRead(file)
-		return nil, fileInfo{}, err
+	if err = os.Remove(u.out.Name()); err != nil {
+		return u, err
 	}
-	return file, info, nil
+	if u.offset, err = io.CopyN(u.out, u.gzip, fingerprintLen); err != nil && !errors.Is(err, io.EOF) {
+		return u, err
+	}
+	if !st.Head.matches(u.out, 0) {
+		return u, errOtherContent
+	}
+	return u, nil
 }
 
-// unnamedFile makes a file that is gone when it is closed, or this process ends.
-func unnamedFile(dir string) (*os.File, error) {
-	file, err := os.CreateTemp(dir, "unpacked-*")
-	if err != nil {
-		return nil, err
+// step unpacks unpackStep bytes and reports whether they were the last.
+func (u *unpacker) step() (done bool, err error) {
+	to, limit := io.Discard, min(unpackStep, u.keep-u.offset)
+	if limit <= 0 {
+		to, limit = io.NewOffsetWriter(u.out, u.offset), unpackStep
 	}
-	if err := os.Remove(file.Name()); err != nil {
-		closeRead(file)
-		return nil, err
-	}
-	return file, nil
-}
-
-// unpack writes the first bytes of r, and those around the place of st and after it, to
-// their offsets in out, and returns the size of all.
-func unpack(out *os.File, r io.Reader, st *FileState) (int64, error) {
-	head, err := io.CopyN(out, r, fingerprintLen)
-	if err != nil {
-		return head, ignoreEOF(err)
-	}
-	if !st.Head.matches(out, 0) {
-		return head, errOtherContent
-	}
-	from := min(max(fingerprintLen, st.Offset-fingerprintLen), maxUnpacked)
-	skipped, err := io.CopyN(io.Discard, r, from-head)
-	if err != nil {
-		return head + skipped, ignoreEOF(err)
-	}
-	n, err := io.Copy(io.NewOffsetWriter(out, from), io.LimitReader(r, maxScratch+1))
-	if err == nil && n > maxScratch {
+	n, err := io.CopyN(to, u.gzip, limit)
+	u.offset += n
+	switch {
+	case errors.Is(err, io.EOF):
+		return true, nil
+	case err == nil && u.offset > u.keep+maxScratch:
 		err = errTooLarge
 	}
-	return from + n, err
+	if err != nil {
+		err = fmt.Errorf("unpack %s: %w", u.path, err)
+	}
+	return false, err
 }
 
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
+// close closes the files. Set out to nil to keep it.
+func (u *unpacker) close() {
+	for _, file := range []*os.File{u.packed, u.out} {
+		if file != nil {
+			closeRead(file)
+		}
 	}
-	return err
+}
+
+// unpackNext unpacks the next step of f. At the end f goes on in the unpacked file if that
+// continues its content; if not, another copy is searched.
+func (t *Tailer) unpackNext(p *watchedPath, f *logFile, b *batch) readResult {
+	u := f.unpacker
+	done, err := u.step()
+	b.work += unpackStep
+	switch {
+	case err == nil && !done:
+		return readMore
+	case err == nil && f.matches(u.out, u.offset):
+		out, info := u.out, u.fileInfo
+		u.out, info.size = nil, u.offset
+		f.rotation, f.At, f.Real = copied, u.id, resolve(u.path)
+		t.own(p, f)
+		t.stopUnpacking(f)
+		t.useOpenFile(p, f, out, info)
+		return readMore
+	case err != nil && f.At == u.id: // it was unpacked before: try again
+		t.stopUnpacking(f)
+		f.rotation = copied
+		return t.readFailed(p, f, err)
+	case err != nil:
+		t.logFor(p).WithError(err).Warn("rotated log cannot be unpacked")
+	}
+	f.rejected = append(f.rejected, u.id)
+	f.rotation, f.At = rotated, f.ID
+	t.stopUnpacking(f)
+	return readMore
+}
+
+// startUnpacking makes u the source of the rest of f.
+func (t *Tailer) startUnpacking(p *watchedPath, f *logFile, u *unpacker) {
+	f.rotation, f.unpacker = unpacking, u
+	t.owners[u.id] = p
+}
+
+// stopUnpacking closes the unpacker of f, if there is one. Its file is free again for other
+// paths unless f goes on in it.
+func (t *Tailer) stopUnpacking(f *logFile) {
+	u := f.unpacker
+	if u == nil {
+		return
+	}
+	u.close()
+	f.unpacker = nil
+	if u.id != f.At {
+		delete(t.owners, u.id)
+	}
 }

@@ -47,6 +47,9 @@ func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
 // readFile reads the next chunk of f.
 func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if !t.ensureOpen(p, f) {
+		if f.rotation == unpacking {
+			return t.unpackNext(p, f, b)
+		}
 		return readFailed
 	}
 	info, err := statFile(f.file)
@@ -111,6 +114,7 @@ func (t *Tailer) consume(p *watchedPath, f *logFile, data []byte, b *batch, fina
 	end := before + used
 	f.Tail = fingerprintOf(t.buf[max(0, end-fingerprintLen):end])
 	t.bytes += int64(used)
+	b.work += used
 }
 
 // flush makes a line of what f holds behind its last newline and reports whether all of

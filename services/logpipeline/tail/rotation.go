@@ -26,9 +26,13 @@ import (
 //	(path)     files were rotated away unseen                 queueUnseenRotations  + rotated, for each
 //	rotated    under its path again                           resumeFile          following
 //	rotated    under no name any more, but there is a copy    rotatedFileGone     copied
+//	rotated    ... and there is a compressed one (.gz)        rotatedFileGone     unpacking
 //	rotated    ... and there is none                          rotatedFileGone     finished (rest lost)
 //	rotated    at its end and unchanged for Config.Linger     finishFile          finished
+//	unpacking  unpacked, and it continues the content         unpackNext          copied
+//	unpacking  unpacked, and it does not, or damaged          unpackNext          rotated (next copy)
 //	copied     at its end                                     finishFile          finished
+//	copied     compressed, and not open (after a restart)     ensureOpen          unpacking
 //	copied     gone, or changed                               rotatedFileGone, contentChanged  finished (rest lost)
 //	finished   under its path again                           resumeFile          following
 //	finished   not in its folder any more                     forgetFinished      -
@@ -43,6 +47,7 @@ const (
 	following rotationState = iota // found under its path, the last of watchedPath.files
 	rotated                        // not under its path any more: read to its end, with time for late writes
 	copied                         // read from a copy, which is complete from the start
+	unpacking                      // its compressed copy is unpacked, a step between reads of other files
 	finished                       // read to its end, or given up: only its FileState is kept
 )
 
@@ -198,7 +203,7 @@ func (t *Tailer) continueInReplacement(p *watchedPath, f *logFile, info fileInfo
 	if f.file != nil || f.Offset < minReplacementBytes {
 		return false
 	}
-	if file, old, err := t.locate(p, f); err == nil {
+	if file, old, err := openLocated(t.locate(p, f), f); err == nil {
 		t.useOpenFile(p, f, file, old)
 		return false
 	}
@@ -297,6 +302,7 @@ func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 	for i, f := range p.files {
 		if f.At == info.id {
 			p.files = append(slices.Delete(p.files, i, i+1), f)
+			t.stopUnpacking(f)
 			f.rotation = following
 			return true
 		}
@@ -317,21 +323,17 @@ func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 }
 
 // rotatedFileGone handles a file that is under no name any more. It reports whether it
-// goes on in a copy; if not, what was not read of it is lost.
+// goes on in a copy that can be opened; if there is no copy, the rest of it is lost.
 func (t *Tailer) rotatedFileGone(p *watchedPath, f *logFile) bool {
 	if f.rotation == rotated {
-		sib, ok := t.findCopy(p, f)
-		var unpacked *os.File
-		if !ok {
-			sib, unpacked = t.findCompressedCopy(p, f)
-		}
-		if ok || unpacked != nil {
+		if sib, ok := t.findCopy(p, f); ok {
 			f.rotation, f.At, f.Real = copied, sib.id, resolve(sib.path)
 			t.own(p, f)
-			if unpacked != nil {
-				t.useOpenFile(p, f, unpacked, sib.fileInfo)
-			}
 			return true
+		}
+		if u := t.findCompressedCopy(p, f); u != nil {
+			t.startUnpacking(p, f, u)
+			return false
 		}
 	}
 	t.countLost(p, LostRotated, max(f.unread(), t.unreadInGzip(p, f)))

@@ -1,9 +1,12 @@
 package tail_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +25,22 @@ func saved(_ dir, r *rig)          { r.settle(); r.save() }
 func compress(name string) step    { return func(d dir, _ *rig) { d.compress(name) } }
 func killed(_ dir, r *rig)         { r.kill() }
 func do(fn func(d dir) error) step { return func(d dir, r *rig) { require.NoError(d.t, fn(d)) } }
+
+// decoy makes a compressed file that begins like app.log and does not continue it.
+func decoy(name, text string) step {
+	return func(d dir, _ *rig) { d.add(name, text); d.compress(name) }
+}
+
+// damaged makes a compressed file with a wrong checksum.
+func damaged(name, text string) step {
+	return do(func(d dir) error {
+		d.add(name, text)
+		d.compress(name)
+		raw, err := os.ReadFile(d.path(name + ".gz"))
+		raw[len(raw)-8] ^= 0xff // RFC 1952: CRC32 and size are last
+		return errors.Join(err, os.WriteFile(d.path(name+".gz"), raw, 0o600))
+	})
+}
 
 func TestRotations(t *testing.T) {
 	t.Parallel()
@@ -54,6 +73,8 @@ func TestRotations(t *testing.T) {
 		"moved away and back":             {[]step{add("a\n"), settled, move("app.log", "x"), settled, move("x", "app.log"), add("b\n")}, []string{"a", "b"}},
 		"compressed while down":           {[]step{add(long), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed}, append(append([]string{}, longLines...), "b", "c")},
 		"compressed in two parts":         {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed, add("d\n")}, []string{"a", "b", "c", "d"}},
+		"compressed beside another":       {[]step{add("a\nb\n"), saved, add("c\n"), decoy("app.log.2", "a\nx\nc\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("d\n"), killed}, []string{"a", "b", "c", "d"}},
+		"damaged beside compressed":       {[]step{add("a\nb\n"), saved, add("c\n"), damaged("app.log.2", "a\nb\nc\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("d\n"), killed}, []string{"a", "b", "c", "d"}},
 		"carriage returns":                {[]step{add("a\r\nb\r\n")}, []string{"a", "b"}},
 		"any bytes":                       {[]step{add("\xff\xfe\x00a\nb\x00\n\n")}, []string{"\xff\xfe\x00a", "b\x00", ""}},
 		"hole after truncation":           {[]step{add("a\n"), settled, do(func(d dir) error { return os.Truncate(d.path("app.log"), 0) }), settled, do(func(d dir) error { return os.Truncate(d.path("app.log"), 3000) }), add("b\n")}, []string{"a", "b"}},
@@ -118,6 +139,30 @@ func TestCompressedRotationIsReadOnAfterAKill(t *testing.T) {
 	r.want(append(lines, "last")...)
 	require.Empty(t, r.tail.Stats().Lost)
 	require.Empty(t, r.tail.Stats().Reasons)
+}
+
+// A large file is unpacked in steps: lines of other files are returned before it is done.
+func TestUnpackingDoesNotDelayOtherFiles(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	d.add("a.log", "")
+	r := newRig(t, d.path("a.log"), d.path("big.log"))
+	r.settle()
+	d.add("big.log", "first\n")
+	r.want("first")
+	r.save()
+	require.NoError(t, r.tail.Close())
+	d.add("big.log", strings.Repeat("x", 64<<20)+"\nlast\n")
+	d.move("big.log", "big.log.1")
+	d.compress("big.log.1")
+	r.cfg.MaxLine = 100
+	r.start()
+	d.add("a.log", "other\n")
+	for !slices.Contains(r.got, "last") {
+		require.NotZero(t, r.read(10, 10*time.Second))
+	}
+	require.Equal(t, []string{"other", strings.Repeat("x", 100), "last"}, r.got)
+	require.Empty(t, r.tail.Stats().Lost)
 }
 
 // Files that were read and are gone from the folder are forgotten, whichever way a

@@ -13,8 +13,8 @@ import (
 const (
 	// chunkBytes is how much is read from one file before another one is read.
 	chunkBytes = 256 << 10
-	// bytesPerPass is how much is read before Read checks its context: a file may hold
-	// any number of bytes and no line.
+	// bytesPerPass is how much is read or unpacked before Read checks its context: a file
+	// may hold any number of bytes and no line.
 	bytesPerPass = 16 << 20
 	// maxSpoolLine is the longest line of a spool file: a message of 64 KiB in base64, and
 	// the fields of its record.
@@ -128,9 +128,9 @@ func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 // collect reads a chunk of each file in turn until the batch is full or nothing is
 // left. It reports whether it stopped before that, after bytesPerPass.
 func (t *Tailer) collect(limit int) (lines []Line, more bool) {
-	b, end := newBatch(limit), t.bytes+bytesPerPass
+	b := newBatch(limit)
 	for idle := 0; idle < len(t.order) && !b.full(); {
-		if t.bytes >= end {
+		if b.work >= bytesPerPass {
 			return b.finish(), true
 		}
 		t.cursor = (t.cursor + 1) % len(t.order)
