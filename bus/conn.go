@@ -68,9 +68,9 @@ type Conn struct {
 	peer       atomic.Pointer[netip.Addr] // of the server it was connected to last
 
 	mu         sync.Mutex
-	lost       error // why the connection was given up
-	publishers []*Publisher
-	services   map[string]*served // by module and host
+	lost       error                     // why the connection was given up
+	publishers map[*Publisher]struct{}   // open ones
+	services   map[string]*moduleService // by module and host
 }
 
 const (
@@ -81,7 +81,10 @@ const (
 // Connect connects and returns when the server has accepted the key. It fails when
 // the server cannot be reached within 5 s or ctx ends.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
-	c := &Conn{module: o.Module, host: o.Host, log: o.Log, closed: make(chan struct{})}
+	c := &Conn{
+		module: o.Module, host: o.Host, log: o.Log, closed: make(chan struct{}),
+		publishers: map[*Publisher]struct{}{}, services: map[string]*moduleService{},
+	}
 	if c.log == nil {
 		c.log = silent()
 	}

@@ -83,7 +83,7 @@ func (w *consumer) sessions(ctx, work context.Context) error {
 			continue
 		}
 		w.log.WithError(err).Warn("consumer interrupted")
-		if !sleep(work, pauseBefore(n)) {
+		if !sleep(work, retryPause(n)) {
 			return nil
 		}
 	}

@@ -55,12 +55,8 @@ func (c *Conn) copyToDLQ(ctx context.Context, module, host string, d Delivery, r
 	m.Header.Set(HeaderDLQReason, r.reason())
 	m.Header.Set(HeaderDLQID, event.PrintableASCII(d.ID, maxHeader))
 	m.Header.Set(HeaderDLQSubject, event.PrintableASCII(d.Subject, maxHeader))
-	a, err := c.call(ctx, m)
-	if err != nil {
+	if _, err := c.publish(ctx, m); err != nil {
 		return fmt.Errorf("copy to the dead letters: %w", err)
-	}
-	if a.Error != nil {
-		return fmt.Errorf("copy to the dead letters: %w", a.Error)
 	}
 	return nil
 }
@@ -80,12 +76,8 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, l DeadLetter) error {
 	m.Header.Set(HeaderID, event.PrintableASCII(l.ID, maxHeader))
 	m.Header.Set(HeaderDLQID, event.PrintableASCII(l.ID, maxHeader))
 	m.Header.Set(HeaderDLQReason, event.PrintableASCII(l.Reason, maxHeader))
-	a, err := c.call(ctx, m)
-	if err == nil && a.Error != nil {
-		err = a.Error
-	}
-	if err != nil {
-		return fmt.Errorf("put among the dead letters: %w", err)
+	if _, err := c.publish(ctx, m); err != nil {
+		return fmt.Errorf("publish dead letter: %w", err)
 	}
 	return nil
 }

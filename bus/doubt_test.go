@@ -27,7 +27,7 @@ func TestPublishLooksBeforeALateRetry(t *testing.T) {
 	forgotten(t, b, window)
 	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), lost)))
 	require.Equal(t, 1, unique(ids(t, b, bus.Alerts))[lost])
-	require.False(t, p.Doubts())
+	require.False(t, p.Unconfirmed())
 }
 
 // publishUnheard gives up waiting for answers until an alert is stored whose answer
@@ -39,7 +39,7 @@ func publishUnheard(t *testing.T, b *bustest.Bus, p *bus.Publisher) string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(50+i)*time.Microsecond)
 		err := p.Publish(ctx, newAlert(b.Host(), id))
 		cancel()
-		if err != nil && p.Doubts() && unique(ids(t, b, bus.Alerts))[id] == 1 {
+		if err != nil && p.Unconfirmed() && unique(ids(t, b, bus.Alerts))[id] == 1 {
 			return id
 		}
 	}

@@ -17,8 +17,17 @@ func (p *Publisher) BeforePause(f func()) {
 	p.pause = func(n int) time.Duration { f(); return pause(n) }
 }
 
-// Doubts reports whether p has attempts that nobody answered.
-func (p *Publisher) Doubts() bool { return !p.doubt.since.IsZero() }
+// Unconfirmed reports whether p has attempts that were not answered.
+func (p *Publisher) Unconfirmed() bool { return !p.unconfirmed.since.IsZero() }
+
+// StoredIDs returns how many ids p remembers.
+func (p *Publisher) StoredIDs() int { return len(p.stored) }
+
+// OpenPublishers returns how many publishers of c are not closed.
+func (c *Conn) OpenPublishers() int { return len(c.openPublishers()) }
+
+// AddViolation makes c remember a violation that happened at.
+func (c *Conn) AddViolation(message string, at time.Time) { c.violations.add(message, at) }
 
 // The parsers of what comes from outside.
 var (
@@ -26,9 +35,3 @@ var (
 	ReadLine      = readLine
 	ServiceSemver = semver
 )
-
-// ParseAck returns what parseAck makes of data.
-func ParseAck(data []byte) (stream string, seq uint64, duplicate, refused bool, err error) {
-	a, err := parseAck(data)
-	return a.Stream, a.Sequence, a.Duplicate, a.Error != nil, err
-}

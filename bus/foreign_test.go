@@ -14,40 +14,6 @@ import (
 	"github.com/ironpost/ironpost/bus/embedded"
 )
 
-func TestParseAck(t *testing.T) {
-	t.Parallel()
-	stream, seq, dup, refused, err := bus.ParseAck([]byte(`{"stream":"IRONPOST_ALERTS", "seq":12}`))
-	require.NoError(t, err)
-	require.Equal(t, []any{"IRONPOST_ALERTS", uint64(12), false, false}, []any{stream, seq, dup, refused})
-
-	_, seq, dup, _, err = bus.ParseAck([]byte(`{"stream":"S","seq":3,"duplicate":true}`))
-	require.NoError(t, err)
-	require.True(t, dup && seq == 3)
-
-	_, _, _, refused, err = bus.ParseAck([]byte(`{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"S","seq":0}`))
-	require.NoError(t, err)
-	require.True(t, refused)
-
-	for _, bad := range []string{"", "{}", `{"stream":"","seq":1}`, `{"stream":"S","seq":0}`, `{"stream":"S","seq":-1}`, `{"stream":"S"`, "+OK"} {
-		_, _, _, _, err = bus.ParseAck([]byte(bad))
-		require.Error(t, err, bad)
-	}
-}
-
-// The quick form and the JSON decoder never disagree: what is accepted names a
-// stream and a sequence, or is a refusal.
-func FuzzParseAck(f *testing.F) {
-	f.Add([]byte(`{"stream":"IRONPOST_ALERTS", "seq":12}`))
-	f.Add([]byte(`{"stream":"S","seq":3,"duplicate":true}`))
-	f.Add([]byte(`{"error":{"err_code":10077}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		stream, seq, _, refused, err := bus.ParseAck(data)
-		if err == nil && !refused && (stream == "" || seq == 0) {
-			t.Fatalf("accepted %q", data)
-		}
-	})
-}
-
 // greet plays a daemon's socket that says line.
 func greet(t *testing.T, line string) (bus.Greeting, error) {
 	t.Helper()

@@ -44,7 +44,7 @@ func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
 			n = 0
 		}
 		k.c.log.WithError(err).WithField("bucket", k.bucket).Warn("watch interrupted")
-		sleep(ctx, pauseBefore(n))
+		sleep(ctx, retryPause(n))
 	}
 }
 

@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -173,10 +174,71 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 	require.NoError(t, admin(t, b).DeleteStream(within(t, patience), string(bus.Actions)))
 	err := p.Publish(within(t, 300*time.Millisecond), newAction(b.Host(), "b"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.True(t, p.Doubts())
+	require.True(t, p.Unconfirmed())
 	b.Provision()
 	require.NoError(t, p.Publish(within(t, patience), newAction(b.Host(), "b")))
 	require.Equal(t, []string{"b"}, ids(t, b, bus.Actions))
+}
+
+// A publisher whose call ended is not blocked, also when it could not learn where its
+// records end.
+func TestPublisherIsNotBlockedAfterItsCall(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	p := publisher(t, b, bus.Actions, bus.ContainerGuard)
+	require.NoError(t, admin(t, b).DeleteStream(within(t, patience), string(bus.Actions)))
+	require.ErrorIs(t, p.Publish(within(t, 300*time.Millisecond), newAction(b.Host(), "a")), context.DeadlineExceeded)
+	require.Zero(t, p.Stats().BlockedSince)
+	require.Positive(t, p.Stats().BlockedSeconds)
+}
+
+func TestClosedPublisherIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn := b.Conn(bus.LogPipeline)
+	for range 100 { // more than may be open
+		p, err := conn.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: b.Host()})
+		require.NoError(t, err)
+		require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "a")))
+		p.Close()
+		p.Close()
+		require.Equal(t, uint64(1), p.LastSeq())
+	}
+	require.Zero(t, conn.OpenPublishers())
+}
+
+func TestOpenPublishersAreBounded(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	conn := b.Conn(bus.LogPipeline)
+	var err error
+	for n := 0; err == nil; n++ {
+		require.Less(t, n, 1000)
+		_, err = conn.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: b.Host()})
+	}
+	require.ErrorContains(t, err, "open on this connection")
+}
+
+// A publisher remembers the ids of what is stored after the last checkpoint.
+func TestForgetDropsIDsBeforeTheCheckpoint(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	recs := alerts(b.Host(), 0, 300)
+	first := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, first.Publish(within(t, patience), recs[:100]...))
+	checkpoint := first.LastSeq()
+	require.NoError(t, first.Publish(within(t, patience), recs[100:]...))
+
+	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, p.Resume(within(t, patience), 0, nil))
+	require.Equal(t, 300, p.StoredIDs())
+	p.Forget(checkpoint)
+	require.Equal(t, 200, p.StoredIDs())
+	require.NoError(t, p.Publish(within(t, patience), recs[100:]...))
+	require.Equal(t, uint64(200), p.Stats().Duplicates)
+	require.Zero(t, p.Stats().Published)
+	p.Forget(p.LastSeq())
+	require.Zero(t, p.StoredIDs())
 }
 
 // After a downtime longer than the stream remembers ids, Resume keeps them unique.
@@ -323,6 +385,53 @@ func TestSendSurvivesARestartedServer(t *testing.T) {
 	require.Len(t, unique(ids(t, b, bus.Packets)), len(recs))
 }
 
+// What was sent is not sent again by the caller, so its ids are not remembered.
+func TestFlushForgetsIDs(t *testing.T) {
+	t.Parallel()
+	const window = 200 * time.Millisecond
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(window)))
+	p := publisher(t, b, bus.Packets, bus.EBPFEngine)
+	p.ForgetAfter(window)
+	ctx := within(t, patience)
+	recs := make([]*event.Packet, 500)
+	for i := range recs {
+		recs[i] = newPacket(b.Host(), alerts(b.Host(), i, 1)[0].Meta().ID)
+	}
+	for i, rec := range recs {
+		require.NoError(t, p.Send(ctx, rec))
+		if i == len(recs)/2 {
+			b.Restart()
+		}
+	}
+	require.NoError(t, p.Flush(ctx))
+	require.Len(t, unique(ids(t, b, bus.Packets)), len(recs))
+	require.Zero(t, p.StoredIDs())
+}
+
+// Without a server the window fills, and Send waits; what it took is stored when the
+// server is back.
+func TestSendIsBoundedWithoutAServer(t *testing.T) {
+	t.Parallel()
+	const window = 8
+	b := bustest.New(t)
+	p, err := b.Conn(bus.EBPFEngine).Publisher(bus.PublisherConfig{Stream: bus.Packets, Module: bus.EBPFEngine, Host: b.Host(), InFlight: window})
+	require.NoError(t, err)
+	require.NoError(t, p.Send(within(t, patience), newPacket(b.Host(), "first")))
+	require.NoError(t, p.Flush(within(t, patience)))
+	js := admin(t, b)
+	require.NoError(t, js.DeleteStream(within(t, patience), string(bus.Packets)))
+	sent := 0
+	for ctx := within(t, 500*time.Millisecond); p.Send(ctx, newPacket(b.Host(), alerts(b.Host(), sent, 1)[0].Meta().ID)) == nil; {
+		sent++
+	}
+	require.Equal(t, window, sent)
+	require.ErrorIs(t, p.Flush(within(t, 300*time.Millisecond)), context.DeadlineExceeded)
+	require.Zero(t, p.Stats().BlockedSince)
+	b.Provision()
+	require.NoError(t, p.Flush(within(t, patience)))
+	require.Equal(t, idsOf(alerts(b.Host(), 0, sent)), ids(t, b, bus.Packets))
+}
+
 func unique(in []string) map[string]int {
 	out := make(map[string]int, len(in))
 	for _, s := range in {
@@ -342,4 +451,25 @@ func TestViolationBecomesAReason(t *testing.T) {
 	require.Eventually(t, func() bool { return len(conn.Violations()) > 0 }, patience, time.Millisecond)
 	require.NotEmpty(t, conn.Reasons())
 	require.Empty(t, ids(t, b, bus.Actions))
+}
+
+func TestViolationExpiresUnlessRepeated(t *testing.T) {
+	t.Parallel()
+	conn := bustest.New(t).Conn(bus.LogPipeline)
+	old := time.Now().Add(-11 * time.Minute)
+	conn.AddViolation("fixed", old)
+	conn.AddViolation("repeated", old)
+	conn.AddViolation("repeated", time.Now())
+	require.Equal(t, []string{"refused by the bus: repeated"}, conn.Reasons())
+}
+
+func TestNewestViolationsAreKept(t *testing.T) {
+	t.Parallel()
+	conn := bustest.New(t).Conn(bus.LogPipeline)
+	for i := range 100 {
+		conn.AddViolation(fmt.Sprint(i), time.Now())
+	}
+	got := conn.Violations()
+	require.Len(t, got, 32)
+	require.Equal(t, "99", got[31].Message)
 }

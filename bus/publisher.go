@@ -5,23 +5,28 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/backoff"
 )
 
-// A refused or unanswered record is sent again after a pause that doubles between
-// these.
+// maxPublishers bounds the open publishers of one connection: a module has one or two,
+// more are a Close forgotten.
+const maxPublishers = 64
+
+// A record that was refused or not answered is published again after a pause that
+// grows from firstPause to lastPause.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 500 * time.Millisecond
 )
 
 // PublisherConfig says what a Publisher publishes: to which stream, as whom.
-// InFlight bounds Send's window; zero means 256.
+// InFlight bounds the pending publishes of Send; zero means 256.
 type PublisherConfig struct {
 	Stream   StreamName
 	Module   string
@@ -30,24 +35,26 @@ type PublisherConfig struct {
 }
 
 // Publisher publishes the records of one module on one host to one stream, in
-// order. Publish, Send, Flush and Resume are for one goroutine at a time; LastSeq
-// and Stats may be called by any.
+// order. Close it when it is not used any more. LastSeq and Stats may be called
+// concurrently; everything else is for one goroutine at a time.
 type Publisher struct {
 	c       *Conn
 	cfg     PublisherConfig
 	subject string
-	batches bool
-	window  time.Duration // how long the stream remembers ids
-	counts  counts
-	flight  *flight // of Send, made when first used
+	batches bool                    // the stream takes atomic batches
+	window  time.Duration           // how long the stream remembers ids
+	pause   func(int) time.Duration // before a retry, by number of failures
+	stats   stats
 
-	based bool                // the newest sequence of ours is known
-	known map[digest]struct{} // ids that are stored and may be offered again
-	doubt doubt               // attempts that nobody answered
-	pause func(n int) time.Duration
+	js      jetstream.JetStream // of Send: its acks come through a subscription of its own
+	pending []pendingPublish    // of Send, oldest first
+
+	endKnown    bool              // LastSeq is the newest sequence of ours in the stream
+	stored      map[digest]uint64 // ids that are stored and may be offered again, with the sequence they have at most
+	unconfirmed unconfirmed
 }
 
-// digest stands for an id: what was read back may be many.
+// digest stands for an id in a map that may hold many.
 type digest [16]byte
 
 func digestOf(id string) digest {
@@ -55,9 +62,9 @@ func digestOf(id string) digest {
 	return digest(sum[:16])
 }
 
-// doubt is the time of the oldest attempt without an answer, and a sequence that
-// what it may have stored comes after.
-type doubt struct {
+// unconfirmed is the oldest attempt that was not answered: when it was sent, and
+// a sequence that is lower than that of anything it may have stored. Zero for none.
+type unconfirmed struct {
 	since time.Time
 	after uint64
 }
@@ -65,30 +72,47 @@ type doubt struct {
 // Publisher returns a publisher for cfg. It sends nothing yet.
 func (c *Conn) Publisher(cfg PublisherConfig) (*Publisher, error) {
 	if cfg.Stream != Packets && cfg.Stream != Alerts && cfg.Stream != Actions {
-		return nil, fmt.Errorf("publisher of %s: no stream %q for records", cfg.Module, cfg.Stream)
+		return nil, fmt.Errorf("publisher of %s: %q is not a stream of records", cfg.Module, cfg.Stream)
 	}
 	cfg.InFlight = orDefault(cfg.InFlight, 256)
+	js, err := jetstream.New(c.nc, jetstream.WithPublishAsyncMaxPending(cfg.InFlight), jetstream.WithPublishAsyncTimeout(callTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("publisher of %s: %w", cfg.Module, err)
+	}
 	p := &Publisher{
-		c: c, cfg: cfg, subject: subjectOf(cfg.Stream, cfg.Module, cfg.Host),
+		c: c, cfg: cfg, subject: subjectOf(cfg.Stream, cfg.Module, cfg.Host), js: js,
 		batches: cfg.Stream != Packets, window: DuplicatesWindow,
-		known: map[digest]struct{}{}, pause: pauseBefore,
+		stored: map[digest]uint64{}, pause: retryPause,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.publishers = append(c.publishers, p)
+	if len(c.publishers) >= maxPublishers {
+		return nil, fmt.Errorf("publisher of %s: %d publishers are open on this connection", cfg.Module, maxPublishers)
+	}
+	c.publishers[p] = struct{}{}
 	return p, nil
 }
 
+// Close ends p, which must not be used any more; only LastSeq and Stats still work.
+// What Flush did not see stored may or may not be stored. It may be called again.
+func (p *Publisher) Close() {
+	p.c.mu.Lock()
+	delete(p.c.publishers, p)
+	p.c.mu.Unlock()
+	p.js.CleanupPublisher()
+}
+
 // Publish stores recs, in order, and returns when all of them are stored: a full
-// stream, a timeout or a lost server make it wait and send again with the same id,
-// until ctx ends. What Resume found is not sent again. A record that event.Encode
-// refuses is not sent; the others are, and the error is ErrInvalid. Any other error
-// means that a tail of recs may not be stored: offer them all again.
+// stream, a timeout or a lost server make it wait and publish again with the same id,
+// until ctx ends. What Resume found stored is left out. A record that event.Encode
+// refuses is left out, too, and the error is ErrInvalid. Any other error means that
+// a tail of recs may not be stored: offer them all again.
 func (p *Publisher) Publish(ctx context.Context, recs ...event.Record) error {
+	defer p.stats.unblock()
 	out, invalid := p.encodeAll(recs)
 	for at := 0; at < len(out); at += maxBatch {
 		if err := p.storeChunk(ctx, out[at:min(len(out), at+maxBatch)]); err != nil {
-			p.remember(out[:at])
+			p.markStored(out[:at])
 			return fmt.Errorf("publish to %s: %w", p.cfg.Stream, err)
 		}
 	}
@@ -101,7 +125,6 @@ type outgoing struct {
 	msg *nats.Msg
 }
 
-// encodeAll encodes what is valid and not known to be stored.
 func (p *Publisher) encodeAll(recs []event.Record) ([]outgoing, error) {
 	out := make([]outgoing, 0, len(recs))
 	var invalid []error
@@ -119,154 +142,23 @@ func (p *Publisher) encodeAll(recs []event.Record) ([]outgoing, error) {
 func (p *Publisher) encode(rec event.Record) (outgoing, error) {
 	data, err := event.Encode(rec)
 	if err != nil {
-		p.counts.refused.Add(1)
+		p.stats.refused.Add(1)
 		return outgoing{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	meta := rec.Meta()
 	return outgoing{id: meta.ID, msg: &nats.Msg{Subject: p.subject, Header: headers(meta), Data: data}}, nil
 }
 
-// storeChunk stores at most maxBatch records. The doubt it raised is over when all
-// of them have been answered; one raised before is not.
-func (p *Publisher) storeChunk(ctx context.Context, out []outgoing) error {
-	if err := p.settle(ctx); err != nil {
-		return err
-	}
-	out = p.fresh(out)
-	before := p.doubt
-	if n, err := p.storeAll(ctx, out); err != nil {
-		p.remember(out[:n])
-		return err
-	}
-	p.doubt = before
-	return nil
-}
-
-// storeAll stores out, as a batch where that is possible, and returns how many of
-// the first are stored. A refused batch is halved: one id that is stored, or a lack
-// of room, refuses all of it.
-func (p *Publisher) storeAll(ctx context.Context, out []outgoing) (int, error) {
-	if !p.batches || len(out) < 2 {
-		return p.storeSingly(ctx, out)
-	}
-	switch p.storeBatch(ctx, out) {
-	case accepted:
-		return len(out), nil
-	case unanswered:
-		return p.storeSingly(ctx, out)
-	}
-	half := len(out) / 2
-	n, err := p.storeAll(ctx, out[:half])
-	if err != nil {
-		return n, err
-	}
-	n, err = p.storeAll(ctx, out[half:])
-	return half + n, err
-}
-
-func (p *Publisher) storeSingly(ctx context.Context, out []outgoing) (int, error) {
-	for i, o := range out {
-		if err := p.storeOne(ctx, o); err != nil {
-			return i, err
-		}
-	}
-	return len(out), nil
-}
-
-// fresh leaves out what is stored already, and what comes twice.
-func (p *Publisher) fresh(out []outgoing) []outgoing {
-	kept := make([]outgoing, 0, len(out))
-	seen := make(map[string]struct{}, len(out))
-	for _, o := range out {
-		_, twice := seen[o.id]
-		if twice || p.isKnown(o.id) {
-			p.counts.duplicates.Add(1)
-			continue
-		}
-		seen[o.id] = struct{}{}
-		kept = append(kept, o)
-	}
-	return kept
-}
-
-func (p *Publisher) isKnown(id string) bool {
-	if len(p.known) == 0 {
-		return false
-	}
-	_, known := p.known[digestOf(id)]
-	return known
-}
-
-func (p *Publisher) remember(out []outgoing) {
-	for _, o := range out {
-		p.known[digestOf(o.id)] = struct{}{}
-	}
-}
-
-// storeOne sends o until it is stored or ctx ends.
-func (p *Publisher) storeOne(ctx context.Context, o outgoing) error {
-	for n := 0; ; n++ {
-		err := p.attempt(ctx, o)
-		if err == nil {
-			p.counts.unblock()
-			return nil
-		}
-		if n == 0 {
-			p.counts.block()
-		}
-		if err := p.wait(ctx, n, err); err != nil {
-			p.counts.unblock()
-			return err
-		}
-		p.counts.retries.Add(1)
-	}
-}
-
-// attempt sends o once, unless it turns out to be stored.
-func (p *Publisher) attempt(ctx context.Context, o outgoing) error {
-	if err := p.settle(ctx); err != nil {
-		return err
-	}
-	if p.isKnown(o.id) {
-		p.counts.duplicates.Add(1)
-		return nil
-	}
-	sent, after := time.Now(), p.LastSeq()
-	ack, err := p.c.call(ctx, o.msg)
-	if err != nil {
-		p.unsure(sent, after)
-		return err
-	}
-	if ack.Error != nil {
-		return ack.Error
-	}
-	p.counts.stored(ack)
-	return nil
-}
-
-func (p *Publisher) unsure(since time.Time, after uint64) {
-	if p.doubt.since.IsZero() {
-		p.doubt = doubt{since: since, after: after}
-	}
-}
-
-// wait pauses before attempt n+1. It returns an error when there is no point in one.
-func (p *Publisher) wait(ctx context.Context, n int, why error) error {
+// waitRetry pauses before the attempt that follows failure number n, which was err.
+// It returns an error when another attempt is pointless.
+func (p *Publisher) waitRetry(ctx context.Context, n int, err error) error {
 	if p.c.nc.IsClosed() {
 		return p.c.closeReason()
 	}
-	timer := time.NewTimer(p.pause(n))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w, last answer: %w", ctx.Err(), why)
+	if !sleep(ctx, p.pause(n)) {
+		return fmt.Errorf("%w, last error: %w", ctx.Err(), err)
 	}
+	return nil
 }
 
-// pauseBefore returns the pause after n failures, with jitter.
-func pauseBefore(n int) time.Duration {
-	d := min(firstPause<<min(n, 10), lastPause)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter is no secret
-}
+func retryPause(n int) time.Duration { return backoff.Delay(n, firstPause, lastPause) }

@@ -119,8 +119,8 @@ func statusError(m *nats.Msg) error {
 	return fmt.Errorf("direct get: status %s %s", m.Header.Get("Status"), m.Header.Get("Description"))
 }
 
-// lastOf returns the newest sequence on subject, or ErrNotFound.
-func (c *Conn) lastOf(ctx context.Context, stream StreamName, subject string) (uint64, error) {
+// lastSequence returns the newest sequence on subject, or ErrNotFound.
+func (c *Conn) lastSequence(ctx context.Context, stream StreamName, subject string) (uint64, error) {
 	body, err := json.Marshal(pageRequest{Last: subject})
 	if err != nil {
 		return 0, err

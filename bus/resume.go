@@ -18,70 +18,89 @@ type StoredRecord struct {
 }
 
 // Resume reads back what the stream holds of this publisher after the sequence
-// after, which is the LastSeq of the last checkpoint, calls each for every record
-// in order (each may be nil) and makes Publish skip them. Call it on every start
-// that may repeat records: the stream itself remembers ids for two minutes only.
-// A stream that ends before after is read from its end; Stats has how much it lost.
-// It returns each's error, or ctx's.
+// after, which is the LastSeq saved with the last checkpoint, calls each (which may
+// be nil) for every record in order, and makes Publish leave them out. Call it on
+// every start that may publish records again: the stream itself remembers ids for two
+// minutes only. A stream that ends before after is read from its end; Stats has how
+// much it lost. It retries until ctx ends. It returns each's error, or ctx's.
 func (p *Publisher) Resume(ctx context.Context, after uint64, each func(StoredRecord) error) error {
-	bound := func() (err error) { after, err = p.bound(ctx, after); return err }
-	read := func() (err error) { after, err = p.readBack(ctx, after, each); return err }
-	for _, step := range []func() error{bound, read} {
-		if err := p.insist(ctx, step); err != nil {
-			return err
-		}
+	defer p.stats.unblock()
+	err := p.retryRead(ctx, func() (err error) { after, err = p.clampToEnd(ctx, after); return err })
+	if err == nil {
+		err = p.retryRead(ctx, func() (err error) { after, err = p.readBack(ctx, after, each); return err })
 	}
-	p.counts.reached(after)
-	p.based = true
+	if err != nil {
+		return err
+	}
+	p.stats.reached(after)
+	p.endKnown = true
 	return nil
 }
 
-// insist repeats step until it succeeds, the caller's function has an error or ctx ends.
-func (p *Publisher) insist(ctx context.Context, step func() error) error {
+// Forget tells p that a checkpoint was saved with the LastSeq through: what is stored
+// up to it is not published again, so its ids need not be remembered. Thus p remembers
+// ids for no more than what the stream holds of it after the last checkpoint.
+func (p *Publisher) Forget(through uint64) {
+	for id, seq := range p.stored {
+		if seq <= through {
+			delete(p.stored, id)
+		}
+	}
+}
+
+// callerError carries an error of the caller's function, which ends retries.
+type callerError struct{ err error }
+
+// Error implements error.
+func (e *callerError) Error() string { return e.err.Error() }
+
+// retryRead repeats read until it succeeds, the caller's function has an error or ctx ends.
+func (p *Publisher) retryRead(ctx context.Context, read func() error) error {
 	for n := 0; ; n++ {
-		err := step()
+		err := read()
 		if err == nil {
 			return nil
 		}
-		if stop, ok := errors.AsType[*stopReading](err); ok {
-			return stop.err
+		if caller, ok := errors.AsType[*callerError](err); ok {
+			return caller.err
 		}
-		if err := p.wait(ctx, n, err); err != nil {
+		if err := p.waitRetry(ctx, n, err); err != nil {
 			return fmt.Errorf("read back %s: %w", p.subject, err)
 		}
 	}
 }
 
-// bound returns after, or our newest sequence if that is before it: the stream's end
-// was lost. A stream with nothing of ours may as well have been emptied by age.
-func (p *Publisher) bound(ctx context.Context, after uint64) (uint64, error) {
-	last, err := p.c.lastOf(ctx, p.cfg.Stream, p.subject)
+// clampToEnd returns after, or our newest sequence if that is before it, because the
+// end of the stream was lost; 0 if the stream holds nothing of ours, as when all of it
+// has expired.
+func (p *Publisher) clampToEnd(ctx context.Context, after uint64) (uint64, error) {
+	last, err := p.c.lastSequence(ctx, p.cfg.Stream, p.subject)
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}
 	if err != nil || last >= after {
 		return after, err
 	}
-	if last, err = p.caughtUp(ctx, last, after); err != nil || last >= after {
+	if last, err = p.awaitReplica(ctx, last, after); err != nil || last >= after {
 		return after, err
 	}
-	p.counts.lost.Store(after - last)
+	p.stats.lost.Store(after - last)
 	return last, nil
 }
 
-// replicaLags is how often a stream is asked for an end that it ought to have. Any replica
-// answers, also one that has not yet got what the others have; together the pauses are
+// replicaRetries is how often a stream is asked for an end that it ought to have. Any
+// replica may answer, also one that lags behind the others; together the pauses take
 // more than a second.
-const replicaLags = 8
+const replicaRetries = 8
 
-// caughtUp asks for our newest sequence until a replica answers that it has come to
-// after, and returns the newest that any of them had.
-func (p *Publisher) caughtUp(ctx context.Context, last, after uint64) (uint64, error) {
-	for n := 0; n < replicaLags && last < after; n++ {
-		if err := p.wait(ctx, n, errLagging); err != nil {
+// awaitReplica asks for our newest sequence until a replica has reached after, and
+// returns the newest that any of them had.
+func (p *Publisher) awaitReplica(ctx context.Context, last, after uint64) (uint64, error) {
+	for n := 0; n < replicaRetries && last < after; n++ {
+		if err := p.waitRetry(ctx, n, errLagging); err != nil {
 			return last, err
 		}
-		now, err := p.c.lastOf(ctx, p.cfg.Stream, p.subject)
+		now, err := p.c.lastSequence(ctx, p.cfg.Stream, p.subject)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return last, err
 		}
@@ -90,68 +109,62 @@ func (p *Publisher) caughtUp(ctx context.Context, last, after uint64) (uint64, e
 	return last, nil
 }
 
-var errLagging = errors.New("the stream ends before our last record")
+var errLagging = errors.New("the stream ends before the last record published to it")
 
-// stopReading carries an error of the caller's function.
-type stopReading struct{ err error }
-
-// Error implements error.
-func (s *stopReading) Error() string { return s.err.Error() }
-
-// readBack remembers the ids of our records after a sequence. It returns how far it
-// came.
+// readBack marks our records after a sequence as stored, and returns the last
+// sequence it read.
 func (p *Publisher) readBack(ctx context.Context, after uint64, each func(StoredRecord) error) (uint64, error) {
 	err := p.c.read(ctx, p.cfg.Stream, pageRequest{Seq: after + 1, Subject: p.subject}, func(s StoredRecord) error {
 		if each != nil {
 			if err := each(s); err != nil {
-				return &stopReading{err}
+				return &callerError{err}
 			}
 		}
-		p.known[digestOf(s.ID)] = struct{}{}
-		p.counts.reached(s.Sequence)
+		p.stored[digestOf(s.ID)] = s.Sequence
+		p.stats.reached(s.Sequence)
 		after = s.Sequence
 		return nil
 	})
 	return after, err
 }
 
-// settle must precede every attempt. It learns, once, where our records end, and
-// looks up what unanswered attempts stored before the stream forgets their ids.
-func (p *Publisher) settle(ctx context.Context) error {
-	if !p.based {
-		return p.findBase(ctx)
+// syncWithStream must precede every attempt. It learns, once, where our records end,
+// and reads back what unconfirmed attempts stored before the stream forgets their ids.
+// It retries until ctx ends.
+func (p *Publisher) syncWithStream(ctx context.Context) error {
+	for n := 0; ; n++ {
+		err := p.trySyncWithStream(ctx)
+		if err == nil {
+			return nil
+		}
+		p.stats.block()
+		if err := p.waitRetry(ctx, n, err); err != nil {
+			return err
+		}
 	}
-	if p.doubt.since.IsZero() || age(p.doubt.since) < p.window/2 {
+}
+
+func (p *Publisher) trySyncWithStream(ctx context.Context) error {
+	if !p.endKnown {
+		last, err := p.c.lastSequence(ctx, p.cfg.Stream, p.subject)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		p.stats.reached(last)
+		p.endKnown = true
+	}
+	if p.unconfirmed.since.IsZero() || age(p.unconfirmed.since) < p.window/2 {
 		return nil
 	}
-	if _, err := p.readBack(ctx, p.doubt.after, nil); err != nil {
-		return p.retrySettle(ctx, err)
-	}
-	p.doubt = doubt{}
-	return nil
-}
-
-func (p *Publisher) findBase(ctx context.Context) error {
-	last, err := p.c.lastOf(ctx, p.cfg.Stream, p.subject)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return p.retrySettle(ctx, err)
-	}
-	p.counts.reached(last)
-	p.based = true
-	return nil
-}
-
-// retrySettle waits and settles again.
-func (p *Publisher) retrySettle(ctx context.Context, why error) error {
-	p.counts.block()
-	if err := p.wait(ctx, 5, why); err != nil {
+	if _, err := p.readBack(ctx, p.unconfirmed.after, nil); err != nil {
 		return err
 	}
-	return p.settle(ctx)
+	p.unconfirmed = unconfirmed{}
+	return nil
 }
 
-// age is how old at is by either clock: the server's window goes by wall time, and
-// somebody may have moved it.
+// age is how old at is by the monotonic or the wall clock, whichever says more: the
+// server's window goes by wall time, which may have been changed.
 func age(at time.Time) time.Duration {
 	now := time.Now()
 	return max(now.Sub(at), now.Round(0).Sub(at.Round(0)).Abs())

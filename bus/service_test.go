@@ -116,6 +116,29 @@ func TestStopServingWithoutAServer(t *testing.T) {
 	require.Less(t, time.Since(began), time.Second)
 }
 
+// A server that does not answer in time makes Serve fail; its verbs can be served
+// later.
+func TestServeWorksAfterAFailedServe(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	o := b.Options(bus.ContainerGuard)
+	way := &stallable{InProcess: o.InProcess}
+	o.InProcess = way
+	conn, err := bus.Connect(within(t, patience), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(within(t, patience)) })
+	config := bus.ServiceConfig{Module: bus.ContainerGuard, Host: b.Host(), Version: "1.2.3", Verbs: verbs()}
+
+	way.mu.Lock()
+	_, err = conn.Serve(t.Context(), config)
+	way.mu.Unlock()
+	require.Error(t, err)
+	stop, err := conn.Serve(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	require.NoError(t, b.Conn(bus.Operator).Request(within(t, patience), bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil))
+}
+
 func TestRequestToNobody(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
