@@ -92,6 +92,9 @@ func (run *runState) close() (err error) {
 	if run.files != nil {
 		err = errors.Join(err, run.files.Close())
 	}
+	if run.reporter != nil {
+		run.reporter.pub.Close()
+	}
 	if run.docker != nil {
 		run.docker.Close()
 	}

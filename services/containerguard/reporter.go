@@ -174,7 +174,9 @@ func (r *reporter) saveMark() {
 	}
 	if err != nil {
 		r.log.WithError(err).Warn("cannot save the position in the stream of actions: the next start reads more of it")
+		return
 	}
+	r.pub.Forget(r.marks[0])
 }
 
 // readMark returns 0, the whole stream, if the file cannot be used.

@@ -86,6 +86,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer pub.Close()
 	s.mu.Lock()
 	s.publisher = pub
 	s.mu.Unlock()

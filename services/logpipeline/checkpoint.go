@@ -149,13 +149,13 @@ func (p *pipeline) commit() {
 func (p *pipeline) writeCheckpoint() {
 	c := &p.commits
 	c.written = time.Now()
-	state := p.sources.tailer.State()
+	state, lastSeq := p.sources.tailer.State(), p.pub.LastSeq()
 	counts, err := p.matcher.correlator.Snapshot()
 	if err != nil {
 		err = fmt.Errorf("correlation counts: %w", err)
 	} else {
 		err = c.file.save(checkpoint{
-			LastSeq: p.pub.LastSeq(), Tail: state, Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
+			LastSeq: lastSeq, Tail: state, Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
 			Packets: c.processed.spans, Docker: p.sources.docker.State(),
 		})
 	}
@@ -172,6 +172,7 @@ func (p *pipeline) writeCheckpoint() {
 		p.s.log.Info("checkpoint written again")
 	}
 	c.dirty, c.checkpointNeeded, c.failed = false, false, false
+	p.pub.Forget(lastSeq)
 	p.s.checkpoints.Add(1)
 	p.s.reasons.Clear(topicCheckpointWrite)
 	p.sources.syslog.DeleteConsumed(state)

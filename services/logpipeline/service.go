@@ -90,6 +90,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer p.pub.Close()
 	in := p.sources
 	defer func() {
 		if err := in.tailer.Close(); err != nil {
