@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 // The errors a caller may want to tell apart.
@@ -61,6 +63,7 @@ type Conn struct {
 	host   string
 	log    logrus.FieldLogger
 	closed chan struct{}
+	tasks  *task.Group
 
 	violations violations
 	lostPulls  atomic.Uint64 // pull requests of consumers
@@ -83,7 +86,7 @@ const (
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{
 		module: o.Module, host: o.Host, log: o.Log, closed: make(chan struct{}),
-		publishers: map[*Publisher]struct{}{}, services: map[string]*moduleService{},
+		tasks: task.New(context.WithoutCancel(ctx)), publishers: map[*Publisher]struct{}{}, services: map[string]*moduleService{},
 	}
 	if c.log == nil {
 		c.log = silent()
@@ -180,14 +183,18 @@ func (c *Conn) Close(ctx context.Context) error {
 	if err := c.nc.Drain(); err != nil { // not connected, or closed already
 		c.nc.Close()
 	}
+	var err error
 	select {
 	case <-c.closed:
-		return nil
 	case <-ctx.Done():
 		c.nc.Close()
 		<-c.closed
-		return fmt.Errorf("close the bus connection of %s: %w", c.module, ctx.Err())
+		err = ctx.Err()
 	}
+	if err = errors.Join(err, c.tasks.Wait()); err != nil {
+		return fmt.Errorf("close the bus connection of %s: %w", c.module, err)
+	}
+	return nil
 }
 
 // Connected reports whether the server is there now.
@@ -259,10 +266,10 @@ func callError(asker context.Context, err error) error {
 	return err
 }
 
-// giveUp closes the connection for good, with the reason for its users.
-func (c *Conn) giveUp(why error) {
+// closeFor closes the connection for good; its calls then return reason.
+func (c *Conn) closeFor(reason error) {
 	c.mu.Lock()
-	c.lost = why
+	c.lost = reason
 	c.mu.Unlock()
 	c.nc.Close()
 }

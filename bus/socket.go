@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -32,7 +32,7 @@ type Greeting struct {
 // its calls return ErrDaemonRestarted.
 func DialSocket(ctx context.Context, path string) (*Conn, error) {
 	d := &socketDialer{path: path}
-	first, err := d.greet(ctx)
+	first, err := d.readFirst(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -45,23 +45,15 @@ func DialSocket(ctx context.Context, path string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.onRestart(func() { c.giveUp(ErrDaemonRestarted) })
+	d.conn.Store(c)
 	return c, nil
 }
 
-// socketDialer dials the socket and eats its greeting.
+// socketDialer dials the socket and consumes the greeting.
 type socketDialer struct {
 	path string
-	seed string
-
-	mu        sync.Mutex
-	restarted func()
-}
-
-func (d *socketDialer) onRestart(fn func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.restarted = fn
+	seed string               // of the first greeting
+	conn atomic.Pointer[Conn] // closed when the daemon was restarted
 }
 
 // Dial implements the dialer of nats.go. The address is not used.
@@ -74,22 +66,19 @@ func (d *socketDialer) Dial(string, string) (net.Conn, error) {
 	}
 	if g.Seed != d.seed {
 		_ = conn.Close() // nothing was sent on it
-		d.tellRestart()
+		if c := d.conn.Load(); c != nil {
+			c.tasks.Go("close connection", func(context.Context) error { // closing waits for the dialer
+				c.closeFor(ErrDaemonRestarted)
+				return nil
+			})
+		}
 		return nil, ErrDaemonRestarted
 	}
 	return conn, nil
 }
 
-// tellRestart runs apart, because closing a connection waits for its dialer.
-func (d *socketDialer) tellRestart() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.restarted != nil {
-		go d.restarted()
-	}
-}
-
-func (d *socketDialer) greet(ctx context.Context) (Greeting, error) {
+// readFirst returns the greeting of a connection made for it alone.
+func (d *socketDialer) readFirst(ctx context.Context) (Greeting, error) {
 	conn, g, err := d.open(ctx)
 	if err != nil {
 		return g, err

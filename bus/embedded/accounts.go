@@ -12,15 +12,15 @@ const (
 	overTCP   = "STANDARD"   // jwt.ConnectionTypeStandard
 
 	everything = ">"
-	// anyQueue, denied, refuses every queue subscription and leaves plain ones:
-	// a member of a queue group takes messages away from the others.
+	// anyQueue as a denied subject refuses queue subscriptions and leaves plain ones:
+	// a member of a queue group would take messages away from the others.
 	anyQueue = "> >"
 )
 
-// accounts is the part of the server's configuration that says who may do what,
-// in the server's own configuration language, which reads JSON. It goes through
-// a configuration string because accounts made by Go calls lose JetStream when
-// the server reloads.
+// accounts is the part of the server's configuration that holds users and their
+// permissions, in the server's configuration language, which includes JSON. It is
+// given as a string because accounts made by Go calls lose JetStream when the server
+// reloads.
 type accounts struct {
 	Accounts      map[string]account `json:"accounts"`
 	SystemAccount string             `json:"system_account"`
@@ -28,14 +28,14 @@ type accounts struct {
 }
 
 type account struct {
-	JetStream string  `json:"jetstream,omitempty"`
-	Users     []login `json:"users,omitempty"`
-	Exports   []offer `json:"exports,omitempty"`
-	Imports   []take  `json:"imports,omitempty"`
+	JetStream string         `json:"jetstream,omitempty"`
+	Users     []accountUser  `json:"users,omitempty"`
+	Exports   []streamExport `json:"exports,omitempty"`
+	Imports   []streamImport `json:"imports,omitempty"`
 }
 
-// login is one key and what it may do.
-type login struct {
+// accountUser is one key and its permissions.
+type accountUser struct {
 	Nkey            string      `json:"nkey"`
 	Permissions     permissions `json:"permissions"`
 	ConnectionTypes []string    `json:"allowed_connection_types"`
@@ -52,24 +52,24 @@ type subjects struct {
 	Deny  []string `json:"deny,omitempty"`
 }
 
-// responses lets a service answer on whatever subject a request names.
+// responses permits a service to answer on the reply subject of a request.
 type responses struct {
 	Max     int    `json:"max"`
 	Expires string `json:"expires"`
 }
 
-// offer is a stream of messages that an account gives to others.
-type offer struct {
+// streamExport is a subject whose messages other accounts may import.
+type streamExport struct {
 	Stream   string   `json:"stream"`
 	Accounts []string `json:"accounts"`
 }
 
-// take is a stream that an account gets from another.
-type take struct {
-	Stream source `json:"stream"`
+// streamImport is a subject imported from another account.
+type streamImport struct {
+	Stream importSource `json:"stream"`
 }
 
-type source struct {
+type importSource struct {
 	Account string `json:"account"`
 	Subject string `json:"subject"`
 }
@@ -83,64 +83,67 @@ func (a accounts) config() (string, error) {
 	return out.String(), err
 }
 
-// newAccounts lays out the accounts: modules and operators share one.
-func newAccounts(logins []login) accounts {
+// newAccounts returns the account that modules and operators share, and the system
+// account.
+func newAccounts(users []accountUser) accounts {
 	return accounts{
 		Accounts: map[string]account{
-			bus.AccountApp:    {JetStream: "enabled", Users: logins},
+			bus.AccountApp:    {JetStream: "enabled", Users: users},
 			bus.AccountSystem: {},
 		},
 		SystemAccount: bus.AccountSystem,
 	}
 }
 
-// admitObservers gives whoever shows no key an account of its own, in which
-// nothing exists but the feeds of what was stored, and the gateway that puts
-// observers' questions to the modules.
-func (a *accounts) admitObservers(k observerKeys) {
+// addObservers gives clients without a key an account of their own, which imports the
+// republished subjects and nothing else, and adds the gateway that forwards observers'
+// requests to the modules.
+func (a *accounts) addObservers(k observerKeys) {
 	app := a.Accounts[bus.AccountApp]
-	app.Users = append(app.Users, moduleLogin(k.inside.public, insidePermission(), inProcess))
-	observer := account{Users: []login{
-		observerLogin(k.anyone), moduleLogin(k.outside.public, outsidePermission(), inProcess),
+	app.Users = append(app.Users, moduleUser(k.gatewayApp.public, gatewayAppPermission(), inProcess))
+	observer := account{Users: []accountUser{
+		observerUser(k.observer), moduleUser(k.gatewayObserver.public, gatewayObserverPermission(), inProcess),
 	}}
-	for _, feed := range bus.ObserverSubjects() {
-		app.Exports = append(app.Exports, offer{Stream: feed, Accounts: []string{bus.AccountObserver}})
-		observer.Imports = append(observer.Imports, take{Stream: source{Account: bus.AccountApp, Subject: feed}})
+	for _, subject := range bus.ObserverSubjects() {
+		app.Exports = append(app.Exports, streamExport{Stream: subject, Accounts: []string{bus.AccountObserver}})
+		observer.Imports = append(observer.Imports, streamImport{Stream: importSource{Account: bus.AccountApp, Subject: subject}})
 	}
 	a.Accounts[bus.AccountApp] = app
 	a.Accounts[bus.AccountObserver] = observer
-	a.NoAuthUser = k.anyone.public
+	a.NoAuthUser = k.observer.public
 }
 
-// moduleLogin lets the holder of a public key be module on host.
-func moduleLogin(public string, p bus.Permission, connection string) login {
-	l := login{
+// moduleUser returns the user with this public key and permission p, which may
+// connect by one connection type.
+func moduleUser(public string, p bus.Permission, connection string) accountUser {
+	u := accountUser{
 		Nkey: public,
 		Permissions: permissions{
-			Publish:   permit(p.Publish, p.DenyPublish),
-			Subscribe: permit(p.Subscribe, p.DenySubscribe),
+			Publish:   subjectPermissions(p.Publish, p.DenyPublish),
+			Subscribe: subjectPermissions(p.Subscribe, p.DenySubscribe),
 		},
 		ConnectionTypes: []string{connection},
 	}
 	if p.Responses > 0 {
-		l.Permissions.Responses = &responses{Max: p.Responses, Expires: p.ResponseTime.String()}
+		u.Permissions.Responses = &responses{Max: p.Responses, Expires: p.ResponseTime.String()}
 	}
-	return l
+	return u
 }
 
-func observerLogin(k key) login {
-	return login{
+func observerUser(k key) accountUser {
+	return accountUser{
 		Nkey: k.public,
 		Permissions: permissions{
-			Publish:   permit(observerQuestions(), nil),
-			Subscribe: permit(append(bus.ObserverSubjects(), "_INBOX.>"), []string{anyQueue}),
+			Publish:   subjectPermissions(observerRequests(), nil),
+			Subscribe: subjectPermissions(append(bus.ObserverSubjects(), "_INBOX.>"), []string{anyQueue}),
 		},
 		ConnectionTypes: []string{inProcess},
 	}
 }
 
-// observerQuestions are the subjects of the micro protocol (NATS ADR-32).
-func observerQuestions() []string {
+// observerRequests returns the subjects of the micro protocol (NATS ADR-32) that
+// observers may send requests to.
+func observerRequests() []string {
 	return []string{
 		"$SRV.PING", "$SRV.PING.>",
 		"$SRV.INFO", "$SRV.INFO.>",
@@ -148,9 +151,9 @@ func observerQuestions() []string {
 	}
 }
 
-// permit allows and denies exactly these subjects. The server takes an empty list
-// for "no limit", so nothing allowed is written as everything denied.
-func permit(allow, deny []string) subjects {
+// subjectPermissions allows and denies exactly these subjects. The server reads an
+// empty list as "no limit", so that nothing allowed is written as everything denied.
+func subjectPermissions(allow, deny []string) subjects {
 	if len(allow) == 0 {
 		return subjects{Deny: []string{everything}}
 	}

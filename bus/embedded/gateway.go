@@ -22,12 +22,12 @@ const (
 	// observerInbox begins the only subjects to which observers are answered.
 	observerInbox = "_INBOX."
 
-	// maxAsked is how many questions are remembered; an answer to an older one
+	// maxPendingRequests is how many questions are remembered; an answer to an older one
 	// is dropped.
-	maxAsked = 256
-	// questionsPerSecond bounds what observers can make modules do; more are
+	maxPendingRequests = 256
+	// requestsPerSecond bounds what observers can make modules do; more are
 	// dropped, and their askers see silence.
-	questionsPerSecond = 200
+	requestsPerSecond = 200
 )
 
 // gateway puts observers' questions to the modules. It is a member of both
@@ -37,24 +37,24 @@ const (
 // safe as well, but let one observer have an answer delivered to the others as if
 // it were an alert.
 type gateway struct {
-	inside  *nats.Conn
-	outside *nats.Conn
-	quota   quota
+	app       *nats.Conn
+	observers *nats.Conn
+	limit     rateLimit
 
-	mu    sync.Mutex
-	count uint64
-	asked [maxAsked]asked
+	mu      sync.Mutex
+	count   uint64
+	pending [maxPendingRequests]pendingRequest
 }
 
-// asked is a question under way: the token its answers carry, and who asked.
-type asked struct {
+// pendingRequest is a question under way: the token its answers carry, and who asked.
+type pendingRequest struct {
 	token string
 	reply string
 }
 
 // openGateway connects to both accounts and begins to answer.
-func openGateway(p *provider, inside, outside key) (*gateway, error) {
-	g := &gateway{quota: quota{limit: questionsPerSecond, now: time.Now}}
+func openGateway(p *inProcessDialer, inside, outside key) (*gateway, error) {
+	g := &gateway{limit: rateLimit{limit: requestsPerSecond, now: time.Now}}
 	if err := g.connect(p, inside, outside); err != nil {
 		g.close()
 		return nil, fmt.Errorf("connect the observers' gateway: %w", err)
@@ -62,25 +62,25 @@ func openGateway(p *provider, inside, outside key) (*gateway, error) {
 	return g, nil
 }
 
-func (g *gateway) connect(p *provider, inside, outside key) (err error) {
-	if g.inside, err = dialAs(p, inside); err != nil {
+func (g *gateway) connect(p *inProcessDialer, inside, outside key) (err error) {
+	if g.app, err = dialAs(p, inside); err != nil {
 		return err
 	}
-	if g.outside, err = dialAs(p, outside); err != nil {
+	if g.observers, err = dialAs(p, outside); err != nil {
 		return err
 	}
-	if _, err := g.inside.Subscribe(gatewayInbox+".*", g.answer); err != nil {
+	if _, err := g.app.Subscribe(gatewayInbox+".*", g.forwardReply); err != nil {
 		return err
 	}
-	for _, subject := range observerQuestions() {
-		if _, err := g.outside.Subscribe(subject, g.ask); err != nil {
+	for _, subject := range observerRequests() {
+		if _, err := g.observers.Subscribe(subject, g.forwardRequest); err != nil {
 			return err
 		}
 	}
-	return errors.Join(g.inside.FlushTimeout(readyTimeout), g.outside.FlushTimeout(readyTimeout))
+	return errors.Join(g.app.FlushTimeout(readyTimeout), g.observers.FlushTimeout(readyTimeout))
 }
 
-func dialAs(p *provider, k key) (*nats.Conn, error) {
+func dialAs(p *inProcessDialer, k key) (*nats.Conn, error) {
 	pair, err := nkeys.FromSeed([]byte(k.seed))
 	if err != nil {
 		return nil, err
@@ -94,59 +94,59 @@ func dialAs(p *provider, k key) (*nats.Conn, error) {
 
 // close ends both connections.
 func (g *gateway) close() {
-	for _, nc := range []*nats.Conn{g.inside, g.outside} {
+	for _, nc := range []*nats.Conn{g.app, g.observers} {
 		if nc != nil {
 			nc.Close()
 		}
 	}
 }
 
-func (g *gateway) ask(question *nats.Msg) {
+func (g *gateway) forwardRequest(question *nats.Msg) {
 	if !strings.HasPrefix(question.Reply, observerInbox) {
 		return
 	}
-	if ok, _ := g.quota.take(); !ok {
+	if ok, _ := g.limit.allow(); !ok {
 		return
 	}
-	_ = g.inside.PublishRequest(question.Subject, gatewayInbox+"."+g.remember(question.Reply), nil)
+	_ = g.app.PublishRequest(question.Subject, gatewayInbox+"."+g.addPending(question.Reply), nil)
 }
 
-func (g *gateway) answer(answer *nats.Msg) {
-	reply, ok := g.asker(strings.TrimPrefix(answer.Subject, gatewayInbox+"."))
+func (g *gateway) forwardReply(answer *nats.Msg) {
+	reply, ok := g.replySubject(strings.TrimPrefix(answer.Subject, gatewayInbox+"."))
 	if !ok || len(answer.Data) == 0 { // forgotten, or nobody is there to answer
 		return
 	}
-	_ = g.outside.Publish(reply, answer.Data)
+	_ = g.observers.Publish(reply, answer.Data)
 }
 
-// remember returns a token for answers to reply.
-func (g *gateway) remember(reply string) string {
+// addPending returns a token for answers to reply.
+func (g *gateway) addPending(reply string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.count++
 	token := strconv.FormatUint(g.count, 36)
-	g.asked[g.count%maxAsked] = asked{token: token, reply: reply}
+	g.pending[g.count%maxPendingRequests] = pendingRequest{token: token, reply: reply}
 	return token
 }
 
-func (g *gateway) asker(token string) (reply string, ok bool) {
+func (g *gateway) replySubject(token string) (reply string, ok bool) {
 	n, err := strconv.ParseUint(token, 36, 64)
 	if err != nil {
 		return "", false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := g.asked[n%maxAsked]
+	a := g.pending[n%maxPendingRequests]
 	return a.reply, a.token == token
 }
 
-// insidePermission lets the gateway ask modules, and read their answers.
-func insidePermission() bus.Permission {
-	return bus.Permission{Publish: observerQuestions(), Subscribe: []string{gatewayInbox + ".>"}}
+// gatewayAppPermission lets the gateway ask modules, and read their answers.
+func gatewayAppPermission() bus.Permission {
+	return bus.Permission{Publish: observerRequests(), Subscribe: []string{gatewayInbox + ".>"}}
 }
 
-// outsidePermission lets the gateway hear observers' questions and answer to
+// gatewayObserverPermission lets the gateway hear observers' questions and answer to
 // inboxes only, whatever it was asked.
-func outsidePermission() bus.Permission {
-	return bus.Permission{Publish: []string{observerInbox + ">"}, Subscribe: observerQuestions()}
+func gatewayObserverPermission() bus.Permission {
+	return bus.Permission{Publish: []string{observerInbox + ">"}, Subscribe: observerRequests()}
 }

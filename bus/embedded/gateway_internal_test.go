@@ -10,10 +10,10 @@ import (
 func TestGatewayRemembersWhoAsked(t *testing.T) {
 	t.Parallel()
 	var g gateway
-	first := g.remember("_INBOX.a")
-	second := g.remember("_INBOX.b")
+	first := g.addPending("_INBOX.a")
+	second := g.addPending("_INBOX.b")
 	for token, want := range map[string]string{first: "_INBOX.a", second: "_INBOX.b"} {
-		reply, ok := g.asker(token)
+		reply, ok := g.replySubject(token)
 		require.True(t, ok)
 		require.Equal(t, want, reply)
 	}
@@ -22,11 +22,11 @@ func TestGatewayRemembersWhoAsked(t *testing.T) {
 func TestGatewayForgetsOldQuestions(t *testing.T) {
 	t.Parallel()
 	var g gateway
-	old := g.remember("_INBOX.old")
-	for n := range maxAsked {
-		g.remember("_INBOX." + strconv.Itoa(n))
+	old := g.addPending("_INBOX.old")
+	for n := range maxPendingRequests {
+		g.addPending("_INBOX." + strconv.Itoa(n))
 	}
-	_, ok := g.asker(old)
+	_, ok := g.replySubject(old)
 	require.False(t, ok)
 }
 
@@ -34,7 +34,7 @@ func TestGatewayKnowsNoForeignToken(t *testing.T) {
 	t.Parallel()
 	var g gateway
 	for _, token := range []string{"", "0", "-1", "zz", "!", "99999999999999999999999"} {
-		_, ok := g.asker(token)
+		_, ok := g.replySubject(token)
 		require.False(t, ok, token)
 	}
 }

@@ -8,58 +8,58 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// notes is what there is to say about the bus beside what the server itself says.
-type notes struct {
-	mu       sync.Mutex
-	kept     []string
-	restarts uint64
-	store    string
+// healthState is what there is to say about the bus beside what the server itself says.
+type healthState struct {
+	mu          sync.Mutex
+	warningList []string
+	restarts    uint64
+	storeReason string
 }
 
-// keep remembers a warning for the life of the process.
-func (n *notes) keep(warning string) {
+// addWarning remembers a warning for the life of the process.
+func (n *healthState) addWarning(warning string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.kept = append(n.kept, warning)
+	n.warningList = append(n.warningList, warning)
 }
 
-// setStore says what is wrong with the store, empty for nothing.
-func (n *notes) setStore(reason string) {
+// setStoreReason says what is wrong with the store, empty for nothing.
+func (n *healthState) setStoreReason(reason string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.store = reason
+	n.storeReason = reason
 }
 
-func (n *notes) restarted() {
+func (n *healthState) addRestart() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.restarts++
 }
 
-func (n *notes) reasons() []string {
+func (n *healthState) reasons() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.store == "" {
+	if n.storeReason == "" {
 		return nil
 	}
-	return []string{n.store}
+	return []string{n.storeReason}
 }
 
-func (n *notes) warnings() []string {
+func (n *healthState) warnings() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Clone(n.kept)
+	return slices.Clone(n.warningList)
 }
 
 // Health returns, for people, why the bus is not well; empty means well.
 func (s *Server) Health() []string {
-	return s.notes.reasons()
+	return s.health.reasons()
 }
 
 // Warnings returns, for people, what was asked for and is not there, though the bus
 // works without: the observers' port, or the operators' socket.
 func (s *Server) Warnings() []string {
-	return s.notes.warnings()
+	return s.health.warnings()
 }
 
 // Stats counts what happened since the start.
@@ -79,13 +79,13 @@ type Stats struct {
 // Stats returns the counters of the bus.
 func (s *Server) Stats() Stats {
 	st := Stats{Clients: map[string]uint64{}, Refused: map[string]uint64{}}
-	for name, g := range s.gates {
+	for name, g := range s.proxies {
 		st.Clients[name], st.Refused[name] = g.counts()
 	}
-	s.notes.mu.Lock()
-	st.Restarts = s.notes.restarts
-	s.notes.mu.Unlock()
-	if ns := s.provider.current.Load(); ns != nil {
+	s.health.mu.Lock()
+	st.Restarts = s.health.restarts
+	s.health.mu.Unlock()
+	if ns := s.dialer.current.Load(); ns != nil {
 		st.SlowConsumers = uint64(max(0, ns.NumSlowConsumers()))
 		st.Stalled = uint64(max(0, ns.NumStalledClients()))
 	}

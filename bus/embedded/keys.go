@@ -44,9 +44,9 @@ func newKey() (key, error) {
 // observerKeys are the keys around observers: the one of those who show none, and
 // the gateway's two.
 type observerKeys struct {
-	anyone  key
-	inside  key
-	outside key
+	observer        key
+	gatewayApp      key
+	gatewayObserver key
 }
 
 func newObserverKeys() (*observerKeys, error) {
@@ -54,5 +54,5 @@ func newObserverKeys() (*observerKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &observerKeys{anyone: ring["anyone"], inside: ring["inside"], outside: ring["outside"]}, nil
+	return &observerKeys{observer: ring["anyone"], gatewayApp: ring["inside"], gatewayObserver: ring["outside"]}, nil
 }

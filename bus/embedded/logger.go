@@ -16,7 +16,7 @@ import (
 // may cause no more than linesPerSecond of them.
 type serverLog struct {
 	log   logrus.FieldLogger
-	quota quota
+	limit rateLimit
 	fatal atomic.Pointer[string] // the first thing the server could not go on from
 }
 
@@ -26,7 +26,7 @@ const linesPerSecond = 20
 var _ server.Logger = (*serverLog)(nil)
 
 func newServerLog(log logrus.FieldLogger) *serverLog {
-	return &serverLog{log: log, quota: quota{limit: linesPerSecond, now: time.Now}}
+	return &serverLog{log: log, limit: rateLimit{limit: linesPerSecond, now: time.Now}}
 }
 
 // Noticef is the server's talk of its own start and stop.
@@ -36,7 +36,7 @@ func (l *serverLog) Noticef(format string, v ...any) {
 
 // Warnf logs a warning.
 func (l *serverLog) Warnf(format string, v ...any) {
-	if entry, ok := l.admit(format, v); ok {
+	if entry, ok := l.entry(format, v); ok {
 		entry.Warn("bus server warning")
 	}
 }
@@ -44,7 +44,7 @@ func (l *serverLog) Warnf(format string, v ...any) {
 // Errorf logs an error. The server calls a client's mistake an error, so it is a
 // warning here: an error of ours shows in Health.
 func (l *serverLog) Errorf(format string, v ...any) {
-	if entry, ok := l.admit(format, v); ok {
+	if entry, ok := l.entry(format, v); ok {
 		entry.Warn("bus server error")
 	}
 }
@@ -72,8 +72,8 @@ func (l *serverLog) Debugf(string, ...any) {}
 // Tracef is never asked for.
 func (l *serverLog) Tracef(string, ...any) {}
 
-func (l *serverLog) admit(format string, v []any) (logrus.FieldLogger, bool) {
-	ok, suppressed := l.quota.take()
+func (l *serverLog) entry(format string, v []any) (logrus.FieldLogger, bool) {
+	ok, suppressed := l.limit.allow()
 	if !ok {
 		return nil, false
 	}
@@ -84,8 +84,8 @@ func (l *serverLog) admit(format string, v []any) (logrus.FieldLogger, bool) {
 	return entry, true
 }
 
-// quota admits limit events in each second.
-type quota struct {
+// rateLimit admits limit events in each second.
+type rateLimit struct {
 	limit int
 	now   func() time.Time
 
@@ -95,9 +95,9 @@ type quota struct {
 	suppressed uint64
 }
 
-// take reports whether one more event is admitted and, if it is the first
+// allow reports whether one more event is admitted and, if it is the first
 // since some were not, how many were not.
-func (q *quota) take() (ok bool, suppressed uint64) {
+func (q *rateLimit) allow() (ok bool, suppressed uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if second := q.now().Unix(); second != q.second {

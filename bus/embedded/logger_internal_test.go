@@ -25,7 +25,7 @@ func TestStrangersCannotFillTheLog(t *testing.T) {
 	now := time.Unix(1, 0)
 	logger, hook := test.NewNullLogger()
 	log := newServerLog(logger)
-	log.quota.now = func() time.Time { return now }
+	log.limit.now = func() time.Time { return now }
 	for range 1000 {
 		log.Warnf("authentication error")
 	}

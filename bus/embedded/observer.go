@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// fullLine is how a NATS server says that there is no room.
-const fullLine = "-ERR 'maximum connections exceeded'\r\n"
+// maxConnectionsLine is how a NATS server says that there is no room.
+const maxConnectionsLine = "-ERR 'maximum connections exceeded'\r\n"
 
 // loopback returns address if it is a loopback one and refuses any other: whoever
 // reaches the observers' port is let in unasked.
@@ -26,11 +26,11 @@ func loopback(address string) (string, error) {
 	return address, nil
 }
 
-// observerGreeting lets anyone in; the server makes an observer of whoever
+// observerHandshake lets anyone in; the server makes an observer of whoever
 // shows no key.
-func observerGreeting() greeting {
-	return greeting{
-		admit: func(net.Conn) error { return nil },
-		full:  func(c net.Conn) { _, _ = c.Write([]byte(fullLine)) },
+func observerHandshake() handshake {
+	return handshake{
+		accept: func(net.Conn) error { return nil },
+		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
 }

@@ -24,15 +24,15 @@ type peer struct {
 	groups []int
 }
 
-// operators says who may operate the bus: root, this process's own user, and
+// operatorPolicy says who may operate the bus: root, this process's own user, and
 // members of one group, as primary or as supplementary group.
-type operators struct {
+type operatorPolicy struct {
 	uid int
 	gid int
 }
 
-// admits reports whether p is an operator.
-func (o operators) admits(p peer) bool {
+// allows reports whether p is an operator.
+func (o operatorPolicy) allows(p peer) bool {
 	if p.uid == 0 || p.uid == o.uid {
 		return true
 	}
@@ -56,8 +56,8 @@ func lookupGroup(name string) int {
 	return gid
 }
 
-// send tells c, in the one line that comes before the server speaks.
-func send(c net.Conn, g bus.Greeting) error {
+// writeGreeting tells c, in the one line that comes before the server speaks.
+func writeGreeting(c net.Conn, g bus.Greeting) error {
 	line, err := json.Marshal(g)
 	if err != nil {
 		return err
@@ -66,31 +66,31 @@ func send(c net.Conn, g bus.Greeting) error {
 	return err
 }
 
-// turnAway tells c why it is refused. Whether it listens is its own affair.
-func turnAway(c net.Conn, why string) {
-	_ = send(c, bus.Greeting{Error: why})
+// refuse tells c why it is refused. Whether it listens is its own affair.
+func refuse(c net.Conn, why string) {
+	_ = writeGreeting(c, bus.Greeting{Error: why})
 }
 
-var errStranger = errors.New("only root, the daemon's own user and members of its group may operate the bus")
+var errNotOperator = errors.New("only root, the daemon's own user and members of its group may operate the bus")
 
-// operatorGreeting asks the kernel who has come and hands the operators' key of
+// operatorHandshake asks the kernel who has come and hands the operators' key of
 // this start to operators only.
-func operatorGreeting(who operators, hello bus.Greeting) greeting {
-	return greeting{
-		admit: func(c net.Conn) error { return who.greet(c, hello) },
-		full:  func(c net.Conn) { turnAway(c, "too many connections; try again") },
+func operatorHandshake(who operatorPolicy, hello bus.Greeting) handshake {
+	return handshake{
+		accept: func(c net.Conn) error { return who.handshake(c, hello) },
+		reject: func(c net.Conn) { refuse(c, "too many connections; try again") },
 	}
 }
 
-func (o operators) greet(c net.Conn, hello bus.Greeting) error {
-	p, err := peerOf(c)
+func (o operatorPolicy) handshake(c net.Conn, hello bus.Greeting) error {
+	p, err := peerCredentials(c)
 	if err != nil {
-		turnAway(c, "cannot tell who you are")
+		refuse(c, "cannot tell who you are")
 		return err
 	}
-	if !o.admits(p) {
-		turnAway(c, errStranger.Error())
-		return fmt.Errorf("uid %d pid %d: %w", p.uid, p.pid, errStranger)
+	if !o.allows(p) {
+		refuse(c, errNotOperator.Error())
+		return fmt.Errorf("uid %d pid %d: %w", p.uid, p.pid, errNotOperator)
 	}
-	return send(c, hello)
+	return writeGreeting(c, hello)
 }

@@ -10,7 +10,7 @@ import (
 
 func TestOperators(t *testing.T) {
 	t.Parallel()
-	who := operators{uid: 1000, gid: 50}
+	who := operatorPolicy{uid: 1000, gid: 50}
 	for name, tc := range map[string]struct {
 		peer peer
 		in   bool
@@ -23,10 +23,10 @@ func TestOperators(t *testing.T) {
 		"group of root":  {peer{uid: 7, gid: 0, groups: []int{0}}, false},
 		"negative group": {peer{uid: 7, gid: noGroup, groups: []int{noGroup}}, false},
 	} {
-		require.Equal(t, tc.in, who.admits(tc.peer), name)
+		require.Equal(t, tc.in, who.allows(tc.peer), name)
 	}
-	nobody := operators{uid: 1000, gid: noGroup}
-	require.False(t, nobody.admits(peer{uid: 7, gid: noGroup, groups: []int{noGroup}}), "no group has no members")
+	nobody := operatorPolicy{uid: 1000, gid: noGroup}
+	require.False(t, nobody.allows(peer{uid: 7, gid: noGroup, groups: []int{noGroup}}), "no group has no members")
 }
 
 func TestLookupGroup(t *testing.T) {

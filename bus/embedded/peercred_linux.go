@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peersKnown says that this system can tell who is at the other end of a socket.
-const peersKnown = true
+// peerCredentialsSupported says that this system can tell who is at the other end of a socket.
+const peerCredentialsSupported = true
 
 // firstGroups is how many supplementary groups are asked for at first; the
 // kernel names the right number if there are more, up to maxGroups (its own
@@ -22,9 +22,9 @@ const (
 	maxGroups   = 1 << 16
 )
 
-// peerOf asks the kernel for the credentials that the peer of c had when it
+// peerCredentials asks the kernel for the credentials that the peer of c had when it
 // connected: unix(7), SO_PEERCRED and SO_PEERGROUPS (Linux 4.13).
-func peerOf(c net.Conn) (peer, error) {
+func peerCredentials(c net.Conn) (peer, error) {
 	uc, ok := c.(*net.UnixConn)
 	if !ok {
 		return peer{}, errors.New("not a unix socket")
@@ -35,13 +35,13 @@ func peerOf(c net.Conn) (peer, error) {
 	}
 	var p peer
 	var perr error
-	if err := raw.Control(func(fd uintptr) { p, perr = peerOfFD(fd) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { p, perr = peerCredentialsOfFD(fd) }); err != nil {
 		return peer{}, err
 	}
 	return p, perr
 }
 
-func peerOfFD(fd uintptr) (peer, error) {
+func peerCredentialsOfFD(fd uintptr) (peer, error) {
 	cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return peer{}, fmt.Errorf("peer credentials: %w", err)
@@ -73,8 +73,8 @@ func peerGroups(fd uintptr, n int) ([]int, error) {
 	return groups, nil
 }
 
-// ownerOf returns whose a file is.
-func ownerOf(info fs.FileInfo) (uid int, known bool) {
+// fileOwner returns whose a file is.
+func fileOwner(info fs.FileInfo) (uid int, known bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, false

@@ -13,7 +13,7 @@ const maxPeers = 1024
 // Peers returns the addresses of other machines whose connections were accepted, sorted, each once: what a block must
 // never cut off. Who has connected and shown no key yet is not among them. It may be called concurrently.
 func (s *Server) Peers() []netip.Addr {
-	ns := s.provider.current.Load()
+	ns := s.dialer.current.Load()
 	if ns == nil {
 		return nil
 	}

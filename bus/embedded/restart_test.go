@@ -112,6 +112,17 @@ func TestReloadKeepsTheStreams(t *testing.T) {
 	require.Empty(t, b.Server().Health())
 }
 
+// A shutdown that took too long goes on, and a second call waits for it.
+func TestShutdownCanBeWaitedForAgain(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, b.Server().Shutdown(ended), context.Canceled)
+	require.NoError(t, b.Server().Shutdown(within(t)))
+	require.Error(t, b.Server().Restart(within(t)))
+}
+
 func TestNothingStartsAgainAfterShutdown(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 // readyTimeout bounds one start of the server. A store of millions of messages
@@ -26,16 +27,20 @@ type Server struct {
 
 	keys     keyring
 	observer *observerKeys // nil: no observers
-	provider provider
+	dialer   inProcessDialer
 
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
 	stopped bool
 
-	// Set by Start alone.
-	gates   map[string]*gate // by name
-	gateway *gateway         // nil: no observers
+	stopOnce sync.Once     // the first Shutdown sets the next two
+	stopping *task.Group   // stops the server
+	halted   chan struct{} // closed when it has
 
-	notes notes
+	// Set by Start alone.
+	proxies map[string]*proxy // by name
+	gateway *gateway          // nil: no observers
+
+	health healthState
 }
 
 // Start runs the bus and returns when modules can connect. Close it with
@@ -46,17 +51,17 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 		return nil, err
 	}
 	config = config.withDefaults()
-	s := &Server{config: config, log: log, gates: map[string]*gate{}}
+	s := &Server{config: config, log: log, proxies: map[string]*proxy{}}
 	if err := s.makeKeys(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(config.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("bus store: %w", err)
 	}
-	if err := s.boot(ctx); err != nil {
+	if err := s.startServer(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openGates(); err != nil { //nolint:contextcheck // all it does is local, and bounded
+	if err := s.openListeners(); err != nil { //nolint:contextcheck // all it does is local, and bounded
 		return nil, errors.Join(err, s.Shutdown(ctx))
 	}
 	return s, nil
@@ -78,9 +83,9 @@ func (s *Server) makeKeys() error {
 // localRoles are those with a key of this start.
 func localRoles() []string { return append(bus.ModuleNames(), bus.Daemon, bus.Operator) }
 
-// boot starts a server on the store and makes it the current one. s.running is
+// startServer starts a server on the store and makes it the current one. s.running is
 // held, or nobody knows of s yet.
-func (s *Server) boot(ctx context.Context) error {
+func (s *Server) startServer(ctx context.Context) error {
 	opts, err := s.options()
 	if err != nil {
 		return fmt.Errorf("bus options: %w", err)
@@ -92,20 +97,20 @@ func (s *Server) boot(ctx context.Context) error {
 	log := newServerLog(s.log)
 	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
-	if err := started(ctx, ns, log); err != nil {
-		halt(ns)
+	if err := awaitReady(ctx, ns, log); err != nil {
+		shutDown(ns)
 		return fmt.Errorf("start bus server: %w", err)
 	}
-	s.provider.current.Store(ns)
+	s.dialer.current.Store(ns)
 	return nil
 }
 
-// started waits until ns takes connections and its store is in use.
-func started(ctx context.Context, ns *server.Server, log *serverLog) error {
+// awaitReady waits until ns takes connections and its store is in use.
+func awaitReady(ctx context.Context, ns *server.Server, log *serverLog) error {
 	if err := log.failure(); err != nil {
 		return err
 	}
-	if !ns.ReadyForConnections(within(ctx, readyTimeout)) {
+	if !ns.ReadyForConnections(remainingTime(ctx, readyTimeout)) {
 		return errors.New("not ready in time; is another process on its address?")
 	}
 	if !ns.JetStreamEnabled() {
@@ -114,16 +119,16 @@ func started(ctx context.Context, ns *server.Server, log *serverLog) error {
 	return nil
 }
 
-// within returns what is left of ctx, at most d.
-func within(ctx context.Context, d time.Duration) time.Duration {
+// remainingTime returns what is left of ctx, at most d.
+func remainingTime(ctx context.Context, d time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return min(d, time.Until(deadline))
 	}
 	return d
 }
 
-// halt stops ns and waits for all of it.
-func halt(ns *server.Server) {
+// shutDown stops ns and waits for all of it.
+func shutDown(ns *server.Server) {
 	ns.Shutdown()
 	ns.WaitForShutdown()
 }
@@ -131,12 +136,12 @@ func halt(ns *server.Server) {
 // options returns the options of a server with this start's keys and the remote
 // keys of the moment.
 func (s *Server) options() (*server.Options, error) {
-	logins := make([]login, 0, len(s.keys))
+	logins := make([]accountUser, 0, len(s.keys))
 	for _, name := range localRoles() {
-		logins = append(logins, moduleLogin(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
+		logins = append(logins, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
 	}
 	if s.config.Listen != "" {
-		remote, err := remoteLogins(s.config.KeysDir)
+		remote, err := remoteUsers(s.config.KeysDir)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +149,7 @@ func (s *Server) options() (*server.Options, error) {
 	}
 	accounts := newAccounts(logins)
 	if s.observer != nil {
-		accounts.admitObservers(*s.observer)
+		accounts.addObservers(*s.observer)
 	}
 	config, err := accounts.config()
 	if err != nil {
@@ -152,7 +157,7 @@ func (s *Server) options() (*server.Options, error) {
 	}
 	opts, err := serverOptions(s.config, config)
 	if err == nil && s.config.Listen != "" {
-		err = openNative(opts, s.config)
+		err = listenRemote(opts, s.config)
 	}
 	return opts, err
 }
@@ -165,7 +170,7 @@ func (s *Server) Options(module string) bus.Options {
 		Module:    module,
 		Host:      s.config.Host,
 		Seed:      []byte(s.keys[module].seed),
-		InProcess: &s.provider,
+		InProcess: &s.dialer,
 		Log:       s.log,
 	}
 }
@@ -176,9 +181,9 @@ func (s *Server) Options(module string) bus.Options {
 func (s *Server) Reload() error {
 	s.running.Lock()
 	defer s.running.Unlock()
-	ns := s.provider.current.Load()
+	ns := s.dialer.current.Load()
 	if ns == nil {
-		return errRestarting
+		return errNotRunning
 	}
 	opts, err := s.options()
 	if err != nil {
@@ -198,9 +203,9 @@ func (s *Server) Restart(ctx context.Context) error {
 	if s.stopped {
 		return errors.New("the bus is shut down")
 	}
-	if ns := s.provider.current.Swap(nil); ns != nil {
-		halt(ns)
+	if ns := s.dialer.current.Swap(nil); ns != nil {
+		shutDown(ns)
 	}
-	s.notes.restarted()
-	return s.boot(ctx)
+	s.health.addRestart()
+	return s.startServer(ctx)
 }

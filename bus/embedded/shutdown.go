@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/ironpost/ironpost/internal/task"
 )
 
-// Shutdown closes the listeners, then stops the server and waits until its store
-// is closed. Modules must have closed their connections before: afterwards their
-// calls hang until their deadline. If ctx ends first, Shutdown returns its error
-// while the server still stops; the process should then end.
+// Shutdown closes the listeners, then stops the server and waits until its store is
+// closed. Close the connections of modules before: afterwards their calls hang until
+// their deadline. If ctx ends first, Shutdown returns its error while the server still
+// stops; call it again to wait for it, or end the process.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var errs []error
-	for name, g := range s.gates {
+	for name, g := range s.proxies {
 		if err := g.close(); err != nil {
 			errs = append(errs, fmt.Errorf("close bus listener %s: %w", name, err))
 		}
@@ -24,19 +26,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 func (s *Server) stop(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.running.Lock()
-		defer s.running.Unlock()
-		s.stopped = true
-		if ns := s.provider.current.Swap(nil); ns != nil {
-			halt(ns)
-		}
-	}()
+	s.stopOnce.Do(func() {
+		s.stopping, s.halted = task.New(context.WithoutCancel(ctx)), make(chan struct{})
+		s.stopping.Go("stop bus server", func(context.Context) error {
+			defer close(s.halted)
+			s.running.Lock()
+			defer s.running.Unlock()
+			s.stopped = true
+			if ns := s.dialer.current.Swap(nil); ns != nil {
+				shutDown(ns)
+			}
+			return nil
+		})
+	})
 	select {
-	case <-done:
-		return nil
+	case <-s.halted:
+		return s.stopping.Wait()
 	case <-ctx.Done():
 		return fmt.Errorf("stop bus server: %w", ctx.Err())
 	}

@@ -27,7 +27,7 @@ const (
 type socketListener struct {
 	*net.UnixListener
 	path string
-	own  fs.FileInfo
+	info fs.FileInfo
 }
 
 // listenSocket binds path with mode 0660 and, if there is one, that group.
@@ -40,10 +40,10 @@ func listenSocket(path string, gid int) (*socketListener, error) {
 	if len(path) > MaxSocketPath {
 		return nil, fmt.Errorf("socket path %s is longer than %d bytes", path, MaxSocketPath)
 	}
-	if err := safeParent(filepath.Dir(path), gid); err != nil {
+	if err := checkParent(filepath.Dir(path), gid); err != nil {
 		return nil, err
 	}
-	if err := vacant(path); err != nil {
+	if err := checkPathFree(path); err != nil {
 		return nil, err
 	}
 	return bindSocket(path, gid)
@@ -53,7 +53,7 @@ const bindingSuffix = ".new"
 
 func bindSocket(path string, gid int) (*socketListener, error) {
 	binding := path + bindingSuffix
-	if err := removeSocket(binding); err != nil {
+	if err := removeLeftover(binding); err != nil {
 		return nil, err
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: binding, Net: "unix"})
@@ -61,19 +61,19 @@ func bindSocket(path string, gid int) (*socketListener, error) {
 		return nil, fmt.Errorf("bind socket %s: %w", path, err)
 	}
 	l.SetUnlinkOnClose(false)
-	own, err := place(binding, path, gid)
+	own, err := moveIntoPlace(binding, path, gid)
 	if err != nil {
 		_ = l.Close()
 		_ = os.Remove(binding)
 		return nil, err
 	}
-	return &socketListener{UnixListener: l, path: path, own: own}, nil
+	return &socketListener{UnixListener: l, path: path, info: own}, nil
 }
 
-// place gives the bound socket its owner and mode, moves it to path and returns
+// moveIntoPlace gives the bound socket its owner and mode, moves it to path and returns
 // what it is.
-func place(binding, path string, gid int) (fs.FileInfo, error) {
-	if err := giveTo(binding, gid); err != nil {
+func moveIntoPlace(binding, path string, gid int) (fs.FileInfo, error) {
+	if err := chownGroup(binding, gid); err != nil {
 		return nil, err
 	}
 	if err := os.Chmod(binding, socketMode); err != nil {
@@ -89,15 +89,15 @@ func place(binding, path string, gid int) (fs.FileInfo, error) {
 // something else there.
 func (l *socketListener) Close() error {
 	err := l.UnixListener.Close()
-	if now, lerr := os.Lstat(l.path); lerr == nil && os.SameFile(now, l.own) {
+	if now, lerr := os.Lstat(l.path); lerr == nil && os.SameFile(now, l.info) {
 		return errors.Join(err, os.Remove(l.path))
 	}
 	return err
 }
 
-// safeParent makes dir if it is missing and refuses one in which someone else
+// checkParent makes dir if it is missing and refuses one in which someone else
 // could put things in our way.
-func safeParent(dir string, gid int) error {
+func checkParent(dir string, gid int) error {
 	if err := makeParent(dir, gid); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func safeParent(dir string, gid int) error {
 	if !info.IsDir() {
 		return fmt.Errorf("socket folder %s is a link or a file; name the folder itself", dir)
 	}
-	if uid, known := ownerOf(info); known && uid != 0 && uid != os.Geteuid() {
+	if uid, known := fileOwner(info); known && uid != 0 && uid != os.Geteuid() {
 		return fmt.Errorf("socket folder %s belongs to uid %d, who could put another socket there", dir, uid)
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
@@ -127,11 +127,11 @@ func makeParent(dir string, gid int) error {
 	if err := os.Mkdir(dir, parentMode); err != nil {
 		return err
 	}
-	return giveTo(dir, gid) // or the group could not reach its socket
+	return chownGroup(dir, gid) // or the group could not reach its socket
 }
 
-// giveTo hands path to a group. A user who may not, keeps it.
-func giveTo(path string, gid int) error {
+// chownGroup hands path to a group. A user who may not, keeps it.
+func chownGroup(path string, gid int) error {
 	if gid == noGroup {
 		return nil
 	}
@@ -141,9 +141,9 @@ func giveTo(path string, gid int) error {
 	return nil
 }
 
-// vacant reports why path cannot become our socket: something that is not a
+// checkPathFree reports why path cannot become our socket: something that is not a
 // socket lies there, or somebody answers.
-func vacant(path string) error {
+func checkPathFree(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -154,11 +154,11 @@ func vacant(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s exists and is not a socket; remove it or choose another path", path)
 	}
-	return unanswered(path)
+	return checkStale(path)
 }
 
-// unanswered reports whether the socket at path is a stale one.
-func unanswered(path string) error {
+// checkStale reports whether the socket at path is a stale one.
+func checkStale(path string) error {
 	c, err := (&net.Dialer{Timeout: probeTimeout}).DialContext(context.Background(), "unix", path)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -170,8 +170,8 @@ func unanswered(path string) error {
 	return fmt.Errorf("another process listens on %s", path)
 }
 
-// removeSocket removes what a killed start of ours left beside the path.
-func removeSocket(path string) error {
+// removeLeftover removes what a killed start of ours left beside the path.
+func removeLeftover(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -13,9 +13,9 @@ const (
 	// working one is worth a warning.
 	minFree = 8 << 20
 
-	// convinced is how many looks in a row must find the store failed before the
+	// failuresToBelieve is how many looks in a row must find the store failed before the
 	// server is restarted: a stream that is being made looks failed for a moment.
-	convinced = 3
+	failuresToBelieve = 3
 
 	firstPause = 2 * time.Second
 	lastPause  = time.Minute
@@ -49,35 +49,35 @@ func (s *Server) Watch(ctx context.Context) error {
 
 func (w *watchdog) check(ctx context.Context, now time.Time) {
 	s := w.server
-	reason, known := storeReason(s.provider.current.Load())
+	reason, known := storeReason(s.dialer.current.Load())
 	if !known {
 		return
 	}
 	free, err := freeSpace(s.config.StoreDir)
 	if err != nil {
-		s.notes.setStore(fmt.Sprintf("cannot read the free space of the bus store: %v", err))
+		s.health.setStoreReason(fmt.Sprintf("cannot read the free space of the bus store: %v", err))
 		return
 	}
-	if w.judge(reason) {
-		s.notes.setStore(verdict(reason, free))
+	if w.believe(reason) {
+		s.health.setStoreReason(describeStore(reason, free))
 	}
-	if w.failed >= convinced && free >= minFree && now.After(w.next) {
+	if w.failed >= failuresToBelieve && free >= minFree && now.After(w.next) {
 		w.restart(ctx, reason, free)
 	}
 }
 
-// judge counts failures in a row and reports whether reason is to be believed.
-func (w *watchdog) judge(reason string) bool {
+// believe counts failures in a row and reports whether reason is to be believed.
+func (w *watchdog) believe(reason string) bool {
 	if reason != "" {
 		w.failed++
-		return w.failed >= convinced
+		return w.failed >= failuresToBelieve
 	}
 	w.failed, w.pause = 0, firstPause
 	return true
 }
 
-// verdict is the reason to show: why the store failed, or that it soon may.
-func verdict(reason string, free uint64) string {
+// describeStore is the reason to show: why the store failed, or that it soon may.
+func describeStore(reason string, free uint64) string {
 	if free >= minFree {
 		return reason
 	}

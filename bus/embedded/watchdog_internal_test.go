@@ -10,21 +10,21 @@ import (
 func TestWatchdogIsNotEasilyConvinced(t *testing.T) {
 	t.Parallel()
 	w := watchdog{pause: lastPause}
-	for range convinced - 1 {
-		require.False(t, w.judge("failed"))
+	for range failuresToBelieve - 1 {
+		require.False(t, w.believe("failed"))
 	}
-	require.True(t, w.judge(""), "well again")
+	require.True(t, w.believe(""), "well again")
 	require.Equal(t, firstPause, w.pause)
-	for range convinced - 1 {
-		require.False(t, w.judge("failed"))
+	for range failuresToBelieve - 1 {
+		require.False(t, w.believe("failed"))
 	}
-	require.True(t, w.judge("failed"))
+	require.True(t, w.believe("failed"))
 }
 
 func TestVerdict(t *testing.T) {
 	t.Parallel()
-	require.Empty(t, verdict("", minFree))
-	require.Equal(t, "failed", verdict("failed", minFree))
-	require.Contains(t, verdict("", minFree-1), "is full")
-	require.Contains(t, verdict("failed", 0), "failed; the disk")
+	require.Empty(t, describeStore("", minFree))
+	require.Equal(t, "failed", describeStore("failed", minFree))
+	require.Contains(t, describeStore("", minFree-1), "is full")
+	require.Contains(t, describeStore("failed", 0), "failed; the disk")
 }

@@ -23,15 +23,15 @@ const (
 	tlsTimeout      = 2.0 // seconds
 )
 
-// openNative makes opts listen for other machines: TLS 1.3 with a certificate
+// listenRemote makes opts listen for other machines: TLS 1.3 with a certificate
 // asked of the client. A key is asked of it as of anyone; nobody is anonymous
 // here, because the observer's key is good for in-memory connections only.
-func openNative(opts *server.Options, c Config) error {
+func listenRemote(opts *server.Options, c Config) error {
 	host, port, err := splitListen(c.Listen)
 	if err != nil {
 		return err
 	}
-	config, err := nativeTLS(c)
+	config, err := remoteTLS(c)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func splitListen(address string) (string, int, error) {
 	return host, int(port), nil
 }
 
-func nativeTLS(c Config) (*tls.Config, error) {
+func remoteTLS(c Config) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 	if err != nil {
 		return nil, fmt.Errorf("bus certificate: %w", err)
@@ -78,10 +78,10 @@ func nativeTLS(c Config) (*tls.Config, error) {
 	}, nil
 }
 
-// remoteLogins reads dir: one file "<module>.<host>.nk" per key, holding the
+// remoteUsers reads dir: one file "<module>.<host>.nk" per key, holding the
 // public half. A missing folder holds none; a file that is not such a file is an
 // error, because its owner believes that it lets somebody in.
-func remoteLogins(dir string) ([]login, error) {
+func remoteUsers(dir string) ([]accountUser, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -92,9 +92,9 @@ func remoteLogins(dir string) ([]login, error) {
 	if len(entries) > maxRemoteKeys {
 		return nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
 	}
-	logins := make([]login, 0, len(entries))
+	logins := make([]accountUser, 0, len(entries))
 	for _, entry := range entries {
-		l, err := remoteLogin(dir, entry.Name())
+		l, err := remoteUser(dir, entry.Name())
 		if err != nil {
 			return nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
 		}
@@ -103,29 +103,29 @@ func remoteLogins(dir string) ([]login, error) {
 	return logins, nil
 }
 
-func remoteLogin(dir, name string) (login, error) {
+func remoteUser(dir, name string) (accountUser, error) {
 	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
-	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || bus.HostToken(host) != host || !remoteRole(module) {
-		return login{}, errors.New(`want a name such as "log-pipeline.web-1.nk", of a module or "operator" and a host`)
+	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || bus.HostToken(host) != host || !isRemoteRole(module) {
+		return accountUser{}, errors.New(`want a name such as "log-pipeline.web-1.nk", of a module or "operator" and a host`)
 	}
-	public, err := readSmall(filepath.Join(dir, name))
+	public, err := readKeyFile(filepath.Join(dir, name))
 	if err != nil {
-		return login{}, err
+		return accountUser{}, err
 	}
 	if !nkeys.IsValidPublicUserKey(public) {
-		return login{}, errors.New("not the public half of a user nkey (it begins with U)")
+		return accountUser{}, errors.New("not the public half of a user nkey (it begins with U)")
 	}
-	return moduleLogin(public, bus.Permissions(module, host), overTCP), nil
+	return moduleUser(public, bus.Permissions(module, host), overTCP), nil
 }
 
-// remoteRole reports whether a remote key may have this role: no other machine is
+// isRemoteRole reports whether a remote key may have this role: no other machine is
 // this one's daemon.
-func remoteRole(name string) bool { return name == bus.Operator || bus.IsModule(name) }
+func isRemoteRole(name string) bool { return name == bus.Operator || bus.IsModule(name) }
 
 // maxKeyFile is more than a public key and a newline.
 const maxKeyFile = 128
 
-func readSmall(path string) (string, error) {
+func readKeyFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err

@@ -8,21 +8,21 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// errRestarting is what a dial meets while no server runs: the client library
+// errNotRunning is what a dial meets while no server runs: the client library
 // waits and tries again.
-var errRestarting = errors.New("the bus server is not running; try again")
+var errNotRunning = errors.New("the bus server is not running; try again")
 
-// provider makes in-memory connections to whichever server runs at the moment,
+// inProcessDialer makes in-memory connections to whichever server runs at the moment,
 // so that a client outlives a server restarted in place.
-type provider struct {
+type inProcessDialer struct {
 	current atomic.Pointer[server.Server]
 }
 
 // InProcessConn implements nats.InProcessConnProvider. Any goroutine may call it.
-func (p *provider) InProcessConn() (net.Conn, error) {
+func (p *inProcessDialer) InProcessConn() (net.Conn, error) {
 	s := p.current.Load()
 	if s == nil {
-		return nil, errRestarting
+		return nil, errNotRunning
 	}
 	return s.InProcessConn()
 }

@@ -12,25 +12,25 @@ import (
 
 // The names of the listeners, in logs and health.
 const (
-	socketGate   = "socket"
-	observerGate = "observer"
+	socketName   = "socket"
+	observerName = "observer"
 )
 
-// openGates opens the listeners that are ours. Config was checked before, so only
+// openListeners opens the listeners that are ours. Config was checked before, so only
 // the machine can refuse.
-func (s *Server) openGates() error {
-	if err := s.openSocket(); err != nil {
+func (s *Server) openListeners() error {
+	if err := s.openSocketProxy(); err != nil {
 		return fmt.Errorf("bus socket: %w", err)
 	}
-	return s.openObserver()
+	return s.openObserverProxy()
 }
 
-func (s *Server) openSocket() error {
+func (s *Server) openSocketProxy() error {
 	if s.config.Socket == "" {
 		return nil
 	}
-	if !peersKnown {
-		s.notes.keep("the bus socket is off: this system cannot tell who connects to it")
+	if !peerCredentialsSupported {
+		s.health.addWarning("the bus socket is off: this system cannot tell who connects to it")
 		return nil
 	}
 	gid := lookupGroup(s.config.SocketGroup)
@@ -38,13 +38,13 @@ func (s *Server) openSocket() error {
 	if err != nil {
 		return err
 	}
-	who := operators{uid: os.Geteuid(), gid: gid}
+	who := operatorPolicy{uid: os.Geteuid(), gid: gid}
 	hello := bus.Greeting{Seed: s.keys[bus.Operator].seed, Host: s.config.Host}
-	s.open(socketGate, l, operatorGreeting(who, hello))
+	s.openProxy(socketName, l, operatorHandshake(who, hello))
 	return nil
 }
 
-func (s *Server) openObserver() error {
+func (s *Server) openObserverProxy() error {
 	if !s.config.Observer {
 		return nil
 	}
@@ -55,26 +55,26 @@ func (s *Server) openObserver() error {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		s.log.WithError(err).WithField("address", address).Warn("bus observer port not available")
-		s.notes.keep("the observer port " + address + " is not available; nats sub cannot connect there")
+		s.health.addWarning("the observer port " + address + " is not available; nats sub cannot connect there")
 		return nil
 	}
-	if s.gateway, err = openGateway(&s.provider, s.observer.inside, s.observer.outside); err != nil {
+	if s.gateway, err = openGateway(&s.dialer, s.observer.gatewayApp, s.observer.gatewayObserver); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	s.open(observerGate, l, observerGreeting())
+	s.openProxy(observerName, l, observerHandshake())
 	return nil
 }
 
-func (s *Server) open(name string, l net.Listener, g greeting) {
-	opened := newGate(name, l, g, s.provider.InProcessConn, s.log)
-	s.gates[name] = opened
+func (s *Server) openProxy(name string, l net.Listener, g handshake) {
+	opened := newProxy(name, l, g, s.dialer.InProcessConn, s.log)
+	s.proxies[name] = opened
 	opened.serve()
 }
 
 // ObserverAddr returns where observers connect, empty if nowhere. It tells the
 // port where Config.ObserverListen asked for any.
 func (s *Server) ObserverAddr() string {
-	if g := s.gates[observerGate]; g != nil {
+	if g := s.proxies[observerName]; g != nil {
 		return g.listener.Addr().String()
 	}
 	return ""

@@ -1,0 +1,55 @@
+package embedded
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+)
+
+// A panic while one client is served closes its connection; others are served on.
+func TestPanicEndsOneClientAlone(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var accepted atomic.Int64
+	echo := func() (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() { _, _ = io.Copy(theirs, theirs) }()
+		return ours, nil
+	}
+	log, hook := test.NewNullLogger()
+	p := newProxy("test", l, handshake{
+		accept: func(net.Conn) error {
+			if accepted.Add(1) == 1 {
+				panic("boom")
+			}
+			return nil
+		},
+	}, echo, log)
+	p.serve()
+	first, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, first.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = first.Read(make([]byte, 1))
+	require.Error(t, err, "closed")
+	require.Eventually(t, func() bool { return len(hook.AllEntries()) == 1 }, time.Minute, time.Millisecond)
+
+	second, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, second.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = second.Write([]byte("x"))
+	require.NoError(t, err)
+	got := make([]byte, 1)
+	_, err = io.ReadFull(second, got)
+	require.NoError(t, err)
+	require.Equal(t, "x", string(got))
+	require.NoError(t, p.close())
+	_, err = second.Read(got)
+	require.True(t, err != nil && !errors.Is(err, net.ErrClosed), "closed by the proxy")
+}
