@@ -1,3 +1,4 @@
-// Package capture reads packet captures (pcap and pcapng) as Ethernet frames in the order of their time, whatever the file says:
-// sizes, counts and clocks in it are those of a stranger.
+// Package capture reads packet captures (pcap and pcapng) and returns their packets as
+// Ethernet frames in order of time. A capture is untrusted: sizes, counts and clocks in it
+// may be anything, and memory is bounded for all of them.
 package capture

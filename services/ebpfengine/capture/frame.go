@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// MaxFrame is how much of a frame is kept: more than any header needs, and what
-	// BPF_PROG_TEST_RUN takes in one page beside its own needs.
+	// MaxFrame is how many bytes of a frame are kept: more than all headers need, and what
+	// BPF_PROG_TEST_RUN takes in one page beside its own data.
 	MaxFrame = 2048
-	// minHeaders is how much of a frame must be in the capture for the rest to be filled
-	// with zeros: Ethernet, two VLAN tags, IPv6 with a few extensions, TCP.
+	// minHeaders is how many bytes of a frame must be in the capture for it to be padded to its
+	// length: Ethernet, two VLAN tags, IPv6 with a few extensions, TCP.
 	minHeaders = 128
 
 	etherHeader   = 14
@@ -22,17 +22,17 @@ const (
 
 // Frame is one packet as an Ethernet frame.
 type Frame struct {
-	// At never goes back from one frame to the next.
+	// At never decreases from one frame to the next.
 	At time.Time
-	// Data has at most MaxFrame bytes. It is the reader's until the next call of Next.
+	// Data has at most MaxFrame bytes. It is valid until the next call of Next.
 	Data []byte
-	// Length is how many bytes it had on the wire, as far as the capture is to be believed.
+	// Length is the number of bytes on the wire, as the capture says.
 	Length int
 }
 
-// toEthernet returns data, of a packet of length bytes on the wire, as an Ethernet frame, or false
-// if its link type is not known. The link types are those of
-// https://www.tcpdump.org/linktypes.html.
+// toEthernet returns data of a packet with length bytes on the wire as an Ethernet frame
+// with its own length, and false for an unsupported link type
+// (https://www.tcpdump.org/linktypes.html).
 func toEthernet(link layers.LinkType, data []byte, length int) (frame []byte, wire int, ok bool) {
 	switch link {
 	case layers.LinkTypeEthernet:
@@ -49,7 +49,7 @@ func toEthernet(link layers.LinkType, data []byte, length int) (frame []byte, wi
 	return nil, 0, false
 }
 
-// fromIP puts an Ethernet header before the IP packet that begins at skip.
+// fromIP returns the frame of the IP packet that begins at skip.
 func fromIP(data []byte, length, skip int) ([]byte, int, bool) {
 	if len(data) <= skip {
 		return nil, 0, false
@@ -63,12 +63,13 @@ func fromIP(data []byte, length, skip int) ([]byte, int, bool) {
 	return nil, 0, false
 }
 
-// fromCooked is Linux' own header of size bytes, with the EtherType at place.
-func fromCooked(data []byte, length, size, place int) ([]byte, int, bool) {
+// fromCooked returns the frame of a packet with a Linux cooked header of size bytes, which has the
+// EtherType at offset.
+func fromCooked(data []byte, length, size, offset int) ([]byte, int, bool) {
 	if len(data) < size {
 		return nil, 0, false
 	}
-	return withEthernet(binary.BigEndian.Uint16(data[place:]), data[size:], length-size)
+	return withEthernet(binary.BigEndian.Uint16(data[offset:]), data[size:], length-size)
 }
 
 func withEthernet(etherType uint16, payload []byte, length int) ([]byte, int, bool) {
@@ -79,8 +80,8 @@ func withEthernet(etherType uint16, payload []byte, length int) ([]byte, int, bo
 	return pad(frame, length), length, true
 }
 
-// pad gives a frame that the capture cut the length it had, so that bytes are
-// counted as they were, but only if no header can be in what is missing.
+// pad returns a copy of a frame with its original length, filled with zeros, so that bytes
+// are counted right although the capture cut it; but only if it has all headers.
 func pad(data []byte, length int) []byte {
 	data = data[:min(len(data), MaxFrame)]
 	length = min(length, MaxFrame)

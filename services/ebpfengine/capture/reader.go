@@ -14,35 +14,36 @@ import (
 )
 
 const (
-	// A capture may be out of order by this many frames and bytes; memory is bounded by it.
+	// A capture may be out of order by this many frames and bytes.
 	maxQueued      = 1 << 16
 	maxQueuedBytes = 32 << 20
-	// maxBackstep is how far a clock may go back without being another clock.
+	// maxBackstep is how far the clock may go back within one recording.
 	maxBackstep = time.Minute
-	// maxRecord is what Wireshark and tcpdump take for one packet.
+	// maxRecord is the limit of Wireshark and tcpdump for one packet.
 	maxRecord = 256 << 10
-	// A pcapng file may hold anything between packets, and its reader remembers much of it: interfaces, names, secrets.
+	// A pcapng file may have anything between packets, and its reader keeps much of it in
+	// memory: interfaces, names, secrets.
 	maxBetween    = 8 << 20
 	maxInterfaces = 4096
 	maxNames      = 1 << 16
 )
 
-// errTooMuch ends a capture that holds more beside its packets than is read.
-var errTooMuch = errors.New("too much beside the packets")
+// errTooMuch ends a capture with too much data that is not packets.
+var errTooMuch = errors.New("too much data between the packets")
 
-// ErrFormat is in the error of a file that is no capture.
+// ErrFormat means that a file is no capture.
 var ErrFormat = errors.New("not a pcap or pcapng capture")
 
-// Stats says what was not as it should be in a capture.
+// Stats counts the frames and the irregularities of a capture.
 type Stats struct {
-	Frames      uint64 // handed out
-	Unsupported uint64 // left out: of a link type, or with a header, we do not know
-	Reordered   uint64 // came earlier in time than one before them in the file
-	ClockJumps  uint64 // times the clock went back too far to be sorted
-	Truncated   string // why the capture ends early, or empty
+	Frames      uint64 // returned by Next
+	Unsupported uint64 // skipped: of an unsupported link type, or with an unknown header
+	Reordered   uint64 // earlier in time than one before them in the file
+	ClockJumps  uint64 // how often the clock went back too far to sort the frames
+	Truncated   string // why the capture ends early; empty if it does not
 }
 
-// Reader reads one capture. One goroutine may use it.
+// Reader reads one capture. It is not safe for concurrent use.
 type Reader struct {
 	next  func() (record, error)
 	queue frameHeap
@@ -50,13 +51,13 @@ type Reader struct {
 	stats Stats
 	ended error
 
-	newest time.Time // of the file's clock
-	last   time.Time // handed out
+	newest time.Time // in the file
+	last   time.Time // returned
 	shift  time.Duration
 	seq    uint64
 }
 
-// record is a packet as the file has it.
+// record is a packet as it is in the file.
 type record struct {
 	at     time.Time
 	link   layers.LinkType
@@ -64,7 +65,8 @@ type record struct {
 	length int
 }
 
-// HasMagic tells whether a file that begins with these bytes (four or more) may be a capture that NewReader reads.
+// HasMagic tells whether a file that begins with these bytes (at least four) may be a
+// capture that NewReader reads.
 func HasMagic(begin []byte) bool {
 	if len(begin) < 4 {
 		return false
@@ -78,7 +80,7 @@ func HasMagic(begin []byte) bool {
 	return false
 }
 
-// NewReader reads the capture in r; one that is none is an ErrFormat.
+// NewReader returns a reader of the capture in r. It fails with ErrFormat if r is no capture.
 func NewReader(r io.Reader) (*Reader, error) {
 	buffered := bufio.NewReaderSize(r, 1<<16)
 	begin, err := buffered.Peek(4)
@@ -130,7 +132,7 @@ func openNG(from io.Reader) (func() (record, error), error) {
 	}, nil
 }
 
-// limitedReader is a reader that gives no more than is left.
+// limitedReader fails when more than left bytes are read.
 type limitedReader struct {
 	r    io.Reader
 	left int
@@ -155,8 +157,8 @@ func linkOf(info gopacket.CaptureInfo) layers.LinkType {
 	return layers.LinkTypeEthernet
 }
 
-// Next returns the next frame, or io.EOF. A capture that is cut or damaged ends where it
-// is: Stats says so.
+// Next returns the next frame, or io.EOF. A truncated or damaged capture ends there, and
+// Stats says so.
 func (r *Reader) Next() (Frame, error) {
 	for r.ended == nil && len(r.queue) < maxQueued && r.bytes < maxQueuedBytes {
 		r.enqueue()
@@ -174,10 +176,10 @@ func (r *Reader) Next() (Frame, error) {
 	return f.Frame, nil
 }
 
-// Stats is complete once Next returned io.EOF.
+// Stats returns the counts so far. They are complete once Next returned io.EOF.
 func (r *Reader) Stats() Stats { return r.stats }
 
-// enqueue moves one packet from the file to those that wait to be sorted.
+// enqueue moves one packet from the file to the queue.
 func (r *Reader) enqueue() {
 	rec, err := r.next()
 	if err != nil {
@@ -202,8 +204,8 @@ func (r *Reader) enqueue() {
 	r.bytes += len(data)
 }
 
-// monotonic turns the file's time into one that never goes back. A small step back
-// stands still, a large one is a clock set anew: time goes on from where it was.
+// monotonic turns the file's time into one that never decreases. A small step back counts
+// as no time; a large one is a clock that was set, and time goes on from where it was.
 func (r *Reader) monotonic(at time.Time) time.Time {
 	at = at.Add(r.shift)
 	if behind := r.last.Sub(at); behind > 0 {
@@ -217,14 +219,14 @@ func (r *Reader) monotonic(at time.Time) time.Time {
 	return at
 }
 
-// queuedFrame is a frame that waits for earlier ones; those of equal time keep the file's order.
+// queuedFrame is a frame that waits for earlier ones. Frames of the same time keep their order.
 type queuedFrame struct {
 	Frame
 
 	seq uint64
 }
 
-// frameHeap is a heap by time.
+// frameHeap is a heap by time (heap.Interface).
 type frameHeap []queuedFrame
 
 func (w frameHeap) Len() int { return len(w) }

@@ -1,32 +1,32 @@
-// Package outbox holds what the engine has to say until the bus takes it, and
-// decides what goes first and what is lost when the bus is slow. Detections go
-// before windows, windows before counts of what was blocked, samples last. Windows
-// that have to wait are merged, 5 s into one and then 30 s; samples are dropped first, and
-// detections last. Whatever is dropped or merged is counted.
+// Package outbox keeps the packet engine's records until the bus takes them, and decides
+// which go first and which are dropped when the bus is slow: detections before windows,
+// windows before counts of blocked traffic, samples last. Windows that wait are merged,
+// first 5 s and then 30 s into one; samples are dropped first, detections last. Everything
+// dropped or merged is counted.
 package outbox
 
 import "time"
 
-// The bounds. An Outbox holds no more than these, whatever arrives.
+// Bounds. An Outbox holds no more, whatever arrives.
 const (
-	// MinSamples go into a message, so that it is worth its cost.
+	// MinSamples is how many samples are worth a message.
 	MinSamples = 32
-	// MaxSampleAge is how long samples wait for company before fewer than MinSamples go: in quiet times
-	// that is one message a minute.
+	// MaxSampleAge is how long fewer than MinSamples samples wait: without much traffic that
+	// is one message a minute.
 	MaxSampleAge = time.Minute
 
-	maxDetections = 4096 // different announcements; the oldest goes
+	maxDetections = 4096 // records; the oldest is dropped
 	minSampleAge  = time.Second
 	maxSamples    = 2048 // of one interface; newer ones are dropped
-	maxBlocked    = 4096 // prefixes; those beyond are counted as dropped
+	maxBlocked    = 4096 // prefixes of one interface; others are dropped
 
 	shortLength  = 5 * time.Second
 	longLength   = 30 * time.Second
-	shortWindows = 6  // of one interface, then windows grow to longSpan
-	maxWindows   = 40 // of one interface, about 20 min; the oldest goes
+	shortWindows = 6  // windows of one interface that wait before new ones grow to longLength
+	maxWindows   = 40 // of one interface, about 20 min; the oldest is dropped
 )
 
-// What is counted in Stats.Dropped.
+// Keys of Stats.Dropped.
 const (
 	DroppedSamples    = "samples"
 	DroppedWindows    = "windows"

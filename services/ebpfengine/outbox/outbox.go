@@ -11,11 +11,11 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// Outbox holds what waits. Its methods may be called concurrently.
+// Outbox is the queue of records. Its methods may be called concurrently.
 type Outbox struct {
 	ready chan struct{}
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	builder    recordBuilder
 	closed     bool
 	detections []*event.Packet
@@ -24,13 +24,13 @@ type Outbox struct {
 	stats      Stats
 }
 
-// Stats counts what became of what was put in.
+// Stats counts what was not sent as it came.
 type Stats struct {
-	// Dropped counts what never went out, by kind: windows, blocked (prefixes), detections and samples.
+	// Dropped counts windows, blocked prefixes, detections and samples that were not sent, by kind.
 	Dropped map[string]uint64
-	// Merged counts windows that went out as part of another.
+	// Merged counts windows that were merged into another.
 	Merged uint64
-	// Pending counts records that wait.
+	// Pending counts waiting records, without samples.
 	Pending int
 }
 
@@ -41,18 +41,19 @@ type queue struct {
 	samples samples
 }
 
-// New returns an empty Outbox whose records are of host.
+// New returns an empty Outbox for the records of host.
 func New(host string) *Outbox {
 	return &Outbox{ready: make(chan struct{}, 1), builder: newRecordBuilder(host), queues: map[string]*queue{}, stats: Stats{Dropped: map[string]uint64{}}}
 }
 
-// Ready gets a token when a window or a detection came. Samples fall due by time, without one.
+// Ready receives a token when a window or a detection was added. Samples become due by
+// time, without a token.
 func (o *Outbox) Ready() <-chan struct{} { return o.ready }
 
 func (o *Outbox) wake() {
 	select {
 	case o.ready <- struct{}{}:
-	default: // one token will do
+	default: // there is a token
 	}
 }
 
@@ -67,14 +68,18 @@ func (o *Outbox) queue(name string) *queue {
 	return q
 }
 
-// Window takes what was counted in one interval. It keeps nothing of w.
+// Window adds the counts of one interval. It does not keep w.
 func (o *Outbox) Window(w *traffic.Window) {
 	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := o.queue(w.Interface)
 	s := newMergedWindow(w)
-	if n := len(q.windows); n > 0 && q.windows[n-1].length()+s.length() <= maxLength(n) {
+	limit := shortLength // a single window waits only while the one before it is sent
+	if len(q.windows) > shortWindows {
+		limit = longLength
+	}
+	if n := len(q.windows); n > 0 && q.windows[n-1].length()+s.length() <= limit {
 		q.windows[n-1].merge(s)
 		o.stats.Merged++
 		return
@@ -86,24 +91,20 @@ func (o *Outbox) Window(w *traffic.Window) {
 	q.windows = append(q.windows, s)
 }
 
-// maxLength is how long the newest of n waiting windows may become. One that waits alone does so no
-// longer than the bus takes for the one before.
-func maxLength(n int) time.Duration {
-	if n <= shortWindows {
-		return shortLength
-	}
-	return longLength
-}
-
-// Detection takes an announcement of package detect. Of one attack's that wait, the newest stands for
-// those between the first and the last; no attack stands for another.
+// Detection adds a record of package detect. Of the waiting records of one attack, the
+// newest replaces the one before it, but not the first.
 func (o *Outbox) Detection(p *event.Packet) {
 	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if i := o.newest(p.TraceID); i >= 0 && o.detections[i].Detection.Phase != detect.PhaseBegun {
-		o.detections[i] = p
-		return
+	for i, older := range slices.Backward(o.detections) {
+		if older.TraceID == p.TraceID && older.Detection.Phase != detect.PhaseBegun {
+			o.detections[i] = p
+			return
+		}
+		if older.TraceID == p.TraceID {
+			break
+		}
 	}
 	if len(o.detections) == maxDetections {
 		o.detections = slices.Delete(o.detections, 0, 1)
@@ -112,17 +113,7 @@ func (o *Outbox) Detection(p *event.Packet) {
 	o.detections = append(o.detections, p)
 }
 
-// newest returns the announcement that came last of the attack with that trace, -1 if none waits.
-func (o *Outbox) newest(trace string) int {
-	for i, p := range slices.Backward(o.detections) {
-		if p.TraceID == trace {
-			return i
-		}
-	}
-	return -1
-}
-
-// Samples takes samples of an interface. It keeps nothing of list.
+// Samples adds samples of an interface. It does not keep list.
 func (o *Outbox) Samples(name string, now time.Time, sampling uint32, list []traffic.Sample) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -130,14 +121,15 @@ func (o *Outbox) Samples(name string, now time.Time, sampling uint32, list []tra
 	o.stats.Dropped[DroppedSamples] += lost
 }
 
-// Lost notes samples that were lost before they came here; the next samples of that interface say so.
+// Lost counts samples that were lost earlier; the next record of samples of the interface
+// has the number.
 func (o *Outbox) Lost(name string, n uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue(name).samples.lost += n
 }
 
-// Blocked takes what entries of the blocklist dropped since they were last counted.
+// Blocked adds what entries of the blocklist dropped since they were counted last.
 func (o *Outbox) Blocked(name string, list []event.BlockedTraffic) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -154,7 +146,7 @@ func (o *Outbox) Blocked(name string, list []event.BlockedTraffic) {
 	}
 }
 
-// Close makes everything due at once: nothing more will come.
+// Close makes everything due at once. Nothing may be added afterwards.
 func (o *Outbox) Close() {
 	defer o.wake()
 	o.mu.Lock()
@@ -162,7 +154,7 @@ func (o *Outbox) Close() {
 	o.closed = true
 }
 
-// Take returns the record that is to go next, nil if none is due now.
+// Take removes and returns the next record, nil if none is due.
 func (o *Outbox) Take(now time.Time) *event.Packet {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -174,7 +166,7 @@ func (o *Outbox) Take(now time.Time) *event.Packet {
 	for _, take := range []func(string, *queue, time.Time) *event.Packet{o.window, o.blocked, o.flows} {
 		for i, name := range o.order {
 			if record := take(name, o.queues[name], now); record != nil {
-				o.order = append(slices.Delete(o.order, i, i+1), name) // the others are next
+				o.order = append(slices.Delete(o.order, i, i+1), name) // the other interfaces come first next time
 				return record
 			}
 		}
@@ -188,28 +180,34 @@ func (o *Outbox) window(name string, q *queue, _ time.Time) *event.Packet {
 	}
 	s := q.windows[0]
 	q.windows = q.windows[1:]
-	return o.builder.window(name, s)
+	p := o.builder.packet(event.Window, name, s.end)
+	s.window.DurationMS = s.length().Milliseconds()
+	p.Window, p.Sampling, p.Lost = &s.window, s.sampling, s.lost
+	return p
 }
 
 func (o *Outbox) blocked(name string, q *queue, now time.Time) *event.Packet {
 	if len(q.blocked) == 0 {
 		return nil
 	}
+	p := o.builder.packet(event.Blocked, name, now)
 	prefixes := slices.Sorted(maps.Keys(q.blocked))
-	var list []event.BlockedTraffic
 	for _, prefix := range prefixes[:min(len(prefixes), event.MaxSamples)] {
-		list = append(list, q.blocked[prefix])
+		p.Blocked = append(p.Blocked, q.blocked[prefix])
 		delete(q.blocked, prefix)
 	}
-	return o.builder.blocked(name, now, list)
+	return p
 }
 
 func (o *Outbox) flows(name string, q *queue, now time.Time) *event.Packet {
-	batch, ok := q.samples.take(now, o.closed)
-	if !ok {
+	s := &q.samples
+	if !s.due(now, o.closed) {
 		return nil
 	}
-	return o.builder.flows(name, now, batch)
+	p := o.builder.packet(event.Flows, name, now)
+	p.Flows, p.Sampling, p.Lost = s.take(now), s.sampling, s.lost
+	s.lost = 0
+	return p
 }
 
 // Stats returns the counts so far.

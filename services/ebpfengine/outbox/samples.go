@@ -8,7 +8,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// samples are those of one interface that wait.
+// samples are the waiting samples of one interface.
 type samples struct {
 	list     []event.Flow
 	since    time.Time // of the oldest
@@ -16,7 +16,7 @@ type samples struct {
 	lost     uint64
 }
 
-// add takes what there is room for and returns how many were dropped.
+// add adds the samples that there is room for and returns how many were dropped.
 func (s *samples) add(now time.Time, sampling uint32, list []traffic.Sample) uint64 {
 	if len(s.list) == 0 {
 		s.since = now
@@ -31,36 +31,28 @@ func (s *samples) add(now time.Time, sampling uint32, list []traffic.Sample) uin
 	return dropped
 }
 
-// sampleBatch is what one message holds.
-type sampleBatch struct {
-	flows    []event.Flow
-	sampling uint32
-	lost     uint64
-}
-
-// take returns a batch if one is due.
-func (s *samples) take(now time.Time, all bool) (sampleBatch, bool) {
-	if !s.due(now.Sub(s.since), all) {
-		return sampleBatch{}, false
-	}
-	n := min(len(s.list), event.MaxSamples)
-	b := sampleBatch{flows: s.list[:n:n], sampling: s.sampling, lost: s.lost}
-	s.list, s.lost, s.since = s.list[n:], 0, now
-	if len(s.list) == 0 {
-		s.list = nil
-	}
-	return b, true
-}
-
-func (s *samples) due(age time.Duration, all bool) bool {
+// due tells whether a record of the samples is due; closed makes any due.
+func (s *samples) due(now time.Time, closed bool) bool {
+	age := now.Sub(s.since)
 	switch n := len(s.list); {
 	case n == 0:
 		return false
-	case all, n >= event.MaxSamples, age >= MaxSampleAge:
+	case closed, n >= event.MaxSamples, age >= MaxSampleAge:
 		return true
 	default:
 		return n >= MinSamples && age >= minSampleAge
 	}
+}
+
+// take removes and returns the samples of one record.
+func (s *samples) take(now time.Time) []event.Flow {
+	n := min(len(s.list), event.MaxSamples)
+	out := s.list[:n:n]
+	s.list, s.since = s.list[n:], now
+	if len(s.list) == 0 {
+		s.list = nil
+	}
+	return out
 }
 
 func flowOf(s *traffic.Sample) event.Flow {
@@ -72,7 +64,7 @@ func flowOf(s *traffic.Sample) event.Flow {
 	switch {
 	case s.Proto == protoTCP && s.Class != traffic.Fragment:
 		f.Flags = flags(s.Flags)
-	case s.Proto == protoICMP, s.Proto == protoICMPv6: // its type and code are no port
+	case s.Proto == protoICMP, s.Proto == protoICMPv6: // the fields are type and code, not ports
 		f.Source.Port, f.Target.Port = 0, 0
 	}
 	return f
@@ -100,7 +92,7 @@ func protocol(n uint8) string {
 	return strconv.Itoa(int(n))
 }
 
-// flags writes TCP flags as their initials, lowest bit first; no flag is "-".
+// flags formats TCP flags as their initials, lowest bit first; no flag is "-".
 func flags(bits uint8) string {
 	const initials = "FSRPAUEC" // RFC 9293, section 3.1, from FIN up
 	var out []byte

@@ -1,6 +1,6 @@
-// Package replay gives a capture to the packet program as if it came from the
-// wire, with the clock of the capture, and judges what the program counted as the
-// live engine does.
+// Package replay runs the kernel's packet program on the frames of a capture, with the
+// capture's clock, and the detectors on its counters, as the live engine does. It returns
+// the detections and a summary.
 package replay
 
 import (
@@ -17,46 +17,46 @@ import (
 )
 
 const (
-	// interval is how long a window is, as in the live engine.
+	// interval is the length of a window, as in the live engine.
 	interval = time.Second
-	// idleWindows is how long the program remembers a silent conversation, in intervals. Silence longer than that
-	// is not counted out in it.
+	// idleWindows is for how many windows without traffic the program remembers a conversation. It
+	// need not run for later ones.
 	idleWindows = 70
-	// maxSilence is after how much all attacks are over, so that more of it tells nothing.
+	// maxSilence is the time without traffic after which all attacks have ended. More of it is skipped.
 	maxSilence = time.Hour
-	// minFrame is the least the kernel takes in a test run (net/bpf/test_run.c, ETH_HLEN).
+	// minFrame is the shortest frame that the kernel takes in a test run (net/bpf/test_run.c, ETH_HLEN).
 	minFrame = 14
-	// checkEvery is after how many frames a cancelled context is noticed, at the latest.
+	// checkEvery is the number of frames between checks of the context.
 	checkEvery = 4096
 )
 
-// ErrNoProgram is in the error of a Run for which the packet program could not be loaded.
+// ErrNoProgram means that the packet program cannot be loaded.
 var ErrNoProgram = errors.New("the packet program cannot be loaded")
 
-// Options is what to make of a capture.
+// Options configures a Run.
 type Options struct {
-	// Interface stands in the findings.
+	// Interface is the interface name in the detections.
 	Interface string
 	// Detect must be valid.
 	Detect detect.Config
-	// Found is called with each finding, in order of time.
+	// Found is called with each detection, in order of time.
 	OnDetection func(detect.Detection)
-	// Progress, if set, is called now and then with the number of frames so far.
+	// Progress, if not nil, is called from time to time with the number of frames so far.
 	OnProgress func(frames uint64)
 }
 
-// Summary says what was in a capture.
+// Summary describes a capture.
 type Summary struct {
 	Capture  capture.Stats
 	Detector detect.Stats
 	// First and Last are the times of the first and the last frame.
 	First, Last time.Time
-	// Packets and Malformed are what the program counted; Short frames are too short to be given to it.
+	// Packets and Malformed were counted by the program; Short frames are too short for it.
 	Packets, Malformed, Short uint64
 }
 
-// Run judges the capture in r, until its end or that of ctx, whose error it returns then with what was found so far.
-// It needs Linux, and the right to load the program.
+// Run replays the capture in r. If ctx ends before the capture it returns the error of ctx,
+// with the summary so far. It needs Linux and the right to load the program (ErrNoProgram).
 func Run(ctx context.Context, r *capture.Reader, opts Options) (Summary, error) {
 	filter, err := bpf.OpenFilter(bpf.FilterOptions{MaxEntries: 1, Replay: true})
 	if err != nil {
@@ -72,7 +72,7 @@ func Run(ctx context.Context, r *capture.Reader, opts Options) (Summary, error) 
 	return p.sum, errors.Join(err, engine.Close(), filter.Close())
 }
 
-// replayer is one run.
+// replayer is the state of one Run.
 type replayer struct {
 	opts     Options
 	engine   *bpf.Engine
@@ -80,26 +80,25 @@ type replayer struct {
 	sum      Summary
 
 	begin  time.Time // of the window
-	silent int       // windows without a frame, one after the other
+	silent int       // consecutive windows without a frame
 	frames uint64
 }
 
 func (p *replayer) run(ctx context.Context, r *capture.Reader) error {
-	for {
-		f, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return p.finish(nil)
+	var err error
+	for err == nil {
+		var f capture.Frame
+		if f, err = r.Next(); err == nil && p.frames%checkEvery == 0 {
+			err = ctx.Err()
 		}
-		if err != nil {
-			return p.finish(err)
-		}
-		if p.frames%checkEvery == 0 && ctx.Err() != nil {
-			return p.finish(ctx.Err())
-		}
-		if err := p.frame(ctx, f); err != nil {
-			return p.finish(err)
+		if err == nil {
+			err = p.frame(ctx, f)
 		}
 	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return p.finish(err)
 }
 
 func (p *replayer) frame(ctx context.Context, f capture.Frame) error {
@@ -124,7 +123,7 @@ func (p *replayer) frame(ctx context.Context, f capture.Frame) error {
 	return nil
 }
 
-// advance ends the windows before at.
+// advance ends the windows up to at.
 func (p *replayer) advance(ctx context.Context, at time.Time) error {
 	for !at.Before(p.begin.Add(interval)) {
 		if gap := at.Sub(p.begin); p.silent > 0 && gap > maxSilence+interval {
@@ -140,7 +139,7 @@ func (p *replayer) advance(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// endWindow ends a window.
+// endWindow collects the counters of a window and runs the detectors.
 func (p *replayer) endWindow() error {
 	w := traffic.Window{Interface: p.opts.Interface, Start: p.begin, End: p.begin.Add(interval), Sampling: 1, Egress: true}
 	p.silent++
@@ -163,7 +162,7 @@ func (p *replayer) endWindow() error {
 	return nil
 }
 
-// finish lets handshakes time out, and ends what still runs.
+// finish lets handshakes time out and ends running attacks.
 func (p *replayer) finish(err error) error {
 	for range 2 {
 		if p.frames > 0 {
@@ -174,8 +173,8 @@ func (p *replayer) finish(err error) error {
 	return err
 }
 
-func (p *replayer) report(findings []detect.Detection) {
-	for _, f := range findings {
-		p.opts.OnDetection(f)
+func (p *replayer) report(detections []detect.Detection) {
+	for _, d := range detections {
+		p.opts.OnDetection(d)
 	}
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -9,31 +10,35 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// mergedWindow is one window, or several that were merged.
+// mergedWindow is a window, or several that were merged.
 type mergedWindow struct {
 	start, end time.Time
 	window     event.TrafficWindow
 	sampling   uint32
 	lost       uint64
-	merged     uint64 // how many intervals
+	merged     uint64 // number of windows
 }
 
 func (s mergedWindow) length() time.Duration { return s.end.Sub(s.start) }
 
 func newMergedWindow(w *traffic.Window) mergedWindow {
+	talkers := make([]event.Talker, 0, len(w.Sources))
+	for i := range w.Sources {
+		s := &w.Sources[i]
+		talkers = append(talkers, event.Talker{IP: s.Addr.String(), Packets: s.Packets, Bytes: s.Bytes})
+	}
 	t := &w.Totals
-	out := mergedWindow{
+	return mergedWindow{
 		start: w.Start, end: w.End, sampling: max(w.Sampling, 1), lost: w.Lost, merged: 1,
 		window: event.TrafficWindow{
 			Packets: t.Packets, Bytes: t.Bytes, Dropped: t.Dropped.Packets, Classes: classes(t),
 			Sources: uint64(max(w.SourcesEstimate, 0)), Promoted: uint64(len(w.Sources)),
-			Talkers: talkers(w.Sources),
+			Talkers: busiest(talkers),
 		},
 	}
-	return out
 }
 
-// classes counts by class what there was any of, and what was malformed.
+// classes returns the packets of each class that has any, and of malformed packets.
 func classes(t *traffic.Counters) map[string]uint64 {
 	out := map[string]uint64{}
 	for c, n := range t.ByClass {
@@ -54,25 +59,16 @@ func classes(t *traffic.Counters) map[string]uint64 {
 	return out
 }
 
-func talkers(sources []traffic.Source) []event.Talker {
-	out := make([]event.Talker, 0, min(len(sources), event.MaxTalkers))
-	for i := range sources {
-		s := &sources[i]
-		out = append(out, event.Talker{IP: s.Addr.String(), Packets: s.Packets, Bytes: s.Bytes})
-	}
-	return top(out)
-}
-
-// top returns the busiest, in order.
-func top(list []event.Talker) []event.Talker {
+// busiest returns the busiest talkers in order.
+func busiest(list []event.Talker) []event.Talker {
 	slices.SortStableFunc(list, func(a, b event.Talker) int {
 		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.IP, b.IP))
 	})
 	return slices.Clip(list[:min(len(list), event.MaxTalkers)])
 }
 
-// merge adds o, which came after s. A talker that was among the busiest of one alone is counted for
-// that one. Of the estimates the largest stands: whether the sources were the same is not known.
+// merge adds o, which follows s. Estimates are not added, because the sources may be the
+// same: the larger one counts.
 func (s *mergedWindow) merge(o mergedWindow) {
 	s.end = o.end
 	s.sampling = max(s.sampling, o.sampling)
@@ -87,18 +83,10 @@ func (s *mergedWindow) merge(o mergedWindow) {
 	for class, n := range o.window.Classes {
 		w.Classes[class] += n
 	}
-	w.Talkers = sumTalkers(w.Talkers, o.window.Talkers)
-}
-
-func sumTalkers(a, b []event.Talker) []event.Talker {
-	sum := make(map[string]event.Talker, len(a)+len(b))
-	for _, t := range slices.Concat(a, b) {
+	sum := make(map[string]event.Talker, len(w.Talkers)+len(o.window.Talkers))
+	for _, t := range slices.Concat(w.Talkers, o.window.Talkers) {
 		have := sum[t.IP]
 		sum[t.IP] = event.Talker{IP: t.IP, Packets: have.Packets + t.Packets, Bytes: have.Bytes + t.Bytes}
 	}
-	out := make([]event.Talker, 0, len(sum))
-	for _, t := range sum {
-		out = append(out, t)
-	}
-	return top(out)
+	w.Talkers = busiest(slices.Collect(maps.Values(sum)))
 }
