@@ -21,7 +21,7 @@ import (
 
 var epoch = time.Unix(1_700_000_000, 0).UTC()
 
-// packet is one to write: its number stands in its first byte.
+// packet is one packet of a test file; its first byte is its number.
 type packet struct {
 	at   time.Duration
 	data []byte
@@ -58,7 +58,7 @@ func all(t testing.TB, file []byte) ([]capture.Frame, capture.Stats) {
 
 func frame(n byte) []byte { return append([]byte{n}, make([]byte, 59)...) }
 
-func TestFramesComeInTheOrderOfTime(t *testing.T) {
+func TestFramesAreSortedByTime(t *testing.T) {
 	t.Parallel()
 	var packets []packet
 	for i, at := range rand.New(rand.NewPCG(1, 1)).Perm(200) {
@@ -74,7 +74,7 @@ func TestFramesComeInTheOrderOfTime(t *testing.T) {
 	require.Positive(t, stats.Reordered)
 }
 
-func TestEqualTimesKeepTheOrderOfTheFile(t *testing.T) {
+func TestFramesOfSameTimeKeepOrder(t *testing.T) {
 	t.Parallel()
 	frames, _ := all(t, pcap(t, layers.LinkTypeEthernet, packet{data: frame(1)}, packet{data: frame(2)}, packet{data: frame(3)}))
 	for i, f := range frames {
@@ -82,8 +82,9 @@ func TestEqualTimesKeepTheOrderOfTheFile(t *testing.T) {
 	}
 }
 
-// A clock that is set back further than frames can be sorted goes on from where it was, and what follows keeps its pace.
-func TestAClockSetBackGoesOn(t *testing.T) {
+// When the clock is set back too far to sort the frames, time goes on from where it was, and
+// later frames keep their distances.
+func TestTimeGoesOnAfterClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	var packets []packet
 	for i := range 70_000 {
@@ -134,8 +135,9 @@ func TestLinkTypesBecomeEthernet(t *testing.T) {
 	require.EqualValues(t, 1, stats.Unsupported)
 }
 
-// What the capture cut is filled with zeros only where no header can be missing: zeros where TCP flags were would be a NULL scan.
-func TestCutFramesAreFilledBehindTheHeaders(t *testing.T) {
+// Cut frames are padded with zeros only if they have all headers: zeros in place of TCP
+// flags would be a NULL scan.
+func TestCutFramesArePaddedAfterHeaders(t *testing.T) {
 	t.Parallel()
 	long := bytes.Repeat([]byte{7}, 200)
 	frames, _ := all(t, pcap(t, layers.LinkTypeEthernet,
@@ -147,7 +149,7 @@ func TestCutFramesAreFilledBehindTheHeaders(t *testing.T) {
 	require.Equal(t, 9000, frames[2].Length)
 }
 
-func TestADamagedEndIsTold(t *testing.T) {
+func TestDamagedEndIsReported(t *testing.T) {
 	t.Parallel()
 	file := pcap(t, layers.LinkTypeEthernet, packet{data: frame(1)}, packet{data: frame(2)})
 	frames, stats := all(t, file[:len(file)-5])
@@ -179,8 +181,8 @@ func TestPcapNG(t *testing.T) {
 	require.Equal(t, epoch, frames[0].At)
 }
 
-// What a pcapng file may hold beside packets is bounded: its reader remembers it.
-func TestAFileOfInterfacesIsNotReadToItsEnd(t *testing.T) {
+// The data between packets of a pcapng file is bounded, because its reader keeps it.
+func TestReadingEndsAtTooManyInterfaces(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
@@ -198,7 +200,7 @@ func TestAFileOfInterfacesIsNotReadToItsEnd(t *testing.T) {
 	require.Contains(t, stats.Truncated, "too much")
 }
 
-func TestWhatIsNoCaptureIsSaid(t *testing.T) {
+func TestOtherFilesAreErrFormat(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "x", "Mar 14 15:09:26 web-1 sshd[811]: x", "\xd4\xc3\xb2\xa1"} {
 		_, err := capture.NewReader(bytes.NewReader([]byte(text)))
@@ -206,7 +208,7 @@ func TestWhatIsNoCaptureIsSaid(t *testing.T) {
 	}
 }
 
-func TestRealCapturesAreReadWhole(t *testing.T) {
+func TestRealCapturesAreReadToTheirEnd(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]int{
 		"445_scan.pcap": 21, "port_scan.pcap": 10, "reflection_synack.pcap": 8000,
@@ -221,7 +223,7 @@ func TestRealCapturesAreReadWhole(t *testing.T) {
 	}
 }
 
-// FuzzReader: whatever a file says, reading it ends, in bounded memory, with times that never go back.
+// FuzzReader checks that reading any file ends, in bounded memory, with times that never decrease.
 func FuzzReader(f *testing.F) {
 	f.Add(pcap(f, layers.LinkTypeEthernet, packet{data: frame(1)}, packet{at: -time.Hour, data: frame(2)}))
 	f.Add(pcap(f, layers.LinkTypeRaw, packet{data: []byte{0x45, 0}}))

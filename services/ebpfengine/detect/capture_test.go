@@ -6,8 +6,8 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect/detecttest"
 )
 
-// Real captures: every attack with kind, actor and target, and nothing where there is none.
-func TestAttacksOfRealCaptures(t *testing.T) {
+// In real captures every attack is found, with kind, actor and target, and nothing else.
+func TestRealCaptures(t *testing.T) {
 	t.Parallel()
 	for name, want := range detecttest.Captures() {
 		t.Run(name, func(t *testing.T) {

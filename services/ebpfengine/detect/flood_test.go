@@ -10,16 +10,16 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
+func TestFloodsHaveActorAndTarget(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		rate int
 		send func(s *stage, i int)
 		want string
 	}{
-		"syn, forged": {2000, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80)) }, "syn_flood/ spoofed > 198.51.100.5:80"},
+		"syn, forged": {2000, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80)) }, "syn_flood/ spoofed > 198.51.100.5:80"},
 		"syn, forged, any port": {2000, func(s *stage, i int) {
-			s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+s.rnd.IntN(60_000)))
+			s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 1+s.rnd.IntN(60_000)))
 		}, "syn_flood/ spoofed > 198.51.100.5"},
 		"syn, one source":  {500, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80)) }, "syn_flood/ 203.0.113.66 > 198.51.100.5:80"},
 		"syn, few sources": {1000, func(s *stage, i int) { s.tcp(traffic.TCPSYN, at(host("192.0", i%20), 1024+i), at(home, 80)) }, "syn_flood/ distributed > 198.51.100.5:80"},
@@ -28,21 +28,21 @@ func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
 			s.refuse(at(home, 80), at(evil, 1024+i))
 		}, "syn_flood/ 203.0.113.66 > 198.51.100.5:80"},
 		"fragments, tiny and forged": {8000, func(s *stage, i int) {
-			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 53), class: traffic.Fragment, proto: 17, bytes: 60, fragment: true, tiny: true})
+			s.see(packet{at: s.now, src: at(s.randomAddr(), 0), dst: at(home, 53), class: traffic.Fragment, proto: 17, bytes: 60, fragment: true, tiny: true})
 		}, "fragment_flood/ spoofed > 198.51.100.5"},
 		"udp, one source": {21_000, func(s *stage, i int) { s.udp(at(evil, 4000), at(home, 7777), 100) }, "udp_flood/ 203.0.113.66 > 198.51.100.5:7777"},
-		"udp, forged":     {21_000, func(s *stage, i int) { s.udp(at(s.anybody(), 40_000), at(home, 7777), 100) }, "udp_flood/ spoofed > 198.51.100.5:7777"},
+		"udp, forged":     {21_000, func(s *stage, i int) { s.udp(at(s.randomAddr(), 40_000), at(home, 7777), 100) }, "udp_flood/ spoofed > 198.51.100.5:7777"},
 		"icmp": {3000, func(s *stage, i int) {
 			s.see(packet{at: s.now, src: at(evil, 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
 		}, "icmp_flood/ 203.0.113.66 > 198.51.100.5"},
 		"icmp, forged": {3000, func(s *stage, i int) {
-			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
+			s.see(packet{at: s.now, src: at(s.randomAddr(), 0), dst: at(home, 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 98})
 		}, "icmp_flood/ spoofed > 198.51.100.5"},
 		"fragments": {8000, func(s *stage, i int) {
-			s.see(packet{at: s.now, src: at(s.anybody(), 0), dst: at(home, 0), class: traffic.Fragment, proto: 17, bytes: 1400, fragment: true})
+			s.see(packet{at: s.now, src: at(s.randomAddr(), 0), dst: at(home, 0), class: traffic.Fragment, proto: 17, bytes: 1400, fragment: true})
 		}, "fragment_flood/ spoofed > 198.51.100.5"},
-		"ack, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPACK, at(s.anybody(), 1024+i), at(home, 80)) }, "tcp_flood/ack spoofed > 198.51.100.5:80"},
-		"rst, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPRST, at(s.anybody(), 1024+i), at(home, 80)) }, "tcp_flood/rst spoofed > 198.51.100.5:80"},
+		"ack, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPACK, at(s.randomAddr(), 1024+i), at(home, 80)) }, "tcp_flood/ack spoofed > 198.51.100.5:80"},
+		"rst, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPRST, at(s.randomAddr(), 1024+i), at(home, 80)) }, "tcp_flood/rst spoofed > 198.51.100.5:80"},
 		"dns":         {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 53), at(home, 33_000), 3000) }, "reflection/dns spoofed > 198.51.100.5"},
 		"ntp":         {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 123), at(home, 80), 482) }, "reflection/ntp spoofed > 198.51.100.5"},
 		"memcached":   {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%9), 11211), at(home, 80), 1400) }, "reflection/memcached spoofed > 198.51.100.5"},
@@ -50,7 +50,7 @@ func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			both(t, func(s *stage) {
+			requireBoth(t, func(s *stage) {
 				s.flood(c.rate, 3500*time.Millisecond, func(i int) { c.send(s, i) })
 				require.LessOrEqual(s.t, s.found[0].Time.Sub(start), 3*time.Second+time.Second/100)
 			}, c.want)
@@ -58,9 +58,9 @@ func TestFloodsAreNamedWithWhoAndWhom(t *testing.T) {
 	}
 }
 
-// Questions that are answered are a flood all the same if one host asks so many; a call, a tunnel or a download is none, and neither
-// is what many ask.
-func TestQuestionsMayBeAFloodThoughTheyAreAnswered(t *testing.T) {
+// Answered queries are a flood, too, if one host sends enough; a call, a tunnel or a
+// download is none, and neither are the queries of many hosts.
+func TestAnsweredQueriesMayBeFlood(t *testing.T) {
 	t.Parallel()
 	names := func(sources, port int) []string {
 		s := newStage(t, true)
@@ -70,7 +70,7 @@ func TestQuestionsMayBeAFloodThoughTheyAreAnswered(t *testing.T) {
 			s.out(packet{src: to, dst: from, class: traffic.UDP, proto: 17})
 		})
 		s.until(s.now)
-		return what(s.finish())
+		return summaries(s.finish())
 	}
 	require.Equal(t, []string{"udp_flood/ 10.2.0.1 > 198.51.100.5:53"}, names(1, 53))
 	require.Equal(t, []string{"udp_flood/ 10.2.0.1 > 198.51.100.5:123"}, names(1, 123))
@@ -80,9 +80,9 @@ func TestQuestionsMayBeAFloodThoughTheyAreAnswered(t *testing.T) {
 	require.Empty(t, names(200, 53))
 }
 
-// Who asks what is not counted: the questions of others, over TCP or UDP, do not turn a tunnel or a trunk of calls into a flood.
-// Nor does what else the service gets hide one that is.
-func TestTheQuestionsOfOthersAreNobodyElses(t *testing.T) {
+// Queries are not counted by source and port: those of others, over TCP or UDP, must not turn a
+// tunnel or a trunk of calls into a flood, nor may other traffic hide a flood.
+func TestQueriesOfOthersAreNotCountedForSource(t *testing.T) {
 	t.Parallel()
 	const peers = 21_000
 	names := func(service, rate int, proto uint8, peer func(i int) int) []string {
@@ -100,7 +100,7 @@ func TestTheQuestionsOfOthersAreNobodyElses(t *testing.T) {
 			s.udp(from, to, 100)
 		})
 		s.until(s.now)
-		return what(s.finish())
+		return summaries(s.finish())
 	}
 	tunnel, trunk := func(int) int { return 51_820 }, func(i int) int { return 10_000 + i%12 }
 	for _, port := range []int{53, 389, 11_211} {
@@ -115,11 +115,11 @@ func TestTheQuestionsOfOthersAreNobodyElses(t *testing.T) {
 	require.Equal(t, flood, names(80, 10_000, 6, asks))
 }
 
-func TestAFloodCarriesItsNumbers(t *testing.T) {
+func TestFloodHasCounts(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	s.flood(2000, 10*time.Second, func(i int) {
-		s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80))
+		s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80))
 		if i%4 == 0 {
 			s.out(packet{src: at(home, 80), dst: at(evil, 1), class: traffic.TCPSYNACK, proto: 6})
 		}
@@ -136,31 +136,32 @@ func TestAFloodCarriesItsNumbers(t *testing.T) {
 	require.EqualValues(t, 20_000*60, last["bytes"])
 }
 
-func TestConnectionsOpenedTooFast(t *testing.T) {
+func TestConnectionFlood(t *testing.T) {
 	t.Parallel()
-	both(t, func(s *stage) {
+	requireBoth(t, func(s *stage) {
 		s.flood(800, 10*time.Second, func(i int) { s.connect(at(evil, 1024+i), at(home, 443)) })
 	}, "connection_flood/ 203.0.113.66 > 198.51.100.5:443")
 }
 
-// A forged ACK after each forged SYN completes nothing.
-func TestForgedACKsHideNoFlood(t *testing.T) {
+// A forged ACK after each forged SYN completes no connection.
+func TestForgedACKsDoNotHideFlood(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	s.flood(2000, 3500*time.Millisecond, func(i int) {
-		from, to := at(s.anybody(), 1024+i), at(home, 80)
+		from, to := at(s.randomAddr(), 1024+i), at(home, 80)
 		s.tcp(traffic.TCPSYN, from, to)
 		s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
 		s.tcp(traffic.TCPACK, from, to)
-		s.disprove(to, from)
+		s.reset(to, from)
 	})
 	s.until(s.now)
-	require.Contains(t, what(s.finish()), "syn_flood/ spoofed > 198.51.100.5:80")
+	require.Contains(t, summaries(s.finish()), "syn_flood/ spoofed > 198.51.100.5:80")
 }
 
-// Who forges both halves of a handshake in somebody's name gets nobody blamed, where the refusals of it are seen; a server that
-// resets its connections is flooded all the same.
-func TestForgedHandshakesBlameNobody(t *testing.T) {
+// Forging both halves of a handshake with the address of another host does not make that
+// host the actor, where the target's RST are seen; connections that the server resets still
+// make a flood.
+func TestForgedHandshakesHaveNoActor(t *testing.T) {
 	t.Parallel()
 	names := func(acks int, answer func(s *stage, by, to netip.AddrPort), answers int) []string {
 		s := newStage(t, true)
@@ -176,44 +177,44 @@ func TestForgedHandshakesBlameNobody(t *testing.T) {
 			}
 		})
 		s.until(s.now)
-		return what(s.finish())
+		return summaries(s.finish())
 	}
 	const flood = "connection_flood/ 203.0.113.66 > 198.51.100.5:443"
-	require.NotContains(t, names(1, (*stage).disprove, 1), flood)
-	require.NotContains(t, names(3, (*stage).disprove, 3), flood)
-	require.Contains(t, names(3, (*stage).disprove, 1), flood)
+	require.NotContains(t, names(1, (*stage).reset, 1), flood)
+	require.NotContains(t, names(3, (*stage).reset, 3), flood)
+	require.Contains(t, names(3, (*stage).reset, 1), flood)
 	require.Equal(t, []string{flood}, names(1, (*stage).refuse, 1))
 	require.Equal(t, []string{flood}, names(1, (*stage).refuse, 0))
 }
 
-// Forged traffic uses up the samples: a scanner beside it is found by its record all the same.
-func TestAFloodDoesNotHideAScan(t *testing.T) {
+// Forged traffic uses up the samples: a scanner beside it is found by its record.
+func TestFloodDoesNotHideScan(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
-	s.deaf = true
+	s.noSamples = true
 	s.flood(2000, 4*time.Second, func(i int) {
-		s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(netip.MustParseAddr("198.51.100.9"), 80))
+		s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(netip.MustParseAddr("198.51.100.9"), 80))
 		if i%10 == 0 {
 			s.scan(traffic.TCPSYN, home, []int{1 + i/10}, 0)
 		}
 	})
-	names := what(s.finish())
+	names := summaries(s.finish())
 	require.Contains(t, names, "port_scan/syn 203.0.113.66 > 198.51.100.5")
 	require.Contains(t, names, "syn_flood/ spoofed > 198.51.100.9:80")
 	require.Len(t, names, 2)
 }
 
-func TestAFloodThatChangesItsPortIsNotToldAThousandTimes(t *testing.T) {
+func TestFloodOfChangingPortsIsFewDetections(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
-	s.flood(500, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 1+i/500)) })
-	names := what(s.finish())
+	s.flood(500, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 1+i/500)) })
+	names := summaries(s.finish())
 	require.LessOrEqual(t, len(names), 6, "%v", names)
 	require.Contains(t, names, "syn_flood/ spoofed > 198.51.100.5")
 }
 
-// A capture holds both directions: what a victim answers is no attack on the attacker.
-func TestAnswersToAnAttackAreNone(t *testing.T) {
+// A capture has both directions: the target's answers are no attack on the attacker.
+func TestAnswersToAttackAreNoAttack(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	s.flood(9000, 2*time.Second, func(i int) {
@@ -224,5 +225,5 @@ func TestAnswersToAnAttackAreNone(t *testing.T) {
 	})
 	require.ElementsMatch(t, []string{
 		"syn_flood/ 203.0.113.66 > 198.51.100.5:80", "icmp_flood/ 203.0.113.66 > 198.51.100.5",
-	}, what(s.finish()))
+	}, summaries(s.finish()))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-func TestAScanOfEachMethodIsNamed(t *testing.T) {
+func TestScanOfEachMethod(t *testing.T) {
 	t.Parallel()
 	for name, class := range map[string]traffic.Class{
 		"syn": traffic.TCPSYN, "fin": traffic.TCPFIN, "null": traffic.TCPNull, "xmas": traffic.TCPXmas, "ack": traffic.TCPACK,
@@ -19,13 +19,14 @@ func TestAScanOfEachMethodIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			both(t, func(s *stage) { s.scan(class, home, ports(1000), time.Millisecond) }, "port_scan/"+name+" 203.0.113.66 > 198.51.100.5")
+			requireBoth(t, func(s *stage) { s.scan(class, home, ports(1000), time.Millisecond) }, "port_scan/"+name+" 203.0.113.66 > 198.51.100.5")
 		})
 	}
 }
 
-// A default nmap scan takes about a second: it is announced before the next is over, and the last word has the sums.
-func TestADefaultScanIsFoundWithinSeconds(t *testing.T) {
+// A default nmap scan takes about a second. It is reported within the next, and the last
+// record has the sums.
+func TestDefaultNmapScanIsFoundWithinSeconds(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	s.scan(traffic.TCPSYN, home, ports(1000), 2*time.Millisecond)
@@ -43,7 +44,7 @@ func TestADefaultScanIsFoundWithinSeconds(t *testing.T) {
 	require.Empty(t, last.Lacking)
 }
 
-func TestSlowScansAreFoundInTheirRun(t *testing.T) {
+func TestSlowScansAreFoundWhileTheyRun(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		gap    time.Duration
@@ -52,7 +53,7 @@ func TestSlowScansAreFoundInTheirRun(t *testing.T) {
 	}{{15 * time.Second, 30, 3 * time.Minute}, {time.Minute, 60, 30 * time.Minute}, {10 * time.Minute, 20, 2 * time.Hour}} {
 		t.Run(c.gap.String(), func(t *testing.T) {
 			t.Parallel()
-			both(t, func(s *stage) {
+			requireBoth(t, func(s *stage) {
 				s.scan(traffic.TCPSYN, home, ports(c.ports), c.gap)
 				s.until(s.now.Add(time.Second))
 				require.NotEmpty(s.t, s.found)
@@ -62,21 +63,21 @@ func TestSlowScansAreFoundInTheirRun(t *testing.T) {
 	}
 }
 
-func TestHostsAreSwept(t *testing.T) {
+func TestHostScans(t *testing.T) {
 	t.Parallel()
-	both(t, func(s *stage) {
+	requireBoth(t, func(s *stage) {
 		for i := range 64 {
 			s.wait(10 * time.Millisecond)
 			s.see(packet{at: s.now, src: at(evil, 0), dst: at(host("10.1", i), 0x0800), class: traffic.ICMPEcho, proto: 1, bytes: 42})
 		}
 	}, "host_scan/icmp 203.0.113.66 > 10.1.0.1")
-	both(t, func(s *stage) {
+	requireBoth(t, func(s *stage) {
 		for i := range 40 {
 			s.wait(10 * time.Millisecond)
 			s.tcp(traffic.TCPSYN, at(evil, 40_000+i), at(host("10.1", i), 445))
 		}
 	}, "host_scan/syn 203.0.113.66 > 10.1.0.1:445")
-	both(t, func(s *stage) {
+	requireBoth(t, func(s *stage) {
 		for i := range 64 {
 			for range 3 {
 				s.wait(10 * time.Millisecond)
@@ -86,7 +87,7 @@ func TestHostsAreSwept(t *testing.T) {
 	}, "host_scan/udp 203.0.113.66 > 10.1.0.1:161")
 }
 
-func TestABlockIsOneScan(t *testing.T) {
+func TestBlockScanIsOneDetection(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	for _, p := range ports(100) {
@@ -96,15 +97,15 @@ func TestABlockIsOneScan(t *testing.T) {
 			s.refuse(at(host("10.1", i), p), at(evil, 40_125))
 		}
 	}
-	names := what(s.finish())
+	names := summaries(s.finish())
 	require.LessOrEqual(t, len(names), 5, "%v", names)
 	require.Contains(t, names[len(names)-1], "block_scan/syn 203.0.113.66")
 }
 
-func TestNoSecondScanIsHidden(t *testing.T) {
+func TestSecondScanIsNotHidden(t *testing.T) {
 	t.Parallel()
 	other, second := netip.MustParseAddr("198.51.100.6"), netip.MustParseAddr("203.0.113.67")
-	both(t, func(s *stage) {
+	requireBoth(t, func(s *stage) {
 		s.scan(traffic.TCPSYN, home, ports(200), time.Millisecond)
 		s.scan(traffic.TCPSYN, other, ports(200), time.Millisecond) // another target
 		s.scan(traffic.TCPFIN, home, ports(200), time.Millisecond)  // another method
@@ -118,7 +119,7 @@ func TestNoSecondScanIsHidden(t *testing.T) {
 		"port_scan/fin 203.0.113.66 > 198.51.100.5", "port_scan/syn 203.0.113.67 > 198.51.100.5")
 }
 
-func TestAnAttackIsAnnouncedAtGrowingIntervalsUntilItIsOver(t *testing.T) {
+func TestAttackIsReportedAtGrowingIntervals(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	for i := range 3000 {
@@ -126,7 +127,7 @@ func TestAnAttackIsAnnouncedAtGrowingIntervalsUntilItIsOver(t *testing.T) {
 	}
 	end := s.now
 	s.until(s.now.Add(5 * time.Minute))
-	require.Equal(t, []string{"port_scan/syn 203.0.113.66 > 198.51.100.5"}, what(s.found))
+	require.Equal(t, []string{"port_scan/syn 203.0.113.66 > 198.51.100.5"}, summaries(s.found))
 	wait := time.Duration(0)
 	for i, f := range s.found[1 : len(s.found)-1] {
 		gap := f.Time.Sub(s.found[i].Time)

@@ -18,7 +18,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// packet is what the program reads of one.
+// packet has the fields that the program reads.
 type packet struct {
 	at       time.Time
 	src, dst netip.AddrPort
@@ -31,33 +31,34 @@ type packet struct {
 	vlan     uint16
 }
 
-// The program's limits, as by default.
+// The default limits of the program.
 const (
 	gate             = 16
 	samplesPerSecond = 256
 	sampleBurst      = 64
 )
 
-// sensor is the packet program in plain Go: it makes the windows and samples that the kernel would, so that detectors are tested
-// everywhere. Where it differs, tests on the program itself tell.
+// sensor is a model of the packet program in Go: it makes the windows and samples that the
+// kernel would, so that detectors are tested on every system. Package replay tests the
+// program itself.
 type sensor struct {
-	t        testing.TB
-	detector *detect.Detector
-	egress   bool
-	deaf     bool // no samples at all: the ring is full
-	begin    time.Time
-	seen     map[any]bool
-	asked    map[any]bool
-	pending  map[any]bool
-	promoted map[netip.Addr]bool
-	window   traffic.Window
-	sources  map[netip.Addr]*traffic.Source
-	targets  map[netip.Addr]*traffic.Target
-	senders  map[netip.Addr]map[netip.Addr]bool
-	samples  []traffic.Sample
-	tokens   float64
-	last     time.Time
-	found    []detect.Detection
+	t         testing.TB
+	detector  *detect.Detector
+	egress    bool
+	noSamples bool // the ring is full
+	begin     time.Time
+	seen      map[any]bool
+	asked     map[any]bool
+	pending   map[any]bool
+	promoted  map[netip.Addr]bool
+	window    traffic.Window
+	sources   map[netip.Addr]*traffic.Source
+	targets   map[netip.Addr]*traffic.Target
+	senders   map[netip.Addr]map[netip.Addr]bool
+	samples   []traffic.Sample
+	tokens    float64
+	last      time.Time
+	found     []detect.Detection
 }
 
 func newSensor(t testing.TB, cfg detect.Config, egress bool) *sensor {
@@ -75,7 +76,7 @@ func (s *sensor) open(at time.Time) {
 	s.senders = map[netip.Addr]map[netip.Addr]bool{}
 }
 
-// until ends all windows before at, skipping long silence as a live engine would see it: empty windows.
+// until ends all windows before at. Long silence is a few empty windows.
 func (s *sensor) until(at time.Time) {
 	if s.begin.IsZero() {
 		s.open(at)
@@ -106,7 +107,7 @@ func (s *sensor) collect() {
 	}
 	slices.SortFunc(s.window.Sources, func(a, b traffic.Source) int { return a.Addr.Compare(b.Addr) })
 	slices.SortFunc(s.window.Targets, func(a, b traffic.Target) int { return a.Addr.Compare(b.Addr) })
-	if !s.deaf {
+	if !s.noSamples {
 		s.detector.Sample(s.samples)
 	}
 	s.samples = s.samples[:0]
@@ -209,7 +210,7 @@ func (s *sensor) source(p packet) {
 
 func set(b *traffic.Bitmap, hash uint64) { b[hash>>54/64] |= 1 << (hash >> 54 % 64) }
 
-type asking struct {
+type request struct {
 	remote, local netip.Addr
 	port          uint16
 	proto         uint8
@@ -224,15 +225,15 @@ func (s *sensor) replies(p packet) bool {
 		return false
 	}
 	if s.egress {
-		return s.asked[asking{p.src.Addr(), p.dst.Addr(), p.dst.Port(), p.proto}]
+		return s.asked[request{p.src.Addr(), p.dst.Addr(), p.dst.Port(), p.proto}]
 	}
 	return p.dst.Port() >= 32768 && p.src.Port() < 32768
 }
 
-// answer takes p for what goes out.
+// answer adds an outgoing packet.
 func (s *sensor) answer(p packet) {
 	if p.class == traffic.TCPSYN || p.class == traffic.UDP {
-		s.asked[asking{p.dst.Addr(), p.src.Addr(), p.src.Port(), p.proto}] = true
+		s.asked[request{p.dst.Addr(), p.src.Addr(), p.src.Port(), p.proto}] = true
 	}
 	unreachable := p.class == traffic.ICMPOther && p.dst.Port()>>8 == 3
 	if src := s.sources[p.dst.Addr()]; src != nil {
@@ -259,13 +260,13 @@ func (s *sensor) answer(p packet) {
 	}
 }
 
-// finish lets time pass until nothing runs, and returns all findings.
+// finish lets time pass until no attack runs, and returns all detections.
 func (s *sensor) finish() []detect.Detection {
 	s.until(s.begin.Add(3 * time.Second))
 	return append(s.found, s.detector.Close()...)
 }
 
-// play gives the frames of a real capture to a sensor that sees both directions.
+// play feeds the frames of a real capture to a sensor that sees both directions.
 func play(t testing.TB, name string) []detect.Detection {
 	t.Helper()
 	file, err := os.Open(testenv.Data(t, "pcap/"+name))
@@ -286,7 +287,7 @@ func play(t testing.TB, name string) []detect.Detection {
 	}
 }
 
-// parse reads IPv4 over Ethernet with at most one VLAN tag: all that the captures hold.
+// parse reads IPv4 over Ethernet with at most one VLAN tag; the captures have nothing else.
 func parse(f capture.Frame) (packet, bool) {
 	data := f.Data
 	p := packet{at: f.At}

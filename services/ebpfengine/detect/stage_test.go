@@ -20,7 +20,7 @@ var (
 	home  = netip.MustParseAddr("198.51.100.5")
 )
 
-// stage is a sensor with a clock of its own.
+// stage is a sensor with a clock.
 type stage struct {
 	*sensor
 
@@ -43,7 +43,7 @@ func (s *stage) udp(from, to netip.AddrPort, bytes uint32) {
 	s.see(packet{at: s.now, src: from, dst: to, class: traffic.UDP, proto: 17, bytes: bytes})
 }
 
-// out is what our side answers: seen only where egress is.
+// out adds an outgoing packet, which only a sensor with egress sees.
 func (s *stage) out(p packet) {
 	s.until(s.now)
 	if s.egress {
@@ -52,17 +52,17 @@ func (s *stage) out(p packet) {
 	}
 }
 
-// refuse is the answer to a SYN, and the end of a connection that its server aborts.
+// refuse is RST with ACK: the answer to a SYN, or a server that aborts a connection.
 func (s *stage) refuse(by, to netip.AddrPort) {
 	s.out(packet{src: by, dst: to, class: traffic.TCPRST, proto: 6})
 }
 
-// disprove is the answer to an ACK of no connection.
-func (s *stage) disprove(by, to netip.AddrPort) {
+// reset is RST without ACK: the answer to an ACK without a connection.
+func (s *stage) reset(by, to netip.AddrPort) {
 	s.out(packet{src: by, dst: to, class: traffic.TCPRST, proto: 6, bare: true})
 }
 
-// connect is a whole connection, answered and completed.
+// connect is a connection, answered and completed.
 func (s *stage) connect(from, to netip.AddrPort) {
 	s.tcp(traffic.TCPSYN, from, to)
 	s.out(packet{src: to, dst: from, class: traffic.TCPSYNACK, proto: 6})
@@ -79,7 +79,7 @@ func host(prefix string, i int) netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("%s.%d.%d", prefix, i/250, 1+i%250))
 }
 
-// ports are n well spread ones, as nmap's list is.
+// ports returns n ports spread as in nmap's list.
 func ports(n int) []int {
 	var out []int
 	for i := range n {
@@ -88,7 +88,7 @@ func ports(n int) []int {
 	return out
 }
 
-// scan tries ports of to, one every gap.
+// scan probes ports of a host, one every gap.
 func (s *stage) scan(class traffic.Class, to netip.Addr, list []int, gap time.Duration) {
 	for _, p := range list {
 		s.wait(gap)
@@ -106,13 +106,13 @@ func (s *stage) scan(class traffic.Class, to netip.Addr, list []int, gap time.Du
 		case traffic.TCPSYN:
 			s.refuse(at(to, p), from)
 		case traffic.TCPACK:
-			s.disprove(at(to, p), from)
+			s.reset(at(to, p), from)
 		}
 	}
 }
 
-// what is the essence of findings: names in order of their first announcement.
-func what(found []detect.Detection) []string {
+// summaries returns name, method, actor and target of each attack, in order of first records.
+func summaries(found []detect.Detection) []string {
 	var out []string
 	for _, f := range found {
 		text := fmt.Sprintf("%s/%s %s > %s", f.Name, f.Method, f.Actor, f.Target.IP)
@@ -126,8 +126,8 @@ func what(found []detect.Detection) []string {
 	return out
 }
 
-// both runs a scenario with and without a view of the answers; findings must be the same.
-func both(t *testing.T, play func(s *stage), want ...string) {
+// requireBoth runs a scenario with and without egress; the detections must be the same.
+func requireBoth(t *testing.T, play func(s *stage), want ...string) {
 	t.Helper()
 	for _, egress := range []bool{true, false} {
 		t.Run(fmt.Sprintf("egress %v", egress), func(t *testing.T) {
@@ -135,7 +135,7 @@ func both(t *testing.T, play func(s *stage), want ...string) {
 			play(s)
 			s.until(s.now)
 			found := s.finish()
-			require.Equal(t, want, what(found), "%+v", found)
+			require.Equal(t, want, summaries(found), "%+v", found)
 			for _, f := range found {
 				require.Equal(t, !egress, slices.Contains(f.Lacking, detect.MissingEgress), "%+v", f)
 				require.NoError(t, f.Packet("web-1").Validate())
@@ -144,7 +144,7 @@ func both(t *testing.T, play func(s *stage), want ...string) {
 	}
 }
 
-// flood sends packets of make at rate for a time.
+// flood sends the packets of make at a rate for a time.
 func (s *stage) flood(rate int, lasting time.Duration, make func(i int)) {
 	for i := range int(lasting.Seconds() * float64(rate)) {
 		s.wait(time.Second / time.Duration(rate))
@@ -152,6 +152,6 @@ func (s *stage) flood(rate int, lasting time.Duration, make func(i int)) {
 	}
 }
 
-func (s *stage) anybody() netip.Addr {
+func (s *stage) randomAddr() netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(1 + s.rnd.IntN(220)), byte(s.rnd.IntN(256)), byte(s.rnd.IntN(256)), byte(1 + s.rnd.IntN(254))})
 }

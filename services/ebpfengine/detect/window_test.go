@@ -13,7 +13,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// anyWindow is one with numbers that need not fit each other.
+// anyWindow returns a window of random numbers, which may contradict each other.
 func anyWindow(r *rand.Rand, start, end time.Time, sources, targets int) traffic.Window {
 	w := traffic.Window{Interface: "eth0", Start: start, End: end, Egress: r.IntN(2) == 0, Sampling: uint32(r.IntN(9)), Lost: uint64(r.IntN(9))}
 	for range sources {
@@ -48,7 +48,7 @@ func anyWindow(r *rand.Rand, start, end time.Time, sources, targets int) traffic
 	return w
 }
 
-// amount is often small, sometimes huge.
+// amount returns a number that is often small, sometimes huge.
 func amount(r *rand.Rand) uint64 { return r.Uint64N(1 << r.IntN(34)) }
 
 func some(r *rand.Rand) netip.Addr {
@@ -65,8 +65,9 @@ func anySample(r *rand.Rand, at time.Time) traffic.Sample {
 	}
 }
 
-// Whatever windows say, and whatever their clock does, findings are records that hold, and within bounds.
-func TestAnyWindowsGiveValidFindings(t *testing.T) {
+// Whatever is in windows, and whatever their clock does, detections are valid records and
+// within bounds.
+func TestAnyWindowsGiveValidDetections(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(11, 12))
 	words := append(detect.Names(), "")
@@ -110,7 +111,8 @@ func TestAnyWindowsGiveValidFindings(t *testing.T) {
 	}
 }
 
-// BenchmarkObserve is a full window: as many records as two CPUs hold. It must stay far below the second it stands for.
+// BenchmarkObserve observes a full window, with as many records as two CPUs hold. That must
+// take far less than a second, the length of a window.
 func BenchmarkObserve(b *testing.B) {
 	r := rand.New(rand.NewPCG(13, 14))
 	w := anyWindow(r, start, start.Add(time.Second), 2048, 512)

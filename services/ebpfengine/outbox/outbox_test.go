@@ -18,7 +18,7 @@ var start = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
 
 func at(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
 
-// window is second n of an interface, with 10 packets and one busy source.
+// window returns the window of second n, with 10 packets and one busy source.
 func window(name string, n int) *traffic.Window {
 	w := &traffic.Window{Interface: name, Start: at(n), End: at(n + 1), Sampling: 4, Lost: 1, SourcesEstimate: float64(n)}
 	w.Totals.Packets, w.Totals.Bytes = 10, 600
@@ -38,15 +38,15 @@ func samples(n int) []traffic.Sample {
 	return out
 }
 
-// finding is announcement n of an attack by actor.
-func finding(actor, phase string, n int) *event.Packet {
+// detection returns record n of an attack by actor.
+func detection(actor, phase string, n int) *event.Packet {
 	return detect.Detection{Interface: "eth0", Began: at(0), Time: at(n), TrafficFinding: event.TrafficFinding{
 		Name: "port_scan", Phase: phase, Actor: actor, Target: event.Endpoint{IP: "198.51.100.4"},
 		Counts: map[string]uint64{"announcement": uint64(n)},
 	}}.Packet("web-1")
 }
 
-// all takes what is due and checks that each record is valid and has an id of its own.
+// all takes the due records and checks that each is valid and has its own id.
 func all(t *testing.T, o *outbox.Outbox, now time.Time) []*event.Packet {
 	t.Helper()
 	var out []*event.Packet
@@ -75,7 +75,7 @@ func TestDetectionsGoFirstAndSamplesLast(t *testing.T) {
 	o.Samples("eth0", at(0), 4, samples(32))
 	o.Blocked("eth0", []event.BlockedTraffic{{Prefix: "192.0.2.0/24", Packets: 1}})
 	o.Window(window("eth0", 0))
-	o.Detection(finding("192.0.2.7", "begun", 1))
+	o.Detection(detection("192.0.2.7", "begun", 1))
 	got := all(t, o, at(1))
 	require.Equal(t, []event.PacketKind{event.Detection, event.Window, event.Blocked, event.Flows}, kinds(got))
 	for _, p := range got {
@@ -96,31 +96,31 @@ func TestDetectionsGoFirstAndSamplesLast(t *testing.T) {
 	}, got[3].Flows[0])
 }
 
-func TestSamplesWaitForCompany(t *testing.T) {
+func TestSamplesWaitForFullRecord(t *testing.T) {
 	t.Parallel()
 	o := outbox.New("web-1")
 	o.Samples("eth0", at(0), 1, samples(31))
 	require.Empty(t, all(t, o, at(59)), "31 are too few")
-	require.Len(t, all(t, o, at(60)), 1, "in quiet times one message a minute")
+	require.Len(t, all(t, o, at(60)), 1, "without much traffic one record a minute")
 
 	o.Samples("eth0", at(100), 1, samples(32))
-	require.Empty(t, all(t, o, at(100)), "more may come within the second")
+	require.Empty(t, all(t, o, at(100)), "they wait a second for more")
 	require.Len(t, all(t, o, at(101))[0].Flows, 32)
 
 	o.Samples("eth0", at(200), 1, samples(600))
 	o.Lost("eth0", 7)
 	got := all(t, o, at(200))
-	require.Len(t, got, 1, "a full message goes at once")
+	require.Len(t, got, 1, "a full record is due at once")
 	require.Len(t, got[0].Flows, event.MaxSamples)
 	require.EqualValues(t, 7, got[0].Lost)
 
 	o.Close()
 	got = all(t, o, at(200))
-	require.Len(t, got[0].Flows, 600-event.MaxSamples, "nothing more will come")
-	require.Zero(t, got[0].Lost, "told once")
+	require.Len(t, got[0].Flows, 600-event.MaxSamples, "closed")
+	require.Zero(t, got[0].Lost, "reported once")
 }
 
-func TestWindowsMergeWhileNobodyTakesThem(t *testing.T) {
+func TestWaitingWindowsAreMerged(t *testing.T) {
 	t.Parallel()
 	o := outbox.New("web-1")
 	const seconds = 120
@@ -155,7 +155,7 @@ func TestEverythingIsBoundedAndCounted(t *testing.T) {
 	for n := range seconds {
 		o.Window(window("eth0", n))
 		o.Samples("eth0", at(n), 1, samples(100))
-		o.Detection(finding(fmt.Sprintf("192.0.2.%d", n), "begun", 1))
+		o.Detection(detection(fmt.Sprintf("192.0.2.%d", n), "begun", 1))
 		o.Blocked("eth0", []event.BlockedTraffic{{Prefix: fmt.Sprint(n), Packets: 1}})
 	}
 	require.Less(t, o.Stats().Pending, 4200)
@@ -182,15 +182,15 @@ func TestEverythingIsBoundedAndCounted(t *testing.T) {
 	}
 }
 
-func TestOneAttackDoesNotCrowdOutAnother(t *testing.T) {
+func TestUpdatesOfOneAttackDoNotReplaceAnother(t *testing.T) {
 	t.Parallel()
 	o := outbox.New("web-1")
-	o.Detection(finding("192.0.2.7", "begun", 1))
+	o.Detection(detection("192.0.2.7", "begun", 1))
 	for n := range 10_000 {
-		o.Detection(finding("192.0.2.7", "ongoing", n+2))
-		o.Detection(finding("192.0.2.8", "ongoing", n+2))
+		o.Detection(detection("192.0.2.7", "ongoing", n+2))
+		o.Detection(detection("192.0.2.8", "ongoing", n+2))
 	}
-	o.Detection(finding("192.0.2.7", "over", 20_000))
+	o.Detection(detection("192.0.2.7", "over", 20_000))
 	var phases []string
 	for _, p := range all(t, o, at(1)) {
 		phases = append(phases, fmt.Sprintf("%s %s %d", p.Detection.Actor, p.Detection.Phase, p.Detection.Counts["announcement"]))
@@ -198,7 +198,7 @@ func TestOneAttackDoesNotCrowdOutAnother(t *testing.T) {
 	require.Equal(t, []string{"192.0.2.7 begun 1", "192.0.2.7 over 20000", "192.0.2.8 ongoing 10001"}, phases)
 }
 
-func TestBlockedCountsAddUp(t *testing.T) {
+func TestBlockedCountsAreAdded(t *testing.T) {
 	t.Parallel()
 	o := outbox.New("web-1")
 	for range 3 {
@@ -266,5 +266,5 @@ func TestFlowsOfOtherProtocols(t *testing.T) {
 	o.Close()
 	got := all(t, o, at(0))[0].Flows[0]
 	require.Equal(t, "icmp", got.Protocol)
-	require.Zero(t, got.Target.Port, "type and code are no port")
+	require.Zero(t, got.Target.Port, "type and code are not ports")
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect/detecttest"
 )
 
-// wire makes a pair of interfaces; what goes into the first comes out of the second.
-func wire(t testing.TB, n int) (in, out string) {
+// vethPair makes a pair of interfaces: packets sent on the first arrive at the second.
+func vethPair(t testing.TB, n int) (in, out string) {
 	t.Helper()
 	testenv.Require(t, "netns", testenv.InOwnNetwork())
 	in, out = fmt.Sprintf("wi%d", n), fmt.Sprintf("wo%d", n)
@@ -41,7 +41,7 @@ func wire(t testing.TB, n int) (in, out string) {
 	return in, out
 }
 
-// live watches an interface as the engine does.
+// live runs the program and the detectors on an interface, as the engine does.
 type live struct {
 	engine   *bpf.Engine
 	detector *detect.Detector
@@ -69,7 +69,7 @@ func watch(t testing.TB, name string) *live {
 	return &live{engine: engine, detector: detect.New(detect.DefaultConfig())}
 }
 
-// window ends a second.
+// window ends a window.
 func (l *live) window(t testing.TB, now time.Time) {
 	t.Helper()
 	samples, err := l.engine.Drain()
@@ -84,7 +84,7 @@ func (l *live) window(t testing.TB, now time.Time) {
 	l.found = append(l.found, l.detector.Observe(w)...)
 }
 
-// during watches until sent is closed, and two seconds more.
+// during runs until sent is closed, and two more seconds.
 func (l *live) during(ctx context.Context, t testing.TB, sent <-chan error) {
 	t.Helper()
 	tick := time.NewTicker(time.Second)
@@ -120,11 +120,11 @@ func attacks(found []detect.Detection) []detecttest.Attack {
 	return out
 }
 
-// What is found in a capture is found on the wire, too. A machine that is busy sends and counts at another pace than the capture's:
-// then it is tried again.
-func TestLiveFindsWhatReplayFinds(t *testing.T) {
+// The attacks in a capture are found on a live interface, too. A busy machine cannot keep the
+// capture's pace: then the test tries again.
+func TestLiveFindsSameAttacksAsReplay(t *testing.T) {
 	t.Parallel()
-	root(t)
+	requireRoot(t)
 	_, err := exec.LookPath("tcpreplay")
 	testenv.Require(t, "tcpreplay", err)
 	const attempts = 5
@@ -134,8 +134,8 @@ func TestLiveFindsWhatReplayFinds(t *testing.T) {
 			path := testenv.Data(t, "pcap/"+name)
 			want, sum := play(t, name)
 			for n := range attempts {
-				l := onWire(t, path, i*attempts+n, sum.Last.Sub(sum.First))
-				require.Positive(t, l.packets) // not all: some are larger than the wire takes
+				l := sendLive(t, path, i*attempts+n, sum.Last.Sub(sum.First))
+				require.Positive(t, l.packets) // not all: some exceed the MTU
 				if l.late == nil || slices.Equal(attacks(want), attacks(l.found)) {
 					require.Equal(t, attacks(want), attacks(l.found))
 					return
@@ -147,11 +147,11 @@ func TestLiveFindsWhatReplayFinds(t *testing.T) {
 	}
 }
 
-// onWire sends a capture that takes lasting.
-func onWire(t testing.TB, path string, n int, lasting time.Duration) *live {
+// sendLive sends a capture within a duration to an interface that is watched.
+func sendLive(t testing.TB, path string, n int, lasting time.Duration) *live {
 	t.Helper()
 	const patience, slack = 2 * time.Minute, time.Second
-	in, out := wire(t, n)
+	in, out := vethPair(t, n)
 	l := watch(t, out)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

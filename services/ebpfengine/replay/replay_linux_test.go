@@ -22,8 +22,8 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/replay"
 )
 
-// root is what loading the program takes.
-func root(t testing.TB) {
+// requireRoot skips the test if the program cannot be loaded.
+func requireRoot(t testing.TB) {
 	t.Helper()
 	var err error
 	if os.Geteuid() != 0 {
@@ -32,18 +32,18 @@ func root(t testing.TB) {
 	testenv.Require(t, "root", err)
 }
 
-// play judges a capture of the data folder by the program in the kernel.
+// play replays a capture of the data folder.
 func play(t testing.TB, name string) ([]detect.Detection, replay.Summary) {
 	t.Helper()
-	root(t)
+	requireRoot(t)
 	file, err := os.Open(testenv.Data(t, "pcap/"+name))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, file.Close()) }()
-	return judge(t, name, file)
+	return replayFile(t, name, file)
 }
 
-// judge replays a capture.
-func judge(t testing.TB, name string, file io.Reader) ([]detect.Detection, replay.Summary) {
+// replayFile replays a capture.
+func replayFile(t testing.TB, name string, file io.Reader) ([]detect.Detection, replay.Summary) {
 	t.Helper()
 	r, err := capture.NewReader(file)
 	require.NoError(t, err)
@@ -55,9 +55,9 @@ func judge(t testing.TB, name string, file io.Reader) ([]detect.Detection, repla
 	return found, summary
 }
 
-// Real captures through the program in the kernel: every attack with kind, actor and target, nothing where there is none, and
-// the same again.
-func TestAttacksOfRealCaptures(t *testing.T) {
+// In real captures the kernel's program finds every attack, with kind, actor and target,
+// nothing else, and the same in a second replay.
+func TestRealCaptures(t *testing.T) {
 	t.Parallel()
 	for name, want := range detecttest.Captures() {
 		t.Run(name, func(t *testing.T) {
@@ -71,20 +71,21 @@ func TestAttacksOfRealCaptures(t *testing.T) {
 	}
 }
 
-// A server that accepts a connection and aborts it, as for a health check, sends RST with ACK; the answer to a forged ACK has none
-// (RFC 9293, section 3.10.7).
-func TestConnectionsThatAreAbortedAreNotForged(t *testing.T) {
+// A server that accepts and then aborts a connection, as for a health check, sends RST with
+// ACK; the answer to a forged ACK has no ACK (RFC 9293, section 3.10.7).
+func TestAbortedConnectionsAreNotForged(t *testing.T) {
 	t.Parallel()
-	root(t)
-	found, _ := judge(t, "health checks", handshakes(t, layers.TCP{RST: true, ACK: true}))
+	requireRoot(t)
+	found, _ := replayFile(t, "health checks", handshakes(t, layers.TCP{RST: true, ACK: true}))
 	require.Empty(t, found)
-	found, _ = judge(t, "forged", handshakes(t, layers.TCP{RST: true}))
+	found, _ = replayFile(t, "forged", handshakes(t, layers.TCP{RST: true}))
 	detecttest.Require(t, &detecttest.Attack{
 		Name: detect.SYNFlood, Actor: "203.0.113.66", Target: event.Endpoint{IP: "198.51.100.5", Port: 443},
 	}, found)
 }
 
-// handshakes is a capture of 200 a second for ten seconds, each ended by the server at once.
+// handshakes returns a capture of 200 connections a second for ten seconds, each ended by
+// the server at once.
 func handshakes(t testing.TB, end layers.TCP) io.Reader {
 	t.Helper()
 	var file bytes.Buffer

@@ -1,5 +1,5 @@
-// Package detecttest says, for tests, what the captures of the data folder hold, so that the detectors alone and the packet
-// program with them are asked for the same.
+// Package detecttest has the attacks in the captures of the data folder, which the tests of
+// the detectors and of the packet program expect.
 package detecttest
 
 import (
@@ -11,16 +11,16 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// Attack is who did what to whom.
+// Attack identifies an attack.
 type Attack struct {
 	Name, Method, Actor string
 	Target              event.Endpoint
 }
 
-// Of returns the attack that a finding announces.
-func Of(f detect.Detection) Attack { return Attack{f.Name, f.Method, f.Actor, f.Target} }
+// Of returns the attack that a detection is about.
+func Of(d detect.Detection) Attack { return Attack{d.Name, d.Method, d.Actor, d.Target} }
 
-// Captures returns the attack in each capture, by the name of its file below pcap; nil where there is none.
+// Captures returns the attack in each capture, by file name below pcap; nil for none.
 func Captures() map[string]*Attack {
 	return map[string]*Attack{
 		"port_scan.pcap":         {detect.PortScan, "syn", "192.168.2.154", event.Endpoint{IP: "192.168.2.22"}},
@@ -32,7 +32,8 @@ func Captures() map[string]*Attack {
 	}
 }
 
-// Require fails t unless found tells of want alone, from its beginning to its end; nil is no attack at all.
+// Require fails t unless found are the first to the last record of want and nothing else; a
+// nil want is no attack.
 func Require(t testing.TB, want *Attack, found []detect.Detection) {
 	t.Helper()
 	if want == nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-// A scan that is refused makes no flood of the customers who are served meanwhile.
-func TestARefusedScanDisprovesNobodysConnection(t *testing.T) {
+// A refused scan does not make a flood of the clients that are served meanwhile.
+func TestRefusedScanDoesNotCountAsConnection(t *testing.T) {
 	t.Parallel()
 	for _, class := range []traffic.Class{traffic.TCPSYN, traffic.TCPFIN, traffic.TCPXmas, traffic.TCPACK} {
 		s := newStage(t, true)
@@ -20,19 +20,19 @@ func TestARefusedScanDisprovesNobodysConnection(t *testing.T) {
 			s.connect(at(host("192.0", i%300), 1024+i), at(home, 443))
 			s.tcp(class, at(evil, 40_125), at(home, list[i%1000]))
 			if class == traffic.TCPACK {
-				s.disprove(at(home, list[i%1000]), at(evil, 40_125))
+				s.reset(at(home, list[i%1000]), at(evil, 40_125))
 			} else {
 				s.refuse(at(home, list[i%1000]), at(evil, 40_125))
 			}
 		})
 		s.until(s.now)
-		for _, name := range what(s.finish()) {
+		for _, name := range summaries(s.finish()) {
 			require.NotContains(t, name, "syn_flood", class.String())
 		}
 	}
 }
 
-func TestNormalTrafficIsSilent(t *testing.T) {
+func TestNormalTrafficHasNoDetections(t *testing.T) {
 	t.Parallel()
 	for name, play := range map[string]func(s *stage){
 		"a browser": func(s *stage) {
@@ -186,13 +186,14 @@ func TestNormalTrafficIsSilent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			both(t, play)
+			requireBoth(t, play)
 		})
 	}
 }
 
-// A host that polls many devices gets as many large answers as one that is under attack: but it asked.
-func TestAnswersThatWereAskedForAreNoReflection(t *testing.T) {
+// A host that polls many devices gets as many large answers as one under attack, but has
+// sent requests.
+func TestSolicitedAnswersAreNoReflection(t *testing.T) {
 	t.Parallel()
 	poll := func(asks bool) []string {
 		s := newStage(t, true)
@@ -203,14 +204,14 @@ func TestAnswersThatWereAskedForAreNoReflection(t *testing.T) {
 			}
 			s.udp(device, us, 700)
 		})
-		return what(s.finish())
+		return summaries(s.finish())
 	}
 	require.Empty(t, poll(true))
 	require.Equal(t, []string{"reflection/snmp spoofed > 198.51.100.5"}, poll(false))
 }
 
-// A capture holds both directions: a client asks many servers, and they answer.
-func TestAskingManyServersIsNoScan(t *testing.T) {
+// A capture has both directions: a client sends requests to many servers, and they answer.
+func TestQueryingManyServersIsNoScan(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, true)
 	for i := range 400 {
@@ -229,5 +230,5 @@ func TestAskingManyServersIsNoScan(t *testing.T) {
 			s.tcp(traffic.TCPACK, server, us)
 		}
 	}
-	require.Empty(t, what(s.finish()))
+	require.Empty(t, summaries(s.finish()))
 }

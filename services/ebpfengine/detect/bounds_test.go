@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// random is an address nobody has used before, most likely.
+// random is a random address, most likely a new one.
 func random(r *rand.Rand) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(11 + r.IntN(200)), byte(r.IntN(256)), byte(r.IntN(256)), byte(r.IntN(256))})
 }
@@ -26,9 +26,9 @@ func sampled(at time.Time, from netip.Addr, port int) traffic.Sample {
 	}
 }
 
-// However many sources are forged, memory is bounded, what is forgotten is counted, and one that goes on probing is found: the
-// forged ones push out each other.
-func TestForgedSourcesDoNotHideASlowScan(t *testing.T) {
+// Forged sources evict each other: memory is bounded, evictions are counted, and a source
+// that goes on probing is found.
+func TestForgedSourcesDoNotHideSlowScan(t *testing.T) {
 	t.Parallel()
 	cfg := detect.DefaultConfig()
 	cfg.MaxSources = 1024
@@ -46,15 +46,16 @@ func TestForgedSourcesDoNotHideASlowScan(t *testing.T) {
 		found = append(found, d.Observe(traffic.Window{Interface: "eth0", Start: now, End: now.Add(time.Second), Sampling: 4, Lost: 1})...)
 	}
 	require.NotEmpty(t, found)
-	require.Equal(t, []string{"slow_scan/syn 203.0.113.66 > 198.51.100.5"}, what(found))
+	require.Equal(t, []string{"slow_scan/syn 203.0.113.66 > 198.51.100.5"}, summaries(found))
 	require.Contains(t, found[len(found)-1].Lacking, detect.MissingMemory)
 	require.Contains(t, found[len(found)-1].Lacking, detect.MissingSamples)
 	require.LessOrEqual(t, d.Stats().Sources, cfg.MaxSources)
 	require.Positive(t, d.Stats().Evicted)
 }
 
-// Thousands of sources that all scan are announced a few at a time, each once before any is repeated, and none is left out.
-func TestManyScannersAreAnnouncedInTurn(t *testing.T) {
+// Thousands of scanning sources are reported a few at a time, each once before any gets an
+// update, and none is left out.
+func TestManyScannersAreReportedInTurn(t *testing.T) {
 	t.Parallel()
 	d := detect.New(detect.DefaultConfig())
 	const scanners = 1000
@@ -82,7 +83,7 @@ func TestManyScannersAreAnnouncedInTurn(t *testing.T) {
 	}
 }
 
-func TestMemoryIsFlatUnderAForgedFlood(t *testing.T) { //nolint:paralleltest // it measures the heap of the process
+func TestMemoryIsBoundedUnderForgedFlood(t *testing.T) { //nolint:paralleltest // it measures the heap of the process
 	d := detect.New(detect.DefaultConfig())
 	r := rand.New(rand.NewPCG(7, 8))
 	fill := func(from, to int) uint64 {
@@ -105,12 +106,12 @@ func TestMemoryIsFlatUnderAForgedFlood(t *testing.T) { //nolint:paralleltest // 
 	require.EqualValues(t, 1<<16, d.Stats().Overrun)
 }
 
-func TestTheSameWindowsGiveTheSameFindings(t *testing.T) {
+func TestSameWindowsGiveSameDetections(t *testing.T) {
 	t.Parallel()
 	run := func() string {
 		s := newStage(t, true)
 		s.scan(traffic.TCPSYN, home, ports(300), time.Millisecond)
-		s.flood(1000, 3*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80)) })
+		s.flood(1000, 3*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80)) })
 		return fmt.Sprintf("%+v", s.finish())
 	}
 	first := run()
@@ -119,13 +120,13 @@ func TestTheSameWindowsGiveTheSameFindings(t *testing.T) {
 	}
 }
 
-func TestEveryCountIsListed(t *testing.T) {
+func TestCountsListsEveryCount(t *testing.T) {
 	t.Parallel()
 	listed := detect.Counts()
 	s := newStage(t, true)
 	s.scan(traffic.Fragment, home, ports(300), time.Millisecond)
 	s.flood(2000, 6*time.Second, func(i int) {
-		s.tcp(traffic.TCPSYN, at(s.anybody(), 1024+i), at(home, 80))
+		s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80))
 		s.connect(at(evil, 1024+i), at(home, 443))
 	})
 	for _, f := range s.finish() {
@@ -136,7 +137,7 @@ func TestEveryCountIsListed(t *testing.T) {
 	}
 }
 
-func TestWhatMayNotBeSetIsSaid(t *testing.T) {
+func TestValidateNamesInvalidKeys(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, detect.DefaultConfig().Validate())
 	problems := detect.Config{}.Validate()

@@ -11,8 +11,8 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
-// staged is newStage with thresholds of its own.
-func staged(t testing.TB, change func(*detect.Config)) *stage {
+// newStageWith is newStage with other thresholds.
+func newStageWith(t testing.TB, change func(*detect.Config)) *stage {
 	t.Helper()
 	cfg := detect.DefaultConfig()
 	change(&cfg)
@@ -22,8 +22,8 @@ func staged(t testing.TB, change func(*detect.Config)) *stage {
 	return s
 }
 
-// Each key decides: the same traffic is nothing, or something else, with another value.
-func TestEachKeyDecides(t *testing.T) {
+// With another value of a key the same traffic is no attack, or another one.
+func TestEachKeyHasEffect(t *testing.T) {
 	t.Parallel()
 	syn := func(s *stage, n int) { s.scan(traffic.TCPSYN, home, ports(n), time.Millisecond) }
 	hosts := func(class traffic.Class, n int) func(s *stage) {
@@ -37,7 +37,7 @@ func TestEachKeyDecides(t *testing.T) {
 	flood := func(rate int, class traffic.Class, proto uint8) func(s *stage) {
 		return func(s *stage) {
 			s.flood(rate, 4*time.Second, func(i int) {
-				s.see(packet{at: s.now, src: at(s.anybody(), 1024+i%60_000), dst: at(home, 9), class: class, proto: proto, bytes: 60, fragment: class == traffic.Fragment})
+				s.see(packet{at: s.now, src: at(s.randomAddr(), 1024+i%60_000), dst: at(home, 9), class: class, proto: proto, bytes: 60, fragment: class == traffic.Fragment})
 			})
 		}
 	}
@@ -71,21 +71,21 @@ func TestEachKeyDecides(t *testing.T) {
 	} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
-			unchanged, changed := staged(t, func(*detect.Config) {}), staged(t, c.change)
+			unchanged, changed := newStageWith(t, func(*detect.Config) {}), newStageWith(t, c.change)
 			c.play(unchanged)
 			c.play(changed)
-			require.Equal(t, c.before, what(unchanged.finish()))
-			require.Equal(t, c.after, what(changed.finish()))
+			require.Equal(t, c.before, summaries(unchanged.finish()))
+			require.Equal(t, c.after, summaries(changed.finish()))
 		})
 	}
-	// MaxSources is decided by TestForgedSourcesDoNotHideASlowScan, RepeatSecs below.
+	// TestForgedSourcesDoNotHideSlowScan is about MaxSources, the next test about RepeatSecs.
 	require.Equal(t, 14, reflect.TypeFor[detect.Config]().NumField(), "a new key needs a case here")
 }
 
-func TestRepeatSecsBoundsTheSilence(t *testing.T) {
+func TestRepeatSecsBoundsTimeBetweenRecords(t *testing.T) {
 	t.Parallel()
 	announced := func(repeat int) int {
-		s := staged(t, func(c *detect.Config) { c.RepeatSecs = repeat })
+		s := newStageWith(t, func(c *detect.Config) { c.RepeatSecs = repeat })
 		s.scan(traffic.TCPSYN, home, ports(600), 100*time.Millisecond)
 		return len(s.finish())
 	}
