@@ -102,8 +102,8 @@ func BenchmarkBesideXDPFilter(b *testing.B) {
 				require.NoError(b, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("10.0.0.1/32")}}))
 				other.deny(b, netip.MustParseAddr("10.0.0.1"))
 			}
-			ours := program(b, f, bpf.Options{})
-			times := minTimes(b, synFrame(), other.program, ours.XDP())
+			engine := program(b, f, bpf.Options{})
+			times := minTimes(b, synFrame(), other.program, engine.XDP())
 			b.ReportMetric(times[1]/times[0], "x_xdp_filter")
 		})
 	}

@@ -103,7 +103,7 @@ func (f *Filter) replaceExisting(e Entry) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look %v up: %w", e.Prefix, err)
+		return false, fmt.Errorf("look up %v: %w", e.Prefix, err)
 	}
 	value := kernelEntry(e, clockFor(f.replay))
 	value.Packets, value.Bytes = old.Packets, old.Bytes

@@ -86,7 +86,9 @@ func (x *index) count(p netip.Prefix, allow bool, delta int) {
 func (x *index) countBloom(p netip.Prefix, delta int) {
 	h := x.seed.hashPrefix(p)
 	w := x.bloomWord(h)
-	for _, bit := range distinct(h&63, h>>6&63, h>>12&63) {
+	bits := []uint64{h & 63, h >> 6 & 63, h >> 12 & 63}
+	slices.Sort(bits)
+	for _, bit := range slices.Compact(bits) {
 		n := &x.holders[w*64+bit]
 		if *n != 255 {
 			*n += uint8(delta)
@@ -98,11 +100,6 @@ func (x *index) countBloom(p netip.Prefix, delta int) {
 		}
 	}
 	x.stale.bloom.touch(int(w))
-}
-
-func distinct(bits ...uint64) []uint64 {
-	slices.Sort(bits)
-	return slices.Compact(bits)
 }
 
 // countCoarse counts a prefix in the coarse bitmaps. Single addresses are in the Bloom filter alone.

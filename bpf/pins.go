@@ -68,8 +68,11 @@ func OpenFilter(opts FilterOptions) (*Filter, error) {
 		return nil, fmt.Errorf("make %s (is a bpf file system mounted?): %w", opts.Pins, err)
 	}
 	old, err := adopt(opts)
-	if err != nil || (old != nil && old.fits(opts)) {
-		return old, err
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && old.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && old.mirror.BloomWords == bloomWords(opts.MaxEntries) {
+		return old, nil
 	}
 	return replaceSet(opts, old)
 }
@@ -85,7 +88,7 @@ func adopt(opts FilterOptions) (*Filter, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, f.maps.close())
 		}
 		err = f.rebuildIndex()
 		if err != nil && !errors.Is(err, errLayout) {
@@ -104,11 +107,7 @@ func (m *filterMaps) openPins(dir string) error {
 		}
 		*p = found
 	}
-	return m.checkEntries()
-}
-
-// checkEntries returns an error for lists whose entries have another layout: they cannot even be copied.
-func (m *filterMaps) checkEntries() error {
+	// Entries of another layout cannot even be copied.
 	for family, keySize := range []uintptr{unsafe.Sizeof(key4{}), unsafe.Sizeof(key6{})} {
 		for _, list := range []*ebpf.Map{m.allow[family], m.block[family]} {
 			if list.KeySize() != uint32(keySize) || list.ValueSize() != uint32(unsafe.Sizeof(programEntry{})) {
@@ -168,10 +167,6 @@ func (f *Filter) openMemory() (err error) {
 }
 
 var errLayout = errors.New("the pinned filter has the layout of another version")
-
-func (f *Filter) fits(opts FilterOptions) bool {
-	return f.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && f.mirror.BloomWords == bloomWords(opts.MaxEntries)
-}
 
 // replaceSet makes a set of the right size with the entries of old, which may be nil, and pins it in old's place.
 func replaceSet(opts FilterOptions, old *Filter) (*Filter, error) {

@@ -76,7 +76,7 @@ LIST(block6, struct key6);
 const volatile u32 bloom_mask;         /* words - 1 */
 const volatile u64 mask6[256][2];      /* by prefix length */
 
-/* Where match4 and match6 have to look. */
+/* Which lookups match4 and match6 have to do. */
 enum { MAYBE_ALLOWED = 1, SINGLE = 2, SHORT = 4 };
 
 enum match_result { UNLISTED, ALLOWED, MONITORED, BLOCKED };

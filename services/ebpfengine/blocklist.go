@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -79,7 +78,8 @@ func (s *Service) publishDropped(ctx context.Context, k *kernel) error {
 // droppedPackets returns how many packets met an entry of the blocklist on any interface.
 func (s *Service) droppedPackets() uint64 {
 	var n uint64
-	for _, i := range s.interfaces.all() {
+	interfaces, _ := s.interfaces.all()
+	for _, i := range interfaces {
 		n += i.totals.Dropped.Packets + i.totals.Monitored.Packets
 	}
 	return n
@@ -87,12 +87,12 @@ func (s *Service) droppedPackets() uint64 {
 
 // watchedInterfaces returns the names of the watched interfaces, which share the blocklist.
 func (s *Service) watchedInterfaces() string {
+	interfaces, _ := s.interfaces.all() // sorted
 	var names []string
-	for _, i := range s.interfaces.all() {
+	for _, i := range interfaces {
 		if i.attached.mode != "" {
 			names = append(names, i.name)
 		}
 	}
-	slices.Sort(names)
 	return strings.Join(names, ",")
 }

@@ -47,16 +47,10 @@ func withPrefix(prefix string, err error) string {
 	return prefix + err.Error()
 }
 
-func (s *Service) countDetection(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.detections[name]++
-}
-
 // snapshot is everything that Health and the metrics show.
 type snapshot struct {
 	reasons    []string // besides those of Service.health
-	interfaces []interfaceSnapshot
+	interfaces []interfaceState
 	forgotten  map[string]uint64
 	detections map[string]uint64
 	outbox     outbox.Stats
@@ -69,7 +63,8 @@ func (s *Service) snapshot() snapshot {
 	out := snapshot{detections: maps.Clone(s.detections)}
 	k, pub := s.kernel, s.publisher
 	s.mu.Unlock()
-	out.interfaces, out.forgotten, out.outbox = s.interfaces.all(), s.interfaces.sums(), s.box.Stats()
+	out.interfaces, out.forgotten = s.interfaces.all()
+	out.outbox = s.box.Stats()
 	if k != nil {
 		out.blocklist, out.reasons = k.reconciler.Counters(), k.reconciler.Reasons()
 	}
@@ -139,7 +134,7 @@ func (n snapshot) counters() map[string]uint64 {
 }
 
 // counters returns those that are summed over the interfaces.
-func (i *interfaceSnapshot) counters() map[string]uint64 {
+func (i *interfaceState) counters() map[string]uint64 {
 	t := &i.totals
 	out := map[string]uint64{
 		"packets": t.Packets, "bytes": t.Bytes, "blocked": t.Dropped.Packets, "monitored": t.Monitored.Packets,

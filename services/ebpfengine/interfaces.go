@@ -109,7 +109,7 @@ func (set *watchedSet) reportMissing(names []string, found []attach.Interface, m
 		case slices.Contains(missing, name) && set.exists(name):
 		case slices.Contains(missing, name):
 			set.s.setReason(topicInterface+name, "interface "+name+" is not there: it will be watched when it comes")
-			set.s.interfaces.setWatcher(name, nil)
+			set.s.interfaces.setUnwatched(name)
 		case name == InterfaceAuto && len(found)+len(set.watchers) == 0:
 			set.s.setReason(topicInterface+name, "there is no default route: its interface will be watched when there is one")
 		case name == InterfaceAuto:
@@ -136,7 +136,7 @@ func (set *watchedSet) stopStale(found []attach.Interface) {
 		}
 		w.stop(!usable) // a usable program is replaced in one step
 		delete(set.watchers, name)
-		set.s.interfaces.setWatcher(name, nil)
+		set.s.interfaces.setUnwatched(name)
 		set.s.setReason(topicInterface+name, "")
 	}
 	maps.DeleteFunc(set.failed, func(name string, _ failedAttempt) bool {
@@ -163,7 +163,7 @@ func (set *watchedSet) tryAttach(ctx context.Context, on attach.Interface) {
 		last.attempts++
 		set.failed[on.Name] = last
 		set.s.setReason(topicInterface+on.Name, "not watched: "+err.Error())
-		set.s.interfaces.setWatcher(on.Name, nil)
+		set.s.interfaces.setUnwatched(on.Name)
 		return
 	}
 	delete(set.failed, on.Name)

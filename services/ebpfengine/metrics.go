@@ -66,7 +66,7 @@ func described() metrics.Described {
 // sink sends the values of a scrape.
 type sink struct{ metrics.Sink }
 
-func (m sink) traffic(i *interfaceSnapshot) {
+func (m sink) traffic(i *interfaceState) {
 	t := &i.totals
 	m.count("packets_total", t.Packets, i.name)
 	m.count("bytes_total", t.Bytes, i.name)
@@ -84,7 +84,7 @@ func (m sink) traffic(i *interfaceSnapshot) {
 	}
 }
 
-func (m sink) losses(i *interfaceSnapshot) {
+func (m sink) losses(i *interfaceState) {
 	t := &i.totals
 	m.count("samples_total", t.Sampled, i.name)
 	m.count("unsampled_packets_total", unsampled(t), i.name)
@@ -97,7 +97,7 @@ func (m sink) losses(i *interfaceSnapshot) {
 	m.count("detector_evictions_total", i.detector.Overrun, i.name, "samples")
 }
 
-func (m sink) state(i *interfaceSnapshot) {
+func (m sink) state(i *interfaceState) {
 	m.Gauge("promoted_sources", float64(i.promoted), i.name)
 	m.Gauge("followed_sources", float64(i.detector.Sources), i.name)
 	m.Gauge("running_attacks", float64(i.detector.Running), i.name)

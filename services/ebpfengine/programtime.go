@@ -37,7 +37,7 @@ func (s *Service) measureProgramTime(ctx context.Context) error {
 			continue
 		}
 		before := map[*watcher]programRuns{}
-		for _, w := range s.interfaces.watchers() {
+		for _, w := range s.interfaces.watching() {
 			if runs, err := w.programRuns(); err == nil {
 				before[w] = runs
 			}
@@ -45,7 +45,8 @@ func (s *Service) measureProgramTime(ctx context.Context) error {
 		task.Pause(ctx, measurementTime)
 		for w, b := range before {
 			if runs, err := w.programRuns(); err == nil && runs.n > b.n {
-				w.stats.setProgramTime((runs.took - b.took).Seconds() / float64(runs.n-b.n))
+				perPacket := (runs.took - b.took).Seconds() / float64(runs.n-b.n)
+				s.interfaces.update(w.on.Name, func(i *interfaceState) { i.seconds = perPacket })
 			}
 		}
 		if err := enabled.Close(); err != nil {

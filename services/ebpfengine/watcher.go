@@ -19,9 +19,8 @@ const windowInterval = time.Second
 
 // watcher is the program on one interface and the task that reads its counters and samples.
 type watcher struct {
-	s     *Service
-	on    attach.Interface
-	stats *interfaceStats
+	s  *Service
+	on attach.Interface
 
 	handles  sync.Mutex // guards closed: close must not overtake a system call with engine or link; health does not take it
 	closed   bool
@@ -51,7 +50,7 @@ func (s *Service) attach(k *kernel, on attach.Interface) (*watcher, error) {
 	}
 	w := &watcher{s: s, on: on, engine: engine, link: link, detector: detect.New(s.cfg.Detect), sampling: 1, done: make(chan struct{})}
 	w.egress, w.noEgress = attachEgress(on, engine)
-	s.interfaces.setWatcher(on.Name, w)
+	s.interfaces.setWatched(w)
 	s.log.WithField("interface", on.Name).WithField("mode", link.Interface.Mode).WithField("adopted", link.Adopted).
 		WithField("fallback", link.Fallback).Info("XDP program attached")
 	return w, nil
@@ -131,24 +130,28 @@ func (w *watcher) collect(now time.Time) {
 	window, err := w.engine.Collect(now)
 	w.s.setReason(topicReading+w.on.Name, withPrefix("the counters of "+w.on.Name+" cannot be read: ", err))
 	if err != nil {
-		w.stats.addUnreadable()
+		w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.unreadable++ })
 		return
 	}
-	w.stats.addWindow(&window)
 	w.s.box.Window(&window)
 	w.s.box.Lost(w.on.Name, window.Lost)
 	w.detecting.Lock()
 	w.sampling = window.Sampling
-	found := w.detector.Observe(window)
-	w.stats.setDetector(w.detector.Stats())
+	found, stats := w.detector.Observe(window), w.detector.Stats()
 	w.detecting.Unlock()
+	w.s.interfaces.update(w.on.Name, func(i *interfaceState) {
+		i.totals.Add(&window.Totals)
+		i.promoted, i.detector = len(window.Sources), stats
+	})
 	w.publish(found)
 }
 
 func (w *watcher) publish(found []detect.Detection) {
 	for _, d := range found {
 		w.s.box.Detection(d.Packet(w.s.deps.Host))
-		w.s.countDetection(d.Name)
+		w.s.mu.Lock()
+		w.s.detections[d.Name]++
+		w.s.mu.Unlock()
 	}
 }
 

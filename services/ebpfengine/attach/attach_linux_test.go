@@ -181,18 +181,18 @@ func TestNoRequirementIsMissingWhereProgramsLoad(t *testing.T) {
 }
 
 func TestForeignProgramIsNamed(t *testing.T) {
-	ours, theirs, name := pins(t), pins(t), veth(t)
-	l, err := theirs.XDP(find(t, name), attach.SKB, program(t, ebpf.XDP))
+	own, foreign, name := pins(t), pins(t), veth(t)
+	l, err := foreign.XDP(find(t, name), attach.SKB, program(t, ebpf.XDP))
 	require.NoError(t, err)
 	for _, want := range []attach.Mode{attach.AnyMode, attach.SKB, attach.Native} {
-		_, err = ours.XDP(find(t, name), want, program(t, ebpf.XDP))
+		_, err = own.XDP(find(t, name), want, program(t, ebpf.XDP))
 		require.ErrorIs(t, err, attach.ErrForeign)
 		require.ErrorContains(t, err, `"just_passes"`)
 		require.ErrorContains(t, err, fmt.Sprintf("id %d", find(t, name).ProgramID))
 	}
 	require.True(t, l.Attached(), "it stays attached")
 	require.NoError(t, l.Detach())
-	l, err = ours.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
+	l, err = own.XDP(find(t, name), attach.AnyMode, program(t, ebpf.XDP))
 	require.NoError(t, err)
 	require.NoError(t, l.Detach())
 }

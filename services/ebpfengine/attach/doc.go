@@ -24,7 +24,7 @@ const (
 	HW Mode = "hw"
 )
 
-// The errors that callers tell apart.
+// The errors that callers distinguish.
 var (
 	// ErrForeign is returned where an XDP program of another owner is attached: the kernel has room for one.
 	ErrForeign = errors.New("another XDP program is attached")

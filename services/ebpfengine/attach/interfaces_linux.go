@@ -107,7 +107,7 @@ func isDefault(r netlink.Route) bool {
 }
 
 // complete calls list until the result is complete: the kernel cuts it short when it changes meanwhile. After some attempts an
-// incomplete result will do, because the change causes another look-up.
+// incomplete result will do, because the change causes another lookup.
 func complete[T any](list func() ([]T, error)) (out []T, err error) {
 	const attempts = 5
 	for range attempts {

@@ -49,9 +49,9 @@ func checkOwner(dir string, except uint32) error {
 	if err := unix.Lstat(dir, &st); err != nil {
 		return fmt.Errorf("folder for pins %s: %w", dir, err)
 	}
-	ours := st.Uid == 0 || int64(st.Uid) == int64(os.Geteuid())
+	trusted := st.Uid == 0 || int64(st.Uid) == int64(os.Geteuid())
 	shared := st.Mode&0o022 != 0 && st.Mode&except == 0
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || shared || !ours {
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || shared || !trusted {
 		return fmt.Errorf("folder for pins %s may be written by other users (mode %o, owner %d): remove it", dir, st.Mode&0o7777, st.Uid)
 	}
 	return nil

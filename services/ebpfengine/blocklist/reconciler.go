@@ -46,7 +46,7 @@ type Reconciler struct {
 	protector *protector
 	listing   listing
 
-	wake chan struct{} // for the writer; it has room for one token, because a woken writer looks at everything
+	wake chan struct{} // for the writer; it has room for one token, because a woken writer checks everything
 
 	mu         sync.Mutex // guards what follows; never held over a system call
 	plan       *plan
@@ -106,11 +106,11 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// wakeWriter makes the writer look at the plan.
+// wakeWriter makes the writer check the plan.
 func (r *Reconciler) wakeWriter() {
 	select {
 	case r.wake <- struct{}{}:
-	default: // it is about to look anyway
+	default: // it is about to check anyway
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ironpost/ironpost/bpf/traffic"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
 
@@ -16,14 +15,14 @@ func TestForgottenInterfacesStayInTheSums(t *testing.T) {
 	table := newInterfaceTable([]string{"auto"})
 	const links = 3 * maxInterfaces
 	for n := range links {
-		w := &watcher{link: &attach.Link{}}
-		table.setWatcher(fmt.Sprintf("ppp%d", n), w)
-		w.stats.addWindow(&traffic.Window{Totals: traffic.Counters{Packets: 10}})
-		table.setWatcher(fmt.Sprintf("ppp%d", n), nil)
+		name := fmt.Sprintf("ppp%d", n)
+		table.setWatched(&watcher{on: attach.Interface{Name: name}, link: &attach.Link{}})
+		table.update(name, func(i *interfaceState) { i.totals.Packets += 10 })
+		table.setUnwatched(name)
 	}
-	all := table.all()
-	require.Len(t, all, maxInterfaces)
-	n := snapshot{interfaces: all, forgotten: table.sums()}
+	states, forgotten := table.all()
+	require.Len(t, states, maxInterfaces)
+	n := snapshot{interfaces: states, forgotten: forgotten}
 	require.EqualValues(t, 10*links, n.counters()["packets"])
 }
 
@@ -31,7 +30,7 @@ func TestWatchedInterfacesAreNotForgotten(t *testing.T) {
 	t.Parallel()
 	table := newInterfaceTable(nil)
 	for n := range maxInterfaces + 5 {
-		table.setWatcher(fmt.Sprintf("eth%d", n), &watcher{link: &attach.Link{}})
+		table.setWatched(&watcher{on: attach.Interface{Name: fmt.Sprintf("eth%d", n)}, link: &attach.Link{}})
 	}
-	require.Len(t, table.watchers(), maxInterfaces+5)
+	require.Len(t, table.watching(), maxInterfaces+5)
 }
