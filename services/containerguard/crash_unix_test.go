@@ -46,10 +46,10 @@ func TestNotificationsAndCorroborationSurviveAKill(t *testing.T) {
 	var m struct{ Alert event.Alert }
 	require.Eventually(t, func() bool { return len(got) > 0 }, patience, tick, "the notification is sent after the kill")
 	require.NoError(t, json.Unmarshal(<-got, &m))
-	require.Equal(t, "to-tell", m.Alert.ID)
-	told := r.await(&m.Alert, "notify done")
-	require.Equal(t, "tell", told.Policy)
-	require.NoError(t, told.Validate())
+	require.Equal(t, "to-notify", m.Alert.ID)
+	done := r.await(&m.Alert, "notify done")
+	require.Equal(t, "notify", done.Policy)
+	require.NoError(t, done.Validate())
 	second := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "second-alert", "two" })
 	r.publish(second)
 	r.await(second, "block-source done")
@@ -79,8 +79,8 @@ func crashRig(t *testing.T, dir, hook string) *rig {
 	t.Helper()
 	r := rigAt(t, dir)
 	r.cfg.WebhookURL = hook
-	r.policy("tell", `actions = ["notify"]`, `match.rules = ["told"]`)
-	r.policy("vote", `actions = ["block-source"]`, "[policy.match]", `rules = ["one", "two"]`, "[policy.require]", "alerts = 2", `within = "1h"`)
+	r.policy("notify", `actions = ["notify"]`, `match.rules = ["notified"]`)
+	r.policy("corroborated", `actions = ["block-source"]`, "[policy.match]", `rules = ["one", "two"]`, "[policy.require]", "alerts = 2", `within = "1h"`)
 	return r
 }
 
@@ -108,11 +108,11 @@ func guardToBeKilled(t *testing.T, dir, hook string) {
 	t.Helper()
 	r := crashRig(t, dir, hook)
 	s := r.start()
-	told := r.alert(func(a *event.Alert) { a.ID, a.Rule.ID = "to-tell", "told" })
-	vote := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "first-alert", "one" })
-	r.publish(told, vote)
-	r.await(told, "notify intended")
-	require.Contains(t, r.await(vote, "block-source skipped").Reason, "1 of 2")
+	notified := r.alert(func(a *event.Alert) { a.ID, a.Rule.ID = "to-notify", "notified" })
+	first := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.ID, a.Rule.ID = "first-alert", "one" })
+	r.publish(notified, first)
+	r.await(notified, "notify intended")
+	require.Contains(t, r.await(first, "block-source skipped").Reason, "1 of 2")
 	admin := r.bus.Admin()
 	s.eventually(func() bool {
 		states, err := admin.StreamStates(t.Context(), r.bus.Durables())

@@ -132,8 +132,8 @@ func TestProtectedContainersAreNeverIsolated(t *testing.T) {
 	}
 	require.Len(t, reasons, 3)
 	require.Error(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns"}, nil))
-	var held containerguard.Quarantined
-	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns", Kind: "pause", Force: true}, &held))
+	var isolated containerguard.Quarantined
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "core-dns", Kind: "pause", Force: true}, &isolated))
 	require.True(t, state(t, d, ids[1]).Paused)
 }
 
@@ -151,7 +151,7 @@ func TestStaleAndUnknownAreSkippedWithAReason(t *testing.T) {
 		"unknown: container":  about(strings.Repeat("a", 64)),
 		"names no container":  nil,
 		"is gone":             about(gone),
-		"unknown: name":       func(a *event.Alert) { a.Container = &event.Container{Name: "nobody"} },
+		"unknown: name":       func(a *event.Alert) { a.Container = &event.Container{Name: "unknown"} },
 	} {
 		a := r.alert(change)
 		r.publish(a)
@@ -242,10 +242,10 @@ func TestOperatorsReadEvidence(t *testing.T) {
 	r, d := newDockerRig(t)
 	web := d.Run(t, testenv.ContainerOptions{Name: "web", Cmd: []string{"/bin/sh", "-c", "echo hello; sleep 3600"}})
 	s := r.start().docker()
-	var held containerguard.Quarantined
-	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: web[:12], TTLSecs: 3600}, &held))
-	require.Equal(t, "isolate", held.Kind)
-	require.Equal(t, []string{"bridge"}, held.Networks)
+	var isolated containerguard.Quarantined
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: web[:12], TTLSecs: 3600}, &isolated))
+	require.Equal(t, "isolate", isolated.Kind)
+	require.Equal(t, []string{"bridge"}, isolated.Networks)
 	var reply containerguard.EvidenceReply
 	s.eventually(func() bool {
 		return r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: "web"}, &reply) == nil
@@ -289,14 +289,14 @@ func TestCapStartsNoCooldown(t *testing.T) {
 	r.policy("p", `actions = ["pause"]`, `cooldown = "1h"`)
 	one, two := d.Run(t, testenv.ContainerOptions{Name: "one"}), d.Run(t, testenv.ContainerOptions{Name: "two"})
 	r.start().docker()
-	first, refused, heard := r.alert(about(one)), r.alert(about(two)), r.alert(about(two))
+	first, refused, second := r.alert(about(one)), r.alert(about(two)), r.alert(about(two))
 	r.publish(first)
 	r.await(first, "pause done")
 	r.publish(refused)
 	require.Contains(t, r.await(refused, "pause skipped").Reason, "container.max_share_percent")
 	require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "one"}, nil))
-	r.publish(heard)
-	r.await(heard, "pause done")
+	r.publish(second)
+	r.await(second, "pause done")
 	require.True(t, state(t, d, two).Paused)
 }
 
@@ -324,8 +324,8 @@ func TestContainerProtectedWhileDockerWasAwayIsNotIsolated(t *testing.T) {
 	s := r.start().docker()
 	d.Kill(t) // its containers keep running
 	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "Docker:") })
-	spared, held := r.alert(about(web)), r.alert(about(other))
-	r.publish(spared, held)
+	exempt, paused := r.alert(about(web)), r.alert(about(other))
+	r.publish(exempt, paused)
 	s.eventually(func() bool { return s.count("quarantined") == 2 })
 	cfg := r.cfg
 	cfg.Protected = []string{"web"}
@@ -333,8 +333,8 @@ func TestContainerProtectedWhileDockerWasAwayIsNotIsolated(t *testing.T) {
 	require.NoError(t, err)
 	commit()
 	d.Start(t)
-	require.Contains(t, r.await(spared, "pause skipped").Error, "protected: by name")
-	r.await(held, "pause done")
+	require.Contains(t, r.await(exempt, "pause skipped").Error, "protected: by name")
+	r.await(paused, "pause done")
 	require.False(t, state(t, d, web).Paused)
 	require.True(t, state(t, d, other).Paused)
 }

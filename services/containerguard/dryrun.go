@@ -108,7 +108,7 @@ func (i alertInventory) ByPID(context.Context, int, time.Time, time.Duration) (i
 	return i.container()
 }
 
-// ByAddress implements attribution.Inventory. The alert does not tell the container's address.
+// ByAddress implements attribution.Inventory. An alert has no address of its container.
 func (i alertInventory) ByAddress(context.Context, netip.Addr, time.Time, time.Duration) (inventory.Result, error) {
 	return inventory.Result{}, inventory.ErrUnknown
 }

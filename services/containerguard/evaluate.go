@@ -21,7 +21,7 @@ type decision struct {
 	waits   bool // until Docker is back: the container cannot be found before
 }
 
-// step is one action on one target, and what is to become of it.
+// step is one action on one target, with its outcome.
 type step struct {
 	kind      policy.Kind
 	target    string // as actions name it
@@ -31,8 +31,8 @@ type step struct {
 	reason    string
 }
 
-// stepOutcome is what the evaluator lets become of a step. Caps and cooldowns, which
-// only the response knows, may still turn act into skip.
+// stepOutcome says whether a step is done. Caps, cooldowns and corroboration, which the
+// response checks, may still turn act into skip.
 type stepOutcome string
 
 // The outcomes.
@@ -49,7 +49,7 @@ const (
 	webhookTarget    = "webhook"
 )
 
-// evaluator decides what is to be done about alerts. It changes nothing, so it also
+// evaluator decides about alerts. It changes nothing, so it also
 // answers "ironpost policies test".
 type evaluator struct {
 	set           *policy.Set
@@ -200,7 +200,7 @@ func (e *evaluator) blockStep(a *event.Alert, p *policy.Policy) step {
 }
 
 // skipped returns steps of p with outcome skip, for one reason. A notification is left
-// out unless it is all that p does: there is nothing to tell. So is a block that was
+// out unless it is the only action of p: there are no outcomes to send. So is a block that was
 // made when the alert arrived, before it was pending.
 func (e *evaluator) skipped(p *policy.Policy, steps []step, reason string) []step {
 	var out []step

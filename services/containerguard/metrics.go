@@ -56,7 +56,7 @@ func (s *Service) gaugeMetrics() map[string]metric {
 	var containers, quarantined, pending int
 	var evidence int64
 	if run := s.run.Load(); run != nil {
-		containers, quarantined, pending = run.inventory.Stats().Containers, len(run.quarantine.List()), run.pending.len()
+		containers, quarantined, pending = run.inventory.Count(), len(run.quarantine.List()), run.pending.len()
 		evidence = run.quarantine.Evidence().Bytes
 	}
 	return map[string]metric{

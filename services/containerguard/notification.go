@@ -55,7 +55,7 @@ func (r *response) message(d decision, s step) notify.Message {
 	}
 }
 
-// messageText is for people: what happened, where, and what was done about it.
+// messageText returns the text for people: the alert, where, and the outcomes.
 func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[%s] %s on %s", strings.ToUpper(a.Severity.String()), event.Printable(a.Title, maxReason), host)
@@ -81,7 +81,7 @@ func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome)
 func (s *Service) onNotificationDone(note json.RawMessage, err error, took time.Duration) {
 	var a event.Action
 	if json.Unmarshal(note, &a) != nil || a.Validate() != nil {
-		return // the file was damaged: what it was about is not known
+		return // the file was damaged: its action is not known
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

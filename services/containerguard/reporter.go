@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -25,12 +24,11 @@ const (
 // reporter publishes the actions of all responses in order. Its methods but run and
 // resume may be called concurrently.
 type reporter struct {
-	pub     *bus.Publisher
-	files   *folder.Folder // of the mark
-	log     logrus.FieldLogger
-	queue   chan report
-	invalid atomic.Uint64 // actions that were no valid record
-	marks   []uint64      // the stream's last sequence at each of the last minutes
+	pub   *bus.Publisher
+	files *folder.Folder // of the mark
+	log   logrus.FieldLogger
+	queue chan report
+	marks []uint64 // the stream's last sequence at each of the last minutes
 }
 
 // report is an action, or a barrier that is closed when all before it are stored.
@@ -99,8 +97,8 @@ func (r *reporter) resume(ctx context.Context) error {
 	return nil
 }
 
-// run publishes until ctx ends. It is stopped last, after a flush; what is queued even
-// then is reported again after the next start.
+// run publishes until ctx ends. It is stopped last, after a flush; actions still
+// queued then are reported again after the next start.
 func (r *reporter) run(ctx context.Context) error {
 	tick := time.NewTicker(markInterval)
 	defer tick.Stop()
@@ -140,7 +138,6 @@ func (r *reporter) publish(ctx context.Context, batch []report) error {
 	}
 	err := r.pub.Publish(ctx, records...)
 	if errors.Is(err, bus.ErrInvalid) { // the others are stored
-		r.invalid.Add(1)
 		r.log.WithError(err).Error("action is no valid record and was not stored")
 		err = nil
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // intendedTimeout bounds how long a block waits until its intended action is stored.
-// The block is made all the same then: an attacker who fills the stream of actions
+// After that the block is made anyway: an attacker who fills the stream of actions
 // must not keep addresses from being blocked.
 const intendedTimeout = 500 * time.Millisecond
 
@@ -139,7 +139,7 @@ func (r *response) orderContainer(ctx context.Context, d decision, s step) {
 	}
 	id := r.id(d, s, "order")
 	if e, known := r.run.quarantine.Get(s.container.ID); known && satisfies(e, s.kind) && e.Order.ActionID != id {
-		r.skip(ctx, d, s, fmt.Sprintf("already held since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
+		r.skip(ctx, d, s, fmt.Sprintf("already isolated since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
 		return
 	}
 	if until := r.startCooldown(d, s); !until.IsZero() {

@@ -92,7 +92,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 func (s *Service) config() Config { return *s.cfg.Load() }
 
 // newProtections protects, besides what cfg lists, the containers that Ironpost and the
-// guard depend on: a socket proxy, if Docker is reached through one, is such a container.
+// guard depend on: also a socket proxy, if Docker is reached through one.
 func (s *Service) newProtections(cfg Config) *safety.Protections {
 	dependsOn := s.deps.DependsOn
 	if proxy, ok := strings.CutPrefix(cfg.DockerSocket, "tcp://"); ok {
@@ -123,7 +123,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 // runLayers runs three layers that are stopped in this order: consumers of alerts and
-// requests, then what carries out, then the reporter, which stores what both reported.
+// requests, executors, and the reporter, which stores the actions of both.
 func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	reporting, stopReporting := detachedGroup(ctx)
 	reporting.Go("reports", run.reporter.run)
@@ -143,7 +143,7 @@ func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	err = errors.Join(err, executing.Wait())
 	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	_ = run.reporter.flush(flushing) // what is not stored in time is reported again after the next start
+	_ = run.reporter.flush(flushing) // actions not stored in time are reported again after the next start
 	stopReporting()
 	return errors.Join(err, reporting.Wait())
 }

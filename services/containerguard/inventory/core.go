@@ -19,15 +19,14 @@ const (
 	maxConnects = 256
 )
 
-// Core is what is known about containers: a record for each that Docker has, and for
-// maxGone that it had. It is not safe for concurrent use.
+// Core holds a record of each container that Docker has, and of maxGone that it had. It is not safe for concurrent use.
 type Core struct {
 	records    map[string]*record
 	gone       []string  // ids of removed containers, oldest first
 	knownUntil time.Time // while disconnected: the time up to which events were received
 }
 
-// record is what is known about one container.
+// record is one container and its windows.
 type record struct {
 	now         docker.Container // as the newest inspection or event shows it
 	inspected   bool             // at least once

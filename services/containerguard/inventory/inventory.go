@@ -51,8 +51,6 @@ type Inventory struct {
 	staleReason string
 	heardUntil  time.Time // everything up to then is in core
 	synced      bool      // at least once
-	events      uint64
-	inspected   uint64
 }
 
 // New returns an Inventory that knows nothing until Run.
@@ -72,18 +70,11 @@ func (v *Inventory) StaleReason() string {
 	return v.staleReason
 }
 
-// Stats counts what was done since the start.
-type Stats struct {
-	Containers int // that exist now
-	Events     uint64
-	Inspected  uint64
-}
-
-// Stats returns the counts.
-func (v *Inventory) Stats() Stats {
+// Count returns how many containers exist.
+func (v *Inventory) Count() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return Stats{Containers: len(v.core.Known()), Events: v.events, Inspected: v.inspected}
+	return len(v.core.Known())
 }
 
 // Run keeps the inventory up to date until ctx ends, then returns nil. While Docker is
@@ -187,7 +178,7 @@ func (v *Inventory) takeEvents(ctx context.Context, queue <-chan docker.Event) e
 	}
 }
 
-// replay applies past events at the first start, to know since when addresses are held.
+// replay applies past events at the first start, to know since when containers have their addresses.
 // After a lost connection Docker may have restarted without its past events, so they
 // prove nothing then.
 func (v *Inventory) replay(ctx context.Context) error {
@@ -228,7 +219,6 @@ func (v *Inventory) replay(ctx context.Context) error {
 func (v *Inventory) handleEvent(ctx context.Context, e docker.Event) error {
 	v.mu.Lock()
 	v.core.Apply(e)
-	v.events++
 	v.heardUntil = later(v.heardUntil, e.Time)
 	stale := v.core.Stale()
 	v.mu.Unlock()
@@ -274,7 +264,6 @@ func (v *Inventory) inspect(ctx context.Context, id, action string, at time.Time
 		return err
 	}
 	v.mu.Lock()
-	v.inspected++
 	if gone {
 		v.core.Removed(id, time.Now())
 		c = docker.Container{ID: id}
@@ -324,9 +313,9 @@ func (v *Inventory) List() []docker.Container {
 	return v.core.List()
 }
 
-// confirmedLookup looks up, inspects the container found, and looks up again: what an
-// event on its way will tell, such as the end of a container whose address the next one
-// has already, shows in the inspection.
+// confirmedLookup looks up, inspects the container found, and looks up again. The
+// inspection shows the effect of events still on their way, such as the end of a
+// container whose address the next one has already.
 func (v *Inventory) confirmedLookup(ctx context.Context, lookup func(*Core) (Result, error)) (Result, error) {
 	v.mu.Lock()
 	found, err := lookup(v.core)

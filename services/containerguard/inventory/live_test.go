@@ -71,9 +71,9 @@ func (v *live) saw(id, action string) bool {
 	return false
 }
 
-// heard reports whether an event, not a list, showed a container. Which of its events
+// hasEvent reports whether an event, not a list, showed a container. Which of its events
 // did depends on how late they come.
-func (v *live) heard(id string) bool {
+func (v *live) hasEvent(id string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.ContainsFunc(v.changes, func(c inventory.Change) bool {
@@ -265,6 +265,6 @@ func TestLongLabelsDoNotEndTheEvents(t *testing.T) {
 	v := newLive(t, d)
 	v.run(t, testenv.ContainerOptions{Labels: map[string]string{"long": strings.Repeat("<", 1<<20)}})
 	next := v.run(t, testenv.ContainerOptions{})
-	v.wait(t, func() bool { return v.heard(next.ID) }) // the stream of events goes on
+	v.wait(t, func() bool { return v.hasEvent(next.ID) }) // the stream of events goes on
 	require.Empty(t, v.StaleReason())
 }

@@ -37,9 +37,8 @@ func (e *LookupError) Unwrap() error { return e.Err }
 // Result is the container that a lookup names.
 type Result struct {
 	Container docker.Container
-	Gone      bool // it was removed
-	// Since is when the container got the key, Until when it lost it; zero while it has it.
-	Since, Until time.Time
+	Gone      bool      // it was removed
+	Until     time.Time // when it lost the key; zero while it has it
 }
 
 const minIDPrefix = 12 // digits, as Docker prints them
@@ -57,7 +56,7 @@ func (c *Core) ByID(prefix string) (Result, error) {
 		return Result{}, lookupError("container "+prefix, ids)
 	}
 	r := c.records[ids[0]]
-	return Result{Container: r.now, Gone: !r.gone.IsZero(), Since: r.now.Created, Until: r.gone}, nil
+	return Result{Container: r.now, Gone: !r.gone.IsZero(), Until: r.gone}, nil
 }
 
 // ByAddress returns the container that certainly had the address throughout at±slack,
@@ -134,7 +133,7 @@ func (c *Core) lookup(key string, i interval, windows func(r *record, visit func
 			touched = touched || w.touches(i)
 			if w.covers(i, c.knownUntil) {
 				certain = true
-				result = Result{Container: r.now, Gone: !r.gone.IsZero(), Since: w.since, Until: w.until}
+				result = Result{Container: r.now, Gone: !r.gone.IsZero(), Until: w.until}
 			}
 		})
 		if touched {

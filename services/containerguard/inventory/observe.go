@@ -111,8 +111,8 @@ func (r *record) leaseSince(l *lease, now docker.Container, asked time.Time) tim
 }
 
 // EventsCompleteSince says that every event since that time has been applied, up to
-// MinSlack after the newest inspection. A lease or name whose begin no event shows
-// therefore began before, or when the container started.
+// MinSlack after the newest inspection. If no event shows the begin of a lease or
+// name, it began before, or when the container started.
 func (c *Core) EventsCompleteSince(since time.Time) {
 	for _, r := range c.records {
 		for _, l := range r.leases {

@@ -16,14 +16,14 @@ import (
 // observer feeds a Core from a simulation: it reads events late, inspects containers and
 // loses the stream now and then. It looks up what was so and compares.
 type observer struct {
-	w     *simulation
-	rng   *rand.Rand
-	core  *inventory.Core
-	now   time.Time
-	next  int       // event to read
-	heard time.Time // everything up to then is known
-	found map[string]int
-	wrong []string
+	w          *simulation
+	rng        *rand.Rand
+	core       *inventory.Core
+	now        time.Time
+	next       int       // event to read
+	heardUntil time.Time // everything up to then is known
+	found      map[string]int
+	wrong      []string
 }
 
 func (o *observer) short(limit time.Duration) time.Duration {
@@ -68,7 +68,7 @@ func (o *observer) begin() {
 }
 
 func (o *observer) sync() {
-	o.heard = o.now
+	o.heardUntil = o.now
 	listed := o.list()
 	for _, id := range listed {
 		o.inspect(id)
@@ -88,7 +88,7 @@ func (o *observer) read() {
 		o.now = at
 	}
 	o.core.Apply(e)
-	o.heard = e.Time
+	o.heardUntil = e.Time
 	if o.rng.IntN(20) == 0 {
 		o.core.Apply(o.w.events[max(0, o.next-1-o.rng.IntN(5))]) // again
 	}
@@ -99,7 +99,7 @@ func (o *observer) read() {
 
 // lose loses all events for a while.
 func (o *observer) lose() {
-	o.core.Disconnected(o.heard)
+	o.core.Disconnected(o.heardUntil)
 	o.query()
 	o.now = o.now.Add(o.short(3 * time.Second))
 	for o.next < len(o.w.events) && o.w.events[o.next].Time.Before(o.now) {

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,6 @@ type Message struct {
 	Time     time.Time       `json:"time"`
 	Host     string          `json:"host"`
 	Policy   string          `json:"policy"`
-	DryRun   bool            `json:"dry_run,omitempty"`
 	Alert    json.RawMessage `json:"alert,omitempty"`
 	Outcomes []Outcome       `json:"outcomes"`
 }
@@ -94,7 +94,7 @@ type queued struct {
 	saveErr  error
 	attempts int
 	due      time.Time // of the next attempt
-	sending  bool
+	busy     bool      // being written or sent
 }
 
 // New returns a notifier to url, "" for none. It starts nothing.
@@ -157,37 +157,28 @@ func (n *Notifier) Send(m Message, note any) error {
 	if err != nil {
 		return fmt.Errorf("encode notification: %w", err)
 	}
-	first, known, err := n.reserve(q)
-	if err != nil || known == nil {
-		return err
+	n.mu.Lock()
+	known, sent, full := n.pending[q.name], slices.Contains(n.sent, q.name), len(n.pending) >= maxPending
+	if known == nil && !sent && !full {
+		n.pending[q.name] = q
 	}
-	if first { // outside mu: callers wait for their own file only
-		q.saveErr = n.write(q)
-		close(q.saved)
-		n.mu.Lock()
-		n.wakeSenders()
-		n.mu.Unlock()
+	n.mu.Unlock()
+	switch {
+	case known != nil:
+		<-known.saved
+		return known.saveErr
+	case sent:
+		return nil
+	case full:
+		return ErrFull
 	}
-	<-known.saved
-	return known.saveErr
-}
-
-// reserve makes q pending and returns it with first, or the message of that name that
-// is pending already, or nil if it was sent.
-func (n *Notifier) reserve(q *queued) (first bool, known *queued, err error) {
+	q.saveErr = n.write(q) // outside mu: callers wait for their own file only
+	close(q.saved)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if known := n.pending[q.name]; known != nil {
-		return false, known, nil
-	}
-	if slices.Contains(n.sent, q.name) {
-		return false, nil, nil
-	}
-	if len(n.pending) >= maxPending {
-		return false, nil, ErrFull
-	}
-	n.pending[q.name] = q
-	return true, q, nil
+	q.busy = false
+	n.wakeSenders()
+	return q.saveErr
 }
 
 func newQueued(m Message, note any) (*queued, error) {
@@ -200,7 +191,7 @@ func newQueued(m Message, note any) (*queued, error) {
 		return nil, err
 	}
 	encoded, err := json.Marshal(note)
-	return &queued{At: time.Now(), Body: body, Note: encoded, name: fileName(m.ID), saved: make(chan struct{})}, err
+	return &queued{At: time.Now(), Body: body, Note: encoded, name: fileName(m.ID), saved: make(chan struct{}), busy: true}, err
 }
 
 // Run sends until ctx ends, and then for at most 3 s what is due. What is left waits
@@ -245,38 +236,21 @@ func (n *Notifier) sendLoop(ctx, sending context.Context) {
 func (n *Notifier) next(now time.Time) (q *queued, to *destination, wait time.Duration, changed <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	sending := false
+	busy := false
 	for _, other := range n.pending {
-		sending = sending || other.sending
-		if other.ready() && (q == nil || other.before(q)) {
+		busy = busy || other.busy
+		if !other.busy && (q == nil || cmp.Or(other.due.Compare(q.due), other.At.Compare(q.At)) < 0) {
 			q = other
 		}
 	}
 	switch to = n.destination; {
-	case q == nil || to.failures > 0 && sending: // after a failure one request at a time tries whether it is back
+	case q == nil || to.failures > 0 && busy: // after a failure one request at a time tries whether the webhook is back
 		return nil, nil, lastDelay, n.changed
 	case to.paused.After(now) || q.due.After(now):
 		return nil, nil, max(to.paused.Sub(now), q.due.Sub(now)), n.changed
 	}
-	q.sending = true
+	q.busy = true
 	return q, to, 0, nil
-}
-
-// ready reports whether q may be sent when it is due.
-func (q *queued) ready() bool {
-	select {
-	case <-q.saved:
-		return !q.sending
-	default:
-		return false
-	}
-}
-
-func (q *queued) before(other *queued) bool {
-	if !q.due.Equal(other.due) {
-		return q.due.Before(other.due)
-	}
-	return q.At.Before(other.At)
 }
 
 // attempt sends q once. It then removes q, or sets when q is due again.
@@ -307,7 +281,7 @@ func (n *Notifier) requeue(ctx context.Context, q *queued, to *destination, fail
 		return false
 	}
 	if ctx.Err() != nil || to.replaced.Err() != nil { // stopping, or sent to the new URL next
-		q.sending = false
+		q.busy = false
 		return true
 	}
 	if failure.whole {
@@ -323,7 +297,7 @@ func (n *Notifier) requeue(ctx context.Context, q *queued, to *destination, fail
 		return false
 	}
 	q.due = time.Now().Add(max(failure.wait, n.retryDelay(max(0, q.attempts-1))))
-	q.sending = false
+	q.busy = false
 	return true
 }
 

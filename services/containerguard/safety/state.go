@@ -203,13 +203,6 @@ func (s *State) Remove(container string) {
 	}
 }
 
-// Count returns how many containers are isolated.
-func (s *State) Count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.data.Held)
-}
-
 // StartCooldown begins a cooldown of key for an alert and returns the zero time, or the
 // end of the cooldown that another alert began. A span of 0 is none.
 func (s *State) StartCooldown(key, alert string, span time.Duration, now time.Time) (until time.Time) {
