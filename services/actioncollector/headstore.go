@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -22,6 +23,8 @@ type headStore struct {
 	initial    audit.Head // as the bucket held it at the start
 	unreadable error      // why the head in the bucket cannot be used; nil if it can
 	next       chan audit.Head
+
+	storedFirst atomic.Uint64 // First of the head in the bucket
 }
 
 // newHeadStore reads the head of host from the bucket.
@@ -105,6 +108,8 @@ func (h *headStore) write(ctx context.Context, head audit.Head) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.kv.Put(ctx, h.key, value, 0)
+	if _, err = h.kv.Put(ctx, h.key, value, 0); err == nil {
+		h.storedFirst.Store(head.First)
+	}
 	return err
 }

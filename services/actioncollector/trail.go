@@ -8,8 +8,8 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 )
 
-// maintainTrail opens the trail while it is not open, also when no action comes, and checks once what
-// opening it did not read.
+// maintainTrail opens the trail while it is not open, also when no action comes, checks once what opening it
+// did not read, and removes segments that are older than the retention.
 func (s *Service) maintainTrail(ctx context.Context) error {
 	tick := time.NewTicker(openInterval)
 	defer tick.Stop()
@@ -20,6 +20,7 @@ func (s *Service) maintainTrail(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			s.reopen(ctx)
+			s.pruneTrail(time.Now())
 		}
 	}
 }
@@ -44,6 +45,36 @@ func (s *Service) checkTrail(ctx context.Context) (done bool) {
 	s.readAll = true
 	_ = s.open(ctx) // tried again; the reason is in the health
 	return true
+}
+
+// pruneTrail removes the segments that are older than the retention. First the record that the trail will
+// begin with must be in the stored head: a trail that begins later than it says is broken. Until then
+// pruneTrail does nothing but have it stored.
+func (s *Service) pruneTrail(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cfg.AuditRetentionDays == 0 || s.trail == nil {
+		return
+	}
+	first := s.trail.Prunable(now.Add(-s.cfg.AuditRetention()))
+	if first == 0 {
+		return
+	}
+	if s.head.First < first {
+		s.head.First = first
+		s.setHead(s.head)
+	}
+	if s.heads.storedFirst.Load() < first {
+		return
+	}
+	err := s.trail.Prune(first)
+	s.setHead(s.trail.Head())
+	if err != nil {
+		s.log.WithError(err).WithField("path", s.cfg.AuditPath).Error("cannot remove old segments of the audit trail")
+		s.closeTrail() // opening it completes a removal
+		return
+	}
+	s.log.WithField("first", first).Info("old segments of the audit trail removed")
 }
 
 func (s *Service) reopen(ctx context.Context) {
@@ -117,6 +148,7 @@ func (s *Service) close() error {
 
 // setHead records the newest head and has it stored. s.mu is held.
 func (s *Service) setHead(head audit.Head) {
+	head.First = max(head.First, s.head.First) // it may be stored ahead of a prune
 	s.head = head
 	s.headSeq.Store(head.Seq)
 	s.heads.put(head)

@@ -79,6 +79,7 @@ var variables = []variable{
 	{"IRONPOST_METRICS_ENABLED", "metrics.enabled", "false", "false"},
 	{"IRONPOST_METRICS_LISTEN", "metrics.listen", "127.0.0.1:9999", `"127.0.0.1:9999"`},
 	{"IRONPOST_COLLECTOR_ENABLED", "collector.enabled", "false", "false"},
+	{"IRONPOST_COLLECTOR_AUDIT_RETENTION_DAYS", "collector.audit_retention_days", "365", "365"},
 	{"IRONPOST_COLLECTOR_AUDIT_PATH", "collector.audit_path", "/srv/audit", `"/srv/audit"`},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_TCP_BIND", "log_pipeline.syslog_tcp_bind", "127.0.0.1:1601", `"127.0.0.1:1601"`},
 	{"IRONPOST_LOG_PIPELINE_RULES_PATH", "log_pipeline.rules_path", "/srv/rules", `"/srv/rules"`},

@@ -33,8 +33,8 @@ const (
 func (t *Trail) Accept(ctx context.Context, by, reason string) (Acceptance, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := newChecker(Head{})
-	if _, err := checkDir(ctx, t.dir, c); err != nil {
+	c, _, err := checkDir(ctx, t.dir, Head{}, 0)
+	if err != nil {
 		return Acceptance{}, fmt.Errorf("audit trail: %w", err)
 	}
 	problems := len(c.problems) + c.unlisted

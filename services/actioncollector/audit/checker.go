@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"hash"
 	"slices"
@@ -15,14 +14,12 @@ const maxProblems = 100
 
 // progress is what is known of a trail up to some record without any damage that is not declared.
 type progress struct {
-	first     Head // oldest record
 	last      Head // newest record, by seq
+	lastTime  time.Time
 	records   uint64
 	lastBreak time.Time // when the newest Break that is not accepted was written, zero if there is none
 	digest    hash.Hash // of all lines up to here, each with a line feed; an Accepted record names it
 }
-
-func newProgress() progress { return progress{digest: sha256.New()} }
 
 // state returns the digest of all lines so far.
 func (p *progress) state() (state Hash) {
@@ -35,6 +32,7 @@ func (p *progress) state() (state Hash) {
 type checker struct {
 	progress
 
+	first  Head         // oldest record
 	head   Head         // as stored outside the trail; Seq 0 if unknown
 	search int          // for how many records the changed byte is searched
 	visit  func(Record) // gets each valid record that is in its position; may be nil. The record is valid during the call.
@@ -48,7 +46,17 @@ type checker struct {
 	accepted   []Acceptance
 }
 
-func newChecker(head Head) *checker { return &checker{progress: newProgress(), head: head} }
+// newChecker returns a checker for a trail that begins at begin, in the given file. head is as stored outside
+// the trail; it says where the trail may begin.
+func newChecker(head Head, begin beginning, file string) *checker {
+	c := &checker{progress: begin.progress(), head: head}
+	allowed := max(head.First, 1)
+	if head.Seq > 0 && begin.first > allowed {
+		missing := seqRange{allowed, begin.first - 1}
+		c.report(position{file: file, line: 1}.problem(Removed, missing, fmt.Sprintf("%v missing at the start: the trail may begin at record %d", missing, allowed)))
+	}
+	return c
+}
 
 // gap is a run of records that were not where they belong.
 type gap struct {
@@ -139,7 +147,7 @@ func (c *checker) takeRecord(at position, r Record) {
 			fmt.Sprintf("record %d was replaced: record %d was written after another one", r.Seq-1, r.Seq)))
 	}
 	c.anyPrev = false
-	c.last = Head{Seq: r.Seq, Hash: r.Hash}
+	c.last, c.lastTime = Head{Seq: r.Seq, Hash: r.Hash}, r.Time
 	if c.first.Seq == 0 {
 		c.first = c.last
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -85,6 +86,14 @@ func decodeBody(s hashedLine) (Record, error) {
 		d.literal(`,"state":"`)
 		d.check(r.State.UnmarshalText(d.take(hexHash)))
 		d.literal(`"`)
+	case Pruned:
+		d.literal(`,"first":`)
+		r.Begin.first = d.number()
+		d.literal(`,"before":"`)
+		d.check(r.Begin.before.UnmarshalText(d.take(hexHash)))
+		d.literal(`","digest":"`)
+		r.Begin.digest = d.hex(2 * digestSize)
+		d.literal(`"`)
 	default:
 		d.bad = true
 	}
@@ -144,6 +153,18 @@ func (d *decoder) number() uint64 {
 	v, err := strconv.ParseUint(string(digits), 10, 64)
 	d.check(err)
 	return v
+}
+
+// hex reads n lower-case hex digits.
+func (d *decoder) hex(n int) []byte {
+	digits := d.take(n)
+	if bytes.ContainsAny(digits, "ABCDEF") {
+		d.bad = true
+	}
+	out := make([]byte, len(digits)/2)
+	_, err := hex.Decode(out, digits)
+	d.check(err)
+	return out
 }
 
 func (d *decoder) time() time.Time {

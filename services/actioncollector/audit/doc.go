@@ -16,8 +16,12 @@
 // newest record) is also kept outside the folder; without it a trail whose end was cut off looks like a
 // shorter one.
 //
+// Retention removes the oldest closed segments ([Trail.Prune]). A record of kind pruned, the first of a new
+// segment, then names the first remaining record and the hash of the one before it, and the stored head names
+// it too: a trail that begins later than its stored head allows was cut at its start.
+//
 // audit.index is a cache of what the closed segments were found to hold, so that [Open] reads the active
-// segment only. Nothing relies on it: [Trail.CheckClosed] and [Verify] read every byte.
+// segment only. Nothing relies on it: [Trail.Check] and [Verify] read every byte.
 //
 // A chain shows that a trail was changed. It cannot stop an attacker who may write both the folder and the
 // stored head from rewriting all of it.

@@ -12,7 +12,7 @@ import (
 func CheckText(t *testing.T, text []byte) ([]Problem, []byte) {
 	t.Helper()
 	var again []byte
-	c := newChecker(Head{})
+	c := newChecker(Head{}, beginning{}, activeName)
 	c.visit = func(r Record) {
 		line, err := r.encode()
 		require.NoError(t, err)

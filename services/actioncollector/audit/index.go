@@ -2,8 +2,6 @@ package audit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,33 +26,43 @@ const (
 type index struct {
 	progress // up to the last record of Files
 
+	begin beginning
 	Files []indexedFile // every closed segment, oldest first
 }
 
-// indexedFile is a closed segment.
+// indexedFile is a closed segment and the state of the trail at its end.
 type indexedFile struct {
-	Name string `json:"name"`
-	Size int64  `json:"size"`
+	Name      string    `json:"name"`
+	Size      int64     `json:"size"`
+	Records   uint64    `json:"records"` // of the trail up to here
+	Last      Head      `json:"last"`
+	LastTime  time.Time `json:"last_time"`
+	LastBreak time.Time `json:"last_break"`
+	Digest    []byte    `json:"digest"` // the state of the hash, as it marshals itself
+}
+
+func (p *progress) indexed(name string, size int64) indexedFile {
+	return indexedFile{
+		Name: name, Size: size, Records: p.records, Last: p.last, LastTime: p.lastTime, LastBreak: p.lastBreak, Digest: marshalDigest(p.digest),
+	}
 }
 
 // indexFile is the form of an index on the disk.
 type indexFile struct {
-	Version   int           `json:"version"`
-	Files     []indexedFile `json:"files"`
-	Records   uint64        `json:"records"`
-	First     Head          `json:"first"`
-	Last      Head          `json:"last"`
-	LastBreak time.Time     `json:"last_break"`
-	Digest    []byte        `json:"digest"` // the state of the hash, as it marshals itself
+	Version int           `json:"version"`
+	Files   []indexedFile `json:"files"`
+	// Where the trail begins, if that is not record 1.
+	First       uint64 `json:"first,omitempty"`
+	Before      Hash   `json:"before"`
+	FirstDigest []byte `json:"first_digest,omitempty"`
 }
 
 // loadIndex returns the stored index if the files it names are the oldest of names and have their sizes,
 // and if the stored head does not contradict it. Otherwise it returns an index of nothing.
-func (t *Trail) loadIndex(names []string) index {
-	none := index{progress: newProgress()}
+func (t *Trail) loadIndex(names []string) (none index) {
 	text, err := readSmallFile(t.path(indexName), maxIndex)
 	var f indexFile
-	if err != nil || json.Unmarshal(text, &f) != nil || f.Version != indexVersion || len(f.Files) > len(names) {
+	if err != nil || json.Unmarshal(text, &f) != nil || f.Version != indexVersion || len(f.Files) == 0 || len(f.Files) > len(names) {
 		return none
 	}
 	for i, file := range f.Files {
@@ -63,33 +71,26 @@ func (t *Trail) loadIndex(names []string) index {
 			return none
 		}
 	}
-	if t.openedWith.Seq == f.Last.Seq && t.openedWith.Hash != f.Last.Hash {
-		return none
-	}
-	digest := sha256.New()
-	if digest.(encoding.BinaryUnmarshaler).UnmarshalBinary(f.Digest) != nil { //nolint:forcetypeassert // documented
+	end := f.Files[len(f.Files)-1]
+	digest, ok := unmarshalDigest(end.Digest)
+	if !ok || t.openedWith.Seq == end.Last.Seq && t.openedWith.Hash != end.Last.Hash {
 		return none
 	}
 	return index{
-		progress: progress{first: f.First, last: f.Last, records: f.Records, lastBreak: f.LastBreak, digest: digest},
-		Files:    f.Files,
+		progress: progress{last: end.Last, lastTime: end.LastTime, records: end.Records, lastBreak: end.LastBreak, digest: digest},
+		begin:    beginning{first: f.First, before: f.Before, digest: f.FirstDigest}, Files: f.Files,
 	}
 }
 
-// saveIndex stores the index of the closed segments. It is called when no record is after them. If it
-// cannot be stored the next Open reads more, and stores it.
+// saveIndex stores the index of the closed segments. If it cannot be stored the next Open reads more, and
+// stores it.
 func (t *Trail) saveIndex() {
-	digest, err := t.digest.(encoding.BinaryMarshaler).MarshalBinary() //nolint:forcetypeassert // documented
-	if err != nil {
-		return
-	}
 	text, err := json.Marshal(indexFile{
-		Version: indexVersion, Files: t.closed, Records: t.records, First: t.first, Last: t.last, LastBreak: t.lastBreak, Digest: digest,
+		Version: indexVersion, Files: t.closed, First: t.begin.first, Before: t.begin.before, FirstDigest: t.begin.digest,
 	})
-	if err != nil {
-		return
+	if err == nil {
+		_ = atomicfile.WriteFile(t.path(indexName), text, 0o600)
 	}
-	_ = atomicfile.WriteFile(t.path(indexName), text, 0o600)
 }
 
 // rememberCovered fills the recent ids from the newest of the segments that the index covers.
@@ -121,7 +122,7 @@ func (t *Trail) rememberCovered(ctx context.Context, names []string) error {
 // called. It returns ErrTampered if there is damage that no Break record declares.
 func (t *Trail) Check(ctx context.Context) error {
 	t.mu.Lock()
-	closed, size := slices.Clone(t.closed), t.size
+	closed, size, begin, head := slices.Clone(t.closed), t.size, t.begin, t.openedWith
 	var active *os.File
 	var err error
 	if t.file != nil {
@@ -134,7 +135,8 @@ func (t *Trail) Check(ctx context.Context) error {
 	if active != nil {
 		defer active.Close() //nolint:errcheck // only read
 	}
-	c := newChecker(t.openedWith)
+	head.First = max(head.First, begin.first) // it may have been pruned since it was opened
+	c := newChecker(head, begin, activeName)
 	for _, file := range closed {
 		if _, err := c.takeSegment(ctx, t.dir, file.Name, false); err != nil {
 			return err

@@ -37,13 +37,24 @@ func (t *Trail) load(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	from := index{progress: newProgress()}
+	var from index
 	if !cfg.ReadAll {
 		from = t.loadIndex(names)
 	}
-	c, rest, err := t.read(ctx, names, from)
-	if err == nil && c.undeclared != nil && len(from.Files) > 0 {
-		c, rest, err = t.read(ctx, names, index{progress: newProgress()}) // to name all of the damage
+	var c *checker
+	var rest remainder
+	var left []string
+	if len(from.Files) > 0 {
+		c, rest, err = t.read(ctx, names, from)
+	}
+	if err == nil && (c == nil || c.undeclared != nil) { // read all of it, to name all of the damage
+		from = index{}
+		if from.begin, names, left, err = findBeginning(t.dir, names); err == nil {
+			c, rest, err = t.read(ctx, names, from)
+		}
+	}
+	if err == nil && c.undeclared == nil {
+		err = t.removeSegments(left)
 	}
 	if err != nil {
 		return err
@@ -67,17 +78,24 @@ func (t *Trail) load(ctx context.Context, cfg Config) error {
 // read checks the segments that the index does not cover. The returned remainder says where the active
 // segment ends; its text is an unfinished record, empty if there is none.
 func (t *Trail) read(ctx context.Context, names []string, from index) (*checker, remainder, error) {
-	t.closed = from.Files
+	t.closed, t.begin = from.Files, from.begin
 	if err := t.rememberCovered(ctx, names); err != nil {
 		return nil, remainder{}, err
 	}
-	c := &checker{progress: from.progress, head: t.openedWith, visit: t.remember}
-	rest := remainder{}
+	file := activeName
+	if len(names) > 0 {
+		file = names[0]
+	}
+	c := newChecker(t.openedWith, from.begin, file)
+	c.visit = t.remember
+	if len(from.Files) > 0 {
+		c.progress = from.progress
+	}
 	for _, name := range names[len(from.Files):] {
 		if name == activeName {
 			break
 		}
-		end, err := c.takeSegment(ctx, t.dir, name, false)
+		_, err := c.takeSegment(ctx, t.dir, name, false)
 		if err != nil {
 			return nil, remainder{}, err
 		}
@@ -86,14 +104,14 @@ func (t *Trail) read(ctx context.Context, names []string, from index) (*checker,
 		if err != nil {
 			return nil, remainder{}, err
 		}
-		t.closed, rest.at = append(t.closed, indexedFile{Name: name, Size: info.Size()}), end
+		t.closed = append(t.closed, c.progress.indexed(name, info.Size()))
 	}
 	t.start = c.last.Seq + 1
 	if len(t.closed) > len(from.Files) && c.undeclared == nil {
 		t.progress = c.progress
 		t.saveIndex()
 	}
-	rest = remainder{at: position{file: activeName, line: 1}}
+	rest := remainder{at: position{file: activeName, line: 1}}
 	if n := len(names); n > 0 && names[n-1] == activeName {
 		var err error
 		if rest, err = readSegmentFile(ctx, t.dir, activeName, c.take); err != nil {
@@ -148,7 +166,7 @@ func writeNew(path string, text []byte) error {
 // declare closes the damaged segment and begins a new one with a Break record.
 func (t *Trail) declare(p Problem) error {
 	if t.openedWith.Seq > t.last.Seq {
-		t.last = t.openedWith // so that no seq is used twice
+		t.last = Head{Seq: t.openedWith.Seq, Hash: t.openedWith.Hash} // so that no seq is used twice
 	}
 	info, err := t.file.Stat()
 	if err != nil {

@@ -52,6 +52,7 @@ const (
 	Action   Kind = "action"   // one action, as it was published on the bus
 	Break    Kind = "break"    // the trail before this record was found damaged, and why
 	Accepted Kind = "accepted" // an operator knows the damage before this record; State is the trail up to here
+	Pruned   Kind = "pruned"   // the trail begins at another record than 1: older ones were removed by retention
 )
 
 // Entry is an action to append: its id, its sequence in the stream and its JSON.
@@ -62,7 +63,7 @@ type Entry struct {
 }
 
 // Record is one line of a trail. ID, StreamSeq and Action are set in an Action record, Reason in a Break
-// record, By, Reason and State in an Accepted record.
+// record, By, Reason and State in an Accepted record, Begin in a Pruned record.
 type Record struct {
 	Seq       uint64
 	Prev      Hash
@@ -74,13 +75,16 @@ type Record struct {
 	Reason    string
 	By        string
 	State     Hash
+	Begin     beginning
 	Hash      Hash
 }
 
-// Head identifies the newest record of a trail. Seq 0 is the head of an empty trail.
+// Head identifies the newest record of a trail. Seq 0 is the head of an empty trail. First is the oldest
+// record that the trail may begin with; 0 means 1. A trail that begins later was cut at its start.
 type Head struct {
-	Seq  uint64 `json:"seq"`
-	Hash Hash   `json:"hash"`
+	Seq   uint64 `json:"seq"`
+	Hash  Hash   `json:"hash"`
+	First uint64 `json:"first,omitempty"`
 }
 
 // encode returns the line of r with its line feed, and sets r.Hash. It refuses an action that is not JSON
@@ -113,6 +117,9 @@ func (r *Record) body() ([]byte, error) {
 		return b.Bytes(), nil
 	case Accepted:
 		fmt.Fprintf(&b, `"by":%s,"reason":%s,"state":"%s"`, quote(r.By), quote(r.Reason), r.State)
+		return b.Bytes(), nil
+	case Pruned:
+		fmt.Fprintf(&b, `"first":%d,"before":"%s","digest":"%x"`, r.Begin.first, r.Begin.before, r.Begin.digest)
 		return b.Bytes(), nil
 	}
 	b.WriteString(`"id":`)

@@ -47,6 +47,7 @@ type Trail struct {
 
 	mu       sync.Mutex
 	progress               // up to the last record on the disk
+	begin    beginning     // where the trail begins
 	closed   []indexedFile // the closed segments, oldest first
 	file     *os.File      // the active segment; nil from its closing until the next append
 	size     int64         // of the active segment, records only
@@ -77,8 +78,10 @@ type Repair struct {
 func (t *Trail) Head() Head {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.last
+	return t.head()
 }
+
+func (t *Trail) head() Head { return Head{Seq: t.last.Seq, Hash: t.last.Hash, First: t.begin.first} }
 
 // Found returns what Open found.
 func (t *Trail) Found() Found { return t.found }
@@ -93,7 +96,8 @@ func (t *Trail) Append(entries ...Entry) (Head, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.append(time.Now(), records)
+	_, err := t.append(time.Now(), records)
+	return t.head(), err
 }
 
 func (t *Trail) append(now time.Time, records []Record) (Head, error) {
@@ -116,11 +120,8 @@ func (t *Trail) append(now time.Time, records []Record) (Head, error) {
 		return t.last, err
 	}
 	t.digest.Write(lines) // never fails
-	t.last, t.records = head, t.records+uint64(len(records))
+	t.last, t.lastTime, t.records = head, now, t.records+uint64(len(records))
 	for _, r := range records {
-		if t.first.Seq == 0 {
-			t.first = Head{Seq: r.Seq, Hash: r.Hash}
-		}
 		t.remember(r)
 	}
 	return head, nil
@@ -179,7 +180,7 @@ func (t *Trail) closeSegment() (string, error) {
 	if err := os.Rename(t.path(activeName), t.path(name)); err != nil {
 		return "", err
 	}
-	t.closed = append(t.closed, indexedFile{Name: name, Size: info.Size()})
+	t.closed = append(t.closed, t.progress.indexed(name, info.Size()))
 	err = t.file.Close()
 	t.file, t.size = nil, 0
 	return name, errors.Join(err, atomicfile.SyncDir(t.dir))

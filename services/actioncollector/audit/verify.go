@@ -30,12 +30,11 @@ type Report struct {
 // records cannot be detected. It returns an error only if the trail cannot be read, and changes nothing. A
 // collector may be writing meanwhile, if head was read before.
 func Verify(ctx context.Context, dir string, head *Head) (Report, error) {
-	c := newChecker(Head{})
-	c.search = maxSearches
+	var known Head
 	if head != nil {
-		c.head = *head
+		known = *head
 	}
-	files, err := checkDir(ctx, dir, c)
+	c, files, err := checkDir(ctx, dir, known, maxSearches)
 	if err != nil {
 		return Report{}, err
 	}
@@ -45,20 +44,29 @@ func Verify(ctx context.Context, dir string, head *Head) (Report, error) {
 	}, nil
 }
 
-// checkDir passes every segment in dir to c and returns how many there are.
-func checkDir(ctx context.Context, dir string, c *checker) (files int, err error) {
+// checkDir checks every segment in dir and returns how many there are.
+func checkDir(ctx context.Context, dir string, head Head, searches int) (c *checker, files int, err error) {
 	names, err := segmentNames(dir)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
+	}
+	begin, names, _, err := findBeginning(dir, names)
+	if err != nil {
+		return nil, 0, err
 	}
 	var end position
+	if len(names) > 0 {
+		end.file = names[0]
+	}
+	c = newChecker(head, begin, end.file)
+	c.search = searches
 	for i, name := range names {
 		if end, err = c.takeSegment(ctx, dir, name, i == len(names)-1); err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 	}
 	c.end(end)
-	return len(names), nil
+	return c, len(names), nil
 }
 
 // VerifyLive is Verify for a trail that may be written meanwhile: it repeats it a few times while the only
