@@ -93,10 +93,6 @@ func (c *counters) dropped(reason string, n int64) {
 
 func (c *counters) closed(reason string) { c.update(func(st *Stats) { st.Closed[reason]++ }) }
 
-func (c *counters) received(transport string, n int64) {
-	c.update(func(st *Stats) { st.Received[transport] += n })
-}
-
 func (c *counters) truncated() { c.update(func(st *Stats) { st.Truncated++ }) }
 
 func (c *counters) snapshot() (out Stats) {

@@ -92,7 +92,7 @@ func (s *Server) writeDatagram(msg []byte, peer netip.AddrPort, record []byte) [
 	record = appendRecord(record, Record{Time: time.Now(), Peer: unmap(peer).String(), Transport: UDP, Message: msg})
 	switch err := s.spool.append(record); {
 	case err == nil:
-		s.counters.received(UDP, 1)
+		s.counters.update(func(st *Stats) { st.Received[UDP]++ })
 	case errors.Is(err, errFull):
 		s.counters.dropped(DropSpool, 1)
 	default:

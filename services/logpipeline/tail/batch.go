@@ -17,11 +17,6 @@ type batch struct {
 	lines        []Line
 	positions    []byte // one after the other
 	ends         []int  // where each position ends
-	sums         *crc32.Table
-}
-
-func newBatch(limit int) *batch {
-	return &batch{limit: limit, sums: crc32.MakeTable(crc32.Castagnoli)}
 }
 
 func (b *batch) full() bool { return len(b.lines) >= b.limit || b.bytes >= maxBatchBytes }
@@ -33,7 +28,7 @@ func (b *batch) add(line Line, prefix string) {
 	b.positions = append(b.positions, prefix...)
 	b.positions = strconv.AppendInt(b.positions, line.Offset, 16)
 	b.positions = append(b.positions, '.')
-	b.positions = strconv.AppendUint(b.positions, uint64(crc32.Checksum(line.Text, b.sums)), 16)
+	b.positions = strconv.AppendUint(b.positions, uint64(crc32.Checksum(line.Text, crc32.MakeTable(crc32.Castagnoli))), 16)
 	b.ends = append(b.ends, len(b.positions))
 	b.bytes += len(line.Text)
 	b.lines = append(b.lines, line)

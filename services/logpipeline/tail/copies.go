@@ -101,23 +101,18 @@ func (t *Tailer) unreadInGzip(p *watchedPath, f *logFile) int64 {
 		if sib.mtime < f.MTime || !isRotationOf(sib.path, p.path) || !isGzip(sib.path) || sib.size < minGzipLen {
 			continue
 		}
-		if size, err := unpackedSize(sib.path); err == nil {
-			return max(0, size-f.Offset)
+		file, info, err := openRegular(sib.path)
+		if err != nil {
+			continue
+		}
+		var trailer [4]byte
+		_, err = file.ReadAt(trailer[:], info.size-int64(len(trailer)))
+		closeRead(file)
+		if err == nil {
+			return max(0, int64(binary.LittleEndian.Uint32(trailer[:]))-f.Offset)
 		}
 	}
 	return 0
-}
-
-// unpackedSize reads the trailer of a gzip file.
-func unpackedSize(path string) (int64, error) {
-	file, info, err := openRegular(path)
-	if err != nil {
-		return 0, err
-	}
-	defer closeRead(file)
-	var trailer [4]byte
-	_, err = file.ReadAt(trailer[:], info.size-int64(len(trailer)))
-	return int64(binary.LittleEndian.Uint32(trailer[:])), err
 }
 
 // unseenRotations lists files that were rotated away between f, the last known file of

@@ -36,10 +36,21 @@ func newPath(path string, spool bool) *watchedPath {
 	return &watchedPath{path: path, source: "file:" + path, spool: spool, pending: true, newestSpool: true}
 }
 
+// setFault records for the operator why p is not followed. A missing file is no fault.
 func (p *watchedPath) setFault(err error) {
-	p.missing, p.fault = errors.Is(err, fs.ErrNotExist), ""
-	if !p.missing {
-		p.fault = describeFault(p.path, err)
+	p.clearFault()
+	pathErr, ok := errors.AsType[*fs.PathError](err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.missing = true
+	case errors.Is(err, fs.ErrPermission):
+		p.fault = p.path + " may not be read: permission denied"
+	case isNotRegular(err):
+		p.fault = err.Error()
+	case ok: // without the path, which is there already
+		p.fault = p.path + " cannot be read: " + pathErr.Err.Error()
+	default:
+		p.fault = p.path + " cannot be read: " + err.Error()
 	}
 }
 

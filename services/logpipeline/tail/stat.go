@@ -3,7 +3,6 @@ package tail
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -78,18 +77,4 @@ func resolve(path string) string {
 		return real
 	}
 	return path
-}
-
-// describeFault says for an operator why path is not followed.
-func describeFault(path string, err error) string {
-	if errors.Is(err, fs.ErrPermission) {
-		return path + " may not be read: permission denied"
-	}
-	if isNotRegular(err) {
-		return err.Error()
-	}
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err // it names the path already
-	}
-	return path + " cannot be read: " + err.Error()
 }

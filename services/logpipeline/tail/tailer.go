@@ -128,7 +128,7 @@ func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 // collect reads a chunk of each file in turn until the batch is full or nothing is
 // left. It reports whether it stopped before that, after bytesPerPass.
 func (t *Tailer) collect(limit int) (lines []Line, more bool) {
-	b := newBatch(limit)
+	b := &batch{limit: limit}
 	for idle := 0; idle < len(t.order) && !b.full(); {
 		if b.work >= bytesPerPass {
 			return b.finish(), true
