@@ -127,13 +127,15 @@ func (w *consumer) consume(ctx, work context.Context) error {
 	return nil
 }
 
-// drain goes on until nothing of the durable is pending or Drain has passed. It ends
-// between two requests: a nak just before the server stops is forgotten by it.
+// drain goes on until nothing of the durable is pending or Drain has passed. What was
+// delivered by then is handled: a nak just before the server stops is forgotten by it.
 func (w *consumer) drain(work context.Context, durable jetstream.Consumer) error {
 	if w.drainEnd.IsZero() {
 		w.drainEnd = time.Now().Add(w.o.Drain)
 	}
-	if !time.Now().Before(w.drainEnd) {
+	draining, cancel := context.WithDeadline(work, w.drainEnd)
+	defer cancel()
+	if draining.Err() != nil {
 		return nil
 	}
 	pull, err := w.c.subscribePull(w.durable, w.request)
@@ -141,12 +143,12 @@ func (w *consumer) drain(work context.Context, durable jetstream.Consumer) error
 		return err
 	}
 	defer pull.close()
-	for time.Now().Before(w.drainEnd) && work.Err() == nil {
-		n, err := w.pull(work, pull, drainPullExpiry, work.Done())
+	for draining.Err() == nil {
+		n, err := w.pull(work, pull, drainPullExpiry, draining.Done())
 		if err != nil {
 			return err
 		}
-		if n == 0 && w.empty(work, durable) {
+		if n == 0 && w.empty(draining, durable) {
 			return nil
 		}
 	}
@@ -178,11 +180,6 @@ func (w *consumer) pull(work context.Context, pull *pullSub, expires time.Durati
 		if errors.Is(err, errPullLost) {
 			w.c.lostPulls.Add(1)
 			w.log.Warn("pull request not answered, asking again")
-			if !w.drainEnd.IsZero() { // without a server a drain has nothing to wait for but its end
-				draining, cancel := context.WithDeadline(work, w.drainEnd)
-				defer cancel()
-				stop = draining.Done()
-			}
 			return n, w.c.awaitLink(pull.link, stop)
 		}
 		if m == nil {

@@ -1,6 +1,9 @@
 package bus
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // WithDuplicates shortens how long the streams remember ids.
 func (l Limits) WithDuplicates(d time.Duration) Limits {
@@ -35,3 +38,19 @@ var (
 	ReadLine      = readLine
 	ServiceSemver = semver
 )
+
+// PurgeNearlyFull makes the purges of one maintenance pass.
+func (c *Conn) PurgeNearlyFull(ctx context.Context, cfg MaintenanceConfig) (MaintenanceReport, error) {
+	m := c.newMaintenance(cfg)
+	report := MaintenanceReport{Purged: map[StreamName]uint64{}, Reasons: map[string][]string{}}
+	for _, name := range []StreamName{Alerts, Actions} {
+		s, err := c.streamState(ctx, name, m.cfg.Durables)
+		if err != nil {
+			return report, err
+		}
+		if err := m.purge(ctx, s, &report); err != nil {
+			return report, err
+		}
+	}
+	return report, nil
+}

@@ -21,8 +21,8 @@ func tight() bustest.Option {
 }
 
 // Through a stream of 512 KiB go 5,000 alerts; two durables of the table handle
-// them late, the janitor sheds: both see every one of them.
-func TestJanitorNeverPurgesWhatADurableNeeds(t *testing.T) {
+// them late while maintenance purges: both handle every one.
+func TestMaintenanceNeverPurgesWhatADurableNeeds(t *testing.T) {
 	t.Parallel()
 	const total = 5000
 	b := bustest.New(t, tight())
@@ -31,7 +31,7 @@ func TestJanitorNeverPurgesWhatADurableNeeds(t *testing.T) {
 	table := append(b.Durables(), second)
 	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), table))
 
-	stop := runJanitor(t, b, bus.MaintenanceConfig{Durables: table, Interval: 10 * time.Millisecond})
+	stop := runMaintenance(t, b, bus.MaintenanceConfig{Durables: table, Interval: 10 * time.Millisecond})
 	defer stop()
 	counts := [2]*tally{
 		tallyOf(t, b.Conn(bus.ContainerGuard), durable(t, b, bus.ContainerGuard)),
@@ -48,9 +48,9 @@ func TestJanitorNeverPurgesWhatADurableNeeds(t *testing.T) {
 	require.Less(t, state(t, b, bus.Alerts).Messages, uint64(total/2))
 }
 
-// tally counts the different ids a durable delivered. Some take it a while; none is
-// failed, because a purge has the server forget that it is due again until the 30 s
-// of AckWait are over.
+// tally counts the different ids a durable delivered. Some handlers are slow; none fails,
+// because after a purge the server redelivers a failed one when the 30 s of AckWait are
+// over.
 type tally struct {
 	mu  sync.Mutex
 	ids map[string]struct{}
@@ -89,7 +89,7 @@ func (c *tally) different() int {
 	return len(c.ids)
 }
 
-func runJanitor(t *testing.T, b *bustest.Bus, cfg bus.MaintenanceConfig) (stop func()) {
+func runMaintenance(t *testing.T, b *bustest.Bus, cfg bus.MaintenanceConfig) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -112,119 +112,119 @@ func fill(t *testing.T, b *bustest.Bus, p *bus.Publisher) {
 	}
 }
 
-func shed(t *testing.T, b *bustest.Bus, table []bus.Durable) bus.MaintenanceReport {
+func purgeOnce(t *testing.T, b *bustest.Bus, table []bus.Durable) bus.MaintenanceReport {
 	t.Helper()
 	report, err := b.Admin().PurgeNearlyFull(within(t, patience), bus.MaintenanceConfig{Durables: table})
 	require.NoError(t, err)
 	return report
 }
 
-func TestShedFreelyWhereNoDurableIsDue(t *testing.T) {
+func TestPurgeWithoutDurablesMakesRoom(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight(), bustest.WithModules())
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
-	require.Positive(t, shed(t, b, nil).Purged[bus.Alerts])
+	require.Positive(t, purgeOnce(t, b, nil).Purged[bus.Alerts])
 	s := state(t, b, bus.Alerts)
 	require.InDelta(t, 0.57, float64(s.Bytes)/float64(s.MaxBytes), 0.1)
 }
 
-func TestShedStopsAtALaggingDurable(t *testing.T) {
+func TestPurgeStopsAtALaggingDurable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight())
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
-	report := shed(t, b, b.Durables())
+	report := purgeOnce(t, b, b.Durables())
 	require.Empty(t, report.Purged)
 	require.Len(t, report.Reasons[bus.ContainerGuard], 1)
 	require.Contains(t, report.Reasons[bus.ContainerGuard][0], "IRONPOST_ALERTS is nearly full and container-guard_testhost is behind by ")
 	require.Equal(t, uint64(1), state(t, b, bus.Alerts).FirstSeq)
 }
 
-func TestShedStopsAtAMissingDurable(t *testing.T) {
+func TestPurgeStopsAtAMissingDurable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight())
 	d := durable(t, b, bus.ContainerGuard)
 	require.NoError(t, admin(t, b).DeleteConsumer(within(t, patience), string(d.Stream), d.Name))
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
-	report := shed(t, b, b.Durables())
+	report := purgeOnce(t, b, b.Durables())
 	require.Empty(t, report.Purged)
 	require.Equal(t, []string{"IRONPOST_ALERTS has lost its durable container-guard_testhost"}, report.Reasons[bus.ContainerGuard])
 }
 
-// Hosts that share the streams have a table each: one does not throw away what the
-// guard of the other still needs, but waits for no stranger.
-func TestShedKeepsWhatAnotherHostNeeds(t *testing.T) {
+// Hosts that share the streams have a table each: one does not purge what the
+// guard of the other still needs, but ignores durables of no table.
+func TestPurgeKeepsWhatAnotherHostNeeds(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight(), bustest.WithModules())
 	theirs := bus.Durables("elsewhere", map[string]bool{bus.ContainerGuard: true}, bus.InFlight{})
 	theirs[0].Filter = []string{bus.AlertSubject("*", "*")}
 	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), theirs))
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
-	report := shed(t, b, nil)
+	report := purgeOnce(t, b, nil)
 	require.Empty(t, report.Purged)
 	reason := report.Reasons[bus.Daemon][0]
 	require.Contains(t, reason, "container-guard_elsewhere is behind by ")
-	require.Contains(t, reason, "nats consumer rm IRONPOST_ALERTS container-guard_elsewhere (comes by itself 7 days ")
+	require.Contains(t, reason, "nats consumer rm IRONPOST_ALERTS container-guard_elsewhere (it is removed automatically 7 days ")
 	again, err := b.Admin().PurgeNearlyFull(within(t, patience), bus.MaintenanceConfig{StaleAfter: 12 * time.Hour})
 	require.NoError(t, err)
-	require.Contains(t, again.Reasons[bus.Daemon][0], "(comes by itself 12 hours ")
+	require.Contains(t, again.Reasons[bus.Daemon][0], "(it is removed automatically 12 hours ")
 
 	busy, err := admin(t, b).Consumer(within(t, patience), string(bus.Alerts), theirs[0].Name)
 	require.NoError(t, err)
 	_, err = busy.Next()
 	require.NoError(t, err)
-	require.NotContains(t, shed(t, b, nil).Reasons[bus.Daemon][0], "nobody consumes it", "who is busy with what it got pulls nothing")
+	require.NotContains(t, purgeOnce(t, b, nil).Reasons[bus.Daemon][0], "nothing consumes it", "a consumer that is busy with its deliveries makes no pull request")
 
 	js, err := jetstream.New(b.Raw(bus.Daemon))
 	require.NoError(t, err)
 	require.NoError(t, js.DeleteConsumer(within(t, patience), string(bus.Alerts), theirs[0].Name))
-	theirs[0].Name = "somebody_elsewhere"
+	theirs[0].Name = "unknown_elsewhere"
 	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), theirs))
-	require.Positive(t, shed(t, b, nil).Purged[bus.Alerts])
+	require.Positive(t, purgeOnce(t, b, nil).Purged[bus.Alerts])
 }
 
 // A durable that filters everything out has a floor that stands still; it counts as
 // being at the end.
-func TestShedDoesNotWaitForAQuietDurable(t *testing.T) {
+func TestPurgeDoesNotWaitForADurableWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight())
 	d := durable(t, b, bus.ContainerGuard)
 	d.Name, d.Filter = "quiet", []string{bus.AlertSubject("*", "elsewhere")}
 	require.NoError(t, b.Admin().Provision(within(t, patience), b.Limits(), []bus.Durable{d}))
 	fill(t, b, publisher(t, b, bus.Alerts, bus.LogPipeline))
-	require.Positive(t, shed(t, b, []bus.Durable{d}).Purged[bus.Alerts])
+	require.Positive(t, purgeOnce(t, b, []bus.Durable{d}).Purged[bus.Alerts])
 }
 
-// Where room had to be made the janitor looks again before its time: producers of a small
-// stream do not wait a whole interval each time it is full.
-func TestJanitorLooksSoonAfterMakingRoom(t *testing.T) {
+// After a purge the next pass comes before the interval is over: producers of a small stream
+// do not wait that long each time it is full.
+func TestMaintenanceRunsSoonAfterAPurge(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, tight(), bustest.WithModules(bus.LogPipeline))
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
 	fill(t, b, p)
 	const every = 20 * time.Second
-	looks := make(chan bus.MaintenanceReport)
+	passes := make(chan bus.MaintenanceReport)
 	ctx, cancel := context.WithCancel(t.Context())
 	done, conn := make(chan error, 1), b.Admin()
 	go func() {
 		cfg := bus.MaintenanceConfig{Durables: b.Durables(), Interval: every}
 		done <- conn.RunMaintenance(ctx, cfg, func(r bus.MaintenanceReport) {
 			select {
-			case looks <- r:
+			case passes <- r:
 			case <-ctx.Done():
 			}
 		})
 	}()
-	require.Positive(t, (<-looks).Purged[bus.Alerts])
+	require.Positive(t, (<-passes).Purged[bus.Alerts])
 	began := time.Now()
-	<-looks
+	<-passes
 	require.Less(t, time.Since(began), every/2)
 	cancel()
 	require.NoError(t, <-done)
 }
 
-// A durable that is not of the table does not matter, and goes once it is unseen for long,
-// also if whoever consumed it died with something unacknowledged.
-func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
+// A durable that is not of the table is removed when it was not used for long, also if
+// its consumer died with a delivery unacknowledged.
+func TestMaintenanceRemovesAStaleDurable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithModules(bus.LogPipeline))
 	js := admin(t, b)
@@ -265,9 +265,9 @@ func TestJanitorRemovesAnUnseenDurable(t *testing.T) {
 	require.NoError(t, err, "a durable of the table stays")
 }
 
-// A durable of the table that somebody deletes is made again where it was: what came
-// after is not lost, and what was long handled does not come again.
-func TestJanitorRestoresADeletedDurable(t *testing.T) {
+// A deleted durable of the table is made again where it was: later messages are not lost,
+// and handled ones are not delivered again.
+func TestMaintenanceRestoresADeletedDurable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	p, d, js := publisher(t, b, bus.Alerts, bus.LogPipeline), durable(t, b, bus.ContainerGuard), admin(t, b)
@@ -277,24 +277,24 @@ func TestJanitorRestoresADeletedDurable(t *testing.T) {
 	c.finish(t)
 	require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == 0 }, patience, time.Millisecond)
 
-	looks := make(chan bus.MaintenanceReport)
+	passes := make(chan bus.MaintenanceReport)
 	ctx, cancel := context.WithCancel(context.Background())
 	done, conn := make(chan error, 1), b.Admin()
 	go func() {
 		cfg := bus.MaintenanceConfig{Durables: b.Durables(), Interval: time.Millisecond}
 		done <- conn.RunMaintenance(ctx, cfg, func(r bus.MaintenanceReport) {
 			select {
-			case looks <- r:
+			case passes <- r:
 			case <-ctx.Done():
 			}
 		})
 	}()
-	require.Empty(t, (<-looks).Restored)
+	require.Empty(t, (<-passes).Restored)
 	require.NoError(t, js.DeleteConsumer(within(t, patience), string(d.Stream), d.Name))
 	require.NoError(t, p.Publish(within(t, patience), alerts(b.Host(), 50, 50)...))
 	var restored []bus.Durable
 	for len(restored) == 0 {
-		restored = (<-looks).Restored
+		restored = (<-passes).Restored
 	}
 	require.Equal(t, d.Name, restored[0].Name)
 	require.Equal(t, bus.ContainerGuard, restored[0].Module)

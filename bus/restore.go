@@ -9,72 +9,54 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// restoreAfter is how long a durable must be missing: the server forgets a deleted
-// one before it removes its files, and would take those of the new one with them.
+// restoreAfter is how long a durable must be missing before it is made again: the server
+// forgets a deleted one before it removes its files, and would remove those of the new one.
 const restoreAfter = 500 * time.Millisecond
 
-// restore makes durables of the table again that somebody deleted, from where they
-// were when last seen: without one its module gets nothing, and its producers stop
-// once the stream is full.
-func (c *Conn) restore(ctx context.Context, cfg MaintenanceConfig, seen *sightings) ([]Durable, error) {
-	var restored []Durable
-	for _, d := range cfg.Durables {
-		gone, err := c.goneDurable(ctx, d, seen)
-		if err == nil && gone {
-			err = c.restoreDurable(ctx, d, cfg.Log, seen)
-		}
-		if err != nil {
-			return restored, fmt.Errorf("durable %s of %s: %w", d.Name, d.Stream, err)
-		}
-		if gone {
-			restored = append(restored, d)
-		}
+// restoreDurables makes durables of the table again that were deleted from s: without its
+// durable a module gets nothing, and its producers stop once the stream is full.
+func (m *maintenance) restoreDurables(ctx context.Context, s StreamState, report *MaintenanceReport) error {
+	states := map[string]DurableState{}
+	for _, state := range s.Durables {
+		states[state.Name] = state
 	}
-	return restored, nil
+	for _, d := range m.cfg.Durables {
+		if d.Stream != s.Name {
+			continue
+		}
+		if state := states[d.Name]; state.Present {
+			delete(m.missingSince, d.Name)
+			m.doneThrough[d.Name] = state.doneThrough(s.LastSeq)
+			continue
+		}
+		if m.missingSince[d.Name].IsZero() {
+			m.missingSince[d.Name] = time.Now()
+		}
+		if time.Since(m.missingSince[d.Name]) < restoreAfter {
+			continue
+		}
+		if err := m.restoreDurable(ctx, d); err != nil {
+			return fmt.Errorf("restore durable %s of %s: %w", d.Name, d.Stream, err)
+		}
+		report.Restored = append(report.Restored, d)
+	}
+	return nil
 }
 
-// goneDurable reports whether d has been missing for a while, and otherwise notes how far it is.
-func (c *Conn) goneDurable(ctx context.Context, d Durable, seen *sightings) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	stream, err := c.js.Stream(ctx, string(d.Stream))
-	if err != nil {
-		return false, err
-	}
-	state, err := durableState(ctx, stream, d.Name)
-	if err != nil {
-		return false, err
-	}
-	if !state.Present {
-		return seen.missingFor(d.Name) >= restoreAfter, nil
-	}
-	delete(seen.gone, d.Name)
-	seen.done[d.Name] = state.done(stream.CachedInfo().State.LastSeq)
-	return false, nil
-}
-
-// missingFor notes that durable is missing and returns for how long it has been.
-func (s *sightings) missingFor(durable string) time.Duration {
-	if s.gone[durable].IsZero() {
-		s.gone[durable] = time.Now()
-	}
-	return time.Since(s.gone[durable])
-}
-
-// restoreDurable makes d as Provision would, but has it start where it was, if that
-// is known. What was handled after the last look comes once more.
-func (c *Conn) restoreDurable(ctx context.Context, d Durable, log logrus.FieldLogger, seen *sightings) error {
+// restoreDurable makes d as Provision would, but starts it where it was in the last pass,
+// if that is known. What was handled since then is delivered once more.
+func (m *maintenance) restoreDurable(ctx context.Context, d Durable) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	cfg := d.config()
-	done, known := seen.done[d.Name]
+	done, known := m.doneThrough[d.Name]
 	if known {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, done+1
 	}
-	if _, err := c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg); err != nil {
+	if _, err := m.c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg); err != nil {
 		return err
 	}
-	log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "module": d.Module, "after_seq": done}).
+	m.cfg.Log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "module": d.Module, "after_seq": done}).
 		Error("durable was deleted, made again")
 	return nil
 }

@@ -9,31 +9,29 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// DurableState is how far a durable is. Present is false if the server does not
-// know it; Waiting is how many pulls wait, 0 if nobody consumes or who does is busy; Seen
-// is when it last got or acknowledged something, zero if the server does not remember.
+// DurableState is the state of a durable.
 type DurableState struct {
 	Name        string
-	Present     bool
+	Present     bool // the server has it
 	Pending     uint64
 	AckPending  int
 	Redelivered int
-	Waiting     int
+	Waiting     int // pull requests; 0 if its consumer does not run or is busy
 	AckFloor    uint64
-	LastUsed    time.Time
+	LastUsed    time.Time // last delivery or ack; zero if the server does not remember
 }
 
-// done returns up to which sequence the durable needs nothing any more, given the
-// stream's last sequence, read before. A durable with nothing to do counts as at
-// the end: a filtered one's floor stands still.
-func (d DurableState) done(last uint64) uint64 {
+// doneThrough returns the last sequence up to which the durable needs nothing any more,
+// given the stream's last sequence, which must have been read before. A durable with
+// nothing to do is done with all of it: the ack floor of one with a filter stands still.
+func (d DurableState) doneThrough(last uint64) uint64 {
 	if d.Pending == 0 && d.AckPending == 0 {
 		return last
 	}
 	return min(last, d.AckFloor)
 }
 
-// StreamState is what a stream holds, and how far the durables of the table are.
+// StreamState is the state of a stream and of its durables of the table.
 type StreamState struct {
 	Name     StreamName
 	Messages uint64
@@ -44,8 +42,7 @@ type StreamState struct {
 	Durables []DurableState
 }
 
-// StreamStates returns the state of every stream, and on it of those durables that
-// the server should know.
+// StreamStates returns the state of every stream, with those of durables that belong to it.
 func (c *Conn) StreamStates(ctx context.Context, durables []Durable) ([]StreamState, error) {
 	states := make([]StreamState, 0, 4)
 	for _, name := range []StreamName{Packets, Alerts, Actions, DLQ} {
@@ -58,7 +55,7 @@ func (c *Conn) StreamStates(ctx context.Context, durables []Durable) ([]StreamSt
 	return states, nil
 }
 
-// streamState reads the stream first, then its durables; the janitor relies on it.
+// streamState reads the stream first, then its durables: doneThrough relies on it.
 func (c *Conn) streamState(ctx context.Context, name StreamName, durables []Durable) (StreamState, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -99,6 +96,6 @@ func stateOf(info *jetstream.ConsumerInfo) DurableState {
 	return DurableState{
 		Name: info.Name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
 		Redelivered: info.NumRedelivered, Waiting: info.NumWaiting, AckFloor: info.AckFloor.Stream,
-		LastUsed: usedAt(info),
+		LastUsed: lastUsed(info),
 	}
 }
