@@ -87,22 +87,18 @@ func (f field) fromText(text string) (value any, what string) {
 		}
 		return n, f.overflow(n)
 	case kindList:
-		return splitList(text)
-	}
-	return text, ""
-}
-
-func splitList(text string) (any, string) {
-	list := []string{}
-	if strings.TrimSpace(text) == "" {
+		list := []string{}
+		if strings.TrimSpace(text) == "" {
+			return list, ""
+		}
+		for i, part := range strings.Split(text, ",") {
+			part = strings.TrimSpace(part)
+			if part == "" {
+				return nil, fmt.Sprintf("element %d is empty, must be a list separated by commas", i+1)
+			}
+			list = append(list, part)
+		}
 		return list, ""
 	}
-	for i, part := range strings.Split(text, ",") {
-		part = strings.TrimSpace(part)
-		if part == "" {
-			return nil, fmt.Sprintf("element %d is empty, must be a list separated by commas", i+1)
-		}
-		list = append(list, part)
-	}
-	return list, ""
+	return text, ""
 }

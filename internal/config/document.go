@@ -34,8 +34,13 @@ type document struct {
 // parse walks a TOML document against a schema. It never fails: mistakes are in document.problems.
 func parse(file string, data []byte, s schema) *document {
 	d := &document{
-		file: file, data: data, starts: lineStarts(data), schema: s,
+		file: file, data: data, starts: []int{0}, schema: s,
 		values: map[string]any{}, keys: map[string]Position{}, at: map[string]Position{}, elements: map[string][]Position{},
+	}
+	for i, b := range data {
+		if b == '\n' {
+			d.starts = append(d.starts, i+1)
+		}
 	}
 	d.walk()
 	return d
@@ -162,23 +167,15 @@ func (d *document) hint(section, name string) string {
 	if near := suggest(name, allowed); near != "" {
 		return ", did you mean " + near + "?"
 	}
-	if other := d.elsewhere(name); other != "" {
-		return ", did you mean " + other + "?"
+	for _, f := range d.schema.fields { // the key of this name in another section
+		if strings.HasSuffix(f.key, "."+name) {
+			return ", did you mean " + f.key + "?"
+		}
 	}
 	if section == "" {
 		return ", allowed are " + strings.Join(allowed, ", ")
 	}
 	return " in [" + section + "]"
-}
-
-// elsewhere finds the key or section of this name in another section.
-func (d *document) elsewhere(name string) string {
-	for _, f := range d.schema.fields {
-		if strings.HasSuffix(f.key, "."+name) {
-			return f.key
-		}
-	}
-	return ""
 }
 
 // report keeps a problem, up to maxKept: a hostile file could hold a million.
@@ -225,14 +222,4 @@ func (d *document) position(offset int) Position {
 	from.at.Column += utf8.RuneCount(d.data[from.offset:offset])
 	d.cursor = cursor{offset: offset, at: from.at}
 	return from.at
-}
-
-func lineStarts(data []byte) []int {
-	starts := []int{0}
-	for i, b := range data {
-		if b == '\n' {
-			starts = append(starts, i+1)
-		}
-	}
-	return starts
 }

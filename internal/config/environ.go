@@ -23,7 +23,7 @@ func (l *loader) environ() layer {
 	}
 	for _, entry := range l.options.Environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, l.options.prefix()) {
+		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
 		f, known := byName[name]

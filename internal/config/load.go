@@ -15,8 +15,6 @@ type Options struct {
 	// Path is the file; empty means none. Named: the user chose it, so its absence is an error.
 	Path  string
 	Named bool
-	// Prefix begins every variable; default "IRONPOST_".
-	Prefix string
 	// Environ has NAME=value entries, as os.Environ returns them; nil means no variables.
 	Environ []string
 	// Ignore lists variables with the prefix that are no keys; a * at the end stands for any ending.
@@ -35,12 +33,8 @@ type Flag struct {
 	Value string
 }
 
-func (o Options) prefix() string {
-	if o.Prefix == "" {
-		return "IRONPOST_"
-	}
-	return o.Prefix
-}
+// prefix begins every variable.
+const prefix = "IRONPOST_"
 
 // loader is the state of one Load.
 type loader struct {
@@ -59,7 +53,7 @@ type loader struct {
 // returned value shares nothing with defaults. Load may be called from several goroutines.
 func Load[T any](defaults T, options Options) (T, *Loaded, error) {
 	var config T
-	s, err := schemaOf(reflect.TypeFor[T](), options.prefix())
+	s, err := schemaOf(reflect.TypeFor[T]())
 	if err != nil {
 		return config, nil, err
 	}
@@ -82,7 +76,11 @@ func Load[T any](defaults T, options Options) (T, *Loaded, error) {
 	if err := strict[T](l, data); err != nil {
 		return *new(T), nil, err
 	}
-	return config, l.loaded(reflect.ValueOf(config)), nil
+	loaded := &Loaded{Path: options.Path, Found: mode != absent, Warnings: l.warnings}
+	for _, f := range s.fields {
+		loaded.Values = append(loaded.Values, newValue(f, f.read(reflect.ValueOf(config)), l.origins[f.key]))
+	}
+	return config, loaded, nil
 }
 
 // merge combines the layers with viper. Keys are flat: with NUL as the delimiter viper never splits one.
@@ -133,12 +131,4 @@ func (l *loader) check(config any) {
 			l.warnings = append(l.warnings, l.locate(p).String())
 		}
 	}
-}
-
-func (l *loader) loaded(config reflect.Value) *Loaded {
-	loaded := &Loaded{Path: l.options.Path, Found: l.mode != absent, Warnings: l.warnings}
-	for _, f := range l.schema.fields {
-		loaded.Values = append(loaded.Values, newValue(f, f.read(config), l.origins[f.key]))
-	}
-	return loaded
 }

@@ -18,10 +18,6 @@ func (l *loader) warn(key, what string) {
 	l.warnings = append(l.warnings, l.locate(setting.Problem{Key: key, What: what}).String())
 }
 
-func (l *loader) originOf(key string) Origin {
-	return l.origins[key]
-}
-
 // locate returns p with the place where its key was set: a variable or flag, a line, or for a default the section's header.
 func (l *loader) locate(p setting.Problem) Problem {
 	key, element := l.element(p.Key)

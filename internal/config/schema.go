@@ -16,7 +16,7 @@ const (
 	kindList
 )
 
-// String says the kind as an error message does.
+// String returns the kind as in an error message.
 func (k kind) String() string {
 	return [...]string{"a string", "true or false", "a whole number", "a list of strings"}[k]
 }
@@ -40,7 +40,7 @@ type schema struct {
 }
 
 // schemaOf reads the schema of a struct type. An error is a mistake in the type, not in a configuration.
-func schemaOf(t reflect.Type, prefix string) (schema, error) {
+func schemaOf(t reflect.Type) (schema, error) {
 	s := schema{byKey: map[string]int{}, sections: map[string][]string{}}
 	if err := s.addSection(t, "", prefix, nil); err != nil {
 		return schema{}, err
@@ -72,7 +72,7 @@ func (s *schema) addField(f reflect.StructField, key, variable string, index []i
 	name := variable + strings.ToUpper(f.Tag.Get("toml"))
 	if f.Type.Kind() == reflect.Struct {
 		if section := f.Tag.Get("env"); section != "" {
-			name = rootPrefix(variable) + section
+			name = prefix + section
 		}
 		return s.addSection(f.Type, key, name+"_", index)
 	}
@@ -83,12 +83,6 @@ func (s *schema) addField(f reflect.StructField, key, variable string, index []i
 	s.byKey[key] = len(s.fields)
 	s.fields = append(s.fields, field{key: key, variable: name, kind: k, typ: f.Type, index: index, secret: f.Tag.Get("secret") != "", whole: f.Tag.Get("secret") == "whole"})
 	return nil
-}
-
-// rootPrefix is the part of a variable's prefix that all variables share: IRONPOST_ of IRONPOST_LOG_PIPELINE_.
-func rootPrefix(variable string) string {
-	root, _, _ := strings.Cut(variable, "_")
-	return root + "_"
 }
 
 func kindOf(t reflect.Type) (kind, error) {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"io/fs"
 	"net/url"
 	"runtime"
 	"strings"
@@ -25,7 +24,7 @@ func (l *loader) secrets(values map[string]any) {
 		switch direct, _ := values[f.key].(string); {
 		case path == "":
 		case direct != "":
-			l.problem(fileKey, fmt.Sprintf("%s is set too (%s), set only one of them", f.key, l.originOf(f.key)))
+			l.problem(fileKey, fmt.Sprintf("%s is set too (%s), set only one of them", f.key, l.origins[f.key]))
 		default:
 			l.secretFile(values, f, fileKey, path)
 		}
@@ -41,10 +40,16 @@ func (l *loader) warnReadable(f field, values map[string]any) {
 	l.warn(f.key, fmt.Sprintf("holds a password and every user may read the file (mode %04o), chmod 640 it", l.mode.Perm()))
 }
 
+// secretFile sets the value of f to the content of the file at path, without the white space around it.
 func (l *loader) secretFile(values map[string]any, f field, fileKey, path string) {
-	content, mode, err := readSecret(path)
+	data, mode, err := readBounded(path, maxSecret)
 	if err != nil {
-		l.problem(fileKey, err.Error())
+		l.problem(fileKey, "cannot read the secret: "+err.Error())
+		return
+	}
+	content := strings.TrimSpace(string(data))
+	if content == "" {
+		l.problem(fileKey, setting.Shown(path)+" is empty, must hold the secret")
 		return
 	}
 	if mode.Perm()&0o077 != 0 && runtime.GOOS != "windows" {
@@ -53,19 +58,6 @@ func (l *loader) secretFile(values map[string]any, f field, fileKey, path string
 	values[f.key] = content
 	l.origins[f.key] = Origin{Kind: FromSecretFile, Name: path}
 	l.via[f.key] = fileKey
-}
-
-// readSecret returns the content of a file without the white space around it.
-func readSecret(path string) (string, fs.FileMode, error) {
-	data, mode, err := readBounded(path, maxSecret)
-	if err != nil {
-		return "", 0, fmt.Errorf("cannot read the secret: %w", err)
-	}
-	content := strings.TrimSpace(string(data))
-	if content == "" {
-		return "", 0, fmt.Errorf("%s is empty, must hold the secret", setting.Shown(path))
-	}
-	return content, mode, nil
 }
 
 // redact returns f's value without its secret part.

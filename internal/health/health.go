@@ -28,6 +28,7 @@ type Reason struct {
 // be called concurrently.
 type Reasons struct {
 	module, host string
+	started      chan struct{} // closed by the first call of Started
 
 	mu       sync.Mutex
 	starting bool
@@ -37,18 +38,26 @@ type Reasons struct {
 
 // New returns the reasons of a module that is starting.
 func New(module, host string) *Reasons {
-	return &Reasons{module: module, host: host, starting: true, since: time.Now(), topics: map[string]Reason{}}
+	return &Reasons{module: module, host: host, started: make(chan struct{}), starting: true, since: time.Now(), topics: map[string]Reason{}}
 }
 
 // Started ends the starting status. It reports whether it was the first call.
 func (r *Reasons) Started() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was, before := r.starting, worst(r.current())
+	if !r.starting {
+		return false
+	}
+	before := worst(r.current())
 	r.starting = false
 	r.updateSince(before)
-	return was
+	close(r.started)
+	return true
 }
+
+// WhenStarted returns a channel that Started closes, for a module's own Started method:
+// the daemon then waits with its first health report.
+func (r *Reasons) WhenStarted() <-chan struct{} { return r.started }
 
 // Set makes the module degraded for reason, in place of the topic's reason so far;
 // an empty reason clears the topic. It reports whether something changed, so that

@@ -23,8 +23,14 @@ func TestModuleIsDegradedUntilItHasStarted(t *testing.T) {
 
 	r.Set("docker", "Docker is away")
 	require.Equal(t, []string{"starting", "Docker is away"}, r.Report(nil).Reasons)
+	select {
+	case <-r.WhenStarted():
+		require.Fail(t, "started before Started")
+	default:
+	}
 	require.True(t, r.Started())
 	require.False(t, r.Started())
+	<-r.WhenStarted()
 	require.Equal(t, []string{"Docker is away"}, r.Report(nil).Reasons)
 	require.True(t, r.Clear("docker"))
 	h = r.Report(map[string]uint64{"alerts": 3})

@@ -129,5 +129,8 @@ func (s *Service) stop() {
 	s.heads.stop()
 }
 
+// Started is closed once the trail is open, or the first attempt to open it has failed.
+func (s *Service) Started() <-chan struct{} { return s.reasons.WhenStarted() }
+
 // Health returns the status, its reasons and the counters.
 func (s *Service) Health() event.ModuleHealth { return s.reasons.Report(s.counters.byName()) }

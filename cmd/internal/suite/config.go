@@ -1,10 +1,12 @@
 package suite
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
@@ -77,45 +79,19 @@ type Metrics struct {
 
 // Derive fills the keys that follow from others when they are empty.
 func (c *Config) Derive() {
-	c.General.Host = orElse(c.General.Host, hostToken(hostname()))
+	name, _ := os.Hostname() // without one hostToken makes localhost of ""
+	c.General.Host = cmp.Or(c.General.Host, hostToken(name))
 	if setting.Path(c.General.DataDir) != "" {
 		return // Validate reports it, once
 	}
 	below := strings.TrimRight(c.General.DataDir, "/") + "/"
-	c.Bus.StoreDir = orElse(c.Bus.StoreDir, below+"bus")
-	c.Collector.AuditPath = orElse(c.Collector.AuditPath, below+"audit")
-	c.SBOM.VulnDBPath = orElse(c.SBOM.VulnDBPath, below+"vuln-db")
+	c.Bus.StoreDir = cmp.Or(c.Bus.StoreDir, below+"bus")
+	c.Collector.AuditPath = cmp.Or(c.Collector.AuditPath, below+"audit")
+	c.SBOM.VulnDBPath = cmp.Or(c.SBOM.VulnDBPath, below+"vuln-db")
 }
 
-func orElse(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
-}
-
-func hostname() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "" // hostToken makes localhost of it
-	}
-	return name
-}
-
-// hostToken makes a name one token of a subject: lower case, every other character a hyphen, at most 63 as in RFC 1123.
+// hostToken makes a valid name on the bus of a hostname; it has at most the 63 characters of a label (RFC 1123).
 func hostToken(name string) string {
-	token := strings.Map(func(r rune) rune {
-		if isHostRune(r) {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(name))
-	if token == "" {
-		return "localhost"
-	}
+	token := bus.HostToken(name)
 	return token[:min(len(token), maxHost)]
-}
-
-func isHostRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-'
 }

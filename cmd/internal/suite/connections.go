@@ -56,7 +56,10 @@ func (b *connections) open(ctx context.Context, cfg Config, modules []module, lo
 		enabled[m.Name] = m.running(cfg)
 	}
 	b.durables = bus.Durables(cfg.General.Host, enabled, b.inFlight)
-	if err := b.admin.Provision(ctx, limits(cfg), b.durables); err != nil {
+	limits := bus.Limits{
+		MaxStoreBytes: cfg.Bus.MaxStoreBytes, Retention: cfg.LogPipeline.Storage.Retention(), Replicas: cfg.Bus.Replicas,
+	}
+	if err := b.admin.Provision(ctx, limits, b.durables); err != nil {
 		return err
 	}
 	for name, on := range enabled {
@@ -73,7 +76,12 @@ func (b *connections) open(ctx context.Context, cfg Config, modules []module, lo
 // connect starts the embedded server, or prepares the connections to the external one.
 func (b *connections) connect(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
 	if cfg.Bus.Mode == BusEmbedded {
-		b.server, err = embedded.Start(ctx, serverConfig(cfg), log.WithField("module", "bus"))
+		b.server, err = embedded.Start(ctx, embedded.Config{
+			StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
+			Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen,
+			Socket: cfg.Bus.Socket, SocketGroup: socketGroup,
+			Listen: cfg.Bus.Listen, TLSCA: cfg.Bus.TLSCA, TLSCert: cfg.Bus.TLSCert, TLSKey: cfg.Bus.TLSKey,
+		}, log.WithField("module", busName))
 		if err == nil {
 			b.options = b.server.Options
 		}
@@ -90,21 +98,6 @@ func (b *connections) connect(ctx context.Context, cfg Config, log logrus.FieldL
 		}
 	}
 	return nil
-}
-
-func limits(cfg Config) bus.Limits {
-	return bus.Limits{
-		MaxStoreBytes: cfg.Bus.MaxStoreBytes, Retention: cfg.LogPipeline.Storage.Retention(), Replicas: cfg.Bus.Replicas,
-	}
-}
-
-func serverConfig(cfg Config) embedded.Config {
-	return embedded.Config{
-		StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
-		Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen,
-		Socket: cfg.Bus.Socket, SocketGroup: socketGroup,
-		Listen: cfg.Bus.Listen, TLSCA: cfg.Bus.TLSCA, TLSCert: cfg.Bus.TLSCert, TLSKey: cfg.Bus.TLSKey,
-	}
 }
 
 // ClientTLS returns the TLS configuration for an external bus, nil if no file is named.

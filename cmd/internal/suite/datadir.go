@@ -48,7 +48,10 @@ func (l instanceLock) release() error { return errors.Join(l.data.Release(), l.p
 func ensureWritable(dir string) error {
 	err := os.MkdirAll(dir, folderMode)
 	if err == nil {
-		err = tryWrite(dir)
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".try-*"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("general.data_dir %s cannot be written by user %d: %w; give the user the folder or set general.data_dir to another",
@@ -64,14 +67,6 @@ func worldWritable(dir string) bool {
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&others != 0
 }
 
-func tryWrite(dir string) error {
-	f, err := os.CreateTemp(dir, ".try-*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
 // machineID returns the random id of this data folder, made at the first start. It
 // belongs to the folder, as the positions in log files do: a line that is read again then
 // gets the same event id, and two containers of one image never share an id.
@@ -79,7 +74,13 @@ func machineID(dataDir string) (string, error) {
 	path := filepath.Join(dataDir, machineName)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newMachineID(path)
+		raw := make([]byte, machineSize)
+		rand.Read(raw)
+		id := hex.EncodeToString(raw)
+		if err := atomicfile.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+			return "", fmt.Errorf("machine id: %w", err)
+		}
+		return id, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("machine id: %w", err)
@@ -87,16 +88,6 @@ func machineID(dataDir string) (string, error) {
 	id := strings.TrimSpace(string(b))
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != machineSize {
 		return "", fmt.Errorf("machine id: %s does not hold %d bytes in hex: restore it, or remove it and accept that lines that are read again are reported twice", path, machineSize)
-	}
-	return id, nil
-}
-
-func newMachineID(path string) (string, error) {
-	raw := make([]byte, machineSize)
-	rand.Read(raw)
-	id := hex.EncodeToString(raw)
-	if err := atomicfile.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("machine id: %w", err)
 	}
 	return id, nil
 }

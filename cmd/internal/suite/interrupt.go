@@ -26,7 +26,14 @@ func (a *app) interruptible(ctx context.Context, start func(context.Context) err
 	for {
 		select {
 		case err := <-result:
-			return a.interrupted(ctx, err)
+			if !errors.Is(context.Cause(ctx), errInterrupted) {
+				return err
+			}
+			if err == nil { // it was complete when the signal came
+				err = a.closeAll(context.WithoutCancel(ctx))
+				return errors.Join(errInterrupted, err)
+			}
+			return errInterrupted
 		case sig := <-a.process.Signals:
 			if sig == syscall.SIGHUP {
 				continue
@@ -38,16 +45,4 @@ func (a *app) interruptible(ctx context.Context, start func(context.Context) err
 			cancel(errInterrupted)
 		}
 	}
-}
-
-// interrupted returns the result of a start. One that was complete when the signal came is undone.
-func (a *app) interrupted(ctx context.Context, err error) error {
-	if !errors.Is(context.Cause(ctx), errInterrupted) {
-		return err
-	}
-	if err == nil {
-		err = a.closeAll(context.WithoutCancel(ctx))
-		return errors.Join(errInterrupted, err)
-	}
-	return errInterrupted
 }

@@ -55,39 +55,32 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		"slow_consumers_total":            {"Clients dropped because they did not read."},
 		"healthy":                         {"Whether the embedded server reports no problem."},
 	}, func(sink metrics.Sink) {
-		collectStreams(sink, monitor)
-		if b.server != nil {
-			collectServer(sink, b)
+		for _, s := range monitor.snapshot() {
+			name := string(s.Name)
+			sink.Gauge("stream_messages", float64(s.Messages), name)
+			sink.Gauge("stream_bytes", float64(s.Bytes), name)
+			sink.Gauge("stream_max_bytes", float64(s.MaxBytes), name)
+			sink.Count("stream_published_total", float64(s.LastSeq), name)
+			for _, d := range s.Durables {
+				sink.Gauge("durable_pending_messages", float64(d.Pending), name, d.Name)
+				sink.Gauge("durable_unacknowledged_messages", float64(d.AckPending), name, d.Name)
+				sink.Gauge("durable_redelivered_messages", float64(d.Redelivered), name, d.Name)
+				sink.Bool("durable_present", d.Present, name, d.Name)
+			}
+		}
+		if b.server == nil {
+			return
+		}
+		stats := b.server.Stats()
+		sink.Count("server_restarts_total", float64(stats.Restarts))
+		sink.Count("slow_consumers_total", float64(stats.SlowConsumers))
+		sink.Bool("healthy", len(b.server.Health()) == 0)
+		for listener, n := range stats.Clients {
+			sink.Gauge("guests", float64(n), listener)
+		}
+		for listener, n := range stats.Refused {
+			sink.Count("guests_refused_total", float64(n), listener)
 		}
 	})
 	return err
-}
-
-func collectStreams(sink metrics.Sink, monitor *streamMonitor) {
-	for _, s := range monitor.snapshot() {
-		name := string(s.Name)
-		sink.Gauge("stream_messages", float64(s.Messages), name)
-		sink.Gauge("stream_bytes", float64(s.Bytes), name)
-		sink.Gauge("stream_max_bytes", float64(s.MaxBytes), name)
-		sink.Count("stream_published_total", float64(s.LastSeq), name)
-		for _, d := range s.Durables {
-			sink.Gauge("durable_pending_messages", float64(d.Pending), name, d.Name)
-			sink.Gauge("durable_unacknowledged_messages", float64(d.AckPending), name, d.Name)
-			sink.Gauge("durable_redelivered_messages", float64(d.Redelivered), name, d.Name)
-			sink.Bool("durable_present", d.Present, name, d.Name)
-		}
-	}
-}
-
-func collectServer(sink metrics.Sink, b *connections) {
-	stats := b.server.Stats()
-	sink.Count("server_restarts_total", float64(stats.Restarts))
-	sink.Count("slow_consumers_total", float64(stats.SlowConsumers))
-	sink.Bool("healthy", len(b.server.Health()) == 0)
-	for listener, n := range stats.Clients {
-		sink.Gauge("guests", float64(n), listener)
-	}
-	for listener, n := range stats.Refused {
-		sink.Count("guests_refused_total", float64(n), listener)
-	}
 }

@@ -325,13 +325,13 @@ func TestReloadReachesModulesThatReadOtherSections(t *testing.T) {
 	logs := "[log_pipeline]\nsources = [\"docker\"]\n"
 	i.configure(logs + "[container]\ndocker_socket = \"/nosuch/one.sock\"\n")
 	i.start()
-	require.Contains(t, i.await("logs of containers not read")["error"], "/nosuch/one.sock")
+	require.Contains(t, i.await("Docker cannot be reached, logs of containers are not read")["error"], "/nosuch/one.sock")
 
 	i.configure(logs + "[container]\ndocker_socket = \"/nosuch/two.sock\"\n")
 	i.signals <- syscall.SIGHUP
 	i.await("configuration reloaded")
 	require.Eventually(t, func() bool {
-		return strings.Contains(fmt.Sprint(i.await("logs of containers not read")["error"]), "/nosuch/two.sock")
+		return strings.Contains(fmt.Sprint(i.await("Docker cannot be reached, logs of containers are not read")["error"]), "/nosuch/two.sock")
 	}, patience, 5*time.Millisecond)
 	require.Zero(t, i.stop())
 }

@@ -79,7 +79,17 @@ func readable(pattern string) (files int, reason string) {
 		return 0, "no such file yet"
 	}
 	for _, path := range paths {
-		switch err := tryRead(path); {
+		info, err := os.Stat(path)
+		if err == nil && !info.Mode().IsRegular() { // opening a FIFO would block until it has a writer
+			err = fs.ErrInvalid
+		}
+		if err == nil {
+			var f *os.File
+			if f, err = os.Open(path); err == nil {
+				err = f.Close()
+			}
+		}
+		switch {
 		case err == nil:
 			files++
 		case errors.Is(err, fs.ErrPermission):
@@ -89,22 +99,6 @@ func readable(pattern string) (files int, reason string) {
 		}
 	}
 	return files, reason
-}
-
-// tryRead opens regular files alone: opening a FIFO would block until it has a writer.
-func tryRead(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 func (a *app) logBus() {

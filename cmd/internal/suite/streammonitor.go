@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -84,28 +85,17 @@ func (m *streamMonitor) reasons() map[string][]string {
 	if m.err != nil {
 		out[busName] = append(out[busName], "streams do not answer: "+m.err.Error())
 	}
+	owners := map[string]string{}
+	for _, d := range m.durables {
+		owners[d.Name] = d.Module
+	}
 	for _, s := range m.states {
 		for _, d := range s.Durables {
-			if reason := m.reason(s, d); reason != "" {
-				out[m.owner(d.Name)] = append(out[m.owner(d.Name)], reason)
+			if d.Present && m.idle[d.Name] >= maxIdlePolls { // stream maintenance reports one that is gone or holds a full stream up
+				owner := cmp.Or(owners[d.Name], busName)
+				out[owner] = append(out[owner], fmt.Sprintf("no client consumes its durable on %s, %d messages are pending", s.Name, d.Pending))
 			}
 		}
 	}
 	return out
-}
-
-func (m *streamMonitor) reason(s bus.StreamState, d bus.DurableState) string {
-	if d.Present && m.idle[d.Name] >= maxIdlePolls { // stream maintenance reports one that is gone or holds a full stream up
-		return fmt.Sprintf("no client consumes its durable on %s, %d messages are pending", s.Name, d.Pending)
-	}
-	return ""
-}
-
-func (m *streamMonitor) owner(durable string) string {
-	for _, d := range m.durables {
-		if d.Name == durable {
-			return d.Module
-		}
-	}
-	return busName
 }
