@@ -12,30 +12,31 @@ import (
 
 // rotationState says where the bytes of a logFile are and when it is done.
 //
-//	state      event                                          function            next state
-//	-          a file is found under the path                 startFile           following
-//	following  another file or none is under the path         rotateAway          rotated
-//	following  another file with the same content, itself     continueInReplacement  following
-//	           nowhere (a new inode)
-//	following  content changed (truncated, written again)     contentChanged      following, from 0;
-//	rotated                                                                       rotated, from 0
-//	             its old content is in a copy                                     + copied
-//	             there is no copy                                                 (rest counted as lost)
-//	following  changed before its first byte was read:        queueUnseenCopies   + copied, for each
-//	           contents came and went
-//	(path)     files were rotated away unseen                 queueUnseenRotations  + rotated, for each
-//	rotated    under its path again                           resumeFile          following
-//	rotated    under no name any more, but there is a copy    rotatedFileGone     copied
-//	rotated    ... and there is a compressed one (.gz)        rotatedFileGone     unpacking
-//	rotated    ... and there is none                          rotatedFileGone     finished (rest lost)
-//	rotated    at its end and unchanged for Config.Linger     finishFile          finished
-//	unpacking  unpacked, and it continues the content         unpackNext          copied
-//	unpacking  unpacked, and it does not, or damaged          unpackNext          rotated (next copy)
-//	copied     at its end                                     finishFile          finished
-//	copied     compressed, and not open (after a restart)     ensureOpen          unpacking
-//	copied     gone, or changed                               rotatedFileGone, contentChanged  finished (rest lost)
-//	finished   under its path again                           resumeFile          following
-//	finished   not in its folder any more                     forgetFinished      -
+//	state      event                                        function               next state
+//	-          a file is found under the path               startFile              following
+//	-          files were rotated away unseen               queueUnseenRotations   rotated, for each
+//	following  another file, or none, is under the path     rotateAway             rotated
+//	following  another inode with the same content is       continueInReplacement  following
+//	             under the path, and the old one nowhere
+//	following  changed before its first byte was read:      queueUnseenCopies      following, and copied for
+//	             contents came and went                                              each content in a copy
+//	following  content changed (truncated, written again),  contentChanged         following, from 0,
+//	             and the old content is in a copy                                    and copied
+//	following  ... and the old content is in no copy        contentChanged         following, rest counted as lost
+//	rotated    content changed                              contentChanged         the same, but rotated
+//	rotated    under its path again                         resumeFile             following
+//	rotated    under no name any more, but there is a copy  rotatedFileGone        copied
+//	rotated    ... and there is a compressed copy (.gz)     rotatedFileGone        unpacking
+//	rotated    ... and there is no copy                     rotatedFileGone        finished, rest counted as lost
+//	rotated    at its end, unchanged for Config.Linger      finishFile             finished
+//	unpacking  unpacked, and continues what was read        unpackNext             copied
+//	unpacking  unpacked, and does not, or is damaged        unpackNext             rotated, other copies are tried
+//	copied     at its end                                   finishFile             finished
+//	copied     changed                                      contentChanged         finished, rest counted as lost
+//	copied     gone                                         rotatedFileGone        finished, rest counted as lost
+//	copied     compressed, after a restart                  ensureOpen             unpacking
+//	finished   under its path again                         resumeFile             following
+//	finished   not in its folder any more                   forgetFinished         -
 //
 // Events come from checkPath (a poll or a watch event compares what is under the path
 // with what is followed) and from readFile (a read compares the content with the
