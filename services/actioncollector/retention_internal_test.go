@@ -56,7 +56,7 @@ func TestSegmentsOlderThanTheRetentionAreRemoved(t *testing.T) {
 	require.Len(t, closed(), 1, "the former active segment")
 	s.stop()
 	require.NoError(t, heads.Wait())
-	require.NoError(t, s.close())
+	s.closeTrail()
 
 	head, err := StoredHead(t.Context(), s.deps.Bus, b.Host())
 	require.NoError(t, err)

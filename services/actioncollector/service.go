@@ -100,7 +100,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	s.reopen(ctx)
 	s.reasons.Started()
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closeTrail()
+	}()
 	stop, err := s.serve(ctx)
 	if err != nil {
 		return err

@@ -124,7 +124,7 @@ func (s *Service) reportFound(found audit.Found) {
 	}
 }
 
-// closeTrail closes the trail so that it is opened again. s.mu is held.
+// closeTrail closes the trail; open opens it again. s.mu is held.
 func (s *Service) closeTrail() {
 	if s.trail == nil {
 		return
@@ -133,17 +133,6 @@ func (s *Service) closeTrail() {
 		s.log.WithError(err).Warn("audit trail not closed cleanly")
 	}
 	s.trail = nil
-}
-
-func (s *Service) close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.trail == nil {
-		return nil
-	}
-	err := s.trail.Close()
-	s.trail = nil
-	return err
 }
 
 // setHead records the newest head and has it stored. s.mu is held.

@@ -90,7 +90,10 @@ func allSamplesHave(m sigma.CorrelationMatch, prefix string) bool {
 // the machine, the line, the rule and the group alone, so that a line read again gives the same id.
 func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert {
 	id := event.ID(b.machine, in.position, m.Key(), group)
-	severity := severityOf(m.Level)
+	severity, err := event.ParseSeverity(m.Level) // loadRules has checked it
+	if err != nil {
+		severity = event.Medium // no level
+	}
 	a := &event.Alert{
 		ID: id, Schema: event.Schema, TraceID: cmp.Or(in.trace, event.ID("trace", id)), Time: time.Now().UTC(), Count: 1,
 		Module: Name, Host: b.host, Severity: severity,
@@ -101,15 +104,6 @@ func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert 
 		a.Matched = append(a.Matched, event.Matched{Field: "host", Value: in.Host, Why: "the host the line names"})
 	}
 	return a
-}
-
-// severityOf parses a level that loadRules has checked. A rule without a level is of medium severity.
-func severityOf(level string) event.Severity {
-	s, err := event.ParseSeverity(level)
-	if err != nil {
-		return event.Medium
-	}
-	return s
 }
 
 // entityOf returns what an alert is deduplicated by: the entity that the source of the event names, else the

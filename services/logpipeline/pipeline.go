@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// maxWait is how long the pipeline waits for input before it looks at its deadlines and for a reload.
+	// maxWait is how long the pipeline waits for input before it checks its deadlines and for a reload.
 	maxWait = time.Second
 	// firstWait is for the first read, which opens the files: the checkpoint after it records their ends, so
 	// that a crash right after the start loses nothing.

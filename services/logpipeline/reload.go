@@ -94,5 +94,7 @@ func (p *pipeline) useRules(rules *ruleSet) {
 		p.s.log.WithError(err).Warn("correlation counts not carried over")
 	}
 	p.s.reasons.Clear(topicRules)
-	p.s.setConfig(p.cfg, rules)
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.s.cfg, p.s.rules = p.cfg, rules
 }

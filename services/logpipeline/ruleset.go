@@ -119,7 +119,7 @@ func ruleNames(fsys fs.FS, root string) ([]string, error) {
 			return err
 		case d.IsDir() && d.Name() == "testdata":
 			return fs.SkipDir
-		case d.IsDir(), name != root && !isYAML(name):
+		case d.IsDir(), name != root && path.Ext(name) != ".yml" && path.Ext(name) != ".yaml":
 			return nil
 		case len(names) >= maxRuleFiles:
 			return fmt.Errorf("more than %d rule files", maxRuleFiles)
@@ -128,10 +128,6 @@ func ruleNames(fsys fs.FS, root string) ([]string, error) {
 		return nil
 	})
 	return names, err
-}
-
-func isYAML(name string) bool {
-	return strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".yaml")
 }
 
 func parseRules(fsys fs.FS, name, shown string) ([]sigma.Document, error) {
@@ -156,23 +152,19 @@ func parseRules(fsys fs.FS, name, shown string) ([]sigma.Document, error) {
 // checkLevels returns an error for a level that is not a severity.
 func checkLevels(docs []sigma.Document) error {
 	for _, d := range docs {
-		m := metaOf(d)
-		if m == nil || m.Level == "" {
+		var m sigma.Meta
+		switch {
+		case d.Rule != nil:
+			m = d.Rule.Meta
+		case d.Correlation != nil:
+			m = d.Correlation.Meta
+		}
+		if m.Level == "" {
 			continue
 		}
 		if _, err := event.ParseSeverity(m.Level); err != nil {
 			return &sigma.ParseError{File: m.Source.File, Line: m.Source.Line, Column: m.Source.Column, Message: "level: " + err.Error()}
 		}
-	}
-	return nil
-}
-
-func metaOf(d sigma.Document) *sigma.Meta {
-	switch {
-	case d.Rule != nil:
-		return &d.Rule.Meta
-	case d.Correlation != nil:
-		return &d.Correlation.Meta
 	}
 	return nil
 }

@@ -147,7 +147,9 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		s.log.WithError(err).Error("cannot read crash record, starting with none")
 	}
 
-	cfg, rules := s.config()
+	s.mu.Lock()
+	cfg, rules := s.cfg, s.rules
+	s.mu.Unlock()
 	in, err := s.openSources(cfg, saved)
 	if err != nil {
 		return nil, err
@@ -175,17 +177,4 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	defer s.mu.Unlock()
 	s.sources, s.pub = in, p.pub
 	return p, nil
-}
-
-func (s *Service) config() (Config, *ruleSet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cfg, s.rules
-}
-
-// setConfig makes a changed configuration known to Health.
-func (s *Service) setConfig(cfg Config, rules *ruleSet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cfg, s.rules = cfg, rules
 }

@@ -3,10 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
@@ -15,7 +12,7 @@ import (
 const (
 	indexName    = "audit.index"
 	indexVersion = 1
-	maxIndex     = 64 << 20 // some 500,000 segments
+	maxIndex     = 64 << 20 // some 150,000 segments
 	// idBytes is how much of the end of the trail is read for the ids of its actions, in bytes: many times
 	// what the deliveries that can be in flight (256) may have.
 	idBytes = 32 << 20
@@ -114,44 +111,6 @@ func (t *Trail) rememberCovered(ctx context.Context, names []string) error {
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// Check reads every byte of the trail up to its last record, as Verify does, while other methods may be
-// called. It returns ErrTampered if there is damage that no Break record declares.
-func (t *Trail) Check(ctx context.Context) error {
-	t.mu.Lock()
-	closed, size, begin, head := slices.Clone(t.closed), t.size, t.begin, t.openedWith
-	var active *os.File
-	var err error
-	if t.file != nil {
-		active, err = openRead(t.path(activeName))
-	}
-	t.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if active != nil {
-		defer active.Close() //nolint:errcheck // only read
-	}
-	head.First = max(head.First, begin.first) // it may have been pruned since it was opened
-	c := newChecker(head, begin, activeName)
-	for _, file := range closed {
-		if _, err := c.takeSegment(ctx, t.dir, file.Name, false); err != nil {
-			return err
-		}
-	}
-	if active != nil {
-		rest, err := readSegment(ctx, io.LimitReader(active, size), activeName, c.take)
-		if err != nil {
-			return err
-		}
-		c.takeUnended(rest)
-	}
-	c.resolveDamage(nil)
-	if c.undeclared != nil {
-		return fmt.Errorf("%v: %w", c.undeclared, ErrTampered)
 	}
 	return nil
 }

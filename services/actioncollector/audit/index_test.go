@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -152,5 +153,21 @@ func TestAcceptanceIsCheckedAcrossIndexedSegments(t *testing.T) {
 	}
 	require.NoError(t, trail.Check(t.Context()))
 	head = trail.Head()
+	require.True(t, verify(t, dir, &head).Intact)
+}
+
+// A kill right after a segment was closed leaves a trail without an active segment and without an index of the
+// closed one.
+func TestTrailWithoutActiveSegmentOpens(t *testing.T) {
+	t.Parallel()
+	dir, head, _ := segmented(t, 40)
+	lines := activeLines(t, dir)
+	var first struct{ Seq uint64 }
+	require.NoError(t, json.Unmarshal(lines[0], &first))
+	require.NoError(t, os.Rename(filepath.Join(dir, "audit.log"), filepath.Join(dir, fmt.Sprintf("audit-%020d.log", first.Seq))))
+	trail := open(t, audit.Config{Dir: dir, SegmentSize: smallSegment, Head: head})
+	require.Nil(t, trail.Found().Break)
+	head, err := trail.Append(entry(41))
+	require.NoError(t, err)
 	require.True(t, verify(t, dir, &head).Intact)
 }

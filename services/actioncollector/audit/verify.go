@@ -2,6 +2,10 @@ package audit
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
 	"time"
 )
 
@@ -85,4 +89,42 @@ func VerifyLive(ctx context.Context, dir string, head *Head) (Report, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// Check reads every byte of the trail up to its last record, as Verify does, while other methods may be
+// called. It returns ErrTampered if there is damage that no Break record declares.
+func (t *Trail) Check(ctx context.Context) error {
+	t.mu.Lock()
+	closed, size, begin, head := slices.Clone(t.closed), t.size, t.begin, t.openedWith
+	var active *os.File
+	var err error
+	if t.file != nil {
+		active, err = openRead(t.path(activeName))
+	}
+	t.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if active != nil {
+		defer active.Close() //nolint:errcheck // only read
+	}
+	head.First = max(head.First, begin.first) // it may have been pruned since it was opened
+	c := newChecker(head, begin, activeName)
+	for _, file := range closed {
+		if _, err := c.takeSegment(ctx, t.dir, file.Name, false); err != nil {
+			return err
+		}
+	}
+	if active != nil {
+		rest, err := readSegment(ctx, io.LimitReader(active, size), activeName, c.take)
+		if err != nil {
+			return err
+		}
+		c.takeUnended(rest)
+	}
+	c.resolveDamage(nil)
+	if c.undeclared != nil {
+		return fmt.Errorf("%v: %w", c.undeclared, ErrTampered)
+	}
+	return nil
 }
