@@ -153,7 +153,13 @@ func fromInspect(r container.InspectResponse) Container {
 		c.Image, c.Labels, c.TTY = r.Config.Image, r.Config.Labels, r.Config.Tty
 	}
 	if n := r.NetworkSettings; n != nil {
-		c.Networks, c.Ports, c.SandboxKey = endpoints(n.Networks), ports(n), n.SandboxKey
+		c.Networks, c.SandboxKey = endpoints(n.Networks), n.SandboxKey
+		for inner, bindings := range n.Ports {
+			for _, b := range bindings {
+				c.Ports = append(c.Ports, Port{Container: string(inner), Host: b.HostIP + ":" + b.HostPort})
+			}
+		}
+		slices.SortFunc(c.Ports, func(a, b Port) int { return strings.Compare(a.Container+a.Host, b.Container+b.Host) })
 	}
 	for _, m := range r.Mounts {
 		c.Mounts = append(c.Mounts, Mount{Source: m.Source, Destination: m.Destination, Writable: m.RW})
@@ -212,17 +218,6 @@ func (e Endpoint) settings() *network.EndpointSettings {
 		s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: e.Static.IPv4, IPv6Address: e.Static.IPv6, LinkLocalIPs: e.Static.LinkLocal}
 	}
 	return s
-}
-
-func ports(n *container.NetworkSettings) []Port {
-	var out []Port
-	for inner, bindings := range n.Ports {
-		for _, b := range bindings {
-			out = append(out, Port{Container: string(inner), Host: b.HostIP + ":" + b.HostPort})
-		}
-	}
-	slices.SortFunc(out, func(a, b Port) int { return strings.Compare(a.Container+a.Host, b.Container+b.Host) })
-	return out
 }
 
 // parseTime reads a time of the API. Docker writes Go's zero time for "never".

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,52 +53,57 @@ const (
 	ServerError       // internal error of Docker
 )
 
-// String names the class in lower case.
-func (c Class) String() string {
-	names := [...]string{"ok", "canceled", "not_found", "conflict", "already", "forbidden", "invalid", "too_large", "unavailable", "timeout", "engine"}
-	if c < 0 || int(c) >= len(names) {
-		return "unknown"
-	}
-	return names[c]
-}
-
 // Retryable tells whether the same call may succeed later.
 func (c Class) Retryable() bool { return c == Unavailable || c == Timeout || c == ServerError }
 
-// ClassOf returns the class of an error of this package; OK for nil, and Engine
-// for an error of other origin.
+// errorKind is an error of this package with its class, and how the library's errors of
+// that kind are recognised; nil for those that are made here.
+type errorKind struct {
+	sentinel error
+	class    Class
+	is       func(error) bool
+}
+
+// errorKinds lists the kinds in the order in which they are tried. Some answers are
+// recognised by their text, because their status is misleading: disconnecting twice and
+// unpausing twice are 500, connecting twice is 403.
+func errorKinds() []errorKind {
+	text := func(parts ...string) func(error) bool {
+		return func(err error) bool {
+			return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(err.Error(), part) })
+		}
+	}
+	return []errorKind{
+		{ErrNotConnected, Already, text("is not connected to")},
+		{ErrNotPaused, Already, text("is not paused")},
+		{ErrAlready, Already, text("is already paused", "already exists in network", "is already attached to network")},
+		{ErrTooLarge, TooLarge, nil},
+		{ErrInvalid, Invalid, nil},
+		{ErrTimeout, Timeout, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+		{ErrUnavailable, Unavailable, connectionFailed},
+		{ErrNotFound, NotFound, errdefs.IsNotFound},
+		{ErrConflict, Conflict, errdefs.IsConflict},
+		{ErrForbidden, Forbidden, func(err error) bool { return errdefs.IsPermissionDenied(err) || errdefs.IsUnauthorized(err) }},
+		{ErrInvalid, Invalid, errdefs.IsInvalidArgument},
+		{ErrUnavailable, Unavailable, errdefs.IsUnavailable},
+	}
+}
+
+// ClassOf returns the class of an error of this package: OK for nil, and ServerError for
+// any other error.
 func ClassOf(err error) Class {
 	if err == nil {
 		return OK
 	}
-	for _, k := range kinds() {
+	for _, k := range errorKinds() {
 		if errors.Is(err, k.sentinel) {
 			return k.class
 		}
 	}
-	return ServerError
-}
-
-type kind struct {
-	sentinel error
-	class    Class
-}
-
-func kinds() []kind {
-	return []kind{
-		{ErrNotConnected, Already},
-		{ErrNotPaused, Already},
-		{ErrAlready, Already},
-		{ErrTooLarge, TooLarge},
-		{ErrNotFound, NotFound},
-		{ErrConflict, Conflict},
-		{ErrForbidden, Forbidden},
-		{ErrInvalid, Invalid},
-		{ErrUnavailable, Unavailable},
-		{ErrTimeout, Timeout},
-		{context.Canceled, Canceled},
-		{context.DeadlineExceeded, Canceled},
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return Canceled
 	}
+	return ServerError
 }
 
 // classify wraps err with what was tried and the error of its class.
@@ -108,50 +114,12 @@ func classify(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil { // the caller's context ended, not the budget
 		return fmt.Errorf("docker %s: %w", what, ctx.Err())
 	}
-	return fmt.Errorf("docker %s: %w: %w", what, sentinelOf(err), err)
-}
-
-func sentinelOf(err error) error {
-	if s := sentinelByText(err.Error()); s != nil {
-		return s
+	for _, k := range errorKinds() {
+		if k.is != nil && k.is(err) || k.is == nil && errors.Is(err, k.sentinel) {
+			return fmt.Errorf("docker %s: %w: %w", what, k.sentinel, err)
+		}
 	}
-	switch {
-	case errors.Is(err, ErrTooLarge):
-		return ErrTooLarge
-	case errors.Is(err, ErrInvalid):
-		return ErrInvalid
-	case errors.Is(err, context.DeadlineExceeded):
-		return ErrTimeout
-	case connectionFailed(err):
-		return ErrUnavailable
-	case errdefs.IsNotFound(err):
-		return ErrNotFound
-	case errdefs.IsConflict(err):
-		return ErrConflict
-	case errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
-		return ErrForbidden
-	case errdefs.IsInvalidArgument(err):
-		return ErrInvalid
-	case errdefs.IsUnavailable(err):
-		return ErrUnavailable
-	}
-	return ErrServer
-}
-
-// sentinelByText recognises answers whose status code is misleading: disconnecting twice
-// and unpausing twice are 500, connecting twice is 403.
-func sentinelByText(text string) error {
-	switch {
-	case strings.Contains(text, "is not connected to"):
-		return ErrNotConnected
-	case strings.Contains(text, "is not paused"):
-		return ErrNotPaused
-	case strings.Contains(text, "is already paused"),
-		strings.Contains(text, "already exists in network"),
-		strings.Contains(text, "is already attached to network"):
-		return ErrAlready
-	}
-	return nil
+	return fmt.Errorf("docker %s: %w: %w", what, ErrServer, err)
 }
 
 // connectionFailed tells whether a connection could not be made, or broke: a dockerd that

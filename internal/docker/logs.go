@@ -111,7 +111,9 @@ func readFrames(r io.Reader, maxLine int, fn func(LogLine) error) error {
 		if j == nil {
 			return fmt.Errorf("%w: log frame of unknown stream %d", ErrServer, header[0])
 		}
-		if err := j.part(part, fn); err != nil {
+		at, text := cutTime(part)
+		j.begin(at)
+		if err := j.add(text, fn); err != nil {
 			return err
 		}
 	}
@@ -193,13 +195,6 @@ func (j *lineJoiner) begin(at time.Time) {
 	if !j.open {
 		j.line.Time, j.open = at, true
 	}
-}
-
-// part adds one part with its time before it.
-func (j *lineJoiner) part(part []byte, fn func(LogLine) error) error {
-	at, text := cutTime(part)
-	j.begin(at)
-	return j.add(text, fn)
 }
 
 // add adds text, which may contain the end of the line and further lines.

@@ -92,27 +92,16 @@ func (c *Client) Top(ctx context.Context, id string) ([]Process, error) {
 // Diff returns the container's files that differ from its image:
 // GET /containers/{id}/changes.
 func (c *Client) Diff(ctx context.Context, id string) ([]Change, error) {
+	kinds := map[container.ChangeType]string{container.ChangeModify: "modified", container.ChangeAdd: "added", container.ChangeDelete: "deleted"}
 	var out []Change
 	err := c.onContainer(ctx, "list changes", id, func(ctx context.Context, api *client.Client) error {
 		rows, err := api.ContainerDiff(ctx, id)
 		for _, row := range rows {
-			out = append(out, Change{Kind: changeKind(row.Kind), Path: row.Path})
+			out = append(out, Change{Kind: kinds[row.Kind], Path: row.Path})
 		}
 		return err
 	})
 	return out, err
-}
-
-func changeKind(k container.ChangeType) string {
-	switch k {
-	case container.ChangeModify:
-		return "modified"
-	case container.ChangeAdd:
-		return "added"
-	case container.ChangeDelete:
-		return "deleted"
-	}
-	return k.String()
 }
 
 // onContainer is call for one container, which must be named by full id.

@@ -30,7 +30,15 @@ func FreeAddr(t testing.TB) string {
 			errs = err
 			continue
 		}
-		if err := checkFree(local(port)); err != nil {
+		stream, err := net.Listen("tcp", local(port))
+		if err == nil {
+			var packets net.PacketConn
+			if packets, err = net.ListenPacket("udp", local(port)); err == nil {
+				err = packets.Close()
+			}
+			err = errors.Join(err, stream.Close())
+		}
+		if err != nil {
 			errs = errors.Join(err, reserved.Close())
 			continue
 		}
@@ -42,16 +50,3 @@ func FreeAddr(t testing.TB) string {
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// checkFree returns an error if a program cannot listen on address, over TCP and UDP.
-func checkFree(address string) error {
-	stream, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	packets, err := net.ListenPacket("udp", address)
-	if err != nil {
-		return errors.Join(err, stream.Close())
-	}
-	return errors.Join(stream.Close(), packets.Close())
-}

@@ -3,11 +3,11 @@ package testenv
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // DockerImage is the image that every dockerd of Dockerd has: busybox with links for its
@@ -64,13 +66,13 @@ func Dockerd(t testing.TB, flags ...string) *Docker {
 	t.Helper()
 	Require(t, "docker", dockerMissing())
 	dir, err := os.MkdirTemp("", "ipd") //nolint:usetesting // t.TempDir() is too long for a socket's path
-	must(t, err)
+	require.NoError(t, err)
 	d := &Docker{Socket: filepath.Join(dir, "s"), Dir: dir, flags: flags}
 	d.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
 	}}}
 	d.ns, err = newNetNS()
-	must(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { d.destroy(t) })
 	d.Start(t)
 	d.importImage(t)
@@ -164,7 +166,7 @@ func (d *Docker) RunInNamespace(fn func()) error {
 
 func (d *Docker) end(t testing.TB, s os.Signal) {
 	t.Helper()
-	must(t, d.daemon.cmd.Process.Signal(s))
+	require.NoError(t, d.daemon.cmd.Process.Signal(s))
 	select {
 	case <-d.daemon.done:
 	case <-time.After(30 * time.Second):
@@ -192,7 +194,7 @@ func (d *Docker) Create(t testing.TB, o ContainerOptions) string {
 }
 
 func (o ContainerOptions) body() map[string]any {
-	host := map[string]any{"NetworkMode": or(o.Network, "default"), "RestartPolicy": map[string]any{"Name": or(o.Restart, "no")}, "Binds": o.Binds}
+	host := map[string]any{"NetworkMode": cmp.Or(o.Network, "default"), "RestartPolicy": map[string]any{"Name": cmp.Or(o.Restart, "no")}, "Binds": o.Binds}
 	exposed, bindings := map[string]any{}, map[string]any{}
 	for inner, outer := range o.Publish {
 		ip, port, _ := strings.Cut(outer, ":")
@@ -205,7 +207,7 @@ func (o ContainerOptions) body() map[string]any {
 	if len(cmd) == 0 {
 		cmd = []string{"/bin/sleep", "3600"}
 	}
-	body := map[string]any{"Image": or(o.Image, DockerImage), "Cmd": cmd, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed, "StopTimeout": 1}
+	body := map[string]any{"Image": cmp.Or(o.Image, DockerImage), "Cmd": cmd, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed, "StopTimeout": 1}
 	if o.Endpoint != nil {
 		body["NetworkingConfig"] = map[string]any{"EndpointsConfig": map[string]any{o.Network: o.Endpoint}}
 	}
@@ -241,7 +243,7 @@ func (d *Docker) Exec(t testing.TB, id string, cmd ...string) string {
 	}
 	d.Do(t, "POST", "/containers/"+id+"/exec", map[string]any{"Cmd": cmd, "AttachStdout": true, "AttachStderr": true}, &made)
 	_, out, err := d.request(context.WithoutCancel(t.Context()), "POST", "/exec/"+made.ID+"/start", map[string]any{})
-	must(t, err)
+	require.NoError(t, err)
 	return unframe(out)
 }
 
@@ -249,7 +251,7 @@ func (d *Docker) Exec(t testing.TB, id string, cmd ...string) string {
 func (d *Docker) Logs(t testing.TB, id string) string {
 	t.Helper()
 	_, out, err := d.request(context.WithoutCancel(t.Context()), "GET", "/containers/"+id+"/logs?stdout=1&stderr=1", nil)
-	must(t, err)
+	require.NoError(t, err)
 	return unframe(out)
 }
 
@@ -258,12 +260,12 @@ func (d *Docker) Logs(t testing.TB, id string) string {
 func (d *Docker) Do(t testing.TB, method, path string, body, out any) {
 	t.Helper()
 	status, answer, err := d.request(context.WithoutCancel(t.Context()), method, path, body)
-	must(t, err)
+	require.NoError(t, err)
 	if status >= http.StatusBadRequest {
 		t.Fatalf("%s %s: %d %s", method, path, status, answer)
 	}
 	if out != nil {
-		must(t, json.Unmarshal(answer, out))
+		require.NoError(t, json.Unmarshal(answer, out))
 	}
 }
 
@@ -298,11 +300,11 @@ func (d *Docker) request(ctx context.Context, method, path string, body any) (in
 func (d *Docker) importImage(t testing.TB) {
 	t.Helper()
 	path, err := exec.LookPath("busybox")
-	must(t, err)
+	require.NoError(t, err)
 	program, err := os.ReadFile(path)
-	must(t, err)
+	require.NoError(t, err)
 	applets, err := exec.CommandContext(t.Context(), path, "--list").Output()
-	must(t, err)
+	require.NoError(t, err)
 	name, tag, _ := strings.Cut(DockerImage, ":")
 	d.Do(t, "POST", "/images/create?fromSrc=-&repo="+name+"&tag="+tag, bytes.NewReader(busyboxTar(t, program, applets)), nil)
 }
@@ -311,16 +313,16 @@ func busyboxTar(t testing.TB, program, applets []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	must(t, w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}))
-	must(t, w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(program))}))
+	require.NoError(t, w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}))
+	require.NoError(t, w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(program))}))
 	_, err := w.Write(program)
-	must(t, err)
+	require.NoError(t, err)
 	for applet := range strings.FieldsSeq(string(applets)) {
 		if applet != "busybox" {
-			must(t, w.WriteHeader(&tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}))
+			require.NoError(t, w.WriteHeader(&tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}))
 		}
 	}
-	must(t, w.Close())
+	require.NoError(t, w.Close())
 	return out.Bytes()
 }
 
@@ -332,19 +334,6 @@ func (d *Docker) logTail() string {
 	return string(b[max(0, len(b)-4096):])
 }
 
-// idsIn returns the ids in a list of containers.
-func idsIn(answer []byte) []string {
-	var rows []struct {
-		ID string `json:"Id"`
-	}
-	_ = json.Unmarshal(answer, &rows) // no list, no ids
-	var out []string
-	for _, r := range rows {
-		out = append(out, r.ID)
-	}
-	return out
-}
-
 // unframe removes the headers of a multiplexed stream.
 func unframe(b []byte) string {
 	var out strings.Builder
@@ -354,18 +343,4 @@ func unframe(b []byte) string {
 		b = b[8+n:]
 	}
 	return out.String()
-}
-
-func or(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(fmt.Errorf("private dockerd: %w", err))
-	}
 }

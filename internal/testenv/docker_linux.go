@@ -3,6 +3,7 @@ package testenv
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -99,7 +100,15 @@ func enterNamespace(ns *os.File) error { return unix.Setns(int(ns.Fd()), unix.CL
 // destroy ends dockerd and its remaining processes, and removes its mounts and folder.
 func (d *Docker) destroy(t testing.TB) {
 	ctx := context.WithoutCancel(t.Context())
-	d.removeAll(ctx)
+	var containers []struct {
+		ID string `json:"Id"`
+	}
+	if _, answer, err := d.request(ctx, "GET", "/containers/json?all=1", nil); err == nil { // else it is down
+		_ = json.Unmarshal(answer, &containers)
+	}
+	for _, c := range containers { // dockerd would wait for them
+		_, _, _ = d.request(ctx, "DELETE", "/containers/"+c.ID+"?force=1", nil)
+	}
 	if d.daemon != nil {
 		_ = d.daemon.cmd.Process.Signal(syscall.SIGTERM)
 		<-d.daemon.done
@@ -113,17 +122,6 @@ func (d *Docker) destroy(t testing.TB) {
 	_ = d.ns.Close()
 	if err := os.RemoveAll(d.Dir); err != nil {
 		t.Logf("private dockerd leaves %s: %v", d.Dir, err)
-	}
-}
-
-// removeAll kills all containers: dockerd would wait for them when it stops.
-func (d *Docker) removeAll(ctx context.Context) {
-	_, answer, err := d.request(ctx, "GET", "/containers/json?all=1", nil)
-	if err != nil {
-		return // dockerd is down: destroy finds its shims
-	}
-	for _, id := range idsIn(answer) {
-		_, _, _ = d.request(ctx, "DELETE", "/containers/"+id+"?force=1", nil)
 	}
 }
 

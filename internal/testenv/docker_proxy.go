@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // DockerProxy is a proxy before a dockerd that allows what its rules match, as
@@ -48,9 +50,9 @@ func (d *Docker) Proxy(t testing.TB, rules map[string]string) *DockerProxy {
 		}},
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", p.Socket)
-	must(t, err)
+	require.NoError(t, err)
 	server := httptest.NewUnstartedServer(p)
-	must(t, server.Listener.Close())
+	require.NoError(t, server.Listener.Close())
 	server.Listener = listener
 	server.Start()
 	t.Cleanup(server.Close)
@@ -66,21 +68,18 @@ var (
 func (p *DockerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rule := p.rules[r.Method]
 	allowed := rule != nil && rule.MatchString(r.URL.Path)
-	p.record(r.Method+" "+idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}"), allowed)
+	call := r.Method + " " + idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}")
+	p.mu.Lock()
+	p.seen[call] = true
+	if !allowed {
+		p.denied = append(p.denied, call)
+	}
+	p.mu.Unlock()
 	if !allowed {
 		http.Error(w, "Forbidden", http.StatusForbidden)
 		return
 	}
 	p.next.ServeHTTP(w, r)
-}
-
-func (p *DockerProxy) record(call string, allowed bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen[call] = true
-	if !allowed {
-		p.denied = append(p.denied, call)
-	}
 }
 
 // Calls returns every request so far, such as "POST /containers/{id}/pause", and the

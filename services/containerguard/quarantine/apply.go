@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
@@ -74,7 +76,7 @@ func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
 
 // acceptFurther adds an order to an entry.
 func (m *Manager) acceptFurther(ctx context.Context, s *slot, o Order) (bool, error) {
-	if s.entry.has(o.ActionID) {
+	if slices.Contains(s.entry.ActionIDs, o.ActionID) {
 		return s.entry.State == Applying, nil
 	}
 	e := s.entry.clone()
@@ -147,8 +149,13 @@ func (m *Manager) run(ctx context.Context, s *slot, a *attempt) {
 	a.m, a.slot, a.e, a.actions = m, s, &working, actions{host: m.options.Host}
 	err := a.proceed(ctx)
 	a.sendActions(ctx)
-	s.retry.record(err)
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		s.retryAt, s.failures = time.Time{}, 0
+		return
+	}
+	s.retryAt = time.Now().Add(backoff.Delay(s.failures, firstRetry, maxRetry))
+	s.failures++
+	if ctx.Err() == nil {
 		m.options.Log.WithError(err).WithField("container_id", id).Warn("quarantine step failed, trying again")
 	}
 }

@@ -73,7 +73,9 @@ func networkNamespace(c docker.Container) (*os.File, error) {
 	}
 	_, err = cgroupOf(c) // with the namespace open: the process id may have been reused before
 	for _, host := range []string{"/proc/self/ns/net", "/proc/1/ns/net"} {
-		if err == nil && isSameFile(ns, host) {
+		own, failed := ns.Stat()
+		other, missing := os.Stat(host)
+		if err == nil && failed == nil && missing == nil && os.SameFile(own, other) {
 			err = errNotOwnNamespace
 		}
 	}
@@ -81,15 +83,6 @@ func networkNamespace(c docker.Container) (*os.File, error) {
 		return nil, errors.Join(err, ns.Close())
 	}
 	return ns, nil
-}
-
-func isSameFile(f *os.File, path string) bool {
-	a, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(path)
-	return err == nil && os.SameFile(a, b)
 }
 
 // diagSocket is a socket of Linux' sock_diag interface in some network namespace.

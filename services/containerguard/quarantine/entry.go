@@ -132,11 +132,6 @@ func (e *Entry) disablesRestart() bool {
 	return e.Captured && p != "" && p != "no" && (e.Want.Freeze || e.Want.Kill) && !e.Before.AutoRemove
 }
 
-// expired tells whether the time of the orders is over.
-func (e *Entry) expired(now time.Time) bool {
-	return !e.Order.Expires.IsZero() && now.After(e.Order.Expires)
-}
-
 // clone returns a copy that shares nothing that is changed later.
 func (e *Entry) clone() Entry {
 	c := *e

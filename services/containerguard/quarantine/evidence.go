@@ -63,24 +63,21 @@ func (a *attempt) collectEvidence(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // the next start collects again
 	}
-	if err != nil {
-		a.reportMissingEvidence(order, fmt.Errorf("evidence: %w", err))
+	if err == nil {
+		return nil
 	}
-	return nil
-}
-
-// reportMissingEvidence reports that evidence of an order is missing or cut.
-func (a *attempt) reportMissingEvidence(o Order, err error) {
+	err = fmt.Errorf("evidence: %w", err)
 	a.refused = append(a.refused, err)
 	if errors.Is(err, errNoRoom) {
 		a.m.evidence.countRefused()
 	}
-	about := a.e.clone()
-	about.Order = o
+	about := a.e.clone() // a further order may have come meanwhile
+	about.Order = order
 	a.actions.add(&about, "evidence", event.Failed, func(r *event.Action) { r.Error = err.Error() })
 	if _, missing := os.Lstat(filepath.Join(a.m.options.DataDir, a.e.Evidence)); errors.Is(missing, fs.ErrNotExist) {
 		a.e.Evidence = ""
 	}
+	return nil
 }
 
 // unlocked runs fn without the slot's lock, so that a quarantine undone meanwhile is

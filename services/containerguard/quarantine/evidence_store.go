@@ -192,77 +192,59 @@ func (s *evidenceStore) reserve(action string, n int64) error {
 func (s *evidenceStore) tryReserve(action string, n int64) (victims []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	victims, enough := s.oldest(n)
-	if n > 0 && !enough {
-		s.full = true
-		return nil, errNoRoom
-	}
-	if n <= 0 || len(victims) == 0 {
-		s.dirs[action].bytes += n
-		s.stats.Bytes += n
-		return nil, nil
-	}
-	return victims, nil
-}
-
-// oldest lists what has to be removed until n more bytes fit, and tells whether they fit then.
-// s.mu is held.
-func (s *evidenceStore) oldest(n int64) (victims []string, enough bool) {
-	excess := s.stats.Bytes + n - s.limits.MaxBytes
-	if s.limits.MaxBytes == 0 || excess <= 0 {
-		return nil, true
-	}
-	for _, action := range s.removable() {
-		if excess <= 0 {
-			break
+	if n > 0 && s.limits.MaxBytes > 0 && s.stats.Bytes+n > s.limits.MaxBytes {
+		victims, enough := s.victims(n, time.Now())
+		if !enough {
+			s.full = true
+			return nil, errNoRoom
 		}
-		excess -= s.dirs[action].bytes
-		victims = append(victims, action)
+		return victims, nil
 	}
-	return victims, excess <= 0
+	s.dirs[action].bytes += n
+	s.stats.Bytes += n
+	return nil, nil
 }
 
-// removable lists the actions whose evidence may be removed, oldest first. s.mu is held.
-func (s *evidenceStore) removable() []string {
+// victims lists what has to be removed, oldest first: what is older than the retention, and
+// until n more bytes fit. It tells whether they fit then. s.mu is held.
+func (s *evidenceStore) victims(n int64, now time.Time) (list []string, enough bool) {
 	inUse := s.inUse()
-	var out []string
 	for action, d := range s.dirs {
 		if !d.spared && !inUse[action] {
-			out = append(out, action)
+			list = append(list, action)
 		}
 	}
-	slices.SortFunc(out, func(a, b string) int { return s.dirs[a].modified.Compare(s.dirs[b].modified) })
-	return out
+	slices.SortFunc(list, func(a, b string) int { return s.dirs[a].modified.Compare(s.dirs[b].modified) })
+	excess := s.stats.Bytes + n - s.limits.MaxBytes
+	if s.limits.MaxBytes == 0 {
+		excess = 0
+	}
+	for i, action := range list {
+		d := s.dirs[action]
+		if excess <= 0 && (s.limits.Retention == 0 || now.Sub(d.modified) <= s.limits.Retention) {
+			return list[:i], true
+		}
+		excess -= d.bytes
+	}
+	return list, excess <= 0
 }
 
-// sweep removes what is older than the retention, then the oldest that exceeds MaxBytes.
+// sweep applies the limits.
 func (s *evidenceStore) sweep(ctx context.Context, now time.Time) {
-	for _, victims := range []func() []string{
-		func() (expired []string) {
-			for _, action := range s.removable() {
-				if s.limits.Retention > 0 && now.Sub(s.dirs[action].modified) > s.limits.Retention {
-					expired = append(expired, action)
-				}
-			}
-			return expired
-		},
-		func() []string { out, _ := s.oldest(0); return out },
-	} {
-		s.mu.Lock()
-		list := victims()
-		s.mu.Unlock()
-		for _, action := range list {
-			if ctx.Err() != nil {
-				return // the next start goes on
-			}
-			if err := s.evict(action); err != nil {
-				s.log.WithError(err).WithField("action_id", action).Error("cannot remove evidence, trying again in a minute")
-			}
+	s.mu.Lock()
+	victims, _ := s.victims(0, now)
+	s.mu.Unlock()
+	for _, action := range victims {
+		if ctx.Err() != nil {
+			return // the next start goes on
+		}
+		if err := s.evict(action); err != nil {
+			s.log.WithError(err).WithField("action_id", action).Error("cannot remove evidence, trying again in a minute")
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, fits := s.oldest(directoryCost + manifestCost + diskBlock); fits {
+	if _, fits := s.victims(directoryCost+manifestCost+diskBlock, now); fits {
 		s.full = false
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
@@ -77,8 +76,11 @@ type slot struct {
 	reconcileQueued  atomic.Bool
 	cancelCollection atomic.Pointer[context.CancelFunc] // of evidence that is collected without lock
 
-	retry    retry        // guarded by lock
-	accepted *observation // guarded by lock: the container as an order was accepted
+	// Guarded by lock: when to try again what failed, after how many failures, and the
+	// container as an order was accepted.
+	retryAt  time.Time
+	failures int
+	accepted *observation
 }
 
 // observation is what Docker says about a container: read, and as it was sent.
@@ -97,23 +99,6 @@ const (
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = 5 * time.Second
 )
-
-// retry says when to attempt again what failed and may pass by itself.
-type retry struct {
-	failures int
-	next     time.Time
-}
-
-func (r *retry) record(err error) {
-	if err == nil {
-		*r = retry{}
-		return
-	}
-	r.next = time.Now().Add(backoff.Delay(r.failures, firstRetry, maxRetry))
-	r.failures++
-}
-
-func (r *retry) due(now time.Time) bool { return !now.Before(r.next) }
 
 // Open reads the ledger below o.DataDir. Nothing is done to containers until Apply,
 // Release or Run. The error is about an entry that cannot be read: skipping it would

@@ -3,7 +3,6 @@ package quarantine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/docker"
@@ -50,9 +49,6 @@ func laterExpiry(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// has tells whether an order was taken already.
-func (e *Entry) has(actionID string) bool { return slices.Contains(e.ActionIDs, actionID) }
 
 // pending tells that nothing was done for the newest order.
 func (e *Entry) pending() bool { return e.State == Applying && (!e.Begun || e.Previous != nil) }

@@ -80,8 +80,10 @@ func (r *reconciler) reconcileDue(now time.Time) {
 	entries := r.m.List()
 	for _, e := range entries {
 		switch {
-		case e.State != Releasing && e.expired(now):
-			r.expire(e.Before.ID)
+		case e.State != Releasing && !e.Order.Expires.IsZero() && now.After(e.Order.Expires):
+			r.goOrLog("expire quarantine", e.Before.ID, "cannot release a quarantine that has expired", func(ctx context.Context) error {
+				return r.m.releaseOne(ctx, e.Before.ID, "expired")
+			})
 		case !e.Gone.IsZero() && e.State != Releasing:
 			if e.isReplaced(entries) {
 				r.reconcile(e.Before.ID)
@@ -92,10 +94,11 @@ func (r *reconciler) reconcileDue(now time.Time) {
 	}
 }
 
-func (r *reconciler) expire(id string) {
-	r.group.Go("expire quarantine", func(ctx context.Context) error {
-		if err := r.m.releaseOne(ctx, id, "expired"); err != nil && ctx.Err() == nil {
-			r.m.options.Log.WithError(err).WithField("container_id", id).Error("cannot release a quarantine that has expired")
+// goOrLog runs fn in the group and logs its error.
+func (r *reconciler) goOrLog(task, id, failure string, fn func(context.Context) error) {
+	r.group.Go(task, func(ctx context.Context) error {
+		if err := fn(ctx); err != nil && ctx.Err() == nil {
+			r.m.options.Log.WithError(err).WithField("container_id", id).Error(failure)
 		}
 		return nil
 	})
@@ -122,7 +125,7 @@ func (r *reconciler) reconcile(id string) {
 		}
 		defer s.unlock()
 		s.reconcileQueued.Store(false) // later changes need another attempt
-		if s.entry != nil && s.retry.due(time.Now()) {
+		if s.entry != nil && !time.Now().Before(s.retryAt) {
 			r.m.run(ctx, s, &attempt{})
 		}
 		return nil

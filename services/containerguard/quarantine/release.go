@@ -73,9 +73,9 @@ func (a *attempt) restore(ctx context.Context) error {
 	}{
 		{StepSever, func() bool { return a.e.Want.Disconnect && !a.e.Severed && a.now.Running }, a.sever},
 		{StepConnect, func() bool { return a.e.Want.Disconnect && len(a.missing()) > 0 }, a.connect},
-		{StepRestoreRestart, func() bool { return a.e.disablesRestart() && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.restoreRestart},
+		{StepRestoreRestart, func() bool { return a.e.disablesRestart() && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.setRestart(a.e.Before.RestartPolicy)},
 		{StepThaw, func() bool { return a.e.Want.Freeze && a.now.Paused && !a.e.Before.Paused }, a.thaw},
-		{StepStart, a.needsStart, a.start},
+		{StepStart, a.needsStart, func(ctx context.Context) error { return a.m.options.Docker.Restart(ctx, a.e.Before.ID) }},
 	} {
 		if !s.needed() {
 			continue
@@ -213,10 +213,6 @@ func (a *attempt) connectEndpoint(ctx context.Context, e docker.Endpoint) error 
 	return err
 }
 
-func (a *attempt) restoreRestart(ctx context.Context) error {
-	return a.m.options.Docker.SetRestartPolicy(ctx, a.e.Before.ID, a.e.Before.RestartPolicy)
-}
-
 func (a *attempt) thaw(ctx context.Context) error {
 	if a.e.Want.Disconnect && !a.e.Severed {
 		return fmt.Errorf("%w: it stays frozen, because old connections could go on", docker.ErrForbidden)
@@ -236,10 +232,6 @@ func (a *attempt) needsStart() bool {
 	}
 	policy := a.e.Before.RestartPolicy.Name
 	return a.e.NeedsStart || a.e.Want.Kill || policy == "always" || policy == "unless-stopped"
-}
-
-func (a *attempt) start(ctx context.Context) error {
-	return a.m.options.Docker.Restart(ctx, a.e.Before.ID)
 }
 
 // differences lists in what the container is not as before.

@@ -32,14 +32,6 @@ func (e *Entry) originID() string {
 	return e.Before.ID
 }
 
-// originActions returns the orders of the first container of e's chain.
-func (e *Entry) originActions() []string {
-	if e.Origin == "" {
-		return e.ActionIDs
-	}
-	return e.OriginActionIDs
-}
-
 // matchesPrefix tells whether the id of e's container, of the one it replaces, or of the
 // first of its chain begins with prefix.
 func (e *Entry) matchesPrefix(prefix string) bool {
@@ -128,15 +120,11 @@ func (r *replacements) find(entries []Entry) (containers []docker.Container, rep
 			}
 		}
 	}
-	r.forget(inLedger)
-	return containers, replaced
-}
-
-// forget drops what is known about containers that the ledger has no more.
-func (r *replacements) forget(inLedger map[string]bool) {
+	// Containers that the ledger has no more are forgotten.
 	maps.DeleteFunc(r.removed, func(id string, _ bool) bool { return !inLedger[id] })
 	maps.DeleteFunc(r.newest, func(id, _ string) bool { return !inLedger[id] })
 	maps.DeleteFunc(r.found, func(_, replaced string) bool { return !inLedger[replaced] })
+	return containers, replaced
 }
 
 // vacant tells whether a quarantined container is gone and nothing replaces it yet.
@@ -177,11 +165,11 @@ func (r *reconciler) quarantine(c docker.Container, e Entry) {
 	}
 	o.Reason = fmt.Sprintf("replaces container %s of the same service, which is in quarantine: %s", e.Before.ID[:12], reason)
 	o.Kind, o.Replaces = e.Want.kind(), e.Before.ID
-	o.inherited = &inherited{want: e.Want, origin: e.originID(), originActionIDs: e.originActions()}
-	r.group.Go("quarantine replacement", func(ctx context.Context) error {
-		if err := r.m.Apply(ctx, o); err != nil && ctx.Err() == nil {
-			r.m.options.Log.WithError(err).WithField("container_id", c.ID).Error("cannot quarantine the replacement of a quarantined container")
-		}
-		return nil
+	o.inherited = &inherited{want: e.Want, origin: e.originID(), originActionIDs: e.OriginActionIDs}
+	if e.Origin == "" { // it is the first of the chain
+		o.inherited.originActionIDs = e.ActionIDs
+	}
+	r.goOrLog("quarantine replacement", c.ID, "cannot quarantine the replacement of a quarantined container", func(ctx context.Context) error {
+		return r.m.Apply(ctx, o)
 	})
 }

@@ -50,7 +50,7 @@ func (a *attempt) doSteps(ctx context.Context) error {
 		do     func(context.Context) error
 	}{
 		{StepFreeze, needsFreeze(a.e, a.now), a.freeze},
-		{StepRestartPolicy, a.e.disablesRestart() && a.now.RestartPolicy.Name != "no", a.disableRestart},
+		{StepRestartPolicy, a.e.disablesRestart() && a.now.RestartPolicy.Name != "no", a.setRestart(docker.RestartPolicy{Name: "no"})},
 		{StepKill, w.Kill && !w.Freeze && a.now.Running, a.kill},
 		{StepDisconnect, w.Disconnect && (len(disconnectable(a.now)) > 0 || whyConnected(a.now) != ""), a.disconnect},
 	} {
@@ -116,8 +116,8 @@ func (a *attempt) freeze(ctx context.Context) error {
 	return nil
 }
 
-func (a *attempt) disableRestart(ctx context.Context) error {
-	return a.m.options.Docker.SetRestartPolicy(ctx, a.e.Before.ID, docker.RestartPolicy{Name: "no"})
+func (a *attempt) setRestart(p docker.RestartPolicy) func(context.Context) error {
+	return func(ctx context.Context) error { return a.m.options.Docker.SetRestartPolicy(ctx, a.e.Before.ID, p) }
 }
 
 // kill ends the container. One that has ended already is fine.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 )
@@ -128,7 +127,13 @@ func openNG(from io.Reader) (func() (record, error), error) {
 		if err != nil {
 			return record{}, err
 		}
-		return record{at: info.Timestamp, link: linkOf(info), data: data, length: info.Length}, nil
+		link := layers.LinkTypeEthernet
+		if len(info.AncillaryData) > 0 {
+			if known, ok := info.AncillaryData[0].(layers.LinkType); ok {
+				link = known
+			}
+		}
+		return record{at: info.Timestamp, link: link, data: data, length: info.Length}, nil
 	}, nil
 }
 
@@ -146,15 +151,6 @@ func (r *limitedReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p[:min(len(p), r.left)])
 	r.left -= n
 	return n, err
-}
-
-func linkOf(info gopacket.CaptureInfo) layers.LinkType {
-	if len(info.AncillaryData) > 0 {
-		if link, ok := info.AncillaryData[0].(layers.LinkType); ok {
-			return link
-		}
-	}
-	return layers.LinkTypeEthernet
 }
 
 // Next returns the next frame, or io.EOF. A truncated or damaged capture ends there, and
