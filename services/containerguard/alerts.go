@@ -62,7 +62,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		s.counters.unmatched.Add(1)
 		return false, nil
 	}
-	s.saveState(run) // what a crash loses before this is in the ledger, or comes again with the alert
+	s.saveState(run) // a crash before this loses only what the ledger or the redelivered alert restores
 	if err := run.reporter.flush(ctx); err != nil {
 		return false, err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
-// TestRequest asks what the policies in force would do about an alert. Nothing is
+// TestRequest asks for the decisions of the policies in force about an alert. Nothing is
 // done. At is the time to evaluate the alert at, for one of the past; zero is now.
 type TestRequest struct {
 	Alert json.RawMessage `json:"alert"`
@@ -60,7 +60,7 @@ func (s *Service) testPolicies(ctx context.Context, body []byte) (any, error) {
 	return publicDecisions(s.newEvaluator(s.run.Load(), at).evaluate(ctx, &a)), nil
 }
 
-// DryRun returns what the policies of set, under cfg, would do about a at a time,
+// DryRun returns the decisions of the policies of set, under cfg, about a at a time,
 // without Docker and without a daemon. It takes the container to be as the alert says,
 // and running; caps, cooldowns and other containers are not known.
 func DryRun(ctx context.Context, cfg Config, set *policy.Set, a *event.Alert, at time.Time) []PolicyDecision {

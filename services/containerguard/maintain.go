@@ -50,8 +50,8 @@ func (s *Service) syncWithLedger(run *runState) {
 	s.saveState(run)
 }
 
-// saveState saves the guard state and the corroboration. If that fails they hold in
-// memory until a restart, and health says so.
+// saveState saves the guard state and the corroboration. If that fails they are kept
+// in memory until a restart, and health says so.
 func (s *Service) saveState(run *runState) {
 	reason := ""
 	if err := errors.Join(run.guardState.Save(), run.corroboration.Save()); err != nil {

@@ -42,7 +42,7 @@ func newReporter(pub *bus.Publisher, files *folder.Folder, log logrus.FieldLogge
 }
 
 // add queues an action. It is lost only if ctx ends first; then its alert is not
-// acknowledged and comes again.
+// acknowledged and is redelivered.
 func (r *reporter) add(ctx context.Context, a event.Action) {
 	if r.enqueue(ctx, report{action: &a}) != nil {
 		r.log.WithField("action_id", a.ID).Warn("action not reported: the guard is stopping")
@@ -84,8 +84,8 @@ func (r *reporter) enqueue(ctx context.Context, next report) error {
 	}
 }
 
-// resume reads back what an earlier run stored after the mark, so that it is not stored
-// twice, and logs an error if stored actions are gone.
+// resume reads back the actions that an earlier run stored after the mark, so that they
+// are not stored twice, and logs an error if stored actions are gone.
 func (r *reporter) resume(ctx context.Context) error {
 	if err := r.pub.Resume(ctx, r.readMark(), nil); err != nil {
 		return err

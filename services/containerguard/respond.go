@@ -115,8 +115,8 @@ func (r *response) corroborate(d decision) []step {
 	return out
 }
 
-// corroborationSubject is what independent alerts must agree on: the target of a step,
-// and for a notification what the alert is about.
+// corroborationSubject returns the subject that independent alerts must share: the target
+// of a step, and for a notification the source, container or host of the alert.
 func (r *response) corroborationSubject(s step) string {
 	switch {
 	case s.kind != policy.Notify:
@@ -236,7 +236,7 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 	})
 }
 
-// extendBlock writes b, or lengthens what the blocklist has; it never shortens an entry.
+// extendBlock writes b, or extends the entry that the blocklist has. It never shortens one.
 func (r *response) extendBlock(ctx context.Context, b bus.Block) (bus.Block, error) {
 	list, err := r.guard.deps.Bus.Blocklist(ctx)
 	if err != nil {

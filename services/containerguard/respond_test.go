@@ -304,3 +304,40 @@ func TestPendingAlertIsRemovedWhateverItsFileIsCalled(t *testing.T) {
 	s.eventually(func() bool { return s.count("alerts_waiting") == 0 })
 	require.NoFileExists(t, file)
 }
+
+func TestFullStreamOfActionsDelaysNoBlock(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source"]`)
+	r.start()
+	first := r.alert(from("203.0.113.1"))
+	r.publish(first)
+	r.await(first, "block-source done")
+	r.fillActions()
+	for i := range 3 {
+		r.publish(r.alert(from(fmt.Sprint("203.0.113.1", i))))
+	}
+	require.Eventually(t, func() bool { return len(r.blocked()) == 4 }, patience, tick)
+	require.Len(t, r.actions(), 2, "the stream takes no more")
+}
+
+// fillActions lets the stream of actions take no more than it has.
+func (r *rig) fillActions() {
+	r.t.Helper()
+	api := func(name string, request []byte, reply any) {
+		r.t.Helper()
+		m, err := r.bus.Raw(bus.Daemon).Request("$JS.API.STREAM."+name+"."+string(bus.Actions), request, patience)
+		require.NoError(r.t, err)
+		require.NotContains(r.t, string(m.Data), `"error"`)
+		require.NoError(r.t, json.Unmarshal(m.Data, reply))
+	}
+	var info struct {
+		Config map[string]any
+		State  struct{ Messages int }
+	}
+	api("INFO", nil, &info)
+	info.Config["max_msgs"] = info.State.Messages
+	request, err := json.Marshal(info.Config)
+	require.NoError(r.t, err)
+	api("UPDATE", request, &struct{}{})
+}

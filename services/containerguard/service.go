@@ -34,7 +34,7 @@ const (
 	drainTimeout = 5 * time.Second
 )
 
-// Deps are what the service works with. Metrics and DependsOn may be empty.
+// Deps are the dependencies of a Service. Metrics and DependsOn may be empty.
 type Deps struct {
 	Bus       *bus.Conn
 	Host      string // this machine on the bus, one subject token
@@ -105,7 +105,7 @@ func (s *Service) newProtections(cfg Config) *safety.Protections {
 func (s *Service) Started() <-chan struct{} { return s.started }
 
 // Run answers alerts until ctx ends and the delivered ones have been answered, or 5 s
-// have passed. While Docker is away it is degraded and goes on. It returns an error only
+// have passed. While Docker is away the guard is degraded and keeps running. It returns an error only
 // if the data directory or the bus fails. It is called once.
 func (s *Service) Run(ctx context.Context) (err error) {
 	defer s.markStarted()

@@ -28,9 +28,9 @@ const (
 )
 
 const (
-	// verbTimeout bounds a verb, as the client waits 5 s. What is not done by then goes on.
+	// verbTimeout bounds a verb, as the client waits 5 s. Work not done by then continues.
 	verbTimeout = 4 * time.Second
-	// operatorPolicy is the policy that actions name for what an operator did.
+	// operatorPolicy is the policy in the actions of an operator.
 	operatorPolicy = "operator"
 	// operatorReason is the reason if the operator gave none.
 	operatorReason = "an operator asked for it"
@@ -99,7 +99,7 @@ func quarantinedOf(e quarantine.Entry) Quarantined {
 	return q
 }
 
-// isolateVerb answers VerbIsolate with a Quarantined, as far as it came in verbTimeout.
+// isolateVerb answers VerbIsolate with a Quarantined: its state after at most verbTimeout.
 func (s *Service) isolateVerb(ctx context.Context, body []byte) (any, error) {
 	var req IsolateRequest
 	if err := json.Unmarshal(body, &req); err != nil {
@@ -173,7 +173,7 @@ type ReleaseRequest struct {
 	Reason    string `json:"reason,omitempty"`
 }
 
-// ReleaseReply is how far a release came; Pending means that it goes on.
+// ReleaseReply is the state of a release; Pending means that it continues.
 type ReleaseReply struct {
 	Container string `json:"container"`
 	Name      string `json:"name"`

@@ -21,8 +21,8 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-// Inventory is what is known about containers: from a live Docker, a recording of its
-// events, or an alert alone.
+// Inventory looks up containers: in a live Docker, in a recording of its events, or in an
+// alert alone.
 type Inventory interface {
 	ByID(prefix string) (inventory.Result, error)
 	ByPID(ctx context.Context, pid int, at time.Time, slack time.Duration) (inventory.Result, error)
@@ -31,14 +31,14 @@ type Inventory interface {
 	List() []docker.Container
 }
 
-// Query is an alert, and what a policy says about how to find its container.
+// Query is an alert, and how a policy wants its container to be found.
 type Query struct {
 	Alert *event.Alert
 	By    []policy.AttributionMethod
 	Match policy.Match // its labels, for ByLabel
 }
 
-// Result is what was found. Without containers Reason says why, and Unresolved that a
+// Result is the outcome of a query. Without containers Reason says why, and Unresolved that a
 // later query may find one, such as when Docker is back.
 type Result struct {
 	Containers []docker.Container // more than one only by image or label

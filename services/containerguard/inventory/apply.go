@@ -10,8 +10,8 @@ import (
 
 // Apply takes an event into account. Events may come late, twice, and before or after
 // the inspections that show their effect. An event from before an inspection can tell
-// more exactly when something began; one from after it ends what it is about and makes
-// the container stale.
+// more exactly when something began; one from after it ends windows and makes the
+// container stale.
 func (c *Core) Apply(e docker.Event) {
 	if e.Container == "" {
 		return

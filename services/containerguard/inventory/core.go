@@ -19,7 +19,8 @@ const (
 	maxConnects = 256
 )
 
-// Core holds a record of each container that Docker has, and of maxGone that it had. It is not safe for concurrent use.
+// Core holds a record of each container that Docker has, and of maxGone that it had. It
+// is not safe for concurrent use.
 type Core struct {
 	records    map[string]*record
 	gone       []string  // ids of removed containers, oldest first

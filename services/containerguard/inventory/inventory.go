@@ -28,7 +28,7 @@ const (
 // Change is a container after something happened to it.
 type Change struct {
 	Container docker.Container
-	Action    string    // of the event: start, connect, unpause, …; "sync" for what a list showed
+	Action    string    // of the event: start, connect, unpause, …; "sync" if a list showed the change
 	Time      time.Time // of the event
 	Gone      bool      // it was removed
 }
@@ -205,7 +205,7 @@ func (v *Inventory) replay(ctx context.Context) error {
 		v.core.Apply(e)
 	}
 	// Docker remembers few events, and none from before its own start. They are complete
-	// from the oldest one on; if there is none, nothing is proved.
+	// from the oldest one on; without any nothing is proved.
 	switch {
 	case whole:
 		v.core.EventsCompleteSince(horizon)
@@ -233,7 +233,7 @@ func (v *Inventory) handleEvent(ctx context.Context, e docker.Event) error {
 	return nil
 }
 
-// sync lists the containers and inspects what is new, different or gone.
+// sync lists the containers and inspects those that are new, different or gone.
 func (v *Inventory) sync(ctx context.Context) error {
 	asked := time.Now()
 	rows, err := v.options.Docker.List(ctx)

@@ -265,6 +265,6 @@ func TestLongLabelsDoNotEndTheEvents(t *testing.T) {
 	v := newLive(t, d)
 	v.run(t, testenv.ContainerOptions{Labels: map[string]string{"long": strings.Repeat("<", 1<<20)}})
 	next := v.run(t, testenv.ContainerOptions{})
-	v.wait(t, func() bool { return v.hasEvent(next.ID) }) // the stream of events goes on
+	v.wait(t, func() bool { return v.hasEvent(next.ID) }) // the stream of events continues
 	require.Empty(t, v.StaleReason())
 }

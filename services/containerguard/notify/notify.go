@@ -24,7 +24,7 @@ const (
 	senders     = 4 // requests at a time, so that one that hangs delays no other
 	firstDelay  = time.Second
 	lastDelay   = time.Minute
-	stopTimeout = 3 * time.Second // for what is due when the guard stops
+	stopTimeout = 3 * time.Second // for messages that are due when the guard stops
 	maxSent     = 1024            // ids remembered, for alerts that are delivered again
 )
 
@@ -70,14 +70,14 @@ type Notifier struct {
 	mu          sync.Mutex
 	destination *destination
 	pending     map[string]*queued // by file name: waiting or being sent
-	sent        []string           // file names of what was sent last, oldest first
-	changed     chan struct{}      // closed when a sender may have something new to do
+	sent        []string           // file names of the last sent messages, oldest first
+	changed     chan struct{}      // closed when senders must call next again
 }
 
 // destination is a webhook's URL, and how it answers.
 type destination struct {
 	url      string
-	replaced context.Context //nolint:containedctx // ends requests under way to a URL that SetURL replaced
+	replaced context.Context // ends requests under way to a URL that SetURL replaced
 	replace  context.CancelFunc
 	failures int       // in a row, of the webhook as a whole
 	paused   time.Time // no request before
@@ -194,8 +194,8 @@ func newQueued(m Message, note any) (*queued, error) {
 	return &queued{At: time.Now(), Body: body, Note: encoded, name: fileName(m.ID), saved: make(chan struct{}), busy: true}, err
 }
 
-// Run sends until ctx ends, and then for at most 3 s what is due. What is left waits
-// for the next start.
+// Run sends until ctx ends, and then, for at most 3 s, the messages that are due. The rest
+// waits for the next start.
 func (n *Notifier) Run(ctx context.Context) error {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -210,7 +210,8 @@ func (n *Notifier) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// sendLoop sends what is due until sending ends, or ctx has ended and nothing is due.
+// sendLoop sends messages that are due until sending ends, or until ctx has ended and none
+// is due.
 func (n *Notifier) sendLoop(ctx, sending context.Context) {
 	for sending.Err() == nil {
 		q, to, wait, changed := n.next(time.Now())
@@ -317,7 +318,7 @@ func (n *Notifier) remove(q *queued, sent bool) {
 	n.wakeSenders()
 }
 
-// wakeSenders makes every sender look for what is due. mu is held.
+// wakeSenders makes every sender call next again. mu is held.
 func (n *Notifier) wakeSenders() {
 	close(n.changed)
 	n.changed = make(chan struct{})

@@ -10,11 +10,11 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
-// maxFile bounds what is read of a message: an alert has at most 64 KiB.
+// maxFile bounds the file of a message: an alert has at most 64 KiB.
 const maxFile = 1 << 20
 
-// Open queues what an earlier run left in the directory at path, oldest first, and keeps
-// there what waits from now on. A file that is no message is removed.
+// Open queues the messages that an earlier run left in the directory at path, oldest
+// first, and keeps there those that wait from now on. A file that is no message is removed.
 func (n *Notifier) Open(path string) error {
 	outbox, err := folder.Open(path)
 	if err != nil {

@@ -26,7 +26,7 @@ type failure struct {
 	final   bool          // another attempt would have the same answer
 	whole   bool          // the webhook as a whole, not this message: unreachable, or too many requests
 	limited bool          // too many requests, which says nothing about the message
-	wait    time.Duration // what the webhook asked for, 0 if nothing
+	wait    time.Duration // as the webhook asked, 0 if it did not
 }
 
 // post sends body once. It returns nil if the webhook accepted it.

@@ -153,7 +153,7 @@ func checkContradictions(s *section, p *Policy) {
 	}
 }
 
-// warn warns of what is allowed but may not be intended.
+// warn warns of settings that are allowed but may not be intended.
 func (f *policyFile) warn(s *section, p *Policy) {
 	if (p.Does(Kill) || p.Does(Stop)) && p.Require.Alerts < 2 {
 		f.warnings.add(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")

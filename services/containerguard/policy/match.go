@@ -20,7 +20,7 @@ type Match struct {
 	Labels          []string       // key, or key=glob
 }
 
-// Container is what a Match asks of a container.
+// Container has the properties of a container that a Match compares.
 type Container struct {
 	Name   string
 	Image  string
@@ -91,7 +91,7 @@ const maxPattern = 256
 // len(pattern)·len(s) steps.
 func Glob(pattern, s string) bool {
 	p, i := 0, 0
-	star, mark := -1, 0 // the last *, and where in s its text ends as far as tried
+	star, mark := -1, 0 // the last *, and the end in s of the text tried for it
 	for i < len(s) {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':

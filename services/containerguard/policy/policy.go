@@ -90,7 +90,7 @@ type Require struct {
 	Modules bool
 }
 
-// Set is what was loaded, disabled policies included, in the order of evaluation. It is
+// Set holds the loaded policies, disabled ones included, in the order of evaluation. It is
 // never changed.
 type Set struct {
 	Policies []*Policy

@@ -30,7 +30,7 @@ func (p Position) String() string {
 type Problem struct {
 	Position Position
 	Key      string // such as "policy.match.severity"; empty for a syntax error
-	What     string // is wrong, and what is allowed
+	What     string // the mistake, and what is allowed
 }
 
 // String returns "file:line:column: key: what".

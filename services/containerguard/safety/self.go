@@ -7,7 +7,7 @@ import (
 	"regexp"
 )
 
-// maxProc bounds what is read of a file of /proc.
+// maxProc bounds how much is read of a file in /proc.
 const maxProc = 1 << 20
 
 // FindSelf returns the container this process runs in, from the files below root, which
@@ -43,7 +43,8 @@ func containerID(mountinfo, cgroup string) string {
 	return ""
 }
 
-// readBounded returns what can be read; a system without the file is not in a container.
+// readBounded returns the first maxProc bytes of a file, "" if it cannot be read: then this
+// is not a container.
 func readBounded(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -34,8 +34,8 @@ type Candidate struct {
 }
 
 // State is the guard state: the isolated containers, the recent admissions, and the
-// cooldowns. It is exact at once, and on disk when Save returns; what a crash loses in
-// between is in the ledger, from which SyncWithLedger restores it. Its methods may be
+// cooldowns. It is exact at once, and on disk when Save returns. SyncWithLedger restores from
+// the ledger changes that a crash lost in between. Its methods may be
 // called concurrently.
 type State struct {
 	file stateFile
@@ -168,8 +168,8 @@ type LedgerEntry struct {
 	Replaces  bool // it replaces one that was isolated, so it is no new admission
 }
 
-// SyncWithLedger makes the isolated containers those of the ledger: it adds what an
-// operator isolated or a crash lost, and removes what was released or removed.
+// SyncWithLedger makes the isolated containers those of the ledger: it adds those
+// that an operator isolated or a crash lost, and removes those released or removed.
 func (s *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
