@@ -178,7 +178,11 @@ func (b *builder) leaf(it *item, mods itemModifiers, o operand, s scalar) (node,
 	case o.kind == nullOperand:
 		return &presenceLeaf{x, (*field).isNull}, nil
 	case o.kind == refOperand:
-		return &refLeaf{explainedField: x, other: b.slot(o.raw), compare: refComparison(o.ref), cased: mods.cased}, nil
+		leaf := &refLeaf{explainedField: x, other: b.slot(o.raw), compare: o.compare, cased: mods.cased}
+		if leaf.compare == nil {
+			leaf.compare = func(value, other string) bool { return value == other }
+		}
+		return leaf, nil
 	}
 	check, err := newValueTest(mods, o)
 	return &valueLeaf{explainedField: x, keyword: mods.keyword, check: check}, err

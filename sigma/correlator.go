@@ -179,20 +179,14 @@ func (o *observation) fieldValues(names []string, inner *group) ([]string, bool)
 		if f.isNull() || len(f.values) == 0 {
 			return nil, false
 		}
-		values[i] = joinValues(f.values)
+		for j := range f.values {
+			if j > 0 {
+				values[i] += ","
+			}
+			values[i] += f.values[j].text
+		}
 	}
 	return values, true
-}
-
-func joinValues(values []value) string {
-	if len(values) == 1 {
-		return values[0].text
-	}
-	texts := make([]string, len(values))
-	for i := range values {
-		texts[i] = values[i].text
-	}
-	return strings.Join(texts, ",")
 }
 
 func (o *observation) sample(rule string) Sample {

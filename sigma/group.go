@@ -90,7 +90,11 @@ func (g *group) slice(low, high int) {
 		return
 	}
 	g.entries = g.entries[low:high]
-	if g.counts != nil && !g.counts.shift(low) {
+	if g.counts == nil {
+		return
+	}
+	g.counts.low, g.counts.end = g.counts.low-low, g.counts.end-low
+	if g.counts.low < 0 { // the window held some of the dropped entries
 		g.counts = nil
 	}
 }
@@ -297,11 +301,4 @@ func (t *windowCounts) slide(c *compiledCorrelation, entries []entry, start int6
 			delete(t.values, value)
 		}
 	}
-}
-
-// shift adapts the indexes after n entries were dropped at the front. It reports
-// false if the window held some of them.
-func (t *windowCounts) shift(n int) bool {
-	t.low, t.end = t.low-n, t.end-n
-	return t.low >= 0
 }

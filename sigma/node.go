@@ -170,7 +170,7 @@ func (n *presenceLeaf) explain(e *evaluation, out []Matched) []Matched { return 
 type refLeaf struct {
 	explainedField
 	other   int // slot
-	compare func(a, b string) bool
+	compare func(value, other string) bool
 	cased   bool
 }
 

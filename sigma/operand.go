@@ -3,6 +3,7 @@ package sigma
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 const (
@@ -22,15 +23,6 @@ const (
 	refOperand
 )
 
-type refKind int
-
-const (
-	refEqual refKind = iota
-	refContains
-	refPrefix
-	refSuffix
-)
-
 // operand is a value while the modifiers are applied to it, one after the other.
 type operand struct {
 	kind    operandKind
@@ -39,8 +31,8 @@ type operand struct {
 	pattern []element
 	number  number
 	regex   string
-	ref     refKind
-	widened bool // by contains, startswith or endswith
+	compare func(value, other string) bool // of a refOperand; nil means equal
+	widened bool                           // by contains, startswith or endswith
 }
 
 // newOperand returns s as an operand before its modifiers.
@@ -131,7 +123,9 @@ func (o *operand) widen(mod string) error {
 		}
 		return nil
 	case refOperand:
-		o.ref = map[string]refKind{"contains": refContains, "startswith": refPrefix, "endswith": refSuffix}[mod]
+		o.compare = map[string]func(value, other string) bool{
+			"contains": strings.Contains, "startswith": strings.HasPrefix, "endswith": strings.HasSuffix,
+		}[mod]
 		return nil
 	}
 	if err := o.toPattern(mod); err != nil {

@@ -26,24 +26,19 @@ func (b *builder) expand(it *item, v scalar) ([]scalar, error) {
 		if len(texts)*len(values) > maxAlternatives {
 			return nil, fmt.Errorf("placeholders make more than %d alternatives of the value", maxAlternatives)
 		}
-		texts = combine(texts, plain, values)
-		rest = after
+		var next []string
+		for _, text := range texts {
+			for _, value := range values {
+				next = append(next, text+plain+value)
+			}
+		}
+		texts, rest = next, after
 	}
 	out := make([]scalar, len(texts))
 	for i, text := range texts {
 		out[i] = scalar{text: text, at: v.at}
 	}
 	return out, nil
-}
-
-func combine(heads []string, middle string, tails []string) []string {
-	out := make([]string, 0, len(heads)*len(tails))
-	for _, head := range heads {
-		for _, tail := range tails {
-			out = append(out, head+middle+tail)
-		}
-	}
-	return out
 }
 
 // nextPlaceholder splits s at its first %name%; \% is a plain percent sign.

@@ -194,16 +194,3 @@ func parseTime(s string) (time.Time, bool) {
 	}
 	return time.Time{}, false
 }
-
-func refComparison(kind refKind) func(a, b string) bool {
-	switch kind {
-	case refContains:
-		return strings.Contains
-	case refPrefix:
-		return strings.HasPrefix
-	case refSuffix:
-		return strings.HasSuffix
-	default:
-		return func(a, b string) bool { return a == b }
-	}
-}

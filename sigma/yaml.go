@@ -48,7 +48,7 @@ func (r *parser) documents(data []byte) []*yaml.Node {
 		case errors.Is(err, io.EOF):
 			return roots
 		case err != nil:
-			r.failAt(yamlErrorSource(r.file, err), "is not YAML: %s", yamlErrorText(err))
+			r.failYAML(strings.TrimPrefix(err.Error(), "yaml: "))
 			return nil
 		}
 		root := doc.Content[0]
@@ -65,18 +65,14 @@ func (r *parser) documents(data []byte) []*yaml.Node {
 
 var yamlErrorLine = regexp.MustCompile(`line (\d+): `)
 
-// yamlErrorSource takes the line from the text of err, which has no field for it.
-func yamlErrorSource(file string, err error) Source {
-	at := Source{File: file, Line: 1, Column: 1}
-	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil {
+// failYAML reports an error of the YAML library, which has the line in its text
+// only.
+func (r *parser) failYAML(text string) {
+	at := Source{File: r.file, Line: 1, Column: 1}
+	if m := yamlErrorLine.FindStringSubmatch(text); m != nil {
 		at.Line, _ = strconv.Atoi(m[1]) // only digits; out of range is 0
 	}
-	return at
-}
-
-func yamlErrorText(err error) string {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	return yamlErrorLine.ReplaceAllString(text, "")
+	r.failAt(at, "is not YAML: %s", yamlErrorLine.ReplaceAllString(text, ""))
 }
 
 // validateYAML reports whether a document is plain YAML: no aliases, which could

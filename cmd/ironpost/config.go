@@ -33,14 +33,15 @@ a mistake.`,
 
 // validation is the --json of config validate.
 type validation struct {
-	Valid    bool            `json:"valid"`
-	Path     string          `json:"path"`
-	Found    bool            `json:"found"`
-	Problems []configProblem `json:"problems"`
-	Warnings []string        `json:"warnings"`
+	Valid    bool      `json:"valid"`
+	Path     string    `json:"path"`
+	Found    bool      `json:"found"`
+	Problems []problem `json:"problems"`
+	Warnings []string  `json:"warnings"`
 }
 
-type configProblem struct {
+// problem is a mistake in a configuration or policy file, in JSON output.
+type problem struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
@@ -81,14 +82,14 @@ func (a *app) configValidate() error {
 }
 
 func newValidation(loaded *config.Loaded, invalid *config.Error) validation {
-	v := validation{Valid: invalid == nil, Problems: []configProblem{}, Warnings: []string{}}
+	v := validation{Valid: invalid == nil, Problems: []problem{}, Warnings: []string{}}
 	if loaded != nil {
 		v.Path, v.Found = loaded.Path, loaded.Found
 		v.Warnings = append(v.Warnings, loaded.Warnings...)
 	}
 	if invalid != nil {
 		for _, p := range invalid.Problems {
-			v.Problems = append(v.Problems, configProblem{File: p.File, Line: p.At.Line, Column: p.At.Column, Source: p.Source, Key: p.Key, What: p.What})
+			v.Problems = append(v.Problems, problem{File: p.File, Line: p.At.Line, Column: p.At.Column, Source: p.Source, Key: p.Key, What: p.What})
 		}
 	}
 	return v

@@ -38,25 +38,17 @@ mistake.`,
 
 // lintResult is the --json of policies lint.
 type lintResult struct {
-	Valid    bool            `json:"valid"`
-	Policies int             `json:"policies"`
-	Files    int             `json:"files"`
-	Problems []policyProblem `json:"problems"`
-	Warnings []policyProblem `json:"warnings"`
+	Valid    bool      `json:"valid"`
+	Policies int       `json:"policies"`
+	Files    int       `json:"files"`
+	Problems []problem `json:"problems"`
+	Warnings []problem `json:"warnings"`
 }
 
-type policyProblem struct {
-	File   string `json:"file"`
-	Line   int    `json:"line,omitempty"`
-	Column int    `json:"column,omitempty"`
-	Key    string `json:"key,omitempty"`
-	What   string `json:"what"`
-}
-
-func policyProblems(in []policy.Problem) []policyProblem {
-	out := []policyProblem{}
+func policyProblems(in []policy.Problem) []problem {
+	out := []problem{}
 	for _, p := range in {
-		out = append(out, policyProblem{File: p.Position.File, Line: p.Position.Line, Column: p.Position.Column, Key: p.Key, What: p.What})
+		out = append(out, problem{File: p.Position.File, Line: p.Position.Line, Column: p.Position.Column, Key: p.Key, What: p.What})
 	}
 	return out
 }
@@ -71,7 +63,7 @@ func (a *app) policiesLint(paths []string) error {
 		}
 		paths = []string{cfg.Container.PolicyPath}
 	}
-	result := lintResult{Valid: true, Problems: []policyProblem{}, Warnings: []policyProblem{}}
+	result := lintResult{Valid: true}
 	var problems, warnings []policy.Problem
 	for _, path := range paths {
 		set, err := policy.Load(path)
