@@ -83,7 +83,13 @@ func FuzzFraming(f *testing.F) {
 // the other kind.
 func TestFramingIsLinear(t *testing.T) {
 	t.Parallel()
-	many, one := framingCost(t, 8<<10, 8), framingCost(t, 64<<10, 1)
+	var many, one time.Duration
+	for range 5 { // a busy machine spoils a measurement; a quadratic cost fails each of them
+		many, one = framingCost(t, 8<<10, 8), framingCost(t, 64<<10, 1)
+		if one < 4*many {
+			return
+		}
+	}
 	require.Less(t, one, 4*many, "eight times the bytes at once: %s then %s", many, one)
 }
 
