@@ -58,62 +58,44 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 // collectCPU reads and clears one CPU's inactive bank, piece by piece: a whole programState is too large for one value.
 func (e *Engine) collectCPU(cpu int, bank uintptr, w *windowBuilder) error {
 	base := uintptr(cpu) * unsafe.Sizeof(programState{})
-	var counters, noCounters programBank
+	var counters, empty programBank
 	at := base + unsafe.Offsetof(programState{}.Bank) + bank*unsafe.Sizeof(counters)
-	if err := readAndReplace(e.states, at, &counters, &noCounters); err != nil {
+	if err := load(e.states, at, &counters); err != nil {
+		return err
+	}
+	if err := store(e.states, at, &empty); err != nil {
 		return err
 	}
 	w.addBank(&counters)
-	var tags [1024]uint32
-	if err := load(e.states, base+unsafe.Offsetof(programState{}.SourceTag), &tags); err != nil {
+	err := collectRecords(e.states, base+unsafe.Offsetof(programState{}.SourceTag),
+		base+unsafe.Offsetof(programState{}.Source)+bank*unsafe.Sizeof(programState{}.Source[0]), e.idle[cpu].source[:], w.addSource)
+	if err != nil {
 		return err
 	}
-	sources := slots[programSource]{
-		e.states, base + unsafe.Offsetof(programState{}.SourceTag), base + unsafe.Offsetof(programState{}.Source) + bank*unsafe.Sizeof(programState{}.Source[0]),
-	}
-	if err := sources.collect(tags[:], e.idle[cpu].source[:], w.addSource); err != nil {
-		return err
-	}
-	var targetTags [256]uint32
-	if err := load(e.states, base+unsafe.Offsetof(programState{}.TargetTag), &targetTags); err != nil {
-		return err
-	}
-	targets := slots[programTarget]{
-		e.states, base + unsafe.Offsetof(programState{}.TargetTag), base + unsafe.Offsetof(programState{}.Target) + bank*unsafe.Sizeof(programState{}.Target[0]),
-	}
-	return targets.collect(targetTags[:], e.idle[cpu].target[:], w.addTarget)
+	return collectRecords(e.states, base+unsafe.Offsetof(programState{}.TargetTag),
+		base+unsafe.Offsetof(programState{}.Target)+bank*unsafe.Sizeof(programState{}.Target[0]), e.idle[cpu].target[:], w.addTarget)
 }
 
-// readAndReplace reads the value at offset and stores with in its place.
-func readAndReplace[T any](m memory, offset uintptr, to, with *T) error {
-	if err := load(m, offset, to); err != nil {
-		return err
-	}
-	return store(m, offset, with)
-}
-
-// slots are the records of one CPU and bank, with the tags of those in use.
-type slots[T programSource | programTarget] struct {
-	mem           memory
-	tags, records uintptr
-}
-
-// collect calls add with the record of every slot in use, and clears the record if add returns true. Slots that stay empty are
-// freed.
-func (s slots[T]) collect(tags []uint32, idle []uint8, add func(*T) bool) error {
+// collectRecords calls add with the record of every slot in use of one CPU and bank, and clears the record if add returns true.
+// Slots that stay empty are freed. tagsAt and recordsAt are offsets; idle has the number of slots.
+func collectRecords[T programSource | programTarget](m memory, tagsAt, recordsAt uintptr, idle []uint8, add func(*T) bool) error {
 	var rec, empty T
 	var freeTag uint32
+	tags := make([]uint32, len(idle))
+	if _, err := m.ReadAt(sliceBytes(tags), int64(tagsAt)); err != nil {
+		return err
+	}
 	for i, tag := range tags {
 		if tag == 0 {
 			continue
 		}
-		at := s.records + uintptr(i)*unsafe.Sizeof(rec)
-		if err := load(s.mem, at, &rec); err != nil {
+		at := recordsAt + uintptr(i)*unsafe.Sizeof(rec)
+		if err := load(m, at, &rec); err != nil {
 			return err
 		}
 		if add(&rec) {
 			idle[i] = 0
-			if err := store(s.mem, at, &empty); err != nil {
+			if err := store(m, at, &empty); err != nil {
 				return err
 			}
 			continue
@@ -123,7 +105,7 @@ func (s slots[T]) collect(tags []uint32, idle []uint8, add func(*T) bool) error 
 			continue
 		}
 		idle[i] = 0
-		if err := store(s.mem, s.tags+uintptr(i)*4, &freeTag); err != nil {
+		if err := store(m, tagsAt+uintptr(i)*4, &freeTag); err != nil {
 			return err
 		}
 	}

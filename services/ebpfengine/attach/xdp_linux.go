@@ -143,8 +143,8 @@ func flagOf(m Mode) link.XDPAttachFlags {
 // foreignProgram returns an ErrForeign that names the program on interface index, nil if there is none.
 func foreignProgram(index int) error {
 	now, err := byIndex(index)
-	if err != nil || now.ProgramID == 0 {
-		return nil //nolint:nilerr // an interface that is gone has no program
+	if attached := err == nil && now.ProgramID != 0; !attached {
+		return nil
 	}
 	name := "?"
 	if program, err := ebpf.NewProgramFromID(ebpf.ProgramID(now.ProgramID)); err == nil {

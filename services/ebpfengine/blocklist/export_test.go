@@ -56,8 +56,7 @@ func (p *Plan) Drop(prefix netip.Prefix)   { p.p.drop(prefix) }
 func (p *Plan) Replace(blocks []bus.Block) { p.p.replace(blocks) }
 func (p *Plan) Expire(now time.Time)       { p.p.expire(now) }
 
-// Overflow, Desired, Expiries and Pending return parts of the plan.
-func (p *Plan) Overflow() (int, int)                          { return p.p.overflow() }
+// Desired, Expiries and Pending return parts of the plan.
 func (p *Plan) Desired(prefix netip.Prefix) (bpf.Entry, bool) { return p.p.desired(prefix) }
 func (p *Plan) Expiries() int                                 { return len(p.p.expiries) }
 func (p *Plan) Pending() int                                  { return p.p.pending() }

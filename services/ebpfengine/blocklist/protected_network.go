@@ -46,8 +46,10 @@ func networkAddresses(root string, peers []netip.Addr) (list []ProtectedAddress,
 		name, kind string
 		find       func(root string) ([]netip.Addr, error)
 	}{
-		{"dns servers", DNSServer, dnsServers}, {"dhcp leases", DHCPServer, dhcpServers},
-		{"routes", Gateway, gateways}, {"addresses", OwnAddress, ownAddresses},
+		{"dns servers", DNSServer, dnsServers},
+		{"dhcp leases", DHCPServer, dhcpServers},
+		{"routes", Gateway, gateways},
+		{"addresses", OwnAddress, ownAddresses},
 	} {
 		addrs, err := source.find(root)
 		list = appendHosts(list, source.kind, addrs...)

@@ -262,6 +262,22 @@ func TestRefusedWriteIsRetried(t *testing.T) {
 	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }))
 }
 
+// A write that failed and is no longer needed is not a reason for ever.
+func TestFailureEndsWithoutAnythingToWrite(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.put("203.0.113.1/32", time.Hour)
+	r.holds("203.0.113.1/32")
+	m.fail(errors.New("operation not permitted"))
+	r.put("203.0.113.2/32", time.Hour)
+	require.True(t, eventually(func() bool { return r.Counters()["blocklist_write_errors"] >= 1 }))
+	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix("203.0.113.2/32")))
+	require.True(t, eventually(func() bool { return r.Counters()["blocklist_write_errors"] >= 2 }))
+	m.fail(nil)
+	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }), "%v", r.Reasons())
+}
+
 func TestListReturnsEntriesWithDroppedPackets(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)

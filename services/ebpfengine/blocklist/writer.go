@@ -82,10 +82,13 @@ func (w *writer) compareIfDue(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.plan.allocate()
-	if n := w.plan.compareWith(entries); n > 0 {
-		w.kernel.repaired += uint64(n)
-		w.deps.Log.WithFields(logrus.Fields{"differences": n, "entries": len(entries), "clock_step": stepped}).Info("kernel blocklist out of sync, repairing")
+	n := w.plan.compareWith(entries)
+	if n == 0 {
+		w.kernel.err = nil // a write that failed is not needed any more
+		return
 	}
+	w.kernel.repaired += uint64(n)
+	w.deps.Log.WithFields(logrus.Fields{"differences": n, "entries": len(entries), "clock_step": stepped}).Info("kernel blocklist out of sync, repairing")
 }
 
 // nextBatch returns what to write next; empty if there is nothing.
