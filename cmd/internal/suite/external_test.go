@@ -17,8 +17,8 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// guest is a daemon on the bus of servers, with more keys in [bus], that follows app.log.
-func guest(t *testing.T, keys string, servers ...*server.Server) *instance {
+// onExternalBus returns a daemon on the bus of servers, with more keys in [bus], that follows app.log.
+func onExternalBus(t *testing.T, keys string, servers ...*server.Server) *instance {
 	t.Helper()
 	urls := make([]string, len(servers))
 	for k, s := range servers {
@@ -57,7 +57,7 @@ func streams(t *testing.T, url string, options ...nats.Option) jetstream.JetStre
 func TestAnExternalBus(t *testing.T) {
 	t.Parallel()
 	nats := foreignServer(t, stock)
-	i := guest(t, "", nats)
+	i := onExternalBus(t, "", nats)
 	i.start()
 	require.Contains(t, i.await("using an external bus")["durability"], "sync_interval")
 	require.NoDirExists(t, i.dir+"/data/bus")
@@ -83,12 +83,12 @@ func TestAnExternalBus(t *testing.T) {
 // server alone cannot keep three.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
-	single := guest(t, "replicas = 3\n", foreignServer(t, stock))
+	single := onExternalBus(t, "replicas = 3\n", foreignServer(t, stock))
 	require.Equal(t, 1, single.process().Run(t.Context()))
 	require.Contains(t, single.stderr.String(), "stream "+string(bus.Packets)+": nats: API error: code=500 err_code=10074 description=replicas > 1 not supported in non-clustered mode")
 
 	servers := foreignCluster(t)
-	i := guest(t, "replicas = 3\n", servers...)
+	i := onExternalBus(t, "replicas = 3\n", servers...)
 	i.start()
 	i.alarm("mallory")
 	for _, s := range servers {
@@ -110,11 +110,11 @@ func TestCredentialsFile(t *testing.T) {
 			t.Parallel()
 			creds := make(t)
 			theirs := foreignServer(t, creds.set)
-			keyless := guest(t, "", theirs)
+			keyless := onExternalBus(t, "", theirs)
 			require.Equal(t, 1, keyless.process().Run(t.Context()))
 			require.Contains(t, keyless.stderr.String(), "Authorization Violation")
 
-			i := guest(t, fmt.Sprintf("credentials_file = %q\n", creds.path), theirs)
+			i := onExternalBus(t, fmt.Sprintf("credentials_file = %q\n", creds.path), theirs)
 			i.start()
 			i.alarm("mallory")
 			require.Zero(t, i.stop())
@@ -126,7 +126,7 @@ func TestCredentialsFile(t *testing.T) {
 func TestInFlight(t *testing.T) {
 	t.Parallel()
 	theirs := foreignServer(t, stock)
-	i := guest(t, "packets_in_flight = 7\nalerts_in_flight = 8\nactions_in_flight = 9\n", theirs)
+	i := onExternalBus(t, "packets_in_flight = 7\nalerts_in_flight = 8\nactions_in_flight = 9\n", theirs)
 	i.replace("[log_pipeline]\n", "[container]\nenabled = true\ndocker_socket = \"/nosuch.sock\"\npolicy_path = \"/nosuch\"\n[log_pipeline]\n")
 	i.start()
 	js := streams(t, theirs.ClientURL())

@@ -79,10 +79,10 @@ func tokenFile(t *testing.T) credentials {
 	t.Helper()
 	operator, user := newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateUser)
 	account, system := newPair(t, nkeys.CreateAccount), newPair(t, nkeys.CreateAccount)
-	house := jwt.NewAccountClaims(account.public)
-	house.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
+	app := jwt.NewAccountClaims(account.public)
+	app.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
 	resolver := &server.MemAccResolver{}
-	require.NoError(t, resolver.Store(account.public, sign(t, house, operator)))
+	require.NoError(t, resolver.Store(account.public, sign(t, app, operator)))
 	require.NoError(t, resolver.Store(system.public, sign(t, jwt.NewAccountClaims(system.public), operator)))
 	creds, err := jwt.FormatUserConfig(sign(t, jwt.NewUserClaims(user.public), account), user.seed)
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func TestMaxStoreBytesAreSharedByTheStreams(t *testing.T) {
 func TestRetentionDaysSetTheStreamsMaxAge(t *testing.T) {
 	t.Parallel()
 	theirs := foreignServer(t, stock)
-	i := guest(t, "", theirs)
+	i := onExternalBus(t, "", theirs)
 	i.write(i.read() + "[log_pipeline.storage]\nretention_days = 3\n")
 	i.start()
 	js := streams(t, theirs.ClientURL())
@@ -73,7 +73,7 @@ func TestObserverKeyOpensTheObserverPort(t *testing.T) {
 	}
 }
 
-// An empty socket or pid_file is none.
+// With an empty socket or pid_file there is none.
 func TestNoSocketAndNoPIDFile(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
@@ -103,7 +103,7 @@ func TestLogLevelAndFormat(t *testing.T) {
 	i := install(t, allOff)
 	i.replace("[general]\n", "[general]\nlog_level = \"debug\"\n")
 	i.start()
-	i.await("bus server notice") // said for debug only
+	i.await("bus server notice") // logged at debug only
 	require.Zero(t, i.stop())
 
 	i = install(t, allOff)
@@ -123,13 +123,13 @@ func TestHealthInterval(t *testing.T) {
 	i := install(t, allOff+"[health]\ninterval_secs = 1\n")
 	i.start()
 	require.Eventually(t, func() bool {
-		said := 0
+		reports := 0
 		for _, e := range i.entries() {
 			if e["msg"] == "health" {
-				said++
+				reports++
 			}
 		}
-		return said >= 3
+		return reports >= 3
 	}, patience, patience/1000)
 	require.Zero(t, i.stop())
 }

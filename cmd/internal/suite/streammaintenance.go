@@ -50,7 +50,7 @@ func (m *streamMaintenance) record(report bus.MaintenanceReport) {
 	}
 }
 
-// reasons returns what is wrong, by the module it concerns.
+// reasons returns the reasons of the newest report, by the module they concern.
 func (m *streamMaintenance) reasons() map[string][]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

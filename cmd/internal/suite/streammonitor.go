@@ -77,7 +77,7 @@ func (m *streamMonitor) snapshot() []bus.StreamState {
 	return m.states
 }
 
-// reasons returns what is wrong with the streams, by the module it concerns.
+// reasons returns problems of the streams, by the module they concern.
 func (m *streamMonitor) reasons() map[string][]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
