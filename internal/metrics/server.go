@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/net/netutil"
 
 	"github.com/ironpost/ironpost/event"
 )
@@ -57,7 +58,7 @@ func Listen(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{listener: newLimited(listener), log: opts.Log}
+	s := &Server{listener: netutil.LimitListener(listener, maxConnections), log: opts.Log}
 	s.http = &http.Server{
 		Handler:           handler(opts),
 		ReadHeaderTimeout: headerTimeout,
