@@ -16,8 +16,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// The bounds of a Block. One that shall stay for ever belongs into a file of
-// ebpf.blocklist_files.
+// The bounds of a Block. A permanent one belongs in a file of ebpf.blocklist_files.
 const (
 	// MaxBlockTime is the longest from Created to Expires.
 	MaxBlockTime = 3660 * 24 * time.Hour
@@ -29,35 +28,35 @@ const (
 	maxBlockValue = 4 << 10
 )
 
-// ErrInvalidBlock is returned for a block, or an entry of BlocklistBucket, that says what
-// no block may say.
+// ErrInvalidBlock is returned for a block, or an entry of BlocklistBucket, with a value that
+// is not permitted.
 var ErrInvalidBlock = errors.New("not a valid block")
 
-// Block is one entry of BlocklistBucket: a wish that every engine drops what comes
-// from Prefix until Expires. It is state, not a command: writing it again changes
-// nothing, and an engine that starts later converges.
+// Block is one entry of BlocklistBucket: every engine drops packets from Prefix until
+// Expires. It is desired state, not a command: writing it again changes nothing, and an
+// engine that starts later reconciles.
 //
 // Its key is BlockKey(Prefix), its value this struct as JSON, and the message has a
-// TTL that ends with Expires, so the bucket cleans itself; the engine goes by
-// Expires alone.
+// TTL that ends with Expires, so that the server removes it; the engine goes by Expires
+// alone.
 type Block struct {
-	// Prefix is what Masked and BlockPrefix give: no host bits, no zone, IPv4 as
+	// Prefix has the form that ParseBlockPrefix returns: no host bits, no zone, IPv4 as
 	// IPv4. A single address has all its bits.
 	Prefix netip.Prefix `json:"prefix"`
 	// Expires ends it, at most MaxBlockTime after Created.
 	Expires time.Time `json:"expires"`
 	// Reason is for people: why, such as the title of the alert.
 	Reason string `json:"reason,omitempty"`
-	// Source is who wants it: a module such as "container-guard", or "operator".
+	// Source is its owner: a module such as "container-guard", or "operator".
 	Source string `json:"source"`
-	// Created is when it was first wanted.
+	// Created is when it was first written.
 	Created time.Time `json:"created"`
 }
 
 // ParseBlockPrefix reads an address or a prefix such as 203.0.113.7, 203.0.113.0/24 or
 // 2001:db8::/64 and returns it in the one form that has a key: host bits cleared,
-// ::ffff:203.0.113.7 as IPv4. A zone is an ErrBlock: it names an interface of one
-// host.
+// ::ffff:203.0.113.7 as IPv4. It returns ErrInvalidBlock for anything else, also for
+// a zone, which names an interface of one host.
 func ParseBlockPrefix(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
@@ -86,8 +85,8 @@ func BlockKey(prefix netip.Prefix) string {
 	return fmt.Sprintf("%x-%d", p.Addr().AsSlice(), p.Bits())
 }
 
-// ParseBlockKey is the inverse of BlockKey; ErrBlock for a key that BlockKey does not
-// make.
+// ParseBlockKey is the inverse of BlockKey. It returns ErrInvalidBlock for a key that BlockKey
+// does not make.
 func ParseBlockKey(key string) (netip.Prefix, error) {
 	address, length, _ := strings.Cut(key, "-")
 	bytes, err := hex.DecodeString(address)
@@ -102,7 +101,7 @@ func ParseBlockKey(key string) (netip.Prefix, error) {
 
 // Encode returns the entry of b and how long the bucket keeps it, counted from now.
 // Its prefix may have host bits; they are cleared. It returns ErrBlock for a block
-// that is over, too long or not readable by DecodeBlock.
+// that has expired, is too long or not readable by DecodeBlock.
 func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duration, err error) {
 	b.Prefix, b.Expires, b.Created = canonical(b.Prefix), b.Expires.UTC(), b.Created.UTC()
 	if err := b.check(); err != nil {
@@ -115,9 +114,9 @@ func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duratio
 	return BlockKey(b.Prefix), value, ttl, err
 }
 
-// DecodeBlock reads an entry of BlocklistBucket, whoever wrote it. It returns
-// ErrBlock for anything that Encode would not have written under this key; unknown
-// fields are ignored. Whether it is over is for the caller to see.
+// DecodeBlock reads an entry of BlocklistBucket. It returns ErrInvalidBlock for anything that
+// Encode would not have written under this key; unknown fields are ignored. Checking
+// Expires is left to the caller.
 func DecodeBlock(key string, value []byte) (Block, error) {
 	if len(value) > maxBlockValue {
 		return Block{}, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalidBlock, len(value), maxBlockValue)
@@ -145,7 +144,7 @@ func (b Block) check() error {
 		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrInvalidBlock, MaxBlockReason)
 	case b.Created.IsZero() || !b.Expires.After(b.Created):
 		return fmt.Errorf("%w: it must expire after it was created", ErrInvalidBlock)
-	case b.Expires.UTC().Year() > 9999: // JSON could not say it (RFC 3339, section 1)
+	case b.Expires.UTC().Year() > 9999: // not possible in JSON (RFC 3339, section 1)
 		return fmt.Errorf("%w: it expires after the year 9999", ErrInvalidBlock)
 	case b.Expires.Sub(b.Created) > MaxBlockTime:
 		return fmt.Errorf("%w: it may last %d days at most", ErrInvalidBlock, MaxBlockTime/(24*time.Hour))
@@ -156,7 +155,7 @@ func (b Block) check() error {
 // Blocklist reads and writes BlocklistBucket. Its methods may be called concurrently.
 type Blocklist struct{ kv *KV }
 
-// Blocklist binds the bucket; ErrNotFound if it was not provisioned.
+// Blocklist returns the bucket, or ErrNotFound if it was not provisioned.
 func (c *Conn) Blocklist(ctx context.Context) (*Blocklist, error) {
 	kv, err := c.KV(ctx, BlocklistBucket)
 	if err != nil {
@@ -165,8 +164,7 @@ func (c *Conn) Blocklist(ctx context.Context) (*Blocklist, error) {
 	return &Blocklist{kv: kv}, nil
 }
 
-// Put makes the entry of b.Prefix say b, whatever it said. It is what a person's
-// word does.
+// Put writes the entry of b.Prefix, whatever it was before: what an operator says wins.
 func (l *Blocklist) Put(ctx context.Context, b Block) error {
 	key, value, ttl, err := b.Encode(time.Now())
 	if err != nil {
@@ -176,23 +174,23 @@ func (l *Blocklist) Put(ctx context.Context, b Block) error {
 	return err
 }
 
-// Extend makes sure that b.Prefix stays blocked until b.Expires at least, and returns
-// the entry that does: b, or the one that was there and lasts as long. It is what an
-// automatic block does: it never shortens one of somebody else's. ErrConflict if
-// others changed the entry all the while.
+// Extend makes sure that b.Prefix stays blocked until b.Expires at least, and returns the
+// entry that does: b, or an existing one that lasts as long. It is for automatic blocks: it
+// never shortens the entry of another owner. It returns ErrConflict if the entry changed
+// during each of its attempts.
 func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	const attempts = 5
 	key, value, ttl, err := b.Encode(time.Now())
 	if err != nil {
 		return Block{}, err
 	}
-	b, _ = DecodeBlock(key, value) // as others will read it
+	b, _ = DecodeBlock(key, value) // in the form in which it is read
 	for range attempts {
 		have, revision, getErr := l.get(ctx, key)
 		switch {
 		case errors.Is(getErr, ErrNotFound):
 			_, err = l.kv.Create(ctx, key, value, ttl)
-		case getErr != nil && !errors.Is(getErr, ErrInvalidBlock): // an entry nobody can read is overwritten
+		case getErr != nil && !errors.Is(getErr, ErrInvalidBlock): // an entry that cannot be read is overwritten
 			return Block{}, getErr
 		case getErr == nil && !have.Expires.Before(b.Expires):
 			return have, nil
@@ -206,7 +204,7 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	return Block{}, err
 }
 
-// Get returns the entry of prefix: ErrNotFound if there is none, ErrBlock if it
+// Get returns the entry of prefix, ErrNotFound if there is none, ErrInvalidBlock if it
 // cannot be read.
 func (l *Blocklist) Get(ctx context.Context, prefix netip.Prefix) (Block, error) {
 	b, _, err := l.get(ctx, BlockKey(prefix))
@@ -222,13 +220,13 @@ func (l *Blocklist) get(ctx context.Context, key string) (Block, uint64, error) 
 	return b, revision, err
 }
 
-// Remove removes the entry of prefix; one that is not there is no error. Entries of
-// other prefixes that cover the same addresses stay.
+// Remove removes the entry of prefix; a missing one is no error. Entries of other prefixes
+// that cover the same addresses stay.
 func (l *Blocklist) Remove(ctx context.Context, prefix netip.Prefix) error {
 	return l.kv.Delete(ctx, BlockKey(prefix))
 }
 
-// List returns the entries sorted by prefix, and how many more are no valid blocks.
+// List returns the valid entries, sorted by prefix, and the number of invalid ones.
 func (l *Blocklist) List(ctx context.Context) (blocks []Block, invalid int, err error) {
 	entries, err := l.kv.List(ctx)
 	if err != nil {

@@ -21,11 +21,11 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// The errors a caller may want to tell apart.
+// Errors that callers can test for.
 var (
-	ErrUnreachable     = errors.New("nobody answers on the bus")
+	ErrUnreachable     = errors.New("bus or module not reachable")
 	ErrNotFound        = errors.New("not found")
-	ErrConflict        = errors.New("changed by someone else")
+	ErrConflict        = errors.New("changed meanwhile")
 	ErrInvalid         = errors.New("not a valid record")
 	ErrDaemonRestarted = errors.New("the daemon was restarted, connect again")
 	ErrRefused         = errors.New("the daemon refused the connection")
@@ -38,9 +38,9 @@ type InProcess interface {
 	InProcessConn() (net.Conn, error)
 }
 
-// Options says how to reach the bus and as whom. Exactly one of InProcess and URL
-// is set. Module and Host choose the inbox prefix and name the connection. Seed is
-// an nkey seed, CredentialsFile a path of one or of a credentials file.
+// Options says how to connect and with which key. Exactly one of InProcess and URL
+// is set. Module and Host determine the inbox prefix and the connection's name. Seed is
+// an nkey seed, CredentialsFile the path of one or of a credentials file.
 type Options struct {
 	Module          string
 	Host            string
@@ -60,7 +60,7 @@ type Conn struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	module string
-	host   string
+	host   string // of the daemon on an operator's connection
 	log    logrus.FieldLogger
 	closed chan struct{}
 	tasks  *task.Group
@@ -68,10 +68,10 @@ type Conn struct {
 	violations violations
 	lostPulls  atomic.Uint64 // pull requests of consumers
 	link       atomic.Pointer[link]
-	peer       atomic.Pointer[netip.Addr] // of the server it was connected to last
+	peer       atomic.Pointer[netip.Addr] // last server it was connected to
 
 	mu         sync.Mutex
-	lost       error                     // why the connection was given up
+	closedFor  error                     // why closeFor closed the connection
 	publishers map[*Publisher]struct{}   // open ones
 	services   map[string]*moduleService // by module and host
 }
@@ -81,8 +81,8 @@ const (
 	callTimeout    = 5 * time.Second
 )
 
-// Connect connects and returns when the server has accepted the key. It fails when
-// the server cannot be reached within 5 s or ctx ends.
+// Connect returns when the server has accepted the key. It fails if the server cannot be
+// reached within 5 s or ctx ends before.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{
 		module: o.Module, host: o.Host, log: o.Log, closed: make(chan struct{}),
@@ -134,11 +134,11 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 	if o.TLS != nil {
 		opts = append(opts, nats.Secure(o.TLS))
 	}
-	return identify(opts, o)
+	return withKey(opts, o)
 }
 
-// identify adds who connects.
-func identify(opts []nats.Option, o Options) ([]nats.Option, error) {
+// withKey adds the key of o.
+func withKey(opts []nats.Option, o Options) ([]nats.Option, error) {
 	if len(o.Seed) > 0 {
 		key, err := nkeys.FromSeed(o.Seed)
 		if err != nil {
@@ -157,17 +157,17 @@ func identify(opts []nats.Option, o Options) ([]nats.Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("credentials of %s: %w", o.Module, err)
 	}
-	if bytes.Contains(content, []byte(tokenMark)) { // it has a seed, too, which alone says nothing
+	if bytes.Contains(content, []byte(tokenMark)) { // it holds a seed, too, so look for the token first
 		return append(opts, nats.UserCredentials(o.CredentialsFile)), nil
 	}
 	nkey, err := nats.NkeyOptionFromSeed(o.CredentialsFile)
 	if err != nil {
-		return nil, fmt.Errorf("credentials of %s: %s holds neither an nkey seed nor a credentials file: %w", o.Module, o.CredentialsFile, err)
+		return nil, fmt.Errorf("credentials of %s: %s holds neither an nkey seed nor credentials: %w", o.Module, o.CredentialsFile, err)
 	}
 	return append(opts, nkey), nil
 }
 
-// tokenMark is in every credentials file: a signed token, and the seed of its user.
+// tokenMark is in every credentials file, which holds a signed token and the seed of its user.
 const tokenMark = "BEGIN NATS USER JWT" //nolint:gosec // the mark, not a token
 
 func timeoutOf(ctx context.Context, most time.Duration) time.Duration {
@@ -178,7 +178,7 @@ func timeoutOf(ctx context.Context, most time.Duration) time.Duration {
 }
 
 // Close drains subscriptions, flushes what was published and waits until the
-// connection is closed. When ctx ends first, it closes at once and says so.
+// connection is closed. If ctx ends before, it closes at once and returns ctx's error.
 func (c *Conn) Close(ctx context.Context) error {
 	if err := c.nc.Drain(); err != nil { // not connected, or closed already
 		c.nc.Close()
@@ -197,10 +197,11 @@ func (c *Conn) Close(ctx context.Context) error {
 	return nil
 }
 
-// Connected reports whether the server is there now.
+// Connected reports whether the connection to the server is up.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
-// Closed is closed when the connection is, by Close or for good.
+// Closed returns a channel that is closed when the connection is closed for good, by Close
+// or because the daemon was restarted.
 func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
 // Host returns the host this connection belongs to; on an operator's connection,
@@ -225,12 +226,12 @@ func (c *Conn) onDisconnect(_ *nats.Conn, err error) {
 }
 
 func (c *Conn) onReconnect(*nats.Conn) {
-	c.log.WithField("module", c.module).Info("bus connection back")
+	c.log.WithField("module", c.module).Info("bus connection restored")
 	c.link.Swap(newLink()).cancel()
 }
 
-// link is one connection to one server, from connecting to reconnecting. What was
-// asked through an ended one is not answered any more.
+// link is the time from one connect to the next: its context ends when the connection was
+// replaced. Requests made before are not answered any more.
 type link struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -241,8 +242,8 @@ func newLink() *link {
 	return &link{ctx: ctx, cancel: cancel}
 }
 
-// callContext returns a context that ends with ctx, with the time to wait for an
-// answer, or when the connection was lost meanwhile.
+// callContext returns a context for one request: it ends with ctx, after callTimeout, or
+// when the connection was replaced.
 func (c *Conn) callContext(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	stop := context.AfterFunc(c.link.Load().ctx, cancel)
@@ -252,11 +253,11 @@ func (c *Conn) callContext(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// callError returns what the one who asks is told of a call, made with a context of
-// answerable, that ended with err: neither is his giving up.
-func callError(asker context.Context, err error) error {
+// callError maps the end of a context of callContext to ErrUnreachable, unless ctx, which it
+// was derived from, has ended as well.
+func callError(ctx context.Context, err error) error {
 	switch {
-	case asker.Err() != nil:
+	case ctx.Err() != nil:
 		return err
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: the connection was lost before the answer came", ErrUnreachable)
@@ -269,7 +270,7 @@ func callError(asker context.Context, err error) error {
 // closeFor closes the connection for good; its calls then return reason.
 func (c *Conn) closeFor(reason error) {
 	c.mu.Lock()
-	c.lost = reason
+	c.closedFor = reason
 	c.mu.Unlock()
 	c.nc.Close()
 }
@@ -278,8 +279,8 @@ func (c *Conn) closeFor(reason error) {
 func (c *Conn) closeReason() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lost != nil {
-		return c.lost
+	if c.closedFor != nil {
+		return c.closedFor
 	}
 	return nats.ErrConnectionClosed
 }

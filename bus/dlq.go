@@ -22,11 +22,11 @@ const (
 	HeaderDLQSubject  = "Ironpost-Dlq-Subject"
 )
 
-// rejection is an error that delivering again does not mend.
+// rejection is an error that a redelivery does not remove.
 type rejection struct{ err error }
 
-// Reject marks err, so that a Handler that returns it has its delivery copied to
-// the dead letters and not delivered again.
+// Reject marks err: a delivery whose Handler returns it is copied to the dead letters and
+// not redelivered.
 func Reject(err error) error { return &rejection{err} }
 
 // Error implements error.
@@ -37,8 +37,8 @@ func (r *rejection) Unwrap() error { return r.err }
 
 func (r *rejection) reason() string { return event.PrintableASCII(r.Error(), maxHeader) }
 
-// copyToDLQ copies d to the dead letters of module on host. Two durables may both reject
-// one message, so both are part of the copy's id.
+// copyToDLQ copies d to the dead letters of module on host. The copy's id names the
+// durable: two may reject the same message.
 func (c *Conn) copyToDLQ(ctx context.Context, module, host string, d Delivery, r *rejection) error {
 	m := nats.NewMsg(DLQSubject(module, host))
 	m.Data = d.Data
@@ -61,15 +61,15 @@ func (c *Conn) copyToDLQ(ctx context.Context, module, host string, d Delivery, r
 	return nil
 }
 
-// DeadLetter is something that is no delivery and cannot be handled, such as a line of a
-// file. ID names it; the letter is stored once.
+// DeadLetter is input that cannot be handled and is not a delivery, such as a line of a
+// file. It is stored once per ID.
 type DeadLetter struct {
 	Module, Host, ID, Reason string
 
 	Data []byte
 }
 
-// PublishDeadLetter puts l among the dead letters.
+// PublishDeadLetter stores l with the dead letters. It makes one attempt of at most 5 s.
 func (c *Conn) PublishDeadLetter(ctx context.Context, l DeadLetter) error {
 	m := nats.NewMsg(DLQSubject(l.Module, l.Host))
 	m.Data = l.Data
@@ -83,11 +83,11 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, l DeadLetter) error {
 }
 
 // checkReflected rejects a message that the server itself put on a captured subject: the
-// answer to somebody's read request whose reply subject was that of another. Only
-// such an answer carries a sequence.
+// answer to a read request that named the subject as its reply. Only answers carry
+// a sequence.
 func checkReflected(h nats.Header) error {
 	if h.Get("Nats-Sequence") == "" {
 		return nil
 	}
-	return Reject(errors.New("a reflected copy, not published by a module"))
+	return Reject(errors.New("copy of a stored message, not published by a module"))
 }

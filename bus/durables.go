@@ -1,7 +1,7 @@
 package bus
 
-// InFlight bounds what is delivered and not yet acknowledged, per durable; Packets also
-// what a publisher of packets has sent and not yet seen stored. Zero means the default.
+// InFlight bounds the deliveries of a durable that are not acknowledged, by stream; Packets
+// also bounds the pending publishes of packets. Zero means the default.
 type InFlight struct {
 	Packets int // 1024
 	Alerts  int // 256

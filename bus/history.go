@@ -17,10 +17,11 @@ type HistoryOptions struct {
 	Limit  int
 }
 
-var errEnough = errors.New("enough")
+var errStopReading = errors.New("stop reading")
 
-// History calls each for what stream holds, oldest first, until the end, the limit,
-// or until each returns false. It needs memory for one page only.
+// History calls each for the messages of stream, oldest first, until the end, the limit,
+// or until each returns false. It holds one page in memory. Each Delivery has Attempt 1 and
+// no Durable.
 func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions, each func(Delivery) bool) error {
 	req := pageRequest{Subject: o.Filter, Seq: 1}
 	if !o.Since.IsZero() {
@@ -34,11 +35,11 @@ func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions,
 		}
 		n++
 		if !each(historic(stream, s, m.Header)) || n == o.Limit {
-			return errEnough
+			return errStopReading
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil && !errors.Is(err, errStopReading) {
 		return fmt.Errorf("read %s: %w", stream, c.explain(err))
 	}
 	return nil
@@ -51,36 +52,36 @@ func historic(stream StreamName, s StoredRecord, h nats.Header) Delivery {
 	}
 }
 
-// followBuffer bounds what a follower may be behind; beyond it the oldest waiting
-// message stays and new ones are dropped, with a warning in the log.
+// followBuffer bounds how many messages wait for a slow caller of Follow; then new ones are
+// dropped, with a warning in the log.
 const followBuffer = 4096
 
-// Follow calls each for what is published on feed from now on, until ctx ends; then
-// it returns nil. On an operator's connection it returns ErrDaemonRestarted when the
-// daemon was restarted.
-func (c *Conn) Follow(ctx context.Context, feed string, each func(subject string, header map[string][]string, data []byte)) error {
+// Follow calls each for every message published on subject from now on, until ctx ends;
+// then it returns nil. On an operator's connection it returns ErrDaemonRestarted when
+// the daemon was restarted.
+func (c *Conn) Follow(ctx context.Context, subject string, each func(subject string, header map[string][]string, data []byte)) error {
 	messages := make(chan *nats.Msg, followBuffer)
-	sub, err := c.nc.ChanSubscribe(feed, messages)
+	sub, err := c.nc.ChanSubscribe(subject, messages)
 	if err != nil {
-		return fmt.Errorf("follow %s: %w", feed, c.explain(err))
+		return fmt.Errorf("follow %s: %w", subject, c.explain(err))
 	}
 	defer func() { _ = sub.Unsubscribe() }() // gone with the connection at the latest
 	for {
 		select {
 		case m := <-messages:
 			if m == nil { // closed with the subscription
-				return fmt.Errorf("follow %s: %w", feed, c.closeReason())
+				return fmt.Errorf("follow %s: %w", subject, c.closeReason())
 			}
 			each(m.Subject, m.Header, m.Data)
 		case <-ctx.Done():
 			return nil
 		case <-c.closed:
-			return fmt.Errorf("follow %s: %w", feed, c.closeReason())
+			return fmt.Errorf("follow %s: %w", subject, c.closeReason())
 		}
 	}
 }
 
-// explain replaces the library's errors by ours where a caller branches on them.
+// explain maps errors of the library to ours where callers test for them.
 func (c *Conn) explain(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):

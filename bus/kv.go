@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// codeWrongRevision is the server's code for a key that another changed.
+// codeWrongRevision is the server's code for a key whose revision is another.
 const codeWrongRevision = 10071
 
 // KV is a bucket: the newest value of each key. All its methods may be called
@@ -30,8 +30,8 @@ type KVEntry struct {
 	Revision uint64
 }
 
-// KVEvent is what Watch tells. A Snapshot is the whole bucket in Entries, sorted by
-// key; anything else is one change of Entry, which is gone if Removed.
+// KVEvent is a snapshot or a change. A Snapshot has the whole bucket in Entries, sorted
+// by key; a change has the Entry that was put or Removed.
 type KVEvent struct {
 	Snapshot bool
 	Entries  []KVEntry
@@ -39,7 +39,7 @@ type KVEvent struct {
 	Entry    KVEntry
 }
 
-// KV binds a bucket that Provision made; ErrNotFound if it is not there.
+// KV returns a bucket that Provision made, or ErrNotFound.
 func (c *Conn) KV(ctx context.Context, bucket string) (*KV, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -65,13 +65,13 @@ func (k *KV) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	return change.entry.Value, change.entry.Revision, nil
 }
 
-// Put writes key and returns its revision. A ttl of 1 s or more removes it again
-// after that, 0 keeps it.
+// Put writes key and returns its revision. The key is removed after ttl, rounded up to
+// seconds; 0 keeps it.
 func (k *KV) Put(ctx context.Context, key string, value []byte, ttl time.Duration) (uint64, error) {
 	return k.write(ctx, key, value, ttl)
 }
 
-// Create writes key if it is not there, else it returns ErrConflict. For ttl see Put.
+// Create writes key if it does not exist, else it returns ErrConflict. For ttl see Put.
 func (k *KV) Create(ctx context.Context, key string, value []byte, ttl time.Duration) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -111,14 +111,14 @@ func wholeSeconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
-// Delete removes key; one that is not there is no error.
+// Delete removes key; a missing one is no error.
 func (k *KV) Delete(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return k.wrap(key, k.kv.Delete(ctx, key))
 }
 
-// List returns what the bucket holds, sorted by key.
+// List returns all entries, sorted by key.
 func (k *KV) List(ctx context.Context) ([]KVEntry, error) {
 	entries, _, err := k.snapshot(ctx)
 	return entries, k.wrap("*", err)

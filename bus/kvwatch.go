@@ -13,21 +13,21 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// kvLook is how often a watcher looks although nothing was announced.
-const kvLook = 5 * time.Second
+// kvPollInterval is how often a watcher reads without an announcement.
+const kvPollInterval = 5 * time.Second
 
-// errMadeAnew ends a watch of a bucket that was deleted and made again.
-var errMadeAnew = errors.New("the bucket was made anew")
+// errBucketReplaced ends a watch of a bucket that was deleted and made again.
+var errBucketReplaced = errors.New("the bucket was deleted and made again")
 
-// Watch calls each with a snapshot, then with every change, and after every
-// reconnect with a snapshot again. Of several changes of one key in quick succession
-// it may tell the last only. Expired, deleted and purged keys are all removed. It
-// returns nil when ctx ends, and an error when the connection is closed for good.
+// Watch calls each with a snapshot, then with every change, and with a snapshot again after
+// every reconnect. Of several changes of one key in quick succession it may report the
+// last only. Expired, deleted and purged keys are all Removed. It returns nil when ctx ends,
+// and an error when the connection is closed for good.
 //
-// A watcher needs no consumer, because who may make one may have the server
-// deliver to any subject. What a bucket stored is announced on its feed, without
-// the value; the watcher then reads the stream from where it was. So an announcement
-// that is lost or forged does no harm.
+// It makes no consumer: a client that may make one could have the server deliver to any
+// subject. The bucket's stream republishes the header of every change; the watcher takes
+// that as a hint and reads the stream from where it was, so that a lost or forged hint does
+// no harm.
 func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
 	for n := 0; ; n++ {
 		began, link := time.Now(), k.c.link.Load()
@@ -48,18 +48,18 @@ func (k *KV) Watch(ctx context.Context, each func(KVEvent)) error {
 	}
 }
 
-// watchOnce watches until ctx or link ends. It subscribes before it reads, so that
-// nothing falls between.
+// watchOnce watches until ctx or link ends. It subscribes before it reads, so that no
+// change is missed between.
 func (k *KV) watchOnce(ctx context.Context, link *link, each func(KVEvent)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(link.ctx, cancel) //nolint:contextcheck // ends with the link, whatever ctx does
 	defer stop()
-	announced := make(chan struct{}, 1)
-	sub, err := k.c.nc.Subscribe(bucketFeed(k.bucket), func(*nats.Msg) {
+	changed := make(chan struct{}, 1)
+	sub, err := k.c.nc.Subscribe(bucketChanges(k.bucket), func(*nats.Msg) {
 		select {
-		case announced <- struct{}{}:
-		default: // one is enough to look
+		case changed <- struct{}{}:
+		default: // one is enough
 		}
 	})
 	if err != nil {
@@ -71,20 +71,20 @@ func (k *KV) watchOnce(ctx context.Context, link *link, each func(KVEvent)) erro
 		return err
 	}
 	each(KVEvent{Snapshot: true, Entries: entries})
-	return k.follow(ctx, announced, last, each)
+	return k.follow(ctx, changed, last, each)
 }
 
-// follow tells what the stream stores after last.
-func (k *KV) follow(ctx context.Context, announced <-chan struct{}, last uint64, each func(KVEvent)) error {
-	ticker := time.NewTicker(kvLook)
+// follow calls each for what the stream stores after last.
+func (k *KV) follow(ctx context.Context, changed <-chan struct{}, last uint64, each func(KVEvent)) error {
+	ticker := time.NewTicker(kvPollInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-announced:
+		case <-changed:
 		case <-ticker.C:
-			if err := k.sameBucket(ctx, last); err != nil {
+			if err := k.checkSameBucket(ctx, last); err != nil {
 				return err
 			}
 		}
@@ -100,8 +100,8 @@ func (k *KV) follow(ctx context.Context, announced <-chan struct{}, last uint64,
 	}
 }
 
-// sameBucket returns errMadeAnew if the stream ends before what was read of it.
-func (k *KV) sameBucket(ctx context.Context, last uint64) error {
+// checkSameBucket returns errBucketReplaced if the stream ends before what was read of it.
+func (k *KV) checkSameBucket(ctx context.Context, last uint64) error {
 	ctx, cancel := k.c.callContext(ctx)
 	defer cancel()
 	stream, err := k.c.js.Stream(ctx, string(k.stream()))
@@ -109,12 +109,12 @@ func (k *KV) sameBucket(ctx context.Context, last uint64) error {
 		return err
 	}
 	if stream.CachedInfo().State.LastSeq < last {
-		return errMadeAnew
+		return errBucketReplaced
 	}
 	return nil
 }
 
-// snapshot reads the whole bucket, sorted by key, and how far it read.
+// snapshot returns the entries, sorted by key, and the last sequence it read.
 func (k *KV) snapshot(ctx context.Context) ([]KVEntry, uint64, error) {
 	found, last := map[string]KVEntry{}, uint64(0)
 	err := k.changes(ctx, 0, func(c change) {
@@ -135,8 +135,8 @@ func (k *KV) snapshot(ctx context.Context) ([]KVEntry, uint64, error) {
 	return entries, last, nil
 }
 
-// change is what a bucket's stream holds of a key. A reflected one is no entry of
-// somebody who may write.
+// change is one message of a bucket's stream. A reflected one was not written by a client
+// that may write.
 type change struct {
 	entry     KVEntry
 	removed   bool
@@ -155,7 +155,7 @@ func (k *KV) changes(ctx context.Context, after uint64, each func(change)) error
 	})
 }
 
-// newest reads what the stream holds of key.
+// newest reads the last change of key.
 func (k *KV) newest(ctx context.Context, key string) (change, error) {
 	ctx, cancel := k.c.callContext(ctx)
 	defer cancel()
@@ -173,8 +173,8 @@ func (k *KV) newest(ctx context.Context, key string) (change, error) {
 	}
 }
 
-// change reads a direct get's answer. What has a marker's header is gone, whatever
-// the header says.
+// change parses the answer to a direct get. A message with the header of a marker means
+// that the key was removed, whatever the header says.
 func (k *KV) change(m *nats.Msg) (change, error) {
 	s, err := storedOf(m)
 	if err != nil {
@@ -183,7 +183,7 @@ func (k *KV) change(m *nats.Msg) (change, error) {
 	c := change{entry: KVEntry{Key: strings.TrimPrefix(s.Subject, k.subject("")), Value: s.Data, Revision: s.Sequence}}
 	c.removed = m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
 	if c.reflected = len(m.Header[jetstream.SequenceHeader]) > 1; c.reflected {
-		k.c.log.WithField("bucket", k.bucket).WithField("key", event.PrintableASCII(c.entry.Key, maxHeader)).Warn("reflected copy in a bucket passed over")
+		k.c.log.WithField("bucket", k.bucket).WithField("key", event.PrintableASCII(c.entry.Key, maxHeader)).Warn("copy of a stored message in a bucket ignored")
 	}
 	return c, nil
 }

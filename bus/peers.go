@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Peers returns the addresses of the servers this connection goes to: the one it has, or had last, and those
-// that are known by address. It is empty within one process. Nobody is asked for a name's address. It may be called
+// Peers returns the addresses of the servers of this connection: the current or last one, and those that are
+// configured or announced by address; names are not resolved. It is empty within one process. It may be called
 // concurrently.
 func (c *Conn) Peers() []netip.Addr {
 	if c.nc.Opts.InProcessServer != nil {

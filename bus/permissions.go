@@ -2,9 +2,9 @@ package bus
 
 import "time"
 
-// Permission is what one key may do. Inbox is the prefix its replies come to.
-// Where Responses is not zero, it may answer a request on the reply subject it
-// carries, that many times within ResponseTime.
+// Permission is the permission of one key. Inbox is the prefix of its reply subjects. If
+// Responses is not zero, it may answer a request on its reply subject, that many times
+// within ResponseTime.
 type Permission struct {
 	Inbox         string
 	Publish       []string
@@ -15,9 +15,8 @@ type Permission struct {
 	ResponseTime  time.Duration
 }
 
-// Permissions returns what module on host may do, and nothing more: its own
-// subject, the durables of the table that are its own, its buckets, its inbox and
-// its status endpoints. An unknown module may do nothing.
+// Permissions returns the permissions of module on host: its own subject, durables, buckets,
+// inbox and verbs, and nothing else. An unknown module has none.
 func Permissions(module, host string) Permission {
 	switch module {
 	case Daemon:
@@ -41,7 +40,7 @@ func Permissions(module, host string) Permission {
 // of a connection, of which a module has one for its status and one for its verbs.
 const maxAnswers = 4
 
-// servicePermission is what it takes to be a micro service.
+// servicePermission permits being a micro service.
 func servicePermission(module, host string) Permission {
 	p := Permission{
 		Inbox:        InboxPrefix(module, host),
@@ -56,15 +55,15 @@ func servicePermission(module, host string) Permission {
 	return p
 }
 
-// produce allows the module's own subject, and reading the stream back: a producer
-// looks up what it stored before it sends a record again.
+// produce permits the module's own subject, and reading the stream: a publisher reads back
+// what it stored before it publishes a record again.
 func (p *Permission) produce(streams []StreamName, module, host string) {
 	for _, s := range streams {
 		p.Publish = append(p.Publish, subjectOf(s, module, host), "$JS.API.DIRECT.GET."+string(s))
 	}
 }
 
-// consume allows the module's durables, and its dead letters.
+// consume permits the module's durables and its dead letters.
 func (p *Permission) consume(m Module, host string) {
 	for _, d := range m.durables(host, InFlight{}.filled()) {
 		tail := string(d.Stream) + "." + d.Name
@@ -73,13 +72,13 @@ func (p *Permission) consume(m Module, host string) {
 	}
 }
 
-// read allows getting and watching, without a consumer: who may make one chooses where
-// the server delivers.
+// read permits getting and watching buckets, without a consumer: a client that may make one
+// chooses where the server delivers.
 func (p *Permission) read(buckets []string) {
 	for _, b := range buckets {
 		get := "$JS.API.DIRECT.GET." + string(bucketStream(b))
 		p.Publish = append(p.Publish, "$JS.API.STREAM.INFO."+string(bucketStream(b)), get, get+".>")
-		p.Subscribe = append(p.Subscribe, bucketFeed(b))
+		p.Subscribe = append(p.Subscribe, bucketChanges(b))
 	}
 }
 
@@ -89,8 +88,8 @@ func (p *Permission) write(buckets []string) {
 	}
 }
 
-// daemonPermission provisions, sheds history, publishes health, asks modules and
-// answers for the daemon itself. It may not speak as a module.
+// daemonPermission permits provisioning, stream maintenance, publishing health, requests to
+// modules and the daemon's own verbs, but not publishing as a module.
 func daemonPermission(host string) Permission {
 	p := servicePermission(Daemon, host)
 	p.Publish = append(p.Publish, "$JS.API.>", HealthSubject, svcRoot+".>", "$SRV.>")
@@ -98,8 +97,8 @@ func daemonPermission(host string) Permission {
 	return p
 }
 
-// operatorPermission watches and reads everything, asks any module, and edits the
-// blocklist. It may not publish records, nor change a stream.
+// operatorPermission permits watching and reading everything, requests to any module, and
+// editing the blocklist, but neither publishing records nor changing a stream.
 func operatorPermission() Permission {
 	p := Permission{Inbox: InboxPrefix(Operator, "")}
 	p.Subscribe = []string{p.Inbox + ".>", RepublishedPackets, RepublishedAlerts, RepublishedActions, HealthSubject}
@@ -113,7 +112,7 @@ func operatorPermission() Permission {
 	return p
 }
 
-// subjectOf is where module on host publishes what stream captures.
+// subjectOf returns the subject on which module on host publishes to stream.
 func subjectOf(stream StreamName, module, host string) string {
 	switch stream {
 	case Packets:

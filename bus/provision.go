@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrStreamChanged is returned for a stream that was made by a newer version, or
-// that differs in what cannot be changed in place.
+// ErrStreamChanged is returned for a stream that was made by a newer version, or differs in
+// a setting that cannot be changed.
 var ErrStreamChanged = errors.New("stream cannot be changed in place")
 
-// Limit markers say that a bucket's key expired, for this long.
+// limitMarker is how long a bucket keeps the marker of a key that expired.
 const limitMarker = time.Hour
 
-// codeImmutable is the server's code for a change it does not make.
+// codeImmutable is the server's code for a setting that cannot be changed.
 const codeImmutable = 10052
 
 // Provision makes the streams, the buckets and the durables of the tables, or
@@ -72,7 +72,7 @@ func (c *Conn) provisionBucket(ctx context.Context, b BucketSpec) error {
 	_, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: b.Name, MaxBytes: b.MaxBytes, Replicas: b.Replicas,
 		History: 1, LimitMarkerTTL: limitMarker, Storage: jetstream.FileStorage,
-		RePublish: &jetstream.RePublish{Source: "$KV." + b.Name + ".>", Destination: bucketFeed(b.Name), HeadersOnly: true},
+		RePublish: &jetstream.RePublish{Source: "$KV." + b.Name + ".>", Destination: bucketChanges(b.Name), HeadersOnly: true},
 	})
 	return err
 }
@@ -80,7 +80,7 @@ func (c *Conn) provisionBucket(ctx context.Context, b BucketSpec) error {
 func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
 	cfg := d.config()
 	have, err := c.js.Consumer(ctx, string(d.Stream), d.Name)
-	if err == nil { // where it started cannot be changed, and needs not be
+	if err == nil { // where it starts cannot be changed, and need not be
 		cfg.DeliverPolicy = have.CachedInfo().Config.DeliverPolicy
 		cfg.OptStartSeq = have.CachedInfo().Config.OptStartSeq
 		cfg.Metadata = have.CachedInfo().Config.Metadata

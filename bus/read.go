@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// One page of a stream: bounded in messages and bytes.
+// A stream is read in pages, bounded in messages and bytes.
 const (
 	pageMessages = 256
 	pageBytes    = 1 << 20
@@ -35,8 +35,8 @@ type pageRequest struct {
 	MaxBytes int        `json:"max_bytes,omitempty"`
 }
 
-// read calls each for what stream holds from req on, page by page, until the end
-// or an error of each.
+// read calls each for the messages of stream from req on, until the end or an error of
+// each, which it returns.
 func (c *Conn) read(ctx context.Context, stream StreamName, req pageRequest, each func(StoredRecord) error) error {
 	return c.readRaw(ctx, stream, req, func(m *nats.Msg) error {
 		s, err := storedOf(m)
@@ -67,7 +67,7 @@ func (c *Conn) readRaw(ctx context.Context, stream StreamName, req pageRequest, 
 	}
 }
 
-// page reads one page. A page that breaks off is an error, not a short page.
+// page reads one page. A page that is cut off is an error, not a short page.
 func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]*nats.Msg, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
@@ -106,8 +106,8 @@ func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
 	}
 }
 
-// statusOf returns the status of an answer that holds no message, else "". A stored
-// message may itself have a header of that name.
+// statusOf returns the status of an answer without a message, else "". A stored message
+// may itself have a header of that name.
 func statusOf(m *nats.Msg) string {
 	if m.Header.Get(jetstream.StreamHeader) != "" {
 		return ""

@@ -18,12 +18,12 @@ import (
 
 // Request sends req as JSON to subject and decodes the answer into resp; a nil req
 // sends nothing, a nil resp ignores the answer. Without a deadline in ctx it waits
-// 5 s. It returns ErrUnreachable at once if nobody listens, and the words of a verb
-// that failed.
+// 5 s. It returns ErrUnreachable at once if the verb is not served, and the text of
+// a verb's error.
 func (c *Conn) Request(ctx context.Context, subject string, req, resp any) error {
 	err := c.request(ctx, subject, req, resp)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", subject, c.explain(err))
+		return fmt.Errorf("request %s: %w", subject, c.explain(err))
 	}
 	return nil
 }
@@ -45,8 +45,8 @@ func (c *Conn) request(ctx context.Context, subject string, req, resp any) error
 	if m.Header.Get(micro.ErrorCodeHeader) == codeNotServed {
 		return nats.ErrNoResponders // the module is connected, but does not run
 	}
-	if words := m.Header.Get(micro.ErrorHeader); words != "" {
-		return errors.New(event.PrintableASCII(words, maxHeader))
+	if text := m.Header.Get(micro.ErrorHeader); text != "" {
+		return errors.New(event.PrintableASCII(text, maxHeader))
 	}
 	if resp == nil {
 		return nil
@@ -73,7 +73,7 @@ type ServiceStatus struct {
 	Version string
 }
 
-// Discover asks who serves, and returns what answered within wait, sorted by host
+// Discover pings all services and returns those that answered within wait, sorted by host
 // and module.
 func (c *Conn) Discover(ctx context.Context, wait time.Duration) ([]ServiceStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)

@@ -27,9 +27,9 @@ type Greeting struct {
 }
 
 // DialSocket connects an operator through the daemon's unix socket at path. It
-// returns ErrRefused, with the daemon's words, to a peer that is no operator. The
-// seed is this start's: once the daemon was restarted the connection is closed and
-// its calls return ErrDaemonRestarted.
+// returns ErrRefused, with the daemon's reason, to a peer that is no operator. The seed is
+// valid until the daemon restarts: then the connection is closed and its calls return
+// ErrDaemonRestarted.
 func DialSocket(ctx context.Context, path string) (*Conn, error) {
 	d := &socketDialer{path: path}
 	first, err := d.readFirst(ctx)

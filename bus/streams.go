@@ -1,7 +1,8 @@
 package bus
 
 import (
-	"maps"
+	"cmp"
+	"strconv"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -34,15 +35,15 @@ const (
 	versionKey    = "ironpost-version"
 )
 
-// Room for headers beside a record, and for what the DLQ adds.
+// The largest messages: a record and its headers, and those that a dead letter adds.
 const (
 	maxMessage    = event.MaxSize + 8<<10
 	maxDLQMessage = maxMessage + 8<<10
 )
 
-// Limits is what bounds the streams. MaxStoreBytes is shared out among them, with
-// a seventh left for batches in flight; Retention is the age of alerts and
-// actions; Replicas is 1 on an embedded server.
+// Limits bounds the streams. MaxStoreBytes is divided among them, with a seventh left for
+// pending batches; Retention is the greatest age of alerts and actions; Replicas is 1 on an
+// embedded server.
 type Limits struct {
 	MaxStoreBytes int64
 	Retention     time.Duration
@@ -51,10 +52,10 @@ type Limits struct {
 	duplicates time.Duration // shortened by tests
 }
 
-// StreamSpec is one row of the table of streams. Feed is where stored messages are
-// republished, empty for nowhere. A stream with DiscardNew refuses what does not
-// fit; the others drop their oldest. Synced streams reach the disk before they
-// acknowledge, where the server is told so, and take atomic batches.
+// StreamSpec is one row of the table of streams. Republish is the subject on which stored
+// messages are republished, empty for none. A stream with DiscardNew refuses messages that do
+// not fit; the others drop their oldest. Synced streams write to the disk before they
+// acknowledge, if the server is configured so, and take atomic batches.
 type StreamSpec struct {
 	Name       StreamName
 	Capture    string
@@ -72,37 +73,22 @@ type StreamSpec struct {
 // Streams returns the table of streams for l.
 func Streams(l Limits) []StreamSpec {
 	l = l.filled()
-	row := StreamSpec{
-		MaxMsgSize: maxMessage, Duplicates: l.duplicates, Replicas: l.Replicas,
-		Metadata: map[string]string{versionKey: "1"},
+	specs := []StreamSpec{
+		{Name: Packets, Republish: RepublishedPackets, MaxBytes: l.share(8), MaxAge: time.Hour},
+		{Name: Alerts, Republish: RepublishedAlerts, MaxBytes: 3 * l.share(8), MaxAge: l.Retention, DiscardNew: true, Synced: true},
+		{Name: Actions, Republish: RepublishedActions, MaxBytes: l.share(4), MaxAge: l.Retention, DiscardNew: true, Synced: true},
+		{Name: DLQ, MaxBytes: l.share(16), MaxAge: 30 * 24 * time.Hour, MaxMsgSize: maxDLQMessage},
 	}
-	return []StreamSpec{
-		row.telemetry(Packets, RepublishedPackets, l.share(8), time.Hour),
-		row.history(Alerts, RepublishedAlerts, 3*l.share(8), l.Retention),
-		row.history(Actions, RepublishedActions, l.share(4), l.Retention),
-		row.deadLetters(l.share(16)),
+	for i := range specs {
+		s := &specs[i]
+		s.Capture, s.MaxMsgSize = cmp.Or(s.Republish, dlqRoot)+".*.*", cmp.Or(s.MaxMsgSize, maxMessage)
+		s.Duplicates, s.Replicas = l.duplicates, l.Replicas
+		s.Metadata = map[string]string{versionKey: strconv.Itoa(streamVersion)}
 	}
+	return specs
 }
 
-func (s StreamSpec) telemetry(name StreamName, feed string, bytes int64, age time.Duration) StreamSpec {
-	s.Name, s.Capture, s.Republish, s.MaxBytes, s.MaxAge = name, feed+".*.*", feed, bytes, age
-	s.Metadata = maps.Clone(s.Metadata)
-	return s
-}
-
-func (s StreamSpec) history(name StreamName, feed string, bytes int64, age time.Duration) StreamSpec {
-	s = s.telemetry(name, feed, bytes, age)
-	s.DiscardNew, s.Synced = true, true
-	return s
-}
-
-func (s StreamSpec) deadLetters(bytes int64) StreamSpec {
-	s = s.telemetry(DLQ, dlqRoot, bytes, 30*24*time.Hour)
-	s.Republish, s.MaxMsgSize = "", maxDLQMessage
-	return s
-}
-
-// filled gives the zero value of each limit its meaning.
+// filled returns l with defaults in place of zero values.
 func (l Limits) filled() Limits {
 	if l.MaxStoreBytes <= 0 {
 		l.MaxStoreBytes = 4 << 30

@@ -17,8 +17,8 @@ const (
 	AccountSystem   = "SYS"
 )
 
-// The feeds: what a stream stored is republished on them, so a plain subscriber
-// sees each stored record once. HealthFeed carries the daemon's health, unstored.
+// The subjects on which streams republish what they stored, so that a plain subscriber
+// gets each stored record once, and the one with the daemon's health, which is not stored.
 const (
 	RepublishedPackets = "ironpost.packets"
 	RepublishedAlerts  = "ironpost.alerts"
@@ -34,7 +34,7 @@ const (
 	inboxRoot = "_INBOX"
 )
 
-// ObserverSubjects returns what anyone on the machine may watch.
+// ObserverSubjects returns the subjects that anyone on the machine may watch.
 func ObserverSubjects() []string {
 	return []string{RepublishedAlerts, RepublishedActions, HealthSubject}
 }
@@ -55,8 +55,9 @@ func DLQSubject(module, host string) string { return join(dlqRoot, module, host)
 // VerbSubject is where module on host answers verb, such as "status".
 func VerbSubject(module, host, verb string) string { return join(svcRoot, module, host, verb) }
 
-// bucketFeed is where it is announced that a key of bucket changed, without the value.
-func bucketFeed(bucket string) string { return join(kvRoot, bucket, ">") }
+// bucketChanges returns the subject on which changes of bucket are republished, without the
+// values.
+func bucketChanges(bucket string) string { return join(kvRoot, bucket, ">") }
 
 // bucketStream is the stream behind bucket.
 func bucketStream(bucket string) StreamName { return StreamName("KV_" + bucket) }
@@ -65,7 +66,7 @@ func bucketStream(bucket string) StreamName { return StreamName("KV_" + bucket) 
 func ServiceName(module string) string { return "ironpost-" + module }
 
 // InboxPrefix is the prefix of the reply subjects of module on host. Each has its
-// own, so that nobody reads the answers meant for another; operators share one.
+// own, so that no module reads the answers to another; operators share one.
 func InboxPrefix(module, host string) string {
 	if module == Operator {
 		return inboxRoot + "_" + Operator

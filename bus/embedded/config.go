@@ -9,29 +9,28 @@ import (
 	"github.com/ironpost/ironpost/bus"
 )
 
-// Config says where the bus stores, what it is called and who may reach it from
-// outside this process.
+// Config configures the store of the bus, its host name and its listeners.
 type Config struct {
-	// StoreDir holds the streams. It is made with mode 0700 if missing.
+	// StoreDir holds the streams. It is created with mode 0700 if it is missing.
 	StoreDir string
-	// MaxStoreBytes bounds all streams together. It is never derived from the
-	// free space of the moment: a fuller disk would then refuse old streams.
+	// MaxStoreBytes bounds all streams together. It does not depend on the current free
+	// space, because the server would refuse existing streams on a fuller disk.
 	MaxStoreBytes int64
 	// Host is this machine's name on the bus, one subject token.
 	Host string
 
-	// Observer opens ObserverListen, a loopback address, to anyone.
+	// Observer opens ObserverListen, a loopback address, to observers.
 	Observer       bool
 	ObserverListen string
 
-	// Socket is the operators' unix socket; empty means none. SocketGroup names
-	// the group that may use it beside root, or is its number; it need not exist
-	// and is "ironpost" if empty.
+	// Socket is the operators' unix socket; empty means none. SocketGroup is the name or
+	// number of the group that may use it beside root (default "ironpost"); it need not
+	// exist.
 	Socket      string
 	SocketGroup string
 
-	// Listen is the address for other machines; empty means none. Clients must
-	// show a certificate signed by TLSCA and a key of KeysDir.
+	// Listen is the address for other machines; empty means none. Clients need a
+	// certificate signed by TLSCA and a key of KeysDir.
 	Listen  string
 	TLSCA   string
 	TLSCert string
@@ -40,7 +39,7 @@ type Config struct {
 	// public half of a user nkey. Empty means "keys" beside StoreDir.
 	KeysDir string
 
-	// CheckEvery is how often Watch looks at the store; 0 means a second.
+	// CheckInterval is how often Watch checks the store; 0 means a second.
 	CheckInterval time.Duration
 }
 
@@ -64,10 +63,10 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	if c.StoreDir == "" {
-		return errors.New("bus: no folder to store in")
+		return errors.New("bus: store folder missing")
 	}
 	if c.MaxStoreBytes <= 0 {
-		return errors.New("bus: the most bytes to store must be positive")
+		return errors.New("bus: maximum size of the store must be positive")
 	}
 	if bus.HostToken(c.Host) != c.Host {
 		return fmt.Errorf("bus: host %q must be lower case letters, digits and - only", c.Host)

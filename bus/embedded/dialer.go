@@ -8,12 +8,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// errNotRunning is what a dial meets while no server runs: the client library
-// waits and tries again.
+// errNotRunning is the error of a dial while no server runs: the client library waits and
+// tries again.
 var errNotRunning = errors.New("the bus server is not running; try again")
 
-// inProcessDialer makes in-memory connections to whichever server runs at the moment,
-// so that a client outlives a server restarted in place.
+// inProcessDialer makes in-memory connections to the server that runs at the moment, so
+// that a client outlives a restart of the server in place.
 type inProcessDialer struct {
 	current atomic.Pointer[server.Server]
 }

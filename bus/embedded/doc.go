@@ -1,13 +1,11 @@
-// Package embedded runs a NATS server with JetStream inside this process and
-// decides who may speak to it.
+// Package embedded runs a NATS server with JetStream inside this process, and the
+// listeners in front of it. Start returns a Server whose Options let each module connect
+// in memory, with a key that is valid until the process ends.
 //
-// The server itself has no port unless Config.Listen asks for one. Modules of
-// this process connect in memory, each with a key of its own that lives as long
-// as the process. Two small listeners are spliced to such in-memory
-// connections: a unix socket, whose peers are operators if the kernel says that
-// they are root, this process's own user or members of a group, and a loopback
-// port, where anyone is the observer: an account that may listen to what was
-// stored and ask who is there, nothing else.
-//
-// It is the only importer of nats-server.
+// The server has no port unless Config.Listen asks for one, for other machines, over TLS.
+// Two small proxies splice connections to in-memory ones: a unix socket for operators
+// (root, this process's user, members of a group, as the kernel says), and a loopback port
+// for observers, which need no key: they may subscribe to republished subjects and ping
+// services, nothing else. Watch restarts a server whose store failed. No other package
+// imports nats-server.
 package embedded

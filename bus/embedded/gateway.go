@@ -15,27 +15,26 @@ import (
 )
 
 const (
-	// gatewayRole is the gateway's key; it has one in each of two accounts.
+	// gatewayRole is the name of the gateway's connections, one in each account.
 	gatewayRole = "gateway"
-	// gatewayInbox is where modules answer the gateway.
+	// gatewayInbox is the reply prefix of the requests to modules.
 	gatewayInbox = "_INBOX_" + gatewayRole
-	// observerInbox begins the only subjects to which observers are answered.
+	// observerInbox is the prefix of the only reply subjects that observers may use.
 	observerInbox = "_INBOX."
 
-	// maxPendingRequests is how many questions are remembered; an answer to an older one
-	// is dropped.
+	// maxPendingRequests is how many requests are remembered; a reply to an older one is
+	// dropped.
 	maxPendingRequests = 256
-	// requestsPerSecond bounds what observers can make modules do; more are
-	// dropped, and their askers see silence.
+	// requestsPerSecond bounds the load that observers can put on modules; more requests
+	// are dropped without a reply.
 	requestsPerSecond = 200
 )
 
-// gateway puts observers' questions to the modules. It is a member of both
-// accounts, and only a question's subject passes through it: not its payload, not
-// its headers, and not its reply subject, on which a module would publish whatever
-// that subject is. A service import of the server would keep the modules' account
-// safe as well, but let one observer have an answer delivered to the others as if
-// it were an alert.
+// gateway forwards observers' requests to the modules. It has a connection in both accounts
+// and forwards a request's subject alone: not its payload, not its headers, and not its
+// reply subject, on which a module would publish whatever that subject is. A service
+// import of the server would protect the modules' account as well, but an observer could
+// have an answer delivered to the others as if it were an alert.
 type gateway struct {
 	app       *nats.Conn
 	observers *nats.Conn
@@ -46,13 +45,14 @@ type gateway struct {
 	pending [maxPendingRequests]pendingRequest
 }
 
-// pendingRequest is a question under way: the token its answers carry, and who asked.
+// pendingRequest is a forwarded request: the token of its replies, and the observer's reply
+// subject.
 type pendingRequest struct {
 	token string
 	reply string
 }
 
-// openGateway connects to both accounts and begins to answer.
+// openGateway connects to both accounts and starts forwarding.
 func openGateway(p *inProcessDialer, inside, outside key) (*gateway, error) {
 	g := &gateway{limit: rateLimit{limit: requestsPerSecond, now: time.Now}}
 	if err := g.connect(p, inside, outside); err != nil {
@@ -101,25 +101,25 @@ func (g *gateway) close() {
 	}
 }
 
-func (g *gateway) forwardRequest(question *nats.Msg) {
-	if !strings.HasPrefix(question.Reply, observerInbox) {
+func (g *gateway) forwardRequest(request *nats.Msg) {
+	if !strings.HasPrefix(request.Reply, observerInbox) {
 		return
 	}
 	if ok, _ := g.limit.allow(); !ok {
 		return
 	}
-	_ = g.app.PublishRequest(question.Subject, gatewayInbox+"."+g.addPending(question.Reply), nil)
+	_ = g.app.PublishRequest(request.Subject, gatewayInbox+"."+g.addPending(request.Reply), nil)
 }
 
-func (g *gateway) forwardReply(answer *nats.Msg) {
-	reply, ok := g.replySubject(strings.TrimPrefix(answer.Subject, gatewayInbox+"."))
-	if !ok || len(answer.Data) == 0 { // forgotten, or nobody is there to answer
+func (g *gateway) forwardReply(m *nats.Msg) {
+	reply, ok := g.replySubject(strings.TrimPrefix(m.Subject, gatewayInbox+"."))
+	if !ok || len(m.Data) == 0 { // too old, or the module is not there
 		return
 	}
-	_ = g.observers.Publish(reply, answer.Data)
+	_ = g.observers.Publish(reply, m.Data)
 }
 
-// addPending returns a token for answers to reply.
+// addPending returns a token for replies to the subject reply.
 func (g *gateway) addPending(reply string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -140,13 +140,13 @@ func (g *gateway) replySubject(token string) (reply string, ok bool) {
 	return a.reply, a.token == token
 }
 
-// gatewayAppPermission lets the gateway ask modules, and read their answers.
+// gatewayAppPermission permits requests to modules, and their replies.
 func gatewayAppPermission() bus.Permission {
 	return bus.Permission{Publish: observerRequests(), Subscribe: []string{gatewayInbox + ".>"}}
 }
 
-// gatewayObserverPermission lets the gateway hear observers' questions and answer to
-// inboxes only, whatever it was asked.
+// gatewayObserverPermission permits receiving observers' requests, and replies to inboxes
+// only, whatever reply subject a request names.
 func gatewayObserverPermission() bus.Permission {
 	return bus.Permission{Publish: []string{observerInbox + ">"}, Subscribe: observerRequests()}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// healthState is what there is to say about the bus beside what the server itself says.
+// healthState is the health of the bus beyond what the server itself reports.
 type healthState struct {
 	mu          sync.Mutex
 	warningList []string
@@ -16,14 +16,14 @@ type healthState struct {
 	storeReason string
 }
 
-// addWarning remembers a warning for the life of the process.
+// addWarning adds a warning for the life of the process.
 func (n *healthState) addWarning(warning string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.warningList = append(n.warningList, warning)
 }
 
-// setStoreReason says what is wrong with the store, empty for nothing.
+// setStoreReason sets why the store is unhealthy, empty for healthy.
 func (n *healthState) setStoreReason(reason string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -51,13 +51,13 @@ func (n *healthState) warnings() []string {
 	return slices.Clone(n.warningList)
 }
 
-// Health returns, for people, why the bus is not well; empty means well.
+// Health returns why the bus is unhealthy, as sentences for people; empty means healthy.
 func (s *Server) Health() []string {
 	return s.health.reasons()
 }
 
-// Warnings returns, for people, what was asked for and is not there, though the bus
-// works without: the observers' port, or the operators' socket.
+// Warnings returns, as sentences for people, which configured listener is not available,
+// though the bus works without it: the observers' port, or the operators' socket.
 func (s *Server) Warnings() []string {
 	return s.health.warnings()
 }
@@ -66,13 +66,13 @@ func (s *Server) Warnings() []string {
 type Stats struct {
 	// Restarts of the server in place.
 	Restarts uint64
-	// Guests now connected, and Refused so far, by listener: "socket", "observer".
+	// Clients now connected, and Refused so far, by listener: "socket", "observer".
 	Clients map[string]uint64
 	Refused map[string]uint64
 	// SlowConsumers were dropped because they did not read.
 	SlowConsumers uint64
-	// Stalled counts producers that were made to wait for a slow consumer. It
-	// stays 0: the server is told not to.
+	// Stalled counts producers that had to wait for a slow consumer. It stays 0: the
+	// server is configured not to let them.
 	Stalled uint64
 }
 
@@ -92,9 +92,9 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// storeReason asks ns how its store is, empty for well. Not every answer tells: on
-// a busy machine the server says that it is not ready, because it gives itself a
-// millisecond to be so, and does not look at its store then.
+// storeReason returns why the store of ns is unhealthy, empty for healthy. It is not always
+// known: on a busy machine the server answers that it is not ready, because it allows itself
+// a millisecond for that, and does not check its store then.
 func storeReason(ns *server.Server) (reason string, known bool) {
 	if ns == nil {
 		return "the bus server is not running", true

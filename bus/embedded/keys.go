@@ -6,13 +6,13 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// key is one user's nkey: the seed proves, the public half names.
+// key is one user's nkey: the seed authenticates, the public half identifies.
 type key struct {
 	seed   string
 	public string
 }
 
-// keyring holds this start's keys by name. They are never written anywhere.
+// keyring holds keys by name. They are valid until the process ends and never written.
 type keyring map[string]key
 
 // newKeyring makes a key for each name.
@@ -41,8 +41,8 @@ func newKey() (key, error) {
 	return key{seed: string(seed), public: public}, err
 }
 
-// observerKeys are the keys around observers: the one of those who show none, and
-// the gateway's two.
+// observerKeys are the key of clients that send none, and the gateway's two, one in each
+// account.
 type observerKeys struct {
 	observer        key
 	gatewayApp      key

@@ -16,8 +16,7 @@ const (
 	observerName = "observer"
 )
 
-// openListeners opens the listeners that are ours. Config was checked before, so only
-// the machine can refuse.
+// openListeners opens the socket and the observers' port.
 func (s *Server) openListeners() error {
 	if err := s.openSocketProxy(); err != nil {
 		return fmt.Errorf("bus socket: %w", err)
@@ -30,7 +29,7 @@ func (s *Server) openSocketProxy() error {
 		return nil
 	}
 	if !peerCredentialsSupported {
-		s.health.addWarning("the bus socket is off: this system cannot tell who connects to it")
+		s.health.addWarning("the bus socket is off: this system does not report the credentials of a socket's peer")
 		return nil
 	}
 	gid := lookupGroup(s.config.SocketGroup)
@@ -38,9 +37,9 @@ func (s *Server) openSocketProxy() error {
 	if err != nil {
 		return err
 	}
-	who := operatorPolicy{uid: os.Geteuid(), gid: gid}
-	hello := bus.Greeting{Seed: s.keys[bus.Operator].seed, Host: s.config.Host}
-	s.openProxy(socketName, l, operatorHandshake(who, hello))
+	policy := operatorPolicy{uid: os.Geteuid(), gid: gid}
+	greeting := bus.Greeting{Seed: s.keys[bus.Operator].seed, Host: s.config.Host}
+	s.openProxy(socketName, l, operatorHandshake(policy, greeting))
 	return nil
 }
 
@@ -71,8 +70,8 @@ func (s *Server) openProxy(name string, l net.Listener, g handshake) {
 	opened.serve()
 }
 
-// ObserverAddr returns where observers connect, empty if nowhere. It tells the
-// port where Config.ObserverListen asked for any.
+// ObserverAddr returns the address on which observers connect, empty for none, with the
+// actual port if Config.ObserverListen has port 0.
 func (s *Server) ObserverAddr() string {
 	if g := s.proxies[observerName]; g != nil {
 		return g.listener.Addr().String()

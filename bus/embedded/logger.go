@@ -11,16 +11,16 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// serverLog hands the server's lines to logrus. What the server writes may
-// quote what a stranger sent, so a line is data, never a message, and strangers
-// may cause no more than linesPerSecond of them.
+// serverLog passes the server's lines to logrus. A line may quote what an unknown client
+// sent, so it is logged as a field, never as the message, and clients cause no more
+// than linesPerSecond of them.
 type serverLog struct {
 	log   logrus.FieldLogger
 	limit rateLimit
-	fatal atomic.Pointer[string] // the first thing the server could not go on from
+	fatal atomic.Pointer[string] // the first error of Fatalf
 }
 
-// linesPerSecond bounds what any client can make us log.
+// linesPerSecond bounds the log lines that clients can cause.
 const linesPerSecond = 20
 
 var _ server.Logger = (*serverLog)(nil)
@@ -29,7 +29,7 @@ func newServerLog(log logrus.FieldLogger) *serverLog {
 	return &serverLog{log: log, limit: rateLimit{limit: linesPerSecond, now: time.Now}}
 }
 
-// Noticef is the server's talk of its own start and stop.
+// Noticef logs notices about the server's start and stop.
 func (l *serverLog) Noticef(format string, v ...any) {
 	l.log.WithField("text", fmt.Sprintf(format, v...)).Debug("bus server notice")
 }
@@ -41,23 +41,23 @@ func (l *serverLog) Warnf(format string, v ...any) {
 	}
 }
 
-// Errorf logs an error. The server calls a client's mistake an error, so it is a
-// warning here: an error of ours shows in Health.
+// Errorf logs an error as a warning: the server also calls a client's mistake an error. An
+// error of the store shows in Health.
 func (l *serverLog) Errorf(format string, v ...any) {
 	if entry, ok := l.entry(format, v); ok {
 		entry.Warn("bus server error")
 	}
 }
 
-// Fatalf is called by a server that gives up its start. It remembers why and
-// returns: whether the process ends is not the server's decision.
+// Fatalf is called by a server that cannot start. It keeps the text for failure and returns:
+// the server must not end the process.
 func (l *serverLog) Fatalf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.fatal.CompareAndSwap(nil, &text)
 	l.log.WithField("text", text).Error("bus server failed")
 }
 
-// failure returns what Fatalf was first told, nil if it was not called.
+// failure returns the first error of Fatalf, nil if it was not called.
 func (l *serverLog) failure() error {
 	text := l.fatal.Load()
 	if text == nil {
@@ -66,10 +66,10 @@ func (l *serverLog) failure() error {
 	return errors.New(*text)
 }
 
-// Debugf is never asked for.
+// Debugf does nothing.
 func (l *serverLog) Debugf(string, ...any) {}
 
-// Tracef is never asked for.
+// Tracef does nothing.
 func (l *serverLog) Tracef(string, ...any) {}
 
 func (l *serverLog) entry(format string, v []any) (logrus.FieldLogger, bool) {
@@ -84,7 +84,7 @@ func (l *serverLog) entry(format string, v []any) (logrus.FieldLogger, bool) {
 	return entry, true
 }
 
-// rateLimit admits limit events in each second.
+// rateLimit allows limit events in each second.
 type rateLimit struct {
 	limit int
 	now   func() time.Time
@@ -95,8 +95,8 @@ type rateLimit struct {
 	suppressed uint64
 }
 
-// allow reports whether one more event is admitted and, if it is the first
-// since some were not, how many were not.
+// allow reports whether one more event is allowed and, if it is the first since some were
+// not, how many were suppressed.
 func (q *rateLimit) allow() (ok bool, suppressed uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"net/netip"
 )
 
-// maxConnectionsLine is how a NATS server says that there is no room.
+// maxConnectionsLine is what a NATS server sends to a client above its limit.
 const maxConnectionsLine = "-ERR 'maximum connections exceeded'\r\n"
 
-// loopback returns address if it is a loopback one and refuses any other: whoever
-// reaches the observers' port is let in unasked.
+// loopback returns address, with localhost resolved, and an error if it is not a loopback
+// address: the observers' port needs no authentication.
 func loopback(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -26,8 +26,8 @@ func loopback(address string) (string, error) {
 	return address, nil
 }
 
-// observerHandshake lets anyone in; the server makes an observer of whoever
-// shows no key.
+// observerHandshake accepts everyone: the server treats a client without a key as an
+// observer.
 func observerHandshake() handshake {
 	return handshake{
 		accept: func(net.Conn) error { return nil },

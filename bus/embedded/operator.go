@@ -15,8 +15,8 @@ import (
 // noGroup stands for a group that does not exist on this machine.
 const noGroup = -1
 
-// peer is who the kernel says is at the other end of a unix socket, as of its
-// connect: no later fork, exec or reuse of its pid changes it.
+// peer is the process at the other end of a unix socket, as the kernel recorded it when it
+// connected: no later fork, exec or reuse of its pid changes it.
 type peer struct {
 	uid    int
 	gid    int
@@ -24,8 +24,8 @@ type peer struct {
 	groups []int
 }
 
-// operatorPolicy says who may operate the bus: root, this process's own user, and
-// members of one group, as primary or as supplementary group.
+// operatorPolicy permits root, this process's own user, and members of one group, primary
+// or supplementary, to operate the bus.
 type operatorPolicy struct {
 	uid int
 	gid int
@@ -56,7 +56,7 @@ func lookupGroup(name string) int {
 	return gid
 }
 
-// writeGreeting tells c, in the one line that comes before the server speaks.
+// writeGreeting writes g as the line that comes before NATS.
 func writeGreeting(c net.Conn, g bus.Greeting) error {
 	line, err := json.Marshal(g)
 	if err != nil {
@@ -66,31 +66,31 @@ func writeGreeting(c net.Conn, g bus.Greeting) error {
 	return err
 }
 
-// refuse tells c why it is refused. Whether it listens is its own affair.
-func refuse(c net.Conn, why string) {
-	_ = writeGreeting(c, bus.Greeting{Error: why})
+// refuse writes to c why it is refused, if it still reads.
+func refuse(c net.Conn, reason string) {
+	_ = writeGreeting(c, bus.Greeting{Error: reason})
 }
 
 var errNotOperator = errors.New("only root, the daemon's own user and members of its group may operate the bus")
 
-// operatorHandshake asks the kernel who has come and hands the operators' key of
-// this start to operators only.
-func operatorHandshake(who operatorPolicy, hello bus.Greeting) handshake {
+// operatorHandshake sends operators greeting, with the operators' key of this start, and
+// refuses others by their credentials.
+func operatorHandshake(policy operatorPolicy, greeting bus.Greeting) handshake {
 	return handshake{
-		accept: func(c net.Conn) error { return who.handshake(c, hello) },
+		accept: func(c net.Conn) error { return policy.handshake(c, greeting) },
 		reject: func(c net.Conn) { refuse(c, "too many connections; try again") },
 	}
 }
 
-func (o operatorPolicy) handshake(c net.Conn, hello bus.Greeting) error {
+func (o operatorPolicy) handshake(c net.Conn, greeting bus.Greeting) error {
 	p, err := peerCredentials(c)
 	if err != nil {
-		refuse(c, "cannot tell who you are")
+		refuse(c, "cannot read your credentials")
 		return err
 	}
 	if !o.allows(p) {
 		refuse(c, errNotOperator.Error())
 		return fmt.Errorf("uid %d pid %d: %w", p.uid, p.pid, errNotOperator)
 	}
-	return writeGreeting(c, hello)
+	return writeGreeting(c, greeting)
 }

@@ -7,24 +7,24 @@ import (
 )
 
 const (
-	// writeDeadline is how long the server waits for a client that does not
-	// read; maxPending is how much it keeps for it. Then it is dropped: a stuck
-	// observer must not slow producers.
+	// writeDeadline and maxPending are how long, and for how many bytes, the server waits for
+	// a client that does not read before it drops it: a stuck observer must not slow
+	// producers.
 	writeDeadline = 2 * time.Second
 	maxPending    = 16 << 20
 
 	// maxPayload is several times the largest record.
 	maxPayload = 256 << 10
-	// maxSubscriptions bounds one connection, an observer's above all.
+	// maxSubscriptions bounds one connection, such as an observer's.
 	maxSubscriptions = 1024
-	// maxMemoryStore bounds memory streams; none of ours is one.
+	// maxMemoryStore bounds memory streams; there are none.
 	maxMemoryStore = 32 << 20
 
 	authTimeout = 2 * time.Second
 )
 
-// serverOptions returns the options of a server that speaks to this process
-// only, with the accounts of config.
+// serverOptions returns the options of a server without a listener, with the accounts of
+// config.
 func serverOptions(c Config, config string) (*server.Options, error) {
 	opts := &server.Options{
 		ServerName: "ironpost-" + c.Host,

@@ -11,19 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerCredentialsSupported says that this system can tell who is at the other end of a socket.
+// peerCredentialsSupported: this system reports the credentials of a unix socket's peer.
 const peerCredentialsSupported = true
 
-// firstGroups is how many supplementary groups are asked for at first; the
-// kernel names the right number if there are more, up to maxGroups (its own
-// NGROUPS_MAX).
+// firstGroups is how many supplementary groups are read at first; the kernel returns the
+// number if there are more, up to maxGroups (its NGROUPS_MAX).
 const (
 	firstGroups = 64
 	maxGroups   = 1 << 16
 )
 
-// peerCredentials asks the kernel for the credentials that the peer of c had when it
-// connected: unix(7), SO_PEERCRED and SO_PEERGROUPS (Linux 4.13).
+// peerCredentials returns the credentials that the peer of c had when it connected: unix(7), SO_PEERCRED and SO_PEERGROUPS (Linux 4.13).
 func peerCredentials(c net.Conn) (peer, error) {
 	uc, ok := c.(*net.UnixConn)
 	if !ok {
@@ -53,7 +51,7 @@ func peerCredentialsOfFD(fd uintptr) (peer, error) {
 	return peer{uid: int(cred.Uid), gid: int(cred.Gid), pid: int(cred.Pid), groups: groups}, nil
 }
 
-// peerGroups reads the peer's supplementary groups into room for n.
+// peerGroups returns the peer's supplementary groups, with a first buffer for n.
 func peerGroups(fd uintptr, n int) ([]int, error) {
 	raw := make([]uint32, n)
 	const size = uint32(unsafe.Sizeof(raw[0]))
@@ -73,7 +71,7 @@ func peerGroups(fd uintptr, n int) ([]int, error) {
 	return groups, nil
 }
 
-// fileOwner returns whose a file is.
+// fileOwner returns the uid of a file's owner.
 func fileOwner(info fs.FileInfo) (uid int, known bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

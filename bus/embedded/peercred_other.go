@@ -8,14 +8,14 @@ import (
 	"net"
 )
 
-// peersKnown says that this system cannot tell who is at the other end of a
-// socket, so there is no socket.
-const peersKnown = false
+// peerCredentialsSupported: this system does not report the credentials of a unix socket's
+// peer, so there is no socket.
+const peerCredentialsSupported = false
 
-func peerOf(net.Conn) (peer, error) {
+func peerCredentials(net.Conn) (peer, error) {
 	return peer{}, errors.ErrUnsupported
 }
 
-func ownerOf(fs.FileInfo) (uid int, known bool) {
+func fileOwner(fs.FileInfo) (uid int, known bool) {
 	return 0, false
 }

@@ -10,8 +10,8 @@ import (
 // maxPeers bounds what Peers returns.
 const maxPeers = 1024
 
-// Peers returns the addresses of other machines whose connections were accepted, sorted, each once: what a block must
-// never cut off. Who has connected and shown no key yet is not among them. It may be called concurrently.
+// Peers returns the addresses of other machines whose keys were accepted, sorted, each once. A block must not cut
+// them off. It may be called concurrently.
 func (s *Server) Peers() []netip.Addr {
 	ns := s.dialer.current.Load()
 	if ns == nil {

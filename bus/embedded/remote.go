@@ -23,9 +23,9 @@ const (
 	tlsTimeout      = 2.0 // seconds
 )
 
-// listenRemote makes opts listen for other machines: TLS 1.3 with a certificate
-// asked of the client. A key is asked of it as of anyone; nobody is anonymous
-// here, because the observer's key is good for in-memory connections only.
+// listenRemote makes opts listen for other machines: TLS 1.3 with a client certificate, and
+// a key. A client without a key is refused here, because the observers' key is valid for
+// in-memory connections only.
 func listenRemote(opts *server.Options, c Config) error {
 	host, port, err := splitListen(c.Listen)
 	if err != nil {
@@ -78,9 +78,9 @@ func remoteTLS(c Config) (*tls.Config, error) {
 	}, nil
 }
 
-// remoteUsers reads dir: one file "<module>.<host>.nk" per key, holding the
-// public half. A missing folder holds none; a file that is not such a file is an
-// error, because its owner believes that it lets somebody in.
+// remoteUsers reads dir: one file "<module>.<host>.nk" per key, holding the public half.
+// A missing folder holds none. Any other file is an error: its author expects that it
+// permits a connection.
 func remoteUsers(dir string) ([]accountUser, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -92,15 +92,15 @@ func remoteUsers(dir string) ([]accountUser, error) {
 	if len(entries) > maxRemoteKeys {
 		return nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
 	}
-	logins := make([]accountUser, 0, len(entries))
+	users := make([]accountUser, 0, len(entries))
 	for _, entry := range entries {
 		l, err := remoteUser(dir, entry.Name())
 		if err != nil {
 			return nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
 		}
-		logins = append(logins, l)
+		users = append(users, l)
 	}
-	return logins, nil
+	return users, nil
 }
 
 func remoteUser(dir, name string) (accountUser, error) {
@@ -118,7 +118,7 @@ func remoteUser(dir, name string) (accountUser, error) {
 	return moduleUser(public, bus.Permissions(module, host), overTCP), nil
 }
 
-// isRemoteRole reports whether a remote key may have this role: no other machine is
+// isRemoteRole reports whether a remote key may have this role. No other machine may be
 // this one's daemon.
 func isRemoteRole(name string) bool { return name == bus.Operator || bus.IsModule(name) }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-// readyTimeout bounds one start of the server. A store of millions of messages
-// is read within seconds; see the deadline of the caller's context as well.
+// readyTimeout bounds one start of the server, as does the caller's context. A store of
+// millions of messages is read within seconds.
 const readyTimeout = 30 * time.Second
 
 // Server is a running bus: the NATS server and the listeners in front of it. All
@@ -26,7 +26,7 @@ type Server struct {
 	log    logrus.FieldLogger
 
 	keys     keyring
-	observer *observerKeys // nil: no observers
+	observer *observerKeys // nil without observers
 	dialer   inProcessDialer
 
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
@@ -44,8 +44,8 @@ type Server struct {
 }
 
 // Start runs the bus and returns when modules can connect. Close it with
-// Shutdown. It fails if the store, the socket or the native listener cannot be
-// had; the observers' port is a convenience, so a taken one is a reason in Health.
+// Shutdown. It fails if the store, the socket or Config.Listen cannot be opened; an
+// observers' port that is taken is a warning.
 func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -80,11 +80,11 @@ func (s *Server) makeKeys() error {
 	return err
 }
 
-// localRoles are those with a key of this start.
+// localRoles returns the roles that get a key at each start.
 func localRoles() []string { return append(bus.ModuleNames(), bus.Daemon, bus.Operator) }
 
 // startServer starts a server on the store and makes it the current one. s.running is
-// held, or nobody knows of s yet.
+// held, or s is not in use yet.
 func (s *Server) startServer(ctx context.Context) error {
 	opts, err := s.options()
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Server) startServer(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady waits until ns takes connections and its store is in use.
+// awaitReady waits until ns accepts connections and uses its store.
 func awaitReady(ctx context.Context, ns *server.Server, log *serverLog) error {
 	if err := log.failure(); err != nil {
 		return err
@@ -119,7 +119,7 @@ func awaitReady(ctx context.Context, ns *server.Server, log *serverLog) error {
 	return nil
 }
 
-// remainingTime returns what is left of ctx, at most d.
+// remainingTime returns the time until ctx's deadline, at most d.
 func remainingTime(ctx context.Context, d time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return min(d, time.Until(deadline))
@@ -127,27 +127,27 @@ func remainingTime(ctx context.Context, d time.Duration) time.Duration {
 	return d
 }
 
-// shutDown stops ns and waits for all of it.
+// shutDown stops ns and waits until it has stopped.
 func shutDown(ns *server.Server) {
 	ns.Shutdown()
 	ns.WaitForShutdown()
 }
 
-// options returns the options of a server with this start's keys and the remote
-// keys of the moment.
+// options returns the options of a server with this start's keys and the current remote
+// keys.
 func (s *Server) options() (*server.Options, error) {
-	logins := make([]accountUser, 0, len(s.keys))
+	users := make([]accountUser, 0, len(s.keys))
 	for _, name := range localRoles() {
-		logins = append(logins, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
+		users = append(users, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
 	}
 	if s.config.Listen != "" {
 		remote, err := remoteUsers(s.config.KeysDir)
 		if err != nil {
 			return nil, err
 		}
-		logins = append(logins, remote...)
+		users = append(users, remote...)
 	}
-	accounts := newAccounts(logins)
+	accounts := newAccounts(users)
 	if s.observer != nil {
 		accounts.addObservers(*s.observer)
 	}
@@ -162,9 +162,9 @@ func (s *Server) options() (*server.Options, error) {
 	return opts, err
 }
 
-// Options returns what module of this process needs to connect: its own key, and
-// a way to the server that outlives a restart of it. An unknown module gets
-// options without a key, which the server refuses.
+// Options returns the options with which module of this process connects: its own key, and
+// an in-memory connection that survives a restart of the server. Those of an unknown module
+// have no key, and the server refuses them.
 func (s *Server) Options(module string) bus.Options {
 	return bus.Options{
 		Module:    module,
@@ -175,9 +175,8 @@ func (s *Server) Options(module string) bus.Options {
 	}
 }
 
-// Reload reads the remote keys and the certificates anew. Connections of a key
-// that is gone are closed; all others go on. Without Config.Listen there is
-// nothing to reload.
+// Reload reads the remote keys and the certificates again. Connections of a removed key are
+// closed, others go on. Without Config.Listen it changes nothing.
 func (s *Server) Reload() error {
 	s.running.Lock()
 	defer s.running.Unlock()
@@ -195,8 +194,8 @@ func (s *Server) Reload() error {
 	return nil
 }
 
-// Restart stops the server and starts it anew on the same store, with the same
-// keys. In-memory connections come back by themselves; listeners stay open.
+// Restart stops the server and starts it again on the same store, with the same keys.
+// In-memory connections reconnect; listeners stay open.
 func (s *Server) Restart(ctx context.Context) error {
 	s.running.Lock()
 	defer s.running.Unlock()

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// MaxSocketPath is the longest Config.Socket in bytes: with bindingSuffix, and its
-// final zero byte, it fits sockaddr_un, here and on the BSDs.
+// MaxSocketPath is the longest Config.Socket in bytes: with bindingSuffix and a final zero
+// byte it fits sockaddr_un, also on the BSDs.
 const MaxSocketPath = 103 - len(bindingSuffix)
 
 const (
@@ -30,12 +30,12 @@ type socketListener struct {
 	info fs.FileInfo
 }
 
-// listenSocket binds path with mode 0660 and, if there is one, that group.
-// It makes the parent folder if it is missing, and takes the place of a socket
-// that nobody answers on; anything else in its way is an error.
+// listenSocket listens on path with mode 0660 and, if there is one, the group gid. It makes
+// the parent folder if it is missing, and replaces a stale socket; anything else at path is
+// an error.
 //
-// The socket is bound beside its place and moved there when its mode is right:
-// nobody can reach it before.
+// The socket is bound beside its path and moved there when its mode is set: no client
+// can connect before.
 func listenSocket(path string, gid int) (*socketListener, error) {
 	if len(path) > MaxSocketPath {
 		return nil, fmt.Errorf("socket path %s is longer than %d bytes", path, MaxSocketPath)
@@ -70,8 +70,8 @@ func bindSocket(path string, gid int) (*socketListener, error) {
 	return &socketListener{UnixListener: l, path: path, info: own}, nil
 }
 
-// moveIntoPlace gives the bound socket its owner and mode, moves it to path and returns
-// what it is.
+// moveIntoPlace sets the group and mode of the bound socket, moves it to path and returns
+// its file info.
 func moveIntoPlace(binding, path string, gid int) (fs.FileInfo, error) {
 	if err := chownGroup(binding, gid); err != nil {
 		return nil, err
@@ -85,8 +85,7 @@ func moveIntoPlace(binding, path string, gid int) (fs.FileInfo, error) {
 	return os.Lstat(path)
 }
 
-// Close stops listening and removes the path unless another process has put
-// something else there.
+// Close stops listening and removes the path, unless another process has replaced it.
 func (l *socketListener) Close() error {
 	err := l.UnixListener.Close()
 	if now, lerr := os.Lstat(l.path); lerr == nil && os.SameFile(now, l.info) {
@@ -95,8 +94,8 @@ func (l *socketListener) Close() error {
 	return err
 }
 
-// checkParent makes dir if it is missing and refuses one in which someone else
-// could put things in our way.
+// checkParent makes dir if it is missing, and returns an error if another user could replace
+// files in it.
 func checkParent(dir string, gid int) error {
 	if err := makeParent(dir, gid); err != nil {
 		return err
@@ -112,7 +111,7 @@ func checkParent(dir string, gid int) error {
 		return fmt.Errorf("socket folder %s belongs to uid %d, who could put another socket there", dir, uid)
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("socket folder %s may be written by anyone; take that right away", dir)
+		return fmt.Errorf("socket folder %s is writable by anyone; remove that permission", dir)
 	}
 	return nil
 }
@@ -127,10 +126,10 @@ func makeParent(dir string, gid int) error {
 	if err := os.Mkdir(dir, parentMode); err != nil {
 		return err
 	}
-	return chownGroup(dir, gid) // or the group could not reach its socket
+	return chownGroup(dir, gid) // so that it can reach the socket
 }
 
-// chownGroup hands path to a group. A user who may not, keeps it.
+// chownGroup gives path to a group, if this user may.
 func chownGroup(path string, gid int) error {
 	if gid == noGroup {
 		return nil
@@ -141,8 +140,7 @@ func chownGroup(path string, gid int) error {
 	return nil
 }
 
-// checkPathFree reports why path cannot become our socket: something that is not a
-// socket lies there, or somebody answers.
+// checkPathFree returns an error if path is something else than a stale socket.
 func checkPathFree(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,20 +155,20 @@ func checkPathFree(path string) error {
 	return checkStale(path)
 }
 
-// checkStale reports whether the socket at path is a stale one.
+// checkStale returns an error if a process listens on the socket at path.
 func checkStale(path string) error {
 	c, err := (&net.Dialer{Timeout: probeTimeout}).DialContext(context.Background(), "unix", path)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("ask who owns socket %s: %w", path, err)
+		return fmt.Errorf("check socket %s: %w", path, err)
 	}
 	_ = c.Close()
 	return fmt.Errorf("another process listens on %s", path)
 }
 
-// removeLeftover removes what a killed start of ours left beside the path.
+// removeLeftover removes a socket that a killed start left beside the path.
 func removeLeftover(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

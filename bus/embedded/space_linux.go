@@ -2,7 +2,7 @@ package embedded
 
 import "golang.org/x/sys/unix"
 
-// freeSpace returns how many bytes this process may still write at path.
+// freeSpace returns how many bytes this process can still write at path.
 func freeSpace(path string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {

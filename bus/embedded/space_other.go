@@ -4,8 +4,7 @@ package embedded
 
 import "math"
 
-// freeSpace cannot be told here: the watchdog then tries to restart at its own
-// pace.
+// freeSpace is not known on this system: the watchdog does not wait for space.
 func freeSpace(string) (uint64, error) {
 	return math.MaxUint64, nil
 }

@@ -9,30 +9,29 @@ import (
 )
 
 const (
-	// minFree is the free space below which a failed store is left alone, and a
-	// working one is worth a warning.
+	// minFree is the free space below which a failed store is not restarted, and a healthy
+	// one is reported.
 	minFree = 8 << 20
 
-	// failuresToBelieve is how many looks in a row must find the store failed before the
-	// server is restarted: a stream that is being made looks failed for a moment.
+	// failuresToBelieve is how many checks in a row must fail before the server is restarted:
+	// a stream that is being created seems to have failed for a moment.
 	failuresToBelieve = 3
 
 	firstPause = 2 * time.Second
 	lastPause  = time.Minute
 )
 
-// watchdog looks at the store. The server does not come back by itself from a
-// full disk: its streams refuse every message until it is started anew, and a
-// publisher meets that as silence.
+// watchdog checks the store. The server does not recover from a full disk: until it is
+// restarted its streams store nothing, and a publisher gets no answer.
 type watchdog struct {
 	server *Server
-	failed int           // looks in a row that found the store failed
-	pause  time.Duration // before the next restart, doubled by each that did not help
+	failed int           // checks in a row that failed
+	pause  time.Duration // before the next restart, doubled after each one
 	next   time.Time
 }
 
-// Watch looks at the store until ctx ends, and restarts the server in place when
-// the store has failed and there is space again. It returns nil when ctx ends.
+// Watch checks the store until ctx ends, and restarts the server in place when the store
+// has failed and there is space. It returns nil.
 func (s *Server) Watch(ctx context.Context) error {
 	w := &watchdog{server: s, pause: firstPause}
 	tick := time.NewTicker(s.config.CheckInterval)
@@ -66,7 +65,7 @@ func (w *watchdog) check(ctx context.Context, now time.Time) {
 	}
 }
 
-// believe counts failures in a row and reports whether reason is to be believed.
+// believe counts failures in a row and reports whether reason is to be shown.
 func (w *watchdog) believe(reason string) bool {
 	if reason != "" {
 		w.failed++
@@ -76,7 +75,7 @@ func (w *watchdog) believe(reason string) bool {
 	return true
 }
 
-// describeStore is the reason to show: why the store failed, or that it soon may.
+// describeStore returns the reason to show: why the store failed, or that the disk is full.
 func describeStore(reason string, free uint64) string {
 	if free >= minFree {
 		return reason
@@ -97,6 +96,6 @@ func (w *watchdog) restart(ctx context.Context, reason string, free uint64) {
 	w.next = time.Now().Add(w.pause)
 	w.pause = min(2*w.pause, lastPause)
 	if err != nil {
-		log.WithError(err).Error("bus server did not restart")
+		log.WithError(err).Error("cannot restart the bus server")
 	}
 }
