@@ -86,7 +86,7 @@ func (a *attempt) restore(ctx context.Context) error {
 		err := s.do(ctx)
 		switch {
 		case err == nil:
-		case errors.Is(err, errStays), docker.ClassOf(err).Retryable(), docker.ClassOf(err) == docker.Canceled:
+		case errors.Is(err, errStays), mayPass(err):
 			return err
 		default:
 			a.refused = append(a.refused, err)
@@ -114,10 +114,10 @@ func (a *attempt) sever(ctx context.Context) error {
 		if err := a.commit(); err != nil {
 			return err
 		}
-		if err := a.kill(ctx); err != nil && !docker.ClassOf(err).Retryable() && docker.ClassOf(err) != docker.Canceled {
-			return fmt.Errorf("%w: old connections cannot be destroyed: %w", errStays, err)
-		} else if err != nil {
+		if err := a.kill(ctx); mayPass(err) {
 			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: old connections cannot be destroyed: %w", errStays, err)
 		}
 	}
 	a.e.Severed = true
@@ -135,9 +135,14 @@ func (a *attempt) missing() []docker.Endpoint {
 		}
 	}
 	// The network it was created with comes first: it gives the first interface.
-	slices.SortStableFunc(out, func(x, y docker.Endpoint) int {
-		return networkRank(x, a.e.Before.NetworkMode) - networkRank(y, a.e.Before.NetworkMode)
-	})
+	mode := a.e.Before.NetworkMode
+	isFirst := func(e docker.Endpoint) bool {
+		return e.Network == mode || e.NetworkID == mode || (mode == "default" && e.Network == "bridge")
+	}
+	if i := slices.IndexFunc(out, isFirst); i > 0 {
+		first := out[i]
+		out = slices.Insert(slices.Delete(out, i, i+1), 0, first)
+	}
 	return out
 }
 
@@ -155,13 +160,6 @@ func endpointLike(c docker.Container, was docker.Endpoint) (docker.Endpoint, boo
 	return c.Networks[i], true
 }
 
-func networkRank(e docker.Endpoint, mode string) int {
-	if e.Network == mode || e.NetworkID == mode || (mode == "default" && e.Network == "bridge") {
-		return 0
-	}
-	return 1
-}
-
 // connect connects the container to its networks again.
 func (a *attempt) connect(ctx context.Context) error {
 	if a.e.NeedsStart && !a.e.Severed || a.now.Running && !a.e.Severed {
@@ -170,7 +168,7 @@ func (a *attempt) connect(ctx context.Context) error {
 	var errs []error
 	for _, e := range a.missing() {
 		err := a.connectTo(ctx, e)
-		if docker.ClassOf(err).Retryable() || docker.ClassOf(err) == docker.Canceled {
+		if mayPass(err) {
 			return err
 		}
 		if err != nil {
@@ -196,7 +194,7 @@ func (a *attempt) connectTo(ctx context.Context, e docker.Endpoint) error {
 	}
 	request := e
 	request.Static = &docker.StaticAddress{IPv4: e.IPv4.String()}
-	if err := a.m.options.Docker.Disconnect(ctx, e.Ref(), a.e.Before.ID); err != nil && docker.ClassOf(err) != docker.Already {
+	if err := ignore(a.m.options.Docker.Disconnect(ctx, e.Ref(), a.e.Before.ID), docker.Already); err != nil {
 		return err
 	}
 	if err := a.connectEndpoint(ctx, request); err == nil || docker.ClassOf(err).Retryable() {
@@ -206,22 +204,14 @@ func (a *attempt) connectTo(ctx context.Context, e docker.Endpoint) error {
 }
 
 func (a *attempt) connectEndpoint(ctx context.Context, e docker.Endpoint) error {
-	err := a.m.options.Docker.Connect(ctx, e.Ref(), a.e.Before.ID, e)
-	if docker.ClassOf(err) == docker.Already {
-		return nil
-	}
-	return err
+	return ignore(a.m.options.Docker.Connect(ctx, e.Ref(), a.e.Before.ID, e), docker.Already)
 }
 
 func (a *attempt) thaw(ctx context.Context) error {
 	if a.e.Want.Disconnect && !a.e.Severed {
 		return fmt.Errorf("%w: it stays frozen, because old connections could go on", docker.ErrForbidden)
 	}
-	err := a.m.options.Docker.Unpause(ctx, a.e.Before.ID)
-	if class := docker.ClassOf(err); class == docker.Already || class == docker.Conflict {
-		return nil
-	}
-	return err
+	return ignore(a.m.options.Docker.Unpause(ctx, a.e.Before.ID), docker.Already, docker.Conflict)
 }
 
 // needsStart tells whether the container ran before and does not run because of the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (a *attempt) doSteps(ctx context.Context) error {
 			return err
 		}
 		if err := s.do(ctx); err != nil {
-			if docker.ClassOf(err).Retryable() || errors.Is(err, docker.ErrNotFound) || docker.ClassOf(err) == docker.Canceled {
+			if mayPass(err) || errors.Is(err, docker.ErrNotFound) {
 				return err
 			}
 			a.refused = append(a.refused, err)
@@ -122,11 +123,21 @@ func (a *attempt) setRestart(p docker.RestartPolicy) func(context.Context) error
 
 // kill ends the container. One that has ended already is fine.
 func (a *attempt) kill(ctx context.Context) error {
-	err := a.m.options.Docker.Kill(ctx, a.e.Before.ID)
-	if docker.ClassOf(err) == docker.Conflict {
+	return ignore(a.m.options.Docker.Kill(ctx, a.e.Before.ID), docker.Conflict)
+}
+
+// ignore returns err unless it is of one of the classes.
+func ignore(err error, classes ...docker.Class) error {
+	if slices.Contains(classes, docker.ClassOf(err)) {
 		return nil
 	}
 	return err
+}
+
+// mayPass tells whether a later attempt may succeed where err is what this one failed with.
+func mayPass(err error) bool {
+	class := docker.ClassOf(err)
+	return class.Retryable() || class == docker.Canceled
 }
 
 // disconnect takes the container off every network.
@@ -136,10 +147,7 @@ func (a *attempt) disconnect(ctx context.Context) error {
 	}
 	for _, n := range disconnectable(a.now) {
 		err := a.m.options.Docker.Disconnect(ctx, n.Ref(), a.e.Before.ID)
-		switch docker.ClassOf(err) {
-		case docker.OK, docker.Already:
-		case docker.NotFound: // the network or the container is gone: the inspection afterwards tells
-		default:
+		if err := ignore(err, docker.Already, docker.NotFound); err != nil { // if the container is gone, the inspection afterwards tells
 			return fmt.Errorf("network %s: %w", n.Network, err)
 		}
 	}
