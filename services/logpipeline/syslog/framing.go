@@ -17,7 +17,7 @@ const (
 	maxDigits = 20
 )
 
-// framer finds messages in a TCP stream (RFC 6587). Each frame is told apart anew: an
+// framer finds messages in a TCP stream (RFC 6587). The kind of each frame is detected: an
 // octet count, a space and "<" begin a counted one, anything else ends at a newline or a
 // NUL. The same bytes give the same messages, however they are split over calls of feed.
 type framer struct {

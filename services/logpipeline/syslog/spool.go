@@ -107,7 +107,7 @@ func (s *spool) write(records []byte) error {
 		s.total += int64(n)
 		return nil
 	}
-	// Remove what was written in part. If that fails the segment ends here, and its
+	// Remove the records that were written in part. If that fails the segment ends here, and its
 	// reader skips the torn end.
 	if s.file.Truncate(last.size) == nil {
 		return err

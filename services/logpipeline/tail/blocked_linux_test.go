@@ -18,7 +18,7 @@ import (
 )
 
 // The kernel holds a read of a followed file back, as a slow disk does. State and
-// Stats answer from what was published before it, and the line arrives after it.
+// Stats answer from the snapshot published before it, and the line arrives after it.
 func TestStateAndStatsDoNotWaitForABlockedRead(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)

@@ -10,7 +10,7 @@ import (
 
 // Values of Config.From.
 const (
-	FromEnd   = "end"   // only what is written from now on
+	FromEnd   = "end"   // only lines written from now on
 	FromStart = "start" // all of it
 )
 

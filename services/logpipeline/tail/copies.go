@@ -59,7 +59,7 @@ func (t *Tailer) unowned(p *watchedPath, sib sibling) bool {
 }
 
 // findCopy returns the largest file that continues the content of f: the copy that was
-// made before a truncation, or the file in which the writer goes on.
+// made before a truncation, or the file that the writer continues.
 func (t *Tailer) findCopy(p *watchedPath, f *logFile) (best sibling, found bool) {
 	if f.Offset == 0 {
 		return sibling{}, false
@@ -94,7 +94,7 @@ func (t *Tailer) findCompressedCopy(p *watchedPath, f *logFile) *unpacker {
 }
 
 // unreadInGzip returns how many bytes of f the oldest compressed rotation newer than
-// our place holds beyond it, 0 if there is none. The size is that of the gzip trailer
+// the place reached holds beyond it, 0 if there is none. The size is that of the gzip trailer
 // (RFC 1952, 2.3.1).
 func (t *Tailer) unreadInGzip(p *watchedPath, f *logFile) int64 {
 	for _, sib := range t.siblings(p, f) {
@@ -125,7 +125,7 @@ func (t *Tailer) unseenRotations(p *watchedPath, f *logFile) []sibling {
 		case matchesAny(t.cfg.Paths, sib.path) && !isNumbered(sib.path, p.path): // a log of its own
 		case sib.mtime < f.MTime, !t.unowned(p, sib):
 		case sib.id.Birth != 0 && sib.id.Birth < f.At.Birth:
-		case f.Offset > 0 && f.matchesPath(sib.path): // a copy of what was read
+		case f.Offset > 0 && f.matchesPath(sib.path): // a copy of content that was read
 		default:
 			found = append(found, sib)
 		}
@@ -148,7 +148,7 @@ func firstBytes(path string) ([]byte, error) {
 	return b[:n], err
 }
 
-// isRotationOf reports whether path is named as rotation programs name what was base:
+// isRotationOf reports whether path is a name that rotation programs give to the file base:
 // base, a separator, anything.
 func isRotationOf(path, base string) bool {
 	rest, ok := strings.CutPrefix(filepath.Base(path), filepath.Base(base))

@@ -42,7 +42,7 @@ func newFile(info fileInfo, real string, rotation rotationState) *logFile {
 // lag is how many bytes were not read, as of the last stat.
 func (f *logFile) lag() int64 { return max(0, f.size-f.Offset) }
 
-// unread is what was seen of the content beyond the place reached, before it changed.
+// unread is how many bytes of the content, as last verified, were not read.
 func (f *logFile) unread() int64 { return max(0, f.verifiedSize-f.Offset) }
 
 // beginContent remembers the first line of a content whose first bytes are b. From

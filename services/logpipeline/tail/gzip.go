@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxUnpacked bounds what is unpacked of one compressed file, read or not, and
-	// maxScratch what of it is kept on disk.
+	// maxUnpacked limits the bytes skipped in one compressed file, and maxScratch those
+	// kept on disk.
 	maxUnpacked = 8 << 30
 	maxScratch  = 2 << 30
 	// unpackStep is how much is unpacked before other files are read.
@@ -95,7 +95,7 @@ func (u *unpacker) close() {
 	}
 }
 
-// unpackNext unpacks the next step of f. At the end f goes on in the unpacked file if that
+// unpackNext unpacks the next step of f. At the end f continues in the unpacked file if that
 // continues its content; if not, another copy is searched.
 func (t *Tailer) unpackNext(p *watchedPath, f *logFile, b *batch) readResult {
 	u := f.unpacker
@@ -132,7 +132,7 @@ func (t *Tailer) startUnpacking(p *watchedPath, f *logFile, u *unpacker) {
 }
 
 // stopUnpacking closes the unpacker of f, if there is one. Its file is free again for other
-// paths unless f goes on in it.
+// paths unless f continues in it.
 func (t *Tailer) stopUnpacking(f *logFile) {
 	u := f.unpacker
 	if u == nil {

@@ -23,7 +23,7 @@ type Line struct {
 	Truncated bool
 }
 
-// FileID tells a file from every other that has been on this machine.
+// FileID identifies a file among all that have been on this machine.
 type FileID struct {
 	Dev   uint64 `json:"dev"`
 	Inode uint64 `json:"inode"`

@@ -14,7 +14,7 @@ import (
 // the interval grows, and change notification does the rest.
 const pathsPerPoll = 1000
 
-// watchedPath is one path and what is read under it.
+// watchedPath is one path and the files that are or were read under it.
 type watchedPath struct {
 	path, source string
 	spool        bool
@@ -87,7 +87,7 @@ func (p *watchedPath) latest() *logFile {
 	return nil
 }
 
-// poll matches the patterns anew and checks every path.
+// poll matches the patterns again and checks every path.
 func (t *Tailer) poll() {
 	t.capped = false
 	for _, pattern := range t.cfg.Paths {

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// published is what State and Stats answer from. Tailer.mu is held while files are
+// published is the snapshot from which State and Stats answer. Tailer.mu is held while files are
 // read, which may take long; published.mu only while memory is copied.
 type published struct {
 	mu       sync.Mutex
@@ -18,7 +18,7 @@ type published struct {
 	watchErr error
 }
 
-// publishedPath is what is published of one path. Its slices are never changed.
+// publishedPath is the snapshot of one path. Its slices are never changed.
 type publishedPath struct {
 	spool   bool
 	state   PathState
@@ -33,7 +33,7 @@ type publishedFile struct {
 	offset, size int64
 }
 
-// markChanged makes publish look at p.
+// markChanged makes publish take a new snapshot of p.
 func (t *Tailer) markChanged(p *watchedPath) {
 	if !p.changed {
 		p.changed = true

@@ -38,8 +38,8 @@ import (
 //	finished   under its path again                         resumeFile             following
 //	finished   not in its folder any more                   forgetFinished         -
 //
-// Events come from checkPath (a poll or a watch event compares what is under the path
-// with what is followed) and from readFile (a read compares the content with the
+// Events come from checkPath (a poll or a watch event compares the file under the path
+// with the one followed) and from readFile (a read compares the content with the
 // fingerprints). Spool files are never rotated: they are finished at their end once
 // there is a later one.
 type rotationState int
@@ -55,17 +55,17 @@ const (
 const (
 	// minReplacementBytes is how much of a file must have been read before another file
 	// with the same content takes its place (a new inode after a remount, an
-	// editor that writes anew). Less could be two files that only begin alike.
+	// editor that writes a new file). Less could be two files that only begin alike.
 	minReplacementBytes = 1024
 	// maxUnfinished bounds the unfinished files of one path.
 	maxUnfinished = 256
 	// forgetAfter is how long a path that only a pattern named may be absent.
 	forgetAfter = 10 * time.Minute
-	// clockSlack is more than the clock of a filesystem may be behind ours.
+	// clockSlack is more than the clock of a filesystem may be behind the system's.
 	clockSlack = 20 * time.Millisecond
 )
 
-// checkPath compares what is under the path of p with what is followed.
+// checkPath compares the file under the path of p with the one followed.
 func (t *Tailer) checkPath(p *watchedPath) {
 	t.markChanged(p)
 	info, err := statRegular(p.path)
@@ -217,8 +217,8 @@ func (t *Tailer) continueInReplacement(p *watchedPath, f *logFile, info fileInfo
 	return true
 }
 
-// contentChanged handles a file that is not the content it was: what was not read of the
-// old content is in a copy, or lost.
+// contentChanged handles a file that was truncated or written again: the unread rest of
+// the old content is in a copy, or lost.
 func (t *Tailer) contentChanged(p *watchedPath, f *logFile) {
 	t.rotations++
 	if f.rotation == copied {
@@ -297,7 +297,7 @@ func (t *Tailer) enqueue(p *watchedPath, f, next *logFile) {
 	}
 }
 
-// resumeFile goes on with the file info, which is back under the path of p: it was
+// resumeFile continues with the file info, which is back under the path of p: it was
 // rotated or finished.
 func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 	for i, f := range p.files {
@@ -324,7 +324,7 @@ func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 }
 
 // rotatedFileGone handles a file that is under no name any more. It reports whether it
-// goes on in a copy that can be opened; if there is no copy, the rest of it is lost.
+// continues in a copy that can be opened; if there is no copy, the rest of it is lost.
 func (t *Tailer) rotatedFileGone(p *watchedPath, f *logFile) bool {
 	if f.rotation == rotated {
 		if sib, ok := t.findCopy(p, f); ok {
@@ -366,7 +366,7 @@ func (t *Tailer) finishFile(p *watchedPath, f *logFile) {
 }
 
 // forgetFinished forgets finished files that are not in the folder any more. The last
-// one stays: what came after it is told by its time.
+// one stays: later files are recognised by its time.
 func (t *Tailer) forgetFinished(p *watchedPath) {
 	if len(p.finished) < 2 {
 		return

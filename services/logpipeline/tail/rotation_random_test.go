@@ -49,7 +49,7 @@ func (w *writer) shift() {
 }
 
 // tick waits until the clock of the filesystem has advanced: files of one tick cannot
-// be told apart by their time. No rotation program is as fast as this test.
+// be distinguished by their time. No rotation program is as fast as this test.
 func (w *writer) tick() {
 	var first int64
 	require.Eventually(w.t, func() bool {

@@ -44,7 +44,7 @@ func damaged(name, text string) step {
 
 func TestRotations(t *testing.T) {
 	t.Parallel()
-	long, longLines := numbered("long enough to be told from others", 0, 100)
+	long, longLines := numbered("long enough to be recognised", 0, 100)
 	cases := map[string]struct {
 		steps []step
 		want  []string

@@ -104,7 +104,7 @@ func (t *Tailer) Stats() Stats {
 	return st
 }
 
-// lag is what is written and not yet read. A file that Read has closed since counts
+// lag is how many bytes are written and not yet read. A file that Read has closed since counts
 // with its last known size.
 func (p publishedPath) lag() int64 {
 	var sum int64

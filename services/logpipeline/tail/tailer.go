@@ -45,7 +45,7 @@ type Tailer struct {
 	published published
 }
 
-// New returns a Tailer that continues from saved, or begins anew if saved is nil. It
+// New returns a Tailer that continues from saved, or starts from nothing if saved is nil. It
 // opens nothing and starts nothing; the first Read does. The error says what is wrong
 // with cfg or saved.
 func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
