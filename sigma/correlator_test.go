@@ -119,7 +119,7 @@ func TestCorrelationTimelines(t *testing.T) {
 		{"fires again after a pause", []string{countOfA}, "0:a/1 1:a/1 2:a/1 30:a/1 31:a/1 32:a/1", "X1@2 X1@32"},
 		{"late event completes", []string{countOfA}, "0:a/1 9:a/1 3:a/1", "X1@3"},
 		{"late event completes an older window", []string{countOfA}, "0:a/1 9:a/1 30:a/1 3:a/1", "X1@3"},
-		{"late event of a told window", []string{countOfA}, "0:a/1 1:a/1 2:a/1 30:a/1 3:a/1 4:a/1", "X1@2"},
+		{"late event of a window that fired", []string{countOfA}, "0:a/1 1:a/1 2:a/1 30:a/1 3:a/1 4:a/1", "X1@2"},
 		{"late event too far from others", []string{countOfA}, "0:a/1 9:a/1 30:a/1 19:a/1", ""},
 		{"reverse order", []string{countOfA}, "9:a/1 8:a/1 7:a/1 6:a/1", "X1@7"},
 		{"one absurd time does not stop it", []string{countOfA}, "900000000:a/1 0:a/1 1:a/1 2:a/1", "X1@2"},
@@ -415,7 +415,7 @@ func TestCorrelationFeatures(t *testing.T) {
 			[]int{3},
 		},
 		{
-			"value_count tells long values apart",
+			"value_count distinguishes long values",
 			"type: value_count\nrules: [a]\ntimespan: 10s\ncondition: {field: x, gte: 2}",
 			[]fields{{"kind": "a", "x": long + "1"}, {"kind": "a", "x": long + "1"}, {"kind": "a", "x": long + "2"}},
 			[]int{2},

@@ -127,7 +127,7 @@ func plainMatch(pattern, value string) bool {
 	return reach[len(text)]
 }
 
-// FuzzRestore: no panic on any snapshot, and what is taken over can be observed on.
+// FuzzRestore checks that no snapshot panics, and that a restored correlator works.
 func FuzzRestore(f *testing.F) {
 	docs, err := sigma.Parse("f.yml", []byte(correlated(countOfA)))
 	require.NoError(f, err)

@@ -185,8 +185,8 @@ func findRun(run []element, s string) int {
 	return -1
 }
 
-// lower is strings.ToLower, but keeps invalid UTF-8: encoded values contain such
-// bytes, and ToLower would replace all of them by the same character.
+// lower is strings.ToLower, but keeps invalid UTF-8: encoded values contain it,
+// and ToLower would replace all invalid bytes by the same character.
 func lower(s string) string {
 	if utf8.ValidString(s) {
 		return strings.ToLower(s)

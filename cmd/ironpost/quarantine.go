@@ -53,9 +53,9 @@ func (a *app) isolateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "isolate <container>",
 		Short: "freeze a container and disconnect its networks",
-		Long: `Puts a container in quarantine: freezes its processes, saves evidence of what
-they were doing, and disconnects the container from every network. The guard
-keeps it so, even if Docker, Compose or a user changes it, until it is released.
+		Long: `Puts a container in quarantine: freezes its processes, disconnects it from
+every network, and saves evidence of what it was doing. The guard keeps it so,
+even if Docker, Compose or a user changes it, until it is released.
 The container is given by name, by id, or by the beginning of the id.
 
 --kind chooses a part of this:

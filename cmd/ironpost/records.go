@@ -49,7 +49,7 @@ type recordLister struct {
 	lastSeq   uint64    // newest stream sequence seen
 	lastTime  time.Time // when it was stored: reading resumes here
 	shown     int
-	undecoded int // messages that are no such record
+	undecoded int // messages that could not be decoded
 }
 
 // entry is one record to print.

@@ -22,7 +22,7 @@ type logReplay struct {
 
 	in       *replayInput
 	pipeline *logpipeline.Offline
-	received time.Time // stands for the time of lines without one
+	received time.Time // the time of lines without one
 	maxLine  int
 	table    *table
 	lines    int

@@ -80,7 +80,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"blocklist add 203.0.113.UID", exitOK, exitOK, exitUnreachable},
 		{"blocklist list", exitOK, exitOK, exitUnreachable},
 		{"blocklist del 203.0.113.UID", exitOK, exitOK, exitUnreachable},
-		// Those who may ask are told that the module does not run.
+		// Root and member learn that the module does not run.
 		{"audit accept --reason known", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"isolate web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"release web", exitUnreachable, exitUnreachable, exitUnreachable},

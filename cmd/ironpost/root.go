@@ -69,15 +69,15 @@ func (a *app) rootCommand() *cobra.Command {
 		Use:   "ironpost",
 		Short: "operate Ironpost",
 		Long:  rootLong + exitHelp,
-		Example: `  ironpost status                            are all modules healthy
-  ironpost alerts --since 1h --severity high serious alerts of the last hour
-  ironpost alerts --follow                   alerts as they are raised
-  ironpost actions --phase failed            actions that failed
-  ironpost blocklist add 203.0.113.7         block an address for 24 hours
-  ironpost isolate web-1                     freeze and disconnect a container
-  ironpost replay incident.pcap              detect attacks in a capture or log
-  ironpost audit verify                      was the audit trail changed
-  ironpost config show --section bus         values and where they were set`,
+		Example: `  ironpost status                             are all modules healthy
+  ironpost alerts --since 1h --severity high  serious alerts of the last hour
+  ironpost alerts --follow                    alerts as they are raised
+  ironpost actions --phase failed             actions that failed
+  ironpost blocklist add 203.0.113.7          block an address for 24 hours
+  ironpost isolate web-1                      freeze and disconnect a container
+  ironpost replay incident.pcap               detect attacks in a capture
+  ironpost audit verify                       was the audit trail changed
+  ironpost config show --section bus          values and their origin`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -9,7 +9,7 @@ var sudoFields = map[string]string{"TTY": "tty", "PWD": "pwd", "USER": "target_u
 //	alice : [reason ; ]TTY=… ; PWD=… ; USER=root ; COMMAND=…
 //
 // The first occurrence of each key counts: if a folder is named like the rest of
-// such a line, the true rest is part of command, where rules can match it.
+// the line, the true rest is part of command, where rules can match it.
 func parseSudo(ev *Event) {
 	msg := strings.TrimLeft(ev.Message, " ")
 	if parsePAMFailure(ev, msg) {
