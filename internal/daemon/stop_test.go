@@ -99,14 +99,14 @@ func TestHangingOrPanickingStepsAreNamed(t *testing.T) {
 		r := newRig(t)
 		r.opts.After = []daemon.Step{
 			{Name: "connections", Close: hang(release)},
-			{Name: "janitor", Close: func(context.Context) error { panic("boom") }},
+			{Name: "maintenance", Close: func(context.Context) error { panic("boom") }},
 			{Name: "server", Close: func(context.Context) error { r.j.add("close server"); return nil }},
 		}
 		r.settle()
 		r.signals <- syscall.SIGTERM
 		var late *daemon.TimeoutError
 		require.ErrorAs(t, <-r.result, &late)
-		require.Equal(t, []string{"connections", "janitor"}, late.Names)
+		require.Equal(t, []string{"connections", "maintenance"}, late.Names)
 		require.True(t, slices.Contains(r.j.all(), "close server"))
 		close(release)
 		synctest.Wait()

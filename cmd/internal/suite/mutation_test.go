@@ -127,7 +127,12 @@ func (m *mutator) wrongType() mutant {
 }
 
 func (m *mutator) outOfRange() mutant {
-	return m.value(m.pick(digits), oneOf(m.random, "0", "-1", "-9223372036854775808", "9223372036854775807", "99999999999999999999", "0x7fffffffffff0000"))
+	t := m.pick(digits)
+	low := "0"
+	if t.name == "audit_retention_days" { // 0 keeps the trail for ever
+		low = "-2"
+	}
+	return m.value(t, oneOf(m.random, low, "-1", "-9223372036854775808", "9223372036854775807", "99999999999999999999", "0x7fffffffffff0000"))
 }
 
 func (m *mutator) badText() mutant {
