@@ -20,9 +20,9 @@ var (
 	ErrConflict    = errors.New("conflicts with the current state")
 	ErrForbidden   = errors.New("refused")
 	ErrInvalid     = errors.New("invalid request")
-	ErrUnavailable = errors.New("Docker is not reachable")
+	ErrUnavailable = errors.New("dockerd is not reachable")
 	ErrTimeout     = errors.New("no response in time")
-	ErrServer      = errors.New("Docker reports an internal error")
+	ErrServer      = errors.New("dockerd reports an internal error")
 	ErrTooLarge    = errors.New("response is too large")
 
 	// ErrNotConnected is the answer to a disconnect from a network the container is not

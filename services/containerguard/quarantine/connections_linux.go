@@ -38,13 +38,13 @@ var errNotOwnNamespace = errors.New("its network namespace is not its own")
 
 // destroyConnections destroys every TCP connection in the container's network namespace,
 // except those within the container. Listening sockets stay.
-func destroyConnections(c docker.Container) error {
+func destroyConnections(ctx context.Context, c docker.Container) error {
 	ns, err := networkNamespace(c)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ns.Close() }()
-	diag, err := openDiag(ns)
+	diag, err := openDiag(ctx, ns)
 	if err != nil {
 		return err
 	}
@@ -90,9 +90,9 @@ type diagSocket struct{ socket *nl.NetlinkSocket }
 
 // openDiag opens a socket in a network namespace. Only the thread that opens it has to be
 // there; that thread stays locked and ends with its goroutine.
-func openDiag(ns *os.File) (diagSocket, error) {
+func openDiag(ctx context.Context, ns *os.File) (diagSocket, error) {
 	var socket *nl.NetlinkSocket
-	g := task.New(context.Background())
+	g := task.New(ctx)
 	g.Go("socket diagnosis", func(context.Context) (err error) {
 		runtime.LockOSThread()
 		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err == nil {

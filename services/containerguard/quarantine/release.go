@@ -104,7 +104,7 @@ func (a *attempt) restore(ctx context.Context) error {
 func (a *attempt) sever(ctx context.Context) error {
 	err := errRestartWanted
 	if !a.m.options.RestartOnRelease {
-		err = destroyConnections(a.now)
+		err = destroyConnections(ctx, a.now)
 	}
 	if err != nil {
 		if a.e.Before.AutoRemove {
