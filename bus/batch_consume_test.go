@@ -13,8 +13,7 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-// What arrived together is handled together, in order, and each delivery gets its
-// own answer.
+// What arrived together is handled together, in order, and each delivery has its own result.
 func TestConsumeBatchesAnswersEachDelivery(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -33,7 +32,7 @@ func TestConsumeBatchesAnswersEachDelivery(t *testing.T) {
 			}
 			switch {
 			case d.ID == "alert-000010":
-				errs[i] = bus.Reject(errors.New("not one of ours"))
+				errs[i] = bus.Reject(errors.New("not valid"))
 			case d.ID == "alert-000020" && d.Attempt < 3:
 				errs[i] = errors.New("not yet")
 			default:
@@ -50,14 +49,14 @@ func TestConsumeBatchesAnswersEachDelivery(t *testing.T) {
 	require.Greater(t, largest, 1)
 	require.LessOrEqual(t, largest, 50)
 	require.Equal(t, idsOf(recs), first, "in order")
-	require.Equal(t, len(recs)+2, attempts, "one came three times")
+	require.Equal(t, len(recs)+2, attempts, "one was delivered three times")
 	slices.Sort(done)
 	require.Equal(t, slices.DeleteFunc(idsOf(recs), func(id string) bool { return id == "alert-000010" }), done)
 	require.Len(t, ids(t, b, bus.DLQ), 1)
 	require.Zero(t, state(t, b, bus.Alerts).Durables[0].AckPending)
 }
 
-// A handler that has no complaint need not say so for each.
+// A nil result acknowledges all deliveries.
 func TestConsumeBatchesAcknowledgesOnNil(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -100,7 +100,7 @@ func ParseBlockKey(key string) (netip.Prefix, error) {
 }
 
 // Encode returns the entry of b and how long the bucket keeps it, counted from now.
-// Its prefix may have host bits; they are cleared. It returns ErrBlock for a block
+// Its prefix may have host bits; they are cleared. It returns ErrInvalidBlock for a block
 // that has expired, is too long or not readable by DecodeBlock.
 func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duration, err error) {
 	b.Prefix, b.Expires, b.Created = canonical(b.Prefix), b.Expires.UTC(), b.Created.UTC()

@@ -138,7 +138,7 @@ func state(t *testing.T, b *bustest.Bus, name bus.StreamName) bus.StreamState {
 	return bus.StreamState{}
 }
 
-func TestConsumeDeliversAFailedOneAgain(t *testing.T) {
+func TestFailedDeliveryIsRedelivered(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	var attempts []int
@@ -155,8 +155,8 @@ func TestConsumeDeliversAFailedOneAgain(t *testing.T) {
 	require.Equal(t, []int{1, 2, 3, 4}, attempts)
 }
 
-// A rejected delivery is copied to the dead letters, once, and not delivered again.
-func TestConsumeRejectGoesToTheDeadLetters(t *testing.T) {
+// A rejected delivery is copied to the dead dead, once, and not redelivered.
+func TestRejectedDeliveryIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	c := consume(t, b, bus.ContainerGuard, bus.ConsumeOptions{Drain: patience}, func(_ context.Context, d bus.Delivery) error {
@@ -169,13 +169,13 @@ func TestConsumeRejectGoesToTheDeadLetters(t *testing.T) {
 	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), recs...))
 	c.wait(t, 2)
 	c.finish(t)
-	var letters []bus.Delivery
+	var dead []bus.Delivery
 	require.NoError(t, b.Conn(bus.Operator).History(within(t, patience), bus.DLQ, bus.HistoryOptions{}, func(d bus.Delivery) bool {
-		letters = append(letters, d)
+		dead = append(dead, d)
 		return true
 	}))
-	require.Len(t, letters, 1)
-	d := letters[0]
+	require.Len(t, dead, 1)
+	d := dead[0]
 	require.Equal(t, bus.DLQSubject(bus.ContainerGuard, b.Host()), d.Subject)
 	require.NoError(t, event.Decode(d.Data, &event.Alert{}))
 	for key, want := range map[string]string{
@@ -189,7 +189,7 @@ func TestConsumeRejectGoesToTheDeadLetters(t *testing.T) {
 	require.Zero(t, state(t, b, bus.Alerts).Durables[0].AckPending)
 }
 
-func TestConsumeLetsAPanicThrough(t *testing.T) {
+func TestConsumePassesAPanicThrough(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	conn, d := b.Conn(bus.ContainerGuard), durable(t, b, bus.ContainerGuard)
@@ -199,9 +199,9 @@ func TestConsumeLetsAPanicThrough(t *testing.T) {
 	})
 }
 
-// What had arrived when a handler panicked comes again at once; it alone waits for
-// the 30 s of AckWait.
-func TestConsumeGivesBackWhatItDidNotHandle(t *testing.T) {
+// When a handler panics, what had been delivered is redelivered at once; only the delivery in
+// hand waits for the 30 s of AckWait.
+func TestPanicNaksUnhandledDeliveries(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	conn, d := b.Conn(bus.ContainerGuard), durable(t, b, bus.ContainerGuard)
@@ -224,15 +224,15 @@ func TestConsumeGivesBackWhatItDidNotHandle(t *testing.T) {
 func TestConsumeSurvivesARestartedServer(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	// An acknowledgement lost with a server is owed until AckWait has passed; the
-	// drain does not wait for that.
+	// An ack that is lost with a server means a redelivery after AckWait; the drain does not
+	// wait for that.
 	c := consume(t, b, bus.ContainerGuard, bus.ConsumeOptions{Drain: time.Second}, accept)
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)
 	for i := range 4 {
 		require.NoError(t, p.Publish(within(t, patience), alerts(b.Host(), i*100, 100)...))
 		b.Restart()
 	}
-	// What was on its way when the server went comes again after 30 s.
+	// What was on its way when the server stopped is redelivered after 30 s.
 	require.Eventually(t, func() bool { return len(unique(c.handled())) == 400 }, 2*patience, time.Millisecond)
 	c.finish(t)
 }
@@ -256,8 +256,8 @@ func TestConsumeWaitsForItsDurable(t *testing.T) {
 	c.finish(t)
 }
 
-// A request to read a stream may name any reply subject. What comes of it is not a
-// record of a module.
+// A request to read a stream may name any reply subject. The message that the server sends
+// there is not a record of a module.
 func TestConsumeRejectsAReflectedCopy(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -32,7 +32,7 @@ type consumer struct {
 
 	mu     sync.Mutex
 	inHand map[*nats.Msg]struct{} // being handled; nil after run
-	extend *time.Timer            // tells the server so, before ackWait passes
+	extend *time.Timer            // postpones their redelivery
 }
 
 func (c *Conn) newConsumer(d Durable, o ConsumeOptions, h BatchHandler) *consumer {
@@ -91,7 +91,9 @@ func (w *consumer) sessions(ctx, work context.Context) error {
 
 // session consumes until drained (nil) or interrupted.
 func (w *consumer) session(ctx, work context.Context) error {
-	info, err := w.bind(work)
+	call, cancel := context.WithTimeout(work, callTimeout)
+	durable, err := w.c.js.Consumer(call, string(w.durable.Stream), w.durable.Name)
+	cancel()
 	if ctx.Err() != nil && errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil // stopping, and there is nothing to drain
 	}
@@ -103,13 +105,7 @@ func (w *consumer) session(ctx, work context.Context) error {
 			return err
 		}
 	}
-	return w.drain(work, info)
-}
-
-func (w *consumer) bind(work context.Context) (jetstream.Consumer, error) {
-	call, cancel := context.WithTimeout(work, callTimeout)
-	defer cancel()
-	return w.c.js.Consumer(call, string(w.durable.Stream), w.durable.Name)
+	return w.drain(work, durable)
 }
 
 // consume makes pull requests until ctx ends.
@@ -241,8 +237,7 @@ func (w *consumer) handle(work context.Context, batch []*nats.Msg) {
 	if len(messages) == 0 {
 		return
 	}
-	w.hold(messages)
-	defer w.release(messages)
+	defer w.hold(messages)()
 	errs := w.handler(work, deliveries)
 	for i, m := range messages {
 		var err error
@@ -268,8 +263,7 @@ func (w *consumer) delivery(m *nats.Msg) (Delivery, error) {
 
 // answer acknowledges, dead-letters or naks a delivery.
 func (w *consumer) answer(work context.Context, m *nats.Msg, d Delivery, result error) {
-	err := w.respond(work, m, d, result)
-	if err != nil {
+	if err := w.respond(work, m, d, result); err != nil {
 		w.log.WithError(err).WithField("sequence", d.Sequence).Warn("cannot answer delivery, it will be redelivered")
 	}
 }
@@ -288,8 +282,8 @@ func (w *consumer) respond(work context.Context, m *nats.Msg, d Delivery, result
 	return m.NakWithDelay(min(w.o.Retry<<min(max(d.Attempt-1, 0), 16), maxRetry))
 }
 
-// extendInHand tells the server regularly that deliveries are being handled, until
-// the function it returns is called.
+// extendInHand postpones the redelivery of deliveries that are being handled, until the
+// function it returns is called.
 func (w *consumer) extendInHand() (stop func()) {
 	const every = ackWait / 3
 	w.mu.Lock()
@@ -315,18 +309,18 @@ func (w *consumer) extendInHand() (stop func()) {
 	}
 }
 
-func (w *consumer) hold(messages []*nats.Msg) {
+// hold has messages extended until the function it returns is called.
+func (w *consumer) hold(messages []*nats.Msg) (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range messages {
 		w.inHand[m] = struct{}{}
 	}
-}
-
-func (w *consumer) release(messages []*nats.Msg) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, m := range messages {
-		delete(w.inHand, m)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, m := range messages {
+			delete(w.inHand, m)
+		}
 	}
 }

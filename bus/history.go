@@ -34,7 +34,11 @@ func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions,
 			return err
 		}
 		n++
-		if !each(historic(stream, s, m.Header)) || n == o.Limit {
+		d := Delivery{
+			Stream: stream, Subject: s.Subject, ID: s.ID, Header: m.Header, Data: s.Data,
+			Sequence: s.Sequence, Attempt: 1, StoredAt: s.Time,
+		}
+		if !each(d) || n == o.Limit {
 			return errStopReading
 		}
 		return nil
@@ -43,13 +47,6 @@ func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions,
 		return fmt.Errorf("read %s: %w", stream, c.explain(err))
 	}
 	return nil
-}
-
-func historic(stream StreamName, s StoredRecord, h nats.Header) Delivery {
-	return Delivery{
-		Stream: stream, Subject: s.Subject, ID: s.ID, Header: h, Data: s.Data,
-		Sequence: s.Sequence, Attempt: 1, StoredAt: s.Time,
-	}
 }
 
 // followBuffer bounds how many messages wait for a slow caller of Follow; then new ones are

@@ -95,7 +95,7 @@ func firstOf(t *testing.T, conn *bus.Conn, d bus.Durable) []string {
 	return got
 }
 
-// The same verb on two hosts: every question reaches the host it is for.
+// The same verb on two hosts: every request reaches the host it names.
 func TestTwoHostsAnswerForThemselves(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
@@ -122,8 +122,8 @@ func TestTwoHostsAnswerForThemselves(t *testing.T) {
 	require.Len(t, found, 2)
 }
 
-// A module of one host may not speak for another host.
-func TestRemoteModuleMayNotSpeakForTheHub(t *testing.T) {
+// A module of one host may not publish for another host.
+func TestRemoteModuleMayNotPublishForTheHub(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
 	conn := h.remote(t, bus.LogPipeline)
@@ -134,7 +134,7 @@ func TestRemoteModuleMayNotSpeakForTheHub(t *testing.T) {
 	require.Empty(t, ids(t, h.Bus, bus.Alerts))
 }
 
-// What a block must never cut off: the server, as seen from the second host.
+// The peers of a connection from the second host are the servers.
 func TestPeersAreTheServers(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)

@@ -25,7 +25,7 @@ func TestPublishStoresInOrderWithHeaders(t *testing.T) {
 	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
 	require.Equal(t, uint64(250), p.LastSeq())
 	s := p.Stats()
-	require.Equal(t, uint64(250), s.Published+s.Duplicates, "a batch that nobody answered goes again")
+	require.Equal(t, uint64(250), s.Published+s.Duplicates, "an unanswered batch is published again")
 
 	err := b.Conn(bus.Operator).History(within(t, patience), bus.Alerts, bus.HistoryOptions{Limit: 1}, func(d bus.Delivery) bool {
 		require.Equal(t, []string{"high"}, d.Header[bus.HeaderSeverity])
@@ -77,8 +77,8 @@ func TestPublisherOfAnotherStreamIsRefused(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A full stream blocks its producer. Once it is drained, the same records are
-// stored, and whoever watches has seen those only.
+// A full stream blocks its producer. Once it is purged, the same records are stored, and an
+// observer gets each of them once.
 func TestFullStreamBlocksAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 700 << 10})) // alerts: 262 KiB
@@ -102,7 +102,7 @@ func TestFullStreamBlocksAndLosesNothing(t *testing.T) {
 	require.Positive(t, s.BlockedSeconds)
 }
 
-// finish purges until the publisher is through.
+// finish purges until Publish returns.
 func finish(t *testing.T, b *bustest.Bus, done <-chan error) error {
 	t.Helper()
 	for {
@@ -281,8 +281,7 @@ func forgotten(t *testing.T, b *bustest.Bus, window time.Duration) {
 	require.NoError(t, s.Purge(within(t, patience), jetstream.WithPurgeSubject(bus.AlertSubject(bus.SBOMScanner, b.Host()))))
 }
 
-// A replica that has not yet got what was stored is no loss: another one has it, or it soon
-// has itself.
+// A replica that lags behind is no loss: another one has the records, or it gets them soon.
 func TestResumeWaitsForAReplica(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -304,8 +303,8 @@ func TestResumeWaitsForAReplica(t *testing.T) {
 	require.Equal(t, checkpoint, second.LastSeq())
 }
 
-// A stream whose end was lost, because the store was damaged or replaced, stands before the
-// checkpoint: what is stored now is found again all the same, and the loss is told.
+// A stream whose end was lost, because the store was damaged or replaced, ends before the
+// checkpoint: what is stored from then on is read back all the same, and the loss is counted.
 func TestResumeWhenTheStreamLostItsEnd(t *testing.T) {
 	t.Parallel()
 	short := 100 * time.Millisecond
@@ -332,7 +331,7 @@ func TestResumeWhenTheStreamLostItsEnd(t *testing.T) {
 	fresh := bustest.New(t)
 	p = publisher(t, fresh, bus.Alerts, bus.LogPipeline)
 	require.NoError(t, p.Resume(within(t, patience), checkpoint, nil))
-	require.Zero(t, p.LastSeq(), "a checkpoint that goes with another store")
+	require.Zero(t, p.LastSeq(), "the checkpoint belongs to another store")
 }
 
 func TestResumeReturnsItsCallersError(t *testing.T) {
@@ -440,7 +439,7 @@ func unique(in []string) map[string]int {
 	return out
 }
 
-// Permission violations do not pass unseen: who publishes as another hears it.
+// Publishing as another module is refused and becomes a reason.
 func TestViolationBecomesAReason(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -16,12 +16,12 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-// A stolen key may have the server answer to any subject. These tests try what can
-// be made of that.
+// The holder of a stolen key can have the server answer to any subject. These tests try to
+// exploit that.
 
 const blocklistStream = "KV_" + bus.BlocklistBucket
 
-// Whoever may watch a bucket may not have the server push it elsewhere.
+// A client that may watch a bucket may not have the server deliver it elsewhere.
 func TestWatcherMayNotMakeAConsumer(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -68,9 +68,9 @@ func serveIsolate(t *testing.T, b *bustest.Bus) *atomic.Int64 {
 	return &calls
 }
 
-// The two ways that are left to have the server deliver to a verb: a direct get, and
-// the next message of a durable. Neither is answered.
-func TestServeDropsWhatNobodyAsked(t *testing.T) {
+// Two ways are left to have the server deliver to a verb: a direct get, and a pull request.
+// Neither is answered.
+func TestServeDropsMessagesThatAreNoRequests(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	calls := serveIsolate(t, b)
@@ -92,8 +92,8 @@ func TestServeDropsWhatNobodyAsked(t *testing.T) {
 	require.Equal(t, int64(1), calls.Load())
 }
 
-// A producer may have its own alert copied to a key of the blocklist. That is no entry.
-func TestKVPassesOverReflectedCopies(t *testing.T) {
+// A producer can have its own alert copied to a key of the blocklist. That is no entry.
+func TestKVIgnoresReflectedCopies(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	guard, ctx := bucket(t, b, bus.ContainerGuard), within(t, patience)
@@ -129,7 +129,7 @@ func TestKVPassesOverReflectedCopies(t *testing.T) {
 
 // The headers of a stored message may be named like those the server adds when it
 // is read, or like a status.
-func TestReadingGoesByTheServersHeaders(t *testing.T) {
+func TestReadUsesTheServersHeaders(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	raw := b.Raw(bus.LogPipeline)

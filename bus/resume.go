@@ -37,9 +37,10 @@ func (p *Publisher) Resume(ctx context.Context, after uint64, each func(StoredRe
 	return nil
 }
 
-// Forget tells p that a checkpoint was saved with the LastSeq through: what is stored
-// up to it is not published again, so its ids need not be remembered. Thus p remembers
-// ids for no more than what the stream holds of it after the last checkpoint.
+// Forget drops the ids of what is stored up to the sequence through. Call it when a
+// checkpoint was saved with that LastSeq: records before it are not published again. Thus
+// p remembers no more ids than the stream holds of its records after the last
+// checkpoint.
 func (p *Publisher) Forget(through uint64) {
 	for id, seq := range p.stored {
 		if seq <= through {

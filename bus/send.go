@@ -25,7 +25,7 @@ const blockedAfter = 100 * time.Millisecond
 
 // Send publishes rec without waiting for it to be stored. While InFlight records are
 // pending it waits for the oldest, and publishes it again, with the same id, if it was
-// refused or not answered, until ctx ends. Flush tells that everything is stored. Order may
+// refused or not answered, until ctx ends. Flush returns when everything is stored. Order may
 // change where a record has to be published again. Use Send or Publish on a Publisher,
 // not both.
 func (p *Publisher) Send(ctx context.Context, rec event.Record) error {

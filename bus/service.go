@@ -181,8 +181,8 @@ func answer(handler *verbHandler, r micro.Request) error {
 	return r.Respond(event.PrintableJSON(data))
 }
 
-// hasInboxReply tells a request from a message that the server was made to deliver to
-// the verb's subject: a direct get, or a pull request, may name it as the reply
+// hasInboxReply distinguishes a request from a message that the server was made to deliver
+// to the verb's subject: a direct get, or a pull request, may name it as the reply
 // subject. Such a message has no reply subject itself, or that of an ack.
 func hasInboxReply(reply string) bool {
 	return strings.HasPrefix(reply, inboxRoot) || strings.HasPrefix(reply, serviceReplies)

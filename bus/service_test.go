@@ -50,7 +50,7 @@ func TestServe(t *testing.T) {
 	require.ErrorIs(t, operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil), bus.ErrUnreachable)
 }
 
-// A module's parts serve their verbs through one service, come and go, and take nothing with them.
+// The parts of a module serve their verbs through one service, and stop independently.
 func TestVerbsOfOneModuleAreOneService(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -66,13 +66,13 @@ func TestVerbsOfOneModuleAreOneService(t *testing.T) {
 		return got.Hello, err
 	}
 	raw := b.Raw(bus.Operator)
-	services := func() (n int) { // as `nats micro ls` counts them; Discover leaves out what is there twice
+	services := func() (n int) { // as `nats micro ls` counts them; Discover lists each module once
 		sub, err := raw.SubscribeSync(raw.NewInbox())
 		require.NoError(t, err)
 		require.NoError(t, raw.PublishRequest("$SRV.PING", sub.Subject, nil))
 		for {
 			if _, err := sub.NextMsg(300 * time.Millisecond); err != nil {
-				return n // there are no more, or nobody at all
+				return n
 			}
 			n++
 		}
@@ -139,14 +139,14 @@ func TestServeWorksAfterAFailedServe(t *testing.T) {
 	require.NoError(t, b.Conn(bus.Operator).Request(within(t, patience), bus.VerbSubject(bus.ContainerGuard, b.Host(), "status"), nil, nil))
 }
 
-func TestRequestToNobody(t *testing.T) {
+func TestRequestWithoutServiceIsUnreachable(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	err := b.Conn(bus.Operator).Request(within(t, patience), bus.VerbSubject(bus.SBOMScanner, "elsewhere", "status"), nil, nil)
 	require.ErrorIs(t, err, bus.ErrUnreachable)
 }
 
-func TestAnnounceReachesObservers(t *testing.T) {
+func TestPublishedHealthReachesObservers(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	feed, err := b.Observer().SubscribeSync(bus.HealthSubject)
@@ -209,8 +209,8 @@ func TestHistorySinceAndFilter(t *testing.T) {
 	require.Empty(t, read(bus.HistoryOptions{Filter: bus.AlertSubject("*", "elsewhere")}))
 }
 
-// Half of what there is must not look like all of it, nor like the reader's giving up.
-func TestHistoryTellsThatTheConnectionWasLost(t *testing.T) {
+// A history that is cut off is an error, and not that of the caller's context.
+func TestHistoryReturnsAnErrorWhenTheConnectionIsLost(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	ctx := within(t, patience)

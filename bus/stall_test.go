@@ -63,8 +63,8 @@ func (c *stallableConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// A machine may be so busy that an answer comes too late. What the server sent before is
-// not crowded out by what is asked for then: that came again after 30 s only.
+// On a busy machine an answer may come too late. What the server sent before is not lost to
+// the next request, which would mean a redelivery after 30 s.
 func TestConsumeLosesNothingToALateAnswer(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -108,9 +108,9 @@ func TestConsumeLosesNothingToALateAnswer(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// What is not asked for waits at the server, where another may have it: not behind a
-// handler that takes long.
-func TestConsumeAsksForNoMoreThanItHandles(t *testing.T) {
+// What is not requested stays at the server, for another consumer, and does not wait behind
+// a slow handler.
+func TestConsumeRequestsNoMoreThanItHandles(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	entered, release := make(chan struct{}, 2), make(chan struct{})
@@ -131,9 +131,9 @@ func TestConsumeAsksForNoMoreThanItHandles(t *testing.T) {
 	second.finish(t)
 }
 
-// A stop in the middle of what arrives leaves nothing behind that comes again only
-// after the 30 s of AckWait.
-func TestConsumeEndsBetweenTwoRequests(t *testing.T) {
+// A stop while deliveries arrive leaves none behind that is redelivered only after the 30 s
+// of AckWait.
+func TestStopWhileDeliveriesArriveLosesNone(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	p := publisher(t, b, bus.Alerts, bus.LogPipeline)

@@ -11,7 +11,7 @@ import (
 // healthState is the health of the bus beyond what the server itself reports.
 type healthState struct {
 	mu          sync.Mutex
-	warningList []string
+	warnings    []string
 	restarts    uint64
 	storeReason string
 }
@@ -20,7 +20,7 @@ type healthState struct {
 func (n *healthState) addWarning(warning string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.warningList = append(n.warningList, warning)
+	n.warnings = append(n.warnings, warning)
 }
 
 // setStoreReason sets why the store is unhealthy, empty for healthy.
@@ -30,36 +30,22 @@ func (n *healthState) setStoreReason(reason string) {
 	n.storeReason = reason
 }
 
-func (n *healthState) addRestart() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.restarts++
-}
-
-func (n *healthState) reasons() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.storeReason == "" {
-		return nil
-	}
-	return []string{n.storeReason}
-}
-
-func (n *healthState) warnings() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Clone(n.warningList)
-}
-
 // Health returns why the bus is unhealthy, as sentences for people; empty means healthy.
 func (s *Server) Health() []string {
-	return s.health.reasons()
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if s.health.storeReason == "" {
+		return nil
+	}
+	return []string{s.health.storeReason}
 }
 
 // Warnings returns, as sentences for people, which configured listener is not available,
 // though the bus works without it: the observers' port, or the operators' socket.
 func (s *Server) Warnings() []string {
-	return s.health.warnings()
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	return slices.Clone(s.health.warnings)
 }
 
 // Stats counts what happened since the start.

@@ -48,11 +48,3 @@ type observerKeys struct {
 	gatewayApp      key
 	gatewayObserver key
 }
-
-func newObserverKeys() (*observerKeys, error) {
-	ring, err := newKeyring([]string{"anyone", "inside", "outside"})
-	if err != nil {
-		return nil, err
-	}
-	return &observerKeys{observer: ring["anyone"], gatewayApp: ring["inside"], gatewayObserver: ring["outside"]}, nil
-}

@@ -18,7 +18,7 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-func TestOneTooManyObservers(t *testing.T) {
+func TestObserverAboveTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	for range 64 {
@@ -37,7 +37,7 @@ func TestOneTooManyObservers(t *testing.T) {
 	require.NoError(t, err, "operators have slots of their own")
 }
 
-// What strangers write at either door ends their connection and nothing else.
+// Garbage on either listener ends its connection and nothing else.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -51,35 +51,35 @@ func TestGarbage(t *testing.T) {
 		"CONNECT {}\r\nPUB ironpost.alerts 2\r\n{}\r\n", strings.Repeat("A", 1<<20), "SUB > 1\r\n", "HPUB $SRV.PING 1 0\r\n",
 		"RS+ x\r\n", "LS+ x\r\n", "A+ x\r\n", "INFO {}\r\n", "\x00", "\r\n\r\n\r\n",
 	} {
-		for _, door := range [][2]string{{"tcp", b.Server().ObserverAddr()}, {"unix", b.Socket()}} {
-			throw(t, door, garbage)
+		for _, listener := range [][2]string{{"tcp", b.Server().ObserverAddr()}, {"unix", b.Socket()}} {
+			sendGarbage(t, listener, garbage)
 		}
 	}
 	alert(t, b, js, "still here")
 	require.Equal(t, uint64(1), stored(t, jetStream(t, b), "IRONPOST_ALERTS"))
 	require.Empty(t, b.Server().Health())
 	require.Eventually(t, func() bool {
-		guests := b.Server().Stats().Clients
-		return guests["observer"] == 0 && guests["socket"] == 0
+		clients := b.Server().Stats().Clients
+		return clients["observer"] == 0 && clients["socket"] == 0
 	}, patience, 10*time.Millisecond)
 }
 
-// throw writes garbage and hangs up. The other side may have hung up before.
-func throw(t *testing.T, door [2]string, garbage string) {
+// sendGarbage writes garbage and closes. The other side may have closed before.
+func sendGarbage(t *testing.T, listener [2]string, garbage string) {
 	t.Helper()
-	c, err := net.Dial(door[0], door[1])
+	c, err := net.Dial(listener[0], listener[1])
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	_, _ = io.WriteString(c, garbage)
 }
 
-// Whoever connects and says nothing does not hold a slot for long.
-func TestSilentGuestsAreSentAway(t *testing.T) {
+// A client that sends nothing does not keep its slot for long.
+func TestSilentClientsAreDisconnected(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	for _, door := range [][2]string{{"tcp", b.Server().ObserverAddr()}, {"unix", b.Socket()}} {
-		c, err := net.Dial(door[0], door[1])
+	for _, listener := range [][2]string{{"tcp", b.Server().ObserverAddr()}, {"unix", b.Socket()}} {
+		c, err := net.Dial(listener[0], listener[1])
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
@@ -103,8 +103,8 @@ func TestStuckObserver(t *testing.T) {
 	require.Positive(t, b.Server().Stats().SlowConsumers)
 }
 
-// Health goes to observers as it is published, with no stream between: here the
-// server would make the publisher wait, if it were not told otherwise.
+// Health reaches observers directly, without a stream: by default the server would make the
+// publisher wait for a slow one.
 func TestStuckObserverDoesNotStallItsPublisher(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -118,14 +118,14 @@ func TestStuckObserverDoesNotStallItsPublisher(t *testing.T) {
 	require.Zero(t, b.Server().Stats().Stalled)
 }
 
-// stuck subscribes to feed and never reads again.
-func stuck(t testing.TB, b *bustest.Bus, feed string) {
+// stuck subscribes to subject and never reads again.
+func stuck(t testing.TB, b *bustest.Bus, subject string) {
 	t.Helper()
 	c, err := net.Dial("tcp", b.Server().ObserverAddr())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4<<10))
-	_, err = io.WriteString(c, "CONNECT {\"verbose\":false}\r\nSUB "+feed+" 1\r\nPING\r\n")
+	_, err = io.WriteString(c, "CONNECT {\"verbose\":false}\r\nSUB "+subject+" 1\r\nPING\r\n")
 	require.NoError(t, err)
 	in := bufio.NewReader(c)
 	for {

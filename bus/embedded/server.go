@@ -67,16 +67,12 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	return s, nil
 }
 
-func (s *Server) makeKeys() error {
-	ring, err := newKeyring(localRoles())
-	if err != nil {
+func (s *Server) makeKeys() (err error) {
+	if s.keys, err = newKeyring(localRoles()); err != nil || !s.config.Observer {
 		return err
 	}
-	s.keys = ring
-	if !s.config.Observer {
-		return nil
-	}
-	s.observer, err = newObserverKeys()
+	ring, err := newKeyring([]string{"observer", "gatewayApp", "gatewayObserver"})
+	s.observer = &observerKeys{observer: ring["observer"], gatewayApp: ring["gatewayApp"], gatewayObserver: ring["gatewayObserver"]}
 	return err
 }
 
@@ -205,6 +201,8 @@ func (s *Server) Restart(ctx context.Context) error {
 	if ns := s.dialer.current.Swap(nil); ns != nil {
 		shutDown(ns)
 	}
-	s.health.addRestart()
+	s.health.mu.Lock()
+	s.health.restarts++
+	s.health.mu.Unlock()
 	return s.startServer(ctx)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-// An alert is stored, but its publisher never hears of it, and tries again after the
-// stream has forgotten the id: it looks first, so the alert is there once.
-func TestPublishLooksBeforeALateRetry(t *testing.T) {
+// An alert is stored, but its publisher gets no ack and publishes it again after the stream
+// has forgotten the id: it reads back first, so the alert is stored once.
+func TestPublishReadsBackBeforeALateRetry(t *testing.T) {
 	t.Parallel()
 	const window = 200 * time.Millisecond
 	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(window)))
@@ -22,7 +22,7 @@ func TestPublishLooksBeforeALateRetry(t *testing.T) {
 	p.ForgetAfter(window)
 	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "first")))
 
-	lost := publishUnheard(t, b, p)
+	lost := publishUnconfirmed(t, b, p)
 	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), "between")))
 	forgotten(t, b, window)
 	require.NoError(t, p.Publish(within(t, patience), newAlert(b.Host(), lost)))
@@ -30,12 +30,12 @@ func TestPublishLooksBeforeALateRetry(t *testing.T) {
 	require.False(t, p.Unconfirmed())
 }
 
-// publishUnheard gives up waiting for answers until an alert is stored whose answer
+// publishUnconfirmed publishes with very short deadlines until an alert is stored whose ack
 // came too late, and returns its id.
-func publishUnheard(t *testing.T, b *bustest.Bus, p *bus.Publisher) string {
+func publishUnconfirmed(t *testing.T, b *bustest.Bus, p *bus.Publisher) string {
 	t.Helper()
 	for i := range 1000 {
-		id := fmt.Sprintf("unheard-%d", i)
+		id := fmt.Sprintf("unconfirmed-%d", i)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(50+i)*time.Microsecond)
 		err := p.Publish(ctx, newAlert(b.Host(), id))
 		cancel()
@@ -43,6 +43,6 @@ func publishUnheard(t *testing.T, b *bustest.Bus, p *bus.Publisher) string {
 			return id
 		}
 	}
-	require.FailNow(t, "every answer came in time")
+	require.FailNow(t, "every ack came in time")
 	return ""
 }

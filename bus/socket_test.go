@@ -14,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/bus/embedded"
 )
 
-// greet plays a daemon's socket that says line.
+// greet is a daemon's socket that sends line.
 func greet(t *testing.T, line string) (bus.Greeting, error) {
 	t.Helper()
 	ours, theirs := net.Pipe()
@@ -57,9 +57,9 @@ func FuzzReadLine(f *testing.F) {
 	})
 }
 
-// After the daemon was restarted its seed is another: the operator is told so
-// instead of being refused for ever.
-func TestDialSocketTellsARestartedDaemon(t *testing.T) {
+// A restarted daemon has another seed: the operator gets an error for that instead of being
+// refused for ever.
+func TestDialSocketReportsARestartedDaemon(t *testing.T) {
 	t.Parallel()
 	first := bustest.New(t)
 	operator, err := bus.DialSocket(within(t, patience), first.Socket())
