@@ -12,7 +12,7 @@ import (
 
 // A batch is one request with one answer: a small window of Send's does not make more,
 // smaller batches of it, each of which waits for the disk.
-func TestABatchIsNoSmallerForASmallWindow(t *testing.T) {
+func TestBatchSizeIsIndependentOfInFlight(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	p, err := b.Conn(bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: b.Host(), InFlight: 7})

@@ -54,7 +54,7 @@ func TestBlockPrefixHasOneForm(t *testing.T) {
 	}
 }
 
-func TestBlockGoesRound(t *testing.T) {
+func TestBlockRoundTrip(t *testing.T) {
 	t.Parallel()
 	b := newBlock("2001:db8::/64", time.Hour)
 	key, value, ttl, err := b.Encode(b.Created)
@@ -67,7 +67,7 @@ func TestBlockGoesRound(t *testing.T) {
 	require.Equal(t, b, got)
 }
 
-func TestBlockThatNobodyMayWrite(t *testing.T) {
+func TestEncodeRefusesInvalidBlocks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*bus.Block){
 		"no prefix":  func(b *bus.Block) { b.Prefix = netip.Prefix{} },
@@ -88,7 +88,7 @@ func TestBlockThatNobodyMayWrite(t *testing.T) {
 	}
 }
 
-func TestDecodeBlockRefusesWhatNobodyWrote(t *testing.T) {
+func TestDecodeBlockRefusesForeignValues(t *testing.T) {
 	t.Parallel()
 	key, good, _, err := newBlock("203.0.113.0/24", time.Hour).Encode(time.Now())
 	require.NoError(t, err)
@@ -178,7 +178,7 @@ func TestBlocklist(t *testing.T) {
 }
 
 // The bucket forgets a block when it is over.
-func TestBlocklistCleansItself(t *testing.T) {
+func TestBlocklistEntriesExpire(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	ctx := within(t, patience)

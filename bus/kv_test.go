@@ -93,7 +93,7 @@ func receive(t *testing.T, events <-chan bus.KVEvent) bus.KVEvent {
 	}
 }
 
-func TestKVWatchTellsChangesAndExpiry(t *testing.T) {
+func TestKVWatchReportsChangesAndExpiry(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	guard, ctx := bucket(t, b, bus.ContainerGuard), within(t, patience)
@@ -118,8 +118,8 @@ func TestKVWatchTellsChangesAndExpiry(t *testing.T) {
 	require.True(t, e.Removed && e.Entry.Key == "kept")
 }
 
-// After a restart a watcher hears the whole state at once, not after 10 s.
-func TestKVWatchStartsAfreshAfterARestart(t *testing.T) {
+// After a restart a watcher gets a snapshot at once, not after 10 s.
+func TestKVWatchSendsSnapshotAfterARestart(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	guard, ctx := bucket(t, b, bus.ContainerGuard), within(t, patience)
@@ -158,8 +158,8 @@ func TestKVPutExtendsTheTTL(t *testing.T) {
 	require.Equal(t, "2", string(value))
 }
 
-// A bucket larger than a page is told whole, and every change once and in order.
-func TestKVWatchTellsEveryKeyOfALargeBucket(t *testing.T) {
+// A snapshot holds all of a bucket larger than a page, and every change comes once, in order.
+func TestKVWatchReportsEveryKeyOfALargeBucket(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	guard, ctx := bucket(t, b, bus.ContainerGuard), within(t, patience)
@@ -181,8 +181,8 @@ func TestKVWatchTellsEveryKeyOfALargeBucket(t *testing.T) {
 	}
 }
 
-// A bucket that was deleted and made again is told afresh.
-func TestKVWatchNoticesABucketMadeAnew(t *testing.T) {
+// A bucket that was deleted and made again gives a new snapshot.
+func TestKVWatchNoticesAReplacedBucket(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	ctx := within(t, patience)

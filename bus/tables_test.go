@@ -76,7 +76,7 @@ func TestPermissionsAreMinimal(t *testing.T) {
 				strings.HasPrefix(subject, "ironpost.svc."+m+".web-1."), "%s may subscribe %s", m, subject)
 		}
 	}
-	require.Equal(t, []string{">"}, bus.Permissions("stranger", "web-1").DenyPublish)
+	require.Equal(t, []string{">"}, bus.Permissions("unknown", "web-1").DenyPublish)
 }
 
 func allowedToModule(module, subject string) bool {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestGatewayRemembersWhoAsked(t *testing.T) {
+func TestGatewayRemembersReplySubject(t *testing.T) {
 	t.Parallel()
 	var g gateway
 	first := g.addPending("_INBOX.a")
@@ -19,7 +19,7 @@ func TestGatewayRemembersWhoAsked(t *testing.T) {
 	}
 }
 
-func TestGatewayForgetsOldQuestions(t *testing.T) {
+func TestGatewayForgetsOldRequests(t *testing.T) {
 	t.Parallel()
 	var g gateway
 	old := g.addPending("_INBOX.old")
@@ -30,7 +30,7 @@ func TestGatewayForgetsOldQuestions(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestGatewayKnowsNoForeignToken(t *testing.T) {
+func TestGatewayIgnoresUnknownToken(t *testing.T) {
 	t.Parallel()
 	var g gateway
 	for _, token := range []string{"", "0", "-1", "zz", "!", "99999999999999999999999"} {

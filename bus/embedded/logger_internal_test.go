@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServerLinesAreData(t *testing.T) {
+func TestServerLinesAreLoggedAsField(t *testing.T) {
 	t.Parallel()
 	logger, hook := test.NewNullLogger()
 	log := newServerLog(logger)
@@ -20,7 +20,7 @@ func TestServerLinesAreData(t *testing.T) {
 	require.Equal(t, `10.0.0.1 - "\x1b[31mevil"`, hook.LastEntry().Data["text"])
 }
 
-func TestStrangersCannotFillTheLog(t *testing.T) {
+func TestLogLinesOfClientsAreLimited(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1, 0)
 	logger, hook := test.NewNullLogger()
@@ -35,7 +35,7 @@ func TestStrangersCannotFillTheLog(t *testing.T) {
 	require.Equal(t, uint64(1000-linesPerSecond), hook.LastEntry().Data["suppressed"])
 }
 
-func TestFatalIsRemembered(t *testing.T) {
+func TestFatalErrorIsKept(t *testing.T) {
 	t.Parallel()
 	logger, _ := test.NewNullLogger()
 	log := newServerLog(logger)

@@ -35,7 +35,7 @@ func withID(subject, id string) *nats.Msg {
 	return msg
 }
 
-func TestObserverMayWatchTheFeeds(t *testing.T) {
+func TestObserverMaySubscribeToRepublishedSubjects(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	nc := b.Observer()
@@ -44,7 +44,7 @@ func TestObserverMayWatchTheFeeds(t *testing.T) {
 	}
 }
 
-func TestObserverMayWatchNothingElse(t *testing.T) {
+func TestObserverMaySubscribeToNothingElse(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	for _, subject := range []string{
@@ -74,7 +74,7 @@ func TestObserverMayPublishNothing(t *testing.T) {
 	}
 }
 
-func TestObserverMayAskWhoIsThere(t *testing.T) {
+func TestObserverMayPingServices(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	serve(t, b)
@@ -134,7 +134,7 @@ func TestTraceHeaderOfObserverChangesNothing(t *testing.T) {
 	require.Zero(t, stored(t, jetStream(t, b), "IRONPOST_ALERTS"))
 }
 
-func TestObserverStealsNoRequests(t *testing.T) {
+func TestObserverReceivesNoRequests(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	serve(t, b)
@@ -152,7 +152,7 @@ func TestObserverStealsNoRequests(t *testing.T) {
 }
 
 // A feed reaches plain observers although another one tried to join a group.
-func TestObserversDoNotShareAFeed(t *testing.T) {
+func TestObserverMayNotUseQueueGroups(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	var subs []*nats.Subscription
@@ -165,7 +165,7 @@ func TestObserversDoNotShareAFeed(t *testing.T) {
 	}
 }
 
-func TestObserverHearsNoAnswersOfModules(t *testing.T) {
+func TestObserverReceivesNoRepliesOfModules(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	nc := b.Observer()
@@ -178,7 +178,7 @@ func TestObserverHearsNoAnswersOfModules(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// Whoever comes through the loopback port without a seed is no module.
+// A client of the loopback port without a seed is no module.
 func TestKeyWithoutSeedIsRefused(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -196,7 +196,7 @@ func TestKeyWithoutSeedIsRefused(t *testing.T) {
 	}
 }
 
-func TestWithoutObserverNobodyIsAnonymous(t *testing.T) {
+func TestWithoutObserverKeyIsRequired(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.Observer = false }))
 	require.Empty(t, b.Server().ObserverAddr())

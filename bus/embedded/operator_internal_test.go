@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOperators(t *testing.T) {
+func TestOperatorPolicy(t *testing.T) {
 	t.Parallel()
-	who := operatorPolicy{uid: 1000, gid: 50}
+	policy := operatorPolicy{uid: 1000, gid: 50}
 	for name, tc := range map[string]struct {
 		peer peer
 		in   bool
@@ -19,14 +19,14 @@ func TestOperators(t *testing.T) {
 		"our own user":   {peer{uid: 1000, gid: 7}, true},
 		"primary group":  {peer{uid: 7, gid: 50}, true},
 		"another group":  {peer{uid: 7, gid: 7, groups: []int{8, 50}}, true},
-		"stranger":       {peer{uid: 7, gid: 7, groups: []int{8}}, false},
+		"another user":   {peer{uid: 7, gid: 7, groups: []int{8}}, false},
 		"group of root":  {peer{uid: 7, gid: 0, groups: []int{0}}, false},
 		"negative group": {peer{uid: 7, gid: noGroup, groups: []int{noGroup}}, false},
 	} {
-		require.Equal(t, tc.in, who.allows(tc.peer), name)
+		require.Equal(t, tc.in, policy.allows(tc.peer), name)
 	}
-	nobody := operatorPolicy{uid: 1000, gid: noGroup}
-	require.False(t, nobody.allows(peer{uid: 7, gid: noGroup, groups: []int{noGroup}}), "no group has no members")
+	noGroupPolicy := operatorPolicy{uid: 1000, gid: noGroup}
+	require.False(t, noGroupPolicy.allows(peer{uid: 7, gid: noGroup, groups: []int{noGroup}}), "no group has no members")
 }
 
 func TestLookupGroup(t *testing.T) {

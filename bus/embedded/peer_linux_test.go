@@ -48,14 +48,14 @@ func knockAs(path string) int {
 	return 0
 }
 
-// The numbers of nobody in particular, and of a group that stands for "ironpost".
+// Ids of users without rights, and of a group that stands for "ironpost".
 const (
-	stranger = 54321
+	outsider = 54321
 	members  = 54322
 	others   = 54323
 )
 
-func TestWhoMayOperate(t *testing.T) {
+func TestOperatorsByCredentials(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	b := bustest.New(t, groupOfTests(t))
@@ -66,20 +66,20 @@ func TestWhoMayOperate(t *testing.T) {
 	}
 	slices.Reverse(many)
 	for name, tc := range map[string]struct {
-		who syscall.Credential
-		in  bool
+		credential syscall.Credential
+		in         bool
 	}{
 		"root":                          {syscall.Credential{Uid: 0, Gid: 0}, true},
-		"stranger":                      {syscall.Credential{Uid: stranger, Gid: stranger}, false},
-		"stranger with groups":          {syscall.Credential{Uid: stranger, Gid: stranger, Groups: []uint32{others, 0}}, false},
-		"root's group is not root":      {syscall.Credential{Uid: stranger, Gid: 0}, false},
-		"member by primary group":       {syscall.Credential{Uid: stranger, Gid: members}, true},
-		"member by supplementary group": {syscall.Credential{Uid: stranger, Gid: stranger, Groups: []uint32{others, members}}, true},
-		"member of very many groups":    {syscall.Credential{Uid: stranger, Gid: stranger, Groups: many}, true},
+		"outsider":                      {syscall.Credential{Uid: outsider, Gid: outsider}, false},
+		"outsider with groups":          {syscall.Credential{Uid: outsider, Gid: outsider, Groups: []uint32{others, 0}}, false},
+		"root's group is not root":      {syscall.Credential{Uid: outsider, Gid: 0}, false},
+		"member by primary group":       {syscall.Credential{Uid: outsider, Gid: members}, true},
+		"member by supplementary group": {syscall.Credential{Uid: outsider, Gid: outsider, Groups: []uint32{others, members}}, true},
+		"member of very many groups":    {syscall.Credential{Uid: outsider, Gid: outsider, Groups: many}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g, code := knockFrom(t, b.Socket(), tc.who)
+			g, code := dialAs(t, b.Socket(), tc.credential)
 			require.Zero(t, code)
 			require.Equal(t, tc.in, g.Seed != "")
 			require.Equal(t, !tc.in, g.Error != "")
@@ -87,37 +87,37 @@ func TestWhoMayOperate(t *testing.T) {
 	}
 }
 
-func TestStrangersAreCounted(t *testing.T) {
+func TestRefusedPeersAreCounted(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	b := bustest.New(t, groupOfTests(t))
 	openDoor(t, b.Socket(), 0o666)
 	for range 3 {
-		g, _ := knockFrom(t, b.Socket(), syscall.Credential{Uid: stranger, Gid: stranger})
+		g, _ := dialAs(t, b.Socket(), syscall.Credential{Uid: outsider, Gid: outsider})
 		require.Contains(t, g.Error, "only root")
 	}
 	require.Equal(t, uint64(3), b.Server().Stats().Refused["socket"])
 }
 
-// The mode alone keeps strangers out and lets members in, before any check.
-func TestSocketModeKeepsStrangersOut(t *testing.T) {
+// The mode alone keeps outsiders out and lets members in, before any check.
+func TestSocketModeRefusesOtherUsers(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	b := bustest.New(t, groupOfTests(t))
 	openDoor(t, b.Socket(), 0)
-	_, code := knockFrom(t, b.Socket(), syscall.Credential{Uid: stranger, Gid: stranger})
+	_, code := dialAs(t, b.Socket(), syscall.Credential{Uid: outsider, Gid: outsider})
 	require.Equal(t, 3, code)
-	g, code := knockFrom(t, b.Socket(), syscall.Credential{Uid: stranger, Gid: stranger, Groups: []uint32{members}})
+	g, code := dialAs(t, b.Socket(), syscall.Credential{Uid: outsider, Gid: outsider, Groups: []uint32{members}})
 	require.Zero(t, code)
 	require.NotEmpty(t, g.Seed)
 }
 
 // A folder of someone else's is no place for a socket that hands out a seed.
-func TestSocketInAnothersFolderIsRefused(t *testing.T) {
+func TestSocketInFolderOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	dir := shortDir(t)
-	require.NoError(t, os.Chown(dir, stranger, stranger))
+	require.NoError(t, os.Chown(dir, outsider, outsider))
 	_, err := embedded.Start(within(t), config(t, filepath.Join(dir, "bus.sock")), quiet())
 	require.ErrorContains(t, err, "54321")
 }
@@ -148,8 +148,8 @@ func openDoor(t *testing.T, socket string, mode os.FileMode) {
 	}
 }
 
-// knockFrom runs this binary as another user and returns the greeting it got.
-func knockFrom(t *testing.T, socket string, who syscall.Credential) (bus.Greeting, int) {
+// dialAs runs this binary as another user and returns the greeting it got.
+func dialAs(t *testing.T, socket string, credential syscall.Credential) (bus.Greeting, int) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -160,7 +160,7 @@ func knockFrom(t *testing.T, socket string, who syscall.Credential) (bus.Greetin
 	cmd.ExtraFiles = []*os.File{binary}
 	cmd.Env = []string{knockVar + "=" + socket, "GORACE=atexit_sleep_ms=0"}
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &who}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &credential}
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who has shown a key is a peer; who only connects is not, else an attacker became one.
-func TestPeersHaveShownAKey(t *testing.T) {
+// A connection with a key is a peer; one without is not, or an attacker could become one.
+func TestPeersAreAuthenticatedConnections(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	stranger, err := net.Dial("tcp", f.address)
+	unauthenticated, err := net.Dial("tcp", f.address)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, stranger.Close()) })
+	t.Cleanup(func() { require.NoError(t, unauthenticated.Close()) })
 	greeting := make([]byte, 4) // the server has taken it in
-	_, err = stranger.Read(greeting)
+	_, err = unauthenticated.Read(greeting)
 	require.NoError(t, err)
 	require.Empty(t, f.bus.Server().Peers())
 

@@ -18,7 +18,7 @@ type attempt struct {
 	allowed []string // roles; all others are refused
 }
 
-func TestWhoMayPublish(t *testing.T) {
+func TestPublishPermissions(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	const host, other = "testhost", "elsewhere"
@@ -81,7 +81,7 @@ func TestWhoMayPublish(t *testing.T) {
 	}
 }
 
-func TestWhoMaySubscribe(t *testing.T) {
+func TestSubscribePermissions(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	const host, other = "testhost", "elsewhere"
@@ -131,7 +131,7 @@ func TestWhoMaySubscribe(t *testing.T) {
 	}
 }
 
-// A role that is not in the table has no key, so nobody can be it.
+// A role that is not in the table has no key, so it cannot connect.
 func TestUnknownModuleCannotConnect(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

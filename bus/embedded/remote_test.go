@@ -39,16 +39,16 @@ func TestRemoteModule(t *testing.T) {
 func TestRemoteIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	stranger := testenv.NewAuthority(t)
+	otherCA := testenv.NewAuthority(t)
 	local, err := nkeys.FromSeed(f.bus.Options(bus.Daemon).Seed)
 	require.NoError(t, err)
 	for name, try := range map[string]func() (*nats.Conn, error){
-		"no certificate":             func() (*nats.Conn, error) { return f.connect(nil, f.key) },
-		"another authority":          func() (*nats.Conn, error) { return f.connect(stranger.Client(), f.key) },
-		"nobody, with a certificate": func() (*nats.Conn, error) { return f.connect(f.ca.Client(), nil) },
-		"unknown key":                func() (*nats.Conn, error) { return f.connect(f.ca.Client(), newPair(t)) },
-		"a key of this process":      func() (*nats.Conn, error) { return f.connect(f.ca.Client(), local) },
-		"plain text":                 func() (*nats.Conn, error) { return nats.Connect("nats://" + f.address) },
+		"no certificate":              func() (*nats.Conn, error) { return f.connect(nil, f.key) },
+		"another authority":           func() (*nats.Conn, error) { return f.connect(otherCA.Client(), f.key) },
+		"a certificate without a key": func() (*nats.Conn, error) { return f.connect(f.ca.Client(), nil) },
+		"unknown key":                 func() (*nats.Conn, error) { return f.connect(f.ca.Client(), newPair(t)) },
+		"a key of this process":       func() (*nats.Conn, error) { return f.connect(f.ca.Client(), local) },
+		"plain text":                  func() (*nats.Conn, error) { return nats.Connect("nats://" + f.address) },
 		"TLS 1.2": func() (*nats.Conn, error) {
 			return f.connect(f.ca.Client(), f.key, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
 		},
@@ -64,7 +64,7 @@ func TestRemoteIsRefused(t *testing.T) {
 }
 
 // A key that works for another machine works for no observer's port.
-func TestRemoteKeyIsForTheNativeListenerOnly(t *testing.T) {
+func TestRemoteKeyIsValidOnRemoteListenerOnly(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	_, err := nats.Connect(f.bus.ObserverURL(), nkeyOption(t, f.key))
@@ -90,14 +90,14 @@ func TestReloadReadsRemoteKeys(t *testing.T) {
 	alert(t, f.bus, js, "the streams are still there")
 }
 
-// A file that lets nobody in, though somebody believes that it does, is an error;
+// A file that is no valid key is an error, because its author expects that it is one;
 // at a reload everything stays as it was.
 func TestBadRemoteKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	for name, content := range map[string]string{
 		"log-pipeline.edge-2.nk": "SUAnotapublickey", "log-pipeline.nk": "", "daemon.edge-1.nk": "", "log-pipeline.a.b.nk": "",
-		"notes.txt": "", "log-pipeline.*.nk": "", "nobody.edge-1.nk": "",
+		"notes.txt": "", "log-pipeline.*.nk": "", "unknown.edge-1.nk": "",
 	} {
 		path := filepath.Join(f.keys, name)
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))

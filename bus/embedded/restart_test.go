@@ -78,7 +78,7 @@ func consumeAlerts(t *testing.T, b *bustest.Bus, seen *atomic.Int64) (stop func(
 	return running.Stop
 }
 
-func TestObserversAndOperatorsComeBackAfterRestart(t *testing.T) {
+func TestObserversAndOperatorsReconnectAfterRestart(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
@@ -144,7 +144,7 @@ func TestStoreOutlivesTheServer(t *testing.T) {
 }
 
 // Two hosts with the same alert: each bus says where it happened.
-func TestHostIsPartOfWhatAModuleMaySay(t *testing.T) {
+func TestModuleMayPublishForItsHostOnly(t *testing.T) {
 	t.Parallel()
 	one, two := bustest.New(t, bustest.WithHost("web-1")), bustest.New(t, bustest.WithHost("web-2"))
 	for _, b := range []*bustest.Bus{one, two} {

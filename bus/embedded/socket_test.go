@@ -17,7 +17,7 @@ import (
 	"github.com/ironpost/ironpost/bus/embedded"
 )
 
-func TestSocketHandsOperatorsTheSeedAndSpeaksNATS(t *testing.T) {
+func TestSocketSendsOperatorsTheSeedThenNATS(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithHost("web-1"))
 	conn, err := bus.DialSocket(within(t), b.Socket())
@@ -27,7 +27,7 @@ func TestSocketHandsOperatorsTheSeedAndSpeaksNATS(t *testing.T) {
 	require.True(t, conn.Connected())
 }
 
-func TestSocketModeAndPlace(t *testing.T) {
+func TestSocketModeAndPath(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	info, err := os.Lstat(b.Socket())
@@ -52,7 +52,7 @@ func longest(dir string) string {
 	return filepath.Join(dir, strings.Repeat("s", embedded.MaxSocketPath-len(dir)-1))
 }
 
-func TestTheLongestSocketPath(t *testing.T) {
+func TestLongestSocketPath(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, at(longest(shortDir(t))))
 	conn, err := bus.DialSocket(within(t), b.Socket())
@@ -60,7 +60,7 @@ func TestTheLongestSocketPath(t *testing.T) {
 	require.NoError(t, conn.Close(within(t)))
 }
 
-func TestStaleSocketIsTakenOver(t *testing.T) {
+func TestStaleSocketIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "bus.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -90,7 +90,7 @@ func TestSocketIsRefused(t *testing.T) {
 			require.NoError(t, os.Symlink(filepath.Join(dir, "elsewhere"), path+".new"))
 			return path, "not a socket"
 		},
-		"somebody answers": func(t *testing.T, dir string) (string, string) {
+		"another process listens": func(t *testing.T, dir string) (string, string) {
 			path := filepath.Join(dir, "bus.sock")
 			l, err := net.Listen("unix", path)
 			require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestSocketIsRefused(t *testing.T) {
 }
 
 // A file that took the socket's place is not ours to remove.
-func TestStopLeavesAnotherFileAlone(t *testing.T) {
+func TestStopKeepsAFileOfAnotherProcess(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	require.NoError(t, os.Remove(b.Socket()))
@@ -129,7 +129,7 @@ func TestStopLeavesAnotherFileAlone(t *testing.T) {
 	require.FileExists(t, b.Socket())
 }
 
-func TestOneTooManyOnTheSocket(t *testing.T) {
+func TestOperatorAboveTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	var guests []net.Conn

@@ -71,7 +71,7 @@ func TestStartIsRefused(t *testing.T) {
 	}
 }
 
-func TestObserversByTheNameOfLoopback(t *testing.T) {
+func TestObserverListenAcceptsLocalhost(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"localhost:0", "127.0.0.2:0"} {
 		cfg := config(t, "")
@@ -94,7 +94,7 @@ func TestStoreIsPrivate(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 }
 
-// Whoever starts a goroutine waits for it.
+// Every goroutine is waited for.
 func TestShutdownLeavesNothingRunning(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	cfg := config(t, filepath.Join(shortDir(t), "bus.sock"))

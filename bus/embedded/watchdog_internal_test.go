@@ -7,7 +7,7 @@ import (
 )
 
 // One bad look is no reason to restart a server under load.
-func TestWatchdogIsNotEasilyConvinced(t *testing.T) {
+func TestWatchdogNeedsRepeatedFailures(t *testing.T) {
 	t.Parallel()
 	w := watchdog{pause: lastPause}
 	for range failuresToBelieve - 1 {
@@ -21,7 +21,7 @@ func TestWatchdogIsNotEasilyConvinced(t *testing.T) {
 	require.True(t, w.believe("failed"))
 }
 
-func TestVerdict(t *testing.T) {
+func TestDescribeStore(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, describeStore("", minFree))
 	require.Equal(t, "failed", describeStore("failed", minFree))

@@ -34,7 +34,7 @@ func TestDiskFullAndFreed(t *testing.T) {
 
 	acked := publishUntilFull(t, b, js)
 	require.NotEmpty(t, acked)
-	require.Zero(t, b.Server().Stats().Restarts, "a restart onto a full disk helps nobody")
+	require.Zero(t, b.Server().Stats().Restarts, "a restart on a full disk is useless")
 
 	require.NoError(t, os.Remove(ballast))
 	require.Eventually(t, func() bool { return tryAlert(t, b, js, "freed") == nil }, patience, time.Millisecond)
@@ -105,7 +105,7 @@ func fill(t *testing.T, dir string, size int) string {
 }
 
 // A watchdog that finds nothing wrong does nothing.
-func TestWatchLeavesAHealthyServerAlone(t *testing.T) {
+func TestWatchDoesNotRestartAHealthyServer(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.CheckInterval = time.Millisecond }))
 	watch(t, b)
