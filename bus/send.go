@@ -52,7 +52,7 @@ func (p *Publisher) send(ctx context.Context, o outgoing) error {
 		}
 	}
 	sent, after := time.Now(), p.LastSeq()
-	ack, err := p.js.PublishMsgAsync(o.msg, jetstream.WithRetryAttempts(0))
+	ack, err := p.js.PublishMsgAsync(o.msg)
 	if err != nil { // such as a connection that is closed, or whose buffer is full
 		return p.storeOne(ctx, o)
 	}
@@ -95,6 +95,12 @@ func (p *Publisher) confirmOldest(ctx context.Context) error {
 
 // awaitAck waits for the ack of a record, and notes if it was refused or not answered.
 func (p *Publisher) awaitAck(ctx context.Context, pending *pendingPublish) error {
+	select {
+	case ack := <-pending.ack.Ok(): // spares the timer
+		p.stats.stored(ack)
+		return nil
+	default:
+	}
 	late := time.NewTimer(blockedAfter)
 	defer late.Stop()
 	for {
