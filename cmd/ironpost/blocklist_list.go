@@ -73,7 +73,7 @@ type blockedHost struct {
 	Entries     int                          `json:"entries"`
 	Capacity    int                          `json:"capacity"`
 	NotEnforced int                          `json:"not_enforced"`
-	Lifelines   []blocklist.ProtectedAddress `json:"lifelines"`
+	Protected   []blocklist.ProtectedAddress `json:"protected"`
 }
 
 func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f blocklistListFlags) error {
@@ -152,7 +152,7 @@ func mergeAnswers(blocks []bus.Block, answers []blocklist.ListResponse) blockedL
 	for _, answer := range answers {
 		if !slices.ContainsFunc(all.Hosts, func(h blockedHost) bool { return h.Host == answer.Host }) {
 			all.Hosts = append(all.Hosts, blockedHost{
-				Host: answer.Host, Entries: answer.Total, Capacity: answer.Capacity, NotEnforced: answer.NotEnforced, Lifelines: answer.Protected,
+				Host: answer.Host, Entries: answer.Total, Capacity: answer.Capacity, NotEnforced: answer.NotEnforced, Protected: answer.Protected,
 			})
 		}
 		for _, e := range answer.Entries {
@@ -188,7 +188,7 @@ func (a *app) printBlocked(all blockedList) {
 	}
 	hosts := rows{columns: []column{{"HOST", 40}, {"ENTRIES", 8}, {"CAPACITY", 8}, {"NOT ENFORCED", 12}, {"PROTECTED", 9}}}
 	for _, h := range all.Hosts {
-		hosts.add(h.Host, strconv.Itoa(h.Entries), strconv.Itoa(h.Capacity), strconv.Itoa(h.NotEnforced), strconv.Itoa(len(h.Lifelines)))
+		hosts.add(h.Host, strconv.Itoa(h.Entries), strconv.Itoa(h.Capacity), strconv.Itoa(h.NotEnforced), strconv.Itoa(len(h.Protected)))
 	}
 	a.printTables(entries, hosts)
 	if all.Invalid > 0 {

@@ -53,7 +53,7 @@ func described() metrics.Described {
 		"blocklist_writes_total":        {"Entries written to or removed from the kernel's blocklist."},
 		"blocklist_write_errors_total":  {"Writes that the kernel refused."},
 		"blocklist_invalid_total":       {"Values and lines that were not valid entries.", "source"},
-		"lifelines":                     {"Protected addresses: prefixes that pass whatever is blocked."},
+		"protected_addresses":           {"Protected addresses: prefixes that pass whatever is blocked."},
 		"outbox_dropped_total":          {"Records dropped because the bus was slow.", "kind"},
 		"outbox_merged_windows_total":   {"Windows published as part of another because the bus was slow."},
 		"outbox_records":                {"Records that wait to be published."},
@@ -133,7 +133,7 @@ func (m sink) blocklist(n map[string]uint64, capacity int) {
 	m.count("blocklist_write_errors_total", n["blocklist_write_errors"])
 	m.count("blocklist_invalid_total", n["blocklist_invalid_values"], "bus")
 	m.count("blocklist_invalid_total", n["blocklist_bad_lines"], "files")
-	m.Gauge("lifelines", float64(n["lifelines"]))
+	m.Gauge("protected_addresses", float64(n["protected_addresses"]))
 }
 
 func (m sink) count(name string, n uint64, labels ...string) { m.Count(name, float64(n), labels...) }

@@ -51,7 +51,7 @@ type ListResponse struct {
 	Entries []Entry `json:"entries"`
 	More    bool    `json:"more"`
 	// Protected is the allow list.
-	Protected []ProtectedAddress `json:"lifelines"`
+	Protected []ProtectedAddress `json:"protected"`
 }
 
 // Entry is one entry of the kernel's blocklist.

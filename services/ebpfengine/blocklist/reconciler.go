@@ -161,7 +161,7 @@ func (r *Reconciler) Counters() map[string]uint64 {
 		"blocklist_written":        r.kernel.written,
 		"blocklist_write_errors":   r.kernel.failed,
 		"blocklist_repaired":       r.kernel.repaired,
-		"lifelines":                uint64(protected),
+		"protected_addresses":      uint64(protected),
 	}
 }
 
