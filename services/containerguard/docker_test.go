@@ -214,10 +214,10 @@ func TestAlertsWaitForDockerWhileAddressesAreBlocked(t *testing.T) {
 	s.docker()
 	r.await(a, "pause done")
 	require.True(t, state(t, d, web).Paused)
-	waiting, err := filepath.Glob(filepath.Join(r.data(), "waiting", "*"))
+	waiting, err := filepath.Glob(filepath.Join(r.data(), "pending", "*"))
 	require.NoError(t, err)
 	s.eventually(func() bool {
-		waiting, _ = filepath.Glob(filepath.Join(r.data(), "waiting", "*"))
+		waiting, _ = filepath.Glob(filepath.Join(r.data(), "pending", "*"))
 		return len(waiting) == 0
 	})
 }
@@ -253,7 +253,7 @@ func TestOperatorsReadEvidence(t *testing.T) {
 	require.Contains(t, string(reply.Manifest), "logs.jsonl")
 	require.NoError(t, r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: reply.Action[:8], File: "logs.jsonl"}, &reply))
 	require.Contains(t, string(reply.Data), "hello")
-	for _, bad := range []string{"../memory.json", ".hidden", "/etc/passwd", "none"} {
+	for _, bad := range []string{"../state.json", ".hidden", "/etc/passwd", "none"} {
 		require.Error(t, r.ask(containerguard.VerbEvidence, containerguard.EvidenceRequest{Action: reply.Action, File: bad}, nil), bad)
 	}
 	var list containerguard.QuarantineReply

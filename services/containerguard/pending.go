@@ -33,7 +33,7 @@ type pendingAlerts struct {
 
 // openPendingAlerts reads the alerts that wait. A file that is no alert is removed.
 func openPendingAlerts(dataDir string) (*pendingAlerts, error) {
-	f, err := folder.Open(filepath.Join(dataDir, "waiting"))
+	f, err := folder.Open(filepath.Join(dataDir, "pending"))
 	if err != nil {
 		return nil, fmt.Errorf("directory of pending alerts: %w", err)
 	}

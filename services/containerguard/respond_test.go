@@ -195,7 +195,7 @@ func TestPendingAlertIsSkippedWhenStale(t *testing.T) {
 	require.Contains(t, r.await(a, "pause skipped").Reason, "stale: the alert is")
 	require.Equal(t, uint64(1), s.count("alerts_waited"))
 	s.eventually(func() bool { return s.count("alerts_waiting") == 0 })
-	left, err := os.ReadDir(filepath.Join(r.data(), "waiting"))
+	left, err := os.ReadDir(filepath.Join(r.data(), "pending"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
@@ -296,7 +296,7 @@ func TestPendingAlertIsRemovedWhateverItsFileIsCalled(t *testing.T) {
 	})
 	data, err := event.Encode(a)
 	require.NoError(t, err)
-	file := filepath.Join(r.data(), "waiting", "named-by-an-earlier-version.json")
+	file := filepath.Join(r.data(), "pending", "named-by-an-earlier-version.json")
 	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	s := r.start()

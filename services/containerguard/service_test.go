@@ -66,7 +66,7 @@ func TestReloadFailsForAPolicyWithAMistake(t *testing.T) {
 func TestStartedIsClosedWhenOpeningFails(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	require.NoError(t, os.WriteFile(filepath.Join(r.data(), "waiting"), nil, 0o600)) // a file in place of the directory
+	require.NoError(t, os.WriteFile(filepath.Join(r.data(), "pending"), nil, 0o600)) // a file in place of the directory
 	s, err := containerguard.New(r.cfg, containerguard.Deps{
 		Bus: r.bus.Conn(bus.ContainerGuard), Host: host, DataDir: r.data(), Log: logrus.New(),
 	})

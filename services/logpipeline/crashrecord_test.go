@@ -63,7 +63,7 @@ func TestDamagedCrashRecordIsIgnored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	require.NoError(t, os.MkdirAll(r.dir, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "poison.json"), []byte("{"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "crashes.json"), []byte("{"), 0o600))
 	r.start()
 	r.write(failed("bob", "192.0.2.1"))
 	r.wait(1)

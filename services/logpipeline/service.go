@@ -27,7 +27,7 @@ type Deps struct {
 	Bus  *bus.Conn
 	Host string // this machine on the bus, one subject token
 	// DataDir is the service's own folder, created with mode 0700 if missing. It holds checkpoint.json,
-	// poison.json (the crash record) and the folder spool.
+	// crashes.json (the crash record) and the folder spool.
 	DataDir   string
 	MachineID string // part of every alert id
 	InFlight  bus.InFlight
@@ -142,7 +142,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		s.log.WithField("reason", reason).Error("checkpoint not usable, starting without one")
 	}
 	s.reasons.Set(topicCheckpoint, reason)
-	crashes := &crashRecord{path: filepath.Join(s.deps.DataDir, "poison.json")}
+	crashes := &crashRecord{path: filepath.Join(s.deps.DataDir, "crashes.json")}
 	if err := crashes.load(); err != nil {
 		s.log.WithError(err).Error("cannot read crash record, starting with none")
 	}

@@ -26,7 +26,7 @@ type Corroboration struct {
 
 // OpenCorroboration reads the corroboration in files, as OpenState does.
 func OpenCorroboration(files *folder.Folder) (c *Corroboration, damage string, err error) {
-	c = &Corroboration{file: stateFile{folder: files, name: "votes.json"}}
+	c = &Corroboration{file: stateFile{folder: files, name: "corroboration.json"}}
 	damage, err = c.file.load(&c.subjects)
 	if damage != "" || c.subjects == nil {
 		c.subjects = map[string]map[string]time.Time{}

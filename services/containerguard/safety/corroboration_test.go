@@ -48,7 +48,7 @@ func TestCorroborationIsBounded(t *testing.T) {
 	}
 	require.Equal(t, 2, c.Add("kept", "two", time.Hour, now.Add(time.Minute)), "a flood about other subjects evicts the oldest only")
 	require.NoError(t, c.Save())
-	info, err := os.Stat(filepath.Join(dir, "votes.json"))
+	info, err := os.Stat(filepath.Join(dir, "corroboration.json"))
 	require.NoError(t, err)
 	require.Less(t, info.Size(), int64(4<<20))
 	newCorroboration(t, dir)
@@ -57,7 +57,7 @@ func TestCorroborationIsBounded(t *testing.T) {
 func TestDamagedCorroborationIsMovedAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "votes.json"), []byte(`{"a":1}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "corroboration.json"), []byte(`{"a":1}`), 0o600))
 	c, damage, err := safety.OpenCorroboration(files(t, dir))
 	require.NoError(t, err)
 	require.Contains(t, damage, "damaged")

@@ -69,7 +69,7 @@ type cooldown struct {
 // file was damaged and moved aside. The error is for a file that can be neither read nor
 // moved aside.
 func OpenState(files *folder.Folder, limits Limits) (s *State, damage string, err error) {
-	s = &State{file: stateFile{folder: files, name: "memory.json"}, limits: limits}
+	s = &State{file: stateFile{folder: files, name: "state.json"}, limits: limits}
 	damage, err = s.file.load(&s.data)
 	if damage != "" {
 		s.data = stateData{}

@@ -118,7 +118,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	require.Zero(t, s.StartCooldown("p|a", "other", time.Hour, now.Add(time.Hour)))
 	require.Zero(t, s.StartCooldown("p|b", "one", 0, now))
 	require.Zero(t, s.StartCooldown("p|b", "two", 0, now), "no cooldown")
-	info, err := os.Stat(filepath.Join(dir, "memory.json"))
+	info, err := os.Stat(filepath.Join(dir, "state.json"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
@@ -191,7 +191,7 @@ func TestReplacementsCountAsIsolatedButNotAsAdmissions(t *testing.T) {
 func TestDamagedStateIsMovedAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := filepath.Join(dir, "memory.json")
+	path := filepath.Join(dir, "state.json")
 	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
 	s, damage, err := safety.OpenState(files(t, dir), wide)
 	require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestDamagedStateIsMovedAside(t *testing.T) {
 func TestDirectoryInPlaceOfTheStateIsMovedAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "memory.json"), 0o700))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "state.json"), 0o700))
 	s, damage, err := safety.OpenState(files(t, dir), wide)
 	require.NoError(t, err)
 	require.Contains(t, damage, "not a regular file")
@@ -216,7 +216,7 @@ func TestDirectoryInPlaceOfTheStateIsMovedAside(t *testing.T) {
 func TestStateFollowsNoLink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "memory.json")
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "state.json")
 	require.NoError(t, os.WriteFile(victim, []byte("{}"), 0o600))
 	require.NoError(t, os.Symlink(victim, path))
 	_, damage, err := safety.OpenState(files(t, dir), wide)
@@ -224,7 +224,7 @@ func TestStateFollowsNoLink(t *testing.T) {
 	require.Contains(t, damage, "not a regular file")
 	require.NoFileExists(t, path, "it was moved aside")
 
-	require.NoError(t, os.Symlink(victim, filepath.Join(dir, ".memory.json")))
+	require.NoError(t, os.Symlink(victim, filepath.Join(dir, ".state.json")))
 	s := open(t, dir, wide)
 	require.Empty(t, s.Admit(safety.Candidate{Container: "a", Running: 9}, now))
 	require.NoError(t, s.Save())
@@ -265,7 +265,7 @@ func TestOldAdmissionsAreForgottenWithoutAlerts(t *testing.T) {
 		s.SyncWithLedger([]safety.LedgerEntry{{Container: fmt.Sprint(i), Since: at}}, at)
 	}
 	require.NoError(t, s.Save())
-	data, err := os.ReadFile(filepath.Join(dir, "memory.json"))
+	data, err := os.ReadFile(filepath.Join(dir, "state.json"))
 	require.NoError(t, err)
 	var file struct{ Recent []time.Time }
 	require.NoError(t, json.Unmarshal(data, &file))
