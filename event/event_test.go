@@ -38,7 +38,7 @@ func golden() map[string]any {
 			Findings:      []event.Finding{{PURL: "pkg:golang/example.org/mod@v1.0.0", Version: "v1.0.0", Fixed: "v1.0.1", Location: "go.mod"}},
 			Evidence:      []string{"Mar 14 15:09:26 web-1 sshd[811]: Failed password for root from 192.0.2.7 port 50022 ssh2"},
 			Matched:       []event.Matched{{Field: "action", Value: "login_failed", Why: "action: login_failed"}},
-			DedupKey:      "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11|192.0.2.7",
+			DedupKey:      "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11|ip:192.0.2.7",
 			Incomplete:    []event.Incomplete{{Counter: "udp_dropped", Amount: 3}},
 		},
 		"action": &event.Action{

@@ -18,8 +18,12 @@ func (a *app) reload(context.Context) (daemon.Plan, error) {
 	if err != nil {
 		return daemon.Plan{}, eachProblem(err)
 	}
-	changes := a.changes(loaded)
+	moved := cfg.General.DataDir != a.cfg.General.DataDir
+	changes := a.changes(loaded, moved)
 	plan := daemon.Plan{Changes: changes, Commit: func() { a.apply(cfg, loaded) }}
+	if moved {
+		return plan, nil
+	}
 	for _, m := range a.process.table() {
 		rebuild := slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && slices.Contains(m.AlsoReads, c.Key) })
 		changed := slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && sectionOf(c.Key) == m.Section })
@@ -48,29 +52,25 @@ func (a *app) apply(cfg Config, loaded *config.Loaded) {
 	}
 }
 
-// changes compares loaded with the configuration in force.
-func (a *app) changes(loaded *config.Loaded) []daemon.Change {
+// changes compares loaded with the configuration read last. moved is true if data_dir is
+// not the one in use: it moves paths of every section, so all changes wait for a restart.
+func (a *app) changes(loaded *config.Loaded, moved bool) []daemon.Change {
 	var out []daemon.Change
-	diff := config.Diff(a.current, loaded)
-	for _, c := range diff {
-		out = append(out, daemon.Change{Key: c.Key, Old: c.Old, New: c.New, Restart: needsRestart(c.Key, diff)})
+	for _, c := range config.Diff(a.current, loaded) {
+		out = append(out, daemon.Change{Key: c.Key, Old: c.Old, New: c.New, Restart: needsRestart(c.Key, moved)})
 	}
 	return out
 }
 
-// needsRestart reports whether a change of key is used only after a restart. A change of
-// data_dir moves paths of every section, so then all changes wait for the restart.
-func needsRestart(key string, all []config.Change) bool {
+// needsRestart reports whether a change of key is used only after a restart.
+func needsRestart(key string, moved bool) bool {
 	switch key {
 	case "general.log_level", "general.log_format", "health.interval_secs":
 		return false
 	case "log_pipeline.storage.retention_days":
 		return true // it is a property of the streams
 	}
-	if strings.HasSuffix(key, ".enabled") || sectionOf(key) == "" {
-		return true
-	}
-	return slices.ContainsFunc(all, func(c config.Change) bool { return c.Key == "general.data_dir" })
+	return moved || strings.HasSuffix(key, ".enabled") || sectionOf(key) == ""
 }
 
 // sectionOf returns the module's section that key is in, or "".

@@ -336,6 +336,32 @@ func TestReloadReachesModulesThatReadOtherSections(t *testing.T) {
 	require.Zero(t, i.stop())
 }
 
+// A module that rereads its files on every reload must not take other changes with it
+// that wait for a restart.
+func TestMovedDataDirDefersAllChangesToTheRestart(t *testing.T) {
+	t.Parallel()
+	i := install(t, "")
+	i.configure("[container]\nenabled = true\ndocker_socket = \"/nosuch/one.sock\"\n")
+	i.start()
+	i.replace(i.dir+"/data", i.dir+"/moved")
+	i.replace("one.sock", "two.sock")
+	for range 2 { // the second reload finds no change to the file
+		i.signals <- syscall.SIGHUP
+		i.await("configuration reloaded")
+	}
+	require.Zero(t, i.stop())
+	var deferred []any
+	for _, e := range i.entries() {
+		require.NotEqual(t, "module restarted with its new configuration", e["msg"])
+		require.NotEqual(t, "configuration changed", e["msg"])
+		require.NotContains(t, fmt.Sprint(e["error"]), "/nosuch/two.sock")
+		if e["msg"] == "configuration changed, used after a restart" {
+			deferred = append(deferred, e["key"])
+		}
+	}
+	require.Contains(t, deferred, "container.docker_socket")
+}
+
 func TestStatusIsAnsweredOnTheBus(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
