@@ -73,6 +73,7 @@ type Conn struct {
 	mu         sync.Mutex
 	closedFor  error                     // why closeFor closed the connection
 	publishers map[*Publisher]struct{}   // open ones
+	skipped    map[string]uint64         // by durable, see Skipped
 	services   map[string]*moduleService // by module and host
 }
 
@@ -86,7 +87,7 @@ const (
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{
 		module: o.Module, host: o.Host, log: o.Log, closed: make(chan struct{}),
-		tasks: task.New(context.WithoutCancel(ctx)), publishers: map[*Publisher]struct{}{}, services: map[string]*moduleService{},
+		tasks: task.New(context.WithoutCancel(ctx)), publishers: map[*Publisher]struct{}{}, skipped: map[string]uint64{}, services: map[string]*moduleService{},
 	}
 	if c.log == nil {
 		c.log = silent()

@@ -67,8 +67,8 @@ type ConsumeOptions struct {
 	Log   logrus.FieldLogger
 }
 
-// Consume calls h for the deliveries of d until ctx ends, and then until nothing of
-// d is pending or o.Drain has passed; then it returns nil. It reconnects, and waits
+// Consume calls h for the deliveries of d. After ctx has ended it goes on until no
+// delivery is pending or o.Drain has passed, and returns nil. It reconnects, and waits
 // for a durable that is missing. It returns an error when the connection is closed
 // for good. A panic of h passes through; with Concurrency it is returned as
 // a *task.PanicError when the other handlers have returned.
@@ -80,7 +80,7 @@ func (c *Conn) Consume(ctx context.Context, d Durable, o ConsumeOptions, h Handl
 
 // ConsumeBatches is Consume for a handler of several deliveries: it gets those that
 // have arrived, at least one and at most o.Prefetch, and never waits for a batch to
-// fill. Concurrency is not used.
+// fill. o.Concurrency is not used.
 func (c *Conn) ConsumeBatches(ctx context.Context, d Durable, o ConsumeOptions, h BatchHandler) error {
 	o.Concurrency = 1
 	return c.newConsumer(d, o, h).run(ctx)

@@ -163,10 +163,11 @@ func TestPurgeKeepsWhatAnotherHostNeeds(t *testing.T) {
 	require.Empty(t, report.Purged)
 	reason := report.Reasons[bus.Daemon][0]
 	require.Contains(t, reason, "container-guard_elsewhere is behind by ")
-	require.Contains(t, reason, "nats consumer rm IRONPOST_ALERTS container-guard_elsewhere (it is removed automatically 7 days ")
+	require.Contains(t, reason, "start its module on that host again")
+	require.Contains(t, reason, "the durable is removed automatically 7 days after its last use")
 	again, err := b.Admin().PurgeNearlyFull(within(t, patience), bus.MaintenanceConfig{StaleAfter: 12 * time.Hour})
 	require.NoError(t, err)
-	require.Contains(t, again.Reasons[bus.Daemon][0], "(it is removed automatically 12 hours ")
+	require.Contains(t, again.Reasons[bus.Daemon][0], "the durable is removed automatically 12 hours ")
 
 	busy, err := admin(t, b).Consumer(within(t, patience), string(bus.Alerts), theirs[0].Name)
 	require.NoError(t, err)
@@ -306,4 +307,20 @@ func TestMaintenanceRestoresADeletedDurable(t *testing.T) {
 	again.wait(t, 50)
 	again.finish(t)
 	require.Equal(t, idsOf(alerts(b.Host(), 50, 50)), again.handled())
+}
+
+// A daemon that starts after the durable was deleted does not know its position: what it
+// skips is not silent.
+func TestProvisionReportsWhatANewDurableSkips(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	d := durable(t, b, bus.ContainerGuard)
+	require.True(t, d.FromNew)
+	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), alerts(b.Host(), 0, 3)...))
+	conn := b.Admin()
+	require.NoError(t, conn.Provision(within(t, patience), b.Limits(), b.Durables()))
+	require.Zero(t, conn.Skipped(d.Name), "it exists")
+	require.NoError(t, admin(t, b).DeleteConsumer(within(t, patience), string(d.Stream), d.Name))
+	require.NoError(t, conn.Provision(within(t, patience), b.Limits(), b.Durables()))
+	require.Equal(t, uint64(3), conn.Skipped(d.Name))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
 )
 
 // ErrStreamChanged is returned for a stream that was made by a newer version, or differs in
@@ -21,7 +22,9 @@ const limitMarker = time.Hour
 const codeImmutable = 10052
 
 // Provision makes the streams, the buckets and the durables of the tables, or
-// brings existing ones up to date. It must have returned before a module starts.
+// brings existing ones up to date. It must have returned before a module starts. A
+// missing durable with FromNew is made to start with new records; Skipped then reports
+// what it does not get.
 func (c *Conn) Provision(ctx context.Context, l Limits, durables []Durable) error {
 	for _, s := range Streams(l) {
 		if err := c.provisionStream(ctx, s); err != nil {
@@ -80,6 +83,11 @@ func (c *Conn) provisionBucket(ctx context.Context, b BucketSpec) error {
 func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
 	cfg := d.config()
 	have, err := c.js.Consumer(ctx, string(d.Stream), d.Name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) && d.FromNew {
+		if err := c.recordSkipped(ctx, d); err != nil {
+			return err
+		}
+	}
 	if err == nil { // where it starts cannot be changed, and need not be
 		cfg.DeliverPolicy = have.CachedInfo().Config.DeliverPolicy
 		cfg.OptStartSeq = have.CachedInfo().Config.OptStartSeq
@@ -87,6 +95,41 @@ func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
 	}
 	_, err = c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg)
 	return err
+}
+
+// recordSkipped counts, for Skipped, the records in the stream that d is not going to get.
+func (c *Conn) recordSkipped(ctx context.Context, d Durable) error {
+	stream, err := c.js.Stream(ctx, string(d.Stream))
+	if err != nil {
+		return err
+	}
+	var skipped uint64
+	for _, filter := range d.Filter {
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+		if err != nil {
+			return err
+		}
+		for _, n := range info.State.Subjects {
+			skipped += n
+		}
+	}
+	if skipped == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	c.skipped[d.Name] = skipped
+	c.mu.Unlock()
+	c.log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "skipped": skipped}).
+		Warn("durable is new or was deleted, it starts with new records: those stored before are not delivered")
+	return nil
+}
+
+// Skipped returns how many records the stream held when Provision on this connection made
+// the missing durable, which starts with new ones; 0 if it existed or starts with all.
+func (c *Conn) Skipped(durable string) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.skipped[durable]
 }
 
 func (d Durable) config() jetstream.ConsumerConfig {

@@ -129,6 +129,6 @@ func (m *maintenance) fullBecauseOf(stream StreamName, d DurableState) string {
 	if m.cfg.StaleAfter >= day {
 		after = fmt.Sprintf("%d days", m.cfg.StaleAfter/day)
 	}
-	return fmt.Sprintf("%s, and nothing consumes it: start Ironpost on that host or, if the host is gone for good, remove the durable with: "+
-		"nats consumer rm %s %s (it is removed automatically %s after its last use)", reason, stream, d.Name, after)
+	return fmt.Sprintf("%s, and nothing consumes it: start its module on that host again; if the module was disabled or the host is gone for good, "+
+		"do nothing: the durable is removed automatically %s after its last use", reason, after)
 }

@@ -49,14 +49,18 @@ func (m *maintenance) restoreDurable(ctx context.Context, d Durable) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	cfg := d.config()
-	done, known := m.doneThrough[d.Name]
-	if known {
+	start := "all records"
+	if d.FromNew {
+		start = "new records"
+	}
+	if done, known := m.doneThrough[d.Name]; known {
+		start = fmt.Sprintf("sequence %d", done+1)
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, done+1
 	}
 	if _, err := m.c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg); err != nil {
 		return err
 	}
-	m.cfg.Log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "module": d.Module, "after_seq": done}).
+	m.cfg.Log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "module": d.Module, "start": start}).
 		Error("durable was deleted, made again")
 	return nil
 }

@@ -10,7 +10,7 @@ const (
 )
 
 // The accounts of the server: modules, the daemon and operators share one; an
-// observer has one of its own, in which only the feeds exist.
+// observer has one of its own, in which only the republished subjects exist.
 const (
 	AccountApp      = "IRONPOST"
 	AccountObserver = "OBSERVER"

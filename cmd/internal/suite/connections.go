@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
@@ -27,6 +29,7 @@ type connections struct {
 	modules      map[string]*bus.Conn // of the modules that run
 	stopServices []func()             // of the status services on the connections
 	durables     []bus.Durable
+	skipping     []bus.Durable // were deleted and start with new records
 	inFlight     bus.InFlight
 }
 
@@ -62,6 +65,7 @@ func (b *connections) open(ctx context.Context, cfg Config, modules []module, lo
 	if err := b.admin.Provision(ctx, limits, b.durables); err != nil {
 		return err
 	}
+	b.skipping = b.deletedDurables(cfg.General.DataDir)
 	for name, on := range enabled {
 		if !on {
 			continue
@@ -71,6 +75,16 @@ func (b *connections) open(ctx context.Context, cfg Config, modules []module, lo
 		}
 	}
 	return nil
+}
+
+// deletedDurables returns the durables that skip what was stored since they were deleted.
+// One whose module has no folder in dataDir was not deleted: the module starts for the
+// first time, and is meant to start with new records.
+func (b *connections) deletedDurables(dataDir string) []bus.Durable {
+	return slices.DeleteFunc(slices.Clone(b.durables), func(d bus.Durable) bool {
+		_, err := os.Stat(filepath.Join(dataDir, d.Module))
+		return err != nil || b.admin.Skipped(d.Name) == 0
+	})
 }
 
 // connect starts the embedded server, or prepares the connections to the external one.

@@ -30,10 +30,15 @@ type streamMaintenance struct {
 type restored struct {
 	durable bus.Durable
 	at      time.Time
+	skipped bool // it starts with new records
 }
 
 func newStreamMaintenance(b *connections, log logrus.FieldLogger) *streamMaintenance {
-	return &streamMaintenance{conn: b.admin, durables: b.durables, log: log, restored: map[string]restored{}}
+	m := &streamMaintenance{conn: b.admin, durables: b.durables, log: log, restored: map[string]restored{}}
+	for _, d := range b.skipping {
+		m.restored[d.Name] = restored{durable: d, at: time.Now(), skipped: true}
+	}
+	return m
 }
 
 // run maintains the streams until ctx ends.
@@ -66,8 +71,11 @@ func (m *streamMaintenance) reasons() map[string][]string {
 			delete(m.restored, name)
 			continue
 		}
-		out[r.durable.Module] = append(out[r.durable.Module], fmt.Sprintf(
-			"its durable %s on %s was deleted at %s and made again", name, r.durable.Stream, r.at.UTC().Format(time.RFC3339)))
+		reason := "its durable %s on %s was deleted at %s and made again"
+		if r.skipped {
+			reason = "its durable %s on %s was deleted and made again at %s: what was stored in between is not handled"
+		}
+		out[r.durable.Module] = append(out[r.durable.Module], fmt.Sprintf(reason, name, r.durable.Stream, r.at.UTC().Format(time.RFC3339)))
 	}
 	return out
 }
