@@ -97,16 +97,17 @@ func (r *reporter) resume(ctx context.Context) error {
 	return nil
 }
 
-// run publishes until ctx ends. It is stopped last, after a flush; actions still
-// queued then are reported again after the next start.
+// run publishes until ctx ends, then returns nil, or until publishing fails. It is
+// stopped last, after a flush; actions still queued then are reported again after the
+// next start.
 func (r *reporter) run(ctx context.Context) error {
 	tick := time.NewTicker(markInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case first := <-r.queue:
-			if r.publish(ctx, r.nextBatch(first)) != nil { // ctx ended
-				return nil
+			if err := r.publish(ctx, r.nextBatch(first)); err != nil && ctx.Err() == nil {
+				return err
 			}
 		case <-tick.C:
 			r.saveMark()

@@ -123,7 +123,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 // runLayers runs three layers that are stopped in this order: consumers of alerts and
-// requests, executors, and the reporter, which stores the actions of both.
+// requests, executors, and the reporter, which stores the actions of both. A layer that
+// fails stops the consumers, too, so that Run returns and the guard is started again.
 func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	reporting, stopReporting := detachedGroup(ctx)
 	reporting.Go("reports", run.reporter.run)
@@ -134,14 +135,18 @@ func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	s.resolveDependencies(ctx) // before the first alert: their containers are protected by address too
 	stopVerbs, err := s.serve(ctx)
 	if err == nil {
-		consuming := task.New(ctx)
+		consumingCtx, stopConsuming := context.WithCancel(ctx)
+		defer stopConsuming()
+		defer context.AfterFunc(executing.Context(), stopConsuming)()
+		defer context.AfterFunc(reporting.Context(), stopConsuming)()
+		consuming := task.New(consumingCtx)
 		s.startConsumers(consuming, run)
 		err = consuming.Wait()
 		stopVerbs()
 	}
 	stopExecuting()
 	err = errors.Join(err, executing.Wait())
-	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	flushing, cancel := context.WithTimeout(reporting.Context(), drainTimeout)
 	defer cancel()
 	_ = run.reporter.flush(flushing) // actions not stored in time are reported again after the next start
 	stopReporting()

@@ -78,11 +78,15 @@ func (v *Inventory) Count() int {
 }
 
 // Run keeps the inventory up to date until ctx ends, then returns nil. While Docker is
-// away it keeps trying to connect.
+// away it keeps trying to connect. It returns an error only for a panic.
 func (v *Inventory) Run(ctx context.Context) error {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		began := time.Now()
-		if err := v.follow(ctx); ctx.Err() == nil {
+		err := v.follow(ctx)
+		if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
+			return err
+		}
+		if ctx.Err() == nil {
 			v.disconnected(err)
 		}
 		if time.Since(began) > lastRetry {
@@ -217,11 +221,12 @@ func (v *Inventory) replay(ctx context.Context) error {
 
 // handleEvent applies one event and inspects the containers it makes stale.
 func (v *Inventory) handleEvent(ctx context.Context, e docker.Event) error {
-	v.mu.Lock()
-	v.core.Apply(e)
-	v.heardUntil = later(v.heardUntil, e.Time)
-	stale := v.core.Stale()
-	v.mu.Unlock()
+	var stale []string
+	v.withCore(func(c *Core) {
+		c.Apply(e)
+		v.heardUntil = later(v.heardUntil, e.Time)
+		stale = c.Stale()
+	})
 	if e.Action == "destroy" && e.Kind == "container" {
 		v.notify(Change{Container: docker.Container{ID: e.Container, Name: e.Name, Image: e.Image}, Action: e.Action, Time: e.Time, Gone: true})
 	}
@@ -240,10 +245,11 @@ func (v *Inventory) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.mu.Lock()
-	outOfDate := v.core.outOfDate(rows, asked)
-	v.core.Prune(time.Now())
-	v.mu.Unlock()
+	var outOfDate []string
+	v.withCore(func(c *Core) {
+		outOfDate = c.outOfDate(rows, asked)
+		c.Prune(time.Now())
+	})
 	for _, id := range outOfDate {
 		if err := v.inspect(ctx, id, "sync", asked); err != nil {
 			return err
@@ -263,16 +269,24 @@ func (v *Inventory) inspect(ctx context.Context, id, action string, at time.Time
 	if err != nil && !gone {
 		return err
 	}
-	v.mu.Lock()
-	if gone {
-		v.core.Removed(id, time.Now())
-		c = docker.Container{ID: id}
-	} else {
-		v.core.Observe(c, asked, time.Now())
-	}
-	v.mu.Unlock()
+	v.withCore(func(core *Core) {
+		if gone {
+			core.Removed(id, time.Now())
+			c = docker.Container{ID: id}
+		} else {
+			core.Observe(c, asked, time.Now())
+		}
+	})
 	v.notify(Change{Container: c, Action: action, Time: at, Gone: gone})
 	return nil
+}
+
+// withCore calls fn with the lock held. A panic in fn leaves the lock free: callers of the
+// other methods then do not hang while Run ends.
+func (v *Inventory) withCore(fn func(*Core)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fn(v.core)
 }
 
 func (v *Inventory) notify(c Change) {
@@ -317,9 +331,9 @@ func (v *Inventory) List() []docker.Container {
 // inspection shows the effect of events still on their way, such as the end of a
 // container whose address the next one has already.
 func (v *Inventory) confirmedLookup(ctx context.Context, lookup func(*Core) (Result, error)) (Result, error) {
-	v.mu.Lock()
-	found, err := lookup(v.core)
-	v.mu.Unlock()
+	var found Result
+	var err error
+	v.withCore(func(c *Core) { found, err = lookup(c) })
 	if err != nil || found.Gone || !found.Until.IsZero() {
 		return found, err
 	}

@@ -268,3 +268,19 @@ func TestLongLabelsDoNotEndTheEvents(t *testing.T) {
 	v.wait(t, func() bool { return v.hasEvent(next.ID) }) // the stream of events continues
 	require.Empty(t, v.StaleReason())
 }
+
+func TestPanicEndsRun(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	d.Run(t, testenv.ContainerOptions{Name: "web"})
+	client, err := docker.Connect(d.Socket)
+	require.NoError(t, err)
+	defer client.Close()
+	v := inventory.New(inventory.Options{Docker: client, PollInterval: time.Minute})
+	v.OnChange(func(inventory.Change) { panic("no such container") })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var panicked *task.PanicError
+	require.ErrorAs(t, v.Run(ctx), &panicked)
+	require.NotContains(t, v.StaleReason(), "Docker:", "the connection is not to blame")
+}
