@@ -52,7 +52,8 @@ func (s *Service) open(ctx context.Context) (run *runState, err error) {
 	}
 	run.quarantine, err = quarantine.Open(quarantine.Options{
 		Docker: run.docker, DataDir: s.deps.DataDir, Host: s.deps.Host, Log: s.log, Report: run.reporter.add, Evidence: cfg.evidenceLimits(),
-		Recheck: func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheckOrder(run, o, c) },
+		Recheck:    func(o quarantine.Order, c docker.Container) (string, bool) { return s.recheckOrder(run, o, c) },
+		Containers: func() []docker.Container { return s.observableContainers(run) },
 	})
 	if err != nil {
 		return run, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -203,15 +204,24 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 }
 
 // observeContainer passes a change to the quarantine, which isolates a replacement of
-// an isolated container, unless the replacement is protected. A container that is
-// isolated already, such as one an operator forced, stays isolated.
+// an isolated container.
 func (s *Service) observeContainer(run *runState, c inventory.Change) {
-	if _, isolated := run.quarantine.Get(c.Container.ID); !isolated && !c.Gone {
-		if s.protections.Load().Reason(c.Container, run.inventory.List()) != "" {
-			return
-		}
+	if c.Gone || s.observable(run, c.Container, run.inventory.List()) {
+		run.quarantine.Observe(c)
 	}
-	run.quarantine.Observe(c)
+}
+
+// observableContainers returns the containers whose changes observeContainer passes on.
+func (s *Service) observableContainers(run *runState) []docker.Container {
+	all := run.inventory.List()
+	return slices.DeleteFunc(slices.Clone(all), func(c docker.Container) bool { return !s.observable(run, c, all) })
+}
+
+// observable is false for a protected container, which must not be isolated as a
+// replacement. One that is isolated already, such as by an operator's force, stays so.
+func (s *Service) observable(run *runState, c docker.Container, all []docker.Container) bool {
+	_, isolated := run.quarantine.Get(c.ID)
+	return isolated || s.protections.Load().Reason(c, all) == ""
 }
 
 // recheckOrder says why an order that waited for Docker is no longer carried out: the

@@ -42,6 +42,10 @@ type Options struct {
 	// out any more, and false if that cannot be told yet.
 	Recheck func(Order, docker.Container) (refused string, known bool)
 
+	// Containers, if not nil, returns the existing containers that may replace a
+	// quarantined one. It is asked when changes were lost because too many came at once.
+	Containers func() []docker.Container
+
 	// OnStep, if not nil, is called when a step is in the ledger and about to be done.
 	// It is for tests and traces.
 	OnStep func(containerID string, s Step)
@@ -91,7 +95,7 @@ type observation struct {
 
 const (
 	// changeQueue bounds the container changes that wait for Run. When it is full, Run
-	// reconciles every entry instead.
+	// reconciles every entry instead, and looks for replacements among all containers.
 	changeQueue        = 1024
 	concurrentEvidence = 2
 	reconcileInterval  = 250 * time.Millisecond

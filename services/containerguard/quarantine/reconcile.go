@@ -37,6 +37,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			r.handleChange(c)
 		case now := <-tick.C:
 			if m.changeLost.Swap(false) {
+				r.recordAll()
 				r.reconcileAll()
 			}
 			r.reconcileDue(now)
@@ -65,6 +66,17 @@ func (r *reconciler) handleChange(c change) {
 		r.reconcile(id)
 	}
 	r.quarantineReplacements()
+}
+
+// recordAll tells the replacements of every existing container, after changes were lost.
+func (r *reconciler) recordAll() {
+	if r.m.options.Containers == nil {
+		return
+	}
+	for _, c := range r.m.options.Containers() {
+		_, quarantined := r.m.Get(c.ID)
+		r.replacements.record(change{Container: c}, quarantined)
+	}
 }
 
 func (r *reconciler) quarantineReplacements() {

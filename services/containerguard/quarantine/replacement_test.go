@@ -1,13 +1,18 @@
 package quarantine_test
 
 import (
+	"context"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
@@ -49,6 +54,26 @@ func TestReplacementLoopLeavesOneEntry(t *testing.T) {
 	require.NoError(t, g.manager.Release(t.Context(), first, "all clear"), "named by the first container")
 	require.Empty(t, g.manager.List())
 	require.False(t, g.inspect(t, newest).Paused)
+}
+
+func TestReplacementIsFoundAfterItsChangeWasLost(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	var existing []docker.Container
+	g := newGuard(t, d, func(o *quarantine.Options) { o.Containers = func() []docker.Container { return existing } })
+	first := d.Run(t, service("web", "1"))
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(first, quarantine.Isolate)))
+	d.Remove(t, first)
+	again := d.Run(t, service("web", "1"))
+	existing = []docker.Container{g.inspect(t, again)}
+	for range 10_000 { // nothing takes changes yet, so the queue overflows
+		g.manager.Observe(inventory.Change{Container: docker.Container{ID: strings.Repeat("f", 64)}})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	group := task.New(ctx)
+	group.Go("manager", g.manager.Run)
+	t.Cleanup(func() { cancel(); require.NoError(t, group.Wait()) })
+	require.Eventually(t, func() bool { return g.isolated(t, again) }, 10*time.Second, 5*time.Millisecond)
 }
 
 func TestUnnumberedContainerHasOneReplacement(t *testing.T) {
