@@ -59,7 +59,7 @@ type evaluator struct {
 	blockFilter   safety.BlockFilter
 	maxAge        time.Duration
 	autoIsolate   bool
-	retried       bool // the alert was pending: its address was blocked when it arrived
+	retried       bool // the alert was pending
 	now           time.Time
 }
 
@@ -201,11 +201,11 @@ func (e *evaluator) blockStep(a *event.Alert, p *policy.Policy) step {
 
 // skipped returns steps of p with outcome skip, for one reason. A notification is left
 // out unless it is the only action of p: there are no outcomes to send. So is a block that was
-// made when the alert arrived, before it was pending.
+// made when the alert arrived, before it was pending; a policy about containers made none then.
 func (e *evaluator) skipped(p *policy.Policy, steps []step, reason string) []step {
 	var out []step
 	for _, s := range steps {
-		if s.kind == policy.Notify && len(p.Actions) > 1 || s.kind == policy.BlockSource && e.retried {
+		if s.kind == policy.Notify && len(p.Actions) > 1 || s.kind == policy.BlockSource && e.retried && !p.Match.AboutContainer() {
 			continue
 		}
 		s.outcome, s.reason = outcomeSkip, reason

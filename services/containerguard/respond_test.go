@@ -200,6 +200,25 @@ func TestPendingAlertIsSkippedWhenStale(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// Without its container, a policy about containers does not apply, so its block was not
+// made when the alert arrived either: the skipped action says so.
+func TestPendingAlertReportsTheBlockThatWasNotMade(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.MaxAlertAgeSecs = 2
+	r.policy("p", `actions = ["block-source"]`, "[policy.match]", `severity = "high"`, `containers = ["*"]`)
+	r.start()
+	a := r.alert(func(a *event.Alert) {
+		from("203.0.113.7")(a)
+		a.Container = &event.Container{ID: strings.Repeat("a", 64)}
+	})
+	r.publish(a)
+	skipped := r.await(a, "block-source skipped")
+	require.Contains(t, skipped.Reason, "stale: the alert is")
+	require.Equal(t, "address:203.0.113.7", skipped.Target)
+	require.Empty(t, r.blocked())
+}
+
 func TestBlockNeverShortensAnEntry(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
