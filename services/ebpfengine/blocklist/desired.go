@@ -30,16 +30,20 @@ func DroppedFor(byReason [4]uint64) map[string]uint64 {
 // an expired entry makes room for another.
 const maxBlocks = 1 << 20
 
+// maxRefused bounds the entries beyond maxBlocks that are counted.
+const maxRefused = 1 << 16
+
 // plan is the desired state of the kernel's blocklist, and the queue of what may have to be written for it. It does no I/O and
 // reads no clock.
 type plan struct {
-	capacity int
+	capacity  int
+	maxBlocks int
 
 	blocks      map[netip.Prefix]bus.Block // of the bucket, none expired
 	admitted    map[netip.Prefix]struct{}  // those of blocks that have room; nil: all
 	expiries    expiries
-	refused     uint64 // entries beyond maxBlocks
-	bucketKnown bool   // the bucket has been read since the start
+	refused     map[netip.Prefix]struct{} // entries of the bucket beyond maxBlocks, at most maxRefused
+	bucketKnown bool                      // the bucket has been read since the start
 
 	feeds      *mergedFeeds
 	quota      int  // how many of the feeds' prefixes have room
@@ -51,8 +55,9 @@ type plan struct {
 
 func newPlan(capacity int) *plan {
 	return &plan{
-		capacity: capacity, quota: capacity, feeds: &mergedFeeds{},
-		blocks: map[netip.Prefix]bus.Block{}, queue: queue{urgent: map[netip.Prefix]struct{}{}},
+		capacity: capacity, maxBlocks: maxBlocks, quota: capacity, feeds: &mergedFeeds{},
+		blocks: map[netip.Prefix]bus.Block{}, refused: map[netip.Prefix]struct{}{},
+		queue: queue{urgent: map[netip.Prefix]struct{}{}},
 	}
 }
 
@@ -63,10 +68,13 @@ func (p *plan) put(b bus.Block) {
 }
 
 func (p *plan) store(b bus.Block) {
-	if _, known := p.blocks[b.Prefix]; !known && len(p.blocks) >= maxBlocks {
-		p.refused++
+	if _, known := p.blocks[b.Prefix]; !known && len(p.blocks) >= p.maxBlocks {
+		if len(p.refused) < maxRefused {
+			p.refused[b.Prefix] = struct{}{}
+		}
 		return
 	}
+	delete(p.refused, b.Prefix)
 	p.blocks[b.Prefix] = b
 	p.changed = true
 	heap.Push(&p.expiries, expiry{at: b.Expires, prefix: b.Prefix})
@@ -81,6 +89,7 @@ func (p *plan) store(b bus.Block) {
 
 // drop removes an entry of the bucket.
 func (p *plan) drop(prefix netip.Prefix) {
+	delete(p.refused, prefix)
 	if _, known := p.blocks[prefix]; known {
 		delete(p.blocks, prefix)
 		p.urgent[prefix] = struct{}{}
@@ -91,6 +100,7 @@ func (p *plan) drop(prefix netip.Prefix) {
 // replace takes over the whole bucket. The first time, most of it may be in the kernel already: nothing is queued and the
 // result is true, which asks for a comparison.
 func (p *plan) replace(blocks []bus.Block) (first bool) {
+	clear(p.refused)
 	if !p.bucketKnown {
 		for _, b := range blocks {
 			p.store(b)

@@ -386,3 +386,28 @@ func TestRemovalIsWrittenWhileAnotherFileIsUnread(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, m.size())
 }
+
+// Entries of the bucket beyond the bound are counted as long as the bucket has them.
+func TestRefusedEntriesAreCountedWhileTheyAreInTheBucket(t *testing.T) {
+	t.Parallel()
+	p := blocklist.NewPlan(10)
+	p.SetMaxBlocks(2)
+	prefix := func(n int) string { return fmt.Sprintf("203.0.113.%d/32", n) }
+	for n := range 4 {
+		p.Put(block(prefix(n), time.Hour))
+		p.Put(block(prefix(n), 2*time.Hour))
+	}
+	require.Equal(t, 2, p.Refused(), "each is counted once")
+	p.Drop(netip.MustParsePrefix(prefix(3)))
+	require.Equal(t, 1, p.Refused(), "removed from the bucket")
+	p.Drop(netip.MustParsePrefix(prefix(0)))
+	p.Put(block(prefix(2), time.Hour))
+	require.Zero(t, p.Refused(), "there was room when it was put again")
+
+	all := []bus.Block{block(prefix(5), time.Hour), block(prefix(6), time.Hour), block(prefix(7), time.Hour)}
+	p.Replace(all)
+	p.Replace(all)
+	require.Equal(t, 1, p.Refused())
+	p.Replace(all[:2])
+	require.Zero(t, p.Refused())
+}

@@ -56,6 +56,12 @@ func (p *Plan) Drop(prefix netip.Prefix)   { p.p.drop(prefix) }
 func (p *Plan) Replace(blocks []bus.Block) { p.p.replace(blocks) }
 func (p *Plan) Expire(now time.Time)       { p.p.expire(now) }
 
+// SetMaxBlocks sets the bound of the entries of the bucket.
+func (p *Plan) SetMaxBlocks(n int) { p.p.maxBlocks = n }
+
+// Refused returns the number of entries of the bucket that are beyond the bound.
+func (p *Plan) Refused() int { return len(p.p.refused) }
+
 // Desired, Expiries and Pending return parts of the plan.
 func (p *Plan) Desired(prefix netip.Prefix) (bpf.Entry, bool) { return p.p.desired(prefix) }
 func (p *Plan) Expiries() int                                 { return len(p.p.expiries) }

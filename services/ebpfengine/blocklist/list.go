@@ -100,7 +100,7 @@ func (r *Reconciler) List(req ListRequest) (ListResponse, error) {
 	out := ListResponse{Capacity: r.cfg.MaxEntries, Total: len(entries), Entries: []Entry{}, Protected: r.ProtectedAddresses()}
 	r.mu.Lock()
 	ofBucket, ofFeeds := r.plan.overflow()
-	out.NotEnforced, out.InvalidValues = ofBucket+ofFeeds+int(r.plan.refused), len(r.bucket.invalid)
+	out.NotEnforced, out.InvalidValues = ofBucket+ofFeeds+len(r.plan.refused), len(r.bucket.invalid)
 	r.mu.Unlock()
 	limit := min(req.Limit, maxListEntries)
 	if limit <= 0 {

@@ -20,6 +20,7 @@ type model struct {
 	allowed []netip.Prefix
 	writes  int
 	err     error // of the next calls
+	once    error // of the next call of Block alone
 }
 
 func newModel(capacity int) *model {
@@ -31,6 +32,10 @@ func (m *model) Block(entries []bpf.Entry) error {
 	defer m.mu.Unlock()
 	if m.err != nil {
 		return m.err
+	}
+	if err := m.once; err != nil && len(entries) > 0 {
+		m.once = nil
+		return err
 	}
 	var full error
 	for _, e := range entries {
@@ -88,6 +93,13 @@ func (m *model) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
+}
+
+// failOnce makes the next call of Block with entries fail.
+func (m *model) failOnce(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.once = err
 }
 
 // drops reports whether a packet from addr is dropped.

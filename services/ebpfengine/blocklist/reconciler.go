@@ -65,10 +65,11 @@ type bucketStatus struct {
 
 // kernelStatus is what the writer did to the kernel.
 type kernelStatus struct {
-	err      error // of the last attempt, nil after a success
-	written  uint64
-	failed   uint64
-	repaired uint64 // differences found by comparisons
+	err        error // why the last attempt failed
+	uncompared bool  // no comparison has read the kernel since err: entries may be missing though nothing is queued
+	written    uint64
+	failed     uint64
+	repaired   uint64 // differences found by comparisons
 }
 
 // New returns a Reconciler that does nothing until Run.
@@ -138,7 +139,7 @@ func (r *Reconciler) Reasons() []string {
 		all = append(all, fmt.Sprintf("kernel blocklist: %v", r.kernel.err))
 	}
 	ofBucket, ofFeeds := r.plan.overflow()
-	ofBucket += int(r.plan.refused)
+	ofBucket += len(r.plan.refused)
 	r.mu.Unlock()
 	if ofBucket+ofFeeds > 0 {
 		all = append(all, fmt.Sprintf("%d blocklist entries of the bus and %d of files are not enforced: blocklist_max_entries is %d", ofBucket, ofFeeds, r.cfg.MaxEntries))
@@ -155,7 +156,7 @@ func (r *Reconciler) Counters() map[string]uint64 {
 	return map[string]uint64{
 		"blocklist_bus_entries":    uint64(len(r.plan.blocks) - ofBucket),
 		"blocklist_feed_entries":   uint64(len(r.plan.feeds.list) - ofFeeds),
-		"blocklist_overflow":       uint64(ofBucket+ofFeeds) + r.plan.refused,
+		"blocklist_overflow":       uint64(ofBucket + ofFeeds + len(r.plan.refused)),
 		"blocklist_invalid_values": r.bucket.rejected,
 		"blocklist_bad_lines":      uint64(r.files.bad),
 		"blocklist_written":        r.kernel.written,

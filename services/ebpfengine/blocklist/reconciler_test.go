@@ -262,6 +262,29 @@ func TestRefusedWriteIsRetried(t *testing.T) {
 	require.True(t, eventually(func() bool { return len(r.Reasons()) == 0 }))
 }
 
+// A batch that is written does not hide that an earlier one was not.
+func TestFailingUntilTheComparisonAfterAFailure(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	r.put("203.0.113.1/32", time.Hour)
+	r.holds("203.0.113.1/32")
+	r.reaches(blocklist.InSync)
+	m.failOnce(errors.New("operation not permitted"))
+	r.put("203.0.113.2/32", time.Hour)
+	r.reaches(blocklist.Failing)
+	written := r.Counters()["blocklist_written"]
+	r.put("203.0.113.3/32", time.Hour)
+	require.True(t, eventually(func() bool { return r.Counters()["blocklist_written"] > written }))
+	if m.size() < 3 {
+		require.Equal(t, blocklist.Failing, r.State(), "203.0.113.2/32 is missing")
+		require.NotEmpty(t, r.Reasons())
+	}
+	r.holds("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32")
+	r.reaches(blocklist.InSync)
+	require.Empty(t, r.Reasons())
+}
+
 // A write that failed and is no longer needed is not a reason for ever.
 func TestFailureEndsWithoutAnythingToWrite(t *testing.T) {
 	t.Parallel()

@@ -7,10 +7,13 @@ package blocklist
 //	loading ──────────────────────▶ out of sync ──────────────────────────────────▶ in sync
 //	   ▲     ◀──────────────────────     ▲  │ ▲  ◀──────────────────────────────────    ▲ │
 //	   │          all is written         │  │ └── entry, feed, expiry, difference ──────┼─┘
-//	 start                     compared  │  │ the kernel refuses                        │ room for all
-//	                                     │  ▼                                           ▼
+//	 start       compared, then a batch  │  │ the kernel refuses                        │ room for all
+//	                        was written  │  ▼                                           ▼
 //	                                   failing                                     kernel full
 //
+// A failed batch is no longer queued, so failing ends only after a comparison that could read the kernel (compareIfDue): at once
+// if it found no difference, else with the next batch that is written; what is then still queued is out of sync. The kernel may
+// refuse in any state, and failing leads to the state that holds then.
 // "in sync" and "kernel full" differ only in whether all desired entries have room.
 type state string
 
@@ -24,7 +27,8 @@ const (
 	inSync state = "in sync"
 	// kernelFull: the kernel holds as much of the desired state as it has room for (see plan.allocate).
 	kernelFull state = "kernel full"
-	// failing: the kernel refused the last read or write. The writer compares and tries again after retryDelay.
+	// failing: the kernel refused a read or write, and what it lacks has not been found by a comparison and begun to be written.
+	// The writer compares, and tries again, after retryDelay.
 	failing state = "failing"
 )
 

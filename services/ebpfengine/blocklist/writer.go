@@ -83,6 +83,7 @@ func (w *writer) compareIfDue(now time.Time) {
 	defer w.mu.Unlock()
 	w.plan.allocate()
 	n := w.plan.compareWith(entries)
+	w.kernel.uncompared = false
 	if n == 0 {
 		w.kernel.err = nil // a write that failed is not needed any more
 		return
@@ -171,21 +172,23 @@ func (w *writer) makeRoom(b batch) error {
 	}
 }
 
-// recordWrite records the result of writing n entries. Entries that could not be written show as differences in the
-// comparison after retryDelay.
+// recordWrite records the result of writing n entries. Entries that could not be written are no longer queued; the comparison
+// after retryDelay finds them. Until then the error stays, whatever else is written.
 func (w *writer) recordWrite(n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
 		w.kernel.written += uint64(n)
-		w.kernel.err = nil
+		if !w.kernel.uncompared {
+			w.kernel.err = nil
+		}
 		return
 	}
 	w.kernel.failed++
 	if w.kernel.err == nil || w.kernel.err.Error() != err.Error() {
 		w.deps.Log.WithError(err).WithField("entries", n).Warn("cannot write the kernel blocklist, retrying")
 	}
-	w.kernel.err = err
+	w.kernel.err, w.kernel.uncompared = err, true
 	if retry := time.Now().Add(retryDelay); retry.Before(w.nextComparison) {
 		w.nextComparison = retry
 	}
