@@ -107,14 +107,14 @@ func (n snapshot) remarks() []health.Reason {
 func (n snapshot) counters() map[string]uint64 {
 	out := map[string]uint64{
 		"publish_retries": n.publisher.Retries, "published": n.publisher.Published, "dropped_invalid_records": n.publisher.Refused,
-		"windows_merged": n.outbox.Merged, "pending": uint64(max(n.outbox.Pending, 0)),
+		"windows_merged": n.outbox.Merged, "detections_replaced": n.outbox.Replaced, "pending": uint64(max(n.outbox.Pending, 0)),
 	}
 	maps.Copy(out, n.blocklist)
 	for kind, dropped := range n.outbox.Dropped {
 		out["dropped_"+kind] = dropped
 	}
-	for name, published := range n.detections {
-		out["announced_"+name] = published
+	for name, queued := range n.detections {
+		out["announced_"+name] = queued
 	}
 	for name, value := range n.forgotten {
 		out[name] += value

@@ -1,8 +1,11 @@
 // Package outbox keeps the packet engine's records until the bus takes them, and decides
 // which go first and which are dropped when the bus is slow: detections before windows,
 // windows before counts of blocked traffic, samples last. Windows that wait are merged,
-// first 5 s and then 30 s into one; samples are dropped first, detections last. Everything
-// dropped or merged is counted.
+// first 5 s and then 30 s into one; of the waiting updates of one attack the newest stays.
+// Each kind has a limit of its own: detections maxDetections for all interfaces (the oldest
+// is dropped); windows maxWindows (the oldest), prefixes of blocked traffic maxBlocked (new
+// ones) and samples maxSamples (new ones) for each interface. Everything dropped, merged or
+// replaced is counted.
 package outbox
 
 import "time"

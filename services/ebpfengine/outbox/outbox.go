@@ -30,6 +30,8 @@ type Stats struct {
 	Dropped map[string]uint64
 	// Merged counts windows that were merged into another.
 	Merged uint64
+	// Replaced counts detections that a newer record of the same attack replaced.
+	Replaced uint64
 	// Pending counts waiting records, without samples.
 	Pending int
 }
@@ -100,6 +102,7 @@ func (o *Outbox) Detection(p *event.Packet) {
 	for i, older := range slices.Backward(o.detections) {
 		if older.TraceID == p.TraceID && older.Detection.Phase != detect.PhaseBegun {
 			o.detections[i] = p
+			o.stats.Replaced++
 			return
 		}
 		if older.TraceID == p.TraceID {
@@ -214,7 +217,8 @@ func (o *Outbox) flows(name string, q *queue, now time.Time) *event.Packet {
 func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Stats{Dropped: maps.Clone(o.stats.Dropped), Merged: o.stats.Merged, Pending: len(o.detections)}
+	s := o.stats
+	s.Dropped, s.Pending = maps.Clone(o.stats.Dropped), len(o.detections)
 	for _, kind := range []string{DroppedSamples, DroppedWindows, DroppedBlocked, DroppedDetections} {
 		s.Dropped[kind] += 0 // shown from the start
 	}

@@ -191,6 +191,7 @@ func TestUpdatesOfOneAttackDoNotReplaceAnother(t *testing.T) {
 		o.Detection(detection("192.0.2.8", "ongoing", n+2))
 	}
 	o.Detection(detection("192.0.2.7", "over", 20_000))
+	require.EqualValues(t, 2*10_000+2-3, o.Stats().Replaced, "all but three")
 	var phases []string
 	for _, p := range all(t, o, at(1)) {
 		phases = append(phases, fmt.Sprintf("%s %s %d", p.Detection.Actor, p.Detection.Phase, p.Detection.Counts["announcement"]))

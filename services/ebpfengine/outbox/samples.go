@@ -31,7 +31,7 @@ func (s *samples) add(now time.Time, sampling uint32, list []traffic.Sample) uin
 	return dropped
 }
 
-// due tells whether a record of the samples is due; closed makes any due.
+// due reports whether a record of the samples is due; closed makes any due.
 func (s *samples) due(now time.Time, closed bool) bool {
 	age := now.Sub(s.since)
 	switch n := len(s.list); {
