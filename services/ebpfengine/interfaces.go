@@ -48,7 +48,7 @@ func (s *Service) watchInterfaces(ctx context.Context, k *kernel, changed <-chan
 		for {
 			began := time.Now()
 			set.update(ctx)
-			s.markStarted()
+			s.health.Started()
 			delay := max(burstDelay, updateShare*time.Since(began))
 			select {
 			case <-ctx.Done():

@@ -31,7 +31,7 @@ func (s *Service) watch(ctx context.Context) error {
 		if err == nil {
 			return s.withKernel(ctx, k)
 		}
-		s.markStarted()
+		s.health.Started()
 		task.Pause(ctx, retryKernel)
 	}
 	return nil

@@ -41,13 +41,10 @@ type Service struct {
 	health     *health.Reasons
 	interfaces interfaceTable
 
-	started   chan struct{} // closed once every interface has been tried
-	startOnce sync.Once
-
 	mu         sync.Mutex // guards what follows
 	publisher  *bus.Publisher
 	kernel     *kernel           // nil while it is not open
-	detections map[string]uint64 // published, by name
+	detections map[string]uint64 // queued in box, by name
 }
 
 // New returns a Service and starts nothing.
@@ -57,25 +54,17 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	return &Service{
 		cfg: cfg, deps: deps, log: deps.Log.WithField("service", Name), box: outbox.New(deps.Host), health: health.New(Name, deps.Host),
-		interfaces: newInterfaceTable(cfg.Interfaces()), started: make(chan struct{}), detections: map[string]uint64{},
+		interfaces: newInterfaceTable(cfg.Interfaces()), detections: map[string]uint64{},
 	}, nil
 }
 
-// Started is closed once attaching to every interface has been tried, or Run has returned. It may be called concurrently.
-func (s *Service) Started() <-chan struct{} { return s.started }
-
-func (s *Service) markStarted() {
-	s.health.Started()
-	s.closeStarted()
-}
-
-func (s *Service) closeStarted() { s.startOnce.Do(func() { close(s.started) }) }
+// Started is closed once attaching to every interface has been tried. It may be called concurrently.
+func (s *Service) Started() <-chan struct{} { return s.health.WhenStarted() }
 
 // Run watches until ctx ends, and then publishes what was counted within stopTimeout. Pinned programs and lists stay in force.
 // A missing requirement makes the module degraded and is tried again; an error is for what a restart may repair. It is called
 // once.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.closeStarted()
 	stop, err := s.exportMetrics()
 	if err != nil {
 		return err
