@@ -37,8 +37,7 @@ func TestObserverAboveTheLimitIsRejected(t *testing.T) {
 	require.NoError(t, err, "operators have slots of their own")
 }
 
-// Garbage on either listener ends its connection and nothing else.
-func TestGarbage(t *testing.T) {
+func TestGarbageEndsOnlyItsConnection(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	js := publisher(t, b)

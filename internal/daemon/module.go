@@ -76,8 +76,8 @@ type Plan struct {
 	Commit  func()
 }
 
-// The wait before a restart is between minBackoff and maxBackoff. It starts again from
-// minBackoff after a run of at least backoffReset.
+// The wait before a restart grows from minBackoff to maxBackoff, each time up to 25 % less
+// at random (backoff.Delay). It starts again from minBackoff after a run of at least backoffReset.
 const (
 	minBackoff   = time.Second
 	maxBackoff   = time.Minute

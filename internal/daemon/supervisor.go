@@ -69,7 +69,7 @@ func New(opts Options) (*Supervisor, error) {
 	seen := map[string]bool{}
 	for _, spec := range opts.Specs {
 		if seen[spec.Name] {
-			return nil, fmt.Errorf("module %s stands twice in the table", spec.Name)
+			return nil, fmt.Errorf("module %s is listed twice", spec.Name)
 		}
 		seen[spec.Name] = true
 		if spec.Enabled && spec.New != nil {

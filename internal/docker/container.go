@@ -124,7 +124,7 @@ var (
 	networkRef = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$`)
 )
 
-// ValidID tells whether id is a full container id.
+// ValidID reports whether id is a full container id.
 func ValidID(id string) bool { return fullID.MatchString(id) }
 
 func fromSummary(s container.Summary) Container {

@@ -4,7 +4,7 @@
 // that the library can be replaced here.
 //
 // A Client survives restarts of dockerd. Every call has a time budget, every response a
-// maximum size, and every error a Class that tells whether trying again can help.
+// maximum size, and every error a Class, whose Retryable reports whether trying again can help.
 // Containers are named by full id only: between two calls another container may get a
 // name, and Docker prefers a name over an id's prefix.
 //

@@ -35,25 +35,25 @@ var (
 	ErrAlready = errors.New("already connected or paused")
 )
 
-// Class groups errors by how to react to them.
+// Class is a group of errors that a caller handles in the same way.
 type Class int
 
-// The classes. Only the last three are retryable.
+// The classes; see Class.Retryable.
 const (
 	OK          Class = iota
 	Canceled          // the caller's context ended
-	NotFound          // no such container or network
-	Conflict          // the state does not allow it, such as pausing a stopped container
-	Already           // the wanted state is reached: ErrNotConnected, ErrNotPaused, ErrAlready
+	NotFound          // there is no such container or network
+	Conflict          // the state does not allow the call, such as pausing a stopped container
+	Already           // the state that the call asks for holds: ErrNotConnected, ErrNotPaused, ErrAlready
 	Forbidden         // refused by Docker or by a proxy before it
-	Invalid           // the request is wrong
+	Invalid           // the request is not valid
 	TooLarge          // the response is larger than its limit
-	Unavailable       // no connection, or it broke; the call may have had an effect
-	Timeout           // no response within the budget; the call may have had an effect
+	Unavailable       // there was no connection, or it broke; the call may have had an effect
+	Timeout           // no response came within the budget; the call may have had an effect
 	ServerError       // internal error of Docker
 )
 
-// Retryable tells whether the same call may succeed later.
+// Retryable reports whether the same call may succeed later.
 func (c Class) Retryable() bool { return c == Unavailable || c == Timeout || c == ServerError }
 
 // errorKind is an error of this package with its class, and how the library's errors of
@@ -122,7 +122,7 @@ func classify(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("docker %s: %w: %w", what, ErrServer, err)
 }
 
-// connectionFailed tells whether a connection could not be made, or broke: a dockerd that
+// connectionFailed reports whether a connection could not be made, or broke: a dockerd that
 // is killed ends it with EOF or a reset.
 func connectionFailed(err error) bool {
 	var op *net.OpError

@@ -67,8 +67,8 @@ func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn f
 	}
 }
 
-// PastEvents returns the events from since until until that Docker remembers, oldest
-// first. It remembers the last 256 of any type. GET /events.
+// PastEvents returns the events in [since, until] that Docker remembers, oldest first. It
+// remembers the last 256 of any type. GET /events.
 func (c *Client) PastEvents(ctx context.Context, since, until time.Time) ([]Event, error) {
 	var out []Event
 	err := c.replay(ctx, since, until, func(e Event) (more bool) {
@@ -78,8 +78,8 @@ func (c *Client) PastEvents(ctx context.Context, since, until time.Time) ([]Even
 	return out, err
 }
 
-// RemembersBefore tells whether Docker remembers an event from before until: then it
-// remembers all later ones. A dockerd started since does not. GET /events.
+// RemembersBefore reports whether Docker remembers an event from before until. If so, it
+// remembers all later ones. A dockerd that was started after until remembers none. GET /events.
 func (c *Client) RemembersBefore(ctx context.Context, until time.Time) (bool, error) {
 	anything := false
 	err := c.replay(ctx, time.Unix(1, 0), until, func(Event) (more bool) {

@@ -46,7 +46,7 @@ func described() metrics.Described {
 		"interface_mode":                {"1 for the mode an interface is watched in: native, skb, hw or none.", "interface", "mode"},
 		"interface_egress":              {"1 if outgoing packets are seen.", "interface"},
 		"program_seconds":               {"Time per packet in the program, by the kernel's run statistics; 0 while unknown.", "interface"},
-		"announcements_total":           {"Published detections: first, update and end of each attack.", "name"},
+		"announcements_total":           {"Detections queued for publishing: first, update and end of each attack.", "name"},
 		"blocklist_entries":             {"Entries in force in the kernel's blocklist, by owner.", "source"},
 		"blocklist_capacity":            {"Entries that the kernel's blocklist has room for."},
 		"blocklist_overflow":            {"Entries without room in the kernel's blocklist."},

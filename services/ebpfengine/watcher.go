@@ -120,12 +120,12 @@ func (w *watcher) run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	w.collect(time.Now())
-	w.publish(w.detector.Close())
+	w.queueDetections(w.detector.Close())
 	w.s.setReason(topicReading+w.on.Name, "")
 	return errors.Join(err, w.close())
 }
 
-// collect ends a window: it is counted, searched for attacks and published.
+// collect ends a window: it is counted, searched for attacks, and queued for publishing.
 func (w *watcher) collect(now time.Time) {
 	window, err := w.engine.Collect(now)
 	w.s.setReason(topicReading+w.on.Name, withPrefix("the counters of "+w.on.Name+" cannot be read: ", err))
@@ -143,10 +143,11 @@ func (w *watcher) collect(now time.Time) {
 		i.totals.Add(&window.Totals)
 		i.promoted, i.detector = len(window.Sources), stats
 	})
-	w.publish(found)
+	w.queueDetections(found)
 }
 
-func (w *watcher) publish(found []detect.Detection) {
+// queueDetections hands detections to the outbox.
+func (w *watcher) queueDetections(found []detect.Detection) {
 	for _, d := range found {
 		w.s.box.Detection(d.Packet(w.s.deps.Host))
 		w.s.mu.Lock()

@@ -82,7 +82,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 }
 
 // Run reads, matches and publishes until ctx ends; then it processes, within a bound, what has been received,
-// and writes a checkpoint. It returns an error only for what a restart from the checkpoint may mend. It is
+// and writes a checkpoint. It returns an error only if a restart from the checkpoint may help. It is
 // called once.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.setStarted()

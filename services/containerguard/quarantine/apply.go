@@ -43,7 +43,7 @@ func (m *Manager) Apply(ctx context.Context, o Order) error {
 	return err
 }
 
-// accept writes an order to the ledger and tells whether there is something to do for
+// accept writes an order to the ledger and reports whether there is something to do for
 // it. A new container is inspected first, so that its first record has the snapshot.
 func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
 	if m.ledger.isDone(o.ActionID) {

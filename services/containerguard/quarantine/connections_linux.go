@@ -158,7 +158,7 @@ func (d diagSocket) do(command, flags int, body diagRequest) ([][]byte, error) {
 	return r.Execute(unix.NETLINK_INET_DIAG, 0)
 }
 
-// isInternal tells whether both ends of a connection are loopback addresses: it never was
+// isInternal reports whether both ends of a connection are loopback addresses: it never was
 // on a network. In an id the ports have 4 bytes, then each address 16.
 func isInternal(family byte, id []byte) bool {
 	address := func(b []byte) netip.Addr {

@@ -60,7 +60,7 @@ func child(job []string) error {
 	return m.Apply(context.Background(), (&guard{}).order(id, quarantine.Kind(verb)))
 }
 
-// killAt runs a child that is killed at a step, and tells whether it reached that step.
+// killAt runs a child that is killed at a step, and reports whether it reached that step.
 func killAt(t *testing.T, d *testenv.Docker, dir, verb, id string, step quarantine.Step) bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")

@@ -90,7 +90,7 @@ const stateCreated = "created"
 
 // learn completes the snapshot of a container that was captured while it was being
 // made: Compose creates a container, connects its networks one by one, and then starts
-// it. It tells whether there was something new.
+// it. It reports whether there was something new.
 func (e *Entry) learn(now docker.Container) bool {
 	if !e.Captured || e.Before.State != stateCreated {
 		return false
@@ -124,7 +124,7 @@ func disconnectable(c docker.Container) []docker.Endpoint {
 	return out
 }
 
-// disablesRestart tells whether the restart policy is switched off for e. Pausing alone
+// disablesRestart reports whether the restart policy is switched off for e. Pausing alone
 // needs that, too: dockerd kills paused containers when it stops and starts them again,
 // thawed, unless the policy is no.
 func (e *Entry) disablesRestart() bool {

@@ -206,7 +206,7 @@ func (s *evidenceStore) tryReserve(action string, n int64) (victims []string, er
 }
 
 // victims lists what has to be removed, oldest first: what is older than the retention, and
-// until n more bytes fit. It tells whether they fit then. s.mu is held.
+// until n more bytes fit. It reports whether they fit then. s.mu is held.
 func (s *evidenceStore) victims(n int64, now time.Time) (list []string, enough bool) {
 	inUse := s.inUse()
 	for action, d := range s.dirs {

@@ -14,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// hasEvidence tells whether there is complete evidence of a container's isolation.
+// hasEvidence reports whether there is complete evidence of a container's isolation.
 func (g *guard) hasEvidence(t *testing.T, id string) bool {
 	t.Helper()
 	_, err := os.Stat(filepath.Join(g.dir, "evidence", g.order(id, quarantine.Isolate).ActionID, "manifest.json"))

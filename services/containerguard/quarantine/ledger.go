@@ -130,7 +130,7 @@ func (l *ledger) remove(e *Entry) error {
 	return nil
 }
 
-// isDone tells whether an order was applied and released before.
+// isDone reports whether an order was applied and released before.
 func (l *ledger) isDone(actionID string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

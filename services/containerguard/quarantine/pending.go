@@ -18,7 +18,7 @@ import (
 // maxActionIDs bounds the orders remembered for one container.
 const maxActionIDs = 256
 
-// addOrder takes a further order and tells whether there is something to do for it:
+// addOrder takes a further order and reports whether there is something to do for it:
 // restrictions only grow, and the later expiry counts.
 func (e *Entry) addOrder(o Order) bool {
 	want, _ := o.Kind.Restrictions()
@@ -61,7 +61,7 @@ func (e *Entry) frozenUnrecorded(now docker.Container) bool {
 	return e.pending() && e.Step == StepFreeze && now.Paused && !e.Before.Paused
 }
 
-// begunByOldRecord tells whether something was done, for entries written before they had Begun.
+// begunByOldRecord reports whether something was done, for entries written before they had Begun.
 func (e *Entry) begunByOldRecord() bool {
 	switch e.Step {
 	case "", StepIntent, StepFreeze: // nothing, or for the newest order only
@@ -70,7 +70,7 @@ func (e *Entry) begunByOldRecord() bool {
 	return true
 }
 
-// dropOrder removes the newest order and tells whether there was one before it.
+// dropOrder removes the newest order and reports whether there was one before it.
 func (e *Entry) dropOrder() bool {
 	if e.Previous == nil {
 		return false

@@ -214,7 +214,7 @@ func (a *attempt) thaw(ctx context.Context) error {
 	return ignore(a.m.options.Docker.Unpause(ctx, a.e.Before.ID), docker.Already, docker.Conflict)
 }
 
-// needsStart tells whether the container ran before and does not run because of the
+// needsStart reports whether the container ran before and does not run because of the
 // quarantine: it was killed, or dockerd was restarted while its restart policy was off.
 func (a *attempt) needsStart() bool {
 	if a.now.Running || !a.e.Before.Running {

@@ -32,7 +32,7 @@ func (e *Entry) originID() string {
 	return e.Before.ID
 }
 
-// matchesPrefix tells whether the id of e's container, of the one it replaces, or of the
+// matchesPrefix reports whether the id of e's container, of the one it replaces, or of the
 // first of its chain begins with prefix.
 func (e *Entry) matchesPrefix(prefix string) bool {
 	return slices.ContainsFunc([]string{e.Before.ID, e.Replaces, e.Origin}, func(id string) bool {
@@ -40,7 +40,7 @@ func (e *Entry) matchesPrefix(prefix string) bool {
 	})
 }
 
-// isReplaced tells whether the replacement of e's container is in quarantine.
+// isReplaced reports whether the replacement of e's container is in quarantine.
 func (e *Entry) isReplaced(entries []Entry) bool {
 	return slices.ContainsFunc(entries, func(x Entry) bool {
 		return x.Replaces == e.Before.ID && x.Begun && x.State != Releasing
@@ -127,13 +127,13 @@ func (r *replacements) find(entries []Entry) (containers []docker.Container, rep
 	return containers, replaced
 }
 
-// vacant tells whether a quarantined container is gone and nothing replaces it yet.
+// vacant reports whether a quarantined container is gone and nothing replaces it yet.
 func (r *replacements) vacant(entries []Entry, e Entry) bool {
 	_, replacementExists := r.services[r.newest[e.Before.ID]]
 	return !replacementExists && (r.removed[e.Before.ID] || !e.Gone.IsZero()) && !e.isReplaced(entries)
 }
 
-// replaces tells whether c was made in place of the container of e: it has the same
+// replaces reports whether c was made in place of the container of e: it has the same
 // service and number. Without numbers, it was made after the quarantine began and that
 // container's place is vacant: only one of several replaces it.
 func replaces(c docker.Container, e Entry, vacant bool) bool {

@@ -44,7 +44,7 @@ func transitions() map[State][]State {
 	}
 }
 
-// allowed tells whether the table has the change from one state to another.
+// allowed reports whether the table has the change from one state to another.
 func allowed(from, to State) bool { return from == to || slices.Contains(transitions()[from], to) }
 
 // Step is one operation on a container. It is in the ledger before it is done.

@@ -75,7 +75,7 @@ func (a *attempt) doSteps(ctx context.Context) error {
 	return nil
 }
 
-// needsFreeze tells whether the container has to be frozen.
+// needsFreeze reports whether the container has to be frozen.
 func needsFreeze(e *Entry, now docker.Container) bool {
 	return e.Want.Freeze && now.Running && !now.Paused
 }
@@ -134,7 +134,7 @@ func ignore(err error, classes ...docker.Class) error {
 	return err
 }
 
-// mayPass tells whether a later attempt may succeed where err is what this one failed with.
+// mayPass reports whether a later attempt may succeed where err is what this one failed with.
 func mayPass(err error) bool {
 	class := docker.ClassOf(err)
 	return class.Retryable() || class == docker.Canceled

@@ -64,7 +64,7 @@ type record struct {
 	length int
 }
 
-// HasMagic tells whether a file that begins with these bytes (at least four) may be a
+// HasMagic reports whether a file that begins with these bytes (at least four) may be a
 // capture that NewReader reads.
 func HasMagic(begin []byte) bool {
 	if len(begin) < 4 {

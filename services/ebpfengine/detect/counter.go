@@ -35,7 +35,7 @@ func (d *distinctCounter) addBitmap(b *traffic.Bitmap, probes uint64) {
 	d.sum += min(n, float64(probes))
 }
 
-// add adds a value and tells whether it is new; beyond maxExact a new one may be missed.
+// add adds a value and reports whether it is new; beyond maxExact a new one may be missed.
 func (d *distinctCounter) add(value uint64) bool {
 	bit := mix64(value) % traffic.BitmapBits
 	word, mask := bit/64, uint64(1)<<(bit%64)
@@ -52,7 +52,7 @@ func (d *distinctCounter) add(value uint64) bool {
 	return !known
 }
 
-// has tells whether a value was added; beyond maxExact it may be wrong to say yes.
+// has reports whether a value was added; beyond maxExact it may be wrong to say yes.
 func (d *distinctCounter) has(value uint64) bool {
 	if _, known := d.exact[value]; known {
 		return true

@@ -123,7 +123,7 @@ func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, sources 
 	return e
 }
 
-// isQueryFlood tells whether src sends t so many queries that they are a flood although t
+// isQueryFlood reports whether src sends t so many queries that they are a flood although t
 // answers them. A service that answers each query on its own has many clients; tunnels,
 // calls and downloads are long conversations of one. Ports are counted for all traffic to
 // t, TCP too, so only what the other sources cannot have sent counts for src.
@@ -141,12 +141,12 @@ func (f *floods) isQueryFlood(src *traffic.Source, t *traffic.Target, w traffic.
 	})
 }
 
-// answersEachQuery tells whether the service of a port answers each query on its own.
+// answersEachQuery reports whether the service of a port answers each query on its own.
 func answersEachQuery(port uint16) bool {
 	return port == 53 || slices.Contains(traffic.ReflectorPorts[:], port) && !slices.Contains(busyPorts[:], port)
 }
 
-// evaluate starts or updates the flood that s is, if it is one.
+// evaluate starts or updates a flood if the traffic to the target amounts to one.
 func (f *floods) evaluate(s targetTraffic) {
 	rate, share := s.v.rate(s.kind)
 	limit := f.limit(s.kind)

@@ -84,13 +84,13 @@ func probeIn(s traffic.Sample) (probe, bool) {
 	return p, true
 }
 
-// answersClient tells whether UDP between the ports looks like the answer of a service to a
+// answersClient reports whether UDP between the ports looks like the answer of a service to a
 // client, solicited or not.
 func answersClient(from, to uint16) bool {
 	return to > lastSystemPort && (from <= lastSystemPort || slices.Contains(traffic.ReflectorPorts[:], from))
 }
 
-// isBroadcast tells whether host is an address at which hosts discover each other. The
+// isBroadcast reports whether host is an address at which hosts discover each other. The
 // broadcast address of an IPv4 network smaller than a /24 is not recognised.
 func isBroadcast(host netip.Addr) bool {
 	return host.IsMulticast() || (host.Is4() && host.As4()[3] == 255)

@@ -50,7 +50,7 @@ type scan struct {
 	probes  uint64 // sampled in this window
 }
 
-// covers tells whether a probe of the same method belongs to the scan.
+// covers reports whether a probe of the same method belongs to the scan.
 func (s *scan) covers(host netip.Addr, port uint16) bool {
 	switch s.shape {
 	case vertical:
@@ -95,7 +95,7 @@ func (s *scan) endWindow() {
 	}
 }
 
-// candidate is a scan that attempts of a source may be.
+// candidate is a scan that the attempts of a source may amount to.
 type candidate struct {
 	shape    shape
 	method   method
@@ -110,8 +110,8 @@ func (c candidate) compare(o candidate) int {
 		c.host.Compare(o.host), cmp.Compare(c.port, o.port))
 }
 
-// bestCandidate returns the best scan that failed attempts are by cfg, and false if they
-// are none. full says that there is no room for more attempts.
+// bestCandidate returns the best scan that the failed attempts amount to under cfg, false
+// if they amount to none. full says that there is no room for more attempts.
 func bestCandidate(cfg Config, failed []attempt, full bool) (candidate, bool) {
 	var all []candidate
 	for m := range methods {

@@ -147,7 +147,7 @@ func methodOf(src *traffic.Source) (method, uint64) {
 	return best, probes[best]
 }
 
-// mostlyFailed tells whether most probes failed, as far as the engine can see.
+// mostlyFailed reports whether most probes failed, as far as the engine can see.
 func mostlyFailed(cfg Config, src *traffic.Source, m method, probes uint64, egress bool) bool {
 	few := uint64(min(cfg.ScanPorts, cfg.ScanHosts))
 	switch m {

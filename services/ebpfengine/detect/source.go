@@ -52,7 +52,7 @@ func (p *sourceState) completed() int {
 // failed counts the attempts that did not succeed. Sources with the fewest are evicted first.
 func (p *sourceState) failed() int { return len(p.attempts) - p.completed() }
 
-// completeHandshake takes an ACK and tells whether it ends a handshake that p began.
+// completeHandshake takes an ACK and reports whether it ends a handshake that p began.
 func (p *sourceState) completeHandshake(ack probe) bool {
 	for i, a := range p.attempts {
 		if a.method == bySYN && a.host == ack.host && a.port == ack.port {

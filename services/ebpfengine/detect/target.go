@@ -68,7 +68,7 @@ func (v *targetState) countReflectorSample(solicited bool) {
 	}
 }
 
-// mostlySolicited tells whether nearly all UDP from reflector ports was solicited.
+// mostlySolicited reports whether nearly all UDP from reflector ports was solicited.
 func (v *targetState) mostlySolicited() bool {
 	return v.solicited > 4*v.unsolicited
 }

@@ -29,7 +29,7 @@ func common(kind string, e packet.Event, fields map[string]any) map[string]any {
 	return fields
 }
 
-func TestDetection(t *testing.T) {
+func TestDetectionBecomesOneEvent(t *testing.T) {
 	t.Parallel()
 	p := record(event.Detection)
 	p.Detection = &event.TrafficFinding{
@@ -81,7 +81,7 @@ func TestEntityIsActorAndTarget(t *testing.T) {
 	require.NotEqual(t, same, entity("192.0.2.67", "198.51.100.7", 22))
 }
 
-func TestWindow(t *testing.T) {
+func TestWindowFieldsAreCounts(t *testing.T) {
 	t.Parallel()
 	p := record(event.Window)
 	p.Window = &event.TrafficWindow{DurationMS: 1000, Packets: 5, Bytes: 300, Dropped: 1, Classes: map[string]uint64{"tcp_syn": 4}, Talkers: []event.Talker{{IP: "192.0.2.66"}}}
@@ -93,7 +93,7 @@ func TestWindow(t *testing.T) {
 	}), e.Fields)
 }
 
-func TestFlows(t *testing.T) {
+func TestEachFlowBecomesAnEvent(t *testing.T) {
 	t.Parallel()
 	p := record(event.Flows)
 	p.Flows = []event.Flow{
@@ -111,7 +111,7 @@ func TestFlows(t *testing.T) {
 	require.Empty(t, packet.Events(p, func(l sigma.Logsource) bool { return l.Service != packet.Flow }), "unwanted events are skipped")
 }
 
-func TestBlocked(t *testing.T) {
+func TestOnlyBlockedSingleAddressHasSource(t *testing.T) {
 	t.Parallel()
 	p := record(event.Blocked)
 	p.Blocked = []event.BlockedTraffic{
