@@ -16,7 +16,7 @@ type Limits struct {
 	MaxGroupEvents int
 	// MaxEvents is the number of events over all groups (default 500,000).
 	MaxEvents int
-	// MaxSamples is the number of samples kept for a group (default 5), each
+	// MaxSamples is the number of samples kept for a group (default 5; the log pipeline sets event.MaxEvidence), each
 	// with at most 1 KiB of text.
 	MaxSamples int
 	// Lateness is how far, beyond the timespan, events of one group may lie

@@ -22,19 +22,19 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// knockVar makes this test binary knock on a socket and print the greeting.
-const knockVar = "IRONPOST_TEST_KNOCK"
+// dialVar makes this test binary connect to the socket it names and print the greeting.
+const dialVar = "IRONPOST_TEST_DIAL"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(knockVar); path != "" {
-		os.Exit(knockAs(path))
+	if path := os.Getenv(dialVar); path != "" {
+		os.Exit(dialAndPrint(path))
 	}
 	os.Exit(m.Run())
 }
 
-// knockAs is the other process. It exits with 3 where the file's mode alone keeps
+// dialAndPrint is the other process. It exits with 3 where the file's mode alone keeps
 // it out.
-func knockAs(path string) int {
+func dialAndPrint(path string) int {
 	c, err := net.Dial("unix", path)
 	if errors.Is(err, os.ErrPermission) {
 		return 3
@@ -158,7 +158,7 @@ func dialAs(t *testing.T, socket string, credential syscall.Credential) (bus.Gre
 	require.NoError(t, err)
 	defer func() { _ = binary.Close() }()
 	cmd.ExtraFiles = []*os.File{binary}
-	cmd.Env = []string{knockVar + "=" + socket, "GORACE=atexit_sleep_ms=0"}
+	cmd.Env = []string{dialVar + "=" + socket, "GORACE=atexit_sleep_ms=0"}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &credential}
 	out, err := cmd.Output()

@@ -132,18 +132,18 @@ func TestStopKeepsAFileOfAnotherProcess(t *testing.T) {
 func TestOperatorAboveTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	var guests []net.Conn
+	var clients []net.Conn
 	for range 64 {
-		c, g := knock(t, b.Socket())
+		c, g := dial(t, b.Socket())
 		require.NotEmpty(t, g.Seed)
-		guests = append(guests, c)
+		clients = append(clients, c)
 	}
-	_, g := knock(t, b.Socket())
+	_, g := dial(t, b.Socket())
 	require.Empty(t, g.Seed)
 	require.Contains(t, g.Error, "too many")
 	require.Equal(t, uint64(1), b.Server().Stats().Refused["socket"])
 
-	require.NoError(t, guests[0].Close())
+	require.NoError(t, clients[0].Close())
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", b.Socket())
 		require.NoError(t, err)
@@ -152,8 +152,8 @@ func TestOperatorAboveTheLimitIsRejected(t *testing.T) {
 	}, patience, 10*time.Millisecond, "a slot that was left is free again")
 }
 
-// knock connects and reads the greeting.
-func knock(t testing.TB, path string) (net.Conn, bus.Greeting) {
+// dial connects and reads the greeting.
+func dial(t testing.TB, path string) (net.Conn, bus.Greeting) {
 	t.Helper()
 	c, err := net.Dial("unix", path)
 	require.NoError(t, err)

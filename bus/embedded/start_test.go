@@ -100,9 +100,9 @@ func TestShutdownLeavesNothingRunning(t *testing.T) {
 	cfg := config(t, filepath.Join(shortDir(t), "bus.sock"))
 	s, err := embedded.Start(within(t), cfg, quiet())
 	require.NoError(t, err)
-	guest, _ := knock(t, cfg.Socket)
+	client, _ := dial(t, cfg.Socket)
 	require.NoError(t, s.Restart(within(t)))
 	require.NoError(t, s.Shutdown(within(t)))
-	require.NoError(t, guest.Close())
+	require.NoError(t, client.Close())
 	goleak.VerifyNone(t, before)
 }

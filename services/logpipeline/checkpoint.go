@@ -120,8 +120,8 @@ type commitState struct {
 	processed        processedSet
 }
 
-// wait returns how long after the last checkpoint the next one is written.
-func (c *commitState) wait(flushInterval time.Duration) time.Duration {
+// untilDue returns how long after the last checkpoint the next one is written.
+func (c *commitState) untilDue(flushInterval time.Duration) time.Duration {
 	switch {
 	case !c.checkpointNeeded:
 		return flushInterval
@@ -135,7 +135,7 @@ func (c *commitState) wait(flushInterval time.Duration) time.Duration {
 // wait no others arrive, because their handler waits.
 func (p *pipeline) commit() {
 	c := &p.commits
-	if c.dirty && time.Since(c.written) >= c.wait(p.cfg.FlushInterval()) {
+	if c.dirty && time.Since(c.written) >= c.untilDue(p.cfg.FlushInterval()) {
 		p.writeCheckpoint()
 	}
 	if !c.checkpointNeeded {

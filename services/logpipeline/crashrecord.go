@@ -100,7 +100,7 @@ type deadLine struct {
 // deadLetter dead-letters what must not be processed. Lines stay in their files or logs, so a copy that
 // cannot be published blocks nothing; packet records are rejected, and the bus moves them.
 func (p *pipeline) deadLetter(ctx context.Context, r result) {
-	p.s.quarantined.Add(uint64(len(r.deadPackets) + len(r.deadLines)))
+	p.s.deadLettered.Add(uint64(len(r.deadPackets) + len(r.deadLines)))
 	respond(r.deadPackets, bus.Reject(errPanics))
 	ctx, cancel := context.WithTimeout(ctx, deadLetterWait)
 	defer cancel()
@@ -108,7 +108,8 @@ func (p *pipeline) deadLetter(ctx context.Context, r result) {
 		log := p.s.log.WithField("position", l.position)
 		err := p.s.deps.Bus.PublishDeadLetter(ctx, bus.DeadLetter{Module: Name, Host: p.s.deps.Host, ID: l.position, Reason: errPanics.Error(), Data: l.text})
 		if err != nil {
-			log = log.WithError(err)
+			log.WithError(err).Error("line skipped, its dead letter could not be stored: " + errPanics.Error())
+			continue
 		}
 		log.Error("line dead-lettered: " + errPanics.Error())
 	}

@@ -49,14 +49,14 @@ func TestLineThatPanicsIsDeadLettered(t *testing.T) {
 	conn = dial(t, "tcp", r.cfg.SyslogTCPBind)
 	sendAll(t, conn, failed("eve", "192.0.2.2"))
 	require.Equal(t, "eve", r.wait(2)[1].User)
-	require.Equal(t, uint64(1), s.count("quarantined"))
+	require.Equal(t, uint64(1), s.count("dead_lettered"))
 	letters := r.deadLetters()
 	require.Len(t, letters, 1)
 	require.Equal(t, "no record", string(letters[0].Data))
 	require.Equal(t, bus.DLQSubject(logpipeline.Name, r.bus.Host()), letters[0].Subject)
 	s.stop()
 	s = r.start()
-	require.Zero(t, s.count("quarantined"), "the checkpoint is after the line")
+	require.Zero(t, s.count("dead_lettered"), "the checkpoint is after the line")
 }
 
 func TestDamagedCrashRecordIsIgnored(t *testing.T) {

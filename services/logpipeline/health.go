@@ -33,7 +33,7 @@ const (
 type counters struct {
 	lines, bytes, unparsed        atomic.Uint64
 	packets, packetsAgain         atomic.Uint64
-	quarantined                   atomic.Uint64 // lines and packet records that were dead-lettered
+	deadLettered                  atomic.Uint64 // lines and packet records that were dead-lettered
 	batches                       atomic.Uint64
 	alerts, updates, refused      atomic.Uint64
 	checkpoints, checkpointErrors atomic.Uint64

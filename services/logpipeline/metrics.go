@@ -25,7 +25,7 @@ func (s *Service) measures(n snapshot) []measure {
 		{"bytes", "bytes_total", "Bytes of the lines processed.", float64(s.bytes.Load())},
 		{"packets", "packets_total", "Packet records processed.", float64(s.packets.Load())},
 		{"packets_again", "packets_again_total", "Packet records that were delivered again and skipped.", float64(s.packetsAgain.Load())},
-		{"quarantined", "quarantined_total", "Lines and packet records dead-lettered because processing them panicked repeatedly.", float64(s.quarantined.Load())},
+		{"dead_lettered", "dead_lettered_total", "Lines and packet records dead-lettered because processing them panicked repeatedly.", float64(s.deadLettered.Load())},
 		{"unparsed", "unparsed_lines_total", "Lines of no known format, matched as plain text.", float64(s.unparsed.Load())},
 		{"truncated", "truncated_lines_total", "Lines longer than max_line_bytes, cut.", float64(n.tail.Truncated+n.syslog.Truncated) + float64(n.docker.Truncated)},
 		{"rotations", "rotations_total", "Files replaced or truncated under their path.", float64(n.tail.Rotations)},

@@ -252,7 +252,7 @@ func (p *pipeline) publish(ctx context.Context, records []event.Record) error {
 				continue
 			}
 		}
-		p.s.raised(a)
+		p.s.countAlert(a)
 	}
 	return nil
 }
@@ -311,8 +311,8 @@ func (c *counters) countLine(text []byte, format parse.Format) {
 	}
 }
 
-// raised counts and logs an alert that was stored.
-func (s *Service) raised(a *event.Alert) {
+// countAlert counts and logs an alert that was stored.
+func (s *Service) countAlert(a *event.Alert) {
 	log := s.log.WithField("alert_id", a.ID).WithField("rule_id", a.Rule.ID).
 		WithField("severity", a.Severity.String()).WithField("title", a.Title)
 	if a.Source != nil {

@@ -50,8 +50,8 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		"durable_redelivered_messages":    {"Unacknowledged messages that were delivered more than once.", "stream", "durable"},
 		"durable_present":                 {"Whether the durable of the table exists.", "stream", "durable"},
 		"server_restarts_total":           {"Restarts of the embedded server in place."},
-		"guests":                          {"Connections through a listener.", "listener"},
-		"guests_refused_total":            {"Connections a listener refused.", "listener"},
+		"clients":                         {"Connections through a listener.", "listener"},
+		"clients_refused_total":           {"Connections a listener refused.", "listener"},
 		"slow_consumers_total":            {"Clients dropped because they did not read."},
 		"healthy":                         {"Whether the embedded server reports no problem."},
 	}, func(sink metrics.Sink) {
@@ -76,10 +76,10 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		sink.Count("slow_consumers_total", float64(stats.SlowConsumers))
 		sink.Bool("healthy", len(b.server.Health()) == 0)
 		for listener, n := range stats.Clients {
-			sink.Gauge("guests", float64(n), listener)
+			sink.Gauge("clients", float64(n), listener)
 		}
 		for listener, n := range stats.Refused {
-			sink.Count("guests_refused_total", float64(n), listener)
+			sink.Count("clients_refused_total", float64(n), listener)
 		}
 	})
 	return err

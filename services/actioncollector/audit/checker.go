@@ -177,7 +177,7 @@ func (c *checker) takeAccepted(at position, r Record) {
 	c.problems, c.unlisted, c.gaps, c.undeclared, c.lastBreak = nil, 0, nil, nil, time.Time{}
 }
 
-// takeLate checks a record with a seq that is past: a missing one, or a duplicate.
+// takeLate checks a record whose seq is not above the last one: one that was missing so far, or a duplicate.
 func (c *checker) takeLate(at position, r Record) {
 	one := seqRange{r.Seq, r.Seq}
 	c.compareHead(at, r)
