@@ -90,9 +90,9 @@ func allSamplesHave(m sigma.CorrelationMatch, prefix string) bool {
 // the machine, the line, the rule and the group alone, so that a line read again gives the same id.
 func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert {
 	id := event.ID(b.machine, in.position, m.Key(), group)
-	severity, err := event.ParseSeverity(m.Level) // loadRules has checked it
-	if err != nil {
-		severity = event.Medium // no level
+	severity := event.Medium
+	if m.Level != "" {
+		severity, _ = event.ParseSeverity(m.Level) // sigma.Parse admits only levels that it reads
 	}
 	a := &event.Alert{
 		ID: id, Schema: event.Schema, TraceID: cmp.Or(in.trace, event.ID("trace", id)), Time: time.Now().UTC(), Count: 1,

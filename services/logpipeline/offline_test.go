@@ -2,6 +2,8 @@ package logpipeline_test
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline"
+	"github.com/ironpost/ironpost/sigma"
 )
 
 func TestOfflineMatchesALog(t *testing.T) {
@@ -46,4 +49,24 @@ func TestOfflineMatchesALog(t *testing.T) {
 	cfg.RulesPath = "/nowhere"
 	_, _, err := logpipeline.NewOffline(cfg, "web-1")
 	require.ErrorContains(t, err, "rules_path")
+}
+
+// Of a file that is left out every error is reported, also those that appear only when files
+// are combined, and those about the whole file have a position, too.
+func TestEveryErrorOfARuleFileIsReported(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rule := func(id string) string {
+		return "title: Rule " + id + "\nid: 00000000-0000-4000-8000-00000000000" + id +
+			"\nlogsource:\n  product: linux\ndetection:\n  keywords:\n    - x\n  condition: keywords\n"
+	}
+	both := rule("1") + "---\n" + rule("2")
+	write(t, filepath.Join(dir, "a.yml"), both)
+	write(t, filepath.Join(dir, "b.yml"), both)
+	write(t, filepath.Join(dir, "large.yml"), strings.Repeat("#", sigma.MaxFileSize+1))
+	_, problems, err := logpipeline.NewOffline(logpipeline.Config{RulesPath: dir}, "host")
+	require.NoError(t, err)
+	require.ErrorContains(t, problems, "b.yml:1:1: ")
+	require.ErrorContains(t, problems, "b.yml:10:1: ")
+	require.ErrorContains(t, problems, "large.yml:1:1: not a regular file of at most ")
 }

@@ -133,40 +133,21 @@ func ruleNames(fsys fs.FS, root string) ([]string, error) {
 func parseRules(fsys fs.FS, name, shown string) ([]sigma.Document, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", shown, err)
+		return nil, fileError(shown, err.Error())
 	}
 	if !info.Mode().IsRegular() || info.Size() > sigma.MaxFileSize {
-		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", shown, sigma.MaxFileSize)
+		return nil, fileError(shown, fmt.Sprintf("not a regular file of at most %d bytes", sigma.MaxFileSize))
 	}
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", shown, err)
+		return nil, fileError(shown, err.Error())
 	}
-	docs, err := sigma.Parse(shown, data)
-	if err != nil {
-		return nil, err
-	}
-	return docs, checkLevels(docs)
+	return sigma.Parse(shown, data)
 }
 
-// checkLevels returns an error for a level that is not a severity.
-func checkLevels(docs []sigma.Document) error {
-	for _, d := range docs {
-		var m sigma.Meta
-		switch {
-		case d.Rule != nil:
-			m = d.Rule.Meta
-		case d.Correlation != nil:
-			m = d.Correlation.Meta
-		}
-		if m.Level == "" {
-			continue
-		}
-		if _, err := event.ParseSeverity(m.Level); err != nil {
-			return &sigma.ParseError{File: m.Source.File, Line: m.Source.Line, Column: m.Source.Column, Message: "level: " + err.Error()}
-		}
-	}
-	return nil
+// fileError is an error about a whole file: it is at the file's start, as those of sigma.Parse are.
+func fileError(shown, message string) error {
+	return &sigma.ParseError{File: shown, Line: 1, Column: 1, Message: message}
 }
 
 // compileTogether compiles files into one set. Errors that appear only when files are combined, such as an id
@@ -198,7 +179,7 @@ func (r *ruleSet) compileTogether(files []ruleFile) error {
 	}
 }
 
-// problemsByFile returns the first error of every file that err names.
+// problemsByFile returns the errors of every file that err names, joined.
 func problemsByFile(err error) map[string]error {
 	out := map[string]error{}
 	var walk func(error)
@@ -210,8 +191,8 @@ func problemsByFile(err error) map[string]error {
 			return
 		}
 		var problem *sigma.ParseError
-		if errors.As(err, &problem) && out[problem.File] == nil {
-			out[problem.File] = problem
+		if errors.As(err, &problem) {
+			out[problem.File] = errors.Join(out[problem.File], problem)
 		}
 	}
 	walk(err)
