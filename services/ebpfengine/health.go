@@ -10,7 +10,6 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
-	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 	"github.com/ironpost/ironpost/services/ebpfengine/outbox"
 )
 
@@ -56,11 +55,12 @@ type snapshot struct {
 	outbox     outbox.Stats
 	publisher  bus.PublisherStats
 	blocklist  map[string]uint64
+	capacity   int // of the blocklist
 }
 
 func (s *Service) snapshot() snapshot {
 	s.mu.Lock()
-	out := snapshot{detections: maps.Clone(s.detections)}
+	out := snapshot{detections: maps.Clone(s.detections), capacity: s.cfg.BlocklistMaxEntries}
 	k, pub := s.kernel, s.publisher
 	s.mu.Unlock()
 	out.interfaces, out.forgotten = s.interfaces.all()
@@ -105,17 +105,9 @@ func (n snapshot) remarks() []health.Reason {
 // counters returns those of Health, by name; the name of one interface's ends with ":" and the interface. `ironpost status`
 // shows counters as losses that have dropped, lost or evicted in their name.
 func (n snapshot) counters() map[string]uint64 {
-	out := map[string]uint64{
-		"publish_retries": n.publisher.Retries, "published": n.publisher.Published, "dropped_invalid_records": n.publisher.Refused,
-		"windows_merged": n.outbox.Merged, "detections_replaced": n.outbox.Replaced, "pending": uint64(max(n.outbox.Pending, 0)),
-	}
+	out := map[string]uint64{"published": n.publisher.Published, "detections_replaced": n.outbox.Replaced}
 	maps.Copy(out, n.blocklist)
-	for kind, dropped := range n.outbox.Dropped {
-		out["dropped_"+kind] = dropped
-	}
-	for name, queued := range n.detections {
-		out["announced_"+name] = queued
-	}
+	addHealth(out, n.measures())
 	for name, value := range n.forgotten {
 		out[name] += value
 	}
@@ -135,23 +127,11 @@ func (n snapshot) counters() map[string]uint64 {
 
 // counters returns those that are summed over the interfaces.
 func (i *interfaceState) counters() map[string]uint64 {
-	t := &i.totals
-	out := map[string]uint64{
-		"packets": t.Packets, "bytes": t.Bytes, "blocked": t.Dropped.Packets, "monitored": t.Monitored.Packets,
-		"allowed": t.Allowed.Packets, "fragments": t.Fragmented, "sampled": t.Sampled, "unsampled": unsampled(t), "ring_lost": t.RingLost,
-		"lost_sources_table_full": t.SourcesRefused, "lost_targets_table_full": t.TargetsRefused, "promoted": uint64(max(i.promoted, 0)),
-		"lost_unreadable_windows": i.unreadable, "malformed": 0,
-		"evicted_sources": i.detector.Evicted, "evicted_attacks": i.detector.Displaced, "dropped_samples_detector_full": i.detector.Overrun,
-	}
-	for owner, n := range blocklist.DroppedFor(t.DroppedFor) {
-		out["blocked_"+owner] = n
-	}
-	for r, n := range t.Malformed {
+	out := map[string]uint64{"blocked": i.totals.Dropped.Packets, "fragments": i.totals.Fragmented, "malformed": 0}
+	for _, n := range i.totals.Malformed {
 		out["malformed"] += n
-		if n > 0 {
-			out["malformed_"+traffic.Reason(r).String()] = n
-		}
 	}
+	addHealth(out, i.measures())
 	return out
 }
 
