@@ -9,16 +9,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// DurableState is the state of a durable.
+// DurableState is the state of a durable. Its JSON form is part of ironpost status --json.
 type DurableState struct {
-	Name        string
-	Present     bool // the server has it
-	Pending     uint64
-	AckPending  int
-	Redelivered int
-	Waiting     int // pull requests; 0 if its consumer does not run or is busy
-	AckFloor    uint64
-	LastUsed    time.Time // last delivery or ack; zero if the server does not remember
+	Name        string    `json:"name"`
+	Present     bool      `json:"present"` // the server has it
+	Pending     uint64    `json:"pending"`
+	AckPending  int       `json:"ack_pending"`
+	Redelivered int       `json:"redelivered"`
+	Waiting     int       `json:"-"` // pull requests; 0 if its consumer does not run or is busy
+	AckFloor    uint64    `json:"-"`
+	LastUsed    time.Time `json:"-"` // last delivery or ack; zero if the server does not remember
 }
 
 // doneThrough returns the last sequence up to which the durable needs nothing any more,
@@ -31,15 +31,16 @@ func (d DurableState) doneThrough(last uint64) uint64 {
 	return min(last, d.AckFloor)
 }
 
-// StreamState is the state of a stream and of its durables of the table.
+// StreamState is the state of a stream and of its durables of the table, which are never
+// nil. Its JSON form is part of ironpost status --json.
 type StreamState struct {
-	Name     StreamName
-	Messages uint64
-	Bytes    uint64
-	MaxBytes int64
-	FirstSeq uint64
-	LastSeq  uint64
-	Durables []DurableState
+	Name     StreamName     `json:"name"`
+	Messages uint64         `json:"messages"`
+	Bytes    uint64         `json:"bytes"`
+	MaxBytes int64          `json:"max_bytes"`
+	FirstSeq uint64         `json:"first_seq"`
+	LastSeq  uint64         `json:"last_seq"`
+	Durables []DurableState `json:"durables"`
 }
 
 // StreamStates returns the state of every stream, with those of durables that belong to it.
@@ -66,7 +67,7 @@ func (c *Conn) streamState(ctx context.Context, name StreamName, durables []Dura
 	info := stream.CachedInfo()
 	s := StreamState{
 		Name: name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
-		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq,
+		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Durables: []DurableState{},
 	}
 	for _, d := range durables {
 		if d.Stream != name {

@@ -46,7 +46,7 @@ type overview struct {
 	Status  event.Status         `json:"status"`
 	Hosts   []hostHealth         `json:"hosts"`
 	Modules []event.ModuleHealth `json:"modules"`
-	Streams []streamState        `json:"streams"`
+	Streams []bus.StreamState    `json:"streams"`
 	Silent  []string             `json:"silent"` // services that are on the bus but did not answer
 }
 
@@ -56,24 +56,6 @@ type hostHealth struct {
 	Version    string       `json:"version"`
 	UptimeSecs uint64       `json:"uptime_secs"`
 	Time       time.Time    `json:"time"`
-}
-
-type streamState struct {
-	Name     string         `json:"name"`
-	Messages uint64         `json:"messages"`
-	Bytes    uint64         `json:"bytes"`
-	MaxBytes int64          `json:"max_bytes"`
-	FirstSeq uint64         `json:"first_seq"`
-	LastSeq  uint64         `json:"last_seq"`
-	Durables []durableState `json:"durables"`
-}
-
-type durableState struct {
-	Name        string `json:"name"`
-	Present     bool   `json:"present"`
-	Pending     uint64 `json:"pending"`
-	AckPending  int    `json:"ack_pending"`
-	Redelivered int    `json:"redelivered"`
 }
 
 func (a *app) status(ctx context.Context, conn *bus.Conn) error {
@@ -110,7 +92,7 @@ func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
 	if len(o.Silent) > 0 {
 		o.Status = event.Unhealthy
 	}
-	o.Streams, err = streamStates(ctx, conn, o.Modules)
+	o.Streams, err = conn.StreamStates(ctx, durables(o.Modules))
 	return o, err
 }
 
@@ -149,25 +131,6 @@ func (o *overview) requestModules(ctx context.Context, conn *bus.Conn, services 
 		}
 		o.Modules = append(o.Modules, m)
 	}
-}
-
-func streamStates(ctx context.Context, conn *bus.Conn, modules []event.ModuleHealth) ([]streamState, error) {
-	states, err := conn.StreamStates(ctx, durables(modules))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]streamState, 0, len(states))
-	for _, s := range states {
-		state := streamState{
-			Name: string(s.Name), Messages: s.Messages, Bytes: s.Bytes, MaxBytes: s.MaxBytes,
-			FirstSeq: s.FirstSeq, LastSeq: s.LastSeq, Durables: []durableState{},
-		}
-		for _, d := range s.Durables {
-			state.Durables = append(state.Durables, durableState{d.Name, d.Present, d.Pending, d.AckPending, d.Redelivered})
-		}
-		out = append(out, state)
-	}
-	return out, nil
 }
 
 // durables returns the durables of the enabled modules.
@@ -211,13 +174,13 @@ func (a *app) printOverview(o overview) {
 		modules.add(s, "", event.Unhealthy.String(), "", "is on the bus but does not answer")
 	}
 	for _, s := range o.Streams {
-		streams.add(s.Name, strconv.FormatUint(s.Messages, 10), byteSize(s.Bytes), percentUsed(s), strconv.FormatUint(s.LastSeq, 10))
+		streams.add(string(s.Name), strconv.FormatUint(s.Messages, 10), byteSize(s.Bytes), percentUsed(s), strconv.FormatUint(s.LastSeq, 10))
 		for _, d := range s.Durables {
 			state := "present"
 			if !d.Present {
 				state = "missing"
 			}
-			durables.add(d.Name, s.Name, state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
+			durables.add(d.Name, string(s.Name), state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
 		}
 	}
 	a.printTables(hosts, modules, losses, streams, durables)
@@ -249,7 +212,7 @@ func isLoss(counter string) bool {
 	})
 }
 
-func percentUsed(s streamState) string {
+func percentUsed(s bus.StreamState) string {
 	if s.MaxBytes <= 0 {
 		return "-"
 	}

@@ -46,9 +46,6 @@ type Service struct {
 
 	pendingReload atomic.Pointer[reload] // the newest one that is not applied yet
 
-	started   chan struct{} // see Started
-	startOnce sync.Once
-
 	mu      sync.Mutex // guards what follows, which Health reads
 	cfg     Config
 	rules   *ruleSet
@@ -67,7 +64,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), reasons: health.New(Name, deps.Host),
-		cfg: cfg, started: make(chan struct{}),
+		cfg: cfg,
 	}
 	var err error
 	if s.rules, err = loadRules(cfg.RulesPath); err != nil {
@@ -85,7 +82,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // and writes a checkpoint. It returns an error only if a restart from the checkpoint may help. It is
 // called once.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.setStarted()
+	defer s.reasons.Started() // also after an early return
 	p, err := s.newPipeline()
 	if err != nil {
 		return err
@@ -116,7 +113,6 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		}
 		s.reasons.Started()
-		s.setStarted()
 		return nil
 	})
 	return g.Wait()
@@ -124,9 +120,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Started returns a channel that is closed once every watched file was opened and every port is bound, or
 // could not be, or once Run has returned: what is written and sent from then on is read.
-func (s *Service) Started() <-chan struct{} { return s.started }
-
-func (s *Service) setStarted() { s.startOnce.Do(func() { close(s.started) }) }
+func (s *Service) Started() <-chan struct{} { return s.reasons.WhenStarted() }
 
 // newPipeline reads the checkpoint and the crash record and opens the sources.
 func (s *Service) newPipeline() (*pipeline, error) {
