@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) evidenceCommand() *cobra.Command {
-	return group("evidence", "show the evidence saved before isolation", a.evidenceShowCommand())
+	return group("evidence", "show the evidence saved during isolation", a.evidenceShowCommand())
 }
 
 func (a *app) evidenceShowCommand() *cobra.Command {
@@ -22,7 +22,7 @@ func (a *app) evidenceShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show <action or container>",
 		Short: "show the evidence of an action",
-		Long: `Shows what was saved when a container was frozen: its configuration, processes,
+		Long: `Shows what was saved after a container was frozen and disconnected: its configuration, processes,
 log and changed files, each with size and SHA-256. An action is given by its id
 or the beginning of the id; a container in quarantine by its name or id.
 

@@ -62,7 +62,7 @@ The container is given by name, by id, or by the beginning of the id.
   pause       freeze only
   disconnect  disconnect the networks only
   kill        kill the container at once
-  stop        freeze, save evidence, then stop the container
+  stop        freeze, save evidence, then kill the container
 
 A protected container is refused unless --force is given; the guard's own
 container is always refused.`,

@@ -10,9 +10,9 @@ import (
 )
 
 // handle answers one delivered alert. It returns nil, which acknowledges the alert,
-// when every effect is lasting: orders are in the ledger or the alert is among the
-// pending ones, and the actions are stored. It is called concurrently; alerts need no
-// order among each other, since caps, cooldowns and the ledger are exact under locks.
+// when orders are in the ledger or the alert is among the pending ones, and the actions
+// are stored. It is called concurrently; alerts need no order among each other, since
+// caps, cooldowns and the ledger are exact under locks.
 func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	a, err := decodeAlert(d)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		s.counters.unmatched.Add(1)
 		return false, nil
 	}
-	s.saveState(run) // a crash before this loses only what the ledger or the redelivered alert restores
+	s.saveState(run) // after a crash before this, the ledger and the redelivered alert restore the caps and cooldowns
 	if err := run.reporter.flush(ctx); err != nil {
 		return false, err
 	}

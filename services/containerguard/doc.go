@@ -6,8 +6,10 @@
 // on the bus. The way of an alert is alerts.go, evaluate.go, respond.go, report.go.
 //
 // An alert is acknowledged when its orders are in the ledger, its notification and its
-// corroboration are on disk, and its actions are stored. All ids derive from the alert
-// and the policy, so an alert that is delivered again is not answered twice.
+// corroboration are on disk, and its actions are stored. All ids derive from the alert,
+// the policy and the target: for an alert that is delivered again an order is not carried
+// out, a message not sent and an action not stored twice. Only a block is made again: it
+// lasts from the new delivery on, also if an operator has removed it meanwhile.
 //
 // While Docker is away addresses are still blocked. What concerns a container waits on
 // disk until Docker is back or the alert is too old to act on.

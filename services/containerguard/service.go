@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,9 +63,6 @@ type Service struct {
 	policies    atomic.Pointer[policy.Set]
 	protections atomic.Pointer[safety.Protections]
 	run         atomic.Pointer[runState] // nil until Run has opened it
-
-	started     chan struct{}
-	markStarted func() // closes started, once
 }
 
 // New returns a Service and starts nothing. Policies with mistakes are no error: the
@@ -78,9 +74,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, answerDuration: newAnswerDuration(),
-		health: health.New(Name, deps.Host), repeatFilter: newRepeatFilter(), started: make(chan struct{}),
+		health: health.New(Name, deps.Host), repeatFilter: newRepeatFilter(),
 	}
-	s.markStarted = sync.OnceFunc(func() { close(s.started) })
 	s.notifier = notify.New(cfg.WebhookURL, s.onNotificationDone)
 	s.cfg.Store(&cfg)
 	s.policies.Store(&policy.Set{})
@@ -103,13 +98,13 @@ func (s *Service) newProtections(cfg Config) *safety.Protections {
 }
 
 // Started is closed when alerts are consumed, and also when Run returns before that.
-func (s *Service) Started() <-chan struct{} { return s.started }
+func (s *Service) Started() <-chan struct{} { return s.health.WhenStarted() }
 
 // Run answers alerts until ctx ends and the delivered ones have been answered, or 5 s
 // have passed. While Docker is away the guard is degraded and keeps running. It returns an error only
 // if the data directory or the bus fails. It is called once.
 func (s *Service) Run(ctx context.Context) (err error) {
-	defer s.markStarted()
+	defer s.health.Started() // also after an early return: the daemon waits for it
 	run, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -170,7 +165,6 @@ func (s *Service) startConsumers(g *task.Group, run *runState) {
 	g.Go("policies", s.watchPolicies)
 	g.Go("maintenance", func(ctx context.Context) error { return s.maintain(ctx, run) })
 	s.health.Started()
-	s.markStarted()
 }
 
 // PrepareReload implements daemon.Reloader: cfg must be a Config. A policy with a

@@ -18,7 +18,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// The verbs that operators may use, on bus.StatusSubject(Name, host, verb).
+// The verbs that operators may use, on bus.VerbSubject(Name, host, verb).
 const (
 	VerbIsolate    = "isolate"
 	VerbRelease    = "release"

@@ -95,8 +95,8 @@ func resolveBy(ctx context.Context, inv Inventory, q Query, by policy.Attributio
 	return Result{}, false
 }
 
-// byAddress is not applicable for an address that no container ever had: most sources are
-// elsewhere.
+// byAddress looks up the container that had the address ip at the time at. It is not
+// applicable for an address that no container ever had: most sources are not containers.
 func byAddress(ctx context.Context, inv Inventory, ip string, at time.Time, slack time.Duration) (r Result, applicable bool) {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {

@@ -112,7 +112,7 @@ func (r *record) renamed(e docker.Event) {
 	old := strings.TrimPrefix(e.Attributes["oldName"], "/")
 	known := slices.ContainsFunc(r.names, func(n *name) bool { return n.text == old && n.open() })
 	if old != "" && !known { // it is known only because it was given up
-		r.names = append(r.names, &name{text: old, window: window{since: r.now.Created, from: e.Time, to: e.Time, until: e.Time}})
+		r.names = append(r.names, &name{text: old, window: window{possibleFrom: r.now.Created, certainFrom: e.Time, certainTo: e.Time, possibleTo: e.Time}})
 	}
 	for _, n := range r.names {
 		if n.text != e.Name {
@@ -126,9 +126,9 @@ func (r *record) renamed(e docker.Event) {
 }
 
 // openName opens a window for a name unless one is open.
-func (r *record) openName(text string, since, from time.Time) {
+func (r *record) openName(text string, possibleFrom, certainFrom time.Time) {
 	if text == "" || slices.ContainsFunc(r.names, func(n *name) bool { return n.text == text && n.open() }) {
 		return
 	}
-	r.names = append(r.names, &name{window: openWindow(since, from), text: text})
+	r.names = append(r.names, &name{window: openWindow(possibleFrom, certainFrom), text: text})
 }

@@ -119,7 +119,7 @@ func keepRecent[T interface{ endedBefore(time.Time) bool }](in []T, horizon time
 	return out[max(0, len(out)-maxWindows):]
 }
 
-func (w *window) endedBefore(at time.Time) bool { return !w.open() && !w.until.After(at) }
+func (w *window) endedBefore(at time.Time) bool { return !w.open() && !w.possibleTo.After(at) }
 
 func (c *Core) record(id string) *record {
 	r := c.records[id]

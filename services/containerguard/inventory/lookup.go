@@ -133,7 +133,7 @@ func (c *Core) lookup(key string, i interval, windows func(r *record, visit func
 			touched = touched || w.touches(i)
 			if w.covers(i, c.knownUntil) {
 				certain = true
-				result = Result{Container: r.now, Gone: !r.gone.IsZero(), Until: w.until}
+				result = Result{Container: r.now, Gone: !r.gone.IsZero(), Until: w.possibleTo}
 			}
 		})
 		if touched {

@@ -41,7 +41,7 @@ func (r *record) observeNames(now docker.Container, answered, before time.Time, 
 		if disconnected || n.text != now.Name {
 			n.end(before, answered)
 		}
-		since = later(since, n.to)
+		since = later(since, n.certainTo)
 	}
 	r.openName(now.Name, since, answered)
 }
@@ -101,7 +101,7 @@ func (r *record) leaseSince(l *lease, now docker.Container, asked time.Time) tim
 	}
 	for _, other := range r.leases {
 		if other.network == l.network {
-			since = later(since, other.to)
+			since = later(since, other.certainTo)
 		}
 	}
 	if at := r.connects[l.network]; at.Before(asked) {
@@ -116,10 +116,10 @@ func (r *record) leaseSince(l *lease, now docker.Container, asked time.Time) tim
 func (c *Core) EventsCompleteSince(since time.Time) {
 	for _, r := range c.records {
 		for _, l := range r.leases {
-			l.certainFrom(since)
+			l.makeCertainFrom(since)
 		}
 		for _, n := range r.names {
-			n.certainFrom(since)
+			n.makeCertainFrom(since)
 		}
 	}
 }

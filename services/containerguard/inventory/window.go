@@ -2,34 +2,34 @@ package inventory
 
 import "time"
 
-// window is the time in which a container had something: certainly from from to to, and
-// possibly from since to until. While the window is open to and until are zero and
-// stand for the present.
+// window is the time in which a container had something, such as an address: certainly
+// from certainFrom to certainTo, and possibly from possibleFrom to possibleTo. While the
+// window is open certainTo and possibleTo are zero and stand for the present.
 type window struct {
-	since, from, to, until time.Time
+	possibleFrom, certainFrom, certainTo, possibleTo time.Time
 }
 
-// openWindow returns an open window that is possible from since on and certain from from on.
-func openWindow(since, from time.Time) window {
-	return window{since: since, from: later(since, from)}
+// openWindow returns an open window.
+func openWindow(possibleFrom, certainFrom time.Time) window {
+	return window{possibleFrom: possibleFrom, certainFrom: later(possibleFrom, certainFrom)}
 }
 
-func (w *window) open() bool { return w.until.IsZero() }
+func (w *window) open() bool { return w.possibleTo.IsZero() }
 
-// end closes an open window: the container had it at to, and no more at until.
-func (w *window) end(to, until time.Time) {
+// end closes an open window: the container had it at certainTo, and no more at possibleTo.
+func (w *window) end(certainTo, possibleTo time.Time) {
 	if w.open() {
-		w.to = later(to, w.from)
-		w.until = later(until, w.to)
+		w.certainTo = later(certainTo, w.certainFrom)
+		w.possibleTo = later(possibleTo, w.certainTo)
 	}
 }
 
 // endAt closes an open window at the time of an event. An event from before the window
 // is not about it.
 func (w *window) endAt(at time.Time) {
-	if w.open() && !at.Before(w.since) {
-		if at.Before(w.from) {
-			w.from = at
+	if w.open() && !at.Before(w.possibleFrom) {
+		if at.Before(w.certainFrom) {
+			w.certainFrom = at
 		}
 		w.end(at, at)
 	}
@@ -37,14 +37,14 @@ func (w *window) endAt(at time.Time) {
 
 // notBefore moves the earliest possible begin to at.
 func (w *window) notBefore(at time.Time) {
-	w.since = later(w.since, at)
-	w.from = later(w.from, w.since)
+	w.possibleFrom = later(w.possibleFrom, at)
+	w.certainFrom = later(w.certainFrom, w.possibleFrom)
 }
 
-// certainFrom makes an open window certain from at on, if that is earlier.
-func (w *window) certainFrom(at time.Time) {
-	if start := later(at, w.since); w.open() && start.Before(w.from) {
-		w.from = start
+// makeCertainFrom makes an open window certain from at on, if that is earlier.
+func (w *window) makeCertainFrom(at time.Time) {
+	if start := later(at, w.possibleFrom); w.open() && start.Before(w.certainFrom) {
+		w.certainFrom = start
 	}
 }
 
@@ -63,18 +63,18 @@ func intervalAround(at time.Time, slack time.Duration) interval {
 // covers reports whether the window certainly contains i. knownUntil is the time up to
 // which open windows are certain, zero for the present.
 func (w *window) covers(i interval, knownUntil time.Time) bool {
-	if i.first.Before(w.from) {
+	if i.first.Before(w.certainFrom) {
 		return false
 	}
 	if w.open() {
 		return knownUntil.IsZero() || !i.last.After(knownUntil)
 	}
-	return !i.last.After(w.to)
+	return !i.last.After(w.certainTo)
 }
 
 // touches reports whether the window may contain some of i.
 func (w *window) touches(i interval) bool {
-	return !i.last.Before(w.since) && (w.open() || !i.first.After(w.until))
+	return !i.last.Before(w.possibleFrom) && (w.open() || !i.first.After(w.possibleTo))
 }
 
 func later(a, b time.Time) time.Time {

@@ -4,8 +4,8 @@
 // message again after the next start, under the same id.
 //
 // Messages are independent: one that fails is tried again later and delays no other.
-// A webhook that is dead or answers 429 is paused as a whole, and a new URL takes over
-// all that waits at once. When 256 messages wait, the next is refused with ErrFull.
+// While a webhook is unreachable or answers 429 no message is sent to it for a while. When
+// the URL changes, all pending messages are sent to the new one at once. When 256 messages wait, the next is refused with ErrFull.
 //
 // Redirects are not followed: the webhook is configured by the administrator and may be
 // on a private network, but its server must not choose what else the guard sends to.

@@ -21,7 +21,7 @@ const (
 	maxPending  = 256 // messages; the next is refused with ErrFull
 	maxAttempts = 6   // of one message that the webhook refuses or does not answer
 	maxAge      = 24 * time.Hour
-	senders     = 4 // requests at a time, so that one that hangs delays no other
+	senders     = 4 // requests at a time: while up to three hang, other messages are still sent
 	firstDelay  = time.Second
 	lastDelay   = time.Minute
 	stopTimeout = 3 * time.Second // for messages that are due when the guard stops
@@ -79,7 +79,7 @@ type destination struct {
 	url      string
 	replaced context.Context // ends requests under way to a URL that SetURL replaced
 	replace  context.CancelFunc
-	failures int       // in a row, of the webhook as a whole
+	failures int       // in a row to reach the webhook
 	paused   time.Time // no request before
 }
 
@@ -272,7 +272,7 @@ func (n *Notifier) attempt(ctx context.Context, q *queued, to *destination) {
 	n.remove(q, err == nil)
 }
 
-// requeue takes note of how an attempt ended and reports whether there is to be another.
+// requeue records how an attempt ended and reports whether q is sent again.
 func (n *Notifier) requeue(ctx context.Context, q *queued, to *destination, failure *failure) (again bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -285,11 +285,11 @@ func (n *Notifier) requeue(ctx context.Context, q *queued, to *destination, fail
 		q.busy = false
 		return true
 	}
-	if failure.whole {
+	if failure.unavailable {
 		to.paused = time.Now().Add(max(failure.wait, n.retryDelay(to.failures)))
 		to.failures++
 	} else {
-		to.failures = 0 // it answers
+		to.failures = 0 // the webhook is reachable
 	}
 	if !failure.limited {
 		q.attempts++

@@ -22,11 +22,11 @@ const (
 
 // failure is why an attempt did not succeed.
 type failure struct {
-	err     error         // never names the URL, which is a secret with some services
-	final   bool          // another attempt would have the same answer
-	whole   bool          // the webhook as a whole, not this message: unreachable, or too many requests
-	limited bool          // too many requests, which says nothing about the message
-	wait    time.Duration // as the webhook asked, 0 if it did not
+	err         error         // never names the URL, which is a secret with some services
+	final       bool          // another attempt would have the same answer
+	unavailable bool          // the webhook is unreachable or refuses every request for now: no message is sent for a while
+	limited     bool          // too many requests, which says nothing about the message
+	wait        time.Duration // as the webhook asked, 0 if it did not
 }
 
 // post sends body once. It returns nil if the webhook accepted it.
@@ -45,7 +45,7 @@ func (n *Notifier) post(ctx context.Context, to string, body []byte) *failure {
 		if withURL, ok := errors.AsType[*url.Error](err); ok {
 			err = withURL.Err
 		}
-		return &failure{err: fmt.Errorf("webhook: %w", err), whole: !errors.Is(err, context.DeadlineExceeded)}
+		return &failure{err: fmt.Errorf("webhook: %w", err), unavailable: !errors.Is(err, context.DeadlineExceeded)}
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
 	_ = resp.Body.Close()
@@ -56,7 +56,7 @@ func (n *Notifier) post(ctx context.Context, to string, body []byte) *failure {
 	case code/100 == 3:
 		return &failure{err: fmt.Errorf("%w: redirects are not followed", err), final: true}
 	case code == http.StatusTooManyRequests:
-		return &failure{err: err, whole: true, limited: true, wait: retryAfter(resp)}
+		return &failure{err: err, unavailable: true, limited: true, wait: retryAfter(resp)}
 	default:
 		temporary := code >= 500 || code == http.StatusRequestTimeout
 		return &failure{err: err, final: !temporary, wait: retryAfter(resp)}

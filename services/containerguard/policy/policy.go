@@ -13,9 +13,9 @@ type Kind string
 const (
 	Pause       Kind = "pause"        // freeze the container's processes
 	Disconnect  Kind = "disconnect"   // take it off every network
-	Isolate     Kind = "isolate"      // pause, keep evidence, disconnect
+	Isolate     Kind = "isolate"      // pause, disconnect, then save evidence
 	Kill        Kind = "kill"         // SIGKILL, so no handler runs
-	Stop        Kind = "stop"         // pause, then kill: Docker's stop would unpause it
+	Stop        Kind = "stop"         // pause, save evidence, then kill: Docker's stop would unpause it
 	BlockSource Kind = "block-source" // drop the source address in the kernel
 	Notify      Kind = "notify"       // send to the webhook
 )

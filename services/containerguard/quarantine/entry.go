@@ -77,7 +77,7 @@ func newEntry(o Order) *Entry {
 	e.Desired = Desired{Order: o, Want: want, ActionIDs: []string{o.ActionID}, Since: o.Ordered}
 	e.State, e.Before, e.Replaces = Applying, o.Container, o.Replaces
 	if i := o.inherited; i != nil {
-		e.Want, e.Origin, e.OriginActionIDs = want.and(i.want), i.origin, i.originActionIDs
+		e.Want, e.Origin, e.OriginActionIDs = want.union(i.want), i.origin, i.originActionIDs
 	}
 	return e
 }

@@ -170,8 +170,8 @@ func (a *attempt) inspectFailed(ctx context.Context, err error) error {
 	return a.endRemoved("container was removed")
 }
 
-// endIfReplaced ends the entry of a removed container once the one made in its place
-// is in quarantine: that one stands for the service then.
+// endIfReplaced removes the entry of a removed container once its replacement is in
+// quarantine.
 func (a *attempt) endIfReplaced() error {
 	if !a.e.isReplaced(a.m.List()) {
 		return nil

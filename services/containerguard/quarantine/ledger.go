@@ -109,7 +109,6 @@ func (l *ledger) entry(id, name string) (*Entry, error) {
 	if e.Version != entryVersion || e.Before.ID != id {
 		return nil, fmt.Errorf("ledger: %s: %w: not an entry of version %d for that container", name, errDamaged, entryVersion)
 	}
-	e.Begun = e.Begun || e.begunByOldRecord()
 	return e, nil
 }
 

@@ -2,12 +2,10 @@ package quarantine_test
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -88,26 +86,4 @@ func TestEntryWithLongLabelsCanBeReadBack(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, again.Close()) })
 	require.NoError(t, again.Release(t.Context(), id, "all clear"))
 	require.Len(t, g.inspect(t, id).Networks, 1)
-}
-
-func TestEntryWrittenBeforeBegunFieldIsRead(t *testing.T) {
-	t.Parallel()
-	dir, id := t.TempDir(), strings.Repeat("0", 64)
-	raw, err := json.Marshal(quarantine.Entry{
-		Version:  1,
-		Desired:  quarantine.Desired{Order: (&guard{}).order(id, quarantine.Pause), Want: quarantine.Restrictions{Freeze: true}, ActionIDs: []string{"one"}},
-		Progress: quarantine.Progress{State: quarantine.Held, Step: quarantine.StepHeld, FrozenAt: time.Now()},
-		Snapshot: quarantine.Snapshot{Before: docker.Container{ID: id, Running: true}, Captured: true},
-	})
-	require.NoError(t, err)
-	require.NotContains(t, string(raw), "begun", "entries were written without that field once")
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "quarantine"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "quarantine", id+".json"), raw, 0o600))
-	m := openAt(t, dir)
-	further := (&guard{}).order(id, quarantine.Isolate)
-	further.Deadline = time.Now().Add(-time.Second)
-	require.NoError(t, m.Apply(t.Context(), further))
-	e, held := m.Get(id)
-	require.True(t, held)
-	require.Equal(t, quarantine.Restrictions{Freeze: true}, e.Want)
 }

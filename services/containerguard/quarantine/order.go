@@ -44,8 +44,8 @@ func (k Kind) Restrictions() (Restrictions, bool) {
 	return Restrictions{}, false
 }
 
-// and returns the restrictions of both.
-func (r Restrictions) and(other Restrictions) Restrictions {
+// union returns the restrictions of r and of other together.
+func (r Restrictions) union(other Restrictions) Restrictions {
 	return Restrictions{Freeze: r.Freeze || other.Freeze, Disconnect: r.Disconnect || other.Disconnect, Kill: r.Kill || other.Kill}
 }
 

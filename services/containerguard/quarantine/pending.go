@@ -22,7 +22,7 @@ const maxActionIDs = 256
 // restrictions only grow, and the later expiry counts.
 func (e *Entry) addOrder(o Order) bool {
 	want, _ := o.Kind.Restrictions()
-	grown := e.Want.and(want)
+	grown := e.Want.union(want)
 	expires := laterExpiry(e.Order.Expires, o.Expires)
 	previous := e.clone()
 	e.ActionIDs = append(e.ActionIDs, o.ActionID)
@@ -59,15 +59,6 @@ func (e *Entry) markBegun() { e.Begun, e.Previous = true, nil }
 // frozenUnrecorded tells that the freeze was done, but the guard ended before it recorded that.
 func (e *Entry) frozenUnrecorded(now docker.Container) bool {
 	return e.pending() && e.Step == StepFreeze && now.Paused && !e.Before.Paused
-}
-
-// begunByOldRecord reports whether something was done, for entries written before they had Begun.
-func (e *Entry) begunByOldRecord() bool {
-	switch e.Step {
-	case "", StepIntent, StepFreeze: // nothing, or for the newest order only
-		return !e.FrozenAt.IsZero() || !e.HeldAt.IsZero() || e.Evidence != ""
-	}
-	return true
 }
 
 // dropOrder removes the newest order and reports whether there was one before it.

@@ -47,7 +47,7 @@ func transitions() map[State][]State {
 // allowed reports whether the table has the change from one state to another.
 func allowed(from, to State) bool { return from == to || slices.Contains(transitions()[from], to) }
 
-// Step is one operation on a container. It is in the ledger before it is done.
+// Step is one operation on a container. It is written to the ledger before it is done.
 type Step string
 
 // The steps of isolation, in order. Evidence comes after the disconnection, because
@@ -56,7 +56,7 @@ type Step string
 // after the evidence, and is SIGKILL, never stop, which would thaw the container first.
 const (
 	StepIntent        Step = "intent"         // the order is in the ledger
-	StepFreeze        Step = "freeze"         // written after it is done, unless it is the first step
+	StepFreeze        Step = "freeze"         // Begun is recorded only after it is done
 	StepRestartPolicy Step = "restart-policy" // restart policy off
 	StepDisconnect    Step = "disconnect"     // off every network
 	StepHeld          Step = "held"           // verified and reported
@@ -75,13 +75,3 @@ const (
 	StepStart          Step = "start"                  // if it was killed, or stopped by dockerd's restart
 	StepReleased       Step = "released"               // reported; the entry is removed
 )
-
-// IsolationSteps lists the steps of isolation in order.
-func IsolationSteps() []Step {
-	return []Step{StepIntent, StepFreeze, StepRestartPolicy, StepDisconnect, StepHeld, StepEvidence, StepKill}
-}
-
-// ReleaseSteps lists the steps of a release in order.
-func ReleaseSteps() []Step {
-	return []Step{StepSever, StepConnect, StepRestoreRestart, StepThaw, StepStart, StepReleased}
-}
