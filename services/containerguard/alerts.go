@@ -2,12 +2,18 @@ package containerguard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/task"
 )
+
+// maxPanics is after how many deliveries an alert that makes the guard panic is
+// dead-lettered. The guard goes on with the others.
+const maxPanics = 5
 
 // handle answers one delivered alert. It returns nil, which acknowledges the alert,
 // when orders are in the ledger or the alert is among the pending ones, and the actions
@@ -26,10 +32,16 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	began := time.Now()
 	defer func() { s.answerDuration.Observe(time.Since(began).Seconds()) }()
 	s.counters.alerts.Add(1)
-	waits, err := s.respond(ctx, a, false)
-	if err == nil && waits {
+	err = task.Call(ctx, "response to an alert", func(ctx context.Context) error {
+		waiting, err := s.respond(ctx, a, false)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
 		s.counters.waited.Add(1)
-		err = s.addPending(ctx, a, d.Data)
+		return s.addPending(ctx, a, d.Data, waiting)
+	})
+	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) && d.Attempt >= maxPanics {
+		return bus.Reject(err)
 	}
 	return err
 }
@@ -48,25 +60,27 @@ func decodeAlert(d bus.Delivery) (*event.Alert, error) {
 }
 
 // respond evaluates an alert and carries out the decisions. retried says that the alert
-// was pending. It returns waits if the steps on a container wait for Docker.
-func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (waits bool, err error) {
+// was pending. It returns the decisions whose steps wait for Docker.
+func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (waiting []decision, err error) {
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
 	e.retried = retried
 	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
 	for _, d := range e.evaluate(ctx, a) {
-		waits = waits || d.waits
+		if d.waits {
+			waiting = append(waiting, d)
+		}
 		r.execute(ctx, d)
 	}
-	if !r.answered && !waits {
+	if !r.answered && len(waiting) == 0 {
 		s.counters.unmatched.Add(1)
-		return false, nil
+		return nil, nil
 	}
 	s.saveState(run) // after a crash before this, the ledger and the redelivered alert restore the caps and cooldowns
 	if err := run.reporter.flush(ctx); err != nil {
-		return false, err
+		return nil, err
 	}
-	return waits, r.err()
+	return waiting, r.err()
 }
 
 func (run *runState) runningContainers() int {

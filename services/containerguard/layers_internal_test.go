@@ -11,10 +11,12 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
@@ -90,4 +92,33 @@ func TestPanicInReporterEndsRun(t *testing.T) {
 		close(closed)
 		s.run.Load().reporter.queue <- report{barrier: closed} // is closed once more
 	})
+}
+
+func TestAlertThatPanicsIsDeadLetteredAfterSomeDeliveries(t *testing.T) {
+	t.Parallel()
+	s := newGuard(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		require.NoError(t, <-done)
+	}()
+	<-s.Started()
+	s.policies.Store(&policy.Set{Policies: []*policy.Policy{nil}}) // evaluating any alert panics
+	now := time.Now().UTC()
+	data, err := event.Encode(&event.Alert{
+		ID: "a", Schema: event.Schema, TraceID: strings.Repeat("0", 31) + "1", Time: now, FirstSeen: now, LastSeen: now, Count: 1,
+		Module: bus.LogPipeline, Host: "h", Severity: event.High, Title: "t", Rule: event.Rule{ID: "r", Title: "t", Level: event.High}, DedupKey: "k",
+	})
+	require.NoError(t, err)
+	d := bus.Delivery{Subject: bus.AlertSubject(bus.LogPipeline, "h"), Data: data, Attempt: maxPanics - 1}
+	var panicked *task.PanicError
+	err = s.handle(ctx, d)
+	require.ErrorAs(t, err, &panicked)
+	require.IsType(t, panicked, err, "is redelivered")
+	d.Attempt = maxPanics
+	err = s.handle(ctx, d)
+	require.ErrorAs(t, err, &panicked)
+	require.IsType(t, bus.Reject(err), err, "is dead-lettered")
 }

@@ -114,29 +114,20 @@ func (p *pendingAlerts) all() map[string]*event.Alert {
 	return maps.Clone(p.alerts)
 }
 
-// addPending makes an alert pending. If that is not possible its steps on containers
-// are skipped with the reason.
-func (s *Service) addPending(ctx context.Context, a *event.Alert, data []byte) error {
-	err := s.run.Load().pending.add(a, data)
+// addPending makes an alert pending. If that is not possible the steps of its waiting
+// decisions are skipped with the reason.
+func (s *Service) addPending(ctx context.Context, a *event.Alert, data []byte, waiting []decision) error {
+	run := s.run.Load()
+	err := run.pending.add(a, data)
 	if err == nil {
 		return nil
 	}
 	s.health.Set(topicPending, err.Error())
-	return s.skipPending(ctx, a, err.Error())
-}
-
-// skipPending reports the steps that wait for Docker as skipped.
-func (s *Service) skipPending(ctx context.Context, a *event.Alert, reason string) error {
-	run := s.run.Load()
-	e := s.newEvaluator(run, time.Now())
-	e.retried = true
-	r := &response{guard: s, run: run, alert: a, started: e.now}
-	for _, d := range e.evaluate(ctx, a) {
-		if !d.waits {
-			continue
-		}
-		for _, st := range e.skipped(d.policy, d.steps, reason) {
-			r.skip(ctx, d, st, reason)
+	e := &evaluator{retried: true}
+	r := &response{guard: s, run: run, alert: a, started: time.Now()}
+	for _, d := range waiting {
+		for _, st := range e.skipped(d.policy, d.steps, err.Error()) {
+			r.skip(ctx, d, st, err.Error())
 		}
 	}
 	return run.reporter.flush(ctx)
@@ -174,8 +165,8 @@ func (s *Service) retryPending(ctx context.Context, now time.Time) {
 		slots <- struct{}{}
 		g.Go("pending alert", func(ctx context.Context) error {
 			defer func() { <-slots }()
-			waits, err := s.respond(ctx, a, true)
-			if err != nil || waits { // Docker is gone again, or the bus away: retried at the next tick
+			waiting, err := s.respond(ctx, a, true)
+			if err != nil || len(waiting) > 0 { // Docker is gone again, or the bus away: retried at the next tick
 				return nil
 			}
 			if err := run.pending.remove(name); err != nil {
