@@ -22,9 +22,10 @@ func (a *app) evidenceShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show <action or container>",
 		Short: "show the evidence of an action",
-		Long: `Shows what was saved after a container was frozen and disconnected: its configuration, processes,
-log and changed files, each with size and SHA-256. An action is given by its id
-or the beginning of the id; a container in quarantine by its name or id.
+		Long: `Shows what was saved after a container was frozen and disconnected: its
+configuration, processes, log and changed files, each with size and SHA-256. An
+action is given by its id or the beginning of the id; a container in quarantine
+by its name or id.
 
 --file writes out one of the files unchanged. Because the container wrote it,
 characters that are not printable are escaped on a terminal.`,

@@ -50,9 +50,9 @@ type Options struct {
 	// It is for tests and traces.
 	OnStep func(containerID string, s Step)
 
-	// RestartOnRelease kills and starts containers on release instead of entering
+	// restartOnRelease kills and starts containers on release instead of entering
 	// their network namespace. That also happens where entering it fails.
-	RestartOnRelease bool
+	restartOnRelease bool
 }
 
 // Manager keeps containers as the ledger says. Its methods may be called concurrently.

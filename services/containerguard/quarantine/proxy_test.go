@@ -27,7 +27,10 @@ func newProxiedGuard(t *testing.T, d *testenv.Docker, refused ...string) (*guard
 	c, err := docker.Connect(p.Socket)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	g := newGuard(t, d, func(o *quarantine.Options) { o.Docker, o.RestartOnRelease = c, true })
+	g := newGuard(t, d, func(o *quarantine.Options) {
+		o.Docker = c
+		quarantine.RestartOnRelease(o)
+	})
 	return g, p
 }
 

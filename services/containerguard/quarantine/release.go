@@ -103,7 +103,7 @@ func (a *attempt) restore(ctx context.Context) error {
 // processes instead; they are started when everything is restored.
 func (a *attempt) sever(ctx context.Context) error {
 	err := errRestartWanted
-	if !a.m.options.RestartOnRelease {
+	if !a.m.options.restartOnRelease {
 		err = destroyConnections(ctx, a.now)
 	}
 	if err != nil {

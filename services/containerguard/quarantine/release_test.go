@@ -15,7 +15,7 @@ import (
 func TestReleaseOfAutoRemoveContainerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
-	g := newGuard(t, d, func(o *quarantine.Options) { o.RestartOnRelease = true })
+	g := newGuard(t, d, quarantine.RestartOnRelease)
 	id := d.Run(t, testenv.ContainerOptions{Host: map[string]any{"AutoRemove": true}})
 	require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
@@ -62,7 +62,11 @@ func TestReleaseEndsOldConnections(t *testing.T) {
 	d.Network(t, "shop", "10.78.0.0/24")
 	for name, restart := range map[string]bool{"connections destroyed": false, "container restarted": true} {
 		t.Run(name, func(t *testing.T) {
-			g := newGuard(t, d, func(o *quarantine.Options) { o.RestartOnRelease = restart })
+			g := newGuard(t, d, func(o *quarantine.Options) {
+				if restart {
+					quarantine.RestartOnRelease(o)
+				}
+			})
 			s := newSession(t, d)
 			require.NoError(t, g.manager.Apply(t.Context(), g.order(s.client, quarantine.Isolate)))
 			s.mark(t)
