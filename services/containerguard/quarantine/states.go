@@ -75,3 +75,13 @@ const (
 	StepStart          Step = "start"                  // if it was killed, or stopped by dockerd's restart
 	StepReleased       Step = "released"               // reported; the entry is removed
 )
+
+// IsolationSteps lists the steps of isolation in order.
+func IsolationSteps() []Step {
+	return []Step{StepIntent, StepFreeze, StepRestartPolicy, StepDisconnect, StepHeld, StepEvidence, StepKill}
+}
+
+// ReleaseSteps lists the steps of a release in order.
+func ReleaseSteps() []Step {
+	return []Step{StepSever, StepConnect, StepRestoreRestart, StepThaw, StepStart, StepReleased}
+}
