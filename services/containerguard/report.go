@@ -76,7 +76,7 @@ func (r *response) skip(ctx context.Context, d decision, s step, reason string) 
 // a minute only: ten thousand alerts about one container are one matter for a reader.
 func (r *response) reportSkipped(ctx context.Context, d decision, s step, reason string, change func(*event.Action)) {
 	subject := ""
-	if s.target == unknownContainer { // keeps alerts about different things apart
+	if s.kind.OnContainer() && s.container.ID == "" { // the target is only what the alert says: keep different alerts apart
 		subject = r.alert.DedupKey
 	}
 	if !r.guard.repeatFilter.first(r.started, reason, d.policy.ID, string(s.kind), s.target, subject) {

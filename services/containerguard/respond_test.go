@@ -200,6 +200,23 @@ func TestPendingAlertIsSkippedWhenStale(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// The name of a container that was not found may mean different containers: alerts with
+// different deduplication keys are reported each, though reason and target are the same.
+func TestSkippedAlertsAboutAnUnknownContainerAreReportedEach(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.policy("p", `actions = ["pause"]`)
+	r.start()
+	for _, key := range []string{"one", "two"} {
+		a := r.alert(func(a *event.Alert) {
+			a.Container, a.DedupKey = &event.Container{Name: "web"}, key
+			a.LastSeen = a.LastSeen.Add(-time.Hour)
+		})
+		r.publish(a)
+		require.Equal(t, "container:web", r.await(a, "pause skipped").Target)
+	}
+}
+
 // Without its container, a policy about containers does not apply, so its block was not
 // made when the alert arrived either: the skipped action says so.
 func TestPendingAlertReportsTheBlockThatWasNotMade(t *testing.T) {
