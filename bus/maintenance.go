@@ -106,7 +106,8 @@ func (m *maintenance) pass(ctx context.Context) (MaintenanceReport, error) {
 			return report, err
 		}
 	}
-	return report, m.removeStale(ctx, &report)
+	err := m.removeStale(ctx, &report)
+	return report, err
 }
 
 // inTable reports whether the table of this host has the durable.

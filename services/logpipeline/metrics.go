@@ -69,7 +69,7 @@ func labelledMeasures(n snapshot) []labelledMeasure {
 		{"udp_dropped_%", "syslog_dropped_total", "Syslog messages dropped.", "reason", n.syslog.Dropped, syslog.DropReasons()},
 		{"tcp_closed_%", "syslog_closed_connections_total", "Syslog connections closed by us or reset.", "reason", n.syslog.Closed, syslog.CloseReasons()},
 		{"", "correlation_evictions_total", "Groups and events dropped because there were too many.", "what", map[string]int64{
-			"groups": int64(n.correlator.EvictedGroups), "events": int64(n.correlator.EvictedEvents), //nolint:gosec // counts
+			"groups": int64(n.correlator.EvictedGroups), "events": int64(n.correlator.EvictedEvents),
 		}, []string{"groups", "events"}},
 	}
 }

@@ -64,7 +64,7 @@ func (f *mergedFeeds) computeRanks() {
 func diffFeeds(old, now *mergedFeeds, quota int) (removed, added []netip.Prefix) {
 	i, j := 0, 0
 	for i < len(old.list) || j < len(now.list) {
-		order := 0
+		var order int
 		switch {
 		case i == len(old.list):
 			order = 1
