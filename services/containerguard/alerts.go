@@ -40,8 +40,12 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 		s.counters.waited.Add(1)
 		return s.addPending(ctx, a, d.Data, waiting)
 	})
-	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) && d.Attempt >= maxPanics {
-		return bus.Reject(err)
+	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
+		now := time.Now()
+		s.lastPanic.Store(&now)
+		if d.Attempt >= maxPanics {
+			return bus.Reject(err)
+		}
 	}
 	return err
 }

@@ -1,6 +1,11 @@
 package containerguard
 
-import "github.com/ironpost/ironpost/event"
+import (
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/health"
+)
 
 // Topics of health reasons, in the order in which they are shown.
 const (
@@ -15,6 +20,9 @@ const (
 	topicPending      = "6 pending alerts"
 	topicWebhook      = "7 webhook"
 )
+
+// panicShown is how long a panic over an alert stays a reason.
+const panicShown = 10 * time.Minute
 
 // Health reports why the guard cannot do all of its work. It may be called concurrently.
 func (s *Service) Health() event.ModuleHealth {
@@ -32,6 +40,11 @@ func (s *Service) Health() event.ModuleHealth {
 	}
 	for name, m := range s.gaugeMetrics() {
 		values[name] = m.value
+	}
+	if at := s.lastPanic.Load(); at != nil && time.Since(*at) < panicShown {
+		return s.health.Report(values, health.Reason{
+			Status: event.Unhealthy, Text: "panic while answering an alert at " + at.UTC().Format(time.RFC3339) + ", see the log",
+		})
 	}
 	return s.health.Report(values)
 }

@@ -121,4 +121,7 @@ func TestAlertThatPanicsIsDeadLetteredAfterSomeDeliveries(t *testing.T) {
 	err = s.handle(ctx, d)
 	require.ErrorAs(t, err, &panicked)
 	require.IsType(t, bus.Reject(err), err, "is dead-lettered")
+	s.policies.Store(&policy.Set{})
+	require.Equal(t, event.Unhealthy, s.Health().Status)
+	require.Contains(t, strings.Join(s.Health().Reasons, "\n"), "panic while answering an alert at ")
 }

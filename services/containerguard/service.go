@@ -62,7 +62,8 @@ type Service struct {
 	cfg         atomic.Pointer[Config]
 	policies    atomic.Pointer[policy.Set]
 	protections atomic.Pointer[safety.Protections]
-	run         atomic.Pointer[runState] // nil until Run has opened it
+	run         atomic.Pointer[runState]  // nil until Run has opened it
+	lastPanic   atomic.Pointer[time.Time] // while answering an alert; nil if there was none
 }
 
 // New returns a Service and starts nothing. Policies with mistakes are no error: the
