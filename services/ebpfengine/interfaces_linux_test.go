@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -69,6 +70,22 @@ func TestInterfaceIsWatchedWhenItComesAgain(t *testing.T) {
 		require.GreaterOrEqual(t, r.Health().Counters["packets:"+w.name], before, "counts do not go back")
 	}
 	w.plug()
+}
+
+// The watcher of an interface that went away may be stopped while it ends by itself, with the service.
+func TestInterfaceGoesAwayWhileTheServiceStops(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	for range 10 {
+		w := newWire(t)
+		r := begin(t, b, config(t, w.name))
+		r.eventually(func() bool { return r.Health().Counters["mode_native:"+w.name] == 1 })
+		w.unplug()
+		for !r.reason(w.name, "is not there") {
+			runtime.Gosched()
+		}
+		r.stop()
+	}
 }
 
 func TestAutoFollowsTheDefaultRoute(t *testing.T) {

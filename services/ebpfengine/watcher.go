@@ -22,8 +22,9 @@ type watcher struct {
 	s  *Service
 	on attach.Interface
 
-	handles  sync.Mutex // guards closed: close must not overtake a system call with engine or link; health does not take it
+	handles  sync.Mutex // guards closed and detach: close must not overtake a system call with engine or link; health does not take it
 	closed   bool
+	detach   bool // when it ends
 	engine   *bpf.Engine
 	link     *attach.Link
 	egress   io.Closer // nil where outgoing packets are not seen
@@ -34,7 +35,6 @@ type watcher struct {
 	sampling  uint32
 
 	cancel context.CancelFunc
-	detach bool          // when it ends
 	done   chan struct{} // closed when it has ended
 }
 
@@ -96,9 +96,11 @@ func (w *watcher) start(ctx context.Context, g *task.Group) {
 	})
 }
 
-// stop ends the watcher and waits for it; with detach, the program is detached too.
+// stop ends the watcher and waits for it; with detach, the program is detached too, unless the watcher was ending already.
 func (w *watcher) stop(detach bool) {
+	w.handles.Lock()
 	w.detach = detach
+	w.handles.Unlock()
 	w.cancel()
 	<-w.done
 }
