@@ -4,6 +4,7 @@ package inventory
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/ironpost/ironpost/event"
 )
@@ -60,7 +61,13 @@ type Problem struct {
 
 // Inventory is the result of a scan of one asset.
 type Inventory struct {
-	Asset    Asset          `json:"asset"`
+	Asset Asset `json:"asset"`
+
+	// Time is that of the newest input, in UTC: the latest modification of a file that named a package, the creation of an image, the
+	// timestamp of a document. Documents carry it instead of the time of the scan, so that the same inputs give the same bytes.
+	// Zero if no input states one.
+	Time time.Time `json:"time,omitzero"`
+
 	Packages []Package      `json:"packages"`           // sorted by PURL
 	Problems []Problem      `json:"problems,omitempty"` // capped; Skipped has the sums
 	Skipped  map[string]int `json:"skipped,omitempty"`  // files that were not read, by reason, such as too_large
