@@ -130,7 +130,7 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
 	}
 	if o.dialer != nil {
-		opts = append(opts, nats.SetCustomDialer(o.dialer))
+		opts = append(opts, nats.SetCustomDialer(o.dialer), nats.SkipHostLookup()) // the host in the URL is no host's name
 	}
 	if o.TLS != nil {
 		opts = append(opts, nats.Secure(o.TLS))

@@ -2,9 +2,11 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,6 +76,22 @@ func TestDialSocketReportsARestartedDaemon(t *testing.T) {
 	require.ErrorIs(t, <-followed, bus.ErrDaemonRestarted)
 	err = operator.Request(within(t, patience), "ironpost.svc.daemon.x.status", nil, nil)
 	require.ErrorIs(t, err, bus.ErrDaemonRestarted)
+}
+
+// The socket has no host name, so that an operator can work while no name server answers.
+func TestDialSocketAsksNoNameServer(t *testing.T) { //nolint:paralleltest // it changes the resolver of the process
+	b := bustest.New(t)
+	resolver := net.DefaultResolver
+	defer func() { net.DefaultResolver = resolver }()
+	var asked atomic.Int64
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked.Add(1)
+		return nil, errors.New("no name server")
+	}}
+	operator, err := bus.DialSocket(within(t, patience), b.Socket())
+	require.NoError(t, err)
+	require.NoError(t, operator.Close(within(t, patience)))
+	require.Zero(t, asked.Load())
 }
 
 func TestDialSocketWithoutADaemon(t *testing.T) {

@@ -22,7 +22,9 @@ func TestWithoutCapabilities(t *testing.T) {
 	m := s.module("ebpf-engine")
 	require.Equal(t, "degraded", m.Status.String())
 	require.Contains(t, m.Reasons[0], "no packet is watched")
-	require.Contains(t, m.Reasons[0], "the process has no CAP_BPF")
+	for _, capability := range []string{"CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"} {
+		require.Contains(t, m.Reasons[0], "the process has no "+capability)
+	}
 	require.Equal(t, "healthy", s.module("log-pipeline").Status.String())
 	require.Zero(t, s.stop(syscall.SIGTERM))
 }

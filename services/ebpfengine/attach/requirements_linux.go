@@ -20,7 +20,7 @@ func MissingRequirements() []string {
 		for _, c := range []struct {
 			name string
 			bit  int
-		}{{"CAP_BPF", unix.CAP_BPF}, {"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}} {
+		}{{"CAP_BPF", unix.CAP_BPF}, {"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, {"CAP_PERFMON", unix.CAP_PERFMON}} {
 			if have&(1<<c.bit) == 0 {
 				out = append(out, "the process has no "+c.name)
 			}
