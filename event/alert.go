@@ -74,21 +74,37 @@ type Container struct {
 	Image string `json:"image,omitempty"`
 }
 
-// Vulnerability is the advisory behind an SBOM alert.
+// Vulnerability is the vulnerability that an alert of the SBOM scanner is about: all advisories that are aliases of
+// each other.
 type Vulnerability struct {
-	ID       string   `json:"id"`
+	ID       string   `json:"id"` // the CVE if there is one
 	Aliases  []string `json:"aliases,omitempty"`
 	Severity Severity `json:"severity"`
-	Summary  string   `json:"summary,omitempty"`
+	// SeverityUnknown is set if no advisory states a severity: Severity is then what the scanner's configuration says.
+	SeverityUnknown bool    `json:"severity_unknown,omitempty"`
+	Score           float64 `json:"score,omitempty"`  // CVSS base score
+	Vector          string  `json:"vector,omitempty"` // CVSS vector of the score
+	KEV             bool    `json:"kev,omitempty"`    // known to be exploited (CISA KEV)
+	EPSS            float64 `json:"epss,omitempty"`   // probability of exploitation in 30 days (FIRST EPSS)
+	Fixed           string  `json:"fixed,omitempty"`  // nearest version without it
+	Summary         string  `json:"summary,omitempty"`
 }
 
-// Finding is one vulnerable component. PURL is a package URL; Fixed is empty
+// Finding is one vulnerability of one component. PURL is a package URL; Fixed is empty
 // while no fixed version is known.
 type Finding struct {
 	PURL     string `json:"purl"`
 	Version  string `json:"version"`
 	Fixed    string `json:"fixed,omitempty"`
-	Location string `json:"location,omitempty"`
+	Location string `json:"location,omitempty"` // file that names the component, relative to what was scanned
+
+	ID              string   `json:"id,omitempty"`      // of the vulnerability, as Vulnerability.ID
+	Aliases         []string `json:"aliases,omitempty"` // at most 4
+	Severity        Severity `json:"severity"`
+	SeverityUnknown bool     `json:"severity_unknown,omitempty"`
+	Score           float64  `json:"score,omitempty"`
+	KEV             bool     `json:"kev,omitempty"`
+	Reopened        bool     `json:"reopened,omitempty"` // it was fixed before
 }
 
 // Matched is one reason why a rule matched: the field, its value in the event, and the
@@ -130,7 +146,8 @@ func (a *Alert) clamp() {
 	a.User = Shorten(a.User, maxName)
 	a.DedupKey = Shorten(a.DedupKey, maxText)
 	a.Rule.Tags = first(a.Rule.Tags, maxTags)
-	a.Findings = first(a.Findings, MaxFindings)
+	a.Findings = clampFindings(first(a.Findings, MaxFindings))
+	a.Vulnerability.clamp()
 	a.Evidence = clampEach(first(a.Evidence, MaxEvidence), MaxEvidenceSize)
 	a.Matched = clampMatched(first(a.Matched, MaxMatched))
 	a.Incomplete = first(a.Incomplete, maxTags)
@@ -148,6 +165,28 @@ func (a *Alert) dropDetail() bool {
 		return false
 	}
 	return true
+}
+
+// clamp shortens v, which may be nil.
+func (v *Vulnerability) clamp() {
+	if v == nil {
+		return
+	}
+	v.ID, v.Vector, v.Fixed = Shorten(v.ID, maxName), Shorten(v.Vector, maxName), Shorten(v.Fixed, maxVersion)
+	v.Aliases = clampEach(first(v.Aliases, maxTags), maxName)
+	v.Summary = Shorten(v.Summary, maxText)
+}
+
+// clampFindings keeps 50 findings of ordinary length far below MaxSize.
+func clampFindings(in []Finding) []Finding {
+	out := make([]Finding, len(in))
+	for i, f := range in {
+		f.PURL, f.Location = Shorten(f.PURL, maxPURL), Shorten(f.Location, maxName)
+		f.ID, f.Version, f.Fixed = Shorten(f.ID, maxVersion), Shorten(f.Version, maxVersion), Shorten(f.Fixed, maxVersion)
+		f.Aliases = clampEach(first(f.Aliases, maxAliases), maxVersion)
+		out[i] = f
+	}
+	return out
 }
 
 func clampMatched(in []Matched) []Matched {

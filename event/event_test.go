@@ -34,12 +34,18 @@ func golden() map[string]any {
 			Severity: event.High, Title: "SSH brute force from 192.0.2.7", Description: "Many failed logins from one address.",
 			Source: &event.Endpoint{IP: "192.0.2.7", Port: 50022}, Target: &event.Endpoint{IP: "198.51.100.4", Port: 22},
 			Container: container, PID: 4711, User: "root",
-			Vulnerability: &event.Vulnerability{ID: "GO-2024-0001", Aliases: []string{"CVE-2024-0001"}, Severity: event.Critical, Summary: "A summary."},
-			Findings:      []event.Finding{{PURL: "pkg:golang/example.org/mod@v1.0.0", Version: "v1.0.0", Fixed: "v1.0.1", Location: "go.mod"}},
-			Evidence:      []string{"Mar 14 15:09:26 web-1 sshd[811]: Failed password for root from 192.0.2.7 port 50022 ssh2"},
-			Matched:       []event.Matched{{Field: "action", Value: "login_failed", Why: "action: login_failed"}},
-			DedupKey:      "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11|ip:192.0.2.7",
-			Incomplete:    []event.Incomplete{{Counter: "udp_dropped", Amount: 3}},
+			Vulnerability: &event.Vulnerability{
+				ID: "CVE-2024-0001", Aliases: []string{"GO-2024-0001"}, Severity: event.Critical,
+				SeverityUnknown: true, Score: 9.8, Vector: "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", KEV: true, EPSS: 0.94, Fixed: "v1.0.1", Summary: "A summary.",
+			},
+			Findings: []event.Finding{{
+				PURL: "pkg:golang/example.org/mod@v1.0.0", Version: "v1.0.0", Fixed: "v1.0.1", Location: "go.mod",
+				ID: "CVE-2024-0001", Aliases: []string{"GO-2024-0001"}, Severity: event.Critical, SeverityUnknown: true, Score: 9.8, KEV: true, Reopened: true,
+			}},
+			Evidence:   []string{"Mar 14 15:09:26 web-1 sshd[811]: Failed password for root from 192.0.2.7 port 50022 ssh2"},
+			Matched:    []event.Matched{{Field: "action", Value: "login_failed", Why: "action: login_failed"}},
+			DedupKey:   "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11|ip:192.0.2.7",
+			Incomplete: []event.Incomplete{{Counter: "udp_dropped", Amount: 3}},
 		},
 		"action": &event.Action{
 			ID: "0192f0c1d2e3f405", Schema: event.Schema, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Time: at,
@@ -291,4 +297,20 @@ func FuzzRoundTrip(f *testing.F) {
 			require.Equal(t, string(once), string(twice))
 		}
 	})
+}
+
+// Findings whose every field is at its cap fit one alert, all of them.
+func TestFiftyLongFindingsFit(t *testing.T) {
+	long := strings.Repeat("x", 4096)
+	a := golden()["alert"].(*event.Alert)
+	a.Description, a.Vulnerability.Summary = long, long
+	a.Findings = nil
+	for range event.MaxFindings + 1 {
+		a.Findings = append(a.Findings, event.Finding{PURL: long, Version: long, Fixed: long, Location: long, ID: long, Aliases: []string{long, long, long, long, long}, Severity: event.High, Score: 7.5})
+	}
+	b, err := event.Encode(a)
+	require.NoError(t, err)
+	var back event.Alert
+	require.NoError(t, event.Decode(b, &back))
+	require.Len(t, back.Findings, event.MaxFindings)
 }

@@ -17,6 +17,10 @@ const (
 	maxText = 1 << 10
 	maxName = 256
 	maxTags = 32
+
+	maxPURL    = 400
+	maxVersion = 64 // also of an advisory's id in a finding
+	maxAliases = 4  // of a finding
 )
 
 // ErrTooLarge is returned for a record that does not fit MaxSize.

@@ -100,12 +100,24 @@ func decodeMatch(s *section) Match {
 		Containers:      s.list("containers", checkPattern),
 		Images:          s.list("images", checkPattern),
 		Labels:          s.list("labels", checkLabel),
+		Vulnerability:   decodeVulnerability(s.table("vulnerability")),
 	}
 	s.checkUnknownKeys()
 	if len(s.node.keys) == 0 && s.node.table != nil {
 		s.problems.add(s.node.position, s.path[:len(s.path)-1], `is empty, so every alert would match; write severity = "info" if that is intended`)
 	}
 	return m
+}
+
+func decodeVulnerability(s *section) Vulnerability {
+	v := Vulnerability{
+		Severity: s.severity("severity", event.Info),
+		KEV:      s.boolean("kev", false),
+		Fixed:    s.boolean("fixed", false),
+		Packages: s.list("packages", checkPattern),
+	}
+	s.checkUnknownKeys()
+	return v
 }
 
 func decodeRequire(s *section) Require {

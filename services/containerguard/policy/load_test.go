@@ -64,6 +64,12 @@ containers = ["web-*"]
 images = ["nginx:*"]
 labels = ["tier=front*", "exposed"]
 
+[policy.match.vulnerability]
+severity = "medium"
+kev = true
+fixed = true
+packages = ["pkg:npm/*"]
+
 [policy.require]
 alerts = 2
 within = "10m"
@@ -86,7 +92,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Match: policy.Match{
 			Severity: event.High, Rules: []string{"web_*"}, Tags: []string{"attack.t1190"}, Modules: []string{"log-pipeline"},
 			Vulnerabilities: []string{"CVE-2021-*"}, Containers: []string{"web-*"}, Images: []string{"nginx:*"},
-			Labels: []string{"tier=front*", "exposed"},
+			Labels:        []string{"tier=front*", "exposed"},
+			Vulnerability: policy.Vulnerability{Severity: event.Medium, KEV: true, Fixed: true, Packages: []string{"pkg:npm/*"}},
 		},
 		Require: policy.Require{Alerts: 2, Within: 10 * time.Minute, Modules: true},
 	}, p)

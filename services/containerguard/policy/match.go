@@ -14,10 +14,24 @@ type Match struct {
 	Rules           []string       // globs for the rule's id or title
 	Tags            []string       // globs for the rule's tags
 	Modules         []string       // that raised the alert
-	Vulnerabilities []string       // globs for the advisory's id or aliases
+	Vulnerabilities []string       // globs for the id or aliases of a vulnerability of the alert
+	Vulnerability   Vulnerability  // what one vulnerability of the alert must be
 	Containers      []string       // globs for the container's name
 	Images          []string       // globs for its image
 	Labels          []string       // key, or key=glob
+}
+
+// Vulnerability says which vulnerabilities a policy is about: those that meet every condition that is set.
+type Vulnerability struct {
+	Severity event.Severity // or higher; one that no advisory states counts as the scanner's configuration says
+	KEV      bool           // known to be exploited (CISA KEV)
+	Fixed    bool           // a version without it is known
+	Packages []string       // globs for the package URL
+}
+
+// set reports whether v asks anything.
+func (v Vulnerability) set() bool {
+	return v.Severity > event.Info || v.KEV || v.Fixed || len(v.Packages) > 0
 }
 
 // Container has the properties of a container that a Match compares.
@@ -34,15 +48,11 @@ func (m Match) AboutContainer() bool {
 
 // anyAlert reports whether m asks of alerts nothing but a severity.
 func (m Match) anyAlert() bool {
-	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Vulnerabilities) == 0 && !m.AboutContainer()
+	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Vulnerabilities) == 0 && !m.Vulnerability.set() && !m.AboutContainer()
 }
 
 // MatchesAlert reports whether m matches a; if not, why says which part does not.
 func (m Match) MatchesAlert(a *event.Alert) (ok bool, why string) {
-	var advisory []string
-	if v := a.Vulnerability; v != nil {
-		advisory = append([]string{v.ID}, v.Aliases...)
-	}
 	switch {
 	case a.Severity < m.Severity:
 		return false, "severity " + a.Severity.String() + " is below " + m.Severity.String()
@@ -52,10 +62,37 @@ func (m Match) MatchesAlert(a *event.Alert) (ok bool, why string) {
 		return false, "no tag matches"
 	case len(m.Modules) > 0 && !slices.Contains(m.Modules, a.Module):
 		return false, "alert is of module " + a.Module
-	case !matchesAny(m.Vulnerabilities, advisory...):
+	case !m.matchesVulnerability(a):
 		return false, "vulnerability does not match"
 	}
 	return true, ""
+}
+
+// matchesVulnerability reports whether one vulnerability of a meets all that m asks of vulnerabilities, or m asks nothing.
+func (m Match) matchesVulnerability(a *event.Alert) bool {
+	want := m.Vulnerability
+	if len(m.Vulnerabilities) == 0 && !want.set() {
+		return true
+	}
+	return slices.ContainsFunc(vulnerabilitiesOf(a), func(f event.Finding) bool {
+		return matchesAny(m.Vulnerabilities, append([]string{f.ID}, f.Aliases...)...) && matchesAny(want.Packages, f.PURL) &&
+			f.Severity >= want.Severity && (f.KEV || !want.KEV) && (f.Fixed != "" || !want.Fixed)
+	})
+}
+
+// vulnerabilitiesOf returns the vulnerabilities that a is about. If it is about one, its findings are the packages that have it.
+func vulnerabilitiesOf(a *event.Alert) []event.Finding {
+	v := a.Vulnerability
+	if v == nil {
+		return a.Findings
+	}
+	about := event.Finding{ID: v.ID, Aliases: v.Aliases, Severity: v.Severity, KEV: v.KEV, Fixed: v.Fixed}
+	out := []event.Finding{about}
+	for _, f := range a.Findings {
+		about.PURL = f.PURL
+		out = append(out, about)
+	}
+	return out
 }
 
 // MatchesContainer reports whether m matches c; if not, why says which part does not.

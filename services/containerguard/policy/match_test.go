@@ -75,6 +75,39 @@ func TestMatchesAlert(t *testing.T) {
 	require.False(t, ok)
 }
 
+func TestMatchesVulnerability(t *testing.T) {
+	t.Parallel()
+	digest := &event.Alert{Module: "sbom-scanner", Findings: []event.Finding{
+		{ID: "CVE-2024-1", PURL: "pkg:npm/a@1", Severity: event.Critical},
+		{ID: "CVE-2024-2", Aliases: []string{"GHSA-2"}, PURL: "pkg:deb/debian/b@2", Severity: event.Medium, KEV: true, Fixed: "3"},
+	}}
+	single := &event.Alert{
+		Vulnerability: &event.Vulnerability{ID: "CVE-2024-2", Aliases: []string{"GHSA-2"}, Severity: event.Medium, KEV: true, Fixed: "3"},
+		Findings:      digest.Findings[1:],
+	}
+	for _, a := range []*event.Alert{digest, single} {
+		for _, m := range []policy.Match{
+			{Vulnerabilities: []string{"GHSA-*"}},
+			{Vulnerability: policy.Vulnerability{KEV: true, Fixed: true, Severity: event.Medium, Packages: []string{"pkg:deb/*"}}},
+			{Vulnerabilities: []string{"CVE-2024-2"}, Vulnerability: policy.Vulnerability{KEV: true}},
+		} {
+			ok, why := m.MatchesAlert(a)
+			require.True(t, ok, why)
+		}
+		for _, m := range []policy.Match{
+			{Vulnerability: policy.Vulnerability{KEV: true, Severity: event.High}},
+			{Vulnerabilities: []string{"CVE-2024-1"}, Vulnerability: policy.Vulnerability{KEV: true}},
+			{Vulnerability: policy.Vulnerability{KEV: true, Packages: []string{"pkg:npm/*"}}},
+		} {
+			ok, why := m.MatchesAlert(a)
+			require.False(t, ok, "the conditions hold for different vulnerabilities")
+			require.Equal(t, "vulnerability does not match", why)
+		}
+	}
+	ok, _ := policy.Match{Vulnerability: policy.Vulnerability{Fixed: true}}.MatchesAlert(&event.Alert{})
+	require.False(t, ok)
+}
+
 func TestMatchesContainer(t *testing.T) {
 	t.Parallel()
 	c := policy.Container{Name: "web-1", Image: "nginx:1.25", Labels: map[string]string{"tier": "frontend", "empty": ""}}
