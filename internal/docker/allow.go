@@ -13,18 +13,22 @@ type Rule struct {
 	Pattern string
 }
 
-// Patterns for {id} in a path: containers are named by full id, networks by id or name.
+// Patterns for {id} in a path: containers and images are named by full id, networks by id
+// or name.
 const (
 	containerPattern = `[0-9a-f]{64}`
+	imagePattern     = `sha256:[0-9a-f]{64}`
 	networkPattern   = `[a-zA-Z0-9][a-zA-Z0-9_.-]*`
 )
 
 // Allow returns the rules, one per method, with which a socket proxy allows exactly the
-// calls of the features and of FeatureSession; without features, all calls.
+// calls of the features and of FeatureSession; without features, all calls but those of
+// FeatureImages: who may export images reads every file in them, so they have a proxy of
+// their own.
 func Allow(features ...Feature) []Rule {
 	paths := map[string][]string{}
 	for _, c := range Calls() {
-		if len(features) > 0 && c.Feature != FeatureSession && !slices.Contains(features, c.Feature) {
+		if !allowed(c.Feature, features) {
 			continue
 		}
 		if p := pattern(c.Path); !slices.Contains(paths[c.Method], p) {
@@ -40,10 +44,20 @@ func Allow(features ...Feature) []Rule {
 	return out
 }
 
+func allowed(f Feature, features []Feature) bool {
+	if len(features) == 0 {
+		return f != FeatureImages
+	}
+	return f == FeatureSession || slices.Contains(features, f)
+}
+
 func pattern(path string) string {
 	id := containerPattern
-	if strings.HasPrefix(path, "/networks/") {
+	switch {
+	case strings.HasPrefix(path, "/networks/"):
 		id = networkPattern
+	case strings.HasPrefix(path, "/images/"):
+		id = imagePattern
 	}
 	return strings.ReplaceAll(regexp.QuoteMeta(path), `\{id\}`, id)
 }

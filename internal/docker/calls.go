@@ -14,10 +14,11 @@ const (
 	FeatureRestartPolicy Feature = "restart-policy"
 	FeatureEvidence      Feature = "evidence"
 	FeatureRestart       Feature = "restart" // release where the namespace cannot be entered, and of what was killed
+	FeatureImages        Feature = "images"  // SBOM scanner: images of running containers
 )
 
 // Call is one HTTP request this package can send. Path is without the version
-// (/v1.41); {id} is the id of a container or network.
+// (/v1.41); {id} is the id of a container, network or image.
 type Call struct {
 	Feature Feature
 	Method  string
@@ -49,5 +50,9 @@ func Calls() []Call {
 		{FeatureEvidence, "GET", "/containers/{id}/logs", "newest log lines"},
 		{FeatureEvidence, "GET", "/containers/{id}/changes", "files that differ from the image"},
 		{FeatureRestart, "POST", "/containers/{id}/restart", "release where old connections cannot be destroyed otherwise"},
+		{FeatureImages, "GET", "/events", "containers started and ended, images loaded, pulled, tagged and removed"},
+		{FeatureImages, "GET", "/containers/json", "the containers and the ids of their images"},
+		{FeatureImages, "GET", "/images/{id}/json", "references, creation and size of an image"},
+		{FeatureImages, "GET", "/images/get", "the layers of an image, as docker save writes them"},
 	}
 }

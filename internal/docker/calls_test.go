@@ -21,7 +21,7 @@ func TestGeneratedPageListsEveryCall(t *testing.T) {
 	page.WriteString(`# Calls to Docker
 
 Generated from ` + "`internal/docker`" + `; a test compares it with the requests that are really sent. Every path is also
-sent with a version before it (` + "`/v1.41`" + `). Containers are named by full id.
+sent with a version before it (` + "`/v1.41`" + `). Containers and images are named by full id.
 
 | feature | method | path | why |
 |---|---|---|---|
@@ -30,12 +30,14 @@ sent with a version before it (` + "`/v1.41`" + `). Containers are named by full
 		fmt.Fprintf(&page, "| %s | %s | `%s` | %s |\n", c.Feature, c.Method, c.Path, c.Why)
 	}
 	page.WriteString(`
-Never used: create, start, stop, exec, archive, commit, build, images, volumes, plugins, swarm.
+Never used: create, start, stop, exec, archive, commit, build, changes to images, volumes, plugins, swarm.
 
 ## Behind a socket proxy
 
-[deploy/socket-proxy/compose.yaml](../deploy/socket-proxy/compose.yaml) allows exactly these calls. To allow less, use the
-expressions of the features you need, always with those of ` + "`session`" + `:
+[deploy/socket-proxy/compose.yaml](../deploy/socket-proxy/compose.yaml) has two proxies that allow exactly these calls:
+` + "`socket-proxy-images`" + ` those of ` + "`images`" + `, for the SBOM scanner only, because who may export images reads every file in
+them; ` + "`socket-proxy`" + ` all others. To allow less, use the expressions of the features you need, always with those of
+` + "`session`" + `:
 
 | feature | method | expression for the whole path |
 |---|---|---|
@@ -75,16 +77,21 @@ var allowLine = regexp.MustCompile(`(?m)^ +- '-allow[A-Z]+=.*'\n`)
 func TestGeneratedProxyConfigurationAllowsEveryCall(t *testing.T) {
 	t.Parallel()
 	const path = "../../deploy/socket-proxy/compose.yaml"
-	const marker = "-update\n"
 	page, err := os.ReadFile(path)
 	require.NoError(t, err)
-	var lines strings.Builder
-	for _, r := range docker.Allow() {
-		fmt.Fprintf(&lines, "      - '-allow%s=%s'\n", r.Method, r.Pattern)
+	want := allowLine.ReplaceAllString(string(page), "")
+	for marker, rules := range map[string][]docker.Rule{
+		"-update\n":              docker.Allow(),
+		"likewise, for images\n": docker.Allow(docker.FeatureImages),
+	} {
+		var lines strings.Builder
+		for _, r := range rules {
+			fmt.Fprintf(&lines, "      - '-allow%s=%s'\n", r.Method, r.Pattern)
+		}
+		require.Equal(t, 1, strings.Count(want, marker))
+		want = strings.Replace(want, marker, marker+lines.String(), 1)
 	}
-	bare := allowLine.ReplaceAllString(string(page), "")
-	require.Contains(t, bare, marker)
-	compare(t, path, strings.Replace(bare, marker, marker+lines.String(), 1))
+	compare(t, path, want)
 }
 
 func compare(t *testing.T, path, want string) {

@@ -128,7 +128,9 @@ func TestEveryCallIsListedAndAllowed(t *testing.T) {
 	require.Empty(t, denied)
 	listed := map[string]bool{}
 	for _, call := range docker.Calls() {
-		listed[call.Method+" "+call.Path] = true
+		if call.Feature != docker.FeatureImages {
+			listed[call.Method+" "+call.Path] = true
+		}
 	}
 	delete(listed, "GET /_ping") // only where HEAD is refused
 	require.Equal(t, listed, seen)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,15 +14,15 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Event is one event of a container or a network.
+// Event is one event of a container, a network or an image.
 type Event struct {
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"`   // container or network
+	Kind   string    `json:"kind"`   // container, network or image
 	Action string    `json:"action"` // such as create, start, die, destroy, pause, unpause, rename, update; connect, disconnect, destroy for networks
 
 	Container string `json:"container,omitempty"` // full id
 	Name      string `json:"name,omitempty"`      // of the container; empty for networks
-	Image     string `json:"image,omitempty"`     // containers only
+	Image     string `json:"image,omitempty"`     // reference; of images it may be the id
 	Network   string `json:"network,omitempty"`   // name, networks only
 	NetworkID string `json:"network_id,omitempty"`
 
@@ -36,14 +37,17 @@ type Event struct {
 // goroutine, and nothing is read meanwhile. ready, if not nil, is called once Docker has
 // accepted the subscription: no later event is missed. GET /events.
 func (c *Client) Events(ctx context.Context, since time.Time, ready func(), fn func(Event) error) error {
-	const what = "watch events"
+	return c.watch(ctx, "watch events", eventOptions(since), ready, fn)
+}
+
+func (c *Client) watch(ctx context.Context, what string, o events.ListOptions, ready func(), fn func(Event) error) error {
 	s, err := c.openTimed(ctx)
 	if err != nil {
 		return c.finish(ctx, s, what, err)
 	}
 	stream, cancel := context.WithCancel(ctx)
 	defer cancel()
-	messages, errs := s.api.Events(stream, eventOptions(since))
+	messages, errs := s.api.Events(stream, o)
 	select { // a refused subscription has its error by now
 	case err := <-errs:
 		return c.finish(ctx, s, what, err)
@@ -140,6 +144,10 @@ func fromMessage(m events.Message) Event {
 	e := Event{Time: time.Unix(0, m.TimeNano).UTC(), Kind: string(m.Type), Action: action, Attributes: m.Actor.Attributes}
 	if m.Type == events.NetworkEventType {
 		e.NetworkID, e.Network, e.Container = m.Actor.ID, m.Actor.Attributes["name"], m.Actor.Attributes["container"]
+		return e
+	}
+	if m.Type == events.ImageEventType {
+		e.Image = cmp.Or(m.Actor.Attributes["name"], m.Actor.ID)
 		return e
 	}
 	e.Container, e.Name, e.Image = m.Actor.ID, m.Actor.Attributes["name"], m.Actor.Attributes["image"]

@@ -28,6 +28,7 @@ func (t limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	case strings.HasSuffix(r.URL.Path, "/events"):
 		resp.Body = &lineLimiter{ReadCloser: resp.Body, limit: t.limit}
 	case strings.HasSuffix(r.URL.Path, "/logs"): // an endless stream, whose reader limits each line
+	case strings.HasSuffix(r.URL.Path, "/images/get"): // ExportImage has a limit of its own
 	default:
 		resp.Body = &bodyLimiter{ReadCloser: resp.Body, left: int64(t.limit), limit: t.limit}
 	}

@@ -61,7 +61,7 @@ func (d *Docker) Proxy(t testing.TB, rules map[string]string) *DockerProxy {
 
 var (
 	versionPart = regexp.MustCompile(`^/v1\.[0-9]+`)
-	idPart      = regexp.MustCompile(`/(containers|networks)/[0-9a-z]{12,64}`)
+	idPart      = regexp.MustCompile(`/(containers|networks|images)/(sha256:)?[0-9a-z]{12,64}`)
 )
 
 // ServeHTTP implements http.Handler.
