@@ -10,5 +10,5 @@ import (
 )
 
 func main() {
-	os.Exit(suite.OS().Run(context.Background()))
+	os.Exit(suite.OS(suite.Daemon()).Run(context.Background()))
 }

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"ironpost":        main,
-		"ironpost-daemon": func() { os.Exit(suite.OS().Run(context.Background())) },
+		"ironpost-daemon": func() { os.Exit(suite.OS(suite.Daemon()).Run(context.Background())) },
 	})
 }
 

@@ -49,7 +49,7 @@ func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *c
 	if err != nil {
 		return err
 	}
-	if a.lock, err = lockInstance(cfg.General); err != nil {
+	if a.lock, err = lockInstance(p.Program, cfg.General); err != nil {
 		return err
 	}
 	a.logStartup(loaded)
@@ -70,11 +70,16 @@ func (a *app) run(ctx context.Context) error {
 // start opens the bus, makes the supervisor and starts the services around it. On an
 // error nothing is left open.
 func (a *app) start(ctx context.Context) (err error) {
-	if a.machineID, err = machineID(a.cfg.General.DataDir); err != nil {
+	dir, _ := a.process.Program.instance(a.cfg.General)
+	if a.machineID, err = machineID(dir, a.cfg.General.DataDir); err != nil {
 		return err
 	}
-	if a.bus, err = openBus(ctx, a.cfg, a.process.table(), a.log); err != nil {
+	if a.bus, err = openBus(ctx, a.cfg, a.process.Program, a.log); err != nil {
 		return err
+	}
+	if a.bus.admin != nil {
+		a.monitor = newStreamMonitor(a.bus)
+		a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
 	}
 	a.background = newBackground(ctx, a.log)
 	if err = a.startServices(ctx); err != nil {
@@ -85,24 +90,35 @@ func (a *app) start(ctx context.Context) (err error) {
 
 // startServices makes the supervisor, and starts all that needs an open bus.
 func (a *app) startServices(ctx context.Context) (err error) {
-	a.monitor = newStreamMonitor(a.bus)
-	a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
 	a.registry = metrics.NewRegistry(Build())
 	if a.supervisor, err = daemon.New(a.daemonOptions()); err != nil {
 		return err
 	}
-	if err := errors.Join(a.supervisor.Export(a.registry.Process()), exportBus(a.registry.Process(), a.bus, a.monitor)); err != nil {
+	if err := a.supervisor.Export(a.registry.Process()); err != nil {
 		return err
 	}
 	if err := a.serveStatus(ctx); err != nil {
 		return err
 	}
-	a.background.repeat("stream monitor", a.monitor.run)
-	a.background.repeat("stream maintenance", a.maintenance.run)
+	if a.bus.admin != nil {
+		if err := a.maintainStreams(); err != nil {
+			return err
+		}
+	}
 	if a.bus.server != nil {
 		a.background.repeat("disk", a.bus.server.Watch)
 	}
 	return a.serveMetrics(ctx)
+}
+
+// maintainStreams watches the streams and maintains them.
+func (a *app) maintainStreams() error {
+	if err := exportBus(a.registry.Process(), a.bus, a.monitor); err != nil {
+		return err
+	}
+	a.background.repeat("stream monitor", a.monitor.run)
+	a.background.repeat("stream maintenance", a.maintenance.run)
+	return nil
 }
 
 // closeAll undoes start where no supervisor ran.
@@ -135,11 +151,11 @@ func (a *app) daemonOptions() daemon.Options {
 		HealthInterval: a.cfg.Health.Interval(), Signals: a.process.Signals,
 		Log: a.log, Notify: sdnotify.New(a.process.Getenv),
 		Observe: a.observe, Reload: a.reload,
-		Publish: func(_ context.Context, health event.DaemonHealth) error {
-			return a.bus.admin.PublishHealth(health)
-		},
 	}
-	for _, m := range a.process.table() {
+	if a.bus.admin != nil {
+		opts.Publish = func(_ context.Context, health event.DaemonHealth) error { return a.bus.admin.PublishHealth(health) }
+	}
+	for _, m := range a.process.Program.table() {
 		spec := daemon.Spec{Name: m.Name, Enabled: m.Enabled(a.cfg), New: a.build(m, a.cfg)}
 		if m.StillActive != nil {
 			spec.StillActive = func() []string { return m.StillActive(a.cfg) }
@@ -152,14 +168,17 @@ func (a *app) daemonOptions() daemon.Options {
 // observe returns, by module, why it is degraded where it cannot know that itself: the
 // state of its connection and of its durables, and of the bus.
 func (a *app) observe(context.Context) map[string][]string {
-	out := a.monitor.reasons()
-	for name, reasons := range a.maintenance.reasons() {
-		out[name] = append(out[name], reasons...)
+	out := map[string][]string{}
+	if a.bus.admin != nil {
+		out = a.monitor.reasons()
+		for name, reasons := range a.maintenance.reasons() {
+			out[name] = append(out[name], reasons...)
+		}
+		out[busName] = append(out[busName], a.bus.admin.Reasons()...)
 	}
 	for name, conn := range a.bus.modules {
 		out[name] = append(out[name], conn.Reasons()...)
 	}
-	out[busName] = append(out[busName], a.bus.admin.Reasons()...)
 	if a.bus.server != nil {
 		out[busName] = append(out[busName], a.bus.server.Health()...)
 	}
@@ -181,6 +200,9 @@ func (a *app) serveStatus(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
+	}
+	if a.bus.admin == nil {
+		return nil
 	}
 	return a.serveVerb(ctx, a.bus.admin, bus.Daemon, func(ctx context.Context, _ []byte) (any, error) {
 		return a.supervisor.Health(ctx), nil

@@ -10,22 +10,39 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/embedded"
+	"github.com/ironpost/ironpost/internal/backoff"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 // socketGroup may use the operators' socket, beside root and the daemon's user.
 const socketGroup = "ironpost"
 
+// busServer is the embedded server. That it is an interface keeps it out of the programs that
+// only join a bus.
+type busServer interface {
+	Options(module string) bus.Options
+	Watch(ctx context.Context) error
+	Reload() error
+	Shutdown(ctx context.Context) error
+	Health() []string
+	Warnings() []string
+	Stats() embedded.Stats
+	Peers() []netip.Addr
+	ObserverAddr() string
+}
+
 // connections are the daemon's side of the bus: the server, if it is embedded, and a
 // connection for each module and for the daemon itself.
 type connections struct {
-	server       *embedded.Server // nil on an external bus
+	server       busServer // nil on an external bus
 	options      func(module string) bus.Options
-	admin        *bus.Conn            // the daemon's own
+	admin        *bus.Conn            // the daemon's own; nil where the program does not provision
 	modules      map[string]*bus.Conn // of the modules that run
 	stopServices []func()             // of the status services on the connections
 	durables     []bus.Durable
@@ -33,30 +50,51 @@ type connections struct {
 	inFlight     bus.InFlight
 }
 
-// openBus starts or reaches the bus, makes its streams and connects every module
-// that runs. On an error nothing is left open.
-func openBus(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (*connections, error) {
+// openBus starts or reaches the bus, makes its streams, if that is up to program, and connects
+// every module that runs. On an error nothing is left open.
+func openBus(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (*connections, error) {
 	b := &connections{
 		modules:  map[string]*bus.Conn{},
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
-	err := b.open(ctx, cfg, modules, log)
+	err := b.open(ctx, cfg, program, log)
 	if err != nil {
 		return nil, errors.Join(err, b.closeConns(context.WithoutCancel(ctx)), b.shutdown(context.WithoutCancel(ctx)))
 	}
 	return b, nil
 }
 
-func (b *connections) open(ctx context.Context, cfg Config, modules []module, log logrus.FieldLogger) (err error) {
-	if err := b.connect(ctx, cfg, log); err != nil {
-		return err
-	}
-	if b.admin, err = bus.Connect(ctx, b.options(bus.Daemon)); err != nil {
+func (b *connections) open(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (err error) {
+	if err := b.connect(ctx, cfg, program, log); err != nil {
 		return err
 	}
 	enabled := map[string]bool{}
-	for _, m := range modules {
+	for _, m := range program.table() {
 		enabled[m.Name] = m.running(cfg)
+	}
+	connect := bus.Connect
+	if program.provisions(cfg.Bus) {
+		if err := b.provision(ctx, cfg, enabled); err != nil {
+			return err
+		}
+	} else {
+		connect = connectUntilDone
+	}
+	for name, on := range enabled {
+		if !on {
+			continue
+		}
+		if b.modules[name], err = connect(ctx, b.options(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// provision connects the daemon itself and makes the streams and durables.
+func (b *connections) provision(ctx context.Context, cfg Config, enabled map[string]bool) (err error) {
+	if b.admin, err = bus.Connect(ctx, b.options(bus.Daemon)); err != nil {
+		return err
 	}
 	b.durables = bus.Durables(cfg.General.Host, enabled, b.inFlight)
 	limits := bus.Limits{
@@ -66,15 +104,26 @@ func (b *connections) open(ctx context.Context, cfg Config, modules []module, lo
 		return err
 	}
 	b.skipping = b.deletedDurables(cfg.General.DataDir)
-	for name, on := range enabled {
-		if !on {
-			continue
-		}
-		if b.modules[name], err = bus.Connect(ctx, b.options(name)); err != nil {
-			return err
-		}
-	}
 	return nil
+}
+
+// The waits between attempts to reach the bus of a daemon that may start later.
+const (
+	firstDial = 500 * time.Millisecond
+	dialLimit = 10 * time.Second
+)
+
+// connectUntilDone is bus.Connect, tried until it succeeds or ctx ends: the daemon may start later
+// than the program that joins it, and a key may be added to it later.
+func connectUntilDone(ctx context.Context, o bus.Options) (*bus.Conn, error) {
+	for attempt := 0; ; attempt++ {
+		conn, err := bus.Connect(ctx, o)
+		if err == nil || ctx.Err() != nil {
+			return conn, err
+		}
+		o.Log.WithError(err).Warn("bus not reached, trying again")
+		task.Pause(ctx, backoff.Delay(attempt, firstDial, dialLimit))
+	}
 }
 
 // deletedDurables returns the durables that skip what was stored since they were deleted.
@@ -88,9 +137,9 @@ func (b *connections) deletedDurables(dataDir string) []bus.Durable {
 }
 
 // connect starts the embedded server, or prepares the connections to the external one.
-func (b *connections) connect(ctx context.Context, cfg Config, log logrus.FieldLogger) (err error) {
+func (b *connections) connect(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (err error) {
 	if cfg.Bus.Mode == BusEmbedded {
-		b.server, err = embedded.Start(ctx, embedded.Config{
+		b.server, err = program.start(ctx, embedded.Config{
 			StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
 			Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen,
 			Socket: cfg.Bus.Socket, SocketGroup: socketGroup,
@@ -107,12 +156,23 @@ func (b *connections) connect(ctx context.Context, cfg Config, log logrus.FieldL
 	}
 	b.options = func(module string) bus.Options {
 		return bus.Options{
-			Module: module, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.CredentialsFile,
+			Module: module, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.credentials(module),
 			TLS: secure, Log: log.WithField("module", module),
 		}
 	}
 	return nil
 }
+
+// credentials returns the file with the key of module.
+func (c Bus) credentials(module string) string {
+	if info, err := os.Stat(c.CredentialsFile); err == nil && info.IsDir() {
+		return filepath.Join(c.CredentialsFile, module+seedSuffix)
+	}
+	return c.CredentialsFile
+}
+
+// seedSuffix ends the file of a module's seed, in a folder of credentials.
+const seedSuffix = ".seed"
 
 // ClientTLS returns the TLS configuration for an external bus, nil if no file is named.
 // The error names the key whose file cannot be used.

@@ -22,20 +22,21 @@ const (
 	machineSize = 16 // random bytes
 )
 
-// instanceLock keeps a second instance out: by the PID file, and by a lock in the data
-// folder for instances that use different PID files.
+// instanceLock keeps a second instance of a program out: by the PID file, and by a lock in the
+// program's folder for instances that use different PID files.
 type instanceLock struct{ pid, data *pidfile.File }
 
-// lockInstance makes the data folder, and locks it and the PID file.
-func lockInstance(g General) (instanceLock, error) {
-	pid, err := pidfile.Acquire(g.PIDFile)
+// lockInstance makes the program's folder, and locks it and the PID file.
+func lockInstance(program Program, g General) (instanceLock, error) {
+	dir, pidFile := program.instance(g)
+	pid, err := pidfile.Acquire(pidFile)
 	if err != nil {
 		return instanceLock{}, err
 	}
-	if err := ensureWritable(g.DataDir); err != nil {
+	if err := ensureWritable(dir); err != nil {
 		return instanceLock{}, errors.Join(err, pid.Release())
 	}
-	data, err := pidfile.Acquire(filepath.Join(g.DataDir, lockName))
+	data, err := pidfile.Acquire(filepath.Join(dir, lockName))
 	if err != nil {
 		return instanceLock{}, errors.Join(err, pid.Release())
 	}
@@ -67,12 +68,21 @@ func worldWritable(dir string) bool {
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&others != 0
 }
 
-// machineID returns the random id of this data folder, made at the first start. It
+// machineID returns the random id of the program's folder dir, made at the first start. It
 // belongs to the folder, as the positions in log files do: a line that is read again then
-// gets the same event id, and two containers of one image never share an id.
-func machineID(dataDir string) (string, error) {
-	path := filepath.Join(dataDir, machineName)
+// gets the same event id, and two containers of one image never share an id. The first start of
+// one module takes over the id of the daemon's folder dataDir, as it does its positions.
+func machineID(dir, dataDir string) (string, error) {
+	path := filepath.Join(dir, machineName)
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && dir != dataDir {
+		if inherited, err := os.ReadFile(filepath.Join(dataDir, machineName)); err == nil {
+			if err := atomicfile.WriteFile(path, inherited, 0o600); err != nil {
+				return "", fmt.Errorf("machine id: %w", err)
+			}
+			return machineID(dir, dir)
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		raw := make([]byte, machineSize)
 		rand.Read(raw)

@@ -56,7 +56,7 @@ func defaults(at places) Config {
 		Health:  Health{IntervalSecs: 30},
 		Metrics: Metrics{Enabled: true, Listen: "127.0.0.1:9464"},
 	}
-	for _, m := range table() {
+	for _, m := range sections() {
 		m.Default(&c)
 	}
 	return c

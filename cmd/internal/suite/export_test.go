@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"slices"
 
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/internal/task"
@@ -10,12 +11,12 @@ import (
 // Sabotaged returns p with its real modules, of which the one called name has one
 // goroutine more, which panics whenever trigger gets a value.
 func (p Process) Sabotaged(name string, trigger <-chan struct{}) Process {
-	p.modules = table()
-	for i, m := range p.modules {
-		if m.Name != name {
+	p.Program.Modules = slices.Clone(p.Program.Modules)
+	for i, m := range p.Program.Modules {
+		if m.of != name {
 			continue
 		}
-		p.modules[i].New = func(cfg Config, d deps) (daemon.Module, error) {
+		p.Program.Modules[i].New = func(cfg Config, d deps) (daemon.Module, error) {
 			made, err := m.New(cfg, d)
 			return &saboteur{withMetrics: withMetrics{Module: made, expose: func() {}}, name: name, trigger: trigger}, err
 		}

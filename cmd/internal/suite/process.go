@@ -15,7 +15,7 @@ import (
 	"github.com/ironpost/ironpost/internal/config"
 )
 
-// The exit codes of the daemon. A second signal ends it with 128 plus its number.
+// The exit codes of a program. A second signal ends it with 128 plus its number.
 const (
 	exitOK     = 0
 	exitError  = 1
@@ -24,6 +24,13 @@ const (
 )
 
 const configVariable = "IRONPOST_CONFIG"
+
+const singleHelp = `%s runs one module of Ironpost, %s, in a process of
+its own. It joins the bus of a daemon, on this machine or another: bus.url names it,
+bus.credentials_file holds its key. It reads the same configuration file as the daemon
+does; its module runs whatever its section says of "enabled".
+
+Signals and exit codes are those of ironpost-daemon.`
 
 const daemonHelp = `ironpost-daemon watches this machine: it runs every module that the
 configuration enables and the bus between them, until SIGTERM or SIGINT.
@@ -51,29 +58,20 @@ const daemonExample = `  ironpost-daemon --log-format pretty
   ironpost-daemon -c /etc/ironpost/ironpost.toml
   ironpost-daemon -c ./ironpost.toml --validate`
 
-// Process is the daemon's operating-system interface: arguments, environment, output, signals.
+// Process is a program's operating-system interface: arguments, environment, output, signals.
 type Process struct {
 	Args           []string // without the program's name
 	Getenv         func(string) string
 	Stdout, Stderr io.Writer
 	Signals        <-chan os.Signal
-
-	modules []module // instead of the table, in tests
+	Program        Program
 }
 
 // OS returns the Process of this program. Its signals are caught from now on.
-func OS() Process {
+func OS(program Program) Process {
 	signals := make(chan os.Signal, 8) // signal.Notify drops what does not fit; one of a kind is enough
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	return Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals}
-}
-
-// table returns the modules this process may run.
-func (p Process) table() []module {
-	if p.modules != nil {
-		return p.modules
-	}
-	return table()
+	return Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals, Program: program}
 }
 
 // invocation is the parsed command line.
@@ -82,13 +80,13 @@ type invocation struct {
 	validate bool
 }
 
-// Run is the daemon, from its command line to its exit code. It returns when ctx
+// Run is the program, from its command line to its exit code. It returns when ctx
 // ends, a signal asks for it, or it cannot start.
 func (p Process) Run(ctx context.Context) int {
 	inv, help, err := p.parse()
 	switch {
 	case err != nil:
-		say(p.Stderr, "ironpost-daemon: %v\nSee ironpost-daemon --help.", err)
+		say(p.Stderr, "%s: %v\nSee %[1]s --help.", p.Program.Name, err)
 		return exitUsage
 	case help:
 		return exitOK
@@ -110,7 +108,7 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 	help = true
 	var level, format string
 	cmd := &cobra.Command{
-		Use:               "ironpost-daemon",
+		Use:               p.Program.Name,
 		Short:             "Watch this machine and act on what is found",
 		Long:              daemonHelp,
 		Example:           daemonExample,
@@ -119,6 +117,10 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Run:               func(*cobra.Command, []string) { help = false },
+	}
+	if p.Program.single() {
+		name := p.Program.Modules[0].of
+		cmd.Short, cmd.Long, cmd.Example = "Run the module "+name, fmt.Sprintf(singleHelp, p.Program.Name, name), ""
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -132,6 +134,7 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 	if err := cmd.Execute(); err != nil {
 		return inv, false, err
 	}
+	inv.source.Flags = p.Program.flags()
 	inv.source.Named = flags.Changed("config")
 	if path := p.Getenv(configVariable); path != "" && !inv.source.Named {
 		inv.source.Path, inv.source.Named = path, true
@@ -161,7 +164,7 @@ func (p Process) exitCode(err error) int {
 	if err == nil || errors.Is(err, errInterrupted) {
 		return exitOK
 	}
-	say(p.Stderr, "ironpost-daemon: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	say(p.Stderr, "%s: %s", p.Program.Name, strings.ReplaceAll(err.Error(), "\n", "; "))
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()

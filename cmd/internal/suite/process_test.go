@@ -15,7 +15,7 @@ import (
 func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	p := suite.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &err}
+	p := suite.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &err, Program: suite.Daemon()}
 	code = p.Run(t.Context())
 	return code, out.String(), err.String()
 }

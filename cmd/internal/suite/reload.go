@@ -24,7 +24,7 @@ func (a *app) reload(context.Context) (daemon.Plan, error) {
 	if moved {
 		return plan, nil
 	}
-	for _, m := range a.process.table() {
+	for _, m := range a.process.Program.table() {
 		rebuild := slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && slices.Contains(m.AlsoReads, c.Key) })
 		changed := slices.ContainsFunc(changes, func(c daemon.Change) bool { return !c.Restart && sectionOf(c.Key) == m.Section })
 		if m.running(a.cfg) && m.Enabled(cfg) && (m.RereadsFiles || rebuild || changed) {
@@ -76,7 +76,7 @@ func needsRestart(key string, moved bool) bool {
 // sectionOf returns the module's section that key is in, or "".
 func sectionOf(key string) string {
 	section, _, _ := strings.Cut(key, ".")
-	for _, m := range table() {
+	for _, m := range sections() {
 		if m.Section == section {
 			return section
 		}

@@ -101,7 +101,7 @@ func freePort(t *testing.T) string { return testenv.FreeAddr(t) }
 func (i *instance) process(args ...string) suite.Process {
 	return suite.Process{
 		Args: append([]string{"-c", i.file}, args...), Getenv: func(string) string { return "" },
-		Stdout: io.Discard, Stderr: &i.stderr, Signals: i.signals,
+		Stdout: io.Discard, Stderr: &i.stderr, Signals: i.signals, Program: suite.Daemon(),
 	}
 }
 

@@ -30,7 +30,7 @@ func (a *app) logStartup(loaded *config.Loaded) {
 
 // logModules logs what is watched, what is not and why, and how to connect.
 func (a *app) logModules() {
-	for _, m := range a.process.table() {
+	for _, m := range a.process.Program.table() {
 		log := a.log.WithField("module", m.Name)
 		switch {
 		case !m.Enabled(a.cfg):

@@ -26,7 +26,7 @@ func (c Config) Validate() []setting.Problem {
 	if c.Metrics.Enabled {
 		p.Add("metrics.listen", setting.HostPort(c.Metrics.Listen))
 	}
-	for _, m := range table() {
+	for _, m := range sections() {
 		if m.Enabled(c) {
 			p = append(p, setting.Problems(m.Config(c).Validate()).Under(m.Section)...)
 		}
