@@ -8,7 +8,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/docker"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 	"github.com/ironpost/ironpost/services/containerguard/safety"

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/folder"
 	"github.com/ironpost/ironpost/internal/task"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 

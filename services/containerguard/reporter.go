@@ -10,7 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 const (

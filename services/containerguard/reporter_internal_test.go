@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 // A stream of actions that ends before the mark has lost some.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/backoff"
+	"github.com/ironpost/ironpost/internal/folder"
 	"github.com/ironpost/ironpost/internal/task"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
 )
 
 const (

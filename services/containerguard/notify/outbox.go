@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 // maxFile bounds the file of a message: an alert has at most 64 KiB.

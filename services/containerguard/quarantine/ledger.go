@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/ironpost/ironpost/internal/docker"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 // Limits are the caps: how many containers may be newly isolated in any minute, how many

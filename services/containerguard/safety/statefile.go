@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ironpost/ironpost/services/containerguard/folder"
+	"github.com/ironpost/ironpost/internal/folder"
 )
 
 const maxStateSize = 16 << 20

@@ -1,4 +1,4 @@
-// Package folder keeps state files of the guard in one folder. A file is replaced
+// Package folder keeps state files of a module in one folder. A file is replaced
 // as a whole (package atomicfile), read up to a size limit, and never read or
 // written through a link.
 package folder
