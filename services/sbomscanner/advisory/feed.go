@@ -1,0 +1,287 @@
+package advisory
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+)
+
+// The names of the feeds, as Coverage.Ecosystem has them. No ecosystem of OSV is called so.
+const (
+	kevFeed  = "KEV"
+	epssFeed = "EPSS"
+)
+
+// Limits of a feed. FIRST publishes scores of some 300,000 CVEs, CISA about 1,500 exploited ones.
+const (
+	maxFeedBytes   = 256 << 20
+	maxFeedRecords = 1 << 20
+	maxKEVBytes    = 32 << 20
+)
+
+// KEV is an entry of CISA's catalog of known exploited vulnerabilities.
+type KEV struct {
+	CVE        string
+	Name       string
+	Added      string // date, YYYY-MM-DD
+	Due        string // date by which US agencies must fix it
+	Ransomware bool   // known to be used by ransomware
+}
+
+// EPSS is the exploit prediction score of FIRST.
+type EPSS struct {
+	CVE         string
+	Probability float64 // of exploitation in the next 30 days, 0 to 1
+	Percentile  float64 // share of CVEs with the same or a lower probability, 0 to 1
+}
+
+// KEV returns the catalog's entry for a CVE, and whether there is one.
+func (s *Store) KEV(cve string) (KEV, bool, error) {
+	var found KEV
+	ok, err := s.feed(kevFeed, cve, func(d *decoder) bool {
+		k := KEV{CVE: d.str(), Name: d.str(), Added: d.str(), Due: d.str(), Ransomware: d.number() == 1}
+		if k.CVE == cve {
+			found = k
+		}
+		return k.CVE == cve
+	})
+	return found, ok, err
+}
+
+// EPSS returns the scores of a CVE, and whether there are any.
+func (s *Store) EPSS(cve string) (EPSS, bool, error) {
+	var found EPSS
+	ok, err := s.feed(epssFeed, cve, func(d *decoder) bool {
+		e := EPSS{CVE: d.str(), Probability: d.float(), Percentile: d.float()}
+		if e.CVE == cve {
+			found = e
+		}
+		return e.CVE == cve
+	})
+	return found, ok, err
+}
+
+// feed calls match with the records that may be about cve. Without the feed there are none.
+func (s *Store) feed(name, cve string, match func(*decoder) bool) (bool, error) {
+	found := false
+	err := s.use(name, func(m *mapped) error {
+		return m.byID(cve, func(payload []byte) error {
+			d := decoder{rest: payload}
+			found = match(&d) || found
+			if d.bad {
+				return errMalformed
+			}
+			return nil
+		})
+	})
+	if errors.Is(err, ErrNotCovered) {
+		err = nil
+	}
+	return found, err
+}
+
+// importFeed makes the index of a feed of which parse reads the records.
+func (d *database) importFeed(name, path string, file *os.File, parse func(io.Reader, *feedWriter) error) (_ []Coverage, err error) {
+	sum, err := hashFile(file)
+	if err != nil {
+		return nil, err
+	}
+	out, err := d.staging.OpenFile(name+".index", os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	b, err := newBuilder(out)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	w := &feedWriter{builder: b, Coverage: Coverage{Ecosystem: name, Source: path, SHA256: sum, Imported: now, Checked: now}}
+	if err := parse(file, w); err != nil {
+		return nil, err
+	}
+	if w.Records = b.count; w.Records == 0 {
+		return nil, errors.New("it has no entries")
+	}
+	if w.FileSHA256, w.FileSize, err = b.finish(); err != nil {
+		return nil, err
+	}
+	w.File = indexName(name, w.FileSHA256)
+	return []Coverage{w.Coverage}, d.staging.Rename(name+".index", w.File)
+}
+
+// feedWriter collects the records of a feed.
+type feedWriter struct {
+	Coverage
+	builder *builder
+}
+
+func (w *feedWriter) add(cve string, payload []byte) error {
+	if w.builder.count == maxFeedRecords {
+		return fmt.Errorf("it has more than %d entries", maxFeedRecords)
+	}
+	return w.builder.add(payload, nil, []string{cve})
+}
+
+// refuse counts an entry that is not imported.
+func (w *feedWriter) refuse(where string, err error) {
+	if w.Refused == nil {
+		w.Refused = make(map[string]int)
+	}
+	w.Refused[refusedID]++
+	if len(w.Examples) < maxExamples {
+		w.Examples = append(w.Examples, Refusal{File: where, Reason: refusedID, Detail: event.Printable(err.Error(), 200)})
+	}
+}
+
+// parseKEV reads CISA's known_exploited_vulnerabilities.json.
+func parseKEV(r io.Reader, w *feedWriter) error {
+	b, err := io.ReadAll(io.LimitReader(r, maxKEVBytes+1))
+	if err != nil {
+		return err
+	}
+	if len(b) > maxKEVBytes {
+		return fmt.Errorf("it has more than %d bytes", maxKEVBytes)
+	}
+	var catalog struct {
+		Released        time.Time `json:"dateReleased"`
+		Vulnerabilities []struct {
+			CVE        string `json:"cveID"`
+			Name       string `json:"vulnerabilityName"`
+			Added      string `json:"dateAdded"`
+			Due        string `json:"dueDate"`
+			Ransomware string `json:"knownRansomwareCampaignUse"`
+		} `json:"vulnerabilities"`
+	}
+	if err := json.Unmarshal(b, &catalog); err != nil {
+		return fmt.Errorf("it is not CISA's catalog of known exploited vulnerabilities: %w", err)
+	}
+	w.Newest = catalog.Released.UTC()
+	for i, v := range catalog.Vulnerabilities {
+		if err := checkCVE(v.CVE); err != nil {
+			w.refuse(fmt.Sprintf("vulnerabilities[%d]", i), err)
+			continue
+		}
+		payload := appendString(nil, v.CVE)
+		for _, text := range []string{v.Name, v.Added, v.Due} {
+			payload = appendString(payload, event.Shorten(text, maxSummary))
+		}
+		ransomware := uint64(0)
+		if v.Ransomware == "Known" {
+			ransomware = 1
+		}
+		if err := w.add(v.CVE, binary.AppendUvarint(payload, ransomware)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseEPSS reads FIRST's epss_scores-YYYY-MM-DD.csv, packed by gzip or not: a comment with the date, a header, then lines of
+// cve, probability and percentile.
+func parseEPSS(r io.Reader, w *feedWriter) error {
+	in := bufio.NewReader(r)
+	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
+		unpacked, err := gzip.NewReader(in)
+		if err != nil {
+			return err
+		}
+		in = bufio.NewReader(unpacked)
+	}
+	limited := &io.LimitedReader{R: in, N: maxFeedBytes}
+	in = bufio.NewReader(limited)
+	if comment, _ := in.Peek(1); string(comment) == "#" {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return fmt.Errorf("its first line: %w", err)
+		}
+		w.Newest = scoreDate(string(line))
+	}
+	if err := readScores(csv.NewReader(in), w); err != nil {
+		return err
+	}
+	if limited.N == 0 {
+		return fmt.Errorf("it unpacks to more than %d bytes", maxFeedBytes)
+	}
+	return nil
+}
+
+func scoreDate(comment string) time.Time {
+	_, date, _ := strings.Cut(comment, "score_date:")
+	date, _, _ = strings.Cut(strings.TrimSpace(date), "T")
+	t, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+func readScores(in *csv.Reader, w *feedWriter) error {
+	in.ReuseRecord, in.FieldsPerRecord = true, 3
+	head, err := in.Read()
+	if err != nil || head[0] != "cve" || head[1] != "epss" || head[2] != "percentile" {
+		return errors.New("it is not FIRST's table of scores: its header is not cve,epss,percentile")
+	}
+	for {
+		row, err := in.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		line, _ := in.FieldPos(0)
+		payload, err := encodeScore(row)
+		if err != nil {
+			w.refuse(fmt.Sprintf("line %d", line), err)
+			continue
+		}
+		if err := w.add(row[0], payload); err != nil {
+			return err
+		}
+	}
+}
+
+func encodeScore(row []string) ([]byte, error) {
+	if err := checkCVE(row[0]); err != nil {
+		return nil, err
+	}
+	payload := appendString(nil, row[0])
+	for _, text := range row[1:] {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(v >= 0 && v <= 1) {
+			return nil, fmt.Errorf("a score is %q, not a number from 0 to 1", event.Shorten(text, 32))
+		}
+		payload = binary.LittleEndian.AppendUint64(payload, math.Float64bits(v))
+	}
+	return payload, nil
+}
+
+func checkCVE(id string) error {
+	if !strings.HasPrefix(id, "CVE-") {
+		return fmt.Errorf("%q is not the id of a CVE", event.Shorten(id, 64))
+	}
+	return checkID(id)
+}
+
+func (d *decoder) float() float64 {
+	if len(d.rest) < 8 {
+		d.fail()
+		return 0
+	}
+	v := math.Float64frombits(binary.LittleEndian.Uint64(d.rest))
+	d.rest = d.rest[8:]
+	return v
+}

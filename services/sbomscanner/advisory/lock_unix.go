@@ -1,0 +1,27 @@
+//go:build unix
+
+package advisory
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFolder locks a file in root that no other user can open, so that no other user can hold the lock. Closing it unlocks.
+func lockFolder(root *os.Root) (*os.File, error) {
+	file, err := root.OpenFile(lockName, os.O_RDWR|os.O_CREATE|noFollow|nonBlock, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder: %w", err)
+	}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrBusy
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
