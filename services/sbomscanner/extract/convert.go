@@ -1,0 +1,104 @@
+package extract
+
+import (
+	"slices"
+	"strings"
+
+	scalibr "github.com/google/osv-scalibr/extractor"
+	"github.com/google/osv-scalibr/extractor/filesystem/os/apk/metadata"
+	dpkg "github.com/google/osv-scalibr/extractor/filesystem/os/dpkg/metadata"
+	"github.com/google/osv-scalibr/extractor/filesystem/osv"
+	"github.com/google/osv-scalibr/purl"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
+)
+
+// maxText bounds a name, version or license that a file states.
+const maxText = 1024
+
+// convert returns the packages that were found in the file called location. Those that have no name are left out.
+func convert(found []*scalibr.Package, location string) []inventory.Package {
+	packages := make([]inventory.Package, 0, len(found))
+	byID := map[string]string{} // scalibr's id → package URL
+	for _, p := range found {
+		converted, ok := convertOne(p, location)
+		if !ok {
+			continue
+		}
+		packages = append(packages, converted)
+		if p.ID != "" {
+			byID[p.ID] = converted.PURL
+		}
+	}
+	connect(packages, found, byID)
+	return packages
+}
+
+func convertOne(p *scalibr.Package, location string) (inventory.Package, bool) {
+	if p.Name == "go" && p.PURLType == purl.TypeGolang {
+		p.Name = "stdlib" // as OSV calls it, and as the reader of go.mod does
+	}
+	url, ok := packageURL(p)
+	if !ok {
+		return inventory.Package{}, false
+	}
+	converted := inventory.Package{
+		PURL: url, Name: p.Name, Version: p.Version,
+		Ecosystem: ecosystem(p, url),
+		Locations: []string{location}, Groups: groups(p), Licenses: slices.Clone(p.Licenses),
+	}
+	converted.AdvisoryName, converted.AdvisoryVersion = source(p)
+	return converted, true
+}
+
+// source returns the name and version of the source package, where they differ from those of the package.
+func source(p *scalibr.Package) (name, version string) {
+	switch m := p.Metadata.(type) {
+	case *dpkg.Metadata:
+		name, version = m.SourceName, m.SourceVersion
+	case *metadata.Metadata:
+		name = m.OriginName
+	}
+	if name == p.Name {
+		name = ""
+	}
+	if version == p.Version {
+		version = ""
+	}
+	return name, version
+}
+
+// groups returns the dependency groups without those that mean run time.
+func groups(p *scalibr.Package) []string {
+	m, ok := p.Metadata.(osv.DepGroups)
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, name := range m.DepGroups() {
+		names = append(names, event.Shorten(strings.TrimSpace(name), maxText))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// connect sets DependsOn from the parents that parsers name.
+func connect(packages []inventory.Package, found []*scalibr.Package, byID map[string]string) {
+	if len(byID) == 0 {
+		return
+	}
+	children := map[string][]string{}
+	for _, p := range found {
+		for parent := range p.ParentIDs {
+			if from, to := byID[parent], byID[p.ID]; from != "" && to != "" && from != to {
+				children[from] = append(children[from], to)
+			}
+		}
+	}
+	for i := range packages {
+		urls := children[packages[i].PURL]
+		slices.Sort(urls)
+		packages[i].DependsOn = slices.Compact(urls)
+	}
+}

@@ -1,0 +1,75 @@
+package extract
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits bound what one scan reads. They are chosen so that the worst input stays below 256 MiB of memory.
+type Limits struct {
+	TextBytes   int64         // size of a lock file or manifest
+	Tokens      int           // separators (commas, colons, brackets, line ends) in a lock file or manifest
+	Nesting     int           // depth of brackets in a lock file or manifest
+	BinaryBytes int64         // size of a program or archive, which is never read whole
+	OtherFiles  int           // further files that one file refers to
+	Files       int           // files and folders in the asset
+	Depth       int           // folders below each other
+	Packages    int           // packages in the asset
+	Time        time.Duration // of the whole scan
+
+	UnpackedBytes int64 // bytes that compressed layers and archives unpack to
+	Ratio         int64 // unpacked bytes for each compressed one, once 16 MiB are unpacked
+	Layers        int   // layers of an image
+}
+
+// DefaultLimits are enough for a host with two million files, and for lock files of 100,000 packages.
+var defaultLimits = Limits{
+	TextBytes:     32 << 20,
+	Tokens:        2_000_000,
+	Nesting:       1000,
+	BinaryBytes:   2 << 30,
+	OtherFiles:    100,
+	Files:         2_000_000,
+	Depth:         128,
+	Packages:      200_000,
+	Time:          15 * time.Minute,
+	UnpackedBytes: 16 << 30,
+	Ratio:         200,
+	Layers:        256,
+}
+
+func (l Limits) withDefaults() Limits {
+	d := defaultLimits
+	return Limits{
+		TextBytes:     cmp.Or(l.TextBytes, d.TextBytes),
+		Tokens:        cmp.Or(l.Tokens, d.Tokens),
+		Nesting:       cmp.Or(l.Nesting, d.Nesting),
+		BinaryBytes:   cmp.Or(l.BinaryBytes, d.BinaryBytes),
+		OtherFiles:    cmp.Or(l.OtherFiles, d.OtherFiles),
+		Files:         cmp.Or(l.Files, d.Files),
+		Depth:         cmp.Or(l.Depth, d.Depth),
+		Packages:      cmp.Or(l.Packages, d.Packages),
+		Time:          cmp.Or(l.Time, d.Time),
+		UnpackedBytes: cmp.Or(l.UnpackedBytes, d.UnpackedBytes),
+		Ratio:         cmp.Or(l.Ratio, d.Ratio),
+		Layers:        cmp.Or(l.Layers, d.Layers),
+	}
+}
+
+// Reasons in Inventory.Skipped.
+const (
+	tooLarge      = "too_large"     // more bytes than the limit
+	tooComplex    = "too_complex"   // more tokens or deeper nesting than the limit
+	tooDeep       = "too_deep"      // a folder below more folders than the limit
+	tooMany       = "too_many"      // more files, layers or packages than the limit
+	tookTooLong   = "took_too_long" // the scan ended before the file's turn
+	unreadable    = "unreadable"    // the system refused to open it
+	malformed     = "malformed"     // not in the format that its name says
+	failed        = "failed"        // a parser panicked
+	decompression = "decompression" // unpacks to more than the limits
+)
+
+const (
+	maxProblems = 100
+	maxReason   = 300 // bytes
+)

@@ -1,0 +1,121 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/google/osv-scalibr/extractor/filesystem"
+	scalibrfs "github.com/google/osv-scalibr/fs"
+	scalibr "github.com/google/osv-scalibr/inventory"
+	"github.com/google/osv-scalibr/plugin"
+	"github.com/google/osv-scalibr/stats"
+
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
+)
+
+// candidate is a file that parsers may want. It implements scalibr's FileAPI.
+type candidate struct {
+	name string
+	stat func() (fs.FileInfo, error)
+}
+
+func (c candidate) Path() string               { return c.name }
+func (c candidate) Stat() (fs.FileInfo, error) { return c.stat() }
+
+// parsed is what one file gave.
+type parsed struct {
+	packages []inventory.Package
+	reason   string // why it was not read, or only in part; empty if it was
+	detail   string
+	looked   map[string]fs.FileInfo
+}
+
+// parse runs the parsers on one file of the tree.
+func (s *scan) parse(t tree, name string, parsers []parser) parsed {
+	s.progress.Path = name
+	s.progress.Parsed++
+	whole := !allAtOffsets(parsers)
+	v := newView(s.ctx, t, name, whole, s.limits)
+	defer v.close()
+	var found scalibr.Inventory
+	var statuses []*plugin.Status
+	err := task.Call(s.ctx, name, func(ctx context.Context) (err error) {
+		found, statuses, err = filesystem.Run(ctx, &filesystem.Config{
+			Extractors:     extractorsOf(parsers),
+			ScanRoots:      []*scalibrfs.ScanRoot{{FS: v}},
+			PathsToExtract: []string{name},
+			Stats:          stats.NoopCollector{},
+		})
+		return err
+	})
+	result := parsed{packages: convert(found.Packages, name), looked: v.looked}
+	result.reason, result.detail = outcome(err, v.failure, statuses)
+	return result
+}
+
+// outcome returns why a file was not read, and that in words.
+func outcome(err, failure error, statuses []*plugin.Status) (reason, detail string) {
+	panicked := (*task.PanicError)(nil)
+	switch {
+	case errors.As(err, &panicked):
+		return failed, fmt.Sprintf("parser failed: %v", panicked.Value)
+	case errors.Is(failure, errTooLarge):
+		return tooLarge, failure.Error()
+	case errors.Is(failure, errTooComplex):
+		return tooComplex, failure.Error()
+	case errors.Is(failure, errTooMany):
+		return tooMany, failure.Error()
+	case err != nil:
+		return malformed, err.Error()
+	}
+	for _, status := range statuses {
+		if message := failureOf(status); message != "" {
+			return malformed, message
+		}
+	}
+	return "", ""
+}
+
+func failureOf(status *plugin.Status) string {
+	if status.Status == nil || status.Status.Status == plugin.ScanStatusSucceeded {
+		return ""
+	}
+	for _, e := range status.Status.FileErrors {
+		return status.Name + ": " + e.ErrorMessage
+	}
+	return status.Name + ": " + status.Status.FailureReason
+}
+
+// file reads one file of the folder if a parser wants it.
+func (w *walker) file(name string, entry fs.DirEntry) {
+	parsers := w.scan.extractor.parsersOf(candidate{name, entry.Info})
+	if len(parsers) == 0 {
+		return
+	}
+	info, err := entry.Info()
+	if err != nil {
+		w.scan.skip(name, unreadable, reasonOf(err))
+		return
+	}
+	w.scan.file(folderTree{w.root}, name, info.Size(), parsers)
+}
+
+// file parses one file and takes its packages.
+func (s *scan) file(t tree, name string, size int64, parsers []parser) {
+	limit := s.limits.TextBytes
+	if allAtOffsets(parsers) {
+		limit = s.limits.BinaryBytes
+	}
+	if size > limit {
+		s.skip(name, tooLarge, fmt.Sprintf("has %d bytes; the limit is %d", size, limit))
+		return
+	}
+	result := s.parse(t, name, parsers)
+	s.add(result.packages)
+	if result.reason != "" && s.ctx.Err() == nil {
+		s.skip(name, result.reason, result.detail)
+	}
+}
