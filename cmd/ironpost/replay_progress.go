@@ -13,7 +13,8 @@ const (
 	progressWidth    = 30
 )
 
-// progress counts the bytes read of a file and draws a bar on a terminal.
+// progress counts what is done, such as the bytes read of a file, and draws a bar on a terminal. Where the size is not
+// known, 0, it shows the text alone.
 type progress struct {
 	size, read int64
 	w          io.Writer
@@ -32,11 +33,14 @@ func (p *progress) show(text string, now time.Time) {
 	if p.next.IsZero() {
 		p.next = now.Add(progressDelay)
 	}
-	if now.Before(p.next) || p.size <= 0 || !controllable(p.w) {
+	if now.Before(p.next) || !controllable(p.w) {
 		return
 	}
 	p.next, p.drawn = now.Add(progressInterval), true
-	_, _ = fmt.Fprint(p.w, "\r", progressBar(p.read, p.size), " ", text)
+	if p.size > 0 {
+		text = progressBar(p.read, p.size) + " " + text
+	}
+	_, _ = fmt.Fprint(p.w, "\r\x1b[K", text)
 }
 
 // clear removes the bar.

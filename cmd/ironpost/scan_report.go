@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
 // scanReport is the --json of scan; docs/scan-report.schema.json describes it.
@@ -23,7 +24,7 @@ type scanReport struct {
 	Complete   bool                `json:"complete"` // everything was read, compared and assessed
 	Ecosystems []ecosystemRow      `json:"ecosystems"`
 	Findings   []match.Finding     `json:"findings"`   // the worst first
-	Suppressed []suppressedFinding `json:"suppressed"` // by the ignore file or an OpenVEX document
+	Suppressed []suppressedFinding `json:"suppressed"` // by the ignore file or OpenVEX
 	BelowMin   int                 `json:"below_min_severity"`
 
 	Problems []inventory.Problem `json:"problems"`
@@ -47,9 +48,7 @@ type ecosystemRow struct {
 // suppressedFinding is a finding that an operator decided about.
 type suppressedFinding struct {
 	match.Finding
-
-	Source string `json:"source"` // the file
-	Reason string `json:"reason"`
+	suppression.Suppression
 }
 
 // databaseReport says how old the vulnerability database is.
@@ -72,7 +71,7 @@ func ecosystemRows(inv *inventory.Inventory, found *match.Result, findings []mat
 		return byName[name]
 	}
 	for _, p := range inv.Packages {
-		row(cmp.Or(p.Ecosystem, purlType(p.PURL))).Packages++
+		row(ecosystemName(p.Ecosystem, p.PURL)).Packages++
 	}
 	for name, n := range found.NotAssessed {
 		row(name).NotAssessed += n
@@ -81,7 +80,7 @@ func ecosystemRows(inv *inventory.Inventory, found *match.Result, findings []mat
 		row(name).Unreadable += n
 	}
 	for _, f := range findings {
-		row(cmp.Or(f.Ecosystem, purlType(f.PURL))).Findings++
+		row(ecosystemName(f.Ecosystem, f.PURL)).Findings++
 	}
 	rows := make([]ecosystemRow, 0, len(byName))
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
@@ -90,10 +89,14 @@ func ecosystemRows(inv *inventory.Inventory, found *match.Result, findings []mat
 	return rows
 }
 
-// purlType returns the type of a package URL: npm of pkg:npm/lodash@4.17.0.
-func purlType(purl string) string {
+// ecosystemName returns the ecosystem without its suffix, as the matcher counts: Debian for Debian:12. Where OSV has no ecosystem it
+// is the type of the package URL: generic for pkg:generic/zlib@1.
+func ecosystemName(ecosystem, purl string) string {
+	if base, _, _ := strings.Cut(ecosystem, ":"); base != "" {
+		return base
+	}
 	kind, _, _ := strings.Cut(strings.TrimPrefix(purl, "pkg:"), "/")
-	return kind
+	return cmp.Or(kind, "unknown")
 }
 
 // sortFindings puts the worst first: what is known to be exploited, then by severity and score.

@@ -12,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
 // hostileName is what an attacker may call a package or a file.
@@ -37,7 +38,7 @@ func scanned() *scanReport {
 		Asset:      inventory.Asset{Kind: inventory.Directory, Name: "/srv/app"},
 		Ecosystems: []ecosystemRow{{Name: "Hex", Packages: 2, NotAssessed: 2}, {Name: "PyPI", Packages: 1, Unreadable: 1, Findings: 1}, {Name: "npm", Packages: 9, Findings: 2}},
 		Findings:   []match.Finding{exploited, lodash, hostile},
-		Suppressed: []suppressedFinding{{Finding: lodash, Source: "ignore.toml", Reason: "not reachable"}},
+		Suppressed: []suppressedFinding{{Finding: lodash, Suppression: suppression.Suppression{Source: "ignore.toml:1:1", Status: "ignored", Reason: "not reachable", Expires: began}}},
 		BelowMin:   3,
 		Problems:   []inventory.Problem{{Path: hostileName, Reason: "not JSON"}},
 		Skipped:    map[string]int{"too_large": 2},
@@ -112,8 +113,8 @@ func TestScanTableFits80ColumnsAndEscapes(t *testing.T) {
 	for _, says := range []string{
 		"findings: 3 in 2 packages (1 high, 1 medium, 1 unknown); 3 below --min-severity are not listed",
 		"known to be exploited (CISA KEV): CVE-2021-44228 in lodash 4.17.15",
-		"suppressed by ignore.toml: 1", "not assessed: no advisories", "except 1: version cannot be compared",
-		"not read: 2 files: too large", "database: 12 advisories, 8 days old, stale", "ignore.toml:3:1: expired",
+		"suppressed: 1 ignored", "not assessed: no advisories", "except 1: version cannot be compared",
+		"not read in all: 2 too large", "database: 12 advisories, 8 days old, stale", "ignore.toml:3:1: expired",
 	} {
 		require.Contains(t, text, says)
 	}

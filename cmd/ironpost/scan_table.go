@@ -187,28 +187,35 @@ func (a *app) printExploited(findings []match.Finding) {
 }
 
 func (a *app) printSuppressed(r *scanReport) {
-	reasons := map[string]int{}
+	counts := map[string]int{}
 	for _, s := range r.Suppressed {
-		reasons[s.Source]++
+		counts[s.Status]++
 	}
-	for _, source := range slices.Sorted(maps.Keys(reasons)) {
-		a.printf("suppressed by %s: %d (--json lists them with their reasons)", clean(source), reasons[source])
+	var parts []string
+	for _, status := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[status], strings.ReplaceAll(status, "_", " ")))
+	}
+	if len(parts) > 0 {
+		a.printf("suppressed: %s; --json lists them with their reasons", clean(strings.Join(parts, ", ")))
 	}
 }
 
-// maxListed is how many files that were not read are listed; --json has all that were kept.
+// maxListed is how many files that were not read are listed; --json has more.
 const maxListed = 10
 
+// printUnread lists the first files that were not read and counts all by reason.
 func (a *app) printUnread(r *scanReport) {
-	for i, p := range r.Problems {
-		if i == maxListed {
-			a.printf("not read: %d more files", len(r.Problems)-maxListed)
-			break
-		}
-		a.printf("not read: %s: %s", cell(p.Path, 200), cell(p.Reason, 200))
+	for _, p := range r.Problems[:min(maxListed, len(r.Problems))] {
+		a.printf("not read: %s: %s", cell(cmp.Or(p.Path, r.Asset.Name), 200), cell(p.Reason, 300))
 	}
+	sum := 0
+	var reasons []string
 	for _, reason := range slices.Sorted(maps.Keys(r.Skipped)) {
-		a.printf("not read: %d files: %s", r.Skipped[reason], clean(strings.ReplaceAll(reason, "_", " ")))
+		sum += r.Skipped[reason]
+		reasons = append(reasons, fmt.Sprintf("%d %s", r.Skipped[reason], strings.ReplaceAll(reason, "_", " ")))
+	}
+	if sum > 0 {
+		a.printf("not read in all: %s", clean(strings.Join(reasons, ", ")))
 	}
 }
 

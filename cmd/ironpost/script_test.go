@@ -1,7 +1,10 @@
 package main
 
 import (
+	"archive/zip"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,6 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("RUN", run)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("REPO", repo)
+			env.Setenv("NEXT_MONTH", time.Now().AddDate(0, 1, 0).Format(time.DateOnly))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -39,6 +43,9 @@ func TestScripts(t *testing.T) {
 			"exit":    exits,
 			"append":  appendTo,
 			"hup":     hup,
+			"zip":     zipFolder,
+			"serve":   serveFolder,
+			"expand":  expand,
 		},
 		RequireExplicitExec: true,
 	})
@@ -73,6 +80,38 @@ func appendTo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = f.WriteString(ts.ReadFile(args[1]))
 	ts.Check(errors.Join(err, f.Close()))
+}
+
+// zipFolder packs the files of a folder: zip all.zip records.
+func zipFolder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: zip archive folder")
+	}
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
+	file, err := os.Create(path)
+	ts.Check(err)
+	archive := zip.NewWriter(file)
+	ts.Check(archive.AddFS(os.DirFS(ts.MkAbs(args[1]))))
+	ts.Check(errors.Join(archive.Close(), file.Close()))
+}
+
+// serveFolder serves a folder over HTTP and sets a variable to its URL: serve OSV osv.
+func serveFolder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: serve variable folder")
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[1]))))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
+}
+
+// expand replaces variables in a file: expand ignore.toml.
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: expand file")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
 }
 
 // hup asks the process of a PID file to read its configuration again: hup $RUN/ironpost.pid.
