@@ -98,3 +98,12 @@ func (f *Folder) Remove(name string) error {
 	}
 	return atomicfile.Sync(f.root)
 }
+
+// OpenExisting is Open for a folder that must be there, to read it.
+func OpenExisting(path string) (*Folder, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Folder{root: root}, nil
+}
