@@ -1,11 +1,12 @@
 package extract
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
 	scalibr "github.com/google/osv-scalibr/extractor"
-	"github.com/google/osv-scalibr/extractor/filesystem/os/apk/metadata"
+	apk "github.com/google/osv-scalibr/extractor/filesystem/os/apk/metadata"
 	dpkg "github.com/google/osv-scalibr/extractor/filesystem/os/dpkg/metadata"
 	"github.com/google/osv-scalibr/extractor/filesystem/osv"
 	"github.com/google/osv-scalibr/purl"
@@ -36,20 +37,37 @@ func convert(found []*scalibr.Package, location string) []inventory.Package {
 }
 
 func convertOne(p *scalibr.Package, location string) (inventory.Package, bool) {
+	if n, ok := p.Metadata.(native); ok {
+		n.Locations = []string{location}
+		return n.Package, true
+	}
 	if p.Name == "go" && p.PURLType == purl.TypeGolang {
 		p.Name = "stdlib" // as OSV calls it, and as the reader of go.mod does
 	}
-	url, ok := packageURL(p)
-	if !ok {
+	if len(p.Name) > maxText || len(p.Version) > maxText {
 		return inventory.Package{}, false
 	}
-	converted := inventory.Package{
-		PURL: url, Name: p.Name, Version: p.Version,
-		Ecosystem: ecosystem(p, url),
-		Locations: []string{location}, Groups: groups(p), Licenses: slices.Clone(p.Licenses),
+	converted, err := name(p)
+	if err != nil {
+		return inventory.Package{}, false
 	}
-	converted.AdvisoryName, converted.AdvisoryVersion = source(p)
+	converted.Locations, converted.Groups, converted.Licenses = []string{location}, groups(p), slices.Clone(p.Licenses)
 	return converted, true
+}
+
+// name returns p as inventory names it.
+func name(p *scalibr.Package) (inventory.Package, error) {
+	switch m := p.Metadata.(type) {
+	case *dpkg.Metadata:
+		return distributionPackage(p, distribution{purl.TypeDebian, m.OSID, m.OSVersionID, m.Architecture})
+	case *apk.Metadata:
+		return distributionPackage(p, distribution{purl.TypeApk, m.OSID, m.OSVersionID, m.Architecture})
+	}
+	converted, err := inventory.NewPackage(p.PURLType, p.Name, p.Version, nil)
+	if p.PURLType == purl.TypePyPi {
+		converted.Name = pypiName(p.Name)
+	}
+	return converted, err
 }
 
 // source returns the name and version of the source package, where they differ from those of the package.
@@ -57,7 +75,7 @@ func source(p *scalibr.Package) (name, version string) {
 	switch m := p.Metadata.(type) {
 	case *dpkg.Metadata:
 		name, version = m.SourceName, m.SourceVersion
-	case *metadata.Metadata:
+	case *apk.Metadata:
 		name = m.OriginName
 	}
 	if name == p.Name {
@@ -102,3 +120,9 @@ func connect(packages []inventory.Package, found []*scalibr.Package, byID map[st
 		packages[i].DependsOn = slices.Compact(urls)
 	}
 }
+
+// separators are what PEP 503 replaces in names of Python packages.
+var separators = regexp.MustCompile(`[-_.]+`)
+
+// pypiName returns the normalized name, which advisories use.
+func pypiName(name string) string { return strings.ToLower(separators.ReplaceAllString(name, "-")) }

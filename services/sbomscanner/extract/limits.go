@@ -67,6 +67,7 @@ const (
 	malformed     = "malformed"     // not in the format that its name says
 	failed        = "failed"        // a parser panicked
 	decompression = "decompression" // unpacks to more than the limits
+	unnamed       = "unnamed"       // a component of an SBOM without a usable package URL
 )
 
 const (

@@ -43,8 +43,6 @@ import (
 	"github.com/google/osv-scalibr/extractor/filesystem/language/swift/podfilelock"
 	"github.com/google/osv-scalibr/extractor/filesystem/os/apk"
 	"github.com/google/osv-scalibr/extractor/filesystem/os/dpkg"
-	"github.com/google/osv-scalibr/extractor/filesystem/sbom/cdx"
-	"github.com/google/osv-scalibr/extractor/filesystem/sbom/spdx"
 	"github.com/google/osv-scalibr/log"
 )
 
@@ -58,7 +56,7 @@ type parser struct {
 // constructor is the function New of a scalibr extractor.
 type constructor func(*cpb.PluginConfig) (filesystem.Extractor, error)
 
-// textParsers read lock files, manifests, package databases and SBOMs.
+// textParsers read lock files, manifests and package databases.
 var textParsers = [...]constructor{
 	apk.New, dpkg.New,
 	conanlock.New,
@@ -76,7 +74,6 @@ var textParsers = [...]constructor{
 	pdmlock.New, pipfilelock.New, poetrylock.New, pylock.New, requirements.New, uvlock.New, wheelegg.New,
 	pubspec.New,
 	renvlock.New,
-	cdx.New, spdx.New,
 }
 
 // programParsers read what a compiler wrote into a program about its dependencies.
@@ -95,6 +92,9 @@ func allParsers() (parsers []parser, err error) {
 	}
 	if err := build(textParsers[:], false); err != nil {
 		return nil, err
+	}
+	for _, r := range readers() {
+		parsers = append(parsers, parser{r, false})
 	}
 	return parsers, build(programParsers[:], true)
 }
