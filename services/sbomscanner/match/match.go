@@ -1,0 +1,124 @@
+package match
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
+)
+
+// Options says how a Matcher rates what it finds.
+type Options struct {
+	// UnknownSeverity is the severity of a finding whose advisories state none. Info, the zero value, stands for Medium: what
+	// nobody rated must not fall below every threshold.
+	UnknownSeverity event.Severity
+}
+
+// Matcher finds the advisories of one store that affect the packages of inventories. It keeps nothing between calls and may
+// be used concurrently, as long as the store is open.
+type Matcher struct {
+	store   *advisory.Store
+	unknown event.Severity
+}
+
+// New returns a matcher over store.
+func New(store *advisory.Store, o Options) *Matcher {
+	return &Matcher{store: store, unknown: cmp.Or(o.UnknownSeverity, event.Medium)}
+}
+
+// Match returns the findings of all packages of inv, which it does not change. A package whose ecosystem has no advisories, or
+// whose version cannot be compared, is counted in the result, so that it is never taken for one without vulnerabilities. It
+// fails only if ctx ends or the store cannot be read.
+func (m *Matcher) Match(ctx context.Context, inv *inventory.Inventory) (*Result, error) {
+	result := &Result{Findings: []Finding{}, NotAssessed: map[string]int{}, Unreadable: map[string]int{}}
+	names := aliases{store: m.store, known: map[string]*names{}}
+	for i := range inv.Packages {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := m.assess(&inv.Packages[i], &names, result); err != nil {
+			return nil, fmt.Errorf("matching %s: %w", inv.Packages[i].PURL, err)
+		}
+	}
+	slices.SortFunc(result.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.PURL, b.PURL), cmp.Compare(a.ID, b.ID))
+	})
+	return result, nil
+}
+
+// assess adds to result what is known about p.
+func (m *Matcher) assess(p *inventory.Package, names *aliases, result *Result) error {
+	s := newSubject(p)
+	candidates, err := m.store.Lookup(s.base, s.name)
+	if errors.Is(err, advisory.ErrNotCovered) {
+		result.NotAssessed[cmp.Or(s.base, purlType(p.PURL))]++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return m.judge(p, &s, candidates, names, result)
+}
+
+// judge adds to result what candidates, which name p, say about it.
+func (m *Matcher) judge(p *inventory.Package, s *subject, candidates []*advisory.Advisory, names *aliases, result *Result) error {
+	hits, unreadable := s.hits(candidates)
+	if unreadable {
+		result.Unreadable[s.base]++
+	}
+	groups, err := names.group(hits)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		f, err := m.finding(p, s, g)
+		if err != nil {
+			return err
+		}
+		result.Findings = append(result.Findings, f)
+	}
+	return nil
+}
+
+// finding describes one vulnerability of p.
+func (m *Matcher) finding(p *inventory.Package, s *subject, g *group) (Finding, error) {
+	f := Finding{
+		PURL: p.PURL, Name: p.Name, Version: p.Version, Ecosystem: p.Ecosystem,
+		Locations: p.Locations, Groups: p.Groups, Layer: p.Layer,
+		ID: g.id(), IDs: g.ids(), Summary: g.summary(), Fixed: s.fixed(g.hits),
+	}
+	f.Aliases = g.otherNames(f.ID, f.IDs)
+	stated, ok := g.severity()
+	f.Severity, f.Score, f.Vector, f.From = stated.severity, stated.score, stated.vector, stated.from
+	if !ok {
+		f.Severity, f.Unknown = m.unknown, true
+	}
+	for _, cve := range g.cves() {
+		_, exploited, err := m.store.KEV(cve)
+		if err != nil {
+			return Finding{}, err
+		}
+		scores, _, err := m.store.EPSS(cve)
+		if err != nil {
+			return Finding{}, err
+		}
+		f.KEV = f.KEV || exploited
+		f.EPSS = max(f.EPSS, scores.Probability)
+	}
+	return f, nil
+}
+
+// Reaches reports whether f is at least as severe as least, or is known to be exploited, which outranks any rating.
+func (f *Finding) Reaches(least event.Severity) bool { return f.KEV || f.Severity >= least }
+
+// purlType is the type of a package URL: npm in pkg:npm/left-pad@1.3.0.
+func purlType(purl string) string {
+	kind, _, _ := strings.Cut(strings.TrimPrefix(purl, "pkg:"), "/")
+	return cmp.Or(kind, "unknown")
+}
