@@ -27,12 +27,16 @@ func licenseExpression(text string) (expression string, simple, ok bool) {
 	if len(text) > maxExpression {
 		return "", false, false
 	}
-	p := expressionParser{tokens: strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ").Replace(text))}
+	if id, known := licenseIDs()[strings.ToLower(text)]; known {
+		return id, true, true
+	}
+	spaced := strings.ReplaceAll(strings.ReplaceAll(text, "(", " ( "), ")", " ) ")
+	p := expressionParser{tokens: strings.Fields(spaced)}
 	if !p.or() || len(p.tokens) > 0 {
 		return "", false, false
 	}
-	expression = strings.NewReplacer("( ", "(", " )", ")").Replace(strings.Join(p.out, " "))
-	return expression, len(p.out) == 1 && !strings.HasSuffix(expression, "+"), true
+	expression = strings.ReplaceAll(strings.ReplaceAll(strings.Join(p.out, " "), "( ", "("), " )", ")")
+	return expression, licenseIDs()[strings.ToLower(expression)] != "", true
 }
 
 // expressionParser reads tokens and writes them in their usual spelling.

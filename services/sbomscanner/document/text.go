@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"strings"
 
 	"github.com/ironpost/ironpost/event"
 )
@@ -17,11 +18,7 @@ const (
 	maxNames     = 50 // aliases of a vulnerability, containers of an asset
 )
 
-var (
-	digestForm = regexp.MustCompile(`^sha256:([0-9a-f]{64})$`)
-	// purlForm is what a package URL may consist of: everything else is percent-encoded (ECMA-427).
-	purlForm = regexp.MustCompile(`^pkg:[!-~]+$`)
-)
+var digestForm = regexp.MustCompile(`^sha256:([0-9a-f]{64})$`)
 
 // line returns foreign text for a field of a document.
 func line(s string) string { return event.Printable(s, maxText) }
@@ -37,8 +34,16 @@ func lines(in []string, n int) []string {
 	return out
 }
 
-// validPURL reports whether a document may state purl as a package URL.
-func validPURL(purl string) bool { return len(purl) <= maxPURL && purlForm.MatchString(purl) }
+// validPURL reports whether a document may state purl as a package URL, in which everything but visible ASCII is
+// percent-encoded (ECMA-427).
+func validPURL(purl string) bool {
+	for i := range len(purl) {
+		if purl[i] <= ' ' || purl[i] > '~' {
+			return false
+		}
+	}
+	return len(purl) <= maxPURL && strings.HasPrefix(purl, "pkg:")
+}
 
 // reference returns what identifies the package in a CycloneDX document: its package URL, or a hash of what is none.
 func reference(purl string) string {
