@@ -21,6 +21,7 @@ const (
 	documentID    common.ElementID = "DOCUMENT"
 	assetID       common.ElementID = "Asset"
 	referencePart                  = 32 // hexadecimal digits of a hash in an identifier
+	foundIn                        = "found in "
 )
 
 // spdx returns the content as SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3/), without the UUID of its namespace.
@@ -89,7 +90,7 @@ func (c *content) spdxPackage(p inventory.Package, texts map[string]string) *v2_
 		PackageCopyrightText: noAssertion, PrimaryPackagePurpose: "LIBRARY",
 	}
 	if found := lines(p.Locations, maxLocations); len(found) > 0 {
-		out.PackageSourceInfo = "found in " + strings.Join(found, ", ")
+		out.PackageSourceInfo = foundIn + strings.Join(found, ", ")
 		if n := len(p.Locations); n > maxLocations {
 			out.PackageSourceInfo += fmt.Sprintf(" and %d more", n-maxLocations)
 		}
