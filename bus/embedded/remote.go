@@ -78,44 +78,58 @@ func remoteTLS(c Config) (*tls.Config, error) {
 	}, nil
 }
 
+// RemoteModule is a module that has a key to connect from another process or machine.
+type RemoteModule struct{ Module, Host string }
+
+// RemoteModules returns the modules of the keys that were read last: at the start, or by Reload.
+// It may be called concurrently.
+func (s *Server) RemoteModules() []RemoteModule {
+	if read := s.remote.Load(); read != nil {
+		return *read
+	}
+	return nil
+}
+
 // remoteUsers reads dir: one file "<module>.<host>.nk" per key, holding the public half.
 // A missing folder holds none. Any other file is an error: its author expects that it
 // permits a connection.
-func remoteUsers(dir string) ([]accountUser, error) {
+func remoteUsers(dir string) (users []accountUser, modules []RemoteModule, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bus keys: %w", err)
+		return nil, nil, fmt.Errorf("bus keys: %w", err)
 	}
 	if len(entries) > maxRemoteKeys {
-		return nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
+		return nil, nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
 	}
-	users := make([]accountUser, 0, len(entries))
 	for _, entry := range entries {
-		l, err := remoteUser(dir, entry.Name())
+		user, module, err := remoteUser(dir, entry.Name())
 		if err != nil {
-			return nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
+			return nil, nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
 		}
-		users = append(users, l)
+		users = append(users, user)
+		if module.Module != bus.Operator {
+			modules = append(modules, module)
+		}
 	}
-	return users, nil
+	return users, modules, nil
 }
 
-func remoteUser(dir, name string) (accountUser, error) {
+func remoteUser(dir, name string) (accountUser, RemoteModule, error) {
 	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
 	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || bus.HostToken(host) != host || !isRemoteRole(module) {
-		return accountUser{}, errors.New(`want a name such as "log-pipeline.web-1.nk", of a module or "operator" and a host`)
+		return accountUser{}, RemoteModule{}, errors.New(`want a name such as "log-pipeline.web-1.nk", of a module or "operator" and a host`)
 	}
 	public, err := readKeyFile(filepath.Join(dir, name))
 	if err != nil {
-		return accountUser{}, err
+		return accountUser{}, RemoteModule{}, err
 	}
 	if !nkeys.IsValidPublicUserKey(public) {
-		return accountUser{}, errors.New("not the public half of a user nkey (it begins with U)")
+		return accountUser{}, RemoteModule{}, errors.New("not the public half of a user nkey (it begins with U)")
 	}
-	return moduleUser(public, bus.Permissions(module, host), overTCP), nil
+	return moduleUser(public, bus.Permissions(module, host), overTCP), RemoteModule{Module: module, Host: host}, nil
 }
 
 // isRemoteRole reports whether a remote key may have this role. No other machine may be

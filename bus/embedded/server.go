@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -28,6 +29,7 @@ type Server struct {
 	keys     keyring
 	observer *observerKeys // nil without observers
 	dialer   inProcessDialer
+	remote   atomic.Pointer[[]RemoteModule] // of the keys read last
 
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
 	stopped bool
@@ -137,11 +139,12 @@ func (s *Server) options() (*server.Options, error) {
 		users = append(users, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
 	}
 	if s.config.Listen != "" {
-		remote, err := remoteUsers(s.config.KeysDir)
+		remote, modules, err := remoteUsers(s.config.KeysDir)
 		if err != nil {
 			return nil, err
 		}
 		users = append(users, remote...)
+		s.remote.Store(&modules)
 	}
 	accounts := newAccounts(users)
 	if s.observer != nil {

@@ -129,8 +129,9 @@ func socketError(path string, err error) error {
 // connectExternal connects to the external bus of cfg with the daemon's own key.
 func connectExternal(ctx context.Context, cfg *suite.Config) (*bus.Conn, error) {
 	secure, err := cfg.Bus.ClientTLS()
-	if err == nil && cfg.Bus.CredentialsFile != "" {
-		err = checkReadable(cfg.Bus.CredentialsFile)
+	credentials := cfg.Bus.Credentials(bus.Operator)
+	if err == nil && credentials != "" {
+		err = checkReadable(credentials)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%w: try sudo", err)
@@ -139,7 +140,7 @@ func connectExternal(ctx context.Context, cfg *suite.Config) (*bus.Conn, error) 
 		return nil, err
 	}
 	conn, err := bus.Connect(ctx, bus.Options{
-		Module: bus.Operator, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.CredentialsFile, TLS: secure,
+		Module: bus.Operator, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: credentials, TLS: secure,
 	})
 	if err != nil {
 		return nil, &codedError{code: exitUnreachable, err: fmt.Errorf("no connection to the external bus of bus.url (%w)", err)}

@@ -129,6 +129,9 @@ func (o *overview) requestModules(ctx context.Context, conn *bus.Conn, services 
 			o.Silent = append(o.Silent, s.Module+" on "+s.Host)
 			continue
 		}
+		o.Modules = slices.DeleteFunc(o.Modules, func(off event.ModuleHealth) bool { // of the daemon beside it
+			return off.Name == m.Name && off.Host == m.Host
+		})
 		o.Modules = append(o.Modules, m)
 	}
 }

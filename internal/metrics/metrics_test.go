@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -36,13 +36,13 @@ type rig struct {
 	log    *logtest.Hook
 }
 
-func serve(t *testing.T, listen string) *rig {
+func serve(t *testing.T, listen string, hosts ...string) *rig {
 	t.Helper()
 	log, hook := logtest.NewNullLogger()
 	r := &rig{reg: metrics.NewRegistry(metrics.Build{Version: "v1", Revision: "abc", GoVersion: "go1"}), log: hook}
 	r.ready.Store(true)
 	s, err := metrics.Listen(t.Context(), metrics.Options{
-		Listen: listen, Gatherer: r.reg, Log: log, Ready: r.ready.Load,
+		Listen: listen, Hosts: hosts, Gatherer: r.reg, Log: log, Ready: r.ready.Load,
 		Health: func(context.Context) event.DaemonHealth {
 			return event.DaemonHealth{Host: "h", Status: event.Status(r.status.Load())}
 		},
@@ -244,14 +244,32 @@ func TestOnlyGetOfKnownPaths(t *testing.T) {
 	}
 }
 
-func TestTakenPortIsAWarningAndTheNextIsUsed(t *testing.T) {
+// Another port would be one that nothing scrapes.
+func TestTakenPortIsAnError(t *testing.T) {
 	t.Parallel()
-	first := serve(t, "127.0.0.1:0")
-	second := serve(t, first.addr)
-	require.NotEqual(t, first.addr, second.addr)
-	require.NotEmpty(t, second.log.AllEntries())
-	require.Equal(t, logrus.WarnLevel, second.log.AllEntries()[0].Level)
-	require.Equal(t, first.addr, second.log.AllEntries()[0].Data["address"])
+	log, _ := logtest.NewNullLogger()
+	_, err := metrics.Listen(t.Context(), metrics.Options{Listen: serve(t, "127.0.0.1:0").addr, Log: log})
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+}
+
+// A page of another site that lets its name resolve to our address is refused: a browser sends
+// that name.
+func TestRequestsForOtherHostsAreRefused(t *testing.T) {
+	t.Parallel()
+	r := serve(t, "127.0.0.1:0", "edge-7")
+	for host, want := range map[string]int{
+		r.addr: http.StatusOK, "localhost:9464": http.StatusOK, "[::1]:9464": http.StatusOK, "[::1]": http.StatusOK, "192.0.2.7": http.StatusOK,
+		"edge-7:9464": http.StatusOK, "EDGE-7": http.StatusOK,
+		"attacker.example": http.StatusMisdirectedRequest, "127.0.0.1.attacker.example:80": http.StatusMisdirectedRequest, "edge-7.": http.StatusMisdirectedRequest,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/metrics", nil)
+		require.NoError(t, err)
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, host)
+	}
 }
 
 func TestAddressOfAnotherMachineIsAnError(t *testing.T) {

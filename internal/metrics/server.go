@@ -9,8 +9,9 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"strconv"
-	"syscall"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +23,6 @@ import (
 )
 
 const (
-	portsTried      = 10
 	maxConnections  = 64 // more wait to be accepted
 	maxScrapes      = 4  // more get 503
 	scrapeTimeout   = 10 * time.Second
@@ -36,7 +36,8 @@ const (
 
 // Options configure a Server. Health and Ready are called for each probe.
 type Options struct {
-	Listen   string // address:port
+	Listen   string   // address:port
+	Hosts    []string // names that requests may be addressed to, beside localhost and IP addresses
 	Gatherer prometheus.Gatherer
 	Health   func(ctx context.Context) event.DaemonHealth
 	Ready    func() bool
@@ -51,12 +52,12 @@ type Server struct {
 	log      logrus.FieldLogger
 }
 
-// Listen opens the address. If its port is taken it warns and tries the next
-// ones, ten in all. The caller must call Serve, which closes it.
+// Listen opens the address. The caller must call Serve, which closes it.
 func Listen(ctx context.Context, opts Options) (*Server, error) {
-	listener, err := listen(ctx, opts)
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	s := &Server{listener: netutil.LimitListener(listener, maxConnections), log: opts.Log}
 	s.http = &http.Server{
@@ -69,31 +70,6 @@ func Listen(ctx context.Context, opts Options) (*Server, error) {
 		ErrorLog:          stdlog.New(io.Discard, "", 0), // it would log what clients send, which they choose
 	}
 	return s, nil
-}
-
-func listen(ctx context.Context, opts Options) (net.Listener, error) {
-	host, portText, err := net.SplitHostPort(opts.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: port %q is not a number", portText)
-	}
-	var config net.ListenConfig
-	for i := range portsTried {
-		address := net.JoinHostPort(host, strconv.Itoa(port+i))
-		var listener net.Listener
-		listener, err = config.Listen(ctx, "tcp", address)
-		if err == nil {
-			return listener, nil
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) || port == 0 {
-			break
-		}
-		opts.Log.WithField("address", address).Warn("metrics port is taken, trying the next")
-	}
-	return nil, fmt.Errorf("metrics: %w", err)
 }
 
 // Addr returns the address of the listener.
@@ -134,7 +110,26 @@ func handler(opts Options) http.Handler {
 		ready := opts.Ready() && opts.Health(r.Context()).Status != event.Unhealthy
 		writeJSON(w, ready, map[string]bool{"ready": ready})
 	})
-	return getOnly(mux)
+	return knownHostOnly(opts.Hosts, getOnly(mux))
+}
+
+// knownHostOnly refuses requests addressed to a name that is not ours: a web page may make a
+// browser of this network send them, with a name that resolves to our address (DNS rebinding).
+func knownHostOnly(hosts []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(r.Host); err == nil {
+			host = name
+		}
+		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		ours := func(name string) bool { return strings.EqualFold(name, host) }
+		if err != nil && !ours("") && !ours("localhost") && !slices.ContainsFunc(hosts, ours) {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "this name is not in metrics.hosts", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // getOnly refuses everything with another method, or a body.

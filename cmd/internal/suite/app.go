@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -38,6 +39,7 @@ type app struct {
 	maintenance *streamMaintenance
 	background  *background
 	registry    *metrics.Registry
+	metricsOff  atomic.Pointer[string] // why they are not served
 	supervisor  *daemon.Supervisor
 }
 
@@ -181,6 +183,9 @@ func (a *app) observe(context.Context) map[string][]string {
 	}
 	if a.bus.server != nil {
 		out[busName] = append(out[busName], a.bus.server.Health()...)
+	}
+	if reason := a.metricsOff.Load(); reason != nil {
+		out[metricsName] = []string{*reason}
 	}
 	return out
 }

@@ -41,9 +41,11 @@ type Bus struct {
 	Socket string `toml:"socket"`
 	// Listen is the address for other machines, with TLS and keys; empty means none.
 	Listen string `toml:"listen"`
-	// URL names the servers of an external bus, separated by commas.
+	// URL names the servers of an external bus, separated by commas. In mode embedded it is where
+	// the programs of single modules that read the same file reach the daemon.
 	URL string `toml:"url" secret:"true"`
-	// CredentialsFile holds the key shown to an external bus.
+	// CredentialsFile holds the key shown to an external bus, or is a folder with a key for each
+	// module.
 	CredentialsFile string `toml:"credentials_file"`
 	// TLSCA, TLSCert and TLSKey are PEM files for Listen or URL.
 	TLSCA   string `toml:"tls_ca"`
@@ -75,6 +77,8 @@ type Metrics struct {
 	// Enabled opens Listen for /metrics, /healthz and /readyz.
 	Enabled bool   `toml:"enabled"`
 	Listen  string `toml:"listen"`
+	// Hosts are the names that requests may be addressed to, beside localhost and IP addresses.
+	Hosts []string `toml:"hosts"`
 }
 
 // Derive fills the keys that follow from others when they are empty.

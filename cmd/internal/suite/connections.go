@@ -34,6 +34,7 @@ type busServer interface {
 	Warnings() []string
 	Stats() embedded.Stats
 	Peers() []netip.Addr
+	RemoteModules() []embedded.RemoteModule
 	ObserverAddr() string
 }
 
@@ -45,7 +46,9 @@ type connections struct {
 	admin        *bus.Conn            // the daemon's own; nil where the program does not provision
 	modules      map[string]*bus.Conn // of the modules that run
 	stopServices []func()             // of the status services on the connections
-	durables     []bus.Durable
+	own          []bus.Durable        // of the modules of this process
+	durables     []bus.Durable        // and of those elsewhere
+	limits       bus.Limits
 	skipping     []bus.Durable // were deleted and start with new records
 	inFlight     bus.InFlight
 }
@@ -96,15 +99,31 @@ func (b *connections) provision(ctx context.Context, cfg Config, enabled map[str
 	if b.admin, err = bus.Connect(ctx, b.options(bus.Daemon)); err != nil {
 		return err
 	}
-	b.durables = bus.Durables(cfg.General.Host, enabled, b.inFlight)
-	limits := bus.Limits{
+	b.own, b.limits = bus.Durables(cfg.General.Host, enabled, b.inFlight), bus.Limits{
 		MaxStoreBytes: cfg.Bus.MaxStoreBytes, Retention: cfg.LogPipeline.Storage.Retention(), Replicas: cfg.Bus.Replicas,
 	}
-	if err := b.admin.Provision(ctx, limits, b.durables); err != nil {
+	if err := b.provisionDurables(ctx); err != nil {
 		return err
 	}
 	b.skipping = b.deletedDurables(cfg.General.DataDir)
 	return nil
+}
+
+// provisionDurables makes the streams, and the durables of this process and of the modules that
+// have a key to connect from elsewhere.
+func (b *connections) provisionDurables(ctx context.Context) error {
+	b.durables = slices.Clone(b.own)
+	if b.server != nil {
+		for _, m := range b.server.RemoteModules() {
+			for _, d := range bus.Durables(m.Host, map[string]bool{m.Module: true}, b.inFlight) {
+				if !slices.ContainsFunc(b.durables, func(have bus.Durable) bool { return have.Name == d.Name }) {
+					d.Module = bus.Daemon // its reasons are no module's of this process
+					b.durables = append(b.durables, d)
+				}
+			}
+		}
+	}
+	return b.admin.Provision(ctx, b.limits, b.durables)
 }
 
 // The waits between attempts to reach the bus of a daemon that may start later.
@@ -130,7 +149,7 @@ func connectUntilDone(ctx context.Context, o bus.Options) (*bus.Conn, error) {
 // One whose module has no folder in dataDir was not deleted: the module starts for the
 // first time, and is meant to start with new records.
 func (b *connections) deletedDurables(dataDir string) []bus.Durable {
-	return slices.DeleteFunc(slices.Clone(b.durables), func(d bus.Durable) bool {
+	return slices.DeleteFunc(slices.Clone(b.own), func(d bus.Durable) bool {
 		_, err := os.Stat(filepath.Join(dataDir, d.Module))
 		return err != nil || b.admin.Skipped(d.Name) == 0
 	})
@@ -156,15 +175,15 @@ func (b *connections) connect(ctx context.Context, cfg Config, program Program, 
 	}
 	b.options = func(module string) bus.Options {
 		return bus.Options{
-			Module: module, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.credentials(module),
+			Module: module, Host: cfg.General.Host, URL: cfg.Bus.URL, CredentialsFile: cfg.Bus.Credentials(module),
 			TLS: secure, Log: log.WithField("module", module),
 		}
 	}
 	return nil
 }
 
-// credentials returns the file with the key of module.
-func (c Bus) credentials(module string) string {
+// Credentials returns the file with the key of module.
+func (c Bus) Credentials(module string) string {
 	if info, err := os.Stat(c.CredentialsFile); err == nil && info.IsDir() {
 		return filepath.Join(c.CredentialsFile, module+seedSuffix)
 	}

@@ -69,7 +69,7 @@ func TestSectionsAreCheckedTogether(t *testing.T) {
 	cases := map[string]struct{ toml, want string }{
 		"listen without TLS":      {"[bus]\nlisten = \":4443\"", "2:10: bus.listen: needs tls_ca, tls_cert and tls_key: other machines connect with certificates only"},
 		"external without url":    {"[bus]\nmode = \"external\"", `2:8: bus.mode: "external" needs url, the servers of the external bus`},
-		"url when embedded":       {"[bus]\nurl = \"nats://a:1\"", `2:7: bus.url: is only for mode = "external"`},
+		"host with a port":        {"[metrics]\nhosts = [\"prometheus:9464\"]", `2:10: metrics.hosts: element 1: "prometheus:9464" is not a host name, must be as in a URL, without a port`},
 		"replicas when embedded":  {"[bus]\nreplicas = 3", `2:12: bus.replicas: 3 needs mode = "external", an embedded bus is one server`},
 		"observer for everyone":   {"[bus]\nobserver_listen = \"0.0.0.0:4222\"", `2:19: bus.observer_listen: "0.0.0.0:4222" is reachable from other machines, must be a loopback address such as 127.0.0.1:4222`},
 		"one address twice":       {"[metrics]\nlisten = \"127.0.0.1:4222\"", `2:10: metrics.listen: "127.0.0.1:4222" is also bus.observer_listen, must be an address of its own`},

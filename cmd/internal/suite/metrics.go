@@ -8,33 +8,52 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ironpost/ironpost/internal/metrics"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
-// serveMetrics opens the HTTP server. That every port is taken is a warning; an address
+// metricsName is the metrics server in health.
+const metricsName = "metrics"
+
+// serveMetrics opens the HTTP server. While its port is taken the program is degraded; an address
 // of another machine ends the start.
 func (a *app) serveMetrics(ctx context.Context) error {
 	if !a.cfg.Metrics.Enabled {
 		return nil
 	}
-	server, err := metrics.Listen(ctx, metrics.Options{
-		Listen: a.cfg.Metrics.Listen, Gatherer: a.registry, Log: a.log,
-		Health: a.supervisor.Health, Ready: a.supervisor.Ready,
-	})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		a.log.WithError(err).Warn("metrics are off: no free port")
-		return nil
-	}
-	if err != nil {
+	server, err := a.listenMetrics(ctx)
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	a.log.WithField("address", server.Addr()).Info("metrics and probes served")
-	a.background.once("metrics", func(ctx context.Context) error {
-		if err := server.Serve(ctx); err != nil {
-			a.log.WithError(err).Error("metrics are off")
+	a.background.repeat(metricsName, func(ctx context.Context) error {
+		for server == nil {
+			task.Pause(ctx, retryPause)
+			if ctx.Err() != nil {
+				return nil
+			}
+			server, _ = a.listenMetrics(ctx) // its error is in health
 		}
-		return nil
+		err := server.Serve(ctx)
+		server = nil
+		return err
 	})
 	return nil
+}
+
+// listenMetrics opens the port; that it is taken is a reason in health.
+func (a *app) listenMetrics(ctx context.Context) (*metrics.Server, error) {
+	address := a.process.Program.metricsListen(a.cfg.Metrics)
+	server, err := metrics.Listen(ctx, metrics.Options{
+		Listen: address, Hosts: a.cfg.Metrics.Hosts, Gatherer: a.registry, Log: a.log,
+		Health: a.supervisor.Health, Ready: a.supervisor.Ready,
+	})
+	if err != nil {
+		reason := "metrics and probes are off: another process listens on " + address
+		a.metricsOff.Store(&reason)
+		return nil, err
+	}
+	a.metricsOff.Store(nil)
+	a.log.WithField("address", server.Addr()).Info("metrics and probes served")
+	return server, nil
 }
 
 // exportBus registers the metrics of the streams, as the monitor last saw them, and of

@@ -32,9 +32,11 @@ type Module struct {
 	of  string // its name
 	New func(Config, deps) (daemon.Module, error)
 
-	RereadsFiles bool                  // has files of its own that it reads again at every reload
-	AlsoReads    []string              // keys of other sections that New reads: a change of one rebuilds the module
-	StillActive  func(Config) []string // what of it is still active while it is disabled; may be nil
+	RereadsFiles  bool // has files of its own that it reads again at every reload
+	metricsOffset int  // of the port of its own program, counted from the daemon's
+
+	AlsoReads   []string              // keys of other sections that New reads: a change of one rebuilds the module
+	StillActive func(Config) []string // what of it is still active while it is disabled; may be nil
 }
 
 // deps are what every module gets.

@@ -80,7 +80,7 @@ func Modules() []Module {
 // EBPFEngine returns the packet engine.
 func EBPFEngine() Module {
 	return Module{
-		of: bus.EBPFEngine,
+		of: bus.EBPFEngine, metricsOffset: 1,
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return ebpfengine.New(c.EBPF, ebpfengine.Deps{
 				Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
@@ -93,7 +93,7 @@ func EBPFEngine() Module {
 // LogPipeline returns the log pipeline.
 func LogPipeline() Module {
 	return Module{
-		of: bus.LogPipeline,
+		of: bus.LogPipeline, metricsOffset: 2,
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return logpipeline.New(c.LogPipeline, logpipeline.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
@@ -107,7 +107,7 @@ func LogPipeline() Module {
 // ContainerGuard returns the container guard.
 func ContainerGuard() Module {
 	return Module{
-		of: bus.ContainerGuard,
+		of: bus.ContainerGuard, metricsOffset: 4,
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return containerguard.New(c.Container, containerguard.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Version: Version(), DependsOn: servers(c), InFlight: d.InFlight,
@@ -122,7 +122,7 @@ func ContainerGuard() Module {
 // ActionCollector returns the action collector.
 func ActionCollector() Module {
 	return Module{
-		of: bus.ActionCollector,
+		of: bus.ActionCollector, metricsOffset: 5,
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return actioncollector.New(c.Collector, actioncollector.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,

@@ -2,9 +2,11 @@ package suite
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/sirupsen/logrus"
 
@@ -88,6 +90,17 @@ func (p Program) provisions(c Bus) bool {
 	}
 	info, err := os.Stat(c.CredentialsFile)
 	return c.Mode == BusEmbedded || err != nil || !info.IsDir()
+}
+
+// metricsListen returns the address of the metrics server: the program of one module has a port
+// of its own, so that several run on one machine with one configuration.
+func (p Program) metricsListen(c Metrics) string {
+	host, text, err := net.SplitHostPort(c.Listen)
+	port, notNumber := strconv.Atoi(text)
+	if !p.single() || err != nil || notNumber != nil {
+		return c.Listen
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port+p.Modules[0].metricsOffset))
 }
 
 // instance returns the folder whose lock keeps a second instance out, and the PID file. A program

@@ -47,9 +47,25 @@ func (a *app) apply(cfg Config, loaded *config.Loaded) {
 	if a.bus.server == nil || a.cfg.Bus.Listen == "" {
 		return
 	}
-	if err := a.bus.server.Reload(); err != nil {
+	if err := a.reloadKeys(); err != nil {
 		a.log.WithError(err).Error("keys and certificates of the bus not reloaded")
 	}
+}
+
+// reloadKeys has the server read its keys and certificates again, and makes the durables of
+// modules that have a key now.
+func (a *app) reloadKeys() error {
+	if err := a.bus.server.Reload(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
+	defer cancel()
+	if err := a.bus.provisionDurables(ctx); err != nil {
+		return err
+	}
+	a.monitor.setDurables(a.bus.durables)
+	a.maintenance.setDurables(a.bus.durables)
+	return nil
 }
 
 // changes compares loaded with the configuration read last. moved is true if data_dir is

@@ -18,11 +18,12 @@ const restoredFor = 10 * time.Minute
 // streamMaintenance runs the maintenance of the bus's streams and keeps its reports for
 // the health. Its methods may be called concurrently.
 type streamMaintenance struct {
-	conn     *bus.Conn
-	durables []bus.Durable
-	log      logrus.FieldLogger
+	conn *bus.Conn
+	log  logrus.FieldLogger
 
 	mu       sync.Mutex
+	durables []bus.Durable
+	restart  context.CancelFunc  // ends the current run, for other durables
 	newest   map[string][]string // reasons of the newest report, by module
 	restored map[string]restored // by durable
 }
@@ -43,7 +44,33 @@ func newStreamMaintenance(b *connections, log logrus.FieldLogger) *streamMainten
 
 // run maintains the streams until ctx ends.
 func (m *streamMaintenance) run(ctx context.Context) error {
-	return m.conn.RunMaintenance(ctx, bus.MaintenanceConfig{Durables: m.durables, Log: m.log}, m.record)
+	for ctx.Err() == nil {
+		if err := m.runOnce(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runOnce maintains the streams until ctx ends or setDurables is called.
+func (m *streamMaintenance) runOnce(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.mu.Lock()
+	m.restart = cancel
+	durables := m.durables
+	m.mu.Unlock()
+	return m.conn.RunMaintenance(ctx, bus.MaintenanceConfig{Durables: durables, Log: m.log}, m.record)
+}
+
+// setDurables has m maintain other durables from now on.
+func (m *streamMaintenance) setDurables(durables []bus.Durable) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.durables = durables
+	if m.restart != nil {
+		m.restart()
+	}
 }
 
 func (m *streamMaintenance) record(report bus.MaintenanceReport) {
@@ -71,11 +98,15 @@ func (m *streamMaintenance) reasons() map[string][]string {
 			delete(m.restored, name)
 			continue
 		}
-		reason := "its durable %s on %s was deleted at %s and made again"
+		reason := "%s %s on %s was deleted at %s and made again"
 		if r.skipped {
-			reason = "its durable %s on %s was deleted and made again at %s: what was stored in between is not handled"
+			reason = "%s %s on %s was deleted and made again at %s: what was stored in between is not handled"
 		}
-		out[r.durable.Module] = append(out[r.durable.Module], fmt.Sprintf(reason, name, r.durable.Stream, r.at.UTC().Format(time.RFC3339)))
+		module, which := r.durable.Module, "its durable"
+		if module == bus.Daemon {
+			module, which = busName, "the durable"
+		}
+		out[module] = append(out[module], fmt.Sprintf(reason, which, name, r.durable.Stream, r.at.UTC().Format(time.RFC3339)))
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -19,17 +18,24 @@ const (
 // streamMonitor polls the state of the streams for the health and the metrics. Its
 // methods may be called concurrently.
 type streamMonitor struct {
-	conn     *bus.Conn
-	durables []bus.Durable
+	conn *bus.Conn
 
-	mu     sync.Mutex
-	states []bus.StreamState
-	err    error
-	idle   map[string]int // polls in a row in which no client consumed, by durable
+	mu       sync.Mutex
+	durables []bus.Durable
+	states   []bus.StreamState
+	err      error
+	idle     map[string]int // polls in a row in which no client consumed, by durable
 }
 
 func newStreamMonitor(b *connections) *streamMonitor {
 	return &streamMonitor{conn: b.admin, durables: b.durables, idle: map[string]int{}}
+}
+
+// setDurables has m watch other durables from its next poll on.
+func (m *streamMonitor) setDurables(durables []bus.Durable) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.durables = durables
 }
 
 // run polls every few seconds until ctx ends.
@@ -49,7 +55,10 @@ func (m *streamMonitor) run(ctx context.Context) error {
 func (m *streamMonitor) poll(ctx context.Context) {
 	bound, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	states, err := m.conn.StreamStates(bound, m.durables)
+	m.mu.Lock()
+	durables := m.durables
+	m.mu.Unlock()
+	states, err := m.conn.StreamStates(bound, durables)
 	if ctx.Err() != nil {
 		return
 	}
@@ -92,8 +101,11 @@ func (m *streamMonitor) reasons() map[string][]string {
 	for _, s := range m.states {
 		for _, d := range s.Durables {
 			if d.Present && m.idle[d.Name] >= maxIdlePolls { // stream maintenance reports one that is gone or holds a full stream up
-				owner := cmp.Or(owners[d.Name], busName)
-				out[owner] = append(out[owner], fmt.Sprintf("no client consumes its durable on %s, %d messages are pending", s.Name, d.Pending))
+				owner, which := owners[d.Name], "its durable"
+				if owner == "" || owner == bus.Daemon {
+					owner, which = busName, "the durable "+d.Name
+				}
+				out[owner] = append(out[owner], fmt.Sprintf("no client consumes %s on %s, %d messages are pending", which, s.Name, d.Pending))
 			}
 		}
 	}

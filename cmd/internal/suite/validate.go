@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxHost  = 63 // RFC 1123, one label
-	minStore = 64 << 20
-	maxStore = 1 << 50
+	maxHost     = 63  // RFC 1123, one label
+	maxHostName = 253 // RFC 1035, section 2.3.4
+	minStore    = 64 << 20
+	maxStore    = 1 << 50
 )
 
 // Validate returns a problem for every value that may not be used, with full keys. The section of a disabled module is not checked.
@@ -25,6 +26,7 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("health.interval_secs", setting.Between(c.Health.IntervalSecs, 1, 3600))
 	if c.Metrics.Enabled {
 		p.Add("metrics.listen", setting.HostPort(c.Metrics.Listen))
+		p.Each("metrics.hosts", c.Metrics.Hosts, checkHostName)
 	}
 	for _, m := range sections() {
 		if m.Enabled(c) {
@@ -75,8 +77,6 @@ func (b Bus) crossCheck(p *setting.Problems) {
 	switch {
 	case b.Mode == BusExternal && b.URL == "":
 		p.Addf("mode", "%q needs url, the servers of the external bus", b.Mode)
-	case b.Mode == BusEmbedded && b.URL != "":
-		p.Addf("url", "is only for mode = %q", BusExternal)
 	default:
 		p.Add("url", checkServers(b.URL))
 	}
@@ -109,6 +109,15 @@ func checkServers(list string) string {
 		if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
 			return "must be nats://host:port or tls://host:port, several separated by commas"
 		}
+	}
+	return ""
+}
+
+// checkHostName accepts names as in a URL, without a port.
+func checkHostName(name string) string {
+	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789-._"
+	if name == "" || len(name) > maxHostName || strings.Trim(strings.ToLower(name), allowed) != "" {
+		return setting.Shown(name) + " is not a host name, must be as in a URL, without a port"
 	}
 	return ""
 }

@@ -78,6 +78,7 @@ var variables = []variable{
 	{"IRONPOST_HEALTH_INTERVAL_SECS", "health.interval_secs", "10", "10"},
 	{"IRONPOST_METRICS_ENABLED", "metrics.enabled", "false", "false"},
 	{"IRONPOST_METRICS_LISTEN", "metrics.listen", "127.0.0.1:9999", `"127.0.0.1:9999"`},
+	{"IRONPOST_METRICS_HOSTS", "metrics.hosts", "edge-7, edge-7.example", `["edge-7", "edge-7.example"]`},
 	{"IRONPOST_COLLECTOR_ENABLED", "collector.enabled", "false", "false"},
 	{"IRONPOST_COLLECTOR_AUDIT_RETENTION_DAYS", "collector.audit_retention_days", "365", "365"},
 	{"IRONPOST_COLLECTOR_AUDIT_PATH", "collector.audit_path", "/srv/audit", `"/srv/audit"`},
@@ -110,7 +111,6 @@ var variables = []variable{
 // needed has the variables without which a value would be refused.
 var needed = map[string][]string{
 	"IRONPOST_BUS_MODE":     {"IRONPOST_BUS_URL=nats://a:4222"},
-	"IRONPOST_BUS_URL":      {"IRONPOST_BUS_MODE=external"},
 	"IRONPOST_BUS_REPLICAS": {"IRONPOST_BUS_MODE=external", "IRONPOST_BUS_URL=nats://a:4222"},
 	"IRONPOST_BUS_LISTEN":   {"IRONPOST_BUS_TLS_CA=/ca", "IRONPOST_BUS_TLS_CERT=/cert", "IRONPOST_BUS_TLS_KEY=/key"},
 	"IRONPOST_BUS_TLS_CERT": {"IRONPOST_BUS_TLS_KEY=/key"},

@@ -1,0 +1,139 @@
+package suite_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys" //nolint:depguard // the test makes the keys of modules
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/cmd/internal/suite"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// hub makes i listen for other processes, which read the same file: the key of module is in the
+// folder of credentials, its public half in the daemon's folder of keys.
+func (i *instance) hub(module string) {
+	i.t.Helper()
+	ca, address := testenv.NewAuthority(i.t), testenv.FreeAddr(i.t)
+	cert, key := ca.Server()
+	i.replace("[bus]\n", fmt.Sprintf("[bus]\nlisten = %q\nurl = %q\ncredentials_file = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q\n",
+		address, "tls://"+address, i.dir, ca.Path, cert, key))
+	i.allow(module)
+}
+
+// allow makes a key for module and lets it connect after the next start or reload.
+func (i *instance) allow(module string) {
+	i.t.Helper()
+	pair, err := nkeys.CreateUser()
+	require.NoError(i.t, err)
+	seed, err := pair.Seed()
+	require.NoError(i.t, err)
+	public, err := pair.PublicKey()
+	require.NoError(i.t, err)
+	require.NoError(i.t, os.WriteFile(filepath.Join(i.dir, module+".seed"), seed, 0o600))
+	require.NoError(i.t, os.MkdirAll(i.dir+"/data/keys", 0o700))
+	require.NoError(i.t, os.WriteFile(filepath.Join(i.dir, "data/keys", module+".suite.nk"), []byte(public), 0o600))
+}
+
+// single returns the program of one module beside i: it has i's file and folder.
+func (i *instance) single(m suite.Module) *instance {
+	s := &instance{t: i.t, dir: i.dir, file: i.file, signals: make(chan os.Signal, 8), exit: make(chan int, 1)}
+	p := s.process()
+	p.Program = suite.Single(m)
+	s.run(p)
+	return s
+}
+
+// A module that is off in the daemon runs in a process of its own, with the same file: what it
+// finds is stored by the daemon's bus, whose status shows it.
+func TestModuleInAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
+	i := install(t, "")
+	i.configure(i.logsOn() + "enabled = false\n")
+	i.hub(bus.LogPipeline)
+	require.NoError(t, os.WriteFile(i.dir+"/app.log", nil, 0o600))
+	i.start()
+	logs := i.single(suite.LogPipeline())
+	logs.alarm("mallory")
+
+	operator, err := bus.DialSocket(t.Context(), i.dir+"/bus.sock")
+	require.NoError(t, err)
+	found, err := operator.Discover(t.Context(), 5*time.Second)
+	require.NoError(t, err)
+	require.True(t, slices.ContainsFunc(found, func(s bus.ServiceStatus) bool { return s.Module == bus.LogPipeline && s.Host == "suite" }), "%+v", found)
+	var health event.ModuleHealth
+	require.NoError(t, operator.Request(t.Context(), bus.VerbSubject(bus.LogPipeline, "suite", "status"), nil, &health))
+	require.Equal(t, event.Healthy, health.Status, "%+v", health)
+	require.Equal(t, uint64(1), stored(t, operator, bus.Alerts))
+	require.NoError(t, operator.Close(t.Context()))
+
+	require.FileExists(t, i.dir+"/run/log-pipeline.pid")
+	inherited, err := os.ReadFile(i.dir + "/data/machine-id")
+	require.NoError(t, err)
+	own, err := os.ReadFile(i.dir + "/data/log-pipeline/machine-id")
+	require.NoError(t, err)
+	require.Equal(t, string(inherited), string(own))
+	require.Equal(t, event.Healthy, i.health().Status)
+	require.Zero(t, logs.stop(), logs.stderr.String())
+	require.NoFileExists(t, i.dir+"/run/log-pipeline.pid")
+	require.Zero(t, i.stop(), i.stderr.String())
+}
+
+func stored(t *testing.T, conn *bus.Conn, stream bus.StreamName) uint64 {
+	t.Helper()
+	states, err := conn.StreamStates(t.Context(), nil)
+	require.NoError(t, err)
+	for _, s := range states {
+		if s.Name == stream {
+			return s.Messages
+		}
+	}
+	return 0
+}
+
+// It waits for the daemon, and a daemon that reads its keys again makes the durables of a module
+// that got one.
+func TestModuleWaitsForTheDaemonAndItsKey(t *testing.T) {
+	t.Parallel()
+	i := install(t, allOff)
+	i.hub(bus.LogPipeline)
+	collector := &instance{t: t, dir: i.dir, file: i.file, signals: make(chan os.Signal, 8), exit: make(chan int, 1)}
+	p := collector.process()
+	p.Program = suite.Single(suite.ActionCollector())
+	go func() { collector.exit <- p.Run(t.Context()) }()
+	collector.await("bus not reached, trying again")
+	i.start()
+	i.allow(bus.ActionCollector)
+	i.signals <- syscall.SIGHUP
+	collector.await("ready")
+	operator, err := bus.DialSocket(t.Context(), i.dir+"/bus.sock")
+	require.NoError(t, err)
+	var health event.ModuleHealth
+	require.Eventually(t, func() bool {
+		err := operator.Request(t.Context(), bus.VerbSubject(bus.ActionCollector, "suite", "status"), nil, &health)
+		return err == nil && health.Status == event.Healthy
+	}, patience, 20*time.Millisecond, "%+v", health)
+	require.NoError(t, operator.Close(t.Context()))
+	require.Zero(t, collector.stop(), collector.stderr.String())
+	require.Zero(t, i.stop(), i.stderr.String())
+}
+
+// A second process of the module is kept out, and so is one without a bus to join.
+func TestModuleThatMayNotStart(t *testing.T) {
+	t.Parallel()
+	i := install(t, allOff)
+	p := i.process()
+	p.Program = suite.Single(suite.ActionCollector())
+	require.Equal(t, 3, p.Run(t.Context()))
+	require.Contains(t, i.stderr.String(), `ironpost-action-collector: bus.mode: "external" needs url`)
+	require.Equal(t, 1, strings.Count(i.stderr.String(), "\n"), i.stderr.String())
+}
