@@ -27,6 +27,9 @@ command -v xdp-filter >/dev/null || need+=(xdp-tools)
 command -v dockerd >/dev/null || need+=(docker.io)
 test -x /bin/busybox || need+=(busybox-static)
 command -v docker-compose >/dev/null || need+=(docker-compose) # recreates containers as users do
+# Storage: the server that tests start, and psql.
+test -n "$(compgen -G "/usr/lib/postgresql/*/bin/initdb")" || need+=(postgresql)
+command -v psql >/dev/null || need+=(postgresql-client)
 
 if [ ${#need[@]} -gt 0 ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

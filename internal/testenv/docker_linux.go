@@ -22,14 +22,6 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-const terminate = syscall.SIGTERM
-
-// daemon is one run of dockerd. done is closed when it has ended.
-type daemon struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-}
-
 func rootOnLinux() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a private dockerd needs root")
@@ -37,34 +29,10 @@ func rootOnLinux() error {
 	return nil
 }
 
-// startDaemon starts dockerd in a network namespace. Its parent is a thread that lives
-// until dockerd ends: the kernel sends SIGTERM to dockerd when that thread dies, which
-// it also does if the tests end without cleaning up.
+// startDaemon starts dockerd in a network namespace.
 func startDaemon(ns *os.File, log string, args []string) (*daemon, error) {
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	d := &daemon{cmd: exec.CommandContext(context.Background(), "dockerd", args...), done: make(chan struct{})}
-	d.cmd.Stdout, d.cmd.Stderr = out, out
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
-	started := make(chan error, 1)
-	task.New(context.Background()).Go("dockerd", func(context.Context) error { // waited for through done
-		defer close(d.done)
-		defer close(started) // if it panics, done tells
-		defer func() { _ = out.Close() }()
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		err := enterNamespace(ns)
-		if err == nil {
-			err = d.cmd.Start()
-		}
-		started <- err
-		if err == nil {
-			_ = d.cmd.Wait()
-		}
-		return err
-	})
-	return d, <-started
+	cmd := exec.CommandContext(context.Background(), "dockerd", args...)
+	return startProcess(cmd, log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}, func() error { return enterNamespace(ns) })
 }
 
 // newNetNS makes a network namespace whose loopback interface is up. It lives as long as

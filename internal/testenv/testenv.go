@@ -1,4 +1,4 @@
-// Package testenv sets up what tests run against: a private dockerd, network namespaces,
+// Package testenv sets up what tests run against: a private dockerd or PostgreSQL, network namespaces,
 // small disks, TLS certificates, free ports. Where one is missing the test is skipped
 // with the reason, or fails if IRONPOST_TEST_REQUIRE says that it must run. Everything a
 // test gets is removed when it ends.
