@@ -45,6 +45,8 @@ var soleImporter = map[string][]string{
 	"github.com/spf13/viper":         {"internal/config"},
 	"github.com/docker/docker":       {"internal/docker"},
 	"github.com/cilium/ebpf":         {"bpf", "services/ebpfengine"},
+	"github.com/jackc/pgx":           {"internal/storage"},
+	"github.com/pressly/goose":       {"internal/storage"},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

@@ -1,0 +1,111 @@
+package storage
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// daysAhead is for how many days after today partitions are made.
+const daysAhead = 3
+
+// Maintained says what Maintain did.
+type Maintained struct {
+	Created int      // partitions
+	Dropped []string // partitions
+	Indexed string   // partition that got its text index
+}
+
+// Maintain makes today's partitions and those of the next days, and drops those that are older than
+// RetentionDays. With TextIndex it builds the text index of one closed day, which may take minutes. It should
+// be called every hour; several hosts may.
+func (s *Store) Maintain(ctx context.Context) (Maintained, error) {
+	var done Maintained
+	today := day(time.Now())
+	for _, t := range Tables() {
+		for ahead := range daysAhead + 1 {
+			made, err := s.createPartition(ctx, t, today.AddDate(0, 0, ahead))
+			if err != nil {
+				return done, err
+			}
+			if made {
+				done.Created++
+			}
+		}
+		if s.cfg.RetentionDays > 0 {
+			dropped, err := s.dropPartitions(ctx, t, today.AddDate(0, 0, -s.cfg.RetentionDays))
+			done.Dropped = append(done.Dropped, dropped...)
+			if err != nil {
+				return done, err
+			}
+		}
+	}
+	if !s.cfg.TextIndex {
+		return done, nil
+	}
+	var err error
+	done.Indexed, err = s.indexText(ctx)
+	return done, err
+}
+
+func (s *Store) createPartition(ctx context.Context, t Table, day time.Time) (made bool, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, "SELECT ironpost.create_partition($1, $2::date)", string(t), day).Scan(&made)
+	return made, classify(ctx, err)
+}
+
+func (s *Store) createPartitions(ctx context.Context, t Table, days []time.Time) error {
+	for _, day := range days {
+		if _, err := s.createPartition(ctx, t, day); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropPartitions drops the partitions of days before before, each in a transaction of its own.
+func (s *Store) dropPartitions(ctx context.Context, t Table, before time.Time) (names []string, err error) {
+	for {
+		name, err := s.dropPartition(ctx, t, before)
+		if err != nil || name == "" {
+			return names, err
+		}
+		names = append(names, name)
+	}
+}
+
+func (s *Store) dropPartition(ctx context.Context, t Table, before time.Time) (name string, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, "SELECT coalesce(ironpost.drop_partition($1, $2::date), '')", string(t), before).Scan(&name)
+	return name, classify(ctx, err)
+}
+
+func (s *Store) indexText(ctx context.Context) (name string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, indexTimeout, errTimeout)
+	defer cancel()
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT coalesce(ironpost.index_text(), '')").Scan(&name)
+	})
+	return name, classify(ctx, err)
+}
+
+// day returns the beginning of the day of t, which is a partition's lower bound.
+func day(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+// days returns each day of rows once.
+func days(rows []Row) []time.Time {
+	var out []time.Time
+	for _, r := range rows {
+		if d := day(r.receivedAt); !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
