@@ -23,7 +23,7 @@ const exitHelp = `Exit codes:
   1  an error, or a broken audit trail
   2  wrong usage
   3  the configuration or a policy is invalid
-  4  replay found something
+  4  replay found something; scan found what --fail-on names
   5  the daemon cannot be reached
   6  the daemon or one of its modules is degraded or unhealthy`
 

@@ -76,6 +76,7 @@ func (a *app) rootCommand() *cobra.Command {
   ironpost blocklist add 203.0.113.7          block an address for 24 hours
   ironpost isolate web-1                      freeze and disconnect a container
   ironpost replay incident.pcap               detect attacks in a capture
+  ironpost scan .                             vulnerable packages in a folder
   ironpost audit verify                       was the audit trail changed
   ironpost config show --section bus          values and their origin`,
 		SilenceErrors: true, SilenceUsage: true,
@@ -88,7 +89,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.globalFlags(root)
 	root.AddCommand(a.statusCommand(), a.alertsCommand(), a.actionsCommand(), a.auditCommand(),
 		a.isolateCommand(), a.releaseCommand(), a.quarantineCommand(), a.evidenceCommand(), a.policiesCommand(), a.blocklistCommand(),
-		a.replayCommand(), a.vulndbCommand(), a.configCommand(), a.versionCommand())
+		a.replayCommand(), a.scanCommand(), a.vulndbCommand(), a.configCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

@@ -23,7 +23,7 @@ type scanReport struct {
 	Asset      inventory.Asset     `json:"asset"`
 	Complete   bool                `json:"complete"` // everything was read, compared and assessed
 	Ecosystems []ecosystemRow      `json:"ecosystems"`
-	Findings   []match.Finding     `json:"findings"`   // the worst first
+	Findings   []match.Finding     `json:"findings"`   // the worst first, without those below --min-severity
 	Suppressed []suppressedFinding `json:"suppressed"` // by the ignore file or OpenVEX
 	BelowMin   int                 `json:"below_min_severity"`
 
@@ -33,6 +33,8 @@ type scanReport struct {
 	Database *databaseReport `json:"database"` // null: there is none
 	Notes    []string        `json:"notes"`
 	Verify   *verifyReport   `json:"verify,omitempty"`
+
+	all []match.Finding // also those below --min-severity
 }
 
 // ecosystemRow counts the packages of one ecosystem, or of one package URL type that has no
@@ -115,14 +117,11 @@ func rank(f match.Finding) int {
 	return int(f.Severity)
 }
 
-// atLeast reports whether f counts at the severity least. What is known to be exploited always does.
-func atLeast(f match.Finding, least event.Severity) bool { return f.KEV || f.Severity >= least }
-
 // failing counts the findings that --fail-on is about.
 func (r *scanReport) failing(least event.Severity) int {
 	n := 0
-	for _, f := range r.Findings {
-		if atLeast(f, least) {
+	for _, f := range r.all {
+		if f.Reaches(least) {
 			n++
 		}
 	}
@@ -163,7 +162,7 @@ func newScanReport(inv *inventory.Inventory, found *match.Result, findings []mat
 	}
 	return &scanReport{
 		Schema: 1, Version: suite.Version(), Time: time.Now().UTC().Truncate(time.Second), Asset: inv.Asset,
-		Ecosystems: ecosystemRows(inv, found, findings), Findings: orEmpty(findings), Suppressed: []suppressedFinding{},
+		Ecosystems: ecosystemRows(inv, found, findings), Findings: orEmpty(findings), all: findings, Suppressed: []suppressedFinding{},
 		Problems: orEmpty(inv.Problems), Skipped: counts, Notes: []string{},
 	}
 }

@@ -33,7 +33,7 @@ func scanned() *scanReport {
 		PURL: "pkg:pypi/evil@1", Name: hostileName, Version: hostileName, Ecosystem: "PyPI", Locations: []string{hostileName},
 		ID: "PYSEC-2024-1", IDs: []string{"PYSEC-2024-1"}, Summary: hostileName, Severity: event.Medium, Unknown: true,
 	}
-	return &scanReport{
+	r := &scanReport{
 		Schema: 1, Version: "v1.2.3", Time: began,
 		Asset:      inventory.Asset{Kind: inventory.Directory, Name: "/srv/app"},
 		Ecosystems: []ecosystemRow{{Name: "Hex", Packages: 2, NotAssessed: 2}, {Name: "PyPI", Packages: 1, Unreadable: 1, Findings: 1}, {Name: "npm", Packages: 9, Findings: 2}},
@@ -46,6 +46,8 @@ func scanned() *scanReport {
 		Notes:      []string{"ignore.toml:3:1: expired"},
 		Verify:     &verifyReport{Engine: "osv-scanner v2.5.1", Common: 2, Differences: []difference{{PURL: "pkg:npm/a@1", ID: "CVE-2020-1", OnlyIn: "ironpost", Reason: "a GIT range comes first"}}},
 	}
+	r.all = r.Findings
+	return r
 }
 
 // conforms checks a JSON document against a JSON Schema.

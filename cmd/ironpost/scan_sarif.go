@@ -169,7 +169,7 @@ func securitySeverity(f match.Finding) string {
 
 func sarifLevel(f match.Finding) string {
 	switch {
-	case atLeast(f, event.High):
+	case f.Reaches(event.High):
 		return "error"
 	case f.Severity == event.Medium:
 		return "warning"
