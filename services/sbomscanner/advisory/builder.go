@@ -43,20 +43,26 @@ func (b *builder) add(payload []byte, names, ids []string) error {
 	if len(b.names)+len(names) > maxEntries || len(b.ids)+len(ids) > maxEntries {
 		return errTooManyNames
 	}
-	offset := b.size
-	b.names = appendEntries(b.names, names, offset)
-	b.ids = appendEntries(b.ids, ids, offset)
+	length := uint64(len(payload) + recordSumSize)
+	if length > maxRecord {
+		return refuse(refusedSize, "it takes %d bytes in the index: at most %d are allowed", length, maxRecord)
+	}
+	if b.size > maxOffset {
+		return errors.New("the index is too large")
+	}
+	place := b.size<<lengthBits | length
+	b.names = appendEntries(b.names, names, place)
+	b.ids = appendEntries(b.ids, ids, place)
 	b.count++
-	b.buffer = binary.LittleEndian.AppendUint32(b.buffer[:0], uint32(len(payload)))
-	b.buffer = binary.LittleEndian.AppendUint32(b.buffer, checksum(payload))
+	b.buffer = binary.LittleEndian.AppendUint32(b.buffer[:0], checksum(payload))
 	return errors.Join(b.write(b.buffer), b.write(payload))
 }
 
 // appendEntries adds one entry for each key; a record that names a package twice has one.
-func appendEntries(table []entry, keys []string, offset uint64) []entry {
+func appendEntries(table []entry, keys []string, place uint64) []entry {
 	start := len(table)
 	for _, key := range keys {
-		table = append(table, entry{hash: hashKey(key), offset: offset})
+		table = append(table, entry{hash: hashKey(key), place: place})
 	}
 	added := table[start:]
 	slices.SortFunc(added, compareEntries)
@@ -64,7 +70,7 @@ func appendEntries(table []entry, keys []string, offset uint64) []entry {
 }
 
 func compareEntries(a, b entry) int {
-	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.offset, b.offset))
+	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.place, b.place))
 }
 
 // finish writes the tables and the footer, syncs the file and returns its SHA-256 and size.
@@ -98,7 +104,7 @@ func (b *builder) table(entries []entry) (uint32, error) {
 	var raw [entrySize]byte
 	for _, e := range entries {
 		binary.LittleEndian.PutUint64(raw[:], e.hash)
-		binary.LittleEndian.PutUint64(raw[8:], e.offset)
+		binary.LittleEndian.PutUint64(raw[8:], e.place)
 		sum = addChecksum(sum, raw[:])
 		if err := b.write(raw[:]); err != nil {
 			return 0, err

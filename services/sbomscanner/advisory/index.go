@@ -5,17 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
+	"slices"
 	"sort"
 )
 
-// An index file is: magic, records, table of names, table of ids, footer. A record is the length of its payload, the CRC-32C of
-// the payload, and the payload. A table is sorted entries of a hash and the offset of a record, eight bytes each. The
-// footer has where the sections are and their checksums. Numbers are little-endian. A file is complete if its footer is.
+// An index file is: magic, records, table of names, table of ids, footer. A record is the CRC-32C of its payload and the payload.
+// A table is sorted entries of a hash (8 bytes), the offset of a record (5 bytes) and its length (3 bytes). The footer has where
+// the sections are and their checksums. Numbers are little-endian. A file is complete if its footer is.
+//
+// Only the tables are mapped into memory. A record is read when it is looked up: the kernel maps 64 KiB around each page that is
+// touched, so that a thousand lookups in mapped records made most of a large file resident.
 const (
-	magic        = "IRPADV\x00\x01" // the last byte is the version of the format
-	entrySize    = 16
-	recordHeader = 8
-	footerSize   = 4*8 + 4*4 + len(magic)
+	magic         = "IRPADV\x00\x01" // the last byte is the version of the format
+	entrySize     = 16
+	lengthBits    = 24
+	maxRecord     = 1<<lengthBits - 1
+	maxOffset     = 1<<(64-lengthBits) - 1
+	recordSumSize = 4
+	footerSize    = int64(4*8 + 4*4 + len(magic))
 )
 
 // CorruptError says that a file of the database is damaged. The file is named; nothing in it was used.
@@ -32,8 +40,8 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 
 // index reads one index file. It may be used concurrently.
 type index struct {
-	data    []byte // the whole file
-	records []byte // with the magic in front, so that an offset in the file is one in records
+	reader  io.ReaderAt
+	records uint64 // where they end
 	names   []byte
 	ids     []byte
 	count   int
@@ -47,44 +55,56 @@ type footer struct {
 	Reserved            uint32
 }
 
-// newIndex checks the footer and the tables of data, a whole index file; the checksum of a record is checked when it is read.
-func newIndex(data []byte) (*index, error) {
-	f, err := readFooter(data)
+// newIndex reads the footer of an index file, maps the tables by table, which gets where they are in the file, and checks them. The
+// checksum of a record is checked when it is read.
+func newIndex(file io.ReaderAt, size int64, table func(from, length int64) ([]byte, error)) (*index, error) {
+	f, err := readFooter(file, size)
 	if err != nil {
 		return nil, err
 	}
-	x := &index{
-		data: data, records: data[:f.Records], names: data[f.Records:f.Names], ids: data[f.Names:f.IDs], count: int(f.Count),
+	tables, err := table(int64(f.Records), int64(f.IDs-f.Records))
+	if err != nil {
+		return nil, err
 	}
+	x := &index{reader: file, records: f.Records, count: int(f.Count)}
+	x.names, x.ids = tables[:f.Names-f.Records], tables[f.Names-f.Records:]
 	if checksum(x.names) != f.NamesSum || checksum(x.ids) != f.IDsSum {
 		return nil, errors.New("a table does not have its checksum")
 	}
 	return x, nil
 }
 
-func readFooter(data []byte) (footer, error) {
+func readFooter(file io.ReaderAt, size int64) (footer, error) {
 	var f footer
-	if len(data) < len(magic)+footerSize || string(data[:len(magic)]) != magic {
-		return f, errors.New("it is not an index of this version")
+	start, b := make([]byte, len(magic)), make([]byte, footerSize)
+	if size < int64(len(magic))+footerSize {
+		return f, errors.New("it is too short")
 	}
-	end := uint64(len(data) - footerSize)
-	b := data[end:]
-	if string(b[footerSize-len(magic):]) != magic {
-		return f, errors.New("its end is missing")
-	}
-	sum := binary.LittleEndian.Uint32(b[44:])
-	if checksum(b[:44]) != sum {
-		return f, errors.New("its footer does not have its checksum")
-	}
-	if _, err := binary.Decode(b, binary.LittleEndian, &f); err != nil {
+	if _, err := file.ReadAt(start, 0); err != nil {
 		return f, err
 	}
-	return f, f.check(end)
+	if string(start) != magic {
+		return f, errors.New("it is not an index of this version")
+	}
+	if _, err := file.ReadAt(b, size-footerSize); err != nil {
+		return f, err
+	}
+	if string(b[int(footerSize)-len(magic):]) != magic {
+		return f, errors.New("its end is missing")
+	}
+	body := b[:binary.Size(f)]
+	if checksum(body) != binary.LittleEndian.Uint32(b[len(body):]) {
+		return f, errors.New("its footer does not have its checksum")
+	}
+	if _, err := binary.Decode(body, binary.LittleEndian, &f); err != nil {
+		return f, err
+	}
+	return f, f.check(uint64(size - footerSize))
 }
 
 func (f footer) check(end uint64) error {
 	ordered := uint64(len(magic)) <= f.Records && f.Records <= f.Names && f.Names <= f.IDs && f.IDs == end
-	if !ordered || (f.Names-f.Records)%entrySize != 0 || (f.IDs-f.Names)%entrySize != 0 || f.Count > f.Records/recordHeader {
+	if !ordered || (f.Names-f.Records)%entrySize != 0 || (f.IDs-f.Names)%entrySize != 0 || f.Count > f.Records/recordSumSize {
 		return errors.New("its sections do not fit its size")
 	}
 	return nil
@@ -99,12 +119,14 @@ func (x *index) byID(id string, fn func([]byte) error) error { return x.each(x.i
 func (x *index) each(table []byte, key string, fn func([]byte) error) error {
 	hash := hashKey(key)
 	n := len(table) / entrySize
+	var buffer []byte
 	for i := sort.Search(n, func(i int) bool { return entryAt(table, i).hash >= hash }); i < n; i++ {
 		e := entryAt(table, i)
 		if e.hash != hash {
 			return nil
 		}
-		payload, err := x.record(e.offset)
+		buffer = slices.Grow(buffer[:0], int(e.length()))[:e.length()]
+		payload, err := x.record(e, buffer)
 		if err != nil {
 			return err
 		}
@@ -115,27 +137,30 @@ func (x *index) each(table []byte, key string, fn func([]byte) error) error {
 	return nil
 }
 
-func (x *index) record(offset uint64) ([]byte, error) {
-	if offset < uint64(len(magic)) || offset > uint64(len(x.records)) || uint64(len(x.records))-offset < recordHeader {
+// record reads a record into buffer, which is as long as it, and returns the payload in it.
+func (x *index) record(e entry, buffer []byte) ([]byte, error) {
+	if e.offset() > x.records || e.length() > x.records-e.offset() || e.length() < recordSumSize {
 		return nil, errors.New("a table points outside the records")
 	}
-	b := x.records[offset:]
-	size, sum := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
-	b = b[recordHeader:]
-	if uint64(size) > uint64(len(b)) {
-		return nil, errors.New("a record is longer than the file")
+	if _, err := x.reader.ReadAt(buffer, int64(e.offset())); err != nil {
+		return nil, err
 	}
-	if b = b[:size]; checksum(b) != sum {
+	payload := buffer[recordSumSize:]
+	if checksum(payload) != binary.LittleEndian.Uint32(buffer) {
 		return nil, errors.New("a record does not have its checksum")
 	}
-	return b, nil
+	return payload, nil
 }
 
-type entry struct{ hash, offset uint64 }
+// entry is one entry of a table. Its place has the record's offset in the upper 40 bits and its length in the lower 24.
+type entry struct{ hash, place uint64 }
+
+func (e entry) offset() uint64 { return e.place >> lengthBits }
+func (e entry) length() uint64 { return e.place & maxRecord }
 
 func entryAt(table []byte, i int) entry {
 	b := table[i*entrySize:]
-	return entry{hash: binary.LittleEndian.Uint64(b), offset: binary.LittleEndian.Uint64(b[8:])}
+	return entry{hash: binary.LittleEndian.Uint64(b), place: binary.LittleEndian.Uint64(b[8:])}
 }
 
 // hashKey is FNV-1a of 64 bits. Records with the same hash are told apart by the names in them.

@@ -2,10 +2,7 @@
 
 package advisory
 
-import (
-	"io"
-	"os"
-)
+import "os"
 
 // This system has no such flags.
 const (
@@ -13,8 +10,9 @@ const (
 	nonBlock = 0
 )
 
-// mapFile reads the whole file: on this system it is not mapped.
-func mapFile(file *os.File) (data []byte, unmap func() error, err error) {
-	data, err = io.ReadAll(file)
+// mapFile reads a part of a file: on this system it is not mapped.
+func mapFile(file *os.File, from, length int64) (data []byte, unmap func() error, err error) {
+	data = make([]byte, length)
+	_, err = file.ReadAt(data, from)
 	return data, func() error { return nil }, err
 }

@@ -16,23 +16,19 @@ const (
 	nonBlock = unix.O_NONBLOCK
 )
 
-// mapFile maps a whole file for reading; unmap gives it back. Pages are read when they are touched and are not the process's own.
-func mapFile(file *os.File) (data []byte, unmap func() error, err error) {
-	info, err := file.Stat()
-	if err != nil {
-		return nil, nil, err
+// mapFile maps a part of a file for reading; unmap gives it back. Pages are read when they are touched and are not the process's
+// own memory.
+func mapFile(file *os.File, from, length int64) (data []byte, unmap func() error, err error) {
+	if length == 0 {
+		return nil, func() error { return nil }, nil
 	}
-	if info.Size() == 0 || info.Size() > math.MaxInt {
-		return nil, nil, errors.New("its size is not that of an index")
+	skipped := from % int64(os.Getpagesize()) // a mapping begins at the start of a page
+	if length+skipped > math.MaxInt {
+		return nil, nil, errors.New("it is larger than the address space")
 	}
-	data, err = unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	pages, err := unix.Mmap(int(file.Fd()), from-skipped, int(length+skipped), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("mmap", err)
 	}
-	// Lookups touch single records: reading ahead would only fill memory.
-	err = unix.Madvise(data, unix.MADV_RANDOM)
-	if err != nil {
-		return nil, nil, errors.Join(os.NewSyscallError("madvise", err), unix.Munmap(data))
-	}
-	return data, func() error { return unix.Munmap(data) }, nil
+	return pages[skipped:], func() error { return os.NewSyscallError("munmap", unix.Munmap(pages)) }, nil
 }

@@ -40,6 +40,7 @@ type Store struct {
 type mapped struct {
 	*index
 	path  string
+	file  *os.File
 	unmap func() error
 }
 
@@ -113,28 +114,43 @@ func (s *Store) mapAll(root *os.Root) error {
 	return nil
 }
 
-func mapIndex(root *os.Root, c *Coverage) (*mapped, error) {
-	path := filepath.Join(root.Name(), indexFolder, c.File)
-	file, err := openRegular(root, filepath.Join(indexFolder, c.File))
-	if err != nil {
-		return nil, &CorruptError{File: path, Err: err}
+func mapIndex(root *os.Root, c *Coverage) (_ *mapped, err error) {
+	m := &mapped{path: filepath.Join(root.Name(), indexFolder, c.File)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(&CorruptError{File: m.path, Err: err}, m.close())
+		}
+	}()
+	if m.file, err = openRegular(root, filepath.Join(indexFolder, c.File)); err != nil {
+		return nil, err
 	}
-	defer func() { _ = file.Close() }() // the mapping stays
-	data, unmap, err := mapFile(file)
+	info, err := m.file.Stat()
 	if err != nil {
-		return nil, &CorruptError{File: path, Err: err}
+		return nil, err
 	}
-	x, err := newIndex(data)
-	if err == nil && (int64(len(data)) != c.FileSize || x.count != c.Records) {
+	m.index, err = newIndex(m.file, info.Size(), func(from, length int64) ([]byte, error) {
+		tables, unmap, err := mapFile(m.file, from, length)
+		m.unmap = unmap
+		return tables, err
+	})
+	if err == nil && (info.Size() != c.FileSize || m.count != c.Records) {
 		err = errors.New("it is not the file that was imported: its size or its count of records differs")
 	}
-	if err != nil {
-		return nil, errors.Join(&CorruptError{File: path, Err: err}, unmap())
-	}
-	return &mapped{index: x, path: path, unmap: unmap}, nil
+	return m, err
 }
 
-// Close gives the memory back. What lookups returned stays valid.
+func (m *mapped) close() error {
+	var err error
+	if m.unmap != nil {
+		err = m.unmap()
+	}
+	if m.file != nil {
+		err = errors.Join(err, m.file.Close())
+	}
+	return err
+}
+
+// Close gives memory and files back. What lookups returned stays valid.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +161,7 @@ func (s *Store) Close() error {
 func (s *Store) unmap() error {
 	var err error
 	for _, m := range s.maps {
-		err = errors.Join(err, m.unmap())
+		err = errors.Join(err, m.close())
 	}
 	s.maps = nil
 	return err
