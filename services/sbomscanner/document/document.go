@@ -113,7 +113,7 @@ func newContent(inv *inventory.Inventory, o Options) *content {
 	sorted.Sort()
 	c := &content{
 		Options: o, asset: inv.Asset, packages: sorted.Packages, known: make(map[string]bool, len(sorted.Packages)),
-		findings: map[string][]match.Finding{}, missing: map[string]int{}, time: inv.Time.UTC().Truncate(time.Second),
+		findings: map[string][]match.Finding{}, missing: map[string]int{}, time: statable(inv.Time),
 	}
 	for _, p := range c.packages {
 		c.known[p.PURL] = true
@@ -133,6 +133,14 @@ func newContent(inv *inventory.Inventory, o Options) *content {
 		}
 	}
 	return c
+}
+
+// statable returns t to the second, or zero if RFC 3339 cannot write it: a tar archive may state any year.
+func statable(t time.Time) time.Time {
+	if t = t.UTC().Truncate(time.Second); t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // roots returns the packages that no other package depends on: those that the asset needs by itself, as far as is known.

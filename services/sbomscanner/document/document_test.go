@@ -241,7 +241,7 @@ func TestHostileInventoriesGiveValidDocuments(t *testing.T) {
 
 func hostile() *inventory.Inventory {
 	bad := []string{"", "\x00\x1b[31m", "\xff\xfe", "\u202eevil", `"}],"x":[{"`, "</script>", "a\nb", strings.Repeat("é", 100_000), "pkg:npm/a b@1", "pkg:npm/a@1\x00", "pkg:npm/\xff@1", "pkg:npm/\xfe@1", "pkg:npm/" + strings.Repeat("x", 100_000), "NOASSERTION", "asset", "SPDXRef-DOCUMENT"}
-	inv := &inventory.Inventory{Asset: inventory.Asset{Kind: "\x00", Name: bad[1], Digest: "sha256:XYZ"}, Skipped: map[string]int{bad[1]: 1, bad[2]: 2}}
+	inv := &inventory.Inventory{Time: time.Unix(1<<40, 0), Asset: inventory.Asset{Kind: "\x00", Name: bad[1], Digest: "sha256:XYZ"}, Skipped: map[string]int{bad[1]: 1, bad[2]: 2}}
 	for i, text := range bad {
 		inv.Asset.Containers = append(inv.Asset.Containers, event.Container{ID: text, Name: text})
 		inv.Packages = append(inv.Packages, inventory.Package{

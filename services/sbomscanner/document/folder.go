@@ -214,5 +214,5 @@ func (e Entry) asset() string { return e.File[:assetDigits] }
 // describe adds what the inventory says.
 func (e *Entry) describe(inv *inventory.Inventory) {
 	e.Asset, e.Kind, e.Digest = line(inv.Asset.Name), inv.Asset.Kind, line(inv.Asset.Digest)
-	e.Packages, e.Time = len(inv.Packages), inv.Time.UTC().Truncate(time.Second)
+	e.Packages, e.Time = len(inv.Packages), statable(inv.Time)
 }

@@ -219,7 +219,7 @@ func TestDecodeReadsBack(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, format := range formats() {
-		raw, err := document.Encode(format, sample(), document.Options{Findings: findings()})
+		raw, err := document.Encode(format, directory("/a", "b@1"), document.Options{}) // short: the fuzzer minimises what it finds
 		require.NoError(f, err)
 		f.Add(raw)
 	}

@@ -100,7 +100,11 @@ func (w *walker) file(name string, entry fs.DirEntry) {
 		w.scan.skip(name, unreadable, reasonOf(err))
 		return
 	}
+	before := len(w.scan.result.Packages)
 	w.scan.file(folderTree{w.root}, name, info.Size(), parsers)
+	if len(w.scan.result.Packages) > before {
+		w.scan.modified(info.ModTime())
+	}
 }
 
 // file parses one file and takes its packages.

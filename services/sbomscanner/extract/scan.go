@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
@@ -51,6 +52,13 @@ func (s *scan) add(packages []inventory.Package) {
 		packages = packages[:room]
 	}
 	s.result.Packages = append(s.result.Packages, packages...)
+}
+
+// modified takes the time of an input that named a package.
+func (s *scan) modified(at time.Time) {
+	if at = at.UTC(); at.After(s.result.Time) {
+		s.result.Time = at
+	}
 }
 
 // skip counts something that was not read. The detail is for people and may hold text from the file.

@@ -63,8 +63,8 @@ type Problem struct {
 type Inventory struct {
 	Asset Asset `json:"asset"`
 
-	// Time is that of the newest input, in UTC: the latest modification of a file that named a package, the creation of an image, the
-	// timestamp of a document. Documents carry it instead of the time of the scan, so that the same inputs give the same bytes.
+	// Time is that of the newest input, in UTC: the latest modification of a file that named a package, or the creation of an image.
+	// Documents carry it instead of the time of the scan, so that the same inputs give the same bytes.
 	// Zero if no input states one.
 	Time time.Time `json:"time,omitzero"`
 

@@ -1,0 +1,46 @@
+package document_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/sbomscanner/document"
+	"github.com/ironpost/ironpost/services/sbomscanner/extract"
+	"github.com/ironpost/ironpost/services/sbomscanner/extract/bom"
+)
+
+// The documents of real projects are valid, the same on a second scan, and hold every package for other readers.
+func TestDocumentsOfRealProjects(t *testing.T) {
+	t.Parallel()
+	compiled := schemas(t)
+	projects, err := os.ReadDir(testenv.Data(t, "manifests"))
+	require.NoError(t, err)
+	for _, project := range projects {
+		t.Run(project.Name(), func(t *testing.T) {
+			t.Parallel()
+			dir := testenv.Data(t, filepath.Join("manifests", project.Name()))
+			scanner, err := extract.New(extract.Options{})
+			require.NoError(t, err)
+			inv, err := scanner.Directory(t.Context(), dir)
+			require.NoError(t, err)
+			again, err := scanner.Directory(t.Context(), dir)
+			require.NoError(t, err)
+			require.NotEmpty(t, inv.Packages)
+			require.False(t, inv.Time.IsZero())
+			for _, f := range formats() {
+				raw := encode(t, compiled[f], f, inv, document.Options{})
+				require.Equal(t, string(raw), string(encode(t, compiled[f], f, again, document.Options{})), "a second scan gives another document")
+				require.Equal(t, purls(t, inv), readBack(t, f, raw))
+				own, err := bom.Read(raw)
+				require.NoError(t, err)
+				require.LessOrEqual(t, own.Unnamed, 1, "only the asset of an SPDX document has no package URL")
+				require.Len(t, own.Packages, len(inv.Packages))
+				t.Logf("%s: %d packages, %d bytes", f, len(inv.Packages), len(raw))
+			}
+		})
+	}
+}
