@@ -95,7 +95,7 @@ func TestDebianPackageNamesItsSourceAndRelease(t *testing.T) {
 	t.Parallel()
 	found := directory(t, extract.Options{}, map[string]string{
 		"var/lib/dpkg/status": dpkgStatus,
-		"etc/os-release":      "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n",
+		"etc/issue":           "Debian", "usr/lib/os-release": "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n",
 	})
 	require.Len(t, found.Packages, 2)
 	ssl := packageOf(t, found, "pkg:deb/debian/libssl3@3.0.11-1~deb12u2%2Bb1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11-1~deb12u2")

@@ -17,7 +17,9 @@ type Limits struct {
 	Packages    int           // packages in the asset
 	Time        time.Duration // of the whole scan
 
+	WantedFiles   int   // files of an image that may name packages, and their folders
 	UnpackedBytes int64 // bytes that compressed layers and archives unpack to
+	StoredBytes   int64 // bytes of the temporary file for files of compressed layers
 	Ratio         int64 // unpacked bytes for each compressed one, once 16 MiB are unpacked
 	Layers        int   // layers of an image
 }
@@ -33,7 +35,9 @@ var defaultLimits = Limits{
 	Depth:         128,
 	Packages:      200_000,
 	Time:          15 * time.Minute,
+	WantedFiles:   300_000,
 	UnpackedBytes: 16 << 30,
+	StoredBytes:   4 << 30,
 	Ratio:         200,
 	Layers:        256,
 }
@@ -50,6 +54,8 @@ func (l Limits) withDefaults() Limits {
 		Depth:         cmp.Or(l.Depth, d.Depth),
 		Packages:      cmp.Or(l.Packages, d.Packages),
 		Time:          cmp.Or(l.Time, d.Time),
+		WantedFiles:   cmp.Or(l.WantedFiles, d.WantedFiles),
+		StoredBytes:   cmp.Or(l.StoredBytes, d.StoredBytes),
 		UnpackedBytes: cmp.Or(l.UnpackedBytes, d.UnpackedBytes),
 		Ratio:         cmp.Or(l.Ratio, d.Ratio),
 		Layers:        cmp.Or(l.Layers, d.Layers),

@@ -109,17 +109,22 @@ func (w *walker) file(name string, entry fs.DirEntry) {
 
 // file parses one file and takes its packages.
 func (s *scan) file(t tree, name string, size int64, parsers []parser) {
+	s.add(s.read(t, name, size, parsers))
+}
+
+// read parses one file and returns its packages. What is wrong with it becomes a problem.
+func (s *scan) read(t tree, name string, size int64, parsers []parser) []inventory.Package {
 	limit := s.limits.TextBytes
 	if allAtOffsets(parsers) {
 		limit = s.limits.BinaryBytes
 	}
 	if size > limit {
 		s.skip(name, tooLarge, fmt.Sprintf("has %d bytes; the limit is %d", size, limit))
-		return
+		return nil
 	}
 	result := s.parse(t, name, parsers)
-	s.add(result.packages)
 	if result.reason != "" && s.ctx.Err() == nil {
 		s.skip(name, result.reason, result.detail)
 	}
+	return result.packages
 }

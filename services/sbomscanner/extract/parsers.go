@@ -80,23 +80,24 @@ var textParsers = [...]constructor{
 var programParsers = [...]constructor{cargoauditable.New, gobinary.New}
 
 func allParsers() (parsers []parser, err error) {
-	build := func(constructors []constructor, atOffsets bool) error {
-		for _, construct := range constructors {
-			e, err := construct(&cpb.PluginConfig{})
-			if err != nil {
-				return fmt.Errorf("extractor %T: %w", e, err)
-			}
-			parsers = append(parsers, parser{e, atOffsets})
+	for _, construct := range textParsers {
+		e, err := construct(&cpb.PluginConfig{})
+		if err != nil {
+			return nil, fmt.Errorf("extractor %T: %w", e, err)
 		}
-		return nil
-	}
-	if err := build(textParsers[:], false); err != nil {
-		return nil, err
+		parsers = append(parsers, parser{Extractor: e})
 	}
 	for _, r := range readers() {
-		parsers = append(parsers, parser{r, false})
+		parsers = append(parsers, parser{Extractor: r})
 	}
-	return parsers, build(programParsers[:], true)
+	for _, construct := range programParsers {
+		e, err := construct(&cpb.PluginConfig{})
+		if err != nil {
+			return nil, fmt.Errorf("extractor %T: %w", e, err)
+		}
+		parsers = append(parsers, parser{Extractor: programParser{e}, atOffsets: true})
+	}
+	return parsers, nil
 }
 
 func extractorsOf(parsers []parser) []filesystem.Extractor {

@@ -44,9 +44,12 @@ func newView(ctx context.Context, t tree, name string, whole bool, limits Limits
 	}
 }
 
-// Open opens a file for a parser.
+// Open opens a file for a parser. Parsers ask os.IsNotExist, which looks into one error, not into errors within.
 func (v *view) Open(name string) (fs.File, error) {
 	f, err := v.openFile(name)
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = p.Err
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}

@@ -1,0 +1,46 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"path"
+
+	"github.com/google/osv-scalibr/extractor/filesystem"
+	scalibr "github.com/google/osv-scalibr/inventory"
+)
+
+// programParser is a parser for programs that leaves scripts and data alone.
+type programParser struct{ filesystem.Extractor }
+
+// FileRequired reports whether the file may be a program, by its name and mode.
+func (p programParser) FileRequired(f filesystem.FileAPI) bool {
+	switch path.Ext(f.Path()) {
+	case ".py", ".pyc", ".sh", ".bash", ".pl", ".pm", ".rb", ".php", ".awk", ".tcl", ".js", ".ko", ".a", ".o":
+		return false
+	}
+	return p.Extractor.FileRequired(f)
+}
+
+// Extract reads the file if it begins as a program does.
+func (p programParser) Extract(ctx context.Context, in *filesystem.ScanInput) (scalibr.Inventory, error) {
+	at, ok := in.Reader.(io.ReaderAt)
+	if !ok {
+		return scalibr.Inventory{}, nil
+	}
+	start := make([]byte, 4)
+	if n, _ := at.ReadAt(start, 0); n < len(start) || !isProgram(start) {
+		return scalibr.Inventory{}, nil
+	}
+	return p.Extractor.Extract(ctx, in)
+}
+
+// isProgram knows the formats that Go and Rust compile to: ELF, PE, Mach-O in either byte order.
+func isProgram(start []byte) bool {
+	for _, magic := range []string{"\x7fELF", "MZ", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf", "\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe"} {
+		if bytes.HasPrefix(start, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
