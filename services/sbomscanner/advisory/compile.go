@@ -31,10 +31,10 @@ type compiler struct {
 	source  *source
 	indexes map[string]*staged
 
-	named    int // records that name a package
-	refused  map[string]int
-	examples []Refusal
-	payload  []byte
+	refusals
+
+	named   int // records that name a package
+	payload []byte
 }
 
 // staged is an index that is being made.
@@ -48,7 +48,7 @@ type staged struct {
 
 // compile reads a whole source and writes an index file to staging for each ecosystem that the source has the records of.
 func compile(ctx context.Context, staging *os.Root, s *source, progress func(done int)) (_ []Coverage, err error) {
-	c := &compiler{staging: staging, source: s, indexes: make(map[string]*staged), refused: make(map[string]int)}
+	c := &compiler{staging: staging, source: s, indexes: make(map[string]*staged)}
 	defer func() { err = errors.Join(err, c.close()) }()
 	done := 0
 	err = s.each(ctx, func(file string, content []byte, err error) error {
@@ -66,21 +66,6 @@ func compile(ctx context.Context, staging *os.Root, s *source, progress func(don
 		return nil, err
 	}
 	return c.finish()
-}
-
-// refuse counts a record that was not imported. It returns errors that are about more than one record.
-func (c *compiler) refuse(file string, err error) error {
-	var r *refusal
-	if !errors.As(err, &r) {
-		return err
-	}
-	c.refused[r.reason]++
-	if len(c.examples) < maxExamples {
-		c.examples = append(c.examples, Refusal{
-			File: event.Printable(file, 200), Reason: r.reason, Detail: event.Printable(r.cause.Error(), 200),
-		})
-	}
-	return nil
 }
 
 // add imports one record.
@@ -203,7 +188,7 @@ func (c *compiler) finish() ([]Coverage, error) {
 		}
 		now := time.Now().UTC()
 		x.Refused, x.Examples = c.refused, c.examples
-		x.Source, x.SHA256, x.ETag, x.LastModified = c.source.name, c.source.sha256, c.source.etag, c.source.modified
+		x.Source, x.SHA256 = c.source.name, c.source.sha256
 		x.Imported, x.Checked = now, now
 		x.File = indexName(x.Ecosystem, x.FileSHA256)
 		if err := c.staging.Rename(x.Ecosystem+".index", x.File); err != nil {
@@ -251,10 +236,14 @@ func (c *compiler) chosen() []*staged {
 	return all
 }
 
+// close removes the indexes that were not finished.
 func (c *compiler) close() error {
 	var err error
-	for _, x := range c.indexes {
+	for base, x := range c.indexes {
 		err = errors.Join(err, x.file.Close())
+		if x.File == "" {
+			err = errors.Join(err, c.staging.Remove(base+".index"))
+		}
 	}
 	return err
 }

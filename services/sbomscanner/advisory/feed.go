@@ -115,6 +115,7 @@ func (d *database) importFeed(name, path string, file *os.File, parse func(io.Re
 	if w.Records = b.count; w.Records == 0 {
 		return nil, errors.New("it has no entries")
 	}
+	w.Refused, w.Examples = w.refused, w.examples
 	if w.FileSHA256, w.FileSize, err = b.finish(); err != nil {
 		return nil, err
 	}
@@ -125,6 +126,7 @@ func (d *database) importFeed(name, path string, file *os.File, parse func(io.Re
 // feedWriter collects the records of a feed.
 type feedWriter struct {
 	Coverage
+	refusals
 	builder *builder
 }
 
@@ -135,15 +137,12 @@ func (w *feedWriter) add(cve string, payload []byte) error {
 	return w.builder.add(payload, nil, []string{cve})
 }
 
-// refuse counts an entry that is not imported.
-func (w *feedWriter) refuse(where string, err error) {
-	if w.Refused == nil {
-		w.Refused = make(map[string]int)
+// addOrRefuse adds an entry, or counts it if err says why it is not imported.
+func (w *feedWriter) addOrRefuse(where, cve string, payload []byte, err error) error {
+	if err == nil {
+		return w.add(cve, payload)
 	}
-	w.Refused[refusedID]++
-	if len(w.Examples) < maxExamples {
-		w.Examples = append(w.Examples, Refusal{File: where, Reason: refusedID, Detail: event.Printable(err.Error(), 200)})
-	}
+	return w.refuse(where, err)
 }
 
 // parseKEV reads CISA's known_exploited_vulnerabilities.json.
@@ -170,10 +169,6 @@ func parseKEV(r io.Reader, w *feedWriter) error {
 	}
 	w.Newest = catalog.Released.UTC()
 	for i, v := range catalog.Vulnerabilities {
-		if err := checkCVE(v.CVE); err != nil {
-			w.refuse(fmt.Sprintf("vulnerabilities[%d]", i), err)
-			continue
-		}
 		payload := appendString(nil, v.CVE)
 		for _, text := range []string{v.Name, v.Added, v.Due} {
 			payload = appendString(payload, event.Shorten(text, maxSummary))
@@ -182,7 +177,8 @@ func parseKEV(r io.Reader, w *feedWriter) error {
 		if v.Ransomware == "Known" {
 			ransomware = 1
 		}
-		if err := w.add(v.CVE, binary.AppendUvarint(payload, ransomware)); err != nil {
+		payload = binary.AppendUvarint(payload, ransomware)
+		if err := w.addOrRefuse(fmt.Sprintf("vulnerabilities[%d]", i), v.CVE, payload, checkCVE(v.CVE)); err != nil {
 			return err
 		}
 	}
@@ -202,14 +198,16 @@ func parseEPSS(r io.Reader, w *feedWriter) error {
 	}
 	limited := &io.LimitedReader{R: in, N: maxFeedBytes}
 	in = bufio.NewReader(limited)
+	before := 0
 	if comment, _ := in.Peek(1); string(comment) == "#" {
+		before = 1
 		line, err := in.ReadSlice('\n')
 		if err != nil {
 			return fmt.Errorf("its first line: %w", err)
 		}
 		w.Newest = scoreDate(string(line))
 	}
-	if err := readScores(csv.NewReader(in), w); err != nil {
+	if err := readScores(csv.NewReader(in), before, w); err != nil {
 		return err
 	}
 	if limited.N == 0 {
@@ -228,7 +226,8 @@ func scoreDate(comment string) time.Time {
 	return t
 }
 
-func readScores(in *csv.Reader, w *feedWriter) error {
+// readScores reads the table, which begins after as many lines as before says.
+func readScores(in *csv.Reader, before int, w *feedWriter) error {
 	in.ReuseRecord, in.FieldsPerRecord = true, 3
 	head, err := in.Read()
 	if err != nil || head[0] != "cve" || head[1] != "epss" || head[2] != "percentile" {
@@ -244,11 +243,7 @@ func readScores(in *csv.Reader, w *feedWriter) error {
 		}
 		line, _ := in.FieldPos(0)
 		payload, err := encodeScore(row)
-		if err != nil {
-			w.refuse(fmt.Sprintf("line %d", line), err)
-			continue
-		}
-		if err := w.add(row[0], payload); err != nil {
+		if err := w.addOrRefuse(fmt.Sprintf("line %d", before+line), row[0], payload, err); err != nil {
 			return err
 		}
 	}
@@ -262,7 +257,7 @@ func encodeScore(row []string) ([]byte, error) {
 	for _, text := range row[1:] {
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(v >= 0 && v <= 1) {
-			return nil, fmt.Errorf("a score is %q, not a number from 0 to 1", event.Shorten(text, 32))
+			return nil, refuse(refusedScore, "a score is %q, not a number from 0 to 1", event.Shorten(text, 32))
 		}
 		payload = binary.LittleEndian.AppendUint64(payload, math.Float64bits(v))
 	}
@@ -271,9 +266,12 @@ func encodeScore(row []string) ([]byte, error) {
 
 func checkCVE(id string) error {
 	if !strings.HasPrefix(id, "CVE-") {
-		return fmt.Errorf("%q is not the id of a CVE", event.Shorten(id, 64))
+		return refuse(refusedID, "%q is not the id of a CVE", event.Shorten(id, 64))
 	}
-	return checkID(id)
+	if err := checkID(id); err != nil {
+		return &refusal{reason: refusedID, cause: err}
+	}
+	return nil
 }
 
 func (d *decoder) float() float64 {

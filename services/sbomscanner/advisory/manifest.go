@@ -20,6 +20,9 @@ const (
 	maxManifest     = 16 << 20
 )
 
+// errVersion is not damage: the database is not replaced by an import of this program.
+var errVersion = errors.New("the vulnerability database was made by another version of this program")
+
 // manifest names the index files of the current generation and of the one before. Replacing it is the moment in which an import
 // takes effect, and a rollback too.
 type manifest struct {
@@ -47,6 +50,9 @@ func readManifest(root *os.Root) (*manifest, os.FileInfo, error) {
 		return nil, nil, err
 	}
 	m, err := parseManifest(b)
+	if errors.Is(err, errVersion) {
+		return nil, nil, fmt.Errorf("%s: %w", filepath.Join(root.Name(), manifestName), err)
+	}
 	if err != nil {
 		return nil, nil, &CorruptError{File: filepath.Join(root.Name(), manifestName), Err: err}
 	}
@@ -62,7 +68,7 @@ func parseManifest(b []byte) (*manifest, error) {
 		return nil, err
 	}
 	if m.Version != manifestVersion {
-		return nil, fmt.Errorf("its version is %d, this program reads %d", m.Version, manifestVersion)
+		return nil, fmt.Errorf("%w: it has version %d, this one reads %d", errVersion, m.Version, manifestVersion)
 	}
 	for _, g := range []*Generation{&m.Current, m.Previous} {
 		if g == nil {

@@ -24,32 +24,6 @@ const (
 	maxVersions    = 1 << 20 // of all packages of a record; events count too
 )
 
-// Reasons why a record is refused; they are the keys of Coverage.Refused.
-const (
-	refusedJSON      = "malformed_json"
-	refusedID        = "bad_id"
-	refusedTime      = "bad_time"
-	refusedDuplicate = "duplicate_id"
-	refusedSize      = "too_large"
-	refusedLimit     = "over_limit"
-	refusedEcosystem = "other_ecosystem"
-	refusedArchive   = "damaged_in_archive"
-	refusedName      = "unsafe_file_name"
-)
-
-// refusal is why one record is not imported.
-type refusal struct {
-	reason string
-	cause  error
-}
-
-func (r *refusal) Error() string { return r.reason + ": " + r.cause.Error() }
-func (r *refusal) Unwrap() error { return r.cause }
-
-func refuse(reason, format string, args ...any) error {
-	return &refusal{reason: reason, cause: fmt.Errorf(format, args...)}
-}
-
 // osvRecord has the fields of the OSV schema that are kept. Fields of other types than the schema says make the record
 // malformed, except in the database's own parts, which have no schema.
 type osvRecord struct {

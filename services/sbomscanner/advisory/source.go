@@ -17,8 +17,6 @@ type source struct {
 	ecosystem string // that the source has the records of; empty: what they say
 	name      string // path or URL
 	sha256    string
-	etag      string
-	modified  string
 	files     int
 
 	// each calls fn with each file and its content, or with why it cannot be read, until fn returns an error. The content is valid

@@ -56,7 +56,7 @@ type Status struct {
 
 // Updated returns when the least recently checked ecosystem was known to be current, zero without any. The age of the database
 // is the time since then.
-func (g *Generation) Updated() time.Time {
+func (g Generation) Updated() time.Time {
 	var oldest time.Time
 	for _, c := range g.Ecosystems {
 		if oldest.IsZero() || c.Checked.Before(oldest) {
@@ -67,7 +67,7 @@ func (g *Generation) Updated() time.Time {
 }
 
 // Records returns how many advisories there are.
-func (g *Generation) Records() int {
+func (g Generation) Records() int {
 	n := 0
 	for _, c := range g.Ecosystems {
 		n += c.Records
