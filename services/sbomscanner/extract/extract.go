@@ -29,6 +29,8 @@ type Options struct {
 	TempDir string
 	// Limits bound every scan; zero values mean those of DefaultLimits.
 	Limits Limits
+	// Cache, if set, keeps what the files of folders contain, so that unchanged files are not read again.
+	Cache *Cache
 	// Progress, if set, is called now and then from the goroutine that scans.
 	Progress func(Progress)
 }
@@ -37,6 +39,7 @@ type Options struct {
 type Progress struct {
 	Visited int    // files and folders seen
 	Parsed  int    // files parsed
+	Cached  int    // files whose packages came from the cache
 	Path    string // the file parsed last, relative to the asset
 }
 
@@ -45,6 +48,7 @@ type Extractor struct {
 	options Options
 	parsers []parser
 	exclude []ignorePattern
+	settled time.Duration
 }
 
 // New returns an Extractor. It fails on a pattern or folder that cannot be used.
@@ -64,7 +68,7 @@ func New(options Options) (*Extractor, error) {
 		return nil, err
 	}
 	silence()
-	return &Extractor{options: options, parsers: parsers, exclude: exclude}, nil
+	return &Extractor{options: options, parsers: parsers, exclude: exclude, settled: settled}, nil
 }
 
 // Directory returns the packages that the files below path name. The error is that of the folder itself or of ctx; what
@@ -80,7 +84,10 @@ func (e *Extractor) Directory(ctx context.Context, path string) (*inventory.Inve
 	}
 	defer root.Close()
 	return e.run(ctx, inventory.Asset{Kind: inventory.Directory, Name: path}, func(s *scan) error {
-		w := walker{scan: s, root: root, dir: path, skip: relativeTo(path, e.options.SkipDirs)}
+		w := walker{
+			scan: s, root: root, dir: path, skip: relativeTo(path, e.options.SkipDirs),
+			cache: e.options.Cache, seen: map[string]bool{}, settled: e.settled,
+		}
 		return w.walk()
 	})
 }

@@ -148,5 +148,9 @@ func (s *scan) readAt(i *image.Image, name string, layer int) []inventory.Packag
 	if len(parsers) == 0 || s.ctx.Err() != nil {
 		return nil
 	}
-	return s.read(imageTree{i, layer}, name, info.Size(), parsers)
+	result := s.read(imageTree{i, layer}, name, info.Size(), parsers)
+	if result.reason != "" && s.ctx.Err() == nil {
+		s.skip(name, result.reason, result.detail)
+	}
+	return result.packages
 }

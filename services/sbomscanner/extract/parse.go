@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/google/osv-scalibr/extractor/filesystem"
 	scalibrfs "github.com/google/osv-scalibr/fs"
@@ -100,31 +101,76 @@ func (w *walker) file(name string, entry fs.DirEntry) {
 		w.scan.skip(name, unreadable, reasonOf(err))
 		return
 	}
-	before := len(w.scan.result.Packages)
-	w.scan.file(folderTree{w.root}, name, info.Size(), parsers)
-	if len(w.scan.result.Packages) > before {
-		w.scan.modified(info.ModTime())
+	if w.cache == nil {
+		w.scan.take(name, w.scan.read(folderTree{w.root}, name, info.Size(), parsers))
+		return
+	}
+	w.cached(name, info, parsers)
+}
+
+// cached takes the packages of a file from the cache, or parses it and puts them there.
+func (w *walker) cached(name string, info fs.FileInfo, parsers []parser) {
+	key, before := cacheKey{w.dir, name}, stampOf(info)
+	w.seen[name] = true
+	if entry, ok := w.cache.get(key, before, w.stampOf); ok {
+		w.scan.progress.Cached++
+		w.scan.take(name, parsed{packages: entry.Packages, reason: entry.Reason, detail: entry.Detail})
+		return
+	}
+	began := time.Now()
+	result := w.scan.read(folderTree{w.root}, name, info.Size(), parsers)
+	w.scan.take(name, result)
+	looked := map[string]stamp{}
+	for other, info := range result.looked {
+		looked[other] = stampOf(info)
+	}
+	if result.reason != "" && result.reason != malformed {
+		return // what a limit or the system refused may be allowed next time
+	}
+	if w.scan.ctx.Err() == nil && w.unchanged(name, before, looked, began.Add(-w.settled)) {
+		w.cache.put(key, cacheEntry{Stamp: before, Looked: looked, Packages: result.packages, Reason: result.reason, Detail: result.detail})
 	}
 }
 
-// file parses one file and takes its packages.
-func (s *scan) file(t tree, name string, size int64, parsers []parser) {
-	s.add(s.read(t, name, size, parsers))
+// unchanged reports whether the files are still as they were, and had been so for long enough before they were read
+// for a later change to show.
+func (w *walker) unchanged(name string, before stamp, looked map[string]stamp, settled time.Time) bool {
+	now, err := w.root.Lstat(name)
+	if err != nil || before == (stamp{}) || stampOf(now) != before || before.Changed >= settled.UnixNano() {
+		return false
+	}
+	for other, before := range looked {
+		if w.stampOf(other) != before || before.Changed >= settled.UnixNano() {
+			return false
+		}
+	}
+	return true
 }
 
-// read parses one file and returns its packages. What is wrong with it becomes a problem.
-func (s *scan) read(t tree, name string, size int64, parsers []parser) []inventory.Package {
+func (w *walker) stampOf(name string) stamp {
+	info, err := w.root.Stat(name)
+	if err != nil {
+		return stamp{}
+	}
+	return stampOf(info)
+}
+
+// read parses one file if it is not too large.
+func (s *scan) read(t tree, name string, size int64, parsers []parser) parsed {
 	limit := s.limits.TextBytes
 	if allAtOffsets(parsers) {
 		limit = s.limits.BinaryBytes
 	}
 	if size > limit {
-		s.skip(name, tooLarge, fmt.Sprintf("has %d bytes; the limit is %d", size, limit))
-		return nil
+		return parsed{reason: tooLarge, detail: fmt.Sprintf("has %d bytes; the limit is %d", size, limit)}
 	}
-	result := s.parse(t, name, parsers)
+	return s.parse(t, name, parsers)
+}
+
+// take adds what one file gave. What is wrong with it becomes a problem.
+func (s *scan) take(name string, result parsed) {
 	if result.reason != "" && s.ctx.Err() == nil {
 		s.skip(name, result.reason, result.detail)
 	}
-	return result.packages
+	s.add(result.packages)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxPath is Linux's PATH_MAX.
@@ -22,6 +23,10 @@ type walker struct {
 	root *os.Root
 	dir  string          // absolute path of the root
 	skip map[string]bool // folders not to read, relative to the root
+
+	cache   *Cache          // may be nil
+	seen    map[string]bool // files that are or may be in the cache
+	settled time.Duration   // how long a file must have been unchanged to be put there
 }
 
 // relativeTo returns those of dirs that are dir or below it, relative to it, with slashes.
@@ -44,6 +49,9 @@ func (w *walker) walk() error {
 	err := w.folder(".", nil, w.scan.extractor.exclude)
 	if errors.Is(err, fs.SkipAll) {
 		return nil
+	}
+	if err == nil && w.cache != nil {
+		w.cache.keep(w.dir, w.seen)
 	}
 	return err
 }
