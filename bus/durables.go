@@ -17,26 +17,35 @@ type Durable struct {
 	Filter        []string
 	MaxAckPending int
 	Module        string
+	Sink          string // of Module; empty: it is the module's own
 	FromNew       bool
 }
 
-// Durables returns the durables of the enabled modules on host. Only a durable of
-// this table may stop a producer when its stream is full.
+// Durables returns the durables on host of the modules and sinks in enabled, which has
+// the names of modules, and those of SinkName. Only a durable of this table may stop a
+// producer when its stream is full.
 func Durables(host string, enabled map[string]bool, inFlight InFlight) []Durable {
 	var out []Durable
 	for _, m := range modules {
-		if enabled[m.Name] {
-			out = append(out, m.durables(host, inFlight.filled())...)
+		for _, d := range m.durables(host, inFlight.filled()) {
+			if enabled[m.Name] && (d.Sink == "" || enabled[SinkName(m.Name, d.Sink)]) {
+				out = append(out, d)
+			}
 		}
 	}
 	return out
 }
 
-// DurableOf returns module's durable on stream for host, false if the table has none.
+// DurableOf returns module's own durable on stream for host, false if the table has none.
 func DurableOf(module string, stream StreamName, host string, inFlight InFlight) (Durable, bool) {
+	return SinkDurable(module, "", stream, host, inFlight)
+}
+
+// SinkDurable is DurableOf for a sink of module.
+func SinkDurable(module, sink string, stream StreamName, host string, inFlight InFlight) (Durable, bool) {
 	m, _ := moduleNamed(module)
 	for _, d := range m.durables(host, inFlight.filled()) {
-		if d.Stream == stream {
+		if d.Stream == stream && d.Sink == sink {
 			return d, true
 		}
 	}

@@ -11,12 +11,15 @@ const (
 	ActionCollector = "action-collector"
 )
 
+// SinkPostgreSQL is the sink that stores records in PostgreSQL.
+const SinkPostgreSQL = "postgres"
+
 // Module is one row of the table of modules: all that the bus knows of a module. Its
 // permissions, durables, users and keys follow from its row.
 type Module struct {
 	Name     string         // one token; in subjects, durables, binaries and logs
 	Produces []StreamName   // it publishes on its own subject of these streams
-	Consumes []Subscription // durables, one for each stream
+	Consumes []Subscription // durables, one for each
 	Reads    []string       // buckets
 	Writes   []string       // buckets
 }
@@ -24,9 +27,16 @@ type Module struct {
 // Subscription says which stream a module consumes, through a durable of its own.
 type Subscription struct {
 	Stream  StreamName
-	Purpose string // part of the durable's name; may be empty
+	Purpose string // part of the durable's name, which is unique over all streams; may be empty
 	FromNew bool   // the first start skips what the stream already holds
+
+	// Sink is for a store that may be configured or not: the durable exists only where it is, and gets
+	// the records of every host on this bus, not only its own. Empty: neither.
+	Sink string
 }
+
+// SinkName returns how Durables is told that a sink of module is configured.
+func SinkName(module, sink string) string { return module + "-" + sink }
 
 // modules is the table.
 var modules = []Module{
@@ -38,7 +48,11 @@ var modules = []Module{
 		Reads: []string{BlocklistBucket}, Writes: []string{BlocklistBucket},
 	},
 	{
-		Name: ActionCollector, Consumes: []Subscription{{Stream: Actions, Purpose: "-audit"}},
+		Name: ActionCollector, Consumes: []Subscription{
+			{Stream: Actions, Purpose: "-audit"},
+			{Stream: Alerts, Purpose: "-postgres-alerts", Sink: SinkPostgreSQL},
+			{Stream: Actions, Purpose: "-postgres-actions", Sink: SinkPostgreSQL},
+		},
 		Reads: []string{AuditBucket}, Writes: []string{AuditBucket},
 	},
 }
@@ -55,11 +69,14 @@ func ModuleNames() []string {
 // IsModule reports whether the table has a module of that name.
 func IsModule(name string) bool { return slices.Contains(ModuleNames(), name) }
 
-// everyModule is the argument of Durables for the whole table.
+// everyModule is the argument of Durables for the whole table, sinks included.
 func everyModule() map[string]bool {
 	all := map[string]bool{}
 	for _, m := range modules {
 		all[m.Name] = true
+		for _, c := range m.Consumes {
+			all[SinkName(m.Name, c.Sink)] = true
+		}
 	}
 	return all
 }
@@ -72,14 +89,18 @@ func moduleNamed(name string) (Module, bool) {
 	return modules[i], true
 }
 
-// durables returns the durables of m on host; in must be filled.
+// durables returns the durables of m on host, those of every sink included; in must be filled.
 func (m Module) durables(host string, in InFlight) []Durable {
 	var out []Durable
 	for _, c := range m.Consumes {
-		out = append(out, Durable{
-			Stream: c.Stream, Name: m.Name + c.Purpose + "_" + host, Module: m.Name, FromNew: c.FromNew,
+		d := Durable{
+			Stream: c.Stream, Name: m.Name + c.Purpose + "_" + host, Module: m.Name, Sink: c.Sink, FromNew: c.FromNew,
 			Filter: []string{subjectOf(c.Stream, "*", host)}, MaxAckPending: in.of(c.Stream),
-		})
+		}
+		if c.Sink != "" {
+			d.Filter = []string{subjectOf(c.Stream, "*", "*")}
+		}
+		out = append(out, d)
 	}
 	return out
 }

@@ -82,6 +82,22 @@ func (c *Conn) streamState(ctx context.Context, name StreamName, durables []Dura
 	return s, nil
 }
 
+// Waiting returns how many records d has not handled, which a module may ask of its own durables. It
+// returns ErrNotFound if the server does not have d.
+func (c *Conn) Waiting(ctx context.Context, d Durable) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	consumer, err := c.js.Consumer(ctx, string(d.Stream), d.Name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, ErrNotFound
+	}
+	if err != nil {
+		return 0, fmt.Errorf("state of durable %s: %w", d.Name, c.explain(err))
+	}
+	info := consumer.CachedInfo()
+	return info.NumPending + uint64(info.NumAckPending), nil
+}
+
 func durableState(ctx context.Context, stream jetstream.Stream, name string) (DurableState, error) {
 	consumer, err := stream.Consumer(ctx, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {

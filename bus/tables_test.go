@@ -61,6 +61,27 @@ func TestDurablesOfEnabledModulesOnly(t *testing.T) {
 	require.Equal(t, 7, d.MaxAckPending)
 }
 
+// The durables of a sink exist only where it is configured, and get the records of every host.
+func TestDurablesOfConfiguredSinksOnly(t *testing.T) {
+	t.Parallel()
+	enabled := map[string]bool{bus.ActionCollector: true}
+	require.Len(t, bus.Durables("web-1", enabled, bus.InFlight{}), 1)
+	enabled[bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL)] = true
+	got := bus.Durables("web-1", enabled, bus.InFlight{})
+	require.Len(t, got, 3)
+	require.Equal(t, "action-collector-postgres-actions_web-1", got[2].Name)
+	require.Equal(t, bus.Durable{
+		Stream: bus.Alerts, Name: "action-collector-postgres-alerts_web-1", Module: bus.ActionCollector, Sink: bus.SinkPostgreSQL,
+		Filter: []string{"ironpost.alerts.*.*"}, MaxAckPending: 256,
+	}, got[1])
+	own, ok := bus.DurableOf(bus.ActionCollector, bus.Actions, "web-1", bus.InFlight{})
+	require.True(t, ok)
+	require.Equal(t, "action-collector-audit_web-1", own.Name)
+	sink, ok := bus.SinkDurable(bus.ActionCollector, bus.SinkPostgreSQL, bus.Actions, "web-1", bus.InFlight{})
+	require.True(t, ok)
+	require.Equal(t, []string{"ironpost.actions.*.*"}, sink.Filter)
+}
+
 // No module may publish what is not its own: another module's or host's subject,
 // the administration of streams, or another module's durable.
 func TestPermissionsAreMinimal(t *testing.T) {

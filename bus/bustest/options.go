@@ -53,7 +53,8 @@ func WithInFlight(inFlight bus.InFlight) Option {
 	return func(s *setup) { s.inFlight = inFlight }
 }
 
-// WithModules makes durables for these modules only; the default is for all.
+// WithModules makes durables for these modules and sinks (bus.SinkName) only; the default is
+// for all modules and no sink.
 func WithModules(names ...string) Option {
 	return func(s *setup) {
 		s.modules = make(map[string]bool, len(names))

@@ -92,8 +92,20 @@ func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
 	if len(o.Silent) > 0 {
 		o.Status = event.Unhealthy
 	}
-	o.Streams, err = conn.StreamStates(ctx, durables(o.Modules))
+	table := durables(o.Modules)
+	o.Streams, err = conn.StreamStates(ctx, table)
+	dropAbsentSinks(o.Streams, table)
 	return o, err
+}
+
+// dropAbsentSinks removes the durables of sinks that do not exist: these are not configured. If
+// one was deleted, its module says so.
+func dropAbsentSinks(streams []bus.StreamState, table []bus.Durable) {
+	for i := range streams {
+		streams[i].Durables = slices.DeleteFunc(streams[i].Durables, func(state bus.DurableState) bool {
+			return !state.Present && slices.ContainsFunc(table, func(d bus.Durable) bool { return d.Name == state.Name && d.Sink != "" })
+		})
+	}
 }
 
 func (o *overview) requestDaemons(ctx context.Context, conn *bus.Conn, services []bus.ServiceStatus) {
@@ -136,7 +148,7 @@ func (o *overview) requestModules(ctx context.Context, conn *bus.Conn, services 
 	}
 }
 
-// durables returns the durables of the enabled modules.
+// durables returns the durables of the enabled modules, with those of every sink.
 func durables(modules []event.ModuleHealth) []bus.Durable {
 	enabled := map[string]map[string]bool{}
 	for _, m := range modules {
@@ -144,6 +156,7 @@ func durables(modules []event.ModuleHealth) []bus.Durable {
 			enabled[m.Host] = map[string]bool{}
 		}
 		enabled[m.Host][m.Name] = enabled[m.Host][m.Name] || m.Enabled
+		enabled[m.Host][bus.SinkName(m.Name, bus.SinkPostgreSQL)] = true
 	}
 	var out []bus.Durable
 	for host, names := range enabled {

@@ -45,17 +45,18 @@ type Store struct {
 	callTimeout time.Duration
 }
 
-// Open returns the store of cfg. It does not connect: that is done by the first call that needs it,
-// again after a connection was lost. The error says what is wrong with the URL.
-func Open(cfg Config) (*Store, error) {
-	settings, err := pgxpool.ParseConfig(cfg.URL)
+// CheckURL says what is wrong with a URL, without its password; nil if nothing is. It connects to nothing.
+func CheckURL(url string) error {
+	_, err := settingsOf(url)
+	return err
+}
+
+// settingsOf returns how to connect, with time limits for the server where the URL sets none.
+func settingsOf(url string) (*pgxpool.Config, error) {
+	settings, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err // without the password
 	}
-	if cfg.BatchSize <= 0 {
-		cfg.BatchSize = DefaultBatchSize
-	}
-	s := &Store{cfg: cfg, callTimeout: callTimeout}
 	settings.MaxConns, settings.MinConns = maxConns, 0
 	settings.ConnConfig.ConnectTimeout = connectTimeout
 	parameters := settings.ConnConfig.RuntimeParams
@@ -70,6 +71,20 @@ func Open(cfg Config) (*Store, error) {
 		}
 	}
 	settings.AfterConnect = commitDurably
+	return settings, nil
+}
+
+// Open returns the store of cfg, which the caller closes. It does not connect: that is done by the first
+// call that needs it, again after a connection was lost. The error is that of CheckURL.
+func Open(cfg Config) (*Store, error) {
+	settings, err := settingsOf(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.BatchSize <= 0 {
+		cfg.BatchSize = DefaultBatchSize
+	}
+	s := &Store{cfg: cfg, callTimeout: callTimeout}
 	s.pool, err = pgxpool.NewWithConfig(context.Background(), settings) // connects nowhere
 	return s, err
 }

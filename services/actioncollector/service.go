@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,8 +15,10 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
+	"github.com/ironpost/ironpost/services/actioncollector/postgres"
 )
 
 // Name is the name of the module.
@@ -45,15 +48,17 @@ type Deps struct {
 	Log      logrus.FieldLogger
 	Metrics  prometheus.Registerer // nil: no metrics
 	InFlight bus.InFlight
+	Storage  storage.Config // where alerts and actions are stored too; without a URL nowhere
 }
 
 // Service is the module. Run is called once; Health may be called at any time, also concurrently.
 type Service struct {
-	cfg     Config
-	deps    Deps
-	log     logrus.FieldLogger
-	durable bus.Durable
-	reasons *health.Reasons
+	cfg      Config
+	deps     Deps
+	log      logrus.FieldLogger
+	durable  bus.Durable
+	reasons  *health.Reasons
+	postgres *postgres.Sink // nil: not configured
 	counters
 
 	// mu guards the trail and what belongs to it. It is held while the trail is read and written, so Health
@@ -75,14 +80,23 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if cfg.AuditPath == "" {
 		cfg.AuditPath = filepath.Join(deps.DataDir, "audit")
 	}
-	return &Service{
+	s := &Service{
 		cfg: cfg, deps: deps, durable: durable, log: deps.Log.WithField("service", Name),
 		reasons: health.New(Name, deps.Host), counters: newCounters(),
-	}, nil
+	}
+	if deps.Storage.URL == "" {
+		return s, nil
+	}
+	var err error
+	s.postgres, err = postgres.New(deps.Storage, postgres.Deps{
+		Bus: deps.Bus, Host: deps.Host, Log: s.log, Metrics: deps.Metrics, InFlight: deps.InFlight, Reasons: s.reasons,
+	})
+	return s, err
 }
 
 // Run records actions until ctx ends and the pending ones are recorded, or 5 s have passed. It returns an
-// error only if the bus fails; a trail that cannot be written is a health reason.
+// error only if the bus fails; a trail that cannot be written, or a PostgreSQL that stores nothing, is a
+// health reason.
 func (s *Service) Run(ctx context.Context) (err error) {
 	unexport, err := s.exportMetrics()
 	if err != nil {
@@ -120,6 +134,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 			Host: s.deps.Host, Drain: drain, Prefetch: maxBatch, Log: s.log,
 		}, s.handle)
 	})
+	if s.postgres != nil {
+		work.Go("postgres", s.postgres.Run)
+	}
 	err = work.Wait()
 	s.stop()
 	return errors.Join(err, heads.Wait())
@@ -137,4 +154,10 @@ func (s *Service) stop() {
 func (s *Service) Started() <-chan struct{} { return s.reasons.WhenStarted() }
 
 // Health returns the status, its reasons and the counters.
-func (s *Service) Health() event.ModuleHealth { return s.reasons.Report(s.counters.byName()) }
+func (s *Service) Health() event.ModuleHealth {
+	counters := s.counters.byName()
+	if s.postgres != nil {
+		maps.Copy(counters, s.postgres.Counters())
+	}
+	return s.reasons.Report(counters)
+}

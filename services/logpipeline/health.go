@@ -2,7 +2,6 @@ package logpipeline
 
 import (
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -86,17 +85,11 @@ func (s *Service) Health() event.ModuleHealth {
 	return s.reasons.Report(s.countersByName(n), health.Degraded(reasons...)...)
 }
 
-// storageReason returns why a configured store is not used, "" if none is configured.
+// storageReason returns why a configured store is not used, "" if none is configured. PostgreSQL is the action
+// collector's.
 func storageReason(c Storage) string {
-	var set []string
-	if c.PostgresURL != "" || c.PostgresURLFile != "" {
-		set = append(set, "storage.postgres_url")
-	}
-	if c.RedisURL != "" || c.RedisURLFile != "" {
-		set = append(set, "storage.redis_url")
-	}
-	if len(set) == 0 {
+	if c.RedisURL == "" && c.RedisURLFile == "" {
 		return ""
 	}
-	return strings.Join(set, " and ") + " is set, but this build stores nothing there: records are in the streams only"
+	return "storage.redis_url is set, but this build shares no counts: they are in memory"
 }

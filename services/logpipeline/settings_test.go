@@ -136,15 +136,10 @@ func TestSpoolMaxBytesBoundsTheSpool(t *testing.T) {
 
 func TestUnsupportedStorageDegrades(t *testing.T) {
 	t.Parallel()
-	for key, set := range map[string]func(*logpipeline.Storage){
-		"storage.postgres_url": func(s *logpipeline.Storage) { s.PostgresURL = "postgres://u:secret@h/d" },
-		"storage.redis_url":    func(s *logpipeline.Storage) { s.RedisURL = "redis://:secret@h" },
-	} {
-		r := newRig(t)
-		set(&r.cfg.Storage)
-		h := r.build().Health()
-		require.Equal(t, event.Degraded, h.Status)
-		require.Contains(t, fmt.Sprint(h.Reasons), key)
-		require.NotContains(t, fmt.Sprint(h.Reasons), "secret")
-	}
+	r := newRig(t)
+	r.cfg.Storage.RedisURL = "redis://:secret@h"
+	h := r.build().Health()
+	require.Equal(t, event.Degraded, h.Status)
+	require.Contains(t, fmt.Sprint(h.Reasons), "storage.redis_url")
+	require.NotContains(t, fmt.Sprint(h.Reasons), "secret")
 }

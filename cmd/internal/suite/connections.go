@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -48,6 +49,7 @@ type connections struct {
 	stopServices []func()             // of the status services on the connections
 	own          []bus.Durable        // of the modules of this process
 	durables     []bus.Durable        // and of those elsewhere
+	sinks        map[string]bool      // that are configured, by bus.SinkName
 	limits       bus.Limits
 	skipping     []bus.Durable // were deleted and start with new records
 	inFlight     bus.InFlight
@@ -57,7 +59,7 @@ type connections struct {
 // every module that runs. On an error nothing is left open.
 func openBus(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (*connections, error) {
 	b := &connections{
-		modules:  map[string]*bus.Conn{},
+		modules: map[string]*bus.Conn{}, sinks: sinks(cfg),
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
 	err := b.open(ctx, cfg, program, log)
@@ -99,7 +101,7 @@ func (b *connections) provision(ctx context.Context, cfg Config, enabled map[str
 	if b.admin, err = bus.Connect(ctx, b.options(bus.Daemon)); err != nil {
 		return err
 	}
-	b.own, b.limits = bus.Durables(cfg.General.Host, enabled, b.inFlight), bus.Limits{
+	b.own, b.limits = b.durablesOf(cfg.General.Host, enabled), bus.Limits{
 		MaxStoreBytes: cfg.Bus.MaxStoreBytes, Retention: cfg.LogPipeline.Storage.Retention(), Replicas: cfg.Bus.Replicas,
 	}
 	if err := b.provisionDurables(ctx); err != nil {
@@ -115,7 +117,7 @@ func (b *connections) provisionDurables(ctx context.Context) error {
 	b.durables = slices.Clone(b.own)
 	if b.server != nil {
 		for _, m := range b.server.RemoteModules() {
-			for _, d := range bus.Durables(m.Host, map[string]bool{m.Module: true}, b.inFlight) {
+			for _, d := range b.durablesOf(m.Host, map[string]bool{m.Module: true}) {
 				if !slices.ContainsFunc(b.durables, func(have bus.Durable) bool { return have.Name == d.Name }) {
 					d.Module = bus.Daemon // its reasons are no module's of this process
 					b.durables = append(b.durables, d)
@@ -124,6 +126,13 @@ func (b *connections) provisionDurables(ctx context.Context) error {
 		}
 	}
 	return b.admin.Provision(ctx, b.limits, b.durables)
+}
+
+// durablesOf returns the durables of modules on host, with those of their configured sinks.
+func (b *connections) durablesOf(host string, modules map[string]bool) []bus.Durable {
+	enabled := maps.Clone(modules)
+	maps.Copy(enabled, b.sinks)
+	return bus.Durables(host, enabled, b.inFlight)
 }
 
 // The waits between attempts to reach the bus of a daemon that may start later.

@@ -25,6 +25,7 @@ func TestGoldenMetrics(t *testing.T) {
 	i := install(t, "")
 	i.configure("[container]\nenabled = true\ndocker_socket = \"/nosuch.sock\"\npolicy_path = \"/nosuch\"\n" +
 		"[ebpf]\nenabled = true\ninterface = \"nosuch0\"\npin_path = \"/proc/ironpost\"\n" + // neither is there
+		"[log_pipeline.storage]\npostgres_url = \"postgres://127.0.0.1:1/nosuch\"\n" +
 		"[log_pipeline]\nsources = [\"file\", \"syslog\"]\n" +
 		fmt.Sprintf("watch_paths = [%q]\nsyslog_bind = %q\nsyslog_tcp_bind = %q\n", i.dir+"/app.log", freePort(t), freePort(t)))
 	i.start()
@@ -33,7 +34,7 @@ func TestGoldenMetrics(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, body = i.get("/metrics")
 		return strings.Contains(body, "ironpost_bus_stream_messages") && strings.Contains(body, "ironpost_log_pipeline_lines_total") && strings.Contains(body, "ironpost_ebpf_engine_packets_total") &&
-			strings.Contains(body, "ironpost_container_guard_alerts_total")
+			strings.Contains(body, "ironpost_container_guard_alerts_total") && strings.Contains(body, "ironpost_action_collector_postgres_up")
 	}, patience, patience/1000)
 	require.Zero(t, i.stop(), i.stderr.String())
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/daemon"
+	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/services/actioncollector"
 	"github.com/ironpost/ironpost/services/containerguard"
 	"github.com/ironpost/ironpost/services/ebpfengine"
@@ -126,8 +127,20 @@ func ActionCollector() Module {
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return actioncollector.New(c.Collector, actioncollector.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
+				Storage: storage.Config{
+					URL: c.LogPipeline.Storage.PostgresURL, BatchSize: c.LogPipeline.BatchSize, RetentionDays: c.LogPipeline.Storage.RetentionDays,
+				},
 			})
 		},
+		AlsoReads: []string{"log_pipeline.storage.postgres_url", "log_pipeline.batch_size"},
+	}
+}
+
+// sinks returns the sinks that c configures. Where the modules run apart, the configuration of
+// the daemon that runs the bus decides: it makes the durables.
+func sinks(c Config) map[string]bool {
+	return map[string]bool{
+		bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL): c.LogPipeline.Storage.PostgresURL != "",
 	}
 }
 

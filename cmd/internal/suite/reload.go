@@ -73,7 +73,8 @@ func (a *app) reloadKeys() error {
 func (a *app) changes(loaded *config.Loaded, moved bool) []daemon.Change {
 	var out []daemon.Change
 	for _, c := range config.Diff(a.current, loaded) {
-		out = append(out, daemon.Change{Key: c.Key, Old: c.Old, New: c.New, Restart: needsRestart(c.Key, moved)})
+		restart := needsRestart(c.Key, moved) || turnsSink(c)
+		out = append(out, daemon.Change{Key: c.Key, Old: c.Old, New: c.New, Restart: restart})
 	}
 	return out
 }
@@ -87,6 +88,11 @@ func needsRestart(key string, moved bool) bool {
 		return true // it is a property of the streams
 	}
 	return moved || strings.HasSuffix(key, ".enabled") || sectionOf(key) == ""
+}
+
+// turnsSink reports whether c turns a sink on or off, whose durables are made at the start.
+func turnsSink(c config.Change) bool {
+	return c.Key == "log_pipeline.storage.postgres_url" && (c.Old == `""` || c.New == `""`)
 }
 
 // sectionOf returns the module's section that key is in, or "".

@@ -22,7 +22,7 @@ func TestDeletedDurableIsRestoredAndReported(t *testing.T) {
 	const patience = 30 * time.Second
 	b := bustest.New(t)
 	log, _ := logtest.NewNullLogger()
-	c := newStreamMaintenance(&connections{admin: b.Admin(), own: b.Durables()}, log)
+	c := newStreamMaintenance(&connections{admin: b.Admin(), own: b.Durables(), durables: b.Durables()}, log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.run(ctx) }()

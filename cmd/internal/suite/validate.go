@@ -149,6 +149,12 @@ func isLoopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
+// plainRemote reports whether a PostgreSQL URL names another machine without having its certificate verified.
+func plainRemote(text string) bool {
+	u, err := url.Parse(text)
+	return text != "" && err == nil && !isLoopback(net.JoinHostPort(u.Hostname(), "5432")) && u.Query().Get("sslmode") != "verify-full"
+}
+
 // sharedAddresses refuses two TCP listeners on one address.
 func (c Config) sharedAddresses() setting.Problems {
 	var p setting.Problems
@@ -187,7 +193,8 @@ func (c Config) Warnings() []setting.Problem {
 		key, warning string
 	}{
 		{c.SBOM.Enabled, "sbom.enabled", absent},
-		{storage.PostgresURL != "", "log_pipeline.storage.postgres_url", "this build writes to no database yet, alerts and actions stay in the streams"},
+		{storage.PostgresURL != "" && !c.Collector.Enabled, "log_pipeline.storage.postgres_url", "the action collector, which stores alerts and actions there, is not enabled here"},
+		{plainRemote(storage.PostgresURL), "log_pipeline.storage.postgres_url", "does not verify the server, set sslmode=verify-full and sslrootcert: else others on the way may read the password and the records"},
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},
 		{logs.Enabled && logs.SyslogUDP() && !isLoopback(logs.SyslogBind), "log_pipeline.syslog_bind", open},
 		{logs.Enabled && logs.SyslogTCP() && !isLoopback(logs.SyslogTCPBind), "log_pipeline.syslog_tcp_bind", open},
