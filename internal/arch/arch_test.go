@@ -47,6 +47,10 @@ var soleImporter = map[string][]string{
 	"github.com/cilium/ebpf":         {"bpf", "services/ebpfengine"},
 	"github.com/jackc/pgx":           {"internal/storage"},
 	"github.com/pressly/goose":       {"internal/storage"},
+
+	// Its engine, osv-scalibr, is linked by every program with the SBOM scanner; it itself by the program of the second engine only.
+	"github.com/google/osv-scalibr": {"services/sbomscanner"},
+	"github.com/google/osv-scanner": {"cmd/ironpost-sbom-scanner"},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

@@ -12,11 +12,12 @@ func knownEcosystem(name string) bool {
 	return false
 }
 
-// ecosystems are those of the OSV schema 1.7 (https://ossf.github.io/osv-schema/#defined-ecosystems) and GIT.
+// ecosystems are those of the OSV schema 1.8 (https://ossf.github.io/osv-schema/#defined-ecosystems) and GIT.
 const ecosystems = `AlmaLinux
 Alpaquita
 Alpine
 Android
+Azure Linux
 BellSoft Hardened Containers
 Bioconductor
 Bitnami
@@ -35,6 +36,7 @@ GitHub Actions
 Go
 Hackage
 Hex
+Homebrew
 Julia
 Kubernetes
 Linux
@@ -58,6 +60,8 @@ Root
 RubyGems
 SUSE
 SwiftURL
+TuxCare
 Ubuntu
+vcpkg
 VSCode
 Wolfi`

@@ -36,13 +36,30 @@ func New(store *advisory.Store, o Options) *Matcher {
 // whose version cannot be compared, is counted in the result, so that it is never taken for one without vulnerabilities. It
 // fails only if ctx ends or the store cannot be read.
 func (m *Matcher) Match(ctx context.Context, inv *inventory.Inventory) (*Result, error) {
+	return m.each(ctx, inv, func(_ *inventory.Package, s *subject, candidates []*advisory.Advisory) ([]hit, bool) {
+		return s.hits(candidates)
+	})
+}
+
+// Describe is Match where another engine decided: affects returns the ids of the advisories that it says affect a package.
+// Those that the store does not have are left out.
+func (m *Matcher) Describe(ctx context.Context, inv *inventory.Inventory, affects func(*inventory.Package) []string) (*Result, error) {
+	return m.each(ctx, inv, func(p *inventory.Package, s *subject, candidates []*advisory.Advisory) ([]hit, bool) {
+		return s.chosen(candidates, affects(p)), false
+	})
+}
+
+// decision says which of the advisories that name a package affect it, and whether one of the others could not be decided.
+type decision func(*inventory.Package, *subject, []*advisory.Advisory) (hits []hit, unreadable bool)
+
+func (m *Matcher) each(ctx context.Context, inv *inventory.Inventory, decide decision) (*Result, error) {
 	result := &Result{Findings: []Finding{}, NotAssessed: map[string]int{}, Unreadable: map[string]int{}}
 	names := aliases{store: m.store, known: map[string]*names{}}
 	for i := range inv.Packages {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := m.assess(&inv.Packages[i], &names, result); err != nil {
+		if err := m.assess(&inv.Packages[i], decide, &names, result); err != nil {
 			return nil, fmt.Errorf("matching %s: %w", inv.Packages[i].PURL, err)
 		}
 	}
@@ -53,7 +70,7 @@ func (m *Matcher) Match(ctx context.Context, inv *inventory.Inventory) (*Result,
 }
 
 // assess adds to result what is known about p.
-func (m *Matcher) assess(p *inventory.Package, names *aliases, result *Result) error {
+func (m *Matcher) assess(p *inventory.Package, decide decision, names *aliases, result *Result) error {
 	s := newSubject(p)
 	candidates, err := m.store.Lookup(s.base, s.name)
 	if errors.Is(err, advisory.ErrNotCovered) {
@@ -63,15 +80,15 @@ func (m *Matcher) assess(p *inventory.Package, names *aliases, result *Result) e
 	if err != nil {
 		return err
 	}
-	return m.judge(p, &s, candidates, names, result)
-}
-
-// judge adds to result what candidates, which name p, say about it.
-func (m *Matcher) judge(p *inventory.Package, s *subject, candidates []*advisory.Advisory, names *aliases, result *Result) error {
-	hits, unreadable := s.hits(candidates)
+	hits, unreadable := decide(p, &s, candidates)
 	if unreadable {
 		result.Unreadable[s.base]++
 	}
+	return m.report(p, &s, hits, names, result)
+}
+
+// report adds the findings that hits are to result.
+func (m *Matcher) report(p *inventory.Package, s *subject, hits []hit, names *aliases, result *Result) error {
 	groups, err := names.group(hits)
 	if err != nil {
 		return err

@@ -60,6 +60,23 @@ func (s *subject) hits(candidates []*advisory.Advisory) (hits []hit, unreadable 
 	return hits, unreadable
 }
 
+// chosen returns the advisories with one of ids, with their entries about s.
+func (s *subject) chosen(candidates []*advisory.Advisory, ids []string) (hits []hit) {
+	for _, a := range candidates {
+		if !slices.Contains(ids, a.ID) {
+			continue
+		}
+		h := hit{Advisory: a}
+		for i := range a.Affected {
+			if s.named(&a.Affected[i]) {
+				h.entries = append(h.entries, &a.Affected[i])
+			}
+		}
+		hits = append(hits, h)
+	}
+	return hits
+}
+
 // named reports whether entry is about the package: the same name in the same ecosystem. A suffix counts only if both have
 // one, so that nothing is missed where a distribution's release is not known.
 func (s *subject) named(entry *advisory.Affected) bool {
@@ -142,4 +159,10 @@ func affectedBy(hits []hit, base, version string) bool {
 		}
 	}
 	return false
+}
+
+// Readable reports whether the version of p can be compared with those of advisories.
+func Readable(p *inventory.Package) bool {
+	s := newSubject(p)
+	return parse(s.version, s.base).parsed != nil
 }

@@ -1,0 +1,41 @@
+package advisory
+
+import "strings"
+
+// Each calls fn with every advisory of an ecosystem, complete, also the withdrawn ones, until fn returns an error. The store
+// cannot be closed meanwhile. Errors: that of fn, ErrNotCovered, ErrClosed, *CorruptError.
+func (s *Store) Each(ecosystem string, fn func(*Advisory) error) error {
+	var failed error
+	err := s.use(Base(ecosystem), func(m *mapped) error {
+		return m.all(func(payload []byte) error {
+			a, err := decode(payload, true, nil)
+			if err != nil {
+				return err
+			}
+			failed = fn(a)
+			return failed
+		})
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// all calls fn with the payload of every record, until fn returns an error.
+func (x *index) all(fn func([]byte) error) error {
+	for offset := len(magic); offset < len(x.records); {
+		payload, err := x.record(uint64(offset))
+		if err != nil {
+			return err
+		}
+		if err := fn(payload); err != nil {
+			return err
+		}
+		offset += recordHeader + len(payload)
+	}
+	return nil
+}
+
+// Ecosystems returns the names of the ecosystems of the OSV schema, without suffixes.
+func Ecosystems() []string { return strings.Split(ecosystems, "\n") }
