@@ -1,6 +1,9 @@
 package advisory
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Each calls fn with every advisory of an ecosystem, complete, also the withdrawn ones, until fn returns an error. The store
 // cannot be closed meanwhile. Errors: that of fn, ErrNotCovered, ErrClosed, *CorruptError.
@@ -22,17 +25,24 @@ func (s *Store) Each(ecosystem string, fn func(*Advisory) error) error {
 	return err
 }
 
-// all calls fn with the payload of every record, until fn returns an error.
+// all calls fn with the payload of every record in the order of the file, until fn returns an error.
 func (x *index) all(fn func([]byte) error) error {
-	for offset := len(magic); offset < len(x.records); {
-		payload, err := x.record(uint64(offset))
+	var places []uint64
+	for i := range len(x.ids) / entrySize {
+		places = append(places, entryAt(x.ids, i).place)
+	}
+	slices.Sort(places)
+	var buffer []byte
+	for _, place := range slices.Compact(places) {
+		e := entry{place: place}
+		buffer = slices.Grow(buffer[:0], int(e.length()))[:e.length()]
+		payload, err := x.record(e, buffer)
 		if err != nil {
 			return err
 		}
 		if err := fn(payload); err != nil {
 			return err
 		}
-		offset += recordHeader + len(payload)
 	}
 	return nil
 }
