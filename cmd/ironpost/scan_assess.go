@@ -2,37 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
-	"github.com/ironpost/ironpost/services/sbomscanner/extract"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
-
-// readInventory returns the packages of the target and shows progress on a terminal.
-func (a *app) readInventory(ctx context.Context, target scanTarget, f scanFlags) (*inventory.Inventory, error) {
-	bar := &progress{w: a.err}
-	defer bar.clear()
-	extractor, err := extract.New(extract.Options{Exclude: f.exclude, Progress: func(p extract.Progress) {
-		bar.show(fmt.Sprintf("%d files seen, %d read", p.Visited, p.Parsed), time.Now())
-	}})
-	if err != nil {
-		return nil, usageError(err)
-	}
-	switch target.kind {
-	case inventory.Directory:
-		return extractor.Directory(ctx, target.path)
-	case inventory.Document:
-		return extractor.Document(ctx, target.path)
-	}
-	return nil, errors.New("images are not read in this version")
-}
 
 // assess looks the packages up in the vulnerability database and sorts out what is suppressed or below --min-severity.
 func (a *app) assess(ctx context.Context, inv *inventory.Inventory, f scanFlags) (*scanReport, *match.Result, error) {

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/services/sbomscanner/extract"
+	"github.com/ironpost/ironpost/services/sbomscanner/image"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
+)
+
+// readInventory returns the packages of the target and shows progress on a terminal.
+func (a *app) readInventory(ctx context.Context, target scanTarget, f scanFlags) (*inventory.Inventory, error) {
+	bar := &progress{w: a.err}
+	defer bar.clear()
+	extractor, err := extract.New(extract.Options{Exclude: f.exclude, Progress: func(p extract.Progress) {
+		bar.show(fmt.Sprintf("%d files seen, %d read", p.Visited, p.Parsed), time.Now())
+	}})
+	if err != nil {
+		return nil, usageError(err)
+	}
+	switch {
+	case target.container != "":
+		return a.readContainer(ctx, target.container, extractor.ImageArchive)
+	case target.kind == inventory.Directory:
+		return extractor.Directory(ctx, target.path)
+	case target.kind == inventory.Document:
+		return extractor.Document(ctx, target.path)
+	}
+	return extractor.ImageArchive(ctx, target.path)
+}
+
+// readContainer exports the image of a container to a temporary folder and reads it.
+func (a *app) readContainer(ctx context.Context, name string, read func(context.Context, string) (*inventory.Inventory, error)) (inv *inventory.Inventory, err error) {
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		return nil, configError(err)
+	}
+	client, err := docker.Connect(cfg.Container.DockerSocket)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	folder, err := os.MkdirTemp("", "ironpost-scan-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	images, err := image.New(client, image.Options{Folder: folder, Read: read})
+	if err != nil {
+		return nil, err
+	}
+	asset, err := images.Container(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", name, err)
+	}
+	return images.Scan(ctx, asset)
+}
