@@ -12,7 +12,7 @@ import (
 
 func (a *app) vulndbCommand() *cobra.Command {
 	return group("vulndb", "update and inspect the vulnerability database",
-		a.vulndbImportCommand(), a.vulndbStatusCommand(), a.vulndbRollbackCommand())
+		a.vulndbUpdateCommand(), a.vulndbImportCommand(), a.vulndbStatusCommand(), a.vulndbRollbackCommand())
 }
 
 func (a *app) vulndbStatusCommand() *cobra.Command {
