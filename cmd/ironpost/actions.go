@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/storage"
 )
 
 var phases = []string{"intended", "done", "failed", "skipped", "released"}
@@ -22,7 +23,10 @@ func (a *app) actionsCommand() *cobra.Command {
 		Short: "list actions taken on alerts",
 		Long: `Lists actions, the newest last. Every phase of an action (intended, then done
 or failed, later released) is a line of its own. With --json every line is one
-record, as docs/events.md describes it.`,
+record, as docs/events.md describes it.
+
+They come from PostgreSQL if log_pipeline.storage.postgres_url is set, else from
+the streams of the bus. --socket, --url and --follow always read the streams.`,
 		Example: `  ironpost actions
   ironpost actions --phase failed --since 7d
   ironpost actions --follow --json`,
@@ -49,9 +53,14 @@ func (f actionFilter) matches(a *event.Action) bool {
 	return (f.phase == "" || string(a.Phase) == f.phase) && (f.kind == "" || a.Kind == f.kind) && (f.policy == "" || a.Policy == f.policy)
 }
 
+// query returns f for PostgreSQL.
+func (f actionFilter) query() storage.Query {
+	return storage.Query{Phase: f.phase, Kind: f.kind, Policy: f.policy}
+}
+
 func (a *app) actionKind(host string, filter actionFilter) recordKind {
 	return recordKind{
-		name: "actions", stream: bus.Actions, republished: bus.RepublishedActions, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
+		name: "actions", stored: storage.Actions, query: filter.query(), record: func() event.Record { return new(event.Action) }, stream: bus.Actions, republished: bus.RepublishedActions, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"PHASE", 8}, {"KIND", 14}, {"HOST", 20}, {"TARGET", 40}, {"POLICY", 24}, {"WHY", 120}},
 		row: func(data []byte) ([]string, error) {
 			var action event.Action

@@ -11,26 +11,30 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/storage"
 )
 
 var severities = []string{"info", "low", "medium", "high", "critical"}
 
 func (a *app) alertsCommand() *cobra.Command {
 	var list recordFlags
-	var severity, rule, source string
+	var severity, rule, source, address string
 	cmd := &cobra.Command{
 		Use:   "alerts",
 		Short: "list alerts",
 		Long: `Lists alerts, the newest last. A COUNT above 1 marks an update: that many
 events belong to an alert that was raised before. With --json every alert is
-one line, as docs/events.md describes it.`,
+one line, as docs/events.md describes it.
+
+They come from PostgreSQL if log_pipeline.storage.postgres_url is set, else from
+the streams of the bus. --socket, --url and --follow always read the streams.`,
 		Example: `  ironpost alerts
   ironpost alerts --since 7d --severity high
   ironpost alerts --source 203.0.113.0/24 --host web-1
   ironpost alerts --follow --json | jq -r '.title'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter, err := newAlertFilter(severity, rule, source)
+			filter, err := newAlertFilter(severity, rule, source, address)
 			if err != nil {
 				return usageError(err)
 			}
@@ -41,6 +45,7 @@ one line, as docs/events.md describes it.`,
 	cmd.Flags().StringVar(&severity, "severity", "", "this severity or higher:\n"+strings.Join(severities, ", "))
 	cmd.Flags().StringVar(&rule, "rule", "", "only of the rule with this id, or with this\ntext in its title")
 	cmd.Flags().StringVar(&source, "source", "", "only from this address or network, such as\n203.0.113.0/24")
+	cmd.Flags().StringVar(&address, "address", "", "only from or to this address or network")
 	completeFlag(cmd, "severity", severities...)
 	return cmd
 }
@@ -49,9 +54,10 @@ type alertFilter struct {
 	severity event.Severity
 	rule     string       // lower case
 	source   netip.Prefix // not valid: any
+	address  netip.Prefix // source or target; not valid: any
 }
 
-func newAlertFilter(severity, rule, source string) (alertFilter, error) {
+func newAlertFilter(severity, rule, source, address string) (alertFilter, error) {
 	f := alertFilter{rule: strings.ToLower(rule)}
 	var err error
 	if severity != "" {
@@ -59,12 +65,23 @@ func newAlertFilter(severity, rule, source string) (alertFilter, error) {
 			return f, fmt.Errorf("--severity: %w", err)
 		}
 	}
-	if source != "" {
-		if f.source, err = parseNetwork(source); err != nil {
-			return f, fmt.Errorf("--source %q is neither an address nor a network such as 203.0.113.0/24", source)
+	for flag, network := range map[string]struct {
+		text string
+		into *netip.Prefix
+	}{"source": {source, &f.source}, "address": {address, &f.address}} {
+		if network.text == "" {
+			continue
+		}
+		if *network.into, err = parseNetwork(network.text); err != nil {
+			return f, fmt.Errorf("--%s %q is neither an address nor a network such as 203.0.113.0/24", flag, network.text)
 		}
 	}
 	return f, nil
+}
+
+// query returns f for PostgreSQL.
+func (f alertFilter) query() storage.Query {
+	return storage.Query{Severity: f.severity, Rule: f.rule, Source: f.source, Address: f.address}
 }
 
 func (f alertFilter) matches(a *event.Alert) bool {
@@ -74,19 +91,21 @@ func (f alertFilter) matches(a *event.Alert) bool {
 	if f.rule != "" && strings.ToLower(a.Rule.ID) != f.rule && !strings.Contains(strings.ToLower(a.Rule.Title), f.rule) {
 		return false
 	}
-	if !f.source.IsValid() {
-		return true
-	}
-	if a.Source == nil {
+	return (!f.source.IsValid() || within(f.source, a.Source)) &&
+		(!f.address.IsValid() || within(f.address, a.Source) || within(f.address, a.Target))
+}
+
+func within(network netip.Prefix, e *event.Endpoint) bool {
+	if e == nil {
 		return false
 	}
-	ip, err := netip.ParseAddr(a.Source.IP)
-	return err == nil && f.source.Contains(ip.Unmap())
+	ip, err := netip.ParseAddr(e.IP)
+	return err == nil && network.Contains(ip.Unmap().WithZone(""))
 }
 
 func (a *app) alertKind(host string, filter alertFilter) recordKind {
 	return recordKind{
-		name: "alerts", stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
+		name: "alerts", stored: storage.Alerts, query: filter.query(), record: func() event.Record { return new(event.Alert) }, stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}},
 		row: func(data []byte) ([]string, error) {
 			var alert event.Alert

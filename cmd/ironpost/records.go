@@ -11,6 +11,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/storage"
 )
 
 // recordKind says how one kind of record, alerts or actions, is listed.
@@ -20,6 +21,9 @@ type recordKind struct {
 	republished string // subject on which the bus repeats stored records
 	subject     string // subjects of the stream to read
 	columns     []column
+	stored      storage.Table
+	query       storage.Query       // the filters for PostgreSQL, but for those of recordFlags
+	record      func() event.Record // an empty one
 	// row decodes a record and returns its cells; nil if the filters exclude it.
 	row func(data []byte) ([]string, error)
 }
@@ -72,14 +76,28 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 	if f.follow {
 		return l.followUntilDone(ctx)
 	}
+	if url := a.postgresURL(); url != "" {
+		l.query.Since, l.query.Host, l.query.Limit = since, f.host, f.limit
+		err := l.printDatabase(ctx, url)
+		var failed *storage.Error
+		if !errors.As(err, &failed) || l.shown > 0 {
+			return err
+		}
+		l.notef("warning: %v; these are the %s in the streams", failed, l.name)
+	}
 	return a.withConn(ctx, l.printStored)
 }
 
-// printStored prints the newest stored records up to the limit.
+// printStored prints the newest records in the stream up to the limit.
 func (l *recordLister) printStored(ctx context.Context, conn *bus.Conn) error {
+	return l.printNewest(func(each func(entry) error) error { return l.readNew(ctx, conn, each) })
+}
+
+// printNewest prints the newest of the records that read passes on, up to the limit.
+func (l *recordLister) printNewest(read func(each func(entry) error) error) error {
 	var newest []entry
 	since := l.lastTime
-	err := l.readNew(ctx, conn, func(e entry) error {
+	err := read(func(e entry) error {
 		if l.limit == 0 {
 			return l.print(e)
 		}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/storage"
+)
+
+// postgresURL returns where alerts and actions are stored besides the streams, "" if nowhere or
+// if a flag names the daemon to ask.
+func (a *app) postgresURL() string {
+	if a.socket != "" || a.url != "" {
+		return ""
+	}
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		return "" // reported when the daemon is looked for
+	}
+	return cfg.LogPipeline.Storage.PostgresURL
+}
+
+// printDatabase prints the newest records in PostgreSQL up to the limit.
+func (l *recordLister) printDatabase(ctx context.Context, url string) error {
+	store, err := storage.Open(storage.Config{URL: url})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return l.printNewest(func(each func(entry) error) error {
+		return store.Read(ctx, l.stored, l.query, func(record []byte) error {
+			raw := inOrder(record, l.record())
+			cells, err := l.row(raw)
+			if err != nil {
+				l.undecoded++
+				return nil
+			}
+			if cells == nil {
+				return nil
+			}
+			return each(entry{cells: cells, raw: raw})
+		})
+	})
+}
+
+// inOrder returns a record of PostgreSQL with its members in the order of the streams: jsonb does
+// not keep it. r is an empty record of its kind. One with members that this version does not know
+// is returned as it is.
+func inOrder(record []byte, r event.Record) []byte {
+	if json.Unmarshal(record, r) != nil {
+		return record
+	}
+	ordered, err := json.Marshal(r)
+	var before, after any
+	if err != nil || json.Unmarshal(record, &before) != nil || json.Unmarshal(ordered, &after) != nil || !reflect.DeepEqual(before, after) {
+		return record
+	}
+	return ordered
+}
+
+func (a *app) storageCommand() *cobra.Command {
+	var file string
+	migrate := &cobra.Command{
+		Use:   "migrate",
+		Short: "make the tables in PostgreSQL, or bring them up to date",
+		Long: `Makes the tables that alerts and actions are stored in, or brings them to the
+version of this program, and gives the group roles their privileges. It may run
+while daemons store. The daemon does it itself if its role may; with the roles of
+deploy/postgresql/roles.sql it may not.`,
+		Example: `  ironpost storage migrate --url-file /root/ironpost-migrate.url`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.migrate(cmd.Context(), file)
+		},
+	}
+	migrate.Flags().StringVar(&file, "url-file", "", "`file` with the postgres:// URL of the owner\n(default: log_pipeline.storage.postgres_url)")
+	return group("storage", "look after PostgreSQL", migrate)
+}
+
+func (a *app) migrate(ctx context.Context, file string) error {
+	url, err := a.migrateURL(file)
+	if err != nil {
+		return err
+	}
+	store, err := storage.Open(storage.Config{URL: url})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := store.Migrate(ctx); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]int64{"version": storage.SchemaVersion()})
+	}
+	a.printf("the tables have version %d", storage.SchemaVersion())
+	return nil
+}
+
+func (a *app) migrateURL(file string) (string, error) {
+	if file != "" {
+		text, err := os.ReadFile(file)
+		return strings.TrimSpace(string(text)), err
+	}
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		return "", configError(err)
+	}
+	if cfg.LogPipeline.Storage.PostgresURL == "" {
+		return "", usageError(errors.New("log_pipeline.storage.postgres_url is not set: name a file with the URL with --url-file"))
+	}
+	return cfg.LogPipeline.Storage.PostgresURL, nil
+}

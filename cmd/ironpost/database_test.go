@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/storage"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+// copyToDatabase stores what the streams hold, as the action collector does.
+func copyToDatabase(t *testing.T, b *bustest.Bus, store *storage.Store) {
+	t.Helper()
+	require.NoError(t, store.Prepare(t.Context()))
+	for stream, table := range map[bus.StreamName]storage.Table{bus.Alerts: storage.Alerts, bus.Actions: storage.Actions} {
+		var rows []storage.Row
+		err := b.Admin().History(t.Context(), stream, bus.HistoryOptions{}, func(d bus.Delivery) bool {
+			m := storage.Message{ReceivedAt: d.StoredAt, Sequence: d.Sequence, Data: d.Data}
+			var a event.Alert
+			var done event.Action
+			if table == storage.Alerts && event.Decode(d.Data, &a) == nil {
+				rows = append(rows, storage.AlertRow(&a, m))
+			}
+			if table == storage.Actions && event.Decode(d.Data, &done) == nil {
+				rows = append(rows, storage.ActionRow(&done, m))
+			}
+			return true
+		})
+		require.NoError(t, err)
+		_, err = store.Write(t.Context(), table, rows)
+		require.NoError(t, err)
+	}
+}
+
+// The records of PostgreSQL and of the streams are listed alike, whatever the filter.
+func TestDatabaseAndStreamsAreListedAlike(t *testing.T) {
+	b, server := bustest.New(t), testenv.PostgreSQL(t)
+	severities := []event.Severity{event.Info, event.Low, event.Medium, event.High, event.Critical}
+	var alerts, actions []event.Record
+	for n := range 60 {
+		alerts = append(alerts, alert(fmt.Sprint("alert-", n), func(a *event.Alert) {
+			a.Severity, a.Title = severities[n%5], fmt.Sprintf("title %d <\"é\u202e\\\">", n)
+			a.Rule = event.Rule{ID: fmt.Sprint("Rule-", n%7), Title: []string{"SSH brute force", "Log Tampering", "Éclair"}[n%3], Tags: []string{"attack.t1110"}}
+			a.Source = []*event.Endpoint{nil, {IP: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)}).String(), Port: 22}, {IP: "::ffff:198.51.100.9"}, {IP: "2001:db8::1"}}[n%4]
+			a.Target = []*event.Endpoint{{IP: "203.0.113.200"}, nil, {IP: "not an address"}}[n%3]
+			a.Evidence = []string{"line\twith\x1b[31m"}
+		}))
+		actions = append(actions, action(fmt.Sprint("action-", n), func(a *event.Action) {
+			a.Phase = []event.Phase{event.Intended, event.Done, event.Failed}[n%3]
+			a.Kind, a.Policy, a.DryRun, a.DurationMS = []string{"isolate", "block-source"}[n%2], fmt.Sprint("p", n%4), n%5 == 0, int64(n)
+		}))
+	}
+	publish(t, b, bus.LogPipeline, bus.Alerts, alerts...)
+	publish(t, b, bus.ContainerGuard, bus.Actions, actions...)
+	store, err := storage.Open(storage.Config{URL: server.URL("postgres")})
+	require.NoError(t, err)
+	defer store.Close()
+	copyToDatabase(t, b, store)
+
+	config := filepath.Join(t.TempDir(), "ironpost.toml")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "[bus]\nsocket = %q\n[log_pipeline.storage]\npostgres_url = %q\n", b.Socket(), server.URL("postgres")), 0o600))
+	listed := func(args ...string) result {
+		return call(t, append([]string{"--config", config, "--utc"}, args...)...)
+	}
+	for _, args := range []string{
+		"alerts", "alerts --limit 0", "alerts --limit 7", "alerts --since all", "alerts --since 2100-01-01", "alerts --since 1h",
+		"alerts --severity high", "alerts --severity critical --limit 3", "alerts --host testhost", "alerts --host other",
+		"alerts --rule rule-3", "alerts --rule tamper", "alerts --rule éclair", "alerts --rule nosuch",
+		"alerts --source 203.0.113.0/25", "alerts --source 198.51.100.9", "alerts --source 2001:db8::/32", "alerts --address 203.0.113.192/26",
+		"alerts --address 203.0.113.1 --severity low --rule log",
+		"actions", "actions --phase failed", "actions --kind isolate --policy p2", "actions --limit 5 --host testhost",
+	} {
+		for _, more := range [][]string{nil, {"--json"}} {
+			words := append(strings.Fields(args), more...)
+			want := on(t, b, words...)
+			require.Equal(t, want, listed(words...), words)
+			if !strings.Contains(args, "other") && !strings.Contains(args, "nosuch") && !strings.Contains(args, "2100") {
+				require.NotEmpty(t, want.out, words)
+			}
+		}
+	}
+
+	// While PostgreSQL is down the streams answer, with a warning.
+	server.Stop(t)
+	got := listed("alerts", "--limit", "3")
+	require.Equal(t, 0, got.code)
+	require.Contains(t, got.err, "warning: PostgreSQL is down: ")
+	require.Contains(t, got.err, "these are the alerts in the streams")
+	require.Equal(t, on(t, b, "alerts", "--limit", "3").out, got.out)
+}
+
+func TestMigrateMakesTheTables(t *testing.T) {
+	server := testenv.PostgreSQL(t)
+	url := filepath.Join(t.TempDir(), "url")
+	require.NoError(t, os.WriteFile(url, []byte(server.URL("postgres")+"\n"), 0o600))
+	for range 2 {
+		require.Equal(t, result{out: fmt.Sprintf("the tables have version %d\n", storage.SchemaVersion())}, call(t, "storage", "migrate", "--url-file", url))
+	}
+	require.Equal(t, "0", server.Exec(t, "postgres", "SELECT count(*) FROM ironpost.alerts"))
+	got := call(t, "storage", "migrate")
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.err, "name a file with the URL with --url-file")
+}
