@@ -1,13 +1,10 @@
 package image_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/sbomscanner/extract"
 	"github.com/ironpost/ironpost/services/sbomscanner/image"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
@@ -42,37 +40,60 @@ func connect(t *testing.T, d *testenv.Docker) *docker.Client {
 	return c
 }
 
+// lock is what npm writes about an application that needs lodash.
+const lock = `{"name":"shop","version":"1.0.0","lockfileVersion":3,"packages":{"":{"name":"shop","version":"1.0.0","dependencies":{"lodash":"^4"}},"node_modules/lodash":{"version":"4.17.20","license":"MIT"}}}`
+
+// installed is Alpine's list of packages.
+const installed = "P:zlib\nV:1.2.13-r0\nA:x86_64\no:zlib\nL:Zlib\n\n"
+
+// shop makes the image shop:1: the test image and one layer with an application.
+func shop(t *testing.T, d *testenv.Docker) {
+	t.Helper()
+	id := d.Run(t, testenv.ContainerOptions{})
+	write := func(path, text string) {
+		out := d.Exec(t, id, "/bin/sh", "-c", "mkdir -p $(dirname "+path+") && printf '%s' '"+text+"' > "+path+" && echo written")
+		require.Equal(t, "written\n", out)
+	}
+	write("/app/package-lock.json", lock)
+	write("/lib/apk/db/installed", installed)
+	write("/etc/os-release", "ID=alpine\nVERSION_ID=3.18.4\n")
+	d.Do(t, "POST", "/commit?container="+id+"&repo=shop&tag=1", map[string]any{}, nil)
+	d.Remove(t, id)
+}
+
 func TestImagesOfRunningContainersAreScannedOnceEach(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
-	first := d.Run(t, testenv.ContainerOptions{Name: "web-1"})
-	second := d.Run(t, testenv.ContainerOptions{Name: "web-2"})
-	ended := d.Create(t, testenv.ContainerOptions{Name: "never-started"})
+	shop(t, d)
+	first := d.Run(t, testenv.ContainerOptions{Name: "web-1", Image: "shop:1"})
+	second := d.Run(t, testenv.ContainerOptions{Name: "web-2", Image: "shop:1"})
+	other := d.Create(t, testenv.ContainerOptions{Name: "never-started"})
 	dir, requireEmpty := folder(t)
-	var archive string
-	s, err := image.New(connect(t, d), image.Options{Folder: dir, Read: func(_ context.Context, path string) (*inventory.Inventory, error) {
-		archive = strings.Join(members(t, path), " ")
-		return &inventory.Inventory{Packages: []inventory.Package{{PURL: "pkg:npm/a@1"}}}, nil
-	}})
+	reader, err := extract.New(extract.Options{TempDir: dir})
+	require.NoError(t, err)
+	s, err := image.New(connect(t, d), image.Options{Folder: dir, Read: reader.ImageArchive})
 	require.NoError(t, err)
 
 	images, err := s.Images(t.Context())
 	require.NoError(t, err)
-	require.Len(t, images, 1)
+	require.Len(t, images, 1, "nothing runs the other image")
 	asset := images[0]
 	require.Equal(t, inventory.Image, asset.Kind)
-	require.Equal(t, testenv.DockerImage, asset.Name)
+	require.Equal(t, "shop:1", asset.Name)
 	require.Regexp(t, "^sha256:[0-9a-f]{64}$", asset.Digest)
-	require.ElementsMatch(t, []event.Container{
-		{ID: first, Name: "web-1", Image: testenv.DockerImage}, {ID: second, Name: "web-2", Image: testenv.DockerImage},
-	}, asset.Containers)
+	require.ElementsMatch(t, []event.Container{{ID: first, Name: "web-1", Image: "shop:1"}, {ID: second, Name: "web-2", Image: "shop:1"}}, asset.Containers)
 
 	found, err := s.Scan(t.Context(), asset)
 	require.NoError(t, err)
 	require.Equal(t, asset, found.Asset)
-	require.Equal(t, "pkg:npm/a@1", found.Packages[0].PURL)
 	require.False(t, found.Time.IsZero(), "the image's creation")
-	require.Contains(t, archive, "manifest.json")
+	require.True(t, found.Complete(), found.Problems)
+	require.Len(t, found.Packages, 2)
+	apk, npm := found.Packages[0], found.Packages[1]
+	require.Equal(t, []string{"pkg:npm/lodash@4.17.20", "zlib", "1.2.13-r0"}, []string{npm.PURL, apk.Name, apk.Version})
+	require.Equal(t, []string{"app/package-lock.json"}, npm.Locations)
+	require.Regexp(t, "^Alpine:v3.18", apk.Ecosystem)
+	require.Regexp(t, "^sha256:", npm.Layer)
 	requireEmpty()
 
 	for _, name := range []string{"web-1", first, first[:12]} {
@@ -82,8 +103,7 @@ func TestImagesOfRunningContainersAreScannedOnceEach(t *testing.T) {
 	}
 	one, err := s.Container(t.Context(), "never-started")
 	require.NoError(t, err)
-	require.Len(t, one.Containers, 3)
-	require.Contains(t, one.Containers, event.Container{ID: ended, Name: "never-started", Image: testenv.DockerImage})
+	require.Equal(t, []event.Container{{ID: other, Name: "never-started", Image: testenv.DockerImage}}, one.Containers)
 	_, err = s.Container(t.Context(), "web")
 	require.ErrorContains(t, err, `there is no container "web"`)
 }
@@ -119,20 +139,5 @@ func TestNothingStaysOfAScanThatFails(t *testing.T) {
 		_, err = s.Scan(t.Context(), images[0])
 		require.ErrorIs(t, err, docker.ErrTooLarge)
 		requireEmpty()
-	}
-}
-
-// members returns the names in a tar archive.
-func members(t *testing.T, path string) []string {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var names []string
-	for in := tar.NewReader(bytes.NewReader(raw)); ; {
-		h, err := in.Next()
-		if err != nil {
-			return names
-		}
-		names = append(names, h.Name)
 	}
 }
