@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -33,7 +34,9 @@ func TestDocumentsOfRealProjects(t *testing.T) {
 			require.False(t, inv.Time.IsZero())
 			for _, f := range formats() {
 				raw := encode(t, compiled[f], f, inv, document.Options{})
-				require.Equal(t, string(raw), string(encode(t, compiled[f], f, again, document.Options{})), "a second scan gives another document")
+				second, err := document.Encode(f, again, document.Options{})
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(raw, second), "a second scan gives another document")
 				require.Equal(t, purls(t, inv), readBack(t, f, raw))
 				own, err := bom.Read(raw)
 				require.NoError(t, err)
