@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/osvscanner"
 )
 
 // scanFlags are the flags of scan.
@@ -30,6 +31,7 @@ type scanFlags struct {
 	verify          bool
 
 	least, unknown, fail event.Severity // parsed
+	engine               *osvscanner.Engine
 }
 
 func (a *app) scanCommand() *cobra.Command {
@@ -115,11 +117,16 @@ func (a *app) scan(ctx context.Context, argument string, f scanFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.verify { // before a scan that may take long
+		if f.engine, err = osvscanner.Find(osvscanner.Options{}); err != nil {
+			return err
+		}
+	}
 	inv, err := a.readInventory(ctx, target, f)
 	if err != nil {
 		return err
 	}
-	report, found, err := a.assess(ctx, inv, f)
+	report, found, err := a.assess(ctx, target, inv, f)
 	if err != nil {
 		return err
 	}

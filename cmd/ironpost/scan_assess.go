@@ -10,11 +10,12 @@ import (
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/osvscanner"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
 // assess looks the packages up in the vulnerability database and sorts out what is suppressed or below --min-severity.
-func (a *app) assess(ctx context.Context, inv *inventory.Inventory, f scanFlags) (*scanReport, *match.Result, error) {
+func (a *app) assess(ctx context.Context, target scanTarget, inv *inventory.Inventory, f scanFlags) (*scanReport, *match.Result, error) {
 	now := time.Now()
 	decisions, err := suppression.Load(f.ignore, f.vex, now)
 	if err != nil {
@@ -29,9 +30,15 @@ func (a *app) assess(ctx context.Context, inv *inventory.Inventory, f scanFlags)
 	if err != nil {
 		return nil, nil, err
 	}
+	var compared *osvscanner.Comparison
+	if f.engine != nil {
+		if compared, err = verify(ctx, f.engine, store, target, inv, found, f); err != nil {
+			return nil, nil, err
+		}
+	}
 	kept, suppressed := suppress(decisions, inv.Asset, found.Findings, now)
 	report := newScanReport(inv, found, kept)
-	report.Suppressed = suppressed
+	report.Suppressed, report.Verify = suppressed, compared
 	report.Database = newDatabaseReport(path, store)
 	report.leaveOut(f.least)
 	report.Complete = len(report.unassessed(nil)) == 0

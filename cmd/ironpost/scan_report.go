@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/osvscanner"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
@@ -30,9 +31,9 @@ type scanReport struct {
 	Problems []inventory.Problem `json:"problems"`
 	Skipped  map[string]int      `json:"skipped"` // files that were not read, by reason
 
-	Database *databaseReport `json:"database"` // null: there is none
-	Notes    []string        `json:"notes"`
-	Verify   *verifyReport   `json:"verify,omitempty"`
+	Database *databaseReport        `json:"database"` // null: there is none
+	Notes    []string               `json:"notes"`
+	Verify   *osvscanner.Comparison `json:"verify,omitempty"`
 
 	all []match.Finding // also those below --min-severity
 }

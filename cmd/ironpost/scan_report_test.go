@@ -12,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/osvscanner"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
@@ -44,7 +45,7 @@ func scanned() *scanReport {
 		Skipped:    map[string]int{"too_large": 2},
 		Database:   &databaseReport{Path: "/var/lib/ironpost/vuln-db", Generation: "g1", Updated: began, AgeSecs: 8 * 86400, Stale: true, Advisories: 12},
 		Notes:      []string{"ignore.toml:3:1: expired"},
-		Verify:     &verifyReport{Engine: "osv-scanner v2.5.1", Common: 2, Differences: []difference{{PURL: "pkg:npm/a@1", ID: "CVE-2020-1", OnlyIn: "ironpost", Reason: "a GIT range comes first"}}},
+		Verify:     &osvscanner.Comparison{Engine: "osv-scanner v2.5.1", Common: 2, Differences: []osvscanner.Difference{{PURL: "pkg:npm/a@1", ID: "CVE-2020-1", OnlyIn: osvscanner.Ironpost, Reason: osvscanner.GitFirst}}},
 	}
 	r.all = r.Findings
 	return r
@@ -117,6 +118,7 @@ func TestScanTableFits80ColumnsAndEscapes(t *testing.T) {
 		"known to be exploited (CISA KEV): CVE-2021-44228 in lodash 4.17.15",
 		"suppressed: 1 ignored", "not assessed: no advisories", "except 1: version cannot be compared",
 		"not read in all: 2 too large", "database: 12 advisories, 8 days old, stale", "ignore.toml:3:1: expired",
+		"second engine, osv-scanner v2.5.1: 2 found by both, 1 by one only, 0 of them not explained", "first range is one of commits",
 	} {
 		require.Contains(t, text, says)
 	}

@@ -35,6 +35,10 @@ func (a *app) printScan(r *scanReport) {
 	for _, note := range r.Notes {
 		a.printf("%s", clean(note))
 	}
+	if r.Verify != nil {
+		a.printf("")
+		a.printComparison(r.Verify)
+	}
 }
 
 // printFindings prints one row for each finding, at most screen columns wide; 0 is no limit.
