@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
@@ -76,6 +77,17 @@ func (b *Bus) Provision() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(b.t, b.Admin().Provision(ctx, b.setup.limits, b.Durables()))
+}
+
+// DeleteStream removes a stream, so that nothing can be stored in it until Provision makes
+// it again.
+func (b *Bus) DeleteStream(name bus.StreamName) {
+	b.t.Helper()
+	js, err := jetstream.New(b.Raw(bus.Daemon))
+	require.NoError(b.t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(b.t, js.DeleteStream(ctx, string(name)))
 }
 
 // Durables returns the durables that were made.

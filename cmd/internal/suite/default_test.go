@@ -109,7 +109,6 @@ func TestProbablyUnintendedSettingsAreWarnings(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
 		"IRONPOST_GENRAL_HOST: no key has this variable, it is ignored, did you mean IRONPOST_GENERAL_HOST?",
-		path + ":2:11: sbom.enabled: this build does not have the module yet, it stays off",
 		path + ":4:15: log_pipeline.syslog_bind: is reachable from other machines, and syslog does not authenticate its senders",
 		"IRONPOST_METRICS_LISTEN: metrics.listen: is reachable from other machines, and needs no key",
 	}, loaded.Warnings)

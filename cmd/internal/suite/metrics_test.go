@@ -24,6 +24,7 @@ func TestGoldenMetrics(t *testing.T) {
 	t.Parallel()
 	i := install(t, "")
 	i.configure("[container]\nenabled = true\ndocker_socket = \"/nosuch.sock\"\npolicy_path = \"/nosuch\"\n" +
+		fmt.Sprintf("[sbom]\nenabled = true\nscan_dirs = [%q]\nvuln_db_url = \"\"\n", i.dir+"/apps") + // not there: unread_files has no value
 		"[ebpf]\nenabled = true\ninterface = \"nosuch0\"\npin_path = \"/proc/ironpost\"\n" + // neither is there
 		"[log_pipeline.storage]\npostgres_url = \"postgres://127.0.0.1:1/nosuch\"\n" +
 		"[log_pipeline]\nsources = [\"file\", \"syslog\"]\n" +
@@ -34,7 +35,7 @@ func TestGoldenMetrics(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, body = i.get("/metrics")
 		return strings.Contains(body, "ironpost_bus_stream_messages") && strings.Contains(body, "ironpost_log_pipeline_lines_total") && strings.Contains(body, "ironpost_ebpf_engine_packets_total") &&
-			strings.Contains(body, "ironpost_container_guard_alerts_total") && strings.Contains(body, "ironpost_action_collector_postgres_up")
+			strings.Contains(body, "ironpost_sbom_scanner_scans_total") && strings.Contains(body, "ironpost_container_guard_alerts_total") && strings.Contains(body, "ironpost_action_collector_postgres_up")
 	}, patience, patience/1000)
 	require.Zero(t, i.stop(), i.stderr.String())
 

@@ -72,6 +72,7 @@ func sections() []section {
 func Modules() []Module {
 	return []Module{
 		EBPFEngine(),
+		SBOMScanner(),
 		LogPipeline(),
 		ContainerGuard(),
 		ActionCollector(),
@@ -88,6 +89,21 @@ func EBPFEngine() Module {
 			})
 		},
 		StillActive: func(c Config) []string { return ebpfengine.StillAttached(c.EBPF) },
+	}
+}
+
+// SBOMScanner returns the SBOM scanner.
+func SBOMScanner() Module {
+	return Module{
+		of: bus.SBOMScanner, metricsOffset: 3,
+		New: func(c Config, d deps) (daemon.Module, error) {
+			return sbomscanner.New(c.SBOM, sbomscanner.Deps{
+				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Version: Version(), Log: d.Log, Metrics: d.Metrics,
+				DockerSocket: c.Container.DockerSocket,
+			})
+		},
+		RereadsFiles: true,
+		AlsoReads:    []string{"container.docker_socket"},
 	}
 }
 

@@ -182,17 +182,13 @@ func (c Config) sharedAddresses() setting.Problems {
 
 // Warnings returns settings that are allowed but probably not intended.
 func (c Config) Warnings() []setting.Problem {
-	const (
-		absent = "this build does not have the module yet, it stays off"
-		open   = "is reachable from other machines, and syslog does not authenticate its senders"
-	)
+	const open = "is reachable from other machines, and syslog does not authenticate its senders"
 	logs, storage := c.LogPipeline, c.LogPipeline.Storage
 	var p setting.Problems
 	for _, w := range []struct {
 		holds        bool
 		key, warning string
 	}{
-		{c.SBOM.Enabled, "sbom.enabled", absent},
 		{storage.PostgresURL != "" && !c.Collector.Enabled, "log_pipeline.storage.postgres_url", "the action collector, which stores alerts and actions there, is not enabled here"},
 		{plainRemote(storage.PostgresURL), "log_pipeline.storage.postgres_url", "does not verify the server, set sslmode=verify-full and sslrootcert: else others on the way may read the password and the records"},
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},

@@ -1,0 +1,107 @@
+package sbomscanner
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/backoff"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
+	"github.com/ironpost/ironpost/services/sbomscanner/finding"
+)
+
+const (
+	firstUpdateRetry = time.Minute
+	lastUpdateRetry  = time.Hour
+	updateCheck      = 5 * time.Second
+)
+
+// updater downloads the database. The loop finds the new one by itself.
+type updater struct {
+	s *Service
+
+	mu         sync.Mutex // guards ecosystems
+	ecosystems []string   // of the packages that were found
+}
+
+func newUpdater(s *Service) *updater { return &updater{s: s} }
+
+// installed takes the ecosystems of the packages that were found.
+func (u *updater) installed(all *finding.Inventories) {
+	found := map[string]bool{}
+	for _, key := range all.Keys() {
+		for _, p := range all.Get(key).Packages {
+			if p.Ecosystem != "" {
+				found[advisory.Base(p.Ecosystem)] = true
+			}
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ecosystems = sortedKeys(found)
+}
+
+// wanted returns the ecosystems to download.
+func (u *updater) wanted() []string {
+	if len(u.s.cfg.Ecosystems) > 0 {
+		return slices.Clone(u.s.cfg.Ecosystems)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.ecosystems)
+}
+
+// run downloads whenever an update is due, until ctx ends. Without a URL it does nothing.
+func (u *updater) run(ctx context.Context) error {
+	if u.s.cfg.VulnDBURL == "" {
+		return nil
+	}
+	select { // the ecosystems are known then
+	case <-ctx.Done():
+		return nil
+	case <-u.s.reasons.WhenStarted():
+	}
+	failures, notBefore := 0, time.Time{}
+	for ctx.Err() == nil {
+		if now := time.Now(); now.Before(notBefore) || !u.due(now) {
+			task.Pause(ctx, updateCheck)
+			continue
+		}
+		err := u.update(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			notBefore = time.Now().Add(backoff.Delay(failures, firstUpdateRetry, lastUpdateRetry))
+			failures++
+			u.s.updateErrors.Add(1)
+			u.s.reasons.Set(topicUpdate, "the vulnerability database is not updated: "+err.Error())
+			u.s.log.WithError(err).WithField("again", notBefore.UTC()).Error("vulnerability database not updated, trying again")
+		default:
+			failures = 0
+			notBefore = time.Now().Add(backoff.Delay(0, lastUpdateRetry, lastUpdateRetry)) // also if something stays uncovered
+			u.s.updates.Add(1)
+			u.s.reasons.Clear(topicUpdate)
+		}
+	}
+	return nil
+}
+
+// due reports whether an ecosystem was not checked for an update interval, or is missing.
+func (u *updater) due(now time.Time) bool {
+	wanted := u.wanted()
+	if len(wanted) == 0 {
+		return false
+	}
+	store, err := advisory.Open(u.s.cfg.VulnDBPath)
+	if err != nil {
+		return true
+	}
+	defer func() { _ = store.Close() }() // only read
+	return slices.ContainsFunc(wanted, func(ecosystem string) bool {
+		c, covered := store.Coverage(ecosystem)
+		return !covered || now.Sub(c.Checked) >= u.s.cfg.updateInterval()
+	})
+}
