@@ -30,6 +30,11 @@ container-guard hostile    | -run TestAcceptGuardHostile ./e2e
 container-guard killed     | -run TestAcceptGuardKilled ./e2e
 container-guard rounds     | -run TestAcceptGuardRounds ./e2e
 container-guard undone     | -run TestAcceptGuardUndone ./e2e
+storage write              | -run TestAcceptWrite ./internal/storage
+storage filters            | -run TestAcceptFilters ./internal/storage
+storage text               | -run TestAcceptText ./internal/storage
+storage killed             | -run TestAccept(Postgres|Collector)Killed ./services/actioncollector/postgres
+storage down               | -run TestAcceptPostgresDown ./services/actioncollector/postgres
 '
 
 topic=${1:-}
@@ -44,7 +49,7 @@ commit=$(git describe --always --dirty --abbrev=12)
 logs=bin/accept/$commit
 mkdir -p "$logs"
 export IRONPOST_FUZZ_PACKETS=${IRONPOST_FUZZ_PACKETS:-10000000}
-export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,hping3,docker}
+export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,hping3,docker,postgresql}
 
 failed=0
 for part in ${@:-$all}; do

@@ -7,3 +7,9 @@ func SetCallTimeout(s *Store, d time.Duration) { s.callTimeout = d }
 
 // Storable is storable.
 func Storable(text []byte) []byte { return storable(text) }
+
+// Columns returns the columns of t, Values those of a row.
+func Columns(t Table) []string { return t.columns() }
+
+// Values returns the values of r in the order of Columns.
+func Values(r Row) []any { return r.values }

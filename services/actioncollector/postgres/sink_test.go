@@ -41,12 +41,10 @@ type rig struct {
 	stop      func()
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, options ...bustest.Option) *rig {
 	t.Helper()
-	r := &rig{
-		T: t, server: testenv.PostgreSQL(t),
-		bus: bustest.New(t, bustest.WithModules(append(bus.ModuleNames(), bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL))...)),
-	}
+	sink := bustest.WithModules(append(bus.ModuleNames(), bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL))...)
+	r := &rig{T: t, server: testenv.PostgreSQL(t), bus: bustest.New(t, append(options, sink)...)}
 	var err error
 	r.alerts, err = r.bus.Conn(bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: r.bus.Host()})
 	require.NoError(t, err)
