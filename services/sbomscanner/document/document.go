@@ -51,7 +51,7 @@ type Options struct {
 
 // Analysis is a decision about a finding in the words of OpenVEX (https://github.com/openvex/spec).
 type Analysis struct {
-	Status        string // not_affected, affected, fixed, under_investigation
+	Status        string // not_affected, affected, fixed, under_investigation; any other, such as ignored, is not stated in CycloneDX
 	Justification string // of not_affected, such as vulnerable_code_not_present; empty if there is none
 	Detail        string // the reason in a sentence
 }
@@ -121,8 +121,8 @@ func newContent(inv *inventory.Inventory, o Options) *content {
 	for reason, n := range inv.Skipped {
 		c.missing[line(reason)] += n
 	}
-	if len(inv.Problems) > 0 {
-		c.missing["unreadable"] += len(inv.Problems)
+	if len(inv.Skipped) == 0 && len(inv.Problems) > 0 { // problems are among what was skipped
+		c.missing["unreadable"] = len(inv.Problems)
 	}
 	if o.Findings != nil {
 		for _, f := range o.Findings.Findings {
