@@ -101,11 +101,15 @@ func (w *walker) file(name string, entry fs.DirEntry) {
 		w.scan.skip(name, unreadable, reasonOf(err))
 		return
 	}
+	before := len(w.scan.result.Packages)
 	if w.cache == nil {
 		w.scan.take(name, w.scan.read(folderTree{w.root}, name, info.Size(), parsers))
-		return
+	} else {
+		w.cached(name, info, parsers)
 	}
-	w.cached(name, info, parsers)
+	if len(w.scan.result.Packages) > before {
+		w.scan.modified(info.ModTime())
+	}
 }
 
 // cached takes the packages of a file from the cache, or parses it and puts them there.
