@@ -45,7 +45,7 @@ var modules = []Module{
 	{Name: SBOMScanner, Produces: []StreamName{Alerts}},
 	{
 		Name: ContainerGuard, Produces: []StreamName{Actions}, Consumes: []Subscription{{Stream: Alerts, FromNew: true}},
-		Reads: []string{BlocklistBucket}, Writes: []string{BlocklistBucket},
+		Reads: []string{BlocklistBucket, TrustBucket}, Writes: []string{BlocklistBucket},
 	},
 	{
 		Name: ActionCollector, Consumes: []Subscription{

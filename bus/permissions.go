@@ -94,6 +94,8 @@ func daemonPermission(host string) Permission {
 	p := servicePermission(Daemon, host)
 	p.Publish = append(p.Publish, "$JS.API.>", HealthSubject, svcRoot+".>", "$SRV.>")
 	p.Subscribe = append(p.Subscribe, "$JS.EVENT.ADVISORY.>")
+	p.read([]string{TrustBucket})
+	p.write([]string{TrustBucket})
 	return p
 }
 

@@ -19,10 +19,11 @@ const (
 	DLQ     StreamName = "IRONPOST_DLQ"
 )
 
-// The buckets: blocks in force, and the head of the audit chain.
+// The buckets: blocks in force, the head of the audit chain, and the trust of plug-ins.
 const (
 	BlocklistBucket = "ironpost_blocklist"
 	AuditBucket     = "ironpost_audit"
+	TrustBucket     = "ironpost_trust"
 )
 
 // DuplicatesWindow is how long a stream remembers the ids it stored.
@@ -120,5 +121,6 @@ func Buckets(l Limits) []BucketSpec {
 	return []BucketSpec{
 		{Name: BlocklistBucket, MaxBytes: l.share(32), Replicas: l.Replicas},
 		{Name: AuditBucket, MaxBytes: l.share(64), Replicas: l.Replicas},
+		{Name: TrustBucket, MaxBytes: l.share(256), Replicas: l.Replicas},
 	}
 }

@@ -81,66 +81,100 @@ func remoteTLS(c Config) (*tls.Config, error) {
 // RemoteModule is a module that has a key to connect from another process or machine.
 type RemoteModule struct{ Module, Host string }
 
+// remoteKeys are the keys of a folder.
+type remoteKeys struct {
+	users   []accountUser
+	modules []RemoteModule
+	plugins []bus.Plugin
+}
+
 // RemoteModules returns the modules of the keys that were read last: at the start, or by Reload.
 // It may be called concurrently.
-func (s *Server) RemoteModules() []RemoteModule {
-	if read := s.remote.Load(); read != nil {
-		return *read
+func (s *Server) RemoteModules() []RemoteModule { return s.remote.Load().modules }
+
+// Plugins returns the plug-ins of the keys that were read last. It may be called concurrently.
+func (s *Server) Plugins() []bus.Plugin { return s.remote.Load().plugins }
+
+// readRemoteKeys reads dir: one file "<module>.<host>.nk" per key, see parseKey. A missing folder
+// holds none. Any other file is an error: its author expects that it permits a connection.
+func readRemoteKeys(dir string) (*remoteKeys, error) {
+	keys := &remoteKeys{}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return keys, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bus keys: %w", err)
+	}
+	if len(entries) > maxRemoteKeys {
+		return nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
+	}
+	for _, entry := range entries {
+		if err := keys.read(dir, entry.Name()); err != nil {
+			return nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
+		}
+	}
+	return keys, nil
+}
+
+func (k *remoteKeys) read(dir, name string) error {
+	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
+	ours := module == bus.Operator || bus.IsModule(module) // no other machine may be this one's daemon
+	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || host == "" || bus.HostToken(host) != host || !ours && !bus.IsPluginName(module) {
+		return errors.New(`want a name such as "log-pipeline.web-1.nk", of a module, a plug-in or "operator" and a host`)
+	}
+	text, err := readKeyFile(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	public, plugin, err := parseKey(text)
+	if err != nil {
+		return err
+	}
+	plugin.Name, plugin.Host = module, host
+	switch {
+	case ours && len(plugin.Publish) > 0:
+		return fmt.Errorf("%s is no plug-in: what it may publish is not for its key to say", module)
+	case !ours && len(plugin.Publish) == 0:
+		return fmt.Errorf(`%s is no module of this version; the key of a plug-in says "publish alerts"`, module)
+	case ours:
+		k.users = append(k.users, moduleUser(public, bus.Permissions(module, host), overTCP))
+	default:
+		k.users = append(k.users, moduleUser(public, plugin.Permission(), overTCP))
+		k.plugins = append(k.plugins, plugin)
+	}
+	if bus.IsModule(module) {
+		k.modules = append(k.modules, RemoteModule{Module: module, Host: host})
 	}
 	return nil
 }
 
-// remoteUsers reads dir: one file "<module>.<host>.nk" per key, holding the public half.
-// A missing folder holds none. Any other file is an error: its author expects that it
-// permits a connection.
-func remoteUsers(dir string) (users []accountUser, modules []RemoteModule, err error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("bus keys: %w", err)
-	}
-	if len(entries) > maxRemoteKeys {
-		return nil, nil, fmt.Errorf("bus keys: %s holds more than %d files", dir, maxRemoteKeys)
-	}
-	for _, entry := range entries {
-		user, module, err := remoteUser(dir, entry.Name())
-		if err != nil {
-			return nil, nil, fmt.Errorf("bus keys: %s: %w", filepath.Join(dir, entry.Name()), err)
-		}
-		users = append(users, user)
-		if module.Module != bus.Operator {
-			modules = append(modules, module)
+// parseKey reads the file of a key: the public half of a user nkey, and for a plug-in the lines
+// "publish alerts" and "trust unproven" or "trust peer".
+func parseKey(text string) (public string, p bus.Plugin, err error) {
+	p.Trust = bus.Unproven
+	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		switch line = strings.TrimSpace(line); {
+		case n == 0 && nkeys.IsValidPublicUserKey(line):
+			public = line
+		case n == 0:
+			return "", p, errors.New("not the public half of a user nkey (it begins with U)")
+		case line == "publish alerts":
+			p.Publish = []bus.StreamName{bus.Alerts}
+		case line == "trust "+string(bus.Unproven), line == "trust "+string(bus.Peer):
+			p.Trust = bus.Trust(strings.TrimPrefix(line, "trust "))
+		default:
+			return "", p, fmt.Errorf("line %d: want \"publish alerts\", \"trust unproven\" or \"trust peer\"", n+1)
 		}
 	}
-	return users, modules, nil
+	return public, p, nil
 }
 
-func remoteUser(dir, name string) (accountUser, RemoteModule, error) {
-	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
-	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || bus.HostToken(host) != host || !isRemoteRole(module) {
-		return accountUser{}, RemoteModule{}, errors.New(`want a name such as "log-pipeline.web-1.nk", of a module or "operator" and a host`)
-	}
-	public, err := readKeyFile(filepath.Join(dir, name))
-	if err != nil {
-		return accountUser{}, RemoteModule{}, err
-	}
-	if !nkeys.IsValidPublicUserKey(public) {
-		return accountUser{}, RemoteModule{}, errors.New("not the public half of a user nkey (it begins with U)")
-	}
-	return moduleUser(public, bus.Permissions(module, host), overTCP), RemoteModule{Module: module, Host: host}, nil
-}
-
-// isRemoteRole reports whether a remote key may have this role. No other machine may be
-// this one's daemon.
-func isRemoteRole(name string) bool { return name == bus.Operator || bus.IsModule(name) }
-
-// maxKeyFile is more than a public key and a newline.
-const maxKeyFile = 128
+// maxKeyFile is more than a public key and the lines of a plug-in.
+const maxKeyFile = 256
 
 func readKeyFile(path string) (string, error) {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if err != nil {
 		return "", err
 	}
@@ -148,5 +182,5 @@ func readKeyFile(path string) (string, error) {
 		return "", fmt.Errorf("want a file of at most %d bytes", maxKeyFile)
 	}
 	b, err := os.ReadFile(path)
-	return strings.TrimSpace(string(b)), err
+	return string(b), err
 }

@@ -29,7 +29,7 @@ type Server struct {
 	keys     keyring
 	observer *observerKeys // nil without observers
 	dialer   inProcessDialer
-	remote   atomic.Pointer[[]RemoteModule] // of the keys read last
+	remote   atomic.Pointer[remoteKeys] // read last
 
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
 	stopped bool
@@ -54,6 +54,7 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	}
 	config = config.withDefaults()
 	s := &Server{config: config, log: log, proxies: map[string]*proxy{}}
+	s.remote.Store(&remoteKeys{})
 	if err := s.makeKeys(); err != nil {
 		return nil, err
 	}
@@ -139,12 +140,12 @@ func (s *Server) options() (*server.Options, error) {
 		users = append(users, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
 	}
 	if s.config.Listen != "" {
-		remote, modules, err := remoteUsers(s.config.KeysDir)
+		remote, err := readRemoteKeys(s.config.KeysDir)
 		if err != nil {
 			return nil, err
 		}
-		users = append(users, remote...)
-		s.remote.Store(&modules)
+		users = append(users, remote.users...)
+		s.remote.Store(remote)
 	}
 	accounts := newAccounts(users)
 	if s.observer != nil {

@@ -40,7 +40,7 @@ var forbidden = map[string][]string{
 var soleImporter = map[string][]string{
 	"github.com/nats-io/nats-server": {"bus/embedded"},
 	"github.com/nats-io/nats.go":     {"bus"},
-	"github.com/nats-io/nkeys":       {"bus"},
+	"github.com/nats-io/nkeys":       {"bus", "internal/credential"},
 	"github.com/synadia-io/orbit.go": {"bus"},
 	"github.com/spf13/viper":         {"internal/config"},
 	"github.com/docker/docker":       {"internal/docker"},

@@ -70,7 +70,11 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 	e := s.newEvaluator(run, time.Now())
 	e.retried = retried
 	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
-	for _, d := range e.evaluate(ctx, a) {
+	decisions := e.evaluate(ctx, a)
+	if err := s.propose(ctx, a, decisions); err != nil {
+		return nil, err
+	}
+	for _, d := range decisions {
 		if d.waits {
 			waiting = append(waiting, d)
 		}

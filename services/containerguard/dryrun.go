@@ -57,7 +57,11 @@ func (s *Service) testPolicies(ctx context.Context, body []byte) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
-	return publicDecisions(s.newEvaluator(s.run.Load(), at).evaluate(ctx, &a)), nil
+	decisions := s.newEvaluator(s.run.Load(), at).evaluate(ctx, &a)
+	if err := s.propose(ctx, &a, decisions); err != nil {
+		return nil, err
+	}
+	return publicDecisions(decisions), nil
 }
 
 // DryRun returns the decisions of the policies of set, under cfg, about a at a time,

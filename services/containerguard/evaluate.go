@@ -28,6 +28,7 @@ type step struct {
 	container docker.Container
 	address   netip.Addr
 	outcome   stepOutcome
+	proposed  bool // a dry run because of who sent the alert
 	reason    string
 }
 

@@ -100,7 +100,7 @@ func (r *response) corroborate(d decision) []step {
 	out := make([]step, len(d.steps))
 	for i, s := range d.steps {
 		out[i] = s
-		if s.outcome == outcomeSkip {
+		if s.outcome == outcomeSkip || s.proposed { // an unproven sender corroborates nothing
 			continue
 		}
 		subject := r.corroborationSubject(s)

@@ -12,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/internal/credential"
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/internal/logging"
 	"github.com/ironpost/ironpost/internal/metrics"
@@ -184,10 +185,27 @@ func (a *app) observe(context.Context) map[string][]string {
 	if a.bus.server != nil {
 		out[busName] = append(out[busName], a.bus.server.Health()...)
 	}
+	a.observeCertificates(out)
 	if reason := a.metricsOff.Load(); reason != nil {
 		out[metricsName] = []string{*reason}
 	}
 	return out
+}
+
+// observeCertificates adds a reason for each certificate of the bus that is about to expire. A
+// module without a daemon reports it itself.
+func (a *app) observeCertificates(out map[string][]string) {
+	expiring := credential.Expiring(time.Now(), a.cfg.Bus.TLSCA, a.cfg.Bus.TLSCert)
+	if len(expiring) == 0 {
+		return
+	}
+	if a.bus.admin != nil {
+		out[busName] = append(out[busName], expiring...)
+		return
+	}
+	for name := range a.bus.modules {
+		out[name] = append(out[name], expiring...)
+	}
 }
 
 // serveStatus answers the verb status for each module that runs, and for the daemon.

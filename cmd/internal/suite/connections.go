@@ -36,6 +36,7 @@ type busServer interface {
 	Stats() embedded.Stats
 	Peers() []netip.Addr
 	RemoteModules() []embedded.RemoteModule
+	Plugins() []bus.Plugin
 	ObserverAddr() string
 }
 
@@ -111,8 +112,8 @@ func (b *connections) provision(ctx context.Context, cfg Config, enabled map[str
 	return nil
 }
 
-// provisionDurables makes the streams, and the durables of this process and of the modules that
-// have a key to connect from elsewhere.
+// provisionDurables makes the streams, the durables of this process and of the modules that have a
+// key to connect from elsewhere, and the entries of plug-ins.
 func (b *connections) provisionDurables(ctx context.Context) error {
 	b.durables = slices.Clone(b.own)
 	if b.server != nil {
@@ -125,7 +126,10 @@ func (b *connections) provisionDurables(ctx context.Context) error {
 			}
 		}
 	}
-	return b.admin.Provision(ctx, b.limits, b.durables)
+	if err := b.admin.Provision(ctx, b.limits, b.durables); err != nil || b.server == nil {
+		return err
+	}
+	return b.admin.SetTrust(ctx, b.server.Plugins())
 }
 
 // durablesOf returns the durables of modules on host, with those of their configured sinks.
@@ -194,13 +198,10 @@ func (b *connections) connect(ctx context.Context, cfg Config, program Program, 
 // Credentials returns the file with the key of module.
 func (c Bus) Credentials(module string) string {
 	if info, err := os.Stat(c.CredentialsFile); err == nil && info.IsDir() {
-		return filepath.Join(c.CredentialsFile, module+seedSuffix)
+		return filepath.Join(c.CredentialsFile, module+bus.SeedSuffix)
 	}
 	return c.CredentialsFile
 }
-
-// seedSuffix ends the file of a module's seed, in a folder of credentials.
-const seedSuffix = ".seed"
 
 // ClientTLS returns the TLS configuration for an external bus, nil if no file is named.
 // The error names the key whose file cannot be used.
@@ -220,11 +221,13 @@ func (c Bus) ClientTLS() (*tls.Config, error) {
 		}
 	}
 	if c.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
+		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
 			return nil, fmt.Errorf("bus.tls_cert: %w", err)
 		}
-		secure.Certificates = []tls.Certificate{pair}
+		secure.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // of each connection: it may have been renewed
+			pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+			return &pair, err
+		}
 	}
 	return secure, nil
 }

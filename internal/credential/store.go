@@ -1,0 +1,276 @@
+package credential
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/atomicfile"
+)
+
+// The files of a store; those of a bundle are in package bus. publicSuffix follows a module's name
+// and host.
+const (
+	CA           = bus.BundleCA
+	ServerCert   = "server.pem"
+	ServerKey    = "server.key"
+	caKey        = "ca.key"
+	publicSuffix = ".nk"
+)
+
+const (
+	folderMode = 0o700
+	fileMode   = 0o600
+)
+
+// ErrExists is returned where something would be overwritten.
+var ErrExists = errors.New("exists already")
+
+// Store is the authority of one bus and the public halves of its keys. It belongs to a daemon's
+// machine. One process at a time may change it.
+type Store struct {
+	// PKI is the folder of the authority and of the daemon's certificate.
+	PKI string
+	// Keys is the folder of the public halves, which the daemon reads.
+	Keys string
+}
+
+// Init makes the authority and the daemon's certificate for names: the host names and addresses by
+// which others reach it. It returns ErrExists if there is an authority.
+func (s Store) Init(names []string, now time.Time) error {
+	for _, dir := range []string{s.PKI, s.Keys} {
+		if err := makeFolder(dir); err != nil {
+			return err
+		}
+	}
+	ca, err := newAuthority(now)
+	if err != nil {
+		return err
+	}
+	signer, err := parseAuthority(ca)
+	if err != nil {
+		return err
+	}
+	server, err := signer.server(names, now)
+	if err != nil {
+		return err
+	}
+	return writeNew(s.PKI, file{caKey, ca.key}, file{CA, ca.cert}, file{ServerKey, server.key}, file{ServerCert, server.cert})
+}
+
+// Renew makes a new certificate of the daemon, for names, or for those of the present one if there
+// are none.
+func (s Store) Renew(names []string, now time.Time) error {
+	signer, err := s.authority()
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		if names, err = s.ServerNames(); err != nil {
+			return err
+		}
+	}
+	server, err := signer.server(names, now)
+	if err != nil {
+		return err
+	}
+	return replace(s.PKI, file{ServerKey, server.key}, file{ServerCert, server.cert})
+}
+
+// ServerNames returns the names of the daemon's certificate.
+func (s Store) ServerNames() ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(s.PKI, ServerCert))
+	if err != nil {
+		return nil, err
+	}
+	cert, err := parseCertificate(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(s.PKI, ServerCert), err)
+	}
+	names := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names, nil
+}
+
+// AddHost makes the folder bundle with what modules, or the operator, of host need. With again they
+// may have keys already, which then end. The daemon reads the keys on SIGHUP.
+func (s Store) AddHost(host string, modules []string, bundle string, again bool, now time.Time) error {
+	if host == "" || bus.HostToken(host) != host {
+		return fmt.Errorf("host %q must be lower case letters, digits and - only", host)
+	}
+	keys := map[string][]string{}
+	for _, m := range modules {
+		if !bus.IsModule(m) && m != bus.Operator {
+			return fmt.Errorf("%q is no module, want one of %s", m, strings.Join(append(bus.ModuleNames(), bus.Operator), ", "))
+		}
+		keys[m] = nil
+	}
+	return s.add(host, keys, bundle, again, now)
+}
+
+// AddPlugin is AddHost for a plug-in.
+func (s Store) AddPlugin(p bus.Plugin, bundle string, again bool, now time.Time) error {
+	if !bus.IsPluginName(p.Name) {
+		return fmt.Errorf("%q is no name for a plug-in, want lower case letters, digits and -, and not that of a module", p.Name)
+	}
+	if p.Host == "" || bus.HostToken(p.Host) != p.Host {
+		return fmt.Errorf("host %q must be lower case letters, digits and - only", p.Host)
+	}
+	lines := []string{"publish alerts", "trust " + string(p.Trust)}
+	return s.add(p.Host, map[string][]string{p.Name: lines}, bundle, again, now)
+}
+
+// add makes a bundle of the keys, which are by module the further lines of the public half.
+func (s Store) add(host string, keys map[string][]string, bundle string, again bool, now time.Time) error {
+	signer, err := s.authority()
+	if err != nil {
+		return err
+	}
+	client, err := signer.client(host, now)
+	if err != nil {
+		return err
+	}
+	ca, err := os.ReadFile(filepath.Join(s.PKI, CA))
+	if err != nil {
+		return err
+	}
+	secret, public := []file{{CA, ca}, {bus.BundleCert, client.cert}, {bus.BundleKey, client.key}}, []file(nil)
+	for name, lines := range keys {
+		seed, half, err := newKey()
+		if err != nil {
+			return err
+		}
+		secret = append(secret, file{name + bus.SeedSuffix, seed})
+		public = append(public, file{name + "." + host + publicSuffix, []byte(strings.Join(append([]string{half}, lines...), "\n") + "\n")})
+	}
+	if !again {
+		for _, f := range public {
+			if _, err := os.Lstat(filepath.Join(s.Keys, f.name)); err == nil {
+				return fmt.Errorf("the key of %s: %w", strings.TrimSuffix(f.name, publicSuffix), ErrExists)
+			}
+		}
+	}
+	if err := os.Mkdir(bundle, folderMode); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s: %w", bundle, ErrExists)
+		}
+		return err
+	}
+	if err := writeNew(bundle, secret...); err != nil {
+		return err
+	}
+	return replace(s.Keys, public...)
+}
+
+// Revoke removes the keys of host, or of one module or plug-in of it if module is not empty, and
+// returns their names. The daemon closes their connections on SIGHUP.
+func (s Store) Revoke(host, module string) ([]string, error) {
+	entries, err := os.ReadDir(s.Keys)
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), "."+host+publicSuffix)
+		if !ok || module != "" && name != module {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.Keys, entry.Name())); err != nil {
+			return removed, err
+		}
+		removed = append(removed, name)
+	}
+	if len(removed) == 0 {
+		return nil, fmt.Errorf("%s has no such key of %s", s.Keys, host)
+	}
+	return removed, nil
+}
+
+func (s Store) authority() (*authority, error) {
+	cert, err := os.ReadFile(filepath.Join(s.PKI, CA))
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(filepath.Join(s.PKI, caKey))
+	if err != nil {
+		return nil, err
+	}
+	a, err := parseAuthority(pair{cert: cert, key: key})
+	if err != nil {
+		return nil, fmt.Errorf("authority in %s: %w", s.PKI, err)
+	}
+	return a, nil
+}
+
+// newKey makes a user nkey.
+func newKey() (seed []byte, public string, err error) {
+	k, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, "", err
+	}
+	if seed, err = k.Seed(); err != nil {
+		return nil, "", err
+	}
+	public, err = k.PublicKey()
+	return append(seed, '\n'), public, err
+}
+
+// file is a name and its content.
+type file struct {
+	name    string
+	content []byte
+}
+
+// writeNew writes files that do not exist yet to dir. On ErrExists it has changed nothing.
+func writeNew(dir string, files ...file) error {
+	for _, f := range files {
+		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil {
+			return fmt.Errorf("%s: %w", filepath.Join(dir, f.name), ErrExists)
+		}
+	}
+	return replace(dir, files...)
+}
+
+// replace writes files to dir. Those that root writes belong to the owner of dir, so that a daemon
+// of another user can read them.
+func replace(dir string, files ...file) (err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	for _, f := range files {
+		if err := atomicfile.Write(root, f.name, f.content, fileMode); err != nil {
+			return err
+		}
+		if f.name == caKey { // only who adds hosts needs it
+			continue
+		}
+		if err := giveToOwner(root, f.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeFolder makes dir, for the owner of the folder it is in.
+func makeFolder(dir string) (err error) {
+	if err := os.MkdirAll(dir, folderMode); err != nil {
+		return err
+	}
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(giveToOwner(parent, filepath.Base(dir)), parent.Close())
+}

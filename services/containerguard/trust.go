@@ -1,0 +1,49 @@
+package containerguard
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
+)
+
+// propose turns the steps of decisions about a that its sender may not cause into dry runs that say
+// so. The modules of Ironpost may cause what the policies say; a plug-in what its trust allows.
+func (s *Service) propose(ctx context.Context, a *event.Alert, decisions []decision) error {
+	if bus.IsModule(a.Module) {
+		return nil
+	}
+	trust, err := s.deps.Bus.TrustOf(ctx, a.Module, a.Host)
+	if err != nil {
+		return fmt.Errorf("trust of the plug-in %s: %w", a.Module, err)
+	}
+	for _, d := range decisions {
+		for i := range d.steps {
+			d.steps[i].propose(a.Module, trust)
+		}
+	}
+	return nil
+}
+
+// propose makes s a dry run if an alert of a plug-in with that trust may not cause it. A
+// notification harms nothing.
+func (s *step) propose(plugin string, trust bus.Trust) {
+	why := ""
+	switch {
+	case s.kind == policy.Notify || s.outcome != outcomeAct:
+		return
+	case trust != bus.Peer:
+		why = "the plug-in " + plugin + " is unproven"
+	case s.kind == policy.BlockSource:
+		why = "a block holds on every host, and the plug-in " + plugin + " is trusted on this one"
+	default:
+		return
+	}
+	s.outcome, s.proposed = outcomeDryRun, true
+	if s.reason != "" {
+		why += "; " + s.reason
+	}
+	s.reason = "proposed only: " + why
+}
