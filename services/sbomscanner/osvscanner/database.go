@@ -63,8 +63,8 @@ func writeArchive(ctx context.Context, path string, store *advisory.Store, ecosy
 	}
 	archive.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
 	err = store.Each(ecosystem, func(a *advisory.Advisory) error {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		entry, err := archive.Create(a.ID + ".json")
 		if err != nil {

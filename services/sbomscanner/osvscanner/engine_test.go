@@ -28,7 +28,9 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, Program)
-	out, err := exec.Command("go", "build", "-o", path, "github.com/ironpost/ironpost/cmd/"+Program).CombinedOutput()
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/ironpost/ironpost/cmd/"+Program)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does, so that what that compiled is used
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
 	}
@@ -100,7 +102,7 @@ func TestEveryDifferenceHasAReason(t *testing.T) {
 		osvRecord("A-5", "Debian:11", "openssl", below2),
 	)
 	inv := &inventory.Inventory{Packages: []inventory.Package{
-		pkg(t, "pkg:pypi/p@1.5"), pkg(t, "pkg:pypi/q"), pkg(t, "pkg:npm/p@1.0.0"),
+		pkg(t, "pkg:pypi/p@1.5"), pkg(t, "pkg:pypi/q@latest"), pkg(t, "pkg:npm/p@1.0.0"),
 		pkg(t, "pkg:deb/debian/libssl3@1.0?distro=debian-12&upstream=openssl@1.1"),
 	}}
 	ours, err := match.New(s, match.Options{}).Match(t.Context(), inv)
@@ -112,7 +114,7 @@ func TestEveryDifferenceHasAReason(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &Comparison{Engine: report.Engine, Common: 2, Differences: []Difference{
 		{"pkg:pypi/p@1.5", "A-2", Ironpost, GitFirst},
-		{"pkg:pypi/q", "A-3", OSVScanner, VersionUnreadable},
+		{"pkg:pypi/q@latest", "A-3", OSVScanner, VersionUnreadable},
 	}}, c)
 
 	theirs, err := engine(t, Options{}).Match(t.Context(), s, match.Options{}, inv)
@@ -148,10 +150,49 @@ func TestRealManifests(t *testing.T) {
 	t.Logf("%d packages, %d common, only ours: %v", len(inv.Packages), c.Common, reasons)
 	require.Zero(t, reasons[Unknown])
 
+	_, err = engine(t, Options{MemoryBytes: 40 << 20}).Scan(t.Context(), s, Target{Inventory: inv, Directory: manifests})
+	require.ErrorContains(t, err, "osv-scanner failed", "its memory is limited")
+
 	// The archives made from the index are as good as the original ones.
 	original, err := e.run(t.Context(), t.TempDir(), originalRequest(t, manifests, advisories))
 	require.NoError(t, err)
 	require.Equal(t, original, report)
+}
+
+// The real advisories that osv-scanner misses, because commits come first and there is no list of versions.
+func TestRealAdvisoriesWithCommitsFirst(t *testing.T) {
+	t.Parallel()
+	s := store(t, testenv.Data(t, "osv"))
+	inv := &inventory.Inventory{}
+	ids := map[string]bool{}
+	require.NoError(t, s.Each("PyPI", func(a *advisory.Advisory) error {
+		for _, entry := range a.Affected {
+			if len(entry.Versions) > 0 || len(entry.Ranges) < 2 || entry.Ranges[0].Type != advisory.Git || !a.Withdrawn.IsZero() {
+				continue
+			}
+			ids[a.ID] = true
+			for _, e := range entry.Ranges[1].Events {
+				if v := e.Introduced; v != "" {
+					inv.Packages = append(inv.Packages, pkg(t, "pkg:pypi/"+entry.Name+"@"+map[bool]string{true: "0.0.1", false: v}[v == "0"]))
+				}
+			}
+		}
+		return nil
+	}))
+	inv.Sort()
+	ours, err := match.New(s, match.Options{}).Match(t.Context(), inv)
+	require.NoError(t, err)
+	report, err := engine(t, Options{}).Scan(t.Context(), s, Target{Inventory: inv})
+	require.NoError(t, err)
+	c, err := Compare(s, inv, ours, report)
+	require.NoError(t, err)
+	missed := map[string]bool{}
+	for _, d := range c.Differences {
+		require.Equal(t, GitFirst, d.Reason, "%+v", d)
+		missed[d.ID] = true
+	}
+	require.Len(t, ids, 13)
+	require.Subset(t, missed, ids, "the version 0.0.1 is in more advisories, which list other versions")
 }
 
 // originalRequest is a request with the archives of a data folder themselves.
@@ -185,9 +226,6 @@ func TestAFailureOfTheProgramIsAnError(t *testing.T) {
 
 	_, err := engine(t, Options{}).Scan(t.Context(), s, Target{Inventory: inv, Directory: filepath.Join(t.TempDir(), "missing")})
 	require.ErrorContains(t, err, "no such file")
-
-	_, err = engine(t, Options{MemoryBytes: 8 << 20}).Scan(t.Context(), s, Target{Inventory: inv})
-	require.ErrorContains(t, err, "osv-scanner failed", "its memory is limited")
 
 	_, err = engine(t, Options{Timeout: time.Millisecond}).Scan(t.Context(), s, Target{Inventory: inv})
 	require.ErrorContains(t, err, "within 1ms")
