@@ -2,6 +2,7 @@ package match
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,7 @@ func FuzzMatch(f *testing.F) {
 		s := newSubject(p)
 		usable := candidates[:0]
 		for _, a := range candidates {
-			if a == nil || a.ID == "" {
+			if a == nil || slices.Contains(slices.Concat(a.Aliases, a.Upstream, []string{a.ID}), "") {
 				continue // the importer refuses it
 			}
 			for i := range a.Affected {
@@ -44,11 +45,11 @@ func FuzzMatch(f *testing.F) {
 			}
 			usable = append(usable, a)
 		}
-		hits, _ := s.hits(usable)
-		result := &Result{}
-		require.NoError(t, m.report(p, &s, hits, &aliases{store: store, known: map[string]*names{}}, result))
-		require.Equal(t, len(hits) > 0, len(result.Findings) > 0)
-		for _, f := range result.Findings {
+		pass := m.newPass(nil)
+		hits, _ := s.hits(pass.reader, usable)
+		require.NoError(t, pass.report(p, &s, hits))
+		require.Equal(t, len(hits) > 0, len(pass.result.Findings) > 0)
+		for _, f := range pass.result.Findings {
 			require.NotEmpty(t, f.ID)
 			require.NotEmpty(t, f.IDs)
 			require.True(t, f.Reaches(event.Info))

@@ -36,92 +36,107 @@ func New(store *advisory.Store, o Options) *Matcher {
 // whose version cannot be compared, is counted in the result, so that it is never taken for one without vulnerabilities. It
 // fails only if ctx ends or the store cannot be read.
 func (m *Matcher) Match(ctx context.Context, inv *inventory.Inventory) (*Result, error) {
-	return m.each(ctx, inv, func(_ *inventory.Package, s *subject, candidates []*advisory.Advisory) ([]hit, bool) {
-		return s.hits(candidates)
+	return m.each(ctx, inv, func(r *reader, _ *inventory.Package, s *subject, candidates []*advisory.Advisory) ([]hit, bool) {
+		return s.hits(r, candidates)
 	})
 }
 
 // Describe is Match where another engine decided: affects returns the ids of the advisories that it says affect a package.
 // Those that the store does not have are left out.
 func (m *Matcher) Describe(ctx context.Context, inv *inventory.Inventory, affects func(*inventory.Package) []string) (*Result, error) {
-	return m.each(ctx, inv, func(p *inventory.Package, s *subject, candidates []*advisory.Advisory) ([]hit, bool) {
+	return m.each(ctx, inv, func(_ *reader, p *inventory.Package, s *subject, candidates []*advisory.Advisory) ([]hit, bool) {
 		return s.chosen(candidates, affects(p)), false
 	})
 }
 
 // decision says which of the advisories that name a package affect it, and whether one of the others could not be decided.
-type decision func(*inventory.Package, *subject, []*advisory.Advisory) (hits []hit, unreadable bool)
+type decision func(*reader, *inventory.Package, *subject, []*advisory.Advisory) (hits []hit, unreadable bool)
+
+// pass is one call of Match or Describe.
+type pass struct {
+	*Matcher
+	reader *reader
+	names  aliases
+	decide decision
+	result *Result
+}
+
+func (m *Matcher) newPass(decide decision) *pass {
+	return &pass{
+		Matcher: m, reader: newReader(m.store), names: aliases{store: m.store, known: map[string]*names{}}, decide: decide,
+		result: &Result{Findings: []Finding{}, NotAssessed: map[string]int{}, Unreadable: map[string]int{}},
+	}
+}
 
 func (m *Matcher) each(ctx context.Context, inv *inventory.Inventory, decide decision) (*Result, error) {
-	result := &Result{Findings: []Finding{}, NotAssessed: map[string]int{}, Unreadable: map[string]int{}}
-	names := aliases{store: m.store, known: map[string]*names{}}
+	p := m.newPass(decide)
 	for i := range inv.Packages {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := m.assess(&inv.Packages[i], decide, &names, result); err != nil {
+		if err := p.assess(&inv.Packages[i]); err != nil {
 			return nil, fmt.Errorf("matching %s: %w", inv.Packages[i].PURL, err)
 		}
 	}
-	slices.SortFunc(result.Findings, func(a, b Finding) int {
+	slices.SortFunc(p.result.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.PURL, b.PURL), cmp.Compare(a.ID, b.ID))
 	})
-	return result, nil
+	return p.result, nil
 }
 
-// assess adds to result what is known about p.
-func (m *Matcher) assess(p *inventory.Package, decide decision, names *aliases, result *Result) error {
-	s := newSubject(p)
-	candidates, err := m.store.Lookup(s.base, s.name)
+// assess adds to the result what is known about a package.
+func (p *pass) assess(of *inventory.Package) error {
+	s := newSubject(of)
+	candidates, err := p.reader.lookup(s.base, s.name)
 	if errors.Is(err, advisory.ErrNotCovered) {
-		result.NotAssessed[cmp.Or(s.base, purlType(p.PURL))]++
+		p.result.NotAssessed[cmp.Or(s.base, purlType(of.PURL))]++
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	hits, unreadable := decide(p, &s, candidates)
+	hits, unreadable := p.decide(p.reader, of, &s, candidates)
 	if unreadable {
-		result.Unreadable[s.base]++
+		p.result.Unreadable[s.base]++
 	}
-	return m.report(p, &s, hits, names, result)
+	return p.report(of, &s, hits)
 }
 
-// report adds the findings that hits are to result.
-func (m *Matcher) report(p *inventory.Package, s *subject, hits []hit, names *aliases, result *Result) error {
-	groups, err := names.group(hits)
+// report adds the findings that hits are to the result.
+func (p *pass) report(of *inventory.Package, s *subject, hits []hit) error {
+	groups, err := p.names.group(hits)
 	if err != nil {
 		return err
 	}
 	for _, g := range groups {
-		f, err := m.finding(p, s, g)
+		f, err := p.finding(of, s, g)
 		if err != nil {
 			return err
 		}
-		result.Findings = append(result.Findings, f)
+		p.result.Findings = append(p.result.Findings, f)
 	}
 	return nil
 }
 
-// finding describes one vulnerability of p.
-func (m *Matcher) finding(p *inventory.Package, s *subject, g *group) (Finding, error) {
+// finding describes one vulnerability of a package.
+func (p *pass) finding(of *inventory.Package, s *subject, g *group) (Finding, error) {
 	f := Finding{
-		PURL: p.PURL, Name: p.Name, Version: p.Version, Ecosystem: p.Ecosystem,
-		Locations: p.Locations, Groups: p.Groups, Layer: p.Layer,
-		ID: g.id(), IDs: g.ids(), Summary: g.summary(), Fixed: s.fixed(g.hits),
+		PURL: of.PURL, Name: of.Name, Version: of.Version, Ecosystem: of.Ecosystem,
+		Locations: of.Locations, Groups: of.Groups, Layer: of.Layer,
+		ID: g.id(), IDs: g.ids(), Summary: g.summary(), Fixed: s.fixed(p.reader, g.hits),
 	}
 	f.Aliases = g.otherNames(f.ID, f.IDs)
 	stated, ok := g.severity()
 	f.Severity, f.Score, f.Vector, f.From = stated.severity, stated.score, stated.vector, stated.from
 	if !ok {
-		f.Severity, f.Unknown = m.unknown, true
+		f.Severity, f.Unknown = p.unknown, true
 	}
 	for _, cve := range g.cves() {
-		_, exploited, err := m.store.KEV(cve)
+		_, exploited, err := p.store.KEV(cve)
 		if err != nil {
 			return Finding{}, err
 		}
-		scores, _, err := m.store.EPSS(cve)
+		scores, _, err := p.store.EPSS(cve)
 		if err != nil {
 			return Finding{}, err
 		}

@@ -33,7 +33,7 @@ func newSubject(p *inventory.Package) subject {
 }
 
 // hits returns the advisories that affect s. It reports whether one of the others could not be decided.
-func (s *subject) hits(candidates []*advisory.Advisory) (hits []hit, unreadable bool) {
+func (s *subject) hits(r *reader, candidates []*advisory.Advisory) (hits []hit, unreadable bool) {
 	for _, a := range candidates {
 		if !a.Withdrawn.IsZero() {
 			continue
@@ -46,7 +46,7 @@ func (s *subject) hits(candidates []*advisory.Advisory) (hits []hit, unreadable 
 				continue
 			}
 			h.entries = append(h.entries, entry)
-			in, ok := includes(entry, s.base, s.version)
+			in, ok := r.includes(entry, s.base, s.version)
 			affected = affected || in
 			readable = readable && ok
 		}
@@ -127,11 +127,11 @@ func goVersion(version string) string {
 
 // fixed returns the versions that end what hits describe, the nearest one first: those that no hit affects. If the advisories
 // disagree, so that none is left, it returns all that one of them calls fixed.
-func (s *subject) fixed(hits []hit) []string {
+func (s *subject) fixed(r *reader, hits []hit) []string {
 	var candidates []version
 	for _, h := range hits {
 		for _, entry := range h.entries {
-			candidates = append(candidates, laterFixes(entry, s.base, s.version)...)
+			candidates = append(candidates, r.laterFixes(entry, s.base, s.version)...)
 		}
 	}
 	sortVersions(candidates)
@@ -140,7 +140,7 @@ func (s *subject) fixed(hits []hit) []string {
 	var all, sure []string
 	for _, c := range candidates {
 		all = append(all, c.text)
-		if !affectedBy(hits, s.base, c.text) {
+		if !r.affectedBy(hits, s.base, c.text) {
 			sure = append(sure, c.text)
 		}
 	}
@@ -150,10 +150,10 @@ func (s *subject) fixed(hits []hit) []string {
 	return sure
 }
 
-func affectedBy(hits []hit, base, version string) bool {
+func (r *reader) affectedBy(hits []hit, base, version string) bool {
 	for _, h := range hits {
 		for _, entry := range h.entries {
-			if in, _ := includes(entry, base, version); in {
+			if in, _ := r.includes(entry, base, version); in {
 				return true
 			}
 		}
