@@ -72,8 +72,8 @@ func (a *app) storageCommand() *cobra.Command {
 		Short: "make the tables in PostgreSQL, or bring them up to date",
 		Long: `Makes the tables that alerts and actions are stored in, or brings them to the
 version of this program, and gives the group roles their privileges. It may run
-while daemons store. The daemon does it itself if its role may; with the roles of
-deploy/postgresql/roles.sql it may not.`,
+while daemons store. The daemon does it itself if its role may; with the roles
+of deploy/postgresql/roles.sql it may not.`,
 		Example: `  ironpost storage migrate --url-file /root/ironpost-migrate.url`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

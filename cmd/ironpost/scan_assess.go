@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/sbomscanner"
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
@@ -21,7 +22,7 @@ func (a *app) assess(ctx context.Context, target scanTarget, inv *inventory.Inve
 	if err != nil {
 		return nil, nil, err
 	}
-	path, store, err := a.openDatabase(f.db)
+	cfg, store, err := a.openDatabase(f.db)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -39,7 +40,7 @@ func (a *app) assess(ctx context.Context, target scanTarget, inv *inventory.Inve
 	kept, suppressed := suppress(decisions, inv.Asset, found.Findings, now)
 	report := newScanReport(inv, found, kept)
 	report.Suppressed, report.Verify = suppressed, compared
-	report.Database = newDatabaseReport(path, store)
+	report.Database = newDatabaseReport(cfg, store)
 	report.leaveOut(f.least)
 	report.Complete = len(report.unassessed(nil)) == 0
 	for _, e := range decisions.Expired(now) {
@@ -73,14 +74,14 @@ func (r *scanReport) leaveOut(least event.Severity) {
 }
 
 // newDatabaseReport returns nil if there are no advisories.
-func newDatabaseReport(path string, store *advisory.Store) *databaseReport {
+func newDatabaseReport(cfg sbomscanner.Config, store *advisory.Store) *databaseReport {
 	if store.Empty() {
 		return nil
 	}
 	status := store.Status()
 	age := max(0, time.Since(status.Updated()))
 	return &databaseReport{
-		Path: path, Generation: status.ID, Updated: status.Updated().UTC(), AgeSecs: int64(age.Seconds()),
-		Stale: age > staleAfter, Advisories: status.Records(),
+		Path: cfg.VulnDBPath, Generation: status.ID, Updated: status.Updated().UTC(), AgeSecs: int64(age.Seconds()),
+		Stale: age > cfg.StaleAfter(), Advisories: status.Records(),
 	}
 }

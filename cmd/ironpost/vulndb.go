@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ironpost/ironpost/services/sbomscanner"
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
 )
 
@@ -33,19 +34,19 @@ with 1 if there is no database.`,
 }
 
 func (a *app) vulndbStatus(db string) error {
-	path, store, err := a.openDatabase(db)
+	cfg, store, err := a.openDatabase(db)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = store.Close() }() // it was only read
 	status := store.Status()
 	if a.json {
-		return a.printJSON(newVulndbStatus(path, status))
+		return a.printJSON(newVulndbStatus(cfg, status))
 	}
 	if store.Empty() && status.KEV == nil && status.EPSS == nil {
-		return fmt.Errorf("%s: %w", path, advisory.ErrNoAdvisories)
+		return fmt.Errorf("%s: %w", cfg.VulnDBPath, advisory.ErrNoAdvisories)
 	}
-	a.printDatabaseStatus(path, status)
+	a.printDatabaseStatus(cfg, status)
 	return nil
 }
 
@@ -59,17 +60,17 @@ type vulndbStatus struct {
 	Stale   bool      `json:"stale"`
 }
 
-func newVulndbStatus(path string, status advisory.Status) vulndbStatus {
+func newVulndbStatus(cfg sbomscanner.Config, status advisory.Status) vulndbStatus {
 	status.Ecosystems = orEmpty(status.Ecosystems)
-	v := vulndbStatus{Status: status, Path: path, Updated: status.Updated()}
+	v := vulndbStatus{Status: status, Path: cfg.VulnDBPath, Updated: status.Updated()}
 	if !v.Updated.IsZero() {
 		age := max(0, time.Since(v.Updated))
-		v.AgeSecs, v.Stale = int64(age.Seconds()), age > staleAfter
+		v.AgeSecs, v.Stale = int64(age.Seconds()), age > cfg.StaleAfter()
 	}
 	return v
 }
 
-func (a *app) printDatabaseStatus(path string, status advisory.Status) {
+func (a *app) printDatabaseStatus(cfg sbomscanner.Config, status advisory.Status) {
 	t := rows{columns: []column{{"ECOSYSTEM", 24}, {"ADVISORIES", 0}, {"REFUSED", 0}, {"NEWEST", 10}, {"AGE", 0}, {"SOURCE", 120}}}
 	add := func(c *advisory.Coverage) {
 		if c == nil {
@@ -88,8 +89,8 @@ func (a *app) printDatabaseStatus(path string, status advisory.Status) {
 	add(status.EPSS)
 	a.printTables(t)
 	a.printf("")
-	v := newVulndbStatus(path, status)
-	line := fmt.Sprintf("database: %s, generation %s, %d advisories", path, status.ID, status.Records())
+	v := newVulndbStatus(cfg, status)
+	line := fmt.Sprintf("database: %s, generation %s, %d advisories", cfg.VulnDBPath, status.ID, status.Records())
 	if !v.Updated.IsZero() {
 		line += fmt.Sprintf(", %s old", ageText(time.Since(v.Updated)))
 	}
@@ -140,12 +141,12 @@ rollback undoes the first. A running daemon notices by itself.`,
 }
 
 func (a *app) vulndbRollback(db string) error {
-	path, err := a.databasePath(db)
+	cfg, err := a.scannerConfig(db)
 	if err != nil {
 		return err
 	}
-	if err := advisory.Rollback(path); err != nil {
-		return databaseError(path, err)
+	if err := advisory.Rollback(cfg.VulnDBPath); err != nil {
+		return databaseError(cfg.VulnDBPath, err)
 	}
-	return a.vulndbStatus(path)
+	return a.vulndbStatus(db)
 }

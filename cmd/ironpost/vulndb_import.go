@@ -41,7 +41,7 @@ ironpost vulndb rollback. A running daemon notices the change by itself.`,
 }
 
 func (a *app) vulndbImport(ctx context.Context, db string, sources []string, o advisory.Options) error {
-	path, err := a.databasePath(db)
+	cfg, err := a.scannerConfig(db)
 	if err != nil {
 		return err
 	}
@@ -49,12 +49,12 @@ func (a *app) vulndbImport(ctx context.Context, db string, sources []string, o a
 	defer bar.clear()
 	o.Progress = bar.update
 	for _, source := range sources {
-		if _, err := advisory.Import(ctx, path, source, o); err != nil {
-			return databaseError(path, err)
+		if _, err := advisory.Import(ctx, cfg.VulnDBPath, source, o); err != nil {
+			return databaseError(cfg.VulnDBPath, err)
 		}
 	}
 	bar.clear()
-	return a.vulndbStatus(path)
+	return a.vulndbStatus(db)
 }
 
 // databaseProgress draws the progress of an import or update.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -36,10 +37,7 @@ and the scores then come from --kev-url and --epss-url, or stay as they are.`,
   ironpost vulndb update --db ./vuln-db --ecosystem npm --ecosystem PyPI
   sudo ironpost vulndb update --url https://mirror.example/osv`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			mirror := cmd.Flags().Changed("url")
-			return a.vulndbUpdate(cmd.Context(), f, mirror)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.vulndbUpdate(cmd.Context(), f) },
 	}
 	databaseFlag(cmd, &f.db)
 	flags := cmd.Flags()
@@ -51,23 +49,30 @@ and the scores then come from --kev-url and --epss-url, or stay as they are.`,
 	return cmd
 }
 
-func (a *app) vulndbUpdate(ctx context.Context, f updateFlags, mirror bool) error {
-	path, err := a.databasePath(f.db)
+func (a *app) vulndbUpdate(ctx context.Context, f updateFlags) error {
+	cfg, err := a.scannerConfig(f.db)
 	if err != nil {
 		return err
 	}
-	if !mirror {
+	f.url = cmp.Or(f.url, cfg.VulnDBURL)
+	if f.url == "" {
+		return usageError(errors.New("sbom.vuln_db_url is empty: name a source with --url, or use ironpost vulndb import"))
+	}
+	if len(f.ecosystems) == 0 {
+		f.ecosystems = cfg.Ecosystems
+	}
+	if f.url == advisory.DefaultURL {
 		f.kev, f.epss = cmp.Or(f.kev, advisory.DefaultKEVURL), cmp.Or(f.epss, advisory.DefaultEPSSURL)
 	}
 	bar := &databaseProgress{progress: progress{w: a.err}}
 	defer bar.clear()
-	_, err = advisory.Update(ctx, path, advisory.UpdateOptions{
+	_, err = advisory.Update(ctx, cfg.VulnDBPath, advisory.UpdateOptions{
 		Options: advisory.Options{Force: f.force, Progress: bar.update},
 		URL:     f.url, Ecosystems: f.ecosystems, KEVURL: f.kev, EPSSURL: f.epss,
 	})
 	bar.clear()
 	if err != nil {
-		return databaseError(path, err)
+		return databaseError(cfg.VulnDBPath, err)
 	}
-	return a.vulndbStatus(path)
+	return a.vulndbStatus(f.db)
 }
