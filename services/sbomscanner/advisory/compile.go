@@ -180,15 +180,18 @@ func (c *compiler) finish() ([]Coverage, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	sum, err := c.source.hash()
+	if err != nil {
+		return nil, err
+	}
 	var all []Coverage
 	for _, x := range c.chosen() {
-		var err error
 		if x.FileSHA256, x.FileSize, err = x.builder.finish(); err != nil {
 			return nil, fmt.Errorf("write the index of %s: %w", x.Ecosystem, err)
 		}
 		now := time.Now().UTC()
 		x.Refused, x.Examples = c.refused, c.examples
-		x.Source, x.SHA256 = c.source.name, c.source.sha256
+		x.Source, x.SHA256 = c.source.name, sum
 		x.Imported, x.Checked = now, now
 		x.File = indexName(x.Ecosystem, x.FileSHA256)
 		if err := c.staging.Rename(x.Ecosystem+".index", x.File); err != nil {

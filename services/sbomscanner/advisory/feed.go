@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"compress/gzip"
 	"encoding/binary"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ const (
 
 // Limits of a feed. FIRST publishes scores of some 300,000 CVEs, CISA about 1,500 exploited ones.
 const (
-	maxFeedBytes   = 256 << 20
+	maxFeedBytes   = 64 << 20
 	maxFeedRecords = 1 << 20
 	maxKEVBytes    = 32 << 20
 )
@@ -154,6 +153,9 @@ func parseKEV(r io.Reader, w *feedWriter) error {
 	if len(b) > maxKEVBytes {
 		return fmt.Errorf("it has more than %d bytes", maxKEVBytes)
 	}
+	if n := countValues(b); n > maxValues {
+		return fmt.Errorf("it has more than %d values", maxValues)
+	}
 	var catalog struct {
 		Released        time.Time `json:"dateReleased"`
 		Vulnerabilities []struct {
@@ -189,29 +191,41 @@ func parseKEV(r io.Reader, w *feedWriter) error {
 // cve, probability and percentile.
 func parseEPSS(r io.Reader, w *feedWriter) error {
 	in := bufio.NewReader(r)
+	limited := &io.LimitedReader{R: in, N: maxFeedBytes}
 	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
 		unpacked, err := gzip.NewReader(in)
 		if err != nil {
 			return err
 		}
-		in = bufio.NewReader(unpacked)
+		limited.R = unpacked
 	}
-	limited := &io.LimitedReader{R: in, N: maxFeedBytes}
-	in = bufio.NewReader(limited)
-	before := 0
-	if comment, _ := in.Peek(1); string(comment) == "#" {
-		before = 1
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return fmt.Errorf("its first line: %w", err)
-		}
-		w.Newest = scoreDate(string(line))
-	}
-	if err := readScores(csv.NewReader(in), before, w); err != nil {
+	lines := bufio.NewScanner(limited) // a line has at most 64 KiB
+	if err := readScores(lines, w); err != nil {
 		return err
 	}
 	if limited.N == 0 {
 		return fmt.Errorf("it unpacks to more than %d bytes", maxFeedBytes)
+	}
+	return lines.Err()
+}
+
+func readScores(lines *bufio.Scanner, w *feedWriter) error {
+	header := false
+	for n := 1; lines.Scan(); n++ {
+		line := lines.Text()
+		switch {
+		case n == 1 && strings.HasPrefix(line, "#"):
+			w.Newest = scoreDate(line)
+		case !header:
+			if header = line == "cve,epss,percentile"; !header {
+				return errors.New("it is not FIRST's table of scores: its header is not cve,epss,percentile")
+			}
+		default:
+			cve, payload, err := parseScore(line)
+			if err := w.addOrRefuse(fmt.Sprintf("line %d", n), cve, payload, err); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -226,42 +240,24 @@ func scoreDate(comment string) time.Time {
 	return t
 }
 
-// readScores reads the table, which begins after as many lines as before says.
-func readScores(in *csv.Reader, before int, w *feedWriter) error {
-	in.ReuseRecord, in.FieldsPerRecord = true, 3
-	head, err := in.Read()
-	if err != nil || head[0] != "cve" || head[1] != "epss" || head[2] != "percentile" {
-		return errors.New("it is not FIRST's table of scores: its header is not cve,epss,percentile")
+// parseScore returns the CVE of a line and the line's stored form.
+func parseScore(line string) (cve string, payload []byte, err error) {
+	fields := strings.SplitN(line, ",", 4)
+	if len(fields) != 3 {
+		return "", nil, refuse(refusedScore, "it does not have three fields")
 	}
-	for {
-		row, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		line, _ := in.FieldPos(0)
-		payload, err := encodeScore(row)
-		if err := w.addOrRefuse(fmt.Sprintf("line %d", before+line), row[0], payload, err); err != nil {
-			return err
-		}
+	if err := checkCVE(fields[0]); err != nil {
+		return "", nil, err
 	}
-}
-
-func encodeScore(row []string) ([]byte, error) {
-	if err := checkCVE(row[0]); err != nil {
-		return nil, err
-	}
-	payload := appendString(nil, row[0])
-	for _, text := range row[1:] {
+	payload = appendString(nil, fields[0])
+	for _, text := range fields[1:] {
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(v >= 0 && v <= 1) {
-			return nil, refuse(refusedScore, "a score is %q, not a number from 0 to 1", event.Shorten(text, 32))
+			return "", nil, refuse(refusedScore, "a score is %q, not a number from 0 to 1", event.Shorten(text, 32))
 		}
 		payload = binary.LittleEndian.AppendUint64(payload, math.Float64bits(v))
 	}
-	return payload, nil
+	return fields[0], payload, nil
 }
 
 func checkCVE(id string) error {

@@ -16,12 +16,12 @@ import (
 type source struct {
 	ecosystem string // that the source has the records of; empty: what they say
 	name      string // path or URL
-	sha256    string
 	files     int
 
 	// each calls fn with each file and its content, or with why it cannot be read, until fn returns an error. The content is valid
 	// until fn returns.
 	each func(ctx context.Context, fn func(file string, content []byte, err error) error) error
+	hash func() (string, error) // SHA-256, after each
 }
 
 // newZipSource reads a zip archive of records. file stays open for as long as the source is used.
@@ -34,11 +34,7 @@ func newZipSource(file *os.File, name, ecosystem string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum, err := hashFile(file)
-	if err != nil {
-		return nil, err
-	}
-	s := &source{ecosystem: ecosystem, name: name, sha256: sum, files: a.files}
+	s := &source{ecosystem: ecosystem, name: name, files: a.files, hash: func() (string, error) { return hashFile(file) }}
 	s.each = func(ctx context.Context, fn func(string, []byte, error) error) error {
 		return a.entries(func(f archiveFile) error {
 			if err := ctx.Err(); err != nil {
@@ -67,9 +63,10 @@ func (a *archive) readRecord(f archiveFile) ([]byte, error) {
 
 // newFolderSource reads the records called names in root.
 func newFolderSource(root *os.Root, names []string, ecosystem string) *source {
+	sum := sha256.New()
 	s := &source{ecosystem: ecosystem, name: root.Name(), files: len(names)}
+	s.hash = func() (string, error) { return hex.EncodeToString(sum.Sum(nil)), nil }
 	s.each = func(ctx context.Context, fn func(string, []byte, error) error) error {
-		sum := sha256.New()
 		for _, name := range names {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -81,7 +78,6 @@ func newFolderSource(root *os.Root, names []string, ecosystem string) *source {
 				return err
 			}
 		}
-		s.sha256 = hex.EncodeToString(sum.Sum(nil))
 		return nil
 	}
 	return s
