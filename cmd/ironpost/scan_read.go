@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func (a *app) readContainer(ctx context.Context, name string, read func(context.
 	if err != nil {
 		return nil, configError(err)
 	}
-	client, err := docker.Connect(cfg.Container.DockerSocket)
+	client, err := docker.Connect(cmp.Or(cfg.SBOM.DockerSocket, cfg.Container.DockerSocket))
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,14 @@ func Glob(value string) string {
 	return ""
 }
 
+// Socket returns "" when value is an absolute path or tcp://address:port, else the mistake.
+func Socket(value string) string {
+	if address, ok := strings.CutPrefix(value, "tcp://"); ok {
+		return HostPort(address)
+	}
+	return Path(value)
+}
+
 // HostPort returns "" when value is "address:port" with a numeric port 1-65535, else the mistake. An IPv6 address stands in brackets.
 // The host may be empty (every address) or a name.
 func HostPort(value string) string {

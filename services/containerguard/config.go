@@ -58,7 +58,7 @@ func DefaultConfig() Config {
 // Validate returns a problem for every value that is not allowed.
 func (c Config) Validate() []setting.Problem {
 	var p setting.Problems
-	p.Add("docker_socket", checkSocket(c.DockerSocket))
+	p.Add("docker_socket", setting.Socket(c.DockerSocket))
 	p.Add("poll_interval_secs", setting.Between(c.PollIntervalSecs, 1, 3600))
 	p.Add("policy_path", setting.Path(c.PolicyPath))
 	p.Add("max_alert_age_secs", setting.Between(c.MaxAlertAgeSecs, 1, 86_400))
@@ -72,13 +72,6 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("webhook_url", checkWebhook(c.WebhookURL))
 	p.Add("webhook_url_file", setting.OptionalPath(c.WebhookURLFile))
 	return p
-}
-
-func checkSocket(socket string) string {
-	if address, ok := strings.CutPrefix(socket, "tcp://"); ok {
-		return setting.HostPort(address)
-	}
-	return setting.Path(socket)
 }
 
 func checkPattern(pattern string) string {

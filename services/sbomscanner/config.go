@@ -41,6 +41,8 @@ type Config struct {
 	ScanIntervalHours int `toml:"scan_interval_hours"`
 	// Images scans the images of running containers.
 	Images bool `toml:"images"`
+	// DockerSocket is Docker's socket for that, such as a socket proxy that may export images; empty: container.docker_socket.
+	DockerSocket string `toml:"docker_socket"`
 	// VulnDBURL is where the vulnerability database is downloaded; empty: it is only imported, without network.
 	VulnDBURL string `toml:"vuln_db_url"`
 	// Ecosystems are downloaded; empty: those of the packages that were found.
@@ -86,6 +88,9 @@ func (c Config) Validate() []setting.Problem {
 	p.Each("exclude", c.Exclude, checkPattern)
 	p.Add("max_file_size_mb", setting.Between(c.MaxFileSizeMB, 1, 1024))
 	p.Add("scan_interval_hours", setting.Between(c.ScanIntervalHours, 1, 8760))
+	if c.DockerSocket != "" {
+		p.Add("docker_socket", setting.Socket(c.DockerSocket))
+	}
 	p.Add("vuln_db_url", checkURL(c.VulnDBURL))
 	p.Each("ecosystems", c.Ecosystems, checkEcosystem)
 	p.Add("vuln_db_update_hours", setting.Between(c.VulnDBUpdateHours, 1, 8760))

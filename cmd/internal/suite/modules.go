@@ -99,7 +99,7 @@ func SBOMScanner() Module {
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return sbomscanner.New(c.SBOM, sbomscanner.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Version: Version(), Log: d.Log, Metrics: d.Metrics,
-				DockerSocket: c.Container.DockerSocket,
+				DockerSocket: cmp.Or(c.SBOM.DockerSocket, c.Container.DockerSocket),
 			})
 		},
 		RereadsFiles: true,

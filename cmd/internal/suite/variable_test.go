@@ -50,6 +50,7 @@ var variables = []variable{
 	{"IRONPOST_SBOM_EXCLUDE", "sbom.exclude", "node_modules,*.bak", `["node_modules", "*.bak"]`},
 	{"IRONPOST_SBOM_MAX_FILE_SIZE_MB", "sbom.max_file_size_mb", "64", "64"},
 	{"IRONPOST_SBOM_SCAN_INTERVAL_HOURS", "sbom.scan_interval_hours", "1", "1"},
+	{"IRONPOST_SBOM_DOCKER_SOCKET", "sbom.docker_socket", "tcp://proxy:2375", `"tcp://proxy:2375"`},
 	{"IRONPOST_SBOM_VULN_DB_URL", "sbom.vuln_db_url", "https://mirror.example/osv", `"https://mirror.example/osv"`},
 	{"IRONPOST_SBOM_ECOSYSTEMS", "sbom.ecosystems", "npm,Debian", `["npm", "Debian"]`},
 	{"IRONPOST_SBOM_VULN_DB_STALE_HOURS", "sbom.vuln_db_stale_hours", "100", "100"},
