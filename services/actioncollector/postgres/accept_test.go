@@ -100,7 +100,7 @@ func TestAcceptPostgresDown(t *testing.T) {
 	time.Sleep(down)
 	h := r.collector.Health()
 	require.Equal(t, event.Degraded, h.Status)
-	require.Contains(t, strings.Join(h.Reasons, "\n"), " alerts and 0 actions wait in their streams")
+	require.Contains(t, strings.Join(h.Reasons, "\n"), " alerts and 0 actions in their streams wait")
 	t.Logf("after 10 min down: %s", h.Reasons[0])
 	r.server.Start(t)
 	r.settle(stop(), "PostgreSQL down 10 min")

@@ -13,10 +13,7 @@ const prefix = "ironpost_action_collector_postgres_"
 // counts counts the records of one feed since the module started.
 type counts struct{ stored, duplicates, rejected atomic.Uint64 }
 
-type sinkMetrics struct {
-	failures atomic.Uint64
-	seconds  prometheus.Histogram
-}
+type sinkMetrics struct{ seconds prometheus.Histogram }
 
 func newMetrics() sinkMetrics {
 	return sinkMetrics{seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -27,7 +24,10 @@ func newMetrics() sinkMetrics {
 
 // Counters returns the counters as the module's health shows them.
 func (s *Sink) Counters() map[string]uint64 {
-	out := map[string]uint64{"postgres_failures": s.failures.Load()}
+	out := map[string]uint64{"postgres_failures": 0}
+	if w := s.writer.Load(); w != nil {
+		out["postgres_failures"] = w.Failures()
+	}
 	for _, f := range s.feeds {
 		out["postgres_"+f.name+"_stored"] = f.stored.Load()
 		out["postgres_"+f.name+"_duplicate"] = f.duplicates.Load()
@@ -36,6 +36,7 @@ func (s *Sink) Counters() map[string]uint64 {
 	return out
 }
 
+// export registers the metrics until stop is called. s.writer is set.
 func (s *Sink) export() (stop func(), err error) {
 	return metrics.Export(s.deps.Metrics, prefix, metrics.Described{
 		"records_total":    {"Records stored in PostgreSQL.", "table"},
@@ -49,7 +50,8 @@ func (s *Sink) export() (stop func(), err error) {
 			to.Count("duplicates_total", float64(f.duplicates.Load()), string(f.table))
 			to.Count("rejected_total", float64(f.rejected.Load()), string(f.table))
 		}
-		to.Count("failures_total", float64(s.failures.Load()))
-		to.Bool("up", s.failing.Load() == nil)
+		w := s.writer.Load()
+		to.Count("failures_total", float64(w.Failures()))
+		to.Bool("up", w.Up())
 	}, s.seconds)
 }

@@ -15,13 +15,8 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 )
 
-const (
-	drain         = 2 * time.Second // how long pending deliveries are still consumed after a stop
-	firstRetry    = 250 * time.Millisecond
-	maxRetry      = 10 * time.Second
-	pingInterval  = 10 * time.Second // how soon it is seen that PostgreSQL is down while nothing is stored
-	maintainEvery = time.Hour        // partitions are made days ahead
-)
+// drain is how long pending deliveries are still consumed after a stop.
+const drain = 2 * time.Second
 
 // Deps are the dependencies of a Sink. All but Metrics must be set.
 type Deps struct {
@@ -35,13 +30,11 @@ type Deps struct {
 
 // Sink is the sink. Run is called once; Counters may be called at any time, also concurrently.
 type Sink struct {
-	cfg      storage.Config
-	deps     Deps
-	log      logrus.FieldLogger
-	store    *storage.Store // opened by Run
-	feeds    []*feed
-	prepared atomic.Bool // the tables are there
-	failing  atomic.Pointer[failure]
+	cfg    storage.Config
+	deps   Deps
+	log    logrus.FieldLogger
+	writer atomic.Pointer[storage.Writer] // nil until Run
+	feeds  []*feed
 	sinkMetrics
 }
 
@@ -68,25 +61,29 @@ func New(cfg storage.Config, deps Deps) (*Sink, error) {
 // Run stores records until ctx ends and the pending ones are stored, or 2 s have passed. It returns an error
 // only if the bus fails for good: what is wrong with PostgreSQL is a health reason.
 func (s *Sink) Run(ctx context.Context) error {
-	var err error
-	if s.store, err = storage.Open(s.cfg); err != nil {
+	writer, err := storage.OpenWriter(s.cfg, storage.WriterDeps{
+		Log: s.log, Reasons: s.deps.Reasons, Waiting: s.waiting, Poll: s.checkDurables,
+	})
+	if err != nil {
 		return err
 	}
-	defer s.store.Close()
+	defer writer.Close()
+	s.writer.Store(writer)
 	unexport, err := s.export()
 	if err != nil {
 		return err
 	}
 	defer unexport()
-	defer s.deps.Reasons.Clear(topic)
 	defer s.deps.Reasons.Clear(topicDurable)
 	group := task.New(ctx)
-	group.Go("postgres maintenance", s.maintain)
+	group.Go("postgres maintenance", writer.Maintain)
 	for _, f := range s.feeds {
 		group.Go("postgres "+f.name, func(ctx context.Context) error {
 			return s.deps.Bus.ConsumeBatches(ctx, f.durable, bus.ConsumeOptions{
 				Host: s.deps.Host, Drain: drain, Prefetch: s.prefetch(f), Log: s.log,
-			}, func(work context.Context, ds []bus.Delivery) []error { return s.handle(work, ctx.Done(), f, ds) })
+			}, func(work context.Context, ds []bus.Delivery) []error {
+				return s.handle(work, ctx.Done(), writer, f, ds)
+			})
 		})
 	}
 	return group.Wait()
@@ -98,67 +95,4 @@ func (s *Sink) prefetch(f *feed) int {
 		return f.durable.MaxAckPending
 	}
 	return min(s.cfg.BatchSize, f.durable.MaxAckPending)
-}
-
-// maintain makes the tables and partitions, drops what is older than the retention, and checks that
-// PostgreSQL answers, also while no record comes.
-func (s *Sink) maintain(ctx context.Context) error {
-	tick := time.NewTicker(pingInterval)
-	defer tick.Stop()
-	for next := time.Now(); ; {
-		if time.Now().Before(next) {
-			s.ping(ctx)
-		} else if s.maintainOnce(ctx) {
-			next = time.Now().Add(maintainEvery)
-		}
-		s.checkDurables(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// maintainOnce reports whether all was done.
-func (s *Sink) maintainOnce(ctx context.Context) bool {
-	err := s.prepare(ctx)
-	var done storage.Maintained
-	if err == nil {
-		done, err = s.store.Maintain(ctx)
-	}
-	if ctx.Err() != nil {
-		return false
-	}
-	log := s.log.WithField("created", done.Created).WithField("dropped", done.Dropped)
-	if err != nil {
-		s.failed(ctx, err)
-		log.WithError(err).Warn("partitions of PostgreSQL not maintained, trying again")
-		return false
-	}
-	s.works()
-	if done.Created > 0 || len(done.Dropped) > 0 {
-		log.Info("partitions of PostgreSQL made or dropped")
-	}
-	return true
-}
-
-func (s *Sink) ping(ctx context.Context) {
-	if err := s.store.Ping(ctx); err != nil && ctx.Err() == nil {
-		s.failed(ctx, err)
-	} else if f := s.failing.Load(); f != nil && f.kind == storage.Down {
-		s.works() // no record may come that shows it
-	}
-}
-
-// prepare makes the tables or checks them, until that has succeeded once.
-func (s *Sink) prepare(ctx context.Context) error {
-	if s.prepared.Load() {
-		return nil
-	}
-	if err := s.store.Prepare(ctx); err != nil {
-		return err
-	}
-	s.prepared.Store(true)
-	return nil
 }

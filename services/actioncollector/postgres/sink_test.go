@@ -220,7 +220,7 @@ func TestNothingIsLostOrDoubledOverKills(t *testing.T) {
 	kill := r.start()
 	require.Eventually(t, func() bool {
 		h := r.collector.Health()
-		return h.Status == event.Degraded && strings.Contains(strings.Join(h.Reasons, "\n"), "100 alerts and 0 actions wait")
+		return h.Status == event.Degraded && strings.Contains(strings.Join(h.Reasons, "\n"), "100 alerts and 0 actions in their streams wait")
 	}, patience, 10*time.Millisecond, "%v", r.collector.Health())
 	require.Contains(t, r.collector.Health().Reasons[0], "PostgreSQL is down: ")
 	r.server.Start(t)

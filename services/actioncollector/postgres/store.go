@@ -7,7 +7,6 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/internal/backoff"
 	"github.com/ironpost/ironpost/internal/storage"
 )
 
@@ -21,9 +20,10 @@ type feed struct {
 	counts
 }
 
-// handle stores the records that arrived together. It implements bus.BatchHandler and returns when they are
-// committed; stopping ends the attempts.
-func (s *Sink) handle(ctx context.Context, stopping <-chan struct{}, f *feed, ds []bus.Delivery) []error {
+// handle stores the records that arrived together and returns when they are committed, with the results of a
+// bus.BatchHandler. While PostgreSQL cannot store it waits and tries again, so that no more is consumed; stopping
+// ends the attempts.
+func (s *Sink) handle(ctx context.Context, stopping <-chan struct{}, writer *storage.Writer, f *feed, ds []bus.Delivery) []error {
 	errs := make([]error, len(ds))
 	rows, index := make([]storage.Row, 0, len(ds)), make([]int, 0, len(ds))
 	for i, d := range ds {
@@ -35,57 +35,21 @@ func (s *Sink) handle(ctx context.Context, stopping <-chan struct{}, f *feed, ds
 		}
 		rows, index = append(rows, row), append(index, i)
 	}
-	result, err := s.write(ctx, stopping, f, rows)
+	began := time.Now()
+	result, err := writer.Write(ctx, stopping, f.table, rows, func(n int) { f.stored.Add(uint64(n)) })
 	if err != nil {
 		for _, i := range index {
 			errs[i] = err
 		}
 		return errs
 	}
+	s.seconds.Observe(time.Since(began).Seconds())
+	f.duplicates.Add(uint64(result.Present))
 	for _, r := range result.Rejected {
 		f.rejected.Add(1)
 		errs[index[r.Index]] = bus.Reject(r.Err)
 	}
 	return errs
-}
-
-// write stores rows. While PostgreSQL cannot, it waits and tries again, so that no more is consumed. It returns
-// an error when ctx ends or the sink stops; then the records are delivered again.
-func (s *Sink) write(ctx context.Context, stopping <-chan struct{}, f *feed, rows []storage.Row) (storage.Result, error) {
-	for attempt := 0; len(rows) > 0; attempt++ {
-		result, err := s.tryWrite(ctx, f, rows)
-		if err == nil || ctx.Err() != nil {
-			return result, err
-		}
-		s.failed(ctx, err)
-		pause := time.NewTimer(backoff.Delay(attempt, firstRetry, maxRetry))
-		select {
-		case <-pause.C:
-		case <-stopping:
-			pause.Stop()
-			return storage.Result{}, err
-		case <-ctx.Done():
-			pause.Stop()
-			return storage.Result{}, err
-		}
-	}
-	return storage.Result{}, nil
-}
-
-func (s *Sink) tryWrite(ctx context.Context, f *feed, rows []storage.Row) (storage.Result, error) {
-	if err := s.prepare(ctx); err != nil {
-		return storage.Result{}, err
-	}
-	began := time.Now()
-	result, err := s.store.Write(ctx, f.table, rows)
-	f.stored.Add(uint64(result.Inserted))
-	if err != nil {
-		return result, err
-	}
-	s.seconds.Observe(time.Since(began).Seconds())
-	f.duplicates.Add(uint64(result.Present))
-	s.works()
-	return result, nil
 }
 
 func alertRow(d bus.Delivery) (storage.Row, error) {
