@@ -14,9 +14,9 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// Every alert of the stream is a row of PostgreSQL, once, although the daemon and PostgreSQL are killed while
+// Every alert of the stream, and every line, is a row of PostgreSQL, once, although the daemon and PostgreSQL are killed while
 // alerts come, and the daemon gets another password by a reload.
-func TestAlertsReachPostgresOnceOverKills(t *testing.T) {
+func TestAlertsAndLinesReachPostgresOnceOverKills(t *testing.T) {
 	t.Parallel()
 	server := testenv.PostgreSQL(t)
 	server.Exec(t, "postgres", "CREATE DATABASE ironpost; CREATE ROLE first LOGIN PASSWORD 'one'; CREATE ROLE second LOGIN PASSWORD 'two' IN ROLE first;"+
@@ -64,6 +64,8 @@ func TestAlertsReachPostgresOnceOverKills(t *testing.T) {
 	slices.Sort(ids)
 	require.Len(t, slices.Compact(ids), lines)
 	s.eventually(func() bool { return s.reasonsOf(bus.ActionCollector) == "" })
+	perLine := "SELECT count(*), count(DISTINCT id), count(DISTINCT record->>'message') FROM ironpost.logs WHERE source LIKE 'file:%'"
+	s.eventually(func() bool { return server.Exec(t, "ironpost", perLine) == fmt.Sprintf("%[1]d|%[1]d|%[1]d", lines) })
 	require.FileExists(t, filepath.Join(s.dir, "data", "audit", "audit.log"))
 }
 

@@ -8,7 +8,7 @@ const MaxLogFields = 256
 // maxLine caps Message, in bytes.
 const maxLine = 32 << 10
 
-// Log is a log line as a database will hold it; no module publishes it yet. Source is where
+// Log is a log line as PostgreSQL holds it; no module publishes it. Source is where
 // it was read, such as "file:/var/log/auth.log" or "syslog"; Received is when Ironpost read
 // it, Time is the time in the line.
 type Log struct {

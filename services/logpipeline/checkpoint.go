@@ -34,6 +34,7 @@ type checkpoint struct {
 	Correlations json.RawMessage `json:"correlations"`
 	Packets      []span          `json:"packets"`
 	Docker       *docker.State   `json:"docker,omitempty"`
+	Rows         *uint64         `json:"rows,omitempty"` // position in the queue of log rows; nil: never used
 }
 
 // checkpointFile is the file of a checkpoint.
@@ -118,6 +119,7 @@ type commitState struct {
 	unacked          []*delivery
 	checkpointNeeded bool // before unacked may be acknowledged
 	processed        processedSet
+	rowsAt           *uint64 // Rows of the last checkpoint
 }
 
 // untilDue returns how long after the last checkpoint the next one is written.
@@ -151,12 +153,13 @@ func (p *pipeline) writeCheckpoint() {
 	c.written = time.Now()
 	state, lastSeq := p.sources.tailer.State(), p.pub.LastSeq()
 	counts, err := p.matcher.correlator.Snapshot()
+	rowsAt := c.rowsAt
 	if err != nil {
 		err = fmt.Errorf("correlation counts: %w", err)
-	} else {
+	} else if rowsAt, err = p.rows.sync(c.rowsAt); err == nil {
 		err = c.file.save(checkpoint{
 			LastSeq: lastSeq, Tail: state, Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
-			Packets: c.processed.spans, Docker: p.sources.docker.State(),
+			Packets: c.processed.spans, Docker: p.sources.docker.State(), Rows: rowsAt,
 		})
 	}
 	if err != nil {
@@ -172,6 +175,8 @@ func (p *pipeline) writeCheckpoint() {
 		p.s.log.Info("checkpoint written again")
 	}
 	c.dirty, c.checkpointNeeded, c.failed = false, false, false
+	c.rowsAt = rowsAt
+	p.rows.commit()
 	p.pub.Forget(lastSeq)
 	p.s.checkpoints.Add(1)
 	p.s.reasons.Clear(topicCheckpointWrite)

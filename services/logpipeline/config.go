@@ -65,8 +65,14 @@ type Storage struct {
 	RedisURL string `toml:"redis_url" secret:"true"`
 	// RedisURLFile is a file that contains RedisURL.
 	RedisURLFile string `toml:"redis_url_file"`
-	// RetentionDays is how long alerts and actions are kept.
+	// RetentionDays is how long alerts and actions are kept, and lines in PostgreSQL.
 	RetentionDays int `toml:"retention_days"`
+	// LogLines stores every line in PostgreSQL too.
+	LogLines bool `toml:"log_lines"`
+	// TextIndex builds an index for text search in the lines of each closed day.
+	TextIndex bool `toml:"text_index"`
+	// QueueMaxBytes bounds the lines that wait on disk for PostgreSQL.
+	QueueMaxBytes int64 `toml:"queue_max_bytes"`
 }
 
 // DefaultConfig returns the defaults: enabled, syslog on loopback, the usual log files of Debian and Red Hat.
@@ -85,7 +91,7 @@ func DefaultConfig() Config {
 		DedupWindowSecs:   60,
 		MaxLineBytes:      64 << 10,
 		SpoolMaxBytes:     1 << 30,
-		Storage:           Storage{RetentionDays: 30},
+		Storage:           Storage{RetentionDays: 30, LogLines: true, QueueMaxBytes: 1 << 30},
 	}
 }
 
@@ -158,6 +164,7 @@ func (s Storage) Validate() []setting.Problem {
 	p.Add("redis_url", checkURL(s.RedisURL, "redis", "rediss"))
 	p.Add("redis_url_file", setting.OptionalPath(s.RedisURLFile))
 	p.Add("retention_days", setting.Between(s.RetentionDays, 1, 3650))
+	p.Add("queue_max_bytes", setting.Between(s.QueueMaxBytes, 1<<20, 1<<40))
 	return p
 }
 

@@ -26,6 +26,8 @@ const (
 	topicReload          = "reload"
 	topicStorage         = "storage"
 	topicRules           = "rules"
+	topicRows            = "rows"
+	topicQueue           = "row queue"
 )
 
 // counters count since the module started. Any goroutine may read them.
@@ -37,6 +39,7 @@ type counters struct {
 	alerts, updates, refused      atomic.Uint64
 	checkpoints, checkpointErrors atomic.Uint64
 	spoolErrors                   atomic.Uint64
+	rows                          rowCounters
 
 	dedup      atomic.Pointer[dedup.Stats]
 	correlator atomic.Pointer[sigma.CorrelatorStats]
@@ -85,8 +88,7 @@ func (s *Service) Health() event.ModuleHealth {
 	return s.reasons.Report(s.countersByName(n), health.Degraded(reasons...)...)
 }
 
-// storageReason returns why a configured store is not used, "" if none is configured. PostgreSQL is the action
-// collector's.
+// storageReason returns why a configured store is not used, "" if all are.
 func storageReason(c Storage) string {
 	if c.RedisURL == "" && c.RedisURLFile == "" {
 		return ""

@@ -44,6 +44,7 @@ type pipeline struct {
 	unsent      []event.Record // alerts of a batch that a stop interrupted
 	commits     commitState
 	crashes     *crashRecord
+	rows        *rows     // nil: lines are not stored
 	rulesTried  time.Time // when missing rules were last looked for
 }
 
@@ -206,13 +207,14 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 		in := containerInput(p.matcher.parser, line)
 		p.s.countLine(line.Text, in.Format)
 		evaluate(in)
+		p.rows.add(in, "container:"+line.Container.Name, time.Now())
 	}
 	for _, line := range b.lines {
 		if !p.crashes.begin(line.Position) {
 			r.deadLines = append(r.deadLines, deadLine{line.Position, line.Text})
 			continue
 		}
-		text, received := line.Text, time.Now()
+		text, received, source := line.Text, time.Now(), "file:"+line.Path
 		if p.sources.syslog.IsSpoolFile(line.Path) {
 			rec, err := syslog.DecodeRecord(line.Text)
 			if err != nil {
@@ -220,11 +222,12 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 				p.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
 				continue
 			}
-			text, received = rec.Message, rec.Time
+			text, received, source = rec.Message, rec.Time, SourceSyslog
 		}
 		in := lineInput(p.matcher.parser, line.Position, text, received)
 		p.s.countLine(text, in.Format)
 		evaluate(in)
+		p.rows.add(in, source, received)
 	}
 	p.crashes.current = ""
 	return r

@@ -43,6 +43,7 @@ func (p *pipeline) applyReload() {
 	p.cfg, p.commits.dirty = next.cfg, true
 	p.windows.SetSpan(p.cfg.DedupWindow())
 	p.useRules(next.rules)
+	p.rows.reload(p.cfg)
 	in := p.sources
 	in.docker.SetMaxLine(p.cfg.MaxLineBytes)
 	in.docker.SetEnabled(p.cfg.Docker())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 )
@@ -27,7 +28,7 @@ type Deps struct {
 	Bus  *bus.Conn
 	Host string // this machine on the bus, one subject token
 	// DataDir is the service's own folder, created with mode 0700 if missing. It holds checkpoint.json,
-	// crashes.json (the crash record) and the folder spool.
+	// crashes.json (the crash record), and the folders spool and rows.
 	DataDir   string
 	MachineID string // part of every alert id
 	InFlight  bus.InFlight
@@ -75,6 +76,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		}
 	}
 	s.reasons.Set(topicStorage, storageReason(cfg.Storage))
+	if url := storageConfig(cfg).URL; url != "" {
+		if err := storage.CheckURL(url); err != nil {
+			return nil, fmt.Errorf("log_pipeline.storage.postgres_url: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -88,6 +94,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer p.pub.Close()
+	defer p.rows.close()
 	in := p.sources
 	defer func() {
 		if err := in.tailer.Close(); err != nil {
@@ -104,6 +111,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go("packet consumer", in.packets.run)
 	g.Go("container logs", in.docker.Run)
 	g.Go("log pipeline", p.run)
+	if p.rows != nil {
+		g.Go("log rows", p.rows.run)
+	}
 	g.Go("start", func(ctx context.Context) error {
 		for _, done := range []<-chan struct{}{in.firstRead, in.syslog.Started()} {
 			select {
@@ -154,8 +164,11 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		windows: dedup.New(cfg.DedupWindow(), 0),
 		commits: commitState{file: file, dirty: true},
 	}
+	if p.rows, err = s.openRows(cfg, saved); err != nil {
+		return nil, err
+	}
 	if saved != nil {
-		p.resumeAfter = saved.LastSeq
+		p.resumeAfter, p.commits.rowsAt = saved.LastSeq, saved.Rows
 		p.commits.processed = processedSet{spans: saved.Packets}
 		p.windows.Restore(saved.Windows, time.Now())
 		if err := p.matcher.correlator.Restore(saved.Correlations); err != nil {
@@ -165,6 +178,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	}
 	p.pub, err = s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: Name, Host: s.deps.Host})
 	if err != nil {
+		p.rows.close()
 		return nil, err
 	}
 	s.mu.Lock()

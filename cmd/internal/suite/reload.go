@@ -86,6 +86,8 @@ func needsRestart(key string, moved bool) bool {
 		return false
 	case "log_pipeline.storage.retention_days":
 		return true // it is a property of the streams
+	case "log_pipeline.storage.log_lines", "log_pipeline.storage.queue_max_bytes":
+		return true // the queue on disk is opened at the start
 	}
 	return moved || strings.HasSuffix(key, ".enabled") || sectionOf(key) == ""
 }

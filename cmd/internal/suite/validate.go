@@ -190,6 +190,7 @@ func (c Config) Warnings() []setting.Problem {
 		key, warning string
 	}{
 		{storage.PostgresURL != "" && !c.Collector.Enabled, "log_pipeline.storage.postgres_url", "the action collector, which stores alerts and actions there, is not enabled here"},
+		{storage.TextIndex && !storage.LogLines, "log_pipeline.storage.text_index", "is for lines, which are not stored: log_lines is false"},
 		{plainRemote(storage.PostgresURL), "log_pipeline.storage.postgres_url", "does not verify the server, set sslmode=verify-full and sslrootcert: else others on the way may read the password and the records"},
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},
 		{logs.Enabled && logs.SyslogUDP() && !isLoopback(logs.SyslogBind), "log_pipeline.syslog_bind", open},
