@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) sbomCommand() *cobra.Command {
-	return group("sbom", "show the SBOM documents of what was scanned", a.sbomListCommand(), a.sbomShowCommand(), a.sbomDiffCommand())
+	return group("sbom", "show what was scanned: packages, SBOM documents, findings", a.sbomListCommand(), a.sbomShowCommand(), a.sbomDiffCommand(), a.sbomFindingsCommand())
 }
 
 const sbomFolderHelp = `The scanner stores the documents in sbom-scanner/sbom below general.data_dir; no

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
 	"github.com/ironpost/ironpost/services/sbomscanner/finding"
 )
 
@@ -71,7 +72,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Engine: engineOwn, ScanDirs: []string{"."}, Exclude: []string{}, UseGitignore: true, MaxFileSizeMB: 32, ScanIntervalHours: 6,
-		VulnDBURL: "https://osv-vulnerabilities.storage.googleapis.com", Ecosystems: []string{}, VulnDBUpdateHours: 24,
+		VulnDBURL: advisory.DefaultURL, Ecosystems: []string{}, VulnDBUpdateHours: 24,
 		MinSeverity: "medium", UnknownSeverity: "medium", SingleAlertSeverity: "critical", VEXFiles: []string{}, OutputFormat: "cyclonedx",
 	}
 }

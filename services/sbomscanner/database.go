@@ -2,7 +2,6 @@ package sbomscanner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/ironpost/ironpost/event"
@@ -10,12 +9,14 @@ import (
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 	"github.com/ironpost/ironpost/services/sbomscanner/match"
+	"github.com/ironpost/ironpost/services/sbomscanner/osvscanner"
 )
 
 // database is the generation of the advisories that is in use. It is for one goroutine.
 type database struct {
 	dir     string
 	unknown event.Severity
+	engine  *osvscanner.Engine // nil: our own
 	store   *advisory.Store
 }
 
@@ -57,7 +58,12 @@ func (d *database) match(ctx context.Context, inv *inventory.Inventory) (*match.
 	}
 	var result *match.Result
 	err := task.Call(ctx, "matcher", func(ctx context.Context) (err error) {
-		result, err = match.New(d.store, match.Options{UnknownSeverity: d.unknown}).Match(ctx, inv)
+		o := match.Options{UnknownSeverity: d.unknown}
+		if d.engine != nil {
+			result, err = d.engine.Match(ctx, d.store, o, inv)
+		} else {
+			result, err = match.New(d.store, o).Match(ctx, inv)
+		}
 		return err
 	})
 	if err != nil {
@@ -73,10 +79,4 @@ func (d *database) close() error {
 	err := d.store.Close()
 	d.store = nil
 	return err
-}
-
-// isDamaged reports whether err says that a file of the database is damaged.
-func isDamaged(err error) bool {
-	_, damaged := errors.AsType[*advisory.CorruptError](err)
-	return damaged
 }

@@ -68,7 +68,7 @@ func newLoop(s *Service) (l *loop, err error) {
 		s: s, retries: newRetries(), firstLeft: map[string]bool{}, unassessed: map[string]bool{},
 		scanFailures: failures{}, unread: failures{}, matchFailures: failures{},
 		offers: make(chan *batch), published: make(chan *batch),
-		database: database{dir: s.cfg.VulnDBPath, unknown: severityOf(s.cfg.UnknownSeverity)},
+		database: database{dir: s.cfg.VulnDBPath, unknown: severityOf(s.cfg.UnknownSeverity), engine: s.engine},
 	}
 	defer func() {
 		if err != nil {
@@ -113,7 +113,7 @@ func (l *loop) close() error {
 		err = errors.Join(err, l.documents.Close())
 	}
 	if l.worker != nil {
-		err = errors.Join(err, l.worker.close())
+		l.worker.close()
 	}
 	return err
 }
@@ -152,7 +152,15 @@ func (l *loop) run(ctx context.Context) error {
 			l.takeStored(ctx)
 		}
 	}
+	l.saveCache()
 	return nil
+}
+
+// saveCache saves what unchanged files contain. Without it the next start reads every file.
+func (l *loop) saveCache() {
+	if err := saveCache(l.s.deps.DataDir, l.s.cache); err != nil {
+		l.s.log.WithError(err).Warn("cache of scans not saved")
+	}
 }
 
 func (l *loop) imageLists() chan []inventory.Asset {
@@ -218,6 +226,7 @@ func (l *loop) dispatch() {
 	}
 	if l.scanning == "" && len(l.firstLeft) == 0 && l.s.reasons.Started() {
 		l.s.log.WithField("packages", l.inventories.Packages()).Info("every folder is scanned")
+		l.saveCache()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/sbomscanner/extract"
+	"github.com/ironpost/ironpost/services/sbomscanner/osvscanner"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
@@ -54,6 +55,8 @@ type Service struct {
 	suppressed *suppression.List
 	dirs       []string
 	extractor  *extract.Extractor
+	cache      *extract.Cache
+	engine     *osvscanner.Engine // nil: our own
 
 	counters
 	snapshot  atomic.Pointer[snapshot] // of the loop
@@ -73,13 +76,18 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SBOM scanner: scan_dirs: %w", err)
 	}
-	extractor, err := newExtractor(cfg, deps)
+	extractor, cache, err := newExtractor(cfg, deps)
 	if err != nil {
 		return nil, fmt.Errorf("SBOM scanner: %w", err)
 	}
 	s := &Service{
-		extractor: extractor,
-		cfg:       cfg, deps: deps, log: deps.Log.WithField("service", Name), reasons: health.New(Name, deps.Host), suppressed: suppressed, dirs: dirs,
+		extractor: extractor, cache: cache,
+		cfg: cfg, deps: deps, log: deps.Log.WithField("service", Name), reasons: health.New(Name, deps.Host), suppressed: suppressed, dirs: dirs,
+	}
+	if cfg.Engine == engineOSV {
+		if s.engine, err = osvscanner.Find(osvscanner.Options{TempDir: filepath.Join(deps.DataDir, temporaryFolder)}); err != nil {
+			return nil, fmt.Errorf("SBOM scanner: engine = %q: %w", engineOSV, err)
+		}
 	}
 	s.snapshot.Store(&snapshot{})
 	return s, nil

@@ -15,7 +15,7 @@ import (
 const (
 	firstUpdateRetry = time.Minute
 	lastUpdateRetry  = time.Hour
-	updateCheck      = 5 * time.Second
+	updateCheck      = 15 * time.Second
 )
 
 // updater downloads the database. The loop finds the new one by itself.
@@ -104,4 +104,18 @@ func (u *updater) due(now time.Time) bool {
 		c, covered := store.Coverage(ecosystem)
 		return !covered || now.Sub(c.Checked) >= u.s.cfg.updateInterval()
 	})
+}
+
+// update downloads what is wanted. What is known to be exploited, and how likely, comes from its public source if the advisories do: a
+// mirror has no such place.
+func (u *updater) update(ctx context.Context) error {
+	o := advisory.UpdateOptions{URL: u.s.cfg.VulnDBURL, Ecosystems: u.wanted()}
+	if o.URL == advisory.DefaultURL {
+		o.KEVURL, o.EPSSURL = advisory.DefaultKEVURL, advisory.DefaultEPSSURL
+	}
+	report, err := advisory.Update(ctx, u.s.cfg.VulnDBPath, o)
+	if report != nil && len(report.Imported) > 0 {
+		u.s.log.WithField("generation", report.ID).WithField("imported", len(report.Imported)).Info("vulnerability database updated")
+	}
+	return err
 }

@@ -3,13 +3,21 @@ package sbomscanner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
+	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/folder"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/sbomscanner/extract"
 	"github.com/ironpost/ironpost/services/sbomscanner/image"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
+)
+
+const (
+	cacheFile    = "scan-cache.json"
+	maxCacheFile = 128 << 20
 )
 
 // scanResult is what became of the scan of an asset: an inventory or an error.
@@ -28,13 +36,46 @@ type worker struct {
 	results   chan scanResult
 }
 
-// newExtractor returns what reads assets as the configuration says.
-func newExtractor(cfg Config, deps Deps) (*extract.Extractor, error) {
-	return extract.New(extract.Options{
+// newExtractor returns what reads assets as the configuration says, and what it keeps of unchanged files.
+func newExtractor(cfg Config, deps Deps) (*extract.Extractor, *extract.Cache, error) {
+	cache := loadCache(deps.DataDir)
+	e, err := extract.New(extract.Options{
+		Cache:   cache,
 		Exclude: cfg.Exclude, NoGitignore: !cfg.UseGitignore, TempDir: filepath.Join(deps.DataDir, temporaryFolder),
 		SkipDirs: []string{deps.DataDir, cfg.VulnDBPath},
 		Limits:   extract.Limits{TextBytes: int64(cfg.MaxFileSizeMB) << 20},
 	})
+	return e, cache, err
+}
+
+// loadCache returns what the last run saved, or an empty cache: then the first scan reads every file.
+func loadCache(dir string) *extract.Cache {
+	f, err := folder.OpenExisting(dir)
+	if err != nil {
+		return extract.NewCache()
+	}
+	defer func() { _ = f.Close() }() // only read
+	data, err := f.Read(cacheFile, maxCacheFile)
+	if err != nil {
+		return extract.NewCache()
+	}
+	cache, err := extract.DecodeCache(data)
+	if err != nil {
+		return extract.NewCache()
+	}
+	return cache
+}
+
+// saveCache keeps the cache for the next run.
+func saveCache(dir string, cache *extract.Cache) error {
+	data, err := cache.Encode()
+	if err != nil {
+		return fmt.Errorf("save cache of scans: %w", err)
+	}
+	if err := atomicfile.WriteFile(filepath.Join(dir, cacheFile), data, 0o600); err != nil {
+		return fmt.Errorf("save cache of scans: %w", err)
+	}
+	return nil
 }
 
 func newWorker(s *Service) (_ *worker, err error) {
@@ -45,7 +86,7 @@ func newWorker(s *Service) (_ *worker, err error) {
 	if w.docker, err = docker.Connect(dockerSocket(s.deps)); err != nil {
 		return nil, err
 	}
-	w.images, err = image.New(w.docker, image.Options{Folder: filepath.Join(s.deps.DataDir, temporaryFolder), Read: w.readImage})
+	w.images, err = image.New(w.docker, image.Options{Folder: filepath.Join(s.deps.DataDir, temporaryFolder), Read: w.extractor.ImageArchive})
 	return w, err
 }
 
@@ -57,11 +98,11 @@ func dockerSocket(deps Deps) string {
 	return deps.DockerSocket
 }
 
-func (w *worker) close() error {
+// close closes idle connections.
+func (w *worker) close() {
 	if w.docker != nil {
 		w.docker.Close()
 	}
-	return nil
 }
 
 // run reads until ctx ends.
@@ -96,8 +137,4 @@ func (w *worker) scan(ctx context.Context, a inventory.Asset) (found *inventory.
 		return err
 	})
 	return found, err
-}
-
-func (w *worker) readImage(context.Context, string) (*inventory.Inventory, error) {
-	return nil, errors.New("this build reads no images yet")
 }

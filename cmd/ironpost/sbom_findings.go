@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/sbomscanner"
+	"github.com/ironpost/ironpost/services/sbomscanner/finding"
+)
+
+func (a *app) sbomFindingsCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "findings [asset]",
+		Short: "show the vulnerabilities that the scanner found",
+		Long: `Shows the known vulnerabilities of one asset, named by its path or image
+reference, or of all assets: what is known to be exploited first, then the most
+severe. --all also shows what is fixed or ignored.
+
+The scanner keeps them in sbom-scanner/findings below general.data_dir; no
+daemon needs to run.`,
+		Example: `  ironpost sbom findings /srv/shop
+  ironpost sbom findings --all --json | jq -r '.[].findings[] | [.id, .purl, .state] | @tsv'`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.sbomFindings(strings.Join(args, ""), all)
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "also what is fixed or ignored")
+	return cmd
+}
+
+func (a *app) sbomFindings(name string, all bool) error {
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		return configError(err)
+	}
+	assets, unreadable := finding.Read(filepath.Join(cfg.General.DataDir, bus.SBOMScanner, sbomscanner.FindingsFolder))
+	if unreadable != nil && !errors.Is(unreadable, fs.ErrNotExist) {
+		return fmt.Errorf("findings: %w", unreadable)
+	}
+	assets = slices.DeleteFunc(assets, func(x *finding.Asset) bool { return name != "" && x.Name != name && x.Digest != name })
+	if name != "" && len(assets) == 0 {
+		return fmt.Errorf("the scanner has no findings of %q", event.Printable(name, 200))
+	}
+	list := rows{columns: []column{{"SEVERITY", 8}, {"KEV", 3}, {"STATE", 8}, {"ID", 24}, {"PACKAGE", 60}, {"FIXED", 24}, {"SINCE", 25}, {"ASSET", 200}}}
+	for _, x := range assets {
+		x.Outbox = nil // not for people
+		x.Findings = slices.DeleteFunc(x.Findings, func(f finding.Finding) bool {
+			return !all && (f.State == finding.Fixed || f.State == finding.Ignored)
+		})
+		slices.SortFunc(x.Findings, finding.WorstFirst)
+		for _, f := range x.Findings {
+			kev, fixed := "", ""
+			if f.KEV {
+				kev = "yes"
+			}
+			if len(f.Fixed) > 0 {
+				fixed = f.Fixed[0]
+			}
+			list.add(f.Severity.String(), kev, string(f.State), f.ID, f.PURL, fixed, a.time(f.Since), x.Name)
+		}
+	}
+	if a.json {
+		if assets == nil {
+			assets = []*finding.Asset{}
+		}
+		return a.printJSON(assets)
+	}
+	if len(list.cells) == 0 {
+		a.notef("there are no findings")
+	}
+	a.printTables(list)
+	return nil
+}
