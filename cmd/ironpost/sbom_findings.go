@@ -28,7 +28,7 @@ severe. --all also shows what is fixed or ignored.
 The scanner keeps them in sbom-scanner/findings below general.data_dir; no
 daemon needs to run.`,
 		Example: `  ironpost sbom findings /srv/shop
-  ironpost sbom findings --all --json | jq -r '.[].findings[] | [.id, .purl, .state] | @tsv'`,
+  ironpost sbom findings --all --json | jq '.[].findings[] | .id, .state'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.sbomFindings(strings.Join(args, ""), all)

@@ -35,6 +35,10 @@ storage filters            | -run TestAcceptFilters ./internal/storage
 storage text               | -run TestAcceptText ./internal/storage
 storage killed             | -run TestAccept(Postgres|Collector)Killed ./services/actioncollector/postgres
 storage down               | -run TestAcceptPostgresDown ./services/actioncollector/postgres
+sbom-scanner rescans       | -run TestAcceptSBOMRescans ./e2e
+sbom-scanner kills         | -run TestAcceptSBOMKills ./e2e
+sbom-scanner bus           | -run TestAcceptSBOMBusDown ./e2e
+sbom-scanner update        | -run TestAcceptSBOMDatabaseUpdate ./e2e
 '
 
 topic=${1:-}
