@@ -157,3 +157,30 @@ func TestWhatCannotBeScannedIsAReason(t *testing.T) {
 	require.Contains(t, h.Reasons[0], "missing is not scanned, its findings are those of the last scan")
 	require.Contains(t, h.Reasons[1], "is not read completely: malformed 1, such as composer.lock")
 }
+
+// A new database is matched with the saved inventories, without a scan.
+func TestNewDatabaseOverManyPackages(t *testing.T) {
+	t.Parallel()
+	const packages, bar = 100_000, 5 * time.Second
+	r := newRig(t)
+	names := []string{"lodash@4.17.20"}
+	for n := range packages - 1 {
+		names = append(names, fmt.Sprintf("package-%d@1.%d.0", n, n%50))
+	}
+	r.lock(names...)
+	for n := range 1000 {
+		r.advise(fmt.Sprintf("GHSA-%d", n), fmt.Sprintf("package-%d", n*100), "1.25.0", "LOW")
+	}
+	r.importAdvisories()
+	s := r.start()
+	s.await("packages", packages)
+	s.await("advisories", 1000)
+	scans := s.Health().Counters["scans"]
+	r.advise("GHSA-new", "lodash", "4.17.21", "HIGH")
+	r.importAdvisories()
+	began := time.Now()
+	r.awaitAlerts(1)
+	t.Logf("%d packages: database imported -> alert: %v (bar %v)", packages, time.Since(began).Round(time.Millisecond), bar)
+	require.Less(t, time.Since(began), bar)
+	require.Equal(t, scans, s.Health().Counters["scans"])
+}
