@@ -60,6 +60,9 @@ func openDatabase(dir string) (_ *database, err error) {
 			return nil, err
 		}
 	}
+	if err := adopt(d.root, lockName, indexFolder, stagingFolder); err != nil {
+		return nil, err
+	}
 	d.staging, err = d.root.OpenRoot(stagingFolder)
 	return d, err
 }

@@ -34,9 +34,7 @@ func (x *index) all(fn func([]byte) error) error {
 	slices.Sort(places)
 	var buffer []byte
 	for _, place := range slices.Compact(places) {
-		e := entry{place: place}
-		buffer = slices.Grow(buffer[:0], int(e.length()))[:e.length()]
-		payload, err := x.record(e, buffer)
+		payload, err := x.record(entry{place: place}, &buffer)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -238,6 +239,22 @@ func TestKilledImports(t *testing.T) {
 	left, err = os.ReadDir(dir)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(left), 4, "index, lock, manifest.json, and the manifest that was being written")
+}
+
+// TestRootLeavesTheDatabaseToItsOwner lets the user of the daemon import after root did.
+func TestRootLeavesTheDatabaseToItsOwner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes files of others")
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.Chown(dir, 12345, 12346))
+	importRecords(t, dir, "npm", 10)
+	for _, name := range []string{"lock", "index"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.EqualValues(t, 12345, info.Sys().(*syscall.Stat_t).Uid, name)
+	}
 }
 
 func writeZip(t *testing.T, path string, fill func(*zip.Writer)) {

@@ -125,8 +125,7 @@ func (x *index) each(table []byte, key string, fn func([]byte) error) error {
 		if e.hash != hash {
 			return nil
 		}
-		buffer = slices.Grow(buffer[:0], int(e.length()))[:e.length()]
-		payload, err := x.record(e, buffer)
+		payload, err := x.record(e, &buffer)
 		if err != nil {
 			return err
 		}
@@ -137,16 +136,18 @@ func (x *index) each(table []byte, key string, fn func([]byte) error) error {
 	return nil
 }
 
-// record reads a record into buffer, which is as long as it, and returns the payload in it.
-func (x *index) record(e entry, buffer []byte) ([]byte, error) {
+// record reads a record into buffer, which grows if need be, and returns the payload in it.
+func (x *index) record(e entry, buffer *[]byte) ([]byte, error) {
 	if e.offset() > x.records || e.length() > x.records-e.offset() || e.length() < recordSumSize {
 		return nil, errors.New("a table points outside the records")
 	}
-	if _, err := x.reader.ReadAt(buffer, int64(e.offset())); err != nil {
+	record := slices.Grow((*buffer)[:0], int(e.length()))[:e.length()]
+	*buffer = record
+	if _, err := x.reader.ReadAt(record, int64(e.offset())); err != nil {
 		return nil, err
 	}
-	payload := buffer[recordSumSize:]
-	if checksum(payload) != binary.LittleEndian.Uint32(buffer) {
+	payload := record[recordSumSize:]
+	if checksum(payload) != binary.LittleEndian.Uint32(record) {
 		return nil, errors.New("a record does not have its checksum")
 	}
 	return payload, nil

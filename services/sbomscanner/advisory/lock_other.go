@@ -8,3 +8,6 @@ import "os"
 func lockFolder(root *os.Root) (*os.File, error) {
 	return root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
 }
+
+// adopt does nothing: on this system files have no owner of this kind.
+func adopt(*os.Root, ...string) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,4 +25,21 @@ func lockFolder(root *os.Root) (*os.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+// adopt gives what root made in a database of another user to that user, whose daemon must be able to lock it and to remove what
+// an interrupted import left.
+func adopt(root *os.Root, names ...string) error {
+	info, err := root.Stat(".")
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	for _, name := range names {
+		err = errors.Join(err, root.Lchown(name, int(owner.Uid), int(owner.Gid)))
+	}
+	return err
 }
