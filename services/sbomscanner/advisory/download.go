@@ -2,6 +2,7 @@ package advisory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // the source offers it: it finds damage, not forgery
 	"crypto/sha256"
@@ -25,24 +26,23 @@ import (
 const (
 	downloadName    = "download"
 	downloadTimeout = time.Hour
-	stallTimeout    = time.Minute // without a byte
+	stallTimeout    = time.Minute
 	maxSumBytes     = 1 << 10
 	maxTag          = 1 << 10
 )
 
-var (
-	errNotModified = errors.New("not modified")
-	errStalled     = fmt.Errorf("no data for %s", stallTimeout)
-)
+var errNotModified = errors.New("not modified")
 
 // download gets a file into staging. It returns errNotModified if the source says that old is what it has. The file has the
 // checksums that the source states: X-Goog-Hash, and the file of the same name with .sha256 at its end.
 func (u *updater) download(ctx context.Context, name, from string, old *Coverage) (_ *download, err error) {
 	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
 	defer cancel()
+	ctx, stall := withStall(ctx, cmp.Or(u.options.StallTimeout, stallTimeout))
+	defer stall.stop()
 	resp, err := u.get(ctx, from, old)
 	if err != nil {
-		return nil, err
+		return nil, stall.explain(err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if err := checkResponse(resp, from); err != nil {
@@ -58,8 +58,8 @@ func (u *updater) download(ctx context.Context, name, from string, old *Coverage
 		}
 	}()
 	sums := newSums()
-	if err := u.copyBody(io.MultiWriter(file, sums), resp, name); err != nil {
-		return nil, fmt.Errorf("get %s: %w", from, err)
+	if err := u.copyBody(io.MultiWriter(file, sums), resp, name, stall); err != nil {
+		return nil, fmt.Errorf("get %s: %w", from, stall.explain(err))
 	}
 	if err := errors.Join(sums.checkGoog(resp.Header), u.checkSHA256(ctx, from, sums)); err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
@@ -104,16 +104,11 @@ func checkResponse(resp *http.Response, from string) error {
 }
 
 // copyBody copies what the source sends, up to the limit, for as long as data comes.
-func (u *updater) copyBody(to io.Writer, resp *http.Response, name string) error {
-	stall := time.AfterFunc(stallTimeout, func() { _ = resp.Body.Close() }) // which ends the read below
-	defer stall.Stop()
+func (u *updater) copyBody(to io.Writer, resp *http.Response, name string, stall *stall) error {
 	buffer, done := make([]byte, 256<<10), int64(0)
 	for {
 		n, err := resp.Body.Read(buffer)
-		if !stall.Stop() {
-			return errStalled
-		}
-		stall.Reset(stallTimeout)
+		stall.restart()
 		if done += int64(n); done > maxArchiveBytes {
 			return fmt.Errorf("it has more than %d bytes", int64(maxArchiveBytes))
 		}
@@ -128,6 +123,36 @@ func (u *updater) copyBody(to io.Writer, resp *http.Response, name string) error
 			return err
 		}
 	}
+}
+
+// stall ends a context when it was not restarted for a time.
+type stall struct {
+	after  time.Duration
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+}
+
+func withStall(parent context.Context, after time.Duration) (context.Context, *stall) {
+	s := &stall{after: after}
+	s.ctx, s.cancel = context.WithCancelCause(parent)
+	s.timer = time.AfterFunc(after, func() { s.cancel(fmt.Errorf("no data came for %s", after)) })
+	return s.ctx, s
+}
+
+func (s *stall) restart() { s.timer.Reset(s.after) }
+
+func (s *stall) stop() {
+	s.timer.Stop()
+	s.cancel(nil)
+}
+
+// explain returns why the context ended, if it did, instead of what that led to.
+func (s *stall) explain(err error) error {
+	if cause := context.Cause(s.ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // checkSHA256 compares with the file beside the source's, if there is one.

@@ -25,11 +25,13 @@ const maxRedirects = 10
 type UpdateOptions struct {
 	Options // Ecosystem is not used
 
-	URL        string       // archives are at URL/<Ecosystem>/all.zip; empty for DefaultURL
-	Ecosystems []string     // suffixes are ignored; empty for DefaultEcosystems
-	KEVURL     string       // empty: KEV is not updated
-	EPSSURL    string       // empty: EPSS is not updated
-	Client     *http.Client // nil for a new one; redirects from https to http are not followed unless it says so
+	URL        string   // archives are at URL/<Ecosystem>/all.zip; empty for DefaultURL
+	Ecosystems []string // suffixes are ignored; empty for DefaultEcosystems
+	KEVURL     string   // empty: KEV is not updated
+	EPSSURL    string   // empty: EPSS is not updated
+	// StallTimeout ends a download of which nothing came for this time; 0 for a minute.
+	StallTimeout time.Duration
+	Client       *http.Client // nil for a new one; redirects from https to http are not followed unless it says so
 }
 
 // DefaultEcosystems returns the ecosystems to update while nothing was scanned.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
@@ -177,6 +179,62 @@ func TestUpdateFails(t *testing.T) {
 			require.Equal(t, "Go", report.Imported[0].Ecosystem)
 		})
 	}
+}
+
+// TestUpdateStalls ends a download that says nothing any more.
+func TestUpdateStalls(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte("PK"))
+		w.(http.Flusher).Flush()
+		<-ended
+	}))
+	defer server.Close()
+	defer close(ended)
+	_, err := advisory.Update(t.Context(), t.TempDir(), advisory.UpdateOptions{
+		URL: server.URL, Ecosystems: []string{"npm"}, StallTimeout: 100 * time.Millisecond,
+	})
+	require.ErrorContains(t, err, "update npm: get "+server.URL+"/npm/all.zip: no data came for 100ms")
+}
+
+// TestReadersDuringImports see one generation each, whole, however often it is replaced.
+func TestReadersDuringImports(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	importRecords(t, dir, "npm", 100)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				store, err := advisory.Open(dir)
+				if !assert.NoError(t, err) {
+					return
+				}
+				n := store.Status().Records()
+				for i, want := range map[int]int{n - 1: 1, n: 0} {
+					found, err := store.Lookup("npm", fmt.Sprintf("package-%d", i))
+					assert.NoError(t, err)
+					assert.Len(t, found, want)
+				}
+				assert.NoError(t, store.Close())
+				_, err = store.Lookup("npm", "package-0")
+				assert.ErrorIs(t, err, advisory.ErrClosed)
+			}
+		})
+	}
+	for i := range 40 {
+		importRecords(t, dir, "npm", 101+i%3)
+	}
+	close(done)
+	readers.Wait()
 }
 
 // TestOneUpdateAtATime refuses a second one while the first runs.
