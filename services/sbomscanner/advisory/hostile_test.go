@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/internal/testenv"
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory/advisorytest"
 )
@@ -179,6 +180,21 @@ func TestHostileSources(t *testing.T) {
 			require.Len(t, left, 3, "index, lock and manifest.json")
 		})
 	}
+}
+
+// TestFullDisk keeps the database, and leaves nothing behind.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := testenv.SmallDisk(t, "1m")
+	first := importRecords(t, dir, "npm", 1_000)
+	path := filepath.Join(t.TempDir(), "npm", "all.zip")
+	advisorytest.Zip(t, path, records("npm", 20_000))
+	_, err := advisory.Import(t.Context(), dir, path, advisory.Options{})
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Equal(t, first.ID, open(t, dir).Status().ID)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 3, "index, lock and manifest.json")
 }
 
 // TestManyEcosystems keeps the number of index files bounded.
