@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -109,4 +110,42 @@ func TestMigrateMakesTheTables(t *testing.T) {
 	got := call(t, "storage", "migrate")
 	require.Equal(t, exitUsage, got.code)
 	require.Contains(t, got.err, "name a file with the URL with --url-file")
+}
+
+func TestLogsAreSearched(t *testing.T) {
+	server := testenv.PostgreSQL(t)
+	store, err := storage.Open(storage.Config{URL: server.URL("postgres")})
+	require.NoError(t, err)
+	defer store.Close()
+	require.NoError(t, store.Prepare(t.Context()))
+	now := time.Now().UTC().Truncate(time.Second)
+	var rows []storage.Row
+	for n, message := range []string{"100% of Failed PASSWORD\x1b[31m", "1000 failed", `back\slash_under`, "old failed"} {
+		l := &event.Log{
+			ID: fmt.Sprint(n), Schema: event.Schema, TraceID: "t", Time: now, Received: now.Add(time.Duration(n) * time.Millisecond),
+			Host: []string{"web-1", "web-2"}[n%2], Source: "file:/var/log/app.log", Message: message,
+		}
+		if n == 3 {
+			l.Received = now.AddDate(0, 0, -2)
+		}
+		data, err := event.Encode(l)
+		require.NoError(t, err)
+		rows = append(rows, storage.LogRow(l, data))
+	}
+	_, err = store.Write(t.Context(), storage.Logs, rows)
+	require.NoError(t, err)
+	config := filepath.Join(t.TempDir(), "ironpost.toml")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "[log_pipeline.storage]\npostgres_url = %q\n", server.URL("postgres")), 0o600))
+	for args, want := range map[string]int{
+		"failed": 2, "0%": 1, "0_": 0, `k\s`: 1, "failed --since all": 3, "failed --limit 1": 1, "failed --host web-1": 1,
+		"failed --source file:/var/log/app.log": 2, "failed --source syslog": 0,
+	} {
+		got := call(t, append([]string{"--config", config, "logs", "search", "--json"}, strings.Fields(args)...)...)
+		require.Zero(t, got.code, got.err)
+		require.Equal(t, want, strings.Count(got.out, "\n"), args)
+	}
+	got := call(t, "--config", config, "--utc", "logs", "search", "password")
+	require.Equal(t, "RECEIVED              HOST   SOURCE                 LINE\n"+
+		now.Format(time.RFC3339)+"  web-1  file:/var/log/app.log  100% of Failed PASSWORD\\x1b[31m\n", got.out)
+	require.Contains(t, call(t, "--config", config, "logs", "search", "nosuch", "--since", "1h").err, "no such lines since ")
 }

@@ -15,8 +15,10 @@ import (
 // maxRules bounds the rules that Query.Rule is compared with.
 const maxRules = 10_000
 
-// Query selects records. A zero field selects all; those of alerts select nothing in other tables, and those
-// of actions neither.
+// likeText escapes what has a meaning in a pattern of LIKE.
+var likeText = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`)
+
+// Query selects records. A zero field selects all; one that is not of the table is an error of PostgreSQL.
 type Query struct {
 	Since time.Time // received then or later
 	Host  string
@@ -30,6 +32,10 @@ type Query struct {
 
 	// Of actions.
 	Phase, Kind, Policy string
+
+	// Of lines.
+	Text      string // in the line, in any case
+	LogSource string // where it was read, such as file:/var/log/auth.log
 }
 
 // Read calls each for the records of t that q selects, the oldest first, until it returns an error, which Read
@@ -66,11 +72,15 @@ func (s *Store) Read(ctx context.Context, t Table, q Query, each func(record []b
 
 // sql returns the statement for a condition.
 func (q Query) sql(t Table, where string) string {
-	from := fmt.Sprintf("SELECT received_at, seq, record FROM %s.%s%s", schemaName, t, where)
-	if q.Limit > 0 {
-		from += fmt.Sprintf(" ORDER BY received_at DESC, seq DESC LIMIT %d", q.Limit)
+	then := "seq"
+	if t == Logs {
+		then = "id"
 	}
-	return "SELECT record FROM (" + from + ") AS newest ORDER BY received_at, seq"
+	from := fmt.Sprintf("SELECT received_at, %s, record FROM %s.%s%s", then, schemaName, t, where)
+	if q.Limit > 0 {
+		from += fmt.Sprintf(" ORDER BY received_at DESC, %s DESC LIMIT %d", then, q.Limit)
+	}
+	return "SELECT record FROM (" + from + ") AS newest ORDER BY received_at, " + then
 }
 
 // where returns the condition and its arguments.
@@ -91,6 +101,12 @@ func (q Query) where(ctx context.Context, tx pgx.Tx) (string, []any, error) {
 		if value != "" {
 			add(name+" = ?", column(value))
 		}
+	}
+	if q.LogSource != "" {
+		add("source = ?", column(q.LogSource))
+	}
+	if q.Text != "" {
+		add("record->>'message' ILIKE ?", "%"+likeText.Replace(strings.ReplaceAll(q.Text, "\x00", string(nulSign)))+"%")
 	}
 	if q.Severity > event.Info {
 		var severities []int16
