@@ -29,7 +29,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "../cmd/ironpost", "../cmd/ironpost-daemon").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir+"/", "../cmd/ironpost", "../cmd/ironpost-daemon", "../cmd/ironpost-log-pipeline").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -85,6 +85,7 @@ func (s *instance) path(name string) string { return filepath.Join(s.dir, name) 
 
 func (s *instance) write(name, text string) {
 	s.t.Helper()
+	require.NoError(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o700))
 	require.NoError(s.t, os.WriteFile(s.path(name), []byte(text), 0o600))
 }
 
