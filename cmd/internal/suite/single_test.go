@@ -21,13 +21,15 @@ import (
 
 // hub makes i listen for other processes, which read the same file: the key of module is in the
 // folder of credentials, its public half in the daemon's folder of keys.
-func (i *instance) hub(module string) {
+// It returns the keys of [bus] with which others join.
+func (i *instance) hub(module string) (join string) {
 	i.t.Helper()
 	ca, address := testenv.NewAuthority(i.t), testenv.FreeAddr(i.t)
 	cert, key := ca.Server()
-	i.replace("[bus]\n", fmt.Sprintf("[bus]\nlisten = %q\nurl = %q\ncredentials_file = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q\n",
-		address, "tls://"+address, i.dir, ca.Path, cert, key))
+	join = fmt.Sprintf("url = %q\ncredentials_file = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q\n", "tls://"+address, i.dir, ca.Path, cert, key)
+	i.replace("[bus]\n", fmt.Sprintf("[bus]\nlisten = %q\n", address)+join)
 	i.allow(module)
+	return join
 }
 
 // allow makes a key for module and lets it connect after the next start or reload.
@@ -127,8 +129,29 @@ func TestModuleWaitsForTheDaemonAndItsKey(t *testing.T) {
 	require.Zero(t, i.stop(), i.stderr.String())
 }
 
-// A second process of the module is kept out, and so is one without a bus to join.
-func TestModuleThatMayNotStart(t *testing.T) {
+// A daemon with a key for each module joins a hub's bus, and makes and maintains no streams.
+func TestDaemonJoinsTheBusOfAnother(t *testing.T) {
+	t.Parallel()
+	i := install(t, allOff)
+	join := i.hub(bus.LogPipeline)
+	i.start()
+	edge := install(t, "")
+	edge.configure(edge.logsOn() + "[collector]\nenabled = false\n")
+	edge.replace("[bus]\n", "[bus]\nmode = \"external\"\n"+join)
+	require.NoError(t, os.WriteFile(edge.dir+"/app.log", nil, 0o600))
+	edge.start()
+	edge.alarm("mallory")
+	require.Equal(t, event.Healthy, edge.health().Status)
+	operator, err := bus.DialSocket(t.Context(), i.dir+"/bus.sock")
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), stored(t, operator, bus.Alerts))
+	require.NoError(t, operator.Close(t.Context()))
+	require.Zero(t, edge.stop(), edge.stderr.String())
+	require.Zero(t, i.stop(), i.stderr.String())
+}
+
+// Without a bus to join the program does not start.
+func TestModuleWithoutABusToJoin(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
 	p := i.process()
