@@ -72,7 +72,7 @@ func reasonOfImage(err error) string {
 // isReferred reports whether parsers may look at the file while they parse another one.
 func isReferred(name string) bool {
 	switch path.Base(name) {
-	case "go.sum", "os-release", "npm-shrinkwrap.json":
+	case "go.sum", "os-release":
 		return true
 	}
 	return slices.Contains([]string{".txt", ".in"}, path.Ext(name)) // what requirements files include

@@ -14,6 +14,7 @@ import (
 	"github.com/google/osv-scalibr/stats"
 
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/sbomscanner/extract/java"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
 
@@ -69,6 +70,8 @@ func outcome(err, failure error, statuses []*plugin.Status) (reason, detail stri
 		return tooComplex, failure.Error()
 	case errors.Is(failure, errTooMany):
 		return tooMany, failure.Error()
+	case errors.Is(failure, java.ErrTooLarge):
+		return decompression, failure.Error()
 	case err != nil:
 		return malformed, err.Error()
 	}

@@ -21,24 +21,19 @@ import (
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/gradlelockfile"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/gradleverificationmetadataxml"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/bunlock"
-	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/packagejson"
-	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/packagelockjson"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/pnpmlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/yarnlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/julia/manifesttoml"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/php/composerlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/pdmlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/pipfilelock"
-	"github.com/google/osv-scalibr/extractor/filesystem/language/python/poetrylock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/pylock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/requirements"
-	"github.com/google/osv-scalibr/extractor/filesystem/language/python/uvlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/wheelegg"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/r/renvlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/ruby/gemfilelock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/ruby/gemspec"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/rust/cargoauditable"
-	"github.com/google/osv-scalibr/extractor/filesystem/language/rust/cargolock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/swift/packageresolved"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/swift/podfilelock"
 	"github.com/google/osv-scalibr/extractor/filesystem/os/apk"
@@ -56,14 +51,13 @@ type parser struct {
 // constructor is the function New of a scalibr extractor.
 type constructor func(*cpb.PluginConfig) (filesystem.Extractor, error)
 
-// textParsers read lock files, manifests and package databases.
+// textParsers read lock files, manifests and package databases, beside readers.
 var textParsers = [...]constructor{
 	apk.New, dpkg.New,
 	conanlock.New,
 	csproj.New, depsjson.New, nugetcpm.New, packagesconfig.New, packageslockjson.New,
-	bunlock.New, packagejson.New, packagelockjson.New, pnpmlock.New, yarnlock.New,
+	bunlock.New, installedNPM, pnpmlock.New, yarnlock.New,
 	cabal.New, stacklock.New,
-	cargolock.New,
 	composerlock.New,
 	gemfilelock.New, gemspec.New,
 	gomod.New,
@@ -71,7 +65,7 @@ var textParsers = [...]constructor{
 	manifesttoml.New,
 	mixlock.New,
 	packageresolved.New, podfilelock.New,
-	pdmlock.New, pipfilelock.New, poetrylock.New, pylock.New, requirements.New, uvlock.New, wheelegg.New,
+	pdmlock.New, pipfilelock.New, pylock.New, requirements.New, wheelegg.New,
 	pubspec.New,
 	renvlock.New,
 }
@@ -90,6 +84,7 @@ func allParsers() (parsers []parser, err error) {
 	for _, r := range readers() {
 		parsers = append(parsers, parser{Extractor: r})
 	}
+	parsers = append(parsers, parser{Extractor: javaReader(), atOffsets: true})
 	for _, construct := range programParsers {
 		e, err := construct(&cpb.PluginConfig{})
 		if err != nil {

@@ -5,8 +5,11 @@ import (
 	"context"
 	"io"
 	"path"
+	"strings"
 
+	cpb "github.com/google/osv-scalibr/binary/proto/config_go_proto"
 	"github.com/google/osv-scalibr/extractor/filesystem"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/packagejson"
 	scalibr "github.com/google/osv-scalibr/inventory"
 )
 
@@ -43,4 +46,18 @@ func isProgram(start []byte) bool {
 		}
 	}
 	return false
+}
+
+// installedNPM returns scalibr's parser of package.json for installed packages. The file of a project itself names no
+// package that anyone could have installed.
+func installedNPM(config *cpb.PluginConfig) (filesystem.Extractor, error) {
+	e, err := packagejson.New(config)
+	return installedParser{e}, err
+}
+
+type installedParser struct{ filesystem.Extractor }
+
+// FileRequired reports whether the file belongs to an installed package.
+func (p installedParser) FileRequired(f filesystem.FileAPI) bool {
+	return path.Base(f.Path()) == "package.json" && strings.Contains("/"+f.Path(), "/node_modules/") && p.Extractor.FileRequired(f)
 }
