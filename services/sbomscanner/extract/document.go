@@ -69,7 +69,7 @@ func (e *Extractor) readDocument(ctx context.Context, path string) ([]byte, erro
 	if int64(len(content)) > limits.TextBytes {
 		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, limits.TextBytes)
 	}
-	if tokens, nesting := measure(content); tokens > limits.Tokens || nesting > limits.Nesting {
+	if tokens, nesting := measure(path, content); tokens > limits.Tokens || nesting > limits.Nesting {
 		return nil, errTooComplex
 	}
 	return content, nil

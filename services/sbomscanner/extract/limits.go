@@ -24,10 +24,10 @@ type Limits struct {
 	Layers        int   // layers of an image
 }
 
-// DefaultLimits are enough for a host with two million files, and for lock files of 100,000 packages.
+// DefaultLimits are enough for a host with two million files, and for lock files of 20,000 packages.
 var defaultLimits = Limits{
 	TextBytes:     32 << 20,
-	Tokens:        2_000_000,
+	Tokens:        500_000,
 	Nesting:       1000,
 	BinaryBytes:   2 << 30,
 	OtherFiles:    100,

@@ -171,6 +171,9 @@ func (s *scan) read(t tree, name string, size int64, parsers []parser) parsed {
 	if size > limit {
 		return parsed{reason: tooLarge, detail: fmt.Sprintf("has %d bytes; the limit is %d", size, limit)}
 	}
+	if onlyPrograms(parsers) && !beginsAsProgram(t, name) {
+		return parsed{}
+	}
 	return s.parse(t, name, parsers)
 }
 

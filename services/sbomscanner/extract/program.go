@@ -2,7 +2,7 @@ package extract
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"io"
 	"path"
 	"strings"
@@ -10,7 +10,6 @@ import (
 	cpb "github.com/google/osv-scalibr/binary/proto/config_go_proto"
 	"github.com/google/osv-scalibr/extractor/filesystem"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/packagejson"
-	scalibr "github.com/google/osv-scalibr/inventory"
 )
 
 // programParser is a parser for programs that leaves scripts and data alone.
@@ -25,17 +24,25 @@ func (p programParser) FileRequired(f filesystem.FileAPI) bool {
 	return p.Extractor.FileRequired(f)
 }
 
-// Extract reads the file if it begins as a program does.
-func (p programParser) Extract(ctx context.Context, in *filesystem.ScanInput) (scalibr.Inventory, error) {
-	at, ok := in.Reader.(io.ReaderAt)
-	if !ok {
-		return scalibr.Inventory{}, nil
+func onlyPrograms(parsers []parser) bool {
+	for _, p := range parsers {
+		if _, ok := p.Extractor.(programParser); !ok {
+			return false
+		}
 	}
+	return true
+}
+
+// beginsAsProgram spares most executable files the parsers. One that cannot be opened is left to them, to report it.
+func beginsAsProgram(t tree, name string) bool {
+	f, err := t.open(name)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
 	start := make([]byte, 4)
-	if n, _ := at.ReadAt(start, 0); n < len(start) || !isProgram(start) {
-		return scalibr.Inventory{}, nil
-	}
-	return p.Extractor.Extract(ctx, in)
+	n, err := f.ReadAt(start, 0)
+	return isProgram(start[:n]) || err != nil && !errors.Is(err, io.EOF)
 }
 
 // isProgram knows the formats that Go and Rust compile to: ELF, PE, Mach-O in either byte order.

@@ -73,7 +73,7 @@ func (v *view) openFile(name string) (fs.File, error) {
 	if name == v.name && !v.whole {
 		return &cancelledFile{f, v.ctx}, nil
 	}
-	content, err := v.read(f)
+	content, err := v.read(name, f)
 	if err != nil {
 		v.failure = errors.Join(v.failure, err)
 		return nil, err
@@ -105,7 +105,7 @@ func (v *view) look(name string) error {
 	return nil
 }
 
-func (v *view) read(f file) ([]byte, error) {
+func (v *view) read(name string, f file) ([]byte, error) {
 	content, err := io.ReadAll(&cancelledFile{readerFile{f, io.LimitReader(f, v.bytes+1)}, v.ctx})
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (v *view) read(f file) ([]byte, error) {
 		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, v.limits.TextBytes)
 	}
 	v.bytes -= int64(len(content))
-	tokens, nesting := measure(content)
+	tokens, nesting := measure(name, content)
 	if tokens > v.tokens || nesting > v.limits.Nesting {
 		return nil, errTooComplex
 	}
@@ -123,15 +123,23 @@ func (v *view) read(f file) ([]byte, error) {
 }
 
 // measure returns the number of separators and the deepest nesting of brackets. Parsers of all formats need memory in
-// proportion to the first and stack in proportion to the second.
-func measure(content []byte) (tokens, nesting int) {
-	depth := 0
+// proportion to the first and stack in proportion to the second. An opening bracket counts twice, because an object
+// costs more than a value, and so does the end of a line where each may name a package.
+func measure(name string, content []byte) (tokens, nesting int) {
+	depth, line := 0, 1
+	if lineNamesPackage(name) {
+		line = 4
+	}
 	for _, c := range content {
 		switch c {
-		case ',', ':', '\n', '<':
+		case ',', ':':
 			tokens++
+		case '<':
+			tokens += 2
+		case '\n':
+			tokens += line
 		case '[', '{', '(':
-			tokens++
+			tokens += 2
 			depth++
 			nesting = max(nesting, depth)
 		case ']', '}', ')':
@@ -139,6 +147,12 @@ func measure(content []byte) (tokens, nesting int) {
 		}
 	}
 	return tokens, nesting
+}
+
+// lineNamesPackage reports whether a file with this name is in a format with one package a line.
+func lineNamesPackage(name string) bool {
+	base := path.Base(name)
+	return base == "go.mod" || base == "go.sum" || path.Ext(base) == ".txt"
 }
 
 func (v *view) inMemory(name string, content []byte) (fs.File, error) {
