@@ -95,6 +95,9 @@ func groups(p *scalibr.Package) []string {
 	}
 	var names []string
 	for _, name := range m.DepGroups() {
+		if name == "requires" {
+			continue // Conan's word for what is needed at run time
+		}
 		names = append(names, event.Shorten(strings.TrimSpace(name), maxText))
 	}
 	slices.Sort(names)

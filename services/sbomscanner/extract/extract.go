@@ -27,7 +27,7 @@ type Options struct {
 	NoGitignore bool
 	// TempDir is where layers of images are unpacked; empty means the system's.
 	TempDir string
-	// Limits bound every scan; zero values mean those of DefaultLimits.
+	// Limits bound every scan; zero values mean the defaults.
 	Limits Limits
 	// Cache, if set, keeps what the files of folders contain, so that unchanged files are not read again.
 	Cache *Cache

@@ -107,9 +107,9 @@ var hostile = map[string]struct {
 	content      func() string
 }{
 	"many small npm packages":   {"package-lock.json", "too_complex", func() string { return repeated(`{"packages":{"":{}`, `,"node_modules/a%d":{}`, `}}`, 500_000) }},
-	"npm packages at the limit": {"package-lock.json", "", func() string { return repeated(`{"packages":{"":{}`, `,"node_modules/a%d":{}`, `}}`, 124_000) }},
+	"npm packages at the limit": {"package-lock.json", "", func() string { return repeated(`{"packages":{"":{}`, `,"node_modules/a%d":{}`, `}}`, 99_000) }},
 	"npm packages and names at the limit": {"package-lock.json", "", func() string {
-		return repeated(`{"packages":{"":{}`, `,"node_modules/a%d":{"version":"1","dependencies":{"b":"1","c":"1","d":"1"}}`, `}}`, 40_000)
+		return repeated(`{"packages":{"":{}`, `,"node_modules/a%d":{"version":"1","dependencies":{"b":"1","c":"1","d":"1"}}`, `}}`, 38_000)
 	}},
 	"npm nested":             {"package-lock.json", "too_complex", func() string { return strings.Repeat(`{"dependencies":{"a":`, 500_000) }},
 	"go.mod at the limit":    {"go.mod", "", func() string { return repeated("module m\n", "require a.b/c%d v1.0.0\n", "", 124_000) }},
@@ -121,16 +121,16 @@ var hostile = map[string]struct {
 	}},
 	"YAML flow":     {"pubspec.lock", "too_complex", func() string { return strings.Repeat("[", 1_000_000) }},
 	"TOML nested":   {"Cargo.lock", "too_complex", func() string { return "a = " + strings.Repeat("[", 1_000_000) }},
-	"TOML at limit": {"Cargo.lock", "", func() string { return repeated("", "[[package]]\nname='a%d'\n", "", 62_000) }},
+	"TOML at limit": {"Cargo.lock", "", func() string { return repeated("", "[[package]]\nname='a%d'\n", "", 55_000) }},
 	"XML nested":    {"pom.xml", "too_complex", func() string { return strings.Repeat("<a>", 1_000_000) }},
 	"XML at limit": {"pom.xml", "", func() string {
-		return "<project><dependencies>" + repeated("", "<dependency><groupId>g</groupId><artifactId>a%d</artifactId></dependency>", "</dependencies></project>", 36_000)
+		return "<project><dependencies>" + repeated("", "<dependency><groupId>g</groupId><artifactId>a%d</artifactId></dependency>", "</dependencies></project>", 41_000)
 	}},
 	"SBOM at limit": {"bom.json", "", func() string {
-		return repeated(`{"bomFormat":"CycloneDX","components":[{}`, `,{"purl":"pkg:a/b%d"}`, `]}`, 99_000)
+		return repeated(`{"bomFormat":"CycloneDX","components":[{}`, `,{"purl":"pkg:a/b%d"}`, `]}`, 90_000)
 	}},
 	"dpkg at limit": {"var/lib/dpkg/status", "", func() string {
-		return repeated("", "Package: a%d\nStatus: install ok installed\nVersion: 1\n\n", "", 66_000)
+		return repeated("", "Package: a%d\nStatus: install ok installed\nVersion: 1\n\n", "", 140_000)
 	}},
 	"one line": {"yarn.lock", "", func() string { return strings.Repeat("x", 31<<20) }},
 	"zip bomb": {"bomb.jar", "decompression", func() string { return zipped("x.jar", strings.Repeat("\x00", 128<<20)) }},

@@ -8,7 +8,7 @@ import (
 // Limits bound what one scan reads. They are chosen so that the worst input stays below 256 MiB of memory.
 type Limits struct {
 	TextBytes   int64         // size of a lock file or manifest
-	Tokens      int           // separators (commas, colons, brackets, line ends) in a lock file or manifest
+	Tokens      int           // cost of the separators in a lock file or manifest, see measure
 	Nesting     int           // depth of brackets in a lock file or manifest
 	BinaryBytes int64         // size of a program or archive, which is never read whole
 	OtherFiles  int           // further files that one file refers to
@@ -24,10 +24,10 @@ type Limits struct {
 	Layers        int   // layers of an image
 }
 
-// DefaultLimits are enough for a host with two million files, and for lock files of 20,000 packages.
+// defaultLimits are enough for a host with two million files, and for lock files of 10,000 packages.
 var defaultLimits = Limits{
 	TextBytes:     32 << 20,
-	Tokens:        500_000,
+	Tokens:        1_000_000,
 	Nesting:       1000,
 	BinaryBytes:   2 << 30,
 	OtherFiles:    100,

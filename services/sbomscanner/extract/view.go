@@ -122,27 +122,37 @@ func (v *view) read(name string, f file) ([]byte, error) {
 	return content, nil
 }
 
-// measure returns the number of separators and the deepest nesting of brackets. Parsers of all formats need memory in
-// proportion to the first and stack in proportion to the second. An opening bracket counts twice, because an object
-// costs more than a value, and so does the end of a line where each may name a package.
+// Costs of what a text has, in tokens. Parsers need some 200 bytes for a token of any format, at most.
+const (
+	objectCost  = 8 // JSON objects, TOML tables
+	elementCost = 4 // XML
+	packageCost = 8 // lines that may name a package each
+)
+
+// measure returns the tokens and the deepest nesting of brackets of a text. Parsers of all formats need memory in
+// proportion to the first and stack in proportion to the second. Ends of lines cost nothing in JSON, where they mean nothing.
 func measure(name string, content []byte) (tokens, nesting int) {
-	depth, line := 0, 1
+	line := 1
 	if lineNamesPackage(name) {
-		line = 4
+		line = packageCost
 	}
+	if bytes.HasPrefix(content, []byte("{")) {
+		line = 0
+	}
+	depth := 0
 	for _, c := range content {
 		switch c {
-		case ',', ':':
+		case ',', ':', '(':
 			tokens++
 		case '<':
-			tokens += 2
+			tokens += elementCost
 		case '\n':
 			tokens += line
-		case '[', '{', '(':
-			tokens += 2
+		case '[', '{':
+			tokens += objectCost
 			depth++
 			nesting = max(nesting, depth)
-		case ']', '}', ')':
+		case ']', '}':
 			depth = max(0, depth-1)
 		}
 	}
