@@ -3,6 +3,8 @@ package bom_test
 import (
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ironpost/ironpost/services/sbomscanner/extract/bom"
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
@@ -24,4 +26,21 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheSubjectOfAnSPDXDocumentIsNoPackage(t *testing.T) {
+	t.Parallel()
+	const packages = `{"spdxVersion":"SPDX-2.3","packages":[{"SPDXID":"SPDXRef-image","name":"shop"},{"SPDXID":"SPDXRef-a","name":"a"},
+{"SPDXID":"SPDXRef-b","name":"b","externalRefs":[{"referenceType":"purl","referenceLocator":"pkg:npm/b@1"}]}],"documentDescribes":`
+	for describes, unnamed := range map[string]int{
+		`["SPDXRef-image"]}`: 1,
+		`[]}`:                2,
+		`["SPDXRef-image","SPDXRef-a","SPDXRef-b"]}`: 2, // says nothing
+		`null,"relationships":[{"spdxElementId":"SPDXRef-DOCUMENT","relationshipType":"DESCRIBES","relatedSpdxElement":"SPDXRef-image"}]}`: 1,
+	} {
+		d, err := bom.Read([]byte(packages + describes))
+		require.NoError(t, err)
+		require.Equal(t, unnamed, d.Unnamed, describes)
+		require.Len(t, d.Packages, 1)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ const maxLine = 1 << 20
 type spdxDocument struct {
 	Packages      []spdxPackage      `json:"packages"`
 	Relationships []spdxRelationship `json:"relationships"`
+	Describes     []string           `json:"documentDescribes"` // an older form of the relationship DESCRIBES
 }
 
 type spdxPackage struct {
@@ -48,7 +50,11 @@ func readSPDX(content []byte) (Document, error) {
 
 func (d spdxDocument) document() Document {
 	c := newCollector()
+	subject := d.subject()
 	for _, p := range d.Packages {
+		if p.ID == subject && p.url() == "" {
+			continue // a folder or an image, not a package in it
+		}
 		c.add(component{id: p.ID, url: p.url(), name: p.Name, version: p.Version, licenses: []string{p.license()}})
 	}
 	for _, r := range d.Relationships {
@@ -60,6 +66,21 @@ func (d spdxDocument) document() Document {
 		}
 	}
 	return c.done()
+}
+
+// subject returns the id of what the document is about, if that is one element: some programs say so of every package.
+func (d spdxDocument) subject() string {
+	ids := d.Describes
+	for _, r := range d.Relationships {
+		if r.Type == "DESCRIBES" && r.From == "SPDXRef-DOCUMENT" {
+			ids = append(ids, r.To)
+		}
+	}
+	slices.Sort(ids)
+	if ids = slices.Compact(ids); len(ids) != 1 {
+		return ""
+	}
+	return ids[0]
 }
 
 func (p spdxPackage) url() string {
