@@ -78,8 +78,8 @@ func firstOr(list []string, other string) string {
 	return cmp.Or(list[0], other)
 }
 
-// fit shortens cells until rows of two columns between cells take at most screen columns. The widest column
-// gives first; the last one, a file, keeps its end.
+// fit shortens cells until a row takes at most screen columns, with two between cells. The widest column gives first. What has
+// slashes, such as a file or the name of a Go module, keeps its end, which tells more.
 func (r *rows) fit(screen int) {
 	widths := make([]int, len(r.columns))
 	total := 2 * (len(widths) - 1)
@@ -102,12 +102,13 @@ func (r *rows) fit(screen int) {
 		}
 		widths[widest]--
 	}
-	last := len(widths) - 1
 	for i := range r.columns {
 		r.columns[i].most = widths[i]
-	}
-	for _, cells := range r.cells {
-		cells[last] = keepEnd(clean(cells[last]), widths[last])
+		for _, cells := range r.cells {
+			if strings.Contains(cells[i], "/") {
+				cells[i] = keepEnd(clean(cells[i]), widths[i])
+			}
+		}
 	}
 }
 
