@@ -29,11 +29,11 @@ func (a *app) busCommand() *cobra.Command {
 	cmd := group("bus", "make the keys with which other hosts and plug-ins join",
 		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busRenewCommand(), a.busRevokeCommand())
 	cmd.Long = `Makes and revokes the keys with which modules on other hosts, or in processes of
-their own, join the bus of this machine's daemon. Run it on the daemon's machine,
-as the user who owns its data folder, or as root.
+their own, join the bus of this machine's daemon. Run it on the daemon's
+machine, as the user who owns its data folder, or as root.
 
-Nothing is sent anywhere: add-host and add-module make a folder, the bundle. Move
-it to the other host in a way that keeps it secret, and remove it here.`
+Nothing is sent anywhere: add-host and add-module make a folder, the bundle.
+Move it to the other host in a way that keeps it secret, and remove it here.`
 	return cmd
 }
 
@@ -53,10 +53,10 @@ func (a *app) busInitCommand() *cobra.Command {
 		Long: `Makes an authority, the daemon's certificate and the folder of keys, below
 general.data_dir, and prints what to write into the section [bus].
 
---name is a host name or an address by which others reach this machine; it may be
-given more than once. 127.0.0.1 and localhost are always among them. An existing
-authority is kept and the command fails: with a new one every host would need a
-new bundle.`,
+--name is a host name or an address by which others reach this machine; it may
+be given more than once. 127.0.0.1 and localhost are always among them. An
+existing authority is kept and the command fails: with a new one every host
+would need a new bundle.`,
 		Example: "  sudo ironpost bus init --name hub.example.org --name 192.0.2.10",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return a.busInit(names) },
@@ -114,7 +114,7 @@ func (f *bundleFlags) bundle(name string) (string, error) {
 
 func (a *app) busAddHostCommand() *cobra.Command {
 	var f bundleFlags
-	modules := bus.ModuleNames()
+	var modules []string
 	cmd := &cobra.Command{
 		Use:   "add-host <name>",
 		Short: "make the bundle of a host",
@@ -127,9 +127,14 @@ Each key permits what its module does on that host, and nothing else.`,
   sudo ironpost bus add-host web-1 --module log-pipeline --module ebpf-engine
   sudo ironpost bus add-host web-1 --replace --out /root/web-1.new`,
 		Args: oneArg,
-		RunE: func(_ *cobra.Command, args []string) error { return a.busAddHost(args[0], modules, f) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(modules) == 0 {
+				modules = bus.ModuleNames()
+			}
+			return a.busAddHost(args[0], modules, f)
+		},
 	}
-	cmd.Flags().StringArrayVar(&modules, "module", modules, "`module` of the host, or operator; may be repeated")
+	cmd.Flags().StringArrayVar(&modules, "module", nil, "`module` of the host, or operator; may be\nrepeated (default: all modules)")
 	f.add(cmd)
 	return cmd
 }
@@ -148,14 +153,14 @@ func (a *app) busAddModuleCommand() *cobra.Command {
 		Use:   "add-module <name>",
 		Short: "make the bundle of a plug-in",
 		Long: `Makes a folder with what a plug-in, a module of another author, needs to publish
-alerts about a host: the authority's certificate, a client certificate and a key.
-See docs/plug-ins.md.
+alerts about a host: the authority's certificate, a client certificate and a
+key. See docs/plug-ins.md.
 
-The alerts of a plug-in are unproven: the container guard reports what it would do
-about them, and does nothing. With --trust peer it acts on containers of that host;
-a block, which would hold on every host, stays a proposal.`,
+The alerts of a plug-in are unproven: the container guard reports what it would
+do about them, and does nothing. With --trust peer it acts on containers of that
+host; a block, which would hold on every host, stays a proposal.`,
 		Example: `  sudo ironpost bus add-module door-sensor --publish alerts
-  sudo ironpost bus add-module door-sensor --publish alerts --trust peer --replace --out door-sensor.new`,
+  sudo ironpost bus add-module door-sensor --publish alerts --trust peer`,
 		Args: oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !slices.Equal(publish, []string{"alerts"}) {
@@ -256,8 +261,9 @@ func (a *app) busRenewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "renew",
 		Short: "make a new certificate of this daemon",
-		Long: `Makes a new certificate and key of the daemon, valid for a year, for the names of
-the present one or those of --name. The authority and the keys of others stay.`,
+		Long: `Makes a new certificate and key of the daemon, valid for a year, for the names
+of the present one or those of --name. The authority and the keys of others
+stay.`,
 		Example: "  sudo ironpost bus renew",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
