@@ -12,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/services/sbomscanner/document"
 	"github.com/ironpost/ironpost/services/sbomscanner/extract"
 	"github.com/ironpost/ironpost/services/sbomscanner/extract/bom"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
 
 // The documents of real projects are valid, the same on a second scan, and hold every package for other readers.
@@ -42,8 +43,18 @@ func TestDocumentsOfRealProjects(t *testing.T) {
 				require.NoError(t, err)
 				require.Zero(t, own.Unnamed, "our own reader finds every package URL")
 				require.Len(t, own.Packages, len(inv.Packages))
-				t.Logf("%s: %d packages, %d bytes", f, len(inv.Packages), len(raw))
+				require.Equal(t, edges(inv), edges(&inventory.Inventory{Packages: own.Packages}), "dependencies")
+				t.Logf("%s: %d packages, %d dependencies, %d bytes", f, len(inv.Packages), edges(inv), len(raw))
 			}
 		})
 	}
+}
+
+// edges counts the dependencies between packages.
+func edges(inv *inventory.Inventory) int {
+	n := 0
+	for _, p := range inv.Packages {
+		n += len(p.DependsOn)
+	}
+	return n
 }
