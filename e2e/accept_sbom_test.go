@@ -283,9 +283,7 @@ func TestAcceptSBOMDatabaseUpdate(t *testing.T) {
 	w := newSBOMWorld(t)
 	s := w.instance()
 	s.replace(fmt.Sprintf("scan_dirs = [%q]", w.app), fmt.Sprintf("scan_dirs = [%q, %q]", w.app, testenv.Data(t, "manifests")))
-	for _, ecosystem := range []string{"Go", "PyPI", "crates.io"} {
-		s.ironpost("vulndb", "import", "--db", w.db, testenv.Data(t, "osv/"+ecosystem))
-	}
+	s.ironpost("vulndb", "import", "--db", w.db, testenv.Data(t, "osv"))
 	s.start()
 	s.eventually(func() bool {
 		return s.counter(bus.SBOMScanner, "alerts_waiting") == 0 && len(s.alerts()) > 0 && s.counter(bus.SBOMScanner, "scans") >= 2

@@ -161,13 +161,18 @@ func TestWhatCannotBeScannedIsAReason(t *testing.T) {
 // A new database is matched with the saved inventories, without a scan.
 func TestNewDatabaseOverManyPackages(t *testing.T) {
 	t.Parallel()
-	const packages, bar = 100_000, 5 * time.Second
+	const files, perFile, packages, bar = 100, 1000, 100_001, 5 * time.Second
 	r := newRig(t)
-	names := []string{"lodash@4.17.20"}
-	for n := range packages - 1 {
-		names = append(names, fmt.Sprintf("package-%d@1.%d.0", n, n%50))
+	r.lock("lodash@4.17.20")
+	for file := range files {
+		text := strings.Builder{}
+		text.WriteString("{\"name\":\"a\",\"lockfileVersion\":3,\"packages\":{")
+		for n := range perFile {
+			fmt.Fprintf(&text, "\"node_modules/package-%d\":{\"version\":\"1.%d.0\"},", file*perFile+n, n%50)
+		}
+		require.NoError(t, os.Mkdir(filepath.Join(r.app, fmt.Sprint(file)), 0o700))
+		r.write(fmt.Sprintf("%d/package-lock.json", file), strings.TrimSuffix(text.String(), ",")+"}}")
 	}
-	r.lock(names...)
 	for n := range 1000 {
 		r.advise(fmt.Sprintf("GHSA-%d", n), fmt.Sprintf("package-%d", n*100), "1.25.0", "LOW")
 	}
