@@ -33,6 +33,7 @@ var began = time.Now().UTC()
 type rig struct {
 	*testing.T
 	bus     *bustest.Bus
+	admin   *bus.Conn
 	server  *testenv.Postgres
 	alerts  *bus.Publisher
 	metrics *prometheus.Registry
@@ -45,6 +46,7 @@ func newRig(t *testing.T, options ...bustest.Option) *rig {
 	t.Helper()
 	sink := bustest.WithModules(append(bus.ModuleNames(), bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL))...)
 	r := &rig{T: t, server: testenv.PostgreSQL(t), bus: bustest.New(t, append(options, sink)...)}
+	r.admin = r.bus.Admin()
 	var err error
 	r.alerts, err = r.bus.Conn(bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: r.bus.Host()})
 	require.NoError(t, err)
@@ -141,7 +143,7 @@ func (r *rig) settled() bool {
 	for _, stream := range []bus.StreamName{bus.Alerts, bus.Actions} {
 		d, ok := bus.SinkDurable(bus.ActionCollector, bus.SinkPostgreSQL, stream, r.bus.Host(), bus.InFlight{})
 		require.True(r, ok)
-		n, err := r.bus.Admin().Waiting(r.Context(), d)
+		n, err := r.admin.Waiting(r.Context(), d)
 		if err != nil || n > 0 {
 			return false
 		}
