@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -27,6 +29,19 @@ func TestWithoutCapabilities(t *testing.T) {
 	}
 	require.Equal(t, "healthy", s.module("log-pipeline").Status.String())
 	require.Zero(t, s.stop(syscall.SIGTERM))
+}
+
+// In a container whose bpf file system is not the host's, the engine says that blocks end with it.
+func TestPinsOfAContainer(t *testing.T) {
+	testenv.Require(t, "netns", rootOnly())
+	s := newInstance(t)
+	s.wrap = []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"}
+	pins := s.path("pins")
+	s.configure("[ebpf]\nenabled = true\ninterface = \"nosuch0\"\npin_path = \"" + pins + "\"\n")
+	s.start()
+	s.eventually(func() bool {
+		return slices.ContainsFunc(s.module("ebpf-engine").Reasons, func(r string) bool { return strings.HasPrefix(r, "blocks end with this container") })
+	})
 }
 
 // A missing interface is watched as soon as it appears.

@@ -47,7 +47,11 @@ func (s *Service) openKernel() (*kernel, error) {
 	if err != nil {
 		return nil, withRequirements(err)
 	}
-	s.setReason(topicPins, withPrefix("blocks end when this process does: ", noPins))
+	temporary := withPrefix("blocks end when this process does: ", noPins)
+	if pins.EndWithContainer() {
+		temporary = "blocks end with this container: the bpf file system of ebpf.pin_path is its own; mount the host's /sys/fs/bpf into it"
+	}
+	s.setReason(topicPins, temporary)
 	return &kernel{filter: filter, pins: pins, reconciler: s.newReconciler(filter)}, nil
 }
 

@@ -30,6 +30,9 @@ func Watch(ctx context.Context, _ chan<- struct{}) error {
 	return nil
 }
 
+// EndWithContainer reports whether pins end with a container: there are none.
+func (Pins) EndWithContainer() bool { return false }
+
 // OpenPins returns ErrUnsupported.
 func OpenPins(string) (Pins, error) { return Pins{}, unsupported() }
 

@@ -83,7 +83,11 @@ func mountFor(dir string) error {
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return fmt.Errorf("mount point of a bpf file system: %w", err)
 	}
-	if err := unix.Mount("bpf", at, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+	source := "bpf"
+	if inContainer() {
+		source = containerSource
+	}
+	if err := unix.Mount(source, at, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 		return fmt.Errorf("mount a bpf file system at %s: %w", at, err)
 	}
 	return nil
