@@ -33,7 +33,6 @@ import (
 	"github.com/google/osv-scalibr/extractor/filesystem/language/r/renvlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/ruby/gemfilelock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/ruby/gemspec"
-	"github.com/google/osv-scalibr/extractor/filesystem/language/rust/cargoauditable"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/swift/packageresolved"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/swift/podfilelock"
 	"github.com/google/osv-scalibr/extractor/filesystem/os/apk"
@@ -71,7 +70,7 @@ var textParsers = [...]constructor{
 }
 
 // programParsers read what a compiler wrote into a program about its dependencies.
-var programParsers = [...]constructor{cargoauditable.New, gobinary.New}
+var programParsers = [...]constructor{rustProgram, gobinary.New}
 
 func allParsers() (parsers []parser, err error) {
 	for _, construct := range textParsers {
