@@ -91,8 +91,8 @@ func (s *Store) feed(name, cve string, match func(*decoder) bool) (bool, error) 
 	return found, err
 }
 
-// importFeed makes the index of a feed of which parse reads the records.
-func (d *database) importFeed(name, path string, file *os.File, parse func(io.Reader, *feedWriter) error) (_ []Coverage, err error) {
+// importFeed makes the index of the feed called name from a file that came from path.
+func (d *database) importFeed(name, path string, file *os.File, o Options) (_ []Coverage, err error) {
 	sum, err := hashFile(file)
 	if err != nil {
 		return nil, err
@@ -108,11 +108,18 @@ func (d *database) importFeed(name, path string, file *os.File, parse func(io.Re
 	}
 	now := time.Now().UTC()
 	w := &feedWriter{builder: b, Coverage: Coverage{Ecosystem: name, Source: path, SHA256: sum, Imported: now, Checked: now}}
+	parse := parseKEV
+	if name == epssFeed {
+		parse = parseEPSS
+	}
 	if err := parse(file, w); err != nil {
 		return nil, err
 	}
 	if w.Records = b.count; w.Records == 0 {
-		return nil, errors.New("it has no entries")
+		return nil, fmt.Errorf("it has no entries of %s", name)
+	}
+	if err := d.checkCounts([]Coverage{w.Coverage}, o); err != nil {
+		return nil, err
 	}
 	w.Refused, w.Examples = w.refused, w.examples
 	if w.FileSHA256, w.FileSize, err = b.finish(); err != nil {

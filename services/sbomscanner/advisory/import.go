@@ -137,9 +137,9 @@ func (d *database) importFile(ctx context.Context, root *os.Root, name string, o
 	path := filepath.Join(root.Name(), name)
 	switch {
 	case strings.HasSuffix(name, ".json"):
-		return d.importFeed(kevFeed, path, file, parseKEV)
+		return d.importFeed(kevFeed, path, file, o)
 	case isScores(name):
-		return d.importFeed(epssFeed, path, file, parseEPSS)
+		return d.importFeed(epssFeed, path, file, o)
 	}
 	if folder := filepath.Base(filepath.Dir(path)); o.Ecosystem == "" && filepath.Base(path) == archiveName && knownEcosystem(folder) {
 		o.Ecosystem = folder
@@ -161,6 +161,11 @@ func (d *database) importSource(ctx context.Context, s *source, o Options) ([]Co
 	if err != nil {
 		return nil, err
 	}
+	return all, d.checkCounts(all, o)
+}
+
+// checkCounts refuses what has far fewer records than the database has now, unless it is forced.
+func (d *database) checkCounts(all []Coverage, o Options) error {
 	var errs []error
 	for _, c := range all {
 		old := d.manifest.Current.find(c.Ecosystem)
@@ -169,5 +174,5 @@ func (d *database) importSource(ctx context.Context, s *source, o Options) ([]Co
 				c.Ecosystem, c.Records, old.Records, minRecordsPercent))
 		}
 	}
-	return all, errors.Join(errs...)
+	return errors.Join(errs...)
 }

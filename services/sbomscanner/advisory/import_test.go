@@ -241,6 +241,10 @@ func TestEPSS(t *testing.T) {
 	_, ok, err = store.EPSS("CVE-2026-1")
 	require.NoError(t, err)
 	require.False(t, ok)
+
+	require.NoError(t, os.WriteFile(path, []byte("cve,epss,percentile\nCVE-1999-0001,0.01297,0.79\n"), 0o600))
+	_, err = advisory.Import(t.Context(), dir, path, advisory.Options{})
+	require.ErrorContains(t, err, "EPSS would have 1 records instead of 2")
 }
 
 func records(ecosystem string, n int) map[string]string {

@@ -89,8 +89,14 @@ func (g *Generation) all() []*Coverage {
 	return all
 }
 
-// find returns the coverage of an ecosystem's base name, or nil.
+// find returns the coverage of a feed or of an ecosystem's base name, or nil.
 func (g *Generation) find(base string) *Coverage {
+	switch base {
+	case kevFeed:
+		return g.KEV
+	case epssFeed:
+		return g.EPSS
+	}
 	for i := range g.Ecosystems {
 		if g.Ecosystems[i].Ecosystem == base {
 			return &g.Ecosystems[i]

@@ -176,7 +176,7 @@ func (s *Store) Status() Status { return s.status }
 // Coverage returns what the store has for an ecosystem, with or without suffix, and false if it has nothing.
 func (s *Store) Coverage(ecosystem string) (Coverage, bool) {
 	c := s.status.find(Base(ecosystem))
-	if c == nil {
+	if c == nil || c == s.status.KEV || c == s.status.EPSS {
 		return Coverage{}, false
 	}
 	return *c, true

@@ -78,15 +78,15 @@ func (u *updater) run(ctx context.Context) {
 		u.update(ctx, ecosystem, base+"/"+url.PathEscape(ecosystem)+"/"+archiveName, u.importArchive)
 	}
 	if u.options.KEVURL != "" {
-		u.update(ctx, kevFeed, u.options.KEVURL, func(_ context.Context, _ string, file *download) ([]Coverage, error) {
-			return u.importFeed(kevFeed, file.url, file.File, parseKEV)
-		})
+		u.update(ctx, kevFeed, u.options.KEVURL, u.importDownloadedFeed)
 	}
 	if u.options.EPSSURL != "" {
-		u.update(ctx, epssFeed, u.options.EPSSURL, func(_ context.Context, _ string, file *download) ([]Coverage, error) {
-			return u.importFeed(epssFeed, file.url, file.File, parseEPSS)
-		})
+		u.update(ctx, epssFeed, u.options.EPSSURL, u.importDownloadedFeed)
 	}
+}
+
+func (u *updater) importDownloadedFeed(_ context.Context, name string, file *download) ([]Coverage, error) {
+	return u.importFeed(name, file.url, file.File, u.options.Options)
 }
 
 // ecosystems returns the base names, each once.
