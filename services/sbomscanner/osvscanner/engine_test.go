@@ -192,7 +192,11 @@ func TestRealAdvisoriesWithCommitsFirst(t *testing.T) {
 		missed[d.ID] = true
 	}
 	require.Len(t, ids, 13)
-	require.Subset(t, missed, ids, "the version 0.0.1 is in more advisories, which list other versions")
+	delete(ids, "PYSEC-2021-371") // fixed in 0.2.0-n653, which PEP 440 does not order: neither engine can decide
+	require.Equal(t, map[string]int{"PyPI": 1}, ours.Unreadable)
+	for id := range ids {
+		require.True(t, missed[id], id)
+	}
 }
 
 // originalRequest is a request with the archives of a data folder themselves.
