@@ -221,6 +221,22 @@ func TestDamagedRecord(t *testing.T) {
 	require.ErrorContains(t, err, "a record does not have its checksum: run `ironpost vulndb rollback`")
 }
 
+// TestFileCutOffWhileMapped: what a mapped file or its disk does not give any more is an error of the lookup, not the end of the process.
+func TestFileCutOffWhileMapped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := indexFile(dir, importRecords(t, dir, "npm", 1000))
+	store := open(t, dir)
+	require.NoError(t, os.Truncate(path, 0))
+	var corrupt *advisory.CorruptError
+	_, err := store.Lookup("npm", "package-7")
+	require.ErrorAs(t, err, &corrupt)
+	require.Equal(t, path, corrupt.File)
+	_, err = store.ByID("TEST-7")
+	require.ErrorAs(t, err, &corrupt)
+	require.ErrorAs(t, store.Each("npm", func(*advisory.Advisory) error { return nil }), &corrupt)
+}
+
 func TestEPSS(t *testing.T) {
 	t.Parallel()
 	dir, path := t.TempDir(), filepath.Join(t.TempDir(), "epss_scores-2026-08-21.csv")

@@ -128,10 +128,13 @@ func mapIndex(root *os.Root, c *Coverage) (_ *mapped, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m.index, err = newIndex(m.file, info.Size(), func(from, length int64) ([]byte, error) {
-		tables, unmap, err := mapFile(m.file, from, length)
-		m.unmap = unmap
-		return tables, err
+	err = catchFault(func() (err error) {
+		m.index, err = newIndex(m.file, info.Size(), func(from, length int64) ([]byte, error) {
+			tables, unmap, err := mapFile(m.file, from, length)
+			m.unmap = unmap
+			return tables, err
+		})
+		return err
 	})
 	if err == nil && (info.Size() != c.FileSize || m.count != c.Records) {
 		err = errors.New("it is not the file that was imported: its size or its count of records differs")
@@ -268,7 +271,7 @@ func (s *Store) use(name string, fn func(*mapped) error) error {
 	if m == nil {
 		return fmt.Errorf("%w: %s", ErrNotCovered, name)
 	}
-	if err := fn(m); err != nil {
+	if err := catchFault(func() error { return fn(m) }); err != nil {
 		return &CorruptError{File: m.path, Err: err}
 	}
 	return nil
