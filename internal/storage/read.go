@@ -116,22 +116,36 @@ func (q Query) where(ctx context.Context, tx pgx.Tx) (string, []any, error) {
 		add("severity = ANY(?)", severities)
 	}
 	if q.Source.IsValid() {
-		add("source <<= ?", q.Source)
+		add("source "+within(q.Source)+" ?", q.Source)
 	}
 	if q.Address.IsValid() {
-		add("(source <<= ? OR target <<= ?)", q.Address, q.Address)
+		is := within(q.Address)
+		add("(source "+is+" ? OR target "+is+" ?)", q.Address, q.Address)
 	}
 	if q.Rule != "" {
 		ids, titles, err := q.rules(ctx, tx)
 		if err != nil {
 			return "", nil, err
 		}
-		add("(rule, rule_title) IN (SELECT * FROM unnest(?::text[], ?::text[]))", ids, titles)
+		if len(ids) == 1 { // the usual case: read in order from the index
+			add("rule = ? AND rule_title = ?", ids[0], titles[0])
+		} else {
+			add("(rule, rule_title) IN (SELECT * FROM unnest(?::text[], ?::text[]))", ids, titles)
+		}
 	}
 	if len(conditions) == 0 {
 		return "", nil, nil
 	}
 	return " WHERE " + strings.Join(conditions, " AND "), args, nil
+}
+
+// within returns the operator that compares an address with p. One address is compared for equality, which PostgreSQL
+// reads in order from the index; of a network it estimates too many rows.
+func within(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return "="
+	}
+	return "<<="
 }
 
 // rules returns the ids and titles in the table that q.Rule selects. The query reads one index entry for each
