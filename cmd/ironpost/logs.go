@@ -18,8 +18,8 @@ func (a *app) logsCommand() *cobra.Command {
 	search := &cobra.Command{
 		Use:   "search TEXT",
 		Short: "search the stored log lines",
-		Long: `Lists the log lines that contain TEXT, in upper or lower case, the newest last. It
-needs PostgreSQL: log_pipeline.storage.postgres_url. Days that are over are
+		Long: `Lists the log lines that contain TEXT, in upper or lower case, the newest last.
+It needs PostgreSQL: log_pipeline.storage.postgres_url. Days that are over are
 searched in milliseconds if log_pipeline.storage.text_index is true.`,
 		Example: `  ironpost logs search "Failed password"
   ironpost logs search 203.0.113.7 --since 7d --host web-1
