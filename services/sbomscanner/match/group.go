@@ -24,6 +24,8 @@ type group struct {
 	causes  []string             // what an advisory about several vulnerabilities is based on
 	related []*advisory.Advisory // other advisories of these names and causes
 	details []string             // of hits
+	index   int                  // in grouping
+	part    *group               // that it became part of; nil: none
 }
 
 // aliases finds out which advisories are about the same vulnerability. It serves one call of Match.
@@ -43,7 +45,7 @@ type names struct {
 // group puts hits with a common name together. An advisory about several vulnerabilities, such as a Debian security advisory, is
 // a finding of its own only if not all of them are findings already.
 func (a *aliases) group(hits []hit) ([]*group, error) {
-	var groups []*group
+	all := grouping{byName: map[string]*group{}}
 	var bulletins []hit
 	for _, h := range hits {
 		n, err := a.of(h.Advisory)
@@ -54,9 +56,9 @@ func (a *aliases) group(hits []hit) ([]*group, error) {
 			bulletins = append(bulletins, h)
 			continue
 		}
-		groups = join(groups, h, n)
+		all.join(h, n)
 	}
-	own := groups
+	own := maps.Clone(all.byName)
 	for _, h := range bulletins {
 		n := a.known[h.ID]
 		if parts := covering(own, n.causes); parts != nil {
@@ -65,56 +67,71 @@ func (a *aliases) group(hits []hit) ([]*group, error) {
 			}
 			continue
 		}
-		groups = join(groups, h, n)
+		all.join(h, n)
 	}
-	return groups, nil
+	return slices.DeleteFunc(all.groups, func(g *group) bool { return g.part != nil }), nil
 }
 
-// join adds h to the groups with which it shares a name, which become one, or to a new group.
-func join(groups []*group, h hit, n *names) []*group {
-	joined := &group{names: map[string]bool{}}
-	apart := groups[:0:0]
-	for _, g := range groups {
-		if !overlap(g.names, n.same) {
-			apart = append(apart, g)
-			continue
+// grouping is groups while they are made, found by name: a kernel has thousands.
+type grouping struct {
+	groups []*group // also those that became part of another
+	byName map[string]*group
+}
+
+// join adds h to the groups with which it shares a name, which become the first of them, or to a new group.
+func (a *grouping) join(h hit, n *names) {
+	var same []*group
+	for name := range n.same {
+		if g := a.byName[name]; g != nil {
+			same = append(same, g.whole())
 		}
+	}
+	slices.SortFunc(same, func(a, b *group) int { return cmp.Compare(a.index, b.index) })
+	same = slices.Compact(same)
+	if len(same) == 0 {
+		same = []*group{{index: len(a.groups), names: map[string]bool{}}}
+		a.groups = append(a.groups, same[0])
+	}
+	joined := same[0]
+	for _, g := range same[1:] {
 		joined.hits = append(joined.hits, g.hits...)
 		joined.related = append(joined.related, g.related...)
 		joined.causes = append(joined.causes, g.causes...)
 		joined.details = append(joined.details, g.details...)
 		maps.Copy(joined.names, g.names)
+		g.part = joined
 	}
 	joined.hits = append(joined.hits, h)
 	joined.related = append(joined.related, n.related...)
 	joined.causes = append(joined.causes, n.causes...)
 	joined.details = append(joined.details, n.details)
 	maps.Copy(joined.names, n.same)
-	return append(apart, joined)
+	for name := range n.same {
+		a.byName[name] = joined
+	}
+}
+
+// whole returns the group that g is part of now.
+func (g *group) whole() *group {
+	for g.part != nil {
+		g = g.part
+	}
+	return g
 }
 
 // covering returns the groups that are about causes, or nil if one of these is in none of groups.
-func covering(groups []*group, causes []string) []*group {
+func covering(groups map[string]*group, causes []string) []*group {
 	var parts []*group
 	for _, cause := range causes {
-		i := slices.IndexFunc(groups, func(g *group) bool { return g.names[cause] })
-		if i < 0 {
+		g := groups[cause]
+		if g == nil {
 			return nil
 		}
-		if !slices.Contains(parts, groups[i]) {
-			parts = append(parts, groups[i])
+		if g = g.whole(); !slices.Contains(parts, g) {
+			parts = append(parts, g)
 		}
 	}
 	return parts
-}
-
-func overlap(a, b map[string]bool) bool {
-	for name := range a {
-		if b[name] {
-			return true
-		}
-	}
-	return false
 }
 
 // of follows the aliases of an advisory, and the aliases of what they name, to all names of its vulnerability.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -146,6 +147,21 @@ func TestAliasesAreOneFinding(t *testing.T) {
 	high, err := match.New(f, match.Options{UnknownSeverity: event.High}).Match(t.Context(), &inventory.Inventory{Packages: []inventory.Package{p}})
 	require.NoError(t, err)
 	require.Equal(t, event.High, high.Findings[1].Severity)
+}
+
+// A kernel has thousands of advisories, and anyone's document can name it.
+func TestManyAdvisoriesOfOnePackage(t *testing.T) {
+	t.Parallel()
+	const n = 3000
+	var records []string
+	for i := range n {
+		records = append(records, record(fmt.Sprintf("DEBIAN-CVE-2024-%d", i), "Debian:12", "linux", ecosystem(`[{"introduced":"0"}]`), fmt.Sprintf(`"upstream":["CVE-2024-%d"]`, i)))
+	}
+	store := open(t, records...)
+	began := time.Now()
+	require.Len(t, run(t, store, pkg("Debian:12", "linux", "1")).Findings, n)
+	t.Logf("%v", time.Since(began))
+	require.Less(t, time.Since(began), 2*time.Second)
 }
 
 func TestAdvisoriesOfDistributions(t *testing.T) {
