@@ -217,6 +217,7 @@ func TestLimitsAreReported(t *testing.T) {
 	require.Equal(t, map[string]int{"too_deep": 1}, found.Skipped)
 	found = directory(t, extract.Options{Limits: extract.Limits{Files: 3}}, files)
 	require.Equal(t, map[string]int{"too_many": 1}, found.Skipped)
+	require.Empty(t, found.Problems[0].Path, "whatever comes later is not read either")
 	found = directory(t, extract.Options{Limits: extract.Limits{Packages: 1}}, files)
 	require.Equal(t, 2, found.Skipped["too_many"])
 	found = directory(t, extract.Options{Limits: extract.Limits{Time: 1}}, files)

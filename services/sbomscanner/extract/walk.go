@@ -99,12 +99,12 @@ func (w *walker) entry(folder string, elements []string, patterns []ignorePatter
 	return nil
 }
 
-// stop returns the error that ends the walk. Too many files end it without one.
+// stop returns the error that ends the walk. Too many files end it without one, and anything may be in what is left.
 func (w *walker) stop(name string) error {
 	if err := w.scan.ctx.Err(); err != nil {
 		return err
 	}
-	w.scan.skip(name, tooMany, "more files than the limit; the rest was not read")
+	w.scan.skip("", tooMany, "more files than the limit; not read from here on: "+name)
 	return fs.SkipAll
 }
 
