@@ -124,7 +124,8 @@ func (l *loop) run(ctx context.Context) error {
 		l.firstLeft[inventory.Asset{Kind: inventory.Directory, Name: dir}.Key()] = true
 	}
 	l.checkDatabase(ctx)
-	l.scanEverything()
+	l.lastFull = time.Now()
+	ready := l.watcher.ready // a change after the first scan is seen
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -139,6 +140,9 @@ func (l *loop) run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-timer.C:
 			l.due(ctx)
+		case <-ready:
+			ready = nil
+			l.scanEverything()
 		case done := <-l.worker.results:
 			l.scanned(ctx, done)
 		case dir := <-l.watcher.changed:

@@ -158,6 +158,53 @@ func TestWhatCannotBeScannedIsAReason(t *testing.T) {
 	require.Contains(t, h.Reasons[1], "is not read completely: malformed 1, such as composer.lock")
 }
 
+// A folder that appears later, is replaced, or is behind a link is watched, too.
+func TestFoldersThatComeLaterAreWatched(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(t *testing.T, app string){
+		"missing at the start": func(*testing.T, string) {},
+		"replaced": func(t *testing.T, app string) {
+			require.NoError(t, os.Rename(app, app+".old"))
+			require.NoError(t, os.Mkdir(app, 0o700))
+		},
+		"removed and made again": func(t *testing.T, app string) {
+			require.NoError(t, os.RemoveAll(app))
+			require.NoError(t, os.Mkdir(app, 0o700))
+		},
+		"behind a link that points elsewhere": func(t *testing.T, app string) {
+			require.NoError(t, os.Mkdir(app+".2", 0o700))
+			require.NoError(t, os.Remove(app))
+			require.NoError(t, os.Symlink(app+".2", app))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			require.NoError(t, os.Remove(r.app))
+			switch name {
+			case "missing at the start":
+			case "behind a link that points elsewhere":
+				require.NoError(t, os.Mkdir(r.app+".1", 0o700))
+				require.NoError(t, os.Symlink(r.app+".1", r.app))
+			default:
+				require.NoError(t, os.Mkdir(r.app, 0o700))
+			}
+			s := r.start()
+			if name == "missing at the start" {
+				require.NoError(t, os.Mkdir(r.app, 0o700))
+			} else {
+				r.lock("a@1.0.0")
+				s.await("packages", 1)
+			}
+			replace(t, r.app)
+			r.lock("a@1.0.0", "b@1.0.0")
+			s.await("packages", 2)
+			r.lock("a@1.0.0", "b@1.0.0", "c@1.0.0")
+			s.await("packages", 3)
+		})
+	}
+}
+
 // A new database is matched with the saved inventories, without a scan.
 func TestNewDatabaseOverManyPackages(t *testing.T) {
 	t.Parallel()

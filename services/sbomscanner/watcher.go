@@ -31,16 +31,21 @@ type watcher struct {
 	s       *Service
 	skip    []string // folders that are not watched
 	changed chan string
+	ready   chan struct{} // closed once what can be watched is watched, or nothing can be
+
+	roots  map[string]os.FileInfo // the folders that are watched, of those to scan
+	missed bool                   // ready is closed: a folder that is not watched may have changed since
 }
 
 func newWatcher(s *Service) *watcher {
-	return &watcher{s: s, skip: []string{s.deps.DataDir, s.cfg.VulnDBPath}, changed: make(chan string)}
+	return &watcher{s: s, skip: []string{s.deps.DataDir, s.cfg.VulnDBPath}, changed: make(chan string), ready: make(chan struct{})}
 }
 
 // run watches until ctx ends.
 func (w *watcher) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := w.watch(ctx)
+		w.setReady()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -48,6 +53,13 @@ func (w *watcher) run(ctx context.Context) error {
 		task.Pause(ctx, rewatch)
 	}
 	return nil
+}
+
+func (w *watcher) setReady() {
+	if !w.missed {
+		w.missed = true
+		close(w.ready)
+	}
 }
 
 // pendingChange is a folder that has changed: first and last time.
@@ -60,12 +72,11 @@ func (w *watcher) watch(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	left := 0
-	for _, dir := range w.s.dirs {
-		left += w.add(ctx, n, dir)
-	}
-	w.sayUnwatched(left)
+	w.s.reasons.Clear(topicWatch)
 	pending := map[string]*pendingChange{}
+	w.roots = map[string]os.FileInfo{}
+	w.watchRoots(ctx, n, pending)
+	w.setReady()
 	timer := time.NewTicker(quiet / 4)
 	defer timer.Stop()
 	for {
@@ -84,12 +95,44 @@ func (w *watcher) watch(ctx context.Context) (err error) {
 			for _, dir := range w.s.dirs { // events were lost
 				note(pending, dir)
 			}
+			clear(w.roots) // also those of new folders
 		case <-timer.C:
+			w.watchRoots(ctx, n, pending)
 			if err := w.send(ctx, pending); err != nil {
 				return nil //nolint:nilerr // ctx has ended
 			}
 		}
 	}
+}
+
+// watchRoots watches each folder to scan that is not watched, or is another one than before: it was missing, was replaced, or is a
+// link that points elsewhere now.
+func (w *watcher) watchRoots(ctx context.Context, n *fsnotify.Watcher, pending map[string]*pendingChange) {
+	for _, dir := range w.s.dirs {
+		info, err := os.Stat(dir)
+		if err != nil || !info.IsDir() {
+			continue // a problem of the scan
+		}
+		before, watched := w.roots[dir]
+		if watched && os.SameFile(before, info) {
+			continue
+		}
+		for _, path := range n.WatchList() {
+			if within(path, dir) {
+				_ = n.Remove(path) // of the folder before; it may be gone
+			}
+		}
+		w.roots[dir] = info
+		w.sayUnwatched(w.add(ctx, n, strings.TrimSuffix(dir, "/")+"/")) // so a link is followed, here alone
+		if w.missed {
+			note(pending, dir)
+		}
+	}
+}
+
+// within reports whether path is dir or below it.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // note notes an event, and watches a folder that is new.
@@ -98,8 +141,11 @@ func (w *watcher) note(ctx context.Context, n *fsnotify.Watcher, e fsnotify.Even
 		return
 	}
 	for _, dir := range w.s.dirs {
-		if e.Name == dir || strings.HasPrefix(e.Name, strings.TrimSuffix(dir, "/")+"/") {
+		if within(e.Name, dir) {
 			note(pending, dir)
+		}
+		if e.Name == dir && (e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)) {
+			delete(w.roots, dir)
 		}
 	}
 	if e.Has(fsnotify.Create) {
@@ -139,6 +185,7 @@ func (w *watcher) send(ctx context.Context, pending map[string]*pendingChange) e
 // add watches a folder and those below it, and returns how many there was no room for.
 func (w *watcher) add(ctx context.Context, n *fsnotify.Watcher, dir string) (left int) {
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error { // what cannot be read is a problem of the scan
+		path = filepath.Clean(path)
 		switch {
 		case ctx.Err() != nil:
 			return fs.SkipAll
