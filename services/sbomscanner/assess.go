@@ -87,14 +87,14 @@ func (l *loop) checkDatabase(ctx context.Context) {
 		}
 		return
 	}
-	if !changed {
-		return
-	}
 	status := l.database.status()
 	if status.Damaged != "" {
 		l.s.reasons.Set(topicDatabase, "the previous vulnerability database is in use: "+event.Printable(status.Damaged, 300))
 	} else {
-		l.s.reasons.Clear(topicDatabase)
+		l.s.reasons.Clear(topicDatabase) // also if what could not be read is gone, and the one in use is back
+	}
+	if !changed {
+		return
 	}
 	if l.database.empty() {
 		l.sayEmpty()

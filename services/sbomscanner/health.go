@@ -57,8 +57,8 @@ type snapshot struct {
 func (l *loop) report() {
 	now := time.Now()
 	l.s.reasons.Set(topicScan, l.scanFailures.reason())
-	l.s.reasons.Set(topicUnread, l.unread.reason())
-	l.s.reasons.Set(topicMatch, l.matchFailures.reason())
+	l.s.reasons.Set(topicUnread, l.ofActive(l.unread).reason())
+	l.s.reasons.Set(topicMatch, l.ofActive(l.matchFailures).reason())
 	if now.Sub(l.lastReport) < tick/2 {
 		return
 	}
@@ -110,6 +110,17 @@ func (l *loop) report() {
 	}
 	l.s.reasons.Remark(topicNotAssessed, text)
 	l.s.snapshot.Store(out)
+}
+
+// ofActive returns those of assets that are still scanned.
+func (l *loop) ofActive(all failures) failures {
+	out := failures{}
+	for key, why := range all {
+		if inv := l.inventories.Get(key); inv != nil && l.active(inv.Asset) {
+			out[key] = why
+		}
+	}
+	return out
 }
 
 // Health returns the status, its reasons and the counters. Any goroutine may call it at any time.

@@ -91,6 +91,9 @@ func newLoop(s *Service) (l *loop, err error) {
 	if len(bad) > 0 {
 		s.reasons.Set(topicState, bad[0])
 	}
+	for _, key := range l.inventories.Keys() { // an image is not scanned again
+		l.noteUnread(l.inventories.Get(key))
+	}
 	if l.worker, err = newWorker(s); err != nil {
 		return l, err
 	}
@@ -260,13 +263,18 @@ func (l *loop) scanned(ctx context.Context, done scanResult) {
 		return
 	}
 	delete(l.scanFailures, key)
-	delete(l.unread, key)
-	if what := unreadReason(done.inventory); what != "" {
-		l.unread[key] = what
-	}
+	l.noteUnread(done.inventory)
 	l.retries.worked(key)
 	l.updater.installed(l.inventories)
 	l.assess(ctx, key)
+}
+
+// noteUnread notes what of an asset could not be read.
+func (l *loop) noteUnread(inv *inventory.Inventory) {
+	delete(l.unread, inv.Asset.Key())
+	if what := unreadReason(inv); what != "" {
+		l.unread[inv.Asset.Key()] = what
+	}
 }
 
 // takeInventory saves the inventory of a scan, and the document of a changed one.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/sbomscanner/advisory"
+	"github.com/ironpost/ironpost/services/sbomscanner/finding"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
 
 // From the first day without a database to findings that are fixed and come back.
@@ -156,6 +159,44 @@ func TestWhatCannotBeScannedIsAReason(t *testing.T) {
 	require.Equal(t, event.Degraded, h.Status)
 	require.Contains(t, h.Reasons[0], "missing is not scanned, its findings are those of the last scan")
 	require.Contains(t, h.Reasons[1], "is not read completely: malformed 1, such as composer.lock")
+}
+
+// An image is scanned once, so that what was not read of it must be known after a restart, too. Of one that no container runs it is
+// no reason.
+func TestUnreadImageIsAReasonAfterARestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.advise("GHSA-1", "left-pad", "4.17.21", "HIGH")
+	r.importAdvisories()
+	saved, _, err := finding.OpenInventories(filepath.Join(r.dir, "inventories"))
+	require.NoError(t, err)
+	_, err = saved.Put(&inventory.Inventory{
+		Asset: inventory.Asset{Kind: inventory.Image, Name: "shop:1", Digest: "sha256:1"}, Skipped: map[string]int{"malformed": 1},
+	})
+	require.NoError(t, err)
+	require.NoError(t, saved.Close())
+	r.cfg.Images, r.deps.DockerSocket = true, "/nosuch.sock"
+	s := r.start()
+	require.Eventually(t, func() bool { return slices.Contains(s.Health().Reasons, "shop:1 is not read completely: malformed 1") }, patience, tick, "%v", s.Health())
+	s.stop()
+	r.cfg.Images = false
+	s = r.start()
+	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)
+}
+
+func TestDatabaseThatCanBeReadAgainIsNoReason(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.advise("GHSA-1", "left-pad", "4.17.21", "HIGH")
+	r.importAdvisories()
+	s := r.start()
+	manifest := filepath.Join(r.db, "manifest.json")
+	require.NoError(t, os.Rename(manifest, manifest+".old"))
+	require.NoError(t, os.WriteFile(manifest, []byte("{"), 0o600))
+	require.Eventually(t, func() bool { return s.Health().Status == event.Degraded }, patience, tick)
+	require.Contains(t, s.Health().Reasons[0], "the vulnerability database cannot be read")
+	require.NoError(t, os.Rename(manifest+".old", manifest))
+	require.Eventually(t, func() bool { return s.Health().Status == event.Healthy }, patience, tick, "%v", s.Health())
 }
 
 // A folder that appears later, is replaced, or is behind a link is watched, too.
