@@ -36,7 +36,8 @@ type Result struct {
 	Findings []Finding `json:"findings"` // sorted by PURL, then ID
 
 	// NotAssessed counts the packages of each ecosystem without advisories: nothing is known about them, which is not the same
-	// as having no vulnerability. Packages that OSV has no ecosystem for are counted under their PURL type.
+	// as having no vulnerability. Packages that OSV has no ecosystem for are counted under their PURL type. Also counted are packages
+	// beyond the limit of findings.
 	NotAssessed map[string]int `json:"not_assessed,omitempty"`
 	// Unreadable counts packages whose version, or the range of an advisory about them, could not be compared, by ecosystem.
 	Unreadable map[string]int `json:"unreadable,omitempty"`

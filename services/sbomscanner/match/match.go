@@ -58,12 +58,13 @@ type pass struct {
 	reader *reader
 	names  aliases
 	decide decision
+	budget budget
 	result *Result
 }
 
 func (m *Matcher) newPass(decide decision) *pass {
 	return &pass{
-		Matcher: m, reader: newReader(m.store), names: aliases{store: m.store, known: map[string]*names{}}, decide: decide,
+		Matcher: m, reader: newReader(m.store), names: aliases{store: m.store, known: map[string]*names{}}, decide: decide, budget: budget{by: map[string]int{}},
 		result: &Result{Findings: []Finding{}, NotAssessed: map[string]int{}, Unreadable: map[string]int{}},
 	}
 }
@@ -73,6 +74,10 @@ func (m *Matcher) each(ctx context.Context, inv *inventory.Inventory, decide dec
 	for i := range inv.Packages {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if !p.budget.allows(&inv.Packages[i]) {
+			p.skip(&inv.Packages[i])
+			continue
 		}
 		if err := p.assess(&inv.Packages[i]); err != nil {
 			return nil, fmt.Errorf("matching %s: %w", inv.Packages[i].PURL, err)
@@ -99,7 +104,10 @@ func (p *pass) assess(of *inventory.Package) error {
 	if unreadable {
 		p.result.Unreadable[s.base]++
 	}
-	return p.report(of, &s, hits)
+	before := len(p.result.Findings)
+	err = p.report(of, &s, hits)
+	p.budget.charge(of, len(candidates), p.result.Findings[before:])
+	return err
 }
 
 // report adds the findings that hits are to the result.

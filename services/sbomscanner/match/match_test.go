@@ -164,6 +164,28 @@ func TestManyAdvisoriesOfOnePackage(t *testing.T) {
 	require.Less(t, time.Since(began), 2*time.Second)
 }
 
+func TestOneFolderCannotUseUpTheFindings(t *testing.T) {
+	t.Parallel()
+	var records []string
+	for i := range 1000 {
+		records = append(records, record(fmt.Sprintf("A-%d", i), "npm", "p", semver(`[{"introduced":"0"}]`)))
+	}
+	store := open(t, append(records, record("B", "npm", "q", semver(`[{"introduced":"0"}]`)))...)
+	var packages []inventory.Package
+	for i := range 500 {
+		p := pkg("npm", "p", fmt.Sprintf("1.0.%d", i))
+		p.Locations = []string{"home/mallory/a.cdx.json"}
+		packages = append(packages, p)
+	}
+	victim := pkg("npm", "q", "1.0.0")
+	victim.Locations = []string{"home/mallory/a.cdx.json", "srv/package-lock.json"}
+	packages = append(packages, victim)
+	r := run(t, store, packages...)
+	require.Less(t, len(r.Findings), 100_000)
+	require.Equal(t, "B", r.Findings[len(r.Findings)-1].ID)
+	require.Positive(t, r.NotAssessed["npm"], "it is said")
+}
+
 func TestAdvisoriesOfDistributions(t *testing.T) {
 	t.Parallel()
 	old := ecosystem(`[{"introduced":"0"},{"fixed":"2"}]`)
