@@ -29,6 +29,8 @@ const (
 	MaxAssets   = 2000
 	MaxFindings = 200_000 // of all assets
 	MaxOutbox   = 2000    // alerts that wait, of all assets
+
+	maxFixedKept = 2000 // fixed findings of one asset, the latest ones
 )
 
 // Errors of Observe.
@@ -210,7 +212,7 @@ func (s *Store) Observe(o Observation, alerts func(Report) []*event.Alert) (Repo
 		next.Scanned = o.Time.UTC()
 	}
 	findings, report, change := reconcile(before.Findings, o)
-	next.Findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.State == Fixed && o.Time.Sub(f.Since) > keepFixed })
+	next.Findings = withoutOldFixed(findings, o.Time)
 	report.Asset = *next
 	if len(report.Digest)+len(report.Alone) > 0 {
 		made := alerts(report)
@@ -228,6 +230,25 @@ func (s *Store) Observe(o Observation, alerts func(Report) []*event.Alert) (Repo
 		return report, nil
 	}
 	return report, s.put(before, next)
+}
+
+// withoutOldFixed forgets fixed findings after a time, and the oldest ones where there are many: a file that changes all the time
+// must not fill the store.
+func withoutOldFixed(findings []Finding, now time.Time) []Finding {
+	var fixed []time.Time
+	for _, f := range findings {
+		if f.State == Fixed {
+			fixed = append(fixed, f.Since)
+		}
+	}
+	oldest := now.Add(-keepFixed)
+	if len(fixed) > maxFixedKept {
+		slices.SortFunc(fixed, func(a, b time.Time) int { return b.Compare(a) })
+		if limit := fixed[maxFixedKept]; !limit.Before(oldest) {
+			oldest = limit.Add(1)
+		}
+	}
+	return slices.DeleteFunc(findings, func(f Finding) bool { return f.State == Fixed && f.Since.Before(oldest) })
 }
 
 // put saves next in place of before.

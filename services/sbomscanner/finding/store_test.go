@@ -318,6 +318,24 @@ func TestUnseenAssetsAreForgotten(t *testing.T) {
 }
 
 // Thousands of vulnerabilities of one package, such as a kernel, take time in proportion.
+func TestFixedFindingsDoNotFillTheStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stays := vulnerable(event.Low, "CVE-stays")
+	for round := range 6 {
+		found := []match.Finding{stays}
+		for n := range 1000 {
+			found = append(found, vulnerable(event.Low, fmt.Sprintf("CVE-%d-%d", round, n)))
+		}
+		r.observe(found...)
+	}
+	states := r.states()
+	require.LessOrEqual(t, len(states), 1+1000+2000)
+	require.Equal(t, finding.Open, states["CVE-stays"])
+	require.Equal(t, finding.Fixed, states["CVE-4-0"], "the latest are kept")
+	require.NotContains(t, states, "CVE-0-0")
+}
+
 func TestManyVulnerabilitiesOfOnePackage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
