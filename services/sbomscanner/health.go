@@ -19,6 +19,7 @@ const (
 	topicStale       = "database stale"
 	topicUpdate      = "database update"
 	topicScan        = "scan"
+	topicLong        = "long scan"
 	topicUnread      = "unread"
 	topicMatch       = "match"
 	topicDocument    = "document"
@@ -57,6 +58,11 @@ type snapshot struct {
 func (l *loop) report() {
 	now := time.Now()
 	l.s.reasons.Set(topicScan, l.scanFailures.reason())
+	long := ""
+	if l.scanning != "" && now.Sub(l.began) > longScan {
+		long = fmt.Sprintf("the scan of %s has not ended since %s, nothing else is scanned", event.Printable(l.scanning, maxShown), l.began.UTC().Format(time.RFC3339))
+	}
+	l.s.reasons.Set(topicLong, long)
 	l.s.reasons.Set(topicUnread, l.ofActive(l.unread).reason())
 	l.s.reasons.Set(topicMatch, l.ofActive(l.matchFailures).reason())
 	if now.Sub(l.lastReport) < tick/2 {

@@ -22,6 +22,11 @@ const (
 	// housekeeping is how often the age of the database and the ends of exceptions are checked.
 	housekeeping = time.Minute
 
+	// restFactor is how much longer than its scan a folder rests that changes all the time.
+	restFactor = 4
+	// longScan is how long a scan may take before it is a health reason; most limits end it sooner.
+	longScan = time.Hour
+
 	firstRetry = 10 * time.Second // of a scan that failed
 	lastRetry  = time.Hour
 )
@@ -42,7 +47,10 @@ type loop struct {
 	queue     queue
 	retries   retries
 	scanning  string // key of the asset that the worker has
-	again     bool   // it has changed meanwhile
+	again     bool   // it is to be scanned once more
+	began     time.Time
+	changed   map[string]inventory.Asset // folders that changed and are not in the queue yet
+	rest      map[string]time.Time       // until when a folder that changes is not scanned, by key
 	firstLeft map[string]bool
 	running   map[string]inventory.Asset // images that containers run; nil until Docker has said so
 
@@ -66,6 +74,7 @@ type loop struct {
 func newLoop(s *Service) (l *loop, err error) {
 	l = &loop{
 		s: s, retries: newRetries(), firstLeft: map[string]bool{}, unassessed: map[string]bool{},
+		changed: map[string]inventory.Asset{}, rest: map[string]time.Time{},
 		scanFailures: failures{}, unread: failures{}, matchFailures: failures{},
 		offers: make(chan *batch), published: make(chan *batch),
 		database: database{dir: s.cfg.VulnDBPath, unknown: severityOf(s.cfg.UnknownSeverity), engine: s.engine},
@@ -149,7 +158,9 @@ func (l *loop) run(ctx context.Context) error {
 		case done := <-l.worker.results:
 			l.scanned(ctx, done)
 		case dir := <-l.watcher.changed:
-			l.scan(inventory.Asset{Kind: inventory.Directory, Name: dir})
+			a := inventory.Asset{Kind: inventory.Directory, Name: dir}
+			l.changed[a.Key()] = a
+			l.scanChanged(time.Now())
 		case running := <-l.imageLists():
 			l.imagesRunning(running)
 		case offers <- next:
@@ -182,6 +193,7 @@ func (l *loop) due(ctx context.Context) {
 	now := time.Now()
 	l.checkDatabase(ctx)
 	l.takeStored(ctx)
+	l.scanChanged(now)
 	for _, a := range l.retries.due(now) {
 		if l.active(a) {
 			l.scan(a)
@@ -222,13 +234,23 @@ func (l *loop) scan(a inventory.Asset) {
 	l.queue.add(a)
 }
 
+// scanChanged has the folders scanned that have changed and rested: whoever may write there could have the scanner busy all the time.
+func (l *loop) scanChanged(now time.Time) {
+	for _, key := range sortedKeys(l.changed) {
+		if key != l.scanning && !now.Before(l.rest[key]) {
+			l.scan(l.changed[key])
+			delete(l.changed, key)
+		}
+	}
+}
+
 // dispatch gives the worker the next asset.
 func (l *loop) dispatch() {
 	if l.scanning != "" {
 		return
 	}
 	if a, found := l.queue.take(); found {
-		l.scanning = a.Key()
+		l.scanning, l.began = a.Key(), time.Now()
 		l.worker.jobs <- a // has room: the worker has nothing
 	}
 	if l.scanning == "" && len(l.firstLeft) == 0 && l.s.reasons.Started() {
@@ -240,6 +262,11 @@ func (l *loop) dispatch() {
 // scanned takes the result of a scan.
 func (l *loop) scanned(ctx context.Context, done scanResult) {
 	key := done.asset.Key()
+	if !l.firstLeft[key] { // nothing was in the cache
+		defer func(began time.Time) {
+			l.rest[key] = time.Now().Add(min(restFactor*time.Since(began), l.s.cfg.scanInterval()))
+		}(l.began)
+	}
 	l.scanning = ""
 	delete(l.firstLeft, key)
 	if l.again {

@@ -35,6 +35,9 @@ type watcher struct {
 
 	roots  map[string]os.FileInfo // the folders that are watched, of those to scan
 	missed bool                   // ready is closed: a folder that is not watched may have changed since
+
+	watched int       // folders, or more
+	counted time.Time // the last time
 }
 
 func newWatcher(s *Service) *watcher {
@@ -73,6 +76,7 @@ func (w *watcher) watch(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
 	w.s.reasons.Clear(topicWatch)
+	w.watched = 0
 	pending := map[string]*pendingChange{}
 	w.roots = map[string]os.FileInfo{}
 	w.watchRoots(ctx, n, pending)
@@ -195,7 +199,7 @@ func (w *watcher) add(ctx context.Context, n *fsnotify.Watcher, dir string) (lef
 			return nil
 		case entry.Name() == ".git" || slices.Contains(w.skip, path):
 			return fs.SkipDir
-		case len(n.WatchList()) >= maxWatches:
+		case !w.room(n):
 			left++
 			return fs.SkipDir
 		}
@@ -203,9 +207,19 @@ func (w *watcher) add(ctx context.Context, n *fsnotify.Watcher, dir string) (lef
 			left++
 			return fs.SkipDir
 		}
+		w.watched++
 		return nil
 	})
 	return left
+}
+
+// room reports whether another folder may be watched. To count them takes as long as there are many: whoever makes folders must not
+// have it done for each.
+func (w *watcher) room(n *fsnotify.Watcher) bool {
+	if now := time.Now(); w.watched >= maxWatches && now.Sub(w.counted) > time.Second {
+		w.watched, w.counted = len(n.WatchList()), now // fewer where some were removed
+	}
+	return w.watched < maxWatches
 }
 
 // sayUnwatched reports folders that are not watched.
