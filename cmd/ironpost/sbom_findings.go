@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +24,9 @@ func (a *app) sbomFindingsCommand() *cobra.Command {
 		Short: "show the vulnerabilities that the scanner found",
 		Long: `Shows the known vulnerabilities of one asset, named by its path or image
 reference, or of all assets: what is known to be exploited first, then the most
-severe. --all also shows what is fixed or ignored.
+severe. A severity that nobody stated is "unknown" and counts as
+sbom.unknown_severity. Ecosystems without advisories are named, because nothing
+is known about their packages. --all also shows what is fixed or ignored.
 
 The scanner keeps them in sbom-scanner/findings below general.data_dir; no
 daemon needs to run.`,
@@ -54,7 +57,7 @@ func (a *app) sbomFindings(name string, all bool) error {
 	list := rows{columns: []column{{"SEVERITY", 8}, {"KEV", 3}, {"STATE", 8}, {"ID", 24}, {"PACKAGE", 60}, {"FIXED", 24}, {"SINCE", 25}, {"ASSET", 200}}}
 	for _, x := range assets {
 		x.Outbox = nil // not for people
-		x.Findings = slices.DeleteFunc(x.Findings, func(f finding.Finding) bool {
+		x.Findings = slices.DeleteFunc(orEmpty(x.Findings), func(f finding.Finding) bool {
 			return !all && (f.State == finding.Fixed || f.State == finding.Ignored)
 		})
 		slices.SortFunc(x.Findings, finding.WorstFirst)
@@ -66,7 +69,7 @@ func (a *app) sbomFindings(name string, all bool) error {
 			if len(f.Fixed) > 0 {
 				fixed = f.Fixed[0]
 			}
-			list.add(f.Severity.String(), kev, string(f.State), f.ID, f.PURL, fixed, a.time(f.Since), x.Name)
+			list.add(severityWord(f.Finding), kev, string(f.State), f.ID, f.PURL, fixed, a.time(f.Since), x.Name)
 		}
 	}
 	if a.json {
@@ -76,8 +79,21 @@ func (a *app) sbomFindings(name string, all bool) error {
 		return a.printJSON(assets)
 	}
 	if len(list.cells) == 0 {
-		a.notef("there are no findings")
+		a.notef("%s", noFindings(assets))
 	}
 	a.printTables(list)
+	for _, x := range assets {
+		for _, ecosystem := range slices.Sorted(maps.Keys(x.NotAssessed)) {
+			a.notef("not assessed: %d packages of %s in %s: the database has no advisories for them", x.NotAssessed[ecosystem], cell(ecosystem, 64), cell(x.Name, 200))
+		}
+	}
 	return nil
+}
+
+// noFindings says what an empty table means.
+func noFindings(assets []*finding.Asset) string {
+	if len(assets) == 0 {
+		return "nothing has been assessed yet: ironpost status says why"
+	}
+	return "there are no findings"
 }
