@@ -224,6 +224,29 @@ func TestLimitsAreReported(t *testing.T) {
 	require.Equal(t, map[string]int{"took_too_long": 1}, found.Skipped)
 }
 
+// What one user of a shared folder has must neither crowd out what others have nor make the inventory larger than is saved.
+func TestOneFolderLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"b/go.mod": goMod}
+	long := strings.Repeat("&", 900)
+	for file := range 9 {
+		var components strings.Builder
+		for i := range 6000 {
+			fmt.Fprintf(&components, `{"type":"library","name":"x","purl":"pkg:npm/x%d-%d@1.0.0-%s"},`, file, i, long)
+		}
+		files[fmt.Sprintf("a/%d.cdx.json", file)] = `{"bomFormat":"CycloneDX","specVersion":"1.5","components":[` + strings.TrimSuffix(components.String(), ",") + `]}`
+	}
+	found := directory(t, extract.Options{}, files)
+	packageOf(t, found, urls(directory(t, extract.Options{}, map[string]string{"b/go.mod": goMod}))[0])
+	require.Positive(t, found.Skipped["too_many"])
+	require.Equal(t, "a", found.Problems[0].Path)
+	text, err := json.Marshal(found)
+	require.NoError(t, err)
+	t.Logf("%d MiB, %d packages", len(text)>>20, len(found.Packages))
+	require.Less(t, len(text), 64<<20)
+	require.Greater(t, len(found.Packages), 1000)
+}
+
 func TestCancelledScanEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

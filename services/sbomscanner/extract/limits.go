@@ -79,4 +79,7 @@ const (
 const (
 	maxProblems = 100
 	maxReason   = 300 // bytes
+
+	// maxPackageBytes bounds the packages of an asset as they are saved, below the 64 MiB that an inventory may have.
+	maxPackageBytes = 56 << 20
 )

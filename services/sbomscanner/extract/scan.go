@@ -20,11 +20,13 @@ type scan struct {
 	limits    Limits
 	result    inventory.Inventory
 	progress  Progress
+	used      map[string]room // by the first element of the location
+	bytes     int             // of packages
 }
 
 func newScan(ctx context.Context, e *Extractor, asset inventory.Asset) *scan {
 	return &scan{
-		ctx: ctx, extractor: e, limits: e.options.Limits,
+		ctx: ctx, extractor: e, limits: e.options.Limits, used: map[string]room{},
 		result: inventory.Inventory{Asset: asset, Packages: []inventory.Package{}},
 	}
 }
@@ -44,14 +46,59 @@ func (s *scan) report() {
 	}
 }
 
-// add takes the packages of one file.
+// add takes packages as far as there is room: whoever may write below one folder of the asset must leave some to the others.
 func (s *scan) add(packages []inventory.Package) {
-	room := s.limits.Packages - len(s.result.Packages)
-	if len(packages) > room {
-		s.skip("", tooMany, "more packages than the limit")
-		packages = packages[:room]
+	share := room{packages: max(1, s.limits.Packages/4*3), bytes: maxPackageBytes / 4 * 3}
+	full := map[string]bool{} // where something is missing
+	for i := range packages {
+		p := &packages[i]
+		by, cost := "", costOf(p)
+		if len(p.Locations) > 0 {
+			by, _, _ = strings.Cut(p.Locations[0], "/")
+		}
+		own := s.used[by]
+		switch {
+		case len(s.result.Packages) >= s.limits.Packages || s.bytes+cost > maxPackageBytes:
+			full[""] = true
+		case own.packages >= share.packages || own.bytes+cost > share.bytes:
+			full[by] = true
+		default:
+			s.used[by] = room{own.packages + 1, own.bytes + cost}
+			s.bytes += cost
+			s.result.Packages = append(s.result.Packages, *p)
+		}
 	}
-	s.result.Packages = append(s.result.Packages, packages...)
+	for by := range full {
+		s.skip(by, tooMany, "more packages than the limit")
+	}
+}
+
+// room is what packages take.
+type room struct{ packages, bytes int }
+
+// costOf is about the bytes of a package in an inventory on the disk, from above.
+func costOf(p *inventory.Package) int {
+	cost := 200
+	for _, text := range []string{p.PURL, p.Name, p.Version, p.AdvisoryName, p.AdvisoryVersion, p.Layer} {
+		cost += quoted(text)
+	}
+	for _, list := range [][]string{p.Locations, p.Groups, p.DependsOn, p.Licenses} {
+		for _, text := range list {
+			cost += quoted(text)
+		}
+	}
+	return cost
+}
+
+// quoted is the length of a text in JSON, from above.
+func quoted(text string) int {
+	n := len(text) + 3
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '<' || c == '>' || c == '&' || c == '"' || c == '\\' || c >= 0x7f {
+			n += 5
+		}
+	}
+	return n
 }
 
 // modified takes the time of an input that named a package.
