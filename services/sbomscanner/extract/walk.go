@@ -119,8 +119,11 @@ func (w *walker) entries(name string) ([]fs.DirEntry, error) {
 		w.scan.skip(name, tooMany, "folder has more entries than the limit; the rest was not read")
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	if len(entries) == 0 && err != nil && !errors.Is(err, errEndOfFolder) {
-		return nil, err
+	if err != nil && !errors.Is(err, errEndOfFolder) {
+		if len(entries) == 0 {
+			return nil, err
+		}
+		w.scan.skip(name, unreadable, "only a part of the folder can be listed: "+reasonOf(err))
 	}
 	return entries, nil
 }
