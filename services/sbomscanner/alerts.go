@@ -43,7 +43,7 @@ func (b alertBuilder) fromReport(r finding.Report) []*event.Alert {
 	if len(r.Digest) > 0 {
 		out = append(out, b.digest(r))
 	}
-	for _, f := range r.Alone[:min(len(r.Alone), maxAlone)] {
+	for _, f := range finding.Fair(r.Alone, maxAlone) {
 		out = append(out, b.alone(r.Asset.Asset, f))
 	}
 	return out
@@ -65,7 +65,7 @@ func (b alertBuilder) digest(r finding.Report) *event.Alert {
 	a.Description = b.describe(r)
 	a.DedupKey = ruleDigest + "|" + r.Asset.Key()
 	a.Matched = append(a.Matched, event.Matched{Field: "findings", Value: strconv.Itoa(len(r.Digest)), Why: "new since the scan before"})
-	for _, f := range r.Digest[:min(len(r.Digest), event.MaxFindings)] {
+	for _, f := range finding.Fair(r.Digest, event.MaxFindings) {
 		a.Findings = append(a.Findings, eventFinding(f))
 	}
 	return a
@@ -109,7 +109,7 @@ func (b alertBuilder) describe(r finding.Report) string {
 		text += fmt.Sprintf("; %d known to be exploited", kev)
 	}
 	if n := len(r.Digest); n > event.MaxFindings {
-		text += fmt.Sprintf("; the worst %d of %d are listed", event.MaxFindings, n)
+		text += fmt.Sprintf("; %d of %d are listed, the worst of each folder", event.MaxFindings, n)
 	}
 	if n := len(r.Alone); n > maxAlone {
 		text += fmt.Sprintf("; %d of %d have an alert of their own", maxAlone, n)

@@ -64,7 +64,7 @@ func (f *Finding) update(m match.Finding, other func(name string) bool) {
 	names = append([]string{first}, names...)
 	f.Names = uniqueFirst(names, maxNames)
 	m.Summary = event.Shorten(m.Summary, maxSummary)
-	m.Locations = m.Locations[:min(len(m.Locations), maxLocations)]
+	m.Locations = fewLocations(m.Locations)
 	m.Fixed = m.Fixed[:min(len(m.Fixed), maxFixed)]
 	m.Aliases = m.Aliases[:min(len(m.Aliases), maxNames)]
 	m.IDs = m.IDs[:min(len(m.IDs), maxNames)]

@@ -318,6 +318,36 @@ func TestUnseenAssetsAreForgotten(t *testing.T) {
 }
 
 // Thousands of vulnerabilities of one package, such as a kernel, take time in proportion.
+// Who may write in one folder of an asset can make any number of findings that are worse than those of others.
+func TestNobodyCrowdsOutTheFindingsOfOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var found []match.Finding
+	for n := range 200 {
+		f := vulnerable(event.Critical, fmt.Sprintf("CVE-%03d", n))
+		f.KEV, f.Locations = true, []string{"a/package-lock.json"}
+		found = append(found, f)
+	}
+	victim, shared := vulnerable(event.High, "CVE-victim"), vulnerable(event.High, "CVE-shared")
+	victim.Locations = []string{"home/package-lock.json"}
+	for n := range 20 {
+		shared.Locations = append(shared.Locations, fmt.Sprintf("a/%02d/package-lock.json", n))
+	}
+	shared.Locations = append(shared.Locations, "home/2/package-lock.json")
+	r.observe(append(found, victim, shared)...)
+	all := slices.SortedFunc(slices.Values(r.store.Asset(asset.Key()).Findings), finding.WorstFirst)
+	few := finding.Fair(all, 100)
+	require.Len(t, few, 100)
+	require.True(t, few[0].KEV, "the worst first")
+	ids := map[string]finding.Finding{}
+	for _, f := range few {
+		ids[f.ID] = f
+	}
+	require.Contains(t, ids, "CVE-victim")
+	require.Len(t, ids["CVE-shared"].Locations, 8)
+	require.Contains(t, ids["CVE-shared"].Locations, "home/2/package-lock.json")
+}
+
 func TestFixedFindingsDoNotFillTheStore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
