@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/docker"
@@ -18,7 +19,7 @@ import (
 func (a *app) readInventory(ctx context.Context, target scanTarget, f scanFlags) (*inventory.Inventory, error) {
 	bar := &progress{w: a.err}
 	defer bar.clear()
-	extractor, err := extract.New(extract.Options{Exclude: f.exclude, Progress: func(p extract.Progress) {
+	extractor, err := extract.New(extract.Options{Exclude: f.exclude, Skip: ownDocument(target, f.sbom), Progress: func(p extract.Progress) {
 		bar.show(fmt.Sprintf("%d files seen, %d read", p.Visited, p.Parsed), time.Now())
 	}})
 	if err != nil {
@@ -33,6 +34,31 @@ func (a *app) readInventory(ctx context.Context, target scanTarget, f scanFlags)
 		return extractor.Document(ctx, target.path)
 	}
 	return extractor.ImageArchive(ctx, target.path)
+}
+
+// ownDocument returns the file to which the scan writes its SBOM document if it is in the scanned folder: what an earlier scan wrote
+// there would be found again, also after it is fixed.
+func ownDocument(target scanTarget, file string) []string {
+	if target.kind != inventory.Directory || file == "" || file == "-" {
+		return nil
+	}
+	folder, err := filepath.EvalSymlinks(target.path)
+	if err != nil {
+		return nil // the scan reports it
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return nil
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(absolute))
+	if err != nil {
+		return nil // it cannot be there yet
+	}
+	below, err := filepath.Rel(folder, filepath.Join(parent, filepath.Base(absolute)))
+	if err != nil {
+		return nil
+	}
+	return []string{filepath.Join(target.path, below)}
 }
 
 // readContainer exports the image of a container to a temporary folder and reads it.

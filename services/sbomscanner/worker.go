@@ -42,8 +42,8 @@ func newExtractor(cfg Config, deps Deps) (*extract.Extractor, *extract.Cache, er
 	e, err := extract.New(extract.Options{
 		Cache:   cache,
 		Exclude: cfg.Exclude, NoGitignore: !cfg.UseGitignore, TempDir: filepath.Join(deps.DataDir, temporaryFolder),
-		SkipDirs: []string{deps.DataDir, cfg.VulnDBPath},
-		Limits:   extract.Limits{TextBytes: int64(cfg.MaxFileSizeMB) << 20},
+		Skip:   []string{deps.DataDir, cfg.VulnDBPath},
+		Limits: extract.Limits{TextBytes: int64(cfg.MaxFileSizeMB) << 20},
 	})
 	return e, cache, err
 }

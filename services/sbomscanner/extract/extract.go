@@ -21,8 +21,8 @@ import (
 type Options struct {
 	// Exclude are patterns in the syntax of .gitignore, relative to the scanned folder. What matches is not read.
 	Exclude []string
-	// SkipDirs are absolute paths of folders that are never read, such as the daemon's own data folder.
-	SkipDirs []string
+	// Skip are absolute paths of folders and files that are never read, such as the daemon's own data folder.
+	Skip []string
 	// NoGitignore has files read that a .gitignore excludes.
 	NoGitignore bool
 	// TempDir is where layers of images are unpacked; empty means the system's.
@@ -58,9 +58,9 @@ func New(options Options) (*Extractor, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range options.SkipDirs {
-		if !filepath.IsAbs(dir) {
-			return nil, fmt.Errorf("folder to skip must be an absolute path: %q", dir)
+	for _, path := range options.Skip {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("what to skip must be an absolute path: %q", path)
 		}
 	}
 	parsers, err := allParsers()
@@ -85,7 +85,7 @@ func (e *Extractor) Directory(ctx context.Context, path string) (*inventory.Inve
 	defer root.Close()
 	return e.run(ctx, inventory.Asset{Kind: inventory.Directory, Name: path}, func(s *scan) error {
 		w := walker{
-			scan: s, root: root, dir: path, skip: relativeTo(path, e.options.SkipDirs),
+			scan: s, root: root, dir: path, skip: relativeTo(path, e.options.Skip),
 			cache: e.options.Cache, seen: map[string]bool{}, settled: e.settled,
 		}
 		return w.walk()

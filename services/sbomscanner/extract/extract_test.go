@@ -126,7 +126,7 @@ func TestExcludedFoldersAndIgnoredFilesAreNotRead(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, files)
-	found := scan(t, extract.Options{Exclude: []string{"out"}, SkipDirs: []string{filepath.Join(dir, "data")}}, dir)
+	found := scan(t, extract.Options{Exclude: []string{"out"}, Skip: []string{filepath.Join(dir, "data")}}, dir)
 	require.Equal(t, []string{"ignored/go.mod"}, found.Packages[0].Locations)
 	require.True(t, found.Complete(), "what is excluded is not missing")
 

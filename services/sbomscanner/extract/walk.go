@@ -22,18 +22,18 @@ type walker struct {
 	scan *scan
 	root *os.Root
 	dir  string          // absolute path of the root
-	skip map[string]bool // folders not to read, relative to the root
+	skip map[string]bool // folders and files not to read, relative to the root
 
 	cache   *Cache          // may be nil
 	seen    map[string]bool // files that are or may be in the cache
 	settled time.Duration   // how long a file must have been unchanged to be put there
 }
 
-// relativeTo returns those of dirs that are dir or below it, relative to it, with slashes.
-func relativeTo(dir string, dirs []string) map[string]bool {
+// relativeTo returns those of paths that are dir or below it, relative to it, with slashes.
+func relativeTo(dir string, paths []string) map[string]bool {
 	skip := map[string]bool{}
-	for _, d := range dirs {
-		if rel, err := filepath.Rel(dir, d); err == nil && filepath.IsLocal(rel) {
+	for _, path := range paths {
+		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
 			skip[filepath.ToSlash(rel)] = true
 		}
 	}
@@ -92,7 +92,7 @@ func (w *walker) entry(folder string, elements []string, patterns []ignorePatter
 		}
 		return w.folder(name, elements, patterns)
 	case entry.Type().IsRegular():
-		if !ignored(patterns, elements, false) {
+		if !w.skip[name] && !ignored(patterns, elements, false) {
 			w.file(name, entry)
 		}
 	}
