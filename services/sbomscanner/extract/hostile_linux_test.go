@@ -247,6 +247,32 @@ func TestOneFolderLeavesRoomForOthers(t *testing.T) {
 	require.Greater(t, len(found.Packages), 1000)
 }
 
+func TestFoldersAreReadBehindOneThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"b/go.mod": goMod}
+	for i := range 40 {
+		files[fmt.Sprintf("a/%02d", i)] = ""
+	}
+	found := directory(t, extract.Options{Limits: extract.Limits{Files: 40}}, files)
+	require.Equal(t, "a", found.Problems[0].Path)
+	require.Len(t, found.Packages, 2)
+
+	// Patterns that are slow to match, for names that almost match.
+	var patterns strings.Builder
+	for i := range 1900 {
+		fmt.Fprintf(&patterns, "%sb%d\n", strings.Repeat("*a", 60), i)
+	}
+	files = map[string]string{"b/go.mod": goMod, "a/.gitignore": patterns.String()}
+	for i := range 2000 {
+		files[fmt.Sprintf("a/%s%d", strings.Repeat("a", 200), i)] = ""
+	}
+	found = directory(t, extract.Options{Limits: extract.Limits{Time: 6 * time.Second}}, files)
+	t.Log(found.Problems)
+	require.Equal(t, map[string]int{"took_too_long": 1}, found.Skipped)
+	require.Equal(t, "a", found.Problems[0].Path)
+	require.Len(t, found.Packages, 2)
+}
+
 func TestCancelledScanEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -27,7 +28,12 @@ type walker struct {
 	cache   *Cache          // may be nil
 	seen    map[string]bool // files that are or may be in the cache
 	settled time.Duration   // how long a file must have been unchanged to be put there
+
+	until int // how many files may have been visited at the end of the top-level folder
 }
+
+// errShare ends the walk of a top-level folder that has too many files.
+var errShare = errors.New("folder has more files than its share of the limit")
 
 // relativeTo returns those of paths that are dir or below it, relative to it, with slashes.
 func relativeTo(dir string, paths []string) map[string]bool {
@@ -84,11 +90,17 @@ func (w *walker) entry(folder string, elements []string, patterns []ignorePatter
 	if !w.scan.visited(name) {
 		return w.stop(name)
 	}
+	if folder != "." && w.scan.progress.Visited > w.until {
+		return errShare
+	}
 	elements = append(slices.Clip(elements), entry.Name())
 	switch {
 	case entry.IsDir():
 		if w.skip[name] || ignored(patterns, elements, true) {
 			return nil
+		}
+		if folder == "." {
+			return w.topFolder(name, elements, patterns)
 		}
 		return w.folder(name, elements, patterns)
 	case entry.Type().IsRegular():
@@ -97,6 +109,27 @@ func (w *walker) entry(folder string, elements []string, patterns []ignorePatter
 		}
 	}
 	return nil
+}
+
+// topFolder reads a folder of the root in its share of the limits, so that nobody keeps the folders behind his from being read.
+func (w *walker) topFolder(name string, elements []string, patterns []ignorePattern) error {
+	whole, limits := w.scan.ctx, w.scan.limits
+	ctx, cancel := context.WithTimeout(whole, limits.Time/3*2)
+	defer cancel()
+	w.scan.ctx, w.until = ctx, w.scan.progress.Visited+limits.Files-limits.Files/4
+	err := w.folder(name, elements, patterns)
+	w.scan.ctx = whole
+	switch {
+	case whole.Err() != nil:
+		return whole.Err()
+	case ctx.Err() != nil:
+		w.scan.skip(name, tookTooLong, "more time than its share of the limit; not read completely")
+		return nil
+	case errors.Is(err, errShare):
+		w.scan.skip(name, tooMany, err.Error()+"; the rest was not read")
+		return nil
+	}
+	return err
 }
 
 // stop returns the error that ends the walk. Too many files end it without one, and anything may be in what is left.
