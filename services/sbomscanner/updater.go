@@ -3,6 +3,7 @@ package sbomscanner
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,29 @@ func (u *updater) wanted() []string {
 	return slices.Clone(u.ecosystems)
 }
 
+// kept returns the ecosystems that were found and downloaded once, and are not found any more: else they would make the database
+// out of date, for as long as it has them.
+func (u *updater) kept(status advisory.Status) []string {
+	var out []string
+	for _, c := range status.Ecosystems {
+		if len(u.s.cfg.Ecosystems) == 0 && strings.HasPrefix(c.Source, strings.TrimSuffix(u.s.cfg.VulnDBURL, "/")+"/") {
+			out = append(out, c.Ecosystem)
+		}
+	}
+	return out
+}
+
+// all returns the ecosystems to download, and those to keep.
+func (u *updater) all() []string {
+	wanted := u.wanted()
+	store, err := advisory.Open(u.s.cfg.VulnDBPath)
+	if err != nil {
+		return wanted
+	}
+	defer func() { _ = store.Close() }() // only read
+	return append(wanted, u.kept(store.Status())...)
+}
+
 // run downloads whenever an update is due, until ctx ends. Without a URL it does nothing.
 func (u *updater) run(ctx context.Context) error {
 	if u.s.cfg.VulnDBURL == "" {
@@ -100,7 +124,7 @@ func (u *updater) due(now time.Time) bool {
 		return true
 	}
 	defer func() { _ = store.Close() }() // only read
-	return slices.ContainsFunc(wanted, func(ecosystem string) bool {
+	return slices.ContainsFunc(append(wanted, u.kept(store.Status())...), func(ecosystem string) bool {
 		c, covered := store.Coverage(ecosystem)
 		return !covered || now.Sub(c.Checked) >= u.s.cfg.updateInterval()
 	})
@@ -109,7 +133,7 @@ func (u *updater) due(now time.Time) bool {
 // update downloads what is wanted. What is known to be exploited, and how likely, comes from its public source if the advisories do: a
 // mirror has no such place.
 func (u *updater) update(ctx context.Context) error {
-	o := advisory.UpdateOptions{URL: u.s.cfg.VulnDBURL, Ecosystems: u.wanted()}
+	o := advisory.UpdateOptions{URL: u.s.cfg.VulnDBURL, Ecosystems: u.all()}
 	if o.URL == advisory.DefaultURL {
 		o.KEVURL, o.EPSSURL = advisory.DefaultKEVURL, advisory.DefaultEPSSURL
 	}
