@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -21,7 +23,8 @@ func (a *app) configValidateCommand() *cobra.Command {
 		Short: "check the configuration for mistakes",
 		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
 daemon would and reports every mistake, as file:line:column: key: what is wrong
-and what is allowed, or with the name of the variable. Exits with 3 if there is
+and what is allowed, or with the name of the variable. If the SBOM scanner is
+enabled, its ignore file and OpenVEX documents are checked, too. Exits with 3 if there is
 a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
@@ -51,15 +54,30 @@ type problem struct {
 }
 
 func (a *app) configValidate() error {
-	_, loaded, err := a.loadConfig()
+	cfg, loaded, err := a.loadConfig()
 	var invalid *config.Error
 	if err != nil && !errors.As(err, &invalid) {
 		return configError(err)
 	}
+	var exceptions error // the daemon does not start with one
+	if invalid == nil && cfg.SBOM.Enabled {
+		_, exceptions = suppression.Load(cfg.SBOM.IgnoreFile, cfg.SBOM.VEXFiles, time.Now())
+	}
 	if a.json {
-		if err := a.printJSON(newValidation(loaded, invalid)); err != nil {
+		v := newValidation(loaded, invalid)
+		if exceptions != nil {
+			v.Valid = false
+			v.Problems = append(v.Problems, problem{Key: "sbom", What: clean(exceptions.Error())})
+		}
+		if err := a.printJSON(v); err != nil {
 			return err
 		}
+	}
+	if exceptions != nil {
+		if !a.json {
+			a.printf("%s", cleanLines(exceptions.Error()))
+		}
+		return silentError(exitConfig, "a file that the configuration names is invalid")
 	}
 	if invalid != nil {
 		if !a.json {
