@@ -24,8 +24,8 @@ func (a *app) configValidateCommand() *cobra.Command {
 		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
 daemon would and reports every mistake, as file:line:column: key: what is wrong
 and what is allowed, or with the name of the variable. If the SBOM scanner is
-enabled, its ignore file and OpenVEX documents are checked, too. Exits with 3 if there is
-a mistake.`,
+enabled, its ignore file and OpenVEX documents are checked, too. Exits with 3
+if there is a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
   ironpost config validate --json | jq .problems`,
