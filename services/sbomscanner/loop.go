@@ -307,6 +307,9 @@ func (l *loop) noteUnread(inv *inventory.Inventory) {
 // takeInventory saves the inventory of a scan, and the document of a changed one.
 func (l *loop) takeInventory(inv *inventory.Inventory) error {
 	changed, err := l.inventories.Put(inv)
+	if errors.Is(err, finding.ErrTooMany) && l.makeRoom() {
+		changed, err = l.inventories.Put(inv)
+	}
 	if err != nil || !changed {
 		return err
 	}
@@ -343,6 +346,9 @@ func (l *loop) assess(ctx context.Context, key string) {
 	result, err := l.database.match(ctx, inv)
 	if err == nil {
 		err = l.observe(inv, result, now)
+		if errors.Is(err, finding.ErrTooMany) && l.makeRoom() {
+			err = l.observe(inv, result, now)
+		}
 	}
 	switch {
 	case err == nil:
@@ -361,6 +367,19 @@ func (l *loop) assess(ctx context.Context, key string) {
 		l.matchFailures[key] = fmt.Sprintf("the findings of %s are not current: %s", event.Printable(inv.Asset.Name, maxShown), event.Printable(err.Error(), 300))
 		l.s.log.WithError(err).WithField("asset", inv.Asset.Name).Error("findings not updated, trying again")
 	}
+}
+
+// makeRoom forgets the oldest asset that is not scanned any more, such as an image of a container that has ended: a host that runs
+// builds has thousands of them in the time for which they are kept.
+func (l *loop) makeRoom() bool {
+	key, err := l.findings.ForgetOldest(func(a inventory.Asset) bool { return !l.active(a) })
+	if err == nil && key != "" {
+		err = l.inventories.Remove(key)
+	}
+	if err != nil {
+		l.s.log.WithError(err).Warn("asset that is gone not forgotten")
+	}
+	return err == nil && key != ""
 }
 
 // observe moves the findings of an asset on.

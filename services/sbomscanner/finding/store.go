@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/folder"
+	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
 
 const (
@@ -278,6 +279,26 @@ func (s *Store) Seen(key string, now time.Time) error {
 	next := *a
 	next.Scanned = now.UTC()
 	return s.put(a, &next)
+}
+
+// ForgetOldest forgets the asset that was not scanned for the longest time of those that over names and that have no alert that
+// waits. It returns its key, "" if there is none.
+func (s *Store) ForgetOldest(over func(inventory.Asset) bool) (string, error) {
+	oldest := ""
+	for _, a := range s.Assets() {
+		if key := a.Key(); len(a.Outbox) == 0 && over(a.Asset) && (oldest == "" || a.Scanned.Before(s.assets[oldest].Scanned)) {
+			oldest = key
+		}
+	}
+	if oldest == "" {
+		return "", nil
+	}
+	if err := s.dir.Remove(fileName(oldest)); err != nil {
+		return "", fmt.Errorf("forget asset: %w", err)
+	}
+	s.total -= len(s.assets[oldest].Findings)
+	delete(s.assets, oldest)
+	return oldest, nil
 }
 
 // Prune forgets assets that were not seen for 30 days and have no alert that waits, and returns their keys.

@@ -348,6 +348,33 @@ func TestNobodyCrowdsOutTheFindingsOfOthers(t *testing.T) {
 	require.Contains(t, ids["CVE-shared"].Locations, "home/2/package-lock.json")
 }
 
+func TestAssetsThatAreOverMakeRoom(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	image := func(n int) inventory.Asset {
+		return inventory.Asset{Kind: inventory.Image, Name: "x", Digest: fmt.Sprint("sha256:", n)}
+	}
+	observe := func(n int) error {
+		r.now = r.now.Add(time.Second)
+		_, err := r.store.Observe(finding.Observation{
+			Asset: image(n), Result: &match.Result{}, Time: r.now,
+			Unknown: func(finding.Finding) bool { return false }, Ignored: func(finding.Finding) string { return "" },
+		}, nil)
+		return err
+	}
+	for n := range finding.MaxAssets {
+		require.NoError(t, observe(n))
+	}
+	require.ErrorIs(t, observe(finding.MaxAssets), finding.ErrTooMany)
+	key, err := r.store.ForgetOldest(func(inventory.Asset) bool { return false })
+	require.NoError(t, err)
+	require.Empty(t, key)
+	key, err = r.store.ForgetOldest(func(a inventory.Asset) bool { return a.Digest != image(0).Digest })
+	require.NoError(t, err)
+	require.Equal(t, image(1).Key(), key)
+	require.NoError(t, observe(finding.MaxAssets))
+}
+
 func TestFixedFindingsDoNotFillTheStore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
