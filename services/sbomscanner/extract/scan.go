@@ -50,6 +50,7 @@ func (s *scan) report() {
 func (s *scan) add(packages []inventory.Package) {
 	share := room{packages: max(1, s.limits.Packages/4*3), bytes: maxPackageBytes / 4 * 3}
 	full := map[string]bool{} // where something is missing
+	s.result.Packages = slices.Grow(s.result.Packages, min(len(packages), s.limits.Packages-len(s.result.Packages)))
 	for i := range packages {
 		p := &packages[i]
 		by, cost := "", costOf(p)
