@@ -46,9 +46,10 @@ func (a *app) sbomFindings(name string, all bool) error {
 	if err != nil {
 		return configError(err)
 	}
-	assets, unreadable := finding.Read(filepath.Join(cfg.General.DataDir, bus.SBOMScanner, sbomscanner.FindingsFolder))
+	folder := filepath.Join(cfg.General.DataDir, bus.SBOMScanner, sbomscanner.FindingsFolder)
+	assets, unreadable := finding.Read(folder)
 	if unreadable != nil && !errors.Is(unreadable, fs.ErrNotExist) {
-		return fmt.Errorf("findings: %w", unreadable)
+		return fmt.Errorf("findings: %w", documentsError(folder, unreadable))
 	}
 	assets = slices.DeleteFunc(assets, func(x *finding.Asset) bool { return name != "" && x.Name != name && x.Digest != name })
 	if name != "" && len(assets) == 0 {
