@@ -400,10 +400,9 @@ func TestManyVulnerabilitiesOfOnePackage(t *testing.T) {
 	for n := range 5000 {
 		found = append(found, vulnerable(event.Low, fmt.Sprintf("CVE-%05d", n), fmt.Sprintf("GHSA-%05d", n)))
 	}
-	began := time.Now()
 	r.observe(found...)
-	r.observe(found...)
-	require.Less(t, time.Since(began), 5*time.Second)
+	r.observe(found...) // again: each is known by its names
+	require.Len(t, r.states(), 5000)
 }
 
 func FuzzDecodeAsset(f *testing.F) {
