@@ -15,13 +15,9 @@ const containerSource = "bpf-of-container"
 // initialPIDNamespace is the inode of the machine's own (PROC_PID_INIT_INO of the kernel).
 const initialPIDNamespace = 0xEFFFFFFC
 
-// inContainer reports whether this process runs in a container, as far as it can tell.
+// inContainer reports whether this process has a PID namespace of its own, as in a container. Files such as /.dockerenv say less: a
+// virtual machine's disk that was made from an image has them too.
 func inContainer() bool {
-	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
-		if _, err := os.Stat(mark); err == nil {
-			return true
-		}
-	}
 	var st unix.Stat_t
 	return unix.Stat("/proc/self/ns/pid", &st) == nil && st.Ino != initialPIDNamespace
 }
