@@ -54,17 +54,26 @@ func TestImportChild(t *testing.T) {
 	fmt.Print(string(status))
 }
 
-func child(t *testing.T, dir, source string) *exec.Cmd {
+// importer returns the path of this test binary, compiled without the race detector, which multiplies memory and time.
+func importer(t *testing.T) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestImportChild$")
+	path := filepath.Join(t.TempDir(), "importer")
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", path, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+func child(t *testing.T, importer, dir, source string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), importer, "-test.run=^TestImportChild$")
 	cmd.Env = append(os.Environ(), sourceVar+"="+source, dirVar+"="+dir)
 	return cmd
 }
 
 // importChild imports in a process of its own and returns the error's text and the most memory that the process had.
-func importChild(t *testing.T, dir, source string) (result string, mb int) {
+func importChild(t *testing.T, importer, dir, source string) (result string, mb int) {
 	t.Helper()
-	out, err := child(t, dir, source).CombinedOutput()
+	out, err := child(t, importer, dir, source).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for line := range strings.Lines(string(out)) {
 		if text, ok := strings.CutPrefix(line, "result: "); ok {
@@ -81,6 +90,7 @@ func importChild(t *testing.T, dir, source string) (result string, mb int) {
 
 // TestHostileSources ends each of them with one error, within bounded memory and time, with the previous database in force.
 func TestHostileSources(t *testing.T) {
+	program := importer(t)
 	for _, c := range []struct {
 		name, want string
 		write      func(t *testing.T, path string)
@@ -168,7 +178,7 @@ func TestHostileSources(t *testing.T) {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 			c.write(t, path)
 			start := time.Now()
-			result, mb := importChild(t, dir, path)
+			result, mb := importChild(t, program, dir, path)
 			t.Logf("%d MB, %s: %.300s", mb, time.Since(start), result)
 			require.Contains(t, result, c.want)
 			require.Less(t, len(result), 1000)
@@ -228,7 +238,7 @@ func TestKilledImports(t *testing.T) {
 	}
 	seen := make(map[int]int)
 	for i := range kills {
-		cmd := child(t, dir, strings.Repeat(strings.Join(both, "\n")+"\n", 100)+both[0])
+		cmd := child(t, os.Args[0], dir, strings.Repeat(strings.Join(both, "\n")+"\n", 100)+both[0])
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
