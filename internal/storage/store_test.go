@@ -302,17 +302,17 @@ func TestPartitionsComeAndGo(t *testing.T) {
 	require.Equal(t, []string{name(4), name(3)}, kept.Dropped)
 	require.Equal(t, "3", p.Exec(t, database, "SELECT count(*) FROM ironpost.logs"))
 
-	// One closed day is indexed at a time, the newest first.
+	// One closed day is indexed at a time, the newest first; yesterday is not closed in the first hour.
+	closed := []string{name(1), name(2)}
 	if time.Now().UTC().Hour() == 0 {
-		t.Skip("yesterday is not closed in the first hour")
+		closed = closed[1:]
 	}
-	require.Equal(t, name(1), kept.Indexed)
-	kept, err = s.Maintain(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, name(2), kept.Indexed)
-	kept, err = s.Maintain(t.Context())
-	require.NoError(t, err)
+	for _, day := range closed {
+		require.Equal(t, day, kept.Indexed)
+		kept, err = s.Maintain(t.Context())
+		require.NoError(t, err)
+	}
 	require.Empty(t, kept.Indexed)
-	plan := p.Exec(t, database, "SET enable_seqscan = off; EXPLAIN SELECT * FROM ironpost."+name(1)+" WHERE record->>'message' ILIKE '%password%'")
-	require.Contains(t, plan, name(1)+"_text")
+	plan := p.Exec(t, database, "SET enable_seqscan = off; EXPLAIN SELECT * FROM ironpost."+closed[0]+" WHERE record->>'message' ILIKE '%password%'")
+	require.Contains(t, plan, closed[0]+"_text")
 }

@@ -8,7 +8,9 @@ import (
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,19 +41,21 @@ const (
 	dirVar    = "IRONPOST_TEST_DATABASE"
 )
 
-// TestImportChild is what the child processes of other tests run.
-func TestImportChild(t *testing.T) {
-	source := os.Getenv(sourceVar)
-	if source == "" {
-		t.Skip("it runs in child processes of other tests")
+// TestMain imports and prints the outcome in the child processes of tests; otherwise it runs the tests.
+func TestMain(m *testing.M) {
+	sources := os.Getenv(sourceVar)
+	if sources == "" {
+		os.Exit(m.Run())
 	}
-	for _, s := range strings.Split(source, "\n") {
-		_, err := advisory.Import(t.Context(), os.Getenv(dirVar), s, advisory.Options{Force: true})
+	for s := range strings.SplitSeq(sources, "\n") {
+		_, err := advisory.Import(context.Background(), os.Getenv(dirVar), s, advisory.Options{Force: true})
 		fmt.Printf("result: %v\n", err)
 	}
 	status, err := os.ReadFile("/proc/self/status")
-	require.NoError(t, err)
 	fmt.Print(string(status))
+	if err != nil {
+		os.Exit(1)
+	}
 }
 
 // importer returns the path of this test binary, compiled without the race detector, which multiplies memory and time.
@@ -65,7 +69,7 @@ func importer(t *testing.T) string {
 
 func child(t *testing.T, importer, dir, source string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), importer, "-test.run=^TestImportChild$")
+	cmd := exec.CommandContext(t.Context(), importer)
 	cmd.Env = append(os.Environ(), sourceVar+"="+source, dirVar+"="+dir)
 	return cmd
 }
@@ -270,9 +274,11 @@ func TestKilledImports(t *testing.T) {
 // TestRootLeavesTheDatabaseToItsOwner lets the user of the daemon import after root did.
 func TestRootLeavesTheDatabaseToItsOwner(t *testing.T) {
 	t.Parallel()
+	var notRoot error
 	if os.Geteuid() != 0 {
-		t.Skip("only root makes files of others")
+		notRoot = errors.New("only root makes files of others")
 	}
+	testenv.Require(t, "root", notRoot)
 	dir := t.TempDir()
 	require.NoError(t, os.Chown(dir, 12345, 12346))
 	importRecords(t, dir, "npm", 10)

@@ -37,11 +37,11 @@ type outcome struct {
 	Took      time.Duration
 }
 
-// TestHostileChild scans the asset that its parent names and prints the outcome as its last line.
+// TestHostileChild scans the asset that its parent names, if it runs in a child process, and writes the outcome to a file.
 func TestHostileChild(t *testing.T) {
 	asset := os.Getenv(hostileVar)
 	if asset == "" {
-		t.SkipNow()
+		return
 	}
 	e, err := extract.New(extract.Options{TempDir: t.TempDir()})
 	require.NoError(t, err)
