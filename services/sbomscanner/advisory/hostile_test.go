@@ -240,9 +240,9 @@ func TestKilledImports(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("IRONPOST_TEST_KILLS")); err == nil {
 		kills = n
 	}
-	seen := make(map[int]int)
+	seen, program := make(map[int]int), importer(t)
 	for i := range kills {
-		cmd := child(t, os.Args[0], dir, strings.Repeat(strings.Join(both, "\n")+"\n", 100)+both[0])
+		cmd := child(t, program, dir, strings.Repeat(strings.Join(both, "\n")+"\n", 100)+both[0])
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
