@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,6 +43,24 @@ func Allow(features ...Feature) []Rule {
 		}
 	}
 	return out
+}
+
+// ParseFeatures returns the features with names.
+func ParseFeatures(names []string) ([]Feature, error) {
+	var known []string
+	for _, c := range Calls() {
+		if !slices.Contains(known, string(c.Feature)) {
+			known = append(known, string(c.Feature))
+		}
+	}
+	var out []Feature
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no feature %q, want some of %s", name, strings.Join(known, ", "))
+		}
+		out = append(out, Feature(name))
+	}
+	return out, nil
 }
 
 func allowed(f Feature, features []Feature) bool {

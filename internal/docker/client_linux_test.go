@@ -21,11 +21,7 @@ import (
 // connectThroughProxy returns a client whose calls pass a proxy with the rules.
 func connectThroughProxy(t *testing.T, d *testenv.Docker, rules []docker.Rule) (*testenv.DockerProxy, *docker.Client) {
 	t.Helper()
-	byMethod := map[string]string{}
-	for _, r := range rules {
-		byMethod[r.Method] = r.Pattern
-	}
-	p := d.Proxy(t, byMethod)
+	p := d.Proxy(t, rules)
 	c, err := docker.Connect(p.Socket)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

@@ -1,12 +1,10 @@
 package testenv
 
 import (
-	"context"
 	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,43 +13,33 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/socketproxy"
 )
 
-// DockerProxy is a proxy before a dockerd that allows what its rules match, as
-// wollomatic/socket-proxy does.
+// DockerProxy is a socket proxy before a dockerd that remembers what it was asked.
 type DockerProxy struct {
 	Socket string // path
-
-	rules map[string]*regexp.Regexp // by method, for the whole path
-	next  *httputil.ReverseProxy
 
 	mu     sync.Mutex
 	seen   map[string]bool
 	denied []string
 }
 
-// Proxy starts a proxy before dockerd for one test. rules has, by method, a regular
-// expression for the whole path.
-func (d *Docker) Proxy(t testing.TB, rules map[string]string) *DockerProxy {
+// Proxy starts a proxy before dockerd for one test.
+func (d *Docker) Proxy(t testing.TB, rules []docker.Rule) *DockerProxy {
 	t.Helper()
-	p := &DockerProxy{
-		Socket: filepath.Join(d.Dir, "p"+strconv.FormatInt(time.Now().UnixNano(), 36)),
-		rules:  map[string]*regexp.Regexp{}, seen: map[string]bool{},
-	}
-	for method, rule := range rules {
-		p.rules[method] = regexp.MustCompile("^" + rule + "$")
-	}
-	p.next = &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "docker" },
-		FlushInterval: -1,
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
-		}},
-	}
+	p := &DockerProxy{Socket: filepath.Join(d.Dir, "p"+strconv.FormatInt(time.Now().UnixNano(), 36)), seen: map[string]bool{}}
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	proxy, err := socketproxy.New(socketproxy.Options{Docker: d.Socket, Rules: rules, Log: log, Observe: p.observe})
+	require.NoError(t, err)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", p.Socket)
 	require.NoError(t, err)
-	server := httptest.NewUnstartedServer(p)
+	server := httptest.NewUnstartedServer(proxy)
 	require.NoError(t, server.Listener.Close())
 	server.Listener = listener
 	server.Start()
@@ -64,22 +52,14 @@ var (
 	idPart      = regexp.MustCompile(`/(containers|networks|images)/(sha256:)?[0-9a-z]{12,64}`)
 )
 
-// ServeHTTP implements http.Handler.
-func (p *DockerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rule := p.rules[r.Method]
-	allowed := rule != nil && rule.MatchString(r.URL.Path)
+func (p *DockerProxy) observe(r *http.Request, refused bool) {
 	call := r.Method + " " + idPart.ReplaceAllString(versionPart.ReplaceAllString(r.URL.Path, ""), "/$1/{id}")
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.seen[call] = true
-	if !allowed {
+	if refused {
 		p.denied = append(p.denied, call)
 	}
-	p.mu.Unlock()
-	if !allowed {
-		http.Error(w, "Forbidden", http.StatusForbidden)
-		return
-	}
-	p.next.ServeHTTP(w, r)
 }
 
 // Calls returns every request so far, such as "POST /containers/{id}/pause", and the

@@ -22,12 +22,8 @@ func TestImageOfANewContainerIsScanned(t *testing.T) {
 	d.Remove(t, id)
 
 	r := newRig(t)
-	byMethod := map[string]string{}
-	for _, rule := range docker.Allow(docker.FeatureImages) {
-		byMethod[rule.Method] = rule.Pattern
-	}
 	r.cfg.Images = true
-	r.deps.DockerSocket = d.Proxy(t, byMethod).Socket
+	r.deps.DockerSocket = d.Proxy(t, docker.Allow(docker.FeatureImages)).Socket
 	r.advise("GHSA-1", "lodash", "4.17.21", "CRITICAL", "CVE-2021-23337")
 	r.importAdvisories()
 	s := r.start()

@@ -244,9 +244,9 @@ func TestRestartedDockerProvesNothing(t *testing.T) {
 func TestContainerKnownFromEventsOnlyIsNotNamed(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
-	rules := map[string]string{}
-	for _, r := range docker.Allow() {
-		rules[r.Method] = strings.ReplaceAll(r.Pattern, "/containers/[0-9a-f]{64}/json", "/none")
+	rules := docker.Allow()
+	for i := range rules {
+		rules[i].Pattern = strings.ReplaceAll(rules[i].Pattern, "/containers/[0-9a-f]{64}/json", "/none")
 	}
 	v := newLiveAt(t, d, d.Proxy(t, rules).Socket)
 	id := d.Run(t, testenv.ContainerOptions{Labels: map[string]string{"ironpost.protected": "true"}})

@@ -16,12 +16,11 @@ import (
 // documented call except those whose path has one of the refused endings.
 func newProxiedGuard(t *testing.T, d *testenv.Docker, refused ...string) (*guard, *testenv.DockerProxy) {
 	t.Helper()
-	rules := map[string]string{}
-	for _, r := range docker.Allow() {
+	rules := docker.Allow()
+	for i := range rules {
 		for _, end := range refused {
-			r.Pattern = strings.ReplaceAll(r.Pattern, end, end+"-refused")
+			rules[i].Pattern = strings.ReplaceAll(rules[i].Pattern, end, end+"-refused")
 		}
-		rules[r.Method] = r.Pattern
 	}
 	p := d.Proxy(t, rules)
 	c, err := docker.Connect(p.Socket)

@@ -30,11 +30,7 @@ func folder(t *testing.T) (string, func()) {
 
 func connect(t *testing.T, d *testenv.Docker) *docker.Client {
 	t.Helper()
-	byMethod := map[string]string{}
-	for _, r := range docker.Allow(docker.FeatureImages) {
-		byMethod[r.Method] = r.Pattern
-	}
-	c, err := docker.Connect(d.Proxy(t, byMethod).Socket)
+	c, err := docker.Connect(d.Proxy(t, docker.Allow(docker.FeatureImages)).Socket)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
