@@ -19,9 +19,11 @@ type Config struct {
 	// Host is this machine's name on the bus, one subject token.
 	Host string
 
-	// Observer opens ObserverListen, a loopback address, to observers.
-	Observer       bool
-	ObserverListen string
+	// Observer opens ObserverListen to observers: a loopback address or, with ObserverPublished, any
+	// address, of a container whose port its host publishes on loopback.
+	Observer          bool
+	ObserverListen    string
+	ObserverPublished bool
 
 	// Socket is the operators' unix socket; empty means none. SocketGroup is the name or
 	// number of the group that may use it beside root (default "ironpost"); it need not
@@ -74,6 +76,6 @@ func (c Config) validate() error {
 	if !c.Observer {
 		return nil
 	}
-	_, err := loopback(c.ObserverListen)
+	_, err := c.observerAddress()
 	return err
 }

@@ -47,7 +47,7 @@ func (s *Server) openObserverProxy() error {
 	if !s.config.Observer {
 		return nil
 	}
-	address, err := loopback(s.config.ObserverListen)
+	address, err := s.config.observerAddress()
 	if err != nil {
 		return err
 	}

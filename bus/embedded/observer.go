@@ -9,6 +9,14 @@ import (
 // maxConnectionsLine is what a NATS server sends to a client above its limit.
 const maxConnectionsLine = "-ERR 'maximum connections exceeded'\r\n"
 
+// observerAddress returns the address to listen on for observers.
+func (c Config) observerAddress() (string, error) {
+	if c.ObserverPublished {
+		return c.ObserverListen, nil
+	}
+	return loopback(c.ObserverListen)
+}
+
 // loopback returns address, with localhost resolved, and an error if it is not a loopback
 // address: the observers' port needs no authentication.
 func loopback(address string) (string, error) {

@@ -173,8 +173,8 @@ func checkURL(value string, schemes ...string) string {
 		return ""
 	}
 	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || setting.OneOf(u.Scheme, schemes...) != "" {
-		return "is not a URL of this kind, must be " + strings.Join(schemes, ":// or ") + "://user:password@host:port/name"
+	if err != nil || u.Host == "" && !strings.HasPrefix(u.Query().Get("host"), "/") || setting.OneOf(u.Scheme, schemes...) != "" {
+		return "is not a URL of this kind, must be " + strings.Join(schemes, ":// or ") + "://user:password@host:port/name, or with ?host=/folder of a unix socket"
 	}
 	return ""
 }

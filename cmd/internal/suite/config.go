@@ -37,6 +37,9 @@ type Bus struct {
 	// Observer opens ObserverListen, on which any user of this machine may watch and none may publish.
 	Observer       bool   `toml:"observer"`
 	ObserverListen string `toml:"observer_listen"`
+	// ObserverPublished permits an ObserverListen that is no loopback address, in a container: who runs
+	// it publishes the port on the host's loopback address.
+	ObserverPublished bool `toml:"observer_published"`
 	// Socket is the operators' unix socket; empty means none.
 	Socket string `toml:"socket"`
 	// Listen is the address for other machines, with TLS and keys; empty means none.

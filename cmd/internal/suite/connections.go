@@ -173,7 +173,7 @@ func (b *connections) connect(ctx context.Context, cfg Config, program Program, 
 	if cfg.Bus.Mode == BusEmbedded {
 		b.server, err = program.start(ctx, embedded.Config{
 			StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
-			Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen,
+			Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen, ObserverPublished: cfg.Bus.ObserverPublished,
 			Socket: cfg.Bus.Socket, SocketGroup: socketGroup,
 			Listen: cfg.Bus.Listen, TLSCA: cfg.Bus.TLSCA, TLSCert: cfg.Bus.TLSCert, TLSKey: cfg.Bus.TLSKey,
 		}, log.WithField("module", busName))

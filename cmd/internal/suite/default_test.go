@@ -71,7 +71,7 @@ func TestSectionsAreCheckedTogether(t *testing.T) {
 		"external without url":    {"[bus]\nmode = \"external\"", `2:8: bus.mode: "external" needs url, the servers of the external bus`},
 		"host with a port":        {"[metrics]\nhosts = [\"prometheus:9464\"]", `2:10: metrics.hosts: element 1: "prometheus:9464" is not a host name, must be as in a URL, without a port`},
 		"replicas when embedded":  {"[bus]\nreplicas = 3", `2:12: bus.replicas: 3 needs mode = "external", an embedded bus is one server`},
-		"observer for everyone":   {"[bus]\nobserver_listen = \"0.0.0.0:4222\"", `2:19: bus.observer_listen: "0.0.0.0:4222" is reachable from other machines, must be a loopback address such as 127.0.0.1:4222`},
+		"observer for everyone":   {"[bus]\nobserver_listen = \"0.0.0.0:4222\"", `2:19: bus.observer_listen: "0.0.0.0:4222" is reachable from other machines, must be a loopback address such as 127.0.0.1:4222; in a container whose port is published on the host's loopback address, set observer_published`},
 		"one address twice":       {"[metrics]\nlisten = \"127.0.0.1:4222\"", `2:10: metrics.listen: "127.0.0.1:4222" is also bus.observer_listen, must be an address of its own`},
 		"relative data_dir":       {"[general]\ndata_dir = \"data\"", `2:12: general.data_dir: "data" is a relative path, must be absolute`},
 		"host of two tokens":      {"[general]\nhost = \"a.b\"", `2:8: general.host: "a.b" is not a valid name on the bus, must be 1 to 63 of a-z, 0-9 and -`},

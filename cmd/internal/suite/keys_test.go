@@ -73,6 +73,20 @@ func TestObserverKeyOpensTheObserverPort(t *testing.T) {
 	}
 }
 
+// In a container the port is published by whoever runs it.
+func TestObserverPublishedOpensAnotherAddress(t *testing.T) {
+	t.Parallel()
+	i := install(t, allOff)
+	_, port, err := net.SplitHostPort(freePort(t))
+	require.NoError(t, err)
+	i.replace("observer = false", "observer_listen = \"0.0.0.0:"+port+"\"\nobserver_published = true")
+	i.start()
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.Zero(t, i.stop())
+}
+
 // With an empty socket or pid_file there is none.
 func TestNoSocketAndNoPIDFile(t *testing.T) {
 	t.Parallel()

@@ -78,6 +78,7 @@ func OS(program Program) Process {
 type invocation struct {
 	source   Source
 	validate bool
+	check    bool
 }
 
 // Run is the program, from its command line to its exit code. It returns when ctx
@@ -99,6 +100,9 @@ func (p Process) Run(ctx context.Context) int {
 	if inv.validate {
 		p.reportValid(loaded)
 		return exitOK
+	}
+	if inv.check {
+		return p.check(ctx, cfg)
 	}
 	return p.exitCode(p.serve(ctx, inv.source, cfg, loaded))
 }
@@ -128,6 +132,7 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 	flags.StringVar(&level, "log-level", "", "trace, debug, info, warn or error; overrides general.log_level")
 	flags.StringVar(&format, "log-format", "", "json or pretty; overrides general.log_format")
 	flags.BoolVar(&inv.validate, "validate", false, "check the configuration and exit")
+	flags.BoolVar(&inv.check, "check", false, "ask the running instance for its health and exit: 6 if degraded, 1 if unhealthy or not running")
 	cmd.SetArgs(p.Args)
 	cmd.SetOut(p.Stdout)
 	cmd.SetErr(p.Stderr)

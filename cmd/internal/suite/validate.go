@@ -55,7 +55,11 @@ func (b Bus) problems() setting.Problems {
 	var p setting.Problems
 	p.Add("mode", setting.OneOf(b.Mode, BusEmbedded, BusExternal))
 	if b.Observer {
-		p.Add("observer_listen", loopback(b.ObserverListen))
+		check := loopback
+		if b.ObserverPublished {
+			check = setting.HostPort
+		}
+		p.Add("observer_listen", check(b.ObserverListen))
 	}
 	p.Add("socket", checkSocket(b.Socket))
 	p.Add("listen", setting.OptionalHostPort(b.Listen))
@@ -135,7 +139,7 @@ func loopback(address string) string {
 		return problem
 	}
 	if !isLoopback(address) {
-		return setting.Shown(address) + " is reachable from other machines, must be a loopback address such as 127.0.0.1:4222"
+		return setting.Shown(address) + " is reachable from other machines, must be a loopback address such as 127.0.0.1:4222; in a container whose port is published on the host's loopback address, set observer_published"
 	}
 	return ""
 }
@@ -152,7 +156,8 @@ func isLoopback(address string) bool {
 // plainRemote reports whether a PostgreSQL URL names another machine without having its certificate verified.
 func plainRemote(text string) bool {
 	u, err := url.Parse(text)
-	return text != "" && err == nil && !isLoopback(net.JoinHostPort(u.Hostname(), "5432")) && u.Query().Get("sslmode") != "verify-full"
+	local := err == nil && u.Host == "" && strings.HasPrefix(u.Query().Get("host"), "/") // the folder of a unix socket
+	return text != "" && err == nil && !local && !isLoopback(net.JoinHostPort(u.Hostname(), "5432")) && u.Query().Get("sslmode") != "verify-full"
 }
 
 // sharedAddresses refuses two TCP listeners on one address.
@@ -189,6 +194,8 @@ func (c Config) Warnings() []setting.Problem {
 		holds        bool
 		key, warning string
 	}{
+		{c.Bus.ObserverPublished && !c.Bus.Observer, "bus.observer_published", "has no effect while observer is false"},
+		{c.Bus.ObserverPublished && c.Bus.Observer && isLoopback(c.Bus.ObserverListen), "bus.observer_published", "has no effect while observer_listen is a loopback address"},
 		{storage.PostgresURL != "" && !c.Collector.Enabled, "log_pipeline.storage.postgres_url", "the action collector, which stores alerts and actions there, is not enabled here"},
 		{storage.TextIndex && !storage.LogLines, "log_pipeline.storage.text_index", "is for lines, which are not stored: log_lines is false"},
 		{plainRemote(storage.PostgresURL), "log_pipeline.storage.postgres_url", "does not verify the server, set sslmode=verify-full and sslrootcert: else others on the way may read the password and the records"},

@@ -73,6 +73,7 @@ var variables = []variable{
 	{"IRONPOST_GENERAL_HOST", "general.host", "edge-7", `"edge-7"`},
 	{"IRONPOST_BUS_MODE", "bus.mode", "external", `"external"`},
 	{"IRONPOST_BUS_OBSERVER", "bus.observer", "false", "false"},
+	{"IRONPOST_BUS_OBSERVER_PUBLISHED", "bus.observer_published", "true", "true"},
 	{"IRONPOST_BUS_OBSERVER_LISTEN", "bus.observer_listen", "[::1]:4333", `"[::1]:4333"`},
 	{"IRONPOST_BUS_SOCKET", "bus.socket", "/srv/bus.sock", `"/srv/bus.sock"`},
 	{"IRONPOST_BUS_LISTEN", "bus.listen", ":4443", `":4443"`},
@@ -209,7 +210,7 @@ func TestInvalidVariableIsNamed(t *testing.T) {
 		"IRONPOST_LOG_PIPELINE_ENABLED=yes":           `IRONPOST_LOG_PIPELINE_ENABLED: log_pipeline.enabled: "yes" is not allowed, must be one of true, false`,
 		"IRONPOST_LOG_PIPELINE_SOURCES=file,journald": `IRONPOST_LOG_PIPELINE_SOURCES: log_pipeline.sources: element 2: "journald" is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file, docker`,
 		"IRONPOST_GENERAL_LOG_LEVEL=loud":             `IRONPOST_GENERAL_LOG_LEVEL: general.log_level: "loud" is not allowed, must be one of trace, debug, info, warn, error`,
-		"IRONPOST_STORAGE_POSTGRES_URL=u:hunter2@db":  "IRONPOST_STORAGE_POSTGRES_URL: log_pipeline.storage.postgres_url: is not a URL of this kind, must be postgres:// or postgresql://user:password@host:port/name",
+		"IRONPOST_STORAGE_POSTGRES_URL=u:hunter2@db":  "IRONPOST_STORAGE_POSTGRES_URL: log_pipeline.storage.postgres_url: is not a URL of this kind, must be postgres:// or postgresql://user:password@host:port/name, or with ?host=/folder of a unix socket",
 		"IRONPOST_BUS_MODE=external":                  `IRONPOST_BUS_MODE: bus.mode: "external" needs url, the servers of the external bus`,
 	}
 	for entry, want := range cases {
