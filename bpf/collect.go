@@ -52,7 +52,7 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 	}
 	start := e.start
 	e.start = now
-	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Egress: e.replay || e.attached.Load()}), nil
+	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Egress: e.replay && !e.options.OneWay || e.attached.Load()}), nil
 }
 
 // collectCPU reads and clears one CPU's inactive bank, piece by piece: a whole programState is too large for one value.
@@ -158,6 +158,7 @@ func (w *windowBuilder) addSource(r *programSource) bool {
 	s.Refused += uint64(r.Refused)
 	s.Answered += uint64(r.Answered)
 	s.RSTWithoutACK += uint64(r.RstNoAck)
+	s.Completed += uint64(r.Completed)
 	s.Fragmented += uint64(r.Fragmented)
 	ports, hosts := traffic.Bitmap(r.Ports), traffic.Bitmap(r.Hosts)
 	s.Ports.Or(&ports)

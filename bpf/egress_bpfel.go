@@ -57,7 +57,7 @@ type egressState struct {
 	}
 	Jiffy      uint64
 	JiffyTime  uint64
-	NextSample uint64
+	NextSample [3]uint64
 	Random     uint64
 	Packet     struct {
 		_   structs.HostLayout
@@ -71,25 +71,26 @@ type egressState struct {
 			Hi uint64
 			Lo uint64
 		}
-		Bytes    uint32
-		Ip       uint32
-		Sport    uint16
-		Dport    uint16
-		Vlan     uint16
-		Proto    uint8
-		Flags    uint8
-		Class    uint8
-		V6       uint8
-		Fragment uint8
-		Tiny     uint8
-		Bare     uint8
-		Result   uint8
-		_        [2]byte
+		Bytes     uint32
+		Ip        uint32
+		Sport     uint16
+		Dport     uint16
+		Vlan      uint16
+		Proto     uint8
+		Flags     uint8
+		Class     uint8
+		V6        uint8
+		Fragment  uint8
+		Tiny      uint8
+		Bare      uint8
+		Result    uint8
+		Completes uint8
+		Pad       [7]uint8
+		_         [2]byte
 	}
 	SourceTag [1024]uint32
 	TargetTag [256]uint32
 	Sketch    [2][8192]uint32
-	Contact   [16384]uint16
 	Pending   [16384]uint16
 	Source    [2][1024]struct {
 		_    structs.HostLayout
@@ -108,6 +109,8 @@ type egressState struct {
 		Answered    uint32
 		RstNoAck    uint32
 		Fragmented  uint32
+		Completed   uint32
+		Pad         uint32
 		Vlan        uint16
 		NewPorts    uint16
 		NewHosts    uint32
@@ -151,13 +154,18 @@ type egressState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	egressMapControls      = "controls"
-	egressMapOutbound      = "outbound"
-	egressMapStates        = "states"
-	egressProgResponsesOut = "responses_out"
-	egressVarCpus          = "cpus"
-	egressVarReplay        = "replay"
-	egressVarSeed          = "seed"
+	egressMapControls       = "controls"
+	egressMapOutbound       = "outbound"
+	egressMapRing           = "ring"
+	egressMapStates         = "states"
+	egressMapTries          = "tries"
+	egressProgResponsesOut  = "responses_out"
+	egressVarBothWays       = "both_ways"
+	egressVarCpus           = "cpus"
+	egressVarReplay         = "replay"
+	egressVarSampleBurst    = "sample_burst"
+	egressVarSampleInterval = "sample_interval"
+	egressVarSeed           = "seed"
 )
 
 // loadEgress returns the embedded CollectionSpec for egress.
@@ -211,16 +219,21 @@ type egressProgramSpecs struct {
 type egressMapSpecs struct {
 	Controls *ebpf.MapSpec `ebpf:"controls"`
 	Outbound *ebpf.MapSpec `ebpf:"outbound"`
+	Ring     *ebpf.MapSpec `ebpf:"ring"`
 	States   *ebpf.MapSpec `ebpf:"states"`
+	Tries    *ebpf.MapSpec `ebpf:"tries"`
 }
 
 // egressVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type egressVariableSpecs struct {
-	Cpus   *ebpf.VariableSpec `ebpf:"cpus"`
-	Replay *ebpf.VariableSpec `ebpf:"replay"`
-	Seed   *ebpf.VariableSpec `ebpf:"seed"`
+	BothWays       *ebpf.VariableSpec `ebpf:"both_ways"`
+	Cpus           *ebpf.VariableSpec `ebpf:"cpus"`
+	Replay         *ebpf.VariableSpec `ebpf:"replay"`
+	SampleBurst    *ebpf.VariableSpec `ebpf:"sample_burst"`
+	SampleInterval *ebpf.VariableSpec `ebpf:"sample_interval"`
+	Seed           *ebpf.VariableSpec `ebpf:"seed"`
 }
 
 // egressObjects contains all objects after they have been loaded into the kernel.
@@ -245,14 +258,18 @@ func (o *egressObjects) Close() error {
 type egressMaps struct {
 	Controls *ebpf.Map `ebpf:"controls"`
 	Outbound *ebpf.Map `ebpf:"outbound"`
+	Ring     *ebpf.Map `ebpf:"ring"`
 	States   *ebpf.Map `ebpf:"states"`
+	Tries    *ebpf.Map `ebpf:"tries"`
 }
 
 func (m *egressMaps) Close() error {
 	return _EgressClose(
 		m.Controls,
 		m.Outbound,
+		m.Ring,
 		m.States,
+		m.Tries,
 	)
 }
 
@@ -260,9 +277,12 @@ func (m *egressMaps) Close() error {
 //
 // It can be passed to loadEgressObjects or ebpf.CollectionSpec.LoadAndAssign.
 type egressVariables struct {
-	Cpus   *ebpf.Variable `ebpf:"cpus"`
-	Replay *ebpf.Variable `ebpf:"replay"`
-	Seed   *ebpf.Variable `ebpf:"seed"`
+	BothWays       *ebpf.Variable `ebpf:"both_ways"`
+	Cpus           *ebpf.Variable `ebpf:"cpus"`
+	Replay         *ebpf.Variable `ebpf:"replay"`
+	SampleBurst    *ebpf.Variable `ebpf:"sample_burst"`
+	SampleInterval *ebpf.Variable `ebpf:"sample_interval"`
+	Seed           *ebpf.Variable `ebpf:"seed"`
 }
 
 // egressPrograms contains all programs after they have been loaded into the kernel.

@@ -37,6 +37,8 @@ type Options struct {
 	// Replay is for captures: the time is the one given to Run, one CPU counts, frames of both directions are given to Run,
 	// and short frames were cut by the capture. The Filter must be for replay too.
 	Replay bool
+	// OneWay is for replay of what a host sees: Run is given incoming frames only, and RunEgress outgoing ones.
+	OneWay bool
 
 	// randomSources and lastStep are for benchmarks; see src/ironpost.c.
 	randomSources, lastStep uint32
@@ -56,9 +58,9 @@ const (
 // different ones concurrently.
 type Engine struct {
 	name    string
+	options Options
 	replay  bool
 	cpus    int
-	seed    [4]uint64
 	xdp     *ebpf.Program
 	maps    programMaps
 	states  memory
@@ -99,7 +101,7 @@ func newEngine(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{name: opts.Interface, replay: opts.Replay, cpus: cpus, seed: opts.Filter.mirror.Seed, idle: make([]idleIntervals, cpus)}
+	e := &Engine{name: opts.Interface, options: opts, replay: opts.Replay, cpus: cpus, idle: make([]idleIntervals, cpus)}
 	if err := e.load(spec, opts.Filter); err != nil {
 		return nil, err
 	}
@@ -156,20 +158,27 @@ func programSpec(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps[programMapStates].MaxEntries = uint32(cpus)
 	spec.Maps[programMapRing].MaxEntries = uint32(cmp.Or(opts.RingBufferSize, defaultRing))
-	perCPU := max(1, cmp.Or(opts.SamplesPerSecond, defaultSamples)/cpus)
 	gate := cmp.Or(opts.Gate, defaultGate)
-	return spec, setConstants(spec, map[string]any{
+	return spec, errors.Join(setConstants(spec, sharedConstants(opts, cpus)), setConstants(spec, map[string]any{
+		programVarMask6:         masks6(),
+		programVarBloomMask:     uint32(opts.Filter.mirror.BloomWords - 1),
+		programVarBothWays:      opts.Replay && !opts.OneWay,
+		programVarGate:          uint32(max(gate/cpus, min(gate, minGate))),
+		programVarRandomSources: opts.randomSources,
+		programVarLastStep:      opts.lastStep,
+	}))
+}
+
+// sharedConstants returns the constants that both programs have.
+func sharedConstants(opts Options, cpus int) map[string]any {
+	perCPU := max(1, cmp.Or(opts.SamplesPerSecond, defaultSamples)/cpus)
+	return map[string]any{
 		programVarSeed:           opts.Filter.mirror.Seed,
-		programVarMask6:          masks6(),
-		programVarBloomMask:      uint32(opts.Filter.mirror.BloomWords - 1),
 		programVarReplay:         opts.Replay,
 		programVarCpus:           uint32(cpus),
-		programVarGate:           uint32(max(gate/cpus, min(gate, minGate))),
 		programVarSampleInterval: uint32(time.Second) / uint32(perCPU),
 		programVarSampleBurst:    uint32(time.Second / 4),
-		programVarRandomSources:  opts.randomSources,
-		programVarLastStep:       opts.lastStep,
-	})
+	}
 }
 
 func setConstants(spec *ebpf.CollectionSpec, values map[string]any) error {
@@ -236,13 +245,15 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setConstants(spec, map[string]any{egressVarSeed: e.seed, egressVarCpus: uint32(e.cpus)}); err != nil {
+	if err := setConstants(spec, sharedConstants(e.options, e.cpus)); err != nil {
 		return nil, err
 	}
 	spec.Maps[egressMapStates].MaxEntries = uint32(e.cpus)
+	spec.Maps[egressMapRing].MaxEntries = e.maps.Ring.MaxEntries()
 	var loaded egressPrograms
 	err = spec.LoadAndAssign(&loaded, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
 		egressMapStates: e.maps.States, egressMapControls: e.maps.Controls, egressMapOutbound: e.maps.Outbound,
+		egressMapTries: e.maps.Tries, egressMapRing: e.maps.Ring,
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("load the egress program: %w", explain(err))

@@ -97,23 +97,25 @@ type programKey6 struct {
 }
 
 type programPacket struct {
-	_        structs.HostLayout
-	Src      programAddr
-	Dst      programAddr
-	Bytes    uint32
-	Ip       uint32
-	Sport    uint16
-	Dport    uint16
-	Vlan     uint16
-	Proto    uint8
-	Flags    uint8
-	Class    uint8
-	V6       uint8
-	Fragment uint8
-	Tiny     uint8
-	Bare     uint8
-	Result   uint8
-	_        [2]byte
+	_         structs.HostLayout
+	Src       programAddr
+	Dst       programAddr
+	Bytes     uint32
+	Ip        uint32
+	Sport     uint16
+	Dport     uint16
+	Vlan      uint16
+	Proto     uint8
+	Flags     uint8
+	Class     uint8
+	V6        uint8
+	Fragment  uint8
+	Tiny      uint8
+	Bare      uint8
+	Result    uint8
+	Completes uint8
+	Pad       [7]uint8
+	_         [2]byte
 }
 
 type programSample struct {
@@ -130,7 +132,9 @@ type programSample struct {
 	Class    uint8
 	Fragment uint8
 	Reply    uint8
-	Pad      [3]uint8
+	Outcome  uint8
+	Outbound uint8
+	Pad      uint8
 	_        [6]byte
 }
 
@@ -147,6 +151,8 @@ type programSource struct {
 	Answered    uint32
 	RstNoAck    uint32
 	Fragmented  uint32
+	Completed   uint32
+	Pad         uint32
 	Vlan        uint16
 	NewPorts    uint16
 	NewHosts    uint32
@@ -161,13 +167,12 @@ type programState struct {
 	Bank       [2]programBank
 	Jiffy      uint64
 	JiffyTime  uint64
-	NextSample uint64
+	NextSample [3]uint64
 	Random     uint64
 	Packet     programPacket
 	SourceTag  [1024]uint32
 	TargetTag  [256]uint32
 	Sketch     [2][8192]uint32
-	Contact    [16384]uint16
 	Pending    [16384]uint16
 	Source     [2][1024]programSource
 	Target     [2][256]programTarget
@@ -209,8 +214,10 @@ const (
 	programMapOutbound       = "outbound"
 	programMapRing           = "ring"
 	programMapStates         = "states"
+	programMapTries          = "tries"
 	programProgIronpost      = "ironpost"
 	programVarBloomMask      = "bloom_mask"
+	programVarBothWays       = "both_ways"
 	programVarCpus           = "cpus"
 	programVarGate           = "gate"
 	programVarLastStep       = "last_step"
@@ -282,6 +289,7 @@ type programMapSpecs struct {
 	Outbound *ebpf.MapSpec `ebpf:"outbound"`
 	Ring     *ebpf.MapSpec `ebpf:"ring"`
 	States   *ebpf.MapSpec `ebpf:"states"`
+	Tries    *ebpf.MapSpec `ebpf:"tries"`
 }
 
 // programVariableSpecs contains global variables before they are loaded into the kernel.
@@ -289,6 +297,7 @@ type programMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programVariableSpecs struct {
 	BloomMask      *ebpf.VariableSpec `ebpf:"bloom_mask"`
+	BothWays       *ebpf.VariableSpec `ebpf:"both_ways"`
 	Cpus           *ebpf.VariableSpec `ebpf:"cpus"`
 	Gate           *ebpf.VariableSpec `ebpf:"gate"`
 	LastStep       *ebpf.VariableSpec `ebpf:"last_step"`
@@ -331,6 +340,7 @@ type programMaps struct {
 	Outbound *ebpf.Map `ebpf:"outbound"`
 	Ring     *ebpf.Map `ebpf:"ring"`
 	States   *ebpf.Map `ebpf:"states"`
+	Tries    *ebpf.Map `ebpf:"tries"`
 }
 
 func (m *programMaps) Close() error {
@@ -345,6 +355,7 @@ func (m *programMaps) Close() error {
 		m.Outbound,
 		m.Ring,
 		m.States,
+		m.Tries,
 	)
 }
 
@@ -353,6 +364,7 @@ func (m *programMaps) Close() error {
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programVariables struct {
 	BloomMask      *ebpf.Variable `ebpf:"bloom_mask"`
+	BothWays       *ebpf.Variable `ebpf:"both_ways"`
 	Cpus           *ebpf.Variable `ebpf:"cpus"`
 	Gate           *ebpf.Variable `ebpf:"gate"`
 	LastStep       *ebpf.Variable `ebpf:"last_step"`

@@ -15,20 +15,44 @@ import (
 
 // Run runs the program on one frame of at least 14 bytes, from the Ethernet header on. The time at is used in replay only.
 func (e *Engine) Run(frame []byte, at time.Time) (Verdict, error) {
-	if e.replay {
-		now := uint64(at.UnixNano())
-		if err := store(e.control, unsafe.Offsetof(programControl{}.Now), &now); err != nil {
-			return Aborted, fmt.Errorf("set the time: %w", err)
-		}
-		if e.start.IsZero() {
-			e.start = at
-		}
+	if err := e.setTime(at); err != nil {
+		return Aborted, err
 	}
 	verdict, err := e.xdp.Run(&ebpf.RunOptions{Data: frame})
 	if err != nil {
 		return Aborted, fmt.Errorf("run the packet program on %d bytes: %w", len(frame), explain(err))
 	}
 	return Verdict(verdict), nil
+}
+
+// RunEgress runs the egress program on one frame. The time at is used in replay only.
+func (e *Engine) RunEgress(frame []byte, at time.Time) error {
+	if err := e.setTime(at); err != nil {
+		return err
+	}
+	out, err := e.Egress()
+	if err != nil {
+		return err
+	}
+	if _, err := out.Run(&ebpf.RunOptions{Data: frame}); err != nil {
+		return fmt.Errorf("run the egress program on %d bytes: %w", len(frame), explain(err))
+	}
+	return nil
+}
+
+// setTime sets the clock of replay.
+func (e *Engine) setTime(at time.Time) error {
+	if !e.replay {
+		return nil
+	}
+	now := uint64(at.UnixNano())
+	if err := store(e.control, unsafe.Offsetof(programControl{}.Now), &now); err != nil {
+		return fmt.Errorf("set the time: %w", err)
+	}
+	if e.start.IsZero() {
+		e.start = at
+	}
+	return nil
 }
 
 // Drain returns the samples in the ring buffer without waiting. It is for replay; not together with Samples.

@@ -61,5 +61,6 @@ func sampleOf(data []byte, at clock) traffic.Sample {
 		Target: netip.AddrPortFrom(fromKernelAddr(s.Dst), s.Dport),
 		Proto:  s.Proto, Flags: s.Flags, Class: traffic.Class(s.Class), Bytes: s.Bytes,
 		Fragment: s.Fragment != 0, VLAN: s.Vlan, Reply: s.Reply != 0,
+		Outcome: traffic.Outcome(s.Outcome), Outbound: s.Outbound != 0,
 	}
 }

@@ -34,7 +34,7 @@ type Packet struct {
 	VLAN uint16
 	// Proto is the protocol after the extension headers.
 	Proto uint8
-	// Flags are the TCP flags.
+	// Flags are the TCP flags, and of SCTP the type of the first chunk.
 	Flags uint8
 	Class traffic.Class
 	// Fragment is set for every fragment, Tiny for a first one without a complete layer 4 header.
@@ -229,8 +229,19 @@ func (p *parser) transport(at, length int, icmp uint8) {
 		p.udp(at, length)
 	case icmp:
 		p.icmp(at, length)
+	case 132:
+		p.sctp(at, length)
 	default:
 		p.Class = traffic.Other
+	}
+}
+
+// sctp reads the ports and the type of the first chunk (RFC 9260, section 3), if they are there.
+func (p *parser) sctp(at, length int) {
+	p.Class = traffic.Other
+	if length >= 13 && p.has(at, 13) {
+		p.ports(at)
+		p.Flags = p.frame[at+12]
 	}
 }
 

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* The TCX program for outgoing packets (Linux 6.6): it lets everything pass and counts responses in the maps of the XDP program. */
+/* The TCX program for outgoing packets (Linux 6.6): it lets everything pass, counts responses in the maps of the XDP program, and
+ * samples tries of this machine and of those behind it. */
 #define CONTEXT struct __sk_buff
 #include "responses.h"
 
 char licence[] SEC("license") = "Dual BSD/GPL";
+
+/* opens reports whether a packet may open a conversation: not UDP of a service to its clients. */
+INLINE bool opens(struct packet *p)
+{
+	if (p->class == UDP)
+		return p->sport >= 32768 && p->dport < 32768;
+	return p->class == TCP_SYN || p->class == ICMP_ECHO || icmp_query(p) || anomalous(p);
+}
 
 SEC("tcx/egress")
 int responses_out(struct __sk_buff *skb)
@@ -15,6 +24,12 @@ int responses_out(struct __sk_buff *skb)
 	struct packet p = {};
 	if (parse(skb, &p, 1) != PARSED)
 		return TCX_NEXT;
-	record_response(st, c, &p, hash_address(p.src.hi, p.src.lo), hash_address(p.dst.hi, p.dst.lo));
+	u64 src = hash_address(p.src.hi, p.src.lo), dst = hash_address(p.dst.hi, p.dst.lo);
+	record_response(st, c, &p, src, dst);
+	if (!opens(&p))
+		return TCX_NEXT;
+	struct try t = find_try(c, &p, p.dport, src, dst);
+	if (t.cell && is_fresh(&p, t.bits))
+		offer_sample(st, c, &st->bank[c->epoch & 1], &p, &t, OUTGOING, 0);
 	return TCX_NEXT;
 }

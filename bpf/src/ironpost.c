@@ -9,15 +9,8 @@
 char licence[] SEC("license") = "Dual BSD/GPL";
 
 const volatile u32 gate;            /* packets of an interval before a source gets a record */
-const volatile u32 sample_interval; /* ns between two samples, on this CPU */
-const volatile u32 sample_burst;    /* size of the token bucket in ns */
 const volatile u32 random_sources;  /* for benchmarks: this many random IPv4 sources, a power of two */
 const volatile u32 last_step;       /* for benchmarks: the step to end after; 0 for all */
-
-struct {
-	uint(type, MAP_RINGBUF);
-	uint(max_entries, 262144);
-} ring SEC(".maps");
 
 const struct sample *const sample_type __attribute__((used)) = 0; /* puts the type into BTF, for bpf2go */
 
@@ -76,7 +69,7 @@ INLINE bool completes_handshake(struct state *st, struct packet *p, u64 src, u64
 /* solicited reports whether this machine is known to have sent to the packet's source. */
 INLINE bool solicited(struct control *c, struct packet *p, u64 src, u64 dst)
 {
-	return (replay || c->egress) && sent_recently(c, hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
+	return (both_ways || c->egress) && sent_recently(c, hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
 INLINE void count_target(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst)
@@ -95,18 +88,13 @@ INLINE void count_target(struct state *st, struct control *c, struct bank *b, st
 	if (p->class <= UDP)
 		count_port(t->top_ports, p->dport);
 	if (p->class == TCP_SYN || p->class == TCP_ACK) {
-		t->completed += completes_handshake(st, p, src, dst);
+		p->completes = completes_handshake(st, p, src, dst);
+		t->completed += p->completes;
 	} else if (p->class == UDP) {
 		int r = reflector_of(p->sport);
 		if (r >= 0 && !solicited(c, p, src, dst))
 			t->reflected[r & (REFLECTORS - 1)]++;
 	}
-}
-
-/* anomalous reports a packet that no network stack sends. */
-INLINE bool anomalous(struct packet *p)
-{
-	return 1 << (p->class & 31) & (1 << TCP_FIN | 1 << TCP_NULL | 1 << TCP_XMAS | 1 << TCP_OTHER) || p->tiny;
 }
 
 /* is_reply reports whether a packet is taken for a reply to this machine: because this machine sent to its source, or, where outgoing
@@ -117,31 +105,16 @@ INLINE bool is_reply(struct control *c, struct packet *p, u64 src, u64 dst)
 		return 1;
 	if (p->class != UDP && p->class != TCP_ACK && p->class != TCP_FINACK)
 		return 0;
-	if (replay || c->egress)
+	if (both_ways || c->egress)
 		return solicited(c, p, src, dst);
 	return p->dport >= 32768 && p->sport < 32768;
 }
 
-/* offer_sample samples the first packet of a conversation if the token bucket allows it. Its fingerprint is stored if so. */
-INLINE void offer_sample(struct state *st, struct control *c, struct bank *b, struct packet *p, u16 *cell, u16 fingerprint, bool reply)
+/* is_odd_answer reports a SYN-ACK or RST that answers nothing and comes from a client's port to a service's, unlike that of a host
+ * whose address was forged (backscatter). */
+INLINE bool is_odd_answer(struct control *c, struct packet *p, u64 src, u64 dst)
 {
-	b->candidates++;
-	u64 at = now(st, c), next = st->next_sample;
-	if (next > at + sample_burst)
-		return;
-	st->next_sample = (next > at ? next : at) + sample_interval;
-	*cell = fingerprint;
-	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
-	if (!s) {
-		b->ring_lost++;
-		return;
-	}
-	b->sampled++;
-	*s = (struct sample){
-		.time = at, .src = p->src, .dst = p->dst, .bytes = p->bytes, .sport = p->sport, .dport = p->dport, .vlan = p->vlan,
-		.proto = p->proto, .flags = p->flags, .class = p->class, .fragment = p->fragment, .reply = reply,
-	};
-	ring_submit(s, NO_WAKEUP);
+	return p->sport >= 32768 && p->dport < 32768 && !solicited(c, p, src, dst);
 }
 
 /* promote counts a source without a record in the sketch, and gives it a record once it has sent enough. It returns the record's slot
@@ -214,19 +187,19 @@ INLINE void count_source(struct source *s, struct packet *p, u64 at, u32 before)
 		s->fragmented++;
 }
 
-/* track_source updates the source's record and samples new conversations. */
+/* track_source updates the source's record, samples tries and tells that they are answered. */
 INLINE void track_source(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst)
 {
 	u32 before = 0;
 	int slot = find_source(st, src);
 	if (slot < 0)
 		slot = promote(st, c, b, p, src, &before);
-	bool sure = p->class == TCP_SYN || p->class == ICMP_ECHO || anomalous(p);
+	bool sure = p->class == TCP_SYN || p->class == ICMP_ECHO || icmp_query(p) || anomalous(p);
 	bool reply = !sure && is_reply(c, p, src, dst);
-	u64 key = hash_conversation(src, dst, (u64)p->class << 16 | p->dport);
-	/* Fingerprints change every 128 intervals, so that a repeated conversation is sampled again. */
-	u16 *cell = &st->contact[key >> 50 & (CONTACTS - 1)], fingerprint = (u16)((key >> 32) + (c->epoch >> 7) * 40503U) | 1;
-	bool fresh = *cell != fingerprint;
+	struct try t = find_try(c, p, p->dport, src, dst);
+	if (unlikely(!t.cell))
+		return;
+	bool fresh = is_fresh(p, t.bits);
 	if (slot >= 0) {
 		struct source *s = &st->source[c->epoch & 1][slot & (CPU_SOURCES - 1)];
 		count_source(s, p, now(st, c), before);
@@ -234,9 +207,15 @@ INLINE void track_source(struct state *st, struct control *c, struct bank *b, st
 			s->replies++;
 		else if (sure || p->class == UDP || ((p->class == TCP_ACK || p->class == TCP_FINACK) && fresh))
 			record_probe(s, p, dst);
+		if (p->completes && (!c->egress || reply))
+			s->completed++;
 	}
-	if (fresh && p->class != TCP_SYNACK && p->class != TCP_RST)
-		offer_sample(st, c, b, p, cell, fingerprint, reply);
+	/* The ACK that ends a handshake. With egress, this machine must have sent a SYN-ACK before. */
+	bool established = p->class == TCP_ACK || p->class == TCP_FINACK;
+	if (established && (t.bits & (TRIED | TOLD)) == TRIED && (!c->egress || reply))
+		tell(st, c, b, p, &t, TCP_SYN, ANSWERED, 0);
+	if (fresh && (p->class != TCP_SYNACK && p->class != TCP_RST ? 1 : is_odd_answer(c, p, src, dst)))
+		offer_sample(st, c, b, p, &t, slot >= 0 ? TRACKED : UNTRACKED, reply);
 }
 
 /* random_source gives a benchmark's packet one of random_sources sources. */
@@ -296,7 +275,9 @@ int ironpost(struct xdp_md *ctx)
 	if (last_step == 4)
 		return XDP_PASS;
 	track_source(st, c, b, p, src, dst);
-	if (replay)
+	if (both_ways)
 		record_response(st, c, p, src, dst);
+	else if (c->egress)
+		tell_outcome(st, c, b, p, src, dst, 1);
 	return XDP_PASS;
 }

@@ -40,6 +40,16 @@ INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
 	case 58:
 		if ((p->proto == 58) == p->v6)
 			break;
+		p->class = OTHER;
+		return PARSED;
+	case 132: /* SCTP (RFC 9260, section 3): the type of the first chunk takes the place of flags */
+		p->class = OTHER;
+		if (unlikely(len < 13 || (void *)h + 13 > end))
+			return PARSED;
+		p->sport = swap16(*(u16 *)h);
+		p->dport = swap16(*(u16 *)(h + 2));
+		p->flags = h[12];
+		return PARSED;
 	default:
 		p->class = OTHER;
 		return PARSED;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Outgoing packets. SYN-ACK and RST are the evidence for scans and half-open connections; a request that goes out makes the
- * packets that come back replies, not probes. p is the outgoing packet; src and dst are the hashes of its addresses. */
+ * packets that come back replies, not probes; a reply that goes out is the outcome of a try. p is the outgoing packet; src and dst are
+ * the hashes of its addresses. */
 #pragma once
-#include "parse.h"
+#include "tries.h"
 
 /* unreachable reports an ICMP or ICMPv6 destination unreachable. */
 INLINE bool unreachable(struct packet *p)
@@ -24,19 +25,13 @@ INLINE struct source *source_record(struct state *st, struct control *c, struct 
 	return s;
 }
 
-/* rst_without_ack reports a RST without ACK, the response to an ACK of no connection; a refused or aborted connection gets a RST
- * with ACK (RFC 9293, section 3.10.7). */
-INLINE bool rst_without_ack(struct packet *p)
-{
-	return p->class == TCP_RST && !(p->flags & 0x10);
-}
-
 /* record_response counts an outgoing packet in the records of its source (the target) and its destination. */
 INLINE void record_response(struct state *st, struct control *c, struct packet *p, u64 src, u64 dst)
 {
 	bool accept = p->class == TCP_SYNACK, refuse = p->class == TCP_RST;
 	if (p->class <= UDP && !refuse)
 		mark_outbound(c, hash_conversation(dst, src, (u64)p->proto << 16 | p->sport));
+	tell_outcome(st, c, &st->bank[c->epoch & 1], p, src, dst, 0);
 	if (!accept && !refuse && !unreachable(p))
 		return;
 	struct source *s = source_record(st, c, p->dst, dst);

@@ -13,7 +13,8 @@ enum {
 	CPU_TARGETS = 256,  /* records of targets: 4 ways */
 	WAYS = 4,
 	SKETCH = 8192,
-	CONTACTS = 16384,
+	TRIES = 32768,
+	BUCKETS = 3,
 	PENDING = 16384,
 	SOURCE_REGISTERS = 4096,
 	TARGET_REGISTERS = 2048,
@@ -54,7 +55,7 @@ struct source {
 	u32 probes, replies;
 	u32 class[CLASSES];
 	u32 refused, answered, rst_no_ack; /* written by the egress program only */
-	u32 fragmented;
+	u32 fragmented, completed, pad;
 	u16 vlan, new_ports;
 	u32 new_hosts;
 	u16 sample_ports[SAMPLE_PORTS];
@@ -96,18 +97,18 @@ struct packet {
 	u32 ip; /* IPv4 address of the source, network byte order */
 	u16 sport, dport, vlan;
 	u8 proto, flags, class, v6, fragment, tiny, bare, result;
+	u8 completes, pad[7]; /* completes: an ACK that ends a handshake */
 };
 
 struct state {
 	struct bank bank[2];
 	u64 jiffy, jiffy_time; /* the coarse clock moves with the jiffy only, so it is read once per jiffy */
-	u64 next_sample;
+	u64 next_sample[BUCKETS];
 	u64 random; /* state of random_source */
 	struct packet packet;
 	u32 source_tag[CPU_SOURCES];
 	u32 target_tag[CPU_TARGETS];
 	u32 sketch[2][SKETCH];  /* epoch << 16 | count */
-	u16 contact[CONTACTS];  /* fingerprints of sampled (source, target, port) */
 	u16 pending[PENDING];   /* fingerprints of handshakes waiting for the client's ACK */
 	struct source source[2][CPU_SOURCES];
 	struct target target[2][CPU_TARGETS];
@@ -118,7 +119,7 @@ struct sample {
 	struct addr src, dst;
 	u32 bytes;
 	u16 sport, dport, vlan;
-	u8 proto, flags, class, fragment, reply, pad[3];
+	u8 proto, flags, class, fragment, reply, outcome, outbound, pad;
 };
 
 struct {
@@ -137,6 +138,21 @@ struct {
 	type(key, u32);
 	type(value, u16[OUTBOUND]);
 } outbound SEC(".maps");
+
+/* The sampled tries of all CPUs, because a reply may leave on another CPU than the try came in on. A cell is written when a try is
+ * sampled and when its outcome is, so a flood does not make CPUs contend for it. */
+struct {
+	uint(type, MAP_ARRAY);
+	uint(map_flags, MMAPABLE);
+	uint(max_entries, 1);
+	type(key, u32);
+	type(value, u16[TRIES]);
+} tries SEC(".maps");
+
+struct {
+	uint(type, MAP_RINGBUF);
+	uint(max_entries, 262144);
+} ring SEC(".maps");
 
 struct control {
 	u64 now; /* the clock of replay */
@@ -161,7 +177,10 @@ INLINE struct control *get_control(void)
 /* Set at load. They are constants for the verifier, which removes code that they switch off. */
 const volatile u64 seed[4];
 const volatile u32 cpus;   /* how many states there are */
-const volatile bool replay; /* the time is control.now, CPU 0 is used, packets of both directions come in */
+const volatile bool replay;         /* the time is control.now, and CPU 0 is used */
+const volatile bool both_ways;      /* the XDP program gets the packets of both directions, as a capture has them */
+const volatile u32 sample_interval; /* ns between two samples, on this CPU */
+const volatile u32 sample_burst;    /* size of the token bucket in ns */
 
 INLINE u64 now(struct state *st, struct control *c)
 {

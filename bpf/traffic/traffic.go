@@ -87,6 +87,8 @@ type Source struct {
 	// refusals: the response to an ACK of no connection, while a refused or aborted connection gets a RST with ACK (RFC 9293,
 	// section 3.10.7). See Window.Egress.
 	Refused, Answered, RSTWithoutACK uint64
+	// Completed counts the handshakes that it completed; with egress only those that this machine answered.
+	Completed uint64
 	// Fragmented counts its fragments, first ones included.
 	Fragmented  uint64
 	First, Last time.Time
@@ -138,14 +140,15 @@ type Window struct {
 	Egress bool
 }
 
-// Sample is one packet: the first of a (source, target, target port, class) in about two minutes, within the sampling budget. So a scan
-// of one port a minute is one Sample a minute. Ports are 0 without ports; for ICMP the target's port is type<<8 | code.
+// Sample is a try, or the outcome of one. A try is the first packet of a (source, target, target port, kind) in about two minutes,
+// within the sampling budget; SYN, ACK and FIN-ACK are of one kind. So a scan of one port a minute is one Sample a minute. Ports are 0
+// without ports; for ICMP the target's port is type<<8 | code. Each sampled try is followed by at most one outcome, outside the budget.
 type Sample struct {
 	Time           time.Time
 	Source, Target netip.AddrPort
 	// Proto is the IP protocol number after extension headers.
 	Proto uint8
-	// Flags are the TCP flags, ECE and CWR included.
+	// Flags are the TCP flags, ECE and CWR included; of SCTP the type of the first chunk.
 	Flags    uint8
 	Class    Class
 	Bytes    uint32
@@ -153,4 +156,22 @@ type Sample struct {
 	VLAN     uint16
 	// Reply says that the packet is a reply to one that this machine sent (see Window.Egress).
 	Reply bool
+	// Outcome is not Open for an outcome: Source, Target and Class are then those of the try, and Flags and Bytes those of the packet
+	// that ended it.
+	Outcome Outcome
+	// Outbound says that the packet left through the interface: a try of this machine, or of one behind it.
+	Outbound bool
 }
+
+// Outcome is what is known of a try.
+type Outcome uint8
+
+// The outcomes, in the order of the enum in bpf/src/tries.h.
+const (
+	// Open is a try that may still be answered.
+	Open Outcome = iota
+	// Answered is a completed handshake, a reply to UDP or to an ICMP query; of outbound tries, a SYN-ACK.
+	Answered
+	// Refused is a RST.
+	Refused
+)

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Tries: the first packets of (source, target, port, kind) in about two minutes, which may probe a port or host. Those within the
+ * sampling budget are samples. A try that was sampled is followed by one more sample when its outcome is seen: ANSWERED or REFUSED. An
+ * outcome needs no budget, since each belongs to a sample that had some; so completed connections take no room from tries, and no
+ * flood hides that a try was answered. */
+#pragma once
+#include "parse.h"
+
+/* The order is that of traffic.Outcome. */
+enum { OPEN, ANSWERED, REFUSED };
+
+/* The bits of a cell beside the fingerprint: the try was sampled (ACK and FIN-ACK have a bit of their own, since a connection without
+ * a SYN may be older than this program), and its outcome was told. */
+enum { TRIED = 1, ACKED = 2, TOLD = 4, CELL_BITS = 7 };
+
+/* The token buckets of samples. Sources without a record, forged ones above all, cannot use up the samples of those with one. */
+enum { UNTRACKED, TRACKED, OUTGOING };
+
+struct try {
+	u16 *cell, fingerprint, bits;
+};
+
+/* anomalous reports a packet that no network stack sends. */
+INLINE bool anomalous(struct packet *p)
+{
+	return 1 << (p->class & 31) & (1 << TCP_FIN | 1 << TCP_NULL | 1 << TCP_XMAS | 1 << TCP_OTHER) || p->tiny;
+}
+
+/* icmp_query reports an ICMP timestamp, information or address mask request. */
+INLINE bool icmp_query(struct packet *p)
+{
+	return p->class == ICMP_OTHER && !p->v6 && (p->dport == 13 << 8 || p->dport == 15 << 8 || p->dport == 17 << 8);
+}
+
+/* rst_without_ack reports a RST without ACK, the response to an ACK of no connection; a refused or aborted connection gets a RST
+ * with ACK (RFC 9293, section 3.10.7). */
+INLINE bool rst_without_ack(struct packet *p)
+{
+	return p->class == TCP_RST && !(p->flags & 0x10);
+}
+
+/* cell_of returns the try of (source, target, number), with the bits of its cell. */
+INLINE struct try cell_of(struct control *c, u64 src, u64 dst, u64 number)
+{
+	u32 zero = 0;
+	u64 key = hash_conversation(src, dst, number);
+	struct try t = {};
+	u16 *cells = map_lookup(&tries, &zero);
+	if (unlikely(!cells))
+		return t;
+	t.cell = &cells[key >> 49];
+	/* Fingerprints change every 128 intervals, so that a repeated conversation is sampled again. */
+	t.fingerprint = (u16)((key >> 32) + (c->epoch >> 7) * 40503U) & ~CELL_BITS;
+	if (((*t.cell ^ t.fingerprint) & ~CELL_BITS) == 0)
+		t.bits = *t.cell & CELL_BITS;
+	return t;
+}
+
+/* number_of tells tries of one source at one target apart: kind and port, of SCTP the kind of chunk, else the protocol. SYN, ACK and
+ * FIN-ACK are of one kind, so that a connection is one try. */
+INLINE u64 number_of(u32 class, u16 port)
+{
+	return (u64)(class == TCP_ACK || class == TCP_FINACK ? TCP_SYN : class) << 16 | port;
+}
+
+/* find_try returns the try that p is. */
+INLINE struct try find_try(struct control *c, struct packet *p, u16 port, u64 src, u64 dst)
+{
+	u64 number = number_of(p->class, port);
+	if (p->class == OTHER)
+		number |= (u64)p->proto << 32 | (u64)p->flags << 40;
+	return cell_of(c, src, dst, number);
+}
+
+/* is_fresh reports whether p is due to be sampled. */
+INLINE bool is_fresh(struct packet *p, u32 bits)
+{
+	return p->class == TCP_ACK || p->class == TCP_FINACK ? !(bits & (TRIED | ACKED)) : !(bits & TRIED);
+}
+
+/* offer_sample samples a try if the token bucket allows it. */
+INLINE void offer_sample(struct state *st, struct control *c, struct bank *b, struct packet *p, struct try *t, u32 bucket, bool reply)
+{
+	b->candidates++;
+	u64 at = now(st, c), next = st->next_sample[bucket];
+	if (next > at + sample_burst)
+		return;
+	st->next_sample[bucket] = (next > at ? next : at) + sample_interval;
+	*t->cell = t->fingerprint | (p->class == TCP_ACK || p->class == TCP_FINACK ? ACKED : TRIED);
+	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
+	if (!s) {
+		b->ring_lost++;
+		return;
+	}
+	b->sampled++;
+	*s = (struct sample){
+		.time = at, .src = p->src, .dst = p->dst, .bytes = p->bytes, .sport = p->sport, .dport = p->dport, .vlan = p->vlan,
+		.proto = p->proto, .flags = p->flags, .class = p->class, .fragment = p->fragment, .reply = reply, .outbound = bucket == OUTGOING,
+	};
+	ring_submit(s, NO_WAKEUP);
+}
+
+/* tell samples the outcome of a try of this class, once. The sample has the addresses and ports of the try; answer says that p comes
+ * from the try's target. */
+INLINE void tell(struct state *st, struct control *c, struct bank *b, struct packet *p, struct try *t, u32 class, u32 outcome, bool answer)
+{
+	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
+	if (!s) {
+		b->ring_lost++;
+		return;
+	}
+	*t->cell |= TOLD;
+	*s = (struct sample){
+		.time = now(st, c), .src = answer ? p->dst : p->src, .dst = answer ? p->src : p->dst, .bytes = p->bytes,
+		.sport = answer ? p->dport : p->sport, .dport = answer ? p->sport : p->dport, .vlan = p->vlan, .proto = p->proto,
+		.flags = p->flags, .class = class, .outcome = outcome,
+	};
+	ring_submit(s, NO_WAKEUP);
+}
+
+/* tell_outcome tells the outcome of the try that p answers, if there is one: of UDP, ICMP queries and, of refusals, TCP. incoming says
+ * that the try went out; then a SYN-ACK is an answer, too, while that of this machine only opens half a connection. */
+INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, bool incoming)
+{
+	u32 class = p->class, port = p->sport, outcome = ANSWERED;
+	switch (p->class) {
+	case UDP:
+		break;
+	case TCP_RST:
+		class = TCP_SYN;
+		outcome = REFUSED;
+		break;
+	case TCP_SYNACK:
+		if (!incoming)
+			return;
+		class = TCP_SYN;
+		break;
+	case ICMP_OTHER: /* replies to echo, timestamp, information and address mask requests; RFC 792, RFC 950, RFC 4443 */
+		if (p->dport == (p->v6 ? 129 << 8 : 0)) {
+			class = ICMP_ECHO;
+			port = p->v6 ? 128 << 8 : 8 << 8;
+		} else if (!p->v6 && (p->dport == 14 << 8 || p->dport == 16 << 8 || p->dport == 18 << 8)) {
+			port = p->dport - (1 << 8);
+		} else {
+			return;
+		}
+		break;
+	default:
+		return;
+	}
+	struct try t = cell_of(c, dst, src, number_of(class, port));
+	if (likely(!t.cell || !(t.bits & (TRIED | ACKED)) || t.bits & TOLD))
+		return;
+	if (outcome == REFUSED && rst_without_ack(p)) {
+		if (t.bits & TRIED) /* the RST answers an ACK, not the SYN */
+			return;
+		class = TCP_ACK;
+	} else if (outcome == REFUSED && !(t.bits & TRIED)) {
+		return;
+	}
+	tell(st, c, b, p, &t, class, outcome, 1);
+}
