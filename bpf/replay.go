@@ -72,3 +72,25 @@ func (e *Engine) Drain() ([]traffic.Sample, error) {
 	}
 	return samples, nil
 }
+
+// Reset forgets all traffic, so that another capture can be replayed. It is for replay, with no other call at the same time.
+func (e *Engine) Reset() error {
+	if _, err := e.Drain(); err != nil {
+		return err
+	}
+	var zero programControl
+	empty := make([]byte, unsafe.Sizeof(programState{}))
+	_, err := e.states.WriteAt(empty, 0)
+	if err = errors.Join(err, store(e.control, 0, &zero)); err != nil {
+		return fmt.Errorf("clear the counters: %w", err)
+	}
+	for _, m := range []*ebpf.Map{e.maps.Tries, e.maps.Outbound} {
+		if err := m.Put(uint32(0), make([]byte, m.ValueSize())); err != nil {
+			return fmt.Errorf("clear %s: %w", m, err)
+		}
+	}
+	clear(e.idle)
+	e.epoch, e.start = 0, time.Time{}
+	e.attached.Store(false)
+	return nil
+}

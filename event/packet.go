@@ -77,14 +77,18 @@ type Flow struct {
 // evidence. Actor is an address, "spoofed" where the source addresses are not credible, or
 // "distributed" where they are many. Method is how (syn, udp, dns …), Phase whether it
 // has begun, is ongoing or over. Ports and Hosts are a sample of the targets. Lacking
-// names evidence that could not be collected. Package services/ebpfengine/detect lists the
-// values of each.
+// names evidence that could not be collected. Direction is "outbound" where the actor is
+// the watched host or one behind it, and else empty. MayBeDecoy says that others do the
+// same to the target at the same time, so that the actor's address may be forged. Package
+// services/ebpfengine/detect lists the values of each.
 type TrafficFinding struct {
 	Name       string            `json:"name"`
 	Method     string            `json:"method,omitempty"`
 	Phase      string            `json:"phase,omitempty"`
 	Actor      string            `json:"actor"`
 	Target     Endpoint          `json:"target"`
+	Direction  string            `json:"direction,omitempty"`
+	MayBeDecoy bool              `json:"may_be_decoy,omitempty"`
 	DurationMS int64             `json:"duration_ms"`
 	Counts     map[string]uint64 `json:"counts,omitempty"`
 	Ports      []uint16          `json:"ports,omitempty"`

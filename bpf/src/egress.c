@@ -29,7 +29,7 @@ int responses_out(struct __sk_buff *skb)
 	if (!opens(&p))
 		return TCX_NEXT;
 	struct try t = find_try(c, &p, p.dport, src, dst);
-	if (t.cell && is_fresh(&p, t.bits))
+	if (t.cell && !(t.bits & TRIED))
 		offer_sample(st, c, &st->bank[c->epoch & 1], &p, &t, OUTGOING, 0);
 	return TCX_NEXT;
 }

@@ -199,22 +199,22 @@ INLINE void track_source(struct state *st, struct control *c, struct bank *b, st
 	struct try t = find_try(c, p, p->dport, src, dst);
 	if (unlikely(!t.cell))
 		return;
-	bool fresh = is_fresh(p, t.bits);
+	bool completed = established(p) && t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : !c->egress || reply);
+	bool fresh = established(p) ? !(t.bits & ACKED) && !completed : !(t.bits & TRIED);
 	if (slot >= 0) {
 		struct source *s = &st->source[c->epoch & 1][slot & (CPU_SOURCES - 1)];
 		count_source(s, p, now(st, c), before);
 		if (reply)
 			s->replies++;
-		else if (sure || p->class == UDP || ((p->class == TCP_ACK || p->class == TCP_FINACK) && fresh))
+		else if (sure || p->class == UDP || (established(p) && fresh))
 			record_probe(s, p, dst);
 		if (p->completes && (!c->egress || reply))
 			s->completed++;
 	}
-	/* The ACK that ends a handshake. With egress, this machine must have sent a SYN-ACK before. */
-	bool established = p->class == TCP_ACK || p->class == TCP_FINACK;
-	if (established && (t.bits & (TRIED | TOLD)) == TRIED && (!c->egress || reply))
-		tell(st, c, b, p, &t, TCP_SYN, ANSWERED, 0);
-	if (fresh && (p->class != TCP_SYNACK && p->class != TCP_RST ? 1 : is_odd_answer(c, p, src, dst)))
+	/* The ACK ends a handshake: with egress, this machine has sent a SYN-ACK, and without, nothing is known against it. */
+	if (unlikely(completed && !(t.bits & TOLD)))
+		tell(st, c, b, p, &t, TCP_SYN, ANSWERED, BY_SOURCE);
+	if (fresh && ((p->class != TCP_SYNACK && p->class != TCP_RST) || is_odd_answer(c, p, src, dst)))
 		offer_sample(st, c, b, p, &t, slot >= 0 ? TRACKED : UNTRACKED, reply);
 }
 
@@ -278,6 +278,6 @@ int ironpost(struct xdp_md *ctx)
 	if (both_ways)
 		record_response(st, c, p, src, dst);
 	else if (c->egress)
-		tell_outcome(st, c, b, p, src, dst, 1);
+		tell_outcome(st, c, b, p, src, dst, BY_REMOTE);
 	return XDP_PASS;
 }

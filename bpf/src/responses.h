@@ -31,7 +31,7 @@ INLINE void record_response(struct state *st, struct control *c, struct packet *
 	bool accept = p->class == TCP_SYNACK, refuse = p->class == TCP_RST;
 	if (p->class <= UDP && !refuse)
 		mark_outbound(c, hash_conversation(dst, src, (u64)p->proto << 16 | p->sport));
-	tell_outcome(st, c, &st->bank[c->epoch & 1], p, src, dst, 0);
+	tell_outcome(st, c, &st->bank[c->epoch & 1], p, src, dst, BY_TARGET);
 	if (!accept && !refuse && !unreachable(p))
 		return;
 	struct source *s = source_record(st, c, p->dst, dst);

@@ -10,8 +10,8 @@
 enum { OPEN, ANSWERED, REFUSED };
 
 /* The bits of a cell beside the fingerprint: the try was sampled (ACK and FIN-ACK have a bit of their own, since a connection without
- * a SYN may be older than this program), and its outcome was told. */
-enum { TRIED = 1, ACKED = 2, TOLD = 4, CELL_BITS = 7 };
+ * a SYN may be older than this program), its outcome was told, and it was a refusal. */
+enum { TRIED = 1, ACKED = 2, TOLD = 4, TOLD_REFUSED = 8, CELL_BITS = 15 };
 
 /* The token buckets of samples. Sources without a record, forged ones above all, cannot use up the samples of those with one. */
 enum { UNTRACKED, TRACKED, OUTGOING };
@@ -72,10 +72,10 @@ INLINE struct try find_try(struct control *c, struct packet *p, u16 port, u64 sr
 	return cell_of(c, src, dst, number);
 }
 
-/* is_fresh reports whether p is due to be sampled. */
-INLINE bool is_fresh(struct packet *p, u32 bits)
+/* established reports a packet of a connection. */
+INLINE bool established(struct packet *p)
 {
-	return p->class == TCP_ACK || p->class == TCP_FINACK ? !(bits & (TRIED | ACKED)) : !(bits & TRIED);
+	return p->class == TCP_ACK || p->class == TCP_FINACK;
 }
 
 /* offer_sample samples a try if the token bucket allows it. */
@@ -86,7 +86,7 @@ INLINE void offer_sample(struct state *st, struct control *c, struct bank *b, st
 	if (next > at + sample_burst)
 		return;
 	st->next_sample[bucket] = (next > at ? next : at) + sample_interval;
-	*t->cell = t->fingerprint | (p->class == TCP_ACK || p->class == TCP_FINACK ? ACKED : TRIED);
+	*t->cell = t->fingerprint | (established(p) ? ACKED : TRIED);
 	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
 	if (!s) {
 		b->ring_lost++;
@@ -100,27 +100,30 @@ INLINE void offer_sample(struct state *st, struct control *c, struct bank *b, st
 	ring_submit(s, NO_WAKEUP);
 }
 
-/* tell samples the outcome of a try of this class, once. The sample has the addresses and ports of the try; answer says that p comes
- * from the try's target. */
-INLINE void tell(struct state *st, struct control *c, struct bank *b, struct packet *p, struct try *t, u32 class, u32 outcome, bool answer)
+/* Whose packet tells an outcome: that of the source of the try, or a reply to it, or a reply to a try that went out. */
+enum { BY_SOURCE, BY_TARGET, BY_REMOTE };
+
+/* tell samples the outcome of a try of this class, once. The sample has the addresses and ports of the try. */
+INLINE void tell(struct state *st, struct control *c, struct bank *b, struct packet *p, struct try *t, u32 class, u32 outcome, u32 by)
 {
 	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
 	if (!s) {
 		b->ring_lost++;
 		return;
 	}
-	*t->cell |= TOLD;
+	bool answer = by != BY_SOURCE;
+	*t->cell |= outcome == REFUSED ? TOLD | TOLD_REFUSED : TOLD;
 	*s = (struct sample){
 		.time = now(st, c), .src = answer ? p->dst : p->src, .dst = answer ? p->src : p->dst, .bytes = p->bytes,
 		.sport = answer ? p->dport : p->sport, .dport = answer ? p->sport : p->dport, .vlan = p->vlan, .proto = p->proto,
-		.flags = p->flags, .class = class, .outcome = outcome,
+		.flags = p->flags, .class = class, .outcome = outcome, .outbound = by == BY_REMOTE,
 	};
 	ring_submit(s, NO_WAKEUP);
 }
 
-/* tell_outcome tells the outcome of the try that p answers, if there is one: of UDP, ICMP queries and, of refusals, TCP. incoming says
- * that the try went out; then a SYN-ACK is an answer, too, while that of this machine only opens half a connection. */
-INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, bool incoming)
+/* tell_outcome tells the outcome of the try that p answers, if there is one: of UDP, ICMP queries and, of refusals, TCP. A remote
+ * SYN-ACK is an answer, too, while that of this machine only opens half a connection. */
+INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, u32 by)
 {
 	u32 class = p->class, port = p->sport, outcome = ANSWERED;
 	switch (p->class) {
@@ -131,7 +134,7 @@ INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, st
 		outcome = REFUSED;
 		break;
 	case TCP_SYNACK:
-		if (!incoming)
+		if (by != BY_REMOTE)
 			return;
 		class = TCP_SYN;
 		break;
@@ -158,5 +161,5 @@ INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, st
 	} else if (outcome == REFUSED && !(t.bits & TRIED)) {
 		return;
 	}
-	tell(st, c, b, p, &t, class, outcome, 1);
+	tell(st, c, b, p, &t, class, outcome, by);
 }

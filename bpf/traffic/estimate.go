@@ -19,6 +19,13 @@ func (b *Bitmap) Or(o *Bitmap) {
 	}
 }
 
+// And leaves the values that o has too, and others that share a bit with one of o.
+func (b *Bitmap) And(o *Bitmap) {
+	for i := range b {
+		b[i] &= o[i]
+	}
+}
+
 // Count returns the number of bits set, a lower bound of the distinct values.
 func (b *Bitmap) Count() int {
 	n := 0

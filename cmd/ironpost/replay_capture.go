@@ -115,6 +115,9 @@ func evidence(f event.TrafficFinding) string {
 			parts = append(parts, fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), f.Counts[name]))
 		}
 	}
+	if f.MayBeDecoy {
+		parts = append(parts, "may be a decoy")
+	}
 	for _, what := range f.Lacking {
 		parts = append(parts, "without "+what)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -164,7 +165,8 @@ func (w *watcher) addSamples(samples []traffic.Sample) {
 	w.detector.Sample(samples)
 	sampling := w.sampling
 	w.detecting.Unlock()
-	w.s.box.Samples(w.on.Name, time.Now(), sampling, samples)
+	tries := slices.DeleteFunc(samples, func(s traffic.Sample) bool { return s.Outcome != traffic.Open })
+	w.s.box.Samples(w.on.Name, time.Now(), sampling, tries)
 }
 
 // attached reports whether the program is still on the interface. It is true for a watcher that has ended.

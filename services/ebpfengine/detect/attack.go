@@ -30,6 +30,7 @@ type identity struct {
 	name, method, actor string
 	target              netip.Addr
 	port                uint16
+	outbound            bool
 }
 
 // attack is one that goes on. The scan or flood that owns it updates counts and last.
@@ -42,6 +43,7 @@ type attack struct {
 	ports       []uint16
 	hosts       []netip.Addr
 	missing     map[string]bool
+	mayBeDecoy  bool
 
 	records       int
 	nextRecord    time.Time
@@ -136,8 +138,12 @@ func (r *attacks) record(a *attack, now time.Time) event.TrafficFinding {
 	}
 	counts := maps.Clone(a.counts)
 	counts[countRecord] = uint64(a.records)
+	direction := ""
+	if a.outbound {
+		direction = Outbound
+	}
 	return event.TrafficFinding{
-		Name: a.name, Method: a.method, Phase: phase, Actor: a.actor, Target: event.Endpoint{IP: a.target.String(), Port: a.port},
+		Direction: direction, MayBeDecoy: a.mayBeDecoy, Name: a.name, Method: a.method, Phase: phase, Actor: a.actor, Target: event.Endpoint{IP: a.target.String(), Port: a.port},
 		DurationMS: max(0, a.last.Sub(a.began).Milliseconds()), Counts: counts,
 		Ports: slices.Clone(a.ports), Hosts: hosts, Lacking: slices.Sorted(maps.Keys(a.missing)),
 	}

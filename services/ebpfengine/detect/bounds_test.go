@@ -109,7 +109,7 @@ func TestMemoryIsBoundedUnderForgedFlood(t *testing.T) { //nolint:paralleltest /
 func TestSameWindowsGiveSameDetections(t *testing.T) {
 	t.Parallel()
 	run := func() string {
-		s := newStage(t, true)
+		s := newStage(t, withEgress)
 		s.scan(traffic.TCPSYN, home, ports(300), time.Millisecond)
 		s.flood(1000, 3*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80)) })
 		return fmt.Sprintf("%+v", s.finish())
@@ -123,7 +123,7 @@ func TestSameWindowsGiveSameDetections(t *testing.T) {
 func TestCountsListsEveryCount(t *testing.T) {
 	t.Parallel()
 	listed := detect.Counts()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.scan(traffic.Fragment, home, ports(300), time.Millisecond)
 	s.flood(2000, 6*time.Second, func(i int) {
 		s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80))

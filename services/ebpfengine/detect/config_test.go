@@ -17,8 +17,8 @@ func newStageWith(t testing.TB, change func(*detect.Config)) *stage {
 	cfg := detect.DefaultConfig()
 	change(&cfg)
 	require.Empty(t, cfg.Validate())
-	s := newStage(t, true)
-	s.sensor = newSensor(t, cfg, true)
+	s := newStage(t, withEgress)
+	s.sensor = newSensor(t, cfg, withEgress)
 	return s
 }
 
@@ -26,18 +26,30 @@ func newStageWith(t testing.TB, change func(*detect.Config)) *stage {
 func TestEachKeyHasEffect(t *testing.T) {
 	t.Parallel()
 	syn := func(s *stage, n int) { s.scan(traffic.TCPSYN, home, ports(n), time.Millisecond) }
-	hosts := func(class traffic.Class, n int) func(s *stage) {
+	hosts := func(n int) func(s *stage) {
 		return func(s *stage) {
 			for i := range n {
 				s.wait(time.Millisecond)
-				s.see(packet{at: s.now, src: at(evil, 1024), dst: at(host("10.1", i), 445), class: class, proto: 6, bytes: 60})
+				s.tcp(traffic.TCPSYN, at(evil, 1024), at(host("10.1", i), 445))
+			}
+		}
+	}
+	pings := func(n int) func(s *stage) {
+		return func(s *stage) {
+			for i := range n {
+				s.wait(time.Millisecond)
+				s.ping(evil, host("10.1", i))
 			}
 		}
 	}
 	flood := func(rate int, class traffic.Class, proto uint8) func(s *stage) {
+		port := 9
+		if class == traffic.ICMPEcho {
+			port = echoRequest
+		}
 		return func(s *stage) {
 			s.flood(rate, 4*time.Second, func(i int) {
-				s.see(packet{at: s.now, src: at(s.randomAddr(), 1024+i%60_000), dst: at(home, 9), class: class, proto: proto, bytes: 60, fragment: class == traffic.Fragment})
+				s.see(packet{at: s.now, src: at(s.randomAddr(), 1024+i%60_000), dst: at(home, port), class: class, proto: proto, bytes: 60, fragment: class == traffic.Fragment})
 			})
 		}
 	}
@@ -47,8 +59,8 @@ func TestEachKeyHasEffect(t *testing.T) {
 		before, after []string
 	}{
 		"ScanPorts":  {func(s *stage) { syn(s, 12) }, func(c *detect.Config) { c.ScanPorts = 20 }, []string{"port_scan/syn 203.0.113.66 > 198.51.100.5"}, nil},
-		"ScanHosts":  {hosts(traffic.TCPSYN, 9), func(c *detect.Config) { c.ScanHosts = 20 }, []string{"host_scan/syn 203.0.113.66 > 10.1.0.1:445"}, nil},
-		"SweepHosts": {hosts(traffic.ICMPEcho, 12), func(c *detect.Config) { c.SweepHosts = 10 }, nil, []string{"host_scan/icmp 203.0.113.66 > 10.1.0.1"}},
+		"ScanHosts":  {hosts(9), func(c *detect.Config) { c.ScanHosts = 20 }, []string{"host_scan/syn 203.0.113.66 > 10.1.0.1:445"}, nil},
+		"SweepHosts": {pings(12), func(c *detect.Config) { c.SweepHosts = 10 }, nil, []string{"host_scan/icmp 203.0.113.66 > 10.1.0.1"}},
 		"ScanMemorySecs": {
 			func(s *stage) { s.scan(traffic.TCPSYN, home, ports(14), 10*time.Minute) }, func(c *detect.Config) { c.ScanMemorySecs = 3600 },
 			[]string{"slow_scan/syn 203.0.113.66 > 198.51.100.5"},

@@ -9,6 +9,9 @@ import (
 const (
 	// connectionSpan is the time over which a source's connection rate is averaged.
 	connectionSpan = 5 * time.Second
+	// sustainedWindows is in how many windows of it the rate is reached: a burst, such as that of a
+	// benchmark or of a page of thousands of pictures, is no flood.
+	sustainedWindows = 3
 	// maxConnectors bounds the sources in memory; the kernel records no more.
 	maxConnectors = 4096
 
@@ -64,13 +67,16 @@ func (f *floods) addConnections(src *traffic.Source, w traffic.Window, n float64
 	for len(c.windows) > 1 && w.End.Sub(c.windows[0].at) >= connectionSpan {
 		c.windows = c.windows[1:]
 	}
-	var sum float64
+	limit := float64(f.cfg.ConnectionsPerSec)
+	sum, sustained := 0.0, 0
 	for _, window := range c.windows {
 		sum += window.count
+		if window.count >= limit/2 {
+			sustained++
+		}
 	}
-	limit := float64(f.cfg.ConnectionsPerSec)
 	rate := sum / max(connectionSpan, w.End.Sub(w.Start)).Seconds()
-	if rate < limit/2 || (rate < limit && c.attack == nil) { // a running flood goes on down to half the limit
+	if rate < limit/2 || (c.attack == nil && (rate < limit || sustained < sustainedWindows)) { // a running flood goes on down to half the limit
 		return
 	}
 	if c.attack == nil || c.attack.ended {

@@ -61,6 +61,24 @@ func (d *distinctCounter) has(value uint64) bool {
 	return len(d.exact) >= maxExact && d.own[bit/64]&(1<<(bit%64)) != 0
 }
 
+// resembles reports whether both counted mostly the same values.
+func (d *distinctCounter) resembles(o *distinctCounter) bool {
+	a, b, both := d.kernel.Count(), o.kernel.Count(), 0
+	if a >= minAttempts && b >= minAttempts {
+		common := d.kernel
+		common.And(&o.kernel)
+		both = common.Count()
+	} else {
+		a, b = len(d.exact), len(o.exact)
+		for value := range d.exact {
+			if _, known := o.exact[value]; known {
+				both++
+			}
+		}
+	}
+	return a > 0 && b > 0 && 4*both >= 3*min(a, b)
+}
+
 func (d *distinctCounter) count() uint64 {
 	n := uint64(len(d.exact))
 	if n >= maxExact {

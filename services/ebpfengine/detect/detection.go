@@ -32,7 +32,7 @@ func Names() []string {
 // Counts returns the names of all counts except the record number, the most telling first.
 func Counts() []string {
 	return []string{
-		countProbes, countPorts, countHosts, countRefused, countAnswered, countConnections, countSYN, countSYNACK, countACK, countHalfOpen,
+		countProbes, countPorts, countHosts, countAddresses, countRefused, countAnswered, countConnections, countSYN, countSYNACK, countACK, countHalfOpen,
 		countSources, countSpoofed, countPeak, countPerSecond, countFragments, countPackets, countBytes, countBytesSecond,
 	}
 }
@@ -49,6 +49,9 @@ const (
 	PhaseOngoing = "ongoing"
 	PhaseOver    = "over"
 )
+
+// Outbound is the direction of attacks by this machine, or by one behind it.
+const Outbound = "outbound"
 
 // Evidence that may be missing.
 const (
@@ -75,7 +78,7 @@ type Detection struct {
 // number of the record, so a capture read twice gives the same ids; the trace id is one for
 // all records of an attack.
 func (d Detection) Packet(host string) *event.Packet {
-	attack := event.ID(host, d.Interface, d.Name, d.Method, d.Actor, d.Target.IP, fmt.Sprint(d.Target.Port), fmt.Sprint(d.Began.UnixNano()))
+	attack := event.ID(host, d.Interface, d.Name, d.Method, d.Direction, d.Actor, d.Target.IP, fmt.Sprint(d.Target.Port), fmt.Sprint(d.Began.UnixNano()))
 	finding := d.TrafficFinding
 	return &event.Packet{
 		ID: event.ID(attack, d.Phase, fmt.Sprint(d.Counts[countRecord])), Schema: event.Schema, TraceID: attack,

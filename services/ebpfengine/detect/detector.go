@@ -26,24 +26,25 @@ type Stats struct {
 // Detector finds attacks in the windows and samples of one interface. It is not safe for
 // concurrent use.
 type Detector struct {
-	pending []traffic.Sample
-	attacks *attacks
-	scans   *scans
-	floods  *floods
-	stats   *Stats
-	last    traffic.Window // without its records
+	pending  []traffic.Sample
+	attacks  *attacks
+	scans    *scans
+	outgoing *scans // of this machine, and of those behind it
+	floods   *floods
+	stats    *Stats
+	last     traffic.Window // without its records
 }
 
 // New returns a Detector for one interface. cfg must be valid.
 func New(cfg Config) *Detector {
 	stats := &Stats{}
 	a := &attacks{byIdentity: map[identity]*attack{}, repeat: time.Duration(cfg.RepeatSecs) * time.Second}
-	s := &scans{cfg: cfg, attacks: a, stats: stats, sources: map[netip.Addr]*sourceState{}}
+	s := newScans(cfg, false, a, stats)
 	f := &floods{
 		cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
 		targets: map[netip.Addr]*targetState{}, active: map[identity]*flood{},
 	}
-	return &Detector{attacks: a, scans: s, floods: f, stats: stats}
+	return &Detector{attacks: a, scans: s, outgoing: newScans(cfg, true, a, stats), floods: f, stats: stats}
 }
 
 // Sample adds samples of the interval whose window comes next. It does not keep the slice.
@@ -57,15 +58,26 @@ func (d *Detector) Sample(samples []traffic.Sample) {
 // most 64; the others follow with the next windows.
 func (d *Detector) Observe(w traffic.Window) []Detection {
 	for _, s := range d.pending {
-		d.scans.sample(s)
-		d.floods.sample(s)
+		d.sample(s)
 	}
 	d.pending = d.pending[:0]
 	d.scans.endWindow(w)
+	d.outgoing.endWindow(w)
 	d.floods.endWindow(w)
 	d.last = w
 	d.last.Sources, d.last.Targets = nil, nil
 	return d.detections(d.attacks.due(w.End), w.End)
+}
+
+func (d *Detector) sample(s traffic.Sample) {
+	if s.Outbound {
+		d.outgoing.sample(s)
+		return
+	}
+	d.scans.sample(s)
+	if s.Outcome == traffic.Open {
+		d.floods.sample(s)
+	}
 }
 
 // Close ends all attacks, as of the last window, and returns their remaining detections.
@@ -87,7 +99,7 @@ func (d *Detector) Close() []Detection {
 // Stats returns the counts so far.
 func (d *Detector) Stats() Stats {
 	s := *d.stats
-	s.Sources, s.Running = len(d.scans.order), len(d.attacks.byIdentity)
+	s.Sources, s.Running = len(d.scans.sources.order)+len(d.scans.networks.order)+len(d.outgoing.sources.order), len(d.attacks.byIdentity)
 	s.Displaced += d.attacks.evicted
 	return s
 }

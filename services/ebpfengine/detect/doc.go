@@ -7,14 +7,16 @@
 //
 // A [Detection] has one of these names. The actor is the address that attacks, or
 // [Spoofed] where the sources are forged or misused, or [Distributed] where there are many
-// and none stands out. Only an address may be blocked.
+// and none stands out. A scan by three addresses of an IPv6 /64 or an IPv4 /24, or more, of
+// which none is one by itself, has that network as its actor. Only an address may be blocked.
 //
 //	name               what                                        actor                 target
-//	port_scan          one source tries many ports of one host     address               ip
-//	host_scan          one source tries one port, or ping, on      address               ip of one host, port
+//	port_scan          one source tries many ports of one host     address or network    ip
+//	host_scan          one source tries one port, or ping, on      address or network    ip of one host, port
 //	                   many hosts
-//	block_scan         many ports on many hosts                    address               ip of one host
-//	slow_scan          any of the three, at less than one probe    address               ip of one host, port if one
+//	block_scan         several ports on many hosts, or many ports  address or network    ip of one host
+//	                   on several
+//	slow_scan          any of the three, at less than one probe    address or network    ip of one host, port if one
 //	                   in [Config.SlowGapSecs]
 //	syn_flood          many half-open connections at a host        address or a word     ip, port
 //	udp_flood          UDP that answers nothing, or one source's   address or a word     ip, port if one
@@ -27,10 +29,41 @@
 //	                   not send
 //	connection_flood   one source opens connections too fast       address               ip, port if one
 //
+// # Evidence of scans
+//
+// A scan is many tries of one source that failed, never many contacts. The program samples
+// the first packet of each source to each port, and then, at most once, its outcome.
+//
+//	try                        has failed
+//	SYN                        refused with RST, or without a completed handshake for 1 s
+//	UDP                        without a reply for 2 s; one of 1200 bytes or more is no try
+//	ICMP echo, timestamp, ...  without a reply for 1 s; 40 hosts are a sweep even if they reply
+//	ACK, FIN with ACK          refused with RST; or sent from one client's port to three ports
+//	                           or more: else the connection may be older than the engine
+//	SYN-ACK, RST               answers nothing, and goes from a client's port to a service's:
+//	                           else it is the echo of an attack on another (backscatter)
+//	SCTP INIT                  without a COOKIE ECHO for 1 s
+//	any other                  at once: no network stack sends it
+//
+// With egress a handshake counts as completed only if the host sent a SYN-ACK. What is
+// answered clears its own try and no other. UDP at which devices of one network discover
+// each other (SSDP, mDNS, SLP, BJNP and others) is no try, nor are single ports of many
+// hosts, as tried by programs that share files.
+//
+// direction is outbound where the actor is the watched host, or a container or machine
+// behind it. Then the limits are two times the ports and three times the hosts, most tries
+// must have failed, and slow scans are not found: crawlers and mail servers fail, too.
+//
+// may_be_decoy says that other sources try the same ports of the same host at the same
+// time, as with nmap -D: one of them is the scanner, and the addresses of the others may be
+// forged. It is left out for a source that completed a handshake. Block such sources for
+// minutes, not for hours.
+//
 // # Methods
 //
 // method is, for scans: syn, fin, null, xmas, ack (FIN with ACK, too), udp, icmp, fragment
-// (TCP flags hidden in a later fragment, as nmap -f does), other (contradictory flags). For
+// (TCP flags hidden in a later fragment, as nmap -f does), syn-ack, rst, other
+// (contradictory flags), sctp-init, sctp-cookie, protocol (ports are then IP protocols). For
 // reflection: the misused protocol, such as dns, ntp or memcached, udp- and the port where
 // there is no name, or tcp (SYN-ACK). For tcp_flood: ack, rst, other. Else it is empty.
 //
@@ -48,6 +81,7 @@
 //	packets, bytes       of the attack's own traffic classes, as far as counted
 //	probes               scans: packets that probe a port or host
 //	ports, hosts         scans: how many different ones (an estimate above 64)
+//	addresses            scans by a network: how many of its addresses were sampled
 //	refused              scans: probes the host refused (RST, ICMP unreachable)
 //	answered             scans: probes the host answered (SYN-ACK)
 //	fragments            packets that were fragments

@@ -63,7 +63,7 @@ func TestFloodsHaveActorAndTarget(t *testing.T) {
 func TestAnsweredQueriesMayBeFlood(t *testing.T) {
 	t.Parallel()
 	names := func(sources, port int) []string {
-		s := newStage(t, true)
+		s := newStage(t, withEgress)
 		s.flood(24_000, 4*time.Second, func(i int) {
 			from, to := at(host("10.2", i%sources), 40_000), at(home, port)
 			s.udp(from, to, 80)
@@ -86,7 +86,7 @@ func TestQueriesOfOthersAreNotCountedForSource(t *testing.T) {
 	t.Parallel()
 	const peers = 21_000
 	names := func(service, rate int, proto uint8, peer func(i int) int) []string {
-		s := newStage(t, true)
+		s := newStage(t, withEgress)
 		s.flood(peers+rate, 4*time.Second, func(i int) {
 			if i*peers/(peers+rate) == (i+1)*peers/(peers+rate) {
 				class := map[uint8]traffic.Class{6: traffic.TCPACK, 17: traffic.UDP}[proto]
@@ -117,7 +117,7 @@ func TestQueriesOfOthersAreNotCountedForSource(t *testing.T) {
 
 func TestFloodHasCounts(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.flood(2000, 10*time.Second, func(i int) {
 		s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 80))
 		if i%4 == 0 {
@@ -146,7 +146,7 @@ func TestConnectionFlood(t *testing.T) {
 // A forged ACK after each forged SYN completes no connection.
 func TestForgedACKsDoNotHideFlood(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.flood(2000, 3500*time.Millisecond, func(i int) {
 		from, to := at(s.randomAddr(), 1024+i), at(home, 80)
 		s.tcp(traffic.TCPSYN, from, to)
@@ -164,7 +164,7 @@ func TestForgedACKsDoNotHideFlood(t *testing.T) {
 func TestForgedHandshakesHaveNoActor(t *testing.T) {
 	t.Parallel()
 	names := func(acks int, answer func(s *stage, by, to netip.AddrPort), answers int) []string {
-		s := newStage(t, true)
+		s := newStage(t, withEgress)
 		s.flood(800, 10*time.Second, func(i int) {
 			from, to := at(evil, 1024+i), at(home, 443)
 			s.tcp(traffic.TCPSYN, from, to)
@@ -190,7 +190,7 @@ func TestForgedHandshakesHaveNoActor(t *testing.T) {
 // Forged traffic uses up the samples: a scanner beside it is found by its record.
 func TestFloodDoesNotHideScan(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.noSamples = true
 	s.flood(2000, 4*time.Second, func(i int) {
 		s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(netip.MustParseAddr("198.51.100.9"), 80))
@@ -206,7 +206,7 @@ func TestFloodDoesNotHideScan(t *testing.T) {
 
 func TestFloodOfChangingPortsIsFewDetections(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.flood(500, 40*time.Second, func(i int) { s.tcp(traffic.TCPSYN, at(s.randomAddr(), 1024+i), at(home, 1+i/500)) })
 	names := summaries(s.finish())
 	require.LessOrEqual(t, len(names), 6, "%v", names)
@@ -216,7 +216,7 @@ func TestFloodOfChangingPortsIsFewDetections(t *testing.T) {
 // A capture has both directions: the target's answers are no attack on the attacker.
 func TestAnswersToAttackAreNoAttack(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.flood(9000, 2*time.Second, func(i int) {
 		s.tcp(traffic.TCPSYN, at(evil, 1024+i), at(home, 80))
 		s.tcp([]traffic.Class{traffic.TCPRST, traffic.TCPSYNACK}[i%2], at(home, 80), at(evil, 1024+i))

@@ -14,7 +14,7 @@ import (
 func TestRefusedScanDoesNotCountAsConnection(t *testing.T) {
 	t.Parallel()
 	for _, class := range []traffic.Class{traffic.TCPSYN, traffic.TCPFIN, traffic.TCPXmas, traffic.TCPACK} {
-		s := newStage(t, true)
+		s := newStage(t, withEgress)
 		list := ports(1000)
 		s.flood(500, 5*time.Second, func(i int) {
 			s.connect(at(host("192.0", i%300), 1024+i), at(home, 443))
@@ -196,7 +196,7 @@ func TestNormalTrafficHasNoDetections(t *testing.T) {
 func TestSolicitedAnswersAreNoReflection(t *testing.T) {
 	t.Parallel()
 	poll := func(asks bool) []string {
-		s := newStage(t, true)
+		s := newStage(t, withEgress)
 		s.flood(1500, 6*time.Second, func(i int) {
 			device, us := at(host("10.3", i%3000), 161), at(home, 33_000+i%900)
 			if asks {
@@ -213,7 +213,7 @@ func TestSolicitedAnswersAreNoReflection(t *testing.T) {
 // A capture has both directions: a client sends requests to many servers, and they answer.
 func TestQueryingManyServersIsNoScan(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, bothWays)
 	for i := range 400 {
 		s.wait(20 * time.Millisecond)
 		for _, port := range []int{53, 443, 123} {

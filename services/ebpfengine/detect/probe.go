@@ -20,24 +20,37 @@ const (
 	byICMP
 	byFragment
 	byOther
+	bySYNACK
+	byRST
+	bySCTPInit
+	bySCTPCookie
+	byProtocol
 	methods
 )
 
-var methodNames = [methods]string{"syn", "fin", "null", "xmas", "ack", "udp", "icmp", "fragment", "other"}
+var methodNames = [methods]string{
+	"syn", "fin", "null", "xmas", "ack", "udp", "icmp", "fragment", "other", "syn-ack", "rst", "sctp-init", "sctp-cookie", "protocol",
+}
 
 func (m method) String() string { return methodNames[m] }
 
 const (
-	protoTCP = 6
+	protoTCP  = 6
+	protoSCTP = 132
+	// The types of SCTP chunks (RFC 9260, section 3.2).
+	chunkInit, chunkCookieEcho = 1, 10
 	// firstClientPort is the first port of clients, to which replies go (Linux
 	// ip_local_port_range; RFC 6335 has 49152).
 	firstClientPort = 32_768
 	lastSystemPort  = 1023
+	// minBulk is the size from which UDP is no probe, but the beginning of a conversation, such as a QUIC Initial
+	// (RFC 9000, section 14.1), which is padded so that it cannot be used for amplification.
+	minBulk = 1200
 	// traceroute counts up from the first of these (traceroute(8)).
 	firstTracePort, lastTracePort = 33_434, 33_534
 )
 
-// probe is an attempt to find out about a port or a host.
+// probe is an attempt to find out about a port or a host. For byProtocol, port is the protocol's number.
 type probe struct {
 	host   netip.Addr
 	port   uint16
@@ -45,13 +58,21 @@ type probe struct {
 }
 
 // probeIn returns the probe that a sample is, and false if it is an answer or part of a
-// conversation. SYN-ACK, RST and ICMP errors are never probes, so backscatter is no scan.
+// conversation. ICMP errors are never probes, and SYN-ACK and RST only from a client's port
+// to a service's, so backscatter is no scan.
 func probeIn(s traffic.Sample) (probe, bool) {
 	p := probe{host: s.Target.Addr(), port: s.Target.Port()}
-	if s.Reply {
+	from := s.Source.Port()
+	switch {
+	case s.Class == traffic.TCPSYNACK:
+		p.method = bySYNACK
+		return p, isClientToService(from, p.port)
+	case s.Class == traffic.TCPRST:
+		p.method = byRST
+		return p, isClientToService(from, p.port)
+	case s.Reply:
 		return p, false
 	}
-	from := s.Source.Port()
 	switch s.Class {
 	case traffic.TCPSYN:
 		p.method = bySYN
@@ -71,10 +92,15 @@ func probeIn(s traffic.Sample) (probe, bool) {
 	case traffic.UDP:
 		p.method = byUDP
 		isTraceroute := p.port >= firstTracePort && p.port <= lastTracePort
-		return p, !answersClient(from, p.port) && !isTraceroute && !isBroadcast(p.host)
+		return p, !answersClient(from, p.port) && !isTraceroute && !isBroadcast(p.host) && !isDiscovery(s.Source.Addr(), p.port) && s.Bytes < minBulk
 	case traffic.ICMPEcho:
 		p.method, p.port = byICMP, 0
 		return p, !isBroadcast(p.host)
+	case traffic.ICMPOther: // the program samples requests for the time, the address mask and information
+		p.method, p.port = byICMP, 0
+		return p, !isBroadcast(p.host)
+	case traffic.Other:
+		return p, p.other(s)
 	case traffic.Fragment:
 		p.method = byFragment
 		return p, s.Proto == protoTCP && p.port != 0
@@ -82,6 +108,36 @@ func probeIn(s traffic.Sample) (probe, bool) {
 		return p, false
 	}
 	return p, true
+}
+
+// other completes the probe of another protocol than TCP, UDP and ICMP, and reports whether
+// it is one.
+func (p *probe) other(s traffic.Sample) bool {
+	switch {
+	case s.Proto != protoSCTP:
+		p.method, p.port = byProtocol, uint16(s.Proto)
+		return !isBroadcast(p.host)
+	case s.Flags == chunkInit:
+		p.method = bySCTPInit
+	case s.Flags == chunkCookieEcho:
+		p.method = bySCTPCookie
+	default:
+		return false
+	}
+	return p.port != 0
+}
+
+// isClientToService reports whether a packet goes from a client's port to one of a service.
+func isClientToService(from, to uint16) bool { return from >= firstClientPort && to < firstClientPort }
+
+// discoveryPorts are the UDP ports at which devices of one network look for each other and
+// ask each other directly: NetBIOS, SLP, SSDP, WS-Discovery, mDNS, LLMNR, BJNP of printers,
+// MikroTik's, Dropbox's, Steam's and Spotify's.
+var discoveryPorts = [...]uint16{137, 138, 427, 1900, 3702, 5353, 5355, 5678, 8610, 8611, 8612, 8613, 8614, 10_001, 17_500, 27_036, 57_621}
+
+// isDiscovery reports whether UDP is that of a device that looks for others of its network.
+func isDiscovery(from netip.Addr, port uint16) bool {
+	return (from.IsPrivate() || from.IsLinkLocalUnicast()) && slices.Contains(discoveryPorts[:], port)
 }
 
 // answersClient reports whether UDP between the ports looks like the answer of a service to a

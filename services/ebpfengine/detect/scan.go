@@ -17,6 +17,7 @@ const (
 	countRefused   = "refused"
 	countAnswered  = "answered"
 	countFragments = "fragments"
+	countAddresses = "addresses"
 )
 
 const (
@@ -24,6 +25,18 @@ const (
 	fastIdle = 30 * time.Second
 	idleGaps = 8
 	slowIdle = 30 * time.Minute
+	// maxMembers bounds the addresses of a network that are counted.
+	maxMembers = 4096
+	// maxScansPerMethod bounds the scans of one actor and method that are told apart. Everything
+	// beyond them is one block scan.
+	maxScansPerMethod = 4
+	// blockRepeat is how often the hosts of a block scan are tried for each port, or the ports for each host: programs
+	// that share files try another port of each of many hosts.
+	blockRepeat = 3
+	// discoveryHosts is how many times as many hosts a scan of a discovery port has.
+	discoveryHosts = 4
+	// answeredHosts is from how many hosts on ICMP echo is a sweep although they answer.
+	answeredHosts = 40
 )
 
 // shape is what a scan goes through.
@@ -39,12 +52,14 @@ const (
 type scan struct {
 	*attack
 
+	source *sourceState
 	shape  shape
 	method method
 	host   netip.Addr // of a vertical scan
 	port   uint16     // of a horizontal scan
 	ports  distinctCounter
 	hosts  distinctCounter
+	by     map[netip.Addr]struct{} // the addresses of a network, up to maxMembers
 
 	touched bool   // in this window
 	probes  uint64 // sampled in this window
@@ -62,9 +77,16 @@ func (s *scan) covers(host netip.Addr, port uint16) bool {
 }
 
 // add counts a sampled probe.
-func (s *scan) add(t probe, at time.Time) {
+func (s *scan) add(t attempt) {
 	s.probes++
-	s.touch(at)
+	s.touch(t.at)
+	if !s.source.actor.IsSingleIP() && len(s.by) < maxMembers {
+		if s.by == nil {
+			s.by = map[netip.Addr]struct{}{}
+		}
+		s.by[t.by] = struct{}{}
+		s.counts[countAddresses] = uint64(len(s.by))
+	}
 	if s.hosts.add(hashAddr(t.host.As16())) {
 		s.showHost(t.host)
 	}
@@ -110,15 +132,19 @@ func (c candidate) compare(o candidate) int {
 		c.host.Compare(o.host), cmp.Compare(c.port, o.port))
 }
 
-// bestCandidate returns the best scan that the failed attempts amount to under cfg, false
-// if they amount to none. full says that there is no room for more attempts.
-func bestCandidate(cfg Config, failed []attempt, full bool) (candidate, bool) {
+// best returns the best scan that the failed attempts of actor amount to, and false if they
+// amount to none.
+func (r scanRules) best(actor netip.Prefix, failed []attempt) (candidate, bool) {
+	limits, least := r.ofNetwork(actor)
 	var all []candidate
 	for m := range methods {
 		same := filter(failed, func(a attempt) bool { return a.method == m })
 		if len(same) >= minAttempts {
-			all = append(all, candidates(cfg, m, same, full)...)
+			all = append(all, limits.candidates(m, same)...)
 		}
+	}
+	if least > 1 {
+		all = slices.DeleteFunc(all, func(c candidate) bool { return members(c.attempts) < least })
 	}
 	if len(all) == 0 {
 		return candidate{}, false
@@ -126,24 +152,54 @@ func bestCandidate(cfg Config, failed []attempt, full bool) (candidate, bool) {
 	return slices.MinFunc(all, candidate.compare), true
 }
 
-func candidates(cfg Config, m method, failed []attempt, full bool) []candidate {
+func (r scanRules) candidates(m method, failed []attempt) []candidate {
 	var out []candidate
-	hosts := cfg.ScanHosts
+	hosts := r.hosts
 	if m == byICMP {
-		hosts = cfg.SweepHosts
+		hosts = r.sweep
 	}
+	ports, addrs := map[uint16]bool{}, map[netip.Addr]bool{}
 	for _, a := range failed {
-		if same := filter(failed, func(o attempt) bool { return o.host == a.host }); len(same) >= cfg.ScanPorts {
+		ports[a.port], addrs[a.host] = true, true
+		if same := filter(failed, func(o attempt) bool { return o.host == a.host }); len(same) >= r.ports {
 			out = append(out, candidate{shape: vertical, method: m, host: a.host, attempts: same})
 		}
-		if same := filter(failed, func(o attempt) bool { return o.port == a.port }); len(same) >= hosts {
+		least := hosts
+		if m == byUDP && slices.Contains(discoveryPorts[:], a.port) {
+			least = min(discoveryHosts*hosts, maxAttempts)
+		}
+		if same := filter(failed, func(o attempt) bool { return o.port == a.port }); len(same) >= least {
 			out = append(out, candidate{shape: horizontal, method: m, port: a.port, host: same[0].host, attempts: same})
 		}
 	}
-	if len(out) == 0 && full && len(failed) >= maxAttempts/2 {
-		out = append(out, candidate{shape: block, method: m, host: failed[0].host, attempts: failed})
+	byHosts := len(addrs) >= hosts && len(ports) > 1 && len(failed) >= blockRepeat*len(ports)
+	byPorts := len(ports) >= r.ports && len(addrs) > 1 && len(failed) >= blockRepeat*len(addrs)
+	if isBlock := byHosts || byPorts; isBlock && !hasVertical(out) && len(failed) >= 2*longest(out) {
+		return []candidate{{shape: block, method: m, host: failed[0].host, attempts: failed}}
 	}
 	return out
+}
+
+func hasVertical(all []candidate) bool {
+	return slices.ContainsFunc(all, func(c candidate) bool { return c.shape == vertical })
+}
+
+// longest returns the number of attempts of the candidate with the most.
+func longest(all []candidate) int {
+	n := 0
+	for _, c := range all {
+		n = max(n, len(c.attempts))
+	}
+	return n
+}
+
+// answeredSweep returns the sweep by ICMP that the attempts of p are, whether answered or not.
+func (r scanRules) answeredSweep(p *sourceState) (candidate, bool) {
+	same := filter(p.attempts, func(a attempt) bool { return a.method == byICMP })
+	if r.outbound || !p.actor.IsSingleIP() || len(same) < max(r.sweep, min(answeredHosts, 2*r.sweep)) {
+		return candidate{}, false
+	}
+	return candidate{shape: horizontal, method: byICMP, host: same[0].host, attempts: same}, true
 }
 
 func filter(all []attempt, keep func(attempt) bool) []attempt {
@@ -168,4 +224,10 @@ func (c candidate) span() (first, last time.Time) {
 		}
 	}
 	return first, last
+}
+
+// meanGap returns the mean time between two attempts.
+func (c candidate) meanGap() time.Duration {
+	first, last := c.span()
+	return last.Sub(first) / time.Duration(max(1, len(c.attempts)-1))
 }

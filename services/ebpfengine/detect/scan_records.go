@@ -7,22 +7,60 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
+// suspectWindows is for how many windows replies to a suspect are waited for.
+const suspectWindows = 2
+
+// suspect is a source whose record of one window looked like a scan.
+type suspect struct {
+	candidate         candidate
+	probes, completed uint64
+	wait              int // windows, until replies must have come
+}
+
 // addRecords adds the kernel's exact records of sources: they count what samples only
 // indicate, and reveal a fast scan when forged traffic has used up the samples.
 func (d *scans) addRecords(w traffic.Window) {
 	const bulkPerPort = 8 // nmap sends two or three packets to each
 	for i := range w.Sources {
 		src := &w.Sources[i]
+		if s, suspected := d.suspects[src.Addr]; suspected {
+			s.completed += src.Completed + src.Replies
+			d.suspects[src.Addr] = s
+		}
 		if src.Probes == 0 {
 			continue
 		}
-		p, udp := d.sources[src.Addr], float64(src.ByClass[traffic.UDP])
+		p, udp := d.sources.find(single(src.Addr)), float64(src.ByClass[traffic.UDP])
 		if p != nil && udp > 0 && (src.Replies > src.Probes || udp > bulkPerPort*max(1, src.Ports.Estimate(), src.Hosts.Estimate())) {
 			p.lastBulkUDP = src.Last
 		}
 		if sc := d.scanOfRecord(p, src, w.Egress); sc != nil {
 			sc.merge(src)
 		}
+	}
+	for addr, s := range d.suspects {
+		s.wait--
+		d.suspects[addr] = s
+		if s.wait < 0 {
+			delete(d.suspects, addr)
+			d.startSuspect(addr, s)
+		}
+	}
+}
+
+// startSuspect starts the scan of a suspect whose probes were not answered in time.
+func (d *scans) startSuspect(addr netip.Addr, s suspect) {
+	if 2*s.completed > s.probes {
+		return
+	}
+	p := d.sources.get(single(addr))
+	if s.candidate.method == byUDP && 2*p.answered > p.open() {
+		return // the record does not count replies, the samples do
+	}
+	p.last = s.candidate.attempts[len(s.candidate.attempts)-1].at
+	if p.scanOf(s.candidate.attempts[0].probe) == nil {
+		sc := d.start(p, s.candidate)
+		sc.probes = s.probes
 	}
 }
 
@@ -40,18 +78,24 @@ func (d *scans) scanOfRecord(p *sourceState, src *traffic.Source, egress bool) *
 			return busiest
 		}
 	}
-	c, ok := candidateOfRecord(d.cfg, src, egress)
+	c, ok := d.rules.candidateOfRecord(src, egress)
 	if !ok {
 		return nil
 	}
-	if p == nil {
-		p = d.newSource(src.Addr)
-		p.last = src.Last
+	if p != nil {
+		if sc := p.scanOf(c.attempts[0].probe); sc != nil {
+			sc.touch(src.Last)
+			return sc
+		}
 	}
-	if sc := p.scanOf(c.attempts[0].probe); sc != nil {
-		sc.touch(src.Last)
-		return sc
+	if (c.method == bySYN || c.method == byUDP) && 2*src.Refused < src.Probes {
+		if _, suspected := d.suspects[src.Addr]; !suspected {
+			d.suspects[src.Addr] = suspect{candidate: c, probes: src.Probes, wait: suspectWindows}
+		}
+		return nil
 	}
+	p = d.sources.get(single(src.Addr))
+	p.last = src.Last
 	sc := d.start(p, c)
 	sc.probes = 0 // merge counts them
 	return sc
@@ -95,10 +139,10 @@ func (s *scan) merge(src *traffic.Source) {
 
 // candidateOfRecord returns the scan that the record of a source alone shows, and false
 // if it shows none.
-func candidateOfRecord(cfg Config, src *traffic.Source, egress bool) (candidate, bool) {
+func (r scanRules) candidateOfRecord(src *traffic.Source, egress bool) (candidate, bool) {
 	m, probes := methodOf(src)
 	ports, hosts := int(src.Ports.Estimate()+0.5), int(src.Hosts.Estimate()+0.5)
-	if len(src.SampleHosts) == 0 || !mostlyFailed(cfg, src, m, probes, egress) {
+	if len(src.SampleHosts) == 0 || !r.mostlyFailed(src, m, probes, egress) {
 		return candidate{}, false
 	}
 	c := candidate{method: m, host: src.SampleHosts[0]}
@@ -109,14 +153,14 @@ func candidateOfRecord(cfg Config, src *traffic.Source, egress bool) (candidate,
 	case m == byICMP:
 		c.shape = horizontal
 		c.port = 0
-		if hosts < cfg.SweepHosts {
+		if hosts < r.sweep {
 			return c, false
 		}
-	case hosts <= 1 && ports >= cfg.ScanPorts:
+	case hosts <= 1 && ports >= r.ports:
 		c.shape = vertical
-	case hosts >= cfg.ScanHosts && ports <= 1:
+	case hosts >= r.hosts && ports <= 1:
 		c.shape = horizontal
-	case hosts > 1 && ports > 1 && hosts*ports >= maxAttempts && ports >= cfg.ScanPorts:
+	case hosts > 1 && ports > 1 && hosts*ports >= maxAttempts && ports >= r.ports:
 		c.shape = block
 	default:
 		return c, false
@@ -148,21 +192,21 @@ func methodOf(src *traffic.Source) (method, uint64) {
 }
 
 // mostlyFailed reports whether most probes failed, as far as the engine can see.
-func mostlyFailed(cfg Config, src *traffic.Source, m method, probes uint64, egress bool) bool {
-	few := uint64(min(cfg.ScanPorts, cfg.ScanHosts))
+func (r scanRules) mostlyFailed(src *traffic.Source, m method, probes uint64, egress bool) bool {
+	few := uint64(min(r.ports, r.hosts))
 	switch m {
 	case bySYN:
-		completed := (src.ByClass[traffic.TCPACK] + src.ByClass[traffic.TCPFINACK]) / 2
-		if egress {
-			completed = src.Answered
-		}
-		return probes >= few && 2*min(completed, probes) <= probes
+		return probes >= few && 2*min(src.Completed, probes) <= probes
 	case byACK:
-		return src.Refused >= few
+		return src.RSTWithoutACK >= few && 2*src.RSTWithoutACK >= src.Probes
 	case byUDP:
 		// A server that answers many of our ports looks the same, but is not refused and sends to no system ports.
-		toSystemPort := slices.ContainsFunc(src.SamplePorts, func(port uint16) bool { return port <= lastSystemPort })
+		toSystemPort := slices.ContainsFunc(src.SamplePorts, func(port uint16) bool {
+			return port <= lastSystemPort && !slices.Contains(discoveryPorts[:], port)
+		})
 		return egress && probes >= few && (src.Refused > 0 || toSystemPort)
+	case byICMP:
+		return probes >= few && int(src.Hosts.Estimate()+0.5) >= answeredHosts
 	}
 	return probes >= few
 }
@@ -175,7 +219,7 @@ func attemptsOfRecord(src *traffic.Source, m method) []attempt {
 		if len(out) > 0 {
 			at = src.Last
 		}
-		out = append(out, attempt{probe: probe{host: host, port: port, method: m}, at: at})
+		out = append(out, attempt{probe: probe{host: host, port: port, method: m}, by: src.Addr, at: at})
 	}
 	if m == byICMP || len(src.SamplePorts) == 0 {
 		for _, host := range src.SampleHosts {

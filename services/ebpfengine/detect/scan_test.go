@@ -28,7 +28,7 @@ func TestScanOfEachMethod(t *testing.T) {
 // record has the sums.
 func TestDefaultNmapScanIsFoundWithinSeconds(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	s.scan(traffic.TCPSYN, home, ports(1000), 2*time.Millisecond)
 	found := s.finish()
 	require.Less(t, found[0].Time.Sub(start), 2*time.Second)
@@ -89,7 +89,7 @@ func TestHostScans(t *testing.T) {
 
 func TestBlockScanIsOneDetection(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	for _, p := range ports(100) {
 		for i := range 40 {
 			s.wait(100 * time.Microsecond)
@@ -121,7 +121,7 @@ func TestSecondScanIsNotHidden(t *testing.T) {
 
 func TestAttackIsReportedAtGrowingIntervals(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, true)
+	s := newStage(t, withEgress)
 	for i := range 3000 {
 		s.scan(traffic.TCPSYN, home, []int{1 + i}, 100*time.Millisecond)
 	}

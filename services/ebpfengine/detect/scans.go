@@ -8,117 +8,119 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
-const (
-	// bulkUDPMemory is how long UDP of a source with bulk UDP counts as no probe.
-	bulkUDPMemory = time.Minute
-	// evictionSample is how many sources are compared when one has to be evicted.
-	evictionSample = 32
-	// expiryBatch is how many sources are checked for expiry in each window.
-	expiryBatch = 256
-)
+// bulkUDPMemory is how long UDP of a source with bulk UDP counts as no probe.
+const bulkUDPMemory = time.Minute
 
-// scans finds scans in samples and in the kernel's records of sources. Memory is bounded
-// by Config.MaxSources: for a new source one of those with the fewest failed attempts is
-// evicted, never one with a running scan, so that forged sources evict each other rather
-// than a scanner.
+// scans finds scans in samples and in the kernel's records of sources, in one direction.
+// Memory is bounded by Config.MaxSources.
 type scans struct {
-	cfg     Config
+	rules   scanRules
+	memory  time.Duration
+	slowGap time.Duration
 	attacks *attacks
 	stats   *Stats
 
-	sources map[netip.Addr]*sourceState
-	order   []*sourceState // the same, for eviction and expiry
-	hand    int            // position in order, as of a clock
-	active  []*scan
+	sources  *sourceTable
+	networks *sourceTable // nil where they are not summed up
+	suspects map[netip.Addr]suspect
+	active   []*scan
 }
 
-// sample adds one sampled packet.
-func (d *scans) sample(s traffic.Sample) {
-	if p := d.sources[s.Target.Addr()]; p != nil && s.Reply && s.Class == traffic.UDP {
-		p.markAnswered(s.Source.Addr(), s.Source.Port())
+// scanRules are the limits from which attempts that failed are a scan.
+type scanRules struct {
+	ports, hosts, sweep int
+	// outbound is for the attempts of this machine, and of those behind it. A crawler, a mail
+	// server or a program that shares files tries in vain, too, so most attempts must have failed, and soon one after the other.
+	outbound bool
+}
+
+// Outbound limits are those of the configuration times these, and sources are few.
+const (
+	outboundPorts   = 2
+	outboundHosts   = 3
+	outgoingSources = 1024
+	// networksShare is the share of Config.MaxSources for networks.
+	networksShare = 4
+)
+
+func newScans(cfg Config, outbound bool, a *attacks, stats *Stats) *scans {
+	networks, outgoing := cfg.MaxSources/networksShare, min(outgoingSources, cfg.MaxSources/networksShare)
+	d := &scans{
+		rules:  scanRules{ports: cfg.ScanPorts, hosts: cfg.ScanHosts, sweep: cfg.SweepHosts, outbound: outbound},
+		memory: cfg.memory(), slowGap: time.Duration(cfg.SlowGapSecs) * time.Second, attacks: a, stats: stats,
+		sources: newSourceTable(cfg.MaxSources-networks-outgoing, &stats.Evicted), suspects: map[netip.Addr]suspect{},
 	}
+	if outbound {
+		d.rules.ports = min(outboundPorts*cfg.ScanPorts, maxAttempts)
+		d.rules.hosts = min(outboundHosts*cfg.ScanHosts, maxAttempts)
+		d.sources.most = outgoing
+		return d
+	}
+	d.networks = newSourceTable(networks, &stats.Evicted)
+	return d
+}
+
+// sample adds a try, or the outcome of one.
+func (d *scans) sample(s traffic.Sample) {
+	by := s.Source.Addr()
 	t, ok := probeIn(s)
+	if s.Outcome != traffic.Open {
+		d.settle(t, by, s.Outcome)
+		return
+	}
 	if !ok {
 		if s.Class == traffic.TCPSYNACK || s.Class == traffic.TCPRST {
 			d.stats.Backscatter++
 		}
 		return
 	}
-	p := d.sources[s.Source.Addr()]
-	if t.method == byACK && p != nil && p.completeHandshake(t) {
+	if t.method == bySCTPCookie && d.settle(t, by, traffic.Answered) {
 		return
 	}
-	if p == nil {
-		p = d.newSource(s.Source.Addr())
+	p := d.sources.get(single(by))
+	if p.isKnown(t) {
+		return
 	}
 	p.last = s.Time
+	a := attempt{probe: t, by: by, from: s.Source.Port(), at: s.Time}
 	if sc := p.scanOf(t); sc != nil {
-		sc.add(t, s.Time)
+		sc.add(a)
 		return
 	}
-	if p.add(t, s.Time) {
-		return
-	}
-	d.evaluate(p, s.Time, true)
-	if sc := p.scanOf(t); sc != nil {
-		sc.add(t, s.Time)
-		return
-	}
-	p.makeRoom()
-	p.add(t, s.Time)
+	p.add(a)
+	d.addToNetwork(a)
 }
 
-// newSource adds the state of a new source, in place of another if there is no room.
-func (d *scans) newSource(addr netip.Addr) *sourceState {
-	p := &sourceState{addr: addr}
-	d.sources[addr] = p
-	if len(d.order) < d.cfg.MaxSources {
-		d.order = append(d.order, p)
-		return p
+// settle takes the outcome of the probe t, and reports whether that was known.
+func (d *scans) settle(t probe, by netip.Addr, outcome traffic.Outcome) (known bool) {
+	if p := d.sources.find(single(by)); p != nil {
+		known = p.settle(t, by, outcome)
+		p.proven = p.proven || (outcome == traffic.Answered && (t.method == bySYN || t.method == bySCTPCookie))
 	}
-	at := d.evictionCandidate()
-	delete(d.sources, d.order[at].addr)
-	d.order[at] = p
-	d.stats.Evicted++
-	return p
-}
-
-func (d *scans) evictionCandidate() int {
-	best := -1
-	for seen := 0; seen < len(d.order) && (seen < evictionSample || best < 0); seen++ {
-		d.hand = (d.hand + 1) % len(d.order)
-		p := d.order[d.hand]
-		if len(p.scans) > 0 {
-			continue
-		}
-		if best < 0 || p.failed() < d.order[best].failed() {
-			best = d.hand
-		}
-		if p.failed() <= 1 {
-			break
+	if d.networks != nil {
+		if p := d.networks.find(networkOf(by)); p != nil {
+			p.settle(t, by, outcome)
 		}
 	}
-	return max(best, 0) // all have running scans, which go on without the state of their source
+	return known
 }
 
-// evaluate starts the scans that the attempts of p are by now. full says that there is no
-// room to wait for handshakes.
-func (d *scans) evaluate(p *sourceState, now time.Time, full bool) {
-	expired := now.Add(-d.cfg.memory())
+// evaluate starts the scans that the attempts of p are by now.
+func (d *scans) evaluate(p *sourceState, now time.Time) {
+	expired := now.Add(-d.memory)
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.at.Before(expired) })
 	for {
-		failed := filter(p.attempts, func(a attempt) bool {
-			return !a.completed && (full || now.Sub(a.at) >= handshakeTimeout) && (a.method != byUDP || now.Sub(p.lastBulkUDP) >= bulkUDPMemory)
-		})
-		if len(failed) < minAttempts || len(failed) < p.completed() {
-			return
-		}
-		c, ok := bestCandidate(d.cfg, failed, full)
+		failed := p.failed(now)
+		c, ok := d.rules.best(p.actor, failed)
 		if !ok {
-			return
+			c, ok = d.rules.answeredSweep(p)
+		}
+		if !ok || (d.rules.outbound && (len(failed) < 2*p.answered || c.meanGap() >= d.slowGap)) {
+			break
 		}
 		d.start(p, c)
 	}
+	p.trim(now)
 }
 
 // start makes c a running scan, which takes over its attempts.
@@ -134,20 +136,24 @@ func (d *scans) start(p *sourceState, c candidate) *scan {
 	}
 	name, idle := [...]string{PortScan, HostScan, BlockScan}[c.shape], fastIdle
 	first, last := c.span()
-	if n := len(c.attempts); n > 1 && last.Sub(first)/time.Duration(n-1) >= time.Duration(d.cfg.SlowGapSecs)*time.Second {
+	if c.meanGap() >= d.slowGap {
 		name, idle = SlowScan, slowIdle
 	}
-	id := identity{name: name, method: c.method.String(), actor: p.addr.String(), target: c.host}
+	actor := p.actor.String()
+	if p.actor.IsSingleIP() {
+		actor = p.actor.Addr().String()
+	}
+	id := identity{name: name, method: c.method.String(), actor: actor, target: c.host, outbound: d.rules.outbound}
 	if c.shape == horizontal {
 		id.port = c.port
 	}
-	sc := &scan{attack: d.attacks.start(id, first, last), shape: c.shape, method: c.method, host: c.host, port: c.port}
+	sc := &scan{attack: d.attacks.start(id, first, last), source: p, shape: c.shape, method: c.method, host: c.host, port: c.port}
 	sc.idle = idle
 	if c.method == byFragment {
 		sc.missing[MissingFlags] = true
 	}
 	for _, a := range c.attempts {
-		sc.add(a.probe, a.at)
+		sc.add(a)
 	}
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.method == c.method && sc.covers(a.host, a.port) })
 	p.scans = append(p.scans, sc)
@@ -162,13 +168,14 @@ func (d *scans) start(p *sourceState, c candidate) *scan {
 
 // endWindow evaluates sources and updates the counts of the running scans.
 func (d *scans) endWindow(w traffic.Window) {
-	for _, p := range d.order {
-		if p.evaluations > 0 && len(p.attempts) >= minAttempts {
-			d.evaluate(p, w.End, false)
-		}
-		p.evaluations = max(0, p.evaluations-1)
+	d.evaluateAll(d.sources, w.End)
+	if !d.rules.outbound {
+		d.addRecords(w)
 	}
-	d.addRecords(w)
+	if d.networks != nil {
+		d.evaluateAll(d.networks, w.End)
+		d.networks.expire(w.End.Add(-d.memory))
+	}
 	for _, sc := range d.active {
 		sc.endWindow()
 		if !w.Egress {
@@ -178,24 +185,16 @@ func (d *scans) endWindow(w traffic.Window) {
 			sc.missing[MissingSamples] = true
 		}
 	}
-	d.expireSources(w.End.Add(-d.cfg.memory()))
+	markDecoys(d.active)
+	d.sources.expire(w.End.Add(-d.memory))
 }
 
-// expireSources drops sources without a probe since before, a few at a time.
-func (d *scans) expireSources(before time.Time) {
-	for range min(len(d.order), expiryBatch) {
-		d.hand = (d.hand + 1) % len(d.order)
-		p := d.order[d.hand]
-		if !p.last.Before(before) || len(p.scans) > 0 {
-			continue
+func (d *scans) evaluateAll(t *sourceTable, now time.Time) {
+	for _, p := range t.order {
+		if p.evaluations > 0 && len(p.attempts) >= minAttempts {
+			d.removeScanned(p)
+			d.evaluate(p, now)
 		}
-		delete(d.sources, p.addr)
-		last := len(d.order) - 1
-		d.order[d.hand] = d.order[last]
-		d.order = d.order[:last]
-		if last == 0 {
-			return
-		}
-		d.hand %= last
+		p.evaluations = max(0, p.evaluations-1)
 	}
 }

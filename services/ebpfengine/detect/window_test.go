@@ -62,6 +62,7 @@ func anySample(r *rand.Rand, at time.Time) traffic.Sample {
 	return traffic.Sample{
 		Time: at, Source: netip.AddrPortFrom(some(r), uint16(r.Uint32())), Target: netip.AddrPortFrom(some(r), uint16(r.Uint32())),
 		Proto: uint8(r.Uint32()), Class: traffic.Class(r.IntN(traffic.NumClasses)), Reply: r.IntN(4) == 0, Fragment: r.IntN(4) == 0,
+		Outcome: traffic.Outcome(r.IntN(3)), Outbound: r.IntN(4) == 0, Flags: uint8(r.Uint32()), Bytes: r.Uint32N(1 << 16),
 	}
 }
 
@@ -81,7 +82,11 @@ func TestAnyWindowsGiveValidDetections(t *testing.T) {
 				require.Contains(t, words, f.Name)
 				require.Contains(t, []string{detect.PhaseBegun, detect.PhaseOngoing, detect.PhaseOver}, f.Phase)
 				if f.Actor != detect.Spoofed && f.Actor != detect.Distributed {
-					require.True(t, netip.MustParseAddr(f.Actor).IsValid())
+					_, err := netip.ParseAddr(f.Actor)
+					if err != nil {
+						_, err = netip.ParsePrefix(f.Actor)
+					}
+					require.NoError(t, err)
 				}
 				require.GreaterOrEqual(t, f.DurationMS, int64(0))
 				require.LessOrEqual(t, len(f.Ports), 32)

@@ -16,7 +16,9 @@
 //	raw                   all                 the part as JSON
 //	name                  detection           detection.name, such as port_scan
 //	method, phase         detection           detection.method and phase; see services/ebpfengine/detect
-//	actor                 detection           an address, or the words spoofed and distributed
+//	actor                 detection           an address, a network of several, or the words spoofed and distributed
+//	direction             detection           outbound if the actor is this host or one behind it
+//	may_be_decoy          detection           true if the actor's address may be forged; see services/ebpfengine/detect
 //	src_ip                detection           the actor, only if it is an address
 //	dst_ip, dst_port      detection           detection.target
 //	duration_ms           detection, window   how long it has been going on; the window's length

@@ -99,6 +99,10 @@ func (r *reader) detection(d *event.TrafficFinding) {
 	}
 	set(e.Fields, "method", d.Method)
 	set(e.Fields, "phase", d.Phase)
+	set(e.Fields, "direction", d.Direction)
+	if d.MayBeDecoy {
+		e.Fields["may_be_decoy"] = true
+	}
 	setAddress(e.Fields, "src", e.Source)
 	setAddress(e.Fields, "dst", e.Target)
 	setList(e.Fields, "ports", d.Ports, func(p uint16) any { return int64(p) })

@@ -12,11 +12,15 @@ import (
 
 // sentence describes d in a stable order, so that equal detections have equal sentences.
 func sentence(d *event.TrafficFinding) string {
-	words := []string{d.Name}
+	words := []string{d.Direction, d.Name}
 	if d.Method != "" {
 		words = append(words, "("+d.Method+")")
 	}
-	words = append(words, "by", d.Actor, "against", show(d.Target))
+	words = append(words, "by", d.Actor)
+	if d.MayBeDecoy {
+		words = append(words, "(may be a decoy)")
+	}
+	words = append(words, "against", show(d.Target))
 	if d.Phase != "" {
 		words = append(words, d.Phase)
 	}

@@ -32,6 +32,18 @@ func Captures() map[string]*Attack {
 	}
 }
 
+// Cases returns the attack in each capture of the folder of cases, by file name; nil for none.
+func Cases() map[string]*Attack {
+	return map[string]*Attack{
+		"01_benign_30_open_ports.pcap":                   nil,
+		"02_nmap_sO_protocol_scan.pcap":                  {detect.PortScan, "protocol", "10.191.1.22", event.Endpoint{IP: "10.191.1.1"}},
+		"06_v6_200_ports_one_slash64.pcap":               {detect.PortScan, "syn", "2001:db8:1::/64", event.Endpoint{IP: "2001:db8:2::1"}},
+		"07_v4_320_ports_from_40_addresses_of_a_24.pcap": {detect.PortScan, "syn", "198.51.100.0/24", event.Endpoint{IP: "192.0.2.1"}},
+		"10_icmp_timestamp_sweep_60_hosts.pcap":          {detect.HostScan, "icmp", "198.51.100.9", event.Endpoint{IP: "192.0.2.1"}},
+		"12_multiport_10_hosts_3_ports_3h44.pcap":        {detect.SlowScan, "syn", "125.27.226.209", event.Endpoint{IP: "192.168.228.35"}},
+	}
+}
+
 // Require fails t unless found are the first to the last record of want and nothing else; a
 // nil want is no attack.
 func Require(t testing.TB, want *Attack, found []detect.Detection) {
