@@ -31,7 +31,7 @@ const (
 	attacker4, victim4, vlan4 = "10.90.1.2", "10.90.2.2", "10.90.3.242"
 	attacker6, victim6        = "fd90:1::2", "fd90:2::2"
 	labHosts                  = 80
-	labSources                = 16 // further addresses of the attacker
+	labSources                = 32 // further addresses of the attacker
 )
 
 func source4(n int) string { return fmt.Sprintf("10.90.1.%d", n+10) }

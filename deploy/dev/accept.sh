@@ -17,7 +17,8 @@ foundation actions         | -run TestAccept(Actions|StopUnderLoad) ./e2e
 foundation full-disk       | -run TestAccept(DiskFull|FullAlertStream) ./e2e
 foundation idle            | -run TestAccept(Idle|StuckSubscriber) ./e2e
 foundation reloads         | -run TestAcceptReloads ./e2e
-ebpf-engine scans          | -run Test(Scans|Sweep|SpoofedFlood|Without) ./e2e
+ebpf-engine scans          | -run Test(Scans|ConnectScan|Sweep|Decoys|FastScanners|ScanByNetwork|OutboundScan|SpoofedFlood|Without) ./e2e
+ebpf-engine benign         | -run TestBusyClients ./e2e
 ebpf-engine slow-scan      | -run TestEngineSlowScan ./e2e
 ebpf-engine blocks         | -run Test(Block|EngineBlockDelay) ./e2e
 ebpf-engine flood          | -run TestEngineUnderFlood ./e2e
@@ -53,7 +54,7 @@ commit=$(git describe --always --dirty --abbrev=12)
 logs=bin/accept/$commit
 mkdir -p "$logs"
 export IRONPOST_FUZZ_PACKETS=${IRONPOST_FUZZ_PACKETS:-10000000}
-export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,hping3,docker,postgresql}
+export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql}
 
 failed=0
 for part in ${@:-$all}; do

@@ -21,6 +21,8 @@ command -v ping >/dev/null || need+=(iputils-ping)
 command -v ethtool >/dev/null || need+=(ethtool)
 command -v nmap >/dev/null || need+=(nmap)
 command -v hping3 >/dev/null || need+=(hping3)
+command -v masscan >/dev/null || need+=(masscan)
+command -v zmap >/dev/null || need+=(zmap)
 command -v tcpreplay >/dev/null || need+=(tcpreplay)
 command -v xdp-filter >/dev/null || need+=(xdp-tools)
 # The container guard: the dockerd that the tests start, and the program in their images.
