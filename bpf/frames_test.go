@@ -86,12 +86,15 @@ func kinds() map[string]kind {
 	echo6 := extended(58, make([]byte, 8))
 	echo6[54] = 128
 	l4 := syn6[54:]
+	sctp := ipv4Frame(132, 16)[:50]
+	copy(sctp[34:], []byte{0x9c, 0x40, 0x01, 0xbb, 12: 1})
 	return map[string]kind{
 		"tcp":               {frame: syn, class: traffic.TCPSYN, port: 443},
 		"tcp, ip options":   {frame: options, class: traffic.TCPSYN, port: 443},
 		"udp":               {frame: udpFrame()[:42], class: traffic.UDP, port: 53},
 		"echo":              {frame: echo, class: traffic.ICMPEcho, port: 8 << 8},
 		"gre":               {frame: ipv4Frame(47, 4)[:34], class: traffic.Other},
+		"sctp":              {frame: sctp, class: traffic.Other, port: 443, payload: 16},
 		"vlan":              {frame: tagged(syn, 0x8100, 7), class: traffic.TCPSYN, port: 443, vlan: 7},
 		"qinq":              {frame: tagged(tagged(syn, 0x8100, 7), 0x88a8, 9), class: traffic.TCPSYN, port: 443, vlan: 9},
 		"first fragment":    {frame: first, class: traffic.TCPSYN, port: 443, fragment: true},
@@ -207,7 +210,7 @@ func (g generator) bytes(n int) []byte {
 }
 
 func (g generator) proto() byte {
-	return []byte{6, 6, 6, 17, 17, 1, 58, 136, 47, byte(g.Uint32())}[g.IntN(10)]
+	return []byte{6, 6, 6, 17, 17, 1, 58, 136, 132, 47, byte(g.Uint32())}[g.IntN(11)]
 }
 
 // transport returns a layer 4 header of about the right length and fields.

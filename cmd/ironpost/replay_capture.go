@@ -134,7 +134,6 @@ func (a *app) printCaptureSummary(name string, s replay.Summary, attacks int) {
 		{s.Malformed, "malformed"},
 		{s.Short, "too short"},
 		{s.Capture.Unsupported, "of an unknown link type"},
-		{s.Capture.ClockJumps, "jumps of the clock backwards"},
 		{s.Detector.Evicted, "sources evicted"},
 	} {
 		if count.n > 0 {
@@ -142,6 +141,12 @@ func (a *app) printCaptureSummary(name string, s replay.Summary, attacks int) {
 		}
 	}
 	a.notef("%s", text.String())
+	if s.Capture.Version != "" {
+		a.notef("warning: %s is a pcap file of version %s, read as 2.4", clean(name), clean(s.Capture.Version))
+	}
+	if n := s.Capture.Reordered; n > 0 {
+		a.notef("warning: in %s, %d packets are earlier than one before them; they were sorted, or, over a minute late, taken as the newest", clean(name), n)
+	}
 	if s.Capture.Truncated != "" {
 		a.notef("warning: %s ends early: %s", clean(name), clean(s.Capture.Truncated))
 	}

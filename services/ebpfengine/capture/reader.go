@@ -2,10 +2,13 @@ package capture
 
 import (
 	"bufio"
+	"bytes"
 	"container/heap"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gopacket/gopacket/layers"
@@ -39,6 +42,7 @@ type Stats struct {
 	Unsupported uint64 // skipped: of an unsupported link type, or with an unknown header
 	Reordered   uint64 // earlier in time than one before them in the file
 	ClockJumps  uint64 // how often the clock went back too far to sort the frames
+	Version     string // of a pcap file, if it is not known; it was read as 2.4
 	Truncated   string // why the capture ends early; empty if it does not
 }
 
@@ -89,11 +93,38 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if !HasMagic(begin) {
 		return nil, fmt.Errorf("begins with % x: %w", begin, ErrFormat)
 	}
-	next, err := open(buffered, begin[0] == 0x0a)
+	isNG := begin[0] == 0x0a
+	file, version := io.Reader(buffered), ""
+	if !isNG {
+		file, version = knownVersion(buffered)
+	}
+	next, err := open(file, isNG)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	return &Reader{next: next}, nil
+	return &Reader{next: next, stats: Stats{Version: version}}, nil
+}
+
+// knownVersion returns a pcap file with an unknown minor version as one of version 2.4,
+// which all since 1998 are like, and that version.
+func knownVersion(r *bufio.Reader) (file io.Reader, version string) {
+	const header, known = 24, 4
+	begin, err := r.Peek(header)
+	if err != nil {
+		return r, "" // too short, as the reader will say
+	}
+	order := binary.ByteOrder(binary.LittleEndian)
+	if begin[0] == 0xa1 {
+		order = binary.BigEndian
+	}
+	major, minor := order.Uint16(begin[4:]), order.Uint16(begin[6:])
+	if minor == known {
+		return r, ""
+	}
+	mended := slices.Clone(begin)
+	order.PutUint16(mended[6:], known)
+	_, _ = r.Discard(header) // they were peeked
+	return io.MultiReader(bytes.NewReader(mended), r), fmt.Sprintf("%d.%d", major, minor)
 }
 
 func open(r io.Reader, ng bool) (func() (record, error), error) {

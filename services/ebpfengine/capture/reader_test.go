@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -255,4 +256,19 @@ func FuzzReader(f *testing.F) {
 			last = frame.At
 		}
 	})
+}
+
+// A pcap file of an unknown minor version is read as one of the known, and said to be so.
+func TestUnknownMinorVersionIsRead(t *testing.T) {
+	t.Parallel()
+	for _, minor := range []byte{0, 3, 5, 9} {
+		file := pcap(t, layers.LinkTypeEthernet, packet{data: frame(7)})
+		file[6] = minor
+		frames, stats := all(t, file)
+		require.Len(t, frames, 1)
+		require.Equal(t, fmt.Sprintf("2.%d", minor), stats.Version)
+		require.Empty(t, stats.Truncated)
+	}
+	_, stats := all(t, pcap(t, layers.LinkTypeEthernet, packet{data: frame(7)}))
+	require.Empty(t, stats.Version)
 }
