@@ -90,6 +90,14 @@ accept-storage: ## PostgreSQL: rates, filters over ten million rows, kills and a
 accept-sbom-scanner: build ## rescans, kills and outages of the bus: no alert twice, none missing; prints number and bar
 	deploy/dev/accept.sh sbom-scanner $(PARTS)
 
+.PHONY: packages
+packages: ## build deb and rpm packages for this architecture into bin/packages, of VERSION if given
+	deploy/packages/build.sh $(if $(filter command line environment,$(origin VERSION)),$(VERSION))
+
+.PHONY: accept-packages
+accept-packages: packages ## install, upgrade, boot and purge the packages in Debian roots, as root; prints number and bar
+	deploy/dev/accept.sh packages $(PARTS)
+
 .PHONY: demo
 demo: build ## show one attack: a container's log line, the alert, isolation, block, audit trail
 	deploy/demo/demo.sh

@@ -32,6 +32,12 @@ command -v docker-compose >/dev/null || need+=(docker-compose) # recreates conta
 # Storage: the server that tests start, and psql.
 test -n "$(compgen -G "/usr/lib/postgresql/*/bin/initdb")" || need+=(postgresql)
 command -v psql >/dev/null || need+=(postgresql-client)
+# Units and manual pages, and for make accept-packages the Debian roots and the packages in them.
+command -v systemd-analyze >/dev/null || need+=(systemd)
+command -v mandoc >/dev/null || need+=(mandoc)
+command -v debootstrap >/dev/null || need+=(debootstrap)
+command -v systemd-nspawn >/dev/null || need+=(systemd-container)
+command -v rpm >/dev/null || need+=(rpm)
 
 if [ ${#need[@]} -gt 0 ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

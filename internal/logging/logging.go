@@ -24,9 +24,10 @@ var levels = []string{"trace", "debug", "info", "warn", "error"}
 
 // Options configure a log.
 type Options struct {
-	Level  string // trace, debug, info, warn or error
-	Format string // json or pretty
-	Colour bool   // pretty only, for a terminal: colours the level
+	Level   string // trace, debug, info, warn or error
+	Format  string // json or pretty
+	Colour  bool   // pretty only, for a terminal: colours the level
+	Journal bool   // pretty only, for systemd's journal: a priority in place of the time
 }
 
 // New returns a logger that writes to w, one Write per line. It is safe for
@@ -68,7 +69,7 @@ func formatterFor(opts Options) (logrus.Formatter, error) {
 	case JSON:
 		return jsonFormatter{}, nil
 	case Pretty:
-		return prettyFormatter{colour: opts.Colour}, nil
+		return prettyFormatter{colour: opts.Colour, journal: opts.Journal}, nil
 	}
 	return nil, fmt.Errorf("log format %q is none of %s, %s", opts.Format, JSON, Pretty)
 }

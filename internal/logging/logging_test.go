@@ -191,3 +191,15 @@ func ExampleNew() {
 	fmt.Println(out.String()[len("2026-01-02 15:04:05.000 "):])
 	// Output: INFO  line read                        line="sshd: \x1b[2J"
 }
+
+// The journal shows the time itself and filters by priority (journalctl -p).
+func TestPrettyFormatForTheJournal(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[logrus.Level]string{logrus.ErrorLevel: "<3>ERROR ", logrus.WarnLevel: "<4>WARN  ", logrus.InfoLevel: "<6>INFO  ", logrus.DebugLevel: "<7>DEBUG "} {
+		out := line(t, logging.Options{Level: "debug", Format: logging.Pretty, Journal: true}, func(l logrus.FieldLogger) {
+			l.WithField("n", 1).Log(level, "hello\n<0>")
+		})
+		require.True(t, strings.HasPrefix(out, want+"hello"), out)
+		require.Equal(t, 1, strings.Count(out, "\n"), out)
+	}
+}

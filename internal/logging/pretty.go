@@ -13,12 +13,18 @@ import (
 // messageWidth is the column width of messages that are followed by fields.
 const messageWidth = 32
 
-// prettyFormatter writes time, level, message and fields on one line, in local time.
-type prettyFormatter struct{ colour bool }
+// prettyFormatter writes time, level, message and fields on one line, in local time. For the journal, which keeps the time
+// and shows it, the line begins with the priority instead (sd-daemon(3)).
+type prettyFormatter struct{ colour, journal bool }
 
 // Format implements logrus.Formatter. It never fails.
 func (f prettyFormatter) Format(e *logrus.Entry) ([]byte, error) {
-	b := e.Time.AppendFormat(nil, time.DateTime+".000 ")
+	var b []byte
+	if f.journal {
+		b = fmt.Appendf(b, "<%d>", priorityOf(e.Level))
+	} else {
+		b = e.Time.AppendFormat(b, time.DateTime+".000 ")
+	}
 	b = f.appendLevel(b, e.Level)
 	start := len(b)
 	b = appendText(b, e.Message)
@@ -60,4 +66,19 @@ func colourOf(level logrus.Level) int {
 		return 36
 	}
 	return 90
+}
+
+// priorityOf returns the number of the level in syslog(3).
+func priorityOf(level logrus.Level) int {
+	switch level {
+	case logrus.PanicLevel, logrus.FatalLevel:
+		return 2
+	case logrus.ErrorLevel:
+		return 3
+	case logrus.WarnLevel:
+		return 4
+	case logrus.InfoLevel:
+		return 6
+	}
+	return 7
 }

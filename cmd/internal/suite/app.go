@@ -252,6 +252,12 @@ func (p Process) colour() bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// journal reports whether systemd connected Stderr to its journal: JOURNAL_STREAM names the device and inode (systemd.exec(5)).
+func (p Process) journal() bool {
+	f, ok := p.Stderr.(*os.File)
+	return ok && p.Getenv("JOURNAL_STREAM") != "" && p.Getenv("JOURNAL_STREAM") == streamOf(f)
+}
+
 func (a *app) logOptions(cfg Config) logging.Options {
-	return logging.Options{Level: cfg.General.LogLevel, Format: cfg.General.LogFormat, Colour: a.process.colour()}
+	return logging.Options{Level: cfg.General.LogLevel, Format: cfg.General.LogFormat, Colour: a.process.colour(), Journal: a.process.journal()}
 }

@@ -113,3 +113,14 @@ func TestProbablyUnintendedSettingsAreWarnings(t *testing.T) {
 		"IRONPOST_METRICS_LISTEN: metrics.listen: is reachable from other machines, and needs no key",
 	}, loaded.Warnings)
 }
+
+// The configuration that the packages install is valid and keeps its files where the services may write.
+func TestPackagedConfiguration(t *testing.T) {
+	t.Parallel()
+	cfg, loaded, err := Load(Source{Path: "../../../deploy/packages/ironpost.toml", Named: true})
+	require.NoError(t, err)
+	require.Empty(t, loaded.Warnings)
+	require.Equal(t, "/var/lib/ironpost", cfg.General.DataDir)
+	require.Equal(t, "/run/ironpost/bus.sock", cfg.Bus.Socket)
+	require.Equal(t, "/run/ironpost/ironpost.pid", cfg.General.PIDFile)
+}

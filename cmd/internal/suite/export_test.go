@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/internal/task"
 )
@@ -44,3 +46,6 @@ func (s *saboteur) Run(ctx context.Context) error {
 	})
 	return both.Wait()
 }
+
+// Command returns the command of the program, for its manual page.
+func (p Program) Command() *cobra.Command { return p.command(&commandLine{}, func() {}) }

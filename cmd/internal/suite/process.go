@@ -107,12 +107,18 @@ func (p Process) Run(ctx context.Context) int {
 	return p.exitCode(p.serve(ctx, inv.source, cfg, loaded))
 }
 
-// parse reads the command line. help reports that it asked for help, which was printed.
-func (p Process) parse() (inv invocation, help bool, err error) {
-	help = true
-	var level, format string
+// commandLine is what the flags of a program set.
+type commandLine struct {
+	source        Source
+	level, format string
+	validate      bool
+	check         bool
+}
+
+// command returns the command of the program, which calls run unless help was asked for.
+func (p Program) command(line *commandLine, run func()) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               p.Program.Name,
+		Use:               p.Name,
 		Short:             "Watch this machine and act on what is found",
 		Long:              daemonHelp,
 		Example:           daemonExample,
@@ -120,35 +126,45 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Run:               func(*cobra.Command, []string) { help = false },
+		Run:               func(*cobra.Command, []string) { run() },
 	}
-	if p.Program.single() {
-		name := p.Program.Modules[0].of
-		cmd.Short, cmd.Long, cmd.Example = "Run the module "+name, fmt.Sprintf(singleHelp, p.Program.Name, name), ""
+	if p.single() {
+		name := p.Modules[0].of
+		cmd.Short, cmd.Long, cmd.Example = "Run the module "+name, fmt.Sprintf(singleHelp, p.Name, name), ""
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVarP(&inv.source.Path, "config", "c", DefaultPath, "configuration file; a named one must exist")
-	flags.StringVar(&level, "log-level", "", "trace, debug, info, warn or error; overrides general.log_level")
-	flags.StringVar(&format, "log-format", "", "json or pretty; overrides general.log_format")
-	flags.BoolVar(&inv.validate, "validate", false, "check the configuration and exit")
-	flags.BoolVar(&inv.check, "check", false, "ask the running instance for its health and exit: 6 if degraded, 1 if unhealthy or not running")
+	flags.StringVarP(&line.source.Path, "config", "c", DefaultPath, "configuration file; a named one must exist")
+	flags.StringVar(&line.level, "log-level", "", "trace, debug, info, warn or error; overrides general.log_level")
+	flags.StringVar(&line.format, "log-format", "", "json or pretty; overrides general.log_format")
+	flags.BoolVar(&line.validate, "validate", false, "check the configuration and exit")
+	flags.BoolVar(&line.check, "check", false, "ask the running instance for its health and exit: 6 if degraded, 1 if unhealthy or not running")
+	return cmd
+}
+
+// parse reads the command line. help reports that it asked for help, which was printed.
+func (p Process) parse() (inv invocation, help bool, err error) {
+	help = true
+	var line commandLine
+	cmd := p.Program.command(&line, func() { help = false })
 	cmd.SetArgs(p.Args)
 	cmd.SetOut(p.Stdout)
 	cmd.SetErr(p.Stderr)
 	if err := cmd.Execute(); err != nil {
 		return inv, false, err
 	}
+	flags := cmd.Flags()
+	inv = invocation{source: line.source, validate: line.validate, check: line.check}
 	inv.source.Flags = p.Program.flags()
 	inv.source.Named = flags.Changed("config")
 	if path := p.Getenv(configVariable); path != "" && !inv.source.Named {
 		inv.source.Path, inv.source.Named = path, true
 	}
 	if flags.Changed("log-level") {
-		inv.source.Flags = append(inv.source.Flags, config.Flag{Name: "--log-level", Key: "general.log_level", Value: level})
+		inv.source.Flags = append(inv.source.Flags, config.Flag{Name: "--log-level", Key: "general.log_level", Value: line.level})
 	}
 	if flags.Changed("log-format") {
-		inv.source.Flags = append(inv.source.Flags, config.Flag{Name: "--log-format", Key: "general.log_format", Value: format})
+		inv.source.Flags = append(inv.source.Flags, config.Flag{Name: "--log-format", Key: "general.log_format", Value: line.format})
 	}
 	return inv, help, nil
 }
