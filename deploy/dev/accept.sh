@@ -40,6 +40,7 @@ sbom-scanner rescans       | -run TestAcceptSBOMRescans ./e2e
 sbom-scanner kills         | -run TestAcceptSBOMKills ./e2e
 sbom-scanner bus           | -run TestAcceptSBOMBusDown ./e2e
 packages install           | -run TestAccept(Install|RPM) ./deploy/packages
+packages boot              | -run TestAcceptBoot ./deploy/packages
 sbom-scanner update        | -run TestAcceptSBOMDatabaseUpdate ./e2e
 '
 
