@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -29,23 +30,37 @@ const (
 var sessionTitle = regexp.MustCompile(`^sshd(-session)?: .+@(pts/\d+|tty\w*|notty|internal-sftp)(,(pts/\d+|tty\w*))*[ \x00]*$`)
 
 // sshPeers returns the addresses that users are logged in from: the remote ends of the connections of authenticated SSH
-// sessions, and the remote logins in utmp. Only root sees the sessions of other users.
+// sessions, and the remote logins in utmp and of logind. Only root may examine the processes of sshd: another user who finds
+// sessions, but no login, is told so.
 func sshPeers(root string) ([]ProtectedAddress, error) {
-	sockets, err := sessionSockets(filepath.Join(root, "proc"))
+	sockets, hidden, err := sessionSockets(filepath.Join(root, "proc"))
 	peers, connErr := remoteEnds(root, sockets)
 	logins, utmpErr := remoteLogins(root)
-	if err = errors.Join(err, connErr, utmpErr); err != nil {
+	sessions, logindErr := loggedIn(root)
+	peers = slices.Concat(peers, logins, sessions)
+	if hidden > 0 && len(peers) == 0 {
+		err = errors.Join(err, fmt.Errorf("%d sessions cannot be examined by this user, and neither utmp nor logind has them", hidden))
+	}
+	if err = errors.Join(err, connErr, utmpErr, logindErr); err != nil {
 		err = fmt.Errorf("ssh peers: %w", err)
 	}
-	return appendHosts(nil, SSHPeer, append(peers, logins...)...), err
+	return appendHosts(nil, SSHPeer, peers...), err
 }
 
-// sessionSockets returns the inodes of all sockets of authenticated sessions.
-func sessionSockets(proc string) (map[uint64]bool, error) {
+// sessionSockets returns the inodes of all sockets of authenticated sessions. Hidden counts processes with the title of one that
+// this user may not examine.
+func sessionSockets(proc string) (sockets map[uint64]bool, hidden int, err error) {
 	pids, err := readNames(proc, maxProcesses)
-	sockets := map[uint64]bool{}
+	sockets = map[uint64]bool{}
 	for _, pid := range pids {
-		if _, notPID := strconv.ParseUint(pid, 10, 32); notPID != nil || !isSession(proc, pid) {
+		if _, notPID := strconv.ParseUint(pid, 10, 32); notPID != nil || !hasSessionTitle(filepath.Join(proc, pid)) {
+			continue
+		}
+		if _, denied := os.Stat(filepath.Join(proc, pid, "exe")); errors.Is(denied, fs.ErrPermission) {
+			hidden++
+			continue
+		}
+		if !isSession(proc, pid) {
 			continue
 		}
 		fds, fdErr := readNames(filepath.Join(proc, pid, "fd"), maxDescriptors)
@@ -58,7 +73,7 @@ func sessionSockets(proc string) (map[uint64]bool, error) {
 			}
 		}
 	}
-	return sockets, err
+	return sockets, hidden, err
 }
 
 // readNames returns up to limit names in a folder; none if it does not exist, as that of a process that has ended.
@@ -72,17 +87,23 @@ func readNames(path string, limit int) ([]string, error) {
 	return names, nil
 }
 
-// isSession reports whether a process is the server side of an authenticated SSH session. Any user may run any program under
-// the name and title of a session, with a connection to any address. So the program must be root's, root must have started it,
-// and it must not be in a container. The name is checked first: it is cheap and rules out almost every process.
-func isSession(proc, pid string) bool {
-	process := filepath.Join(proc, pid)
+// hasSessionTitle reports whether a process has the name and title of a session. The name is checked first: it is cheap and
+// rules out almost every process.
+func hasSessionTitle(process string) bool {
 	if !isSSHD(process) {
 		return false
 	}
 	title, err := readSmall(filepath.Join(process, "cmdline"))
-	return err == nil && sessionTitle.MatchString(strings.TrimRight(title, "\x00 ")) && isRootsProgram(filepath.Join(process, "exe")) &&
-		startedByRoot(proc, pid) && pidNamespace(process) == pidNamespace(filepath.Join(proc, "self"))
+	return err == nil && sessionTitle.MatchString(strings.TrimRight(title, "\x00 "))
+}
+
+// isSession reports whether a process with such a title is the server side of an authenticated SSH session. Any user may run any program under
+// the name and title of a session, with a connection to any address. So the program must be root's, root must have started it,
+// and it must not be in a container.
+func isSession(proc, pid string) bool {
+	process := filepath.Join(proc, pid)
+	return isRootsProgram(filepath.Join(process, "exe")) && startedByRoot(proc, pid) &&
+		pidNamespace(process) == pidNamespace(filepath.Join(proc, "self"))
 }
 
 func isSSHD(process string) bool {

@@ -179,6 +179,69 @@ func TestRemoteLoginsOfUtmp(t *testing.T) {
 	require.ElementsMatch(t, []string{"198.51.100.7/32", "2001:db8::7/128"}, ofKind(list, blocklist.SSHPeer), "others are gone or no users")
 }
 
+func TestRemoteSessionsOfLogind(t *testing.T) {
+	t.Parallel()
+	session := func(leader, remote, host string) string {
+		return "# This is private data. Do not parse.\nUID=1000\nACTIVE=1\nREMOTE=" + remote + "\nREMOTE_HOST=" + host + "\nSERVICE=sshd\nLEADER=" + leader + "\n"
+	}
+	root := system(t, map[string]string{
+		"proc/7/comm":            "sshd\n",
+		"run/systemd/sessions/1": session("7", "1", "198.51.100.7"),
+		"run/systemd/sessions/2": session("7", "1", "2001:db8::7"),
+		"run/systemd/sessions/3": session("8", "1", "203.0.113.8"),
+		"run/systemd/sessions/4": session("7", "0", "203.0.113.9"),
+		"run/systemd/sessions/5": session("7", "1", "gateway.example.org"),
+		"run/systemd/sessions/6": "cut off",
+	})
+	require.NoError(t, syscall.Mkfifo(filepath.Join(root, "run/systemd/sessions/1.ref"), 0o600))
+	list, err := blocklist.SSHPeers(root)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"198.51.100.7/32", "2001:db8::7/128"}, ofKind(list, blocklist.SSHPeer), "others are gone or local")
+}
+
+// A user who may not examine sshd's processes says so, unless the logins are known from elsewhere. The test is run again as
+// such a user.
+func TestHiddenSessionsAreReported(t *testing.T) {
+	t.Parallel()
+	const variable = "IRONPOST_TEST_HIDDEN_SESSIONS"
+	if root := os.Getenv(variable); root != "" {
+		list, err := blocklist.SSHPeers(root)
+		fmt.Println(ofKind(list, blocklist.SSHPeer), err)
+		return
+	}
+	if os.Geteuid() != 0 {
+		testenv.Require(t, "root", os.ErrPermission)
+	}
+	root := system(t, map[string]string{"closed/sshd": "", "proc/7/comm": "sshd\n"})
+	listener(t, root)
+	sshd(t, root, 10, "sshd", "sshd: alice@pts/0", "198.51.100.1")
+	exe := filepath.Join(root, "proc", "10", "exe")
+	require.NoError(t, os.Remove(exe))
+	require.NoError(t, os.Symlink(filepath.Join(root, "closed", "sshd"), exe))
+	run := exec.Command("chmod", "-R", "--", "a+rX", root)
+	require.NoError(t, run.Run())
+	require.NoError(t, os.Chmod(filepath.Dir(root), 0o755)) // the folder of this test
+	require.NoError(t, os.Chmod(filepath.Join(root, "closed"), 0o700))
+
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	program := filepath.Join(root, "blocklist.test")
+	require.NoError(t, os.WriteFile(program, self, 0o755)) //nolint:gosec // another user runs it
+	asNobody := func() string {
+		cmd := exec.Command(program, "-test.run", "^TestHiddenSessionsAreReported$")
+		cmd.Dir, cmd.Env = "/", []string{variable + "=" + root}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65_534, Gid: 65_534}}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	require.Contains(t, asNobody(), "1 sessions cannot be examined by this user")
+	sessions := filepath.Join(root, "run", "systemd", "sessions")
+	require.NoError(t, os.MkdirAll(sessions, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(sessions, "1"), []byte("REMOTE=1\nREMOTE_HOST=198.51.100.1\nLEADER=7\n"), 0o644))
+	require.Contains(t, asNobody(), "[198.51.100.1/32] <nil>")
+}
+
 // The kernel's own table is parsed.
 func TestKernelsConnectionTableIsRead(t *testing.T) {
 	t.Parallel()
