@@ -30,7 +30,7 @@ func TestDamagedFilesAreReportedAndSurvived(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newInstance(t)
-			s.replace("watch_paths", "flush_interval_secs = 1\nwatch_paths")
+			s.replace("watch_paths", "checkpoint_interval_secs = 1\nwatch_paths")
 			s.start()
 			const before = 30
 			for n := range before {

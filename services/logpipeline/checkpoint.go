@@ -123,12 +123,12 @@ type commitState struct {
 }
 
 // untilDue returns how long after the last checkpoint the next one is written.
-func (c *commitState) untilDue(flushInterval time.Duration) time.Duration {
+func (c *commitState) untilDue(interval time.Duration) time.Duration {
 	switch {
 	case !c.checkpointNeeded:
-		return flushInterval
+		return interval
 	case c.failed:
-		return min(flushInterval, checkpointRetry)
+		return min(interval, checkpointRetry)
 	}
 	return 0
 }
@@ -137,7 +137,7 @@ func (c *commitState) untilDue(flushInterval time.Duration) time.Duration {
 // wait no others arrive, because their handler waits.
 func (p *pipeline) commit() {
 	c := &p.commits
-	if c.dirty && time.Since(c.written) >= c.untilDue(p.cfg.FlushInterval()) {
+	if c.dirty && time.Since(c.written) >= c.untilDue(p.cfg.checkpointInterval()) {
 		p.writeCheckpoint()
 	}
 	if !c.checkpointNeeded {

@@ -39,10 +39,12 @@ type Config struct {
 	SyslogTCPBind string `toml:"syslog_tcp_bind"`
 	// WatchPaths are files to follow, as absolute paths or shell patterns. A missing file is read once it appears.
 	WatchPaths []string `toml:"watch_paths"`
-	// BatchSize is the largest number of lines that are processed at once.
+	// BatchSize is the most rows that are written to PostgreSQL at once.
 	BatchSize int `toml:"batch_size"`
-	// FlushIntervalSecs is the interval between checkpoints in seconds.
+	// FlushIntervalSecs is how long, in seconds, a line waits at most before it is written to PostgreSQL.
 	FlushIntervalSecs int `toml:"flush_interval_secs"`
+	// CheckpointIntervalSecs is how often, in seconds, positions are saved while lines arrive.
+	CheckpointIntervalSecs int `toml:"checkpoint_interval_secs"`
 	// RulesPath is a file or folder of Sigma rules; empty means the shipped ones.
 	RulesPath string `toml:"rules_path"`
 	// DedupWindowSecs is how long, in seconds, alerts of one rule and entity are counted as one.
@@ -86,12 +88,13 @@ func DefaultConfig() Config {
 			"/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure",
 			"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/httpd/access_log",
 		},
-		BatchSize:         100,
-		FlushIntervalSecs: 5,
-		DedupWindowSecs:   60,
-		MaxLineBytes:      64 << 10,
-		SpoolMaxBytes:     1 << 30,
-		Storage:           Storage{RetentionDays: 30, LogLines: true, QueueMaxBytes: 1 << 30},
+		BatchSize:              100,
+		FlushIntervalSecs:      5,
+		CheckpointIntervalSecs: 5,
+		DedupWindowSecs:        60,
+		MaxLineBytes:           64 << 10,
+		SpoolMaxBytes:          1 << 30,
+		Storage:                Storage{RetentionDays: 30, LogLines: true, QueueMaxBytes: 1 << 30},
 	}
 }
 
@@ -107,9 +110,14 @@ func (c Config) Files() bool { return c.has(SourceFile) }
 // Docker reports whether the logs of containers are read.
 func (c Config) Docker() bool { return c.has(SourceDocker) }
 
-// FlushInterval is FlushIntervalSecs as a duration.
-func (c Config) FlushInterval() time.Duration {
-	return time.Duration(c.FlushIntervalSecs) * time.Second
+// checkpointInterval returns how often positions are saved. A line can be written to PostgreSQL once a checkpoint is behind it, so
+// where lines are stored the flush interval bounds it, too.
+func (c Config) checkpointInterval() time.Duration {
+	secs := c.CheckpointIntervalSecs
+	if storageConfig(c).URL != "" {
+		secs = min(secs, c.FlushIntervalSecs)
+	}
+	return time.Duration(secs) * time.Second
 }
 
 // DedupWindow is DedupWindowSecs as a duration.
@@ -126,6 +134,7 @@ func (c Config) Validate() []setting.Problem {
 	c.validateSources(&p)
 	p.Add("batch_size", setting.Between(c.BatchSize, 1, maxBatch))
 	p.Add("flush_interval_secs", setting.Between(c.FlushIntervalSecs, 1, 3600))
+	p.Add("checkpoint_interval_secs", setting.Between(c.CheckpointIntervalSecs, 1, 3600))
 	p.Add("rules_path", setting.OptionalPath(c.RulesPath))
 	p.Add("dedup_window_secs", setting.Between(c.DedupWindowSecs, 1, 86_400))
 	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, minLine, maxLine))

@@ -14,7 +14,6 @@ func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	c := logpipeline.DefaultConfig()
 	require.Empty(t, c.Validate())
-	require.Equal(t, 5*time.Second, c.FlushInterval())
 	require.Equal(t, time.Minute, c.DedupWindow())
 	require.Equal(t, 720*time.Hour, c.Storage.Retention())
 }
@@ -39,6 +38,7 @@ func TestEveryInvalidValueIsReported(t *testing.T) {
 		"watch_paths.0":             func(c *logpipeline.Config) { c.WatchPaths = []string{"log"} },
 		"batch_size":                func(c *logpipeline.Config) { c.BatchSize = 10_001 },
 		"flush_interval_secs":       func(c *logpipeline.Config) { c.FlushIntervalSecs = 0 },
+		"checkpoint_interval_secs":  func(c *logpipeline.Config) { c.CheckpointIntervalSecs = 0 },
 		"rules_path":                func(c *logpipeline.Config) { c.RulesPath = "rules" },
 		"dedup_window_secs":         func(c *logpipeline.Config) { c.DedupWindowSecs = 86_401 },
 		"max_line_bytes":            func(c *logpipeline.Config) { c.MaxLineBytes = 1023 },

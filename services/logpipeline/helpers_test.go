@@ -56,7 +56,7 @@ func newRig(t *testing.T, options ...bustest.Option) *rig {
 	r.cfg.Sources = []string{logpipeline.SourceFile}
 	r.cfg.WatchPaths = []string{r.watched}
 	r.cfg.RulesPath = absolute(t, "testdata/rules")
-	r.cfg.FlushIntervalSecs = 1
+	r.cfg.CheckpointIntervalSecs = 1
 	require.Empty(t, r.cfg.Validate())
 	r.write("")
 	return r

@@ -267,7 +267,7 @@ func TestPacketsAreNotAcknowledgedWithoutACheckpoint(t *testing.T) {
 func TestPacketsAreAcknowledgedOnceACheckpointIsWritten(t *testing.T) {
 	t.Parallel()
 	r, engine := newPacketRig(t)
-	r.cfg.FlushIntervalSecs = 3600
+	r.cfg.CheckpointIntervalSecs = 3600
 	s := r.start()
 	unblock := r.blockCheckpoint()
 	engine.publish(engine.detection("port_scan", "192.0.2.66", "198.51.100.7"))

@@ -30,6 +30,7 @@ const (
 	stopWait   = 5 * time.Second
 	drainWait  = time.Second
 	drainPause = 50 * time.Millisecond
+	lineBatch  = 100 // most lines of files and syslog, and of containers, that are processed together
 )
 
 // pipeline is the state of the goroutine that turns input into alerts; no other goroutine uses it.
@@ -132,7 +133,7 @@ func (p *pipeline) nextWait() time.Duration {
 		wait = min(wait, time.Until(next))
 	}
 	if p.commits.dirty {
-		wait = min(wait, time.Until(p.commits.written.Add(p.cfg.FlushInterval())))
+		wait = min(wait, time.Until(p.commits.written.Add(p.cfg.checkpointInterval())))
 	}
 	return max(wait, time.Millisecond)
 }
@@ -140,9 +141,9 @@ func (p *pipeline) nextWait() time.Duration {
 // nextBatch waits at most for wait until a source has input, and returns what all of them have.
 func (p *pipeline) nextBatch(ctx context.Context, wait time.Duration) batch {
 	ctx, done := p.sources.waker.wait(ctx, wait)
-	lines, _ := p.sources.tailer.Read(ctx, p.cfg.BatchSize) // its only error is that ctx ended
+	lines, _ := p.sources.tailer.Read(ctx, lineBatch) // its only error is that ctx ended
 	done()
-	b := batch{lines: lines, logs: p.sources.docker.Take(p.cfg.BatchSize), packets: p.sources.packets.take()}
+	b := batch{lines: lines, logs: p.sources.docker.Take(lineBatch), packets: p.sources.packets.take()}
 	if b.size() > 0 {
 		p.s.batches.Add(1)
 	}

@@ -30,7 +30,7 @@ func TestAlertsPublishedBeforeACrashAreNotRepeated(t *testing.T) {
 	r := newRig(t)
 	second := r.watched + ".2"
 	r.cfg.WatchPaths = append(r.cfg.WatchPaths, second)
-	r.cfg.FlushIntervalSecs = 3600 // checkpoints at the start and the end only
+	r.cfg.CheckpointIntervalSecs = 3600 // checkpoints at the start and the end only
 	appendTo(t, second, "")
 	written := 0
 	for round := range 8 {
@@ -66,7 +66,7 @@ func users(alerts []event.Alert) map[string]bool {
 func TestReplayInAnotherOrderOpensNoSecondWindow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.FlushIntervalSecs = 3600
+	r.cfg.CheckpointIntervalSecs = 3600
 	second := r.watched + ".2"
 	r.cfg.WatchPaths = append(r.cfg.WatchPaths, second)
 	appendTo(t, second, "")

@@ -18,6 +18,7 @@ func TestLinesAreStoredOnce(t *testing.T) {
 	server := testenv.PostgreSQL(t)
 	r := newRig(t)
 	r.cfg.Storage.PostgresURL = server.URL("postgres")
+	r.cfg.CheckpointIntervalSecs, r.cfg.FlushIntervalSecs = 3600, 1 // lines are stored when the second says
 	s := r.start()
 	r.write(failed("bob", "192.0.2.1") + "nul\x00and\xff\x1b[31m\n" + strings.Repeat("noise\n", 98) + "\n")
 	require.Eventually(t, func() bool { return s.count("rows_stored") == 100 }, patience, tick, "%v", s.Health())

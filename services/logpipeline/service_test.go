@@ -103,7 +103,6 @@ func TestEntitiesAreDeduplicatedSeparately(t *testing.T) {
 func TestFullStreamStopsReadingAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 16 << 20}), bustest.WithModules(bus.ContainerGuard))
-	r.cfg.BatchSize = 50
 	s := r.start()
 	const lines = 6_000 // more than the stream holds
 	r.write(manyFailed(lines))

@@ -45,21 +45,7 @@ func TestWatchPathsMayBePatterns(t *testing.T) {
 	require.Equal(t, event.Healthy, s.Health().Status, "a missing file is no reason")
 }
 
-func TestBatchSizeBoundsABatch(t *testing.T) {
-	t.Parallel()
-	batches := func(size int) uint64 {
-		r := newRig(t)
-		r.cfg.BatchSize = size
-		s := r.start()
-		r.write(strings.Repeat("noise\n", 200))
-		s.waitLines(200)
-		return s.count("batches")
-	}
-	require.GreaterOrEqual(t, batches(5), uint64(40))
-	require.Less(t, batches(1000), uint64(10))
-}
-
-func TestFlushIntervalIsTheTimeBetweenCheckpoints(t *testing.T) {
+func TestCheckpointIntervalIsTheTimeBetweenCheckpoints(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.start()
@@ -67,7 +53,7 @@ func TestFlushIntervalIsTheTimeBetweenCheckpoints(t *testing.T) {
 	require.Eventually(t, func() bool { return s.count("checkpoints") > 1 }, patience, tick)
 	s.stop()
 
-	r.cfg.FlushIntervalSecs = 3600
+	r.cfg.CheckpointIntervalSecs = 3600
 	s = r.start()
 	at := s.count("checkpoints")
 	r.write("noise\n")
@@ -122,7 +108,7 @@ func TestSpoolMaxBytesBoundsTheSpool(t *testing.T) {
 	r.cfg.Sources = []string{logpipeline.SourceSyslogUDP}
 	r.cfg.SyslogBind = freeAddr(t)
 	r.cfg.SpoolMaxBytes = 1 << 20
-	r.cfg.FlushIntervalSecs = 3600 // nothing of the spool is deleted without a checkpoint
+	r.cfg.CheckpointIntervalSecs = 3600 // nothing of the spool is deleted without a checkpoint
 	s := r.start()
 	require.Eventually(t, func() bool { return listening("udp", r.cfg.SyslogBind) }, patience, tick)
 	conn := dial(t, "udp", r.cfg.SyslogBind)

@@ -32,6 +32,7 @@ var variables = []variable{
 	{"IRONPOST_LOG_PIPELINE_WATCH_PATHS", "log_pipeline.watch_paths", "/a.log,/b/*.log", `["/a.log", "/b/*.log"]`},
 	{"IRONPOST_LOG_PIPELINE_BATCH_SIZE", "log_pipeline.batch_size", "200", "200"},
 	{"IRONPOST_LOG_PIPELINE_FLUSH_INTERVAL_SECS", "log_pipeline.flush_interval_secs", "7", "7"},
+	{"IRONPOST_LOG_PIPELINE_CHECKPOINT_INTERVAL_SECS", "log_pipeline.checkpoint_interval_secs", "60", "60"},
 	{"IRONPOST_STORAGE_POSTGRES_URL", "log_pipeline.storage.postgres_url", "postgres://db/ironpost", `"postgres://db/ironpost"`},
 	{"IRONPOST_STORAGE_REDIS_URL", "log_pipeline.storage.redis_url", "redis://cache:6379", `"redis://cache:6379"`},
 	{"IRONPOST_STORAGE_RETENTION_DAYS", "log_pipeline.storage.retention_days", "90", "90"},
