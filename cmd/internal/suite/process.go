@@ -109,10 +109,8 @@ func (p Process) Run(ctx context.Context) int {
 
 // commandLine is what the flags of a program set.
 type commandLine struct {
-	source        Source
+	invocation
 	level, format string
-	validate      bool
-	check         bool
 }
 
 // command returns the command of the program, which calls run unless help was asked for.
@@ -154,7 +152,7 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 		return inv, false, err
 	}
 	flags := cmd.Flags()
-	inv = invocation{source: line.source, validate: line.validate, check: line.check}
+	inv = line.invocation
 	inv.source.Flags = p.Program.flags()
 	inv.source.Named = flags.Changed("config")
 	if path := p.Getenv(configVariable); path != "" && !inv.source.Named {
