@@ -41,6 +41,7 @@ sbom-scanner kills         | -run TestAcceptSBOMKills ./e2e
 sbom-scanner bus           | -run TestAcceptSBOMBusDown ./e2e
 packages install           | -run TestAccept(Install|RPM) ./deploy/packages
 packages boot              | -run TestAcceptBoot ./deploy/packages
+packages upgrade           | -run TestAcceptUpgradeOrder ./deploy/packages
 sbom-scanner update        | -run TestAcceptSBOMDatabaseUpdate ./e2e
 '
 
