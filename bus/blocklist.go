@@ -36,7 +36,7 @@ var ErrInvalidBlock = errors.New("not a valid block")
 // Expires. It is desired state, not a command: writing it again changes nothing, and an
 // engine that starts later reconciles.
 //
-// Its key is BlockKey(Prefix), its value this struct as JSON, and the message has a
+// Its key is BlockKey(Prefix), with "hub." before it for a copy of the hub's, its value this struct as JSON, and the message has a
 // TTL that ends with Expires, so that the server removes it; the engine goes by Expires
 // alone.
 type Block struct {
@@ -51,6 +51,10 @@ type Block struct {
 	Source string `json:"source"`
 	// Created is when it was first written.
 	Created time.Time `json:"created"`
+
+	// Hub says that the forwarder of an edge copied it from the hub. It is part of the key, not of the
+	// value, so that a prefix may be blocked by both and neither changes what the other wrote.
+	Hub bool `json:"-"`
 }
 
 // ParseBlockPrefix reads an address or a prefix such as 203.0.113.7, 203.0.113.0/24 or
@@ -85,9 +89,27 @@ func BlockKey(prefix netip.Prefix) string {
 	return fmt.Sprintf("%x-%d", p.Addr().AsSlice(), p.Bits())
 }
 
-// ParseBlockKey is the inverse of BlockKey. It returns ErrInvalidBlock for a key that BlockKey
-// does not make.
-func ParseBlockKey(key string) (netip.Prefix, error) {
+// hubKeys starts the keys of entries that were copied from the hub.
+const hubKeys = "hub."
+
+// key is BlockKey of b's prefix, with hubKeys before it for an entry of the hub.
+func (b Block) key() string {
+	if b.Hub {
+		return hubKeys + BlockKey(b.Prefix)
+	}
+	return BlockKey(b.Prefix)
+}
+
+// ParseBlockKey returns the prefix of an entry's key, and whether it was copied from the hub. It
+// returns ErrInvalidBlock for a key that Block.Encode does not make.
+func ParseBlockKey(key string) (prefix netip.Prefix, hub bool, err error) {
+	own, hub := strings.CutPrefix(key, hubKeys)
+	prefix, err = parseBlockKey(own)
+	return prefix, hub, err
+}
+
+// parseBlockKey is the inverse of BlockKey.
+func parseBlockKey(key string) (netip.Prefix, error) {
 	address, length, _ := strings.Cut(key, "-")
 	bytes, err := hex.DecodeString(address)
 	bits, notNumber := strconv.Atoi(length)
@@ -111,7 +133,7 @@ func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duratio
 		return "", nil, 0, fmt.Errorf("%w: %s expired at %s", ErrInvalidBlock, b.Prefix, b.Expires.Format(time.RFC3339))
 	}
 	value, err = json.Marshal(b)
-	return BlockKey(b.Prefix), value, ttl, err
+	return b.key(), value, ttl, err
 }
 
 // DecodeBlock reads an entry of BlocklistBucket. It returns ErrInvalidBlock for anything that
@@ -128,8 +150,9 @@ func DecodeBlock(key string, value []byte) (Block, error) {
 	if err := b.check(); err != nil {
 		return Block{}, err
 	}
-	if b.Prefix != canonical(b.Prefix) || key != BlockKey(b.Prefix) {
-		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrInvalidBlock, b.Prefix, BlockKey(b.Prefix))
+	b.Hub = strings.HasPrefix(key, hubKeys)
+	if b.Prefix != canonical(b.Prefix) || key != b.key() {
+		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrInvalidBlock, b.Prefix, b.key())
 	}
 	return b, nil
 }
@@ -226,7 +249,8 @@ func (l *Blocklist) Remove(ctx context.Context, prefix netip.Prefix) error {
 	return l.kv.Delete(ctx, BlockKey(prefix))
 }
 
-// List returns the valid entries, sorted by prefix, and the number of invalid ones.
+// List returns the valid entries, those of the hub included, sorted by prefix, and the number of
+// invalid ones.
 func (l *Blocklist) List(ctx context.Context) (blocks []Block, invalid int, err error) {
 	entries, err := l.kv.List(ctx)
 	if err != nil {

@@ -39,12 +39,17 @@ func TestBlockPrefixHasOneForm(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, want[0], p.String(), text)
 		require.Equal(t, want[1], bus.BlockKey(p), text)
-		back, err := bus.ParseBlockKey(want[1])
+		back, hub, err := bus.ParseBlockKey(want[1])
 		require.NoError(t, err)
 		require.Equal(t, p, back)
+		require.False(t, hub)
+		back, hub, err = bus.ParseBlockKey("hub." + want[1])
+		require.NoError(t, err)
+		require.Equal(t, p, back)
+		require.True(t, hub)
 	}
 	for _, key := range []string{"", "-", "cb007107", "cb007107-33", "cb007107-24", "CB007107-32", "cb007107-032", "cb0071-24", "00000000000000000000ffffcb007107-128", "zz007107-32"} {
-		_, err := bus.ParseBlockKey(key)
+		_, _, err := bus.ParseBlockKey(key)
 		require.ErrorIs(t, err, bus.ErrInvalidBlock, key)
 	}
 	for _, text := range []string{"", "host", "203.0.113", "203.0.113.7/33", "fe80::1%eth0", "203.0.113.7/-1", "203.0.113.7/024", "1.2.3.4 ", "\x1b[31m"} {

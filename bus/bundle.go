@@ -28,12 +28,16 @@ func FromBundle(dir, module, host, url string) (Options, error) {
 	if !roots.AppendCertsFromPEM(ca) {
 		return Options{}, fmt.Errorf("bundle: %s holds no certificate", filepath.Join(dir, BundleCA))
 	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, BundleCert), filepath.Join(dir, BundleKey))
-	if err != nil {
+	cert, key := filepath.Join(dir, BundleCert), filepath.Join(dir, BundleKey)
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 		return Options{}, fmt.Errorf("bundle: %w", err)
+	}
+	current := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // of each connection: it may have been renewed
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
 	}
 	return Options{
 		Module: module, Host: host, URL: url, CredentialsFile: filepath.Join(dir, module+SeedSuffix),
-		TLS: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{pair}},
+		TLS: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: current},
 	}, nil
 }

@@ -80,6 +80,7 @@ type Conn struct {
 const (
 	connectTimeout = 5 * time.Second
 	callTimeout    = 5 * time.Second
+	pingInterval   = 2 * time.Second // over a network
 )
 
 // Connect returns when the server has accepted the key. It fails if the server cannot be
@@ -128,6 +129,11 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 	}
 	if o.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
+	} else {
+		// A link that was cut is noticed, and the connection made anew, within three intervals: left to
+		// TCP, whose retries come ever later, it would be down for long after the link is back. Nothing is
+		// kept for the next connection: it might be sent when the stream has forgotten its id.
+		opts = append(opts, nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2), nats.ReconnectBufSize(-1))
 	}
 	if o.dialer != nil {
 		opts = append(opts, nats.SetCustomDialer(o.dialer), nats.SkipHostLookup()) // the host in the URL is no host's name

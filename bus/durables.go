@@ -1,5 +1,7 @@
 package bus
 
+import "slices"
+
 // InFlight bounds the deliveries of a durable that are not acknowledged, by stream; Packets
 // also bounds the pending publishes of packets. Zero means the default.
 type InFlight struct {
@@ -26,7 +28,7 @@ type Durable struct {
 // producer when its stream is full.
 func Durables(host string, enabled map[string]bool, inFlight InFlight) []Durable {
 	var out []Durable
-	for _, m := range modules {
+	for _, m := range append(slices.Clone(modules), forwarder()) {
 		for _, d := range m.durables(host, inFlight.filled()) {
 			if enabled[m.Name] && (d.Sink == "" || enabled[SinkName(m.Name, d.Sink)]) {
 				out = append(out, d)

@@ -57,6 +57,14 @@ var modules = []Module{
 	},
 }
 
+// forwarder is the row of the forwarder, which is in no table of modules: it is a part of the daemon.
+func forwarder() Module {
+	return Module{
+		Name: Forwarder, Reads: []string{BlocklistBucket},
+		Consumes: []Subscription{{Stream: Alerts, Purpose: "-alerts"}, {Stream: Actions, Purpose: "-actions"}},
+	}
+}
+
 // ModuleNames returns the name of each module of the table.
 func ModuleNames() []string {
 	names := make([]string, len(modules))
@@ -71,7 +79,7 @@ func IsModule(name string) bool { return slices.Contains(ModuleNames(), name) }
 
 // everyModule is the argument of Durables for the whole table, sinks included.
 func everyModule() map[string]bool {
-	all := map[string]bool{}
+	all := map[string]bool{Forwarder: true}
 	for _, m := range modules {
 		all[m.Name] = true
 		for _, c := range m.Consumes {
@@ -82,6 +90,9 @@ func everyModule() map[string]bool {
 }
 
 func moduleNamed(name string) (Module, bool) {
+	if name == Forwarder {
+		return forwarder(), true
+	}
 	i := slices.IndexFunc(modules, func(m Module) bool { return m.Name == name })
 	if i < 0 {
 		return Module{}, false

@@ -23,6 +23,8 @@ func Permissions(module, host string) Permission {
 		return daemonPermission(host)
 	case Operator:
 		return operatorPermission()
+	case Edge:
+		return edgePermission(host)
 	}
 	m, known := moduleNamed(module)
 	if !known {
@@ -33,6 +35,31 @@ func Permissions(module, host string) Permission {
 	p.consume(m, host)
 	p.read(m.Reads)
 	p.write(m.Writes)
+	if m.Name == Forwarder {
+		p.forward(m, host)
+	}
+	return p
+}
+
+// forward permits the forwarder to have its durables deliver again in order, to read records of
+// the streams that it consumes, and to write the hub's part of the blocklist.
+func (p *Permission) forward(m Module, host string) {
+	for _, d := range m.durables(host, InFlight{}.filled()) {
+		p.Publish = append(p.Publish, "$JS.API.CONSUMER.RESET."+string(d.Stream)+"."+d.Name, "$JS.API.DIRECT.GET."+string(d.Stream))
+	}
+	p.Publish = append(p.Publish, "$KV."+BlocklistBucket+"."+hubKeys+">")
+}
+
+// edgePermission permits a daemon to publish on the hub the records of every module of its host, to
+// read the last one of each, to read the blocklist, and to answer for its host.
+func edgePermission(host string) Permission {
+	p := servicePermission(Daemon, host)
+	p.Inbox, p.Subscribe[0] = InboxPrefix(Edge, host), InboxPrefix(Edge, host)+".>"
+	for _, s := range []StreamName{Alerts, Actions} {
+		subject := subjectOf(s, "*", host)
+		p.Publish = append(p.Publish, subject, "$JS.API.DIRECT.GET."+string(s)+"."+subject)
+	}
+	p.read([]string{BlocklistBucket})
 	return p
 }
 

@@ -22,7 +22,7 @@ type Plugin struct {
 }
 
 // reservedNames are no plug-in's, because other connections have them.
-var reservedNames = []string{Daemon, Operator, "bus", "gateway", "metrics", "observer"}
+var reservedNames = []string{Daemon, Operator, Forwarder, Edge, "bus", "edges", "gateway", "metrics", "observer"}
 
 // IsPluginName reports whether a plug-in may have the name.
 func IsPluginName(name string) bool {

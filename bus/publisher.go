@@ -50,6 +50,7 @@ type Publisher struct {
 	pending []pendingPublish    // of Send, oldest first
 
 	endKnown    bool              // LastSeq is the newest sequence of ours in the stream
+	readStored  readStored        // what attempts that were not answered have stored
 	stored      map[digest]uint64 // ids that are stored and may be offered again, with the sequence they have at most
 	unconfirmed unconfirmed
 }
@@ -61,6 +62,9 @@ func digestOf(id string) digest {
 	sum := sha256.Sum256([]byte(id))
 	return digest(sum[:16])
 }
+
+// readStored marks what is stored after the sequence after, which may be more than needed.
+type readStored func(ctx context.Context, after uint64) error
 
 // unconfirmed is the oldest attempt that was not answered: when it was sent, and
 // a sequence that is lower than that of anything it may have stored. Zero for none.
@@ -83,6 +87,10 @@ func (c *Conn) Publisher(cfg PublisherConfig) (*Publisher, error) {
 		c: c, cfg: cfg, subject: subjectOf(cfg.Stream, cfg.Module, cfg.Host), js: js,
 		batches: cfg.Stream != Packets, window: DuplicatesWindow,
 		stored: map[digest]uint64{}, pause: retryPause,
+	}
+	p.readStored = func(ctx context.Context, after uint64) error {
+		_, err := p.readBack(ctx, after, nil)
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

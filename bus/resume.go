@@ -157,7 +157,7 @@ func (p *Publisher) trySyncWithStream(ctx context.Context) error {
 	if p.unconfirmed.since.IsZero() || age(p.unconfirmed.since) < p.window/2 {
 		return nil
 	}
-	if _, err := p.readBack(ctx, p.unconfirmed.after, nil); err != nil {
+	if err := p.readStored(ctx, p.unconfirmed.after); err != nil {
 		return err
 	}
 	p.unconfirmed = unconfirmed{}

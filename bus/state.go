@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -96,6 +97,35 @@ func (c *Conn) Waiting(ctx context.Context, d Durable) (uint64, error) {
 	}
 	info := consumer.CachedInfo()
 	return info.NumPending + uint64(info.NumAckPending), nil
+}
+
+// Unsent returns how many records d has not handled, and when the oldest of them was stored, by the
+// server's clock; zero if there is none. d has one filter. It needs the permission to read the stream.
+func (c *Conn) Unsent(ctx context.Context, d Durable) (n uint64, oldest time.Time, err error) {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	consumer, err := c.js.Consumer(call, string(d.Stream), d.Name)
+	if err != nil {
+		return 0, oldest, fmt.Errorf("state of durable %s: %w", d.Name, c.explain(err))
+	}
+	state := stateOf(consumer.CachedInfo())
+	n = state.Pending + uint64(state.AckPending)
+	if n == 0 {
+		return 0, oldest, nil
+	}
+	body, err := json.Marshal(pageRequest{Seq: state.AckFloor + 1, Subject: d.Filter[0]})
+	if err != nil {
+		return n, oldest, err
+	}
+	m, err := c.directGet(ctx, d.Stream, "", body)
+	if errors.Is(err, ErrNotFound) { // handled meanwhile
+		return n, oldest, nil
+	}
+	if err != nil {
+		return n, oldest, fmt.Errorf("read the oldest record of %s: %w", d.Name, err)
+	}
+	s, err := storedOf(m)
+	return n, s.Time, err
 }
 
 func durableState(ctx context.Context, stream jetstream.Stream, name string) (DurableState, error) {

@@ -3,10 +3,13 @@ package bus
 import "strings"
 
 // The connections that belong to no module: Daemon provisions and supervises, Operator
-// is the CLI.
+// is the CLI. Forwarder is a part of an edge, a daemon that sends its records to the bus of another
+// one, the hub; Edge is the key of that daemon on the hub.
 const (
-	Daemon   = "daemon"
-	Operator = "operator"
+	Daemon    = "daemon"
+	Operator  = "operator"
+	Forwarder = "forwarder"
+	Edge      = "edge"
 )
 
 // The accounts of the server: modules, the daemon and operators share one; an

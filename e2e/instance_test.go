@@ -145,10 +145,15 @@ func rootShell(user string) string {
 	return fmt.Sprintf("%s web-1 sudo:  %s : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, user)
 }
 
+// command returns the operator's command.
+func (s *instance) command(args ...string) *exec.Cmd {
+	return exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), append([]string{"-c", s.path("ironpost.toml")}, args...)...)
+}
+
 // ironpost runs the operator's command and returns its output.
 func (s *instance) ironpost(args ...string) string {
 	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), append([]string{"-c", s.path("ironpost.toml")}, args...)...)
+	cmd := s.command(args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -177,18 +182,24 @@ func (s *instance) counter(module, name string) uint64 {
 // module returns the health of a module, empty if it reports none.
 func (s *instance) module(name string) event.ModuleHealth {
 	s.t.Helper()
+	for _, m := range s.modules() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return event.ModuleHealth{}
+}
+
+// modules returns the health of all modules.
+func (s *instance) modules() []event.ModuleHealth {
+	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), "-c", s.path("ironpost.toml"), "status", "--json")
 	out, _ := cmd.Output() // the exit code depends on the health
 	var status struct {
 		Modules []event.ModuleHealth `json:"modules"`
 	}
 	require.NoError(s.t, json.Unmarshal(out, &status), "%s", out)
-	for _, m := range status.Modules {
-		if m.Name == name {
-			return m
-		}
-	}
-	return event.ModuleHealth{}
+	return status.Modules
 }
 
 // nats starts the stock command of the NATS project and returns its output.

@@ -21,6 +21,10 @@ const (
 	maxMemoryStore = 32 << 20
 
 	authTimeout = 2 * time.Second
+
+	// pingInterval is how often a silent client is asked whether it is there; after two intervals without
+	// an answer its connection is closed, so that none of a lost link answers for a module.
+	pingInterval = 5 * time.Second
 )
 
 // serverOptions returns the options of a server without a listener, with the accounts of
@@ -43,6 +47,7 @@ func serverOptions(c Config, config string) (*server.Options, error) {
 		MaxSubs:             maxSubscriptions,
 		WriteDeadline:       writeDeadline,
 		AuthTimeout:         authTimeout.Seconds(),
+		PingInterval:        pingInterval,
 		NoFastProducerStall: true,
 	}
 	if err := opts.ProcessConfigString(config); err != nil {

@@ -78,7 +78,7 @@ func remoteTLS(c Config) (*tls.Config, error) {
 	}, nil
 }
 
-// RemoteModule is a module that has a key to connect from another process or machine.
+// RemoteModule is a module, or bus.Edge, that has a key to connect from another process or machine.
 type RemoteModule struct{ Module, Host string }
 
 // remoteKeys are the keys of a folder.
@@ -119,9 +119,9 @@ func readRemoteKeys(dir string) (*remoteKeys, error) {
 
 func (k *remoteKeys) read(dir, name string) error {
 	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
-	ours := module == bus.Operator || bus.IsModule(module) // no other machine may be this one's daemon
+	ours := module == bus.Operator || module == bus.Edge || bus.IsModule(module) // no other machine may be this one's daemon
 	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || host == "" || bus.HostToken(host) != host || !ours && !bus.IsPluginName(module) {
-		return errors.New(`want a name such as "log-pipeline.web-1.nk", of a module, a plug-in or "operator" and a host`)
+		return errors.New(`want a name such as "log-pipeline.web-1.nk", of a module, a plug-in, "operator" or "edge" and a host`)
 	}
 	text, err := readKeyFile(filepath.Join(dir, name))
 	if err != nil {
@@ -143,7 +143,7 @@ func (k *remoteKeys) read(dir, name string) error {
 		k.users = append(k.users, moduleUser(public, plugin.Permission(), overTCP))
 		k.plugins = append(k.plugins, plugin)
 	}
-	if bus.IsModule(module) {
+	if module != bus.Operator && ours {
 		k.modules = append(k.modules, RemoteModule{Module: module, Host: host})
 	}
 	return nil

@@ -80,7 +80,7 @@ func (s *Server) makeKeys() (err error) {
 }
 
 // localRoles returns the roles that get a key at each start.
-func localRoles() []string { return append(bus.ModuleNames(), bus.Daemon, bus.Operator) }
+func localRoles() []string { return append(bus.ModuleNames(), bus.Daemon, bus.Operator, bus.Forwarder) }
 
 // startServer starts a server on the store and makes it the current one. s.running is
 // held, or s is not in use yet.

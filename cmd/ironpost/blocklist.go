@@ -217,9 +217,12 @@ func (a *app) blocklistDel(ctx context.Context, args []string) error {
 // reportRemoved prints that p was removed, or returns an error if it had no
 // entry; before are the entries before the removal.
 func (a *app) reportRemoved(p netip.Prefix, before []bus.Block) error {
-	existed := slices.ContainsFunc(before, func(b bus.Block) bool { return b.Prefix == p })
+	existed := slices.ContainsFunc(before, func(b bus.Block) bool { return b.Prefix == p && !b.Hub })
 	var wider []string
 	for _, b := range before {
+		if b.Prefix == p && b.Hub {
+			wider = append(wider, "the hub (remove it there)")
+		}
 		if b.Prefix != p && b.Prefix.Bits() < p.Bits() && b.Prefix.Contains(p.Addr()) {
 			wider = append(wider, b.Prefix.String())
 		}

@@ -58,6 +58,7 @@ type blockedEntry struct {
 	Expires *time.Time   `json:"expires,omitempty"` // absent for an entry of a file
 	Reason  string       `json:"reason,omitempty"`
 	Source  string       `json:"source"`
+	Hub     bool         `json:"hub,omitempty"` // copied from the hub of this edge
 	Created *time.Time   `json:"created,omitempty"`
 	Hits    []hit        `json:"hits"` // one for each host that enforces it
 }
@@ -146,7 +147,7 @@ func mergeAnswers(blocks []bus.Block, answers []blocklist.ListResponse) blockedL
 	for _, b := range blocks {
 		index[b.Prefix] = len(all.Entries)
 		all.Entries = append(all.Entries, blockedEntry{
-			Prefix: b.Prefix, Expires: &b.Expires, Created: &b.Created, Reason: b.Reason, Source: b.Source, Hits: []hit{},
+			Prefix: b.Prefix, Expires: &b.Expires, Created: &b.Created, Reason: b.Reason, Source: b.Source, Hub: b.Hub, Hits: []hit{},
 		})
 	}
 	for _, answer := range answers {
@@ -184,7 +185,11 @@ func (a *app) printBlocked(all blockedList) {
 		if e.Expires != nil {
 			expires = a.time(*e.Expires)
 		}
-		entries.add(e.Prefix.String(), expires, e.Source, e.dropped(len(all.Hosts)), cmp.Or(e.Reason, "-"))
+		source := e.Source
+		if e.Hub {
+			source += " on the hub"
+		}
+		entries.add(e.Prefix.String(), expires, source, e.dropped(len(all.Hosts)), cmp.Or(e.Reason, "-"))
 	}
 	hosts := rows{columns: []column{{"HOST", 40}, {"ENTRIES", 8}, {"CAPACITY", 8}, {"NOT ENFORCED", 12}, {"PROTECTED", 9}}}
 	for _, h := range all.Hosts {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,6 +97,7 @@ type bundleFlags struct {
 	out     string
 	url     string
 	replace bool
+	config  string // format of the configuration; empty: that of modules that join this bus
 }
 
 func (f *bundleFlags) add(cmd *cobra.Command) {
@@ -115,6 +117,7 @@ func (f *bundleFlags) bundle(name string) (string, error) {
 func (a *app) busAddHostCommand() *cobra.Command {
 	var f bundleFlags
 	var modules []string
+	var edge bool
 	cmd := &cobra.Command{
 		Use:   "add-host <name>",
 		Short: "make the bundle of a host",
@@ -122,19 +125,30 @@ func (a *app) busAddHostCommand() *cobra.Command {
 authority's certificate, a client certificate, a key for each module, and a
 configuration that names them in /etc/ironpost/bus.
 
-Each key permits what its module does on that host, and nothing else.`,
+Each key permits what its module does on that host, and nothing else.
+
+With --edge the host runs a daemon with a bus of its own, which forwards its
+alerts and actions to this one and enforces the blocklist of this one.`,
 		Example: `  sudo ironpost bus add-host web-1
   sudo ironpost bus add-host web-1 --module log-pipeline --module ebpf-engine
+  sudo ironpost bus add-host branch-1 --edge
   sudo ironpost bus add-host web-1 --replace --out /root/web-1.new`,
 		Args: oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(modules) == 0 {
+			switch {
+			case edge && len(modules) > 0:
+				return usageError(errors.New("--edge has one key for all modules of the host: leave out --module"))
+			case edge:
+				modules = []string{bus.Edge}
+				f.config = edgeConfig
+			case len(modules) == 0:
 				modules = bus.ModuleNames()
 			}
 			return a.busAddHost(args[0], modules, f)
 		},
 	}
 	cmd.Flags().StringArrayVar(&modules, "module", nil, "`module` of the host, or operator; may be\nrepeated (default: all modules)")
+	cmd.Flags().BoolVar(&edge, "edge", false, "the host has a daemon that forwards to this one")
 	f.add(cmd)
 	return cmd
 }
@@ -211,7 +225,7 @@ func (a *app) makeBundle(name, host string, f bundleFlags, make func(credential.
 	if err := make(store, dir); err != nil {
 		return keyError(err)
 	}
-	text := fmt.Sprintf(bundleConfig, host, url)
+	text := fmt.Sprintf(cmp.Or(f.config, bundleConfig), host, url)
 	if err := atomicfile.WriteFile(filepath.Join(dir, "ironpost.toml"), []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -231,6 +245,16 @@ credentials_file = "/etc/ironpost/bus"
 tls_ca = "/etc/ironpost/bus/ca.pem"
 tls_cert = "/etc/ironpost/bus/client.pem"
 tls_key = "/etc/ironpost/bus/client.key"
+`
+
+// edgeConfig is the configuration in the bundle of an edge.
+const edgeConfig = `# Forwards to the bus of a daemon on another host. The files are expected in /etc/ironpost/bus.
+[general]
+host = %q
+
+[bus]
+hub = %q
+hub_bundle = "/etc/ironpost/bus"
 `
 
 // busURL returns the URL of the daemon: the first name of its certificate, with the port that it

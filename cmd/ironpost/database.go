@@ -24,6 +24,9 @@ func (a *app) postgresURL() string {
 	if err != nil {
 		return "" // reported when the daemon is looked for
 	}
+	if cfg.Bus.Hub != "" {
+		return "" // the hub stores them
+	}
 	return cfg.LogPipeline.Storage.PostgresURL
 }
 

@@ -92,7 +92,7 @@ func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
 	if len(o.Silent) > 0 {
 		o.Status = event.Unhealthy
 	}
-	table := durables(o.Modules)
+	table := durables(withoutEdges(o.Modules, conn.Host()))
 	o.Streams, err = conn.StreamStates(ctx, table)
 	dropAbsentSinks(o.Streams, table)
 	return o, err
@@ -146,6 +146,16 @@ func (o *overview) requestModules(ctx context.Context, conn *bus.Conn, services 
 		})
 		o.Modules = append(o.Modules, m)
 	}
+}
+
+// withoutEdges leaves out the modules of hosts that have a bus of their own and forward to this one,
+// which is that of the daemon on host.
+func withoutEdges(modules []event.ModuleHealth, host string) []event.ModuleHealth {
+	edges := map[string]bool{}
+	for _, m := range modules {
+		edges[m.Host] = edges[m.Host] || m.Name == bus.Forwarder && m.Host != host
+	}
+	return slices.DeleteFunc(slices.Clone(modules), func(m event.ModuleHealth) bool { return edges[m.Host] })
 }
 
 // durables returns the durables of the enabled modules, with those of every sink.

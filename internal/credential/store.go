@@ -102,7 +102,7 @@ func (s Store) ServerNames() ([]string, error) {
 	return names, nil
 }
 
-// AddHost makes the folder bundle with what modules, or the operator, of host need. With again they
+// AddHost makes the folder bundle with what modules, the operator, or the daemon (bus.Edge), of host need. With again they
 // may have keys already, which then end. The daemon reads the keys on SIGHUP.
 func (s Store) AddHost(host string, modules []string, bundle string, again bool, now time.Time) error {
 	if host == "" || bus.HostToken(host) != host {
@@ -110,12 +110,33 @@ func (s Store) AddHost(host string, modules []string, bundle string, again bool,
 	}
 	keys := map[string][]string{}
 	for _, m := range modules {
-		if !bus.IsModule(m) && m != bus.Operator {
+		if !bus.IsModule(m) && m != bus.Operator && m != bus.Edge {
 			return fmt.Errorf("%q is no module, want one of %s", m, strings.Join(append(bus.ModuleNames(), bus.Operator), ", "))
 		}
 		keys[m] = nil
 	}
+	if err := s.checkEdge(host, modules); err != nil {
+		return err
+	}
 	return s.add(host, keys, bundle, again, now)
+}
+
+// checkEdge refuses a host that would have both a daemon that forwards its records and modules, or
+// plug-ins, that publish here themselves: of what both published, it could not be told how much of
+// the forwarded is here.
+func (s Store) checkEdge(host string, modules []string) error {
+	entries, err := os.ReadDir(s.Keys)
+	if err != nil {
+		return err
+	}
+	edge := slices.Contains(modules, bus.Edge)
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), "."+host+publicSuffix)
+		if ok && name != bus.Operator && (name == bus.Edge) != edge {
+			return fmt.Errorf("%s has a key of %s: a host is an edge or has modules on this bus, not both; ironpost bus revoke %s first", host, name, host)
+		}
+	}
+	return nil
 }
 
 // AddPlugin is AddHost for a plug-in.
@@ -125,6 +146,9 @@ func (s Store) AddPlugin(p bus.Plugin, bundle string, again bool, now time.Time)
 	}
 	if p.Host == "" || bus.HostToken(p.Host) != p.Host {
 		return fmt.Errorf("host %q must be lower case letters, digits and - only", p.Host)
+	}
+	if err := s.checkEdge(p.Host, nil); err != nil {
+		return err
 	}
 	lines := []string{"publish alerts", "trust " + string(p.Trust)}
 	return s.add(p.Host, map[string][]string{p.Name: lines}, bundle, again, now)

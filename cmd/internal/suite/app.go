@@ -14,6 +14,7 @@ import (
 	"github.com/ironpost/ironpost/internal/config"
 	"github.com/ironpost/ironpost/internal/credential"
 	"github.com/ironpost/ironpost/internal/daemon"
+	"github.com/ironpost/ironpost/internal/edge"
 	"github.com/ironpost/ironpost/internal/logging"
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/internal/sdnotify"
@@ -38,6 +39,7 @@ type app struct {
 	bus         *connections
 	monitor     *streamMonitor
 	maintenance *streamMaintenance
+	edges       *edge.Monitor
 	background  *background
 	registry    *metrics.Registry
 	metricsOff  atomic.Pointer[string] // why they are not served
@@ -84,6 +86,9 @@ func (a *app) start(ctx context.Context) (err error) {
 		a.monitor = newStreamMonitor(a.bus)
 		a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
 	}
+	if a.bus.server != nil {
+		a.edges = edge.NewMonitor(a.bus.admin, a.bus.edges)
+	}
 	a.background = newBackground(ctx, a.log)
 	if err = a.startServices(ctx); err != nil {
 		return errors.Join(err, a.closeAll(context.WithoutCancel(ctx)))
@@ -110,13 +115,14 @@ func (a *app) startServices(ctx context.Context) (err error) {
 	}
 	if a.bus.server != nil {
 		a.background.repeat("disk", a.bus.server.Watch)
+		a.background.repeat("edges", a.edges.Run)
 	}
 	return a.serveMetrics(ctx)
 }
 
 // maintainStreams watches the streams and maintains them.
 func (a *app) maintainStreams() error {
-	if err := exportBus(a.registry.Process(), a.bus, a.monitor); err != nil {
+	if err := exportBus(a.registry.Process(), a.bus, a.monitor, a.edges); err != nil {
 		return err
 	}
 	a.background.repeat("stream monitor", a.monitor.run)
@@ -165,6 +171,9 @@ func (a *app) daemonOptions() daemon.Options {
 		}
 		opts.Specs = append(opts.Specs, spec)
 	}
+	if a.cfg.Bus.Hub != "" { // last, to stop when the others have
+		opts.Specs = append(opts.Specs, daemon.Spec{Name: bus.Forwarder, Enabled: true, New: a.buildForwarder})
+	}
 	return opts
 }
 
@@ -184,6 +193,9 @@ func (a *app) observe(context.Context) map[string][]string {
 	}
 	if a.bus.server != nil {
 		out[busName] = append(out[busName], a.bus.server.Health()...)
+		if len(a.bus.edges()) > 0 {
+			out[edgesName] = a.edges.Reasons()
+		}
 	}
 	a.observeCertificates(out)
 	if reason := a.metricsOff.Load(); reason != nil {

@@ -47,6 +47,10 @@ type Bus struct {
 	// URL names the servers of an external bus, separated by commas. In mode embedded it is where
 	// the programs of single modules that read the same file reach the daemon.
 	URL string `toml:"url" secret:"true"`
+	// Hub is the URL of another daemon's bus, to which this daemon forwards its alerts and actions; empty
+	// means none. HubBundle is the folder with its certificates and key.
+	Hub       string `toml:"hub"`
+	HubBundle string `toml:"hub_bundle"`
 	// CredentialsFile holds the key shown to an external bus, or is a folder with a key for each
 	// module.
 	CredentialsFile string `toml:"credentials_file"`

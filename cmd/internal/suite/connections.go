@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -18,6 +19,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/embedded"
 	"github.com/ironpost/ironpost/internal/backoff"
+	"github.com/ironpost/ironpost/internal/edge"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
@@ -54,6 +56,7 @@ type connections struct {
 	limits       bus.Limits
 	skipping     []bus.Durable // were deleted and start with new records
 	inFlight     bus.InFlight
+	forwarder    atomic.Pointer[edge.Forwarder] // nil: no edge
 }
 
 // openBus starts or reaches the bus, makes its streams, if that is up to program, and connects
@@ -78,6 +81,7 @@ func (b *connections) open(ctx context.Context, cfg Config, program Program, log
 	for _, m := range program.table() {
 		enabled[m.Name] = m.running(cfg)
 	}
+	enabled[bus.Forwarder] = cfg.Bus.Hub != ""
 	connect := bus.Connect
 	if program.provisions(cfg.Bus) {
 		if err := b.provision(ctx, cfg, enabled); err != nil {
@@ -249,12 +253,27 @@ func (b *connections) closeConns(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// peers returns the other machines that are connected to our server.
+// peers returns the other machines that are connected to our server, and the hub.
 func (b *connections) peers() []netip.Addr {
 	if b.server == nil {
 		return nil
 	}
-	return b.server.Peers()
+	peers := b.server.Peers()
+	if f := b.forwarder.Load(); f != nil {
+		peers = append(peers, f.Peers()...)
+	}
+	return peers
+}
+
+// edges returns the hosts that have a key of an edge.
+func (b *connections) edges() []string {
+	var hosts []string
+	for _, m := range b.server.RemoteModules() {
+		if m.Module == bus.Edge {
+			hosts = append(hosts, m.Host)
+		}
+	}
+	return hosts
 }
 
 func (b *connections) shutdown(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ironpost/ironpost/internal/edge"
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/internal/task"
 )
@@ -58,7 +59,7 @@ func (a *app) listenMetrics(ctx context.Context) (*metrics.Server, error) {
 
 // exportBus registers the metrics of the streams, as the monitor last saw them, and of
 // the embedded server.
-func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor) error {
+func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor, edges *edge.Monitor) error {
 	_, err := metrics.Export(reg, "ironpost_bus_", metrics.Described{
 		"stream_messages":                 {"Messages the stream holds.", "stream"},
 		"stream_bytes":                    {"Bytes the stream holds.", "stream"},
@@ -73,6 +74,7 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		"clients_refused_total":           {"Connections a listener refused.", "listener"},
 		"slow_consumers_total":            {"Clients dropped because they did not read."},
 		"healthy":                         {"Whether the embedded server reports no problem."},
+		"edge_connected":                  {"Whether the edge answers.", "edge"},
 	}, func(sink metrics.Sink) {
 		for _, s := range monitor.snapshot() {
 			name := string(s.Name)
@@ -89,6 +91,9 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		}
 		if b.server == nil {
 			return
+		}
+		for host, connected := range edges.Connected() {
+			sink.Bool("edge_connected", connected, host)
 		}
 		stats := b.server.Stats()
 		sink.Count("server_restarts_total", float64(stats.Restarts))

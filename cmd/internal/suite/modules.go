@@ -144,7 +144,7 @@ func ActionCollector() Module {
 			return actioncollector.New(c.Collector, actioncollector.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
 				Storage: storage.Config{
-					URL: c.LogPipeline.Storage.PostgresURL, BatchSize: c.LogPipeline.BatchSize, RetentionDays: c.LogPipeline.Storage.RetentionDays,
+					URL: recordsURL(c), BatchSize: c.LogPipeline.BatchSize, RetentionDays: c.LogPipeline.Storage.RetentionDays,
 				},
 			})
 		},
@@ -152,11 +152,20 @@ func ActionCollector() Module {
 	}
 }
 
+// recordsURL returns where alerts and actions are stored, "" if nowhere. Those of an edge are stored
+// by its hub.
+func recordsURL(c Config) string {
+	if c.Bus.Hub != "" {
+		return ""
+	}
+	return c.LogPipeline.Storage.PostgresURL
+}
+
 // sinks returns the sinks that c configures. Where the modules run apart, the configuration of
 // the daemon that runs the bus decides: it makes the durables.
 func sinks(c Config) map[string]bool {
 	return map[string]bool{
-		bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL): c.LogPipeline.Storage.PostgresURL != "",
+		bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL): recordsURL(c) != "",
 	}
 }
 
@@ -165,7 +174,7 @@ func sinks(c Config) map[string]bool {
 func servers(c Config) []string {
 	var out []string
 	for _, server := range []struct{ urls, port string }{
-		{c.Bus.URL, "4222"}, {c.LogPipeline.Storage.PostgresURL, "5432"}, {c.LogPipeline.Storage.RedisURL, "6379"},
+		{c.Bus.URL, "4222"}, {c.Bus.Hub, "4222"}, {c.LogPipeline.Storage.PostgresURL, "5432"}, {c.LogPipeline.Storage.RedisURL, "6379"},
 	} {
 		for text := range strings.SplitSeq(server.urls, ",") {
 			u, err := url.Parse(strings.TrimSpace(text))

@@ -71,7 +71,7 @@ func (p Program) flags() []config.Flag {
 	if !p.single() {
 		return nil
 	}
-	out := []config.Flag{{Name: p.Name, Key: "bus.mode", Value: BusExternal}, {Name: p.Name, Key: "bus.listen", Value: ""}}
+	out := []config.Flag{{Name: p.Name, Key: "bus.mode", Value: BusExternal}, {Name: p.Name, Key: "bus.listen", Value: ""}, {Name: p.Name, Key: "bus.hub", Value: ""}}
 	for _, s := range sections() {
 		on := "false"
 		if s.Name == p.Modules[0].of {

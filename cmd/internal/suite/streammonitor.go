@@ -100,6 +100,9 @@ func (m *streamMonitor) reasons() map[string][]string {
 	}
 	for _, s := range m.states {
 		for _, d := range s.Durables {
+			if owners[d.Name] == bus.Forwarder {
+				continue // it says itself why it does not consume
+			}
 			if d.Present && m.idle[d.Name] >= maxIdlePolls { // stream maintenance reports one that is gone or holds a full stream up
 				owner, which := owners[d.Name], "its durable"
 				if owner == "" || owner == bus.Daemon {

@@ -63,6 +63,7 @@ func (b Bus) problems() setting.Problems {
 	}
 	p.Add("socket", checkSocket(b.Socket))
 	p.Add("listen", setting.OptionalHostPort(b.Listen))
+	p.Add("hub_bundle", setting.OptionalPath(b.HubBundle))
 	p.Add("credentials_file", setting.OptionalPath(b.CredentialsFile))
 	p.Add("tls_ca", setting.OptionalPath(b.TLSCA))
 	p.Add("tls_cert", setting.OptionalPath(b.TLSCert))
@@ -87,6 +88,7 @@ func (b Bus) crossCheck(p *setting.Problems) {
 	if b.Mode == BusExternal && b.Listen != "" {
 		p.Addf("listen", "is only for mode = %q", BusEmbedded)
 	}
+	b.checkHub(p)
 	if b.Listen != "" && (b.TLSCA == "" || b.TLSCert == "" || b.TLSKey == "") {
 		p.Add("listen", "needs tls_ca, tls_cert and tls_key: other machines connect with certificates only")
 	}
@@ -101,6 +103,22 @@ func (b Bus) crossCheck(p *setting.Problems) {
 		p.Addf("replicas", "%d is not allowed, must be one of 1, 3, 5", b.Replicas)
 	case b.Replicas > 1 && b.Mode == BusEmbedded:
 		p.Addf("replicas", "%d needs mode = %q, an embedded bus is one server", b.Replicas, BusExternal)
+	}
+}
+
+// checkHub checks what makes the daemon an edge.
+func (b Bus) checkHub(p *setting.Problems) {
+	if b.Hub == "" {
+		return
+	}
+	u, err := url.Parse(b.Hub)
+	switch {
+	case err != nil || u.Scheme != "tls" || u.Hostname() == "" || u.Port() == "":
+		p.Add("hub", "must be tls://host:port")
+	case b.Mode != BusEmbedded:
+		p.Addf("hub", "is only for mode = %q: an edge has a bus of its own", BusEmbedded)
+	case b.HubBundle == "":
+		p.Add("hub", "needs hub_bundle, the folder that ironpost bus add-host --edge makes on the hub")
 	}
 }
 
@@ -197,6 +215,7 @@ func (c Config) Warnings() []setting.Problem {
 		{c.Bus.ObserverPublished && !c.Bus.Observer, "bus.observer_published", "has no effect while observer is false"},
 		{c.Bus.ObserverPublished && c.Bus.Observer && isLoopback(c.Bus.ObserverListen), "bus.observer_published", "has no effect while observer_listen is a loopback address"},
 		{storage.PostgresURL != "" && !c.Collector.Enabled, "log_pipeline.storage.postgres_url", "the action collector, which stores alerts and actions there, is not enabled here"},
+		{storage.PostgresURL != "" && c.Bus.Hub != "", "log_pipeline.storage.postgres_url", "only lines are stored in it: this daemon is an edge, whose alerts and actions the hub stores"},
 		{storage.TextIndex && !storage.LogLines, "log_pipeline.storage.text_index", "is for lines, which are not stored: log_lines is false"},
 		{plainRemote(storage.PostgresURL), "log_pipeline.storage.postgres_url", "does not verify the server, set sslmode=verify-full and sslrootcert: else others on the way may read the password and the records"},
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},

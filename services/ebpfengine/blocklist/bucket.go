@@ -45,19 +45,73 @@ func (r *Reconciler) applyBucketEvent(e bus.KVEvent) {
 				blocks = append(blocks, b)
 			}
 		}
+		blocks, r.bucket.shadowed = longest(blocks)
 		r.compareNow = r.plan.replace(blocks) || r.compareNow
 		return
 	}
 	delete(r.bucket.invalid, e.Entry.Key)
 	if !e.Removed {
 		if b, ok := r.decode(e.Entry, now); ok {
-			r.plan.put(b)
+			r.put(b)
 			return
 		}
 	}
-	if prefix, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
-		r.plan.drop(prefix)
+	if prefix, hub, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
+		r.remove(prefix, hub, now)
 	}
+}
+
+// longest returns, for each prefix, the block that lasts longest, and the other one of a prefix that is blocked both by
+// this host and by the hub.
+func longest(blocks []bus.Block) (kept []bus.Block, shadowed map[netip.Prefix]bus.Block) {
+	shadowed = map[netip.Prefix]bus.Block{}
+	index := make(map[netip.Prefix]int, len(blocks))
+	for _, b := range blocks {
+		i, twice := index[b.Prefix]
+		switch {
+		case !twice:
+			index[b.Prefix] = len(kept)
+			kept = append(kept, b)
+		case b.Expires.After(kept[i].Expires):
+			shadowed[b.Prefix], kept[i] = kept[i], b
+		default:
+			shadowed[b.Prefix] = b
+		}
+	}
+	return kept, shadowed
+}
+
+// put takes over one block. Of the block of this host and that of the hub, the one that lasts longer is in the plan and
+// the other in r.bucket.shadowed. r.mu is held.
+func (r *Reconciler) put(b bus.Block) {
+	other, both := r.plan.blocks[b.Prefix]
+	if !both || other.Hub == b.Hub {
+		other, both = r.bucket.shadowed[b.Prefix]
+	}
+	if !both || other.Hub == b.Hub {
+		r.plan.put(b)
+		return
+	}
+	if other.Expires.After(b.Expires) {
+		b, other = other, b
+	}
+	r.bucket.shadowed[b.Prefix] = other
+	r.plan.put(b)
+}
+
+// remove takes the block of this host or of the hub out; the other's then holds, if there is one. r.mu is held.
+func (r *Reconciler) remove(prefix netip.Prefix, hub bool, now time.Time) {
+	if b, known := r.plan.blocks[prefix]; known && b.Hub != hub {
+		delete(r.bucket.shadowed, prefix)
+		return
+	}
+	other, both := r.bucket.shadowed[prefix]
+	delete(r.bucket.shadowed, prefix)
+	if both && other.Expires.After(now) {
+		r.plan.put(other)
+		return
+	}
+	r.plan.drop(prefix)
 }
 
 // decode returns the block in a bucket entry; false for an expired or an invalid one. r.mu is held.

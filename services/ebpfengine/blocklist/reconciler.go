@@ -58,9 +58,10 @@ type Reconciler struct {
 
 // bucketStatus is what went wrong with the bucket.
 type bucketStatus struct {
-	err      error               // why it cannot be opened
-	invalid  map[string]struct{} // keys whose values are not blocks, at most maxInvalid
-	rejected uint64              // such values since the start
+	err      error                      // why it cannot be opened
+	invalid  map[string]struct{}        // keys whose values are not blocks, at most maxInvalid
+	shadowed map[netip.Prefix]bus.Block // blocks of prefixes that the hub or this host blocks for longer
+	rejected uint64                     // such values since the start
 }
 
 // kernelStatus is what the writer did to the kernel.
@@ -80,7 +81,7 @@ func New(cfg Config, deps Deps) *Reconciler {
 	}
 	r := &Reconciler{
 		cfg: cfg, deps: deps, plan: newPlan(cfg.MaxEntries), wake: make(chan struct{}, 1),
-		protector: newProtector(deps), bucket: bucketStatus{invalid: map[string]struct{}{}},
+		protector: newProtector(deps), bucket: bucketStatus{invalid: map[string]struct{}{}, shadowed: map[netip.Prefix]bus.Block{}},
 	}
 	if len(cfg.Files) == 0 {
 		r.plan.setFeeds(nil, true) // an earlier configuration may have had files

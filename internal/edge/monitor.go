@@ -1,0 +1,97 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+const (
+	pollInterval = 5 * time.Second
+	pollWait     = 2 * time.Second // for the answers
+	// silentAfter is how long an edge may be silent before that is a reason: two polls.
+	silentAfter = 10 * time.Second
+)
+
+// Monitor is what a hub knows of its edges. Its methods may be called concurrently.
+type Monitor struct {
+	conn  *bus.Conn       // of the hub's daemon
+	edges func() []string // hosts that have a key of an edge
+
+	mu    sync.Mutex
+	since time.Time            // it watches
+	seen  map[string]time.Time // when an edge last answered
+}
+
+// NewMonitor returns a Monitor that asks through conn for those that edges returns.
+func NewMonitor(conn *bus.Conn, edges func() []string) *Monitor {
+	return &Monitor{conn: conn, edges: edges, since: time.Now(), seen: map[string]time.Time{}}
+}
+
+// Run asks the edges every few seconds until ctx ends.
+func (m *Monitor) Run(ctx context.Context) error {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		if hosts := m.edges(); len(hosts) > 0 {
+			services, err := m.conn.Discover(ctx, pollWait)
+			if ctx.Err() == nil && err == nil {
+				m.record(hosts, services, time.Now())
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (m *Monitor) record(hosts []string, services []bus.ServiceStatus, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range services {
+		if s.Module == bus.Daemon && slices.Contains(hosts, s.Host) {
+			m.seen[s.Host] = now
+		}
+	}
+}
+
+// Connected returns for each edge whether it answers.
+func (m *Monitor) Connected() map[string]bool {
+	out := map[string]bool{}
+	for _, host := range m.edges() {
+		out[host] = m.silence(host, time.Now()) == ""
+	}
+	return out
+}
+
+// Reasons returns a sentence for each edge that does not answer.
+func (m *Monitor) Reasons() []string {
+	var reasons []string
+	for _, host := range m.edges() {
+		if since := m.silence(host, time.Now()); since != "" {
+			reasons = append(reasons, fmt.Sprintf("the edge %s has not answered since %s: its alerts and actions wait there", host, since))
+		}
+	}
+	slices.Sort(reasons)
+	return reasons
+}
+
+// silence returns since when host does not answer, "" if it does.
+func (m *Monitor) silence(host string, now time.Time) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, seen := m.seen[host]
+	switch {
+	case seen && now.Sub(at) < silentAfter+pollWait, !seen && now.Sub(m.since) < silentAfter:
+		return ""
+	case seen:
+		return at.UTC().Format(time.RFC3339)
+	}
+	return "this daemon started at " + m.since.UTC().Format(time.RFC3339)
+}
