@@ -131,9 +131,8 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
 	} else {
 		// A link that was cut is noticed, and the connection made anew, within three intervals: left to
-		// TCP, whose retries come ever later, it would be down for long after the link is back. Nothing is
-		// kept for the next connection: it might be sent when the stream has forgotten its id.
-		opts = append(opts, nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2), nats.ReconnectBufSize(-1))
+		// TCP, whose retries come ever later, it would be down for long after the link is back.
+		opts = append(opts, nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2))
 	}
 	if o.dialer != nil {
 		opts = append(opts, nats.SetCustomDialer(o.dialer), nats.SkipHostLookup()) // the host in the URL is no host's name

@@ -111,7 +111,11 @@ func (p *Permission) read(buckets []string) {
 
 func (p *Permission) write(buckets []string) {
 	for _, b := range buckets {
-		p.Publish = append(p.Publish, "$KV."+b+".>")
+		keys := ">"
+		if b == BlocklistBucket {
+			keys = "*" // not those of the hub
+		}
+		p.Publish = append(p.Publish, "$KV."+b+"."+keys)
 	}
 }
 

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -100,6 +101,9 @@ func (p *Publisher) storeBatch(ctx context.Context, out []outgoing) batchResult 
 	for i, o := range out {
 		msgs[i] = o.msg
 	}
+	if !p.c.Connected() {
+		return batchUnconfirmed // singly, when there is a connection
+	}
 	sent, after := time.Now(), p.LastSeq()
 	call, cancel := p.c.callContext(ctx)
 	defer cancel()
@@ -151,6 +155,10 @@ func (p *Publisher) storeOne(ctx context.Context, o outgoing) error {
 	}
 }
 
+// errNotConnected is the result of an attempt without a connection. The library would keep the message
+// and send it with the next connection, when the stream may have forgotten that it has its id.
+var errNotConnected = fmt.Errorf("%w: not connected", ErrUnreachable)
+
 // attempt publishes o once, unless it turns out to be stored.
 func (p *Publisher) attempt(ctx context.Context, o outgoing) error {
 	if err := p.syncWithStream(ctx); err != nil {
@@ -159,6 +167,9 @@ func (p *Publisher) attempt(ctx context.Context, o outgoing) error {
 	if p.isStored(o.id) {
 		p.stats.duplicates.Add(1)
 		return nil
+	}
+	if !p.c.Connected() {
+		return errNotConnected
 	}
 	sent, after := time.Now(), p.LastSeq()
 	ack, err := p.c.publish(ctx, o.msg)

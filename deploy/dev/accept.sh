@@ -43,6 +43,8 @@ packages install           | -run TestAccept(Install|RPM) ./deploy/packages
 packages boot              | -run TestAcceptBoot ./deploy/packages
 packages upgrade           | -run TestAcceptUpgradeOrder ./deploy/packages
 sbom-scanner update        | -run TestAcceptSBOMDatabaseUpdate ./e2e
+spread edge-link-cut       | -run TestAcceptSpreadEdgeLinkCut ./e2e
+spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
 '
 
 topic=${1:-}

@@ -70,6 +70,9 @@ func TestSectionsAreCheckedTogether(t *testing.T) {
 		"listen without TLS":      {"[bus]\nlisten = \":4443\"", "2:10: bus.listen: needs tls_ca, tls_cert and tls_key: other machines connect with certificates only"},
 		"external without url":    {"[bus]\nmode = \"external\"", `2:8: bus.mode: "external" needs url, the servers of the external bus`},
 		"host with a port":        {"[metrics]\nhosts = [\"prometheus:9464\"]", `2:10: metrics.hosts: element 1: "prometheus:9464" is not a host name, must be as in a URL, without a port`},
+		"edge without a bundle":   {"[bus]\nhub = \"tls://hub:4443\"", "2:7: bus.hub: needs hub_bundle, the folder that ironpost bus add-host --edge makes on the hub"},
+		"edge without TLS":        {"[bus]\nhub = \"nats://hub:4443\"\nhub_bundle = \"/b\"", "2:7: bus.hub: must be tls://host:port"},
+		"edge without a bus":      {"[bus]\nmode = \"external\"\nurl = \"tls://n:1\"\nhub = \"tls://hub:4443\"", `4:7: bus.hub: is only for mode = "embedded": an edge has a bus of its own`},
 		"replicas when embedded":  {"[bus]\nreplicas = 3", `2:12: bus.replicas: 3 needs mode = "external", an embedded bus is one server`},
 		"observer for everyone":   {"[bus]\nobserver_listen = \"0.0.0.0:4222\"", `2:19: bus.observer_listen: "0.0.0.0:4222" is reachable from other machines, must be a loopback address such as 127.0.0.1:4222; in a container whose port is published on the host's loopback address, set observer_published`},
 		"one address twice":       {"[metrics]\nlisten = \"127.0.0.1:4222\"", `2:10: metrics.listen: "127.0.0.1:4222" is also bus.observer_listen, must be an address of its own`},
@@ -104,12 +107,13 @@ func TestDisabledModuleIsNotValidated(t *testing.T) {
 
 func TestProbablyUnintendedSettingsAreWarnings(t *testing.T) {
 	t.Parallel()
-	path := write(t, "[sbom]\nenabled = true\n[log_pipeline]\nsyslog_bind = \":514\"")
+	path := write(t, "[sbom]\nenabled = true\n[log_pipeline]\nsyslog_bind = \":514\"\n[log_pipeline.storage]\npostgres_url = \"postgres://127.0.0.1/x\"\n[bus]\nhub = \"tls://hub:4443\"\nhub_bundle = \"/b\"")
 	_, loaded, err := loadAsRoot(path, "IRONPOST_METRICS_LISTEN=:9464", "IRONPOST_GENRAL_HOST=x", "IRONPOST_DATA=/d", "IRONPOST_TEST_REQUIRE=all")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
 		"IRONPOST_GENRAL_HOST: no key has this variable, it is ignored, did you mean IRONPOST_GENERAL_HOST?",
 		path + ":4:15: log_pipeline.syslog_bind: is reachable from other machines, and syslog does not authenticate its senders",
+		path + ":6:16: log_pipeline.storage.postgres_url: only lines are stored in it: this daemon is an edge, whose alerts and actions the hub stores",
 		"IRONPOST_METRICS_LISTEN: metrics.listen: is reachable from other machines, and needs no key",
 	}, loaded.Warnings)
 }

@@ -78,6 +78,8 @@ var variables = []variable{
 	{"IRONPOST_BUS_OBSERVER_LISTEN", "bus.observer_listen", "[::1]:4333", `"[::1]:4333"`},
 	{"IRONPOST_BUS_SOCKET", "bus.socket", "/srv/bus.sock", `"/srv/bus.sock"`},
 	{"IRONPOST_BUS_LISTEN", "bus.listen", ":4443", `":4443"`},
+	{"IRONPOST_BUS_HUB", "bus.hub", "tls://hub:4443", `"tls://hub:4443"`},
+	{"IRONPOST_BUS_HUB_BUNDLE", "bus.hub_bundle", "/etc/hub", `"/etc/hub"`},
 	{"IRONPOST_BUS_URL", "bus.url", "tls://a:4222,tls://b:4222", `"tls://a:4222,tls://b:4222"`},
 	{"IRONPOST_BUS_CREDENTIALS_FILE", "bus.credentials_file", "/etc/bus.nk", `"/etc/bus.nk"`},
 	{"IRONPOST_BUS_TLS_CA", "bus.tls_ca", "/etc/ca.pem", `"/etc/ca.pem"`},

@@ -441,3 +441,45 @@ func TestStatesOfReconciliation(t *testing.T) {
 	write(t, feed, "198.51.100.1\n")
 	r.reaches(blocklist.InSync)
 }
+
+// A prefix that both this host and the hub block is blocked until the last of both ends, and neither takes the other's out.
+func TestBlocksOfTheHub(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	hub, err := b.Conn(bus.Forwarder).KV(within(t, patience), bus.BlocklistBucket)
+	require.NoError(t, err)
+	const prefix = "203.0.113.7/32"
+	key := "hub." + bus.BlockKey(netip.MustParsePrefix(prefix))
+	put := func(d time.Duration) {
+		t.Helper()
+		block := block(prefix, d)
+		block.Hub = true
+		_, value, ttl, err := block.Encode(time.Now())
+		require.NoError(t, err)
+		_, err = hub.Put(within(t, patience), key, value, ttl)
+		require.NoError(t, err)
+	}
+	lasts := func(d time.Duration) {
+		t.Helper()
+		require.True(t, eventually(func() bool {
+			return m.drops(netip.MustParseAddr("203.0.113.7"), time.Now().Add(d-time.Minute)) && !m.drops(netip.MustParseAddr("203.0.113.7"), time.Now().Add(d+time.Minute))
+		}))
+	}
+	put(time.Hour)
+	lasts(time.Hour)
+	r.put(prefix, 2*time.Hour)
+	lasts(2 * time.Hour)
+	put(3 * time.Hour)
+	lasts(3 * time.Hour)
+	require.NoError(t, hub.Delete(within(t, patience), key))
+	lasts(2 * time.Hour)
+	put(time.Hour)
+	r.stop()
+	r = begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	lasts(2 * time.Hour)
+	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix(prefix)))
+	lasts(time.Hour)
+	require.NoError(t, hub.Delete(within(t, patience), key))
+	r.holds()
+}

@@ -1,0 +1,88 @@
+package bus_test
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+// hubBlocks starts a copy of the hub's blocklist and returns the lists of both and what ends it.
+func (e *edgeBus) hubBlocks() (hub, own *bus.Blocklist, copied *bus.HubBlocklist, stop func()) {
+	e.t.Helper()
+	var err error
+	hub, err = e.hub.Conn(bus.Operator).Blocklist(within(e.t, patience))
+	require.NoError(e.t, err)
+	own, err = e.own.Conn(bus.Operator).Blocklist(within(e.t, patience))
+	require.NoError(e.t, err)
+	copied = bus.NewHubBlocklist(e.forwarder, e.link)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- copied.Run(ctx) }()
+	stop = func() {
+		cancel()
+		require.NoError(e.t, <-done)
+	}
+	return hub, own, copied, stop
+}
+
+// requireHubBlocks waits until the edge has these entries of the hub.
+func (e *edgeBus) requireHubBlocks(own *bus.Blocklist, want ...bus.Block) {
+	e.t.Helper()
+	for i := range want {
+		want[i].Hub = true
+	}
+	require.Eventually(e.t, func() bool {
+		have, _, err := own.List(within(e.t, patience))
+		require.NoError(e.t, err)
+		return slices.Equal(want, slices.DeleteFunc(have, func(b bus.Block) bool { return !b.Hub }))
+	}, patience, 5*time.Millisecond)
+}
+
+// The edge has what the hub has, also after a time in which neither saw the other; its own entries stay its own.
+func TestHubBlocklist(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	hub, own, _, stop := e.hubBlocks()
+	a, b, c := newBlock("192.0.2.1/32", time.Hour), newBlock("2001:db8::/64", time.Hour), newBlock("203.0.113.0/24", time.Hour)
+	mine := newBlock("192.0.2.1/32", 2*time.Hour)
+	require.NoError(t, own.Put(within(t, patience), mine))
+	require.NoError(t, hub.Put(within(t, patience), a))
+	require.NoError(t, hub.Put(within(t, patience), b))
+	e.requireHubBlocks(own, a, b)
+	require.NoError(t, hub.Remove(within(t, patience), a.Prefix))
+	e.requireHubBlocks(own, b)
+	got, err := own.Get(within(t, patience), mine.Prefix)
+	require.NoError(t, err)
+	require.Equal(t, mine, got)
+
+	stop()
+	require.NoError(t, hub.Remove(within(t, patience), b.Prefix))
+	require.NoError(t, hub.Put(within(t, patience), c))
+	e.requireHubBlocks(own, b) // what was known holds
+	copied := bus.NewHubBlocklist(e.forwarder, e.link)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- copied.Run(ctx) }()
+	e.requireHubBlocks(own, c)
+	entries, invalid, err := copied.State()
+	require.NoError(t, err)
+	require.Equal(t, 1, entries)
+	require.Zero(t, invalid)
+	cancel()
+	require.NoError(t, <-done)
+
+	// The edge's own permission is for copies alone.
+	list, err := e.forwarder.Blocklist(within(t, patience))
+	require.NoError(t, err)
+	bound, end := context.WithTimeout(t.Context(), time.Second)
+	defer end()
+	require.Error(t, list.Put(bound, newBlock("198.51.100.1/32", time.Hour)))
+	_, err = own.Get(within(t, patience), netip.MustParsePrefix("198.51.100.1/32"))
+	require.ErrorIs(t, err, bus.ErrNotFound)
+}

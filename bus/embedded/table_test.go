@@ -1,0 +1,130 @@
+package embedded_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// client is a connection with one kind of key, of a host.
+type client struct {
+	kind, host string
+	nc         *nats.Conn
+}
+
+// clients connects with each kind of key there is: those of this process, an edge's and a plug-in's over TLS, and none.
+func clients(t *testing.T) []client {
+	t.Helper()
+	const plugin = "door"
+	f := newFleet(t)
+	var all []client
+	for _, role := range append(roles(), bus.Forwarder) {
+		all = append(all, client{role, f.bus.Host(), f.bus.Raw(role)})
+	}
+	for name, lines := range map[string]string{bus.Edge: "", plugin: "publish alerts\n"} {
+		pair := newPair(t)
+		public, err := pair.PublicKey()
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(f.keyFile(name), []byte(public+"\n"+lines), 0o600))
+		require.NoError(t, f.bus.Server().Reload())
+		nc, err := f.connect(f.ca.Client(), pair)
+		require.NoError(t, err)
+		all = append(all, client{name, remoteHost, nc})
+	}
+	slices.SortFunc(all, func(a, b client) int { return strings.Compare(a.kind, b.kind) })
+	return append(all, client{"observer", f.bus.Host(), f.bus.Observer()})
+}
+
+// everySubject returns the subjects of the tables in package bus, and of the server, that the keys may be about. HOST stands
+// for the key's own host, OTHER for another. What would change something names a stream that does not exist.
+func everySubject() (publish, subscribe []string) {
+	modules := append(bus.ModuleNames(), "door", bus.Daemon)
+	hosts := []string{"HOST", "OTHER"}
+	publish = []string{
+		bus.RepublishedPackets, bus.RepublishedAlerts, bus.RepublishedActions, bus.HealthSubject, "$SRV.PING", "$SYS.REQ.SERVER.PING", "_INBOX.x", "_R_.x",
+	}
+	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "MSG.GET", "SNAPSHOT", "RESTORE"} {
+		publish = append(publish, "$JS.API.STREAM."+verb+".NOSUCH")
+	}
+	for _, verb := range []string{"CREATE", "DELETE", "PAUSE", "UNPIN"} {
+		publish = append(publish, "$JS.API.CONSUMER."+verb+".IRONPOST_ALERTS.nosuch")
+	}
+	subscribe = []string{">", "ironpost.>", "ironpost.*.*.*", "$JS.>", "$KV.>", "$SYS.>", "_INBOX.>", "$SRV.PING", "$SRV.>", bus.RepublishedPackets, bus.RepublishedAlerts, bus.RepublishedActions, bus.HealthSubject}
+	for _, host := range hosts {
+		for _, module := range modules {
+			publish = append(publish, bus.PacketSubject(module, host), bus.AlertSubject(module, host), bus.ActionSubject(module, host),
+				bus.DLQSubject(module, host), bus.VerbSubject(module, host, "status"), bus.InboxPrefix(module, host)+".x")
+			subscribe = append(subscribe, bus.AlertSubject(module, host), bus.VerbSubject(module, host, "status"), bus.InboxPrefix(module, host)+".>")
+		}
+		publish = append(publish, "$JS.API.DIRECT.GET.IRONPOST_ALERTS."+bus.AlertSubject(bus.LogPipeline, host))
+		for _, d := range bus.Durables(host, map[string]bool{
+			bus.LogPipeline: true, bus.ContainerGuard: true, bus.ActionCollector: true, bus.Forwarder: true,
+			bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL): true,
+		}, bus.InFlight{}) {
+			tail := string(d.Stream) + "." + d.Name
+			publish = append(publish, "$JS.API.CONSUMER.INFO."+tail, "$JS.API.CONSUMER.MSG.NEXT."+tail, "$JS.API.CONSUMER.RESET."+tail, "$JS.ACK."+tail+".1.1.1.1.0")
+		}
+	}
+	for _, s := range bus.Streams(bus.Limits{}) {
+		publish = append(publish, "$JS.API.STREAM.INFO."+string(s.Name), "$JS.API.DIRECT.GET."+string(s.Name))
+	}
+	for _, b := range bus.Buckets(bus.Limits{}) {
+		publish = append(publish, "$JS.API.STREAM.INFO.KV_"+b.Name, "$JS.API.DIRECT.GET.KV_"+b.Name, "$KV."+b.Name+".x", "$KV."+b.Name+".hub.x")
+		subscribe = append(subscribe, "ironpost.kv."+b.Name+".>")
+	}
+	return publish, subscribe
+}
+
+// Every subject is tried with every kind of key against the server. What is allowed is in testdata/permissions.golden, which
+// -update writes: each line of a change to it is a right that is given or taken.
+func TestEverySubjectWithEveryKey(t *testing.T) {
+	t.Parallel()
+	all := clients(t)
+	publish, subscribe := everySubject()
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 1, ' ', 0)
+	header := "subject"
+	for _, c := range all {
+		header += "\t" + c.kind
+	}
+	fmt.Fprintln(w, header)
+	row := func(verb, subject string, allowed func(*nats.Conn, string) bool) {
+		line := verb + " " + subject
+		for _, c := range all {
+			cell := "-"
+			if allowed(c.nc, strings.NewReplacer("HOST", c.host, "OTHER", "elsewhere").Replace(subject)) {
+				cell = "yes"
+			}
+			line += "\t" + cell
+		}
+		fmt.Fprintln(w, line)
+	}
+	for _, s := range publish {
+		row("pub", s, func(nc *nats.Conn, s string) bool { return !publishRefused(t, nc, s) })
+	}
+	for _, s := range subscribe {
+		row("sub", s, func(nc *nats.Conn, s string) bool { return !subscribeRefused(t, nc, s, "") })
+	}
+	require.NoError(t, w.Flush())
+	t.Logf("%d subjects with %d kinds of key\n%s", len(publish)+len(subscribe), len(all), &table)
+	golden := filepath.Join("testdata", "permissions.golden")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(golden, []byte(table.String()), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), table.String())
+}
