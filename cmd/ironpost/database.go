@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,15 +31,21 @@ func (a *app) postgresURL() string {
 	return cfg.LogPipeline.Storage.PostgresURL
 }
 
+// How long PostgreSQL may take for the next record: a text may have to be looked for in every line.
+const (
+	recordPatience = 30 * time.Second
+	linePatience   = 5 * time.Minute
+)
+
 // printDatabase prints the newest records in PostgreSQL up to the limit.
-func (l *recordLister) printDatabase(ctx context.Context, url string) error {
+func (l *recordLister) printDatabase(ctx context.Context, url string, patience time.Duration) error {
 	store, err := storage.Open(storage.Config{URL: url})
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 	return l.printNewest(func(each func(entry) error) error {
-		return store.Read(ctx, l.stored, l.query, func(record []byte) error {
+		return store.Read(ctx, l.stored, l.query, patience, func(record []byte) error {
 			raw := inOrder(record, l.record())
 			cells, err := l.row(raw)
 			if err != nil {

@@ -148,4 +148,20 @@ func TestLogsAreSearched(t *testing.T) {
 	require.Equal(t, "RECEIVED              HOST   SOURCE                 LINE\n"+
 		now.Format(time.RFC3339)+"  web-1  file:/var/log/app.log  100% of Failed PASSWORD\\x1b[31m\n", got.out)
 	require.Contains(t, call(t, "--config", config, "logs", "search", "nosuch", "--since", "1h").err, "no such lines since ")
+	// No stream holds lines: what is wrong with PostgreSQL ends the command.
+	for url, want := range map[string]struct {
+		code int
+		says string
+	}{
+		server.UserURL("postgres", "wrong-password", "postgres"): {exitError, "PostgreSQL is refusing the daemon: "},
+		server.URL("nowhere"): {exitError, "PostgreSQL is not set up for this version: "},
+		"postgres://postgres@" + testenv.FreeAddr(t) + "/postgres": {exitUnreachable, "PostgreSQL is down: "},
+	} {
+		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "[log_pipeline.storage]\npostgres_url = %q\n", url), 0o600))
+		got := call(t, "--config", config, "logs", "search", "failed")
+		require.Equal(t, want.code, got.code, got.err)
+		require.Contains(t, got.err, want.says)
+		require.NotContains(t, got.err, "wrong-password")
+		require.Empty(t, got.out)
+	}
 }

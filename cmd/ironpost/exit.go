@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/internal/storage"
 )
 
 // The exit codes, the same for every command; --help lists them.
@@ -24,7 +25,7 @@ const exitHelp = `Exit codes:
   2  wrong usage
   3  the configuration or a policy is invalid
   4  replay found something; scan found what --fail-on names
-  5  the daemon cannot be reached
+  5  the daemon, or PostgreSQL, cannot be reached
   6  the daemon or one of its modules is degraded or unhealthy`
 
 // codedError is an error with its own exit code. A silent one is not printed,
@@ -50,6 +51,7 @@ func silentError(code int, why string) error {
 func exitCode(err error, started bool) int {
 	var coded *codedError
 	var invalid *config.Error
+	var database *storage.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return exitOK
@@ -57,6 +59,8 @@ func exitCode(err error, started bool) int {
 		return coded.code
 	case errors.As(err, &invalid):
 		return exitConfig
+	case errors.As(err, &database) && (database.Kind == storage.Down || database.Kind == storage.Slow):
+		return exitUnreachable
 	case !started:
 		return exitUsage
 	}

@@ -66,5 +66,5 @@ func (a *app) searchLogs(ctx context.Context, f recordFlags, query storage.Query
 			return []string{a.time(line.Received), line.Host, line.Source, line.Message}, nil
 		},
 	}}
-	return l.printDatabase(ctx, to.PostgresURL)
+	return l.printDatabase(ctx, to.PostgresURL, linePatience)
 }

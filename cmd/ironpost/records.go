@@ -78,7 +78,7 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 	}
 	if url := a.postgresURL(); url != "" {
 		l.query.Since, l.query.Host, l.query.Limit = since, f.host, f.limit
-		err := l.printDatabase(ctx, url)
+		err := l.printDatabase(ctx, url, recordPatience)
 		var failed *storage.Error
 		if !errors.As(err, &failed) || l.shown > 0 {
 			return err

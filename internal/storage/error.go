@@ -79,27 +79,26 @@ func classify(ctx context.Context, err error) error {
 	switch {
 	case err == nil, errors.As(err, &known):
 		return err
-	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout):
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return &Error{Kind: Slow, Err: errTimeout}
+	case ctx.Err() != nil:
 		return ctx.Err()
 	}
 	return &Error{Kind: kindOf(err), Err: plain(err)}
 }
 
 func kindOf(err error) Kind {
-	var server *pgconn.PgError
-	switch {
-	case errors.As(err, &server):
-		if k, ok := kinds[server.Code]; ok {
-			return k
-		}
-		if k, ok := kinds[server.Code[:min(2, len(server.Code))]]; ok {
-			return k
-		}
-		return Other
-	case errors.Is(err, context.DeadlineExceeded):
-		return Slow
+	code := codeOf(err)
+	if code == "" {
+		return Down
 	}
-	return Down
+	if k, ok := kinds[code]; ok {
+		return k
+	}
+	if k, ok := kinds[code[:min(2, len(code))]]; ok {
+		return k
+	}
+	return Other
 }
 
 // plain is an error on one line: connecting fails with a line for each address.

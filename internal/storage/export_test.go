@@ -5,6 +5,12 @@ import "time"
 // SetCallTimeout changes the time limit of calls.
 func SetCallTimeout(s *Store, d time.Duration) { s.callTimeout = d }
 
+// SetRecentRows changes among how many of the newest rows those of a filter are looked for first.
+func SetRecentRows(s *Store, n int) { s.recentRows = n }
+
+// SetNow changes the clock of s.
+func SetNow(s *Store, now func() time.Time) { s.now = now }
+
 // Storable is storable.
 func Storable(text []byte) []byte { return storable(text) }
 

@@ -19,14 +19,13 @@ type Maintained struct {
 }
 
 // Maintain makes today's partitions and those of the next days, and drops those that are older than
-// RetentionDays. With TextIndex it builds the text index of one closed day, which may take minutes. It should
-// be called every hour; several hosts may.
+// RetentionDays by the clock of the server and by ours: one clock that is wrong drops nothing. With TextIndex it builds the
+// text index of one closed day, which may take minutes. It should be called every hour; several hosts may.
 func (s *Store) Maintain(ctx context.Context) (Maintained, error) {
 	var done Maintained
-	today := day(time.Now())
 	for _, t := range Tables() {
 		for ahead := range daysAhead + 1 {
-			made, err := s.createPartition(ctx, t, today.AddDate(0, 0, ahead))
+			made, err := s.createPartition(ctx, t, "current_date + $2::int", ahead)
 			if err != nil {
 				return done, err
 			}
@@ -35,7 +34,7 @@ func (s *Store) Maintain(ctx context.Context) (Maintained, error) {
 			}
 		}
 		if s.cfg.RetentionDays > 0 {
-			dropped, err := s.dropPartitions(ctx, t, today.AddDate(0, 0, -s.cfg.RetentionDays))
+			dropped, err := s.dropPartitions(ctx, t)
 			done.Dropped = append(done.Dropped, dropped...)
 			if err != nil {
 				return done, err
@@ -50,26 +49,27 @@ func (s *Store) Maintain(ctx context.Context) (Maintained, error) {
 	return done, err
 }
 
-func (s *Store) createPartition(ctx context.Context, t Table, day time.Time) (made bool, err error) {
+// createPartition makes the partition of a day, an expression of SQL with an argument.
+func (s *Store) createPartition(ctx context.Context, t Table, day string, arg any) (made bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, "SELECT ironpost.create_partition($1, $2::date)", string(t), day).Scan(&made)
+	err = s.pool.QueryRow(ctx, "SELECT ironpost.create_partition($1, "+day+")", string(t), arg).Scan(&made)
 	return made, classify(ctx, err)
 }
 
 func (s *Store) createPartitions(ctx context.Context, t Table, days []time.Time) error {
 	for _, day := range days {
-		if _, err := s.createPartition(ctx, t, day); err != nil {
+		if _, err := s.createPartition(ctx, t, "$2::date", day); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dropPartitions drops the partitions of days before before, each in a transaction of its own.
-func (s *Store) dropPartitions(ctx context.Context, t Table, before time.Time) (names []string, err error) {
+// dropPartitions drops the partitions older than RetentionDays, each in a transaction of its own.
+func (s *Store) dropPartitions(ctx context.Context, t Table) (names []string, err error) {
 	for {
-		name, err := s.dropPartition(ctx, t, before)
+		name, err := s.dropPartition(ctx, t)
 		if err != nil || name == "" {
 			return names, err
 		}
@@ -77,10 +77,11 @@ func (s *Store) dropPartitions(ctx context.Context, t Table, before time.Time) (
 	}
 }
 
-func (s *Store) dropPartition(ctx context.Context, t Table, before time.Time) (name string, err error) {
+func (s *Store) dropPartition(ctx context.Context, t Table) (name string, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, "SELECT coalesce(ironpost.drop_partition($1, $2::date), '')", string(t), before).Scan(&name)
+	err = s.pool.QueryRow(ctx, "SELECT coalesce(ironpost.drop_partition($1, least(current_date, $2::date) - $3::int), '')",
+		string(t), day(s.now()), s.cfg.RetentionDays).Scan(&name)
 	return name, classify(ctx, err)
 }
 

@@ -2,65 +2,51 @@ package storage
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/ironpost/ironpost/event"
 )
 
 // maxRules bounds the rules that Query.Rule is compared with.
 const maxRules = 10_000
 
-// likeText escapes what has a meaning in a pattern of LIKE.
-var likeText = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`)
-
-// Query selects records. A zero field selects all; one that is not of the table is an error of PostgreSQL.
-type Query struct {
-	Since time.Time // received then or later
-	Host  string
-	Limit int // the newest only
-
-	// Of alerts.
-	Severity event.Severity // this or higher
-	Rule     string         // in lower case: the rule's id, or part of its title
-	Source   netip.Prefix
-	Address  netip.Prefix // source or target
-
-	// Of actions.
-	Phase, Kind, Policy string
-
-	// Of lines.
-	Text      string // in the line, in any case
-	LogSource string // where it was read, such as file:/var/log/auth.log
-}
+// recentRows is among how many of the newest rows those of a filter are looked for before its index is used.
+const recentRows = 10_000
 
 // Read calls each for the records of t that q selects, the oldest first, until it returns an error, which Read
-// returns. A record is JSON with its members in an order of PostgreSQL's.
-func (s *Store) Read(ctx context.Context, t Table, q Query, each func(record []byte) error) error {
+// returns. A record is JSON with its members in an order of PostgreSQL's. Read fails with Slow if the next
+// record takes longer than patience; each may take any time.
+func (s *Store) Read(ctx context.Context, t Table, q Query, patience time.Duration, each func(record []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	waiting := time.AfterFunc(patience, func() { cancel(errTimeout) })
+	defer waiting.Stop()
 	var failed error
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil { // as long as the reader takes
+		// statement_timeout would count the time that each takes; a plan for any value is a bad one for a rare value.
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
 			return err
 		}
-		where, args, err := q.where(ctx, tx)
+		statement, args, err := s.statement(ctx, tx, t, q)
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, q.sql(t, where), args...)
+		rows, err := tx.Query(ctx, statement, args...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for failed == nil && rows.Next() {
+			waiting.Stop()
 			var record []byte
 			if err := rows.Scan(&record); err != nil {
 				return err
 			}
-			failed = each(record)
+			if failed = each(record); failed != nil {
+				cancel(failed) // else Close reads the other rows
+			}
+			waiting.Reset(patience)
 		}
 		return rows.Err()
 	})
@@ -70,82 +56,40 @@ func (s *Store) Read(ctx context.Context, t Table, q Query, each func(record []b
 	return classify(ctx, err)
 }
 
-// sql returns the statement for a condition.
-func (q Query) sql(t Table, where string) string {
-	then := "seq"
-	if t == Logs {
-		then = "id"
-	}
-	from := fmt.Sprintf("SELECT received_at, %s, record FROM %s.%s%s", then, schemaName, t, where)
-	if q.Limit > 0 {
-		from += fmt.Sprintf(" ORDER BY received_at DESC, %s DESC LIMIT %d", then, q.Limit)
-	}
-	return "SELECT record FROM (" + from + ") AS newest ORDER BY received_at, " + then
-}
-
-// where returns the condition and its arguments.
-func (q Query) where(ctx context.Context, tx pgx.Tx) (string, []any, error) {
-	var conditions []string
-	var args []any
-	add := func(condition string, values ...any) {
-		for _, v := range values {
-			args = append(args, v)
-			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
-		}
-		conditions = append(conditions, condition)
-	}
-	if !q.Since.IsZero() {
-		add("received_at >= ?", q.Since)
-	}
-	for name, value := range map[string]string{"host": q.Host, "phase": q.Phase, "kind": q.Kind, "policy": q.Policy} {
-		if value != "" {
-			add(name+" = ?", column(value))
-		}
-	}
-	if q.LogSource != "" {
-		add("source = ?", column(q.LogSource))
-	}
-	if q.Text != "" {
-		add("record->>'message' ILIKE ?", "%"+likeText.Replace(strings.ReplaceAll(q.Text, "\x00", string(nulSign)))+"%")
-	}
-	if q.Severity > event.Info {
-		var severities []int16
-		for v := q.Severity; v <= event.Critical; v++ {
-			severities = append(severities, int16(v))
-		}
-		add("severity = ANY(?)", severities)
-	}
-	if q.Source.IsValid() {
-		add("source "+within(q.Source)+" ?", q.Source)
-	}
-	if q.Address.IsValid() {
-		is := within(q.Address)
-		add("(source "+is+" ? OR target "+is+" ?)", q.Address, q.Address)
-	}
+// statement returns the statement that reads the records of q, and its arguments.
+//
+// Which way to the newest rows of a filter is the fastest depends on how many there are and how old they are. PostgreSQL takes them to be
+// spread evenly in time: for the newest alerts of a host that was removed it would read every newer row. So it is
+// given the choice only where it has no other.
+func (s *Store) statement(ctx context.Context, tx pgx.Tx, t Table, q Query) (string, []any, error) {
+	filters := q.filters()
 	if q.Rule != "" {
 		ids, titles, err := q.rules(ctx, tx)
 		if err != nil {
 			return "", nil, err
 		}
-		if len(ids) == 1 { // the usual case: read in order from the index
-			add("rule = ? AND rule_title = ?", ids[0], titles[0])
-		} else {
-			add("(rule, rule_title) IN (SELECT * FROM unnest(?::text[], ?::text[]))", ids, titles)
+		filters = append(filters, ruleFilter(ids, titles))
+	}
+	sel := newSelection(t, q, filters)
+	var rows string
+	switch {
+	case q.Limit == 0, q.Text != "", len(filters) == 0:
+		rows = sel.all()
+	case len(filters) == 1 && filters[0].keys != nil:
+		rows = sel.keyed()
+	default:
+		var hits int
+		probe := newSelection(t, q, filters)
+		err := tx.QueryRow(ctx, "SELECT count(*) FROM ("+probe.recent(s.recentRows)+") AS hits", probe.args...).Scan(&hits)
+		if err != nil {
+			return "", nil, err
+		}
+		if rows = sel.found(); hits == q.Limit {
+			sel = newSelection(t, q, filters)
+			rows = sel.recent(s.recentRows)
 		}
 	}
-	if len(conditions) == 0 {
-		return "", nil, nil
-	}
-	return " WHERE " + strings.Join(conditions, " AND "), args, nil
-}
-
-// within returns the operator that compares an address with p. One address is compared for equality, which PostgreSQL
-// reads in order from the index; of a network it estimates too many rows.
-func within(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return "="
-	}
-	return "<<="
+	return "SELECT record FROM (" + rows + ") AS records ORDER BY received_at, " + sel.tie, sel.args, nil
 }
 
 // rules returns the ids and titles in the table that q.Rule selects. The query reads one index entry for each

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -14,6 +16,7 @@ const (
 	connectTimeout = 5 * time.Second
 	callTimeout    = 30 * time.Second // of one batch, query or change of partitions
 	indexTimeout   = 30 * time.Minute // of building the text index of a day
+	cancelTimeout  = time.Second      // for the server to end a call whose context has ended
 	maxConns       = 4                // alerts, actions and maintenance at the same time
 	schemaName     = "ironpost"
 )
@@ -43,6 +46,8 @@ type Store struct {
 	pool *pgxpool.Pool
 
 	callTimeout time.Duration
+	recentRows  int
+	now         func() time.Time
 }
 
 // CheckURL says what is wrong with a URL, without its password; nil if nothing is. It connects to nothing.
@@ -71,6 +76,9 @@ func settingsOf(url string) (*pgxpool.Config, error) {
 		}
 	}
 	settings.AfterConnect = commitDurably
+	settings.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler { // else the server goes on for nobody
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTimeout}
+	}
 	return settings, nil
 }
 
@@ -84,7 +92,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.BatchSize <= 0 {
 		cfg.BatchSize = DefaultBatchSize
 	}
-	s := &Store{cfg: cfg, callTimeout: callTimeout}
+	s := &Store{cfg: cfg, callTimeout: callTimeout, recentRows: recentRows, now: time.Now}
 	s.pool, err = pgxpool.NewWithConfig(context.Background(), settings) // connects nowhere
 	return s, err
 }

@@ -204,6 +204,57 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, err, "its tables have version 999")
 }
 
+// A row whose time is far from the server's, or whose JSON is too deep, is refused by itself; a large one is stored.
+func TestRowsAtTheLimits(t *testing.T) {
+	t.Parallel()
+	p := testenv.PostgreSQL(t, "max_stack_depth=100kB")
+	s, database := prepared(t, p, storage.Config{})
+	var rows []storage.Row
+	add := func(at time.Time, data []byte) {
+		n := len(rows) + 1
+		a, _ := alert(t, n, nil)
+		rows = append(rows, storage.AlertRow(a, storage.Message{ReceivedAt: at, Sequence: uint64(n), Data: data}))
+	}
+	small := []byte(`{"a": 1}`)
+	add(received, small)
+	add(time.Unix(0, 0), small)
+	add(received.AddDate(100, 0, 0), small)
+	add(received, []byte(`{"deep": `+strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+`}`))
+	add(received, []byte(`{"large": "`+strings.Repeat("x", event.MaxSize)+`"}`))
+	add(received.AddDate(0, 0, -1), small)
+	add(received, []byte(`{"not JSON`))
+	result, err := s.Write(t.Context(), storage.Alerts, rows)
+	require.NoError(t, err)
+	var refused []string
+	for _, r := range result.Rejected {
+		refused = append(refused, fmt.Sprint(r.Index+1, " ", r.Err))
+	}
+	require.Len(t, refused, 4, refused)
+	for i, says := range []string{"2 PostgreSQL is refusing the row: ERROR: no partition for 1970-01-01", "3 ", "4 ", "7 "} {
+		require.True(t, strings.HasPrefix(refused[i], says), refused[i])
+	}
+	require.Contains(t, refused[2], "stack depth limit exceeded")
+	require.Contains(t, refused[3], "invalid input syntax for type json")
+	require.Equal(t, "1,5,6", p.Exec(t, database, "SELECT string_agg(seq::text, ',' ORDER BY seq) FROM ironpost.alerts"))
+}
+
+// Tables of an earlier version are brought up to date, with their rows, by whom may change them.
+func TestOlderTablesAreBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	p := testenv.PostgreSQL(t)
+	s, database := prepared(t, p, storage.Config{})
+	_, err := s.Write(t.Context(), storage.Alerts, alerts(t, 1, 10))
+	require.NoError(t, err)
+	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy;
+		DELETE FROM ironpost.schema_version WHERE version_id > 1;
+		CREATE ROLE stranger LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ironpost TO stranger; GRANT SELECT ON ironpost.schema_version TO stranger`)
+	err = open(t, storage.Config{URL: p.UserURL("stranger", "x", database)}).Prepare(t.Context())
+	require.Equal(t, storage.Schema, kindOf(err), err)
+	require.ErrorContains(t, err, fmt.Sprintf(`its tables have version 1, this program needs %d, and this role may not change them: execute "ironpost storage migrate"`, storage.SchemaVersion()))
+	require.NoError(t, s.Prepare(t.Context()))
+	require.Equal(t, "10|ironpost.actions_phase", p.Exec(t, database, "SELECT count(*), to_regclass('ironpost.actions_phase') FROM ironpost.alerts"))
+}
+
 // Several hosts may start with an empty database at the same moment.
 func TestMigrationsRunOnce(t *testing.T) {
 	t.Parallel()
@@ -315,4 +366,39 @@ func TestPartitionsComeAndGo(t *testing.T) {
 	require.Empty(t, kept.Indexed)
 	plan := p.Exec(t, database, "SET enable_seqscan = off; EXPLAIN SELECT * FROM ironpost."+closed[0]+" WHERE record->>'message' ILIKE '%password%'")
 	require.Contains(t, plan, closed[0]+"_text")
+}
+
+// A clock of this host that is wrong neither drops what is to be kept nor stops the making of partitions.
+func TestAWrongClockDropsNothing(t *testing.T) {
+	t.Parallel()
+	p := testenv.PostgreSQL(t)
+	s, database := prepared(t, p, storage.Config{RetentionDays: 30})
+	var rows []storage.Row
+	for ago := range 10 {
+		a, _ := alert(t, ago, nil)
+		rows = append(rows, storage.AlertRow(a, storage.Message{ReceivedAt: received.AddDate(0, 0, -ago), Sequence: uint64(ago), Data: []byte("{}")}))
+	}
+	_, err := s.Write(t.Context(), storage.Alerts, rows)
+	require.NoError(t, err)
+	for _, days := range []int{27, 365, 36500, -27, -36500} {
+		storage.SetNow(s, func() time.Time { return time.Now().AddDate(0, 0, days) })
+		done, err := s.Maintain(t.Context())
+		require.NoError(t, err, days)
+		require.Zero(t, done, days)
+	}
+	require.Equal(t, "10", p.Exec(t, database, "SELECT count(*) FROM ironpost.alerts"))
+
+	// Tomorrow's rows, of a clock that is ahead, have their partition; those older than the retention stay until the next Maintain.
+	storage.SetNow(s, time.Now)
+	late := func(days int) storage.Row {
+		a, _ := alert(t, 1000+days, nil)
+		return storage.AlertRow(a, storage.Message{ReceivedAt: received.AddDate(0, 0, days), Sequence: 1, Data: []byte("{}")})
+	}
+	result, err := s.Write(t.Context(), storage.Alerts, []storage.Row{late(1), late(-1), late(-31), late(-400)})
+	require.NoError(t, err)
+	require.Equal(t, 4, result.Inserted)
+	done, err := s.Maintain(t.Context())
+	require.NoError(t, err)
+	require.Len(t, done.Dropped, 2)
+	require.Equal(t, "12", p.Exec(t, database, "SELECT count(*) FROM ironpost.alerts"))
 }

@@ -172,6 +172,9 @@ func (w *Writer) failed(ctx context.Context, err error) {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		now.kind = e.Kind
 	}
+	if now.kind == Schema {
+		w.prepared.Store(false) // such as after an older backup was restored
+	}
 	w.failures.Add(1)
 	before := w.failing.Load()
 	if before != nil {
