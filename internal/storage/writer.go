@@ -172,8 +172,11 @@ func (w *Writer) failed(ctx context.Context, err error) {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		now.kind = e.Kind
 	}
-	if now.kind == Schema {
+	switch now.kind {
+	case Schema:
 		w.prepared.Store(false) // such as after an older backup was restored
+	case ReadOnly:
+		w.store.pool.Reset() // another session may be with the primary, or may write
 	}
 	w.failures.Add(1)
 	before := w.failing.Load()

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/sirupsen/logrus"
@@ -37,6 +39,7 @@ type rig struct {
 	server  *testenv.Postgres
 	alerts  *bus.Publisher
 	metrics *prometheus.Registry
+	url     string
 
 	collector *actioncollector.Service
 	stop      func()
@@ -46,7 +49,7 @@ func newRig(t *testing.T, options ...bustest.Option) *rig {
 	t.Helper()
 	sink := bustest.WithModules(append(bus.ModuleNames(), bus.SinkName(bus.ActionCollector, bus.SinkPostgreSQL))...)
 	r := &rig{T: t, server: testenv.PostgreSQL(t), bus: bustest.New(t, append(options, sink)...)}
-	r.admin = r.bus.Admin()
+	r.admin, r.url = r.bus.Admin(), r.server.URL("postgres")
 	var err error
 	r.alerts, err = r.bus.Conn(bus.LogPipeline).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.LogPipeline, Host: r.bus.Host()})
 	require.NoError(t, err)
@@ -62,7 +65,7 @@ func (r *rig) start() (kill func()) {
 	conn := r.bus.Conn(bus.ActionCollector)
 	r.metrics = prometheus.NewRegistry()
 	s, err := actioncollector.New(actioncollector.Config{Enabled: true, AuditPath: r.TempDir()}, actioncollector.Deps{
-		Bus: conn, Host: r.bus.Host(), Log: log, Metrics: r.metrics, Storage: storage.Config{URL: r.server.URL("postgres"), RetentionDays: 30},
+		Bus: conn, Host: r.bus.Host(), Log: log, Metrics: r.metrics, Storage: storage.Config{URL: r.url, RetentionDays: 30},
 	})
 	require.NoError(r, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
@@ -245,6 +248,67 @@ func TestNothingIsLostOrDoubledOverKills(t *testing.T) {
 	require.Eventually(t, r.settled, 2*patience, 50*time.Millisecond)
 	r.once(published)
 	require.Equal(t, event.Healthy, r.collector.Health().Status, r.collector.Health().Reasons)
+}
+
+// Whatever is wrong with PostgreSQL, the health says what, and how much waits; when it is over all is stored once.
+func TestEveryFaultIsToldAndNothingIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	roles, err := os.ReadFile("../../../deploy/postgresql/roles.sql")
+	require.NoError(t, err)
+	r.server.Exec(t, "postgres", string(roles)+"; ALTER ROLE ironpost_daemon PASSWORD 'x'; ALTER ROLE ironpost_migrate PASSWORD 'x'")
+	owner, err := storage.Open(storage.Config{URL: r.server.UserURL("ironpost_migrate", "x", "postgres")})
+	require.NoError(t, err)
+	defer owner.Close()
+	require.NoError(t, owner.Migrate(t.Context()))
+	r.url = r.server.UserURL("ironpost_daemon", "x", "postgres") + "&lock_timeout=300"
+	r.start()
+	published := 0
+	for _, fault := range []struct{ begin, end, reason string }{
+		{"ALTER ROLE ironpost_daemon SET default_transaction_read_only = on", "ALTER ROLE ironpost_daemon RESET default_transaction_read_only", "PostgreSQL is read-only: "},
+		{"ALTER ROLE ironpost_daemon PASSWORD 'y'", "ALTER ROLE ironpost_daemon PASSWORD 'x'", "PostgreSQL is refusing the daemon: "},
+		{"ALTER ROLE ironpost_daemon NOLOGIN", "ALTER ROLE ironpost_daemon LOGIN", "PostgreSQL is refusing the daemon: "},
+		{
+			"REVOKE INSERT ON ironpost.alerts FROM ironpost_writer", "GRANT INSERT ON ironpost.alerts TO ironpost_writer",
+			"PostgreSQL is refusing the daemon: ERROR: permission denied for table alerts",
+		},
+		{"ALTER ROLE ironpost_daemon CONNECTION LIMIT 0", "ALTER ROLE ironpost_daemon CONNECTION LIMIT -1", "PostgreSQL is full: "},
+		{
+			"ALTER TABLE ironpost.alerts RENAME TO away; DELETE FROM ironpost.schema_version WHERE version_id > 1",
+			"ALTER TABLE ironpost.away RENAME TO alerts; INSERT INTO ironpost.schema_version (version_id, is_applied) VALUES (2, true)",
+			"PostgreSQL is not set up for this version: its tables have version 1, this program needs 2, and this role may not change them",
+		},
+	} {
+		r.server.Exec(t, "postgres", fault.begin+"; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ironpost_daemon'")
+		r.publish(published+1, published+20)
+		published += 20
+		r.awaitReason(fault.reason, "20 alerts and 0 actions in their streams wait")
+		r.server.Exec(t, "postgres", fault.end)
+		r.await("postgres_alerts_stored", uint64(published))
+	}
+
+	lock, err := pgx.Connect(t.Context(), r.server.URL("postgres"))
+	require.NoError(t, err)
+	_, err = lock.Exec(t.Context(), "BEGIN; LOCK ironpost.alerts")
+	require.NoError(t, err)
+	r.publish(published+1, published+20)
+	published += 20
+	r.awaitReason("PostgreSQL is slow: ERROR: canceling statement due to lock timeout", "20 alerts and 0 actions in their streams wait")
+	require.NoError(t, lock.Close(t.Context()))
+	r.await("postgres_alerts_stored", uint64(published))
+	r.once(published)
+	require.Eventually(t, func() bool { return r.collector.Health().Status == event.Healthy }, patience, 10*time.Millisecond)
+	require.Zero(t, r.count("postgres_alerts_rejected"))
+}
+
+// awaitReason waits until one reason of the module has all parts.
+func (r *rig) awaitReason(parts ...string) {
+	r.Helper()
+	require.Eventually(r, func() bool {
+		return r.collector.Health().Status == event.Degraded && slices.ContainsFunc(r.collector.Health().Reasons, func(reason string) bool {
+			return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(reason, part) })
+		})
+	}, patience, 10*time.Millisecond, "%v is not in %v", parts, r.collector.Health())
 }
 
 // Where the bus does not know that PostgreSQL is configured, the health says what to do.
