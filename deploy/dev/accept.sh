@@ -36,6 +36,7 @@ storage filters            | -run TestAcceptFilters ./internal/storage
 storage text               | -run TestAcceptText ./internal/storage
 storage killed             | -run TestAccept(Postgres|Collector)Killed ./services/actioncollector/postgres
 storage down               | -run TestAcceptPostgresDown ./services/actioncollector/postgres
+storage upgrade            | -run TestAcceptUpgrade ./e2e
 sbom-scanner rescans       | -run TestAcceptSBOMRescans ./e2e
 sbom-scanner kills         | -run TestAcceptSBOMKills ./e2e
 sbom-scanner bus           | -run TestAcceptSBOMBusDown ./e2e
