@@ -3,6 +3,8 @@ package containerguard
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -70,6 +72,9 @@ func (s *Service) openState(run *runState, cfg Config) (err error) {
 	if run.files, err = folder.Open(s.deps.DataDir); err != nil {
 		return err
 	}
+	if err := renameEarlier(s.deps.DataDir); err != nil {
+		return err
+	}
 	var damaged [2]string
 	if run.guardState, damaged[0], err = safety.OpenState(run.files, cfg.limits()); err != nil {
 		return err
@@ -80,6 +85,20 @@ func (s *Service) openState(run *runState, cfg Config) (err error) {
 	s.health.Set(topicStateDamage, strings.Trim(strings.Join(damaged[:], "; "), "; "))
 	run.pending, err = openPendingAlerts(s.deps.DataDir)
 	return err
+}
+
+// renameEarlier gives the files that had another name before today's, unless there is such a file.
+func renameEarlier(dataDir string) error {
+	for before, today := range map[string]string{"waiting": "pending", "memory.json": "state.json"} {
+		from, to := filepath.Join(dataDir, before), filepath.Join(dataDir, today)
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // close closes what open opened, also after open failed halfway.
