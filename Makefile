@@ -102,6 +102,31 @@ accept-packages: packages ## install, upgrade, boot and purge the packages in De
 demo: build ## show one attack: a container's log line, the alert, isolation, block, audit trail
 	deploy/demo/demo.sh
 
+.PHONY: demo-compose
+demo-compose: build ## start the stack of docker-compose.yml in a dockerd of its own, attack a container, check the answer (root)
+	deploy/demo/compose.sh
+
+.PHONY: accept-compose
+accept-compose: build ## the same, with Prometheus and every query of the dashboards and alert rules; prints number and bar (root)
+	deploy/demo/compose.sh deploy/dev/compose-checks.sh
+
+# The stack of docker-compose.yml: docs/compose.md.
+COMPOSE ?= $(shell command -v docker-compose || echo docker compose)
+
+.PHONY: images
+images: $(if $(FROM_SOURCE),,build) ## build the images of the stack from bin/; FROM_SOURCE=1: in a Go image
+	deploy/compose/images.sh $(if $(FROM_SOURCE),--from-source)
+
+.PHONY: up
+up: images ## start the stack: makes keys and passwords once, builds the images, waits until all is healthy (root)
+	deploy/compose/prepare.sh
+	$(COMPOSE) up -d
+	deploy/compose/wait.sh $(COMPOSE)
+
+.PHONY: down
+down: ## stop the stack; its data stays, unless REMOVE_DATA=yes
+	$(COMPOSE) --profile monitoring down $(if $(filter yes,$(REMOVE_DATA)),--volumes)
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BIN)

