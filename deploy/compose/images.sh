@@ -3,23 +3,25 @@
 # sources. The classic builder serves; it gets only the files that an image needs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export DOCKER_BUILDKIT=0
+export DOCKER_BUILDKIT=0 # the image has no shell, and needs nothing of BuildKit
 version=${IRONPOST_VERSION:-local}
 
-build() { # image, then its programs
-  local image=$1
-  shift
-  if [ "${from_source:-}" ]; then
-    docker build -q -f deploy/Dockerfile --target "$image-from-source" --build-arg VERSION="$version" -t "ironpost/$image:$version" .
-    return
+build() { # image, its program, further arguments of docker build
+  local image=$1 program=$2
+  shift 2
+  set -- -q -f deploy/Dockerfile --build-arg PROGRAM="$program" --build-arg VERSION="$version" -t "ironpost/$image:$version" "$@"
+  if [ "$from_source" ]; then
+    docker build --target image-from-source "$@" .
+  else
+    tar -c deploy/Dockerfile bin/image "bin/$program" bin/ironpost | docker build --target image "$@" -
   fi
-  tar -c deploy/Dockerfile bin/image "${@/#/bin/}" |
-    docker build -q -f deploy/Dockerfile --target "$image" -t "ironpost/$image:$version" -
 }
 
+from_source=''
 [ "${1:-}" != --from-source ] || from_source=1
-[ "${from_source:-}" ] || deploy/compose/image-files.sh
-build hub ironpost-daemon ironpost
-for image in ebpf-engine log-pipeline sbom-scanner container-guard action-collector socket-proxy; do
+[ "$from_source" ] || deploy/compose/image-files.sh
+build hub ironpost-daemon --build-arg ALSO=ironpost
+build ebpf-engine ironpost-ebpf-engine --build-arg OWNER=0:0
+for image in log-pipeline sbom-scanner container-guard action-collector socket-proxy; do
   build "$image" "ironpost-$image"
 done
