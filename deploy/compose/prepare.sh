@@ -33,10 +33,10 @@ fi
 host=$(sed -n 's/^IRONPOST_HOST=//p' .env)
 
 export IRONPOST_CONFIG=$PWD/deploy/compose/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$secrets/authority
-[ -d "$secrets/authority/pki" ] || bin/ironpost bus init --name hub >/dev/null
+[ -d "$secrets/authority/pki" ] || bin/ironpost bus init --name bus >/dev/null
 for module in ebpf-engine log-pipeline sbom-scanner container-guard action-collector; do
   [ -d "$secrets/$module" ] && continue
-  bin/ironpost bus add-host "$host" --module "$module" --out "$secrets/$module" --bus-url tls://hub:4443 >/dev/null
+  bin/ironpost bus add-host "$host" --module "$module" --out "$secrets/$module" --bus-url tls://bus:4443 >/dev/null
   rm "$secrets/$module/ironpost.toml" # that of the stack serves all
   [ "$module" = ebpf-engine ] || chown -R "$user:$user" "$secrets/$module"
 done
