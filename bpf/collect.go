@@ -175,13 +175,13 @@ func (w *windowBuilder) addTarget(r *programTarget) bool {
 	if r.First == 0 {
 		return false
 	}
-	addr, first := fromKernelAddr(r.Addr), w.clock.wallTime(r.First)
+	addr, first, last := fromKernelAddr(r.Addr), w.clock.wallTime(r.First), w.clock.wallTime(max(r.First, r.Last))
 	t := w.targets[addr]
 	if t == nil {
-		t = &traffic.Target{Addr: addr, First: first, Last: w.end, Sources: make(traffic.Registers, len(r.Sources))}
+		t = &traffic.Target{Addr: addr, First: first, Last: last, Sources: make(traffic.Registers, len(r.Sources))}
 		w.targets[addr] = t
 	}
-	t.First = earlier(t.First, first)
+	t.First, t.Last = earlier(t.First, first), later(t.Last, last)
 	t.Packets += r.Packets
 	t.Bytes += r.Bytes
 	addClasses(&t.ByClass, &r.Class)
@@ -192,7 +192,12 @@ func (w *windowBuilder) addTarget(r *programTarget) bool {
 	t.RSTWithoutACK += uint64(r.RstNoAck)
 	t.Fragmented += uint64(r.Fragmented)
 	t.Sources.Merge(r.Sources[:])
+	t.OtherReplies += uint64(r.OtherReplies)
+	for i, n := range r.Slice {
+		t.Slices[i] += uint64(n)
+	}
 	addPorts(t, r)
+	addOrigins(t, r)
 	return true
 }
 
@@ -208,14 +213,14 @@ func addPorts(t *traffic.Target, r *programTarget) {
 		}
 		t.TopPorts[at].Packets += uint64(p.Packets)
 	}
-	for i, n := range r.Reflected {
-		if n == 0 {
+}
+
+func addOrigins(t *traffic.Target, r *programTarget) {
+	for _, o := range r.Origins {
+		if o.Packets == 0 {
 			continue
 		}
-		if t.FromReflectorPorts == nil {
-			t.FromReflectorPorts = map[uint16]uint64{}
-		}
-		t.FromReflectorPorts[traffic.ReflectorPorts[i]] += uint64(n)
+		t.AddOrigin(traffic.Origin{Proto: uint8(o.Id >> 16), Port: uint16(o.Id), Packets: uint64(o.Packets), Size: o.Size, SourceBits: o.Sources})
 	}
 }
 
@@ -227,6 +232,13 @@ func addClasses(sum *[traffic.NumClasses]uint64, from *[16]uint32) {
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a
@@ -253,6 +265,7 @@ func (w *windowBuilder) finish(into traffic.Window) traffic.Window {
 	for _, t := range w.targets {
 		t.SourcesEstimate = t.Sources.Estimate()
 		slices.SortFunc(t.TopPorts, func(a, b traffic.PortCount) int { return cmp.Compare(b.Packets, a.Packets) })
+		slices.SortFunc(t.Origins, func(a, b traffic.Origin) int { return cmp.Compare(b.Packets, a.Packets) })
 		into.Targets = append(into.Targets, *t)
 	}
 	slices.SortFunc(into.Sources, func(a, b traffic.Source) int {

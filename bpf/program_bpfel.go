@@ -179,25 +179,33 @@ type programState struct {
 }
 
 type programTarget struct {
-	_          structs.HostLayout
-	Addr       programAddr
-	First      uint64
-	Packets    uint64
-	Bytes      uint64
-	Class      [16]uint32
-	Completed  uint32
-	Fragmented uint32
-	SynackOut  uint32
-	RstOut     uint32
-	RstNoAck   uint32
-	Pad        uint32
-	TopPorts   [8]struct {
+	_            structs.HostLayout
+	Addr         programAddr
+	First        uint64
+	Last         uint64
+	Packets      uint64
+	Bytes        uint64
+	Class        [16]uint32
+	Completed    uint32
+	Fragmented   uint32
+	SynackOut    uint32
+	RstOut       uint32
+	RstNoAck     uint32
+	OtherReplies uint32
+	TopPorts     [8]struct {
 		_       structs.HostLayout
 		Port    uint32
 		Packets uint32
 	}
-	Reflected [32]uint32
-	Sources   [2048]uint8
+	Slice   [16]uint32
+	Origins [8]struct {
+		_       structs.HostLayout
+		Id      uint32
+		Packets uint32
+		Sources uint32
+		Size    uint32
+	}
+	Sources [2048]uint8
 }
 
 // Names of all BPF objects in the ELF.

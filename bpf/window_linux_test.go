@@ -132,7 +132,7 @@ func TestRepliesAreNotProbes(t *testing.T) {
 	require.InDelta(t, 1, sweep.PortsEstimate, 0.1)
 	require.Zero(t, dns.Probes)
 	require.EqualValues(t, 184, dns.Replies)
-	require.Zero(t, target(t, w, "192.0.2.200").FromReflectorPorts[53], "all of it was requested")
+	require.Empty(t, target(t, w, "192.0.2.200").Origins, "all of it was requested")
 }
 
 // Unsolicited packets count as reflected, also beside replies of the same server.
@@ -147,8 +147,64 @@ func TestUnsolicitedPacketsCountAsReflected(t *testing.T) {
 			packet{src: "203.0.113.123", dst: "192.0.2.200", sport: 123, dport: 80, udp: true})
 	}
 	hit := target(t, collect(t, e, start.Add(time.Second)), "192.0.2.200")
-	require.InDelta(t, 100, float64(hit.FromReflectorPorts[53]), 3, "cells may be shared by chance")
-	require.InDelta(t, 100, float64(hit.FromReflectorPorts[123]), 3)
+	require.Len(t, hit.Origins, 2)
+	for _, o := range hit.Origins {
+		require.Contains(t, []uint16{53, 123}, o.Port)
+		require.EqualValues(t, 17, o.Proto)
+		require.InDelta(t, 100, float64(o.Packets), 3, "cells may be shared by chance")
+		require.InDelta(t, 1, o.Sources(), 0.1)
+		require.EqualValues(t, 42, o.Size, "of the headers; the rest is padding")
+	}
+}
+
+// Five ports and a protocol are told apart, beside packets from random ports.
+func TestOriginsAreToldApart(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	gre := packet{src: "203.0.113.9", dst: "192.0.2.1", udp: true}.frame()
+	gre[14+9] = 47
+	for i := range 600 {
+		for n, port := range []int{5093, 10074, 9999, 37021, 4500} {
+			run(t, e, start.Add(time.Duration(i)*time.Millisecond), packet{
+				src: netip.AddrFrom4([4]byte{203, 0, byte(n), byte(i % 50)}).String(), dst: "192.0.2.1", sport: port, dport: 20000 + i, udp: true,
+			})
+		}
+		run(t, e, start.Add(time.Duration(i)*time.Millisecond), packet{src: "203.0.113.77", dst: "192.0.2.1", sport: 1024 + 97*i, dport: 80, udp: true})
+		_, err := e.Run(gre, start.Add(time.Duration(i)*time.Millisecond))
+		require.NoError(t, err)
+	}
+	hit := target(t, collect(t, e, start.Add(time.Second)), "192.0.2.1")
+	found := map[uint16]traffic.Origin{}
+	for _, o := range hit.Origins {
+		if o.Packets > 300 {
+			found[o.Port] = o
+		}
+	}
+	require.Len(t, found, 6, "%+v", hit.Origins)
+	require.EqualValues(t, 47, found[0].Proto)
+	require.InDelta(t, 1, found[0].Sources(), 0.1)
+	require.Greater(t, found[5093].Sources(), 25.0)
+	packets, lasting := hit.Burst()
+	require.InDelta(t, 600, float64(lasting.Milliseconds()), 70)
+	require.InEpsilon(t, 4200.0, packets, 0.1)
+	require.Equal(t, start.Add(599*time.Millisecond), hit.Last.UTC())
+}
+
+// A tunnel's packets are replies to each other.
+func TestRepliesOfOtherProtocolsAreCounted(t *testing.T) {
+	t.Parallel()
+	e, _ := replay(t)
+	out, in := packet{src: "192.0.2.1", dst: "203.0.113.9", udp: true}.frame(), packet{src: "203.0.113.9", dst: "192.0.2.1", udp: true}.frame()
+	out[14+9], in[14+9] = 50, 50
+	for range 100 {
+		for _, frame := range [][]byte{out, in} {
+			_, err := e.Run(frame, start)
+			require.NoError(t, err)
+		}
+	}
+	hit := target(t, collect(t, e, start.Add(time.Second)), "192.0.2.1")
+	require.EqualValues(t, 100, hit.OtherReplies)
+	require.Empty(t, hit.Origins)
 }
 
 // The estimate is as good for consecutive ports as for others.

@@ -20,22 +20,6 @@ INLINE void count(struct count *c, u32 bytes)
 	c->bytes += bytes;
 }
 
-/* reflector_of returns the index of a source port in traffic.ReflectorPorts, or -1. */
-INLINE int reflector_of(u16 port)
-{
-	static const u16 known[REFLECTORS] = {
-		17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 500, 520, 1194, 1434, 1900, 3283, 3389, 3478, 3702, 5060, 5351, 5353,
-		5683, 6881, 10001, 11211, 17185, 20811, 27015, 33848, 37810, 47808,
-	};
-	u32 at = 0;
-#pragma unroll
-	for (u32 half = REFLECTORS / 2; half; half /= 2)
-		if (known[(at + half) & (REFLECTORS - 1)] <= port)
-			at += half;
-	at &= REFLECTORS - 1;
-	return known[at] == port ? (int)at : -1;
-}
-
 /* count_port counts a port in its cell; ports that share a cell displace each other (Misra and Gries 1982), so counts are lower
  * bounds. */
 INLINE void count_port(struct port_count *cells, u16 port)
@@ -72,7 +56,38 @@ INLINE bool solicited(struct control *c, struct packet *p, u64 src, u64 dst)
 	return (both_ways || c->egress) && sent_recently(c, hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
-INLINE void count_target(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst)
+/* converses reports a packet that may be a reply to one of this machine. */
+INLINE bool converses(struct packet *p)
+{
+	return 1 << (p->class & 31) & (1 << UDP | 1 << TCP_ACK | 1 << TCP_FINACK | 1 << OTHER);
+}
+
+/* count_origin counts an unsolicited packet by its protocol and, with UDP, its source port. An origin without a free way takes a packet
+ * off one of the others, so counts are lower bounds; an origin of more than a fifth of the packets stays. */
+INLINE void count_origin(struct origin *origins, struct packet *p, u64 src)
+{
+	u32 id = (u32)p->proto << 16 | (p->class == UDP ? p->sport : 0), bit = 1U << (src & 31);
+	struct origin *way = &origins[id * 0x9e3779b1U >> 31 ? WAYS : 0];
+#pragma unroll
+	for (int i = 0; i < WAYS; i++) {
+		if (way[i].id != id)
+			continue;
+		way[i].packets++;
+		way[i].sources |= bit;
+		way[i].size += (s32)(p->bytes - way[i].size) >> 3;
+		return;
+	}
+#pragma unroll
+	for (int i = 0; i < WAYS; i++) {
+		if (way[i].packets)
+			continue;
+		way[i] = (struct origin){.id = id, .packets = 1, .sources = bit, .size = p->bytes};
+		return;
+	}
+	way[src >> 5 & (WAYS - 1)].packets--;
+}
+
+INLINE void count_target(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, bool asked)
 {
 	struct target *t = target_record(st, c, p->dst, dst);
 	if (unlikely(!t)) {
@@ -81,6 +96,8 @@ INLINE void count_target(struct state *st, struct control *c, struct bank *b, st
 	}
 	t->packets++;
 	t->bytes += p->bytes;
+	t->last = now(st, c);
+	t->slice[t->last >> SLICE_SHIFT & (SLICES - 1)]++;
 	t->class[p->class & (CLASSES - 1)]++;
 	hll_add(&t->sources[src >> 26 & (TARGET_REGISTERS - 1)], src >> 37, 27);
 	if (p->fragment)
@@ -90,24 +107,23 @@ INLINE void count_target(struct state *st, struct control *c, struct bank *b, st
 	if (p->class == TCP_SYN || p->class == TCP_ACK) {
 		p->completes = completes_handshake(st, p, src, dst);
 		t->completed += p->completes;
-	} else if (p->class == UDP) {
-		int r = reflector_of(p->sport);
-		if (r >= 0 && !solicited(c, p, src, dst))
-			t->reflected[r & (REFLECTORS - 1)]++;
+	} else if (p->class == UDP || p->class == OTHER) {
+		if (!asked)
+			count_origin(t->origins, p, src);
+		else if (p->class == OTHER)
+			t->other_replies++;
 	}
 }
 
 /* is_reply reports whether a packet is taken for a reply to this machine: because this machine sent to its source, or, where outgoing
  * packets are not seen, because it comes from a service's port to a client's. */
-INLINE bool is_reply(struct control *c, struct packet *p, u64 src, u64 dst)
+INLINE bool is_reply(struct control *c, struct packet *p, bool asked)
 {
 	if (p->class == TCP_SYNACK || p->class == TCP_RST || p->class == ICMP_OTHER)
 		return 1;
-	if (p->class != UDP && p->class != TCP_ACK && p->class != TCP_FINACK)
-		return 0;
 	if (both_ways || c->egress)
-		return solicited(c, p, src, dst);
-	return p->dport >= 32768 && p->sport < 32768;
+		return asked;
+	return (p->class == UDP || p->class == TCP_ACK || p->class == TCP_FINACK) && p->dport >= 32768 && p->sport < 32768;
 }
 
 /* is_odd_answer reports a SYN-ACK or RST that answers nothing and comes from a client's port to a service's, unlike that of a host
@@ -188,14 +204,14 @@ INLINE void count_source(struct source *s, struct packet *p, u64 at, u32 before)
 }
 
 /* track_source updates the source's record, samples tries and tells that they are answered. */
-INLINE void track_source(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst)
+INLINE void track_source(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, bool asked)
 {
 	u32 before = 0;
 	int slot = find_source(st, src);
 	if (slot < 0)
 		slot = promote(st, c, b, p, src, &before);
 	bool sure = p->class == TCP_SYN || p->class == ICMP_ECHO || icmp_query(p) || anomalous(p);
-	bool reply = !sure && is_reply(c, p, src, dst);
+	bool reply = !sure && is_reply(c, p, asked);
 	struct try t = find_try(c, p, p->dport, src, dst);
 	if (unlikely(!t.cell))
 		return;
@@ -271,10 +287,11 @@ int ironpost(struct xdp_md *ctx)
 		return XDP_PASS;
 	hll_add(&b->sources[src >> 26 & (SOURCE_REGISTERS - 1)], src >> 38, 26);
 	u64 dst = hash_address(p->dst.hi, p->dst.lo);
-	count_target(st, c, b, p, src, dst);
+	bool asked = converses(p) && solicited(c, p, src, dst);
+	count_target(st, c, b, p, src, dst, asked);
 	if (last_step == 4)
 		return XDP_PASS;
-	track_source(st, c, b, p, src, dst);
+	track_source(st, c, b, p, src, dst, asked);
 	if (both_ways)
 		record_response(st, c, p, src, dst);
 	else if (c->egress)

@@ -29,7 +29,7 @@ INLINE struct source *source_record(struct state *st, struct control *c, struct 
 INLINE void record_response(struct state *st, struct control *c, struct packet *p, u64 src, u64 dst)
 {
 	bool accept = p->class == TCP_SYNACK, refuse = p->class == TCP_RST;
-	if (p->class <= UDP && !refuse)
+	if ((p->class <= UDP && !refuse) || p->class == OTHER)
 		mark_outbound(c, hash_conversation(dst, src, (u64)p->proto << 16 | p->sport));
 	tell_outcome(st, c, &st->bank[c->epoch & 1], p, src, dst, BY_TARGET);
 	if (!accept && !refuse && !unreachable(p))

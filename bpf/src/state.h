@@ -22,7 +22,9 @@ enum {
 	SAMPLE_PORTS = 8,
 	SAMPLE_HOSTS = 4,
 	TOP_PORTS = 8,
-	REFLECTORS = 32,
+	ORIGINS = 8, /* in 2 sets */
+	SLICES = 16,
+	SLICE_SHIFT = 26, /* of the clock in ns: 67 ms */
 	OUTBOUND = 65536,
 	BLOCK_REASONS = 4,
 };
@@ -67,15 +69,25 @@ struct port_count {
 	u32 port, packets;
 };
 
+/* Where unsolicited packets come from. */
+struct origin {
+	u32 id; /* protocol << 16 | source port of UDP */
+	u32 packets;
+	u32 sources; /* a bit for each hash of a source address */
+	u32 size;    /* mean of about the latest 8 packets */
+};
+
 struct target {
 	struct addr addr;
-	u64 first;
+	u64 first, last;
 	u64 packets, bytes;
 	u32 class[CLASSES];
 	u32 completed, fragmented;
-	u32 synack_out, rst_out, rst_no_ack, pad; /* written by the egress program only */
+	u32 synack_out, rst_out, rst_no_ack; /* written by the egress program only */
+	u32 other_replies;                   /* packets of class OTHER that are solicited */
 	struct port_count top_ports[TOP_PORTS];
-	u32 reflected[REFLECTORS];
+	u32 slice[SLICES]; /* packets by the time of their arrival */
+	struct origin origins[ORIGINS];
 	u8 sources[TARGET_REGISTERS];
 };
 

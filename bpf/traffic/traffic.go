@@ -115,9 +115,14 @@ type Target struct {
 	Fragmented uint64
 	// TopPorts holds the most frequent destination ports, the most frequent first, as lower bounds.
 	TopPorts []PortCount
-	// FromReflectorPorts counts UDP packets by source port for the ports of ReflectorPorts; with Egress only unsolicited ones.
-	FromReflectorPorts map[uint16]uint64
-	First, Last        time.Time
+	// Origins holds the most frequent origins of UDP and of class Other, the most frequent first; with Egress only unsolicited
+	// packets count. OtherReplies counts packets of class Other that are solicited.
+	Origins      []Origin
+	OtherReplies uint64
+	// Slices counts packets by time of arrival: the element of a time is its nanoseconds / SliceLength modulo the number of Slices,
+	// which is a little more than a second.
+	Slices      [16]uint64
+	First, Last time.Time
 }
 
 // Window holds the counts of one interface in one window, the input of the detectors.

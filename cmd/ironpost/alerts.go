@@ -99,6 +99,9 @@ func within(network netip.Prefix, e *event.Endpoint) bool {
 	if e == nil {
 		return false
 	}
+	if target, err := netip.ParsePrefix(e.IP); err == nil {
+		return network.Overlaps(target)
+	}
 	ip, err := netip.ParseAddr(e.IP)
 	return err == nil && network.Contains(ip.Unmap().WithZone(""))
 }

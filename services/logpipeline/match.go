@@ -65,6 +65,9 @@ func packetInput(r *event.Packet, e packet.Event) input {
 	if e.Target.Addr().IsValid() {
 		in.target = &event.Endpoint{IP: e.Target.Addr().String(), Port: e.Target.Port()}
 	}
+	if e.Network.IsValid() {
+		in.target = &event.Endpoint{IP: e.Network.String(), Port: r.Detection.Target.Port}
+	}
 	if r.Lost > 0 {
 		in.incomplete = []event.Incomplete{{Counter: "packets_lost", Amount: r.Lost}}
 	}

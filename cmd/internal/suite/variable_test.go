@@ -117,6 +117,7 @@ var variables = []variable{
 	{"IRONPOST_EBPF_DETECT_MAX_SOURCES", "ebpf.detect.max_sources", "1000", "1000"},
 	{"IRONPOST_EBPF_DETECT_SYN_FLOOD_PPS", "ebpf.detect.syn_flood_pps", "20", "20"},
 	{"IRONPOST_EBPF_DETECT_UDP_FLOOD_PPS", "ebpf.detect.udp_flood_pps", "20", "20"},
+	{"IRONPOST_EBPF_DETECT_IP_FLOOD_PPS", "ebpf.detect.ip_flood_pps", "20", "20"},
 	{"IRONPOST_EBPF_DETECT_ICMP_FLOOD_PPS", "ebpf.detect.icmp_flood_pps", "20", "20"},
 	{"IRONPOST_EBPF_DETECT_FRAGMENT_FLOOD_PPS", "ebpf.detect.fragment_flood_pps", "20", "20"},
 	{"IRONPOST_EBPF_DETECT_TCP_FLOOD_PPS", "ebpf.detect.tcp_flood_pps", "20", "20"},

@@ -29,6 +29,7 @@ const (
 type identity struct {
 	name, method, actor string
 	target              netip.Addr
+	network             netip.Prefix // valid: all its addresses are the target
 	port                uint16
 	outbound            bool
 }
@@ -115,7 +116,7 @@ func (r *attacks) sorted() []*attack {
 		return cmp.Or(
 			cmp.Compare(min(a.records, 1), min(b.records, 1)), a.nextRecord.Compare(b.nextRecord), a.began.Compare(b.began),
 			cmp.Compare(a.name, b.name), cmp.Compare(a.actor, b.actor), a.target.Compare(b.target),
-			cmp.Compare(a.port, b.port), cmp.Compare(a.method, b.method),
+			cmp.Compare(a.port, b.port), cmp.Compare(a.method, b.method), cmp.Compare(a.network.String(), b.network.String()),
 		)
 	})
 }
@@ -143,10 +144,19 @@ func (r *attacks) record(a *attack, now time.Time) event.TrafficFinding {
 		direction = Outbound
 	}
 	return event.TrafficFinding{
-		Direction: direction, MayBeDecoy: a.mayBeDecoy, Name: a.name, Method: a.method, Phase: phase, Actor: a.actor, Target: event.Endpoint{IP: a.target.String(), Port: a.port},
+		Direction: direction, MayBeDecoy: a.mayBeDecoy, Name: a.name, Method: a.method, Phase: phase, Actor: a.actor,
+		Target:     event.Endpoint{IP: a.targetText(), Port: a.port},
 		DurationMS: max(0, a.last.Sub(a.began).Milliseconds()), Counts: counts,
 		Ports: slices.Clone(a.ports), Hosts: hosts, Lacking: slices.Sorted(maps.Keys(a.missing)),
 	}
+}
+
+// targetText returns the target's address, or its network.
+func (i identity) targetText() string {
+	if i.network.IsValid() {
+		return i.network.String()
+	}
+	return i.target.String()
 }
 
 // showPort and showHost keep some ports and hosts for the record, sorted.

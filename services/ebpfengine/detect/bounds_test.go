@@ -141,7 +141,7 @@ func TestValidateNamesInvalidKeys(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, detect.DefaultConfig().Validate())
 	problems := detect.Config{}.Validate()
-	require.Len(t, problems, 14, "every key is checked: %v", problems)
+	require.Len(t, problems, 15, "every key is checked: %v", problems)
 	cfg := detect.DefaultConfig()
 	cfg.RepeatSecs = 61
 	require.Equal(t, "repeat_secs", cfg.Validate()[0].Key)

@@ -7,7 +7,8 @@ import (
 )
 
 // Config is the section [ebpf.detect]: the thresholds of attacks. Rates of floods are
-// averages over 3 seconds; three times the rate within one second is enough, too.
+// averages over 3 seconds; three times the rate is enough within one second, or in a shorter
+// burst of at least as many packets as in a second at the rate (and 1,000).
 type Config struct {
 	// ScanPorts is the number of ports of one host that a source probes in vain in a port scan.
 	ScanPorts int `toml:"scan_ports"`
@@ -31,6 +32,8 @@ type Config struct {
 	FragmentFloodPPS int `toml:"fragment_flood_pps"`
 	// TCPFloodPPS counts TCP packets without a connection.
 	TCPFloodPPS int `toml:"tcp_flood_pps"`
+	// IPFloodPPS counts packets of other IP protocols, such as GRE, SCTP and ESP, that answer nothing.
+	IPFloodPPS int `toml:"ip_flood_pps"`
 	// ReflectionPPS counts unsolicited answers, such as those of DNS servers.
 	ReflectionPPS int `toml:"reflection_pps"`
 	// ConnectionsPerSec counts connections that one source opens.
@@ -44,7 +47,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		ScanPorts: 10, ScanHosts: 8, SweepHosts: 25, ScanMemorySecs: 4 * 3600, SlowGapSecs: 5, MaxSources: 16_384,
-		SYNFloodPPS: 50, UDPFloodPPS: 20_000, ICMPFloodPPS: 1000, FragmentFloodPPS: 3000, TCPFloodPPS: 5000,
+		SYNFloodPPS: 50, UDPFloodPPS: 20_000, ICMPFloodPPS: 1000, FragmentFloodPPS: 3000, TCPFloodPPS: 5000, IPFloodPPS: 2000,
 		ReflectionPPS: 200, ConnectionsPerSec: 500, RepeatSecs: 60,
 	}
 }
@@ -68,6 +71,7 @@ func (c Config) Validate() []setting.Problem {
 		{"icmp_flood_pps", c.ICMPFloodPPS},
 		{"fragment_flood_pps", c.FragmentFloodPPS},
 		{"tcp_flood_pps", c.TCPFloodPPS},
+		{"ip_flood_pps", c.IPFloodPPS},
 		{"reflection_pps", c.ReflectionPPS},
 		{"connections_per_sec", c.ConnectionsPerSec},
 	} {

@@ -76,6 +76,7 @@ func TestEachKeyHasEffect(t *testing.T) {
 		"ICMPFloodPPS":     {flood(2000, traffic.ICMPEcho, 1), func(c *detect.Config) { c.ICMPFloodPPS = 9000 }, []string{"icmp_flood/ spoofed > 198.51.100.5"}, nil},
 		"FragmentFloodPPS": {flood(2000, traffic.Fragment, 17), func(c *detect.Config) { c.FragmentFloodPPS = 1000 }, nil, []string{"fragment_flood/ spoofed > 198.51.100.5"}},
 		"TCPFloodPPS":      {flood(2000, traffic.TCPRST, 6), func(c *detect.Config) { c.TCPFloodPPS = 1000 }, nil, []string{"tcp_flood/rst spoofed > 198.51.100.5:9"}},
+		"IPFloodPPS":       {flood(1500, traffic.Other, 47), func(c *detect.Config) { c.IPFloodPPS = 1000 }, nil, []string{"ip_flood/gre spoofed > 198.51.100.5"}},
 		"ReflectionPPS":    {flood(1000, traffic.TCPSYNACK, 6), func(c *detect.Config) { c.ReflectionPPS = 5000 }, []string{"reflection/tcp spoofed > 198.51.100.5"}, nil},
 		"ConnectionsPerSec": {func(s *stage) {
 			s.flood(100, 10*time.Second, func(i int) { s.connect(at(evil, 1024+i), at(home, 443)) })
@@ -91,7 +92,7 @@ func TestEachKeyHasEffect(t *testing.T) {
 		})
 	}
 	// TestForgedSourcesDoNotHideSlowScan is about MaxSources, the next test about RepeatSecs.
-	require.Equal(t, 14, reflect.TypeFor[detect.Config]().NumField(), "a new key needs a case here")
+	require.Equal(t, 15, reflect.TypeFor[detect.Config]().NumField(), "a new key needs a case here")
 }
 
 func TestRepeatSecsBoundsTimeBetweenRecords(t *testing.T) {

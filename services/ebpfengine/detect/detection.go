@@ -18,6 +18,7 @@ const (
 	ICMPFlood       = "icmp_flood"
 	FragmentFlood   = "fragment_flood"
 	TCPFlood        = "tcp_flood"
+	IPFlood         = "ip_flood"
 	Reflection      = "reflection"
 	ConnectionFlood = "connection_flood"
 )
@@ -25,7 +26,7 @@ const (
 // Names returns all names, in the order of the documentation.
 func Names() []string {
 	return []string{
-		PortScan, HostScan, BlockScan, SlowScan, SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, ConnectionFlood,
+		PortScan, HostScan, BlockScan, SlowScan, SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, IPFlood, Reflection, ConnectionFlood,
 	}
 }
 
@@ -33,7 +34,7 @@ func Names() []string {
 func Counts() []string {
 	return []string{
 		countProbes, countPorts, countHosts, countAddresses, countRefused, countAnswered, countConnections, countSYN, countSYNACK, countACK, countHalfOpen,
-		countSources, countSpoofed, countPeak, countPerSecond, countFragments, countPackets, countBytes, countBytesSecond,
+		countSources, countSpoofed, countPeak, countPerSecond, countBurst, countPulses, countFragments, countPackets, countBytes, countBytesSecond,
 	}
 }
 

@@ -26,13 +26,14 @@ type Stats struct {
 // Detector finds attacks in the windows and samples of one interface. It is not safe for
 // concurrent use.
 type Detector struct {
-	pending  []traffic.Sample
-	attacks  *attacks
-	scans    *scans
-	outgoing *scans // of this machine, and of those behind it
-	floods   *floods
-	stats    *Stats
-	last     traffic.Window // without its records
+	pending     []traffic.Sample
+	attacks     *attacks
+	scans       *scans
+	outgoing    *scans // of this machine, and of those behind it
+	floods      *floods
+	reflections *reflections
+	stats       *Stats
+	last        traffic.Window // without its records
 }
 
 // New returns a Detector for one interface. cfg must be valid.
@@ -42,9 +43,10 @@ func New(cfg Config) *Detector {
 	s := newScans(cfg, false, a, stats)
 	f := &floods{
 		cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
-		targets: map[netip.Addr]*targetState{}, active: map[identity]*flood{},
+		targets: map[netip.Addr]*targetState{}, networks: map[netip.Prefix]*targetState{}, active: map[identity]*flood{},
+		paused: map[identity]pausedFlood{},
 	}
-	return &Detector{attacks: a, scans: s, outgoing: newScans(cfg, true, a, stats), floods: f, stats: stats}
+	return &Detector{attacks: a, scans: s, outgoing: newScans(cfg, true, a, stats), floods: f, reflections: s.reflections, stats: stats}
 }
 
 // Sample adds samples of the interval whose window comes next. It does not keep the slice.
@@ -57,6 +59,7 @@ func (d *Detector) Sample(samples []traffic.Sample) {
 // Observe adds a window, in order of time, and returns the detections that are due, at
 // most 64; the others follow with the next windows.
 func (d *Detector) Observe(w traffic.Window) []Detection {
+	d.reflections.observe(w)
 	for _, s := range d.pending {
 		d.sample(s)
 	}

@@ -25,9 +25,22 @@
 //	fragment_flood     the same of IP fragments                    address or a word     ip
 //	tcp_flood          TCP without a connection: ACK, RST,         address or a word     ip, port if one
 //	                   invalid flags
+//	ip_flood           another IP protocol, such as GRE, to a      address or a word     ip
+//	                   host that sent none to the sources
 //	reflection         servers answer requests that the host did   spoofed               ip
 //	                   not send
 //	connection_flood   one source opens connections too fast       address               ip, port if one
+//
+// The target of a flood is a network, the /24 or /64, if at least 8 of its addresses are hit and
+// none gets most of the packets.
+//
+// One attack is one detection. Of a flood by one address without a main port and its scan, the
+// scan is told. Reflected UDP is no udp_flood, and fragments to a target of a reflection with
+// large answers are no fragment_flood. Reflectors are never actors, and their packets are never
+// probes: a source port of UDP is reflected if its packets were not requested, are large on
+// average (120 bytes; 400 of services with large answers, such as DNS), and, unless the service
+// is known to be misused, come from 10 servers or more. A flood that comes again within
+// 5 minutes is the same attack, in pulses.
 //
 // # Evidence of scans
 //
@@ -65,7 +78,8 @@
 // (TCP flags hidden in a later fragment, as nmap -f does), syn-ack, rst, other
 // (contradictory flags), sctp-init, sctp-cookie, protocol (ports are then IP protocols). For
 // reflection: the misused protocol, such as dns, ntp or memcached, udp- and the port where
-// there is no name, or tcp (SYN-ACK). For tcp_flood: ack, rst, other. Else it is empty.
+// there is no name, or tcp (SYN-ACK). For tcp_flood: ack, rst, other. For
+// ip_flood: the protocol, such as gre, sctp, esp, or ip- and its number. Else it is empty.
 //
 // # Phases
 //
@@ -90,8 +104,11 @@
 //	half_open            syn_flood: SYN without a completed handshake
 //	spoofed_percent      floods: percentage of traffic from forged sources (an estimate)
 //	connections          connection_flood: connections opened
-//	packets_per_second   floods: in the newest window
-//	peak_per_second      floods: the most in one window
+//	packets_per_second   floods: in the newest window, or in a burst shorter than it
+//	peak_per_second      floods: the most in one window or burst
+//	burst_ms             floods: length of the longest burst, if all traffic came in bursts
+//	                     shorter than a window (in steps of 67 ms)
+//	pulses               floods: how many pulses, if there was a pause of 3 s or more
 //	bytes_per_second     floods: in the newest window
 //
 // # Missing evidence

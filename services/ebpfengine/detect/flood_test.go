@@ -41,12 +41,13 @@ func TestFloodsHaveActorAndTarget(t *testing.T) {
 		"fragments": {8000, func(s *stage, i int) {
 			s.see(packet{at: s.now, src: at(s.randomAddr(), 0), dst: at(home, 0), class: traffic.Fragment, proto: 17, bytes: 1400, fragment: true})
 		}, "fragment_flood/ spoofed > 198.51.100.5"},
-		"ack, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPACK, at(s.randomAddr(), 1024+i), at(home, 80)) }, "tcp_flood/ack spoofed > 198.51.100.5:80"},
-		"rst, forged": {8000, func(s *stage, i int) { s.tcp(traffic.TCPRST, at(s.randomAddr(), 1024+i), at(home, 80)) }, "tcp_flood/rst spoofed > 198.51.100.5:80"},
-		"dns":         {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 53), at(home, 33_000), 3000) }, "reflection/dns spoofed > 198.51.100.5"},
-		"ntp":         {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 123), at(home, 80), 482) }, "reflection/ntp spoofed > 198.51.100.5"},
-		"memcached":   {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%9), 11211), at(home, 80), 1400) }, "reflection/memcached spoofed > 198.51.100.5"},
-		"syn-ack":     {2000, func(s *stage, i int) { s.tcp(traffic.TCPSYNACK, at(host("192.0", i%999), 443), at(home, 1024+i)) }, "reflection/tcp spoofed > 198.51.100.5"},
+		"ack, forged":   {8000, func(s *stage, i int) { s.tcp(traffic.TCPACK, at(s.randomAddr(), 1024+i), at(home, 80)) }, "tcp_flood/ack spoofed > 198.51.100.5:80"},
+		"rst, forged":   {8000, func(s *stage, i int) { s.tcp(traffic.TCPRST, at(s.randomAddr(), 1024+i), at(home, 80)) }, "tcp_flood/rst spoofed > 198.51.100.5:80"},
+		"dns":           {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 53), at(home, 33_000), 3000) }, "reflection/dns spoofed > 198.51.100.5"},
+		"ntp":           {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%200), 123), at(home, 80), 482) }, "reflection/ntp spoofed > 198.51.100.5"},
+		"memcached":     {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%9), 11211), at(home, 80), 1400) }, "reflection/memcached spoofed > 198.51.100.5"},
+		"unlisted port": {2000, func(s *stage, i int) { s.udp(at(host("192.0", i%50), 9999), at(home, 20_000+i%1000), 400) }, "reflection/udp-9999 spoofed > 198.51.100.5"},
+		"syn-ack":       {2000, func(s *stage, i int) { s.tcp(traffic.TCPSYNACK, at(host("192.0", i%999), 443), at(home, 1024+i)) }, "reflection/tcp spoofed > 198.51.100.5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

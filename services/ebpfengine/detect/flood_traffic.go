@@ -2,7 +2,7 @@ package detect
 
 import (
 	"net/netip"
-	"slices"
+	"time"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
@@ -14,11 +14,6 @@ const (
 	maxPerForged = 8
 	// From spreadSources on, a SYN flood needs no common port.
 	spreadSources = 32
-	// Mean sizes from which answers are a reflection: where large answers are common, as with
-	// DNS, and elsewhere (an NTP answer has 90 bytes, the list that is misused 482).
-	busyAmplified = 400
-	// amplified is that size elsewhere: an NTP answer has 90 bytes, the list that is misused 482.
-	amplified = 120
 )
 
 // targetTraffic is one kind of traffic at one target in one window.
@@ -26,12 +21,40 @@ type targetTraffic struct {
 	w       traffic.Window
 	t       *traffic.Target
 	v       *targetState
-	sources sourceIndex
+	senders []*traffic.Source // recorded sources that sent, or may have sent, to it
 	kind    floodKind
+	network netip.Prefix   // valid: t is the sum of its addresses
+	origin  traffic.Origin // of reflected UDP
 }
 
 // packets counts the suspicious packets of this kind in the window.
-func (s targetTraffic) packets() float64 { return s.v.windows[len(s.v.windows)-1].suspicious[s.kind] }
+func (s targetTraffic) packets() float64 {
+	if s.kind == kindReflectedUDP {
+		return float64(s.origin.Packets)
+	}
+	return s.v.windows[len(s.v.windows)-1].suspicious[s.kind]
+}
+
+// burst returns the suspicious packets of this kind in a burst that is shorter than the window, and its length; 0 if there is none.
+func (s targetTraffic) burst() (packets float64, lasting time.Duration) {
+	const steady = 0.8 // of the window
+	n, lasting := s.t.Burst()
+	if s.t.Packets == 0 || lasting.Seconds() >= steady*s.seconds() {
+		return 0, 0
+	}
+	share := min(1, s.packets()/float64(s.t.Packets))
+	return float64(n) * share, lasting
+}
+
+// perSecond returns the rate in the window or in its burst, whichever is higher, and the length of the burst if that is it.
+func (s targetTraffic) perSecond() (rate float64, burst time.Duration) {
+	rate = s.packets() / max(s.seconds(), time.Millisecond.Seconds())
+	n, lasting := s.burst()
+	if lasting > 0 && n/lasting.Seconds() > rate {
+		return n / lasting.Seconds(), lasting
+	}
+	return rate, 0
+}
 
 // isFlood tells a flood from legitimate traffic at the same rate.
 func (s targetTraffic) isFlood() bool {
@@ -39,22 +62,11 @@ func (s targetTraffic) isFlood() bool {
 	case kindSYN:
 		// A scan opens many connections, too, but from one source to many ports.
 		return s.t.SourcesEstimate >= spreadSources || mainPort(s.t, s.v.windows[len(s.v.windows)-1].suspicious[kindSYN]) != 0
-	case kindReflectedUDP:
-		return s.isReflection()
+	case kindIP:
+		// One peer that the host is not seen to answer may be the other end of a tunnel.
+		return s.w.Egress || s.t.SourcesEstimate >= manySources
 	}
 	return true
-}
-
-// isReflection tells a reflection from a busy client of the same service, by the size of
-// the answers, and by the protocol.
-func (s targetTraffic) isReflection() bool {
-	if s.w.Egress && s.v.mostlySolicited() {
-		return false
-	}
-	if slices.Contains(busyPorts[:], s.reflector()) {
-		return s.t.SourcesEstimate >= manySources && s.bytesPerPacket() >= busyAmplified
-	}
-	return s.bytesPerPacket() >= amplified
 }
 
 // busyPorts are reflector ports with legitimate traffic at high rates: DNS, VPN, VoIP,
@@ -63,26 +75,24 @@ var busyPorts = [...]uint16{53, 500, 1194, 3389, 3478, 5060, 5353, 6881, 27015}
 
 func (s targetTraffic) bytesPerPacket() float64 {
 	const largest = 65_535 + 14 // IP over Ethernet
-	return min(largest, float64(s.t.Bytes)/max(1, float64(s.t.Packets)))
-}
-
-// reflector returns the source port of most answers.
-func (s targetTraffic) reflector() uint16 {
-	var best uint16
-	for p, n := range s.t.FromReflectorPorts {
-		if m := s.t.FromReflectorPorts[best]; n > m || (n == m && p < best) {
-			best = p
-		}
+	if s.kind == kindReflectedUDP {
+		return min(largest, float64(s.origin.Size))
 	}
-	return best
+	return min(largest, float64(s.t.Bytes)/max(1, float64(s.t.Packets)))
 }
 
 func (s targetTraffic) method() string {
 	switch s.kind {
 	case kindReflectedUDP:
-		return reflectorProtocol(s.reflector())
+		return reflectorProtocol(s.origin.Port)
 	case kindReflectedTCP:
 		return "tcp"
+	case kindIP:
+		for _, o := range s.t.Origins {
+			if o.Proto != protoUDP {
+				return protocolName(o.Proto)
+			}
+		}
 	case kindTCP:
 		n := s.t.ByClass
 		invalid := n[traffic.TCPOther] + n[traffic.TCPNull] + n[traffic.TCPXmas] + n[traffic.TCPFIN]
@@ -136,7 +146,7 @@ func (s targetTraffic) seconds() float64 { return s.w.End.Sub(s.w.Start).Seconds
 // topSource returns the recorded source with the most packets of this kind to the target,
 // their number, and the packets of all sources that send more than a forged one would.
 func (s targetTraffic) topSource() (addr netip.Addr, most, sum float64) {
-	for _, src := range s.sources.sendingTo(s.t.Addr) {
+	for _, src := range s.senders {
 		n := s.packetsFrom(src)
 		if n > maxPerForged*max(1, s.seconds()) {
 			sum += n // fewer may come from a forged address
@@ -160,6 +170,8 @@ func (s targetTraffic) packetsFrom(src *traffic.Source) float64 {
 		return float64(n[traffic.ICMPEcho] + n[traffic.ICMPOther])
 	case kindFragment:
 		return float64(src.Fragmented)
+	case kindIP:
+		return float64(n[traffic.Other])
 	case kindTCP:
 		return float64(n[traffic.TCPACK] + n[traffic.TCPFINACK] + n[traffic.TCPRST] + n[traffic.TCPOther] + n[traffic.TCPNull] + n[traffic.TCPXmas] + n[traffic.TCPFIN])
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
@@ -20,6 +19,8 @@ const (
 	countPerSecond   = "packets_per_second"
 	countPeak        = "peak_per_second"
 	countBytesSecond = "bytes_per_second"
+	countBurst       = "burst_ms"
+	countPulses      = "pulses"
 )
 
 // flood is a running flood.
@@ -28,6 +29,7 @@ type flood struct {
 
 	kind    floodKind
 	sources traffic.Registers
+	origin  traffic.Origin // of reflected UDP: its sources, while there are few
 }
 
 // floods finds floods in the traffic to each target, and sources that open too many
@@ -38,17 +40,16 @@ type floods struct {
 	scans      *scans
 	connectors map[netip.Addr]*connector
 
-	targets map[netip.Addr]*targetState
-	active  map[identity]*flood
+	targets  map[netip.Addr]*targetState
+	networks map[netip.Prefix]*targetState
+	active   map[identity]*flood
+	paused   map[identity]pausedFlood
 }
 
 // sample remembers the source of each kind of traffic to a target: the actor of a flood
 // from one source.
 func (f *floods) sample(s traffic.Sample) {
 	v := f.target(s.Target.Addr())
-	if s.Class == traffic.UDP && slices.Contains(traffic.ReflectorPorts[:], s.Source.Port()) {
-		v.countReflectorSample(s.Reply)
-	}
 	if k, ok := kindOf(s); ok {
 		v.lastSource[k] = s.Source.Addr()
 	}
@@ -64,6 +65,8 @@ func kindOf(s traffic.Sample) (floodKind, bool) {
 		return kindICMP, true
 	case traffic.Fragment:
 		return kindFragment, true
+	case traffic.Other:
+		return kindIP, !s.Reply
 	case traffic.TCPACK, traffic.TCPRST, traffic.TCPOther, traffic.TCPNull, traffic.TCPXmas, traffic.TCPFIN:
 		return kindTCP, !s.Reply
 	}
@@ -89,18 +92,51 @@ func (f *floods) endWindow(w traffic.Window) {
 	for i := range w.Targets {
 		t := &w.Targets[i]
 		v := f.target(t.Addr)
-		v.add(measure(t, w, f.legitimateTraffic(t, w, sources), float64(f.cfg.TCPFloodPPS)))
+		known := f.legitimateTraffic(t, w, sources)
+		v.reflected, known.reflected = reflectedPackets(t, w.Egress)
+		if f.isReflectionOfFragments(v, t.Addr) {
+			known.fragments = float64(t.Fragmented)
+		}
+		v.add(measure(t, w, known, float64(f.cfg.TCPFloodPPS)))
+	}
+	inNetworks := f.evaluateNetworks(w, sources)
+	for i := range w.Targets {
+		t := &w.Targets[i]
+		v := f.targets[t.Addr]
+		if v == nil {
+			continue
+		}
+		found := inNetworks[network(t.Addr)]
 		for k := range kinds {
-			f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, sources: sources})
+			if !found[k] {
+				f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, senders: sources.sendingTo(t.Addr)})
+			}
 		}
 	}
 	f.checkConnections(w)
 	for addr, v := range f.targets {
-		v.solicited, v.unsolicited = v.solicited/2, v.unsolicited/2
-		if len(v.windows) == 0 || w.End.Sub(v.windows[len(v.windows)-1].at) > floodIdle {
+		if v.isIdle(w.End) {
 			delete(f.targets, addr)
 		}
 	}
+	for prefix, v := range f.networks {
+		if v.isIdle(w.End) {
+			delete(f.networks, prefix)
+		}
+	}
+	f.forgetPaused(w.End)
+}
+
+// isReflectionOfFragments reports whether fragments to a target belong to a reflection that goes on: large answers come in fragments.
+func (f *floods) isReflectionOfFragments(v *targetState, target netip.Addr) bool {
+	const large = 1000 // bytes
+	for _, o := range v.reflected {
+		id := identity{name: Reflection, method: reflectorProtocol(o.Port), actor: Spoofed, target: target}
+		if o.Size >= large && f.active[id] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // legitimateTraffic sums the traffic to t that is known to be no flood.
@@ -146,20 +182,39 @@ func answersEachQuery(port uint16) bool {
 	return port == 53 || slices.Contains(traffic.ReflectorPorts[:], port) && !slices.Contains(busyPorts[:], port)
 }
 
-// evaluate starts or updates a flood if the traffic to the target amounts to one.
-func (f *floods) evaluate(s targetTraffic) {
+// evaluate starts or updates a flood if the traffic to the target amounts to one, and reports whether it does.
+func (f *floods) evaluate(s targetTraffic) bool {
 	rate, share := s.v.rate(s.kind)
-	limit := f.limit(s.kind)
-	if rate < limit/2 || share < 0.5 || s.packets() == 0 || !s.isFlood() {
-		return
+	if share < 0.5 {
+		return false
 	}
-	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, port: s.port()}
+	if s.kind != kindReflectedUDP {
+		return f.evaluateOne(s, rate)
+	}
+	found := false
+	for _, s.origin = range s.v.reflected { // each port is an attack of its own
+		found = f.evaluateOne(s, rate) || found
+	}
+	return found
+}
+
+func (f *floods) evaluateOne(s targetTraffic, rate float64) bool {
+	limit := f.limit(s.kind)
+	burst := f.isBurst(s, limit)
+	if rate < limit/2 && !burst || s.packets() == 0 || !s.isFlood() {
+		return false
+	}
+	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, network: s.network, port: s.port()}
 	var spoofed uint64
 	id.actor, spoofed = s.actor()
+	if f.scans.scanning(id) {
+		return false // many ports by one address: the scan has been told
+	}
+	id = f.withActiveActor(id)
 	fl := f.active[id]
 	if fl == nil {
-		if rate < limit {
-			return
+		if rate < limit && !burst {
+			return false
 		}
 		id = f.coarsen(id)
 		if fl = f.active[id]; fl == nil {
@@ -167,6 +222,30 @@ func (f *floods) evaluate(s targetTraffic) {
 		}
 	}
 	fl.add(s, spoofed)
+	return true
+}
+
+// isBurst reports whether a burst shorter than the window is a flood by itself: at three times the limit, and as many packets as the
+// limit allows in a second.
+func (f *floods) isBurst(s targetTraffic, limit float64) bool {
+	const factor, least = 3, 1000
+	n, lasting := s.burst()
+	return n >= max(limit, least) && n >= factor*limit*lasting.Seconds()
+}
+
+// withActiveActor returns id with the other word for many sources if a flood goes on that differs in nothing else.
+func (f *floods) withActiveActor(id identity) identity {
+	other := id
+	switch id.actor {
+	case Spoofed:
+		other.actor = Distributed
+	case Distributed:
+		other.actor = Spoofed
+	}
+	if f.active[id] == nil && f.active[other] != nil {
+		return other
+	}
+	return id
 }
 
 // coarsen bounds the floods of one kind at one target that are told apart: an attacker
@@ -180,7 +259,7 @@ func (f *floods) coarsen(id identity) identity {
 	}
 	n := 0
 	for other := range f.active {
-		if other.name == id.name && other.target == id.target {
+		if other.name == id.name && other.target == id.target && other.network == id.network {
 			n++
 		}
 	}
@@ -196,7 +275,7 @@ func (f *floods) coarsen(id identity) identity {
 func (f *floods) limit(k floodKind) float64 {
 	return float64([kinds]int{
 		f.cfg.SYNFloodPPS, f.cfg.UDPFloodPPS, f.cfg.ICMPFloodPPS, f.cfg.FragmentFloodPPS, f.cfg.TCPFloodPPS,
-		f.cfg.ReflectionPPS, f.cfg.ReflectionPPS,
+		f.cfg.ReflectionPPS, f.cfg.ReflectionPPS, f.cfg.IPFloodPPS,
 	}[k])
 }
 
@@ -207,25 +286,41 @@ func (f *floods) start(id identity, s targetTraffic) *flood {
 	}
 	fl := &flood{attack: f.attacks.start(id, began, s.w.End), kind: s.kind}
 	fl.idle = floodIdle
-	fl.onEnd = func() { delete(f.active, id) }
+	if p, found := f.paused[id]; found {
+		fl.resume(p, began)
+		delete(f.paused, id)
+	}
+	fl.onEnd = func() {
+		delete(f.active, id)
+		f.pause(fl)
+	}
 	f.active[id] = fl
 	return fl
 }
 
 // add adds a window to the counts of a flood.
 func (fl *flood) add(s targetTraffic, spoofed uint64) {
+	if s.w.Start.Sub(fl.last) > rateSpan {
+		fl.countPulse()
+	}
 	fl.last, fl.changed = s.w.End, true
 	if s.t.Last.After(fl.began) && s.t.Last.Before(fl.last) {
 		fl.last = s.t.Last
 	}
 	amount := s.packets()
-	perSecond := uint64(amount/max(s.seconds(), time.Millisecond.Seconds()) + 0.5)
+	rate, burst := s.perSecond()
+	perSecond := uint64(rate + 0.5)
 	fl.counts[countPackets] += uint64(amount)
 	fl.counts[countBytes] += uint64(amount * s.bytesPerPacket())
 	fl.counts[countPerSecond] = perSecond
 	fl.counts[countPeak] = max(fl.counts[countPeak], perSecond)
 	fl.counts[countBytesSecond] = uint64(float64(perSecond) * s.bytesPerPacket())
-	fl.mergeSources(s.t)
+	if burst > 0 {
+		fl.counts[countBurst] = max(fl.counts[countBurst], uint64(burst.Milliseconds()))
+	} else {
+		delete(fl.counts, countBurst)
+	}
+	fl.mergeSources(s)
 	if fl.kind != kindReflectedUDP && fl.kind != kindReflectedTCP {
 		fl.counts[countSpoofed] = max(fl.counts[countSpoofed], spoofed)
 	}
@@ -251,7 +346,12 @@ func (fl *flood) add(s targetTraffic, spoofed uint64) {
 }
 
 // mergeSources counts the different sources of the whole flood.
-func (fl *flood) mergeSources(t *traffic.Target) {
+func (fl *flood) mergeSources(s targetTraffic) {
+	t := s.t
+	if fl.origin.SourceBits |= s.origin.SourceBits; fl.kind == kindReflectedUDP && fl.origin.Sources() < traffic.MaxOriginSources/2 {
+		fl.counts[countSources] = uint64(fl.origin.Sources() + 0.5)
+		return
+	}
 	if len(fl.sources) < len(t.Sources) {
 		fl.sources = append(traffic.Registers(nil), t.Sources...)
 	} else {

@@ -27,7 +27,7 @@ func (d *scans) addRecords(w traffic.Window) {
 			s.completed += src.Completed + src.Replies
 			d.suspects[src.Addr] = s
 		}
-		if src.Probes == 0 {
+		if src.Probes == 0 || d.reflections.explain(src) {
 			continue
 		}
 		p, udp := d.sources.find(single(src.Addr)), float64(src.ByClass[traffic.UDP])

@@ -24,6 +24,8 @@ type scans struct {
 	networks *sourceTable // nil where they are not summed up
 	suspects map[netip.Addr]suspect
 	active   []*scan
+
+	reflections *reflections
 }
 
 // scanRules are the limits from which attempts that failed are a scan.
@@ -49,6 +51,7 @@ func newScans(cfg Config, outbound bool, a *attacks, stats *Stats) *scans {
 		rules:  scanRules{ports: cfg.ScanPorts, hosts: cfg.ScanHosts, sweep: cfg.SweepHosts, outbound: outbound},
 		memory: cfg.memory(), slowGap: time.Duration(cfg.SlowGapSecs) * time.Second, attacks: a, stats: stats,
 		sources: newSourceTable(cfg.MaxSources-networks-outgoing, &stats.Evicted), suspects: map[netip.Addr]suspect{},
+		reflections: newReflections(cfg),
 	}
 	if outbound {
 		d.rules.ports = min(outboundPorts*cfg.ScanPorts, maxAttempts)
@@ -62,6 +65,9 @@ func newScans(cfg Config, outbound bool, a *attacks, stats *Stats) *scans {
 
 // sample adds a try, or the outcome of one.
 func (d *scans) sample(s traffic.Sample) {
+	if d.reflections.isFrom(s) {
+		return
+	}
 	by := s.Source.Addr()
 	t, ok := probeIn(s)
 	if s.Outcome != traffic.Open {
@@ -89,6 +95,13 @@ func (d *scans) sample(s traffic.Sample) {
 	}
 	p.add(a)
 	d.addToNetwork(a)
+}
+
+// scanning reports whether the actor of a flood without one main port is told as a scanner of its target.
+func (d *scans) scanning(flood identity) bool {
+	return flood.port == 0 && slices.ContainsFunc(d.active, func(sc *scan) bool {
+		return sc.actor == flood.actor && sc.target == flood.target && sc.method != byICMP
+	})
 }
 
 // settle takes the outcome of the probe t, and reports whether that was known.

@@ -12,7 +12,7 @@ const (
 	// rateSpan is the time over which rates are averaged.
 	rateSpan = 3 * time.Second
 	// A flood ends after floodIdle without traffic.
-	floodIdle = 10 * time.Second
+	floodIdle = 8 * time.Second
 	// Forged ACKs come once from each source and have no payload: Ethernet, a VLAN tag, IPv4
 	// or IPv6, TCP.
 	onceEach = 1.5
@@ -32,10 +32,11 @@ const (
 	kindTCP
 	kindReflectedUDP
 	kindReflectedTCP
+	kindIP
 	kinds
 )
 
-var kindNames = [kinds]string{SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, Reflection}
+var kindNames = [kinds]string{SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, Reflection, Reflection, IPFlood}
 
 // windowCounts are the packets to one target in one window, by kind of flood.
 type windowCounts struct {
@@ -49,8 +50,7 @@ type windowCounts struct {
 type targetState struct {
 	windows    []windowCounts
 	lastSource [kinds]netip.Addr // newest sampled source of each kind
-	// Sampled UDP from reflector ports; halved in every window.
-	solicited, unsolicited float64
+	reflected  []traffic.Origin  // in the newest window
 }
 
 // add adds a window and drops those before rateSpan.
@@ -59,18 +59,21 @@ func (v *targetState) add(s windowCounts) {
 	v.windows = slices.DeleteFunc(v.windows, func(o windowCounts) bool { return s.at.Sub(o.at) >= rateSpan && o.at != s.at })
 }
 
-// countReflectorSample counts a sample of UDP from a reflector port.
-func (v *targetState) countReflectorSample(solicited bool) {
-	if solicited {
-		v.solicited++
-	} else {
-		v.unsolicited++
+// rememberSources takes over the newest sources of another target.
+func (v *targetState) rememberSources(other *targetState) {
+	if other == nil {
+		return
+	}
+	for k, addr := range other.lastSource {
+		if addr.IsValid() {
+			v.lastSource[k] = addr
+		}
 	}
 }
 
-// mostlySolicited reports whether nearly all UDP from reflector ports was solicited.
-func (v *targetState) mostlySolicited() bool {
-	return v.solicited > 4*v.unsolicited
+// isIdle reports whether the target has had no traffic for so long that it can be forgotten.
+func (v *targetState) isIdle(now time.Time) bool {
+	return len(v.windows) == 0 || now.Sub(v.windows[len(v.windows)-1].at) > floodIdle
 }
 
 // rate returns the suspicious packets of a kind per second, over rateSpan or the windows if
@@ -105,13 +108,11 @@ func measure(t *traffic.Target, w traffic.Window, known legitimate, heavy float6
 	}
 	s.suspicious[kindSYN], s.total[kindSYN] = syn-completed, syn
 
-	var reflected float64
-	for _, count := range t.FromReflectorPorts {
-		reflected += float64(count)
-	}
-	s.suspicious[kindReflectedUDP], s.total[kindReflectedUDP] = reflected, reflected
+	s.suspicious[kindReflectedUDP], s.total[kindReflectedUDP] = known.reflected, known.reflected
 	udp := n(traffic.UDP)
-	s.suspicious[kindUDP], s.total[kindUDP] = max(0, udp-known.replies), udp
+	s.suspicious[kindUDP], s.total[kindUDP] = max(0, udp-known.replies-known.reflected), udp
+	s.total[kindIP] = n(traffic.Other)
+	s.suspicious[kindIP] = max(0, s.total[kindIP]-float64(t.OtherReplies))
 
 	icmp := n(traffic.ICMPEcho) + n(traffic.ICMPOther)
 	s.suspicious[kindICMP], s.total[kindICMP] = max(0, icmp-known.pings), icmp
@@ -132,9 +133,9 @@ func measure(t *traffic.Target, w traffic.Window, known legitimate, heavy float6
 }
 
 // legitimate counts packets to a target that are no flood: UDP answers to its requests,
-// refusals of its packets, answers to its pings and connections, and the fragments of a
-// scan that is reported already.
-type legitimate struct{ replies, refusals, pings, calls, fragments float64 }
+// refusals of its packets, answers to its pings and connections, and what belongs to an
+// attack of another kind: reflected packets, and the fragments of a scan or of a reflection.
+type legitimate struct{ replies, refusals, pings, calls, fragments, reflected float64 }
 
 // mainPort returns the port of most of the packets, or 0.
 func mainPort(t *traffic.Target, packets float64) uint16 {

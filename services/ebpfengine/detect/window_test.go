@@ -36,7 +36,7 @@ func anyWindow(r *rand.Rand, start, end time.Time, sources, targets int) traffic
 	for range targets {
 		target := traffic.Target{
 			Addr: some(r), Packets: amount(r), Bytes: amount(r), SYN: amount(r), SYNACKOut: amount(r), RSTOut: amount(r), ACKCompleted: amount(r),
-			SourcesEstimate: float64(amount(r)), Fragmented: amount(r), FromReflectorPorts: map[uint16]uint64{uint16(r.IntN(600)): amount(r)},
+			SourcesEstimate: float64(amount(r)), Fragmented: amount(r), Origins: []traffic.Origin{{Proto: 17, Port: uint16(r.IntN(600)), Packets: amount(r), Size: r.Uint32N(2000), SourceBits: r.Uint32()}},
 			Sources: make(traffic.Registers, 1024),
 		}
 		for c := range target.ByClass {

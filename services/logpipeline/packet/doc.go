@@ -21,6 +21,7 @@
 //	may_be_decoy          detection           true if the actor's address may be forged; see services/ebpfengine/detect
 //	src_ip                detection           the actor, only if it is an address
 //	dst_ip, dst_port      detection           detection.target
+//	dst_network           detection           instead of dst_ip where many addresses of a network are hit
 //	duration_ms           detection, window   how long it has been going on; the window's length
 //	counts.<name>         detection           detection.counts: counts.ports, counts.packets and so on
 //	ports, hosts          detection           lists of some that were tried

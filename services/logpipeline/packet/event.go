@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -37,6 +38,7 @@ type Event struct {
 	Raw       string // JSON
 	Source    netip.AddrPort
 	Target    netip.AddrPort
+	Network   netip.Prefix // the target where it is a network; Target is then invalid
 	Entity    string
 }
 
@@ -93,7 +95,10 @@ func (r *reader) detection(d *event.TrafficFinding) {
 		Began: r.p.Time.Add(-millis(d.DurationMS)), Source: netip.AddrPortFrom(address(d.Actor), 0),
 		Target: endpoint(d.Target), Message: sentence(d),
 	}
-	e.Entity = "actor:" + d.Actor + ",target:" + targetOf(e.Target)
+	if p, err := netip.ParsePrefix(d.Target.IP); err == nil {
+		e.Network, e.Target = p.Masked(), netip.AddrPort{}
+	}
+	e.Entity = detectionEntity(d, e)
 	e.Fields = map[string]any{
 		"name": d.Name, "actor": d.Actor, "duration_ms": d.DurationMS, "counts": numbers(d.Counts),
 	}
@@ -105,10 +110,30 @@ func (r *reader) detection(d *event.TrafficFinding) {
 	}
 	setAddress(e.Fields, "src", e.Source)
 	setAddress(e.Fields, "dst", e.Target)
+	if e.Network.IsValid() {
+		e.Fields["dst_network"] = e.Network.String()
+		if d.Target.Port != 0 {
+			e.Fields["dst_port"] = int64(d.Target.Port)
+		}
+	}
 	setList(e.Fields, "ports", d.Ports, func(p uint16) any { return int64(p) })
 	setList(e.Fields, "hosts", d.Hosts, text)
 	setList(e.Fields, "lacking", d.Lacking, text)
 	r.add(Detection, e, d)
+}
+
+// detectionEntity names what an attack is: by whom and at what, and of a flood also the method and the port, because floods of other
+// ports are others. The port of a scan may change while it goes on.
+func detectionEntity(d *event.TrafficFinding, e Event) string {
+	target := targetOf(e.Target)
+	if e.Network.IsValid() {
+		target = e.Network.String()
+	}
+	entity := "actor:" + d.Actor + ",target:" + target
+	if strings.HasSuffix(d.Name, "_scan") {
+		return entity
+	}
+	return entity + ",method:" + d.Method + ",port:" + strconv.Itoa(int(d.Target.Port))
 }
 
 func (r *reader) window(w *event.TrafficWindow) {

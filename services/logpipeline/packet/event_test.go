@@ -72,15 +72,35 @@ func TestForgedFloodHasNoSource(t *testing.T) {
 
 func TestEntityIsActorAndTarget(t *testing.T) {
 	t.Parallel()
+	name, method := "port_scan", "syn"
 	entity := func(actor, target string, port uint16) string {
 		p := record(event.Detection)
-		p.Detection = &event.TrafficFinding{Actor: actor, Target: event.Endpoint{IP: target, Port: port}}
+		p.Detection = &event.TrafficFinding{Name: name, Method: method, Actor: actor, Target: event.Endpoint{IP: target, Port: port}}
 		return packet.Events(p, all)[0].Entity
 	}
 	same := entity("192.0.2.66", "198.51.100.7", 22)
-	require.Equal(t, same, entity("192.0.2.66", "198.51.100.7", 80), "the port may change during an attack")
+	require.Equal(t, same, entity("192.0.2.66", "198.51.100.7", 80), "the port may change during a scan")
 	require.NotEqual(t, same, entity("192.0.2.66", "198.51.100.8", 22))
 	require.NotEqual(t, same, entity("192.0.2.67", "198.51.100.7", 22))
+
+	name = "tcp_flood"
+	ack := entity("spoofed", "198.51.100.7", 443)
+	require.NotEqual(t, ack, entity("spoofed", "198.51.100.7", 8080), "a flood of another port is another attack")
+	method = "rst"
+	require.NotEqual(t, ack, entity("spoofed", "198.51.100.7", 443))
+}
+
+func TestTargetMayBeNetwork(t *testing.T) {
+	t.Parallel()
+	p := record(event.Detection)
+	p.Detection = &event.TrafficFinding{Name: "udp_flood", Actor: "spoofed", Target: event.Endpoint{IP: "198.51.100.0/24", Port: 53}}
+	e := packet.Events(p, all)[0]
+	require.False(t, e.Target.IsValid())
+	require.Equal(t, "198.51.100.0/24", e.Network.String())
+	require.Equal(t, "198.51.100.0/24", e.Fields["dst_network"])
+	require.EqualValues(t, 53, e.Fields["dst_port"])
+	require.NotContains(t, e.Fields, "dst_ip")
+	require.Contains(t, e.Entity, "198.51.100.0/24")
 }
 
 func TestWindowFieldsAreCounts(t *testing.T) {
