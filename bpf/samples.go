@@ -16,12 +16,12 @@ import (
 const (
 	// pollEvery is how often the ring buffer is read. The program never wakes the reader: that would cost more than
 	// the packet.
-	pollInterval = 10 * time.Millisecond
+	pollInterval = 100 * time.Millisecond
 	// maxSamples bounds the samples of one call.
 	maxSampleBatch = 512
 )
 
-// Samples calls fn with the samples of the ring buffer, every 10 ms if there are any, at most 512 at a time, until ctx ends or the
+// Samples calls fn with the samples of the ring buffer, every 100 ms if there are any, at most 512 at a time, until ctx ends or the
 // Engine is closed; then it returns nil. fn must not keep its argument. When fn is slow the ring buffer fills, and samples without
 // room are counted as lost.
 func (e *Engine) Samples(ctx context.Context, fn func([]traffic.Sample)) error {

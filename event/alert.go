@@ -47,9 +47,26 @@ type Alert struct {
 	Evidence      []string       `json:"evidence,omitempty"`
 	Matched       []Matched      `json:"matched,omitempty"`
 
+	// Series is the id of revision 0 of an attack that goes on, which later revisions update: each has an id of its own, Update set,
+	// and the counts so far. State is Open in revision 0, then Ongoing, and Over in the last.
+	Series   string `json:"series,omitempty"`
+	Revision int    `json:"revision,omitempty"`
+	State    string `json:"state,omitempty"`
+	// Peak is the most packets per second, Totals the counts of the detection since it began, Ports some of the target's ports.
+	Peak   uint64            `json:"peak,omitempty"`
+	Totals map[string]uint64 `json:"totals,omitempty"`
+	Ports  []uint16          `json:"ports,omitempty"`
+
 	DedupKey   string       `json:"dedup_key"`
 	Incomplete []Incomplete `json:"incomplete,omitempty"`
 }
+
+// The values of Alert.State.
+const (
+	Open    = "open"
+	Ongoing = "ongoing"
+	Over    = "over"
+)
 
 // Rule names the rule behind an alert. Tags are Sigma tags, such as
 // "attack.t1110".

@@ -23,8 +23,9 @@ func (a *app) alertsCommand() *cobra.Command {
 		Use:   "alerts",
 		Short: "list alerts",
 		Long: `Lists alerts, the newest last. A COUNT above 1 marks an update: that many
-events belong to an alert that was raised before. With --json every alert is
-one line, as docs/events.md describes it.
+events belong to an alert that was raised before; of an attack that goes on the
+newest alert is shown. With --json every alert is one line, as docs/events.md
+describes it.
 
 They come from PostgreSQL if log_pipeline.storage.postgres_url is set, else from
 the streams of the bus. --socket, --url and --follow always read the streams.`,
@@ -110,6 +111,13 @@ func (a *app) alertKind(host string, filter alertFilter) recordKind {
 	return recordKind{
 		name: "alerts", stored: storage.Alerts, query: filter.query(), record: func() event.Record { return new(event.Alert) }, stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
 		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}},
+		series: func(data []byte) string {
+			var alert event.Alert
+			if decodeRecord(data, &alert) != nil {
+				return ""
+			}
+			return alert.Series
+		},
 		row: func(data []byte) ([]string, error) {
 			var alert event.Alert
 			if err := decodeRecord(data, &alert); err != nil || !filter.matches(&alert) {

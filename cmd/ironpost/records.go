@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,8 @@ type recordKind struct {
 	record      func() event.Record // an empty one
 	// row decodes a record and returns its cells; nil if the filters exclude it.
 	row func(data []byte) ([]string, error)
+	// series returns of which series a record is, "" for none; the newest of each is shown. nil: there are none.
+	series func(data []byte) string
 }
 
 // recordFlags are the flags that alerts and actions share.
@@ -58,8 +61,9 @@ type recordLister struct {
 
 // entry is one record to print.
 type entry struct {
-	cells []string
-	raw   []byte
+	cells  []string
+	raw    []byte
+	series string
 }
 
 // listRecords prints the records that the stream holds, and with --follow those
@@ -100,6 +104,10 @@ func (l *recordLister) printNewest(read func(each func(entry) error) error) erro
 	err := read(func(e entry) error {
 		if l.limit == 0 {
 			return l.print(e)
+		}
+		if l.series != nil && !l.json { // programs get all
+			e.series = l.series(e.raw)
+			newest = slices.DeleteFunc(newest, func(older entry) bool { return e.series != "" && older.series == e.series })
 		}
 		if len(newest) == l.limit {
 			newest = newest[1:]

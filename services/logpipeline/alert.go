@@ -37,9 +37,27 @@ func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 	}
 	a.Target, a.Container = in.target, in.container
 	a.Evidence, a.Incomplete = in.evidence, in.incomplete
+	b.addDetection(a, in)
 	for _, got := range m.Matched {
 		a.Matched = append(a.Matched, event.Matched{Field: got.Field, Value: got.Value, Why: got.Why})
 	}
+	return a
+}
+
+// addDetection adds the counts of a detection and makes a part of a series.
+func (b alertBuilder) addDetection(a *event.Alert, in input) {
+	d := in.detection
+	if d == nil {
+		return
+	}
+	a.Series = a.ID // until it continues another
+	a.Peak, a.Totals, a.Ports = d.Counts["peak_per_second"], d.Counts, d.Ports
+}
+
+// endOf returns an alert with the counts of a detection that is over. It is not published: it ends series.
+func (b alertBuilder) endOf(in input) *event.Alert {
+	a := &event.Alert{TraceID: in.trace, LastSeen: in.time, Evidence: in.evidence}
+	b.addDetection(a, in)
 	return a
 }
 

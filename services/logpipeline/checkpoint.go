@@ -12,6 +12,7 @@ import (
 	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
@@ -31,6 +32,7 @@ type checkpoint struct {
 	LastSeq      uint64          `json:"last_seq"`
 	Tail         tail.State      `json:"tail"`
 	Windows      []dedup.Window  `json:"windows"`
+	Series       []series.Series `json:"series,omitempty"`
 	Correlations json.RawMessage `json:"correlations"`
 	Packets      []span          `json:"packets"`
 	Docker       *docker.State   `json:"docker,omitempty"`
@@ -158,7 +160,7 @@ func (p *pipeline) writeCheckpoint() {
 		err = fmt.Errorf("correlation counts: %w", err)
 	} else if rowsAt, err = p.rows.sync(c.rowsAt); err == nil {
 		err = c.file.save(checkpoint{
-			LastSeq: lastSeq, Tail: state, Windows: p.windows.Windows(), Correlations: json.RawMessage(counts),
+			LastSeq: lastSeq, Tail: state, Windows: p.windows.Windows(), Series: p.series.All(), Correlations: json.RawMessage(counts),
 			Packets: c.processed.spans, Docker: p.sources.docker.State(), Rows: rowsAt,
 		})
 	}

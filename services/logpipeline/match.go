@@ -30,6 +30,7 @@ type input struct {
 	target     *event.Endpoint
 	container  *event.Container
 	incomplete []event.Incomplete
+	detection  *event.TrafficFinding // nil if it is none
 }
 
 // lineInput parses a line. received is the latest it can have been written; it supplies a year or a time
@@ -68,6 +69,7 @@ func packetInput(r *event.Packet, e packet.Event) input {
 	if e.Network.IsValid() {
 		in.target = &event.Endpoint{IP: e.Network.String(), Port: r.Detection.Target.Port}
 	}
+	in.detection = r.Detection
 	if r.Lost > 0 {
 		in.incomplete = []event.Incomplete{{Counter: "packets_lost", Amount: r.Lost}}
 	}

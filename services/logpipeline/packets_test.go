@@ -293,3 +293,33 @@ func (s *running) waitCheckpointError() {
 	at := s.count("checkpoint_errors")
 	require.Eventually(s.t, func() bool { return s.count("checkpoint_errors") > at+1 }, patience, tick)
 }
+
+// The records of one attack are one series of alerts, whose last one has the sums of the whole attack.
+func TestDetectionThatGoesOnIsOneSeries(t *testing.T) {
+	t.Parallel()
+	r, engine := newPacketRig(t)
+	s := r.start()
+	record := func(phase string, port uint16, after time.Duration, peak uint64) *event.Packet {
+		p := engine.detection("syn_flood", "spoofed", "198.51.100.7")
+		p.TraceID, p.Time = fmt.Sprintf("%032x", port), p.Time.Add(after-time.Minute)
+		p.Detection.Phase, p.Detection.Method, p.Detection.Target.Port = phase, "", port
+		p.Detection.Counts = map[string]uint64{"peak_per_second": peak, "packets": 10 * peak}
+		return p
+	}
+	engine.publish(
+		record("begun", 443, 0, 10_000), record("begun", 8080, time.Second, 500), record("ongoing", 443, 5*time.Second, 20_000),
+		record("ongoing", 443, 10*time.Second, 300_000), record("over", 443, 20*time.Second, 300_000),
+	)
+	alerts := r.wait(4)
+	r.waitPackets(s, 5)
+	require.Len(t, r.alerts(), 4)
+	var got []string
+	for _, a := range alerts {
+		got = append(got, fmt.Sprintf("%d %s %d %v %d", a.Target.Port, a.State, a.Revision, a.Update, a.Peak))
+	}
+	require.Equal(t, []string{"443 open 0 false 10000", "8080 open 0 false 500", "443 ongoing 1 true 300000", "443 over 2 true 300000"}, got)
+	require.Equal(t, alerts[0].ID, alerts[3].Series)
+	require.EqualValues(t, 3_000_000, alerts[3].Totals["packets"])
+	require.Contains(t, alerts[3].Evidence[0], "over")
+	require.NotEqual(t, alerts[0].Series, alerts[1].Series, "a flood of another port is another series")
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
@@ -40,6 +41,7 @@ type pipeline struct {
 	sources     *sources
 	matcher     matcher
 	windows     *dedup.Table
+	series      *series.Table // of packet detections
 	pub         *bus.Publisher
 	resumeAfter uint64         // sequence of the last alert of the checkpoint
 	unsent      []event.Record // alerts of a batch that a stop interrupted
@@ -60,7 +62,7 @@ func (b batch) size() int { return len(b.lines) + len(b.logs) + len(b.packets) }
 
 // result is what matching a batch gave.
 type result struct {
-	alerts      []*event.Alert // before deduplication
+	alerts      []*event.Alert // before deduplication, and ends of detections (without an id)
 	matched     bool           // a rule matched, if only to be counted
 	deadLines   []deadLine
 	deadPackets []*delivery
@@ -113,7 +115,11 @@ func (p *pipeline) readBackAlerts(ctx context.Context) error {
 			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable, its window is not opened")
 			return nil
 		}
-		p.windows.Seen(&a, time.Now())
+		if a.Series != "" {
+			p.series.Seen(&a, time.Now())
+		} else {
+			p.windows.Seen(&a, time.Now())
+		}
 		return nil
 	})
 	if err != nil {
@@ -157,9 +163,10 @@ func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 	r := p.matchBatch(b)
 	var out []*event.Alert
 	for _, a := range r.alerts {
-		out = append(out, p.windows.Add(a, time.Now())...)
+		out = append(out, p.deduplicate(a, time.Now())...)
 	}
 	out = append(out, p.windows.Expire(time.Now())...)
+	out = append(out, p.series.Expire(time.Now())...)
 	p.s.setStats(p.windows.Stats(), p.matcher.correlator.Stats())
 	c := &p.commits
 	c.dirty = c.dirty || b.size() > 0 || len(out) > 0
@@ -179,6 +186,20 @@ func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 	return nil
 }
 
+// deduplicate counts an alert and returns those to publish.
+func (p *pipeline) deduplicate(a *event.Alert, now time.Time) []*event.Alert {
+	switch {
+	case a.ID == "": // the end of a detection
+		return p.series.End(a, now)
+	case a.Series == "":
+		return p.windows.Add(a, now)
+	}
+	if out := p.series.Add(a, now); out != nil {
+		return []*event.Alert{out}
+	}
+	return nil
+}
+
 // matchBatch evaluates everything in b, in order. It skips packet records that were processed before, and
 // what made the pipeline panic repeatedly.
 func (p *pipeline) matchBatch(b batch) (r result) {
@@ -194,7 +215,11 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 			r.deadPackets = append(r.deadPackets, d)
 		default:
 			for _, e := range packet.Events(d.record, p.matcher.rules.wants) {
-				evaluate(packetInput(d.record, e))
+				in := packetInput(d.record, e)
+				evaluate(in)
+				if in.detection != nil && in.detection.Phase == event.Over {
+					r.alerts, r.matched = append(r.alerts, p.matcher.alerts.endOf(in)), true
+				}
 			}
 			p.commits.processed.add(d.Sequence, d.StoredAt)
 			p.s.packets.Add(1)

@@ -18,6 +18,7 @@ import (
 	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
 // Name is the module's name on the bus and in the table of modules.
@@ -161,7 +162,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	p := &pipeline{
 		s: s, cfg: cfg, sources: in, crashes: crashes,
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
-		windows: dedup.New(cfg.DedupWindow(), 0),
+		windows: dedup.New(cfg.DedupWindow(), 0), series: series.New(cfg.DedupWindow()),
 		commits: commitState{file: file, dirty: true},
 	}
 	if p.rows, err = s.openRows(cfg, saved); err != nil {
@@ -171,6 +172,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		p.resumeAfter, p.commits.rowsAt = saved.LastSeq, saved.Rows
 		p.commits.processed = processedSet{spans: saved.Packets}
 		p.windows.Restore(saved.Windows, time.Now())
+		p.series.Restore(saved.Series)
 		if err := p.matcher.correlator.Restore(saved.Correlations); err != nil {
 			s.log.WithError(err).Error("cannot use correlation counts of the checkpoint, starting with none")
 			s.reasons.Set(topicCheckpoint, "correlation counts of the checkpoint could not be used: "+err.Error())

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// firstInterval is the time before the second record; it doubles up to Config.RepeatSecs.
-	firstInterval = 5 * time.Second
+	// firstInterval is the time before the second record, when the alert is updated; it doubles up to Config.RepeatSecs.
+	firstInterval = 10 * time.Second
 	// maxRecordsPerWindow keeps forged sources from flooding the bus. The other records wait for the
 	// next window; attacks without a record go first.
 	maxRecordsPerWindow = 64
