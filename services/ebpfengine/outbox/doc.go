@@ -23,6 +23,9 @@ const (
 	maxSamples    = 2048 // of one interface; newer ones are dropped
 	maxBlocked    = 4096 // prefixes of one interface; others are dropped
 
+	// Windows without a busy source and with fewer packets than quietPackets wait until they are shortLength long together: each
+	// record costs the bus and its consumers as much as a full one.
+	quietPackets = 100
 	shortLength  = 5 * time.Second
 	longLength   = 30 * time.Second
 	shortWindows = 6  // windows of one interface that wait before new ones grow to longLength

@@ -72,10 +72,14 @@ func (o *Outbox) queue(name string) *queue {
 
 // Window adds the counts of one interval. It does not keep w.
 func (o *Outbox) Window(w *traffic.Window) {
-	defer o.wake()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := o.queue(w.Interface)
+	defer func() {
+		if o.isDue(q) {
+			o.wake()
+		}
+	}()
 	s := newMergedWindow(w)
 	limit := shortLength // a single window waits only while the one before it is sent
 	if len(q.windows) > shortWindows {
@@ -177,8 +181,13 @@ func (o *Outbox) Take(now time.Time) *event.Packet {
 	return nil
 }
 
+// isDue reports whether the oldest window of q is to be sent.
+func (o *Outbox) isDue(q *queue) bool {
+	return len(q.windows) > 1 || len(q.windows) == 1 && (o.closed || !q.windows[0].quiet || q.windows[0].length() >= shortLength)
+}
+
 func (o *Outbox) window(name string, q *queue, _ time.Time) *event.Packet {
-	if len(q.windows) == 0 {
+	if !o.isDue(q) {
 		return nil
 	}
 	s := q.windows[0]

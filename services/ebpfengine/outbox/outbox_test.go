@@ -269,3 +269,30 @@ func TestFlowsOfOtherProtocols(t *testing.T) {
 	require.Equal(t, "icmp", got.Protocol)
 	require.Zero(t, got.Target.Port, "type and code are not ports")
 }
+
+// Windows with hardly any traffic are sent together; any other is sent at once, with those that waited.
+func TestQuietWindowsWait(t *testing.T) {
+	t.Parallel()
+	o := outbox.New("web-1")
+	quiet := func(n int) *traffic.Window {
+		w := window("eth0", n)
+		w.Sources = nil
+		return w
+	}
+	for n := range 4 {
+		o.Window(quiet(n))
+		require.Empty(t, all(t, o, at(n+1)))
+	}
+	o.Window(quiet(4))
+	got := all(t, o, at(5))
+	require.Len(t, got, 1)
+	require.EqualValues(t, 5000, got[0].Window.DurationMS)
+	require.EqualValues(t, 50, got[0].Window.Packets)
+
+	o.Window(quiet(5))
+	o.Window(window("eth0", 6))
+	require.EqualValues(t, 2000, all(t, o, at(7))[0].Window.DurationMS)
+	o.Window(quiet(7))
+	o.Close()
+	require.Len(t, all(t, o, at(8)), 1, "a stop sends everything")
+}

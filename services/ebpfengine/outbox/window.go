@@ -17,6 +17,7 @@ type mergedWindow struct {
 	sampling   uint32
 	lost       uint64
 	merged     uint64 // number of windows
+	quiet      bool   // hardly any traffic
 }
 
 func (s mergedWindow) length() time.Duration { return s.end.Sub(s.start) }
@@ -30,6 +31,7 @@ func newMergedWindow(w *traffic.Window) mergedWindow {
 	t := &w.Totals
 	return mergedWindow{
 		start: w.Start, end: w.End, sampling: max(w.Sampling, 1), lost: w.Lost, merged: 1,
+		quiet: len(w.Sources) == 0 && t.Packets < quietPackets,
 		window: event.TrafficWindow{
 			Packets: t.Packets, Bytes: t.Bytes, Dropped: t.Dropped.Packets, Classes: classes(t),
 			Sources: uint64(max(w.SourcesEstimate, 0)), Promoted: uint64(len(w.Sources)),
@@ -71,6 +73,7 @@ func busiest(list []event.Talker) []event.Talker {
 // same: the larger one counts.
 func (s *mergedWindow) merge(o mergedWindow) {
 	s.end = o.end
+	s.quiet = s.quiet && o.quiet
 	s.sampling = max(s.sampling, o.sampling)
 	s.lost += o.lost
 	s.merged += o.merged
