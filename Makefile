@@ -86,6 +86,10 @@ accept-container-guard: build ## alerts, attacks and restarts against a dockerd 
 accept-storage: ## PostgreSQL: rates, filters over ten million rows, kills and a downtime; prints number and bar
 	deploy/dev/accept.sh storage $(PARTS)
 
+.PHONY: accept-spread
+accept-spread: ## a hub, modules on another host, PostgreSQL and a cluster over kills, cuts and full disks; prints number and bar
+	deploy/dev/accept.sh spread $(PARTS)
+
 .PHONY: accept-sbom-scanner
 accept-sbom-scanner: build ## rescans, kills and outages of the bus: no alert twice, none missing; prints number and bar
 	deploy/dev/accept.sh sbom-scanner $(PARTS)

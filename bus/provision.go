@@ -24,8 +24,19 @@ const codeImmutable = 10052
 // Provision makes the streams, the buckets and the durables of the tables, or
 // brings existing ones up to date. It must have returned before a module starts. A
 // missing durable with FromNew is made to start with new records; Skipped then reports
-// what it does not get.
+// what it does not get. It returns ErrNoLeader if that is why a cluster did not answer.
 func (c *Conn) Provision(ctx context.Context, l Limits, durables []Durable) error {
+	err := c.provision(ctx, l, durables)
+	if err == nil {
+		return nil
+	}
+	if leaders := c.CheckLeaders(ctx); leaders != nil {
+		return leaders
+	}
+	return err
+}
+
+func (c *Conn) provision(ctx context.Context, l Limits, durables []Durable) error {
 	for _, s := range Streams(l) {
 		if err := c.provisionStream(ctx, s); err != nil {
 			return fmt.Errorf("stream %s: %w", s.Name, err)

@@ -41,11 +41,16 @@ type StreamState struct {
 	MaxBytes int64          `json:"max_bytes"`
 	FirstSeq uint64         `json:"first_seq"`
 	LastSeq  uint64         `json:"last_seq"`
+	Behind   []string       `json:"behind,omitempty"` // servers of a cluster whose copy is not current
 	Durables []DurableState `json:"durables"`
 }
 
-// StreamStates returns the state of every stream, with those of durables that belong to it.
+// StreamStates returns the state of every stream, with those of durables that belong to it. It returns
+// ErrNoLeader as CheckLeaders does.
 func (c *Conn) StreamStates(ctx context.Context, durables []Durable) ([]StreamState, error) {
+	if err := c.CheckLeaders(ctx); err != nil {
+		return nil, err
+	}
 	states := make([]StreamState, 0, 4)
 	for _, name := range []StreamName{Packets, Alerts, Actions, DLQ} {
 		s, err := c.streamState(ctx, name, durables)
@@ -68,7 +73,7 @@ func (c *Conn) streamState(ctx context.Context, name StreamName, durables []Dura
 	info := stream.CachedInfo()
 	s := StreamState{
 		Name: name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
-		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Durables: []DurableState{},
+		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Durables: []DurableState{}, Behind: behind(info.Cluster),
 	}
 	for _, d := range durables {
 		if d.Stream != name {
@@ -81,6 +86,20 @@ func (c *Conn) streamState(ctx context.Context, name StreamName, durables []Dura
 		s.Durables = append(s.Durables, state)
 	}
 	return s, nil
+}
+
+// behind returns the servers whose copy of a stream is not current.
+func behind(cluster *jetstream.ClusterInfo) []string {
+	if cluster == nil {
+		return nil
+	}
+	var out []string
+	for _, r := range cluster.Replicas {
+		if r.Offline || !r.Current {
+			out = append(out, r.Name)
+		}
+	}
+	return out
 }
 
 // Waiting returns how many records d has not handled, which a module may ask of its own durables. It

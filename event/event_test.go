@@ -90,7 +90,8 @@ func golden() map[string]any {
 		},
 		"daemon_health": &event.DaemonHealth{
 			Host: "web-1", Time: at, Version: "v0.1.0", Status: event.Healthy, UptimeSecs: 61,
-			Modules: []event.ModuleHealth{{Name: "action-collector", Host: "web-1", Enabled: true, Since: at}},
+			Durability: "set by sync_interval of the servers of the external bus",
+			Modules:    []event.ModuleHealth{{Name: "action-collector", Host: "web-1", Enabled: true, Since: at}},
 		},
 	}
 }

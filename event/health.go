@@ -58,13 +58,15 @@ type ModuleHealth struct {
 }
 
 // DaemonHealth is the health of one daemon: Status is the worst of its enabled
-// modules.
+// modules. Durability says what keeps stored alerts over a power cut, if that is not the daemon's to
+// decide.
 type DaemonHealth struct {
 	Host       string         `json:"host"`
 	Time       time.Time      `json:"time"`
 	Version    string         `json:"version"`
 	Status     Status         `json:"status"`
 	UptimeSecs uint64         `json:"uptime_secs"`
+	Durability string         `json:"durability,omitempty"`
 	Modules    []ModuleHealth `json:"modules"`
 }
 

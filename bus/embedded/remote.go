@@ -81,8 +81,12 @@ func remoteTLS(c Config) (*tls.Config, error) {
 // RemoteModule is a module, or bus.Edge, that has a key to connect from another process or machine.
 type RemoteModule struct{ Module, Host string }
 
-// remoteKeys are the keys of a folder.
+// remoteKeys are the keys of a folder. With external they are for the servers of an external bus,
+// where a daemon, too, connects with a key of the folder.
 type remoteKeys struct {
+	external bool
+
+	names   []string // of users, for people
 	users   []accountUser
 	modules []RemoteModule
 	plugins []bus.Plugin
@@ -95,10 +99,20 @@ func (s *Server) RemoteModules() []RemoteModule { return s.remote.Load().modules
 // Plugins returns the plug-ins of the keys that were read last. It may be called concurrently.
 func (s *Server) Plugins() []bus.Plugin { return s.remote.Load().plugins }
 
+// ReadKeys returns the modules and plug-ins that have a key in dir for an external bus. See
+// Config.KeysDir; a missing folder holds none.
+func ReadKeys(dir string) ([]RemoteModule, []bus.Plugin, error) {
+	keys, err := readRemoteKeys(dir, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	return keys.modules, keys.plugins, nil
+}
+
 // readRemoteKeys reads dir: one file "<module>.<host>.nk" per key, see parseKey. A missing folder
 // holds none. Any other file is an error: its author expects that it permits a connection.
-func readRemoteKeys(dir string) (*remoteKeys, error) {
-	keys := &remoteKeys{}
+func readRemoteKeys(dir string, external bool) (*remoteKeys, error) {
+	keys := &remoteKeys{external: external}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return keys, nil
@@ -119,7 +133,7 @@ func readRemoteKeys(dir string) (*remoteKeys, error) {
 
 func (k *remoteKeys) read(dir, name string) error {
 	module, host, ok := strings.Cut(strings.TrimSuffix(name, remoteKeySuffix), ".")
-	ours := module == bus.Operator || module == bus.Edge || bus.IsModule(module) // no other machine may be this one's daemon
+	ours := module == bus.Operator || module == bus.Edge || bus.IsModule(module) || k.external && module == bus.Daemon // no other machine may be this one's daemon
 	if !ok || !strings.HasSuffix(name, remoteKeySuffix) || host == "" || bus.HostToken(host) != host || !ours && !bus.IsPluginName(module) {
 		return errors.New(`want a name such as "log-pipeline.web-1.nk", of a module, a plug-in, "operator" or "edge" and a host`)
 	}
@@ -132,6 +146,7 @@ func (k *remoteKeys) read(dir, name string) error {
 		return err
 	}
 	plugin.Name, plugin.Host = module, host
+	k.names = append(k.names, module+" on "+host)
 	switch {
 	case ours && len(plugin.Publish) > 0:
 		return fmt.Errorf("%s is no plug-in: what it may publish is not for its key to say", module)

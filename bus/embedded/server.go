@@ -140,7 +140,7 @@ func (s *Server) options() (*server.Options, error) {
 		users = append(users, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
 	}
 	if s.config.Listen != "" {
-		remote, err := readRemoteKeys(s.config.KeysDir)
+		remote, err := readRemoteKeys(s.config.KeysDir, false)
 		if err != nil {
 			return nil, err
 		}

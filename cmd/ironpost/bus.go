@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/embedded"
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/credential"
@@ -28,7 +29,7 @@ const reloadAdvice = "To put it in force: systemctl reload ironpost, or send the
 
 func (a *app) busCommand() *cobra.Command {
 	cmd := group("bus", "make the keys with which other hosts and plug-ins join",
-		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busRenewCommand(), a.busRevokeCommand())
+		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busAccountCommand(), a.busRenewCommand(), a.busRevokeCommand())
 	cmd.Long = `Makes and revokes the keys with which modules on other hosts, or in processes of
 their own, join the bus of this machine's daemon. Run it on the daemon's
 machine, as the user who owns its data folder, or as root.
@@ -42,7 +43,7 @@ Move it to the other host in a way that keeps it secret, and remove it here.`
 func keyStore(cfg suite.Config) credential.Store {
 	return credential.Store{
 		PKI:  filepath.Join(cfg.General.DataDir, "pki"),
-		Keys: filepath.Join(filepath.Dir(cfg.Bus.StoreDir), "keys"),
+		Keys: cfg.Bus.KeysDir(),
 	}
 }
 
@@ -117,7 +118,7 @@ func (f *bundleFlags) bundle(name string) (string, error) {
 func (a *app) busAddHostCommand() *cobra.Command {
 	var f bundleFlags
 	var modules []string
-	var edge bool
+	var edge, daemon bool
 	cmd := &cobra.Command{
 		Use:   "add-host <name>",
 		Short: "make the bundle of a host",
@@ -125,7 +126,8 @@ func (a *app) busAddHostCommand() *cobra.Command {
 authority's certificate, a client certificate, a key for each module, and a
 configuration that names them in /etc/ironpost/bus.
 
-Each key permits what its module does on that host, and nothing else.
+Each key permits what its module does on that host, and nothing else. --daemon
+is for a host whose daemon uses an external bus and makes the streams on it.
 
 With --edge the host runs a daemon with a bus of its own, which forwards its
 alerts and actions to this one and enforces the blocklist of this one.`,
@@ -144,13 +146,48 @@ alerts and actions to this one and enforces the blocklist of this one.`,
 			case len(modules) == 0:
 				modules = bus.ModuleNames()
 			}
+			if daemon {
+				if cfg, _, err := a.loadConfig(); err == nil && cfg.Bus.Listen != "" {
+					return usageError(errors.New("--daemon is for an external bus, but bus.listen is set: this daemon is the bus"))
+				}
+				modules = append(modules, bus.Daemon, bus.Operator)
+			}
 			return a.busAddHost(args[0], modules, f)
 		},
 	}
 	cmd.Flags().StringArrayVar(&modules, "module", nil, "`module` of the host, or operator; may be\nrepeated (default: all modules)")
 	cmd.Flags().BoolVar(&edge, "edge", false, "the host has a daemon that forwards to this one")
+	cmd.Flags().BoolVar(&daemon, "daemon", false, "also keys for its daemon and its operators, on an\nexternal bus")
 	f.add(cmd)
 	return cmd
+}
+
+func (a *app) busAccountCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "account",
+		Short: "print the account for the servers of an external bus",
+		Long: `Prints users and permissions for the keys of add-host and add-module, in the
+configuration language of NATS servers, for
+
+  accounts { IRONPOST { include "ironpost-account.conf" } }
+
+Make it again after each change of keys, and have those servers and the daemon
+read it: nats-server --signal reload, systemctl reload ironpost.`,
+		Example: "  sudo ironpost bus account > /etc/nats/ironpost-account.conf",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, _, err := a.loadConfig()
+			if err != nil {
+				return configError(err)
+			}
+			text, err := embedded.Account(cfg.Bus.KeysDir())
+			if err != nil {
+				return keyError(err)
+			}
+			_, err = fmt.Fprint(a.out, text)
+			return err
+		},
+	}
 }
 
 func (a *app) busAddHost(host string, modules []string, f bundleFlags) error {

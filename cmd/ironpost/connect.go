@@ -22,16 +22,25 @@ const systemSocket = "/run/ironpost/bus.sock"
 type tlsFlags struct{ ca, cert, key string }
 
 // withConn connects, runs work and closes the connection. A daemon that cannot
-// be reached, before or during the work, gives exitUnreachable.
+// be reached, before or during the work, gives exitUnreachable, a cluster without a
+// leader exitDegraded.
 func (a *app) withConn(ctx context.Context, work func(context.Context, *bus.Conn) error) error {
 	conn, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
+	leaders := conn.CheckLeaders(ctx) // before: later there may be one, for which work did not wait
 	err = work(ctx, conn)
+	if err != nil && leaders == nil {
+		leaders = conn.CheckLeaders(ctx)
+	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
 	defer cancel()
 	_ = conn.Close(closing) // all answers were read
+	var coded *codedError
+	if err != nil && leaders != nil && !errors.As(err, &coded) {
+		return &codedError{code: exitDegraded, err: leaders}
+	}
 	if errors.Is(err, bus.ErrUnreachable) || errors.Is(err, bus.ErrDaemonRestarted) || errors.Is(err, context.DeadlineExceeded) {
 		return &codedError{code: exitUnreachable, err: fmt.Errorf("the daemon does not answer: %w", err)}
 	}

@@ -26,7 +26,8 @@ const exitHelp = `Exit codes:
   3  the configuration or a policy is invalid
   4  replay found something; scan found what --fail-on names
   5  the daemon, or PostgreSQL, cannot be reached
-  6  the daemon or one of its modules is degraded or unhealthy`
+  6  the daemon or one of its modules is degraded or unhealthy, or the servers
+     of an external bus have no leader`
 
 // codedError is an error with its own exit code. A silent one is not printed,
 // because the output already says what is wrong.

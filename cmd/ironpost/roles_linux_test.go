@@ -97,6 +97,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"bus init" + ofRoot, exitOK, exitError, exitError},
 		{"bus add-host web-1" + ofRoot, exitOK, exitError, exitError},
 		{"bus add-module door --publish alerts" + ofRoot, exitOK, exitError, exitError},
+		{"bus account" + ofRoot, exitOK, exitError, exitError},
 		{"bus renew" + ofRoot, exitOK, exitError, exitError},
 		{"bus revoke web-1" + ofRoot, exitOK, exitError, exitError},
 		{"scan --db " + data + " " + filepath.Dir(lockFile), exitOK, exitError, exitError},

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -47,7 +48,8 @@ type overview struct {
 	Hosts   []hostHealth         `json:"hosts"`
 	Modules []event.ModuleHealth `json:"modules"`
 	Streams []bus.StreamState    `json:"streams"`
-	Silent  []string             `json:"silent"` // services that are on the bus but did not answer
+	Silent  []string             `json:"silent"`        // services that are on the bus but did not answer
+	Bus     string               `json:"bus,omitempty"` // why the streams did not answer
 }
 
 type hostHealth struct {
@@ -56,6 +58,7 @@ type hostHealth struct {
 	Version    string       `json:"version"`
 	UptimeSecs uint64       `json:"uptime_secs"`
 	Time       time.Time    `json:"time"`
+	Durability string       `json:"durability,omitempty"` // see event.DaemonHealth
 }
 
 func (a *app) status(ctx context.Context, conn *bus.Conn) error {
@@ -94,6 +97,10 @@ func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
 	}
 	table := durables(withoutEdges(o.Modules, conn.Host()))
 	o.Streams, err = conn.StreamStates(ctx, table)
+	if errors.Is(err, bus.ErrNoLeader) {
+		o.Status, o.Streams, o.Bus = max(o.Status, event.Degraded), []bus.StreamState{}, err.Error()
+		return o, nil
+	}
 	dropAbsentSinks(o.Streams, table)
 	return o, err
 }
@@ -118,7 +125,7 @@ func (o *overview) requestDaemons(ctx context.Context, conn *bus.Conn, services 
 			o.Silent = append(o.Silent, s.Module+" on "+s.Host)
 			continue
 		}
-		o.Hosts = append(o.Hosts, hostHealth{Host: h.Host, Status: h.Status, Version: h.Version, UptimeSecs: h.UptimeSecs, Time: h.Time})
+		o.Hosts = append(o.Hosts, hostHealth{Host: h.Host, Status: h.Status, Version: h.Version, UptimeSecs: h.UptimeSecs, Time: h.Time, Durability: h.Durability})
 		for _, m := range h.Modules {
 			m.Host = cmp.Or(m.Host, h.Host)
 			o.Modules = append(o.Modules, m)
@@ -178,6 +185,7 @@ func durables(modules []event.ModuleHealth) []bus.Durable {
 
 func (a *app) printOverview(o overview) {
 	hosts := rows{columns: []column{{"HOST", 40}, {"STATUS", 10}, {"UPTIME", 14}, {"VERSION", 40}}}
+	durability := rows{columns: []column{{"HOST", 40}, {"DURABILITY OF STORED ALERTS", 80}}}
 	modules := rows{columns: []column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}, {"WHY", 400}}}
 	losses := rows{columns: []column{{"LOST BY", 40}, {"HOST", 40}, {"WHAT", 60}, {"HOW MUCH", 20}}}
 	streams := rows{columns: []column{{"STREAM", 20}, {"MESSAGES", 12}, {"SIZE", 10}, {"USED", 6}, {"LAST", 12}}}
@@ -185,6 +193,9 @@ func (a *app) printOverview(o overview) {
 	for _, h := range o.Hosts {
 		uptime := time.Duration(h.UptimeSecs) * time.Second
 		hosts.add(h.Host, h.Status.String(), uptime.String(), h.Version)
+		if h.Durability != "" {
+			durability.add(h.Host, h.Durability)
+		}
 	}
 	for _, m := range o.Modules {
 		status := "off"
@@ -199,6 +210,9 @@ func (a *app) printOverview(o overview) {
 	for _, s := range o.Silent {
 		modules.add(s, "", event.Unhealthy.String(), "", "is on the bus but does not answer")
 	}
+	if o.Bus != "" {
+		modules.add("bus", "", event.Degraded.String(), "", o.Bus)
+	}
 	for _, s := range o.Streams {
 		streams.add(string(s.Name), strconv.FormatUint(s.Messages, 10), byteSize(s.Bytes), percentUsed(s), strconv.FormatUint(s.LastSeq, 10))
 		for _, d := range s.Durables {
@@ -209,7 +223,7 @@ func (a *app) printOverview(o overview) {
 			durables.add(d.Name, string(s.Name), state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
 		}
 	}
-	a.printTables(hosts, modules, losses, streams, durables)
+	a.printTables(hosts, durability, modules, losses, streams, durables)
 }
 
 // lossCounters returns, sorted, the names of the counters above zero that count

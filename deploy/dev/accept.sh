@@ -37,6 +37,17 @@ storage text               | -run TestAcceptText ./internal/storage
 storage killed             | -run TestAccept(Postgres|Collector)Killed ./services/actioncollector/postgres
 storage down               | -run TestAcceptPostgresDown ./services/actioncollector/postgres
 storage upgrade            | -run TestAcceptUpgrade ./e2e
+spread hub-killed          | -run TestAcceptSpreadHubKilled ./e2e
+spread pipeline-killed     | -run TestAcceptSpreadPipelineKilled ./e2e
+spread guard-killed        | -run TestAcceptSpreadGuardKilled ./e2e
+spread collector-killed    | -run TestAcceptSpreadCollectorKilled ./e2e
+spread link-cut            | -run TestAcceptSpreadLinkCut ./e2e
+spread hub-restarted       | -run TestAcceptSpreadHubRestarted ./e2e
+spread postgres-killed     | -run TestAcceptSpreadPostgresKilled ./e2e
+spread postgres-down       | -run TestAcceptSpreadPostgresDown ./e2e
+spread disk-full           | -run TestAcceptSpreadDiskFull ./e2e
+spread cluster             | -run Test(ExternalClusterOverKills|AcceptSpreadClusterNodeLost) ./e2e
+spread limits              | -run TestAcceptSpreadLimits ./e2e
 sbom-scanner rescans       | -run TestAcceptSBOMRescans ./e2e
 sbom-scanner kills         | -run TestAcceptSBOMKills ./e2e
 sbom-scanner bus           | -run TestAcceptSBOMBusDown ./e2e
@@ -60,7 +71,7 @@ commit=$(git describe --always --dirty --abbrev=12)
 logs=bin/accept/$commit
 mkdir -p "$logs"
 export IRONPOST_FUZZ_PACKETS=${IRONPOST_FUZZ_PACKETS:-10000000}
-export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql}
+export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql,mount}
 
 failed=0
 for part in ${@:-$all}; do

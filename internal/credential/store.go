@@ -102,15 +102,15 @@ func (s Store) ServerNames() ([]string, error) {
 	return names, nil
 }
 
-// AddHost makes the folder bundle with what modules, the operator, or the daemon (bus.Edge), of host need. With again they
-// may have keys already, which then end. The daemon reads the keys on SIGHUP.
+// AddHost makes the folder bundle with what modules, the operator, or the daemon (bus.Edge; bus.Daemon where the bus is external), of host
+// need. With again they may have keys already, which then end. The daemon reads the keys on SIGHUP.
 func (s Store) AddHost(host string, modules []string, bundle string, again bool, now time.Time) error {
 	if host == "" || bus.HostToken(host) != host {
 		return fmt.Errorf("host %q must be lower case letters, digits and - only", host)
 	}
 	keys := map[string][]string{}
 	for _, m := range modules {
-		if !bus.IsModule(m) && m != bus.Operator && m != bus.Edge {
+		if !bus.IsModule(m) && m != bus.Operator && m != bus.Edge && m != bus.Daemon {
 			return fmt.Errorf("%q is no module, want one of %s", m, strings.Join(append(bus.ModuleNames(), bus.Operator), ", "))
 		}
 		keys[m] = nil

@@ -95,7 +95,7 @@ func (c *healthCache) store(opts Options, modules []event.ModuleHealth) event.Da
 	}
 	c.last = event.DaemonHealth{
 		Host: opts.Host, Time: now.UTC(), Version: opts.Version, Status: event.Worst(modules),
-		UptimeSecs: uint64(max(now.Sub(opts.Began), 0).Seconds()), Modules: modules,
+		UptimeSecs: uint64(max(now.Sub(opts.Began), 0).Seconds()), Durability: opts.Durability, Modules: modules,
 	}
 	return c.last
 }

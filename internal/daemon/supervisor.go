@@ -21,6 +21,8 @@ type Options struct {
 	Version string
 	Began   time.Time // start of the process; now if zero
 
+	Durability string // as in event.DaemonHealth
+
 	Specs []Spec // in start and stop order: producers before their consumers
 	After []Step // closed in this order once the modules have stopped
 

@@ -161,6 +161,9 @@ func (a *app) daemonOptions() daemon.Options {
 		Log: a.log, Notify: sdnotify.New(a.process.Getenv),
 		Observe: a.observe, Reload: a.reload,
 	}
+	if a.cfg.Bus.Mode == BusExternal {
+		opts.Durability = externalDurability
+	}
 	if a.bus.admin != nil {
 		opts.Publish = func(_ context.Context, health event.DaemonHealth) error { return a.bus.admin.PublishHealth(health) }
 	}

@@ -3,6 +3,7 @@ package suite
 import (
 	"cmp"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -69,6 +70,9 @@ type Bus struct {
 	AlertsInFlight  int `toml:"alerts_in_flight"`
 	ActionsInFlight int `toml:"actions_in_flight"`
 }
+
+// KeysDir is the folder with the public halves of the keys with which others join the bus.
+func (c Bus) KeysDir() string { return filepath.Join(filepath.Dir(filepath.Clean(c.StoreDir)), "keys") }
 
 // Health is the section [health].
 type Health struct {

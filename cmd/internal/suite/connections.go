@@ -57,13 +57,14 @@ type connections struct {
 	skipping     []bus.Durable // were deleted and start with new records
 	inFlight     bus.InFlight
 	forwarder    atomic.Pointer[edge.Forwarder] // nil: no edge
+	keysDir      string                         // see Bus.KeysDir
 }
 
 // openBus starts or reaches the bus, makes its streams, if that is up to program, and connects
 // every module that runs. On an error nothing is left open.
 func openBus(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (*connections, error) {
 	b := &connections{
-		modules: map[string]*bus.Conn{}, sinks: sinks(cfg),
+		modules: map[string]*bus.Conn{}, sinks: sinks(cfg), keysDir: cfg.Bus.KeysDir(),
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
 	err := b.open(ctx, cfg, program, log)
@@ -119,21 +120,32 @@ func (b *connections) provision(ctx context.Context, cfg Config, enabled map[str
 // provisionDurables makes the streams, the durables of this process and of the modules that have a
 // key to connect from elsewhere, and the entries of plug-ins.
 func (b *connections) provisionDurables(ctx context.Context) error {
+	remote, plugins, err := b.remoteKeys()
+	if err != nil {
+		return err
+	}
 	b.durables = slices.Clone(b.own)
-	if b.server != nil {
-		for _, m := range b.server.RemoteModules() {
-			for _, d := range b.durablesOf(m.Host, map[string]bool{m.Module: true}) {
-				if !slices.ContainsFunc(b.durables, func(have bus.Durable) bool { return have.Name == d.Name }) {
-					d.Module = bus.Daemon // its reasons are no module's of this process
-					b.durables = append(b.durables, d)
-				}
+	for _, m := range remote {
+		for _, d := range b.durablesOf(m.Host, map[string]bool{m.Module: true}) {
+			if !slices.ContainsFunc(b.durables, func(have bus.Durable) bool { return have.Name == d.Name }) {
+				d.Module = bus.Daemon // its reasons are no module's of this process
+				b.durables = append(b.durables, d)
 			}
 		}
 	}
-	if err := b.admin.Provision(ctx, b.limits, b.durables); err != nil || b.server == nil {
+	if err := b.admin.Provision(ctx, b.limits, b.durables); err != nil || b.server == nil && len(remote)+len(plugins) == 0 {
 		return err
 	}
-	return b.admin.SetTrust(ctx, b.server.Plugins())
+	return b.admin.SetTrust(ctx, plugins)
+}
+
+// remoteKeys returns the modules and plug-ins that have a key to connect from elsewhere. Those of an
+// external bus are in our folder, too, if "ironpost bus" made them.
+func (b *connections) remoteKeys() ([]embedded.RemoteModule, []bus.Plugin, error) {
+	if b.server != nil {
+		return b.server.RemoteModules(), b.server.Plugins(), nil
+	}
+	return embedded.ReadKeys(b.keysDir)
 }
 
 // durablesOf returns the durables of modules on host, with those of their configured sinks.

@@ -85,11 +85,14 @@ func (p Program) flags() []config.Flag {
 // provisions reports whether the program makes streams and durables and maintains them. One that
 // has a key for each module and none for the daemon leaves that to the daemon whose bus it joins.
 func (p Program) provisions(c Bus) bool {
-	if p.single() {
+	switch {
+	case p.single():
 		return false
+	case c.Mode == BusEmbedded || c.CredentialsFile == "":
+		return true
 	}
-	info, err := os.Stat(c.CredentialsFile)
-	return c.Mode == BusEmbedded || err != nil || !info.IsDir()
+	_, err := os.Stat(c.Credentials(bus.Daemon))
+	return err == nil || c.Credentials(bus.Daemon) == c.CredentialsFile
 }
 
 // metricsListen returns the address of the metrics server: the program of one module has a port

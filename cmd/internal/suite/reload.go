@@ -44,7 +44,7 @@ func (a *app) apply(cfg Config, loaded *config.Loaded) {
 	for _, w := range loaded.Warnings {
 		a.log.WithField("warning", w).Warn("configuration warning")
 	}
-	if a.bus.server == nil || a.cfg.Bus.Listen == "" {
+	if a.bus.admin == nil || a.bus.server != nil && a.cfg.Bus.Listen == "" {
 		return
 	}
 	if err := a.reloadKeys(); err != nil {
@@ -55,8 +55,10 @@ func (a *app) apply(cfg Config, loaded *config.Loaded) {
 // reloadKeys has the server read its keys and certificates again, and makes the durables of
 // modules that have a key now.
 func (a *app) reloadKeys() error {
-	if err := a.bus.server.Reload(); err != nil {
-		return err
+	if a.bus.server != nil {
+		if err := a.bus.server.Reload(); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
 	defer cancel()

@@ -101,10 +101,13 @@ func readable(pattern string) (files int, reason string) {
 	return files, reason
 }
 
+// externalDurability says who decides when the messages of an external bus are on the disk.
+const externalDurability = "set by sync_interval of the servers of the external bus"
+
 func (a *app) logBus() {
 	c := a.cfg.Bus
 	if c.Mode != BusEmbedded {
-		a.log.WithField("durability", "set by sync_interval of its servers").Info("using an external bus")
+		a.log.WithField("durability", externalDurability).Info("using an external bus")
 		return
 	}
 	if c.Socket != "" {

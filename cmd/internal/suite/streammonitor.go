@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,9 @@ func (m *streamMonitor) reasons() map[string][]string {
 	if m.err != nil {
 		out[busName] = append(out[busName], "streams do not answer: "+m.err.Error())
 	}
+	for _, server := range serversBehind(m.states) {
+		out[busName] = append(out[busName], fmt.Sprintf("the server %s of the external bus is down or catches up: its copies of streams are not current", server))
+	}
 	owners := map[string]string{}
 	for _, d := range m.durables {
 		owners[d.Name] = d.Module
@@ -113,4 +117,14 @@ func (m *streamMonitor) reasons() map[string][]string {
 		}
 	}
 	return out
+}
+
+// serversBehind returns the servers of a cluster whose copy of a stream is not current.
+func serversBehind(states []bus.StreamState) []string {
+	var out []string
+	for _, s := range states {
+		out = append(out, s.Behind...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -1,0 +1,102 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNoLeader is returned while a cluster of servers has no leader for a stream, or for itself:
+// for seconds after a server was lost, and as long as half of the servers or more are.
+var ErrNoLeader = errors.New("the cluster elects one while more than half of its servers reach each other")
+
+// leaderTimeout is how long a leader has to answer. Where there is none the servers are silent for
+// ten seconds before they say so.
+const leaderTimeout = time.Second
+
+// codeNoLeader is the server's code for a request that needs a leader of the cluster.
+const codeNoLeader = 10008
+
+// CheckLeaders returns an error that is ErrNoLeader and names what has none: streams, or the cluster.
+// It returns nil if the server is alone. The connection must be an operator's or the daemon's.
+func (c *Conn) CheckLeaders(ctx context.Context) error {
+	if c.nc.ConnectedClusterName() == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.SubscribeSync(inbox + ".*")
+	if err != nil {
+		return c.explain(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // gone with the connection at the latest
+	without := map[string]bool{}             // a leader, by the last token of the reply subject
+	for name, subject := range leaderRequests() {
+		if err := c.nc.PublishRequest(subject, inbox+"."+name, nil); err != nil {
+			return c.explain(err)
+		}
+		without[name] = true
+	}
+	for len(without) > 0 {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			break
+		}
+		if hasLeader(m) {
+			delete(without, strings.TrimPrefix(m.Subject, inbox+"."))
+		}
+	}
+	if !c.Connected() {
+		return nil // that is another error
+	}
+	return leaderError(without)
+}
+
+// theCluster stands for the leader of the cluster, among names of streams.
+const theCluster = "cluster"
+
+// leaderRequests returns requests that only leaders answer.
+func leaderRequests() map[string]string {
+	out := map[string]string{theCluster: "$JS.API.INFO"}
+	for _, s := range []StreamName{Packets, Alerts, Actions, DLQ, bucketStream(BlocklistBucket), bucketStream(AuditBucket)} {
+		out[string(s)] = "$JS.API.STREAM.INFO." + string(s)
+	}
+	return out
+}
+
+// hasLeader reports whether an answer came from a leader. A replica that knows of none may answer, too.
+func hasLeader(m *nats.Msg) bool {
+	var answer struct {
+		Error   *jetstream.APIError    `json:"error"`
+		Cluster *jetstream.ClusterInfo `json:"cluster"`
+	}
+	if json.Unmarshal(m.Data, &answer) != nil {
+		return false
+	}
+	if answer.Error != nil {
+		return answer.Error.ErrorCode != codeNoLeader
+	}
+	return answer.Cluster == nil || answer.Cluster.Leader != ""
+}
+
+func leaderError(without map[string]bool) error {
+	streams := slices.Sorted(maps.Keys(without))
+	switch {
+	case len(streams) == 0:
+		return nil
+	case without[theCluster]:
+		return fmt.Errorf("the cluster of the external bus has no leader: %w", ErrNoLeader)
+	case len(streams) == 1:
+		return fmt.Errorf("stream %s has no leader: %w", streams[0], ErrNoLeader)
+	}
+	return fmt.Errorf("streams %s have no leader: %w", strings.Join(streams, ", "), ErrNoLeader)
+}
