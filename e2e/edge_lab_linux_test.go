@@ -180,17 +180,34 @@ func storedIDs(t *testing.T, conn *bus.Conn, host string) (counts map[string]int
 	return counts, order
 }
 
+// forwardState returns how many alerts the bus of an edge holds, and how many of them its forwarder has not sent.
+func forwardState(t *testing.T, conn *bus.Conn, host string) (stored, unsent int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	defer cancel()
+	states, err := conn.StreamStates(ctx, bus.Durables(host, map[string]bool{bus.Forwarder: true}, bus.InFlight{}))
+	require.NoError(t, err)
+	for _, s := range states {
+		if s.Name == bus.Alerts {
+			stored = int(s.Messages)
+			for _, d := range s.Durables {
+				unsent += int(d.Pending) + d.AckPending
+			}
+		}
+	}
+	return stored, unsent
+}
+
 // requireSame compares the alerts of an edge with what the hub has of it: nothing lost, nothing doubled, in the same order.
 func (l *edgeLab) requireSame(n, least int) {
 	l.t.Helper()
-	edge, hub := l.edges[n].operator(), l.hub.operator()
-	var own, there []string
-	l.hub.eventually(func() bool {
-		_, own = storedIDs(l.t, edge, edgeName(n))
-		_, there = storedIDs(l.t, hub, edgeName(n))
-		return len(own) >= least && len(there) >= len(own)
+	edge := l.edges[n].operator()
+	l.edges[n].eventually(func() bool {
+		stored, unsent := forwardState(l.t, edge, edgeName(n))
+		return stored >= least && unsent == 0
 	})
-	counts, _ := storedIDs(l.t, hub, edgeName(n))
+	_, own := storedIDs(l.t, edge, edgeName(n))
+	counts, there := storedIDs(l.t, l.hub.operator(), edgeName(n))
 	lost, doubled := 0, 0
 	for _, id := range own {
 		if counts[id] == 0 {

@@ -18,8 +18,8 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
-// actions returns the stored actions.
-func (s *instance) actions() []event.Action {
+// storedActions returns the stored actions.
+func (s *instance) storedActions() []event.Action {
 	s.t.Helper()
 	var all []event.Action
 	for dec := json.NewDecoder(strings.NewReader(s.ironpost("actions", "--json", "--limit", "1000"))); dec.More(); {
@@ -69,9 +69,9 @@ func TestHubAndEdges(t *testing.T) {
 	}
 
 	// Each guard answers its own host's alert: three of the hosts have one.
-	l.hub.eventually(func() bool { return len(l.hub.actions()) >= len(users)-1 })
+	l.hub.eventually(func() bool { return len(l.hub.storedActions()) >= len(users)-1 })
 	answered := map[string]int{}
-	for _, a := range l.hub.actions() {
+	for _, a := range l.hub.storedActions() {
 		require.Equal(t, byID[a.AlertID], a.Host, "an alert of another host was acted on")
 		answered[a.Host]++
 	}
