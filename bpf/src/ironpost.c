@@ -130,7 +130,9 @@ INLINE bool is_reply(struct control *c, struct packet *p, bool asked)
  * whose address was forged (backscatter). */
 INLINE bool is_odd_answer(struct control *c, struct packet *p, u64 src, u64 dst)
 {
-	return p->sport >= 32768 && p->dport < 32768 && !solicited(c, p, src, dst);
+	if (p->sport < 32768 || p->dport >= 32768)
+		return 0;
+	return !(both_ways || c->egress) || !sent_recently(c, hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
 /* promote counts a source without a record in the sketch, and gives it a record once it has sent enough. It returns the record's slot

@@ -175,6 +175,19 @@ func TestACKScanIsFoundByRefusals(t *testing.T) {
 	}
 }
 
+// A RST that ends a conversation with this host is no scan.
+func TestAbortsOfConnectionsAreNoScan(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, withEgress)
+	for i := range 200 {
+		s.wait(50 * time.Millisecond)
+		client, server := at(evil, 40_000+i), at(home, 5000+i%40)
+		s.out(packet{src: server, dst: client, class: traffic.TCPACK, proto: protoTCP})
+		s.tcp(traffic.TCPRST, client, server)
+	}
+	require.Empty(t, summaries(s.finish()))
+}
+
 // Devices that look for each other, and programs that share files, are no scanners.
 func TestDiscoveryIsNoScan(t *testing.T) {
 	t.Parallel()
@@ -260,8 +273,10 @@ func TestSCTPAssociationsAreNoScan(t *testing.T) {
 	requireBoth(t, func(s *stage) {
 		for i := range 40 {
 			s.wait(50 * time.Millisecond)
-			for _, chunk := range []uint8{1, 10, 0} {
-				s.see(packet{at: s.now, src: at(evil, 40_000+i), dst: at(home, 2000+i), class: traffic.Other, proto: protoSCTP, chunk: chunk, bytes: 66})
+			client, server := at(evil, 40_000+i), at(home, 2000+i)
+			for _, chunk := range []uint8{1, 10, 0} { // INIT, COOKIE ECHO, DATA
+				s.see(packet{at: s.now, src: client, dst: server, class: traffic.Other, proto: protoSCTP, chunk: chunk, bytes: 66})
+				s.out(packet{src: server, dst: client, class: traffic.Other, proto: protoSCTP, chunk: chunk + 1, bytes: 66})
 			}
 		}
 	})

@@ -70,7 +70,7 @@ func probeIn(s traffic.Sample) (probe, bool) {
 	case s.Class == traffic.TCPRST:
 		p.method = byRST
 		return p, isClientToService(from, p.port)
-	case s.Reply:
+	case s.Reply && (s.Proto != protoSCTP || s.Flags != chunkCookieEcho):
 		return p, false
 	}
 	switch s.Class {

@@ -80,7 +80,7 @@ func (d *scans) sample(s traffic.Sample) {
 		}
 		return
 	}
-	if t.method == bySCTPCookie && d.settle(t, by, traffic.Answered) {
+	if t.method == bySCTPCookie && (d.settle(t, by, traffic.Answered) || s.Reply) {
 		return
 	}
 	p := d.sources.get(single(by))
