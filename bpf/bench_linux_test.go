@@ -198,14 +198,14 @@ func minRunTimes(b *testing.B, runs ...func()) []float64 {
 	return times
 }
 
-func threadTime(b *testing.B) int64 {
+func threadTime(b testing.TB) int64 {
 	b.Helper()
 	var ts unix.Timespec
 	require.NoError(b, unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts))
 	return ts.Nano()
 }
 
-func bareDrop(b *testing.B) *ebpf.Program {
+func bareDrop(b testing.TB) *ebpf.Program {
 	b.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.XDP, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
@@ -242,11 +242,11 @@ func fill(b *testing.B, f *bpf.Filter, size int) {
 
 type xdpFilterProgram struct {
 	program *ebpf.Program
-	addrs   *ebpf.Map
+	addrs   [2]*ebpf.Map // IPv4, IPv6
 }
 
 // xdpFilter loads the object of Debian's xdp-tools that allows all but listed addresses.
-func xdpFilter(b *testing.B) xdpFilterProgram {
+func xdpFilter(b testing.TB) xdpFilterProgram {
 	b.Helper()
 	paths := []string{"/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_alw_ip.o", "/usr/lib/aarch64-linux-gnu/bpf/xdpfilt_alw_ip.o", "/usr/lib/bpf/xdpfilt_alw_ip.o"}
 	at := slices.IndexFunc(paths, func(p string) bool { _, err := os.Stat(p); return err == nil })
@@ -263,7 +263,7 @@ func xdpFilter(b *testing.B) xdpFilterProgram {
 	b.Cleanup(c.Close)
 	for name, p := range c.Programs {
 		if p.Type() == ebpf.XDP {
-			return xdpFilterProgram{p, c.Maps["filter_ipv4"]}
+			return xdpFilterProgram{p, [2]*ebpf.Map{c.Maps["filter_ipv4"], c.Maps["filter_ipv6"]}}
 		}
 		b.Log(name)
 	}
@@ -272,7 +272,7 @@ func xdpFilter(b *testing.B) xdpFilterProgram {
 }
 
 // deny lists an address as a source (xdp-filter's flag 1).
-func (f xdpFilterProgram) deny(b *testing.B, a netip.Addr) {
+func (f xdpFilterProgram) deny(b testing.TB, a netip.Addr) {
 	b.Helper()
 	cpus, err := ebpf.PossibleCPU()
 	require.NoError(b, err)
@@ -280,6 +280,9 @@ func (f xdpFilterProgram) deny(b *testing.B, a netip.Addr) {
 	for i := range values {
 		values[i] = 1
 	}
-	key := a.As4()
-	require.NoError(b, f.addrs.Put(key, values))
+	family := 0
+	if a.Is6() {
+		family = 1
+	}
+	require.NoError(b, f.addrs[family].Put(a.AsSlice(), values))
 }

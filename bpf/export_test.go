@@ -67,8 +67,8 @@ func (f *Filter) IndexInKernel() (bool, error) {
 		return false, err
 	}
 	want := f.mirror
-	same := have.NetLengths4 == want.NetLengths4 && have.NetLengths6 == want.NetLengths6 && have.Prefix4 == want.Prefix4 && have.Prefix6 == want.Prefix6 &&
-		have.AllowPrefix4 == want.AllowPrefix4 && have.AllowPrefix6 == want.AllowPrefix6 && have.AllowBloom == want.AllowBloom
+	same := have.NetLengths4 == want.NetLengths4 && have.NetLengths32 == want.NetLengths32 && have.NetLengths48 == want.NetLengths48 && have.Prefix4 == want.Prefix4 && have.Prefix32 == want.Prefix32 && have.Prefix48 == want.Prefix48 &&
+		have.AllowPrefix4 == want.AllowPrefix4 && have.AllowPrefix32 == want.AllowPrefix32 && have.AllowPrefix48 == want.AllowPrefix48 && have.AllowBloom == want.AllowBloom
 	return same && slices.Equal(bloom, f.index.bloom), nil
 }
 

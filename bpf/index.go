@@ -24,19 +24,22 @@ func normalize(p netip.Prefix) (netip.Prefix, error) {
 // index counts, for each bit of the Bloom filter and of the coarse bitmaps and for each length, the prefixes in the kernel's lists
 // that set it, so that bits can be cleared again.
 type index struct {
-	seed        seeds
-	bloom       []uint64
-	holders     []uint8  // prefixes that set each bit of bloom; 255 stays 255
-	coarse4     []uint32 // allow list included
-	allow4      []uint32
-	coarse6     []uint32
-	allow6      []uint32
-	short6      [2][32]uint32 // of the blocklist, of the allow list
-	netLengths4 *netLengths
-	netLengths6 *netLengths
-	stale       struct{ bloom, netLengths4, netLengths6 span } // not written to the kernel yet
-	lengths     map[lengthKey]int
-	filter      *programFilter
+	seed         seeds
+	bloom        []uint64
+	holders      []uint8  // prefixes that set each bit of bloom; 255 stays 255
+	coarse4      []uint32 // allow list included
+	allow4       []uint32
+	coarse32     []uint32 // IPv6 prefixes of /32 to /47
+	allow32      []uint32
+	coarse48     []uint32 // of /48 and longer
+	allow48      []uint32
+	short6       [2][32]uint32 // of the blocklist, of the allow list
+	netLengths4  *netLengths
+	netLengths32 *netLengths
+	netLengths48 *netLengths
+	stale        struct{ bloom, netLengths4, netLengths32, netLengths48 span } // not written to the kernel yet
+	lengths      map[lengthKey]int
+	filter       *programFilter
 }
 
 type lengthKey struct {
@@ -50,10 +53,12 @@ const coarseBits = 1 << 16
 func newIndex(f *programFilter) *index {
 	x := &index{
 		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
-		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits), coarse6: make([]uint32, coarseBits), allow6: make([]uint32, coarseBits),
-		netLengths4: &netLengths{}, netLengths6: &netLengths{}, lengths: map[lengthKey]int{}, filter: f,
+		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits),
+		coarse32: make([]uint32, coarseBits), allow32: make([]uint32, coarseBits), coarse48: make([]uint32, coarseBits), allow48: make([]uint32, coarseBits),
+		netLengths4: &netLengths{}, netLengths32: &netLengths{}, netLengths48: &netLengths{}, lengths: map[lengthKey]int{}, filter: f,
 	}
-	x.stale.bloom.end, x.stale.netLengths4.end, x.stale.netLengths6.end = len(x.bloom), coarseBits, coarseBits
+	x.stale.bloom.end, x.stale.netLengths4.end = len(x.bloom), coarseBits
+	x.stale.netLengths32.end, x.stale.netLengths48.end = coarseBits, coarseBits
 	return x
 }
 
@@ -128,14 +133,26 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		x.countShort(p, allow, delta)
 		return
 	}
-	at := int(x.seed.hashAddress(0, a.Hi&0xffffffff)>>40) & (coarseBits - 1)
-	countBit(x.coarse6, &x.filter.Prefix6, at, delta)
-	if allow {
-		countBit(x.allow6, &x.filter.AllowPrefix6, at, delta)
-	} else {
-		x.filter.NetLengths6[at] = x.netLengths6.count(at, p.Bits(), delta)
-		x.stale.netLengths6.touch(at)
+	f := x.filter
+	if p.Bits() < 48 {
+		at := int((a.Hi & 0xffffffff) * x.seed[0] >> 48) // net32 of src/filter.h
+		countBit(x.coarse32, &f.Prefix32, at, delta)
+		if allow {
+			countBit(x.allow32, &f.AllowPrefix32, at, delta)
+			return
+		}
+		f.NetLengths32[at] = x.netLengths32.count(at, p.Bits(), delta)
+		x.stale.netLengths32.touch(at)
+		return
 	}
+	at := int((a.Hi & 0xffffffffffff) * x.seed[1] >> 48) // net48
+	countBit(x.coarse48, &f.Prefix48, at, delta)
+	if allow {
+		countBit(x.allow48, &f.AllowPrefix48, at, delta)
+		return
+	}
+	f.NetLengths48[at] = x.netLengths48.count(at, p.Bits(), delta)
+	x.stale.netLengths48.touch(at)
 }
 
 // countShort counts an IPv6 prefix shorter than /32, which has a bit for each value of the first five address bits that it overlaps.
@@ -186,7 +203,7 @@ func (x *index) allowBloom(prefixes []netip.Prefix) (bloom [1024]uint64) {
 	return bloom
 }
 
-// netLengths counts the blocklist's prefixes of each length within each /16, or hashed /32. The counts of a length are allocated when
+// netLengths counts the blocklist's prefixes of each length within each /16, or hashed /32 or /48. The counts of a length are allocated when
 // it is first used.
 type netLengths struct {
 	counts [128]*[coarseBits]uint16

@@ -76,11 +76,14 @@ type programFilter struct {
 	AllowLength6  [136]uint8
 	BlockLength6  [136]uint8
 	Prefix4       [1024]uint64
-	Prefix6       [1024]uint64
+	Prefix32      [1024]uint64
+	Prefix48      [1024]uint64
 	AllowPrefix4  [1024]uint64
-	AllowPrefix6  [1024]uint64
+	AllowPrefix32 [1024]uint64
+	AllowPrefix48 [1024]uint64
 	NetLengths4   [65536]uint32
-	NetLengths6   [65536]uint32
+	NetLengths32  [65536]uint32
+	NetLengths48  [65536]uint32
 	AllowBloom    [1024]uint64
 }
 

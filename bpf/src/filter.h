@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* The allow list and the blocklist. A prefix is an entry of a hash map keyed by its length and masked address; a lookup tries each
  * length in use. Most packets of unlisted sources need no lookup: a Bloom filter of all prefixes, one word per key, rules out single
- * addresses, and a bitmap of the /16s (IPv6: hashed /32s) that any shorter prefix overlaps rules out the rest. User space writes
+ * addresses, and a bitmap of the /16s (IPv6: of hashed /32s and of hashed /48s) with a shorter prefix rules out the rest. User space writes
  * bits before it adds entries, and removes entries before it clears bits. */
 #pragma once
 #include "parse.h"
@@ -19,12 +19,12 @@ struct filter {
 	u8 allow_length4[40], block_length4[40];
 	u8 allow_length6[136], block_length6[136];
 	u64 prefix4[PREFIXES / 64];
-	u64 prefix6[PREFIXES / 64];
+	u64 prefix32[PREFIXES / 64], prefix48[PREFIXES / 64]; /* IPv6 prefixes of /32 to /47, by net32; of /48 and longer, by net48 */
 	u64 allow_prefix4[PREFIXES / 64]; /* overlapped by the allow list alone */
-	u64 allow_prefix6[PREFIXES / 64];
-	/* The lengths of the blocklist's prefixes in a /16 (hashed /32), up to four as bytes of length + 1, the longest in the lowest
-	 * byte; TOO_MANY where there are more. Single addresses are left out. */
-	u32 net_lengths4[PREFIXES], net_lengths6[PREFIXES];
+	u64 allow_prefix32[PREFIXES / 64], allow_prefix48[PREFIXES / 64];
+	/* The lengths of the blocklist's prefixes in a /16 (hashed /32, /48), up to four as bytes of length + 1, the longest in the
+	 * lowest byte; TOO_MANY where there are more. Single addresses are left out. */
+	u32 net_lengths4[PREFIXES], net_lengths32[PREFIXES], net_lengths48[PREFIXES];
 	u64 allow_bloom[1024]; /* a Bloom filter of the allow list alone */
 };
 
@@ -235,7 +235,32 @@ GLOBAL int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
 	return lookup6(hi, lo, length, bytes);
 }
 
-GLOBAL int match6(u64 hi, u64 lo, u32 net, u32 how, u32 bytes)
+/* net32 and net48 hash the first bits of an IPv6 address by one multiplication (Dietzfelbinger 1997). */
+INLINE u32 net32(u64 hi)
+{
+	return (hi & 0xffffffff) * seed[0] >> 48;
+}
+
+INLINE u32 net48(u64 hi)
+{
+	return (hi & 0xffffffffffff) * seed[1] >> 48;
+}
+
+/* lookup_lengths6 applies the blocklist's entry for the longest of the packed lengths that has one. */
+INLINE int lookup_lengths6(u64 hi, u64 lo, u32 lengths, u32 bytes)
+{
+#pragma unroll
+	for (u32 i = 0; i < NET_LENGTHS; i++, lengths >>= 8) {
+		if (!(lengths & 255))
+			return UNLISTED;
+		int found = blocked6(hi, lo, (lengths & 255) - 1, bytes);
+		if (found != UNLISTED)
+			return found;
+	}
+	return UNLISTED;
+}
+
+GLOBAL int match6(u64 hi, u64 lo, u32 how, u32 bytes)
 {
 	struct filter *f = get_filter();
 	if (!f)
@@ -251,17 +276,10 @@ GLOBAL int match6(u64 hi, u64 lo, u32 net, u32 how, u32 bytes)
 		if (found != UNLISTED)
 			return found;
 	}
-	u32 lengths = how & SHORT ? TOO_MANY : f->net_lengths6[net & (PREFIXES - 1)];
-	if (lengths != TOO_MANY) {
-#pragma unroll
-		for (u32 i = 0; i < NET_LENGTHS; i++, lengths >>= 8) {
-			if (!(lengths & 255))
-				return UNLISTED;
-			int found = lookup6(hi, lo, (lengths & 255) - 1, bytes);
-			if (found != UNLISTED)
-				return found;
-		}
-		return UNLISTED;
+	u32 long_ones = f->net_lengths48[net48(hi) & (PREFIXES - 1)], short_ones = f->net_lengths32[net32(hi) & (PREFIXES - 1)];
+	if (!(how & SHORT) && long_ones != TOO_MANY && short_ones != TOO_MANY) {
+		int found = lookup_lengths6(hi, lo, long_ones, bytes);
+		return found != UNLISTED ? found : lookup_lengths6(hi, lo, short_ones, bytes);
 	}
 	for (u32 i = 0; i < LENGTHS6; i++) {
 		if (i >= f->block_lengths6)
@@ -307,22 +325,31 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 	if (!f->count6)
 		return UNLISTED;
 	u64 exact = with_length(hash, 128);
-	u32 net = hash_address(0, p->src.hi & 0xffffffff) >> 40;
+	u32 in32 = net32(p->src.hi), in48 = net48(p->src.hi);
 	u32 region = 1U << ((p->src.hi & 255) >> 3);
 	bool short6 = f->short6 & region, allow_short6 = f->allow_short6 & region;
-	bool single = in_bloom(exact), prefix = short6 || allow_short6 || bit(f->prefix6, net);
-	if (likely(!single && !prefix))
+	bool in_prefix48 = bit(f->prefix48, in48), in_prefix32 = short6 || allow_short6 || bit(f->prefix32, in32);
+	bool single = in_bloom(exact);
+	if (likely(!single && !in_prefix48 && !in_prefix32))
 		return UNLISTED;
-	bool maybe_allowed = in_allow_bloom(f, exact) || allow_short6 || bit(f->allow_prefix6, net);
-	if (single && !maybe_allowed) {
+	bool maybe_allowed = in_allow_bloom(f, exact) || allow_short6 || bit(f->allow_prefix32, in32) || bit(f->allow_prefix48, in48);
+	if (!maybe_allowed && single) {
 		struct key6 key = {.addr = p->src, .length = 128};
 		struct entry *e = map_lookup(&block6, &key);
 		int found = e ? apply_entry(e, st, c, p->bytes) : UNLISTED;
-		if (found != UNLISTED || !prefix)
+		if (found != UNLISTED || (!in_prefix48 && !in_prefix32))
 			return found;
 		single = 0;
 	}
-	/* net_lengths6 leaves out prefixes shorter than /32. */
+	/* Most often one prefix of a /48 is left to be looked up. */
+	u32 lengths = f->net_lengths48[in48 & (PREFIXES - 1)];
+	if (!maybe_allowed && !in_prefix32 && lengths < 256) {
+		u64 found_hash;
+		struct key6 key = key6_of(p->src.hi, p->src.lo, lengths - 1, &found_hash);
+		struct entry *e = lengths && in_bloom(found_hash) ? map_lookup(&block6, &key) : 0;
+		return e ? apply_entry(e, st, c, p->bytes) : UNLISTED;
+	}
+	/* net_lengths32 leaves out prefixes shorter than /32. */
 	u32 how = maybe_allowed * MAYBE_ALLOWED | single * SINGLE | short6 * SHORT;
-	return match6(p->src.hi, p->src.lo, net, how, p->bytes);
+	return match6(p->src.hi, p->src.lo, how, p->bytes);
 }

@@ -23,6 +23,7 @@ ebpf-engine slow-scan      | -run TestEngineSlowScan ./e2e
 ebpf-engine blocks         | -run Test(Block|EngineBlockDelay) ./e2e
 ebpf-engine flood          | -run TestEngineUnderFlood ./e2e
 ebpf-engine parser         | -run Test(ParserAgreesWithTheModel|CutFrames) ./bpf
+ebpf-engine cost           | -run TestCostBesideXDPFilter ./bpf
 ebpf-engine protected      | -run TestNoBlocklistDrops ./services/ebpfengine/blocklist
 container-guard latency    | -run TestAcceptGuard(Latency|OrderLatency|Burst) ./e2e
 container-guard limits     | -run TestAcceptGuard(Caps|Blocks|LineToDrop) ./e2e
