@@ -25,6 +25,11 @@ const (
 	// MaxBlockSource is the longest Source, in bytes.
 	MaxBlockSource = 128
 
+	// MinBlockBits4 and MinBlockBits6 are the lengths of the widest prefixes that an operator or a
+	// feed may block: the largest that a registry hands out. A wider one is more likely a mistake.
+	MinBlockBits4 = 8
+	MinBlockBits6 = 19
+
 	maxBlockValue = 4 << 10
 )
 
@@ -47,6 +52,10 @@ type Block struct {
 	Expires time.Time `json:"expires"`
 	// Reason is for people: why, such as the title of the alert.
 	Reason string `json:"reason,omitempty"`
+	// Policy and AlertID are the policy that made an automatic block and the alert that it
+	// answered; empty for a block of an operator.
+	Policy  string `json:"policy,omitempty"`
+	AlertID string `json:"alert_id,omitempty"`
 	// Source is its owner: a module such as "container-guard", or "operator".
 	Source string `json:"source"`
 	// Created is when it was first written.
@@ -58,9 +67,9 @@ type Block struct {
 }
 
 // ParseBlockPrefix reads an address or a prefix such as 203.0.113.7, 203.0.113.0/24 or
-// 2001:db8::/64 and returns it in the one form that has a key: host bits cleared,
-// ::ffff:203.0.113.7 as IPv4. It returns ErrInvalidBlock for anything else, also for
-// a zone, which names an interface of one host.
+// 2001:db8::/64 and returns it in the one form that has a key: ::ffff:203.0.113.7 as
+// IPv4. It returns ErrInvalidBlock for anything else, also for a zone, which names an
+// interface of one host, and for host bits: 203.0.113.7/24 may mean one address or 256.
 func ParseBlockPrefix(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
@@ -70,7 +79,21 @@ func ParseBlockPrefix(text string) (netip.Prefix, error) {
 		}
 		prefix = netip.PrefixFrom(addr, addr.BitLen())
 	}
-	return canonical(prefix), nil
+	clean := canonical(prefix)
+	if addr := prefix.Addr(); addr != clean.Addr() && addr.Unmap() != clean.Addr() {
+		single := netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+		return netip.Prefix{}, fmt.Errorf("%w: %s has bits beyond its length: use %s, or %s for the one address", ErrInvalidBlock, prefix, clean, single)
+	}
+	return clean, nil
+}
+
+// CheckBlockWidth returns ErrInvalidBlock for a prefix that is shorter than MinBlockBits4 or
+// MinBlockBits6.
+func CheckBlockWidth(p netip.Prefix) error {
+	if p.Addr().Is4() && p.Bits() >= MinBlockBits4 || p.Addr().Is6() && p.Bits() >= MinBlockBits6 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is too wide, at least /%d for IPv4 and /%d for IPv6", ErrInvalidBlock, p, MinBlockBits4, MinBlockBits6)
 }
 
 // canonical clears the host bits and turns IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2) into IPv4.
@@ -165,6 +188,8 @@ func (b Block) check() error {
 		return fmt.Errorf("%w: the source must be text of 1 to %d bytes", ErrInvalidBlock, MaxBlockSource)
 	case len(b.Reason) > MaxBlockReason || !utf8.ValidString(b.Reason):
 		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrInvalidBlock, MaxBlockReason)
+	case len(b.Policy) > MaxBlockSource || !utf8.ValidString(b.Policy) || len(b.AlertID) > MaxBlockSource || !utf8.ValidString(b.AlertID):
+		return fmt.Errorf("%w: policy and alert_id must be text of at most %d bytes", ErrInvalidBlock, MaxBlockSource)
 	case b.Created.IsZero() || !b.Expires.After(b.Created):
 		return fmt.Errorf("%w: it must expire after it was created", ErrInvalidBlock)
 	case b.Expires.UTC().Year() > 9999: // not possible in JSON (RFC 3339, section 1)

@@ -24,13 +24,13 @@ func TestBlockPrefixHasOneForm(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][2]string{
 		"203.0.113.7":              {"203.0.113.7/32", "cb007107-32"},
-		"203.0.113.7/24":           {"203.0.113.0/24", "cb007100-24"},
+		"203.0.113.0/24":           {"203.0.113.0/24", "cb007100-24"},
 		"::ffff:203.0.113.7":       {"203.0.113.7/32", "cb007107-32"},
-		"::ffff:203.0.113.7/120":   {"203.0.113.0/24", "cb007100-24"},
-		"2001:DB8::1/64":           {"2001:db8::/64", "20010db8000000000000000000000000-64"},
+		"::ffff:203.0.113.0/120":   {"203.0.113.0/24", "cb007100-24"},
+		"2001:DB8::/64":            {"2001:db8::/64", "20010db8000000000000000000000000-64"},
 		"::/0":                     {"::/0", "00000000000000000000000000000000-0"},
 		"0.0.0.0/0":                {"0.0.0.0/0", "00000000-0"},
-		"::ffff:0.0.0.0/90":        {"::ffc0:0:0/90", "00000000000000000000ffc000000000-90"},
+		"::ffc0:0:0/90":            {"::ffc0:0:0/90", "00000000000000000000ffc000000000-90"},
 		"fe80::1":                  {"fe80::1/128", "fe800000000000000000000000000001-128"},
 		"255.255.255.255/32":       {"255.255.255.255/32", "ffffffff-32"},
 		"0:0:0:0:0:ffff:cb00:7107": {"203.0.113.7/32", "cb007107-32"},
@@ -56,6 +56,27 @@ func TestBlockPrefixHasOneForm(t *testing.T) {
 		_, err := bus.ParseBlockPrefix(text)
 		require.ErrorIs(t, err, bus.ErrInvalidBlock, "%q", text)
 		require.NotContains(t, err.Error(), "\x1b")
+	}
+}
+
+func TestBlockPrefixWithHostBitsNamesTheRightOnes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"10.191.1.13/29":         "use 10.191.1.8/29, or 10.191.1.13/32",
+		"2001:db8::1/64":         "use 2001:db8::/64, or 2001:db8::1/128",
+		"::ffff:203.0.113.7/120": "use 203.0.113.0/24, or 203.0.113.7/32",
+	} {
+		_, err := bus.ParseBlockPrefix(text)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestWidePrefixIsRefused(t *testing.T) {
+	t.Parallel()
+	for text, allowed := range map[string]bool{"10.0.0.0/8": true, "10.0.0.0/7": false, "0.0.0.0/0": false, "2001:e000::/19": true, "2001:c000::/18": false, "::/0": false} {
+		err := bus.CheckBlockWidth(netip.MustParsePrefix(text))
+		require.Equal(t, allowed, err == nil, "%s: %v", text, err)
 	}
 }
 

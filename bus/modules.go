@@ -40,7 +40,7 @@ func SinkName(module, sink string) string { return module + "-" + sink }
 
 // modules is the table.
 var modules = []Module{
-	{Name: EBPFEngine, Produces: []StreamName{Packets}, Reads: []string{BlocklistBucket}},
+	{Name: EBPFEngine, Produces: []StreamName{Packets, Actions}, Reads: []string{BlocklistBucket}},
 	{Name: LogPipeline, Produces: []StreamName{Alerts}, Consumes: []Subscription{{Stream: Packets}}},
 	{Name: SBOMScanner, Produces: []StreamName{Alerts}},
 	{

@@ -19,8 +19,8 @@ const (
 )
 
 // Action is one thing that was done, or not done, about an alert. Kind is one of pause,
-// disconnect, isolate, kill, stop, block-source, notify, release, and evidence, which is
-// reported only if it failed.
+// disconnect, isolate, kill, stop, block-source, notify, release, accept-feed, and evidence,
+// which is reported only if it failed.
 type Action struct {
 	ID         string     `json:"id"`
 	Schema     int        `json:"schema"`

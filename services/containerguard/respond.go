@@ -213,7 +213,7 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 	began := time.Now()
 	entry, err := r.extendBlock(ctx, bus.Block{
 		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Expires: expires, Created: r.started.UTC(),
-		Source: Name, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
+		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	})
 	took := time.Since(began).Milliseconds()
 	if !queued {
