@@ -19,14 +19,15 @@ import (
 
 func (a *app) blocklistCommand() *cobra.Command {
 	cmd := group("blocklist", "show and change the blocked addresses",
-		a.blocklistAddCommand(), a.blocklistDelCommand(), a.blocklistListCommand())
+		a.blocklistAddCommand(), a.blocklistDelCommand(), a.blocklistListCommand(),
+		a.blocklistCheckCommand(), a.blocklistAcceptCommand())
 	cmd.Long = `Shows and changes what every packet engine on the bus drops. An entry is an
 address or a prefix and expires. For permanent lists use block feeds: the files
 of ebpf.blocklist_files.
 
-The protected addresses of a machine always pass, whatever is blocked: its own
-addresses, gateways, DNS and DHCP servers, the bus, the peers of SSH logins,
-loopback and link-local.`
+The protected addresses of a machine always pass, whatever is blocked: those of
+ebpf.allow, its own addresses, gateways, DNS and DHCP servers, the bus, the
+peers of SSH logins, loopback and link-local.`
 	return cmd
 }
 
@@ -52,7 +53,7 @@ The owner of an IPv6 address usually has a whole /64: block that prefix.`,
 		Example: `  ironpost blocklist add 203.0.113.7
   ironpost blocklist add 203.0.113.0/24 --for 7d --reason "nightly scans"
   ironpost blocklist add 2001:db8:1:2::/64 --for 1h
-  ironpost blocklist add 0.0.0.0/0 --for 10m --force`,
+  ironpost blocklist add 192.0.0.0/8 --for 10m --force`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.blocklistAdd(cmd.Context(), args[0], f) },
 	}
@@ -95,6 +96,9 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f blocklistAddFlags
 func newBlock(text string, f blocklistAddFlags) (bus.Block, error) {
 	prefix, err := bus.ParseBlockPrefix(text)
 	if err != nil {
+		return bus.Block{}, err
+	}
+	if err := bus.CheckBlockWidth(prefix); err != nil {
 		return bus.Block{}, err
 	}
 	d, ok := parseDuration(f.duration)
@@ -206,7 +210,7 @@ func (a *app) blocklistDel(ctx context.Context, args []string) error {
 			if err := list.Remove(ctx, p); err != nil {
 				return err
 			}
-			if err := a.reportRemoved(p, before); err != nil {
+			if err := a.reportRemoved(p, before, a.filesThatBlock(ctx, conn, p.Addr())); err != nil {
 				missing = append(missing, err)
 			}
 		}
@@ -215,8 +219,9 @@ func (a *app) blocklistDel(ctx context.Context, args []string) error {
 }
 
 // reportRemoved prints that p was removed, or returns an error if it had no
-// entry; before are the entries before the removal.
-func (a *app) reportRemoved(p netip.Prefix, before []bus.Block) error {
+// entry; before are the entries before the removal, files the feeds that have
+// the address.
+func (a *app) reportRemoved(p netip.Prefix, before []bus.Block, files []string) error {
 	existed := slices.ContainsFunc(before, func(b bus.Block) bool { return b.Prefix == p && !b.Hub })
 	var wider []string
 	for _, b := range before {
@@ -227,6 +232,7 @@ func (a *app) reportRemoved(p netip.Prefix, before []bus.Block) error {
 			wider = append(wider, b.Prefix.String())
 		}
 	}
+	wider = append(wider, files...)
 	still := ""
 	if len(wider) > 0 {
 		still = "; it is still blocked by " + strings.Join(wider, ", ")

@@ -109,27 +109,41 @@ func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f blocklistList
 	return nil
 }
 
-// requestEngines asks every packet engine on the bus, page by page. An engine
-// that does not answer is left out.
-func requestEngines(ctx context.Context, conn *bus.Conn, r blocklist.ListRequest) ([]blocklist.ListResponse, error) {
+// engineHosts returns the hosts with a packet engine on the bus, sorted.
+func engineHosts(ctx context.Context, conn *bus.Conn) ([]string, error) {
 	services, err := conn.Discover(ctx, discoverWait)
 	if err != nil {
 		return nil, err
 	}
-	services = slices.DeleteFunc(services, func(s bus.ServiceStatus) bool { return s.Module != bus.EBPFEngine })
-	sameHost := func(a, b bus.ServiceStatus) bool { return a.Host == b.Host } // they are sorted by host
+	var hosts []string
+	for _, s := range services {
+		if s.Module == bus.EBPFEngine {
+			hosts = append(hosts, s.Host)
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts), nil
+}
+
+// requestEngines asks every packet engine on the bus, page by page. An engine
+// that does not answer is left out.
+func requestEngines(ctx context.Context, conn *bus.Conn, r blocklist.ListRequest) ([]blocklist.ListResponse, error) {
+	hosts, err := engineHosts(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	var answers []blocklist.ListResponse
-	for _, s := range slices.CompactFunc(services, sameHost) {
+	for _, host := range hosts {
 		page := r
 		for range maxPages {
 			var a blocklist.ListResponse
-			if err := conn.Request(ctx, bus.VerbSubject(s.Module, s.Host, "blocklist"), page, &a); err != nil {
+			if err := conn.Request(ctx, bus.VerbSubject(bus.EBPFEngine, host, blocklist.VerbList), page, &a); err != nil {
 				if ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
 					return nil, err
 				}
 				break
 			}
-			a.Host = cmp.Or(a.Host, s.Host)
+			a.Host = cmp.Or(a.Host, host)
 			answers = append(answers, a)
 			if !a.More || len(a.Entries) == 0 || r.Limit == 1 {
 				break

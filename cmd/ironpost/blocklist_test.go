@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,9 @@ func TestBlocklistAddRefusesInvalidArguments(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"evil.example"},
+		{"0.0.0.0/0", "--force"},
+		{"2000::/18"},
+		{"10.191.1.13/29"},
 		{"203.0.113.7", "--for", "0s"},
 		{"203.0.113.7", "--for", "soon"},
 		{"203.0.113.7", "--for", "9999d"},
@@ -100,14 +104,14 @@ func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 			{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway},
 		}}
 	})
-	for _, prefix := range []string{"192.0.2.1", "192.0.0.0/16", "0.0.0.0/0"} {
+	for _, prefix := range []string{"192.0.2.1", "192.0.0.0/16", "192.0.0.0/8"} {
 		r := on(t, b, "blocklist", "add", prefix)
 		require.Equal(t, exitError, r.code)
 		require.Contains(t, r.err, "192.0.2.1/32 (gateway of web1)")
 		require.Contains(t, r.err, "--force")
 	}
 	require.Empty(t, entries(t, b))
-	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "0.0.0.0/0", "--force", "--for", "1m").code)
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "192.0.0.0/8", "--force", "--for", "1m").code)
 	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.2").code)
 	require.Len(t, entries(t, b), 2)
 
@@ -117,6 +121,61 @@ func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 	r = on(t, b, "blocklist", "add", "198.51.100.0/24")
 	require.Equal(t, exitError, r.code)
 	require.Contains(t, r.err, "198.51.100.4/32")
+}
+
+func TestBlocklistCheckTellsByWhatAndExitsWith4(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	prefix := netip.MustParsePrefix
+	created, expires := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 1, 2, 4, 4, 5, 0, time.UTC)
+	answers := map[string]blocklist.CheckResponse{
+		"203.0.113.7": {Verdict: blocklist.Blocked, Interfaces: []string{"eth0"}, Blocks: []blocklist.CheckedBlock{
+			{Enforced: true, Entry: blocklist.Entry{
+				Prefix: prefix("203.0.113.7/32"), Source: bus.ContainerGuard, Policy: "brute", AlertID: "a1", Created: &created, Expires: &expires,
+				Packets: 42, Bytes: 420, Reason: "evil \x1b[31m",
+			}},
+			{Entry: blocklist.Entry{Prefix: prefix("203.0.113.0/24"), Feed: true}, File: "/etc/drop", Line: 12, Enforced: true},
+		}},
+		"192.0.2.1": {Verdict: blocklist.PassAllowed, Allowed: &blocklist.ProtectedAddress{Prefix: prefix("192.0.2.0/24"), Kind: blocklist.Allowed, From: "/etc/allow:3"}},
+		"192.0.2.2": {Verdict: blocklist.NotBlocked, Interfaces: []string{"eth0"}},
+	}
+	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1.2.3",
+		Verbs: map[string]bus.Verb{blocklist.VerbCheck: func(_ context.Context, body []byte) (any, error) {
+			var r blocklist.CheckRequest
+			err := json.Unmarshal(body, &r)
+			answer := answers[r.Address.String()]
+			answer.Host, answer.Address = b.Host(), r.Address
+			return answer, err
+		}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+
+	r := on(t, b, "blocklist", "check", "203.0.113.7")
+	require.Equal(t, exitFindings, r.code, r.err)
+	for _, want := range []string{
+		`^203\.0\.113\.7 is blocked on testhost \(eth0\)$`, `^203\.0\.113\.7/32 +by +container-guard$`, `policy +brute, alert a1$`, `since +2026-01-02T`,
+		`dropped +42 packets, 420 bytes$`, `reason +evil \\x1b\[31m$`, `^203\.0\.113\.0/24 +file +/etc/drop:12$`,
+	} {
+		require.Regexp(t, "(?m)"+want, r.out)
+	}
+	for line := range strings.Lines(r.out) {
+		require.LessOrEqual(t, len(strings.TrimRight(line, "\n")), 80)
+	}
+	r = on(t, b, "blocklist", "check", "203.0.113.7", "--json")
+	require.Equal(t, exitFindings, r.code)
+	require.Contains(t, r.out, `"alert_id":"a1"`)
+	r = on(t, b, "blocklist", "check", "192.0.2.1")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "192.0.2.0/24 (allowed, by /etc/allow:3)")
+	require.Equal(t, exitOK, on(t, b, "blocklist", "check", "192.0.2.2").code)
+	require.Equal(t, exitUsage, call(t, "blocklist", "check", "192.0.2.0/24").code)
+
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.7").code)
+	r = on(t, b, "blocklist", "del", "203.0.113.7")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "203.0.113.7/32 is removed; it is still blocked by /etc/drop:12 on testhost (203.0.113.0/24)")
 }
 
 func TestBlocklistListShowsHits(t *testing.T) {

@@ -24,7 +24,8 @@ const exitHelp = `Exit codes:
   1  an error, or a broken audit trail
   2  wrong usage
   3  the configuration or a policy is invalid
-  4  replay found something; scan found what --fail-on names
+  4  replay found something; scan found what --fail-on names;
+     blocklist check: the address is blocked
   5  the daemon, or PostgreSQL, cannot be reached
   6  the daemon or one of its modules is degraded or unhealthy, or the servers
      of an external bus have no leader`

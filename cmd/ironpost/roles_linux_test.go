@@ -84,6 +84,8 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"version", exitOK, exitOK, exitOK},
 		{"blocklist add 203.0.113.UID", exitOK, exitOK, exitUnreachable},
 		{"blocklist list", exitOK, exitOK, exitUnreachable},
+		{"blocklist check 203.0.113.UID", exitError, exitError, exitUnreachable}, // no engine runs
+		{"blocklist accept /etc/feed", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"blocklist del 203.0.113.UID", exitOK, exitOK, exitUnreachable},
 		// Root and member learn that the module does not run.
 		{"audit accept --reason known", exitUnreachable, exitUnreachable, exitUnreachable},

@@ -30,15 +30,15 @@ func (s *Service) newReconciler(filter *bpf.Filter) *blocklist.Reconciler {
 		return all
 	}
 	return blocklist.New(
-		blocklist.Config{MaxEntries: s.cfg.BlocklistMaxEntries, Files: s.cfg.BlocklistFiles},
+		blocklist.Config{MaxEntries: s.cfg.BlocklistMaxEntries, Files: s.cfg.BlocklistFiles, Allow: s.cfg.Allow, StateDir: s.deps.DataDir},
 		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Peers: peers, Log: s.log},
 	)
 }
 
-// reconcileBlocklist runs the reconciler and serves the verb "blocklist" until ctx ends.
+// reconcileBlocklist runs the reconciler and serves its verbs until ctx ends.
 func (s *Service) reconcileBlocklist(ctx context.Context, k *kernel) error {
 	stop, err := s.deps.Bus.Serve(ctx, bus.ServiceConfig{
-		Module: Name, Host: s.deps.Host, Verbs: map[string]bus.Verb{"blocklist": k.reconciler.Verb(s.deps.Host)},
+		Module: Name, Host: s.deps.Host, Verbs: s.verbs(k),
 	})
 	if err != nil {
 		return fmt.Errorf("packet engine: %w", err)
@@ -86,13 +86,16 @@ func (s *Service) droppedPackets() uint64 {
 }
 
 // watchedInterfaces returns the names of the watched interfaces, which share the blocklist.
-func (s *Service) watchedInterfaces() string {
+func (s *Service) watchedInterfaces() string { return strings.Join(s.watchedNames(), ",") }
+
+// watchedNames returns the names of the watched interfaces, sorted.
+func (s *Service) watchedNames() []string {
 	interfaces, _ := s.interfaces.all() // sorted
-	var names []string
+	names := []string{}
 	for _, i := range interfaces {
 		if i.attached.mode != "" {
 			names = append(names, i.name)
 		}
 	}
-	return strings.Join(names, ",")
+	return names
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	BlocklistMaxEntries int `toml:"blocklist_max_entries"`
 	// BlocklistFiles are files of addresses and networks to block, reread when they change.
 	BlocklistFiles []string `toml:"blocklist_files"`
+	// Allow are addresses, prefixes, and files of them, that are never blocked and cause no finding.
+	Allow []string `toml:"allow"`
 	// PinPath is the folder of a bpf file system that keeps programs and lists in force without the process.
 	PinPath string `toml:"pin_path"`
 	// Detect is the section [ebpf.detect].
@@ -37,7 +40,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Interface: InterfaceAuto, XDPMode: "auto", RingBufferSize: 256 << 10, BlocklistMaxEntries: 10_000,
-		BlocklistFiles: []string{}, PinPath: "/sys/fs/bpf/ironpost", Detect: detect.DefaultConfig(),
+		BlocklistFiles: []string{}, Allow: []string{}, PinPath: "/sys/fs/bpf/ironpost", Detect: detect.DefaultConfig(),
 	}
 }
 
@@ -49,8 +52,20 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("ring_buffer_size", checkRing(c.RingBufferSize))
 	p.Add("blocklist_max_entries", setting.Between(c.BlocklistMaxEntries, 1, 1<<20))
 	p.Each("blocklist_files", c.BlocklistFiles, setting.Path)
+	p.Each("allow", c.Allow, checkAllow)
 	p.Add("pin_path", checkPins(c.PinPath))
 	return append(p, setting.Problems(c.Detect.Validate()).Under("detect")...)
+}
+
+// checkAllow requires an address, a prefix or the absolute path of a file.
+func checkAllow(element string) string {
+	if blocklist.IsAllowFile(element) {
+		return setting.Path(element)
+	}
+	if err := blocklist.CheckAllowed(element); err != nil {
+		return err.Error() + "; a file needs an absolute path"
+	}
+	return ""
 }
 
 // checkPins refuses paths with dots, which the bpf file system does not allow in names (bpf(2), BPF_OBJ_PIN).

@@ -21,6 +21,7 @@ const (
 	topicFinding   = "finding interfaces"
 	topicPinned    = "pinned interfaces"
 	topicInterface = "interface " // and its name
+	topicRenamed   = "renamed "   // and its former name
 	topicReading   = "reading "   // and its name
 )
 
@@ -49,6 +50,7 @@ func withPrefix(prefix string, err error) string {
 // snapshot is everything that Health and the metrics show.
 type snapshot struct {
 	reasons    []string // besides those of Service.health
+	notes      []string // remarks of the blocklist
 	interfaces []interfaceState
 	forgotten  map[string]uint64
 	detections map[string]uint64
@@ -66,10 +68,13 @@ func (s *Service) snapshot() snapshot {
 	out.interfaces, out.forgotten = s.interfaces.all()
 	out.outbox = s.box.Stats()
 	if k != nil {
-		out.blocklist, out.reasons = k.reconciler.Counters(), k.reconciler.Reasons()
+		out.blocklist, out.reasons, out.notes = k.reconciler.Counters(), k.reconciler.Reasons(), k.reconciler.Remarks()
 	}
 	if pub != nil {
 		out.publisher = pub.Stats()
+	}
+	if wanted := out.blocklist["blocklist_bus_entries"] + out.blocklist["blocklist_feed_entries"]; wanted > 0 && len(s.watchedNames()) == 0 {
+		out.reasons = append(out.reasons, fmt.Sprintf("%d blocks are wanted and nothing enforces them: no interface is watched", wanted))
 	}
 	if since := out.publisher.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
 		out.reasons = append(out.reasons, "packet records cannot be stored since "+since.UTC().Format(time.RFC3339)+": windows are merged, samples dropped")
@@ -89,6 +94,9 @@ func (n snapshot) remarks() []health.Reason {
 	var out []health.Reason
 	add := func(format string, args ...any) {
 		out = append(out, health.Reason{Status: event.Healthy, Text: fmt.Sprintf(format, args...)})
+	}
+	for _, note := range n.notes {
+		add("%s", note)
 	}
 	for _, i := range n.interfaces {
 		at := i.attached

@@ -79,7 +79,7 @@ func (set *watchedSet) update(ctx context.Context) {
 	set.reportMissing(names, found, missing)
 	set.stopStale(found)
 	for _, on := range found {
-		if set.watchers[on.Name] == nil {
+		if set.watchers[on.Name] == nil && !set.watches(on.Index) {
 			set.tryAttach(ctx, on)
 		}
 	}
@@ -118,22 +118,47 @@ func (set *watchedSet) reportMissing(names []string, found []attach.Interface, m
 	}
 }
 
-// exists reports whether the interface of a watcher exists, though it was not found.
+// exists reports whether the interface of a watcher exists, though it was not found under that name.
 func (set *watchedSet) exists(name string) bool {
 	w := set.watchers[name]
-	return w != nil && attach.Exists(w.on)
+	return w != nil && attach.NameNow(w.on) != ""
+}
+
+// watches reports whether a watcher is on the interface with that index, under whichever name it was found.
+func (set *watchedSet) watches(index int) bool {
+	for _, w := range set.watchers {
+		if w.on.Index == index {
+			return true
+		}
+	}
+	return false
+}
+
+// reportRenamed sets the reason for an interface that is watched on under another name. With auto that is no fault: it would be
+// found again.
+func (set *watchedSet) reportRenamed(w *watcher) {
+	now := attach.NameNow(w.on)
+	reason := ""
+	if now != w.on.Name && now != "" && set.s.cfg.Interface != InterfaceAuto && !slices.Contains(set.s.cfg.Interfaces(), now) {
+		reason = w.on.Name + " is called " + now + " now and is watched on until the next start: put " + now + " into ebpf.interface"
+	}
+	set.s.setReason(topicRenamed+w.on.Name, reason)
 }
 
 // stopStale stops the watchers of interfaces that are gone, were made anew, or lost the program, and those whose program has no
-// room for CPUs that came online. An interface that exists but was not found is watched on, for the reasons of withPinned.
+// room for CPUs that came online. An interface that exists but was not found is watched on: it was renamed, or for the reasons of
+// withPinned.
 func (set *watchedSet) stopStale(found []attach.Interface) {
 	for _, name := range slices.Sorted(maps.Keys(set.watchers)) {
 		w := set.watchers[name]
 		same := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index == w.on.Index })
-		usable := w.attached() && (same || set.exists(name))
+		replaced := slices.ContainsFunc(found, func(i attach.Interface) bool { return i.Name == name && i.Index != w.on.Index })
+		usable := w.attached() && !replaced && (same || set.exists(name))
 		if usable && (!same || !w.engine.CPUsAdded()) {
+			set.reportRenamed(w)
 			continue
 		}
+		set.s.setReason(topicRenamed+name, "")
 		w.stop(!usable) // a usable program is replaced in one step
 		delete(set.watchers, name)
 		set.s.interfaces.setUnwatched(name)

@@ -25,6 +25,7 @@ type interfaceState struct {
 	totals     traffic.Counters
 	promoted   int     // sources with a record of their own in the latest window
 	unreadable uint64  // windows that could not be read
+	muted      uint64  // detections of allowed actors
 	seconds    float64 // a packet takes in the program, 0 while unknown
 	detector   detect.Stats
 }

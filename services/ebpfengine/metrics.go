@@ -39,6 +39,7 @@ func (i *interfaceState) measures() []measure {
 		{"lost_sources_table_full", "table_refused_packets_total", refused, float64(t.SourcesRefused), "table", "sources"},
 		{"lost_targets_table_full", "table_refused_packets_total", refused, float64(t.TargetsRefused), "table", "targets"},
 		{"lost_unreadable_windows", "unreadable_windows_total", "Intervals that could not be read.", float64(i.unreadable), "", ""},
+		{"muted_detections", "muted_detections_total", "Detections of an actor in ebpf.allow, not published.", float64(i.muted), "", ""},
 		{"promoted", "promoted_sources", "Sources with a record of their own in the newest interval.", float64(i.promoted), "", ""},
 		{"", "followed_sources", "Sources that the detectors follow.", float64(i.detector.Sources), "", ""},
 		{"", "running_attacks", "Attacks in progress.", float64(i.detector.Running), "", ""},

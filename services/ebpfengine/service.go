@@ -28,6 +28,8 @@ type Deps struct {
 	Metrics prometheus.Registerer // nil: none
 	// InFlight bounds the records that are published and not yet stored; 0 means the service's own bound.
 	InFlight bus.InFlight
+	// DataDir is the module's own folder, made if it is missing; it holds the contents of feeds. Empty: they are not kept.
+	DataDir string
 	// Peers returns the machines whose modules are connected to this one's bus, which no block may cut off; nil: none.
 	Peers func() []netip.Addr
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ const windowInterval = time.Second
 type watcher struct {
 	s  *Service
 	on attach.Interface
+	// allows reports whether the operator allows an address, so that it causes no finding.
+	allows func(netip.Addr) bool
 
 	handles  sync.Mutex // guards closed and detach: close must not overtake a system call with engine or link; health does not take it
 	closed   bool
@@ -49,7 +52,7 @@ func (s *Service) attach(k *kernel, on attach.Interface) (*watcher, error) {
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	w := &watcher{s: s, on: on, engine: engine, link: link, detector: detect.New(s.cfg.Detect), sampling: 1, done: make(chan struct{})}
+	w := &watcher{s: s, on: on, allows: k.reconciler.Allows, engine: engine, link: link, detector: detect.New(s.cfg.Detect), sampling: 1, done: make(chan struct{})}
 	w.egress, w.noEgress = attachEgress(on, engine)
 	s.interfaces.setWatched(w)
 	s.log.WithField("interface", on.Name).WithField("mode", link.Interface.Mode).WithField("adopted", link.Adopted).
@@ -149,9 +152,13 @@ func (w *watcher) collect(now time.Time) {
 	w.queueDetections(found)
 }
 
-// queueDetections hands detections to the outbox.
+// queueDetections hands detections to the outbox, but for those of an allowed actor, which are counted.
 func (w *watcher) queueDetections(found []detect.Detection) {
 	for _, d := range found {
+		if actor, err := netip.ParseAddr(d.Actor); err == nil && w.allows(actor) {
+			w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.muted++ })
+			continue
+		}
 		w.s.box.Detection(d.Packet(w.s.deps.Host))
 		w.s.mu.Lock()
 		w.s.detections[d.Name]++

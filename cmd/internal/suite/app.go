@@ -38,6 +38,7 @@ type app struct {
 
 	bus         *connections
 	monitor     *streamMonitor
+	enforcement *enforcement
 	maintenance *streamMaintenance
 	edges       *edge.Monitor
 	background  *background
@@ -84,6 +85,7 @@ func (a *app) start(ctx context.Context) (err error) {
 	}
 	if a.bus.admin != nil {
 		a.monitor = newStreamMonitor(a.bus)
+		a.enforcement = &enforcement{conn: a.bus.admin, host: a.cfg.General.Host}
 		a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
 	}
 	if a.bus.server != nil {
@@ -126,6 +128,7 @@ func (a *app) maintainStreams() error {
 		return err
 	}
 	a.background.repeat("stream monitor", a.monitor.run)
+	a.background.repeat("enforcement of blocks", a.enforcement.run)
 	a.background.repeat("stream maintenance", a.maintenance.run)
 	return nil
 }
@@ -190,6 +193,9 @@ func (a *app) observe(context.Context) map[string][]string {
 			out[name] = append(out[name], reasons...)
 		}
 		out[busName] = append(out[busName], a.bus.admin.Reasons()...)
+		if reason := a.enforcement.reason.Load(); reason != nil {
+			out[busName] = append(out[busName], *reason)
+		}
 	}
 	for name, conn := range a.bus.modules {
 		out[name] = append(out[name], conn.Reasons()...)

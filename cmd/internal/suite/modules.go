@@ -85,7 +85,7 @@ func EBPFEngine() Module {
 		of: bus.EBPFEngine, metricsOffset: 1,
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return ebpfengine.New(c.EBPF, ebpfengine.Deps{
-				Bus: d.Bus, Peers: d.Peers, Host: d.Host, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
+				Bus: d.Bus, Peers: d.Peers, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
 			})
 		},
 		StillActive: func(c Config) []string { return ebpfengine.StillAttached(c.EBPF) },

@@ -108,6 +108,7 @@ var variables = []variable{
 	{"IRONPOST_STORAGE_REDIS_URL_FILE", "log_pipeline.storage.redis_url_file", "", ""},
 	// Of the packet engine.
 	{"IRONPOST_EBPF_BLOCKLIST_FILES", "ebpf.blocklist_files", "/a/list, /b", `["/a/list", "/b"]`},
+	{"IRONPOST_EBPF_ALLOW", "ebpf.allow", "192.0.2.0/24, /b", `["192.0.2.0/24", "/b"]`},
 	{"IRONPOST_EBPF_PIN_PATH", "ebpf.pin_path", "/sys/fs/bpf/other", `"/sys/fs/bpf/other"`},
 	{"IRONPOST_EBPF_DETECT_SCAN_PORTS", "ebpf.detect.scan_ports", "20", "20"},
 	{"IRONPOST_EBPF_DETECT_SCAN_HOSTS", "ebpf.detect.scan_hosts", "20", "20"},

@@ -54,8 +54,8 @@ func (Pins) RemoveExcept([]Interface) (int, error) { return 0, nil }
 // Egress returns ErrUnsupported.
 func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, unsupported() }
 
-// Exists returns false.
-func Exists(Interface) bool { return false }
+// NameNow returns "".
+func NameNow(Interface) string { return "" }
 
 // MissingRequirements returns that XDP needs Linux.
 func MissingRequirements() []string { return []string{"XDP needs Linux"} }

@@ -126,8 +126,11 @@ func byIndex(index int) (Interface, error) {
 	return interfaceOf(l.Attrs()), nil
 }
 
-// Exists reports whether the interface still exists under its name.
-func Exists(i Interface) bool {
+// NameNow returns the present name of an interface, which may have been renamed; "" if it is gone.
+func NameNow(i Interface) string {
 	now, err := byIndex(i.Index)
-	return err == nil && now.Name == i.Name
+	if err != nil {
+		return ""
+	}
+	return now.Name
 }

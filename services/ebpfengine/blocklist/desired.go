@@ -226,6 +226,18 @@ func (p *plan) desired(prefix netip.Prefix) (bpf.Entry, bool) {
 	return e, e.Reason != 0
 }
 
+// wanted is desired for what has no room too.
+func (p *plan) wanted(prefix netip.Prefix) (bpf.Entry, bool) {
+	e := bpf.Entry{Prefix: prefix}
+	if b, known := p.blocks[prefix]; known {
+		e.Reason, e.Expires = ownedByBucket, b.Expires
+	}
+	if p.feeds.contains(prefix, len(p.feeds.list)) {
+		e.Reason, e.Expires = e.Reason|ownedByFeed, time.Time{}
+	}
+	return e, e.Reason != 0
+}
+
 // overflow counts the entries without room.
 func (p *plan) overflow() (ofBucket, ofFeeds int) {
 	return max(0, len(p.blocks)-p.capacity), max(0, len(p.feeds.list)-p.quota)

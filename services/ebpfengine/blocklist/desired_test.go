@@ -350,8 +350,9 @@ func TestExtendedEntriesDoNotPileUp(t *testing.T) {
 
 func ExampleCovered() {
 	gateway := blocklist.ProtectedAddress{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway}
-	fmt.Println(blocklist.Covered([]blocklist.ProtectedAddress{gateway}, netip.MustParsePrefix("192.0.2.0/24")))
-	// Output: [{192.0.2.1/32 gateway}]
+	covered := blocklist.Covered([]blocklist.ProtectedAddress{gateway}, netip.MustParsePrefix("192.0.2.0/24"))
+	fmt.Println(covered[0].Prefix, covered[0].Kind)
+	// Output: 192.0.2.1/32 gateway
 }
 
 // Comparisons with a kernel that takes nothing do not queue the same prefixes again and again.

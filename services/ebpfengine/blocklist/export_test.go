@@ -39,10 +39,31 @@ type FilesReport struct {
 
 // FollowFiles calls each after every check of the files until ctx ends.
 func FollowFiles(ctx context.Context, paths []string, log logrus.FieldLogger, each func(FilesReport)) error {
-	return newFeedFiles(paths, log).follow(ctx, func(r filesReport) {
+	return newFeedFiles(paths, feedStore{}, nil, log).follow(ctx, func(r filesReport) {
 		each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: prefixesOf(r.list), Problems: r.problems, Bad: r.bad})
 	})
 }
+
+// FollowFilesIn returns what FollowFiles runs, with a store in the folder state, and how a feed is accepted meanwhile.
+func FollowFilesIn(state string, paths []string, log logrus.FieldLogger, each func(FilesReport)) (
+	accept func(string) (AcceptedFeed, error), run func(context.Context) error,
+) {
+	r := &Reconciler{accepts: make(chan acceptRequest)}
+	run = func(ctx context.Context) error {
+		return newFeedFiles(paths, feedStore{state}, r.accepts, log).follow(ctx, func(r filesReport) {
+			each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: prefixesOf(r.list), Problems: r.problems, Bad: r.bad})
+		})
+	}
+	return func(path string) (AcceptedFeed, error) { return r.AcceptFeed(context.Background(), path) }, run
+}
+
+// SizesAfter and Largest are the accepted sizes of a feed.
+func SizesAfter(sizes feedSizes, prefixes int, now time.Time) feedSizes {
+	return sizes.add(prefixes, now)
+}
+
+// Largest returns the largest size of a day.
+func Largest(sizes feedSizes, now time.Time) int { return sizes.largest(now) }
 
 // Plan is the desired state with a kernel to write into.
 type Plan struct{ p *plan }
@@ -103,7 +124,7 @@ func (p *Plan) Write(kernel Kernel, n int) (writes int, err error) {
 // reconciler returns one of this plan that does not look for SSH sessions.
 func (p *Plan) reconciler(kernel Kernel) *Reconciler {
 	deps := Deps{Kernel: kernel, Log: discard()}
-	r := &Reconciler{plan: p.p, deps: deps, protector: newProtector(deps)}
+	r := &Reconciler{plan: p.p, deps: deps, protector: newProtector(deps, nil)}
 	r.protector.sessions.next = time.Now().Add(time.Hour)
 	return r
 }

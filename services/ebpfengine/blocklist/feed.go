@@ -33,6 +33,8 @@ type Feed struct {
 	Lines    int       // that are neither empty nor a comment
 	Bad      int       // of them, those that cannot be used
 	BadLines []BadLine // the first ten of them
+	// HostBits counts prefixes such as 10.191.1.13/29, which stand for their network; FirstHostBits is the line of the first.
+	HostBits, FirstHostBits int
 
 	hasHeader bool
 }
@@ -82,6 +84,12 @@ func (f *Feed) add(number int, line string, readErr error) {
 	err := readErr
 	if !errors.Is(err, errLong) {
 		f.Prefixes, err = parseLine(line, f.Prefixes)
+	}
+	if errors.Is(err, errHostBits) {
+		if f.HostBits++; f.HostBits == 1 {
+			f.FirstHostBits = number
+		}
+		err = nil
 	}
 	switch {
 	case err == nil && len(f.Prefixes) == before:

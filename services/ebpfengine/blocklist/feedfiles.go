@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,8 +55,16 @@ type feedFile struct {
 	path     string
 	prefixes []feedPrefix // collapsed
 	bad      int          // lines that could not be used
-	loaded   bool         // at least once since the start
+	hostBits int          // prefixes with host bits, and the line of the first
+	firstBit int
+	loaded   bool // at least once since the start, or restored from the store
 	err      error
+	storeErr error
+	restored bool // prefixes are from the store and have not been reported
+
+	sizes    feedSizes
+	refused  *refusal // nil: the contents are in force, or cannot be read
+	accepted version  // accepted by an operator although it is small
 
 	read         version // the latest that was read
 	pending      version // the one that may still change
@@ -64,16 +73,35 @@ type feedFile struct {
 
 // feedFiles are all feeds, in the order of the configuration. They are for one goroutine.
 type feedFiles struct {
-	all []*feedFile
-	log logrus.FieldLogger
+	all     []*feedFile
+	store   feedStore
+	accepts <-chan acceptRequest
+	log     logrus.FieldLogger
 }
 
-func newFeedFiles(paths []string, log logrus.FieldLogger) *feedFiles {
-	f := &feedFiles{log: log}
-	for _, path := range paths {
-		f.all = append(f.all, &feedFile{path: path})
+// newFeedFiles returns the feeds at paths with what store has of them.
+func newFeedFiles(paths []string, store feedStore, accepts <-chan acceptRequest, log logrus.FieldLogger) *feedFiles {
+	f := &feedFiles{store: store, accepts: accepts, log: log}
+	for i, path := range paths {
+		file := &feedFile{path: path}
+		sizes, prefixes, err := store.load(path)
+		if err != nil {
+			log.WithError(err).WithField("path", path).Warn("cannot read the kept contents of a blocklist file")
+		} else if sizes != nil {
+			file.sizes, file.prefixes, file.loaded, file.restored = sizes, inFile(prefixes, i), true, true
+		}
+		f.all = append(f.all, file)
 	}
 	return f
+}
+
+// inFile returns prefixes as those of the file with this index, collapsed.
+func inFile(prefixes []netip.Prefix, index int) []feedPrefix {
+	list := make([]feedPrefix, len(prefixes))
+	for i, p := range prefixes {
+		list[i] = feedPrefix{Prefix: p, file: uint16(index)}
+	}
+	return collapse(list)
 }
 
 // filesReport is the result of one check of all files. List is nil unless changed.
@@ -82,6 +110,7 @@ type filesReport struct {
 	list     []feedPrefix // collapsed
 	complete bool         // each file has been loaded since the start
 	problems []string     // why files cannot be used
+	remarks  []string     // what was read otherwise than written
 	bad      int          // lines that could not be used
 }
 
@@ -107,9 +136,22 @@ func (f *feedFiles) follow(ctx context.Context, each func(filesReport)) error {
 func (f *feedFiles) check(now time.Time) (report filesReport, pending bool) {
 	for i, file := range f.all {
 		before := file.err
-		changed, changing := file.check(uint16(i), now, f.log)
+		changed, changing := file.check(i, now, f.log)
+		if changed {
+			file.storeErr = f.store.save(file.path, file.sizes, file.prefixes)
+		}
+		if file.storeErr != nil {
+			report.problems = append(report.problems, fmt.Sprintf("contents of blocklist file %s are not kept for a restart: %v", file.path, file.storeErr))
+		}
+		if file.restored { // what the kernel may have anyway
+			file.restored, changed = false, true
+		}
 		report.changed, pending = report.changed || changed, pending || changing
 		report.bad += file.bad
+		if file.hostBits > 0 {
+			report.remarks = append(report.remarks, fmt.Sprintf("blocklist file %s: %d prefixes have bits beyond their length and block the whole network, the first in line %d",
+				file.path, file.hostBits, file.firstBit))
+		}
 		if file.err == nil {
 			continue
 		}
@@ -137,7 +179,7 @@ func (f *feedFiles) check(now time.Time) (report filesReport, pending bool) {
 }
 
 // check reads the file, the one with this index, if it has changed and is quiet.
-func (f *feedFile) check(index uint16, now time.Time, log logrus.FieldLogger) (changed, changing bool) {
+func (f *feedFile) check(index int, now time.Time, log logrus.FieldLogger) (changed, changing bool) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		f.err = withoutPath(err)
@@ -158,11 +200,11 @@ func (f *feedFile) check(index uint16, now time.Time, log logrus.FieldLogger) (c
 	if f.read.info != nil && now.Sub(f.pendingSince) < quiet {
 		return false, true
 	}
-	return f.load(index, log)
+	return f.load(index, now, log)
 }
 
 // load reads the file. One that changes meanwhile is read again later.
-func (f *feedFile) load(index uint16, log logrus.FieldLogger) (changed, changing bool) {
+func (f *feedFile) load(index int, now time.Time, log logrus.FieldLogger) (changed, changing bool) {
 	feed, read, err := readFeedFile(f.path)
 	if errors.Is(err, errChanging) {
 		return false, true
@@ -171,16 +213,15 @@ func (f *feedFile) load(index uint16, log logrus.FieldLogger) (changed, changing
 	if err != nil {
 		return false, false
 	}
-	f.bad = feed.Bad
+	f.bad, f.hostBits, f.firstBit = feed.Bad, feed.HostBits, feed.FirstHostBits
 	if feed.Bad > 0 && len(feed.Prefixes) == 0 {
 		f.err = fmt.Errorf("%w: line %d: %w", errUnusable, feed.BadLines[0].Line, feed.BadLines[0].Err)
 		return false, false
 	}
-	list := make([]feedPrefix, len(feed.Prefixes))
-	for i, p := range feed.Prefixes {
-		list[i] = feedPrefix{Prefix: p, file: index}
+	if f.err = f.checkShrunk(len(feed.Prefixes), read, now); f.err != nil {
+		return false, false
 	}
-	f.prefixes, f.loaded = collapse(list), true
+	f.prefixes, f.loaded, f.sizes = inFile(feed.Prefixes, index), true, f.sizes.add(len(feed.Prefixes), now)
 	log.WithFields(logrus.Fields{"path": f.path, "lines": feed.Lines, "prefixes": len(f.prefixes), "bad_lines": feed.Bad}).Info("blocklist file read")
 	for _, bad := range feed.BadLines {
 		log.WithError(bad.Err).WithField("line", fmt.Sprintf("%s:%d", f.path, bad.Line)).Warn("cannot use line of blocklist file")
@@ -230,6 +271,10 @@ func (f *feedFiles) wait(ctx context.Context, w folderWatcher, timeout time.Dura
 		case <-ctx.Done():
 			return false
 		case <-timer.C:
+			return true
+		case request := <-f.accepts:
+			feed, err := f.accept(request.path)
+			request.reply <- acceptReply{feed, err}
 			return true
 		case e := <-w.events:
 			if f.concerns(e.Name) {

@@ -84,8 +84,8 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(dir, "new"), one))
 	until(t, reports, lists("198.51.100.2/32", "203.0.113.128/25", "2001:db8::/32"))
 
-	write(t, two, "")
-	until(t, reports, lists("198.51.100.2/32"))
+	write(t, two, "2001:db8::/32\n")
+	until(t, reports, lists("198.51.100.2/32", "2001:db8::/32"))
 }
 
 // A feed that is written in place is short for a while; its previous contents stay in force meanwhile.

@@ -5,26 +5,21 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-)
 
-// The widest prefixes a feed may hold. A wider one is more likely a mistake in the feed than intended; an operator can still
-// put it into the bucket. 224.0.0.0/3 is the widest that published lists of bogons use, a /12 the largest block of IPv6 that a
-// registry hands out.
-const (
-	widest4 = 3
-	widest6 = 12
+	"github.com/ironpost/ironpost/bus"
 )
 
 // The reasons why a line cannot be used. None repeats the line: a feed may be a symbolic link to a secret file.
 var (
 	errNoAddress = errors.New("not an address or prefix")
 	errZone      = errors.New("an address with a zone is valid on one machine only")
-	errWide      = errors.New("prefix is too wide for a feed: at least /3 for IPv4, /12 for IPv6")
+	errWide      = errors.New("prefix is too wide for a feed: at least /8 for IPv4, /19 for IPv6")
 	errRange     = errors.New("a range must go up and stay within IPv4 or IPv6")
 	errPorts     = errors.New("an entry with ports or protocols would block the whole address")
 	errExcept    = errors.New("exceptions (nomatch) are not supported")
 	errCommand   = errors.New("only create and add of ipset's format are supported")
 	errLong      = errors.New("line is too long")
+	errHostBits  = errors.New("prefix has bits beyond its length") // the network is used
 )
 
 // parseLine parses one line of a feed: one address, prefix or range, alone or as the first column of CSV, or an "add" of
@@ -112,12 +107,22 @@ func parseEntry(text string, into []netip.Prefix) ([]netip.Prefix, error) {
 		}
 		return into, err
 	}
-	return appendChecked(into, p)
+	into, err = appendChecked(into, p)
+	if err == nil && hasHostBits(text, p) {
+		err = errHostBits
+	}
+	return into, err
+}
+
+// hasHostBits reports whether text, which was parsed as p, has bits that p has not.
+func hasHostBits(text string, p netip.Prefix) bool {
+	written, err := netip.ParsePrefix(text)
+	return err == nil && written.Addr().Unmap() != p.Addr()
 }
 
 func appendChecked(into []netip.Prefix, more ...netip.Prefix) ([]netip.Prefix, error) {
 	for _, p := range more {
-		if p.Addr().Is4() && p.Bits() < widest4 || p.Addr().Is6() && p.Bits() < widest6 {
+		if bus.CheckBlockWidth(p) != nil {
 			return into, errWide
 		}
 	}

@@ -14,6 +14,13 @@ import (
 	"github.com/ironpost/ironpost/event"
 )
 
+// The verbs of an engine, for operators.
+const (
+	VerbList   = "blocklist"        // a ListRequest and a ListResponse
+	VerbCheck  = "blocklist-check"  // a CheckRequest and a CheckResponse
+	VerbAccept = "blocklist-accept" // an AcceptFeedRequest and an AcceptedFeed
+)
+
 const (
 	// maxListBytes bounds the entries of a response in bytes of JSON; a message of the bus may have 1 MiB.
 	maxListBytes = 512 << 10
@@ -61,6 +68,9 @@ type Entry struct {
 	Bucket  bool         `json:"bucket"`            // owned by the bus's bucket
 	Feed    bool         `json:"feed"`              // owned by a file
 	Source  string       `json:"source,omitempty"`
+	Policy  string       `json:"policy,omitempty"`
+	AlertID string       `json:"alert_id,omitempty"`
+	Created *time.Time   `json:"created,omitempty"`
 	Reason  string       `json:"reason,omitempty"`
 	Packets uint64       `json:"packets"` // dropped since it was made
 	Bytes   uint64       `json:"bytes"`
@@ -76,7 +86,7 @@ type listing struct {
 	reported map[netip.Prefix]bpf.Entry // as of the last TakeDropped, which alone uses it
 }
 
-// Verb returns the verb "blocklist" of the engine on host, a bus.Verb: it takes a ListRequest and returns a ListResponse.
+// Verb returns VerbList of the engine on host, a bus.Verb: it takes a ListRequest and returns a ListResponse.
 func (r *Reconciler) Verb(host string) func(context.Context, []byte) (any, error) {
 	return func(_ context.Context, body []byte) (any, error) {
 		var req ListRequest
@@ -142,7 +152,8 @@ func (r *Reconciler) describe(e bpf.Entry) Entry {
 	}
 	expires := e.Expires.UTC()
 	if b, ok := r.block(e.Prefix); ok {
-		out.Source, out.Reason = b.Source, b.Reason
+		created := b.Created.UTC()
+		out.Source, out.Reason, out.Policy, out.AlertID, out.Created = b.Source, b.Reason, b.Policy, b.AlertID, &created
 		expires = b.Expires.UTC()
 	}
 	if !e.Expires.IsZero() {

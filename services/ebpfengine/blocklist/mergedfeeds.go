@@ -20,6 +20,15 @@ func (f *mergedFeeds) contains(p netip.Prefix, quota int) bool {
 	return found && f.within(i, quota)
 }
 
+// fileOf returns the number of the first file that has p or a part of it, -1 if p is not in the list.
+func (f *mergedFeeds) fileOf(p netip.Prefix) int {
+	i, found := slices.BinarySearchFunc(f.list, p, func(f feedPrefix, p netip.Prefix) int { return compare(f.Prefix, p) })
+	if !found {
+		return -1
+	}
+	return int(f.list[i].file)
+}
+
 // within reports whether list[i] is one of the quota prefixes of lowest rank.
 func (f *mergedFeeds) within(i, quota int) bool {
 	if quota >= len(f.list) {

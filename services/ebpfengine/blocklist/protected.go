@@ -25,7 +25,9 @@ const maxProtected = 4096
 func maxOfKind(kind string) int {
 	switch kind {
 	case OwnAddress:
-		return 2048
+		return 1536
+	case Allowed:
+		return maxAllowed
 	case SSHPeer, BusPeer:
 		return 512
 	}
@@ -37,6 +39,8 @@ func maxOfKind(kind string) int {
 type ProtectedAddress struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Kind   string       `json:"kind"`
+	// From is where an allowed prefix is written: "ebpf.allow" or file:line. Empty for the other kinds.
+	From string `json:"from,omitempty"`
 }
 
 // alwaysProtected returns the protected addresses of every machine. The unspecified addresses are those of a machine that has
@@ -44,12 +48,12 @@ type ProtectedAddress struct {
 // send from link-local addresses (RFC 4861, section 4.2), and clouds have their metadata service there.
 func alwaysProtected() []ProtectedAddress {
 	return []ProtectedAddress{
-		{netip.MustParsePrefix("127.0.0.0/8"), Loopback},
-		{netip.MustParsePrefix("::1/128"), Loopback},
-		{netip.MustParsePrefix("0.0.0.0/32"), LinkLocal},
-		{netip.MustParsePrefix("::/128"), LinkLocal},
-		{netip.MustParsePrefix("169.254.0.0/16"), LinkLocal},
-		{netip.MustParsePrefix("fe80::/10"), LinkLocal},
+		{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Kind: Loopback},
+		{Prefix: netip.MustParsePrefix("::1/128"), Kind: Loopback},
+		{Prefix: netip.MustParsePrefix("0.0.0.0/32"), Kind: LinkLocal},
+		{Prefix: netip.MustParsePrefix("::/128"), Kind: LinkLocal},
+		{Prefix: netip.MustParsePrefix("169.254.0.0/16"), Kind: LinkLocal},
+		{Prefix: netip.MustParsePrefix("fe80::/10"), Kind: LinkLocal},
 	}
 }
 

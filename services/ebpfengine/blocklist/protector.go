@@ -33,19 +33,26 @@ type protector struct {
 	log     logrus.FieldLogger
 	changed chan struct{} // an address or a route may have changed
 
-	refreshing sync.Mutex // guards what follows; held through lookups and the write, so that there is one at a time
-	network    lookup
-	sessions   lookup
-	written    bool // the kernel has inForce
+	refreshing    sync.Mutex // guards what follows; held through lookups and the write, so that there is one at a time
+	allow         *allowList
+	allowed       []ProtectedAddress
+	allowProblems []error
+	network       lookup
+	sessions      lookup
+	written       bool // the kernel has inForce
 
-	mu       sync.Mutex // guards what follows; never held over a system call
-	inForce  []ProtectedAddress
-	reasons  []string // why it is not complete
-	writeErr error
+	mu        sync.Mutex // guards what follows; never held over a system call
+	inForce   []ProtectedAddress
+	permitted []ProtectedAddress // those of ebpf.allow
+	reasons   []string           // why it is not complete
+	writeErr  error
 }
 
-func newProtector(deps Deps) *protector {
-	return &protector{kernel: deps.Kernel, peers: deps.Peers, log: deps.Log, changed: make(chan struct{}, 1)}
+func newProtector(deps Deps, allow []string) *protector {
+	p := &protector{allow: newAllowList(allow), kernel: deps.Kernel, peers: deps.Peers, log: deps.Log, changed: make(chan struct{}, 1)}
+	p.allowed, p.allowProblems = p.allow.refresh()
+	p.permitted = p.allowed // a finding before the first write is muted too
+	return p
 }
 
 // lookup is the latest result of looking for some of the protected addresses.
@@ -97,6 +104,7 @@ func (p *protector) refreshNetwork() (next time.Time) {
 	p.refreshing.Lock()
 	defer p.refreshing.Unlock()
 	if began := time.Now(); !began.Before(p.network.next) {
+		p.allowed, p.allowProblems = p.allow.refresh()
 		found, problems := networkAddresses("/", p.peers())
 		p.network.record(p.log, began, found, problems)
 		p.write()
@@ -119,10 +127,13 @@ func (p *protector) refreshSessions() {
 
 // write makes the kernel's allow list equal to the protected addresses. p.refreshing is held.
 func (p *protector) write() {
-	all, omitted := fitAllowList(slices.Concat(p.network.found, p.sessions.found))
+	all, omitted := fitAllowList(slices.Concat(p.network.found, p.sessions.found, p.allowed))
 	var reasons []string
 	for _, err := range slices.Concat(p.network.problems, p.sessions.problems, nonNil(omittedError(omitted))) {
 		reasons = append(reasons, fmt.Sprintf("protected addresses: %v", err))
+	}
+	for _, err := range p.allowProblems {
+		reasons = append(reasons, fmt.Sprintf("allowed prefixes: %v", err))
 	}
 	var err error
 	if !p.written || !slices.Equal(all, p.addresses()) {
@@ -141,7 +152,7 @@ func (p *protector) write() {
 			p.log.WithError(err).WithField("entries", len(all)).Warn("cannot write the kernel allow list, retrying")
 		}
 	}
-	p.inForce, p.reasons, p.writeErr = all, reasons, err
+	p.inForce, p.permitted, p.reasons, p.writeErr = all, p.allowed, reasons, err
 }
 
 // addresses returns the protected addresses as last written, sorted by prefix. Any goroutine may call it.
@@ -149,6 +160,24 @@ func (p *protector) addresses() []ProtectedAddress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.inForce)
+}
+
+// allows returns the first prefix of ebpf.allow that has addr. Any goroutine may call it.
+func (p *protector) allows(addr netip.Addr) (ProtectedAddress, bool) {
+	addr = addr.Unmap()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.permitted, func(a ProtectedAddress) bool { return a.Prefix.Contains(addr) })
+	if i < 0 {
+		return ProtectedAddress{}, false
+	}
+	return p.permitted[i], true
+}
+
+func (p *protector) allowedCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.permitted)
 }
 
 // problems returns why the allow list is not complete. Any goroutine may call it.

@@ -28,6 +28,8 @@ type Kernel interface {
 type Config struct {
 	MaxEntries int      // of the kernel's blocklist; 0 means 10,000
 	Files      []string // feeds, the most important first
+	StateDir   string   // where the contents of feeds are kept for a restart; empty: nowhere
+	Allow      []string // prefixes, and files of them, that are never blocked
 }
 
 // Deps are what a Reconciler works with. Peers returns the machines that the bus talks to; nil: the servers of Bus.
@@ -45,6 +47,8 @@ type Reconciler struct {
 	deps      Deps
 	protector *protector
 	listing   listing
+
+	accepts chan acceptRequest // for the goroutine of the files
 
 	wake chan struct{} // for the writer; it has room for one token, because a woken writer checks everything
 
@@ -80,8 +84,9 @@ func New(cfg Config, deps Deps) *Reconciler {
 		deps.Peers = deps.Bus.Peers
 	}
 	r := &Reconciler{
-		cfg: cfg, deps: deps, plan: newPlan(cfg.MaxEntries), wake: make(chan struct{}, 1),
-		protector: newProtector(deps), bucket: bucketStatus{invalid: map[string]struct{}{}, shadowed: map[netip.Prefix]bus.Block{}},
+		accepts: make(chan acceptRequest),
+		cfg:     cfg, deps: deps, plan: newPlan(cfg.MaxEntries), wake: make(chan struct{}, 1),
+		protector: newProtector(deps, cfg.Allow), bucket: bucketStatus{invalid: map[string]struct{}{}, shadowed: map[netip.Prefix]bus.Block{}},
 	}
 	if len(cfg.Files) == 0 {
 		r.plan.setFeeds(nil, true) // an earlier configuration may have had files
@@ -117,7 +122,7 @@ func (r *Reconciler) wakeWriter() {
 }
 
 func (r *Reconciler) followFiles(ctx context.Context) error {
-	return newFeedFiles(r.cfg.Files, r.deps.Log).follow(ctx, func(report filesReport) {
+	return newFeedFiles(r.cfg.Files, feedStore{r.cfg.StateDir}, r.accepts, r.deps.Log).follow(ctx, func(report filesReport) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if report.changed {
@@ -148,9 +153,16 @@ func (r *Reconciler) Reasons() []string {
 	return append(all, r.protector.problems()...)
 }
 
+// Remarks returns a sentence for each thing that was understood otherwise than it is written.
+func (r *Reconciler) Remarks() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.files.remarks)
+}
+
 // Counters returns what is in force and what could not be used, by name.
 func (r *Reconciler) Counters() map[string]uint64 {
-	protected := len(r.protector.addresses())
+	protected, allowed := len(r.protector.addresses()), r.protector.allowedCount()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ofBucket, ofFeeds := r.plan.overflow()
@@ -164,7 +176,14 @@ func (r *Reconciler) Counters() map[string]uint64 {
 		"blocklist_write_errors":   r.kernel.failed,
 		"blocklist_repaired":       r.kernel.repaired,
 		"protected_addresses":      uint64(protected),
+		"allowed_prefixes":         uint64(allowed),
 	}
+}
+
+// Allows reports whether a prefix of ebpf.allow has addr.
+func (r *Reconciler) Allows(addr netip.Addr) bool {
+	_, allowed := r.protector.allows(addr)
+	return allowed
 }
 
 // ProtectedAddresses returns the kernel's allow list as it was last written, sorted by prefix.

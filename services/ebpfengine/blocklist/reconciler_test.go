@@ -438,7 +438,7 @@ func TestStatesOfReconciliation(t *testing.T) {
 	r.reaches(blocklist.Failing)
 	m.fail(nil)
 	r.reaches(blocklist.KernelFull)
-	write(t, feed, "198.51.100.1\n")
+	write(t, feed, "198.51.100.1\n198.51.100.1/32\n")
 	r.reaches(blocklist.InSync)
 }
 

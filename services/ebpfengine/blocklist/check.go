@@ -1,0 +1,126 @@
+package blocklist
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/bpf"
+)
+
+// The verdicts of Check.
+const (
+	Blocked     = "blocked"
+	PassAllowed = "allowed"      // or protected: packets pass whatever is blocked
+	NotBlocked  = "not blocked"  // no entry has the address
+	NotEnforced = "not enforced" // an entry has it, and the kernel does not drop its packets
+)
+
+// CheckRequest asks whether an address is blocked.
+type CheckRequest struct {
+	Address netip.Addr `json:"address"`
+}
+
+// CheckResponse says whether the packets of an address are dropped on a host, and why.
+type CheckResponse struct {
+	Host    string     `json:"host"`
+	Address netip.Addr `json:"address"`
+	Verdict string     `json:"verdict"`
+	// Allowed is the protected or allowed prefix that lets the address pass.
+	Allowed *ProtectedAddress `json:"allowed,omitempty"`
+	// Blocks are the entries that have the address, the longest prefix first.
+	Blocks []CheckedBlock `json:"blocks"`
+	// Interfaces are those whose packets are filtered.
+	Interfaces []string `json:"interfaces"`
+}
+
+// CheckedBlock is an entry that has the address.
+type CheckedBlock struct {
+	Entry
+	// File and Line are where a feed has the address; Line is 0 if the file no longer has it.
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	// Enforced says that the kernel has the entry. Otherwise it is wanted only.
+	Enforced bool `json:"enforced"`
+}
+
+// Check returns whether packets of an address are dropped, by the kernel's lists as they are. Interfaces are those with the program.
+func (r *Reconciler) Check(addr netip.Addr, interfaces []string) (CheckResponse, error) {
+	addr = addr.WithZone("").Unmap()
+	kernel, err := r.readKernel(0)
+	if err != nil {
+		return CheckResponse{}, err
+	}
+	out := CheckResponse{Address: addr, Blocks: []CheckedBlock{}, Interfaces: interfaces}
+	now := time.Now()
+	for bits := addr.BitLen(); bits >= 0; bits-- {
+		prefix, _ := addr.Prefix(bits) // no error: the length fits
+		out.Blocks = append(out.Blocks, r.checkPrefix(prefix, addr, kernel, now)...)
+	}
+	protected := r.ProtectedAddresses()
+	if i := slices.IndexFunc(protected, func(p ProtectedAddress) bool { return p.Prefix.Contains(addr) }); i >= 0 {
+		out.Allowed = &protected[i]
+	}
+	enforced := slices.ContainsFunc(out.Blocks, func(b CheckedBlock) bool { return b.Enforced })
+	switch {
+	case out.Allowed != nil:
+		out.Verdict = PassAllowed
+	case len(out.Blocks) == 0:
+		out.Verdict = NotBlocked
+	case !enforced || len(interfaces) == 0:
+		out.Verdict = NotEnforced
+	default:
+		out.Verdict = Blocked
+	}
+	return out, nil
+}
+
+// checkPrefix returns the entry of prefix, in the kernel or only wanted; none if there is neither.
+func (r *Reconciler) checkPrefix(prefix netip.Prefix, addr netip.Addr, kernel []bpf.Entry, now time.Time) []CheckedBlock {
+	r.mu.Lock()
+	want, wanted := r.plan.wanted(prefix)
+	file := r.plan.feeds.fileOf(prefix)
+	r.mu.Unlock()
+	i, found := slices.BinarySearchFunc(kernel, prefix, func(e bpf.Entry, p netip.Prefix) int { return compare(e.Prefix, p) })
+	enforced := found && (kernel[i].Expires.IsZero() || kernel[i].Expires.After(now))
+	if !wanted && !enforced {
+		return nil
+	}
+	entry := want
+	if enforced {
+		entry = kernel[i]
+	}
+	b := CheckedBlock{Entry: r.describe(entry), Enforced: enforced}
+	if file >= 0 {
+		b.File = r.cfg.Files[file]
+		b.Line = lineOf(b.File, addr)
+	}
+	return []CheckedBlock{b}
+}
+
+// lineOf returns the first line of a feed that has addr, 0 if there is none or the file cannot be read.
+func lineOf(path string, addr netip.Addr) int {
+	file, err := openWithoutWaiting(path)
+	if err != nil {
+		return 0
+	}
+	defer file.Close() //nolint:errcheck // was only read
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	in := bufio.NewReaderSize(io.LimitReader(file, maxFeedBytes), maxLine)
+	var found []netip.Prefix
+	for number := 1; ; number++ {
+		line, err := readLine(in)
+		found, _ = parseLine(string(line), found[:0]) // a line that cannot be used has no prefix
+		if slices.ContainsFunc(found, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return number
+		}
+		if err != nil && !errors.Is(err, errLong) {
+			return 0
+		}
+	}
+}
