@@ -180,7 +180,7 @@ func (s *instance) watchAlerts() *atomic.Int64 {
 // try runs the operator's command and returns its error.
 func (s *instance) try(args ...string) error {
 	s.t.Helper()
-	out, err := s.command(args...).CombinedOutput()
+	out, err := s.operatorCommand(args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -190,7 +190,7 @@ func (s *instance) try(args ...string) error {
 // ironpostAnyway returns the output whatever the exit code.
 func (s *instance) ironpostAnyway(args ...string) string {
 	s.t.Helper()
-	out, _ := s.command(args...).Output()
+	out, _ := s.operatorCommand(args...).Output()
 	return string(out)
 }
 

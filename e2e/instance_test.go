@@ -145,15 +145,15 @@ func rootShell(user string) string {
 	return fmt.Sprintf("%s web-1 sudo:  %s : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, user)
 }
 
-// command returns the operator's command.
-func (s *instance) command(args ...string) *exec.Cmd {
+// operatorCommand returns the operator's command.
+func (s *instance) operatorCommand(args ...string) *exec.Cmd {
 	return exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), append([]string{"-c", s.path("ironpost.toml")}, args...)...)
 }
 
 // ironpost runs the operator's command and returns its output.
 func (s *instance) ironpost(args ...string) string {
 	s.t.Helper()
-	cmd := s.command(args...)
+	cmd := s.operatorCommand(args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
