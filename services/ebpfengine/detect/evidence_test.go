@@ -127,6 +127,37 @@ func TestCompletedHandshakesHideNoScan(t *testing.T) {
 	}, "port_scan/syn 203.0.113.66 > 198.51.100.5")
 }
 
+// What else a scanner sends, answered or not, hides none of its tries.
+func TestOwnTrafficHidesNoScan(t *testing.T) {
+	t.Parallel()
+	for _, answered := range []bool{true, false} {
+		s := newStage(t, withEgress)
+		for _, p := range ports(100) {
+			s.wait(50 * time.Millisecond)
+			s.udp(at(evil, 40_000), at(home, p%30_000), 60)
+			for range 20 {
+				s.udp(at(evil, 40_001), at(home, 443), 200)
+				if answered {
+					s.out(packet{src: at(home, 443), dst: at(evil, 40_001), class: traffic.UDP, proto: protoUDP})
+				}
+			}
+		}
+		require.Equal(t, []string{"port_scan/udp 203.0.113.66 > 198.51.100.5"}, summaries(s.finish()))
+	}
+	s := newStage(t, withEgress)
+	s.noSamples = true
+	list := ports(400)
+	s.flood(400, time.Second, func(i int) {
+		s.tcp(traffic.TCPSYN, at(evil, 40_125), at(home, list[i]))
+		for range 4 { // of a connection
+			s.tcp(traffic.TCPACK, at(evil, 40_000), at(home, 443))
+			s.out(packet{src: at(home, 443), dst: at(evil, 40_000), class: traffic.TCPACK, proto: protoTCP})
+		}
+	})
+	s.wait(5 * time.Second)
+	require.Contains(t, summaries(s.finish()), "port_scan/syn 203.0.113.66 > 198.51.100.5")
+}
+
 // An ACK without a SYN-ACK of this host completes nothing, whether the SYN was refused or ignored.
 func TestForgedACKClearsNoTry(t *testing.T) {
 	t.Parallel()

@@ -24,14 +24,19 @@ func (d *scans) addRecords(w traffic.Window) {
 	for i := range w.Sources {
 		src := &w.Sources[i]
 		if s, suspected := d.suspects[src.Addr]; suspected {
-			s.completed += src.Completed + src.Replies
+			if s.candidate.method == byUDP {
+				s.completed += src.Replies
+			} else {
+				s.completed += src.Completed
+			}
 			d.suspects[src.Addr] = s
 		}
 		if src.Probes == 0 || d.reflections.explain(src) {
 			continue
 		}
+		// Without egress it is unknown which UDP was replied to, so that with much of it nothing counts.
 		p, udp := d.sources.find(single(src.Addr)), float64(src.ByClass[traffic.UDP])
-		if p != nil && udp > 0 && (src.Replies > src.Probes || udp > bulkPerPort*max(1, src.Ports.Estimate(), src.Hosts.Estimate())) {
+		if p != nil && !w.Egress && udp > 0 && (src.Replies > src.Probes || udp > bulkPerPort*max(1, src.Ports.Estimate(), src.Hosts.Estimate())) {
 			p.lastBulkUDP = src.Last
 		}
 		if sc := d.scanOfRecord(p, src, w.Egress); sc != nil {
