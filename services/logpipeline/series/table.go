@@ -13,6 +13,9 @@ const (
 	maxSeries = 10_000
 	// stale is how long a series without news is kept: a slow scan may pause for half an hour.
 	stale = 35 * time.Minute
+	// maxAgain bounds the time within which a series continues: less than the shortest block, so that an attack that comes back after
+	// its block is answered again.
+	maxAgain = 5 * time.Minute
 )
 
 // Table holds the series that are not over, and those that were over lately.
@@ -22,9 +25,9 @@ type Table struct {
 	evicted uint64
 }
 
-// New returns an empty Table. An attack that begins within again of the end of a series with its key continues it.
+// New returns an empty Table. An attack that begins within again, at most 5 minutes, of the end of a series with its key continues it.
 func New(again time.Duration) *Table {
-	return &Table{again: again, byKey: map[string]*Series{}}
+	return &Table{again: min(again, maxAgain), byKey: map[string]*Series{}}
 }
 
 // Open returns the number of series.
@@ -45,6 +48,9 @@ func (t *Table) Add(a *event.Alert, now time.Time) *event.Alert {
 		return nil // its record was delivered again
 	}
 	continued := s.isOver()
+	if continued && !a.LastSeen.After(s.Latest.LastSeen) {
+		return nil // its record was delivered again, or late
+	}
 	s.add(a, now)
 	if continued || !a.LastSeen.Before(s.due()) {
 		return s.next(now)
@@ -114,6 +120,7 @@ func (t *Table) Seen(a *event.Alert, now time.Time) {
 		return
 	}
 	s.Revision, s.Touched = max(s.Revision, a.Revision), now
+	s.merge(a)
 	if a.State == event.Over {
 		s.Running = nil
 	}

@@ -113,6 +113,36 @@ func TestReplayMakesSameRevisions(t *testing.T) {
 	require.Equal(t, 2, empty.Add(detection("t", "k", 60), at(60)).Revision)
 }
 
+// Records of an attack whose end was published before a crash come again.
+func TestReplayAfterTheEndPublishesNothing(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute)
+	published := []*event.Alert{table.Add(detection("t", "k", 0), at(0)), table.Add(detection("t", "k", 10), at(10))}
+	require.Nil(t, table.Add(detection("t", "k", 20), at(20)))
+	published = append(published, table.End(end("t", 30), at(30))...)
+	require.Len(t, published, 3)
+
+	after := series.New(time.Minute)
+	for _, a := range published {
+		after.Seen(a, at(40))
+	}
+	for _, s := range []int{0, 10, 20} {
+		require.Nil(t, after.Add(detection("t", "k", s), at(40)))
+	}
+	require.Empty(t, after.End(end("t", 30), at(40)))
+}
+
+// However long the deduplication window, an attack after a block of ten minutes is a series of its own.
+func TestAttackAfterBlockIsAnotherSeries(t *testing.T) {
+	t.Parallel()
+	table := series.New(24 * time.Hour)
+	table.Add(detection("t", "k", 0), at(0))
+	require.Len(t, table.End(end("t", 5), at(5)), 1)
+	again := detection("u", "k", 600)
+	again.FirstSeen = at(600)
+	require.Zero(t, table.Add(again, at(600)).Revision)
+}
+
 func TestSilentSeriesEnds(t *testing.T) {
 	t.Parallel()
 	table := series.New(time.Minute)
