@@ -27,7 +27,7 @@ func playAt(t testing.TB, path string, host netip.Addr, sees view) []detect.Dete
 		if len(f.Data) < shortest {
 			return
 		}
-		s.silent = 0
+		s.wake()
 		if leaves := model.Parse(f.Data, true).Source == host; !leaves {
 			_, err := s.engine.Run(f.Data, f.At)
 			require.NoError(t, err)

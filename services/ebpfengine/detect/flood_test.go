@@ -64,8 +64,8 @@ func TestFloodsHaveActorAndTarget(t *testing.T) {
 func TestAnsweredQueriesMayBeFlood(t *testing.T) {
 	t.Parallel()
 	names := func(sources, port int) []string {
-		s := newStage(t, withEgress)
-		s.flood(24_000, 4*time.Second, func(i int) {
+		s := newScaledStage(t)
+		s.flood(2400, 4*time.Second, func(i int) {
 			from, to := at(host("10.2", i%sources), 40_000), at(home, port)
 			s.udp(from, to, 80)
 			s.out(packet{src: to, dst: from, class: traffic.UDP, proto: 17})
@@ -78,16 +78,16 @@ func TestAnsweredQueriesMayBeFlood(t *testing.T) {
 	for _, port := range []int{443, 500, 1194, 3478, 4500, 51_820} {
 		require.Empty(t, names(1, port), "%d", port)
 	}
-	require.Empty(t, names(200, 53))
+	require.Empty(t, names(20, 53))
 }
 
 // Queries are not counted by source and port: those of others, over TCP or UDP, must not turn a
 // tunnel or a trunk of calls into a flood, nor may other traffic hide a flood.
 func TestQueriesOfOthersAreNotCountedForSource(t *testing.T) {
 	t.Parallel()
-	const peers = 21_000
+	const peers = 2100
 	names := func(service, rate int, proto uint8, peer func(i int) int) []string {
-		s := newStage(t, withEgress)
+		s := newScaledStage(t)
 		s.flood(peers+rate, 4*time.Second, func(i int) {
 			if i*peers/(peers+rate) == (i+1)*peers/(peers+rate) {
 				class := map[uint8]traffic.Class{6: traffic.TCPACK, 17: traffic.UDP}[proto]
@@ -105,15 +105,15 @@ func TestQueriesOfOthersAreNotCountedForSource(t *testing.T) {
 	}
 	tunnel, trunk := func(int) int { return 51_820 }, func(i int) int { return 10_000 + i%12 }
 	for _, port := range []int{53, 389, 11_211} {
-		require.Empty(t, names(port, 30_000, 6, tunnel), "%d", port)
-		require.Empty(t, names(port, 30_000, 6, trunk), "%d", port)
+		require.Empty(t, names(port, 3000, 6, tunnel), "%d", port)
+		require.Empty(t, names(port, 3000, 6, trunk), "%d", port)
 	}
-	require.Empty(t, names(53, 15_000, 17, trunk))
+	require.Empty(t, names(53, 1500, 17, trunk))
 	asks := func(int) int { return 53 }
 	flood := []string{"udp_flood/ 203.0.113.66 > 198.51.100.5:53"}
-	require.Equal(t, flood, names(53, 15_000, 17, asks))
-	require.Equal(t, flood, names(53, 30_000, 6, asks))
-	require.Equal(t, flood, names(80, 10_000, 6, asks))
+	require.Equal(t, flood, names(53, 1500, 17, asks))
+	require.Equal(t, flood, names(53, 3000, 6, asks))
+	require.Equal(t, flood, names(80, 1000, 6, asks))
 }
 
 func TestFloodHasCounts(t *testing.T) {

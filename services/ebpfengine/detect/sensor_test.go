@@ -39,8 +39,12 @@ const (
 	bothWays               // all packets, as a capture has them
 )
 
-// idleWindows is for how many silent windows the programs remember traffic; they need not run for later ones.
-const idleWindows = 130
+const (
+	// collectedWindows is after how many silent windows all records are empty and free.
+	collectedWindows = 6
+	// idleWindows is for how many silent windows the programs remember traffic; they need not know of later ones.
+	idleWindows = 130
+)
 
 // sensor runs the packet programs on frames, as the engine does on an interface, and the detectors on their counters.
 type sensor struct {
@@ -125,10 +129,9 @@ func (s *sensor) until(at time.Time) {
 }
 
 func (s *sensor) endWindow() {
-	s.t.Helper()
 	w := traffic.Window{Interface: "eth0", Start: s.begin, End: s.begin.Add(time.Second), Sampling: 1, Egress: s.view != noEgress}
 	s.silent++
-	if s.silent <= idleWindows {
+	if s.silent <= collectedWindows {
 		samples, err := s.engine.Drain()
 		require.NoError(s.t, err)
 		if !s.noSamples {
@@ -142,10 +145,18 @@ func (s *sensor) endWindow() {
 	s.begin = w.End
 }
 
+// wake tells the programs of the silent windows that were not collected.
+func (s *sensor) wake() {
+	if n := min(s.silent, idleWindows) - collectedWindows; n > 0 {
+		require.NoError(s.t, s.engine.Skip(n))
+	}
+	s.silent = 0
+}
+
 // see adds an incoming packet.
 func (s *sensor) see(p packet) {
 	s.until(p.at)
-	s.silent = 0
+	s.wake()
 	_, err := s.engine.Run(p.frame(), p.at)
 	require.NoError(s.t, err)
 }
@@ -157,7 +168,7 @@ func (s *sensor) leave(p packet) {
 		s.see(p)
 	case withEgress:
 		s.until(p.at)
-		s.silent = 0
+		s.wake()
 		require.NoError(s.t, s.engine.RunEgress(p.frame(), p.at))
 	case noEgress:
 		s.until(p.at)

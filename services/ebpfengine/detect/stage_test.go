@@ -33,6 +33,14 @@ func newStage(t testing.TB, sees view) *stage {
 	return &stage{sensor: newSensor(t, detect.DefaultConfig(), sees), now: start, rnd: rand.New(rand.NewPCG(1, 2))}
 }
 
+// newScaledStage returns a stage with egress that takes a tenth of the UDP for a flood.
+func newScaledStage(t testing.TB) *stage {
+	t.Helper()
+	cfg := detect.DefaultConfig()
+	cfg.UDPFloodPPS /= 10
+	return &stage{sensor: newSensor(t, cfg, withEgress), now: start, rnd: rand.New(rand.NewPCG(1, 2))}
+}
+
 func (s *stage) wait(d time.Duration) { s.now = s.now.Add(d) }
 
 func (s *stage) tcp(class traffic.Class, from, to netip.AddrPort) {
