@@ -18,33 +18,48 @@ const (
 	checkCopy = 30 * time.Second
 )
 
+// maxHubBlocks bounds the entries that are copied, so that the hub leaves room in the bucket of the edge
+// for those of the edge: each has less than a kilobyte. Large lists are files (ebpf.blocklist_files).
+const maxHubBlocks = 1 << 16
+
+// errNotRead is the state before the first snapshot.
+var errNotRead = errors.New("it was not read yet since this daemon reached the hub")
+
 // HubBlocklist keeps the entries of the hub in the bucket of an edge, marked (Block.Hub), equal to
 // the hub's blocklist. While the hub cannot be reached they stay until they expire. The entries of
-// the edge itself are not touched. An entry that the hub has from another hub is left out.
+// the edge itself are not touched. An entry that the hub has from another hub is left out. So that a
+// hub in the hands of an attacker cannot block everything, entries that CheckBlockWidth refuses and
+// those beyond maxHubBlocks are not copied.
 type HubBlocklist struct {
 	edge, hub *Conn
 	changed   chan struct{} // wakes the writer; holds one
 
 	mu      sync.Mutex
-	known   bool                   // the hub's list was read since the start
-	wanted  map[netip.Prefix]Block // the hub's list
-	pending map[netip.Prefix]struct{}
-	all     bool // compare the whole bucket
-	invalid int
-	failure error
+	unread  error                     // why the hub's list was not read since the start; nil: it was
+	wanted  map[netip.Prefix]Block    // the hub's list
+	refused map[string]struct{}       // keys of entries that are not copied, at most maxHubBlocks
+	pending map[netip.Prefix]struct{} // changed, at most maxHubBlocks
+	all     bool                      // compare the whole bucket
+	failure error                     // of the last write
 }
 
 // NewHubBlocklist returns a HubBlocklist that does nothing yet.
 func NewHubBlocklist(edge, hub *Conn) *HubBlocklist {
-	return &HubBlocklist{edge: edge, hub: hub, changed: make(chan struct{}, 1), wanted: map[netip.Prefix]Block{}, pending: map[netip.Prefix]struct{}{}}
+	return &HubBlocklist{
+		edge: edge, hub: hub, changed: make(chan struct{}, 1), unread: errNotRead,
+		wanted: map[netip.Prefix]Block{}, refused: map[string]struct{}{}, pending: map[netip.Prefix]struct{}{},
+	}
 }
 
-// State returns how many entries the hub has, how many of them are not valid, and why the copy is
+// State returns how many entries of the hub are copied and how many are refused, and why the copy is
 // not complete, nil if it is. It may be called concurrently.
-func (l *HubBlocklist) State() (entries, invalid int, err error) {
+func (l *HubBlocklist) State() (entries, refused int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.wanted), l.invalid, l.failure
+	if l.unread != nil {
+		return len(l.wanted), len(l.refused), l.unread
+	}
+	return len(l.wanted), len(l.refused), l.failure
 }
 
 // Run copies until ctx ends; then it returns nil. It returns an error when one of the connections is
@@ -60,7 +75,9 @@ func (l *HubBlocklist) Run(ctx context.Context) error {
 			if l.hub.nc.IsClosed() {
 				return err
 			}
-			l.setFailure(err)
+			l.mu.Lock()
+			l.unread = err
+			l.mu.Unlock()
 			task.Pause(ctx, copyAgain)
 		}
 		return nil
@@ -74,17 +91,14 @@ func (l *HubBlocklist) apply(e KVEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.Snapshot {
-		l.known, l.all, l.invalid = true, true, 0
+		l.unread, l.all = nil, true
 		clear(l.wanted)
+		clear(l.refused)
 		for _, entry := range e.Entries {
 			l.put(entry)
 		}
-	} else if prefix, ofHub, err := ParseBlockKey(e.Entry.Key); err == nil && !ofHub {
-		delete(l.wanted, prefix)
-		if !e.Removed {
-			l.put(e.Entry)
-		}
-		l.pending[prefix] = struct{}{}
+	} else {
+		l.change(e)
 	}
 	select {
 	case l.changed <- struct{}{}:
@@ -92,15 +106,32 @@ func (l *HubBlocklist) apply(e KVEvent) {
 	}
 }
 
+// change takes over a change. l.mu is held.
+func (l *HubBlocklist) change(e KVEvent) {
+	delete(l.refused, e.Entry.Key)
+	if prefix, ofHub, err := ParseBlockKey(e.Entry.Key); err == nil && !ofHub {
+		delete(l.wanted, prefix)
+		l.pending[prefix] = struct{}{}
+		if len(l.pending) > maxHubBlocks {
+			clear(l.pending)
+			l.all = true
+		}
+	}
+	if !e.Removed {
+		l.put(e.Entry)
+	}
+}
+
 // put adds an entry to the hub's list. l.mu is held.
 func (l *HubBlocklist) put(e KVEntry) {
 	b, err := DecodeBlock(e.Key, e.Value)
 	switch {
-	case err != nil:
-		l.invalid++
-	case !b.Hub:
+	case err == nil && b.Hub: // of another hub
+	case err == nil && CheckBlockWidth(b.Prefix) == nil && len(l.wanted) < maxHubBlocks:
 		b.Hub = true
 		l.wanted[b.Prefix] = b
+	case len(l.refused) < maxHubBlocks:
+		l.refused[e.Key] = struct{}{}
 	}
 }
 
@@ -115,7 +146,7 @@ func (l *HubBlocklist) write(ctx context.Context) error {
 		case <-l.changed:
 		case <-timer.C:
 			l.mu.Lock()
-			l.all = l.known
+			l.all = l.unread == nil
 			l.mu.Unlock()
 		}
 		err := l.writeOnce(ctx)
@@ -125,17 +156,16 @@ func (l *HubBlocklist) write(ctx context.Context) error {
 		if l.edge.nc.IsClosed() {
 			return l.edge.closeReason()
 		}
-		l.setFailure(err)
-		if timer.Reset(checkCopy); err != nil {
+		l.mu.Lock()
+		l.failure = err
+		l.all = l.all || err != nil && l.unread == nil // a change meanwhile must not hide what is missing
+		l.mu.Unlock()
+		if err != nil {
 			timer.Reset(copyAgain)
+		} else {
+			timer.Reset(checkCopy)
 		}
 	}
-}
-
-func (l *HubBlocklist) setFailure(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failure = err
 }
 
 // writeOnce writes what has to be changed in the bucket of the edge. What cannot be written is tried
@@ -156,12 +186,14 @@ func (l *HubBlocklist) writeOnce(ctx context.Context) error {
 		}
 	}
 	for _, prefix := range remove {
-		errs = append(errs, list.kv.Delete(ctx, Block{Prefix: prefix, Hub: true}.key()))
+		if err := list.kv.Delete(ctx, Block{Prefix: prefix, Hub: true}.key()); err != nil {
+			errs = append(errs, err)
+		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("copy the hub's blocklist: %d entries not written: %w", len(errs), errs[0])
+	if len(errs) == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%d entries not written: %w", len(errs), errs[0])
 }
 
 // changes returns what to put into the bucket of the edge and what to remove from it.

@@ -86,3 +86,32 @@ func TestHubBlocklist(t *testing.T) {
 	_, err = own.Get(within(t, patience), netip.MustParsePrefix("198.51.100.1/32"))
 	require.ErrorIs(t, err, bus.ErrNotFound)
 }
+
+// What would block half of the internet, or is no block, is not copied, and counted until it is gone.
+func TestHubBlocklistRefusesWideAndInvalidEntries(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	hub, own, copied, stop := e.hubBlocks()
+	_, _, err := copied.State()
+	require.ErrorContains(t, err, "not read yet")
+	narrow := newBlock("10.0.0.0/8", time.Hour)
+	for _, b := range []bus.Block{newBlock("0.0.0.0/0", time.Hour), newBlock("::/1", time.Hour), narrow} {
+		require.NoError(t, hub.Put(within(t, patience), b))
+	}
+	kv, err := e.hub.Conn(bus.Operator).KV(within(t, patience), bus.BlocklistBucket)
+	require.NoError(t, err)
+	_, err = kv.Put(within(t, patience), "c0000201-32", []byte("{}"), 0)
+	require.NoError(t, err)
+	requireState := func(entries, refused int) {
+		require.Eventually(t, func() bool {
+			n, bad, err := copied.State()
+			return n == entries && bad == refused && err == nil
+		}, patience, 5*time.Millisecond)
+	}
+	requireState(1, 3)
+	e.requireHubBlocks(own, narrow)
+	require.NoError(t, kv.Delete(within(t, patience), "c0000201-32"))
+	require.NoError(t, hub.Remove(within(t, patience), netip.MustParsePrefix("0.0.0.0/0")))
+	requireState(1, 1)
+	stop()
+}

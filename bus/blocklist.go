@@ -174,6 +174,7 @@ func DecodeBlock(key string, value []byte) (Block, error) {
 		return Block{}, err
 	}
 	b.Hub = strings.HasPrefix(key, hubKeys)
+	b.Created, b.Expires = b.Created.UTC(), b.Expires.UTC() // equal blocks are == whatever zone their times were written in
 	if b.Prefix != canonical(b.Prefix) || key != b.key() {
 		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrInvalidBlock, b.Prefix, b.key())
 	}

@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/netip"
 	"strings"
@@ -215,4 +216,18 @@ func TestBlocklistEntriesExpire(t *testing.T) {
 		list, _, err := guard.List(ctx)
 		return err == nil && len(list) == 0
 	}, patience, 20*time.Millisecond)
+}
+
+// A copy is compared with what it was made from by ==.
+func TestDecodedBlocksAreComparable(t *testing.T) {
+	t.Parallel()
+	b := newBlock("192.0.2.1/32", time.Hour)
+	key, value, _, err := b.Encode(b.Created)
+	require.NoError(t, err)
+	value = bytes.ReplaceAll(value, []byte(`Z"`), []byte(`+02:00"`))
+	one, err := bus.DecodeBlock(key, value)
+	require.NoError(t, err)
+	other, err := bus.DecodeBlock(key, value)
+	require.NoError(t, err)
+	require.True(t, one == other)
 }

@@ -109,12 +109,12 @@ func (f *Forwarder) onTheHub() []string {
 	for _, reason := range f.hub.Reasons() {
 		reasons = append(reasons, "on the hub: "+reason)
 	}
-	_, invalid, err := f.blocks.State()
+	_, refused, err := f.blocks.State()
 	if err != nil {
 		reasons = append(reasons, "the hub's blocklist is not copied: "+err.Error())
 	}
-	if invalid > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d entries of the hub's blocklist are no valid blocks and not copied", invalid))
+	if refused > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d entries of the hub's blocklist are not copied: not valid, too wide or too many", refused))
 	}
 	return reasons
 }
