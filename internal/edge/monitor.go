@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
@@ -37,11 +38,8 @@ func (m *Monitor) Run(ctx context.Context) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		if hosts := m.edges(); len(hosts) > 0 {
-			services, err := m.conn.Discover(ctx, pollWait)
-			if ctx.Err() == nil && err == nil {
-				m.record(hosts, services, time.Now())
-			}
+		if err := m.poll(ctx, m.edges()); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -51,14 +49,27 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 }
 
-func (m *Monitor) record(hosts []string, services []bus.ServiceStatus, now time.Time) {
+// poll asks each of hosts for its status, and notes which answer. Only the key of an edge may answer there
+// in its name; what answers a ping says itself who it is.
+func (m *Monitor) poll(ctx context.Context, hosts []string) error {
+	g := task.New(ctx)
+	for _, host := range hosts {
+		g.Go("ask the edge "+host, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, pollWait)
+			defer cancel()
+			if m.conn.Request(ctx, bus.VerbSubject(bus.Daemon, host, "status"), nil, nil) == nil {
+				m.answered(host, time.Now())
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (m *Monitor) answered(host string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range services {
-		if s.Module == bus.Daemon && slices.Contains(hosts, s.Host) {
-			m.seen[s.Host] = now
-		}
-	}
+	m.seen[host] = now
 }
 
 // Connected returns for each edge whether it answers.

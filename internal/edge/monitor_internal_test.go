@@ -1,30 +1,54 @@
 package edge
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/bus/bustest"
 )
 
 // An edge is reported when it has been silent for ten seconds, with the time of its last answer; one that never answered with
-// the start of the daemon. What else is on the bus is no edge.
+// the start of the daemon.
 func TestSilentEdges(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"branch-1", "branch-2"}
 	m := NewMonitor(nil, func() []string { return hosts })
 	m.since = time.Now().Add(-time.Hour)
 	began := time.Now()
-	m.record(hosts, []bus.ServiceStatus{
-		{Module: bus.Daemon, Host: "branch-1"}, {Module: bus.LogPipeline, Host: "branch-2"}, {Module: bus.Daemon, Host: "hub-1"},
-	}, began)
+	m.answered("branch-1", began)
 	require.Empty(t, m.silence("branch-1", began.Add(silentAfter)))
 	require.Equal(t, began.UTC().Format(time.RFC3339), m.silence("branch-1", began.Add(silentAfter+pollWait)))
 	require.Equal(t, map[string]bool{"branch-1": true, "branch-2": false}, m.Connected())
 	reasons := m.Reasons()
 	require.Len(t, reasons, 1)
 	require.Contains(t, reasons[0], "the edge branch-2 has not answered since this daemon started at "+m.since.UTC().Format(time.RFC3339))
-	require.Len(t, m.seen, 1)
+}
+
+// Another key cannot answer for an edge, whatever it says it is.
+func TestNobodyAnswersForAnEdge(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	serve := func(module, host string) {
+		stop, err := b.Conn(module).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+			Module: bus.Daemon, Host: host, Version: "v1",
+			Verbs: map[string]bus.Verb{"status": func(context.Context, []byte) (any, error) { return nil, nil }},
+		})
+		require.NoError(t, err)
+		t.Cleanup(stop)
+	}
+	serve(bus.SBOMScanner, "branch-1")
+	serve(bus.Daemon, b.Host())
+	hosts := []string{"branch-1", b.Host()}
+	m := NewMonitor(b.Conn(bus.Daemon), func() []string { return hosts })
+	found, err := b.Conn(bus.Daemon).Discover(t.Context(), time.Second)
+	require.NoError(t, err)
+	require.Len(t, found, 2, "a ping is answered by whoever likes to")
+	require.NoError(t, m.poll(t.Context(), hosts))
+	require.Equal(t, []string{b.Host()}, slices.Collect(maps.Keys(m.seen)))
 }
