@@ -152,6 +152,9 @@ func (a *app) release(ctx context.Context, host string, req containerguard.Relea
 		state = "is being released"
 	}
 	a.printf("%s (%s) %s", clean(reply.Name), shortID(reply.Container), state)
+	for _, difference := range reply.Differences {
+		a.printf("%s", clean(difference))
+	}
 	if reply.Error != "" {
 		return errors.New(reply.Error)
 	}

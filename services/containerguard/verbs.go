@@ -173,12 +173,15 @@ type ReleaseRequest struct {
 	Reason    string `json:"reason,omitempty"`
 }
 
-// ReleaseReply is the state of a release; Pending means that it continues.
+// ReleaseReply is the state of a release; Pending means that it continues. Differences say in what the
+// container is not as before, such as that it was restarted.
 type ReleaseReply struct {
 	Container string `json:"container"`
 	Name      string `json:"name"`
 	Pending   bool   `json:"pending"`
 	Error     string `json:"error,omitempty"`
+
+	Differences []string `json:"differences,omitempty"`
 }
 
 // releaseVerb answers VerbRelease with a ReleaseReply.
@@ -198,7 +201,7 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	e, _ := run.quarantine.Get(id)
 	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
-	err = run.quarantine.Release(ctx, id, cmp.Or(event.Printable(req.Reason, maxReason), operatorReason))
+	differences, err := run.quarantine.Release(ctx, id, cmp.Or(event.Printable(req.Reason, maxReason), operatorReason))
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
@@ -206,8 +209,10 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	if !pending {
 		run.guardState.Remove(id)
 		s.saveState(run)
+	} else if left.NeedsStart {
+		differences = []string{quarantine.Restarted}
 	}
-	return ReleaseReply{Container: id, Name: e.Before.Name, Pending: pending, Error: left.Error}, nil
+	return ReleaseReply{Container: id, Name: e.Before.Name, Pending: pending, Error: left.Error, Differences: differences}, nil
 }
 
 // QuarantineReply lists the isolated containers. Incomplete counts those left out.

@@ -102,28 +102,30 @@ func (m *Manager) report(ctx context.Context, e *Entry, phase event.Phase, chang
 
 // Release restores a container and the others of its chain of replacements. It returns
 // ErrNotQuarantined for one that is not in the ledger. If Docker is away Run finishes the
-// release.
-func (m *Manager) Release(ctx context.Context, containerID, reason string) error {
+// release. The differences say in what the released containers are not as before, such as that
+// they were restarted.
+func (m *Manager) Release(ctx context.Context, containerID, reason string) (differences []string, err error) {
 	ids := m.chain(containerID)
 	if len(ids) == 0 {
-		return fmt.Errorf("%w: %s", ErrNotQuarantined, containerID)
+		return nil, fmt.Errorf("%w: %s", ErrNotQuarantined, containerID)
 	}
 	var errs []error
 	for _, id := range ids {
-		errs = append(errs, m.releaseOne(ctx, id, reason))
+		found, err := m.releaseOne(ctx, id, reason)
+		differences, errs = append(differences, found...), append(errs, err)
 	}
-	return errors.Join(errs...)
+	return differences, errors.Join(errs...)
 }
 
-func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
+func (m *Manager) releaseOne(ctx context.Context, id, reason string) (differences []string, err error) {
 	s := m.enter(id)
 	defer m.leave(id, s)
 	if err := s.acquire(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer s.unlock()
 	if s.entry == nil {
-		return nil
+		return nil, nil
 	}
 	if cancel := s.cancelCollection.Load(); cancel != nil {
 		(*cancel)()
@@ -134,12 +136,13 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) error {
 		e.ReleaseReason, e.ReleaseRequested = reason, time.Now()
 		e.ReleaseID = event.ID(e.Order.ActionID, "release", e.ReleaseRequested.String())
 		if err := m.ledger.save(&e); err != nil {
-			return err
+			return nil, err
 		}
 		m.put(s, &e)
 	}
-	m.run(ctx, s, &attempt{})
-	return nil
+	a := &attempt{}
+	m.run(ctx, s, a)
+	return a.differs, nil
 }
 
 // run makes one attempt at the entry of s, whose lock the caller holds.

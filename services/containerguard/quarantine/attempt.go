@@ -20,9 +20,10 @@ type attempt struct {
 	observation        // the newest
 	firstFrozen []byte // Docker's first answer after the freeze
 	refused     []error
-	freezeDone  func() // of the freeze barrier; nil if no freeze was announced
-	fresh       bool   // the order was given, and checked, a moment ago
-	unsaved     bool   // e is not what the ledger has: enforcePrevious
+	differs     []string // of a release that has ended: in what the container is not as before
+	freezeDone  func()   // of the freeze barrier; nil if no freeze was announced
+	fresh       bool     // the order was given, and checked, a moment ago
+	unsaved     bool     // e is not what the ledger has: enforcePrevious
 }
 
 // proceed isolates or releases, as the entry says. An error means: try again later.

@@ -92,7 +92,7 @@ func TestDockerComposeDoesNotUndoQuarantine(t *testing.T) {
 	require.False(t, s.container(t, g, "db").Paused)
 	require.Equal(t, db.ID, s.container(t, g, "db").ID)
 
-	require.NoError(t, g.manager.Release(t.Context(), web.ID, "all clear"))
+	g.release(t, web.ID)
 	after := s.container(t, g, "web")
 	require.Equal(t, recreated.ID, after.ID)
 	require.True(t, after.Running && !after.Paused)

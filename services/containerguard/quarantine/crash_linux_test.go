@@ -55,7 +55,8 @@ func child(job []string) error {
 		return err
 	}
 	if verb == "release" {
-		return m.Release(context.Background(), id, "all clear")
+		_, err = m.Release(context.Background(), id, "all clear")
+		return err
 	}
 	return m.Apply(context.Background(), (&guard{}).order(id, quarantine.Kind(verb)))
 }

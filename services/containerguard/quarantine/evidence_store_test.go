@@ -45,7 +45,7 @@ func TestOldestEvidenceIsRemovedForNew(t *testing.T) {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 		return id
 	}
-	release := func(id string) { require.NoError(t, g.manager.Release(t.Context(), id, "all clear")) }
+	release := func(id string) { g.release(t, id) }
 
 	first := isolate()
 	release(first)
@@ -91,7 +91,7 @@ func TestEvidenceIsMeasuredOnStartAndExpires(t *testing.T) {
 	for _, id := range []string{held, released} {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 	}
-	require.NoError(t, g.manager.Release(t.Context(), released, "all clear"))
+	g.release(t, released)
 	notes := filepath.Join(g.dir, "evidence", "notes.txt")
 	require.NoError(t, os.WriteFile(notes, []byte("a person's"), 0o600))
 	longAgo := time.Now().Add(-48 * time.Hour)
@@ -134,7 +134,10 @@ func TestEvidenceAgeCountsFromRelease(t *testing.T) {
 		require.True(t, g.hasEvidence(t, id))
 		require.NoError(t, m.Close())
 	}
-	reopened(func(m *quarantine.Manager) { require.NoError(t, m.Release(t.Context(), id, "all clear")) })
+	reopened(func(m *quarantine.Manager) {
+		_, err := m.Release(t.Context(), id, "all clear")
+		require.NoError(t, err)
+	})
 	reopened(func(m *quarantine.Manager) { require.Empty(t, m.List()) })
 }
 

@@ -43,7 +43,10 @@ func TestEvidenceInterruptedByReleaseIsMarked(t *testing.T) {
 		g = newGuard(t, d, func(o *quarantine.Options) {
 			o.OnStep = func(id string, s quarantine.Step) {
 				if s == quarantine.StepEvidence {
-					go func() { released <- g.manager.Release(context.WithoutCancel(t.Context()), id, "all clear") }()
+					go func() {
+						_, err := g.manager.Release(context.WithoutCancel(t.Context()), id, "all clear")
+						released <- err
+					}()
 				}
 			}
 		})

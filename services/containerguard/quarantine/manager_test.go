@@ -86,6 +86,14 @@ func (g *guard) order(id string, kind quarantine.Kind) quarantine.Order {
 	}
 }
 
+// release releases a container and returns the differences.
+func (g *guard) release(t *testing.T, id string) []string {
+	t.Helper()
+	differences, err := g.manager.Release(t.Context(), id, "all clear")
+	require.NoError(t, err)
+	return differences
+}
+
 func (g *guard) phases() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -137,7 +145,7 @@ func TestReleaseRestoresEverything(t *testing.T) {
 	require.Contains(t, evidence(t, g.dir, "act-isolate-"+id[:8], "top.json"), "sleep 3600")
 	require.Contains(t, evidence(t, g.dir, "act-isolate-"+id[:8], "inspect.json"), `"IPv4Address":"10.77.0.9"`)
 
-	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	g.release(t, id)
 	require.Empty(t, g.manager.List())
 	after := g.inspect(t, id)
 	require.Equal(t, restorable(before), restorable(after))

@@ -47,7 +47,8 @@ func TestOrderEnds(t *testing.T) {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(strings.Repeat("0", 64), quarantine.Isolate)))
 		require.Empty(t, g.manager.List())
 		require.Equal(t, event.Failed, g.lastAction().Phase)
-		require.ErrorIs(t, g.manager.Release(t.Context(), strings.Repeat("0", 64), ""), quarantine.ErrNotQuarantined)
+		_, err := g.manager.Release(t.Context(), strings.Repeat("0", 64), "")
+		require.ErrorIs(t, err, quarantine.ErrNotQuarantined)
 	})
 	t.Run("when Docker is away past the deadline", func(t *testing.T) {
 		id := d.Run(t, testenv.ContainerOptions{Restart: "always"})
@@ -79,7 +80,7 @@ func TestContainerOnSharedNetworkIsOnlyFrozen(t *testing.T) {
 			require.Equal(t, quarantine.Partial, e.State)
 			require.Contains(t, e.Error, "network")
 			require.Equal(t, event.Failed, g.lastAction().Phase)
-			require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+			g.release(t, id)
 			require.False(t, g.inspect(t, id).Paused)
 		})
 	}
@@ -89,7 +90,7 @@ func TestContainerOnSharedNetworkIsOnlyFrozen(t *testing.T) {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 		e, _ := g.manager.Get(id)
 		require.Equal(t, quarantine.Held, e.State, e.Error)
-		require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+		g.release(t, id)
 		require.Equal(t, restorable(before), restorable(g.inspect(t, id)))
 	})
 }
@@ -109,7 +110,7 @@ func TestFurtherOrderAddsRestrictions(t *testing.T) {
 	for _, kind := range []quarantine.Kind{quarantine.Pause, quarantine.Isolate} {
 		require.FileExists(t, filepath.Join(g.dir, "evidence", g.order(id, kind).ActionID, "manifest.json"))
 	}
-	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	g.release(t, id)
 	require.Equal(t, restorable(before), restorable(g.inspect(t, id)), "as before the first order")
 }
 

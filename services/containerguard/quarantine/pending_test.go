@@ -89,7 +89,7 @@ func TestDroppedFurtherOrderKeepsFirst(t *testing.T) {
 		c := g.inspect(t, id)
 		return (c.Paused || !c.Running) && len(c.Networks) == 1
 	}, 10*time.Second, time.Millisecond)
-	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	g.release(t, id)
 	require.Equal(t, before.RestartPolicy, g.inspect(t, id).RestartPolicy)
 	require.True(t, g.inspect(t, id).Running)
 }

@@ -59,7 +59,7 @@ func TestUndoneQuarantineIsReapplied(t *testing.T) {
 		again := d.Create(t, web)
 		d.Do(t, "POST", "/containers/"+again+"/start", nil, nil)
 		require.Eventually(t, func() bool { return g.isolated(t, again) }, within, 5*time.Millisecond)
-		require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+		g.release(t, id)
 		require.Empty(t, g.manager.List(), "releasing the old one releases its replacement")
 		c := g.inspect(t, again)
 		require.True(t, c.Running)
@@ -88,7 +88,7 @@ func TestQuarantineSurvivesDockerRestart(t *testing.T) {
 	}
 	d.Do(t, "POST", "/containers/"+id+"/start", nil, nil)
 	require.Eventually(t, func() bool { return g.isolated(t, id) }, within, 5*time.Millisecond)
-	require.NoError(t, g.manager.Release(t.Context(), id, "all clear"))
+	g.release(t, id)
 	c := g.inspect(t, id)
 	require.True(t, c.Running && !c.Paused && len(c.Networks) == 1, "%+v", c)
 }
@@ -129,7 +129,7 @@ func TestQuarantineUndoneWhileGuardWasDownIsReapplied(t *testing.T) {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(id, quarantine.Isolate)))
 	}
 	d.Stop(t)
-	require.NoError(t, g.manager.Release(t.Context(), released, "all clear"), "it is finished when Docker is back")
+	g.release(t, released)
 	d.Start(t)
 	d.Do(t, "POST", "/networks/"+shop+"/connect", map[string]string{"Container": held}, nil)
 	d.Do(t, "POST", "/containers/"+held+"/start", nil, nil)

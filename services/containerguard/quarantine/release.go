@@ -31,7 +31,7 @@ func (a *attempt) release(ctx context.Context) error {
 			return a.fail(err)
 		}
 	}
-	return a.endRelease(strings.Join(a.differences(), "; "))
+	return a.endRelease(a.differences()...)
 }
 
 // errStays says that the container cannot be released safely and stays in quarantine.
@@ -48,7 +48,7 @@ func (a *attempt) refuseRelease(err error) error {
 }
 
 // endRelease reports the release and removes the entry.
-func (a *attempt) endRelease(differences string) error {
+func (a *attempt) endRelease(differences ...string) error {
 	if err := a.beginStep(StepReleased); err != nil {
 		return err
 	}
@@ -56,11 +56,12 @@ func (a *attempt) endRelease(differences string) error {
 		r.ID, r.Reason = a.e.ReleaseID, a.e.ReleaseReason
 		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 		if len(a.refused) > 0 {
-			r.Error = differences
-		} else if differences != "" {
-			r.Reason += " (" + differences + ")"
+			r.Error = strings.Join(differences, "; ")
+		} else if len(differences) > 0 {
+			r.Reason += " (" + strings.Join(differences, "; ") + ")"
 		}
 	})
+	a.differs = differences
 	return a.removeEntry()
 }
 
@@ -224,11 +225,17 @@ func (a *attempt) needsStart() bool {
 	return a.e.NeedsStart || a.e.Want.Kill || policy == "always" || policy == "unless-stopped"
 }
 
+// Restarted is the difference of a container whose release killed and started it.
+const Restarted = "it was restarted, as its old connections could not be destroyed otherwise"
+
 // differences lists in what the container is not as before.
 func (a *attempt) differences() []string {
 	var out []string
 	for _, err := range a.refused {
 		out = append(out, err.Error())
+	}
+	if a.e.NeedsStart && a.now.Running {
+		out = append(out, Restarted)
 	}
 	if !a.now.Running || !a.e.Captured {
 		return out

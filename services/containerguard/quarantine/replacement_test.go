@@ -51,7 +51,7 @@ func TestReplacementLoopLeavesOneEntry(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, newest, id)
 	}
-	require.NoError(t, g.manager.Release(t.Context(), first, "all clear"), "named by the first container")
+	g.release(t, first)
 	require.Empty(t, g.manager.List())
 	require.False(t, g.inspect(t, newest).Paused)
 }
@@ -122,7 +122,7 @@ func TestReplacementCapturedWhileCreatedIsFullyRestored(t *testing.T) {
 	d.Do(t, "POST", "/containers/"+again+"/start", nil, nil)
 	require.Eventually(t, func() bool { return g.inspect(t, again).Paused }, within, 5*time.Millisecond)
 
-	require.NoError(t, g.manager.Release(t.Context(), again, "all clear"))
+	g.release(t, again)
 	after := g.inspect(t, again)
 	require.True(t, after.Running && !after.Paused)
 	require.Equal(t, "always", after.RestartPolicy.Name)
