@@ -21,7 +21,10 @@ import (
 	"github.com/ironpost/ironpost/internal/socketproxy"
 )
 
-const checkTimeout = 3 * time.Second
+const (
+	checkTimeout = 3 * time.Second
+	maxAnswer    = 64 << 10
+)
 
 const help = `Stands between Docker's socket and the modules of Ironpost that use Docker. It
 forwards the requests of docs/docker-api.md and answers all others with 403, so
@@ -30,8 +33,13 @@ anything else of Docker.
 
 --allow names the features whose requests are forwarded; session is always
 among them. Without it all are, except images: who may export images reads
-every file in them. Anyone who reaches --listen may send those requests: give
-it a network of its own, shared with the module only.`
+every file in them.
+
+Anyone who reaches --listen may send those requests. With a path it is a unix
+socket of mode 0660: put it into a folder that only the module's user reaches.
+Every user of this machine reaches an address and port.
+
+GET /metrics returns how many requests were forwarded and refused.`
 
 // settings are the flags.
 type settings struct {
@@ -62,7 +70,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.check {
-				return check(cmd.Context(), s.listen)
+				return check(cmd.Context(), s.listen, cmd.OutOrStdout())
 			}
 			return serve(cmd.Context(), s, cmd.ErrOrStderr())
 		},
@@ -70,10 +78,10 @@ func command() *cobra.Command {
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&s.listen, "listen", "127.0.0.1:2375", "`address` to listen on")
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:2375", "`address` and port, or path of a unix\nsocket, to listen on")
 	flags.StringVar(&s.docker, "docker", "/var/run/docker.sock", "`path` of Docker's socket")
 	flags.StringSliceVar(&s.allow, "allow", nil, "`features` whose requests are forwarded, see\ndocs/docker-api.md (default: all but images)")
-	flags.BoolVar(&s.check, "check", false, "ask the proxy that listens there whether Docker\nanswers, and exit with 1 if not")
+	flags.BoolVar(&s.check, "check", false, "ask the proxy that listens there whether Docker\nanswers, and exit with 1 if not; print its counts")
 	return cmd
 }
 
@@ -90,7 +98,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
+	listener, err := socketproxy.Listen(ctx, s.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
@@ -101,21 +109,33 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	return err
 }
 
-// check asks the proxy at address whether Docker answers.
-func check(ctx context.Context, address string) error {
+// check asks the proxy at address whether Docker answers, and prints what it counted.
+func check(ctx context.Context, address string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/_ping", nil)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return errors.New("Docker does not answer: " + response.Status)
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, socketproxy.Network(address), address)
+	}}}
+	for _, path := range []string{"/_ping", socketproxy.MetricsPath} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://proxy"+path, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		_ = response.Body.Close()
+		switch {
+		case err != nil:
+			return err
+		case response.StatusCode != http.StatusOK:
+			return errors.New("Docker does not answer: " + response.Status)
+		case path == socketproxy.MetricsPath:
+			_, err = out.Write(text)
+			return err
+		}
 	}
 	return nil
 }

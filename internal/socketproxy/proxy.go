@@ -23,6 +23,9 @@ import (
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
+// MetricsPath is the path of the counts.
+const MetricsPath = "/metrics"
+
 const (
 	maxConnections  = 2048 // more wait to be accepted; the log pipeline has one for each container
 	maxHeader       = 16 << 10
@@ -79,21 +82,27 @@ func New(o Options) (*Proxy, error) {
 	return p, nil
 }
 
-// rewrite forwards no header but the type of the body: Docker's calls of our list need none.
+// rewrite forwards no header or trailer but the type of the body: Docker's calls of our list need none.
 func rewrite(r *httputil.ProxyRequest) {
 	contentType := r.In.Header.Get("Content-Type")
 	r.Out.Header = http.Header{"User-Agent": {"ironpost-socket-proxy"}}
 	if contentType != "" {
 		r.Out.Header.Set("Content-Type", contentType)
 	}
+	r.Out.Trailer, r.Out.TransferEncoding = nil, nil
 	r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "docker", "docker"
 }
 
 // Counts returns how many requests were forwarded and refused.
 func (p *Proxy) Counts() (forwarded, refused uint64) { return p.forwarded.Load(), p.refused.Load() }
 
-// ServeHTTP implements http.Handler. What is refused gets 403.
+// ServeHTTP implements http.Handler. What is refused gets 403. GET /metrics is answered here: the
+// counts, in the text format of Prometheus.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && r.RequestURI == MetricsPath && r.ContentLength == 0 {
+		p.writeMetrics(w)
+		return
+	}
 	err := p.check(r)
 	if err == nil {
 		err = p.filterBody(w, r)
@@ -107,6 +116,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.forwarded.Add(1)
 	p.next.ServeHTTP(w, r)
+}
+
+func (p *Proxy) writeMetrics(w http.ResponseWriter) {
+	forwarded, refused := p.Counts()
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	_, _ = fmt.Fprintf(w, "# TYPE %[1]sforwarded_total counter\n%[1]sforwarded_total %[2]d\n# TYPE %[1]srefused_total counter\n%[1]srefused_total %[3]d\n",
+		"ironpost_socket_proxy_", forwarded, refused) // else the client has gone
 }
 
 // filterBody replaces the body of r by what is forwarded of it.

@@ -6,9 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
@@ -108,6 +112,7 @@ func TestRefusesWhatTheListDoesNotName(t *testing.T) {
 		"disconnect by name":    request("POST", "/networks/"+network+"/disconnect", `{"Container":"web"}`),
 		"address of a gateway":  request("POST", "/networks/"+network+"/connect", `{"Container":"`+id+`","EndpointConfig":{"Gateway":"192.0.2.1"}}`),
 		"a method of our own":   request("BREW", "/containers/json", ""),
+		"metrics by POST":       request("POST", "/metrics", ""),
 		"connect to the server": "CONNECT docker:80 HTTP/1.1\r\nHost: docker\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,4 +208,67 @@ func TestHeadersAreBounded(t *testing.T) {
 	answer, _ := io.ReadAll(c)
 	require.NotContains(t, string(answer), "200 OK")
 	require.NotContains(t, string(answer), "502")
+}
+
+// What reaches Docker is what the proxy writes, whatever the framing of the request was.
+func TestForwardsNeitherTrailersNorFraming(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "docker.sock")
+	engine, err := socketproxy.Listen(t.Context(), socket)
+	require.NoError(t, err)
+	arrived := make(chan *http.Request, 1)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- r
+	})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(engine) }()
+	t.Cleanup(func() {
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
+	p := start(t, socket)
+	body := `{"RestartPolicy":{"Name":"no"}}`
+	require.Equal(t, http.StatusOK, p.send(t, "POST /containers/"+strings.Repeat("a", 64)+"/update HTTP/1.1\r\nHost: docker\r\nX-Registry-Auth: x\r\n"+
+		"Transfer-Encoding: chunked\r\nTrailer: X-Late\r\n\r\n"+strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body+"\r\n0\r\nX-Late: x\r\n\r\n"))
+	r := <-arrived
+	require.Empty(t, r.Trailer)
+	require.Empty(t, r.TransferEncoding)
+	require.Positive(t, r.ContentLength)
+	require.Empty(t, r.Header.Get("X-Registry-Auth"))
+	require.Equal(t, "docker", r.Host)
+}
+
+func TestListensOnASocketThatAKilledProxyLeft(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "proxy.sock")
+	first, err := socketproxy.Listen(t.Context(), path)
+	require.NoError(t, err)
+	info, err := os.Lstat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o660), info.Mode().Perm())
+	_, err = socketproxy.Listen(t.Context(), path)
+	require.ErrorIs(t, err, syscall.EADDRINUSE, "it answers")
+
+	first.(*net.UnixListener).SetUnlinkOnClose(false) // as after SIGKILL
+	require.NoError(t, first.Close())
+	second, err := socketproxy.Listen(t.Context(), path)
+	require.NoError(t, err)
+	require.NoError(t, second.Close())
+
+	require.NoError(t, os.WriteFile(path, []byte("a file"), 0o600))
+	_, err = socketproxy.Listen(t.Context(), path)
+	require.ErrorIs(t, err, syscall.EADDRINUSE, "a file is not replaced")
+}
+
+func TestCountsAreServed(t *testing.T) {
+	t.Parallel()
+	p := start(t, "/nonexistent/docker.sock")
+	require.Equal(t, http.StatusForbidden, p.send(t, request("GET", "/info", "")))
+	response, err := http.Get("http://" + p.address + socketproxy.MetricsPath) //nolint:noctx // the test's own server
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "\nironpost_socket_proxy_refused_total 1\n")
 }
