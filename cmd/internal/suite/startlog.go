@@ -116,7 +116,12 @@ func (a *app) logBus() {
 	for _, w := range a.bus.server.Warnings() {
 		a.log.WithField("reason", w).Warn("part of the bus is not available")
 	}
-	if address := a.bus.server.ObserverAddr(); address != "" {
+	address := a.bus.server.ObserverAddr()
+	switch {
+	case address == "":
+	case c.ObserverPublished: // under an address of the host that is not known here
+		a.log.WithField("address", address).Info("observers may connect where this address is published")
+	default:
 		a.log.WithFields(logrus.Fields{
 			"address": address, "try": "nats --server " + address + " sub ironpost.alerts",
 		}).Info("observers on this machine may connect")
