@@ -169,3 +169,13 @@ func nkeyOption(t *testing.T, pair nkeys.KeyPair) nats.Option {
 	require.NoError(t, err)
 	return nats.Nkey(public, pair.Sign)
 }
+
+// An edge of the daemon's own name could answer for the daemon and publish alerts that its guard acts on.
+func TestEdgeOfTheOwnHostIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	public, err := newPair(t).PublicKey()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(f.keys, bus.Edge+"."+f.bus.Host()+".nk"), []byte(public+"\n"), 0o600))
+	require.ErrorContains(t, f.bus.Server().Reload(), "ironpost bus revoke "+f.bus.Host())
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,6 +144,9 @@ func (s *Server) options() (*server.Options, error) {
 		remote, err := readRemoteKeys(s.config.KeysDir, false)
 		if err != nil {
 			return nil, err
+		}
+		if slices.Contains(remote.modules, RemoteModule{Module: bus.Edge, Host: s.config.Host}) {
+			return nil, fmt.Errorf("%s has a key of the edge %s, which is this daemon's own host and could speak for it: ironpost bus revoke %[2]s, or change general.host", s.config.KeysDir, s.config.Host)
 		}
 		users = append(users, remote.users...)
 		s.remote.Store(remote)

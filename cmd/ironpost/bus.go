@@ -140,7 +140,12 @@ alerts and actions to this one and enforces the blocklist of this one.`,
 			switch {
 			case edge && len(modules) > 0:
 				return usageError(errors.New("--edge has one key for all modules of the host: leave out --module"))
+			case edge && daemon:
+				return usageError(errors.New("--edge is for a daemon with a bus of its own, --daemon for one without: give one of them"))
 			case edge:
+				if cfg, _, err := a.loadConfig(); err == nil && cfg.General.Host == args[0] {
+					return usageError(fmt.Errorf("%s is this daemon's own host (general.host): its edge could speak for this daemon; give the edge another name", args[0]))
+				}
 				modules = []string{bus.Edge}
 				f.config = edgeConfig
 			case len(modules) == 0:
