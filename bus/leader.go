@@ -16,7 +16,7 @@ import (
 
 // ErrNoLeader is returned while a cluster of servers has no leader for a stream, or for itself:
 // for seconds after a server was lost, and as long as half of the servers or more are.
-var ErrNoLeader = errors.New("the cluster elects one while more than half of its servers reach each other")
+var ErrNoLeader = errors.New("the cluster has one while more than half of its servers run and reach each other: start those that are down")
 
 // leaderTimeout is how long a leader has to answer. Where there is none the servers are silent for
 // ten seconds before they say so.
