@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes what docker-compose.yml needs, once: keys, certificates and passwords in the folder secrets, and .env.
-# What is there is kept, so it may be run again. `make up` runs it.
+# What is there is kept and what is missing is made, so it may be run again, also after an interruption. `make up` runs it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 umask 077
@@ -35,32 +35,29 @@ host=$(sed -n 's/^IRONPOST_HOST=//p' .env)
 export IRONPOST_CONFIG=$PWD/deploy/compose/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$secrets/authority
 [ -d "$secrets/authority/pki" ] || bin/ironpost bus init --name bus >/dev/null
 for module in ebpf-engine log-pipeline sbom-scanner container-guard action-collector; do
-  [ -d "$secrets/$module" ] && continue
-  bin/ironpost bus add-host "$host" --module "$module" --out "$secrets/$module" --bus-url tls://bus:4443 >/dev/null
-  rm "$secrets/$module/ironpost.toml" # that of the stack serves all
+  [ -d "$secrets/$module" ] || bin/ironpost bus add-host "$host" --module "$module" --out "$secrets/$module" --bus-url tls://bus:4443 >/dev/null
+  rm -f "$secrets/$module/ironpost.toml" # that of the stack serves all
   [ "$module" = ebpf-engine ] || chown -R "$user:$user" "$secrets/$module"
 done
 # The hub reads its certificate and the public keys; not ca.key, which stays root's.
 chown "$user:$user" "$secrets/authority/pki" "$secrets/authority/keys" "$secrets"/authority/keys/* \
   "$secrets/authority/pki/ca.pem" "$secrets/authority/pki/server.pem" "$secrets/authority/pki/server.key"
 
-if [ ! -d "$secrets/postgresql" ]; then
-  mkdir "$secrets/postgresql" "$secrets/hub" "$secrets/migrate"
-  for role in postgres ironpost_migrate ironpost_daemon ironpost_viewer; do
-    head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$secrets/postgresql/$role"
-  done
-  url() { # role folder
-    echo "postgres:///ironpost?host=/var/run/postgresql&user=$1&password=$(cat "$secrets/postgresql/$1")" >"$secrets/$2/postgres.url"
-  }
-  url ironpost_migrate migrate
-  url ironpost_viewer hub
-  url ironpost_daemon log-pipeline
-  url ironpost_daemon action-collector
-  chown -R "$user:$user" "$secrets/postgresql" "$secrets/hub" "$secrets/migrate" "$secrets/log-pipeline" "$secrets/action-collector"
-fi
-
-if [ ! -d "$secrets/grafana" ]; then
-  mkdir "$secrets/grafana"
-  head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$secrets/grafana/admin"
-  chown -R "$user:$user" "$secrets/grafana"
-fi
+password() { # file bytes: unless it is there
+  [ -s "$1" ] || { head -c "$2" /dev/urandom | od -An -tx1 | tr -d ' \n' >"$1.new" && mv "$1.new" "$1"; }
+}
+url() { # role folder
+  echo "postgres:///ironpost?host=/var/run/postgresql&user=$1&password=$(cat "$secrets/postgresql/$1")" >"$secrets/$2/postgres.url"
+}
+mkdir -p "$secrets/postgresql" "$secrets/hub" "$secrets/migrate" "$secrets/grafana"
+for role in postgres ironpost_migrate ironpost_daemon ironpost_viewer; do
+  password "$secrets/postgresql/$role" 24
+done
+url ironpost_migrate migrate
+url ironpost_viewer hub
+url ironpost_daemon log-pipeline
+url ironpost_daemon action-collector
+password "$secrets/grafana/admin" 12
+for folder in postgresql hub migrate grafana log-pipeline action-collector; do
+  chown -R "$user:$user" "$secrets/$folder"
+done

