@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -14,8 +15,9 @@ const (
 	// firstInterval is the time before the second record, when the alert is updated; it doubles up to Config.RepeatSecs.
 	firstInterval = 10 * time.Second
 	// maxRecordsPerWindow keeps forged sources from flooding the bus. The other records wait for the
-	// next window; attacks without a record go first.
+	// next window; attacks without a record go first, but leave room for maxUpdatesPerWindow others.
 	maxRecordsPerWindow = 64
+	maxUpdatesPerWindow = 16
 	// maxAttacks bounds the attacks in memory. The one without traffic for longest is ended for a new one.
 	maxAttacks = 4096
 	// Bounds of the ports and hosts shown in a record.
@@ -78,9 +80,11 @@ func (r *attacks) start(id identity, began, now time.Time) *attack {
 	return a
 }
 
-// evictOldest ends the attack without traffic for longest.
+// evictOldest ends an attack of the lowest rank, the one without traffic for longest.
 func (r *attacks) evictOldest() {
-	oldest := slices.MinFunc(r.sorted(), func(a, b *attack) int { return a.last.Compare(b.last) })
+	oldest := slices.MinFunc(slices.Collect(maps.Values(r.byIdentity)), func(a, b *attack) int {
+		return cmp.Or(cmp.Compare(b.rank(), a.rank()), a.last.Compare(b.last), a.compare(b))
+	})
 	r.remove(oldest)
 	r.evicted++
 }
@@ -95,30 +99,50 @@ func (r *attacks) remove(a *attack) {
 
 // due returns the attacks that need a record now, and ends those without traffic.
 func (r *attacks) due(now time.Time) []*attack {
-	var out []*attack
+	var first, others []*attack
 	for _, a := range r.sorted() {
+		needed := a.changed && !now.Before(a.nextRecord)
 		switch {
-		case len(out) >= maxRecordsPerWindow:
-			return out
-		case a.records > 0 && now.Sub(a.last) >= a.idle:
+		case a.records == 0 && needed:
+			first = append(first, a)
+		case a.records > 0 && (needed || a.isIdle(now)):
+			others = append(others, a)
+		}
+	}
+	out := first[:min(len(first), maxRecordsPerWindow-min(len(others), maxUpdatesPerWindow))]
+	out = append(out, others[:min(len(others), maxRecordsPerWindow-len(out))]...)
+	for _, a := range out {
+		if a.records > 0 && a.isIdle(now) {
 			r.remove(a)
-			out = append(out, a)
-		case a.changed && !now.Before(a.nextRecord):
-			out = append(out, a)
 		}
 	}
 	return out
 }
 
-// sorted returns the attacks in a fixed order, those without a record first.
+func (a *attack) isIdle(now time.Time) bool { return now.Sub(a.last) >= a.idle }
+
+// rank orders attacks by how many of them forged packets can make: floods, scans, and scans that may be decoys.
+func (a *attack) rank() int {
+	switch {
+	case !strings.HasSuffix(a.name, "_scan"):
+		return 0
+	case a.mayBeDecoy:
+		return 2
+	}
+	return 1
+}
+
+// sorted returns the attacks in a fixed order, those without a record first, and of these floods before scans.
 func (r *attacks) sorted() []*attack {
-	return slices.SortedFunc(maps.Values(r.byIdentity), func(a, b *attack) int {
-		return cmp.Or(
-			cmp.Compare(min(a.records, 1), min(b.records, 1)), a.nextRecord.Compare(b.nextRecord), a.began.Compare(b.began),
-			cmp.Compare(a.name, b.name), cmp.Compare(a.actor, b.actor), a.target.Compare(b.target),
-			cmp.Compare(a.port, b.port), cmp.Compare(a.method, b.method), cmp.Compare(a.network.String(), b.network.String()),
-		)
-	})
+	return slices.SortedFunc(maps.Values(r.byIdentity), (*attack).compare)
+}
+
+func (a *attack) compare(b *attack) int {
+	return cmp.Or(
+		cmp.Compare(min(a.records, 1), min(b.records, 1)), cmp.Compare(a.rank(), b.rank()), a.nextRecord.Compare(b.nextRecord), a.began.Compare(b.began),
+		cmp.Compare(a.name, b.name), cmp.Compare(a.actor, b.actor), a.target.Compare(b.target),
+		cmp.Compare(a.port, b.port), cmp.Compare(a.method, b.method), cmp.Compare(a.network.String(), b.network.String()),
+	)
 }
 
 // record makes the next record of a.

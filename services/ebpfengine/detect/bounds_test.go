@@ -83,6 +83,43 @@ func TestManyScannersAreReportedInTurn(t *testing.T) {
 	}
 }
 
+// Any number of scanners with forged addresses delay neither a flood nor the end of an attack.
+func TestForgedScannersDelayNoOtherRecord(t *testing.T) {
+	t.Parallel()
+	d := detect.New(detect.DefaultConfig())
+	var over, flood []int
+	for second := range 40 {
+		now := start.Add(time.Duration(second) * time.Second)
+		w := traffic.Window{Interface: "eth0", Start: now, End: now.Add(time.Second)}
+		for i := range 80 {
+			from := host("10.9", second*80+i)
+			for p := range 10 {
+				d.Sample([]traffic.Sample{sampled(now.Add(-2*time.Second), from, 1+p*(i+1))})
+			}
+		}
+		if second < 3 {
+			d.Sample([]traffic.Sample{sampled(now.Add(-2*time.Second), evil, 1+4*second), sampled(now.Add(-2*time.Second), evil, 2+4*second)})
+			d.Sample([]traffic.Sample{sampled(now.Add(-2*time.Second), evil, 3+4*second), sampled(now.Add(-2*time.Second), evil, 4+4*second)})
+		}
+		if second >= 20 {
+			target := traffic.Target{Addr: home, First: now, Last: w.End, Packets: 90_000, Bytes: 9_000_000}
+			target.ByClass[traffic.ICMPEcho] = 90_000
+			w.Targets = append(w.Targets, target)
+		}
+		for _, f := range d.Observe(w) {
+			if f.Actor == evil.String() && f.Phase == detect.PhaseOver {
+				over = append(over, second)
+			}
+			if f.Name == detect.ICMPFlood && f.Phase == detect.PhaseBegun {
+				flood = append(flood, second)
+			}
+		}
+	}
+	require.Len(t, over, 1)
+	require.LessOrEqual(t, over[0], 36)
+	require.Equal(t, []int{20}, flood)
+}
+
 func TestMemoryIsBoundedUnderForgedFlood(t *testing.T) { //nolint:paralleltest // it measures the heap of the process
 	d := detect.New(detect.DefaultConfig())
 	r := rand.New(rand.NewPCG(7, 8))
