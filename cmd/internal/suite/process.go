@@ -136,7 +136,7 @@ func (p Program) command(line *commandLine, run func()) *cobra.Command {
 	flags.StringVar(&line.level, "log-level", "", "trace, debug, info, warn or error; overrides general.log_level")
 	flags.StringVar(&line.format, "log-format", "", "json or pretty; overrides general.log_format")
 	flags.BoolVar(&line.validate, "validate", false, "check the configuration and exit")
-	flags.BoolVar(&line.check, "check", false, "ask the running instance for its health and exit: 6 if degraded, 1 if unhealthy or not running")
+	flags.BoolVar(&line.check, "check", false, "check the running instance; exit 6: degraded, 1: unhealthy")
 	return cmd
 }
 

@@ -32,10 +32,10 @@ func TestHelpNamesFlagsSignalsAndExitCodes(t *testing.T) {
 	for _, flag := range []string{"-h", "--help"} {
 		code, out, _ := call(t, flag)
 		require.Zero(t, code)
-		for _, want := range []string{"-c, --config", "--log-level", "--log-format", "--validate", "Exit codes:", "SIGHUP", "nats sub ironpost.alerts", suite.DefaultPath} {
+		for _, want := range []string{"-c, --config", "--log-level", "--log-format", "--validate", "--check", "Exit codes:", "SIGHUP", "nats sub ironpost.alerts", suite.DefaultPath} {
 			require.Contains(t, out, want)
 		}
-		require.Equal(t, 5, strings.Count(out, "\n      --")+strings.Count(out, "\n  -"), "four flags and help:\n%s", out)
+		require.Equal(t, 6, strings.Count(out, "\n      --")+strings.Count(out, "\n  -"), "five flags and help:\n%s", out)
 	}
 }
 

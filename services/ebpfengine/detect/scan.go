@@ -61,8 +61,9 @@ type scan struct {
 	hosts  distinctCounter
 	by     map[netip.Addr]struct{} // the addresses of a network, up to maxMembers
 
-	touched bool   // in this window
-	probes  uint64 // sampled in this window
+	touched     bool   // in this window
+	probes      uint64 // sampled in this window
+	startedWith uint64 // probes sampled before it was a scan
 }
 
 // covers reports whether a probe of the same method belongs to the scan.

@@ -12,9 +12,10 @@ const suspectWindows = 2
 
 // suspect is a source whose record of one window looked like a scan.
 type suspect struct {
-	candidate         candidate
-	probes, completed uint64
-	wait              int // windows, until replies must have come
+	candidate candidate
+	record    traffic.Source
+	completed uint64
+	wait      int // windows, until replies must have come
 }
 
 // addRecords adds the kernel's exact records of sources: they count what samples only
@@ -46,6 +47,13 @@ func (d *scans) addRecords(w traffic.Window) {
 	for addr, s := range d.suspects {
 		s.wait--
 		d.suspects[addr] = s
+		if p := d.sources.find(single(addr)); p != nil {
+			if sc := p.scanOf(s.candidate.attempts[0].probe); sc != nil { // started by its samples
+				delete(d.suspects, addr)
+				sc.mergeEarlier(&s.record)
+				continue
+			}
+		}
 		if s.wait < 0 {
 			delete(d.suspects, addr)
 			d.startSuspect(addr, s)
@@ -55,7 +63,7 @@ func (d *scans) addRecords(w traffic.Window) {
 
 // startSuspect starts the scan of a suspect whose probes were not answered in time.
 func (d *scans) startSuspect(addr netip.Addr, s suspect) {
-	if 2*s.completed > s.probes {
+	if 2*s.completed > s.record.Probes {
 		return
 	}
 	p := d.sources.get(single(addr))
@@ -63,10 +71,16 @@ func (d *scans) startSuspect(addr netip.Addr, s suspect) {
 		return // the record does not count replies, the samples do
 	}
 	p.last = s.candidate.attempts[len(s.candidate.attempts)-1].at
-	if p.scanOf(s.candidate.attempts[0].probe) == nil {
-		sc := d.start(p, s.candidate)
-		sc.probes = s.probes
-	}
+	d.start(p, s.candidate).mergeEarlier(&s.record)
+}
+
+// mergeEarlier adds the record of a window before the scan began. The samples that it began
+// with are of the same packets.
+func (s *scan) mergeEarlier(src *traffic.Source) {
+	now := s.probes
+	s.probes = 0
+	s.merge(src)
+	s.probes = now + s.probes - min(s.startedWith, s.probes)
 }
 
 // scanOfRecord returns the running scan that the record of a source belongs to. It starts
@@ -95,7 +109,7 @@ func (d *scans) scanOfRecord(p *sourceState, src *traffic.Source, egress bool) *
 	}
 	if (c.method == bySYN || c.method == byUDP) && 2*src.Refused < src.Probes {
 		if _, suspected := d.suspects[src.Addr]; !suspected {
-			d.suspects[src.Addr] = suspect{candidate: c, probes: src.Probes, wait: suspectWindows}
+			d.suspects[src.Addr] = suspect{candidate: c, record: *src, wait: suspectWindows}
 		}
 		return nil
 	}

@@ -168,6 +168,7 @@ func (d *scans) start(p *sourceState, c candidate) *scan {
 	for _, a := range c.attempts {
 		sc.add(a)
 	}
+	sc.startedWith = uint64(len(c.attempts))
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.method == c.method && sc.covers(a.host, a.port) })
 	p.scans = append(p.scans, sc)
 	d.active = append(d.active, sc)
