@@ -180,7 +180,7 @@ func TestInvalidBucketValuesAreCountedAndIgnored(t *testing.T) {
 	kv, err := b.Conn(bus.Operator).KV(within(t, patience), bus.BlocklistBucket)
 	require.NoError(t, err)
 	for key, value := range map[string]string{
-		"cb007107-32": "{}", "x": "[]", "a.b.c": "\x00\xff", "00000000-0": `{"prefix":"203.0.113.0/24","source":"x","created":"2026-01-01T00:00:00Z","expires":"2036-01-01T00:00:00Z"}`,
+		"cb007107-32": "{}", "x": "[]", "a-b-c": "\x00\xff", "00000000-0": `{"prefix":"203.0.113.0/24","source":"x","created":"2026-01-01T00:00:00Z","expires":"2036-01-01T00:00:00Z"}`,
 		"00000000000000000000000000000000-0": `{"prefix":"::/0","source":"x","created":"2026-01-01T00:00:00Z","expires":"99999-01-01T00:00:00Z"}`,
 	} {
 		_, err := kv.Put(within(t, patience), key, []byte(value), 0)
