@@ -157,20 +157,11 @@ func (k *KV) changes(ctx context.Context, after uint64, each func(change)) error
 
 // newest reads the last change of key.
 func (k *KV) newest(ctx context.Context, key string) (change, error) {
-	ctx, cancel := k.c.callContext(ctx)
-	defer cancel()
-	m, err := k.c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+string(k.stream())+"."+k.subject(key), nil)
+	m, err := k.c.directGet(ctx, k.stream(), k.subject(key), nil)
 	if err != nil {
 		return change{}, err
 	}
-	switch status := statusOf(m); status {
-	case "":
-		return k.change(m)
-	case statusNothing:
-		return change{}, ErrNotFound
-	default:
-		return change{}, statusError(m)
-	}
+	return k.change(m)
 }
 
 // change parses the answer to a direct get. A message with the header of a marker means

@@ -3,7 +3,6 @@
 package e2e_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
-	"github.com/ironpost/ironpost/event"
 )
 
 // A daemon of an earlier commit stores alerts, actions, a checkpoint, a blocklist, the guard's state and an audit trail, and is killed under
@@ -95,19 +93,6 @@ func upgradeFrom(t *testing.T, commit string, sameIDs bool) {
 	require.Greater(t, len(after), len(actions), "the guard goes on")
 	s.eventually(func() bool { return s.counter(bus.ActionCollector, "trail_head") >= uint64(len(s.actions())) })
 	s.requireIntactTrail()
-}
-
-// actions returns the stored actions by id, and fails if one is stored twice.
-func (s *instance) actions() map[string]event.Action {
-	s.t.Helper()
-	all := map[string]event.Action{}
-	for dec := json.NewDecoder(strings.NewReader(s.ironpost("actions", "--json", "--limit", "0"))); dec.More(); {
-		var a event.Action
-		require.NoError(s.t, dec.Decode(&a))
-		require.NotContains(s.t, all, a.ID)
-		all[a.ID] = a
-	}
-	return all
 }
 
 // failedLogin returns a line of sshd about a wrong password from one address.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -12,9 +11,9 @@ import (
 
 // capture holds the packets of a link.
 type capture struct {
-	t  *testing.T
-	mu sync.Mutex
-	b  bytes.Buffer
+	t   *testing.T
+	b   bytes.Buffer // of read, until done is closed
+	end func()       // stops read and waits for it
 }
 
 // capture records every packet on the link of a member from now on.
@@ -32,39 +31,38 @@ func (l *edgeLab) capture(name string) *capture {
 		defer close(done)
 		c.read(fd, stop)
 	}()
-	l.t.Cleanup(func() {
+	c.end = sync.OnceFunc(func() {
 		close(stop)
 		<-done
 		require.NoError(l.t, unix.Close(fd))
 	})
+	l.t.Cleanup(c.end)
 	return c
 }
 
-// read reads until stop is closed.
+// read reads until stop is closed and the buffer of the socket is empty.
 func (c *capture) read(fd int, stop <-chan struct{}) {
-	b := make([]byte, 128<<10)
+	b, flags := make([]byte, 128<<10), 0
 	for {
 		select {
 		case <-stop:
-			return
+			flags = unix.MSG_DONTWAIT
 		default:
 		}
-		n, _, err := unix.Recvfrom(fd, b, 0)
-		if err != nil {
-			continue // nothing within the time
-		}
-		c.mu.Lock()
-		c.b.Write(b[:n])
-		c.mu.Unlock()
+		n, _, err := unix.Recvfrom(fd, b, flags)
+		switch {
+		case err == nil:
+			c.b.Write(b[:n])
+		case flags != 0:
+			return
+		} // else nothing within the time
 	}
 }
 
-// requireNoClearText looks for texts in what was captured, which must be something.
+// requireNoClearText ends the capture and looks for texts in it. It must have something.
 func (c *capture) requireNoClearText(texts []string) {
 	c.t.Helper()
-	time.Sleep(200 * time.Millisecond) // what is in the buffer
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.end()
 	captured := c.b.Bytes()
 	c.t.Logf("%d bytes captured", len(captured))
 	require.Greater(c.t, len(captured), 10_000)

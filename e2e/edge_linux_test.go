@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,18 +16,6 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 )
-
-// storedActions returns the stored actions.
-func (s *instance) storedActions() []event.Action {
-	s.t.Helper()
-	var all []event.Action
-	for dec := json.NewDecoder(strings.NewReader(s.ironpost("actions", "--json", "--limit", "1000"))); dec.More(); {
-		var a event.Action
-		require.NoError(s.t, dec.Decode(&a))
-		all = append(all, a)
-	}
-	return all
-}
 
 // pings reports whether one of three packets from address is answered by the host called name.
 func (l *edgeLab) pings(address string, member int) bool {
@@ -69,9 +56,9 @@ func TestHubAndEdges(t *testing.T) {
 	}
 
 	// Each guard answers its own host's alert: three of the hosts have one.
-	l.hub.eventually(func() bool { return len(l.hub.storedActions()) >= len(users)-1 })
+	l.hub.eventually(func() bool { return len(l.hub.actions()) >= len(users)-1 })
 	answered := map[string]int{}
-	for _, a := range l.hub.storedActions() {
+	for _, a := range l.hub.actions() {
 		require.Equal(t, byID[a.AlertID], a.Host, "an alert of another host was acted on")
 		answered[a.Host]++
 	}

@@ -173,6 +173,19 @@ func (s *instance) alerts() []event.Alert {
 	return all
 }
 
+// actions returns the stored actions by id, and fails if one is stored twice.
+func (s *instance) actions() map[string]event.Action {
+	s.t.Helper()
+	all := map[string]event.Action{}
+	for dec := json.NewDecoder(strings.NewReader(s.ironpost("actions", "--json", "--limit", "0"))); dec.More(); {
+		var a event.Action
+		require.NoError(s.t, dec.Decode(&a))
+		require.NotContains(s.t, all, a.ID)
+		all[a.ID] = a
+	}
+	return all
+}
+
 // counter returns the counter called name of a module.
 func (s *instance) counter(module, name string) uint64 {
 	s.t.Helper()

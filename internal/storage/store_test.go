@@ -247,8 +247,8 @@ func TestOlderTablesAreBroughtUpToDate(t *testing.T) {
 	require.NoError(t, err)
 	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy;
 		DELETE FROM ironpost.schema_version WHERE version_id > 1;
-		CREATE ROLE stranger LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ironpost TO stranger; GRANT SELECT ON ironpost.schema_version TO stranger`)
-	err = open(t, storage.Config{URL: p.UserURL("stranger", "x", database)}).Prepare(t.Context())
+		CREATE ROLE unprivileged LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ironpost TO unprivileged; GRANT SELECT ON ironpost.schema_version TO unprivileged`)
+	err = open(t, storage.Config{URL: p.UserURL("unprivileged", "x", database)}).Prepare(t.Context())
 	require.Equal(t, storage.Schema, kindOf(err), err)
 	require.ErrorContains(t, err, fmt.Sprintf(`its tables have version 1, this program needs %d, and this role may not change them: execute "ironpost storage migrate"`, storage.SchemaVersion()))
 	require.NoError(t, s.Prepare(t.Context()))

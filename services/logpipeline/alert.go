@@ -44,7 +44,7 @@ func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 	return a
 }
 
-// addDetection adds the counts of a detection and makes a part of a series.
+// addDetection adds the counts of a detection and makes a part of its series.
 func (b alertBuilder) addDetection(a *event.Alert, in input) {
 	d := in.detection
 	if d == nil {

@@ -74,21 +74,12 @@ func (a *allowList) refresh() (all []ProtectedAddress, problems []error) {
 }
 
 func (f *allowFile) refresh() {
-	in, err := openWithoutWaiting(f.path)
+	in, now, err := openRegular(f.path)
 	if err != nil {
 		f.problems, f.read = []error{fmt.Errorf("%s: %w", f.path, withoutPath(err))}, version{}
 		return
 	}
 	defer in.Close() //nolint:errcheck // was only read
-	info, err := in.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
-	}
-	if err != nil {
-		f.problems, f.read = []error{fmt.Errorf("%s: %w", f.path, withoutPath(err))}, version{}
-		return
-	}
-	now := versionOf(info)
 	if now.equal(f.read) {
 		return
 	}

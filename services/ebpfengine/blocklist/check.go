@@ -103,14 +103,11 @@ func (r *Reconciler) checkPrefix(prefix netip.Prefix, addr netip.Addr, kernel []
 
 // lineOf returns the first line of a feed that has addr, 0 if there is none or the file cannot be read.
 func lineOf(path string, addr netip.Addr) int {
-	file, err := openWithoutWaiting(path)
+	file, _, err := openRegular(path)
 	if err != nil {
 		return 0
 	}
 	defer file.Close() //nolint:errcheck // was only read
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return 0
-	}
 	in := bufio.NewReaderSize(io.LimitReader(file, maxFeedBytes), maxLine)
 	var found []netip.Prefix
 	for number := 1; ; number++ {

@@ -30,9 +30,8 @@ const (
 )
 
 var (
-	errNotRegular = errors.New("not a regular file")
-	errChanging   = errors.New("changed while it was read")
-	errUnusable   = errors.New("none of its lines can be used")
+	errChanging = errors.New("changed while it was read")
+	errUnusable = errors.New("none of its lines can be used")
 )
 
 // version identifies one state of a file.
@@ -231,24 +230,16 @@ func (f *feedFile) load(index int, now time.Time, log logrus.FieldLogger) (chang
 
 // readFeedFile reads a feed and returns the version that was read; errChanging if there were two.
 func readFeedFile(path string) (Feed, version, error) {
-	in, err := openWithoutWaiting(path)
+	in, read, err := openRegular(path)
 	if err != nil {
-		return Feed{}, version{}, withoutPath(err)
+		return Feed{}, read, withoutPath(err)
 	}
 	defer in.Close() //nolint:errcheck // was only read
-	info, err := in.Stat()
-	if err != nil {
-		return Feed{}, version{}, withoutPath(err)
-	}
-	read := versionOf(info)
-	if !info.Mode().IsRegular() {
-		return Feed{}, read, errNotRegular
-	}
 	feed, err := ReadFeed(in)
 	if err != nil {
 		return Feed{}, read, withoutPath(err)
 	}
-	if info, err = in.Stat(); err != nil || !versionOf(info).equal(read) {
+	if info, err := in.Stat(); err != nil || !versionOf(info).equal(read) {
 		return Feed{}, version{}, errChanging
 	}
 	return feed, read, nil

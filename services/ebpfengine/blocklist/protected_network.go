@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -92,14 +91,14 @@ func dhcpServers(root string) (addrs []netip.Addr, err error) {
 
 // readSmall returns the text of a regular file, at most maxSourceFile of it; empty if there is none.
 func readSmall(path string) (string, error) {
-	f, err := openWithoutWaiting(path)
+	f, _, err := openRegular(path)
+	if errors.Is(err, errNotRegular) {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
 	if err != nil {
 		return "", unlessMissing(err)
 	}
 	defer f.Close() //nolint:errcheck // was only read
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errors.Join(err, fmt.Errorf("%s: %w", path, os.ErrInvalid))
-	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSourceFile))
 	return string(data), err
 }

@@ -14,16 +14,6 @@ const (
 	carpetLeast = 8
 )
 
-// network returns the network whose traffic is summed: the /24 or /64 of an address.
-func network(addr netip.Addr) netip.Prefix {
-	bits := 24
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits) // its only error is a bad length
-	return p
-}
-
 // carpet is the traffic to one network in one window.
 type carpet struct {
 	targets []*traffic.Target
@@ -42,7 +32,8 @@ func (f *floods) evaluateNetworks(w traffic.Window, sources sourceIndex) map[net
 	for i := range w.Targets {
 		t := &w.Targets[i]
 		if !t.Addr.IsMulticast() {
-			byNetwork[network(t.Addr)] = append(byNetwork[network(t.Addr)], t)
+			p := networkOf(t.Addr)
+			byNetwork[p] = append(byNetwork[p], t)
 		}
 	}
 	found := map[netip.Prefix][kinds]bool{}

@@ -106,7 +106,7 @@ func (f *floods) endWindow(w traffic.Window) {
 		if v == nil {
 			continue
 		}
-		found := inNetworks[network(t.Addr)]
+		found := inNetworks[networkOf(t.Addr)]
 		for k := range kinds {
 			if !found[k] {
 				f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, senders: sources.sendingTo(t.Addr)})
