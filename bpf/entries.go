@@ -13,6 +13,12 @@ import (
 // entriesPerCall is how many entries one system call writes or reads.
 const entriesPerCall = 4096
 
+// Values of enum action in src/filter.h.
+const (
+	actionMonitor = 1
+	actionScoped  = 2
+)
+
 // familyIndex returns 0 for IPv4, 1 for IPv6.
 func familyIndex(p netip.Prefix) int {
 	if p.Addr().Is6() {
@@ -40,8 +46,11 @@ func fromKernelKey(key []byte) netip.Prefix {
 
 func kernelEntry(e Entry, at clock) programEntry {
 	v := programEntry{Reason: e.Reason, Packets: e.Packets, Bytes: e.Bytes}
-	if e.Monitor {
-		v.Monitor = 1
+	switch {
+	case e.Scoped:
+		v.Action = actionScoped
+	case e.Monitor:
+		v.Action = actionMonitor
 	}
 	if !e.Expires.IsZero() {
 		v.Expires = max(1, at.programTime(e.Expires))
@@ -50,7 +59,7 @@ func kernelEntry(e Entry, at clock) programEntry {
 }
 
 func fromKernelEntry(p netip.Prefix, v programEntry, at clock) Entry {
-	e := Entry{Prefix: p, Reason: v.Reason, Monitor: v.Monitor != 0, Packets: v.Packets, Bytes: v.Bytes}
+	e := Entry{Prefix: p, Reason: v.Reason, Monitor: v.Action == actionMonitor, Scoped: v.Action == actionScoped, Packets: v.Packets, Bytes: v.Bytes}
 	if v.Expires != 0 {
 		e.Expires = at.wallTime(v.Expires)
 	}

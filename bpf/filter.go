@@ -38,6 +38,8 @@ type Entry struct {
 	Expires time.Time
 	// Reason is a number of the caller's; the program counts dropped packets by its lowest two bits.
 	Reason uint32
+	// Scoped leaves it to the scopes of the prefix which packets are dropped.
+	Scoped bool
 	// Monitor lets packets pass and counts those that would be dropped.
 	Monitor bool
 	// Packets and Bytes count the packets that met the entry. Block ignores them; Blocked returns them.

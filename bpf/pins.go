@@ -21,6 +21,7 @@ import (
 // filterMaps are the maps of a Filter.
 type filterMaps struct {
 	filters, bloom *ebpf.Map
+	scopes         *ebpf.Map
 	allow, block   [2]*ebpf.Map // IPv4, IPv6
 }
 
@@ -28,7 +29,7 @@ type filterMaps struct {
 // earlier version.
 func (m *filterMaps) named() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
-		programMapFilters: &m.filters, programMapBloom: &m.bloom,
+		programMapFilters: &m.filters, programMapBloom: &m.bloom, programMapScopes: &m.scopes,
 		programMapAllow4: &m.allow[0], programMapAllow6: &m.allow[1],
 		programMapBlock4: &m.block[0], programMapBlock6: &m.block[1],
 	}
@@ -90,6 +91,9 @@ func adopt(opts FilterOptions) (*Filter, error) {
 		if err != nil {
 			return nil, errors.Join(err, f.maps.close())
 		}
+		if f.maps.scopes == nil {
+			return f, nil // of an earlier version: it is copied
+		}
 		err = f.rebuildIndex()
 		if err != nil && !errors.Is(err, errLayout) {
 			return nil, errors.Join(err, f.maps.close())
@@ -102,6 +106,9 @@ func adopt(opts FilterOptions) (*Filter, error) {
 func (m *filterMaps) openPins(dir string) error {
 	for name, p := range m.named() {
 		found, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		if name == programMapScopes && errors.Is(err, fs.ErrNotExist) {
+			continue // of an earlier version
+		}
 		if err != nil {
 			return fmt.Errorf("adopt %s: %w", filepath.Join(dir, name), err)
 		}
@@ -198,6 +205,15 @@ func (f *Filter) copyFrom(old *Filter) error {
 	var families [2][]Entry
 	for _, e := range entries {
 		families[familyIndex(e.Prefix)] = append(families[familyIndex(e.Prefix)], e)
+	}
+	if old.maps.scopes != nil {
+		scopes, err := old.Scopes()
+		if err != nil {
+			return err
+		}
+		if err := f.SetScopes(scopes); err != nil {
+			return err
+		}
 	}
 	return errors.Join(f.Allow(allowed), f.insert(0, families[0]), f.insert(1, families[1]))
 }

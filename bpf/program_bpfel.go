@@ -56,7 +56,7 @@ type programEntry struct {
 	Bytes   uint64
 	Expires uint64
 	Reason  uint32
-	Monitor uint32
+	Action  uint32
 }
 
 type programFilter struct {
@@ -141,6 +141,24 @@ type programSample struct {
 	_        [6]byte
 }
 
+type programScope struct {
+	_        structs.HostLayout
+	Packets  uint64
+	Bytes    uint64
+	Expires  uint64
+	Reason   uint32
+	Interval uint32
+}
+
+type programScopeKey struct {
+	_      structs.HostLayout
+	Addr   programAddr
+	Length uint32
+	Port   uint16
+	Proto  uint8
+	Pad    uint8
+}
+
 type programSource struct {
 	_           structs.HostLayout
 	Addr        programAddr
@@ -221,9 +239,12 @@ const (
 	programMapBlock6         = "block6"
 	programMapBloom          = "bloom"
 	programMapControls       = "controls"
+	programMapConversations  = "conversations"
 	programMapFilters        = "filters"
+	programMapLimiters       = "limiters"
 	programMapOutbound       = "outbound"
 	programMapRing           = "ring"
+	programMapScopes         = "scopes"
 	programMapStates         = "states"
 	programMapTries          = "tries"
 	programProgIronpost      = "ironpost"
@@ -290,17 +311,20 @@ type programProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programMapSpecs struct {
-	Allow4   *ebpf.MapSpec `ebpf:"allow4"`
-	Allow6   *ebpf.MapSpec `ebpf:"allow6"`
-	Block4   *ebpf.MapSpec `ebpf:"block4"`
-	Block6   *ebpf.MapSpec `ebpf:"block6"`
-	Bloom    *ebpf.MapSpec `ebpf:"bloom"`
-	Controls *ebpf.MapSpec `ebpf:"controls"`
-	Filters  *ebpf.MapSpec `ebpf:"filters"`
-	Outbound *ebpf.MapSpec `ebpf:"outbound"`
-	Ring     *ebpf.MapSpec `ebpf:"ring"`
-	States   *ebpf.MapSpec `ebpf:"states"`
-	Tries    *ebpf.MapSpec `ebpf:"tries"`
+	Allow4        *ebpf.MapSpec `ebpf:"allow4"`
+	Allow6        *ebpf.MapSpec `ebpf:"allow6"`
+	Block4        *ebpf.MapSpec `ebpf:"block4"`
+	Block6        *ebpf.MapSpec `ebpf:"block6"`
+	Bloom         *ebpf.MapSpec `ebpf:"bloom"`
+	Controls      *ebpf.MapSpec `ebpf:"controls"`
+	Conversations *ebpf.MapSpec `ebpf:"conversations"`
+	Filters       *ebpf.MapSpec `ebpf:"filters"`
+	Limiters      *ebpf.MapSpec `ebpf:"limiters"`
+	Outbound      *ebpf.MapSpec `ebpf:"outbound"`
+	Ring          *ebpf.MapSpec `ebpf:"ring"`
+	Scopes        *ebpf.MapSpec `ebpf:"scopes"`
+	States        *ebpf.MapSpec `ebpf:"states"`
+	Tries         *ebpf.MapSpec `ebpf:"tries"`
 }
 
 // programVariableSpecs contains global variables before they are loaded into the kernel.
@@ -341,17 +365,20 @@ func (o *programObjects) Close() error {
 //
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programMaps struct {
-	Allow4   *ebpf.Map `ebpf:"allow4"`
-	Allow6   *ebpf.Map `ebpf:"allow6"`
-	Block4   *ebpf.Map `ebpf:"block4"`
-	Block6   *ebpf.Map `ebpf:"block6"`
-	Bloom    *ebpf.Map `ebpf:"bloom"`
-	Controls *ebpf.Map `ebpf:"controls"`
-	Filters  *ebpf.Map `ebpf:"filters"`
-	Outbound *ebpf.Map `ebpf:"outbound"`
-	Ring     *ebpf.Map `ebpf:"ring"`
-	States   *ebpf.Map `ebpf:"states"`
-	Tries    *ebpf.Map `ebpf:"tries"`
+	Allow4        *ebpf.Map `ebpf:"allow4"`
+	Allow6        *ebpf.Map `ebpf:"allow6"`
+	Block4        *ebpf.Map `ebpf:"block4"`
+	Block6        *ebpf.Map `ebpf:"block6"`
+	Bloom         *ebpf.Map `ebpf:"bloom"`
+	Controls      *ebpf.Map `ebpf:"controls"`
+	Conversations *ebpf.Map `ebpf:"conversations"`
+	Filters       *ebpf.Map `ebpf:"filters"`
+	Limiters      *ebpf.Map `ebpf:"limiters"`
+	Outbound      *ebpf.Map `ebpf:"outbound"`
+	Ring          *ebpf.Map `ebpf:"ring"`
+	Scopes        *ebpf.Map `ebpf:"scopes"`
+	States        *ebpf.Map `ebpf:"states"`
+	Tries         *ebpf.Map `ebpf:"tries"`
 }
 
 func (m *programMaps) Close() error {
@@ -362,9 +389,12 @@ func (m *programMaps) Close() error {
 		m.Block6,
 		m.Bloom,
 		m.Controls,
+		m.Conversations,
 		m.Filters,
+		m.Limiters,
 		m.Outbound,
 		m.Ring,
+		m.Scopes,
 		m.States,
 		m.Tries,
 	)

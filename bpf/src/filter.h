@@ -37,10 +37,28 @@ struct key6 {
 	u32 length;
 } __attribute__((packed, aligned(4)));
 
+/* What an entry does: SCOPED leaves it to the scopes of its prefix. */
+enum action { DROP, MONITOR, SCOPED };
+
 struct entry {
 	u64 packets, bytes;
 	u64 expires; /* coarse clock, 0: never */
-	u32 reason, monitor;
+	u32 reason, action;
+};
+
+/* A scope of a prefix: a protocol (0: all) and a port of this machine (0: all). IPv4 prefixes have the length of the mapped ones. */
+struct scope_key {
+	struct addr addr;
+	u32 length;
+	u16 port;
+	u8 proto, pad;
+};
+
+struct scope {
+	u64 packets, bytes; /* dropped */
+	u64 expires;        /* coarse clock, 0: never */
+	u32 reason;
+	u32 interval; /* ns between two new attempts of one source; 0: drop all */
 };
 
 struct {
@@ -67,6 +85,27 @@ struct {
 		type(key, key_type); \
 		type(value, struct entry); \
 	} name SEC(".maps")
+
+struct {
+	uint(type, MAP_HASH);
+	uint(map_flags, NO_PREALLOC);
+	uint(max_entries, 1024);
+	type(key, struct scope_key);
+	type(value, struct scope);
+} scopes SEC(".maps");
+
+/* Of sources with a rate limit: when the next attempt is due (the theoretical arrival time of ITU-T I.371), by scope and source;
+ * and when a conversation that was let in had its latest packet. */
+#define TIMES(name) \
+	struct { \
+		uint(type, MAP_LRU_HASH); \
+		uint(max_entries, 16384); \
+		type(key, u64); \
+		type(value, u64); \
+	} name SEC(".maps")
+
+TIMES(limiters);
+TIMES(conversations);
 
 LIST(allow4, struct key4);
 LIST(allow6, struct key6);
@@ -112,14 +151,79 @@ INLINE u64 with_length(u64 hash, u32 length)
 	return hash ^ (length + 1) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* apply_entry counts a packet on an entry and returns the result of the match; UNLISTED for an expired entry. */
-INLINE int apply_entry(struct entry *e, struct state *st, struct control *c, u32 bytes)
+#define SECOND 1000000000ULL
+
+/* within_rate takes one attempt of a source from its limit: at most a second's attempts at once. */
+INLINE bool within_rate(u64 key, u64 at, u32 interval)
+{
+	u64 *due = map_lookup(&limiters, &key), next = due && *due > at ? *due : at;
+	if (next - at > SECOND - (interval < SECOND ? interval : SECOND))
+		return 0;
+	next += interval;
+	map_update(&limiters, &key, &next, 0);
+	return 1;
+}
+
+/* admitted reports whether a scope with a rate lets a packet pass: all but new attempts that are too many. Those are TCP SYNs, echo
+ * requests, and else packets of a conversation without one in the last minute. */
+INLINE bool admitted(struct packet *p, u64 at, u32 interval, u32 length, u16 port, u8 proto)
+{
+	bool always_new = p->class == TCP_SYN || p->class == ICMP_ECHO;
+	if (!always_new && p->proto == 6 && p->class != FRAGMENT)
+		return 1;
+	u64 src = hash_address(p->src.hi, p->src.lo), dst = hash_address(p->dst.hi, p->dst.lo);
+	u64 conversation = hash_conversation(src, dst, (u64)p->proto << 32 | (u64)p->sport << 16 | p->dport);
+	u64 *latest = always_new ? 0 : map_lookup(&conversations, &conversation);
+	if (!latest || at - *latest > 60 * SECOND) {
+		/* An IPv6 source is its /64. */
+		u64 source = p->v6 ? hash_address(p->src.hi, 0) : src;
+		if (!within_rate(source ^ ((u64)length << 32 | (u32)port << 8 | proto) * 0x9e3779b97f4a7c15ULL, at, interval))
+			return 0;
+	}
+	if (!always_new)
+		map_update(&conversations, &conversation, &at, 0);
+	return 1;
+}
+
+/* apply_scopes applies the scopes of the prefix with this length (IPv4: + 96) to the current packet, the narrowest first. */
+GLOBAL int apply_scopes(u32 length)
+{
+	struct state *st = cpu_state();
+	struct control *c = get_control();
+	if (!st || !c)
+		return UNLISTED;
+	struct packet *p = &st->packet;
+	asm volatile("" : "+r"(length)); /* see key6_of */
+	struct scope_key key = {.addr = {p->src.hi & mask6[length & 255][0], p->src.lo & mask6[length & 255][1]}, .length = length};
+	u64 at = now(st, c);
+#pragma unroll
+	for (u32 i = 0; i < 3; i++) {
+		key.port = i ? 0 : p->dport;
+		key.proto = i == 2 ? 0 : p->proto == 58 ? 1 : p->proto;
+		struct scope *s = map_lookup(&scopes, &key);
+		if (!s || (s->expires && at >= s->expires))
+			continue;
+		if (s->interval && admitted(p, at, s->interval, length, key.port, key.proto))
+			continue;
+		__sync_fetch_and_add(&s->packets, 1);
+		__sync_fetch_and_add(&s->bytes, p->bytes);
+		st->bank[c->epoch & 1].dropped_for[s->reason & (BLOCK_REASONS - 1)]++;
+		return BLOCKED;
+	}
+	return UNLISTED;
+}
+
+/* apply_entry counts a packet on an entry and returns the result of the match; UNLISTED for an expired entry. length is
+ * that of the prefix, for IPv4 + 96. */
+INLINE int apply_entry(struct entry *e, struct state *st, struct control *c, u32 bytes, u32 length)
 {
 	if (e->expires && now(st, c) >= e->expires)
 		return UNLISTED;
+	if (unlikely(e->action == SCOPED))
+		return apply_scopes(length);
 	__sync_fetch_and_add(&e->packets, 1);
 	__sync_fetch_and_add(&e->bytes, bytes);
-	if (e->monitor)
+	if (e->action == MONITOR)
 		return MONITORED;
 	st->bank[c->epoch & 1].dropped_for[e->reason & (BLOCK_REASONS - 1)]++;
 	return BLOCKED;
@@ -154,7 +258,7 @@ INLINE int lookup4(u32 addr, u32 length, u32 bytes)
 	struct entry *e = map_lookup(&block4, &key);
 	struct state *st = cpu_state();
 	struct control *c = get_control();
-	return e && st && c ? apply_entry(e, st, c, bytes) : UNLISTED;
+	return e && st && c ? apply_entry(e, st, c, bytes, length + 96) : UNLISTED;
 }
 
 GLOBAL int blocked4(u32 addr, u32 length, u32 bytes)
@@ -227,7 +331,7 @@ INLINE int lookup6(u64 hi, u64 lo, u32 length, u32 bytes)
 	struct entry *e = map_lookup(&block6, &key);
 	struct state *st = cpu_state();
 	struct control *c = get_control();
-	return e && st && c ? apply_entry(e, st, c, bytes) : UNLISTED;
+	return e && st && c ? apply_entry(e, st, c, bytes, length) : UNLISTED;
 }
 
 GLOBAL int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
@@ -315,7 +419,7 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 		if (single && !maybe_allowed) {
 			struct key4 key = {.addr = p->ip, .length = 32};
 			struct entry *e = map_lookup(&block4, &key);
-			int found = e ? apply_entry(e, st, c, p->bytes) : UNLISTED;
+			int found = e ? apply_entry(e, st, c, p->bytes, 128) : UNLISTED;
 			if (found != UNLISTED || !prefix)
 				return found;
 			single = 0;
@@ -336,7 +440,7 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 	if (!maybe_allowed && single) {
 		struct key6 key = {.addr = p->src, .length = 128};
 		struct entry *e = map_lookup(&block6, &key);
-		int found = e ? apply_entry(e, st, c, p->bytes) : UNLISTED;
+		int found = e ? apply_entry(e, st, c, p->bytes, 128) : UNLISTED;
 		if (found != UNLISTED || (!in_prefix48 && !in_prefix32))
 			return found;
 		single = 0;
@@ -347,7 +451,7 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 		u64 found_hash;
 		struct key6 key = key6_of(p->src.hi, p->src.lo, lengths - 1, &found_hash);
 		struct entry *e = lengths && in_bloom(found_hash) ? map_lookup(&block6, &key) : 0;
-		return e ? apply_entry(e, st, c, p->bytes) : UNLISTED;
+		return e ? apply_entry(e, st, c, p->bytes, lengths - 1) : UNLISTED;
 	}
 	/* net_lengths32 leaves out prefixes shorter than /32. */
 	u32 how = maybe_allowed * MAYBE_ALLOWED | single * SINGLE | short6 * SHORT;

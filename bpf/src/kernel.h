@@ -26,7 +26,7 @@ typedef _Bool bool;
 
 enum { XDP_DROP = 1, XDP_PASS = 2 };
 enum { TCX_NEXT = -1 };
-enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_RINGBUF = 27 };
+enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_LRU_HASH = 9, MAP_RINGBUF = 27 };
 enum { NO_PREALLOC = 1 << 0, MMAPABLE = 1 << 10 };
 enum { NO_WAKEUP = 1 << 0 };
 
@@ -40,6 +40,7 @@ struct __sk_buff {
 };
 
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
+static s64 (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static u32 (*cpu_number)(void) = (void *)8;
 static u64 (*jiffies)(void) = (void *)118;
 static void *(*ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
