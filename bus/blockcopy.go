@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,19 +35,19 @@ type HubBlocklist struct {
 	changed   chan struct{} // wakes the writer; holds one
 
 	mu      sync.Mutex
-	unread  error                     // why the hub's list was not read since the start; nil: it was
-	wanted  map[netip.Prefix]Block    // the hub's list
-	refused map[string]struct{}       // keys of entries that are not copied, at most maxHubBlocks
-	pending map[netip.Prefix]struct{} // changed, at most maxHubBlocks
-	all     bool                      // compare the whole bucket
-	failure error                     // of the last write
+	unread  error               // why the hub's list was not read since the start; nil: it was
+	wanted  map[string]Block    // the hub's list, by the keys of the copies
+	refused map[string]struct{} // keys of entries that are not copied, at most maxHubBlocks
+	pending map[string]struct{} // keys of copies that may have to change, at most maxHubBlocks
+	all     bool                // compare the whole bucket
+	failure error               // of the last write
 }
 
 // NewHubBlocklist returns a HubBlocklist that does nothing yet.
 func NewHubBlocklist(edge, hub *Conn) *HubBlocklist {
 	return &HubBlocklist{
 		edge: edge, hub: hub, changed: make(chan struct{}, 1), unread: errNotRead,
-		wanted: map[netip.Prefix]Block{}, refused: map[string]struct{}{}, pending: map[netip.Prefix]struct{}{},
+		wanted: map[string]Block{}, refused: map[string]struct{}{}, pending: map[string]struct{}{},
 	}
 }
 
@@ -109,9 +109,9 @@ func (l *HubBlocklist) apply(e KVEvent) {
 // change takes over a change. l.mu is held.
 func (l *HubBlocklist) change(e KVEvent) {
 	delete(l.refused, e.Entry.Key)
-	if prefix, ofHub, err := ParseBlockKey(e.Entry.Key); err == nil && !ofHub {
-		delete(l.wanted, prefix)
-		l.pending[prefix] = struct{}{}
+	if key := hubKeys + e.Entry.Key; !strings.HasPrefix(e.Entry.Key, hubKeys) {
+		delete(l.wanted, key)
+		l.pending[key] = struct{}{}
 		if len(l.pending) > maxHubBlocks {
 			clear(l.pending)
 			l.all = true
@@ -129,7 +129,7 @@ func (l *HubBlocklist) put(e KVEntry) {
 	case err == nil && b.Hub: // of another hub
 	case err == nil && CheckBlockWidth(b.Prefix) == nil && len(l.wanted) < maxHubBlocks:
 		b.Hub = true
-		l.wanted[b.Prefix] = b
+		l.wanted[b.Key()] = b
 	case len(l.refused) < maxHubBlocks:
 		l.refused[e.Key] = struct{}{}
 	}
@@ -185,8 +185,8 @@ func (l *HubBlocklist) writeOnce(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, prefix := range remove {
-		if err := list.kv.Delete(ctx, Block{Prefix: prefix, Hub: true}.key()); err != nil {
+	for _, key := range remove {
+		if err := list.kv.Delete(ctx, key); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -196,12 +196,12 @@ func (l *HubBlocklist) writeOnce(ctx context.Context) error {
 	return fmt.Errorf("%d entries not written: %w", len(errs), errs[0])
 }
 
-// changes returns what to put into the bucket of the edge and what to remove from it.
-func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Block, remove []netip.Prefix, err error) {
+// changes returns what to put into the bucket of the edge and which keys to remove from it.
+func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Block, remove []string, err error) {
 	l.mu.Lock()
 	all := l.all
 	l.mu.Unlock()
-	have := map[netip.Prefix]Block{}
+	have := map[string]Block{}
 	if all {
 		blocks, _, err := list.List(ctx)
 		if err != nil {
@@ -209,7 +209,7 @@ func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Bloc
 		}
 		for _, b := range blocks {
 			if b.Hub {
-				have[b.Prefix] = b
+				have[b.Key()] = b
 			}
 		}
 	}
@@ -217,25 +217,25 @@ func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Bloc
 	defer l.mu.Unlock()
 	now, compare := time.Now(), l.pending
 	if all {
-		compare = map[netip.Prefix]struct{}{}
-		for prefix := range have {
-			compare[prefix] = struct{}{}
+		compare = map[string]struct{}{}
+		for key := range have {
+			compare[key] = struct{}{}
 		}
-		for prefix := range l.wanted {
-			compare[prefix] = struct{}{}
+		for key := range l.wanted {
+			compare[key] = struct{}{}
 		}
 	}
-	for prefix := range compare {
-		wanted, isWanted := l.wanted[prefix]
+	for key := range compare {
+		wanted, isWanted := l.wanted[key]
 		isWanted = isWanted && wanted.Expires.After(now)
-		copied, isCopied := have[prefix]
+		copied, isCopied := have[key]
 		switch {
 		case isWanted && copied != wanted:
 			put = append(put, wanted)
 		case !isWanted && (isCopied || !all):
-			remove = append(remove, prefix)
+			remove = append(remove, key)
 		}
 	}
-	l.all, l.pending = false, map[netip.Prefix]struct{}{}
+	l.all, l.pending = false, map[string]struct{}{}
 	return put, remove, nil
 }

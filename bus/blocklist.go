@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -41,13 +42,14 @@ var ErrInvalidBlock = errors.New("not a valid block")
 // Expires. It is desired state, not a command: writing it again changes nothing, and an
 // engine that starts later reconciles.
 //
-// Its key is BlockKey(Prefix), with "hub." before it for a copy of the hub's, its value this struct as JSON, and the message has a
+// Its key is that of Key, its value this struct as JSON, and the message has a
 // TTL that ends with Expires, so that the server removes it; the engine goes by Expires
 // alone.
 type Block struct {
 	// Prefix has the form that ParseBlockPrefix returns: no host bits, no zone, IPv4 as
 	// IPv4. A single address has all its bits.
 	Prefix netip.Prefix `json:"prefix"`
+	Scope
 	// Expires ends it, at most MaxBlockTime after Created.
 	Expires time.Time `json:"expires"`
 	// Reason is for people: why, such as the title of the alert.
@@ -115,16 +117,8 @@ func BlockKey(prefix netip.Prefix) string {
 // hubKeys starts the keys of entries that were copied from the hub.
 const hubKeys = "hub."
 
-// key is BlockKey of b's prefix, with hubKeys before it for an entry of the hub.
-func (b Block) key() string {
-	if b.Hub {
-		return hubKeys + BlockKey(b.Prefix)
-	}
-	return BlockKey(b.Prefix)
-}
-
-// ParseBlockKey returns the prefix of an entry's key, and whether it was copied from the hub. It
-// returns ErrInvalidBlock for a key that Block.Encode does not make.
+// ParseBlockKey returns the prefix of the key of an entry that drops all packets, and whether it was
+// copied from the hub. It returns ErrInvalidBlock for any other key.
 func ParseBlockKey(key string) (prefix netip.Prefix, hub bool, err error) {
 	own, hub := strings.CutPrefix(key, hubKeys)
 	prefix, err = parseBlockKey(own)
@@ -156,7 +150,7 @@ func (b Block) Encode(now time.Time) (key string, value []byte, ttl time.Duratio
 		return "", nil, 0, fmt.Errorf("%w: %s expired at %s", ErrInvalidBlock, b.Prefix, b.Expires.Format(time.RFC3339))
 	}
 	value, err = json.Marshal(b)
-	return b.key(), value, ttl, err
+	return b.Key(), value, ttl, err
 }
 
 // DecodeBlock reads an entry of BlocklistBucket. It returns ErrInvalidBlock for anything that
@@ -175,8 +169,8 @@ func DecodeBlock(key string, value []byte) (Block, error) {
 	}
 	b.Hub = strings.HasPrefix(key, hubKeys)
 	b.Created, b.Expires = b.Created.UTC(), b.Expires.UTC() // equal blocks are == whatever zone their times were written in
-	if b.Prefix != canonical(b.Prefix) || key != b.key() {
-		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrInvalidBlock, b.Prefix, b.key())
+	if b.Prefix != canonical(b.Prefix) || key != b.Key() {
+		return Block{}, fmt.Errorf("%w: the key of %s is %s", ErrInvalidBlock, b.Prefix, b.Key())
 	}
 	return b, nil
 }
@@ -191,6 +185,8 @@ func (b Block) check() error {
 		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrInvalidBlock, MaxBlockReason)
 	case len(b.Policy) > MaxBlockSource || !utf8.ValidString(b.Policy) || len(b.AlertID) > MaxBlockSource || !utf8.ValidString(b.AlertID):
 		return fmt.Errorf("%w: policy and alert_id must be text of at most %d bytes", ErrInvalidBlock, MaxBlockSource)
+	case b.Scope.check() != nil:
+		return b.Scope.check()
 	case b.Created.IsZero() || !b.Expires.After(b.Created):
 		return fmt.Errorf("%w: it must expire after it was created", ErrInvalidBlock)
 	case b.Expires.UTC().Year() > 9999: // not possible in JSON (RFC 3339, section 1)
@@ -253,8 +249,14 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	return Block{}, err
 }
 
-// Get returns the entry of prefix, ErrNotFound if there is none, ErrInvalidBlock if it
-// cannot be read.
+// GetBlock returns the entry with the key of b, as Get.
+func (l *Blocklist) GetBlock(ctx context.Context, b Block) (Block, error) {
+	have, _, err := l.get(ctx, b.Key())
+	return have, err
+}
+
+// Get returns the entry that drops every packet of prefix, ErrNotFound if there is none,
+// ErrInvalidBlock if it cannot be read.
 func (l *Blocklist) Get(ctx context.Context, prefix netip.Prefix) (Block, error) {
 	b, _, err := l.get(ctx, BlockKey(prefix))
 	return b, err
@@ -269,10 +271,15 @@ func (l *Blocklist) get(ctx context.Context, key string) (Block, uint64, error) 
 	return b, revision, err
 }
 
-// Remove removes the entry of prefix; a missing one is no error. Entries of other prefixes
-// that cover the same addresses stay.
+// Remove removes the entry that drops every packet of prefix; a missing one is no error.
+// Entries of other prefixes that cover the same addresses stay.
 func (l *Blocklist) Remove(ctx context.Context, prefix netip.Prefix) error {
 	return l.kv.Delete(ctx, BlockKey(prefix))
+}
+
+// RemoveBlock removes the entry of b; a missing one is no error.
+func (l *Blocklist) RemoveBlock(ctx context.Context, b Block) error {
+	return l.kv.Delete(ctx, b.Key())
 }
 
 // List returns the valid entries, those of the hub included, sorted by prefix, and the number of
@@ -294,7 +301,7 @@ func (l *Blocklist) List(ctx context.Context) (blocks []Block, invalid int, err 
 		if order := a.Prefix.Addr().Compare(b.Prefix.Addr()); order != 0 {
 			return order
 		}
-		return a.Prefix.Bits() - b.Prefix.Bits()
+		return cmp.Or(a.Prefix.Bits()-b.Prefix.Bits(), strings.Compare(a.Key(), b.Key()))
 	})
 	return blocks, invalid, nil
 }

@@ -73,6 +73,41 @@ func TestBlockPrefixWithHostBitsNamesTheRightOnes(t *testing.T) {
 	}
 }
 
+// An engine without scopes refuses the key, so that it does not block every packet.
+func TestScopedBlockHasAKeyOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for key, scope := range map[string]bus.Scope{
+		"cb007107-32-tcp-443": {Protocol: "tcp", Port: 443, Rate: 10}, "cb007107-32-any-0": {Rate: 1}, "cb007107-32-icmp-0": {Protocol: "icmp"}, "cb007107-32": {},
+	} {
+		b := newBlock("203.0.113.7/32", time.Hour)
+		b.Scope = scope
+		got, value, _, err := b.Encode(b.Created)
+		require.NoError(t, err)
+		require.Equal(t, key, got)
+		back, err := bus.DecodeBlock(key, value)
+		require.NoError(t, err)
+		require.Equal(t, scope, back.Scope)
+		require.Equal(t, scope, bus.ScopeOf(scope.Number(), scope.Port, scope.Rate))
+		b.Hub = true
+		require.Equal(t, "hub."+key, b.Key())
+		copied, err := bus.DecodeBlock("hub."+key, value)
+		require.NoError(t, err)
+		require.True(t, copied.Hub)
+		_, _, err = bus.ParseBlockKey(key) // as an earlier version reads it
+		require.Equal(t, scope.All(), err == nil, key)
+		if !scope.All() {
+			_, err = bus.DecodeBlock("cb007107-32", value)
+			require.ErrorIs(t, err, bus.ErrInvalidBlock)
+		}
+	}
+	for _, scope := range []bus.Scope{{Port: 443}, {Protocol: "icmp", Port: 8}, {Protocol: "gre"}, {Rate: -1}, {Rate: bus.MaxBlockRate + 1}} {
+		b := newBlock("203.0.113.7/32", time.Hour)
+		b.Scope = scope
+		_, _, _, err := b.Encode(b.Created)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock, "%+v", scope)
+	}
+}
+
 func TestWidePrefixIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, allowed := range map[string]bool{"10.0.0.0/8": true, "10.0.0.0/7": false, "0.0.0.0/0": false, "2001:e000::/19": true, "2001:c000::/18": false, "::/0": false} {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ type blocklistAddFlags struct {
 	duration string
 	reason   string
 	force    bool
+	rate     string
+	port     string
 }
 
 func (a *app) blocklistAddCommand() *cobra.Command {
@@ -49,16 +52,23 @@ A prefix that covers a protected address of a machine is refused, because it is
 probably a mistake. With --force it is blocked; the protected addresses still
 pass.
 
+With --rate, new connections, echo requests and conversations beyond the rate
+are dropped, and established ones go on; with --port, only what goes there.
+Both are entries of their own beside one that blocks all.
+
 The owner of an IPv6 address usually has a whole /64: block that prefix.`,
 		Example: `  ironpost blocklist add 203.0.113.7
   ironpost blocklist add 203.0.113.0/24 --for 7d --reason "nightly scans"
   ironpost blocklist add 2001:db8:1:2::/64 --for 1h
+  ironpost blocklist add 203.0.113.7 --rate 10/s --port tcp/443 --for 10m
   ironpost blocklist add 192.0.0.0/8 --for 10m --force`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.blocklistAdd(cmd.Context(), args[0], f) },
 	}
 	cmd.Flags().StringVar(&f.duration, "for", "24h", "`duration` such as 10m, 24h or 30d")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "explanation for later readers")
+	cmd.Flags().StringVar(&f.port, "port", "", "block this port only, such as tcp/443,\nor this protocol: tcp, udp, icmp")
+	cmd.Flags().StringVar(&f.rate, "rate", "", "let so many new attempts of each source\npass, such as 10/s")
 	cmd.Flags().BoolVar(&f.force, "force", false, "block even if it covers a protected address")
 	return cmd
 }
@@ -80,7 +90,7 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f blocklistAddFlags
 		if err != nil {
 			return err
 		}
-		old, err := list.Get(ctx, b.Prefix)
+		old, err := list.GetBlock(ctx, b)
 		if err != nil && !errors.Is(err, bus.ErrNotFound) && !errors.Is(err, bus.ErrInvalidBlock) {
 			return err
 		}
@@ -105,10 +115,35 @@ func newBlock(text string, f blocklistAddFlags) (bus.Block, error) {
 	if !ok || d < time.Second || d > bus.MaxBlockTime {
 		return bus.Block{}, fmt.Errorf("--for %q is not a duration from 1s to %dd, such as 10m, 24h or 30d", f.duration, bus.MaxBlockTime/(24*time.Hour))
 	}
+	scope, err := parseScope(f.port, f.rate)
+	if err != nil {
+		return bus.Block{}, err
+	}
 	now := time.Now().UTC()
-	b := bus.Block{Prefix: prefix, Created: now, Expires: now.Add(d), Source: bus.Operator, Reason: cmp.Or(f.reason, defaultReason())}
+	b := bus.Block{Prefix: prefix, Scope: scope, Created: now, Expires: now.Add(d), Source: bus.Operator, Reason: cmp.Or(f.reason, defaultReason())}
 	_, _, _, err = b.Encode(now)
 	return b, err
+}
+
+// parseScope reads --port and --rate.
+func parseScope(port, rate string) (s bus.Scope, err error) {
+	protocol, number, hasPort := strings.Cut(port, "/")
+	s.Protocol = protocol
+	if hasPort {
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || n == 0 {
+			return s, fmt.Errorf("--port %q is not a port such as tcp/443, nor tcp, udp or icmp", port)
+		}
+		s.Port = uint16(n)
+	}
+	if rate == "" {
+		return s, nil
+	}
+	s.Rate, err = strconv.Atoi(strings.TrimSuffix(rate, "/s"))
+	if err != nil || s.Rate < 1 || !strings.HasSuffix(rate, "/s") {
+		return s, fmt.Errorf("--rate %q is not a rate such as 10/s", rate)
+	}
+	return s, nil
 }
 
 func (a *app) reportAdded(b, old bus.Block, engines int) error {
@@ -126,7 +161,11 @@ func (a *app) reportAdded(b, old bus.Block, engines int) error {
 	if old.Source != "" {
 		replaced = fmt.Sprintf(" (before: until %s, by %s)", a.time(old.Expires), clean(old.Source))
 	}
-	a.printf("%s is blocked until %s%s", b.Prefix, a.time(b.Expires), replaced)
+	what := "blocked"
+	if !b.All() {
+		what = "limited (" + b.Scope.String() + ")"
+	}
+	a.printf("%s is %s until %s%s", b.Prefix, what, a.time(b.Expires), replaced)
 	return nil
 }
 
@@ -174,20 +213,29 @@ func coversProtectedError(prefix netip.Prefix, covered []protectedAddress) error
 }
 
 func (a *app) blocklistDelCommand() *cobra.Command {
-	return &cobra.Command{
+	var port string
+	cmd := &cobra.Command{
 		Use:     "del <address or prefix>...",
 		Aliases: []string{"rm"},
 		Short:   "remove entries",
-		Long: `Removes entries from the blocklist of the bus. What a block feed or a wider
-entry covers stays blocked.`,
+		Long: `Removes the entries of these prefixes from the blocklist of the bus, those of
+ports and with a rate included; with --port only those of that port or protocol.
+What a block feed or a wider entry covers stays blocked.`,
 		Example: `  ironpost blocklist del 203.0.113.7
+  ironpost blocklist del 203.0.113.7 --port tcp/443
   ironpost blocklist del 203.0.113.0/24 2001:db8:1:2::/64`,
 		Args: atLeastOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.blocklistDel(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.blocklistDel(cmd.Context(), args, port) },
 	}
+	cmd.Flags().StringVar(&port, "port", "", "only the entries of this port, such as tcp/443,\nor this protocol: tcp, udp, icmp")
+	return cmd
 }
 
-func (a *app) blocklistDel(ctx context.Context, args []string) error {
+func (a *app) blocklistDel(ctx context.Context, args []string, port string) error {
+	scope, err := parseScope(port, "")
+	if err != nil {
+		return usageError(err)
+	}
 	var prefixes []netip.Prefix
 	for _, text := range args {
 		p, err := bus.ParseBlockPrefix(text)
@@ -207,10 +255,12 @@ func (a *app) blocklistDel(ctx context.Context, args []string) error {
 		}
 		var missing []error
 		for _, p := range prefixes {
-			if err := list.Remove(ctx, p); err != nil {
-				return err
+			for _, b := range append(removable(before, p, scope), bus.Block{Prefix: p, Scope: scope}) { // the last one may be invalid
+				if err := list.RemoveBlock(ctx, b); err != nil {
+					return err
+				}
 			}
-			if err := a.reportRemoved(p, before, a.filesThatBlock(ctx, conn, p.Addr())); err != nil {
+			if err := a.reportRemoved(p, scope, before, a.filesThatBlock(ctx, conn, p.Addr())); err != nil {
 				missing = append(missing, err)
 			}
 		}
@@ -218,30 +268,49 @@ func (a *app) blocklistDel(ctx context.Context, args []string) error {
 	})
 }
 
-// reportRemoved prints that p was removed, or returns an error if it had no
-// entry; before are the entries before the removal, files the feeds that have
-// the address.
-func (a *app) reportRemoved(p netip.Prefix, before []bus.Block, files []string) error {
-	existed := slices.ContainsFunc(before, func(b bus.Block) bool { return b.Prefix == p && !b.Hub })
-	var wider []string
+// removable returns the entries of p that are not the hub's, of the protocol and
+// port of scope alone unless it is of all packets.
+func removable(all []bus.Block, p netip.Prefix, scope bus.Scope) (found []bus.Block) {
+	for _, b := range all {
+		same := b.Protocol == scope.Protocol && b.Port == scope.Port
+		if b.Prefix == p && !b.Hub && (scope.All() || same) {
+			found = append(found, b)
+		}
+	}
+	return found
+}
+
+// reportRemoved prints that the entries of p were removed, or returns an error
+// if there were none; before are the entries before the removal, files the feeds
+// that have the address.
+func (a *app) reportRemoved(p netip.Prefix, scope bus.Scope, before []bus.Block, files []string) error {
+	removed := removable(before, p, scope)
+	var others []string
 	for _, b := range before {
-		if b.Prefix == p && b.Hub {
-			wider = append(wider, "the hub (remove it there)")
-		}
-		if b.Prefix != p && b.Prefix.Bits() < p.Bits() && b.Prefix.Contains(p.Addr()) {
-			wider = append(wider, b.Prefix.String())
+		switch {
+		case slices.Contains(removed, b) || b.Prefix.Bits() > p.Bits() || !b.Prefix.Contains(p.Addr()):
+		case b.Prefix == p && b.Hub:
+			others = append(others, "the hub (remove it there)")
+		default:
+			others = append(others, withScope(b.Prefix, b.Scope))
 		}
 	}
-	wider = append(wider, files...)
+	others = append(others, files...)
 	still := ""
-	if len(wider) > 0 {
-		still = "; it is still blocked by " + strings.Join(wider, ", ")
+	if len(others) > 0 {
+		still = "; it is still blocked by " + strings.Join(others, ", ")
 	}
-	if !existed {
-		return fmt.Errorf("%s has no entry%s", p, still)
+	what := withScope(p, scope)
+	if len(removed) == 0 {
+		return fmt.Errorf("%s has no entry%s", what, still)
 	}
 	if !a.json {
-		a.printf("%s is removed%s", p, still)
+		a.printf("%s is removed%s", what, still)
 	}
 	return nil
+}
+
+// withScope returns "203.0.113.7/32 tcp/443, 10/s", without the scope for all packets.
+func withScope(p netip.Prefix, s bus.Scope) string {
+	return strings.TrimSpace(p.String() + " " + s.String())
 }

@@ -137,6 +137,12 @@ func (a *app) describeBlock(b blocklist.CheckedBlock) [][2]string {
 	add := func(name, format string, args ...any) {
 		lines = append(lines, [2]string{name, fmt.Sprintf(format, args...)})
 	}
+	if only := (bus.Scope{Protocol: b.Protocol, Port: b.Port}); !only.All() {
+		add("only", "%s", only)
+	}
+	if b.Rate > 0 {
+		add("rate", "%d/s new attempts of each source pass, and what is established", b.Rate)
+	}
 	if b.Source != "" {
 		add("by", "%s", clean(b.Source))
 	}

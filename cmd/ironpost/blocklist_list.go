@@ -54,13 +54,14 @@ type blockedList struct {
 }
 
 type blockedEntry struct {
-	Prefix  netip.Prefix `json:"prefix"`
-	Expires *time.Time   `json:"expires,omitempty"` // absent for an entry of a file
-	Reason  string       `json:"reason,omitempty"`
-	Source  string       `json:"source"`
-	Hub     bool         `json:"hub,omitempty"` // copied from the hub of this edge
-	Created *time.Time   `json:"created,omitempty"`
-	Hits    []hit        `json:"hits"` // one for each host that enforces it
+	Prefix netip.Prefix `json:"prefix"`
+	bus.Scope
+	Expires *time.Time `json:"expires,omitempty"` // absent for an entry of a file
+	Reason  string     `json:"reason,omitempty"`
+	Source  string     `json:"source"`
+	Hub     bool       `json:"hub,omitempty"` // copied from the hub of this edge
+	Created *time.Time `json:"created,omitempty"`
+	Hits    []hit      `json:"hits"` // one for each host that enforces it
 }
 
 type hit struct {
@@ -157,11 +158,12 @@ func requestEngines(ctx context.Context, conn *bus.Conn, r blocklist.ListRequest
 // mergeAnswers joins the blocks of the bucket with the counts of the engines.
 func mergeAnswers(blocks []bus.Block, answers []blocklist.ListResponse) blockedList {
 	all := blockedList{Entries: []blockedEntry{}, Hosts: []blockedHost{}}
-	index := map[netip.Prefix]int{}
+	index := map[string]int{} // by key
 	for _, b := range blocks {
-		index[b.Prefix] = len(all.Entries)
+		index[bus.Block{Prefix: b.Prefix, Scope: b.Scope}.Key()] = len(all.Entries)
 		all.Entries = append(all.Entries, blockedEntry{
-			Prefix: b.Prefix, Expires: &b.Expires, Created: &b.Created, Reason: b.Reason, Source: b.Source, Hub: b.Hub, Hits: []hit{},
+			Prefix: b.Prefix, Scope: b.Scope, Expires: &b.Expires, Created: &b.Created, Reason: b.Reason, Source: b.Source, Hub: b.Hub,
+			Hits: []hit{},
 		})
 	}
 	for _, answer := range answers {
@@ -171,13 +173,14 @@ func mergeAnswers(blocks []bus.Block, answers []blocklist.ListResponse) blockedL
 			})
 		}
 		for _, e := range answer.Entries {
-			i, known := index[e.Prefix]
+			key := bus.Block{Prefix: e.Prefix, Scope: e.Scope}.Key()
+			i, known := index[key]
 			if !known {
 				if e.Bucket && !e.Feed {
 					continue // removed from the bucket meanwhile
 				}
 				i = len(all.Entries)
-				index[e.Prefix] = i
+				index[key] = i
 				all.Entries = append(all.Entries, blockedEntry{Prefix: e.Prefix, Source: "file", Hits: []hit{}})
 			}
 			entry := &all.Entries[i]
@@ -193,7 +196,7 @@ func (a *app) printBlocked(all blockedList) {
 	if len(all.Entries) == 0 {
 		a.notef("no address is blocked")
 	}
-	entries := rows{columns: []column{{"PREFIX", 43}, {"EXPIRES", 25}, {"SOURCE", 20}, {"DROPPED", 40}, {"REASON", 120}}}
+	entries := rows{columns: []column{{"PREFIX", 60}, {"EXPIRES", 25}, {"SOURCE", 20}, {"DROPPED", 40}, {"REASON", 120}}}
 	for _, e := range all.Entries {
 		expires := "-"
 		if e.Expires != nil {
@@ -203,7 +206,7 @@ func (a *app) printBlocked(all blockedList) {
 		if e.Hub {
 			source += " on the hub"
 		}
-		entries.add(e.Prefix.String(), expires, source, e.dropped(len(all.Hosts)), cmp.Or(e.Reason, "-"))
+		entries.add(withScope(e.Prefix, e.Scope), expires, source, e.dropped(len(all.Hosts)), cmp.Or(e.Reason, "-"))
 	}
 	hosts := rows{columns: []column{{"HOST", 40}, {"ENTRIES", 8}, {"CAPACITY", 8}, {"NOT ENFORCED", 12}, {"PROTECTED", 9}}}
 	for _, h := range all.Hosts {

@@ -82,6 +82,10 @@ func TestBlocklistAddRefusesInvalidArguments(t *testing.T) {
 		{"0.0.0.0/0", "--force"},
 		{"2000::/18"},
 		{"10.191.1.13/29"},
+		{"203.0.113.7", "--rate", "10"},
+		{"203.0.113.7", "--port", "443"},
+		{"203.0.113.7", "--port", "icmp/8"},
+		{"203.0.113.7", "--port", "tcp/0"},
 		{"203.0.113.7", "--for", "0s"},
 		{"203.0.113.7", "--for", "soon"},
 		{"203.0.113.7", "--for", "9999d"},
@@ -121,6 +125,28 @@ func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 	r = on(t, b, "blocklist", "add", "198.51.100.0/24")
 	require.Equal(t, exitError, r.code)
 	require.Contains(t, r.err, "198.51.100.4/32")
+}
+
+func TestBlocklistAddOfAPartOfThePackets(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	r := on(t, b, "blocklist", "add", "203.0.113.7", "--rate", "10/s", "--port", "tcp/443", "--for", "10m")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "203.0.113.7/32 is limited (tcp/443, 10/s) until ")
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.7", "--port", "udp").code)
+	require.Equal(t, exitOK, on(t, b, "blocklist", "add", "203.0.113.7").code)
+	r = on(t, b, "blocklist", "list")
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20`, r.out)
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 tcp/443, 10/s +20`, r.out)
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 udp +20`, r.out)
+	r = on(t, b, "blocklist", "del", "203.0.113.7", "--port", "tcp/443")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "203.0.113.7/32 tcp/443 is removed; it is still blocked by 203.0.113.7/32, 203.0.113.7/32 udp")
+	require.Len(t, entries(t, b), 2)
+	r = on(t, b, "blocklist", "del", "203.0.113.7", "--port", "tcp/443")
+	require.Contains(t, r.err, "203.0.113.7/32 tcp/443 has no entry")
+	require.Equal(t, exitOK, on(t, b, "blocklist", "del", "203.0.113.7").code)
+	require.Empty(t, entries(t, b))
 }
 
 func TestBlocklistCheckTellsByWhatAndExitsWith4(t *testing.T) {

@@ -212,7 +212,7 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
 	began := time.Now()
 	entry, err := r.extendBlock(ctx, bus.Block{
-		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Expires: expires, Created: r.started.UTC(),
+		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Scope: bus.Scope{Rate: d.policy.BlockRate}, Expires: expires, Created: r.started.UTC(),
 		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	})
 	took := time.Since(began).Milliseconds()

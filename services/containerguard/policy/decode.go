@@ -74,6 +74,7 @@ func (f *policyFile) decodePolicy(s *section) *Policy {
 		Continue:    s.boolean("continue", false),
 		TTL:         s.duration("ttl", 0, minDuration),
 		BlockTTL:    s.duration("block_ttl", DefaultBlockTTL, minDuration),
+		BlockRate:   s.number("block_rate", 0, 0, bus.MaxBlockRate),
 		Cooldown:    s.duration("cooldown", DefaultCooldown, 0),
 		Actions:     enumList(s, "actions", kinds),
 		AttributeBy: enumList(s, "attribute_by", attributionMethods),
@@ -160,8 +161,11 @@ func checkContradictions(s *section, p *Policy) {
 	if s.has("ttl") && kills {
 		s.problem("ttl", "nothing brings a killed container back: drop ttl, or kill and stop")
 	}
-	if s.has("block_ttl") && !p.Does(BlockSource) {
-		s.problem("block_ttl", "is for block-source, which is not among the actions")
+	for _, key := range []string{"block_ttl", "block_rate"} {
+		if !s.has(key) || p.Does(BlockSource) {
+			continue
+		}
+		s.problem(key, "is for block-source, which is not among the actions")
 	}
 }
 

@@ -160,7 +160,7 @@ func TestEveryMistakeIsReportedWithItsPosition(t *testing.T) {
 		`p.toml:3:34: policy.actions: "pause" is listed twice`,
 		"p.toml:4:12: policy.priority: is a string, must be a whole number",
 		`p.toml:5:7: policy.ttl: "soon" is not allowed, must be a duration from 1s to 3650d such as "90s", "10m", "12h" or "7d"`,
-		"p.toml:6:1: policy.colour: unknown key, allowed are id, description, enabled, priority, dry_run, continue, ttl, block_ttl, cooldown, actions, attribute_by, name, match, require",
+		"p.toml:6:1: policy.colour: unknown key, allowed are id, description, enabled, priority, dry_run, continue, ttl, block_ttl, block_rate, cooldown, actions, attribute_by, name, match, require",
 		`p.toml:8:12: policy.match.severity: "loud" is not allowed, must be one of info, low, medium, high, critical`,
 		"p.toml:9:10: policy.match.rules: a pattern must not be empty",
 		"p.toml:9:14: policy.match.rules: is a whole number, must be a string",
@@ -198,11 +198,12 @@ func fromLineStart(in []string) []string {
 func TestContradictionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`actions = ["kill", "stop"]`:                "exclude each other",
-		"actions = [\"notify\"]\nttl = \"1h\"":      "there is none",
-		"actions = [\"kill\"]\nttl = \"1h\"":        "nothing brings a killed container back",
-		"actions = [\"pause\"]\nblock_ttl = \"1h\"": "is for block-source",
-		`actions = []`: "must not be empty",
+		`actions = ["kill", "stop"]`:                      "exclude each other",
+		"actions = [\"notify\"]\nttl = \"1h\"":            "there is none",
+		"actions = [\"kill\"]\nttl = \"1h\"":              "nothing brings a killed container back",
+		"actions = [\"pause\"]\nblock_ttl = \"1h\"":       "is for block-source",
+		"actions = [\"pause\"]\nblock_rate = 10":          "is for block-source",
+		`actions = []`:                                    "must not be empty",
 		"actions = [\"pause\"]\nattribute_by = [\"ip\"]":  "must be one of id, pid, address, name, target, image, label",
 		"actions = [\"pause\"]\n[policy.match]":           "is empty, so every alert would match",
 		"actions = [\"pause\"]\nmatch.modules = [\"me\"]": "must be one of log-pipeline",

@@ -67,6 +67,7 @@ type Policy struct {
 	Actions     []Kind
 	TTL         time.Duration // until containers are released; 0: until an operator does it
 	BlockTTL    time.Duration
+	BlockRate   int           // new attempts of the source per second that pass; 0: nothing passes
 	Cooldown    time.Duration // in which the same target is not acted on again
 	DryRun      bool
 	Continue    bool // later policies are evaluated too

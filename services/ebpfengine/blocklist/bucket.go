@@ -56,19 +56,24 @@ func (r *Reconciler) applyBucketEvent(e bus.KVEvent) {
 			return
 		}
 	}
+	if r.plan.dropScope(e.Entry.Key) {
+		return
+	}
 	if prefix, hub, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
 		r.remove(prefix, hub, now)
 	}
 }
 
 // longest returns, for each prefix, the block that lasts longest, and the other one of a prefix that is blocked both by
-// this host and by the hub.
+// this host and by the hub. Blocks of a part of the packets are all kept: see scopes.
 func longest(blocks []bus.Block) (kept []bus.Block, shadowed map[netip.Prefix]bus.Block) {
 	shadowed = map[netip.Prefix]bus.Block{}
 	index := make(map[netip.Prefix]int, len(blocks))
 	for _, b := range blocks {
 		i, twice := index[b.Prefix]
 		switch {
+		case !b.All():
+			kept = append(kept, b)
 		case !twice:
 			index[b.Prefix] = len(kept)
 			kept = append(kept, b)
@@ -84,6 +89,10 @@ func longest(blocks []bus.Block) (kept []bus.Block, shadowed map[netip.Prefix]bu
 // put takes over one block. Of the block of this host and that of the hub, the one that lasts longer is in the plan and
 // the other in r.bucket.shadowed. r.mu is held.
 func (r *Reconciler) put(b bus.Block) {
+	if !b.All() {
+		r.plan.put(b)
+		return
+	}
 	other, both := r.plan.blocks[b.Prefix]
 	if !both || other.Hub == b.Hub {
 		other, both = r.bucket.shadowed[b.Prefix]

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bus"
 )
 
 // The verdicts of Check.
 const (
 	Blocked     = "blocked"
 	PassAllowed = "allowed"      // or protected: packets pass whatever is blocked
+	Limited     = "limited"      // packets of a port, or more new attempts than a rate, are dropped
 	NotBlocked  = "not blocked"  // no entry has the address
 	NotEnforced = "not enforced" // an entry has it, and the kernel does not drop its packets
 )
@@ -31,7 +33,7 @@ type CheckResponse struct {
 	Verdict string     `json:"verdict"`
 	// Allowed is the protected or allowed prefix that lets the address pass.
 	Allowed *ProtectedAddress `json:"allowed,omitempty"`
-	// Blocks are the entries that have the address, the longest prefix first.
+	// Blocks are the entries that have the address, the longest prefix first, and then those of a part of its packets.
 	Blocks []CheckedBlock `json:"blocks"`
 	// Interfaces are those whose packets are filtered.
 	Interfaces []string `json:"interfaces"`
@@ -60,10 +62,16 @@ func (r *Reconciler) Check(addr netip.Addr, interfaces []string) (CheckResponse,
 		prefix, _ := addr.Prefix(bits) // no error: the length fits
 		out.Blocks = append(out.Blocks, r.checkPrefix(prefix, addr, kernel, now)...)
 	}
+	scopes, err := r.checkScopes(addr, kernel, now)
+	if err != nil {
+		return CheckResponse{}, err
+	}
+	out.Blocks = append(out.Blocks, scopes...)
 	protected := r.ProtectedAddresses()
 	if i := slices.IndexFunc(protected, func(p ProtectedAddress) bool { return p.Prefix.Contains(addr) }); i >= 0 {
 		out.Allowed = &protected[i]
 	}
+	blocked := slices.ContainsFunc(out.Blocks, func(b CheckedBlock) bool { return b.Enforced && b.All() })
 	enforced := slices.ContainsFunc(out.Blocks, func(b CheckedBlock) bool { return b.Enforced })
 	switch {
 	case out.Allowed != nil:
@@ -72,6 +80,8 @@ func (r *Reconciler) Check(addr netip.Addr, interfaces []string) (CheckResponse,
 		out.Verdict = NotBlocked
 	case !enforced || len(interfaces) == 0:
 		out.Verdict = NotEnforced
+	case !blocked:
+		out.Verdict = Limited
 	default:
 		out.Verdict = Blocked
 	}
@@ -84,14 +94,14 @@ func (r *Reconciler) checkPrefix(prefix netip.Prefix, addr netip.Addr, kernel []
 	want, wanted := r.plan.wanted(prefix)
 	file := r.plan.feeds.fileOf(prefix)
 	r.mu.Unlock()
-	i, found := slices.BinarySearchFunc(kernel, prefix, func(e bpf.Entry, p netip.Prefix) int { return compare(e.Prefix, p) })
-	enforced := found && (kernel[i].Expires.IsZero() || kernel[i].Expires.After(now))
+	have, enforced := find(kernel, prefix, now)
+	enforced = enforced && !have.Scoped
 	if !wanted && !enforced {
 		return nil
 	}
 	entry := want
 	if enforced {
-		entry = kernel[i]
+		entry = have
 	}
 	b := CheckedBlock{Entry: r.describe(entry), Enforced: enforced}
 	if file >= 0 {
@@ -99,6 +109,42 @@ func (r *Reconciler) checkPrefix(prefix netip.Prefix, addr netip.Addr, kernel []
 		b.Line = lineOf(b.File, addr)
 	}
 	return []CheckedBlock{b}
+}
+
+// checkScopes returns the entries for a part of the packets of addr, in the kernel or only wanted. Those in the kernel hold while
+// their prefix has an entry there.
+func (r *Reconciler) checkScopes(addr netip.Addr, kernel []bpf.Entry, now time.Time) (found []CheckedBlock, err error) {
+	entries, err := r.describeScopes(func(p netip.Prefix) bool { return p.Contains(addr) })
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	wanted := r.plan.scopes.wanted()
+	r.mu.Unlock()
+	for _, e := range entries {
+		_, enforced := find(kernel, e.Prefix, now)
+		found = append(found, CheckedBlock{Entry: e, Enforced: enforced})
+		delete(wanted, bus.Block{Prefix: e.Prefix, Scope: e.Scope}.Key())
+	}
+	for _, b := range wanted {
+		if !b.Prefix.Contains(addr) || !b.Expires.After(now) {
+			continue
+		}
+		expires := b.Expires.UTC()
+		e := Entry{Prefix: b.Prefix, Scope: b.Scope, Bucket: true, Expires: &expires}
+		e.addWords(b)
+		found = append(found, CheckedBlock{Entry: e})
+	}
+	return found, nil
+}
+
+// find returns the entry of prefix in the kernel's sorted list, false if there is none or it has expired.
+func find(kernel []bpf.Entry, prefix netip.Prefix, now time.Time) (bpf.Entry, bool) {
+	i, found := slices.BinarySearchFunc(kernel, prefix, func(e bpf.Entry, p netip.Prefix) int { return compare(e.Prefix, p) })
+	if !found || !kernel[i].Expires.IsZero() && !kernel[i].Expires.After(now) {
+		return bpf.Entry{}, false
+	}
+	return kernel[i], true
 }
 
 // lineOf returns the first line of a feed that has addr, 0 if there is none or the file cannot be read.

@@ -49,12 +49,15 @@ type plan struct {
 	quota      int  // how many of the feeds' prefixes have room
 	feedsKnown bool // every file has been read since the start
 
+	scopes scopes
+
 	changed bool // since allocate
 	queue
 }
 
 func newPlan(capacity int) *plan {
 	return &plan{
+		scopes:   newScopes(),
 		capacity: capacity, maxBlocks: maxBlocks, quota: capacity, feeds: &mergedFeeds{},
 		blocks: map[netip.Prefix]bus.Block{}, refused: map[netip.Prefix]struct{}{},
 		queue: queue{urgent: map[netip.Prefix]struct{}{}},
@@ -63,6 +66,11 @@ func newPlan(capacity int) *plan {
 
 // put adds or replaces an entry of the bucket that has not expired.
 func (p *plan) put(b bus.Block) {
+	if !b.All() {
+		p.scopes.put(b)
+		p.changed = true // allocate queues its prefix
+		return
+	}
 	p.store(b)
 	p.urgent[b.Prefix] = struct{}{}
 }
@@ -97,10 +105,21 @@ func (p *plan) drop(prefix netip.Prefix) {
 	}
 }
 
+// dropScope removes an entry of the bucket for a part of the packets, and reports whether there was one.
+func (p *plan) dropScope(key string) bool {
+	_, known := p.scopes.byKey[key]
+	delete(p.scopes.byKey, key)
+	p.changed = p.changed || known
+	return known
+}
+
 // replace takes over the whole bucket. The first time, most of it may be in the kernel already: nothing is queued and the
 // result is true, which asks for a comparison.
 func (p *plan) replace(blocks []bus.Block) (first bool) {
 	clear(p.refused)
+	p.scopes.replace(blocks)
+	p.changed = true
+	blocks = slices.DeleteFunc(slices.Clone(blocks), func(b bus.Block) bool { return !b.All() })
 	if !p.bucketKnown {
 		for _, b := range blocks {
 			p.store(b)
@@ -145,6 +164,9 @@ func (p *plan) setFeeds(list []feedPrefix, complete bool) (first bool) {
 
 // expire drops the entries of the bucket that have expired at now.
 func (p *plan) expire(now time.Time) {
+	for _, key := range p.scopes.expired(now) {
+		p.dropScope(key)
+	}
 	for len(p.expiries) > 0 && !p.expiries[0].at.After(now) {
 		e, _ := heap.Pop(&p.expiries).(expiry)
 		if b, known := p.blocks[e.prefix]; known && !b.Expires.After(now) {
@@ -155,10 +177,11 @@ func (p *plan) expire(now time.Time) {
 
 // nextExpiry returns when the next entry may expire; zero if none will.
 func (p *plan) nextExpiry() time.Time {
-	if len(p.expiries) == 0 {
-		return time.Time{}
+	next := p.scopes.nextExpiry()
+	if len(p.expiries) > 0 && (next.IsZero() || p.expiries[0].at.Before(next)) {
+		next = p.expiries[0].at
 	}
-	return p.expiries[0].at
+	return next
 }
 
 // allocate gives out the kernel's room: first to an operator's entries, then to automatic ones, then to the feeds; among
@@ -168,9 +191,12 @@ func (p *plan) allocate() {
 		return
 	}
 	p.changed = false
+	for _, prefix := range p.scopes.choose() {
+		p.urgent[prefix] = struct{}{}
+	}
 	before := p.admitted
 	p.admitted = nil
-	if len(p.blocks) > p.capacity {
+	if len(p.blocks) > p.room() {
 		p.admitted = p.mostImportant()
 	}
 	if before != nil || p.admitted != nil {
@@ -180,32 +206,38 @@ func (p *plan) allocate() {
 			}
 		}
 	}
-	quota := max(0, p.capacity-len(p.blocks))
+	quota := max(0, p.room()-len(p.blocks))
 	p.adds = append(p.adds, p.feeds.byRank(p.quota, quota)...)
 	p.removes = append(p.removes, p.feeds.byRank(quota, p.quota)...)
 	p.quota = quota
 }
 
-// mostImportant returns the capacity most important entries of the bucket.
+// room returns how many entries the kernel has room for beside those of prefixes with scopes.
+func (p *plan) room() int { return max(0, p.capacity-len(p.scopes.prefixes)) }
+
+// mostImportant returns the room() most important entries of the bucket.
 func (p *plan) mostImportant() map[netip.Prefix]struct{} {
 	all := make([]bus.Block, 0, len(p.blocks))
 	for _, b := range p.blocks {
 		all = append(all, b)
 	}
+	slices.SortFunc(all, byImportance)
+	admitted := make(map[netip.Prefix]struct{}, p.room())
+	for _, b := range all[:p.room()] {
+		admitted[b.Prefix] = struct{}{}
+	}
+	return admitted
+}
+
+// byImportance orders an operator's entries before automatic ones, then the newest first.
+func byImportance(a, b bus.Block) int {
 	automatic := func(b bus.Block) int {
 		if b.Source == bus.Operator {
 			return 0
 		}
 		return 1
 	}
-	slices.SortFunc(all, func(a, b bus.Block) int {
-		return cmp.Or(automatic(a)-automatic(b), b.Created.Compare(a.Created), compare(a.Prefix, b.Prefix))
-	})
-	admitted := make(map[netip.Prefix]struct{}, p.capacity)
-	for _, b := range all[:p.capacity] {
-		admitted[b.Prefix] = struct{}{}
-	}
-	return admitted
+	return cmp.Or(automatic(a)-automatic(b), b.Created.Compare(a.Created), compare(a.Prefix, b.Prefix))
 }
 
 // contains reports whether p is in set; a nil set contains everything.
@@ -222,6 +254,9 @@ func (p *plan) desired(prefix netip.Prefix) (bpf.Entry, bool) {
 	}
 	if p.feeds.contains(prefix, p.quota) {
 		e.Reason, e.Expires = e.Reason|ownedByFeed, time.Time{} // a feed's entry does not expire
+	}
+	if _, scoped := p.scopes.prefixes[prefix]; e.Reason == 0 && scoped {
+		e.Reason, e.Scoped = ownedByBucket, true
 	}
 	return e, e.Reason != 0
 }
@@ -240,7 +275,7 @@ func (p *plan) wanted(prefix netip.Prefix) (bpf.Entry, bool) {
 
 // overflow counts the entries without room.
 func (p *plan) overflow() (ofBucket, ofFeeds int) {
-	return max(0, len(p.blocks)-p.capacity), max(0, len(p.feeds.list)-p.quota)
+	return max(0, len(p.blocks)-p.room()), max(0, len(p.feeds.list)-p.quota)
 }
 
 // expiry is when an entry of the bucket expired as of the time it was put; it may have been extended since.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/bpf"
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 )
 
@@ -63,17 +64,18 @@ type ListResponse struct {
 
 // Entry is one entry of the kernel's blocklist.
 type Entry struct {
-	Prefix  netip.Prefix `json:"prefix"`
-	Expires *time.Time   `json:"expires,omitempty"` // absent: as long as a file lists it
-	Bucket  bool         `json:"bucket"`            // owned by the bus's bucket
-	Feed    bool         `json:"feed"`              // owned by a file
-	Source  string       `json:"source,omitempty"`
-	Policy  string       `json:"policy,omitempty"`
-	AlertID string       `json:"alert_id,omitempty"`
-	Created *time.Time   `json:"created,omitempty"`
-	Reason  string       `json:"reason,omitempty"`
-	Packets uint64       `json:"packets"` // dropped since it was made
-	Bytes   uint64       `json:"bytes"`
+	Prefix netip.Prefix `json:"prefix"`
+	bus.Scope
+	Expires *time.Time `json:"expires,omitempty"` // absent: as long as a file lists it
+	Bucket  bool       `json:"bucket"`            // owned by the bus's bucket
+	Feed    bool       `json:"feed"`              // owned by a file
+	Source  string     `json:"source,omitempty"`
+	Policy  string     `json:"policy,omitempty"`
+	AlertID string     `json:"alert_id,omitempty"`
+	Created *time.Time `json:"created,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
+	Packets uint64     `json:"packets"` // dropped since it was made
+	Bytes   uint64     `json:"bytes"`
 }
 
 // listing is the latest reading of the kernel's blocklist, sorted.
@@ -110,13 +112,21 @@ func (r *Reconciler) List(req ListRequest) (ListResponse, error) {
 	out := ListResponse{Capacity: r.cfg.MaxEntries, Total: len(entries), Entries: []Entry{}, Protected: r.ProtectedAddresses()}
 	r.mu.Lock()
 	ofBucket, ofFeeds := r.plan.overflow()
-	out.NotEnforced, out.InvalidValues = ofBucket+ofFeeds+len(r.plan.refused), len(r.bucket.invalid)
+	out.NotEnforced, out.InvalidValues = ofBucket+ofFeeds+len(r.plan.refused)+r.plan.scopes.overflow, len(r.bucket.invalid)
 	r.mu.Unlock()
 	limit := min(req.Limit, maxListEntries)
 	if limit <= 0 {
 		limit = defaultListEntries
 	}
 	now, size := time.Now(), 0
+	if req.After == nil { // they come first, at most bpf.MaxScopes
+		scopes, err := r.describeScopes(func(p netip.Prefix) bool { return req.Within == nil || req.Within.Overlaps(p) })
+		if err != nil {
+			return ListResponse{}, err
+		}
+		out.Entries = append(out.Entries, scopes...)
+		limit += len(scopes)
+	}
 	for _, e := range entries {
 		if !req.selects(e, now) {
 			continue
@@ -134,7 +144,7 @@ func (r *Reconciler) List(req ListRequest) (ListResponse, error) {
 
 func (req ListRequest) selects(e bpf.Entry, now time.Time) bool {
 	switch {
-	case !e.Expires.IsZero() && !e.Expires.After(now),
+	case e.Scoped, !e.Expires.IsZero() && !e.Expires.After(now),
 		req.Bucket && e.Reason&ownedByBucket == 0,
 		req.Dropped && e.Packets == 0,
 		req.After != nil && compare(e.Prefix, *req.After) <= 0,
@@ -152,8 +162,7 @@ func (r *Reconciler) describe(e bpf.Entry) Entry {
 	}
 	expires := e.Expires.UTC()
 	if b, ok := r.block(e.Prefix); ok {
-		created := b.Created.UTC()
-		out.Source, out.Reason, out.Policy, out.AlertID, out.Created = b.Source, b.Reason, b.Policy, b.AlertID, &created
+		out.addWords(b)
 		expires = b.Expires.UTC()
 	}
 	if !e.Expires.IsZero() {
@@ -162,7 +171,13 @@ func (r *Reconciler) describe(e bpf.Entry) Entry {
 	return out
 }
 
-// readKernel returns the kernel's blocklist, sorted, at most maxAge old. The caller must not change it.
+// addWords adds what the bucket says about an entry, but its expiry.
+func (e *Entry) addWords(b bus.Block) {
+	created := b.Created.UTC()
+	e.Source, e.Reason, e.Policy, e.AlertID, e.Created = b.Source, b.Reason, b.Policy, b.AlertID, &created
+}
+
+// readKernel returns the kernel's blocklist, sorted, at most maxAge old; a scoped entry has the counts of its scopes. The caller must not change it.
 func (r *Reconciler) readKernel(maxAge time.Duration) ([]bpf.Entry, error) {
 	l := &r.listing
 	l.mu.Lock()
@@ -175,7 +190,18 @@ func (r *Reconciler) readKernel(maxAge time.Duration) ([]bpf.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kernel blocklist: %w", err)
 	}
+	scopes, err := r.deps.Kernel.Scopes()
+	if err != nil {
+		return nil, fmt.Errorf("read the kernel blocklist: %w", err)
+	}
 	slices.SortFunc(entries, func(a, b bpf.Entry) int { return compare(a.Prefix, b.Prefix) })
+	for _, s := range scopes {
+		i, found := slices.BinarySearchFunc(entries, s.Prefix, func(e bpf.Entry, p netip.Prefix) int { return compare(e.Prefix, p) })
+		if found && entries[i].Scoped { // which counts nothing itself
+			entries[i].Packets += s.Packets
+			entries[i].Bytes += s.Bytes
+		}
+	}
 	l.entries, l.at, l.took = entries, time.Now(), time.Since(began)
 	return entries, nil
 }
@@ -216,6 +242,8 @@ func (r *Reconciler) droppedSince(before, e bpf.Entry) event.BlockedTraffic {
 		d.Reason = b.Reason
 	} else if e.Reason&ownedByFeed != 0 {
 		d.Reason = "blocklist file"
+	} else if e.Scoped {
+		d.Reason = r.scopeReason(e.Prefix)
 	}
 	return d
 }

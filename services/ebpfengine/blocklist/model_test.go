@@ -18,6 +18,7 @@ type model struct {
 	mu      sync.Mutex
 	entries map[netip.Prefix]bpf.Entry
 	allowed []netip.Prefix
+	scopes  []bpf.Scope
 	writes  int
 	err     error // of the next calls
 	once    error // of the next call of Block alone
@@ -25,6 +26,31 @@ type model struct {
 
 func newModel(capacity int) *model {
 	return &model{capacity: capacity, entries: map[netip.Prefix]bpf.Entry{}}
+}
+
+func (m *model) SetScopes(scopes []bpf.Scope) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil {
+		m.scopes = scopes
+	}
+	return m.err
+}
+
+// drop adds packets to every scope.
+func (m *model) drop(packets uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.scopes = slices.Clone(m.scopes)
+	for i := range m.scopes {
+		m.scopes[i].Packets += packets
+	}
+}
+
+func (m *model) Scopes() ([]bpf.Scope, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.scopes), m.err
 }
 
 func (m *model) Block(entries []bpf.Entry) error {

@@ -118,6 +118,9 @@ func (p *plan) compareWith(kernel []bpf.Entry) (differences int) {
 	for prefix := range p.blocks {
 		addMissing(prefix)
 	}
+	for prefix := range p.scopes.prefixes {
+		addMissing(prefix)
+	}
 	for _, f := range p.feeds.list {
 		addMissing(f.Prefix)
 	}
@@ -130,7 +133,7 @@ func (p *plan) ownerUnread(reason uint32) bool {
 }
 
 func matches(have, want bpf.Entry) bool {
-	if have.Reason != want.Reason || have.Monitor != want.Monitor || have.Expires.IsZero() != want.Expires.IsZero() {
+	if have.Reason != want.Reason || have.Scoped != want.Scoped || have.Monitor != want.Monitor || have.Expires.IsZero() != want.Expires.IsZero() {
 		return false
 	}
 	return have.Expires.Sub(want.Expires).Abs() <= expirySlack

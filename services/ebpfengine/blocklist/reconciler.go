@@ -22,6 +22,8 @@ type Kernel interface {
 	Unblock(prefixes []netip.Prefix) error
 	Blocked() ([]bpf.Entry, error)
 	Allow(prefixes []netip.Prefix) error
+	SetScopes(scopes []bpf.Scope) error
+	Scopes() ([]bpf.Scope, error)
 }
 
 // Config is the part of the section [ebpf] that a Reconciler needs.
@@ -146,6 +148,9 @@ func (r *Reconciler) Reasons() []string {
 	}
 	ofBucket, ofFeeds := r.plan.overflow()
 	ofBucket += len(r.plan.refused)
+	if n := r.plan.scopes.overflow; n > 0 {
+		all = append(all, fmt.Sprintf("%d blocks of ports or with a rate are not enforced: there is room for %d", n, bpf.MaxScopes))
+	}
 	r.mu.Unlock()
 	if ofBucket+ofFeeds > 0 {
 		all = append(all, fmt.Sprintf("%d blocklist entries of the bus and %d of files are not enforced: blocklist_max_entries is %d", ofBucket, ofFeeds, r.cfg.MaxEntries))
@@ -167,9 +172,9 @@ func (r *Reconciler) Counters() map[string]uint64 {
 	defer r.mu.Unlock()
 	ofBucket, ofFeeds := r.plan.overflow()
 	return map[string]uint64{
-		"blocklist_bus_entries":    uint64(len(r.plan.blocks) - ofBucket),
+		"blocklist_bus_entries":    uint64(len(r.plan.blocks) - ofBucket + len(r.plan.scopes.inForce)),
 		"blocklist_feed_entries":   uint64(len(r.plan.feeds.list) - ofFeeds),
-		"blocklist_overflow":       uint64(ofBucket + ofFeeds + len(r.plan.refused)),
+		"blocklist_overflow":       uint64(ofBucket + ofFeeds + len(r.plan.refused) + r.plan.scopes.overflow),
 		"blocklist_invalid_values": r.bucket.rejected,
 		"blocklist_bad_lines":      uint64(r.files.bad),
 		"blocklist_written":        r.kernel.written,

@@ -50,7 +50,9 @@ func (w *writer) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		now := time.Now()
 		w.compareIfDue(now)
-		if b := w.nextBatch(now); !b.empty() {
+		b := w.nextBatch(now)
+		w.writeScopes()
+		if !b.empty() {
 			w.apply(b)
 			continue
 		}
@@ -82,6 +84,7 @@ func (w *writer) compareIfDue(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.plan.allocate()
+	w.plan.scopes.changed = true // and are compared as they are written
 	n := w.plan.compareWith(entries)
 	w.kernel.uncompared = false
 	if n == 0 {
