@@ -24,7 +24,7 @@ var (
 		asm.FnMapLookupElem: "3.19", asm.FnGetSmpProcessorId: "4.1", asm.FnJiffies64: "5.5", asm.FnRingbufReserve: "5.8",
 		asm.FnRingbufSubmit: "5.8", asm.FnKtimeGetCoarseNs: "5.11",
 	}
-	maps515  = map[ebpf.MapType]string{ebpf.Hash: "3.19", ebpf.Array: "3.19", ebpf.RingBuf: "5.8"}
+	maps515  = map[ebpf.MapType]string{ebpf.Hash: "3.19", ebpf.Array: "3.19", ebpf.LRUHash: "4.10", ebpf.RingBuf: "5.8"}
 	flags515 = uint32(1<<0 | 1<<7 | 1<<10) // no_prealloc 4.6, rdonly_prog 5.2, mmapable 5.5
 )
 
