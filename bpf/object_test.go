@@ -21,7 +21,7 @@ import (
 // by release). None is newer than 5.15, the oldest supported kernel.
 var (
 	helpers515 = map[asm.BuiltinFunc]string{
-		asm.FnMapLookupElem: "3.19", asm.FnGetSmpProcessorId: "4.1", asm.FnJiffies64: "5.5", asm.FnRingbufReserve: "5.8",
+		asm.FnMapLookupElem: "3.19", asm.FnMapUpdateElem: "3.19", asm.FnGetSmpProcessorId: "4.1", asm.FnJiffies64: "5.5", asm.FnRingbufReserve: "5.8",
 		asm.FnRingbufSubmit: "5.8", asm.FnKtimeGetCoarseNs: "5.11",
 	}
 	maps515  = map[ebpf.MapType]string{ebpf.Hash: "3.19", ebpf.Array: "3.19", ebpf.LRUHash: "4.10", ebpf.RingBuf: "5.8"}
