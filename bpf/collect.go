@@ -35,7 +35,7 @@ type windowBuilder struct {
 func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 	bank := uintptr(e.epoch & 1)
 	e.epoch++
-	if err := store(e.control, unsafe.Offsetof(programControl{}.Epoch), &e.epoch); err != nil {
+	if err := store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Epoch), &e.epoch); err != nil {
 		return traffic.Window{}, fmt.Errorf("switch the banks: %w", err)
 	}
 	w := &windowBuilder{

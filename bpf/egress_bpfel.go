@@ -13,11 +13,16 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type egressControl struct {
-	_      structs.HostLayout
-	Now    uint64
-	Epoch  uint32
-	Egress uint32
+type egressSharedState struct {
+	_       structs.HostLayout
+	Control struct {
+		_      structs.HostLayout
+		Now    uint64
+		Epoch  uint32
+		Egress uint32
+	}
+	Tries    [32768]uint16
+	Outbound [65536]uint16
 }
 
 type egressState struct {
@@ -85,14 +90,21 @@ type egressState struct {
 		Bare      uint8
 		Result    uint8
 		Completes uint8
-		Pad       [7]uint8
+		Pad       [3]uint8
 		_         [2]byte
+		Kind      uint32
 	}
-	SourceTag [1024]uint32
-	TargetTag [256]uint32
-	Sketch    [2][8192]uint32
-	Pending   [16384]uint16
-	Source    [2][1024]struct {
+	LatestTarget struct {
+		_  structs.HostLayout
+		Hi uint64
+		Lo uint64
+	}
+	LatestTargetHash uint64
+	SourceTag        [1024]uint32
+	TargetTag        [256]uint32
+	Sketch           [2][8192]uint32
+	Pending          [16384]uint16
+	Source           [2][1024]struct {
 		_    structs.HostLayout
 		Addr struct {
 			_  structs.HostLayout
@@ -110,7 +122,7 @@ type egressState struct {
 		RstNoAck    uint32
 		Fragmented  uint32
 		Completed   uint32
-		Pad         uint32
+		Latest      uint32
 		Vlan        uint16
 		NewPorts    uint16
 		NewHosts    uint32
@@ -162,11 +174,8 @@ type egressState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	egressMapControls       = "controls"
-	egressMapOutbound       = "outbound"
 	egressMapRing           = "ring"
 	egressMapStates         = "states"
-	egressMapTries          = "tries"
 	egressProgResponsesOut  = "responses_out"
 	egressVarBothWays       = "both_ways"
 	egressVarCpus           = "cpus"
@@ -174,6 +183,7 @@ const (
 	egressVarSampleBurst    = "sample_burst"
 	egressVarSampleInterval = "sample_interval"
 	egressVarSeed           = "seed"
+	egressVarShared         = "shared"
 )
 
 // loadEgress returns the embedded CollectionSpec for egress.
@@ -225,11 +235,8 @@ type egressProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type egressMapSpecs struct {
-	Controls *ebpf.MapSpec `ebpf:"controls"`
-	Outbound *ebpf.MapSpec `ebpf:"outbound"`
-	Ring     *ebpf.MapSpec `ebpf:"ring"`
-	States   *ebpf.MapSpec `ebpf:"states"`
-	Tries    *ebpf.MapSpec `ebpf:"tries"`
+	Ring   *ebpf.MapSpec `ebpf:"ring"`
+	States *ebpf.MapSpec `ebpf:"states"`
 }
 
 // egressVariableSpecs contains global variables before they are loaded into the kernel.
@@ -242,6 +249,7 @@ type egressVariableSpecs struct {
 	SampleBurst    *ebpf.VariableSpec `ebpf:"sample_burst"`
 	SampleInterval *ebpf.VariableSpec `ebpf:"sample_interval"`
 	Seed           *ebpf.VariableSpec `ebpf:"seed"`
+	Shared         *ebpf.VariableSpec `ebpf:"shared"`
 }
 
 // egressObjects contains all objects after they have been loaded into the kernel.
@@ -264,20 +272,14 @@ func (o *egressObjects) Close() error {
 //
 // It can be passed to loadEgressObjects or ebpf.CollectionSpec.LoadAndAssign.
 type egressMaps struct {
-	Controls *ebpf.Map `ebpf:"controls"`
-	Outbound *ebpf.Map `ebpf:"outbound"`
-	Ring     *ebpf.Map `ebpf:"ring"`
-	States   *ebpf.Map `ebpf:"states"`
-	Tries    *ebpf.Map `ebpf:"tries"`
+	Ring   *ebpf.Map `ebpf:"ring"`
+	States *ebpf.Map `ebpf:"states"`
 }
 
 func (m *egressMaps) Close() error {
 	return _EgressClose(
-		m.Controls,
-		m.Outbound,
 		m.Ring,
 		m.States,
-		m.Tries,
 	)
 }
 
@@ -291,6 +293,7 @@ type egressVariables struct {
 	SampleBurst    *ebpf.Variable `ebpf:"sample_burst"`
 	SampleInterval *ebpf.Variable `ebpf:"sample_interval"`
 	Seed           *ebpf.Variable `ebpf:"seed"`
+	Shared         *ebpf.Variable `ebpf:"shared"`
 }
 
 // egressPrograms contains all programs after they have been loaded into the kernel.

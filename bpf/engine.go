@@ -62,9 +62,9 @@ type Engine struct {
 	replay  bool
 	cpus    int
 	xdp     *ebpf.Program
-	maps    programMaps
+	maps    engineMaps
 	states  memory
-	control memory
+	shared  memory
 	ring    *ringbuf.Reader
 
 	epoch    uint32
@@ -74,6 +74,14 @@ type Engine struct {
 
 	mu     sync.Mutex
 	egress *ebpf.Program
+}
+
+// sharedMap is the map of the C variable shared.
+const sharedMap = ".bss"
+
+type engineMaps struct {
+	programMaps
+	Shared *ebpf.Map `ebpf:".bss"`
 }
 
 // Load loads the XDP program and makes the maps of its counters. The error says which feature of the kernel or which privilege is
@@ -203,7 +211,7 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, filter *Filter) error {
 	}
 	opts := &ebpf.CollectionOptions{MapReplacements: shared}
 	var loaded struct {
-		programMaps
+		engineMaps
 		programPrograms
 	}
 	if err := spec.LoadAndAssign(&loaded, opts); err != nil {
@@ -211,7 +219,7 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, filter *Filter) error {
 			return err
 		}
 	}
-	e.maps, e.xdp = loaded.programMaps, loaded.Ironpost
+	e.maps, e.xdp = loaded.engineMaps, loaded.Ironpost
 	return nil
 }
 
@@ -220,7 +228,7 @@ func (e *Engine) open() (err error) {
 	if e.states, err = mapMemory(e.maps.States); err != nil {
 		return err
 	}
-	if e.control, err = mapMemory(e.maps.Controls); err != nil {
+	if e.shared, err = mapMemory(e.maps.Shared); err != nil {
 		return err
 	}
 	e.ring, err = ringbuf.NewReader(e.maps.Ring)
@@ -252,8 +260,7 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 	spec.Maps[egressMapRing].MaxEntries = e.maps.Ring.MaxEntries()
 	var loaded egressPrograms
 	err = spec.LoadAndAssign(&loaded, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
-		egressMapStates: e.maps.States, egressMapControls: e.maps.Controls, egressMapOutbound: e.maps.Outbound,
-		egressMapTries: e.maps.Tries, egressMapRing: e.maps.Ring,
+		egressMapStates: e.maps.States, egressMapRing: e.maps.Ring, sharedMap: e.maps.Shared,
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("load the egress program: %w", explain(err))
@@ -270,7 +277,7 @@ func (e *Engine) SetEgressAttached(attached bool) error {
 	if attached {
 		flag = 1
 	}
-	return store(e.control, unsafe.Offsetof(programControl{}.Egress), &flag)
+	return store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Egress), &flag)
 }
 
 // RunStats returns how often the XDP program ran and how long that took; the kernel counts while kernel.bpf_stats_enabled is set.
@@ -293,7 +300,7 @@ func (e *Engine) Close() error {
 	if e.egress != nil {
 		errs = append(errs, e.egress.Close())
 	}
-	return errors.Join(append(errs, e.xdp.Close(), e.maps.Close())...)
+	return errors.Join(append(errs, e.xdp.Close(), e.maps.Close(), e.maps.Shared.Close())...)
 }
 
 // removeMemlock lifts the limit on locked memory, which includes maps before Linux 5.11.

@@ -117,8 +117,9 @@ type programPacket struct {
 	Bare      uint8
 	Result    uint8
 	Completes uint8
-	Pad       [7]uint8
+	Pad       [3]uint8
 	_         [2]byte
+	Kind      uint32
 }
 
 type programSample struct {
@@ -159,6 +160,18 @@ type programScopeKey struct {
 	Pad    uint8
 }
 
+type programSharedState struct {
+	_       structs.HostLayout
+	Control struct {
+		_      structs.HostLayout
+		Now    uint64
+		Epoch  uint32
+		Egress uint32
+	}
+	Tries    [32768]uint16
+	Outbound [65536]uint16
+}
+
 type programSource struct {
 	_           structs.HostLayout
 	Addr        programAddr
@@ -173,7 +186,7 @@ type programSource struct {
 	RstNoAck    uint32
 	Fragmented  uint32
 	Completed   uint32
-	Pad         uint32
+	Latest      uint32
 	Vlan        uint16
 	NewPorts    uint16
 	NewHosts    uint32
@@ -184,19 +197,21 @@ type programSource struct {
 }
 
 type programState struct {
-	_          structs.HostLayout
-	Bank       [2]programBank
-	Jiffy      uint64
-	JiffyTime  uint64
-	NextSample [3]uint64
-	Random     uint64
-	Packet     programPacket
-	SourceTag  [1024]uint32
-	TargetTag  [256]uint32
-	Sketch     [2][8192]uint32
-	Pending    [16384]uint16
-	Source     [2][1024]programSource
-	Target     [2][256]programTarget
+	_                structs.HostLayout
+	Bank             [2]programBank
+	Jiffy            uint64
+	JiffyTime        uint64
+	NextSample       [3]uint64
+	Random           uint64
+	Packet           programPacket
+	LatestTarget     programAddr
+	LatestTargetHash uint64
+	SourceTag        [1024]uint32
+	TargetTag        [256]uint32
+	Sketch           [2][8192]uint32
+	Pending          [16384]uint16
+	Source           [2][1024]programSource
+	Target           [2][256]programTarget
 }
 
 type programTarget struct {
@@ -238,15 +253,12 @@ const (
 	programMapBlock4         = "block4"
 	programMapBlock6         = "block6"
 	programMapBloom          = "bloom"
-	programMapControls       = "controls"
 	programMapConversations  = "conversations"
 	programMapFilters        = "filters"
 	programMapLimiters       = "limiters"
-	programMapOutbound       = "outbound"
 	programMapRing           = "ring"
 	programMapScopes         = "scopes"
 	programMapStates         = "states"
-	programMapTries          = "tries"
 	programProgIronpost      = "ironpost"
 	programVarBloomMask      = "bloom_mask"
 	programVarBothWays       = "both_ways"
@@ -260,6 +272,7 @@ const (
 	programVarSampleInterval = "sample_interval"
 	programVarSampleType     = "sample_type"
 	programVarSeed           = "seed"
+	programVarShared         = "shared"
 )
 
 // loadProgram returns the embedded CollectionSpec for program.
@@ -316,15 +329,12 @@ type programMapSpecs struct {
 	Block4        *ebpf.MapSpec `ebpf:"block4"`
 	Block6        *ebpf.MapSpec `ebpf:"block6"`
 	Bloom         *ebpf.MapSpec `ebpf:"bloom"`
-	Controls      *ebpf.MapSpec `ebpf:"controls"`
 	Conversations *ebpf.MapSpec `ebpf:"conversations"`
 	Filters       *ebpf.MapSpec `ebpf:"filters"`
 	Limiters      *ebpf.MapSpec `ebpf:"limiters"`
-	Outbound      *ebpf.MapSpec `ebpf:"outbound"`
 	Ring          *ebpf.MapSpec `ebpf:"ring"`
 	Scopes        *ebpf.MapSpec `ebpf:"scopes"`
 	States        *ebpf.MapSpec `ebpf:"states"`
-	Tries         *ebpf.MapSpec `ebpf:"tries"`
 }
 
 // programVariableSpecs contains global variables before they are loaded into the kernel.
@@ -343,6 +353,7 @@ type programVariableSpecs struct {
 	SampleInterval *ebpf.VariableSpec `ebpf:"sample_interval"`
 	SampleType     *ebpf.VariableSpec `ebpf:"sample_type"`
 	Seed           *ebpf.VariableSpec `ebpf:"seed"`
+	Shared         *ebpf.VariableSpec `ebpf:"shared"`
 }
 
 // programObjects contains all objects after they have been loaded into the kernel.
@@ -370,15 +381,12 @@ type programMaps struct {
 	Block4        *ebpf.Map `ebpf:"block4"`
 	Block6        *ebpf.Map `ebpf:"block6"`
 	Bloom         *ebpf.Map `ebpf:"bloom"`
-	Controls      *ebpf.Map `ebpf:"controls"`
 	Conversations *ebpf.Map `ebpf:"conversations"`
 	Filters       *ebpf.Map `ebpf:"filters"`
 	Limiters      *ebpf.Map `ebpf:"limiters"`
-	Outbound      *ebpf.Map `ebpf:"outbound"`
 	Ring          *ebpf.Map `ebpf:"ring"`
 	Scopes        *ebpf.Map `ebpf:"scopes"`
 	States        *ebpf.Map `ebpf:"states"`
-	Tries         *ebpf.Map `ebpf:"tries"`
 }
 
 func (m *programMaps) Close() error {
@@ -388,15 +396,12 @@ func (m *programMaps) Close() error {
 		m.Block4,
 		m.Block6,
 		m.Bloom,
-		m.Controls,
 		m.Conversations,
 		m.Filters,
 		m.Limiters,
-		m.Outbound,
 		m.Ring,
 		m.Scopes,
 		m.States,
-		m.Tries,
 	)
 }
 
@@ -416,6 +421,7 @@ type programVariables struct {
 	SampleInterval *ebpf.Variable `ebpf:"sample_interval"`
 	SampleType     *ebpf.Variable `ebpf:"sample_type"`
 	Seed           *ebpf.Variable `ebpf:"seed"`
+	Shared         *ebpf.Variable `ebpf:"shared"`
 }
 
 // programPrograms contains all programs after they have been loaded into the kernel.

@@ -46,7 +46,7 @@ func (e *Engine) setTime(at time.Time) error {
 		return nil
 	}
 	now := uint64(at.UnixNano())
-	if err := store(e.control, unsafe.Offsetof(programControl{}.Now), &now); err != nil {
+	if err := store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Now), &now); err != nil {
 		return fmt.Errorf("set the time: %w", err)
 	}
 	if e.start.IsZero() {
@@ -76,7 +76,7 @@ func (e *Engine) Drain() ([]traffic.Sample, error) {
 // Skip lets n windows without packets pass, as n calls of Collect do, at once. It is for replay, when all records are empty.
 func (e *Engine) Skip(n int) error {
 	e.epoch += uint32(n)
-	if err := store(e.control, unsafe.Offsetof(programControl{}.Epoch), &e.epoch); err != nil {
+	if err := store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Epoch), &e.epoch); err != nil {
 		return fmt.Errorf("skip %d windows: %w", n, err)
 	}
 	return nil
@@ -87,16 +87,10 @@ func (e *Engine) Reset() error {
 	if _, err := e.Drain(); err != nil {
 		return err
 	}
-	var zero programControl
-	empty := make([]byte, unsafe.Sizeof(programState{}))
-	_, err := e.states.WriteAt(empty, 0)
-	if err = errors.Join(err, store(e.control, 0, &zero)); err != nil {
+	_, err := e.states.WriteAt(make([]byte, unsafe.Sizeof(programState{})), 0)
+	_, errShared := e.shared.WriteAt(make([]byte, unsafe.Sizeof(programSharedState{})), 0)
+	if err := errors.Join(err, errShared); err != nil {
 		return fmt.Errorf("clear the counters: %w", err)
-	}
-	for _, m := range []*ebpf.Map{e.maps.Tries, e.maps.Outbound} {
-		if err := m.Put(uint32(0), make([]byte, m.ValueSize())); err != nil {
-			return fmt.Errorf("clear %s: %w", m, err)
-		}
 	}
 	clear(e.idle)
 	e.epoch, e.start = 0, time.Time{}

@@ -18,18 +18,17 @@ SEC("tcx/egress")
 int responses_out(struct __sk_buff *skb)
 {
 	struct state *st = cpu_state();
-	struct control *c = get_control();
-	if (!st || !c)
+	if (!st)
 		return TCX_NEXT;
 	struct packet p = {};
 	if (parse(skb, &p, 1) != PARSED)
 		return TCX_NEXT;
 	u64 src = hash_address(p.src.hi, p.src.lo), dst = hash_address(p.dst.hi, p.dst.lo);
-	record_response(st, c, &p, src, dst);
+	record_response(st, &p, src, dst);
 	if (!opens(&p))
 		return TCX_NEXT;
-	struct try t = find_try(c, &p, p.dport, src, dst);
-	if (t.cell && !(t.bits & TRIED))
-		offer_sample(st, c, &st->bank[c->epoch & 1], &p, &t, OUTGOING, 0);
+	struct try t = find_try(&p, p.dport, src, dst);
+	if (!(t.bits & TRIED))
+		offer_sample(st, bank(st), &p, &t, now(st), OUTGOING, 0);
 	return TCX_NEXT;
 }

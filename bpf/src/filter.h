@@ -189,13 +189,12 @@ INLINE bool admitted(struct packet *p, u64 at, u32 interval, u32 length, u16 por
 GLOBAL int apply_scopes(u32 length)
 {
 	struct state *st = cpu_state();
-	struct control *c = get_control();
-	if (!st || !c)
+	if (!st)
 		return UNLISTED;
 	struct packet *p = &st->packet;
 	asm volatile("" : "+r"(length)); /* see key6_of */
 	struct scope_key key = {.addr = {p->src.hi & mask6[length & 255][0], p->src.lo & mask6[length & 255][1]}, .length = length};
-	u64 at = now(st, c);
+	u64 at = now(st);
 #pragma unroll
 	for (u32 i = 0; i < 3; i++) {
 		key.port = i ? 0 : p->dport;
@@ -207,7 +206,7 @@ GLOBAL int apply_scopes(u32 length)
 			continue;
 		__sync_fetch_and_add(&s->packets, 1);
 		__sync_fetch_and_add(&s->bytes, p->bytes);
-		st->bank[c->epoch & 1].dropped_for[s->reason & (BLOCK_REASONS - 1)]++;
+		bank(st)->dropped_for[s->reason & (BLOCK_REASONS - 1)]++;
 		return BLOCKED;
 	}
 	return UNLISTED;
@@ -215,18 +214,19 @@ GLOBAL int apply_scopes(u32 length)
 
 /* apply_entry counts a packet on an entry and returns the result of the match; UNLISTED for an expired entry. length is
  * that of the prefix, for IPv4 + 96. */
-INLINE int apply_entry(struct entry *e, struct state *st, struct control *c, u32 bytes, u32 length)
+INLINE int apply_entry(struct entry *e, struct state *st, struct bank *b, u32 bytes, u32 length)
 {
-	if (e->expires && now(st, c) >= e->expires)
+	if (e->expires && now(st) >= e->expires)
 		return UNLISTED;
 	if (unlikely(e->action == SCOPED))
 		return apply_scopes(length);
+	u32 reason = e->reason & (BLOCK_REASONS - 1);
+	bool monitor = e->action == MONITOR;
+	if (!monitor)
+		b->dropped_for[reason]++;
 	__sync_fetch_and_add(&e->packets, 1);
 	__sync_fetch_and_add(&e->bytes, bytes);
-	if (e->action == MONITOR)
-		return MONITORED;
-	st->bank[c->epoch & 1].dropped_for[e->reason & (BLOCK_REASONS - 1)]++;
-	return BLOCKED;
+	return monitor ? MONITORED : BLOCKED;
 }
 
 /* key4_of returns the key of the prefix of addr with this length, and its hash. */
@@ -257,8 +257,7 @@ INLINE int lookup4(u32 addr, u32 length, u32 bytes)
 		return UNLISTED;
 	struct entry *e = map_lookup(&block4, &key);
 	struct state *st = cpu_state();
-	struct control *c = get_control();
-	return e && st && c ? apply_entry(e, st, c, bytes, length + 96) : UNLISTED;
+	return e && st ? apply_entry(e, st, bank(st), bytes, length + 96) : UNLISTED;
 }
 
 GLOBAL int blocked4(u32 addr, u32 length, u32 bytes)
@@ -330,8 +329,7 @@ INLINE int lookup6(u64 hi, u64 lo, u32 length, u32 bytes)
 		return UNLISTED;
 	struct entry *e = map_lookup(&block6, &key);
 	struct state *st = cpu_state();
-	struct control *c = get_control();
-	return e && st && c ? apply_entry(e, st, c, bytes, length) : UNLISTED;
+	return e && st ? apply_entry(e, st, bank(st), bytes, length) : UNLISTED;
 }
 
 GLOBAL int blocked6(u64 hi, u64 lo, u32 length, u32 bytes)
@@ -402,7 +400,7 @@ INLINE bool bit(u64 *words, u32 i)
 
 /* match looks a source up in both lists. hash is hash_address(source). A listed single address that no allowed prefix may cover is
  * decided here; match4 and match6 do what needs more than one lookup. */
-INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash)
+INLINE int match(struct state *st, struct bank *b, struct packet *p, u64 hash)
 {
 	struct filter *f = get_filter();
 	if (!f)
@@ -419,7 +417,7 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 		if (single && !maybe_allowed) {
 			struct key4 key = {.addr = p->ip, .length = 32};
 			struct entry *e = map_lookup(&block4, &key);
-			int found = e ? apply_entry(e, st, c, p->bytes, 128) : UNLISTED;
+			int found = e ? apply_entry(e, st, b, p->bytes, 128) : UNLISTED;
 			if (found != UNLISTED || !prefix)
 				return found;
 			single = 0;
@@ -440,7 +438,7 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 	if (!maybe_allowed && single) {
 		struct key6 key = {.addr = p->src, .length = 128};
 		struct entry *e = map_lookup(&block6, &key);
-		int found = e ? apply_entry(e, st, c, p->bytes, 128) : UNLISTED;
+		int found = e ? apply_entry(e, st, b, p->bytes, 128) : UNLISTED;
 		if (found != UNLISTED || (!in_prefix48 && !in_prefix32))
 			return found;
 		single = 0;
@@ -451,7 +449,7 @@ INLINE int match(struct state *st, struct control *c, struct packet *p, u64 hash
 		u64 found_hash;
 		struct key6 key = key6_of(p->src.hi, p->src.lo, lengths - 1, &found_hash);
 		struct entry *e = lengths && in_bloom(found_hash) ? map_lookup(&block6, &key) : 0;
-		return e ? apply_entry(e, st, c, p->bytes, lengths - 1) : UNLISTED;
+		return e ? apply_entry(e, st, b, p->bytes, lengths - 1) : UNLISTED;
 	}
 	/* net_lengths32 leaves out prefixes shorter than /32. */
 	u32 how = maybe_allowed * MAYBE_ALLOWED | single * SINGLE | short6 * SHORT;

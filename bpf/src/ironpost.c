@@ -51,15 +51,15 @@ INLINE bool completes_handshake(struct state *st, struct packet *p, u64 src, u64
 }
 
 /* solicited reports whether this machine is known to have sent to the packet's source. */
-INLINE bool solicited(struct control *c, struct packet *p, u64 src, u64 dst)
+INLINE bool solicited(struct packet *p, u64 src, u64 dst)
 {
-	return (both_ways || c->egress) && sent_recently(c, hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
+	return (both_ways || shared.control.egress) && sent_recently(hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
 /* converses reports a packet that may be a reply to one of this machine. */
 INLINE bool converses(struct packet *p)
 {
-	return 1 << (p->class & 31) & (1 << UDP | 1 << TCP_ACK | 1 << TCP_FINACK | 1 << OTHER);
+	return is_of(p, 1 << UDP | 1 << TCP_ACK | 1 << TCP_FINACK | 1 << OTHER);
 }
 
 /* count_origin counts an unsolicited packet by its protocol and, with UDP, its source port. An origin without a free way takes a packet
@@ -87,17 +87,17 @@ INLINE void count_origin(struct origin *origins, struct packet *p, u64 src)
 	way[src >> 5 & (WAYS - 1)].packets--;
 }
 
-INLINE void count_target(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, bool asked)
+INLINE void count_target(struct state *st, struct bank *b, struct packet *p, u64 src, u64 dst, u64 at, bool asked)
 {
-	struct target *t = target_record(st, c, p->dst, dst);
+	struct target *t = target_record(st, &p->dst, dst, at);
 	if (unlikely(!t)) {
 		b->targets_refused++;
 		return;
 	}
 	t->packets++;
 	t->bytes += p->bytes;
-	t->last = now(st, c);
-	t->slice[t->last >> SLICE_SHIFT & (SLICES - 1)]++;
+	t->last = at;
+	t->slice[at >> SLICE_SHIFT & (SLICES - 1)]++;
 	t->class[p->class & (CLASSES - 1)]++;
 	hll_add(&t->sources[src >> 26 & (TARGET_REGISTERS - 1)], src >> 37, 27);
 	if (p->fragment)
@@ -117,29 +117,29 @@ INLINE void count_target(struct state *st, struct control *c, struct bank *b, st
 
 /* is_reply reports whether a packet is taken for a reply to this machine: because this machine sent to its source, or, where outgoing
  * packets are not seen, because it comes from a service's port to a client's. */
-INLINE bool is_reply(struct control *c, struct packet *p, bool asked)
+INLINE bool is_reply(struct packet *p, bool asked)
 {
-	if (p->class == TCP_SYNACK || p->class == TCP_RST || p->class == ICMP_OTHER)
+	if (is_of(p, 1 << TCP_SYNACK | 1 << TCP_RST | 1 << ICMP_OTHER))
 		return 1;
-	if (both_ways || c->egress)
+	if (both_ways || shared.control.egress)
 		return asked;
-	return (p->class == UDP || p->class == TCP_ACK || p->class == TCP_FINACK) && p->dport >= 32768 && p->sport < 32768;
+	return p->dport >= 32768 && p->sport < 32768 && is_of(p, 1 << UDP | 1 << TCP_ACK | 1 << TCP_FINACK);
 }
 
 /* is_odd_answer reports a SYN-ACK or RST that answers nothing and comes from a client's port to a service's, unlike that of a host
  * whose address was forged (backscatter). */
-INLINE bool is_odd_answer(struct control *c, struct packet *p, u64 src, u64 dst)
+INLINE bool is_odd_answer(struct packet *p, u64 src, u64 dst)
 {
 	if (p->sport < 32768 || p->dport >= 32768)
 		return 0;
-	return !(both_ways || c->egress) || !sent_recently(c, hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
+	return !(both_ways || shared.control.egress) || !sent_recently(hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
 /* promote counts a source without a record in the sketch, and gives it a record once it has sent enough. It returns the record's slot
  * or -1, and in *before how many of its packets the sketch has counted. */
-INLINE int promote(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u32 *before)
+INLINE int promote(struct state *st, struct bank *b, struct packet *p, u64 src, u32 *before)
 {
-	u32 stamp = c->epoch << 16;
+	u32 stamp = shared.control.epoch << 16;
 	u32 *row0 = &st->sketch[0][src & (SKETCH - 1)], *row1 = &st->sketch[1][src >> 13 & (SKETCH - 1)];
 	u32 n0 = *row0 - stamp, n1 = *row1 - stamp;
 	if (n0 > 0xffff)
@@ -178,10 +178,13 @@ INLINE u64 port_bit(u16 port)
 	return (x ^ x >> 32) * seed[2] >> 54;
 }
 
-/* record_probe counts a packet that may open a conversation. */
-INLINE void record_probe(struct source *s, struct packet *p, u64 dst)
+/* record_probe counts a packet that may open a conversation. One like the latest has nothing new. */
+INLINE void record_probe(struct source *s, struct packet *p, struct try *t, u64 dst)
 {
 	s->probes++;
+	if (s->latest == t->id && !p->fragment)
+		return;
+	s->latest = t->id;
 	if (p->class <= UDP || p->tiny) {
 		if (set_bit(s->ports, port_bit(p->dport)))
 			s->sample_ports[s->new_ports++ & (SAMPLE_PORTS - 1)] = p->dport;
@@ -206,34 +209,36 @@ INLINE void count_source(struct source *s, struct packet *p, u64 at, u32 before)
 }
 
 /* track_source updates the source's record, samples tries and tells that they are answered. */
-INLINE void track_source(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, bool asked)
+INLINE void track_source(struct state *st, struct bank *b, struct packet *p, u64 src, u64 dst, u64 at, bool asked)
 {
 	u32 before = 0;
 	int slot = find_source(st, src);
 	if (slot < 0)
-		slot = promote(st, c, b, p, src, &before);
-	bool sure = p->class == TCP_SYN || p->class == ICMP_ECHO || icmp_query(p) || anomalous(p);
-	bool reply = !sure && is_reply(c, p, asked);
-	struct try t = find_try(c, p, p->dport, src, dst);
-	if (unlikely(!t.cell))
-		return;
-	bool completed = established(p) && t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : !c->egress || reply);
-	bool fresh = established(p) ? !(t.bits & ACKED) && !completed : !(t.bits & TRIED);
+		slot = promote(st, b, p, src, &before);
+	bool sure = is_of(p, 1 << TCP_SYN | 1 << ICMP_ECHO) || anomalous(p) || icmp_query(p);
+	bool reply = !sure && is_reply(p, asked);
+	struct try t = find_try(p, p->dport, src, dst);
+	bool completed = 0, fresh = !(t.bits & TRIED);
+	if (established(p)) {
+		completed = t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : !shared.control.egress || reply);
+		fresh = !(t.bits & ACKED) && !completed;
+	}
 	if (slot >= 0) {
-		struct source *s = &st->source[c->epoch & 1][slot & (CPU_SOURCES - 1)];
-		count_source(s, p, now(st, c), before);
+		struct source *s = &st->source[shared.control.epoch & 1][slot & (CPU_SOURCES - 1)];
+		KEEP(s);
+		count_source(s, p, at, before);
 		if (reply)
 			s->replies++;
 		else if (sure || p->class == UDP || (established(p) && fresh))
-			record_probe(s, p, dst);
-		if (p->completes && (!c->egress || reply))
+			record_probe(s, p, &t, dst);
+		if (p->completes && (!shared.control.egress || reply))
 			s->completed++;
 	}
 	/* The ACK ends a handshake: with egress, this machine has sent a SYN-ACK, and without, nothing is known against it. */
 	if (unlikely(completed && !(t.bits & TOLD)))
-		tell(st, c, b, p, &t, TCP_SYN, ANSWERED, BY_SOURCE);
-	if (fresh && ((p->class != TCP_SYNACK && p->class != TCP_RST) || is_odd_answer(c, p, src, dst)))
-		offer_sample(st, c, b, p, &t, slot >= 0 ? TRACKED : UNTRACKED, reply);
+		tell(st, b, p, &t, TCP_SYN, ANSWERED, BY_SOURCE);
+	if (fresh && ((p->class != TCP_SYNACK && p->class != TCP_RST) || is_odd_answer(p, src, dst)))
+		offer_sample(st, b, p, &t, at, slot >= 0 ? TRACKED : UNTRACKED, reply);
 }
 
 /* random_source gives a benchmark's packet one of random_sources sources. */
@@ -248,10 +253,9 @@ SEC("xdp")
 int ironpost(struct xdp_md *ctx)
 {
 	struct state *st = cpu_state();
-	struct control *c = get_control();
-	if (!st || !c)
+	if (!st)
 		return XDP_PASS;
-	struct bank *b = &st->bank[c->epoch & 1];
+	struct bank *b = bank(st);
 	struct packet *p = &st->packet;
 	*p = (struct packet){};
 	p->result = parse(ctx, p, replay);
@@ -266,7 +270,7 @@ int ironpost(struct xdp_md *ctx)
 		return XDP_PASS;
 	u64 src = hash_address(p->src.hi, p->src.lo);
 	bool unread = p->result - 1U <= CUT_IP; /* the source was not read; it is not 0.0.0.0 */
-	switch (unlikely(unread) ? UNLISTED : match(st, c, p, src)) {
+	switch (unlikely(unread) ? UNLISTED : match(st, b, p, src)) {
 	case BLOCKED:
 		count(&b->dropped, p->bytes);
 		return XDP_DROP;
@@ -288,15 +292,16 @@ int ironpost(struct xdp_md *ctx)
 	if (last_step == 3)
 		return XDP_PASS;
 	hll_add(&b->sources[src >> 26 & (SOURCE_REGISTERS - 1)], src >> 38, 26);
-	u64 dst = hash_address(p->dst.hi, p->dst.lo);
-	bool asked = converses(p) && solicited(c, p, src, dst);
-	count_target(st, c, b, p, src, dst, asked);
+	u64 dst = hash_target(st, p);
+	bool asked = converses(p) && solicited(p, src, dst);
+	u64 at = now(st);
+	count_target(st, b, p, src, dst, at, asked);
 	if (last_step == 4)
 		return XDP_PASS;
-	track_source(st, c, b, p, src, dst, asked);
+	track_source(st, b, p, src, dst, at, asked);
 	if (both_ways)
-		record_response(st, c, p, src, dst);
-	else if (c->egress)
-		tell_outcome(st, c, b, p, src, dst, BY_REMOTE);
+		record_response(st, p, src, dst);
+	else if (shared.control.egress)
+		tell_outcome(st, b, p, src, dst, BY_REMOTE);
 	return XDP_PASS;
 }

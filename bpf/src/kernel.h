@@ -22,6 +22,8 @@ typedef _Bool bool;
 #define BE16(x) ((u16)(((x) & 0xff) << 8 | (x) >> 8))
 #define swap16(x) __builtin_bswap16(x)
 #define swap32(x) __builtin_bswap32(x)
+/* Keeps the pointer in one register: clang would compute the address of each field anew from that of the map's value. */
+#define KEEP(pointer) asm volatile("" : "+r"(pointer))
 #define swap64(x) __builtin_bswap64(x)
 
 enum { XDP_DROP = 1, XDP_PASS = 2 };

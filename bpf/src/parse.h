@@ -196,8 +196,8 @@ INLINE int parse_v6(CONTEXT *ctx, u8 *h, void *end, void *frame, struct packet *
 	if (unlikely(is_cut(frame, end, p->bytes, lenient)))
 		return CUT_IP + 1;
 	p->proto = h[6];
-	__builtin_memcpy(&p->src, h + 8, 16);
-	__builtin_memcpy(&p->dst, h + 24, 16);
+	p->src = (struct addr){*(u64 *)(h + 8), *(u64 *)(h + 16)};
+	p->dst = (struct addr){*(u64 *)(h + 24), *(u64 *)(h + 32)};
 	h += 40;
 	if (unlikely(is_extension(p->proto))) {
 		u64 found = skip_extensions(ctx, p->proto, (u32)((void *)h - frame), len);
@@ -220,14 +220,14 @@ INLINE bool is_tag(u16 type)
 	return type == BE16(0x8100) || type == BE16(0x88a8) || type == BE16(0x9100);
 }
 
-INLINE int parse(CONTEXT *ctx, struct packet *p, bool lenient)
+INLINE int parse_frame(CONTEXT *ctx, struct packet *p, bool lenient)
 {
 	void *frame = (void *)(u64)ctx->data, *end = (void *)(u64)ctx->data_end;
 	u8 *h = frame;
 	NEED(h, 14, SHORT_ETHERNET);
 	u16 type = *(u16 *)(h + 12);
 	h += 14;
-	if (is_tag(type)) {
+	if (type != BE16(0x0800) && type != BE16(0x86dd) && is_tag(type)) {
 		NEED(h, 4, SHORT_ETHERNET);
 		p->vlan = swap16(*(u16 *)h) & 0xfff;
 		type = *(u16 *)(h + 2);
@@ -244,4 +244,11 @@ INLINE int parse(CONTEXT *ctx, struct packet *p, bool lenient)
 		return parse_v6(ctx, h, end, frame, p, lenient);
 	p->bytes = (u32)(end - frame);
 	return NOT_IP;
+}
+
+INLINE int parse(CONTEXT *ctx, struct packet *p, bool lenient)
+{
+	int result = parse_frame(ctx, p, lenient);
+	p->kind = 1U << (p->class & 31);
+	return result;
 }

@@ -12,29 +12,29 @@ INLINE bool unreachable(struct packet *p)
 }
 
 /* source_record returns the record of a promoted source in this interval, or 0. */
-INLINE struct source *source_record(struct state *st, struct control *c, struct addr addr, u64 hash)
+INLINE struct source *source_record(struct state *st, struct addr addr, u64 hash)
 {
 	int slot = find_source(st, hash);
 	if (slot < 0)
 		return 0;
-	struct source *s = &st->source[c->epoch & 1][slot & (CPU_SOURCES - 1)];
+	struct source *s = &st->source[shared.control.epoch & 1][slot & (CPU_SOURCES - 1)];
 	if (!s->first) {
 		s->addr = addr;
-		s->first = now(st, c);
+		s->first = now(st);
 	}
 	return s;
 }
 
 /* record_response counts an outgoing packet in the records of its source (the target) and its destination. */
-INLINE void record_response(struct state *st, struct control *c, struct packet *p, u64 src, u64 dst)
+INLINE void record_response(struct state *st, struct packet *p, u64 src, u64 dst)
 {
 	bool accept = p->class == TCP_SYNACK, refuse = p->class == TCP_RST;
 	if ((p->class <= UDP && !refuse) || p->class == OTHER)
-		mark_outbound(c, hash_conversation(dst, src, (u64)p->proto << 16 | p->sport));
-	tell_outcome(st, c, &st->bank[c->epoch & 1], p, src, dst, BY_TARGET);
+		mark_outbound(hash_conversation(dst, src, (u64)p->proto << 16 | p->sport));
+	tell_outcome(st, bank(st), p, src, dst, BY_TARGET);
 	if (!accept && !refuse && !unreachable(p))
 		return;
-	struct source *s = source_record(st, c, p->dst, dst);
+	struct source *s = source_record(st, p->dst, dst);
 	if (s) {
 		s->answered += accept;
 		s->refused += !accept;
@@ -42,7 +42,7 @@ INLINE void record_response(struct state *st, struct control *c, struct packet *
 	}
 	if (!accept && !refuse)
 		return;
-	struct target *t = target_record(st, c, p->src, src);
+	struct target *t = target_record(st, &p->src, src, now(st));
 	if (t) {
 		t->synack_out += accept;
 		t->rst_out += refuse;

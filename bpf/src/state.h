@@ -57,7 +57,8 @@ struct source {
 	u32 probes, replies;
 	u32 class[CLASSES];
 	u32 refused, answered, rst_no_ack; /* written by the egress program only */
-	u32 fragmented, completed, pad;
+	u32 fragmented, completed;
+	u32 latest; /* of the conversation of the latest probe, its hash */
 	u16 vlan, new_ports;
 	u32 new_hosts;
 	u16 sample_ports[SAMPLE_PORTS];
@@ -109,7 +110,8 @@ struct packet {
 	u32 ip; /* IPv4 address of the source, network byte order */
 	u16 sport, dport, vlan;
 	u8 proto, flags, class, v6, fragment, tiny, bare, result;
-	u8 completes, pad[7]; /* completes: an ACK that ends a handshake */
+	u8 completes, pad[3]; /* completes: an ACK that ends a handshake */
+	u32 kind;             /* 1 << class */
 };
 
 struct state {
@@ -118,6 +120,8 @@ struct state {
 	u64 next_sample[BUCKETS];
 	u64 random; /* state of random_source */
 	struct packet packet;
+	struct addr latest_target;
+	u64 latest_target_hash;
 	u32 source_tag[CPU_SOURCES];
 	u32 target_tag[CPU_TARGETS];
 	u32 sketch[2][SKETCH];  /* epoch << 16 | count */
@@ -142,25 +146,6 @@ struct {
 	type(value, struct state);
 } states SEC(".maps");
 
-/* The latest epochs in which this machine sent to (remote address, local address, protocol, local port), by hash. */
-struct {
-	uint(type, MAP_ARRAY);
-	uint(map_flags, MMAPABLE);
-	uint(max_entries, 1);
-	type(key, u32);
-	type(value, u16[OUTBOUND]);
-} outbound SEC(".maps");
-
-/* The sampled tries of all CPUs, because a reply may leave on another CPU than the try came in on. A cell is written when a try is
- * sampled and when its outcome is, so a flood does not make CPUs contend for it. */
-struct {
-	uint(type, MAP_ARRAY);
-	uint(map_flags, MMAPABLE);
-	uint(max_entries, 1);
-	type(key, u32);
-	type(value, u16[TRIES]);
-} tries SEC(".maps");
-
 struct {
 	uint(type, MAP_RINGBUF);
 	uint(max_entries, 262144);
@@ -172,19 +157,17 @@ struct control {
 	u32 egress; /* the egress program is attached, so outbound is complete */
 };
 
-struct {
-	uint(type, MAP_ARRAY);
-	uint(map_flags, MMAPABLE);
-	uint(max_entries, 1);
-	type(key, u32);
-	type(value, struct control);
-} controls SEC(".maps");
+/* What all CPUs and both programs use. It is in .bss, whose address the program has without a lookup. */
+struct shared_state {
+	struct control control;
+	/* The sampled tries of all CPUs, because a reply may leave on another CPU than the try came in on. A cell is written when a try
+	 * is sampled and when its outcome is, so a flood does not make CPUs contend for it. */
+	u16 tries[TRIES];
+	/* The latest epochs in which this machine sent to (remote address, local address, protocol, local port), by hash. */
+	u16 outbound[OUTBOUND];
+};
 
-INLINE struct control *get_control(void)
-{
-	u32 zero = 0;
-	return map_lookup(&controls, &zero);
-}
+struct shared_state shared;
 
 /* Set at load. They are constants for the verifier, which removes code that they switch off. */
 const volatile u64 seed[4];
@@ -194,10 +177,16 @@ const volatile bool both_ways;      /* the XDP program gets the packets of both 
 const volatile u32 sample_interval; /* ns between two samples, on this CPU */
 const volatile u32 sample_burst;    /* size of the token bucket in ns */
 
-INLINE u64 now(struct state *st, struct control *c)
+/* bank returns the active bank. */
+INLINE struct bank *bank(struct state *st)
+{
+	return &st->bank[shared.control.epoch & 1];
+}
+
+INLINE u64 now(struct state *st)
 {
 	if (replay)
-		return c->now;
+		return shared.control.now;
 	u64 tick = jiffies();
 	if (unlikely(tick != st->jiffy)) {
 		st->jiffy_time = coarse_clock();
@@ -223,6 +212,15 @@ INLINE u64 hash_address(u64 hi, u64 lo)
 	x ^= x >> 29;
 	x *= seed[3];
 	return x ^ x >> 32;
+}
+
+/* hash_target hashes the address of the target, which is most often that of the packet before. */
+INLINE u64 hash_target(struct state *st, struct packet *p)
+{
+	if (likely(p->dst.lo == st->latest_target.lo && p->dst.hi == st->latest_target.hi))
+		return st->latest_target_hash;
+	st->latest_target = p->dst;
+	return st->latest_target_hash = hash_address(p->dst.hi, p->dst.lo);
 }
 
 /* hash_conversation hashes (source, target, number), given the hashes of the addresses. */
@@ -273,7 +271,7 @@ INLINE int claim_source(struct state *st, u64 hash)
 }
 
 /* target_record returns the record of a target and makes it if needed; 0 if there is no room. */
-INLINE struct target *target_record(struct state *st, struct control *c, struct addr addr, u64 hash)
+INLINE struct target *target_record(struct state *st, const struct addr *addr, u64 hash, u64 at)
 {
 	u32 set = (hash & (CPU_TARGETS / WAYS - 1)) * WAYS;
 	int slot = slot_of(st->target_tag, set, tag_of(hash));
@@ -281,10 +279,11 @@ INLINE struct target *target_record(struct state *st, struct control *c, struct 
 		slot = claim_slot(st->target_tag, set, tag_of(hash));
 	if (slot < 0)
 		return 0;
-	struct target *t = &st->target[c->epoch & 1][slot & (CPU_TARGETS - 1)];
-	if (!t->first) {
-		t->addr = addr;
-		t->first = now(st, c);
+	struct target *t = &st->target[shared.control.epoch & 1][slot & (CPU_TARGETS - 1)];
+	KEEP(t);
+	if (unlikely(!t->first)) {
+		t->addr = *addr;
+		t->first = at;
 	}
 	return t;
 }
@@ -316,21 +315,14 @@ INLINE void hll_add(u8 *reg, u64 x, u32 width)
 }
 
 /* mark_outbound records that this machine sent to key, so that packets from there are replies. */
-INLINE void mark_outbound(struct control *c, u64 key)
+INLINE void mark_outbound(u64 key)
 {
-	u32 zero = 0;
-	u16 *stamps = map_lookup(&outbound, &zero);
-	if (stamps)
-		stamps[key >> 48] = (u16)c->epoch | 1;
+	shared.outbound[key >> 48] = (u16)shared.control.epoch | 1;
 }
 
 /* sent_recently reports whether this machine sent to key within about the last 64 intervals. */
-INLINE bool sent_recently(struct control *c, u64 key)
+INLINE bool sent_recently(u64 key)
 {
-	u32 zero = 0;
-	u16 *stamps = map_lookup(&outbound, &zero);
-	if (!stamps)
-		return 0;
-	u16 stamp = stamps[key >> 48];
-	return stamp && (u16)(((u16)c->epoch | 1) - stamp) < 64;
+	u16 stamp = shared.outbound[key >> 48];
+	return stamp && (u16)(((u16)shared.control.epoch | 1) - stamp) < 64;
 }

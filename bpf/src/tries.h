@@ -18,12 +18,19 @@ enum { UNTRACKED, TRACKED, OUTGOING };
 
 struct try {
 	u16 *cell, fingerprint, bits;
+	u32 id; /* tells it apart from others of the source */
 };
+
+/* is_of reports whether the class of p is one of those whose bits are set. */
+INLINE bool is_of(struct packet *p, u32 classes)
+{
+	return p->kind & classes;
+}
 
 /* anomalous reports a packet that no network stack sends. */
 INLINE bool anomalous(struct packet *p)
 {
-	return 1 << (p->class & 31) & (1 << TCP_FIN | 1 << TCP_NULL | 1 << TCP_XMAS | 1 << TCP_OTHER) || p->tiny;
+	return is_of(p, 1 << TCP_FIN | 1 << TCP_NULL | 1 << TCP_XMAS | 1 << TCP_OTHER) || p->tiny;
 }
 
 /* icmp_query reports an ICMP timestamp, information or address mask request. */
@@ -40,17 +47,12 @@ INLINE bool rst_without_ack(struct packet *p)
 }
 
 /* cell_of returns the try of (source, target, number), with the bits of its cell. */
-INLINE struct try cell_of(struct control *c, u64 src, u64 dst, u64 number)
+INLINE struct try cell_of(u64 src, u64 dst, u64 number)
 {
-	u32 zero = 0;
 	u64 key = hash_conversation(src, dst, number);
-	struct try t = {};
-	u16 *cells = map_lookup(&tries, &zero);
-	if (unlikely(!cells))
-		return t;
-	t.cell = &cells[key >> 49];
+	struct try t = {.cell = &shared.tries[key >> 49], .id = (u32)(key >> 17)};
 	/* Fingerprints change every 128 intervals, so that a repeated conversation is sampled again. */
-	t.fingerprint = (u16)((key >> 32) + (c->epoch >> 7) * 40503U) & ~CELL_BITS;
+	t.fingerprint = (u16)((key >> 32) + (shared.control.epoch >> 7) * 40503U) & ~CELL_BITS;
 	if (((*t.cell ^ t.fingerprint) & ~CELL_BITS) == 0)
 		t.bits = *t.cell & CELL_BITS;
 	return t;
@@ -64,25 +66,25 @@ INLINE u64 number_of(u32 class, u16 port)
 }
 
 /* find_try returns the try that p is. */
-INLINE struct try find_try(struct control *c, struct packet *p, u16 port, u64 src, u64 dst)
+INLINE struct try find_try(struct packet *p, u16 port, u64 src, u64 dst)
 {
 	u64 number = number_of(p->class, port);
 	if (p->class == OTHER)
 		number |= (u64)p->proto << 32 | (u64)p->flags << 40;
-	return cell_of(c, src, dst, number);
+	return cell_of(src, dst, number);
 }
 
 /* established reports a packet of a connection. */
 INLINE bool established(struct packet *p)
 {
-	return p->class == TCP_ACK || p->class == TCP_FINACK;
+	return is_of(p, 1 << TCP_ACK | 1 << TCP_FINACK);
 }
 
 /* offer_sample samples a try if the token bucket allows it. */
-INLINE void offer_sample(struct state *st, struct control *c, struct bank *b, struct packet *p, struct try *t, u32 bucket, bool reply)
+INLINE void offer_sample(struct state *st, struct bank *b, struct packet *p, struct try *t, u64 at, u32 bucket, bool reply)
 {
 	b->candidates++;
-	u64 at = now(st, c), next = st->next_sample[bucket];
+	u64 next = st->next_sample[bucket];
 	if (next > at + sample_burst)
 		return;
 	st->next_sample[bucket] = (next > at ? next : at) + sample_interval;
@@ -104,7 +106,7 @@ INLINE void offer_sample(struct state *st, struct control *c, struct bank *b, st
 enum { BY_SOURCE, BY_TARGET, BY_REMOTE };
 
 /* tell samples the outcome of a try of this class, once. The sample has the addresses and ports of the try. */
-INLINE void tell(struct state *st, struct control *c, struct bank *b, struct packet *p, struct try *t, u32 class, u32 outcome, u32 by)
+INLINE void tell(struct state *st, struct bank *b, struct packet *p, struct try *t, u32 class, u32 outcome, u32 by)
 {
 	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
 	if (!s) {
@@ -114,7 +116,7 @@ INLINE void tell(struct state *st, struct control *c, struct bank *b, struct pac
 	bool answer = by != BY_SOURCE;
 	*t->cell |= outcome == REFUSED ? TOLD | TOLD_REFUSED : TOLD;
 	*s = (struct sample){
-		.time = now(st, c), .src = answer ? p->dst : p->src, .dst = answer ? p->src : p->dst, .bytes = p->bytes,
+		.time = now(st), .src = answer ? p->dst : p->src, .dst = answer ? p->src : p->dst, .bytes = p->bytes,
 		.sport = answer ? p->dport : p->sport, .dport = answer ? p->sport : p->dport, .vlan = p->vlan, .proto = p->proto,
 		.flags = p->flags, .class = class, .outcome = outcome, .outbound = by == BY_REMOTE,
 	};
@@ -123,7 +125,7 @@ INLINE void tell(struct state *st, struct control *c, struct bank *b, struct pac
 
 /* tell_outcome tells the outcome of the try that p answers, if there is one: of UDP, ICMP queries and, of refusals, TCP. A remote
  * SYN-ACK is an answer, too, while that of this machine only opens half a connection. */
-INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, struct packet *p, u64 src, u64 dst, u32 by)
+INLINE void tell_outcome(struct state *st, struct bank *b, struct packet *p, u64 src, u64 dst, u32 by)
 {
 	u32 class = p->class, port = p->sport, outcome = ANSWERED;
 	switch (p->class) {
@@ -151,8 +153,8 @@ INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, st
 	default:
 		return;
 	}
-	struct try t = cell_of(c, dst, src, number_of(class, port));
-	if (likely(!t.cell || !(t.bits & (TRIED | ACKED)) || t.bits & TOLD))
+	struct try t = cell_of(dst, src, number_of(class, port));
+	if (likely(!(t.bits & (TRIED | ACKED)) || t.bits & TOLD))
 		return;
 	if (outcome == REFUSED && rst_without_ack(p)) {
 		if (t.bits & TRIED) /* the RST answers an ACK, not the SYN */
@@ -161,5 +163,5 @@ INLINE void tell_outcome(struct state *st, struct control *c, struct bank *b, st
 	} else if (outcome == REFUSED && !(t.bits & TRIED)) {
 		return;
 	}
-	tell(st, c, b, p, &t, class, outcome, by);
+	tell(st, b, p, &t, class, outcome, by);
 }
