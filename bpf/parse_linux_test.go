@@ -144,12 +144,12 @@ func TestMalformedPacketsAreCountedByReason(t *testing.T) {
 	require.EqualValues(t, len(malformed()), w.Totals.Packets)
 }
 
-// The program's parser and the model agree on random frames: IRONPOST_FUZZ_PACKETS of them, or 200,000.
+// The program's parser and the model agree on random frames: IRONPOST_TEST_FUZZ_PACKETS of them, or 200,000.
 func TestParserAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	e, _ := replay(t)
 	packets := 200_000
-	if n, err := strconv.Atoi(os.Getenv("IRONPOST_FUZZ_PACKETS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("IRONPOST_TEST_FUZZ_PACKETS")); err == nil {
 		packets = n
 	}
 	seed := uint64(time.Now().UnixNano())

@@ -17,8 +17,8 @@ import (
 // While the daemon is down the clock is set one hour ahead, and in a second downtime back.
 // It sets the clock of the whole machine, so it runs only if a variable says so.
 func TestAcceptEveryLineOnceWithTheClockMoved(t *testing.T) {
-	if os.Getenv("IRONPOST_ACCEPT_CLOCK") != "1" {
-		testenv.Require(t, "clock", errors.New("moves the clock of this machine by an hour; set IRONPOST_ACCEPT_CLOCK=1"))
+	if os.Getenv("IRONPOST_TEST_CLOCK") != "1" {
+		testenv.Require(t, "clock", errors.New("moves the clock of this machine by an hour; set IRONPOST_TEST_CLOCK=1"))
 	}
 	s := newInstance(t)
 	began, tcp := time.Now(), map[string]bool{}

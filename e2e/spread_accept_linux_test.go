@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -41,10 +42,10 @@ func setting(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-func spreadKills(t *testing.T) int { return setting(t, "IRONPOST_SPREAD_KILLS", 100) }
+func spreadKills(t *testing.T) int { return setting(t, "IRONPOST_TEST_SPREAD_KILLS", 100) }
 
 // spreadRate is alerts a second: half of them from log lines, half from a plug-in.
-func spreadRate(t *testing.T) int { return setting(t, "IRONPOST_SPREAD_RATE", 1000) }
+func spreadRate(t *testing.T) int { return setting(t, "IRONPOST_TEST_SPREAD_RATE", 1000) }
 
 const (
 	spreadHost = "web-1"
@@ -67,19 +68,53 @@ type spread struct {
 	ids       []string // of the containers
 
 	hub, pipeline, guard, collector *supervised
+	further                         *supervised // module, if there is one
+
+	module, configuration string // of further, and its part of the configuration of spreadHost
 
 	lines, numbers atomic.Int64 // raised by log lines and by the plug-in
 	answered       atomic.Int64 // of numbers, with an action
 	isolating      atomic.Int64 // of numbers, with an isolation
 	load           *task.Group
 	stop           context.CancelFunc
+	began          time.Time // the load
+}
+
+// processLog keeps the end of what a process logs, and counts how often it became ready.
+type processLog struct {
+	readies atomic.Int64
+
+	mu   sync.Mutex
+	text []byte
+}
+
+const (
+	readyMark  = `"ready"`
+	keptOfLogs = 8000
+)
+
+// Write implements io.Writer.
+func (l *processLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := max(0, len(l.text)-len(readyMark)+1) // a mark may be written in two parts
+	l.text = append(l.text, p...)
+	l.readies.Add(int64(bytes.Count(l.text[seen:], []byte(readyMark))))
+	l.text = append(l.text[:0], l.text[max(0, len(l.text)-keptOfLogs):]...)
+	return len(p), nil
+}
+
+func (l *processLog) end() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
 }
 
 // supervised is a process that is started again when it ends, as systemd does.
 type supervised struct {
 	t    *testing.T
 	args []string
-	log  *testenv.Buffer
+	log  *processLog
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -89,7 +124,7 @@ type supervised struct {
 }
 
 func supervise(t *testing.T, args ...string) *supervised {
-	p := &supervised{t: t, args: args, log: &testenv.Buffer{}}
+	p := &supervised{t: t, args: args, log: &processLog{}}
 	p.running.Go(func() {
 		for p.runOnce() {
 			time.Sleep(100 * time.Millisecond) // as RestartSec
@@ -104,8 +139,7 @@ func supervise(t *testing.T, args ...string) *supervised {
 		p.mu.Unlock()
 		p.running.Wait()
 		if t.Failed() {
-			text := p.log.String()
-			t.Logf("%s:\n%s", filepath.Base(args[len(args)-3]), text[max(0, len(text)-8000):])
+			t.Logf("%s:\n%s", filepath.Base(args[len(args)-3]), p.log.end())
 		}
 	})
 	return p
@@ -136,7 +170,7 @@ func (p *supervised) signal(sig syscall.Signal) {
 	_ = p.cmd.Process.Signal(sig)
 }
 
-func (p *supervised) readies() int { return strings.Count(p.log.String(), `"ready"`) }
+func (p *supervised) readies() int { return int(p.log.readies.Load()) }
 
 // awaitReady waits until p has become ready more often than before.
 func (p *supervised) awaitReady(before int) {
@@ -150,14 +184,16 @@ var buildModules = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "../cmd/ironpost-container-guard", "../cmd/ironpost-action-collector").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir+"/", "../cmd/ironpost-container-guard", "../cmd/ironpost-action-collector",
+		"../cmd/ironpost-ebpf-engine", "../cmd/ironpost-sbom-scanner").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
 })
 
-// newSpread starts all of it and the load. prepare may change the hub's configuration.
+// newSpread starts all of it and the load. prepare may change the hub's configuration, and set a further
+// module of spreadHost.
 func newSpread(t *testing.T, prepare func(*spread)) *spread {
 	t.Helper()
 	testenv.Require(t, "netns", rootOnly())
@@ -173,7 +209,11 @@ func newSpread(t *testing.T, prepare func(*spread)) *spread {
 		prepare(r)
 	}
 	r.listenOn(spreadNear + ":4443")
-	r.ironpost("bus", "add-host", spreadHost, "--module", bus.LogPipeline, "--module", bus.ContainerGuard, "--module", bus.ActionCollector, "--out", r.path("bundle"))
+	join := []string{"bus", "add-host", spreadHost, "--out", r.path("bundle")}
+	for _, module := range r.modules() {
+		join = append(join, "--module", module)
+	}
+	r.ironpost(join...)
 	r.ironpost("bus", "add-module", "numbers", "--publish", "alerts", "--trust", "peer", "--host", spreadHost, "--out", r.path("numbers"))
 	r.hub = supervise(t, filepath.Join(r.bin, "ironpost-daemon"), "-c", r.path("ironpost.toml"))
 	r.joinModules(storage)
@@ -183,6 +223,15 @@ func newSpread(t *testing.T, prepare func(*spread)) *spread {
 	r.awaitHealthy()
 	r.startSpreadLoad()
 	return r
+}
+
+// modules returns the names of the modules of spreadHost.
+func (r *spread) modules() []string {
+	names := []string{bus.LogPipeline, bus.ContainerGuard, bus.ActionCollector}
+	if r.module != "" {
+		names = append(names, r.module)
+	}
+	return names
 }
 
 // link makes the namespace of spreadHost and its link to the hub.
@@ -221,14 +270,17 @@ func (r *spread) joinModules(storage string) {
 	r.write("policies.toml", "[[policy]]\nid = \"tell\"\nactions = [\"notify\"]\nmatch.rules = [\"tell\"]\n"+
 		"[[policy]]\nid = \"isolate\"\nactions = [\"isolate\"]\nttl = \"1h\"\nmatch.rules = [\"isolate\"]\n")
 	r.write("web.toml", text+fmt.Sprintf("[metrics]\nenabled = false\n[log_pipeline]\nsources = [\"file\"]\nwatch_paths = [%q]\n%s"+
-		"[container]\nenabled = true\nauto_isolate = true\nmax_alert_age_secs = 3600\ndocker_socket = %q\npolicy_path = %q\nwebhook_url = %q\n%s",
-		r.path("web.log"), storage, r.docker.Socket, r.path("policies.toml"), webhook(r.t, spreadNear), wideCaps))
+		"[container]\nenabled = true\nauto_isolate = true\nmax_alert_age_secs = 3600\ndocker_socket = %q\npolicy_path = %q\nwebhook_url = %q\n%s%s",
+		r.path("web.log"), storage, r.docker.Socket, r.path("policies.toml"), webhook(r.t, spreadNear), wideCaps, r.configuration))
 	start := func(program string, wrap ...string) *supervised {
 		return supervise(r.t, append(wrap, filepath.Join(r.bin, program), "-c", r.path("web.toml"))...)
 	}
 	r.pipeline = start("ironpost-log-pipeline", inNamespace(r.namespace)...)
 	r.guard = start("ironpost-container-guard", inNamespace(r.namespace)...)
 	r.collector = start("ironpost-action-collector")
+	if r.module != "" {
+		r.further = start(bus.ServiceName(r.module), inNamespace(r.namespace)...)
+	}
 }
 
 // awaitHealthy waits until the hub and the modules of spreadHost are healthy.
@@ -237,7 +289,7 @@ func (r *spread) awaitHealthy() {
 	began := time.Now()
 	if !assert.Eventually(r.t, func() bool {
 		out, _, code := r.command("status")
-		return code == 0 && strings.Count(out, spreadHost) >= 4
+		return code == 0 && strings.Count(out, spreadHost) > len(r.modules())
 	}, settleTime, time.Second, "not healthy") {
 		out, errs, _ := r.command("status")
 		require.Fail(r.t, out+errs)
@@ -248,7 +300,7 @@ func (r *spread) awaitHealthy() {
 // startSpreadLoad raises alerts at spreadRate until finish.
 func (r *spread) startSpreadLoad() {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context())) // until finish, or the end of the test
-	r.load, r.stop = task.New(ctx), cancel
+	r.load, r.stop, r.began = task.New(ctx), cancel, time.Now()
 	half := spreadRate(r.t) / 2
 	f, err := os.OpenFile(r.path("web.log"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(r.t, err)
@@ -330,6 +382,14 @@ func numbered(n int) *event.Alert {
 	}
 }
 
+// count returns the number that a query answers with.
+func (r *spread) count(sql string) int {
+	r.t.Helper()
+	n, err := strconv.Atoi(r.postgres.Exec(r.t, "ironpost", sql))
+	require.NoError(r.t, err)
+	return n
+}
+
 // finish ends the load, waits until all of it has arrived, and requires every alert, row and isolation
 // once, and everything healthy.
 func (r *spread) finish(what string) {
@@ -339,14 +399,11 @@ func (r *spread) finish(what string) {
 	require.NoError(r.t, r.load.Wait())
 	began := time.Now()
 	lines, numbers, answered := int(r.lines.Load()), int(r.numbers.Load()), int(r.answered.Load())
-	query := func(sql string) int {
-		n, err := strconv.Atoi(r.postgres.Exec(r.t, "ironpost", sql))
-		require.NoError(r.t, err)
-		return n
-	}
-	const firsts = "FROM ironpost.alerts WHERE COALESCE((record->>'update')::bool, false) = false"
-	require.Eventually(r.t, func() bool { return query("SELECT count(DISTINCT record->>'user') "+firsts) >= lines+numbers }, settleTime, time.Second,
-		"alerts are missing")
+	query := r.count
+	const firsts = "FROM ironpost.alerts WHERE COALESCE((record->>'update')::bool, false) = false AND record->>'user' ~ '^(line|number)[0-9]+$'"
+	require.Eventually(r.t, func() bool {
+		return query("SELECT count(*) FROM ironpost.alerts") >= lines+numbers && query("SELECT count(DISTINCT record->>'user') "+firsts) >= lines+numbers
+	}, settleTime, time.Second, "alerts are missing")
 	const tells = "FROM ironpost.actions WHERE kind = 'notify' AND phase = 'intended'"
 	require.Eventually(r.t, func() bool { return query("SELECT count(DISTINCT alert_id) "+tells) >= answered }, settleTime, time.Second, "actions are missing")
 	caught := time.Since(began)
@@ -355,6 +412,7 @@ func (r *spread) finish(what string) {
 	const isolations = "FROM ironpost.actions WHERE kind = 'isolate' AND phase = 'done'"
 	require.Eventually(r.t, func() bool { return query("SELECT count(DISTINCT alert_id) "+isolations) >= containers }, settleTime, time.Second, "isolations are missing")
 	isolated, doubled := query("SELECT count(DISTINCT alert_id) "+isolations), query("SELECT count(*) - count(DISTINCT alert_id) "+isolations)
+	r.t.Logf("%s: %.0f alerts/s over %.0f s", what, float64(lines+numbers)/began.Sub(r.began).Seconds(), began.Sub(r.began).Seconds())
 	r.t.Logf("%s: %d lines and %d numbers raised, %d distinct alerts stored: lost %d (bar 0), doubled rows %d (bar 0)", what, lines, numbers, users, lines+numbers-users, rows-users)
 	r.t.Logf("%s: %d alerts to answer, %d answered: lost %d (bar 0), doubled actions %d (bar 0); %d containers isolated, doubled isolations %d (bar 0); caught up in %.1f s",
 		what, answered, acted, answered-acted, actions-acted, isolated, doubled, caught.Seconds())
@@ -374,8 +432,10 @@ func (r *spread) killing(p *supervised) {
 		p.awaitReady(before)
 		time.Sleep(rand.N(500 * time.Millisecond)) // the load goes on
 	}
-	r.t.Logf("killed %d times", p.starts.Load()-1)
+	r.logKills(p)
 }
+
+func (r *spread) logKills(p *supervised) { r.t.Logf("killed %d times", p.starts.Load()-1) }
 
 func TestAcceptSpreadHubKilled(t *testing.T) {
 	r := newSpread(t, nil)
@@ -438,7 +498,7 @@ func TestAcceptSpreadPostgresKilled(t *testing.T) {
 func TestAcceptSpreadPostgresDown(t *testing.T) {
 	r := newSpread(t, nil)
 	r.postgres.Stop(t)
-	time.Sleep(time.Duration(setting(t, "IRONPOST_SPREAD_DOWN", 600)) * time.Second)
+	time.Sleep(time.Duration(setting(t, "IRONPOST_TEST_SPREAD_DOWN", 600)) * time.Second)
 	r.postgres.Start(t)
 	r.finish("PostgreSQL down")
 }

@@ -108,7 +108,7 @@ func TestAcceptSpreadLimits(t *testing.T) {
 	f.start()
 	t.Logf("%d CPUs of this machine are shared by the hub and the simulated hosts", runtime.NumCPU())
 	alone := f.memory()
-	most := setting(t, "IRONPOST_SPREAD_HOSTS", 200)
+	most := setting(t, "IRONPOST_TEST_SPREAD_HOSTS", 200)
 	for _, hosts := range []int{most / 4, most / 2, most} {
 		f.grow(hosts)
 		began := time.Now()
@@ -125,7 +125,7 @@ func TestAcceptSpreadLimits(t *testing.T) {
 		}
 	}
 	f.measureBlocks(1000, most)
-	f.measureBlocks(setting(t, "IRONPOST_SPREAD_BLOCKS", 10_000), most)
+	f.measureBlocks(setting(t, "IRONPOST_TEST_SPREAD_BLOCKS", 10_000), most)
 }
 
 // measureSyncs says what the disk gives without a bus, to compare with in this run.

@@ -42,6 +42,8 @@ spread hub-killed          | -run TestAcceptSpreadHubKilled ./e2e
 spread pipeline-killed     | -run TestAcceptSpreadPipelineKilled ./e2e
 spread guard-killed        | -run TestAcceptSpreadGuardKilled ./e2e
 spread collector-killed    | -run TestAcceptSpreadCollectorKilled ./e2e
+spread engine-killed       | -run TestAcceptSpreadEngineKilled ./e2e
+spread scanner-killed      | -run TestAcceptSpreadScannerKilled ./e2e
 spread link-cut            | -run TestAcceptSpreadLinkCut ./e2e
 spread hub-restarted       | -run TestAcceptSpreadHubRestarted ./e2e
 spread postgres-killed     | -run TestAcceptSpreadPostgresKilled ./e2e
@@ -71,7 +73,7 @@ shift
 commit=$(git describe --always --dirty --abbrev=12)
 logs=bin/accept/$commit
 mkdir -p "$logs"
-export IRONPOST_FUZZ_PACKETS=${IRONPOST_FUZZ_PACKETS:-10000000}
+export IRONPOST_TEST_FUZZ_PACKETS=${IRONPOST_TEST_FUZZ_PACKETS:-10000000}
 export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql,mount}
 
 failed=0
