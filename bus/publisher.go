@@ -26,13 +26,19 @@ const (
 )
 
 // PublisherConfig says what a Publisher publishes: to which stream, as whom.
-// InFlight bounds the pending publishes of Send; zero means 256.
+// InFlight bounds the pending publishes of Send; zero means 256. Remember makes Publish leave out
+// what it stored before, until Forget, and longer than the stream itself remembers ids: for records
+// whose cause may be delivered again after any time.
 type PublisherConfig struct {
 	Stream   StreamName
 	Module   string
 	Host     string
 	InFlight int
+	Remember bool
 }
+
+// maxRemembered bounds the ids that Remember keeps, some 50 MB.
+const maxRemembered = 1 << 20
 
 // Publisher publishes the records of one module on one host to one stream, in
 // order. Close it when it is not used any more. LastSeq and Stats may be called
@@ -124,7 +130,18 @@ func (p *Publisher) Publish(ctx context.Context, recs ...event.Record) error {
 			return fmt.Errorf("publish to %s: %w", p.cfg.Stream, err)
 		}
 	}
+	if p.cfg.Remember {
+		p.remember(out)
+	}
 	return invalid
+}
+
+// remember marks out as stored. When ids are too many it keeps those of the newest records.
+func (p *Publisher) remember(out []outgoing) {
+	p.markStored(out)
+	if len(p.stored) > maxRemembered {
+		p.Forget(max(p.LastSeq(), maxRemembered/2) - maxRemembered/2)
+	}
 }
 
 // outgoing is an encoded record.

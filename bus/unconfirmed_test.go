@@ -30,6 +30,24 @@ func TestPublishReadsBackBeforeALateRetry(t *testing.T) {
 	require.False(t, p.Unconfirmed())
 }
 
+// An alert is delivered again, so that its actions are published again, after the stream has forgotten
+// their ids: they are stored once.
+func TestPublishRemembersWhatItStored(t *testing.T) {
+	t.Parallel()
+	const window = 200 * time.Millisecond
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(window)))
+	p, err := b.Conn(bus.ContainerGuard).Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: bus.ContainerGuard, Host: b.Host(), Remember: true})
+	require.NoError(t, err)
+	first, second := newAction(b.Host(), "first"), newAction(b.Host(), "second")
+	require.NoError(t, p.Publish(within(t, patience), first))
+	forgotten(t, b, window)
+	require.NoError(t, p.Publish(within(t, patience), first, second))
+	require.Equal(t, []string{"first", "second"}, ids(t, b, bus.Actions))
+	p.Forget(p.LastSeq())
+	require.NoError(t, p.Publish(within(t, patience), first))
+	require.Equal(t, []string{"first", "second", "first"}, ids(t, b, bus.Actions))
+}
+
 // publishUnconfirmed publishes with very short deadlines until an alert is stored whose ack
 // came too late, and returns its id.
 func publishUnconfirmed(t *testing.T, b *bustest.Bus, p *bus.Publisher) string {

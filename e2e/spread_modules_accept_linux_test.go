@@ -46,7 +46,7 @@ func TestAcceptSpreadEngineKilled(t *testing.T) {
 		require.NoError(t, command("ip", "addr", "add", scannerAddress(n)+"/32", "dev", r.namespace))
 	}
 	require.NoError(t, command("ip", "addr", "add", blockedHost+"/32", "dev", r.namespace))
-	r.ironpost("blocklist", "add", blockedHost)
+	block(t, r.blocklist(), blockedHost, time.Hour) // as the guard of another host does: here it is an own address
 	r.eventually(func() bool { return errors.Is(probe(blockedHost, scanPort), os.ErrDeadlineExceeded) })
 	for n := range kills {
 		r.scanOverKill(scannerAddress(n))

@@ -44,7 +44,7 @@ func (s *Service) open(ctx context.Context) (run *runState, err error) {
 	if err := s.openState(run, cfg); err != nil {
 		return run, err
 	}
-	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions})
+	publisher, err := s.deps.Bus.Publisher(bus.PublisherConfig{Stream: bus.Actions, Module: Name, Host: s.deps.Host, InFlight: s.deps.InFlight.Actions, Remember: true})
 	if err != nil {
 		return run, err
 	}
