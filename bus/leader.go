@@ -18,9 +18,13 @@ import (
 // for seconds after a server was lost, and as long as half of the servers or more are.
 var ErrNoLeader = errors.New("the cluster has one while more than half of its servers run and reach each other: start those that are down")
 
-// leaderTimeout is how long a leader has to answer. Where there is none the servers are silent for
-// ten seconds before they say so.
-const leaderTimeout = time.Second
+// leaderTimeout is how long a leader has to answer, which includes an election: servers without a leader
+// are silent for ten seconds before they say so. They are asked again every leaderInterval, for a
+// request before the end of an election is not answered.
+const (
+	leaderTimeout  = 3 * time.Second
+	leaderInterval = 500 * time.Millisecond
+)
 
 // codeNoLeader is the server's code for a request that needs a leader of the cluster.
 const codeNoLeader = 10008
@@ -39,26 +43,35 @@ func (c *Conn) CheckLeaders(ctx context.Context) error {
 		return c.explain(err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // gone with the connection at the latest
-	without := map[string]bool{}             // a leader, by the last token of the reply subject
-	for name, subject := range leaderRequests() {
-		if err := c.nc.PublishRequest(subject, inbox+"."+name, nil); err != nil {
-			return c.explain(err)
+	requests := leaderRequests()
+	for len(requests) > 0 && ctx.Err() == nil {
+		for name, subject := range requests {
+			if err := c.nc.PublishRequest(subject, inbox+"."+name, nil); err != nil {
+				return c.explain(err)
+			}
 		}
-		without[name] = true
-	}
-	for len(without) > 0 {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			break
-		}
-		if hasLeader(m) {
-			delete(without, strings.TrimPrefix(m.Subject, inbox+"."))
-		}
+		dropAnswered(ctx, sub, inbox+".", requests)
 	}
 	if !c.Connected() {
 		return nil // that is another error
 	}
-	return leaderError(without)
+	return leaderError(requests)
+}
+
+// dropAnswered deletes from requests those that a leader answers within leaderInterval. The subjects of answers
+// are prefix and the name of the request.
+func dropAnswered(ctx context.Context, sub *nats.Subscription, prefix string, requests map[string]string) {
+	ctx, cancel := context.WithTimeout(ctx, leaderInterval)
+	defer cancel()
+	for len(requests) > 0 {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return
+		}
+		if hasLeader(m) {
+			delete(requests, strings.TrimPrefix(m.Subject, prefix))
+		}
+	}
 }
 
 // theCluster stands for the leader of the cluster, among names of streams.
@@ -88,15 +101,22 @@ func hasLeader(m *nats.Msg) bool {
 	return answer.Cluster == nil || answer.Cluster.Leader != ""
 }
 
-func leaderError(without map[string]bool) error {
-	streams := slices.Sorted(maps.Keys(without))
-	switch {
-	case len(streams) == 0:
-		return nil
-	case without[theCluster]:
-		return fmt.Errorf("the cluster of the external bus has no leader: %w", ErrNoLeader)
-	case len(streams) == 1:
-		return fmt.Errorf("stream %s has no leader: %w", streams[0], ErrNoLeader)
+// leaderError names the streams, and the cluster, that are in without; nil if none is.
+func leaderError(without map[string]string) error {
+	var names []string
+	if _, ok := without[theCluster]; ok {
+		names = append(names, "the cluster of the external bus")
 	}
-	return fmt.Errorf("streams %s have no leader: %w", strings.Join(streams, ", "), ErrNoLeader)
+	for _, stream := range slices.Sorted(maps.Keys(without)) {
+		if stream != theCluster {
+			names = append(names, "stream "+stream)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s has no leader: %w", names[0], ErrNoLeader)
+	}
+	return fmt.Errorf("%s have no leader: %w", strings.Join(names, ", "), ErrNoLeader)
 }

@@ -67,14 +67,19 @@ func (c *Conn) readRaw(ctx context.Context, stream StreamName, req pageRequest, 
 	}
 }
 
-// page reads one page. A page that is cut off is an error, not a short page.
+// page reads one page. A page that is cut off is an error, not a short page. callTimeout bounds the wait for
+// each message, not for all: many readers at a time share what the server can send, and one that gave up
+// would make it send all of the page again.
 func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]*nats.Msg, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
 		return nil, err
 	}
-	call, cancel := c.callContext(ctx)
-	defer cancel()
+	call, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.link.Load().ctx, func() { cancel(context.Canceled) })()
+	idle := time.AfterFunc(callTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer idle.Stop()
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -84,17 +89,22 @@ func (c *Conn) page(ctx context.Context, stream StreamName, req pageRequest) ([]
 	if err := c.nc.PublishRequest("$JS.API.DIRECT.GET."+string(stream), inbox, body); err != nil {
 		return nil, err
 	}
-	messages, err := collect(call, sub)
+	messages, err := collect(call, sub, func() { idle.Reset(callTimeout) })
+	if err != nil && call.Err() != nil {
+		err = context.Cause(call)
+	}
 	return messages, callError(ctx, err)
 }
 
-func collect(ctx context.Context, sub *nats.Subscription) ([]*nats.Msg, error) {
+// collect returns the messages of a page; it calls progress for each.
+func collect(ctx context.Context, sub *nats.Subscription, progress func()) ([]*nats.Msg, error) {
 	var page []*nats.Msg
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return nil, err
 		}
+		progress()
 		switch statusOf(m) {
 		case "":
 			page = append(page, m)
