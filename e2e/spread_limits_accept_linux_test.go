@@ -107,7 +107,7 @@ func TestAcceptSpreadLimits(t *testing.T) {
 	f.url, f.store = "tls://"+address, credential.Store{PKI: f.path("data/pki"), Keys: f.path("data/keys")}
 	f.start()
 	t.Logf("%d CPUs of this machine are shared by the hub and the simulated hosts", runtime.NumCPU())
-	alone := f.memory()
+	empty := f.memory()
 	most := setting(t, "IRONPOST_TEST_SPREAD_HOSTS", 200)
 	for _, hosts := range []int{most / 4, most / 2, most} {
 		f.grow(hosts)
@@ -116,7 +116,7 @@ func TestAcceptSpreadLimits(t *testing.T) {
 		status := time.Since(began)
 		memory := f.memory()
 		t.Logf("%d hosts, %d connections: hub %.1f MiB, %.0f KiB per host; idle %.1f %% of a CPU; status in %.2f s, exit code %d",
-			hosts, hosts*len(bus.ModuleNames()), float64(memory)/(1<<20), float64(memory-alone)/1024/float64(hosts), 100*f.busy(), status.Seconds(), code)
+			hosts, hosts*len(bus.ModuleNames()), float64(memory)/(1<<20), float64(memory-empty)/1024/float64(hosts), 100*f.busy(), status.Seconds(), code)
 	}
 	f.measureSyncs()
 	for _, publishers := range []int{1, 10, most} {
@@ -124,7 +124,9 @@ func TestAcceptSpreadLimits(t *testing.T) {
 			f.measureAlerts(publishers, batch)
 		}
 	}
-	f.measureBlocks(1000, most)
+	alone, all := f.measureBlocks(1000, 1), f.measureBlocks(1000, most)
+	t.Logf("%d engines together read %.1f times as many entries per second as one (bar 1)", most, all/alone)
+	require.GreaterOrEqual(t, all, alone, "reading the blocklist collapses")
 	f.measureBlocks(setting(t, "IRONPOST_TEST_SPREAD_BLOCKS", 10_000), most)
 }
 
@@ -186,8 +188,21 @@ func fleetAlert(host int) *event.Alert {
 	}
 }
 
-// measureBlocks has engines of all hosts watch a blocklist of entries, and adds one more.
-func (f *fleet) measureBlocks(entries, engines int) {
+// wait fails the test if group is not done within settleTime.
+func (f *fleet) wait(group *sync.WaitGroup, what string) {
+	f.t.Helper()
+	done := make(chan struct{})
+	go func() { group.Wait(); close(done) }() // for ever, if the test fails
+	select {
+	case <-done:
+	case <-time.After(settleTime):
+		require.Fail(f.t, what)
+	}
+}
+
+// measureBlocks has engines of all hosts watch a blocklist of entries, and adds one more. It returns how many
+// entries per second the engines read together.
+func (f *fleet) measureBlocks(entries, engines int) float64 {
 	f.t.Helper()
 	operator, err := bus.DialSocket(f.t.Context(), f.path("bus.sock"))
 	require.NoError(f.t, err)
@@ -229,15 +244,16 @@ func (f *fleet) measureBlocks(entries, engines int) {
 			})
 		})
 	}
-	snapshots.Wait()
+	f.wait(&snapshots, "not every engine has read the blocklist")
 	reconciled := time.Since(began)
 	began = time.Now()
 	b := bus.Block{Prefix: netip.MustParsePrefix("198.51.100.7/32"), Source: "operator", Reason: "measured", Created: time.Now().UTC(), Expires: time.Now().UTC().Add(time.Hour)}
 	require.NoError(f.t, blocks.Put(f.t.Context(), b))
-	changes.Wait()
+	f.wait(&changes, "not every engine has got the last block")
 	f.t.Logf("%d blocks, %d engines: %.0f blocks/s written; all engines joined at once have all blocks after %.1f s (%.0f entries/s); one more block is at all of them after %.2f s; hub %.1f MiB",
 		entries, engines, float64(entries)/written.Seconds(), reconciled.Seconds(), float64(entries*engines)/reconciled.Seconds(), time.Since(began).Seconds(), float64(f.memory())/(1<<20))
 	cancel()
 	_ = group.Wait()
 	require.NoError(f.t, blocks.Remove(f.t.Context(), b.Prefix))
+	return float64(entries*engines) / reconciled.Seconds()
 }
