@@ -69,7 +69,7 @@ func TestAcceptSpreadEdgeLinkCut(t *testing.T) {
 		late := time.Unix(0, first.Load()).Sub(healed)
 		total += stop()
 		waiting := edge.counter(bus.Forwarder, "unsent_alerts")
-		l.requireSame(0, total)
+		l.requireSame(0, total, settleTime)
 		t.Logf("link cut for %s under %d alerts/s: catching up began after %s (bar %s); all of %d on the hub %s after the link was back, %d of them still waiting when the load ended",
 			cut, rate, late.Round(time.Millisecond), bar, total, time.Since(healed).Round(100*time.Millisecond), waiting)
 		require.LessOrEqual(t, late, bar)
@@ -93,6 +93,6 @@ func TestAcceptSpreadEdgeKilled(t *testing.T) {
 		s.start()
 	}
 	total := stop()
-	l.requireSame(0, total)
+	l.requireSame(0, total, settleTime)
 	t.Logf("hub and edge killed %d times in turn under %d alerts/s: %d alerts", kills, rate, total)
 }

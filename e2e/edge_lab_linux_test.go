@@ -198,14 +198,15 @@ func forwardState(t *testing.T, conn *bus.Conn, host string) (stored, unsent int
 	return stored, unsent
 }
 
-// requireSame compares the alerts of an edge with what the hub has of it: nothing lost, nothing doubled, in the same order.
-func (l *edgeLab) requireSame(n, least int) {
+// requireSame waits until an edge has at least so many alerts and has sent them, and compares them with what the hub has of it:
+// nothing lost, nothing doubled, in the same order.
+func (l *edgeLab) requireSame(n, least int, patience time.Duration) {
 	l.t.Helper()
 	edge := l.edges[n].operator()
-	l.edges[n].eventually(func() bool {
+	require.Eventually(l.t, func() bool {
 		stored, unsent := forwardState(l.t, edge, edgeName(n))
 		return stored >= least && unsent == 0
-	})
+	}, patience, 100*time.Millisecond, "%d alerts of %s are not stored, or not all are sent", least, edgeName(n))
 	_, own := storedIDs(l.t, edge, edgeName(n))
 	counts, there := storedIDs(l.t, l.hub.operator(), edgeName(n))
 	lost, doubled := 0, 0

@@ -52,7 +52,7 @@ func TestHubAndEdges(t *testing.T) {
 	}
 	for n, s := range l.edges {
 		require.Len(t, s.alerts(), 1, "the others' are not sent to an edge")
-		l.requireSame(n, 1)
+		l.requireSame(n, 1, waitLimit)
 	}
 
 	// Each guard answers its own host's alert: three of the hosts have one.
@@ -136,7 +136,7 @@ func TestEdgeIsCutOff(t *testing.T) {
 		healed := l.heal(edgeName(0))
 		l.hub.eventually(func() bool { return first.Load() != 0 })
 		t.Logf("catch-up began %s after the link was back (bar 5 s on an idle machine)", time.Unix(0, first.Load()).Sub(healed).Round(time.Millisecond))
-		l.requireSame(0, (round+1)*lines)
+		l.requireSame(0, (round+1)*lines, waitLimit)
 		edge.eventually(func() bool {
 			return len(edge.module(bus.Forwarder).Reasons) == 0 && edge.counter(bus.Forwarder, "unsent_alerts") == 0
 		})

@@ -101,14 +101,14 @@ func (s *instance) replace(old, replacement string) {
 // start starts the daemon and waits until it logs that it is ready.
 func (s *instance) start() {
 	s.t.Helper()
-	before := strings.Count(s.log.String(), `"ready"`)
+	before := s.log.Len()
 	args := append(slices.Clone(s.wrap), filepath.Join(s.bin, "ironpost-daemon"), "-c", s.path("ironpost.toml"))
 	s.daemon = exec.Command(args[0], args[1:]...)
 	s.daemon.Stderr = s.log
 	require.NoError(s.t, s.daemon.Start())
 	daemon := s.daemon
 	s.t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
-	s.eventually(func() bool { return strings.Count(s.log.String(), `"ready"`) > before })
+	s.eventually(func() bool { return strings.Contains(s.log.From(before), `"ready"`) })
 }
 
 // stop ends the daemon with sig and returns its exit code.
