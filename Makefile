@@ -111,7 +111,7 @@ demo-compose: build ## start the stack of docker-compose.yml in a dockerd of its
 	deploy/demo/compose.sh
 
 .PHONY: accept-compose
-accept-compose: build ## the same, with Prometheus and every query of the dashboards and alert rules; prints number and bar (root)
+accept-compose: build ## the same, with every query of the dashboards, hanging and killed programs, make down and up; prints number and bar (root)
 	deploy/demo/compose.sh deploy/dev/compose-checks.sh
 
 # The stack of docker-compose.yml: docs/compose.md.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Waits until every container of the stack is healthy, for 120 s, and says how long it took. Its arguments are the
+# Waits until every container of the stack is healthy, for 5 minutes, and says how long it took. Its arguments are the
 # command of Compose.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,8 +11,8 @@ while :; do
   done | sort)
   waiting=$(grep -v -e ' healthy$' -e '^migrate exited 0$' <<<"$states" || true)
   [ -n "$states" ] && [ -z "$waiting" ] && break
-  if [ $((SECONDS - began)) -ge 120 ]; then
-    printf 'Not healthy after 120 s:\n%s\n' "$waiting" >&2
+  if [ $((SECONDS - began)) -ge 300 ]; then
+    printf 'Not healthy after 5 minutes:\n%s\n' "$waiting" >&2
     for service in $(cut -d' ' -f1 <<<"$waiting"); do
       docker inspect --format "{{if .State.Health}}$service: {{range .State.Health.Log}}{{.Output}}{{end}}{{end}}" $("$@" ps -q "$service") | tail -n 5 >&2
     done

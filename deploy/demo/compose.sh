@@ -2,7 +2,8 @@
 # Starts the stack of docker-compose.yml as from a fresh clone, attacks a container beside it, and checks what the stack
 # does: `make demo-compose`, as root. It uses a dockerd of its own in a network namespace of its own, and a second
 # namespace for the attacker; it removes both, and everything else it made. Any check that fails ends it with 1.
-# Its arguments run in addition, in the namespace of the stack: deploy/demo/compose.sh deploy/dev/compose-checks.sh
+# Its arguments, a program of the repository and its arguments, run in addition, in the namespace and the folder of the stack:
+# deploy/demo/compose.sh deploy/dev/compose-checks.sh
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -37,7 +38,7 @@ trap finish EXIT INT TERM
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 on_host() { nsenter --net="/run/netns/$id-h" "$@"; }
 as_attacker() { nsenter --net="/run/netns/$id-a" "$@"; }
-compose() { docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml" "$@"; }
+compose() { docker-compose --project-directory "$work/ironpost" "$@"; }
 ironpost() { compose exec -T hub /usr/bin/ironpost "$@"; }
 sql() { compose exec -T postgresql sh -c "PGPASSWORD=\$(cat /run/secrets/postgresql/ironpost_viewer) psql -At -U ironpost_viewer -d ironpost -c \"$1\""; }
 until_true() { # a command, tried for 60 s
@@ -60,11 +61,10 @@ engine=$!
 until_true docker info
 
 # A fresh clone, with the programs of bin/.
-mkdir "$work/clone"
-cp -r "$root/docker-compose.yml" "$root/.dockerignore" "$root/deploy" "$work/clone/"
-mkdir "$work/clone/bin"
-cp "$root"/bin/ironpost* "$work/clone/bin/"
-cd "$work/clone"
+mkdir -p "$work/ironpost/bin"
+cd "$work/ironpost"
+cp -r "$root/Makefile" "$root/docker-compose.yml" "$root/.dockerignore" "$root/deploy" .
+cp "$root"/bin/ironpost* bin/
 export POSTGRES_IMAGE=${POSTGRES_IMAGE:-postgres:16} PROMETHEUS_IMAGE=${PROMETHEUS_IMAGE:-prom/prometheus:v2.55.1}
 deploy/dev/test-images.sh "$POSTGRES_IMAGE" "$PROMETHEUS_IMAGE" busybox:latest
 cat >>.env <<END
@@ -75,8 +75,7 @@ PROMETHEUS_IMAGE=$PROMETHEUS_IMAGE
 END
 
 step "The images, built from bin/ without a network:"
-deploy/compose/prepare.sh
-deploy/compose/images.sh >"$work/build.log" 2>&1 || { tail -n 20 "$work/build.log"; exit 1; }
+make -o build images >"$work/build.log" 2>&1 || { tail -n 20 "$work/build.log"; exit 1; }
 docker images --format '{{.Repository}} {{.Size}}' 'ironpost/*' | sort
 # Without a network the vulnerability database comes from a file; here it has one advisory, for programs in Go.
 mkdir osv
@@ -84,10 +83,10 @@ echo '{"schema_version":"1.6.0","id":"GO-2026-0001","modified":"'"$(date -u +%FT
   "name":"example.org/none"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"1.0.0"}]}]}]}' >osv/GO-2026-0001.json
 docker run --rm --network none -e IRONPOST_GENERAL_DATA_DIR=/var/lib/ironpost -v ironpost_sbom-scanner:/var/lib/ironpost -v "$PWD/osv:/osv:ro" \
   ironpost/hub:local /usr/bin/ironpost vulndb import --ecosystem Go /osv >"$work/import.log" 2>&1 || { cat "$work/import.log"; exit 1; }
-step "The stack starts, from nothing:"
+step "The stack starts, from nothing, by make up:"
 began=$SECONDS
-compose up -d >"$work/up.log" 2>&1 || { tail -n 20 "$work/up.log"; exit 1; }
-deploy/compose/wait.sh docker-compose -p ironpost --project-directory "$work/clone" -f "$work/clone/docker-compose.yml"
+make -o images up >"$work/up.log" 2>&1 || { tail -n 20 "$work/up.log"; exit 1; }
+grep -v -e '^Creating' -e '^deploy' "$work/up.log"
 echo "from nothing to all healthy: $((SECONDS - began)) s (bar: 60 s on an idle machine)"
 until_true ironpost status
 
@@ -180,7 +179,7 @@ until_true released
 echo "one isolation was done, and the old connection brought out nothing more"
 
 if [ $# -gt 0 ]; then
-  export work id
-  on_host "$@"
+  export work
+  on_host "$root/$1" "${@:2}"
 fi
 printf '\nEnd of the demo; everything it created is removed.\n'
