@@ -4,6 +4,9 @@
 #   deploy/dev/accept.sh foundation            all parts that have not passed on this commit
 #   deploy/dev/accept.sh foundation kills idle these parts only, also if they passed
 #
+# The parts of spread are smaller with IRONPOST_TEST_SPREAD_KILLS (100), _RATE (1000 alerts/s), _DOWN (600 s without PostgreSQL), _HOSTS (200)
+# and _BLOCKS (10000).
+#
 # A part's output is bin/accept/<commit>/<topic>-<part>.log; an interrupted run goes on with the
 # parts that are missing. Prints the commit, and each part's numbers with their bars.
 set -euo pipefail
