@@ -27,7 +27,8 @@ var errNotRead = errors.New("it was not read yet since this daemon reached the h
 
 // HubBlocklist keeps the entries of the hub in the bucket of an edge, marked (Block.Hub), equal to
 // the hub's blocklist. While the hub cannot be reached they stay until they expire. The entries of
-// the edge itself are not touched. An entry that the hub has from another hub is left out. So that a
+// the edge itself are not touched. An entry that the hub has from another hub is left out, and so are
+// networks that the hub's guard blocks: it knows of the hub only that nothing else uses them. So that a
 // hub in the hands of an attacker cannot block everything, entries that CheckBlockWidth refuses and
 // those beyond maxHubBlocks are not copied.
 type HubBlocklist struct {
@@ -126,7 +127,7 @@ func (l *HubBlocklist) change(e KVEvent) {
 func (l *HubBlocklist) put(e KVEntry) {
 	b, err := DecodeBlock(e.Key, e.Value)
 	switch {
-	case err == nil && b.Hub: // of another hub
+	case err == nil && (b.Hub || b.Source == ContainerGuard && !b.Prefix.IsSingleIP()): // of another hub, or known to be good on the hub only
 	case err == nil && CheckBlockWidth(b.Prefix) == nil && len(l.wanted) < maxHubBlocks:
 		b.Hub = true
 		l.wanted[b.Key()] = b

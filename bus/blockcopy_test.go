@@ -50,6 +50,8 @@ func TestHubBlocklist(t *testing.T) {
 	e := newEdge(t)
 	hub, own, _, stop := e.hubBlocks()
 	a, b, c := newBlock("192.0.2.1/32", time.Hour), newBlock("2001:db8::/64", time.Hour), newBlock("203.0.113.0/24", time.Hour)
+	b.Source, c.Source = bus.Operator, bus.Operator
+	require.NoError(t, hub.Put(within(t, patience), newBlock("2001:db8:0:1::/64", time.Hour)), "of the hub's guard, which knows its own connections only")
 	port := newBlock("192.0.2.1/32", time.Hour)
 	port.Scope = bus.Scope{Protocol: "tcp", Port: 443, Rate: 10}
 	mine := newBlock("192.0.2.1/32", 2*time.Hour)
@@ -100,7 +102,9 @@ func TestHubBlocklistRefusesWideAndInvalidEntries(t *testing.T) {
 	_, _, err := copied.State()
 	require.ErrorContains(t, err, "not read yet")
 	narrow := newBlock("10.0.0.0/8", time.Hour)
+	narrow.Source = bus.Operator
 	for _, b := range []bus.Block{newBlock("0.0.0.0/0", time.Hour), newBlock("::/1", time.Hour), narrow} {
+		b.Source = bus.Operator
 		require.NoError(t, hub.Put(within(t, patience), b))
 	}
 	kv, err := e.hub.Conn(bus.Operator).KV(within(t, patience), bus.BlocklistBucket)

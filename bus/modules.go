@@ -22,7 +22,11 @@ type Module struct {
 	Consumes []Subscription // durables, one for each
 	Reads    []string       // buckets
 	Writes   []string       // buckets
+	Asks     []Question     // verbs of other modules of its host
 }
+
+// Question is a verb of a module that another module may ask.
+type Question struct{ Module, Verb string }
 
 // Subscription says which stream a module consumes, through a durable of its own.
 type Subscription struct {
@@ -46,6 +50,7 @@ var modules = []Module{
 	{
 		Name: ContainerGuard, Produces: []StreamName{Actions}, Consumes: []Subscription{{Stream: Alerts, FromNew: true}},
 		Reads: []string{BlocklistBucket, TrustBucket}, Writes: []string{BlocklistBucket},
+		Asks: []Question{{EBPFEngine, VerbNetworkEvidence}},
 	},
 	{
 		Name: ActionCollector, Consumes: []Subscription{

@@ -16,7 +16,7 @@ type Permission struct {
 }
 
 // Permissions returns the permissions of module on host: its own subject, durables, buckets,
-// inbox and verbs, and nothing else. An unknown module has none.
+// inbox and verbs, the verbs of others that its row names, and nothing else. An unknown module has none.
 func Permissions(module, host string) Permission {
 	switch module {
 	case Daemon:
@@ -35,6 +35,9 @@ func Permissions(module, host string) Permission {
 	p.consume(m, host)
 	p.read(m.Reads)
 	p.write(m.Writes)
+	for _, q := range m.Asks {
+		p.Publish = append(p.Publish, VerbSubject(q.Module, host, q.Verb))
+	}
 	if m.Name == Forwarder {
 		p.forward(m, host)
 	}

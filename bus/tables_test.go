@@ -102,6 +102,8 @@ func TestPermissionsAreMinimal(t *testing.T) {
 
 func allowedToModule(module, subject string) bool {
 	switch {
+	case subject == bus.VerbSubject(bus.EBPFEngine, "web-1", bus.VerbNetworkEvidence):
+		return module == bus.ContainerGuard
 	case strings.HasPrefix(subject, "ironpost."):
 		return strings.HasSuffix(subject, "."+module+".web-1")
 	case strings.HasPrefix(subject, "$KV."), strings.HasPrefix(subject, "$JS.API.STREAM.INFO.KV_"), strings.HasPrefix(subject, "$JS.API.DIRECT.GET.KV_"):

@@ -226,7 +226,7 @@ func (l *lab) connect(source string, targets []string, times int, gap time.Durat
 	l.enter(l.attacker, func() {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: 10 * time.Second}
 		for n := range times {
-			connection, err := dialer.DialContext(l.t.Context(), "tcp4", targets[n%len(targets)])
+			connection, err := dialer.DialContext(l.t.Context(), "tcp", targets[n%len(targets)])
 			if err == nil {
 				_, err = connection.Read(make([]byte, 16))
 				_ = connection.Close()

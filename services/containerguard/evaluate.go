@@ -188,7 +188,7 @@ func (e *evaluator) blockStep(a *event.Alert, p *policy.Policy) step {
 		source = a.Source.IP
 	}
 	address, refused := e.blockFilter.Parse(source)
-	if dependency := e.protections.Dependency(address); refused == "" && dependency != "" {
+	if dependency := e.protections.Dependency(netip.PrefixFrom(address, address.BitLen())); refused == "" && dependency != "" {
 		refused = "the source address is that of " + dependency + ", which the guard depends on: " + address.String()
 	}
 	if address.IsValid() {

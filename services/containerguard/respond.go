@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,8 +196,7 @@ func (r *response) orderPhase(s step) event.Phase {
 	return event.Intended
 }
 
-// blockSource writes the source address to the blocklist, after the intended action was
-// stored, and then reports how it went.
+// blockSource blocks the source address, and its network if many of its addresses are blocked.
 func (r *response) blockSource(ctx context.Context, d decision, s step) {
 	if s.outcome == outcomeDryRun {
 		r.dryRun(ctx, d, s, "")
@@ -206,13 +206,21 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
 		return
 	}
-	expires := r.started.Add(d.policy.BlockTTL).UTC()
+	if r.block(ctx, d, s, netip.PrefixFrom(s.address, s.address.BitLen()), d.policy.BlockTTL) {
+		r.widen(ctx, d, s)
+	}
+}
+
+// block writes prefix to the blocklist, after the intended action was stored, and then reports how it went.
+// It reports whether it is blocked.
+func (r *response) block(ctx context.Context, d decision, s step, prefix netip.Prefix, ttl time.Duration) bool {
+	expires := r.started.Add(ttl).UTC()
 	intended := r.action(d, s, event.Intended)
 	intended.ExpiresAt = &expires
 	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
 	began := time.Now()
 	entry, err := r.extendBlock(ctx, bus.Block{
-		Prefix: netip.PrefixFrom(s.address, s.address.BitLen()), Scope: bus.Scope{Rate: d.policy.BlockRate}, Expires: expires, Created: r.started.UTC(),
+		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Expires: expires, Created: r.started.UTC(),
 		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	})
 	took := time.Since(began).Milliseconds()
@@ -225,15 +233,17 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 		r.report(ctx, d, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
 		r.addOutcome(s, string(event.Failed), err.Error())
 		r.addError(err)
-		return
+		return false
 	}
 	r.guard.counters.blocks.Add(1)
 	r.guard.health.Clear(topicBlocks)
 	r.addOutcome(s, string(event.Done), "")
 	r.report(ctx, d, s, event.Done, func(a *event.Action) {
 		a.DurationMS, a.ExpiresAt = took, &entry.Expires
-		a.Undo = "ironpost blocklist del " + s.address.String()
+		_, target, _ := strings.Cut(s.target, ":")
+		a.Undo = "ironpost blocklist del " + target
 	})
+	return true
 }
 
 // extendBlock writes b, or extends the entry that the blocklist has. It never shortens one.

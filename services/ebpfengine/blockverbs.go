@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,7 +39,36 @@ func (s *Service) verbs(k *kernel) map[string]bus.Verb {
 			}
 			return s.acceptFeed(ctx, k, req)
 		},
+		bus.VerbNetworkEvidence: func(_ context.Context, body []byte) (any, error) {
+			var req bus.NetworkEvidenceRequest
+			if err := json.Unmarshal(body, &req); err != nil {
+				return nil, fmt.Errorf("request: %w", err)
+			}
+			return s.networkEvidence(k, req)
+		},
 	}
+}
+
+// networkEvidence returns what is known about an IPv6 /64.
+func (s *Service) networkEvidence(k *kernel, req bus.NetworkEvidenceRequest) (bus.NetworkEvidence, error) {
+	const bits, most = 64, 64
+	if req.Network.Bits() != bits || !req.Network.Addr().Is6() || req.Network != req.Network.Masked() {
+		return bus.NetworkEvidence{}, errors.New("request: the network must be an IPv6 /64")
+	}
+	blocked := k.reconciler.AutomaticallyBlocked(req.Network)
+	if req.Network.Contains(req.Address) && !slices.Contains(blocked, req.Address) {
+		blocked = append(blocked, req.Address)
+	}
+	out := bus.NetworkEvidence{Proven: []netip.Addr{}}
+	for _, addr := range blocked {
+		proven := slices.ContainsFunc(s.interfaces.watching(), func(w *watcher) bool { return w.hasCompletedHandshake(addr) })
+		if proven && len(out.Proven) < most {
+			out.Proven = append(out.Proven, addr)
+		}
+	}
+	refused, err := k.reconciler.NotToBlock(req.Network, blocked)
+	out.Refused = refused
+	return out, err
 }
 
 // acceptFeed accepts a feed and publishes that as an action, which the audit trail keeps.

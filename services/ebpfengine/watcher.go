@@ -176,6 +176,13 @@ func (w *watcher) addSamples(samples []traffic.Sample) {
 	w.s.box.Samples(w.on.Name, time.Now(), sampling, tries)
 }
 
+// hasCompletedHandshake reports whether addr completed a handshake. Without egress nothing is known of that.
+func (w *watcher) hasCompletedHandshake(addr netip.Addr) bool {
+	w.detecting.Lock()
+	defer w.detecting.Unlock()
+	return w.egress != nil && w.detector.HasCompletedHandshake(addr)
+}
+
 // attached reports whether the program is still on the interface. It is true for a watcher that has ended.
 func (w *watcher) attached() bool {
 	w.handles.Lock()

@@ -75,6 +75,7 @@ func (f *policyFile) decodePolicy(s *section) *Policy {
 		TTL:         s.duration("ttl", 0, minDuration),
 		BlockTTL:    s.duration("block_ttl", DefaultBlockTTL, minDuration),
 		BlockRate:   s.number("block_rate", 0, 0, bus.MaxBlockRate),
+		Widen:       s.boolean("widen", true),
 		Cooldown:    s.duration("cooldown", DefaultCooldown, 0),
 		Actions:     enumList(s, "actions", kinds),
 		AttributeBy: enumList(s, "attribute_by", attributionMethods),

@@ -68,6 +68,7 @@ type Policy struct {
 	TTL         time.Duration // until containers are released; 0: until an operator does it
 	BlockTTL    time.Duration
 	BlockRate   int           // new attempts of the source per second that pass; 0: nothing passes
+	Widen       bool          // block the IPv6 /64 of blocked addresses, if many are and the packet engine knows nothing against it
 	Cooldown    time.Duration // in which the same target is not acted on again
 	DryRun      bool
 	Continue    bool // later policies are evaluated too

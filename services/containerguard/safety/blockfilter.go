@@ -50,22 +50,40 @@ func (f BlockFilter) Parse(text string) (addr netip.Addr, refused string) {
 	return addr, refused
 }
 
+// RefuseNetwork returns why a network with an address that may be blocked is not, "" if it may be.
+func (f BlockFilter) RefuseNetwork(network netip.Prefix) string {
+	switch {
+	case slices.ContainsFunc(ownAddresses(), network.Contains):
+		return "it has an address of this machine: " + network.String()
+	case slices.ContainsFunc(resolvers(resolvConf), network.Contains):
+		return "it has a resolver of this machine: " + network.String()
+	case slices.ContainsFunc(f.NeverBlock, network.Overlaps):
+		return "it has addresses in container.never_block: " + network.String()
+	}
+	return ""
+}
+
 // isOwn reports whether an interface of this machine has addr. If the interfaces cannot
 // be listed only loopback is known.
 func isOwn(addr netip.Addr) bool {
 	if addr.IsLoopback() {
 		return true
 	}
+	return slices.Contains(ownAddresses(), addr)
+}
+
+// ownAddresses returns the addresses of this machine's interfaces, none if they cannot be listed.
+func ownAddresses() (found []netip.Addr) {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
-		return false
+		return nil
 	}
 	for _, o := range own {
-		if p, err := netip.ParsePrefix(o.String()); err == nil && p.Addr().Unmap() == addr {
-			return true
+		if p, err := netip.ParsePrefix(o.String()); err == nil {
+			found = append(found, p.Addr().Unmap())
 		}
 	}
-	return false
+	return found
 }
 
 const resolvConf = "/etc/resolv.conf"

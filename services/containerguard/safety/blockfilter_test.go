@@ -12,6 +12,20 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
+func TestBlockFilterRefusesNetworks(t *testing.T) {
+	t.Parallel()
+	f := safety.BlockFilter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("2001:db8:0:7::25/128"), netip.MustParsePrefix("2001:db8:1::/48")}}
+	for text, want := range map[string]string{
+		"2001:db8:0:7::/64": "never_block", "2001:db8:1:5::/64": "never_block", "2001:db8:0:8::/64": "", "::/64": "this machine",
+	} {
+		if got := f.RefuseNetwork(netip.MustParsePrefix(text)); want == "" {
+			require.Empty(t, got, text)
+		} else {
+			require.Contains(t, got, want, text)
+		}
+	}
+}
+
 func TestBlockFilterRefusesAddresses(t *testing.T) {
 	t.Parallel()
 	a := safety.BlockFilter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}

@@ -120,13 +120,13 @@ func sharedNetworkReason(c docker.Container, all []docker.Container) string {
 	return ""
 }
 
-// Dependency returns host:port of the dependency at addr, or "".
-func (p *Protections) Dependency(addr netip.Addr) string {
+// Dependency returns host:port of a dependency with an address in network, or "".
+func (p *Protections) Dependency(network netip.Prefix) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range p.dependencies {
 		literal, err := netip.ParseAddr(d.host)
-		if err == nil && literal.Unmap() == addr || slices.Contains(p.addresses[d.host], addr) {
+		if err == nil && network.Contains(literal.Unmap()) || slices.ContainsFunc(p.addresses[d.host], network.Contains) {
 			return net.JoinHostPort(d.host, d.port)
 		}
 	}

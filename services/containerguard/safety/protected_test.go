@@ -137,7 +137,10 @@ func TestDependencyFindsAddresses(t *testing.T) {
 	for text, want := range map[string]string{
 		"192.0.2.9": "192.0.2.9:4222", "2001:db8::9": "[2001:db8::9]:5432", "127.0.0.1": "localhost:6379", "192.0.2.10": "",
 	} {
-		require.Equal(t, want, p.Dependency(netip.MustParseAddr(text)), text)
+		addr := netip.MustParseAddr(text)
+		require.Equal(t, want, p.Dependency(netip.PrefixFrom(addr, addr.BitLen())), text)
 	}
-	require.Empty(t, p.Dependency(netip.Addr{}))
+	require.Empty(t, p.Dependency(netip.Prefix{}))
+	require.Equal(t, "[2001:db8::9]:5432", p.Dependency(netip.MustParsePrefix("2001:db8::/64")))
+	require.Empty(t, p.Dependency(netip.MustParsePrefix("2001:db8:0:1::/64")))
 }

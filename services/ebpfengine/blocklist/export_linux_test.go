@@ -15,3 +15,8 @@ func ParseConnection(line string) (netip.Addr, bool) {
 	addr, _, ok := parseConnection(line)
 	return addr, ok
 }
+
+// ConnectedPeers looks for connections below root.
+func ConnectedPeers(root string, network netip.Prefix) ([]netip.Addr, error) {
+	return connectedPeers(root, network)
+}

@@ -151,27 +151,37 @@ func isRootsProgram(path string) bool {
 	return ok && stat.Uid == 0 && info.Mode().Perm()&0o022 == 0
 }
 
-// remoteEnds returns the remote ends of the TCP connections with these inodes. It reads the tables of proc(5), which are always
-// there; the module for sock_diag(7) may be missing.
+// remoteEnds returns the remote ends of the TCP connections with these inodes.
 func remoteEnds(root string, sockets map[uint64]bool) (found []netip.Addr, err error) {
-	for _, table := range []string{"proc/net/tcp", "proc/net/tcp6"} {
-		if len(sockets) == 0 {
-			break
+	if len(sockets) == 0 {
+		return nil, nil
+	}
+	err = eachConnection(root, []string{"tcp", "tcp6"}, func(remote netip.Addr, inode uint64) {
+		if sockets[inode] {
+			found = append(found, remote)
 		}
-		f, openErr := os.Open(filepath.Join(root, table))
+	})
+	return found, err
+}
+
+// eachConnection calls found for each established TCP connection in these tables of proc(5), which are always there; the module for
+// sock_diag(7) may be missing.
+func eachConnection(root string, tables []string, found func(remote netip.Addr, inode uint64)) (err error) {
+	for _, table := range tables {
+		f, openErr := os.Open(filepath.Join(root, "proc/net", table))
 		if openErr != nil {
 			err = errors.Join(err, unlessMissing(openErr)) // a kernel without IPv6 has no tcp6
 			continue
 		}
 		lines := bufio.NewScanner(f)
 		for n := 0; lines.Scan() && n < maxConnections; n++ {
-			if remote, inode, ok := parseConnection(lines.Text()); ok && sockets[inode] {
-				found = append(found, remote)
+			if remote, inode, ok := parseConnection(lines.Text()); ok {
+				found(remote, inode)
 			}
 		}
 		err = errors.Join(err, lines.Err(), f.Close())
 	}
-	return found, err
+	return err
 }
 
 // parseConnection parses a line of /proc/net/tcp (proc(5)); ok for an established connection.

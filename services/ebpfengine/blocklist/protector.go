@@ -174,10 +174,11 @@ func (p *protector) allows(addr netip.Addr) (ProtectedAddress, bool) {
 	return p.permitted[i], true
 }
 
-func (p *protector) allowedCount() int {
+// allowedPrefixes returns the prefixes of ebpf.allow. Any goroutine may call it.
+func (p *protector) allowedPrefixes() []ProtectedAddress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.permitted)
+	return slices.Clone(p.permitted)
 }
 
 // problems returns why the allow list is not complete. Any goroutine may call it.

@@ -167,7 +167,7 @@ func (r *Reconciler) Remarks() []string {
 
 // Counters returns what is in force and what could not be used, by name.
 func (r *Reconciler) Counters() map[string]uint64 {
-	protected, allowed := len(r.protector.addresses()), r.protector.allowedCount()
+	protected, allowed := len(r.protector.addresses()), len(r.protector.allowedPrefixes())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ofBucket, ofFeeds := r.plan.overflow()

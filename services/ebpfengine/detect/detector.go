@@ -107,6 +107,13 @@ func (d *Detector) Stats() Stats {
 	return s
 }
 
+// HasCompletedHandshake reports whether addr is known to have completed a handshake, so that its packets are not forged.
+// A source is remembered for [Config.ScanMemorySecs] after its last try, as far as there is room.
+func (d *Detector) HasCompletedHandshake(addr netip.Addr) bool {
+	p := d.scans.sources.find(single(addr))
+	return p != nil && p.proven
+}
+
 func (d *Detector) detections(attacks []*attack, now time.Time) []Detection {
 	var out []Detection
 	for _, a := range attacks {
