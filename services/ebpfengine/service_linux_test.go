@@ -31,7 +31,7 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 var counter atomic.Int32 //nolint:gochecknoglobals // names are unique in the namespace
 

@@ -174,3 +174,8 @@ func discard() logrus.FieldLogger {
 	log.SetOutput(io.Discard)
 	return log
 }
+
+// ReadFeedWithin is ReadFeed with other bounds.
+func ReadFeedWithin(r io.Reader, maxBytes int64, maxPrefixes int) (Feed, error) {
+	return readFeed(r, maxBytes, maxPrefixes)
+}

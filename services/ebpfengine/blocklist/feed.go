@@ -43,7 +43,9 @@ type Feed struct {
 // CSV, or as ipset save writes it. A first line that names the columns of CSV is skipped. Lines that cannot be used are
 // counted, and the first ten returned; the error is for a file that cannot be read to its end, or that exceeds 256 MiB or 4 Mi
 // prefixes.
-func ReadFeed(r io.Reader) (Feed, error) {
+func ReadFeed(r io.Reader) (Feed, error) { return readFeed(r, maxFeedBytes, maxPrefixes) }
+
+func readFeed(r io.Reader, maxFeedBytes int64, maxPrefixes int) (Feed, error) {
 	var f Feed
 	limit := &io.LimitedReader{R: r, N: maxFeedBytes + 1}
 	in := bufio.NewReaderSize(limit, maxLine)

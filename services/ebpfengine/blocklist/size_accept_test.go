@@ -8,4 +8,5 @@ const (
 	randomSequences = 3000
 	kernelLists     = 100_000 // with the program itself
 	feedLines       = 1_000_000
+	expiringEntries = 100_000
 )

@@ -8,4 +8,5 @@ const (
 	randomSequences = 200
 	kernelLists     = 300 // with the program itself
 	feedLines       = 50_000
+	expiringEntries = 10_000
 )

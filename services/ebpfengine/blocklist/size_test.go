@@ -7,5 +7,6 @@ const (
 	randomLists     = 10_000
 	randomSequences = 1000
 	kernelLists     = 500 // with the program itself
-	feedLines       = 1_000_000
+	feedLines       = 100_000
+	expiringEntries = 20_000
 )
