@@ -59,6 +59,57 @@ func TestFloodsHaveActorAndTarget(t *testing.T) {
 	}
 }
 
+// A scan is no flood, be it beside the connections of many clients, or by many addresses.
+func TestSYNScansAreNoFloods(t *testing.T) {
+	t.Parallel()
+	busy := func(s *stage, i int) { s.tcp(traffic.TCPACK, at(host("10.2", i%200), 40_000), at(home, 443)) }
+	for name, c := range map[string]struct {
+		rate int
+		send func(s *stage, i int)
+		want string
+	}{
+		"beside much ACK traffic": {2000, func(s *stage, i int) {
+			if busy(s, i); i%10 == 0 {
+				s.tcp(traffic.TCPSYN, at(evil, 50_000), at(home, 1+i/10))
+			}
+		}, "port_scan/syn 203.0.113.66 > 198.51.100.5"},
+		"by many addresses of a network": {400, func(s *stage, i int) {
+			if i < 320 {
+				s.tcp(traffic.TCPSYN, at(host("203.0", i%40), 50_000), at(home, 1+i))
+			}
+		}, "port_scan/syn 203.0.0.0/24 > 198.51.100.5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, withEgress)
+			s.flood(c.rate, 4*time.Second, func(i int) { c.send(s, i) })
+			s.until(s.now.Add(5 * time.Second))
+			require.Equal(t, []string{c.want}, summaries(s.finish()))
+		})
+	}
+}
+
+// A SYN flood is told beside more traffic to another port.
+func TestSYNFloodBesideOtherTraffic(t *testing.T) {
+	t.Parallel()
+	for name, source := range map[string]func(s *stage) netip.Addr{
+		"syn_flood/ spoofed > 198.51.100.5:80": (*stage).randomAddr, "syn_flood/ 203.0.113.66 > 198.51.100.5:80": func(*stage) netip.Addr { return evil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, withEgress)
+			s.flood(4000, 4*time.Second, func(i int) {
+				s.tcp(traffic.TCPACK, at(host("10.2", i%20), 40_000), at(home, 443))
+				if i%20 == 0 {
+					s.tcp(traffic.TCPSYN, at(source(s), 1024+i%60_000), at(home, 80))
+				}
+			})
+			s.until(s.now)
+			require.Contains(t, summaries(s.finish()), name)
+		})
+	}
+}
+
 // Answered queries are a flood, too, if one host sends enough; a call, a tunnel or a
 // download is none, and neither are the queries of many hosts.
 func TestAnsweredQueriesMayBeFlood(t *testing.T) {

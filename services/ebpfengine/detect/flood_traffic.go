@@ -12,8 +12,10 @@ const (
 	// maxPerForged packets per second.
 	manySources  = 16
 	maxPerForged = 8
-	// From spreadSources on, a SYN flood needs no common port.
+	// From spreadSources on, a SYN flood needs no source that stands out, and at manyPorts times the limit no common port:
+	// else it may be a scan by many.
 	spreadSources = 32
+	manyPorts     = 10
 )
 
 // targetTraffic is one kind of traffic at one target in one window.
@@ -57,11 +59,12 @@ func (s targetTraffic) perSecond() (rate float64, burst time.Duration) {
 }
 
 // isFlood tells a flood from legitimate traffic at the same rate.
-func (s targetTraffic) isFlood() bool {
+func (s targetTraffic) isFlood(limit float64) bool {
 	switch s.kind {
 	case kindSYN:
-		// A scan opens many connections, too, but from one source to many ports.
-		return s.t.SourcesEstimate >= spreadSources || mainPort(s.t, s.v.windows[len(s.v.windows)-1].suspicious[kindSYN]) != 0
+		// A scan opens many connections, too, but to many ports.
+		rate, _ := s.v.rate(kindSYN)
+		return s.synPort() != 0 || s.t.SourcesEstimate >= spreadSources && rate >= manyPorts*limit
 	case kindIP:
 		// One peer that the host is not seen to answer may be the other end of a tunnel.
 		return s.w.Egress || s.t.SourcesEstimate >= manySources
@@ -108,10 +111,37 @@ func (s targetTraffic) method() string {
 	return ""
 }
 
+// synPort returns the port that gets most of the suspicious SYN, or 0. The ports of a target are counted for all its traffic, so that
+// what the other packets cannot have been counts, and else the SYN that were sampled, and the source with the most.
+func (s targetTraffic) synPort() uint16 {
+	var others float64
+	for _, n := range s.t.ByClass {
+		others += float64(n)
+	}
+	amount := s.packets()
+	others = max(0, others-amount)
+	for _, p := range s.t.TopPorts {
+		if 2*(float64(p.Packets)-others) >= amount {
+			return p.Port
+		}
+	}
+	if port := s.v.synPorts.most(); port != 0 && s.t.SourcesEstimate >= spreadSources {
+		return port
+	}
+	for _, src := range s.senders {
+		if 2*s.packetsFrom(src) >= amount && src.Ports.Count() == 1 && len(src.SamplePorts) > 0 {
+			return src.SamplePorts[0]
+		}
+	}
+	return 0
+}
+
 // port returns the port under attack, 0 if there is not one alone.
 func (s targetTraffic) port() uint16 {
 	switch s.kind {
-	case kindSYN, kindUDP, kindTCP:
+	case kindSYN:
+		return s.synPort()
+	case kindUDP, kindTCP:
 		return mainPort(s.t, s.packets())
 	}
 	return 0

@@ -50,6 +50,9 @@ type floods struct {
 // from one source.
 func (f *floods) sample(s traffic.Sample) {
 	v := f.target(s.Target.Addr())
+	if s.Class == traffic.TCPSYN {
+		v.synPorts.add(s.Target.Port())
+	}
 	if k, ok := kindOf(s); ok {
 		v.lastSource[k] = s.Source.Addr()
 	}
@@ -115,6 +118,7 @@ func (f *floods) endWindow(w traffic.Window) {
 	}
 	f.checkConnections(w)
 	for addr, v := range f.targets {
+		v.synPorts = majority{}
 		if v.isIdle(w.End) {
 			delete(f.targets, addr)
 		}
@@ -150,6 +154,7 @@ func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, sources 
 		if !f.isQueryFlood(src, t, w) {
 			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))
 		}
+		e.scanned += f.scannedSYN(src)
 	}
 	for _, sc := range f.scans.active {
 		if sc.method == byFragment && !sc.ended && sc.hosts.has(hashAddr(t.Addr.As16())) {
@@ -157,6 +162,16 @@ func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, sources 
 		}
 	}
 	return e
+}
+
+// scannedSYN returns how many SYN of src to each of its targets are those of a scan: they go to many ports, and few to each.
+func (f *floods) scannedSYN(src *traffic.Source) float64 {
+	ports, hosts := src.Ports.Estimate(), max(1, src.Hosts.Estimate())
+	syn := float64(src.ByClass[traffic.TCPSYN] - min(src.ByClass[traffic.TCPSYN], src.Completed))
+	if ports < float64(f.cfg.ScanPorts) || syn > bulkPerPort*ports*hosts {
+		return 0
+	}
+	return syn / hosts
 }
 
 // isQueryFlood reports whether src sends t so many queries that they are a flood although t
@@ -201,7 +216,7 @@ func (f *floods) evaluate(s targetTraffic) bool {
 func (f *floods) evaluateOne(s targetTraffic, rate float64) bool {
 	limit := f.limit(s.kind)
 	burst := f.isBurst(s, limit)
-	if rate < limit/2 && !burst || s.packets() == 0 || !s.isFlood() {
+	if rate < limit/2 && !burst || s.packets() == 0 || !s.isFlood(limit) {
 		return false
 	}
 	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, network: s.network, port: s.port()}

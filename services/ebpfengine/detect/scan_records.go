@@ -7,6 +7,9 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
+// bulkPerPort is from how many packets to each port a source does not scan: nmap sends two or three.
+const bulkPerPort = 8
+
 // suspectWindows is for how many windows replies to a suspect are waited for.
 const suspectWindows = 2
 
@@ -21,7 +24,6 @@ type suspect struct {
 // addRecords adds the kernel's exact records of sources: they count what samples only
 // indicate, and reveal a fast scan when forged traffic has used up the samples.
 func (d *scans) addRecords(w traffic.Window) {
-	const bulkPerPort = 8 // nmap sends two or three packets to each
 	for i := range w.Sources {
 		src := &w.Sources[i]
 		if s, suspected := d.suspects[src.Addr]; suspected {

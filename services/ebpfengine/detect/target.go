@@ -51,6 +51,34 @@ type targetState struct {
 	windows    []windowCounts
 	lastSource [kinds]netip.Addr // newest sampled source of each kind
 	reflected  []traffic.Origin  // in the newest window
+	synPorts   majority          // of the SYN sampled since the last window
+}
+
+// majority finds the value that most of a sequence have (Boyer and Moore 1981).
+type majority struct {
+	port         uint16
+	surplus, all int
+}
+
+func (m *majority) add(port uint16) {
+	m.all++
+	switch {
+	case m.surplus == 0:
+		m.port, m.surplus = port, 1
+	case m.port == port:
+		m.surplus++
+	default:
+		m.surplus--
+	}
+}
+
+// most returns the port that certainly most of many values have, or 0.
+func (m *majority) most() uint16 {
+	const many = 8
+	if m.all >= many && 2*m.surplus >= m.all {
+		return m.port
+	}
+	return 0
 }
 
 // add adds a window and drops those before rateSpan.
@@ -106,7 +134,8 @@ func measure(t *traffic.Target, w traffic.Window, known legitimate, heavy float6
 	if syn-completed < heavy*s.duration.Seconds() {
 		completed = min(syn, completed+refused) // a service that is down; no legitimate client retries at a higher rate
 	}
-	s.suspicious[kindSYN], s.total[kindSYN] = syn-completed, syn
+	s.total[kindSYN] = max(0, syn-known.scanned)
+	s.suspicious[kindSYN] = max(0, s.total[kindSYN]-completed)
 
 	s.suspicious[kindReflectedUDP], s.total[kindReflectedUDP] = known.reflected, known.reflected
 	udp := n(traffic.UDP)
@@ -134,8 +163,8 @@ func measure(t *traffic.Target, w traffic.Window, known legitimate, heavy float6
 
 // legitimate counts packets to a target that are no flood: UDP answers to its requests,
 // refusals of its packets, answers to its pings and connections, and what belongs to an
-// attack of another kind: reflected packets, and the fragments of a scan or of a reflection.
-type legitimate struct{ replies, refusals, pings, calls, fragments, reflected float64 }
+// attack of another kind: reflected packets, SYN of scanners, and the fragments of a scan or of a reflection.
+type legitimate struct{ replies, refusals, pings, calls, scanned, fragments, reflected float64 }
 
 // mainPort returns the port of most of the packets, or 0.
 func mainPort(t *traffic.Target, packets float64) uint16 {
