@@ -10,6 +10,7 @@ import (
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 	"github.com/ironpost/ironpost/sigma"
@@ -41,12 +42,14 @@ type counters struct {
 	spoolErrors                   atomic.Uint64
 	rows                          rowCounters
 
-	dedup      atomic.Pointer[dedup.Stats]
-	correlator atomic.Pointer[sigma.CorrelatorStats]
+	dedup       atomic.Pointer[dedup.Stats]
+	seriesStats atomic.Pointer[series.Stats]
+	correlator  atomic.Pointer[sigma.CorrelatorStats]
 }
 
-func (c *counters) setStats(d dedup.Stats, s sigma.CorrelatorStats) {
+func (c *counters) setStats(d dedup.Stats, t series.Stats, s sigma.CorrelatorStats) {
 	c.dedup.Store(&d)
+	c.seriesStats.Store(&t)
 	c.correlator.Store(&s)
 }
 
@@ -57,6 +60,7 @@ type snapshot struct {
 	docker     docker.Stats
 	pub        bus.PublisherStats
 	dedup      dedup.Stats
+	series     series.Stats
 	correlator sigma.CorrelatorStats
 	rules      *ruleSet
 }
@@ -71,6 +75,9 @@ func (s *Service) snapshot() snapshot {
 	}
 	if d := s.dedup.Load(); d != nil {
 		out.dedup = *d
+	}
+	if t := s.seriesStats.Load(); t != nil {
+		out.series = *t
 	}
 	if c := s.correlator.Load(); c != nil {
 		out.correlator = *c

@@ -40,6 +40,8 @@ func (s *Service) measures(n snapshot) []measure {
 		{"alerts_refused", "alerts_refused_total", "Alerts that were no valid record and were dropped.", float64(s.refused.Load())},
 		{"dedup_windows", "dedup_windows", "Open deduplication windows.", float64(n.dedup.Open)},
 		{"dedup_evicted", "dedup_evictions_total", "Deduplication windows closed early because there were too many.", float64(n.dedup.Evicted)},
+		{"series", "series", "Attacks that go on, or were over lately.", float64(n.series.Open)},
+		{"series_evicted", "series_evictions_total", "Series ended early because there were too many: the attack goes on as another one.", float64(n.series.Evicted)},
 		{"correlation_groups", "correlation_groups", "Groups that correlations count for.", float64(n.correlator.Groups)},
 		{"rules", "rules", "Rules and correlations in use.", float64(n.rules.count())},
 		{"checkpoints", "checkpoints_total", "Checkpoints written.", float64(s.checkpoints.Load())},

@@ -30,11 +30,14 @@ func New(again time.Duration) *Table {
 	return &Table{again: min(again, maxAgain), byKey: map[string]*Series{}}
 }
 
-// Open returns the number of series.
-func (t *Table) Open() int { return len(t.byKey) }
+// Stats counts the series in memory, and those that were forgotten for want of room.
+type Stats struct {
+	Open    int
+	Evicted uint64
+}
 
-// Evicted returns how many series were forgotten for want of room.
-func (t *Table) Evicted() uint64 { return t.evicted }
+// Stats returns the counts so far.
+func (t *Table) Stats() Stats { return Stats{Open: len(t.byKey), Evicted: t.evicted} }
 
 // Add counts an alert of a detection, and returns what to publish: a itself as revision 0, a further revision, or nil.
 func (t *Table) Add(a *event.Alert, now time.Time) *event.Alert {

@@ -151,7 +151,7 @@ func TestSilentSeriesEnds(t *testing.T) {
 	out := table.Expire(at(36 * 60))
 	require.Len(t, out, 1)
 	require.Equal(t, event.Over, out[0].State)
-	require.Zero(t, table.Open())
+	require.Zero(t, table.Stats().Open)
 }
 
 func TestSeriesAreBounded(t *testing.T) {
@@ -160,6 +160,6 @@ func TestSeriesAreBounded(t *testing.T) {
 	for i := range 10_100 {
 		table.Add(detection(fmt.Sprint(i), fmt.Sprint("k", i), 0), start.Add(time.Duration(i)))
 	}
-	require.Equal(t, 10_000, table.Open())
-	require.EqualValues(t, 100, table.Evicted())
+	require.Equal(t, 10_000, table.Stats().Open)
+	require.EqualValues(t, 100, table.Stats().Evicted)
 }
