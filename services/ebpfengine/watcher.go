@@ -152,12 +152,17 @@ func (w *watcher) collect(now time.Time) {
 	w.queueDetections(found)
 }
 
-// queueDetections hands detections to the outbox, but for those of an allowed actor, which are counted.
+// queueDetections hands detections to the outbox, but for those of an allowed actor, which are counted. What a router forwards from
+// outside is not outbound.
 func (w *watcher) queueDetections(found []detect.Detection) {
 	for _, d := range found {
-		if actor, err := netip.ParseAddr(d.Actor); err == nil && w.allows(actor) {
+		actor, err := netip.ParseAddr(d.Actor)
+		if err == nil && w.allows(actor) {
 			w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.muted++ })
 			continue
+		}
+		if err == nil && d.Direction == detect.Outbound && attach.IsOutside(actor, w.on) {
+			d.Direction = ""
 		}
 		w.s.box.Detection(d.Packet(w.s.deps.Host))
 		w.s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -292,6 +293,11 @@ func TestAutoFindsTheInterfacesOfDefaultRoutes(t *testing.T) {
 		names = append(names, i.Name)
 	}
 	require.ElementsMatch(t, []string{four, six}, names)
+
+	for addr, outside := range map[string]bool{"192.0.2.1": true, "2001:db8::1": true, "10.70.0.9": true, "10.71.0.9": false, "10.70.0.1": false} {
+		require.Equal(t, outside, attach.IsOutside(netip.MustParseAddr(addr), find(t, worse)), "%s, forwarded to the inside", addr)
+		require.False(t, attach.IsOutside(netip.MustParseAddr(addr), find(t, four)), "%s, sent to the outside", addr)
+	}
 
 	_, missing, err = attach.Find([]string{four, "nosuch0"})
 	require.NoError(t, err)

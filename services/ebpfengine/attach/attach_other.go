@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"runtime"
 
 	"github.com/cilium/ebpf"
@@ -53,6 +54,9 @@ func (Pins) RemoveExcept([]Interface) (int, error) { return 0, nil }
 
 // Egress returns ErrUnsupported.
 func Egress(Interface, *ebpf.Program) (io.Closer, error) { return nil, unsupported() }
+
+// IsOutside returns false.
+func IsOutside(netip.Addr, Interface) bool { return false }
 
 // NameNow returns "".
 func NameNow(Interface) string { return "" }

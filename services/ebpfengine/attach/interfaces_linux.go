@@ -3,6 +3,7 @@ package attach
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -74,6 +75,17 @@ func defaultRoutes() ([]int, error) {
 		indexes = append(indexes, lowestMetric(routes)...)
 	}
 	return indexes, nil
+}
+
+// IsOutside reports whether packets that leave through an interface come from outside, by the address that they have as source: a
+// default route leads to it, and not through that interface. Then this host is a router that forwards them.
+func IsOutside(addr netip.Addr, leaves Interface) bool {
+	indexes, err := defaultRoutes()
+	if err != nil || slices.Contains(indexes, leaves.Index) {
+		return false
+	}
+	routes, err := netlink.RouteGet(addr.AsSlice())
+	return err == nil && len(routes) > 0 && slices.Contains(indexes, routes[0].LinkIndex)
 }
 
 // lowestMetric returns the interfaces of the default routes with the lowest metric.

@@ -64,7 +64,8 @@
 // hosts, as tried by programs that share files.
 //
 // direction is outbound where the actor is the watched host, or a container or machine
-// behind it. Then the limits are two times the ports and three times the hosts, most tries
+// behind it; the engine clears it where a router forwards packets of an actor that a default route
+// leads to. Then the limits are two times the ports and three times the hosts, most tries
 // must have failed, and slow scans are not found: crawlers and mail servers fail, too.
 //
 // may_be_decoy says that other sources try the same ports of the same host at the same
