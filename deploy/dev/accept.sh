@@ -25,6 +25,8 @@ ebpf-engine benign         | -run TestBusyClients ./e2e
 ebpf-engine slow-scan      | -run TestEngineSlowScan ./e2e
 ebpf-engine blocks         | -run Test(Block|EngineBlockDelay) ./e2e
 ebpf-engine flood          | -run TestEngineUnderFlood ./e2e
+ebpf-engine floods         | -run Test(GREFlood|BurstFlood|CarpetBombing|FloodsOfTwoTargets) ./e2e
+ebpf-engine reflection     | -run TestReflectionFromUnlistedPorts ./e2e
 ebpf-engine parser         | -run Test(ParserAgreesWithTheModel|CutFrames) ./bpf
 ebpf-engine cost           | -run TestCostBesideXDPFilter ./bpf
 ebpf-engine protected      | -run TestNoBlocklistDrops ./services/ebpfengine/blocklist
