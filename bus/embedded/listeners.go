@@ -38,8 +38,7 @@ func (s *Server) openSocketProxy() error {
 		return err
 	}
 	policy := operatorPolicy{uid: os.Geteuid(), gid: gid}
-	greeting := bus.Greeting{Seed: s.keys[bus.Operator].seed, Host: s.config.Host}
-	s.openProxy(socketName, l, operatorHandshake(policy, greeting))
+	s.openProxy(socketName, l, operatorHandshake(policy, s.keys[bus.Operator], s.config.Host), localLimits)
 	return nil
 }
 
@@ -60,12 +59,12 @@ func (s *Server) openObserverProxy() error {
 	if s.gateway, err = openGateway(&s.dialer, s.observer.gatewayApp, s.observer.gatewayObserver); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	s.openProxy(observerName, l, observerHandshake())
+	s.openProxy(observerName, l, observerHandshake(), localLimits)
 	return nil
 }
 
-func (s *Server) openProxy(name string, l net.Listener, g handshake) {
-	opened := newProxy(name, l, g, s.dialer.InProcessConn, s.log)
+func (s *Server) openProxy(name string, l net.Listener, g handshake, limits limits) {
+	opened := newProxy(name, l, g, limits, s.dialer.InProcessConn, s.log)
 	s.proxies[name] = opened
 	opened.serve()
 }

@@ -34,11 +34,13 @@ func loopback(address string) (string, error) {
 	return address, nil
 }
 
-// observerHandshake accepts everyone: the server treats a client without a key as an
+// observerHandshake accepts everyone who shows no key: the server treats such a client as an
 // observer.
 func observerHandshake() handshake {
 	return handshake{
 		accept: func(net.Conn) error { return nil },
+		greet:  greetPlainly,
+		admit:  admitObservers,
 		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
 }

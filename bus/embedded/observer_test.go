@@ -1,6 +1,9 @@
 package embedded_test
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -86,8 +89,8 @@ func TestObserverMayPingServices(t *testing.T) {
 	}
 }
 
-// A module answers on whatever subject a request names as its reply. The gateway
-// asks in its own name, so nothing is written anywhere.
+// A module answers on whatever subject a request names as its reply. Such a request is not
+// passed on, and the gateway asks in its own name, so nothing is written anywhere.
 func TestReplySubjectAttackChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -102,7 +105,8 @@ func TestReplySubjectAttackChangesNothing(t *testing.T) {
 			bus.DLQSubject(bus.ContainerGuard, b.Host()), bus.VerbSubject(bus.ContainerGuard, b.Host(), "isolate"),
 			"$JS.API.STREAM.PURGE.IRONPOST_ALERTS", "$JS.API.STREAM.DELETE.IRONPOST_ALERTS", "$SRV.PING", "$SYS.REQ.SERVER.PING",
 		} {
-			require.NoError(t, nc.PublishRequest(question, reply, []byte("{}")))
+			text := exchange(t, b.Server().ObserverAddr(), "CONNECT {}\r\nPUB "+question+" "+reply+" 2\r\n{}\r\n")
+			require.Contains(t, text, "-ERR 'permissions violation for publish with reply of")
 		}
 	}
 	for _, question := range questions() { // answered after all of the above
@@ -126,11 +130,9 @@ func TestTraceHeaderOfObserverChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
 	serve(t, b)
-	nc := b.Observer()
-	msg := nats.NewMsg("$SRV.PING")
-	msg.Header.Set("Nats-Trace-Dest", bus.AlertSubject(bus.LogPipeline, b.Host()))
-	require.NoError(t, nc.PublishMsg(msg))
-	require.True(t, violated(t, nc, `publish to "`+bus.AlertSubject(bus.LogPipeline, b.Host())+`"`))
+	dest := "NATS/1.0\r\nNats-Trace-Dest: " + bus.AlertSubject(bus.LogPipeline, b.Host()) + "\r\n\r\n"
+	text := exchange(t, b.Server().ObserverAddr(), fmt.Sprintf("CONNECT {\"headers\":true}\r\nHPUB $SRV.PING %d %[1]d\r\n%s\r\n", len(dest), dest))
+	require.Contains(t, text, "-ERR 'permissions violation for header")
 	require.Zero(t, stored(t, jetStream(t, b), "IRONPOST_ALERTS"))
 }
 
@@ -214,6 +216,20 @@ func TestObserverPortTakenIsAWarning(t *testing.T) {
 	require.Len(t, b.Server().Warnings(), 1)
 	require.Contains(t, b.Server().Warnings()[0], taken)
 	alert(t, b, publisher(t, b), "stored all the same")
+}
+
+// exchange sends text as an observer would and returns what comes until the connection is closed.
+func exchange(t *testing.T, address, text string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	_, err = io.WriteString(c, text)
+	require.NoError(t, err)
+	all, err := io.ReadAll(c)
+	require.NoError(t, err)
+	return string(all)
 }
 
 func questions() []string {

@@ -73,11 +73,14 @@ func refuse(c net.Conn, reason string) {
 
 var errNotOperator = errors.New("only root, the daemon's own user and members of its group may operate the bus")
 
-// operatorHandshake sends operators greeting, with the operators' key of this start, and
+// operatorHandshake sends operators the operators' key of this start, and the host, and
 // refuses others by their credentials.
-func operatorHandshake(policy operatorPolicy, greeting bus.Greeting) handshake {
+func operatorHandshake(policy operatorPolicy, operator key, host string) handshake {
+	greeting := bus.Greeting{Seed: operator.seed, Host: host}
 	return handshake{
 		accept: func(c net.Conn) error { return policy.handshake(c, greeting) },
+		greet:  greetPlainly,
+		admit:  admitOperator(operator.public),
 		reject: func(c net.Conn) { refuse(c, "too many connections; try again") },
 	}
 }

@@ -20,7 +20,8 @@ const (
 	// maxMemoryStore bounds memory streams; there are none.
 	maxMemoryStore = 32 << 20
 
-	authTimeout = 2 * time.Second
+	// authTimeout is longer than the handshakes of the listeners, which come before a client shows its key.
+	authTimeout = 10 * time.Second
 
 	// pingInterval is how often a silent client is asked whether it is there; after two intervals without
 	// an answer its connection is closed, so that none of a lost link answers for a module.

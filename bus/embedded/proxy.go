@@ -1,20 +1,23 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
-	// maxClients is how many connections a proxy holds at a time. One more is rejected.
+	// maxClients is how many connections a local listener holds at a time. One more is rejected.
 	maxClients = 64
 	// handshakeTimeout bounds what happens between accept and splice.
 	handshakeTimeout = 2 * time.Second
@@ -22,16 +25,22 @@ const (
 	acceptPause = 100 * time.Millisecond
 )
 
+// localLimits are those of the socket and the observers' port.
+var localLimits = limits{total: maxClients, pending: maxClients, fromSource: maxClients, perKey: maxClients}
+
 // handshake is what a proxy does before it splices a connection. accept refuses one by
-// returning an error, after it has written the reason to the client; reject writes that
-// there are too many.
+// returning an error, after it has written the reason to the client; greet sends the
+// server's INFO and returns the connection to go on with; admit decides by the key that the
+// client shows; reject writes that there are too many.
 type handshake struct {
 	accept func(net.Conn) error
+	greet  func(context.Context, net.Conn, server.Info) (net.Conn, error)
+	admit  admission
 	reject func(net.Conn)
 }
 
-// proxy is a listener whose connections become in-memory connections of the server,
-// at most maxClients at a time.
+// proxy is a listener whose connections become in-memory connections of the server, within
+// limits. What their clients send is checked on the way, see protocolParser.
 type proxy struct {
 	name      string
 	listener  net.Listener
@@ -42,21 +51,19 @@ type proxy struct {
 
 	tasks  *task.Group
 	closed chan struct{}
-
-	mu      sync.Mutex
-	clients map[net.Conn]struct{}
+	slots  *slots
 
 	refused atomic.Uint64
 }
 
 // newProxy returns a proxy that owns l. Call serve, and close in the end.
-func newProxy(name string, l net.Listener, h handshake, dial func() (net.Conn, error), log logrus.FieldLogger) *proxy {
+func newProxy(name string, l net.Listener, h handshake, limits limits, dial func() (net.Conn, error), log logrus.FieldLogger) *proxy {
 	return &proxy{
 		name: name, listener: l, handshake: h, dial: dial, log: log,
 		logLimit: rateLimit{limit: linesPerSecond, now: time.Now},
 		tasks:    task.New(context.Background()),
 		closed:   make(chan struct{}),
-		clients:  make(map[net.Conn]struct{}, maxClients),
+		slots:    newSlots(limits),
 	}
 }
 
@@ -67,23 +74,12 @@ func (p *proxy) serve() {
 // close stops listening, closes every connection and waits for their goroutines.
 // Closing again only waits. It returns a panic of one of them as an error.
 func (p *proxy) close() error {
-	err := p.closeAll()
-	return errors.Join(err, p.tasks.Wait())
-}
-
-func (p *proxy) closeAll() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.closed:
-		return nil
-	default:
+	var err error
+	if p.slots.close() {
 		close(p.closed)
+		err = p.listener.Close()
 	}
-	for c := range p.clients {
-		_ = c.Close() // ends its splice
-	}
-	return p.listener.Close()
+	return errors.Join(err, p.tasks.Wait())
 }
 
 func (p *proxy) accept() error {
@@ -96,7 +92,7 @@ func (p *proxy) accept() error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		}
-		p.warn("bus listener cannot accept", err)
+		p.warn("bus listener cannot accept", nil, err)
 		pause := time.NewTimer(acceptPause)
 		select {
 		case <-p.closed:
@@ -110,7 +106,7 @@ func (p *proxy) accept() error {
 // start serves c in a goroutine of its own, or rejects it. The rejection is written in
 // the accept loop: its few bytes fit any socket buffer.
 func (p *proxy) start(c net.Conn) {
-	if !p.register(c) {
+	if !p.slots.take(c) {
 		p.refused.Add(1)
 		_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
 		p.handshake.reject(c)
@@ -118,7 +114,8 @@ func (p *proxy) start(c net.Conn) {
 		return
 	}
 	p.tasks.Go("client of bus listener "+p.name, func(ctx context.Context) error {
-		defer p.unregister(c)
+		defer p.slots.release(c)
+		defer func() { _ = c.Close() }()
 		p.serveClient(ctx, c)
 		return nil
 	})
@@ -126,61 +123,106 @@ func (p *proxy) start(c net.Conn) {
 
 // serveClient serves c until either side ends. A panic ends this connection alone.
 func (p *proxy) serveClient(ctx context.Context, c net.Conn) {
-	err := task.Call(ctx, "client of bus listener "+p.name, func(ctx context.Context) error {
-		_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
-		if err := p.handshake.accept(c); err != nil {
-			p.refused.Add(1)
-			p.warn("bus connection refused", err)
-			return nil
-		}
-		_ = c.SetDeadline(time.Time{})
-		inside, err := p.dial()
-		if err != nil { // no server at the moment
-			return nil //nolint:nilerr // the client sees the connection closed and tries again
-		}
-		return splice(ctx, c, inside)
-	})
+	err := task.Call(ctx, "client of bus listener "+p.name, func(ctx context.Context) error { return p.speak(ctx, c) })
 	if panicked, ok := errors.AsType[*task.PanicError](err); ok {
 		p.log.WithError(err).WithField("stack", string(panicked.Stack)).Error("bus listener panicked, connection closed")
+		return
+	}
+	if err != nil {
+		p.refused.Add(1)
+		p.warn("bus connection refused", c, err)
 	}
 }
 
-// register takes a slot for c. It returns false if none is free or the proxy is closed.
-func (p *proxy) register(c net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.closed:
-		return false
-	default:
+// speak greets c and splices it with the server. It returns why c was refused.
+func (p *proxy) speak(ctx context.Context, c net.Conn) error {
+	_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
+	if err := p.handshake.accept(c); err != nil {
+		return err
 	}
-	if len(p.clients) >= maxClients {
-		return false
+	inside, err := p.dial()
+	if err != nil {
+		return nil //nolint:nilerr // no server at the moment: the client sees the connection closed and tries again
 	}
-	p.clients[c] = struct{}{}
-	return true
+	defer func() { _ = inside.Close() }()
+	info, err := readInfo(inside)
+	if err != nil {
+		return nil //nolint:nilerr // the server stops
+	}
+	client, err := p.handshake.greet(ctx, c, info)
+	if err != nil {
+		return err
+	}
+	_ = c.SetDeadline(time.Time{})
+	return splice(ctx, client, inside, func(line []byte) ([]byte, string, error) { return p.admit(c, info.Nonce, line) })
 }
 
-func (p *proxy) unregister(c net.Conn) {
-	_ = c.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.clients, c)
+// admit decides on the line with which the client of c begins. It returns the line for the server, and the inbox of the key.
+func (p *proxy) admit(c net.Conn, nonce string, line []byte) (connect []byte, inbox string, err error) {
+	o, err := readConnect(line)
+	if err != nil {
+		return nil, "", err
+	}
+	if inbox, err = p.handshake.admit(nonce, o); err != nil {
+		return nil, "", err
+	}
+	if err := p.slots.admit(c, o.Nkey); err != nil {
+		return nil, "", err
+	}
+	connect, err = connectLine(o)
+	return connect, inbox, err
 }
 
-// warn logs err, at most linesPerSecond times a second: any client could fill the log
+// readInfo reads the line with which the server begins.
+func readInfo(inside net.Conn) (server.Info, error) {
+	var info server.Info
+	_ = inside.SetReadDeadline(time.Now().Add(handshakeTimeout))
+	buf := make([]byte, maxControlLine)
+	held, n, err := readLine(inside, buf)
+	if err != nil {
+		return info, err
+	}
+	text, ok := bytes.CutPrefix(buf[:n], []byte("INFO "))
+	if !ok || held != n {
+		return info, errors.New("the bus server does not begin with INFO")
+	}
+	if err := json.Unmarshal(text, &info); err != nil {
+		return info, fmt.Errorf("INFO of the bus server: %w", err)
+	}
+	return info, inside.SetReadDeadline(time.Time{})
+}
+
+// writeInfo sends info to a client.
+func writeInfo(c net.Conn, info server.Info) error {
+	text, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c, "INFO %s\r\n", text)
+	return err
+}
+
+// greetPlainly sends info, and goes on without encryption.
+func greetPlainly(_ context.Context, c net.Conn, info server.Info) (net.Conn, error) {
+	_ = writeInfo(c, info) // a client that has left ends its splice
+	return c, nil
+}
+
+// warn logs err about the client of c, if any, at most linesPerSecond times a second: any client could fill the log
 // otherwise.
-func (p *proxy) warn(message string, err error) {
+func (p *proxy) warn(message string, c net.Conn, err error) {
 	ok, suppressed := p.logLimit.allow()
 	if !ok {
 		return
 	}
-	p.log.WithError(err).WithFields(logrus.Fields{"listener": p.name, "suppressed": suppressed}).Warn(message)
+	fields := logrus.Fields{"listener": p.name, "suppressed": suppressed}
+	if c != nil {
+		fields["peer"] = c.RemoteAddr().String()
+	}
+	p.log.WithError(err).WithFields(fields).Warn(message)
 }
 
 // counts returns how many clients are connected now, and how many were refused.
 func (p *proxy) counts() (clients, refused uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return uint64(len(p.clients)), p.refused.Load()
+	return uint64(p.slots.count()), p.refused.Load()
 }

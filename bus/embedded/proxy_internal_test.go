@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -20,7 +21,10 @@ func TestPanicEndsOneClientAlone(t *testing.T) {
 	var accepted atomic.Int64
 	echo := func() (net.Conn, error) {
 		ours, theirs := net.Pipe()
-		go func() { _, _ = io.Copy(theirs, theirs) }()
+		go func() {
+			_, _ = io.WriteString(theirs, "INFO {}\r\n")
+			_, _ = io.Copy(theirs, theirs)
+		}()
 		return ours, nil
 	}
 	log, hook := test.NewNullLogger()
@@ -31,7 +35,9 @@ func TestPanicEndsOneClientAlone(t *testing.T) {
 			}
 			return nil
 		},
-	}, echo, log)
+		greet: greetPlainly,
+		admit: admitObservers,
+	}, localLimits, echo, log)
 	p.serve()
 	first, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
@@ -43,13 +49,15 @@ func TestPanicEndsOneClientAlone(t *testing.T) {
 	second, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
 	require.NoError(t, second.SetDeadline(time.Now().Add(time.Minute)))
-	_, err = second.Write([]byte("x"))
+	_, err = io.WriteString(second, "CONNECT {}\r\nPING\r\n")
 	require.NoError(t, err)
-	got := make([]byte, 1)
-	_, err = io.ReadFull(second, got)
-	require.NoError(t, err)
-	require.Equal(t, "x", string(got))
+	in := bufio.NewReader(second)
+	for _, want := range []string{"INFO ", "CONNECT ", "PING"} {
+		line, err := in.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, want)
+	}
 	require.NoError(t, p.close())
-	_, err = second.Read(got)
+	_, err = in.ReadByte()
 	require.True(t, err != nil && !errors.Is(err, net.ErrClosed), "closed by the proxy")
 }

@@ -2,41 +2,118 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
-	// spliceBuffer is one direction's buffer; with 64 connections the two listeners
-	// hold 8 MiB at most.
+	// spliceBuffer is one direction's buffer. It holds a line and its headers.
 	spliceBuffer = 32 << 10
 	// spliceStall is how long a client may leave a write waiting. The server drops
 	// a client that does not read after writeDeadline; the proxy's side must not keep its
 	// slot for much longer.
 	spliceStall = 2 * writeDeadline
+	// connectTime bounds what a client takes to show its key.
+	connectTime = 2 * time.Second
 )
 
 // splice copies between a client and the server, both ways, until either side ends,
-// then closes both. It returns an error for a panic alone.
+// then closes both. What the client sends is checked on its way: admit is asked with its
+// CONNECT, and a protocolParser reads the rest. splice returns why the client was refused.
 //
 // When the client's side ends, only the server's is closed: what the server still
-// sends, such as why it disconnects, reaches the client first.
-func splice(ctx context.Context, client, inside net.Conn) error {
+// sends, such as why it disconnects, reaches the client first, and then why it was refused.
+func splice(ctx context.Context, client, inside net.Conn, admit func(line []byte) (connect []byte, inbox string, err error)) error {
+	var refused atomic.Pointer[protocolError]
 	both := task.New(ctx)
 	both.Go("client to bus server", func(context.Context) error {
 		defer func() { _ = inside.Close() }()
-		forward(inside, client)
+		if why, ok := errors.AsType[*protocolError](forwardChecked(inside, client, admit)); ok {
+			refused.Store(why)
+		}
 		return nil
 	})
 	both.Go("bus server to client", func(context.Context) error {
 		defer func() { _ = client.Close() }()
 		defer func() { _ = inside.Close() }()
 		forward(client, inside)
+		if why := refused.Load(); why != nil {
+			_ = writeWithin(client, []byte("-ERR '"+why.Error()+"'"+lineEnd), spliceStall)
+		}
 		return nil
 	})
-	return both.Wait()
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	if why := refused.Load(); why != nil {
+		return why
+	}
+	return nil
+}
+
+// protocolError is why a client is disconnected.
+type protocolError struct{ error }
+
+// Unwrap returns the reason.
+func (e *protocolError) Unwrap() error { return e.error }
+
+// forwardChecked copies what client sends to the server until either ends, or until it is not allowed, which it returns
+// as a *protocolError.
+func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, string, error)) error {
+	buf := make([]byte, spliceBuffer)
+	if err := client.SetReadDeadline(time.Now().Add(connectTime)); err != nil {
+		return err
+	}
+	held, n, err := readLine(client, buf)
+	if err != nil {
+		return err
+	}
+	connect, inbox, err := admit(buf[:n-len(lineEnd)])
+	if err != nil {
+		return &protocolError{err}
+	}
+	if err := errors.Join(client.SetReadDeadline(time.Time{}), writeWithin(inside, connect, spliceStall)); err != nil {
+		return err
+	}
+	held = copy(buf, buf[n:held])
+	parser := protocolParser{inbox: inbox}
+	for {
+		n, refusal := parser.accept(buf[:held])
+		if n > 0 {
+			if err := writeWithin(inside, buf[:n], spliceStall); err != nil {
+				return err
+			}
+			held = copy(buf, buf[n:held])
+		}
+		if refusal != nil {
+			return &protocolError{refusal}
+		}
+		n, err := client.Read(buf[held:])
+		held += n
+		if n == 0 && err != nil {
+			return err
+		}
+	}
+}
+
+// readLine fills buf until it has a line. It returns how many bytes it has, and how many of them are the line with its end.
+func readLine(c net.Conn, buf []byte) (held, n int, err error) {
+	for {
+		read, err := c.Read(buf[held:])
+		held += read
+		switch _, n, refusal := cutLine(buf[:held]); {
+		case refusal != nil:
+			return held, 0, &protocolError{refusal}
+		case n > 0:
+			return held, n, nil
+		case err != nil:
+			return held, 0, err
+		}
+	}
 }
 
 // forward copies from src to dst until either ends.

@@ -1,0 +1,104 @@
+package embedded
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+// errNotAdmitted is the error of a client without a key for this listener. Client libraries know the text.
+var errNotAdmitted = errors.New("authorization violation")
+
+// admission says who may use a listener: it returns the prefix of reply subjects of the key with which a client connects,
+// with the final dot, or an error. nonce is what the client has signed.
+type admission func(nonce string, connect server.ClientOpts) (inbox string, err error)
+
+// readConnect reads the line with which a client begins, and returns what the server will know of the client, in the
+// server's own type.
+func readConnect(line []byte) (server.ClientOpts, error) {
+	const verb = "CONNECT "
+	opts := server.ClientOpts{Echo: true, Verbose: true, Pedantic: true} // the server's defaults
+	if len(line) < len(verb) || string(line[:len(verb)]) != verb {
+		return opts, errors.New("protocol error: want CONNECT first")
+	}
+	if err := json.Unmarshal(line[len(verb):], &opts); err != nil {
+		return opts, errors.New("protocol error: want CONNECT and a JSON object")
+	}
+	return opts, nil
+}
+
+// connectLine returns the line that the server gets: what clients may choose, without credentials other than a key. It is
+// written anew, so that the server reads the key that was checked.
+func connectLine(o server.ClientOpts) ([]byte, error) {
+	kept, err := json.Marshal(server.ClientOpts{
+		Echo: o.Echo, Verbose: o.Verbose, Pedantic: o.Pedantic, Headers: o.Headers, NoResponders: o.NoResponders,
+		Protocol: o.Protocol, Name: o.Name, Lang: o.Lang, Version: o.Version, Nkey: o.Nkey, Sig: o.Sig,
+	})
+	if err != nil {
+		return nil, err
+	}
+	line := append(append([]byte("CONNECT "), kept...), lineEnd...)
+	if len(line) > maxControlLine {
+		return nil, errors.New("maximum control line exceeded")
+	}
+	return line, nil
+}
+
+// keyAlone reports whether a client shows nothing else than a key, or nothing.
+func keyAlone(o server.ClientOpts) bool {
+	return o.Username == "" && o.Password == "" && o.Token == "" && o.JWT == "" && o.Account == "" && !o.AccountNew
+}
+
+// admitObservers admits clients that show no credentials.
+func admitObservers(_ string, o server.ClientOpts) (string, error) {
+	if o.Nkey != "" || !keyAlone(o) {
+		return "", errNotAdmitted
+	}
+	return observerInbox, nil
+}
+
+// admitKeys admits the keys that inboxes knows the prefix of reply subjects of, if the client has signed the nonce.
+func admitKeys(inboxes func(public string) string) admission {
+	return func(nonce string, o server.ClientOpts) (string, error) {
+		inbox := inboxes(o.Nkey)
+		if inbox == "" || !keyAlone(o) {
+			return "", errNotAdmitted
+		}
+		if err := verify(o.Nkey, nonce, o.Sig); err != nil {
+			return "", fmt.Errorf("%w: %w", errNotAdmitted, err)
+		}
+		return inbox, nil
+	}
+}
+
+// verify checks the signature of a client as the server does.
+func verify(public, nonce, signature string) error {
+	sig, err := base64.RawURLEncoding.DecodeString(signature)
+	if err != nil {
+		sig, err = base64.StdEncoding.DecodeString(signature)
+	}
+	if err != nil {
+		return err
+	}
+	key, err := nkeys.FromPublicKey(public)
+	if err != nil {
+		return err
+	}
+	return key.Verify([]byte(nonce), sig)
+}
+
+// admitOperator admits the operators' key of this start.
+func admitOperator(public string) admission {
+	return admitKeys(func(shown string) string {
+		if shown != public {
+			return ""
+		}
+		return bus.InboxPrefix(bus.Operator, "") + "."
+	})
+}

@@ -1,0 +1,264 @@
+package embedded
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+)
+
+const testInbox = "_INBOX_edge_web-1."
+
+// accepted are lines of clients. Those of nats.go have an empty argument where there is none.
+var accepted = []string{
+	"PING\r\n", "PONG\r\n", "SUB a 1\r\n", "SUB a  1\r\n", "SUB a q 1\r\n", "UNSUB 1\r\n", "UNSUB 1 \r\n", "UNSUB 1 5\r\n",
+	"PUB a 0\r\n\r\n", "PUB a 5\r\nhello\r\n", "PUB a 2\r\n\r\n\r\n", "PUB $JS.ACK.a.b.1.2.3.4.5 4\r\n+ACK\r\n",
+	"PUB a _INBOX_edge_web-1.x 5\r\nhello\r\n", "PUB a _INBOX_edge_web-1.x.y.z 0\r\n\r\n",
+	"HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n", "HPUB a _INBOX_edge_web-1.x 25 27\r\nNATS/1.0\r\nNats-TTL: 5\r\n\r\n\xff\x00\r\n",
+	"HPUB a 21 21\r\nNATS/1.0\r\na: \xc3\xa9\t:\r\n\r\n\r\n",
+}
+
+// refused are what a client may not send, with a part of the reason.
+var refused = map[string]string{
+	// replies
+	"PUB a $JS.API.STREAM.DELETE.A 0\r\n\r\n":          "reply",
+	"PUB a _INBOX_edge_web-1 0\r\n\r\n":                "reply",
+	"PUB a _INBOX_edge_web-10.x 0\r\n\r\n":             "reply",
+	"PUB a _inbox_edge_web-1.x 0\r\n\r\n":              "reply",
+	"PUB a _INBOX_edge_web-1. 0\r\n\r\n":               "invalid subject",
+	"PUB a _INBOX_edge_web-1.> 0\r\n\r\n":              "invalid subject",
+	"PUB a _INBOX_edge_web-1.* 0\r\n\r\n":              "invalid subject",
+	"PUB a _INBOX_edge_web-1..x 0\r\n\r\n":             "invalid subject",
+	"PUB a _R_.x 0\r\n\r\n":                            "reply",
+	"PUB a ironpost.kv.ironpost_blocklist.x 0\r\n\r\n": "reply",
+	"HPUB a $SRV.PING 12 12\r\nNATS/1.0\r\n\r\n\r\n":   "reply",
+	"PUB > 0\r\n\r\n":                                  "invalid subject",
+	"PUB a.*.b 0\r\n\r\n":                              "invalid subject",
+	// verbs
+	"pub a 0\r\n\r\n":                        "unknown protocol operation",
+	"Pub a 0\r\n\r\n":                        "unknown protocol operation",
+	"PUB\ta 0\r\n\r\n":                       "printable",
+	"PUB a\t$JS.API.INFO 0\r\n\r\n":          "printable",
+	" PUB a 0\r\n\r\n":                       "unknown protocol operation",
+	"PUBLISH a 0\r\n\r\n":                    "unknown protocol operation",
+	"CONNECT {}\r\n":                         "once",
+	"INFO {}\r\n":                            "unknown protocol operation",
+	"MSG a 1 0\r\n\r\n":                      "unknown protocol operation",
+	"HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n": "unknown protocol operation",
+	"RS+ A a\r\n":                            "unknown protocol operation",
+	"LS+ a\r\n":                              "unknown protocol operation",
+	"A+ A\r\n":                               "unknown protocol operation",
+	"-ERR 'x'\r\n":                           "unknown protocol operation",
+	"+OK\r\n":                                "unknown protocol operation",
+	"\r\n":                                   "unknown protocol operation",
+	"PING \r\n":                              "unknown protocol operation",
+	"PINGPUB a $JS.API.INFO 0\r\n":           "unknown protocol operation",
+	"PING x\r\n":                             "unknown protocol operation",
+	// line ends
+	"PING\n":                 "CRLF",
+	"\n":                     "CRLF",
+	"PUB a 0\n\r\n":          "CRLF",
+	"PUB a 0\r\r\n\r\n":      "printable",
+	"PUB a\r 0\r\n\r\n":      "printable",
+	"PUB a\x00 0\r\n\r\n":    "printable",
+	"PUB \xc3\xa9 0\r\n\r\n": "printable",
+	// arguments
+	"PUB\r\n":                           "want PUB",
+	"PUB a\r\n":                         "want PUB",
+	"PUB a b c 0\r\n\r\n":               "want PUB",
+	"PUB  a 0\r\n\r\n":                  "invalid subject",
+	"PUB a  0\r\n\r\n":                  "invalid subject",
+	"PUB a 0 \r\n\r\n":                  "size",
+	"HPUB a 12\r\nNATS/1.0\r\n\r\n\r\n": "want HPUB",
+	"SUB a\r\n":                         "want SUB",
+	"SUB a q 1 2\r\n":                   "want SUB",
+	"SUB  a 1\r\n":                      "want SUB",
+	"UNSUB\r\n":                         "want UNSUB",
+	"UNSUB 1 2 3\r\n":                   "want UNSUB",
+	"UNSUB 1 -1\r\n":                    "digits",
+	"UNSUB 1 1234567890\r\n":            "digits",
+	// sizes
+	"PUB a -1\r\n":                         "digits",
+	"PUB a +1\r\nx\r\n":                    "digits",
+	"PUB a 01\r\nx\r\n":                    "leading",
+	"PUB a 0x1\r\nx\r\n":                   "digits",
+	"PUB a 1e1\r\n":                        "digits",
+	"PUB a 262145\r\n":                     "maximum payload",
+	"PUB a 99999999999999999999\r\n":       "maximum payload",
+	"PUB a 18446744073709551616\r\n":       "maximum payload",
+	"PUB a 4294967296\r\n":                 "maximum payload",
+	"PUB a 2\r\nabc\r\n":                   "longer",
+	"PUB a 2\r\nab\n\r":                    "longer",
+	"HPUB a 13 12\r\nNATS/1.0\r\n\r\n\r\n": "larger",
+	"HPUB a -1 12\r\n":                     "digits",
+	"HPUB a 20000 20000\r\n":               "larger",
+	// headers
+	"HPUB a 0 0\r\n\r\n":                             "begin",
+	"HPUB a 10 10\r\nNATS/1.0\r\n\r\n":               "end in",
+	"HPUB a 12 12\r\nNATS/1.1\r\n\r\n\r\n":           "begin",
+	"HPUB a 16 16\r\nNATS/1.0 503\r\n\r\n\r\n":       "begin",
+	"HPUB a 18 18\r\nNATS/1.0\r\n\r\na: b\r\n\r\n":   "first empty",
+	"HPUB a 16 16\r\nNATS/1.0\r\nab\r\n\r\n\r\n":     "name: value",
+	"HPUB a 17 17\r\nNATS/1.0\r\n:ab\r\n\r\n\r\n":    "name: value",
+	"HPUB a 19 19\r\nNATS/1.0\r\n a: b\r\n\r\n\r\n":  "name: value",
+	"HPUB a 18 18\r\nNATS/1.0\r\na:b\nc\r\n\r\n\r\n": "control",
+}
+
+func header(name, value string) string {
+	h := "NATS/1.0\r\n" + name + ": " + value + "\r\n\r\n"
+	return fmt.Sprintf("HPUB a %d %d\r\n%s\r\n", len(h), len(h), h)
+}
+
+// serverActsOn are headers that make the server publish elsewhere, remove messages or believe somebody else asks.
+func serverActsOn() []string {
+	return []string{
+		server.MsgTraceDest, server.MsgTraceOnly, server.MsgTraceHop, server.MsgTraceOriginAccount, server.ClientInfoHdr,
+		server.JSMsgRollup, server.JSSchedulePattern, server.JSScheduleTarget, server.JSScheduleSource, server.JSScheduleTTL,
+		server.JSMessageIncr, server.JSExpectedLastSubjSeqSubj, server.JSStreamSource, server.JSScheduler, server.JSScheduleNext,
+	}
+}
+
+func TestProtocolAccepts(t *testing.T) {
+	t.Parallel()
+	for _, name := range allowedHeaders {
+		accepted = append(accepted, header(name, "1"))
+	}
+	for _, text := range append(accepted, strings.Join(accepted, "")) {
+		p := protocolParser{inbox: testInbox}
+		n, err := p.accept([]byte(text))
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, len(text), n, "%q", text)
+		require.False(t, p.message, "%q", text)
+	}
+}
+
+// Everything is accepted or refused alike when it comes byte by byte.
+func TestProtocolAcceptsSplitWrites(t *testing.T) {
+	t.Parallel()
+	p := protocolParser{inbox: testInbox}
+	var held, passed []byte
+	all := strings.Join(accepted, "")
+	for i := range len(all) {
+		held = append(held, all[i])
+		n, err := p.accept(held)
+		require.NoError(t, err)
+		passed, held = append(passed, held[:n]...), held[n:]
+	}
+	require.Equal(t, all, string(passed))
+	for text, why := range refused {
+		p, held := protocolParser{inbox: testInbox}, []byte(nil)
+		var err error
+		for i := 0; i < len(text) && err == nil; i++ {
+			held = append(held, text[i])
+			var n int
+			n, err = p.accept(held)
+			held = held[n:]
+		}
+		require.ErrorContains(t, err, why, "%q", text)
+	}
+}
+
+func TestProtocolRefuses(t *testing.T) {
+	t.Parallel()
+	for _, name := range serverActsOn() {
+		refused[header(name, "all")] = "permissions violation for header"
+		refused[header(strings.ToUpper(name), "all")] = "permissions violation for header"
+		refused[header("a: b\r\n"+strings.ToLower(name), "all")] = "permissions violation for header"
+	}
+	for text, why := range refused {
+		p := protocolParser{inbox: testInbox}
+		n, err := p.accept([]byte("PING\r\n" + text))
+		require.ErrorContains(t, err, why, "%q", text)
+		if why != "longer" {
+			require.Equal(t, len("PING\r\n"), n, "%q is not forwarded", text)
+		}
+		for _, c := range err.Error() {
+			require.True(t, c >= ' ' && c <= '~', "%q", err)
+		}
+	}
+	p := protocolParser{inbox: testInbox}
+	for _, long := range []string{"PUB " + strings.Repeat("a", maxControlLine), "PUB " + strings.Repeat("a", maxControlLine) + " 0\r\n\r\n"} {
+		_, err := p.accept([]byte(long))
+		require.ErrorContains(t, err, "maximum control line")
+	}
+}
+
+// What is held back always fits the buffer, whatever is to come.
+func TestProtocolHoldsLessThanTheBuffer(t *testing.T) {
+	t.Parallel()
+	require.Less(t, maxControlLine+maxHeaderBlock, spliceBuffer)
+	text := fmt.Sprintf("HPUB a %d %d\r\nNATS/1.0\r\n%s", maxHeaderBlock, maxHeaderBlock, strings.Repeat("a: b\r\n", maxHeaderBlock/6-2))
+	p := protocolParser{inbox: testInbox}
+	n, err := p.accept([]byte(text))
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+// FuzzProtocol gives the real server what the parser accepts. The server must not find an error in it, and must deliver
+// no message with another reply subject than one of the inbox, nor with a header that it acts on.
+func FuzzProtocol(f *testing.F) {
+	ns, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, MaxPayload: maxPayload})
+	require.NoError(f, err)
+	ns.Start()
+	f.Cleanup(func() { shutDown(ns) })
+	require.True(f, ns.ReadyForConnections(readyTimeout))
+	nc, err := nats.Connect("", nats.InProcessServer(ns))
+	require.NoError(f, err)
+	f.Cleanup(nc.Close)
+	sub, err := nc.SubscribeSync(">")
+	require.NoError(f, err)
+	require.NoError(f, nc.Flush())
+
+	for _, text := range accepted {
+		f.Add([]byte(text + "PUB b 1\r\nx\r\n"))
+	}
+	for text := range refused {
+		f.Add([]byte("PUB b 1\r\nx\r\n" + text))
+	}
+	f.Add([]byte(strings.Join(accepted, "")))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		p := protocolParser{inbox: testInbox}
+		n, _ := p.accept(sent)
+		passed := string(sent[:n])
+		if p.message {
+			passed += strings.Repeat("x", p.payload) + lineEnd
+		}
+		c, err := ns.InProcessConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		read := make(chan struct{})
+		go func() { defer close(read); _, _ = io.Copy(io.Discard, c) }()
+		defer func() { _ = c.Close(); <-read }()
+		_ = c.SetWriteDeadline(time.Now().Add(time.Minute))
+		_, err = io.WriteString(c, `CONNECT {"headers":true,"verbose":false}`+lineEnd+passed+"PUB done.done 0"+lineEnd+lineEnd)
+		if err != nil {
+			t.Fatalf("%q: the server closed the connection: %v", sent, err)
+		}
+		for {
+			m, err := sub.NextMsg(time.Minute)
+			if err != nil {
+				t.Fatalf("%q: the server did not read to the end: %v", sent, err)
+			}
+			if m.Subject == "done.done" {
+				return
+			}
+			if m.Reply != "" && !strings.HasPrefix(m.Reply, testInbox) {
+				t.Fatalf("%q: reply %q", sent, m.Reply)
+			}
+			for name := range m.Header {
+				for _, acts := range serverActsOn() {
+					if strings.EqualFold(name, acts) {
+						t.Fatalf("%q: header %q", sent, name)
+					}
+				}
+			}
+		}
+	})
+}

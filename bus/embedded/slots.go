@@ -1,0 +1,158 @@
+package embedded
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// limits bound the connections of a listener, so that no source of them keeps others out.
+type limits struct {
+	total      int // connections
+	pending    int // of them, those that have shown no key yet; above it the oldest is closed
+	fromSource int // of the pending, those of one source
+	perKey     int // with one key
+}
+
+// slots are the connections of a listener. They are safe for concurrent use.
+type slots struct {
+	limits limits
+
+	mu       sync.Mutex
+	closed   bool
+	pending  map[net.Conn]slot
+	admitted map[net.Conn]slot
+}
+
+// slot is one connection: where it comes from, since when, and its key.
+type slot struct {
+	addr  netip.Addr // none on a unix socket
+	since time.Time
+	key   string
+}
+
+var (
+	errNoSlot     = errors.New("too many connections have shown no key yet")
+	errKeyTooMany = errors.New("too many connections with this key")
+)
+
+func newSlots(l limits) *slots {
+	return &slots{limits: l, pending: map[net.Conn]slot{}, admitted: map[net.Conn]slot{}}
+}
+
+// take takes a slot for c, if one is free. If too many connections have shown no key yet, it closes the oldest of them.
+func (s *slots) take(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.pending)+len(s.admitted) >= s.limits.total {
+		return false
+	}
+	next := slot{addr: addressOf(c), since: time.Now()}
+	same, oldest := 0, net.Conn(nil)
+	for other, held := range s.pending {
+		if source(held.addr) == source(next.addr) {
+			same++
+		}
+		if oldest == nil || held.since.Before(s.pending[oldest].since) {
+			oldest = other
+		}
+	}
+	if same >= s.limits.fromSource {
+		return false
+	}
+	if len(s.pending) >= s.limits.pending {
+		_ = oldest.Close()
+		delete(s.pending, oldest)
+	}
+	s.pending[c] = next
+	return true
+}
+
+// admit notes that c has shown this key. It fails if there are too many with it, or if take closed c meanwhile.
+func (s *slots) admit(c net.Conn, key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.pending[c]
+	if !ok {
+		return errNoSlot
+	}
+	same := 0
+	for _, other := range s.admitted {
+		if other.key == key {
+			same++
+		}
+	}
+	if same >= s.limits.perKey {
+		return errKeyTooMany
+	}
+	delete(s.pending, c)
+	held.key = key
+	s.admitted[c] = held
+	return nil
+}
+
+// release frees the slot of c.
+func (s *slots) release(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pending, c)
+	delete(s.admitted, c)
+}
+
+// close closes every connection, and takes none any more. It returns false if it was called before.
+func (s *slots) close() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.closed = true
+	for _, held := range []map[net.Conn]slot{s.pending, s.admitted} {
+		for c := range held {
+			_ = c.Close() // ends its splice
+		}
+	}
+	return true
+}
+
+// count returns how many connections there are.
+func (s *slots) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pending) + len(s.admitted)
+}
+
+// peers returns the addresses of the connections that have shown a key, sorted, each once.
+func (s *slots) peers() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var peers []netip.Addr
+	for _, held := range s.admitted {
+		if held.addr.IsValid() {
+			peers = append(peers, held.addr)
+		}
+	}
+	slices.SortFunc(peers, netip.Addr.Compare)
+	return slices.Compact(peers)
+}
+
+// addressOf returns the address of the other end of c, none on a unix socket.
+func addressOf(c net.Conn) netip.Addr {
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap().WithZone("")
+}
+
+// source returns the network that addr counts to: of IPv6 the /64, of which one machine has every address.
+func source(addr netip.Addr) netip.Addr {
+	const network = 64
+	if addr.Is6() {
+		return netip.PrefixFrom(addr, network).Masked().Addr()
+	}
+	return addr
+}
