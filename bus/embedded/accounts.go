@@ -9,7 +9,7 @@ import (
 
 const (
 	inProcess = "IN_PROCESS" // jwt.ConnectionTypeInProcess
-	overTCP   = "STANDARD"   // jwt.ConnectionTypeStandard
+	overTCP   = "STANDARD"   // jwt.ConnectionTypeStandard, on servers of an external bus
 
 	everything = ">"
 	// anyQueue as a denied subject refuses queue subscriptions and leaves plain ones:

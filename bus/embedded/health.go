@@ -52,7 +52,7 @@ func (s *Server) Warnings() []string {
 type Stats struct {
 	// Restarts of the server in place.
 	Restarts uint64
-	// Clients now connected, and Refused so far, by listener: "socket", "observer".
+	// Clients now connected, and Refused so far, by listener: "socket", "observer", "remote".
 	Clients map[string]uint64
 	Refused map[string]uint64
 	// SlowConsumers were dropped because they did not read.

@@ -14,12 +14,16 @@ import (
 const (
 	socketName   = "socket"
 	observerName = "observer"
+	remoteName   = "remote"
 )
 
-// openListeners opens the socket and the observers' port.
+// openListeners opens the socket, the port for other machines and the observers' port.
 func (s *Server) openListeners() error {
 	if err := s.openSocketProxy(); err != nil {
 		return fmt.Errorf("bus socket: %w", err)
+	}
+	if err := s.openRemoteProxy(); err != nil {
+		return fmt.Errorf("bus address: %w", err)
 	}
 	return s.openObserverProxy()
 }

@@ -1,17 +1,12 @@
 package embedded
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
 	"github.com/ironpost/ironpost/bus"
@@ -20,63 +15,7 @@ import (
 const (
 	remoteKeySuffix = ".nk"
 	maxRemoteKeys   = 1024
-	tlsTimeout      = 2.0 // seconds
 )
-
-// listenRemote makes opts listen for other machines: TLS 1.3 with a client certificate, and
-// a key. A client without a key is refused here, because the observers' key is valid for
-// in-memory connections only.
-func listenRemote(opts *server.Options, c Config) error {
-	host, port, err := splitListen(c.Listen)
-	if err != nil {
-		return err
-	}
-	config, err := remoteTLS(c)
-	if err != nil {
-		return err
-	}
-	opts.DontListen = false
-	opts.Host, opts.Port = host, port
-	opts.TLSConfig, opts.TLS, opts.TLSVerify = config, true, true
-	opts.TLSTimeout = tlsTimeout
-	return nil
-}
-
-func splitListen(address string) (string, int, error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, fmt.Errorf("bus address %q: want host:port", address)
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return "", 0, fmt.Errorf("bus address %q: %q is no port", address, text)
-	}
-	if port == 0 {
-		return host, server.RANDOM_PORT, nil
-	}
-	return host, int(port), nil
-}
-
-func remoteTLS(c Config) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("bus certificate: %w", err)
-	}
-	pem, err := os.ReadFile(c.TLSCA)
-	if err != nil {
-		return nil, fmt.Errorf("bus authority: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("bus authority: %s holds no certificate", c.TLSCA)
-	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{pair},
-		ClientCAs:    pool,
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-	}, nil
-}
 
 // RemoteModule is a module, or bus.Edge, that has a key to connect from another process or machine.
 type RemoteModule struct{ Module, Host string }
@@ -88,6 +27,7 @@ type remoteKeys struct {
 
 	names   []string // of users, for people
 	users   []accountUser
+	inboxes map[string]string // of reply subjects, with the final dot, by public key
 	modules []RemoteModule
 	plugins []bus.Plugin
 }
@@ -112,7 +52,7 @@ func ReadKeys(dir string) ([]RemoteModule, []bus.Plugin, error) {
 // readRemoteKeys reads dir: one file "<module>.<host>.nk" per key, see parseKey. A missing folder
 // holds none. Any other file is an error: its author expects that it permits a connection.
 func readRemoteKeys(dir string, external bool) (*remoteKeys, error) {
-	keys := &remoteKeys{external: external}
+	keys := &remoteKeys{external: external, inboxes: map[string]string{}}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return keys, nil
@@ -152,16 +92,28 @@ func (k *remoteKeys) read(dir, name string) error {
 		return fmt.Errorf("%s is no plug-in: what it may publish is not for its key to say", module)
 	case !ours && len(plugin.Publish) == 0:
 		return fmt.Errorf(`%s is no module of this version; the key of a plug-in says "publish alerts"`, module)
+	case k.inboxes[public] != "":
+		return errors.New("another file has the same key")
 	case ours:
-		k.users = append(k.users, moduleUser(public, bus.Permissions(module, host), overTCP))
+		k.add(public, bus.Permissions(module, host))
 	default:
-		k.users = append(k.users, moduleUser(public, plugin.Permission(), overTCP))
+		k.add(public, plugin.Permission())
 		k.plugins = append(k.plugins, plugin)
 	}
 	if module != bus.Operator && ours {
 		k.modules = append(k.modules, RemoteModule{Module: module, Host: host})
 	}
 	return nil
+}
+
+// add adds a user. On an embedded bus it connects through a listener of this process, which checks the key, too.
+func (k *remoteKeys) add(public string, p bus.Permission) {
+	connection := inProcess
+	if k.external {
+		connection = overTCP
+	}
+	k.users = append(k.users, moduleUser(public, p, connection))
+	k.inboxes[public] = p.Inbox + "."
 }
 
 // parseKey reads the file of a key: the public half of a user nkey, and for a plug-in the lines

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -31,6 +32,7 @@ type Server struct {
 	observer *observerKeys // nil without observers
 	dialer   inProcessDialer
 	remote   atomic.Pointer[remoteKeys] // read last
+	tls      atomic.Pointer[tls.Config] // of the port for other machines
 
 	running sync.Mutex // held while the server is started, restarted, reloaded or stopped
 	stopped bool
@@ -61,6 +63,9 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	}
 	if err := os.MkdirAll(config.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("bus store: %w", err)
+	}
+	if err := s.readCertificates(); err != nil {
+		return nil, err
 	}
 	if err := s.startServer(ctx); err != nil {
 		return nil, err
@@ -111,7 +116,7 @@ func awaitReady(ctx context.Context, ns *server.Server, log *serverLog) error {
 		return err
 	}
 	if !ns.ReadyForConnections(remainingTime(ctx, readyTimeout)) {
-		return errors.New("not ready in time; is another process on its address?")
+		return errors.New("not ready in time")
 	}
 	if !ns.JetStreamEnabled() {
 		return errors.New("it could not use its store; its log says why")
@@ -159,11 +164,7 @@ func (s *Server) options() (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := serverOptions(s.config, config)
-	if err == nil && s.config.Listen != "" {
-		err = listenRemote(opts, s.config)
-	}
-	return opts, err
+	return serverOptions(s.config, config)
 }
 
 // Options returns the options with which module of this process connects: its own key, and
@@ -187,6 +188,9 @@ func (s *Server) Reload() error {
 	ns := s.dialer.current.Load()
 	if ns == nil {
 		return errNotRunning
+	}
+	if err := s.readCertificates(); err != nil {
+		return err
 	}
 	opts, err := s.options()
 	if err != nil {

@@ -1,0 +1,104 @@
+package embedded
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// remoteTimeout bounds the handshake of another machine, over a slow link.
+const remoteTimeout = 5 * time.Second
+
+// remoteLimits are those of the port for other machines: a module has one or two connections,
+// and a host at most eight modules; many hosts may share one address.
+var remoteLimits = limits{total: 2048, pending: 256, fromSource: 32, perKey: 32}
+
+// openRemoteProxy opens the port for other machines.
+func (s *Server) openRemoteProxy() error {
+	if s.config.Listen == "" {
+		return nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.config.Listen)
+	if err != nil {
+		return err
+	}
+	s.openProxy(remoteName, l, s.remoteHandshake(), remoteLimits)
+	return nil
+}
+
+// remoteHandshake requires TLS 1.3 and a certificate, and then a key of the keys' folder.
+func (s *Server) remoteHandshake() handshake {
+	return handshake{
+		accept: func(net.Conn) error { return nil },
+		greet:  s.greetRemote,
+		admit:  admitKeys(func(public string) string { return s.remote.Load().inboxes[public] }),
+		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
+	}
+}
+
+// greetRemote sends info in clear, as a server that requires TLS does, and makes the handshake.
+func (s *Server) greetRemote(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	_ = c.SetDeadline(time.Now().Add(remoteTimeout))
+	info.TLSRequired, info.TLSVerify, info.TLSAvailable = true, true, false
+	info.ClientConnectURLs, info.WSConnectURLs = nil, nil // the client has an address already
+	info.AuthRequired, info.ClientIP = true, addressOf(c).String()
+	if err := writeInfo(c, info); err != nil {
+		return nil, err
+	}
+	secure := tls.Server(c, s.tls.Load())
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return secure, nil
+}
+
+// readCertificates reads the certificates for other machines, which new connections use.
+func (s *Server) readCertificates() error {
+	if s.config.Listen == "" {
+		return nil
+	}
+	config, err := readTLS(s.config)
+	if err == nil {
+		s.tls.Store(config)
+	}
+	return err
+}
+
+func readTLS(c Config) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("bus certificate: %w", err)
+	}
+	pem, err := os.ReadFile(c.TLSCA)
+	if err != nil {
+		return nil, fmt.Errorf("bus authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("bus authority: %s holds no certificate", c.TLSCA)
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{pair},
+		ClientCAs:    pool,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+	}, nil
+}
+
+// Peers returns the addresses of other machines whose keys were accepted, sorted, each once. A block must not cut
+// them off. It may be called concurrently.
+func (s *Server) Peers() []netip.Addr {
+	if p := s.proxies[remoteName]; p != nil {
+		return p.slots.peers()
+	}
+	return nil
+}
