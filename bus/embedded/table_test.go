@@ -1,8 +1,11 @@
 package embedded_test
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +14,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
@@ -18,33 +22,59 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// client is a connection with one kind of key, of a host.
+// client is a connection with one kind of key, of a host. The table says local where a key connects within this process only, unchecked.
 type client struct {
 	kind, host string
 	nc         *nats.Conn
+	raw        func(follows string) *rawConn // another one, by hand; nil within this process
 }
 
-// clients connects with each kind of key there is: those of this process, an edge's and a plug-in's over TLS, and none.
-func clients(t *testing.T) []client {
+// clients connects with each kind of key there is: those that only this process has, of all others that are given to other
+// machines one over TLS, and none.
+func clients(t *testing.T) (*fleet, []client) {
 	t.Helper()
 	const plugin = "door"
 	f := newFleet(t)
 	var all []client
-	for _, role := range append(roles(), bus.Forwarder) {
-		all = append(all, client{role, f.bus.Host(), f.bus.Raw(role)})
+	for _, role := range []string{bus.Daemon, bus.Forwarder} {
+		all = append(all, client{role, f.bus.Host(), f.bus.Raw(role), nil})
 	}
-	for name, lines := range map[string]string{bus.Edge: "", plugin: "publish alerts\n"} {
-		pair := newPair(t)
-		public, err := pair.PublicKey()
+	pairs := map[string]nkeys.KeyPair{}
+	for _, name := range append(bus.ModuleNames(), bus.Operator, bus.Edge, plugin) {
+		pairs[name] = newPair(t)
+		public, err := pairs[name].PublicKey()
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(f.keyFile(name), []byte(public+"\n"+lines), 0o600))
-		require.NoError(t, f.bus.Server().Reload())
+		lines := public + "\n"
+		if name == plugin {
+			lines += "publish alerts\n"
+		}
+		require.NoError(t, os.WriteFile(f.keyFile(name), []byte(lines), 0o600))
+	}
+	require.NoError(t, f.bus.Server().Reload())
+	for name, pair := range pairs {
 		nc, err := f.connect(f.ca.Client(), pair)
 		require.NoError(t, err)
-		all = append(all, client{name, remoteHost, nc})
+		t.Cleanup(nc.Close)
+		all = append(all, client{name, remoteHost, nc, func(follows string) *rawConn { return f.raw(t, pair, follows) }})
 	}
 	slices.SortFunc(all, func(a, b client) int { return strings.Compare(a.kind, b.kind) })
-	return append(all, client{"observer", f.bus.Host(), f.bus.Observer()})
+	return f, append(all, client{"observer", f.bus.Host(), f.bus.Observer(), func(follows string) *rawConn {
+		c, err := net.Dial("tcp", f.bus.Server().ObserverAddr())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		_, err = io.WriteString(c, "CONNECT {\"verbose\":false}\r\n"+follows)
+		require.NoError(t, err)
+		return &rawConn{Conn: c, in: bufio.NewReader(c)}
+	}})
+}
+
+// mayReply reports whether a client may name reply. It publishes where no client may, so that nothing else happens.
+func (c client) mayReply(t *testing.T, reply string) bool {
+	t.Helper()
+	answer := c.raw("PUB nowhere " + reply + " 0\r\n\r\nPING\r\n").answer(t)
+	may := strings.HasSuffix(answer, "PONG\r\n")
+	require.True(t, may || strings.Contains(answer, "-ERR '"), answer)
+	return may
 }
 
 // everySubject returns the subjects of the tables in package bus, and of the server, that the keys may be about. HOST stands
@@ -87,11 +117,18 @@ func everySubject() (publish, subscribe []string) {
 	return publish, subscribe
 }
 
+func inboxOf(c client) string {
+	if c.kind == "observer" {
+		return "_INBOX"
+	}
+	return bus.InboxPrefix(c.kind, c.host)
+}
+
 // Every subject is tried with every kind of key against the server. What is allowed is in testdata/permissions.golden, which
 // -update writes: each line of a change to it is a right that is given or taken.
 func TestEverySubjectWithEveryKey(t *testing.T) {
 	t.Parallel()
-	all := clients(t)
+	f, all := clients(t)
 	publish, subscribe := everySubject()
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 1, ' ', 0)
@@ -117,6 +154,25 @@ func TestEverySubjectWithEveryKey(t *testing.T) {
 	for _, s := range subscribe {
 		row("sub", s, func(nc *nats.Conn, s string) bool { return !subscribeRefused(t, nc, s, "") })
 	}
+	before, err := f.bus.Admin().StreamStates(within(t), nil)
+	require.NoError(t, err)
+	for _, reply := range append(foreignReplies("HOST"), "OWN_INBOX.x", "OWN_INBOX", "OWN_INBOXx.x", "OWN_INBOX.>") {
+		line := "reply " + reply
+		for _, c := range all {
+			cell := "local"
+			if c.raw != nil {
+				cell = "-"
+				if c.mayReply(t, strings.NewReplacer("HOST", c.host, "OWN_INBOX", inboxOf(c)).Replace(reply)) {
+					cell = "yes"
+				}
+			}
+			line += "\t" + cell
+		}
+		fmt.Fprintln(w, line)
+	}
+	after, err := f.bus.Admin().StreamStates(within(t), nil)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
 	require.NoError(t, w.Flush())
 	t.Logf("%d subjects with %d kinds of key\n%s", len(publish)+len(subscribe), len(all), &table)
 	golden := filepath.Join("testdata", "permissions.golden")
