@@ -30,30 +30,30 @@ func BenchmarkRemotePublish(b *testing.B) {
 		"stored": func(nc *nats.Conn) {
 			js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(256))
 			require.NoError(b, err)
-			for range 10000 {
+			for range 2000 {
 				_, err := js.PublishAsync(subject, data, jetstream.WithStallWait(readyTimeout))
 				require.NoError(b, err)
 			}
 			<-js.PublishAsyncComplete()
 		},
 		"core": func(nc *nats.Conn) {
-			for range 100000 {
+			for range 10000 {
 				require.NoError(b, nc.Publish(bus.DLQSubject("nobody", "web-1"), data))
 			}
 			require.NoError(b, nc.Flush())
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
-			var took [2]time.Duration
+			best := [2]time.Duration{time.Hour, time.Hour} // what else the machine does falls on the others
 			for i := 0; b.Loop(); i++ {
 				for turn := range 2 {
 					n := (i + turn) % 2 // neither is always the first
 					began := time.Now()
 					publish([]*nats.Conn{ours, direct}[n])
-					took[n] += time.Since(began)
+					best[n] = min(best[n], time.Since(began))
 				}
 			}
-			b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "ratio")
+			b.ReportMetric(best[1].Seconds()/best[0].Seconds(), "ratio")
 		})
 	}
 }
