@@ -84,10 +84,16 @@ func (s *Store) statement(ctx context.Context, tx pgx.Tx, t Table, q Query) (str
 		if err != nil {
 			return "", nil, err
 		}
-		if rows = sel.found(); hits == q.Limit {
-			sel = newSelection(t, q, filters)
+		if hits == q.Limit {
 			rows = sel.recent(s.recentRows)
+			break
 		}
+		times, err := s.newestTimes(ctx, tx, t, q, filters)
+		if err != nil {
+			return "", nil, err
+		}
+		sel.filters = append(sel.filters, filter{sql: "received_at = ANY(?)", args: []any{times}})
+		rows = sel.all()
 	}
 	return "SELECT record FROM (" + rows + ") AS records ORDER BY received_at, " + sel.tie, sel.args, nil
 }

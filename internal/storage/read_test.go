@@ -85,7 +85,7 @@ func TestTheNewestAreTheLastOfAll(t *testing.T) {
 			{Severity: event.Low}: 2014, {Severity: event.High}: 40, {Severity: event.Critical}: 40,
 			{Rule: "gone"}: 40, {Rule: "rule-7"}: 19, {Rule: "title 14"}: 220, {Rule: "title"}: 3000, {Rule: "nosuch"}: 0,
 			{Source: network("192.0.2.7/32")}: 40, {Source: network("192.0.2.0/24")}: 40, {Source: network("203.0.0.0/16")}: 2960, {Source: network("2001:db8::/32")}: 0,
-			{Address: network("203.0.0.8/32")}: -1, {Address: network("203.0.0.8/30")}: -1, {Address: network("198.51.100.1/32")}: 0,
+			{Address: network("203.0.0.8/32")}: -1, {Address: network("203.0.0.8/30")}: -1, {Address: network("203.0.0.0/16")}: 3000, {Address: network("198.51.100.1/32")}: 0,
 			{Host: "gone", Severity: event.Medium}: 40, {Host: "host-1", Rule: "rule-7"}: -1, {Host: "host-0", Severity: event.Critical}: 0,
 		},
 		storage.Actions: {{Phase: "failed"}: 40, {Phase: "done"}: 2960, {Kind: "isolate", Policy: "p2"}: 750, {Policy: "p3"}: 750, {Kind: "x"}: 0, {Host: "gone"}: 40},

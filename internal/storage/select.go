@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // maxKeyed bounds the values that are looked up one by one.
@@ -92,20 +93,22 @@ func (s *selection) recent(among int) string {
 	return s.newest(fmt.Sprintf("SELECT received_at, %s, record FROM (%s) AS recent WHERE %s", s.tie, rows, s.where()), s.limit)
 }
 
-// found selects the newest after the times of all were found, which for one filter the index alone has. OFFSET 0 keeps PostgreSQL
-// from reading rows in order of time instead.
-func (s *selection) found() string {
-	condition := s.since + " AND " + s.where()
-	parts := []string{condition}
-	if len(s.filters) == 1 && s.filters[0].parts != nil {
-		parts = nil
+// found selects the times of the newest rows from start until end, of all of them, which for one filter the index alone has. OFFSET 0 keeps
+// PostgreSQL from reading rows in order of time instead.
+func (s *selection) found(start, end time.Time, limit int) string {
+	window := s.since + s.bind(" AND received_at >= ? AND received_at < ?", start, end)
+	var conditions []string
+	if len(s.filters) == 1 {
 		for _, f := range s.filters[0].parts {
-			parts = append(parts, s.since+" AND "+s.bind(f.sql, f.args...))
+			conditions = append(conditions, s.bind(f.sql, f.args...))
 		}
 	}
-	for i, part := range parts {
-		parts[i] = fmt.Sprintf("(SELECT received_at FROM %s.%s WHERE %s OFFSET 0)", schemaName, s.table, part)
+	if conditions == nil {
+		conditions = []string{s.where()}
 	}
-	times := fmt.Sprintf("SELECT received_at FROM (%s) AS found ORDER BY received_at DESC LIMIT %d", strings.Join(parts, " UNION "), s.limit)
-	return s.newest(s.rows(condition+" AND received_at IN ("+times+")"), s.limit)
+	var parts []string
+	for _, condition := range conditions {
+		parts = append(parts, fmt.Sprintf("(SELECT received_at FROM %s.%s WHERE %s AND %s OFFSET 0)", schemaName, s.table, window, condition))
+	}
+	return fmt.Sprintf("SELECT received_at FROM (%s) AS found ORDER BY received_at DESC LIMIT %d", strings.Join(parts, " UNION "), limit)
 }
