@@ -137,6 +137,18 @@ alerts and actions to this one and enforces the blocklist of this one.`,
   sudo ironpost bus add-host web-1 --replace --out /root/web-1.new`,
 		Args: oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if f.replace && len(modules) == 0 && !edge && !daemon {
+				cfg, _, err := a.loadConfig()
+				if err != nil {
+					return configError(err)
+				}
+				if modules, err = keyStore(cfg).ModulesOf(args[0]); err != nil {
+					return keyError(err)
+				}
+				if edge = slices.Contains(modules, bus.Edge); edge {
+					modules = nil
+				}
+			}
 			switch {
 			case edge && len(modules) > 0:
 				return usageError(errors.New("--edge has one key for all modules of the host: leave out --module"))
@@ -160,7 +172,7 @@ alerts and actions to this one and enforces the blocklist of this one.`,
 			return a.busAddHost(args[0], modules, f)
 		},
 	}
-	cmd.Flags().StringArrayVar(&modules, "module", nil, "`module` of the host, or operator; may be\nrepeated (default: all modules)")
+	cmd.Flags().StringArrayVar(&modules, "module", nil, "`module` of the host, or operator; may be\nrepeated (default: all modules; with --replace, those\nthat have a key)")
 	cmd.Flags().BoolVar(&edge, "edge", false, "the host has a daemon that forwards to this one")
 	cmd.Flags().BoolVar(&daemon, "daemon", false, "also keys for its daemon and its operators, on an\nexternal bus")
 	f.add(cmd)

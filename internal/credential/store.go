@@ -139,6 +139,21 @@ func (s Store) checkEdge(host string, modules []string) error {
 	return nil
 }
 
+// ModulesOf returns which modules of host have a key, and bus.Operator, bus.Edge and bus.Daemon; no plug-ins.
+func (s Store) ModulesOf(host string) (modules []string, err error) {
+	entries, err := os.ReadDir(s.Keys)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), "."+host+publicSuffix)
+		if ok && !bus.IsPluginName(name) {
+			modules = append(modules, name)
+		}
+	}
+	return modules, nil
+}
+
 // AddPlugin is AddHost for a plug-in.
 func (s Store) AddPlugin(p bus.Plugin, bundle string, again bool, now time.Time) error {
 	if !bus.IsPluginName(p.Name) {
