@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -107,37 +106,25 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Eight times as many lines take about eight times as long.
-func TestFeedsAreReadInLinearTime(t *testing.T) {
-	t.Parallel()
-	const factor, rounds = 8, 3
-	shortest := map[int]time.Duration{}
-	for range rounds { // other tests run meanwhile
-		for _, lines := range []int{feedLines / factor, feedLines} {
-			took := readLines(t, lines)
-			if shortest[lines] == 0 || took < shortest[lines] {
-				shortest[lines] = took
-			}
+// Eight times as many lines take about eight times as many allocations, which are what reading them costs.
+func TestFeedsAreReadInProportionToTheirSize(t *testing.T) { //nolint:paralleltest // counts the allocations of the process
+	const factor = 8
+	allocations := func(lines int) float64 {
+		var text bytes.Buffer
+		for i := range lines {
+			fmt.Fprintf(&text, "%d.%d.%d.%d\n", 1+i>>20, i>>12&0xff, i>>4&0xff, i&0xf*13)
 		}
+		return testing.AllocsPerRun(1, func() {
+			f, err := blocklist.ReadFeed(bytes.NewReader(text.Bytes()))
+			require.NoError(t, err)
+			require.Len(t, f.Prefixes, lines)
+			blocklist.Collapse(f.Prefixes)
+		})
 	}
-	ratio := float64(shortest[feedLines]) / float64(shortest[feedLines/factor])
-	t.Logf("%d lines in %v, %d times as many take %.1f times as long", feedLines/factor, shortest[feedLines/factor], factor, ratio)
-	require.Less(t, ratio, 5.0*factor, "quadratic: 64")
-}
-
-// readLines returns how long it takes to read and collapse a feed of so many lines.
-func readLines(t *testing.T, lines int) time.Duration {
-	t.Helper()
-	var text bytes.Buffer
-	for i := range lines {
-		fmt.Fprintf(&text, "%d.%d.%d.%d\n", 1+i>>20, i>>12&0xff, i>>4&0xff, i&0xf*13)
-	}
-	began := time.Now()
-	f, err := blocklist.ReadFeed(&text)
-	require.NoError(t, err)
-	require.Len(t, f.Prefixes, lines)
-	blocklist.Collapse(f.Prefixes)
-	return time.Since(began)
+	few, many := allocations(feedLines/factor), allocations(feedLines)
+	t.Logf("%d lines take %.1f allocations each, %d take %.1f", feedLines/factor, factor*few/feedLines, feedLines, many/feedLines)
+	require.Less(t, many, 1.5*factor*few)
+	require.Less(t, many, 10.0*feedLines)
 }
 
 func FuzzReadFeed(f *testing.F) {
