@@ -3,12 +3,11 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"os"
+	"math"
 	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
@@ -56,22 +55,7 @@ func (e *Engine) setTime(at time.Time) error {
 }
 
 // Drain returns the samples in the ring buffer without waiting. It is for replay; not together with Samples.
-func (e *Engine) Drain() ([]traffic.Sample, error) {
-	var rec ringbuf.Record
-	var samples []traffic.Sample
-	at := clockFor(e.replay)
-	for e.ring.AvailableBytes() > 0 {
-		e.ring.SetDeadline(time.Now())
-		if err := e.ring.ReadInto(&rec); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				continue
-			}
-			return samples, fmt.Errorf("read samples of %s: %w", e.name, err)
-		}
-		samples = append(samples, sampleOf(rec.RawSample, at))
-	}
-	return samples, nil
-}
+func (e *Engine) Drain() ([]traffic.Sample, error) { return e.readSamples(nil, math.MaxInt) }
 
 // Skip lets n windows without packets pass, as n calls of Collect do, at once. It is for replay, when all records are empty.
 func (e *Engine) Skip(n int) error {

@@ -11,44 +11,59 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
-	// pollEvery is how often the ring buffer is read. The program never wakes the reader: that would cost more than
-	// the packet.
+	// The ring buffer is read this often. The program never wakes the reader: that would cost more than the packet.
 	pollInterval = 100 * time.Millisecond
+	// idleInterval is the pause after the ring buffer was empty.
+	idleInterval = 400 * time.Millisecond
 	// maxSamples bounds the samples of one call.
 	maxSampleBatch = 512
 )
 
-// Samples calls fn with the samples of the ring buffer, every 100 ms if there are any, at most 512 at a time, until ctx ends or the
-// Engine is closed; then it returns nil. fn must not keep its argument. When fn is slow the ring buffer fills, and samples without
-// room are counted as lost.
+// Samples calls fn with the samples of the ring buffer, at most 512 at a time and 400 ms after the program took them, until ctx ends;
+// then it returns nil. Close must not be called before. fn must not keep its argument. When fn is slow the ring buffer fills, and
+// samples without room are counted as lost.
 func (e *Engine) Samples(ctx context.Context, fn func([]traffic.Sample)) error {
-	var rec ringbuf.Record
 	samples := make([]traffic.Sample, 0, maxSampleBatch)
-	for ctx.Err() == nil {
-		e.ring.SetDeadline(time.Now().Add(pollInterval))
-		at := clockFor(e.replay)
-		for len(samples) < maxSampleBatch {
-			err := e.ring.ReadInto(&rec)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if errors.Is(err, ringbuf.ErrClosed) {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("read samples of %s: %w", e.name, err)
-			}
-			samples = append(samples, sampleOf(rec.RawSample, at))
+	for {
+		var err error
+		if samples, err = e.readSamples(samples[:0], maxSampleBatch); err != nil {
+			return err
 		}
+		wait := idleInterval
 		if len(samples) > 0 {
 			fn(samples)
-			samples = samples[:0]
+			wait = pollInterval
+		}
+		if len(samples) == maxSampleBatch {
+			wait = 0
+		}
+		task.Pause(ctx, wait)
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
-	return nil
+}
+
+// readSamples appends what is in the ring buffer, until there are limit samples.
+func (e *Engine) readSamples(samples []traffic.Sample, limit int) ([]traffic.Sample, error) {
+	var rec ringbuf.Record
+	at := clockFor(e.replay)
+	for len(samples) < limit && e.ring.AvailableBytes() > 0 {
+		e.ring.SetDeadline(time.Now())
+		err := e.ring.ReadInto(&rec)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			return samples, fmt.Errorf("read samples of %s: %w", e.name, err)
+		}
+		samples = append(samples, sampleOf(rec.RawSample, at))
+	}
+	return samples, nil
 }
 
 // sampleOf decodes a record of the ring buffer.

@@ -27,6 +27,7 @@ ebpf-engine blocks         | -run Test(Block|EngineBlockDelay) ./e2e
 ebpf-engine flood          | -run TestEngineUnderFlood ./e2e
 ebpf-engine floods         | -run Test(GREFlood|BurstFlood|CarpetBombing|FloodsOfTwoTargets) ./e2e
 ebpf-engine reflection     | -run TestReflectionFromUnlistedPorts ./e2e
+ebpf-engine idle           | -run TestEngineIdle ./e2e
 ebpf-engine parser         | -run Test(ParserAgreesWithTheModel|CutFrames) ./bpf
 ebpf-engine cost           | -run TestCostBesideXDPFilter ./bpf
 ebpf-engine protected      | -run TestNoBlocklistDrops ./services/ebpfengine/blocklist

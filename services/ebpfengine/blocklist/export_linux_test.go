@@ -3,7 +3,7 @@ package blocklist
 import "net/netip"
 
 // SSHPeers looks for sessions below root.
-func SSHPeers(root string) ([]ProtectedAddress, error) { return sshPeers(root) }
+func SSHPeers(root string) ([]ProtectedAddress, error) { return sshPeers(root, new(otherProcesses)) }
 
 // RemoteEnds returns the remote end of the connection with this inode.
 func RemoteEnds(root string, inode uint64) ([]netip.Addr, error) {
@@ -19,4 +19,10 @@ func ParseConnection(line string) (netip.Addr, bool) {
 // ConnectedPeers looks for connections below root.
 func ConnectedPeers(root string, network netip.Prefix) ([]netip.Addr, error) {
 	return connectedPeers(root, network)
+}
+
+type OtherProcesses = otherProcesses
+
+func (o *OtherProcesses) Remove(names []string, isSSHD func(pid string) bool) []string {
+	return o.remove(names, isSSHD)
 }

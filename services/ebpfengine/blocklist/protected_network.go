@@ -32,7 +32,7 @@ func leaseFiles() []string {
 // found out; everything else is returned all the same.
 func ProtectedAddresses(peers []netip.Addr) (list []ProtectedAddress, problems []error) {
 	list, problems = networkAddresses("/", peers)
-	sessions, err := sshPeers("/")
+	sessions, err := sshPeers("/", new(otherProcesses))
 	list, omitted := fitAllowList(append(list, sessions...))
 	return list, append(problems, nonNil(err, omittedError(omitted))...)
 }

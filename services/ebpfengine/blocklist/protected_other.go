@@ -11,7 +11,7 @@ import (
 func gateways(string) ([]netip.Addr, error) { return nil, nil }
 
 // sshPeers returns nothing, as gateways.
-func sshPeers(string) ([]ProtectedAddress, error) { return nil, nil }
+func sshPeers(string, *otherProcesses) ([]ProtectedAddress, error) { return nil, nil }
 
 func ownAddresses(string) (addrs []netip.Addr, err error) {
 	found, err := net.InterfaceAddrs()

@@ -32,8 +32,8 @@ var sessionTitle = regexp.MustCompile(`^sshd(-session)?: .+@(pts/\d+|tty\w*|nott
 // sshPeers returns the addresses that users are logged in from: the remote ends of the connections of authenticated SSH
 // sessions, and the remote logins in utmp and of logind. Only root may examine the processes of sshd: another user who finds
 // sessions, but no login, is told so.
-func sshPeers(root string) ([]ProtectedAddress, error) {
-	sockets, hidden, err := sessionSockets(filepath.Join(root, "proc"))
+func sshPeers(root string, others *otherProcesses) ([]ProtectedAddress, error) {
+	sockets, hidden, err := sessionSockets(filepath.Join(root, "proc"), others)
 	peers, connErr := remoteEnds(root, sockets)
 	logins, utmpErr := remoteLogins(root)
 	sessions, logindErr := loggedIn(root)
@@ -49,11 +49,12 @@ func sshPeers(root string) ([]ProtectedAddress, error) {
 
 // sessionSockets returns the inodes of all sockets of authenticated sessions. Hidden counts processes with the title of one that
 // this user may not examine.
-func sessionSockets(proc string) (sockets map[uint64]bool, hidden int, err error) {
-	pids, err := readNames(proc, maxProcesses)
+func sessionSockets(proc string, others *otherProcesses) (sockets map[uint64]bool, hidden int, err error) {
+	names, err := readNames(proc, maxProcesses)
 	sockets = map[uint64]bool{}
-	for _, pid := range pids {
-		if _, notPID := strconv.ParseUint(pid, 10, 32); notPID != nil || !hasSessionTitle(filepath.Join(proc, pid)) {
+	sshds := others.remove(names, func(pid string) bool { return isSSHD(filepath.Join(proc, pid)) })
+	for _, pid := range sshds {
+		if !hasSessionTitle(filepath.Join(proc, pid)) {
 			continue
 		}
 		if _, denied := os.Stat(filepath.Join(proc, pid, "exe")); errors.Is(denied, fs.ErrPermission) {
@@ -87,12 +88,7 @@ func readNames(path string, limit int) ([]string, error) {
 	return names, nil
 }
 
-// hasSessionTitle reports whether a process has the name and title of a session. The name is checked first: it is cheap and
-// rules out almost every process.
 func hasSessionTitle(process string) bool {
-	if !isSSHD(process) {
-		return false
-	}
 	title, err := readSmall(filepath.Join(process, "cmdline"))
 	return err == nil && sessionTitle.MatchString(strings.TrimRight(title, "\x00 "))
 }

@@ -39,6 +39,7 @@ type protector struct {
 	allowProblems []error
 	network       lookup
 	sessions      lookup
+	others        otherProcesses
 	written       bool // the kernel has inForce
 
 	mu        sync.Mutex // guards what follows; never held over a system call
@@ -120,7 +121,7 @@ func (p *protector) refreshSessions() {
 	if began.Sub(p.sessions.began) < sessionsMaxAge || began.Before(p.sessions.next) {
 		return
 	}
-	found, err := sshPeers("/")
+	found, err := sshPeers("/", &p.others)
 	p.sessions.record(p.log, began, found, nonNil(err))
 	p.write()
 }
