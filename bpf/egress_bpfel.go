@@ -21,8 +21,9 @@ type egressSharedState struct {
 		Epoch  uint32
 		Egress uint32
 	}
-	Tries    [32768]uint16
-	Outbound [65536]uint16
+	Tries      [32768]uint16
+	Outbound   [65536]uint32
+	Handshakes [32768]uint32
 }
 
 type egressState struct {
@@ -93,6 +94,8 @@ type egressState struct {
 		Pad       [3]uint8
 		_         [2]byte
 		Kind      uint32
+		Seq       uint32
+		Ack       uint32
 	}
 	LatestTarget struct {
 		_  structs.HostLayout

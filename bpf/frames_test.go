@@ -20,6 +20,7 @@ func tcpFrame(flags byte) []byte {
 	binary.BigEndian.PutUint16(l4, 40000)
 	binary.BigEndian.PutUint16(l4[2:], 443)
 	l4[12], l4[13] = 5<<4, flags
+	l4[11] = flags >> 4 & 1 // an ACK acknowledges the SYN of sequence number 0
 	return f
 }
 

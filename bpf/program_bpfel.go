@@ -120,6 +120,8 @@ type programPacket struct {
 	Pad       [3]uint8
 	_         [2]byte
 	Kind      uint32
+	Seq       uint32
+	Ack       uint32
 }
 
 type programSample struct {
@@ -168,8 +170,9 @@ type programSharedState struct {
 		Epoch  uint32
 		Egress uint32
 	}
-	Tries    [32768]uint16
-	Outbound [65536]uint16
+	Tries      [32768]uint16
+	Outbound   [65536]uint32
+	Handshakes [32768]uint32
 }
 
 type programSource struct {

@@ -433,3 +433,77 @@ func TestEnginesShareOneFilter(t *testing.T) {
 	require.EqualValues(t, 2, entries[0].Packets)
 	require.EqualValues(t, 1, collect(t, a, time.Now()).Totals.Dropped.Packets)
 }
+
+// seesEgress returns an engine whose time is start plus the windows collected, and a function that runs an outgoing packet.
+func seesEgress(t testing.TB) (*bpf.Engine, func(at time.Time, frame []byte)) {
+	t.Helper()
+	f, err := bpf.OpenFilter(bpf.FilterOptions{Replay: true})
+	usable(t, "bpf", err)
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
+	e, err := bpf.Load(bpf.Options{Interface: "replay0", Filter: f, Replay: true, OneWay: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	_, err = e.Egress()
+	usable(t, "tcx", err)
+	require.NoError(t, e.SetEgressAttached(true))
+	return e, func(at time.Time, frame []byte) { require.NoError(t, e.RunEgress(frame, at)) }
+}
+
+// The sender of a forged SYN gets no SYN-ACK, so the number that its ACK acknowledges is wrong: no handshake was completed.
+func TestForgedACKCompletesNoHandshake(t *testing.T) {
+	t.Parallel()
+	e, send := seesEgress(t)
+	connect := func(sport int, acknowledged uint32) (completed uint64, outcomes []traffic.Outcome) {
+		run(t, e, start, packet{src: "203.0.113.9", dst: "192.0.2.1", sport: sport, dport: 443, flags: 2})
+		back := packet{src: "192.0.2.1", dst: "203.0.113.9", sport: 443, dport: sport, flags: 0x12}.frame()
+		binary.BigEndian.PutUint32(back[38:], 7000)
+		send(start, back)
+		end := packet{src: "203.0.113.9", dst: "192.0.2.1", sport: sport, dport: 443, flags: 0x10}.frame()
+		binary.BigEndian.PutUint32(end[42:], acknowledged)
+		verdict, err := e.Run(end, start)
+		require.NoError(t, err)
+		require.Equal(t, bpf.Pass, verdict)
+		samples, err := e.Drain()
+		require.NoError(t, err)
+		for _, s := range samples {
+			outcomes = append(outcomes, s.Outcome)
+		}
+		return target(t, collect(t, e, start), "192.0.2.1").ACKCompleted, outcomes
+	}
+	completed, outcomes := connect(30000, 7000)
+	require.Zero(t, completed)
+	require.NotContains(t, outcomes, traffic.Answered)
+	completed, outcomes = connect(30001, 7001)
+	require.EqualValues(t, 1, completed)
+	require.Contains(t, outcomes, traffic.Answered)
+}
+
+// The SYN-ACKs of a flood to an open port hide no scan of another source, and forget no conversation of this machine.
+func TestSYNFloodHidesNoScan(t *testing.T) {
+	t.Parallel()
+	e, send := seesEgress(t)
+	const windows, perWindow, conversations = 40, 2500, 200
+	for i := range conversations {
+		send(start, packet{src: "192.0.2.1", dst: "198.51.100.53", sport: 20000 + i, dport: 53, udp: true}.frame())
+	}
+	for n := range windows * perWindow {
+		at := start.Add(time.Duration(n) * time.Second / perWindow)
+		src := netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)}).String()
+		send(at, packet{src: "192.0.2.1", dst: src, sport: 443, dport: 40000, flags: 0x12}.frame())
+		if n%perWindow == perWindow-1 {
+			collect(t, e, at)
+		}
+	}
+	at := start.Add(windows * time.Second)
+	for i := range 1000 {
+		run(t, e, at,
+			packet{src: "203.0.113.9", dst: "192.0.2.1", sport: 4000, dport: i + 1, udp: true},
+			packet{src: "203.0.113.10", dst: "192.0.2.1", sport: 4000, dport: i + 1, flags: 0x10},
+			packet{src: "198.51.100.53", dst: "192.0.2.1", sport: 53, dport: 20000 + i%conversations, udp: true})
+	}
+	w := collect(t, e, at.Add(time.Second))
+	for _, scanner := range []string{"203.0.113.9", "203.0.113.10"} {
+		require.LessOrEqual(t, source(t, w, scanner).Replies, uint64(3), scanner)
+	}
+	require.Zero(t, source(t, w, "198.51.100.53").Probes, "all of it was requested")
+}

@@ -35,10 +35,18 @@ INLINE void count_port(struct port_count *cells, u16 port)
 	}
 }
 
-/* completes_handshake reports whether an ACK is the first after a SYN of the same connection. */
+/* completes_handshake reports whether an ACK is the first after a SYN of the same connection; where outgoing packets are seen, whether
+ * it acknowledges the SYN-ACK, which the sender of a forged SYN does not get. */
 INLINE bool completes_handshake(struct state *st, struct packet *p, u64 src, u64 dst)
 {
 	u64 key = hash_conversation(src, dst, (u64)p->sport << 16 | p->dport);
+	if (both_ways || shared.control.egress) {
+		u32 *expected = handshake_cell(key);
+		if (p->class == TCP_SYN || *expected != ((u32)key ^ p->ack))
+			return 0;
+		*expected = 0;
+		return 1;
+	}
 	u16 *cell = &st->pending[key >> 50 & (PENDING - 1)], fingerprint = (u16)(key >> 32) | 1;
 	if (p->class == TCP_SYN) {
 		*cell = fingerprint;
@@ -104,10 +112,8 @@ INLINE void count_target(struct state *st, struct bank *b, struct packet *p, u64
 		t->fragmented++;
 	if (p->class <= UDP)
 		count_port(t->top_ports, p->dport);
-	if (p->class == TCP_SYN || p->class == TCP_ACK) {
-		p->completes = completes_handshake(st, p, src, dst);
-		t->completed += p->completes;
-	} else if (p->class == UDP || p->class == OTHER) {
+	t->completed += p->completes;
+	if (p->class == UDP || p->class == OTHER) {
 		if (!asked)
 			count_origin(t->origins, p, src);
 		else if (p->class == OTHER)
@@ -220,7 +226,7 @@ INLINE void track_source(struct state *st, struct bank *b, struct packet *p, u64
 	struct try t = find_try(p, p->dport, src, dst);
 	bool completed = 0, fresh = !(t.bits & TRIED);
 	if (established(p)) {
-		completed = t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : !shared.control.egress || reply);
+		completed = t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : !shared.control.egress || p->completes);
 		fresh = !(t.bits & ACKED) && !completed;
 	}
 	if (slot >= 0) {
@@ -231,10 +237,9 @@ INLINE void track_source(struct state *st, struct bank *b, struct packet *p, u64
 			s->replies++;
 		else if (sure || p->class == UDP || (established(p) && fresh))
 			record_probe(s, p, &t, dst);
-		if (p->completes && (!shared.control.egress || reply))
-			s->completed++;
+		s->completed += p->completes;
 	}
-	/* The ACK ends a handshake: with egress, this machine has sent a SYN-ACK, and without, nothing is known against it. */
+	/* The ACK ends a handshake: with egress, it acknowledges the SYN-ACK, and without, nothing is known against it. */
 	if (unlikely(completed && !(t.bits & TOLD)))
 		tell(st, b, p, &t, TCP_SYN, ANSWERED, BY_SOURCE);
 	if (fresh && ((p->class != TCP_SYNACK && p->class != TCP_RST) || is_odd_answer(p, src, dst)))
@@ -295,6 +300,8 @@ int ironpost(struct xdp_md *ctx)
 	u64 dst = hash_target(st, p);
 	bool asked = converses(p) && solicited(p, src, dst);
 	u64 at = now(st);
+	if (is_of(p, 1 << TCP_SYN | 1 << TCP_ACK))
+		p->completes = completes_handshake(st, p, src, dst);
 	count_target(st, b, p, src, dst, at, asked);
 	if (last_step == 4)
 		return XDP_PASS;

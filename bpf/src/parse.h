@@ -80,6 +80,8 @@ INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
 			p->class = FRAGMENT;
 			return PARSED;
 		}
+		p->seq = swap32(*(u32 *)(h + 4));
+		p->ack = swap32(*(u32 *)(h + 8));
 		p->flags = h[13];
 		p->bare = size == len;
 		p->class = tcp_class[p->flags & 63];

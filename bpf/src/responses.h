@@ -30,7 +30,11 @@ INLINE void record_response(struct state *st, struct packet *p, u64 src, u64 dst
 {
 	bool accept = p->class == TCP_SYNACK, refuse = p->class == TCP_RST;
 	if ((p->class <= UDP && !refuse) || p->class == OTHER)
-		mark_outbound(hash_conversation(dst, src, (u64)p->proto << 16 | p->sport));
+		mark_outbound(hash_conversation(dst, src, (u64)p->proto << 16 | p->sport), accept ? HALF_OPEN : 0);
+	if (accept) {
+		u64 key = hash_conversation(dst, src, (u64)p->dport << 16 | p->sport);
+		*handshake_cell(key) = (u32)key ^ (p->seq + 1);
+	}
 	tell_outcome(st, bank(st), p, src, dst, BY_TARGET);
 	if (!accept && !refuse && !unreachable(p))
 		return;

@@ -25,7 +25,8 @@ enum {
 	ORIGINS = 8, /* in 2 sets */
 	SLICES = 16,
 	SLICE_SHIFT = 26, /* of the clock in ns: 67 ms */
-	OUTBOUND = 65536,
+	OUTBOUND = 65536, /* in sets of WAYS */
+	HANDSHAKES = 32768,
 	BLOCK_REASONS = 4,
 };
 
@@ -112,6 +113,7 @@ struct packet {
 	u8 proto, flags, class, v6, fragment, tiny, bare, result;
 	u8 completes, pad[3]; /* completes: an ACK that ends a handshake */
 	u32 kind;             /* 1 << class */
+	u32 seq, ack;         /* of TCP */
 };
 
 struct state {
@@ -163,8 +165,11 @@ struct shared_state {
 	/* The sampled tries of all CPUs, because a reply may leave on another CPU than the try came in on. A cell is written when a try
 	 * is sampled and when its outcome is, so a flood does not make CPUs contend for it. */
 	u16 tries[TRIES];
-	/* The latest epochs in which this machine sent to (remote address, local address, protocol, local port), by hash. */
-	u16 outbound[OUTBOUND];
+	/* When this machine sent to (remote address, local address, protocol, local port). */
+	u32 outbound[OUTBOUND];
+	/* Of connections that this machine accepted: the number that the ACK acknowledges which completes the handshake, xor the hash of
+	 * the connection. */
+	u32 handshakes[HANDSHAKES];
 };
 
 struct shared_state shared;
@@ -314,15 +319,69 @@ INLINE void hll_add(u8 *reg, u64 x, u32 width)
 		*reg = r;
 }
 
-/* mark_outbound records that this machine sent to key, so that packets from there are replies. */
-INLINE void mark_outbound(u64 key)
+/* A cell of outbound: a fingerprint, HALF_OPEN while this machine has only sent a SYN-ACK, and the epoch. */
+enum { EPOCHS = 0x7fff, HALF_OPEN = 1 << 15, FINGERPRINT = 16 };
+
+/* How many intervals a cell counts. A SYN-ACK counts for less: a flood of SYNs makes thousands of them. */
+enum { SENT_FOR = 64, HALF_OPEN_FOR = 8 };
+
+INLINE u32 *outbound_set(u64 key)
 {
-	shared.outbound[key >> 48] = (u16)shared.control.epoch | 1;
+	return &shared.outbound[(key >> 48 & (OUTBOUND - 1)) / WAYS * WAYS];
 }
 
-/* sent_recently reports whether this machine sent to key within about the last 64 intervals. */
+INLINE u32 outbound_fingerprint(u64 key)
+{
+	return (u32)(key >> 31 & 0xffff) | 1;
+}
+
+/* age_of returns the age of a cell in intervals, SENT_FOR or more for one that no longer counts. */
+INLINE u32 age_of(u32 cell)
+{
+	u32 age = (shared.control.epoch - cell) & EPOCHS;
+	return !cell ? SENT_FOR : cell & HALF_OPEN ? age * (SENT_FOR / HALF_OPEN_FOR) : age;
+}
+
+/* mark_outbound records that this machine sent to key, so that packets from there are replies. It takes the oldest cell of the set;
+ * a SYN-ACK takes none from a conversation that still counts. */
+INLINE void mark_outbound(u64 key, u32 half_open)
+{
+	u32 *set = outbound_set(key), print = outbound_fingerprint(key), at = 0, oldest = 0;
+#pragma unroll
+	for (u32 i = 0; i < WAYS; i++) {
+		u32 cell = set[i], age = age_of(cell);
+		if (cell >> FINGERPRINT == print) {
+			if (age < SENT_FOR)
+				half_open &= cell;
+			at = i;
+			oldest = SENT_FOR;
+			break;
+		}
+		if (half_open && age < SENT_FOR && !(cell & HALF_OPEN))
+			continue;
+		if (age >= oldest) {
+			at = i;
+			oldest = age + 1;
+		}
+	}
+	if (oldest)
+		set[at & (WAYS - 1)] = print << FINGERPRINT | half_open | (shared.control.epoch & EPOCHS);
+}
+
+/* sent_recently reports whether this machine sent to key within about the last minute. */
 INLINE bool sent_recently(u64 key)
 {
-	u16 stamp = shared.outbound[key >> 48];
-	return stamp && (u16)(((u16)shared.control.epoch | 1) - stamp) < 64;
+	u32 *set = outbound_set(key), print = outbound_fingerprint(key);
+#pragma unroll
+	for (u32 i = 0; i < WAYS; i++) {
+		if (set[i] >> FINGERPRINT == print)
+			return age_of(set[i]) < SENT_FOR;
+	}
+	return 0;
+}
+
+/* handshake_cell returns the cell of a connection, given the hash of (remote address, local address, remote port, local port). */
+INLINE u32 *handshake_cell(u64 key)
+{
+	return &shared.handshakes[key >> 49];
 }

@@ -231,6 +231,7 @@ func (p packet) payload(size int) []byte {
 		if p.bare {
 			b[13] = 4
 		}
+		b[11] = b[13] >> 4 & 1 // an ACK acknowledges the SYN of sequence number 0
 	case protoUDP:
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
 	case protoSCTP:
