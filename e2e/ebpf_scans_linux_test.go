@@ -247,7 +247,7 @@ func TestSpoofedFlood(t *testing.T) {
 	s := newEngineInstance(t, l)
 	path, err := exec.LookPath("hping3")
 	testenv.Require(t, "hping3", err)
-	_ = command(inNamespace(l.attacker, "timeout", "4", path, "--flood", "--rand-source", "-S", "-p", "80", victim4)...) // ended by timeout
+	_ = command(inNamespace(l.attacker, "timeout", "60", path, "-q", "--flood", "-c", "100000", "--rand-source", "-S", "-p", "80", victim4)...) // fails without replies
 	a := s.waitForAlert("SYN Flood", "", victim4)
 	require.Contains(t, strings.Join(a.Evidence, "\n"), "spoofed", "%+v", a)
 	for _, other := range s.alerts() {
