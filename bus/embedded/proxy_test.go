@@ -82,9 +82,14 @@ func TestSilentClientsAreDisconnected(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
-		_, err = io.ReadAll(c)
+		received, err := io.ReadAll(c)
 		require.NoError(t, err, "closed by the server")
+		require.True(t, strings.HasSuffix(string(received), "-ERR 'authentication timeout'\r\n"), "%q", received)
 	}
+	require.Eventually(t, func() bool {
+		refused := b.Server().Stats().Refused
+		return refused["observer"] == 1 && refused["socket"] == 1
+	}, patience, time.Millisecond)
 }
 
 // A subscriber that never reads is dropped, and costs producers nothing.

@@ -12,7 +12,7 @@ import (
 // limits bound the connections of a listener, so that no source of them keeps others out.
 type limits struct {
 	total      int // connections
-	pending    int // of them, those that have shown no key yet; above it the oldest is closed
+	pending    int // of them, those that have shown no key yet
 	fromSource int // of the pending, those of one source
 	perKey     int // with one key
 }
@@ -25,6 +25,7 @@ type slots struct {
 	closed   bool
 	pending  map[net.Conn]slot
 	admitted map[net.Conn]slot
+	evicted  int // connections that take closed, and that are not released yet
 }
 
 // slot is one connection: where it comes from, since when, and its key.
@@ -43,32 +44,40 @@ func newSlots(l limits) *slots {
 	return &slots{limits: l, pending: map[net.Conn]slot{}, admitted: map[net.Conn]slot{}}
 }
 
-// take takes a slot for c, if one is free. If too many connections have shown no key yet, it closes the oldest of them.
+// take takes a slot for c, if one is free. Above a limit the oldest connection that has shown no key yet gives way: whoever
+// opens many keeps out only those that take longer to show a key than he to open as many again.
 func (s *slots) take(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.pending)+len(s.admitted) >= s.limits.total {
+	if s.closed || len(s.admitted) >= s.limits.total || s.evicted >= s.limits.pending {
 		return false
 	}
 	next := slot{addr: addressOf(c), since: time.Now()}
-	same, oldest := 0, net.Conn(nil)
-	for other, held := range s.pending {
-		if source(held.addr) == source(next.addr) {
-			same++
-		}
-		if oldest == nil || held.since.Before(s.pending[oldest].since) {
-			oldest = other
-		}
+	same, oldest := s.oldestPending(func(other slot) bool { return source(other.addr) == source(next.addr) })
+	if same < s.limits.fromSource {
+		_, oldest = s.oldestPending(func(slot) bool { return true })
 	}
-	if same >= s.limits.fromSource {
-		return false
-	}
-	if len(s.pending) >= s.limits.pending {
-		_ = oldest.Close()
+	if same >= s.limits.fromSource || len(s.pending) >= s.limits.pending || len(s.pending)+len(s.admitted) >= s.limits.total {
+		_ = oldest.Close() // ends its goroutine, which releases it
 		delete(s.pending, oldest)
+		s.evicted++
 	}
 	s.pending[c] = next
 	return true
+}
+
+// oldestPending returns how many pending connections are of a kind, and the oldest of them, nil if there are none.
+func (s *slots) oldestPending(ofKind func(slot) bool) (n int, oldest net.Conn) {
+	for c, held := range s.pending {
+		if !ofKind(held) {
+			continue
+		}
+		n++
+		if oldest == nil || held.since.Before(s.pending[oldest].since) {
+			oldest = c
+		}
+	}
+	return n, oldest
 }
 
 // admit notes that c has shown this key. It fails if there are too many with it, or if take closed c meanwhile.
@@ -94,10 +103,15 @@ func (s *slots) admit(c net.Conn, key string) error {
 	return nil
 }
 
-// release frees the slot of c.
+// release frees the slot of c, which take took.
 func (s *slots) release(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, pending := s.pending[c]
+	_, admitted := s.admitted[c]
+	if !pending && !admitted {
+		s.evicted--
+	}
 	delete(s.pending, c)
 	delete(s.admitted, c)
 }

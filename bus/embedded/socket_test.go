@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -132,10 +133,11 @@ func TestStopKeepsAFileOfAnotherProcess(t *testing.T) {
 func TestOperatorAboveTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	var clients []net.Conn
+	var clients []*bus.Conn
 	for range 64 {
-		c, g := dial(t, b.Socket())
-		require.NotEmpty(t, g.Seed)
+		c, err := bus.DialSocket(within(t), b.Socket())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close(context.Background()) })
 		clients = append(clients, c)
 	}
 	_, g := dial(t, b.Socket())
@@ -143,7 +145,7 @@ func TestOperatorAboveTheLimitIsRejected(t *testing.T) {
 	require.Contains(t, g.Error, "too many")
 	require.Equal(t, uint64(1), b.Server().Stats().Refused["socket"])
 
-	require.NoError(t, clients[0].Close())
+	require.NoError(t, clients[0].Close(within(t)))
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", b.Socket())
 		require.NoError(t, err)

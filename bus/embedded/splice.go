@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,9 @@ func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, st
 		return err
 	}
 	held, n, err := readLine(client, buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &protocolError{errors.New("authentication timeout")}
+	}
 	if err != nil {
 		return err
 	}
