@@ -90,6 +90,20 @@ func TestReloadReadsRemoteKeys(t *testing.T) {
 	alert(t, f.bus, js, "the streams are still there")
 }
 
+// A certificate that cannot be read, such as one that is just being replaced, keeps no removed key.
+func TestKeyIsRevokedBesideABrokenCertificate(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nc, err := f.connect(f.ca.Client(), f.key)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(f.keyFile(bus.LogPipeline)))
+	require.NoError(t, os.WriteFile(f.ca.Path, nil, 0o600))
+	require.ErrorContains(t, f.bus.Server().Reload(), "holds no certificate")
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
+	_, err = f.connect(f.ca.Client(), f.key)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+}
+
 // A file that is no valid key is an error, because its author expects that it is one;
 // at a reload everything stays as it was.
 func TestBadRemoteKeyIsRefused(t *testing.T) {

@@ -181,7 +181,8 @@ func (s *Server) Options(module string) bus.Options {
 }
 
 // Reload reads the remote keys and the certificates again. Connections of a removed key are
-// closed, others go on. Without Config.Listen it changes nothing.
+// closed, others go on. Of the two it changes the one that is without an error. Without
+// Config.Listen it changes nothing.
 func (s *Server) Reload() error {
 	s.running.Lock()
 	defer s.running.Unlock()
@@ -189,9 +190,10 @@ func (s *Server) Reload() error {
 	if ns == nil {
 		return errNotRunning
 	}
-	if err := s.readCertificates(); err != nil {
-		return err
-	}
+	return errors.Join(s.readCertificates(), s.reloadKeys(ns))
+}
+
+func (s *Server) reloadKeys(ns *server.Server) error {
 	opts, err := s.options()
 	if err != nil {
 		return err
