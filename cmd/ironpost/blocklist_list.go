@@ -144,7 +144,7 @@ func requestEngines(ctx context.Context, conn *bus.Conn, r blocklist.ListRequest
 				}
 				break
 			}
-			a.Host = cmp.Or(a.Host, host)
+			a.Host = host // whatever it says: it speaks for no other
 			answers = append(answers, a)
 			if !a.More || len(a.Entries) == 0 || r.Limit == 1 {
 				break

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,9 +124,10 @@ func (o *overview) requestDaemons(ctx context.Context, conn *bus.Conn, services 
 			o.Silent = append(o.Silent, s.Module+" on "+s.Host)
 			continue
 		}
-		o.Hosts = append(o.Hosts, hostHealth{Host: h.Host, Status: h.Status, Version: h.Version, UptimeSecs: h.UptimeSecs, Time: h.Time, Durability: h.Durability})
+		// Only s.Host could answer, and it speaks for no other.
+		o.Hosts = append(o.Hosts, hostHealth{Host: s.Host, Status: h.Status, Version: h.Version, UptimeSecs: h.UptimeSecs, Time: h.Time, Durability: h.Durability})
 		for _, m := range h.Modules {
-			m.Host = cmp.Or(m.Host, h.Host)
+			m.Host = s.Host
 			o.Modules = append(o.Modules, m)
 		}
 	}
@@ -148,6 +148,7 @@ func (o *overview) requestModules(ctx context.Context, conn *bus.Conn, services 
 			o.Silent = append(o.Silent, s.Module+" on "+s.Host)
 			continue
 		}
+		m.Name, m.Host = s.Module, s.Host
 		o.Modules = slices.DeleteFunc(o.Modules, func(off event.ModuleHealth) bool { // of the daemon beside it
 			return off.Name == m.Name && off.Host == m.Host
 		})

@@ -71,6 +71,18 @@ func TestStatusAsksModulesThatRunAlone(t *testing.T) {
 	require.Contains(t, r.out, "sbom-scanner  testhost  unhealthy")
 }
 
+// The daemon of one host, whose key may be stolen, does not speak for another: its answer neither stands in for that host's
+// nor keeps its modules from being asked.
+func TestStatusOfOneHostSaysNothingAboutAnother(t *testing.T) {
+	b := bustest.New(t)
+	health := healthOf(event.ModuleHealth{Name: bus.SBOMScanner, Host: "victim", Enabled: true})
+	health.Host = "victim"
+	daemon(t, b, health)
+	r := on(t, b, "status")
+	require.NotContains(t, r.out, "victim")
+	require.Contains(t, r.out, "sbom-scanner  testhost  healthy")
+}
+
 func TestStatusJSONKeepsItsShape(t *testing.T) {
 	b := bustest.New(t, bustest.WithModules(bus.ActionCollector))
 	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.ActionCollector, Host: "testhost", Enabled: true, Since: began, Counters: map[string]uint64{"n": 1}}))
