@@ -85,7 +85,7 @@ func (a *app) start(ctx context.Context) (err error) {
 	}
 	if a.bus.admin != nil {
 		a.monitor = newStreamMonitor(a.bus)
-		a.enforcement = &enforcement{conn: a.bus.admin, host: a.cfg.General.Host}
+		a.enforcement = &enforcement{conn: a.bus.admin, host: a.cfg.General.Host, edges: a.bus.edges}
 		a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
 	}
 	if a.bus.server != nil {

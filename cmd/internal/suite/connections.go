@@ -277,8 +277,11 @@ func (b *connections) peers() []netip.Addr {
 	return peers
 }
 
-// edges returns the hosts that have a key of an edge.
+// edges returns the hosts that have a key of an edge, none on an external bus.
 func (b *connections) edges() []string {
+	if b.server == nil {
+		return nil
+	}
 	var hosts []string
 	for _, m := range b.server.RemoteModules() {
 		if m.Module == bus.Edge {

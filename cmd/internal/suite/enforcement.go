@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,10 +15,15 @@ import (
 // has that long.
 const enforcementInterval = 30 * time.Second
 
-// enforcement finds out that addresses are to be blocked and no packet engine of this host does it.
+// discoverTime is how long packet engines of other hosts have to answer.
+const discoverTime = time.Second
+
+// enforcement finds out that addresses are to be blocked and no packet engine does it, neither of this host nor of another
+// that takes its blocks from this bus.
 type enforcement struct {
-	conn *bus.Conn
-	host string
+	conn  *bus.Conn
+	host  string
+	edges func() []string // hosts of edges, which have packet engines of their own
 
 	reason atomic.Pointer[string] // nil: none
 }
@@ -36,14 +42,16 @@ func (e *enforcement) run(ctx context.Context) error {
 	}
 }
 
-// check asks the packet engine for its blocklist, and looks into the bucket if it does not answer. While the bus does not answer,
-// which has its own reason, the former result stays.
+// check looks into the bucket if no packet engine answers. While the bus does not answer, which has its own reason, the former
+// result stays.
 func (e *enforcement) check(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	var list json.RawMessage
-	err := e.conn.Request(ctx, bus.VerbSubject(bus.EBPFEngine, e.host, "blocklist"), map[string]int{"limit": 1}, &list)
-	if err == nil {
+	enforced, err := e.enforced(ctx)
+	if err != nil {
+		return
+	}
+	if enforced {
 		e.reason.Store(nil)
 		return
 	}
@@ -61,4 +69,15 @@ func (e *enforcement) check(ctx context.Context) {
 	}
 	reason := fmt.Sprintf("%d blocks are wanted and nothing enforces them: no packet engine runs on this host (ebpf.enabled)", len(blocks))
 	e.reason.Store(&reason)
+}
+
+// enforced asks the packet engine of this host for its blocklist, and then whether another is there.
+func (e *enforcement) enforced(ctx context.Context) (bool, error) {
+	var list json.RawMessage
+	err := e.conn.Request(ctx, bus.VerbSubject(bus.EBPFEngine, e.host, "blocklist"), map[string]int{"limit": 1}, &list)
+	if err == nil || len(e.edges()) > 0 {
+		return true, nil
+	}
+	services, err := e.conn.Discover(ctx, discoverTime)
+	return slices.ContainsFunc(services, func(s bus.ServiceStatus) bool { return s.Module == bus.EBPFEngine && s.Host != e.host }), err
 }

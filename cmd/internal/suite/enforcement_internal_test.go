@@ -15,7 +15,8 @@ import (
 func TestBlocksThatNothingEnforcesAreAReason(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	e := &enforcement{conn: b.Conn(bus.Daemon), host: b.Host()}
+	var edges []string
+	e := &enforcement{conn: b.Conn(bus.Daemon), host: b.Host(), edges: func() []string { return edges }}
 	e.check(t.Context())
 	require.Nil(t, e.reason.Load(), "there are no blocks")
 
@@ -29,12 +30,23 @@ func TestBlocksThatNothingEnforcesAreAReason(t *testing.T) {
 	require.NotNil(t, e.reason.Load())
 	require.Contains(t, *e.reason.Load(), "1 blocks are wanted and nothing enforces them")
 
+	edges = []string{"branch-1"}
+	e.check(t.Context())
+	require.Nil(t, e.reason.Load(), "an edge has copies of the blocks")
+	edges = nil
+	e.host = "hub-without-an-engine"
+	e.check(t.Context())
+	require.NotNil(t, e.reason.Load())
+
 	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
 		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1",
 		Verbs: map[string]bus.Verb{"blocklist": func(context.Context, []byte) (any, error) { return map[string]int{}, nil }},
 	})
 	require.NoError(t, err)
 	t.Cleanup(stop)
+	e.check(t.Context())
+	require.Nil(t, e.reason.Load(), "the engine of another host answers")
+	e.host = b.Host()
 	e.check(t.Context())
 	require.Nil(t, e.reason.Load(), "an engine answers")
 }
