@@ -91,14 +91,14 @@ func (f *Forward) session(ctx context.Context) error {
 		return err
 	}
 	f.stored = map[string]uint64{}
-	pull, err := f.edge.subscribePull(f.durable, maxBatch)
+	pull, err := f.edge.subscribePull(f.durable, MaxBatch)
 	if err != nil {
 		return err
 	}
 	defer pull.close()
 	next := uint64(1) // number of the next delivery
 	for ctx.Err() == nil {
-		if err := pull.ask(maxBatch, pullExpiry); err != nil {
+		if err := pull.ask(MaxBatch, pullExpiry); err != nil {
 			return err
 		}
 		for {
@@ -125,7 +125,7 @@ func awaitBatch(pull *pullSub, stop <-chan struct{}) ([]*nats.Msg, error) {
 		return nil, err
 	}
 	batch := []*nats.Msg{m}
-	for len(batch) < maxBatch {
+	for len(batch) < MaxBatch {
 		if m = pull.buffered(); m == nil {
 			break
 		}

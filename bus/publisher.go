@@ -124,8 +124,8 @@ func (p *Publisher) Close() {
 func (p *Publisher) Publish(ctx context.Context, recs ...event.Record) error {
 	defer p.stats.unblock()
 	out, invalid := p.encodeAll(recs)
-	for at := 0; at < len(out); at += maxBatch {
-		if err := p.storeChunk(ctx, out[at:min(len(out), at+maxBatch)]); err != nil {
+	for at := 0; at < len(out); at += MaxBatch {
+		if err := p.storeChunk(ctx, out[at:min(len(out), at+MaxBatch)]); err != nil {
 			p.markStored(out[:at])
 			return fmt.Errorf("publish to %s: %w", p.cfg.Stream, err)
 		}

@@ -11,15 +11,15 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
-// maxBatch is how many records go in one atomic batch, which share one sync of the
+// MaxBatch is how many records go in one atomic batch, which share one sync of the
 // disk. A larger one gains little and is sent in vain when one record is refused.
-const maxBatch = 100
+const MaxBatch = 100
 
 // batchPrefix starts the headers that make a message part of a batch. They are
 // not copied elsewhere.
 const batchPrefix = "Nats-Batch-"
 
-// storeChunk stores at most maxBatch records. An attempt of it that was not answered
+// storeChunk stores at most MaxBatch records. An attempt of it that was not answered
 // is no more unconfirmed when all of them are stored; one from before still is.
 func (p *Publisher) storeChunk(ctx context.Context, out []outgoing) error {
 	if err := p.syncWithStream(ctx); err != nil {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/ironpost/ironpost/bus"
 )
 
 const (
@@ -42,6 +44,9 @@ func serverOptions(c Config, config string) (*server.Options, error) {
 		JetStreamMaxMemory:     maxMemoryStore,
 		SyncAlways:             true,
 		DisableJetStreamBanner: true,
+		// Batches that are not committed are on the disk beside the streams, without a limit of bytes: by default 1000 messages
+		// in each of 50 batches of a stream.
+		JetStreamLimits: server.JSLimitOpts{MaxBatchSize: bus.MaxBatch},
 
 		MaxPayload:          maxPayload,
 		MaxPending:          maxPending,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,25 @@ func TestAttackersOverTLS(t *testing.T) {
 	// What came before was read as the server reads it: one record, of the three bytes that its size says, is not stored,
 	// because its end was wrong.
 	require.Zero(t, stored(t, js, "IRONPOST_ALERTS"))
+}
+
+// A batch that is not committed takes space on the disk that no limit of a stream bounds.
+func TestBatchesAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nc, err := f.connect(f.ca.Client(), f.key)
+	require.NoError(t, err)
+	for n := 1; ; n++ {
+		answer, err := nc.RequestMsg(&nats.Msg{Subject: bus.AlertSubject(bus.LogPipeline, remoteHost), Header: nats.Header{
+			"Nats-Batch-Id": {"one"}, "Nats-Batch-Sequence": {strconv.Itoa(n)},
+		}}, patience)
+		require.NoError(t, err)
+		if len(answer.Data) > 0 {
+			require.Contains(t, string(answer.Data), "batch is too large", "%d", n)
+			require.Equal(t, bus.MaxBatch+1, n)
+			return
+		}
+	}
 }
 
 func header(subject, lines string) string {
