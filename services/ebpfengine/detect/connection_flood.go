@@ -8,10 +8,10 @@ import (
 
 const (
 	// connectionSpan is the time over which a source's connection rate is averaged.
-	connectionSpan = 5 * time.Second
+	connectionSpan = 10 * time.Second
 	// sustainedWindows is in how many windows of it the rate is reached: a burst, such as that of a
 	// benchmark or of a page of thousands of pictures, is no flood.
-	sustainedWindows = 3
+	sustainedWindows = 5
 	// maxConnectors bounds the sources in memory; the kernel records no more.
 	maxConnectors = 4096
 
