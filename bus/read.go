@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A stream is read in pages, bounded in messages and bytes.
+// A stream is read in pages, bounded in messages and bytes. Clients of an embedded bus get no larger ones.
 const (
 	pageMessages = 256
-	pageBytes    = 1 << 20
+	PageBytes    = 1 << 20
 )
 
 // The statuses a direct get or a pull ends with.
@@ -48,7 +48,7 @@ func (c *Conn) read(ctx context.Context, stream StreamName, req pageRequest, eac
 }
 
 func (c *Conn) readRaw(ctx context.Context, stream StreamName, req pageRequest, each func(*nats.Msg) error) error {
-	req.Batch, req.MaxBytes = pageMessages, pageBytes
+	req.Batch, req.MaxBytes = pageMessages, PageBytes
 	for {
 		page, err := c.page(ctx, stream, req)
 		if err != nil || len(page) == 0 {

@@ -17,8 +17,9 @@ import (
 const remoteTimeout = 5 * time.Second
 
 // remoteLimits are those of the port for other machines: a module has one or two connections,
-// and a host at most eight modules; many hosts may share one address.
-var remoteLimits = limits{total: 2048, pending: 256, fromSource: 32, perKey: 32}
+// those of a lost link remain for up to three times pingInterval, and a host has at most eight modules; many hosts may share
+// one address.
+var remoteLimits = limits{total: 2048, pending: 256, fromSource: 32, perKey: 16}
 
 // openRemoteProxy opens the port for other machines.
 func (s *Server) openRemoteProxy() error {

@@ -37,12 +37,16 @@ type protocolParser struct {
 
 	payload int  // bytes of the current message's payload that are still to come
 	message bool // in a message: its payload, then CRLF
+
+	requested bool // what was accepted ends in a request to the server's API, and the caller must pause
 }
 
-// accept returns how many leading bytes of b the server may have. The rest is an incomplete line or its headers, at most
-// maxControlLine+maxHeaderBlock bytes, to be given again with what follows. After an error the connection must be closed.
+// accept returns how many leading bytes of b the server may have. The rest is to be given again: if requested is set it may be
+// anything, else it is, with what follows, an incomplete line with its headers or its request, at most
+// maxControlLine+maxHeaderBlock+maxAPIRequest bytes. After an error the connection must be closed.
 func (p *protocolParser) accept(b []byte) (n int, err error) {
-	for n < len(b) {
+	p.requested = false
+	for n < len(b) && !p.requested {
 		step, err := p.step(b[n:])
 		if err != nil || step == 0 {
 			return n, err // what was refused is not forwarded
@@ -100,7 +104,7 @@ func (p *protocolParser) line(b []byte) (int, error) {
 	var into [maxArguments][]byte
 	switch string(verb) {
 	case "PUB":
-		return n, p.pub(split(arguments, &into))
+		return p.pub(split(arguments, &into), b, n)
 	case "HPUB":
 		return p.hpub(split(arguments, &into), b, n)
 	case "SUB":
@@ -133,20 +137,23 @@ func split(arguments []byte, into *[maxArguments][]byte) [][]byte {
 	return out
 }
 
-// pub reads PUB <subject> [reply] <size>.
-func (p *protocolParser) pub(arguments [][]byte) error {
+// pub reads PUB <subject> [reply] <size> at the start of b, with a line of n bytes.
+func (p *protocolParser) pub(arguments [][]byte, b []byte, n int) (int, error) {
 	if len(arguments) < 2 || len(arguments) > 3 {
-		return errors.New("protocol error: want PUB <subject> [reply-to] <size>")
+		return 0, errors.New("protocol error: want PUB <subject> [reply-to] <size>")
 	}
 	size, err := parseSize(arguments[len(arguments)-1])
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := p.checkSubjects(arguments[:len(arguments)-1]); err != nil {
-		return err
+		return 0, err
+	}
+	if bytes.HasPrefix(arguments[0], []byte(apiPrefix)) {
+		return p.request(arguments[0], b, n, 0, size)
 	}
 	p.payload, p.message = size, true
-	return nil
+	return n, nil
 }
 
 // hpub reads HPUB <subject> [reply] <size of the headers> <size> at the start of b, with a line of n bytes, and its headers.
@@ -174,6 +181,9 @@ func (p *protocolParser) hpub(arguments [][]byte, b []byte, n int) (int, error) 
 	}
 	if err := checkHeaders(b[n : n+header]); err != nil {
 		return 0, err
+	}
+	if bytes.HasPrefix(arguments[0], []byte(apiPrefix)) {
+		return p.request(arguments[0], b, n, header, size)
 	}
 	p.payload, p.message = size-header, true
 	return n + header, nil

@@ -191,12 +191,59 @@ func TestProtocolRefuses(t *testing.T) {
 // What is held back always fits the buffer, whatever is to come.
 func TestProtocolHoldsLessThanTheBuffer(t *testing.T) {
 	t.Parallel()
-	require.Less(t, maxControlLine+maxHeaderBlock, spliceBuffer)
+	require.Less(t, maxControlLine+maxHeaderBlock+maxAPIRequest, spliceBuffer)
 	text := fmt.Sprintf("HPUB a %d %d\r\nNATS/1.0\r\n%s", maxHeaderBlock, maxHeaderBlock, strings.Repeat("a: b\r\n", maxHeaderBlock/6-2))
 	p := protocolParser{inbox: testInbox}
 	n, err := p.accept([]byte(text))
 	require.NoError(t, err)
 	require.Zero(t, n)
+}
+
+// The server queues without a limit what a request reads.
+func TestProtocolBoundsReads(t *testing.T) {
+	t.Parallel()
+	for payload, why := range map[string]string{
+		"": "", `{"seq":1}`: "", `{"last_by_subj":"a"}`: "", `{"seq":1,"batch":256,"max_bytes":1048576}`: "",
+		`{"seq":1,"batch":1000000000,"max_bytes":2000000000}`: "max_bytes",
+		`{"seq":1,"batch":2}`:                             "max_bytes", // the server then takes what it keeps for a client, 16 MiB
+		`{"seq":1,"batch":2,"max_bytes":-1}`:              "max_bytes",
+		`{"seq":1,"batch":2,"max_bytes":1,"MAX_BYTES":0}`: "max_bytes",
+		`{"seq":1,"Batch":2}`:                             "max_bytes",
+		`{"multi_last":[">"],"batch":1,"max_bytes":1}`:    "multi_last",
+		`{"seq":1`: "JSON",
+		strings.Repeat(" ", maxAPIRequest) + "{}": "at most 4096 bytes",
+	} {
+		for _, text := range []string{
+			fmt.Sprintf("PUB $JS.API.DIRECT.GET.A %s.x %d\r\n%s\r\n", strings.TrimSuffix(testInbox, "."), len(payload), payload),
+			fmt.Sprintf("HPUB $JS.API.DIRECT.GET.A 12 %d\r\nNATS/1.0\r\n\r\n%s\r\n", 12+len(payload), payload),
+		} {
+			p, begin := protocolParser{inbox: testInbox}, len(text)-len(lineEnd)
+			n, err := p.accept([]byte(text[:begin-min(1, len(payload))]))
+			if len(payload) > 0 && len(payload) <= maxAPIRequest {
+				require.NoError(t, err)
+				require.Zero(t, n, "the payload is incomplete")
+			}
+			p = protocolParser{inbox: testInbox}
+			n, err = p.accept([]byte(text))
+			if why != "" {
+				require.ErrorContains(t, err, why, "%q", text)
+				require.Zero(t, n)
+				continue
+			}
+			require.NoError(t, err, "%q", text)
+			require.True(t, p.requested, "%q", text)
+			require.Equal(t, begin, n, "a pause follows each")
+			n, err = p.accept([]byte(text[n:] + "PING\r\n"))
+			require.NoError(t, err)
+			require.Equal(t, len(lineEnd+"PING\r\n"), n)
+			require.False(t, p.requested)
+		}
+	}
+	p := protocolParser{inbox: testInbox}
+	pulls := strings.Repeat("PUB $JS.API.CONSUMER.MSG.NEXT.A.b _INBOX_edge_web-1.x 2\r\n{}\r\n", 2)
+	n, err := p.accept([]byte(pulls))
+	require.NoError(t, err)
+	require.Equal(t, len(pulls), n)
 }
 
 // FuzzProtocol gives the real server what the parser accepts. The server must not find an error in it, and must deliver

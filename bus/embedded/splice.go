@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// spliceBuffer is one direction's buffer. It holds a line and its headers.
+	// spliceBuffer is one direction's buffer. It holds a line with its headers and its request.
 	spliceBuffer = 32 << 10
 	// spliceStall is how long a client may leave a write waiting. The server drops
 	// a client that does not read after writeDeadline; the proxy's side must not keep its
@@ -20,6 +20,9 @@ const (
 	spliceStall = 2 * writeDeadline
 	// connectTime bounds what a client takes to show its key.
 	connectTime = 2 * time.Second
+	// requestPause follows a request to the server's API, so that the server notices a client that does not read the
+	// answers before it has made many.
+	requestPause = 5 * time.Millisecond
 )
 
 // splice copies between a client and the server, both ways, until either side ends,
@@ -95,6 +98,10 @@ func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, st
 		}
 		if refusal != nil {
 			return &protocolError{refusal}
+		}
+		if parser.requested {
+			time.Sleep(requestPause)
+			continue
 		}
 		n, err := client.Read(buf[held:])
 		held += n

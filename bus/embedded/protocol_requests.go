@@ -1,0 +1,59 @@
+package embedded
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/ironpost/ironpost/bus"
+)
+
+const (
+	apiPrefix  = "$JS.API."
+	readPrefix = "$JS.API.DIRECT.GET."
+	pullPrefix = "$JS.API.CONSUMER.MSG.NEXT."
+
+	// maxAPIRequest is the largest payload of a request to the server's API, in bytes.
+	maxAPIRequest = 4 << 10
+)
+
+// request reads what follows the n bytes of the line, and the header, of a request to the server's API at the start of b; size
+// is that of header and payload. It returns 0 if that is incomplete.
+//
+// The server puts the records that a request reads in a queue without a limit, at once, and only then drops a client that
+// does not read them: one request for all of a stream filled the memory.
+func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, error) {
+	payload := size - header
+	if payload > maxAPIRequest {
+		return 0, fmt.Errorf("maximum payload violation: a request to the server has at most %d bytes", maxAPIRequest)
+	}
+	if len(b) < n+size {
+		return 0, nil
+	}
+	if bytes.HasPrefix(subject, []byte(readPrefix)) && payload > 0 {
+		if err := checkRead(b[n+header : n+size]); err != nil {
+			return 0, err
+		}
+	}
+	p.requested = !bytes.HasPrefix(subject, []byte(pullPrefix)) // what a pull brings is bounded until it is acknowledged
+	p.message = true
+	return n + size, nil
+}
+
+// checkRead checks the payload of a read. The server reads it with the same function, into the same type.
+func checkRead(payload []byte) error {
+	var r server.JSApiMsgGetRequest
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return errors.New("a read is a JSON object")
+	}
+	if len(r.MultiLastFor) > 0 {
+		return errors.New("multi_last is not allowed: read last_by_subj one by one")
+	}
+	if r.Batch != 0 && (r.MaxBytes <= 0 || r.MaxBytes > bus.PageBytes) {
+		return fmt.Errorf("a read with batch needs max_bytes of at most %d", bus.PageBytes)
+	}
+	return nil
+}
