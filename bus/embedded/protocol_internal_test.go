@@ -240,6 +240,9 @@ func TestProtocolBoundsReads(t *testing.T) {
 		}
 	}
 	p := protocolParser{inbox: testInbox}
+	_, err := p.accept([]byte("PUB $JS.API.CONSUMER.MSG.NEXT.A.b 38\r\n\u0085{\"expires\":60000,\"idle_heartbeat\":1}\r\n"))
+	require.ErrorContains(t, err, "idle_heartbeat")
+	p = protocolParser{inbox: testInbox}
 	pulls := strings.Repeat("PUB $JS.API.CONSUMER.MSG.NEXT.A.b _INBOX_edge_web-1.x 2\r\n{}\r\n", 2)
 	n, err := p.accept([]byte(pulls))
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -18,6 +19,8 @@ const (
 
 	// maxAPIRequest is the largest payload of a request to the server's API, in bytes.
 	maxAPIRequest = 4 << 10
+	// minHeartbeat is what the server requires of a consumer, but not of a pull request.
+	minHeartbeat = 100 * time.Millisecond
 )
 
 // request reads what follows the n bytes of the line, and the header, of a request to the server's API at the start of b; size
@@ -33,14 +36,28 @@ func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, e
 	if len(b) < n+size {
 		return 0, nil
 	}
-	if bytes.HasPrefix(subject, []byte(readPrefix)) && payload > 0 {
-		if err := checkRead(b[n+header : n+size]); err != nil {
-			return 0, err
-		}
+	var err error
+	pull := bytes.HasPrefix(subject, []byte(pullPrefix))
+	switch {
+	case pull:
+		err = checkPull(b[n+header : n+size])
+	case payload > 0 && bytes.HasPrefix(subject, []byte(readPrefix)):
+		err = checkRead(b[n+header : n+size])
 	}
-	p.requested = !bytes.HasPrefix(subject, []byte(pullPrefix)) // what a pull brings is bounded until it is acknowledged
-	p.message = true
+	if err != nil {
+		return 0, err
+	}
+	p.message, p.requested = true, !pull // what a pull brings is bounded until it is acknowledged
 	return n + size, nil
+}
+
+// checkPull checks the payload of a pull request, which the server trims: it would send heartbeats without a pause.
+func checkPull(payload []byte) error {
+	var r server.JSApiConsumerGetNextRequest
+	if json.Unmarshal(bytes.TrimSpace(payload), &r) == nil && r.Heartbeat != 0 && r.Heartbeat < minHeartbeat {
+		return fmt.Errorf("idle_heartbeat of a pull request is at least %s", minHeartbeat)
+	}
+	return nil // the server takes a number, too, and answers to anything else with an error
 }
 
 // checkRead checks the payload of a read. The server reads it with the same function, into the same type.
