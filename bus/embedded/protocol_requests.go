@@ -26,8 +26,8 @@ const (
 // request reads what follows the n bytes of the line, and the header, of a request to the server's API at the start of b; size
 // is that of header and payload. It returns 0 if that is incomplete.
 //
-// The server puts the records that a request reads in a queue without a limit, at once, and only then drops a client that
-// does not read them: one request for all of a stream filled the memory.
+// The server puts the records that a request reads in a queue without a limit, and drops a client that does not take them
+// only when it comes to deliver them. So a request reads a bounded number of bytes, and the caller pauses after it.
 func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, error) {
 	payload := size - header
 	if payload > maxAPIRequest {
@@ -51,7 +51,8 @@ func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, e
 	return n + size, nil
 }
 
-// checkPull checks the payload of a pull request, which the server trims: it would send heartbeats without a pause.
+// checkPull checks the payload of a pull request, which the server trims: it would send a heartbeat each time it
+// looks at its requests.
 func checkPull(payload []byte) error {
 	var r server.JSApiConsumerGetNextRequest
 	if json.Unmarshal(bytes.TrimSpace(payload), &r) == nil && r.Heartbeat != 0 && r.Heartbeat < minHeartbeat {
