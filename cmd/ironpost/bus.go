@@ -115,70 +115,6 @@ func (f *bundleFlags) bundle(name string) (string, error) {
 	return filepath.Abs(f.out)
 }
 
-func (a *app) busAddHostCommand() *cobra.Command {
-	var f bundleFlags
-	var modules []string
-	var edge, daemon bool
-	cmd := &cobra.Command{
-		Use:   "add-host <name>",
-		Short: "make the bundle of a host",
-		Long: `Makes a folder with what the modules of another host need to join this bus: the
-authority's certificate, a client certificate, a key for each module, and a
-configuration that names them in /etc/ironpost/bus.
-
-Each key permits what its module does on that host, and nothing else. --daemon
-is for a host whose daemon uses an external bus and makes the streams on it.
-
-With --edge the host runs a daemon with a bus of its own, which forwards its
-alerts and actions to this one and enforces the blocklist of this one.`,
-		Example: `  sudo ironpost bus add-host web-1
-  sudo ironpost bus add-host web-1 --module log-pipeline --module ebpf-engine
-  sudo ironpost bus add-host branch-1 --edge
-  sudo ironpost bus add-host web-1 --replace --out /root/web-1.new`,
-		Args: oneArg,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if f.replace && len(modules) == 0 && !edge && !daemon {
-				cfg, _, err := a.loadConfig()
-				if err != nil {
-					return configError(err)
-				}
-				if modules, err = keyStore(cfg).ModulesOf(args[0]); err != nil {
-					return keyError(err)
-				}
-				if edge = slices.Contains(modules, bus.Edge); edge {
-					modules = nil
-				}
-			}
-			switch {
-			case edge && len(modules) > 0:
-				return usageError(errors.New("--edge has one key for all modules of the host: leave out --module"))
-			case edge && daemon:
-				return usageError(errors.New("--edge is for a daemon with a bus of its own, --daemon for one without: give one of them"))
-			case edge:
-				if cfg, _, err := a.loadConfig(); err == nil && cfg.General.Host == args[0] {
-					return usageError(fmt.Errorf("%s is this daemon's own host (general.host): its edge could speak for this daemon; give the edge another name", args[0]))
-				}
-				modules = []string{bus.Edge}
-				f.config = edgeConfig
-			case len(modules) == 0:
-				modules = bus.ModuleNames()
-			}
-			if daemon {
-				if cfg, _, err := a.loadConfig(); err == nil && cfg.Bus.Listen != "" {
-					return usageError(errors.New("--daemon is for an external bus, but bus.listen is set: this daemon is the bus"))
-				}
-				modules = append(modules, bus.Daemon, bus.Operator)
-			}
-			return a.busAddHost(args[0], modules, f)
-		},
-	}
-	cmd.Flags().StringArrayVar(&modules, "module", nil, "`module` of the host, or operator; may be\nrepeated (default: all modules; with --replace, those\nthat have a key)")
-	cmd.Flags().BoolVar(&edge, "edge", false, "the host has a daemon that forwards to this one")
-	cmd.Flags().BoolVar(&daemon, "daemon", false, "also keys for its daemon and its operators, on an\nexternal bus")
-	f.add(cmd)
-	return cmd
-}
-
 func (a *app) busAccountCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "account",
@@ -205,12 +141,6 @@ read it: nats-server --signal reload, systemctl reload ironpost.`,
 			return err
 		},
 	}
-}
-
-func (a *app) busAddHost(host string, modules []string, f bundleFlags) error {
-	return a.makeBundle(host, host, f, func(s credential.Store, dir string) error {
-		return s.AddHost(host, modules, dir, f.replace, time.Now())
-	})
 }
 
 func (a *app) busAddModuleCommand() *cobra.Command {
