@@ -30,6 +30,7 @@
 //	reflection         servers answer requests that the host did   spoofed               ip
 //	                   not send
 //	connection_flood   one source opens connections too fast       address               ip, port if one
+//	                   for ten seconds
 //
 // The target of a flood is a network, the /24 or /64, if at least 8 of its addresses are hit and
 // none gets most of the packets.

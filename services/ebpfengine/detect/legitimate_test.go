@@ -71,6 +71,9 @@ func TestNormalTrafficHasNoDetections(t *testing.T) {
 				s.udp(at(host("9.9", 7), 123), at(home, 1024+s.rnd.IntN(64_000)), 90)
 			}
 		},
+		"3,000 connections of one client within five seconds": func(s *stage) {
+			s.flood(600, 5*time.Second, func(i int) { s.connect(at(host("10.7", 1), 1024+i), at(home, 443)) })
+		},
 		"a busy web server": func(s *stage) {
 			s.flood(1500, 6*time.Second, func(i int) { s.connect(at(host("10.7", s.rnd.IntN(20_000)), 1024+s.rnd.IntN(60_000)), at(home, 443)) })
 		},
