@@ -73,13 +73,17 @@ func (f *Filter) SetScopes(scopes []Scope) error {
 	var key programScopeKey
 	var have programScope
 	var gone []programScopeKey
-	for all := f.maps.scopes.Iterate(); all.Next(&key, &have); {
+	all := f.maps.scopes.Iterate()
+	for all.Next(&key, &have) {
 		if v, stays := want[key]; stays {
 			v.Packets, v.Bytes = have.Packets, have.Bytes
 			want[key] = v
 		} else {
 			gone = append(gone, key)
 		}
+	}
+	if err := all.Err(); err != nil {
+		return fmt.Errorf("read the scopes: %w", err)
 	}
 	for _, key := range gone {
 		if err := f.maps.scopes.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

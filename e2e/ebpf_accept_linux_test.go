@@ -79,7 +79,7 @@ const (
 	floodFor    = 60 * time.Second
 	floodRate   = 1_000_000 // packets a second, at least
 	messageRate = 600
-	cpuShare    = 0.10
+	cpuShare    = 0.04
 	detectIn    = 1500 * time.Millisecond
 	errorShare  = 0.10
 	growth      = 8 << 20

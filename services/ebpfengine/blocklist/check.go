@@ -132,7 +132,7 @@ func (r *Reconciler) checkScopes(addr netip.Addr, kernel []bpf.Entry, now time.T
 		}
 		expires := b.Expires.UTC()
 		e := Entry{Prefix: b.Prefix, Scope: b.Scope, Bucket: true, Expires: &expires}
-		e.addWords(b)
+		e.addOrigin(b)
 		found = append(found, CheckedBlock{Entry: e})
 	}
 	return found, nil

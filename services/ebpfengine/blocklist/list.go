@@ -162,7 +162,7 @@ func (r *Reconciler) describe(e bpf.Entry) Entry {
 	}
 	expires := e.Expires.UTC()
 	if b, ok := r.block(e.Prefix); ok {
-		out.addWords(b)
+		out.addOrigin(b)
 		expires = b.Expires.UTC()
 	}
 	if !e.Expires.IsZero() {
@@ -171,8 +171,8 @@ func (r *Reconciler) describe(e bpf.Entry) Entry {
 	return out
 }
 
-// addWords adds what the bucket says about an entry, but its expiry.
-func (e *Entry) addWords(b bus.Block) {
+// addOrigin adds who made an entry of the bucket, when and why.
+func (e *Entry) addOrigin(b bus.Block) {
 	created := b.Created.UTC()
 	e.Source, e.Reason, e.Policy, e.AlertID, e.Created = b.Source, b.Reason, b.Policy, b.AlertID, &created
 }

@@ -20,7 +20,7 @@ const maxScopes = 1 << 14
 // says so. They belong to a plan.
 type scopes struct {
 	byKey    map[string]bus.Block      // those of this host and of the hub
-	beyond   int                       // how many did not fit since the bucket was read
+	omitted  int                       // how many did not fit since the bucket was read
 	inForce  map[string]bus.Block      // by the key of this host: what the kernel is to have, at most bpf.MaxScopes
 	prefixes map[netip.Prefix]struct{} // of inForce
 	overflow int                       // those without room
@@ -33,7 +33,7 @@ func newScopes() scopes { return scopes{byKey: map[string]bus.Block{}} }
 func (s *scopes) put(b bus.Block) {
 	key := b.Key()
 	if _, known := s.byKey[key]; !known && len(s.byKey) >= maxScopes {
-		s.beyond++
+		s.omitted++
 		return
 	}
 	s.byKey[key] = b
@@ -42,7 +42,7 @@ func (s *scopes) put(b bus.Block) {
 // replace takes over those of the whole bucket.
 func (s *scopes) replace(blocks []bus.Block) {
 	clear(s.byKey)
-	s.beyond = 0
+	s.omitted = 0
 	for _, b := range blocks {
 		if !b.All() {
 			s.put(b)
@@ -70,7 +70,7 @@ func (s *scopes) wanted() map[string]bus.Block {
 // more or have their first.
 func (s *scopes) choose() (changed []netip.Prefix) {
 	all := s.wanted()
-	s.overflow = s.beyond + max(0, len(all)-bpf.MaxScopes)
+	s.overflow = s.omitted + max(0, len(all)-bpf.MaxScopes)
 	if len(all) > bpf.MaxScopes {
 		keys := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(byImportance(all[a], all[b]), strings.Compare(a, b)) })
 		for _, key := range keys[bpf.MaxScopes:] {
@@ -139,7 +139,7 @@ func (w *writer) writeScopes() {
 	w.recordWrite(len(list), w.deps.Kernel.SetScopes(list))
 }
 
-// describeScopes returns the kernel's scopes of the prefixes that selects, sorted, with the bucket's words.
+// describeScopes returns the kernel's scopes of the prefixes that selects, sorted, with who made them, when and why.
 func (r *Reconciler) describeScopes(selects func(netip.Prefix) bool) ([]Entry, error) {
 	all, err := r.deps.Kernel.Scopes()
 	if err != nil {
@@ -147,7 +147,7 @@ func (r *Reconciler) describeScopes(selects func(netip.Prefix) bool) ([]Entry, e
 	}
 	now := time.Now()
 	r.mu.Lock()
-	words := r.plan.scopes.wanted()
+	origins := r.plan.scopes.wanted()
 	r.mu.Unlock()
 	var entries []Entry
 	for _, s := range all {
@@ -158,9 +158,9 @@ func (r *Reconciler) describeScopes(selects func(netip.Prefix) bool) ([]Entry, e
 			Prefix: s.Prefix, Scope: bus.ScopeOf(s.Protocol, s.Port, s.Rate), Bucket: true, Packets: s.Packets, Bytes: s.Bytes,
 		}
 		expires := s.Expires.UTC()
-		if b, known := words[bus.Block{Prefix: s.Prefix, Scope: e.Scope}.Key()]; known {
+		if b, known := origins[bus.Block{Prefix: s.Prefix, Scope: e.Scope}.Key()]; known {
 			e.Scope = b.Scope
-			e.addWords(b)
+			e.addOrigin(b)
 			expires = b.Expires.UTC()
 		}
 		e.Expires = &expires
