@@ -104,14 +104,14 @@ func TestBlocklistAddRefusesInvalidArguments(t *testing.T) {
 func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 	b := bustest.New(t)
 	engine(t, b, func(blocklist.ListRequest) blocklist.ListResponse {
-		return blocklist.ListResponse{Host: "web1", Protected: []blocklist.ProtectedAddress{
+		return blocklist.ListResponse{Host: "a-name-of-another", Protected: []blocklist.ProtectedAddress{
 			{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway},
 		}}
 	})
 	for _, prefix := range []string{"192.0.2.1", "192.0.0.0/16", "192.0.0.0/8"} {
 		r := on(t, b, "blocklist", "add", prefix)
 		require.Equal(t, exitError, r.code)
-		require.Contains(t, r.err, "192.0.2.1/32 (gateway of web1)")
+		require.Contains(t, r.err, "192.0.2.1/32 (gateway of "+b.Host()+")")
 		require.Contains(t, r.err, "--force")
 	}
 	require.Empty(t, entries(t, b))

@@ -76,17 +76,17 @@ func TestRealCaptures(t *testing.T) {
 func TestAbortedConnectionsAreNotForged(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
-	found, _ := replayFile(t, "health checks", handshakes(t, layers.TCP{RST: true, ACK: true}))
+	found, _ := replayFile(t, "health checks", handshakes(t, 1, layers.TCP{RST: true, ACK: true}))
 	require.Empty(t, found)
-	found, _ = replayFile(t, "forged", handshakes(t, layers.TCP{RST: true}))
+	found, _ = replayFile(t, "forged", handshakes(t, 12345, layers.TCP{RST: true}))
 	detecttest.Require(t, &detecttest.Attack{
 		Name: detect.SYNFlood, Actor: "203.0.113.66", Target: event.Endpoint{IP: "198.51.100.5", Port: 443},
 	}, found)
 }
 
 // handshakes returns a capture of 200 connections a second for ten seconds, each ended by
-// the server at once.
-func handshakes(t testing.TB, end layers.TCP) io.Reader {
+// the server at once. The client acknowledges a sequence number; right is 1.
+func handshakes(t testing.TB, acknowledges uint32, end layers.TCP) io.Reader {
 	t.Helper()
 	var file bytes.Buffer
 	w := pcapgo.NewWriter(&file)
@@ -107,7 +107,7 @@ func handshakes(t testing.TB, end layers.TCP) io.Reader {
 		end.SrcPort, end.DstPort = 443, from
 		write(client, server, layers.TCP{SrcPort: from, DstPort: 443, SYN: true})
 		write(server, client, layers.TCP{SrcPort: 443, DstPort: from, SYN: true, ACK: true})
-		write(client, server, layers.TCP{SrcPort: from, DstPort: 443, ACK: true})
+		write(client, server, layers.TCP{SrcPort: from, DstPort: 443, ACK: true, Ack: acknowledges})
 		write(server, client, end)
 		at = at.Add(time.Millisecond)
 	}
