@@ -38,15 +38,15 @@ type protocolParser struct {
 	payload int  // bytes of the current message's payload that are still to come
 	message bool // in a message: its payload, then CRLF
 
-	requested bool // what was accepted ends in a request to the server's API, and the caller must pause
+	page bool // what was accepted ends in a request for many records, and the caller must pause
 }
 
-// accept returns how many leading bytes of b the server may have. The rest is to be given again: if requested is set it may be
+// accept returns how many leading bytes of b the server may have. The rest is to be given again: if page is set it may be
 // anything, else it is, with what follows, an incomplete line with its headers or its request, at most
 // maxControlLine+maxHeaderBlock+maxAPIRequest bytes. After an error the connection must be closed.
 func (p *protocolParser) accept(b []byte) (n int, err error) {
-	p.requested = false
-	for n < len(b) && !p.requested {
+	p.page = false
+	for n < len(b) && !p.page {
 		step, err := p.step(b[n:])
 		if err != nil || step == 0 {
 			return n, err // what was refused is not forwarded

@@ -27,7 +27,8 @@ const (
 // is that of header and payload. It returns 0 if that is incomplete.
 //
 // The server puts the records that a request reads in a queue without a limit, and drops a client that does not take them
-// only when it comes to deliver them. So a request reads a bounded number of bytes, and the caller pauses after it.
+// only when it comes to deliver them. So a request reads a bounded number of bytes, and the caller pauses after one that reads many
+// records. It does not after others: a guard looks each address up in the blocklist.
 func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, error) {
 	payload := size - header
 	if payload > maxAPIRequest {
@@ -37,17 +38,17 @@ func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, e
 		return 0, nil
 	}
 	var err error
-	pull := bytes.HasPrefix(subject, []byte(pullPrefix))
+	page := false
 	switch {
-	case pull:
+	case bytes.HasPrefix(subject, []byte(pullPrefix)): // what a pull brings is bounded until it is acknowledged
 		err = checkPull(b[n+header : n+size])
 	case payload > 0 && bytes.HasPrefix(subject, []byte(readPrefix)):
-		err = checkRead(b[n+header : n+size])
+		page, err = checkRead(b[n+header : n+size])
 	}
 	if err != nil {
 		return 0, err
 	}
-	p.message, p.requested = true, !pull // what a pull brings is bounded until it is acknowledged
+	p.message, p.page = true, page
 	return n + size, nil
 }
 
@@ -61,17 +62,18 @@ func checkPull(payload []byte) error {
 	return nil // the server takes a number, too, and answers to anything else with an error
 }
 
-// checkRead checks the payload of a read. The server reads it with the same function, into the same type.
-func checkRead(payload []byte) error {
+// checkRead checks the payload of a read, and reports whether it reads more than one record. The server reads it with the same
+// function, into the same type.
+func checkRead(payload []byte) (page bool, err error) {
 	var r server.JSApiMsgGetRequest
 	if err := json.Unmarshal(payload, &r); err != nil {
-		return errors.New("a read is a JSON object")
+		return false, errors.New("a read is a JSON object")
 	}
 	if len(r.MultiLastFor) > 0 {
-		return errors.New("multi_last is not allowed: read last_by_subj one by one")
+		return false, errors.New("multi_last is not allowed: read last_by_subj one by one")
 	}
 	if r.Batch != 0 && (r.MaxBytes <= 0 || r.MaxBytes > bus.PageBytes) {
-		return fmt.Errorf("a read with batch needs max_bytes of at most %d", bus.PageBytes)
+		return false, fmt.Errorf("a read with batch needs max_bytes of at most %d", bus.PageBytes)
 	}
-	return nil
+	return r.Batch != 0, nil
 }

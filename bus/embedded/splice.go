@@ -20,9 +20,9 @@ const (
 	spliceStall = 2 * writeDeadline
 	// connectTime bounds what a client takes to show its key.
 	connectTime = 2 * time.Second
-	// requestPause follows a request to the server's API, so that the server notices a client that does not read the
-	// answers before it has made many.
-	requestPause = 5 * time.Millisecond
+	// pagePause follows a request for many records, so that the server notices a client that does not read them before it
+	// has asked for more.
+	pagePause = 5 * time.Millisecond
 )
 
 // splice copies between a client and the server, both ways, until either side ends,
@@ -99,8 +99,8 @@ func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, st
 		if refusal != nil {
 			return &protocolError{refusal}
 		}
-		if parser.requested {
-			time.Sleep(requestPause)
+		if parser.page {
+			time.Sleep(pagePause)
 			continue
 		}
 		n, err := client.Read(buf[held:])
