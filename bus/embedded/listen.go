@@ -37,15 +37,15 @@ func (s *Server) openRemoteProxy() error {
 // remoteHandshake requires TLS 1.3 and a certificate, and then a key of the keys' folder.
 func (s *Server) remoteHandshake() handshake {
 	return handshake{
-		accept: func(net.Conn) error { return nil },
-		greet:  s.greetRemote,
-		admit:  admitKeys(func(public string) string { return s.remote.Load().inboxes[public] }),
-		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
+		accept:   func(net.Conn) error { return nil },
+		sendInfo: s.sendInfoWithTLS,
+		admit:    admitKeys(func(public string) string { return s.remote.Load().inboxes[public] }),
+		reject:   func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
 }
 
-// greetRemote sends info in clear, as a server that requires TLS does, and makes the handshake.
-func (s *Server) greetRemote(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
+// sendInfoWithTLS sends info in clear, as a server that requires TLS does, and makes the handshake.
+func (s *Server) sendInfoWithTLS(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(remoteTimeout))

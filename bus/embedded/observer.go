@@ -38,9 +38,9 @@ func loopback(address string) (string, error) {
 // observer.
 func observerHandshake() handshake {
 	return handshake{
-		accept: func(net.Conn) error { return nil },
-		greet:  greetPlainly,
-		admit:  admitObservers,
-		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
+		accept:   func(net.Conn) error { return nil },
+		sendInfo: sendInfoInClear,
+		admit:    admitObservers,
+		reject:   func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
 }

@@ -29,14 +29,14 @@ const (
 var localLimits = limits{total: maxClients, pending: maxClients, fromSource: maxClients, perKey: maxClients}
 
 // handshake is what a proxy does before it splices a connection. accept refuses one by
-// returning an error, after it has written the reason to the client; greet sends the
+// returning an error, after it has written the reason to the client; sendInfo sends the
 // server's INFO and returns the connection to go on with; admit decides by the key that the
 // client shows; reject writes that there are too many.
 type handshake struct {
-	accept func(net.Conn) error
-	greet  func(context.Context, net.Conn, server.Info) (net.Conn, error)
-	admit  admission
-	reject func(net.Conn)
+	accept   func(net.Conn) error
+	sendInfo func(context.Context, net.Conn, server.Info) (net.Conn, error)
+	admit    admission
+	reject   func(net.Conn)
 }
 
 // proxy is a listener whose connections become in-memory connections of the server, within
@@ -123,7 +123,7 @@ func (p *proxy) start(c net.Conn) {
 
 // serveClient serves c until either side ends. A panic ends this connection alone.
 func (p *proxy) serveClient(ctx context.Context, c net.Conn) {
-	err := task.Call(ctx, "client of bus listener "+p.name, func(ctx context.Context) error { return p.speak(ctx, c) })
+	err := task.Call(ctx, "client of bus listener "+p.name, func(ctx context.Context) error { return p.connect(ctx, c) })
 	if panicked, ok := errors.AsType[*task.PanicError](err); ok {
 		p.log.WithError(err).WithField("stack", string(panicked.Stack)).Error("bus listener panicked, connection closed")
 		return
@@ -134,8 +134,8 @@ func (p *proxy) serveClient(ctx context.Context, c net.Conn) {
 	}
 }
 
-// speak greets c and splices it with the server. It returns why c was refused.
-func (p *proxy) speak(ctx context.Context, c net.Conn) error {
+// connect sends c the server's INFO and splices it with the server. It returns why c was refused.
+func (p *proxy) connect(ctx context.Context, c net.Conn) error {
 	_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
 	if err := p.handshake.accept(c); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (p *proxy) speak(ctx context.Context, c net.Conn) error {
 	if err != nil {
 		return nil //nolint:nilerr // the server stops
 	}
-	client, err := p.handshake.greet(ctx, c, info)
+	client, err := p.handshake.sendInfo(ctx, c, info)
 	if err != nil {
 		return err
 	}
@@ -202,8 +202,8 @@ func writeInfo(c net.Conn, info server.Info) error {
 	return err
 }
 
-// greetPlainly sends info, and goes on without encryption.
-func greetPlainly(_ context.Context, c net.Conn, info server.Info) (net.Conn, error) {
+// sendInfoInClear sends info, and goes on without encryption.
+func sendInfoInClear(_ context.Context, c net.Conn, info server.Info) (net.Conn, error) {
 	_ = writeInfo(c, info) // a client that has left ends its splice
 	return c, nil
 }

@@ -35,8 +35,8 @@ func TestPanicEndsOneClientAlone(t *testing.T) {
 			}
 			return nil
 		},
-		greet: greetPlainly,
-		admit: admitObservers,
+		sendInfo: sendInfoInClear,
+		admit:    admitObservers,
 	}, localLimits, echo, log)
 	p.serve()
 	first, err := net.Dial("tcp", l.Addr().String())
