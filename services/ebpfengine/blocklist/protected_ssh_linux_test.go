@@ -147,11 +147,18 @@ func forgeSession(t testing.TB, user uint32, conn *os.File) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		require.NoError(t, in.Close())
 		require.NoError(t, cmd.Wait())
 	})
+	// Start returns before the kernel has set the name and title of the new program; its first output comes after.
+	_, err = in.Write([]byte{'.'})
+	require.NoError(t, err)
+	_, err = io.ReadFull(out, make([]byte, 1))
+	require.NoError(t, err)
 }
 
 func TestRemoteLoginsOfUtmp(t *testing.T) {
