@@ -22,7 +22,7 @@ func normalize(p netip.Prefix) (netip.Prefix, error) {
 }
 
 // index counts, for each bit of the Bloom filter and of the coarse bitmaps and for each length, the prefixes in the kernel's lists
-// that set it, so that bits can be cleared again.
+// that set it, so that bits can be cleared again. The counts of a bitmap are allocated when it is first used: most lists need few.
 type index struct {
 	seed         seeds
 	bloom        []uint64
@@ -53,8 +53,6 @@ const coarseBits = 1 << 16
 func newIndex(f *programFilter) *index {
 	x := &index{
 		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
-		coarse4: make([]uint32, coarseBits), allow4: make([]uint32, coarseBits),
-		coarse32: make([]uint32, coarseBits), allow32: make([]uint32, coarseBits), coarse48: make([]uint32, coarseBits), allow48: make([]uint32, coarseBits),
 		netLengths4: &netLengths{}, netLengths32: &netLengths{}, netLengths48: &netLengths{}, lengths: map[lengthKey]int{}, filter: f,
 	}
 	x.stale.bloom.end, x.stale.netLengths4.end = len(x.bloom), coarseBits
@@ -119,9 +117,9 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		for i := range 1 << max(0, 16-p.Bits()) {
 			at := first + i
 			at = at>>8 | at&255<<8
-			countBit(x.coarse4, &x.filter.Prefix4, at, delta)
+			countBit(&x.coarse4, &x.filter.Prefix4, at, delta)
 			if allow {
-				countBit(x.allow4, &x.filter.AllowPrefix4, at, delta)
+				countBit(&x.allow4, &x.filter.AllowPrefix4, at, delta)
 			} else {
 				x.filter.NetLengths4[at] = x.netLengths4.count(at, p.Bits(), delta)
 				x.stale.netLengths4.touch(at)
@@ -136,9 +134,9 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 	f := x.filter
 	if p.Bits() < 48 {
 		at := int((a.Hi & 0xffffffff) * x.seed[0] >> 48) // net32 of src/filter.h
-		countBit(x.coarse32, &f.Prefix32, at, delta)
+		countBit(&x.coarse32, &f.Prefix32, at, delta)
 		if allow {
-			countBit(x.allow32, &f.AllowPrefix32, at, delta)
+			countBit(&x.allow32, &f.AllowPrefix32, at, delta)
 			return
 		}
 		f.NetLengths32[at] = x.netLengths32.count(at, p.Bits(), delta)
@@ -146,9 +144,9 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		return
 	}
 	at := int((a.Hi & 0xffffffffffff) * x.seed[1] >> 48) // net48
-	countBit(x.coarse48, &f.Prefix48, at, delta)
+	countBit(&x.coarse48, &f.Prefix48, at, delta)
 	if allow {
-		countBit(x.allow48, &f.AllowPrefix48, at, delta)
+		countBit(&x.allow48, &f.AllowPrefix48, at, delta)
 		return
 	}
 	f.NetLengths48[at] = x.netLengths48.count(at, p.Bits(), delta)
@@ -173,9 +171,12 @@ func (x *index) countShort(p netip.Prefix, allow bool, delta int) {
 }
 
 // countBit counts a prefix at a bit and sets or clears the bit.
-func countBit(holders []uint32, bits *[coarseBits / 64]uint64, at, delta int) {
-	holders[at] += uint32(delta)
-	if holders[at] == 0 {
+func countBit(holders *[]uint32, bits *[coarseBits / 64]uint64, at, delta int) {
+	if *holders == nil {
+		*holders = make([]uint32, coarseBits)
+	}
+	(*holders)[at] += uint32(delta)
+	if (*holders)[at] == 0 {
 		bits[at/64] &^= 1 << (at % 64)
 	} else {
 		bits[at/64] |= 1 << (at % 64)
@@ -207,7 +208,7 @@ func (x *index) allowBloom(prefixes []netip.Prefix) (bloom [1024]uint64) {
 // it is first used.
 type netLengths struct {
 	counts [128]*[coarseBits]uint16
-	held   [coarseBits][2]uint64 // a bit for each length with a prefix
+	held   [][2]uint64 // a bit for each length with a prefix; nil before the first
 }
 
 // tooManyLengths is TOO_MANY of src/filter.h.
@@ -215,6 +216,9 @@ const tooManyLengths = ^uint32(0)
 
 // count counts a prefix and returns the lengths in the kernel's format. A count of 65,535 stays.
 func (n *netLengths) count(at, bits, delta int) uint32 {
+	if n.held == nil {
+		n.held = make([][2]uint64, coarseBits)
+	}
 	if n.counts[bits] == nil {
 		n.counts[bits] = new([coarseBits]uint16)
 	}

@@ -14,12 +14,11 @@ type lengthList struct {
 }
 
 func lengthLists(mem memory) map[[2]bool]*lengthList {
-	var f programFilter
 	return map[[2]bool]*lengthList{
-		{false, false}: {mem, unsafe.Offsetof(f.BlockLengths4), unsafe.Offsetof(f.BlockLength4), nil},
-		{false, true}:  {mem, unsafe.Offsetof(f.AllowLengths4), unsafe.Offsetof(f.AllowLength4), nil},
-		{true, false}:  {mem, unsafe.Offsetof(f.BlockLengths6), unsafe.Offsetof(f.BlockLength6), nil},
-		{true, true}:   {mem, unsafe.Offsetof(f.AllowLengths6), unsafe.Offsetof(f.AllowLength6), nil},
+		{false, false}: {mem, unsafe.Offsetof(programFilter{}.BlockLengths4), unsafe.Offsetof(programFilter{}.BlockLength4), nil},
+		{false, true}:  {mem, unsafe.Offsetof(programFilter{}.AllowLengths4), unsafe.Offsetof(programFilter{}.AllowLength4), nil},
+		{true, false}:  {mem, unsafe.Offsetof(programFilter{}.BlockLengths6), unsafe.Offsetof(programFilter{}.BlockLength6), nil},
+		{true, true}:   {mem, unsafe.Offsetof(programFilter{}.AllowLengths6), unsafe.Offsetof(programFilter{}.AllowLength6), nil},
 	}
 }
 

@@ -158,11 +158,11 @@ func (f *Filter) openMemory() (err error) {
 	if f.bloom, err = mapMemory(f.maps.bloom); err != nil {
 		return err
 	}
-	var existing programFilter
-	if err := load(f.filter, 0, &existing); err != nil {
+	err = errors.Join(load(f.filter, unsafe.Offsetof(f.mirror.Seed), &f.mirror.Seed),
+		load(f.filter, unsafe.Offsetof(f.mirror.BloomWords), &f.mirror.BloomWords))
+	if err != nil {
 		return err
 	}
-	f.mirror = programFilter{Seed: existing.Seed, BloomWords: existing.BloomWords}
 	f.index = newIndex(&f.mirror)
 	f.lengths = lengthLists(f.filter)
 	for _, l := range f.lengths {
