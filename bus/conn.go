@@ -119,6 +119,7 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 		nats.ReconnectWait(50 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 500*time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
+		nats.SyncQueueLen(maxServices), // no request has more answers; the client allocates room for all of them each time
 		nats.ErrorHandler(c.onError),
 		nats.DisconnectErrHandler(c.onDisconnect),
 		nats.ReconnectHandler(c.onReconnect),

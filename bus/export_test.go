@@ -54,3 +54,10 @@ func (c *Conn) PurgeNearlyFull(ctx context.Context, cfg MaintenanceConfig) (Main
 	}
 	return report, nil
 }
+
+// PauseOfMaintenance makes one maintenance pass and returns the pause after it.
+func (c *Conn) PauseOfMaintenance(ctx context.Context, cfg MaintenanceConfig) (time.Duration, error) {
+	m := c.newMaintenance(cfg)
+	report, err := m.pass(ctx)
+	return m.pause(report), err
+}

@@ -14,7 +14,8 @@ type MaintenanceConfig struct {
 	// Durables are those of the table: only they may stop a producer.
 	Durables []Durable
 	// Interval is the time between two passes (default 1 s). After a pass that purged, the
-	// next one follows ten times as soon.
+	// next one follows ten times as soon; while every stream has much room and every
+	// durable of the table is there, five times as late.
 	Interval time.Duration
 	// StaleAfter is how long a durable that is not of the table stays when it is not used
 	// (default 7 days).
@@ -41,6 +42,7 @@ type maintenance struct {
 	cfg     MaintenanceConfig
 	started time.Time
 
+	calm         bool                 // the last pass found much room, and every durable of the table
 	staleChecked time.Time            // when stale durables were last looked for
 	doneThrough  map[string]uint64    // by durable of the table: what it last was done with
 	missingSince map[string]time.Time // by durable of the table
@@ -64,11 +66,7 @@ func (c *Conn) RunMaintenance(ctx context.Context, cfg MaintenanceConfig, each f
 		case each != nil:
 			each(report)
 		}
-		next := m.cfg.Interval
-		if len(report.Purged) > 0 { // the room may soon be used up, and the producers of a small stream wait
-			next = max(next/10, 1)
-		}
-		ticker.Reset(next)
+		ticker.Reset(m.pause(report))
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -90,7 +88,24 @@ func (c *Conn) newMaintenance(cfg MaintenanceConfig) *maintenance {
 	return &maintenance{c: c, cfg: cfg, started: time.Now(), doneThrough: map[string]uint64{}, missingSince: map[string]time.Time{}}
 }
 
+// muchRoom is more than producers fill between two passes of a calm maintenance: 50 MB/s.
+const muchRoom = 256 << 20
+
+// pause returns how long to wait after a pass.
+func (m *maintenance) pause(report MaintenanceReport) time.Duration {
+	switch {
+	case len(report.Purged) > 0: // the room may soon be used up, and the producers of a small stream wait
+		return max(m.cfg.Interval/10, 1)
+	case m.calm:
+		return 5 * m.cfg.Interval
+	default:
+		return m.cfg.Interval
+	}
+}
+
 func (m *maintenance) pass(ctx context.Context) (MaintenanceReport, error) {
+	m.calm = false
+	tight := false
 	report := MaintenanceReport{Purged: map[StreamName]uint64{}, Reasons: map[string][]string{}}
 	for _, name := range []StreamName{Packets, Alerts, Actions} {
 		s, err := m.c.streamState(ctx, name, m.cfg.Durables)
@@ -101,12 +116,14 @@ func (m *maintenance) pass(ctx context.Context) (MaintenanceReport, error) {
 			if err := m.purge(ctx, s, &report); err != nil {
 				return report, fmt.Errorf("purge %s: %w", name, err)
 			}
+			tight = tight || s.highMark()-float64(s.Bytes) < muchRoom
 		}
 		if err := m.restoreDurables(ctx, s, &report); err != nil {
 			return report, err
 		}
 	}
 	err := m.removeStale(ctx, &report)
+	m.calm = err == nil && !tight && len(m.missingSince) == 0
 	return report, err
 }
 

@@ -223,6 +223,22 @@ func TestMaintenanceRunsSoonAfterAPurge(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+// Maintenance that finds much room and every durable waits longer.
+func TestMaintenancePausesWhileItIsCalm(t *testing.T) {
+	t.Parallel()
+	pause := func(b *bustest.Bus, table []bus.Durable) time.Duration {
+		pause, err := b.Admin().PauseOfMaintenance(within(t, patience), bus.MaintenanceConfig{Durables: table})
+		require.NoError(t, err)
+		return pause
+	}
+	roomy, small := bustest.New(t, bustest.WithLimits(bus.Limits{MaxStoreBytes: 4 << 30})), bustest.New(t, tight())
+	missing := durable(t, roomy, bus.ContainerGuard)
+	missing.Name = "missing"
+	require.Equal(t, 5*time.Second, pause(roomy, roomy.Durables()))
+	require.Equal(t, time.Second, pause(roomy, append(roomy.Durables(), missing)))
+	require.Equal(t, time.Second, pause(small, small.Durables()))
+}
+
 // A durable that is not of the table is removed when it was not used for long, also if
 // its consumer died with a delivery unacknowledged.
 func TestMaintenanceRemovesAStaleDurable(t *testing.T) {
