@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -151,6 +152,7 @@ func (s *Supervisor) awaitReady(ctx context.Context) {
 	s.ready.Store(true)
 	s.notify(s.opts.Notify.Ready("running"))
 	s.log.WithField("start_time", time.Since(s.opts.Began).Round(time.Millisecond)).Info("ready")
+	debug.FreeOSMemory() // most of what the start allocated is garbage, and the runtime would keep its pages
 }
 
 // Ready reports whether every module was started and the stop has not begun.
