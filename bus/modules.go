@@ -1,6 +1,10 @@
 package bus
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ironpost/ironpost/event"
+)
 
 // The names of the modules, as in subjects, durables and logs.
 const (
@@ -23,6 +27,9 @@ type Module struct {
 	Reads    []string       // buckets
 	Writes   []string       // buckets
 	Asks     []Question     // verbs of other modules of its host
+
+	// Ceiling is the strongest trust that its records may claim, see Conn.Ceiling.
+	Ceiling event.Trust
 }
 
 // Question is a verb of a module that another module may ask.
@@ -44,9 +51,9 @@ func SinkName(module, sink string) string { return module + "-" + sink }
 
 // modules is the table.
 var modules = []Module{
-	{Name: EBPFEngine, Produces: []StreamName{Packets, Actions}, Reads: []string{BlocklistBucket}},
-	{Name: LogPipeline, Produces: []StreamName{Alerts}, Consumes: []Subscription{{Stream: Packets}}},
-	{Name: SBOMScanner, Produces: []StreamName{Alerts}},
+	{Name: EBPFEngine, Produces: []StreamName{Packets, Actions}, Reads: []string{BlocklistBucket}, Ceiling: event.TrustKernel},
+	{Name: LogPipeline, Produces: []StreamName{Alerts}, Consumes: []Subscription{{Stream: Packets}}, Ceiling: event.TrustKernel},
+	{Name: SBOMScanner, Produces: []StreamName{Alerts}, Ceiling: event.TrustContainer},
 	{
 		Name: ContainerGuard, Produces: []StreamName{Actions}, Consumes: []Subscription{{Stream: Alerts, FromNew: true}},
 		Reads: []string{BlocklistBucket, TrustBucket}, Writes: []string{BlocklistBucket},

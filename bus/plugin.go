@@ -1,16 +1,9 @@
 package bus
 
-import "slices"
+import (
+	"slices"
 
-// Trust is what the alerts of a plug-in may cause.
-type Trust string
-
-// The trust that an operator gives a plug-in.
-const (
-	// Unproven alerts cause proposals: the guard reports what it would do.
-	Unproven Trust = "unproven"
-	// Peer alerts are answered on their host; a block, which holds on every host, is proposed.
-	Peer Trust = "peer"
+	"github.com/ironpost/ironpost/event"
 )
 
 // Plugin is a module of another author. It is in no table: its key says what it may do.
@@ -18,7 +11,7 @@ type Plugin struct {
 	Name    string // one token that no module of the table has
 	Host    string
 	Publish []StreamName // Alerts
-	Trust   Trust
+	Trust   event.Trust  // its ceiling: TrustUnproven or TrustPeer
 }
 
 // reservedNames are no plug-in's, because other connections have them.

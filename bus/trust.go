@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"errors"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // trustKey is the key of a plug-in in TrustBucket.
@@ -40,24 +42,23 @@ func (c *Conn) SetTrust(ctx context.Context, plugins []Plugin) error {
 	return nil
 }
 
-// TrustOf returns the trust of the plug-in name on host, Unproven for one without an entry. It
-// needs the permission to read TrustBucket.
-func (c *Conn) TrustOf(ctx context.Context, name, host string) (Trust, error) {
+// Ceiling returns the strongest trust that a record may claim that module published for host: that
+// of its row in the table of modules, for a plug-in what the operator gave it, and TrustUnproven for
+// one that nobody gave any. It needs the permission to read TrustBucket.
+func (c *Conn) Ceiling(ctx context.Context, module, host string) (event.Trust, error) {
+	if m, ours := moduleNamed(module); ours {
+		return m.Ceiling, nil
+	}
 	kv, err := c.KV(ctx, TrustBucket)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", err
 	}
 	if err != nil {
-		return Unproven, nil // a bus made by an earlier version
+		return event.TrustUnproven, nil // a bus made by an earlier version
 	}
-	value, _, err := kv.Get(ctx, trustKey(name, host))
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return Unproven, nil
-	case err != nil:
+	value, _, err := kv.Get(ctx, trustKey(module, host))
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", err
-	case Trust(value) == Peer:
-		return Peer, nil
 	}
-	return Unproven, nil
+	return event.Trust(value).AtMost(event.TrustPeer), nil
 }

@@ -57,6 +57,12 @@ type Alert struct {
 	Totals map[string]uint64 `json:"totals,omitempty"`
 	Ports  []uint16          `json:"ports,omitempty"`
 
+	// Origin says where the event came from, and Trust how far that is proven. Of a correlation, Origin is that of the
+	// last event and Trust the weakest of all. LogHost is the host that the line names; Host stays that of the module.
+	Origin  *Origin `json:"origin,omitempty"`
+	Trust   Trust   `json:"trust,omitempty"`
+	LogHost string  `json:"log_host,omitempty"`
+
 	DedupKey   string       `json:"dedup_key"`
 	Incomplete []Incomplete `json:"incomplete,omitempty"`
 }
@@ -162,6 +168,8 @@ func (a *Alert) clamp() {
 	a.Description = Shorten(a.Description, maxText)
 	a.User = Shorten(a.User, maxName)
 	a.DedupKey = Shorten(a.DedupKey, maxText)
+	a.Origin.clamp()
+	a.LogHost = Shorten(a.LogHost, maxName)
 	a.Rule.Tags = first(a.Rule.Tags, maxTags)
 	a.Findings = clampFindings(first(a.Findings, MaxFindings))
 	a.Vulnerability.clamp()

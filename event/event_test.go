@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // golden holds the full form of every record on the wire.
 func golden() map[string]any {
 	at := time.Date(2026, 3, 14, 15, 9, 26, 535000000, time.UTC)
-	expiry := at.Add(time.Hour)
+	expiry, uid := at.Add(time.Hour), uint32(1000)
 	container := &event.Container{ID: "4f6c1b2a9d3e", Name: "shop-web-1", Image: "shop/web:1.4"}
 	counts := map[string]uint64{"announcement": 1, "probes": 1002, "ports": 1000, "refused": 991}
 	return map[string]any{
@@ -46,6 +46,9 @@ func golden() map[string]any {
 			Matched:  []event.Matched{{Field: "action", Value: "login_failed", Why: "action: login_failed"}},
 			Series:   "6a70d35a11c0ffee1234569b1de2c44f", Revision: 3, State: event.Ongoing,
 			Peak: 300_000, Totals: map[string]uint64{"packets": 1_200_000, "sources": 4000}, Ports: []uint16{80, 443},
+			Origin:     &event.Origin{Transport: event.TransportSyslogTCP, Peer: "192.0.2.9:40312", UID: &uid, Exe: "/usr/sbin/sshd", Unit: "ssh.service", Source: "/var/log/auth.log", Container: "4f6c1b2a9d3e"},
+			Trust:      event.TrustUnproven,
+			LogHost:    "web-1.example.org",
 			DedupKey:   "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11|ip:192.0.2.7",
 			Incomplete: []event.Incomplete{{Counter: "udp_dropped", Amount: 3}},
 		},
@@ -83,6 +86,7 @@ func golden() map[string]any {
 		"log": &event.Log{
 			ID: "5d41402abc4b2a76", Schema: event.Schema, TraceID: "00000000000000000000000000000002", Time: at, Received: at, Host: "web-1", Source: "file:/var/log/auth.log",
 			Process: "sshd", Message: "Accepted publickey for deploy", Fields: map[string]string{"user": "deploy", "pid": "811"},
+			Origin: &event.Origin{Transport: event.TransportFile, Source: "/var/log/auth.log"}, Trust: event.TrustUnproven, LogHost: "web-1",
 		},
 		"module_health": &event.ModuleHealth{
 			Name: "log-pipeline", Host: "web-1", Enabled: true, Status: event.Degraded, Reasons: []string{"rule file local.yml:3:1: title is missing"},

@@ -10,7 +10,7 @@ const maxLine = 32 << 10
 
 // Log is a log line as PostgreSQL holds it; no module publishes it. Source is where
 // it was read, such as "file:/var/log/auth.log" or "syslog"; Received is when Ironpost read
-// it, Time is the time in the line.
+// it, Time is the time in the line. Origin, Trust and LogHost are those of Alert.
 type Log struct {
 	ID       string            `json:"id"`
 	Schema   int               `json:"schema"`
@@ -22,6 +22,9 @@ type Log struct {
 	Process  string            `json:"process,omitempty"`
 	Message  string            `json:"message"`
 	Fields   map[string]string `json:"fields,omitempty"`
+	Origin   *Origin           `json:"origin,omitempty"`
+	Trust    Trust             `json:"trust,omitempty"`
+	LogHost  string            `json:"log_host,omitempty"`
 }
 
 // Meta implements Record.
@@ -34,6 +37,8 @@ func (l *Log) Validate() error {
 
 func (l *Log) clamp() {
 	l.Message = Shorten(l.Message, maxLine)
+	l.Origin.clamp()
+	l.LogHost = Shorten(l.LogHost, maxName)
 	if len(l.Fields) > MaxLogFields {
 		l.Fields = nil
 	}

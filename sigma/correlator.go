@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
@@ -34,6 +35,9 @@ type CorrelationMatch struct {
 	// QuietUntil is the event time from which the group can fire again if no
 	// further event keeps the condition true: Last plus the timespan.
 	QuietUntil time.Time
+	// LowestRank is the lowest Event.Rank in that window, also of the events that
+	// inner correlations counted.
+	LowestRank uint8
 	// Samples are the newest events of the window, in order of arrival.
 	Samples []Sample
 	// Silent is set for a correlation that only serves other correlations
@@ -117,7 +121,7 @@ func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
 	o := observation{c: c, event: ev, at: ev.Time.UnixNano()}
 	for _, m := range matches {
 		for _, d := range c.rs.ruleDependents[m.Rule] {
-			o.count(d, nil)
+			o.count(d, nil, ev.Rank)
 		}
 	}
 	return o.out
@@ -133,8 +137,8 @@ type observation struct {
 
 // count adds the event to one correlation, and to the correlations that refer
 // to that one if it is true. inner is the group of the correlation that d
-// belongs to, nil if d belongs to a rule.
-func (o *observation) count(d dependent, inner *group) {
+// belongs to, nil if d belongs to a rule; rank is that of what is counted.
+func (o *observation) count(d dependent, inner *group, rank uint8) {
 	k := &o.c.rs.compiledCorrelations[d.correlation]
 	values, grouped := o.fieldValues(k.groupBy[d.rule], inner)
 	counted, complete := o.fieldValues(k.fields[d.rule], inner)
@@ -147,16 +151,17 @@ func (o *observation) count(d dependent, inner *group) {
 		return // counted already, for another of its rules
 	}
 	g.lastSeq = o.c.seq
-	fire, holds := o.c.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted)}, o.sample(k.correlation.Rules[d.rule]))
+	fire, holds := o.c.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted), rank: rank}, o.sample(k.correlation.Rules[d.rule]))
 	if fire != nil {
 		o.out = append(o.out, g.match(fire))
 	}
 	if fire == nil && holds == nil {
 		return
 	}
+	rank = g.lowestRank(cmp.Or(fire, holds))
 	for _, outer := range k.dependents {
 		if fire != nil || o.c.rs.compiledCorrelations[outer.correlation].temporal() {
-			o.count(outer, g)
+			o.count(outer, g, rank)
 		}
 	}
 }

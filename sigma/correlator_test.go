@@ -545,3 +545,32 @@ func TestCorrelationProblemsAreReported(t *testing.T) {
 		require.ErrorContains(t, err, "f.yml:21:9: correlations of type "+kind+" are not evaluated", kind)
 	}
 }
+
+// The rank of a match is the lowest of the events in its window, also through inner correlations and over a restart.
+func TestLowestRankOfAMatch(t *testing.T) {
+	t.Parallel()
+	outer := "type: temporal\nrules: [x1, b]\ngroup-by: [ip]\ntimespan: 1m\ngenerate: true"
+	rs := compile(t, correlated(countOfA, outer), sigma.Options{})
+	for _, tt := range []struct {
+		name, line   string
+		ranks        []uint8
+		inner, outer int // -1: does not fire
+	}{
+		{"all the same", "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 3, 3, 3}, 3, 3},
+		{"one weak event", "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 1, 4, 4}, 1, 1},
+		{"outside of the window", "0:a/1 20:a/1 21:a/1 22:a/1 23:b/1", []uint8{0, 2, 3, 2, 4}, 2, 2},
+		{"only the outer is weak", "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 3, 3, 1}, 3, 1},
+	} {
+		c := rs.NewCorrelator()
+		got := map[string]int{"X1": -1, "X2": -1}
+		for i, s := range steps(tt.line) {
+			ev := s.event()
+			ev.Rank = tt.ranks[i]
+			for _, m := range c.Observe(ev, rs.Match(ev)) {
+				got[m.Correlation.Title] = int(m.LowestRank)
+			}
+			c = restored(t, rs, c)
+		}
+		require.Equal(t, map[string]int{"X1": tt.inner, "X2": tt.outer}, got, tt.name)
+	}
+}

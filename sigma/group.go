@@ -2,6 +2,7 @@ package sigma
 
 import (
 	"container/list"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -16,6 +17,7 @@ type entry struct {
 	at    int64 // ns since 1970
 	rule  int   // index into Correlation.Rules
 	value string
+	rank  uint8 // Event.Rank
 }
 
 // interval is the time of a window that fired, extended while it stays true.
@@ -99,11 +101,12 @@ func (g *group) slice(low, high int) {
 	}
 }
 
-// compact removes the middle one of three newest entries of the same rule: only
+// compact removes the middle one of three newest entries of the same rule and rank: only
 // the two ends of such a run decide whether other rules lie within a timespan.
 func (g *group) compact() (dropped int) {
 	n := len(g.entries)
-	if n < 3 || g.entries[n-1].rule != g.entries[n-2].rule || g.entries[n-2].rule != g.entries[n-3].rule {
+	same := func(a, b entry) bool { return a.rule == b.rule && a.rank == b.rank }
+	if n < 3 || !same(g.entries[n-1], g.entries[n-2]) || !same(g.entries[n-2], g.entries[n-3]) {
 		return 0
 	}
 	g.entries[n-2] = g.entries[n-1]
@@ -254,6 +257,7 @@ func (g *group) match(w *window) CorrelationMatch {
 		First:       first,
 		Last:        last,
 		QuietUntil:  last.Add(g.correlation.correlation.Timespan),
+		LowestRank:  g.lowestRank(w),
 		Silent:      g.correlation.silent,
 	}
 	for _, s := range g.samples {
@@ -262,6 +266,18 @@ func (g *group) match(w *window) CorrelationMatch {
 		}
 	}
 	return m
+}
+
+// lowestRank returns the lowest rank of the entries in w.
+func (g *group) lowestRank(w *window) uint8 {
+	lowest := uint8(math.MaxUint8)
+	for _, e := range g.entries[g.firstSince(w.first):] {
+		if e.at > w.last {
+			break
+		}
+		lowest = min(lowest, e.rank)
+	}
+	return lowest
 }
 
 // named returns the group-by names with their values.

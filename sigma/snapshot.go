@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 )
 
@@ -25,6 +27,7 @@ type groupSnapshot struct {
 	Times       []int64    `json:"times"`
 	Rules       []int      `json:"rules,omitempty"`
 	Values      []string   `json:"values,omitempty"`
+	Ranks       []int      `json:"ranks,omitempty"` // missing: 0, as of a version without ranks
 	Samples     []Sample   `json:"samples,omitempty"`
 	Fired       [][2]int64 `json:"fired,omitempty"`
 	Quiet       bool       `json:"quiet,omitempty"`
@@ -55,6 +58,11 @@ func (g *group) snapshot() groupSnapshot {
 		}
 		if g.correlation.correlation.Type == ValueCount {
 			s.Values = append(s.Values, e.value)
+		}
+	}
+	if slices.ContainsFunc(g.entries, func(e entry) bool { return e.rank > 0 }) {
+		for _, e := range g.entries {
+			s.Ranks = append(s.Ranks, int(e.rank))
 		}
 	}
 	for _, f := range g.fired {
@@ -110,6 +118,9 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 		if len(s.Values) > 0 {
 			e.value = s.Values[j]
 		}
+		if len(s.Ranks) > 0 {
+			e.rank = uint8(s.Ranks[j])
+		}
 		g.entries = append(g.entries, e)
 	}
 	for _, f := range s.Fired {
@@ -140,6 +151,7 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 		len(s.Rules) > 0 && len(s.Rules) != len(s.Times),
 		(k.correlation.Type == ValueCount) != (len(s.Values) > 0),
 		len(s.Values) > 0 && len(s.Values) != len(s.Times),
+		len(s.Ranks) > 0 && len(s.Ranks) != len(s.Times),
 		len(s.Fired) > maxIntervals:
 		return errShape
 	case !sort.SliceIsSorted(s.Times, func(a, b int) bool { return s.Times[a] < s.Times[b] }):
@@ -148,6 +160,11 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 	for _, rule := range s.Rules {
 		if rule < 0 || rule >= rules {
 			return fmt.Errorf("it refers to rule %d of %d", rule, rules)
+		}
+	}
+	for _, rank := range s.Ranks {
+		if rank < 0 || rank > math.MaxUint8 {
+			return fmt.Errorf("rank %d is out of range", rank)
 		}
 	}
 	return nil

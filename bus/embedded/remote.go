@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 )
 
 const (
@@ -119,7 +120,7 @@ func (k *remoteKeys) add(public string, p bus.Permission) {
 // parseKey reads the file of a key: the public half of a user nkey, and for a plug-in the lines
 // "publish alerts" and "trust unproven" or "trust peer".
 func parseKey(text string) (public string, p bus.Plugin, err error) {
-	p.Trust = bus.Unproven
+	p.Trust = event.TrustUnproven
 	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		switch line = strings.TrimSpace(line); {
 		case n == 0 && nkeys.IsValidPublicUserKey(line):
@@ -128,8 +129,8 @@ func parseKey(text string) (public string, p bus.Plugin, err error) {
 			return "", p, errors.New("not the public half of a user nkey (it begins with U)")
 		case line == "publish alerts":
 			p.Publish = []bus.StreamName{bus.Alerts}
-		case line == "trust "+string(bus.Unproven), line == "trust "+string(bus.Peer):
-			p.Trust = bus.Trust(strings.TrimPrefix(line, "trust "))
+		case line == "trust "+string(event.TrustUnproven), line == "trust "+string(event.TrustPeer):
+			p.Trust = event.Trust(strings.TrimPrefix(line, "trust "))
 		default:
 			return "", p, fmt.Errorf("line %d: want \"publish alerts\", \"trust unproven\" or \"trust peer\"", n+1)
 		}

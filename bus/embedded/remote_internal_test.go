@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 )
 
 const aKey = "UACQAK2MOAPWNFXRZATDAWDTJAUPMZIR2QYPA2YZ3RCD7PPGDNK5MUXN"
@@ -18,10 +19,10 @@ func TestParseKey(t *testing.T) {
 	public, err := pair.PublicKey()
 	require.NoError(t, err)
 	for text, want := range map[string]bus.Plugin{
-		public:                            {Trust: bus.Unproven},
-		public + "\r\npublish alerts\r\n": {Trust: bus.Unproven, Publish: []bus.StreamName{bus.Alerts}},
-		public + "\npublish alerts\ntrust peer\n":       {Trust: bus.Peer, Publish: []bus.StreamName{bus.Alerts}},
-		public + "\ntrust unproven\npublish alerts\n\n": {Trust: bus.Unproven, Publish: []bus.StreamName{bus.Alerts}},
+		public:                            {Trust: event.TrustUnproven},
+		public + "\r\npublish alerts\r\n": {Trust: event.TrustUnproven, Publish: []bus.StreamName{bus.Alerts}},
+		public + "\npublish alerts\ntrust peer\n":       {Trust: event.TrustPeer, Publish: []bus.StreamName{bus.Alerts}},
+		public + "\ntrust unproven\npublish alerts\n\n": {Trust: event.TrustUnproven, Publish: []bus.StreamName{bus.Alerts}},
 	} {
 		got, plugin, err := parseKey(text)
 		require.NoError(t, err, text)
@@ -38,7 +39,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Add(aKey + "\npublish alerts\ntrust peer\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		public, plugin, err := parseKey(text)
-		if err == nil && (!nkeys.IsValidPublicUserKey(public) || plugin.Trust != bus.Unproven && plugin.Trust != bus.Peer) {
+		if err == nil && (!nkeys.IsValidPublicUserKey(public) || plugin.Trust != event.TrustUnproven && plugin.Trust != event.TrustPeer) {
 			t.Fatalf("%q: key %q, %+v", text, public, plugin)
 		}
 	})

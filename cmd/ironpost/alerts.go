@@ -24,8 +24,8 @@ func (a *app) alertsCommand() *cobra.Command {
 		Short: "list alerts",
 		Long: `Lists alerts, the newest last. A COUNT above 1 marks an update: that many
 events belong to an alert that was raised before; of an attack that goes on the
-newest alert is shown. With --json every alert is one line, as docs/events.md
-describes it.
+newest alert is shown. TRUST is how far the origin of an alert is proven, as its
+sender claims. With --json every alert is one line. See docs/events.md.
 
 They come from PostgreSQL if log_pipeline.storage.postgres_url is set, else from
 the streams of the bus. --socket, --url and --follow always read the streams.`,
@@ -110,7 +110,7 @@ func within(network netip.Prefix, e *event.Endpoint) bool {
 func (a *app) alertKind(host string, filter alertFilter) recordKind {
 	return recordKind{
 		name: "alerts", stored: storage.Alerts, query: filter.query(), record: func() event.Record { return new(event.Alert) }, stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
-		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}},
+		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TRUST", 9}, {"TITLE", 120}},
 		series: func(data []byte) string {
 			var alert event.Alert
 			if decodeRecord(data, &alert) != nil {
@@ -125,7 +125,7 @@ func (a *app) alertKind(host string, filter alertFilter) recordKind {
 			}
 			return []string{
 				a.time(alert.Time), alert.Severity.String(), alert.Host, ipOrDash(alert.Source), cmp.Or(alert.User, "-"),
-				strconv.Itoa(alert.Count), alert.Title,
+				strconv.Itoa(alert.Count), cmp.Or(string(alert.Trust), "-"), alert.Title,
 			}, nil
 		},
 	}

@@ -38,7 +38,11 @@ func TestAlertsAreFiltered(t *testing.T) {
 			a.Rule = event.Rule{ID: "rule-2", Title: "Log tampering"}
 			a.Source = nil
 		}),
-		alert("4", func(a *event.Alert) { a.Title = "four"; a.Source.IP = "::ffff:203.0.113.9" }),
+		alert("4", func(a *event.Alert) {
+			a.Title = "four"
+			a.Source.IP = "::ffff:203.0.113.9"
+			a.Trust = event.TrustUnproven
+		}),
 	)
 	tests := map[string][]string{
 		"":                         {"one", "two", "three", "four"},
@@ -65,9 +69,9 @@ func TestAlertsAreFiltered(t *testing.T) {
 	require.Equal(t, result{err: "no such alerts since 2026-11-23T08:00:00Z\n"}, r)
 	require.Equal(t, "no such alerts\n", on(t, b, "alerts", "--host", "other", "--since", "all").err)
 	r = on(t, b, "alerts", "--limit", "2")
-	require.Equal(t, `TIME                  SEVERITY  HOST      SOURCE              USER  COUNT  TITLE
-2026-11-23T08:00:00Z  critical  testhost  -                   root  1      three
-2026-11-23T08:00:00Z  high      testhost  ::ffff:203.0.113.9  root  1      four
+	require.Equal(t, `TIME                  SEVERITY  HOST      SOURCE              USER  COUNT  TRUST     TITLE
+2026-11-23T08:00:00Z  critical  testhost  -                   root  1      -         three
+2026-11-23T08:00:00Z  high      testhost  ::ffff:203.0.113.9  root  1      unproven  four
 `, r.out)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/embedded"
 	"github.com/ironpost/ironpost/cmd/internal/suite"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/credential"
 )
@@ -164,20 +165,20 @@ host; a block, which would hold on every host, stays a proposal.`,
 			if !slices.Equal(publish, []string{"alerts"}) {
 				return usageError(errors.New("--publish alerts is needed: a plug-in publishes nothing else in this version"))
 			}
-			if trust != string(bus.Unproven) && trust != string(bus.Peer) {
-				return usageError(fmt.Errorf("--trust %q: want %s or %s", trust, bus.Unproven, bus.Peer))
+			if trust != string(event.TrustUnproven) && trust != string(event.TrustPeer) {
+				return usageError(fmt.Errorf("--trust %q: want %s or %s", trust, event.TrustUnproven, event.TrustPeer))
 			}
-			return a.busAddModule(args[0], host, bus.Trust(trust), f)
+			return a.busAddModule(args[0], host, event.Trust(trust), f)
 		},
 	}
 	cmd.Flags().StringArrayVar(&publish, "publish", nil, "`stream` that it publishes to: alerts")
 	cmd.Flags().StringVar(&host, "host", "", "`host` that its alerts are about (default: this one)")
-	cmd.Flags().StringVar(&trust, "trust", string(bus.Unproven), "unproven or peer")
+	cmd.Flags().StringVar(&trust, "trust", string(event.TrustUnproven), "unproven or peer")
 	f.add(cmd)
 	return cmd
 }
 
-func (a *app) busAddModule(name, host string, trust bus.Trust, f bundleFlags) error {
+func (a *app) busAddModule(name, host string, trust event.Trust, f bundleFlags) error {
 	if host == "" {
 		cfg, _, err := a.loadConfig()
 		if err != nil {

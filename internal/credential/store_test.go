@@ -90,10 +90,10 @@ func TestBundleOfAHost(t *testing.T) {
 func TestBundleOfAPlugin(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	p := bus.Plugin{Name: "door-sensor", Host: "testhost", Trust: bus.Peer}
+	p := bus.Plugin{Name: "door-sensor", Host: "testhost", Trust: event.TrustPeer}
 	require.NoError(t, h.store.AddPlugin(p, h.bundle("door"), false, time.Now()))
 	require.NoError(t, h.bus.Server().Reload())
-	require.Equal(t, []bus.Plugin{{Name: "door-sensor", Host: "testhost", Trust: bus.Peer, Publish: []bus.StreamName{bus.Alerts}}}, h.bus.Server().Plugins())
+	require.Equal(t, []bus.Plugin{{Name: "door-sensor", Host: "testhost", Trust: event.TrustPeer, Publish: []bus.StreamName{bus.Alerts}}}, h.bus.Server().Plugins())
 	conn, err := h.connect(t, "door", "door-sensor", "testhost")
 	require.NoError(t, err)
 	alerts, err := conn.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: "door-sensor", Host: "testhost"})
@@ -108,7 +108,7 @@ func TestBundleOfAPlugin(t *testing.T) {
 	require.NotEmpty(t, conn.Violations(), "it may not read the streams")
 
 	for _, name := range []string{"", "Door", bus.LogPipeline, bus.Daemon, bus.Operator, "a.b"} {
-		require.Error(t, h.store.AddPlugin(bus.Plugin{Name: name, Host: "testhost", Trust: bus.Unproven}, h.bundle("bad"), false, time.Now()), name)
+		require.Error(t, h.store.AddPlugin(bus.Plugin{Name: name, Host: "testhost", Trust: event.TrustUnproven}, h.bundle("bad"), false, time.Now()), name)
 	}
 }
 
@@ -118,19 +118,21 @@ func TestTrust(t *testing.T) {
 	b := bustest.New(t)
 	admin, guard := b.Admin(), b.Conn(bus.ContainerGuard)
 	set := func(plugins ...bus.Plugin) { require.NoError(t, admin.SetTrust(t.Context(), plugins)) }
-	trust := func(name, host string) bus.Trust {
-		got, err := guard.TrustOf(t.Context(), name, host)
+	trust := func(name, host string) event.Trust {
+		got, err := guard.Ceiling(t.Context(), name, host)
 		require.NoError(t, err)
 		return got
 	}
-	require.Equal(t, bus.Unproven, trust("door", "testhost"))
-	set(bus.Plugin{Name: "door", Host: "testhost", Trust: bus.Peer}, bus.Plugin{Name: "gate", Host: "testhost", Trust: bus.Unproven})
-	require.Equal(t, bus.Peer, trust("door", "testhost"))
-	require.Equal(t, bus.Unproven, trust("door", "other"))
-	require.Equal(t, bus.Unproven, trust("gate", "testhost"))
+	require.Equal(t, event.TrustKernel, trust(bus.LogPipeline, "testhost"))
+	require.Equal(t, event.TrustContainer, trust(bus.SBOMScanner, "testhost"))
+	require.Equal(t, event.TrustUnproven, trust("door", "testhost"))
+	set(bus.Plugin{Name: "door", Host: "testhost", Trust: event.TrustPeer}, bus.Plugin{Name: "gate", Host: "testhost", Trust: event.TrustUnproven})
+	require.Equal(t, event.TrustPeer, trust("door", "testhost"))
+	require.Equal(t, event.TrustUnproven, trust("door", "other"))
+	require.Equal(t, event.TrustUnproven, trust("gate", "testhost"))
 	set()
-	require.Equal(t, bus.Unproven, trust("door", "testhost"))
-	require.Error(t, guard.SetTrust(t.Context(), []bus.Plugin{{Name: "door", Host: "testhost", Trust: bus.Peer}}), "only the daemon may")
+	require.Equal(t, event.TrustUnproven, trust("door", "testhost"))
+	require.Error(t, guard.SetTrust(t.Context(), []bus.Plugin{{Name: "door", Host: "testhost", Trust: event.TrustPeer}}), "only the daemon may")
 }
 
 func TestNothingIsOverwrittenAndSecretsArePrivate(t *testing.T) {

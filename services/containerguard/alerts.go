@@ -66,14 +66,15 @@ func decodeAlert(d bus.Delivery) (*event.Alert, error) {
 // respond evaluates an alert and carries out the decisions. retried says that the alert
 // was pending. It returns the decisions whose steps wait for Docker.
 func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (waiting []decision, err error) {
+	if err := s.limitTrust(ctx, a); err != nil {
+		return nil, err
+	}
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
 	e.retried = retried
 	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
 	decisions := e.evaluate(ctx, a)
-	if err := s.propose(ctx, a, decisions); err != nil {
-		return nil, err
-	}
+	propose(a, decisions)
 	for _, d := range decisions {
 		if d.waits {
 			waiting = append(waiting, d)

@@ -57,10 +57,11 @@ func (s *Service) testPolicies(ctx context.Context, body []byte) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
-	decisions := s.newEvaluator(s.run.Load(), at).evaluate(ctx, &a)
-	if err := s.propose(ctx, &a, decisions); err != nil {
+	if err := s.limitTrust(ctx, &a); err != nil {
 		return nil, err
 	}
+	decisions := s.newEvaluator(s.run.Load(), at).evaluate(ctx, &a)
+	propose(&a, decisions)
 	return publicDecisions(decisions), nil
 }
 

@@ -65,6 +65,7 @@ func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome)
 	if a.Source != nil && a.Source.IP != "" {
 		fmt.Fprintf(&b, ", from %s", event.Printable(a.Source.IP, maxReason))
 	}
+	fmt.Fprintf(&b, "\nOrigin: %s", event.Printable(originText(a), maxReason))
 	fmt.Fprintf(&b, "\nPolicy: %s", policy)
 	for _, o := range outcomes {
 		fmt.Fprintf(&b, "\n• %s %s: %s", o.Kind, o.Target, o.Phase)
@@ -73,6 +74,20 @@ func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome)
 		}
 	}
 	return b.String()
+}
+
+// originText says where the event of a came from and how far that is proven.
+func originText(a *event.Alert) string {
+	text := string(a.Trust)
+	if a.Origin == nil {
+		return text
+	}
+	for _, part := range []string{a.Origin.Transport, a.Origin.Peer, a.Origin.Source} {
+		if part != "" {
+			text += ", " + part
+		}
+	}
+	return text
 }
 
 // onNotificationDone reports how sending a message ended, also one that an earlier run

@@ -34,7 +34,7 @@ func TestNotificationListsOutcomes(t *testing.T) {
 		Alert    event.Alert
 	}
 	require.NoError(t, json.Unmarshal(<-got, &m))
-	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7\nPolicy: Block them\n• block-source address:203.0.113.7: done")
+	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7\nOrigin: kernel, packets, eth0\nPolicy: Block them\n• block-source address:203.0.113.7: done")
 	require.Equal(t, a.ID, m.Alert.ID)
 	require.Equal(t, []struct{ Kind, Phase string }{{"block-source", "done"}}, m.Outcomes)
 }

@@ -120,7 +120,7 @@ func (s *running) docker() *running {
 	return s
 }
 
-// alert returns a new alert.
+// alert returns a new alert, whose trust limits no answer.
 func (r *rig) alert(change func(*event.Alert)) *event.Alert {
 	r.n++
 	now := time.Now().UTC()
@@ -128,6 +128,7 @@ func (r *rig) alert(change func(*event.Alert)) *event.Alert {
 		ID: fmt.Sprintf("alert-%d", r.n), Schema: event.Schema, TraceID: fmt.Sprintf("%032x", r.n), Time: now, FirstSeen: now, LastSeen: now,
 		Count: 1, Module: bus.LogPipeline, Host: host, Severity: event.High, Title: "web attack",
 		Rule: event.Rule{ID: "web", Title: "web attack", Level: event.High}, DedupKey: fmt.Sprint("k", r.n),
+		Origin: &event.Origin{Transport: event.TransportPackets, Source: "eth0"}, Trust: event.TrustKernel,
 	}
 	if change != nil {
 		change(a)

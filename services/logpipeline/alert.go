@@ -63,7 +63,8 @@ func (b alertBuilder) endOf(in input) *event.Alert {
 
 // fromCorrelation returns the alert of a correlation that became true with in. It names the source, the
 // target and the user only if the correlation groups by them: otherwise the other events of the group may
-// have different ones. It names the container if all events are of that container.
+// have different ones. It names the container if all events are of that container. Its trust is the weakest of
+// its events.
 func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event.Alert {
 	a := b.alert(in, &m.Correlation.Meta, m.Key)
 	a.FirstSeen, a.LastSeen = m.First, m.Last
@@ -80,6 +81,10 @@ func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event
 	}
 	if in.container != nil && (slices.Contains(groups, in.container.ID) || allSamplesHave(m, docker.PositionPrefix(in.container.ID))) {
 		a.Container = in.container
+	}
+	a.Trust = event.TrustOfRank(int(m.LowestRank))
+	if a.Container == nil {
+		a.Origin.Container = "" // the lines are of several
 	}
 	for _, s := range m.Samples {
 		a.Evidence = append(a.Evidence, s.Text)
@@ -118,9 +123,8 @@ func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert 
 		Rule:  event.Rule{ID: m.Key(), Title: m.Title, Level: severity, Tags: m.Tags},
 		Title: cmp.Or(m.Title, m.Key()), Description: m.Description,
 	}
-	if in.Host != "" && in.Host != b.host {
-		a.Matched = append(a.Matched, event.Matched{Field: "host", Value: in.Host, Why: "the host the line names"})
-	}
+	origin := in.origin
+	a.Origin, a.Trust, a.LogHost = &origin, in.trust, in.Host
 	return a
 }
 

@@ -54,6 +54,8 @@ func TestWebAttackNamesItsContainer(t *testing.T) {
 	require.Equal(t, "Path Traversal In Web Request", a.Title)
 	require.Equal(t, &event.Container{ID: shop, Name: "shop", Image: testenv.DockerImage}, a.Container)
 	require.Equal(t, "192.0.2.66", a.Source.IP)
+	require.Equal(t, &event.Origin{Transport: event.TransportDocker, Container: shop}, a.Origin)
+	require.Equal(t, event.TrustContainer, a.Trust)
 	require.Contains(t, a.Evidence[0], "/etc/passwd")
 
 	logLine(t, d, shop, traversal("192.0.2.66"))
@@ -96,7 +98,9 @@ func TestCorrelationNamesOneContainerOrNone(t *testing.T) {
 	require.Equal(t, one, ofRule(r.wait(1), ruleMany)[0].Container.ID)
 	logLine(t, d, one, strings.TrimSpace(strings.Repeat(attempt("192.0.2.2"), 3)))
 	logLine(t, d, two, strings.TrimSpace(strings.Repeat(attempt("192.0.2.2"), 2)))
-	require.Nil(t, ofRule(r.wait(2), ruleMany)[1].Container)
+	both := ofRule(r.wait(2), ruleMany)[1]
+	require.Nil(t, both.Container)
+	require.Equal(t, &event.Origin{Transport: event.TransportDocker}, both.Origin)
 }
 
 func TestReloadTurnsDockerOnAndOff(t *testing.T) {

@@ -213,10 +213,10 @@ func ofRule(alerts []event.Alert, id string) []event.Alert {
 	return out
 }
 
-// shape returns an alert as JSON without the fields that differ between two runs.
+// shape returns an alert as JSON without the fields that differ between two runs or two sources.
 func shape(t *testing.T, a event.Alert) string {
 	t.Helper()
-	a.ID, a.TraceID = "", ""
+	a.ID, a.TraceID, a.Origin = "", "", nil
 	a.Time, a.FirstSeen, a.LastSeen = time.Time{}, time.Time{}, time.Time{}
 	raw, err := json.Marshal(a)
 	require.NoError(t, err)

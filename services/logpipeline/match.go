@@ -25,6 +25,8 @@ type input struct {
 	evidence []string
 
 	// These are from trusted sources, never from the text of a line. Each may be empty.
+	origin     event.Origin
+	trust      event.Trust
 	entity     string // what its alerts are deduplicated by
 	trace      string // W3C trace id of the record
 	target     *event.Endpoint
@@ -33,7 +35,7 @@ type input struct {
 	detection  *event.TrafficFinding // nil if it is none
 }
 
-// lineInput parses a line. received is the latest it can have been written; it supplies a year or a time
+// lineInput parses a line, whose origin is not yet set. received is the latest it can have been written; it supplies a year or a time
 // that the line lacks.
 func lineInput(parser *parse.Parser, position string, text []byte, received time.Time) input {
 	in := input{Event: parser.Parse(text, received), position: position}
@@ -51,6 +53,7 @@ func containerInput(parser *parse.Parser, line docker.Line) input {
 	in := lineInput(parser, line.Position, line.Text, line.Time)
 	c := line.Container
 	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
+	in.setOrigin(containerOrigin(line))
 	in.Fields["container.id"], in.Fields["container.name"], in.Fields["container.image"] = c.ID, c.Name, c.Image
 	return in
 }
@@ -62,6 +65,7 @@ func packetInput(r *event.Packet, e packet.Event) input {
 		time: e.Time, began: e.Began, evidence: []string{e.Message, e.Raw},
 	}
 	in.Logsource, in.Fields = e.Logsource, e.Fields
+	in.setOrigin(packetOrigin(r))
 	in.SourceIP, in.SourcePort = e.Source.Addr(), e.Source.Port()
 	if e.Target.Addr().IsValid() {
 		in.target = &event.Endpoint{IP: e.Target.Addr().String(), Port: e.Target.Port()}
@@ -94,7 +98,7 @@ func newMatcher(rules *ruleSet, alerts alertBuilder) matcher {
 // evaluate returns the alerts of in before deduplication, and whether any rule matched. A match without an
 // alert may still have been counted by a correlation.
 func (m *matcher) evaluate(in input) (alerts []*event.Alert, matched bool) {
-	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Fields: in.Fields}
+	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Fields: in.Fields}
 	matches := m.rules.Match(ev)
 	if len(matches) == 0 {
 		return nil, false

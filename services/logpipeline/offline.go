@@ -30,7 +30,9 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 // Line returns the alerts of a line. position identifies the line; received, the latest it can have been
 // written, supplies a year or a time that the line lacks.
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
-	alerts, _ := o.matcher.evaluate(lineInput(o.matcher.parser, position, text, received))
+	in := lineInput(o.matcher.parser, position, text, received)
+	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
+	alerts, _ := o.matcher.evaluate(in)
 	var out []*event.Alert
 	for _, a := range alerts {
 		out = append(out, o.windows.Add(a, a.FirstSeen)...)

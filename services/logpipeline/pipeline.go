@@ -241,6 +241,7 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 			continue
 		}
 		text, received, source := line.Text, time.Now(), "file:"+line.Path
+		origin, trust := fileOrigin(line)
 		if p.sources.syslog.IsSpoolFile(line.Path) {
 			rec, err := syslog.DecodeRecord(line.Text)
 			if err != nil {
@@ -249,8 +250,10 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 				continue
 			}
 			text, received, source = rec.Message, rec.Time, SourceSyslog
+			origin, trust = syslogOrigin(rec)
 		}
 		in := lineInput(p.matcher.parser, line.Position, text, received)
+		in.setOrigin(origin, trust)
 		p.s.countLine(text, in.Format)
 		evaluate(in)
 		p.rows.add(in, source, received)

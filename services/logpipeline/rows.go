@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -91,9 +92,10 @@ func logOf(in input, source string, received time.Time, d Deps) *event.Log {
 	l := &event.Log{
 		ID: id, Schema: event.Schema, TraceID: event.ID("trace", id), Time: in.time.UTC(), Received: received.UTC(),
 		Host: d.Host, Source: source, Process: in.Process, Message: in.evidence[0], Fields: make(map[string]string, len(in.Fields)),
+		Origin: &in.origin, Trust: in.trust, LogHost: in.Host,
 	}
 	for name, value := range in.Fields {
-		if name != "raw" {
+		if name != "raw" && !slices.Contains(originFields, name) {
 			l.Fields[name] = fmt.Sprint(value)
 		}
 	}

@@ -195,6 +195,10 @@ func (b alertBuilder) alert(id, rule, title string, severity event.Severity, ass
 		Module: Name, Host: b.host, Severity: severity, Rule: event.Rule{ID: rule, Title: title, Level: severity},
 		Matched: []event.Matched{{Field: string(asset.Kind), Value: event.Printable(asset.Name, maxShown), Why: "what was scanned"}},
 	}
+	a.Origin, a.Trust = &event.Origin{Transport: event.TransportScan, Source: event.Printable(asset.Name, maxShown)}, event.TrustUnproven
+	if asset.Kind == inventory.Image {
+		a.Trust = event.TrustContainer
+	}
 	if asset.Digest != "" {
 		a.Matched = append(a.Matched, event.Matched{Field: "digest", Value: asset.Digest, Why: "what was scanned"})
 	}

@@ -48,10 +48,17 @@ func (t *Table) Stats() Stats {
 
 // Add counts a, whose Count is 1, and returns the alerts to publish, in order: the update of a window that a
 // ends, and a itself if it opens one. An alert older than the open window is counted in it, so that a
-// backdated alert cannot open a second window.
+// backdated alert cannot open a second window. One with a stronger trust than the first of the window ends it: a
+// line that anyone can write must not hide one that is proven.
 func (t *Table) Add(a *event.Alert, now time.Time) []*event.Alert {
 	windows := t.keys[a.DedupKey]
-	if w := windowOf(windows, a); w != nil {
+	var out []*event.Alert
+	w := windowOf(windows, a)
+	if w != nil && w.First.ID != a.ID && a.Trust.Rank() > w.First.Trust.Rank() {
+		out = t.close(out, w, now)
+		windows, w = t.keys[a.DedupKey], nil
+	}
+	if w != nil {
 		w.Count++
 		if a.LastSeen.After(w.Last) {
 			w.Last = a.LastSeen
@@ -61,7 +68,6 @@ func (t *Table) Add(a *event.Alert, now time.Time) []*event.Alert {
 		}
 		return nil
 	}
-	var out []*event.Alert
 	if n := len(windows); n > 0 && !a.FirstSeen.Before(windows[n-1].End) {
 		out = t.close(out, windows[n-1], now)
 	}

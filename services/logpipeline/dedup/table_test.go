@@ -134,3 +134,20 @@ func TestUpdateEvidenceIsCutBetweenCharacters(t *testing.T) {
 	out := table.Add(alert("c", "k", 60), start)
 	require.Equal(t, strings.Repeat("한", 170), out[0].Evidence[0], "as much as fits into 512 bytes")
 }
+
+// A line that anyone can write neither hides one that is proven nor ends the window of one.
+func TestStrongerTrustEndsAWindow(t *testing.T) {
+	t.Parallel()
+	trusted := func(id string, at int, trust event.Trust) *event.Alert {
+		a := alert(id, "k", at)
+		a.Trust = trust
+		return a
+	}
+	table := dedup.New(time.Minute, 0)
+	require.Equal(t, []string{"forged"}, ids(table.Add(trusted("forged", 0, event.TrustUnproven), start)))
+	require.Empty(t, table.Add(trusted("forged2", 1, event.TrustUnproven), start))
+	require.Equal(t, []string{"update 2", "real"}, ids(table.Add(trusted("real", 2, event.TrustHost), start)))
+	require.Empty(t, table.Add(trusted("forged3", 3, event.TrustUnproven), start))
+	require.Empty(t, table.Add(trusted("real2", 4, event.TrustHost), start))
+	require.Equal(t, 1, table.Stats().Open)
+}

@@ -27,6 +27,7 @@ type logFile struct {
 	verifiedSize int64     // size when the content was last compared with the fingerprints
 	headVerified bool      // the beginning was compared since the last change
 	quietSince   time.Time // rotated and at its end since
+	systemOwned  bool      // at the last stat
 	prefix       string    // first part of the positions of its lines
 	noHistory    bool      // the first file of its path: nothing of it can have been copied away
 	copiesSought int64     // mtime at which copies of unread contents were searched

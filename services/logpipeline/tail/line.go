@@ -19,6 +19,9 @@ type Line struct {
 	// Text is the line without its newline (and without one carriage return
 	// before it). It may hold any other byte. The caller may keep it.
 	Text []byte
+	// SystemOwned says that only root or a system account can have written it: one
+	// of them owns the file, and neither its group nor others may write it.
+	SystemOwned bool
 	// Truncated says that the line was longer than Config.MaxLine.
 	Truncated bool
 }

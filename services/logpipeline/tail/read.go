@@ -59,7 +59,7 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if info.size > f.size || info.mtime != f.MTime {
 		f.quietSince = time.Time{}
 	}
-	f.size = info.size
+	f.size, f.systemOwned = info.size, info.systemOwned
 	if info.size < f.Offset || !f.headVerified && !f.Head.matches(f.file, 0) {
 		return readChanged
 	}

@@ -15,6 +15,7 @@ type fileInfo struct {
 	id          FileID
 	size, mtime int64  // bytes, nanoseconds since 1970
 	kind        string // regular, or what it is instead
+	systemOwned bool   // see Line.SystemOwned
 }
 
 // String is the part of a position that names the file.

@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// firstUserID is the first uid that is not of the system (UID_MIN of login.defs).
+const firstUserID = 1000
+
 const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 
 // statPath describes what path leads to, links followed.
@@ -32,6 +35,8 @@ func toFileInfo(st *unix.Statx_t) fileInfo {
 		size:  int64(st.Size),
 		mtime: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec),
 		kind:  kindOf(uint32(st.Mode)),
+
+		systemOwned: st.Uid < firstUserID && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0,
 	}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		in.id.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)

@@ -1,0 +1,74 @@
+package logpipeline
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+// serviceLogs are the default watch paths that one service writes. The others are written by a syslog daemon, which
+// takes lines from every user (logger -t sshd).
+var serviceLogs = []string{"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/httpd/access_log"}
+
+// fileOrigin returns the origin of a line of a watched file.
+func fileOrigin(line tail.Line) (event.Origin, event.Trust) {
+	trust := event.TrustUnproven
+	if line.SystemOwned && slices.Contains(serviceLogs, line.Path) {
+		trust = event.TrustHost
+	}
+	return event.Origin{Transport: event.TransportFile, Source: line.Path}, trust
+}
+
+// syslogOrigin returns the origin of a received message. Neither transport proves its sender: an address can be
+// forged over UDP, and over TCP anyone may connect.
+func syslogOrigin(r syslog.Record) (event.Origin, event.Trust) {
+	transport := event.TransportSyslogUDP
+	if r.Transport == syslog.TCP {
+		transport = event.TransportSyslogTCP
+	}
+	return event.Origin{Transport: transport, Peer: r.Peer}, event.TrustUnproven
+}
+
+// containerOrigin returns the origin of a line of a container's log.
+func containerOrigin(line docker.Line) (event.Origin, event.Trust) {
+	return event.Origin{Transport: event.TransportDocker, Container: line.Container.ID}, event.TrustContainer
+}
+
+// packetOrigin returns the origin of an event of a packet record.
+func packetOrigin(r *event.Packet) (event.Origin, event.Trust) {
+	return event.Origin{Transport: event.TransportPackets, Source: r.Interface}, event.TrustKernel
+}
+
+// setOrigin sets where in came from, for its alerts and as fields of rules. Fields that the line itself gave these names
+// are removed: what it claims of its origin proves nothing.
+func (in *input) setOrigin(o event.Origin, trust event.Trust) {
+	in.origin, in.trust = o, trust
+	if in.Format == parse.JSON { // the other formats have none of these names
+		for name := range in.Fields {
+			if name == "log_host" || strings.HasPrefix(name, "origin.") {
+				delete(in.Fields, name)
+			}
+		}
+	}
+	fields := map[string]any{"transport": o.Transport}
+	setText := func(name, value string) {
+		if value != "" {
+			fields[name] = value
+		}
+	}
+	setText("peer", o.Peer)
+	setText("source", o.Source)
+	setText("container", o.Container)
+	in.Fields["origin"], in.Fields["trust"] = fields, string(trust)
+	if in.Host != "" {
+		in.Fields["log_host"] = in.Host
+	}
+}
+
+// originFields are the fields that setOrigin sets.
+var originFields = []string{"origin", "trust", "log_host"}
