@@ -265,6 +265,34 @@ func TestResumeSkipsWhatIsStored(t *testing.T) {
 	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
 }
 
+// A checkpoint that is saved when only some of what Resume found was offered again, and then a second crash: the rest is still left out.
+func TestResumePointIsBeforeWhatWasNotOffered(t *testing.T) {
+	t.Parallel()
+	short := 100 * time.Millisecond
+	b := bustest.New(t, bustest.WithLimits(bus.Limits{}.WithDuplicates(short)))
+	recs := alerts(b.Host(), 0, 100)
+	first := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, first.Publish(within(t, patience), recs...))
+	require.Equal(t, first.LastSeq(), first.ResumePoint(time.Hour))
+
+	second := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, second.Resume(within(t, patience), 0, nil))
+	require.Zero(t, second.ResumePoint(time.Hour))
+	require.NoError(t, second.Publish(within(t, patience), recs[:30]...))
+	require.NoError(t, second.Publish(within(t, patience), recs[60:]...))
+	checkpoint := second.ResumePoint(time.Hour)
+	require.Equal(t, uint64(30), checkpoint)
+	second.Forget(checkpoint)
+
+	forgotten(t, b, short)
+	third := publisher(t, b, bus.Alerts, bus.LogPipeline)
+	require.NoError(t, third.Resume(within(t, patience), checkpoint, nil))
+	require.NoError(t, third.Publish(within(t, patience), recs[30:]...))
+	require.Equal(t, idsOf(recs), ids(t, b, bus.Alerts))
+	require.Equal(t, third.LastSeq(), third.ResumePoint(time.Hour), "all were offered")
+	require.Equal(t, second.LastSeq(), second.ResumePoint(0), "the rest is not expected any more")
+}
+
 // forgotten waits until the stream stores an id a second time.
 func forgotten(t *testing.T, b *bustest.Bus, window time.Duration) {
 	t.Helper()

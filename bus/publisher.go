@@ -58,6 +58,7 @@ type Publisher struct {
 	endKnown    bool              // LastSeq is the newest sequence of ours in the stream
 	readStored  readStored        // what attempts that were not answered have stored
 	stored      map[digest]uint64 // ids that are stored and may be offered again, with the sequence they have at most
+	found       foundRecords      // by Resume
 	unconfirmed unconfirmed
 }
 

@@ -18,7 +18,7 @@ type StoredRecord struct {
 }
 
 // Resume reads back what the stream holds of this publisher after the sequence
-// after, which is the LastSeq saved with the last checkpoint, calls each (which may
+// after, which is the ResumePoint saved with the last checkpoint, calls each (which may
 // be nil) for every record in order, and makes Publish leave them out. Call it on
 // every start that may publish records again: the stream itself remembers ids for two
 // minutes only. A stream that ends before after is read from its end; Stats has how
@@ -27,19 +27,86 @@ func (p *Publisher) Resume(ctx context.Context, after uint64, each func(StoredRe
 	defer p.stats.unblock()
 	err := p.retryRead(ctx, func() (err error) { after, err = p.clampToEnd(ctx, after); return err })
 	if err == nil {
-		err = p.retryRead(ctx, func() (err error) { after, err = p.readBack(ctx, after, each); return err })
+		err = p.retryRead(ctx, func() (err error) {
+			after, err = p.readBack(ctx, after, func(s StoredRecord) error {
+				p.found.add(s)
+				if each == nil {
+					return nil
+				}
+				return each(s)
+			})
+			return err
+		})
 	}
 	if err != nil {
 		return err
 	}
+	p.found.at = time.Now()
 	p.stats.reached(after)
 	p.endKnown = true
 	return nil
 }
 
+// ResumePoint returns the sequence to save with a checkpoint, for the next Resume: what may be offered
+// again is stored after it. It is LastSeq, but while records that this run's Resume found have not been
+// offered again, it is before the first of them: a checkpoint may be saved, and the process killed, when
+// only some have. A record whose cause is gone is never offered; none is expected later than within after
+// Resume.
+func (p *Publisher) ResumePoint(within time.Duration) uint64 {
+	if first, waits := p.found.first(within); waits {
+		return first - 1
+	}
+	return p.LastSeq()
+}
+
+// Offered notes that the record id came again, for ResumePoint, where the caller itself leaves it out.
+// Publish notes what it leaves out.
+func (p *Publisher) Offered(id string) { p.found.offered(id) }
+
+// foundRecords are what Resume found stored, in the order of the stream. Those that were offered again leave it.
+type foundRecords struct {
+	at    time.Time // of Resume
+	order []foundRecord
+	open  map[digest]struct{}
+}
+
+type foundRecord struct {
+	id  digest
+	seq uint64
+}
+
+func (f *foundRecords) add(s StoredRecord) {
+	if f.open == nil {
+		f.open = map[digest]struct{}{}
+	}
+	id := digestOf(s.ID)
+	f.open[id] = struct{}{}
+	f.order = append(f.order, foundRecord{id, s.Sequence})
+}
+
+func (f *foundRecords) offered(id string) {
+	if len(f.open) > 0 { // spares the digest
+		delete(f.open, digestOf(id))
+	}
+}
+
+// first returns the sequence of the first record that was not offered again.
+func (f *foundRecords) first(within time.Duration) (seq uint64, waits bool) {
+	if len(f.open) == 0 || age(f.at) > within {
+		*f = foundRecords{}
+		return 0, false
+	}
+	for { // ends at one that is open
+		if _, open := f.open[f.order[0].id]; open {
+			return f.order[0].seq, true
+		}
+		f.order = f.order[1:]
+	}
+}
+
 // Forget drops the ids of what is stored up to the sequence through. Call it when a
-// checkpoint was saved with that LastSeq: records before it are not published again. Thus
-// p remembers no more ids than the stream holds of its records after the last
+// checkpoint was saved with that ResumePoint: records before it are not published again.
+// Thus p remembers no more ids than the stream holds of its records after the last
 // checkpoint.
 func (p *Publisher) Forget(through uint64) {
 	for id, seq := range p.stored {

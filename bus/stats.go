@@ -32,7 +32,7 @@ type stats struct {
 }
 
 // LastSeq returns the newest sequence of the stream that is known to be a record of
-// this publisher, 0 if none is. A checkpoint saves it for Resume.
+// this publisher, 0 if none is.
 func (p *Publisher) LastSeq() uint64 { return p.stats.lastSeq.Load() }
 
 // Stats returns the counts so far.

@@ -42,6 +42,7 @@ func (p *Publisher) withoutStored(out []outgoing) []outgoing {
 	for _, o := range out {
 		_, twice := seen[o.id]
 		if twice || p.isStored(o.id) {
+			p.found.offered(o.id)
 			p.stats.duplicates.Add(1)
 			continue
 		}

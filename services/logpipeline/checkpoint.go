@@ -21,15 +21,20 @@ const (
 	maxCheckpoint     = 512 << 20
 	// checkpointRetry is the wait after a failure while packet records wait for a checkpoint.
 	checkpointRetry = time.Second
+	// readAgain is how soon after the start all input was read that had been read before a crash. The update of a window may come
+	// again a whole window later.
+	readAgain = 10 * time.Minute
 )
 
-// checkpoint is the position in every source, the state that the input before it left, and the sequence of
-// the last alert of that input.
+// checkpoint is the position in every source, and the state that the input before it left. The stream held alerts of this host up to
+// the sequence LastSeq, whose windows and series are in the state. The input after the position gives again alerts that are stored
+// after ResumeAfter: after a crash that is less than LastSeq until all input was read that had been read before.
 type checkpoint struct {
 	Version      int             `json:"version"`
 	Machine      string          `json:"machine"`
 	Saved        time.Time       `json:"saved"`
 	LastSeq      uint64          `json:"last_seq"`
+	ResumeAfter  *uint64         `json:"resume_after,omitempty"` // nil: LastSeq, in checkpoints of earlier versions
 	Tail         tail.State      `json:"tail"`
 	Windows      []dedup.Window  `json:"windows"`
 	Series       []series.Series `json:"series,omitempty"`
@@ -37,6 +42,13 @@ type checkpoint struct {
 	Packets      []span          `json:"packets"`
 	Docker       *docker.State   `json:"docker,omitempty"`
 	Rows         *uint64         `json:"rows,omitempty"` // position in the queue of log rows; nil: never used
+}
+
+func (c *checkpoint) resumeAfter() uint64 {
+	if c.ResumeAfter == nil {
+		return c.LastSeq
+	}
+	return *c.ResumeAfter
 }
 
 // checkpointFile is the file of a checkpoint.
@@ -153,14 +165,14 @@ func (p *pipeline) commit() {
 func (p *pipeline) writeCheckpoint() {
 	c := &p.commits
 	c.written = time.Now()
-	state, lastSeq := p.sources.tailer.State(), p.pub.LastSeq()
+	state, resumeAfter := p.sources.tailer.State(), p.pub.ResumePoint(p.cfg.DedupWindow()+readAgain)
 	counts, err := p.matcher.correlator.Snapshot()
 	rowsAt := c.rowsAt
 	if err != nil {
 		err = fmt.Errorf("correlation counts: %w", err)
 	} else if rowsAt, err = p.rows.sync(c.rowsAt); err == nil {
 		err = c.file.save(checkpoint{
-			LastSeq: lastSeq, Tail: state, Windows: p.windows.Windows(), Series: p.series.All(), Correlations: json.RawMessage(counts),
+			LastSeq: p.pub.LastSeq(), ResumeAfter: &resumeAfter, Tail: state, Windows: p.windows.Windows(), Series: p.series.All(), Correlations: json.RawMessage(counts),
 			Packets: c.processed.spans, Docker: p.sources.docker.State(), Rows: rowsAt,
 		})
 	}
@@ -179,7 +191,7 @@ func (p *pipeline) writeCheckpoint() {
 	c.dirty, c.checkpointNeeded, c.failed = false, false, false
 	c.rowsAt = rowsAt
 	p.rows.commit()
-	p.pub.Forget(lastSeq)
+	p.pub.Forget(resumeAfter)
 	p.s.checkpoints.Add(1)
 	p.s.reasons.Clear(topicCheckpointWrite)
 	p.sources.syslog.DeleteConsumed(state)

@@ -43,7 +43,8 @@ type pipeline struct {
 	windows     *dedup.Table
 	series      *series.Table // of packet detections
 	pub         *bus.Publisher
-	resumeAfter uint64         // sequence of the last alert of the checkpoint
+	resumeAfter uint64         // of the checkpoint that was read
+	restored    uint64         // its LastSeq
 	unsent      []event.Record // alerts of a batch that a stop interrupted
 	commits     commitState
 	crashes     *crashRecord
@@ -106,10 +107,13 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// readBackAlerts reads the alerts that were stored after the checkpoint: their lines come again, the
-// publisher then leaves the alerts out, and their windows are open.
+// readBackAlerts reads the alerts whose lines come again: the publisher then leaves them out. It opens the windows of those
+// that were stored after the checkpoint.
 func (p *pipeline) readBackAlerts(ctx context.Context) error {
 	err := p.pub.Resume(ctx, p.resumeAfter, func(stored bus.StoredRecord) error {
+		if stored.Sequence <= p.restored {
+			return nil
+		}
 		var a event.Alert
 		if err := event.Decode(stored.Data, &a); err != nil {
 			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable, its window is not opened")
@@ -163,6 +167,7 @@ func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 	r := p.matchBatch(b)
 	var out []*event.Alert
 	for _, a := range r.alerts {
+		p.pub.Offered(a.ID) // its window may be open since the alerts were read back
 		out = append(out, p.deduplicate(a, time.Now())...)
 	}
 	out = append(out, p.windows.Expire(time.Now())...)

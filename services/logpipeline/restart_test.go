@@ -1,6 +1,7 @@
 package logpipeline_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 func quiet() logrus.FieldLogger {
@@ -53,6 +55,43 @@ func TestAlertsPublishedBeforeACrashAreNotRepeated(t *testing.T) {
 	require.Len(t, alerts, written)
 	requireOnce(t, alerts)
 	require.Len(t, users(alerts), written)
+}
+
+// After a crash, the checkpoint that is written when some of the lines were read again leads to the alerts of the others: a second
+// crash may come, and the stream remembers ids for two minutes only.
+func TestCheckpointWhileLinesAreReadAgain(t *testing.T) {
+	t.Parallel()
+	const lines = 350 // several batches
+	r := newRig(t)
+	r.cfg.CheckpointIntervalSecs = 3600 // checkpoints at the start and the end only
+	s := r.start()
+	older := readText(t, r.checkpoint())
+	for n := range lines {
+		r.write(failed(fmt.Sprint("u", n), address(n)))
+	}
+	require.Len(t, r.wait(lines), lines)
+	s.stop()
+
+	write(t, r.checkpoint(), older)
+	s = r.start()
+	var saved struct {
+		LastSeq     uint64 `json:"last_seq"`
+		ResumeAfter uint64 `json:"resume_after"`
+		Tail        tail.State
+	}
+	text := readText(t, r.checkpoint()) // after the first batch
+	require.NoError(t, json.Unmarshal([]byte(text), &saved))
+	s.stop()
+	require.EqualValues(t, lines, saved.LastSeq)
+	require.EqualValues(t, strings.Count(readText(t, r.watched)[:saved.Tail.Paths[0].Files[0].Offset], "\n"), saved.ResumeAfter, "each line is an alert")
+	require.Less(t, saved.ResumeAfter, saved.LastSeq)
+
+	write(t, r.checkpoint(), text)
+	s = r.start()
+	s.waitLines(lines - saved.ResumeAfter)
+	s.stop()
+	requireOnce(t, r.alerts())
+	require.Len(t, users(r.alerts()), lines)
 }
 
 func users(alerts []event.Alert) map[string]bool {

@@ -169,7 +169,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		return nil, err
 	}
 	if saved != nil {
-		p.resumeAfter, p.commits.rowsAt = saved.LastSeq, saved.Rows
+		p.resumeAfter, p.restored, p.commits.rowsAt = saved.resumeAfter(), saved.LastSeq, saved.Rows
 		p.commits.processed = processedSet{spans: saved.Packets}
 		p.windows.Restore(saved.Windows, time.Now())
 		p.series.Restore(saved.Series)
