@@ -10,9 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,58 +21,39 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// buildNATS compiles the server that go.mod names, once per test binary.
-var buildNATS = sync.OnceValues(func() (string, error) {
-	dir, err := build()
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/nats-io/nats-server/v2").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return filepath.Join(dir, "nats-server"), nil
-})
-
-// natsServer is one server of a cluster.
-type natsServer struct {
-	name, clients, routes, monitor string
-	cmd                            *exec.Cmd
-}
-
-// natsCluster is three servers, configured as docs/topologies.md says, with the keys that the command
-// made for the daemon of s.
+// natsCluster is an external bus as docs/topologies.md says: three servers, a proxy in front of each, and the keys that the
+// command made for the daemon of s.
 type natsCluster struct {
+	*testenv.NATSCluster
+
 	s       *instance
-	bin     string
-	servers []*natsServer
+	proxies map[string]*exec.Cmd // by name of the server
+	listen  map[string]string
 }
 
 // newCluster makes keys and configurations. The daemon of s runs all its modules on the cluster, and
 // hosts have a bundle each, of the log pipeline.
 func newCluster(s *instance, hosts ...string) *natsCluster {
 	s.t.Helper()
-	bin, err := buildNATS()
-	require.NoError(s.t, err)
-	c := &natsCluster{s: s, bin: bin}
+	s.ironpost("bus", "init")
+	require.NoError(s.t, os.Mkdir(s.path("nats"), 0o700))
+	c := &natsCluster{s: s, proxies: map[string]*exec.Cmd{}, listen: map[string]string{}}
+	c.NATSCluster = testenv.NewNATSCluster(s.t, "..", s.path("nats"), s.path("nats"))
 	var urls []string
-	for _, name := range []string{"nats-1", "nats-2", "nats-3"} {
-		n := &natsServer{name: name, clients: testenv.FreeAddr(s.t), routes: testenv.FreeAddr(s.t), monitor: testenv.FreeAddr(s.t)}
-		c.servers, urls = append(c.servers, n), append(urls, "tls://"+n.clients)
+	for _, n := range c.Servers {
+		c.listen[n.Name] = testenv.FreeAddr(s.t)
+		urls = append(urls, "tls://"+c.listen[n.Name])
 	}
 	url := strings.Join(urls, ",")
-	s.ironpost("bus", "init")
 	s.ironpost("bus", "add-host", testHostName, "--daemon", "--bus-url", url, "--out", s.path("bundle"))
 	for _, host := range hosts {
 		s.ironpost("bus", "add-host", host, "--module", bus.LogPipeline, "--bus-url", url, "--out", s.path(host))
 	}
 	s.write("nats/ironpost-account.conf", s.ironpost("bus", "account"))
-	page, err := os.ReadFile("../docs/topologies.md")
-	require.NoError(s.t, err)
-	example := regexp.MustCompile("(?s)<!-- file: nats-server.conf -->\n```\n(.*?)```").FindSubmatch(page)
-	require.Len(s.t, example, 2)
-	for _, n := range c.servers {
-		s.write("nats/"+n.name+".conf", c.configuration(string(example[1]), n))
+	for _, name := range []string{"ca.pem", "server.pem", "server.key"} {
+		text, err := os.ReadFile(s.path("data/pki/" + name))
+		require.NoError(s.t, err)
+		s.write("nats/"+name, string(text))
 	}
 	bundle, err := os.ReadFile(s.path("bundle/ironpost.toml"))
 	require.NoError(s.t, err)
@@ -83,110 +62,44 @@ func newCluster(s *instance, hosts ...string) *natsCluster {
 	return c
 }
 
-// configuration returns the example with the name, the addresses and the files of n.
-func (c *natsCluster) configuration(example string, n *natsServer) string {
-	pairs := []string{
-		"server_name: nats-1", "server_name: " + n.name, "0.0.0.0:4222", n.clients, "0.0.0.0:6222", n.routes,
-		"/var/lib/nats", c.s.path("nats/" + n.name), "/etc/nats", c.s.path("data/pki"),
-	}
-	for _, other := range c.servers {
-		pairs = append(pairs, other.name+".example.org:6222", other.routes)
-	}
-	return strings.NewReplacer(pairs...).Replace(example)
+// start starts servers and waits until there is a leader, and the proxies in front of them that do not run.
+func (c *natsCluster) start(servers ...*testenv.NATSServer) {
+	c.s.t.Helper()
+	c.Start(servers...)
+	c.startProxies()
 }
 
-// start starts servers, all if none is named, and waits until there is a leader.
-func (c *natsCluster) start(servers ...*natsServer) {
+func (c *natsCluster) startProxies() {
 	c.s.t.Helper()
-	if len(servers) == 0 {
-		servers = c.servers
-	}
-	for _, n := range servers {
+	for _, n := range c.Servers {
+		if c.proxies[n.Name] != nil {
+			continue
+		}
 		log := &testenv.Buffer{}
-		n.cmd = exec.Command(c.bin, "-c", c.s.path("nats/"+n.name+".conf"), "-m", n.monitor[strings.LastIndexByte(n.monitor, ':')+1:])
-		n.cmd.Stderr = log
-		require.NoError(c.s.t, n.cmd.Start())
-		cmd := n.cmd
+		cmd := exec.Command(filepath.Join(c.s.bin, "ironpost"), "bus", "proxy", "--listen", c.listen[n.Name], "--server", n.Clients, "--dir", c.s.path("nats"))
+		cmd.Stderr = log
+		require.NoError(c.s.t, cmd.Start())
+		c.proxies[n.Name] = cmd
 		c.s.t.Cleanup(func() {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 			if c.s.t.Failed() {
-				c.s.t.Logf("%s:\n%s", n.name, log)
+				c.s.t.Logf("proxy of %s:\n%s", n.Name, log)
 			}
 		})
-	}
-	c.s.eventually(func() bool { return c.metaLeader() != nil })
-}
-
-// kill ends servers with SIGKILL.
-func (c *natsCluster) kill(servers ...*natsServer) {
-	for _, n := range servers {
-		_ = n.cmd.Process.Kill()
-		_ = n.cmd.Wait()
+		c.s.eventually(func() bool { return strings.Contains(log.String(), "checking and forwarding") })
 	}
 }
 
-// leaders is a part of what a server says about JetStream.
-type leaders struct {
-	Meta struct {
-		Leader string `json:"leader"`
-		Size   int    `json:"cluster_size"`
-	} `json:"meta_cluster"`
-	Accounts []struct {
-		Streams []struct {
-			Name    string `json:"name"`
-			Cluster struct {
-				Leader string `json:"leader"`
-			} `json:"cluster"`
-		} `json:"stream_detail"`
-	} `json:"account_details"`
-}
-
-// ask returns what a running server says.
-func (c *natsCluster) ask() leaders {
-	var out leaders
-	for _, n := range c.servers {
-		answer, err := http.Get("http://" + n.monitor + "/jsz?streams=true")
-		if err != nil {
-			continue
-		}
-		err = json.NewDecoder(answer.Body).Decode(&out)
-		_ = answer.Body.Close()
-		if err == nil && out.Meta.Leader != "" {
-			break
-		}
-	}
-	return out
-}
-
-func (c *natsCluster) named(name string) *natsServer {
-	i := slices.IndexFunc(c.servers, func(n *natsServer) bool { return n.name == name })
-	if i < 0 {
-		return nil
-	}
-	return c.servers[i]
-}
-
-// metaLeader returns the leader of the cluster, nil if it has none.
-func (c *natsCluster) metaLeader() *natsServer {
-	said := c.ask()
-	if said.Meta.Size != len(c.servers) {
-		return nil
-	}
-	return c.named(said.Meta.Leader)
+// killProxy ends the proxy of n with SIGKILL, as if it had crashed.
+func (c *natsCluster) killProxy(n *testenv.NATSServer) {
+	_ = c.proxies[n.Name].Process.Kill()
+	_ = c.proxies[n.Name].Wait()
+	c.proxies[n.Name] = nil
 }
 
 // streamLeader returns the leader of the stream of alerts, nil if it has none.
-func (c *natsCluster) streamLeader() *natsServer {
-	for _, account := range c.ask().Accounts {
-		for _, s := range account.Streams {
-			if s.Name == string(bus.Alerts) {
-				return c.named(s.Cluster.Leader)
-			}
-		}
-	}
-	return nil
-}
+func (c *natsCluster) streamLeader() *testenv.NATSServer { return c.StreamLeader(string(bus.Alerts)) }
 
 // healthy waits until every enabled module is healthy, but for what it has not got here: the guard no
 // Docker, the scanner no advisories.
@@ -262,8 +175,8 @@ func (s *instance) writeRootShells(from, n int) {
 	s.appendTo("web-1.log", b.String())
 }
 
-// Three servers keep the streams. The leader of the stream of alerts and the leader of the cluster are
-// killed while a module of the daemon and one on another host raise alerts, and the guard acts on them:
+// Three servers keep the streams, each behind its proxy. The leader of the stream of alerts, the leader of the cluster and each proxy
+// in turn are killed while a module of the daemon and one on another host raise alerts, and the guard acts on them:
 // each alert and each action is stored once. With two of the three away the command says why.
 func TestExternalClusterOverKills(t *testing.T) {
 	t.Parallel()
@@ -277,20 +190,26 @@ func TestExternalClusterOverKills(t *testing.T) {
 		s.writeRootShells(lines, n)
 		lines += n
 	}
-	for _, leader := range []func() *natsServer{c.streamLeader, c.metaLeader} {
+	for _, leader := range []func() *testenv.NATSServer{c.streamLeader, c.MetaLeader} {
 		write(50)
 		n := leader()
 		require.NotNil(t, n)
-		c.kill(n)
+		c.Kill(n)
 		write(50)
 		s.eventually(func() bool { return c.streamLeader() != nil && c.streamLeader() != n })
 		write(50)
 		c.start(n)
 		c.healthy()
 	}
+	for _, n := range c.Servers {
+		c.killProxy(n)
+		write(50)
+		c.healthy() // by the proxies of the others
+		c.startProxies()
+	}
 	s.requireOnce(2*lines, lines, waitLimit)
 
-	c.kill(c.servers[:2]...)
+	c.Kill(c.Servers[:2]...)
 	noLeader := regexp.MustCompile(`stream ` + string(bus.Alerts) + `\b.* ha(s|ve) no leader`)
 	s.eventually(func() bool {
 		out, _, code := s.command("status")
@@ -300,7 +219,7 @@ func TestExternalClusterOverKills(t *testing.T) {
 	require.Equal(t, 6, code, stderr)
 	require.Regexp(t, noLeader, stderr)
 	write(50)
-	c.start(c.servers[:2]...)
+	c.start(c.Servers[:2]...)
 	c.healthy()
 	s.requireOnce(2*lines, lines, waitLimit)
 }

@@ -535,10 +535,10 @@ func TestAcceptSpreadClusterNodeLost(t *testing.T) {
 	lost := min(10, spreadKills(t))
 	for k := range lost {
 		time.Sleep(2 * time.Second) // the load goes on
-		leader := []func() *natsServer{c.streamLeader, c.metaLeader}[k%2]
-		var n *natsServer
+		leader := []func() *testenv.NATSServer{c.streamLeader, c.MetaLeader}[k%2]
+		var n *testenv.NATSServer
 		s.eventually(func() bool { n = leader(); return n != nil })
-		c.kill(n)
+		c.Kill(n)
 		time.Sleep(5 * time.Second) // the load goes on
 		c.start(n)
 		c.healthy()

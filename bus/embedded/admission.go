@@ -34,11 +34,12 @@ func readConnect(line []byte) (server.ClientOpts, error) {
 }
 
 // connectLine returns the line that the server gets: what clients may choose, without credentials other than a key. It is
-// written anew, so that the server reads the key that was checked.
+// written anew, so that the server reads the key that was checked. Its protocol is the first, 0: to later ones a server of a cluster
+// sends the addresses of the others, which would lead the client past the listener.
 func connectLine(o server.ClientOpts) ([]byte, error) {
 	kept, err := json.Marshal(server.ClientOpts{
 		Echo: o.Echo, Verbose: o.Verbose, Pedantic: o.Pedantic, Headers: o.Headers, NoResponders: o.NoResponders,
-		Protocol: o.Protocol, Name: o.Name, Lang: o.Lang, Version: o.Version, Nkey: o.Nkey, Sig: o.Sig,
+		Name: o.Name, Lang: o.Lang, Version: o.Version, Nkey: o.Nkey, Sig: o.Sig,
 	})
 	if err != nil {
 		return nil, err

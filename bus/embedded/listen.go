@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -30,32 +31,35 @@ func (s *Server) openRemoteProxy() error {
 	if err != nil {
 		return err
 	}
-	s.openProxy(remoteName, l, s.remoteHandshake(), remoteLimits)
+	s.openProxy(remoteName, l, remoteHandshake(&s.tls, func(public string) string { return s.remote.Load().inboxes[public] }), remoteLimits)
 	return nil
 }
 
-// remoteHandshake requires TLS 1.3 and a certificate, and then a key of the keys' folder.
-func (s *Server) remoteHandshake() handshake {
+// remoteHandshake requires TLS 1.3 and a certificate, and then a key of which inboxes knows the prefix of reply subjects.
+func remoteHandshake(secure *atomic.Pointer[tls.Config], inboxes func(public string) string) handshake {
 	return handshake{
-		accept:   func(net.Conn) error { return nil },
-		sendInfo: s.sendInfoWithTLS,
-		admit:    admitKeys(func(public string) string { return s.remote.Load().inboxes[public] }),
-		reject:   func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
+		accept: func(net.Conn) error { return nil },
+		sendInfo: func(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
+			return sendInfoWithTLS(ctx, c, info, secure.Load())
+		},
+		admit:  admitKeys(inboxes),
+		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
 }
 
 // sendInfoWithTLS sends info in clear, as a server that requires TLS does, and makes the handshake.
-func (s *Server) sendInfoWithTLS(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
+func sendInfoWithTLS(ctx context.Context, c net.Conn, info server.Info, config *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(remoteTimeout))
 	info.TLSRequired, info.TLSVerify, info.TLSAvailable = true, true, false
-	info.ClientConnectURLs, info.WSConnectURLs = nil, nil // the client has an address already
+	info.ClientConnectURLs, info.WSConnectURLs = nil, nil // the client has addresses; these would lead it past this listener
 	info.AuthRequired, info.ClientIP = true, addressOf(c).String()
+	info.MaxPayload = min(info.MaxPayload, maxPayload)
 	if err := writeInfo(c, info); err != nil {
 		return nil, err
 	}
-	secure := tls.Server(c, s.tls.Load())
+	secure := tls.Server(c, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
@@ -67,25 +71,26 @@ func (s *Server) readCertificates() error {
 	if s.config.Listen == "" {
 		return nil
 	}
-	config, err := readTLS(s.config)
+	config, err := readTLS(s.config.TLSCA, s.config.TLSCert, s.config.TLSKey)
 	if err == nil {
 		s.tls.Store(config)
 	}
 	return err
 }
 
-func readTLS(c Config) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+// readTLS reads these PEM files: of the authority of clients' certificates, and a server's certificate and key.
+func readTLS(ca, cert, key string) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		return nil, fmt.Errorf("bus certificate: %w", err)
 	}
-	pem, err := os.ReadFile(c.TLSCA)
+	pem, err := os.ReadFile(ca)
 	if err != nil {
 		return nil, fmt.Errorf("bus authority: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("bus authority: %s holds no certificate", c.TLSCA)
+		return nil, fmt.Errorf("bus authority: %s holds no certificate", ca)
 	}
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,

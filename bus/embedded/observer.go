@@ -14,22 +14,25 @@ func (c Config) observerAddress() (string, error) {
 	if c.ObserverPublished {
 		return c.ObserverListen, nil
 	}
-	return loopback(c.ObserverListen)
+	address, err := loopback(c.ObserverListen)
+	if err != nil {
+		return "", fmt.Errorf("observer address %w: observers are not authenticated", err)
+	}
+	return address, nil
 }
 
-// loopback returns address, with localhost resolved, and an error if it is not a loopback
-// address: the observers' port needs no authentication.
+// loopback returns address, with localhost resolved, and an error if it is not a loopback address.
 func loopback(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", fmt.Errorf("observer address %q: want a loopback address and a port, such as 127.0.0.1:4222", address)
+		return "", fmt.Errorf("%q: want a loopback address and a port, such as 127.0.0.1:4222", address)
 	}
 	if host == "localhost" {
 		return net.JoinHostPort("127.0.0.1", port), nil
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil || !ip.Unmap().IsLoopback() {
-		return "", fmt.Errorf("observer address %q is not a loopback address: observers are not authenticated", address)
+		return "", fmt.Errorf("%q is not a loopback address", address)
 	}
 	return address, nil
 }

@@ -39,7 +39,7 @@ type handshake struct {
 	reject   func(net.Conn)
 }
 
-// proxy is a listener whose connections become in-memory connections of the server, within
+// proxy is a listener whose connections become connections of the server, within
 // limits. What their clients send is checked on the way, see protocolParser.
 type proxy struct {
 	name      string
@@ -140,9 +140,12 @@ func (p *proxy) connect(ctx context.Context, c net.Conn) error {
 	if err := p.handshake.accept(c); err != nil {
 		return err
 	}
-	inside, err := p.dial()
+	inside, err := p.dial() // without a server the client sees the connection closed and tries again
+	if errors.Is(err, errNotRunning) {
+		return nil
+	}
 	if err != nil {
-		return nil //nolint:nilerr // no server at the moment: the client sees the connection closed and tries again
+		return err
 	}
 	defer func() { _ = inside.Close() }()
 	info, err := readInfo(inside)

@@ -32,7 +32,13 @@ type rawConn struct {
 // raw connects as another machine with a key. What follows CONNECT is sent together with it.
 func (f *fleet) raw(t *testing.T, key nkeys.KeyPair, follows string) *rawConn {
 	t.Helper()
-	c, err := net.Dial("tcp", f.address)
+	return dialRaw(t, f.address, f.ca.TLS(), key, follows)
+}
+
+// dialRaw connects to address with a key: over TLS, or to a server itself if secure is nil.
+func dialRaw(t *testing.T, address string, secure *tls.Config, key nkeys.KeyPair, follows string) *rawConn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
@@ -40,19 +46,22 @@ func (f *fleet) raw(t *testing.T, key nkeys.KeyPair, follows string) *rawConn {
 	require.NoError(t, err)
 	var info server.Info
 	require.NoError(t, json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info))
-	require.True(t, info.TLSRequired)
-	require.Empty(t, info.ClientConnectURLs)
-	secure := tls.Client(c, &tls.Config{RootCAs: f.ca.Pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*f.ca.Client()}})
-	require.NoError(t, secure.Handshake())
+	require.Equal(t, secure != nil, info.TLSRequired)
+	if secure != nil {
+		require.Empty(t, info.ClientConnectURLs)
+		secure = secure.Clone()
+		secure.ServerName = "127.0.0.1"
+		c = tls.Client(c, secure)
+	}
 	public, err := key.PublicKey()
 	require.NoError(t, err)
 	sig, err := key.Sign([]byte(info.Nonce))
 	require.NoError(t, err)
-	connect, err := json.Marshal(map[string]any{"nkey": public, "sig": base64.RawURLEncoding.EncodeToString(sig), "headers": true, "verbose": false})
+	connect, err := json.Marshal(map[string]any{"nkey": public, "sig": base64.RawURLEncoding.EncodeToString(sig), "headers": true, "verbose": false, "protocol": 1})
 	require.NoError(t, err)
-	_, err = fmt.Fprintf(secure, "CONNECT %s\r\n%s", connect, follows)
+	_, err = fmt.Fprintf(c, "CONNECT %s\r\n%s", connect, follows)
 	require.NoError(t, err)
-	return &rawConn{Conn: secure, in: bufio.NewReader(secure)}
+	return &rawConn{Conn: c, in: bufio.NewReader(c)}
 }
 
 // answer returns what comes until a PONG, or until the connection is closed.

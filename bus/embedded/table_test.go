@@ -124,11 +124,10 @@ func inboxOf(c client) string {
 	return bus.InboxPrefix(c.kind, c.host)
 }
 
-// Every subject is tried with every kind of key against the server. What is allowed is in testdata/permissions.golden, which
-// -update writes: each line of a change to it is a right that is given or taken.
-func TestEverySubjectWithEveryKey(t *testing.T) {
-	t.Parallel()
-	f, all := clients(t)
+// permissionTable tries every subject with each of the clients. admin is the daemon of their bus: whether a client may name a reply must
+// change no stream.
+func permissionTable(t *testing.T, admin *bus.Conn, all []client) string {
+	t.Helper()
 	publish, subscribe := everySubject()
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 1, ' ', 0)
@@ -137,50 +136,61 @@ func TestEverySubjectWithEveryKey(t *testing.T) {
 		header += "\t" + c.kind
 	}
 	fmt.Fprintln(w, header)
-	row := func(verb, subject string, allowed func(*nats.Conn, string) bool) {
+	row := func(verb, subject string, cell func(client) string) {
 		line := verb + " " + subject
 		for _, c := range all {
-			cell := "-"
-			if allowed(c.nc, strings.NewReplacer("HOST", c.host, "OTHER", "elsewhere").Replace(subject)) {
-				cell = "yes"
-			}
-			line += "\t" + cell
+			line += "\t" + cell(c)
 		}
 		fmt.Fprintln(w, line)
 	}
 	for _, s := range publish {
-		row("pub", s, func(nc *nats.Conn, s string) bool { return !publishRefused(t, nc, s) })
+		row("pub", s, func(c client) string { return yes(!publishRefused(t, c.nc, c.subject(s))) })
 	}
 	for _, s := range subscribe {
-		row("sub", s, func(nc *nats.Conn, s string) bool { return !subscribeRefused(t, nc, s, "") })
+		row("sub", s, func(c client) string { return yes(!subscribeRefused(t, c.nc, c.subject(s), "")) })
 	}
-	before, err := f.bus.Admin().StreamStates(within(t), nil)
+	before, err := admin.StreamStates(within(t), nil)
 	require.NoError(t, err)
-	for _, reply := range append(foreignReplies("HOST"), "OWN_INBOX.x", "OWN_INBOX", "OWN_INBOXx.x", "OWN_INBOX.>") {
-		line := "reply " + reply
-		for _, c := range all {
-			cell := "local"
-			if c.raw != nil {
-				cell = "-"
-				if c.mayReply(t, strings.NewReplacer("HOST", c.host, "OWN_INBOX", inboxOf(c)).Replace(reply)) {
-					cell = "yes"
-				}
+	for _, s := range append(foreignReplies("HOST"), "OWN_INBOX.x", "OWN_INBOX", "OWN_INBOXx.x", "OWN_INBOX.>") {
+		row("reply", s, func(c client) string {
+			if c.raw == nil {
+				return "local"
 			}
-			line += "\t" + cell
-		}
-		fmt.Fprintln(w, line)
+			return yes(c.mayReply(t, c.subject(s)))
+		})
 	}
-	after, err := f.bus.Admin().StreamStates(within(t), nil)
+	after, err := admin.StreamStates(within(t), nil)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 	require.NoError(t, w.Flush())
 	t.Logf("%d subjects with %d kinds of key\n%s", len(publish)+len(subscribe), len(all), &table)
+	return table.String()
+}
+
+// subject returns a subject of everySubject, or a reply subject, as it is for c.
+func (c client) subject(s string) string {
+	return strings.NewReplacer("HOST", c.host, "OTHER", "elsewhere", "OWN_INBOX", inboxOf(c)).Replace(s)
+}
+
+func yes(allowed bool) string {
+	if allowed {
+		return "yes"
+	}
+	return "-"
+}
+
+// Every subject is tried with every kind of key against the server. What is allowed is in testdata/permissions.golden, which
+// -update writes: each line of a change to it is a right that is given or taken.
+func TestEverySubjectWithEveryKey(t *testing.T) {
+	t.Parallel()
+	f, all := clients(t)
+	table := permissionTable(t, f.bus.Admin(), all)
 	golden := filepath.Join("testdata", "permissions.golden")
 	if *update {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(golden, []byte(table.String()), 0o644))
+		require.NoError(t, os.WriteFile(golden, []byte(table), 0o644))
 	}
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
-	require.Equal(t, string(want), table.String())
+	require.Equal(t, string(want), table)
 }

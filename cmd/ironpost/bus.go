@@ -30,7 +30,7 @@ const reloadAdvice = "To put it in force: systemctl reload ironpost, or send the
 
 func (a *app) busCommand() *cobra.Command {
 	cmd := group("bus", "make the keys with which other hosts and plug-ins join",
-		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busAccountCommand(), a.busRenewCommand(), a.busRevokeCommand())
+		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busAccountCommand(), a.busProxyCommand(), a.busRenewCommand(), a.busRevokeCommand())
 	cmd.Long = `Makes and revokes the keys with which modules on other hosts, or in processes of
 their own, join the bus of this machine's daemon. Run it on the daemon's
 machine, as the user who owns its data folder, or as root.
@@ -123,10 +123,15 @@ func (a *app) busAccountCommand() *cobra.Command {
 		Long: `Prints users and permissions for the keys of add-host and add-module, in the
 configuration language of NATS servers, for
 
+  listen: 127.0.0.1:4222
   accounts { IRONPOST { include "ironpost-account.conf" } }
 
-Make it again after each change of keys, and have those servers and the daemon
-read it: nats-server --signal reload, systemctl reload ironpost.`,
+and for the proxy in front of each server, ironpost bus proxy: permissions do
+not cover the reply subjects that a client names, and the proxy does.
+
+Make it again after each change of keys, and have those servers, their proxies
+and the daemon read it: nats-server --signal reload, SIGHUP to the proxies,
+systemctl reload ironpost.`,
 		Example: "  sudo ironpost bus account > /etc/nats/ironpost-account.conf",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -33,6 +33,16 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// proxyUnit writes the unit of the page about external servers into dir and returns its path.
+func proxyUnit(t *testing.T, dir string) string {
+	t.Helper()
+	example := regexp.MustCompile("(?s)<!-- file: (ironpost-bus-proxy.service) -->\n```\n(.*?)```").FindStringSubmatch(read(t, "../../docs/topologies.md"))
+	require.Len(t, example, 3)
+	path := filepath.Join(dir, example[1])
+	require.NoError(t, os.WriteFile(path, []byte(example[2]), 0o600))
+	return path
+}
+
 // analyze returns what systemd-analyze says.
 func analyze(t *testing.T, args ...string) string {
 	t.Helper()
@@ -47,9 +57,9 @@ func analyze(t *testing.T, args ...string) string {
 func TestUnitsAreVerified(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"verify", "--man=no", "--recursive-errors=no"}
-	for _, name := range units(t) {
+	for _, name := range append(units(t), proxyUnit(t, dir)) {
 		text := regexp.MustCompile(`/usr/bin/ironpost\S*`).ReplaceAllString(read(t, name), "/bin/true")
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, filepath.Base(name))
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		args = append(args, path)
 	}
@@ -58,7 +68,7 @@ func TestUnitsAreVerified(t *testing.T) {
 
 func TestUnitsAreHardened(t *testing.T) {
 	level := regexp.MustCompile(`Overall exposure level for \S+: (\d+\.\d)`)
-	for _, name := range units(t) {
+	for _, name := range append(units(t), proxyUnit(t, t.TempDir())) {
 		m := level.FindStringSubmatch(analyze(t, "security", "--no-pager", "--offline=true", name))
 		require.NotNil(t, m, name)
 		score, err := strconv.ParseFloat(m[1], 64)
