@@ -170,7 +170,11 @@ func eachConnection(root string, tables []string, found func(remote netip.Addr, 
 			continue
 		}
 		lines := bufio.NewScanner(f)
-		for n := 0; lines.Scan() && n < maxConnections; n++ {
+		for n := 0; lines.Scan(); n++ {
+			if n == maxConnections {
+				err = errors.Join(err, fmt.Errorf("%s: more than %d connections", f.Name(), maxConnections))
+				break
+			}
 			if remote, inode, ok := parseConnection(lines.Text()); ok {
 				found(remote, inode)
 			}

@@ -1,6 +1,7 @@
 package blocklist_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -272,6 +273,16 @@ func TestKernelsConnectionTableIsRead(t *testing.T) {
 	addrs, err := blocklist.RemoteEnds("/", inode)
 	require.NoError(t, err)
 	require.Equal(t, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, addrs)
+}
+
+// What is not read might be the operator's session: a table that is too long is an error, not a short list.
+func TestTooManyConnectionsAreAnError(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "proc/net"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "proc/net/tcp"), bytes.Repeat([]byte("x\n"), 1<<20+1), 0o600))
+	_, err := blocklist.RemoteEnds(root, 1)
+	require.ErrorContains(t, err, "more than 1048576 connections")
 }
 
 func FuzzParseConnection(f *testing.F) {
