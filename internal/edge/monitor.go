@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
@@ -26,11 +27,12 @@ type Monitor struct {
 	mu    sync.Mutex
 	since time.Time            // it watches
 	seen  map[string]time.Time // when an edge last answered
+	block map[string]bool      // whether its packet engine ran then
 }
 
 // NewMonitor returns a Monitor that asks through conn for those that edges returns.
 func NewMonitor(conn *bus.Conn, edges func() []string) *Monitor {
-	return &Monitor{conn: conn, edges: edges, since: time.Now(), seen: map[string]time.Time{}}
+	return &Monitor{conn: conn, edges: edges, since: time.Now(), seen: map[string]time.Time{}, block: map[string]bool{}}
 }
 
 // Run asks the edges every few seconds until ctx ends.
@@ -57,8 +59,9 @@ func (m *Monitor) poll(ctx context.Context, hosts []string) error {
 		g.Go("ask the edge "+host, func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, pollWait)
 			defer cancel()
-			if m.conn.Request(ctx, bus.VerbSubject(bus.Daemon, host, "status"), nil, nil) == nil {
-				m.answered(host, time.Now())
+			var health event.DaemonHealth
+			if m.conn.Request(ctx, bus.VerbSubject(bus.Daemon, host, "status"), nil, &health) == nil {
+				m.answered(host, health, time.Now())
 			}
 			return nil
 		})
@@ -66,10 +69,29 @@ func (m *Monitor) poll(ctx context.Context, hosts []string) error {
 	return g.Wait()
 }
 
-func (m *Monitor) answered(host string, now time.Time) {
+func (m *Monitor) answered(host string, health event.DaemonHealth, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen[host] = now
+	m.block[host] = slices.ContainsFunc(health.Modules, func(h event.ModuleHealth) bool {
+		return h.Name == bus.EBPFEngine && h.Enabled && h.Status != event.Unhealthy
+	})
+}
+
+// Enforcing reports whether an edge answers whose packet engine enforces the hub's blocks.
+func (m *Monitor) Enforcing() bool {
+	for _, host := range m.edges() {
+		if m.silence(host, time.Now()) == "" && m.blocks(host) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Monitor) blocks(host string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.block[host]
 }
 
 // Connected returns for each edge whether it answers.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
 )
 
 // An edge is reported when it has been silent for ten seconds, with the time of its last answer; one that never answered with
@@ -21,10 +22,17 @@ func TestSilentEdges(t *testing.T) {
 	m := NewMonitor(nil, func() []string { return hosts })
 	m.since = time.Now().Add(-time.Hour)
 	began := time.Now()
-	m.answered("branch-1", began)
+	require.False(t, m.Enforcing(), "a key enforces nothing")
+	m.answered("branch-1", event.DaemonHealth{Modules: []event.ModuleHealth{{Name: bus.EBPFEngine}, {Name: bus.LogPipeline, Enabled: true}}}, began)
+	require.False(t, m.Enforcing(), "it has no packet engine")
+	m.answered("branch-1", event.DaemonHealth{Modules: []event.ModuleHealth{{Name: bus.EBPFEngine, Enabled: true, Status: event.Degraded}}}, began)
+	require.True(t, m.Enforcing())
 	require.Empty(t, m.silence("branch-1", began.Add(silentAfter)))
 	require.Equal(t, began.UTC().Format(time.RFC3339), m.silence("branch-1", began.Add(silentAfter+pollWait)))
 	require.Equal(t, map[string]bool{"branch-1": true, "branch-2": false}, m.Connected())
+	m.answered("branch-1", event.DaemonHealth{Modules: []event.ModuleHealth{{Name: bus.EBPFEngine, Enabled: true}}}, time.Now().Add(-time.Minute))
+	require.False(t, m.Enforcing(), "it is silent")
+	m.answered("branch-1", event.DaemonHealth{}, began)
 	reasons := m.Reasons()
 	require.Len(t, reasons, 1)
 	require.Contains(t, reasons[0], "the edge branch-2 has not answered since this daemon started at "+m.since.UTC().Format(time.RFC3339))

@@ -85,11 +85,9 @@ func (a *app) start(ctx context.Context) (err error) {
 	}
 	if a.bus.admin != nil {
 		a.monitor = newStreamMonitor(a.bus)
-		a.enforcement = &enforcement{conn: a.bus.admin, host: a.cfg.General.Host, edges: a.bus.edges}
-		a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
-	}
-	if a.bus.server != nil {
 		a.edges = edge.NewMonitor(a.bus.admin, a.bus.edges)
+		a.enforcement = &enforcement{conn: a.bus.admin, host: a.cfg.General.Host, edges: a.edges.Enforcing}
+		a.maintenance = newStreamMaintenance(a.bus, a.log.WithField("module", busName))
 	}
 	a.background = newBackground(ctx, a.log)
 	if err = a.startServices(ctx); err != nil {

@@ -23,7 +23,7 @@ const discoverTime = time.Second
 type enforcement struct {
 	conn  *bus.Conn
 	host  string
-	edges func() []string // hosts of edges, which have packet engines of their own
+	edges func() bool // whether an edge's packet engine enforces the blocks of this bus
 
 	reason atomic.Pointer[string] // nil: none
 }
@@ -67,7 +67,7 @@ func (e *enforcement) check(ctx context.Context) {
 		e.reason.Store(nil)
 		return
 	}
-	reason := fmt.Sprintf("%d blocks are wanted and nothing enforces them: no packet engine runs on this host (ebpf.enabled)", len(blocks))
+	reason := fmt.Sprintf("%d blocks are wanted and nothing enforces them: no packet engine runs on this host (ebpf.enabled), and none of another host or edge answers", len(blocks))
 	e.reason.Store(&reason)
 }
 
@@ -75,7 +75,7 @@ func (e *enforcement) check(ctx context.Context) {
 func (e *enforcement) enforced(ctx context.Context) (bool, error) {
 	var list json.RawMessage
 	err := e.conn.Request(ctx, bus.VerbSubject(bus.EBPFEngine, e.host, "blocklist"), map[string]int{"limit": 1}, &list)
-	if err == nil || len(e.edges()) > 0 {
+	if err == nil || e.edges() {
 		return true, nil
 	}
 	services, err := e.conn.Discover(ctx, discoverTime)

@@ -15,8 +15,8 @@ import (
 func TestBlocksThatNothingEnforcesAreAReason(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	var edges []string
-	e := &enforcement{conn: b.Conn(bus.Daemon), host: b.Host(), edges: func() []string { return edges }}
+	edges := false
+	e := &enforcement{conn: b.Conn(bus.Daemon), host: b.Host(), edges: func() bool { return edges }}
 	e.check(t.Context())
 	require.Nil(t, e.reason.Load(), "there are no blocks")
 
@@ -30,10 +30,10 @@ func TestBlocksThatNothingEnforcesAreAReason(t *testing.T) {
 	require.NotNil(t, e.reason.Load())
 	require.Contains(t, *e.reason.Load(), "1 blocks are wanted and nothing enforces them")
 
-	edges = []string{"branch-1"}
+	edges = true
 	e.check(t.Context())
-	require.Nil(t, e.reason.Load(), "an edge has copies of the blocks")
-	edges = nil
+	require.Nil(t, e.reason.Load(), "an edge enforces copies of the blocks")
+	edges = false
 	e.host = "hub-without-an-engine"
 	e.check(t.Context())
 	require.NotNil(t, e.reason.Load())
