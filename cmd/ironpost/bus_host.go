@@ -67,6 +67,9 @@ func (h *hostFlags) keys(a *app, host string, replace bool) (modules []string, e
 		if modules, err = keyStore(cfg).ModulesOf(host); err != nil {
 			return nil, keyError(err)
 		}
+		if len(modules) == 0 {
+			return nil, usageError(fmt.Errorf("%s has no keys to replace: leave out --replace to make some, for all modules or those of --module", host))
+		}
 		if h.edge = slices.Contains(modules, bus.Edge); h.edge {
 			modules = nil
 		}
