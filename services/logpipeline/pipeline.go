@@ -212,24 +212,7 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 		alerts, matched := p.matcher.evaluate(in)
 		r.alerts, r.matched = append(r.alerts, alerts...), r.matched || matched
 	}
-	for _, d := range b.packets {
-		switch {
-		case p.commits.processed.contains(d.Sequence, d.StoredAt):
-			p.s.packetsAgain.Add(1)
-		case !p.crashes.begin("packet." + d.record.ID):
-			r.deadPackets = append(r.deadPackets, d)
-		default:
-			for _, e := range packet.Events(d.record, p.matcher.rules.wants) {
-				in := packetInput(d.record, e)
-				evaluate(in)
-				if in.detection != nil && in.detection.Phase == event.Over {
-					r.alerts, r.matched = append(r.alerts, p.matcher.alerts.endOf(in)), true
-				}
-			}
-			p.commits.processed.add(d.Sequence, d.StoredAt)
-			p.s.packets.Add(1)
-		}
-	}
+	p.matchPackets(b.packets, evaluate, &r)
 	for _, line := range b.logs {
 		if !p.crashes.begin(line.Position) {
 			r.deadLines = append(r.deadLines, deadLine{line.Position, line.Text})
@@ -265,6 +248,28 @@ func (p *pipeline) matchBatch(b batch) (r result) {
 	}
 	p.crashes.current = ""
 	return r
+}
+
+// matchPackets is the part of matchBatch for packet records. evaluate adds to r.
+func (p *pipeline) matchPackets(packets []*delivery, evaluate func(input), r *result) {
+	for _, d := range packets {
+		switch {
+		case p.commits.processed.contains(d.Sequence, d.StoredAt):
+			p.s.packetsAgain.Add(1)
+		case !p.crashes.begin("packet." + d.record.ID):
+			r.deadPackets = append(r.deadPackets, d)
+		default:
+			for _, e := range packet.Events(d.record, p.matcher.rules.wants) {
+				in := packetInput(d.record, e)
+				evaluate(in)
+				if in.detection != nil && in.detection.Phase == event.Over {
+					r.alerts, r.matched = append(r.alerts, p.matcher.alerts.endOf(in)), true
+				}
+			}
+			p.commits.processed.add(d.Sequence, d.StoredAt)
+			p.s.packets.Add(1)
+		}
+	}
 }
 
 // publish returns when the alerts are stored. One that the publisher refuses, because it is no valid record,
