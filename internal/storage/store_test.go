@@ -245,7 +245,7 @@ func TestOlderTablesAreBroughtUpToDate(t *testing.T) {
 	s, database := prepared(t, p, storage.Config{})
 	_, err := s.Write(t.Context(), storage.Alerts, alerts(t, 1, 10))
 	require.NoError(t, err)
-	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy;
+	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy, ironpost.actions_policy_phase;
 		DELETE FROM ironpost.schema_version WHERE version_id > 1;
 		CREATE ROLE unprivileged LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ironpost TO unprivileged; GRANT SELECT ON ironpost.schema_version TO unprivileged`)
 	err = open(t, storage.Config{URL: p.UserURL("unprivileged", "x", database)}).Prepare(t.Context())
