@@ -83,6 +83,7 @@ const (
 	detectIn    = 1500 * time.Millisecond
 	errorShare  = 0.10
 	growth      = 8 << 20
+	memory      = 60 * 1000 * 1000
 	urgent      = -10 // nice
 )
 
@@ -93,24 +94,28 @@ func TestEngineUnderFlood(t *testing.T) {
 	program, frame := l.generator()
 	s.waitUntilPublishing()
 	cpu, began := s.cpu(), time.Now()
-	var rss []int64
-	sent := l.flood(program, frame, func() { rss = append(rss, s.rss()) })
+	var early, late resident
+	sent := l.flood(program, frame, func() {
+		switch at := time.Since(began); {
+		case at > floodFor*2/3:
+			late = larger(late, s.resident())
+		case at > floodFor/3:
+			early = larger(early, s.resident())
+		}
+	})
 	lasted, used := time.Since(began), s.cpu()-cpu
 
 	t.Logf("the daemon, bus and log pipeline included, took %.1f %% of a core (bar %.0f %%)", 100*used.Seconds()/lasted.Seconds(), 100*cpuShare)
-	third := len(rss) / 3
-	early, late := slices.Max(rss[third:2*third]), slices.Max(rss[2*third:])
-	t.Logf("resident: %.1f MiB in the second third, %.1f MiB in the last (bar %+d MiB)", mib(early), mib(late), growth>>20)
+	t.Logf("resident in the second third: %v; in the last: %v (bar %.0f MB, growth %+.1f MB)", early, late, float64(memory)/1e6, float64(growth)/1e6)
 	seen := s.checkFlood(t, s.packets(began, time.Now()), began)
 	rate := float64(seen) / lasted.Seconds()
 	t.Logf("sent %d in %v, seen %d, the rest met a full queue: %.2f Mpps (bar %.2f)", sent, lasted.Round(time.Millisecond), seen, rate/1e6, floodRate/1e6)
 	t.Logf("a packet takes %d ns in the program, as the kernel times it (which costs as much again)", s.counter("ebpf-engine", "program_ns:wan"))
 	require.GreaterOrEqual(t, rate, float64(floodRate))
 	require.LessOrEqual(t, used.Seconds()/lasted.Seconds(), cpuShare)
-	require.LessOrEqual(t, late-early, int64(growth))
+	require.LessOrEqual(t, late.total()-early.total(), int64(growth))
+	require.LessOrEqual(t, larger(early, late).total(), int64(memory))
 }
-
-func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 // checkFlood checks the records on the bus and returns how many packets their windows counted.
 func (s *instance) checkFlood(t *testing.T, records []storedPacket, began time.Time) uint64 {
@@ -282,10 +287,39 @@ func (s *instance) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100
 }
 
-// rss returns the daemon's resident memory in bytes.
-func (s *instance) rss() int64 {
+// resident is a process's resident memory in bytes: its own, and pages of its program and of the kernel's maps.
+type resident struct{ anonymous, file int64 }
+
+func (r resident) total() int64 { return r.anonymous + r.file }
+
+func (r resident) String() string {
+	return fmt.Sprintf("%.1f MB (%.1f anonymous, %.1f of the program and of maps)", float64(r.total())/1e6, float64(r.anonymous)/1e6, float64(r.file)/1e6)
+}
+
+// resident returns the resident memory of the daemon (proc_pid_status(5)).
+func (s *instance) resident() resident {
 	s.t.Helper()
-	n, err := strconv.ParseInt(strings.Fields(s.proc("statm"))[1], 10, 64)
+	var r resident
+	_, err := fmt.Sscanf(s.status("RssAnon"), "%d kB", &r.anonymous)
 	require.NoError(s.t, err)
-	return n * int64(os.Getpagesize())
+	_, err = fmt.Sscanf(s.status("RssFile"), "%d kB", &r.file)
+	require.NoError(s.t, err)
+	return resident{r.anonymous << 10, r.file << 10}
+}
+
+// status returns a field of the daemon's status.
+func (s *instance) status(name string) string {
+	s.t.Helper()
+	_, rest, found := strings.Cut(s.proc("status"), "\n"+name+":")
+	require.True(s.t, found, name)
+	value, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(value)
+}
+
+// larger returns the one of a and b with more memory.
+func larger(a, b resident) resident {
+	if b.total() > a.total() {
+		return b
+	}
+	return a
 }
