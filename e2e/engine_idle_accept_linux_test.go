@@ -13,7 +13,7 @@ import (
 func TestEngineIdle(t *testing.T) {
 	const (
 		share   = 0.01
-		settled = 30 * time.Second // what the start took is given back by then
+		settled = 20 * time.Second // what the start takes is spent by then
 		watched = 90 * time.Second
 	)
 	l := newLab(t)

@@ -84,9 +84,6 @@ const (
 	backoffReset = time.Minute
 )
 
-// settleTime is how long after the modules were started what the start allocated is given back.
-const settleTime = 30 * time.Second
-
 // startTimeout bounds how long the daemon waits for its modules before it reports that
 // it is ready; the health of a late module says "starting".
 const startTimeout = 5 * time.Second

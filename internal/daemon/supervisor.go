@@ -115,13 +115,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return s.watchHealth(tasksCtx)
 	})
 	tasks.Go("reload", func(context.Context) error { return s.watchReload(tasksCtx, reload) })
-	tasks.Go("memory of the start", func(context.Context) error {
-		task.Pause(tasksCtx, settleTime)
-		if tasksCtx.Err() == nil {
-			debug.FreeOSMemory() // most of what the start allocated is garbage, and the runtime would keep its pages
-		}
-		return nil
-	})
 
 	s.serveSignals(ctx, tasks.Context(), reload)
 	stopTasks()
@@ -159,6 +152,7 @@ func (s *Supervisor) awaitReady(ctx context.Context) {
 	s.ready.Store(true)
 	s.notify(s.opts.Notify.Ready("running"))
 	s.log.WithField("start_time", time.Since(s.opts.Began).Round(time.Millisecond)).Info("ready")
+	debug.FreeOSMemory() // most of what the start allocated is garbage, and the runtime would keep its pages
 }
 
 // Ready reports whether every module was started and the stop has not begun.
