@@ -50,9 +50,13 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 			return traffic.Window{}, fmt.Errorf("read the counters of cpu %d: %w", cpu, err)
 		}
 	}
+	outgoing, err := e.collectOutgoing(bank)
+	if err != nil {
+		return traffic.Window{}, err
+	}
 	start := e.start
 	e.start = now
-	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Egress: e.replay && !e.options.OneWay || e.attached.Load()}), nil
+	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Outgoing: outgoing, Egress: e.replay && !e.options.OneWay || e.attached.Load()}), nil
 }
 
 // collectCPU reads and clears one CPU's inactive bank, piece by piece: a whole programState is too large for one value.
@@ -206,13 +210,19 @@ func addPorts(t *traffic.Target, r *programTarget) {
 		if p.Packets == 0 {
 			continue
 		}
-		at := slices.IndexFunc(t.TopPorts, func(have traffic.PortCount) bool { return uint32(have.Port) == p.Port })
-		if at < 0 {
-			at = len(t.TopPorts)
-			t.TopPorts = append(t.TopPorts, traffic.PortCount{Port: uint16(p.Port)})
-		}
-		t.TopPorts[at].Packets += uint64(p.Packets)
+		t.TopPorts = addPort(t.TopPorts, p.Port, p.Packets)
 	}
+}
+
+// addPort adds packets to a port of a list.
+func addPort(ports []traffic.PortCount, port, packets uint32) []traffic.PortCount {
+	at := slices.IndexFunc(ports, func(have traffic.PortCount) bool { return uint32(have.Port) == port })
+	if at < 0 {
+		at = len(ports)
+		ports = append(ports, traffic.PortCount{Port: uint16(port)})
+	}
+	ports[at].Packets += uint64(packets)
+	return ports
 }
 
 func addOrigins(t *traffic.Target, r *programTarget) {

@@ -13,6 +13,41 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type egressOutgoingState struct {
+	_      structs.HostLayout
+	Tag    [2][256]uint32
+	Target [2][256]egressOutgoingTarget
+}
+
+type egressOutgoingTarget struct {
+	_    structs.HostLayout
+	Addr struct {
+		_  structs.HostLayout
+		Hi uint64
+		Lo uint64
+	}
+	Source struct {
+		_  structs.HostLayout
+		Hi uint64
+		Lo uint64
+	}
+	Bytes      uint64
+	Syn        uint32
+	Completed  uint32
+	Udp        uint32
+	Icmp       uint32
+	Weight     uint32
+	Sources    uint32
+	SourcePort uint16
+	Port       uint16
+	Proto      uint32
+	TopPorts   [8]struct {
+		_       structs.HostLayout
+		Port    uint32
+		Packets uint32
+	}
+}
+
 type egressSharedState struct {
 	_       structs.HostLayout
 	Control struct {
@@ -177,6 +212,7 @@ type egressState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	egressMapOutgoing       = "outgoing"
 	egressMapRing           = "ring"
 	egressMapStates         = "states"
 	egressProgResponsesOut  = "responses_out"
@@ -238,8 +274,9 @@ type egressProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type egressMapSpecs struct {
-	Ring   *ebpf.MapSpec `ebpf:"ring"`
-	States *ebpf.MapSpec `ebpf:"states"`
+	Outgoing *ebpf.MapSpec `ebpf:"outgoing"`
+	Ring     *ebpf.MapSpec `ebpf:"ring"`
+	States   *ebpf.MapSpec `ebpf:"states"`
 }
 
 // egressVariableSpecs contains global variables before they are loaded into the kernel.
@@ -275,12 +312,14 @@ func (o *egressObjects) Close() error {
 //
 // It can be passed to loadEgressObjects or ebpf.CollectionSpec.LoadAndAssign.
 type egressMaps struct {
-	Ring   *ebpf.Map `ebpf:"ring"`
-	States *ebpf.Map `ebpf:"states"`
+	Outgoing *ebpf.Map `ebpf:"outgoing"`
+	Ring     *ebpf.Map `ebpf:"ring"`
+	States   *ebpf.Map `ebpf:"states"`
 }
 
 func (m *egressMaps) Close() error {
 	return _EgressClose(
+		m.Outgoing,
 		m.Ring,
 		m.States,
 	)

@@ -72,8 +72,9 @@ type Engine struct {
 	idle     []idleIntervals
 	attached atomic.Bool
 
-	mu     sync.Mutex
-	egress *ebpf.Program
+	mu       sync.Mutex // guards what follows
+	egress   *ebpf.Program
+	outgoing memory // the egress program's counts
 }
 
 // sharedMap is the map of the C variable shared.
@@ -257,15 +258,23 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 		return nil, err
 	}
 	spec.Maps[egressMapStates].MaxEntries = uint32(e.cpus)
+	spec.Maps[egressMapOutgoing].MaxEntries = uint32(e.cpus)
 	spec.Maps[egressMapRing].MaxEntries = e.maps.Ring.MaxEntries()
-	var loaded egressPrograms
+	var loaded struct {
+		egressPrograms
+		Outgoing *ebpf.Map `ebpf:"outgoing"`
+	}
 	err = spec.LoadAndAssign(&loaded, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
 		egressMapStates: e.maps.States, egressMapRing: e.maps.Ring, sharedMap: e.maps.Shared,
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("load the egress program: %w", explain(err))
 	}
-	e.egress = loaded.ResponsesOut
+	counts, err := mapMemory(loaded.Outgoing)
+	if err = errors.Join(err, loaded.Outgoing.Close()); err != nil { // the program and the memory keep the map
+		return nil, errors.Join(err, loaded.ResponsesOut.Close())
+	}
+	e.egress, e.outgoing = loaded.ResponsesOut, counts
 	return e.egress, nil
 }
 

@@ -73,7 +73,11 @@ func (e *Engine) Reset() error {
 	}
 	_, err := e.states.WriteAt(make([]byte, unsafe.Sizeof(programState{})), 0)
 	_, errShared := e.shared.WriteAt(make([]byte, unsafe.Sizeof(programSharedState{})), 0)
-	if err := errors.Join(err, errShared); err != nil {
+	var errOutgoing error
+	if e.outgoing.Memory != nil {
+		_, errOutgoing = e.outgoing.WriteAt(make([]byte, unsafe.Sizeof(egressOutgoingState{})), 0)
+	}
+	if err := errors.Join(err, errShared, errOutgoing); err != nil {
 		return fmt.Errorf("clear the counters: %w", err)
 	}
 	clear(e.idle)

@@ -507,3 +507,50 @@ func TestSYNFloodHidesNoScan(t *testing.T) {
 	}
 	require.Zero(t, source(t, w, "198.51.100.53").Probes, "all of it was requested")
 }
+
+// What may be a flood by this machine is counted by target: no answers, no connections that were completed.
+func TestEgressProgramCountsFloods(t *testing.T) {
+	t.Parallel()
+	e, send := seesEgress(t)
+	const local, remote = "192.0.2.1", "203.0.113.9"
+	for i := range 100 {
+		at := start.Add(time.Duration(i) * time.Millisecond)
+		send(at, packet{src: local, dst: remote, sport: 40_000 + i, dport: 80, flags: 2}.frame())
+		if i%4 == 0 { // sequence numbers are 0
+			ack := packet{src: local, dst: remote, sport: 40_000 + i, dport: 80, flags: 0x10}.frame()
+			ack[41] = 1
+			send(at, ack)
+			send(at, ack)
+		}
+		send(at, packet{src: local, dst: remote, sport: 4000, dport: 53, udp: true}.frame())
+		send(at, packet{src: local, dst: remote, sport: 80, dport: 40_000 + i, flags: 0x12}.frame())
+		send(at, packet{src: local, dst: remote, sport: 80, dport: 40_000 + i, flags: 0x14}.frame())
+	}
+	w := collect(t, e, start.Add(time.Second))
+	require.Len(t, w.Outgoing, 1)
+	got := w.Outgoing[0]
+	require.Equal(t, remote, got.Addr.String())
+	require.EqualValues(t, []uint64{100, 25, 100, 0}, []uint64{got.SYN, got.Completed, got.UDP, got.ICMP})
+	require.Equal(t, local+":4000", got.Sender.String())
+	require.InDelta(t, 1, got.Senders.Estimate(), 0.1)
+	require.ElementsMatch(t, []traffic.PortCount{{Port: 80, Packets: 100}, {Port: 53, Packets: 100}}, got.TopPorts)
+	require.Empty(t, collect(t, e, start.Add(2*time.Second)).Outgoing)
+	require.Empty(t, collect(t, e, start.Add(3*time.Second)).Outgoing)
+}
+
+// A target of many packets is counted beside thousands of others.
+func TestBusiestOutgoingTargetIsCounted(t *testing.T) {
+	t.Parallel()
+	e, send := seesEgress(t)
+	for i := range 20_000 {
+		at := start.Add(time.Duration(i) * time.Microsecond)
+		send(at, packet{src: "192.0.2.1", dst: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String(), sport: 40_000, dport: 53, udp: true}.frame())
+		if i >= 10_000 {
+			send(at, packet{src: "192.0.2.1", dst: "203.0.113.9", sport: 40_000, dport: 80, udp: true}.frame())
+		}
+	}
+	w := collect(t, e, start.Add(time.Second))
+	require.LessOrEqual(t, len(w.Outgoing), 256)
+	require.Equal(t, "203.0.113.9", w.Outgoing[0].Addr.String())
+	require.Greater(t, w.Outgoing[0].UDP, uint64(9000))
+}

@@ -95,6 +95,32 @@ func TestFloodsOfTwoTargetsAreTwoSeries(t *testing.T) {
 	s.requireNoSources()
 }
 
+// A host that floods another, which answers nothing, is named, with its target.
+func TestOutboundFloods(t *testing.T) {
+	l := newLab(t)
+	s := newInstance(t)
+	s.wrap = inNamespace(l.victim)
+	s.enableEngine("[ebpf.detect]\nudp_flood_pps = 2000 # a busy machine sends no more\n")
+	s.start()
+	l.run(l.router, "ip route add 203.0.113.0/24 via "+attacker4) // which drops it
+	path, err := exec.LookPath("hping3")
+	testenv.Require(t, "hping3", err)
+	for target, c := range map[string][2]string{
+		"203.0.113.1": {"syn_flood", "-S -p 80 --flood"},
+		"203.0.113.2": {"udp_flood", "--udp -p 7777 --flood"},
+		"203.0.113.3": {"icmp_flood", "--icmp --flood"},
+	} {
+		args := append([]string{"timeout", "10", path, "-q", "-I", "wan"}, strings.Fields(c[1])...)
+		_ = command(inNamespace(l.victim, append(args, target)...)...) // fails without replies
+		a := s.waitForAlert("Outbound Flood", victim4, target)
+		require.Contains(t, strings.Join(a.Evidence, "\n"), "outbound "+c[0])
+		t.Logf("%s: %s", c[0], a.Evidence)
+	}
+	for _, a := range s.alerts() {
+		require.Equal(t, "Outbound Flood", a.Rule.Title, "%+v", a)
+	}
+}
+
 // requireNoSources requires that no alert names an address that may be forged or misused.
 func (s *instance) requireNoSources() {
 	s.t.Helper()

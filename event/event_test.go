@@ -75,7 +75,7 @@ func golden() map[string]any {
 			ID: "web-1-eth0-d-1", Schema: event.Schema, TraceID: "00000000000000000000000000000001", Time: at, Host: "web-1", Interface: "eth0", Kind: event.Detection,
 			Detection: &event.TrafficFinding{
 				Name: "port_scan", Method: "syn", Phase: "begun", Actor: "192.0.2.7", Target: event.Endpoint{IP: "198.51.100.4"}, DurationMS: 4000, Counts: counts,
-				Direction: "outbound", MayBeDecoy: true,
+				Direction: "outbound", NATAddress: "203.0.113.1", MayBeDecoy: true,
 				Ports: []uint16{21, 22, 23}, Hosts: []string{"198.51.100.4"}, Lacking: []string{"egress"},
 			},
 		},

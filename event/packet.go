@@ -78,7 +78,8 @@ type Flow struct {
 // "distributed" where they are many. Method is how (syn, udp, dns …), Phase whether it
 // has begun, is ongoing or over. Ports and Hosts are a sample of the targets. Lacking
 // names evidence that could not be collected. Direction is "outbound" where the actor is
-// the watched host or one behind it, and else empty. MayBeDecoy says that others do the
+// the watched host or one behind it, and else empty; NATAddress is then the address that its
+// packets have behind the host's address translation, if that differs. MayBeDecoy says that others do the
 // same to the target at the same time, so that the actor's address may be forged. Package
 // services/ebpfengine/detect lists the values of each.
 type TrafficFinding struct {
@@ -88,6 +89,7 @@ type TrafficFinding struct {
 	Actor      string            `json:"actor"`
 	Target     Endpoint          `json:"target"`
 	Direction  string            `json:"direction,omitempty"`
+	NATAddress string            `json:"nat_address,omitempty"`
 	MayBeDecoy bool              `json:"may_be_decoy,omitempty"`
 	DurationMS int64             `json:"duration_ms"`
 	Counts     map[string]uint64 `json:"counts,omitempty"`

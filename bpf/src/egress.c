@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* The TCX program for outgoing packets (Linux 6.6): it lets everything pass, counts responses in the maps of the XDP program, and
- * samples tries of this machine and of those behind it. */
+/* The TCX program for outgoing packets (Linux 6.6): it lets everything pass, counts responses in the maps of the XDP program and
+ * floods in its own, and samples tries of this machine and of those behind it. */
 #define CONTEXT struct __sk_buff
+#include "outgoing.h"
 #include "responses.h"
 
 char licence[] SEC("license") = "Dual BSD/GPL";
@@ -25,6 +26,7 @@ int responses_out(struct __sk_buff *skb)
 		return TCX_NEXT;
 	u64 src = hash_address(p.src.hi, p.src.lo), dst = hash_address(p.dst.hi, p.dst.lo);
 	record_response(st, &p, src, dst);
+	count_outgoing(&p, src, dst);
 	if (!opens(&p))
 		return TCX_NEXT;
 	struct try t = find_try(&p, p.dport, src, dst);

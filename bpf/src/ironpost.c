@@ -20,21 +20,6 @@ INLINE void count(struct count *c, u32 bytes)
 	c->bytes += bytes;
 }
 
-/* count_port counts a port in its cell; ports that share a cell displace each other (Misra and Gries 1982), so counts are lower
- * bounds. */
-INLINE void count_port(struct port_count *cells, u16 port)
-{
-	struct port_count *cell = &cells[(port * 40503U >> 13) & (TOP_PORTS - 1)];
-	if (cell->port == port) {
-		cell->packets++;
-	} else if (cell->packets) {
-		cell->packets--;
-	} else {
-		cell->port = port;
-		cell->packets = 1;
-	}
-}
-
 /* completes_handshake reports whether an ACK is the first after a SYN of the same connection; where outgoing packets are seen, whether
  * it acknowledges the SYN-ACK, which the sender of a forged SYN does not get. */
 INLINE bool completes_handshake(struct state *st, struct packet *p, u64 src, u64 dst)

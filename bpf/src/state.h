@@ -236,6 +236,21 @@ INLINE u64 hash_conversation(u64 src, u64 dst, u64 number)
 	return x * seed[2];
 }
 
+/* count_port counts a port in its cell; ports that share a cell displace each other (Misra and Gries 1982), so counts are lower
+ * bounds. */
+INLINE void count_port(struct port_count *cells, u16 port)
+{
+	struct port_count *cell = &cells[(port * 40503U >> 13) & (TOP_PORTS - 1)];
+	if (cell->port == port) {
+		cell->packets++;
+	} else if (cell->packets) {
+		cell->packets--;
+	} else {
+		cell->port = port;
+		cell->packets = 1;
+	}
+}
+
 /* slot_of returns the slot with tag among the four of a set, or -1. */
 INLINE int slot_of(u32 *tags, u32 set, u32 tag)
 {

@@ -134,6 +134,9 @@ type Window struct {
 	// first.
 	Sources []Source
 	Targets []Target
+	// Outgoing holds the addresses that this machine, or one behind it, sent what may be a flood to, busiest first. It is empty
+	// without the egress program.
+	Outgoing []Outgoing
 	// SourcesEstimate is the number of distinct source addresses, promoted or not.
 	SourcesEstimate float64
 	// Sampling is the reciprocal of the share of candidates that became Samples, at least 1.

@@ -63,8 +63,8 @@ func (a *app) replayCapture(ctx context.Context, cfg suite.Config, in *replayInp
 	return c.attacks, nil
 }
 
-// detected takes one phase of a detection. JSON shows every phase, the table an
-// attack once, when it is over.
+// detected takes one phase of a detection, or a notice, which has none. JSON shows
+// every phase, the table an attack once, when it is over.
 func (c *captureReplay) detected(f detect.Detection) {
 	if f.Phase == detect.PhaseBegun {
 		c.attacks++
@@ -73,7 +73,7 @@ func (c *captureReplay) detected(f detect.Detection) {
 	case c.json:
 		c.in.clear()
 		_ = c.printJSON(f.Packet(c.host)) // run reports write errors
-	case f.Phase != detect.PhaseOver:
+	case f.Phase != detect.PhaseOver && f.Phase != "":
 	case c.table != nil:
 		c.table.row(c.attackRow(f))
 	default:

@@ -34,6 +34,8 @@ type watcher struct {
 	egress   io.Closer // nil where outgoing packets are not seen
 	noEgress error     // why
 
+	behindNAT origins // of the task of the windows
+
 	detecting sync.Mutex // guards what follows: samples and windows come on two goroutines
 	detector  *detect.Detector
 	sampling  uint32
@@ -52,7 +54,7 @@ func (s *Service) attach(k *kernel, on attach.Interface) (*watcher, error) {
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	w := &watcher{s: s, on: on, allows: k.reconciler.Allows, engine: engine, link: link, detector: detect.New(s.cfg.Detect), sampling: 1, done: make(chan struct{})}
+	w := &watcher{s: s, on: on, allows: k.reconciler.Allows, engine: engine, link: link, detector: detect.New(s.cfg.Detect), behindNAT: origins{}, sampling: 1, done: make(chan struct{})}
 	w.egress, w.noEgress = attachEgress(on, engine)
 	s.interfaces.setWatched(w)
 	s.log.WithField("interface", on.Name).WithField("mode", link.Interface.Mode).WithField("adopted", link.Adopted).
@@ -156,6 +158,9 @@ func (w *watcher) collect(now time.Time) {
 // outside is not outbound.
 func (w *watcher) queueDetections(found []detect.Detection) {
 	for _, d := range found {
+		if err := w.behindNAT.name(&d); err != nil {
+			w.s.log.WithError(err).WithField("interface", w.on.Name).WithField("actor", d.Actor).Debug("whether the attacker is behind this host's NAT is unknown")
+		}
 		actor, err := netip.ParseAddr(d.Actor)
 		if err == nil && w.allows(actor) {
 			w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.muted++ })

@@ -47,6 +47,7 @@ type attack struct {
 	hosts       []netip.Addr
 	missing     map[string]bool
 	mayBeDecoy  bool
+	flow        Flow // of an outbound one, the newest
 
 	records       int
 	nextRecord    time.Time

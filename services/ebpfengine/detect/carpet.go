@@ -61,7 +61,7 @@ func (f *floods) evaluateNetworks(w traffic.Window, sources sourceIndex) map[net
 		senders = append(distinct(senders), sources.hostUnknown...)
 		var kind [kinds]bool
 		for k := range kinds {
-			kind[k] = c.hit[k] >= carpetHosts && f.evaluate(targetTraffic{w: w, t: &c.sum, v: v, kind: k, senders: senders, network: p})
+			kind[k] = c.hit[k] >= carpetHosts && f.evaluate(targetTraffic{w: w, t: &c.sum, v: v, kind: k, senders: senders, network: p, outbound: f.isOutbound()})
 		}
 		found[p] = kind
 	}
@@ -78,6 +78,9 @@ func (f *floods) newCarpet(targets []*traffic.Target) carpet {
 	c := carpet{targets: targets, sum: traffic.Target{First: targets[0].First, Last: targets[0].Last}}
 	for _, t := range targets {
 		addTarget(&c.sum, t)
+		if f.isOutbound() {
+			c.sum.SourcesEstimate = c.sum.Sources.Estimate() // it is one source, or there are too many to count
+		}
 		v := f.targets[t.Addr]
 		if v == nil || len(v.windows) == 0 {
 			continue

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -21,12 +22,17 @@ const (
 	IPFlood         = "ip_flood"
 	Reflection      = "reflection"
 	ConnectionFlood = "connection_flood"
+
+	// Discovery and PeerToPeer are notices, no attacks: they have no phase.
+	Discovery  = "discovery"
+	PeerToPeer = "peer_to_peer"
 )
 
 // Names returns all names, in the order of the documentation.
 func Names() []string {
 	return []string{
 		PortScan, HostScan, BlockScan, SlowScan, SYNFlood, UDPFlood, ICMPFlood, FragmentFlood, TCPFlood, IPFlood, Reflection, ConnectionFlood,
+		Discovery, PeerToPeer,
 	}
 }
 
@@ -68,11 +74,19 @@ type Detection struct {
 	event.TrafficFinding
 
 	Interface string
+	// Flow is a conversation of an outbound attack, the latest that was seen.
+	Flow Flow
 	// Began is when the attack began, Time the end of the window of this record.
 	Began, Time time.Time
 	// Sampling and Lost are those of that window.
 	Sampling uint32
 	Lost     uint64
+}
+
+// Flow is a conversation as it left through the interface, behind the address translation of this host. Ports are 0 where unknown.
+type Flow struct {
+	Proto          uint8
+	Source, Target netip.AddrPort
 }
 
 // Packet returns d as a record of host. The record's id follows from the attack and the

@@ -31,7 +31,9 @@ type Detector struct {
 	scans       *scans
 	outgoing    *scans // of this machine, and of those behind it
 	floods      *floods
+	outFloods   *floods // by this machine, and by those behind it
 	reflections *reflections
+	notices     *notices
 	stats       *Stats
 	last        traffic.Window // without its records
 }
@@ -40,13 +42,12 @@ type Detector struct {
 func New(cfg Config) *Detector {
 	stats := &Stats{}
 	a := &attacks{byIdentity: map[identity]*attack{}, repeat: time.Duration(cfg.RepeatSecs) * time.Second}
-	s := newScans(cfg, false, a, stats)
-	f := &floods{
-		cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
-		targets: map[netip.Addr]*targetState{}, networks: map[netip.Prefix]*targetState{}, active: map[identity]*flood{},
-		paused: map[identity]pausedFlood{},
-	}
-	return &Detector{attacks: a, scans: s, outgoing: newScans(cfg, true, a, stats), floods: f, reflections: s.reflections, stats: stats}
+	told := newNotices(cfg)
+	s := newScans(cfg, false, a, told, stats)
+	out := newScans(cfg, true, a, told, stats)
+	outFloods := newFloods(cfg, a, out)
+	outFloods.peers = &peers{}
+	return &Detector{attacks: a, scans: s, outgoing: out, floods: newFloods(cfg, a, s), outFloods: outFloods, reflections: s.reflections, notices: told, stats: stats}
 }
 
 // Sample adds samples of the interval whose window comes next. It does not keep the slice.
@@ -67,12 +68,16 @@ func (d *Detector) Observe(w traffic.Window) []Detection {
 	d.scans.endWindow(w)
 	d.outgoing.endWindow(w)
 	d.floods.endWindow(w)
+	d.outFloods.endOutgoing(w)
 	d.last = w
-	d.last.Sources, d.last.Targets = nil, nil
-	return d.detections(d.attacks.due(w.End), w.End)
+	d.last.Sources, d.last.Targets, d.last.Outgoing = nil, nil, nil
+	told := d.notices.take(w)
+	d.stats.Detections += uint64(len(told))
+	return append(d.detections(d.attacks.due(w.End), w.End), told...)
 }
 
 func (d *Detector) sample(s traffic.Sample) {
+	d.outFloods.peers.sample(s)
 	if s.Outbound {
 		d.outgoing.sample(s)
 		return
@@ -124,7 +129,7 @@ func (d *Detector) detections(attacks []*attack, now time.Time) []Detection {
 			a.missing[MissingMemory] = true
 		}
 		out = append(out, Detection{
-			TrafficFinding: d.attacks.record(a, now), Interface: d.last.Interface, Began: a.began, Time: now,
+			TrafficFinding: d.attacks.record(a, now), Interface: d.last.Interface, Began: a.began, Time: now, Flow: a.flow,
 			Sampling: d.last.Sampling, Lost: d.last.Lost,
 		})
 	}

@@ -31,6 +31,12 @@
 //	                   not send
 //	connection_flood   one source opens connections too fast       address               ip, port if one
 //	                   for ten seconds
+//	discovery          one source looks for devices at many        address               ip of one host, port
+//	                   addresses of its network: a notice
+//	peer_to_peer       one source tries another port of each of    address               ip of one host
+//	                   many hosts: a notice
+//
+// A notice is no attack. It is one record without a phase, at most once an hour for each source, kind and method.
 //
 // The target of a flood is a network, the /24 or /64, if at least 8 of its addresses are hit and
 // none gets most of the packets.
@@ -62,12 +68,25 @@
 // With egress a handshake counts as completed only if the host sent a SYN-ACK. What is
 // answered clears its own try and no other. UDP at which devices of one network discover
 // each other (SSDP, mDNS, SLP, BJNP and others) is no try, nor are single ports of many
-// hosts, as tried by programs that share files.
+// hosts, as tried by programs that share files; if it were, and were a scan, there is a notice.
 //
 // direction is outbound where the actor is the watched host, or a container or machine
 // behind it; the engine clears it where a router forwards packets of an actor that a default route
-// leads to. Then the limits are two times the ports and three times the hosts, most tries
-// must have failed, and slow scans are not found: crawlers and mail servers fail, too.
+// leads to. Of scans, the limits are then two times the ports and three times the hosts, and two of
+// three tries of the host, or of the port, must have failed: crawlers and mail servers fail, too.
+//
+// # Outbound floods
+//
+// Only SYN, UDP and ICMP requests are counted, by target: what answers others is not, nor what is answered.
+//
+//	packet         is no flood
+//	SYN            its handshake is completed, or it is refused; from 20 times [Config.SYNFloodPPS] to
+//	               one host on it is, because a service that does not answer has many clients
+//	UDP            to the port of a conversation that was answered within 10 minutes, whichever side
+//	               began it, or if one packet comes back for a hundred
+//	ICMP request   is answered
+//
+// Its ports are tried in a scan if each gets two packets at most. Actor is [Spoofed] from 16 source addresses on.
 //
 // may_be_decoy says that other sources try the same ports of the same host at the same
 // time, as with nmap -D: one of them is the scanner, and the addresses of the others may be
@@ -81,7 +100,8 @@
 // (contradictory flags), sctp-init, sctp-cookie, protocol (ports are then IP protocols). For
 // reflection: the misused protocol, such as dns, ntp or memcached, udp- and the port where
 // there is no name, or tcp (SYN-ACK). For tcp_flood: ack, rst, other. For
-// ip_flood: the protocol, such as gre, sctp, esp, or ip- and its number. Else it is empty.
+// ip_flood: the protocol, such as gre, sctp, esp, or ip- and its number. For discovery: netbios, slp, ssdp,
+// ws-discovery, mdns, llmnr, mndp, bjnp, ubiquiti, dropbox, steam, spotify. Else it is empty.
 //
 // # Phases
 //

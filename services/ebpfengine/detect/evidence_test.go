@@ -369,6 +369,46 @@ func TestOutboundScans(t *testing.T) {
 				}
 			}
 		}, []string{"port_scan/syn 172.17.0.2 > 203.0.113.66"}},
+		"ports, slowly": {func(s *stage) {
+			for _, p := range ports(40) {
+				s.wait(time.Minute)
+				s.out(packet{src: at(container, 40_000), dst: at(evil, p), class: traffic.TCPSYN, proto: protoTCP})
+			}
+		}, []string{"slow_scan/syn 172.17.0.2 > 203.0.113.66"}},
+		"hosts, slowly, by a busy host": {func(s *stage) {
+			for i := range 200 {
+				s.wait(time.Minute)
+				s.out(packet{src: at(home, 40_000+i), dst: at(host("10.9", i), 22), class: traffic.TCPSYN, proto: protoTCP})
+				for n := range 10 {
+					us, server := at(home, 20_000+i*10+n), at(host("203.0", i*10+n), 443)
+					s.out(packet{src: us, dst: server, class: traffic.TCPSYN, proto: protoTCP})
+					s.tcp(traffic.TCPSYNACK, server, us)
+				}
+			}
+		}, []string{"slow_scan/syn 198.51.100.5 > 10.9.0.1:22"}},
+		"ports, beside a crawler": {func(s *stage) {
+			for i := range 600 {
+				s.wait(20 * time.Millisecond)
+				us, server := at(home, 20_000+i), at(host("10.9", i), 443)
+				s.out(packet{src: us, dst: server, class: traffic.TCPSYN, proto: protoTCP})
+				if i%4 != 0 {
+					s.tcp(traffic.TCPSYNACK, server, us)
+				}
+				if i >= 300 {
+					s.out(packet{src: at(home, 40_000), dst: at(evil, i), class: traffic.TCPSYN, proto: protoTCP})
+				}
+			}
+		}, []string{"port_scan/syn 198.51.100.5 > 203.0.113.66"}},
+		"a mail server": {func(s *stage) {
+			for i := range 240 {
+				s.wait(time.Minute)
+				us, server := at(home, 20_000+i), at(host("10.9", i), 25)
+				s.out(packet{src: us, dst: server, class: traffic.TCPSYN, proto: protoTCP})
+				if i%2 == 0 {
+					s.tcp(traffic.TCPSYNACK, server, us)
+				}
+			}
+		}, nil},
 		"a worm": {func(s *stage) {
 			for i := range 200 {
 				s.wait(5 * time.Millisecond)

@@ -27,6 +27,8 @@ type targetTraffic struct {
 	kind    floodKind
 	network netip.Prefix   // valid: t is the sum of its addresses
 	origin  traffic.Origin // of reflected UDP
+
+	outbound bool
 }
 
 // packets counts the suspicious packets of this kind in the window.
@@ -159,6 +161,9 @@ func (s targetTraffic) actor() (string, uint64) {
 	top, most, known := s.topSource()
 	if 2*most >= amount {
 		return top.String(), 0
+	}
+	if s.outbound && sources >= manySources {
+		return Spoofed, 100 // few machines are behind this one
 	}
 	forged := max(0, amount-known) / amount
 	if sources < manySources || amount > maxPerForged*sources*max(1, s.seconds()) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
 )
@@ -44,6 +45,15 @@ type floods struct {
 	networks map[netip.Prefix]*targetState
 	active   map[identity]*flood
 	paused   map[identity]pausedFlood
+	peers    *peers // of outgoing packets; nil for floods against this machine
+}
+
+func newFloods(cfg Config, a *attacks, s *scans) *floods {
+	return &floods{
+		cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
+		targets: map[netip.Addr]*targetState{}, networks: map[netip.Prefix]*targetState{}, active: map[identity]*flood{},
+		paused: map[identity]pausedFlood{},
+	}
 }
 
 // sample remembers the source of each kind of traffic to a target: the actor of a flood
@@ -102,6 +112,13 @@ func (f *floods) endWindow(w traffic.Window) {
 		}
 		v.add(measure(t, w, known, float64(f.cfg.TCPFloodPPS)))
 	}
+	f.evaluateAll(w, sources)
+	f.checkConnections(w)
+	f.forgetIdle(w.End)
+}
+
+// evaluateAll starts and updates the floods of a window whose targets were measured.
+func (f *floods) evaluateAll(w traffic.Window, sources sourceIndex) {
 	inNetworks := f.evaluateNetworks(w, sources)
 	for i := range w.Targets {
 		t := &w.Targets[i]
@@ -112,23 +129,25 @@ func (f *floods) endWindow(w traffic.Window) {
 		found := inNetworks[networkOf(t.Addr)]
 		for k := range kinds {
 			if !found[k] {
-				f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, senders: sources.sendingTo(t.Addr)})
+				f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, senders: sources.sendingTo(t.Addr), outbound: f.isOutbound()})
 			}
 		}
 	}
-	f.checkConnections(w)
+}
+
+func (f *floods) forgetIdle(now time.Time) {
 	for addr, v := range f.targets {
 		v.synPorts = majority{}
-		if v.isIdle(w.End) {
+		if v.isIdle(now) {
 			delete(f.targets, addr)
 		}
 	}
 	for prefix, v := range f.networks {
-		if v.isIdle(w.End) {
+		if v.isIdle(now) {
 			delete(f.networks, prefix)
 		}
 	}
-	f.forgetPaused(w.End)
+	f.forgetPaused(now)
 }
 
 // isReflectionOfFragments reports whether fragments to a target belong to a reflection that goes on: large answers come in fragments.
@@ -149,6 +168,11 @@ func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, sources 
 	if own := sources.byAddr[t.Addr]; own != nil {
 		e.refusals, e.pings = float64(own.Refused), float64(own.ByClass[traffic.ICMPEcho])
 		e.calls = float64(own.ByClass[traffic.TCPSYN])
+	}
+	for i := range w.Outgoing {
+		if o := &w.Outgoing[i]; o.Sender.Addr() == t.Addr {
+			e.calls += float64(o.SYN)
+		}
 	}
 	for _, src := range sources.sendingTo(t.Addr) {
 		if !f.isQueryFlood(src, t, w) {
@@ -219,16 +243,16 @@ func (f *floods) evaluateOne(s targetTraffic, rate float64) bool {
 	if rate < limit/2 && !burst || s.packets() == 0 || !s.isFlood(limit) {
 		return false
 	}
-	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, network: s.network, port: s.port()}
+	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, network: s.network, port: s.port(), outbound: f.isOutbound()}
 	var spoofed uint64
 	id.actor, spoofed = s.actor()
-	if f.scans.scanning(id) {
+	if f.scans.scanning(id) && !(f.isOutbound() && s.v.sum[s.kind] > scanRounds*maxPorts) {
 		return false // many ports by one address: the scan has been told
 	}
 	id = f.withActiveActor(id)
 	fl := f.active[id]
 	if fl == nil {
-		if rate < limit && !burst {
+		if rate < limit && !burst || f.isOutbound() && s.v.suspiciousWindows(s.kind) < outboundWindows {
 			return false
 		}
 		id = f.coarsen(id)
@@ -287,9 +311,16 @@ func (f *floods) coarsen(id identity) identity {
 	return id
 }
 
+// isOutbound reports whether the floods are those by this machine, and by those behind it.
+func (f *floods) isOutbound() bool { return f.peers != nil }
+
 func (f *floods) limit(k floodKind) float64 {
+	syn := f.cfg.SYNFloodPPS
+	if f.isOutbound() {
+		syn *= outboundSYN
+	}
 	return float64([kinds]int{
-		f.cfg.SYNFloodPPS, f.cfg.UDPFloodPPS, f.cfg.ICMPFloodPPS, f.cfg.FragmentFloodPPS, f.cfg.TCPFloodPPS,
+		syn, f.cfg.UDPFloodPPS, f.cfg.ICMPFloodPPS, f.cfg.FragmentFloodPPS, f.cfg.TCPFloodPPS,
 		f.cfg.ReflectionPPS, f.cfg.ReflectionPPS, f.cfg.IPFloodPPS,
 	}[k])
 }
@@ -336,6 +367,7 @@ func (fl *flood) add(s targetTraffic, spoofed uint64) {
 		delete(fl.counts, countBurst)
 	}
 	fl.mergeSources(s)
+	fl.flow = s.v.flow[s.kind]
 	if fl.kind != kindReflectedUDP && fl.kind != kindReflectedTCP {
 		fl.counts[countSpoofed] = max(fl.counts[countSpoofed], spoofed)
 	}

@@ -35,8 +35,7 @@ var methodNames = [methods]string{
 func (m method) String() string { return methodNames[m] }
 
 const (
-	protoTCP  = 6
-	protoSCTP = 132
+	protoICMP, protoTCP, protoUDP, protoICMPv6, protoSCTP = 1, 6, 17, 58, 132
 	// The types of SCTP chunks (RFC 9260, section 3.2).
 	chunkInit, chunkCookieEcho = 1, 10
 	// firstClientPort is the first port of clients, to which replies go (Linux
@@ -110,6 +109,23 @@ func probeIn(s traffic.Sample) (probe, bool) {
 	return p, true
 }
 
+// protocol returns the number of the IP protocol of the probe.
+func (p probe) protocol() uint8 {
+	switch {
+	case p.method == byUDP:
+		return protoUDP
+	case p.method == byICMP && p.host.Is6():
+		return protoICMPv6
+	case p.method == byICMP:
+		return protoICMP
+	case p.method == bySCTPInit || p.method == bySCTPCookie:
+		return protoSCTP
+	case p.method == byProtocol:
+		return uint8(p.port)
+	}
+	return protoTCP
+}
+
 // other completes the probe of another protocol than TCP, UDP and ICMP, and reports whether
 // it is one.
 func (p *probe) other(s traffic.Sample) bool {
@@ -130,14 +146,9 @@ func (p *probe) other(s traffic.Sample) bool {
 // isClientToService reports whether a packet goes from a client's port to one of a service.
 func isClientToService(from, to uint16) bool { return from >= firstClientPort && to < firstClientPort }
 
-// discoveryPorts are the UDP ports at which devices of one network look for each other and
-// ask each other directly: NetBIOS, SLP, SSDP, WS-Discovery, mDNS, LLMNR, BJNP of printers,
-// MikroTik's, Dropbox's, Steam's and Spotify's.
-var discoveryPorts = [...]uint16{137, 138, 427, 1900, 3702, 5353, 5355, 5678, 8610, 8611, 8612, 8613, 8614, 10_001, 17_500, 27_036, 57_621}
-
 // isDiscovery reports whether UDP is that of a device that looks for others of its network.
 func isDiscovery(from netip.Addr, port uint16) bool {
-	return (from.IsPrivate() || from.IsLinkLocalUnicast()) && slices.Contains(discoveryPorts[:], port)
+	return (from.IsPrivate() || from.IsLinkLocalUnicast()) && isDiscoveryPort(port)
 }
 
 // answersClient reports whether UDP between the ports looks like the answer of a service to a

@@ -10,7 +10,6 @@ import (
 )
 
 const (
-	protoUDP = 17
 	// Mean sizes from which answers are a reflection: where large answers are common, as with DNS, and elsewhere (an NTP answer has
 	// 90 bytes, the list that is misused 482).
 	busyAmplified = 400

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/ironpost/ironpost/bpf/traffic"
 )
 
 // The counts of scans.
@@ -81,6 +83,9 @@ func (s *scan) covers(host netip.Addr, port uint16) bool {
 func (s *scan) add(t attempt) {
 	s.probes++
 	s.touch(t.at)
+	if t.outcome != traffic.Refused || s.flow == (Flow{}) { // the kernel forgets a connection that was refused
+		s.flow = t.flow()
+	}
 	if !s.source.actor.IsSingleIP() && len(s.by) < maxMembers {
 		if s.by == nil {
 			s.by = map[netip.Addr]struct{}{}
@@ -127,6 +132,12 @@ type candidate struct {
 	attempts []attempt
 }
 
+// covers reports whether an attempt is one of those that c is about.
+func (c candidate) covers(a attempt) bool {
+	like := scan{shape: c.shape, host: c.host, port: c.port}
+	return a.method == c.method && like.covers(a.host, a.port)
+}
+
 // compare orders candidates, best first: those with the most attempts, then vertical before horizontal before block.
 func (c candidate) compare(o candidate) int {
 	return cmp.Or(-cmp.Compare(len(c.attempts), len(o.attempts)), cmp.Compare(c.shape, o.shape), cmp.Compare(c.method, o.method),
@@ -166,7 +177,7 @@ func (r scanRules) candidates(m method, failed []attempt) []candidate {
 			out = append(out, candidate{shape: vertical, method: m, host: a.host, attempts: same})
 		}
 		least := hosts
-		if m == byUDP && slices.Contains(discoveryPorts[:], a.port) {
+		if m == byUDP && isDiscoveryPort(a.port) {
 			least = min(discoveryHosts*hosts, maxAttempts)
 		}
 		if same := filter(failed, func(o attempt) bool { return o.port == a.port }); len(same) >= least {

@@ -223,7 +223,7 @@ func (r scanRules) mostlyFailed(src *traffic.Source, m method, probes uint64, eg
 	case byUDP:
 		// A server that answers many of our ports looks the same, but is not refused and sends to no system ports.
 		toSystemPort := slices.ContainsFunc(src.SamplePorts, func(port uint16) bool {
-			return port <= lastSystemPort && !slices.Contains(discoveryPorts[:], port)
+			return port <= lastSystemPort && !isDiscoveryPort(port)
 		})
 		return egress && probes >= few && (src.Refused > 0 || toSystemPort)
 	case byICMP:

@@ -26,13 +26,14 @@ type scans struct {
 	active   []*scan
 
 	reflections *reflections
+	notices     *notices
 }
 
 // scanRules are the limits from which attempts that failed are a scan.
 type scanRules struct {
 	ports, hosts, sweep int
 	// outbound is for the attempts of this machine, and of those behind it. A crawler, a mail
-	// server or a program that shares files tries in vain, too, so most attempts must have failed, and soon one after the other.
+	// server or a program that shares files tries in vain, too, so most attempts like those of a scan must have failed.
 	outbound bool
 }
 
@@ -45,13 +46,13 @@ const (
 	networksShare = 4
 )
 
-func newScans(cfg Config, outbound bool, a *attacks, stats *Stats) *scans {
+func newScans(cfg Config, outbound bool, a *attacks, told *notices, stats *Stats) *scans {
 	networks, outgoing := cfg.MaxSources/networksShare, min(outgoingSources, cfg.MaxSources/networksShare)
 	d := &scans{
 		rules:  scanRules{ports: cfg.ScanPorts, hosts: cfg.ScanHosts, sweep: cfg.SweepHosts, outbound: outbound},
 		memory: cfg.memory(), slowGap: time.Duration(cfg.SlowGapSecs) * time.Second, attacks: a, stats: stats,
 		sources: newSourceTable(cfg.MaxSources-networks-outgoing, &stats.Evicted), suspects: map[netip.Addr]suspect{},
-		reflections: newReflections(cfg),
+		reflections: newReflections(cfg), notices: told,
 	}
 	if outbound {
 		d.rules.ports = min(outboundPorts*cfg.ScanPorts, maxAttempts)
@@ -71,13 +72,16 @@ func (d *scans) sample(s traffic.Sample) {
 	by := s.Source.Addr()
 	t, ok := probeIn(s)
 	if s.Outcome != traffic.Open {
-		d.settle(t, by, s.Outcome)
+		if d.settle(t, by, s.Outcome) && d.rules.outbound && s.Outcome == traffic.Answered {
+			d.sources.get(single(by)).answer(attempt{probe: t, by: by, from: s.Source.Port(), at: s.Time})
+		}
 		return
 	}
 	if !ok {
 		if s.Class == traffic.TCPSYNACK || s.Class == traffic.TCPRST {
 			d.stats.Backscatter++
 		}
+		d.notices.see(s)
 		return
 	}
 	if t.method == bySCTPCookie && (d.settle(t, by, traffic.Answered) || s.Reply) {
@@ -122,18 +126,33 @@ func (d *scans) settle(t probe, by netip.Addr, outcome traffic.Outcome) (known b
 func (d *scans) evaluate(p *sourceState, now time.Time) {
 	expired := now.Add(-d.memory)
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.at.Before(expired) })
-	for {
-		failed := p.failed(now)
+	for failed := p.failed(now); ; {
 		c, ok := d.rules.best(p.actor, failed)
 		if !ok {
 			c, ok = d.rules.answeredSweep(p)
 		}
-		if !ok || (d.rules.outbound && (len(failed) < 2*p.answered || c.meanGap() >= d.slowGap)) {
+		if !ok {
+			d.noticePeers(p, failed, now)
 			break
 		}
+		if d.rules.outbound && d.isOrdinary(p, c, failed) {
+			failed = filter(failed, func(a attempt) bool { return !c.covers(a) })
+			continue
+		}
 		d.start(p, c)
+		failed = p.failed(now)
 	}
 	p.trim(now)
+}
+
+// isOrdinary reports whether attempts of this machine that failed are those of a program with many servers, of which some are down:
+// a third of the attempts like them, or more, were answered, or they go, slowly, to one port of peers that have others, too.
+func (d *scans) isOrdinary(p *sourceState, c candidate, failed []attempt) bool {
+	if len(c.attempts) < 2*len(p.answersLike(c)) {
+		return true
+	}
+	slow := c.meanGap() >= d.slowGap
+	return slow && c.shape == horizontal && c.port > lastSystemPort && d.rules.peers(failed, c.method) != nil
 }
 
 // start makes c a running scan, which takes over its attempts.
@@ -167,6 +186,9 @@ func (d *scans) start(p *sourceState, c candidate) *scan {
 	}
 	for _, a := range c.attempts {
 		sc.add(a)
+	}
+	if answers := p.answersLike(c); d.rules.outbound && len(answers) > 0 {
+		sc.flow = answers[0].flow()
 	}
 	sc.startedWith = uint64(len(c.attempts))
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.method == c.method && sc.covers(a.host, a.port) })

@@ -28,6 +28,7 @@ type packet struct {
 	tiny     bool
 	bare     bool  // RST without ACK
 	chunk    uint8 // of SCTP
+	seq      uint8 // of TCP
 }
 
 // view is what the packet programs are given.
@@ -231,6 +232,7 @@ func (p packet) payload(size int) []byte {
 		if p.bare {
 			b[13] = 4
 		}
+		b[7] = p.seq
 		b[11] = b[13] >> 4 & 1 // an ACK acknowledges the SYN of sequence number 0
 	case protoUDP:
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)))

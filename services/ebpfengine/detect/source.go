@@ -21,6 +21,8 @@ const (
 	// attempt has failed, and replyTimeout the same of UDP: a resolver asks others first.
 	handshakeTimeout = time.Second
 	replyTimeout     = 2 * time.Second
+	// maxAnswers bounds the answered attempts of this machine in memory.
+	maxAnswers = 128
 	// minShared is how many ports of one host are probed with ACK from one port: a client has
 	// another port for each connection.
 	minShared = 3
@@ -41,8 +43,9 @@ type sourceState struct {
 	actor       netip.Prefix // of one address, or a network
 	last        time.Time
 	attempts    []attempt
-	answered    int  // attempts that were, while there was room for them
-	proven      bool // it completed a handshake, so its address is not forged
+	answered    int       // attempts that were, while there was room for them
+	answers     []attempt // of this machine: the latest that were answered
+	proven      bool      // it completed a handshake, so its address is not forged
 	scans       []*scan
 	evaluations int       // windows for which it is still evaluated: an attempt is new, or may still fail
 	lastBulkUDP time.Time // when it last sent far more UDP than there are ports: calls and games, no scan
@@ -100,6 +103,25 @@ func (p *sourceState) settle(t probe, by netip.Addr, outcome traffic.Outcome) (k
 		}
 	}
 	return known
+}
+
+// answer remembers an answered attempt of this machine.
+func (p *sourceState) answer(a attempt) {
+	if len(p.answers) >= maxAnswers {
+		p.answers = p.answers[1:]
+	}
+	p.answers = append(p.answers, a)
+}
+
+// answersLike returns the answered attempts that are like those of c, since the first of these.
+func (p *sourceState) answersLike(c candidate) []attempt {
+	first, _ := c.span()
+	return filter(p.answers, func(a attempt) bool { return c.covers(a) && !a.at.Before(first) })
+}
+
+// flow returns the conversation that an attempt begins.
+func (a attempt) flow() Flow {
+	return Flow{Proto: a.protocol(), Source: netip.AddrPortFrom(a.by, a.from), Target: netip.AddrPortFrom(a.host, a.port)}
 }
 
 // answeredBy reports whether the outcome of t is that of a: t itself, or the end of the handshake that a begins.

@@ -50,6 +50,8 @@ type windowCounts struct {
 type targetState struct {
 	windows    []windowCounts
 	lastSource [kinds]netip.Addr // newest sampled source of each kind
+	flow       [kinds]Flow       // of outgoing packets, the newest
+	sum        [kinds]float64    // suspicious packets since it was last forgotten
 	reflected  []traffic.Origin  // in the newest window
 	synPorts   majority          // of the SYN sampled since the last window
 }
@@ -84,6 +86,9 @@ func (m *majority) most() uint16 {
 // add adds a window and drops those before rateSpan.
 func (v *targetState) add(s windowCounts) {
 	v.windows = append(v.windows, s)
+	for k, n := range s.suspicious {
+		v.sum[k] += n
+	}
 	v.windows = slices.DeleteFunc(v.windows, func(o windowCounts) bool { return s.at.Sub(o.at) >= rateSpan && o.at != s.at })
 }
 
@@ -94,9 +99,20 @@ func (v *targetState) rememberSources(other *targetState) {
 	}
 	for k, addr := range other.lastSource {
 		if addr.IsValid() {
-			v.lastSource[k] = addr
+			v.lastSource[k], v.flow[k] = addr, other.flow[k]
 		}
 	}
+}
+
+// suspiciousWindows returns in how many windows there were suspicious packets of a kind.
+func (v *targetState) suspiciousWindows(k floodKind) int {
+	n := 0
+	for _, s := range v.windows {
+		if s.suspicious[k] > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // isIdle reports whether the target has had no traffic for so long that it can be forgotten.

@@ -18,6 +18,7 @@
 //	method, phase         detection           detection.method and phase; see services/ebpfengine/detect
 //	actor                 detection           an address, a network of several, or the words spoofed and distributed
 //	direction             detection           outbound if the actor is this host or one behind it
+//	nat_address           detection           detection.nat_address: the actor's address behind this host's NAT, if another
 //	may_be_decoy          detection           true if the actor's address may be forged; see services/ebpfengine/detect
 //	src_ip                detection           the actor, only if it is an address
 //	dst_ip, dst_port      detection           detection.target

@@ -105,6 +105,7 @@ func (r *reader) detection(d *event.TrafficFinding) {
 	set(e.Fields, "method", d.Method)
 	set(e.Fields, "phase", d.Phase)
 	set(e.Fields, "direction", d.Direction)
+	set(e.Fields, "nat_address", d.NATAddress)
 	if d.MayBeDecoy {
 		e.Fields["may_be_decoy"] = true
 	}

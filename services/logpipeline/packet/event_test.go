@@ -35,15 +35,15 @@ func TestDetectionBecomesOneEvent(t *testing.T) {
 	p.Detection = &event.TrafficFinding{
 		Name: "port_scan", Method: "syn", Phase: "begun", Actor: "::ffff:192.0.2.66", Target: event.Endpoint{IP: "198.51.100.7", Port: 22},
 		DurationMS: 1500, Counts: map[string]uint64{"ports": 3, "packets": math.MaxUint64}, Ports: []uint16{22, 80}, Hosts: []string{"198.51.100.7"},
-		Lacking: []string{"egress"}, Direction: "outbound", MayBeDecoy: true,
+		Lacking: []string{"egress"}, Direction: "outbound", NATAddress: "192.0.2.1", MayBeDecoy: true,
 	}
 	events := packet.Events(p, all)
 	require.Len(t, events, 1)
 	e := events[0]
-	require.Contains(t, e.Message, "outbound port_scan (syn) by ::ffff:192.0.2.66 (may be a decoy) against 198.51.100.7:22")
+	require.Contains(t, e.Message, "outbound port_scan (syn) by ::ffff:192.0.2.66 (behind NAT, as 192.0.2.1) (may be a decoy) against 198.51.100.7:22")
 	require.Equal(t, sigma.Logsource{Category: "network", Product: "ironpost", Service: "detection"}, e.Logsource)
 	require.Equal(t, common("detection", e, map[string]any{
-		"name": "port_scan", "method": "syn", "phase": "begun", "direction": "outbound", "may_be_decoy": true,
+		"name": "port_scan", "method": "syn", "phase": "begun", "direction": "outbound", "nat_address": "192.0.2.1", "may_be_decoy": true,
 		"actor": "::ffff:192.0.2.66", "src_ip": "192.0.2.66",
 		"dst_ip": "198.51.100.7", "dst_port": int64(22), "duration_ms": int64(1500),
 		"counts": map[string]any{"ports": int64(3), "packets": int64(math.MaxInt64)},

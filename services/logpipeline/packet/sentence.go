@@ -17,6 +17,9 @@ func sentence(d *event.TrafficFinding) string {
 		words = append(words, "("+d.Method+")")
 	}
 	words = append(words, "by", d.Actor)
+	if d.NATAddress != "" {
+		words = append(words, "(behind NAT, as "+d.NATAddress+")")
+	}
 	if d.MayBeDecoy {
 		words = append(words, "(may be a decoy)")
 	}

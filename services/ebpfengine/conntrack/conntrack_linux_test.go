@@ -1,0 +1,69 @@
+package conntrack_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.RunInOwnNetwork(m)) }
+
+const (
+	protoICMP, protoUDP = 1, 17
+
+	inside, other, outside = "127.0.0.1", "127.0.0.2", "127.0.0.9"
+)
+
+// send sends a datagram from an address, and returns its port.
+func send(t *testing.T, from string, target netip.AddrPort) uint16 {
+	t.Helper()
+	c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)}, net.UDPAddrFromAddrPort(target))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	_, err = c.Write([]byte("x"))
+	require.NoError(t, err)
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+func run(t *testing.T, command string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(command, args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// The kernel tells who is behind its address translation, by the addresses of a packet that left.
+func TestSourceBehindNAT(t *testing.T) {
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
+	_, err := exec.LookPath("iptables")
+	testenv.Require(t, "iptables", err)
+	run(t, "ip", "link", "set", "lo", "up")
+	run(t, "iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "lo", "-s", "127.0.0.0/30", "-j", "SNAT", "--to-source", outside)
+	target := netip.MustParseAddrPort("127.0.0.53:5300")
+	seen := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(outside), port) }
+
+	got, err := conntrack.Source(protoUDP, seen(send(t, inside, target)), target)
+	require.NoError(t, err)
+	require.Equal(t, inside, got.String())
+	got, err = conntrack.Source(protoUDP, seen(send(t, other, target)), target)
+	require.NoError(t, err)
+	require.Equal(t, other, got.String(), "the connection is told apart by its port")
+	_, err = conntrack.Source(protoUDP, seen(1), target)
+	require.ErrorIs(t, err, conntrack.ErrUnknown)
+
+	// ICMP has no ports: the connections of the protocol are compared.
+	anyPort := netip.AddrPortFrom(target.Addr(), 0)
+	run(t, "ping", "-c", "1", "-I", inside, target.Addr().String())
+	got, err = conntrack.Source(protoICMP, seen(0), anyPort)
+	require.NoError(t, err)
+	require.Equal(t, inside, got.String())
+	run(t, "ping", "-c", "1", "-I", other, target.Addr().String())
+	_, err = conntrack.Source(protoICMP, seen(0), anyPort)
+	require.ErrorIs(t, err, conntrack.ErrUnknown, "it was one of two")
+}

@@ -1,0 +1,40 @@
+package ebpfengine
+
+import (
+	"net/netip"
+
+	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
+)
+
+// maxOrigins bounds the attacks whose actors are kept.
+const maxOrigins = 4096
+
+// origins are the addresses of machines and containers behind this host's NAT that attack others, by attack.
+type origins map[string]netip.Addr
+
+// name makes the actor of an outbound attack the address behind this host's NAT, and keeps to it until the attack is over. The kernel is
+// asked once for each attack, when it begins; the error says why it does not know. Then the actor is the address that NAT gave it.
+func (o origins) name(d *detect.Detection) error {
+	seen, err := netip.ParseAddr(d.Actor)
+	if err != nil || d.Direction != detect.Outbound {
+		return nil //nolint:nilerr // the actor is a word, or not behind NAT
+	}
+	attack := d.Packet("").TraceID
+	if d.Phase == detect.PhaseBegun && d.Flow.Source.Addr() == seen && len(o) < maxOrigins {
+		source, err := conntrack.Source(d.Flow.Proto, d.Flow.Source, d.Flow.Target)
+		if err != nil {
+			return err
+		}
+		if source != seen {
+			o[attack] = source
+		}
+	}
+	if source, found := o[attack]; found {
+		d.Actor, d.NATAddress = source.String(), d.Actor
+	}
+	if d.Phase == detect.PhaseOver {
+		delete(o, attack)
+	}
+	return nil
+}
