@@ -26,7 +26,7 @@ func TestAcceptGuardLineToDrop(t *testing.T) {
 	s.wrap = append([]string{"env", "IRONPOST_LOG_PIPELINE_DEDUP_WINDOW_SECS=1", "nice", "-n", strconv.Itoa(urgent)}, inNamespace(l.victim)...)
 	s.enableEngine(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\nblock_private = true\ndocker_socket = %q\npolicy_path = %q\n",
 		s.path("no.sock"), s.path("policies.toml")))
-	s.write("policies.toml", "[[policy]]\nid = \"p\"\nactions = [\"block-source\"]\nblock_ttl = \"1h\"\ncooldown = \"0s\"\nmatch.severity = \"medium\"\n")
+	s.write("policies.toml", "[[policy]]\nid = \"p\"\nactions = [\"block-source\"]\nblock_ttl = \"1h\"\ncooldown = \"0s\"\nmatch.severity = \"medium\"\nrequire.proof = false\n")
 	s.start()
 	list, f := s.blocklist(), l.newFlow(attacker4)
 	var delays []time.Duration

@@ -74,6 +74,7 @@ func (f *guardSetup) alert(change func(*event.Alert)) *event.Alert {
 		ID: fmt.Sprintf("accept-%06d", f.n), Schema: event.Schema, TraceID: fmt.Sprintf("%032x", f.n), Time: now, FirstSeen: now, LastSeen: now,
 		Count: 1, Module: bus.LogPipeline, Host: testHost, Severity: event.High, Title: "an attack",
 		Rule: event.Rule{ID: "rule", Title: "rule", Level: event.High}, DedupKey: fmt.Sprint(f.n),
+		Origin: &event.Origin{Transport: event.TransportPackets}, Trust: event.TrustKernel, // which limits no answer
 	}
 	change(a)
 	return a

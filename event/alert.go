@@ -62,6 +62,9 @@ type Alert struct {
 	Origin  *Origin `json:"origin,omitempty"`
 	Trust   Trust   `json:"trust,omitempty"`
 	LogHost string  `json:"log_host,omitempty"`
+	// Service is the service that a line is about, as its text says: the service or category of Sigma's logsource, such as
+	// sshd or webserver.
+	Service string `json:"service,omitempty"`
 
 	DedupKey   string       `json:"dedup_key"`
 	Incomplete []Incomplete `json:"incomplete,omitempty"`
@@ -169,7 +172,7 @@ func (a *Alert) clamp() {
 	a.User = Shorten(a.User, maxName)
 	a.DedupKey = Shorten(a.DedupKey, maxText)
 	a.Origin.clamp()
-	a.LogHost = Shorten(a.LogHost, maxName)
+	a.LogHost, a.Service = Shorten(a.LogHost, maxName), Shorten(a.Service, maxName)
 	a.Rule.Tags = first(a.Rule.Tags, maxTags)
 	a.Findings = clampFindings(first(a.Findings, MaxFindings))
 	a.Vulnerability.clamp()

@@ -35,6 +35,7 @@ container-guard latency    | -run TestAcceptGuard(Latency|OrderLatency|Burst) ./
 container-guard limits     | -run TestAcceptGuard(Caps|Blocks|LineToDrop) ./e2e
 container-guard attribution| -run TestAcceptGuardAttribution ./e2e
 container-guard hostile    | -run TestAcceptGuardHostile ./e2e
+container-guard guessing   | -run TestAcceptGuardGuessing ./e2e
 container-guard killed     | -run TestAcceptGuardKilled ./e2e
 container-guard rounds     | -run TestAcceptGuardRounds ./e2e
 container-guard undone     | -run TestAcceptGuardUndone ./e2e

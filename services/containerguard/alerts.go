@@ -74,7 +74,6 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 	e.retried = retried
 	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
 	decisions := e.evaluate(ctx, a)
-	propose(a, decisions)
 	for _, d := range decisions {
 		if d.waits {
 			waiting = append(waiting, d)

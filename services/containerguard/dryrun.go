@@ -61,14 +61,15 @@ func (s *Service) testPolicies(ctx context.Context, body []byte) (any, error) {
 		return nil, err
 	}
 	decisions := s.newEvaluator(s.run.Load(), at).evaluate(ctx, &a)
-	propose(&a, decisions)
 	return publicDecisions(decisions), nil
 }
 
 // DryRun returns the decisions of the policies of set, under cfg, about a at a time,
 // without Docker and without a daemon. It takes the container to be as the alert says,
-// and running; caps, cooldowns and other containers are not known.
+// and running, the trust as the alert claims, and an address to have connected to this host; caps, cooldowns and other
+// containers are not known.
 func DryRun(ctx context.Context, cfg Config, set *policy.Set, a *event.Alert, at time.Time) []PolicyDecision {
+	a.Trust = a.ClaimedTrust()
 	e := &evaluator{
 		set: set, inventory: alertInventory{a}, protections: safety.NewProtections(safety.Self{}, cfg.Protected, nil),
 		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), autoIsolate: cfg.AutoIsolate, now: at,

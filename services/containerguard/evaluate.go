@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/services/containerguard/attribution"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
@@ -28,7 +29,8 @@ type step struct {
 	container docker.Container
 	address   netip.Addr
 	outcome   stepOutcome
-	proposed  bool // a dry run because of who sent the alert
+	maxTTL    time.Duration // of a block; 0: as the policy says
+	proposed  bool          // a dry run because of the trust of the alert
 	reason    string
 }
 
@@ -58,6 +60,7 @@ type evaluator struct {
 	dockerProblem string // why the inventory may be out of date, "" if it is not
 	protections   *safety.Protections
 	blockFilter   safety.BlockFilter
+	connections   *connection.Watcher // nil: not known
 	maxAge        time.Duration
 	autoIsolate   bool
 	retried       bool // the alert was pending
@@ -69,7 +72,7 @@ func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
 	cfg := s.config()
 	return &evaluator{
 		set: s.policies.Load(), inventory: run.inventory, dockerProblem: run.inventory.StaleReason(), protections: s.protections.Load(),
-		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), autoIsolate: cfg.AutoIsolate, now: now,
+		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), autoIsolate: cfg.AutoIsolate, connections: s.connections, now: now,
 	}
 }
 
@@ -97,6 +100,7 @@ func (e *evaluator) evaluate(ctx context.Context, a *event.Alert) []decision {
 			out[i].steps = nil
 		}
 	}
+	e.limit(a, out)
 	return out
 }
 

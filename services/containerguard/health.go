@@ -18,6 +18,7 @@ const (
 	topicStateDamage  = "4 state at start"
 	topicBlocks       = "5 blocks"
 	topicPending      = "6 pending alerts"
+	topicConnections  = "6 connections"
 	topicWebhook      = "7 webhook"
 )
 
@@ -33,6 +34,11 @@ func (s *Service) Health() event.ModuleHealth {
 		}
 		s.health.Set(topicDocker, reason)
 		s.health.Set(topicEvidence, run.quarantine.EvidenceReason())
+		reason = ""
+		if err := s.connections.Err(); err != nil {
+			reason = "connections that ended are not known, so addresses in logs are blocked less often: " + err.Error()
+		}
+		s.health.Set(topicConnections, reason)
 	}
 	values := map[string]uint64{}
 	for name, m := range s.counterMetrics() {

@@ -206,7 +206,11 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
 		return
 	}
-	if r.block(ctx, d, s, netip.PrefixFrom(s.address, s.address.BitLen()), d.policy.BlockTTL) {
+	ttl := d.policy.BlockTTL
+	if s.maxTTL > 0 {
+		ttl = min(ttl, s.maxTTL)
+	}
+	if r.block(ctx, d, s, netip.PrefixFrom(s.address, s.address.BitLen()), ttl) && s.maxTTL == 0 {
 		r.widen(ctx, d, s)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
@@ -58,6 +59,7 @@ type Service struct {
 	notifier       *notify.Notifier
 	loadedPolicies uint64 // fingerprint of the policies that New loaded
 	repeatFilter   *repeatFilter
+	connections    *connection.Watcher
 
 	cfg         atomic.Pointer[Config]
 	policies    atomic.Pointer[policy.Set]
@@ -75,7 +77,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		deps: deps, log: deps.Log.WithField("service", Name), durable: durable, answerDuration: newAnswerDuration(),
-		health: health.New(Name, deps.Host), repeatFilter: newRepeatFilter(),
+		health: health.New(Name, deps.Host), repeatFilter: newRepeatFilter(), connections: connection.NewWatcher(),
 	}
 	s.notifier = notify.New(cfg.WebhookURL, s.onNotificationDone)
 	s.cfg.Store(&cfg)
@@ -129,6 +131,7 @@ func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	executing.Go("inventory", run.inventory.Run)
 	executing.Go("quarantine", run.quarantine.Run)
 	executing.Go("notifications", s.notifier.Run)
+	executing.Go("connections", s.connections.Run)
 	s.resolveDependencies(ctx) // before the first alert: their containers are protected by address too
 	stopVerbs, err := s.serve(ctx)
 	if err == nil {

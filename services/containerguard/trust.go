@@ -1,12 +1,25 @@
 package containerguard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/connection"
+	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
+)
+
+const (
+	// maxUnprovenBlock is the longest block of an address that a line names which anyone can have written.
+	maxUnprovenBlock = 10 * time.Minute
+	// connectionSlack is how long before an alert a connection may have ended: times in lines are whole seconds, and
+	// a server may write its line after it closed the connection.
+	connectionSlack = 10 * time.Second
 )
 
 // limitTrust lowers the trust that a claims to what its module may claim. A plug-in that claims none
@@ -24,36 +37,104 @@ func (s *Service) limitTrust(ctx context.Context, a *event.Alert) error {
 	return nil
 }
 
-// propose turns the steps of decisions about a that its sender may not cause into dry runs that say
-// so. The modules of Ironpost may cause what the policies say; a plug-in what its trust allows.
-func propose(a *event.Alert, decisions []decision) {
-	if bus.IsModule(a.Module) {
-		return
-	}
+// limit turns the steps that the trust of a does not bear into dry runs that say why. A notification harms nothing,
+// and a policy may say that it needs no proof.
+func (e *evaluator) limit(a *event.Alert, decisions []decision) {
 	for _, d := range decisions {
 		for i := range d.steps {
-			d.steps[i].propose(a.Module, a.Trust)
+			s := &d.steps[i]
+			if s.kind == policy.Notify || s.outcome != outcomeAct || d.policy.Require.NoProof {
+				continue
+			}
+			if s.kind == policy.BlockSource {
+				e.limitBlock(a, s)
+				continue
+			}
+			s.propose(refuseContainer(a, s.container))
 		}
 	}
 }
 
-// propose makes s a dry run if an alert of a plug-in with that trust may not cause it. A
-// notification harms nothing.
-func (s *step) propose(plugin string, trust event.Trust) {
-	why := ""
-	switch {
-	case s.kind == policy.Notify || s.outcome != outcomeAct:
-		return
-	case trust != event.TrustPeer:
-		why = "the plug-in " + plugin + " is unproven"
-	case s.kind == policy.BlockSource:
-		why = "a block holds on every host, and the plug-in " + plugin + " is trusted on this one"
-	default:
+// propose makes s a dry run for the reason why, unless that is "".
+func (s *step) propose(why string) {
+	if why == "" {
 		return
 	}
-	s.outcome, s.proposed = outcomeDryRun, true
 	if s.reason != "" {
 		why += "; " + s.reason
 	}
-	s.reason = "proposed only: " + why
+	s.outcome, s.proposed, s.reason = outcomeDryRun, true, "proposed only: "+why
+}
+
+// refuseContainer says why an alert may not cause an action on c, "" if it may.
+func refuseContainer(a *event.Alert, c docker.Container) string {
+	switch a.Trust {
+	case event.TrustKernel, event.TrustHost, event.TrustPeer:
+		return ""
+	case event.TrustContainer:
+		named := a.Container
+		scanned := a.Origin != nil && a.Origin.Transport == event.TransportScan
+		if named != nil && (named.ID == c.ID || scanned && named.Image != "" && named.Image == c.Image) {
+			return ""
+		}
+		return "the output of a container proves nothing about another one"
+	}
+	return unproven(a)
+}
+
+// unproven says that anyone may have caused a.
+func unproven(a *event.Alert) string {
+	if !bus.IsModule(a.Module) {
+		return "the plug-in " + a.Module + " is unproven"
+	}
+	transport := "an unknown origin"
+	if a.Origin != nil {
+		transport = cmp.Or(event.Printable(a.Origin.Transport, maxReason), transport)
+	}
+	return "the alert is unproven: anyone may have written its line (" + transport + ")"
+}
+
+// limitBlock makes the block of an address that the kernel did not see in packets a proposal, unless it saw the
+// address connect to the service that the alert is about. A weakly proven one lasts 10 minutes at most.
+func (e *evaluator) limitBlock(a *event.Alert, s *step) {
+	switch a.Trust {
+	case event.TrustKernel, event.TrustContainer:
+		return
+	case event.TrustPeer:
+		s.propose("a block holds on every host, and the plug-in " + a.Module + " is trusted on this one")
+		return
+	}
+	seen, why := e.connected(s.address, a)
+	switch {
+	case !seen && a.Trust == event.TrustUnproven:
+		s.propose(unproven(a) + ", and " + why)
+	case !seen:
+		s.propose(why)
+	case a.Trust == event.TrustUnproven:
+		s.maxTTL = maxUnprovenBlock
+	}
+}
+
+// connected reports whether the kernel saw addr connect to the service of a in the time of a; if not, why says so.
+// "policies test" has no kernel to ask: it takes the connection for seen.
+func (e *evaluator) connected(addr netip.Addr, a *event.Alert) (seen bool, why string) {
+	switch {
+	case e.connections == nil:
+		return true, ""
+	case a.Service == "":
+		return false, "it does not say which service " + addr.String() + " attacked"
+	}
+	name := event.Printable(a.Service, maxReason)
+	since := e.now.Add(-connectionSlack)
+	if first := a.FirstSeen.Add(-connectionSlack); first.Before(since) {
+		since = first
+	}
+	seen, err := e.connections.Inbound(connection.Query{Remote: addr, Service: a.Service, Since: since})
+	switch {
+	case seen:
+		return true, ""
+	case err != nil:
+		return false, "it is not known whether " + addr.String() + " connected to " + name + ": " + err.Error()
+	}
+	return false, "the kernel saw no connection from " + addr.String() + " to " + name
 }

@@ -125,6 +125,9 @@ func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert 
 	}
 	origin := in.origin
 	a.Origin, a.Trust, a.LogHost = &origin, in.trust, in.Host
+	if in.trust != event.TrustKernel {
+		a.Service = cmp.Or(in.Logsource.Service, in.Logsource.Category)
+	}
 	return a
 }
 

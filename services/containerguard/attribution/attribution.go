@@ -3,6 +3,8 @@
 // label may be that of many containers, and an attacked address is that of a victim; they
 // count only where a policy asks for them.
 //
+// The addresses of an unproven alert name no container: anyone may have written them.
+//
 // The first kind of attribution for which the alert has data decides. If that is stale,
 // ambiguous or unknown no container is named, whatever a weaker kind would say: a wrong
 // container is worse than none.
@@ -73,14 +75,15 @@ func resolveBy(ctx context.Context, inv Inventory, q Query, by policy.Attributio
 		named = &event.Container{}
 	}
 	at, slack := alertInterval(alert)
+	addresses := alert.Trust != event.TrustUnproven // else anyone may have written them
 	switch {
 	case by == policy.ByID && named.ID != "":
 		return resultOf(inv.ByID(named.ID)), true
 	case by == policy.ByPID && alert.PID > 0:
 		return resultOf(inv.ByPID(ctx, alert.PID, at, slack)), true
-	case by == policy.ByAddress && alert.Source != nil:
+	case by == policy.ByAddress && addresses && alert.Source != nil:
 		return byAddress(ctx, inv, alert.Source.IP, at, slack)
-	case by == policy.ByTarget && alert.Target != nil:
+	case by == policy.ByTarget && addresses && alert.Target != nil:
 		return byAddress(ctx, inv, alert.Target.IP, at, slack)
 	case by == policy.ByName && named.ID == "" && named.Name != "":
 		return resultOf(inv.ByName(ctx, named.Name, at, slack)), true

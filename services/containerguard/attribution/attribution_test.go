@@ -99,6 +99,23 @@ func TestEachMethodNamesTheContainer(t *testing.T) {
 	}
 }
 
+// Anyone can write an address into an unproven line; the others are of senders that do not choose it.
+func TestAddressOfAnUnprovenAlertNamesNoContainer(t *testing.T) {
+	t.Parallel()
+	r := twoContainers()
+	for _, trust := range event.Trusts() {
+		a := alert(at(200), func(a *event.Alert) {
+			a.Trust, a.Source, a.Target = trust, &event.Endpoint{IP: "172.20.0.2"}, &event.Endpoint{IP: "172.20.0.2"}
+		})
+		want := 1
+		if trust == event.TrustUnproven {
+			want = 0
+		}
+		require.Len(t, resolveBy(r, a, policy.ByAddress).Containers, want, trust)
+		require.Len(t, resolveBy(r, a, policy.ByTarget).Containers, want, trust)
+	}
+}
+
 func TestNextContainerWithTheAddressIsNotNamed(t *testing.T) {
 	t.Parallel()
 	r := twoContainers()

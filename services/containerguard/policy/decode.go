@@ -98,6 +98,8 @@ func decodeMatch(s *section) Match {
 		Rules:           s.list("rules", checkPattern),
 		Tags:            s.list("tags", checkPattern),
 		Modules:         s.list("modules", func(w string) string { return setting.OneOf(w, alertModules...) }),
+		Trust:           enumList(s, "trust", event.Trusts()),
+		Origin:          decodeOrigin(s.table("origin")),
 		Vulnerabilities: s.list("vulnerabilities", checkPattern),
 		Containers:      s.list("containers", checkPattern),
 		Images:          s.list("images", checkPattern),
@@ -109,6 +111,17 @@ func decodeMatch(s *section) Match {
 		s.problems.add(s.node.position, s.path[:len(s.path)-1], `is empty, so every alert would match; write severity = "info" if that is intended`)
 	}
 	return m
+}
+
+func decodeOrigin(s *section) Origin {
+	o := Origin{
+		Transports: s.list("transports", checkPattern),
+		Sources:    s.list("sources", checkPattern),
+		Peers:      s.list("peers", checkPattern),
+		Units:      s.list("units", checkPattern),
+	}
+	s.checkUnknownKeys()
+	return o
 }
 
 func decodeVulnerability(s *section) Vulnerability {
@@ -127,6 +140,7 @@ func decodeRequire(s *section) Require {
 		Alerts:  s.number("alerts", 1, 1, maxAlerts),
 		Within:  s.duration("within", defaultWithin, minDuration),
 		Modules: s.text("distinct", "rules") == "modules",
+		NoProof: !s.boolean("proof", true),
 	}
 	if s.has("distinct") {
 		if what := setting.OneOf(s.text("distinct", ""), "rules", "modules"); what != "" {
@@ -174,6 +188,9 @@ func checkContradictions(s *section, p *Policy) {
 func (f *policyFile) warn(s *section, p *Policy) {
 	if (p.Does(Kill) || p.Does(Stop)) && p.Require.Alerts < 2 {
 		f.warnings.add(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
+	}
+	if p.Require.NoProof && (len(p.ContainerActions()) > 0 || p.Does(BlockSource)) {
+		f.warnings.add(s.position("require"), s.path+"require.proof", "acts on alerts that anyone who can write a log line or send a syslog message may cause; consider [policy.match] trust")
 	}
 	for _, by := range p.AttributeBy {
 		if (by == ByImage || by == ByLabel) && len(p.ContainerActions()) > 0 {

@@ -347,3 +347,19 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestTrustAndOriginOfAPolicy(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		"policy.match.trust: \"root\" is not allowed, must be one of kernel, host, container, peer, unproven",
+		"policy.match.origin.port: unknown key, allowed are transports, sources, peers, units",
+	}, fromLineStart(problemList(t, `[[policy]]
+id = "a"
+actions = ["block-source"]
+[policy.match]
+trust = ["kernel", "root"]
+[policy.match.origin]
+transports = ["file"]
+port = 22
+`)))
+}

@@ -14,6 +14,8 @@ type Match struct {
 	Rules           []string       // globs for the rule's id or title
 	Tags            []string       // globs for the rule's tags
 	Modules         []string       // that raised the alert
+	Trust           []event.Trust  // of the alert, lowered to what its module may claim
+	Origin          Origin         // of the alert
 	Vulnerabilities []string       // globs for the id or aliases of a vulnerability of the alert
 	Vulnerability   Vulnerability  // what one vulnerability of the alert must be
 	Containers      []string       // globs for the container's name
@@ -27,6 +29,24 @@ type Vulnerability struct {
 	KEV      bool           // known to be exploited (CISA KEV)
 	Fixed    bool           // a version without it is known
 	Packages []string       // globs for the package URL
+}
+
+// Origin says where the alerts of a policy come from: those that meet every condition that is set.
+type Origin struct {
+	Transports []string // such as file or syslog_udp
+	Sources    []string // globs for the file, interface or what was scanned
+	Peers      []string // globs for ip:port of the sender
+	Units      []string // globs for the systemd unit
+}
+
+func (o Origin) set() bool { return len(o.Transports)+len(o.Sources)+len(o.Peers)+len(o.Units) > 0 }
+
+func (o Origin) matches(a *event.Alert) bool {
+	got := a.Origin
+	if got == nil {
+		got = &event.Origin{}
+	}
+	return matchesAny(o.Transports, got.Transport) && matchesAny(o.Sources, got.Source) && matchesAny(o.Peers, got.Peer) && matchesAny(o.Units, got.Unit)
 }
 
 // set reports whether v asks anything.
@@ -48,7 +68,7 @@ func (m Match) AboutContainer() bool {
 
 // anyAlert reports whether m asks of alerts nothing but a severity.
 func (m Match) anyAlert() bool {
-	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Vulnerabilities) == 0 && !m.Vulnerability.set() && !m.AboutContainer()
+	return len(m.Rules)+len(m.Tags)+len(m.Modules)+len(m.Trust)+len(m.Vulnerabilities) == 0 && !m.Origin.set() && !m.Vulnerability.set() && !m.AboutContainer()
 }
 
 // MatchesAlert reports whether m matches a; if not, why says which part does not.
@@ -62,6 +82,10 @@ func (m Match) MatchesAlert(a *event.Alert) (ok bool, why string) {
 		return false, "no tag matches"
 	case len(m.Modules) > 0 && !slices.Contains(m.Modules, a.Module):
 		return false, "alert is of module " + a.Module
+	case len(m.Trust) > 0 && !slices.Contains(m.Trust, a.Trust):
+		return false, "trust of the alert is " + string(a.Trust)
+	case !m.Origin.matches(a):
+		return false, "origin does not match"
 	case !m.matchesVulnerability(a):
 		return false, "vulnerability does not match"
 	}

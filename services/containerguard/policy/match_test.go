@@ -46,6 +46,7 @@ func TestMatchesAlert(t *testing.T) {
 		Severity: event.High, Module: "log-pipeline",
 		Rule:          event.Rule{ID: "web_sql_injection", Title: "SQL injection", Tags: []string{"attack.t1190", "attack.initial-access"}},
 		Vulnerability: &event.Vulnerability{ID: "GHSA-1", Aliases: []string{"CVE-2021-44228"}},
+		Trust:         event.TrustUnproven, Origin: &event.Origin{Transport: "syslog_udp", Peer: "127.0.0.1:40000"},
 	}
 	for why, m := range map[string]policy.Match{
 		"":                             {Severity: event.High},
@@ -53,6 +54,8 @@ func TestMatchesAlert(t *testing.T) {
 		"rule does not match":          {Rules: []string{"ssh_*"}},
 		"no tag matches":               {Tags: []string{"attack.t9"}},
 		"alert is of module":           {Modules: []string{"sbom-scanner"}},
+		"trust of the alert is":        {Trust: []event.Trust{event.TrustKernel, event.TrustHost}},
+		"origin does not match":        {Origin: policy.Origin{Transports: []string{"syslog_*"}, Peers: []string{"192.0.2.*"}}},
 		"vulnerability does not match": {Vulnerabilities: []string{"CVE-2020-*"}},
 	} {
 		ok, got := m.MatchesAlert(a)
@@ -64,11 +67,14 @@ func TestMatchesAlert(t *testing.T) {
 		{Rules: []string{"SQL*"}},
 		{Tags: []string{"x", "attack.t1190"}},
 		{Vulnerabilities: []string{"CVE-2021-44228"}},
+		{Trust: []event.Trust{event.TrustPeer, event.TrustUnproven}, Origin: policy.Origin{Transports: []string{"file", "syslog_udp"}, Peers: []string{"127.*"}}},
 	} {
 		ok, why := m.MatchesAlert(a)
 		require.True(t, ok, why)
 	}
-	a.Vulnerability, a.Rule.Tags = nil, nil
+	a.Vulnerability, a.Rule.Tags, a.Origin = nil, nil, nil
+	none, _ := policy.Match{Origin: policy.Origin{Units: []string{"ssh.service"}}}.MatchesAlert(a)
+	require.False(t, none, "an alert without an origin")
 	ok, _ := policy.Match{Vulnerabilities: []string{"*"}}.MatchesAlert(a)
 	require.False(t, ok, "an alert without an advisory matches no pattern for one")
 	ok, _ = policy.Match{Tags: []string{"*"}}.MatchesAlert(a)

@@ -83,13 +83,14 @@ func (p *Policy) ContainerActions() []Kind {
 // Does reports whether k is among p's actions.
 func (p *Policy) Does(k Kind) bool { return slices.Contains(p.Actions, k) }
 
-// Require is the corroboration a policy needs before it acts: Alerts of different rules,
-// or with Modules of different modules, about the same target within Within. One alert is
-// enough if Alerts is below 2.
+// Require is what a policy needs before it acts: Alerts of different rules, or with Modules of
+// different modules, about the same target within Within. One alert is enough if Alerts is
+// below 2. NoProof lets it act whatever the trust of the alert.
 type Require struct {
 	Alerts  int
 	Within  time.Duration
 	Modules bool
+	NoProof bool
 }
 
 // Set holds the loaded policies, disabled ones included, in the order of evaluation. It is

@@ -1,0 +1,167 @@
+// Package connection knows from which addresses this host's services got TCP connections: those that are open, and
+// those that ended in the last minutes. The kernel reports both, so no line of a log can invent one. Connections
+// whose handshake is not complete do not count: their source may be forged.
+//
+// It sees its own network namespace only, and is empty on other systems than Linux.
+package connection
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/task"
+)
+
+const (
+	// maxAge is how long the ended connections of one generation are collected; they are remembered for one to two.
+	maxAge = 5 * time.Minute
+	// maxEnded bounds the ended connections of one generation.
+	maxEnded = 32 << 10
+	// firstEphemeral is the first port that the kernel gives outgoing connections (ip_local_port_range). One above it
+	// counts only if a service listens there.
+	firstEphemeral = 32768
+	// restart is the pause before the kernel's reports are subscribed to again.
+	restart = time.Second
+)
+
+// Query asks for a connection from Remote to Service, open now or ended since Since.
+type Query struct {
+	Remote netip.Addr
+	// Service is sshd or webserver, as in a Sigma logsource; nothing is known of another.
+	Service string
+	Since   time.Time
+}
+
+// socket is a TCP socket of this network namespace.
+type socket struct {
+	local, remote netip.AddrPort
+	listening     bool
+	inode         uint32
+}
+
+// Watcher answers queries. Its methods may be called concurrently.
+type Watcher struct {
+	dumping sync.Mutex // one dump of the sockets at a time
+	dumped  time.Time  // when it began
+	sockets []socket
+	owners  owners
+
+	mu        sync.Mutex
+	ended     [2]generation // the current one and the one before
+	err       error         // why the kernel's reports do not come
+	listening map[uint16]bool
+}
+
+// generation holds the ended connections of a time.
+type generation struct {
+	began time.Time
+	count int
+	ended map[netip.Addr]map[netip.AddrPort]time.Time // by remote and local end, when the last one ended
+}
+
+// NewWatcher returns a Watcher that remembers nothing yet.
+func NewWatcher() *Watcher { return &Watcher{listening: map[uint16]bool{}} }
+
+// Run takes the kernel's reports of ended connections until ctx ends. It returns nil.
+func (w *Watcher) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := w.watch(ctx)
+		w.mu.Lock()
+		w.err = err
+		w.mu.Unlock()
+		task.Pause(ctx, restart)
+	}
+	return nil
+}
+
+// Err returns why ended connections are not known, nil if they are.
+func (w *Watcher) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Inbound reports whether there is, or was, such a connection. The error says why that is not known.
+func (w *Watcher) Inbound(q Query) (bool, error) {
+	sockets, listeners, err := w.current(time.Now(), q.Service)
+	if err != nil {
+		return false, err
+	}
+	remote := q.Remote.Unmap().WithZone("")
+	for _, s := range sockets {
+		if !s.listening && s.remote.Addr() == remote && accepts(listeners, s.local) {
+			return true, nil
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, g := range w.ended {
+		for local, at := range g.ended[remote] {
+			if !at.Before(q.Since) && accepts(listeners, local) {
+				return true, nil
+			}
+		}
+	}
+	return false, w.err
+}
+
+// accepts reports whether one of listeners takes the connections to local.
+func accepts(listeners []socket, local netip.AddrPort) bool {
+	return slices.ContainsFunc(listeners, func(l socket) bool {
+		at := l.local.Addr()
+		return l.local.Port() == local.Port() && (at == local.Addr() || at.IsUnspecified())
+	})
+}
+
+// current returns the sockets as they are after asked, and those that listen for a service. Callers at the same time
+// share a dump.
+func (w *Watcher) current(asked time.Time, service string) (sockets, listeners []socket, err error) {
+	w.dumping.Lock()
+	defer w.dumping.Unlock()
+	if !w.dumped.After(asked) {
+		began := time.Now()
+		sockets, err := dump()
+		if err != nil {
+			return nil, nil, err
+		}
+		w.dumped, w.sockets = began, sockets
+		w.noteListening(sockets)
+	}
+	return w.sockets, w.owners.servers(w.sockets, service), nil
+}
+
+func (w *Watcher) noteListening(sockets []socket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.listening)
+	for _, s := range sockets {
+		if s.listening {
+			w.listening[s.local.Port()] = true
+		}
+	}
+}
+
+// remember notes that the connection s ended at a time.
+func (w *Watcher) remember(s socket, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.local.Port() >= firstEphemeral && !w.listening[s.local.Port()] {
+		return // an outgoing one
+	}
+	if g := w.ended[0]; g.ended == nil || g.count >= maxEnded || at.Sub(g.began) >= maxAge {
+		w.ended[0], w.ended[1] = generation{began: at, ended: map[netip.Addr]map[netip.AddrPort]time.Time{}}, g
+	}
+	g := &w.ended[0]
+	locals := g.ended[s.remote.Addr()]
+	if locals == nil {
+		locals = map[netip.AddrPort]time.Time{}
+		g.ended[s.remote.Addr()] = locals
+	}
+	if _, known := locals[s.local]; !known {
+		g.count++
+	}
+	locals[s.local] = at
+}

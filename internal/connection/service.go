@@ -1,0 +1,80 @@
+package connection
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxOwnersAge is how long the sockets of programs are taken for unchanged.
+const maxOwnersAge = 2 * time.Second
+
+// services are the programs and the ports of the services that logs name.
+var services = map[string]struct {
+	programs []string
+	ports    []uint16 // where the programs cannot be found: only root sees those of other users
+}{
+	"sshd": {[]string{"sshd"}, []uint16{22}},
+	"webserver": {
+		[]string{"nginx", "apache2", "httpd", "lighttpd", "caddy", "haproxy", "traefik", "envoy", "varnishd", "docker-proxy"},
+		[]uint16{80, 443, 8080, 8443},
+	},
+}
+
+// owners caches whose sockets are whose: each lookup reads all of /proc.
+type owners map[string]owned
+
+type owned struct {
+	at     time.Time
+	inodes map[uint32]bool
+}
+
+// servers returns the listening sockets of a service. Where no program of the service is found
+// listening, those on its ports: they may be opened by another program on its behalf, such as systemd.
+func (o *owners) servers(sockets []socket, service string) []socket {
+	of := func(keep func(socket) bool) []socket {
+		return slices.DeleteFunc(slices.Clone(sockets), func(s socket) bool { return !s.listening || !keep(s) })
+	}
+	known, found := services[service]
+	if !found {
+		return nil
+	}
+	have := (*o)[service]
+	if time.Since(have.at) > maxOwnersAge {
+		if *o == nil {
+			*o = owners{}
+		}
+		have = owned{at: time.Now(), inodes: ownedBy(known.programs)}
+		(*o)[service] = have
+	}
+	if own := of(func(s socket) bool { return have.inodes[s.inode] }); len(own) > 0 {
+		return own
+	}
+	return of(func(s socket) bool { return slices.Contains(known.ports, s.local.Port()) })
+}
+
+// ownedBy returns the inodes of the sockets that processes of the programs have. It skips processes that may not be
+// examined.
+func ownedBy(programs []string) map[uint32]bool {
+	out := map[uint32]bool{}
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range exes {
+		path, err := os.Readlink(exe)
+		if err != nil || !slices.Contains(programs, filepath.Base(strings.TrimSuffix(path, " (deleted)"))) {
+			continue
+		}
+		fds, _ := filepath.Glob(filepath.Dir(exe) + "/fd/*")
+		for _, fd := range fds {
+			target, _ := os.Readlink(fd)
+			number, isSocket := strings.CutPrefix(target, "socket:[")
+			inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32)
+			if isSocket && err == nil {
+				out[uint32(inode)] = true
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,138 @@
+package containerguard_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
+)
+
+const attacker = "203.0.113.77"
+
+// unprovenSSH makes a an alert about password guessing by attacker that anyone may have written.
+func unprovenSSH(a *event.Alert) {
+	from(attacker)(a)
+	a.Origin, a.Trust, a.Service = &event.Origin{Transport: event.TransportSyslogUDP, Peer: "127.0.0.1:40000"}, event.TrustUnproven, "sshd"
+}
+
+// Anyone may have written the line, and the address that it names did not connect to sshd: nothing is done.
+func TestUnprovenAlertOnlyProposes(t *testing.T) {
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source", "isolate"]`)
+	r.start()
+	for i, change := range []func(*event.Alert){
+		unprovenSSH,
+		func(a *event.Alert) { unprovenSSH(a); a.Service = "" },
+		func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustHost },
+		func(a *event.Alert) { unprovenSSH(a); a.Trust, a.Origin = "", nil }, // of an earlier version
+		func(a *event.Alert) { unprovenSSH(a); a.Trust = "root" },
+	} {
+		a := r.alert(change)
+		a.Source.IP = fmt.Sprint("203.0.113.", i+1) // a second proposal about one address is not reported within a minute
+		r.publish(a)
+		action := r.await(a, "block-source skipped dry")
+		require.Contains(t, action.Reason, "proposed only: ", "%+v", a)
+	}
+	list, err := r.bus.Admin().Blocklist(t.Context())
+	require.NoError(t, err)
+	blocks, _, err := list.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, blocks)
+}
+
+// The kernel saw the address connect to sshd: an unproven line then blocks it, for 10 minutes at most, also if the
+// connection has ended. A line that is proven blocks it for as long as the policy says.
+func TestConnectionProvesAnAddress(t *testing.T) {
+	attackSSH := connectFrom(t, attacker, "203.0.113.1:22")
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source"]`, `block_ttl = "1h"`, `cooldown = "0s"`)
+	r.start()
+	block := func(a *event.Alert) time.Duration {
+		r.publish(a)
+		action := r.await(a, "block-source done")
+		return action.ExpiresAt.Sub(action.Time)
+	}
+	end := attackSSH()
+	require.InDelta(t, 10*time.Minute, block(r.alert(unprovenSSH)), float64(time.Minute))
+	a := r.alert(func(a *event.Alert) { unprovenSSH(a); a.Service = "webserver" })
+	r.publish(a)
+	require.Contains(t, r.await(a, "block-source skipped dry").Reason, "the kernel saw no connection from "+attacker+" to webserver")
+	end()
+	require.InDelta(t, 10*time.Minute, block(r.alert(unprovenSSH)), float64(time.Minute), "the connection has ended")
+	require.InDelta(t, time.Hour, block(r.alert(func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustHost })), float64(time.Minute))
+}
+
+// connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
+// and returns one that ends the connection.
+func connectFrom(t *testing.T, client, server string) func() (end func()) {
+	t.Helper()
+	testenv.Require(t, "a network namespace", testenv.InOwnNetwork())
+	host, port, err := net.SplitHostPort(server)
+	require.NoError(t, err)
+	far := exec.Command("unshare", "--net", "sleep", "infinity")
+	require.NoError(t, far.Start())
+	t.Cleanup(func() { _ = far.Process.Kill(); _ = far.Wait() })
+	inFar := []string{"nsenter", "--net", "--target", strconv.Itoa(far.Process.Pid)}
+	run := func(args ...string) error {
+		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", args, err, out)
+		}
+		return nil
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // it has its namespace
+		its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", far.Process.Pid))
+		return err == nil && its != own
+	}, patience, tick)
+	require.NoError(t, run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", strconv.Itoa(far.Process.Pid)))
+	t.Cleanup(func() { _ = run("ip", "link", "del", "near") })
+	for _, args := range [][]string{
+		{"ip", "addr", "add", host + "/24", "dev", "near"}, {"ip", "link", "set", "near", "up"},
+		append(inFar, "ip", "addr", "add", client+"/24", "dev", "far"), append(inFar, "ip", "link", "set", "far", "up"),
+	} {
+		require.NoError(t, run(args...))
+	}
+	l, err := net.Listen("tcp", server)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return func() func() {
+		args := append(inFar, "bash", "-c", `exec 3<>"/dev/tcp/$0/$1"; read -r`, host, port)
+		c := exec.Command(args[0], args[1:]...)
+		stop, err := c.StdinPipe()
+		require.NoError(t, err)
+		require.NoError(t, c.Start())
+		in, err := l.Accept()
+		require.NoError(t, err)
+		return func() {
+			require.NoError(t, stop.Close())
+			_ = c.Wait() // read fails at the end of its input
+			require.NoError(t, in.Close())
+		}
+	}
+}
+
+// A record claims no more than its module may: a scan proves nothing that packets prove.
+func TestClaimIsLoweredToTheCeiling(t *testing.T) {
+	r := newRig(t)
+	r.policy("p", `actions = ["isolate"]`, `attribute_by = ["address"]`, `match.trust = ["kernel"]`)
+	s := r.start()
+	pub, err := r.bus.Conn(bus.SBOMScanner).Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: bus.SBOMScanner, Host: host})
+	require.NoError(t, err)
+	defer pub.Close()
+	a := r.alert(func(a *event.Alert) { from(attacker)(a); a.Module = bus.SBOMScanner })
+	require.NoError(t, pub.Publish(t.Context(), a))
+	s.eventually(func() bool { return s.count("alerts") == 1 })
+	require.Equal(t, event.TrustKernel, a.Trust)
+	require.Empty(t, r.actions())
+}
