@@ -39,7 +39,7 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 		return traffic.Window{}, fmt.Errorf("switch the banks: %w", err)
 	}
 	w := &windowBuilder{
-		all: make(traffic.Registers, 4096), end: now,
+		all: make(traffic.Registers, len(programCounters{}.Sources)), end: now,
 		sources: map[netip.Addr]*traffic.Source{}, targets: map[netip.Addr]*traffic.Target{},
 	}
 	if !e.replay {
@@ -56,32 +56,33 @@ func (e *Engine) Collect(now time.Time) (traffic.Window, error) {
 	}
 	start := e.start
 	e.start = now
-	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Outgoing: outgoing, Egress: e.replay && !e.options.OneWay || e.attached.Load()}), nil
+	return w.finish(traffic.Window{Interface: e.name, Start: start, End: now, Outgoing: outgoing, Egress: e.seesEgress()}), nil
 }
 
-// collectCPU reads and clears one CPU's inactive bank, piece by piece: a whole programState is too large for one value.
+// collectCPU reads and clears one CPU's inactive bank, piece by piece: a whole programBank is too large for one value.
 func (e *Engine) collectCPU(cpu int, bank uintptr, w *windowBuilder) error {
 	base := uintptr(cpu) * unsafe.Sizeof(programState{})
-	var counters, empty programBank
-	at := base + unsafe.Offsetof(programState{}.Bank) + bank*unsafe.Sizeof(counters)
+	var counters, empty programCounters
+	at := base + unsafe.Offsetof(programState{}.Bank) + bank*unsafe.Sizeof(programBank{})
 	if err := load(e.states, at, &counters); err != nil {
 		return err
 	}
 	if err := store(e.states, at, &empty); err != nil {
 		return err
 	}
-	w.addBank(&counters)
+	w.addCounters(&counters)
 	err := collectRecords(e.states, base+unsafe.Offsetof(programState{}.SourceTag),
-		base+unsafe.Offsetof(programState{}.Source)+bank*unsafe.Sizeof(programState{}.Source[0]), e.idle[cpu].source[:], w.addSource)
+		at+unsafe.Offsetof(programBank{}.Source), e.idle[cpu].source[:], w.addSource)
 	if err != nil {
 		return err
 	}
 	return collectRecords(e.states, base+unsafe.Offsetof(programState{}.TargetTag),
-		base+unsafe.Offsetof(programState{}.Target)+bank*unsafe.Sizeof(programState{}.Target[0]), e.idle[cpu].target[:], w.addTarget)
+		at+unsafe.Offsetof(programBank{}.Target), e.idle[cpu].target[:], w.addTarget)
 }
 
 // collectRecords calls add with the record of every slot in use of one CPU and bank, and clears the record if add returns true.
-// Slots that stay empty are freed. tagsAt and recordsAt are offsets; idle has the number of slots.
+// Slots that stay empty are freed, and their record is read once more after that, because a packet may have come meanwhile. tagsAt and
+// recordsAt are offsets; idle has the number of slots.
 func collectRecords[T programSource | programTarget](m memory, tagsAt, recordsAt uintptr, idle []uint8, add func(*T) bool) error {
 	var rec, empty T
 	var freeTag uint32
@@ -90,7 +91,7 @@ func collectRecords[T programSource | programTarget](m memory, tagsAt, recordsAt
 		return err
 	}
 	for i, tag := range tags {
-		if tag == 0 {
+		if tag == 0 && idle[i] == 0 {
 			continue
 		}
 		at := recordsAt + uintptr(i)*unsafe.Sizeof(rec)
@@ -105,10 +106,13 @@ func collectRecords[T programSource | programTarget](m memory, tagsAt, recordsAt
 			continue
 		}
 		idle[i]++
+		if tag == 0 {
+			idle[i] = 0
+		}
 		if idle[i] < freeAfter {
 			continue
 		}
-		idle[i] = 0
+		idle[i] = 1
 		if err := store(m, tagsAt+uintptr(i)*4, &freeTag); err != nil {
 			return err
 		}
@@ -116,11 +120,15 @@ func collectRecords[T programSource | programTarget](m memory, tagsAt, recordsAt
 	return nil
 }
 
-func (w *windowBuilder) addBank(b *programBank) {
+func (w *windowBuilder) addCounters(b *programCounters) {
 	t := &w.totals
 	for c := range t.ByClass {
-		t.ByClass[c].Add(count(b.Passed[c]))
+		t.ByClass[c] += b.Class[c]
+		if traffic.Class(c) != traffic.NonIP {
+			t.TargetsRefused += b.Class[c]
+		}
 	}
+	t.Bytes += b.Bytes
 	t.Dropped.Add(count(b.Dropped))
 	for r := range t.DroppedFor {
 		t.DroppedFor[r] += b.DroppedFor[r]
@@ -135,7 +143,6 @@ func (w *windowBuilder) addBank(b *programBank) {
 	t.Sampled += b.Sampled
 	t.RingLost += b.RingLost
 	t.SourcesRefused += b.SourcesRefused
-	t.TargetsRefused += b.TargetsRefused
 	w.all.Merge(b.Sources[:])
 }
 
@@ -154,9 +161,8 @@ func (w *windowBuilder) addSource(r *programSource) bool {
 	}
 	s.First = earlier(s.First, first)
 	s.VLAN = max(s.VLAN, r.Vlan)
-	s.Packets += r.Packets
+	s.Packets += uint64(r.Before) + addClasses(&s.ByClass, &r.Class)
 	s.Bytes += r.Bytes
-	addClasses(&s.ByClass, &r.Class)
 	s.Probes += uint64(r.Probes)
 	s.Replies += uint64(r.Replies)
 	s.Refused += uint64(r.Refused)
@@ -186,9 +192,8 @@ func (w *windowBuilder) addTarget(r *programTarget) bool {
 		w.targets[addr] = t
 	}
 	t.First, t.Last = earlier(t.First, first), later(t.Last, last)
-	t.Packets += r.Packets
+	t.Packets += addClasses(&t.ByClass, &r.Class)
 	t.Bytes += r.Bytes
-	addClasses(&t.ByClass, &r.Class)
 	t.SYN = t.ByClass[traffic.TCPSYN]
 	t.ACKCompleted += uint64(r.Completed)
 	t.SYNACKOut += uint64(r.SynackOut)
@@ -234,10 +239,13 @@ func addOrigins(t *traffic.Target, r *programTarget) {
 	}
 }
 
-func addClasses(sum *[traffic.NumClasses]uint64, from *[16]uint32) {
+// addClasses adds the packets of each class to sum and returns how many they are.
+func addClasses(sum *[traffic.NumClasses]uint64, from *[16]uint32) (packets uint64) {
 	for c := range sum {
 		sum[c] += uint64(from[c])
+		packets += uint64(from[c])
 	}
+	return packets
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -256,9 +264,16 @@ func later(a, b time.Time) time.Time {
 
 // finish completes into with the sums.
 func (w *windowBuilder) finish(into traffic.Window) traffic.Window {
-	for _, c := range w.totals.ByClass {
-		w.totals.Packets += c.Packets
-		w.totals.Bytes += c.Bytes
+	for _, t := range w.targets {
+		for c, n := range t.ByClass {
+			w.totals.ByClass[c] += n
+		}
+		w.totals.Bytes += t.Bytes
+		w.totals.Fragmented += t.Fragmented
+		w.all.Merge(t.Sources)
+	}
+	for _, n := range w.totals.ByClass {
+		w.totals.Packets += n
 	}
 	w.totals.Packets += w.totals.Dropped.Packets
 	w.totals.Bytes += w.totals.Dropped.Bytes

@@ -62,7 +62,7 @@ func measureCost(t *testing.T, c costCase) {
 	steps := []struct {
 		name string
 		step uint32
-	}{{"parse", 1}, {"lists", 2}, {"counters", 3}, {"targets", 4}}
+	}{{"parse", 1}, {"lists", 2}, {"targets", 3}}
 	for _, s := range steps {
 		names = append(names, "to "+s.name)
 		programs = append(programs, program(t, f, bpf.Options{}.LastStep(s.step)).XDP())

@@ -62,40 +62,7 @@ type egressSharedState struct {
 }
 
 type egressState struct {
-	_    structs.HostLayout
-	Bank [2]struct {
-		_      structs.HostLayout
-		Passed [16]struct {
-			_       structs.HostLayout
-			Packets uint64
-			Bytes   uint64
-		}
-		Dropped struct {
-			_       structs.HostLayout
-			Packets uint64
-			Bytes   uint64
-		}
-		Monitored struct {
-			_       structs.HostLayout
-			Packets uint64
-			Bytes   uint64
-		}
-		Allowed struct {
-			_       structs.HostLayout
-			Packets uint64
-			Bytes   uint64
-		}
-		DroppedFor     [4]uint64
-		Fragmented     uint64
-		Candidates     uint64
-		Sampled        uint64
-		RingLost       uint64
-		SourcesRefused uint64
-		TargetsRefused uint64
-		Malformed      [16]uint64
-		BelowGate      uint64
-		Sources        [4096]uint8
-	}
+	_          structs.HostLayout
 	Jiffy      uint64
 	JiffyTime  uint64
 	NextSample [3]uint64
@@ -142,69 +109,101 @@ type egressState struct {
 	TargetTag        [256]uint32
 	Sketch           [2][8192]uint32
 	Pending          [16384]uint16
-	Source           [2][1024]struct {
-		_    structs.HostLayout
-		Addr struct {
-			_  structs.HostLayout
-			Hi uint64
-			Lo uint64
-		}
-		First       uint64
-		Packets     uint64
-		Bytes       uint64
-		Probes      uint32
-		Replies     uint32
-		Class       [16]uint32
-		Refused     uint32
-		Answered    uint32
-		RstNoAck    uint32
-		Fragmented  uint32
-		Completed   uint32
-		Latest      uint32
-		Vlan        uint16
-		NewPorts    uint16
-		NewHosts    uint32
-		SamplePorts [8]uint16
-		SampleHosts [4]struct {
-			_  structs.HostLayout
-			Hi uint64
-			Lo uint64
-		}
-		Ports [16]uint64
-		Hosts [16]uint64
-	}
-	Target [2][256]struct {
-		_    structs.HostLayout
-		Addr struct {
-			_  structs.HostLayout
-			Hi uint64
-			Lo uint64
-		}
-		First        uint64
-		Last         uint64
-		Packets      uint64
-		Bytes        uint64
-		Class        [16]uint32
-		Completed    uint32
-		Fragmented   uint32
-		SynackOut    uint32
-		RstOut       uint32
-		RstNoAck     uint32
-		OtherReplies uint32
-		TopPorts     [8]struct {
+	Bank             [2]struct {
+		_        structs.HostLayout
+		Counters struct {
 			_       structs.HostLayout
-			Port    uint32
-			Packets uint32
+			Dropped struct {
+				_       structs.HostLayout
+				Packets uint64
+				Bytes   uint64
+			}
+			Monitored struct {
+				_       structs.HostLayout
+				Packets uint64
+				Bytes   uint64
+			}
+			Allowed struct {
+				_       structs.HostLayout
+				Packets uint64
+				Bytes   uint64
+			}
+			DroppedFor     [4]uint64
+			Candidates     uint64
+			Sampled        uint64
+			RingLost       uint64
+			SourcesRefused uint64
+			Malformed      [16]uint64
+			BelowGate      uint64
+			Class          [16]uint64
+			Bytes          uint64
+			Fragmented     uint64
+			Sources        [2048]uint8
 		}
-		Slice   [16]uint32
-		Origins [8]struct {
-			_       structs.HostLayout
-			Id      uint32
-			Packets uint32
-			Sources uint32
-			Size    uint32
+		Source [1024]struct {
+			_    structs.HostLayout
+			Addr struct {
+				_  structs.HostLayout
+				Hi uint64
+				Lo uint64
+			}
+			First       uint64
+			Bytes       uint64
+			Before      uint32
+			Probes      uint32
+			Replies     uint32
+			Class       [16]uint32
+			Refused     uint32
+			Answered    uint32
+			RstNoAck    uint32
+			Fragmented  uint32
+			Completed   uint32
+			Latest      uint32
+			Vlan        uint16
+			NewPorts    uint16
+			NewHosts    uint32
+			SamplePorts [8]uint16
+			_           [4]byte
+			SampleHosts [4]struct {
+				_  structs.HostLayout
+				Hi uint64
+				Lo uint64
+			}
+			Ports [16]uint64
+			Hosts [16]uint64
 		}
-		Sources [2048]uint8
+		Target [256]struct {
+			_    structs.HostLayout
+			Addr struct {
+				_  structs.HostLayout
+				Hi uint64
+				Lo uint64
+			}
+			First        uint64
+			Last         uint64
+			Bytes        uint64
+			Class        [16]uint32
+			Completed    uint32
+			Fragmented   uint32
+			SynackOut    uint32
+			RstOut       uint32
+			RstNoAck     uint32
+			OtherReplies uint32
+			TopPorts     [8]struct {
+				_       structs.HostLayout
+				Port    uint32
+				Packets uint32
+			}
+			Slice   [16]uint32
+			Origins [8]struct {
+				_       structs.HostLayout
+				Id      uint32
+				Packets uint32
+				Sources uint32
+				Size    uint32
+			}
+			Sources [2048]uint8
+		}
 	}
 }
 

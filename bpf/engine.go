@@ -232,8 +232,10 @@ func (e *Engine) open() (err error) {
 	if e.shared, err = mapMemory(e.maps.Shared); err != nil {
 		return err
 	}
-	e.ring, err = ringbuf.NewReader(e.maps.Ring)
-	return err
+	if e.ring, err = ringbuf.NewReader(e.maps.Ring); err != nil {
+		return err
+	}
+	return e.writeEgress()
 }
 
 // XDP returns the program to attach to the interface. Close closes it; while it is attached it stays in force.
@@ -282,8 +284,16 @@ func (e *Engine) Egress() (*ebpf.Program, error) {
 // tells replies from probes accordingly.
 func (e *Engine) SetEgressAttached(attached bool) error {
 	e.attached.Store(attached)
+	return e.writeEgress()
+}
+
+// seesEgress reports whether the programs get outgoing packets.
+func (e *Engine) seesEgress() bool { return e.replay && !e.options.OneWay || e.attached.Load() }
+
+// writeEgress tells the program whether outgoing packets are seen.
+func (e *Engine) writeEgress() error {
 	var flag uint32
-	if attached {
+	if e.seesEgress() {
 		flag = 1
 	}
 	return store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Egress), &flag)

@@ -17,7 +17,7 @@ func (o Options) RandomSources(n uint32) Options {
 	return o
 }
 
-// LastStep ends the program after a step: 1 parse, 2 lists, 3 counters, 4 target.
+// LastStep ends the program after a step: 1 parse, 2 lists, 3 targets.
 func (o Options) LastStep(step uint32) Options {
 	o.lastStep = step
 	return o

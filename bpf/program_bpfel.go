@@ -20,21 +20,10 @@ type programAddr struct {
 }
 
 type programBank struct {
-	_              structs.HostLayout
-	Passed         [16]programCount
-	Dropped        programCount
-	Monitored      programCount
-	Allowed        programCount
-	DroppedFor     [4]uint64
-	Fragmented     uint64
-	Candidates     uint64
-	Sampled        uint64
-	RingLost       uint64
-	SourcesRefused uint64
-	TargetsRefused uint64
-	Malformed      [16]uint64
-	BelowGate      uint64
-	Sources        [4096]uint8
+	_        structs.HostLayout
+	Counters programCounters
+	Source   [1024]programSource
+	Target   [256]programTarget
 }
 
 type programControl struct {
@@ -48,6 +37,24 @@ type programCount struct {
 	_       structs.HostLayout
 	Packets uint64
 	Bytes   uint64
+}
+
+type programCounters struct {
+	_              structs.HostLayout
+	Dropped        programCount
+	Monitored      programCount
+	Allowed        programCount
+	DroppedFor     [4]uint64
+	Candidates     uint64
+	Sampled        uint64
+	RingLost       uint64
+	SourcesRefused uint64
+	Malformed      [16]uint64
+	BelowGate      uint64
+	Class          [16]uint64
+	Bytes          uint64
+	Fragmented     uint64
+	Sources        [2048]uint8
 }
 
 type programEntry struct {
@@ -179,8 +186,8 @@ type programSource struct {
 	_           structs.HostLayout
 	Addr        programAddr
 	First       uint64
-	Packets     uint64
 	Bytes       uint64
+	Before      uint32
 	Probes      uint32
 	Replies     uint32
 	Class       [16]uint32
@@ -194,6 +201,7 @@ type programSource struct {
 	NewPorts    uint16
 	NewHosts    uint32
 	SamplePorts [8]uint16
+	_           [4]byte
 	SampleHosts [4]programAddr
 	Ports       [16]uint64
 	Hosts       [16]uint64
@@ -201,7 +209,6 @@ type programSource struct {
 
 type programState struct {
 	_                structs.HostLayout
-	Bank             [2]programBank
 	Jiffy            uint64
 	JiffyTime        uint64
 	NextSample       [3]uint64
@@ -213,8 +220,7 @@ type programState struct {
 	TargetTag        [256]uint32
 	Sketch           [2][8192]uint32
 	Pending          [16384]uint16
-	Source           [2][1024]programSource
-	Target           [2][256]programTarget
+	Bank             [2]programBank
 }
 
 type programTarget struct {
@@ -222,7 +228,6 @@ type programTarget struct {
 	Addr         programAddr
 	First        uint64
 	Last         uint64
-	Packets      uint64
 	Bytes        uint64
 	Class        [16]uint32
 	Completed    uint32

@@ -44,8 +44,9 @@ func (e *Engine) setTime(at time.Time) error {
 	if !e.replay {
 		return nil
 	}
-	now := uint64(at.UnixNano())
-	if err := store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Now), &now); err != nil {
+	now, unknown := uint64(at.UnixNano()), uint64(0)
+	err := errors.Join(store(e.shared, unsafe.Offsetof(programSharedState{}.Control.Now), &now), store(e.states, unsafe.Offsetof(programState{}.Jiffy), &unknown))
+	if err != nil {
 		return fmt.Errorf("set the time: %w", err)
 	}
 	if e.start.IsZero() {
@@ -82,6 +83,5 @@ func (e *Engine) Reset() error {
 	}
 	clear(e.idle)
 	e.epoch, e.start = 0, time.Time{}
-	e.attached.Store(false)
-	return nil
+	return e.SetEgressAttached(false)
 }

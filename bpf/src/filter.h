@@ -206,7 +206,7 @@ GLOBAL int apply_scopes(u32 length)
 			continue;
 		__sync_fetch_and_add(&s->packets, 1);
 		__sync_fetch_and_add(&s->bytes, p->bytes);
-		bank(st)->dropped_for[s->reason & (BLOCK_REASONS - 1)]++;
+		bank(st)->counters.dropped_for[s->reason & (BLOCK_REASONS - 1)]++;
 		return BLOCKED;
 	}
 	return UNLISTED;
@@ -223,7 +223,7 @@ INLINE int apply_entry(struct entry *e, struct state *st, struct bank *b, u32 by
 	u32 reason = e->reason & (BLOCK_REASONS - 1);
 	bool monitor = e->action == MONITOR;
 	if (!monitor)
-		b->dropped_for[reason]++;
+		b->counters.dropped_for[reason]++;
 	__sync_fetch_and_add(&e->packets, 1);
 	__sync_fetch_and_add(&e->bytes, bytes);
 	return monitor ? MONITORED : BLOCKED;

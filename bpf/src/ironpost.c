@@ -25,7 +25,7 @@ INLINE void count(struct count *c, u32 bytes)
 INLINE bool completes_handshake(struct state *st, struct packet *p, u64 src, u64 dst)
 {
 	u64 key = hash_conversation(src, dst, (u64)p->sport << 16 | p->dport);
-	if (both_ways || shared.control.egress) {
+	if (shared.control.egress) {
 		u32 *expected = handshake_cell(key);
 		if (p->class == TCP_SYN || *expected != ((u32)key ^ p->ack))
 			return 0;
@@ -46,7 +46,7 @@ INLINE bool completes_handshake(struct state *st, struct packet *p, u64 src, u64
 /* solicited reports whether this machine is known to have sent to the packet's source. */
 INLINE bool solicited(struct packet *p, u64 src, u64 dst)
 {
-	return (both_ways || shared.control.egress) && sent_recently(hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
+	return shared.control.egress && sent_recently(hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
 /* converses reports a packet that may be a reply to one of this machine. */
@@ -80,24 +80,33 @@ INLINE void count_origin(struct origin *origins, struct packet *p, u64 src)
 	way[src >> 5 & (WAYS - 1)].packets--;
 }
 
+/* count_unrecorded counts a packet that is in no target's record. */
+INLINE void count_unrecorded(struct counters *c, struct packet *p)
+{
+	c->class[p->class & (CLASSES - 1)]++;
+	c->bytes += p->bytes;
+	c->fragmented += p->fragment;
+}
+
 INLINE void count_target(struct state *st, struct bank *b, struct packet *p, u64 src, u64 dst, u64 at, bool asked)
 {
-	struct target *t = target_record(st, &p->dst, dst, at);
+	struct target *t = target_record(st, b, &p->dst, dst, at);
 	if (unlikely(!t)) {
-		b->targets_refused++;
+		count_unrecorded(&b->counters, p);
+		hll_add(&b->counters.sources[src >> 26 & (REGISTERS - 1)], src >> 37, 27);
 		return;
 	}
-	t->packets++;
 	t->bytes += p->bytes;
 	t->last = at;
 	t->slice[at >> SLICE_SHIFT & (SLICES - 1)]++;
 	t->class[p->class & (CLASSES - 1)]++;
-	hll_add(&t->sources[src >> 26 & (TARGET_REGISTERS - 1)], src >> 37, 27);
+	hll_add(&t->sources[src >> 26 & (REGISTERS - 1)], src >> 37, 27);
 	if (p->fragment)
 		t->fragmented++;
 	if (p->class <= UDP)
 		count_port(t->top_ports, p->dport);
-	t->completed += p->completes;
+	if (unlikely(p->completes))
+		t->completed++;
 	if (p->class == UDP || p->class == OTHER) {
 		if (!asked)
 			count_origin(t->origins, p, src);
@@ -112,7 +121,7 @@ INLINE bool is_reply(struct packet *p, bool asked)
 {
 	if (is_of(p, 1 << TCP_SYNACK | 1 << TCP_RST | 1 << ICMP_OTHER))
 		return 1;
-	if (both_ways || shared.control.egress)
+	if (shared.control.egress)
 		return asked;
 	return p->dport >= 32768 && p->sport < 32768 && is_of(p, 1 << UDP | 1 << TCP_ACK | 1 << TCP_FINACK);
 }
@@ -123,7 +132,7 @@ INLINE bool is_odd_answer(struct packet *p, u64 src, u64 dst)
 {
 	if (p->sport < 32768 || p->dport >= 32768)
 		return 0;
-	return !(both_ways || shared.control.egress) || !sent_recently(hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
+	return !shared.control.egress || !sent_recently(hash_conversation(src, dst, (u64)p->proto << 16 | p->dport));
 }
 
 /* promote counts a source without a record in the sketch, and gives it a record once it has sent enough. It returns the record's slot
@@ -140,16 +149,16 @@ INLINE int promote(struct state *st, struct bank *b, struct packet *p, u64 src, 
 	s64 over = (s64)n0 - (s64)n1;
 	u32 least = n1 + (u32)(over & over >> 63);
 	/* Sources below the gate add about the same noise to every cell; twice as much in both rows is hardly ever chance. */
-	u32 noise = (u32)(b->below_gate / SKETCH);
+	u32 noise = (u32)(b->counters.below_gate / SKETCH);
 	if (likely(least < gate + 2 * noise) && !anomalous(p)) {
 		*row0 = stamp + n0 + 1;
 		*row1 = stamp + n1 + 1;
-		b->below_gate++;
+		b->counters.below_gate++;
 		return -1;
 	}
 	int slot = claim_source(st, src);
 	if (slot < 0)
-		b->sources_refused++;
+		b->counters.sources_refused++;
 	*before = least > noise ? least - noise : 0;
 	return slot;
 }
@@ -189,9 +198,8 @@ INLINE void count_source(struct source *s, struct packet *p, u64 at, u32 before)
 	if (!s->first) {
 		s->addr = p->src;
 		s->first = at;
-		s->packets = before;
+		s->before = before;
 	}
-	s->packets++;
 	s->bytes += p->bytes;
 	s->class[p->class & (CLASSES - 1)]++;
 	s->vlan = p->vlan;
@@ -211,18 +219,19 @@ INLINE void track_source(struct state *st, struct bank *b, struct packet *p, u64
 	struct try t = find_try(p, p->dport, src, dst);
 	bool completed = 0, fresh = !(t.bits & TRIED);
 	if (established(p)) {
-		completed = t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : !shared.control.egress || p->completes);
+		completed = t.bits & TRIED && (t.bits & TOLD ? !(t.bits & TOLD_REFUSED) : both_ways || !shared.control.egress || p->completes);
 		fresh = !(t.bits & ACKED) && !completed;
 	}
 	if (slot >= 0) {
-		struct source *s = &st->source[shared.control.epoch & 1][slot & (CPU_SOURCES - 1)];
+		struct source *s = &b->source[slot & (CPU_SOURCES - 1)];
 		KEEP(s);
 		count_source(s, p, at, before);
 		if (reply)
 			s->replies++;
 		else if (sure || p->class == UDP || (established(p) && fresh))
 			record_probe(s, p, &t, dst);
-		s->completed += p->completes;
+		if (unlikely(p->completes))
+			s->completed++;
 	}
 	/* The ACK ends a handshake: with egress, it acknowledges the SYN-ACK, and without, nothing is known against it. */
 	if (unlikely(completed && !(t.bits & TOLD)))
@@ -239,6 +248,14 @@ INLINE void random_source(struct state *st, struct packet *p)
 	p->src.lo = (u64)p->ip << 32 | 0xffff0000;
 }
 
+/* END_AFTER ends the program after a step. The verifier removes it from the program that is not for benchmarks, for which it needs a
+ * block that no other code jumps to. */
+#define END_AFTER(step) \
+	if (last_step == (step)) { \
+		st->random++; \
+		return XDP_PASS; \
+	}
+
 SEC("xdp")
 int ironpost(struct xdp_md *ctx)
 {
@@ -251,45 +268,37 @@ int ironpost(struct xdp_md *ctx)
 	p->result = parse(ctx, p, replay);
 	asm volatile("" ::: "memory");
 	if (unlikely(p->result == NOT_IP)) {
-		count(&b->passed[NON_IP], p->bytes);
+		p->class = NON_IP;
+		count_unrecorded(&b->counters, p);
 		return XDP_PASS;
 	}
 	if (random_sources)
 		random_source(st, p);
-	if (last_step == 1)
-		return XDP_PASS;
+	END_AFTER(1);
 	u64 src = hash_address(p->src.hi, p->src.lo);
 	bool unread = p->result - 1U <= CUT_IP; /* the source was not read; it is not 0.0.0.0 */
 	switch (unlikely(unread) ? UNLISTED : match(st, b, p, src)) {
 	case BLOCKED:
-		count(&b->dropped, p->bytes);
+		count(&b->counters.dropped, p->bytes);
 		return XDP_DROP;
 	case MONITORED:
-		count(&b->monitored, p->bytes);
+		count(&b->counters.monitored, p->bytes);
 		break;
 	case ALLOWED:
-		count(&b->allowed, p->bytes);
+		count(&b->counters.allowed, p->bytes);
 	}
 	if (unlikely(p->result != PARSED)) {
-		b->malformed[(p->result - 1) & (REASONS - 1)]++;
+		b->counters.malformed[(p->result - 1) & (REASONS - 1)]++;
 		return XDP_PASS;
 	}
-	if (last_step == 2)
-		return XDP_PASS;
-	count(&b->passed[p->class & (CLASSES - 1)], p->bytes);
-	if (p->fragment)
-		b->fragmented++;
-	if (last_step == 3)
-		return XDP_PASS;
-	hll_add(&b->sources[src >> 26 & (SOURCE_REGISTERS - 1)], src >> 38, 26);
+	END_AFTER(2);
 	u64 dst = hash_target(st, p);
 	bool asked = converses(p) && solicited(p, src, dst);
 	u64 at = now(st);
 	if (is_of(p, 1 << TCP_SYN | 1 << TCP_ACK))
 		p->completes = completes_handshake(st, p, src, dst);
 	count_target(st, b, p, src, dst, at, asked);
-	if (last_step == 4)
-		return XDP_PASS;
+	END_AFTER(3);
 	track_source(st, b, p, src, dst, at, asked);
 	if (both_ways)
 		record_response(st, p, src, dst);

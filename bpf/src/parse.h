@@ -24,83 +24,104 @@ static const u8 tcp_class[64] = {
 	if (unlikely((void *)(from) + (size) > end)) \
 		return (why) + 1
 
-/* parse_l4 parses the layer 4 header at h; len is the length that the IP header states. */
-INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
+/* read_ports reads the ports at the start of a layer 4 header. */
+INLINE void read_ports(u8 *h, struct packet *p)
 {
-	u32 min = 8, why = SHORT_ICMP;
-	switch (p->proto) {
-	case 6:
-		min = 20, why = SHORT_TCP;
-		break;
-	case 17:
-	case 136:
-		why = SHORT_UDP;
-		break;
-	case 1:
-	case 58:
-		if ((p->proto == 58) == p->v6)
-			break;
-		p->class = OTHER;
+	p->sport = swap16(*(u16 *)h);
+	p->dport = swap16(*(u16 *)(h + 2));
+}
+
+/* parse_tiny parses a first fragment that ends within the layer 4 header. */
+INLINE int parse_tiny(u8 *h, void *end, u32 len, struct packet *p, int why)
+{
+	if (!p->fragment)
+		return why + 1;
+	p->tiny = 1;
+	p->class = FRAGMENT;
+	if (why == SHORT_ICMP || len < 4)
 		return PARSED;
-	case 132: /* SCTP (RFC 9260, section 3): the type of the first chunk takes the place of flags */
-		p->class = OTHER;
-		if (unlikely(len < 13 || (void *)h + 13 > end))
-			return PARSED;
-		p->sport = swap16(*(u16 *)h);
-		p->dport = swap16(*(u16 *)(h + 2));
-		p->flags = h[12];
-		return PARSED;
-	default:
-		p->class = OTHER;
-		return PARSED;
-	}
-	if (unlikely(len < min)) {
+	NEED(h, 4, why);
+	read_ports(h, p);
+	return PARSED;
+}
+
+INLINE int parse_tcp(u8 *h, void *end, u32 len, struct packet *p)
+{
+	if (unlikely(len < 20))
+		return parse_tiny(h, end, len, p, SHORT_TCP);
+	NEED(h, 20, SHORT_TCP);
+	u32 size = (h[12] >> 4) * 4;
+	if (unlikely(size < 20))
+		return BAD_TCP + 1;
+	if (unlikely(size > len)) {
 		if (!p->fragment)
-			return why + 1;
+			return BAD_TCP + 1;
+		read_ports(h, p);
 		p->tiny = 1;
 		p->class = FRAGMENT;
-		if (why == SHORT_ICMP || len < 4)
-			return PARSED;
-		NEED(h, 4, why);
-		p->sport = swap16(*(u16 *)h);
-		p->dport = swap16(*(u16 *)(h + 2));
 		return PARSED;
 	}
-	if (p->proto == 6) {
-		NEED(h, 20, SHORT_TCP);
-		u32 size = (h[12] >> 4) * 4;
-		if (unlikely(size < 20))
-			return BAD_TCP + 1;
-		if (unlikely(size > len) && !p->fragment)
-			return BAD_TCP + 1;
-		p->sport = swap16(*(u16 *)h);
-		p->dport = swap16(*(u16 *)(h + 2));
-		if (unlikely(size > len)) {
-			p->tiny = 1;
-			p->class = FRAGMENT;
-			return PARSED;
-		}
-		p->seq = swap32(*(u32 *)(h + 4));
-		p->ack = swap32(*(u32 *)(h + 8));
-		p->flags = h[13];
-		p->bare = size == len;
-		p->class = tcp_class[p->flags & 63];
-		return PARSED;
-	}
-	if (why == SHORT_UDP) {
-		NEED(h, 8, SHORT_UDP);
-		u32 size = swap16(*(u16 *)(h + 4));
+	read_ports(h, p);
+	p->seq = swap32(*(u32 *)(h + 4));
+	p->ack = swap32(*(u32 *)(h + 8));
+	p->flags = h[13];
+	p->bare = size == len;
+	p->class = tcp_class[p->flags & 63];
+	return PARSED;
+}
+
+/* parse_udp parses UDP, and UDP-Lite. */
+INLINE int parse_udp(u8 *h, void *end, u32 len, struct packet *p)
+{
+	if (unlikely(len < 8))
+		return parse_tiny(h, end, len, p, SHORT_UDP);
+	NEED(h, 8, SHORT_UDP);
+	u32 size = swap16(*(u16 *)(h + 4));
+	if (unlikely(size < 8 || size > len) && p->proto == 17) {
 		bool jumbo = p->v6 && !size; /* RFC 2675, section 4; Linux takes it in packets of any size */
-		if (p->proto == 17 && unlikely((size < 8 && !jumbo) || (size > len && !p->fragment)))
+		bool continued = p->fragment && size > len;
+		if (!jumbo && !continued)
 			return BAD_UDP + 1;
-		p->sport = swap16(*(u16 *)h);
-		p->dport = swap16(*(u16 *)(h + 2));
-		p->class = UDP;
-		return PARSED;
 	}
+	read_ports(h, p);
+	p->class = UDP;
+	return PARSED;
+}
+
+INLINE int parse_icmp(u8 *h, void *end, u32 len, struct packet *p)
+{
+	if (unlikely(len < 8))
+		return parse_tiny(h, end, len, p, SHORT_ICMP);
 	NEED(h, 8, SHORT_ICMP);
 	p->dport = swap16(*(u16 *)h); /* type << 8 | code */
 	p->class = h[0] == (p->v6 ? 128 : 8) ? ICMP_ECHO : ICMP_OTHER;
+	return PARSED;
+}
+
+/* parse_sctp parses SCTP (RFC 9260, section 3): the type of the first chunk takes the place of flags. */
+INLINE int parse_sctp(u8 *h, void *end, u32 len, struct packet *p)
+{
+	p->class = OTHER;
+	if (unlikely(len < 13 || (void *)h + 13 > end))
+		return PARSED;
+	read_ports(h, p);
+	p->flags = h[12];
+	return PARSED;
+}
+
+/* parse_l4 parses the layer 4 header at h; len is the length that the IP header states. */
+INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
+{
+	u32 proto = p->proto;
+	if (proto == 6)
+		return parse_tcp(h, end, len, p);
+	if (proto == 17 || proto == 136)
+		return parse_udp(h, end, len, p);
+	if (proto == (p->v6 ? 58 : 1))
+		return parse_icmp(h, end, len, p);
+	if (proto == 132)
+		return parse_sctp(h, end, len, p);
+	p->class = OTHER;
 	return PARSED;
 }
 
@@ -108,7 +129,7 @@ INLINE int parse_l4(u8 *h, void *end, u32 len, struct packet *p)
  * of which the program sees the first. lenient accepts frames that a capture cut, and outgoing segments that are not split yet. */
 INLINE bool is_cut(void *frame, void *end, u32 bytes, bool lenient)
 {
-	return !lenient && frame + bytes > end && end - frame <= STANDARD_FRAME;
+	return unlikely(frame + bytes > end) && end - frame <= STANDARD_FRAME && !lenient;
 }
 
 INLINE int parse_v4(u8 *h, void *end, void *frame, struct packet *p, bool lenient)
@@ -229,7 +250,9 @@ INLINE int parse_frame(CONTEXT *ctx, struct packet *p, bool lenient)
 	NEED(h, 14, SHORT_ETHERNET);
 	u16 type = *(u16 *)(h + 12);
 	h += 14;
-	if (type != BE16(0x0800) && type != BE16(0x86dd) && is_tag(type)) {
+	if (likely(type == BE16(0x0800)))
+		return parse_v4(h, end, frame, p, lenient);
+	if (is_tag(type)) {
 		NEED(h, 4, SHORT_ETHERNET);
 		p->vlan = swap16(*(u16 *)h) & 0xfff;
 		type = *(u16 *)(h + 2);

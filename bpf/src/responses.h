@@ -12,12 +12,12 @@ INLINE bool unreachable(struct packet *p)
 }
 
 /* source_record returns the record of a promoted source in this interval, or 0. */
-INLINE struct source *source_record(struct state *st, struct addr addr, u64 hash)
+INLINE struct source *source_record(struct state *st, struct bank *b, struct addr addr, u64 hash)
 {
 	int slot = find_source(st, hash);
 	if (slot < 0)
 		return 0;
-	struct source *s = &st->source[shared.control.epoch & 1][slot & (CPU_SOURCES - 1)];
+	struct source *s = &b->source[slot & (CPU_SOURCES - 1)];
 	if (!s->first) {
 		s->addr = addr;
 		s->first = now(st);
@@ -35,10 +35,11 @@ INLINE void record_response(struct state *st, struct packet *p, u64 src, u64 dst
 		u64 key = hash_conversation(dst, src, (u64)p->dport << 16 | p->sport);
 		*handshake_cell(key) = (u32)key ^ (p->seq + 1);
 	}
-	tell_outcome(st, bank(st), p, src, dst, BY_TARGET);
+	struct bank *b = bank(st);
+	tell_outcome(st, b, p, src, dst, BY_TARGET);
 	if (!accept && !refuse && !unreachable(p))
 		return;
-	struct source *s = source_record(st, p->dst, dst);
+	struct source *s = source_record(st, b, p->dst, dst);
 	if (s) {
 		s->answered += accept;
 		s->refused += !accept;
@@ -46,7 +47,7 @@ INLINE void record_response(struct state *st, struct packet *p, u64 src, u64 dst
 	}
 	if (!accept && !refuse)
 		return;
-	struct target *t = target_record(st, &p->src, src, now(st));
+	struct target *t = target_record(st, b, &p->src, src, now(st));
 	if (t) {
 		t->synack_out += accept;
 		t->rst_out += refuse;

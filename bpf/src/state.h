@@ -16,8 +16,7 @@ enum {
 	TRIES = 32768,
 	BUCKETS = 3,
 	PENDING = 16384,
-	SOURCE_REGISTERS = 4096,
-	TARGET_REGISTERS = 2048,
+	REGISTERS = 2048,
 	BITMAP_WORDS = 16,
 	SAMPLE_PORTS = 8,
 	SAMPLE_HOSTS = 4,
@@ -54,9 +53,10 @@ struct count {
 struct source {
 	struct addr addr;
 	u64 first; /* coarse clock; 0: no packet in this interval */
-	u64 packets, bytes;
+	u64 bytes;
+	u32 before; /* packets before it had a record */
 	u32 probes, replies;
-	u32 class[CLASSES];
+	u32 class[CLASSES]; /* packets */
 	u32 refused, answered, rst_no_ack; /* written by the egress program only */
 	u32 fragmented, completed;
 	u32 latest; /* of the conversation of the latest probe, its hash */
@@ -82,25 +82,33 @@ struct origin {
 struct target {
 	struct addr addr;
 	u64 first, last;
-	u64 packets, bytes;
-	u32 class[CLASSES];
+	u64 bytes;
+	u32 class[CLASSES]; /* packets */
 	u32 completed, fragmented;
 	u32 synack_out, rst_out, rst_no_ack; /* written by the egress program only */
 	u32 other_replies;                   /* packets of class OTHER that are solicited */
 	struct port_count top_ports[TOP_PORTS];
 	u32 slice[SLICES]; /* packets by the time of their arrival */
 	struct origin origins[ORIGINS];
-	u8 sources[TARGET_REGISTERS];
+	u8 sources[REGISTERS];
+};
+
+struct counters {
+	struct count dropped, monitored, allowed;
+	u64 dropped_for[BLOCK_REASONS]; /* by the lowest bits of the entry's reason */
+	u64 candidates, sampled, ring_lost, sources_refused;
+	u64 malformed[REASONS];
+	u64 below_gate; /* packets of sources below the gate, which are noise in the sketch */
+	/* Packets that passed and are in no target's record: those that are not IP, and those of targets without room. */
+	u64 class[CLASSES];
+	u64 bytes, fragmented;
+	u8 sources[REGISTERS];
 };
 
 struct bank {
-	struct count passed[CLASSES];
-	struct count dropped, monitored, allowed;
-	u64 dropped_for[BLOCK_REASONS]; /* by the lowest bits of the entry's reason */
-	u64 fragmented, candidates, sampled, ring_lost, sources_refused, targets_refused;
-	u64 malformed[REASONS];
-	u64 below_gate; /* packets of sources below the gate, which are noise in the sketch */
-	u8 sources[SOURCE_REGISTERS];
+	struct counters counters;
+	struct source source[CPU_SOURCES];
+	struct target target[CPU_TARGETS];
 };
 
 /* The result of the parser. It is in the map, not on the stack, so that the verifier follows the code after the parser once and not
@@ -117,8 +125,7 @@ struct packet {
 };
 
 struct state {
-	struct bank bank[2];
-	u64 jiffy, jiffy_time; /* the coarse clock moves with the jiffy only, so it is read once per jiffy */
+	u64 jiffy, jiffy_time; /* the coarse clock moves with the jiffy only, so it is read once per jiffy; replay sets jiffy to 0 */
 	u64 next_sample[BUCKETS];
 	u64 random; /* state of random_source */
 	struct packet packet;
@@ -128,8 +135,7 @@ struct state {
 	u32 target_tag[CPU_TARGETS];
 	u32 sketch[2][SKETCH];  /* epoch << 16 | count */
 	u16 pending[PENDING];   /* fingerprints of handshakes waiting for the client's ACK */
-	struct source source[2][CPU_SOURCES];
-	struct target target[2][CPU_TARGETS];
+	struct bank bank[2];
 };
 
 struct sample {
@@ -156,7 +162,7 @@ struct {
 struct control {
 	u64 now; /* the clock of replay */
 	u32 epoch;
-	u32 egress; /* the egress program is attached, so outbound is complete */
+	u32 egress; /* outgoing packets are seen, so outbound is complete */
 };
 
 /* What all CPUs and both programs use. It is in .bss, whose address the program has without a lookup. */
@@ -177,7 +183,7 @@ struct shared_state shared;
 /* Set at load. They are constants for the verifier, which removes code that they switch off. */
 const volatile u64 seed[4];
 const volatile u32 cpus;   /* how many states there are */
-const volatile bool replay;         /* the time is control.now, and CPU 0 is used */
+const volatile bool replay;         /* the time is control.now */
 const volatile bool both_ways;      /* the XDP program gets the packets of both directions, as a capture has them */
 const volatile u32 sample_interval; /* ns between two samples, on this CPU */
 const volatile u32 sample_burst;    /* size of the token bucket in ns */
@@ -190,11 +196,9 @@ INLINE struct bank *bank(struct state *st)
 
 INLINE u64 now(struct state *st)
 {
-	if (replay)
-		return shared.control.now;
 	u64 tick = jiffies();
 	if (unlikely(tick != st->jiffy)) {
-		st->jiffy_time = coarse_clock();
+		st->jiffy_time = replay ? shared.control.now : coarse_clock();
 		st->jiffy = tick;
 	}
 	return st->jiffy_time;
@@ -202,10 +206,13 @@ INLINE u64 now(struct state *st)
 
 INLINE struct state *cpu_state(void)
 {
-	u32 cpu = replay ? 0 : cpu_number();
-	if (unlikely(cpu >= cpus)) /* came online since the load: see Engine.CPUsAdded */
-		cpu = cpus ? cpu % cpus : 0;
-	return map_lookup(&states, &cpu);
+	u32 cpu = cpu_number();
+	struct state *st = map_lookup(&states, &cpu);
+	if (unlikely(!st) && cpus) { /* in replay, or the CPU came online since the load: see Engine.CPUsAdded */
+		cpu %= cpus;
+		st = map_lookup(&states, &cpu);
+	}
+	return st;
 }
 
 /* hash_address hashes an address. The multipliers are odd and secret, so an attacker cannot choose cells or slots. */
@@ -291,7 +298,7 @@ INLINE int claim_source(struct state *st, u64 hash)
 }
 
 /* target_record returns the record of a target and makes it if needed; 0 if there is no room. */
-INLINE struct target *target_record(struct state *st, const struct addr *addr, u64 hash, u64 at)
+INLINE struct target *target_record(struct state *st, struct bank *b, const struct addr *addr, u64 hash, u64 at)
 {
 	u32 set = (hash & (CPU_TARGETS / WAYS - 1)) * WAYS;
 	int slot = slot_of(st->target_tag, set, tag_of(hash));
@@ -299,7 +306,7 @@ INLINE struct target *target_record(struct state *st, const struct addr *addr, u
 		slot = claim_slot(st->target_tag, set, tag_of(hash));
 	if (slot < 0)
 		return 0;
-	struct target *t = &st->target[shared.control.epoch & 1][slot & (CPU_TARGETS - 1)];
+	struct target *t = &b->target[slot & (CPU_TARGETS - 1)];
 	KEEP(t);
 	if (unlikely(!t->first)) {
 		t->addr = *addr;

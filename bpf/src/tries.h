@@ -83,7 +83,7 @@ INLINE bool established(struct packet *p)
 /* offer_sample samples a try if the token bucket allows it. */
 INLINE void offer_sample(struct state *st, struct bank *b, struct packet *p, struct try *t, u64 at, u32 bucket, bool reply)
 {
-	b->candidates++;
+	b->counters.candidates++;
 	u64 next = st->next_sample[bucket];
 	if (next > at + sample_burst)
 		return;
@@ -91,10 +91,10 @@ INLINE void offer_sample(struct state *st, struct bank *b, struct packet *p, str
 	*t->cell = t->fingerprint | (established(p) ? ACKED : TRIED);
 	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
 	if (!s) {
-		b->ring_lost++;
+		b->counters.ring_lost++;
 		return;
 	}
-	b->sampled++;
+	b->counters.sampled++;
 	*s = (struct sample){
 		.time = at, .src = p->src, .dst = p->dst, .bytes = p->bytes, .sport = p->sport, .dport = p->dport, .vlan = p->vlan,
 		.proto = p->proto, .flags = p->flags, .class = p->class, .fragment = p->fragment, .reply = reply, .outbound = bucket == OUTGOING,
@@ -110,7 +110,7 @@ INLINE void tell(struct state *st, struct bank *b, struct packet *p, struct try 
 {
 	struct sample *s = ring_reserve(&ring, sizeof(*s), 0);
 	if (!s) {
-		b->ring_lost++;
+		b->counters.ring_lost++;
 		return;
 	}
 	bool answer = by != BY_SOURCE;

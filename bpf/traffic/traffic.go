@@ -22,7 +22,7 @@ type Counters struct {
 	// Packets and Bytes count all packets, including malformed ones and those that are not IP.
 	Packets, Bytes uint64
 	// ByClass counts packets that were parsed and not dropped, by Class.
-	ByClass [NumClasses]Count
+	ByClass [NumClasses]uint64
 	// Dropped counts packets dropped by an entry of the blocklist, Monitored those that a monitoring entry would have dropped,
 	// Allowed those that passed because of the allow list.
 	Dropped, Monitored, Allowed Count
@@ -45,7 +45,7 @@ func (c *Counters) Add(o *Counters) {
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
 	for i := range c.ByClass {
-		c.ByClass[i].Add(o.ByClass[i])
+		c.ByClass[i] += o.ByClass[i]
 	}
 	c.Dropped.Add(o.Dropped)
 	c.Monitored.Add(o.Monitored)

@@ -57,7 +57,7 @@ func (i *interfaceState) measures() []measure {
 		})
 	}
 	for c, n := range t.ByClass {
-		out = append(out, measure{"", "class_packets_total", "Packets seen and not dropped, by class.", float64(n.Packets), "class", traffic.Class(c).String()})
+		out = append(out, measure{"", "class_packets_total", "Packets seen and not dropped, by class.", float64(n), "class", traffic.Class(c).String()})
 	}
 	for r, n := range t.Malformed {
 		reason, health := traffic.Reason(r).String(), ""

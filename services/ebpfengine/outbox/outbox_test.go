@@ -22,7 +22,7 @@ func at(second int) time.Time { return start.Add(time.Duration(second) * time.Se
 func window(name string, n int) *traffic.Window {
 	w := &traffic.Window{Interface: name, Start: at(n), End: at(n + 1), Sampling: 4, Lost: 1, SourcesEstimate: float64(n)}
 	w.Totals.Packets, w.Totals.Bytes = 10, 600
-	w.Totals.ByClass[traffic.TCPSYN] = traffic.Count{Packets: 10, Bytes: 600}
+	w.Totals.ByClass[traffic.TCPSYN] = 10
 	w.Sources = []traffic.Source{{Addr: netip.MustParseAddr("192.0.2.7"), Packets: 9, Bytes: 540}}
 	return w
 }

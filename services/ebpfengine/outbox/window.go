@@ -44,8 +44,8 @@ func newMergedWindow(w *traffic.Window) mergedWindow {
 func classes(t *traffic.Counters) map[string]uint64 {
 	out := map[string]uint64{}
 	for c, n := range t.ByClass {
-		if n.Packets > 0 {
-			out[traffic.Class(c).String()] = n.Packets
+		if n > 0 {
+			out[traffic.Class(c).String()] = n
 		}
 	}
 	var malformed uint64
