@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/setting"
 	"github.com/ironpost/ironpost/internal/storage"
 )
 
@@ -77,29 +78,50 @@ func inOrder(record []byte, r event.Record) []byte {
 
 func (a *app) storageCommand() *cobra.Command {
 	var file string
+	var days int
 	migrate := &cobra.Command{
 		Use:   "migrate",
 		Short: "make the tables in PostgreSQL, or bring them up to date",
 		Long: `Makes the tables that alerts and actions are stored in, or brings them to the
 version of this program, and gives the group roles their privileges. It may run
 while daemons store. The daemon does it itself if its role may; with the roles
-of deploy/postgresql/roles.sql it may not.`,
+of deploy/postgresql/roles.sql it may not, and cannot drop a day that is younger
+than --retention-days: execute this again when retention_days changes.`,
 		Example: `  ironpost storage migrate --url-file /root/ironpost-migrate.url`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.migrate(cmd.Context(), file)
+			return a.migrate(cmd.Context(), file, days)
 		},
 	}
+	migrate.Flags().IntVar(&days, "retention-days", 0, "`days` that only the owner can drop\n(default: log_pipeline.storage.retention_days)")
 	migrate.Flags().StringVar(&file, "url-file", "", "`file` with the postgres:// URL of the owner\n(default: log_pipeline.storage.postgres_url)")
 	return group("storage", "look after PostgreSQL", migrate)
 }
 
-func (a *app) migrate(ctx context.Context, file string) error {
-	url, err := a.migrateURL(file)
+func (a *app) migrate(ctx context.Context, file string, days int) error {
+	cfg, _, err := a.loadConfig()
 	if err != nil {
-		return err
+		return configError(err)
 	}
-	store, err := storage.Open(storage.Config{URL: url})
+	configured := cfg.LogPipeline.Storage
+	if days == 0 {
+		days = configured.RetentionDays
+	}
+	if problem := setting.Between(days, 1, 3650); problem != "" {
+		return usageError(errors.New("--retention-days: " + problem))
+	}
+	url := configured.PostgresURL
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		url = strings.TrimSpace(string(text))
+	}
+	if url == "" {
+		return usageError(errors.New("log_pipeline.storage.postgres_url is not set: name a file with the URL with --url-file"))
+	}
+	store, err := storage.Open(storage.Config{URL: url, RetentionDays: days})
 	if err != nil {
 		return err
 	}
@@ -108,23 +130,8 @@ func (a *app) migrate(ctx context.Context, file string) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(map[string]int64{"version": storage.SchemaVersion()})
+		return a.printJSON(map[string]int64{"version": storage.SchemaVersion(), "retention_days": int64(days)})
 	}
-	a.printf("the tables have version %d", storage.SchemaVersion())
+	a.printf("the tables have version %d; only their owner can drop what is younger than %d days", storage.SchemaVersion(), days)
 	return nil
-}
-
-func (a *app) migrateURL(file string) (string, error) {
-	if file != "" {
-		text, err := os.ReadFile(file)
-		return strings.TrimSpace(string(text)), err
-	}
-	cfg, _, err := a.loadConfig()
-	if err != nil {
-		return "", configError(err)
-	}
-	if cfg.LogPipeline.Storage.PostgresURL == "" {
-		return "", usageError(errors.New("log_pipeline.storage.postgres_url is not set: name a file with the URL with --url-file"))
-	}
-	return cfg.LogPipeline.Storage.PostgresURL, nil
 }

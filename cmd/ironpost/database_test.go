@@ -103,11 +103,20 @@ func TestMigrateMakesTheTables(t *testing.T) {
 	server := testenv.PostgreSQL(t)
 	url := filepath.Join(t.TempDir(), "url")
 	require.NoError(t, os.WriteFile(url, []byte(server.URL("postgres")+"\n"), 0o600))
-	for range 2 {
-		require.Equal(t, result{out: fmt.Sprintf("the tables have version %d\n", storage.SchemaVersion())}, call(t, "storage", "migrate", "--url-file", url))
+	for _, days := range []int{30, 7} {
+		args := []string{"storage", "migrate", "--url-file", url}
+		if days != 30 { // the default
+			args = append(args, "--retention-days", fmt.Sprint(days))
+		}
+		said := fmt.Sprintf("the tables have version %d; only their owner can drop what is younger than %d days\n", storage.SchemaVersion(), days)
+		require.Equal(t, result{out: said}, call(t, args...))
+		require.Equal(t, fmt.Sprint(days), server.Exec(t, "postgres", "SELECT retention_days FROM ironpost.settings"))
 	}
 	require.Equal(t, "0", server.Exec(t, "postgres", "SELECT count(*) FROM ironpost.alerts"))
-	got := call(t, "storage", "migrate")
+	got := call(t, "storage", "migrate", "--url-file", url, "--retention-days", "-1")
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.err, "--retention-days: -1 is out of range, must be 1 to 3650")
+	got = call(t, "storage", "migrate")
 	require.Equal(t, exitUsage, got.code)
 	require.Contains(t, got.err, "name a file with the URL with --url-file")
 }

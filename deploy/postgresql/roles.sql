@@ -1,4 +1,5 @@
--- Roles with the least privileges, for a database of Ironpost's own. Execute it once as a superuser:
+-- Roles with the least privileges, for a database of Ironpost's own. Execute it as a superuser; again after a restore
+-- (docs/operations.md), as it makes only what is missing:
 --
 --   createdb ironpost
 --   psql -d ironpost -f roles.sql
@@ -8,20 +9,32 @@
 --   ironpost storage migrate --url-file FILE     FILE holds the URL of ironpost_migrate
 --
 -- ironpost_owner   owns the tables and functions; nobody logs in as it
--- ironpost_writer  inserts and selects; it cannot change or delete a row, nor drop a table
+-- ironpost_writer  inserts and selects; it cannot change or delete a row, and drops days through a function that keeps
+--                  those younger than the --retention-days of ironpost storage migrate
 -- ironpost_reader  selects
 BEGIN;
 
-CREATE ROLE ironpost_owner NOLOGIN;
-CREATE ROLE ironpost_writer NOLOGIN;
-CREATE ROLE ironpost_reader NOLOGIN;
-
-CREATE ROLE ironpost_migrate LOGIN IN ROLE ironpost_owner;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['ironpost_owner', 'ironpost_writer', 'ironpost_reader'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        END IF;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['ironpost_migrate', 'ironpost_daemon', 'ironpost_viewer'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN', name);
+        END IF;
+    END LOOP;
+END $$;
+GRANT ironpost_owner TO ironpost_migrate;
 ALTER ROLE ironpost_migrate SET role = ironpost_owner; -- what it makes belongs to the owner
-CREATE ROLE ironpost_daemon LOGIN IN ROLE ironpost_writer;
-CREATE ROLE ironpost_viewer LOGIN IN ROLE ironpost_reader;
+GRANT ironpost_writer TO ironpost_daemon;
+GRANT ironpost_reader TO ironpost_viewer;
 
-CREATE SCHEMA ironpost AUTHORIZATION ironpost_owner;
+CREATE SCHEMA IF NOT EXISTS ironpost AUTHORIZATION ironpost_owner;
 GRANT USAGE ON SCHEMA ironpost TO ironpost_writer, ironpost_reader;
 DO $$
 BEGIN

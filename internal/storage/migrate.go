@@ -68,8 +68,8 @@ func (s *Store) version(ctx context.Context) (int64, error) {
 	return version, classify(ctx, err)
 }
 
-// Migrate makes the tables, or brings them to the version that this program needs, and gives the group
-// roles their privileges. Several may call it at the same time, on any number of hosts. The role must own
+// Migrate makes the tables, or brings them to the version that this program needs, gives the group roles their
+// privileges, and has those roles keep RetentionDays, unless that is 0. Several may call it at the same time, on any number of hosts. The role must own
 // the schema ironpost, or be allowed to make it.
 func (s *Store) Migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, indexTimeout, errTimeout)
@@ -101,7 +101,10 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 	if _, err := provider.Up(ctx); err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, grants)
+	if _, err := db.ExecContext(ctx, grants); err != nil || s.cfg.RetentionDays == 0 {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "UPDATE ironpost.settings SET retention_days = $1", s.cfg.RetentionDays)
 	return err
 }
 

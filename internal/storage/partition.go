@@ -16,10 +16,13 @@ type Maintained struct {
 	Created int      // partitions
 	Dropped []string // partitions
 	Indexed string   // partition that got its text index
+	// OwnersDays is how many days the owner of the tables has this role keep, at least; 0 for an owner.
+	OwnersDays int
 }
 
 // Maintain makes today's partitions and those of the next days, and drops those that are older than
-// RetentionDays by the clock of the server and by ours: one clock that is wrong drops nothing. With TextIndex it builds the
+// RetentionDays by the clock of the server and by ours: one clock that is wrong drops nothing. A role that does
+// not own the tables drops nothing younger than OwnersDays either. With TextIndex it builds the
 // text index of one closed day, which may take minutes. It should be called every hour; several hosts may.
 func (s *Store) Maintain(ctx context.Context) (Maintained, error) {
 	var done Maintained
@@ -41,10 +44,10 @@ func (s *Store) Maintain(ctx context.Context) (Maintained, error) {
 			}
 		}
 	}
-	if !s.cfg.TextIndex {
-		return done, nil
-	}
 	var err error
+	if done.OwnersDays, err = s.ownersDays(ctx); err != nil || !s.cfg.TextIndex {
+		return done, err
+	}
 	done.Indexed, err = s.indexText(ctx)
 	return done, err
 }
@@ -83,6 +86,14 @@ func (s *Store) dropPartition(ctx context.Context, t Table) (name string, err er
 	err = s.pool.QueryRow(ctx, "SELECT coalesce(ironpost.drop_partition($1, least(current_date, $2::date) - $3::int), '')",
 		string(t), day(s.now()), s.cfg.RetentionDays).Scan(&name)
 	return name, classify(ctx, err)
+}
+
+func (s *Store) ownersDays(ctx context.Context) (days int, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, `SELECT CASE WHEN pg_has_role(session_user, relowner, 'MEMBER') THEN 0 ELSE retention_days END
+		FROM ironpost.settings, pg_class WHERE pg_class.oid = 'ironpost.settings'::regclass`).Scan(&days)
+	return days, classify(ctx, err)
 }
 
 func (s *Store) indexText(ctx context.Context) (name string, err error) {

@@ -246,6 +246,7 @@ func TestOlderTablesAreBroughtUpToDate(t *testing.T) {
 	_, err := s.Write(t.Context(), storage.Alerts, alerts(t, 1, 10))
 	require.NoError(t, err)
 	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy, ironpost.actions_policy_phase;
+		DROP TABLE ironpost.settings;
 		DELETE FROM ironpost.schema_version WHERE version_id > 1;
 		CREATE ROLE unprivileged LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ironpost TO unprivileged; GRANT SELECT ON ironpost.schema_version TO unprivileged`)
 	err = open(t, storage.Config{URL: p.UserURL("unprivileged", "x", database)}).Prepare(t.Context())
@@ -319,6 +320,61 @@ func TestRolesHaveTheLeastPrivileges(t *testing.T) {
 		require.NoError(t, conn.Close(t.Context()))
 	}
 	require.Equal(t, "10", p.Exec(t, "roles", "SELECT count(*) FROM ironpost.alerts"), "today is never dropped")
+}
+
+// Whoever has the URL of the daemon's role can drop what is older than the days that the owner set, and nothing else.
+func TestADaemonCannotDropWhatTheOwnerKeeps(t *testing.T) {
+	t.Parallel()
+	p := testenv.PostgreSQL(t)
+	p.Exec(t, "postgres", "CREATE DATABASE roles")
+	script, err := os.ReadFile("../../deploy/postgresql/roles.sql")
+	require.NoError(t, err)
+	p.Exec(t, "roles", string(script)+"ALTER ROLE ironpost_daemon PASSWORD 'x'; ALTER ROLE ironpost_migrate PASSWORD 'x'")
+	as := func(role string, days int) *storage.Store {
+		return open(t, storage.Config{URL: p.UserURL(role, "x", "roles"), RetentionDays: days})
+	}
+	require.NoError(t, as("ironpost_migrate", 5).Migrate(t.Context()))
+	daemon := as("ironpost_daemon", 5)
+	var rows []storage.Row
+	for ago := range 10 {
+		a, _ := alert(t, ago, nil)
+		rows = append(rows, storage.AlertRow(a, storage.Message{ReceivedAt: received.AddDate(0, 0, -ago), Sequence: uint64(ago), Data: []byte("{}")}))
+	}
+	_, err = daemon.Write(t.Context(), storage.Alerts, rows)
+	require.NoError(t, err)
+	left := func() string { return p.Exec(t, "roles", "SELECT count(*) FROM ironpost.alerts") }
+
+	conn, err := pgx.Connect(t.Context(), p.UserURL("ironpost_daemon", "x", "roles"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.Background())) }()
+	for _, statement := range []string{
+		"UPDATE ironpost.settings SET retention_days = 1", "DELETE FROM ironpost.settings", "INSERT INTO ironpost.settings VALUES (false, 1)",
+		"SET ROLE ironpost_owner", "SET SESSION AUTHORIZATION ironpost_owner", "ALTER FUNCTION ironpost.drop_partition SECURITY INVOKER",
+	} {
+		_, err := conn.Exec(t.Context(), statement)
+		require.Error(t, err, statement)
+	}
+	var dropped *string
+	for n := range 5 {
+		err := conn.QueryRow(t.Context(), "SELECT ironpost.drop_partition('alerts', current_date)").Scan(&dropped)
+		require.NoError(t, err)
+		require.Equal(t, n < 4, dropped != nil, "ten days, of which today and the five before it are kept: %d", n)
+	}
+	require.Equal(t, "6", left())
+
+	done, err := as("ironpost_daemon", 1).Maintain(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, done.Dropped)
+	require.Equal(t, 5, done.OwnersDays)
+	require.NoError(t, as("ironpost_migrate", 2).Migrate(t.Context()))
+	done, err = as("ironpost_daemon", 2).Maintain(t.Context())
+	require.NoError(t, err)
+	require.Len(t, done.Dropped, 3)
+	require.Equal(t, "3", left())
+	done, err = as("ironpost_migrate", 1).Maintain(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, storage.Maintained{Dropped: done.Dropped}, done)
+	require.Len(t, done.Dropped, 1, "the owner may")
 }
 
 func TestPartitionsComeAndGo(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	pingInterval  = 10 * time.Second // how soon it is seen that PostgreSQL is down while nothing is stored
 	maintainEvery = time.Hour        // partitions are made days ahead
 	healthTopic   = "postgres"
+	topicDays     = "postgres retention"
 )
 
 // WriterDeps are what a Writer needs. All must be set.
@@ -61,6 +62,7 @@ func OpenWriter(cfg Config, deps WriterDeps) (*Writer, error) {
 func (w *Writer) Close() {
 	w.store.Close()
 	w.deps.Reasons.Clear(healthTopic)
+	w.deps.Reasons.Clear(topicDays)
 }
 
 // Failures returns how many calls of PostgreSQL failed.
@@ -140,10 +142,21 @@ func (w *Writer) maintainOnce(ctx context.Context) bool {
 		return false
 	}
 	w.works()
+	w.compareDays(done.OwnersDays)
 	if done.Created > 0 || len(done.Dropped) > 0 || done.Indexed != "" {
 		log.Info("partitions of PostgreSQL maintained")
 	}
 	return done.Indexed == "" // another day may have no text index yet
+}
+
+// compareDays remarks that the owner of the tables has another number of days kept than the configuration.
+func (w *Writer) compareDays(owners int) {
+	remark := ""
+	if configured := w.store.cfg.RetentionDays; owners != 0 && owners != configured {
+		remark = fmt.Sprintf("PostgreSQL has this role keep %d days, and log_pipeline.storage.retention_days is %d: "+
+			"execute \"ironpost storage migrate --retention-days %d\" as the owner of its tables", owners, configured, configured)
+	}
+	w.deps.Reasons.Remark(topicDays, remark)
 }
 
 func (w *Writer) ping(ctx context.Context) {

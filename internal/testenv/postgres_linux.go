@@ -199,3 +199,9 @@ func (p *Postgres) Exec(t testing.TB, database, sql string) string {
 	require.NoError(t, err, fmt.Sprintf("%s: %s", sql, errs.String()))
 	return strings.TrimSpace(string(out))
 }
+
+// Environment returns the variables with which PostgreSQL's own programs reach the server as the superuser.
+func (p *Postgres) Environment() []string {
+	host, port, _ := net.SplitHostPort(p.Addr)
+	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=postgres", "PGPASSWORD=" + postgresPassword}
+}

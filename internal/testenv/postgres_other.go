@@ -37,3 +37,6 @@ func (p *Postgres) UserURL(_, _, _ string) string { return "" }
 
 // Exec returns nothing.
 func (p *Postgres) Exec(testing.TB, string, string) string { return "" }
+
+// Environment returns nothing.
+func (p *Postgres) Environment() []string { return nil }
