@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,9 @@ func TestMonitoringUsesMetricsThatExist(t *testing.T) {
 	for line := range strings.Lines(string(golden)) {
 		name, _, _ := strings.Cut(line, " ")
 		known[name] = true
+	}
+	for _, name := range []string{"ironpost_bus_edge_connected", "ironpost_forwarder_oldest_unsent_seconds"} {
+		known[name] = true // of hubs and edges: TestEdgeAndHubOfAnEdge
 	}
 	files, err := filepath.Glob("../../deploy/grafana/dashboards/*.json")
 	require.NoError(t, err)
@@ -63,7 +67,34 @@ func TestPrometheusAcceptsItsConfiguration(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("promtool")
 	testenv.Require(t, "prometheus", err)
-	out, err := exec.CommandContext(t.Context(), "promtool", "check", "config", "../../deploy/prometheus/prometheus.yml").CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.NotContains(t, string(out), "WARN")
+	for _, args := range [][]string{
+		{"check", "config", "../../deploy/prometheus/prometheus.yml"},
+		{"check", "config", "../../deploy/prometheus/modules.yml"},
+		{"test", "rules", "testdata/alerts_test.yml"},
+	} {
+		out, err := exec.CommandContext(t.Context(), "promtool", args...).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.NotContains(t, string(out), "WARN")
+	}
+}
+
+// Every alert rule has a row in docs/operations.md that says what to do, and cases in the test of the rules: one in which
+// it fires and one in which it does not.
+func TestEveryAlertRuleIsDocumentedAndTested(t *testing.T) {
+	t.Parallel()
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		return string(text)
+	}
+	rules := regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(read("../../deploy/prometheus/alerts.yml"), -1)
+	doc, tests := read("../../docs/operations.md"), read("testdata/alerts_test.yml")
+	require.Greater(t, len(rules), 10)
+	for _, rule := range rules {
+		require.Regexp(t, "(?m)^\\| `"+rule[1]+"` \\| [^|]+ \\| [^|]+ \\|$", doc)
+		require.Equal(t, 2, strings.Count(tests, "alertname: "+rule[1]+"\n")+strings.Count(tests, "alertname: "+rule[1]+","), rule[1])
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(Ironpost\\w+)`").FindAllStringSubmatch(doc, -1) {
+		require.True(t, slices.ContainsFunc(rules, func(rule []string) bool { return rule[1] == row[1] }), "there is no alert rule %s", row[1])
+	}
 }
