@@ -4,6 +4,8 @@ package packages_test
 
 import (
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,6 +19,10 @@ func TestAcceptInstallUpgradeRemovePurge(t *testing.T) {
 	r, deb := newRoot(t), newest(t, "ironpost", "deb")
 	r.install(older(t))
 	r.requireUser()
+	require.Equal(t, "755 ironpost ironpost\n700 ironpost ironpost\n", r.must("stat", "-c", "%a %U %G", "/run/ironpost", "/var/lib/ironpost"), "of tmpfiles")
+	require.NoError(t, os.Remove(r.dir+"/run/ironpost"))
+	r.must("systemd-tmpfiles", "--create")
+	require.True(t, r.exists("/run/ironpost"), "made at the start of the machine, without a service")
 	require.True(t, r.exists(enabledLink), "enabled")
 	require.Empty(t, r.must("dpkg", "--verify", "ironpost"))
 	require.Contains(t, r.must("ironpost", "config", "validate"), "valid")
@@ -45,6 +51,8 @@ func TestAcceptInstallUpgradeRemovePurge(t *testing.T) {
 	r.must("dpkg", "--purge", "ironpost")
 	require.False(t, r.exists("/etc/ironpost"))
 	require.False(t, r.exists("/var/lib/ironpost"))
+	require.False(t, r.exists("/run/ironpost"))
+	require.False(t, r.exists("/usr/lib/tmpfiles.d/ironpost.conf"))
 	require.NotContains(t, r.must("sh", "-c", "find / -xdev -name '*ironpost*' -not -path '/root/*'"), "ironpost", "nothing is left but the user")
 	r.requireUser()
 }
@@ -90,4 +98,41 @@ func TestAcceptRPMIsListed(t *testing.T) {
 		t.Logf("%s: %d files in deb and rpm", name, inDeb)
 	}
 	require.Len(t, strings.Fields(run(t, "rpm", "-qp", "--configfiles", newest(t, "ironpost", "rpm"))), 5)
+}
+
+// The sizes of programs in docs/topologies.md, and of images in docs/compose.md, are those of this build, to 5 % or half a MB.
+// An image holds programs, and what deploy/compose/image-files.sh copies.
+func TestAcceptInstallSizesAreDocumented(t *testing.T) {
+	size := func(path string) float64 {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		return float64(info.Size()) / 1e6
+	}
+	table := func(page, row string) [][]string {
+		text, err := os.ReadFile("../../docs/" + page)
+		require.NoError(t, err)
+		return regexp.MustCompile(row).FindAllStringSubmatch(string(text), -1)
+	}
+	programs := table("topologies.md", "(?m)^\\| `(ironpost[a-z-]*)` \\|.*\\| (\\d+) MB \\|")
+	require.Len(t, programs, 8)
+	for _, p := range programs {
+		requireSize(t, p[1], p[2], size("../../bin/package/"+p[1]))
+	}
+	images := table("compose.md", "(?m)^\\| `(ironpost/[a-z-]*)` \\| (.*) \\| (\\d+) MB \\|")
+	require.Len(t, images, 7)
+	for _, i := range images {
+		sum := size(strings.TrimSpace(run(t, "go", "env", "GOROOT"))+"/lib/time/zoneinfo.zip") + size("/etc/ssl/certs/ca-certificates.crt")
+		for program := range strings.SplitSeq(i[2], ", ") {
+			sum += size("../../bin/package/" + strings.Trim(program, "`"))
+		}
+		requireSize(t, i[1], i[3], sum)
+	}
+}
+
+func requireSize(t *testing.T, name, documented string, size float64) {
+	t.Helper()
+	want, err := strconv.ParseFloat(documented, 64)
+	require.NoError(t, err)
+	t.Logf("%s: %.1f MB, documented %s (bar: 5 %% or 0.5 MB)", name, size, documented)
+	require.InDelta(t, want, size, max(0.5, 0.05*size), name)
 }
