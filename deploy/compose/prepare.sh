@@ -32,10 +32,19 @@ else
 fi
 host=$(sed -n 's/^IRONPOST_HOST=//p' .env)
 
+# Each folder is made beside its place and moved there when it is complete. What an interruption left is made again, with
+# new keys (--replace): those before were in no complete folder.
 export IRONPOST_CONFIG=$PWD/deploy/compose/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$secrets/authority
-[ -d "$secrets/authority/pki" ] || bin/ironpost bus init --name bus >/dev/null
+rm -rf "$secrets"/*.unfinished
+[ -d "$secrets/authority" ] || {
+  IRONPOST_GENERAL_DATA_DIR=$secrets/authority.unfinished bin/ironpost bus init --name bus >/dev/null
+  mv "$secrets/authority.unfinished" "$secrets/authority"
+}
 for module in ebpf-engine log-pipeline sbom-scanner container-guard action-collector; do
-  [ -d "$secrets/$module" ] || bin/ironpost bus add-host "$host" --module "$module" --out "$secrets/$module" --bus-url tls://bus:4443 >/dev/null
+  [ -d "$secrets/$module" ] || {
+    bin/ironpost bus add-host "$host" --module "$module" --replace --out "$secrets/$module.unfinished" --bus-url tls://bus:4443 >/dev/null
+    mv "$secrets/$module.unfinished" "$secrets/$module"
+  }
   rm -f "$secrets/$module/ironpost.toml" # that of the stack serves all
   [ "$module" = ebpf-engine ] || chown -R "$user:$user" "$secrets/$module"
 done
@@ -44,7 +53,7 @@ chown "$user:$user" "$secrets/authority/pki" "$secrets/authority/keys" "$secrets
   "$secrets/authority/pki/ca.pem" "$secrets/authority/pki/server.pem" "$secrets/authority/pki/server.key"
 
 password() { # file bytes: unless it is there
-  [ -s "$1" ] || { head -c "$2" /dev/urandom | od -An -tx1 | tr -d ' \n' >"$1.new" && mv "$1.new" "$1"; }
+  [ -s "$1" ] || { head -c "$2" /dev/urandom | od -An -tx1 | tr -d ' \n' >"$1.unfinished" && mv "$1.unfinished" "$1"; }
 }
 url() { # role folder
   echo "postgres:///ironpost?host=/var/run/postgresql&user=$1&password=$(cat "$secrets/postgresql/$1")" >"$secrets/$2/postgres.url"
