@@ -351,9 +351,9 @@ func FuzzLoad(f *testing.F) {
 func TestTrustAndOriginOfAPolicy(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
-		"policy.match.trust: \"root\" is not allowed, must be one of kernel, host, container, peer, unproven",
-		"policy.match.origin.port: unknown key, allowed are transports, sources, peers, units",
-	}, fromLineStart(problemList(t, `[[policy]]
+		"p.toml:5:20: policy.match.trust: \"root\" is not allowed, must be one of kernel, host, container, peer, unproven",
+		"p.toml:8:1: policy.match.origin.port: unknown key, allowed are transports, sources, peers, units",
+	}, problemList(t, `[[policy]]
 id = "a"
 actions = ["block-source"]
 [policy.match]
@@ -361,5 +361,5 @@ trust = ["kernel", "root"]
 [policy.match.origin]
 transports = ["file"]
 port = 22
-`)))
+`))
 }
