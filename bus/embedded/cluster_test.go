@@ -19,6 +19,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/embedded"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/credential"
 	"github.com/ironpost/ironpost/internal/testenv"
 )
@@ -53,7 +54,7 @@ func newCluster(t *testing.T) *cluster {
 	add(remoteHost, append(bus.ModuleNames(), bus.Operator)...)
 	add("branch-1", bus.Edge)
 	c.bundles["door"] = filepath.Join(dir, "door")
-	require.NoError(t, c.store.AddPlugin(bus.Plugin{Name: "door", Host: remoteHost, Publish: []bus.StreamName{bus.Alerts}, Trust: bus.Unproven}, c.bundles["door"], false, now))
+	require.NoError(t, c.store.AddPlugin(bus.Plugin{Name: "door", Host: remoteHost, Publish: []bus.StreamName{bus.Alerts}, Trust: event.TrustUnproven}, c.bundles["door"], false, now))
 	c.writeAccount(t)
 	c.NATSCluster = testenv.NewNATSCluster(t, "../..", dir, c.store.PKI)
 	c.Start()
