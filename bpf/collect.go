@@ -129,9 +129,10 @@ func (w *windowBuilder) addCounters(b *programCounters) {
 		}
 	}
 	t.Bytes += b.Bytes
-	t.Dropped.Add(count(b.Dropped))
-	for r := range t.DroppedFor {
-		t.DroppedFor[r] += b.DroppedFor[r]
+	t.Dropped.Bytes += b.DroppedBytes
+	for r, n := range b.DroppedFor {
+		t.DroppedFor[r] += n
+		t.Dropped.Packets += n
 	}
 	t.Monitored.Add(count(b.Monitored))
 	t.Allowed.Add(count(b.Allowed))

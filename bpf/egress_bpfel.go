@@ -112,13 +112,10 @@ type egressState struct {
 	Bank             [2]struct {
 		_        structs.HostLayout
 		Counters struct {
-			_       structs.HostLayout
-			Dropped struct {
-				_       structs.HostLayout
-				Packets uint64
-				Bytes   uint64
-			}
-			Monitored struct {
+			_            structs.HostLayout
+			DroppedFor   [4]uint64
+			DroppedBytes uint64
+			Monitored    struct {
 				_       structs.HostLayout
 				Packets uint64
 				Bytes   uint64
@@ -128,7 +125,6 @@ type egressState struct {
 				Packets uint64
 				Bytes   uint64
 			}
-			DroppedFor     [4]uint64
 			Candidates     uint64
 			Sampled        uint64
 			RingLost       uint64

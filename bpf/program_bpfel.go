@@ -41,10 +41,10 @@ type programCount struct {
 
 type programCounters struct {
 	_              structs.HostLayout
-	Dropped        programCount
+	DroppedFor     [4]uint64
+	DroppedBytes   uint64
 	Monitored      programCount
 	Allowed        programCount
-	DroppedFor     [4]uint64
 	Candidates     uint64
 	Sampled        uint64
 	RingLost       uint64

@@ -446,9 +446,9 @@ INLINE int match(struct state *st, struct bank *b, struct packet *p, u64 hash)
 	/* Most often one prefix of a /48 is left to be looked up. */
 	u32 lengths = f->net_lengths48[in48 & (PREFIXES - 1)];
 	if (!maybe_allowed && !in_prefix32 && lengths < 256) {
-		u64 found_hash;
-		struct key6 key = key6_of(p->src.hi, p->src.lo, lengths - 1, &found_hash);
-		struct entry *e = lengths && in_bloom(found_hash) ? map_lookup(&block6, &key) : 0;
+		u64 unused; /* the Bloom filter would seldom rule the prefix out */
+		struct key6 key = key6_of(p->src.hi, p->src.lo, lengths - 1, &unused);
+		struct entry *e = lengths ? map_lookup(&block6, &key) : 0;
 		return e ? apply_entry(e, st, b, p->bytes, lengths - 1) : UNLISTED;
 	}
 	/* net_lengths32 leaves out prefixes shorter than /32. */

@@ -279,7 +279,7 @@ int ironpost(struct xdp_md *ctx)
 	bool unread = p->result - 1U <= CUT_IP; /* the source was not read; it is not 0.0.0.0 */
 	switch (unlikely(unread) ? UNLISTED : match(st, b, p, src)) {
 	case BLOCKED:
-		count(&b->counters.dropped, p->bytes);
+		b->counters.dropped_bytes += p->bytes;
 		return XDP_DROP;
 	case MONITORED:
 		count(&b->counters.monitored, p->bytes);

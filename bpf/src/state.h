@@ -94,8 +94,9 @@ struct target {
 };
 
 struct counters {
-	struct count dropped, monitored, allowed;
-	u64 dropped_for[BLOCK_REASONS]; /* by the lowest bits of the entry's reason */
+	u64 dropped_for[BLOCK_REASONS]; /* packets, by the lowest bits of the entry's reason */
+	u64 dropped_bytes;
+	struct count monitored, allowed;
 	u64 candidates, sampled, ring_lost, sources_refused;
 	u64 malformed[REASONS];
 	u64 below_gate; /* packets of sources below the gate, which are noise in the sketch */
