@@ -110,7 +110,7 @@ func TestOutboundFloods(t *testing.T) {
 		"203.0.113.2": {"udp_flood", "--udp -p 7777 --flood"},
 		"203.0.113.3": {"icmp_flood", "--icmp --flood"},
 	} {
-		args := append([]string{"timeout", "10", path, "-q", "-I", "wan"}, strings.Fields(c[1])...)
+		args := append([]string{"timeout", "10", path, "-q", "-I", "wan", "-a", victim4}, strings.Fields(c[1])...)
 		_ = command(inNamespace(l.victim, append(args, target)...)...) // fails without replies
 		a := s.waitForAlert("Outbound Flood", victim4, target)
 		require.Contains(t, strings.Join(a.Evidence, "\n"), "outbound "+c[0])
