@@ -91,7 +91,7 @@ func TestOutboundAttacksByContainer(t *testing.T) {
 	s.wrap = own
 	policies, err := filepath.Abs("../deploy/policies")
 	require.NoError(t, err)
-	s.enableEngine(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n[ebpf.detect]\nudp_flood_pps = 2000\n", engine.Socket, policies))
+	s.enableEngine(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n[ebpf.detect]\nudp_flood_pps = 300\n", engine.Socket, policies))
 	s.start()
 	program := buildAttacker(t)
 	bind := []string{filepath.Dir(program) + ":/attack:ro"}
@@ -119,7 +119,7 @@ func TestOutboundAttacksByContainer(t *testing.T) {
 	require.False(t, strings.Contains(s.ironpost("quarantine", "list"), "held"), "one sign each")
 	require.EqualValues(t, 3, s.counter(bus.ContainerGuard, "containers"))
 
-	both := "/attack/attacker scan " + scanned + "; /attack/attacker flood " + flooded
+	both := "/attack/attacker scan 203.0.113.11; /attack/attacker flood 203.0.113.12"
 	engine.Run(t, testenv.ContainerOptions{Name: "taken", Binds: bind, Cmd: []string{"/bin/sh", "-c", "sleep 3; " + both + "; sleep 600"}})
 	s.eventually(func() bool { return strings.Contains(s.ironpost("quarantine", "list"), "taken") })
 	list := s.ironpost("quarantine", "list")

@@ -14,27 +14,26 @@ const maxOrigins = 4096
 type origins map[string]netip.Addr
 
 // name makes the actor of an outbound attack the address behind this host's NAT, and keeps to it until the attack is over. The kernel is
-// asked once for each attack, when it begins; the error says why it does not know. Then the actor is the address that NAT gave it.
+// asked at the first record of an attack, and when a flood that was over goes on. The error says why it does not know; then the actor
+// remains the address that NAT gave it.
 func (o origins) name(d *detect.Detection) error {
 	seen, err := netip.ParseAddr(d.Actor)
 	if err != nil || d.Direction != detect.Outbound {
 		return nil //nolint:nilerr // the actor is a word, or not behind NAT
 	}
 	attack := d.Packet("").TraceID
-	if d.Phase == detect.PhaseBegun && d.Flow.Source.Addr() == seen && len(o) < maxOrigins {
-		source, err := conntrack.Source(d.Flow.Proto, d.Flow.Source, d.Flow.Target)
-		if err != nil {
-			return err
+	source, asked := o[attack]
+	if !asked && d.Phase != detect.PhaseOver && d.Flow.Source.Addr() == seen && len(o) < maxOrigins {
+		if source, err = conntrack.Source(d.Flow.Proto, d.Flow.Source, d.Flow.Target); err != nil {
+			source = seen
 		}
-		if source != seen {
-			o[attack] = source
-		}
+		o[attack] = source
 	}
-	if source, found := o[attack]; found {
+	if source.IsValid() && source != seen {
 		d.Actor, d.NATAddress = source.String(), d.Actor
 	}
 	if d.Phase == detect.PhaseOver {
 		delete(o, attack)
 	}
-	return nil
+	return err
 }
