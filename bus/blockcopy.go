@@ -199,10 +199,8 @@ func (l *HubBlocklist) writeOnce(ctx context.Context) error {
 
 // changes returns what to put into the bucket of the edge and which keys to remove from it.
 func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Block, remove []string, err error) {
-	l.mu.Lock()
-	all := l.all
-	l.mu.Unlock()
-	have := map[string]Block{}
+	all, pending := l.takeChanges()
+	have := map[string]Block{} // the copies in the bucket
 	if all {
 		blocks, _, err := list.List(ctx)
 		if err != nil {
@@ -211,22 +209,19 @@ func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Bloc
 		for _, b := range blocks {
 			if b.Hub {
 				have[b.Key()] = b
+				pending[b.Key()] = struct{}{}
 			}
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, compare := time.Now(), l.pending
 	if all {
-		compare = map[string]struct{}{}
-		for key := range have {
-			compare[key] = struct{}{}
-		}
 		for key := range l.wanted {
-			compare[key] = struct{}{}
+			pending[key] = struct{}{}
 		}
 	}
-	for key := range compare {
+	now := time.Now()
+	for key := range pending {
 		wanted, isWanted := l.wanted[key]
 		isWanted = isWanted && wanted.Expires.After(now)
 		copied, isCopied := have[key]
@@ -237,6 +232,14 @@ func (l *HubBlocklist) changes(ctx context.Context, list *Blocklist) (put []Bloc
 			remove = append(remove, key)
 		}
 	}
-	l.all, l.pending = false, map[string]struct{}{}
 	return put, remove, nil
+}
+
+// takeChanges returns what is to be compared, and begins to collect anew: what changes from now on is compared the next time.
+func (l *HubBlocklist) takeChanges() (all bool, pending map[string]struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all, pending = l.all, l.pending
+	l.all, l.pending = false, map[string]struct{}{}
+	return all, pending
 }

@@ -124,3 +124,31 @@ func TestHubBlocklistRefusesWideAndInvalidEntries(t *testing.T) {
 	requireState(1, 1)
 	stop()
 }
+
+// A snapshot that comes while the bucket is read is compared the next time.
+func TestASnapshotDuringAWriteIsNotLost(t *testing.T) {
+	t.Parallel()
+	own := newEdgeBus(t)
+	o := own.Options(bus.Forwarder)
+	way := &stallable{InProcess: o.InProcess}
+	o.InProcess = way
+	conn, err := bus.Connect(within(t, patience), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(within(t, patience)) })
+	list, err := conn.Blocklist(within(t, patience))
+	require.NoError(t, err)
+	copied := bus.NewHubBlocklist(conn, nil)
+	copied.Apply(bus.KVEvent{Snapshot: true})
+
+	way.mu.Lock()
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := copied.Changes(within(t, patience), list)
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return !copied.All() }, patience, time.Millisecond)
+	copied.Apply(bus.KVEvent{Snapshot: true})
+	way.mu.Unlock()
+	require.NoError(t, <-done)
+	require.True(t, copied.All())
+}

@@ -61,3 +61,18 @@ func (c *Conn) PauseOfMaintenance(ctx context.Context, cfg MaintenanceConfig) (t
 	report, err := m.pass(ctx)
 	return m.pause(report), err
 }
+
+// Apply takes over what the watch of the hub's bucket brings.
+func (l *HubBlocklist) Apply(e KVEvent) { l.apply(e) }
+
+// All reports whether the next write compares the whole bucket.
+func (l *HubBlocklist) All() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
+// Changes returns what the next write would change.
+func (l *HubBlocklist) Changes(ctx context.Context, list *Blocklist) ([]Block, []string, error) {
+	return l.changes(ctx, list)
+}
