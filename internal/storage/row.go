@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -50,14 +49,10 @@ type Row struct {
 
 // AlertRow returns the row of an alert, which was decoded from m.
 func AlertRow(a *event.Alert, m Message) Row {
-	var later struct { // fields of later versions
-		Series string `json:"series"`
-	}
-	_ = json.Unmarshal(m.Data, &later) // of another type: no such column
 	at := m.receivedAt()
 	return Row{at, []any{
 		at, column(a.ID), int64(m.Sequence), column(a.Host), column(a.Module), int16(a.Severity), column(a.Rule.ID), column(a.Rule.Title),
-		address(a.Source), address(a.Target), column(a.TraceID), optional(later.Series), storable(m.Data),
+		address(a.Source), address(a.Target), column(a.TraceID), optional(a.Series), storable(m.Data),
 	}}
 }
 
