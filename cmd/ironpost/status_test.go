@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +41,26 @@ func TestStatusHealthyExitsWithZero(t *testing.T) {
 	b := bustest.New(t)
 	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
 	require.Equal(t, exitOK, on(t, b, "status").code)
+}
+
+// While no name server answers, an operator can still work: status looks no name up.
+func TestStatusAsksNoNameServer(t *testing.T) { //nolint:paralleltest // it changes the resolver of the process
+	b := bustest.New(t)
+	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
+	resolver := net.DefaultResolver
+	defer func() { net.DefaultResolver = resolver }()
+	var asked atomic.Int64
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked.Add(1)
+		return nil, errors.New("no name server")
+	}}
+	r := on(t, b, "status")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, bus.LogPipeline)
+	require.Zero(t, asked.Load())
+	_, err := net.LookupHost("hub.example.org")
+	require.Error(t, err)
+	require.NotZero(t, asked.Load(), "a look-up is seen")
 }
 
 // Only counters of losses above zero are shown, by reason.
