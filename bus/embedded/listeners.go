@@ -67,8 +67,8 @@ func (s *Server) openObserverProxy() error {
 	return nil
 }
 
-func (s *Server) openProxy(name string, l net.Listener, g handshake, limits limits) {
-	opened := newProxy(name, l, g, limits, s.dialer.InProcessConn, s.log)
+func (s *Server) openProxy(name string, l net.Listener, h handshake, limits limits) {
+	opened := newProxy(name, l, h, limits, s.dialer.InProcessConn, s.log)
 	s.proxies[name] = opened
 	opened.serve()
 }
@@ -76,8 +76,8 @@ func (s *Server) openProxy(name string, l net.Listener, g handshake, limits limi
 // ObserverAddr returns the address on which observers connect, empty for none, with the
 // actual port if Config.ObserverListen has port 0.
 func (s *Server) ObserverAddr() string {
-	if g := s.proxies[observerName]; g != nil {
-		return g.listener.Addr().String()
+	if p := s.proxies[observerName]; p != nil {
+		return p.listener.Addr().String()
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/edge"
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/internal/task"
@@ -77,17 +78,7 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		"edge_connected":                  {"Whether the edge answers.", "edge"},
 	}, func(sink metrics.Sink) {
 		for _, s := range monitor.snapshot() {
-			name := string(s.Name)
-			sink.Gauge("stream_messages", float64(s.Messages), name)
-			sink.Gauge("stream_bytes", float64(s.Bytes), name)
-			sink.Gauge("stream_max_bytes", float64(s.MaxBytes), name)
-			sink.Count("stream_published_total", float64(s.LastSeq), name)
-			for _, d := range s.Durables {
-				sink.Gauge("durable_pending_messages", float64(d.Pending), name, d.Name)
-				sink.Gauge("durable_unacknowledged_messages", float64(d.AckPending), name, d.Name)
-				sink.Gauge("durable_redelivered_messages", float64(d.Redelivered), name, d.Name)
-				sink.Bool("durable_present", d.Present, name, d.Name)
-			}
+			exportStream(sink, s)
 		}
 		if b.server == nil {
 			return
@@ -107,4 +98,18 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		}
 	})
 	return err
+}
+
+func exportStream(sink metrics.Sink, s bus.StreamState) {
+	name := string(s.Name)
+	sink.Gauge("stream_messages", float64(s.Messages), name)
+	sink.Gauge("stream_bytes", float64(s.Bytes), name)
+	sink.Gauge("stream_max_bytes", float64(s.MaxBytes), name)
+	sink.Count("stream_published_total", float64(s.LastSeq), name)
+	for _, d := range s.Durables {
+		sink.Gauge("durable_pending_messages", float64(d.Pending), name, d.Name)
+		sink.Gauge("durable_unacknowledged_messages", float64(d.AckPending), name, d.Name)
+		sink.Gauge("durable_redelivered_messages", float64(d.Redelivered), name, d.Name)
+		sink.Bool("durable_present", d.Present, name, d.Name)
+	}
 }
