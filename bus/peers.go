@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -36,4 +37,14 @@ func (c *Conn) Peers() []netip.Addr {
 		}
 	}
 	return out
+}
+
+// ServerCertificate returns the certificate of the server that c is connected to; nil without TLS or a connection. It may be called
+// concurrently.
+func (c *Conn) ServerCertificate() *x509.Certificate {
+	state, err := c.nc.TLSConnectionState()
+	if err != nil || len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	return state.PeerCertificates[0]
 }

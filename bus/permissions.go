@@ -85,11 +85,12 @@ func servicePermission(module, host string) Permission {
 	return p
 }
 
-// produce permits the module's own subject, and reading the stream: a publisher reads back
-// what it stored before it publishes a record again.
+// produce permits the module's own subject, and reading what is stored on it: a publisher reads back
+// what it stored before it publishes a record again. A request for more than the last record names its subject in the payload,
+// which the server does not check: the listener of an embedded bus does.
 func (p *Permission) produce(streams []StreamName, module, host string) {
 	for _, s := range streams {
-		p.Publish = append(p.Publish, subjectOf(s, module, host), "$JS.API.DIRECT.GET."+string(s))
+		p.Publish = append(p.Publish, subjectOf(s, module, host), "$JS.API.DIRECT.GET."+string(s), "$JS.API.DIRECT.GET."+string(s)+"."+subjectOf(s, module, host))
 	}
 }
 
@@ -140,7 +141,7 @@ func operatorPermission() Permission {
 	p.Subscribe = []string{p.Inbox + ".>", RepublishedPackets, RepublishedAlerts, RepublishedActions, HealthSubject}
 	p.Publish = []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$SRV.>", svcRoot + ".>"}
 	for _, s := range []StreamName{Packets, Alerts, Actions, DLQ} {
-		p.Publish = append(p.Publish, "$JS.API.DIRECT.GET."+string(s), "$JS.API.STREAM.INFO."+string(s),
+		p.Publish = append(p.Publish, "$JS.API.DIRECT.GET."+string(s), "$JS.API.DIRECT.GET."+string(s)+".>", "$JS.API.STREAM.INFO."+string(s),
 			"$JS.API.CONSUMER.LIST."+string(s), "$JS.API.CONSUMER.INFO."+string(s)+".*")
 	}
 	p.read([]string{BlocklistBucket, AuditBucket})

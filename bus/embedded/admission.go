@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
@@ -15,9 +16,26 @@ import (
 // errNotAdmitted is the error of a client without a key for this listener. Client libraries know the text.
 var errNotAdmitted = errors.New("authorization violation")
 
-// admission says who may use a listener: it returns the prefix of reply subjects of the key with which a client connects,
-// with the final dot, or an error. nonce is what the client has signed.
-type admission func(nonce string, connect server.ClientOpts) (inbox string, err error)
+// rights are what a listener lets the client of a key send, beside what the server permits.
+type rights struct {
+	inbox string   // prefix of reply subjects, with the final dot
+	reads []string // the subjects on which the server permits to read: a request for records of others is refused
+}
+
+// rightsOf returns the rights of a key that may publish these subjects. inbox has the final dot.
+func rightsOf(inbox string, publish []string) rights {
+	r := rights{inbox: inbox}
+	for _, subject := range publish {
+		if strings.HasPrefix(subject, readPrefix) {
+			r.reads = append(r.reads, subject)
+		}
+	}
+	return r
+}
+
+// admission says who may use a listener: it returns the rights of the key with which a client connects, or an error. nonce is what the
+// client has signed.
+type admission func(nonce string, connect server.ClientOpts) (rights, error)
 
 // readConnect reads the line with which a client begins, and returns what the server will know of the client, in the
 // server's own type.
@@ -57,24 +75,24 @@ func keyAlone(o server.ClientOpts) bool {
 }
 
 // admitObservers admits clients that show no credentials.
-func admitObservers(_ string, o server.ClientOpts) (string, error) {
+func admitObservers(_ string, o server.ClientOpts) (rights, error) {
 	if o.Nkey != "" || !keyAlone(o) {
-		return "", errNotAdmitted
+		return rights{}, errNotAdmitted
 	}
-	return observerInbox, nil
+	return rights{inbox: observerInbox}, nil
 }
 
-// admitKeys admits the keys that inboxes knows the prefix of reply subjects of, if the client has signed the nonce.
-func admitKeys(inboxes func(public string) string) admission {
-	return func(nonce string, o server.ClientOpts) (string, error) {
-		inbox := inboxes(o.Nkey)
-		if inbox == "" || !keyAlone(o) {
-			return "", errNotAdmitted
+// admitKeys admits the keys that known knows, if the client has signed the nonce.
+func admitKeys(known func(public string) (rights, bool)) admission {
+	return func(nonce string, o server.ClientOpts) (rights, error) {
+		r, ok := known(o.Nkey)
+		if !ok || !keyAlone(o) {
+			return rights{}, errNotAdmitted
 		}
 		if err := verify(o.Nkey, nonce, o.Sig); err != nil {
-			return "", fmt.Errorf("%w: %w", errNotAdmitted, err)
+			return rights{}, fmt.Errorf("%w: %w", errNotAdmitted, err)
 		}
-		return inbox, nil
+		return r, nil
 	}
 }
 
@@ -96,10 +114,7 @@ func verify(public, nonce, signature string) error {
 
 // admitOperator admits the operators' key of this start.
 func admitOperator(public string) admission {
-	return admitKeys(func(shown string) string {
-		if shown != public {
-			return ""
-		}
-		return bus.InboxPrefix(bus.Operator, "") + "."
-	})
+	p := bus.Permissions(bus.Operator, "")
+	r := rightsOf(p.Inbox+".", p.Publish)
+	return admitKeys(func(shown string) (rights, bool) { return r, shown == public })
 }

@@ -37,8 +37,7 @@ type Config struct {
 	TLSCA   string
 	TLSCert string
 	TLSKey  string
-	// KeysDir holds one file "<module>.<host>.nk" per remote key, each with the
-	// public half of a user nkey. Empty means "keys" beside StoreDir.
+	// KeysDir holds a file for each remote key, see bus.ReadKeys. Empty means "keys" beside StoreDir.
 	KeysDir string
 
 	// CheckInterval is how often Watch checks the store; 0 means a second.

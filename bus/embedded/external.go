@@ -19,7 +19,10 @@ const accountNote = `# The account of Ironpost, for each server of the external 
 // stands between its braces. It has a user for each key of dir, with the permissions that it would have
 // on an embedded bus. The name of the account is up to those servers.
 func Account(dir string) (string, error) {
-	keys, err := readRemoteKeys(dir, true)
+	keys, err := readRemoteKeys(dir, "", true)
+	if err == nil {
+		err = errors.Join(keys.Refused...)
+	}
 	if err != nil {
 		return "", err
 	}

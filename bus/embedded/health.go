@@ -65,8 +65,8 @@ type Stats struct {
 // Stats returns the counters of the bus.
 func (s *Server) Stats() Stats {
 	st := Stats{Clients: map[string]uint64{}, Refused: map[string]uint64{}}
-	for name, g := range s.proxies {
-		st.Clients[name], st.Refused[name] = g.counts()
+	for name, p := range s.proxies {
+		st.Clients[name], st.Refused[name] = p.counts()
 	}
 	s.health.mu.Lock()
 	st.Restarts = s.health.restarts

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,20 +32,25 @@ func (s *Server) openRemoteProxy() error {
 	if err != nil {
 		return err
 	}
-	s.openProxy(remoteName, l, remoteHandshake(&s.tls, func(public string) string { return s.remote.Load().inboxes[public] }), remoteLimits)
+	s.openProxy(remoteName, l, remoteHandshake(&s.tls, s.remoteRights), remoteLimits)
 	return nil
 }
 
-// remoteHandshake requires TLS 1.3 and a certificate, and then a key of which inboxes knows the prefix of reply subjects.
-func remoteHandshake(secure *atomic.Pointer[tls.Config], inboxes func(public string) string) handshake {
+// remoteHandshake requires TLS 1.3 and a certificate, and then a key that known knows.
+func remoteHandshake(secure *atomic.Pointer[tls.Config], known func(public string) (rights, bool)) handshake {
 	return handshake{
 		accept: func(net.Conn) error { return nil },
 		sendInfo: func(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
 			return sendInfoWithTLS(ctx, c, info, secure.Load())
 		},
-		admit:  admitKeys(inboxes),
+		admit:  admitKeys(known),
 		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
+}
+
+func (s *Server) remoteRights(public string) (rights, bool) {
+	r, ok := s.remote.Load().rights[public]
+	return r, ok
 }
 
 // sendInfoWithTLS sends info in clear, as a server that requires TLS does, and makes the handshake.
@@ -107,4 +113,22 @@ func (s *Server) Peers() []netip.Addr {
 		return p.slots.peers()
 	}
 	return nil
+}
+
+// ClientsExpiring returns whose client certificates, of the connections with a key, end before a time: "door on web-1 at ...",
+// sorted. It may be called concurrently.
+func (s *Server) ClientsExpiring(before time.Time) []string {
+	p := s.proxies[remoteName]
+	if p == nil {
+		return nil
+	}
+	ends, keys := p.slots.certificateEnds(), s.remote.Load()
+	var out []string
+	for i, user := range keys.users {
+		if end, connected := ends[user.Nkey]; connected && end.Before(before) {
+			out = append(out, keys.names[i]+" at "+end.UTC().Format(time.RFC3339))
+		}
+	}
+	slices.Sort(out)
+	return out
 }

@@ -33,7 +33,7 @@ const (
 // leaves no room for two readings: verbs in capitals, printable ASCII, single spaces, lines that end in CRLF, numbers
 // without signs or leading zeros. What is accepted is forwarded byte by byte, so the server reads what was checked.
 type protocolParser struct {
-	inbox string // with its final dot
+	rights
 
 	payload int  // bytes of the current message's payload that are still to come
 	message bool // in a message: its payload, then CRLF

@@ -10,9 +10,13 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/bus"
 )
 
 const testInbox = "_INBOX_edge_web-1."
+
+var testRights = rights{inbox: testInbox, reads: []string{readPrefix + everything}}
 
 // accepted are lines of clients. Those of nats.go have an empty argument where there is none.
 var accepted = []string{
@@ -129,7 +133,7 @@ func TestProtocolAccepts(t *testing.T) {
 		accepted = append(accepted, header(name, "1"))
 	}
 	for _, text := range append(accepted, strings.Join(accepted, "")) {
-		p := protocolParser{inbox: testInbox}
+		p := protocolParser{rights: testRights}
 		n, err := p.accept([]byte(text))
 		require.NoError(t, err, "%q", text)
 		require.Equal(t, len(text), n, "%q", text)
@@ -140,7 +144,7 @@ func TestProtocolAccepts(t *testing.T) {
 // Everything is accepted or refused alike when it comes byte by byte.
 func TestProtocolAcceptsSplitWrites(t *testing.T) {
 	t.Parallel()
-	p := protocolParser{inbox: testInbox}
+	p := protocolParser{rights: testRights}
 	var held, passed []byte
 	all := strings.Join(accepted, "")
 	for i := range len(all) {
@@ -151,7 +155,7 @@ func TestProtocolAcceptsSplitWrites(t *testing.T) {
 	}
 	require.Equal(t, all, string(passed))
 	for text, why := range refused {
-		p, held := protocolParser{inbox: testInbox}, []byte(nil)
+		p, held := protocolParser{rights: testRights}, []byte(nil)
 		var err error
 		for i := 0; i < len(text) && err == nil; i++ {
 			held = append(held, text[i])
@@ -171,7 +175,7 @@ func TestProtocolRefuses(t *testing.T) {
 		refused[header("a: b\r\n"+strings.ToLower(name), "all")] = "permissions violation for header"
 	}
 	for text, why := range refused {
-		p := protocolParser{inbox: testInbox}
+		p := protocolParser{rights: testRights}
 		n, err := p.accept([]byte("PING\r\n" + text))
 		require.ErrorContains(t, err, why, "%q", text)
 		if why != "longer" {
@@ -181,7 +185,7 @@ func TestProtocolRefuses(t *testing.T) {
 			require.True(t, c >= ' ' && c <= '~', "%q", err)
 		}
 	}
-	p := protocolParser{inbox: testInbox}
+	p := protocolParser{rights: testRights}
 	for _, long := range []string{"PUB " + strings.Repeat("a", maxControlLine), "PUB " + strings.Repeat("a", maxControlLine) + " 0\r\n\r\n"} {
 		_, err := p.accept([]byte(long))
 		require.ErrorContains(t, err, "maximum control line")
@@ -193,7 +197,7 @@ func TestProtocolHoldsLessThanTheBuffer(t *testing.T) {
 	t.Parallel()
 	require.Less(t, maxControlLine+maxHeaderBlock+maxAPIRequest, spliceBuffer)
 	text := fmt.Sprintf("HPUB a %d %d\r\nNATS/1.0\r\n%s", maxHeaderBlock, maxHeaderBlock, strings.Repeat("a: b\r\n", maxHeaderBlock/6-2))
-	p := protocolParser{inbox: testInbox}
+	p := protocolParser{rights: testRights}
 	n, err := p.accept([]byte(text))
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -217,13 +221,13 @@ func TestProtocolBoundsReads(t *testing.T) {
 			fmt.Sprintf("PUB $JS.API.DIRECT.GET.A %s.x %d\r\n%s\r\n", strings.TrimSuffix(testInbox, "."), len(payload), payload),
 			fmt.Sprintf("HPUB $JS.API.DIRECT.GET.A 12 %d\r\nNATS/1.0\r\n\r\n%s\r\n", 12+len(payload), payload),
 		} {
-			p, begin := protocolParser{inbox: testInbox}, len(text)-len(lineEnd)
+			p, begin := protocolParser{rights: testRights}, len(text)-len(lineEnd)
 			n, err := p.accept([]byte(text[:begin-min(1, len(payload))]))
 			if len(payload) > 0 && len(payload) <= maxAPIRequest {
 				require.NoError(t, err)
 				require.Zero(t, n, "the payload is incomplete")
 			}
-			p = protocolParser{inbox: testInbox}
+			p = protocolParser{rights: testRights}
 			n, err = p.accept([]byte(text))
 			if why != "" {
 				require.ErrorContains(t, err, why, "%q", text)
@@ -244,10 +248,10 @@ func TestProtocolBoundsReads(t *testing.T) {
 			require.False(t, p.page)
 		}
 	}
-	p := protocolParser{inbox: testInbox}
+	p := protocolParser{rights: testRights}
 	_, err := p.accept([]byte("PUB $JS.API.CONSUMER.MSG.NEXT.A.b 38\r\n\u0085{\"expires\":60000,\"idle_heartbeat\":1}\r\n"))
 	require.ErrorContains(t, err, "idle_heartbeat")
-	p = protocolParser{inbox: testInbox}
+	p = protocolParser{rights: testRights}
 	pulls := strings.Repeat("PUB $JS.API.CONSUMER.MSG.NEXT.A.b _INBOX_edge_web-1.x 2\r\n{}\r\n", 2)
 	n, err := p.accept([]byte(pulls))
 	require.NoError(t, err)
@@ -277,7 +281,7 @@ func FuzzProtocol(f *testing.F) {
 	}
 	f.Add([]byte(strings.Join(accepted, "")))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		p := protocolParser{inbox: testInbox}
+		p := protocolParser{rights: testRights}
 		n, _ := p.accept(sent)
 		passed := string(sent[:n])
 		if p.message {
@@ -316,4 +320,39 @@ func FuzzProtocol(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Of the streams a key reads what it may read by a subject, and nothing else by a payload.
+func TestMayRead(t *testing.T) {
+	t.Parallel()
+	of := func(p bus.Permission) rights { return rightsOf(p.Inbox+".", p.Publish) }
+	r := of(bus.Plugin{Name: "door", Host: "web-1", Publish: []bus.StreamName{bus.Alerts}}.Permission())
+	edge, operator := of(bus.Permissions(bus.Edge, "web-1")), of(bus.Permissions(bus.Operator, "web-1"))
+	const api, own = readPrefix + "IRONPOST_ALERTS", "ironpost.alerts.door.web-1"
+	for payload, want := range map[string]struct{ plugin, edge, operator bool }{
+		`{"seq":1}`:                      {false, false, true},
+		`{"seq":1,"next_by_subj":""}`:    {false, false, true},
+		`{"last_by_subj":"` + own + `"}`: {true, true, true},
+		`{"seq":1,"next_by_subj":"` + own + `","batch":9,"max_bytes":9}`:             {true, true, true},
+		`{"seq":1,"next_by_subj":"ironpost.alerts.log-pipeline.web-1"}`:              {false, true, true},
+		`{"seq":1,"next_by_subj":"ironpost.alerts.*.web-1"}`:                         {false, true, true},
+		`{"seq":1,"next_by_subj":"ironpost.alerts.door.*"}`:                          {false, false, true},
+		`{"seq":1,"next_by_subj":"ironpost.alerts.door.>"}`:                          {false, false, true},
+		`{"seq":1,"next_by_subj":"` + own + `.x"}`:                                   {false, false, true},
+		`{"seq":1,"next_by_subj":"ironpost.alerts.door.web-2"}`:                      {false, false, true},
+		`{"last_by_subj":"` + own + `","next_by_subj":"ironpost.alerts.door.web-2"}`: {false, false, true},
+		`{"LAST_BY_SUBJ":"ironpost.alerts.door.web-2","last_by_subj":"` + own + `"}`: {true, true, true}, // the last one counts, as for the server
+		`{"last_by_subj":"` + own + `","Last_By_Subj":"ironpost.alerts.door.web-2"}`: {false, false, true},
+		`{"start_time":"2026-11-23T08:00:00Z"}`:                                      {false, false, true},
+	} {
+		for name, try := range map[string]struct {
+			rights
+			want bool
+		}{"plug-in": {r, want.plugin}, "edge": {edge, want.edge}, "operator": {operator, want.operator}} {
+			_, err := try.checkRead(api, []byte(payload))
+			require.Equal(t, try.want, err == nil, "%s %s: %v", name, payload, err)
+		}
+	}
+	_, err := r.checkRead(readPrefix+"IRONPOST_ACTIONS", []byte(`{"last_by_subj":"ironpost.actions.door.web-1"}`))
+	require.Error(t, err)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -43,7 +45,7 @@ func (p *protocolParser) request(subject, b []byte, n, header, size int) (int, e
 	case bytes.HasPrefix(subject, []byte(pullPrefix)): // what a pull brings is bounded until it is acknowledged
 		err = checkPull(b[n+header : n+size])
 	case payload > 0 && bytes.HasPrefix(subject, []byte(readPrefix)):
-		page, err = checkRead(b[n+header : n+size])
+		page, err = p.checkRead(string(subject), b[n+header:n+size])
 	}
 	if err != nil {
 		return 0, err
@@ -63,17 +65,45 @@ func checkPull(payload []byte) error {
 }
 
 // checkRead checks the payload of a read, and reports whether it reads more than one record. The server reads it with the same
-// function, into the same type.
-func checkRead(payload []byte) (page bool, err error) {
-	var r server.JSApiMsgGetRequest
-	if err := json.Unmarshal(payload, &r); err != nil {
+// function, into the same type. A key must have the permission to read the subject that it asks for in the payload, where the server
+// does not look.
+func (r rights) checkRead(api string, payload []byte) (page bool, err error) {
+	var read server.JSApiMsgGetRequest
+	if err := json.Unmarshal(payload, &read); err != nil {
 		return false, errors.New("a read is a JSON object")
 	}
-	if len(r.MultiLastFor) > 0 {
+	if len(read.MultiLastFor) > 0 {
 		return false, errors.New("multi_last is not allowed: read last_by_subj one by one")
 	}
-	if r.Batch != 0 && (r.MaxBytes <= 0 || r.MaxBytes > bus.PageBytes) {
+	if read.Batch != 0 && (read.MaxBytes <= 0 || read.MaxBytes > bus.PageBytes) {
 		return false, fmt.Errorf("a read with batch needs max_bytes of at most %d", bus.PageBytes)
 	}
-	return r.Batch != 0, nil
+	asked := []string{read.LastFor, read.NextFor} // the server takes one of them; without one, any subject is asked for
+	if asked = slices.DeleteFunc(asked, func(s string) bool { return s == "" }); len(asked) == 0 {
+		asked = []string{everything}
+	}
+	for _, subject := range asked {
+		if !r.mayRead(api + "." + subject) {
+			return false, fmt.Errorf("permissions violation for reading %q with %s: name a subject of your own in next_by_subj or last_by_subj", printable([]byte(subject)), api)
+		}
+	}
+	return read.Batch != 0, nil
+}
+
+// mayRead reports whether every subject that asked, which may have wildcards, stands for is among those of r.
+func (r rights) mayRead(asked string) bool {
+	tokens := strings.Split(asked, ".")
+	return slices.ContainsFunc(r.reads, func(allowed string) bool {
+		for i, token := range strings.Split(allowed, ".") {
+			switch {
+			case i == len(tokens):
+				return false
+			case token == everything:
+				return true
+			case token != tokens[i] && (token != "*" || tokens[i] == everything):
+				return false
+			}
+		}
+		return strings.Count(allowed, ".") == len(tokens)-1
+	})
 }

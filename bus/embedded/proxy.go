@@ -3,6 +3,7 @@ package embedded
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,23 +158,37 @@ func (p *proxy) connect(ctx context.Context, c net.Conn) error {
 		return err
 	}
 	_ = c.SetDeadline(time.Time{})
-	return splice(ctx, client, inside, func(line []byte) ([]byte, string, error) { return p.admit(c, info.Nonce, line) })
+	return splice(ctx, client, inside, func(line []byte) ([]byte, rights, error) {
+		return p.admit(c, certificateEnd(client), info.Nonce, line)
+	})
 }
 
-// admit decides on the line with which the client of c begins. It returns the line for the server, and the inbox of the key.
-func (p *proxy) admit(c net.Conn, nonce string, line []byte) (connect []byte, inbox string, err error) {
+// certificateEnd returns when the certificate that client has shown ends; zero without one.
+func certificateEnd(client net.Conn) time.Time {
+	secure, ok := client.(*tls.Conn)
+	if !ok {
+		return time.Time{}
+	}
+	if shown := secure.ConnectionState().PeerCertificates; len(shown) > 0 {
+		return shown[0].NotAfter
+	}
+	return time.Time{}
+}
+
+// admit decides on the line with which the client of c begins, whose certificate ends at a time. It returns the line for the server, and the rights of the key.
+func (p *proxy) admit(c net.Conn, certificateEnds time.Time, nonce string, line []byte) (connect []byte, r rights, err error) {
 	o, err := readConnect(line)
 	if err != nil {
-		return nil, "", err
+		return nil, r, err
 	}
-	if inbox, err = p.handshake.admit(nonce, o); err != nil {
-		return nil, "", err
+	if r, err = p.handshake.admit(nonce, o); err != nil {
+		return nil, r, err
 	}
-	if err := p.slots.admit(c, o.Nkey); err != nil {
-		return nil, "", err
+	if err := p.slots.admit(c, o.Nkey, certificateEnds); err != nil {
+		return nil, r, err
 	}
 	connect, err = connectLine(o)
-	return connect, inbox, err
+	return connect, r, err
 }
 
 // readInfo reads the line with which the server begins.

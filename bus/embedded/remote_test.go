@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -104,23 +105,41 @@ func TestKeyIsRevokedBesideABrokenCertificate(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 
-// A file that is no valid key is an error, because its author expects that it is one;
-// at a reload everything stays as it was.
-func TestBadRemoteKeyIsRefused(t *testing.T) {
+// A file that is no valid key is refused by itself: it permits nothing, and keeps no other key from being added or revoked.
+func TestBadRemoteKeyIsRefusedAlone(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	for name, content := range map[string]string{
-		"log-pipeline.edge-2.nk": "SUAnotapublickey", "log-pipeline.nk": "", "daemon.edge-1.nk": "", "log-pipeline.a.b.nk": "",
-		"notes.txt": "", "log-pipeline.*.nk": "", "unknown.edge-1.nk": "",
-	} {
-		path := filepath.Join(f.keys, name)
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
-		require.ErrorContains(t, f.bus.Server().Reload(), name)
-		require.NoError(t, os.Remove(path))
-	}
-	require.NoError(t, f.bus.Server().Reload())
-	_, err := f.connect(f.ca.Client(), f.key)
+	nc, err := f.connect(f.ca.Client(), f.key)
 	require.NoError(t, err)
+	public := func(pair nkeys.KeyPair) string {
+		text, err := pair.PublicKey()
+		require.NoError(t, err)
+		return text
+	}
+	daemon, edge, added := newPair(t), newPair(t), newPair(t)
+	for name, content := range map[string]string{
+		"log-pipeline.edge-2.nk": "SUAnotapublickey", "daemon.edge-1.nk": public(daemon), bus.Edge + "." + f.bus.Host() + ".nk": public(edge), "notes.txt": "",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(f.keys, name), []byte(content), 0o600))
+	}
+	f.allow(t, bus.SBOMScanner, added)
+	require.NoError(t, os.Remove(f.keyFile(bus.LogPipeline)))
+	require.NoError(t, f.bus.Server().Reload())
+
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond, "its key is gone")
+	_, err = f.connect(f.ca.Client(), added)
+	require.NoError(t, err)
+	for _, pair := range []nkeys.KeyPair{daemon, edge} { // no other machine may be this daemon, nor an edge that could speak for it
+		_, err = f.connect(f.ca.Client(), pair)
+		require.ErrorIs(t, err, nats.ErrAuthorization)
+	}
+	keys := f.bus.Server().Keys()
+	require.Equal(t, []embedded.RemoteModule{{Module: bus.SBOMScanner, Host: remoteHost}}, keys.Modules)
+	refused := errors.Join(keys.Refused...).Error()
+	require.Len(t, keys.Refused, 4)
+	for _, part := range []string{"log-pipeline.edge-2.nk", "daemon.edge-1.nk: this daemon is the bus", "ironpost bus revoke " + f.bus.Host(), "notes.txt"} {
+		require.Contains(t, refused, part)
+	}
 }
 
 // fleet is a bus with a native listener and one remote key.
@@ -182,14 +201,4 @@ func nkeyOption(t *testing.T, pair nkeys.KeyPair) nats.Option {
 	public, err := pair.PublicKey()
 	require.NoError(t, err)
 	return nats.Nkey(public, pair.Sign)
-}
-
-// An edge of the daemon's own name could answer for the daemon and publish alerts that its guard acts on.
-func TestEdgeOfTheOwnHostIsRefused(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t)
-	public, err := newPair(t).PublicKey()
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(f.keys, bus.Edge+"."+f.bus.Host()+".nk"), []byte(public+"\n"), 0o600))
-	require.ErrorContains(t, f.bus.Server().Reload(), "ironpost bus revoke "+f.bus.Host())
 }

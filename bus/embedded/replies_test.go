@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -183,4 +184,29 @@ func TestBatchesAreBounded(t *testing.T) {
 func header(subject, lines string) string {
 	h := "NATS/1.0\r\n" + lines + "\r\n\r\n"
 	return fmt.Sprintf("HPUB %s %d %d\r\n%s\r\n", subject, len(h), len(h), h)
+}
+
+// A plug-in reads back what it published, and nothing of other hosts.
+func TestAPluginReadsItsOwnRecordsOnly(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	pair := newPair(t)
+	public, err := pair.PublicKey()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(f.keyFile("door"), []byte(public+"\npublish alerts\n"), 0o600))
+	require.NoError(t, f.bus.Server().Reload())
+	alert(t, f.bus, publisher(t, f.bus), "of another host")
+	own, inbox := bus.AlertSubject("door", remoteHost), bus.InboxPrefix("door", remoteHost)
+	read := func(payload string) string {
+		return f.raw(t, pair, fmt.Sprintf("SUB %s.> 1\r\nPUB %s 5\r\nhello\r\nPUB $JS.API.DIRECT.GET.IRONPOST_ALERTS %s.x %d\r\n%s\r\nPING\r\nPING\r\n",
+			inbox, own, inbox, len(payload), payload)).answer(t)
+	}
+	for _, payload := range []string{`{"seq":1}`, `{"seq":1,"next_by_subj":"ironpost.alerts.>"}`} {
+		answer := read(payload)
+		require.Contains(t, answer, "permissions violation for reading")
+		require.NotContains(t, answer, "of another host")
+	}
+	answer := read(fmt.Sprintf(`{"seq":1,"next_by_subj":%q}`, own))
+	require.Contains(t, answer, "PONG")
+	require.NotContains(t, answer, "-ERR")
 }

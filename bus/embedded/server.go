@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,12 +145,9 @@ func (s *Server) options() (*server.Options, error) {
 		users = append(users, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
 	}
 	if s.config.Listen != "" {
-		remote, err := readRemoteKeys(s.config.KeysDir, false)
+		remote, err := readRemoteKeys(s.config.KeysDir, s.config.Host, false)
 		if err != nil {
 			return nil, err
-		}
-		if slices.Contains(remote.modules, RemoteModule{Module: bus.Edge, Host: s.config.Host}) {
-			return nil, fmt.Errorf("%s has a key of the edge %s, which is this daemon's own host and could speak for it: ironpost bus revoke %[2]s, or change general.host", s.config.KeysDir, s.config.Host)
 		}
 		users = append(users, remote.users...)
 		s.remote.Store(remote)

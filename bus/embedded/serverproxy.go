@@ -31,10 +31,10 @@ type ProxyConfig struct {
 // ServerProxy is the listener for other machines in front of a server of an external bus. It checks what clients send as
 // the listener of an embedded bus does. Its methods may be called from any goroutine.
 type ServerProxy struct {
-	config  ProxyConfig
-	tls     atomic.Pointer[tls.Config]
-	inboxes atomic.Pointer[map[string]string] // of reply subjects, with the final dot, by public key
-	proxy   *proxy
+	config ProxyConfig
+	tls    atomic.Pointer[tls.Config]
+	rights atomic.Pointer[map[string]rights] // by public key
+	proxy  *proxy
 }
 
 // OpenServerProxy listens, until Close. The server need not run yet: without it a client's connection is closed, and the client tries
@@ -53,8 +53,11 @@ func OpenServerProxy(ctx context.Context, c ProxyConfig, log logrus.FieldLogger)
 	if err != nil {
 		return nil, err
 	}
-	inbox := func(public string) string { return (*p.inboxes.Load())[public] }
-	p.proxy = newProxy(remoteName, l, remoteHandshake(&p.tls, inbox), remoteLimits, p.dial, log)
+	known := func(public string) (rights, bool) {
+		r, ok := (*p.rights.Load())[public]
+		return r, ok
+	}
+	p.proxy = newProxy(remoteName, l, remoteHandshake(&p.tls, known), remoteLimits, p.dial, log)
 	p.proxy.serve()
 	return p, nil
 }
@@ -77,9 +80,9 @@ func (p *ServerProxy) Reload() error {
 	if err == nil {
 		p.tls.Store(config)
 	}
-	inboxes, accountErr := readInboxes(p.config.Account)
+	keys, accountErr := readAccount(p.config.Account)
 	if accountErr == nil {
-		p.inboxes.Store(&inboxes)
+		p.rights.Store(&keys)
 	}
 	return errors.Join(err, accountErr)
 }
@@ -87,8 +90,8 @@ func (p *ServerProxy) Reload() error {
 // Close stops listening, closes every connection and waits for their goroutines.
 func (p *ServerProxy) Close() error { return p.proxy.close() }
 
-// readInboxes returns the prefix of reply subjects of each key of an account: that of the one inbox that the key may subscribe to.
-func readInboxes(path string) (map[string]string, error) {
+// readAccount returns the rights of each key of an account. Its replies are below the one inbox that the key may subscribe to.
+func readAccount(path string) (map[string]rights, error) {
 	parsed, err := conf.ParseFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("account of the bus: %w", err)
@@ -103,15 +106,15 @@ func readInboxes(path string) (map[string]string, error) {
 	if err := json.Unmarshal(text, &a); err != nil || len(a.Users) == 0 {
 		return nil, fmt.Errorf("account of the bus: %s has no users as ironpost bus account prints them", path)
 	}
-	inboxes := map[string]string{}
+	keys := map[string]rights{}
 	for _, u := range a.Users {
 		inbox, err := inboxOf(u)
 		if err != nil {
 			return nil, fmt.Errorf("account of the bus: %s: user %s: %w", path, u.Nkey, err)
 		}
-		inboxes[u.Nkey] = inbox
+		keys[u.Nkey] = rightsOf(inbox, u.Permissions.Publish.Allow)
 	}
-	return inboxes, nil
+	return keys, nil
 }
 
 // inboxOf returns the prefix of reply subjects of u, with the final dot.

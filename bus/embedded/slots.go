@@ -33,6 +33,7 @@ type slot struct {
 	addr  netip.Addr // none on a unix socket
 	since time.Time
 	key   string
+	ends  time.Time // its certificate; zero without one
 }
 
 var (
@@ -80,8 +81,8 @@ func (s *slots) oldestPending(ofKind func(slot) bool) (n int, oldest net.Conn) {
 	return n, oldest
 }
 
-// admit notes that c has shown this key. It fails if there are too many with it, or if take closed c meanwhile.
-func (s *slots) admit(c net.Conn, key string) error {
+// admit notes that c has shown this key, and a certificate that ends at a time, or none. It fails if there are too many with it, or if take closed c meanwhile.
+func (s *slots) admit(c net.Conn, key string, certificateEnds time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held, ok := s.pending[c]
@@ -98,9 +99,22 @@ func (s *slots) admit(c net.Conn, key string) error {
 		return errKeyTooMany
 	}
 	delete(s.pending, c)
-	held.key = key
+	held.key, held.ends = key, certificateEnds
 	s.admitted[c] = held
 	return nil
+}
+
+// certificateEnds returns when the certificates end that were shown, the first of each key.
+func (s *slots) certificateEnds() map[string]time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ends := map[string]time.Time{}
+	for _, held := range s.admitted {
+		if first, ok := ends[held.key]; !held.ends.IsZero() && (!ok || held.ends.Before(first)) {
+			ends[held.key] = held.ends
+		}
+	}
+	return ends
 }
 
 // release frees the slot of c, which take took.

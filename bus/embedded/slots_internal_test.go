@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -44,8 +45,8 @@ func TestOldestWithoutKeyGivesWayToItsSource(t *testing.T) {
 			}
 			require.False(t, conns[0].closed, "the oldest of all is of another source")
 			require.True(t, conns[1].closed)
-			require.ErrorIs(t, s.admit(conns[1], "key"), errNoSlot)
-			require.NoError(t, s.admit(conns[3], "key"))
+			require.ErrorIs(t, s.admit(conns[1], "key", time.Time{}), errNoSlot)
+			require.NoError(t, s.admit(conns[3], "key", time.Time{}))
 			require.Equal(t, 3, s.count())
 		})
 	}
@@ -56,11 +57,11 @@ func TestOldestWithoutKeyGivesWayAtTheLimitOfAll(t *testing.T) {
 	s := newSlots(limits{total: 2, pending: 2, fromSource: 2, perKey: 2})
 	admitted, pending, late := connFrom("192.0.2.1:1"), connFrom("192.0.2.2:1"), connFrom("192.0.2.3:1")
 	require.True(t, s.take(admitted))
-	require.NoError(t, s.admit(admitted, "key"))
+	require.NoError(t, s.admit(admitted, "key", time.Time{}))
 	require.True(t, s.take(pending))
 	require.True(t, s.take(late))
 	require.True(t, pending.closed)
-	require.NoError(t, s.admit(late, "key"))
+	require.NoError(t, s.admit(late, "key", time.Time{}))
 	require.False(t, s.take(connFrom("192.0.2.4:1")), "all have shown a key")
 	require.False(t, admitted.closed)
 }

@@ -31,7 +31,7 @@ const (
 //
 // When the client's side ends, only the server's is closed: what the server still
 // sends, such as why it disconnects, reaches the client first, and then why it was refused.
-func splice(ctx context.Context, client, inside net.Conn, admit func(line []byte) (connect []byte, inbox string, err error)) error {
+func splice(ctx context.Context, client, inside net.Conn, admit func(line []byte) (connect []byte, r rights, err error)) error {
 	var refused atomic.Pointer[protocolError]
 	both := task.New(ctx)
 	both.Go("client to bus server", func(context.Context) error {
@@ -67,27 +67,13 @@ func (e *protocolError) Unwrap() error { return e.error }
 
 // forwardChecked copies what client sends to the server until either ends, or until it is not allowed, which it returns
 // as a *protocolError.
-func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, string, error)) error {
+func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, rights, error)) error {
 	buf := make([]byte, spliceBuffer)
-	if err := client.SetReadDeadline(time.Now().Add(connectTime)); err != nil {
-		return err
-	}
-	held, n, err := readLine(client, buf)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &protocolError{errors.New("authentication timeout")}
-	}
+	r, held, err := forwardConnect(inside, client, buf, admit)
 	if err != nil {
 		return err
 	}
-	connect, inbox, err := admit(buf[:n-len(lineEnd)])
-	if err != nil {
-		return &protocolError{err}
-	}
-	if err := errors.Join(client.SetReadDeadline(time.Time{}), writeWithin(inside, connect, spliceStall)); err != nil {
-		return err
-	}
-	held = copy(buf, buf[n:held])
-	parser := protocolParser{inbox: inbox}
+	parser := protocolParser{rights: r}
 	for {
 		n, refusal := parser.accept(buf[:held])
 		if n > 0 {
@@ -109,6 +95,27 @@ func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, st
 			return err
 		}
 	}
+}
+
+// forwardConnect reads the line with which client begins, and sends the server what admit makes of it. It returns the rights of the key,
+// and how many bytes that follow the line are at the start of buf.
+func forwardConnect(inside, client net.Conn, buf []byte, admit func(line []byte) ([]byte, rights, error)) (r rights, held int, err error) {
+	if err := client.SetReadDeadline(time.Now().Add(connectTime)); err != nil {
+		return r, 0, err
+	}
+	held, n, err := readLine(client, buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return r, 0, &protocolError{errors.New("authentication timeout")}
+	}
+	if err != nil {
+		return r, 0, err
+	}
+	connect, r, err := admit(buf[:n-len(lineEnd)])
+	if err != nil {
+		return r, 0, &protocolError{err}
+	}
+	err = errors.Join(client.SetReadDeadline(time.Time{}), writeWithin(inside, connect, spliceStall))
+	return r, copy(buf, buf[n:held]), err
 }
 
 // readLine fills buf until it has a line. It returns how many bytes it has, and how many of them are the line with its end.

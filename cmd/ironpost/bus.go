@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,7 @@ const reloadAdvice = "To put it in force: systemctl reload ironpost, or send the
 
 func (a *app) busCommand() *cobra.Command {
 	cmd := group("bus", "make the keys with which other hosts and plug-ins join",
-		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busAccountCommand(), a.busProxyCommand(), a.busRenewCommand(), a.busRevokeCommand())
+		a.busInitCommand(), a.busAddHostCommand(), a.busAddModuleCommand(), a.busAccountCommand(), a.busListCommand(), a.busProxyCommand(), a.busRenewCommand(), a.busRevokeCommand())
 	cmd.Long = `Makes and revokes the keys with which modules on other hosts, or in processes of
 their own, join the bus of this machine's daemon. Run it on the daemon's
 machine, as the user who owns its data folder, or as root.
@@ -79,7 +80,11 @@ func (a *app) busInit(names []string) error {
 			names = append(names, name)
 		}
 	}
-	if err := store.Init(names, time.Now()); err != nil {
+	err = store.Init(names, time.Now())
+	if errors.Is(err, credential.ErrExists) {
+		return fmt.Errorf("%w: it is kept, because with another every host would need a new bundle; ironpost bus renew makes a new certificate of this daemon", err)
+	}
+	if err != nil {
 		return keyError(err)
 	}
 	_, err = fmt.Fprintf(a.out, `Made the authority and the certificate for %s.
@@ -170,7 +175,7 @@ host; a block, which would hold on every host, stays a proposal.`,
 			if !slices.Equal(publish, []string{"alerts"}) {
 				return usageError(errors.New("--publish alerts is needed: a plug-in publishes nothing else in this version"))
 			}
-			if trust != string(event.TrustUnproven) && trust != string(event.TrustPeer) {
+			if trust != "" && trust != string(event.TrustUnproven) && trust != string(event.TrustPeer) {
 				return usageError(fmt.Errorf("--trust %q: want %s or %s", trust, event.TrustUnproven, event.TrustPeer))
 			}
 			return a.busAddModule(args[0], host, event.Trust(trust), f)
@@ -178,19 +183,28 @@ host; a block, which would hold on every host, stays a proposal.`,
 	}
 	cmd.Flags().StringArrayVar(&publish, "publish", nil, "`stream` that it publishes to: alerts")
 	cmd.Flags().StringVar(&host, "host", "", "`host` that its alerts are about (default: this one)")
-	cmd.Flags().StringVar(&trust, "trust", string(event.TrustUnproven), "unproven or peer")
+	cmd.Flags().StringVar(&trust, "trust", "", "unproven or peer (default: unproven; with --replace, the\npresent one)")
 	f.add(cmd)
+	completeFlag(cmd, "publish", "alerts")
+	completeFlag(cmd, "trust", string(event.TrustUnproven), string(event.TrustPeer))
 	return cmd
 }
 
 func (a *app) busAddModule(name, host string, trust event.Trust, f bundleFlags) error {
-	if host == "" {
-		cfg, _, err := a.loadConfig()
-		if err != nil {
-			return configError(err)
-		}
-		host = cfg.General.Host
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		return configError(err)
 	}
+	host = cmp.Or(host, cfg.General.Host)
+	if f.replace && trust == "" {
+		if trust, err = keyStore(cfg).TrustOf(name, host); errors.Is(err, fs.ErrNotExist) {
+			return usageError(fmt.Errorf("--replace: %s has no key on %s yet: leave it out", name, host))
+		}
+		if err != nil {
+			return keyError(err)
+		}
+	}
+	trust = cmp.Or(trust, event.TrustUnproven)
 	p := bus.Plugin{Name: name, Host: host, Trust: trust, Publish: []bus.StreamName{bus.Alerts}}
 	return a.makeBundle(name, host, f, func(s credential.Store, dir string) error { return s.AddPlugin(p, dir, f.replace, time.Now()) })
 }
@@ -206,16 +220,19 @@ func (a *app) makeBundle(name, host string, f bundleFlags, make func(credential.
 	if err != nil {
 		return err
 	}
-	url := f.url
-	if url == "" {
-		if url, err = busURL(store, cfg.Bus.Listen); err != nil {
+	server := f.url
+	if problem := checkBusURL(server, f.config == edgeConfig); server != "" && problem != "" {
+		return usageError(fmt.Errorf("--bus-url %q %s", server, problem))
+	}
+	if server == "" {
+		if server, err = busURL(store, cfg.Bus.Listen); err != nil {
 			return keyError(err)
 		}
 	}
 	if err := make(store, dir); err != nil {
 		return keyError(err)
 	}
-	text := fmt.Sprintf(cmp.Or(f.config, bundleConfig), host, url)
+	text := fmt.Sprintf(cmp.Or(f.config, bundleConfig), host, server)
 	if err := atomicfile.WriteFile(filepath.Join(dir, "ironpost.toml"), []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -246,6 +263,21 @@ host = %q
 hub = %q
 hub_bundle = "/etc/ironpost/bus"
 `
+
+// checkBusURL returns what is wrong with the URL of a bundle: that of several servers for modules, of one for an edge.
+func checkBusURL(list string, edge bool) string {
+	servers := strings.Split(list, ",")
+	if edge && len(servers) > 1 {
+		return "must be one server, tls://host:port: an edge has one hub"
+	}
+	for _, server := range servers {
+		u, err := url.Parse(server)
+		if err != nil || u.Hostname() == "" || u.Port() == "" || server != "tls://"+u.Host {
+			return "must be tls://host:port, several separated by commas"
+		}
+	}
+	return ""
+}
 
 // busURL returns the URL of the daemon: the first name of its certificate, with the port that it
 // listens on.
@@ -321,7 +353,29 @@ certificate alone opens nothing.`,
 		},
 	}
 	cmd.Flags().StringVar(&module, "module", "", "`module` or plug-in; all if it is not given")
+	cmd.ValidArgsFunction = a.completeKeys(func(k bus.Key) string { return k.Host })
+	complete := a.completeKeys(func(k bus.Key) string { return k.Module })
+	if err := cmd.RegisterFlagCompletionFunc("module", complete); err != nil {
+		panic(err) // the flag does not exist: a mistake in this program
+	}
 	return cmd
+}
+
+// completeKeys offers what of returns of the keys of this machine's daemon, if the user may read them.
+func (a *app) completeKeys(of func(bus.Key) string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		cfg, _, err := a.loadConfig()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		keys, _, _ := bus.ReadKeys(cfg.Bus.KeysDir())
+		var names []cobra.Completion
+		for _, k := range keys {
+			names = append(names, of(k))
+		}
+		slices.Sort(names)
+		return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // keyError adds to err what the operator can do about it.

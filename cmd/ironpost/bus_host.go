@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,46 +54,61 @@ alerts and actions to this one and enforces the blocklist of this one.`,
 	cmd.Flags().BoolVar(&h.edge, "edge", false, "the host has a daemon that forwards to this one")
 	cmd.Flags().BoolVar(&h.daemon, "daemon", false, "also keys for its daemon and its operators, on an\nexternal bus")
 	f.add(cmd)
+	completeFlag(cmd, "module", hostModules()...)
 	return cmd
 }
 
-// keys returns for which modules, bus.Operator, bus.Daemon or bus.Edge host gets keys. Without flags, replace means those that it has.
+// keys returns for which modules, bus.Operator, bus.Daemon or bus.Edge host gets keys. Without other flags, --replace means those that it has.
 func (h *hostFlags) keys(a *app, host string, replace bool) (modules []string, err error) {
+	for _, m := range h.modules {
+		if !bus.IsModule(m) && m != bus.Operator {
+			return nil, usageError(fmt.Errorf("--module %q: want %s", m, strings.Join(hostModules(), ", ")))
+		}
+	}
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		return nil, configError(err)
+	}
 	modules = h.modules
 	if replace && len(modules) == 0 && !h.edge && !h.daemon {
-		cfg, _, err := a.loadConfig()
-		if err != nil {
-			return nil, configError(err)
-		}
-		if modules, err = keyStore(cfg).ModulesOf(host); err != nil {
-			return nil, keyError(err)
-		}
-		if len(modules) == 0 {
-			return nil, usageError(fmt.Errorf("%s has no keys to replace: leave out --replace to make some, for all modules or those of --module", host))
-		}
-		if h.edge = slices.Contains(modules, bus.Edge); h.edge {
-			modules = nil
+		if modules, err = h.present(keyStore(cfg), host); err != nil {
+			return nil, err
 		}
 	}
 	switch {
-	case h.edge && len(modules) > 0:
+	case h.edge && len(h.modules) > 0:
 		return nil, usageError(errors.New("--edge has one key for all modules of the host: leave out --module"))
 	case h.edge && h.daemon:
 		return nil, usageError(errors.New("--edge is for a daemon with a bus of its own, --daemon for one without: give one of them"))
+	case h.edge && cfg.General.Host == host:
+		return nil, usageError(fmt.Errorf("%s is this daemon's own host (general.host): its edge could speak for this daemon; give the edge another name", host))
+	case h.daemon && cfg.Bus.Listen != "":
+		return nil, usageError(errors.New("--daemon is for an external bus, but bus.listen is set: this daemon is the bus"))
 	case h.edge:
-		if cfg, _, err := a.loadConfig(); err == nil && cfg.General.Host == host {
-			return nil, usageError(fmt.Errorf("%s is this daemon's own host (general.host): its edge could speak for this daemon; give the edge another name", host))
-		}
 		return []string{bus.Edge}, nil
 	case len(modules) == 0:
 		modules = bus.ModuleNames()
 	}
 	if h.daemon {
-		if cfg, _, err := a.loadConfig(); err == nil && cfg.Bus.Listen != "" {
-			return nil, usageError(errors.New("--daemon is for an external bus, but bus.listen is set: this daemon is the bus"))
-		}
 		modules = append(modules, bus.Daemon, bus.Operator)
 	}
+	return modules, nil
+}
+
+// hostModules are the values of --module.
+func hostModules() []string { return append(bus.ModuleNames(), bus.Operator) }
+
+// present returns the keys that host has; plug-ins have bundles of their own. It sets h.edge for that of an edge.
+func (h *hostFlags) present(store credential.Store, host string) ([]string, error) {
+	modules, err := store.KeysOf(host)
+	if err != nil {
+		return nil, keyError(err)
+	}
+	modules = slices.DeleteFunc(modules, bus.IsPluginName)
+	if len(modules) == 0 {
+		return nil, usageError(fmt.Errorf("--replace: %s has no keys yet: leave it out", host))
+	}
+	h.edge = slices.Contains(modules, bus.Edge)
 	return modules, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/internal/config"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
@@ -24,8 +25,8 @@ func (a *app) configValidateCommand() *cobra.Command {
 		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
 daemon would and reports every mistake, as file:line:column: key: what is wrong
 and what is allowed, or with the name of the variable. If the SBOM scanner is
-enabled, its ignore file and OpenVEX documents are checked, too. Exits with 3
-if there is a mistake.`,
+enabled, its ignore file and OpenVEX documents are checked, too, and so are the
+keys with which others join the bus. Exits with 3 if there is a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
   ironpost config validate --json | jq .problems`,
@@ -59,25 +60,32 @@ func (a *app) configValidate() error {
 	if err != nil && !errors.As(err, &invalid) {
 		return configError(err)
 	}
-	var exceptions error // the daemon does not start with one
-	if invalid == nil && cfg.SBOM.Enabled {
-		_, exceptions = suppression.Load(cfg.SBOM.IgnoreFile, cfg.SBOM.VEXFiles, time.Now())
+	var mistakes []problem // in files that the configuration names, or that are read with it
+	if invalid == nil {
+		mistakes = exceptionMistakes(cfg)
+		refused, err := cfg.RefusedKeys()
+		if err != nil {
+			loaded.Warnings = append(loaded.Warnings, "the keys of the bus are not checked: "+err.Error())
+		}
+		for _, err := range refused {
+			mistakes = append(mistakes, problem{Key: "bus", What: "a key that the daemon does not accept: " + clean(err.Error())})
+		}
 	}
 	if a.json {
 		v := newValidation(loaded, invalid)
-		if exceptions != nil {
-			v.Valid = false
-			v.Problems = append(v.Problems, problem{Key: "sbom", What: clean(exceptions.Error())})
-		}
+		v.Valid = v.Valid && len(mistakes) == 0
+		v.Problems = append(v.Problems, mistakes...)
 		if err := a.printJSON(v); err != nil {
 			return err
 		}
 	}
-	if exceptions != nil {
-		if !a.json {
-			a.printf("%s", cleanLines(exceptions.Error()))
+	if len(mistakes) > 0 {
+		for _, m := range mistakes {
+			if !a.json {
+				a.printf("%s", m.What)
+			}
 		}
-		return silentError(exitConfig, "a file that the configuration names is invalid")
+		return silentError(exitConfig, "a file that belongs to the configuration is invalid")
 	}
 	if invalid != nil {
 		if !a.json {
@@ -96,6 +104,17 @@ func (a *app) configValidate() error {
 		missing = " (no such file: defaults and environment variables)"
 	}
 	a.printf("valid: %s%s", clean(loaded.Path), missing)
+	return nil
+}
+
+// exceptionMistakes returns the mistakes in the exceptions of the scanner, with which the daemon does not start.
+func exceptionMistakes(cfg suite.Config) []problem {
+	if !cfg.SBOM.Enabled {
+		return nil
+	}
+	if _, err := suppression.Load(cfg.SBOM.IgnoreFile, cfg.SBOM.VEXFiles, time.Now()); err != nil {
+		return []problem{{Key: "sbom", What: cleanLines(err.Error())}}
+	}
 	return nil
 }
 

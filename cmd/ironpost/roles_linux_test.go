@@ -101,6 +101,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"bus add-module door --publish alerts" + ofRoot, exitOK, exitError, exitError},
 		{"bus account" + ofRoot, exitOK, exitError, exitError},
 		{"bus proxy --listen 127.0.0.1:0 --dir " + data, exitError, exitError, exitError}, // root learns which files are missing
+		{"bus list" + ofRoot, exitOK, exitError, exitError},
 		{"bus renew" + ofRoot, exitOK, exitError, exitError},
 		{"bus revoke web-1" + ofRoot, exitOK, exitError, exitError},
 		{"scan --db " + data + " " + filepath.Dir(lockFile), exitOK, exitError, exitError},

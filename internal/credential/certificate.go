@@ -12,6 +12,8 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -138,14 +140,47 @@ func Expiring(now time.Time, paths ...string) []string {
 			continue
 		}
 		cert, err := parseCertificate(text)
-		if err != nil || cert.NotAfter.Sub(now) > WarnBefore {
+		if err != nil {
 			continue
 		}
-		verb := "expires"
-		if cert.NotAfter.Before(now) {
-			verb = "has expired"
+		advice := "make a new bundle on the hub with ironpost bus add-host --replace"
+		switch {
+		case cert.IsCA:
+			advice = "make a new authority with ironpost bus init in an empty data_dir/pki, and with it new bundles for all hosts"
+		case slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth):
+			advice = "renew it with ironpost bus renew, and reload the daemon"
 		}
-		out = append(out, fmt.Sprintf("the certificate %s %s at %s: renew it with ironpost bus", path, verb, cert.NotAfter.UTC().Format(time.RFC3339)))
+		out = append(out, certificateExpiring(now, path, cert, advice)...)
 	}
 	return out
+}
+
+// ServerExpiring is Expiring for the certificate that a server of an external bus has shown; nil is none.
+func ServerExpiring(now time.Time, cert *x509.Certificate) []string {
+	if cert == nil {
+		return nil
+	}
+	name := "of the external bus, for " + strings.Join(certificateNames(cert), ", ") + ","
+	return certificateExpiring(now, name, cert, "renew it (ironpost bus renew) and copy it to the servers")
+}
+
+// certificateExpiring returns the sentence for cert, if it ends within WarnBefore of now.
+func certificateExpiring(now time.Time, name string, cert *x509.Certificate, advice string) []string {
+	if cert.NotAfter.Sub(now) > WarnBefore {
+		return nil
+	}
+	verb := "expires"
+	if cert.NotAfter.Before(now) {
+		verb = "has expired"
+	}
+	return []string{fmt.Sprintf("the certificate %s %s at %s: %s", name, verb, cert.NotAfter.UTC().Format(time.RFC3339), advice)}
+}
+
+// certificateNames returns the host names and addresses that cert is for.
+func certificateNames(cert *x509.Certificate) []string {
+	names := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }

@@ -13,17 +13,16 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/atomicfile"
 )
 
-// The files of a store; those of a bundle are in package bus. publicSuffix follows a module's name
-// and host.
+// The files of a store; those of a bundle, and of the public halves, are in package bus.
 const (
-	CA           = bus.BundleCA
-	ServerCert   = "server.pem"
-	ServerKey    = "server.key"
-	caKey        = "ca.key"
-	publicSuffix = ".nk"
+	CA         = bus.BundleCA
+	ServerCert = "server.pem"
+	ServerKey  = "server.key"
+	caKey      = "ca.key"
 )
 
 const (
@@ -82,7 +81,7 @@ func (s Store) Renew(names []string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return replace(s.PKI, file{ServerKey, server.key}, file{ServerCert, server.cert})
+	return write(s.PKI, file{ServerKey, server.key}, file{ServerCert, server.cert})
 }
 
 // ServerNames returns the names of the daemon's certificate.
@@ -95,84 +94,97 @@ func (s Store) ServerNames() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(s.PKI, ServerCert), err)
 	}
-	names := slices.Clone(cert.DNSNames)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return names, nil
+	return certificateNames(cert), nil
 }
 
-// AddHost makes the folder bundle with what modules, the operator, or the daemon (bus.Edge; bus.Daemon where the bus is external), of host
-// need. With again they may have keys already, which then end. The daemon reads the keys on SIGHUP.
-func (s Store) AddHost(host string, modules []string, bundle string, again bool, now time.Time) error {
-	if host == "" || bus.HostToken(host) != host {
-		return fmt.Errorf("host %q must be lower case letters, digits and - only", host)
-	}
-	keys := map[string][]string{}
+// AddHost makes the folder bundle with what modules, the operator, or the daemon (bus.Edge; bus.Daemon where the bus is external), of
+// host need. Without replace it returns ErrExists if one of them has a key; with it that key ends. The daemon reads the keys on SIGHUP.
+func (s Store) AddHost(host string, modules []string, bundle string, replace bool, now time.Time) error {
+	keys := make([]bus.Key, 0, len(modules))
 	for _, m := range modules {
 		if !bus.IsModule(m) && m != bus.Operator && m != bus.Edge && m != bus.Daemon {
 			return fmt.Errorf("%q is no module, want one of %s", m, strings.Join(append(bus.ModuleNames(), bus.Operator), ", "))
 		}
-		keys[m] = nil
+		keys = append(keys, bus.Key{Module: m, Host: host})
 	}
-	if err := s.checkEdge(host, modules); err != nil {
-		return err
-	}
-	return s.add(host, keys, bundle, again, now)
+	return s.add(host, keys, slices.Contains(modules, bus.Edge), bundle, replace, now)
 }
 
-// checkEdge refuses a host that would have both a daemon that forwards its records and modules, or
-// plug-ins, that publish here themselves: of what both published, it could not be told how much of
-// the forwarded is here.
-func (s Store) checkEdge(host string, modules []string) error {
-	entries, err := os.ReadDir(s.Keys)
-	if err != nil {
-		return err
+// AddPlugin is AddHost for a plug-in.
+func (s Store) AddPlugin(p bus.Plugin, bundle string, replace bool, now time.Time) error {
+	if !bus.IsPluginName(p.Name) {
+		return fmt.Errorf("%q is no name for a plug-in, want lower case letters, digits and -, and not that of a module", p.Name)
 	}
-	edge := slices.Contains(modules, bus.Edge)
-	for _, entry := range entries {
-		name, ok := strings.CutSuffix(entry.Name(), "."+host+publicSuffix)
-		if ok && name != bus.Operator && (name == bus.Edge) != edge {
-			return fmt.Errorf("%s has a key of %s: a host is an edge or has modules on this bus, not both; ironpost bus revoke %s first", host, name, host)
-		}
-	}
-	return nil
+	return s.add(p.Host, []bus.Key{{Module: p.Name, Host: p.Host, Publish: p.Publish, Trust: p.Trust}}, false, bundle, replace, now)
 }
 
-// ModulesOf returns which modules of host have a key, and bus.Operator, bus.Edge and bus.Daemon; no plug-ins.
-func (s Store) ModulesOf(host string) (modules []string, err error) {
+// owners returns the keys of the folder by the names of their files, without what is in them.
+func (s Store) owners() (map[string]bus.Key, error) {
 	entries, err := os.ReadDir(s.Keys)
 	if err != nil {
 		return nil, err
 	}
+	keys := map[string]bus.Key{}
 	for _, entry := range entries {
-		name, ok := strings.CutSuffix(entry.Name(), "."+host+publicSuffix)
-		if ok && !bus.IsPluginName(name) {
-			modules = append(modules, name)
+		if module, host, ok := bus.SplitKeyName(entry.Name()); ok {
+			keys[entry.Name()] = bus.Key{Module: module, Host: host}
 		}
 	}
-	return modules, nil
+	return keys, nil
 }
 
-// AddPlugin is AddHost for a plug-in.
-func (s Store) AddPlugin(p bus.Plugin, bundle string, again bool, now time.Time) error {
-	if !bus.IsPluginName(p.Name) {
-		return fmt.Errorf("%q is no name for a plug-in, want lower case letters, digits and -, and not that of a module", p.Name)
+// KeysOf returns which modules and plug-ins of host have a key, and bus.Operator, bus.Edge and bus.Daemon, sorted.
+func (s Store) KeysOf(host string) (modules []string, err error) {
+	owners, err := s.owners()
+	for _, k := range owners {
+		if k.Host == host {
+			modules = append(modules, k.Module)
+		}
 	}
-	if p.Host == "" || bus.HostToken(p.Host) != p.Host {
-		return fmt.Errorf("host %q must be lower case letters, digits and - only", p.Host)
+	slices.Sort(modules)
+	return modules, err
+}
+
+// TrustOf returns the trust of a plug-in that has a key; an error that is fs.ErrNotExist if it has none.
+func (s Store) TrustOf(plugin, host string) (event.Trust, error) {
+	k, err := bus.ReadKey(s.Keys, bus.Key{Module: plugin, Host: host}.FileName())
+	return k.Trust, err
+}
+
+// check refuses keys of host that the daemon would not take with those that it has. A host has either a daemon that forwards its records
+// or modules, or plug-ins, that publish here themselves: of what both published, it could not be told how much of the forwarded is here.
+func (s Store) check(host string, keys []bus.Key, edge, replace bool) error {
+	if host == "" || bus.HostToken(host) != host {
+		return fmt.Errorf("host %q must be lower case letters, digits and - only", host)
 	}
-	if err := s.checkEdge(p.Host, nil); err != nil {
+	owners, err := s.owners()
+	if err != nil {
 		return err
 	}
-	lines := []string{"publish alerts", "trust " + string(p.Trust)}
-	return s.add(p.Host, map[string][]string{p.Name: lines}, bundle, again, now)
+	for _, k := range owners {
+		if k.Host == host && k.Module != bus.Operator && (k.Module == bus.Edge) != edge {
+			return fmt.Errorf("%s has a key of %s: a host is an edge or has modules on this bus, not both; ironpost bus revoke %s first", host, k.Module, host)
+		}
+	}
+	for _, k := range keys {
+		if _, has := owners[k.FileName()]; has && !replace {
+			return fmt.Errorf("the key of %s: %w", k, ErrExists)
+		}
+		owners[k.FileName()] = k
+	}
+	if len(owners) > bus.MaxKeys {
+		return fmt.Errorf("%s would hold more than %d keys, which is the most that a daemon reads: end those of hosts that are gone with ironpost bus revoke", s.Keys, bus.MaxKeys)
+	}
+	return nil
 }
 
-// add makes a bundle of the keys, which are by module the further lines of the public half.
-func (s Store) add(host string, keys map[string][]string, bundle string, again bool, now time.Time) error {
+// add makes a bundle of the keys of host, whose public halves it makes.
+func (s Store) add(host string, keys []bus.Key, edge bool, bundle string, replace bool, now time.Time) error {
 	signer, err := s.authority()
 	if err != nil {
+		return err
+	}
+	if err := s.check(host, keys, edge, replace); err != nil {
 		return err
 	}
 	client, err := signer.client(host, now)
@@ -184,20 +196,13 @@ func (s Store) add(host string, keys map[string][]string, bundle string, again b
 		return err
 	}
 	secret, public := []file{{CA, ca}, {bus.BundleCert, client.cert}, {bus.BundleKey, client.key}}, []file(nil)
-	for name, lines := range keys {
-		seed, half, err := newKey()
-		if err != nil {
+	for _, k := range keys {
+		var seed []byte
+		if seed, k.Public, err = newKey(); err != nil {
 			return err
 		}
-		secret = append(secret, file{name + bus.SeedSuffix, seed})
-		public = append(public, file{name + "." + host + publicSuffix, []byte(strings.Join(append([]string{half}, lines...), "\n") + "\n")})
-	}
-	if !again {
-		for _, f := range public {
-			if _, err := os.Lstat(filepath.Join(s.Keys, f.name)); err == nil {
-				return fmt.Errorf("the key of %s: %w", strings.TrimSuffix(f.name, publicSuffix), ErrExists)
-			}
-		}
+		secret = append(secret, file{k.Module + bus.SeedSuffix, seed})
+		public = append(public, file{k.FileName(), []byte(k.Text())})
 	}
 	if err := os.Mkdir(bundle, folderMode); err != nil {
 		if errors.Is(err, fs.ErrExist) {
@@ -208,30 +213,30 @@ func (s Store) add(host string, keys map[string][]string, bundle string, again b
 	if err := writeNew(bundle, secret...); err != nil {
 		return err
 	}
-	return replace(s.Keys, public...)
+	return write(s.Keys, public...)
 }
 
 // Revoke removes the keys of host, or of one module or plug-in of it if module is not empty, and
 // returns their names. The daemon closes their connections on SIGHUP.
 func (s Store) Revoke(host, module string) ([]string, error) {
-	entries, err := os.ReadDir(s.Keys)
+	owners, err := s.owners()
 	if err != nil {
 		return nil, err
 	}
 	var removed []string
-	for _, entry := range entries {
-		name, ok := strings.CutSuffix(entry.Name(), "."+host+publicSuffix)
-		if !ok || module != "" && name != module {
+	for name, k := range owners {
+		if k.Host != host || module != "" && k.Module != module {
 			continue
 		}
-		if err := os.Remove(filepath.Join(s.Keys, entry.Name())); err != nil {
+		if err := os.Remove(filepath.Join(s.Keys, name)); err != nil {
 			return removed, err
 		}
-		removed = append(removed, name)
+		removed = append(removed, k.Module)
 	}
 	if len(removed) == 0 {
 		return nil, fmt.Errorf("%s has no such key of %s", s.Keys, host)
 	}
+	slices.Sort(removed)
 	return removed, nil
 }
 
@@ -277,12 +282,12 @@ func writeNew(dir string, files ...file) error {
 			return fmt.Errorf("%s: %w", filepath.Join(dir, f.name), ErrExists)
 		}
 	}
-	return replace(dir, files...)
+	return write(dir, files...)
 }
 
-// replace writes files to dir. Those that root writes belong to the owner of dir, so that a daemon
+// write writes files to dir, in the place of any. Those that root writes belong to the owner of dir, so that a daemon
 // of another user can read them.
-func replace(dir string, files ...file) (err error) {
+func write(dir string, files ...file) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package credential_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ func TestBundleOfAHost(t *testing.T) {
 	_, err := h.connect(t, "first", bus.LogPipeline, "web-1")
 	require.Error(t, err, "the server has not read the keys yet")
 	require.NoError(t, h.bus.Server().Reload())
-	require.Equal(t, []embedded.RemoteModule{{Module: bus.LogPipeline, Host: "web-1"}}, h.bus.Server().RemoteModules())
+	require.Equal(t, []embedded.RemoteModule{{Module: bus.LogPipeline, Host: "web-1"}}, h.bus.Server().Keys().Modules)
 	old, err := h.connect(t, "first", bus.LogPipeline, "web-1")
 	require.NoError(t, err)
 	operator, err := h.connect(t, "first", bus.Operator, "web-1")
@@ -77,6 +78,10 @@ func TestBundleOfAHost(t *testing.T) {
 	again, err := h.connect(t, "second", bus.LogPipeline, "web-1")
 	require.NoError(t, err)
 
+	require.Empty(t, credential.ServerExpiring(time.Now(), again.ServerCertificate()))
+	require.Contains(t, credential.ServerExpiring(time.Now().AddDate(1, 0, 0), again.ServerCertificate())[0], "of the external bus, for 127.0.0.1, ")
+	require.Empty(t, h.bus.Server().ClientsExpiring(time.Now().AddDate(0, 11, 0)))
+	require.Contains(t, h.bus.Server().ClientsExpiring(time.Now().AddDate(2, 0, 0))[0], "log-pipeline on web-1 at ")
 	removed, err := h.store.Revoke("web-1", "")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{bus.LogPipeline, bus.Operator}, removed)
@@ -90,10 +95,10 @@ func TestBundleOfAHost(t *testing.T) {
 func TestBundleOfAPlugin(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	p := bus.Plugin{Name: "door-sensor", Host: "testhost", Trust: event.TrustPeer}
+	p := bus.Plugin{Name: "door-sensor", Host: "testhost", Trust: event.TrustPeer, Publish: []bus.StreamName{bus.Alerts}}
 	require.NoError(t, h.store.AddPlugin(p, h.bundle("door"), false, time.Now()))
 	require.NoError(t, h.bus.Server().Reload())
-	require.Equal(t, []bus.Plugin{{Name: "door-sensor", Host: "testhost", Trust: event.TrustPeer, Publish: []bus.StreamName{bus.Alerts}}}, h.bus.Server().Plugins())
+	require.Equal(t, []bus.Plugin{p}, h.bus.Server().Keys().Plugins)
 	conn, err := h.connect(t, "door", "door-sensor", "testhost")
 	require.NoError(t, err)
 	alerts, err := conn.Publisher(bus.PublisherConfig{Stream: bus.Alerts, Module: "door-sensor", Host: "testhost"})
@@ -174,6 +179,10 @@ func TestExpiryAndRenewal(t *testing.T) {
 	require.Len(t, reasons, 1)
 	require.Contains(t, reasons[0], cert+" expires at "+now.AddDate(0, 0, 29).UTC().Format(time.DateOnly))
 	require.Contains(t, credential.Expiring(now.AddDate(0, 0, 30), cert)[0], "has expired")
+	require.Contains(t, reasons[0], "ironpost bus renew")
+	require.NoError(t, s.AddHost("web-1", []string{bus.Edge}, filepath.Join(dir, "web-1"), false, now))
+	require.Contains(t, credential.Expiring(now.AddDate(1, 0, 0), filepath.Join(dir, "web-1", bus.BundleCert))[0], "ironpost bus add-host --replace")
+	require.Contains(t, credential.Expiring(now.AddDate(10, 0, 0), ca)[0], "ironpost bus init in an empty")
 	require.NoError(t, s.Renew(nil, now))
 	require.Empty(t, credential.Expiring(now, ca, cert))
 	names, err := s.ServerNames()
@@ -181,4 +190,24 @@ func TestExpiryAndRenewal(t *testing.T) {
 	require.Equal(t, []string{"hub.example", "192.0.2.1"}, names)
 	_, err = tls.LoadX509KeyPair(cert, key)
 	require.NoError(t, err)
+}
+
+// A daemon reads no more keys than bus.MaxKeys; those that are replaced do not count twice, nor what a write that was cut off left.
+func TestNoKeyIsMadeThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := credential.Store{PKI: filepath.Join(dir, "pki"), Keys: filepath.Join(dir, "keys")}
+	require.NoError(t, s.Init([]string{"hub"}, time.Now()))
+	for i := range bus.MaxKeys - 1 {
+		require.NoError(t, os.WriteFile(filepath.Join(s.Keys, fmt.Sprintf("log-pipeline.web-%d.nk", i)), nil, 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(s.Keys, ".edge.web-5.nk"), nil, 0o600))
+	require.NoError(t, s.AddHost("last", []string{bus.Edge}, filepath.Join(dir, "last"), false, time.Now()))
+	err := s.AddHost("more", []string{bus.Edge}, filepath.Join(dir, "more"), false, time.Now())
+	require.ErrorContains(t, err, "more than 1024 keys")
+	require.NoDirExists(t, filepath.Join(dir, "more"))
+	require.NoError(t, s.AddHost("last", []string{bus.Edge}, filepath.Join(dir, "last.new"), true, time.Now()))
+	_, err = s.Revoke("web-7", "")
+	require.NoError(t, err)
+	require.NoError(t, s.AddHost("more", []string{bus.Edge}, filepath.Join(dir, "more"), false, time.Now()))
 }

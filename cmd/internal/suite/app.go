@@ -3,7 +3,10 @@ package suite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +47,7 @@ type app struct {
 	background  *background
 	registry    *metrics.Registry
 	metricsOff  atomic.Pointer[string] // why they are not served
+	keysFailure atomic.Pointer[error]  // why keys and certificates were not read again
 	supervisor  *daemon.Supervisor
 }
 
@@ -194,6 +198,7 @@ func (a *app) observe(context.Context) map[string][]string {
 		if reason := a.enforcement.reason.Load(); reason != nil {
 			out[busName] = append(out[busName], *reason)
 		}
+		a.observeKeys(out)
 	}
 	for name, conn := range a.bus.modules {
 		out[name] = append(out[name], conn.Reasons()...)
@@ -211,20 +216,46 @@ func (a *app) observe(context.Context) map[string][]string {
 	return out
 }
 
-// observeCertificates adds a reason for each certificate of the bus that is about to expire. A
-// module without a daemon reports it itself.
+// observeKeys adds why the keys in force may not be those of the folder.
+func (a *app) observeKeys(out map[string][]string) {
+	if failure := a.keysFailure.Load(); failure != nil {
+		out[busName] = append(out[busName], fmt.Sprintf("keys and certificates of the bus were not reloaded, a revoked key may still be valid: %v", *failure))
+	}
+	const most = 3
+	refused := *a.bus.refusedKeys.Load()
+	for _, err := range refused[:min(len(refused), most)] {
+		out[busName] = append(out[busName], fmt.Sprintf("the file of a key is not read and permits nothing: %v", err))
+	}
+	if len(refused) > most {
+		out[busName] = append(out[busName], fmt.Sprintf("files of %d more keys are not read and permit nothing", len(refused)-most))
+	}
+}
+
+// observeCertificates adds a reason for each certificate of the bus that is about to expire: of its own, which a module without a daemon
+// reports itself; of the hub's bundle, of the servers of an external bus, and those that others have shown.
 func (a *app) observeCertificates(out map[string][]string) {
-	expiring := credential.Expiring(time.Now(), a.cfg.Bus.TLSCA, a.cfg.Bus.TLSCert)
-	if len(expiring) == 0 {
+	now := time.Now()
+	expiring := credential.Expiring(now, a.cfg.Bus.TLSCA, a.cfg.Bus.TLSCert)
+	if bundle := a.cfg.Bus.HubBundle; a.cfg.Bus.Hub != "" {
+		out[bus.Forwarder] = append(out[bus.Forwarder], credential.Expiring(now, filepath.Join(bundle, bus.BundleCA), filepath.Join(bundle, bus.BundleCert))...)
+	}
+	if a.bus.admin == nil {
+		for name := range a.bus.modules {
+			out[name] = append(out[name], expiring...)
+		}
 		return
 	}
-	if a.bus.admin != nil {
-		out[busName] = append(out[busName], expiring...)
-		return
+	if a.bus.server == nil {
+		expiring = append(expiring, credential.ServerExpiring(now, a.bus.admin.ServerCertificate())...)
+	} else if clients := a.bus.server.ClientsExpiring(now.Add(credential.WarnBefore)); len(clients) > 0 {
+		const most = 10
+		shown := strings.Join(clients[:min(len(clients), most)], ", ")
+		if len(clients) > most {
+			shown += fmt.Sprintf(", and %d more", len(clients)-most)
+		}
+		expiring = append(expiring, fmt.Sprintf("certificates that others show expire soon: %s: make their bundles anew with --replace", shown))
 	}
-	for name := range a.bus.modules {
-		out[name] = append(out[name], expiring...)
-	}
+	out[busName] = append(out[busName], expiring...)
 }
 
 // serveStatus answers the verb status for each module that runs, and for the daemon.

@@ -37,8 +37,8 @@ type busServer interface {
 	Warnings() []string
 	Stats() embedded.Stats
 	Peers() []netip.Addr
-	RemoteModules() []embedded.RemoteModule
-	Plugins() []bus.Plugin
+	Keys() embedded.Keys
+	ClientsExpiring(before time.Time) []string
 	ObserverAddr() string
 }
 
@@ -57,14 +57,16 @@ type connections struct {
 	skipping     []bus.Durable // were deleted and start with new records
 	inFlight     bus.InFlight
 	forwarder    atomic.Pointer[edge.Forwarder] // nil: no edge
-	keysDir      string                         // see Bus.KeysDir
+	host         string
+	keysDir      string                  // see Bus.KeysDir
+	refusedKeys  atomic.Pointer[[]error] // why files there are not read as keys
 }
 
 // openBus starts or reaches the bus, makes its streams, if that is up to program, and connects
 // every module that runs. On an error nothing is left open.
 func openBus(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (*connections, error) {
 	b := &connections{
-		modules: map[string]*bus.Conn{}, sinks: sinks(cfg), keysDir: cfg.Bus.KeysDir(),
+		modules: map[string]*bus.Conn{}, sinks: sinks(cfg), host: cfg.General.Host, keysDir: cfg.Bus.KeysDir(),
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
 	err := b.open(ctx, cfg, program, log)
@@ -120,12 +122,13 @@ func (b *connections) provision(ctx context.Context, cfg Config, enabled map[str
 // provisionDurables makes the streams, the durables of this process and of the modules that have a
 // key to connect from elsewhere, and the entries of plug-ins.
 func (b *connections) provisionDurables(ctx context.Context) error {
-	remote, plugins, err := b.remoteKeys()
+	keys, err := b.remoteKeys()
 	if err != nil {
 		return err
 	}
+	b.refusedKeys.Store(&keys.Refused)
 	b.durables = slices.Clone(b.own)
-	for _, m := range remote {
+	for _, m := range keys.Modules {
 		for _, d := range b.durablesOf(m.Host, map[string]bool{m.Module: true}) {
 			if !slices.ContainsFunc(b.durables, func(have bus.Durable) bool { return have.Name == d.Name }) {
 				d.Module = bus.Daemon // its reasons are no module's of this process
@@ -133,19 +136,28 @@ func (b *connections) provisionDurables(ctx context.Context) error {
 			}
 		}
 	}
-	if err := b.admin.Provision(ctx, b.limits, b.durables); err != nil || b.server == nil && len(remote)+len(plugins) == 0 {
+	if err := b.admin.Provision(ctx, b.limits, b.durables); err != nil || b.server == nil && len(keys.Modules)+len(keys.Plugins) == 0 {
 		return err
 	}
-	return b.admin.SetTrust(ctx, plugins)
+	return b.admin.SetTrust(ctx, keys.Plugins)
 }
 
-// remoteKeys returns the modules and plug-ins that have a key to connect from elsewhere. Those of an
-// external bus are in our folder, too, if "ironpost bus" made them.
-func (b *connections) remoteKeys() ([]embedded.RemoteModule, []bus.Plugin, error) {
+// remoteKeys returns the keys with which others join. Those of an external bus are in our folder, too, if "ironpost bus" made them.
+func (b *connections) remoteKeys() (embedded.Keys, error) {
 	if b.server != nil {
-		return b.server.RemoteModules(), b.server.Plugins(), nil
+		return b.server.Keys(), nil
 	}
-	return embedded.ReadKeys(b.keysDir)
+	return embedded.ReadKeys(b.keysDir, b.host, true)
+}
+
+// RefusedKeys returns why the daemon of this configuration would not take files of its folder as keys; none where it reads no keys.
+// The error is that the folder cannot be read.
+func (c Config) RefusedKeys() ([]error, error) {
+	if c.Bus.Mode == BusEmbedded && c.Bus.Listen == "" {
+		return nil, nil
+	}
+	keys, err := embedded.ReadKeys(c.Bus.KeysDir(), c.General.Host, c.Bus.Mode == BusExternal)
+	return keys.Refused, err
 }
 
 // durablesOf returns the durables of modules on host, with those of their configured sinks.
@@ -283,7 +295,7 @@ func (b *connections) edges() []string {
 		return nil
 	}
 	var hosts []string
-	for _, m := range b.server.RemoteModules() {
+	for _, m := range b.server.Keys().Modules {
 		if m.Module == bus.Edge {
 			hosts = append(hosts, m.Host)
 		}

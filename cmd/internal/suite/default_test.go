@@ -118,6 +118,20 @@ func TestProbablyUnintendedSettingsAreWarnings(t *testing.T) {
 	}, loaded.Warnings)
 }
 
+// A bus on another machine without encryption is a warning, as a database is; within this machine, and with certificates, it is none.
+func TestAPlainBusOfAnotherMachineIsAWarning(t *testing.T) {
+	t.Parallel()
+	for bus, warned := range map[string]bool{
+		`url = "nats://10.1.2.3:4222"`: true, `url = "tls://hub:4443, nats://hub:4222"`: true,
+		`url = "nats://127.0.0.1:4222,nats://localhost:4222,nats://[::1]:4222"`: false, `url = "tls://10.1.2.3:4222"`: false,
+		"url = \"nats://10.1.2.3:4222\"\ntls_ca = \"/ca.pem\"": false,
+	} {
+		_, loaded, err := loadAsRoot(write(t, "[bus]\nmode = \"external\"\n"+bus))
+		require.NoError(t, err)
+		require.Equal(t, warned, strings.Contains(strings.Join(loaded.Warnings, "\n"), "bus.url: is not encrypted"), bus)
+	}
+}
+
 // The configuration that the packages install is valid and keeps its files where the services may write.
 func TestPackagedConfiguration(t *testing.T) {
 	t.Parallel()

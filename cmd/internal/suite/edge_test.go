@@ -30,7 +30,7 @@ func TestEdgeAndHubOfAnEdge(t *testing.T) {
 	i := install(t, allOff)
 	store := credential.Store{PKI: i.dir + "/pki", Keys: i.dir + "/data/keys"}
 	require.NoError(t, store.Init([]string{"127.0.0.1"}, time.Now()))
-	require.NoError(t, store.AddHost("branch-1", []string{bus.Edge}, i.dir+"/bundle", false, time.Now()))
+	require.NoError(t, store.AddHost("branch-1", []string{bus.Edge}, i.dir+"/bundle", false, time.Now().AddDate(0, 0, -340)))
 	i.replace("[bus]\n", fmt.Sprintf("[bus]\nhub = \"tls://127.0.0.1:1\"\nhub_bundle = %q\nlisten = %q\ntls_ca = %q\ntls_cert = %q\ntls_key = %q\n",
 		i.dir+"/bundle", freePort(t), filepath.Join(store.PKI, credential.CA), filepath.Join(store.PKI, credential.ServerCert), filepath.Join(store.PKI, credential.ServerKey)))
 	i.start()
@@ -39,6 +39,7 @@ func TestEdgeAndHubOfAnEdge(t *testing.T) {
 		_, health := i.get("/healthz")
 		_, body = i.get("/metrics")
 		return strings.Contains(health, "the hub tls://127.0.0.1:1 has not been reachable since") && strings.Contains(health, "nothing waits for it") &&
+			strings.Contains(health, "bundle/client.pem expires at") &&
 			strings.Contains(health, "the edge branch-1 has not answered since this daemon started")
 	}, patience, patience/1000)
 	require.Zero(t, i.stop())

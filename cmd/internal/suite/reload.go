@@ -11,9 +11,11 @@ import (
 	"github.com/ironpost/ironpost/internal/logging"
 )
 
-// reload reads the configuration again and returns what changes. Nothing is applied
-// before Plan.Commit. One goroutine at a time calls it.
-func (a *app) reload(context.Context) (daemon.Plan, error) {
+// reload reads the configuration again and returns what changes. Nothing of it is applied
+// before Plan.Commit. The keys and certificates of the bus are read first: a revoked key ends even where the configuration, or a file
+// of a module, is refused. One goroutine at a time calls it.
+func (a *app) reload(ctx context.Context) (daemon.Plan, error) {
+	a.reloadKeys(ctx)
 	cfg, loaded, err := Load(a.source)
 	if err != nil {
 		return daemon.Plan{}, eachProblem(err)
@@ -44,30 +46,37 @@ func (a *app) apply(cfg Config, loaded *config.Loaded) {
 	for _, w := range loaded.Warnings {
 		a.log.WithField("warning", w).Warn("configuration warning")
 	}
+}
+
+// reloadKeys reads the keys and certificates of the bus again. That it failed is a reason in health until it succeeds.
+func (a *app) reloadKeys(ctx context.Context) {
 	if a.bus.admin == nil || a.bus.server != nil && a.cfg.Bus.Listen == "" {
 		return
 	}
-	if err := a.reloadKeys(); err != nil {
-		a.log.WithError(err).Error("keys and certificates of the bus not reloaded")
+	err := a.tryReloadKeys(ctx)
+	if err == nil {
+		a.keysFailure.Store(nil)
+		return
 	}
+	a.log.WithError(err).Error("keys and certificates of the bus not reloaded")
+	a.keysFailure.Store(&err)
 }
 
-// reloadKeys has the server read its keys and certificates again, and makes the durables of
+// tryReloadKeys has the server read its keys and certificates again, and makes the durables of
 // modules that have a key now.
-func (a *app) reloadKeys() error {
+func (a *app) tryReloadKeys(ctx context.Context) error {
+	var failed error // a certificate that cannot be read keeps no durable from being made
 	if a.bus.server != nil {
-		if err := a.bus.server.Reload(); err != nil {
-			return err
-		}
+		failed = a.bus.server.Reload()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	if err := a.bus.provisionDurables(ctx); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	a.monitor.setDurables(a.bus.durables)
 	a.maintenance.setDurables(a.bus.durables)
-	return nil
+	return failed
 }
 
 // changes compares loaded with the configuration read last. moved is true if data_dir is

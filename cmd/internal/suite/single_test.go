@@ -160,3 +160,42 @@ func TestModuleWithoutABusToJoin(t *testing.T) {
 	require.Contains(t, i.stderr.String(), `ironpost-action-collector: bus.mode: "external" needs url`)
 	require.Equal(t, 1, strings.Count(i.stderr.String(), "\n"), i.stderr.String())
 }
+
+// A reload that is refused, for a rule or a configuration that is wrong, keeps no revoked key: keys are read first. What of them cannot be
+// read is a reason of the bus until it can.
+func TestKeysAreReadWhateverElseIsRefused(t *testing.T) {
+	t.Parallel()
+	i := install(t, allOff)
+	i.hub(bus.LogPipeline)
+	i.start()
+	busHas := func(reason string) func() bool {
+		return func() bool {
+			_, health := i.get("/healthz")
+			return strings.Contains(health, reason)
+		}
+	}
+	const notRead, failed = "the file of a key is not read and permits nothing: ", "a revoked key may still be valid: bus authority: "
+	require.False(t, busHas(notRead)())
+	bad := i.dir + "/data/keys/daemon.web-9.nk"
+	require.NoError(t, os.WriteFile(bad, []byte("UACQAK2MOAPWNFXRZATDAWDTJAUPMZIR2QYPA2YZ3RCD7PPGDNK5MUXN\n"), 0o600))
+	valid := i.read()
+	i.write(valid + "nonsense = 1\n")
+	i.signals <- syscall.SIGHUP
+	i.await("configuration not reloaded, the last good one stays in force")
+	require.Eventually(t, busHas(notRead+bad+": this daemon is the bus"), patience, patience/1000)
+
+	i.write(valid)
+	require.NoError(t, os.Remove(bad))
+	_, authority, _ := strings.Cut(valid, "tls_ca = \"")
+	authority, _, _ = strings.Cut(authority, "\"")
+	content, err := os.ReadFile(authority)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(authority, nil, 0o600))
+	i.signals <- syscall.SIGHUP
+	require.Eventually(t, busHas(failed), patience, patience/1000)
+	require.Eventually(t, func() bool { return !busHas(notRead)() }, patience, patience/1000)
+	require.NoError(t, os.WriteFile(authority, content, 0o600))
+	i.signals <- syscall.SIGHUP
+	require.Eventually(t, func() bool { return !busHas(failed)() }, patience, patience/1000)
+	require.Zero(t, i.stop())
+}

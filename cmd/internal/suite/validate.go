@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/bus/embedded"
@@ -171,6 +172,17 @@ func isLoopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
+// plainRemote reports whether URL names another machine and nothing is encrypted on the way. With a certificate, nats:// is, too.
+func (b Bus) plainRemote() bool {
+	if b.TLSCA != "" || b.TLSCert != "" {
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(b.URL, ","), func(server string) bool {
+		u, err := url.Parse(strings.TrimSpace(server))
+		return err == nil && u.Scheme == "nats" && !isLoopback(net.JoinHostPort(u.Hostname(), "4222"))
+	})
+}
+
 // plainRemote reports whether a PostgreSQL URL names another machine without having its certificate verified.
 func plainRemote(text string) bool {
 	u, err := url.Parse(text)
@@ -214,6 +226,7 @@ func (c Config) Warnings() []setting.Problem {
 	}{
 		{c.Bus.ObserverPublished && !c.Bus.Observer, "bus.observer_published", "has no effect while observer is false"},
 		{c.Bus.ObserverPublished && c.Bus.Observer && isLoopback(c.Bus.ObserverListen), "bus.observer_published", "has no effect while observer_listen is a loopback address"},
+		{c.Bus.plainRemote(), "bus.url", "is not encrypted: others on the way may read and change what is sent, write tls://host:port and set tls_ca"},
 		{storage.PostgresURL != "" && !c.Collector.Enabled, "log_pipeline.storage.postgres_url", "the action collector, which stores alerts and actions there, is not enabled here"},
 		{storage.PostgresURL != "" && c.Bus.Hub != "", "log_pipeline.storage.postgres_url", "only lines are stored in it: this daemon is an edge, whose alerts and actions the hub stores"},
 		{storage.TextIndex && !storage.LogLines, "log_pipeline.storage.text_index", "is for lines, which are not stored: log_lines is false"},
