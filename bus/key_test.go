@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	aKey       = "UACQAK2MOAPWNFXRZATDAWDTJAUPMZIR2QYPA2YZ3RCD7PPGDNK5MUXN"
+	aKey       = "UBUIYOBEKYEEJB53F5CXKXEB2YDZZ6SRPLGXMY4UQ5MRMM3U6PDBSJKJ"
 	moduleFile = "log-pipeline.web-1.nk"
 	pluginFile = "door.web-1.nk"
 )
