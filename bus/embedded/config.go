@@ -75,6 +75,6 @@ func (c Config) validate() error {
 	if !c.Observer {
 		return nil
 	}
-	_, err := c.observerAddress()
+	_, err := c.addressOfObservers()
 	return err
 }

@@ -50,7 +50,7 @@ func (s *Server) openObserverProxy() error {
 	if !s.config.Observer {
 		return nil
 	}
-	address, err := s.config.observerAddress()
+	address, err := s.config.addressOfObservers()
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 // maxConnectionsLine is what a NATS server sends to a client above its limit.
 const maxConnectionsLine = "-ERR 'maximum connections exceeded'\r\n"
 
-// observerAddress returns the address to listen on for observers.
-func (c Config) observerAddress() (string, error) {
+// addressOfObservers returns the address to listen on for observers.
+func (c Config) addressOfObservers() (string, error) {
 	if c.ObserverPublished {
 		return c.ObserverListen, nil
 	}

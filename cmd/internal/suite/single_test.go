@@ -177,7 +177,7 @@ func TestKeysAreReadWhateverElseIsRefused(t *testing.T) {
 	const notRead, failed = "the file of a key is not read and permits nothing: ", "a revoked key may still be valid: bus authority: "
 	require.False(t, busHas(notRead)())
 	bad := i.dir + "/data/keys/daemon.web-9.nk"
-	require.NoError(t, os.WriteFile(bad, []byte("UACQAK2MOAPWNFXRZATDAWDTJAUPMZIR2QYPA2YZ3RCD7PPGDNK5MUXN\n"), 0o600))
+	require.NoError(t, os.WriteFile(bad, []byte("UBUIYOBEKYEEJB53F5CXKXEB2YDZZ6SRPLGXMY4UQ5MRMM3U6PDBSJKJ\n"), 0o600))
 	valid := i.read()
 	i.write(valid + "nonsense = 1\n")
 	i.signals <- syscall.SIGHUP
