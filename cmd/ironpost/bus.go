@@ -183,7 +183,7 @@ host; a block, which would hold on every host, stays a proposal.`,
 	}
 	cmd.Flags().StringArrayVar(&publish, "publish", nil, "`stream` that it publishes to: alerts")
 	cmd.Flags().StringVar(&host, "host", "", "`host` that its alerts are about (default: this one)")
-	cmd.Flags().StringVar(&trust, "trust", "", "unproven or peer (default: unproven; with --replace, the\npresent one)")
+	cmd.Flags().StringVar(&trust, "trust", "", "unproven or peer (default: unproven; --replace: the\npresent one)")
 	f.add(cmd)
 	completeFlag(cmd, "publish", "alerts")
 	completeFlag(cmd, "trust", string(event.TrustUnproven), string(event.TrustPeer))
