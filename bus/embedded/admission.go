@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
@@ -19,19 +18,11 @@ var errNotAdmitted = errors.New("authorization violation")
 // rights are what a listener lets the client of a key send, beside what the server permits.
 type rights struct {
 	inbox string   // prefix of reply subjects, with the final dot
-	reads []string // the subjects on which the server permits to read: a request for records of others is refused
+	reads []string // what the server permits to publish: a request for records that are not among it is refused
 }
 
 // rightsOf returns the rights of a key that may publish these subjects. inbox has the final dot.
-func rightsOf(inbox string, publish []string) rights {
-	r := rights{inbox: inbox}
-	for _, subject := range publish {
-		if strings.HasPrefix(subject, readPrefix) {
-			r.reads = append(r.reads, subject)
-		}
-	}
-	return r
-}
+func rightsOf(inbox string, publish []string) rights { return rights{inbox: inbox, reads: publish} }
 
 // admission says who may use a listener: it returns the rights of the key with which a client connects, or an error. nonce is what the
 // client has signed.

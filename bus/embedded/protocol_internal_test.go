@@ -328,6 +328,7 @@ func TestMayRead(t *testing.T) {
 	of := func(p bus.Permission) rights { return rightsOf(p.Inbox+".", p.Publish) }
 	r := of(bus.Plugin{Name: "door", Host: "web-1", Publish: []bus.StreamName{bus.Alerts}}.Permission())
 	edge, operator := of(bus.Permissions(bus.Edge, "web-1")), of(bus.Permissions(bus.Operator, "web-1"))
+	daemon, all := of(bus.Permissions(bus.Daemon, "web-1")), rights{reads: []string{everything}} // of an external bus
 	const api, own = readPrefix + "IRONPOST_ALERTS", "ironpost.alerts.door.web-1"
 	for payload, want := range map[string]struct{ plugin, edge, operator bool }{
 		`{"seq":1}`:                      {false, false, true},
@@ -351,6 +352,10 @@ func TestMayRead(t *testing.T) {
 		}{"plug-in": {r, want.plugin}, "edge": {edge, want.edge}, "operator": {operator, want.operator}} {
 			_, err := try.checkRead(api, []byte(payload))
 			require.Equal(t, try.want, err == nil, "%s %s: %v", name, payload, err)
+		}
+		for _, every := range []rights{daemon, all} {
+			_, err := every.checkRead(api, []byte(payload))
+			require.NoError(t, err, payload)
 		}
 	}
 	_, err := r.checkRead(readPrefix+"IRONPOST_ACTIONS", []byte(`{"last_by_subj":"ironpost.actions.door.web-1"}`))

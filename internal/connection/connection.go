@@ -39,7 +39,7 @@ type Query struct {
 type socket struct {
 	local, remote netip.AddrPort
 	listening     bool
-	inode         uint32
+	inode, uid    uint32
 }
 
 // Watcher answers queries. Its methods may be called concurrently.

@@ -32,11 +32,18 @@ type owned struct {
 	inodes map[uint32]bool
 }
 
+// firstUnprivileged is the first port that any user may listen on.
+const firstUnprivileged = 1024
+
 // servers returns the listening sockets of a service. Where no program of the service is found
 // listening, those on its ports: they may be opened by another program on its behalf, such as systemd.
+// Any user may listen under the name of a program on a port above, and connect from the same port to an address that is to be
+// blocked: such a socket counts only if root opened it, who alone can share its port.
 func (o *owners) servers(sockets []socket, service string) []socket {
 	of := func(keep func(socket) bool) []socket {
-		return slices.DeleteFunc(slices.Clone(sockets), func(s socket) bool { return !s.listening || !keep(s) })
+		return slices.DeleteFunc(slices.Clone(sockets), func(s socket) bool {
+			return !s.listening || s.uid != 0 && s.local.Port() >= firstUnprivileged || !keep(s)
+		})
 	}
 	known, found := services[service]
 	if !found {

@@ -107,7 +107,7 @@ func dump() ([]socket, error) {
 			}
 			out = append(out, socket{
 				local: addrPort(s.ID.Source, s.ID.SourcePort), remote: addrPort(s.ID.Destination, s.ID.DestinationPort),
-				listening: s.State == stateListen, inode: s.INode,
+				listening: s.State == stateListen, inode: s.INode, uid: s.UID,
 			})
 		}
 	}

@@ -23,7 +23,13 @@ func (o origins) name(d *detect.Detection) error {
 	}
 	attack := d.Packet("").TraceID
 	source, asked := o[attack]
-	if !asked && d.Phase != detect.PhaseOver && d.Flow.Source.Addr() == seen && len(o) < maxOrigins {
+	if !asked && d.Phase != detect.PhaseOver && d.Flow.Source.Addr() == seen {
+		for old := range o { // the end of an attack may have been lost
+			if len(o) < maxOrigins {
+				break
+			}
+			delete(o, old)
+		}
 		if source, err = conntrack.Source(d.Flow.Proto, d.Flow.Source, d.Flow.Target); err != nil {
 			source = seen
 		}

@@ -166,7 +166,10 @@ func (w *watcher) queueDetections(found []detect.Detection) {
 			w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.muted++ })
 			continue
 		}
-		if err == nil && d.Direction == detect.Outbound && attach.IsOutside(actor, w.on) {
+		if err != nil { // of many or forged sources: one of them
+			actor = d.Flow.Source.Addr()
+		}
+		if d.Direction == detect.Outbound && actor.IsValid() && attach.IsOutside(actor, w.on) {
 			d.Direction = ""
 		}
 		w.s.box.Detection(d.Packet(w.s.deps.Host))

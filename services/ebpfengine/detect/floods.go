@@ -169,11 +169,7 @@ func (f *floods) legitimateTraffic(t *traffic.Target, w traffic.Window, sources 
 		e.refusals, e.pings = float64(own.Refused), float64(own.ByClass[traffic.ICMPEcho])
 		e.calls = float64(own.ByClass[traffic.TCPSYN])
 	}
-	for i := range w.Outgoing {
-		if o := &w.Outgoing[i]; o.Sender.Addr() == t.Addr {
-			e.calls += float64(o.SYN)
-		}
-	}
+	e.calls += float64(sources.calls[t.Addr])
 	for _, src := range sources.sendingTo(t.Addr) {
 		if !f.isQueryFlood(src, t, w) {
 			e.replies += float64(min(src.Replies, src.ByClass[traffic.UDP]))

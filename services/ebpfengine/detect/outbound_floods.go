@@ -41,9 +41,13 @@ func (p *peers) sample(s traffic.Sample) {
 	if s.Outbound {
 		peer = s.Target
 	}
-	if len(p.until) < maxPeers {
-		p.until[peer] = s.Time.Add(peerMemory)
+	if _, known := p.until[peer]; !known && len(p.until) >= maxPeers {
+		for some := range p.until {
+			delete(p.until, some)
+			break
+		}
 	}
+	p.until[peer] = s.Time.Add(peerMemory)
 }
 
 // packetsTo returns how many UDP packets of a target went to its ends of answered conversations, which count for longer.

@@ -14,11 +14,15 @@ const maxHostUnknown = 64
 type sourceIndex struct {
 	byAddr      map[netip.Addr]*traffic.Source
 	byHost      map[netip.Addr][]*traffic.Source // by sampled target
+	calls       map[netip.Addr]uint64            // outgoing SYN by sender
 	hostUnknown []*traffic.Source                // records show targets of probes only: a source without probes may have sent to any
 }
 
 func indexSources(w traffic.Window) sourceIndex {
-	index := sourceIndex{byAddr: make(map[netip.Addr]*traffic.Source, len(w.Sources)), byHost: map[netip.Addr][]*traffic.Source{}}
+	index := sourceIndex{byAddr: make(map[netip.Addr]*traffic.Source, len(w.Sources)), byHost: map[netip.Addr][]*traffic.Source{}, calls: map[netip.Addr]uint64{}}
+	for i := range w.Outgoing {
+		index.calls[w.Outgoing[i].Sender.Addr()] += w.Outgoing[i].SYN
+	}
 	for i := range w.Sources {
 		src := &w.Sources[i]
 		index.byAddr[src.Addr] = src
