@@ -42,7 +42,6 @@ func (p *pipeline) applyReload() {
 	}
 	p.cfg, p.commits.dirty = next.cfg, true
 	p.windows.SetSpan(p.cfg.DedupWindow())
-	p.useRules(next.rules)
 	p.rows.reload(p.cfg)
 	in := p.sources
 	in.docker.SetMaxLine(p.cfg.MaxLineBytes)
@@ -56,6 +55,7 @@ func (p *pipeline) applyReload() {
 	} else {
 		p.s.reasons.Clear(topicReload)
 	}
+	p.useRules(next.rules)
 	p.s.reasons.Set(topicStorage, storageReason(p.cfg.Storage))
 	p.s.log.WithField("rules", next.rules.count()).Info("configuration reloaded")
 }
