@@ -112,10 +112,11 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// in runs a command of the root.
+// in runs a command of the root, with a /proc of its own: systemd-tmpfiles makes nothing without one.
 func (r *root) in(args ...string) (string, error) {
 	r.t.Helper()
-	cmd := exec.CommandContext(context.WithoutCancel(r.t.Context()), "chroot", append([]string{r.dir}, args...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(r.t.Context()), "unshare",
+		append([]string{"--mount", "sh", "-c", `mount -t proc proc "$1/proc" && exec chroot "$@"`, "sh", r.dir}, args...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
