@@ -17,12 +17,12 @@ var errNotAdmitted = errors.New("authorization violation")
 
 // rights are what a listener lets the client of a key send, beside what the server permits.
 type rights struct {
-	inbox string   // prefix of reply subjects, with the final dot
-	reads []string // what the server permits to publish: a request for records that are not among it is refused
+	inbox   string   // prefix of reply subjects, with the final dot
+	publish []string // what the server permits to publish: a request for records that are not among it is refused
 }
 
 // rightsOf returns the rights of a key that may publish these subjects. inbox has the final dot.
-func rightsOf(inbox string, publish []string) rights { return rights{inbox: inbox, reads: publish} }
+func rightsOf(inbox string, publish []string) rights { return rights{inbox: inbox, publish: publish} }
 
 // admission says who may use a listener: it returns the rights of the key with which a client connects, or an error. nonce is what the
 // client has signed.

@@ -16,7 +16,7 @@ import (
 
 const testInbox = "_INBOX_edge_web-1."
 
-var testRights = rights{inbox: testInbox, reads: []string{readPrefix + everything}}
+var testRights = rights{inbox: testInbox, publish: []string{readPrefix + everything}}
 
 // accepted are lines of clients. Those of nats.go have an empty argument where there is none.
 var accepted = []string{
@@ -328,7 +328,7 @@ func TestMayRead(t *testing.T) {
 	of := func(p bus.Permission) rights { return rightsOf(p.Inbox+".", p.Publish) }
 	r := of(bus.Plugin{Name: "door", Host: "web-1", Publish: []bus.StreamName{bus.Alerts}}.Permission())
 	edge, operator := of(bus.Permissions(bus.Edge, "web-1")), of(bus.Permissions(bus.Operator, "web-1"))
-	daemon, all := of(bus.Permissions(bus.Daemon, "web-1")), rights{reads: []string{everything}} // of an external bus
+	daemon, all := of(bus.Permissions(bus.Daemon, "web-1")), rights{publish: []string{everything}} // of an external bus
 	const api, own = readPrefix + "IRONPOST_ALERTS", "ironpost.alerts.door.web-1"
 	for payload, want := range map[string]struct{ plugin, edge, operator bool }{
 		`{"seq":1}`:                      {false, false, true},

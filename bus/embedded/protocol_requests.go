@@ -93,7 +93,7 @@ func (r rights) checkRead(api string, payload []byte) (page bool, err error) {
 // mayRead reports whether every subject that asked, which may have wildcards, stands for is among those of r.
 func (r rights) mayRead(asked string) bool {
 	tokens := strings.Split(asked, ".")
-	return slices.ContainsFunc(r.reads, func(allowed string) bool {
+	return slices.ContainsFunc(r.publish, func(allowed string) bool {
 		for i, token := range strings.Split(allowed, ".") {
 			switch {
 			case i == len(tokens):

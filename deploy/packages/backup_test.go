@@ -4,22 +4,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-// documented returns the commands of docs/operations.md under a title.
-func documented(t *testing.T, title string) string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/operations.md")
-	require.NoError(t, err)
-	found := regexp.MustCompile("(?s)<!-- " + title + " -->\n```sh\n(.*?)```").FindSubmatch(text)
-	require.NotNil(t, found, title)
-	return string(found[1])
-}
+	"github.com/ironpost/ironpost/internal/testenv"
+)
 
 // The archive that the documented commands make holds every private key, so nobody else may read it. TestAcceptBoot
 // restores one.
@@ -30,7 +21,7 @@ func TestDocumentedBackupIsPrivate(t *testing.T) {
 	}
 	key := filepath.Join(root, "var/lib/ironpost/pki/ca.key")
 	require.NoError(t, os.WriteFile(key, []byte("secret"), 0o600))
-	commands := strings.NewReplacer(" / ", " "+root+" ", "/root/", root+"/root/").Replace(documented(t, "back-up of the state"))
+	commands := strings.NewReplacer(" / ", " "+root+" ", "/root/", root+"/root/").Replace(testenv.Documented(t, "back-up of the state"))
 	out, err := exec.CommandContext(t.Context(), "bash", "-euc", "systemctl() { :; }; umask 022; "+commands).CombinedOutput()
 	require.NoError(t, err, string(out))
 	archive := filepath.Join(root, "root/ironpost.tar.gz")

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,16 +13,6 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// documented returns the commands of docs/operations.md under a title.
-func documented(t *testing.T, title string) string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/operations.md")
-	require.NoError(t, err)
-	found := regexp.MustCompile("(?s)<!-- " + title + " -->\n```sh\n(.*?)```").FindSubmatch(text)
-	require.NotNil(t, found, title)
-	return string(found[1])
-}
-
 // The documented back-up restores every row on a new server: the daemon goes on there, and text is found by its index.
 func TestDocumentedBackupIsRestored(t *testing.T) {
 	t.Parallel()
@@ -32,7 +21,7 @@ func TestDocumentedBackupIsRestored(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "roles.sql"), roles, 0o600))
 	do := func(p *testenv.Postgres, title string) {
-		cmd := exec.CommandContext(t.Context(), "bash", "-euc", "umask 022; "+documented(t, title))
+		cmd := exec.CommandContext(t.Context(), "bash", "-euc", "umask 022; "+testenv.Documented(t, title))
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), p.Environment()...)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
