@@ -27,7 +27,7 @@ type rows struct {
 
 	storage  atomic.Pointer[storage.Config] // in force
 	reloaded chan struct{}                  // a new configuration is in storage
-	full     bool                           // the last line did not fit
+	full     bool                           // a line did not fit, and the queue has hardly room since
 	synced   uint64                         // position that the last sync returned
 }
 
@@ -75,7 +75,8 @@ func (r *rows) add(in input, source string, received time.Time) {
 	if err != nil {
 		r.s.rows.dropped.Add(1)
 	}
-	if full := err != nil; full != r.full {
+	full := err != nil || r.full && r.queue.AlmostFull() // short lines that still fit do not make it healthy
+	if full != r.full {
 		r.full = full
 		reason := ""
 		if full {

@@ -264,6 +264,9 @@ func (q *Queue) signal() {
 // Ready returns a channel that gets a value when there may be something to take.
 func (q *Queue) Ready() <-chan struct{} { return q.ready }
 
+// AlmostFull reports whether less than an eighth of the queue is free.
+func (q *Queue) AlmostFull() bool { return int64(q.Waiting()) > q.maxBytes-q.maxBytes/8 }
+
 // Waiting returns how many bytes are appended and not taken.
 func (q *Queue) Waiting() uint64 {
 	q.mu.Lock()
