@@ -86,27 +86,66 @@ func (w *Watcher) Err() error {
 
 // Inbound reports whether there is, or was, such a connection. The error says why that is not known.
 func (w *Watcher) Inbound(q Query) (bool, error) {
-	sockets, listeners, err := w.current(time.Now(), q.Service)
-	if err != nil {
-		return false, err
+	seen, err := w.Seen([]Query{q})
+	if seen[0] {
+		return true, nil
 	}
-	remote := q.Remote.Unmap().WithZone("")
-	for _, s := range sockets {
-		if !s.listening && s.remote.Addr() == remote && accepts(listeners, s.local) {
-			return true, nil
+	return false, err
+}
+
+// Seen reports for each query whether there is, or was, such a connection, by one look at the sockets. The error says
+// why that may not be known of the others.
+func (w *Watcher) Seen(queries []Query) (seen []bool, err error) {
+	seen = make([]bool, len(queries))
+	asked := time.Now()
+	w.dumping.Lock()
+	defer w.dumping.Unlock()
+	if err := w.refresh(asked); err != nil {
+		return seen, err
+	}
+	ends := w.ends(queries)
+	for i, q := range queries {
+		of := ends[clean(q.Remote)]
+		if len(of) == 0 {
+			continue // whose sockets are whose need not be looked up
+		}
+		listeners := w.owners.servers(w.sockets, q.Service)
+		seen[i] = slices.ContainsFunc(of, func(e localEnd) bool { return !e.at.Before(q.Since) && accepts(listeners, e.local) })
+	}
+	return seen, w.Err()
+}
+
+// localEnd is this host's end of a connection that is open at a time, or ended then.
+type localEnd struct {
+	local netip.AddrPort
+	at    time.Time
+}
+
+// ends returns the connections with the remote addresses of queries. w.dumping is held.
+func (w *Watcher) ends(queries []Query) map[netip.Addr][]localEnd {
+	found := make(map[netip.Addr][]localEnd, len(queries))
+	for _, q := range queries {
+		found[clean(q.Remote)] = nil
+	}
+	for _, s := range w.sockets {
+		if of, asked := found[s.remote.Addr()]; asked && !s.listening {
+			found[s.remote.Addr()] = append(of, localEnd{s.local, w.dumped})
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, g := range w.ended {
-		for local, at := range g.ended[remote] {
-			if !at.Before(q.Since) && accepts(listeners, local) {
-				return true, nil
+	for remote, of := range found {
+		for _, g := range w.ended {
+			for local, at := range g.ended[remote] {
+				of = append(of, localEnd{local, at})
 			}
 		}
+		found[remote] = of
 	}
-	return false, w.err
+	return found
 }
+
+func clean(remote netip.Addr) netip.Addr { return remote.Unmap().WithZone("") }
 
 // accepts reports whether one of listeners takes the connections to local.
 func accepts(listeners []socket, local netip.AddrPort) bool {
@@ -116,21 +155,19 @@ func accepts(listeners []socket, local netip.AddrPort) bool {
 	})
 }
 
-// current returns the sockets as they are after asked, and those that listen for a service. Callers at the same time
-// share a dump.
-func (w *Watcher) current(asked time.Time, service string) (sockets, listeners []socket, err error) {
-	w.dumping.Lock()
-	defer w.dumping.Unlock()
-	if !w.dumped.After(asked) {
-		began := time.Now()
-		sockets, err := dump()
-		if err != nil {
-			return nil, nil, err
-		}
-		w.dumped, w.sockets = began, sockets
-		w.noteListening(sockets)
+// refresh lists the sockets unless that was done after asked: callers at the same time share a list. w.dumping is held.
+func (w *Watcher) refresh(asked time.Time) error {
+	if w.dumped.After(asked) {
+		return nil
 	}
-	return w.sockets, w.owners.servers(w.sockets, service), nil
+	began := time.Now()
+	sockets, err := dump()
+	if err != nil {
+		return err
+	}
+	w.dumped, w.sockets = began, sockets
+	w.noteListening(sockets)
+	return nil
 }
 
 func (w *Watcher) noteListening(sockets []socket) {

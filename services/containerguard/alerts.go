@@ -25,21 +25,19 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 		s.counters.rejected.Add(1)
 		return bus.Reject(err)
 	}
-	if a.Update { // the first alert of its window was answered
+	answer := s.answerFirst
+	if a.Update {
 		s.counters.updates.Add(1)
-		return nil
+		if s.run.Load().proposals.of(a, time.Now()) == nil {
+			return nil // the first alert of its window was answered
+		}
+		answer = s.answerUpdate
+	} else {
+		s.counters.alerts.Add(1)
 	}
 	began := time.Now()
 	defer func() { s.answerDuration.Observe(time.Since(began).Seconds()) }()
-	s.counters.alerts.Add(1)
-	err = task.Call(ctx, "response to an alert", func(ctx context.Context) error {
-		waiting, err := s.respond(ctx, a, false)
-		if err != nil || len(waiting) == 0 {
-			return err
-		}
-		s.counters.waited.Add(1)
-		return s.addPending(ctx, a, d.Data, waiting)
-	})
+	err = task.Call(ctx, "response to an alert", func(ctx context.Context) error { return answer(ctx, a, d.Data) })
 	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
 		now := time.Now()
 		s.lastPanic.Store(&now)
@@ -48,6 +46,16 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 		}
 	}
 	return err
+}
+
+// answerFirst answers an alert that is no update. data is its JSON.
+func (s *Service) answerFirst(ctx context.Context, a *event.Alert, data []byte) error {
+	waiting, err := s.respond(ctx, a, false)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	s.counters.waited.Add(1)
+	return s.addPending(ctx, a, data, waiting)
 }
 
 // decodeAlert returns the alert of a delivery. It refuses one that names another module
@@ -80,6 +88,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		}
 		r.execute(ctx, d)
 	}
+	run.proposals.put(e.proposal(a, decisions), e.now)
 	if !r.answered && len(waiting) == 0 {
 		s.counters.unmatched.Add(1)
 		return nil, nil

@@ -31,6 +31,7 @@ type step struct {
 	outcome   stepOutcome
 	maxTTL    time.Duration // of a block; 0: as the policy says
 	proposed  bool          // a dry run because of the trust of the alert
+	provable  bool          // proposed, until the kernel sees the address connect to the service
 	reason    string
 }
 

@@ -26,11 +26,12 @@ type runState struct {
 	corroboration *safety.Corroboration
 	reporter      *reporter
 	pending       *pendingAlerts
+	proposals     *proposals
 }
 
 // open opens what Run needs. After an error nothing is left open.
 func (s *Service) open(ctx context.Context) (run *runState, err error) {
-	run = &runState{}
+	run = &runState{proposals: newProposals()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, run.close())

@@ -166,6 +166,7 @@ func (s *Service) startConsumers(g *task.Group, run *runState) {
 		}, s.handle)
 	})
 	g.Go("pending alerts", s.retryPendingLoop)
+	g.Go("proposals", s.confirmProposals)
 	g.Go("policies", s.watchPolicies)
 	g.Go("maintenance", func(ctx context.Context) error { return s.maintain(ctx, run) })
 	s.health.Started()

@@ -105,6 +105,7 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 		return
 	}
 	seen, why := e.connected(s.address, a)
+	s.provable = !seen && a.Service != ""
 	switch {
 	case !seen && a.Trust == event.TrustUnproven:
 		s.propose(unproven(a) + ", and " + why)
@@ -125,11 +126,7 @@ func (e *evaluator) connected(addr netip.Addr, a *event.Alert) (seen bool, why s
 		return false, "it does not say which service " + addr.String() + " attacked"
 	}
 	name := event.Printable(a.Service, maxReason)
-	since := e.now.Add(-connectionSlack)
-	if first := a.FirstSeen.Add(-connectionSlack); first.Before(since) {
-		since = first
-	}
-	seen, err := e.connections.Inbound(connection.Query{Remote: addr, Service: a.Service, Since: since})
+	seen, err := e.connections.Inbound(e.query(addr, a))
 	switch {
 	case seen:
 		return true, ""
@@ -137,4 +134,13 @@ func (e *evaluator) connected(addr netip.Addr, a *event.Alert) (seen bool, why s
 		return false, "it is not known whether " + addr.String() + " connected to " + name + ": " + err.Error()
 	}
 	return false, "the kernel saw no connection from " + addr.String() + " to " + name
+}
+
+// query asks for the connection of addr that proves a.
+func (e *evaluator) query(addr netip.Addr, a *event.Alert) connection.Query {
+	since := e.now.Add(-connectionSlack)
+	if first := a.FirstSeen.Add(-connectionSlack); first.Before(since) {
+		since = first
+	}
+	return connection.Query{Remote: addr, Service: a.Service, Since: since}
 }

@@ -71,6 +71,52 @@ func TestConnectionProvesAnAddress(t *testing.T) {
 	require.InDelta(t, time.Hour, block(r.alert(func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustHost })), float64(time.Minute))
 }
 
+// Whoever guesses passwords can have lines about the own address written before, so that the correlation has fired when
+// the guessing begins: the connection, however short, is then the missing proof.
+func TestForgedLinesThatComeFirstHideNoAttacker(t *testing.T) {
+	attackSSH := connectFrom(t, attacker, "203.0.113.1:22")
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source"]`, `block_ttl = "1h"`)
+	s := r.start()
+	forged, other := r.alert(unprovenSSH), r.alert(func(a *event.Alert) { unprovenSSH(a); a.Source.IP = "203.0.113.78" })
+	r.publish(forged, other)
+	r.await(forged, "block-source skipped dry")
+	r.await(other, "block-source skipped dry")
+	require.Empty(t, r.blocked())
+	attackSSH()()
+	done := r.await(forged, "block-source done")
+	require.InDelta(t, 10*time.Minute, done.ExpiresAt.Sub(done.Time), float64(time.Minute))
+	require.Equal(t, []string{attacker + "/32"}, r.blocked())
+	s.eventually(func() bool { return s.count("proposals_confirmed") == 1 })
+}
+
+// An update is answered only if its first alert was proposed, and then once.
+func TestUpdateWithBetterEvidenceIsAnswered(t *testing.T) {
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source"]`)
+	s := r.start()
+	first := r.alert(unprovenSSH)
+	r.publish(first)
+	r.await(first, "block-source skipped dry")
+	update := func(change func(*event.Alert)) *event.Alert {
+		a := r.alert(func(a *event.Alert) {
+			from(attacker)(a)
+			a.Update, a.Count, a.DedupKey = true, 5, first.DedupKey
+			change(a)
+		})
+		r.publish(a)
+		return a
+	}
+	update(unprovenSSH)
+	proven := update(func(*event.Alert) {})
+	r.await(proven, "block-source done")
+	again := update(func(*event.Alert) {})
+	s.eventually(func() bool { return s.count("alert_updates") == 3 })
+	for _, a := range r.actions() {
+		require.NotEqual(t, again.ID, a.AlertID)
+	}
+}
+
 // connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
 // and returns one that ends the connection.
 func connectFrom(t *testing.T, client, server string) func() (end func()) {

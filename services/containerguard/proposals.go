@@ -1,0 +1,255 @@
+package containerguard
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/connection"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+const (
+	maxProposals         = 1024             // alerts; beyond it the weakest gives way
+	maxSourceProposals   = maxProposals / 4 // of one evidence source
+	maxProposalTime      = 5 * time.Minute  // how long one waits for better evidence
+	confirmationInterval = 250 * time.Millisecond
+)
+
+// proposal is an alert of which steps were only proposed, because its evidence was too weak.
+type proposal struct {
+	alert  *event.Alert // without what no policy matches
+	source string       // evidenceSource of the alert
+	steps  map[string]bool
+	until  time.Time
+	query  *connection.Query // a connection that proves the address to be blocked; nil: none can
+}
+
+// proposals are what is done when better evidence comes: a connection of the address, or a revision of the alert.
+// They are in memory only. The methods may be called concurrently.
+type proposals struct {
+	mu      sync.Mutex
+	byAlert map[string]*proposal // by alertKey
+	dropped uint64               // those that gave way
+}
+
+func newProposals() *proposals { return &proposals{byAlert: map[string]*proposal{}} }
+
+// alertKey is the same for an alert, its updates, and later alerts of the same matter.
+func alertKey(a *event.Alert) string { return a.Module + "|" + a.DedupKey }
+
+// put keeps p, in place of an earlier one of the same alert. A proposal without steps only ends that. Beyond the limits
+// the one gives way that has the weakest evidence, and of these the one that ends first.
+func (ps *proposals) put(p *proposal, now time.Time) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	key := alertKey(p.alert)
+	delete(ps.byAlert, key)
+	if len(p.steps) == 0 || !p.until.After(now) {
+		return
+	}
+	ps.byAlert[key] = p
+	sameSource := func(other *proposal) bool { return other.source == p.source }
+	all := func(*proposal) bool { return true }
+	for _, bound := range []struct {
+		of  func(*proposal) bool
+		max int
+	}{{sameSource, maxSourceProposals}, {all, maxProposals}} {
+		ps.keep(bound.of, bound.max, now)
+	}
+}
+
+// keep drops proposals until at most limit of those that of selects are left. mu is held.
+func (ps *proposals) keep(of func(*proposal) bool, limit int, now time.Time) {
+	n := 0
+	weakest := ""
+	for key, p := range ps.byAlert {
+		if !p.until.After(now) {
+			delete(ps.byAlert, key)
+			continue
+		}
+		if !of(p) {
+			continue
+		}
+		n++
+		if w := ps.byAlert[weakest]; w == nil || p.weakerThan(w) {
+			weakest = key
+		}
+	}
+	if n > limit {
+		delete(ps.byAlert, weakest)
+		ps.dropped++
+	}
+}
+
+func (p *proposal) weakerThan(other *proposal) bool {
+	if a, b := p.alert.Trust.Rank(), other.alert.Trust.Rank(); a != b {
+		return a < b
+	}
+	return p.until.Before(other.until)
+}
+
+// of returns the proposal of a, nil if there is none.
+func (ps *proposals) of(a *event.Alert, now time.Time) *proposal {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.byAlert[alertKey(a)]
+	if p == nil || !p.until.After(now) {
+		return nil
+	}
+	return p
+}
+
+// remove forgets p, unless another took its place.
+func (ps *proposals) remove(p *proposal) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if key := alertKey(p.alert); ps.byAlert[key] == p {
+		delete(ps.byAlert, key)
+	}
+}
+
+// queries returns the proposals that wait for a connection, the strongest first, and what to ask for each.
+func (ps *proposals) queries(now time.Time) (waiting []*proposal, queries []connection.Query) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range ps.byAlert {
+		if p.query != nil && p.until.After(now) {
+			waiting = append(waiting, p)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *proposal) int { return b.alert.Trust.Rank() - a.alert.Trust.Rank() })
+	for _, p := range waiting {
+		queries = append(queries, *p.query)
+	}
+	return waiting, queries
+}
+
+func (ps *proposals) counts() (n int, dropped uint64) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return len(ps.byAlert), ps.dropped
+}
+
+// proposal returns what the trust of a did not bear.
+func (e *evaluator) proposal(a *event.Alert, decisions []decision) *proposal {
+	kept := *a
+	kept.Evidence, kept.Matched = nil, nil
+	p := &proposal{alert: &kept, source: evidenceSource(a), steps: map[string]bool{}, until: e.now.Add(maxProposalTime)}
+	if stale := safety.Deadline(a, e.maxAge); stale.Before(p.until) {
+		p.until = stale
+	}
+	for _, d := range decisions {
+		for _, s := range d.steps {
+			if !s.proposed {
+				continue
+			}
+			p.steps[cooldownKey(d, s)] = true
+			if s.kind == policy.BlockSource && s.provable {
+				q := e.query(s.address, a)
+				p.query = &q
+			}
+		}
+	}
+	return p
+}
+
+// evidenceSource names where the evidence of a came from, without what the writer of a line may choose: the sender of
+// a datagram can be forged, and a port changes.
+func evidenceSource(a *event.Alert) string {
+	o := a.Origin
+	if o == nil {
+		return a.Module
+	}
+	peer := ""
+	if o.Transport != event.TransportSyslogUDP {
+		if host, _, err := net.SplitHostPort(o.Peer); err == nil {
+			peer = host
+		}
+	}
+	return strings.Join([]string{a.Module, o.Transport, peer, o.Unit, o.Source, o.Container}, "|")
+}
+
+// confirmProposals blocks the addresses of proposals once the kernel sees them connect, until ctx ends.
+func (s *Service) confirmProposals(ctx context.Context) error {
+	tick := time.NewTicker(confirmationInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			s.confirm(ctx, now)
+		}
+	}
+}
+
+// confirm answers the proposals whose connection was seen.
+func (s *Service) confirm(ctx context.Context, now time.Time) {
+	waiting, queries := s.run.Load().proposals.queries(now)
+	if len(waiting) == 0 {
+		return
+	}
+	seen, _ := s.connections.Seen(queries) // what is not known is asked again; health has the error
+	for i, p := range waiting {
+		if !seen[i] {
+			continue
+		}
+		err := task.Call(ctx, "answer to a connection", func(ctx context.Context) error { return s.answerProposal(ctx, p.alert, p) })
+		if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
+			s.run.Load().proposals.remove(p)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.WithError(err).Warn("an address that connected is not blocked yet")
+		}
+	}
+}
+
+// answerUpdate answers an update of an alert of which steps were only proposed. What has still no proof waits on, with
+// the times of the update.
+func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) error {
+	p := s.run.Load().proposals.of(a, time.Now())
+	if p == nil {
+		return nil // the first alert of its window was answered
+	}
+	if err := s.limitTrust(ctx, a); err != nil {
+		return err
+	}
+	return s.answerProposal(ctx, a, p)
+}
+
+// answerProposal carries out the steps of p that the evidence of a bears by now. After an error they are tried again.
+func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposal) error {
+	run := s.run.Load()
+	e := s.newEvaluator(run, time.Now())
+	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
+	decisions := e.evaluate(ctx, a)
+	for _, d := range decisions {
+		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(st step) bool {
+			return st.proposed || st.outcome != outcomeAct || !p.steps[cooldownKey(d, st)]
+		})
+		if !d.waits {
+			r.execute(ctx, d)
+		}
+	}
+	if r.answered {
+		s.counters.confirmed.Add(1)
+		s.saveState(run)
+		if err := run.reporter.flush(ctx); err != nil {
+			return err
+		}
+		if err := r.err(); err != nil {
+			return err
+		}
+	}
+	run.proposals.remove(p)
+	run.proposals.put(e.proposal(a, decisions), e.now)
+	return nil
+}
