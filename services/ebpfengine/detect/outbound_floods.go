@@ -18,9 +18,10 @@ const (
 	scanRounds = 2
 	// conversing is the least share of UDP that comes back in a conversation. A receiver of bulk data acknowledges many packets at once.
 	conversing = 0.01
-	// maxPeers bounds the answered conversations in memory, and peerMemory is for how long one without traffic counts.
+	// maxPeers bounds the answered conversations in memory, and peerMemory is for how long one counts after an answer: longer than the two
+	// minutes after which a try of it is sampled again.
 	maxPeers   = 8192
-	peerMemory = 10 * time.Minute
+	peerMemory = 3 * time.Minute
 )
 
 // peers are the ends of UDP conversations with this machine that were answered, whichever side began: what is sent to them is no
@@ -50,13 +51,16 @@ func (p *peers) sample(s traffic.Sample) {
 	p.until[peer] = s.Time.Add(peerMemory)
 }
 
-// packetsTo returns how many UDP packets of a target went to its ends of answered conversations, which count for longer.
-func (p *peers) packetsTo(o *traffic.Outgoing, now time.Time) float64 {
+// packetsTo returns how many UDP packets of a target went to its ends of answered conversations. These count for longer if the target
+// has sent UDP in the window, however much is sent to it.
+func (p *peers) packetsTo(o *traffic.Outgoing, answers bool, now time.Time) float64 {
 	var sum uint64
 	for _, port := range o.TopPorts {
 		peer := netip.AddrPortFrom(o.Addr, port.Port)
 		if until, found := p.until[peer]; found && now.Before(until) {
-			p.until[peer] = now.Add(peerMemory)
+			if answers {
+				p.until[peer] = now.Add(peerMemory)
+			}
 			sum += port.Packets
 		}
 	}
@@ -105,7 +109,7 @@ func targetOf(o *traffic.Outgoing, peer *traffic.Source) traffic.Target {
 
 // answered counts the packets to a target that it answers.
 func (f *floods) answered(o *traffic.Outgoing, peer *traffic.Source, now time.Time) legitimate {
-	known := legitimate{replies: f.peers.packetsTo(o, now), pings: float64(peer.ByClass[traffic.ICMPOther])}
+	known := legitimate{replies: f.peers.packetsTo(o, peer.ByClass[traffic.UDP] > 0, now), pings: float64(peer.ByClass[traffic.ICMPOther])}
 	if float64(peer.ByClass[traffic.UDP]) >= conversing*float64(o.UDP) {
 		known.replies = float64(o.UDP)
 	}
