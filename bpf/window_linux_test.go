@@ -508,7 +508,8 @@ func TestSYNFloodHidesNoScan(t *testing.T) {
 	require.Zero(t, source(t, w, "198.51.100.53").Probes, "all of it was requested")
 }
 
-// What may be a flood by this machine is counted by target: no answers, no connections that were completed.
+// What may be a flood by this machine is counted by target: no answers, no connections that were completed. An ACK without a SYN-ACK, and one of another
+// number, completes none.
 func TestEgressProgramCountsFloods(t *testing.T) {
 	t.Parallel()
 	e, send := seesEgress(t)
@@ -516,12 +517,21 @@ func TestEgressProgramCountsFloods(t *testing.T) {
 	for i := range 100 {
 		at := start.Add(time.Duration(i) * time.Millisecond)
 		send(at, packet{src: local, dst: remote, sport: 40_000 + i, dport: 80, flags: 2}.frame())
-		if i%4 == 0 { // sequence numbers are 0
-			ack := packet{src: local, dst: remote, sport: 40_000 + i, dport: 80, flags: 0x10}.frame()
-			ack[41] = 1
-			send(at, ack)
-			send(at, ack)
+		if i%2 == 0 { // every second SYN is answered, and the ACK of every second of these is right
+			answer := packet{src: remote, dst: local, sport: 80, dport: 40_000 + i, flags: 0x12}.frame()
+			binary.BigEndian.PutUint32(answer[38:], 7000)
+			binary.BigEndian.PutUint32(answer[42:], 1)
+			verdict, err := e.Run(answer, at)
+			require.NoError(t, err)
+			require.Equal(t, bpf.Pass, verdict)
 		}
+		ack := packet{src: local, dst: remote, sport: 40_000 + i, dport: 80, flags: 0x10}.frame()
+		ack[41] = 1
+		if i%4 == 0 {
+			binary.BigEndian.PutUint32(ack[42:], 7001)
+		}
+		send(at, ack)
+		send(at, ack)
 		send(at, packet{src: local, dst: remote, sport: 4000, dport: 53, udp: true}.frame())
 		send(at, packet{src: local, dst: remote, sport: 80, dport: 40_000 + i, flags: 0x12}.frame())
 		send(at, packet{src: local, dst: remote, sport: 80, dport: 40_000 + i, flags: 0x14}.frame())

@@ -62,8 +62,8 @@ INLINE struct outgoing_target *outgoing_record(struct outgoing_state *o, struct 
 	return t;
 }
 
-/* completes_own reports whether an outgoing packet is the first ACK after a SYN of this machine or one behind it. The cell of a
- * connection holds the complement of what it holds for one that this machine accepted. */
+/* completes_own reports whether an outgoing packet is the ACK of a SYN-ACK that came for a SYN of this machine or one behind it (see
+ * accept_own). The cell of a connection holds the complement of what it holds for one that this machine accepted. */
 INLINE bool completes_own(struct packet *p, u64 src, u64 dst)
 {
 	u64 key = hash_conversation(dst, src, (u64)p->dport << 16 | p->sport);
@@ -72,7 +72,7 @@ INLINE bool completes_own(struct packet *p, u64 src, u64 dst)
 		*cell = ~((u32)key ^ (p->seq + 1));
 		return 0;
 	}
-	if (*cell != ~((u32)key ^ p->seq))
+	if (*cell != ~((u32)(key >> 16) ^ p->ack))
 		return 0;
 	*cell = 0;
 	return 1;

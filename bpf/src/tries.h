@@ -123,6 +123,16 @@ INLINE void tell(struct state *st, struct bank *b, struct packet *p, struct try 
 	ring_submit(s, NO_WAKEUP);
 }
 
+/* accept_own takes a remote SYN-ACK: from now on the cell of a connection that this machine began holds, xor another part of the hash, the
+ * number that the ACK acknowledges. A program that sends a forged ACK after its SYN cannot know it. */
+INLINE void accept_own(struct packet *p, u64 src, u64 dst)
+{
+	u64 key = hash_conversation(src, dst, (u64)p->sport << 16 | p->dport);
+	u32 *cell = handshake_cell(key);
+	if (*cell == ~((u32)key ^ p->ack))
+		*cell = ~((u32)(key >> 16) ^ (p->seq + 1));
+}
+
 /* tell_outcome tells the outcome of the try that p answers, if there is one: of UDP, ICMP queries and, of refusals, TCP. A remote
  * SYN-ACK is an answer, too, while that of this machine only opens half a connection. */
 INLINE void tell_outcome(struct state *st, struct bank *b, struct packet *p, u64 src, u64 dst, u32 by)
@@ -138,6 +148,7 @@ INLINE void tell_outcome(struct state *st, struct bank *b, struct packet *p, u64
 	case TCP_SYNACK:
 		if (by != BY_REMOTE)
 			return;
+		accept_own(p, src, dst);
 		class = TCP_SYN;
 		break;
 	case ICMP_OTHER: /* replies to echo, timestamp, information and address mask requests; RFC 792, RFC 950, RFC 4443 */

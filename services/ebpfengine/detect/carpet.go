@@ -61,7 +61,7 @@ func (f *floods) evaluateNetworks(w traffic.Window, sources sourceIndex) map[net
 		senders = append(distinct(senders), sources.hostUnknown...)
 		var kind [kinds]bool
 		for k := range kinds {
-			kind[k] = c.hit[k] >= carpetHosts && f.evaluate(targetTraffic{w: w, t: &c.sum, v: v, kind: k, senders: senders, network: p, outbound: f.isOutbound()})
+			kind[k] = f.finds(k) && c.hit[k] >= carpetHosts && f.evaluate(targetTraffic{w: w, t: &c.sum, v: v, kind: k, senders: senders, network: p, outbound: f.isOutbound()})
 		}
 		found[p] = kind
 	}

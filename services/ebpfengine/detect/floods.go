@@ -128,7 +128,7 @@ func (f *floods) evaluateAll(w traffic.Window, sources sourceIndex) {
 		}
 		found := inNetworks[networkOf(t.Addr)]
 		for k := range kinds {
-			if !found[k] {
+			if !found[k] && f.finds(k) {
 				f.evaluate(targetTraffic{w: w, t: t, v: v, kind: k, senders: sources.sendingTo(t.Addr), outbound: f.isOutbound()})
 			}
 		}
@@ -305,6 +305,11 @@ func (f *floods) coarsen(id identity) identity {
 		id.actor = Distributed
 	}
 	return id
+}
+
+// finds reports whether floods of a kind are looked for: of outgoing packets, only those that open conversations are counted.
+func (f *floods) finds(k floodKind) bool {
+	return !f.isOutbound() || k == kindSYN || k == kindUDP || k == kindICMP
 }
 
 // isOutbound reports whether the floods are those by this machine, and by those behind it.

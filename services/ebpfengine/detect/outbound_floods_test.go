@@ -42,6 +42,11 @@ func TestFloodsByThisMachine(t *testing.T) {
 			s.tcp(traffic.TCPSYNACK, to, from)
 			s.reset(from, to)
 		}, "syn_flood/ 198.51.100.5 > 203.0.113.80:80"},
+		"syn, with a forged ACK": {1500, func(s *stage, i int) {
+			from, to := at(home, 1024+i%60_000), at(victim, 80)
+			s.sendTCP(traffic.TCPSYN, from, to)
+			s.out(packet{src: from, dst: to, class: traffic.TCPACK, proto: protoTCP, seq: 1})
+		}, "syn_flood/ 198.51.100.5 > 203.0.113.80:80"},
 		"syn, forged":   {1500, func(s *stage, i int) { s.sendTCP(traffic.TCPSYN, at(s.randomAddr(), 1024+i%60_000), at(victim, 80)) }, "syn_flood/ spoofed > 203.0.113.80:80"},
 		"udp":           {2500, func(s *stage, i int) { s.sendUDP(at(home, 40_000), at(victim, 27_015), 100) }, "udp_flood/ 198.51.100.5 > 203.0.113.80:27015"},
 		"udp, forged":   {2500, func(s *stage, i int) { s.sendUDP(at(s.randomAddr(), 1024+i%60_000), at(victim, 80), 1400) }, "udp_flood/ spoofed > 203.0.113.80:80"},

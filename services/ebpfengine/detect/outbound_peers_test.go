@@ -63,3 +63,20 @@ func TestOneAnswerHidesNoFlood(t *testing.T) {
 	require.InDelta(t, 180, found[0].Time.Sub(start).Seconds(), 5)
 	require.Empty(t, play(60), "a receiver that answers once a minute")
 }
+
+// Of outgoing packets only those that open conversations are counted: RST of the other end, and connections without data, are no flood of this machine.
+func TestOnlyOpeningPacketsAreAnOutboundFlood(t *testing.T) {
+	t.Parallel()
+	found := observe(10, func(int) (traffic.Window, []traffic.Sample) {
+		const n = 20_000
+		src := traffic.Source{Addr: victim, Packets: 3 * n, First: start, Last: start}
+		src.ByClass[traffic.TCPRST], src.ByClass[traffic.TCPSYNACK] = 2*n, n
+		w := sentUDP()
+		out := &w.Outgoing[0]
+		out.UDP, out.SYN, out.Completed, out.Proto, out.Port = 0, n, n, protoTCP, 80
+		out.TopPorts = []traffic.PortCount{{Port: 80, Packets: n}}
+		w.Sources = []traffic.Source{src}
+		return w, nil
+	})
+	require.Empty(t, found)
+}
