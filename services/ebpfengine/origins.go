@@ -16,7 +16,7 @@ type origins map[string]netip.Addr
 // name makes the actor of an outbound attack the address behind this host's NAT, and keeps to it until the attack is over. The kernel is
 // asked at the first record of an attack, and when a flood that was over goes on. The error says why it does not know; then the actor
 // remains the address that NAT gave it.
-func (o origins) name(d *detect.Detection) error {
+func (o origins) name(d *detect.Detection, ask *conntrack.Asker) error {
 	seen, err := netip.ParseAddr(d.Actor)
 	if err != nil || d.Direction != detect.Outbound {
 		return nil //nolint:nilerr // the actor is a word, or not behind NAT
@@ -30,7 +30,7 @@ func (o origins) name(d *detect.Detection) error {
 			}
 			delete(o, old)
 		}
-		if source, err = conntrack.Source(d.Flow.Proto, d.Flow.Source, d.Flow.Target); err != nil {
+		if source, err = sourceOf(ask, d); err != nil {
 			source = seen
 		}
 		o[attack] = source
@@ -42,4 +42,23 @@ func (o origins) name(d *detect.Detection) error {
 		delete(o, attack)
 	}
 	return err
+}
+
+// sourceOf returns the one source of two conversations of an attack: one alone may be of another container with the same target.
+func sourceOf(ask *conntrack.Asker, d *detect.Detection) (netip.Addr, error) {
+	var found netip.Addr
+	for _, f := range [...]detect.Flow{d.Flow, d.EarlierFlow} {
+		if !f.Source.IsValid() {
+			return found, conntrack.ErrUnknown
+		}
+		source, err := ask.Source(f.Proto, f.Source, f.Target)
+		if err != nil {
+			return found, err
+		}
+		if found.IsValid() && source != found {
+			return found, conntrack.ErrUnknown
+		}
+		found = source
+	}
+	return found, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ironpost/ironpost/bpf/traffic"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
+	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
@@ -163,6 +164,7 @@ func (w *watcher) queueDetections(found []detect.Detection) {
 		}
 		actor, err := netip.ParseAddr(d.Actor)
 		if err == nil && w.allows(actor) {
+	var ask conntrack.Asker
 			w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.muted++ })
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -17,28 +18,38 @@ const (
 	ctaFilter, ctaFilterReplyFlags = 25, 2
 
 	compareAddresses = 1<<0 | 1<<1 | 1<<3 // source, destination, protocol
-	comparePorts     = 1<<4 | 1<<5
 )
 
 // maxEntries bounds the connections that are compared; without ports there may be many.
 const maxEntries = 64
 
 // Source returns the address that began the connection of which a packet left this host with the given addresses. Ports are 0 for
-// protocols without; then all connections of the protocol between the two must have one source. The error is ErrUnknown, or why the
-// kernel does not answer: it needs CAP_NET_ADMIN, and connection tracking in this network namespace.
-func Source(proto uint8, source, target netip.AddrPort) (netip.Addr, error) {
+// protocols without; then all connections of the protocol between the two must have one source. The error is ErrUnknown, ErrBusy, or
+// why the kernel does not answer: it needs CAP_NET_ADMIN, and connection tracking in this network namespace.
+func (a *Asker) Source(proto uint8, source, target netip.AddrPort) (netip.Addr, error) {
+	left, err := a.left()
+	if err != nil {
+		return netip.Addr{}, err
+	}
 	s, err := nl.Subscribe(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("ask for connections: %w", err)
 	}
 	defer s.Close()
-	request := request(proto, source, target)
-	err = errors.Join(s.SetSendTimeout(&nl.SocketTimeoutTv), s.SetReceiveTimeout(&nl.SocketTimeoutTv), s.Send(request))
+	timeout := unix.NsecToTimeval(left.Nanoseconds())
+	err = errors.Join(s.SetSendTimeout(&timeout), s.SetReceiveTimeout(&timeout), s.Send(request(proto, source, target)))
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("ask for connections: %w", err)
 	}
-	var found netip.Addr
+	return read(s, source.Port() == 0, a.until)
+}
+
+// read returns the one source of the connections that the kernel answers with: one of them, or several.
+func read(s *nl.NetlinkSocket, several bool, until time.Time) (found netip.Addr, err error) {
 	for n := 0; n < maxEntries; {
+		if time.Now().After(until) {
+			return netip.Addr{}, ErrBusy
+		}
 		messages, _, err := s.Receive()
 		if err != nil {
 			return netip.Addr{}, fmt.Errorf("read connections: %w", err)
@@ -48,13 +59,18 @@ func Source(proto uint8, source, target netip.AddrPort) (netip.Addr, error) {
 			case unix.NLMSG_DONE:
 				return result(found)
 			case unix.NLMSG_ERROR:
+				if errorOf(m.Data) == unix.ENOENT {
+					return netip.Addr{}, ErrUnknown
+				}
 				return netip.Addr{}, fmt.Errorf("read connections: %w", errorOf(m.Data))
 			}
 			addr := original(m.Data)
 			if found.IsValid() && addr != found {
 				return netip.Addr{}, ErrUnknown
 			}
-			found = addr
+			if found = addr; !several {
+				return result(found)
+			}
 			n++
 		}
 	}
@@ -77,19 +93,22 @@ func errorOf(data []byte) error {
 	return syscall.Errno(-int32(nl.NativeEndian().Uint32(data)))
 }
 
-// request asks for the connections whose replies come from target to source. The kernel filters since Linux 5.8.
+// request asks for the connection whose replies come from target to source, or, without ports, for all of them. The kernel filters since
+// Linux 5.8.
 func request(proto uint8, source, target netip.AddrPort) *nl.NetlinkRequest {
 	family, from, to := uint8(nl.FAMILY_V4), nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
 	if target.Addr().Is6() {
 		family, from, to = nl.FAMILY_V6, nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
 	}
-	r := nl.NewNetlinkRequest(int(netlink.ConntrackTable)<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP)
+	flags := 0
+	if source.Port() == 0 {
+		flags = unix.NLM_F_DUMP
+	}
+	r := nl.NewNetlinkRequest(int(netlink.ConntrackTable)<<8|nl.IPCTNL_MSG_CT_GET, flags)
 	r.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
-	compare := uint32(compareAddresses)
 	ports := nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_PROTO, nil)
 	ports.AddRtAttr(nl.CTA_PROTO_NUM, []byte{proto})
 	if source.Port() != 0 {
-		compare |= comparePorts
 		ports.AddRtAttr(nl.CTA_PROTO_SRC_PORT, nl.BEUint16Attr(target.Port()))
 		ports.AddRtAttr(nl.CTA_PROTO_DST_PORT, nl.BEUint16Attr(source.Port()))
 	}
@@ -100,8 +119,11 @@ func request(proto uint8, source, target netip.AddrPort) *nl.NetlinkRequest {
 	reply.AddChild(addresses)
 	reply.AddChild(ports)
 	r.AddData(reply)
+	if source.Port() != 0 {
+		return r // a look-up, which takes the same time however many connections there are
+	}
 	filter := nl.NewRtAttr(unix.NLA_F_NESTED|ctaFilter, nil)
-	filter.AddRtAttr(ctaFilterReplyFlags, nl.Uint32Attr(compare))
+	filter.AddRtAttr(ctaFilterReplyFlags, nl.Uint32Attr(compareAddresses))
 	r.AddData(filter)
 	return r
 }

@@ -48,22 +48,25 @@ func TestSourceBehindNAT(t *testing.T) {
 	target := netip.MustParseAddrPort("127.0.0.53:5300")
 	seen := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(outside), port) }
 
-	got, err := conntrack.Source(protoUDP, seen(send(t, inside, target)), target)
+	var ask conntrack.Asker
+	got, err := ask.Source(protoUDP, seen(send(t, inside, target)), target)
 	require.NoError(t, err)
 	require.Equal(t, inside, got.String())
-	got, err = conntrack.Source(protoUDP, seen(send(t, other, target)), target)
+	got, err = ask.Source(protoUDP, seen(send(t, other, target)), target)
 	require.NoError(t, err)
 	require.Equal(t, other, got.String(), "the connection is told apart by its port")
-	_, err = conntrack.Source(protoUDP, seen(1), target)
+	_, err = ask.Source(protoUDP, seen(1), target)
 	require.ErrorIs(t, err, conntrack.ErrUnknown)
 
 	// ICMP has no ports: the connections of the protocol are compared.
 	anyPort := netip.AddrPortFrom(target.Addr(), 0)
 	run(t, "ping", "-c", "1", "-I", inside, target.Addr().String())
-	got, err = conntrack.Source(protoICMP, seen(0), anyPort)
+	got, err = ask.Source(protoICMP, seen(0), anyPort)
 	require.NoError(t, err)
 	require.Equal(t, inside, got.String())
 	run(t, "ping", "-c", "1", "-I", other, target.Addr().String())
-	_, err = conntrack.Source(protoICMP, seen(0), anyPort)
+	_, err = ask.Source(protoICMP, seen(0), anyPort)
+	require.ErrorIs(t, err, conntrack.ErrBusy, "four questions are the most")
+	_, err = new(conntrack.Asker).Source(protoICMP, seen(0), anyPort)
 	require.ErrorIs(t, err, conntrack.ErrUnknown, "it was one of two")
 }

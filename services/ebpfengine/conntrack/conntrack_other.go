@@ -8,6 +8,9 @@ import (
 )
 
 // Source is for Linux.
-func Source(uint8, netip.AddrPort, netip.AddrPort) (netip.Addr, error) {
+func (a *Asker) Source(uint8, netip.AddrPort, netip.AddrPort) (netip.Addr, error) {
+	if _, err := a.left(); err != nil {
+		return netip.Addr{}, err
+	}
 	return netip.Addr{}, errors.ErrUnsupported
 }

@@ -47,7 +47,7 @@ type attack struct {
 	hosts       []netip.Addr
 	missing     map[string]bool
 	mayBeDecoy  bool
-	flow        Flow // of an outbound one, the newest
+	flows       [2]Flow // of an outbound one, the newest first
 
 	records       int
 	nextRecord    time.Time

@@ -74,8 +74,9 @@ type Detection struct {
 	event.TrafficFinding
 
 	Interface string
-	// Flow is a conversation of an outbound attack, the latest that was seen.
-	Flow Flow
+	// Flow is a conversation of an outbound attack, the latest that was seen, and EarlierFlow one of another attempt, or of a window
+	// before.
+	Flow, EarlierFlow Flow
 	// Began is when the attack began, Time the end of the window of this record.
 	Began, Time time.Time
 	// Sampling and Lost are those of that window.

@@ -129,7 +129,7 @@ func (d *Detector) detections(attacks []*attack, now time.Time) []Detection {
 			a.missing[MissingMemory] = true
 		}
 		out = append(out, Detection{
-			TrafficFinding: d.attacks.record(a, now), Interface: d.last.Interface, Began: a.began, Time: now, Flow: a.flow,
+			TrafficFinding: d.attacks.record(a, now), Interface: d.last.Interface, Began: a.began, Time: now, Flow: a.flows[0], EarlierFlow: a.flows[1],
 			Sampling: d.last.Sampling, Lost: d.last.Lost,
 		})
 	}

@@ -368,7 +368,7 @@ func (fl *flood) add(s targetTraffic, spoofed uint64) {
 		delete(fl.counts, countBurst)
 	}
 	fl.mergeSources(s)
-	fl.flow = s.v.flow[s.kind]
+	fl.flows = s.v.flows[s.kind]
 	if fl.kind != kindReflectedUDP && fl.kind != kindReflectedTCP {
 		fl.counts[countSpoofed] = max(fl.counts[countSpoofed], spoofed)
 	}

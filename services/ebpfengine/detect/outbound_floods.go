@@ -126,5 +126,5 @@ func (v *targetState) remember(o *traffic.Outgoing) {
 		k, port = kindUDP, o.Port
 	}
 	v.lastSource[k] = o.Sender.Addr()
-	v.flow[k] = Flow{Proto: o.Proto, Source: o.Sender, Target: netip.AddrPortFrom(o.Addr, port)}
+	v.flows[k] = [2]Flow{{Proto: o.Proto, Source: o.Sender, Target: netip.AddrPortFrom(o.Addr, port)}, v.flows[k][0]}
 }

@@ -83,8 +83,8 @@ func (s *scan) covers(host netip.Addr, port uint16) bool {
 func (s *scan) add(t attempt) {
 	s.probes++
 	s.touch(t.at)
-	if t.outcome != traffic.Refused || s.flow == (Flow{}) { // the kernel forgets a connection that was refused
-		s.flow = t.flow()
+	if t.outcome != traffic.Refused { // the kernel forgets a connection that was refused
+		s.flows = [2]Flow{t.flow(), s.flows[0]}
 	}
 	if !s.source.actor.IsSingleIP() && len(s.by) < maxMembers {
 		if s.by == nil {
@@ -98,6 +98,18 @@ func (s *scan) add(t attempt) {
 	}
 	if t.method != byICMP && s.ports.add(uint64(t.port)) {
 		s.showPort(t.port)
+	}
+}
+
+// addFlows adds conversations like those of the scan while it has fewer than two of its own.
+func (s *scan) addFlows(like []attempt) {
+	for _, a := range like {
+		switch f := a.flow(); {
+		case s.flows[0] == Flow{}:
+			s.flows[0] = f
+		case s.flows[1] == Flow{} && f != s.flows[0]:
+			s.flows[1] = f
+		}
 	}
 }
 

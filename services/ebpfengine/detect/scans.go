@@ -187,8 +187,8 @@ func (d *scans) start(p *sourceState, c candidate) *scan {
 	for _, a := range c.attempts {
 		sc.add(a)
 	}
-	if answers := p.answersLike(c); d.rules.outbound && len(answers) > 0 {
-		sc.flow = answers[0].flow()
+	if d.rules.outbound {
+		sc.addFlows(slices.Concat(p.answersLike(c), c.attempts))
 	}
 	sc.startedWith = uint64(len(c.attempts))
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.method == c.method && sc.covers(a.host, a.port) })

@@ -50,7 +50,7 @@ type windowCounts struct {
 type targetState struct {
 	windows    []windowCounts
 	lastSource [kinds]netip.Addr // newest sampled source of each kind
-	flow       [kinds]Flow       // of outgoing packets, the newest
+	flows      [kinds][2]Flow    // of outgoing packets, those of the newest two windows
 	sum        [kinds]float64    // suspicious packets since it was last forgotten
 	reflected  []traffic.Origin  // in the newest window
 	synPorts   majority          // of the SYN sampled since the last window
@@ -99,7 +99,7 @@ func (v *targetState) rememberSources(other *targetState) {
 	}
 	for k, addr := range other.lastSource {
 		if addr.IsValid() {
-			v.lastSource[k], v.flow[k] = addr, other.flow[k]
+			v.lastSource[k], v.flows[k] = addr, other.flows[k]
 		}
 	}
 }
