@@ -8,9 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 
+	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/testenv"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
@@ -62,6 +64,28 @@ func TestAllowedAddressIsNeitherBlockedNorFound(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("203.0.0.7\n"), 0o600))
 	r.eventually(func() bool { return r.check("203.0.0.7").Verdict == blocklist.PassAllowed })
 	require.Equal(t, blocklist.Blocked, r.check("203.0.0.2").Verdict, "the file no longer has it")
+}
+
+// What this host sends to an allowed address is no finding: the scan of a host beside it is one.
+func TestScanOfAllowedTargetIsNotFound(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	cfg := config(t, w.name)
+	cfg.Allow = []string{"203.0.0.1"}
+	r := begin(t, bustest.New(t), cfg)
+	if r.Health().Counters["egress:"+w.name] == 0 {
+		testenv.Require(t, "tcx", bpf.ErrNoEgress)
+	}
+	for port := range 100 {
+		w.synOut(address(1), 1000+port)
+		w.synOut(address(2), 1000+port)
+	}
+	r.eventually(func() bool { return len(r.records(event.Detection)) > 0 })
+	r.stop() // which tells what is left
+	for _, p := range r.records(event.Detection) {
+		require.Equal(t, address(2).String(), p.Detection.Target.IP)
+		require.Equal(t, "198.51.100.4", p.Detection.Actor)
+	}
 }
 
 // rename renames the interface while it is up, as "ip link set X name Y" does (Linux 6.2), or down and up again.

@@ -85,14 +85,28 @@ func (w *wire) unplug() {
 // syn sends a SYN from an address to a port of 198.51.100.4.
 func (w *wire) syn(from netip.Addr, port int) {
 	w.t.Helper()
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.AsSlice(), DstIP: []byte{198, 51, 100, 4}}
+	_, err := unix.Write(w.fd, w.synFrame(from, netip.AddrFrom4([4]byte{198, 51, 100, 4}), port))
+	require.NoError(w.t, err)
+}
+
+// synOut sends a SYN from 198.51.100.4 to a port of an address, out of the interface.
+func (w *wire) synOut(to netip.Addr, port int) {
+	w.t.Helper()
+	l, err := netlink.LinkByName(w.name)
+	require.NoError(w.t, err)
+	out := unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}
+	require.NoError(w.t, unix.Sendto(w.fd, w.synFrame(netip.AddrFrom4([4]byte{198, 51, 100, 4}), to, port), 0, &out))
+}
+
+func (w *wire) synFrame(from, to netip.Addr, port int) []byte {
+	w.t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
 	tcp := &layers.TCP{SrcPort: 50022, DstPort: layers.TCPPort(port), SYN: true, Window: 1024}
 	require.NoError(w.t, tcp.SetNetworkLayerForChecksum(ip))
 	eth := &layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
 	buf := gopacket.NewSerializeBuffer()
 	require.NoError(w.t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, tcp))
-	_, err := unix.Write(w.fd, buf.Bytes())
-	require.NoError(w.t, err)
+	return buf.Bytes()
 }
 
 // rig is the service at work on a bus.

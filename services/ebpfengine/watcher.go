@@ -146,7 +146,7 @@ func (w *watcher) collect(now time.Time) {
 	w.s.box.Lost(w.on.Name, window.Lost)
 	w.detecting.Lock()
 	w.sampling = window.Sampling
-	found, stats := w.detector.Observe(window), w.detector.Stats()
+	found, stats := w.detector.Observe(w.withoutAllowed(window)), w.detector.Stats()
 	w.detecting.Unlock()
 	w.s.interfaces.update(w.on.Name, func(i *interfaceState) {
 		i.totals.Add(&window.Totals)
@@ -155,16 +155,22 @@ func (w *watcher) collect(now time.Time) {
 	w.queueDetections(found)
 }
 
+// withoutAllowed returns a window without what was sent to allowed addresses: it is no attack by this machine.
+func (w *watcher) withoutAllowed(window traffic.Window) traffic.Window {
+	window.Outgoing = slices.DeleteFunc(slices.Clone(window.Outgoing), func(o traffic.Outgoing) bool { return w.allows(o.Addr) })
+	return window
+}
+
 // queueDetections hands detections to the outbox, but for those of an allowed actor, which are counted. What a router forwards from
 // outside is not outbound.
 func (w *watcher) queueDetections(found []detect.Detection) {
+	var ask conntrack.Asker
 	for _, d := range found {
-		if err := w.behindNAT.name(&d); err != nil {
+		if err := w.behindNAT.name(&d, &ask); err != nil {
 			w.s.log.WithError(err).WithField("interface", w.on.Name).WithField("actor", d.Actor).Debug("whether the attacker is behind this host's NAT is unknown")
 		}
 		actor, err := netip.ParseAddr(d.Actor)
 		if err == nil && w.allows(actor) {
-	var ask conntrack.Asker
 			w.s.interfaces.update(w.on.Name, func(i *interfaceState) { i.muted++ })
 			continue
 		}
@@ -183,8 +189,9 @@ func (w *watcher) queueDetections(found []detect.Detection) {
 
 // addSamples takes over samples of the ring buffer.
 func (w *watcher) addSamples(samples []traffic.Sample) {
+	kept := slices.DeleteFunc(slices.Clone(samples), func(s traffic.Sample) bool { return s.Outbound && w.allows(s.Target.Addr()) })
 	w.detecting.Lock()
-	w.detector.Sample(samples)
+	w.detector.Sample(kept)
 	sampling := w.sampling
 	w.detecting.Unlock()
 	tries := slices.DeleteFunc(samples, func(s traffic.Sample) bool { return s.Outcome != traffic.Open })
