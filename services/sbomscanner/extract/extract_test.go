@@ -1,6 +1,7 @@
 package extract_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,7 +13,15 @@ import (
 	"github.com/ironpost/ironpost/services/sbomscanner/inventory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// scanProgram are the tests of this package without the race detector, which multiplies memory and time: what scans hostile input.
+var scanProgram = filepath.Join(os.TempDir(), fmt.Sprintf("ironpost-extract-%d.test", os.Getpid()))
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.Remove(scanProgram)
+		os.Exit(code)
+	}))
+}
 
 // directory scans a folder with these files, by path.
 func directory(t *testing.T, options extract.Options, files map[string]string) *inventory.Inventory {
