@@ -66,9 +66,9 @@ func (d *Detector) Observe(w traffic.Window) []Detection {
 	}
 	d.pending = d.pending[:0]
 	d.scans.endWindow(w)
-	d.outgoing.endWindow(w)
 	d.floods.endWindow(w)
 	d.outFloods.endOutgoing(w)
+	d.outgoing.endWindow(w)
 	d.last = w
 	d.last.Sources, d.last.Targets, d.last.Outgoing = nil, nil, nil
 	told := d.notices.take(w)

@@ -41,10 +41,11 @@
 // The target of a flood is a network, the /24 or /64, if at least 8 of its addresses are hit and
 // none gets most of the packets.
 //
-// One attack is one detection. Of a flood by one address without a main port and its scan, the
-// scan is told. Reflected UDP is no udp_flood, and fragments to a target of a reflection with
-// large answers are no fragment_flood. Reflectors are never actors, and their packets are never
-// probes: a source port of UDP is reflected if its packets were not requested, are large on
+// One attack is one detection. What one address sends to many ports or hosts at the rate of a
+// flood is no scan besides. UDP to many ports of a host is a scan until each port may have got
+// two packets, or ten seconds have passed; then, unless the scan was told, it is a flood.
+// Reflected UDP is no udp_flood, and fragments to a target of a reflection with large answers
+// are no fragment_flood. Reflectors are never actors, and their packets are never probes: a source port of UDP is reflected if its packets were not requested, are large on
 // average (120 bytes; 400 of services with large answers, such as DNS), and, unless the service
 // is known to be misused, come from 10 servers or more. A flood that comes again within
 // 5 minutes is the same attack, in pulses.
@@ -86,7 +87,7 @@
 //	               began it, or if one packet comes back for a hundred
 //	ICMP request   is answered
 //
-// Its ports are tried in a scan if each gets two packets at most. Actor is [Spoofed] from 16 source addresses on.
+// Actor is [Spoofed] from 16 source addresses on.
 //
 // may_be_decoy says that other sources try the same ports of the same host at the same
 // time, as with nmap -D: one of them is the scanner, and the addresses of the others may be

@@ -45,12 +45,14 @@ type floods struct {
 	networks map[netip.Prefix]*targetState
 	active   map[identity]*flood
 	paused   map[identity]pausedFlood
+	verdicts *verdicts
 	peers    *peers // of outgoing packets; nil for floods against this machine
 }
 
 func newFloods(cfg Config, a *attacks, s *scans) *floods {
+	s.verdicts = newVerdicts()
 	return &floods{
-		cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
+		verdicts: s.verdicts, cfg: cfg, attacks: a, scans: s, connectors: map[netip.Addr]*connector{},
 		targets: map[netip.Addr]*targetState{}, networks: map[netip.Prefix]*targetState{}, active: map[identity]*flood{},
 		paused: map[identity]pausedFlood{},
 	}
@@ -133,6 +135,7 @@ func (f *floods) evaluateAll(w traffic.Window, sources sourceIndex) {
 			}
 		}
 	}
+	f.verdicts.endWindow(f.active)
 }
 
 func (f *floods) forgetIdle(now time.Time) {
@@ -236,19 +239,20 @@ func (f *floods) evaluate(s targetTraffic) bool {
 func (f *floods) evaluateOne(s targetTraffic, rate float64) bool {
 	limit := f.limit(s.kind)
 	burst := f.isBurst(s, limit)
-	if rate < limit/2 && !burst || s.packets() == 0 || !s.isFlood(limit) {
+	fast := s.packets() >= limit*max(1, s.seconds())
+	if rate < limit/2 && !burst && !fast || s.packets() == 0 || !s.isFlood(limit) {
 		return false
 	}
 	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, network: s.network, port: s.port(), outbound: f.isOutbound()}
 	var spoofed uint64
 	id.actor, spoofed = s.actor()
-	if f.scans.scanning(id) && !(f.isOutbound() && s.v.sum[s.kind] > scanRounds*maxPorts) {
+	if f.scans.scanning(id) {
 		return false // many ports by one address: the scan has been told
 	}
 	id = f.withActiveActor(id)
 	fl := f.active[id]
 	if fl == nil {
-		if rate < limit && !burst || f.isOutbound() && s.v.suspiciousWindows(s.kind) < outboundWindows {
+		if sustained := rate >= limit || burst; !sustained && !fast || f.verdicts.wait(id, s, sustained) {
 			return false
 		}
 		id = f.coarsen(id)

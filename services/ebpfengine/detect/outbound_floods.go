@@ -14,8 +14,6 @@ const (
 	outboundSYN = 20
 	// outboundWindows is in how many windows of rateSpan it is seen: whether a new conversation is answered may be known a window later.
 	outboundWindows = 2
-	// scanRounds is how often a scan tries each port at most.
-	scanRounds = 2
 	// conversing is the least share of UDP that comes back in a conversation. A receiver of bulk data acknowledges many packets at once.
 	conversing = 0.01
 	// maxPeers bounds the answered conversations in memory, and peerMemory is for how long one counts after an answer: longer than the two

@@ -56,8 +56,11 @@ func (d *scans) addRecords(w traffic.Window) {
 				continue
 			}
 		}
-		if s.wait < 0 {
+		told, maybe := d.isFlood(addr, s.candidate)
+		if told || s.wait < 0 && !maybe {
 			delete(d.suspects, addr)
+		}
+		if s.wait < 0 && !maybe {
 			d.startSuspect(addr, s)
 		}
 	}
@@ -113,6 +116,9 @@ func (d *scans) scanOfRecord(p *sourceState, src *traffic.Source, egress bool) *
 		if _, suspected := d.suspects[src.Addr]; !suspected {
 			d.suspects[src.Addr] = suspect{candidate: c, record: *src, wait: suspectWindows}
 		}
+		return nil
+	}
+	if _, maybe := d.isFlood(src.Addr, c); maybe {
 		return nil
 	}
 	p = d.sources.get(single(src.Addr))

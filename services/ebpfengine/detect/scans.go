@@ -26,6 +26,7 @@ type scans struct {
 	active   []*scan
 
 	reflections *reflections
+	verdicts    *verdicts // on floods in the same direction
 	notices     *notices
 }
 
@@ -126,7 +127,7 @@ func (d *scans) settle(t probe, by netip.Addr, outcome traffic.Outcome) (known b
 func (d *scans) evaluate(p *sourceState, now time.Time) {
 	expired := now.Add(-d.memory)
 	p.attempts = slices.DeleteFunc(p.attempts, func(a attempt) bool { return a.at.Before(expired) })
-	for failed := p.failed(now); ; {
+	for failed := d.withoutFloods(p, now); ; {
 		c, ok := d.rules.best(p.actor, failed)
 		if !ok {
 			c, ok = d.rules.answeredSweep(p)
@@ -140,7 +141,7 @@ func (d *scans) evaluate(p *sourceState, now time.Time) {
 			continue
 		}
 		d.start(p, c)
-		failed = p.failed(now)
+		failed = d.withoutFloods(p, now)
 	}
 	p.trim(now)
 }
