@@ -38,7 +38,7 @@ const (
 // is not permitted.
 var ErrInvalidBlock = errors.New("not a valid block")
 
-// Block is one entry of BlocklistBucket: every engine drops packets from Prefix until
+// Block is one entry of BlocklistBucket: every engine, or those of Hosts, drop packets from Prefix until
 // Expires. It is desired state, not a command: writing it again changes nothing, and an
 // engine that starts later reconciles.
 //
@@ -62,6 +62,8 @@ type Block struct {
 	Source string `json:"source"`
 	// Created is when it was first written.
 	Created time.Time `json:"created"`
+	// Hosts are those on which it holds; empty, as in entries of versions without it: on all.
+	Hosts Hosts `json:"hosts,omitempty"`
 
 	// Hub says that the forwarder of an edge copied it from the hub. It is part of the key, not of the
 	// value, so that a prefix may be blocked by both and neither changes what the other wrote.
@@ -117,10 +119,11 @@ func BlockKey(prefix netip.Prefix) string {
 // hubKeys starts the keys of entries that were copied from the hub.
 const hubKeys = "hub."
 
-// ParseBlockKey returns the prefix of the key of an entry that drops all packets, and whether it was
+// ParseBlockKey returns the prefix of the key of an entry that drops all packets, on all hosts or on some, and whether it was
 // copied from the hub. It returns ErrInvalidBlock for any other key.
 func ParseBlockKey(key string) (prefix netip.Prefix, hub bool, err error) {
 	own, hub := strings.CutPrefix(key, hubKeys)
+	own, _, _ = strings.Cut(own, hostsInKey)
 	prefix, err = parseBlockKey(own)
 	return prefix, hub, err
 }
@@ -187,6 +190,8 @@ func (b Block) check() error {
 		return fmt.Errorf("%w: policy and alert_id must be text of at most %d bytes", ErrInvalidBlock, MaxBlockSource)
 	case b.Scope.check() != nil:
 		return b.Scope.check()
+	case b.Hosts.check() != nil:
+		return b.Hosts.check()
 	case b.Created.IsZero() || !b.Expires.After(b.Created):
 		return fmt.Errorf("%w: it must expire after it was created", ErrInvalidBlock)
 	case b.Expires.UTC().Year() > 9999: // not possible in JSON (RFC 3339, section 1)

@@ -108,6 +108,38 @@ func TestScopedBlockHasAKeyOfItsOwn(t *testing.T) {
 	}
 }
 
+// An entry for some hosts stands beside one for all. An engine that knows no hosts refuses its key, so that it does not
+// enforce what holds elsewhere.
+func TestBlockOfCertainHostsHasAKeyOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for key, hosts := range map[string]bus.Hosts{"cb007107-32": "", "cb007107-32=web-1": bus.HostsOf("web-1"), "cb007107-32=db=web-1": bus.HostsOf("web-1", "db", "web-1")} {
+		b := newBlock("203.0.113.7/32", time.Hour)
+		b.Hosts = hosts
+		got, value, _, err := b.Encode(b.Created)
+		require.NoError(t, err)
+		require.Equal(t, key, got)
+		require.Equal(t, hosts.All(), !strings.Contains(string(value), "hosts"), "as an earlier version writes it")
+		back, err := bus.DecodeBlock(key, value)
+		require.NoError(t, err)
+		require.Equal(t, hosts, back.Hosts)
+		require.True(t, back.Hosts.Include("web-1"))
+		require.Equal(t, hosts.All(), back.Hosts.Include("web"))
+		prefix, _, err := bus.ParseBlockKey(key)
+		require.NoError(t, err)
+		require.Equal(t, b.Prefix, prefix)
+		if !hosts.All() {
+			_, err = bus.DecodeBlock("cb007107-32", value)
+			require.ErrorIs(t, err, bus.ErrInvalidBlock)
+		}
+	}
+	for _, hosts := range []bus.Hosts{"Web", "a,,b", "a.b", bus.Hosts(strings.Repeat("a", 65)), bus.HostsOf(strings.Split("a b c d e f g h i j k l m n o p q", " ")...)} {
+		b := newBlock("203.0.113.7/32", time.Hour)
+		b.Hosts = hosts
+		_, _, _, err := b.Encode(b.Created)
+		require.ErrorIs(t, err, bus.ErrInvalidBlock, "%s", hosts)
+	}
+}
+
 func TestWidePrefixIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, allowed := range map[string]bool{"10.0.0.0/8": true, "10.0.0.0/7": false, "0.0.0.0/0": false, "2001:e000::/19": true, "2001:c000::/18": false, "::/0": false} {

@@ -66,18 +66,18 @@ func (s Scope) check() error {
 // Key returns the key of b in BlocklistBucket: BlockKey of its prefix, with "hub." before it for a
 // copy of the hub's. A part of the packets adds "-", the protocol or "any", "-", the port:
 // "cb007107-32-tcp-443". An engine that knows no scopes refuses such a key, so that it does not block
-// every packet.
+// every packet. Certain hosts add "=" and the name of each: a prefix may be blocked on one host and on all.
 func (b Block) Key() string {
 	key := BlockKey(b.Prefix)
 	if b.Hub {
 		key = hubKeys + key
 	}
 	if b.All() {
-		return key
+		return b.Hosts.addTo(key)
 	}
 	protocol := b.Protocol
 	if protocol == "" {
 		protocol = "any"
 	}
-	return fmt.Sprintf("%s-%s-%d", key, protocol, b.Port)
+	return b.Hosts.addTo(fmt.Sprintf("%s-%s-%d", key, protocol, b.Port))
 }

@@ -143,6 +143,9 @@ func (a *app) describeBlock(b blocklist.CheckedBlock) [][2]string {
 	if b.Rate > 0 {
 		add("rate", "%d/s new attempts of each source pass, and what is established", b.Rate)
 	}
+	if !b.Hosts.All() {
+		add("hosts", "%s only", b.Hosts)
+	}
 	if b.Source != "" {
 		add("by", "%s", clean(b.Source))
 	}

@@ -59,7 +59,8 @@ type blockedEntry struct {
 	Expires *time.Time `json:"expires,omitempty"` // absent for an entry of a file
 	Reason  string     `json:"reason,omitempty"`
 	Source  string     `json:"source"`
-	Hub     bool       `json:"hub,omitempty"` // copied from the hub of this edge
+	Hub     bool       `json:"hub,omitempty"`   // copied from the hub of this edge
+	Hosts   bus.Hosts  `json:"hosts,omitempty"` // on which it holds; absent: on all
 	Created *time.Time `json:"created,omitempty"`
 	Hits    []hit      `json:"hits"` // one for each host that enforces it
 }
@@ -158,12 +159,13 @@ func requestEngines(ctx context.Context, conn *bus.Conn, r blocklist.ListRequest
 // mergeAnswers joins the blocks of the bucket with the counts of the engines.
 func mergeAnswers(blocks []bus.Block, answers []blocklist.ListResponse) blockedList {
 	all := blockedList{Entries: []blockedEntry{}, Hosts: []blockedHost{}}
-	index := map[string]int{} // by key
+	index := map[string][]int{} // by key, without the hub and the hosts
 	for _, b := range blocks {
-		index[bus.Block{Prefix: b.Prefix, Scope: b.Scope}.Key()] = len(all.Entries)
+		key := bus.Block{Prefix: b.Prefix, Scope: b.Scope}.Key()
+		index[key] = append(index[key], len(all.Entries))
 		all.Entries = append(all.Entries, blockedEntry{
 			Prefix: b.Prefix, Scope: b.Scope, Expires: &b.Expires, Created: &b.Created, Reason: b.Reason, Source: b.Source, Hub: b.Hub,
-			Hits: []hit{},
+			Hosts: b.Hosts, Hits: []hit{},
 		})
 	}
 	for _, answer := range answers {
@@ -174,22 +176,26 @@ func mergeAnswers(blocks []bus.Block, answers []blocklist.ListResponse) blockedL
 		}
 		for _, e := range answer.Entries {
 			key := bus.Block{Prefix: e.Prefix, Scope: e.Scope}.Key()
-			i, known := index[key]
-			if !known {
+			if len(index[key]) == 0 {
 				if e.Bucket && !e.Feed {
 					continue // removed from the bucket meanwhile
 				}
-				i = len(all.Entries)
-				index[key] = i
+				index[key] = []int{len(all.Entries)}
 				all.Entries = append(all.Entries, blockedEntry{Prefix: e.Prefix, Source: "file", Hits: []hit{}})
 			}
-			entry := &all.Entries[i]
-			if !slices.ContainsFunc(entry.Hits, func(h hit) bool { return h.Host == answer.Host }) {
-				entry.Hits = append(entry.Hits, hit{Host: answer.Host, Packets: e.Packets, Bytes: e.Bytes})
+			for _, i := range index[key] {
+				all.Entries[i].addHit(hit{Host: answer.Host, Packets: e.Packets, Bytes: e.Bytes})
 			}
 		}
 	}
 	return all
+}
+
+// addHit adds what a host dropped, if the entry holds there.
+func (e *blockedEntry) addHit(h hit) {
+	if e.Hosts.Include(h.Host) && !slices.ContainsFunc(e.Hits, func(have hit) bool { return have.Host == h.Host }) {
+		e.Hits = append(e.Hits, h)
+	}
 }
 
 func (a *app) printBlocked(all blockedList) {
@@ -206,7 +212,11 @@ func (a *app) printBlocked(all blockedList) {
 		if e.Hub {
 			source += " on the hub"
 		}
-		entries.add(withScope(e.Prefix, e.Scope), expires, source, e.dropped(len(all.Hosts)), cmp.Or(e.Reason, "-"))
+		prefix := withScope(e.Prefix, e.Scope)
+		if !e.Hosts.All() {
+			prefix += " on " + e.Hosts.String()
+		}
+		entries.add(prefix, expires, source, e.dropped(len(all.Hosts)), cmp.Or(e.Reason, "-"))
 	}
 	hosts := rows{columns: []column{{"HOST", 40}, {"ENTRIES", 8}, {"CAPACITY", 8}, {"NOT ENFORCED", 12}, {"PROTECTED", 9}}}
 	for _, h := range all.Hosts {

@@ -243,4 +243,18 @@ func TestBlocklistListShowsHits(t *testing.T) {
 
 	r = on(t, b, "blocklist", "list", "--host", "elsewhere")
 	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +- +`, r.out)
+
+	list, err := b.Conn(bus.Operator).Blocklist(t.Context())
+	require.NoError(t, err)
+	elsewhere := bus.Block{Prefix: prefix("203.0.113.7/32"), Hosts: bus.HostsOf("web-1"), Created: time.Now(), Expires: time.Now().Add(time.Hour), Source: bus.ContainerGuard}
+	require.NoError(t, list.Put(t.Context(), elsewhere))
+	r = on(t, b, "blocklist", "list")
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +42 +by `, r.out)
+	require.Regexp(t, `(?m)^203\.0\.113\.7/32 on web-1 +20\S+ +container-guard +- `, r.out, "it does not hold on testhost")
+	r = on(t, b, "blocklist", "list", "--json")
+	require.Regexp(t, `"hosts": *\[\s*"web-1"\s*\]`, r.out)
+	require.Contains(t, on(t, b, "blocklist", "del", "203.0.113.7").out, "removed")
+	left, _, err := list.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

@@ -224,7 +224,7 @@ func (r *response) block(ctx context.Context, d decision, s step, prefix netip.P
 	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
 	began := time.Now()
 	entry, err := r.extendBlock(ctx, bus.Block{
-		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Expires: expires, Created: r.started.UTC(),
+		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert), Expires: expires, Created: r.started.UTC(),
 		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	})
 	took := time.Since(began).Milliseconds()

@@ -95,13 +95,10 @@ func unproven(a *event.Alert) string {
 }
 
 // limitBlock makes the block of an address that the kernel did not see in packets a proposal, unless it saw the
-// address connect to the service that the alert is about. A weakly proven one lasts 10 minutes at most.
+// address connect to the service that the alert is about. An unproven one lasts 10 minutes at most.
 func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 	switch a.Trust {
 	case event.TrustKernel, event.TrustContainer:
-		return
-	case event.TrustPeer:
-		s.propose("a block holds on every host, and the plug-in " + a.Module + " is trusted on this one")
 		return
 	}
 	seen, why := e.connected(s.address, a)
@@ -114,6 +111,14 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 	case a.Trust == event.TrustUnproven:
 		s.maxTTL = maxUnprovenBlock
 	}
+}
+
+// blockHosts returns where a block holds: one that rests on weak evidence on this host alone.
+func (s *Service) blockHosts(a *event.Alert) bus.Hosts {
+	if a.Trust == event.TrustUnproven || a.Trust == event.TrustPeer {
+		return bus.HostsOf(s.deps.Host)
+	}
+	return ""
 }
 
 // connected reports whether the kernel saw addr connect to the service of a in the time of a; if not, why says so.

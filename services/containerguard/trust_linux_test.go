@@ -68,7 +68,25 @@ func TestConnectionProvesAnAddress(t *testing.T) {
 	require.Contains(t, r.await(a, "block-source skipped dry").Reason, "the kernel saw no connection from "+attacker+" to webserver")
 	end()
 	require.InDelta(t, 10*time.Minute, block(r.alert(unprovenSSH)), float64(time.Minute), "the connection has ended")
+	require.Equal(t, []bus.Hosts{host}, r.blockHosts(), "weak evidence blocks on this host only")
+	peer := r.alert(func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustPeer })
+	require.InDelta(t, time.Hour, block(peer), float64(time.Minute))
+	require.Equal(t, []bus.Hosts{host}, r.blockHosts())
 	require.InDelta(t, time.Hour, block(r.alert(func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustHost })), float64(time.Minute))
+	require.Equal(t, []bus.Hosts{"", host}, r.blockHosts(), "a proven one on all")
+}
+
+// blockHosts returns the hosts of each entry of the blocklist.
+func (r *rig) blockHosts() (hosts []bus.Hosts) {
+	r.t.Helper()
+	list, err := r.bus.Conn(bus.ContainerGuard).Blocklist(r.t.Context())
+	require.NoError(r.t, err)
+	all, _, err := list.List(r.t.Context())
+	require.NoError(r.t, err)
+	for _, b := range all {
+		hosts = append(hosts, b.Hosts)
+	}
+	return hosts
 }
 
 // Whoever guesses passwords can have lines about the own address written before, so that the correlation has fired when

@@ -3,6 +3,7 @@ package blocklist
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -59,75 +60,81 @@ func (r *Reconciler) applyBucketEvent(e bus.KVEvent) {
 	if r.plan.dropScope(e.Entry.Key) {
 		return
 	}
-	if prefix, hub, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
-		r.remove(prefix, hub, now)
+	if prefix, _, err := bus.ParseBlockKey(e.Entry.Key); err == nil {
+		r.remove(prefix, e.Entry.Key, now)
 	}
 }
 
-// longest returns, for each prefix, the block that lasts longest, and the other one of a prefix that is blocked both by
-// this host and by the hub. Blocks of a part of the packets are all kept: see scopes.
-func longest(blocks []bus.Block) (kept []bus.Block, shadowed map[netip.Prefix]bus.Block) {
-	shadowed = map[netip.Prefix]bus.Block{}
+// longest returns, for each prefix, the block that lasts longest, and the others of a prefix that has several: of this
+// host, of all hosts, and of the hub. Blocks of a part of the packets are all kept: see scopes.
+func longest(blocks []bus.Block) (kept []bus.Block, shadowed map[netip.Prefix][]bus.Block) {
+	shadowed = map[netip.Prefix][]bus.Block{}
 	index := make(map[netip.Prefix]int, len(blocks))
 	for _, b := range blocks {
-		i, twice := index[b.Prefix]
+		i, several := index[b.Prefix]
 		switch {
 		case !b.All():
 			kept = append(kept, b)
-		case !twice:
+		case !several:
 			index[b.Prefix] = len(kept)
 			kept = append(kept, b)
 		case b.Expires.After(kept[i].Expires):
-			shadowed[b.Prefix], kept[i] = kept[i], b
+			shadowed[b.Prefix], kept[i] = append(shadowed[b.Prefix], kept[i]), b
 		default:
-			shadowed[b.Prefix] = b
+			shadowed[b.Prefix] = append(shadowed[b.Prefix], b)
 		}
 	}
 	return kept, shadowed
 }
 
-// put takes over one block. Of the block of this host and that of the hub, the one that lasts longer is in the plan and
-// the other in r.bucket.shadowed. r.mu is held.
+// put takes over one block. r.mu is held.
 func (r *Reconciler) put(b bus.Block) {
 	if !b.All() {
 		r.plan.put(b)
 		return
 	}
-	other, both := r.plan.blocks[b.Prefix]
-	if !both || other.Hub == b.Hub {
-		other, both = r.bucket.shadowed[b.Prefix]
-	}
-	if !both || other.Hub == b.Hub {
-		r.plan.put(b)
-		return
-	}
-	if other.Expires.After(b.Expires) {
-		b, other = other, b
-	}
-	r.bucket.shadowed[b.Prefix] = other
-	r.plan.put(b)
+	r.enforce(append(r.others(b.Prefix, b.Key()), b))
 }
 
-// remove takes the block of this host or of the hub out; the other's then holds, if there is one. r.mu is held.
-func (r *Reconciler) remove(prefix netip.Prefix, hub bool, now time.Time) {
-	if b, known := r.plan.blocks[prefix]; known && b.Hub != hub {
+// remove takes the block with a key out; another one of the prefix then holds, if there is one. r.mu is held.
+func (r *Reconciler) remove(prefix netip.Prefix, key string, now time.Time) {
+	left := slices.DeleteFunc(r.others(prefix, key), func(b bus.Block) bool { return !b.Expires.After(now) })
+	if len(left) == 0 {
 		delete(r.bucket.shadowed, prefix)
+		r.plan.drop(prefix)
 		return
 	}
-	other, both := r.bucket.shadowed[prefix]
-	delete(r.bucket.shadowed, prefix)
-	if both && other.Expires.After(now) {
-		r.plan.put(other)
-		return
-	}
-	r.plan.drop(prefix)
+	r.enforce(left)
 }
 
-// decode returns the block in a bucket entry; false for an expired or an invalid one. r.mu is held.
+// others returns the blocks of a prefix but the one with a key. r.mu is held.
+func (r *Reconciler) others(prefix netip.Prefix, key string) []bus.Block {
+	all := slices.Clone(r.bucket.shadowed[prefix])
+	if b, known := r.plan.blocks[prefix]; known {
+		all = append(all, b)
+	}
+	return slices.DeleteFunc(all, func(b bus.Block) bool { return b.Key() == key })
+}
+
+// enforce puts the one of the blocks of a prefix into the plan that lasts longest, and the others into
+// r.bucket.shadowed. r.mu is held.
+func (r *Reconciler) enforce(blocks []bus.Block) {
+	kept, shadowed := longest(blocks)
+	prefix := kept[0].Prefix
+	delete(r.bucket.shadowed, prefix)
+	if others := shadowed[prefix]; len(others) > 0 {
+		r.bucket.shadowed[prefix] = others
+	}
+	if r.plan.blocks[prefix] != kept[0] {
+		r.plan.put(kept[0])
+	}
+}
+
+// decode returns the block in a bucket entry; false for an expired or an invalid one, and for one of other hosts. r.mu is held.
 func (r *Reconciler) decode(e bus.KVEntry, now time.Time) (bus.Block, bool) {
 	b, err := bus.DecodeBlock(e.Key, e.Value)
 	if err == nil {
-		return b, b.Expires.After(now)
+		return b, b.Expires.After(now) && b.Hosts.Include(r.deps.Host)
 	}
 	r.bucket.rejected++
 	if len(r.bucket.invalid) < maxInvalid {

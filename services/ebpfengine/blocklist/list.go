@@ -74,7 +74,8 @@ type Entry struct {
 	AlertID string     `json:"alert_id,omitempty"`
 	Created *time.Time `json:"created,omitempty"`
 	Reason  string     `json:"reason,omitempty"`
-	Packets uint64     `json:"packets"` // dropped since it was made
+	Hosts   bus.Hosts  `json:"hosts,omitempty"` // on which it holds; absent: on all
+	Packets uint64     `json:"packets"`         // dropped since it was made
 	Bytes   uint64     `json:"bytes"`
 }
 
@@ -174,7 +175,7 @@ func (r *Reconciler) describe(e bpf.Entry) Entry {
 // addOrigin adds who made an entry of the bucket, when and why.
 func (e *Entry) addOrigin(b bus.Block) {
 	created := b.Created.UTC()
-	e.Source, e.Reason, e.Policy, e.AlertID, e.Created = b.Source, b.Reason, b.Policy, b.AlertID, &created
+	e.Source, e.Reason, e.Policy, e.AlertID, e.Created, e.Hosts = b.Source, b.Reason, b.Policy, b.AlertID, &created, b.Hosts
 }
 
 // readKernel returns the kernel's blocklist, sorted, at most maxAge old; a scoped entry has the counts of its scopes. The caller must not change it.

@@ -34,10 +34,11 @@ type Config struct {
 	Allow      []string // prefixes, and files of them, that are never blocked
 }
 
-// Deps are what a Reconciler works with. Peers returns the machines that the bus talks to; nil: the servers of Bus.
+// Deps are what a Reconciler works with. Host is the name of this host on the bus: entries for others are ignored. Peers returns the machines that the bus talks to; nil: the servers of Bus.
 type Deps struct {
 	Kernel Kernel
 	Bus    *bus.Conn
+	Host   string
 	Peers  func() []netip.Addr
 	Log    logrus.FieldLogger
 }
@@ -64,10 +65,10 @@ type Reconciler struct {
 
 // bucketStatus is what went wrong with the bucket.
 type bucketStatus struct {
-	err      error                      // why it cannot be opened
-	invalid  map[string]struct{}        // keys whose values are not blocks, at most maxInvalid
-	shadowed map[netip.Prefix]bus.Block // blocks of prefixes that the hub or this host blocks for longer
-	rejected uint64                     // such values since the start
+	err      error                        // why it cannot be opened
+	invalid  map[string]struct{}          // keys whose values are not blocks, at most maxInvalid
+	shadowed map[netip.Prefix][]bus.Block // further blocks of a prefix, which end before that in the plan
+	rejected uint64                       // such values since the start
 }
 
 // kernelStatus is what the writer did to the kernel.
@@ -88,7 +89,7 @@ func New(cfg Config, deps Deps) *Reconciler {
 	r := &Reconciler{
 		accepts: make(chan acceptRequest),
 		cfg:     cfg, deps: deps, plan: newPlan(cfg.MaxEntries), wake: make(chan struct{}, 1),
-		protector: newProtector(deps, cfg.Allow), bucket: bucketStatus{invalid: map[string]struct{}{}, shadowed: map[netip.Prefix]bus.Block{}},
+		protector: newProtector(deps, cfg.Allow), bucket: bucketStatus{invalid: map[string]struct{}{}, shadowed: map[netip.Prefix][]bus.Block{}},
 	}
 	if len(cfg.Files) == 0 {
 		r.plan.setFeeds(nil, true) // an earlier configuration may have had files

@@ -35,7 +35,7 @@ type rig struct {
 func begin(t *testing.T, b *bustest.Bus, kernel blocklist.Kernel, cfg blocklist.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, bus: b, kernel: kernel}
-	r.Reconciler = blocklist.New(cfg, blocklist.Deps{Kernel: kernel, Bus: b.Conn(bus.EBPFEngine), Log: quiet()})
+	r.Reconciler = blocklist.New(cfg, blocklist.Deps{Kernel: kernel, Bus: b.Conn(bus.EBPFEngine), Host: "web-1", Log: quiet()})
 	var err error
 	r.list, err = b.Conn(bus.Operator).Blocklist(within(t, patience))
 	require.NoError(t, err)
@@ -481,5 +481,44 @@ func TestBlocksOfTheHub(t *testing.T) {
 	require.NoError(t, r.list.Remove(within(t, patience), netip.MustParsePrefix(prefix)))
 	lasts(time.Hour)
 	require.NoError(t, hub.Delete(within(t, patience), key))
+	r.holds()
+}
+
+// An entry for other hosts is not enforced, and one for this host stands beside that for all: neither takes the other out.
+func TestBlocksOfCertainHosts(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(100)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	on := func(prefix string, d time.Duration, hosts ...string) bus.Block {
+		t.Helper()
+		block := block(prefix, d)
+		block.Hosts = bus.HostsOf(hosts...)
+		require.NoError(t, r.list.Put(within(t, patience), block))
+		return block
+	}
+	lasts := func(d time.Duration) {
+		t.Helper()
+		at := func(d time.Duration) bool { return m.drops(netip.MustParseAddr("203.0.113.7"), time.Now().Add(d)) }
+		require.True(t, eventually(func() bool { return at(d-time.Minute) && !at(d+time.Minute) }))
+	}
+	on("203.0.113.6/32", time.Hour, "db-1")
+	scoped := block("203.0.113.5/32", time.Hour)
+	scoped.Scope, scoped.Hosts = bus.Scope{Protocol: "tcp", Port: 443}, bus.HostsOf("db-1")
+	require.NoError(t, r.list.Put(within(t, patience), scoped))
+	here := on("203.0.113.7/32", 2*time.Hour, "db-1", "web-1")
+	lasts(2 * time.Hour)
+	r.holds("203.0.113.7/32")
+	everywhere := on("203.0.113.7/32", time.Hour)
+	other := on("203.0.113.7/32", 3*time.Hour, "db-1")
+	r.stop()
+	r = begin(t, b, m, blocklist.Config{MaxEntries: 100})
+	lasts(2 * time.Hour)
+	require.NoError(t, r.list.RemoveBlock(within(t, patience), here))
+	lasts(time.Hour)
+	list, err := r.Check(netip.MustParseAddr("203.0.113.7"), []string{"eth0"})
+	require.NoError(t, err)
+	require.True(t, list.Blocks[0].Hosts.All())
+	require.NoError(t, r.list.RemoveBlock(within(t, patience), other))
+	require.NoError(t, r.list.RemoveBlock(within(t, patience), everywhere))
 	r.holds()
 }

@@ -50,13 +50,13 @@ func (s *scopes) replace(blocks []bus.Block) {
 	}
 }
 
-// wanted returns the entries by the key of this host. Where this host and the hub have the same port, the lower rate holds, and
+// wanted returns the entries by the key of all hosts. Where this host, all hosts or the hub have the same port, the lower rate holds, and
 // of equal ones that which lasts longer.
 func (s *scopes) wanted() map[string]bus.Block {
 	all := make(map[string]bus.Block, len(s.byKey))
 	for _, b := range s.byKey {
 		own := b
-		own.Hub = false
+		own.Hub, own.Hosts = false, ""
 		key := own.Key()
 		have, both := all[key]
 		if !both || b.Rate < have.Rate || b.Rate == have.Rate && b.Expires.After(have.Expires) {
