@@ -28,7 +28,7 @@ func (r *response) notify(ctx context.Context, d decision, s step) {
 		return
 	}
 	key := d.policy.ID + "|notify|" + r.alert.DedupKey
-	if until := r.run.guardState.StartCooldown(key, r.alert.ID, d.policy.Cooldown, r.started); !until.IsZero() {
+	if until := r.cooldown(key, d.policy.Cooldown); !until.IsZero() {
 		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
 		return
 	}

@@ -262,7 +262,12 @@ func (r *response) extendBlock(ctx context.Context, b bus.Block) (bus.Block, err
 // startCooldown begins the cooldown of a step. It returns the end of the cooldown that
 // another alert began, or zero if the step may be done.
 func (r *response) startCooldown(d decision, s step) time.Time {
-	return r.run.guardState.StartCooldown(cooldownKey(d, s), r.alert.ID, d.policy.Cooldown, r.started)
+	return r.cooldown(cooldownKey(d, s), d.policy.Cooldown)
+}
+
+// cooldown begins a cooldown of key as startCooldown does. A stronger alert is not held by that of a weaker one.
+func (r *response) cooldown(key string, span time.Duration) time.Time {
+	return r.run.guardState.StartCooldown(key, r.alert.ID, r.alert.Trust.Rank(), span, r.started)
 }
 
 func cooldownKey(d decision, s step) string {

@@ -108,6 +108,26 @@ func TestForgedLinesThatComeFirstHideNoAttacker(t *testing.T) {
 	s.eventually(func() bool { return s.count("proposals_confirmed") == 1 })
 }
 
+// The cooldown of an unproven alert does not hold a proven one, which blocks for longer and on every host; one that is no
+// stronger is held.
+func TestProvenAlertIsAnsweredAfterAnUnprovenOne(t *testing.T) {
+	attackSSH := connectFrom(t, attacker, "203.0.113.1:22")
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source"]`, `block_ttl = "1h"`, `cooldown = "1h"`)
+	r.start()
+	attackSSH()()
+	proven := func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustHost }
+	weak, strong, second := r.alert(unprovenSSH), r.alert(proven), r.alert(proven)
+	r.publish(weak)
+	r.await(weak, "block-source done")
+	r.publish(strong)
+	done := r.await(strong, "block-source done")
+	require.InDelta(t, time.Hour, done.ExpiresAt.Sub(done.Time), float64(time.Minute))
+	require.Equal(t, []bus.Hosts{"", host}, r.blockHosts())
+	r.publish(second)
+	require.Contains(t, r.await(second, "block-source skipped").Reason, "cooldown until")
+}
+
 // An update is answered only if its first alert was proposed, and then once.
 func TestUpdateWithBetterEvidenceIsAnswered(t *testing.T) {
 	r := newRig(t)

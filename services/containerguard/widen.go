@@ -50,7 +50,7 @@ func (r *response) widen(ctx context.Context, d decision, s step) {
 	}
 	ttl := min(d.policy.BlockTTL, maxWidened)
 	// An operator who removes the block does so until it would have ended.
-	if until := r.run.guardState.StartCooldown(w.target, r.alert.ID, ttl, r.started); !until.IsZero() {
+	if until := r.cooldown(w.target, ttl); !until.IsZero() {
 		return
 	}
 	r.block(ctx, d, w, network, ttl)

@@ -21,7 +21,7 @@ type Limits struct {
 
 const (
 	admissionWindow = time.Minute // what PerMinute counts over
-	maxCooldowns    = 2_000       // beyond it the one that ends first is dropped: its target may be acted on again
+	maxCooldowns    = 2_000       // beyond it the weakest is dropped, then the one that ends first: its target may be acted on again
 	// ledgerLag is how long an admitted container may be missing in the ledger.
 	ledgerLag = time.Minute
 )
@@ -59,10 +59,11 @@ type isolated struct {
 }
 
 // cooldown blocks a key for every alert but the one that began it, which may be
-// delivered again.
+// delivered again, and stronger ones.
 type cooldown struct {
-	Until time.Time `json:"until"`
-	Alert string    `json:"alert"`
+	Until    time.Time `json:"until"`
+	Alert    string    `json:"alert"`
+	Strength int       `json:"strength,omitempty"` // of its evidence; missing, as in files of earlier versions: the least
 }
 
 // OpenState reads the guard state in files, which need not exist. damage says that the
@@ -204,11 +205,11 @@ func (s *State) Remove(container string) {
 }
 
 // StartCooldown begins a cooldown of key for an alert and returns the zero time, or the
-// end of the cooldown that another alert began. A span of 0 is none.
-func (s *State) StartCooldown(key, alert string, span time.Duration, now time.Time) (until time.Time) {
+// end of the cooldown that another alert began whose evidence was as strong. A span of 0 is none.
+func (s *State) StartCooldown(key, alert string, strength int, span time.Duration, now time.Time) (until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, known := s.data.Cooldowns[key]; known && c.Until.After(now) {
+	if c, known := s.data.Cooldowns[key]; known && c.Until.After(now) && c.Strength >= strength {
 		if c.Alert == alert {
 			return time.Time{}
 		}
@@ -218,7 +219,7 @@ func (s *State) StartCooldown(key, alert string, span time.Duration, now time.Ti
 		return time.Time{}
 	}
 	s.makeCooldownRoom(now)
-	s.data.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert}
+	s.data.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert, Strength: strength}
 	s.version++
 	return time.Time{}
 }
@@ -234,8 +235,8 @@ func (s *State) CancelCooldown(key, alert string) {
 	}
 }
 
-// makeCooldownRoom drops the cooldowns that are over and, at the limit, the one that
-// ends first.
+// makeCooldownRoom drops the cooldowns that are over and, at the limit, the weakest, of several
+// the one that ends first.
 func (s *State) makeCooldownRoom(now time.Time) {
 	maps.DeleteFunc(s.data.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
 	if len(s.data.Cooldowns) < maxCooldowns {
@@ -243,7 +244,8 @@ func (s *State) makeCooldownRoom(now time.Time) {
 	}
 	first := ""
 	for key, c := range s.data.Cooldowns {
-		if first == "" || c.Until.Before(s.data.Cooldowns[first].Until) {
+		f := s.data.Cooldowns[first]
+		if first == "" || c.Strength < f.Strength || c.Strength == f.Strength && c.Until.Before(f.Until) {
 			first = key
 		}
 	}

@@ -105,7 +105,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	s := open(t, dir, l)
 	require.Empty(t, s.Admit(safety.Candidate{Container: "a", Project: "shop", Running: 9}, now))
 	require.Empty(t, s.Admit(safety.Candidate{Container: "b", Project: "shop", Running: 9}, now))
-	require.Zero(t, s.StartCooldown("p|a", "alert", time.Hour, now))
+	require.Zero(t, s.StartCooldown("p|a", "alert", 0, time.Hour, now))
 	require.NoError(t, s.Save())
 
 	s = open(t, dir, l)
@@ -113,11 +113,11 @@ func TestStateSurvivesARestart(t *testing.T) {
 	require.Contains(t, s.Admit(safety.Candidate{Container: "c", Running: 9}, now), "max_per_minute")
 	require.Contains(t, s.Admit(safety.Candidate{Container: "c", Project: "shop", Running: 9}, now.Add(time.Hour)), "max_per_project")
 	require.Empty(t, s.Admit(safety.Candidate{Container: "a", Project: "shop", Running: 9}, now))
-	require.Equal(t, now.Add(time.Hour), s.StartCooldown("p|a", "other", time.Hour, now))
-	require.Zero(t, s.StartCooldown("p|a", "alert", time.Hour, now), "the alert itself may be delivered again")
-	require.Zero(t, s.StartCooldown("p|a", "other", time.Hour, now.Add(time.Hour)))
-	require.Zero(t, s.StartCooldown("p|b", "one", 0, now))
-	require.Zero(t, s.StartCooldown("p|b", "two", 0, now), "no cooldown")
+	require.Equal(t, now.Add(time.Hour), s.StartCooldown("p|a", "other", 0, time.Hour, now))
+	require.Zero(t, s.StartCooldown("p|a", "alert", 0, time.Hour, now), "the alert itself may be delivered again")
+	require.Zero(t, s.StartCooldown("p|a", "other", 0, time.Hour, now.Add(time.Hour)))
+	require.Zero(t, s.StartCooldown("p|b", "one", 0, 0, now))
+	require.Zero(t, s.StartCooldown("p|b", "two", 0, 0, now), "no cooldown")
 	info, err := os.Stat(filepath.Join(dir, "state.json"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -250,10 +250,10 @@ func TestCooldownsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newState(t, wide)
 	for i := range 2_100 {
-		require.Zero(t, s.StartCooldown(fmt.Sprint(i), "a", time.Duration(i+1)*time.Minute, now))
+		require.Zero(t, s.StartCooldown(fmt.Sprint(i), "a", 0, time.Duration(i+1)*time.Minute, now))
 	}
-	require.NotZero(t, s.StartCooldown("2099", "b", time.Minute, now))
-	require.Zero(t, s.StartCooldown("0", "b", time.Minute, now), "the one that ends first was dropped")
+	require.NotZero(t, s.StartCooldown("2099", "b", 0, time.Minute, now))
+	require.Zero(t, s.StartCooldown("0", "b", 0, time.Minute, now), "the one that ends first was dropped")
 }
 
 func TestOldAdmissionsAreForgottenWithoutAlerts(t *testing.T) {
@@ -270,4 +270,19 @@ func TestOldAdmissionsAreForgottenWithoutAlerts(t *testing.T) {
 	var file struct{ Recent []time.Time }
 	require.NoError(t, json.Unmarshal(data, &file))
 	require.Len(t, file.Recent, 1)
+}
+
+// A weak alert's cooldown is none for a stronger one, whose cooldown then holds for both.
+func TestCooldownOfAWeakAlertDoesNotHoldAStrongerOne(t *testing.T) {
+	t.Parallel()
+	s := newState(t, wide)
+	require.Zero(t, s.StartCooldown("p", "weak", 0, time.Hour, now))
+	require.NotZero(t, s.StartCooldown("p", "as weak", 0, time.Hour, now))
+	require.Zero(t, s.StartCooldown("p", "strong", 3, time.Hour, now.Add(time.Minute)))
+	require.Equal(t, now.Add(time.Hour+time.Minute), s.StartCooldown("p", "weak", 0, time.Hour, now.Add(time.Minute)))
+	require.NotZero(t, s.StartCooldown("p", "as strong", 3, time.Hour, now.Add(time.Minute)))
+	for i := range 2_100 {
+		require.Zero(t, s.StartCooldown(fmt.Sprint(i), "a", 0, 24*time.Hour, now))
+	}
+	require.NotZero(t, s.StartCooldown("p", "as strong", 3, time.Hour, now.Add(time.Minute)), "weaker ones gave way")
 }
