@@ -58,7 +58,7 @@ type Alert struct {
 	Ports  []uint16          `json:"ports,omitempty"`
 
 	// Origin says where the event came from, and Trust how far that is proven. Of a correlation, Origin is that of the
-	// last event and Trust the weakest of all. LogHost is the host that the line names; Host stays that of the module.
+	// last event and Trust the strongest whose events satisfy it by themselves. LogHost is the host that the line names; Host stays that of the module.
 	Origin  *Origin `json:"origin,omitempty"`
 	Trust   Trust   `json:"trust,omitempty"`
 	LogHost string  `json:"log_host,omitempty"`

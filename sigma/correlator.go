@@ -35,9 +35,9 @@ type CorrelationMatch struct {
 	// QuietUntil is the event time from which the group can fire again if no
 	// further event keeps the condition true: Last plus the timespan.
 	QuietUntil time.Time
-	// LowestRank is the lowest Event.Rank in that window, also of the events that
-	// inner correlations counted.
-	LowestRank uint8
+	// Rank is the highest Event.Rank whose events in that window, with those of higher
+	// ranks, satisfy the condition by themselves; what an inner correlation counts has its Rank.
+	Rank uint8
 	// Samples are the newest events of the window, in order of arrival.
 	Samples []Sample
 	// Silent is set for a correlation that only serves other correlations
@@ -72,7 +72,9 @@ type CorrelatorStats struct {
 // condition is no longer true; so an attack that goes on is one match, and one
 // that comes back is another. A condition with only an upper bound (lt, lte) is
 // therefore true from the first event on. The absence of events is never
-// reported.
+// reported. A quiet group fires once more when events of a higher rank than it
+// fired with satisfy the condition by themselves: those of a lower rank hide
+// nothing.
 //
 // An event that matches several rules of one event_count counts once. Events
 // that lack a group-by field are not counted: they have no value to compare.
@@ -158,7 +160,9 @@ func (o *observation) count(d dependent, inner *group, rank uint8) {
 	if fire == nil && holds == nil {
 		return
 	}
-	rank = g.lowestRank(cmp.Or(fire, holds))
+	if len(k.dependents) > 0 {
+		rank = g.rank(cmp.Or(fire, holds))
+	}
 	for _, outer := range k.dependents {
 		if fire != nil || o.c.rs.compiledCorrelations[outer.correlation].temporal() {
 			o.count(outer, g, rank)

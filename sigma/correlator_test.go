@@ -546,31 +546,67 @@ func TestCorrelationProblemsAreReported(t *testing.T) {
 	}
 }
 
-// The rank of a match is the lowest of the events in its window, also through inner correlations and over a restart.
-func TestLowestRankOfAMatch(t *testing.T) {
+// The rank of a match is the highest whose events satisfy the condition by themselves, also through inner correlations and
+// over a restart. What is weaker hides nothing: the group fires again when stronger events satisfy it.
+func TestRankOfAMatch(t *testing.T) {
 	t.Parallel()
+	const values = "type: value_count\nrules: [a]\ngroup-by: [ip]\ntimespan: 10s\ncondition: {field: user, gte: 3}"
+	const together, ordered = "type: temporal\nrules: [a, b]\ngroup-by: [ip]\ntimespan: 10s", "type: temporal_ordered\nrules: [a, b]\ngroup-by: [ip]\ntimespan: 10s"
 	outer := "type: temporal\nrules: [x1, b]\ngroup-by: [ip]\ntimespan: 1m\ngenerate: true"
-	rs := compile(t, correlated(countOfA, outer), sigma.Options{})
 	for _, tt := range []struct {
-		name, line   string
-		ranks        []uint8
-		inner, outer int // -1: does not fire
+		name     string
+		sections []string
+		line     string
+		ranks    []uint8
+		want     string // the matches: title@second=rank
 	}{
-		{"all the same", "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 3, 3, 3}, 3, 3},
-		{"one weak event", "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 1, 4, 4}, 1, 1},
-		{"outside of the window", "0:a/1 20:a/1 21:a/1 22:a/1 23:b/1", []uint8{0, 2, 3, 2, 4}, 2, 2},
-		{"only the outer is weak", "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 3, 3, 1}, 3, 1},
+		{"all the same", []string{countOfA, outer}, "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 3, 3, 3}, "X1@2=3 X2@3=3"},
+		{"a weak event is needed", []string{countOfA, outer}, "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 1, 4, 4}, "X1@2=1 X2@3=1"},
+		{"outside of the window", []string{countOfA, outer}, "0:a/1 20:a/1 21:a/1 22:a/1 23:b/1", []uint8{0, 2, 3, 2, 4}, "X1@22=2 X2@23=2"},
+		{"only the outer is weak", []string{countOfA, outer}, "0:a/1 1:a/1 2:a/1 3:b/1", []uint8{3, 3, 3, 1}, "X1@2=3 X2@3=1"},
+		{"a weak event too many", []string{strings.Replace(countOfA, "gte: 3", "eq: 4", 1)}, "0:a/1 1:a/1 2:a/1 3:a/1", []uint8{3, 3, 3, 0}, "X1@3=0"},
+		{"weak ones came first", []string{countOfA}, "0:a/1 1:a/1 2:a/1 3:a/1 4:a/1 5:a/1 6:a/1", []uint8{0, 0, 0, 3, 3, 3, 3}, "X1@2=0 X1@5=3"},
+		{"weak ones between", []string{countOfA}, "0:a/1 1:a/1 2:a/1 3:a/1 4:a/1 5:a/1 6:a/1", []uint8{0, 3, 0, 3, 0, 4, 0}, "X1@2=0 X1@5=3"},
+		{"the strong ones are too far apart", []string{countOfA}, "0:a/1 1:a/1 2:a/1 8:a/1 9:a/1 12:a/1 13:a/1", []uint8{3, 0, 0, 3, 0, 3, 3}, "X1@2=0 X1@13=3"},
+		{"a late one", []string{countOfA}, "0:a/1 2:a/1 6:a/1 7:a/1 8:a/1 1:a/1", []uint8{0, 0, 0, 3, 3, 3}, "X1@6=0 X1@1=3"},
+		{"every rank in turn", []string{strings.Replace(countOfA, "gte: 3", "gte: 1", 1)}, "0:a/1 1:a/1 2:a/1 3:a/1", []uint8{0, 2, 1, 3}, "X1@0=0 X1@1=2 X1@3=3"},
+		{"fewer than", []string{strings.Replace(countOfA, "gte: 3", "lt: 3", 1)}, "0:a/1 1:a/1", []uint8{0, 3}, "X1@0=0 X1@1=3"},
+		{"distinct values", []string{values}, "0:a/1/x 1:a/1/y 2:a/1/z 3:a/1/x 4:a/1/x 5:a/1/y 6:a/1/z", []uint8{0, 0, 0, 3, 3, 3, 3}, "X1@2=0 X1@6=3"},
+		{"distinct values slide out", []string{values}, "0:a/1/x 1:a/1/y 2:a/1/z 3:a/1/x 9:a/1/y 14:a/1/u 15:a/1/v", []uint8{0, 0, 0, 3, 0, 3, 3}, "X1@2=0 X1@15=0"},
+		{"temporal", []string{together}, "0:a/1 1:b/1 2:b/1 3:a/1 4:b/1", []uint8{0, 0, 3, 0, 0}, "X1@1=0"},
+		{"temporal, stronger", []string{together}, "0:a/1 1:b/1 2:b/1 3:a/1 4:b/1", []uint8{0, 0, 3, 3, 3}, "X1@1=0 X1@3=3"},
+		{"in order", []string{ordered}, "0:a/1 1:b/1 2:b/1 3:a/1 4:b/1", []uint8{0, 0, 3, 3, 3}, "X1@1=0 X1@4=3"},
 	} {
+		rs := compile(t, correlated(tt.sections...), sigma.Options{})
 		c := rs.NewCorrelator()
-		got := map[string]int{"X1": -1, "X2": -1}
+		var got []string
 		for i, s := range steps(tt.line) {
 			ev := s.event()
 			ev.Rank = tt.ranks[i]
 			for _, m := range c.Observe(ev, rs.Match(ev)) {
-				got[m.Correlation.Title] = int(m.LowestRank)
+				got = append(got, fmt.Sprintf("%s@%d=%d", m.Correlation.Title, s.at, m.Rank))
 			}
 			c = restored(t, rs, c)
 		}
-		require.Equal(t, map[string]int{"X1": tt.inner, "X2": tt.outer}, got, tt.name)
+		require.Equal(t, tt.want, strings.Join(got, " "), tt.name)
 	}
+}
+
+// A snapshot of a version that fired once for all ranks does not fire again for the same events.
+func TestSnapshotWithoutTheRankThatFired(t *testing.T) {
+	t.Parallel()
+	rs := compile(t, correlated(countOfA), sigma.Options{})
+	c := rs.NewCorrelator()
+	observe := func(at int, rank uint8) int {
+		ev := step{at, "a/1"}.event()
+		ev.Rank = rank
+		return len(c.Observe(ev, rs.Match(ev)))
+	}
+	require.Equal(t, 1, observe(0, 3)+observe(1, 3)+observe(2, 3))
+	data, err := c.Snapshot()
+	require.NoError(t, err)
+	require.Contains(t, string(data), `,"fired_rank":3`)
+	require.NoError(t, c.Restore([]byte(strings.Replace(string(data), `,"fired_rank":3`, "", 1))))
+	require.Zero(t, observe(3, 3))
+	require.Error(t, c.Restore([]byte(strings.Replace(string(data), `,"fired_rank":3`, `,"fired_rank":256`, 1))))
 }

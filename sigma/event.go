@@ -34,7 +34,7 @@ type Event struct {
 	// a file. Correlations keep it in their samples.
 	Ref string
 	// Rank orders events for the caller, such as by how far their source is
-	// trusted; see CorrelationMatch.LowestRank. It is 0 to 255.
+	// trusted; see CorrelationMatch.Rank. It is 0 to 255.
 	Rank uint8
 	// Fields holds string, bool, int64, float64, nil, []any of those, and
 	// nested map[string]any, whose fields have dotted names ("a.b"). A key that

@@ -34,8 +34,10 @@ type group struct {
 	samples     []Sample   // by arrival
 	fired       []interval // in the order of firing
 	quiet       bool       // the newest window satisfies the condition and has fired
+	firedRank   uint8      // while quiet: the highest rank with which it fired
 	lastSeq     uint64     // the Observe call that counted last
 	counts      *windowCounts
+	stronger    *windowCounts // of the entries above firedRank
 	recency     *list.Element // in Correlator.order
 }
 
@@ -54,7 +56,7 @@ func (g *group) insert(e entry) int {
 	}
 	i := sort.Search(n, func(i int) bool { return g.entries[i].at > e.at })
 	g.entries = slices.Insert(g.entries, i, e)
-	g.counts = nil
+	g.counts, g.stronger = nil, nil
 	return i
 }
 
@@ -71,7 +73,7 @@ func (g *group) dropDistant(at int64) (dropped int) {
 	}
 	dropped = len(g.entries) - (high - low)
 	if high < len(g.entries) {
-		g.counts = nil
+		g.counts, g.stronger = nil, nil
 	}
 	g.slice(low, high)
 	return dropped
@@ -92,13 +94,7 @@ func (g *group) slice(low, high int) {
 		return
 	}
 	g.entries = g.entries[low:high]
-	if g.counts == nil {
-		return
-	}
-	g.counts.low, g.counts.end = g.counts.low-low, g.counts.end-low
-	if g.counts.low < 0 { // the window held some of the dropped entries
-		g.counts = nil
-	}
+	g.counts, g.stronger = g.counts.without(low), g.stronger.without(low)
 }
 
 // compact removes the middle one of three newest entries of the same rule and rank: only
@@ -124,10 +120,16 @@ func (g *group) evaluate(i int) (fire, holds *window) {
 		g.quiet = false
 	case g.quiet:
 		g.extendFired(newest)
+		if g.entries[i].rank > g.firedRank && g.strongerSatisfy() {
+			fire = newest
+		}
 	default:
 		g.quiet = true
 		g.addFired(newest)
 		fire = newest
+	}
+	if fire != nil {
+		g.firedRank, g.stronger = g.rank(fire), nil
 	}
 	if i == len(g.entries)-1 || newest != nil && g.entries[i].at >= newest.first {
 		return fire, newest
@@ -207,36 +209,91 @@ func (g *group) firstSince(at int64) int {
 // types need none.
 func (g *group) satisfiedWindow(low, end int, counts *windowCounts) *window {
 	entries := g.entries[low:end]
-	var count int
-	switch g.correlation.correlation.Type {
-	case Temporal:
-		count = distinctRules(entries)
-	case TemporalOrdered:
-		count = longestChain(entries, len(g.correlation.correlation.Rules))
-	case ValueCount:
-		count = len(counts.values)
-	default:
-		count = len(entries)
-	}
-	if !satisfies(g.correlation.correlation.Condition, float64(count)) {
+	count := g.count(entries, 0, counts)
+	if !g.satisfied(count) {
 		return nil
 	}
 	return &window{count: count, first: entries[0].at, last: entries[len(entries)-1].at}
 }
 
-func distinctRules(entries []entry) int {
+// count returns what the condition is compared with, of the entries with the rank floor or a higher one. counts are
+// those of these entries; the temporal types need none.
+func (g *group) count(entries []entry, floor uint8, counts *windowCounts) int {
+	switch g.correlation.correlation.Type {
+	case Temporal:
+		return distinctRules(entries, floor)
+	case TemporalOrdered:
+		return longestChain(entries, len(g.correlation.correlation.Rules), floor)
+	case ValueCount:
+		return len(counts.values)
+	}
+	return counts.n
+}
+
+func (g *group) satisfied(count int) bool {
+	return count > 0 && satisfies(g.correlation.correlation.Condition, float64(count))
+}
+
+// strongerSatisfy reports whether the entries of the newest window above the rank that fired satisfy the condition by
+// themselves.
+func (g *group) strongerSatisfy() bool {
+	n := len(g.entries)
+	start := g.entries[n-1].at - g.correlation.span
+	floor := g.firedRank + 1 // one has a higher rank
+	if g.correlation.temporal() {
+		return g.satisfied(g.count(g.entries[g.firstSince(start):], floor, nil))
+	}
+	if g.stronger == nil {
+		low := g.firstSince(start)
+		g.stronger = &windowCounts{low: low, end: low, floor: floor}
+	}
+	g.stronger.slide(g.correlation, g.entries, start, n)
+	return g.satisfied(g.count(nil, floor, g.stronger))
+}
+
+// rank returns the highest rank whose entries in w, with those of higher ranks, satisfy the condition by themselves.
+func (g *group) rank(w *window) uint8 {
+	entries := g.entries[g.firstSince(w.first):]
+	entries = entries[:sort.Search(len(entries), func(i int) bool { return entries[i].at > w.last })]
+	var has [math.MaxUint8 + 1]bool
+	lowest := uint8(math.MaxUint8)
+	for _, e := range entries {
+		has[e.rank] = true
+		lowest = min(lowest, e.rank)
+	}
+	for floor := uint8(math.MaxUint8); floor > lowest; floor-- {
+		if !has[floor] {
+			continue
+		}
+		counts := &windowCounts{floor: floor}
+		if !g.correlation.temporal() {
+			counts.slide(g.correlation, entries, math.MinInt64, len(entries))
+		}
+		if g.satisfied(g.count(entries, floor, counts)) {
+			return floor
+		}
+	}
+	return lowest
+}
+
+func distinctRules(entries []entry, floor uint8) int {
 	seen := make(map[int]bool)
 	for _, e := range entries {
-		seen[e.rule] = true
+		if e.rank >= floor {
+			seen[e.rule] = true
+		}
 	}
 	return len(seen)
 }
 
 // longestChain returns how many rules occur in the order of the correlation.
 // chains[r] is the length of the longest chain that ends with rule r so far.
-func longestChain(entries []entry, rules int) int {
+func longestChain(entries []entry, rules int, floor uint8) int {
 	chains := make([]int, rules)
 	for _, e := range entries {
+		if e.rank < floor {
+			continue
+		}
 		before := 0
 		for r := range e.rule {
 			before = max(before, chains[r])
@@ -257,7 +314,7 @@ func (g *group) match(w *window) CorrelationMatch {
 		First:       first,
 		Last:        last,
 		QuietUntil:  last.Add(g.correlation.correlation.Timespan),
-		LowestRank:  g.lowestRank(w),
+		Rank:        g.rank(w),
 		Silent:      g.correlation.silent,
 	}
 	for _, s := range g.samples {
@@ -266,18 +323,6 @@ func (g *group) match(w *window) CorrelationMatch {
 		}
 	}
 	return m
-}
-
-// lowestRank returns the lowest rank of the entries in w.
-func (g *group) lowestRank(w *window) uint8 {
-	lowest := uint8(math.MaxUint8)
-	for _, e := range g.entries[g.firstSince(w.first):] {
-		if e.at > w.last {
-			break
-		}
-		lowest = min(lowest, e.rank)
-	}
-	return lowest
 }
 
 // named returns the group-by names with their values.
@@ -293,7 +338,18 @@ func (g *group) named() map[string]string {
 // slides over them.
 type windowCounts struct {
 	low, end int
+	floor    uint8          // entries of a lower rank do not count
+	n        int            // entries that count
 	values   map[string]int // of value_count: value → entries with it
+}
+
+// without returns t after the first entries were dropped, nil if the window held some of them.
+func (t *windowCounts) without(dropped int) *windowCounts {
+	if t == nil || t.low < dropped {
+		return nil
+	}
+	t.low, t.end = t.low-dropped, t.end-dropped
+	return t
 }
 
 // slide moves the window so that it holds the entries from time start to index
@@ -304,11 +360,19 @@ func (t *windowCounts) slide(c *compiledCorrelation, entries []entry, start int6
 		t.values = make(map[string]int)
 	}
 	for ; t.end < end; t.end++ {
+		if entries[t.end].rank < t.floor {
+			continue
+		}
+		t.n++
 		if countsValues {
 			t.values[entries[t.end].value]++
 		}
 	}
 	for ; t.low < end && entries[t.low].at < start; t.low++ {
+		if entries[t.low].rank < t.floor {
+			continue
+		}
+		t.n--
 		if !countsValues {
 			continue
 		}

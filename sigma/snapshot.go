@@ -31,6 +31,7 @@ type groupSnapshot struct {
 	Samples     []Sample   `json:"samples,omitempty"`
 	Fired       [][2]int64 `json:"fired,omitempty"`
 	Quiet       bool       `json:"quiet,omitempty"`
+	FiredRank   *int       `json:"fired_rank,omitempty"` // while quiet; missing: of a version that fired once for all ranks
 }
 
 // Snapshot returns the state as JSON. Equal states give equal bytes.
@@ -64,6 +65,10 @@ func (g *group) snapshot() groupSnapshot {
 		for _, e := range g.entries {
 			s.Ranks = append(s.Ranks, int(e.rank))
 		}
+	}
+	if g.quiet {
+		rank := int(g.firedRank)
+		s.FiredRank = &rank
 	}
 	for _, f := range g.fired {
 		s.Fired = append(s.Fired, [2]int64{f.first, f.last})
@@ -126,6 +131,13 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 	for _, f := range s.Fired {
 		g.fired = append(g.fired, interval{f[0], f[1]})
 	}
+	if s.FiredRank != nil {
+		g.firedRank = uint8(*s.FiredRank)
+	} else if s.Quiet {
+		if newest := g.newestWindow(); newest != nil {
+			g.firedRank = g.rank(newest)
+		}
+	}
 	c.restore(i, g)
 	return nil
 }
@@ -162,7 +174,11 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 			return fmt.Errorf("it refers to rule %d of %d", rule, rules)
 		}
 	}
-	for _, rank := range s.Ranks {
+	ranks := s.Ranks
+	if s.FiredRank != nil {
+		ranks = append(slices.Clone(ranks), *s.FiredRank)
+	}
+	for _, rank := range ranks {
 		if rank < 0 || rank > math.MaxUint8 {
 			return fmt.Errorf("rank %d is out of range", rank)
 		}

@@ -63,8 +63,8 @@ func (b alertBuilder) endOf(in input) *event.Alert {
 
 // fromCorrelation returns the alert of a correlation that became true with in. It names the source, the
 // target and the user only if the correlation groups by them: otherwise the other events of the group may
-// have different ones. It names the container if all events are of that container. Its trust is the weakest of
-// its events.
+// have different ones. It names the container if all events are of that container. Its trust is the
+// strongest whose events satisfy the correlation by themselves.
 func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event.Alert {
 	a := b.alert(in, &m.Correlation.Meta, m.Key)
 	a.FirstSeen, a.LastSeen = m.First, m.Last
@@ -82,7 +82,7 @@ func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event
 	if in.container != nil && (slices.Contains(groups, in.container.ID) || allSamplesHave(m, docker.PositionPrefix(in.container.ID))) {
 		a.Container = in.container
 	}
-	a.Trust = event.TrustOfRank(int(m.LowestRank))
+	a.Trust = event.TrustOfRank(int(m.Rank))
 	if a.Container == nil {
 		a.Origin.Container = "" // the lines are of several
 	}
