@@ -152,12 +152,11 @@ func TestHostileSources(t *testing.T) {
 		{"names without end", "it has more than 2097152 names or ids", func(t *testing.T, path string) {
 			writeZip(t, path, func(w *zip.Writer) {
 				for i := range 120 {
-					var b strings.Builder
-					fmt.Fprintf(&b, `{"id":"A-%d","affected":[`, i)
+					record := fmt.Appendf(nil, `{"id":"A-%d","affected":[`, i)
 					for j := range 19_000 {
-						fmt.Fprintf(&b, `{"package":{"ecosystem":"npm","name":"%d-%d"}},`, i, j)
+						record = append(strconv.AppendInt(append(record, `{"package":{"ecosystem":"npm","name":"`...), int64(i*19_000+j), 10), `"}},`...)
 					}
-					deflate(t, w, fmt.Sprintf("A-%d.json", i), strings.TrimSuffix(b.String(), ",")+"]}")
+					store(t, w, fmt.Sprintf("A-%d.json", i), strings.TrimSuffix(string(record), ",")+"]}")
 				}
 			})
 		}},
