@@ -170,7 +170,7 @@ func programSpec(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 	gate := cmp.Or(opts.Gate, defaultGate)
 	return spec, errors.Join(setConstants(spec, sharedConstants(opts, cpus)), setConstants(spec, map[string]any{
 		programVarMask6:         masks6(),
-		programVarBloomMask:     uint32(opts.Filter.mirror.BloomWords - 1),
+		programVarBloomMask:     uint32(opts.Filter.mirror.bloomWords - 1),
 		programVarBothWays:      opts.Replay && !opts.OneWay,
 		programVarGate:          uint32(max(gate/cpus, min(gate, minGate))),
 		programVarRandomSources: opts.randomSources,
@@ -182,7 +182,7 @@ func programSpec(opts Options, cpus int) (*ebpf.CollectionSpec, error) {
 func sharedConstants(opts Options, cpus int) map[string]any {
 	perCPU := max(1, cmp.Or(opts.SamplesPerSecond, defaultSamples)/cpus)
 	return map[string]any{
-		programVarSeed:           opts.Filter.mirror.Seed,
+		programVarSeed:           opts.Filter.mirror.seed,
 		programVarReplay:         opts.Replay,
 		programVarCpus:           uint32(cpus),
 		programVarSampleInterval: uint32(time.Second) / uint32(perCPU),

@@ -66,10 +66,20 @@ func (f *Filter) IndexInKernel() (bool, error) {
 	if err := errors.Join(err, load(f.filter, 0, &have)); err != nil {
 		return false, err
 	}
-	want := f.mirror
-	same := have.NetLengths4 == want.NetLengths4 && have.NetLengths32 == want.NetLengths32 && have.NetLengths48 == want.NetLengths48 && have.Prefix4 == want.Prefix4 && have.Prefix32 == want.Prefix32 && have.Prefix48 == want.Prefix48 &&
-		have.AllowPrefix4 == want.AllowPrefix4 && have.AllowPrefix32 == want.AllowPrefix32 && have.AllowPrefix48 == want.AllowPrefix48 && have.AllowBloom == want.AllowBloom
+	want := &f.mirror
+	same := have.Prefix4 == want.prefix4 && have.Prefix32 == want.prefix32 && have.Prefix48 == want.prefix48 &&
+		have.AllowPrefix4 == want.allowPrefix4 && have.AllowPrefix32 == want.allowPrefix32 && have.AllowPrefix48 == want.allowPrefix48 &&
+		have.AllowBloom == want.allowBloom && have.NetLengths4 == f.index.netLengths4.all() &&
+		have.NetLengths32 == f.index.netLengths32.all() && have.NetLengths48 == f.index.netLengths48.all()
 	return same && slices.Equal(bloom, f.index.bloom), nil
+}
+
+// all returns the lengths in the kernel's format.
+func (n *netLengths) all() (list [coarseBits]uint32) {
+	for i, held := range n.held {
+		list[i] = packLengths(held)
+	}
+	return list
 }
 
 // SetAllBits sets every bit of the kernel's tables, as if removed entries had left them.

@@ -57,9 +57,21 @@ type Filter struct {
 	maps    filterMaps
 	filter  memory
 	bloom   memory
-	mirror  programFilter
+	mirror  tables
 	index   *index
 	lengths map[[2]bool]*lengthList
+}
+
+// tables are the parts of the kernel's struct filter that change with the index, as they are to be written. The lengths of networks are
+// left out: they are most of it, and follow from the index.
+type tables struct {
+	seed                                       [4]uint64
+	bloomWords                                 uint64
+	count4, count6                             uint32
+	short6, allowShort6                        uint32
+	prefix4, prefix32, prefix48                [coarseBits / 64]uint64
+	allowPrefix4, allowPrefix32, allowPrefix48 [coarseBits / 64]uint64
+	allowBloom                                 [1024]uint64
 }
 
 // Block adds entries, or replaces those with the same prefix and keeps their counts. It returns ErrFull, having added as many as fit.
@@ -210,7 +222,7 @@ func (f *Filter) addAllowed(added []netip.Prefix, have map[netip.Prefix]bool) er
 	for _, p := range added {
 		f.index.add(p, true)
 	}
-	f.mirror.AllowBloom = f.index.allowBloom(slices.AppendSeq(slices.Clone(added), maps.Keys(have)))
+	f.mirror.allowBloom = f.index.allowBloom(slices.AppendSeq(slices.Clone(added), maps.Keys(have)))
 	if err := f.writeIndex(); err != nil {
 		return err
 	}
@@ -238,7 +250,7 @@ func (f *Filter) removeAllowed(have, want map[netip.Prefix]bool, all []netip.Pre
 		}
 		f.index.remove(p, true)
 	}
-	f.mirror.AllowBloom = f.index.allowBloom(all)
+	f.mirror.allowBloom = f.index.allowBloom(all)
 	return f.writeIndex()
 }
 
@@ -276,22 +288,21 @@ func (f *Filter) writeIndex() error {
 			return fmt.Errorf("write prefix lengths: %w", err)
 		}
 	}
-	stale := &f.index.stale
 	return errors.Join(
-		storeSpan(f.bloom, 0, f.index.bloom, &stale.bloom),
-		storeSpan(f.filter, unsafe.Offsetof(f.mirror.NetLengths4), f.mirror.NetLengths4[:], &stale.netLengths4),
-		storeSpan(f.filter, unsafe.Offsetof(f.mirror.NetLengths32), f.mirror.NetLengths32[:], &stale.netLengths32),
-		storeSpan(f.filter, unsafe.Offsetof(f.mirror.NetLengths48), f.mirror.NetLengths48[:], &stale.netLengths48),
-		store(f.filter, unsafe.Offsetof(f.mirror.Prefix4), &f.mirror.Prefix4),
-		store(f.filter, unsafe.Offsetof(f.mirror.Prefix32), &f.mirror.Prefix32),
-		store(f.filter, unsafe.Offsetof(f.mirror.Prefix48), &f.mirror.Prefix48),
-		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix4), &f.mirror.AllowPrefix4),
-		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix32), &f.mirror.AllowPrefix32),
-		store(f.filter, unsafe.Offsetof(f.mirror.AllowPrefix48), &f.mirror.AllowPrefix48),
-		store(f.filter, unsafe.Offsetof(f.mirror.AllowBloom), &f.mirror.AllowBloom),
-		store(f.filter, unsafe.Offsetof(f.mirror.AllowShort6), &f.mirror.AllowShort6),
-		store(f.filter, unsafe.Offsetof(f.mirror.Short6), &f.mirror.Short6),
-		store(f.filter, unsafe.Offsetof(f.mirror.Count4), &f.mirror.Count4),
-		store(f.filter, unsafe.Offsetof(f.mirror.Count6), &f.mirror.Count6),
+		storeSpan(f.bloom, 0, f.index.bloom, &f.index.stale),
+		f.index.netLengths4.store(f.filter, unsafe.Offsetof(programFilter{}.NetLengths4)),
+		f.index.netLengths32.store(f.filter, unsafe.Offsetof(programFilter{}.NetLengths32)),
+		f.index.netLengths48.store(f.filter, unsafe.Offsetof(programFilter{}.NetLengths48)),
+		store(f.filter, unsafe.Offsetof(programFilter{}.Prefix4), &f.mirror.prefix4),
+		store(f.filter, unsafe.Offsetof(programFilter{}.Prefix32), &f.mirror.prefix32),
+		store(f.filter, unsafe.Offsetof(programFilter{}.Prefix48), &f.mirror.prefix48),
+		store(f.filter, unsafe.Offsetof(programFilter{}.AllowPrefix4), &f.mirror.allowPrefix4),
+		store(f.filter, unsafe.Offsetof(programFilter{}.AllowPrefix32), &f.mirror.allowPrefix32),
+		store(f.filter, unsafe.Offsetof(programFilter{}.AllowPrefix48), &f.mirror.allowPrefix48),
+		store(f.filter, unsafe.Offsetof(programFilter{}.AllowBloom), &f.mirror.allowBloom),
+		store(f.filter, unsafe.Offsetof(programFilter{}.AllowShort6), &f.mirror.allowShort6),
+		store(f.filter, unsafe.Offsetof(programFilter{}.Short6), &f.mirror.short6),
+		store(f.filter, unsafe.Offsetof(programFilter{}.Count4), &f.mirror.count4),
+		store(f.filter, unsafe.Offsetof(programFilter{}.Count6), &f.mirror.count6),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -376,4 +377,18 @@ func requireBlocksWhileListing(t *testing.T, f *bpf.Filter) {
 	require.NoError(t, g.Wait())
 	t.Logf("listed in %v, the longest block meanwhile took %v", listing, longest)
 	require.Less(t, longest, listing/2, "a block waits until the list is read")
+}
+
+// The tables of networks, most of the kernel's index, have no copy in this process.
+func TestFilterKeepsLittleMemory(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	f := newFilter(t, 0)
+	require.Less(t, heap()-before, int64(512<<10))
+	require.NoError(t, f.Block([]bpf.Entry{{Prefix: netip.MustParsePrefix("192.0.2.1/32")}}))
 }

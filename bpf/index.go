@@ -7,6 +7,7 @@ import (
 	mathbits "math/bits"
 	"net/netip"
 	"slices"
+	"unsafe"
 )
 
 // normalize returns p masked, and IPv4-mapped prefixes as IPv4.
@@ -37,9 +38,9 @@ type index struct {
 	netLengths4  *netLengths
 	netLengths32 *netLengths
 	netLengths48 *netLengths
-	stale        struct{ bloom, netLengths4, netLengths32, netLengths48 span } // not written to the kernel yet
+	stale        span // of bloom, not written to the kernel yet
 	lengths      map[lengthKey]int
-	filter       *programFilter
+	filter       *tables
 }
 
 type lengthKey struct {
@@ -50,18 +51,17 @@ type lengthKey struct {
 const coarseBits = 1 << 16
 
 // newIndex returns an index without prefixes, of which nothing has been written to the kernel.
-func newIndex(f *programFilter) *index {
+func newIndex(f *tables) *index {
 	x := &index{
-		seed: f.Seed, bloom: make([]uint64, f.BloomWords), holders: make([]uint8, f.BloomWords*64),
-		netLengths4: &netLengths{}, netLengths32: &netLengths{}, netLengths48: &netLengths{}, lengths: map[lengthKey]int{}, filter: f,
+		seed: f.seed, bloom: make([]uint64, f.bloomWords), holders: make([]uint8, f.bloomWords*64),
+		netLengths4: newNetLengths(), netLengths32: newNetLengths(), netLengths48: newNetLengths(), lengths: map[lengthKey]int{}, filter: f,
 	}
-	x.stale.bloom.end, x.stale.netLengths4.end = len(x.bloom), coarseBits
-	x.stale.netLengths32.end, x.stale.netLengths48.end = coarseBits, coarseBits
+	x.stale.end = len(x.bloom)
 	return x
 }
 
 // bloomWord returns the word of the Bloom filter for a hash.
-func (x *index) bloomWord(hash uint64) uint64 { return hash >> 24 & (x.filter.BloomWords - 1) }
+func (x *index) bloomWord(hash uint64) uint64 { return hash >> 24 & (x.filter.bloomWords - 1) }
 
 // mayContain reports whether the Bloom filter has the bits of p: never false for a prefix in a list, rarely true for another.
 func (x *index) mayContain(p netip.Prefix) bool {
@@ -79,9 +79,9 @@ func (x *index) count(p netip.Prefix, allow bool, delta int) {
 	x.countBloom(p, delta)
 	x.countCoarse(p, allow, delta)
 	x.lengths[lengthKey{p.Addr().Is6(), allow, p.Bits()}] += delta
-	total := &x.filter.Count4
+	total := &x.filter.count4
 	if p.Addr().Is6() {
-		total = &x.filter.Count6
+		total = &x.filter.count6
 	}
 	*total += uint32(delta)
 }
@@ -102,7 +102,7 @@ func (x *index) countBloom(p netip.Prefix, delta int) {
 			x.bloom[w] |= 1 << bit
 		}
 	}
-	x.stale.bloom.touch(int(w))
+	x.stale.touch(int(w))
 }
 
 // countCoarse counts a prefix in the coarse bitmaps. Single addresses are in the Bloom filter alone.
@@ -117,12 +117,11 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 		for i := range 1 << max(0, 16-p.Bits()) {
 			at := first + i
 			at = at>>8 | at&255<<8
-			countBit(&x.coarse4, &x.filter.Prefix4, at, delta)
+			countBit(&x.coarse4, &x.filter.prefix4, at, delta)
 			if allow {
-				countBit(&x.allow4, &x.filter.AllowPrefix4, at, delta)
+				countBit(&x.allow4, &x.filter.allowPrefix4, at, delta)
 			} else {
-				x.filter.NetLengths4[at] = x.netLengths4.count(at, p.Bits(), delta)
-				x.stale.netLengths4.touch(at)
+				x.netLengths4.count(at, p.Bits(), delta)
 			}
 		}
 		return
@@ -134,30 +133,28 @@ func (x *index) countCoarse(p netip.Prefix, allow bool, delta int) {
 	f := x.filter
 	if p.Bits() < 48 {
 		at := int((a.Hi & 0xffffffff) * x.seed[0] >> 48) // net32 of src/filter.h
-		countBit(&x.coarse32, &f.Prefix32, at, delta)
+		countBit(&x.coarse32, &f.prefix32, at, delta)
 		if allow {
-			countBit(&x.allow32, &f.AllowPrefix32, at, delta)
+			countBit(&x.allow32, &f.allowPrefix32, at, delta)
 			return
 		}
-		f.NetLengths32[at] = x.netLengths32.count(at, p.Bits(), delta)
-		x.stale.netLengths32.touch(at)
+		x.netLengths32.count(at, p.Bits(), delta)
 		return
 	}
 	at := int((a.Hi & 0xffffffffffff) * x.seed[1] >> 48) // net48
-	countBit(&x.coarse48, &f.Prefix48, at, delta)
+	countBit(&x.coarse48, &f.prefix48, at, delta)
 	if allow {
-		countBit(&x.allow48, &f.AllowPrefix48, at, delta)
+		countBit(&x.allow48, &f.allowPrefix48, at, delta)
 		return
 	}
-	f.NetLengths48[at] = x.netLengths48.count(at, p.Bits(), delta)
-	x.stale.netLengths48.touch(at)
+	x.netLengths48.count(at, p.Bits(), delta)
 }
 
 // countShort counts an IPv6 prefix shorter than /32, which has a bit for each value of the first five address bits that it overlaps.
 func (x *index) countShort(p netip.Prefix, allow bool, delta int) {
-	holders, bits := &x.short6[0], &x.filter.Short6
+	holders, bits := &x.short6[0], &x.filter.short6
 	if allow {
-		holders, bits = &x.short6[1], &x.filter.AllowShort6
+		holders, bits = &x.short6[1], &x.filter.allowShort6
 	}
 	first := int(p.Addr().As16()[0]) >> 3
 	for at := first; at < first+1<<max(0, 5-p.Bits()); at++ {
@@ -209,13 +206,16 @@ func (x *index) allowBloom(prefixes []netip.Prefix) (bloom [1024]uint64) {
 type netLengths struct {
 	counts [128]*[coarseBits]uint16
 	held   [][2]uint64 // a bit for each length with a prefix; nil before the first
+	stale  span        // not written to the kernel yet
 }
+
+func newNetLengths() *netLengths { return &netLengths{stale: span{0, coarseBits}} }
 
 // tooManyLengths is TOO_MANY of src/filter.h.
 const tooManyLengths = ^uint32(0)
 
-// count counts a prefix and returns the lengths in the kernel's format. A count of 65,535 stays.
-func (n *netLengths) count(at, bits, delta int) uint32 {
+// count counts a prefix. A count of 65,535 stays.
+func (n *netLengths) count(at, bits, delta int) {
 	if n.held == nil {
 		n.held = make([][2]uint64, coarseBits)
 	}
@@ -230,7 +230,27 @@ func (n *netLengths) count(at, bits, delta int) uint32 {
 	if *count > 0 {
 		held[bits/64] |= 1 << (bits % 64)
 	}
-	return packLengths(*held)
+	n.stale.touch(at)
+}
+
+// store writes the lengths that have changed, in the kernel's format, to a table at offset.
+func (n *netLengths) store(m memory, offset uintptr) error {
+	var part [1024]uint32
+	for n.stale.first < n.stale.end {
+		some := part[:min(len(part), n.stale.end-n.stale.first)]
+		for i := range some {
+			some[i] = 0
+			if n.held != nil {
+				some[i] = packLengths(n.held[n.stale.first+i])
+			}
+		}
+		if _, err := m.WriteAt(sliceBytes(some), int64(offset)+int64(n.stale.first)*int64(unsafe.Sizeof(part[0]))); err != nil {
+			return err
+		}
+		n.stale.first += len(some)
+	}
+	n.stale = span{}
+	return nil
 }
 
 // packLengths returns lengths in the kernel's format: bytes of length + 1, the longest in the lowest byte.

@@ -72,7 +72,7 @@ func OpenFilter(opts FilterOptions) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old != nil && old.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && old.mirror.BloomWords == bloomWords(opts.MaxEntries) {
+	if old != nil && old.maps.block[0].MaxEntries() == uint32(opts.MaxEntries) && old.mirror.bloomWords == bloomWords(opts.MaxEntries) {
 		return old, nil
 	}
 	return replaceSet(opts, old)
@@ -143,13 +143,13 @@ func (f *Filter) rebuildIndex() error {
 	if err != nil {
 		return err
 	}
-	f.mirror.AllowBloom = f.index.allowBloom(slices.Collect(maps.Keys(allowed)))
+	f.mirror.allowBloom = f.index.allowBloom(slices.Collect(maps.Keys(allowed)))
 	return f.writeIndex()
 }
 
 // openMemory maps the filter's tables into memory and makes an empty index with the seeds in use.
 func (f *Filter) openMemory() (err error) {
-	if f.maps.filters.ValueSize() != uint32(unsafe.Sizeof(f.mirror)) {
+	if f.maps.filters.ValueSize() != uint32(unsafe.Sizeof(programFilter{})) {
 		return errLayout
 	}
 	if f.filter, err = mapMemory(f.maps.filters); err != nil {
@@ -158,8 +158,8 @@ func (f *Filter) openMemory() (err error) {
 	if f.bloom, err = mapMemory(f.maps.bloom); err != nil {
 		return err
 	}
-	err = errors.Join(load(f.filter, unsafe.Offsetof(f.mirror.Seed), &f.mirror.Seed),
-		load(f.filter, unsafe.Offsetof(f.mirror.BloomWords), &f.mirror.BloomWords))
+	err = errors.Join(load(f.filter, unsafe.Offsetof(programFilter{}.Seed), &f.mirror.seed),
+		load(f.filter, unsafe.Offsetof(programFilter{}.BloomWords), &f.mirror.bloomWords))
 	if err != nil {
 		return err
 	}
@@ -255,14 +255,22 @@ func newFilter(opts FilterOptions) (*Filter, error) {
 			return nil, errors.Join(fmt.Errorf("make map %s: %w", name, explain(err)), f.maps.close())
 		}
 	}
-	first := programFilter{Seed: newSeeds(opts.Replay), BloomWords: bloomWords(opts.MaxEntries)}
-	if err := f.maps.filters.Put(uint32(0), &first); err != nil {
+	if err := f.writeSeeds(newSeeds(opts.Replay), bloomWords(opts.MaxEntries)); err != nil {
 		return nil, errors.Join(fmt.Errorf("write the seeds: %w", err), f.maps.close())
 	}
 	if err := f.openMemory(); err != nil {
 		return nil, errors.Join(err, f.maps.close())
 	}
 	return f, nil
+}
+
+// writeSeeds writes what stays the same as long as the maps do.
+func (f *Filter) writeSeeds(s seeds, words uint64) error {
+	m, err := mapMemory(f.maps.filters)
+	if err != nil {
+		return err
+	}
+	return errors.Join(store(m, unsafe.Offsetof(programFilter{}.Seed), &s), store(m, unsafe.Offsetof(programFilter{}.BloomWords), &words))
 }
 
 // bloomWords returns the size of the Bloom filter in words: eight to sixteen bits per entry, so that with three bits set for each at
