@@ -117,6 +117,18 @@ func TestBusyHostFloodsNobody(t *testing.T) {
 			}
 			s.sendUDP(at(home, 5201), at(victim, 40_000), 1460)
 		}},
+		"a bulk transfer in a tunnel": {6000, func(s *stage, i int) { // WireGuard has high ports on both sides
+			s.sendUDP(at(home, 51_820), at(victim, 51_820), 1400)
+			if i%6000 == 0 {
+				s.udp(at(victim, 51_820), at(home, 51_820), 148)
+			}
+		}},
+		"a call whose other end is silent": {6000, func(s *stage, i int) {
+			s.sendUDP(at(home, 40_000), at(victim, 50_000), 214)
+			if i == 10 {
+				s.udp(at(victim, 50_000), at(home, 40_000), 214)
+			}
+		}},
 		"video by QUIC": {3000, func(s *stage, i int) {
 			s.sendUDP(at(home, 443), at(victim, 50_000), 1300)
 			if i%20 == 0 {
