@@ -64,6 +64,9 @@ type Block struct {
 	Created time.Time `json:"created"`
 	// Hosts are those on which it holds; empty, as in entries of versions without it: on all.
 	Hosts Hosts `json:"hosts,omitempty"`
+	// Trust is that of the alert behind an automatic block: a stronger one goes before a weaker one. Empty for an
+	// operator's, and in entries of versions without it.
+	Trust event.Trust `json:"trust,omitempty"`
 
 	// Hub says that the forwarder of an edge copied it from the hub. It is part of the key, not of the
 	// value, so that a prefix may be blocked by both and neither changes what the other wrote.
@@ -190,6 +193,8 @@ func (b Block) check() error {
 		return fmt.Errorf("%w: policy and alert_id must be text of at most %d bytes", ErrInvalidBlock, MaxBlockSource)
 	case b.Scope.check() != nil:
 		return b.Scope.check()
+	case b.Trust != "" && !slices.Contains(event.Trusts(), b.Trust):
+		return fmt.Errorf("%w: the trust must be one of %v", ErrInvalidBlock, event.Trusts())
 	case b.Hosts.check() != nil:
 		return b.Hosts.check()
 	case b.Created.IsZero() || !b.Expires.After(b.Created):
@@ -285,6 +290,18 @@ func (l *Blocklist) Remove(ctx context.Context, prefix netip.Prefix) error {
 // RemoveBlock removes the entry of b; a missing one is no error.
 func (l *Blocklist) RemoveBlock(ctx context.Context, b Block) error {
 	return l.kv.Delete(ctx, b.Key())
+}
+
+// RemoveAutomatic removes the entry with a key if source made it; another one, or a missing one, is no error.
+func (l *Blocklist) RemoveAutomatic(ctx context.Context, key, source string) error {
+	b, _, err := l.get(ctx, key)
+	if errors.Is(err, ErrNotFound) || err == nil && b.Source != source {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.kv.Delete(ctx, key)
 }
 
 // List returns the valid entries, those of the hub included, sorted by prefix, and the number of

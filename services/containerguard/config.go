@@ -31,6 +31,11 @@ type Config struct {
 	MaxPerProject int `toml:"max_per_project"`
 	// MaxSharePercent bounds which share of the running containers is isolated at a time.
 	MaxSharePercent int `toml:"max_share_percent"`
+	// MaxBlocksPerMinute bounds how many addresses and networks policies newly block in any minute, MaxBlocks how many at a
+	// time, and MaxBlocksPerSource how many of these by the evidence of one source.
+	MaxBlocksPerMinute int `toml:"max_blocks_per_minute"`
+	MaxBlocks          int `toml:"max_blocks"`
+	MaxBlocksPerSource int `toml:"max_blocks_per_source"`
 	// Protected are patterns of container names that are never acted on.
 	Protected []string `toml:"protected"`
 	// NeverBlock are addresses and prefixes that are never blocked.
@@ -51,6 +56,7 @@ func DefaultConfig() Config {
 	return Config{
 		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
 		MaxAlertAgeSecs: 300, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
+		MaxBlocksPerMinute: 600, MaxBlocks: 5000, MaxBlocksPerSource: 1000,
 		Protected: []string{}, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
 	}
 }
@@ -65,6 +71,9 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("max_per_minute", setting.Between(c.MaxPerMinute, 1, 10_000))
 	p.Add("max_per_project", setting.Between(c.MaxPerProject, 1, 10_000))
 	p.Add("max_share_percent", setting.Between(c.MaxSharePercent, 1, 100))
+	p.Add("max_blocks_per_minute", setting.Between(c.MaxBlocksPerMinute, 1, 100_000))
+	p.Add("max_blocks", setting.Between(c.MaxBlocks, 1, 100_000))
+	p.Add("max_blocks_per_source", setting.Between(c.MaxBlocksPerSource, 1, 100_000))
 	p.Each("protected", c.Protected, checkPattern)
 	p.Each("never_block", c.NeverBlock, checkPrefix)
 	p.Add("evidence_max_bytes", setting.Between(c.EvidenceMaxBytes, 1<<20, 1<<50))
@@ -117,6 +126,10 @@ func (c Config) pollInterval() time.Duration { return time.Duration(c.PollInterv
 
 func (c Config) limits() safety.Limits {
 	return safety.Limits{PerMinute: c.MaxPerMinute, PerProject: c.MaxPerProject, Share: c.MaxSharePercent}
+}
+
+func (c Config) blockLimits() safety.BlockLimits {
+	return safety.BlockLimits{PerMinute: c.MaxBlocksPerMinute, Total: c.MaxBlocks, PerSource: c.MaxBlocksPerSource}
 }
 
 func (c Config) evidenceLimits() quarantine.EvidenceLimits {

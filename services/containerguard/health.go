@@ -17,6 +17,7 @@ const (
 	topicState        = "4 state"
 	topicStateDamage  = "4 state at start"
 	topicBlocks       = "5 blocks"
+	topicBlockCaps    = "5 block caps"
 	topicPending      = "6 pending alerts"
 	topicConnections  = "6 connections"
 	topicWebhook      = "7 webhook"
@@ -33,6 +34,7 @@ func (s *Service) Health() event.ModuleHealth {
 			reason = "containers are not acted on: " + reason
 		}
 		s.health.Set(topicDocker, reason)
+		s.health.Set(topicBlockCaps, s.capped.text(time.Now()))
 		s.health.Set(topicEvidence, run.quarantine.EvidenceReason())
 		reason = ""
 		if err := s.connections.Err(); err != nil {

@@ -23,11 +23,13 @@ func (s *Service) maintain(ctx context.Context, run *runState) error {
 		s.syncWithLedger(run)
 		select {
 		case <-ctx.Done():
+			s.syncWithLedger(run)
 			return nil
 		case <-tick.C:
 		}
 		if n%resolveEvery == 0 {
 			s.resolveDependencies(ctx)
+			s.syncWithBlocklist(ctx, run)
 		}
 	}
 }
@@ -47,17 +49,20 @@ func (s *Service) syncWithLedger(run *runState) {
 		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
 	run.guardState.SyncWithLedger(ledger, time.Now())
-	s.saveState(run)
+	s.saveStateAnd(run, run.blocks.Save()) // after a crash, blocks of the last two seconds do not count
 }
 
 // saveState saves the guard state and the corroboration. If that fails they are kept
 // in memory until a restart, and health says so.
-func (s *Service) saveState(run *runState) {
+func (s *Service) saveState(run *runState) { s.saveStateAnd(run, nil) }
+
+// saveStateAnd is saveState that also reports how the blocks were saved.
+func (s *Service) saveStateAnd(run *runState, blocks error) {
 	reason := ""
-	if err := errors.Join(run.guardState.Save(), run.corroboration.Save()); err != nil {
+	if err := errors.Join(run.guardState.Save(), run.corroboration.Save(), blocks); err != nil {
 		reason = err.Error()
 	}
 	if s.health.Set(topicState, reason) && reason != "" {
-		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps and corroboration: a restart will lose them")
+		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps, corroboration and blocks: a restart will lose them")
 	}
 }

@@ -15,6 +15,7 @@ const metricPrefix = "ironpost_container_guard_"
 type counters struct {
 	alerts, updates, rejected, unmatched, waited, confirmed atomic.Uint64
 	skipped, unreported, dryRuns                            atomic.Uint64
+	blocksCapped, blocksYielded                             atomic.Uint64
 	orders, blocks, blockFailures                           atomic.Uint64
 	notifications, notifyFailures                           atomic.Uint64
 }
@@ -49,6 +50,8 @@ func (s *Service) counterMetrics() map[string]metric {
 		"orders":                {"Orders about containers, given to the quarantine.", c.orders.Load()},
 		"blocks":                {"Source addresses written to the blocklist.", c.blocks.Load()},
 		"block_failures":        {"Source addresses that could not be written to the blocklist.", c.blockFailures.Load()},
+		"blocks_capped":         {"Source addresses not blocked because of a cap, container.max_blocks and its like.", c.blocksCapped.Load()},
+		"blocks_yielded":        {"Blocks removed for one with stronger evidence, because there was no room for both.", c.blocksYielded.Load()},
 		"notifications":         {"Notifications that the webhook accepted.", c.notifications.Load()},
 		"notification_failures": {"Notifications that could not be sent, those refused by the full queue included.", c.notifyFailures.Load()},
 	}
@@ -56,18 +59,20 @@ func (s *Service) counterMetrics() map[string]metric {
 
 // gaugeMetrics returns what goes up and down.
 func (s *Service) gaugeMetrics() map[string]metric {
-	var containers, quarantined, pending, proposed int
+	var containers, quarantined, pending, proposed, blocks int
 	var evidence int64
 	if run := s.run.Load(); run != nil {
 		containers, quarantined, pending = run.inventory.Count(), len(run.quarantine.List()), run.pending.len()
 		evidence = run.quarantine.Evidence().Bytes
 		proposed, _ = run.proposals.counts()
+		blocks = run.blocks.Count()
 	}
 	return map[string]metric{
 		"containers":      {"Containers that exist.", uint64(containers)},
 		"quarantined":     {"Containers in the quarantine's ledger.", uint64(quarantined)},
 		"alerts_waiting":  {"Alerts that wait for Docker, at most 1024.", uint64(pending)},
 		"proposals":       {"Alerts of which a step was only proposed, which wait for better evidence, at most 1024.", uint64(proposed)},
+		"blocks_held":     {"Addresses and networks blocked by policies now, as container.max_blocks counts.", uint64(blocks)},
 		"policies":        {"Policies in force.", uint64(len(s.policies.Load().Enabled()))},
 		"webhook_waiting": {"Notifications that are queued or being sent, at most 256.", uint64(s.notifier.Pending())},
 		"evidence_bytes":  {"Bytes of evidence on the disk, as container.evidence_max_bytes counts.", uint64(evidence)},

@@ -27,6 +27,7 @@ type runState struct {
 	reporter      *reporter
 	pending       *pendingAlerts
 	proposals     *proposals
+	blocks        *safety.Blocks
 }
 
 // open opens what Run needs. After an error nothing is left open.
@@ -68,7 +69,7 @@ func (s *Service) open(ctx context.Context) (run *runState, err error) {
 }
 
 // openState opens the files that outlive a restart: caps and cooldowns, corroboration,
-// and pending alerts.
+// blocks, and pending alerts.
 func (s *Service) openState(run *runState, cfg Config) (err error) {
 	if run.files, err = folder.Open(s.deps.DataDir); err != nil {
 		return err
@@ -76,11 +77,14 @@ func (s *Service) openState(run *runState, cfg Config) (err error) {
 	if err := renameEarlier(s.deps.DataDir); err != nil {
 		return err
 	}
-	var damaged [2]string
+	var damaged [3]string
 	if run.guardState, damaged[0], err = safety.OpenState(run.files, cfg.limits()); err != nil {
 		return err
 	}
 	if run.corroboration, damaged[1], err = safety.OpenCorroboration(run.files); err != nil {
+		return err
+	}
+	if run.blocks, damaged[2], err = safety.OpenBlocks(run.files, cfg.blockLimits()); err != nil {
 		return err
 	}
 	s.health.Set(topicStateDamage, strings.Trim(strings.Join(damaged[:], "; "), "; "))

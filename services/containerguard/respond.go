@@ -215,18 +215,24 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 	}
 }
 
-// block writes prefix to the blocklist, after the intended action was stored, and then reports how it went.
-// It reports whether it is blocked.
+// block writes prefix to the blocklist, unless a cap forbids it, after the intended action was stored, and then reports how
+// it went. It reports whether it is blocked.
 func (r *response) block(ctx context.Context, d decision, s step, prefix netip.Prefix, ttl time.Duration) bool {
 	expires := r.started.Add(ttl).UTC()
+	b := bus.Block{
+		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert), Expires: expires, Created: r.started.UTC(),
+		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Trust: r.alert.Trust, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
+	}
+	if refused := r.admitBlock(ctx, b); refused != "" {
+		r.run.guardState.CancelCooldown(cooldownKey(d, s), r.alert.ID)
+		r.skip(ctx, d, s, refused)
+		return false
+	}
 	intended := r.action(d, s, event.Intended)
 	intended.ExpiresAt = &expires
 	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
 	began := time.Now()
-	entry, err := r.extendBlock(ctx, bus.Block{
-		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert), Expires: expires, Created: r.started.UTC(),
-		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
-	})
+	entry, err := r.extendBlock(ctx, b)
 	took := time.Since(began).Milliseconds()
 	if !queued {
 		r.run.reporter.add(ctx, intended)

@@ -377,3 +377,44 @@ func (r *rig) fillActions() {
 	require.NoError(r.t, err)
 	api("UPDATE", request, &struct{}{})
 }
+
+// A container that logs about many addresses fills neither the blocklist nor the share of others: it blocks up to its cap, a
+// stronger block takes the place of one of its own where there is no room, and no weak one takes that of the stronger.
+func TestBlocksAreCapped(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.MaxBlocks, r.cfg.MaxBlocksPerSource = 3, 2
+	r.policy("p", `actions = ["block-source"]`)
+	s := r.start()
+	output := func(id, ip string) *event.Alert {
+		return r.alert(func(a *event.Alert) {
+			from(ip)(a)
+			a.Trust, a.Origin = event.TrustContainer, &event.Origin{Transport: event.TransportDocker, Container: id}
+		})
+	}
+	blocked := func(a *event.Alert) {
+		t.Helper()
+		r.publish(a)
+		r.await(a, "block-source done")
+	}
+	blocked(output("one", "203.0.113.1"))
+	blocked(output("one", "203.0.113.2"))
+	flood := output("one", "203.0.113.3")
+	r.publish(flood)
+	require.Contains(t, r.await(flood, "block-source skipped").Reason, "container.max_blocks_per_source")
+	blocked(output("two", "203.0.113.4"))
+	full := output("two", "203.0.113.5")
+	r.publish(full)
+	require.Contains(t, r.await(full, "block-source skipped").Reason, "container.max_blocks")
+	require.Contains(t, fmt.Sprint(s.Health().Reasons), "addresses were not blocked, at last at ")
+	require.Equal(t, uint64(2), s.count("blocks_capped"))
+
+	strong := r.alert(from("203.0.113.9"))
+	blocked(strong)
+	require.ElementsMatch(t, []string{"203.0.113.2/32", "203.0.113.4/32", "203.0.113.9/32"}, r.blocked(), "the weakest that ends first gave way")
+	again := output("three", "203.0.113.6")
+	r.publish(again)
+	require.Contains(t, r.await(again, "block-source skipped").Reason, "container.max_blocks")
+	require.Contains(t, r.blocked(), "203.0.113.9/32")
+	require.Equal(t, uint64(1), s.count("blocks_yielded"))
+}

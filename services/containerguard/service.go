@@ -64,7 +64,8 @@ type Service struct {
 	cfg         atomic.Pointer[Config]
 	policies    atomic.Pointer[policy.Set]
 	protections atomic.Pointer[safety.Protections]
-	run         atomic.Pointer[runState]  // nil until Run has opened it
+	run         atomic.Pointer[runState] // nil until Run has opened it
+	capped      cappedBlock
 	lastPanic   atomic.Pointer[time.Time] // while answering an alert; nil if there was none
 }
 
@@ -196,6 +197,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 		s.notifier.SetURL(c.WebhookURL)
 		if run := s.run.Load(); run != nil {
 			run.guardState.SetLimits(c.limits())
+			run.blocks.SetLimits(c.blockLimits())
 			run.quarantine.SetEvidenceLimits(c.evidenceLimits())
 		}
 		s.usePolicies(set, missing)

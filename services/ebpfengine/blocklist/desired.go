@@ -9,6 +9,7 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 )
 
 // The owners of an entry, as bits of the kernel's Entry.Reason. After a restart they tell which source has to be read
@@ -145,7 +146,7 @@ func (p *plan) replace(blocks []bus.Block) (first bool) {
 }
 
 func sameBlock(a, b bus.Block) bool {
-	return a.Expires.Equal(b.Expires) && a.Created.Equal(b.Created) && a.Source == b.Source && a.Reason == b.Reason
+	return a.Expires.Equal(b.Expires) && a.Created.Equal(b.Created) && a.Source == b.Source && a.Reason == b.Reason && a.Hosts == b.Hosts && a.Trust == b.Trust
 }
 
 // setFeeds takes over the collapsed prefixes of all files. Complete says that each file has been read at least once; until
@@ -185,7 +186,8 @@ func (p *plan) nextExpiry() time.Time {
 }
 
 // allocate gives out the kernel's room: first to an operator's entries, then to automatic ones, then to the feeds; among
-// entries of the bucket to the newest, because an attack of now matters more than one of yesterday.
+// automatic ones to those with the strongest evidence, then to those that last longest. The newest are not preferred: whoever
+// can cause many blocks would push an attacker out.
 func (p *plan) allocate() {
 	if !p.changed {
 		return
@@ -229,7 +231,7 @@ func (p *plan) mostImportant() map[netip.Prefix]struct{} {
 	return admitted
 }
 
-// byImportance orders an operator's entries before automatic ones, then the newest first.
+// byImportance orders an operator's entries before automatic ones, then the strongest first, then what lasts longest.
 func byImportance(a, b bus.Block) int {
 	automatic := func(b bus.Block) int {
 		if b.Source == bus.Operator {
@@ -237,8 +239,12 @@ func byImportance(a, b bus.Block) int {
 		}
 		return 1
 	}
-	return cmp.Or(automatic(a)-automatic(b), b.Created.Compare(a.Created), compare(a.Prefix, b.Prefix))
+	return cmp.Or(automatic(a)-automatic(b), strength(b)-strength(a), b.Expires.Compare(a.Expires), compare(a.Prefix, b.Prefix))
 }
+
+// strength returns the rank of the evidence of an automatic block. What an earlier version blocked, which did not say, was
+// proven or ended soon.
+func strength(b bus.Block) int { return cmp.Or(b.Trust, event.TrustHost).Rank() }
 
 // contains reports whether p is in set; a nil set contains everything.
 func contains(set map[netip.Prefix]struct{}, p netip.Prefix) bool {

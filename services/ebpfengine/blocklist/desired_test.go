@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
@@ -97,7 +98,7 @@ func (o oracle) entries(now time.Time) map[netip.Prefix]time.Time {
 		}
 	}
 	slices.SortFunc(blocks, func(a, b bus.Block) int {
-		return cmp.Or(rank(a)-rank(b), b.Created.Compare(a.Created), order(a.Prefix, b.Prefix))
+		return cmp.Or(rank(a)-rank(b), strength(b)-strength(a), b.Expires.Compare(a.Expires), order(a.Prefix, b.Prefix))
 	})
 	quota := max(0, o.capacity-len(blocks))
 	desired := map[netip.Prefix]time.Time{}
@@ -115,6 +116,13 @@ func rank(b bus.Block) int {
 		return 0
 	}
 	return 1
+}
+
+func strength(b bus.Block) int {
+	if b.Trust == "" { // of an earlier version
+		return event.TrustHost.Rank()
+	}
+	return b.Trust.Rank()
 }
 
 func order(a, b netip.Prefix) int {
@@ -177,6 +185,7 @@ func change(g generator, o *oracle, p *blocklist.Plan, now *time.Time) {
 	case 0, 1:
 		b := g.block(g.addr())
 		b.Created, b.Expires = *now, now.Add(time.Duration(1+g.IntN(600))*time.Second)
+		b.Trust = event.Trusts()[g.IntN(len(event.Trusts()))]
 		o.blocks[b.Prefix] = b
 		p.Put(b)
 	case 2:

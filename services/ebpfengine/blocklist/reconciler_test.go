@@ -16,6 +16,7 @@ import (
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
@@ -228,12 +229,12 @@ func TestOperatorEntriesComeFirstWithoutRoomForAll(t *testing.T) {
 	r.holds("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32", "198.51.100.0/29")
 	require.Equal(t, []string{"0 blocklist entries of the bus and 2 of files are not enforced: blocklist_max_entries is 4"}, r.Reasons())
 
-	guard := func(n int, age time.Duration) bus.Block {
-		e := block(fmt.Sprintf("203.0.113.%d/32", n), time.Hour)
-		e.Source, e.Created = bus.ContainerGuard, e.Created.Add(-age)
+	guard := func(n int, d time.Duration) bus.Block {
+		e := block(fmt.Sprintf("203.0.113.%d/32", n), d)
+		e.Source = bus.ContainerGuard
 		return e
 	}
-	for _, e := range []bus.Block{guard(10, time.Minute), guard(11, time.Second), guard(12, 2*time.Minute)} {
+	for _, e := range []bus.Block{guard(10, 2*time.Hour), guard(11, 3*time.Hour), guard(12, time.Hour)} {
 		require.NoError(t, r.list.Put(within(t, patience), e))
 	}
 	r.holds("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32", "203.0.113.11/32")
@@ -521,4 +522,24 @@ func TestBlocksOfCertainHosts(t *testing.T) {
 	require.NoError(t, r.list.RemoveBlock(within(t, patience), other))
 	require.NoError(t, r.list.RemoveBlock(within(t, patience), everywhere))
 	r.holds()
+}
+
+// Weak blocks, however new and long, push no stronger one out of a full list, and a stronger one takes the place of a weak one.
+func TestWeakBlocksPushNoStrongerOneOut(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(2)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 2})
+	automatic := func(prefix string, trust event.Trust, d time.Duration) {
+		t.Helper()
+		block := block(prefix, d)
+		block.Source, block.Trust = bus.ContainerGuard, trust
+		require.NoError(t, r.list.Put(within(t, patience), block))
+	}
+	automatic("203.0.113.1/32", event.TrustHost, time.Hour)
+	for n := range 20 {
+		automatic(fmt.Sprintf("198.51.100.%d/32", n), event.TrustUnproven, 2*time.Hour+time.Duration(n)*time.Minute)
+	}
+	r.holds("203.0.113.1/32", "198.51.100.19/32")
+	automatic("203.0.113.2/32", event.TrustKernel, time.Minute)
+	r.holds("203.0.113.1/32", "203.0.113.2/32")
 }

@@ -1,0 +1,81 @@
+package safety_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+func openBlocks(t *testing.T, dir string, l safety.BlockLimits) *safety.Blocks {
+	t.Helper()
+	b, damage, err := safety.OpenBlocks(files(t, dir), l)
+	require.NoError(t, err)
+	require.Empty(t, damage)
+	return b
+}
+
+// block is a candidate that ends ttl minutes after now.
+func block(key, source string, strength, ttl int) safety.BlockCandidate {
+	return safety.BlockCandidate{Key: key, Source: source, Strength: strength, Expires: now.Add(time.Duration(ttl) * time.Minute)}
+}
+
+// Where there is no room, the weakest gives way to a stronger one, of several the one that ends first; an equal one, however
+// new, does not push it out.
+func TestBlocksYieldByStrengthAndExpiry(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := openBlocks(t, dir, safety.BlockLimits{PerMinute: 100, Total: 3, PerSource: 100})
+	admit := func(c safety.BlockCandidate, wantYields, wantRefused string) {
+		t.Helper()
+		yields, refused := b.Admit(c, now)
+		require.Equal(t, wantYields, yields)
+		if wantRefused == "" {
+			require.Empty(t, refused)
+		}
+		require.Contains(t, refused, wantRefused)
+	}
+	admit(block("strong", "s1", 3, 1), "", "")
+	admit(block("weak-late", "s2", 1, 60), "", "")
+	admit(block("weak-soon", "s3", 1, 30), "", "")
+	admit(block("as-weak", "s4", 1, 600), "", "cap: 3 addresses are blocked automatically, container.max_blocks")
+	admit(block("weak-soon", "s3", 1, 40), "", "") // is extended
+	admit(block("second", "s5", 2, 10), "weak-soon", "")
+	admit(block("third", "s5", 2, 10), "weak-late", "")
+	admit(block("fourth", "s5", 2, 600), "", "container.max_blocks")
+	require.NoError(t, b.Save())
+	b = openBlocks(t, dir, safety.BlockLimits{PerMinute: 100, Total: 3, PerSource: 100})
+	require.Equal(t, 3, b.Count())
+	admit(block("fourth", "s5", 2, 600), "", "container.max_blocks")
+	b.KeepOnly(map[string]bool{"strong": true}, now.Add(time.Second)) // an operator removed the others
+	admit(block("fourth", "s5", 2, 600), "", "")
+	_, refused := b.Admit(block("fifth", "s5", 2, 600), now.Add(2*time.Minute)) // the strong one has ended
+	require.Empty(t, refused)
+	require.Equal(t, 2, b.Count())
+}
+
+// One source of evidence uses up its own share alone, and weak blocks do not use up the minute of stronger ones.
+func TestBlocksHaveCapsPerSourceAndMinute(t *testing.T) {
+	t.Parallel()
+	b := openBlocks(t, t.TempDir(), safety.BlockLimits{PerMinute: 6, Total: 100, PerSource: 4})
+	for i := range 10 {
+		_, refused := b.Admit(block(fmt.Sprint("flood", i), "container", 2, 60), now)
+		require.Equal(t, i >= 4, refused != "")
+	}
+	yields, refused := b.Admit(block("better", "container", 3, 60), now)
+	require.NotEmpty(t, yields, "of the same source")
+	require.Empty(t, refused)
+	_, refused = b.Admit(block("other", "file", 2, 60), now)
+	require.Empty(t, refused)
+	_, refused = b.Admit(block("other2", "file", 2, 60), now)
+	require.Contains(t, refused, "cap: 6 addresses were blocked within a minute, container.max_blocks_per_minute")
+	_, refused = b.Admit(block("packets", "eth0", 4, 60), now)
+	require.Empty(t, refused, "stronger")
+	_, refused = b.Admit(block("other2", "file", 2, 60), now.Add(time.Minute))
+	require.Empty(t, refused)
+	b.Remove("other2")
+	require.Equal(t, 6, b.Count())
+}
