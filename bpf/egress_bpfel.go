@@ -134,7 +134,7 @@ type egressState struct {
 			Class          [16]uint64
 			Bytes          uint64
 			Fragmented     uint64
-			Sources        [1024]uint8
+			Sources        [2048]uint8
 		}
 		Source [1024]struct {
 			_    structs.HostLayout
@@ -198,7 +198,7 @@ type egressState struct {
 				Sources uint32
 				Size    uint32
 			}
-			Sources [1024]uint8
+			Sources [2048]uint8
 		}
 	}
 }

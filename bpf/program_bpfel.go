@@ -54,7 +54,7 @@ type programCounters struct {
 	Class          [16]uint64
 	Bytes          uint64
 	Fragmented     uint64
-	Sources        [1024]uint8
+	Sources        [2048]uint8
 }
 
 type programEntry struct {
@@ -249,7 +249,7 @@ type programTarget struct {
 		Sources uint32
 		Size    uint32
 	}
-	Sources [1024]uint8
+	Sources [2048]uint8
 }
 
 // Names of all BPF objects in the ELF.
