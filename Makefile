@@ -28,7 +28,7 @@ build: ## build all commands into bin/; the second engine of the scanner, ironpo
 
 .PHONY: test
 test: deps ## install what the tests need, then run all tests with the race detector
-	go test -race -timeout 15m ./...
+	GORACE=atexit_sleep_ms=0 go test -race -timeout 15m ./...
 
 .PHONY: deps
 deps: ## install what the tests need (Debian packages, as root)

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// noRaceSleep has programs that are built with the race detector end at once, not after a second.
+const noRaceSleep = "GORACE=atexit_sleep_ms=0"
+
 const patience = 30 * time.Second
 
 // result is the exit code and the outputs of a call.

@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, noRaceSleep) // of each command
 			// The path of a unix socket may have 107 bytes: the work folder is too deep for one.
 			run, err := os.MkdirTemp("", "ip") //nolint:usetesting // its path is too long
 			if err != nil {
