@@ -28,10 +28,12 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	answer := s.answerFirst
 	if a.Update {
 		s.counters.updates.Add(1)
-		if s.run.Load().proposals.of(a, time.Now()) == nil {
+		switch run := s.run.Load(); {
+		case run.proposals.of(a, time.Now()) != nil:
+			answer = s.answerUpdate
+		case !run.released.newerThanRelease(a):
 			return nil // the first alert of its window was answered
 		}
-		answer = s.answerUpdate
 	} else {
 		s.counters.alerts.Add(1)
 	}

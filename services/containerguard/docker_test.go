@@ -79,6 +79,53 @@ func TestAlertIsolatesItsContainer(t *testing.T) {
 	s.eventually(func() bool { return slices.Contains(briefs(r.actions()), "release released") })
 }
 
+// A release ends the cooldown of the container, and the update of a window with matches after it is answered, as there may be
+// no other word of them; one whose matches were all before it is not.
+func TestReleasedContainerIsGuardedAgain(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policy("p", `actions = ["isolate"]`, `cooldown = "1h"`)
+	web := d.Run(t, testenv.ContainerOptions{Name: "web"})
+	s := r.start().docker()
+	isolated := func(a *event.Alert) {
+		t.Helper()
+		r.publish(a)
+		r.await(a, "isolate done")
+		require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "web"}, nil))
+	}
+	update := func(at time.Time) *event.Alert {
+		return r.alert(func(a *event.Alert) { about(web)(a); a.Update, a.Count, a.LastSeen = true, 5, at })
+	}
+	isolated(r.alert(about(web)))
+	isolated(r.alert(about(web)))
+	isolated(update(time.Now()))
+	old := update(time.Now().Add(-time.Minute))
+	r.publish(old)
+	s.eventually(func() bool { return s.count("alert_updates") == 2 })
+	require.Equal(t, uint64(3), s.count("orders"))
+}
+
+// A removed container leaves the caps at once, so that it holds no bystander.
+func TestRemovedContainerLeavesTheCaps(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.MaxSharePercent = 1 // one container
+	r.policy("p", `actions = ["pause"]`)
+	first, second := d.Run(t, testenv.ContainerOptions{Name: "first"}), d.Run(t, testenv.ContainerOptions{Name: "second"})
+	s := r.start().docker()
+	a := r.alert(about(first))
+	r.publish(a)
+	r.await(a, "pause done")
+	full := r.alert(about(second))
+	r.publish(full)
+	require.Contains(t, r.await(full, "pause skipped").Reason, "container.max_share_percent")
+	d.Remove(t, first)
+	s.eventually(func() bool { return s.count("containers") == 1 })
+	next := r.alert(about(second))
+	r.publish(next)
+	r.await(next, "pause done")
+}
+
 func TestTenThousandAlertsAreOneIsolation(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)

@@ -43,12 +43,14 @@ func (s *Service) resolveDependencies(ctx context.Context) {
 func (s *Service) syncWithLedger(run *runState) {
 	var ledger []safety.LedgerEntry
 	for _, e := range run.quarantine.List() {
-		if !e.Gone.IsZero() { // removed: its replacement counts instead
-			continue
+		if found, err := run.inventory.ByID(e.Before.ID); !e.Gone.IsZero() || err == nil && found.Gone {
+			continue // removed: its replacement counts instead
 		}
 		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
-	run.guardState.SyncWithLedger(ledger, time.Now())
+	for _, id := range run.guardState.SyncWithLedger(ledger, time.Now()) {
+		s.onReleased(run, id) // by its end, such as an expiry
+	}
 	s.saveStateAnd(run, run.blocks.Save()) // after a crash, blocks of the last two seconds do not count
 }
 

@@ -38,7 +38,7 @@ func (s *Service) counterMetrics() map[string]metric {
 		"evidence_removed":      {"Actions whose evidence was removed, too old or to make room.", evidence.Removed},
 		"evidence_refused":      {"Actions whose evidence was not kept, or not whole, because nothing could make room.", evidence.Refused},
 		"alerts":                {"First alerts of a window, evaluated.", c.alerts.Load()},
-		"alert_updates":         {"Updates of alerts, ignored unless a step was only proposed.", c.updates.Load()},
+		"alert_updates":         {"Updates of alerts, ignored unless a step was only proposed or the container was released meanwhile.", c.updates.Load()},
 		"proposals_confirmed":   {"Alerts answered after their steps had only been proposed, because better evidence came.", c.confirmed.Load()},
 		"proposals_dropped":     {"Alerts with proposed steps that gave way to others, so that better evidence was not waited for.", dropped},
 		"alerts_rejected":       {"Messages that were no alert of their subject and were dead-lettered.", c.rejected.Load()},

@@ -28,11 +28,12 @@ type runState struct {
 	pending       *pendingAlerts
 	proposals     *proposals
 	blocks        *safety.Blocks
+	released      *releasedContainers
 }
 
 // open opens what Run needs. After an error nothing is left open.
 func (s *Service) open(ctx context.Context) (run *runState, err error) {
-	run = &runState{proposals: newProposals()}
+	run = &runState{proposals: newProposals(), released: newReleasedContainers()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, run.close())

@@ -205,8 +205,11 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 }
 
 // observeContainer passes a change to the quarantine, which isolates a replacement of
-// an isolated container.
+// an isolated container. A removed one leaves the caps.
 func (s *Service) observeContainer(run *runState, c inventory.Change) {
+	if c.Gone {
+		run.guardState.Remove(c.Container.ID) // it leaves the caps at once
+	}
 	if c.Gone || s.observable(run, c.Container, run.inventory.List()) {
 		run.quarantine.Observe(c)
 	}

@@ -207,7 +207,7 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	}
 	left, pending := run.quarantine.Get(id)
 	if !pending {
-		run.guardState.Remove(id)
+		s.onReleased(run, id)
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -170,8 +171,8 @@ type LedgerEntry struct {
 }
 
 // SyncWithLedger makes the isolated containers those of the ledger: it adds those
-// that an operator isolated or a crash lost, and removes those released or removed.
-func (s *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) {
+// that an operator isolated or a crash lost, and removes those released or removed, which it returns.
+func (s *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) (removed []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropOldAdmissions(now)
@@ -189,12 +190,14 @@ func (s *State) SyncWithLedger(ledger []LedgerEntry, now time.Time) {
 		gone := !inLedger[id] && now.Sub(c.Since) > ledgerLag
 		if gone {
 			s.version++
+			removed = append(removed, id)
 		}
 		return gone
 	})
+	return removed
 }
 
-// Remove removes a container that was released. Its admission still counts for a minute.
+// Remove removes a container that was released, or no longer exists. Its admission still counts for a minute.
 func (s *State) Remove(container string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,6 +236,19 @@ func (s *State) CancelCooldown(key, alert string) {
 		delete(s.data.Cooldowns, key)
 		s.version++
 	}
+}
+
+// CancelCooldowns ends the cooldowns whose keys end with suffix.
+func (s *State) CancelCooldowns(suffix string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.data.Cooldowns, func(key string, _ cooldown) bool {
+		ends := strings.HasSuffix(key, suffix)
+		if ends {
+			s.version++
+		}
+		return ends
+	})
 }
 
 // makeCooldownRoom drops the cooldowns that are over and, at the limit, the weakest, of several
