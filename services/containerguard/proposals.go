@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/task"
@@ -42,20 +43,22 @@ type proposals struct {
 
 func newProposals() *proposals { return &proposals{byAlert: map[string]*proposal{}} }
 
-// alertKey is the same for an alert, its updates, and later alerts of the same matter.
-func alertKey(a *event.Alert) string { return a.Module + "|" + a.DedupKey }
+// alertKey is the same for an alert, its updates, and later alerts of the same matter and trust: a weaker one takes the
+// place of none.
+func alertKey(a *event.Alert, trust event.Trust) string {
+	return a.Module + "|" + string(trust) + "|" + a.DedupKey
+}
 
-// put keeps p, in place of an earlier one of the same alert. A proposal without steps only ends that. Beyond the limits
-// the one gives way that has the weakest evidence, and of these the one that ends first.
+// put keeps p, in place of an earlier one of the same alert, unless it has no steps: an alert about the same that is
+// stale must not end what waits. Beyond the limits the one gives way that has the weakest evidence, and of these the one
+// that ends first.
 func (ps *proposals) put(p *proposal, now time.Time) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	key := alertKey(p.alert)
-	delete(ps.byAlert, key)
 	if len(p.steps) == 0 || !p.until.After(now) {
 		return
 	}
-	ps.byAlert[key] = p
+	ps.byAlert[alertKey(p.alert, p.alert.Trust)] = p
 	sameSource := func(other *proposal) bool { return other.source == p.source }
 	all := func(*proposal) bool { return true }
 	for _, bound := range []struct {
@@ -96,22 +99,23 @@ func (p *proposal) weakerThan(other *proposal) bool {
 	return p.until.Before(other.until)
 }
 
-// of returns the proposal of a, nil if there is none.
+// of returns the strongest proposal of a, nil if there is none.
 func (ps *proposals) of(a *event.Alert, now time.Time) *proposal {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := ps.byAlert[alertKey(a)]
-	if p == nil || !p.until.After(now) {
-		return nil
+	for _, trust := range event.Trusts() {
+		if p := ps.byAlert[alertKey(a, trust)]; p != nil && p.until.After(now) {
+			return p
+		}
 	}
-	return p
+	return nil
 }
 
 // remove forgets p, unless another took its place.
 func (ps *proposals) remove(p *proposal) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if key := alertKey(p.alert); ps.byAlert[key] == p {
+	if key := alertKey(p.alert, p.alert.Trust); ps.byAlert[key] == p {
 		delete(ps.byAlert, key)
 	}
 }
@@ -162,10 +166,10 @@ func (e *evaluator) proposal(a *event.Alert, decisions []decision) *proposal {
 }
 
 // evidenceSource names where the evidence of a came from, without what the writer of a line may choose: the sender of
-// a datagram can be forged, and a port changes.
+// a datagram can be forged, and a port changes. What a plug-in says of the origin is its claim: all of it is one source.
 func evidenceSource(a *event.Alert) string {
 	o := a.Origin
-	if o == nil {
+	if o == nil || !bus.IsModule(a.Module) {
 		return a.Module
 	}
 	peer := ""

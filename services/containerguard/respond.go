@@ -224,7 +224,9 @@ func (r *response) block(ctx context.Context, d decision, s step, prefix netip.P
 		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Trust: r.alert.Trust, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	}
 	if refused := r.admitBlock(ctx, b); refused != "" {
-		r.run.guardState.CancelCooldown(cooldownKey(d, s), r.alert.ID)
+		for _, key := range []string{cooldownKey(d, s), s.target} { // the target is that of a network
+			r.run.guardState.CancelCooldown(key, r.alert.ID)
+		}
 		r.skip(ctx, d, s, refused)
 		return false
 	}

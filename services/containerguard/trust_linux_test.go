@@ -101,6 +101,12 @@ func TestForgedLinesThatComeFirstHideNoAttacker(t *testing.T) {
 	r.await(forged, "block-source skipped dry")
 	r.await(other, "block-source skipped dry")
 	require.Empty(t, r.blocked())
+	future := r.alert(func(a *event.Alert) {
+		unprovenSSH(a)
+		a.DedupKey, a.LastSeen = forged.DedupKey, a.LastSeen.Add(4*time.Minute)
+	})
+	r.publish(future)
+	require.Contains(t, r.await(future, "block-source skipped").Reason, "in the future", "it ends no proposal")
 	attackSSH()()
 	done := r.await(forged, "block-source done")
 	require.InDelta(t, 10*time.Minute, done.ExpiresAt.Sub(done.Time), float64(time.Minute))
