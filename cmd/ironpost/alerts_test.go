@@ -121,7 +121,7 @@ func TestActionsAreFiltered(t *testing.T) {
 func TestFollowShowsEachAlertOnceAndInOrder(t *testing.T) {
 	b := bustest.New(t)
 	publish(t, b, bus.LogPipeline, bus.Alerts, alert("0", func(a *event.Alert) { a.Title = "0" }))
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithCancel(t.Context()) // a slow disk takes its time for 200 alerts
 	defer cancel()
 	var out, errs testenv.Buffer
 	done := make(chan int, 1)
