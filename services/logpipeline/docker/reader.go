@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/internal/backoff"
 	dockerapi "github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
 )
@@ -19,6 +20,7 @@ type reader struct {
 	complete  bool        // the container does not run, and its log was read to the end
 	opened    bool        // its log could be read at least once
 	reason    string      // why it is not read
+	failures  int         // in a row
 }
 
 // startReader makes sure that the log of c is read: continuously if it runs, else once to its end.
@@ -81,8 +83,27 @@ func (s *Source) runReader(ctx context.Context, r *reader, runs bool) {
 // restarted.
 var errRuns = errors.New("the container runs")
 
+// errRemoved means that the container is being removed, and its log with it.
+var errRemoved = errors.New("the container is being removed")
+
 // readLog reads the log of r after its position until it ends. It returns nil if the container has ended.
 func (s *Source) readLog(ctx context.Context, r *reader) error {
+	s.mu.Lock()
+	id := r.container.ID
+	s.mu.Unlock()
+	err := s.followLog(ctx, r)
+	switch dockerapi.ClassOf(err) {
+	case dockerapi.Conflict, dockerapi.ServerError: // what Docker answers while it removes a container
+		if c, _, failed := s.client.Inspect(ctx, id); failed != nil {
+			return failed
+		} else if c.State == "removing" || c.State == "dead" {
+			return errRemoved
+		}
+	}
+	return err
+}
+
+func (s *Source) followLog(ctx context.Context, r *reader) error {
 	s.mu.Lock()
 	id, position := r.container.ID, r.position.clone()
 	since := position.since()
@@ -101,7 +122,7 @@ func (s *Source) readLog(ctx context.Context, r *reader) error {
 		return err
 	}
 	s.mu.Lock()
-	r.opened = true
+	r.opened, r.failures = true, 0
 	s.mu.Unlock()
 	c, _, err := s.client.Inspect(ctx, id)
 	if err == nil && c.Running {
@@ -124,10 +145,11 @@ func (s *Source) nextAttempt(ctx context.Context, r *reader, err error) (wait ti
 		return 0, false
 	case err == nil:
 		r.complete = true
-	case class == dockerapi.NotFound:
-		if !r.opened {
+	case class == dockerapi.NotFound, errors.Is(err, errRemoved):
+		if !r.opened && !r.complete {
 			s.missed++
 		}
+		r.complete = true
 	case errors.Is(err, errRuns):
 		r.restarted = false
 		return retryWait / 10, false
@@ -135,7 +157,8 @@ func (s *Source) nextAttempt(ctx context.Context, r *reader, err error) (wait ti
 		return retryWait, false
 	default:
 		r.reason, _, _ = strings.Cut(err.Error(), "\n")
-		return longRetryWait, false
+		r.failures++
+		return backoff.Delay(r.failures-1, retryWait, longRetryWait), false
 	}
 	r.active = false
 	s.active--

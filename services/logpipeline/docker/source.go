@@ -24,7 +24,7 @@ const (
 	longestLine    = 1 << 20          // requested from Docker; SetMaxLine cuts below it
 	listInterval   = 10 * time.Second // between two lists of all containers without an event
 	retryWait      = time.Second      // after a failure
-	longRetryWait  = 30 * time.Second // after a failure that is unlikely to pass soon
+	longRetryWait  = 30 * time.Second // after the same failure several times
 )
 
 // LabelLogs is the label of a container that, set to off, keeps its log from being read.
@@ -222,7 +222,11 @@ func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, r := range s.readers {
-		if !present[id] && !r.active {
+		if present[id] {
+			continue
+		}
+		r.reason = "" // nothing is left to read
+		if !r.active {
 			delete(s.readers, id)
 		}
 	}

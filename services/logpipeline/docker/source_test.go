@@ -310,6 +310,30 @@ func TestWaitingLinesAreBounded(t *testing.T) {
 	require.Equal(t, numbers(1, lines), append(texts(first), texts(f.wait(lines-1))...))
 }
 
+// docker run --rm and docker rm -f are ordinary, and no reason for concern.
+func TestRemovedContainerIsNoReason(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	f := follow(t, d, nil)
+	f.following(0)
+	for i := range 12 {
+		o := shell(fmt.Sprintf("echo run %d; sleep 0.%d", i, i%10))
+		o.Host = map[string]any{"AutoRemove": i%2 == 0}
+		id := d.Run(t, o)
+		if i%2 == 1 {
+			d.Remove(t, id)
+		}
+		require.Empty(t, f.Stats().Reasons)
+	}
+	var reasons []string
+	require.Eventually(t, func() bool {
+		reasons = append(reasons, f.Stats().Reasons...)
+		f.Take(100)
+		return f.Stats().Containers == 0
+	}, patience, tick)
+	require.Empty(t, reasons)
+}
+
 func TestRemovedContainerIsForgotten(t *testing.T) {
 	t.Parallel()
 	d := testenv.Dockerd(t)
