@@ -78,9 +78,10 @@ func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
 }
 
 // evaluate returns the decisions of the enabled policies in their order, up to the first
-// that applies and does not say continue. A policy about certain containers applies
-// only if the container is known. If no policy applies, the first one that could not
-// find the container keeps its skipped steps, so that the reason is reported.
+// that applies, or waits, and does not say continue. A policy about certain containers
+// applies only if the container is known. If no policy applies, the first one that could
+// not find the container keeps its skipped steps, so that the reason is reported; so does
+// each one that waited for Docker in vain.
 func (e *evaluator) evaluate(ctx context.Context, a *event.Alert) []decision {
 	var out []decision
 	unresolved := -1
@@ -92,17 +93,37 @@ func (e *evaluator) evaluate(ctx context.Context, a *event.Alert) []decision {
 			unresolved = len(out) - 1
 		}
 		answered = answered || d.applies
-		if d.waits || d.applies && !p.Continue {
+		if (d.waits || d.applies) && !p.Continue {
 			break
 		}
 	}
-	for i := range out {
-		if !out[i].applies && (answered || i != unresolved) {
-			out[i].steps = nil
-		}
-	}
+	e.dropSteps(a, out, answered, unresolved)
 	e.limit(a, out)
 	return out
+}
+
+// dropSteps drops the steps of decisions that do not apply, but for the reason to be
+// reported, and of those that were carried out when an alert that was pending arrived:
+// the policies up to the first one that waited and does not say continue were evaluated then.
+func (e *evaluator) dropSteps(a *event.Alert, decisions []decision, answered bool, unresolved int) {
+	early := e.retried
+	for i := range decisions {
+		d := &decisions[i]
+		matches, _ := d.policy.Match.MatchesAlert(a)
+		waited := early && matches && needsContainer(d.policy)
+		switch {
+		case early && !needsContainer(d.policy):
+			d.steps = nil
+		case !d.applies && !waited && (answered || i != unresolved):
+			d.steps = nil
+		}
+		early = early && (!waited || d.policy.Continue)
+	}
+}
+
+// needsContainer reports whether p asks for the container of an alert.
+func needsContainer(p *policy.Policy) bool {
+	return p.Match.AboutContainer() || len(p.ContainerActions()) > 0
 }
 
 // evaluatePolicy decides about a by p. A decision that does not apply because its
@@ -115,7 +136,7 @@ func (e *evaluator) evaluatePolicy(ctx context.Context, a *event.Alert, p *polic
 	}
 	stale := safety.Stale(a, e.now, e.maxAge)
 	var found attribution.Result
-	if p.Match.AboutContainer() || len(p.ContainerActions()) > 0 {
+	if needsContainer(p) {
 		found = attribution.Resolve(ctx, e.inventory, attribution.Query{Alert: a, By: p.AttributeBy, Match: p.Match})
 		if stale == "" && len(found.Containers) == 0 && (found.Unresolved || e.dockerProblem != "") {
 			d.waits = true

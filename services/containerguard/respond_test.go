@@ -200,6 +200,34 @@ func TestPendingAlertIsSkippedWhenStale(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// A policy that waits for Docker keeps none behind it from answering, if it says continue,
+// and tells in the end that nothing was done. What was done at once is not done again.
+func TestWaitingForDockerSwallowsNoLaterPolicy(t *testing.T) {
+	t.Parallel()
+	for name, match := range map[string]string{"any container": `match.severity = "high"`, "certain containers": `match.containers = ["web-*"]`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.cfg.MaxAlertAgeSecs = 3
+			r.policy("first", "priority = 1", "continue = true", `actions = ["pause"]`, match)
+			r.policy("second", "priority = 2", "continue = true", `actions = ["block-source"]`)
+			r.policy("third", "priority = 3", `actions = ["notify"]`)
+			s := r.start()
+			a := r.alert(func(a *event.Alert) {
+				from("203.0.113.7")(a)
+				a.Container = &event.Container{ID: strings.Repeat("a", 64)}
+			})
+			r.publish(a)
+			r.await(a, "block-source done")
+			r.await(a, "notify skipped") // there is no webhook
+			require.Contains(t, r.await(a, "pause skipped").Reason, "stale: the alert is")
+			s.eventually(func() bool { return s.count("alerts_waiting") == 0 })
+			require.Equal(t, []string{"203.0.113.7/32"}, r.blocked())
+			require.ElementsMatch(t, []string{"block-source intended", "block-source done", "notify skipped", "pause skipped"}, briefs(r.actions()))
+		})
+	}
+}
+
 // The name of a container that was not found may mean different containers: alerts with
 // different deduplication keys are reported each, though reason and target are the same.
 func TestSkippedAlertsAboutAnUnknownContainerAreReportedEach(t *testing.T) {
