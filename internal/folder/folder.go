@@ -83,6 +83,35 @@ func (f *Folder) Write(name string, data []byte) error {
 	return atomicfile.Write(f.root, name, data, 0o600)
 }
 
+// Size returns the size of a regular file. It fails as Read does.
+func (f *Folder) Size(name string) (int64, error) {
+	info, err := f.root.Lstat(name)
+	if err != nil {
+		return 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("%s: %w", name, ErrNoFile)
+	}
+	return info.Size(), nil
+}
+
+// WriteOver is Write into the blocks that the file called spare has, which then takes
+// the name: on a full disk that needs no room, if spare is as large.
+func (f *Folder) WriteOver(spare, name string, data []byte) (err error) {
+	file, err := f.root.OpenFile(spare, os.O_WRONLY|noFollow, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(data, 0)
+	if err == nil {
+		err = errors.Join(file.Truncate(int64(len(data))), file.Sync())
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return f.Rename(spare, name)
+}
+
 // Rename renames a file, replacing what has the new name.
 func (f *Folder) Rename(from, to string) error {
 	if err := f.root.Rename(from, to); err != nil {

@@ -44,6 +44,31 @@ func TestWriteReplacesWholeFile(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
+func TestWriteOverTakesTheSparesBlocks(t *testing.T) {
+	t.Parallel()
+	f, path := open(t)
+	require.NoError(t, f.Write("spare", []byte("room that is kept")))
+	before, err := os.Stat(filepath.Join(path, "spare"))
+	require.NoError(t, err)
+	require.NoError(t, f.Write("x", []byte("old")))
+	require.NoError(t, f.WriteOver("spare", "x", []byte("new")))
+	data, err := f.Read("x", 100)
+	require.NoError(t, err)
+	require.Equal(t, "new", string(data))
+	size, err := f.Size("x")
+	require.NoError(t, err)
+	require.Equal(t, int64(3), size)
+	after, err := os.Stat(filepath.Join(path, "x"))
+	require.NoError(t, err)
+	require.True(t, os.SameFile(before, after))
+	names, err := f.Names()
+	require.NoError(t, err)
+	require.Equal(t, []string{"x"}, names)
+	require.Error(t, f.WriteOver("spare", "x", nil), "there is none")
+	_, err = f.Size("spare")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	f, path := open(t)

@@ -12,6 +12,7 @@ const (
 	topicPolicies     = "1 policies"
 	topicDocker       = "2 docker"
 	topicLedger       = "3 ledger"
+	topicLedgerDisk   = "3 ledger disk"
 	topicLedgerDamage = "3 ledger at start"
 	topicEvidence     = "4 evidence"
 	topicState        = "4 state"
@@ -35,6 +36,7 @@ func (s *Service) Health() event.ModuleHealth {
 		}
 		s.health.Set(topicDocker, reason)
 		s.health.Set(topicBlockCaps, s.capped.text(time.Now()))
+		s.health.Set(topicLedgerDisk, run.quarantine.LedgerReason())
 		s.health.Set(topicEvidence, run.quarantine.EvidenceReason())
 		reason = ""
 		if err := s.connections.Err(); err != nil {

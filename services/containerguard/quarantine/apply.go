@@ -16,7 +16,8 @@ import (
 // everything that is possible at once is done; Report and List tell how that went. What
 // is not possible because Docker is away Run does later, until o.Deadline. An order that
 // was applied before, or released since, changes nothing. The error is about an invalid
-// order or a ledger that cannot be written; then nothing was done.
+// order, or a ledger that cannot be written: then nothing was done but a freeze, and Run
+// does the rest as soon as the ledger can be written. A restart before that forgets the order.
 func (m *Manager) Apply(ctx context.Context, o Order) error {
 	if err := o.validate(); err != nil {
 		return err
@@ -36,18 +37,18 @@ func (m *Manager) Apply(ctx context.Context, o Order) error {
 		defer freezeDone()
 	}
 	defer func() { s.accepted = nil }()
-	taken, err := m.accept(ctx, s, o)
-	if taken && err == nil {
+	if m.accept(ctx, s, o) {
 		m.run(ctx, s, &attempt{fresh: true, freezeDone: freezeDone})
 	}
-	return err
+	return s.unwritten
 }
 
-// accept writes an order to the ledger and reports whether there is something to do for
-// it. A new container is inspected first, so that its first record has the snapshot.
-func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
+// accept writes an order to the ledger, if it can be written, and reports whether there is
+// something to do for it. A new container is inspected first, so that its first record has
+// the snapshot.
+func (m *Manager) accept(ctx context.Context, s *slot, o Order) bool {
 	if m.ledger.isDone(o.ActionID) {
-		return false, nil
+		return false
 	}
 	if s.entry != nil {
 		return m.acceptFurther(ctx, s, o)
@@ -60,37 +61,32 @@ func (m *Manager) accept(ctx context.Context, s *slot, o Order) (bool, error) {
 		s.accepted = &observation{now: now, raw: raw}
 	case errors.Is(err, docker.ErrNotFound):
 		m.report(ctx, e, event.Failed, func(a *event.Action) { a.Error = err.Error() })
-		return false, nil
+		return false
 	}
 	e.Step = StepIntent
 	if e.Captured && needsFreeze(e, now) { // one record for both: in a burst, a second would delay the last freeze
 		e.Step = StepFreeze
 	}
-	if err := m.ledger.save(e); err != nil {
-		return false, err
+	if m.save(s, e) == nil {
+		m.onStep(e.Before.ID, StepIntent)
 	}
-	m.put(s, e)
-	m.onStep(e.Before.ID, StepIntent)
-	return true, nil
+	return true
 }
 
 // acceptFurther adds an order to an entry.
-func (m *Manager) acceptFurther(ctx context.Context, s *slot, o Order) (bool, error) {
+func (m *Manager) acceptFurther(ctx context.Context, s *slot, o Order) bool {
 	if slices.Contains(s.entry.ActionIDs, o.ActionID) {
-		return s.entry.State == Applying, nil
+		return s.entry.State == Applying
 	}
 	e := s.entry.clone()
 	more := e.addOrder(o)
-	if err := m.ledger.save(&e); err != nil {
-		return false, err
-	}
-	m.put(s, &e)
+	_ = m.save(s, &e) // Apply returns the error
 	if !more {
 		about := e
 		about.Order = o
 		m.report(ctx, &about, event.Skipped, func(a *event.Action) { a.Reason = "container is in quarantine already" })
 	}
-	return more, nil
+	return more
 }
 
 // report reports one action about the entry's order.
@@ -138,7 +134,7 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) (difference
 		if err := m.ledger.save(&e); err != nil {
 			return nil, err
 		}
-		m.put(s, &e)
+		m.put(s, &e, nil)
 	}
 	a := &attempt{}
 	m.run(ctx, s, a)

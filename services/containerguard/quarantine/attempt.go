@@ -58,12 +58,8 @@ func (a *attempt) commit() error {
 	if a.unsaved {
 		return nil
 	}
-	if err := a.m.ledger.save(a.e); err != nil {
-		return err
-	}
 	saved := a.e.clone()
-	a.m.put(a.slot, &saved)
-	return nil
+	return a.m.save(a.slot, &saved)
 }
 
 // fail records an error, and returns it if a later attempt may succeed. Otherwise the
@@ -91,7 +87,7 @@ func (a *attempt) removeEntry() error {
 	if err := a.m.ledger.remove(a.e); err != nil {
 		return err
 	}
-	a.m.put(a.slot, nil)
+	a.m.put(a.slot, nil, nil)
 	return nil
 }
 

@@ -113,10 +113,12 @@ func (a *attempt) reapply(ctx context.Context) error {
 	collecting := a.e.State == Applying // evidence is being collected: what is frozen is not to be killed yet
 	why := unmet(a.now, a.e, !collecting)
 	if why == "" {
-		if a.e.Error == "" || a.e.State != Held {
+		if (a.e.Error == "" || a.e.State != Held) && a.slot.unwritten == nil {
 			return nil
 		}
-		a.e.Error = "" // it has passed
+		if a.e.State == Held {
+			a.e.Error = "" // it has passed
+		}
 		return a.commit()
 	}
 	began := time.Now()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/folder"
@@ -27,10 +28,13 @@ const (
 // ledger is the entries on the disk, one file for each container. It is safe for
 // concurrent use on different containers.
 type ledger struct {
-	folder *folder.Folder
+	folder  *folder.Folder
+	reserve reserve
 
 	mu   sync.Mutex
 	done []string // action ids that were released and must not be applied again
+
+	failed atomic.Pointer[error] // why the newest record is not on the disk; nil if it is
 
 	damaged    []string        // what was moved aside when the ledger was opened, and why
 	damagedIDs map[string]bool // containers whose entries were moved aside, now or earlier
@@ -48,7 +52,8 @@ func openLedger(dataDir string) (*ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	l := &ledger{folder: f, damagedIDs: map[string]bool{}}
+	l := &ledger{folder: f, reserve: reserve{folder: f}, damagedIDs: map[string]bool{}}
+	l.reserve.adopt()
 	if err := l.moveAside(doneFile, l.read(doneFile, &l.done)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, l.close())
 	}
@@ -155,8 +160,31 @@ func (l *ledger) write(name string, value any) error {
 	if err != nil {
 		return fmt.Errorf("ledger: %s: %w", name, err)
 	}
-	if err := l.folder.Write(name, raw); err != nil {
-		return fmt.Errorf("ledger: %w", err)
+	if err := l.put(name, raw); err != nil {
+		err = fmt.Errorf("ledger: %w", err)
+		l.failed.Store(&err)
+		return err
 	}
+	l.failed.Store(nil)
 	return nil
+}
+
+// put writes a file, on a full disk into reserved room.
+func (l *ledger) put(name string, raw []byte) error {
+	err := l.folder.Write(name, raw)
+	if isDiskFull(err) {
+		return l.reserve.write(name, raw, err)
+	}
+	return err
+}
+
+// reason says what is wrong with the disk of the ledger, empty if nothing is.
+func (l *ledger) reason() string {
+	if failed := l.failed.Load(); failed != nil {
+		return fmt.Sprintf("%v; containers are frozen all the same, but not disconnected before that is written: free space on the disk of %s", *failed, l.folder.Path(""))
+	}
+	if missing, err := l.reserve.missing(); missing > 0 && err != nil {
+		return fmt.Sprintf("disk of the ledger: %v; %d of %d reserved records are left: free space on the disk of %s", err, reservedFiles-missing, reservedFiles, l.folder.Path(""))
+	}
+	return ""
 }

@@ -85,6 +85,10 @@ type slot struct {
 	retryAt  time.Time
 	failures int
 	accepted *observation
+
+	// unwritten is why the ledger does not have entry, nil if it has. It is written with lock
+	// and Manager.mu held.
+	unwritten error
 }
 
 // observation is what Docker says about a container: read, and as it was sent.
@@ -135,6 +139,10 @@ func Open(o Options) (*Manager, error) {
 // Damaged describes, in a sentence each, the ledger files that could not be understood
 // when the ledger was opened, and where they are now. It never changes.
 func (m *Manager) Damaged() []string { return m.ledger.damaged }
+
+// LedgerReason says why the ledger cannot be written, or will soon be unable to, empty if
+// all is well.
+func (m *Manager) LedgerReason() string { return m.ledger.reason() }
 
 // Close closes the ledger. No other method may be running.
 func (m *Manager) Close() error { return m.ledger.close() }
@@ -218,8 +226,30 @@ func (m *Manager) leave(id string, s *slot) {
 	}
 }
 
-// put replaces the entry of a slot whose lock the caller holds; nil removes it.
-func (m *Manager) put(s *slot, e *Entry) {
+// save writes an entry to the ledger and makes it the slot's, whose lock the caller holds.
+// It becomes the slot's also if it cannot be written: Run tries that again.
+func (m *Manager) save(s *slot, e *Entry) error {
+	err := m.ledger.save(e)
+	m.put(s, e, err)
+	return err
+}
+
+// unwritten returns the containers whose entries the ledger does not have as they are.
+func (m *Manager) unwritten() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for id, s := range m.slots {
+		if s.unwritten != nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// put replaces the entry of a slot whose lock the caller holds; nil removes it. unwritten
+// is why the ledger does not have it.
+func (m *Manager) put(s *slot, e *Entry, unwritten error) {
 	m.mu.Lock()
 	from, to := absent, absent
 	if s.entry != nil {
@@ -228,7 +258,7 @@ func (m *Manager) put(s *slot, e *Entry) {
 	if e != nil {
 		to = e.State
 	}
-	s.entry = e
+	s.entry, s.unwritten = e, unwritten
 	m.mu.Unlock()
 	if !allowed(from, to) {
 		m.options.Log.WithFields(logrus.Fields{"from": from, "to": to}).Error("quarantine state change that is not in the table, please report it")

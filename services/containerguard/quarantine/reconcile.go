@@ -29,6 +29,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(reconcileInterval)
 	defer tick.Stop()
 	r.reconcileAll()
+	r.refillReserve(time.Now())
 	for {
 		select {
 		case <-r.group.Context().Done():
@@ -41,7 +42,9 @@ func (m *Manager) Run(ctx context.Context) error {
 				r.reconcileAll()
 			}
 			r.reconcileDue(now)
+			r.reconcileUnwritten()
 			r.sweepEvidence(now)
+			r.refillReserve(now)
 		}
 	}
 }
@@ -54,6 +57,8 @@ type reconciler struct {
 
 	lastSweep time.Time
 	sweeping  atomic.Bool
+	lastFill  time.Time
+	filling   atomic.Bool
 }
 
 // handleChange reconciles a container if the change undoes its quarantine, and
@@ -104,6 +109,13 @@ func (r *reconciler) reconcileDue(now time.Time) {
 		case e.State == Applying || e.State == Releasing || e.Error != "" && e.State == Held:
 			r.reconcile(e.Before.ID)
 		}
+	}
+}
+
+// reconcileUnwritten tries again to write what the ledger does not have.
+func (r *reconciler) reconcileUnwritten() {
+	for _, id := range r.m.unwritten() {
+		r.reconcile(id)
 	}
 }
 
@@ -158,6 +170,20 @@ func (r *reconciler) sweepEvidence(now time.Time) {
 	r.group.Go("evidence sweep", func(ctx context.Context) error {
 		defer r.sweeping.Store(false)
 		r.m.evidence.sweep(ctx, now)
+		return nil
+	})
+}
+
+// refillReserve reserves the room again that the ledger used. It does not wait for that.
+func (r *reconciler) refillReserve(now time.Time) {
+	reserve := &r.m.ledger.reserve
+	if missing, _ := reserve.missing(); missing == 0 || now.Sub(r.lastFill) < reserveRefresh || !r.filling.CompareAndSwap(false, true) {
+		return
+	}
+	r.lastFill = now
+	r.group.Go("reserve", func(context.Context) error {
+		defer r.filling.Store(false)
+		reserve.fill()
 		return nil
 	})
 }

@@ -36,7 +36,8 @@ func (a *attempt) enforce(ctx context.Context) error {
 	return fmt.Errorf("%w: %s", errUnmet, unmet(a.now, a.e, false))
 }
 
-// doSteps does the needed steps in an order that leaves no gap.
+// doSteps does the needed steps in an order that leaves no gap. All but a freeze wait until
+// the ledger has them.
 func (a *attempt) doSteps(ctx context.Context) error {
 	a.refused = nil
 	if a.e.learn(a.now) {
@@ -62,14 +63,18 @@ func (a *attempt) doSteps(ctx context.Context) error {
 			a.freezeDone()
 			a.m.freezes.wait(ctx)
 		}
-		if err := a.beginStepOnce(s.step); err != nil {
-			return err
+		unwritten := a.beginStepOnce(s.step)
+		if unwritten != nil && s.step != StepFreeze {
+			return unwritten
 		}
 		if err := s.do(ctx); err != nil {
 			if mayPass(err) || errors.Is(err, docker.ErrNotFound) {
 				return err
 			}
 			a.refused = append(a.refused, err)
+		}
+		if unwritten != nil {
+			return unwritten
 		}
 	}
 	return nil
@@ -83,7 +88,7 @@ func needsFreeze(e *Entry, now docker.Container) bool {
 // beginStepOnce is beginStep, unless the ledger names the step already. A freeze marks the
 // entry as begun only when it is done, because that can be seen from the container.
 func (a *attempt) beginStepOnce(s Step) error {
-	if a.e.Step == s && (s == StepFreeze || !a.e.pending()) {
+	if a.e.Step == s && a.slot.unwritten == nil && (s == StepFreeze || !a.e.pending()) {
 		a.m.onStep(a.e.Before.ID, s)
 		return nil
 	}
