@@ -11,6 +11,7 @@ import (
 
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
 
@@ -26,7 +27,8 @@ func (a *app) configValidateCommand() *cobra.Command {
 daemon would and reports every mistake, as file:line:column: key: what is wrong
 and what is allowed, or with the name of the variable. If the SBOM scanner is
 enabled, its ignore file and OpenVEX documents are checked, too, and so are the
-keys with which others join the bus. Exits with 3 if there is a mistake.`,
+policies, if the container guard is enabled, and the keys with which others join
+the bus. Exits with 3 if there is a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
   ironpost config validate --json | jq .problems`,
@@ -62,7 +64,7 @@ func (a *app) configValidate() error {
 	}
 	var mistakes []problem // in files that the configuration names, or that are read with it
 	if invalid == nil {
-		mistakes = exceptionMistakes(cfg)
+		mistakes = append(exceptionMistakes(cfg), a.policyMistakes(cfg)...)
 		refused, err := cfg.RefusedKeys()
 		if err != nil {
 			loaded.Warnings = append(loaded.Warnings, "the keys of the bus are not checked: "+err.Error())
@@ -116,6 +118,37 @@ func exceptionMistakes(cfg suite.Config) []problem {
 		return []problem{{Key: "sbom", What: cleanLines(err.Error())}}
 	}
 	return nil
+}
+
+// policyMistakes returns what is wrong with the policies of the guard, as "policies lint" does.
+func (a *app) policyMistakes(cfg suite.Config) []problem {
+	if !cfg.Container.Enabled {
+		return nil
+	}
+	set, err := policy.Load(cfg.Container.PolicyPath)
+	if invalid, ok := errors.AsType[*policy.Error](err); ok {
+		return shownProblems(invalid.Problems)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the guard says so, and answers no alert
+	}
+	if err != nil {
+		return []problem{{Key: "container.policy_path", What: clean(err.Error())}}
+	}
+	mistakes := set.Mistakes
+	if unknown, certain := a.unknownRules(cfg, set); certain {
+		mistakes = append(mistakes, unknown...)
+	}
+	return shownProblems(mistakes)
+}
+
+// shownProblems returns problems of policies whose texts say where they are.
+func shownProblems(in []policy.Problem) []problem {
+	out := policyProblems(in)
+	for i, p := range in {
+		out[i].What = clean(p.String())
+	}
+	return out
 }
 
 func newValidation(loaded *config.Loaded, invalid *config.Error) validation {

@@ -12,9 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/services/logpipeline"
+	"github.com/ironpost/ironpost/services/sbomscanner"
 )
 
 func (a *app) policiesCommand() *cobra.Command {
@@ -26,9 +29,11 @@ func (a *app) policiesLintCommand() *cobra.Command {
 		Use:   "lint [file or folder]...",
 		Short: "check policies for mistakes",
 		Long: `Reads policies as the guard does and reports every mistake with file, line and
-column, then warnings about what is valid but unusual. Without arguments it
-reads container.policy_path of the configuration. Exits with 3 if there is a
-mistake.`,
+column, then warnings about what is valid but unusual. Patterns that match
+nothing are mistakes, too: of containers, images, labels and tags as they cannot
+be called, and of rules and tags that log_pipeline.rules_path does not have.
+Without arguments it reads container.policy_path of the configuration. Exits
+with 3 if there is a mistake.`,
 		Example: `  ironpost policies lint
   ironpost policies lint ./policies
   ironpost policies lint --json web.toml | jq '.problems'`,
@@ -56,19 +61,22 @@ func policyProblems(in []policy.Problem) []problem {
 var errPolicyInvalid = silentError(exitConfig, "a policy is invalid")
 
 func (a *app) policiesLint(paths []string) error {
-	if len(paths) == 0 {
-		cfg, _, err := a.loadConfig()
-		if err != nil {
+	cfg, _, err := a.loadConfig()
+	if err != nil {
+		if len(paths) == 0 {
 			return configError(err)
 		}
+		a.notef("warning: rules and tags are not checked: %s", clean(configError(err).Error()))
+	}
+	if len(paths) == 0 {
 		paths = []string{cfg.Container.PolicyPath}
 	}
-	result := lintResult{Valid: true}
+	checkRules := err == nil
+	var result lintResult
 	var problems, warnings []policy.Problem
 	for _, path := range paths {
 		set, err := policy.Load(path)
 		if invalid, ok := errors.AsType[*policy.Error](err); ok {
-			result.Valid = false
 			problems = append(problems, invalid.Problems...)
 			continue
 		}
@@ -76,8 +84,18 @@ func (a *app) policiesLint(paths []string) error {
 			return err
 		}
 		result.Policies, result.Files = result.Policies+len(set.Policies), result.Files+set.Files
-		warnings = append(warnings, set.Warnings...)
+		problems, warnings = append(problems, set.Mistakes...), append(warnings, set.Warnings...)
+		if !checkRules {
+			continue
+		}
+		unknown, certain := a.unknownRules(cfg, set)
+		if certain {
+			problems = append(problems, unknown...)
+		} else {
+			warnings = append(warnings, unknown...)
+		}
 	}
+	result.Valid = len(problems) == 0
 	result.Problems, result.Warnings = policyProblems(problems), policyProblems(warnings)
 	if a.json {
 		if err := a.printJSON(result); err != nil {
@@ -98,6 +116,18 @@ func (a *app) policiesLint(paths []string) error {
 		return errPolicyInvalid
 	}
 	return nil
+}
+
+// unknownRules returns the patterns of rules and tags that match none that is loaded. That is not certain to be a
+// mistake where plug-ins raise alerts of their own rules.
+func (a *app) unknownRules(cfg suite.Config, set *policy.Set) (unknown []policy.Problem, certain bool) {
+	rules, tags, err := logpipeline.RuleNames(cfg.LogPipeline.RulesPath)
+	if err != nil {
+		a.notef("warning: rules and tags are not checked: %s", clean(err.Error()))
+		return nil, false
+	}
+	rules = append(rules, sbomscanner.RuleNames()...)
+	return set.CheckRules(policy.RuleNames{Rules: rules, Tags: tags}), !cfg.HasPlugins()
 }
 
 type policiesTestFlags struct {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/services/containerguard/policy"
@@ -36,7 +37,7 @@ func loadPolicies(path string) (set *policy.Set, missing string, err error) {
 func (s *Service) usePolicies(set *policy.Set, missing string) {
 	s.policies.Store(set)
 	s.health.Set(topicPolicies, missing)
-	for _, w := range set.Warnings {
+	for _, w := range slices.Concat(set.Mistakes, set.Warnings) {
 		s.log.WithField("warning", w.String()).Warn("policy warning")
 	}
 	s.log.WithField("policies", len(set.Enabled())).WithField("files", set.Files).Info("policies in force")

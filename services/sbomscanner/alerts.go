@@ -20,6 +20,18 @@ const (
 	ruleStale  = "sbom_database_stale"
 )
 
+// The titles of the rules.
+const (
+	titleDigest = "New vulnerabilities"
+	titleAlone  = "Vulnerability"
+	titleStale  = "Vulnerability database out of date"
+)
+
+// RuleNames returns the ids and titles of the rules of this module's alerts.
+func RuleNames() []string {
+	return []string{ruleDigest, titleDigest, ruleAlone, titleAlone, ruleStale, titleStale}
+}
+
 // maxAlone is how many findings of one scan have an alert of their own; the digest counts the others.
 const maxAlone = 100
 
@@ -59,7 +71,7 @@ func (b alertBuilder) digest(r finding.Report) *event.Alert {
 			reopened++
 		}
 	}
-	a := b.alert(event.ID(parts...), ruleDigest, "New vulnerabilities", worst, r.Asset.Asset)
+	a := b.alert(event.ID(parts...), ruleDigest, titleDigest, worst, r.Asset.Asset)
 	name := event.Printable(r.Asset.Name, maxShown)
 	a.Title = fmt.Sprintf("%s in %s", counted(len(r.Digest)-reopened, reopened), name)
 	a.Description = b.describe(r)
@@ -154,7 +166,7 @@ func shortAge(d time.Duration) string {
 
 func (b alertBuilder) alone(asset inventory.Asset, f finding.Finding) *event.Alert {
 	id := event.ID(b.machine, ruleAlone, f.Key, strconv.Itoa(f.Generation), strconv.FormatInt(f.FirstSeen.UnixNano(), 10))
-	a := b.alert(id, ruleAlone, "Vulnerability", f.Severity, asset)
+	a := b.alert(id, ruleAlone, titleAlone, f.Severity, asset)
 	what := f.Severity.String()
 	if f.KEV {
 		what += ", known to be exploited"
@@ -179,7 +191,7 @@ func (b alertBuilder) alone(asset inventory.Asset, f finding.Finding) *event.Ale
 func (b alertBuilder) stale(limit time.Duration) *event.Alert {
 	updated := b.database.Updated()
 	id := event.ID(b.machine, ruleStale, b.database.ID, strconv.FormatInt(updated.UnixNano(), 10))
-	a := b.alert(id, ruleStale, "Vulnerability database out of date", event.Medium, inventory.Asset{Kind: "database", Name: "vulnerability database"})
+	a := b.alert(id, ruleStale, titleStale, event.Medium, inventory.Asset{Kind: "database", Name: "vulnerability database"})
 	a.Title = "The vulnerability database is out of date"
 	a.Description = fmt.Sprintf("%s, allowed are %s: later advisories are not known. Run: ironpost vulndb update, or import one.", databaseAge(b.database, b.now), shortAge(limit))
 	a.DedupKey = ruleStale

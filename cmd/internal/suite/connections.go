@@ -160,6 +160,15 @@ func (c Config) RefusedKeys() ([]error, error) {
 	return keys.Refused, err
 }
 
+// HasPlugins reports whether the bus of this configuration takes alerts of plug-ins, whose rules are not known.
+func (c Config) HasPlugins() bool {
+	if c.Bus.Mode == BusEmbedded && c.Bus.Listen == "" {
+		return false
+	}
+	keys, err := embedded.ReadKeys(c.Bus.KeysDir(), c.General.Host, c.Bus.Mode == BusExternal)
+	return err != nil || len(keys.Plugins) > 0 || c.Bus.Mode == BusExternal
+}
+
 // durablesOf returns the durables of modules on host, with those of their configured sinks.
 func (b *connections) durablesOf(host string, modules map[string]bool) []bus.Durable {
 	enabled := maps.Clone(modules)

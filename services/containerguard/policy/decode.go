@@ -27,6 +27,8 @@ var alertModules = []string{bus.LogPipeline, bus.EBPFEngine, bus.SBOMScanner}
 type policyFile struct {
 	policies []*Policy
 	warnings problemList
+	mistakes problemList // what cannot match
+	patterns []pattern
 }
 
 // decode reads the policies of one document and adds its mistakes to problems.
@@ -81,13 +83,17 @@ func (f *policyFile) decodePolicy(s *section) *Policy {
 		AttributeBy: enumList(s, "attribute_by", attributionMethods),
 	}
 	p.Name = s.text("name", p.ID)
-	p.Match = decodeMatch(s.table("match"))
+	match := s.table("match")
+	p.Match = decodeMatch(match)
 	p.Require = decodeRequire(s.table("require"))
 	s.checkUnknownKeys()
 	if !s.has("attribute_by") {
 		p.AttributeBy = DefaultAttribution()
 	}
 	checkContradictions(s, p)
+	f.checkMatch(match)
+	f.checkActions(s, p)
+	f.note(match, p)
 	f.warn(s, p)
 	return p
 }

@@ -64,7 +64,8 @@ func listPolicyFiles(root *os.Root) ([]string, error) {
 func loadFiles(root *os.Root, folder string, names []string) (*Set, error) {
 	var problems problemList
 	var policies []*Policy
-	var warnings []Problem
+	var warnings, mistakes []Problem
+	var patterns []pattern
 	for _, name := range names {
 		path := filepath.Join(folder, name)
 		data, err := readFile(root, name)
@@ -74,6 +75,7 @@ func loadFiles(root *os.Root, folder string, names []string) (*Set, error) {
 		}
 		f := decode(path, data, &problems)
 		policies, warnings = append(policies, f.policies...), append(warnings, f.warnings.all...)
+		mistakes, patterns = append(mistakes, f.mistakes.all...), append(patterns, f.patterns...)
 	}
 	checkUniqueIDs(policies, &problems)
 	if len(policies) > maxPerSet {
@@ -84,6 +86,7 @@ func loadFiles(root *os.Root, folder string, names []string) (*Set, error) {
 	}
 	set := newSet(policies)
 	set.Files, set.Warnings = len(names), sortByPosition(append(warnings, unreachable(set)...))
+	set.Mistakes, set.patterns = sortByPosition(mistakes), patterns
 	return set, nil
 }
 

@@ -98,7 +98,10 @@ type Require struct {
 type Set struct {
 	Policies []*Policy
 	Warnings []Problem // allowed, but perhaps not intended
+	Mistakes []Problem // patterns and actions without effect
 	Files    int
+
+	patterns []pattern // of rules and tags
 }
 
 // newSet orders policies by priority, then as they were read.

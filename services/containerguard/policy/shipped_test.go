@@ -18,6 +18,7 @@ func TestShippedPoliciesLoadWithoutWarnings(t *testing.T) {
 	set, err := policy.Load("../../../deploy/policies")
 	require.NoError(t, err)
 	require.Empty(t, set.Warnings)
+	require.Empty(t, set.Mistakes)
 	require.Len(t, set.Enabled(), 7)
 }
 
