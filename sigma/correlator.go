@@ -74,7 +74,8 @@ type CorrelatorStats struct {
 // therefore true from the first event on. The absence of events is never
 // reported. A quiet group fires once more when events of a higher rank than it
 // fired with satisfy the condition by themselves: those of a lower rank hide
-// nothing.
+// nothing. Its rank falls, and it may fire with the higher one again, when the
+// events of that rank no longer satisfy the condition by themselves.
 //
 // An event that matches several rules of one event_count counts once. Events
 // that lack a group-by field are not counted: they have no value to compare.

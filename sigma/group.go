@@ -34,9 +34,10 @@ type group struct {
 	samples     []Sample   // by arrival
 	fired       []interval // in the order of firing
 	quiet       bool       // the newest window satisfies the condition and has fired
-	firedRank   uint8      // while quiet: the highest rank with which it fired
+	firedRank   uint8      // while quiet: the highest rank with which it fired, of which enough entries are left
 	lastSeq     uint64     // the Observe call that counted last
 	counts      *windowCounts
+	asStrong    *windowCounts // of the entries of firedRank and above
 	stronger    *windowCounts // of the entries above firedRank
 	recency     *list.Element // in Correlator.order
 }
@@ -56,7 +57,7 @@ func (g *group) insert(e entry) int {
 	}
 	i := sort.Search(n, func(i int) bool { return g.entries[i].at > e.at })
 	g.entries = slices.Insert(g.entries, i, e)
-	g.counts, g.stronger = nil, nil
+	g.counts, g.asStrong, g.stronger = nil, nil, nil
 	return i
 }
 
@@ -73,7 +74,7 @@ func (g *group) dropDistant(at int64) (dropped int) {
 	}
 	dropped = len(g.entries) - (high - low)
 	if high < len(g.entries) {
-		g.counts, g.stronger = nil, nil
+		g.counts, g.asStrong, g.stronger = nil, nil, nil
 	}
 	g.slice(low, high)
 	return dropped
@@ -94,7 +95,7 @@ func (g *group) slice(low, high int) {
 		return
 	}
 	g.entries = g.entries[low:high]
-	g.counts, g.stronger = g.counts.without(low), g.stronger.without(low)
+	g.counts, g.asStrong, g.stronger = g.counts.without(low), g.asStrong.without(low), g.stronger.without(low)
 }
 
 // compact removes the middle one of three newest entries of the same rule and rank: only
@@ -120,7 +121,10 @@ func (g *group) evaluate(i int) (fire, holds *window) {
 		g.quiet = false
 	case g.quiet:
 		g.extendFired(newest)
-		if g.entries[i].rank > g.firedRank && g.strongerSatisfy() {
+		if g.firedRank > 0 && !g.satisfiedFrom(g.firedRank, &g.asStrong) {
+			g.setFiredRank(g.rank(newest)) // those that are left hide only what is as weak
+		}
+		if g.entries[i].rank > g.firedRank && g.satisfiedFrom(g.firedRank+1, &g.stronger) {
 			fire = newest
 		}
 	default:
@@ -129,7 +133,7 @@ func (g *group) evaluate(i int) (fire, holds *window) {
 		fire = newest
 	}
 	if fire != nil {
-		g.firedRank, g.stronger = g.rank(fire), nil
+		g.setFiredRank(g.rank(fire))
 	}
 	if i == len(g.entries)-1 || newest != nil && g.entries[i].at >= newest.first {
 		return fire, newest
@@ -142,6 +146,10 @@ func (g *group) evaluate(i int) (fire, holds *window) {
 		fire = holds
 	}
 	return fire, holds
+}
+
+func (g *group) setFiredRank(rank uint8) {
+	g.firedRank, g.asStrong, g.stronger = rank, nil, nil
 }
 
 func (g *group) overlapsFired(w *window) bool {
@@ -234,21 +242,20 @@ func (g *group) satisfied(count int) bool {
 	return count > 0 && satisfies(g.correlation.correlation.Condition, float64(count))
 }
 
-// strongerSatisfy reports whether the entries of the newest window above the rank that fired satisfy the condition by
-// themselves.
-func (g *group) strongerSatisfy() bool {
+// satisfiedFrom reports whether the entries of the newest window with the rank floor or a higher one satisfy the condition
+// by themselves. counts are those of these entries, created when needed.
+func (g *group) satisfiedFrom(floor uint8, counts **windowCounts) bool {
 	n := len(g.entries)
 	start := g.entries[n-1].at - g.correlation.span
-	floor := g.firedRank + 1 // one has a higher rank
 	if g.correlation.temporal() {
 		return g.satisfied(g.count(g.entries[g.firstSince(start):], floor, nil))
 	}
-	if g.stronger == nil {
+	if *counts == nil {
 		low := g.firstSince(start)
-		g.stronger = &windowCounts{low: low, end: low, floor: floor}
+		*counts = &windowCounts{low: low, end: low, floor: floor}
 	}
-	g.stronger.slide(g.correlation, g.entries, start, n)
-	return g.satisfied(g.count(nil, floor, g.stronger))
+	(*counts).slide(g.correlation, g.entries, start, n)
+	return g.satisfied(g.count(nil, floor, *counts))
 }
 
 // rank returns the highest rank whose entries in w, with those of higher ranks, satisfy the condition by themselves.
