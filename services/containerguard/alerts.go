@@ -90,7 +90,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		}
 		r.execute(ctx, d)
 	}
-	run.proposals.put(e.proposal(a, decisions), e.now)
+	run.proposals.put(e.proposal(a, decisions, r.capped), e.now)
 	if !r.answered && len(waiting) == 0 {
 		s.counters.unmatched.Add(1)
 		return nil, nil

@@ -50,7 +50,7 @@ func (s *Service) counterMetrics() map[string]metric {
 		"orders":                {"Orders about containers, given to the quarantine.", c.orders.Load()},
 		"blocks":                {"Source addresses written to the blocklist.", c.blocks.Load()},
 		"block_failures":        {"Source addresses that could not be written to the blocklist.", c.blockFailures.Load()},
-		"blocks_capped":         {"Source addresses not blocked because of a cap, container.max_blocks and its like.", c.blocksCapped.Load()},
+		"blocks_capped":         {"Refusals of a block by a cap, container.max_blocks and its like; it is tried again when there is room.", c.blocksCapped.Load()},
 		"blocks_yielded":        {"Blocks removed for one with stronger evidence, because there was no room for both.", c.blocksYielded.Load()},
 		"notifications":         {"Notifications that the webhook accepted.", c.notifications.Load()},
 		"notification_failures": {"Notifications that could not be sent, those refused by the full queue included.", c.notifyFailures.Load()},

@@ -24,13 +24,14 @@ const (
 	confirmationInterval = 250 * time.Millisecond
 )
 
-// proposal is an alert of which steps were only proposed, because its evidence was too weak.
+// proposal is an alert of which steps were only proposed, because its evidence was too weak, or refused by a cap on blocks.
 type proposal struct {
 	alert  *event.Alert // without what no policy matches
 	source string       // evidenceSource of the alert
 	steps  map[string]bool
 	until  time.Time
-	query  *connection.Query // a connection that proves the address to be blocked; nil: none can
+	query  *connection.Query      // a connection that proves the address to be blocked; nil: none can
+	capped *safety.BlockCandidate // the block that a cap refused; nil: none did
 }
 
 // proposals are what is done when better evidence comes: a connection of the address, or a revision of the alert.
@@ -136,14 +137,27 @@ func (ps *proposals) queries(now time.Time) (waiting []*proposal, queries []conn
 	return waiting, queries
 }
 
+// capped returns the proposals with a block that a cap refused, the strongest first.
+func (ps *proposals) capped(now time.Time) (waiting []*proposal) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range ps.byAlert {
+		if p.capped != nil && p.until.After(now) {
+			waiting = append(waiting, p)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *proposal) int { return b.capped.Strength - a.capped.Strength })
+	return waiting
+}
+
 func (ps *proposals) counts() (n int, dropped uint64) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	return len(ps.byAlert), ps.dropped
 }
 
-// proposal returns what the trust of a did not bear.
-func (e *evaluator) proposal(a *event.Alert, decisions []decision) *proposal {
+// proposal returns what the trust of a did not bear, and the blocks that a cap refused.
+func (e *evaluator) proposal(a *event.Alert, decisions []decision, capped map[string]safety.BlockCandidate) *proposal {
 	kept := *a
 	kept.Evidence, kept.Matched = nil, nil
 	p := &proposal{alert: &kept, source: evidenceSource(a), steps: map[string]bool{}, until: e.now.Add(maxProposalTime)}
@@ -152,6 +166,9 @@ func (e *evaluator) proposal(a *event.Alert, decisions []decision) *proposal {
 	}
 	for _, d := range decisions {
 		for _, s := range d.steps {
+			if c, refused := capped[cooldownKey(d, s)]; refused {
+				p.steps[cooldownKey(d, s)], p.capped = true, &c
+			}
 			if !s.proposed {
 				continue
 			}
@@ -203,16 +220,20 @@ func (s *Service) confirm(ctx context.Context, now time.Time) {
 	}
 	seen, _ := s.connections.Seen(queries) // what is not known is asked again; health has the error
 	for i, p := range waiting {
-		if !seen[i] {
-			continue
+		if seen[i] {
+			s.answerWaiting(ctx, p)
 		}
-		err := task.Call(ctx, "answer to a connection", func(ctx context.Context) error { return s.answerProposal(ctx, p.alert, p) })
-		if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
-			s.run.Load().proposals.remove(p)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.WithError(err).Warn("an address that connected is not blocked yet")
-		}
+	}
+}
+
+// answerWaiting answers a proposal whose time has come. After an error it waits on.
+func (s *Service) answerWaiting(ctx context.Context, p *proposal) {
+	err := task.Call(ctx, "answer to a connection", func(ctx context.Context) error { return s.answerProposal(ctx, p.alert, p) })
+	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
+		s.run.Load().proposals.remove(p)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.WithError(err).Warn("the address of a proposal is not blocked yet")
 	}
 }
 
@@ -254,6 +275,6 @@ func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposa
 		}
 	}
 	run.proposals.remove(p)
-	run.proposals.put(e.proposal(a, decisions), e.now)
+	run.proposals.put(e.proposal(a, decisions, r.capped), e.now)
 	return nil
 }

@@ -34,7 +34,8 @@ type response struct {
 
 	mu       sync.Mutex // steps run side by side
 	errs     []error
-	outcomes []notify.Outcome // of the decision being executed, for its notification
+	outcomes []notify.Outcome                 // of the decision being executed, for its notification
+	capped   map[string]safety.BlockCandidate // blocks of addresses that a cap refused, by cooldownKey
 }
 
 func (r *response) err() error { return errors.Join(r.errs...) }
@@ -223,9 +224,13 @@ func (r *response) block(ctx context.Context, d decision, s step, prefix netip.P
 		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert), Expires: expires, Created: r.started.UTC(),
 		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Trust: r.alert.Trust, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	}
-	if refused := r.admitBlock(ctx, b); refused != "" {
+	c := safety.BlockCandidate{Key: b.Key(), Source: evidenceSource(r.alert), Strength: blockStrength(r.alert, d.policy), Expires: expires}
+	if refused := r.admitBlock(ctx, c); refused != "" {
 		for _, key := range []string{cooldownKey(d, s), s.target} { // the target is that of a network
 			r.run.guardState.CancelCooldown(key, r.alert.ID)
+		}
+		if s.address.IsValid() {
+			r.addCapped(cooldownKey(d, s), c)
 		}
 		r.skip(ctx, d, s, refused)
 		return false
@@ -291,6 +296,16 @@ func (r *response) addOutcome(s step, phase, reason string) {
 		target = s.container.Name
 	}
 	r.outcomes = append(r.outcomes, notify.Outcome{Kind: string(s.kind), Target: target, Phase: phase, Reason: reason})
+}
+
+// addCapped notes a block that is to be tried again.
+func (r *response) addCapped(key string, c safety.BlockCandidate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.capped == nil {
+		r.capped = map[string]safety.BlockCandidate{}
+	}
+	r.capped[key] = c
 }
 
 // addError keeps an error for which the alert must be delivered again.

@@ -445,4 +445,11 @@ func TestBlocksAreCapped(t *testing.T) {
 	require.Contains(t, r.await(again, "block-source skipped").Reason, "container.max_blocks")
 	require.Contains(t, r.blocked(), "203.0.113.9/32")
 	require.Equal(t, uint64(1), s.count("blocks_yielded"))
+
+	roomier := r.cfg
+	roomier.MaxBlocks = 4
+	commit, err := s.PrepareReload(t.Context(), roomier)
+	require.NoError(t, err)
+	commit()
+	s.eventually(func() bool { return len(r.blocked()) == 4 && s.count("proposals_confirmed") == 1 }) // what was refused is done when there is room
 }

@@ -168,6 +168,7 @@ func (s *Service) startConsumers(g *task.Group, run *runState) {
 	})
 	g.Go("pending alerts", s.retryPendingLoop)
 	g.Go("proposals", s.confirmProposals)
+	g.Go("capped blocks", s.retryCapped)
 	g.Go("policies", s.watchPolicies)
 	g.Go("maintenance", func(ctx context.Context) error { return s.maintain(ctx, run) })
 	s.health.Started()

@@ -161,6 +161,27 @@ func TestUpdateWithBetterEvidenceIsAnswered(t *testing.T) {
 	}
 }
 
+// What a container writes fills no room of an address that the kernel confirmed, however weak its line is otherwise.
+func TestConfirmedBlockGoesBeforeTheOutputOfAContainer(t *testing.T) {
+	attackSSH := connectFrom(t, attacker, "203.0.113.1:22")
+	r := newRig(t)
+	r.cfg.MaxBlocks, r.cfg.MaxBlocksPerMinute = 1, 1
+	r.policy("output", `actions = ["block-source"]`, `match.trust = ["container"]`, `require.proof = false`)
+	r.policy("ssh", `actions = ["block-source"]`, `match.trust = ["unproven"]`)
+	r.start()
+	attackSSH()()
+	output := r.alert(func(a *event.Alert) {
+		from("203.0.113.90")(a)
+		a.Trust, a.Origin = event.TrustContainer, &event.Origin{Transport: event.TransportDocker, Container: "one"}
+	})
+	r.publish(output)
+	r.await(output, "block-source done")
+	guessed := r.alert(unprovenSSH)
+	r.publish(guessed)
+	r.await(guessed, "block-source done")
+	require.Equal(t, []string{attacker + "/32"}, r.blocked())
+}
+
 // connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
 // and returns one that ends the connection.
 func connectFrom(t *testing.T, client, server string) func() (end func()) {

@@ -10,8 +10,11 @@ import (
 	"github.com/ironpost/ironpost/internal/folder"
 )
 
-// BlockLimits are the caps on automatic blocks: how many are new in any minute, how many there are at a time, and how
-// many of these by the evidence of one source.
+// minuteShare is which part of the minute's new blocks one source of evidence may cause.
+const minuteShare = 4
+
+// BlockLimits are the caps on automatic blocks: how many are new in any minute, of one source of evidence a quarter of
+// that, how many there are at a time, and how many of these by the evidence of one source.
 type BlockLimits struct {
 	PerMinute int
 	Total     int
@@ -52,6 +55,7 @@ type heldBlock struct {
 
 type recentBlock struct {
 	At       time.Time `json:"at"`
+	Source   string    `json:"source,omitempty"` // missing in files of earlier versions
 	Strength int       `json:"strength"`
 }
 
@@ -97,21 +101,27 @@ func (b *Blocks) Admit(c BlockCandidate, now time.Time) (yields, refused string)
 	}
 	delete(b.data.Held, yields)
 	b.data.Held[c.Key] = heldBlock{Source: c.Source, Strength: c.Strength, Since: now.UTC(), Expires: c.Expires.UTC()}
-	b.data.Recent = append(b.data.Recent, recentBlock{At: now.UTC(), Strength: c.Strength})
+	b.data.Recent = append(b.data.Recent, recentBlock{At: now.UTC(), Source: c.Source, Strength: c.Strength})
 	b.version++
 	return yields, ""
 }
 
+// Check returns the cap that forbids c, "" if there is room for it.
+func (b *Blocks) Check(c BlockCandidate, now time.Time) (refused string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dropOld(now)
+	if _, known := b.data.Held[c.Key]; known {
+		return ""
+	}
+	_, refused = b.room(c)
+	return refused
+}
+
 // room returns the key of the block that gives way to c, "" if none must, or the cap that forbids c. mu is held.
 func (b *Blocks) room(c BlockCandidate) (yields, refused string) {
-	recent := 0
-	for _, r := range b.data.Recent {
-		if r.Strength >= c.Strength {
-			recent++
-		}
-	}
-	if recent >= b.limits.PerMinute {
-		return "", fmt.Sprintf("cap: %d addresses were blocked within a minute, container.max_blocks_per_minute", recent)
+	if refused = b.minuteReason(c); refused != "" {
+		return "", refused
 	}
 	ofSource, weakestOfSource := b.weakest(func(h heldBlock) bool { return h.Source == c.Source })
 	all, weakest := b.weakest(func(heldBlock) bool { return true })
@@ -127,6 +137,27 @@ func (b *Blocks) room(c BlockCandidate) (yields, refused string) {
 		return weakest, ""
 	}
 	return "", ""
+}
+
+// minuteReason returns the cap of the minute that forbids c, or "". mu is held.
+func (b *Blocks) minuteReason(c BlockCandidate) string {
+	recent, ofSource := 0, 0
+	for _, r := range b.data.Recent {
+		if r.Strength < c.Strength {
+			continue
+		}
+		recent++
+		if r.Source == c.Source {
+			ofSource++
+		}
+	}
+	switch {
+	case recent >= b.limits.PerMinute:
+		return fmt.Sprintf("cap: %d addresses were blocked within a minute, container.max_blocks_per_minute", recent)
+	case ofSource >= max(1, b.limits.PerMinute/minuteShare):
+		return fmt.Sprintf("cap: %d addresses were blocked within a minute by the evidence of one source, a quarter of container.max_blocks_per_minute", ofSource)
+	}
+	return ""
 }
 
 // weakest returns how many blocks of selects, and the key of the weakest, of several the one that ends first. mu is held.

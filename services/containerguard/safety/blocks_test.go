@@ -61,21 +61,28 @@ func TestBlocksYieldByStrengthAndExpiry(t *testing.T) {
 func TestBlocksHaveCapsPerSourceAndMinute(t *testing.T) {
 	t.Parallel()
 	b := openBlocks(t, t.TempDir(), safety.BlockLimits{PerMinute: 6, Total: 100, PerSource: 4})
-	for i := range 10 {
-		_, refused := b.Admit(block(fmt.Sprint("flood", i), "container", 2, 60), now)
+	for i := range 10 { // one source causes a quarter of a minute's blocks, and at least one
+		_, refused := b.Admit(block(fmt.Sprint("flood", i), "container", 2, 60), now.Add(time.Duration(i-10)*time.Minute))
 		require.Equal(t, i >= 4, refused != "")
+	}
+	for i := range 4 {
+		_, refused := b.Admit(block(fmt.Sprint("minute", i), fmt.Sprint("container", i), 2, 60), now)
+		require.Empty(t, refused)
+		_, refused = b.Admit(block(fmt.Sprint("next", i), fmt.Sprint("container", i), 2, 60), now)
+		require.Contains(t, refused, "a quarter of container.max_blocks_per_minute")
 	}
 	yields, refused := b.Admit(block("better", "container", 3, 60), now)
 	require.NotEmpty(t, yields, "of the same source")
 	require.Empty(t, refused)
 	_, refused = b.Admit(block("other", "file", 2, 60), now)
 	require.Empty(t, refused)
-	_, refused = b.Admit(block("other2", "file", 2, 60), now)
+	require.Contains(t, b.Check(block("other2", "file2", 2, 60), now), "cap: 6 addresses")
+	_, refused = b.Admit(block("other2", "file2", 2, 60), now)
 	require.Contains(t, refused, "cap: 6 addresses were blocked within a minute, container.max_blocks_per_minute")
 	_, refused = b.Admit(block("packets", "eth0", 4, 60), now)
 	require.Empty(t, refused, "stronger")
-	_, refused = b.Admit(block("other2", "file", 2, 60), now.Add(time.Minute))
+	_, refused = b.Admit(block("other2", "file2", 2, 60), now.Add(time.Minute))
 	require.Empty(t, refused)
 	b.Remove("other2")
-	require.Equal(t, 6, b.Count())
+	require.Equal(t, 10, b.Count())
 }
