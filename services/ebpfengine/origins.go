@@ -1,6 +1,7 @@
 package ebpfengine
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
@@ -14,8 +15,8 @@ const maxOrigins = 4096
 type origins map[string]netip.Addr
 
 // name makes the actor of an outbound attack the address behind this host's NAT, and keeps to it until the attack is over. The kernel is
-// asked at the first record of an attack, and when a flood that was over goes on. The error says why it does not know; then the actor
-// remains the address that NAT gave it.
+// asked at the first record of an attack, or the next one at which it may be asked, and when a flood that was over goes on. The error
+// says why it does not know; then the actor remains the address that NAT gave it.
 func (o origins) name(d *detect.Detection, ask *conntrack.Asker) error {
 	seen, err := netip.ParseAddr(d.Actor)
 	if err != nil || d.Direction != detect.Outbound {
@@ -24,14 +25,18 @@ func (o origins) name(d *detect.Detection, ask *conntrack.Asker) error {
 	attack := d.Packet("").TraceID
 	source, asked := o[attack]
 	if !asked && d.Phase != detect.PhaseOver && d.Flow.Source.Addr() == seen {
+		source, err = sourceOf(ask, d)
+		if errors.Is(err, conntrack.ErrBusy) {
+			return err
+		}
+		if err != nil {
+			source = seen
+		}
 		for old := range o { // the end of an attack may have been lost
 			if len(o) < maxOrigins {
 				break
 			}
 			delete(o, old)
-		}
-		if source, err = sourceOf(ask, d); err != nil {
-			source = seen
 		}
 		o[attack] = source
 	}

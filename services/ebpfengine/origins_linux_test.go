@@ -1,6 +1,7 @@
 package ebpfengine
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os/exec"
@@ -38,10 +39,12 @@ func TestActorBehindNATNeedsTwoConversations(t *testing.T) {
 		return detect.Flow{Proto: 17, Source: netip.AddrPortFrom(netip.MustParseAddr(outside), port), Target: target}
 	}
 	known := origins{}
+	ask := new(conntrack.Asker)
 	named := func(began int, flow, earlier detect.Flow) (actor string, err error) {
 		d := detect.Detection{Flow: flow, EarlierFlow: earlier, Began: time.Unix(int64(began), 0)}
 		d.Name, d.Phase, d.Actor, d.Direction, d.Target.IP = detect.UDPFlood, detect.PhaseBegun, outside, detect.Outbound, target.Addr().String()
-		err = known.name(&d, new(conntrack.Asker))
+		err = known.name(&d, ask)
+		ask = new(conntrack.Asker)
 		return d.Actor, err
 	}
 	actor, err := named(1, flowOf(inside), flowOf(inside))
@@ -56,4 +59,14 @@ func TestActorBehindNATNeedsTwoConversations(t *testing.T) {
 	actor, err = named(2, flowOf(inside), flowOf(inside))
 	require.NoError(t, err)
 	require.Equal(t, outside, actor, "it is asked once for each attack")
+	one, two := flowOf(inside), flowOf(inside)
+	for err = nil; !errors.Is(err, conntrack.ErrBusy); {
+		_, err = ask.Source(one.Proto, one.Source, one.Target)
+	}
+	actor, err = named(4, one, two)
+	require.ErrorIs(t, err, conntrack.ErrBusy)
+	require.Equal(t, outside, actor)
+	actor, err = named(4, one, two)
+	require.NoError(t, err)
+	require.Equal(t, inside, actor, "it is asked at the next record if it may not be at the first")
 }
