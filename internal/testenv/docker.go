@@ -45,6 +45,7 @@ type ContainerOptions struct {
 	Name    string            // empty: Docker chooses
 	Image   string            // empty: DockerImage
 	Cmd     []string          // empty: sleep for an hour
+	Env     []string          // "NAME=value"
 	Labels  map[string]string //
 	Network string            // default, host, none, container:<id> or a network's name
 	Restart string            // restart policy
@@ -207,7 +208,7 @@ func (o ContainerOptions) body() map[string]any {
 	if len(cmd) == 0 {
 		cmd = []string{"/bin/sleep", "3600"}
 	}
-	body := map[string]any{"Image": cmp.Or(o.Image, DockerImage), "Cmd": cmd, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed, "StopTimeout": 1}
+	body := map[string]any{"Image": cmp.Or(o.Image, DockerImage), "Cmd": cmd, "Env": o.Env, "Labels": o.Labels, "Tty": o.TTY, "HostConfig": host, "ExposedPorts": exposed, "StopTimeout": 1}
 	if o.Endpoint != nil {
 		body["NetworkingConfig"] = map[string]any{"EndpointsConfig": map[string]any{o.Network: o.Endpoint}}
 	}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -24,6 +25,7 @@ const (
 	manifestFile   = "manifest.json"
 	maxPiece       = 32 << 20 // bytes of one file
 	logLines       = 10_000   // newest lines of the container's log
+	maxProcesses   = 1024     // whose sockets and executables are listed
 )
 
 // Manifest describes the evidence of one action. Partial says that a piece is
@@ -158,8 +160,15 @@ func (a *attempt) sources() []source {
 			if raw == nil { // the guard ended after the freeze, or nothing was frozen
 				raw = a.raw
 			}
-			_, err := w.Write(raw)
+			redacted, err := redactEnvironment(raw)
+			if err == nil {
+				_, err = w.Write(redacted)
+			}
 			return err
+		}},
+		{"sockets.jsonl", 2 * time.Second, func(ctx context.Context, w io.Writer) error {
+			pids, err := a.processes(ctx)
+			return errors.Join(err, writeSockets(ctx, a.now, pids, w))
 		}},
 		{"top.json", 3 * time.Second, func(ctx context.Context, w io.Writer) error {
 			if !a.now.Running {
@@ -167,6 +176,10 @@ func (a *attempt) sources() []source {
 			}
 			rows, err := d.Top(ctx, id)
 			return errors.Join(err, json.NewEncoder(w).Encode(rows))
+		}},
+		{"executables.jsonl", 10 * time.Second, func(ctx context.Context, w io.Writer) error {
+			pids, err := a.processes(ctx)
+			return errors.Join(err, writeExecutables(ctx, a.now, pids, w))
 		}},
 		{"logs.jsonl", 5 * time.Second, func(ctx context.Context, w io.Writer) error {
 			return d.Logs(ctx, id, docker.LogOptions{Tail: logLines}, writeLine(w))
@@ -176,6 +189,29 @@ func (a *attempt) sources() []source {
 			return errors.Join(err, json.NewEncoder(w).Encode(rows))
 		}},
 	}
+}
+
+// processes returns the ids of the container's processes, as the host counts.
+func (a *attempt) processes(ctx context.Context) ([]int, error) {
+	if !a.now.Running {
+		return nil, errors.New("container does not run")
+	}
+	rows, err := a.m.options.Docker.Top(ctx, a.e.Before.ID)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, row := range rows {
+		pid, err := strconv.Atoi(row["PID"])
+		if err != nil {
+			continue
+		}
+		if len(out) == maxProcesses {
+			return out, fmt.Errorf("cut after %d processes", maxProcesses)
+		}
+		out = append(out, pid)
+	}
+	return out, nil
 }
 
 // writeLine writes a log line as JSON, so that its text cannot pass for another line.

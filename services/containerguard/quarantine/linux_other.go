@@ -5,6 +5,7 @@ package quarantine
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/ironpost/ironpost/internal/docker"
 )
@@ -16,3 +17,13 @@ func destroyConnections(context.Context, docker.Container) error {
 
 // frozen trusts Docker.
 func frozen(docker.Container) bool { return true }
+
+var errNoProcesses = errors.New("processes of containers need Linux")
+
+// writeSockets needs /proc.
+func writeSockets(context.Context, docker.Container, []int, io.Writer) error { return errNoProcesses }
+
+// writeExecutables needs /proc.
+func writeExecutables(context.Context, docker.Container, []int, io.Writer) error {
+	return errNoProcesses
+}

@@ -136,7 +136,7 @@ func TestReleaseRestoresEverything(t *testing.T) {
 	}
 	m := manifest(t, g.dir, "act-isolate-"+id[:8])
 	require.False(t, m.Partial, "%+v", m)
-	require.Len(t, m.Pieces, 5)
+	require.Len(t, m.Pieces, 7)
 	for _, p := range m.Pieces {
 		require.False(t, p.Taken.Before(m.FrozenAt.Truncate(time.Microsecond)), "%s was taken before the freeze", p.File)
 	}
