@@ -47,6 +47,7 @@ type Watcher struct {
 	dumping sync.Mutex // one dump of the sockets at a time
 	dumped  time.Time  // when it began
 	sockets []socket
+	servers []socket // those of sockets that listen
 	owners  owners
 
 	mu        sync.Mutex
@@ -104,13 +105,16 @@ func (w *Watcher) Seen(queries []Query) (seen []bool, err error) {
 		return seen, err
 	}
 	ends := w.ends(queries)
+	listeners := map[string][]socket{} // by service: looked up once, however many queries
 	for i, q := range queries {
 		of := ends[clean(q.Remote)]
 		if len(of) == 0 {
 			continue // whose sockets are whose need not be looked up
 		}
-		listeners := w.owners.servers(w.sockets, q.Service)
-		seen[i] = slices.ContainsFunc(of, func(e localEnd) bool { return !e.at.Before(q.Since) && accepts(listeners, e.local) })
+		if _, known := listeners[q.Service]; !known {
+			listeners[q.Service] = w.owners.servers(w.servers, q.Service)
+		}
+		seen[i] = slices.ContainsFunc(of, func(e localEnd) bool { return !e.at.Before(q.Since) && accepts(listeners[q.Service], e.local) })
 	}
 	return seen, w.Err()
 }
@@ -166,18 +170,17 @@ func (w *Watcher) refresh(asked time.Time) error {
 		return err
 	}
 	w.dumped, w.sockets = began, sockets
-	w.noteListening(sockets)
+	w.servers = slices.DeleteFunc(slices.Clone(sockets), func(s socket) bool { return !s.listening })
+	w.noteListening(w.servers)
 	return nil
 }
 
-func (w *Watcher) noteListening(sockets []socket) {
+func (w *Watcher) noteListening(servers []socket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.listening)
-	for _, s := range sockets {
-		if s.listening {
-			w.listening[s.local.Port()] = true
-		}
+	for _, s := range servers {
+		w.listening[s.local.Port()] = true
 	}
 }
 
