@@ -84,8 +84,9 @@ func (a *app) storageCommand() *cobra.Command {
 		Short: "make the tables in PostgreSQL, or bring them up to date",
 		Long: `Makes the tables that alerts and actions are stored in, or brings them to the
 version of this program, and gives the group roles their privileges. It may run
-while daemons store. The daemon does it itself if its role may; with the roles
-of deploy/postgresql/roles.sql it may not, and cannot drop a day that is younger
+while daemons store: they wait while an index is made, and lose nothing. The
+daemon does it itself if its role may; with the roles of
+deploy/postgresql/roles.sql it may not, and cannot drop a day that is younger
 than --retention-days: execute this again when retention_days changes.`,
 		Example: `  ironpost storage migrate --url-file /root/ironpost-migrate.url`,
 		Args:    cobra.NoArgs,
