@@ -124,8 +124,20 @@ func unblock(t *testing.T, list *bus.Blocklist, source string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
+	for _, b := range blocksOf(t, list, source) {
+		require.NoError(t, list.RemoveBlock(ctx, b))
+	}
+}
+
+// blocksOf returns the entries of an address, also those that hold on some hosts only.
+func blocksOf(t *testing.T, list *bus.Blocklist, source string) []bus.Block {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	defer cancel()
+	all, _, err := list.List(ctx)
+	require.NoError(t, err)
 	addr := netip.MustParseAddr(source)
-	require.NoError(t, list.Remove(ctx, netip.PrefixFrom(addr, addr.BitLen())))
+	return slices.DeleteFunc(all, func(b bus.Block) bool { return b.Prefix != netip.PrefixFrom(addr, addr.BitLen()) })
 }
 
 // blockDelays blocks and unblocks rounds times, and returns how long after the put the last packet that passed was sent, the
