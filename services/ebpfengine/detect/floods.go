@@ -246,7 +246,7 @@ func (f *floods) evaluateOne(s targetTraffic, rate float64) bool {
 	id := identity{name: kindNames[s.kind], method: s.method(), target: s.t.Addr, network: s.network, port: s.port(), outbound: f.isOutbound()}
 	var spoofed uint64
 	id.actor, spoofed = s.actor()
-	if f.scans.scanning(id) {
+	if f.scans.scanning(id) && !s.isMoreThanScan() {
 		return false // many ports by one address: the scan has been told
 	}
 	id = f.withActiveActor(id)

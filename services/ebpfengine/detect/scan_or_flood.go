@@ -39,12 +39,17 @@ func (v *verdicts) wait(id identity, s targetTraffic, sustained bool) bool {
 	}
 	tooNew := !sustained || s.outbound && s.v.suspiciousWindows(s.kind) < outboundWindows
 	allPorts := s.kind == kindUDP && id.port == 0 && !id.network.IsValid() && isAddress(id.actor)
-	mayBeScan := allPorts && s.v.sum[s.kind] <= scanRounds*maxPorts && s.w.End.Sub(since) < decisionTime
+	mayBeScan := allPorts && !s.isMoreThanScan() && s.w.End.Sub(since) < decisionTime
 	if !tooNew && !mayBeScan {
 		return false
 	}
 	v.undecided[id], v.seen[id] = since, true
 	return true
+}
+
+// isMoreThanScan reports whether this is UDP of more packets than a scan of all ports has: a flood, also after a scan by its source.
+func (s targetTraffic) isMoreThanScan() bool {
+	return s.kind == kindUDP && s.v.sum[s.kind] > scanRounds*maxPorts
 }
 
 // endWindow takes over the floods that have been told, and forgets those undecided that the window did not have.

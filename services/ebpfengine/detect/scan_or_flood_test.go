@@ -2,12 +2,14 @@ package detect_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 
 // A flood over many ports or hosts is no scan besides, and a scan of all ports, however fast, is no flood.
@@ -35,6 +37,31 @@ func TestOneAttackIsScanOrFlood(t *testing.T) {
 			s.flood(c.rate, time.Duration(c.seconds*float64(time.Second)), func(i int) { c.send(s, i) })
 			s.until(s.now.Add(10 * time.Second))
 			require.Equal(t, []string{c.want}, summaries(s.finish()))
+		})
+	}
+}
+
+// A slow scan before it hides no flood over many ports.
+func TestFloodAfterAScanIsTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		send func(s *stage, port int)
+		want []string
+	}{
+		"incoming": {func(s *stage, port int) { s.udp(at(evil, 4000), at(home, port), 100) }, []string{"port_scan/udp 203.0.113.66 > 198.51.100.5", "udp_flood/ 203.0.113.66 > 198.51.100.5"}},
+		"outgoing": {func(s *stage, port int) { s.sendUDP(at(home, 40_000), at(victim, port), 600) }, []string{"port_scan/udp 198.51.100.5 > 203.0.113.80", "udp_flood/ 198.51.100.5 > 203.0.113.80"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScaledStage(t)
+			s.flood(20, 10*time.Second, func(i int) { c.send(s, 1+i) })
+			began := s.now
+			s.flood(20_000, 10*time.Second, func(int) { c.send(s, 1+s.rnd.IntN(60_000)) })
+			s.until(s.now.Add(10 * time.Second))
+			found := s.finish()
+			require.Equal(t, c.want, summaries(found))
+			i := slices.IndexFunc(found, func(d detect.Detection) bool { return d.Name == detect.UDPFlood })
+			require.InDelta(t, 7, found[i].Time.Sub(began).Seconds(), 2)
 		})
 	}
 }
