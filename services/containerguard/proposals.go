@@ -100,6 +100,11 @@ func (p *proposal) weakerThan(other *proposal) bool {
 	return p.until.Before(other.until)
 }
 
+// succeeds reports whether p may take the place of before, of which nothing was done: no stale update ends it.
+func (p *proposal) succeeds(before *proposal) bool {
+	return len(p.steps) > 0 && !p.until.Before(before.until)
+}
+
 // of returns the strongest proposal of a, nil if there is none.
 func (ps *proposals) of(a *event.Alert, now time.Time) *proposal {
 	ps.mu.Lock()
@@ -235,7 +240,7 @@ func (s *Service) answerWaiting(ctx context.Context, p *proposal) {
 	}
 }
 
-// answerUpdate answers an update of an alert of which steps were only proposed. What has still no proof waits on, with
+// answerUpdate answers an update of an alert of which steps were only proposed, if its evidence is no weaker. What has still no proof waits on, with
 // the times of the update.
 func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) error {
 	p := s.run.Load().proposals.of(a, time.Now())
@@ -244,6 +249,9 @@ func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) er
 	}
 	if err := s.limitTrust(ctx, a); err != nil {
 		return err
+	}
+	if a.Trust.Rank() < p.alert.Trust.Rank() {
+		return nil // it adds nothing
 	}
 	return s.answerProposal(ctx, a, p)
 }
@@ -272,7 +280,10 @@ func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposa
 			return err
 		}
 	}
-	run.proposals.remove(p)
-	run.proposals.put(e.proposal(a, decisions, r.capped), e.now)
+	next := e.proposal(a, decisions, r.capped)
+	if r.answered || next.succeeds(p) {
+		run.proposals.remove(p)
+		run.proposals.put(next, e.now)
+	}
 	return nil
 }

@@ -182,6 +182,30 @@ func TestConfirmedBlockGoesBeforeTheOutputOfAContainer(t *testing.T) {
 	require.Equal(t, []string{attacker + "/32"}, r.blocked())
 }
 
+// An update that is stale, or that anyone may have written, ends no proposal, and none of stronger evidence becomes a weak one.
+func TestUpdatesEndNoProposal(t *testing.T) {
+	attackSSH := connectFrom(t, attacker, "203.0.113.1:22")
+	r := newRig(t)
+	r.policy("p", `actions = ["block-source"]`, `block_ttl = "1h"`)
+	s := r.start()
+	first := r.alert(func(a *event.Alert) { unprovenSSH(a); a.Trust = event.TrustHost })
+	r.publish(first)
+	r.await(first, "block-source skipped dry")
+	update := func(change func(*event.Alert)) {
+		r.publish(r.alert(func(a *event.Alert) {
+			unprovenSSH(a)
+			a.Update, a.Count, a.DedupKey = true, 5, first.DedupKey
+			change(a)
+		}))
+	}
+	update(func(a *event.Alert) { a.LastSeen = a.LastSeen.Add(4 * time.Minute) })
+	update(func(*event.Alert) {})
+	s.eventually(func() bool { return s.count("alert_updates") == 2 })
+	attackSSH()()
+	done := r.await(first, "block-source done")
+	require.InDelta(t, time.Hour, done.ExpiresAt.Sub(done.Time), float64(time.Minute))
+}
+
 // connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
 // and returns one that ends the connection.
 func connectFrom(t *testing.T, client, server string) func() (end func()) {
