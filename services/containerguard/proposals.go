@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -188,7 +189,7 @@ func (e *evaluator) proposal(a *event.Alert, decisions []decision, capped map[st
 }
 
 // evidenceSource names where the evidence of a came from, without what the writer of a line may choose: the sender of
-// a datagram can be forged, and a port changes. What a plug-in says of the origin is its claim: all of it is one source.
+// a datagram can be forged, a port changes, and so does an IPv6 address within its /64. What a plug-in says of the origin is its claim: all of it is one source.
 func evidenceSource(a *event.Alert) string {
 	o := a.Origin
 	if o == nil || !bus.IsModule(a.Module) {
@@ -198,6 +199,10 @@ func evidenceSource(a *event.Alert) string {
 	if o.Transport != event.TransportSyslogUDP {
 		if host, _, err := net.SplitHostPort(o.Peer); err == nil {
 			peer = host
+		}
+		if addr, err := netip.ParseAddr(peer); err == nil && addr.Unmap().Is6() {
+			network, _ := addr.Unmap().WithZone("").Prefix(widenedBits)
+			peer = network.String()
 		}
 	}
 	return strings.Join([]string{a.Module, o.Transport, peer, o.Unit, o.Source, o.Container}, "|")
