@@ -231,7 +231,7 @@ func (l *Blocklist) Put(ctx context.Context, b Block) error {
 
 // Extend makes sure that b.Prefix stays blocked until b.Expires at least, and returns the
 // entry that does: b, or an existing one that lasts as long. It is for automatic blocks: it
-// never shortens the entry of another owner. It returns ErrConflict if the entry changed
+// never shortens the entry of another owner, who stays its owner, and never lowers the trust of one. It returns ErrConflict if the entry changed
 // during each of its attempts.
 func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	const attempts = 5
@@ -241,6 +241,7 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	}
 	b, _ = DecodeBlock(key, value) // in the form in which it is read
 	for range attempts {
+		extended := b
 		have, revision, getErr := l.get(ctx, key)
 		switch {
 		case errors.Is(getErr, ErrNotFound):
@@ -250,13 +251,28 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 		case getErr == nil && !have.Expires.Before(b.Expires):
 			return have, nil
 		default:
+			if getErr == nil {
+				extended = have.extendedBy(b)
+			}
+			if _, value, ttl, err = extended.Encode(time.Now()); err != nil {
+				return Block{}, err
+			}
 			_, err = l.kv.Update(ctx, key, value, revision, ttl)
 		}
 		if !errors.Is(err, ErrConflict) {
-			return b, err
+			return extended, err
 		}
 	}
 	return Block{}, err
+}
+
+// extendedBy returns longer, or b until the end of longer if b has another owner or a stronger trust.
+func (b Block) extendedBy(longer Block) Block {
+	if b.Source == longer.Source && longer.Trust.Rank() >= b.Trust.Rank() {
+		return longer
+	}
+	b.Expires = longer.Expires
+	return b
 }
 
 // GetBlock returns the entry with the key of b, as Get.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
+	"github.com/ironpost/ironpost/event"
 )
 
 func newBlock(prefix string, d time.Duration) bus.Block {
@@ -253,6 +254,30 @@ func TestBlocklist(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, short, got)
 	require.Error(t, engine.Put(within(t, 300*time.Millisecond), hour), "the engine only reads")
+
+	operators := newBlock("203.0.113.8/32", time.Minute)
+	operators.Source, operators.Policy, operators.AlertID = "operator", "", ""
+	require.NoError(t, operator.Put(ctx, operators))
+	weak := newBlock("203.0.113.8/32", time.Hour)
+	weak.Trust = event.TrustContainer
+	got, err = guard.Extend(ctx, weak)
+	require.NoError(t, err)
+	require.Equal(t, "operator", got.Source, "it stays the operator's")
+	require.Equal(t, weak.Expires, got.Expires)
+	require.NoError(t, guard.RemoveAutomatic(ctx, weak.Key(), weak.Source), "and gives no way")
+	require.NoError(t, operator.Remove(ctx, weak.Prefix))
+	strong := newBlock("203.0.113.8/32", time.Minute)
+	strong.Trust = event.TrustKernel
+	_, err = guard.Extend(ctx, strong)
+	require.NoError(t, err)
+	got, err = guard.Extend(ctx, weak)
+	require.NoError(t, err)
+	require.Equal(t, event.TrustKernel, got.Trust, "the stronger one")
+	require.Equal(t, weak.Expires, got.Expires)
+	read, err := guard.Get(ctx, weak.Prefix)
+	require.NoError(t, err)
+	require.Equal(t, got, read)
+	require.NoError(t, operator.Remove(ctx, weak.Prefix))
 
 	kv := bucket(t, b, bus.Operator)
 	_, err = kv.Put(ctx, "cb007100-24", []byte("rubbish"), 0)

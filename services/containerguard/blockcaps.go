@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
@@ -62,6 +63,9 @@ func (r *response) admitBlock(ctx context.Context, c safety.BlockCandidate) (ref
 		return ""
 	}
 	r.guard.counters.blocksYielded.Add(1)
+	if prefix, _, err := bus.ParseBlockKey(yields); err == nil {
+		r.run.guardState.CancelCooldowns("|address:" + prefix.Addr().String()) // its next alert is answered
+	}
 	list, err := r.guard.deps.Bus.Blocklist(ctx)
 	if err == nil {
 		err = list.RemoveAutomatic(ctx, yields, Name)
