@@ -46,7 +46,7 @@ func (r *Reconciler) applyBucketEvent(e bus.KVEvent) {
 				blocks = append(blocks, b)
 			}
 		}
-		blocks, r.bucket.shadowed = longest(blocks)
+		blocks, r.plan.shadowed = longest(blocks)
 		r.compareNow = r.plan.replace(blocks) || r.compareNow
 		return
 	}
@@ -100,7 +100,6 @@ func (r *Reconciler) put(b bus.Block) {
 func (r *Reconciler) remove(prefix netip.Prefix, key string, now time.Time) {
 	left := slices.DeleteFunc(r.others(prefix, key), func(b bus.Block) bool { return !b.Expires.After(now) })
 	if len(left) == 0 {
-		delete(r.bucket.shadowed, prefix)
 		r.plan.drop(prefix)
 		return
 	}
@@ -109,22 +108,18 @@ func (r *Reconciler) remove(prefix netip.Prefix, key string, now time.Time) {
 
 // others returns the blocks of a prefix but the one with a key. r.mu is held.
 func (r *Reconciler) others(prefix netip.Prefix, key string) []bus.Block {
-	all := slices.Clone(r.bucket.shadowed[prefix])
+	all := slices.Clone(r.plan.shadowed[prefix])
 	if b, known := r.plan.blocks[prefix]; known {
 		all = append(all, b)
 	}
 	return slices.DeleteFunc(all, func(b bus.Block) bool { return b.Key() == key })
 }
 
-// enforce puts the one of the blocks of a prefix into the plan that lasts longest, and the others into
-// r.bucket.shadowed. r.mu is held.
+// enforce puts the one of the blocks of a prefix into the plan that lasts longest, with the others beside it. r.mu is held.
 func (r *Reconciler) enforce(blocks []bus.Block) {
 	kept, shadowed := longest(blocks)
 	prefix := kept[0].Prefix
-	delete(r.bucket.shadowed, prefix)
-	if others := shadowed[prefix]; len(others) > 0 {
-		r.bucket.shadowed[prefix] = others
-	}
+	r.plan.shadow(prefix, shadowed[prefix])
 	if r.plan.blocks[prefix] != kept[0] {
 		r.plan.put(kept[0])
 	}

@@ -40,8 +40,10 @@ type plan struct {
 	capacity  int
 	maxBlocks int
 
-	blocks      map[netip.Prefix]bus.Block // of the bucket, none expired
-	admitted    map[netip.Prefix]struct{}  // those of blocks that have room; nil: all
+	blocks      map[netip.Prefix]bus.Block   // of the bucket, none expired; of several of a prefix the one that lasts longest
+	shadowed    map[netip.Prefix][]bus.Block // the others of a prefix, some of which may have expired
+	now         time.Time                    // of the latest expire
+	admitted    map[netip.Prefix]struct{}    // those of blocks that have room; nil: all
 	expiries    expiries
 	refused     map[netip.Prefix]struct{} // entries of the bucket beyond maxBlocks, at most maxRefused
 	bucketKnown bool                      // the bucket has been read since the start
@@ -60,7 +62,7 @@ func newPlan(capacity int) *plan {
 	return &plan{
 		scopes:   newScopes(),
 		capacity: capacity, maxBlocks: maxBlocks, quota: capacity, feeds: &mergedFeeds{},
-		blocks: map[netip.Prefix]bus.Block{}, refused: map[netip.Prefix]struct{}{},
+		blocks: map[netip.Prefix]bus.Block{}, shadowed: map[netip.Prefix][]bus.Block{}, refused: map[netip.Prefix]struct{}{},
 		queue: queue{urgent: map[netip.Prefix]struct{}{}},
 	}
 }
@@ -96,9 +98,20 @@ func (p *plan) store(b bus.Block) {
 	}
 }
 
+// shadow takes over the blocks of a prefix besides the one that lasts longest.
+func (p *plan) shadow(prefix netip.Prefix, others []bus.Block) {
+	p.changed = true
+	if len(others) == 0 {
+		delete(p.shadowed, prefix)
+		return
+	}
+	p.shadowed[prefix] = others
+}
+
 // drop removes an entry of the bucket.
 func (p *plan) drop(prefix netip.Prefix) {
 	delete(p.refused, prefix)
+	delete(p.shadowed, prefix)
 	if _, known := p.blocks[prefix]; known {
 		delete(p.blocks, prefix)
 		p.urgent[prefix] = struct{}{}
@@ -165,6 +178,7 @@ func (p *plan) setFeeds(list []feedPrefix, complete bool) (first bool) {
 
 // expire drops the entries of the bucket that have expired at now.
 func (p *plan) expire(now time.Time) {
+	p.now = now
 	for _, key := range p.scopes.expired(now) {
 		p.dropScope(key)
 	}
@@ -221,7 +235,7 @@ func (p *plan) room() int { return max(0, p.capacity-len(p.scopes.prefixes)) }
 func (p *plan) mostImportant() map[netip.Prefix]struct{} {
 	all := make([]bus.Block, 0, len(p.blocks))
 	for _, b := range p.blocks {
-		all = append(all, b)
+		all = append(all, p.important(b))
 	}
 	slices.SortFunc(all, byImportance)
 	admitted := make(map[netip.Prefix]struct{}, p.room())
@@ -229,6 +243,19 @@ func (p *plan) mostImportant() map[netip.Prefix]struct{} {
 		admitted[b.Prefix] = struct{}{}
 	}
 	return admitted
+}
+
+// important returns the block b of a prefix with the owner and the evidence of the prefix's most important one: a weak block that lasts
+// longer makes a prefix no less important.
+func (p *plan) important(b bus.Block) bus.Block {
+	for _, o := range p.shadowed[b.Prefix] {
+		holds := o.Expires.After(p.now)
+		o.Expires = b.Expires
+		if holds && byImportance(o, b) < 0 {
+			b.Source, b.Trust = o.Source, o.Trust
+		}
+	}
+	return b
 }
 
 // byImportance orders an operator's entries before automatic ones, then the strongest first, then what lasts longest.

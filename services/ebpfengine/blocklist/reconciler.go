@@ -65,10 +65,9 @@ type Reconciler struct {
 
 // bucketStatus is what went wrong with the bucket.
 type bucketStatus struct {
-	err      error                        // why it cannot be opened
-	invalid  map[string]struct{}          // keys whose values are not blocks, at most maxInvalid
-	shadowed map[netip.Prefix][]bus.Block // further blocks of a prefix, which end before that in the plan
-	rejected uint64                       // such values since the start
+	err      error               // why it cannot be opened
+	invalid  map[string]struct{} // keys whose values are not blocks, at most maxInvalid
+	rejected uint64              // such values since the start
 }
 
 // kernelStatus is what the writer did to the kernel.
@@ -89,7 +88,7 @@ func New(cfg Config, deps Deps) *Reconciler {
 	r := &Reconciler{
 		accepts: make(chan acceptRequest),
 		cfg:     cfg, deps: deps, plan: newPlan(cfg.MaxEntries), wake: make(chan struct{}, 1),
-		protector: newProtector(deps, cfg.Allow), bucket: bucketStatus{invalid: map[string]struct{}{}, shadowed: map[netip.Prefix][]bus.Block{}},
+		protector: newProtector(deps, cfg.Allow), bucket: bucketStatus{invalid: map[string]struct{}{}},
 	}
 	if len(cfg.Files) == 0 {
 		r.plan.setFeeds(nil, true) // an earlier configuration may have had files

@@ -543,3 +543,32 @@ func TestWeakBlocksPushNoStrongerOneOut(t *testing.T) {
 	automatic("203.0.113.2/32", event.TrustKernel, time.Minute)
 	r.holds("203.0.113.1/32", "203.0.113.2/32")
 }
+
+// A prefix is as important as the most important of its blocks: a weak one that lasts longer pushes no operator's out of a full list.
+func TestLongWeakBlockMakesAPrefixNoLessImportant(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(2)
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 2})
+	automatic := func(prefix string, trust event.Trust, d time.Duration, hosts ...string) bus.Block {
+		t.Helper()
+		block := block(prefix, d)
+		block.Source, block.Trust, block.Hosts = bus.ContainerGuard, trust, bus.HostsOf(hosts...)
+		require.NoError(t, r.list.Put(within(t, patience), block))
+		return block
+	}
+	r.put("203.0.113.1/32", time.Hour)
+	weak := automatic("203.0.113.1/32", event.TrustUnproven, 3*time.Hour, "web-1")
+	automatic("203.0.113.2/32", event.TrustHost, time.Hour)
+	automatic("203.0.113.3/32", event.TrustHost, 2*time.Hour)
+	r.holds("203.0.113.1/32", "203.0.113.3/32")
+	r.stop()
+	r = begin(t, b, m, blocklist.Config{MaxEntries: 2})
+	automatic("203.0.113.4/32", event.TrustHost, 3*time.Hour)
+	r.holds("203.0.113.1/32", "203.0.113.4/32")
+	require.NoError(t, r.list.RemoveBlock(within(t, patience), block("203.0.113.1/32", time.Hour)))
+	r.holds("203.0.113.3/32", "203.0.113.4/32")
+	r.put("203.0.113.1/32", time.Hour)
+	r.holds("203.0.113.1/32", "203.0.113.4/32")
+	require.NoError(t, r.list.RemoveBlock(within(t, patience), weak))
+	r.holds("203.0.113.1/32", "203.0.113.4/32")
+}
