@@ -65,6 +65,7 @@ type evaluator struct {
 	maxAge        time.Duration
 	autoIsolate   bool
 	retried       bool // the alert was pending
+	late          bool // the alert waited for a connection
 	now           time.Time
 }
 

@@ -31,6 +31,7 @@ type proposal struct {
 	source string       // evidenceSource of the alert
 	steps  map[string]bool
 	until  time.Time
+	late   bool                   // the connection that proves it came after the alert
 	query  *connection.Query      // a connection that proves the address to be blocked; nil: none can
 	capped *safety.BlockCandidate // the block that a cap refused; nil: none did
 }
@@ -166,7 +167,7 @@ func (ps *proposals) counts() (n int, dropped uint64) {
 func (e *evaluator) proposal(a *event.Alert, decisions []decision, capped map[string]safety.BlockCandidate) *proposal {
 	kept := *a
 	kept.Evidence, kept.Matched = nil, nil
-	p := &proposal{alert: &kept, source: evidenceSource(a), steps: map[string]bool{}, until: e.now.Add(maxProposalTime)}
+	p := &proposal{alert: &kept, late: e.late, source: evidenceSource(a), steps: map[string]bool{}, until: e.now.Add(maxProposalTime)}
 	if stale := safety.Deadline(a, e.maxAge); stale.Before(p.until) {
 		p.until = stale
 	}
@@ -265,6 +266,7 @@ func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) er
 func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposal) error {
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
+	e.late = a == p.alert && (p.late || p.query != nil)
 	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
 	decisions := e.evaluate(ctx, a)
 	for _, d := range decisions {

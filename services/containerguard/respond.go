@@ -221,7 +221,7 @@ func (r *response) blockSource(ctx context.Context, d decision, s step) {
 func (r *response) block(ctx context.Context, d decision, s step, prefix netip.Prefix, ttl time.Duration) bool {
 	expires := r.started.Add(ttl).UTC()
 	b := bus.Block{
-		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert), Expires: expires, Created: r.started.UTC(),
+		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert, s), Expires: expires, Created: r.started.UTC(),
 		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Trust: r.alert.Trust, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
 	}
 	c := safety.BlockCandidate{Key: b.Key(), Source: evidenceSource(r.alert), Strength: blockStrength(r.alert, d.policy), Expires: expires}

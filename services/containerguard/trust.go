@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// maxUnprovenBlock is the longest block of an address that a line names which anyone can have written.
+	// maxUnprovenBlock is the longest block of an address that a line names which anyone can have written, and of one that
+	// connected after the alert only: the lines may have been forged about whoever connects.
 	maxUnprovenBlock = 10 * time.Minute
 	// connectionSlack is how long before an alert a connection may have ended: times in lines are whole seconds, and
 	// a server may write its line after it closed the connection.
@@ -102,20 +103,20 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 		return
 	}
 	seen, why := e.connected(s.address, a)
-	s.provable = !seen && a.Service != ""
+	s.provable = !seen && a.Service == "sshd" // customers connect to other services, too
 	switch {
 	case !seen && a.Trust == event.TrustUnproven:
 		s.propose(unproven(a) + ", and " + why)
 	case !seen:
 		s.propose(why)
-	case a.Trust == event.TrustUnproven:
+	case a.Trust == event.TrustUnproven || e.late:
 		s.maxTTL = maxUnprovenBlock
 	}
 }
 
-// blockHosts returns where a block holds: one that rests on weak evidence on this host alone.
-func (s *Service) blockHosts(a *event.Alert) bus.Hosts {
-	if a.Trust == event.TrustUnproven || a.Trust == event.TrustPeer {
+// blockHosts returns where the block of st holds: one that rests on weak evidence on this host alone.
+func (s *Service) blockHosts(a *event.Alert, st step) bus.Hosts {
+	if a.Trust == event.TrustUnproven || a.Trust == event.TrustPeer || st.maxTTL > 0 {
 		return bus.HostsOf(s.deps.Host)
 	}
 	return ""

@@ -203,7 +203,8 @@ func TestUpdatesEndNoProposal(t *testing.T) {
 	s.eventually(func() bool { return s.count("alert_updates") == 2 })
 	attackSSH()()
 	done := r.await(first, "block-source done")
-	require.InDelta(t, time.Hour, done.ExpiresAt.Sub(done.Time), float64(time.Minute))
+	require.InDelta(t, 10*time.Minute, done.ExpiresAt.Sub(done.Time), float64(time.Minute), "it connected after the alert only")
+	require.Equal(t, []bus.Hosts{host}, r.blockHosts())
 }
 
 // connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
