@@ -28,7 +28,7 @@ const exitHelp = `Exit codes:
      blocklist check: the address is blocked
   5  the daemon, or PostgreSQL, cannot be reached
   6  the daemon or one of its modules is degraded or unhealthy, or the servers
-     of an external bus have no leader`
+     of an external bus have no leader; release: not all is as before`
 
 // codedError is an error with its own exit code. A silent one is not printed,
 // because the output already says what is wrong.

@@ -126,7 +126,9 @@ func (a *app) releaseCommand() *cobra.Command {
 addresses and its restart policy, and resumes its processes. Its old connections
 are destroyed first, so that no attacker's session resumes; where that is not
 possible, as with a guard that runs in a container itself, the container is
-restarted instead.`,
+restarted instead. Exits with 6, and prints what differs, if the container runs
+again without all that it had: a port that is taken, a network that is gone. The
+guard tries that again for an hour; a further release does so at once.`,
 		Example: `  ironpost release web-1
   ironpost release 4f6c1b2a9d3e --reason "false alarm"`,
 		Args: oneArg,
@@ -144,16 +146,26 @@ func (a *app) release(ctx context.Context, host string, req containerguard.Relea
 	if err := a.callGuard(ctx, host, containerguard.VerbRelease, req, &reply); err != nil {
 		return err
 	}
+	var unrestored error
+	if reply.Unrestored {
+		unrestored = silentError(exitDegraded, "the container is not as before")
+	}
 	if a.json {
-		return a.printJSON(reply)
+		return errors.Join(a.printJSON(reply), unrestored)
 	}
 	state := "is released"
-	if reply.Pending {
+	switch {
+	case reply.Unrestored:
+		state = "runs again, but not as before; this is tried again for an hour:"
+	case reply.Pending:
 		state = "is being released"
 	}
 	a.printf("%s (%s) %s", clean(reply.Name), shortID(reply.Container), state)
 	for _, difference := range reply.Differences {
 		a.printf("%s", clean(difference))
+	}
+	if unrestored != nil {
+		return unrestored
 	}
 	if reply.Error != "" {
 		return errors.New(reply.Error)

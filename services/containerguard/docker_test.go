@@ -385,3 +385,20 @@ func TestContainerProtectedWhileDockerWasAwayIsNotIsolated(t *testing.T) {
 	require.False(t, state(t, d, web).Paused)
 	require.True(t, state(t, d, other).Paused)
 }
+
+func TestReleaseReplySaysWhatIsNotRestored(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	network := d.Network(t, "shop", "10.84.0.0/24")
+	d.Run(t, testenv.ContainerOptions{Name: "web", Network: "shop"})
+	s := r.start().docker()
+	require.NoError(t, r.ask(containerguard.VerbIsolate, containerguard.IsolateRequest{Container: "web"}, nil))
+	d.Do(t, "DELETE", "/networks/"+network, nil, nil)
+	var reply containerguard.ReleaseReply
+	require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "web"}, &reply))
+	require.True(t, reply.Unrestored && reply.Pending, "%+v", reply)
+	require.Contains(t, strings.Join(reply.Differences, "; "), "it is not on network shop")
+	s.eventually(func() bool { return slices.Contains(briefs(r.actions()), "release failed") })
+	d.Network(t, "shop", "10.84.0.0/24")
+	s.eventually(func() bool { return slices.Contains(briefs(r.actions()), "release released") })
+}

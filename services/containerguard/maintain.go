@@ -46,6 +46,9 @@ func (s *Service) syncWithLedger(run *runState) {
 		if found, err := run.inventory.ByID(e.Before.ID); !e.Gone.IsZero() || err == nil && found.Gone {
 			continue // removed: its replacement counts instead
 		}
+		if e.Unrestored != "" {
+			continue // it runs, without all that it had
+		}
 		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
 	for _, id := range run.guardState.SyncWithLedger(ledger, time.Now()) {

@@ -174,13 +174,15 @@ type ReleaseRequest struct {
 }
 
 // ReleaseReply is the state of a release; Pending means that it continues. Differences say in what the
-// container is not as before, such as that it was restarted.
+// container is not as before, such as that it was restarted. Unrestored means that it runs again without
+// all that it had, such as a port that is taken, which is tried again for an hour.
 type ReleaseReply struct {
 	Container string `json:"container"`
 	Name      string `json:"name"`
 	Pending   bool   `json:"pending"`
 	Error     string `json:"error,omitempty"`
 
+	Unrestored  bool     `json:"unrestored,omitempty"`
 	Differences []string `json:"differences,omitempty"`
 }
 
@@ -206,13 +208,17 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 		return nil, err
 	}
 	left, pending := run.quarantine.Get(id)
-	if !pending {
+	if !pending || left.Unrestored != "" {
 		s.onReleased(run, id)
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}
 	}
-	return ReleaseReply{Container: id, Name: e.Before.Name, Pending: pending, Error: left.Error, Differences: differences}, nil
+	reply := ReleaseReply{Container: id, Name: e.Before.Name, Pending: pending, Error: left.Error, Differences: differences}
+	if left.Unrestored != "" {
+		reply.Unrestored, reply.Error = true, ""
+	}
+	return reply, nil
 }
 
 // QuarantineReply lists the isolated containers. Incomplete counts those left out.

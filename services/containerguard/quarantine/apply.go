@@ -152,7 +152,11 @@ func (m *Manager) run(ctx context.Context, s *slot, a *attempt) {
 		s.retryAt, s.failures = time.Time{}, 0
 		return
 	}
-	s.retryAt = time.Now().Add(backoff.Delay(s.failures, firstRetry, maxRetry))
+	first, limit := firstRetry, maxRetry
+	if errors.Is(err, errUnrestored) { // each attempt interrupts the connections of a container that runs
+		first, limit = time.Second, maxUnrestoredRetry
+	}
+	s.retryAt = time.Now().Add(backoff.Delay(s.failures, first, limit))
 	s.failures++
 	if ctx.Err() == nil {
 		m.options.Log.WithError(err).WithField("container_id", id).Warn("quarantine step failed, trying again")

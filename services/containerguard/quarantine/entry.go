@@ -66,6 +66,7 @@ type Restoration struct {
 	ReleaseReason    string    `json:"release_reason,omitempty"`
 	ReleaseID        string    `json:"release_id,omitempty"`
 	ReleaseRequested time.Time `json:"release_from,omitzero"`
+	Unrestored       string    `json:"unrestored,omitempty"` // what the released container lacks, such as a port; it is tried again
 }
 
 const entryVersion = 1

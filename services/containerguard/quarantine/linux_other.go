@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 
 	"github.com/ironpost/ironpost/internal/docker"
 )
@@ -26,4 +27,9 @@ func writeSockets(context.Context, docker.Container, []int, io.Writer) error { r
 // writeExecutables needs /proc.
 func writeExecutables(context.Context, docker.Container, []int, io.Writer) error {
 	return errNoProcesses
+}
+
+// removeInterface needs the container's network namespace.
+func removeInterface(context.Context, docker.Container, netip.Addr) error {
+	return errors.New("network namespaces need Linux")
 }

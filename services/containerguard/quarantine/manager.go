@@ -106,6 +106,8 @@ const (
 
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = 5 * time.Second
+
+	maxUnrestoredRetry = 30 * time.Second
 )
 
 // Open reads the ledger below o.DataDir. Nothing is done to containers until Apply,

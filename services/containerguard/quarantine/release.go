@@ -31,7 +31,62 @@ func (a *attempt) release(ctx context.Context) error {
 			return a.fail(err)
 		}
 	}
+	if lacks := a.unrestored(); len(lacks) > 0 && time.Since(a.e.ReleaseRequested) < releaseRetry {
+		return a.releaseUnrestored(lacks)
+	}
 	return a.endRelease(a.differences()...)
+}
+
+// releaseRetry is how long a release is tried again that could not restore everything.
+const releaseRetry = time.Hour
+
+// errUnrestored says that a container is released, but not as it was before.
+var errUnrestored = errors.New("released, but not restored")
+
+// unrestored lists what the container lacks that a later attempt may give it.
+func (a *attempt) unrestored() []string {
+	if !a.e.Captured {
+		return nil
+	}
+	var out []string
+	for _, n := range a.missing() {
+		out = append(out, "it is not on network "+n.Network)
+	}
+	for _, p := range a.lostPorts() {
+		out = append(out, fmt.Sprintf("port %s is not published on %s", p.Container, p.Host))
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	for _, err := range a.refused {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
+// lostPorts returns the ports that were published and are not, though all networks are back.
+// A port that Docker chose is another one after every connect.
+func (a *attempt) lostPorts() []docker.Port {
+	if !a.e.Want.Disconnect || !a.e.Before.Running || !a.now.Running || len(a.missing()) > 0 || len(a.now.Ports) >= len(a.e.Before.Ports) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(a.e.Before.Ports), func(p docker.Port) bool { return slices.Contains(a.now.Ports, p) })
+}
+
+// releaseUnrestored keeps the entry of a container that was released without all it had.
+func (a *attempt) releaseUnrestored(lacks []string) error {
+	a.differs = lacks
+	text := strings.Join(lacks, "; ")
+	err := fmt.Errorf("%w: %s", errUnrestored, text)
+	if a.e.Unrestored == text {
+		return err
+	}
+	a.e.Unrestored, a.e.Error = text, text
+	a.actions.add(a.e, "release", event.Failed, func(r *event.Action) {
+		r.ID, r.Reason, r.Error = event.ID(a.e.ReleaseID, "unrestored", text), a.e.ReleaseReason, text
+		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
+	})
+	return errors.Join(err, a.commit())
 }
 
 // errStays says that the container cannot be released safely and stays in quarantine.
@@ -73,7 +128,7 @@ func (a *attempt) restore(ctx context.Context) error {
 		do     func(context.Context) error
 	}{
 		{StepSever, func() bool { return a.e.Want.Disconnect && !a.e.Severed && a.now.Running }, a.sever},
-		{StepConnect, func() bool { return a.e.Want.Disconnect && len(a.missing()) > 0 }, a.connect},
+		{StepConnect, func() bool { return a.e.Want.Disconnect && len(a.missing())+len(a.lostPorts()) > 0 }, a.connect},
 		{StepRestoreRestart, func() bool { return a.e.disablesRestart() && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.setRestart(a.e.Before.RestartPolicy)},
 		{StepThaw, func() bool { return a.e.Want.Freeze && a.now.Paused && !a.e.Before.Paused }, a.thaw},
 		{StepStart, a.needsStart, func(ctx context.Context) error { return a.m.options.Docker.Restart(ctx, a.e.Before.ID) }},
@@ -87,8 +142,8 @@ func (a *attempt) restore(ctx context.Context) error {
 		err := s.do(ctx)
 		switch {
 		case err == nil:
-		case errors.Is(err, errStays), mayPass(err):
-			return err
+		case errors.Is(err, errStays), mayPass(err) && !(s.step == StepConnect && docker.ClassOf(err) == docker.ServerError):
+			return err // but a port that is taken keeps it from nothing else
 		default:
 			a.refused = append(a.refused, err)
 		}
@@ -135,8 +190,12 @@ func (a *attempt) missing() []docker.Endpoint {
 			out = append(out, e)
 		}
 	}
-	// The network it was created with comes first: it gives the first interface.
-	mode := a.e.Before.NetworkMode
+	return inOrder(a.e.Before, out)
+}
+
+// inOrder puts the network that c was created with first: it gives the first interface.
+func inOrder(c docker.Container, out []docker.Endpoint) []docker.Endpoint {
+	mode := c.NetworkMode
 	isFirst := func(e docker.Endpoint) bool {
 		return e.Network == mode || e.NetworkID == mode || (mode == "default" && e.Network == "bridge")
 	}
@@ -149,12 +208,10 @@ func (a *attempt) missing() []docker.Endpoint {
 
 // endpointLike returns the endpoint that c has on the network of was.
 func endpointLike(c docker.Container, was docker.Endpoint) (docker.Endpoint, bool) {
-	i := slices.IndexFunc(c.Networks, func(n docker.Endpoint) bool {
-		if was.NetworkID == "" || n.NetworkID == "" { // one of the two containers was never started, and knows no ids
-			return n.Network == was.Network
-		}
-		return n.NetworkID == was.NetworkID
-	})
+	i := slices.IndexFunc(c.Networks, func(n docker.Endpoint) bool { return was.NetworkID != "" && n.NetworkID == was.NetworkID })
+	if i < 0 { // one of the two containers was never started and knows no ids, or the network was made again
+		i = slices.IndexFunc(c.Networks, func(n docker.Endpoint) bool { return n.Network == was.Network })
+	}
 	if i < 0 {
 		return docker.Endpoint{}, false
 	}
@@ -169,14 +226,35 @@ func (a *attempt) connect(ctx context.Context) error {
 	var errs []error
 	for _, e := range a.missing() {
 		err := a.connectTo(ctx, e)
-		if mayPass(err) {
+		if mayPass(err) && docker.ClassOf(err) != docker.ServerError {
 			return err
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("network %s: %w", e.Network, err))
 		}
 	}
+	if len(errs) == 0 && len(a.lostPorts()) > 0 {
+		return a.publish(ctx)
+	}
 	return errors.Join(errs...)
+}
+
+// publish connects the container once more, as Docker publishes ports only then. A network on
+// which that failed stands among the container's, but is not connected; its interface is left
+// over in the container, and keeps Docker 20.10 from connecting it: see detach.
+func (a *attempt) publish(ctx context.Context) error {
+	for _, e := range inOrder(a.e.Before, disconnectable(a.e.Before)) {
+		if err := ignore(a.detach(ctx, e), docker.NotFound); err != nil {
+			return fmt.Errorf("network %s: %w", e.Network, err)
+		}
+		if err := a.connectTo(ctx, e); err != nil {
+			return fmt.Errorf("network %s: %w", e.Network, err)
+		}
+		if err := a.inspect(ctx); err != nil || len(a.lostPorts()) == 0 {
+			return err
+		}
+	}
+	return nil
 }
 
 // connectTo connects the container to one network as before. If Docker chose the old
@@ -195,7 +273,7 @@ func (a *attempt) connectTo(ctx context.Context, e docker.Endpoint) error {
 	}
 	request := e
 	request.Static = &docker.StaticAddress{IPv4: e.IPv4.String()}
-	if err := ignore(a.m.options.Docker.Disconnect(ctx, e.Ref(), a.e.Before.ID), docker.Already); err != nil {
+	if err := a.detach(ctx, e); err != nil {
 		return err
 	}
 	if err := a.connectEndpoint(ctx, request); err == nil || docker.ClassOf(err).Retryable() {
@@ -204,8 +282,25 @@ func (a *attempt) connectTo(ctx context.Context, e docker.Endpoint) error {
 	return a.connectEndpoint(ctx, e)
 }
 
+// detach disconnects the container from a network, and removes what a failed attempt to
+// connect it left there. If that cannot be removed, the next attempt says so.
+func (a *attempt) detach(ctx context.Context, e docker.Endpoint) error {
+	err := ignore(a.m.options.Docker.Disconnect(ctx, e.Ref(), a.e.Before.ID), docker.Already)
+	if err == nil && e.IPv4.IsValid() {
+		if failed := removeInterface(ctx, a.now, e.IPv4); failed != nil {
+			a.m.options.Log.WithError(failed).WithField("container_id", a.e.Before.ID).Debug("left over interface not removed")
+		}
+	}
+	return err
+}
+
+// connectEndpoint connects the container to a network, or to the one that has its name by now.
 func (a *attempt) connectEndpoint(ctx context.Context, e docker.Endpoint) error {
-	return ignore(a.m.options.Docker.Connect(ctx, e.Ref(), a.e.Before.ID, e), docker.Already)
+	err := ignore(a.m.options.Docker.Connect(ctx, e.Ref(), a.e.Before.ID, e), docker.Already)
+	if docker.ClassOf(err) != docker.NotFound || e.NetworkID == "" {
+		return err
+	}
+	return ignore(a.m.options.Docker.Connect(ctx, e.Network, a.e.Before.ID, e), docker.Already)
 }
 
 func (a *attempt) thaw(ctx context.Context) error {
