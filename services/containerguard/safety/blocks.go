@@ -10,10 +10,10 @@ import (
 	"github.com/ironpost/ironpost/internal/folder"
 )
 
-// minuteShare is which part of the minute's new blocks one source of evidence may cause.
-const minuteShare = 4
+// minuteShare divides the new blocks of a minute: one source of evidence may cause one part of them.
+const minuteShare = 2
 
-// BlockLimits are the caps on automatic blocks: how many are new in any minute, of one source of evidence a quarter of
+// BlockLimits are the caps on automatic blocks: how many are new in any minute, of one source of evidence half of
 // that, how many there are at a time, and how many of these by the evidence of one source.
 type BlockLimits struct {
 	PerMinute int
@@ -155,7 +155,7 @@ func (b *Blocks) minuteReason(c BlockCandidate) string {
 	case recent >= b.limits.PerMinute:
 		return fmt.Sprintf("cap: %d addresses were blocked within a minute, container.max_blocks_per_minute", recent)
 	case ofSource >= max(1, b.limits.PerMinute/minuteShare):
-		return fmt.Sprintf("cap: %d addresses were blocked within a minute by the evidence of one source, a quarter of container.max_blocks_per_minute", ofSource)
+		return fmt.Sprintf("cap: %d addresses were blocked within a minute by the evidence of one source, half of container.max_blocks_per_minute", ofSource)
 	}
 	return ""
 }
