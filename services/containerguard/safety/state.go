@@ -22,7 +22,7 @@ type Limits struct {
 
 const (
 	admissionWindow = time.Minute // what PerMinute counts over
-	maxCooldowns    = 2_000       // beyond it the weakest is dropped, then the one that ends first: its target may be acted on again
+	maxCooldowns    = 2_000       // beyond it the weakest is dropped, or not begun, then the one that ends first: its target may be acted on again
 	// ledgerLag is how long an admitted container may be missing in the ledger.
 	ledgerLag = time.Minute
 )
@@ -221,7 +221,9 @@ func (s *State) StartCooldown(key, alert string, strength int, span time.Duratio
 	if span <= 0 {
 		return time.Time{}
 	}
-	s.makeCooldownRoom(now)
+	if !s.makeCooldownRoom(strength, now) {
+		return time.Time{}
+	}
 	s.data.Cooldowns[key] = cooldown{Until: now.Add(span).UTC(), Alert: alert, Strength: strength}
 	s.version++
 	return time.Time{}
@@ -252,11 +254,11 @@ func (s *State) CancelCooldowns(suffix string) {
 }
 
 // makeCooldownRoom drops the cooldowns that are over and, at the limit, the weakest, of several
-// the one that ends first.
-func (s *State) makeCooldownRoom(now time.Time) {
+// the one that ends first. It returns false if that is stronger than one of strength.
+func (s *State) makeCooldownRoom(strength int, now time.Time) bool {
 	maps.DeleteFunc(s.data.Cooldowns, func(_ string, c cooldown) bool { return !c.Until.After(now) })
 	if len(s.data.Cooldowns) < maxCooldowns {
-		return
+		return true
 	}
 	first := ""
 	for key, c := range s.data.Cooldowns {
@@ -265,5 +267,9 @@ func (s *State) makeCooldownRoom(now time.Time) {
 			first = key
 		}
 	}
+	if s.data.Cooldowns[first].Strength > strength {
+		return false
+	}
 	delete(s.data.Cooldowns, first)
+	return true
 }

@@ -286,3 +286,20 @@ func TestCooldownOfAWeakAlertDoesNotHoldAStrongerOne(t *testing.T) {
 	}
 	require.NotZero(t, s.StartCooldown("p", "as strong", 3, time.Hour, now.Add(time.Minute)), "weaker ones gave way")
 }
+
+// A full list of cooldowns keeps the strong ones: a weak alert's is not begun.
+func TestWeakCooldownEndsNoStrongOne(t *testing.T) {
+	t.Parallel()
+	const limit = 2_000
+	s, _, err := safety.OpenState(files(t, t.TempDir()), safety.Limits{})
+	require.NoError(t, err)
+	for i := range limit {
+		require.Zero(t, s.StartCooldown(fmt.Sprint("strong", i), "a", 3, time.Hour, now))
+	}
+	require.Zero(t, s.StartCooldown("weak", "a", 2, time.Hour, now))
+	for i := range limit {
+		require.NotZero(t, s.StartCooldown(fmt.Sprint("strong", i), "b", 3, time.Hour, now))
+	}
+	require.Zero(t, s.StartCooldown("as-strong", "a", 3, time.Hour, now))
+	require.NotZero(t, s.StartCooldown("as-strong", "b", 3, time.Hour, now))
+}
