@@ -54,15 +54,18 @@ func (s *Service) syncWithLedger(run *runState) {
 	for _, id := range run.guardState.SyncWithLedger(ledger, time.Now()) {
 		s.onReleased(run, id) // by its end, such as an expiry
 	}
-	s.saveStateAnd(run, run.blocks.Save()) // after a crash, blocks of the last two seconds do not count
+	err := run.blocks.Save() // after a crash, blocks of the last two seconds do not count
+	run.blocksUnsaved.Store(&err)
+	s.saveState(run)
 }
 
-// saveState saves the guard state and the corroboration. If that fails they are kept
+// saveState saves the guard state and the corroboration. If that fails, or the blocks could not be saved, they are kept
 // in memory until a restart, and health says so.
-func (s *Service) saveState(run *runState) { s.saveStateAnd(run, nil) }
-
-// saveStateAnd is saveState that also reports how the blocks were saved.
-func (s *Service) saveStateAnd(run *runState, blocks error) {
+func (s *Service) saveState(run *runState) {
+	var blocks error
+	if last := run.blocksUnsaved.Load(); last != nil {
+		blocks = *last
+	}
 	reason := ""
 	if err := errors.Join(run.guardState.Save(), run.corroboration.Save(), blocks); err != nil {
 		reason = err.Error()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/docker"
@@ -29,6 +30,7 @@ type runState struct {
 	proposals     *proposals
 	blocks        *safety.Blocks
 	released      *releasedContainers
+	blocksUnsaved atomic.Pointer[error] // how the last Save of blocks ended
 }
 
 // open opens what Run needs. After an error nothing is left open.

@@ -23,6 +23,7 @@ const (
 	maxSourceProposals   = maxProposals / 4 // of one evidence source
 	maxProposalTime      = 5 * time.Minute  // how long one waits for better evidence
 	confirmationInterval = 250 * time.Millisecond
+	proposalPause        = 5 * time.Second // after the answer to one failed
 )
 
 // proposal is an alert of which steps were only proposed, because its evidence was too weak, or refused by a cap on blocks.
@@ -31,6 +32,7 @@ type proposal struct {
 	source string       // evidenceSource of the alert
 	steps  map[string]bool
 	until  time.Time
+	after  time.Time              // it is tried again then
 	late   bool                   // the connection that proves it came after the alert
 	query  *connection.Query      // a connection that proves the address to be blocked; nil: none can
 	capped *safety.BlockCandidate // the block that a cap refused; nil: none did
@@ -128,12 +130,19 @@ func (ps *proposals) remove(p *proposal) {
 	}
 }
 
+// pause keeps p from being tried until a time.
+func (ps *proposals) pause(p *proposal, until time.Time) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.after = until
+}
+
 // queries returns the proposals that wait for a connection, the strongest first, and what to ask for each.
 func (ps *proposals) queries(now time.Time) (waiting []*proposal, queries []connection.Query) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	for _, p := range ps.byAlert {
-		if p.query != nil && p.until.After(now) {
+		if p.query != nil && p.until.After(now) && !now.Before(p.after) {
 			waiting = append(waiting, p)
 		}
 	}
@@ -149,7 +158,7 @@ func (ps *proposals) capped(now time.Time) (waiting []*proposal) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	for _, p := range ps.byAlert {
-		if p.capped != nil && p.until.After(now) {
+		if p.capped != nil && p.until.After(now) && !now.Before(p.after) {
 			waiting = append(waiting, p)
 		}
 	}
@@ -242,6 +251,7 @@ func (s *Service) answerWaiting(ctx context.Context, p *proposal) {
 		s.run.Load().proposals.remove(p)
 	}
 	if err != nil && ctx.Err() == nil {
+		s.run.Load().proposals.pause(p, time.Now().Add(proposalPause))
 		s.log.WithError(err).Warn("the address of a proposal is not blocked yet")
 	}
 }

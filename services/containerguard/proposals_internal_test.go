@@ -1,15 +1,21 @@
 package containerguard
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/connection"
+	"github.com/ironpost/ironpost/internal/folder"
+	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
 // Whoever has an IPv6 /64 is one source of evidence, whatever address of it a message comes from.
@@ -34,4 +40,39 @@ func TestOnlyLaterConnectionsToSshdProve(t *testing.T) {
 		require.True(t, s.proposed)
 		require.Equal(t, want, s.provable, service)
 	}
+}
+
+// A proposal whose answer failed is not tried again at once.
+func TestProposalWaitsAfterAFailure(t *testing.T) {
+	t.Parallel()
+	ps, now := newProposals(), time.Now()
+	p := &proposal{alert: &event.Alert{}, steps: map[string]bool{"s": true}, until: now.Add(time.Minute), query: &connection.Query{}, capped: &safety.BlockCandidate{}}
+	ps.put(p, now)
+	tried := func(at time.Time) bool {
+		waiting, _ := ps.queries(at)
+		require.Len(t, ps.capped(at), len(waiting))
+		return len(waiting) == 1
+	}
+	require.True(t, tried(now))
+	ps.pause(p, now.Add(time.Second))
+	require.False(t, tried(now))
+	require.True(t, tried(now.Add(time.Second)))
+}
+
+// An alert that is answered does not end the reason that the blocks could not be saved.
+func TestUnsavedBlocksStayAReason(t *testing.T) {
+	t.Parallel()
+	files, err := folder.Open(t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, files.Close()) }()
+	s := &Service{health: health.New(Name, "host"), log: logrus.NewEntry(logrus.New())}
+	run := &runState{}
+	run.guardState, _, err = safety.OpenState(files, safety.Limits{})
+	require.NoError(t, err)
+	run.corroboration, _, err = safety.OpenCorroboration(files)
+	require.NoError(t, err)
+	full := errors.New("disk full")
+	run.blocksUnsaved.Store(&full)
+	s.saveState(run)
+	require.Contains(t, fmt.Sprint(s.health.Report(nil)), "disk full")
 }
