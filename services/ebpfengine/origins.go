@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
+	"github.com/ironpost/ironpost/internal/conntrack"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 

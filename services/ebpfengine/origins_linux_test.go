@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/internal/conntrack"
 	"github.com/ironpost/ironpost/internal/testenv"
-	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 

@@ -11,9 +11,9 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bpf/traffic"
+	"github.com/ironpost/ironpost/internal/conntrack"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
-	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
 	"github.com/ironpost/ironpost/services/ebpfengine/detect"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/internal/conntrack"
 	"github.com/ironpost/ironpost/internal/testenv"
-	"github.com/ironpost/ironpost/services/ebpfengine/conntrack"
 )
 
 func TestMain(m *testing.M) { os.Exit(testenv.RunInOwnNetwork(m)) }
@@ -69,4 +69,48 @@ func TestSourceBehindNAT(t *testing.T) {
 	require.ErrorIs(t, err, conntrack.ErrBusy, "four questions are the most")
 	_, err = new(conntrack.Asker).Source(protoICMP, seen(0), anyPort)
 	require.ErrorIs(t, err, conntrack.ErrUnknown, "it was one of two")
+}
+
+// A TCP connection counts while it is open and after its end; a handshake that is not complete does not, nor a reset connection, as the
+// sender of both may be forged.
+func TestConnected(t *testing.T) {
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
+	_, err := exec.LookPath("iptables")
+	testenv.Require(t, "iptables", err)
+	run(t, "ip", "link", "set", "lo", "up")
+	run(t, "iptables", "-t", "nat", "-A", "PREROUTING", "-d", "127.0.0.99", "-j", "ACCEPT") // connection tracking begins
+	l, err := net.Listen("tcp", "127.0.0.53:5353")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	dial := func(from string) (client, server *net.TCPConn) {
+		c, err := net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP(from)}, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.53:5353")))
+		require.NoError(t, err)
+		s, err := l.Accept()
+		require.NoError(t, err)
+		return c, s.(*net.TCPConn)
+	}
+	connected := func(from string) bool {
+		seen, all := false, false
+		remote, local := netip.MustParseAddr(from), netip.MustParseAddr("127.0.0.53")
+		require.NoError(t, conntrack.Connected(remote, func(r, l netip.Addr) { seen = seen || r == remote && l == local }))
+		require.NoError(t, conntrack.Connected(netip.Addr{}, func(r, l netip.Addr) { all = all || r == remote && l == local }))
+		require.Equal(t, all, seen)
+		return seen
+	}
+	client, server := dial("127.0.0.31")
+	require.True(t, connected("127.0.0.31"))
+	require.False(t, connected("127.0.0.32"))
+	require.NoError(t, client.Close())
+	require.NoError(t, server.Close())
+	require.True(t, connected("127.0.0.31"), "it has ended")
+
+	client, server = dial("127.0.0.33")
+	require.NoError(t, client.SetLinger(0))
+	require.NoError(t, client.Close())
+	require.NoError(t, server.Close())
+	require.False(t, connected("127.0.0.33"), "it was reset")
+
+	_, err = net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP("127.0.0.34")}, &net.TCPAddr{IP: net.ParseIP("127.0.0.53"), Port: 1})
+	require.Error(t, err)
+	require.False(t, connected("127.0.0.34"), "it was refused")
 }

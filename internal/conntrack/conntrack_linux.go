@@ -133,7 +133,12 @@ func original(message []byte) netip.Addr {
 	if len(message) < nl.SizeofNfgenmsg {
 		return netip.Addr{}
 	}
-	addresses := attribute(attribute(message[nl.SizeofNfgenmsg:], nl.CTA_TUPLE_ORIG), nl.CTA_TUPLE_IP)
+	return sourceIn(message[nl.SizeofNfgenmsg:], nl.CTA_TUPLE_ORIG)
+}
+
+// sourceIn returns the source of one direction of the connection in attributes, an invalid address if there is none.
+func sourceIn(data []byte, tuple uint16) netip.Addr {
+	addresses := attribute(attribute(data, tuple), nl.CTA_TUPLE_IP)
 	source := attribute(addresses, nl.CTA_IP_V4_SRC)
 	if source == nil {
 		source = attribute(addresses, nl.CTA_IP_V6_SRC)

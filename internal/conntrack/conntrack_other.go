@@ -14,3 +14,6 @@ func (a *Asker) Source(uint8, netip.AddrPort, netip.AddrPort) (netip.Addr, error
 	}
 	return netip.Addr{}, errors.ErrUnsupported
 }
+
+// Connected is for Linux.
+func Connected(netip.Addr, func(remote, local netip.Addr)) error { return errors.ErrUnsupported }

@@ -1,4 +1,5 @@
-// Package conntrack asks the kernel's table of connections who began one, before this host translated its address.
+// Package conntrack asks the kernel's table of connections who began one, before this host translated its address, and
+// who is connected to which of its containers.
 package conntrack
 
 import (
