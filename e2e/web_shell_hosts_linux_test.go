@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +20,7 @@ func TestWebShellOnAnEdge(t *testing.T) {
 	t.Parallel()
 	l := newEdgeLab(t, 2)
 	engine := testenv.Dockerd(t)
-	policies, err := filepath.Abs("../deploy/policies")
-	require.NoError(t, err)
+	policies := stackPolicies(t)
 	for _, s := range []*instance{l.hub, l.edges[0], l.edges[1]} {
 		socket := s.path("no.sock")
 		if s == l.edges[0] {

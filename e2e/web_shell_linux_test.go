@@ -19,13 +19,12 @@ import (
 
 // The scenario of "make demo": a line in a container's log becomes an alert, the container
 // is isolated, the attacker blocked, the audit trail intact, and the release restores the
-// container. The policies are those of deploy/policies.
+// container. The policies are those of the stack: the attacker does not connect.
 func TestWebShellInContainerIsIsolated(t *testing.T) {
 	t.Parallel()
 	engine := testenv.Dockerd(t)
 	s := newInstance(t)
-	policies, err := filepath.Abs("../deploy/policies")
-	require.NoError(t, err)
+	policies := stackPolicies(t)
 	s.appendConfig(fmt.Sprintf(`
 [container]
 enabled = true
@@ -98,4 +97,15 @@ func (s *instance) appendConfig(text string) {
 	_, err = f.WriteString(text)
 	require.NoError(s.t, err)
 	require.NoError(s.t, f.Close())
+}
+
+// stackPolicies returns a folder with the policies of docker-compose.yml, which need no connection to a container to block an address.
+func stackPolicies(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../deploy/policies")))
+	text, err := os.ReadFile("../deploy/compose/web-attack.toml")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "web-attack.toml"), text, 0o600))
+	return dir
 }

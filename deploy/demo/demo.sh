@@ -59,8 +59,11 @@ if ! docker image inspect "$image" >/dev/null 2>&1 && ! docker pull -q "$image" 
   tar -C "$work/image" -c . | docker import - "$image" >/dev/null
 fi
 
+# The attacker does not connect, as the container serves nothing: with the policies of deploy/policies alone the block would be proposed.
+cp -r "$root/deploy/policies" "$work/policies"
+cp "$root/deploy/compose/web-attack.toml" "$work/policies/"
 export IRONPOST_CONFIG=$root/deploy/demo/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$work/data IRONPOST_GENERAL_PID_FILE=$work/pid \
-  IRONPOST_BUS_SOCKET=$work/bus.sock IRONPOST_CONTAINER_DOCKER_SOCKET=$socket IRONPOST_CONTAINER_POLICY_PATH=$root/deploy/policies
+  IRONPOST_BUS_SOCKET=$work/bus.sock IRONPOST_CONTAINER_DOCKER_SOCKET=$socket IRONPOST_CONTAINER_POLICY_PATH=$work/policies
 "$bin/ironpost-daemon" >"$work/daemon.log" 2>&1 &
 daemon=$!
 until_true "$bin/ironpost" status
@@ -84,7 +87,7 @@ until_true held
 
 step "The line became an alert. It names the container because Docker says whose log it is, not because of the text."
 show ironpost alerts --severity high
-step "The container is frozen and disconnected from its networks, by deploy/policies/web-attack.toml."
+step "The container is frozen and disconnected from its networks, by deploy/compose/web-attack.toml."
 show ironpost quarantine list
 show docker inspect --format '{{.State.Status}}, networks: {{len .NetworkSettings.Networks}}, restart policy: {{.HostConfig.RestartPolicy.Name}}' "$name"
 step "The attacker's address is on the blocklist, which the packet engine enforces in the kernel."

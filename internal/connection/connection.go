@@ -2,11 +2,13 @@
 // those that ended in the last minutes. The kernel reports both, so no line of a log can invent one. Connections
 // whose handshake is not complete do not count: their source may be forged.
 //
-// It sees its own network namespace only, and is empty on other systems than Linux.
+// It sees its own network namespace only, and is empty on other systems than Linux. Connections to containers pass through it: connection
+// tracking has them, and forgets them two minutes after their end. The namespaces of containers are read where that is allowed.
 package connection
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -27,12 +29,14 @@ const (
 	restart = time.Second
 )
 
-// Query asks for a connection from Remote to Service, open now or ended since Since.
+// Query asks for a connection from Remote to Service, open now or ended since Since, or to a container.
 type Query struct {
 	Remote netip.Addr
 	// Service is sshd or webserver, as in a Sigma logsource; nothing is known of another.
 	Service string
 	Since   time.Time
+	// Container is the container to which Remote connected, nil: a service of the host.
+	Container *Container
 }
 
 // socket is a TCP socket of this network namespace.
@@ -49,6 +53,9 @@ type Watcher struct {
 	sockets []socket
 	servers []socket // those of sockets that listen
 	owners  owners
+
+	tracking sync.Mutex
+	look     look
 
 	mu        sync.Mutex
 	ended     [2]generation // the current one and the one before
@@ -98,25 +105,43 @@ func (w *Watcher) Inbound(q Query) (bool, error) {
 // why that may not be known of the others.
 func (w *Watcher) Seen(queries []Query) (seen []bool, err error) {
 	seen = make([]bool, len(queries))
+	err = w.toContainers(queries, seen)
+	onHost := func(q Query) bool { return q.Container == nil || q.Container.Host }
+	if !slices.ContainsFunc(queries, onHost) {
+		return seen, err
+	}
+	return seen, errors.Join(err, w.toHost(queries, seen))
+}
+
+// toHost answers the queries about this network namespace.
+func (w *Watcher) toHost(queries []Query, seen []bool) error {
 	asked := time.Now()
 	w.dumping.Lock()
 	defer w.dumping.Unlock()
 	if err := w.refresh(asked); err != nil {
-		return seen, err
+		return err
 	}
 	ends := w.ends(queries)
-	listeners := map[string][]socket{} // by service: looked up once, however many queries
+	listeners := map[string][]socket{} // by service or container: looked up once, however many queries
 	for i, q := range queries {
 		of := ends[clean(q.Remote)]
-		if len(of) == 0 {
+		if len(of) == 0 || q.Container != nil && !q.Container.Host {
 			continue // whose sockets are whose need not be looked up
 		}
-		if _, known := listeners[q.Service]; !known {
-			listeners[q.Service] = w.owners.servers(w.servers, q.Service)
+		key := listenersKey(q)
+		if _, known := listeners[key]; !known {
+			listeners[key] = w.owners.of(w.servers, q)
 		}
-		seen[i] = slices.ContainsFunc(of, func(e localEnd) bool { return !e.at.Before(q.Since) && accepts(listeners[q.Service], e.local) })
+		seen[i] = slices.ContainsFunc(of, func(e localEnd) bool { return !e.at.Before(q.Since) && accepts(listeners[key], e.local) })
 	}
-	return seen, w.Err()
+	return w.Err()
+}
+
+func listenersKey(q Query) string {
+	if q.Container == nil {
+		return q.Service
+	}
+	return q.Service + " " + q.Container.ID
 }
 
 // localEnd is this host's end of a connection that is open at a time, or ended then.

@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/testenv"
@@ -121,4 +123,35 @@ func TestOutgoingConnectionsDoNotCount(t *testing.T) {
 	_, err := net.DialTimeout("tcp", "127.0.0.9:8443", patience)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	require.False(t, inbound(t, w, "127.0.0.9", "webserver", began))
+}
+
+// Without the privilege nothing is known of containers, and the watcher says why, as long as it is so.
+func TestConnectionsToContainersNeedAPrivilege(t *testing.T) {
+	w := running(t)
+	q := connection.Query{Remote: netip.MustParseAddr("127.0.0.61"), Container: &connection.Container{ID: "c", Addresses: []netip.Addr{netip.MustParseAddr("172.17.0.2")}}}
+	ask := func(drop bool) (err error) {
+		done := make(chan struct{})
+		go func() { // its thread ends with it
+			defer close(done)
+			runtime.LockOSThread()
+			var data [2]unix.CapUserData
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			if err = unix.Capget(&header, &data[0]); err != nil {
+				return
+			}
+			if drop {
+				data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+			}
+			if err = unix.Capset(&header, &data[0]); err != nil {
+				return
+			}
+			_, err = w.Inbound(q)
+		}()
+		<-done
+		return err
+	}
+	require.ErrorIs(t, ask(true), unix.EPERM)
+	require.ErrorIs(t, w.TrackErr(), unix.EPERM)
+	require.Eventually(t, func() bool { return ask(false) == nil }, patience, tick)
+	require.NoError(t, w.TrackErr())
 }

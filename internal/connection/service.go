@@ -49,31 +49,43 @@ func (o *owners) servers(sockets []socket, service string) []socket {
 	if !found {
 		return nil
 	}
-	have := (*o)[service]
-	if time.Since(have.at) > maxOwnersAge {
-		if *o == nil {
-			*o = owners{}
-		}
-		have = owned{at: time.Now(), inodes: ownedBy(known.programs)}
-		(*o)[service] = have
-	}
-	if own := of(func(s socket) bool { return have.inodes[s.inode] }); len(own) > 0 {
+	inodes := o.owned(service, func(process string) bool {
+		path, err := os.Readlink(filepath.Join(process, "exe"))
+		return err == nil && slices.Contains(known.programs, filepath.Base(strings.TrimSuffix(path, " (deleted)")))
+	})
+	if own := of(func(s socket) bool { return inodes[s.inode] }); len(own) > 0 {
 		return own
 	}
 	return of(func(s socket) bool { return slices.Contains(known.ports, s.local.Port()) })
 }
 
-// ownedBy returns the inodes of the sockets that processes of the programs have. It skips processes that may not be
-// examined.
-func ownedBy(programs []string) map[uint32]bool {
+// owned returns the inodes of the sockets that the processes have which is selects by their folders of /proc. What it found under
+// the name is taken for unchanged for a while.
+func (o *owners) owned(name string, is func(process string) bool) map[uint32]bool {
+	if have, known := (*o)[name]; known && time.Since(have.at) <= maxOwnersAge {
+		return have.inodes
+	}
+	if *o == nil {
+		*o = owners{}
+	}
+	for old, have := range *o {
+		if time.Since(have.at) > maxOwnersAge {
+			delete(*o, old)
+		}
+	}
+	(*o)[name] = owned{at: time.Now(), inodes: socketsOf(is)}
+	return (*o)[name].inodes
+}
+
+// socketsOf skips processes that may not be examined.
+func socketsOf(is func(process string) bool) map[uint32]bool {
 	out := map[uint32]bool{}
-	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
-	for _, exe := range exes {
-		path, err := os.Readlink(exe)
-		if err != nil || !slices.Contains(programs, filepath.Base(strings.TrimSuffix(path, " (deleted)"))) {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		if !is(process) {
 			continue
 		}
-		fds, _ := filepath.Glob(filepath.Dir(exe) + "/fd/*")
+		fds, _ := filepath.Glob(process + "/fd/*")
 		for _, fd := range fds {
 			target, _ := os.Readlink(fd)
 			number, isSocket := strings.CutPrefix(target, "socket:[")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -93,10 +94,28 @@ func addrPort(ip net.IP, port uint16) netip.AddrPort {
 }
 
 // dump returns the TCP sockets whose handshake is complete, and those that listen.
-func dump() ([]socket, error) {
+func dump() ([]socket, error) { return sockets(netlink.SocketDiagTCP) }
+
+// dumpIn is dump for the network namespace of a file. This process must be allowed to enter it (CAP_SYS_ADMIN).
+func dumpIn(file string) ([]socket, error) {
+	ns, err := netns.GetFromPath(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ns.Close() }()
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	return sockets(h.SocketDiagTCP)
+}
+
+// sockets collects what list has of IPv4 and IPv6.
+func sockets(list func(family uint8) ([]*netlink.Socket, error)) ([]socket, error) {
 	var out []socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		all, err := netlink.SocketDiagTCP(family)
+		all, err := list(family)
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, fmt.Errorf("list of connections: %w", err)
 		}

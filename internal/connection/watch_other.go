@@ -15,3 +15,5 @@ func (w *Watcher) watch(ctx context.Context) error {
 }
 
 func dump() ([]socket, error) { return nil, errNotLinux }
+
+func dumpIn(string) ([]socket, error) { return nil, errNotLinux }

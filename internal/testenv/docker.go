@@ -65,6 +65,18 @@ type ContainerOptions struct {
 // busybox-static; the test is skipped without them.
 func Dockerd(t testing.TB, flags ...string) *Docker {
 	t.Helper()
+	return dockerdIn(t, newNetNS, flags...)
+}
+
+// DockerdHere is Dockerd in the network namespace of the test, which must be its own (InOwnNetwork).
+func DockerdHere(t testing.TB, flags ...string) *Docker {
+	t.Helper()
+	Require(t, "a network namespace", InOwnNetwork())
+	return dockerdIn(t, func() (*os.File, error) { return os.Open("/proc/self/ns/net") }, flags...)
+}
+
+func dockerdIn(t testing.TB, namespace func() (*os.File, error), flags ...string) *Docker {
+	t.Helper()
 	Require(t, "docker", dockerMissing())
 	dir, err := os.MkdirTemp("", "ipd") //nolint:usetesting // t.TempDir() is too long for a socket's path
 	require.NoError(t, err)
@@ -72,7 +84,7 @@ func Dockerd(t testing.TB, flags ...string) *Docker {
 	d.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
 	}}}
-	d.ns, err = newNetNS()
+	d.ns, err = namespace()
 	require.NoError(t, err)
 	t.Cleanup(func() { d.destroy(t) })
 	d.Start(t)

@@ -44,7 +44,7 @@ func (c *cappedBlock) text(now time.Time) string {
 
 // blockStrength ranks a block by a policy: one of which the kernel confirmed the address goes before any other.
 func blockStrength(a *event.Alert, p *policy.Policy) int {
-	confirmed := a.Trust == event.TrustKernel || a.Trust != event.TrustContainer && !p.Require.NoProof
+	confirmed := a.Trust == event.TrustKernel || !p.Require.NoProof
 	if confirmed {
 		return len(event.Trusts()) + a.Trust.Rank()
 	}

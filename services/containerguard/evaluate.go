@@ -29,9 +29,9 @@ type step struct {
 	container docker.Container
 	address   netip.Addr
 	outcome   stepOutcome
-	maxTTL    time.Duration // of a block; 0: as the policy says
-	proposed  bool          // a dry run because of the trust of the alert
-	provable  bool          // proposed, until the kernel sees the address connect to the service
+	maxTTL    time.Duration     // of a block; 0: as the policy says
+	proposed  bool              // a dry run because of the trust of the alert
+	query     *connection.Query // of a proposed block: the connection that would prove the address; nil: none can
 	reason    string
 }
 
@@ -62,6 +62,7 @@ type evaluator struct {
 	protections   *safety.Protections
 	blockFilter   safety.BlockFilter
 	connections   *connection.Watcher // nil: not known
+	proven        *connection.Query   // the one that a proposal waited for, and got
 	maxAge        time.Duration
 	autoIsolate   bool
 	retried       bool // the alert was pending

@@ -21,6 +21,7 @@ const (
 	topicBlockCaps    = "5 block caps"
 	topicPending      = "6 pending alerts"
 	topicConnections  = "6 connections"
+	topicTracking     = "6 connections of containers"
 	topicWebhook      = "7 webhook"
 )
 
@@ -43,6 +44,11 @@ func (s *Service) Health() event.ModuleHealth {
 			reason = "connections that ended are not known, so addresses in logs are blocked less often: " + err.Error()
 		}
 		s.health.Set(topicConnections, reason)
+		reason = ""
+		if err := s.connections.TrackErr(); err != nil {
+			reason = "connections to containers are not known, so addresses in their output are not blocked: " + err.Error()
+		}
+		s.health.Set(topicTracking, reason)
 	}
 	values := map[string]uint64{}
 	for name, m := range s.counterMetrics() {

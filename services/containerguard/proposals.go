@@ -14,7 +14,6 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/task"
-	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
@@ -189,9 +188,8 @@ func (e *evaluator) proposal(a *event.Alert, decisions []decision, capped map[st
 				continue
 			}
 			p.steps[cooldownKey(d, s)] = true
-			if s.kind == policy.BlockSource && s.provable {
-				q := e.query(s.address, a)
-				p.query = &q
+			if s.query != nil {
+				p.query = s.query
 			}
 		}
 	}
@@ -223,25 +221,25 @@ func evidenceSource(a *event.Alert) string {
 func (s *Service) confirmProposals(ctx context.Context) error {
 	for pause := time.Duration(0); ctx.Err() == nil; {
 		task.Pause(ctx, max(confirmationInterval, pause))
-		began := time.Now()
-		s.confirm(ctx, began)
-		pause = 9 * time.Since(began)
+		pause = 9 * s.confirm(ctx, time.Now())
 	}
 	return nil
 }
 
-// confirm answers the proposals whose connection was seen.
-func (s *Service) confirm(ctx context.Context, now time.Time) {
+// confirm answers the proposals whose connection was seen. It returns how long the kernel was asked.
+func (s *Service) confirm(ctx context.Context, now time.Time) (asked time.Duration) {
 	waiting, queries := s.run.Load().proposals.queries(now)
 	if len(waiting) == 0 {
-		return
+		return 0
 	}
 	seen, _ := s.connections.Seen(queries) // what is not known is asked again; health has the error
+	asked = time.Since(now)
 	for i, p := range waiting {
 		if seen[i] {
 			s.answerWaiting(ctx, p)
 		}
 	}
+	return asked
 }
 
 // answerWaiting answers a proposal whose time has come. After an error it waits on.
@@ -277,6 +275,7 @@ func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposa
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
 	e.late = a == p.alert && (p.late || p.query != nil)
+	e.proven = p.query
 	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
 	decisions := e.evaluate(ctx, a)
 	for _, d := range decisions {

@@ -412,7 +412,7 @@ func TestBlocksAreCapped(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.MaxBlocks, r.cfg.MaxBlocksPerSource = 3, 2
-	r.policy("p", `actions = ["block-source"]`)
+	r.policy("p", `actions = ["block-source"]`, `require.proof = false`)
 	s := r.start()
 	output := func(id, ip string) *event.Alert {
 		return r.alert(func(a *event.Alert) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -96,14 +97,16 @@ func unproven(a *event.Alert) string {
 }
 
 // limitBlock makes the block of an address that the kernel did not see in packets a proposal, unless it saw the
-// address connect to the service that the alert is about. An unproven one lasts 10 minutes at most.
+// address connect to the service, or the container, that the alert is about. An unproven one lasts 10 minutes at most.
 func (e *evaluator) limitBlock(a *event.Alert, s *step) {
-	switch a.Trust {
-	case event.TrustKernel, event.TrustContainer:
+	if a.Trust == event.TrustKernel || e.connections == nil { // "policies test" has no kernel to ask
 		return
 	}
-	seen, why := e.connected(s.address, a)
-	s.provable = !seen && a.Service == "sshd" // customers connect to other services, too
+	q, why := e.query(s.address, a)
+	seen := false
+	if q != nil {
+		seen, why = e.connected(*q)
+	}
 	switch {
 	case !seen && a.Trust == event.TrustUnproven:
 		s.propose(unproven(a) + ", and " + why)
@@ -111,6 +114,9 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 		s.propose(why)
 	case a.Trust == event.TrustUnproven || e.late:
 		s.maxTTL = maxUnprovenBlock
+	}
+	if !seen && a.Service == "sshd" { // customers connect to other services, too
+		s.query = q
 	}
 }
 
@@ -122,31 +128,69 @@ func (s *Service) blockHosts(a *event.Alert, st step) bus.Hosts {
 	return ""
 }
 
-// connected reports whether the kernel saw addr connect to the service of a in the time of a; if not, why says so.
-// "policies test" has no kernel to ask: it takes the connection for seen.
-func (e *evaluator) connected(addr netip.Addr, a *event.Alert) (seen bool, why string) {
-	switch {
-	case e.connections == nil:
-		return true, ""
-	case a.Service == "":
-		return false, "it does not say which service " + addr.String() + " attacked"
+// connected reports whether the kernel saw the connection of q; if not, why says so.
+func (e *evaluator) connected(q connection.Query) (seen bool, why string) {
+	to := event.Printable(q.Service, maxReason)
+	if q.Container != nil {
+		to = containerTarget(q.Container.ID)
 	}
-	name := event.Printable(a.Service, maxReason)
-	seen, err := e.connections.Inbound(e.query(addr, a))
+	seen, err := e.connections.Inbound(q)
 	switch {
 	case seen:
 		return true, ""
 	case err != nil:
-		return false, "it is not known whether " + addr.String() + " connected to " + name + ": " + err.Error()
+		return false, "it is not known whether " + q.Remote.String() + " connected to " + to + ": " + err.Error()
 	}
-	return false, "the kernel saw no connection from " + addr.String() + " to " + name
+	return false, "the kernel saw no connection from " + q.Remote.String() + " to " + to
 }
 
-// query asks for the connection of addr that proves a.
-func (e *evaluator) query(addr netip.Addr, a *event.Alert) connection.Query {
+// query asks for the connection of addr that proves a: to the service, or to the container whose output a is. If there is nothing to ask,
+// why says so.
+func (e *evaluator) query(addr netip.Addr, a *event.Alert) (q *connection.Query, why string) {
 	since := e.now.Add(-connectionSlack)
 	if first := a.FirstSeen.Add(-connectionSlack); first.Before(since) {
 		since = first
 	}
-	return connection.Query{Remote: addr, Service: a.Service, Since: since}
+	q = &connection.Query{Remote: addr, Service: a.Service, Since: since}
+	if a.Trust != event.TrustContainer {
+		if a.Service == "" {
+			return nil, "it does not say which service " + addr.String() + " attacked"
+		}
+		return q, ""
+	}
+	if a.Container == nil {
+		return nil, "it does not say which container " + addr.String() + " attacked"
+	}
+	if q.Container = e.container(a.Container.ID); q.Container == nil {
+		return nil, "the container " + containerTarget(a.Container.ID) + ", which " + addr.String() + " may have attacked, is not known"
+	}
+	return q, ""
+}
+
+// container returns where connections to the container with an id are seen, nil if it is not known. It keeps the addresses that a
+// proposal noted: an isolated container has none.
+func (e *evaluator) container(id string) *connection.Container {
+	found, err := e.inventory.ByID(id)
+	if err != nil {
+		return nil
+	}
+	c := found.Container
+	if owner, shared := strings.CutPrefix(c.NetworkMode, "container:"); shared {
+		if found, err = e.inventory.ByID(owner); err != nil {
+			return nil
+		}
+		c.NetworkMode, c.Networks = found.Container.NetworkMode, found.Container.Networks
+	}
+	out := &connection.Container{ID: c.ID, PID: c.PID, Host: c.NetworkMode == "host"}
+	for _, n := range c.Networks {
+		for _, addr := range []netip.Addr{n.IPv4, n.IPv6} {
+			if addr.IsValid() {
+				out.Addresses = append(out.Addresses, addr)
+			}
+		}
+	}
+	if before := e.proven; len(out.Addresses) == 0 && before != nil && before.Container != nil && before.Container.ID == c.ID {
+		out.Addresses = before.Container.Addresses
+	}
+	return out
 }

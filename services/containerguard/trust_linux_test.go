@@ -207,13 +207,10 @@ func TestUpdatesEndNoProposal(t *testing.T) {
 	require.Equal(t, []bus.Hosts{host}, r.blockHosts())
 }
 
-// connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
-// and returns one that ends the connection.
-func connectFrom(t *testing.T, client, server string) func() (end func()) {
+// farSide makes a network with this host and a client, and returns the beginning of commands that run on the client.
+func farSide(t *testing.T, client, host string) []string {
 	t.Helper()
 	testenv.Require(t, "a network namespace", testenv.InOwnNetwork())
-	host, port, err := net.SplitHostPort(server)
-	require.NoError(t, err)
 	far := exec.Command("unshare", "--net", "sleep", "infinity")
 	require.NoError(t, far.Start())
 	t.Cleanup(func() { _ = far.Process.Kill(); _ = far.Wait() })
@@ -239,6 +236,16 @@ func connectFrom(t *testing.T, client, server string) func() (end func()) {
 	} {
 		require.NoError(t, run(args...))
 	}
+	return inFar
+}
+
+// connectFrom makes a network with a server of this host and a client, and returns a function that connects the client
+// and returns one that ends the connection.
+func connectFrom(t *testing.T, client, server string) func() (end func()) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(server)
+	require.NoError(t, err)
+	inFar := farSide(t, client, host)
 	l, err := net.Listen("tcp", server)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })

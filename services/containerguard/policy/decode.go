@@ -195,7 +195,8 @@ func (f *policyFile) warn(s *section, p *Policy) {
 	if (p.Does(Kill) || p.Does(Stop)) && p.Require.Alerts < 2 {
 		f.warnings.add(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
 	}
-	if p.Require.NoProof && (len(p.ContainerActions()) > 0 || p.Does(BlockSource)) {
+	anyone := len(p.Match.Trust) == 0 || slices.Contains(p.Match.Trust, event.TrustUnproven)
+	if p.Require.NoProof && anyone && (len(p.ContainerActions()) > 0 || p.Does(BlockSource)) {
 		f.warnings.add(s.position("require"), s.path+"require.proof", "acts on alerts that anyone who can write a log line or send a syslog message may cause; consider [policy.match] trust")
 	}
 	for _, by := range p.AttributeBy {

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +21,18 @@ func TestShippedPoliciesLoadWithoutWarnings(t *testing.T) {
 	require.Empty(t, set.Warnings)
 	require.Empty(t, set.Mistakes)
 	require.Len(t, set.Enabled(), 7)
+}
+
+// In place of the file of the same name, they make the block of an address that a container's line names need no proof.
+func TestPoliciesOfTheStackLoadWithoutWarnings(t *testing.T) {
+	t.Parallel()
+	set, err := policy.Load("../../../deploy/compose/web-attack.toml")
+	require.NoError(t, err)
+	require.Empty(t, set.Warnings)
+	require.Len(t, set.Enabled(), 4)
+	for _, p := range set.Enabled() {
+		require.Equal(t, slices.Equal(p.Match.Trust, []event.Trust{event.TrustContainer}), p.Require.NoProof, p.ID)
+	}
 }
 
 // Packets alone do not prove who sent them, so they block an address for 10 minutes at most, and never one of our own.
