@@ -84,7 +84,8 @@
 //	SYN            its handshake is completed, or it is refused; from 20 times [Config.SYNFloodPPS] to
 //	               one host on it is, because a service that does not answer has many clients
 //	UDP            to the port of a conversation that was answered within 3 minutes, whichever side
-//	               began it, or if one packet comes back for a hundred
+//	               began it, up to a million packets for an answer, or if one packet comes back for
+//	               a hundred
 //	ICMP request   is answered
 //
 // Actor is [Spoofed] from 16 source addresses on.

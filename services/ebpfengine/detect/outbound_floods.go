@@ -16,16 +16,23 @@ const (
 	outboundWindows = 2
 	// conversing is the least share of UDP that comes back in a conversation. A receiver of bulk data acknowledges many packets at once.
 	conversing = 0.01
-	// maxPeers bounds the answered conversations in memory, and peerMemory is for how long one counts after an answer: longer than the two
-	// minutes after which a try of it is sampled again.
+	// maxPeers bounds the answered conversations in memory, and peerMemory is for how long one counts after an answered try: longer than
+	// the two minutes after which a try of it is sampled again.
 	maxPeers   = 8192
 	peerMemory = 3 * time.Minute
+	// perAnswer is how many packets one answer excuses. The other end of a tunnel sends one in ten seconds, whatever it receives.
+	perAnswer = 1_000_000
 )
 
 // peers are the ends of UDP conversations with this machine that were answered, whichever side began: what is sent to them is no
 // flood.
 type peers struct {
-	until map[netip.AddrPort]time.Time
+	known map[netip.AddrPort]conversation
+}
+
+type conversation struct {
+	until time.Time
+	sent  uint64 // since the target answered last
 }
 
 // sample takes the outcome of a try, of either direction.
@@ -33,32 +40,38 @@ func (p *peers) sample(s traffic.Sample) {
 	if s.Class != traffic.UDP || s.Outcome != traffic.Answered {
 		return
 	}
-	if p.until == nil {
-		p.until = map[netip.AddrPort]time.Time{}
+	if p.known == nil {
+		p.known = map[netip.AddrPort]conversation{}
 	}
-	peer := s.Source
+	end := s.Source
 	if s.Outbound {
-		peer = s.Target
+		end = s.Target
 	}
-	if _, known := p.until[peer]; !known && len(p.until) >= maxPeers {
-		for some := range p.until {
-			delete(p.until, some)
+	if _, known := p.known[end]; !known && len(p.known) >= maxPeers {
+		for some := range p.known {
+			delete(p.known, some)
 			break
 		}
 	}
-	p.until[peer] = s.Time.Add(peerMemory)
+	p.known[end] = conversation{until: s.Time.Add(peerMemory)}
 }
 
-// packetsTo returns how many UDP packets of a target went to its ends of answered conversations. These count for longer if the target
-// has sent UDP in the window, however much is sent to it.
+// packetsTo returns how many UDP packets of a target went to its ends of answered conversations, at most perAnswer to each since the target
+// answered last. Only an answered try of the port itself makes it count for longer.
 func (p *peers) packetsTo(o *traffic.Outgoing, answers bool, now time.Time) float64 {
 	var sum uint64
 	for _, port := range o.TopPorts {
-		peer := netip.AddrPortFrom(o.Addr, port.Port)
-		if until, found := p.until[peer]; found && now.Before(until) {
-			if answers {
-				p.until[peer] = now.Add(peerMemory)
-			}
+		end := netip.AddrPortFrom(o.Addr, port.Port)
+		to, found := p.known[end]
+		if !found || !now.Before(to.until) {
+			continue
+		}
+		if answers {
+			to.sent = 0
+		}
+		to.sent += min(port.Packets, perAnswer+1)
+		p.known[end] = to
+		if to.sent <= perAnswer {
 			sum += port.Packets
 		}
 	}
@@ -66,7 +79,7 @@ func (p *peers) packetsTo(o *traffic.Outgoing, answers bool, now time.Time) floa
 }
 
 func (p *peers) forget(now time.Time) {
-	maps.DeleteFunc(p.until, func(_ netip.AddrPort, until time.Time) bool { return now.After(until) })
+	maps.DeleteFunc(p.known, func(_ netip.AddrPort, to conversation) bool { return now.After(to.until) })
 }
 
 // endOutgoing evaluates the outgoing packets of a window.
@@ -107,7 +120,8 @@ func targetOf(o *traffic.Outgoing, peer *traffic.Source) traffic.Target {
 
 // answered counts the packets to a target that it answers.
 func (f *floods) answered(o *traffic.Outgoing, peer *traffic.Source, now time.Time) legitimate {
-	known := legitimate{replies: f.peers.packetsTo(o, peer.ByClass[traffic.UDP] > 0, now), pings: float64(peer.ByClass[traffic.ICMPOther])}
+	answers := peer.Replies > 0 && peer.ByClass[traffic.UDP] > 0
+	known := legitimate{replies: f.peers.packetsTo(o, answers, now), pings: float64(peer.ByClass[traffic.ICMPOther])}
 	if float64(peer.ByClass[traffic.UDP]) >= conversing*float64(o.UDP) {
 		known.replies = float64(o.UDP)
 	}

@@ -37,31 +37,49 @@ func sentUDP() traffic.Window {
 	}}}
 }
 
-// An answer makes UDP to the port no flood for minutes, and for longer only if others follow: else one answer before a flood would hide it.
+// answeredUDP is the outcome of a try of the port of sentUDP.
+func answeredUDP(at time.Time) []traffic.Sample {
+	return []traffic.Sample{{
+		Time: at, Source: netip.AddrPortFrom(home, 40_000), Target: netip.AddrPortFrom(victim, 27_015), Proto: protoUDP, Class: traffic.UDP,
+		Outbound: true, Outcome: traffic.Answered,
+	}}
+}
+
+// An answer makes UDP to the port no flood for a while, and for longer only if others follow: else one answer before a flood, or a few of
+// another port of the target, would hide it.
 func TestOneAnswerHidesNoFlood(t *testing.T) {
 	t.Parallel()
-	const minutes = 12
-	play := func(answers int) []detect.Detection {
+	const minutes, flood = 12, "udp_flood/ 198.51.100.5 > 203.0.113.80:27015"
+	play := func(tries, answers int, solicited bool) []detect.Detection {
 		return observe(minutes*60, func(i int) (traffic.Window, []traffic.Sample) {
 			w := sentUDP()
-			if i == 0 {
-				return w, []traffic.Sample{{
-					Time: start, Source: at(home, 40_000), Target: netip.AddrPortFrom(victim, 27_015), Proto: protoUDP, Class: traffic.UDP,
-					Outbound: true, Outcome: traffic.Answered,
-				}}
-			}
 			if answers > 0 && i%answers == 0 {
-				src := traffic.Source{Addr: victim, Packets: 20, Replies: 20, First: start, Last: start}
-				src.ByClass[traffic.UDP] = 20
+				src := traffic.Source{Addr: victim, Packets: 20, First: start, Last: start}
+				if src.ByClass[traffic.UDP] = 20; solicited {
+					src.Replies = 20
+				}
 				w.Sources = []traffic.Source{src}
+			}
+			if i%tries == 0 {
+				return w, answeredUDP(start.Add(time.Duration(i) * time.Second))
 			}
 			return w, nil
 		})
 	}
-	found := play(0)
-	require.Equal(t, []string{"udp_flood/ 198.51.100.5 > 203.0.113.80:27015"}, summaries(found))
-	require.InDelta(t, 180, found[0].Time.Sub(start).Seconds(), 5)
-	require.Empty(t, play(60), "a receiver that answers once a minute")
+	const once, often = minutes * 60, 120 // seconds
+	for name, c := range map[string]struct {
+		found []detect.Detection
+		began float64
+	}{
+		"one answer":                                 {play(once, 0, false), 20},
+		"then datagrams that no one asked for":       {play(once, 15, false), 20},
+		"then answers of another port of the target": {play(once, 15, true), 180},
+		"an answer for six million":                  {play(often, 0, false), 20},
+	} {
+		require.Equal(t, []string{flood}, summaries(c.found), name)
+		require.InDelta(t, c.began, c.found[0].Time.Sub(start).Seconds(), 5, name)
+	}
+	require.Empty(t, play(often, 15, true), "a receiver that answers four times a minute")
 }
 
 // Of outgoing packets only those that open conversations are counted: RST of the other end, and connections without data, are no flood of this machine.
