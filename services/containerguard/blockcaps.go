@@ -104,7 +104,6 @@ func (s *Service) syncWithBlocklist(ctx context.Context, run *runState) {
 	if run.blocks.Count() == 0 {
 		return
 	}
-	since := time.Now()
 	list, err := s.deps.Bus.Blocklist(ctx)
 	if err != nil {
 		return // health says it when an address is to be blocked
@@ -117,5 +116,5 @@ func (s *Service) syncWithBlocklist(ctx context.Context, run *runState) {
 	for _, b := range all {
 		keys[b.Key()] = true
 	}
-	run.blocks.KeepOnly(keys, since)
+	run.blocks.KeepOnly(keys, time.Now())
 }

@@ -180,22 +180,13 @@ func (b *Blocks) dropOld(now time.Time) {
 	b.data.Recent = slices.DeleteFunc(b.data.Recent, func(r recentBlock) bool { return now.Sub(r.At) >= admissionWindow })
 }
 
-// Remove forgets a block that was not made, or was removed.
-func (b *Blocks) Remove(key string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, known := b.data.Held[key]; known {
-		delete(b.data.Held, key)
-		b.version++
-	}
-}
-
-// KeepOnly forgets the blocks made before since whose key the blocklist does not have: someone removed them.
-func (b *Blocks) KeepOnly(keys map[string]bool, since time.Time) {
+// KeepOnly forgets the blocks whose key the blocklist does not have: someone removed them, or they could not be written. One that
+// was admitted within the last minute may still be on its way.
+func (b *Blocks) KeepOnly(keys map[string]bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	maps.DeleteFunc(b.data.Held, func(key string, h heldBlock) bool {
-		removed := !keys[key] && h.Since.Before(since)
+		removed := !keys[key] && now.Sub(h.Since) > admissionWindow
 		if removed {
 			b.version++
 		}
