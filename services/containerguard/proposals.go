@@ -59,6 +59,30 @@ func alertKey(a *event.Alert, trust event.Trust) string {
 func (ps *proposals) put(p *proposal, now time.Time) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	ps.add(p, now)
+}
+
+// replace keeps next in place of p, unless p is gone: what answered the matter meanwhile is not undone.
+func (ps *proposals) replace(p, next *proposal, now time.Time) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if key := alertKey(p.alert, p.alert.Trust); ps.byAlert[key] == p {
+		delete(ps.byAlert, key)
+		ps.add(next, now)
+	}
+}
+
+// end forgets all proposals about the matter of a.
+func (ps *proposals) end(a *event.Alert) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, trust := range event.Trusts() {
+		delete(ps.byAlert, alertKey(a, trust))
+	}
+}
+
+// add is put; mu is held.
+func (ps *proposals) add(p *proposal, now time.Time) {
 	if len(p.steps) == 0 || !p.until.After(now) {
 		return
 	}
@@ -297,9 +321,12 @@ func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposa
 		}
 	}
 	next := e.proposal(a, decisions, r.capped)
-	if r.answered || next.succeeds(p) {
-		run.proposals.remove(p)
+	switch {
+	case r.answered:
+		run.proposals.end(a)
 		run.proposals.put(next, e.now)
+	case next.succeeds(p):
+		run.proposals.replace(p, next, e.now)
 	}
 	return nil
 }

@@ -154,6 +154,7 @@ func TestUpdateWithBetterEvidenceIsAnswered(t *testing.T) {
 	update(unprovenSSH)
 	proven := update(func(*event.Alert) {})
 	r.await(proven, "block-source done")
+	s.eventually(func() bool { return s.count("proposals") == 0 }) // the action is stored before
 	again := update(func(*event.Alert) {})
 	s.eventually(func() bool { return s.count("alert_updates") == 3 })
 	for _, a := range r.actions() {
