@@ -46,8 +46,8 @@ func (c *Conn) SetTrust(ctx context.Context, plugins []Plugin) error {
 // of its row in the table of modules, for a plug-in what the operator gave it, and TrustUnproven for
 // one that nobody gave any. It needs the permission to read TrustBucket.
 func (c *Conn) Ceiling(ctx context.Context, module, host string) (event.Trust, error) {
-	if m, ours := moduleNamed(module); ours {
-		return m.Ceiling, nil
+	if _, ours := moduleNamed(module); ours {
+		return ModuleCeiling(module), nil
 	}
 	kv, err := c.KV(ctx, TrustBucket)
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -61,4 +61,12 @@ func (c *Conn) Ceiling(ctx context.Context, module, host string) (event.Trust, e
 		return "", err
 	}
 	return event.Trust(value).AtMost(event.TrustPeer), nil
+}
+
+// ModuleCeiling is Conn.Ceiling without a bus, on which alone the trust of plug-ins is known: they are unproven.
+func ModuleCeiling(module string) event.Trust {
+	if m, ours := moduleNamed(module); ours {
+		return m.Ceiling
+	}
+	return event.TrustUnproven
 }

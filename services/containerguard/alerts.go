@@ -20,22 +20,23 @@ const maxPanics = 5
 // are stored. It is called concurrently; alerts need no order among each other, since
 // caps, cooldowns and the ledger are exact under locks.
 func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
-	a, err := decodeAlert(d)
+	a, err := DecodeAlert(d)
 	if err != nil {
 		s.counters.rejected.Add(1)
 		return bus.Reject(err)
 	}
-	answer := s.answerFirst
 	if a.Update {
 		s.counters.updates.Add(1)
-		switch run := s.run.Load(); {
-		case run.proposals.of(a, time.Now()) != nil:
-			answer = s.answerUpdate
-		case !run.released.newerThanRelease(a):
-			return nil // the first alert of its window was answered
-		}
 	} else {
 		s.counters.alerts.Add(1)
+	}
+	p, answered := s.run.Load().answers(a, time.Now())
+	if !answered {
+		return nil
+	}
+	answer := s.answerFirst
+	if p != nil {
+		answer = s.answerUpdate
 	}
 	began := time.Now()
 	defer func() { s.answerDuration.Observe(time.Since(began).Seconds()) }()
@@ -60,9 +61,9 @@ func (s *Service) answerFirst(ctx context.Context, a *event.Alert, data []byte) 
 	return s.addPending(ctx, a, data, waiting)
 }
 
-// decodeAlert returns the alert of a delivery. It refuses one that names another module
+// DecodeAlert returns the alert of a delivery. It refuses one that names another module
 // or host than the subject does, which the server lets only that module publish on.
-func decodeAlert(d bus.Delivery) (*event.Alert, error) {
+func DecodeAlert(d bus.Delivery) (*event.Alert, error) {
 	var a event.Alert
 	if err := event.Decode(d.Data, &a); err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
 	e.retried = retried
-	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
+	r := s.newResponse(run, a, e.now)
 	decisions := e.evaluate(ctx, a)
 	for _, d := range decisions {
 		if d.waits {

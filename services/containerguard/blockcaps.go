@@ -5,11 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
-	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
 const (
@@ -51,21 +49,24 @@ func blockStrength(a *event.Alert, p *policy.Policy) int {
 	return a.Trust.Rank()
 }
 
-// admitBlock counts a block, or returns the cap that forbids it. A weaker block whose place it takes is removed.
-func (r *response) admitBlock(ctx context.Context, c safety.BlockCandidate) (refused string) {
-	yields, refused := r.run.blocks.Admit(c, r.started)
-	if refused != "" {
+// skipCapped reports why nothing is done. A block that a cap refused is a reason of health.
+func (r *response) skipCapped(ctx context.Context, d decision, s step, v verdict) {
+	if v.capped != nil {
 		r.guard.counters.blocksCapped.Add(1)
-		r.guard.capped.set(refused, r.started)
-		return refused
+		r.guard.capped.set(v.reason, r.now)
 	}
+	if v.capped != nil && s.address.IsValid() {
+		r.addCapped(cooldownKey(d, s), *v.capped)
+	}
+	r.skip(ctx, d, s, v.reason)
+}
+
+// giveWay removes the weaker block whose place another takes, if there is one.
+func (r *response) giveWay(ctx context.Context, yields string) {
 	if yields == "" {
-		return ""
+		return
 	}
 	r.guard.counters.blocksYielded.Add(1)
-	if prefix, _, err := bus.ParseBlockKey(yields); err == nil {
-		r.run.guardState.CancelCooldowns("|address:" + prefix.Addr().String()) // its next alert is answered
-	}
 	list, err := r.guard.deps.Bus.Blocklist(ctx)
 	if err == nil {
 		err = list.RemoveAutomatic(ctx, yields, Name)
@@ -73,30 +74,33 @@ func (r *response) admitBlock(ctx context.Context, c safety.BlockCandidate) (ref
 	log := r.guard.log.WithField("key", yields)
 	if err != nil {
 		log.WithError(err).Warn("a block that gives way to a stronger one cannot be removed, it ends by itself")
-		return ""
+		return
 	}
 	log.Info("a block gives way to one with stronger evidence: container.max_blocks, max_blocks_per_source")
-	return ""
 }
 
 // retryCapped makes the blocks that a cap refused once there is room, the strongest first, until ctx ends.
 func (s *Service) retryCapped(ctx context.Context) error {
 	for task.Pause(ctx, roomInterval); ctx.Err() == nil; task.Pause(ctx, roomInterval) {
-		run, now := s.run.Load(), time.Now()
-		type share struct {
-			source   string
-			strength int
-		}
-		full := map[share]bool{} // what holds for one block of a source holds for as strong ones
-		for _, p := range run.proposals.capped(now) {
-			of := share{p.capped.Source, p.capped.Strength}
-			full[of] = full[of] || run.blocks.Check(*p.capped, now) != ""
-			if !full[of] {
-				s.answerWaiting(ctx, p)
-			}
-		}
+		s.run.Load().retryCapped(time.Now(), func(p *proposal) { s.answerWaiting(ctx, p) })
 	}
 	return nil
+}
+
+// retryCapped calls answer for each proposal whose block a cap refused and for which there is room now, the strongest first.
+func (m *memory) retryCapped(now time.Time, answer func(*proposal)) {
+	type share struct {
+		source   string
+		strength int
+	}
+	full := map[share]bool{} // what holds for one block of a source holds for as strong ones
+	for _, p := range m.proposals.capped(now) {
+		of := share{p.capped.Source, p.capped.Strength}
+		full[of] = full[of] || m.blocks.Check(*p.capped, now) != ""
+		if !full[of] {
+			answer(p)
+		}
+	}
 }
 
 // syncWithBlocklist forgets blocks that someone removed from the blocklist: they leave the caps.

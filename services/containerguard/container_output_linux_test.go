@@ -22,6 +22,18 @@ func outputOf(id, address string) func(*event.Alert) {
 	}
 }
 
+// shop is the command of a container that runs a web server.
+func shop(listen string) []string {
+	return []string{"/bin/sh", "-c", "mkdir /w; echo shop >/w/index.html; exec httpd -f -h /w -p " + listen}
+}
+
+// getsShop reports whether the far side gets the page of the shop at a server.
+func getsShop(inFar []string, server, port string) bool {
+	args := append(inFar[1:], "bash", "-c", `exec 3<>"/dev/tcp/$0/$1" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && timeout 5 cat <&3`, server, port)
+	out, err := exec.Command(inFar[0], args...).CombinedOutput()
+	return err == nil && strings.Contains(string(out), "shop")
+}
+
 // An address in the output of a container is blocked for the policy's full time if it connected to that container, now or
 // before; anyone can have it write another.
 func TestOutputOfAContainerBlocksWhoConnectedToIt(t *testing.T) {
@@ -32,7 +44,7 @@ func TestOutputOfAContainerBlocksWhoConnectedToIt(t *testing.T) {
 	r.cfg.DockerSocket = d.Socket
 	r.policy("p", `actions = ["block-source"]`, `block_ttl = "1h"`, `cooldown = "0s"`)
 	serve := func(name, network, listen string, publish map[string]string) string {
-		return d.Run(t, testenv.ContainerOptions{Name: name, Network: network, Publish: publish, Cmd: []string{"/bin/sh", "-c", "mkdir /w; echo shop >/w/index.html; exec httpd -f -h /w -p " + listen}})
+		return d.Run(t, testenv.ContainerOptions{Name: name, Network: network, Publish: publish, Cmd: shop(listen)})
 	}
 	d.Do(t, "POST", "/networks/create", map[string]any{
 		"Name": "lan", "Driver": "macvlan", "Options": map[string]string{"parent": "near"},
@@ -47,11 +59,7 @@ func TestOutputOfAContainerBlocksWhoConnectedToIt(t *testing.T) {
 	s.eventually(func() bool { return s.count("containers") == 4 })
 	get := func(server, port string) {
 		t.Helper()
-		s.eventually(func() bool {
-			args := append(inFar[1:], "bash", "-c", `exec 3<>"/dev/tcp/$0/$1" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && timeout 5 cat <&3`, server, port)
-			out, err := exec.Command(inFar[0], args...).CombinedOutput()
-			return err == nil && strings.Contains(string(out), "shop")
-		})
+		s.eventually(func() bool { return getsShop(inFar, server, port) })
 	}
 	blocked := func(a *event.Alert) {
 		t.Helper()

@@ -3,7 +3,8 @@
 // container the alert is about (attribution, inventory) and what protects it (safety).
 // Then it isolates the container (quarantine), blocks the source address in the bucket
 // ironpost_blocklist, notifies a webhook (notify), and reports every step as an action
-// on the bus. The way of an alert is alerts.go, evaluate.go, respond.go, report.go.
+// on the bus. The way of an alert is alerts.go, evaluate.go, judge.go, respond.go, report.go. A Simulation decides
+// about stored alerts with the same evaluator and judge, and does nothing.
 //
 // An alert is acknowledged when its orders are in the ledger, its notification and its
 // corroboration are on disk, and its actions are stored. All ids derive from the alert,

@@ -66,7 +66,7 @@ func (s *Service) testPolicies(ctx context.Context, body []byte) (any, error) {
 
 // DryRun returns the decisions of the policies of set, under cfg, about a at a time,
 // without Docker and without a daemon. It takes the container to be as the alert says,
-// and running, the trust as the alert claims, and an address to have connected to this host; caps, cooldowns and other
+// and running, the trust as the alert claims, and an address to have connected to the service or container; caps, cooldowns and other
 // containers are not known.
 func DryRun(ctx context.Context, cfg Config, set *policy.Set, a *event.Alert, at time.Time) []PolicyDecision {
 	a.Trust = a.ClaimedTrust()
@@ -101,7 +101,7 @@ func (i alertInventory) container() (inventory.Result, error) {
 	}
 	id := c.ID
 	if id == "" {
-		id = strings.Repeat("0", 64)
+		id = strings.Repeat(event.ID(c.Name, c.Image), 2) // of the length that Docker's have
 	}
 	return inventory.Result{Container: docker.Container{ID: id, Name: c.Name, Image: c.Image, Running: true}}, nil
 }

@@ -32,6 +32,7 @@ type step struct {
 	maxTTL    time.Duration     // of a block; 0: as the policy says
 	proposed  bool              // a dry run because of the trust of the alert
 	query     *connection.Query // of a proposed block: the connection that would prove the address; nil: none can
+	assumed   bool              // that the address connected, as no kernel can be asked
 	reason    string
 }
 
@@ -44,6 +45,7 @@ const (
 	outcomeAct    stepOutcome = "act"
 	outcomeDryRun stepOutcome = "dry_run" // reported as skipped, with what would have been done
 	outcomeSkip   stepOutcome = "skip"    // reported as skipped, with the reason
+	outcomeWait   stepOutcome = "wait"    // until Docker is back
 )
 
 // Targets that name no container and no address.

@@ -52,7 +52,7 @@ func (s *Service) syncWithLedger(run *runState) {
 		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
 	for _, id := range run.guardState.SyncWithLedger(ledger, time.Now()) {
-		s.onReleased(run, id) // by its end, such as an expiry
+		run.release(id, time.Now()) // by its end, such as an expiry
 	}
 	err := run.blocks.Save() // after a crash, blocks of the last two seconds do not count
 	run.blocksUnsaved.Store(&err)

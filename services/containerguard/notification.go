@@ -12,26 +12,8 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/notify"
 )
 
-// notify queues the notification of a decision. It is sent once per policy and dedup
-// key in a cooldown, so that a flood of alerts is no flood of messages.
+// notify queues the notification of a decision.
 func (r *response) notify(ctx context.Context, d decision, s step) {
-	switch s.outcome {
-	case outcomeSkip:
-		r.skip(ctx, d, s, s.reason)
-		return
-	case outcomeDryRun:
-		r.dryRun(ctx, d, s, "")
-		return
-	}
-	if !r.guard.notifier.Configured() {
-		r.skip(ctx, d, s, "no webhook is configured: container.webhook_url")
-		return
-	}
-	key := d.policy.ID + "|notify|" + r.alert.DedupKey
-	if until := r.cooldown(key, d.policy.Cooldown); !until.IsZero() {
-		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
-		return
-	}
 	r.report(ctx, d, s, event.Intended, nil)
 	done := r.action(d, s, event.Done)
 	switch err := r.guard.notifier.Send(r.message(d, s), done); {
@@ -50,7 +32,7 @@ func (r *response) message(d decision, s step) notify.Message {
 		alert = nil // cannot be: it was decoded from JSON
 	}
 	return notify.Message{
-		ID: r.id(d, s, "message"), Time: r.started.UTC(), Host: r.guard.deps.Host, Policy: d.policy.ID,
+		ID: r.id(d, s, "message"), Time: r.now.UTC(), Host: r.guard.deps.Host, Policy: d.policy.ID,
 		Alert: alert, Outcomes: r.outcomes, Text: messageText(r.guard.deps.Host, d.policy.Name, r.alert, r.outcomes),
 	}
 }

@@ -19,23 +19,19 @@ import (
 
 // runState is what Run opens and closes.
 type runState struct {
+	memory
 	docker        *docker.Client
 	files         *folder.Folder // the data directory
 	inventory     *inventory.Inventory
 	quarantine    *quarantine.Manager
-	guardState    *safety.State
-	corroboration *safety.Corroboration
 	reporter      *reporter
 	pending       *pendingAlerts
-	proposals     *proposals
-	blocks        *safety.Blocks
-	released      *releasedContainers
 	blocksUnsaved atomic.Pointer[error] // how the last Save of blocks ended
 }
 
 // open opens what Run needs. After an error nothing is left open.
 func (s *Service) open(ctx context.Context) (run *runState, err error) {
-	run = &runState{proposals: newProposals(), released: newReleasedContainers()}
+	run = &runState{memory: memory{proposals: newProposals(), released: newReleasedContainers()}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, run.close())

@@ -124,7 +124,7 @@ func (s *Service) addPending(ctx context.Context, a *event.Alert, data []byte, w
 	}
 	s.health.Set(topicPending, err.Error())
 	e := &evaluator{retried: true}
-	r := &response{guard: s, run: run, alert: a, started: time.Now()}
+	r := s.newResponse(run, a, time.Now())
 	for _, d := range waiting {
 		for _, st := range e.skipped(d.policy, d.steps, err.Error()) {
 			r.skip(ctx, d, st, err.Error())

@@ -127,6 +127,16 @@ func (p *proposal) weakerThan(other *proposal) bool {
 	return p.until.Before(other.until)
 }
 
+// connectsLate reports whether the connection that proves a came after it, when a waits as p does.
+func (p *proposal) connectsLate(a *event.Alert) bool {
+	return a == p.alert && (p.late || p.query != nil)
+}
+
+// strongerThan reports whether an update, whose trust is limited, adds nothing to p.
+func (p *proposal) strongerThan(update *event.Alert) bool {
+	return update.Trust.Rank() < p.alert.Trust.Rank()
+}
+
 // succeeds reports whether p may take the place of before, of which nothing was done: no stale update ends it.
 func (p *proposal) succeeds(before *proposal) bool {
 	return len(p.steps) > 0 && !p.until.Before(before.until)
@@ -220,6 +230,19 @@ func (e *evaluator) proposal(a *event.Alert, decisions []decision, capped map[st
 	return p
 }
 
+// provenBy returns the decisions about better evidence, with those steps only that p waits for and that are now done.
+func (p *proposal) provenBy(decisions []decision) (out []decision) {
+	for _, d := range decisions {
+		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(s step) bool {
+			return s.proposed || s.outcome != outcomeAct || !p.steps[cooldownKey(d, s)]
+		})
+		if !d.waits {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 // evidenceSource names where the evidence of a came from, without what the writer of a line may choose: the sender of
 // a datagram can be forged, a port changes, and so does an IPv6 address within its /64. What a plug-in says of the origin is its claim: all of it is one source.
 func evidenceSource(a *event.Alert) string {
@@ -288,8 +311,8 @@ func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) er
 	if err := s.limitTrust(ctx, a); err != nil {
 		return err
 	}
-	if a.Trust.Rank() < p.alert.Trust.Rank() {
-		return nil // it adds nothing
+	if p.strongerThan(a) {
+		return nil
 	}
 	return s.answerProposal(ctx, a, p)
 }
@@ -298,17 +321,12 @@ func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) er
 func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposal) error {
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
-	e.late = a == p.alert && (p.late || p.query != nil)
+	e.late = p.connectsLate(a)
 	e.proven = p.query
-	r := &response{guard: s, run: run, alert: a, started: e.now, running: run.runningContainers()}
+	r := s.newResponse(run, a, e.now)
 	decisions := e.evaluate(ctx, a)
-	for _, d := range decisions {
-		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(st step) bool {
-			return st.proposed || st.outcome != outcomeAct || !p.steps[cooldownKey(d, st)]
-		})
-		if !d.waits {
-			r.execute(ctx, d)
-		}
+	for _, d := range p.provenBy(decisions) {
+		r.execute(ctx, d)
 	}
 	if r.answered {
 		s.counters.confirmed.Add(1)
@@ -320,13 +338,6 @@ func (s *Service) answerProposal(ctx context.Context, a *event.Alert, p *proposa
 			return err
 		}
 	}
-	next := e.proposal(a, decisions, r.capped)
-	switch {
-	case r.answered:
-		run.proposals.end(a)
-		run.proposals.put(next, e.now)
-	case next.succeeds(p):
-		run.proposals.replace(p, next, e.now)
-	}
+	run.nextProposal(p, e.proposal(a, decisions, r.capped), r.answered, e.now)
 	return nil
 }

@@ -42,19 +42,12 @@ func (rc *releasedContainers) note(id string, now time.Time) {
 }
 
 // newerThanRelease reports whether a is about a container that was released before the newest match.
-func (rc *releasedContainers) newerThanRelease(a *event.Alert) bool {
+func (rc *releasedContainers) newerThanRelease(a *event.Alert, now time.Time) bool {
 	if a.Container == nil {
 		return false
 	}
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	at, released := rc.at[a.Container.ID]
-	return released && a.LastSeen.After(at) && time.Since(at) <= releasedTime
-}
-
-// onReleased lets the next alert about a container that was released be answered, and takes it out of the caps.
-func (s *Service) onReleased(run *runState, id string) {
-	run.guardState.Remove(id)
-	run.guardState.CancelCooldowns("|" + containerTarget(id))
-	run.released.note(id, time.Now())
+	return released && a.LastSeen.After(at) && now.Sub(at) <= releasedTime
 }

@@ -29,11 +29,6 @@ func (r *response) action(d decision, s step, phase event.Phase) event.Action {
 	return a
 }
 
-// id derives from the alert, so that an alert delivered again has the same ids.
-func (r *response) id(d decision, s step, phase string) string {
-	return event.ID("guard", r.guard.deps.Host, r.alert.ID, d.policy.ID, string(s.kind), s.target, phase)
-}
-
 // actionReason is the alert in words, then the reason of the step.
 func actionReason(a *event.Alert, s step) string {
 	text := fmt.Sprintf("%s alert %q", a.Severity, a.Title)
@@ -79,7 +74,7 @@ func (r *response) reportSkipped(ctx context.Context, d decision, s step, reason
 	if s.kind.OnContainer() && s.container.ID == "" { // the target is only what the alert says: keep different alerts apart
 		subject = r.alert.DedupKey
 	}
-	if !r.guard.repeatFilter.first(r.started, reason, d.policy.ID, string(s.kind), s.target, subject) {
+	if !r.guard.repeatFilter.first(r.now, reason, d.policy.ID, string(s.kind), s.target, subject) {
 		r.guard.counters.unreported.Add(1)
 		return
 	}
@@ -103,13 +98,7 @@ func newRepeatFilter() *repeatFilter { return &repeatFilter{reported: map[string
 // first reports whether reason was not reported about subject within a minute before
 // now, and remembers it. Digits in the reason, such as those of an age, do not count.
 func (f *repeatFilter) first(now time.Time, reason string, subject ...string) bool {
-	words := strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) {
-			return -1
-		}
-		return r
-	}, reason)
-	key := strings.Join(append(subject, words), "\x00")
+	key := strings.Join(append(subject, withoutDigits(reason)), "\x00")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if at, known := f.reported[key]; known && now.Sub(at) < repeatInterval {
@@ -123,4 +112,13 @@ func (f *repeatFilter) first(now time.Time, reason string, subject ...string) bo
 	}
 	f.reported[key] = now
 	return true
+}
+
+func withoutDigits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, text)
 }

@@ -3,8 +3,6 @@ package containerguard
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -25,17 +23,23 @@ const intendedTimeout = 500 * time.Millisecond
 
 // response carries out the decisions about one alert.
 type response struct {
+	judge
 	guard    *Service
 	run      *runState
-	alert    *event.Alert
-	started  time.Time
-	running  int  // containers, for the cap on the share of them
 	answered bool // a decision had steps
 
 	mu       sync.Mutex // steps run side by side
 	errs     []error
 	outcomes []notify.Outcome                 // of the decision being executed, for its notification
 	capped   map[string]safety.BlockCandidate // blocks of addresses that a cap refused, by cooldownKey
+}
+
+// newResponse returns a response to a at now.
+func (s *Service) newResponse(run *runState, a *event.Alert, now time.Time) *response {
+	return &response{guard: s, run: run, judge: judge{
+		memory: &run.memory, alert: a, now: now, host: s.deps.Host, running: run.runningContainers(),
+		isolated: run.quarantine.Get, webhook: s.notifier.Configured(),
+	}}
 }
 
 func (r *response) err() error { return errors.Join(r.errs...) }
@@ -70,91 +74,34 @@ func (r *response) execute(ctx context.Context, d decision) {
 	}
 	for _, s := range steps {
 		if s.kind == policy.Notify {
-			r.notify(ctx, d, s)
+			r.executeStep(ctx, d, s)
 		}
 	}
 }
 
 func (r *response) executeStep(ctx context.Context, d decision, s step) {
-	switch {
-	case d.waits && (s.kind.OnContainer() || !d.applies): // the pending alert does it when Docker is back
-	case s.outcome == outcomeSkip:
-		r.skip(ctx, d, s, s.reason)
+	switch v := r.decide(d, s); {
+	case v.outcome == outcomeWait:
+	case v.outcome == outcomeSkip:
+		r.skipCapped(ctx, d, s, v)
+	case v.outcome == outcomeDryRun:
+		r.dryRun(ctx, d, s, v.reason)
+	case s.kind == policy.Notify:
+		r.notify(ctx, d, s)
 	case s.kind == policy.BlockSource:
-		r.blockSource(ctx, d, s)
+		if r.block(ctx, d, s, v) && s.maxTTL == 0 {
+			r.widen(ctx, d, s)
+		}
 	default:
-		r.orderContainer(ctx, d, s)
+		r.orderContainer(ctx, d, s, v.order)
 	}
 }
 
-// corroborate returns the steps of d. If its policy requires more independent alerts
-// about a target than have come, the target's steps are skipped.
-func (r *response) corroborate(d decision) []step {
-	need := d.policy.Require
-	if need.Alerts < 2 {
-		return d.steps
-	}
-	source, by := r.alert.Rule.ID, "rule"
-	if need.Modules {
-		source, by = r.alert.Module, "module"
-	}
-	counted := map[string]int{} // an alert counts once per subject, however many steps there are
-	out := make([]step, len(d.steps))
-	for i, s := range d.steps {
-		out[i] = s
-		if s.outcome == outcomeSkip || s.proposed { // an unproven sender corroborates nothing
-			continue
-		}
-		subject := r.corroborationSubject(s)
-		if _, done := counted[subject]; !done {
-			counted[subject] = r.run.corroboration.Add(d.policy.ID+"|"+subject, source, need.Within, r.started)
-		}
-		if n := counted[subject]; n < need.Alerts {
-			out[i].outcome = outcomeSkip
-			out[i].reason = fmt.Sprintf("%d of %d independent alerts within %s, by %s", n, need.Alerts, need.Within, by)
-		}
-	}
-	return out
-}
-
-// corroborationSubject returns the subject that independent alerts must share: the target
-// of a step, and for a notification the source, container or host of the alert.
-func (r *response) corroborationSubject(s step) string {
-	switch {
-	case s.kind != policy.Notify:
-		return s.target
-	case r.alert.Source != nil:
-		return "address:" + r.alert.Source.IP
-	case r.alert.Container != nil:
-		return "container:" + r.alert.Container.ID
-	}
-	return "host:" + r.alert.Host
-}
-
-// orderContainer gives the quarantine an order about a container, unless it is isolated
-// already, in its cooldown, or beyond a cap.
-func (r *response) orderContainer(ctx context.Context, d decision, s step) {
-	candidate := safety.Candidate{Container: s.container.ID, Project: s.container.Project, Running: r.running}
-	if s.outcome == outcomeDryRun {
-		r.dryRun(ctx, d, s, r.run.guardState.Check(candidate, r.started))
-		return
-	}
-	id := r.id(d, s, "order")
-	if e, known := r.run.quarantine.Get(s.container.ID); known && satisfies(e, s.kind) && e.Order.ActionID != id {
-		r.skip(ctx, d, s, fmt.Sprintf("already isolated since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
-		return
-	}
-	if until := r.startCooldown(d, s); !until.IsZero() {
-		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
-		return
-	}
-	if refused := r.run.guardState.Admit(candidate, r.started); refused != "" {
-		r.run.guardState.CancelCooldown(cooldownKey(d, s), r.alert.ID)
-		r.skip(ctx, d, s, refused)
-		return
-	}
+// orderContainer gives the quarantine an order about a container.
+func (r *response) orderContainer(ctx context.Context, d decision, s step, o quarantine.Order) {
+	o.Deadline = safety.Deadline(r.alert, r.guard.config().maxAge())
 	r.guard.counters.orders.Add(1)
-	err := r.run.quarantine.Apply(ctx, r.order(d, s, id)) // reports the intended action itself
+	err := r.run.quarantine.Apply(ctx, o) // reports the intended action itself
 	if err != nil {
 		r.guard.health.Set(topicLedger, err.Error())
 		r.report(ctx, d, s, event.Failed, func(a *event.Action) { a.Error = err.Error() })
@@ -163,24 +110,6 @@ func (r *response) orderContainer(ctx context.Context, d decision, s step) {
 	}
 	r.guard.health.Clear(topicLedger)
 	r.addOutcome(s, string(r.orderPhase(s)), s.reason)
-}
-
-func (r *response) order(d decision, s step, id string) quarantine.Order {
-	o := quarantine.Order{
-		ActionID: id, Kind: quarantine.Kind(s.kind), Container: s.container, Policy: d.policy.ID,
-		AlertID: r.alert.ID, TraceID: r.alert.TraceID, Reason: actionReason(r.alert, s), Ordered: r.started,
-		Deadline: safety.Deadline(r.alert, r.guard.config().maxAge()),
-	}
-	if d.policy.TTL > 0 {
-		o.Expires = r.started.Add(d.policy.TTL)
-	}
-	return o
-}
-
-// satisfies reports whether the ledger entry already asks for all that kind does.
-func satisfies(e quarantine.Entry, kind policy.Kind) bool {
-	want, _ := quarantine.Kind(kind).Restrictions()
-	return e.State != quarantine.Releasing && (!want.Freeze || e.Want.Freeze) && (!want.Disconnect || e.Want.Disconnect) && (!want.Kill || e.Want.Kill)
 }
 
 // orderPhase returns how far an order has come, by the ledger.
@@ -197,49 +126,15 @@ func (r *response) orderPhase(s step) event.Phase {
 	return event.Intended
 }
 
-// blockSource blocks the source address, and its network if many of its addresses are blocked.
-func (r *response) blockSource(ctx context.Context, d decision, s step) {
-	if s.outcome == outcomeDryRun {
-		r.dryRun(ctx, d, s, "")
-		return
-	}
-	if until := r.startCooldown(d, s); !until.IsZero() {
-		r.skip(ctx, d, s, "cooldown until "+until.Format(time.RFC3339))
-		return
-	}
-	ttl := d.policy.BlockTTL
-	if s.maxTTL > 0 {
-		ttl = min(ttl, s.maxTTL)
-	}
-	if r.block(ctx, d, s, netip.PrefixFrom(s.address, s.address.BitLen()), ttl) && s.maxTTL == 0 {
-		r.widen(ctx, d, s)
-	}
-}
-
-// block writes prefix to the blocklist, unless a cap forbids it, after the intended action was stored, and then reports how
-// it went. It reports whether it is blocked.
-func (r *response) block(ctx context.Context, d decision, s step, prefix netip.Prefix, ttl time.Duration) bool {
-	expires := r.started.Add(ttl).UTC()
-	b := bus.Block{
-		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: r.guard.blockHosts(r.alert, s), Expires: expires, Created: r.started.UTC(),
-		Source: Name, Policy: d.policy.ID, AlertID: r.alert.ID, Trust: r.alert.Trust, Reason: event.Printable(d.policy.ID+": "+r.alert.Title, maxReason),
-	}
-	c := safety.BlockCandidate{Key: b.Key(), Source: evidenceSource(r.alert), Strength: blockStrength(r.alert, d.policy), Expires: expires}
-	if refused := r.admitBlock(ctx, c); refused != "" {
-		for _, key := range []string{cooldownKey(d, s), s.target} { // the target is that of a network
-			r.run.guardState.CancelCooldown(key, r.alert.ID)
-		}
-		if s.address.IsValid() {
-			r.addCapped(cooldownKey(d, s), c)
-		}
-		r.skip(ctx, d, s, refused)
-		return false
-	}
+// block writes a block to the blocklist after the intended action was stored, and then reports how
+// it went. It reports whether the address is blocked.
+func (r *response) block(ctx context.Context, d decision, s step, v verdict) bool {
+	r.giveWay(ctx, v.yields)
 	intended := r.action(d, s, event.Intended)
-	intended.ExpiresAt = &expires
+	intended.ExpiresAt = &v.block.Expires
 	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
 	began := time.Now()
-	entry, err := r.extendBlock(ctx, b)
+	entry, err := r.extendBlock(ctx, v.block)
 	took := time.Since(began).Milliseconds()
 	if !queued {
 		r.run.reporter.add(ctx, intended)
@@ -270,21 +165,6 @@ func (r *response) extendBlock(ctx context.Context, b bus.Block) (bus.Block, err
 		return bus.Block{}, err
 	}
 	return list.Extend(ctx, b)
-}
-
-// startCooldown begins the cooldown of a step. It returns the end of the cooldown that
-// another alert began, or zero if the step may be done.
-func (r *response) startCooldown(d decision, s step) time.Time {
-	return r.cooldown(cooldownKey(d, s), d.policy.Cooldown)
-}
-
-// cooldown begins a cooldown of key as startCooldown does. A stronger alert is not held by that of a weaker one.
-func (r *response) cooldown(key string, span time.Duration) time.Time {
-	return r.run.guardState.StartCooldown(key, r.alert.ID, r.alert.Trust.Rank(), span, r.started)
-}
-
-func cooldownKey(d decision, s step) string {
-	return d.policy.ID + "|" + string(s.kind) + "|" + s.target
 }
 
 // addOutcome notes how a step went, for the notification.

@@ -27,7 +27,14 @@ const (
 // limitTrust lowers the trust that a claims to what its module may claim. A plug-in that claims none
 // has what the operator gave it.
 func (s *Service) limitTrust(ctx context.Context, a *event.Alert) error {
-	ceiling, err := s.deps.Bus.Ceiling(ctx, a.Module, a.Host)
+	return limitTrust(ctx, s.deps.Bus.Ceiling, a)
+}
+
+// Ceiling returns the strongest trust that module on host may claim, as Conn.Ceiling of package bus does.
+type Ceiling func(ctx context.Context, module, host string) (event.Trust, error)
+
+func limitTrust(ctx context.Context, of Ceiling, a *event.Alert) error {
+	ceiling, err := of(ctx, a.Module, a.Host)
 	if err != nil {
 		return fmt.Errorf("trust of the module %s: %w", a.Module, err)
 	}
@@ -57,6 +64,8 @@ func (e *evaluator) limit(a *event.Alert, decisions []decision) {
 	}
 }
 
+const proposedOnly = "proposed only: "
+
 // propose makes s a dry run for the reason why, unless that is "".
 func (s *step) propose(why string) {
 	if why == "" {
@@ -65,7 +74,7 @@ func (s *step) propose(why string) {
 	if s.reason != "" {
 		why += "; " + s.reason
 	}
-	s.outcome, s.proposed, s.reason = outcomeDryRun, true, "proposed only: "+why
+	s.outcome, s.proposed, s.reason = outcomeDryRun, true, proposedOnly+why
 }
 
 // refuseContainer says why an alert may not cause an action on c, "" if it may.
@@ -99,7 +108,7 @@ func unproven(a *event.Alert) string {
 // limitBlock makes the block of an address that the kernel did not see in packets a proposal, unless it saw the
 // address connect to the service, or the container, that the alert is about. An unproven one lasts 10 minutes at most.
 func (e *evaluator) limitBlock(a *event.Alert, s *step) {
-	if a.Trust == event.TrustKernel || e.connections == nil { // "policies test" has no kernel to ask
+	if a.Trust == event.TrustKernel {
 		return
 	}
 	q, why := e.query(s.address, a)
@@ -107,6 +116,7 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 	if q != nil {
 		seen, why = e.connected(*q)
 	}
+	s.assumed = seen && e.connections == nil
 	switch {
 	case !seen && a.Trust == event.TrustUnproven:
 		s.propose(unproven(a) + ", and " + why)
@@ -121,15 +131,19 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 }
 
 // blockHosts returns where the block of st holds: one that rests on weak evidence on this host alone.
-func (s *Service) blockHosts(a *event.Alert, st step) bus.Hosts {
+func blockHosts(a *event.Alert, st step, host string) bus.Hosts {
 	if a.Trust == event.TrustUnproven || a.Trust == event.TrustPeer || st.maxTTL > 0 {
-		return bus.HostsOf(s.deps.Host)
+		return bus.HostsOf(host)
 	}
 	return ""
 }
 
 // connected reports whether the kernel saw the connection of q; if not, why says so.
+// "policies test" and "policies simulate" have no kernel to ask: they take the connection for seen.
 func (e *evaluator) connected(q connection.Query) (seen bool, why string) {
+	if e.connections == nil {
+		return true, ""
+	}
 	to := event.Printable(q.Service, maxReason)
 	if q.Container != nil {
 		to = containerTarget(q.Container.ID)
@@ -158,7 +172,7 @@ func (e *evaluator) query(addr netip.Addr, a *event.Alert) (q *connection.Query,
 		}
 		return q, ""
 	}
-	if a.Container == nil {
+	if a.Container == nil || a.Container.ID == "" {
 		return nil, "it does not say which container " + addr.String() + " attacked"
 	}
 	if q.Container = e.container(a.Container.ID); q.Container == nil {

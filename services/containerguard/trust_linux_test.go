@@ -246,8 +246,13 @@ func connectFrom(t *testing.T, client, server string) func() (end func()) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(server)
 	require.NoError(t, err)
-	inFar := farSide(t, client, host)
-	l, err := net.Listen("tcp", server)
+	return connectIn(t, farSide(t, client, host), host, port)
+}
+
+// connectIn is connectFrom in a network that is there.
+func connectIn(t *testing.T, inFar []string, host, port string) func() (end func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	return func() func() {

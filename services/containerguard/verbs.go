@@ -209,7 +209,7 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	}
 	left, pending := run.quarantine.Get(id)
 	if !pending || left.Unrestored != "" {
-		s.onReleased(run, id)
+		run.release(id, time.Now())
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}

@@ -53,7 +53,11 @@ func (r *response) widen(ctx context.Context, d decision, s step) {
 	if until := r.cooldown(w.target, ttl); !until.IsZero() {
 		return
 	}
-	r.block(ctx, d, w, network, ttl)
+	if v := r.admitBlock(d, w, network, ttl); v.outcome == outcomeSkip {
+		r.skipCapped(ctx, d, w, v)
+	} else {
+		r.block(ctx, d, w, v)
+	}
 }
 
 // networkEvidence asks the packet engine of this host about the network of an address.

@@ -83,6 +83,20 @@ func newEntry(o Order) *Entry {
 	return e
 }
 
+// AfterOrder returns the ledger's record of a container once o is carried out, after the orders of before, which is nil
+// if there were none. Nothing is done to the container.
+func AfterOrder(o Order, before *Entry) *Entry {
+	e := before
+	if e == nil {
+		e = newEntry(o)
+	} else {
+		e.addOrder(o)
+	}
+	e.markBegun()
+	e.State = Held
+	return e
+}
+
 // capture records what a container is like before anything is done to it.
 func (e *Entry) capture(now docker.Container) { e.Before, e.Captured = now, true }
 

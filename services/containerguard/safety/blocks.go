@@ -59,6 +59,11 @@ type recentBlock struct {
 	Strength int       `json:"strength"`
 }
 
+// NewBlocks returns no blocks, in memory only. Save must not be called.
+func NewBlocks(limits BlockLimits) *Blocks {
+	return &Blocks{limits: limits, data: blocksData{Held: map[string]heldBlock{}}}
+}
+
 // OpenBlocks reads the blocks in files, as OpenState does.
 func OpenBlocks(files *folder.Folder, limits BlockLimits) (b *Blocks, damage string, err error) {
 	b = &Blocks{file: stateFile{folder: files, name: "blocks.json"}, limits: limits}

@@ -24,6 +24,11 @@ type Corroboration struct {
 	subjects map[string]map[string]time.Time // policy and target → rule or module → newest alert; both hashed
 }
 
+// NewCorroboration returns one without alerts, in memory only. Save must not be called.
+func NewCorroboration() *Corroboration {
+	return &Corroboration{subjects: map[string]map[string]time.Time{}}
+}
+
 // OpenCorroboration reads the corroboration in files, as OpenState does.
 func OpenCorroboration(files *folder.Folder) (c *Corroboration, damage string, err error) {
 	c = &Corroboration{file: stateFile{folder: files, name: "corroboration.json"}}

@@ -67,6 +67,11 @@ type cooldown struct {
 	Strength int       `json:"strength,omitempty"` // of its evidence; missing, as in files of earlier versions: the least
 }
 
+// NewState returns a guard state in memory only. Save must not be called.
+func NewState(limits Limits) *State {
+	return &State{limits: limits, data: stateData{Held: map[string]isolated{}, Cooldowns: map[string]cooldown{}}}
+}
+
 // OpenState reads the guard state in files, which need not exist. damage says that the
 // file was damaged and moved aside. The error is for a file that can be neither read nor
 // moved aside.
