@@ -46,7 +46,7 @@ func (l *recordLister) printDatabase(ctx context.Context, url string, patience t
 	}
 	defer store.Close()
 	return l.printNewest(func(each func(entry) error) error {
-		return store.Read(ctx, l.stored, l.query, patience, func(record []byte) error {
+		return store.Read(ctx, l.stored, l.query, patience, func(_ time.Time, record []byte) error {
 			raw := inOrder(record, l.record())
 			cells, err := l.row(raw)
 			if err != nil {

@@ -90,6 +90,13 @@ func TestDatabaseAndStreamsAreListedAlike(t *testing.T) {
 		}
 	}
 
+	// So are alerts that policies are simulated on, at the time at which the stream stored them.
+	policies := filepath.Join(t.TempDir(), "p.toml")
+	require.NoError(t, os.WriteFile(policies, []byte("[[policy]]\nid = \"p\"\nactions = [\"block-source\"]\nmatch.severity = \"low\"\n"), 0o600))
+	want := on(t, b, "policies", "simulate", "--path", policies)
+	require.Contains(t, want.out, "60 alerts, 1 policies of ")
+	require.Equal(t, want, listed("policies", "simulate", "--path", policies))
+
 	// While PostgreSQL is down the streams answer, with a warning.
 	server.Stop(t)
 	got := listed("alerts", "--limit", "3")
@@ -97,6 +104,9 @@ func TestDatabaseAndStreamsAreListedAlike(t *testing.T) {
 	require.Contains(t, got.err, "warning: PostgreSQL is down: ")
 	require.Contains(t, got.err, "these are the alerts in the streams")
 	require.Equal(t, on(t, b, "alerts", "--limit", "3").out, got.out)
+	got = listed("policies", "simulate", "--path", policies)
+	require.Contains(t, got.err, "these are the alerts in the streams")
+	require.Equal(t, want.out, got.out)
 }
 
 func TestMigrateMakesTheTables(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) policiesCommand() *cobra.Command {
-	return group("policies", "check policies and test them on an alert", a.policiesLintCommand(), a.policiesTestCommand())
+	return group("policies", "check policies and test them on alerts", a.policiesLintCommand(), a.policiesTestCommand(), a.policiesSimulateCommand())
 }
 
 func (a *app) policiesLintCommand() *cobra.Command {
@@ -190,13 +190,7 @@ func (a *app) policiesTest(cmd *cobra.Command, file string, f policiesTestFlags)
 }
 
 func (a *app) testOffline(ctx context.Context, path string, alert *event.Alert, at time.Time) ([]containerguard.PolicyDecision, error) {
-	set, err := policy.Load(path)
-	if invalid, ok := errors.AsType[*policy.Error](err); ok {
-		for _, p := range invalid.Problems {
-			a.printf("%s", clean(p.String()))
-		}
-		return nil, errPolicyInvalid
-	}
+	set, err := a.loadPolicies(path)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +199,19 @@ func (a *app) testOffline(ctx context.Context, path string, alert *event.Alert, 
 		return nil, configError(err)
 	}
 	return containerguard.DryRun(ctx, cfg.Container, set, alert, at), nil
+}
+
+// loadPolicies reads the policies of path. Their mistakes are printed.
+func (a *app) loadPolicies(path string) (*policy.Set, error) {
+	set, err := policy.Load(path)
+	invalid, ok := errors.AsType[*policy.Error](err)
+	if !ok {
+		return set, err
+	}
+	for _, p := range invalid.Problems {
+		a.printf("%s", clean(p.String()))
+	}
+	return nil, errPolicyInvalid
 }
 
 // readAlert returns the first alert of a file, or of in for "-".

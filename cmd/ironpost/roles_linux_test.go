@@ -95,6 +95,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"evidence show web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"policies lint " + policies, exitOK, exitOK, exitOK},
 		{"policies test " + alertFile + " --path " + policies, exitOK, exitOK, exitOK},
+		{"policies simulate --path " + policies, exitOK, exitOK, exitUnreachable},
 		{"replay " + lines, exitOK, exitOK, exitOK},
 		{"bus init" + ofRoot, exitOK, exitError, exitError},
 		{"bus add-host web-1" + ofRoot, exitOK, exitError, exitError},

@@ -15,9 +15,9 @@ const maxRules = 10_000
 const recentRows = 10_000
 
 // Read calls each for the records of t that q selects, the oldest first, until it returns an error, which Read
-// returns. A record is JSON with its members in an order of PostgreSQL's. Read fails with Slow if the next
-// record takes longer than patience; each may take any time.
-func (s *Store) Read(ctx context.Context, t Table, q Query, patience time.Duration, each func(record []byte) error) error {
+// returns. receivedAt is when the stream stored the record, which is JSON with its members in an order of PostgreSQL's.
+// Read fails with Slow if the next record takes longer than patience; each may take any time.
+func (s *Store) Read(ctx context.Context, t Table, q Query, patience time.Duration, each func(receivedAt time.Time, record []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	waiting := time.AfterFunc(patience, func() { cancel(errTimeout) })
@@ -39,11 +39,12 @@ func (s *Store) Read(ctx context.Context, t Table, q Query, patience time.Durati
 		defer rows.Close()
 		for failed == nil && rows.Next() {
 			waiting.Stop()
+			var receivedAt time.Time
 			var record []byte
-			if err := rows.Scan(&record); err != nil {
+			if err := rows.Scan(&receivedAt, &record); err != nil {
 				return err
 			}
-			if failed = each(record); failed != nil {
+			if failed = each(receivedAt, record); failed != nil {
 				cancel(failed) // else Close reads the other rows
 			}
 			waiting.Reset(patience)
@@ -95,7 +96,7 @@ func (s *Store) statement(ctx context.Context, tx pgx.Tx, t Table, q Query) (str
 		sel.filters = append(sel.filters, filter{sql: "received_at = ANY(?)", args: []any{times}})
 		rows = sel.all()
 	}
-	return "SELECT record FROM (" + rows + ") AS records ORDER BY received_at, " + sel.tie, sel.args, nil
+	return "SELECT received_at, record FROM (" + rows + ") AS records ORDER BY received_at, " + sel.tie, sel.args, nil
 }
 
 // rules returns the ids and titles in the table that q.Rule selects. The query reads one index entry for each

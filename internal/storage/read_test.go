@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 
 func read(t testing.TB, s *storage.Store, table storage.Table, q storage.Query) (records []string) {
 	t.Helper()
-	require.NoError(t, s.Read(t.Context(), table, q, patience, func(record []byte) error {
+	require.NoError(t, s.Read(t.Context(), table, q, patience, func(_ time.Time, record []byte) error {
 		records = append(records, string(record))
 		return nil
 	}))
@@ -123,14 +123,14 @@ func TestReadEnds(t *testing.T) {
 		return p.Exec(t, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ironpost' AND state <> 'idle'") != "0"
 	}
 	enough := errors.New("enough")
-	require.Equal(t, enough, s.Read(t.Context(), storage.Alerts, storage.Query{}, patience, func([]byte) error { return enough }))
+	require.Equal(t, enough, s.Read(t.Context(), storage.Alerts, storage.Query{}, patience, func(time.Time, []byte) error { return enough }))
 	require.Eventually(t, func() bool { return !running() }, patience, 10*time.Millisecond)
 
 	lock, err := pgx.Connect(t.Context(), p.URL(database))
 	require.NoError(t, err)
 	_, err = lock.Exec(t.Context(), "BEGIN; LOCK ironpost.alerts")
 	require.NoError(t, err)
-	none := func([]byte) error { return nil }
+	none := func(time.Time, []byte) error { return nil }
 	err = s.Read(t.Context(), storage.Alerts, storage.Query{}, 300*time.Millisecond, none)
 	require.Equal(t, storage.Slow, kindOf(err), err)
 	require.ErrorContains(t, err, "PostgreSQL is slow: no answer within the time limit")
