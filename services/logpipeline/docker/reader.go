@@ -93,7 +93,9 @@ func (s *Source) readLog(ctx context.Context, r *reader) error {
 	s.mu.Unlock()
 	err := s.followLog(ctx, r)
 	switch dockerapi.ClassOf(err) {
-	case dockerapi.Conflict, dockerapi.ServerError: // what Docker answers while it removes a container
+	case dockerapi.Conflict: // it is marked for removal, and its state may be running until it is killed
+		return errRemoved
+	case dockerapi.ServerError: // it may have been removed meanwhile
 		if c, _, failed := s.client.Inspect(ctx, id); failed != nil {
 			return failed
 		} else if c.State == "removing" || c.State == "dead" {
