@@ -46,8 +46,8 @@ func (c *Conn) SetTrust(ctx context.Context, plugins []Plugin) error {
 // of its row in the table of modules, for a plug-in what the operator gave it, and TrustUnproven for
 // one that nobody gave any. It needs the permission to read TrustBucket.
 func (c *Conn) Ceiling(ctx context.Context, module, host string) (event.Trust, error) {
-	if _, ours := moduleNamed(module); ours {
-		return ModuleCeiling(module), nil
+	if m, ours := moduleNamed(module); ours {
+		return m.Ceiling, nil
 	}
 	kv, err := c.KV(ctx, TrustBucket)
 	if err != nil && !errors.Is(err, ErrNotFound) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/setting"
 	"github.com/ironpost/ironpost/internal/storage"
@@ -30,6 +31,20 @@ func (a *app) postgresURL() string {
 		return "" // the hub stores them
 	}
 	return cfg.LogPipeline.Storage.PostgresURL
+}
+
+// readRecords reads stored records: from PostgreSQL if that is configured, else from the streams of the bus, as also when
+// PostgreSQL fails before database says that it began to use what came.
+func (a *app) readRecords(ctx context.Context, name string, database func(url string) (began bool, err error), streams func(context.Context, *bus.Conn) error) error {
+	if url := a.postgresURL(); url != "" {
+		began, err := database(url)
+		var failed *storage.Error
+		if !errors.As(err, &failed) || began {
+			return err
+		}
+		a.notef("warning: %v; these are the %s in the streams", failed, name)
+	}
+	return a.withConn(ctx, streams)
 }
 
 // How long PostgreSQL may take for the next record: a text may have to be looked for in every line.

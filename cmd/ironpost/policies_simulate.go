@@ -88,7 +88,11 @@ func (a *app) policiesSimulate(ctx context.Context, f simulateFlags) error {
 	r := &alertReader{app: a, since: since, host: f.host, options: containerguard.SimulationOptions{
 		Config: cfg.Container, Policies: set, Running: f.running,
 	}}
-	if err := r.read(ctx); err != nil {
+	err = a.readRecords(ctx, "alerts", func(url string) (bool, error) {
+		err := r.readDatabase(ctx, url)
+		return r.began, err
+	}, r.readStream)
+	if err != nil {
 		return err
 	}
 	if err := r.simulation.Finish(ctx, until); err != nil {
@@ -115,19 +119,7 @@ type alertReader struct {
 	simulation *containerguard.Simulation
 	source     string
 	undecoded  int
-}
-
-// read reads the alerts from PostgreSQL if that is configured, else from the streams of the bus.
-func (r *alertReader) read(ctx context.Context) error {
-	if url := r.postgresURL(); url != "" {
-		err := r.readDatabase(ctx, url)
-		var failed *storage.Error
-		if !errors.As(err, &failed) || r.simulation.Result().Alerts > 0 {
-			return err
-		}
-		r.notef("warning: %v; these are the alerts in the streams", failed)
-	}
-	return r.withConn(ctx, r.readStream)
+	began      bool // the simulation has an alert
 }
 
 func (r *alertReader) readDatabase(ctx context.Context, url string) error {
@@ -144,6 +136,7 @@ func (r *alertReader) readDatabase(ctx context.Context, url string) error {
 			r.undecoded++
 			return nil
 		}
+		r.began = true
 		return r.simulation.Add(ctx, &alert, at)
 	})
 }

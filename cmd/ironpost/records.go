@@ -80,16 +80,11 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 	if f.follow {
 		return l.followUntilDone(ctx)
 	}
-	if url := a.postgresURL(); url != "" {
-		l.query.Since, l.query.Host, l.query.Limit = since, f.host, f.limit
+	l.query.Since, l.query.Host, l.query.Limit = since, f.host, f.limit
+	return a.readRecords(ctx, l.name, func(url string) (bool, error) {
 		err := l.printDatabase(ctx, url, recordPatience)
-		var failed *storage.Error
-		if !errors.As(err, &failed) || l.shown > 0 {
-			return err
-		}
-		l.notef("warning: %v; these are the %s in the streams", failed, l.name)
-	}
-	return a.withConn(ctx, l.printStored)
+		return l.shown > 0, err
+	}, l.printStored)
 }
 
 // printStored prints the newest records in the stream up to the limit.
