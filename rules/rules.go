@@ -5,6 +5,9 @@
 // (net_*.yml) these are records of the packet engine, one JSON object per line;
 // services/logpipeline/packet lists their fields. The tests of the log pipeline
 // run the samples. Rules of your own belong into rules_path, not here.
+//
+// Every rule that raises alerts about attacks says by tags whom it describes, for
+// the container guard; deploy/policies/README.md lists them.
 package rules
 
 import "embed"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,7 @@ var (
 		"attack.lateral-movement": true, "attack.collection": true, "attack.command-and-control": true,
 		"attack.exfiltration": true, "attack.impact": true,
 	}
+	roles = []string{"ironpost.source.attacker", "ironpost.source.victim", "ironpost.logger.actor", "ironpost.logger.victim"}
 )
 
 func names(t *testing.T) []string {
@@ -89,9 +91,39 @@ func checkTags(t *testing.T, at string, tags []string) {
 	for _, tag := range tags {
 		withTactic = withTactic || tactics[tag]
 		withTechnique = withTechnique || technique.MatchString(tag)
-		require.True(t, tactics[tag] || technique.MatchString(tag), "%s: %s is not a tag of ATT&CK", at, tag)
+		known := tactics[tag] || technique.MatchString(tag) || slices.Contains(roles, tag)
+		require.True(t, known, "%s: %s is not a tag of ATT&CK, nor one that says whom the rule describes", at, tag)
 	}
 	require.True(t, withTactic && withTechnique, "%s needs a tactic and a technique", at)
+}
+
+// A request that anyone can make is never enough to stop a container, so no shipped rule is ironpost.conclusive (checkTags refuses it),
+// and a rule on lines says what whoever logged them did: the victim of an attempt is no actor.
+func TestRulesSayWhomTheyDescribe(t *testing.T) {
+	t.Parallel()
+	for _, name := range names(t) {
+		for _, d := range parse(t, name) {
+			m := meta(d)
+			if m.Level == "informational" {
+				continue
+			}
+			has := func(prefix string) (n int) {
+				for _, tag := range m.Tags {
+					if strings.HasPrefix(tag, prefix) {
+						n++
+					}
+				}
+				return n
+			}
+			ofPackets := d.Rule != nil && d.Rule.Logsource.Category == "network"
+			require.LessOrEqual(t, has("ironpost.source."), 1, m.Source)
+			if ofPackets {
+				require.Equal(t, 1, has("ironpost.source."), m.Source)
+				continue
+			}
+			require.Equal(t, 1, has("ironpost.logger."), m.Source)
+		}
+	}
 }
 
 func TestEveryRuleHasSamples(t *testing.T) {
