@@ -2,11 +2,9 @@ package sigma
 
 import (
 	"cmp"
-	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"slices"
 	"strings"
 	"time"
 )
@@ -55,12 +53,13 @@ type Sample struct {
 
 // CorrelatorStats counts what a Correlator holds and what it dropped.
 type CorrelatorStats struct {
-	Groups        int    // held now
-	Events        int    // held now
-	EvictedGroups uint64 // dropped for MaxGroups or MaxEvents, with their events
-	EvictedEvents uint64 // dropped for MaxGroupEvents
-	Ungrouped     uint64 // not counted: a group-by field or counted field was missing
-	Untimed       uint64 // not counted: no time, or one outside of 1678 to 2261
+	Groups        int               // held now
+	Events        int               // held now
+	EvictedGroups uint64            // dropped for MaxGroups, with their events
+	EvictedEvents uint64            // dropped for MaxGroupEvents or MaxEvents
+	Evicted       map[string]uint64 // groups and events dropped, by Meta.Key of the correlation
+	Ungrouped     uint64            // not counted: a group-by field or counted field was missing
+	Untimed       uint64            // not counted: no time, or one outside of 1678 to 2261
 }
 
 // Correlator counts matches over time. It is not safe for concurrent use.
@@ -86,26 +85,31 @@ type CorrelatorStats struct {
 // the inner one, else from the event.
 type Correlator struct {
 	rs     *RuleSet
-	groups []map[string]*group // as RuleSet.compiledCorrelations; by group key
-	order  *list.List          // of *group, the least recently updated first
-	events int                 // over all groups
-	seq    uint64              // number of Observe calls
-	stats  CorrelatorStats
+	groups []*groupStore // as RuleSet.compiledCorrelations
+	seq    uint64        // number of Observe calls
+
+	ungrouped, untimed uint64
 }
 
 // NewCorrelator returns an empty Correlator for the correlations of rs.
 func (rs *RuleSet) NewCorrelator() *Correlator {
-	c := &Correlator{rs: rs, groups: make([]map[string]*group, len(rs.compiledCorrelations)), order: list.New()}
-	for i := range c.groups {
-		c.groups[i] = make(map[string]*group)
+	c := &Correlator{rs: rs}
+	for range rs.compiledCorrelations {
+		c.groups = append(c.groups, newGroupStore(rs.limits))
 	}
 	return c
 }
 
 // Stats returns the counters.
 func (c *Correlator) Stats() CorrelatorStats {
-	s := c.stats
-	s.Groups, s.Events = c.order.Len(), c.events
+	s := CorrelatorStats{Ungrouped: c.ungrouped, Untimed: c.untimed, Evicted: make(map[string]uint64)}
+	for i, store := range c.groups {
+		s.Groups += len(store.byKey)
+		s.Events += store.events
+		s.EvictedGroups += store.evictedGroups
+		s.EvictedEvents += store.evictedEvents
+		s.Evicted[c.rs.correlations[i].Key()] += store.evictedGroups + store.evictedEvents
+	}
 	return s
 }
 
@@ -117,7 +121,7 @@ func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
 		return nil
 	}
 	if ev.Time.Year() < 1678 || ev.Time.Year() > 2261 { // what int64 nanoseconds can hold
-		c.stats.Untimed++
+		c.untimed++
 		return nil
 	}
 	c.seq++
@@ -146,15 +150,16 @@ func (o *observation) count(d dependent, inner *group, rank uint8) {
 	values, grouped := o.fieldValues(k.groupBy[d.rule], inner)
 	counted, complete := o.fieldValues(k.fields[d.rule], inner)
 	if !grouped || !complete {
-		o.c.stats.Ungrouped++
+		o.c.ungrouped++
 		return
 	}
-	g := o.c.group(d.correlation, values)
+	store := o.c.groups[d.correlation]
+	g := store.group(k, values, o.at)
 	if k.correlation.Type == EventCount && g.lastSeq == o.c.seq && inner == nil {
 		return // counted already, for another of its rules
 	}
 	g.lastSeq = o.c.seq
-	fire, holds := o.c.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted), rank: rank}, o.sample(k.correlation.Rules[d.rule]))
+	fire, holds := store.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted), rank: rank}, o.sample(k.correlation.Rules[d.rule]))
 	if fire != nil {
 		o.out = append(o.out, g.match(fire))
 	}
@@ -213,66 +218,6 @@ func (o *observation) sample(rule string) Sample {
 		Ref:  strings.Clone(cut(o.event.Ref, maxRef)),
 		Text: strings.Clone(cut(text, maxSampleText)),
 	}
-}
-
-// group returns the group of correlation i with these values and makes it the
-// most recently updated one. A new group may evict another.
-func (c *Correlator) group(i int, values []string) *group {
-	key := groupKey(values)
-	if g, ok := c.groups[i][key]; ok {
-		c.order.MoveToBack(g.recency)
-		return g
-	}
-	for c.order.Len() >= c.rs.limits.MaxGroups {
-		c.evict()
-	}
-	g := &group{correlation: &c.rs.compiledCorrelations[i], key: key}
-	for _, v := range values {
-		g.values = append(g.values, strings.Clone(cut(v, maxGroupValue)))
-	}
-	c.insertGroup(i, g)
-	return g
-}
-
-func (c *Correlator) insertGroup(i int, g *group) {
-	c.groups[i][g.key] = g
-	g.recency = c.order.PushBack(g)
-	c.events += len(g.entries)
-}
-
-// evict drops the least recently updated group.
-func (c *Correlator) evict() {
-	g := c.order.Remove(c.order.Front()).(*group)
-	for i := range c.rs.compiledCorrelations {
-		if &c.rs.compiledCorrelations[i] == g.correlation {
-			delete(c.groups[i], g.key)
-		}
-	}
-	c.events -= len(g.entries)
-	c.stats.EvictedGroups++
-}
-
-// addEntry adds an entry to a group, evaluates it (see group.evaluate) and then
-// enforces the limits.
-func (c *Correlator) addEntry(g *group, e entry, s Sample) (fire, holds *window) {
-	c.events -= g.dropDistant(e.at)
-	i := g.insert(e)
-	g.samples = append(g.samples, s)
-	if over := len(g.samples) - c.rs.limits.MaxSamples; over > 0 {
-		g.samples = slices.Delete(g.samples, 0, over)
-	}
-	fire, holds = g.evaluate(i)
-	c.events++
-	if g.correlation.temporal() {
-		c.events -= g.compact()
-	}
-	dropped := g.dropOldest()
-	c.events -= dropped
-	c.stats.EvictedEvents += uint64(dropped)
-	for c.events > c.rs.limits.MaxEvents && c.order.Len() > 1 {
-		c.evict()
-	}
-	return fire, holds
 }
 
 // groupKey returns 32 hexadecimal digits that are equal only for equal values.

@@ -335,7 +335,7 @@ func TestCorrelatorEnforcesLimits(t *testing.T) {
 	for i := range 100 {
 		play(rs, c, []step{{i / 50, "a/1"}})
 	}
-	require.Equal(t, sigma.CorrelatorStats{Groups: 1, Events: 5, EvictedEvents: 95}, c.Stats())
+	require.Equal(t, sigma.CorrelatorStats{Groups: 1, Events: 5, EvictedEvents: 95, Evicted: map[string]uint64{"x1": 95}}, c.Stats())
 	play(rs, c, []step{{0, "a"}})
 	ev := step{0, "a/1"}.event()
 	ev.Time = time.Time{}

@@ -39,7 +39,9 @@ type group struct {
 	counts      *windowCounts
 	asStrong    *windowCounts // of the entries of firedRank and above
 	stronger    *windowCounts // of the entries above firedRank
-	recency     *list.Element // in Correlator.order
+	topRank     uint8         // the highest rank of an entry so far
+	class       evictionClass // that of recency
+	recency     *list.Element // in groupStore.queues; nil before the first entry
 }
 
 // window is a window that satisfies the condition.
@@ -262,6 +264,9 @@ func (g *group) satisfiedFrom(floor uint8, counts **windowCounts) bool {
 func (g *group) rank(w *window) uint8 {
 	entries := g.entries[g.firstSince(w.first):]
 	entries = entries[:sort.Search(len(entries), func(i int) bool { return entries[i].at > w.last })]
+	if len(entries) == 0 {
+		return 0 // a late window, dropped at once for the limits
+	}
 	var has [math.MaxUint8 + 1]bool
 	lowest := uint8(math.MaxUint8)
 	for _, e := range entries {

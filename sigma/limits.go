@@ -5,16 +5,18 @@ import (
 	"time"
 )
 
-// Limits bound the memory of one Correlator. When a limit is reached, the oldest
-// group or event is dropped, and CorrelatorStats counts it.
+// Limits bound the memory of one Correlator, for each of its correlations. What is dropped for a limit is counted in
+// CorrelatorStats.
 type Limits struct {
-	// MaxGroups is the number of groups over all correlations (default
-	// 10,000). The group that got an event least recently is dropped first.
+	// MaxGroups is the number of groups of one correlation (default 5,000). The
+	// groups of the weakest rank with the fewest events are dropped first; but
+	// each rank keeps an eighth.
 	MaxGroups int
 	// MaxGroupEvents is the number of events in one group (default 10,000).
 	// Compile refuses conditions that need more.
 	MaxGroupEvents int
-	// MaxEvents is the number of events over all groups (default 500,000).
+	// MaxEvents is the number of events over all groups of one correlation
+	// (default 100,000). The largest group loses its older half first.
 	MaxEvents int
 	// MaxSamples is the number of samples kept for a group (default 5; the log pipeline sets event.MaxEvidence), each
 	// with at most 1 KiB of text.
@@ -25,9 +27,9 @@ type Limits struct {
 }
 
 const (
-	defaultMaxGroups      = 10_000
+	defaultMaxGroups      = 5_000
 	defaultMaxGroupEvents = 10_000
-	defaultMaxEvents      = 500_000
+	defaultMaxEvents      = 100_000
 	defaultMaxSamples     = 5
 )
 

@@ -12,7 +12,7 @@ import (
 // snapshotVersion changes when older snapshots can no longer be read.
 const snapshotVersion = 1
 
-// snapshot is the state of a Correlator. Groups are in the order of eviction.
+// snapshot is the state of a Correlator. Of the groups of one class (see groupStore) the least recently updated is first.
 type snapshot struct {
 	Version int             `json:"version"`
 	Groups  []groupSnapshot `json:"groups"`
@@ -31,14 +31,17 @@ type groupSnapshot struct {
 	Samples     []Sample   `json:"samples,omitempty"`
 	Fired       [][2]int64 `json:"fired,omitempty"`
 	Quiet       bool       `json:"quiet,omitempty"`
+	TopRank     int        `json:"top_rank,omitempty"`   // missing: 0, or that of Ranks, as of a version without it
 	FiredRank   *int       `json:"fired_rank,omitempty"` // while quiet; missing: of a version that fired once for all ranks
 }
 
 // Snapshot returns the state as JSON. Equal states give equal bytes.
 func (c *Correlator) Snapshot() ([]byte, error) {
-	s := snapshot{Version: snapshotVersion, Groups: make([]groupSnapshot, 0, c.order.Len())}
-	for e := c.order.Front(); e != nil; e = e.Next() {
-		s.Groups = append(s.Groups, e.Value.(*group).snapshot())
+	s := snapshot{Version: snapshotVersion, Groups: []groupSnapshot{}}
+	for _, store := range c.groups {
+		for _, g := range store.all() {
+			s.Groups = append(s.Groups, g.snapshot())
+		}
 	}
 	return json.Marshal(s)
 }
@@ -50,6 +53,7 @@ func (g *group) snapshot() groupSnapshot {
 		Group:       g.values,
 		Samples:     g.samples,
 		Quiet:       g.quiet,
+		TopRank:     int(g.topRank),
 	}
 	severalRules := len(g.correlation.correlation.Rules) > 1
 	for _, e := range g.entries {
@@ -92,7 +96,10 @@ func (c *Correlator) Restore(data []byte) error {
 		known[c.rs.compiledCorrelations[i].identity] = i
 	}
 	fresh := c.rs.NewCorrelator()
-	fresh.seq, fresh.stats = c.seq, c.stats
+	fresh.seq, fresh.ungrouped, fresh.untimed = c.seq, c.ungrouped, c.untimed
+	for i, store := range c.groups {
+		fresh.groups[i].evictedGroups, fresh.groups[i].evictedEvents = store.evictedGroups, store.evictedEvents
+	}
 	for i := range s.Groups {
 		if err := fresh.restoreGroup(&s.Groups[i], known); err != nil {
 			return fmt.Errorf("correlation snapshot, group %d: %w", i, err)
@@ -111,10 +118,11 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 	if err := s.check(k); err != nil {
 		return err
 	}
-	if _, twice := c.groups[i][s.Key]; twice {
+	store := c.groups[i]
+	if _, twice := store.byKey[s.Key]; twice {
 		return fmt.Errorf("key %q occurs twice", s.Key)
 	}
-	g := &group{correlation: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet}
+	g := &group{correlation: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet, topRank: uint8(s.TopRank)}
 	for j, at := range s.Times {
 		e := entry{at: at}
 		if len(s.Rules) > 0 {
@@ -126,6 +134,7 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 		if len(s.Ranks) > 0 {
 			e.rank = uint8(s.Ranks[j])
 		}
+		g.topRank = max(g.topRank, e.rank)
 		g.entries = append(g.entries, e)
 	}
 	for _, f := range s.Fired {
@@ -138,18 +147,19 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 			g.firedRank = g.rank(newest)
 		}
 	}
-	c.restore(i, g)
+	store.restore(g)
 	return nil
 }
 
 // restore inserts g within the limits, which may be lower than before.
-func (c *Correlator) restore(i int, g *group) {
-	c.stats.EvictedEvents += uint64(g.dropOldest())
-	g.samples = g.samples[max(0, len(g.samples)-c.rs.limits.MaxSamples):]
-	for c.order.Len() > 0 && (c.order.Len() >= c.rs.limits.MaxGroups || c.events+len(g.entries) > c.rs.limits.MaxEvents) {
-		c.evict()
-	}
-	c.insertGroup(i, g)
+func (s *groupStore) restore(g *group) {
+	s.evictedEvents += uint64(g.dropOldest())
+	g.samples = g.samples[max(0, len(g.samples)-s.limits.MaxSamples):]
+	s.makeRoom(g.entries[len(g.entries)-1].at)
+	s.byKey[g.key] = g
+	s.events += len(g.entries)
+	s.queue(g)
+	s.limitEvents()
 }
 
 var errShape = errors.New("its columns have different lengths")
@@ -174,9 +184,9 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 			return fmt.Errorf("it refers to rule %d of %d", rule, rules)
 		}
 	}
-	ranks := s.Ranks
+	ranks := append(slices.Clone(s.Ranks), s.TopRank)
 	if s.FiredRank != nil {
-		ranks = append(slices.Clone(ranks), *s.FiredRank)
+		ranks = append(ranks, *s.FiredRank)
 	}
 	for _, rank := range ranks {
 		if rank < 0 || rank > math.MaxUint8 {

@@ -63,14 +63,15 @@ func (b alertBuilder) endOf(in input) *event.Alert {
 
 // fromCorrelation returns the alert of a correlation that became true with in. It names the source, the
 // target and the user only if the correlation groups by them: otherwise the other events of the group may
-// have different ones. It names the container if all events are of that container. Its trust is the
+// have different ones. Where it groups by the network of the source, the source is the address of the last event. It names the container if all events are of that container. Its trust is the
 // strongest whose events satisfy the correlation by themselves.
 func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event.Alert {
 	a := b.alert(in, &m.Correlation.Meta, m.Key)
 	a.FirstSeen, a.LastSeen = m.First, m.Last
 	a.DedupKey = dedupKey(a.Rule.ID, "group:"+m.Key)
 	groups := slices.Sorted(maps.Values(m.Group))
-	if in.SourceIP.IsValid() && slices.Contains(groups, in.SourceIP.String()) {
+	network, isNetwork := networkOf(in.SourceIP)
+	if in.SourceIP.IsValid() && groupedBy(m, in.SourceIP.String()) || isNetwork && groupedBy(m, network) {
 		a.Source = &event.Endpoint{IP: in.SourceIP.String()}
 	}
 	if in.target != nil && slices.Contains(groups, in.target.IP) {

@@ -166,7 +166,7 @@ func (p *pipeline) writeCheckpoint() {
 	c := &p.commits
 	c.written = time.Now()
 	state, resumeAfter := p.sources.tailer.State(), p.pub.ResumePoint(p.cfg.DedupWindow()+readAgain)
-	counts, err := p.matcher.correlator.Snapshot()
+	counts, err := p.matcher.correlations.Snapshot()
 	rowsAt := c.rowsAt
 	if err != nil {
 		err = fmt.Errorf("correlation counts: %w", err)

@@ -85,14 +85,14 @@ func packetInput(r *event.Packet, e packet.Event) input {
 
 // matcher evaluates inputs by the rules in use. One goroutine uses it.
 type matcher struct {
-	rules      *ruleSet
-	correlator *sigma.Correlator
-	parser     *parse.Parser
-	alerts     alertBuilder
+	rules        *ruleSet
+	correlations *correlations
+	parser       *parse.Parser
+	alerts       alertBuilder
 }
 
 func newMatcher(rules *ruleSet, alerts alertBuilder) matcher {
-	return matcher{rules: rules, correlator: rules.NewCorrelator(), parser: parse.New(parse.Options{}), alerts: alerts}
+	return matcher{rules: rules, correlations: newCorrelations(rules), parser: parse.New(parse.Options{}), alerts: alerts}
 }
 
 // evaluate returns the alerts of in before deduplication, and whether any rule matched. A match without an
@@ -108,7 +108,7 @@ func (m *matcher) evaluate(in input) (alerts []*event.Alert, matched bool) {
 			alerts = append(alerts, m.alerts.fromMatch(in, match))
 		}
 	}
-	for _, match := range m.correlator.Observe(ev, matches) {
+	for _, match := range m.correlations.observe(ev, matches, in.SourceIP) {
 		if !match.Silent {
 			alerts = append(alerts, m.alerts.fromCorrelation(in, match))
 		}
@@ -119,11 +119,11 @@ func (m *matcher) evaluate(in input) (alerts []*event.Alert, matched bool) {
 // use replaces the rules. The counts of correlations that did not change are kept; the error says that they
 // could not be.
 func (m *matcher) use(rules *ruleSet) error {
-	correlator := rules.NewCorrelator()
-	counts, err := m.correlator.Snapshot()
+	fresh := newCorrelations(rules)
+	counts, err := m.correlations.Snapshot()
 	if err == nil {
-		err = correlator.Restore(counts)
+		err = fresh.Restore(counts)
 	}
-	m.rules, m.correlator = rules, correlator
+	m.rules, m.correlations = rules, fresh
 	return err
 }

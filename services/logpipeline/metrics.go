@@ -1,6 +1,8 @@
 package logpipeline
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/internal/metrics"
@@ -71,6 +73,12 @@ type labelledMeasure struct {
 }
 
 func labelledMeasures(n snapshot) []labelledMeasure {
+	evicted := make(map[string]int64)
+	for rule, count := range n.correlator.Evicted {
+		if count > 0 { // Health shows these alone
+			evicted[rule] = int64(count)
+		}
+	}
 	return []labelledMeasure{
 		{"lost_bytes_%", "lost_bytes_total", "Bytes of files lost before they were read.", "reason", n.tail.Lost, tail.LostReasons()},
 		{"%_received", "syslog_received_total", "Syslog messages received.", "transport", n.syslog.Received, []string{syslog.UDP, syslog.TCP}},
@@ -79,6 +87,7 @@ func labelledMeasures(n snapshot) []labelledMeasure {
 		{"", "correlation_evictions_total", "Groups and events dropped because there were too many.", "what", map[string]int64{
 			"groups": int64(n.correlator.EvictedGroups), "events": int64(n.correlator.EvictedEvents),
 		}, []string{"groups", "events"}},
+		{"correlation_evicted:%", "correlation_rule_evictions_total", "Groups and events dropped because one correlation had too many.", "rule", evicted, slices.Collect(maps.Keys(n.correlator.Evicted))},
 	}
 }
 

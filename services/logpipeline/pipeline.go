@@ -172,7 +172,7 @@ func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 	}
 	out = append(out, p.windows.Expire(time.Now())...)
 	out = append(out, p.series.Expire(time.Now())...)
-	p.s.setStats(p.windows.Stats(), p.series.Stats(), p.matcher.correlator.Stats())
+	p.s.setStats(p.windows.Stats(), p.series.Stats(), p.matcher.correlations.stats())
 	c := &p.commits
 	c.dirty = c.dirty || b.size() > 0 || len(out) > 0
 	c.unacked = append(c.unacked, b.packets...)

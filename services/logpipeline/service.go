@@ -173,7 +173,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		p.commits.processed = processedSet{spans: saved.Packets}
 		p.windows.Restore(saved.Windows, time.Now())
 		p.series.Restore(saved.Series)
-		if err := p.matcher.correlator.Restore(saved.Correlations); err != nil {
+		if err := p.matcher.correlations.Restore(saved.Correlations); err != nil {
 			s.log.WithError(err).Error("cannot use correlation counts of the checkpoint, starting with none")
 			s.reasons.Set(topicCheckpoint, "correlation counts of the checkpoint could not be used: "+err.Error())
 		}

@@ -1,0 +1,121 @@
+package logpipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/ironpost/ironpost/sigma"
+)
+
+// networkBits is the length of the IPv6 networks that are counted as one source: whoever has one address of such a network
+// can have all of them.
+const networkBits = 64
+
+// correlations counts matches by the address of their source and, if that is a public IPv6 address, by its network, too. So
+// an attack spread over a network is found, and one from a single address is still counted by itself. One goroutine
+// uses it.
+type correlations struct {
+	addresses *sigma.Correlator
+	networks  *sigma.Correlator
+}
+
+func newCorrelations(rules *ruleSet) *correlations {
+	return &correlations{addresses: rules.NewCorrelator(), networks: rules.NewCorrelator()}
+}
+
+// observe counts the matches of ev, whose source is invalid if it has none. Of the correlations by network it returns those
+// that group by the source and did not become true for the address by the same event.
+func (c *correlations) observe(ev sigma.Event, matches []sigma.Match, source netip.Addr) []sigma.CorrelationMatch {
+	out := c.addresses.Observe(ev, matches)
+	network, ok := networkOf(source)
+	if !ok || len(matches) == 0 {
+		return out
+	}
+	ev.Fields = maps.Clone(ev.Fields)
+	address := source.String()
+	for name, value := range ev.Fields {
+		if text, ok := value.(string); ok && text == address {
+			ev.Fields[name] = network
+		}
+	}
+	byAddress := out
+	for _, m := range c.networks.Observe(ev, matches) {
+		fired := slices.ContainsFunc(byAddress, func(a sigma.CorrelationMatch) bool { return a.Correlation == m.Correlation })
+		if !fired && groupedBy(m, network) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func groupedBy(m sigma.CorrelationMatch, value string) bool {
+	for _, v := range m.Group {
+		if v == value {
+			return true
+		}
+	}
+	return false
+}
+
+// networkOf returns the network that a public IPv6 address is counted for, as text.
+func networkOf(a netip.Addr) (string, bool) {
+	if !a.Is6() || a.Is4In6() || a.Zone() != "" || !a.IsGlobalUnicast() || a.IsPrivate() {
+		return "", false
+	}
+	network, err := a.Prefix(networkBits)
+	return network.String(), err == nil
+}
+
+// savedCorrelations is the form of correlations in a checkpoint. Earlier versions saved the counts by address alone, which
+// have no member named addresses.
+type savedCorrelations struct {
+	Addresses json.RawMessage `json:"addresses"`
+	Networks  json.RawMessage `json:"networks"`
+}
+
+// Snapshot returns the counts as JSON.
+func (c *correlations) Snapshot() ([]byte, error) {
+	var saved savedCorrelations
+	var err error
+	if saved.Addresses, err = c.addresses.Snapshot(); err != nil {
+		return nil, err
+	}
+	if saved.Networks, err = c.networks.Snapshot(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(saved)
+}
+
+// Restore replaces the counts by those of a snapshot, also of an earlier version. On an error the counts by network, or
+// all, are unchanged.
+func (c *correlations) Restore(data []byte) error {
+	var saved savedCorrelations
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return fmt.Errorf("read correlation counts: %w", err)
+	}
+	if saved.Addresses == nil {
+		return c.addresses.Restore(data)
+	}
+	if err := c.addresses.Restore(saved.Addresses); err != nil {
+		return err
+	}
+	return c.networks.Restore(saved.Networks)
+}
+
+// stats returns the counters of both.
+func (c *correlations) stats() sigma.CorrelatorStats {
+	s, n := c.addresses.Stats(), c.networks.Stats()
+	s.Groups += n.Groups
+	s.Events += n.Events
+	s.EvictedGroups += n.EvictedGroups
+	s.EvictedEvents += n.EvictedEvents
+	s.Ungrouped += n.Ungrouped
+	s.Untimed += n.Untimed
+	for rule, evicted := range n.Evicted {
+		s.Evicted[rule] += evicted
+	}
+	return s
+}
