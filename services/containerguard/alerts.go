@@ -30,12 +30,12 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	} else {
 		s.counters.alerts.Add(1)
 	}
-	p, answered := s.run.Load().answers(a, time.Now())
+	w, answered := s.run.Load().answers(a, time.Now())
 	if !answered {
 		return nil
 	}
 	answer := s.answerFirst
-	if p != nil {
+	if w != nil {
 		answer = s.answerUpdate
 	}
 	began := time.Now()
@@ -91,7 +91,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		}
 		r.execute(ctx, d)
 	}
-	run.proposals.put(e.proposal(a, decisions, r.capped), e.now)
+	run.waiting.put(e.waitingAnswer(a, decisions, r.refused), e.now)
 	if !r.answered && len(waiting) == 0 {
 		s.counters.unmatched.Add(1)
 		return nil, nil

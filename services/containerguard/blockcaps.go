@@ -6,16 +6,11 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
-const (
-	// capShown is how long the newest block that a cap refused stays a reason.
-	capShown = 10 * time.Minute
-	// roomInterval is how often the blocks that a cap refused are tried again.
-	roomInterval = time.Second
-)
+// capShown is how long the newest block that a cap refused stays a reason.
+const capShown = 10 * time.Minute
 
 // cappedBlock is the newest block that a cap refused. Its methods may be called concurrently.
 type cappedBlock struct {
@@ -49,14 +44,14 @@ func blockStrength(a *event.Alert, p *policy.Policy) int {
 	return a.Trust.Rank()
 }
 
-// skipCapped reports why nothing is done. A block that a cap refused is a reason of health.
-func (r *response) skipCapped(ctx context.Context, d decision, s step, v verdict) {
+// skipRefused reports why nothing is done. What was refused for want of room waits; a block is a reason of health.
+func (r *response) skipRefused(ctx context.Context, d decision, s step, v verdict) {
 	if v.capped != nil {
 		r.guard.counters.blocksCapped.Add(1)
 		r.guard.capped.set(v.reason, r.now)
 	}
-	if v.capped != nil && s.address.IsValid() {
-		r.addCapped(cooldownKey(d, s), *v.capped)
+	if v.noRoom {
+		r.addRefused(cooldownKey(d, s), v)
 	}
 	r.skip(ctx, d, s, v.reason)
 }
@@ -77,30 +72,6 @@ func (r *response) giveWay(ctx context.Context, yields string) {
 		return
 	}
 	log.Info("a block gives way to one with stronger evidence: container.max_blocks, max_blocks_per_source")
-}
-
-// retryCapped makes the blocks that a cap refused once there is room, the strongest first, until ctx ends.
-func (s *Service) retryCapped(ctx context.Context) error {
-	for task.Pause(ctx, roomInterval); ctx.Err() == nil; task.Pause(ctx, roomInterval) {
-		s.run.Load().retryCapped(time.Now(), func(p *proposal) { s.answerWaiting(ctx, p) })
-	}
-	return nil
-}
-
-// retryCapped calls answer for each proposal whose block a cap refused and for which there is room now, the strongest first.
-func (m *memory) retryCapped(now time.Time, answer func(*proposal)) {
-	type share struct {
-		source   string
-		strength int
-	}
-	full := map[share]bool{} // what holds for one block of a source holds for as strong ones
-	for _, p := range m.proposals.capped(now) {
-		of := share{p.capped.Source, p.capped.Strength}
-		full[of] = full[of] || m.blocks.Check(*p.capped, now) != ""
-		if !full[of] {
-			answer(p)
-		}
-	}
 }
 
 // syncWithBlocklist forgets blocks that someone removed from the blocklist: they leave the caps.

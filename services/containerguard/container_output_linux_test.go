@@ -77,9 +77,9 @@ func TestOutputOfAContainerBlocksWhoConnectedToIt(t *testing.T) {
 		fmt.Sprintf("proposed only: the kernel saw no connection from %s to container:%s", innocent, web[:12]))
 	require.Equal(t, []string{attacker + "/32"}, r.blocked())
 	for _, c := range []struct{ id, server, port string }{{other, here, "8081"}, {onHost, here, "9000"}, {onLAN, lan, "80"}} {
-		before := s.count("proposals")
+		before := s.waiting()
 		r.publish(r.alert(outputOf(c.id, attacker)))
-		s.eventually(func() bool { return s.count("proposals") == before+1 })
+		s.eventually(func() bool { return s.waiting() == before+1 })
 		get(c.server, c.port)
 		connected := r.alert(outputOf(c.id, attacker))
 		r.publish(connected)

@@ -119,11 +119,32 @@ func TestRemovedContainerLeavesTheCaps(t *testing.T) {
 	full := r.alert(about(second))
 	r.publish(full)
 	require.Contains(t, r.await(full, "pause skipped").Reason, "container.max_share_percent")
+	require.Equal(t, uint64(1), s.count("steps_waiting_for_room"))
 	d.Remove(t, first)
-	s.eventually(func() bool { return s.count("containers") == 1 })
-	next := r.alert(about(second))
-	r.publish(next)
-	r.await(next, "pause done")
+	r.await(full, "pause done")
+	s.eventually(func() bool { return s.count("steps_waiting_for_room") == 0 })
+}
+
+// What waits for room ends with the container, and is reported.
+func TestWaitingStepEndsWithItsContainer(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.MaxSharePercent = 1 // one container
+	r.policy("p", `actions = ["pause"]`)
+	first, second := d.Run(t, testenv.ContainerOptions{Name: "first"}), d.Run(t, testenv.ContainerOptions{Name: "second"})
+	s := r.start().docker()
+	a, full := r.alert(about(first)), r.alert(about(second))
+	r.publish(a)
+	r.await(a, "pause done")
+	r.publish(full)
+	r.await(full, "pause skipped")
+	d.Remove(t, second)
+	s.eventually(func() bool { return s.count("steps_waiting_for_room") == 0 })
+	s.eventually(func() bool {
+		return slices.ContainsFunc(r.actions(), func(a event.Action) bool {
+			return a.AlertID == full.ID && a.Phase == event.Skipped && strings.Contains(a.Reason, "the container was removed: it waited for room; cap: ")
+		})
+	})
 }
 
 func TestTenThousandAlertsAreOneIsolation(t *testing.T) {
@@ -329,21 +350,21 @@ func TestProtectedReplacementIsNotIsolated(t *testing.T) {
 	require.Len(t, state(t, d, spared).Networks, 1)
 }
 
-func TestCapStartsNoCooldown(t *testing.T) {
+// A container that a cap refused is acted on when there is room, without a further alert.
+func TestCappedContainerIsPausedWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)
 	r.cfg.MaxSharePercent = 1 // one container at a time
 	r.policy("p", `actions = ["pause"]`, `cooldown = "1h"`)
 	one, two := d.Run(t, testenv.ContainerOptions{Name: "one"}), d.Run(t, testenv.ContainerOptions{Name: "two"})
 	r.start().docker()
-	first, refused, second := r.alert(about(one)), r.alert(about(two)), r.alert(about(two))
+	first, refused := r.alert(about(one)), r.alert(about(two))
 	r.publish(first)
 	r.await(first, "pause done")
 	r.publish(refused)
 	require.Contains(t, r.await(refused, "pause skipped").Reason, "container.max_share_percent")
 	require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "one"}, nil))
-	r.publish(second)
-	r.await(second, "pause done")
+	r.await(refused, "pause done")
 	require.True(t, state(t, d, two).Paused)
 }
 

@@ -30,8 +30,9 @@ type step struct {
 	address   netip.Addr
 	outcome   stepOutcome
 	maxTTL    time.Duration     // of a block; 0: as the policy says
-	proposed  bool              // a dry run because of the trust of the alert
-	query     *connection.Query // of a proposed block: the connection that would prove the address; nil: none can
+	need      need              // what a dry run waits for, "" for nothing
+	until     time.Time         // it waits
+	query     *connection.Query // of needConnection
 	assumed   bool              // that the address connected, as no kernel can be asked
 	reason    string
 }
@@ -64,7 +65,7 @@ type evaluator struct {
 	protections   *safety.Protections
 	blockFilter   safety.BlockFilter
 	connections   *connection.Watcher // nil: not known
-	proven        *connection.Query   // the one that a proposal waited for, and got
+	waiting       *waitingAnswer      // the one that is answered again; nil: the alert is new
 	maxAge        time.Duration
 	autoIsolate   bool
 	retried       bool // the alert was pending
@@ -138,7 +139,7 @@ func (e *evaluator) evaluatePolicy(ctx context.Context, a *event.Alert, p *polic
 		d.why = why
 		return d
 	}
-	stale := safety.Stale(a, e.now, e.maxAge)
+	stale := safety.Stale(a, e.decidedAt(a), e.maxAge)
 	var found attribution.Result
 	if needsContainer(p) {
 		found = attribution.Resolve(ctx, e.inventory, attribution.Query{Alert: a, By: p.AttributeBy, Match: p.Match})

@@ -17,31 +17,20 @@ type memory struct {
 	guardState    *safety.State
 	corroboration *safety.Corroboration
 	blocks        *safety.Blocks
-	proposals     *proposals
+	waiting       *waitingList
 	released      *releasedContainers
 }
 
-// answers reports whether a is answered: as a first alert, or as an update with better evidence for what was only
-// proposed, which p is then, or about a container that was released meanwhile.
-func (m *memory) answers(a *event.Alert, now time.Time) (p *proposal, yes bool) {
+// answers reports whether a is answered: as a first alert, or as an update with better evidence for what waits, which
+// w is then, or about a container that was released meanwhile.
+func (m *memory) answers(a *event.Alert, now time.Time) (w *waitingAnswer, yes bool) {
 	if !a.Update {
 		return nil, true
 	}
-	if p = m.proposals.of(a, now); p != nil {
-		return p, true
+	if w = m.waiting.of(a, now); w != nil {
+		return w, true
 	}
 	return nil, m.released.newerThanRelease(a, now) // else the first alert of its window was answered
-}
-
-// nextProposal keeps next, what waits after the matter of p was answered, or was not and next may take the place of p.
-func (m *memory) nextProposal(p, next *proposal, answered bool, now time.Time) {
-	switch {
-	case answered:
-		m.proposals.end(next.alert)
-		m.proposals.put(next, now)
-	case next.succeeds(p):
-		m.proposals.replace(p, next, now)
-	}
 }
 
 // release lets the next alert about a container that was released be answered, and takes it out of the caps.
@@ -68,6 +57,7 @@ type judge struct {
 type verdict struct {
 	outcome stepOutcome
 	reason  string                 // of a skip; of a dry run the cap that would refuse the step, "" if none would
+	noRoom  bool                   // a skip for want of room: it waits
 	capped  *safety.BlockCandidate // the block that a cap refused
 	order   quarantine.Order       // of a step on a container
 	block   bus.Block              // of a block
@@ -103,11 +93,11 @@ func (j *judge) decideContainer(d decision, s step) verdict {
 	}
 	key := cooldownKey(d, s)
 	if until := j.cooldown(key, d.policy.Cooldown); !until.IsZero() {
-		return skipped("cooldown until " + until.Format(time.RFC3339))
+		return verdict{outcome: outcomeSkip, reason: "cooldown until " + until.Format(time.RFC3339), noRoom: true}
 	}
 	if refused := j.guardState.Admit(candidate, j.now); refused != "" {
 		j.guardState.CancelCooldown(key, j.alert.ID)
-		return skipped(refused)
+		return verdict{outcome: outcomeSkip, reason: refused, noRoom: true}
 	}
 	return verdict{outcome: outcomeAct, order: j.order(d, s, id)}
 }
@@ -156,7 +146,7 @@ func (j *judge) admitBlock(d decision, s step, prefix netip.Prefix, ttl time.Dur
 		for _, key := range []string{cooldownKey(d, s), s.target} { // the target is that of a network
 			j.guardState.CancelCooldown(key, j.alert.ID)
 		}
-		return verdict{outcome: outcomeSkip, reason: refused, capped: &c}
+		return verdict{outcome: outcomeSkip, reason: refused, noRoom: s.address.IsValid(), capped: &c}
 	}
 	if yielded, _, err := bus.ParseBlockKey(yields); err == nil {
 		j.guardState.CancelCooldowns("|address:" + yielded.Addr().String()) // its next alert is answered
@@ -194,7 +184,7 @@ func (j *judge) corroborate(d decision) []step {
 	out := make([]step, len(d.steps))
 	for i, s := range d.steps {
 		out[i] = s
-		if s.outcome == outcomeSkip || s.proposed { // an unproven sender corroborates nothing
+		if s.outcome == outcomeSkip || s.need == needEvidence || s.need == needConnection { // an unproven sender corroborates nothing
 			continue
 		}
 		subject := j.corroborationSubject(s)

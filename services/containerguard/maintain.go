@@ -67,10 +67,10 @@ func (s *Service) saveState(run *runState) {
 		blocks = *last
 	}
 	reason := ""
-	if err := errors.Join(run.guardState.Save(), run.corroboration.Save(), blocks); err != nil {
+	if err := errors.Join(run.guardState.Save(), run.corroboration.Save(), run.waiting.save(), blocks); err != nil {
 		reason = err.Error()
 	}
 	if s.health.Set(topicState, reason) && reason != "" {
-		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps, corroboration and blocks: a restart will lose them")
+		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps, corroboration, waiting answers and blocks: a restart will lose them")
 	}
 }

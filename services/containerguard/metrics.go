@@ -13,11 +13,11 @@ const metricPrefix = "ironpost_container_guard_"
 
 // counters count since the start.
 type counters struct {
-	alerts, updates, rejected, unmatched, waited, confirmed atomic.Uint64
-	skipped, unreported, dryRuns                            atomic.Uint64
-	blocksCapped, blocksYielded                             atomic.Uint64
-	orders, blocks, blockFailures                           atomic.Uint64
-	notifications, notifyFailures                           atomic.Uint64
+	alerts, updates, rejected, unmatched, waited, answeredLate atomic.Uint64
+	skipped, unreported, dryRuns                               atomic.Uint64
+	blocksCapped, blocksYielded                                atomic.Uint64
+	orders, blocks, blockFailures                              atomic.Uint64
+	notifications, notifyFailures                              atomic.Uint64
 }
 
 // metric is one number with its help text.
@@ -32,15 +32,15 @@ func (s *Service) counterMetrics() map[string]metric {
 	c, evidence, dropped := &s.counters, quarantine.EvidenceStats{}, uint64(0)
 	if run := s.run.Load(); run != nil {
 		evidence = run.quarantine.Evidence()
-		_, dropped = run.proposals.counts()
+		_, dropped = run.waiting.counts()
 	}
 	return map[string]metric{
 		"evidence_removed":      {"Actions whose evidence was removed, too old or to make room.", evidence.Removed},
 		"evidence_refused":      {"Actions whose evidence was not kept, or not whole, because nothing could make room.", evidence.Refused},
 		"alerts":                {"First alerts of a window, evaluated.", c.alerts.Load()},
-		"alert_updates":         {"Updates of alerts, ignored unless a step was only proposed or the container was released meanwhile.", c.updates.Load()},
-		"proposals_confirmed":   {"Alerts answered after their steps had only been proposed, because better evidence came.", c.confirmed.Load()},
-		"proposals_dropped":     {"Alerts with proposed steps that gave way to others, so that better evidence was not waited for.", dropped},
+		"alert_updates":         {"Updates of alerts, ignored unless a step waits or the container was released meanwhile.", c.updates.Load()},
+		"answered_late":         {"Alerts answered after steps had waited, such as for better evidence or for room.", c.answeredLate.Load()},
+		"waiting_dropped":       {"Alerts with waiting steps that were dropped for stronger ones.", dropped},
 		"alerts_rejected":       {"Messages that were no alert of their subject and were dead-lettered.", c.rejected.Load()},
 		"alerts_unmatched":      {"Alerts to which no policy applied.", c.unmatched.Load()},
 		"alerts_waited":         {"Alerts that became pending because Docker was away.", c.waited.Load()},
@@ -59,24 +59,28 @@ func (s *Service) counterMetrics() map[string]metric {
 
 // gaugeMetrics returns what goes up and down.
 func (s *Service) gaugeMetrics() map[string]metric {
-	var containers, quarantined, pending, proposed, blocks int
+	var containers, quarantined, pending, blocks int
 	var evidence int64
+	var steps map[need]int
 	if run := s.run.Load(); run != nil {
 		containers, quarantined, pending = run.inventory.Count(), len(run.quarantine.List()), run.pending.len()
 		evidence = run.quarantine.Evidence().Bytes
-		proposed, _ = run.proposals.counts()
+		steps, _ = run.waiting.counts()
 		blocks = run.blocks.Count()
 	}
-	return map[string]metric{
+	gauges := map[string]metric{
 		"containers":      {"Containers that exist.", uint64(containers)},
 		"quarantined":     {"Containers in the quarantine's ledger.", uint64(quarantined)},
 		"alerts_waiting":  {"Alerts that wait for Docker, at most 1024.", uint64(pending)},
-		"proposals":       {"Alerts of which a step was only proposed, which wait for better evidence, at most 1024.", uint64(proposed)},
 		"blocks_held":     {"Addresses and networks blocked by policies now, as container.max_blocks counts.", uint64(blocks)},
 		"policies":        {"Policies in force.", uint64(len(s.policies.Load().Enabled()))},
 		"webhook_waiting": {"Notifications that are queued or being sent, at most 256.", uint64(s.notifier.Pending())},
 		"evidence_bytes":  {"Bytes of evidence on the disk, as container.evidence_max_bytes counts.", uint64(evidence)},
 	}
+	for _, n := range []need{needConnection, needEvidence, needSign, needTime, needApproval, needRoom} {
+		gauges["steps_waiting_for_"+string(n)] = metric{"Steps of policies that wait: see ironpost quarantine waiting.", uint64(steps[n])}
+	}
+	return gauges
 }
 
 func newAnswerDuration() prometheus.Histogram {

@@ -31,7 +31,7 @@ type runState struct {
 
 // open opens what Run needs. After an error nothing is left open.
 func (s *Service) open(ctx context.Context) (run *runState, err error) {
-	run = &runState{memory: memory{proposals: newProposals(), released: newReleasedContainers()}}
+	run = &runState{memory: memory{released: newReleasedContainers()}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, run.close())
@@ -68,7 +68,7 @@ func (s *Service) open(ctx context.Context) (run *runState, err error) {
 }
 
 // openState opens the files that outlive a restart: caps and cooldowns, corroboration,
-// blocks, and pending alerts.
+// blocks, waiting answers, and pending alerts.
 func (s *Service) openState(run *runState, cfg Config) (err error) {
 	if run.files, err = folder.Open(s.deps.DataDir); err != nil {
 		return err
@@ -87,6 +87,9 @@ func (s *Service) openState(run *runState, cfg Config) (err error) {
 		return err
 	}
 	s.health.Set(topicStateDamage, strings.Trim(strings.Join(damaged[:], "; "), "; "))
+	if run.waiting, err = openWaitingList(s.deps.DataDir); err != nil {
+		return err
+	}
 	run.pending, err = openPendingAlerts(s.deps.DataDir)
 	return err
 }
@@ -110,6 +113,7 @@ func (run *runState) close() (err error) {
 	if run.quarantine != nil {
 		err = run.quarantine.Close()
 	}
+	err = errors.Join(err, run.waiting.close())
 	if run.pending != nil {
 		err = errors.Join(err, run.pending.folder.Close())
 	}

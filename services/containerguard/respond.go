@@ -26,17 +26,18 @@ type response struct {
 	judge
 	guard    *Service
 	run      *runState
-	answered bool // a decision had steps
+	answered bool      // a decision had steps
+	deadline time.Time // of orders: they are skipped if not begun by then
 
 	mu       sync.Mutex // steps run side by side
 	errs     []error
-	outcomes []notify.Outcome                 // of the decision being executed, for its notification
-	capped   map[string]safety.BlockCandidate // blocks of addresses that a cap refused, by cooldownKey
+	outcomes []notify.Outcome   // of the decision being executed, for its notification
+	refused  map[string]verdict // for want of room, by cooldownKey
 }
 
 // newResponse returns a response to a at now.
 func (s *Service) newResponse(run *runState, a *event.Alert, now time.Time) *response {
-	return &response{guard: s, run: run, judge: judge{
+	return &response{guard: s, run: run, refused: map[string]verdict{}, deadline: safety.Deadline(a, s.config().maxAge()), judge: judge{
 		memory: &run.memory, alert: a, now: now, host: s.deps.Host, running: run.runningContainers(),
 		isolated: run.quarantine.Get, webhook: s.notifier.Configured(),
 	}}
@@ -83,7 +84,7 @@ func (r *response) executeStep(ctx context.Context, d decision, s step) {
 	switch v := r.decide(d, s); {
 	case v.outcome == outcomeWait:
 	case v.outcome == outcomeSkip:
-		r.skipCapped(ctx, d, s, v)
+		r.skipRefused(ctx, d, s, v)
 	case v.outcome == outcomeDryRun:
 		r.dryRun(ctx, d, s, v.reason)
 	case s.kind == policy.Notify:
@@ -99,7 +100,7 @@ func (r *response) executeStep(ctx context.Context, d decision, s step) {
 
 // orderContainer gives the quarantine an order about a container.
 func (r *response) orderContainer(ctx context.Context, d decision, s step, o quarantine.Order) {
-	o.Deadline = safety.Deadline(r.alert, r.guard.config().maxAge())
+	o.Deadline = r.deadline
 	r.guard.counters.orders.Add(1)
 	err := r.run.quarantine.Apply(ctx, o) // reports the intended action itself
 	if err != nil {
@@ -178,14 +179,11 @@ func (r *response) addOutcome(s step, phase, reason string) {
 	r.outcomes = append(r.outcomes, notify.Outcome{Kind: string(s.kind), Target: target, Phase: phase, Reason: reason})
 }
 
-// addCapped notes a block that is to be tried again.
-func (r *response) addCapped(key string, c safety.BlockCandidate) {
+// addRefused notes a step that waits for room.
+func (r *response) addRefused(key string, v verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.capped == nil {
-		r.capped = map[string]safety.BlockCandidate{}
-	}
-	r.capped[key] = c
+	r.refused[key] = v
 }
 
 // addError keeps an error for which the alert must be delivered again.

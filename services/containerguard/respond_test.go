@@ -454,5 +454,5 @@ func TestBlocksAreCapped(t *testing.T) {
 	commit, err := s.PrepareReload(t.Context(), roomier)
 	require.NoError(t, err)
 	commit()
-	s.eventually(func() bool { return len(r.blocked()) == 4 && s.count("proposals_confirmed") == 1 }) // what was refused is done when there is room
+	s.eventually(func() bool { return len(r.blocked()) == 4 && s.count("answered_late") == 1 }) // what was refused is done when there is room
 }

@@ -106,6 +106,11 @@ func (r *rig) start() *running {
 
 func (s *running) count(name string) uint64 { return s.Health().Counters[name] }
 
+// waiting returns how many steps of policies wait for evidence.
+func (s *running) waiting() uint64 {
+	return s.count("steps_waiting_for_connection") + s.count("steps_waiting_for_evidence")
+}
+
 func (s *running) eventually(ok func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, ok, patience, tick)

@@ -44,7 +44,7 @@ type Simulation struct {
 type simulatedGuard struct {
 	memory
 	ledger map[string]*quarantine.Entry // by container
-	tried  time.Time                    // when the blocks that a cap refused were tried last
+	tried  time.Time                    // when what waits was tried last
 	expiry time.Time                    // when the first entry ends; zero: none does
 }
 
@@ -83,30 +83,32 @@ func (s *Simulation) Add(ctx context.Context, a *event.Alert, at time.Time) erro
 	if err := s.retry(ctx, g, s.now); err != nil {
 		return err
 	}
-	p, answered := g.answers(a, s.now)
+	w, answered := g.answers(a, s.now)
 	if !answered {
 		return nil
 	}
-	if err := limitTrust(ctx, s.options.Ceiling, a); err != nil || p != nil && p.strongerThan(a) {
+	if err := limitTrust(ctx, s.options.Ceiling, a); err != nil || w != nil && w.strongerThan(a) {
 		return err
 	}
-	s.respond(ctx, g, a, p, s.now)
+	s.respond(ctx, g, a, w, s.now)
 	return nil
 }
 
-// retry makes the blocks that a cap refused once there is room, as often as the guard tries, until a time.
+// retry answers the alerts for which there is room, or whose time has come, as often as the guard tries, until a time.
 func (s *Simulation) retry(ctx context.Context, g *simulatedGuard, until time.Time) error {
-	for at := g.tried.Add(roomInterval); at.Before(until) && len(g.proposals.capped(at)) > 0; at = at.Add(roomInterval) {
+	for at := g.tried.Add(retryWaitingInterval); at.Before(until) && len(g.waiting.with(waitsForRoomOrTime, at)) > 0; at = at.Add(retryWaitingInterval) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		g.retryCapped(at, func(p *proposal) { s.respond(ctx, g, p.alert, p, at) })
+		g.expire(at)
+		g.answerReady(s.options.Running, at, func(w *waitingAnswer) { s.respond(ctx, g, w.Alert, w, at) })
 	}
+	g.waiting.expire(until)
 	g.tried = until
 	return nil
 }
 
-// Finish ends the simulation at a time, until which blocks that a cap refused are tried again.
+// Finish ends the simulation at a time, until which what waits is tried again.
 func (s *Simulation) Finish(ctx context.Context, at time.Time) error {
 	for _, host := range slices.Sorted(maps.Keys(s.guards)) {
 		if err := s.retry(ctx, s.guards[host], at); err != nil {
@@ -116,25 +118,25 @@ func (s *Simulation) Finish(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// respond answers an alert, or what of its proposal p, if it is not nil, can be done now.
-func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Alert, p *proposal, now time.Time) {
+// respond answers an alert, or what of w, if it is not nil, can be done now.
+func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Alert, w *waitingAnswer, now time.Time) {
 	e := &evaluator{
 		set: s.options.Policies, inventory: alertInventory{a}, protections: s.protections, blockFilter: s.blockFilter,
-		maxAge: s.options.Config.maxAge(), autoIsolate: true, now: now,
+		maxAge: s.options.Config.maxAge(), autoIsolate: true, now: now, waiting: w,
 	}
-	e.late = p != nil && p.connectsLate(a)
+	e.late = w != nil && w.connectsLate(a)
 	decisions := e.evaluate(ctx, a)
 	answer := decisions
-	if p != nil {
-		answer = p.provenBy(decisions)
+	if w != nil {
+		answer = w.due(decisions)
 	}
-	answered, capped := s.answer(g, a, answer, now)
-	next := e.proposal(a, decisions, capped)
-	if p != nil {
-		g.nextProposal(p, next, answered, now)
+	answered, refused := s.answer(g, a, answer, now)
+	next := e.waitingAnswer(a, decisions, refused)
+	if w != nil {
+		g.nextAnswer(w, next, answered, now)
 		return
 	}
-	g.proposals.put(next, now)
+	g.waiting.put(next, now)
 	if !answered {
 		s.result.Unmatched++
 	}
@@ -159,20 +161,20 @@ func (s *Simulation) guard(host string) *simulatedGuard {
 	cfg := s.options.Config
 	g = &simulatedGuard{ledger: map[string]*quarantine.Entry{}, memory: memory{
 		guardState: safety.NewState(cfg.limits()), corroboration: safety.NewCorroboration(), blocks: safety.NewBlocks(cfg.blockLimits()),
-		proposals: newProposals(), released: newReleasedContainers(),
+		waiting: newWaitingList(), released: newReleasedContainers(),
 	}}
 	s.guards[host] = g
 	return g
 }
 
 // answer lists what the verdicts about a are, those on containers and the address first, as the guard does. It reports
-// whether there were any, and returns the blocks that a cap refused, by cooldownKey.
-func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decision, now time.Time) (answered bool, capped map[string]safety.BlockCandidate) {
+// whether there were any, and returns what was refused for want of room, by cooldownKey.
+func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decision, now time.Time) (answered bool, refused map[string]verdict) {
 	j := judge{
 		memory: &g.memory, alert: a, now: now, host: a.Host, running: s.options.Running, isolated: g.isolated,
 		webhook: s.options.Config.WebhookURL != "",
 	}
-	capped = map[string]safety.BlockCandidate{}
+	refused = map[string]verdict{}
 	for _, d := range decisions {
 		steps := j.corroborate(d)
 		for _, notifications := range []bool{false, true} {
@@ -181,13 +183,13 @@ func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decis
 					continue
 				}
 				answered = true
-				if v := s.note(g, &j, d, st); v.capped != nil {
-					capped[cooldownKey(d, st)] = *v.capped
+				if v := s.note(g, &j, d, st); v.noRoom {
+					refused[cooldownKey(d, st)] = v
 				}
 			}
 		}
 	}
-	return answered, capped
+	return answered, refused
 }
 
 // note lists the verdict about a step, and what it changes.

@@ -108,7 +108,7 @@ func simulatedOutcome(s step, v verdict) (outcome, reason string) {
 		return SimulatedIfConnected, ""
 	case v.outcome == outcomeAct:
 		return SimulatedAct, ""
-	case v.outcome == outcomeDryRun && s.proposed:
+	case v.outcome == outcomeDryRun && s.need != "":
 		return SimulatedProposed, strings.TrimPrefix(s.reason, proposedOnly)
 	case v.outcome == outcomeDryRun:
 		return SimulatedDryRun, cmp.Or(v.reason, "the policy says dry_run = true")

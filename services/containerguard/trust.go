@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -59,22 +60,18 @@ func (e *evaluator) limit(a *event.Alert, decisions []decision) {
 				e.limitBlock(a, s)
 				continue
 			}
-			s.propose(refuseContainer(a, s.container))
+			e.propose(a, s, refuseContainer(a, s.container))
 		}
 	}
 }
 
 const proposedOnly = "proposed only: "
 
-// propose makes s a dry run for the reason why, unless that is "".
-func (s *step) propose(why string) {
-	if why == "" {
-		return
+// propose makes s a dry run for the reason why, unless that is "", until there is better evidence.
+func (e *evaluator) propose(a *event.Alert, s *step, why string) {
+	if why != "" {
+		s.wait(needEvidence, e.evidenceUntil(a), proposedOnly+why)
 	}
-	if s.reason != "" {
-		why += "; " + s.reason
-	}
-	s.outcome, s.proposed, s.reason = outcomeDryRun, true, proposedOnly+why
 }
 
 // refuseContainer says why an alert may not cause an action on c, "" if it may.
@@ -119,14 +116,14 @@ func (e *evaluator) limitBlock(a *event.Alert, s *step) {
 	s.assumed = seen && e.connections == nil
 	switch {
 	case !seen && a.Trust == event.TrustUnproven:
-		s.propose(unproven(a) + ", and " + why)
+		e.propose(a, s, unproven(a)+", and "+why)
 	case !seen:
-		s.propose(why)
+		e.propose(a, s, why)
 	case a.Trust == event.TrustUnproven || e.late:
 		s.maxTTL = maxUnprovenBlock
 	}
-	if !seen && a.Service == "sshd" { // customers connect to other services, too
-		s.query = q
+	if !seen && q != nil && a.Service == "sshd" { // customers connect to other services, too
+		s.need, s.query = needConnection, q
 	}
 }
 
@@ -182,7 +179,7 @@ func (e *evaluator) query(addr netip.Addr, a *event.Alert) (q *connection.Query,
 }
 
 // container returns where connections to the container with an id are seen, nil if it is not known. It keeps the addresses that a
-// proposal noted: an isolated container has none.
+// waiting step noted: an isolated container has none.
 func (e *evaluator) container(id string) *connection.Container {
 	found, err := e.inventory.ByID(id)
 	if err != nil {
@@ -203,8 +200,30 @@ func (e *evaluator) container(id string) *connection.Container {
 			}
 		}
 	}
-	if before := e.proven; len(out.Addresses) == 0 && before != nil && before.Container != nil && before.Container.ID == c.ID {
-		out.Addresses = before.Container.Addresses
+	if before := e.waiting; len(out.Addresses) == 0 && before != nil {
+		if q := before.query(); q != nil && q.Container != nil && q.Container.ID == c.ID {
+			out.Addresses = q.Container.Addresses
+		}
 	}
 	return out
+}
+
+// evidenceSource names where the evidence of a came from, without what the writer of a line may choose: the sender of
+// a datagram can be forged, a port changes, and so does an IPv6 address within its /64. What a plug-in says of the origin is its claim: all of it is one source.
+func evidenceSource(a *event.Alert) string {
+	o := a.Origin
+	if o == nil || !bus.IsModule(a.Module) {
+		return a.Module
+	}
+	peer := ""
+	if o.Transport != event.TransportSyslogUDP {
+		if host, _, err := net.SplitHostPort(o.Peer); err == nil {
+			peer = host
+		}
+		if addr, err := netip.ParseAddr(peer); err == nil && addr.Unmap().Is6() {
+			network, _ := addr.Unmap().WithZone("").Prefix(widenedBits)
+			peer = network.String()
+		}
+	}
+	return strings.Join([]string{a.Module, o.Transport, peer, o.Unit, o.Source, o.Container}, "|")
 }

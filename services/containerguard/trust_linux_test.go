@@ -111,7 +111,7 @@ func TestForgedLinesThatComeFirstHideNoAttacker(t *testing.T) {
 	done := r.await(forged, "block-source done")
 	require.InDelta(t, 10*time.Minute, done.ExpiresAt.Sub(done.Time), float64(time.Minute))
 	require.Equal(t, []string{attacker + "/32"}, r.blocked())
-	s.eventually(func() bool { return s.count("proposals_confirmed") == 1 })
+	s.eventually(func() bool { return s.count("answered_late") == 1 })
 }
 
 // The cooldown of an unproven alert does not hold a proven one, which blocks for longer and on every host; one that is no
@@ -154,7 +154,7 @@ func TestUpdateWithBetterEvidenceIsAnswered(t *testing.T) {
 	update(unprovenSSH)
 	proven := update(func(*event.Alert) {})
 	r.await(proven, "block-source done")
-	s.eventually(func() bool { return s.count("proposals") == 0 }) // the action is stored before
+	s.eventually(func() bool { return s.waiting() == 0 }) // the action is stored before
 	again := update(func(*event.Alert) {})
 	s.eventually(func() bool { return s.count("alert_updates") == 3 })
 	for _, a := range r.actions() {

@@ -210,6 +210,8 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	left, pending := run.quarantine.Get(id)
 	if !pending || left.Unrestored != "" {
 		run.release(id, time.Now())
+		ended := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && st.Container.ID == id })
+		s.reportUnanswered(ctx, run, ended, "an operator released the container")
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}

@@ -54,7 +54,7 @@ func (r *response) widen(ctx context.Context, d decision, s step) {
 		return
 	}
 	if v := r.admitBlock(d, w, network, ttl); v.outcome == outcomeSkip {
-		r.skipCapped(ctx, d, w, v)
+		r.skipRefused(ctx, d, w, v)
 	} else {
 		r.block(ctx, d, w, v)
 	}

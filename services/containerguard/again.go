@@ -1,0 +1,271 @@
+package containerguard
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/connection"
+	"github.com/ironpost/ironpost/internal/docker"
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
+)
+
+const (
+	// confirmationInterval is how often the kernel is asked for the connections of addresses.
+	confirmationInterval = 250 * time.Millisecond
+	// retryWaitingInterval is how often it is checked whether there is room, or the time of a step has come.
+	retryWaitingInterval = time.Second
+)
+
+// wait makes s a dry run until what it needs has come, if that is before a time, unless why, the reason, is "".
+func (s *step) wait(n need, until time.Time, why string) {
+	if why == "" {
+		return
+	}
+	if s.reason != "" {
+		why += "; " + s.reason
+	}
+	s.outcome, s.need, s.until, s.reason = outcomeDryRun, n, until, why
+}
+
+// waitingAnswer returns the steps of decisions that wait, those included that were refused for want of room: verdicts by cooldownKey.
+func (e *evaluator) waitingAnswer(a *event.Alert, decisions []decision, refused map[string]verdict) *waitingAnswer {
+	kept := *a
+	kept.Evidence, kept.Matched = nil, nil
+	w := &waitingAnswer{Alert: &kept, Late: e.late, Source: evidenceSource(a), Since: e.now, Steps: map[string]waitingStep{}}
+	if e.waiting != nil {
+		w.Since = e.waiting.Since
+	}
+	for _, d := range decisions {
+		for _, s := range d.steps {
+			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query}
+			if v, ok := refused[cooldownKey(d, s)]; ok {
+				saved.Need, saved.Reason, saved.Until, saved.Block = needRoom, v.reason, e.roomUntil(a, s), v.capped
+			}
+			if saved.Need == "" {
+				continue
+			}
+			if s.container.ID != "" {
+				saved.Container = &event.Container{ID: s.container.ID, Name: s.container.Name, Image: s.container.Image}
+				saved.Project = s.container.Project
+			}
+			w.Steps[cooldownKey(d, s)] = saved
+		}
+	}
+	return w
+}
+
+// evidenceUntil returns how long better evidence about a is waited for: no longer than a may be acted on.
+func (e *evaluator) evidenceUntil(a *event.Alert) time.Time {
+	until := e.now.Add(evidenceWait)
+	if stale := safety.Deadline(a, e.maxAge); stale.Before(until) {
+		return stale
+	}
+	return until
+}
+
+func (e *evaluator) roomUntil(a *event.Alert, s step) time.Time {
+	switch {
+	case !s.kind.OnContainer():
+		return e.evidenceUntil(a)
+	case e.waiting != nil:
+		return e.waiting.Since.Add(containerRoomWait)
+	}
+	return e.now.Add(containerRoomWait)
+}
+
+// decidedAt returns the time by which the age of a is judged: an alert that waits was new enough when it began to.
+func (e *evaluator) decidedAt(a *event.Alert) time.Time {
+	if e.waiting != nil && e.waiting.Alert == a {
+		return e.waiting.Since
+	}
+	return e.now
+}
+
+// due returns the decisions about the alert of w, or an update of it, with those steps only that w waits for and that are now done.
+func (w *waitingAnswer) due(decisions []decision) (out []decision) {
+	for _, d := range decisions {
+		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(s step) bool {
+			_, waits := w.Steps[cooldownKey(d, s)]
+			return s.need != "" || s.outcome != outcomeAct || !waits
+		})
+		if !d.waits {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// confirmConnections answers alerts whose address the kernel saw connect, until ctx ends. Asking the kernel takes a tenth of the
+// time at most.
+func (s *Service) confirmConnections(ctx context.Context) error {
+	for pause := time.Duration(0); ctx.Err() == nil; {
+		task.Pause(ctx, max(confirmationInterval, pause))
+		pause = 9 * s.confirm(ctx, time.Now())
+	}
+	return nil
+}
+
+// confirm answers the alerts whose connection was seen. It returns how long the kernel was asked.
+func (s *Service) confirm(ctx context.Context, now time.Time) (asked time.Duration) {
+	waiting := s.run.Load().waiting.with(func(st waitingStep) bool { return st.Query != nil }, now)
+	if len(waiting) == 0 {
+		return 0
+	}
+	queries := make([]connection.Query, len(waiting))
+	for i, w := range waiting {
+		queries[i] = *w.query()
+	}
+	seen, _ := s.connections.Seen(queries) // what is not known is asked again; health has the error
+	asked = time.Since(now)
+	for i, w := range waiting {
+		if seen[i] {
+			s.answerWaiting(ctx, w)
+		}
+	}
+	return asked
+}
+
+// retryWaiting answers the alerts for which there is room, or whose time has come, and reports the steps whose time is over, until ctx ends.
+func (s *Service) retryWaiting(ctx context.Context) error {
+	for task.Pause(ctx, retryWaitingInterval); ctx.Err() == nil; task.Pause(ctx, retryWaitingInterval) {
+		run, now := s.run.Load(), time.Now()
+		run.answerReady(run.runningContainers(), now, func(w *waitingAnswer) { s.answerWaiting(ctx, w) })
+		s.reportUnanswered(ctx, run, run.waiting.expire(now), "nothing was done in time")
+		removed := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && run.isGone(st.Container.ID) })
+		s.reportUnanswered(ctx, run, removed, "the container was removed")
+	}
+	return nil
+}
+
+// answerReady calls answer for each alert that has a step whose time has come or for which there is room, the strongest first.
+func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAnswer)) {
+	type share struct {
+		source   string
+		strength int
+	}
+	full := map[share]bool{} // what holds for one block of a source holds for as strong ones
+	ready := func(st waitingStep) bool {
+		switch {
+		case st.Need == needTime:
+			return !now.Before(st.Due)
+		case st.Need != needRoom:
+			return false
+		case st.Block == nil:
+			return m.guardState.Check(safety.Candidate{Container: st.Container.ID, Project: st.Project, Running: running}, now) == ""
+		}
+		of := share{st.Block.Source, st.Block.Strength}
+		full[of] = full[of] || m.blocks.Check(*st.Block, now) != ""
+		return !full[of]
+	}
+	for _, w := range m.waiting.with(waitsForRoomOrTime, now) {
+		for _, st := range w.Steps {
+			if ready(st) {
+				answer(w) // may use up the room
+				break
+			}
+		}
+	}
+}
+
+// isGone reports whether a container was removed.
+func (run *runState) isGone(id string) bool {
+	found, err := run.inventory.ByID(id)
+	return err == nil && found.Gone
+}
+
+func waitsForRoomOrTime(s waitingStep) bool { return s.Need == needRoom || s.Need == needTime }
+
+// reportUnanswered reports the steps on containers in list as skipped, for what they waited and why they wait no longer. A proposed block
+// was reported as one.
+func (s *Service) reportUnanswered(ctx context.Context, run *runState, list []*waitingAnswer, why string) {
+	for _, w := range list {
+		r := s.newResponse(run, w.Alert, time.Now())
+		for key, st := range w.Steps {
+			if !st.Kind.OnContainer() {
+				continue
+			}
+			d := decision{policy: &policy.Policy{ID: st.Policy}}
+			stopped := step{kind: st.Kind, target: st.Target}
+			if c := st.Container; c != nil {
+				stopped.container = docker.Container{ID: c.ID, Name: c.Name, Image: c.Image}
+			}
+			s.counters.skipped.Add(1)
+			a := r.action(d, stopped, event.Skipped)
+			a.ID, a.Reason = event.ID("unanswered", a.ID, key, w.Since.String()), why+": it waited for "+string(st.Need)+"; "+st.Reason
+			run.reporter.add(ctx, a)
+		}
+	}
+}
+
+// answerWaiting answers an alert again because what a step of w needs has come. After an error it waits on.
+func (s *Service) answerWaiting(ctx context.Context, w *waitingAnswer) {
+	err := task.Call(ctx, "answer to a waiting alert", func(ctx context.Context) error { return s.answerAgain(ctx, w.Alert, w) })
+	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
+		s.run.Load().waiting.remove(w)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.run.Load().waiting.pause(w, time.Now().Add(answerPause))
+		s.log.WithError(err).Warn("an alert that waited is not answered yet")
+	}
+}
+
+// answerUpdate answers an update of an alert of which steps wait, if its evidence is no weaker. What still needs something waits on, with
+// the times of the update.
+func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) error {
+	w := s.run.Load().waiting.of(a, time.Now())
+	if w == nil {
+		return nil // the first alert of its window was answered
+	}
+	if err := s.limitTrust(ctx, a); err != nil {
+		return err
+	}
+	if w.strongerThan(a) {
+		return nil
+	}
+	return s.answerAgain(ctx, a, w)
+}
+
+// answerAgain carries out the steps of w that can be done by now, by the evidence of a, its alert or an update of it. After an error they are
+// tried again.
+func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAnswer) error {
+	run := s.run.Load()
+	e := s.newEvaluator(run, time.Now())
+	e.waiting = w
+	e.late = w.connectsLate(a)
+	r := s.newResponse(run, a, e.now)
+	r.deadline = e.now.Add(e.maxAge)
+	decisions := e.evaluate(ctx, a)
+	for _, d := range w.due(decisions) {
+		r.execute(ctx, d)
+	}
+	next := e.waitingAnswer(a, decisions, r.refused)
+	if r.answered {
+		s.counters.answeredLate.Add(1)
+		if err := run.reporter.flush(ctx); err != nil {
+			return err
+		}
+		if err := r.err(); err != nil {
+			return err
+		}
+	}
+	run.nextAnswer(w, next, r.answered, e.now)
+	s.saveState(run)
+	return nil
+}
+
+// nextAnswer keeps next, what waits after an answer to the alert of w, or after none if next may take the place of w.
+func (m *memory) nextAnswer(w, next *waitingAnswer, answered bool, now time.Time) {
+	if answered {
+		m.waiting.end(next.Alert)
+		m.waiting.put(next, now)
+		return
+	}
+	if next.succeeds(w) {
+		m.waiting.replace(w, next, now)
+	}
+}
