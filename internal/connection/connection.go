@@ -54,12 +54,13 @@ type Watcher struct {
 	servers []socket // those of sockets that listen
 	owners  owners
 
-	tracking sync.Mutex
+	tracking sync.Mutex // one look at a time
 	look     look
 
 	mu        sync.Mutex
-	ended     [2]generation // the current one and the one before
-	err       error         // why the kernel's reports do not come
+	wanted    map[netip.Addr]bool // remote ends that the next look is to include, so that callers at the same time share it
+	ended     [2]generation       // the current one and the one before
+	err       error               // why the kernel's reports do not come
 	listening map[uint16]bool
 }
 
@@ -71,7 +72,9 @@ type generation struct {
 }
 
 // NewWatcher returns a Watcher that remembers nothing yet.
-func NewWatcher() *Watcher { return &Watcher{listening: map[uint16]bool{}} }
+func NewWatcher() *Watcher {
+	return &Watcher{listening: map[uint16]bool{}, wanted: map[netip.Addr]bool{}}
+}
 
 // Run takes the kernel's reports of ended connections until ctx ends. It returns nil.
 func (w *Watcher) Run(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,8 +13,8 @@ import (
 	"github.com/ironpost/ironpost/internal/conntrack"
 )
 
-// maxFiltered is how many addresses are asked for one by one; of more, the whole table is read.
-const maxFiltered = 8
+// maxFiltered is how many addresses are asked for one by one; of more, the whole table is read, which takes twice as long as one question.
+const maxFiltered = 2
 
 // Container is the container that a query is about: to which Remote connected.
 type Container struct {
@@ -42,45 +43,52 @@ func (w *Watcher) TrackErr() error {
 // toContainers answers the queries about containers that are not in the host's network namespace.
 func (w *Watcher) toContainers(queries []Query, seen []bool) error {
 	now := time.Now()
-	w.tracking.Lock()
-	defer w.tracking.Unlock()
-	var asked []int
-	for i, q := range queries {
+	remotes := map[netip.Addr]bool{}
+	for _, q := range queries {
 		if q.Container != nil && !q.Container.Host {
-			asked = append(asked, i)
+			remotes[clean(q.Remote)] = true
 		}
 	}
-	if len(asked) == 0 {
+	if len(remotes) == 0 {
 		return nil
 	}
-	if !w.look.at.After(now) { // callers at the same time share a look
+	w.mu.Lock()
+	maps.Copy(w.wanted, remotes)
+	w.mu.Unlock()
+	w.tracking.Lock()
+	defer w.tracking.Unlock()
+	if !w.look.at.After(now) {
+		w.mu.Lock()
+		remotes, w.wanted = w.wanted, map[netip.Addr]bool{}
+		w.mu.Unlock()
 		w.look = look{at: time.Now(), tracked: map[netip.Addr]map[netip.Addr]bool{}, inside: map[int]map[netip.Addr]bool{}}
 	}
-	w.look.track(queries, asked)
-	for _, i := range asked {
-		c, remote := queries[i].Container, clean(queries[i].Remote)
-		seen[i] = slices.ContainsFunc(c.Addresses, func(a netip.Addr) bool { return w.look.tracked[remote][a] }) || w.look.in(c)[remote]
+	w.look.track(remotes)
+	for i, q := range queries {
+		if c := q.Container; c != nil && !c.Host {
+			remote := clean(q.Remote)
+			seen[i] = slices.ContainsFunc(c.Addresses, func(a netip.Addr) bool { return w.look.tracked[remote][a] }) || w.look.in(c)[remote]
+		}
 	}
 	return w.look.err
 }
 
-// track reads the connections of the remote addresses of queries that this look has not.
-func (l *look) track(queries []Query, asked []int) {
-	var remotes []netip.Addr
-	for _, i := range asked {
-		remote := clean(queries[i].Remote)
+// track reads the connections of those of remotes that this look has not. The kernel walks its whole table for each question.
+func (l *look) track(remotes map[netip.Addr]bool) {
+	var asked []netip.Addr
+	for remote := range remotes {
 		if l.tracked[remote] == nil {
 			l.tracked[remote] = map[netip.Addr]bool{}
-			remotes = append(remotes, remote)
+			asked = append(asked, remote)
 		}
 	}
 	switch {
-	case len(remotes) == 0 || l.all:
+	case len(asked) == 0 || l.all:
 		return
-	case len(remotes) > maxFiltered:
-		remotes, l.all = []netip.Addr{{}}, true
+	case len(asked) > maxFiltered:
+		asked, l.all = []netip.Addr{{}}, true
 	}
-	for _, remote := range remotes {
+	for _, remote := range asked {
 		l.err = conntrack.Connected(remote, func(from, local netip.Addr) {
 			if l.tracked[from] == nil {
 				l.tracked[from] = map[netip.Addr]bool{}
