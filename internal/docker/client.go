@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ const (
 type Client struct {
 	host        string
 	maxResponse int
+	labels      *imageLabels
 
 	// lock guards session. It is a channel so that a call waits no longer than its own
 	// budget while another asks a dockerd that hangs for its version.
@@ -48,7 +50,8 @@ func Connect(socket string) (*Client, error) {
 	if _, err := client.ParseHostURL(host); err != nil {
 		return nil, fmt.Errorf("docker socket %q: want a path, unix://path or tcp://host:port: %w", socket, err)
 	}
-	return &Client{host: host, maxResponse: maxResponse, lock: make(chan struct{}, 1)}, nil
+	labels := &imageLabels{seed: maphash.MakeSeed(), known: map[string]map[uint64]struct{}{}}
+	return &Client{host: host, maxResponse: maxResponse, labels: labels, lock: make(chan struct{}, 1)}, nil
 }
 
 // Close closes idle connections. Running calls go on.

@@ -44,7 +44,7 @@ func callEverything(t *testing.T, d *testenv.Docker, c *docker.Client) {
 		watched <- c.Events(watch, time.Time{}, func() { close(ready) }, func(e docker.Event) error { events <- e; return nil })
 	}()
 	<-ready
-	id := d.Run(t, testenv.ContainerOptions{Name: "web", Network: "shop", Cmd: []string{"/bin/sh", "-c", "echo hello; echo trouble >&2; exec sleep 3600"}})
+	id := d.Run(t, testenv.ContainerOptions{Name: "web", Network: "shop", Labels: map[string]string{"team": "shop"}, Cmd: []string{"/bin/sh", "-c", "echo hello; echo trouble >&2; exec sleep 3600"}})
 
 	all, err := c.List(ctx)
 	require.NoError(t, err)

@@ -19,16 +19,17 @@ const (
 
 // Container is a container as Docker describes it. List leaves the fields zero that need
 // an Inspect: PID, StartedAt, FinishedAt, RestartPolicy, TTY, LogDriver, LogPath, IPCMode,
-// PIDMode and the endpoints' configuration.
+// PIDMode and the endpoints' configuration; its Labels are all, those of the image among them.
 type Container struct {
 	ID      string `json:"id"`   // 64 hex digits
 	Name    string `json:"name"` // without the leading slash
 	Image   string `json:"image"`
 	ImageID string `json:"image_id"`
 
-	Labels  map[string]string `json:"labels,omitempty"`
-	Project string            `json:"project,omitempty"` // of Docker Compose
-	Service string            `json:"service,omitempty"` // of Docker Compose
+	Labels      map[string]string `json:"labels,omitempty"`  // those that count: see WithoutImageLabels
+	ImageLabels map[string]string `json:"-"`                 // those that its image brings and that do not count
+	Project     string            `json:"project,omitempty"` // of Docker Compose
+	Service     string            `json:"service,omitempty"` // of Docker Compose
 
 	State      string    `json:"state"` // created, running, paused, restarting, removing, exited, dead
 	Running    bool      `json:"running"`

@@ -56,8 +56,8 @@ func (c *Client) List(ctx context.Context) ([]Container, error) {
 	return out, err
 }
 
-// Inspect returns a container, and Docker's response as it came:
-// GET /containers/{id}/json.
+// Inspect returns a container, without what its image says of itself (see WithoutImageLabels),
+// and Docker's response as it came: GET /containers/{id}/json.
 func (c *Client) Inspect(ctx context.Context, id string) (Container, []byte, error) {
 	var found Container
 	var raw []byte
@@ -68,6 +68,9 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, []byte, err
 		}
 		return err
 	})
+	if err == nil {
+		found, err = c.WithoutImageLabels(ctx, found)
+	}
 	return found, raw, err
 }
 

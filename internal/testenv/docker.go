@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -308,6 +310,28 @@ func (d *Docker) request(ctx context.Context, method, path string, body any) (in
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, answer, err
+}
+
+// Image builds an image with the contents of DockerImage and labels, under name, and returns its id: another one for other labels.
+func (d *Docker) Image(t testing.TB, name string, labels map[string]string) string {
+	t.Helper()
+	var dockerfile strings.Builder
+	dockerfile.WriteString("FROM " + DockerImage + "\n")
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		fmt.Fprintf(&dockerfile, "LABEL %q=%q\n", key, labels[key])
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	require.NoError(t, w.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(dockerfile.Len())}))
+	_, err := w.Write([]byte(dockerfile.String()))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	d.Do(t, "POST", "/build?rm=1&t="+url.QueryEscape(name), &archive, nil)
+	var built struct {
+		ID string `json:"Id"`
+	}
+	d.Do(t, "GET", "/images/"+name+"/json", nil, &built)
+	return built.ID
 }
 
 func (d *Docker) importImage(t testing.TB) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/internal/glob"
 	"github.com/ironpost/ironpost/internal/setting"
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
@@ -38,6 +39,8 @@ type Config struct {
 	MaxBlocksPerSource int `toml:"max_blocks_per_source"`
 	// Protected are patterns of container names that are never acted on.
 	Protected []string `toml:"protected"`
+	// TrustImageLabels are patterns of images whose labels count as if they were given to the container.
+	TrustImageLabels []string `toml:"trust_image_labels"`
 	// NeverBlock are addresses and prefixes that are never blocked.
 	NeverBlock []string `toml:"never_block"`
 	// BlockPrivate lets private addresses be blocked.
@@ -57,7 +60,7 @@ func DefaultConfig() Config {
 		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
 		MaxAlertAgeSecs: 300, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
 		MaxBlocksPerMinute: 600, MaxBlocks: 5000, MaxBlocksPerSource: 1000,
-		Protected: []string{}, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
+		Protected: []string{}, TrustImageLabels: []string{}, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
 	}
 }
 
@@ -75,6 +78,7 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("max_blocks", setting.Between(c.MaxBlocks, 1, 100_000))
 	p.Add("max_blocks_per_source", setting.Between(c.MaxBlocksPerSource, 1, 100_000))
 	p.Each("protected", c.Protected, checkPattern)
+	p.Each("trust_image_labels", c.TrustImageLabels, checkImagePattern)
 	p.Each("never_block", c.NeverBlock, checkPrefix)
 	p.Add("evidence_max_bytes", setting.Between(c.EvidenceMaxBytes, 1<<20, 1<<50))
 	p.Add("evidence_retention_days", setting.Between(c.EvidenceRetentionDays, 1, 3650))
@@ -86,6 +90,13 @@ func (c Config) Validate() []setting.Problem {
 func checkPattern(pattern string) string {
 	if pattern == "" || len(pattern) > 256 || strings.ContainsAny(pattern, " /\\@") {
 		return setting.Shown(pattern) + " is not a pattern of container names, must be a name in which * and ? are wildcards"
+	}
+	return ""
+}
+
+func checkImagePattern(pattern string) string {
+	if pattern == "" || len(pattern) > glob.MaxPattern || strings.ContainsAny(pattern, " \\") || strings.Contains(pattern, "..") {
+		return setting.Shown(pattern) + " is not a pattern of images, must be a name such as registry.example/shop/*, in which * and ? are wildcards"
 	}
 	return ""
 }

@@ -205,6 +205,29 @@ func TestProtectedContainersAreNeverIsolated(t *testing.T) {
 	require.True(t, state(t, d, ids[1]).Paused)
 }
 
+func TestLabelOfTheImageGivesNoImmunity(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.TrustImageLabels = []string{"own/*"}
+	r.policy("p", `actions = ["pause"]`)
+	r.policy("team", `match.labels = ["team=db"]`, `actions = ["isolate"]`)
+	for _, name := range []string{"third/party:1", "own/db:1"} {
+		d.Image(t, name, map[string]string{"ironpost.protected": "true", "team": "db"})
+	}
+	theirs := d.Run(t, testenv.ContainerOptions{Name: "theirs", Image: "third/party:1"})
+	own := d.Run(t, testenv.ContainerOptions{Name: "own", Image: "own/db:1"})
+	s := r.start().docker()
+	ignored, spared := r.alert(about(theirs)), r.alert(about(own))
+	r.publish(ignored, spared)
+	r.await(ignored, "pause done")
+	require.Contains(t, r.await(spared, "pause skipped").Reason, "label ironpost.protected")
+	reasons := strings.Join(s.Health().Reasons, "\n")
+	require.Contains(t, reasons, "never acted on, protected: label ironpost.protected: own")
+	require.Contains(t, reasons, "label ironpost.protected of the image does not count (container.trust_image_labels): theirs")
+	require.Contains(t, reasons, "label team of the image does not count (container.trust_image_labels): theirs")
+	require.Equal(t, event.Healthy, s.Health().Status)
+}
+
 func TestStaleAndUnknownAreSkippedWithAReason(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)

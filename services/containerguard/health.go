@@ -30,7 +30,9 @@ const panicShown = 10 * time.Minute
 
 // Health reports why the guard cannot do all of its work. It may be called concurrently.
 func (s *Service) Health() event.ModuleHealth {
+	var more []health.Reason
 	if run := s.run.Load(); run != nil {
+		more = s.exemptions(run.inventory.List())
 		reason := run.inventory.StaleReason()
 		if reason != "" {
 			reason = "containers are not acted on: " + reason
@@ -58,9 +60,9 @@ func (s *Service) Health() event.ModuleHealth {
 		values[name] = m.value
 	}
 	if at := s.lastPanic.Load(); at != nil && time.Since(*at) < panicShown {
-		return s.health.Report(values, health.Reason{
+		more = append(more, health.Reason{
 			Status: event.Unhealthy, Text: "panic while answering an alert at " + at.UTC().Format(time.RFC3339) + ", see the log",
 		})
 	}
-	return s.health.Report(values)
+	return s.health.Report(values, more...)
 }

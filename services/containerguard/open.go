@@ -41,6 +41,7 @@ func (s *Service) open(ctx context.Context) (run *runState, err error) {
 	if run.docker, err = docker.Connect(cfg.DockerSocket); err != nil {
 		return run, err
 	}
+	run.docker.TrustImageLabels(cfg.TrustImageLabels)
 	run.inventory = inventory.New(inventory.Options{Docker: run.docker, PollInterval: cfg.pollInterval(), Log: s.log})
 	if err := s.openState(run, cfg); err != nil {
 		return run, err

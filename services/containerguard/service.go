@@ -175,7 +175,7 @@ func (s *Service) startConsumers(g *task.Group, run *runState) {
 }
 
 // PrepareReload implements daemon.Reloader: cfg must be a Config. A policy with a
-// mistake is an error, and everything stays as it was. A new socket or poll interval
+// mistake is an error, and everything stays as it was. Another socket, poll interval or trust in labels
 // returns no commit and no error: it needs a new Service.
 func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err error) {
 	c, ok := cfg.(Config)
@@ -183,7 +183,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 		return nil, fmt.Errorf("container guard: %T is not its configuration", cfg)
 	}
 	old := s.config()
-	if c.DockerSocket != old.DockerSocket || c.PollIntervalSecs != old.PollIntervalSecs {
+	if c.DockerSocket != old.DockerSocket || c.PollIntervalSecs != old.PollIntervalSecs || !slices.Equal(c.TrustImageLabels, old.TrustImageLabels) {
 		return nil, nil
 	}
 	set, missing, err := loadPolicies(c.PolicyPath)

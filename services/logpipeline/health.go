@@ -92,7 +92,11 @@ func (s *Service) Health() event.ModuleHealth {
 	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
 		reasons = append(reasons, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")
 	}
-	return s.reasons.Report(s.countersByName(n), health.Degraded(reasons...)...)
+	all := health.Degraded(reasons...)
+	for _, text := range n.docker.Remarks {
+		all = append(all, health.Reason{Status: event.Healthy, Text: text})
+	}
+	return s.reasons.Report(s.countersByName(n), all...)
 }
 
 // storageReason returns why a configured store is not used, "" if all are.

@@ -24,7 +24,7 @@ import (
 // Name is the module's name on the bus and in the table of modules.
 const Name = bus.LogPipeline
 
-// Deps are the dependencies of a Service. All but DockerSocket and Metrics must be set.
+// Deps are the dependencies of a Service. All but DockerSocket, TrustImageLabels and Metrics must be set.
 type Deps struct {
 	Bus  *bus.Conn
 	Host string // this machine on the bus, one subject token
@@ -35,8 +35,10 @@ type Deps struct {
 	InFlight  bus.InFlight
 	// DockerSocket is the socket of the Docker API; empty means /var/run/docker.sock.
 	DockerSocket string
-	Log          logrus.FieldLogger
-	Metrics      prometheus.Registerer // nil: no metrics
+	// TrustImageLabels are patterns of images whose labels may turn the reading of their containers' logs off.
+	TrustImageLabels []string
+	Log              logrus.FieldLogger
+	Metrics          prometheus.Registerer // nil: no metrics
 }
 
 // Service is the log pipeline. It implements daemon.Module and daemon.Reloader.

@@ -44,7 +44,7 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 			logs = saved.Docker
 		}
 	}
-	dockerConfig := docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultDockerSocket), MaxLine: cfg.MaxLineBytes, Wake: in.waker.wake}
+	dockerConfig := docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultDockerSocket), MaxLine: cfg.MaxLineBytes, Wake: in.waker.wake, TrustImageLabels: s.deps.TrustImageLabels}
 	in.docker, err = docker.New(dockerConfig, logs, s.log)
 	if err != nil && logs != nil {
 		s.log.WithError(err).Error("cannot use positions in container logs, reading them from now on")

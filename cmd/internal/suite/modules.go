@@ -114,10 +114,10 @@ func LogPipeline() Module {
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return logpipeline.New(c.LogPipeline, logpipeline.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
-				DockerSocket: c.Container.DockerSocket,
+				DockerSocket: c.Container.DockerSocket, TrustImageLabels: c.Container.TrustImageLabels,
 			})
 		},
-		AlsoReads: []string{"container.docker_socket"},
+		AlsoReads: []string{"container.docker_socket", "container.trust_image_labels"},
 	}
 }
 

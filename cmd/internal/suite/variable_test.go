@@ -68,6 +68,7 @@ var variables = []variable{
 	{"IRONPOST_CONTAINER_MAX_BLOCKS", "container.max_blocks", "300", "300"},
 	{"IRONPOST_CONTAINER_MAX_BLOCKS_PER_SOURCE", "container.max_blocks_per_source", "100", "100"},
 	{"IRONPOST_CONTAINER_PROTECTED", "container.protected", "core-*,db", `["core-*", "db"]`},
+	{"IRONPOST_CONTAINER_TRUST_IMAGE_LABELS", "container.trust_image_labels", "shop/*,registry.example/db:?", `["shop/*", "registry.example/db:?"]`},
 	{"IRONPOST_CONTAINER_NEVER_BLOCK", "container.never_block", "192.0.2.0/24", `["192.0.2.0/24"]`},
 	{"IRONPOST_CONTAINER_BLOCK_PRIVATE", "container.block_private", "true", "true"},
 	{"IRONPOST_CONTAINER_EVIDENCE_MAX_BYTES", "container.evidence_max_bytes", "1048576", "1048576"},

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/glob"
 )
 
 // Match says which alerts and containers a policy is about. One entry of each list must
@@ -124,7 +125,7 @@ func (m Match) MatchesContainer(c Container) (ok bool, why string) {
 	label := func(want string) bool {
 		key, pattern, valued := strings.Cut(want, "=")
 		value, has := c.Labels[key]
-		return has && (!valued || Glob(pattern, value))
+		return has && (!valued || glob.Match(pattern, value))
 	}
 	switch {
 	case !matchesAny(m.Containers, c.Name):
@@ -140,33 +141,6 @@ func (m Match) MatchesContainer(c Container) (ok bool, why string) {
 // matchesAny reports whether one of patterns matches one of values, or there is no pattern.
 func matchesAny(patterns []string, values ...string) bool {
 	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool {
-		return slices.ContainsFunc(values, func(v string) bool { return Glob(pattern, v) })
+		return slices.ContainsFunc(values, func(v string) bool { return glob.Match(pattern, v) })
 	})
-}
-
-// maxPattern bounds a pattern, and with it the cost of a match.
-const maxPattern = 256
-
-// Glob reports whether pattern matches the whole of s: * is any text, ? any one byte,
-// everything else itself, in upper and lower case as it is. It takes at most
-// len(pattern)·len(s) steps.
-func Glob(pattern, s string) bool {
-	p, i := 0, 0
-	star, mark := -1, 0 // the last *, and the end in s of the text tried for it
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/glob"
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
@@ -172,8 +173,8 @@ func checkPattern(text string) string {
 	switch {
 	case text == "":
 		return "a pattern must not be empty"
-	case len(text) > maxPattern:
-		return fmt.Sprintf("a pattern may have %d bytes, this one has %d", maxPattern, len(text))
+	case len(text) > glob.MaxPattern:
+		return fmt.Sprintf("a pattern may have %d bytes, this one has %d", glob.MaxPattern, len(text))
 	}
 	return ""
 }

@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/ironpost/ironpost/internal/docker"
-	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/internal/glob"
 )
 
 // ProtectedLabel on a container protects it, whatever its value except "false".
@@ -97,7 +97,7 @@ func (p *Protections) Reason(c docker.Container, all []docker.Container) string 
 		return "protected: it is the guard's own container"
 	case labelled && !strings.EqualFold(value, "false"):
 		return "protected: label " + ProtectedLabel
-	case slices.ContainsFunc(p.names, func(pattern string) bool { return policy.Glob(pattern, c.Name) }):
+	case slices.ContainsFunc(p.names, func(pattern string) bool { return glob.Match(pattern, c.Name) }):
 		return "protected: by name, container.protected"
 	}
 	if dependency := p.servedDependency(c); dependency != "" {

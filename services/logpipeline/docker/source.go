@@ -27,15 +27,17 @@ const (
 	longRetryWait  = 30 * time.Second // after the same failure several times
 )
 
-// LabelLogs is the label of a container that, set to off, keeps its log from being read.
+// LabelLogs is the label of a container that, set to off, keeps its log from being read. One of its image counts only if
+// Config.TrustImageLabels names it.
 const LabelLogs = "ironpost.logs"
 
 // Config describes the Docker API to use. Wake is called whenever there is something to Take; it must not
-// block.
+// block. TrustImageLabels are patterns of images.
 type Config struct {
-	Socket  string
-	MaxLine int
-	Wake    func()
+	Socket           string
+	MaxLine          int
+	Wake             func()
+	TrustImageLabels []string
 }
 
 // Source reads the container logs of one Docker daemon. Make one with New. One goroutine takes; the other
@@ -58,8 +60,10 @@ type Source struct {
 	lines   []Line
 	bytes   int // of lines
 	counters
-	capped      bool   // maxContainers was reached
-	unreachable string // why Docker cannot be reached, "" if it can
+	capped      bool     // maxContainers was reached
+	off         []string // names of the containers with LabelLogs off
+	ignored     []string // those whose image alone has it, whose logs are read
+	unreachable string   // why Docker cannot be reached, "" if it can
 }
 
 // counters count since the source was made.
@@ -72,6 +76,7 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	client.TrustImageLabels(cfg.TrustImageLabels)
 	s := &Source{
 		cfg: cfg, log: log, client: client, self: ownID(), readers: map[string]*reader{}, state: State{}.clone(),
 		room: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, maxEndedLogs),
@@ -99,7 +104,7 @@ func (s *Source) SetEnabled(enabled bool) {
 	}
 	s.enabled = enabled
 	if !enabled {
-		s.state, s.lines, s.bytes, s.unreachable, s.capped = State{}.clone(), nil, 0, "", false
+		s.state, s.lines, s.bytes, s.unreachable, s.capped, s.off, s.ignored = State{}.clone(), nil, 0, "", false, nil, nil
 	} else if s.state.Begun.IsZero() {
 		s.state = State{Version: stateVersion, Begun: time.Now().UTC(), Containers: map[string]LogPosition{}}
 	}
@@ -178,7 +183,7 @@ func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 			case ev.Kind != "container":
 			case ev.Action == "start" && ev.Attributes[LabelLogs] != "off":
 				s.startReader(readers, Container{ID: ev.Container, Name: ev.Name, Image: ev.Image}, true)
-			case ev.Action == "rename", ev.Action == "destroy":
+			case ev.Action == "start", ev.Action == "rename", ev.Action == "destroy": // who gave that label, an event does not tell
 				signal(relist)
 			}
 			return nil
@@ -197,16 +202,43 @@ func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 			if err != nil {
 				return err
 			}
+			off, err := s.switchedOff(ctx, all)
+			if err != nil {
+				return err
+			}
 			s.setReachable()
-			s.reconcile(readers, all)
+			s.reconcile(readers, all, off)
 		}
 	})
 	return g.Wait()
 }
 
-// reconcile starts the readers of all containers, the running ones first, and forgets containers that are
+// switchedOff returns which containers are not to be read because of LabelLogs.
+func (s *Source) switchedOff(ctx context.Context, all []dockerapi.Container) (off map[string]bool, err error) {
+	off = map[string]bool{}
+	var names, ignored []string
+	for _, c := range all {
+		if c.Labels[LabelLogs] != "off" {
+			continue
+		}
+		if c, err = s.client.WithoutImageLabels(ctx, c); err != nil {
+			return nil, err
+		}
+		if off[c.ID] = c.Labels[LabelLogs] == "off"; off[c.ID] {
+			names = append(names, c.Name)
+		} else {
+			ignored = append(ignored, c.Name)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.off, s.ignored = names, ignored
+	return off, nil
+}
+
+// reconcile starts the readers of all containers but those in off, the running ones first, and forgets containers that are
 // gone.
-func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container) {
+func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container, off map[string]bool) {
 	s.mu.Lock()
 	s.capped = false
 	s.mu.Unlock()
@@ -214,7 +246,7 @@ func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container) {
 	for _, running := range []bool{true, false} {
 		for _, c := range all {
 			present[c.ID] = true
-			if c.Running == running && c.Labels[LabelLogs] != "off" {
+			if c.Running == running && !off[c.ID] {
 				s.startReader(readers, Container{ID: c.ID, Name: c.Name, Image: c.Image}, c.Running)
 			}
 		}

@@ -159,7 +159,7 @@ func TestLabelledAndUnreadableLogsAreSkipped(t *testing.T) {
 	d := testenv.Dockerd(t)
 	f := follow(t, d, nil)
 	off, none, on := shell("echo off; sleep 600"), shell("echo none; sleep 600"), shell("echo on; sleep 600")
-	off.Labels = map[string]string{docker.LabelLogs: "off"}
+	off.Labels, off.Name = map[string]string{docker.LabelLogs: "off"}, "quiet"
 	none.Host, none.Name = map[string]any{"LogConfig": map[string]any{"Type": "none"}}, "mute"
 	d.Run(t, off)
 	d.Run(t, none)
@@ -169,6 +169,14 @@ func TestLabelledAndUnreadableLogsAreSkipped(t *testing.T) {
 		return strings.Contains(strings.Join(f.Stats().Reasons, "\n"), "the log of container mute is not read")
 	}, patience, tick)
 	require.Empty(t, f.take(1, 0))
+	require.Equal(t, []string{"logs are not read because of label ironpost.logs=off: quiet"}, f.Stats().Remarks)
+
+	d.Image(t, "third/party:1", off.Labels)
+	theirs := shell("echo theirs; sleep 600")
+	theirs.Image, theirs.Name = "third/party:1", "theirs"
+	d.Run(t, theirs)
+	require.Equal(t, []string{"theirs"}, texts(f.wait(1)), "an image does not silence itself")
+	require.Contains(t, f.Stats().Remarks, "label ironpost.logs=off of the image does not count (container.trust_image_labels): theirs")
 }
 
 // Containers that run for a moment only are read, as long as their log remains.

@@ -3,6 +3,8 @@ package docker
 import (
 	"fmt"
 	"slices"
+
+	dockerapi "github.com/ironpost/ironpost/internal/docker"
 )
 
 // maxReasons bounds Stats.Reasons.
@@ -16,6 +18,8 @@ type Stats struct {
 	Missed     uint64 // containers removed before their log could be read
 	// Reasons are sentences for the operator, sorted: which logs are not read, and why.
 	Reasons []string
+	// Remarks are sentences about labels: which logs are not read because of one, and which labels do not count.
+	Remarks []string
 }
 
 // Stats returns the counters and reasons. Any goroutine may call it at any time.
@@ -33,6 +37,12 @@ func (s *Source) Stats() Stats {
 	}
 	if s.capped {
 		st.Reasons = append(st.Reasons, fmt.Sprintf("there are more than %d containers: the logs of the rest are not read", maxContainers))
+	}
+	if len(s.off) > 0 {
+		st.Remarks = append(st.Remarks, "logs are not read because of label "+LabelLogs+"=off: "+dockerapi.ShortList(s.off))
+	}
+	if len(s.ignored) > 0 {
+		st.Remarks = append(st.Remarks, "label "+LabelLogs+"=off of the image does not count (container.trust_image_labels): "+dockerapi.ShortList(s.ignored))
 	}
 	slices.Sort(st.Reasons)
 	if n := len(st.Reasons) - maxReasons; n > 0 {
