@@ -32,7 +32,7 @@ const (
 
 // rig is a bus, a data folder and one watched file, which outlive the service.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	bus     *bustest.Bus
 	conn    *bus.Conn
 	admin   *bus.Conn
@@ -44,7 +44,7 @@ type rig struct {
 	log     *logrus.Logger
 }
 
-func newRig(t *testing.T, options ...bustest.Option) *rig {
+func newRig(t testing.TB, options ...bustest.Option) *rig {
 	t.Helper()
 	b := bustest.New(t, options...)
 	dir := t.TempDir()
@@ -62,7 +62,7 @@ func newRig(t *testing.T, options ...bustest.Option) *rig {
 	return r
 }
 
-func absolute(t *testing.T, path string) string {
+func absolute(t testing.TB, path string) string {
 	t.Helper()
 	out, err := filepath.Abs(path)
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func (r *rig) write(lines string) {
 	appendTo(r.t, r.watched, lines)
 }
 
-func appendTo(t *testing.T, path, lines string) {
+func appendTo(t testing.TB, path, lines string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func appendTo(t *testing.T, path, lines string) {
 // running is a service whose Run was called.
 type running struct {
 	*logpipeline.Service
-	t      *testing.T
+	t      testing.TB
 	cancel context.CancelFunc
 	done   chan error
 }

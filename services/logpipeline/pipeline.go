@@ -31,7 +31,7 @@ const (
 	stopWait   = 5 * time.Second
 	drainWait  = time.Second
 	drainPause = 50 * time.Millisecond
-	lineBatch  = 100 // most lines of files and syslog, and of containers, that are processed together
+	lineBatch  = 256 // most lines of one source that are processed together
 )
 
 // pipeline is the state of the goroutine that turns input into alerts; no other goroutine uses it.
@@ -45,14 +45,15 @@ type pipeline struct {
 	pub         *bus.Publisher
 	resumeAfter uint64         // of the checkpoint that was read
 	restored    uint64         // its LastSeq
-	unsent      []event.Record // alerts of a batch that a stop interrupted
+	taken       batch          // whose alerts are not stored yet
+	unsent      []event.Record // its alerts, when a stop interrupted the publishing
 	commits     commitState
 	crashes     *crashRecord
 	rows        *rows     // nil: lines are not stored
 	rulesTried  time.Time // when missing rules were last looked for
 }
 
-// batch is the input that is processed at once.
+// batch is the input that is processed at once: of one file or syslog sender, one container, and packet records.
 type batch struct {
 	lines   []tail.Line
 	logs    []docker.Line
@@ -148,16 +149,27 @@ func (p *pipeline) nextWait() time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// nextBatch waits at most for wait until a source has input, and returns what all of them have.
+// nextBatch waits at most for wait until a source has input, and returns some of the next sources in turn.
 func (p *pipeline) nextBatch(ctx context.Context, wait time.Duration) batch {
 	ctx, done := p.sources.waker.wait(ctx, wait)
-	lines, _ := p.sources.tailer.Read(ctx, lineBatch) // its only error is that ctx ended
+	lines, _ := p.sources.tailer.Next(ctx, lineBatch) // its only error is that ctx ended
 	done()
-	b := batch{lines: lines, logs: p.sources.docker.Take(lineBatch), packets: p.sources.packets.take()}
-	if b.size() > 0 {
+	p.taken = batch{lines: lines, logs: p.sources.docker.Next(lineBatch), packets: p.sources.packets.take()}
+	if p.taken.size() > 0 {
 		p.s.batches.Add(1)
 	}
-	return b
+	return p.taken
+}
+
+// batchDone is called when the alerts of the batch taken last are stored.
+func (p *pipeline) batchDone() {
+	if len(p.taken.lines) > 0 {
+		p.sources.tailer.Done(p.taken.lines[0].Path)
+	}
+	if len(p.taken.logs) > 0 {
+		p.sources.docker.Done(p.taken.logs[0].Container.ID)
+	}
+	p.taken = batch{}
 }
 
 // processBatch matches b, deduplicates and publishes its alerts, and then writes a checkpoint and
@@ -187,6 +199,7 @@ func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 		p.unsent = records
 		return unlessEnded(ctx, err)
 	}
+	p.batchDone()
 	p.commit()
 	return nil
 }
@@ -308,6 +321,7 @@ func (p *pipeline) stop(ctx context.Context) {
 	err := p.publish(ctx, p.unsent)
 	if err == nil {
 		p.unsent = nil
+		p.batchDone()
 		err = p.drain(ctx)
 	}
 	if err != nil {

@@ -61,7 +61,7 @@ func TestAlertsPublishedBeforeACrashAreNotRepeated(t *testing.T) {
 // crash may come, and the stream remembers ids for two minutes only.
 func TestCheckpointWhileLinesAreReadAgain(t *testing.T) {
 	t.Parallel()
-	const lines = 350 // several batches
+	const lines = 700 // several batches
 	r := newRig(t)
 	r.cfg.CheckpointIntervalSecs = 3600 // checkpoints at the start and the end only
 	s := r.start()

@@ -13,7 +13,7 @@ import (
 )
 
 // freeAddr returns a loopback address that is free for TCP and, very likely, for UDP.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -22,7 +22,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // dial connects as soon as there is a listener.
-func dial(t *testing.T, network, addr string) net.Conn {
+func dial(t testing.TB, network, addr string) net.Conn {
 	t.Helper()
 	var conn net.Conn
 	require.Eventually(t, func() bool {

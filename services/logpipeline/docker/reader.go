@@ -14,14 +14,22 @@ import (
 // reader reads the log of one container. Source.mu guards all fields.
 type reader struct {
 	container Container
-	position  LogPosition // how far lines were queued, which is at or after how far they were taken
+	position  LogPosition // how far lines were queued, which is at or after how far they are done
 	active    bool        // a goroutine reads
 	restarted bool        // the container was started while a goroutine reads
 	complete  bool        // the container does not run, and its log was read to the end
 	opened    bool        // its log could be read at least once
 	reason    string      // why it is not read
 	failures  int         // in a row
+
+	lines []Line        // that wait
+	bytes int           // of lines
+	taken []Line        // returned by Next, and not done
+	room  chan struct{} // signals that lines were taken; holds one
 }
+
+// busy reports whether r is read or has lines that are not done.
+func (r *reader) busy() bool { return r.active || len(r.lines) > 0 || r.taken != nil }
 
 // startReader makes sure that the log of c is read: continuously if it runs, else once to its end.
 func (s *Source) startReader(g *task.Group, c Container, runs bool) {
@@ -32,7 +40,7 @@ func (s *Source) startReader(g *task.Group, c Container, runs bool) {
 		return
 	}
 	if r == nil {
-		r = &reader{position: s.state.Containers[c.ID].clone()}
+		r = &reader{position: s.state.Containers[c.ID].clone(), room: make(chan struct{}, 1)}
 		s.readers[c.ID] = r
 	}
 	r.container = c
@@ -167,16 +175,16 @@ func (s *Source) nextAttempt(ctx context.Context, r *reader, err error) (wait ti
 	return 0, true
 }
 
-// queue puts a line where Take finds it, and waits while there is no room.
+// queue puts a line where Next finds it, and waits while there is no room.
 func (s *Source) queue(ctx context.Context, r *reader, l dockerapi.LogLine) error {
 	for ctx.Err() == nil {
 		if s.tryQueue(r, l) {
-			s.cfg.Wake()
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-		case <-s.room:
+		case <-r.room:
+		case <-time.After(roomRetry): // of all containers together
 		}
 	}
 	return ctx.Err()
@@ -185,8 +193,11 @@ func (s *Source) queue(ctx context.Context, r *reader, l dockerapi.LogLine) erro
 func (s *Source) tryQueue(r *reader, l dockerapi.LogLine) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.lines) >= maxQueued || s.bytes > 0 && s.bytes+len(l.Text) > maxQueuedBytes {
+	switch n := len(l.Text); {
+	case len(r.lines) >= maxQueued, r.bytes > 0 && (r.bytes+n > maxQueuedBytes || s.bytes+n > maxAllBytes):
 		return false
+	case !s.enabled:
+		return true
 	}
 	if limit := int(s.maxLine.Load()); len(l.Text) > limit {
 		l.Text, l.Truncated = l.Text[:limit], true
@@ -197,13 +208,15 @@ func (s *Source) tryQueue(r *reader, l dockerapi.LogLine) bool {
 	after := r.position[l.Stream].next(l.Time.UnixNano())
 	r.position[l.Stream] = after
 	r.opened = true
-	s.lines = append(s.lines, Line{
+	r.lines = append(r.lines, Line{
 		Container: r.container, Time: l.Time, Position: linePosition(r.container.ID, l.Stream, after),
 		Text: l.Text, Truncated: l.Truncated, stream: l.Stream, after: after,
 	})
+	r.bytes += len(l.Text)
 	s.bytes += len(l.Text)
-	if len(s.lines) < maxQueued && s.bytes < maxQueuedBytes {
-		signal(s.room) // another reader may be waiting
+	if len(r.lines) == 1 && r.taken == nil {
+		s.ready = append(s.ready, r)
+		s.cfg.Wake()
 	}
 	return true
 }

@@ -17,12 +17,14 @@ import (
 const (
 	maxContainers = 1000 // read at once
 	maxEndedLogs  = 8    // logs of ended containers that are read at once
-	// maxQueued bounds the lines and maxQueuedBytes the text that wait for Take. A reader that finds no room
-	// waits, and then Docker does.
+	// maxQueued bounds the lines of one container and maxQueuedBytes their text, maxAllBytes the text of all containers, each of which
+	// may queue one line even so. A reader that finds no room waits, and then Docker does.
 	maxQueued      = 1024
-	maxQueuedBytes = 8 << 20
+	maxQueuedBytes = 256 << 10
+	maxAllBytes    = 64 << 20
 	longestLine    = 1 << 20          // requested from Docker; SetMaxLine cuts below it
 	listInterval   = 10 * time.Second // between two lists of all containers without an event
+	roomRetry      = 50 * time.Millisecond
 	retryWait      = time.Second      // after a failure
 	longRetryWait  = 30 * time.Second // after the same failure several times
 )
@@ -31,7 +33,7 @@ const (
 // Config.TrustImageLabels names it.
 const LabelLogs = "ironpost.logs"
 
-// Config describes the Docker API to use. Wake is called whenever there is something to Take; it must not
+// Config describes the Docker API to use. Wake is called whenever Next may have lines; it must not
 // block. TrustImageLabels are patterns of images.
 type Config struct {
 	Socket           string
@@ -40,7 +42,7 @@ type Config struct {
 	TrustImageLabels []string
 }
 
-// Source reads the container logs of one Docker daemon. Make one with New. One goroutine takes; the other
+// Source reads the container logs of one Docker daemon. Make one with New. One goroutine calls Next and Done; the other
 // methods may be called from any.
 type Source struct {
 	cfg     Config
@@ -48,17 +50,16 @@ type Source struct {
 	client  *dockerapi.Client
 	self    string // id of the container of this process, "" if it runs in none
 	maxLine atomic.Int64
-	room    chan struct{} // signals that lines were taken; holds one
 	changed chan struct{} // signals that enabled was set; holds one
 	slots   chan struct{} // holds one for each log of an ended container being read
 
 	mu      sync.Mutex
 	enabled bool
-	state   State // what was taken
+	state   State // what is done
 	readers map[string]*reader
-	active  int // how many of them have a goroutine
-	lines   []Line
-	bytes   int // of lines
+	active  int       // how many of them have a goroutine
+	ready   []*reader // whose lines wait for their turn, and that are not taken; in the order of their turns
+	bytes   int       // of the lines of all
 	counters
 	capped      bool     // maxContainers was reached
 	off         []string // names of the containers with LabelLogs off
@@ -79,7 +80,7 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Source, error) {
 	client.TrustImageLabels(cfg.TrustImageLabels)
 	s := &Source{
 		cfg: cfg, log: log, client: client, self: ownID(), readers: map[string]*reader{}, state: State{}.clone(),
-		room: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, maxEndedLogs),
+		changed: make(chan struct{}, 1), slots: make(chan struct{}, maxEndedLogs),
 	}
 	s.SetMaxLine(cfg.MaxLine)
 	if saved != nil {
@@ -104,7 +105,8 @@ func (s *Source) SetEnabled(enabled bool) {
 	}
 	s.enabled = enabled
 	if !enabled {
-		s.state, s.lines, s.bytes, s.unreachable, s.capped, s.off, s.ignored = State{}.clone(), nil, 0, "", false, nil, nil
+		s.state, s.unreachable, s.capped, s.off, s.ignored = State{}.clone(), "", false, nil, nil
+		s.ready, s.bytes = nil, 0
 	} else if s.state.Begun.IsZero() {
 		s.state = State{Version: stateVersion, Begun: time.Now().UTC(), Containers: map[string]LogPosition{}}
 	}
@@ -168,7 +170,9 @@ func (s *Source) runEnabled(ctx context.Context) error {
 	err := g.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.readers)
+	if !s.enabled { // lines of a source that ends may still be taken
+		clear(s.readers)
+	}
 	return err
 }
 
@@ -258,12 +262,12 @@ func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container, off m
 			continue
 		}
 		r.reason = "" // nothing is left to read
-		if !r.active {
+		if !r.busy() {
 			delete(s.readers, id)
 		}
 	}
 	for id := range s.state.Containers {
-		if r := s.readers[id]; !present[id] && (r == nil || !r.active) {
+		if r := s.readers[id]; !present[id] && (r == nil || !r.busy()) {
 			delete(s.state.Containers, id) // its log is gone, too
 		}
 	}
@@ -289,33 +293,54 @@ func (s *Source) setReachable() {
 	}
 }
 
-// Take returns the lines that wait, at most limit, in the order each container wrote them. It does not wait.
-func (s *Source) Take(limit int) []Line {
+// Next returns the lines of one container that wait, at most limit, in the order it wrote them; none if no lines wait. Containers with
+// lines take turns. No more lines of the container are returned, and State stays before these, until Done. It does not wait.
+func (s *Source) Next(limit int) []Line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(limit, len(s.lines))
-	out := s.lines[:n:n]
-	s.lines = s.lines[n:]
-	for _, l := range out {
+	if len(s.ready) == 0 {
+		return nil
+	}
+	r := s.ready[0]
+	s.ready = s.ready[1:]
+	n := min(limit, len(r.lines))
+	r.taken = r.lines[:n:n]
+	r.lines = r.lines[n:]
+	for _, l := range r.taken {
+		r.bytes -= len(l.Text)
 		s.bytes -= len(l.Text)
-		position := s.state.Containers[l.Container.ID]
-		if position == nil {
-			position = LogPosition{}
-			s.state.Containers[l.Container.ID] = position
-		}
-		position[l.stream] = l.after
 	}
 	s.taken += uint64(n)
-	if len(s.lines) > 0 {
+	signal(r.room)
+	if len(s.ready) > 0 {
 		s.cfg.Wake()
 	}
-	if n > 0 {
-		signal(s.room)
-	}
-	return out
+	return r.taken
 }
 
-// State returns the position after all lines that Take has returned so far, nil if the source is off.
+// Done says that the lines of a container that Next returned have taken effect.
+func (s *Source) Done(container string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.readers[container]
+	if r == nil || r.taken == nil { // turned off meanwhile
+		return
+	}
+	position := s.state.Containers[container]
+	if position == nil {
+		position = LogPosition{}
+		s.state.Containers[container] = position
+	}
+	for _, l := range r.taken {
+		position[l.stream] = l.after
+	}
+	if r.taken = nil; len(r.lines) > 0 {
+		s.ready = append(s.ready, r)
+		s.cfg.Wake()
+	}
+}
+
+// State returns the position after all lines that are done, nil if the source is off.
 func (s *Source) State() *State {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ const maxReasons = 20
 // Stats are the counters and health reasons of a Source.
 type Stats struct {
 	Containers int    // being read now
-	Lines      uint64 // returned by Take
+	Lines      uint64 // returned by Next
 	Truncated  uint64 // longer than allowed
 	Missed     uint64 // containers removed before their log could be read
 	// Reasons are sentences for the operator, sorted: which logs are not read, and why.

@@ -160,7 +160,7 @@ func (s *Server) SpoolPattern() string {
 // IsSpoolFile reports whether path is a spool file of this Server: its lines must go
 // through DecodeRecord.
 func (s *Server) IsSpoolFile(path string) bool {
-	_, ok := segmentNumber(filepath.Base(path))
+	_, _, ok := parseSegment(filepath.Base(path))
 	return ok && filepath.Dir(path) == filepath.Clean(s.cfg.Dir)
 }
 

@@ -90,8 +90,9 @@ func (r *rig) read(n int) (msgs []string) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
 	defer cancel()
 	for len(msgs) < n {
-		lines, err := r.tail.Read(ctx, 1000)
+		lines, err := r.tail.Next(ctx, 1000)
 		require.NoError(r.t, err, "after %d messages", len(msgs))
+		r.tail.Done(lines[0].Path)
 		for _, line := range lines {
 			require.True(r.t, r.srv.IsSpoolFile(line.Path))
 			rec, err := syslog.DecodeRecord(line.Text)
@@ -188,10 +189,14 @@ func TestHalfWrittenLineIsNotJoinedWithTheNext(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "spool-00000007.log"), []byte(`{"received":"2026-11-23T10:00:00Z","peer":"p","transport":"tcp","message":"whole"}`+"\n"+`{"received":"2026`), 0o600))
 	r := newRig(t, func(c *syslog.Config) { c.Dir = dir })
 	send(t, r.dial("tcp"), "<34>next\n")
-	require.Equal(t, []string{"whole", "<34>next"}, r.read(2))
-	require.Equal(t, int64(17), r.tail.Stats().Lost[tail.LostTorn])
-	r.srv.DeleteConsumed(r.tail.State())
-	require.Equal(t, 1, r.srv.Stats().SpoolFiles)
+	require.ElementsMatch(t, []string{"whole", "<34>next"}, r.read(2))
+	require.Eventually(t, func() bool { // once the next file of its sequence is seen
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := r.tail.Next(ctx, 1)
+		r.srv.DeleteConsumed(r.tail.State())
+		return err != nil && r.tail.Stats().Lost[tail.LostTorn] == 17 && r.srv.Stats().SpoolFiles == 1
+	}, 5*time.Second, time.Millisecond)
 }
 
 func TestConnectionsAreLimited(t *testing.T) {
@@ -247,4 +252,68 @@ func TestTakenPortIsRetriedAndRebindKeepsTheOtherPort(t *testing.T) {
 	require.NoError(t, taken.Close())
 	require.Eventually(t, func() bool { _, tcp := r.srv.Addrs(); return tcp != nil }, 5*time.Second, time.Millisecond)
 	require.Empty(t, r.srv.Stats().Reasons)
+}
+
+// A sender that fills its share of the spool leaves room for others, and its messages are read in turn with theirs.
+func TestSendersHaveSharesOfTheSpool(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.UDP, c.TCP, c.MaxBytes = "127.0.0.1:0", "", 20_000 })
+	flood, quietSender := r.dialFrom("127.0.0.2"), r.dialFrom("127.0.0.3")
+	require.Eventually(t, func() bool {
+		send(t, flood, "<34>flood")
+		return r.srv.Stats().Dropped[syslog.DropSpool] > 0
+	}, 5*time.Second, time.Microsecond)
+	require.Contains(t, strings.Join(r.srv.Stats().Reasons, "\n"), "udp-127.0.0.2")
+	for i := range 5 {
+		send(t, quietSender, fmt.Sprintf("<34>quiet %d", i))
+	}
+	require.Eventually(t, func() bool {
+		quietBytes := int64(0)
+		files, err := filepath.Glob(filepath.Join(r.cfg.Dir, "spool-udp-127.0.0.3-*"))
+		require.NoError(t, err)
+		for _, path := range files {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			quietBytes += int64(strings.Count(string(text), "\n"))
+		}
+		return quietBytes == 5
+	}, 5*time.Second, time.Millisecond)
+	lines := 0
+	for range 3 { // chunks: the flood is first by name
+		chunk, err := r.tail.Next(t.Context(), 10)
+		require.NoError(t, err)
+		if strings.Contains(chunk[0].Path, "127.0.0.3") {
+			lines += len(chunk)
+		}
+		r.tail.Done(chunk[0].Path)
+	}
+	require.Equal(t, 5, lines)
+}
+
+// Beyond their number senders share one sequence; segments of earlier versions are read and deleted.
+func TestSendersAreBoundedAndOldSegmentsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	record := `{"received":"2026-11-23T10:00:00Z","peer":"192.0.2.1:7","transport":"tcp","message":"%s"}` + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "spool-00000007.log"), fmt.Appendf(nil, record, "old"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "spool-00000008.log"), fmt.Appendf(nil, record, "older version"), 0o600))
+	r := newRig(t, func(c *syslog.Config) { c.Dir = dir })
+	for i := range 70 {
+		send(t, r.dialFrom(fmt.Sprintf("127.0.1.%d", i)), fmt.Sprintf("<34>%d", i))
+	}
+	require.Subset(t, r.read(72), []string{"old", "older version", "<34>0", "<34>69"})
+	r.srv.DeleteConsumed(r.tail.State())
+	left, err := filepath.Glob(filepath.Join(dir, "spool-*"))
+	require.NoError(t, err)
+	require.Len(t, left, 65, "%v", left)
+	require.Contains(t, strings.Join(left, "\n"), "spool-udp-others-")
+}
+
+// dialFrom sends over UDP from an address of this machine.
+func (r *rig) dialFrom(address string) net.Conn {
+	udp, _ := r.srv.Addrs()
+	c, err := (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(address)}}).Dial("udp", udp.String())
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = c.Close() })
+	return c
 }

@@ -3,14 +3,17 @@ package syslog
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
-// errFull says that the spool holds Config.MaxBytes.
+// errFull says that the spool has no more room for a sender.
 var errFull = errors.New("the spool is full")
 
 const (
@@ -18,23 +21,39 @@ const (
 	segmentSuffix = ".log"
 	// writeBytes is at how many bytes the records found in one read of a connection are written.
 	writeBytes = 64 << 10
+
+	// maxSequences bounds the sequences of one transport besides the one that all other senders share.
+	maxSequences = 64
+	// sequenceShare is how much one sequence may hold, as a multiple of the bytes that are still free: one alone gets four fifths of
+	// the spool, n of them together all but one in 4n+1, and another sender always finds room.
+	sequenceShare = 4
+	endConsumed   = 1 << 20
+	endSilent     = time.Minute
 )
 
-// spool is a folder of segment files. Records are written whole by one write: those
-// acknowledged to a sender are in the page cache when this process dies.
+// spool is a folder of segment files. Each sender has a sequence of segments of its own, so that one that floods delays and drops only
+// its own messages. Records are written whole by one write: those acknowledged to a sender are in the page cache when this process dies.
 type spool struct {
 	dir          string
 	segmentBytes int64 // Config.SegmentBytes
 
-	mu       sync.Mutex
-	maxBytes int64 // Config.MaxBytes
-	opened   bool
-	next     uint64        // number of the next segment
-	file     *os.File      // the segment being written, nil if there is none
-	segments []segment     // on disk, in order; the last one belongs to file
-	total    int64         // bytes of all
-	room     chan struct{} // closed when there may be room again
-	err      error         // why the last write failed
+	mu        sync.Mutex
+	maxBytes  int64 // Config.MaxBytes
+	opened    bool
+	next      uint64               // number of the next segment
+	sequences map[string]*sequence // by name
+	total     int64                // bytes of all
+	room      chan struct{}        // closed when there may be room again
+	err       error                // why the folder cannot be opened
+}
+
+// sequence is the segments of one sender, or of those that share one.
+type sequence struct {
+	file     *os.File  // the segment being written, nil if there is none
+	written  time.Time // when it was last written
+	segments []segment // on disk, in order; the last one belongs to file
+	size     int64     // bytes of all
+	err      error     // why the last write failed
 }
 
 type segment struct {
@@ -43,7 +62,20 @@ type segment struct {
 }
 
 func newSpool(cfg Config) *spool {
-	return &spool{dir: cfg.Dir, maxBytes: cfg.MaxBytes, segmentBytes: cfg.SegmentBytes, room: make(chan struct{})}
+	return &spool{
+		dir: cfg.Dir, maxBytes: cfg.MaxBytes, segmentBytes: cfg.SegmentBytes, sequences: map[string]*sequence{}, room: make(chan struct{}),
+	}
+}
+
+// sequenceName returns the name of the sequence of a sender: its transport and its address, of an IPv6 address the network of 64 bits.
+// Whoever sends UDP may forge addresses, so the senders of one transport use up only its own sequences.
+func sequenceName(transport string, sender netip.Addr) string {
+	sender = sender.Unmap().WithZone("")
+	if sender.Is6() {
+		network, _ := sender.Prefix(64) // it has 128 bits
+		sender = network.Addr()
+	}
+	return transport + "-" + strings.ReplaceAll(sender.String(), ":", "_")
 }
 
 // maxSegment is the size at which the next segment begins: a quarter of a small spool, so
@@ -78,49 +110,80 @@ func (s *spool) writeSize() int64 {
 	return min(writeBytes, s.maxSegment())
 }
 
-// append writes records, which are whole lines, or none of them. The error is errFull or
+// append writes records, which are whole lines, to the sequence called name, or none of them. The error is errFull or
 // that of the disk; both may pass.
-func (s *spool) append(records []byte) error {
+func (s *spool) append(name string, records []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = s.write(records)
-	return s.err
+	if s.err = s.open(); s.err != nil {
+		return s.err
+	}
+	name, q := s.find(name)
+	q.err = s.write(name, q, records)
+	return q.err
 }
 
-func (s *spool) write(records []byte) error {
-	if err := s.open(); err != nil {
-		return err
+// find returns the sequence called name, a new one if there is none yet. When its transport has too many it is the one that the other
+// senders share.
+func (s *spool) find(name string) (string, *sequence) {
+	if q := s.sequences[name]; q != nil {
+		return name, q
 	}
-	if s.total > 0 && s.total+int64(len(records)) > s.maxBytes { // one message fits into an empty spool
-		s.endSegment() // it can be deleted once it is read
+	transport, _, _ := strings.Cut(name, "-")
+	others, own := transport+"-others", 0
+	for other := range s.sequences {
+		if strings.HasPrefix(other, transport+"-") && other != others {
+			own++
+		}
+	}
+	if own >= maxSequences {
+		name = others
+	}
+	if s.sequences[name] == nil {
+		s.sequences[name] = &sequence{}
+	}
+	return name, s.sequences[name]
+}
+
+func (s *spool) write(name string, q *sequence, records []byte) error {
+	n := int64(len(records))
+	free := s.maxBytes - s.total
+	if s.total > 0 && (n > free || q.size+n > sequenceShare*free) { // one message fits into an empty spool
+		q.endSegment() // it can be deleted once it is read
 		return errFull
 	}
-	if s.file == nil || s.segments[len(s.segments)-1].size >= s.maxSegment() {
-		if err := s.beginSegment(); err != nil {
+	if q.file == nil || q.segments[len(q.segments)-1].size >= s.maxSegment() {
+		if err := s.beginSegment(name, q); err != nil {
 			return err
 		}
 	}
-	last := &s.segments[len(s.segments)-1]
-	n, err := s.file.Write(records)
+	last := &q.segments[len(q.segments)-1]
+	q.written = time.Now()
+	_, err := q.file.Write(records)
 	if err == nil {
-		last.size += int64(n)
-		s.total += int64(n)
+		s.grow(q, last, n)
 		return nil
 	}
 	// Remove the records that were written in part. If that fails the segment ends here, and its
 	// reader skips the torn end.
-	if s.file.Truncate(last.size) == nil {
+	if q.file.Truncate(last.size) == nil {
 		return err
 	}
-	if st, statErr := s.file.Stat(); statErr == nil {
-		s.total += st.Size() - last.size
-		last.size = st.Size()
+	if st, statErr := q.file.Stat(); statErr == nil {
+		s.grow(q, last, st.Size()-last.size)
 	}
-	s.endSegment()
+	q.endSegment()
 	return err
 }
 
-// open creates the folder and lists its segments, once.
+// grow counts n more bytes of a segment of q.
+func (s *spool) grow(q *sequence, to *segment, n int64) {
+	to.size += n
+	q.size += n
+	s.total += n
+}
+
+// open creates the folder, or lists its segments and begins the next one of each sequence, once.
 func (s *spool) open() error {
 	if s.opened {
 		return nil
@@ -128,98 +191,141 @@ func (s *spool) open() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(s.dir)
+	entries, err := os.ReadDir(s.dir) // sorted
 	if err != nil {
 		return err
 	}
-	s.segments, s.total, s.next = nil, 0, 1
+	for _, q := range s.sequences {
+		q.endSegment()
+	}
+	s.sequences, s.total, s.next = map[string]*sequence{}, 0, 1
 	for _, e := range entries {
-		n, ok := segmentNumber(e.Name())
+		name, n, ok := parseSegment(e.Name())
 		st, err := e.Info()
 		if !ok || err != nil || !st.Mode().IsRegular() {
 			continue
 		}
-		s.segments = append(s.segments, segment{filepath.Join(s.dir, e.Name()), st.Size()})
-		s.total += st.Size()
+		q := s.sequences[name]
+		if q == nil {
+			q = &sequence{}
+			s.sequences[name] = q
+		}
+		q.segments = append(q.segments, segment{path: filepath.Join(s.dir, e.Name())})
+		s.grow(q, &q.segments[len(q.segments)-1], st.Size())
 		s.next = max(s.next, n+1)
 	}
 	s.opened = true
+	for name, q := range s.sequences { // the end of the last one may be torn: only with a later one it is complete
+		if err := s.beginSegment(name, q); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// segmentNumber returns the number in the name of a segment, false for another file.
-func segmentNumber(name string) (uint64, bool) {
-	digits, ok := strings.CutPrefix(name, segmentPrefix)
-	digits, ok2 := strings.CutSuffix(digits, segmentSuffix)
+// parseSegment returns the sequence and the number in the name of a segment, false for another file. Earlier versions had one sequence
+// without a name.
+func parseSegment(file string) (name string, n uint64, ok bool) {
+	rest, ok := strings.CutPrefix(file, segmentPrefix)
+	rest, ok2 := strings.CutSuffix(rest, segmentSuffix)
+	digits := rest
+	if i := strings.LastIndexByte(rest, '-'); i >= 0 {
+		name, digits = rest[:i], rest[i+1:]
+	}
 	n, err := strconv.ParseUint(digits, 10, 63)
-	return n, ok && ok2 && err == nil && len(digits) >= 8
+	return name, n, ok && ok2 && err == nil && len(digits) >= 8
 }
 
 // beginSegment starts the next segment. One of an earlier process is never continued:
 // its last line may be half a line.
-func (s *spool) beginSegment() error {
-	s.endSegment()
-	path := filepath.Join(s.dir, fmt.Sprintf("%s%08d%s", segmentPrefix, s.next, segmentSuffix))
+func (s *spool) beginSegment(name string, q *sequence) error {
+	q.endSegment()
+	path := filepath.Join(s.dir, fmt.Sprintf("%s%s%08d%s", segmentPrefix, strings.TrimPrefix(name+"-", "-"), s.next, segmentSuffix))
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND|noFollow, 0o600)
 	if err != nil {
 		s.opened = !errors.Is(err, os.ErrExist) && !errors.Is(err, os.ErrNotExist) // list the folder again
 		return err
 	}
-	s.file = file
+	q.file = file
 	s.next++
-	s.segments = append(s.segments, segment{path: path})
+	q.segments = append(q.segments, segment{path: path})
 	return nil
 }
 
 // endSegment closes the segment being written. It is synced: a power cut costs at most
 // one segment.
-func (s *spool) endSegment() {
-	if s.file == nil {
+func (q *sequence) endSegment() {
+	if q.file == nil {
 		return
 	}
-	_ = s.file.Sync() // the records are written; a failing disk shows at the next write
-	_ = s.file.Close()
-	s.file = nil
+	_ = q.file.Sync() // the records are written; a failing disk shows at the next write
+	_ = q.file.Close()
+	q.file = nil
 }
 
-// deleteConsumed deletes the ended segments for which consumed reports true.
+// deleteConsumed deletes the segments for which consumed reports true, and forgets sequences without one. A segment being written is
+// deleted if it has a size that matters, or if its sender has been silent for a while.
 func (s *spool) deleteConsumed(consumed func(path string, size int64) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.open(); err != nil {
 		return err
 	}
-	var kept []segment
+	before := s.total
 	var errs []error
-	for i, seg := range s.segments {
-		writing := s.file != nil && i == len(s.segments)-1
-		if writing || !consumed(seg.path, seg.size) {
-			kept = append(kept, seg)
-			continue
+	for name, q := range s.sequences {
+		var kept []segment
+		for i, seg := range q.segments {
+			writing := q.file != nil && i == len(q.segments)-1
+			inUse := writing && seg.size < endConsumed && time.Since(q.written) < endSilent
+			if len(kept) > 0 || inUse || !consumed(seg.path, seg.size) {
+				kept = append(kept, seg)
+				continue
+			}
+			if writing {
+				_ = q.file.Close() // it is deleted
+				q.file = nil
+			}
+			if err := os.Remove(seg.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+				kept = append(kept, seg)
+				continue
+			}
+			s.grow(q, &seg, -seg.size)
 		}
-		if err := os.Remove(seg.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-			kept = append(kept, seg)
-			continue
+		if q.segments = kept; len(kept) == 0 {
+			delete(s.sequences, name)
 		}
-		s.total -= seg.size
 	}
-	if len(kept) < len(s.segments) {
+	if s.total < before {
 		s.signalRoom()
 	}
-	s.segments = kept
 	return errors.Join(errs...)
 }
 
 func (s *spool) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.endSegment()
+	for _, q := range s.sequences {
+		q.endSegment()
+	}
 }
 
-// usage returns the segments on disk, their bytes and why the last write failed.
-func (s *spool) usage() (files int, total int64, err error) {
+// usage returns the segments on disk, their bytes, the senders whose share of the spool is used up, sorted, and why the last write
+// failed otherwise.
+func (s *spool) usage() (files int, total int64, full []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.segments), s.total, s.err
+	err = s.err
+	for name, q := range s.sequences {
+		files += len(q.segments)
+		switch {
+		case errors.Is(q.err, errFull):
+			full = append(full, name)
+		case q.err != nil:
+			err = q.err
+		}
+	}
+	slices.Sort(full)
+	return files, s.total, full, err
 }

@@ -50,12 +50,13 @@ func (s *Server) Stats() Stats {
 	s.countKernelDrops()
 	st := s.counters.snapshot()
 	var err error
-	st.SpoolFiles, st.SpoolBytes, err = s.spool.usage()
-	switch {
-	case errors.Is(err, errFull):
-		st.Reasons = append(st.Reasons, "the syslog spool is full: tcp senders wait, udp messages are dropped")
-	case err != nil:
+	var full []string
+	st.SpoolFiles, st.SpoolBytes, full, err = s.spool.usage()
+	if err != nil {
 		st.Reasons = append(st.Reasons, "the syslog spool cannot be written: "+err.Error())
+	}
+	if n := len(full); n > 0 {
+		st.Reasons = append(st.Reasons, fmt.Sprintf("the syslog spool is full for %d senders, among them %s: tcp senders wait, udp messages are dropped", n, full[0]))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -96,7 +96,7 @@ func (s *Server) closeConnections(ctx context.Context) error {
 func (s *Server) readConnection(ctx context.Context, c net.Conn) error {
 	in := &connection{s: s, stopped: ctx.Done(), peer: c.RemoteAddr().String()}
 	if addr, err := netip.ParseAddrPort(in.peer); err == nil {
-		in.peer = unmap(addr).String()
+		in.peer, in.sequence = unmap(addr).String(), sequenceName(TCP, addr.Addr())
 	}
 	f := &framer{max: int(s.maxMessage.Load()), emit: in.add}
 	buf := make([]byte, readBytes)
@@ -143,6 +143,7 @@ type connection struct {
 	s        *Server
 	stopped  <-chan struct{} // closed when the Server stops
 	peer     string
+	sequence string // of the spool
 	records  []byte // not yet written
 	pending  int64  // how many
 	messages int64  // received so far
@@ -170,7 +171,7 @@ func (in *connection) flush() error {
 	}
 	for {
 		room := in.s.spool.waitRoom()
-		if in.s.spool.append(in.records) == nil {
+		if in.s.spool.append(in.sequence, in.records) == nil {
 			break
 		}
 		in.s.counters.update(func(st *Stats) {

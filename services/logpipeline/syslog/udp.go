@@ -90,7 +90,7 @@ func (s *Server) writeDatagram(msg []byte, peer netip.AddrPort, record []byte) [
 		s.counters.truncated()
 	}
 	record = appendRecord(record, Record{Time: time.Now(), Peer: unmap(peer).String(), Transport: UDP, Message: msg})
-	switch err := s.spool.append(record); {
+	switch err := s.spool.append(sequenceName(UDP, peer.Addr()), record); {
 	case err == nil:
 		s.counters.update(func(st *Stats) { st.Received[UDP]++ })
 	case errors.Is(err, errFull):

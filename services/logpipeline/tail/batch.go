@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// maxBatchBytes bounds the text of one Read.
-const maxBatchBytes = 4 << 20
+// maxBatchBytes bounds the text that Next returns, but for its last line: so paths get equal turns.
+const maxBatchBytes = 128 << 10
 
-// batch collects the lines of one Read.
+// batch collects the lines of one Next.
 type batch struct {
 	limit, bytes int
 	work         int // bytes read or unpacked so far

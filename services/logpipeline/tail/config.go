@@ -30,8 +30,8 @@ const (
 type Config struct {
 	// Paths holds absolute paths and patterns of path/filepath.Match.
 	Paths []string
-	// Spools holds patterns of files that this program writes in the order of their
-	// names, each only once. They are read from their start, one after the other, and a
+	// Spools holds patterns of files that this program writes, each only once. Those with the same path up to the last hyphen are
+	// a sequence in the order of their names. They are read from their start, those of a sequence one after the other, and a
 	// half-written line at the end of one is counted as lost.
 	Spools []string
 	// ScratchDir is a folder to unpack files in that were rotated and compressed (.gz)

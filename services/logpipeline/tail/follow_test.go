@@ -210,3 +210,39 @@ func BenchmarkTail(b *testing.B) {
 	}
 	b.ReportMetric(200_000*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
 }
+
+// A path whose lines are not done is not read on; the others are, and the state stays before its lines.
+func TestPathWaitsUntilItsLinesAreDone(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	flood, quietFile := d.path("flood.log"), d.path("quiet.log")
+	r := newRig(t, flood, quietFile)
+	r.settle()
+	text, _ := numbered("flood", 0, 100)
+	d.add("flood.log", text)
+	before, err := r.tail.Next(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, before, 10)
+	d.add("quiet.log", "quiet\n")
+	for range 3 { // it is never the turn of the other one
+		lines, err := r.tail.Read(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, "quiet", string(lines[0].Text))
+		d.add("quiet.log", "quiet\n")
+	}
+	require.False(t, r.tail.State().Consumed(flood, 1))
+	require.EqualValues(t, len(text)+len("quiet\n"), r.tail.Stats().Lag, "what is not done is behind")
+	r.save()
+	r.tail.Done(flood)
+	require.True(t, r.tail.State().Consumed(flood, before[9].Next))
+
+	r.kill() // from before the lines that were taken
+	lines, err := r.tail.Next(t.Context(), 10)
+	require.NoError(t, err)
+	for lines[0].Path != flood {
+		r.tail.Done(lines[0].Path)
+		lines, err = r.tail.Next(t.Context(), 10)
+		require.NoError(t, err)
+	}
+	require.Equal(t, before[0].Position, lines[0].Position)
+}

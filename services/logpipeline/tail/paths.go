@@ -21,7 +21,8 @@ type watchedPath struct {
 	files        []*logFile  // unfinished: rotated and copied ones in order, the followed one last
 	finished     []FileState // those that may still be in the folder
 	pending      bool        // there may be something to read
-	newestSpool  bool        // of a spool: no later file exists
+	newestSpool  bool        // of a spool: no later file of its sequence exists
+	taken        int64       // bytes of the lines that Next returned and that are not done
 	skipExisting bool        // the file that is there now is read from its end
 	absentSince  time.Time   // no file under the path since; zero if there is one
 	waitingSince int64       // when no file had been seen yet, nanoseconds; 0 if unknown
@@ -152,7 +153,7 @@ func (t *Tailer) removePath(p *watchedPath) {
 	t.cursor = 0
 }
 
-// markNewestSpools finds the newest spool file of each folder: it alone may still grow.
+// markNewestSpools finds the newest spool file of each sequence: it alone may still grow.
 func (t *Tailer) markNewestSpools() {
 	var before *watchedPath
 	for _, p := range t.order {
@@ -160,7 +161,7 @@ func (t *Tailer) markNewestSpools() {
 			continue
 		}
 		p.newestSpool = true
-		if before != nil && sameFolder(before, p) {
+		if before != nil && sameSequence(before, p) {
 			before.newestSpool = false
 			before.pending = before.pending || len(before.files) > 0
 		}
@@ -168,7 +169,7 @@ func (t *Tailer) markNewestSpools() {
 	}
 }
 
-// waitsForEarlierSpool reports whether p is a spool file and one before it is unread.
+// waitsForEarlierSpool reports whether p is a spool file and one before it in its sequence is unread.
 func (t *Tailer) waitsForEarlierSpool(p *watchedPath) bool {
 	if !p.spool {
 		return false
@@ -177,14 +178,19 @@ func (t *Tailer) waitsForEarlierSpool(p *watchedPath) bool {
 		if earlier == p {
 			return false
 		}
-		if earlier.spool && len(earlier.files) > 0 && sameFolder(earlier, p) {
+		if earlier.spool && (earlier.taken > 0 || len(earlier.files) > 0) && sameSequence(earlier, p) {
 			return true
 		}
 	}
 	return false
 }
 
-func sameFolder(a, b *watchedPath) bool { return filepath.Dir(a.path) == filepath.Dir(b.path) }
+// sameSequence reports whether two spool files are of one sequence: their paths are the same up to the last hyphen, before their
+// numbers.
+func sameSequence(a, b *watchedPath) bool {
+	i, j := strings.LastIndexByte(a.path, '-'), strings.LastIndexByte(b.path, '-')
+	return i >= 0 && i == j && a.path[:i] == b.path[:j]
+}
 
 // own remembers that f is read under p.
 func (t *Tailer) own(p *watchedPath, f *logFile) {

@@ -23,6 +23,7 @@ type publishedPath struct {
 	spool   bool
 	state   PathState
 	lines   int64
+	taken   int64 // bytes
 	fault   string
 	missing bool
 	files   []publishedFile
@@ -41,20 +42,24 @@ func (t *Tailer) markChanged(p *watchedPath) {
 	}
 }
 
-// publish makes what Read did visible. No line that Read has not returned may have been
-// consumed, except those it is about to return. Tailer.mu is held.
+// publish makes what was done visible. The state of a path stays as it is while lines of it are taken. Tailer.mu is held.
 func (t *Tailer) publish() {
 	t.published.mu.Lock()
 	defer t.published.mu.Unlock()
+	var taken []*watchedPath
 	for _, p := range t.changed {
-		p.changed = false
-		p.published = publishedPath{spool: p.spool, state: p.state(), lines: p.lines, fault: p.fault, missing: p.missing}
+		state := p.published.state
+		if p.changed = p.taken > 0; p.changed {
+			taken = append(taken, p)
+		} else {
+			state = p.state()
+		}
+		p.published = publishedPath{spool: p.spool, state: state, lines: p.lines, taken: p.taken, fault: p.fault, missing: p.missing}
 		for _, f := range p.files {
 			p.published.files = append(p.published.files, publishedFile{f.file, f.Offset, f.size})
 		}
 	}
-	clear(t.changed)
-	t.changed = t.changed[:0]
+	t.changed = taken
 	t.published.order = t.order
 	t.published.patterns = slices.AppendSeq(make([]string, 0, len(t.seen)), maps.Keys(t.seen))
 	slices.Sort(t.published.patterns)
@@ -63,9 +68,7 @@ func (t *Tailer) publish() {
 	t.published.capped, t.published.watchErr = t.capped, t.watch.err
 }
 
-// State returns the place after all lines that Read has returned so far. Call it
-// when their effects are done, store it, and give it to the next New. It does not wait
-// for a Read.
+// State returns the place after all lines that are done. Store it, and give it to the next New. It does not wait for a Next.
 func (t *Tailer) State() State {
 	t.published.mu.Lock()
 	defer t.published.mu.Unlock()

@@ -138,7 +138,7 @@ func (t *Tailer) pathAbsent(p *watchedPath, err error) {
 	if literal && p.latest() == nil {
 		p.waitingSince = time.Now().Add(-clockSlack).UnixNano()
 	}
-	if p.spool || !literal && len(p.files) == 0 && time.Since(p.absentSince) > forgetAfter {
+	if p.taken == 0 && (p.spool || !literal && len(p.files) == 0 && time.Since(p.absentSince) > forgetAfter) {
 		t.removePath(p)
 	}
 }

@@ -50,7 +50,7 @@ type Generation struct {
 	N    int    `json:"n"`
 }
 
-// Consumed reports whether Read has returned everything in the first size bytes of the
+// Consumed reports whether all lines are done that are in the first size bytes of the
 // file found under path. It is false for a path the state does not know.
 func (s State) Consumed(path string, size int64) bool {
 	for _, p := range s.Paths {

@@ -29,11 +29,11 @@ func LostReasons() []string {
 // Stats is what a Tailer did so far and how far it is behind.
 type Stats struct {
 	Files     int              // paths followed now
-	Lines     int64            // returned by Read
+	Lines     int64            // returned by Next
 	Bytes     int64            // consumed
 	Truncated int64            // lines longer than Config.MaxLine
 	Rotations int64            // files replaced or truncated under their path
-	Lag       int64            // bytes written and not yet returned by Read
+	Lag       int64            // bytes written whose lines are not done yet
 	Lost      map[string]int64 // bytes lost, by reason
 	// Reasons are sentences for the operator, sorted: which files are not followed and why.
 	Reasons []string
@@ -47,15 +47,15 @@ type Stats struct {
 // FileStats is the lag of one file.
 type FileStats struct {
 	Path  string
-	Lag   int64 // bytes written and not yet returned by Read
-	Lines int64 // returned by Read
+	Lag   int64 // bytes written whose lines are not done yet
+	Lines int64 // returned by Next
 }
 
 // maxListed bounds the lists in Stats.
 const maxListed = 20
 
 // Stats returns counters and reasons. Any goroutine may call it at any time: it stats the
-// open files for their lag, but does not wait for a Read.
+// open files for their lag, but does not wait for a Next.
 func (t *Tailer) Stats() Stats {
 	pub := &t.published
 	pub.mu.Lock()
@@ -104,10 +104,10 @@ func (t *Tailer) Stats() Stats {
 	return st
 }
 
-// lag is how many bytes are written and not yet read. A file that Read has closed since counts
+// lag is how many bytes are written and not yet done. A file that Next has closed since counts
 // with its last known size.
 func (p publishedPath) lag() int64 {
-	var sum int64
+	sum := p.taken
 	for _, f := range p.files {
 		size := f.size
 		if f.file != nil {

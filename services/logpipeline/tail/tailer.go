@@ -13,7 +13,7 @@ import (
 const (
 	// chunkBytes is how much is read from one file before another one is read.
 	chunkBytes = 256 << 10
-	// bytesPerPass is how much is read or unpacked before Read checks its context: a file
+	// bytesPerPass is how much is read or unpacked before Next checks its context: a file
 	// may hold any number of bytes and no line.
 	bytesPerPass = 16 << 20
 	// maxSpoolLine is the longest line of a spool file: a message of 64 KiB in base64, and
@@ -21,12 +21,12 @@ const (
 	maxSpoolLine = 128 << 10
 )
 
-// Tailer follows files. Make one with New. One goroutine calls Read; State, Stats and
+// Tailer follows files. Make one with New. One goroutine calls Next and Done; State, Stats and
 // Reload may be called from any.
 type Tailer struct {
 	log logrus.FieldLogger
 
-	mu       sync.Mutex // held by Read while it reads, not while it waits
+	mu       sync.Mutex // held by Next while it reads, not while it waits
 	cfg      Config
 	buf      []byte
 	paths    map[string]*watchedPath
@@ -46,7 +46,7 @@ type Tailer struct {
 }
 
 // New returns a Tailer that continues from saved, or starts from nothing if saved is nil. It
-// opens nothing and starts nothing; the first Read does. The error says what is wrong
+// opens nothing and starts nothing; the first Next does. The error says what is wrong
 // with cfg or saved.
 func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 	if err := cfg.Validate(); err != nil {
@@ -96,17 +96,18 @@ func (t *Tailer) setMaxLine(n int) {
 	t.buf = make([]byte, fingerprintLen+max(chunkBytes, 2*n, 2*maxSpoolLine))
 }
 
-// Read returns the next lines, at least one and at most limit, in the order of each
-// file. It waits until there is one; when ctx ends first it returns no line and the
-// context's error, its only error: files that cannot be read are in Stats and are tried
-// again. If ctx has ended already it returns the lines that are there, without waiting.
-func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
+// Next returns the next lines of one path, at least one and at most limit, in their order. Paths with lines take turns. Nothing more
+// of the path is returned, and State stays before its lines, until Done. Next waits until there is a line; when ctx ends first it
+// returns no line and the context's error, its only error: files that cannot be read are in Stats and are tried again. If ctx has
+// ended already it returns the lines that are there, without waiting.
+func (t *Tailer) Next(ctx context.Context, limit int) ([]Line, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
 		t.handleEvents()
 		if !time.Now().Before(t.nextPoll) {
 			t.poll()
+			t.publish() // where new paths begin
 		}
 		lines, more := t.collect(max(1, limit))
 		t.publish()
@@ -125,24 +126,38 @@ func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 	}
 }
 
-// collect reads a chunk of each file in turn until the batch is full or nothing is
-// left. It reports whether it stopped before that, after bytesPerPass.
+// Done says that the lines of path that Next returned have taken effect.
+func (t *Tailer) Done(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.paths[path]; p != nil {
+		p.taken = 0
+		t.markChanged(p)
+	}
+	t.publish()
+}
+
+// collect reads a chunk of each file in turn until one has lines or nothing is left. It reports whether it stopped before that, after
+// bytesPerPass.
 func (t *Tailer) collect(limit int) (lines []Line, more bool) {
 	b := &batch{limit: limit}
-	for idle := 0; idle < len(t.order) && !b.full(); {
+	for idle := 0; idle < len(t.order); {
 		if b.work >= bytesPerPass {
-			return b.finish(), true
+			return nil, true
 		}
 		t.cursor = (t.cursor + 1) % len(t.order)
 		p := t.order[t.cursor]
-		if p.pending && !t.waitsForEarlierSpool(p) {
-			p.pending = t.readPath(p, b)
-			idle = 0
+		if !p.pending || p.taken > 0 || t.waitsForEarlierSpool(p) {
+			idle++
 			continue
 		}
-		idle++
+		idle = 0
+		if p.pending = t.readPath(p, b); len(b.lines) > 0 {
+			p.taken = int64(b.bytes + len(b.lines))
+			return b.finish(), false
+		}
 	}
-	return b.finish(), false
+	return nil, false
 }
 
 // Reload replaces Config.Paths and Config.MaxLine. Files that no path matches any more
@@ -173,7 +188,7 @@ func (t *Tailer) Reload(paths []string, maxLine int) error {
 	return nil
 }
 
-// Close closes all files. Read must not be running, nor be called again.
+// Close closes all files. Next must not be running, nor be called again.
 func (t *Tailer) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
