@@ -185,7 +185,8 @@ func (a *app) quarantineListCommand() *cobra.Command {
 		Short:   "list the containers in quarantine",
 		Long: `Lists the containers in quarantine, the oldest first, with the policy that
 isolated them. STATE is held if every step was done, and partial if a step was
-refused; WHY then says which.`,
+refused; WHY then says which. It is removed if the container was removed: one
+that is made in its place is isolated, too, if it is from the same image.`,
 		Example: `  ironpost quarantine list
   ironpost quarantine list --json | jq -r '.held[].name'`,
 		Args: cobra.NoArgs,
@@ -214,7 +215,11 @@ func (a *app) quarantineList(ctx context.Context, host string) error {
 		{"NAME", 32}, {"CONTAINER", 12}, {"KIND", 10}, {"STATE", 9}, {"SINCE", 25}, {"UNTIL", 25}, {"ACTION", 12}, {"POLICY", 24}, {"WHY", 120},
 	}}
 	for _, h := range reply.Quarantined {
-		list.add(h.Name, shortID(h.Container), h.Kind, h.State, a.time(h.Since), a.time(h.Expires), shortID(h.Action),
+		state := h.State
+		if !h.Removed.IsZero() {
+			state = "removed"
+		}
+		list.add(h.Name, shortID(h.Container), h.Kind, state, a.time(h.Since), a.time(h.Expires), shortID(h.Action),
 			h.Policy, cmp.Or(h.Error, h.Reason))
 	}
 	a.printTables(list)

@@ -76,6 +76,7 @@ type Quarantined struct {
 	AlertID   string    `json:"alert_id,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
 	Since     time.Time `json:"since"`
+	Removed   time.Time `json:"removed,omitzero"` // the container; what is made in its place is isolated, too
 	Expires   time.Time `json:"expires,omitzero"`
 	Ordered   time.Time `json:"ordered"`            // the guard got the alert
 	FrozenAt  time.Time `json:"frozen_at,omitzero"` // verified
@@ -90,7 +91,7 @@ func quarantinedOf(e quarantine.Entry) Quarantined {
 	q := Quarantined{
 		Action: e.Order.ActionID, Container: e.Before.ID, Name: e.Before.Name, Image: e.Before.Image,
 		Kind: string(e.Order.Kind), State: string(e.State), Policy: e.Order.Policy, AlertID: e.Order.AlertID,
-		Reason: e.Order.Reason, Since: e.Since, Expires: e.Order.Expires, Reapplied: e.Reapplied,
+		Reason: e.Order.Reason, Since: e.Since, Removed: e.Gone, Expires: e.Order.Expires, Reapplied: e.Reapplied,
 		Evidence: e.Evidence != "", Error: e.Error, Ordered: e.Order.Ordered, FrozenAt: e.FrozenAt, HeldAt: e.HeldAt,
 	}
 	for _, n := range e.Before.Networks {

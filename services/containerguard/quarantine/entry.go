@@ -50,13 +50,13 @@ type Snapshot struct {
 	Captured bool             `json:"captured"`
 }
 
-// Replacement says where the container stands in a chain of containers that Docker
-// Compose made in place of each other.
+// Replacement says where the container stands in a chain of containers that were
+// made in place of each other.
 type Replacement struct {
 	Replaces        string    `json:"replaces,omitempty"` // id of the container this one replaces
 	Origin          string    `json:"origin,omitempty"`   // id of the first of the chain; empty if this is it
 	OriginActionIDs []string  `json:"past,omitempty"`     // the first one's orders, whose evidence is spared
-	Gone            time.Time `json:"gone,omitzero"`      // when it was removed; its service stays in quarantine
+	Gone            time.Time `json:"gone,omitzero"`      // when it was removed; its name or service stays in quarantine
 }
 
 // Restoration is how far a release has come.

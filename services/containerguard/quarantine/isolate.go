@@ -162,14 +162,14 @@ func (a *attempt) inspectFailed(ctx context.Context, err error) error {
 	if !a.e.Begun {
 		return a.skipOrder(ctx, err.Error())
 	}
-	if a.e.Before.Project != "" && a.e.Before.Service != "" {
-		a.e.Gone = time.Now() // Compose may recreate it: its service stays in quarantine
-		if err := a.commit(); err != nil {
-			return err
-		}
-		return a.endIfReplaced()
+	if a.e.Before.Name == "" {
+		return a.endRemoved("container was removed")
 	}
-	return a.endRemoved("container was removed")
+	a.e.Gone = time.Now() // it may be made again: its name or service stays in quarantine
+	if err := a.commit(); err != nil {
+		return err
+	}
+	return a.endIfReplaced()
 }
 
 // endIfReplaced removes the entry of a removed container once its replacement is in

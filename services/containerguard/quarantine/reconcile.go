@@ -2,6 +2,7 @@ package quarantine
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -85,9 +86,12 @@ func (r *reconciler) recordAll() {
 }
 
 func (r *reconciler) quarantineReplacements() {
-	containers, replaced := r.replacements.find(r.m.List())
-	for i, c := range containers {
-		r.quarantine(c, replaced[i])
+	same, redeployed := r.replacements.find(r.m.List())
+	for _, x := range same {
+		r.quarantine(x)
+	}
+	for _, x := range redeployed {
+		r.endRedeployed(x)
 	}
 }
 
@@ -103,8 +107,11 @@ func (r *reconciler) reconcileDue(now time.Time) {
 				return err
 			})
 		case !e.Gone.IsZero() && e.State != Releasing:
-			if e.isReplaced(entries) {
+			switch {
+			case e.isReplaced(entries):
 				r.reconcile(e.Before.ID)
+			case e.Before.Service == "" && now.Sub(e.Gone) > vacancyTime:
+				r.end(e, fmt.Sprintf("no container was made in its place within %s", vacancyTime))
 			}
 		case e.State == Applying || e.State == Releasing || e.Error != "" && e.State == Held:
 			r.reconcile(e.Before.ID)

@@ -12,10 +12,11 @@ import (
 	"github.com/ironpost/ironpost/internal/docker"
 )
 
-// A container that Docker Compose makes in place of a quarantined one is quarantined,
-// too: it is the same program with the same hole. The containers that replace each other
-// form a chain, whose entries share the id of the first, their origin. An entry whose
-// container is gone ends as soon as its replacement is in quarantine.
+// A container that is made in place of a quarantined one is quarantined, too: it is the same program with the same
+// hole. It is known by what it is for: the service of Compose, the name and the image's repository, or the systemd
+// unit. The containers that replace each other form a chain, whose entries share the id of the first, their origin.
+// An entry whose container is gone ends as soon as its replacement is in quarantine. A replacement from another image
+// is the redeploy that mends the hole: it is left alone, and ends the entry once the old container is gone.
 
 // Labels of Docker Compose that tell the containers of a service apart.
 const (
@@ -23,6 +24,13 @@ const (
 	composeOneOff  = "com.docker.compose.oneoff"
 	composeReplace = "com.docker.compose.replace"
 )
+
+// systemdUnit is the label that Podman gives a container of a systemd unit.
+const systemdUnit = "PODMAN_SYSTEMD_UNIT"
+
+// vacancyTime is how long the name of a removed container stays in quarantine, if the order does not end before. That
+// of a service of Compose does until it ends.
+const vacancyTime = 24 * time.Hour
 
 // originID returns the id of the first container of e's chain.
 func (e *Entry) originID() string {
@@ -40,10 +48,10 @@ func (e *Entry) matchesPrefix(prefix string) bool {
 	})
 }
 
-// isReplaced reports whether the replacement of e's container is in quarantine.
+// isReplaced reports whether a later container of e's chain is in quarantine.
 func (e *Entry) isReplaced(entries []Entry) bool {
 	return slices.ContainsFunc(entries, func(x Entry) bool {
-		return x.Replaces == e.Before.ID && x.Begun && x.State != Releasing
+		return x.originID() == e.originID() && x.Before.Created.After(e.Before.Created) && x.Begun && x.State != Releasing
 	})
 }
 
@@ -63,80 +71,108 @@ func (m *Manager) chain(id string) []string {
 	return out
 }
 
-// maxServiceContainers bounds the containers of Compose services that are remembered: a
-// removal that Run is not told of, because too much happens at once, leaves one behind.
-const maxServiceContainers = 16_384
+// maxRemembered bounds the containers that are remembered: a removal that Run is not told of, because too much happens
+// at once, leaves one behind.
+const maxRemembered = 16_384
 
 // replacements finds containers that replace quarantined ones. Only Run uses it.
 type replacements struct {
-	services map[string]docker.Container // existing containers of Compose services, by id
+	existing map[string]docker.Container // by id
 	removed  map[string]bool             // ids of quarantined containers that were removed
 	found    map[string]string           // id of a replacement that was found → id of the quarantined container
 	newest   map[string]string           // the reverse
 }
 
 func newReplacements() *replacements {
-	return &replacements{services: map[string]docker.Container{}, removed: map[string]bool{}, found: map[string]string{}, newest: map[string]string{}}
+	return &replacements{existing: map[string]docker.Container{}, removed: map[string]bool{}, found: map[string]string{}, newest: map[string]string{}}
 }
 
 // record takes a change of any container.
 func (r *replacements) record(c change, quarantined bool) {
 	id := c.Container.ID
 	if c.Gone {
-		delete(r.services, id)
+		delete(r.existing, id)
 		delete(r.found, id)
 		if quarantined {
 			r.removed[id] = true
 		}
 		return
 	}
-	if c.Container.Project == "" || c.Container.Service == "" {
-		return
+	if _, known := r.existing[id]; !known && len(r.existing) >= maxRemembered {
+		oldest := slices.MinFunc(slices.Collect(maps.Values(r.existing)), func(a, b docker.Container) int { return a.Created.Compare(b.Created) })
+		delete(r.existing, oldest.ID)
 	}
-	if _, known := r.services[id]; !known && len(r.services) >= maxServiceContainers {
-		oldest := slices.MinFunc(slices.Collect(maps.Values(r.services)), func(a, b docker.Container) int { return a.Created.Compare(b.Created) })
-		delete(r.services, oldest.ID)
-	}
-	r.services[id] = c.Container
+	r.existing[id] = c.Container
 }
 
-// find returns the new replacements of entries, each with the entry whose container it
-// replaces. An entry whose first order is pending has none: what was made since is not
+// replacement is a container that was made in place of that of an entry.
+type replacement struct {
+	container docker.Container
+	of        Entry
+}
+
+// find returns the new replacements of entries: those to be quarantined, and redeploys, which are from another image
+// than a container that is gone. An entry whose first order is pending has none: what was made since is not
 // what the order was about.
-func (r *replacements) find(entries []Entry) (containers []docker.Container, replaced []Entry) {
+func (r *replacements) find(entries []Entry) (same, redeployed []replacement) {
 	inLedger := map[string]bool{}
 	for _, e := range entries {
 		inLedger[e.Before.ID] = true
 	}
-	for id, c := range r.services {
+	for id, c := range r.existing {
 		if inLedger[id] || r.found[id] != "" {
 			continue
 		}
-		for _, e := range entries {
-			if e.Begun && e.State != Releasing && replaces(c, e, r.vacant(entries, e)) {
+		for _, e := range slices.Backward(entries) { // the newest of a chain
+			gone := r.isGone(e)
+			switch {
+			case !e.Begun || e.State == Releasing || !replaces(c, e, gone && r.vacant(entries, e)):
+				continue
+			case sameImage(c, e.Before):
 				r.found[id], r.newest[e.Before.ID] = e.Before.ID, id
-				containers, replaced = append(containers, c), append(replaced, e)
-				break
+				same = append(same, replacement{c, e})
+			case gone && !c.StartedAt.IsZero(): // it ran, so it was not given up before
+				redeployed = append(redeployed, replacement{c, e})
 			}
+			break
 		}
 	}
 	// Containers that the ledger has no more are forgotten.
 	maps.DeleteFunc(r.removed, func(id string, _ bool) bool { return !inLedger[id] })
 	maps.DeleteFunc(r.newest, func(id, _ string) bool { return !inLedger[id] })
 	maps.DeleteFunc(r.found, func(_, replaced string) bool { return !inLedger[replaced] })
-	return containers, replaced
+	return same, redeployed
 }
 
-// vacant reports whether a quarantined container is gone and nothing replaces it yet.
+// isGone reports whether the container of an entry was removed.
+func (r *replacements) isGone(e Entry) bool { return r.removed[e.Before.ID] || !e.Gone.IsZero() }
+
+// vacant reports whether nothing replaces the container of an entry, which is gone, yet.
 func (r *replacements) vacant(entries []Entry, e Entry) bool {
-	_, replacementExists := r.services[r.newest[e.Before.ID]]
-	return !replacementExists && (r.removed[e.Before.ID] || !e.Gone.IsZero()) && !e.isReplaced(entries)
+	_, replacementExists := r.existing[r.newest[e.Before.ID]]
+	return !replacementExists && !e.isReplaced(entries)
 }
 
-// replaces reports whether c was made in place of the container of e: it has the same
-// service and number. Without numbers, it was made after the quarantine began and that
-// container's place is vacant: only one of several replaces it.
+// replaces reports whether c was made in place of the container of e. vacant says that that is gone and not replaced.
+// Of containers that do not run under Compose, Docker has only one of a name at a time; a unit may have several, of
+// which only one replaces it.
 func replaces(c docker.Container, e Entry, vacant bool) bool {
+	was := e.Before
+	switch {
+	case c.Service != "" && was.Service != "":
+		return replacesInService(c, e, vacant)
+	case !c.Created.After(e.Since) || !sameImage(c, was) && repository(c.Image) != repository(was.Image):
+		return false
+	case c.Name == was.Name:
+		return true
+	}
+	unit := c.Labels[systemdUnit]
+	return vacant && unit != "" && unit == was.Labels[systemdUnit]
+}
+
+// replacesInService is replaces for services of Compose: c has the same service and number. Without numbers, it was
+// made after the quarantine began, and only one of several replaces the container.
+func replacesInService(c docker.Container, e Entry, vacant bool) bool {
 	was := e.Before
 	if c.Project != was.Project || c.Service != was.Service || c.Labels[composeOneOff] != was.Labels[composeOneOff] {
 		return false
@@ -154,8 +190,37 @@ func replaces(c docker.Container, e Entry, vacant bool) bool {
 	return vacant && c.Created.After(e.Since)
 }
 
-// quarantine applies the restrictions of e to its replacement c.
-func (r *reconciler) quarantine(c docker.Container, e Entry) {
+// sameImage reports whether both containers are from one image, also if an id is not known.
+func sameImage(a, b docker.Container) bool {
+	return a.ImageID == b.ImageID || a.ImageID == "" || b.ImageID == ""
+}
+
+// repository returns an image's reference without tag and digest.
+func repository(image string) string {
+	name, _, _ := strings.Cut(image, "@")
+	if at := strings.LastIndexByte(name, ':'); at > strings.LastIndexByte(name, '/') {
+		name = name[:at]
+	}
+	return name
+}
+
+// endRedeployed ends the entry of a container that is gone and was replaced by one from another image.
+func (r *reconciler) endRedeployed(x replacement) {
+	reason := fmt.Sprintf("container %s from another image (%s) was made in its place and is not in quarantine", x.container.ID[:12], x.container.ImageID)
+	r.end(x.of, reason)
+}
+
+// end releases the entry of a container that is gone.
+func (r *reconciler) end(e Entry, reason string) {
+	r.goOrLog("end quarantine", e.Before.ID, "cannot end the quarantine of a removed container", func(ctx context.Context) error {
+		_, err := r.m.releaseOne(ctx, e.Before.ID, reason)
+		return err
+	})
+}
+
+// quarantine applies the restrictions of an entry to the replacement of its container.
+func (r *reconciler) quarantine(x replacement) {
+	c, e := x.container, x.of
 	o := e.Order
 	o.ActionID = event.ID(e.Order.ActionID, "recreated", c.ID)
 	o.Container, o.Ordered, o.Deadline = c, time.Now(), time.Time{}
@@ -163,7 +228,7 @@ func (r *reconciler) quarantine(c docker.Container, e Entry) {
 	if e.Order.Replaces != "" { // else the text grows with every replacement
 		reason = "policy " + o.Policy
 	}
-	o.Reason = fmt.Sprintf("replaces container %s of the same service, which is in quarantine: %s", e.Before.ID[:12], reason)
+	o.Reason = fmt.Sprintf("replaces container %s, which is in quarantine: %s", e.Before.ID[:12], reason)
 	o.Kind, o.Replaces = e.Want.kind(), e.Before.ID
 	o.inherited = &inherited{want: e.Want, origin: e.originID(), originActionIDs: e.OriginActionIDs}
 	if e.Origin == "" { // it is the first of the chain

@@ -11,17 +11,17 @@ import (
 )
 
 // Removals that Run is not told of must not fill the memory.
-func TestRememberedServiceContainersAreBounded(t *testing.T) {
+func TestRememberedContainersAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReplacements()
 	created := time.Now()
-	for i := range maxServiceContainers + 10 {
+	for i := range maxRemembered + 10 {
 		c := docker.Container{ID: strconv.Itoa(i), Project: "p", Service: "web", Created: created.Add(time.Duration(i) * time.Second)}
 		r.record(change{Container: c}, false)
 	}
-	require.Len(t, r.services, maxServiceContainers)
-	require.NotContains(t, r.services, "0", "the oldest are dropped")
-	require.Contains(t, r.services, strconv.Itoa(maxServiceContainers+9))
+	require.Len(t, r.existing, maxRemembered)
+	require.NotContains(t, r.existing, "0", "the oldest are dropped")
+	require.Contains(t, r.existing, strconv.Itoa(maxRemembered+9))
 }
 
 func TestReplacementsForgetWhatLeftTheLedger(t *testing.T) {
@@ -33,10 +33,11 @@ func TestReplacementsForgetWhatLeftTheLedger(t *testing.T) {
 	r.record(change{Container: old}, true)
 	r.record(change{Container: old, Gone: true}, true)
 	r.record(change{Container: again}, false)
-	found, replaced := r.find([]Entry{e})
+	found, redeployed := r.find([]Entry{e})
 	require.Len(t, found, 1)
-	require.Equal(t, "new", found[0].ID)
-	require.Equal(t, "old", replaced[0].Before.ID)
+	require.Equal(t, "new", found[0].container.ID)
+	require.Equal(t, "old", found[0].of.Before.ID)
+	require.Empty(t, redeployed)
 	found, _ = r.find([]Entry{e})
 	require.Empty(t, found, "found once")
 	_, _ = r.find(nil)

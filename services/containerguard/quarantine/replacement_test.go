@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/internal/testenv"
@@ -128,4 +129,77 @@ func TestReplacementCapturedWhileCreatedIsFullyRestored(t *testing.T) {
 	require.Equal(t, "always", after.RestartPolicy.Name)
 	require.Len(t, after.Networks, 2)
 	require.Contains(t, after.Networks[0].Aliases, "www")
+}
+
+// As docker run --name, a unit of systemd, Ansible and Watchtower do.
+func TestContainerMadeAgainUnderItsNameIsQuarantined(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	g.run(t)
+	made := func(name string, labels map[string]string) string {
+		return d.Run(t, testenv.ContainerOptions{Name: name, Labels: labels})
+	}
+	bystander := made("shop", nil)
+	web := made("web", nil)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(web, quarantine.Isolate)))
+	d.Remove(t, web)
+	again := made("web", nil)
+	require.Eventually(t, func() bool { return g.isolated(t, again) }, within, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(g.manager.List()) == 1 }, within, 5*time.Millisecond)
+
+	d.Do(t, "POST", "/containers/"+again+"/rename?name=web-old", nil, nil)
+	renamed := made("web", nil)
+	require.Eventually(t, func() bool { return g.isolated(t, renamed) }, within, 5*time.Millisecond)
+	require.True(t, g.isolated(t, again), "what was renamed stays in quarantine")
+	require.Len(t, g.manager.List(), 2)
+	g.release(t, renamed)
+	require.Empty(t, g.manager.List(), "they are one chain")
+
+	unit := map[string]string{"PODMAN_SYSTEMD_UNIT": "web.service"}
+	first := made("", unit)
+	require.NoError(t, g.manager.Apply(t.Context(), g.order(first, quarantine.Isolate)))
+	beside := made("", unit)
+	d.Remove(t, first)
+	require.Eventually(t, func() bool { e, _ := g.manager.Get(first); return !e.Gone.IsZero() || g.isolated(t, beside) }, within, 5*time.Millisecond)
+	second := made("", unit)
+	require.Eventually(t, func() bool { return g.isolated(t, beside) != g.isolated(t, second) }, within, 5*time.Millisecond, "one replaces it")
+	require.False(t, g.inspect(t, bystander).Paused)
+}
+
+// The redeploy that mends the hole must not be stopped, whoever makes it.
+func TestAnotherImageEndsTheQuarantine(t *testing.T) {
+	t.Parallel()
+	d := testenv.Dockerd(t)
+	g := newGuard(t, d, nil)
+	g.run(t)
+	for _, tag := range []string{"1", "2"} {
+		d.Image(t, "shop/web:"+tag, map[string]string{"version": tag})
+	}
+	d.Image(t, "tools/shell:1", map[string]string{"version": "x"})
+	for name, options := range map[string]testenv.ContainerOptions{"docker run": {Name: "web"}, "compose": service("p_web_1", "1")} {
+		t.Run(name, func(t *testing.T) {
+			of := func(image string) testenv.ContainerOptions { options.Image = image; return options }
+			web := d.Run(t, of("shop/web:1"))
+			require.NoError(t, g.manager.Apply(t.Context(), g.order(web, quarantine.Isolate)))
+			d.Remove(t, web)
+			given := d.Create(t, of("shop/web:2"))
+			d.Remove(t, given) // it never ran
+			if name == "docker run" {
+				other := d.Run(t, of("tools/shell:1"))
+				d.Remove(t, other)
+			}
+			again := d.Run(t, of("shop/web:1"))
+			require.Eventually(t, func() bool { return g.isolated(t, again) }, within, 5*time.Millisecond, "the same image")
+
+			d.Remove(t, again)
+			mended := d.Run(t, of("shop/web:2"))
+			require.Eventually(t, func() bool { return len(g.manager.List()) == 0 }, within, 5*time.Millisecond)
+			require.False(t, g.inspect(t, mended).Paused)
+			last := g.lastAction()
+			require.Equal(t, event.Released, last.Phase)
+			require.Contains(t, last.Reason, "container "+mended[:12]+" from another image (sha256:")
+			d.Remove(t, mended)
+		})
+	}
 }
