@@ -1,6 +1,9 @@
 package event
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Caps on what one alert may carry; Encode shortens to these.
 const (
@@ -8,12 +11,13 @@ const (
 	MaxEvidenceSize = 2 << 10 // bytes of one evidence line
 	MaxFindings     = 50
 	MaxMatched      = 50
+	MaxMembers      = 50
+	MaxMemberSize   = 64 // bytes
 )
 
-// Alert is a rule match, immutable once published. The first alert of a (rule, entity)
-// deduplication window has Count 1 and is published at once; if there were more matches
-// when the window ends, one further alert with Update set, an id of its own and the same
-// DedupKey carries the count.
+// Alert is a rule match, immutable once published. Matches with one DedupKey that go on are
+// one series: its first alert, revision 0, is published at once and has Count 1; further
+// ones with Update set have the count so far.
 //
 // Container and PID are set only if the source of the event proves them, as Docker does
 // for a container's log and the kernel for a process; the text of a line proves neither. PID is
@@ -48,14 +52,18 @@ type Alert struct {
 	Matched       []Matched      `json:"matched,omitempty"`
 
 	// Series is the id of revision 0 of an attack that goes on, which later revisions update: each has an id of its own, Update set,
-	// and the counts so far. State is Open in revision 0, then Ongoing, and Over in the last.
-	Series   string `json:"series,omitempty"`
-	Revision int    `json:"revision,omitempty"`
-	State    string `json:"state,omitempty"`
-	// Peak is the most packets per second, Totals the counts of the detection since it began, Ports some of the target's ports.
-	Peak   uint64            `json:"peak,omitempty"`
-	Totals map[string]uint64 `json:"totals,omitempty"`
-	Ports  []uint16          `json:"ports,omitempty"`
+	// and the counts so far. State is Open in revision 0, then Ongoing, and Over in the last. Escalated is set in a revision that was
+	// made because of a match with stronger trust, higher severity or a further source of evidence: from then on the series shows that match.
+	Series    string `json:"series,omitempty"`
+	Revision  int    `json:"revision,omitempty"`
+	State     string `json:"state,omitempty"`
+	Escalated bool   `json:"escalated,omitempty"`
+	// Peak is the most packets per second, of matches that are no packets the most of them in a second. Totals are the counts of the
+	// detection since it began, Ports some of the target's ports, Members users, addresses and paths that varied, such as user:root.
+	Peak    uint64            `json:"peak,omitempty"`
+	Totals  map[string]uint64 `json:"totals,omitempty"`
+	Ports   []uint16          `json:"ports,omitempty"`
+	Members []string          `json:"members,omitempty"`
 
 	// Origin says where the event came from, and Trust how far that is proven. Of a correlation, Origin is that of the
 	// last event and Trust the strongest whose events satisfy it by themselves. LogHost is the host that the line names; Host stays that of the module.
@@ -148,6 +156,9 @@ type Incomplete struct {
 	Amount  uint64 `json:"amount"`
 }
 
+// SeriesID is the id of the series that a is part of: its own if it is part of no other, as of a module that makes none.
+func (a *Alert) SeriesID() string { return cmp.Or(a.Series, a.ID) }
+
 // Meta implements Record.
 func (a *Alert) Meta() Meta {
 	return Meta{ID: a.ID, Schema: a.Schema, TraceID: a.TraceID, Severity: a.Severity.String(), Rule: a.Rule.ID}
@@ -178,6 +189,7 @@ func (a *Alert) clamp() {
 	a.Vulnerability.clamp()
 	a.Evidence = clampEach(first(a.Evidence, MaxEvidence), MaxEvidenceSize)
 	a.Matched = clampMatched(first(a.Matched, MaxMatched))
+	a.Members = clampEach(first(a.Members, MaxMembers), MaxMemberSize)
 	a.Incomplete = first(a.Incomplete, maxTags)
 }
 

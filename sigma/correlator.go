@@ -115,14 +115,16 @@ func (c *Correlator) Stats() CorrelatorStats {
 
 // Observe counts the matches of ev, as RuleSet.Match returned them, and returns
 // the correlations that became true by it, silent ones included. An inner
-// correlation comes before those that refer to it.
-func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
+// correlation comes before those that refer to it. ongoing are those that were
+// true before and still are, silent ones left out: of each, Rank is at most that of
+// ev, and Samples holds ev alone.
+func (c *Correlator) Observe(ev Event, matches []Match) (began, ongoing []CorrelationMatch) {
 	if len(matches) == 0 || len(c.rs.compiledCorrelations) == 0 {
-		return nil
+		return nil, nil
 	}
 	if ev.Time.Year() < 1678 || ev.Time.Year() > 2261 { // what int64 nanoseconds can hold
 		c.untimed++
-		return nil
+		return nil, nil
 	}
 	c.seq++
 	o := observation{c: c, event: ev, at: ev.Time.UnixNano()}
@@ -131,15 +133,15 @@ func (c *Correlator) Observe(ev Event, matches []Match) []CorrelationMatch {
 			o.count(d, nil, ev.Rank)
 		}
 	}
-	return o.out
+	return o.began, o.ongoing
 }
 
 // observation is the processing of one event by the correlations.
 type observation struct {
-	c     *Correlator
-	event Event
-	at    int64 // ns since 1970
-	out   []CorrelationMatch
+	c              *Correlator
+	event          Event
+	at             int64 // ns since 1970
+	began, ongoing []CorrelationMatch
 }
 
 // count adds the event to one correlation, and to the correlations that refer
@@ -160,11 +162,13 @@ func (o *observation) count(d dependent, inner *group, rank uint8) {
 	}
 	g.lastSeq = o.c.seq
 	fire, holds := store.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted), rank: rank}, o.sample(k.correlation.Rules[d.rule]))
-	if fire != nil {
-		o.out = append(o.out, g.match(fire))
-	}
-	if fire == nil && holds == nil {
+	switch {
+	case fire != nil:
+		o.began = append(o.began, g.match(fire))
+	case holds == nil:
 		return
+	case !g.correlation.silent:
+		o.ongoing = append(o.ongoing, g.ongoing(holds, rank))
 	}
 	if len(k.dependents) > 0 {
 		rank = g.rank(cmp.Or(fire, holds))

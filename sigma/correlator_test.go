@@ -75,7 +75,8 @@ func play(rs *sigma.RuleSet, c *sigma.Correlator, steps []step) []string {
 	fired := []string{}
 	for _, s := range steps {
 		ev := s.event()
-		for _, m := range c.Observe(ev, rs.Match(ev)) {
+		began, _ := c.Observe(ev, rs.Match(ev))
+		for _, m := range began {
 			if !m.Silent {
 				fired = append(fired, fmt.Sprintf("%s@%d", m.Correlation.Title, s.at))
 			}
@@ -296,7 +297,8 @@ func TestCorrelationMatchFields(t *testing.T) {
 	c := rs.NewCorrelator()
 	play(rs, c, steps("1:a/1/u 4:a/1/u"))
 	ev := step{6, "a/1/u"}.event()
-	got := c.Observe(ev, rs.Match(ev))
+	got, ongoing := c.Observe(ev, rs.Match(ev))
+	require.Empty(t, ongoing)
 	require.Len(t, got, 1)
 	m := got[0]
 	require.Equal(t, "X1", m.Correlation.Title)
@@ -339,7 +341,9 @@ func TestCorrelatorEnforcesLimits(t *testing.T) {
 	play(rs, c, []step{{0, "a"}})
 	ev := step{0, "a/1"}.event()
 	ev.Time = time.Time{}
-	require.Empty(t, c.Observe(ev, rs.Match(ev)))
+	began, ongoing := c.Observe(ev, rs.Match(ev))
+	require.Empty(t, began)
+	require.Empty(t, ongoing)
 	require.EqualValues(t, 1, c.Stats().Ungrouped)
 	require.EqualValues(t, 1, c.Stats().Untimed)
 }
@@ -465,7 +469,8 @@ func TestCorrelationFeatures(t *testing.T) {
 			var counts []int
 			for i, f := range tt.events {
 				e := ev(i, f)
-				for _, m := range c.Observe(e, rs.Match(e)) {
+				began, _ := c.Observe(e, rs.Match(e))
+				for _, m := range began {
 					counts = append(counts, m.Count)
 				}
 				data, err := c.Snapshot()
@@ -588,7 +593,8 @@ func TestRankOfAMatch(t *testing.T) {
 		for i, s := range steps(tt.line) {
 			ev := s.event()
 			ev.Rank = tt.ranks[i]
-			for _, m := range c.Observe(ev, rs.Match(ev)) {
+			began, _ := c.Observe(ev, rs.Match(ev))
+			for _, m := range began {
 				got = append(got, fmt.Sprintf("%s@%d=%d", m.Correlation.Title, s.at, m.Rank))
 			}
 			c = restored(t, rs, c)
@@ -605,7 +611,8 @@ func TestSnapshotWithoutTheRankThatFired(t *testing.T) {
 	observe := func(at int, rank uint8) int {
 		ev := step{at, "a/1"}.event()
 		ev.Rank = rank
-		return len(c.Observe(ev, rs.Match(ev)))
+		began, _ := c.Observe(ev, rs.Match(ev))
+		return len(began)
 	}
 	require.Equal(t, 1, observe(0, 3)+observe(1, 3)+observe(2, 3))
 	data, err := c.Snapshot()
@@ -614,4 +621,29 @@ func TestSnapshotWithoutTheRankThatFired(t *testing.T) {
 	require.NoError(t, c.Restore([]byte(strings.Replace(string(data), `,"fired_rank":3`, "", 1))))
 	require.Zero(t, observe(3, 3))
 	require.Error(t, c.Restore([]byte(strings.Replace(string(data), `,"fired_rank":3`, `,"fired_rank":256`, 1))))
+}
+
+// Each event with which a correlation stays true is reported, as no stronger than it is itself.
+func TestEventsOfAnOngoingCorrelationAreReported(t *testing.T) {
+	t.Parallel()
+	rs := compile(t, correlated(countOfA), sigma.Options{})
+	c := rs.NewCorrelator()
+	var got []string
+	for _, s := range []struct {
+		at   int
+		rank uint8
+	}{{0, 3}, {1, 3}, {2, 3}, {3, 1}, {4, 3}, {500, 3}, {501, 3}} {
+		ev := step{s.at, "a/1"}.event()
+		ev.Rank = s.rank
+		began, ongoing := c.Observe(ev, rs.Match(ev))
+		for _, m := range began {
+			got = append(got, fmt.Sprintf("began@%d=%d", s.at, m.Rank))
+		}
+		for _, m := range ongoing {
+			require.Len(t, m.Samples, 1)
+			require.Equal(t, fmt.Sprint(s.at), m.Samples[0].Ref)
+			got = append(got, fmt.Sprintf("ongoing@%d=%d", s.at, m.Rank))
+		}
+	}
+	require.Equal(t, []string{"began@2=3", "ongoing@3=1", "ongoing@4=3"}, got)
 }

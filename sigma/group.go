@@ -315,10 +315,29 @@ func longestChain(entries []entry, rules int, floor uint8) int {
 	return slices.Max(chains)
 }
 
-// match reports w for the caller of Observe.
+// match reports w, which fired, for the caller of Observe.
 func (g *group) match(w *window) CorrelationMatch {
+	m := g.describe(w)
+	m.Rank = g.rank(w)
+	for _, s := range g.samples {
+		if !s.Time.Before(m.First) && !s.Time.After(m.Last) {
+			m.Samples = append(m.Samples, s)
+		}
+	}
+	return m
+}
+
+// ongoing reports w, which fired before, for an event of this rank, which was counted last.
+func (g *group) ongoing(w *window, rank uint8) CorrelationMatch {
+	m := g.describe(w)
+	m.Rank = min(rank, g.firedRank)
+	m.Samples = slices.Clone(g.samples[len(g.samples)-1:])
+	return m
+}
+
+func (g *group) describe(w *window) CorrelationMatch {
 	first, last := time.Unix(0, w.first).UTC(), time.Unix(0, w.last).UTC()
-	m := CorrelationMatch{
+	return CorrelationMatch{
 		Correlation: g.correlation.correlation,
 		Key:         g.key,
 		Group:       g.named(),
@@ -326,15 +345,8 @@ func (g *group) match(w *window) CorrelationMatch {
 		First:       first,
 		Last:        last,
 		QuietUntil:  last.Add(g.correlation.correlation.Timespan),
-		Rank:        g.rank(w),
 		Silent:      g.correlation.silent,
 	}
-	for _, s := range g.samples {
-		if !s.Time.Before(first) && !s.Time.After(last) {
-			m.Samples = append(m.Samples, s)
-		}
-	}
-	return m
 }
 
 // named returns the group-by names with their values.

@@ -16,7 +16,8 @@ import (
 func observe(rs *sigma.RuleSet, c *sigma.Correlator, s step, rank uint8) bool {
 	ev := s.event()
 	ev.Rank = rank
-	return len(c.Observe(ev, rs.Match(ev))) > 0
+	began, _ := c.Observe(ev, rs.Match(ev))
+	return len(began) > 0
 }
 
 // spray adds one event each of n groups that were not there before.

@@ -30,13 +30,18 @@ type alertBuilder struct {
 func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 	a := b.alert(in, &m.Rule.Meta, "")
 	a.FirstSeen, a.LastSeen = in.began, in.time
-	a.DedupKey = dedupKey(a.Rule.ID, entityOf(in))
+	a.DedupKey = dedupKey(a.Rule.ID, entityOf(in), cmp.Or(in.Host, b.host))
 	a.User = in.User
 	if in.SourceIP.IsValid() {
 		a.Source = &event.Endpoint{IP: in.SourceIP.String(), Port: in.SourcePort}
 	}
 	a.Target, a.Container = in.target, in.container
 	a.Evidence, a.Incomplete = in.evidence, in.incomplete
+	fixed := in.User // the entity
+	if in.SourceIP.IsValid() {
+		fixed = in.SourceIP.String()
+	}
+	a.Members = membersOf(in, []string{fixed})
 	b.addDetection(a, in)
 	for _, got := range m.Matched {
 		a.Matched = append(a.Matched, event.Matched{Field: got.Field, Value: got.Value, Why: got.Why})
@@ -44,13 +49,12 @@ func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 	return a
 }
 
-// addDetection adds the counts of a detection and makes a part of its series.
+// addDetection adds the counts of a detection.
 func (b alertBuilder) addDetection(a *event.Alert, in input) {
 	d := in.detection
 	if d == nil {
 		return
 	}
-	a.Series = a.ID // until it continues another
 	a.Peak, a.Totals, a.Ports = d.Counts["peak_per_second"], d.Counts, d.Ports
 }
 
@@ -68,7 +72,7 @@ func (b alertBuilder) endOf(in input) *event.Alert {
 func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event.Alert {
 	a := b.alert(in, &m.Correlation.Meta, m.Key)
 	a.FirstSeen, a.LastSeen = m.First, m.Last
-	a.DedupKey = dedupKey(a.Rule.ID, "group:"+m.Key)
+	a.DedupKey = dedupKey(a.Rule.ID, "group:"+m.Key, b.host) // its events may be of several
 	groups := slices.Sorted(maps.Values(m.Group))
 	network, isNetwork := networkOf(in.SourceIP)
 	if in.SourceIP.IsValid() && groupedBy(m, in.SourceIP.String()) || isNetwork && groupedBy(m, network) {
@@ -83,6 +87,7 @@ func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event
 	if in.container != nil && (slices.Contains(groups, in.container.ID) || allSamplesHave(m, docker.PositionPrefix(in.container.ID))) {
 		a.Container = in.container
 	}
+	a.Members = membersOf(in, groups)
 	a.Trust = event.TrustOfRank(int(m.Rank))
 	if a.Container == nil {
 		a.Origin.Container = "" // the lines are of several
@@ -132,6 +137,30 @@ func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert 
 	return a
 }
 
+// membersOf returns what may differ between the matches of a series: the user, the source address and the path of a request, and the
+// hosts of a scan. What is in fixed is the same in all of them.
+func membersOf(in input, fixed []string) (members []string) {
+	add := func(kind, value string) {
+		if value != "" && !slices.Contains(fixed, value) {
+			members = append(members, event.Shorten(kind+value, event.MaxMemberSize))
+		}
+	}
+	add("user:", in.User)
+	if in.detection != nil {
+		for _, host := range in.detection.Hosts {
+			add("ip:", host)
+		}
+		return members
+	}
+	if in.SourceIP.IsValid() {
+		add("ip:", in.SourceIP.String())
+	}
+	if path, ok := in.Fields["cs-uri-stem"].(string); ok {
+		add("path:", path)
+	}
+	return members
+}
+
 // entityOf returns what an alert is deduplicated by: the entity that the source of the event names, else the
 // source address, else the user, else the program; within the container if there is one.
 func entityOf(in input) string {
@@ -150,8 +179,9 @@ func entityOf(in input) string {
 	return entity
 }
 
-func dedupKey(rule, entity string) string {
-	k := rule + "|" + entity
+// dedupKey is the key of the matches of rule about entity in the logs of host: they are one series.
+func dedupKey(rule, entity, host string) string {
+	k := rule + "|" + entity + "|" + host
 	if len(k) <= maxKey {
 		return k
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
-	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -21,13 +20,13 @@ const (
 	maxCheckpoint     = 512 << 20
 	// checkpointRetry is the wait after a failure while packet records wait for a checkpoint.
 	checkpointRetry = time.Second
-	// readAgain is how soon after the start all input was read that had been read before a crash. The update of a window may come
-	// again a whole window later.
+	// readAgain is how soon after the start all input was read that had been read before a crash. The last revision of a series may
+	// come again a whole deduplication window later.
 	readAgain = 10 * time.Minute
 )
 
 // checkpoint is the position in every source, and the state that the input before it left. The stream held alerts of this host up to
-// the sequence LastSeq, whose windows and series are in the state. The input after the position gives again alerts that are stored
+// the sequence LastSeq, whose series are in the state. The input after the position gives again alerts that are stored
 // after ResumeAfter: after a crash that is less than LastSeq until all input was read that had been read before.
 type checkpoint struct {
 	Version      int             `json:"version"`
@@ -36,7 +35,7 @@ type checkpoint struct {
 	LastSeq      uint64          `json:"last_seq"`
 	ResumeAfter  *uint64         `json:"resume_after,omitempty"` // nil: LastSeq, in checkpoints of earlier versions
 	Tail         tail.State      `json:"tail"`
-	Windows      []dedup.Window  `json:"windows"`
+	Windows      []series.Window `json:"windows,omitempty"` // of earlier versions
 	Series       []series.Series `json:"series,omitempty"`
 	Correlations json.RawMessage `json:"correlations"`
 	Packets      []span          `json:"packets"`
@@ -124,7 +123,7 @@ func readCapped(path string) ([]byte, error) {
 
 // commitState is what the pipeline processed and has not yet made safe. A line is safe when a checkpoint is
 // behind it. A packet record is acknowledged when its alerts are stored and, if a rule matched it, when a
-// checkpoint holds what it left in counts and windows: unlike a line it could not be read again.
+// checkpoint holds what it left in counts and series: unlike a line it could not be read again.
 type commitState struct {
 	file             checkpointFile
 	written          time.Time // when the last checkpoint was written, or failed
@@ -172,7 +171,7 @@ func (p *pipeline) writeCheckpoint() {
 		err = fmt.Errorf("correlation counts: %w", err)
 	} else if rowsAt, err = p.rows.sync(c.rowsAt); err == nil {
 		err = c.file.save(checkpoint{
-			LastSeq: p.pub.LastSeq(), ResumeAfter: &resumeAfter, Tail: state, Windows: p.windows.Windows(), Series: p.series.All(), Correlations: json.RawMessage(counts),
+			LastSeq: p.pub.LastSeq(), ResumeAfter: &resumeAfter, Tail: state, Series: p.series.All(), Correlations: json.RawMessage(counts),
 			Packets: c.processed.spans, Docker: p.sources.docker.State(), Rows: rowsAt,
 		})
 	}

@@ -26,13 +26,15 @@ func newCorrelations(rules *ruleSet) *correlations {
 	return &correlations{addresses: rules.NewCorrelator(), networks: rules.NewCorrelator()}
 }
 
-// observe counts the matches of ev, whose source is invalid if it has none. Of the correlations by network it returns those
-// that group by the source and did not become true for the address by the same event.
-func (c *correlations) observe(ev sigma.Event, matches []sigma.Match, source netip.Addr) []sigma.CorrelationMatch {
-	out := c.addresses.Observe(ev, matches)
+// observe counts the matches of ev, whose source is invalid if it has none. It returns the correlations that became true and
+// those that stay true, as sigma.Correlator does. Of the correlations by network it returns those that group by the source
+// and did not become true, or stay true, for the address by the same event; joining are those of them that stay true: they
+// may have become true by an address alone.
+func (c *correlations) observe(ev sigma.Event, matches []sigma.Match, source netip.Addr) (began, ongoing, joining []sigma.CorrelationMatch) {
+	began, ongoing = c.addresses.Observe(ev, matches)
 	network, ok := networkOf(source)
 	if !ok || len(matches) == 0 {
-		return out
+		return began, ongoing, nil
 	}
 	ev.Fields = maps.Clone(ev.Fields)
 	address := source.String()
@@ -41,14 +43,22 @@ func (c *correlations) observe(ev sigma.Event, matches []sigma.Match, source net
 			ev.Fields[name] = network
 		}
 	}
-	byAddress := out
-	for _, m := range c.networks.Observe(ev, matches) {
-		fired := slices.ContainsFunc(byAddress, func(a sigma.CorrelationMatch) bool { return a.Correlation == m.Correlation })
-		if !fired && groupedBy(m, network) {
-			out = append(out, m)
+	isIn := func(list []sigma.CorrelationMatch, m sigma.CorrelationMatch) bool {
+		return slices.ContainsFunc(list, func(other sigma.CorrelationMatch) bool { return other.Correlation == m.Correlation })
+	}
+	byAddress := began
+	networkBegan, networkOngoing := c.networks.Observe(ev, matches)
+	for _, m := range networkBegan {
+		if groupedBy(m, network) && !isIn(byAddress, m) {
+			began = append(began, m)
 		}
 	}
-	return out
+	for _, m := range networkOngoing {
+		if groupedBy(m, network) && !isIn(byAddress, m) && !isIn(ongoing, m) {
+			joining = append(joining, m)
+		}
+	}
+	return began, ongoing, joining
 }
 
 func groupedBy(m sigma.CorrelationMatch, value string) bool {

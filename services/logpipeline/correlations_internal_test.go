@@ -25,15 +25,21 @@ func newGuesser(t *testing.T) *guesser {
 	return &guesser{t: t, m: newMatcher(rules, alertBuilder{host: "h", machine: "m"})}
 }
 
-func (g *guesser) fail(address string) []*event.Alert {
+// fail returns the alerts of the correlations that become true by one more failed login.
+func (g *guesser) fail(address string) (alerts []*event.Alert) {
 	g.t.Helper()
 	g.lines++
 	at := time.Date(2026, 3, 1, 12, 0, g.lines, 0, time.UTC)
 	line := fmt.Sprintf("%s web1 sshd[77]: Failed password for root from %s port 4711 ssh2", at.Format("Jan _2 15:04:05"), address)
 	in := lineInput(g.m.parser, fmt.Sprint("p", g.lines), []byte(line), at)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
-	alerts, matched := g.m.evaluate(in)
+	matches, matched := g.m.evaluate(in)
 	require.True(g.t, matched)
+	for _, m := range matches {
+		if m.Began {
+			alerts = append(alerts, m.Alert)
+		}
+	}
 	return alerts
 }
 

@@ -1,6 +1,7 @@
 package logpipeline
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -8,7 +9,6 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
-	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -18,6 +18,9 @@ import (
 
 // maxBlocked is how long a publish may wait before it is a health reason.
 const maxBlocked = 5 * time.Second
+
+// evictedReason is how long series that were given up are a health reason.
+const evictedReason = 10 * time.Minute
 
 // The health topics.
 const (
@@ -42,13 +45,11 @@ type counters struct {
 	spoolErrors                   atomic.Uint64
 	rows                          rowCounters
 
-	dedup       atomic.Pointer[dedup.Stats]
 	seriesStats atomic.Pointer[series.Stats]
 	correlator  atomic.Pointer[sigma.CorrelatorStats]
 }
 
-func (c *counters) setStats(d dedup.Stats, t series.Stats, s sigma.CorrelatorStats) {
-	c.dedup.Store(&d)
+func (c *counters) setStats(t series.Stats, s sigma.CorrelatorStats) {
 	c.seriesStats.Store(&t)
 	c.correlator.Store(&s)
 }
@@ -59,7 +60,6 @@ type snapshot struct {
 	syslog     syslog.Stats
 	docker     docker.Stats
 	pub        bus.PublisherStats
-	dedup      dedup.Stats
 	series     series.Stats
 	correlator sigma.CorrelatorStats
 	rules      *ruleSet
@@ -72,9 +72,6 @@ func (s *Service) snapshot() snapshot {
 	s.mu.Unlock()
 	if in != nil {
 		out.tail, out.syslog, out.docker, out.pub = in.tailer.Stats(), in.syslog.Stats(), in.docker.Stats(), pub.Stats()
-	}
-	if d := s.dedup.Load(); d != nil {
-		out.dedup = *d
 	}
 	if t := s.seriesStats.Load(); t != nil {
 		out.series = *t
@@ -89,6 +86,9 @@ func (s *Service) snapshot() snapshot {
 func (s *Service) Health() event.ModuleHealth {
 	n := s.snapshot()
 	reasons := slices.Concat(n.rules.reasons(), n.tail.Reasons, n.syslog.Reasons, n.docker.Reasons)
+	if n.series.Evicted > 0 && time.Since(n.series.EvictedAt) < evictedReason {
+		reasons = append(reasons, fmt.Sprintf("%d series were given up because more than %d attacks go on: such an attack is told as another one", n.series.Evicted, series.DefaultMax))
+	}
 	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
 		reasons = append(reasons, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")
 	}

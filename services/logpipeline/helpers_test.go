@@ -216,7 +216,7 @@ func ofRule(alerts []event.Alert, id string) []event.Alert {
 // shape returns an alert as JSON without the fields that differ between two runs or two sources.
 func shape(t *testing.T, a event.Alert) string {
 	t.Helper()
-	a.ID, a.TraceID, a.Origin = "", "", nil
+	a.ID, a.TraceID, a.Series, a.Origin = "", "", "", nil
 	a.Time, a.FirstSeen, a.LastSeen = time.Time{}, time.Time{}, time.Time{}
 	raw, err := json.Marshal(a)
 	require.NoError(t, err)

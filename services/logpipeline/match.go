@@ -8,11 +8,12 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/sigma"
 )
 
 // maxAhead is how far the time in a line may be ahead of the clock and still be believed: beyond it, one
-// line could hold windows open for years.
+// line could hold series open for years.
 const maxAhead = 5 * time.Minute
 
 // input is one line, or one event of a packet record, as the rules see it.
@@ -95,25 +96,32 @@ func newMatcher(rules *ruleSet, alerts alertBuilder) matcher {
 	return matcher{rules: rules, correlations: newCorrelations(rules), parser: parse.New(parse.Options{}), alerts: alerts}
 }
 
-// evaluate returns the alerts of in before deduplication, and whether any rule matched. A match without an
-// alert may still have been counted by a correlation.
-func (m *matcher) evaluate(in input) (alerts []*event.Alert, matched bool) {
+// evaluate returns the matches of in that raise an alert or are part of the series of one, and whether any rule matched. A match
+// without an alert may still have been counted by a correlation.
+func (m *matcher) evaluate(in input) (out []series.Match, matched bool) {
 	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Fields: in.Fields}
 	matches := m.rules.Match(ev)
-	if len(matches) == 0 {
-		return nil, false
-	}
 	for _, match := range matches {
 		if !match.Silent {
-			alerts = append(alerts, m.alerts.fromMatch(in, match))
+			out = append(out, series.Match{Alert: m.alerts.fromMatch(in, match), Detection: in.detection != nil})
 		}
 	}
-	for _, match := range m.correlations.observe(ev, matches, in.SourceIP) {
+	began, ongoing, joining := m.correlations.observe(ev, matches, in.SourceIP)
+	for _, match := range began {
 		if !match.Silent {
-			alerts = append(alerts, m.alerts.fromCorrelation(in, match))
+			out = append(out, series.Match{Alert: m.alerts.fromCorrelation(in, match), Quiet: match.Correlation.Timespan, Began: true})
 		}
 	}
-	return alerts, true
+	for _, match := range ongoing {
+		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(in, match), Quiet: match.Correlation.Timespan})
+	}
+	for _, match := range joining {
+		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(in, match), Quiet: match.Correlation.Timespan, Joins: true})
+	}
+	if in.detection != nil && in.detection.Phase == event.Over {
+		out, matched = append(out, series.Match{Alert: m.alerts.endOf(in), Ended: true}), true
+	}
+	return out, len(matches) > 0 || matched
 }
 
 // use replaces the rules. The counts of correlations that did not change are kept; the error says that they

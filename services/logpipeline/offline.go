@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/logpipeline/dedup"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
 // Offline matches lines as the pipeline does, without bus and sources. One goroutine may use it.
 type Offline struct {
 	matcher matcher
-	windows *dedup.Table
+	series  *series.Table
 }
 
 // NewOffline loads the rules of cfg, of which only RulesPath and DedupWindowSecs are used; host is the host of
@@ -23,7 +23,7 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 	}
 	return &Offline{
 		matcher: newMatcher(rules, alertBuilder{host: host, machine: host}),
-		windows: dedup.New(cfg.DedupWindow(), 0),
+		series:  series.New(cfg.DedupWindow(), 0),
 	}, errors.Join(rules.problems...), nil
 }
 
@@ -32,18 +32,18 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
 	in := lineInput(o.matcher.parser, position, text, received)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
-	alerts, _ := o.matcher.evaluate(in)
+	matches, _ := o.matcher.evaluate(in)
 	var out []*event.Alert
-	for _, a := range alerts {
-		out = append(out, o.windows.Add(a, a.FirstSeen)...)
+	for _, m := range matches {
+		out = append(out, o.series.Add(m, m.Alert.LastSeen)...)
 	}
 	return withLineTime(out)
 }
 
-// Close returns the updates of the windows that are still open.
+// Close returns the last revisions of the series that are not over.
 func (o *Offline) Close() []*event.Alert {
 	const forever = 1 << 62 // nanoseconds since 1970
-	return withLineTime(o.windows.Expire(time.Unix(0, forever)))
+	return withLineTime(o.series.Expire(time.Unix(0, forever)))
 }
 
 // withLineTime sets the time of alerts to that of their lines, so that the result does not depend on when the

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
@@ -40,8 +39,7 @@ type pipeline struct {
 	cfg         Config
 	sources     *sources
 	matcher     matcher
-	windows     *dedup.Table
-	series      *series.Table // of packet detections
+	series      *series.Table
 	pub         *bus.Publisher
 	resumeAfter uint64         // of the checkpoint that was read
 	restored    uint64         // its LastSeq
@@ -64,8 +62,8 @@ func (b batch) size() int { return len(b.lines) + len(b.logs) + len(b.packets) }
 
 // result is what matching a batch gave.
 type result struct {
-	alerts      []*event.Alert // before deduplication, and ends of detections (without an id)
-	matched     bool           // a rule matched, if only to be counted
+	matches     []series.Match
+	matched     bool // a rule matched, if only to be counted
 	deadLines   []deadLine
 	deadPackets []*delivery
 }
@@ -108,7 +106,7 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// readBackAlerts reads the alerts whose lines come again: the publisher then leaves them out. It opens the windows of those
+// readBackAlerts reads the alerts whose lines come again: the publisher then leaves them out. It reopens the series of those
 // that were stored after the checkpoint.
 func (p *pipeline) readBackAlerts(ctx context.Context) error {
 	err := p.pub.Resume(ctx, p.resumeAfter, func(stored bus.StoredRecord) error {
@@ -117,14 +115,10 @@ func (p *pipeline) readBackAlerts(ctx context.Context) error {
 		}
 		var a event.Alert
 		if err := event.Decode(stored.Data, &a); err != nil {
-			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable, its window is not opened")
+			p.s.log.WithError(err).WithField("stream_seq", stored.Sequence).Warn("stored alert unreadable, its series is not reopened")
 			return nil
 		}
-		if a.Series != "" {
-			p.series.Seen(&a, time.Now())
-		} else {
-			p.windows.Seen(&a, time.Now())
-		}
+		p.series.Seen(&a, time.Now())
 		return nil
 	})
 	if err != nil {
@@ -137,10 +131,10 @@ func (p *pipeline) readBackAlerts(ctx context.Context) error {
 	return nil
 }
 
-// nextWait returns how long the pipeline may wait for input: until a window or the time for a checkpoint ends.
+// nextWait returns how long the pipeline may wait for input: until a series or the time for a checkpoint ends.
 func (p *pipeline) nextWait() time.Duration {
 	wait := maxWait
-	if next := p.windows.Next(); !next.IsZero() {
+	if next := p.series.Next(); !next.IsZero() {
 		wait = min(wait, time.Until(next))
 	}
 	if p.commits.dirty {
@@ -172,19 +166,18 @@ func (p *pipeline) batchDone() {
 	p.taken = batch{}
 }
 
-// processBatch matches b, deduplicates and publishes its alerts, and then writes a checkpoint and
+// processBatch matches b, publishes what its matches are for their series, and then writes a checkpoint and
 // acknowledges packet records as far as that is due. When ctx ends before the alerts are stored they are
 // left in p.unsent, and the error is nil.
 func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 	r := p.matchBatch(b)
 	var out []*event.Alert
-	for _, a := range r.alerts {
-		p.pub.Offered(a.ID) // its window may be open since the alerts were read back
-		out = append(out, p.deduplicate(a, time.Now())...)
+	for _, m := range r.matches {
+		p.pub.Offered(m.Alert.ID) // its series may be open since the alerts were read back
+		out = append(out, p.series.Add(m, time.Now())...)
 	}
-	out = append(out, p.windows.Expire(time.Now())...)
 	out = append(out, p.series.Expire(time.Now())...)
-	p.s.setStats(p.windows.Stats(), p.series.Stats(), p.matcher.correlations.stats())
+	p.s.setStats(p.series.Stats(), p.matcher.correlations.stats())
 	c := &p.commits
 	c.dirty = c.dirty || b.size() > 0 || len(out) > 0
 	c.unacked = append(c.unacked, b.packets...)
@@ -204,26 +197,12 @@ func (p *pipeline) processBatch(ctx context.Context, b batch) error {
 	return nil
 }
 
-// deduplicate counts an alert and returns those to publish.
-func (p *pipeline) deduplicate(a *event.Alert, now time.Time) []*event.Alert {
-	switch {
-	case a.ID == "": // the end of a detection
-		return p.series.End(a, now)
-	case a.Series == "":
-		return p.windows.Add(a, now)
-	}
-	if out := p.series.Add(a, now); out != nil {
-		return []*event.Alert{out}
-	}
-	return nil
-}
-
 // matchBatch evaluates everything in b, in order. It skips packet records that were processed before, and
 // what made the pipeline panic repeatedly.
 func (p *pipeline) matchBatch(b batch) (r result) {
 	evaluate := func(in input) {
-		alerts, matched := p.matcher.evaluate(in)
-		r.alerts, r.matched = append(r.alerts, alerts...), r.matched || matched
+		matches, matched := p.matcher.evaluate(in)
+		r.matches, r.matched = append(r.matches, matches...), r.matched || matched
 	}
 	p.matchPackets(b.packets, evaluate, &r)
 	for _, line := range b.logs {
@@ -273,11 +252,7 @@ func (p *pipeline) matchPackets(packets []*delivery, evaluate func(input), r *re
 			r.deadPackets = append(r.deadPackets, d)
 		default:
 			for _, e := range packet.Events(d.record, p.matcher.rules.wants) {
-				in := packetInput(d.record, e)
-				evaluate(in)
-				if in.detection != nil && in.detection.Phase == event.Over {
-					r.alerts, r.matched = append(r.alerts, p.matcher.alerts.endOf(in)), true
-				}
+				evaluate(packetInput(d.record, e))
 			}
 			p.commits.processed.add(d.Sequence, d.StoredAt)
 			p.s.packets.Add(1)
@@ -312,7 +287,7 @@ func (p *pipeline) publish(ctx context.Context, records []event.Record) error {
 	return nil
 }
 
-// stop processes what arrived before the sources were closed, within a bound. Open windows stay open in the
+// stop processes what arrived before the sources were closed, within a bound. Open series stay open in the
 // checkpoint. If not all alerts can be stored, the last checkpoint stays: lines are then read again, and
 // packet records delivered again.
 func (p *pipeline) stop(ctx context.Context) {
@@ -379,7 +354,7 @@ func (s *Service) countAlert(a *event.Alert) {
 	}
 	if a.Update {
 		s.updates.Add(1)
-		log.WithField("count", a.Count).Info("alert counted")
+		log.WithField("series", a.Series).WithField("revision", a.Revision).WithField("state", a.State).WithField("count", a.Count).Info("alert revised")
 		return
 	}
 	s.alerts.Add(1)

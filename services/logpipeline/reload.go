@@ -41,7 +41,7 @@ func (p *pipeline) applyReload() {
 		return
 	}
 	p.cfg, p.commits.dirty = next.cfg, true
-	p.windows.SetSpan(p.cfg.DedupWindow())
+	p.series.SetSpan(p.cfg.DedupWindow())
 	p.rows.reload(p.cfg)
 	in := p.sources
 	in.docker.SetMaxLine(p.cfg.MaxLineBytes)

@@ -72,7 +72,8 @@ func matching(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
 					out = append(out, m.Rule.Source.File)
 				}
 			}
-			for _, m := range correlator.Observe(in, matches) {
+			began, _ := correlator.Observe(in, matches)
+			for _, m := range began {
 				if !m.Silent {
 					out = append(out, m.Correlation.Source.File)
 				}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,6 @@ import (
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/internal/task"
-	"github.com/ironpost/ironpost/services/logpipeline/dedup"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
@@ -164,7 +164,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	p := &pipeline{
 		s: s, cfg: cfg, sources: in, crashes: crashes,
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
-		windows: dedup.New(cfg.DedupWindow(), 0), series: series.New(cfg.DedupWindow()),
+		series:  series.New(cfg.DedupWindow(), 0),
 		commits: commitState{file: file, dirty: true},
 	}
 	if p.rows, err = s.openRows(cfg, saved); err != nil {
@@ -173,8 +173,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	if saved != nil {
 		p.resumeAfter, p.restored, p.commits.rowsAt = saved.resumeAfter(), saved.LastSeq, saved.Rows
 		p.commits.processed = processedSet{spans: saved.Packets}
-		p.windows.Restore(saved.Windows, time.Now())
-		p.series.Restore(saved.Series)
+		p.series.Restore(slices.Concat(saved.Series, series.FromWindows(saved.Windows, cfg.DedupWindow())), time.Now())
 		if err := p.matcher.correlations.Restore(saved.Correlations); err != nil {
 			s.log.WithError(err).Error("cannot use correlation counts of the checkpoint, starting with none")
 			s.reasons.Set(topicCheckpoint, "correlation counts of the checkpoint could not be used: "+err.Error())

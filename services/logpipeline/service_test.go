@@ -72,7 +72,7 @@ func TestCorrelationHasItsLinesAsEvidence(t *testing.T) {
 	require.Len(t, r.alerts(), 1, "the counted rule raises no alert itself")
 }
 
-func TestWindowEndsWithOneUpdate(t *testing.T) {
+func TestSeriesEndsWithItsCount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.cfg.DedupWindowSecs = 1
@@ -85,6 +85,9 @@ func TestWindowEndsWithOneUpdate(t *testing.T) {
 	require.Equal(t, first.DedupKey, update.DedupKey)
 	require.NotEqual(t, first.ID, update.ID)
 	require.Equal(t, first.TraceID, update.TraceID)
+	require.Equal(t, first.ID, update.Series)
+	require.Equal(t, event.Over, update.State)
+	require.Equal(t, []string{"user:a", "user:b", "user:c"}, update.Members)
 	require.Equal(t, uint64(2), s.count("suppressed"))
 	require.Equal(t, uint64(1), s.count("updates"))
 }

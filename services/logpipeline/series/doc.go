@@ -1,7 +1,7 @@
-// Package series makes one series of alerts of an attack in packet detections that goes on: revision 0 at once, further revisions with
-// the counts so far after 10 s, 1, 5 and 15 min and then hourly, and a last one when the attack is over.
+// Package series makes one series of alerts of matches with the same key that go on, be it lines that match a rule, or detections in
+// packets: revision 0 at once, further revisions with the counts so far after 10 s, 1, 5 and 15 min and then hourly, and a last one when
+// the attack is over. A match with stronger evidence than the series has makes a revision at once, which is escalated.
 //
-// Alerts with one DedupKey are one series, so two detections of the same attack, for example on two interfaces, are one; it is over when
-// all of them are. An attack with the same key that begins soon after the last one was over continues its series. The times are those
-// of the detections. A Table is used by one goroutine at a time.
+// Times are those of the matches, so that a log read later gives the same series; the wall clock ends those that no later match ends.
+// After a crash matches come again: Table.Seen takes over what is stored already. A Table is used by one goroutine at a time.
 package series

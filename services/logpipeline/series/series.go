@@ -1,8 +1,11 @@
 package series
 
 import (
+	"cmp"
 	"maps"
+	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -12,93 +15,247 @@ const (
 	// maxDetections bounds the detections of one series that are waited for.
 	maxDetections = 64
 	maxPorts      = 32
+	// maxSources bounds how often a further source of evidence escalates a series: whoever may choose addresses has many.
+	maxSources = 8
+	// Of the evidence, a series keeps this much for its next revision.
+	maxEvidence     = 2
+	maxEvidenceSize = 512 // bytes
 )
 
 // intervals are the times after revision 0 at which revisions follow; after the last one, one every hour.
 var intervals = [...]time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 
-// Series is an attack. It marshals to JSON.
-type Series struct {
-	// First is revision 0, without what later ones do not repeat.
-	First event.Alert `json:"first"`
-	// Latest is the newest alert or the end, which has the counts so far.
-	Latest event.Alert `json:"latest"`
-	// Revision is the number of the last one published.
-	Revision int `json:"revision"`
-	// Count is the number of alerts before they became a series.
-	Count int `json:"count"`
-	// Running are the trace ids of the detections that go on; none: the attack is over.
-	Running []string `json:"running,omitempty"`
-	// Touched is when the last of them came, by the wall clock.
-	Touched time.Time `json:"touched"`
+// Match is an alert before it is a part of a series: what it would be by itself.
+type Match struct {
+	Alert *event.Alert
+	// Quiet is how long without a match the series is over, the table's span if that is longer.
+	Quiet time.Duration
+	// Began is set of a correlation that became true with this match, after it was not.
+	Began bool
+	// Joins is set of a match that is counted if there is a series of it, and opens none.
+	Joins bool
+	// Detection is set of a detection in packets, which goes on until its end: Alert.TraceID names it. Ended is that end, of which
+	// Alert has only the counts.
+	Detection bool
+	Ended     bool
 }
 
-func newSeries(a *event.Alert, now time.Time) *Series {
+// Series is an attack. It marshals to JSON.
+type Series struct {
+	// First is what revisions show: revision 0, and after an escalation the match that escalated it, with the id and the times of revision 0.
+	First event.Alert `json:"first"`
+	// Latest has what changes from revision to revision.
+	Latest Latest `json:"latest"`
+	// Revision is the number of the last one made, Published the time of the newest match then.
+	Revision  int       `json:"revision"`
+	Published time.Time `json:"published"`
+	// Count is the number of matches. Counted is set if that of revision 0 is one of them.
+	Count   int  `json:"count"`
+	Counted bool `json:"counted,omitempty"`
+	// Quiet is how long without a match the series is over; 0 of detections.
+	Quiet time.Duration `json:"quiet,omitempty"`
+	// Held is the time of the newest match as strong as First: weaker ones do not keep a series open.
+	Held time.Time `json:"held"`
+	// Sources are the sources of evidence so far.
+	Sources []string `json:"sources,omitempty"`
+	// Running are the trace ids of the detections that go on.
+	Running []string `json:"running,omitempty"`
+	// Touched is when the last match as strong as First came, by the wall clock.
+	Touched time.Time `json:"touched"`
+	// Over is set of a series that is over, but may continue or have matches that come again.
+	Over bool `json:"over,omitempty"`
+	// Stored is the Count of its newest alert in the stream when that was read after a crash: matches up to it come again.
+	Stored int `json:"stored,omitempty"`
+
+	inSecond uint64 // matches in the second of Latest.LastSeen
+	place    place  // in Table
+}
+
+// Latest is what a series has by now. Its JSON is a part of that of an alert.
+type Latest struct {
+	LastSeen time.Time         `json:"last_seen"`
+	Peak     uint64            `json:"peak,omitempty"`
+	Totals   map[string]uint64 `json:"totals,omitempty"`
+	Ports    []uint16          `json:"ports,omitempty"`
+	Members  []string          `json:"members,omitempty"`
+	Evidence []string          `json:"evidence,omitempty"`
+}
+
+// newSeries returns the series that m opens. Its match is not yet counted.
+func newSeries(m Match, span time.Duration, now time.Time) *Series {
+	s := &Series{Touched: now}
+	if !m.Detection {
+		s.Quiet = max(m.Quiet, span)
+	}
+	a := *m.Alert
+	a.Series, a.Revision, a.Update = a.ID, 0, false
+	s.First = a
+	s.show(&a)
+	s.Latest.LastSeen, s.Published, s.Held = a.LastSeen, a.LastSeen, a.LastSeen
+	return s
+}
+
+// show makes a what further revisions show.
+func (s *Series) show(a *event.Alert) {
 	first := *a
-	first.Matched, first.Findings, first.Evidence = nil, nil, nil
-	return &Series{First: first, Latest: *a, Count: 1, Running: []string{a.TraceID}, Touched: now}
+	first.ID, first.Series, first.TraceID, first.Time = s.First.ID, s.First.Series, s.First.TraceID, s.First.Time
+	first.FirstSeen, first.LastSeen = s.First.FirstSeen, s.First.LastSeen
+	first.Matched, first.Findings, first.Evidence, first.Members, first.Ports, first.Totals = nil, nil, nil, nil, nil, nil
+	first.Escalated = false
+	if a.Trust.Rank() > s.First.Trust.Rank() {
+		s.Latest.Members = nil // anyone may have written them
+	}
+	s.First = first
+	s.addSource(a)
+}
+
+// escalates reports whether a has stronger evidence than s shows, or as strong from a further source.
+func (s *Series) escalates(a *event.Alert) bool {
+	switch have := s.First.Trust.Rank(); {
+	case a.Trust.Rank() < have:
+		return false
+	case a.Trust.Rank() > have, a.Severity > s.First.Severity:
+		return true
+	}
+	return len(s.Sources) > 0 && len(s.Sources) < maxSources && !slices.Contains(s.Sources, sourceOf(a))
+}
+
+func (s *Series) addSource(a *event.Alert) {
+	if source := sourceOf(a); source != "" && !slices.Contains(s.Sources, source) && len(s.Sources) < maxSources {
+		s.Sources = append(s.Sources, source)
+	}
+}
+
+// sourceOf names the source of a's evidence. All senders over UDP are one, because anyone may choose the address, as are all
+// interfaces.
+func sourceOf(a *event.Alert) string {
+	o := a.Origin
+	switch {
+	case o == nil: // of an earlier version
+		return ""
+	case o.Transport == event.TransportPackets, o.Transport == event.TransportSyslogUDP:
+		return o.Transport
+	}
+	peer, _, _ := net.SplitHostPort(o.Peer)
+	return event.Shorten(strings.Join([]string{o.Transport, peer, o.Unit, o.Source, o.Container}, "|"), maxEvidenceSize)
 }
 
 // due returns the time of the next revision while the attack goes on.
 func (s *Series) due() time.Time {
-	if s.Revision < len(intervals) {
-		return s.First.LastSeen.Add(intervals[s.Revision])
+	after := s.Published.Sub(s.First.LastSeen)
+	for _, interval := range intervals {
+		if interval > after {
+			return s.First.LastSeen.Add(interval)
+		}
 	}
-	hours := s.Revision - len(intervals) + 1
-	return s.First.LastSeen.Add(time.Duration(hours) * time.Hour)
+	return s.First.LastSeen.Add((after/time.Hour + 1) * time.Hour)
 }
 
-func (s *Series) isOver() bool { return len(s.Running) == 0 }
-
-// add takes over the counts of a later alert.
-func (s *Series) add(a *event.Alert, now time.Time) {
+// count takes over a match.
+func (s *Series) count(m Match, now time.Time) {
+	a := m.Alert
 	s.Count++
-	s.Touched = now
-	if !slices.Contains(s.Running, a.TraceID) && len(s.Running) < maxDetections {
+	s.Counted = s.Counted || a.ID == s.First.ID
+	if m.Detection && !slices.Contains(s.Running, a.TraceID) && len(s.Running) < maxDetections {
 		s.Running = append(s.Running, a.TraceID)
 	}
-	s.merge(a)
+	if !m.Detection {
+		s.Quiet = max(s.Quiet, m.Quiet)
+		s.countSecond(a.LastSeen)
+	}
+	s.merge(a, now)
+}
+
+// countSecond keeps the most matches in a second.
+func (s *Series) countSecond(at time.Time) {
+	switch newest := s.Latest.LastSeen.Unix(); {
+	case at.Unix() > newest:
+		s.inSecond = 1
+	case at.Unix() == newest:
+		s.inSecond++
+	}
+	s.Latest.Peak = max(s.Latest.Peak, s.inSecond)
+}
+
+// merge takes over what a has. Totals of a detection are sums since it began, of which the larger counts. A weaker alert adds nothing
+// but its time.
+func (s *Series) merge(a *event.Alert, now time.Time) {
+	l := &s.Latest
+	if a.LastSeen.After(l.LastSeen) {
+		l.LastSeen = a.LastSeen
+	}
+	if a.Trust.Rank() < s.First.Trust.Rank() {
+		return
+	}
+	if a.LastSeen.After(s.Held) {
+		s.Held = a.LastSeen
+	}
+	if now.After(s.Touched) {
+		s.Touched = now
+	}
+	l.Peak = max(l.Peak, a.Peak)
+	l.Totals = larger(l.Totals, a.Totals)
+	ports := slices.Concat(l.Ports, a.Ports)
+	slices.Sort(ports)
+	ports = slices.Compact(ports)
+	l.Ports = ports[:min(len(ports), maxPorts)]
+	for _, member := range a.Members {
+		if member = event.Shorten(member, event.MaxMemberSize); len(l.Members) < event.MaxMembers && !slices.Contains(l.Members, member) {
+			l.Members = append(l.Members, strings.Clone(member))
+		}
+	}
+	if len(a.Evidence) > 0 {
+		l.Evidence = nil
+	}
+	for _, line := range a.Evidence[:min(len(a.Evidence), maxEvidence)] {
+		l.Evidence = append(l.Evidence, strings.Clone(event.Shorten(line, maxEvidenceSize)))
+	}
+}
+
+func larger(a, b map[string]uint64) map[string]uint64 {
+	out := maps.Clone(a)
+	for name, n := range b {
+		if out == nil {
+			out = map[string]uint64{}
+		}
+		out[name] = max(out[name], n)
+	}
+	return out
 }
 
 // end ends the detection of a.
 func (s *Series) end(a *event.Alert, now time.Time) {
-	s.Touched = now
 	s.Running = slices.DeleteFunc(s.Running, func(trace string) bool { return trace == a.TraceID })
-	s.merge(a)
+	s.Over = len(s.Running) == 0
+	a.Trust = cmp.Or(a.Trust, s.First.Trust)
+	s.merge(a, now)
 }
 
-// merge takes over the counts of a, of which each is a sum since its detection began: the larger counts.
-func (s *Series) merge(a *event.Alert) {
-	old := s.Latest
-	s.Latest = *a
-	s.Latest.Peak = max(old.Peak, a.Peak)
-	totals := maps.Clone(old.Totals)
-	for name, n := range a.Totals {
-		if totals == nil {
-			totals = map[string]uint64{}
-		}
-		totals[name] = max(totals[name], n)
-	}
-	s.Latest.Totals = totals
-	ports := slices.Concat(old.Ports, a.Ports)
-	slices.Sort(ports)
-	ports = slices.Compact(ports)
-	s.Latest.Ports = ports[:min(len(ports), maxPorts)]
-	if old.LastSeen.After(a.LastSeen) {
-		s.Latest.LastSeen = old.LastSeen
-	}
+// revision0 returns a as the first alert of s.
+func (s *Series) revision0(a *event.Alert) *event.Alert {
+	a.Series, a.State, a.Peak = a.ID, event.Open, s.Latest.Peak
+	return a
 }
 
 // next returns the next revision. Its id follows from that of revision 0, so that one made again after a crash has the same id.
 func (s *Series) next(now time.Time) *event.Alert {
 	s.Revision++
+	s.Published = earlier(s.Latest.LastSeen, now)
 	out := s.First
 	out.ID = revisionID(s.First.ID, s.Revision)
-	out.Time, out.LastSeen, out.Count, out.Update = now.UTC(), s.Latest.LastSeen, s.Count, true
+	out.Time, out.LastSeen, out.Count, out.Update = now.UTC(), s.Latest.LastSeen, max(s.Count, s.Stored), true
 	out.Revision, out.State = s.Revision, event.Ongoing
-	if s.isOver() {
+	if s.Over {
 		out.State = event.Over
 	}
-	out.Peak, out.Totals, out.Ports, out.Evidence = s.Latest.Peak, s.Latest.Totals, s.Latest.Ports, s.Latest.Evidence
+	l := s.Latest
+	out.Peak, out.Totals, out.Ports, out.Members, out.Evidence = l.Peak, maps.Clone(l.Totals), slices.Clone(l.Ports), slices.Clone(l.Members), slices.Clone(l.Evidence)
 	return &out
+}
+
+// escalated returns the next revision, which shows a.
+func (s *Series) escalated(a *event.Alert, now time.Time) *event.Alert {
+	out := s.next(now)
+	out.Escalated, out.Evidence, out.Matched, out.Incomplete = true, a.Evidence, a.Matched, a.Incomplete
+	return out
 }

@@ -16,150 +16,183 @@ var start = time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
 
 func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 
-// detection is the alert of a record that came seconds after the start.
-func detection(trace, key string, seconds int) *event.Alert {
-	n := uint64(1 + seconds)
-	return &event.Alert{
-		ID: fmt.Sprintf("%s-%d", trace, seconds), TraceID: trace, DedupKey: key, Count: 1, FirstSeen: start, LastSeen: at(seconds),
-		Peak: n, Totals: map[string]uint64{"packets": 100 * n}, Ports: []uint16{uint16(n)}, Evidence: []string{fmt.Sprint(seconds)},
+// line is a match of a line written seconds after the start.
+func line(id, key string, seconds int, with ...func(*event.Alert)) series.Match {
+	a := &event.Alert{
+		ID: id, TraceID: "trace-" + id, DedupKey: key, Count: 1, FirstSeen: at(seconds), LastSeen: at(seconds),
+		Evidence: []string{"line " + id}, Trust: event.TrustUnproven, Severity: event.Medium,
+		Origin: &event.Origin{Transport: event.TransportFile, Source: "/var/log/auth.log"},
 	}
+	for _, change := range with {
+		change(a)
+	}
+	return series.Match{Alert: a}
 }
 
-func end(trace string, seconds int) *event.Alert {
-	a := detection(trace, "", seconds)
-	a.ID = ""
-	return a
+func trusted(trust event.Trust) func(*event.Alert) {
+	return func(a *event.Alert) { a.Trust, a.LogHost = trust, "host of "+a.ID }
 }
 
-// Revisions follow after 10 s, 1, 5 and 15 min, and then hourly, with the counts so far.
-func TestRevisionsComeAtGrowingIntervals(t *testing.T) {
+// told describes alerts: the id of revision 0, else number, state and count.
+func told(alerts ...*event.Alert) []string {
+	out := []string{}
+	for _, a := range alerts {
+		text := a.ID
+		if a.Revision > 0 {
+			text = fmt.Sprintf("%s+%d %s %d", a.Series, a.Revision, a.State, a.Count)
+		}
+		if a.Escalated {
+			text += " escalated"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// A brute force of 600 attempts in ten minutes is one series with six alerts.
+func TestRevisionsOfABruteForce(t *testing.T) {
 	t.Parallel()
-	table := series.New(time.Minute)
-	var published []*event.Alert
-	for s := 0; s <= 3*3600; s += 5 {
-		if a := table.Add(detection("t", "k", s), at(s)); a != nil {
-			published = append(published, a)
+	table := series.New(time.Minute, 0)
+	var got []string
+	for s := range 600 {
+		m := line(fmt.Sprint("l", s), "k", s, func(a *event.Alert) { a.Members = []string{fmt.Sprint("user:", s%60)} })
+		for _, a := range append(table.Expire(at(s)), table.Add(m, at(s))...) {
+			require.Equal(t, "l0", a.Series)
+			require.Equal(t, a.Revision > 0, a.Update)
+			require.Equal(t, at(0), a.FirstSeen)
+			got = append(got, fmt.Sprintf("%ds %s", int(a.LastSeen.Sub(start).Seconds()), told(a)[0]))
 		}
 	}
-	var times []int
-	for n, a := range published {
-		times = append(times, int(a.LastSeen.Sub(start).Seconds()))
-		require.Equal(t, "t-0", a.Series)
-		require.Equal(t, n, a.Revision)
-		require.Equal(t, n > 0, a.Update)
-		require.EqualValues(t, 1+times[n], a.Peak)
-		require.EqualValues(t, 100*(1+times[n]), a.Totals["packets"])
-		require.Equal(t, []string{fmt.Sprint(times[n])}, a.Evidence)
-		require.Equal(t, start, a.FirstSeen)
-	}
-	require.Equal(t, []int{0, 10, 60, 300, 900, 3600, 7200, 10_800}, times)
-	require.Equal(t, event.Open, published[0].State)
-	require.Equal(t, event.Ongoing, published[1].State)
-
-	last := table.End(end("t", 10_805), at(10_805))
-	require.Len(t, last, 1)
-	require.Equal(t, event.Over, last[0].State)
-	require.Equal(t, len(published), last[0].Revision)
-	require.EqualValues(t, 10_806, last[0].Peak)
-	require.Empty(t, table.End(end("t", 10_806), at(10_806)))
-}
-
-// Two detections of one attack are one series, which is over when both are; soon after it goes on, later it is another.
-func TestDetectionsOfOneAttackAreOneSeries(t *testing.T) {
-	t.Parallel()
-	table := series.New(time.Minute)
-	require.NotNil(t, table.Add(detection("a", "k", 0), at(0)))
-	require.Nil(t, table.Add(detection("b", "k", 1), at(1)))
-	require.NotNil(t, table.Add(detection("x", "other", 1), at(1)))
-	require.Empty(t, table.End(end("a", 5), at(5)))
-	over := table.End(end("b", 6), at(6))
+	require.Empty(t, table.Expire(at(599+59)))
+	over := table.Expire(at(599 + 60))
 	require.Len(t, over, 1)
-	require.Equal(t, "a-0", over[0].Series)
-
-	again := detection("c", "k", 30)
-	again.FirstSeen = at(28)
-	continued := table.Add(again, at(30))
-	require.Equal(t, "a-0", continued.Series)
-	require.Equal(t, event.Ongoing, continued.State)
-	require.Equal(t, []uint16{1, 2, 6, 7, 31}, continued.Ports)
-	require.Len(t, table.End(end("c", 40), at(40)), 1)
-
-	later := detection("d", "k", 200)
-	later.FirstSeen = at(190)
-	require.Equal(t, event.Open, table.Add(later, at(200)).State)
+	require.Equal(t, []string{
+		"0s l0", "10s l0+1 ongoing 11", "60s l0+2 ongoing 61", "300s l0+3 ongoing 301", "599s l0+4 over 600",
+	}, append(got, "599s "+told(over...)[0]))
+	require.Len(t, over[0].Members, event.MaxMembers)
+	require.EqualValues(t, 1, over[0].Peak)
+	require.Equal(t, []string{"line l599"}, over[0].Evidence)
+	stats := table.Stats()
+	require.Zero(t, stats.Open)
+	require.EqualValues(t, 600-4, stats.Counted)
+	require.EqualValues(t, 4, stats.Revisions)
+	require.True(t, table.Next().IsZero())
 }
 
-// After a crash the table is that of the checkpoint, the stream holds what was published since, and records come again.
-func TestReplayMakesSameRevisions(t *testing.T) {
+func TestTimeWithoutAMatchEndsASeries(t *testing.T) {
 	t.Parallel()
-	table := series.New(time.Minute)
-	first := table.Add(detection("t", "k", 0), at(0))
+	table := series.New(time.Minute, 0)
+	require.Equal(t, []string{"a"}, told(table.Add(line("a", "k", 0), at(0))...))
+	require.Empty(t, table.Add(line("b", "k", 5), at(5)))
+	require.Empty(t, table.Add(line("older", "k", -3600), at(6)), "a backdated line opens no second series")
+	require.Equal(t, []string{"x"}, told(table.Add(line("x", "other", 1), at(6))...))
+	require.Equal(t, []string{"a+1 over 3", "c"}, told(table.Add(line("c", "k", 65), at(7))...), "by the times of lines")
+	require.Empty(t, table.Expire(at(65)))
+	require.Empty(t, table.Expire(at(67)), "series of one match were told at once")
+	require.Zero(t, table.Stats().Open)
+
+	long := line("d", "k", 100)
+	long.Quiet, long.Began = 10*time.Minute, true
+	require.Equal(t, []string{"d"}, told(table.Add(long, at(100))...))
+	require.Empty(t, table.Expire(at(100+599)), "the timespan of a correlation is longer")
+	again := line("e", "k", 100+590)
+	again.Quiet, again.Began = 10*time.Minute, true
+	require.Equal(t, []string{"d+1 ongoing 2"}, told(table.Add(again, at(100+590))...))
+	again.Alert.ID, again.Alert.LastSeen = "f", at(100+595)
+	require.Empty(t, table.Add(again, at(100+595)), "no flood of revisions by a correlation that begins again and again")
+}
+
+// A forged weaker line hides no stronger one: not by opening the series, and not by keeping it open.
+func TestStrongerLineIsNeverHidden(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	member := func(a *event.Alert) { a.Members = []string{"user:" + a.ID} }
+	require.Equal(t, []string{"forged"}, told(table.Add(line("forged", "k", 0, trusted(event.TrustUnproven), member), at(0))...))
+	out := table.Add(line("real", "k", 1, trusted(event.TrustHost), member), at(1))
+	require.Equal(t, []string{"forged+1 ongoing 2 escalated"}, told(out...))
+	require.Equal(t, []string{"line real"}, out[0].Evidence)
+	require.Equal(t, "host of real", out[0].LogHost)
+	require.Equal(t, event.TrustHost, out[0].Trust)
+	require.Equal(t, []string{"user:real"}, out[0].Members)
+	require.Equal(t, at(0), out[0].FirstSeen)
+
+	out = table.Add(line("forged2", "k", 11, trusted(event.TrustUnproven), member), at(11))
+	require.Equal(t, []string{"forged+2 ongoing 3"}, told(out...))
+	require.Equal(t, []string{"line real"}, out[0].Evidence, "a weaker line is counted, not shown")
+	for s := 20; s <= 60; s += 10 {
+		table.Add(line(fmt.Sprint("forged", s), "k", s, trusted(event.TrustUnproven)), at(s))
+		require.Empty(t, table.Expire(at(s)))
+	}
+	require.Equal(t, []string{"forged+4 over 8"}, told(table.Expire(at(62))...), "weaker lines do not keep it open")
+	require.Equal(t, []string{"forged62"}, told(table.Add(line("forged62", "k", 62, trusted(event.TrustUnproven)), at(62))...))
+	require.Equal(t, []string{"forged62+1 ongoing 2 escalated"}, told(table.Add(line("real2", "k", 63, trusted(event.TrustHost)), at(63))...))
+}
+
+// A further source that is no weaker escalates, eight times at most: whoever may choose addresses has many.
+func TestFurtherSourcesEscalate(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	from := func(transport, peer string) func(*event.Alert) {
+		return func(a *event.Alert) { a.Origin = &event.Origin{Transport: transport, Peer: peer} }
+	}
+	table.Add(line("a", "k", 0), at(0))
+	escalated := 0
+	for n := range 100 {
+		for _, a := range table.Add(line(fmt.Sprint("t", n), "k", 1, from(event.TransportSyslogTCP, fmt.Sprintf("192.0.2.%d:99", n))), at(1)) {
+			require.True(t, a.Escalated)
+			require.NotNil(t, a.Origin)
+			escalated++
+		}
+		require.Empty(t, table.Add(line(fmt.Sprint("again", n), "k", 1), at(1)))
+	}
+	require.Equal(t, 7, escalated)
+
+	table.Add(line("b", "u", 0), at(0))
+	escalated = 0
+	for n := range 100 {
+		escalated += len(table.Add(line(fmt.Sprint("u", n), "u", 1, from(event.TransportSyslogUDP, fmt.Sprintf("192.0.2.%d:99", n))), at(1)))
+	}
+	require.Equal(t, 1, escalated, "anyone may choose the address of a datagram")
+
+	table.Add(line("c", "s", 0), at(0))
+	severe := table.Add(line("d", "s", 1, func(a *event.Alert) { a.Severity = event.Critical }), at(1))
+	require.Equal(t, []string{"c+1 ongoing 2 escalated"}, told(severe...))
+	require.Equal(t, event.Critical, severe[0].Severity)
+}
+
+// At the limit series of the weakest trust are given up first, of these the ones with one match.
+func TestWeakSeriesAreGivenUpFirst(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Hour, 3)
+	table.Add(line("strong", "strong", 0, trusted(event.TrustHost)), at(0))
+	table.Add(line("often", "often", 1), at(1))
+	table.Add(line("often2", "often", 2), at(2))
+	for n := range 1000 {
+		require.Equal(t, []string{fmt.Sprint("n", n)}, told(table.Add(line(fmt.Sprint("n", n), fmt.Sprint("n", n), 3), at(3))...))
+	}
+	require.Equal(t, 3, table.Stats().Open)
+	require.EqualValues(t, 999, table.Stats().Evicted)
+	require.Equal(t, at(3), table.Stats().EvictedAt)
+	require.Empty(t, table.Add(line("often3", "often", 4), at(4)))
+	require.Empty(t, table.Add(line("strong2", "strong", 4, trusted(event.TrustHost)), at(4)))
+	table.Add(line("n999b", "n999", 4), at(4))
+	require.Equal(t, []string{"often+1 over 3", "new"}, told(table.Add(line("new", "new", 5), at(5))...), "its count is told")
+}
+
+func TestSeriesKeepLittleMemory(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	large := func(a *event.Alert) {
+		for range 100 {
+			a.Evidence = append(a.Evidence, string(make([]byte, 10_000)))
+			a.Members = append(a.Members, fmt.Sprint(len(a.Members), string(make([]byte, 10_000))))
+			a.Matched = append(a.Matched, event.Matched{Value: string(make([]byte, 10_000))})
+		}
+	}
+	for n := range 20 {
+		table.Add(line(fmt.Sprint(n), "k", n, large), at(n))
+	}
 	raw, err := json.Marshal(table.All())
 	require.NoError(t, err)
-	second := table.Add(detection("t", "k", 10), at(10))
-
-	var saved []series.Series
-	require.NoError(t, json.Unmarshal(raw, &saved))
-	after := series.New(time.Minute)
-	after.Restore(saved)
-	again := after.Add(detection("t", "k", 10), at(20))
-	require.Equal(t, second.ID, again.ID, "the publisher leaves it out")
-
-	empty := series.New(time.Minute) // the checkpoint is older than the series
-	empty.Seen(first, at(20))
-	empty.Seen(second, at(20))
-	require.Nil(t, empty.Add(detection("t", "k", 0), at(20)))
-	require.Nil(t, empty.Add(detection("t", "k", 10), at(20)))
-	require.Equal(t, 2, empty.Add(detection("t", "k", 60), at(60)).Revision)
-}
-
-// Records of an attack whose end was published before a crash come again.
-func TestReplayAfterTheEndPublishesNothing(t *testing.T) {
-	t.Parallel()
-	table := series.New(time.Minute)
-	published := []*event.Alert{table.Add(detection("t", "k", 0), at(0)), table.Add(detection("t", "k", 10), at(10))}
-	require.Nil(t, table.Add(detection("t", "k", 20), at(20)))
-	published = append(published, table.End(end("t", 30), at(30))...)
-	require.Len(t, published, 3)
-
-	after := series.New(time.Minute)
-	for _, a := range published {
-		after.Seen(a, at(40))
-	}
-	for _, s := range []int{0, 10, 20} {
-		require.Nil(t, after.Add(detection("t", "k", s), at(40)))
-	}
-	require.Empty(t, after.End(end("t", 30), at(40)))
-}
-
-// However long the deduplication window, an attack after a block of ten minutes is a series of its own.
-func TestAttackAfterBlockIsAnotherSeries(t *testing.T) {
-	t.Parallel()
-	table := series.New(24 * time.Hour)
-	table.Add(detection("t", "k", 0), at(0))
-	require.Len(t, table.End(end("t", 5), at(5)), 1)
-	again := detection("u", "k", 600)
-	again.FirstSeen = at(600)
-	require.Zero(t, table.Add(again, at(600)).Revision)
-}
-
-func TestSilentSeriesEnds(t *testing.T) {
-	t.Parallel()
-	table := series.New(time.Minute)
-	table.Add(detection("t", "k", 0), at(0))
-	require.Empty(t, table.Expire(at(34*60)))
-	out := table.Expire(at(36 * 60))
-	require.Len(t, out, 1)
-	require.Equal(t, event.Over, out[0].State)
-	require.Zero(t, table.Stats().Open)
-}
-
-func TestSeriesAreBounded(t *testing.T) {
-	t.Parallel()
-	table := series.New(time.Minute)
-	for i := range 10_100 {
-		table.Add(detection(fmt.Sprint(i), fmt.Sprint("k", i), 0), start.Add(time.Duration(i)))
-	}
-	require.Equal(t, 10_000, table.Stats().Open)
-	require.EqualValues(t, 100, table.Stats().Evicted)
+	require.Less(t, len(raw), 30_000)
 }
