@@ -71,11 +71,16 @@ func (t *Table) makeRoom(now time.Time) (out []*event.Alert) {
 
 func (t *Table) giveUp(now time.Time) []*event.Alert {
 	for _, class := range t.ranks {
-		if e := class.Front(); e != nil {
+		e := class.Front()
+		if e == nil {
+			continue
+		}
+		s := e.Value.(*Series) //nolint:forcetypeassert // only insert adds
+		if !s.Over {
 			t.stats.Evicted++
 			t.stats.EvictedAt = now
-			return t.close(e.Value.(*Series), now) //nolint:forcetypeassert // only insert adds
 		}
+		return t.close(s, now)
 	}
 	return nil
 }

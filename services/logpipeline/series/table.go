@@ -81,7 +81,7 @@ func (t *Table) Add(m Match, now time.Time) []*event.Alert {
 	}
 	s := t.newest(a.DedupKey)
 	switch {
-	case m.Joins && (s == nil || s.Over):
+	case m.Joins && (s == nil || s.Over || t.lapsed(s, m)):
 		return nil
 	case s == nil:
 		return t.open(m, now)
@@ -89,10 +89,15 @@ func (t *Table) Add(m Match, now time.Time) []*event.Alert {
 		return nil // its record was delivered again
 	case s.Over && !t.continues(s, m):
 		return t.open(m, now)
-	case !s.Over && s.Quiet > 0 && a.FirstSeen.Sub(s.Held) >= max(s.Quiet, m.Quiet):
+	case t.lapsed(s, m):
 		return slices.Concat(t.close(s, now), t.open(m, now))
 	}
 	return t.goOn(s, m, now)
+}
+
+// lapsed reports whether s was over before m, by the times of lines.
+func (t *Table) lapsed(s *Series, m Match) bool {
+	return !s.Over && s.Quiet > 0 && m.Alert.FirstSeen.Sub(s.Held) >= max(s.Quiet, m.Quiet)
 }
 
 // continues reports whether the detection m continues s, which is over.

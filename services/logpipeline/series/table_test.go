@@ -196,3 +196,18 @@ func TestSeriesKeepLittleMemory(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, len(raw), 30_000)
 }
+
+func TestMatchThatOnlyJoinsOpensNoSeries(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	joins := func(id string, seconds int) series.Match {
+		m := line(id, "k", seconds)
+		m.Joins = true
+		return m
+	}
+	require.Empty(t, table.Add(joins("a", 0), at(0)))
+	table.Add(line("b", "k", 1), at(1))
+	require.Empty(t, table.Add(joins("c", 2), at(2)))
+	require.Empty(t, table.Add(joins("d", 100), at(50)))
+	require.Equal(t, []string{"b+1 over 2"}, told(table.Expire(at(62))...))
+}
