@@ -540,7 +540,7 @@ func TestEgressProgramCountsFloods(t *testing.T) {
 	require.Len(t, w.Outgoing, 1)
 	got := w.Outgoing[0]
 	require.Equal(t, remote, got.Addr.String())
-	require.EqualValues(t, []uint64{100, 25, 100, 0}, []uint64{got.SYN, got.Completed, got.UDP, got.ICMP})
+	require.Equal(t, []uint64{100, 25, 100, 0}, []uint64{got.SYN, got.Completed, got.UDP, got.ICMP})
 	require.Equal(t, local+":4000", got.Sender.String())
 	require.InDelta(t, 1, got.Senders.Estimate(), 0.1)
 	require.ElementsMatch(t, []traffic.PortCount{{Port: 80, Packets: 100}, {Port: 53, Packets: 100}}, got.TopPorts)

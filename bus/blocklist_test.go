@@ -321,5 +321,5 @@ func TestDecodedBlocksAreComparable(t *testing.T) {
 	require.NoError(t, err)
 	other, err := bus.DecodeBlock(key, value)
 	require.NoError(t, err)
-	require.True(t, one == other)
+	require.Equal(t, one, other)
 }

@@ -108,7 +108,7 @@ func (p *Publisher) awaitAck(ctx context.Context, pending *pendingPublish) error
 		case ack := <-pending.ack.Ok():
 			p.stats.stored(ack)
 			return nil
-		case <-pending.ack.Err():
+		case <-pending.ack.Err(): //nolint:errcheck // whatever it is, it is sent again
 			pending.failed = true
 			return nil
 		case <-late.C:

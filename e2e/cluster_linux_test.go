@@ -273,12 +273,12 @@ func (s *instance) requireOnce(alerts, actions int, within time.Duration) {
 	for _, a := range s.firsts() {
 		users[a.Host+" "+a.User]++
 	}
-	require.Equal(s.t, alerts, len(users), "alerts")
+	require.Len(s.t, users, alerts, "alerts")
 	for who, n := range users {
 		require.Equal(s.t, 1, n, who)
 	}
 	answered := s.actionsByAlert()
-	require.Equal(s.t, actions, len(answered), "actions")
+	require.Len(s.t, answered, actions, "actions")
 	for alert, n := range answered {
 		require.Equal(s.t, 1, n, alert)
 	}

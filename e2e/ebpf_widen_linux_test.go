@@ -67,7 +67,7 @@ func (l *lab) hold(source, target string, port int) (client net.Conn) {
 	address := netip.AddrPortFrom(netip.MustParseAddr(target), uint16(port)).String()
 	var server net.Listener
 	var err error
-	l.enter(l.victim, func() { server, err = net.Listen("tcp", address) }) //nolint:noctx // at once
+	l.enter(l.victim, func() { server, err = net.Listen("tcp", address) })
 	require.NoError(l.t, err)
 	l.t.Cleanup(func() { _ = server.Close() })
 	l.enter(l.attacker, func() {

@@ -100,7 +100,9 @@ func (l *edgeLab) edge(name string) *instance {
 	l.hub.ironpost("bus", "add-host", name, "--edge", "--out", s.path("hub"))
 	example := documentedEdge(l.t)
 	for _, r := range [][2]string{
-		{"hub.example.org", labAddress(0)}, {"/etc/ironpost/bus", s.path("hub")}, {"branch-1", name},
+		{"hub.example.org", labAddress(0)},
+		{"/etc/ironpost/bus", s.path("hub")},
+		{"branch-1", name},
 		{"[general]", fmt.Sprintf("[general]\ndata_dir = %q\npid_file = %q", s.path("data"), s.path("pid"))},
 		{"[bus]", fmt.Sprintf("[bus]\nsocket = %q\nobserver_listen = %q", s.path("bus.sock"), s.observer)},
 	} {

@@ -46,7 +46,7 @@ func readConnect(line []byte) (server.ClientOpts, error) {
 // written anew, so that the server reads the key that was checked. Its protocol is the first, 0: to later ones a server of a cluster
 // sends the addresses of the others, which would lead the client past the listener.
 func connectLine(o server.ClientOpts) ([]byte, error) {
-	kept, err := json.Marshal(server.ClientOpts{
+	kept, err := json.Marshal(server.ClientOpts{ //nolint:gosec // no credentials are kept
 		Echo: o.Echo, Verbose: o.Verbose, Pedantic: o.Pedantic, Headers: o.Headers, NoResponders: o.NoResponders,
 		Name: o.Name, Lang: o.Lang, Version: o.Version, Nkey: o.Nkey, Sig: o.Sig,
 	})

@@ -46,7 +46,7 @@ func splice(ctx context.Context, client, inside net.Conn, admit func(line []byte
 		defer func() { _ = inside.Close() }()
 		forward(client, inside)
 		if why := refused.Load(); why != nil {
-			_ = writeWithin(client, []byte("-ERR '"+why.Error()+"'"+lineEnd), spliceStall)
+			_ = writeWithin(client, []byte("-ERR '"+why.Error()+"'"+lineEnd))
 		}
 		return nil
 	})
@@ -77,7 +77,7 @@ func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, ri
 	for {
 		n, refusal := parser.accept(buf[:held])
 		if n > 0 {
-			if err := writeWithin(inside, buf[:n], spliceStall); err != nil {
+			if err := writeWithin(inside, buf[:n]); err != nil {
 				return err
 			}
 			held = copy(buf, buf[n:held])
@@ -114,7 +114,7 @@ func forwardConnect(inside, client net.Conn, buf []byte, admit func(line []byte)
 	if err != nil {
 		return r, 0, &protocolError{err}
 	}
-	err = errors.Join(client.SetReadDeadline(time.Time{}), writeWithin(inside, connect, spliceStall))
+	err = errors.Join(client.SetReadDeadline(time.Time{}), writeWithin(inside, connect))
 	return r, copy(buf, buf[n:held]), err
 }
 
@@ -139,7 +139,7 @@ func forward(dst, src net.Conn) {
 	buf := make([]byte, spliceBuffer)
 	for {
 		n, err := src.Read(buf)
-		if n > 0 && writeWithin(dst, buf[:n], spliceStall) != nil {
+		if n > 0 && writeWithin(dst, buf[:n]) != nil {
 			return
 		}
 		if err != nil {
@@ -148,9 +148,9 @@ func forward(dst, src net.Conn) {
 	}
 }
 
-// writeWithin writes all of b, or fails when the peer takes longer than d.
-func writeWithin(c net.Conn, b []byte, d time.Duration) error {
-	if err := c.SetWriteDeadline(time.Now().Add(d)); err != nil {
+// writeWithin writes all of b, or fails when the peer takes longer than spliceStall.
+func writeWithin(c net.Conn, b []byte) error {
+	if err := c.SetWriteDeadline(time.Now().Add(spliceStall)); err != nil {
 		return err
 	}
 	_, err := c.Write(b)

@@ -135,13 +135,13 @@ func permissionTable(t *testing.T, admin *bus.Conn, all []client) string {
 	for _, c := range all {
 		header += "\t" + c.kind
 	}
-	fmt.Fprintln(w, header)
+	_, _ = fmt.Fprintln(w, header)
 	row := func(verb, subject string, cell func(client) string) {
 		line := verb + " " + subject
 		for _, c := range all {
 			line += "\t" + cell(c)
 		}
-		fmt.Fprintln(w, line)
+		_, _ = fmt.Fprintln(w, line)
 	}
 	for _, s := range publish {
 		row("pub", s, func(c client) string { return yes(!publishRefused(t, c.nc, c.subject(s))) })

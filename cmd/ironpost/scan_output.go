@@ -65,7 +65,7 @@ func (a *app) writeResult(path string, data []byte) (err error) {
 	if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() {
 		return atomicfile.WriteFile(path, data, readable)
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // the operator names the file
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func read(s *nl.NetlinkSocket, several bool, until time.Time) (found netip.Addr,
 			case unix.NLMSG_DONE:
 				return result(found)
 			case unix.NLMSG_ERROR:
-				if errorOf(m.Data) == unix.ENOENT {
+				if errors.Is(errorOf(m.Data), unix.ENOENT) {
 					return netip.Addr{}, ErrUnknown
 				}
 				return netip.Addr{}, fmt.Errorf("read connections: %w", errorOf(m.Data))

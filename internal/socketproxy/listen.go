@@ -35,7 +35,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(address, 0o660); err != nil {
+	if err := os.Chmod(address, 0o660); err != nil { //nolint:gosec // its group may connect
 		return nil, errors.Join(fmt.Errorf("mode of the socket: %w", err), listener.Close())
 	}
 	return listener, nil

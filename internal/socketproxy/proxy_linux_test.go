@@ -265,7 +265,7 @@ func TestCountsAreServed(t *testing.T) {
 	t.Parallel()
 	p := start(t, "/nonexistent/docker.sock")
 	require.Equal(t, http.StatusForbidden, p.send(t, request("GET", "/info", "")))
-	response, err := http.Get("http://" + p.address + socketproxy.MetricsPath) //nolint:noctx // the test's own server
+	response, err := http.Get("http://" + p.address + socketproxy.MetricsPath)
 	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)

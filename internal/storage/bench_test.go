@@ -31,15 +31,14 @@ func newRace(t testing.TB) *race {
 	t.Helper()
 	p := testenv.PostgreSQL(t)
 	r := &race{}
-	var database string
-	r.store, database = prepared(t, p, storage.Config{BatchSize: benchBatch})
+	r.store, _ = prepared(t, p, storage.Config{BatchSize: benchBatch})
 	connect := func(database string) *pgx.Conn {
 		conn, err := pgx.Connect(t.Context(), p.URL(database))
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close(t.Context()) })
 		return conn
 	}
-	_, database = prepared(t, p, storage.Config{})
+	_, database := prepared(t, p, storage.Config{})
 	r.bare = connect(database)
 	_, database = prepared(t, p, storage.Config{})
 	p.Exec(t, database, `DROP TABLE ironpost.alerts; CREATE TABLE ironpost.alerts (received_at timestamptz, id text, seq bigint, host text,

@@ -119,8 +119,7 @@ func (e *oneLine) Unwrap() error { return e.err }
 
 // codeOf returns the server's code of err, "" if it is no error of the server.
 func codeOf(err error) string {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return server.Code
 	}
 	return ""

@@ -17,8 +17,8 @@ func TestFullDiskIsTold(t *testing.T) {
 	p := testenv.PostgreSQL(t)
 	disk := testenv.SmallDisk(t, "24m")
 	p.Own(t, disk)
-	require.NoError(t, os.Chmod(filepath.Dir(disk), 0o711)) //nolint:gosec // the server is another user
-	t.Cleanup(func() { p.Kill(t) })                         // before the disk goes
+	require.NoError(t, os.Chmod(filepath.Dir(disk), 0o711))
+	t.Cleanup(func() { p.Kill(t) }) // before the disk goes
 	p.Exec(t, "postgres", fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'", disk))
 	p.Exec(t, "postgres", "CREATE DATABASE small TABLESPACE small")
 	s := open(t, storage.Config{URL: p.URL("small")})

@@ -97,9 +97,9 @@ func TestTheNewestAreTheLastOfAll(t *testing.T) {
 			for q, count := range selected {
 				all := read(t, s, table, q)
 				if count >= 0 {
-					require.Equal(t, count, len(all), "%s %+v", table, q)
+					require.Len(t, all, count, "%s %+v", table, q)
 				} else {
-					require.NotZero(t, len(all), "%s %+v", table, q)
+					require.NotEmpty(t, all, "%s %+v", table, q)
 				}
 				for _, since := range []time.Time{{}, received.AddDate(0, 0, -1).Add(500 * time.Second)} {
 					q.Since, q.Limit = since, 0

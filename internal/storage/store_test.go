@@ -76,8 +76,7 @@ func alerts(t testing.TB, from, to int) []storage.Row {
 }
 
 func kindOf(err error) storage.Kind {
-	var e *storage.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*storage.Error](err); ok {
 		return e.Kind
 	}
 	return ""

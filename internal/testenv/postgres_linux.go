@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -196,7 +195,7 @@ func (p *Postgres) Exec(t testing.TB, database, sql string) string {
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
-	require.NoError(t, err, fmt.Sprintf("%s: %s", sql, errs.String()))
+	require.NoError(t, err, "%s: %s", sql, errs.String())
 	return strings.TrimSpace(string(out))
 }
 

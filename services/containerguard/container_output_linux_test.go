@@ -3,6 +3,7 @@ package containerguard_test
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func shop(listen string) []string {
 
 // getsShop reports whether the far side gets the page of the shop at a server.
 func getsShop(inFar []string, server, port string) bool {
-	args := append(inFar[1:], "bash", "-c", `exec 3<>"/dev/tcp/$0/$1" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && timeout 5 cat <&3`, server, port)
+	args := append(slices.Clone(inFar[1:]), "bash", "-c", `exec 3<>"/dev/tcp/$0/$1" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && timeout 5 cat <&3`, server, port)
 	out, err := exec.Command(inFar[0], args...).CombinedOutput()
 	return err == nil && strings.Contains(string(out), "shop")
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -232,7 +233,8 @@ func farSide(t *testing.T, client, host string) []string {
 	require.NoError(t, run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", strconv.Itoa(far.Process.Pid)))
 	t.Cleanup(func() { _ = run("ip", "link", "del", "near") })
 	for _, args := range [][]string{
-		{"ip", "addr", "add", host + "/24", "dev", "near"}, {"ip", "link", "set", "near", "up"},
+		{"ip", "addr", "add", host + "/24", "dev", "near"},
+		{"ip", "link", "set", "near", "up"},
 		append(inFar, "ip", "addr", "add", client+"/24", "dev", "far"), append(inFar, "ip", "link", "set", "far", "up"),
 	} {
 		require.NoError(t, run(args...))
@@ -256,7 +258,7 @@ func connectIn(t *testing.T, inFar []string, host, port string) func() (end func
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	return func() func() {
-		args := append(inFar, "bash", "-c", `exec 3<>"/dev/tcp/$0/$1"; read -r`, host, port)
+		args := append(slices.Clone(inFar), "bash", "-c", `exec 3<>"/dev/tcp/$0/$1"; read -r`, host, port)
 		c := exec.Command(args[0], args[1:]...)
 		stop, err := c.StdinPipe()
 		require.NoError(t, err)

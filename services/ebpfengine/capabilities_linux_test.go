@@ -39,7 +39,7 @@ func TestThreeCapabilitiesAreEnoughAndEachIsNamed(t *testing.T) {
 		base, err := os.MkdirTemp("", "ironpostcap") //nolint:usetesting // the folders of t.TempDir are root's alone
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = os.RemoveAll(base) })
-		require.NoError(t, os.Chmod(base, 0o711)) //nolint:gosec // the user passes through
+		require.NoError(t, os.Chmod(base, 0o711))
 		pins := filepath.Join(base, "pins")
 		require.NoError(t, os.Mkdir(pins, 0o700))
 		require.NoError(t, unix.Mount("bpf", pins, "bpf", 0, "mode=0700"))

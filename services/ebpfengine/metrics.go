@@ -2,6 +2,7 @@ package ebpfengine
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/bpf/traffic"
@@ -129,7 +130,7 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 // send sends all, with labels before the label of each.
 func send(to metrics.Sink, all []measure, labels ...string) {
 	for _, m := range all {
-		of := labels[:len(labels):len(labels)]
+		of := slices.Clip(labels)
 		if m.label != "" {
 			of = append(of, m.labelValue)
 		}

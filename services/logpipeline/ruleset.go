@@ -190,8 +190,7 @@ func problemsByFile(err error) map[string]error {
 			}
 			return
 		}
-		var problem *sigma.ParseError
-		if errors.As(err, &problem) {
+		if problem, ok := errors.AsType[*sigma.ParseError](err); ok {
 			out[problem.File] = errors.Join(out[problem.File], problem)
 		}
 	}

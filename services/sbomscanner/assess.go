@@ -67,15 +67,15 @@ func unreadReason(inv *inventory.Inventory) string {
 	if inv.Complete() {
 		return ""
 	}
-	text := event.Printable(inv.Asset.Name, maxShown) + " is not read completely:"
+	var why []string
 	for _, reason := range slices.Sorted(maps.Keys(inv.Skipped)) {
-		text += fmt.Sprintf(" %s %d,", event.Printable(reason, 64), inv.Skipped[reason])
+		why = append(why, fmt.Sprintf("%s %d", event.Printable(reason, 64), inv.Skipped[reason]))
 	}
 	if len(inv.Problems) > 0 {
 		p := inv.Problems[0]
-		text += fmt.Sprintf(" such as %s: %s", event.Printable(p.Path, maxShown), event.Printable(p.Reason, maxShown))
+		why = append(why, fmt.Sprintf("such as %s: %s", event.Printable(p.Path, maxShown), event.Printable(p.Reason, maxShown)))
 	}
-	return strings.TrimSuffix(text, ",")
+	return event.Printable(inv.Asset.Name, maxShown) + " is not read completely: " + strings.Join(why, ", ")
 }
 
 // checkDatabase opens a new generation of the database and matches everything with it.

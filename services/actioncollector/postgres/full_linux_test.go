@@ -18,8 +18,8 @@ func TestFullDiskOfPostgresLosesNothing(t *testing.T) {
 	r := newRig(t)
 	disk := testenv.SmallDisk(t, "24m")
 	r.server.Own(t, disk)
-	require.NoError(t, os.Chmod(filepath.Dir(disk), 0o711)) //nolint:gosec // the server is another user
-	t.Cleanup(func() { r.server.Kill(t) })                  // before the disk goes
+	require.NoError(t, os.Chmod(filepath.Dir(disk), 0o711))
+	t.Cleanup(func() { r.server.Kill(t) }) // before the disk goes
 	r.server.Exec(t, "postgres", fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'; ALTER ROLE postgres SET default_tablespace = small", disk))
 	r.start()
 	r.publish(1, 100)

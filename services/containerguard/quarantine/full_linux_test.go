@@ -94,12 +94,12 @@ func TestReservedRoomCannotBeTakenByOthers(t *testing.T) {
 	testenv.FillDisk(t, disk, 0)
 	go func() {
 		defer close(stopped)
-		f, err := os.Create(filepath.Join(disk, "log")) //nolint:gosec // of the test
+		f, err := os.Create(filepath.Join(disk, "log"))
 		for err == nil {
 			_, _ = f.Write(make([]byte, 4096)) // fails most of the time
 			select {
 			case <-stop:
-				err = f.Close()
+				_ = f.Close()
 				return
 			default:
 			}

@@ -83,7 +83,7 @@ func (d *jsonDecoder) object(depth int) (any, error) {
 		}
 		switch old := out[name].(type) {
 		case []any:
-			value = append(old, value)
+			value = append(old, value) //nolint:gocritic // old is not used again
 		default:
 			if _, duplicate := out[name]; duplicate {
 				value = []any{old, value}

@@ -3,6 +3,7 @@ package rowqueue
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
@@ -47,11 +48,11 @@ func (q *Queue) segmentAt(position uint64) (start, until uint64, ok bool) {
 		return 0, 0, false
 	}
 	until = q.committed
-	for i := len(q.segments) - 1; i >= 0; i-- {
-		if q.segments[i] <= position {
-			return q.segments[i], until, true
+	for _, v := range slices.Backward(q.segments) {
+		if v <= position {
+			return v, until, true
 		}
-		until = min(until, q.segments[i])
+		until = min(until, v)
 	}
 	return position, until, true // the file is gone: reading it fails to find a record
 }

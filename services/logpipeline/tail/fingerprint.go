@@ -90,7 +90,7 @@ func sameBytes(pathA, pathB string, size int64) bool {
 		if err != nil {
 			return false
 		}
-		defer closeRead(file)
+		defer closeRead(file) //nolint:gocritic // two files, until the comparison is made
 		files[i] = file
 	}
 	n := min(fingerprintLen, size)

@@ -46,8 +46,7 @@ func openDatabase(dir string) (_ *database, err error) {
 		return nil, err
 	}
 	if d.manifest, _, err = readManifest(d.root); err != nil {
-		var corrupt *CorruptError
-		if !errors.As(err, &corrupt) {
+		if _, ok := errors.AsType[*CorruptError](err); !ok {
 			return nil, err
 		}
 		d.manifest = &manifest{Version: manifestVersion} // this import makes a new one

@@ -86,7 +86,7 @@ func (u *updater) get(ctx context.Context, from string, old *Coverage) (*http.Re
 	if old != nil && old.LastModified != "" {
 		req.Header.Set("If-Modified-Since", old.LastModified)
 	}
-	return u.client.Do(req) //nolint:bodyclose // the callers close it
+	return u.client.Do(req)
 }
 
 func checkResponse(resp *http.Response, from string) error {

@@ -73,7 +73,7 @@ func FuzzArchive(f *testing.F) {
 				return nil
 			}
 			total += len(content)
-			require.EqualValues(t, file.unpacked, len(content))
+			require.Len(t, content, int(file.unpacked))
 			_, _ = parse(content)
 			return nil
 		})

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -378,7 +379,7 @@ func writeDirectory(t *testing.T, path string, stated, n int, file func(int) ent
 		binary.LittleEndian.PutUint32(head[24:], e.data)
 		binary.LittleEndian.PutUint16(head[28:], uint16(len(e.name)))
 		size += len(head) + len(e.name)
-		_, err := w.Write(append(head, e.name...))
+		_, err := w.Write(slices.Concat(head, []byte(e.name)))
 		require.NoError(t, err)
 	}
 	end := binary.LittleEndian.AppendUint32(nil, 0x06064b50)

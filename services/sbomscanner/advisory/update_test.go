@@ -215,16 +215,16 @@ func TestReadersDuringImports(t *testing.T) {
 				default:
 				}
 				store, err := advisory.Open(dir)
-				if !assert.NoError(t, err) {
+				if !assert.NoError(t, err) { //nolint:testifylint // require may end the goroutine of the test only
 					return
 				}
 				n := store.Status().Records()
 				for i, want := range map[int]int{n - 1: 1, n: 0} {
 					found, err := store.Lookup("npm", fmt.Sprintf("package-%d", i))
-					assert.NoError(t, err)
+					assert.NoError(t, err) //nolint:testifylint // require may end the goroutine of the test only
 					assert.Len(t, found, want)
 				}
-				assert.NoError(t, store.Close())
+				assert.NoError(t, store.Close()) //nolint:testifylint // require may end the goroutine of the test only
 				_, err = store.Lookup("npm", "package-0")
 				assert.ErrorIs(t, err, advisory.ErrClosed)
 			}

@@ -191,14 +191,14 @@ func DecodeCache(data []byte) (*Cache, error) {
 // fingerprint identifies what decides which packages a file gives: the format, the parsers and the program.
 func fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintln(h, cacheVersion)
+	_, _ = fmt.Fprintln(h, cacheVersion)
 	if parsers, err := allParsers(); err == nil {
 		for _, p := range parsers {
-			fmt.Fprintln(h, p.Name(), p.Version())
+			_, _ = fmt.Fprintln(h, p.Name(), p.Version())
 		}
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		fmt.Fprintln(h, info.String())
+		_, _ = fmt.Fprintln(h, info.String())
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -53,7 +53,7 @@ func (e *Extractor) readDocument(ctx context.Context, path string) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -82,7 +82,7 @@ func (e *Extractor) Directory(ctx context.Context, path string) (*inventory.Inve
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // only read
 	return e.run(ctx, inventory.Asset{Kind: inventory.Directory, Name: path}, func(s *scan) error {
 		w := walker{
 			scan: s, root: root, dir: path, skip: relativeTo(path, e.options.Skip),

@@ -82,7 +82,7 @@ func scanApart(t *testing.T, asset string) outcome {
 	t.Helper()
 	require.NoError(t, buildScan())
 	out := filepath.Join(t.TempDir(), "outcome")
-	command := exec.CommandContext(t.Context(), scanProgram, "-test.run", "^TestHostileChild$", "-test.count=1") //nolint:gosec // this test
+	command := exec.CommandContext(t.Context(), scanProgram, "-test.run", "^TestHostileChild$", "-test.count=1")
 	command.Env = append(os.Environ(), hostileVar+"="+asset, hostileVar+"_OUT="+out)
 	text, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", text)
@@ -95,8 +95,8 @@ func scanApart(t *testing.T, asset string) outcome {
 
 // buildScan builds scanProgram once.
 var buildScan = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-o", scanProgram, ".") //nolint:gosec // this package
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")                             // what make build compiled is used
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-o", scanProgram, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // what make build compiled is used
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w: %s", cmd, err, out)
 	}
@@ -159,7 +159,7 @@ var hostile = map[string]struct {
 		for i := range 250_000 {
 			_, _ = w.CreateHeader(&zip.FileHeader{Name: strconv.Itoa(i), Method: zip.Store})
 		}
-		w.Close()
+		_ = w.Close()
 		return out.String()
 	}},
 }
@@ -169,7 +169,7 @@ func zipped(name, content string) string {
 	w := zip.NewWriter(&out)
 	f, _ := w.Create(name)
 	_, _ = io.WriteString(f, content)
-	w.Close()
+	_ = w.Close()
 	return out.String()
 }
 

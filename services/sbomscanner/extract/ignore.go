@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
@@ -50,8 +51,8 @@ func readIgnore(file io.Reader, folder []string) (patterns []ignorePattern) {
 
 // ignored reports whether the last pattern that matches excludes the path.
 func ignored(patterns []ignorePattern, path []string, isDir bool) bool {
-	for i := len(patterns) - 1; i >= 0; i-- {
-		if match := patterns[i].Match(path, isDir); match > gitignore.NoMatch {
+	for _, pattern := range slices.Backward(patterns) {
+		if match := pattern.Match(path, isDir); match > gitignore.NoMatch {
 			return match == gitignore.Exclude
 		}
 	}

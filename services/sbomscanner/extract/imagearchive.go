@@ -27,7 +27,7 @@ func (e *Extractor) ImageArchive(ctx context.Context, path string) (*inventory.I
 		if err != nil {
 			return fmt.Errorf("image archive %q: %w", path, err)
 		}
-		defer opened.Close()
+		defer func() { _ = opened.Close() }() // only read
 		s.result.Asset.Digest = opened.ID
 		if len(opened.Names) > 0 {
 			s.result.Asset.Name = opened.Names[0]
@@ -43,7 +43,7 @@ func (s *scan) imageOptions() image.Options {
 			return isReferred(name) || len(s.extractor.parsersOf(candidate{name, func() (fs.FileInfo, error) { return info, nil }})) > 0
 		},
 		Visit: func(name string) error {
-			if s.visited(name) {
+			if s.visited() {
 				return nil
 			}
 			return cmp.Or(s.ctx.Err(), fmt.Errorf("image %w of %d", image.ErrTooMany, l.Files))

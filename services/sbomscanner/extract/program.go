@@ -39,7 +39,7 @@ func beginsAsProgram(t tree, name string) bool {
 	if err != nil {
 		return true
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	start := make([]byte, 4)
 	n, err := f.ReadAt(start, 0)
 	return isProgram(start[:n]) || err != nil && !errors.Is(err, io.EOF)

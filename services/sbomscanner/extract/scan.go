@@ -32,7 +32,7 @@ func newScan(ctx context.Context, e *Extractor, asset inventory.Asset) *scan {
 }
 
 // visited counts a file or folder and reports whether another one may be read.
-func (s *scan) visited(path string) bool {
+func (s *scan) visited() bool {
 	s.progress.Visited++
 	if s.progress.Visited%reportEvery == 0 {
 		s.report()

@@ -49,7 +49,7 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 		err = fmt.Errorf("is not a regular file but %v", info.Mode().Type())
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close() // only read
 		return nil, err
 	}
 	return f, nil

@@ -87,7 +87,7 @@ func (w *walker) folder(name string, elements []string, patterns []ignorePattern
 
 func (w *walker) entry(folder string, elements []string, patterns []ignorePattern, entry fs.DirEntry) error {
 	name := path.Join(folder, entry.Name())
-	if !w.scan.visited(name) {
+	if !w.scan.visited() {
 		return w.stop(name)
 	}
 	if folder != "." && w.scan.progress.Visited > w.until {
@@ -146,7 +146,7 @@ func (w *walker) entries(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }() // only read
 	entries, err := folder.ReadDir(maxDirEntries)
 	if len(entries) == maxDirEntries {
 		w.scan.skip(name, tooMany, "folder has more entries than the limit; the rest was not read")
@@ -171,7 +171,7 @@ func (w *walker) withIgnoreFile(folder string, elements []string, patterns []ign
 	if err != nil {
 		return patterns
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	own := readIgnore(file, slices.Clone(elements))
 	if len(patterns)+len(own) > maxIgnorePatterns {
 		w.scan.skip(path.Join(folder, name), tooMany, "more patterns in force than the limit; it was not applied")

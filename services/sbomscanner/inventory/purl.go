@@ -74,7 +74,7 @@ func NewPackage(kind, name, version string, qualifiers map[string]string) (Packa
 
 // split returns the namespace and the name that a package URL of this type has for a package name.
 func split(kind, name string) (namespace, last string) {
-	separator := ""
+	var separator string
 	switch kind {
 	case purl.TypeMaven:
 		separator = ":"

@@ -23,8 +23,10 @@ func TestVersionsAreEvaluatedAsTheSchemaSays(t *testing.T) {
 		in, out, unreadableText []string
 	}{
 		"SEMVER": {
-			"npm", semver(both), []string{"1.0.0", "v1.9.9", "2.0.0-rc.1", "1.0.0+build"},
-			[]string{"0.9.9", "1.0.0-alpha", "2.0.0", "10.0.0"}, []string{"", "latest", "^1.2.0", "*", "${version}", strings.Repeat("1", 300)},
+			"npm", semver(both),
+			[]string{"1.0.0", "v1.9.9", "2.0.0-rc.1", "1.0.0+build"},
+			[]string{"0.9.9", "1.0.0-alpha", "2.0.0", "10.0.0"},
+			[]string{"", "latest", "^1.2.0", "*", "${version}", strings.Repeat("1", 300)},
 		},
 		"everything from 0":         {"npm", semver(introduced), []string{"0.0.0-0", "99.0.0"}, nil, nil},
 		"events in any order":       {"npm", semver(`[{"fixed":"4.0.0"},{"introduced":"3.0.0"},{"fixed":"2.0.0"},{"introduced":"0"}]`), []string{"1.0.0", "3.5.0"}, []string{"2.5.0", "4.0.0"}, nil},

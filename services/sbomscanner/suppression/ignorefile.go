@@ -41,12 +41,7 @@ func (e entry) matches(f Finding) bool {
 	if e.id == nil {
 		return true
 	}
-	for _, name := range f.Names {
-		if e.id.MatchString(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.Names, e.id.MatchString)
 }
 
 // ignoreParser reads the ignore file:
@@ -91,9 +86,9 @@ func parseIgnoreFile(path string, data []byte, now time.Time) ([]entry, error) {
 	}
 	entries := p.entries()
 	slices.SortStableFunc(p.problems, func(a, b located) int { return a.at - b.at })
-	errs := make([]error, len(p.problems))
-	for i, problem := range p.problems {
-		errs[i] = problem.err
+	var errs []error
+	for _, problem := range p.problems {
+		errs = append(errs, problem.err)
 	}
 	if p.omitted > 0 {
 		errs = append(errs, fmt.Errorf("%s: and %d more problems", path, p.omitted))

@@ -66,7 +66,7 @@ id = "CVE-1"
 expires = 2028-01-01
 [[ignore]]
 reason = ""
-pacakge = "pkg:npm/a"
+pakcage = "pkg:npm/a"
 [other]
 [[ignore]]
 id = 7
@@ -80,7 +80,7 @@ F:4:11: expires: "2028-01-01" is more than 366 days ahead
 F:5:3: needs id or package, or both
 F:5:3: expires: is missing: the day from which it is reported again, at most 366 days ahead
 F:6:10: reason: must not be empty
-F:7:1: pacakge: unknown key, allowed are id, package, reason, expires
+F:7:1: pakcage: unknown key, allowed are id, package, reason, expires
 F:8:2: unknown section, every entry is a section [[ignore]]
 F:10:6: id: is a whole number, must be a string
 F:12:11: expires: is a string, must be a date such as 2027-01-31, or a time with its zone`, "F:", path+":"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,8 +198,8 @@ func parseOpenVEX(file string, data []byte) ([]statement, error) {
 	}
 	var out []statement
 	products := 0
-	for i := len(doc.Statements) - 1; i >= 0; i-- {
-		s, err := doc.Statements[i].read(file, doc.Timestamp)
+	for i, v := range slices.Backward(doc.Statements) {
+		s, err := v.read(file, doc.Timestamp)
 		if err != nil {
 			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}

@@ -16,7 +16,7 @@ func Zip(t testing.TB, path string, files map[string]string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Create(path) //nolint:gosec // a test's own file
+	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func Open(ctx context.Context, path string, options Options) (*Image, error) {
 	if !info.Mode().IsRegular() {
 		return nil, ErrNotAnImage
 	}
-	file, err := os.Open(path) //nolint:gosec // the operator names it
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

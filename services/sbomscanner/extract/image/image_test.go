@@ -73,7 +73,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer opened.Close()
+		defer func() { _ = opened.Close() }() // only read
 		for name, layers := range opened.Files() {
 			if !fs.ValidPath(name) {
 				t.Fatalf("%q is not a clean path", name)

@@ -115,7 +115,7 @@ func (a *archive) metadata(f *zip.File, parse func([]byte) identity) identity {
 		a.fail(f.Name, err)
 		return identity{}
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // only read
 	content, err := io.ReadAll(io.LimitReader(r, maxMetadata))
 	if err != nil {
 		a.fail(f.Name, err)
@@ -132,7 +132,7 @@ func (a *archive) nested(from io.ReaderAt, f *zip.File, name string, depth int) 
 	}
 	if f.Method == zip.Store {
 		if offset, err := f.DataOffset(); err == nil {
-			size := int64(f.UncompressedSize64) //nolint:gosec // a negative size is an error of the section
+			size := int64(f.UncompressedSize64)
 			a.read(io.NewSectionReader(from, offset, max(0, size)), max(0, size), name, depth)
 			return
 		}
@@ -157,7 +157,7 @@ func (a *archive) unpack(f *zip.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // only read
 	content := bytes.NewBuffer(make([]byte, 0, min(f.UncompressedSize64, 64*f.CompressedSize64)+bytes.MinRead))
 	if _, err := content.ReadFrom(io.LimitReader(r, room+1)); err != nil {
 		return nil, err

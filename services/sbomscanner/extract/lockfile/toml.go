@@ -22,7 +22,7 @@ func Cargo(content []byte) ([]inventory.Package, error) {
 		} `toml:"package"`
 	}
 	if err := toml.Unmarshal(content, &lock); err != nil {
-		return nil, fmt.Errorf("Cargo.lock: %w", err)
+		return nil, fmt.Errorf("file Cargo.lock: %w", err)
 	}
 	versions := map[string]string{} // of names that stand alone in Needs because they have one version
 	for _, p := range lock.Packages {
