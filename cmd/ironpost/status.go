@@ -245,7 +245,7 @@ func lossCounters(m event.ModuleHealth) []string {
 // connection is a loss only if it was closed for bad framing or a limit: idle
 // and reset connections are normal.
 func isLoss(counter string) bool {
-	if strings.HasSuffix(counter, "_closed_framing") || strings.HasSuffix(counter, "_closed_limit") || counter == "dead_lettered" {
+	if strings.HasSuffix(counter, "_closed_framing") || strings.HasSuffix(counter, "_closed_limit") || strings.HasSuffix(counter, "_closed_peer_limit") || counter == "dead_lettered" {
 		return true
 	}
 	return slices.ContainsFunc(strings.Split(counter, "_"), func(word string) bool {

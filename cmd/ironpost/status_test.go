@@ -67,14 +67,14 @@ func TestStatusAsksNoNameServer(t *testing.T) { //nolint:paralleltest // it chan
 func TestStatusShowsLossCounters(t *testing.T) {
 	b := bustest.New(t)
 	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true, Counters: map[string]uint64{
-		"lines": 7, "udp_dropped_spool_full": 3, "tcp_closed_framing": 2, "tcp_closed_limit": 1, "tcp_closed_idle": 9, "tcp_closed_error": 4, "udp_dropped_disk": 0, "ring_lost": 5, "ring_lost:eth0": 5,
+		"lines": 7, "syslog_dropped_spool_full": 3, "tcp_closed_framing": 2, "tcp_closed_limit": 1, "tcp_closed_idle": 9, "tcp_closed_error": 4, "syslog_dropped_disk": 0, "ring_lost": 5, "ring_lost:eth0": 5,
 	}}))
 	require.Contains(t, on(t, b, "status").out, `
-LOST BY       HOST      WHAT                    HOW MUCH
-log-pipeline  testhost  ring_lost               5
-log-pipeline  testhost  tcp_closed_framing      2
-log-pipeline  testhost  tcp_closed_limit        1
-log-pipeline  testhost  udp_dropped_spool_full  3
+LOST BY       HOST      WHAT                       HOW MUCH
+log-pipeline  testhost  ring_lost                  5
+log-pipeline  testhost  syslog_dropped_spool_full  3
+log-pipeline  testhost  tcp_closed_framing         2
+log-pipeline  testhost  tcp_closed_limit           1
 
 STREAM `)
 }

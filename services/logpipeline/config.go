@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/internal/setting"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 )
 
 // The values allowed in Config.Sources.
@@ -53,6 +54,14 @@ type Config struct {
 	MaxLineBytes int `toml:"max_line_bytes"`
 	// SpoolMaxBytes bounds the spool of received syslog messages on disk. Full: TCP stops reading, UDP drops and counts.
 	SpoolMaxBytes int64 `toml:"spool_max_bytes"`
+	// SyslogMaxConnections limits the open TCP connections for syslog, SyslogMaxConnectionsPerPeer those of one address or IPv6 /64. For one
+	// more, an idle one is closed.
+	SyslogMaxConnections        int `toml:"syslog_max_connections"`
+	SyslogMaxConnectionsPerPeer int `toml:"syslog_max_connections_per_peer"`
+	// SyslogIdleSecs is how long, in seconds, a TCP connection for syslog may be without a complete message.
+	SyslogIdleSecs int `toml:"syslog_idle_secs"`
+	// SyslogUDPQueueBytes limits the received UDP messages that wait to be spooled; each sender has a share.
+	SyslogUDPQueueBytes int `toml:"syslog_udp_queue_bytes"`
 	// Storage configures stores besides the streams. Its environment variables begin with IRONPOST_STORAGE_.
 	Storage Storage `toml:"storage" env:"STORAGE"`
 }
@@ -94,7 +103,13 @@ func DefaultConfig() Config {
 		DedupWindowSecs:        60,
 		MaxLineBytes:           64 << 10,
 		SpoolMaxBytes:          1 << 30,
-		Storage:                Storage{RetentionDays: 30, LogLines: true, QueueMaxBytes: 1 << 30},
+
+		SyslogMaxConnections:        syslog.DefaultMaxConns,
+		SyslogMaxConnectionsPerPeer: syslog.DefaultMaxPerPeer,
+		SyslogIdleSecs:              int(syslog.DefaultIdle / time.Second),
+		SyslogUDPQueueBytes:         syslog.DefaultUDPQueue,
+
+		Storage: Storage{RetentionDays: 30, LogLines: true, QueueMaxBytes: 1 << 30},
 	}
 }
 
@@ -139,6 +154,10 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("dedup_window_secs", setting.Between(c.DedupWindowSecs, 1, 86_400))
 	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, minLine, maxLine))
 	p.Add("spool_max_bytes", setting.Between(c.SpoolMaxBytes, 1<<20, 1<<40))
+	p.Add("syslog_max_connections", setting.Between(c.SyslogMaxConnections, 1, 65_536))
+	p.Add("syslog_max_connections_per_peer", setting.Between(c.SyslogMaxConnectionsPerPeer, 1, 65_536))
+	p.Add("syslog_idle_secs", setting.Between(c.SyslogIdleSecs, 1, 86_400))
+	p.Add("syslog_udp_queue_bytes", setting.Between(c.SyslogUDPQueueBytes, 1<<20, 1<<30))
 	if c.BatchSize <= maxBatch && c.MaxLineBytes <= maxLine && c.BatchSize*c.MaxLineBytes > maxBatchBytes {
 		p.Addf("batch_size", "%d lines of max_line_bytes %d are more than the %d bytes a batch may hold in memory", c.BatchSize, c.MaxLineBytes, maxBatchBytes)
 	}

@@ -81,12 +81,12 @@ func labelledMeasures(n snapshot) []labelledMeasure {
 	return []labelledMeasure{
 		{"lost_bytes_%", "lost_bytes_total", "Bytes of files lost before they were read.", "reason", n.tail.Lost, tail.LostReasons()},
 		{"%_received", "syslog_received_total", "Syslog messages received.", "transport", n.syslog.Received, []string{syslog.UDP, syslog.TCP}},
-		{"udp_dropped_%", "syslog_dropped_total", "Syslog messages dropped.", "reason", n.syslog.Dropped, syslog.DropReasons()},
+		{"syslog_dropped_%", "syslog_dropped_total", "Syslog messages dropped.", "reason", n.syslog.Dropped, syslog.DropReasons()},
 		{"tcp_closed_%", "syslog_closed_connections_total", "Syslog connections closed by us or reset.", "reason", n.syslog.Closed, syslog.CloseReasons()},
 		{"", "correlation_evictions_total", "Groups and events dropped because there were too many.", "what", map[string]int64{
 			"groups": int64(n.correlator.EvictedGroups), "events": int64(n.correlator.EvictedEvents),
 		}, []string{"groups", "events"}},
-		{"correlation_evicted:%", "correlation_rule_evictions_total", "Groups and events dropped because one correlation had too many.", "rule", evicted, slices.Collect(maps.Keys(n.correlator.Evicted))},
+		{"correlation_evicted_%", "correlation_rule_evictions_total", "Groups and events dropped because one correlation had too many.", "rule", evicted, slices.Collect(maps.Keys(n.correlator.Evicted))},
 	}
 }
 

@@ -47,7 +47,7 @@ func (p *pipeline) applyReload() {
 	in.docker.SetMaxLine(p.cfg.MaxLineBytes)
 	in.docker.SetEnabled(p.cfg.Docker())
 	to := p.s.syslogConfig(p.cfg)
-	err := errors.Join(in.syslog.Rebind(to.UDP, to.TCP), in.syslog.SetLimits(to.MaxBytes, to.MaxMessage),
+	err := errors.Join(in.syslog.Rebind(to.UDP, to.TCP), in.syslog.SetLimits(to),
 		in.tailer.Reload(p.cfg.watchedPaths(), p.cfg.MaxLineBytes))
 	if err != nil {
 		p.s.log.WithError(err).Error("reload not complete")

@@ -115,7 +115,7 @@ func TestSpoolMaxBytesBoundsTheSpool(t *testing.T) {
 	noise := []byte(strings.Repeat("x", 8000))
 	require.Eventually(t, func() bool {
 		_, err := conn.Write(noise)
-		return err == nil && s.count("udp_dropped_spool_full") > 0
+		return err == nil && s.count("syslog_dropped_spool_full") > 0
 	}, patience, tick/10)
 	require.LessOrEqual(t, s.count("spool_bytes"), uint64(1<<20))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -88,7 +89,9 @@ func (in *sources) ended() bool {
 func (s *Service) syslogConfig(cfg Config) syslog.Config {
 	out := syslog.Config{
 		Dir: filepath.Join(s.deps.DataDir, "spool"), MaxBytes: cfg.SpoolMaxBytes,
-		MaxMessage: min(cfg.MaxLineBytes, syslog.DefaultMaxMessage),
+		MaxMessage: min(cfg.MaxLineBytes, syslog.DefaultMaxMessage), MaxConns: cfg.SyslogMaxConnections,
+		MaxConnsPerPeer: cfg.SyslogMaxConnectionsPerPeer, IdleTimeout: time.Duration(cfg.SyslogIdleSecs) * time.Second,
+		UDPQueueBytes: cfg.SyslogUDPQueueBytes,
 	}
 	if cfg.SyslogUDP() {
 		out.UDP = cfg.SyslogBind

@@ -107,6 +107,10 @@ var variables = []variable{
 	{"IRONPOST_LOG_PIPELINE_DEDUP_WINDOW_SECS", "log_pipeline.dedup_window_secs", "120", "120"},
 	{"IRONPOST_LOG_PIPELINE_MAX_LINE_BYTES", "log_pipeline.max_line_bytes", "4096", "4096"},
 	{"IRONPOST_LOG_PIPELINE_SPOOL_MAX_BYTES", "log_pipeline.spool_max_bytes", "2097152", "2097152"},
+	{"IRONPOST_LOG_PIPELINE_SYSLOG_MAX_CONNECTIONS", "log_pipeline.syslog_max_connections", "64", "64"},
+	{"IRONPOST_LOG_PIPELINE_SYSLOG_MAX_CONNECTIONS_PER_PEER", "log_pipeline.syslog_max_connections_per_peer", "8", "8"},
+	{"IRONPOST_LOG_PIPELINE_SYSLOG_IDLE_SECS", "log_pipeline.syslog_idle_secs", "60", "60"},
+	{"IRONPOST_LOG_PIPELINE_SYSLOG_UDP_QUEUE_BYTES", "log_pipeline.syslog_udp_queue_bytes", "2097152", "2097152"},
 	{"IRONPOST_STORAGE_QUEUE_MAX_BYTES", "log_pipeline.storage.queue_max_bytes", "2097152", "2097152"},
 	{"IRONPOST_STORAGE_POSTGRES_URL_FILE", "log_pipeline.storage.postgres_url_file", "", ""}, // has its own test
 	{"IRONPOST_STORAGE_REDIS_URL_FILE", "log_pipeline.storage.redis_url_file", "", ""},

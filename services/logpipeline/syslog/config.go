@@ -15,6 +15,8 @@ const (
 	DefaultMaxBytes     = 1 << 30
 	DefaultMaxMessage   = 64 << 10
 	DefaultMaxConns     = 256
+	DefaultMaxPerPeer   = 64
+	DefaultUDPQueue     = 16 << 20
 	DefaultIdle         = 300 * time.Second
 	DefaultRetry        = 2 * time.Second
 )
@@ -32,8 +34,11 @@ type Config struct {
 	MaxBytes int64
 	// MaxMessage is how many bytes of a message are kept; a longer one is cut, and counted.
 	MaxMessage int
-	// MaxConns limits the open TCP connections; one more is closed at once.
-	MaxConns int
+	// MaxConns limits the open TCP connections, MaxConnsPerPeer those of one address, or of one /64 of public IPv6 addresses. For one
+	// more, an idle one gives way (see connTable).
+	MaxConns, MaxConnsPerPeer int
+	// UDPQueueBytes limits the bytes of datagrams that wait to be written. Each sender has a share (see datagramQueues).
+	UDPQueueBytes int
 	// IdleTimeout is how long a TCP connection may be without a complete message.
 	IdleTimeout time.Duration
 	// RetryInterval is how long to wait before a failed bind or write is tried again.
@@ -51,7 +56,7 @@ func (c Config) Validate() error {
 	if !filepath.IsAbs(c.Dir) {
 		errs = append(errs, fmt.Errorf("spool folder %q is not absolute", c.Dir))
 	}
-	if c.SegmentBytes < 0 || c.MaxBytes < 0 || c.MaxMessage < 0 || c.MaxConns < 0 || c.IdleTimeout < 0 || c.RetryInterval < 0 {
+	if c.SegmentBytes < 0 || c.MaxBytes < 0 || c.MaxMessage < 0 || c.MaxConns < 0 || c.MaxConnsPerPeer < 0 || c.UDPQueueBytes < 0 || c.IdleTimeout < 0 || c.RetryInterval < 0 {
 		errs = append(errs, errors.New("a limit is below zero"))
 	}
 	if c.MaxMessage > DefaultMaxMessage {
@@ -65,6 +70,8 @@ func (c Config) withDefaults() Config {
 	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
 	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
 	c.MaxConns = cmp.Or(c.MaxConns, DefaultMaxConns)
+	c.MaxConnsPerPeer = cmp.Or(c.MaxConnsPerPeer, DefaultMaxPerPeer)
+	c.UDPQueueBytes = cmp.Or(c.UDPQueueBytes, DefaultUDPQueue)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, DefaultIdle)
 	c.RetryInterval = cmp.Or(c.RetryInterval, DefaultRetry)
 	return c

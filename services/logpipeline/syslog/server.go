@@ -19,19 +19,19 @@ import (
 // Server listens and writes the spool. Make one with New. All methods but Run may be
 // called from any goroutine.
 type Server struct {
-	cfg        Config
-	log        logrus.FieldLogger
-	spool      *spool
-	counters   counters
-	maxMessage atomic.Int64 // Config.MaxMessage
+	cfg      Config
+	log      logrus.FieldLogger
+	spool    *spool
+	conns    *connTable
+	counters counters
+	limits   atomic.Pointer[Config] // those that SetLimits changes
 
 	started chan struct{} // closed when every port was attempted
 
 	mu    sync.Mutex
 	ports map[string]*port // by transport
-	conns map[net.Conn]struct{}
-	udp   *net.UDPConn // the open UDP socket, nil for none
-	drops uint32       // of it, counted already
+	udp   *net.UDPConn     // the open UDP socket, nil for none
+	drops uint32           // of it, counted already
 }
 
 // port is one address to listen on. Server.mu guards it.
@@ -51,11 +51,11 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg: cfg, log: log, spool: newSpool(cfg),
+		cfg: cfg, log: log, spool: newSpool(cfg), conns: newConnTable(),
 		counters: counters{st: Stats{Received: map[string]int64{}, Dropped: map[string]int64{}, Closed: map[string]int64{}}},
-		ports:    map[string]*port{}, conns: map[net.Conn]struct{}{}, started: make(chan struct{}),
+		ports:    map[string]*port{}, started: make(chan struct{}),
 	}
-	s.maxMessage.Store(int64(cfg.MaxMessage))
+	s.limits.Store(&cfg)
 	addrs := map[string]string{UDP: cfg.UDP, TCP: cfg.TCP}
 	var left atomic.Int32
 	left.Store(int32(len(addrs)))
@@ -175,16 +175,15 @@ func (s *Server) DeleteConsumed(stored tail.State) {
 // Started is closed once each port is bound or could not be, or Run has returned.
 func (s *Server) Started() <-chan struct{} { return s.started }
 
-// SetLimits changes Config.MaxBytes and Config.MaxMessage; ports and connections stay
-// open. The error says what is wrong with a limit, and then nothing has changed.
-func (s *Server) SetLimits(maxBytes int64, maxMessage int) error {
-	limits := Config{Dir: s.cfg.Dir, MaxBytes: maxBytes, MaxMessage: maxMessage}
-	if err := limits.Validate(); err != nil {
+// SetLimits changes what Config limits, but for SegmentBytes and RetryInterval, to the limits of c. Ports and connections stay
+// open; those beyond a new limit give way to new ones. The error says what is wrong with a limit, and then nothing has changed.
+func (s *Server) SetLimits(c Config) error {
+	if err := c.Validate(); err != nil {
 		return err
 	}
-	limits = limits.withDefaults()
-	s.maxMessage.Store(int64(limits.MaxMessage))
-	s.spool.setMaxBytes(limits.MaxBytes)
+	c = c.withDefaults()
+	s.limits.Store(&c)
+	s.spool.setMaxBytes(c.MaxBytes)
 	return nil
 }
 

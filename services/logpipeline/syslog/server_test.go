@@ -2,12 +2,14 @@ package syslog_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,18 +201,13 @@ func TestHalfWrittenLineIsNotJoinedWithTheNext(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
-func TestConnectionsAreLimited(t *testing.T) {
+// A byte now and then does not keep a connection open, and a half line is no message.
+func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *syslog.Config) { c.MaxConns = 2; c.IdleTimeout = 300 * time.Millisecond })
-	a, b := r.dial("tcp"), r.dial("tcp")
-	send(t, a, "<34>a\n")
-	send(t, b, "<34>b\n")
-	r.read(2)
-	c := r.dial("tcp")
-	_, err := io.ReadAll(c)
-	require.NoError(t, err, "the third is closed")
-	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseLimit])
-	go func() { // a byte now and then does not keep a connection open
+	r := newRig(t, func(c *syslog.Config) { c.IdleTimeout = 300 * time.Millisecond })
+	r.dial("tcp")
+	b := r.dial("tcp")
+	go func() {
 		for range 1000 {
 			if _, err := b.Write([]byte("x")); err != nil {
 				return
@@ -219,6 +216,72 @@ func TestConnectionsAreLimited(t *testing.T) {
 		}
 	}()
 	require.Eventually(t, func() bool { return r.srv.Stats().Closed[syslog.CloseIdle] == 2 }, 5*time.Second, time.Millisecond)
+}
+
+// dialTCPFrom connects from an address of this host.
+func (r *rig) dialTCPFrom(address string) net.Conn {
+	_, tcp := r.srv.Addrs()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	c, err := d.DialContext(r.t.Context(), "tcp", tcp.String())
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// says sends a message and waits until it is received.
+func (r *rig) says(c net.Conn, text string) {
+	r.t.Helper()
+	send(r.t, c, "<34>"+text+"\n")
+	require.Equal(r.t, []string{"<34>" + text}, r.read(1))
+}
+
+func isClosed(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, err := c.Read(make([]byte, 1))
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// Whoever holds places keeps nobody out: of the peer with the most connections the one that was idle longest gives way.
+func TestIdlestConnectionGivesWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.MaxConns, c.MaxConnsPerPeer = 6, 4 })
+	quiet := r.dialTCPFrom("127.0.0.2")
+	r.says(quiet, "quiet")
+	var holders []net.Conn
+	for i := range 5 {
+		holders = append(holders, r.dialTCPFrom("127.0.0.3"))
+		r.says(holders[i], fmt.Sprint("holder ", i))
+	}
+	require.True(t, isClosed(holders[0]), "the fifth of one peer: the idlest of that peer")
+	r.says(r.dialTCPFrom("127.0.0.4"), "other") // six are open now
+	r.says(holders[1], "still here")
+	newcomer := r.dialTCPFrom("127.0.0.5")
+	r.says(newcomer, "newcomer")
+	require.True(t, isClosed(holders[2]), "idler than the one that spoke")
+	r.says(quiet, "the idlest of all, but the only one of its peer")
+	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.ClosePeerLimit])
+	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseLimit])
+	require.Equal(t, 6, r.srv.Stats().Connections)
+
+	require.NoError(t, r.srv.SetLimits(syslog.Config{Dir: r.cfg.Dir, MaxConns: 2}))
+	r.says(r.dialTCPFrom("127.0.0.6"), "after the reload")
+	require.Equal(t, 2, r.srv.Stats().Connections)
+}
+
+// Connections that gave way while they waited for room in the spool are gone, so that their number is bounded.
+func TestConnectionThatGaveWayDoesNotWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.MaxBytes, c.MaxConnsPerPeer, c.RetryInterval = 4000, 1, time.Hour })
+	full := strings.Repeat("<34>message\n", 300)
+	for i := range 5 {
+		send(t, r.dial("tcp"), full)
+		require.Eventually(t, func() bool {
+			st := r.srv.Stats()
+			return !st.BlockedSince.IsZero() && st.Closed[syslog.ClosePeerLimit] == int64(i)
+		}, 5*time.Second, time.Millisecond)
+	}
+	require.Eventually(t, func() bool { return r.srv.Stats().Dropped[syslog.DropEvicted] > 0 }, 5*time.Second, time.Millisecond)
+	require.Equal(t, 1, r.srv.Stats().Connections)
 }
 
 func TestImpossibleFrameLengthClosesTheConnection(t *testing.T) {

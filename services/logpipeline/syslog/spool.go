@@ -78,6 +78,9 @@ func sequenceName(transport string, sender netip.Addr) string {
 	return transport + "-" + strings.ReplaceAll(sender.String(), ":", "_")
 }
 
+// othersOf returns the name of the sequence that senders of transport share where there are too many.
+func othersOf(transport string) string { return transport + "-others" }
+
 // maxSegment is the size at which the next segment begins: a quarter of a small spool, so
 // that read segments can be deleted while one is written. s.mu is held.
 func (s *spool) maxSegment() int64 { return min(s.segmentBytes, max(1, s.maxBytes/4)) }
@@ -130,7 +133,7 @@ func (s *spool) find(name string) (string, *sequence) {
 		return name, q
 	}
 	transport, _, _ := strings.Cut(name, "-")
-	others, own := transport+"-others", 0
+	others, own := othersOf(transport), 0
 	for other := range s.sequences {
 		if strings.HasPrefix(other, transport+"-") && other != others {
 			own++

@@ -13,28 +13,33 @@ import (
 // Reasons for which messages are dropped or connections closed; keys of Stats.Dropped
 // and Stats.Closed.
 const (
-	DropKernel   = "kernel_buffer" // the socket's buffer was full
-	DropSpool    = "spool_full"    // Config.MaxBytes reached
-	DropDisk     = "disk"          // the file could not be written
-	DropEmpty    = "empty"         // a datagram without a byte
-	CloseFraming = "framing"       // an impossible frame length
-	CloseIdle    = "idle"          // no complete message within Config.IdleTimeout
-	CloseLimit   = "limit"         // more than Config.MaxConns
-	CloseError   = "error"         // reset by the sender, or not accepted
+	DropKernel     = "kernel_buffer" // the socket's buffer was full
+	DropSpool      = "spool_full"    // Config.MaxBytes reached
+	DropDisk       = "disk"          // the file could not be written
+	DropEmpty      = "empty"         // a datagram without a byte
+	DropPeer       = "peer"          // the sender of the datagram used up its share of Config.UDPQueueBytes
+	DropEvicted    = "evicted"       // of a TCP connection that waited for room in the spool and gave way
+	CloseFraming   = "framing"       // an impossible frame length
+	CloseIdle      = "idle"          // no complete message within Config.IdleTimeout
+	CloseLimit     = "limit"         // it gave way to a new one: Config.MaxConns
+	ClosePeerLimit = "peer_limit"    // it gave way to a new one of the same peer: Config.MaxConnsPerPeer
+	CloseError     = "error"         // reset by the sender, or not accepted
 )
 
 // DropReasons returns every key that Stats.Dropped may have.
-func DropReasons() []string { return []string{DropKernel, DropSpool, DropDisk, DropEmpty} }
+func DropReasons() []string {
+	return []string{DropKernel, DropSpool, DropDisk, DropEmpty, DropPeer, DropEvicted}
+}
 
 // CloseReasons returns every key that Stats.Closed may have.
 func CloseReasons() []string {
-	return []string{CloseFraming, CloseIdle, CloseLimit, CloseError}
+	return []string{CloseFraming, CloseIdle, CloseLimit, ClosePeerLimit, CloseError}
 }
 
 // Stats is what a Server did so far.
 type Stats struct {
 	Received     map[string]int64 // messages written to the spool, by transport
-	Dropped      map[string]int64 // UDP messages lost, by reason
+	Dropped      map[string]int64 // messages lost, by reason
 	Closed       map[string]int64 // TCP connections closed by us or reset, by reason
 	Truncated    int64            // messages longer than Config.MaxMessage
 	Connections  int              // open now
@@ -60,7 +65,7 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Connections = len(s.conns)
+	st.Connections = s.conns.len()
 	for transport, p := range s.ports {
 		if p.addr == "" || p.err == nil {
 			continue

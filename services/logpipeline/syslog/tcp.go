@@ -18,8 +18,10 @@ const (
 	acceptPause = 100 * time.Millisecond
 )
 
-// errStopped ends a connection because the Server stops.
-var errStopped = errors.New("stopped")
+var (
+	errStopped = errors.New("stopped")                // ends a connection because the Server stops
+	errEvicted = errors.New("another took its place") // ends a connection that connTable closed
+)
 
 // serveTCP accepts on addr until ctx ends or another address is configured. The
 // connections run in g and outlive the listener. The error says why addr is not served.
@@ -48,72 +50,53 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 			task.Pause(ctx, acceptPause)
 			continue
 		}
-		if !s.register(c) {
-			s.counters.closed(CloseLimit)
-			_ = c.Close() // refused; nothing was read
-			continue
+		limits := s.limits.Load()
+		o, closed := s.conns.add(c, limits.MaxConns, limits.MaxConnsPerPeer)
+		for _, reason := range closed {
+			s.counters.closed(reason)
 		}
 		g.Go("syslog connection", func(ctx context.Context) error {
-			defer s.unregister(c)
-			s.countClose(s.readConnection(ctx, c))
+			defer s.conns.done(o)
+			s.countClose(s.readConnection(ctx, o))
 			return nil
 		})
 	}
 }
 
-// register adds c unless Config.MaxConns are open.
-func (s *Server) register(c net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) >= s.cfg.MaxConns {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) unregister(c net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	_ = c.Close() // it was read to its end, or is given up
-}
-
 // closeConnections closes all connections when ctx ends.
 func (s *Server) closeConnections(ctx context.Context) error {
 	<-ctx.Done()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		_ = c.Close() // its reader sees it closed
-	}
+	s.conns.closeAll()
 	return nil
 }
 
 // readConnection reads one connection to its end and returns why it ended, nil if the
 // sender closed it. What was read is in the spool before more is read: a full spool makes
 // the sender wait.
-func (s *Server) readConnection(ctx context.Context, c net.Conn) error {
-	in := &connection{s: s, stopped: ctx.Done(), peer: c.RemoteAddr().String()}
+func (s *Server) readConnection(ctx context.Context, c *openConn) error {
+	in := &connection{s: s, stopped: ctx.Done(), evicted: c.evicted, peer: c.RemoteAddr().String(), sequence: c.peer}
 	if addr, err := netip.ParseAddrPort(in.peer); err == nil {
-		in.peer, in.sequence = unmap(addr).String(), sequenceName(TCP, addr.Addr())
+		in.peer = unmap(addr).String()
 	}
-	f := &framer{max: int(s.maxMessage.Load()), emit: in.add}
+	f := &framer{max: s.limits.Load().MaxMessage, emit: in.add}
 	buf := make([]byte, readBytes)
-	deadline := time.Now().Add(s.cfg.IdleTimeout)
+	deadline := time.Now().Add(s.limits.Load().IdleTimeout)
 	for ctx.Err() == nil {
 		// Only a complete message moves the deadline: a byte now and then does not.
 		if err := c.SetReadDeadline(deadline); err != nil {
 			return nil
 		}
 		n, err := c.Read(buf)
-		f.setMax(int(s.maxMessage.Load()))
+		limits := s.limits.Load()
+		f.setMax(limits.MaxMessage)
 		before := in.messages
 		if err := errors.Join(f.feed(buf[:n]), in.flush()); err != nil {
 			return err
 		}
 		if in.messages > before {
-			deadline = time.Now().Add(s.cfg.IdleTimeout)
+			now := time.Now()
+			c.active.Store(now.UnixNano())
+			deadline = now.Add(limits.IdleTimeout)
 		}
 		if errors.Is(err, io.EOF) {
 			return errors.Join(f.finish(), in.flush())
@@ -125,10 +108,10 @@ func (s *Server) readConnection(ctx context.Context, c net.Conn) error {
 	return nil
 }
 
-// countClose counts why a connection ended, unless the sender or a stop closed it.
+// countClose counts why a connection ended, unless the sender, a stop or connTable closed it.
 func (s *Server) countClose(err error) {
 	switch {
-	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, errStopped):
+	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, errStopped), errors.Is(err, errEvicted):
 	case errors.Is(err, errFraming):
 		s.counters.closed(CloseFraming)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -142,6 +125,7 @@ func (s *Server) countClose(err error) {
 type connection struct {
 	s        *Server
 	stopped  <-chan struct{} // closed when the Server stops
+	evicted  <-chan struct{} // closed when another connection took the place
 	peer     string
 	sequence string // of the spool
 	records  []byte // not yet written
@@ -163,8 +147,8 @@ func (in *connection) add(msg []byte, cut bool) error {
 	return in.flush()
 }
 
-// flush writes the records, and waits until there is room for them. The error is
-// errStopped.
+// flush writes the records, and waits until there is room for them. The error is errStopped or errEvicted; so
+// connections that gave way wait no longer, however many they are.
 func (in *connection) flush() error {
 	if in.pending == 0 {
 		return nil
@@ -182,6 +166,9 @@ func (in *connection) flush() error {
 		select {
 		case <-in.stopped:
 			return errStopped
+		case <-in.evicted:
+			in.s.counters.dropped(DropEvicted, in.pending)
+			return errEvicted
 		case <-room:
 		case <-time.After(in.s.cfg.RetryInterval):
 		}

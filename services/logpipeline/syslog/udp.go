@@ -7,12 +7,16 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/net/ipv4"
+
 	"github.com/ironpost/ironpost/internal/task"
 )
 
 const (
 	udpBuffer   = 8 << 20 // receive buffer requested from the kernel
 	maxDatagram = 64 << 10
+	// readDatagrams is how many datagrams one system call reads.
+	readDatagrams = 64
 )
 
 // serveUDP receives on addr until ctx ends or another address is configured. The error
@@ -32,10 +36,15 @@ func (s *Server) serveUDP(ctx context.Context, addr string) error {
 	s.mu.Unlock()
 	p := s.ports[UDP]
 	s.portBound(p, UDP, c.LocalAddr())
-	ended := make(chan struct{})
+	ended, queues := make(chan struct{}), newDatagramQueues()
 	g := task.New(ctx)
 	g.Go("syslog udp close", func(ctx context.Context) error { return s.closeAfter(ctx, p, addr, ended, s.closeUDP) })
-	g.Go("syslog udp read", func(context.Context) error { defer close(ended); return s.receive(c) })
+	g.Go("syslog udp read", func(context.Context) error {
+		defer close(ended)
+		defer queues.close()
+		return s.receive(c, queues)
+	})
+	g.Go("syslog udp write", func(context.Context) error { s.writeDatagrams(queues); return nil })
 	return g.Wait()
 }
 
@@ -62,43 +71,75 @@ func (s *Server) countKernelDrops() {
 	}
 }
 
-// receive takes datagrams until c is closed.
-func (s *Server) receive(c *net.UDPConn) error {
-	buf, record := make([]byte, maxDatagram), []byte(nil)
+// receive queues datagrams until c is closed. It does nothing else: the kernel's buffer, which all senders share, fills
+// only if they send faster than this goroutine reads.
+func (s *Server) receive(c *net.UDPConn, queues *datagramQueues) error {
+	messages := make([]ipv4.Message, readDatagrams)
+	for i := range messages {
+		messages[i].Buffers = [][]byte{make([]byte, maxDatagram)}
+	}
+	pc := ipv4.NewPacketConn(c) // of IPv6 sockets, too
 	for {
-		n, peer, err := c.ReadFromUDPAddrPort(buf)
+		n, err := pc.ReadBatch(messages, 0)
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		record = s.writeDatagram(buf[:n], peer, record[:0])
+		for _, m := range messages[:n] {
+			if peer, ok := m.Addr.(*net.UDPAddr); ok {
+				s.queueDatagram(m.Buffers[0][:m.N], unmap(peer.AddrPort()), queues)
+			}
+		}
 	}
 }
 
-// writeDatagram writes one datagram, which is one message (RFC 5426 3.1), or drops it
-// with a reason: a sender over UDP cannot be made to wait. It returns record for reuse.
-func (s *Server) writeDatagram(msg []byte, peer netip.AddrPort, record []byte) []byte {
+// queueDatagram queues one datagram, which is one message (RFC 5426 3.1), or drops it with a reason: a sender over UDP
+// cannot be made to wait.
+func (s *Server) queueDatagram(msg []byte, peer netip.AddrPort, queues *datagramQueues) {
 	msg = trimEnd(msg)
 	if len(msg) == 0 {
 		s.counters.dropped(DropEmpty, 1)
-		return record
+		return
 	}
-	if limit := int(s.maxMessage.Load()); len(msg) > limit {
-		msg = msg[:limit]
+	limits := s.limits.Load()
+	if len(msg) > limits.MaxMessage {
+		msg = msg[:limits.MaxMessage]
 		s.counters.truncated()
 	}
-	record = appendRecord(record, Record{Time: time.Now(), Peer: unmap(peer).String(), Transport: UDP, Message: msg})
-	switch err := s.spool.append(sequenceName(UDP, peer.Addr()), record); {
-	case err == nil:
-		s.counters.update(func(st *Stats) { st.Received[UDP]++ })
-	case errors.Is(err, errFull):
-		s.counters.dropped(DropSpool, 1)
-	default:
-		s.counters.dropped(DropDisk, 1)
+	queued := queues.add(sequenceName(UDP, peer.Addr()), len(msg), limits.UDPQueueBytes, func() []byte {
+		return appendRecord(nil, Record{Time: time.Now(), Peer: peer.String(), Transport: UDP, Message: msg})
+	})
+	if !queued {
+		s.counters.dropped(DropPeer, 1)
 	}
-	return record
+}
+
+// writeDatagrams writes what is queued until the queues are closed and empty.
+func (s *Server) writeDatagrams(queues *datagramQueues) {
+	var records []byte
+	for {
+		var sender string
+		var n int
+		var open bool
+		sender, records, n, open = queues.take(records[:0], int(s.spool.writeSize()))
+		switch {
+		case !open:
+			return
+		case n == 0:
+			<-queues.arrived
+			continue
+		}
+		switch err := s.spool.append(sender, records); {
+		case err == nil:
+			s.counters.update(func(st *Stats) { st.Received[UDP] += int64(n) })
+		case errors.Is(err, errFull):
+			s.counters.dropped(DropSpool, int64(n))
+		default:
+			s.counters.dropped(DropDisk, int64(n))
+		}
+	}
 }
 
 // unmap shows an IPv4 sender of a dual-stack socket as an IPv4 address.
