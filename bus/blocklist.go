@@ -60,6 +60,9 @@ type Block struct {
 	AlertID string `json:"alert_id,omitempty"`
 	// Source is its owner: a module such as "container-guard", or "operator".
 	Source string `json:"source"`
+	// MadeOn is the host of the module that made it: only that one gives it up for a stronger one. Empty if modules of
+	// several hosts did, for an operator's, and in entries of versions without it.
+	MadeOn string `json:"made_on,omitempty"`
 	// Created is when it was first written.
 	Created time.Time `json:"created"`
 	// Hosts are those on which it holds; empty, as in entries of versions without it: on all.
@@ -187,6 +190,8 @@ func (b Block) check() error {
 		return fmt.Errorf("%w: no prefix", ErrInvalidBlock)
 	case b.Source == "" || len(b.Source) > MaxBlockSource || !utf8.ValidString(b.Source):
 		return fmt.Errorf("%w: the source must be text of 1 to %d bytes", ErrInvalidBlock, MaxBlockSource)
+	case len(b.MadeOn) > MaxBlockSource || !utf8.ValidString(b.MadeOn):
+		return fmt.Errorf("%w: made_on must be text of at most %d bytes", ErrInvalidBlock, MaxBlockSource)
 	case len(b.Reason) > MaxBlockReason || !utf8.ValidString(b.Reason):
 		return fmt.Errorf("%w: the reason must be text of at most %d bytes", ErrInvalidBlock, MaxBlockReason)
 	case len(b.Policy) > MaxBlockSource || !utf8.ValidString(b.Policy) || len(b.AlertID) > MaxBlockSource || !utf8.ValidString(b.AlertID):
@@ -231,8 +236,8 @@ func (l *Blocklist) Put(ctx context.Context, b Block) error {
 
 // Extend makes sure that b.Prefix stays blocked until b.Expires at least, and returns the
 // entry that does: b, or an existing one that lasts as long. It is for automatic blocks: it
-// never shortens the entry of another owner, who stays its owner, and never lowers the trust of one. It returns ErrConflict if the entry changed
-// during each of its attempts.
+// never shortens an entry, changes only the end of another owner's, and raises the trust of one to that of b, for all of its time. It
+// returns ErrConflict if the entry changed during each of its attempts.
 func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	const attempts = 5
 	key, value, ttl, err := b.Encode(time.Now())
@@ -248,7 +253,7 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 			_, err = l.kv.Create(ctx, key, value, ttl)
 		case getErr != nil && !errors.Is(getErr, ErrInvalidBlock): // an entry that cannot be read is overwritten
 			return Block{}, getErr
-		case getErr == nil && !have.Expires.Before(b.Expires):
+		case getErr == nil && have == have.extendedBy(b):
 			return have, nil
 		default:
 			if getErr == nil {
@@ -266,12 +271,23 @@ func (l *Blocklist) Extend(ctx context.Context, b Block) (Block, error) {
 	return Block{}, err
 }
 
-// extendedBy returns longer, or b until the end of longer if b has another owner or a stronger trust.
-func (b Block) extendedBy(longer Block) Block {
-	if b.Source == longer.Source && longer.Trust.Rank() >= b.Trust.Rank() {
-		return longer
+// extendedBy returns the entry that stands for b and other: the stronger of the two, of equal ones the later, until both have ended.
+func (b Block) extendedBy(other Block) Block {
+	end := b.Expires
+	if other.Expires.After(end) {
+		end = other.Expires
 	}
-	b.Expires = longer.Expires
+	if b.Source == other.Source {
+		madeOn := b.MadeOn
+		if stronger := other.Trust.Rank() - b.Trust.Rank(); stronger > 0 || stronger == 0 && other.Expires.After(b.Expires) {
+			b = other
+		}
+		if madeOn != other.MadeOn {
+			madeOn = ""
+		}
+		b.MadeOn = madeOn
+	}
+	b.Expires = end
 	return b
 }
 
@@ -308,10 +324,10 @@ func (l *Blocklist) RemoveBlock(ctx context.Context, b Block) error {
 	return l.kv.Delete(ctx, b.Key())
 }
 
-// RemoveAutomatic removes the entry with a key if source made it; another one, or a missing one, is no error.
-func (l *Blocklist) RemoveAutomatic(ctx context.Context, key, source string) error {
+// RemoveAutomatic removes the entry with a key if source made it, on host alone; another one, or a missing one, is no error.
+func (l *Blocklist) RemoveAutomatic(ctx context.Context, key, source, host string) error {
 	b, _, err := l.get(ctx, key)
-	if errors.Is(err, ErrNotFound) || err == nil && b.Source != source {
+	if errors.Is(err, ErrNotFound) || err == nil && (b.Source != source || b.MadeOn != host) {
 		return nil
 	}
 	if err != nil {

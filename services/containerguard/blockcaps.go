@@ -2,11 +2,14 @@ package containerguard
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
+	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
 
 // capShown is how long the newest block that a cap refused stays a reason.
@@ -64,7 +67,7 @@ func (r *response) giveWay(ctx context.Context, yields string) {
 	r.guard.counters.blocksYielded.Add(1)
 	list, err := r.guard.deps.Bus.Blocklist(ctx)
 	if err == nil {
-		err = list.RemoveAutomatic(ctx, yields, Name)
+		err = list.RemoveAutomatic(ctx, yields, Name, r.guard.deps.Host)
 	}
 	log := r.guard.log.WithField("key", yields)
 	if err != nil {
@@ -74,11 +77,22 @@ func (r *response) giveWay(ctx context.Context, yields string) {
 	log.Info("a block gives way to one with stronger evidence: container.max_blocks, max_blocks_per_source")
 }
 
-// syncWithBlocklist forgets blocks that someone removed from the blocklist: they leave the caps.
-func (s *Service) syncWithBlocklist(ctx context.Context, run *runState) {
-	if run.blocks.Count() == 0 {
-		return
+// networkOf returns the network that counts as one attacker's: the /24 or /64 of a prefix, or the prefix if that is wider.
+func networkOf(p netip.Prefix) netip.Prefix {
+	const bits4, bits6 = 24, 64
+	bits := bits6
+	if p.Addr().Is4() {
+		bits = bits4
 	}
+	network, _ := p.Addr().Prefix(min(bits, p.Bits()))
+	return network
+}
+
+// syncWithBlocklist makes the counted blocks those of this guard that the blocklist has: one that someone removed leaves the caps, and one that
+// is not known, after a crash or with a damaged file, counts.
+func (s *Service) syncWithBlocklist(ctx context.Context, run *runState) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
 	list, err := s.deps.Bus.Blocklist(ctx)
 	if err != nil {
 		return // health says it when an address is to be blocked
@@ -88,8 +102,24 @@ func (s *Service) syncWithBlocklist(ctx context.Context, run *runState) {
 		return
 	}
 	keys := make(map[string]bool, len(all))
+	var own []safety.BlockCandidate
 	for _, b := range all {
 		keys[b.Key()] = true
+		if b.Source == Name && b.MadeOn == s.deps.Host && !b.Hub {
+			own = append(own, safety.BlockCandidate{
+				Key: b.Key(), Network: networkOf(b.Prefix).String(), Strength: s.strengthOf(b), Expires: b.Expires,
+			})
+		}
 	}
-	run.blocks.KeepOnly(keys, time.Now())
+	run.blocks.Sync(keys, own, time.Now())
+}
+
+// strengthOf returns the rank of a block in the blocklist, by the policy that made it; by its trust alone if there is none any more.
+func (s *Service) strengthOf(b bus.Block) int {
+	for _, p := range s.policies.Load().Policies {
+		if p.ID == b.Policy {
+			return blockStrength(&event.Alert{Trust: b.Trust}, p)
+		}
+	}
+	return b.Trust.Rank()
 }

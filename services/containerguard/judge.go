@@ -138,9 +138,11 @@ func (j *judge) decideBlock(d decision, s step) verdict {
 func (j *judge) admitBlock(d decision, s step, prefix netip.Prefix, ttl time.Duration) verdict {
 	b := bus.Block{
 		Prefix: prefix, Scope: bus.Scope{Rate: d.policy.BlockRate}, Hosts: blockHosts(j.alert, s, j.host), Expires: j.now.Add(ttl).UTC(), Created: j.now.UTC(),
-		Source: Name, Policy: d.policy.ID, AlertID: j.alert.ID, Trust: j.alert.Trust, Reason: event.Printable(d.policy.ID+": "+j.alert.Title, maxReason),
+		Source: Name, MadeOn: j.host, Policy: d.policy.ID, AlertID: j.alert.ID, Trust: j.alert.Trust, Reason: event.Printable(d.policy.ID+": "+j.alert.Title, maxReason),
 	}
-	c := safety.BlockCandidate{Key: b.Key(), Source: evidenceSource(j.alert), Strength: blockStrength(j.alert, d.policy), Expires: b.Expires}
+	c := safety.BlockCandidate{
+		Key: b.Key(), Network: networkOf(prefix).String(), Source: evidenceSource(j.alert), Strength: blockStrength(j.alert, d.policy), Expires: b.Expires,
+	}
 	yields, refused := j.blocks.Admit(c, j.now)
 	if refused != "" {
 		for _, key := range []string{cooldownKey(d, s), s.target} { // the target is that of a network

@@ -130,7 +130,6 @@ func (r *response) orderPhase(s step) event.Phase {
 // block writes a block to the blocklist after the intended action was stored, and then reports how
 // it went. It reports whether the address is blocked.
 func (r *response) block(ctx context.Context, d decision, s step, v verdict) bool {
-	r.giveWay(ctx, v.yields)
 	intended := r.action(d, s, event.Intended)
 	intended.ExpiresAt = &v.block.Expires
 	queued := r.run.reporter.store(ctx, intended, intendedTimeout)
@@ -148,6 +147,7 @@ func (r *response) block(ctx context.Context, d decision, s step, v verdict) boo
 		r.addError(err)
 		return false
 	}
+	r.giveWay(ctx, v.yields)
 	r.guard.counters.blocks.Add(1)
 	r.guard.health.Clear(topicBlocks)
 	r.addOutcome(s, string(event.Done), "")

@@ -455,4 +455,12 @@ func TestBlocksAreCapped(t *testing.T) {
 	require.NoError(t, err)
 	commit()
 	s.eventually(func() bool { return len(r.blocked()) == 4 && s.count("answered_late") == 1 }) // what was refused is done when there is room
+
+	require.NoError(t, s.stop())
+	require.NoError(t, os.Remove(filepath.Join(r.data(), "blocks.json")))
+	r.cfg.MaxBlocks = 4
+	r.start()
+	full = output("four", "203.0.113.7")
+	r.publish(full)
+	require.Contains(t, r.await(full, "block-source skipped").Reason, "cap: 4 addresses", "those of the blocklist count")
 }

@@ -133,7 +133,8 @@ func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	executing.Go("quarantine", run.quarantine.Run)
 	executing.Go("notifications", s.notifier.Run)
 	executing.Go("connections", s.connections.Run)
-	s.resolveDependencies(ctx) // before the first alert: their containers are protected by address too
+	s.resolveDependencies(ctx)    // before the first alert: their containers are protected by address too
+	s.syncWithBlocklist(ctx, run) // before the first block: those that the state lost count
 	stopVerbs, err := s.serve(ctx)
 	if err == nil {
 		consumingCtx, stopConsuming := context.WithCancel(ctx)

@@ -1,6 +1,7 @@
 package safety
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,8 +11,13 @@ import (
 	"github.com/ironpost/ironpost/internal/folder"
 )
 
-// minuteShare divides the new blocks of a minute: one source of evidence may cause one part of them.
-const minuteShare = 2
+const (
+	// minuteShare divides the new blocks of a minute: one source of evidence may cause one part of them.
+	minuteShare = 2
+	// networkShare divides the blocks at a time, of one source and in all: those of a network beyond one part give way to
+	// equally strong ones of other networks.
+	networkShare = 10
+)
 
 // BlockLimits are the caps on automatic blocks: how many are new in any minute, of one source of evidence half of
 // that, how many there are at a time, and how many of these by the evidence of one source.
@@ -24,6 +30,7 @@ type BlockLimits struct {
 // BlockCandidate is an address or network to be blocked.
 type BlockCandidate struct {
 	Key      string // of the entry in the blocklist
+	Network  string // of the address: one attacker may have all of its addresses; "" if it is not known
 	Source   string // of the evidence
 	Strength int    // of the evidence
 	Expires  time.Time
@@ -48,6 +55,7 @@ type blocksData struct {
 
 type heldBlock struct {
 	Source   string    `json:"source"`
+	Network  string    `json:"network,omitempty"` // missing in files of earlier versions
 	Strength int       `json:"strength"`
 	Since    time.Time `json:"since"`
 	Expires  time.Time `json:"expires"`
@@ -85,9 +93,9 @@ func (b *Blocks) SetLimits(l BlockLimits) {
 }
 
 // Admit counts c as blocked from now, or returns the cap that forbids it. Where there is no room, c takes the place of
-// a weaker block, of the weakest the one that ends first: its key is yields, and it is to be removed. An equally strong
-// one never gives way, and weaker blocks of the last minute do not count against a stronger one. A block that is counted
-// already is only extended.
+// a weaker block, of the weakest the one that ends first: its key is yields, and it is to be removed once c is written. An
+// equally strong one gives way only if its network has more than a tenth of the blocks, and that of c has less. Weaker
+// blocks of the last minute do not count against a stronger one. A block that is counted already is only extended.
 func (b *Blocks) Admit(c BlockCandidate, now time.Time) (yields, refused string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +113,7 @@ func (b *Blocks) Admit(c BlockCandidate, now time.Time) (yields, refused string)
 		return "", refused
 	}
 	delete(b.data.Held, yields)
-	b.data.Held[c.Key] = heldBlock{Source: c.Source, Strength: c.Strength, Since: now.UTC(), Expires: c.Expires.UTC()}
+	b.data.Held[c.Key] = heldBlock{Source: c.Source, Network: c.Network, Strength: c.Strength, Since: now.UTC(), Expires: c.Expires.UTC()}
 	b.data.Recent = append(b.data.Recent, recentBlock{At: now.UTC(), Source: c.Source, Strength: c.Strength})
 	b.version++
 	return yields, ""
@@ -128,20 +136,75 @@ func (b *Blocks) room(c BlockCandidate) (yields, refused string) {
 	if refused = b.minuteReason(c); refused != "" {
 		return "", refused
 	}
-	ofSource, weakestOfSource := b.weakest(func(h heldBlock) bool { return h.Source == c.Source })
-	all, weakest := b.weakest(func(heldBlock) bool { return true })
-	gives := func(key string) bool { return key != "" && b.data.Held[key].Strength < c.Strength }
-	switch {
-	case ofSource >= b.limits.PerSource && !gives(weakestOfSource):
-		return "", fmt.Sprintf("cap: %d addresses are blocked by the evidence of one source, container.max_blocks_per_source", ofSource)
-	case ofSource >= b.limits.PerSource:
-		return weakestOfSource, ""
-	case all >= b.limits.Total && !gives(weakest):
-		return "", fmt.Sprintf("cap: %d addresses are blocked automatically, container.max_blocks", all)
-	case all >= b.limits.Total:
-		return weakest, ""
+	sameSource := func(h heldBlock) bool { return h.Source == c.Source }
+	ofSource := 0
+	for _, h := range b.data.Held {
+		if sameSource(h) {
+			ofSource++
+		}
 	}
-	return "", ""
+	switch all := len(b.data.Held); {
+	case ofSource >= b.limits.PerSource:
+		yields = b.group(sameSource, b.limits.PerSource).yieldsTo(c)
+		refused = fmt.Sprintf("cap: %d addresses are blocked by the evidence of one source, container.max_blocks_per_source", ofSource)
+	case all >= b.limits.Total:
+		yields = b.group(func(heldBlock) bool { return true }, b.limits.Total).yieldsTo(c)
+		refused = fmt.Sprintf("cap: %d addresses are blocked automatically, container.max_blocks", all)
+	}
+	if yields != "" {
+		refused = ""
+	}
+	return yields, refused
+}
+
+// blockGroup is blocks that share a cap, and the one that gives way first.
+type blockGroup struct {
+	share     int            // of one network, before others go first
+	byNetwork map[string]int // how many there are
+	key       string         // of weakest, "" if there is none
+	weakest   heldBlock
+}
+
+// group returns the blocks that of selects, of which there may be limit. mu is held.
+func (b *Blocks) group(of func(heldBlock) bool, limit int) blockGroup {
+	g := blockGroup{share: max(1, limit/networkShare), byNetwork: map[string]int{}}
+	for _, h := range b.data.Held {
+		if of(h) {
+			g.byNetwork[h.Network]++
+		}
+	}
+	for key, h := range b.data.Held {
+		if of(h) && (g.key == "" || g.compare(h, g.weakest) < 0) {
+			g.key, g.weakest = key, h
+		}
+	}
+	return g
+}
+
+// compare orders by strength, then crowded networks before others, then by the end.
+func (g blockGroup) compare(a, b heldBlock) int {
+	order := cmp.Compare(a.Strength, b.Strength)
+	if inCrowd := g.crowded(a.Network); order == 0 && inCrowd != g.crowded(b.Network) {
+		order = 1
+		if inCrowd {
+			order = -1
+		}
+	}
+	return cmp.Or(order, a.Expires.Compare(b.Expires))
+}
+
+// crowded reports whether a network has more than its share.
+func (g blockGroup) crowded(network string) bool {
+	return network != "" && g.byNetwork[network] > g.share
+}
+
+// yieldsTo returns the key of the block that gives way to c, "" if none does.
+func (g blockGroup) yieldsTo(c BlockCandidate) string {
+	makesRoom := g.crowded(g.weakest.Network) && c.Network != "" && g.byNetwork[c.Network] < g.share
+	if g.weakest.Strength < c.Strength || g.weakest.Strength == c.Strength && makesRoom {
+		return g.key
+	}
+	return ""
 }
 
 // minuteReason returns the cap of the minute that forbids c, or "". mu is held.
@@ -165,29 +228,15 @@ func (b *Blocks) minuteReason(c BlockCandidate) string {
 	return ""
 }
 
-// weakest returns how many blocks of selects, and the key of the weakest, of several the one that ends first. mu is held.
-func (b *Blocks) weakest(of func(heldBlock) bool) (n int, key string) {
-	for k, h := range b.data.Held {
-		if !of(h) {
-			continue
-		}
-		n++
-		w, chosen := b.data.Held[key]
-		if !chosen || h.Strength < w.Strength || h.Strength == w.Strength && h.Expires.Before(w.Expires) {
-			key = k
-		}
-	}
-	return n, key
-}
-
 func (b *Blocks) dropOld(now time.Time) {
 	maps.DeleteFunc(b.data.Held, func(_ string, h heldBlock) bool { return !h.Expires.After(now) })
 	b.data.Recent = slices.DeleteFunc(b.data.Recent, func(r recentBlock) bool { return now.Sub(r.At) >= admissionWindow })
 }
 
-// KeepOnly forgets the blocks whose key the blocklist does not have: someone removed them, or they could not be written. One that
-// was admitted within the last minute may still be on its way.
-func (b *Blocks) KeepOnly(keys map[string]bool, now time.Time) {
+// Sync makes the counted blocks those of the blocklist, which has keys: one that it does not have was removed by someone, or could not be
+// written. One that was admitted within the last minute may still be on its way. One of own, those that this guard made, that is not counted yet is,
+// whatever the caps.
+func (b *Blocks) Sync(keys map[string]bool, own []BlockCandidate, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	maps.DeleteFunc(b.data.Held, func(key string, h heldBlock) bool {
@@ -197,6 +246,12 @@ func (b *Blocks) KeepOnly(keys map[string]bool, now time.Time) {
 		}
 		return removed
 	})
+	for _, c := range own {
+		if _, known := b.data.Held[c.Key]; !known && c.Expires.After(now) {
+			b.data.Held[c.Key] = heldBlock{Source: c.Source, Network: c.Network, Strength: c.Strength, Since: now.UTC(), Expires: c.Expires.UTC()}
+			b.version++
+		}
+	}
 }
 
 // Count returns how many blocks are counted.

@@ -51,9 +51,9 @@ func TestBlocksYieldByStrengthAndExpiry(t *testing.T) {
 	b = openBlocks(t, dir, safety.BlockLimits{PerMinute: 100, Total: 3, PerSource: 100})
 	require.Equal(t, 3, b.Count())
 	admit(block("fourth", "s5", 2, 600), "", "container.max_blocks")
-	b.KeepOnly(map[string]bool{"strong": true}, now.Add(time.Second)) // the others may not be written yet
+	b.Sync(map[string]bool{"strong": true}, nil, now.Add(time.Second)) // the others may not be written yet
 	require.Equal(t, 3, b.Count())
-	b.KeepOnly(map[string]bool{"strong": true}, now.Add(2*time.Minute)) // an operator removed the others
+	b.Sync(map[string]bool{"strong": true}, nil, now.Add(2*time.Minute)) // an operator removed the others
 	admit(block("fourth", "s5", 2, 600), "", "")
 	_, refused := b.Admit(block("fifth", "s5", 2, 600), now.Add(2*time.Minute)) // the strong one has ended
 	require.Empty(t, refused)
@@ -87,4 +87,49 @@ func TestBlocksHaveCapsPerSourceAndMinute(t *testing.T) {
 	_, refused = b.Admit(block("other2", "file2", 2, 60), now.Add(time.Minute))
 	require.Empty(t, refused)
 	require.Equal(t, 11, b.Count())
+}
+
+// The addresses of one network fill a share only while nobody else needs it.
+func TestBlocksOfOneNetworkGiveWayToOthers(t *testing.T) {
+	t.Parallel()
+	b := openBlocks(t, t.TempDir(), safety.BlockLimits{PerMinute: 1000, Total: 1000, PerSource: 20})
+	of := func(network string, n int) safety.BlockCandidate {
+		c := block(fmt.Sprint(network, n), "web", 2, 60-n)
+		c.Network = network
+		return c
+	}
+	for i := range 20 {
+		_, refused := b.Admit(of("attacker/24", i), now)
+		require.Empty(t, refused)
+	}
+	_, refused := b.Admit(of("attacker/24", 20), now)
+	require.Contains(t, refused, "container.max_blocks_per_source")
+	for i := range 2 { // a tenth
+		yields, refused := b.Admit(of("other/24", i), now)
+		require.Empty(t, refused)
+		require.Equal(t, fmt.Sprint("attacker/24", 19-i), yields, "what ends first")
+	}
+	_, refused = b.Admit(of("other/24", 2), now)
+	require.Contains(t, refused, "container.max_blocks_per_source", "it has its tenth")
+	for i := range 16 {
+		yields, refused := b.Admit(of(fmt.Sprint("further", i, "/24"), 0), now)
+		require.Empty(t, refused)
+		require.Contains(t, yields, "attacker/24")
+	}
+	_, refused = b.Admit(of("last/24", 0), now)
+	require.Contains(t, refused, "container.max_blocks_per_source", "a tenth stays with each")
+}
+
+// A block that the guard made and does not know any more still counts.
+func TestBlocksOfTheBlocklistCount(t *testing.T) {
+	t.Parallel()
+	b := openBlocks(t, t.TempDir(), safety.BlockLimits{PerMinute: 100, Total: 2, PerSource: 100})
+	own := []safety.BlockCandidate{block("one", "", 4, 60), block("two", "", 4, 60), block("over", "", 4, -1)}
+	b.Sync(map[string]bool{"one": true, "two": true, "over": true}, own, now)
+	require.Equal(t, 2, b.Count())
+	_, refused := b.Admit(block("three", "web", 4, 60), now)
+	require.Contains(t, refused, "container.max_blocks")
+	yields, refused := b.Admit(block("three", "web", 5, 60), now)
+	require.NotEmpty(t, yields)
+	require.Empty(t, refused)
 }

@@ -44,6 +44,7 @@ type plan struct {
 	shadowed    map[netip.Prefix][]bus.Block // the others of a prefix, some of which may have expired
 	now         time.Time                    // of the latest expire
 	admitted    map[netip.Prefix]struct{}    // those of blocks that have room; nil: all
+	withRoom    int                          // how many these are
 	expiries    expiries
 	refused     map[netip.Prefix]struct{} // entries of the bucket beyond maxBlocks, at most maxRefused
 	bucketKnown bool                      // the bucket has been read since the start
@@ -199,8 +200,9 @@ func (p *plan) nextExpiry() time.Time {
 	return next
 }
 
-// allocate gives out the kernel's room: first to an operator's entries, then to automatic ones, then to the feeds; among
-// automatic ones to those with the strongest evidence, then to those that last longest. The newest are not preferred: whoever
+// allocate gives out the kernel's room: first to an operator's entries, then to automatic ones up to half of the list, then to the
+// feeds, then to the other automatic ones; among automatic ones to those with the strongest evidence, then to those that last longest.
+// So neither a long feed nor many alerts leave the other nothing. The newest are not preferred: whoever
 // can cause many blocks would push an attacker out.
 func (p *plan) allocate() {
 	if !p.changed {
@@ -211,8 +213,8 @@ func (p *plan) allocate() {
 		p.urgent[prefix] = struct{}{}
 	}
 	before := p.admitted
-	p.admitted = nil
-	if len(p.blocks) > p.room() {
+	p.admitted, p.withRoom = nil, p.bucketRoom()
+	if len(p.blocks) > p.withRoom {
 		p.admitted = p.mostImportant()
 	}
 	if before != nil || p.admitted != nil {
@@ -222,7 +224,7 @@ func (p *plan) allocate() {
 			}
 		}
 	}
-	quota := max(0, p.room()-len(p.blocks))
+	quota := max(0, p.room()-p.withRoom)
 	p.adds = append(p.adds, p.feeds.byRank(p.quota, quota)...)
 	p.removes = append(p.removes, p.feeds.byRank(quota, p.quota)...)
 	p.quota = quota
@@ -231,15 +233,32 @@ func (p *plan) allocate() {
 // room returns how many entries the kernel has room for beside those of prefixes with scopes.
 func (p *plan) room() int { return max(0, p.capacity-len(p.scopes.prefixes)) }
 
-// mostImportant returns the room() most important entries of the bucket.
+// bucketRoom returns how many entries of the bucket have room beside the feeds.
+func (p *plan) bucketRoom() int {
+	room := p.room()
+	if len(p.blocks)+len(p.feeds.list) <= room {
+		return len(p.blocks)
+	}
+	operators := 0
+	for _, b := range p.blocks {
+		if p.important(b).Source == bus.Operator {
+			operators++
+		}
+	}
+	left := max(0, room-operators)
+	automatic := max(min(left, (p.capacity+1)/2), left-len(p.feeds.list))
+	return min(room, len(p.blocks), operators+automatic)
+}
+
+// mostImportant returns the withRoom most important entries of the bucket.
 func (p *plan) mostImportant() map[netip.Prefix]struct{} {
 	all := make([]bus.Block, 0, len(p.blocks))
 	for _, b := range p.blocks {
 		all = append(all, p.important(b))
 	}
 	slices.SortFunc(all, byImportance)
-	admitted := make(map[netip.Prefix]struct{}, p.room())
-	for _, b := range all[:p.room()] {
+	admitted := make(map[netip.Prefix]struct{}, p.withRoom)
+	for _, b := range all[:p.withRoom] {
 		admitted[b.Prefix] = struct{}{}
 	}
 	return admitted
@@ -308,7 +327,7 @@ func (p *plan) wanted(prefix netip.Prefix) (bpf.Entry, bool) {
 
 // overflow counts the entries without room.
 func (p *plan) overflow() (ofBucket, ofFeeds int) {
-	return max(0, len(p.blocks)-p.room()), max(0, len(p.feeds.list)-p.quota)
+	return max(0, len(p.blocks)-p.withRoom), max(0, len(p.feeds.list)-p.quota)
 }
 
 // expiry is when an entry of the bucket expired as of the time it was put; it may have been extended since.

@@ -100,12 +100,27 @@ func (o oracle) entries(now time.Time) map[netip.Prefix]time.Time {
 	slices.SortFunc(blocks, func(a, b bus.Block) int {
 		return cmp.Or(rank(a)-rank(b), strength(b)-strength(a), b.Expires.Compare(a.Expires), order(a.Prefix, b.Prefix))
 	})
-	quota := max(0, o.capacity-len(blocks))
+	feeds := o.feeds()
 	desired := map[netip.Prefix]time.Time{}
-	for _, b := range blocks[:min(len(blocks), o.capacity)] {
-		desired[b.Prefix] = b.Expires
+	automatic := 0
+	used := 0 // a prefix of both counts twice
+	add := func(of []bus.Block, most int) []bus.Block {
+		n := min(len(of), most, o.capacity-used)
+		for _, b := range of[:n] {
+			desired[b.Prefix] = b.Expires
+		}
+		used += n
+		return of[n:]
 	}
-	for _, p := range o.feeds()[:min(quota, len(o.feeds()))] {
+	for automatic < len(blocks) && rank(blocks[automatic]) == 0 {
+		automatic++
+	}
+	add(blocks[:automatic], o.capacity)
+	others := add(blocks[automatic:], (o.capacity+1)/2)
+	n := min(len(feeds), o.capacity-used)
+	used += n
+	add(others, o.capacity)
+	for _, p := range feeds[:n] {
 		desired[p] = time.Time{}
 	}
 	return desired

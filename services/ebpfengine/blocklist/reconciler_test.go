@@ -544,6 +544,26 @@ func TestWeakBlocksPushNoStrongerOneOut(t *testing.T) {
 	r.holds("203.0.113.1/32", "203.0.113.2/32")
 }
 
+// A feed longer than the list leaves the guard half of it, and many alerts leave the feed the other half.
+func TestFeedAndAutomaticBlocksShareAFullList(t *testing.T) {
+	t.Parallel()
+	b, m := bustest.New(t), newModel(4)
+	feed := filepath.Join(t.TempDir(), "feed")
+	write(t, feed, "198.51.100.1\n")
+	r := begin(t, b, m, blocklist.Config{MaxEntries: 4, Files: []string{feed}})
+	for n := 1; n <= 4; n++ {
+		e := block(fmt.Sprintf("203.0.113.%d/32", n), time.Duration(n)*time.Hour)
+		e.Source = bus.ContainerGuard
+		require.NoError(t, r.list.Put(within(t, patience), e))
+	}
+	r.holds("203.0.113.2/32", "203.0.113.3/32", "203.0.113.4/32", "198.51.100.1/32")
+	write(t, feed, "198.51.100.1\n198.51.100.3\n198.51.100.5\n198.51.100.7\n198.51.100.9\n")
+	r.holds("203.0.113.3/32", "203.0.113.4/32", "198.51.100.1/32", "198.51.100.3/32")
+	require.Equal(t, []string{"2 blocklist entries of the bus and 3 of files are not enforced: blocklist_max_entries is 4"}, r.Reasons())
+	r.put("192.0.2.1/32", time.Hour)
+	r.holds("192.0.2.1/32", "203.0.113.3/32", "203.0.113.4/32", "198.51.100.1/32")
+}
+
 // A prefix is as important as the most important of its blocks: a weak one that lasts longer pushes no operator's out of a full list.
 func TestLongWeakBlockMakesAPrefixNoLessImportant(t *testing.T) {
 	t.Parallel()
