@@ -32,6 +32,9 @@ func LoadSpec() (program, egress *ebpf.CollectionSpec, err error) {
 	return program, egress, err
 }
 
+// LoadCutSpec returns the programs that cut egress.
+func LoadCutSpec() (*ebpf.CollectionSpec, error) { return loadCut() }
+
 // ForgetCPU makes the engine look as if it had been loaded with one CPU less.
 func (e *Engine) ForgetCPU() { e.cpus-- }
 

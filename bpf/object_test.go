@@ -44,19 +44,37 @@ func TestProgramUsesNothingNewerThan515(t *testing.T) {
 	require.Len(t, spec.Programs, 1)
 	for _, p := range spec.Programs {
 		require.Equal(t, ebpf.XDP, p.Type)
-		used := checkInstructions(t, p.Instructions)
+		used := checkInstructions(t, p.Instructions, helpers515)
 		require.Len(t, used, len(helpers515), "helpers515 must list no more than is used: %v", used)
 	}
 }
 
-func checkInstructions(t *testing.T, instructions asm.Instructions) map[asm.BuiltinFunc]bool {
+func TestCutUsesNothingNewerThan515(t *testing.T) {
+	t.Parallel()
+	helpers := map[asm.BuiltinFunc]string{
+		asm.FnMapLookupElem: "3.19", asm.FnMapUpdateElem: "3.19", asm.FnSkbStoreBytes: "4.1", asm.FnL4CsumReplace: "4.1", asm.FnRedirect: "4.4",
+		asm.FnSkbLoadBytes: "4.5",
+	}
+	spec, err := bpf.LoadCutSpec()
+	require.NoError(t, err)
+	require.Len(t, spec.Programs, 2)
+	for _, p := range spec.Programs {
+		require.Equal(t, ebpf.SchedCLS, p.Type)
+		checkInstructions(t, p.Instructions, helpers)
+	}
+	for _, m := range spec.Maps {
+		require.Contains(t, maps515, m.Type, m.Name)
+	}
+}
+
+func checkInstructions(t *testing.T, instructions asm.Instructions, helpers map[asm.BuiltinFunc]string) map[asm.BuiltinFunc]bool {
 	t.Helper()
 	used := map[asm.BuiltinFunc]bool{}
 	for _, ins := range instructions {
 		require.False(t, ins.IsKfuncCall(), "%v: kernel functions are no stable interface", ins)
 		if ins.IsBuiltinCall() {
 			fn := asm.BuiltinFunc(ins.Constant)
-			require.Contains(t, helpers515, fn)
+			require.Contains(t, helpers, fn)
 			used[fn] = true
 		}
 		if ins.OpCode.Class() == asm.StXClass && ins.OpCode.Mode() == asm.AtomicMode {
@@ -88,7 +106,7 @@ func TestCommittedObjectsMatchTheSources(t *testing.T) {
 	for _, pattern := range []string{"*_bpfel.o", "*_bpfel.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
-		require.Len(t, files, 2)
+		require.Len(t, files, 3)
 		for _, name := range files {
 			want, err := os.ReadFile(filepath.Join(dir, name))
 			require.NoError(t, err)

@@ -18,8 +18,8 @@ const (
 	Released Phase = "released"
 )
 
-// Action is one thing that was done, or not done, about an alert. Kind is one of pause,
-// disconnect, isolate, kill, stop, block-source, notify, release, accept-feed, and evidence,
+// Action is one thing that was done, or not done, about an alert. Kind is one of cut-egress,
+// pause, disconnect, isolate, kill, stop, block-source, notify, release, accept-feed, and evidence,
 // which is reported only if it failed.
 type Action struct {
 	ID         string     `json:"id"`

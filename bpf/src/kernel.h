@@ -28,6 +28,7 @@ typedef _Bool bool;
 
 enum { XDP_DROP = 1, XDP_PASS = 2 };
 enum { TCX_NEXT = -1 };
+enum { TC_NEXT = -1, TC_DROP = 2 };
 enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_LRU_HASH = 9, MAP_RINGBUF = 27 };
 enum { NO_PREALLOC = 1 << 0, MMAPABLE = 1 << 10 };
 enum { NO_WAKEUP = 1 << 0 };
@@ -44,6 +45,10 @@ struct __sk_buff {
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static s64 (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static u32 (*cpu_number)(void) = (void *)8;
+static s64 (*store_bytes)(struct __sk_buff *skb, u32 offset, const void *from, u32 size, u64 flags) = (void *)9;
+static s64 (*replace_checksum)(struct __sk_buff *skb, u32 offset, u64 from, u64 to, u64 size) = (void *)11;
+static s64 (*redirect)(u32 interface, u64 flags) = (void *)23;
+static s64 (*load_bytes)(const struct __sk_buff *skb, u32 offset, void *to, u32 size) = (void *)26;
 static u64 (*jiffies)(void) = (void *)118;
 static void *(*ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*ring_submit)(void *data, u64 flags) = (void *)132;

@@ -46,7 +46,7 @@ type isolateFlags struct {
 	force    bool
 }
 
-var isolateKinds = []string{"isolate", "pause", "disconnect", "kill", "stop"}
+var isolateKinds = []string{"isolate", "cut-egress", "pause", "disconnect", "kill", "stop"}
 
 func (a *app) isolateCommand() *cobra.Command {
 	var f isolateFlags
@@ -58,7 +58,9 @@ every network, and saves evidence of what it was doing. The guard keeps it so,
 even if Docker, Compose or a user changes it, until it is released.
 The container is given by name, by id, or by the beginning of the id.
 
---kind chooses a part of this:
+--kind chooses a part of this, or less:
+  cut-egress  the container serves on, but begins no connections, and those
+              that it began end
   pause       freeze only
   disconnect  disconnect the networks only
   kill        kill the container at once
@@ -68,7 +70,7 @@ A protected container is refused unless --force is given; the guard's own
 container is always refused.`,
 		Example: `  ironpost isolate web-1
   ironpost isolate 4f6c1b2a9d3e --for 2h --reason "odd outbound traffic"
-  ironpost isolate web-1 --kind pause`,
+  ironpost isolate web-1 --kind cut-egress`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.isolate(cmd.Context(), args[0], f) },
 	}

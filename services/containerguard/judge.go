@@ -116,7 +116,7 @@ func (j *judge) order(d decision, s step, id string) quarantine.Order {
 // satisfies reports whether the ledger entry already asks for all that kind does.
 func satisfies(e quarantine.Entry, kind policy.Kind) bool {
 	want, _ := quarantine.Kind(kind).Restrictions()
-	return e.State != quarantine.Releasing && (!want.Freeze || e.Want.Freeze) && (!want.Disconnect || e.Want.Disconnect) && (!want.Kill || e.Want.Kill)
+	return e.State != quarantine.Releasing && e.Want.Include(want)
 }
 
 // decideBlock lets the source address be blocked unless it is in its cooldown or beyond a cap.

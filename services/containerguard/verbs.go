@@ -108,7 +108,7 @@ func (s *Service) isolateVerb(ctx context.Context, body []byte) (any, error) {
 	}
 	kind := quarantine.Kind(cmp.Or(req.Kind, policy.Isolate))
 	if _, known := kind.Restrictions(); !known {
-		return nil, fmt.Errorf("kind %q is not one of pause, disconnect, isolate, kill, stop", kind)
+		return nil, fmt.Errorf("kind %q is not one of cut-egress, pause, disconnect, isolate, kill, stop", kind)
 	}
 	run := s.run.Load()
 	containers := run.inventory.List()

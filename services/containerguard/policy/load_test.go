@@ -157,7 +157,7 @@ func TestEveryMistakeIsReportedWithItsPosition(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
 		`p.toml:2:6: policy.id: "not an id" is not an id, must be 1 to 64 letters, digits, '.', '_' or '-'`,
-		`p.toml:3:12: policy.actions: "explode" is not allowed, must be one of pause, disconnect, isolate, kill, stop, block-source, notify`,
+		`p.toml:3:12: policy.actions: "explode" is not allowed, must be one of cut-egress, pause, disconnect, isolate, kill, stop, block-source, notify`,
 		`p.toml:3:34: policy.actions: "pause" is listed twice`,
 		"p.toml:4:12: policy.priority: is a string, must be a whole number",
 		`p.toml:5:7: policy.ttl: "soon" is not allowed, must be a duration from 1s to 3650d such as "90s", "10m", "12h" or "7d"`,

@@ -57,6 +57,11 @@ func (f *policyFile) checkActions(s *section, p *Policy) {
 			f.mistakes.add(s.position("actions"), s.path+"actions", "isolate does %s, too: drop %s", part, part)
 		}
 	}
+	for _, whole := range []Kind{Isolate, Disconnect} {
+		if p.Does(whole) && p.Does(CutEgress) {
+			f.mistakes.add(s.position("actions"), s.path+"actions", "%s does cut-egress, too: drop cut-egress", whole)
+		}
+	}
 	if p.Does(Stop) && p.Does(Pause) {
 		f.mistakes.add(s.position("actions"), s.path+"actions", "stop does pause, too: drop pause")
 	}

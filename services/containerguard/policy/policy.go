@@ -11,6 +11,7 @@ type Kind string
 
 // The actions.
 const (
+	CutEgress   Kind = "cut-egress"   // it goes on serving, but begins no connections
 	Pause       Kind = "pause"        // freeze the container's processes
 	Disconnect  Kind = "disconnect"   // take it off every network
 	Isolate     Kind = "isolate"      // pause, disconnect, then save evidence
@@ -20,7 +21,7 @@ const (
 	Notify      Kind = "notify"       // send to the webhook
 )
 
-var kinds = []Kind{Pause, Disconnect, Isolate, Kill, Stop, BlockSource, Notify}
+var kinds = []Kind{CutEgress, Pause, Disconnect, Isolate, Kill, Stop, BlockSource, Notify}
 
 // OnContainer reports whether k acts on a container.
 func (k Kind) OnContainer() bool { return k != BlockSource && k != Notify }

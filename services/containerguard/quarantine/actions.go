@@ -40,6 +40,9 @@ func (r *actions) add(e *Entry, kind string, phase event.Phase, change func(*eve
 func (a *attempt) reportOrder(phase event.Phase, at time.Time, err error) {
 	a.actions.add(a.e, string(a.e.Order.Kind), phase, func(r *event.Action) {
 		r.DurationMS, r.Undo = a.millisecondsUntil(at), undo(a.e)
+		if a.remark != "" {
+			r.Reason += "; " + a.remark
+		}
 		if err != nil {
 			r.Error = err.Error()
 		}
@@ -63,6 +66,9 @@ func undo(e *Entry) string {
 	var parts []string
 	if e.Want.Freeze {
 		parts = append(parts, "unpause")
+	}
+	if e.Want.CutEgress {
+		parts = append(parts, "allow outgoing connections")
 	}
 	if e.Want.Disconnect {
 		for _, n := range disconnectable(e.Before) {

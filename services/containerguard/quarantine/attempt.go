@@ -20,6 +20,7 @@ type attempt struct {
 	observation        // the newest
 	firstFrozen []byte // Docker's first answer after the freeze
 	refused     []error
+	remark      string   // what a step that was done lacks
 	differs     []string // of a release that has ended: in what the container is not as before
 	freezeDone  func()   // of the freeze barrier; nil if no freeze was announced
 	fresh       bool     // the order was given, and checked, a moment ago

@@ -119,9 +119,8 @@ func (d diagSocket) destroyAll() (left int, err error) {
 			return left, err
 		}
 		for _, id := range ids {
-			_, err := d.do(nl.SOCK_DESTROY, unix.NLM_F_ACK, newDiagRequest(family, allStates, id))
-			if err != nil && !errors.Is(err, unix.ENOENT) {
-				return left, fmt.Errorf("destroy connection: %w", err)
+			if err := d.destroy(family, id); err != nil {
+				return left, err
 			}
 		}
 		rest, err := d.connections(family)
@@ -131,6 +130,32 @@ func (d diagSocket) destroyAll() (left int, err error) {
 		left += len(rest)
 	}
 	return left, nil
+}
+
+// destroy ends one connection. One that has ended already is fine.
+func (d diagSocket) destroy(family byte, id []byte) error {
+	_, err := d.do(nl.SOCK_DESTROY, unix.NLM_F_ACK, newDiagRequest(family, allStates, id))
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("destroy connection: %w", err)
+	}
+	return nil
+}
+
+// listening returns the ports on which the container listens.
+func (d diagSocket) listening() (map[uint16]bool, error) {
+	ports := map[uint16]bool{}
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		messages, err := d.do(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP, newDiagRequest(family, 1<<unix.BPF_TCP_LISTEN, nil))
+		if err != nil {
+			return nil, fmt.Errorf("list listening sockets: %w", err)
+		}
+		for _, m := range messages {
+			if len(m) >= diagMessageSize {
+				ports[binary.BigEndian.Uint16(m[diagMessageIDAt:])] = true
+			}
+		}
+	}
+	return ports, nil
 }
 
 // connections lists the ids (struct inet_diag_sockid) of sockets with a peer outside the container.
@@ -161,13 +186,14 @@ func (d diagSocket) do(command, flags int, body diagRequest) ([][]byte, error) {
 // isInternal reports whether both ends of a connection are loopback addresses: it never was
 // on a network. In an id the ports have 4 bytes, then each address 16.
 func isInternal(family byte, id []byte) bool {
-	address := func(b []byte) netip.Addr {
-		if family == unix.AF_INET {
-			return netip.AddrFrom4([4]byte(b[:4]))
-		}
-		return netip.AddrFrom16([16]byte(b[:16])).Unmap()
+	return addressIn(family, id[4:]).IsLoopback() && addressIn(family, id[20:]).IsLoopback()
+}
+
+func addressIn(family byte, b []byte) netip.Addr {
+	if family == unix.AF_INET {
+		return netip.AddrFrom4([4]byte(b[:4]))
 	}
-	return address(id[4:]).IsLoopback() && address(id[20:]).IsLoopback()
+	return netip.AddrFrom16([16]byte(b[:16])).Unmap()
 }
 
 // diagRequest is a struct inet_diag_req_v2.

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(testenv.RunInOwnNetwork(m)) // egress is cut in the network namespace of dockerd
 }
 
 // child applies or releases as a guard would, and kills itself when the ledger has

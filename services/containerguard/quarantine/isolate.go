@@ -111,7 +111,7 @@ func (a *attempt) reportHeld() error {
 // reapply restores a quarantine that something undid.
 func (a *attempt) reapply(ctx context.Context) error {
 	collecting := a.e.State == Applying // evidence is being collected: what is frozen is not to be killed yet
-	why := unmet(a.now, a.e, !collecting)
+	why := unmet(ctx, a.now, a.e, !collecting)
 	if why == "" {
 		if (a.e.Error == "" || a.e.State != Held) && a.slot.unwritten == nil {
 			return nil

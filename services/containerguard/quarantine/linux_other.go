@@ -5,6 +5,7 @@ package quarantine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 
@@ -28,6 +29,19 @@ func writeSockets(context.Context, docker.Container, []int, io.Writer) error { r
 func writeExecutables(context.Context, docker.Container, []int, io.Writer) error {
 	return errNoProcesses
 }
+
+// cutEgress needs the host's end of the container's interfaces.
+func cutEgress(context.Context, docker.Container) (string, error) {
+	return "", fmt.Errorf("%w: cutting egress needs Linux", docker.ErrForbidden)
+}
+
+// egressOpen trusts that nothing was cut.
+func egressOpen(context.Context, docker.Container) string {
+	return "outgoing connections were possible"
+}
+
+// restoreEgress has nothing to restore.
+func restoreEgress(context.Context, docker.Container) error { return nil }
 
 // removeInterface needs the container's network namespace.
 func removeInterface(context.Context, docker.Container, netip.Addr) error {

@@ -104,6 +104,8 @@ const (
 	concurrentEvidence = 2
 	reconcileInterval  = 250 * time.Millisecond
 
+	egressCheckInterval = time.Second
+
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = 5 * time.Second
 

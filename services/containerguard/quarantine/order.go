@@ -11,8 +11,10 @@ import (
 // Kind is what an order does to a container.
 type Kind string
 
-// The kinds of orders. Stop freezes, collects evidence and then kills; Kill kills first.
+// The kinds of orders. CutEgress lets the container answer, but not begin connections. Stop
+// freezes, collects evidence and then kills; Kill kills first.
 const (
+	CutEgress  Kind = "cut-egress"
 	Pause      Kind = "pause"
 	Disconnect Kind = "disconnect"
 	Isolate    Kind = "isolate"
@@ -22,14 +24,17 @@ const (
 
 // Restrictions is the state a container is kept in.
 type Restrictions struct {
-	Freeze     bool `json:"freeze,omitempty"` // paused, or not running
-	Disconnect bool `json:"cut,omitempty"`    // on no network
-	Kill       bool `json:"dead,omitempty"`   // not running
+	Freeze     bool `json:"freeze,omitempty"`     // paused, or not running
+	Disconnect bool `json:"cut,omitempty"`        // on no network
+	Kill       bool `json:"dead,omitempty"`       // not running
+	CutEgress  bool `json:"cut_egress,omitempty"` // on its networks, but begins no connections
 }
 
 // Restrictions returns what an order of this kind asks for, and false for an unknown kind.
 func (k Kind) Restrictions() (Restrictions, bool) {
 	switch k {
+	case CutEgress:
+		return Restrictions{CutEgress: true}, true
 	case Pause:
 		return Restrictions{Freeze: true}, true
 	case Disconnect:
@@ -46,8 +51,20 @@ func (k Kind) Restrictions() (Restrictions, bool) {
 
 // union returns the restrictions of r and of other together.
 func (r Restrictions) union(other Restrictions) Restrictions {
-	return Restrictions{Freeze: r.Freeze || other.Freeze, Disconnect: r.Disconnect || other.Disconnect, Kill: r.Kill || other.Kill}
+	return Restrictions{
+		Freeze: r.Freeze || other.Freeze, Disconnect: r.Disconnect || other.Disconnect, Kill: r.Kill || other.Kill,
+		CutEgress: r.CutEgress || other.CutEgress,
+	}
 }
+
+// Include reports whether a container under r is restricted as other asks, too.
+func (r Restrictions) Include(other Restrictions) bool {
+	return (!other.Freeze || r.Freeze) && (!other.Disconnect || r.Disconnect) && (!other.Kill || r.Kill) &&
+		(!other.CutEgress || r.CutEgress || r.Disconnect)
+}
+
+// cutsEgress reports whether the container keeps its networks and may not begin connections.
+func (r Restrictions) cutsEgress() bool { return r.CutEgress && !r.Disconnect }
 
 // kind returns the kind of order that asks for at least r.
 func (r Restrictions) kind() Kind {
@@ -60,11 +77,13 @@ func (r Restrictions) kind() Kind {
 		return Isolate
 	case r.Disconnect:
 		return Disconnect
+	case r.CutEgress && !r.Freeze:
+		return CutEgress
 	}
 	return Pause
 }
 
-// Order asks for a container to be isolated, paused, disconnected or killed.
+// Order asks for a container to be isolated, paused, disconnected, killed, or its egress to be cut.
 type Order struct {
 	ActionID  string           `json:"action_id"` // unique; letters, digits, - and _; names the evidence
 	Kind      Kind             `json:"kind"`
@@ -101,7 +120,7 @@ func (o Order) validate() error {
 		return fmt.Errorf("order %s: %q is not a full container id", o.ActionID, o.Container.ID)
 	}
 	if _, known := o.Kind.Restrictions(); !known {
-		return fmt.Errorf("order %s: kind %q is none of pause, disconnect, isolate, kill, stop", o.ActionID, o.Kind)
+		return fmt.Errorf("order %s: kind %q is none of cut-egress, pause, disconnect, isolate, kill, stop", o.ActionID, o.Kind)
 	}
 	return nil
 }

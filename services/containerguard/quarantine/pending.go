@@ -94,7 +94,7 @@ func (a *attempt) enforcePrevious(ctx context.Context) error {
 	}
 	inForce := p.clone()
 	inForce.Before = a.e.Before
-	if unmet(a.now, &inForce, true) == "" {
+	if unmet(ctx, a.now, &inForce, true) == "" {
 		return nil
 	}
 	previous := attempt{m: a.m, slot: a.slot, e: &inForce, observation: a.observation, unsaved: true}

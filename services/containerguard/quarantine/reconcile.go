@@ -36,7 +36,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-r.group.Context().Done():
 			return r.group.Wait()
 		case c := <-m.changes:
-			r.handleChange(c)
+			r.handleChange(r.group.Context(), c)
 		case now := <-tick.C:
 			if m.changeLost.Swap(false) {
 				r.recordAll()
@@ -56,6 +56,8 @@ type reconciler struct {
 	group        *task.Group
 	replacements *replacements
 
+	lastEgressCheck time.Time
+
 	lastSweep time.Time
 	sweeping  atomic.Bool
 	lastFill  time.Time
@@ -64,11 +66,11 @@ type reconciler struct {
 
 // handleChange reconciles a container if the change undoes its quarantine, and
 // quarantines replacements.
-func (r *reconciler) handleChange(c change) {
+func (r *reconciler) handleChange(ctx context.Context, c change) {
 	id := c.Container.ID
 	e, quarantined := r.m.Get(id)
 	r.replacements.record(c, quarantined)
-	if quarantined && e.State != Releasing && (c.Gone || e.State == Applying || unmet(c.Container, &e, true) != "") {
+	if quarantined && e.State != Releasing && (c.Gone || e.State == Applying || unmet(ctx, c.Container, &e, true) != "") {
 		r.reconcile(id)
 	}
 	r.quarantineReplacements()
@@ -98,6 +100,10 @@ func (r *reconciler) quarantineReplacements() {
 // reconcileDue releases what has expired and reconciles what is not as it should be.
 func (r *reconciler) reconcileDue(now time.Time) {
 	r.quarantineReplacements()
+	checkEgress := now.Sub(r.lastEgressCheck) >= egressCheckInterval
+	if checkEgress {
+		r.lastEgressCheck = now
+	}
 	entries := r.m.List()
 	for _, e := range entries {
 		switch {
@@ -113,6 +119,8 @@ func (r *reconciler) reconcileDue(now time.Time) {
 			case e.Before.Service == "" && now.Sub(e.Gone) > vacancyTime:
 				r.end(e, fmt.Sprintf("no container was made in its place within %s", vacancyTime))
 			}
+		case checkEgress && e.State == Held && e.Want.cutsEgress(): // Docker does not tell who changes it
+			r.reconcile(e.Before.ID)
 		case e.State == Applying || e.State == Releasing || e.Error != "" && e.State == Held:
 			r.reconcile(e.Before.ID)
 		}

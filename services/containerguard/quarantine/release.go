@@ -129,6 +129,7 @@ func (a *attempt) restore(ctx context.Context) error {
 	}{
 		{StepSever, func() bool { return a.e.Want.Disconnect && !a.e.Severed && a.now.Running }, a.sever},
 		{StepConnect, func() bool { return a.e.Want.Disconnect && len(a.missing())+len(a.lostPorts()) > 0 }, a.connect},
+		{StepRestoreEgress, func() bool { return a.e.Want.CutEgress && a.now.Running }, func(ctx context.Context) error { return restoreEgress(ctx, a.now) }},
 		{StepRestoreRestart, func() bool { return a.e.disablesRestart() && a.now.RestartPolicy != a.e.Before.RestartPolicy }, a.setRestart(a.e.Before.RestartPolicy)},
 		{StepThaw, func() bool { return a.e.Want.Freeze && a.now.Paused && !a.e.Before.Paused }, a.thaw},
 		{StepStart, a.needsStart, func(ctx context.Context) error { return a.m.options.Docker.Restart(ctx, a.e.Before.ID) }},

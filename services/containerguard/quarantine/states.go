@@ -57,6 +57,7 @@ type Step string
 const (
 	StepIntent        Step = "intent"         // the order is in the ledger
 	StepFreeze        Step = "freeze"         // Begun is recorded only after it is done
+	StepCutEgress     Step = "cut-egress"     // it may answer, but not begin connections
 	StepRestartPolicy Step = "restart-policy" // restart policy off
 	StepDisconnect    Step = "disconnect"     // off every network
 	StepHeld          Step = "held"           // verified and reported
@@ -70,6 +71,7 @@ const (
 const (
 	StepSever          Step = "sever"                  // destroy the old connections
 	StepConnect        Step = "connect"                // back on every network
+	StepRestoreEgress  Step = "restore-egress"         //
 	StepRestoreRestart Step = "restore-restart-policy" //
 	StepThaw           Step = "thaw"                   //
 	StepStart          Step = "start"                  // if it was killed, or stopped by dockerd's restart
@@ -78,10 +80,10 @@ const (
 
 // IsolationSteps lists the steps of isolation in order.
 func IsolationSteps() []Step {
-	return []Step{StepIntent, StepFreeze, StepRestartPolicy, StepDisconnect, StepHeld, StepEvidence, StepKill}
+	return []Step{StepIntent, StepFreeze, StepCutEgress, StepRestartPolicy, StepDisconnect, StepHeld, StepEvidence, StepKill}
 }
 
 // ReleaseSteps lists the steps of a release in order.
 func ReleaseSteps() []Step {
-	return []Step{StepSever, StepConnect, StepRestoreRestart, StepThaw, StepStart, StepReleased}
+	return []Step{StepSever, StepConnect, StepRestoreEgress, StepRestoreRestart, StepThaw, StepStart, StepReleased}
 }

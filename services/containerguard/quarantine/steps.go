@@ -29,11 +29,11 @@ func (a *attempt) enforce(ctx context.Context) error {
 		if err := a.inspect(ctx); err != nil {
 			return err
 		}
-		if len(a.refused) > 0 || unmet(a.now, a.e, false) == "" {
+		if len(a.refused) > 0 || unmet(ctx, a.now, a.e, false) == "" {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: %s", errUnmet, unmet(a.now, a.e, false))
+	return fmt.Errorf("%w: %s", errUnmet, unmet(ctx, a.now, a.e, false))
 }
 
 // doSteps does the needed steps in an order that leaves no gap. All but a freeze wait until
@@ -52,6 +52,7 @@ func (a *attempt) doSteps(ctx context.Context) error {
 		do     func(context.Context) error
 	}{
 		{StepFreeze, needsFreeze(a.e, a.now), a.freeze},
+		{StepCutEgress, w.cutsEgress() && a.now.Running && egressOpen(ctx, a.now) != "", a.cutEgress},
 		{StepRestartPolicy, a.e.disablesRestart() && a.now.RestartPolicy.Name != "no", a.setRestart(docker.RestartPolicy{Name: "no"})},
 		{StepKill, w.Kill && !w.Freeze && a.now.Running, a.kill},
 		{StepDisconnect, w.Disconnect && (len(disconnectable(a.now)) > 0 || whyConnected(a.now) != ""), a.disconnect},
@@ -159,13 +160,23 @@ func (a *attempt) disconnect(ctx context.Context) error {
 	return nil
 }
 
-// whyConnected says why a container cannot be disconnected, empty if it can.
+// cutEgress keeps the container from beginning connections, and ends those that it began.
+func (a *attempt) cutEgress(ctx context.Context) error {
+	if why := whyConnected(a.now); why != "" {
+		return fmt.Errorf("%w: %s", docker.ErrForbidden, why)
+	}
+	var err error
+	a.remark, err = cutEgress(ctx, a.now)
+	return err
+}
+
+// whyConnected says why a container cannot be disconnected, nor its egress cut, empty if it can.
 func whyConnected(c docker.Container) string {
 	switch {
 	case c.NetworkMode == "host":
-		return "container uses the host's network, which cannot be disconnected"
+		return "container uses the host's network, which cannot be disconnected or cut"
 	case c.NetworkOwner() != "":
-		return "container uses the network of container " + c.NetworkOwner() + ", which must be isolated instead"
+		return "container uses the network of container " + c.NetworkOwner() + ", which must be isolated or cut instead"
 	}
 	return ""
 }
@@ -194,7 +205,7 @@ func (a *attempt) killAfterEvidence(ctx context.Context) error {
 
 // unmet says in what a container is not as e wants it, empty if it is. killed tells
 // whether a container that is frozen first should have been killed by now.
-func unmet(now docker.Container, e *Entry, killed bool) string {
+func unmet(ctx context.Context, now docker.Container, e *Entry, killed bool) string {
 	var why []string
 	w := e.Want
 	if now.Running && w.Freeze && !now.Paused {
@@ -202,6 +213,11 @@ func unmet(now docker.Container, e *Entry, killed bool) string {
 	}
 	if now.Running && w.Kill && (killed || !w.Freeze) {
 		why = append(why, "container had not ended")
+	}
+	if w.cutsEgress() && now.Running {
+		if open := egressOpen(ctx, now); open != "" {
+			why = append(why, open)
+		}
 	}
 	if w.Disconnect {
 		for _, n := range disconnectable(now) {
