@@ -176,7 +176,7 @@ func (a *app) release(ctx context.Context, host string, req containerguard.Relea
 }
 
 func (a *app) quarantineCommand() *cobra.Command {
-	return group("quarantine", "list the containers in quarantine", a.quarantineListCommand())
+	return group("quarantine", "list the containers in quarantine", a.quarantineListCommand(), a.quarantineWaitingCommand())
 }
 
 func (a *app) quarantineListCommand() *cobra.Command {

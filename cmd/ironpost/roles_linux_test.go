@@ -92,6 +92,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"isolate web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"release web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"quarantine list", exitUnreachable, exitUnreachable, exitUnreachable},
+		{"quarantine waiting", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"evidence show web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"policies lint " + policies, exitOK, exitOK, exitOK},
 		{"policies test " + alertFile + " --path " + policies, exitOK, exitOK, exitOK},

@@ -149,22 +149,24 @@ func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAns
 		strength int
 	}
 	full := map[share]bool{} // what holds for one block of a source holds for as strong ones
-	ready := func(st waitingStep) bool {
+	ready := func(key string, w *waitingAnswer) bool {
+		st := w.Steps[key]
 		switch {
 		case st.Need == needTime:
 			return !now.Before(st.Due)
 		case st.Need != needRoom:
 			return false
 		case st.Block == nil:
-			return m.guardState.Check(safety.Candidate{Container: st.Container.ID, Project: st.Project, Running: running}, now) == ""
+			c := safety.Candidate{Container: st.Container.ID, Project: st.Project, Running: running}
+			return m.guardState.Check(c, now) == "" && m.guardState.Cooldown(key, w.Alert.ID, w.Alert.Trust.Rank(), now).IsZero()
 		}
 		of := share{st.Block.Source, st.Block.Strength}
 		full[of] = full[of] || m.blocks.Check(*st.Block, now) != ""
 		return !full[of]
 	}
 	for _, w := range m.waiting.with(waitsForRoomOrTime, now) {
-		for _, st := range w.Steps {
-			if ready(st) {
+		for key := range w.Steps {
+			if ready(key, w) {
 				answer(w) // may use up the room
 				break
 			}

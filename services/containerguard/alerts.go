@@ -106,7 +106,7 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 func (run *runState) runningContainers() int {
 	n := 0
 	for _, c := range run.inventory.List() {
-		if c.Running {
+		if _, held := run.quarantine.Get(c.ID); c.Running || held {
 			n++
 		}
 	}

@@ -120,6 +120,15 @@ func TestRemovedContainerLeavesTheCaps(t *testing.T) {
 	r.publish(full)
 	require.Contains(t, r.await(full, "pause skipped").Reason, "container.max_share_percent")
 	require.Equal(t, uint64(1), s.count("steps_waiting_for_room"))
+	require.Contains(t, s.Health().Reasons, "steps of policies wait for: room 1; see ironpost quarantine waiting")
+	var reply containerguard.WaitingReply
+	require.NoError(t, r.ask(containerguard.VerbWaiting, nil, &reply))
+	require.Equal(t, map[string]int{"room": 1}, reply.Counts)
+	require.Len(t, reply.Waiting, 1)
+	w := reply.Waiting[0]
+	require.Equal(t, []string{full.ID, "second", "pause", "room", "p"}, []string{w.Alert, w.Name, w.Kind, w.Need, w.Policy})
+	require.Contains(t, w.Reason, "container.max_share_percent")
+	require.Equal(t, time.Hour, w.Until.Sub(w.Since))
 	d.Remove(t, first)
 	r.await(full, "pause done")
 	s.eventually(func() bool { return s.count("steps_waiting_for_room") == 0 })

@@ -32,7 +32,11 @@ const panicShown = 10 * time.Minute
 func (s *Service) Health() event.ModuleHealth {
 	var more []health.Reason
 	if run := s.run.Load(); run != nil {
-		more = s.exemptions(run.inventory.List())
+		steps, _ := run.waiting.counts()
+		if remark := waitingRemark(steps); remark != "" {
+			more = append(more, health.Reason{Text: remark})
+		}
+		more = append(more, s.exemptions(run.inventory.List())...)
 		reason := run.inventory.StaleReason()
 		if reason != "" {
 			reason = "containers are not acted on: " + reason

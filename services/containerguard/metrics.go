@@ -63,14 +63,19 @@ func (s *Service) gaugeMetrics() map[string]metric {
 	var evidence int64
 	var steps map[need]int
 	if run := s.run.Load(); run != nil {
-		containers, quarantined, pending = run.inventory.Count(), len(run.quarantine.List()), run.pending.len()
+		containers, pending = run.inventory.Count(), run.pending.len()
+		for _, e := range run.quarantine.List() {
+			if e.Gone.IsZero() {
+				quarantined++
+			}
+		}
 		evidence = run.quarantine.Evidence().Bytes
 		steps, _ = run.waiting.counts()
 		blocks = run.blocks.Count()
 	}
 	gauges := map[string]metric{
 		"containers":      {"Containers that exist.", uint64(containers)},
-		"quarantined":     {"Containers in the quarantine's ledger.", uint64(quarantined)},
+		"quarantined":     {"Containers in quarantine, without those that were removed.", uint64(quarantined)},
 		"alerts_waiting":  {"Alerts that wait for Docker, at most 1024.", uint64(pending)},
 		"blocks_held":     {"Addresses and networks blocked by policies now, as container.max_blocks counts.", uint64(blocks)},
 		"policies":        {"Policies in force.", uint64(len(s.policies.Load().Enabled()))},

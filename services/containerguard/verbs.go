@@ -48,7 +48,7 @@ func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 		Module: Name, Host: s.deps.Host, Version: s.deps.Version,
 		Verbs: map[string]bus.Verb{
 			VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbQuarantine: s.listQuarantined,
-			VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies,
+			VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies, VerbWaiting: s.listWaiting,
 		},
 	})
 }

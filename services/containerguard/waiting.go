@@ -281,10 +281,25 @@ func (l *waitingList) with(of func(waitingStep) bool, now time.Time) (out []*wai
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b *waitingAnswer) int {
-		return cmp.Or(compareStrength(b, a), a.Since.Compare(b.Since), cmp.Compare(a.key(), b.key()))
-	})
+	slices.SortFunc(out, strongestFirst)
 	return out
+}
+
+// list returns the answers with a step that is not over, ordered as with does.
+func (l *waitingList) list(now time.Time) (out []*waitingAnswer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.byKey {
+		if w.until().After(now) {
+			out = append(out, w)
+		}
+	}
+	slices.SortFunc(out, strongestFirst)
+	return out
+}
+
+func strongestFirst(a, b *waitingAnswer) int {
+	return cmp.Or(compareStrength(b, a), a.Since.Compare(b.Since), cmp.Compare(a.key(), b.key()))
 }
 
 // counts returns how many steps wait for each need, and how many answers were dropped for want of room.

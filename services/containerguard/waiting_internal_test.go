@@ -148,3 +148,19 @@ func TestUnsavedBlocksStayAReason(t *testing.T) {
 	s.saveState(run)
 	require.Contains(t, fmt.Sprint(s.health.Report(nil)), "disk full")
 }
+
+// What a cooldown refused is not tried before it is over, which would be a report every minute.
+func TestStepInItsCooldownIsNotTried(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	m := memory{waiting: newWaitingList(), guardState: safety.NewState(safety.Limits{PerMinute: 10, PerProject: 10, Share: 100})}
+	m.guardState.StartCooldown("p|pause|container:web", "before", 0, time.Minute, now)
+	m.waiting.put(&waitingAnswer{Alert: &event.Alert{ID: "a", DedupKey: "k", Trust: event.TrustUnproven}, Since: now, Steps: map[string]waitingStep{
+		"p|pause|container:web": {Need: needRoom, Kind: policy.Pause, Container: &event.Container{ID: "web"}, Until: now.Add(time.Hour)},
+	}}, now)
+	tried := 0
+	for _, after := range []time.Duration{0, 59 * time.Second, 61 * time.Second} {
+		m.answerReady(10, now.Add(after), func(*waitingAnswer) { tried++ })
+	}
+	require.Equal(t, 1, tried)
+}

@@ -212,6 +212,16 @@ func (s *State) Remove(container string) {
 	}
 }
 
+// Cooldown returns the end of the cooldown of key that another alert began whose evidence was as strong, or the zero time.
+func (s *State) Cooldown(key, alert string, strength int, now time.Time) (until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.data.Cooldowns[key]; c.Until.After(now) && c.Strength >= strength && c.Alert != alert {
+		return c.Until
+	}
+	return time.Time{}
+}
+
 // StartCooldown begins a cooldown of key for an alert and returns the zero time, or the
 // end of the cooldown that another alert began whose evidence was as strong. A span of 0 is none.
 func (s *State) StartCooldown(key, alert string, strength int, span time.Duration, now time.Time) (until time.Time) {
