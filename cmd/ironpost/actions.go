@@ -18,6 +18,7 @@ var phases = []string{"intended", "done", "failed", "skipped", "released"}
 func (a *app) actionsCommand() *cobra.Command {
 	var list recordFlags
 	var filter actionFilter
+	var about string
 	cmd := &cobra.Command{
 		Use:   "actions",
 		Short: "list actions taken on alerts",
@@ -29,11 +30,19 @@ They come from PostgreSQL if log_pipeline.storage.postgres_url is set, else from
 the streams of the bus. --socket, --url and --follow always read the streams.`,
 		Example: `  ironpost actions
   ironpost actions --phase failed --since 7d
+  ironpost actions --alert k4x2m7qa --since all
   ironpost actions --follow --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if filter.phase != "" && !slices.Contains(phases, filter.phase) {
 				return usageError(fmt.Errorf("--phase %q is none of %s", filter.phase, strings.Join(phases, ", ")))
+			}
+			if about != "" {
+				series, err := a.findSeries(cmd.Context(), about, list.host)
+				if err != nil {
+					return err
+				}
+				filter.alerts = series.ids()
 			}
 			return a.listRecords(cmd.Context(), list, a.actionKind(list.host, filter))
 		},
@@ -42,20 +51,25 @@ the streams of the bus. --socket, --url and --follow always read the streams.`,
 	cmd.Flags().StringVar(&filter.phase, "phase", "", "only this phase: intended, done, failed,\nskipped or released")
 	cmd.Flags().StringVar(&filter.kind, "kind", "", "only this kind, such as isolate or\nblock-source")
 	cmd.Flags().StringVar(&filter.policy, "policy", "", "only of this policy")
+	cmd.Flags().StringVar(&about, "alert", "", "only about this alert: the `id` in the list of\nalerts, or its beginning")
 	completeFlag(cmd, "phase", phases...)
 	return cmd
 }
 
 // actionFilter excludes actions that differ in a field that is not empty.
-type actionFilter struct{ phase, kind, policy string }
+type actionFilter struct {
+	phase, kind, policy string
+	alerts              []string // ids
+}
 
 func (f actionFilter) matches(a *event.Action) bool {
-	return (f.phase == "" || string(a.Phase) == f.phase) && (f.kind == "" || a.Kind == f.kind) && (f.policy == "" || a.Policy == f.policy)
+	return (f.alerts == nil || slices.Contains(f.alerts, a.AlertID)) &&
+		(f.phase == "" || string(a.Phase) == f.phase) && (f.kind == "" || a.Kind == f.kind) && (f.policy == "" || a.Policy == f.policy)
 }
 
 // query returns f for PostgreSQL.
 func (f actionFilter) query() storage.Query {
-	return storage.Query{Phase: f.phase, Kind: f.kind, Policy: f.policy}
+	return storage.Query{Phase: f.phase, Kind: f.kind, Policy: f.policy, AlertIDs: f.alerts}
 }
 
 func (a *app) actionKind(host string, filter actionFilter) recordKind {

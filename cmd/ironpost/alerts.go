@@ -22,16 +22,22 @@ func (a *app) alertsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "alerts",
 		Short: "list alerts",
-		Long: `Lists alerts, the newest last. A COUNT above 1 marks an update: that many
-events belong to an alert that was raised before; of an attack that goes on the
-newest alert is shown. TRUST is how far the origin of an alert is proven, as its
-sender claims. With --json every alert is one line. See docs/events.md.
+		Long: `Lists alerts, the newest last. An attack that goes on is a series of alerts and
+one line: when it was last seen, COUNT matches, and its STATE (open: one match so
+far, ongoing, over). TRUST is how far the origin of the evidence is proven, as
+its sender claims. HOST is there if there are several; SOURCE is the user where
+no address is known. With --json every alert is one line as it is stored, so a
+series has several; --follow prints each of them, too. See docs/events.md.
+
+"ironpost alerts show <id>" prints everything about one. An id is any beginning
+of the short one in the list or of the full one that names one series.
 
 They come from PostgreSQL if log_pipeline.storage.postgres_url is set, else from
 the streams of the bus. --socket, --url and --follow always read the streams.`,
 		Example: `  ironpost alerts
   ironpost alerts --since 7d --severity high
   ironpost alerts --source 203.0.113.0/24 --host web-1
+  ironpost alerts show k4x2m7qa
   ironpost alerts --follow --json | jq -r '.title'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,6 +54,7 @@ the streams of the bus. --socket, --url and --follow always read the streams.`,
 	cmd.Flags().StringVar(&source, "source", "", "only from this address or network, such as\n203.0.113.0/24")
 	cmd.Flags().StringVar(&address, "address", "", "only from or to this address or network")
 	completeFlag(cmd, "severity", severities...)
+	cmd.AddCommand(a.alertsShowCommand())
 	return cmd
 }
 
@@ -110,13 +117,14 @@ func within(network netip.Prefix, e *event.Endpoint) bool {
 func (a *app) alertKind(host string, filter alertFilter) recordKind {
 	return recordKind{
 		name: "alerts", stored: storage.Alerts, query: filter.query(), record: func() event.Record { return new(event.Alert) }, stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
-		columns: []column{{"TIME", 25}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TRUST", 9}, {"TITLE", 120}},
+		columns:         []column{{"ID", 8}, {"LAST SEEN", 16}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"COUNT", 9}, {"STATE", 7}, {"TRUST", 9}, {"TITLE", 120}},
+		onlyIfDifferent: "HOST",
 		series: func(data []byte) string {
 			var alert event.Alert
 			if decodeRecord(data, &alert) != nil {
 				return ""
 			}
-			return alert.Series
+			return alert.SeriesID()
 		},
 		row: func(data []byte) ([]string, error) {
 			var alert event.Alert
@@ -124,11 +132,19 @@ func (a *app) alertKind(host string, filter alertFilter) recordKind {
 				return nil, err
 			}
 			return []string{
-				a.time(alert.Time), alert.Severity.String(), alert.Host, ipOrDash(alert.Source), cmp.Or(alert.User, "-"),
-				strconv.Itoa(alert.Count), cmp.Or(string(alert.Trust), "-"), alert.Title,
+				event.ShortID(alert.SeriesID()), a.minute(alert.LastSeen), alert.Severity.String(), alert.Host, sourceText(&alert),
+				strconv.Itoa(alert.Count), cmp.Or(alert.State, "-"), cmp.Or(string(alert.Trust), "-"), alert.Title,
 			}, nil
 		},
 	}
+}
+
+// sourceText names the address that an alert is about, or the user if there is none.
+func sourceText(a *event.Alert) string {
+	if a.Source == nil && a.User != "" {
+		return "user:" + a.User
+	}
+	return ipOrDash(a.Source)
 }
 
 func ipOrDash(e *event.Endpoint) string {

@@ -69,9 +69,9 @@ func TestAlertsAreFiltered(t *testing.T) {
 	require.Equal(t, result{err: "no such alerts since 2026-11-23T08:00:00Z\n"}, r)
 	require.Equal(t, "no such alerts\n", on(t, b, "alerts", "--host", "other", "--since", "all").err)
 	r = on(t, b, "alerts", "--limit", "2")
-	require.Equal(t, `TIME                  SEVERITY  HOST      SOURCE              USER  COUNT  TRUST     TITLE
-2026-11-23T08:00:00Z  critical  testhost  -                   root  1      -         three
-2026-11-23T08:00:00Z  high      testhost  ::ffff:203.0.113.9  root  1      unproven  four
+	require.Equal(t, `ID  LAST SEEN         SEVERITY  SOURCE              COUNT  STATE  TRUST     TITLE
+3   2026-11-23 08:00  critical  user:root           1      -      -         three
+4   2026-11-23 08:00  high      ::ffff:203.0.113.9  1      -      unproven  four
 `, r.out)
 }
 

@@ -53,26 +53,53 @@ const (
 	linePatience   = 5 * time.Minute
 )
 
-// printDatabase prints the newest records in PostgreSQL up to the limit.
+// printDatabase prints the newest records in PostgreSQL up to the limit. Where only the newest record of each series is shown, it
+// reads more records until there are enough series.
 func (l *recordLister) printDatabase(ctx context.Context, url string, patience time.Duration) error {
 	store, err := storage.Open(storage.Config{URL: url})
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	return l.printNewest(func(each func(entry) error) error {
-		return store.Read(ctx, l.stored, l.query, patience, func(_ time.Time, record []byte) error {
-			raw := inOrder(record, l.record())
-			cells, err := l.row(raw)
-			if err != nil {
-				l.undecoded++
-				return nil
-			}
-			if cells == nil {
-				return nil
-			}
-			return each(entry{cells: cells, raw: raw})
+	if l.folds() && l.limit > 0 {
+		if l.query.Limit, err = l.enough(ctx, store, patience); err != nil {
+			return err
+		}
+	}
+	return l.printNewest(func(each func(entry) error) error { return l.readDatabase(ctx, store, patience, each) })
+}
+
+// enough returns how many records must be read for as many series as are shown.
+func (l *recordLister) enough(ctx context.Context, store *storage.Store, patience time.Duration) (int, error) {
+	for {
+		records, series := 0, map[string]bool{}
+		undecoded := l.undecoded
+		err := l.readDatabase(ctx, store, patience, func(e entry) error {
+			series[l.series(e.raw)] = true
+			records++
+			return nil
 		})
+		records += l.undecoded - undecoded
+		l.undecoded = undecoded
+		if err != nil || len(series) >= l.limit || records < l.query.Limit {
+			return l.query.Limit, err
+		}
+		l.query.Limit *= 8
+	}
+}
+
+func (l *recordLister) readDatabase(ctx context.Context, store *storage.Store, patience time.Duration, each func(entry) error) error {
+	return store.Read(ctx, l.stored, l.query, patience, func(_ time.Time, record []byte) error {
+		raw := inOrder(record, l.record())
+		cells, err := l.row(raw)
+		if err != nil {
+			l.undecoded++
+			return nil
+		}
+		if cells == nil {
+			return nil
+		}
+		return each(entry{cells: cells, raw: raw})
 	})
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"container/list"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,8 +28,10 @@ type recordKind struct {
 	record      func() event.Record // an empty one
 	// row decodes a record and returns its cells; nil if the filters exclude it.
 	row func(data []byte) ([]string, error)
-	// series returns of which series a record is, "" for none; the newest of each is shown. nil: there are none.
+	// series returns of which series a record is: tables show the newest record of each. nil: there are none.
 	series func(data []byte) string
+	// onlyIfDifferent names a column that a list leaves out if all its rows have the same in it.
+	onlyIfDifferent string
 }
 
 // recordFlags are the flags that alerts and actions share.
@@ -56,14 +59,14 @@ type recordLister struct {
 	lastSeq   uint64    // newest stream sequence seen
 	lastTime  time.Time // when it was stored: reading resumes here
 	shown     int
+	following bool
 	undecoded int // messages that could not be decoded
 }
 
 // entry is one record to print.
 type entry struct {
-	cells  []string
-	raw    []byte
-	series string
+	cells []string
+	raw   []byte
 }
 
 // listRecords prints the records that the stream holds, and with --follow those
@@ -76,7 +79,7 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 	if f.limit < 0 {
 		return usageError(fmt.Errorf("--limit %d is negative", f.limit))
 	}
-	l := &recordLister{app: a, recordKind: kind, limit: f.limit, lastTime: since}
+	l := &recordLister{app: a, recordKind: kind, limit: f.limit, lastTime: since, following: f.follow}
 	if f.follow {
 		return l.followUntilDone(ctx)
 	}
@@ -94,25 +97,23 @@ func (l *recordLister) printStored(ctx context.Context, conn *bus.Conn) error {
 
 // printNewest prints the newest of the records that read passes on, up to the limit.
 func (l *recordLister) printNewest(read func(each func(entry) error) error) error {
-	var newest []entry
-	since := l.lastTime
+	since, keep := l.lastTime, newNewest(l.limit)
 	err := read(func(e entry) error {
-		if l.limit == 0 {
+		if l.limit == 0 && !l.folds() {
 			return l.print(e)
 		}
-		if l.series != nil && !l.json { // programs get all
-			e.series = l.series(e.raw)
-			newest = slices.DeleteFunc(newest, func(older entry) bool { return e.series != "" && older.series == e.series })
+		key := ""
+		if l.folds() {
+			key, e.raw = l.series(e.raw), nil
 		}
-		if len(newest) == l.limit {
-			newest = newest[1:]
-		}
-		newest = append(newest, e)
+		keep.add(key, e)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	newest := keep.entries()
+	l.leaveOut(newest)
 	var cells [][]string
 	for _, e := range newest {
 		cells = append(cells, e.cells)
@@ -134,6 +135,61 @@ func (l *recordLister) printNewest(read func(each func(entry) error) error) erro
 	}
 	l.reportUndecoded()
 	return nil
+}
+
+// folds reports whether only the newest record of each series is shown: programs get all.
+func (l *recordLister) folds() bool { return l.series != nil && !l.json }
+
+// leaveOut removes the column onlyIfDifferent if all entries have the same in it.
+func (l *recordLister) leaveOut(entries []entry) {
+	at := slices.IndexFunc(l.columns, func(c column) bool { return c.name == l.onlyIfDifferent })
+	if at < 0 || l.following || len(entries) == 0 || l.table != nil {
+		return
+	}
+	if slices.ContainsFunc(entries, func(e entry) bool { return e.cells[at] != entries[0].cells[at] }) {
+		return
+	}
+	l.columns = slices.Delete(slices.Clone(l.columns), at, at+1)
+	for i := range entries {
+		entries[i].cells = slices.Delete(entries[i].cells, at, at+1)
+	}
+}
+
+// newest keeps the newest entries, of each key one.
+type newest struct {
+	limit int        // 0: none
+	order *list.List // of keyed, the oldest first
+	byKey map[string]*list.Element
+}
+
+type keyed struct {
+	key string
+	entry
+}
+
+func newNewest(limit int) *newest {
+	return &newest{limit: limit, order: list.New(), byKey: map[string]*list.Element{}}
+}
+
+// add keeps e in place of an older one of its key, which may be empty for none.
+func (n *newest) add(key string, e entry) {
+	if older, found := n.byKey[key]; found {
+		n.order.Remove(older)
+	}
+	element := n.order.PushBack(keyed{key, e})
+	if key != "" {
+		n.byKey[key] = element
+	}
+	if n.limit > 0 && n.order.Len() > n.limit {
+		delete(n.byKey, n.order.Remove(n.order.Front()).(keyed).key) //nolint:forcetypeassert // only add fills it
+	}
+}
+
+func (n *newest) entries() (out []entry) {
+	for e := n.order.Front(); e != nil; e = e.Next() {
+		out = append(out, e.Value.(keyed).entry) //nolint:forcetypeassert // only add fills it
+	}
+	return out
 }
 
 // readNew passes on the records of the stream after the last one seen.

@@ -74,6 +74,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 	}{
 		{"status", exitOK, exitOK, exitUnreachable},
 		{"alerts", exitOK, exitOK, exitUnreachable},
+		{"alerts show 1", exitOK, exitOK, exitUnreachable},
 		{"alerts --json", exitOK, exitOK, exitUnreachable},
 		{"actions", exitOK, exitOK, exitUnreachable},
 		{"audit verify --path " + trail, exitOK, exitError, exitError}, // only the daemon's user may read the trail

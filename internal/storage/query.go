@@ -22,9 +22,12 @@ type Query struct {
 	Rule     string         // in lower case: the rule's id, or part of its title
 	Source   netip.Prefix
 	Address  netip.Prefix // source or target
+	// Series are ranges, first and last, of the ids of series.
+	Series [][2]string
 
 	// Of actions.
 	Phase, Kind, Policy string
+	AlertIDs            []string // about one of these alerts
 
 	// Of lines.
 	Text      string // in the line, in any case
@@ -56,6 +59,12 @@ func (q Query) filters() (all []filter) {
 			all = append(all, oneOf(f.column, "text", []string{column(f.value)}))
 		}
 	}
+	if q.AlertIDs != nil {
+		all = append(all, filter{sql: "alert_id = ANY(?)", args: []any{q.AlertIDs}})
+	}
+	if q.Series != nil {
+		all = append(all, inRanges("coalesce(series, id)", q.Series))
+	}
 	if q.Text != "" {
 		pattern := "%" + likeText.Replace(strings.ReplaceAll(q.Text, "\x00", string(nulSign))) + "%"
 		all = append(all, filter{sql: "record->>'message' ILIKE ?", args: []any{pattern}})
@@ -82,6 +91,17 @@ func oneOf(column, kind string, values any) filter {
 		sql: column + " = ANY(?)", args: []any{values},
 		keys: []key{{columns: []string{column}, types: []string{kind}, values: []any{values}}},
 	}
+}
+
+// inRanges is the filter of rows whose expression is in one of some ranges.
+func inRanges(expression string, ranges [][2]string) (f filter) {
+	conditions := []string{"FALSE"}
+	for _, r := range ranges {
+		conditions = append(conditions, expression+" BETWEEN ? AND ?")
+		f.args = append(f.args, column(r[0]), column(r[1]))
+	}
+	f.sql = "(" + strings.Join(conditions, " OR ") + ")"
+	return f
 }
 
 // within is the filter of rows whose column has an address of p.

@@ -79,22 +79,28 @@ func TestTheNewestAreTheLastOfAll(t *testing.T) {
 	s, _ := prepared(t, testenv.PostgreSQL(t), storage.Config{})
 	storeSpread(t, s)
 	network := netip.MustParsePrefix
-	queries := map[storage.Table]map[storage.Query]int{
+	queries := map[storage.Table][]struct {
+		q     storage.Query
+		count int
+	}{
 		storage.Alerts: {
-			{}: 3000, {Host: "gone"}: 40, {Host: "host-1"}: 987, {Host: "nowhere"}: 0,
-			{Severity: event.Low}: 2014, {Severity: event.High}: 40, {Severity: event.Critical}: 40,
-			{Rule: "gone"}: 40, {Rule: "rule-7"}: 19, {Rule: "title 14"}: 220, {Rule: "title"}: 3000, {Rule: "nosuch"}: 0,
-			{Source: network("192.0.2.7/32")}: 40, {Source: network("192.0.2.0/24")}: 40, {Source: network("203.0.0.0/16")}: 2960, {Source: network("2001:db8::/32")}: 0,
-			{Address: network("203.0.0.8/32")}: -1, {Address: network("203.0.0.8/30")}: -1, {Address: network("203.0.0.0/16")}: 3000, {Address: network("198.51.100.1/32")}: 0,
-			{Host: "gone", Severity: event.Medium}: 40, {Host: "host-1", Rule: "rule-7"}: -1, {Host: "host-0", Severity: event.Critical}: 0,
+			{storage.Query{}, 3000}, {storage.Query{Host: "gone"}, 40}, {storage.Query{Host: "host-1"}, 987}, {storage.Query{Host: "nowhere"}, 0},
+			{storage.Query{Severity: event.Low}, 2014}, {storage.Query{Severity: event.High}, 40}, {storage.Query{Severity: event.Critical}, 40},
+			{storage.Query{Rule: "gone"}, 40}, {storage.Query{Rule: "rule-7"}, 19}, {storage.Query{Rule: "title 14"}, 220}, {storage.Query{Rule: "title"}, 3000}, {storage.Query{Rule: "nosuch"}, 0},
+			{storage.Query{Source: network("192.0.2.7/32")}, 40}, {storage.Query{Source: network("192.0.2.0/24")}, 40}, {storage.Query{Source: network("203.0.0.0/16")}, 2960}, {storage.Query{Source: network("2001:db8::/32")}, 0},
+			{storage.Query{Address: network("203.0.0.8/32")}, -1}, {storage.Query{Address: network("203.0.0.8/30")}, -1}, {storage.Query{Address: network("203.0.0.0/16")}, 3000}, {storage.Query{Address: network("198.51.100.1/32")}, 0},
+			{storage.Query{Series: [][2]string{{"alert-10", "alert-10\xff"}, {"x", "y"}}}, 111}, {storage.Query{Series: [][2]string{}}, 0},
+			{storage.Query{Host: "gone", Severity: event.Medium}, 40}, {storage.Query{Host: "host-1", Rule: "rule-7"}, -1}, {storage.Query{Host: "host-0", Severity: event.Critical}, 0},
 		},
-		storage.Actions: {{Phase: "failed"}: 40, {Phase: "done"}: 2960, {Kind: "isolate", Policy: "p2"}: 750, {Policy: "p3"}: 750, {Kind: "x"}: 0, {Host: "gone"}: 40},
-		storage.Logs:    {{LogSource: "syslog"}: 2960, {LogSource: "file:/gone"}: 40, {Text: "LINE 12"}: 111, {Text: "line 1", Host: "gone"}: 11, {Host: "host-2"}: -1},
+		storage.Actions: {{storage.Query{Phase: "failed"}, 40}, {storage.Query{Phase: "done"}, 2960}, {storage.Query{Kind: "isolate", Policy: "p2"}, 750}, {storage.Query{Policy: "p3"}, 750}, {storage.Query{Kind: "x"}, 0}, {storage.Query{Host: "gone"}, 40},
+			{storage.Query{AlertIDs: []string{"alert-5", "alert-9", "none"}}, 2}},
+		storage.Logs: {{storage.Query{LogSource: "syslog"}, 2960}, {storage.Query{LogSource: "file:/gone"}, 40}, {storage.Query{Text: "LINE 12"}, 111}, {storage.Query{Text: "line 1", Host: "gone"}, 11}, {storage.Query{Host: "host-2"}, -1}},
 	}
 	for _, among := range []int{10, 100_000} { // few and all of the rows are recent
 		storage.SetRecentRows(s, among)
 		for table, selected := range queries {
-			for q, count := range selected {
+			for _, query := range selected {
+				q, count := query.q, query.count
 				all := read(t, s, table, q)
 				if count >= 0 {
 					require.Len(t, all, count, "%s %+v", table, q)
