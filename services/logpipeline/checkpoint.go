@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	checkpointVersion = 1
+	checkpointVersion = 2
 	maxCheckpoint     = 512 << 20
 	// checkpointRetry is the wait after a failure while packet records wait for a checkpoint.
 	checkpointRetry = time.Second
@@ -32,15 +32,27 @@ type checkpoint struct {
 	Version      int             `json:"version"`
 	Machine      string          `json:"machine"`
 	Saved        time.Time       `json:"saved"`
+	Sources      positions       `json:"sources"`
 	LastSeq      uint64          `json:"last_seq"`
 	ResumeAfter  *uint64         `json:"resume_after,omitempty"` // nil: LastSeq, in checkpoints of earlier versions
-	Tail         tail.State      `json:"tail"`
-	Windows      []series.Window `json:"windows,omitempty"` // of earlier versions
+	Windows      []series.Window `json:"windows,omitempty"`      // of earlier versions
 	Series       []series.Series `json:"series,omitempty"`
 	Correlations json.RawMessage `json:"correlations"`
-	Packets      []span          `json:"packets"`
-	Docker       *docker.State   `json:"docker,omitempty"`
 	Rows         *uint64         `json:"rows,omitempty"` // position in the queue of log rows; nil: never used
+}
+
+// positions is up to where the input of each source is acknowledged: it was sequenced, and its alerts are stored.
+type positions struct {
+	Files      tail.State    `json:"files"` // by path, also of the sequences of the spool
+	Containers *docker.State `json:"containers,omitempty"`
+	Packets    []span        `json:"packets"`
+}
+
+// positionsV1 is what version 1 had for positions.
+type positionsV1 struct {
+	Tail    tail.State    `json:"tail"`
+	Docker  *docker.State `json:"docker"`
+	Packets []span        `json:"packets"`
 }
 
 func (c *checkpoint) resumeAfter() uint64 {
@@ -82,7 +94,15 @@ func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
-	if c.Version != checkpointVersion {
+	switch c.Version {
+	case checkpointVersion:
+	case 1:
+		var old positionsV1
+		if err := json.Unmarshal(data, &old); err != nil {
+			return nil, fmt.Errorf("damaged: %w", err)
+		}
+		c.Sources = positions{Files: old.Tail, Containers: old.Docker, Packets: old.Packets}
+	default:
 		return nil, fmt.Errorf("of version %d, not %d", c.Version, checkpointVersion)
 	}
 	if c.Machine != f.machine {
@@ -171,8 +191,8 @@ func (p *pipeline) writeCheckpoint() {
 		err = fmt.Errorf("correlation counts: %w", err)
 	} else if rowsAt, err = p.rows.sync(c.rowsAt); err == nil {
 		err = c.file.save(checkpoint{
-			LastSeq: p.pub.LastSeq(), ResumeAfter: &resumeAfter, Tail: state, Series: p.series.All(), Correlations: json.RawMessage(counts),
-			Packets: c.processed.spans, Docker: p.sources.docker.State(), Rows: rowsAt,
+			Sources: positions{Files: state, Containers: p.sources.docker.State(), Packets: c.processed.spans},
+			LastSeq: p.pub.LastSeq(), ResumeAfter: &resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: rowsAt,
 		})
 	}
 	if err != nil {

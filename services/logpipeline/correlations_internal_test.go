@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
 // guesser gives a matcher with the shipped rules failed logins and returns the alerts.
@@ -31,11 +32,11 @@ func (g *guesser) fail(address string) (alerts []*event.Alert) {
 	g.lines++
 	at := time.Date(2026, 3, 1, 12, 0, g.lines, 0, time.UTC)
 	line := fmt.Sprintf("%s web1 sshd[77]: Failed password for root from %s port 4711 ssh2", at.Format("Jan _2 15:04:05"), address)
-	in := lineInput(g.m.parser, fmt.Sprint("p", g.lines), []byte(line), at)
+	in := lineInput(parse.New(parse.Options{}), fmt.Sprint("p", g.lines), []byte(line), at)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
-	matches, matched := g.m.evaluate(in)
-	require.True(g.t, matched)
-	for _, m := range matches {
+	got := match(g.m.rules, g.m.alerts, in)
+	require.NotEmpty(g.t, got.matches)
+	for _, m := range g.m.correlate(got) {
 		if m.Began {
 			alerts = append(alerts, m.Alert)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -25,11 +26,12 @@ const (
 var errPanics = fmt.Errorf("the pipeline panicked over it %d times", maxCrashes)
 
 // crashRecord remembers in a file over which lines and packet records the pipeline panicked: without it, one
-// that makes it panic would be read again after every restart.
+// that makes it panic would be read again after every restart. Its methods may be called concurrently.
 type crashRecord struct {
-	path    string
+	path string
+
+	mu      sync.Mutex
 	crashes []crash
-	current string // position being processed, "" if none is
 }
 
 // crash is one position and how often the pipeline panicked over it.
@@ -54,22 +56,25 @@ func (r *crashRecord) load() error {
 	return nil
 }
 
-// begin notes that position is processed now. It returns false if that must not be tried again.
-func (r *crashRecord) begin(position string) bool {
-	r.current = position
-	return !slices.ContainsFunc(r.crashes, func(c crash) bool { return c.Position == position && c.Count >= maxCrashes })
+// isDead reports whether the input at position must not be tried again.
+func (r *crashRecord) isDead(position string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.crashes, func(c crash) bool { return c.Position == position && c.Count >= maxCrashes })
 }
 
-// save counts a panic over the current position.
-func (r *crashRecord) save() error {
-	i := slices.IndexFunc(r.crashes, func(c crash) bool { return c.Position == r.current })
+// add counts a panic over the input at position and writes the file. After an error it is counted all the same.
+func (r *crashRecord) add(position string) error {
+	r.mu.Lock()
+	i := slices.IndexFunc(r.crashes, func(c crash) bool { return c.Position == position })
 	if i < 0 {
 		i = len(r.crashes)
-		r.crashes = append(r.crashes, crash{Position: r.current})
+		r.crashes = append(r.crashes, crash{Position: position})
 	}
 	r.crashes[i].Count++
 	r.crashes = r.crashes[max(0, len(r.crashes)-maxCrashEntries):]
 	data, err := json.Marshal(r.crashes)
+	r.mu.Unlock()
 	if err == nil {
 		err = atomicfile.WriteFile(r.path, data, 0o600)
 	}
@@ -79,34 +84,25 @@ func (r *crashRecord) save() error {
 	return nil
 }
 
-// recordCrash is deferred by run; returned is false if run panicked. The panic goes on after it.
-func (p *pipeline) recordCrash(returned *bool) {
-	if *returned || p.crashes.current == "" {
-		return
-	}
-	log := p.s.log.WithField("position", p.crashes.current)
-	if err := p.crashes.save(); err != nil {
-		log = log.WithError(err)
-	}
-	log.Error("panic while processing, input recorded in the crash record")
+// recordCrash records a panic over the input at position.
+func (s *Service) recordCrash(r *crashRecord, position string, panicked error) {
+	err := errors.Join(panicked, r.add(position))
+	s.log.WithError(err).WithField("position", position).Error("panic while processing, input recorded in the crash record")
 }
 
-// deadLine is a line that is not processed because it makes the pipeline panic.
-type deadLine struct {
-	position string
-	text     []byte
-}
-
-// deadLetter dead-letters what must not be processed. Lines stay in their files or logs, so a copy that
+// deadLetter dead-letters input that must not be processed. Lines stay in their files or logs, so a copy that
 // cannot be published blocks nothing; packet records are rejected, and the bus moves them.
-func (p *pipeline) deadLetter(ctx context.Context, r result) {
-	p.s.deadLettered.Add(uint64(len(r.deadPackets) + len(r.deadLines)))
-	respond(r.deadPackets, bus.Reject(errPanics))
+func (p *pipeline) deadLetter(ctx context.Context, dead []decoded) {
+	p.s.deadLettered.Add(uint64(len(dead)))
 	ctx, cancel := context.WithTimeout(ctx, deadLetterWait)
 	defer cancel()
-	for _, l := range r.deadLines {
-		log := p.s.log.WithField("position", l.position)
-		err := p.s.deps.Bus.PublishDeadLetter(ctx, bus.DeadLetter{Module: Name, Host: p.s.deps.Host, ID: l.position, Reason: errPanics.Error(), Data: l.text})
+	for _, d := range dead {
+		if d.delivery != nil {
+			respond([]*delivery{d.delivery}, bus.Reject(errPanics))
+			continue
+		}
+		log := p.s.log.WithField("position", d.position)
+		err := p.s.deps.Bus.PublishDeadLetter(ctx, bus.DeadLetter{Module: Name, Host: p.s.deps.Host, ID: d.position, Reason: errPanics.Error(), Data: d.text})
 		if err != nil {
 			log.WithError(err).Error("line skipped, its dead letter could not be stored: " + errPanics.Error())
 			continue

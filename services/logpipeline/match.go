@@ -84,44 +84,62 @@ func packetInput(r *event.Packet, e packet.Event) input {
 	return in
 }
 
-// matcher evaluates inputs by the rules in use. One goroutine uses it.
+// matched is an input and the rules that match it.
+type matched struct {
+	input
+
+	event   sigma.Event
+	matches []sigma.Match
+	found   []series.Match // of rules that are no correlations
+}
+
+// endsDetection reports whether the input says that a detection is over.
+func (in input) endsDetection() bool { return in.detection != nil && in.detection.Phase == event.Over }
+
+// match evaluates in by rules, but for correlations. It may be called concurrently.
+func match(rules *ruleSet, alerts alertBuilder, in input) matched {
+	got := matched{input: in}
+	got.event = sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Fields: in.Fields}
+	got.matches = rules.Match(got.event)
+	for _, m := range got.matches {
+		if !m.Silent {
+			got.found = append(got.found, series.Match{Alert: alerts.fromMatch(in, m), Detection: in.detection != nil})
+		}
+	}
+	return got
+}
+
+// matcher holds the rules in use and what their correlations counted. One goroutine uses it.
 type matcher struct {
 	rules        *ruleSet
 	correlations *correlations
-	parser       *parse.Parser
 	alerts       alertBuilder
 }
 
 func newMatcher(rules *ruleSet, alerts alertBuilder) matcher {
-	return matcher{rules: rules, correlations: newCorrelations(rules), parser: parse.New(parse.Options{}), alerts: alerts}
+	return matcher{rules: rules, correlations: newCorrelations(rules), alerts: alerts}
 }
 
-// evaluate returns the matches of in that raise an alert or are part of the series of one, and whether any rule matched. A match
-// without an alert may still have been counted by a correlation.
-func (m *matcher) evaluate(in input) (out []series.Match, matched bool) {
-	ev := sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Fields: in.Fields}
-	matches := m.rules.Match(ev)
-	for _, match := range matches {
-		if !match.Silent {
-			out = append(out, series.Match{Alert: m.alerts.fromMatch(in, match), Detection: in.detection != nil})
+// correlate counts got, which the rules in use matched, and returns its matches that raise an alert or are part of the series of one. A
+// match without an alert may still have been counted.
+func (m *matcher) correlate(got matched) []series.Match {
+	out := got.found
+	began, ongoing, joining := m.correlations.observe(got.event, got.matches, got.SourceIP)
+	for _, c := range began {
+		if !c.Silent {
+			out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan, Began: true})
 		}
 	}
-	began, ongoing, joining := m.correlations.observe(ev, matches, in.SourceIP)
-	for _, match := range began {
-		if !match.Silent {
-			out = append(out, series.Match{Alert: m.alerts.fromCorrelation(in, match), Quiet: match.Correlation.Timespan, Began: true})
-		}
+	for _, c := range ongoing {
+		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan})
 	}
-	for _, match := range ongoing {
-		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(in, match), Quiet: match.Correlation.Timespan})
+	for _, c := range joining {
+		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan, Joins: true})
 	}
-	for _, match := range joining {
-		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(in, match), Quiet: match.Correlation.Timespan, Joins: true})
+	if got.endsDetection() {
+		out = append(out, series.Match{Alert: m.alerts.endOf(got.input), Ended: true})
 	}
-	if in.detection != nil && in.detection.Phase == event.Over {
-		out, matched = append(out, series.Match{Alert: m.alerts.endOf(in), Ended: true}), true
-	}
-	return out, len(matches) > 0 || matched
+	return out
 }
 
 // use replaces the rules. The counts of correlations that did not change are kept; the error says that they

@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
 // Offline matches lines as the pipeline does, without bus and sources. One goroutine may use it.
 type Offline struct {
+	parser  *parse.Parser
 	matcher matcher
 	series  *series.Table
 }
@@ -22,6 +24,7 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 		return nil, nil, err
 	}
 	return &Offline{
+		parser:  parse.New(parse.Options{}),
 		matcher: newMatcher(rules, alertBuilder{host: host, machine: host}),
 		series:  series.New(cfg.DedupWindow(), 0),
 	}, errors.Join(rules.problems...), nil
@@ -30,11 +33,10 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 // Line returns the alerts of a line. position identifies the line; received, the latest it can have been
 // written, supplies a year or a time that the line lacks.
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
-	in := lineInput(o.matcher.parser, position, text, received)
+	in := lineInput(o.parser, position, text, received)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
-	matches, _ := o.matcher.evaluate(in)
 	var out []*event.Alert
-	for _, m := range matches {
+	for _, m := range o.matcher.correlate(match(o.matcher.rules, o.matcher.alerts, in)) {
 		out = append(out, o.series.Add(m, m.Alert.LastSeen)...)
 	}
 	return withLineTime(out)

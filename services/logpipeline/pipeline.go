@@ -10,12 +10,8 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/logpipeline/docker"
-	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
-	"github.com/ironpost/ironpost/services/logpipeline/syslog"
-	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 const (
@@ -30,48 +26,54 @@ const (
 	stopWait   = 5 * time.Second
 	drainWait  = time.Second
 	drainPause = 50 * time.Millisecond
-	lineBatch  = 256 // most lines of one source that are processed together
+	chunkLines = 256 // most lines of a chunk
+	// maxInFlight bounds the chunks that are taken from their sources and not sequenced. Besides, each kind of source may add one.
+	maxInFlight = 16
+	maxTaken    = maxInFlight + 2
+	// groupAlerts is how many alerts are enough to publish before further chunks are sequenced.
+	groupAlerts = 256
 )
 
-// pipeline is the state of the goroutine that turns input into alerts; no other goroutine uses it.
+// pipeline is the state of the goroutine that takes chunks from the sources, in turn, gives them to the workers, and sequences what they
+// have decoded: it counts correlations and series, publishes and commits. No other goroutine uses it. Of each source at most one
+// chunk is in flight, so a source that floods waits for its own chunk.
 type pipeline struct {
 	s           *Service
 	cfg         Config
 	sources     *sources
+	decoder     *decoder
 	matcher     matcher
 	series      *series.Table
 	pub         *bus.Publisher
-	resumeAfter uint64         // of the checkpoint that was read
-	restored    uint64         // its LastSeq
-	taken       batch          // whose alerts are not stored yet
-	unsent      []event.Record // its alerts, when a stop interrupted the publishing
+	resumeAfter uint64 // of the checkpoint that was read
+	restored    uint64 // its LastSeq
+	inFlight    int    // chunks that the workers have
+	sequencing  string // position of the input being sequenced, "" for none
+	group       group
 	commits     commitState
 	crashes     *crashRecord
 	rows        *rows     // nil: lines are not stored
 	rulesTried  time.Time // when missing rules were last looked for
 }
 
-// batch is the input that is processed at once: of one file or syslog sender, one container, and packet records.
-type batch struct {
-	lines   []tail.Line
-	logs    []docker.Line
+// group is chunks that are sequenced, whose alerts are not stored yet.
+type group struct {
+	chunks  []*chunk
+	alerts  []event.Record
+	dead    []decoded
 	packets []*delivery
-}
-
-func (b batch) size() int { return len(b.lines) + len(b.logs) + len(b.packets) }
-
-// result is what matching a batch gave.
-type result struct {
-	matches     []series.Match
-	matched     bool // a rule matched, if only to be counted
-	deadLines   []deadLine
-	deadPackets []*delivery
+	matched bool // a rule matched, if only to be counted
 }
 
 // run processes input until ctx ends.
 func (p *pipeline) run(ctx context.Context) error {
 	returned := false
-	defer p.recordCrash(&returned)
+	defer func() {
+		if !returned && p.sequencing != "" { // it panics
+			p.s.recordCrash(p.crashes, p.sequencing, nil)
+		}
+	}()
+	defer close(p.decoder.work)
 	err := p.loop(ctx)
 	returned = true
 	return err
@@ -84,13 +86,16 @@ func (p *pipeline) loop(ctx context.Context) error {
 	firstRead := sync.OnceFunc(func() { close(p.sources.firstRead) })
 	for wait := firstWait; ctx.Err() == nil; wait = p.nextWait() {
 		p.applyReload()
-		b := p.nextBatch(ctx, wait)
+		chunks := p.take(ctx, wait)
 		firstRead()
-		if !p.waitForRules(ctx, b) {
-			respond(slices.Concat(p.commits.unacked, b.packets), errNotStored)
+		if !p.waitForRules(ctx, chunks) {
+			for _, c := range chunks {
+				respond(c.packets, errNotStored)
+			}
 			return nil // the last checkpoint is valid: what is not processed is read again
 		}
-		if err := p.processBatch(ctx, b); err != nil {
+		p.decode(chunks)
+		if err := p.sequence(ctx); err != nil {
 			return err
 		}
 	}
@@ -143,120 +148,107 @@ func (p *pipeline) nextWait() time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// nextBatch waits at most for wait until a source has input, and returns some of the next sources in turn.
-func (p *pipeline) nextBatch(ctx context.Context, wait time.Duration) batch {
+// take waits at most for wait until a source has input or a worker is done, and returns the next chunk of each kind of source: of files
+// and syslog senders, of containers, and packet records. It takes none while too many are in flight, or while a reload waits for
+// those in flight.
+func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chunk) {
 	ctx, done := p.sources.waker.wait(ctx, wait)
-	lines, _ := p.sources.tailer.Next(ctx, lineBatch) // its only error is that ctx ended
+	if p.inFlight >= maxInFlight || p.inFlight > 0 && p.s.pendingReload.Load() != nil {
+		<-ctx.Done()
+		done()
+		return nil
+	}
+	lines, _ := p.sources.tailer.Next(ctx, chunkLines) // its only error is that ctx ended
 	done()
-	p.taken = batch{lines: lines, logs: p.sources.docker.Next(lineBatch), packets: p.sources.packets.take()}
-	if p.taken.size() > 0 {
-		p.s.batches.Add(1)
+	for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(chunkLines)}, {packets: p.sources.packets.take()}} {
+		if c.size() > 0 {
+			chunks = append(chunks, c)
+		}
 	}
-	return p.taken
+	p.s.batches.Add(uint64(len(chunks)))
+	return chunks
 }
 
-// batchDone is called when the alerts of the batch taken last are stored.
-func (p *pipeline) batchDone() {
-	if len(p.taken.lines) > 0 {
-		p.sources.tailer.Done(p.taken.lines[0].Path)
+// decode gives chunks to the workers.
+func (p *pipeline) decode(chunks []*chunk) {
+	for _, c := range chunks {
+		c.rules = p.matcher.rules
+		p.inFlight++
+		p.decoder.work <- c // it has room for all in flight
 	}
-	if len(p.taken.logs) > 0 {
-		p.sources.docker.Done(p.taken.logs[0].Container.ID)
-	}
-	p.taken = batch{}
 }
 
-// processBatch matches b, publishes what its matches are for their series, and then writes a checkpoint and
+// sequence takes what the workers have decoded, counts it, publishes what its matches are for their series, and then writes a checkpoint and
 // acknowledges packet records as far as that is due. When ctx ends before the alerts are stored they are
-// left in p.unsent, and the error is nil.
-func (p *pipeline) processBatch(ctx context.Context, b batch) error {
-	r := p.matchBatch(b)
-	var out []*event.Alert
-	for _, m := range r.matches {
-		p.pub.Offered(m.Alert.ID) // its series may be open since the alerts were read back
-		out = append(out, p.series.Add(m, time.Now())...)
+// left in p.group, and the error is nil.
+func (p *pipeline) sequence(ctx context.Context) error {
+	for more := true; more && len(p.group.alerts) < groupAlerts; {
+		select {
+		case c := <-p.decoder.done:
+			p.inFlight--
+			p.add(c)
+		default:
+			more = false
+		}
 	}
-	out = append(out, p.series.Expire(time.Now())...)
+	p.sequencing = ""
+	p.addAlerts(p.series.Expire(time.Now()))
 	p.s.setStats(p.series.Stats(), p.matcher.correlations.stats())
-	c := &p.commits
-	c.dirty = c.dirty || b.size() > 0 || len(out) > 0
-	c.unacked = append(c.unacked, b.packets...)
-	c.checkpointNeeded = c.checkpointNeeded || r.matched && len(b.packets) > 0
+	return unlessEnded(ctx, p.finishGroup(ctx))
+}
 
-	p.deadLetter(ctx, r)
-	records := make([]event.Record, len(out))
-	for i, a := range out {
-		records[i] = a
+// finishGroup publishes the alerts of p.group; then its chunks are done.
+func (p *pipeline) finishGroup(ctx context.Context) error {
+	g, c := &p.group, &p.commits
+	p.deadLetter(ctx, g.dead)
+	g.dead = nil
+	if err := p.publish(ctx, g.alerts); err != nil {
+		return err
 	}
-	if err := p.publish(ctx, records); err != nil {
-		p.unsent = records
-		return unlessEnded(ctx, err)
+	c.dirty = c.dirty || len(g.chunks) > 0 || len(g.alerts) > 0
+	c.unacked = append(c.unacked, g.packets...)
+	c.checkpointNeeded = c.checkpointNeeded || g.matched && len(g.packets) > 0
+	for _, c := range g.chunks {
+		p.sources.done(c)
 	}
-	p.batchDone()
+	p.group = group{}
 	p.commit()
 	return nil
 }
 
-// matchBatch evaluates everything in b, in order. It skips packet records that were processed before, and
-// what made the pipeline panic repeatedly.
-func (p *pipeline) matchBatch(b batch) (r result) {
-	evaluate := func(in input) {
-		matches, matched := p.matcher.evaluate(in)
-		r.matches, r.matched = append(r.matches, matches...), r.matched || matched
-	}
-	p.matchPackets(b.packets, evaluate, &r)
-	for _, line := range b.logs {
-		if !p.crashes.begin(line.Position) {
-			r.deadLines = append(r.deadLines, deadLine{line.Position, line.Text})
-			continue
-		}
-		in := containerInput(p.matcher.parser, line)
-		p.s.countLine(line.Text, in.Format)
-		evaluate(in)
-		p.rows.add(in, "container:"+line.Container.Name, time.Now())
-	}
-	for _, line := range b.lines {
-		if !p.crashes.begin(line.Position) {
-			r.deadLines = append(r.deadLines, deadLine{line.Position, line.Text})
-			continue
-		}
-		text, received, source := line.Text, time.Now(), "file:"+line.Path
-		origin, trust := fileOrigin(line)
-		if p.sources.syslog.IsSpoolFile(line.Path) {
-			rec, err := syslog.DecodeRecord(line.Text)
-			if err != nil {
-				p.s.spoolErrors.Add(1)
-				p.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
-				continue
-			}
-			text, received, source = rec.Message, rec.Time, SourceSyslog
-			origin, trust = syslogOrigin(rec)
-		}
-		in := lineInput(p.matcher.parser, line.Position, text, received)
-		in.setOrigin(origin, trust)
-		p.s.countLine(text, in.Format)
-		evaluate(in)
-		p.rows.add(in, source, received)
-	}
-	p.crashes.current = ""
-	return r
-}
-
-// matchPackets is the part of matchBatch for packet records. evaluate adds to r.
-func (p *pipeline) matchPackets(packets []*delivery, evaluate func(input), r *result) {
-	for _, d := range packets {
+// add counts what a worker decoded. It skips packet records that were processed before.
+func (p *pipeline) add(c *chunk) {
+	g := &p.group
+	g.chunks = append(g.chunks, c)
+	g.packets = append(g.packets, c.packets...)
+	for _, d := range c.results {
+		p.sequencing = d.position
 		switch {
-		case p.commits.processed.contains(d.Sequence, d.StoredAt):
+		case d.dead:
+			g.dead = append(g.dead, d)
+			continue
+		case d.delivery != nil && p.commits.processed.contains(d.delivery.Sequence, d.delivery.StoredAt):
 			p.s.packetsAgain.Add(1)
-		case !p.crashes.begin("packet." + d.record.ID):
-			r.deadPackets = append(r.deadPackets, d)
-		default:
-			for _, e := range packet.Events(d.record, p.matcher.rules.wants) {
-				evaluate(packetInput(d.record, e))
+			continue
+		}
+		for _, got := range d.events {
+			g.matched = true
+			for _, m := range p.matcher.correlate(got) {
+				p.pub.Offered(m.Alert.ID) // its series may be open since the alerts were read back
+				p.addAlerts(p.series.Add(m, time.Now()))
 			}
-			p.commits.processed.add(d.Sequence, d.StoredAt)
+		}
+		if d.delivery != nil {
+			p.commits.processed.add(d.delivery.Sequence, d.delivery.StoredAt)
 			p.s.packets.Add(1)
 		}
+		p.rows.add(d.row)
+	}
+}
+
+func (p *pipeline) addAlerts(alerts []*event.Alert) {
+	for _, a := range alerts {
+		p.group.alerts = append(p.group.alerts, a)
 	}
 }
 
@@ -293,10 +285,8 @@ func (p *pipeline) publish(ctx context.Context, records []event.Record) error {
 func (p *pipeline) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer cancel()
-	err := p.publish(ctx, p.unsent)
+	err := p.finishGroup(ctx)
 	if err == nil {
-		p.unsent = nil
-		p.batchDone()
 		err = p.drain(ctx)
 	}
 	if err != nil {
@@ -305,7 +295,7 @@ func (p *pipeline) stop(ctx context.Context) {
 		p.writeCheckpoint()
 		p.commit()
 	}
-	respond(p.commits.unacked, errNotStored)
+	respond(slices.Concat(p.commits.unacked, p.group.packets), errNotStored)
 	respond(p.sources.packets.take(), errNotStored)
 }
 
@@ -315,18 +305,19 @@ func (p *pipeline) drain(ctx context.Context) error {
 		return nil
 	}
 	var until time.Time // zero until the sources have ended
-	for ctx.Err() == nil && (until.IsZero() || time.Now().Before(until)) {
+	for until.IsZero() || time.Now().Before(until) {
 		if until.IsZero() && p.sources.ended() {
 			until = time.Now().Add(drainWait)
 		}
-		b := p.nextBatch(ctx, drainPause)
-		if err := p.processBatch(ctx, b); err != nil {
+		chunks := p.take(ctx, drainPause)
+		p.decode(chunks)
+		if err := p.sequence(ctx); err != nil {
 			return err
 		}
-		if p.unsent != nil {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if b.size() == 0 && !until.IsZero() {
+		if len(chunks) == 0 && p.inFlight == 0 && !until.IsZero() {
 			return nil
 		}
 	}

@@ -18,7 +18,7 @@ type reload struct {
 
 // PrepareReload compiles the rules of cfg, which must be a Config, and checks the rest of it. Unlike New it
 // refuses rules with an invalid file: a reload must not lose a rule. commit never blocks; the pipeline applies
-// the change between two batches, and no line is lost by it.
+// the change between two chunks, and no line is lost by it.
 func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err error) {
 	c, ok := cfg.(Config)
 	if !ok {
@@ -34,8 +34,11 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	return func() { s.pendingReload.Store(&reload{cfg: c, rules: rules}) }, nil
 }
 
-// applyReload applies a pending reload.
+// applyReload applies a pending reload when no chunk is in flight: those were matched by the rules before it.
 func (p *pipeline) applyReload() {
+	if p.inFlight > 0 {
+		return
+	}
 	next := p.s.pendingReload.Swap(nil)
 	if next == nil {
 		return
@@ -60,10 +63,10 @@ func (p *pipeline) applyReload() {
 	p.s.log.WithField("rules", next.rules.count()).Info("configuration reloaded")
 }
 
-// waitForRules waits while the rules are missing and b holds input: it is not processed without rules, and
-// the input after it stays in its sources. It returns false if ctx ends first.
-func (p *pipeline) waitForRules(ctx context.Context, b batch) bool {
-	for p.lookForRules(); p.matcher.rules.missing && b.size() > 0; p.lookForRules() {
+// waitForRules waits while the rules are missing and there are chunks: they are not processed without rules, and
+// the input after them stays in its sources. It returns false if ctx ends first.
+func (p *pipeline) waitForRules(ctx context.Context, chunks []*chunk) bool {
+	for p.lookForRules(); p.matcher.rules.missing && len(chunks) > 0; p.lookForRules() {
 		select {
 		case <-ctx.Done():
 			return false

@@ -77,13 +77,15 @@ func TestCheckpointWhileLinesAreReadAgain(t *testing.T) {
 	var saved struct {
 		LastSeq     uint64 `json:"last_seq"`
 		ResumeAfter uint64 `json:"resume_after"`
-		Tail        tail.State
+		Sources     struct {
+			Files tail.State `json:"files"`
+		} `json:"sources"`
 	}
 	text := readText(t, r.checkpoint()) // after the first batch
 	require.NoError(t, json.Unmarshal([]byte(text), &saved))
 	s.stop()
 	require.EqualValues(t, lines, saved.LastSeq)
-	require.EqualValues(t, strings.Count(readText(t, r.watched)[:saved.Tail.Paths[0].Files[0].Offset], "\n"), saved.ResumeAfter, "each line is an alert")
+	require.EqualValues(t, strings.Count(readText(t, r.watched)[:saved.Sources.Files.Paths[0].Files[0].Offset], "\n"), saved.ResumeAfter, "each line is an alert")
 	require.Less(t, saved.ResumeAfter, saved.LastSeq)
 
 	write(t, r.checkpoint(), text)

@@ -63,15 +63,25 @@ func (s *Service) openRows(cfg Config, saved *checkpoint) (*rows, error) {
 	return r, nil
 }
 
-// add appends a line. One that does not fit is matched all the same: it is counted as dropped.
-func (r *rows) add(in input, source string, received time.Time) {
+// encode returns the record of a line, nil if it is not stored. It may be called concurrently.
+func (r *rows) encode(in input, source string, received time.Time) []byte {
 	if r == nil || len(in.evidence) == 0 || in.evidence[0] == "" {
-		return
+		return nil
 	}
 	data, err := event.Encode(logOf(in, source, received, r.s.deps))
-	if err == nil {
-		err = r.queue.Append(data)
+	if err != nil {
+		r.s.rows.dropped.Add(1)
+		r.s.log.WithError(err).WithField("position", in.position).Error("line not stored in PostgreSQL")
 	}
+	return data
+}
+
+// add appends the record of a line, if it is not nil. One that does not fit is matched all the same: it is counted as dropped.
+func (r *rows) add(data []byte) {
+	if data == nil {
+		return
+	}
+	err := r.queue.Append(data)
 	if err != nil {
 		r.s.rows.dropped.Add(1)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
@@ -114,6 +116,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go("packet consumer", in.packets.run)
 	g.Go("container logs", in.docker.Run)
 	g.Go("log pipeline", p.run)
+	for range runtime.GOMAXPROCS(0) {
+		g.Go("decoder", p.decoder.run)
+	}
 	if p.rows != nil {
 		g.Go("log rows", p.rows.run)
 	}
@@ -170,9 +175,13 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	if p.rows, err = s.openRows(cfg, saved); err != nil {
 		return nil, err
 	}
+	p.decoder = &decoder{
+		s: s, syslog: in.syslog, parser: parse.New(parse.Options{}), alerts: p.matcher.alerts, crashes: crashes, rows: p.rows,
+		work: make(chan *chunk, maxTaken), done: make(chan *chunk, maxTaken), wake: in.waker.wake,
+	}
 	if saved != nil {
 		p.resumeAfter, p.restored, p.commits.rowsAt = saved.resumeAfter(), saved.LastSeq, saved.Rows
-		p.commits.processed = processedSet{spans: saved.Packets}
+		p.commits.processed = processedSet{spans: saved.Sources.Packets}
 		p.series.Restore(slices.Concat(saved.Series, series.FromWindows(saved.Windows, cfg.DedupWindow())), time.Now())
 		if err := p.matcher.correlations.Restore(saved.Correlations); err != nil {
 			s.log.WithError(err).Error("cannot use correlation counts of the checkpoint, starting with none")

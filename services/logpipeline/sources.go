@@ -40,9 +40,9 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 	var files *tail.State
 	var logs *docker.State
 	if saved != nil {
-		files = &saved.Tail
+		files = &saved.Sources.Files
 		if cfg.Docker() {
-			logs = saved.Docker
+			logs = saved.Sources.Containers
 		}
 	}
 	dockerConfig := docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultDockerSocket), MaxLine: cfg.MaxLineBytes, Wake: in.waker.wake, TrustImageLabels: s.deps.TrustImageLabels}
@@ -70,6 +70,16 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 func (in *sources) runSyslog(ctx context.Context) error {
 	defer close(in.received)
 	return in.syslog.Run(ctx)
+}
+
+// done tells the source of c that the alerts of c are stored.
+func (in *sources) done(c *chunk) {
+	if len(c.lines) > 0 {
+		in.tailer.Done(c.lines[0].Path)
+	}
+	if len(c.logs) > 0 {
+		in.docker.Done(c.logs[0].Container.ID)
+	}
 }
 
 // ended reports whether no source receives any more.

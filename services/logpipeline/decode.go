@@ -1,0 +1,152 @@
+package logpipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/packet"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
+)
+
+// chunk is input of one source that is processed together: lines of one file or syslog sender, lines of one container, or packet
+// records. The others are nil.
+type chunk struct {
+	lines   []tail.Line
+	logs    []docker.Line
+	packets []*delivery
+	rules   *ruleSet // to match them by
+
+	decoded int       // how many are decoded
+	results []decoded // of those that leave anything to do, in order
+}
+
+func (c *chunk) size() int { return len(c.lines) + len(c.logs) + len(c.packets) }
+
+// decoded is what is left to do about one line or packet record.
+type decoded struct {
+	position string
+	dead     bool      // it must not be processed: it made the pipeline panic repeatedly
+	text     []byte    // of a dead line
+	delivery *delivery // nil for a line
+	events   []matched // those that rules matched
+	row      []byte    // to store, nil if it is not stored
+}
+
+// decoder parses and matches chunks. Several workers run it at once, each chunk in one of them, so that the input of one source stays
+// in order and a slow line delays only its source.
+type decoder struct {
+	s       *Service
+	syslog  *syslog.Server
+	parser  *parse.Parser
+	alerts  alertBuilder
+	crashes *crashRecord
+	rows    *rows       // nil: lines are not stored
+	work    chan *chunk // to decode; closed at the end
+	done    chan *chunk // decoded; it holds all that are in flight
+	wake    func()      // called when there is something in done
+}
+
+// run decodes chunks until work is closed, also when the context has ended. A panic is recorded, and the input that caused it tried again.
+func (d *decoder) run(ctx context.Context) error {
+	for c := range d.work {
+		for c.decoded < c.size() {
+			err := task.Call(ctx, "decode", func(context.Context) error { d.decode(c); return nil })
+			if panicked, ok := errors.AsType[*task.PanicError](err); ok {
+				d.s.recordCrash(d.crashes, c.position(c.decoded), panicked)
+			}
+		}
+		d.done <- c
+		d.wake()
+	}
+	return nil
+}
+
+// position identifies line or record i.
+func (c *chunk) position(i int) string {
+	switch {
+	case c.lines != nil:
+		return c.lines[i].Position
+	case c.logs != nil:
+		return c.logs[i].Position
+	}
+	return "packet." + c.packets[i].record.ID
+}
+
+// decode decodes what is not decoded yet.
+func (d *decoder) decode(c *chunk) {
+	for ; c.decoded < c.size(); c.decoded++ {
+		i := c.decoded
+		out := decoded{position: c.position(i)}
+		out.dead = d.crashes.isDead(out.position)
+		switch {
+		case c.lines != nil:
+			d.decodeLine(c.rules, c.lines[i], &out)
+		case c.logs != nil:
+			d.decodeLog(c.rules, c.logs[i], &out)
+		default:
+			d.decodePacket(c.rules, c.packets[i], &out)
+		}
+		if out.dead || out.delivery != nil || out.events != nil || out.row != nil {
+			c.results = append(c.results, out)
+		}
+	}
+}
+
+// decodeLine decodes a line of a file, which may be a spool file.
+func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) {
+	if out.dead {
+		out.text = line.Text
+		return
+	}
+	text, received, source := line.Text, time.Now(), "file:"+line.Path
+	origin, trust := fileOrigin(line)
+	if d.syslog.IsSpoolFile(line.Path) {
+		rec, err := syslog.DecodeRecord(line.Text)
+		if err != nil {
+			d.s.spoolErrors.Add(1)
+			d.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
+			return
+		}
+		text, received, source = rec.Message, rec.Time, SourceSyslog
+		origin, trust = syslogOrigin(rec)
+	}
+	in := lineInput(d.parser, line.Position, text, received)
+	in.setOrigin(origin, trust)
+	d.matchLine(rules, in, text, source, received, out)
+}
+
+// decodeLog decodes a line of a container's log.
+func (d *decoder) decodeLog(rules *ruleSet, line docker.Line, out *decoded) {
+	if out.dead {
+		out.text = line.Text
+		return
+	}
+	d.matchLine(rules, containerInput(d.parser, line), line.Text, "container:"+line.Container.Name, time.Now(), out)
+}
+
+func (d *decoder) matchLine(rules *ruleSet, in input, text []byte, source string, received time.Time, out *decoded) {
+	if got := match(rules, d.alerts, in); len(got.matches) > 0 {
+		out.events = []matched{got}
+	}
+	out.row = d.rows.encode(in, source, received)
+	d.s.countLine(text, in.Format)
+}
+
+// decodePacket decodes a packet record.
+func (d *decoder) decodePacket(rules *ruleSet, record *delivery, out *decoded) {
+	out.delivery = record
+	if out.dead {
+		return
+	}
+	for _, e := range packet.Events(record.record, rules.wants) {
+		got := match(rules, d.alerts, packetInput(record.record, e))
+		if len(got.matches) > 0 || got.endsDetection() {
+			out.events = append(out.events, got)
+		}
+	}
+}
