@@ -30,8 +30,12 @@ type Alert struct {
 
 	FirstSeen time.Time `json:"first_seen"`
 	LastSeen  time.Time `json:"last_seen"`
-	Count     int       `json:"count"`
-	Update    bool      `json:"update,omitempty"`
+	// Received is when the event was received: read as it was appended, or stamped by the journal, Docker or the syslog
+	// receiver. The text of a line decides FirstSeen and LastSeen, but Received only if the line was there before anybody read it. Zero in
+	// records of earlier versions.
+	Received time.Time `json:"received,omitzero"`
+	Count    int       `json:"count"`
+	Update   bool      `json:"update,omitempty"`
 
 	Module   string   `json:"module"`
 	Host     string   `json:"host"`
@@ -76,6 +80,15 @@ type Alert struct {
 
 	DedupKey   string       `json:"dedup_key"`
 	Incomplete []Incomplete `json:"incomplete,omitempty"`
+}
+
+// ReceivedAt returns when the event was received: what a line says of its time neither hides it nor makes it new. If nobody received
+// it, or in a record of an earlier version, that is LastSeen.
+func (a *Alert) ReceivedAt() time.Time {
+	if a.Received.IsZero() {
+		return a.LastSeen
+	}
+	return a.Received
 }
 
 // The values of Alert.State.

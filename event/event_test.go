@@ -28,7 +28,7 @@ func golden() map[string]any {
 	return map[string]any{
 		"alert": &event.Alert{
 			ID: "9b1de2c44f6a70d35a11c0ffee123456", Schema: event.Schema, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736",
-			Time: at, FirstSeen: at.Add(-time.Minute), LastSeen: at, Count: 14, Update: true,
+			Time: at, FirstSeen: at.Add(-time.Minute), LastSeen: at, Received: at, Count: 14, Update: true,
 			Module: "log-pipeline", Host: "web-1",
 			Rule:     event.Rule{ID: "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11", Title: "SSH brute force", Level: event.High, Tags: []string{"attack.credential-access", "attack.t1110"}},
 			Severity: event.High, Title: "SSH brute force from 192.0.2.7", Description: "Many failed logins from one address.",

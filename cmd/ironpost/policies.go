@@ -169,8 +169,8 @@ func (a *app) policiesTest(cmd *cobra.Command, file string, f policiesTestFlags)
 	at := time.Now()
 	if !f.now {
 		at = alert.Time
-		if alert.LastSeen.After(at) {
-			at = alert.LastSeen
+		if received := alert.ReceivedAt(); received.After(at) {
+			at = received
 		}
 	}
 	var decisions []containerguard.PolicyDecision

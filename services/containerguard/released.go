@@ -49,5 +49,5 @@ func (rc *releasedContainers) newerThanRelease(a *event.Alert, now time.Time) bo
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	at, released := rc.at[a.Container.ID]
-	return released && a.LastSeen.After(at) && now.Sub(at) <= releasedTime
+	return released && a.ReceivedAt().After(at) && now.Sub(at) <= releasedTime
 }

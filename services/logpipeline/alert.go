@@ -129,6 +129,7 @@ func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert 
 		Rule:  event.Rule{ID: m.Key(), Title: m.Title, Level: severity, Tags: m.Tags},
 		Title: cmp.Or(m.Title, m.Key()), Description: m.Description,
 	}
+	a.Received = in.received.UTC()
 	origin := in.origin
 	a.Origin, a.Trust, a.LogHost = &origin, in.trust, in.Host
 	if in.trust != event.TrustKernel {

@@ -116,6 +116,9 @@ func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) {
 		origin, trust = syslogOrigin(rec)
 	}
 	in := lineInput(d.parser, line.Position, text, received)
+	if line.Backlog && source != SourceSyslog {
+		in.received = in.time
+	}
 	in.setOrigin(origin, trust)
 	d.matchLine(rules, in, text, source, received, out)
 }

@@ -23,6 +23,7 @@ type input struct {
 	position string    // identifies the line; the same when it is read again
 	time     time.Time // when it happened; the line's own time if that is plausible
 	began    time.Time // not after time
+	received time.Time // what its age is counted from; the text decides it only of lines from before anybody read them
 	evidence []string
 
 	// These are from trusted sources, never from the text of a line. Each may be empty.
@@ -36,10 +37,10 @@ type input struct {
 	detection  *event.TrafficFinding // nil if it is none
 }
 
-// lineInput parses a line, whose origin is not yet set. received is the latest it can have been written; it supplies a year or a time
-// that the line lacks.
+// lineInput parses a line, whose origin is not yet set. received is when it was received, the latest it can have been written; it
+// supplies a year or a time that the line lacks.
 func lineInput(parser *parse.Parser, position string, text []byte, received time.Time) input {
-	in := input{Event: parser.Parse(text, received), position: position}
+	in := input{Event: parser.Parse(text, received), position: position, received: received}
 	in.time = in.Time
 	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
 		in.time = received
@@ -63,7 +64,7 @@ func containerInput(parser *parse.Parser, line docker.Line) input {
 func packetInput(r *event.Packet, e packet.Event) input {
 	in := input{
 		position: fmt.Sprintf("packet.%s.%d", r.ID, e.Index), entity: e.Entity, trace: r.TraceID,
-		time: e.Time, began: e.Began, evidence: []string{e.Message, e.Raw},
+		time: e.Time, began: e.Began, received: e.Time, evidence: []string{e.Message, e.Raw},
 	}
 	in.Logsource, in.Fields = e.Logsource, e.Fields
 	in.setOrigin(packetOrigin(r))

@@ -11,12 +11,12 @@ import (
 const maxFuture = time.Minute
 
 // Stale says why a must not be acted on at now, or returns "": by the alert's own times
-// it happened longer ago than limit, when addresses and process ids may have meant
+// it was received longer ago than limit, when addresses and process ids may have meant
 // something else, or it is in the future.
 func Stale(a *event.Alert, now time.Time, limit time.Duration) string {
 	newest := a.Time
-	if a.LastSeen.After(newest) {
-		newest = a.LastSeen
+	if received := a.ReceivedAt(); received.After(newest) {
+		newest = received
 	}
 	switch age := now.Sub(Deadline(a, 0)); {
 	case age > limit:
@@ -30,8 +30,8 @@ func Stale(a *event.Alert, now time.Time, limit time.Duration) string {
 // Deadline returns when a becomes stale: limit after the older of its times.
 func Deadline(a *event.Alert, limit time.Duration) time.Time {
 	oldest := a.Time
-	if !a.LastSeen.IsZero() && a.LastSeen.Before(oldest) {
-		oldest = a.LastSeen
+	if received := a.ReceivedAt(); !received.IsZero() && received.Before(oldest) {
+		oldest = received
 	}
 	return oldest.Add(limit)
 }

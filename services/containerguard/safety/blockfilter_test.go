@@ -87,5 +87,13 @@ func TestStaleGoesByTheAlertsOwnTimes(t *testing.T) {
 	require.Contains(t, safety.Stale(at(0, -time.Hour), now, limit), "1h0m0s old", "an old line that was read now")
 	require.Contains(t, safety.Stale(at(2*time.Minute, 0), now, limit), "in the future")
 	require.Contains(t, safety.Stale(at(0, time.Hour), now, limit), "in the future")
+
+	received := at(0, -5*time.Hour)
+	received.Received = now
+	require.Empty(t, safety.Stale(received, now, limit), "a server that prints local time as UTC")
+	received.LastSeen = now.Add(5 * time.Hour)
+	require.Empty(t, safety.Stale(received, now, limit))
+	received.LastSeen, received.Received = now, now.Add(-time.Hour)
+	require.Contains(t, safety.Stale(received, now, limit), "1h0m0s old", "the text makes it no newer")
 	require.Equal(t, now.Add(limit-time.Hour), safety.Deadline(at(0, -time.Hour), limit))
 }

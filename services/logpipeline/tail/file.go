@@ -25,6 +25,8 @@ type logFile struct {
 	file         *os.File  // nil while it is closed
 	size         int64     // at the last stat
 	verifiedSize int64     // size when the content was last compared with the fingerprints
+	opened       bool      // once
+	backlog      int64     // end of the lines that may have been written any time ago
 	headVerified bool      // the beginning was compared since the last change
 	quietSince   time.Time // rotated and at its end since
 	systemOwned  bool      // at the last stat
@@ -79,7 +81,7 @@ func (f *logFile) setPrefix() {
 // forgetContent starts f over at its beginning: the file was truncated.
 func (f *logFile) forgetContent() {
 	f.Offset, f.Head, f.Tail, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, false, ""
-	f.verifiedSize, f.headVerified, f.quietSince, f.noHistory, f.copiesSought = 0, false, time.Time{}, false, 0
+	f.verifiedSize, f.headVerified, f.quietSince, f.noHistory, f.copiesSought, f.backlog = 0, false, time.Time{}, false, 0, 0
 }
 
 // seekEnd moves f behind the last complete line of r, which is size bytes long.
@@ -155,7 +157,10 @@ func (t *Tailer) useOpenFile(p *watchedPath, f *logFile, file *os.File, info fil
 			return
 		}
 	}
-	f.file, f.size, f.headVerified = file, info.size, false
+	if !f.opened && f.ID.Birth < t.begun.UnixNano() {
+		f.backlog = info.size
+	}
+	f.file, f.size, f.headVerified, f.opened = file, info.size, false, true
 	t.open++
 	p.clearFault()
 }

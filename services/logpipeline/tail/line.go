@@ -22,6 +22,9 @@ type Line struct {
 	// SystemOwned says that only root or a system account can have written it: one
 	// of them owns the file, and neither its group nor others may write it.
 	SystemOwned bool
+	// Backlog says that the line was in the file when this Tailer first opened it, unless the file was created
+	// since New: such a line may have been written any time ago.
+	Backlog bool
 	// Truncated says that the line was longer than Config.MaxLine.
 	Truncated bool
 }

@@ -23,7 +23,7 @@ func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final 
 		if c.line {
 			b.add(Line{
 				Source: p.source, Path: p.path, File: f.ID, Offset: f.Offset, Next: next,
-				Text: c.text, SystemOwned: f.systemOwned, Truncated: c.truncated,
+				Text: c.text, SystemOwned: f.systemOwned, Backlog: f.Offset < f.backlog, Truncated: c.truncated,
 			}, f.prefix)
 			p.lines++
 			t.lines++

@@ -24,7 +24,8 @@ const (
 // Tailer follows files. Make one with New. One goroutine calls Next and Done; State, Stats and
 // Reload may be called from any.
 type Tailer struct {
-	log logrus.FieldLogger
+	log   logrus.FieldLogger
+	begun time.Time
 
 	mu       sync.Mutex // held by Next while it reads, not while it waits
 	cfg      Config
@@ -54,7 +55,7 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 	}
 	cfg = cfg.withDefaults()
 	t := &Tailer{
-		cfg: cfg, log: log,
+		cfg: cfg, log: log, begun: time.Now(),
 		paths:    map[string]*watchedPath{},
 		seen:     map[string]bool{},
 		owners:   map[FileID]*watchedPath{},
