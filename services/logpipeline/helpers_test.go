@@ -217,7 +217,7 @@ func ofRule(alerts []event.Alert, id string) []event.Alert {
 func shape(t *testing.T, a event.Alert) string {
 	t.Helper()
 	a.ID, a.TraceID, a.Series, a.Origin = "", "", "", nil
-	a.Time, a.FirstSeen, a.LastSeen = time.Time{}, time.Time{}, time.Time{}
+	a.Time, a.FirstSeen, a.LastSeen, a.Received = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	raw, err := json.Marshal(a)
 	require.NoError(t, err)
 	return string(raw)

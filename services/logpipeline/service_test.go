@@ -89,7 +89,7 @@ func TestSeriesEndsWithItsCount(t *testing.T) {
 	require.Equal(t, event.Over, update.State)
 	require.Equal(t, []string{"user:a", "user:b", "user:c"}, update.Members)
 	require.Equal(t, uint64(2), s.count("suppressed"))
-	require.Equal(t, uint64(1), s.count("updates"))
+	require.Eventually(t, func() bool { return s.count("updates") == 1 }, patience, tick, "it is counted after it is stored")
 }
 
 func TestEntitiesAreDeduplicatedSeparately(t *testing.T) {
