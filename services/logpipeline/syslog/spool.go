@@ -151,7 +151,7 @@ func (s *spool) find(name string) (string, *sequence) {
 func (s *spool) write(name string, q *sequence, records []byte) error {
 	n := int64(len(records))
 	free := s.maxBytes - s.total
-	if s.total > 0 && (n > free || q.size+n > sequenceShare*free) { // one message fits into an empty spool
+	if s.total > 0 && q.size+n > sequenceShare*(free-n) { // one message fits into an empty spool
 		q.endSegment() // it can be deleted once it is read
 		return errFull
 	}

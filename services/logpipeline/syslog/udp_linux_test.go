@@ -37,7 +37,7 @@ func TestEachDatagramIsReceivedOrCounted(t *testing.T) {
 	s.spool.mu.Unlock()
 	require.Eventually(t, func() bool {
 		st := s.Stats()
-		return st.Received[UDP]+st.Dropped[DropKernel] == sent && st.Dropped[DropKernel] > 0
+		return st.Received[UDP]+st.Dropped[DropKernel]+st.Dropped[DropPeer] == sent && st.Dropped[DropKernel]+st.Dropped[DropPeer] > 0
 	}, 10*time.Second, 10*time.Millisecond)
 	before := s.Stats().Dropped[DropKernel]
 	cancel()
