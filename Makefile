@@ -82,6 +82,10 @@ accept-ebpf-engine: build ## scans, floods and blocks on interfaces of its own, 
 accept-container-guard: build ## alerts, attacks and restarts against a dockerd of its own, as root; prints number and bar
 	deploy/dev/accept.sh container-guard $(PARTS)
 
+.PHONY: accept-hostile
+accept-hostile: build ## attackers who steer the defence: forged lines, single requests, floods, held places, as root; prints number and bar
+	deploy/dev/accept.sh hostile $(PARTS)
+
 .PHONY: accept-storage
 accept-storage: ## PostgreSQL: rates, filters over ten million rows, kills and a downtime; prints number and bar
 	deploy/dev/accept.sh storage $(PARTS)

@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,19 +55,6 @@ func main() {
 }
 `
 
-// buildAttacker returns the path of the program.
-func buildAttacker(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "attacker")
-	require.NoError(t, os.WriteFile(source, []byte(attackerProgram), 0o600))
-	cmd := exec.Command("go", "build", "-o", program, source)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return program
-}
-
 // A container scans and floods other hosts, which answer nothing. The packets leave with the host's address; the alerts name the container's, and the guard
 // isolates the container for both together.
 func TestOutboundAttacksByContainer(t *testing.T) {
@@ -93,7 +79,7 @@ func TestOutboundAttacksByContainer(t *testing.T) {
 	require.NoError(t, err)
 	s.enableEngine(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n[ebpf.detect]\nudp_flood_pps = 300\n", engine.Socket, policies))
 	s.start()
-	program := buildAttacker(t)
+	program := buildProgram(t, "attacker", attackerProgram)
 	bind := []string{filepath.Dir(program) + ":/attack:ro"}
 	run := func(name, attack, target string) (id, address string) {
 		id = engine.Run(t, testenv.ContainerOptions{Name: name, Binds: bind, Cmd: []string{"/bin/sh", "-c", "sleep 3; /attack/attacker " + attack + " " + target + "; sleep 600"}})

@@ -66,6 +66,16 @@ packages boot              | -run TestAcceptBoot ./deploy/packages
 packages upgrade           | -run TestAcceptUpgradeOrder ./deploy/packages
 sbom-scanner update        | -run TestAcceptSBOMDatabaseUpdate ./e2e
 spread edge-link-cut       | -run TestAcceptSpreadEdgeLinkCut ./e2e
+hostile syslog             | -run TestAcceptHostileSyslog ./e2e
+hostile groups             | -run TestAcceptHostile(Groups|Window|Network) ./e2e
+hostile connections        | -run TestAcceptHostileConnections ./e2e
+hostile servers            | -run TestAcceptHostileServers ./e2e
+hostile requests           | -run TestAcceptHostileRequests ./e2e
+hostile caps               | -run TestAcceptHostileCaps ./e2e
+hostile list               | -run TestAcceptHostileList ./e2e
+hostile labels             | -run TestAcceptHostileLabels ./e2e
+hostile compromise         | -run TestAcceptHostileCompromise ./e2e
+hostile brute-force        | -run TestAcceptHostileBruteForce ./e2e
 spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
 '
 
@@ -81,7 +91,7 @@ commit=$(git describe --always --dirty --abbrev=12)
 logs=bin/accept/$commit
 mkdir -p "$logs"
 export IRONPOST_TEST_FUZZ_PACKETS=${IRONPOST_TEST_FUZZ_PACKETS:-10000000}
-export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql,mount}
+export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql,mount,rsyslog,sshd}
 
 failed=0
 for part in ${@:-$all}; do

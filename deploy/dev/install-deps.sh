@@ -31,6 +31,10 @@ test -x /bin/busybox || need+=(busybox-static)
 command -v docker-compose >/dev/null || need+=(docker-compose) # recreates containers as users do
 # The Compose stack: the image of Prometheus that the tests make, and what checks its rules.
 command -v promtool >/dev/null || need+=(prometheus)
+# Password guessing against a real sshd, whose lines a real syslog daemon writes.
+command -v sshd >/dev/null || need+=(openssh-server)
+command -v sshpass >/dev/null || need+=(openssh-client sshpass)
+command -v rsyslogd >/dev/null || need+=(rsyslog)
 # Storage: the server that tests start, and psql.
 test -n "$(compgen -G "/usr/lib/postgresql/*/bin/initdb")" || need+=(postgresql)
 command -v psql >/dev/null || need+=(postgresql-client)
