@@ -29,7 +29,7 @@ the time in UNTIL, which an action says where it is about a container.
 The --json has the whole reasons; counts has the number of steps per need, and
 incomplete how many of them are not listed.`,
 		Example: `  ironpost quarantine waiting
-  ironpost quarantine waiting --json | jq -r '.waiting[] | select(.need == "room") | .name'`,
+  ironpost quarantine waiting --json | jq .counts`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.quarantineWaiting(cmd.Context(), host) },
 	}
