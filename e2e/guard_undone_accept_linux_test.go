@@ -115,6 +115,12 @@ func waysToUndo(front string) []wayToUndo {
 			f.engine.Remove(f.t, id)
 			return f.engine.Run(f.t, composeContainer())
 		}, "start", []string{"pause", "disconnect"}},
+		{"docker run makes it again under its name", func(f *guardSetup, id string) string {
+			f.engine.Remove(f.t, id)
+			again := composeContainer()
+			again.Labels = nil
+			return f.engine.Run(f.t, again)
+		}, "start", []string{"pause", "disconnect"}},
 	}
 }
 

@@ -4,8 +4,8 @@ import "slices"
 
 // State is how far a ledger entry has come.
 //
-//	                     further order                            every order dropped,
-//	                  .------------------.                        or container removed
+//	                     further order                            every order dropped, or container
+//	                  .------------------.                        removed and replaced (replacement.go)
 //	                  v                  |                       .-----------------------.
 //	  Apply      +----------+  done  +------+                    |                       v
 //	-----------> | Applying | -----> | Held | --.                |                  (no entry)
