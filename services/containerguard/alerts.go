@@ -51,7 +51,7 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	return err
 }
 
-// answerFirst answers an alert that is no update. data is its JSON.
+// answerFirst answers an alert by itself. data is its JSON.
 func (s *Service) answerFirst(ctx context.Context, a *event.Alert, data []byte) error {
 	waiting, err := s.respond(ctx, a, false)
 	if err != nil || len(waiting) == 0 {
@@ -90,6 +90,9 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 			waiting = append(waiting, d)
 		}
 		r.execute(ctx, d)
+	}
+	if a.Update && r.answered { // an escalated revision: what waited on weaker evidence is decided anew
+		run.waiting.end(a)
 	}
 	run.waiting.put(e.waitingAnswer(a, decisions, r.refused), e.now)
 	if !r.answered && len(waiting) == 0 {

@@ -21,22 +21,38 @@ type memory struct {
 	released      *releasedContainers
 }
 
-// answers reports whether a is answered: as a first alert, or as an update with better evidence for what waits, which
-// w is then, or about a container that was released meanwhile.
+// answers reports whether a is answered: as the first alert of its series, an escalated one, or the first after the answer
+// to the series ended, if there was one; or as an update with better evidence for what waits, which w is then.
 func (m *memory) answers(a *event.Alert, now time.Time) (w *waitingAnswer, yes bool) {
-	if !a.Update {
+	if !a.Update || a.Escalated {
 		return nil, true
 	}
 	if w = m.waiting.of(a, now); w != nil {
 		return w, true
 	}
-	return nil, m.released.newerThanRelease(a, now) // else the first alert of its window was answered
+	if a.Series == "" { // of an earlier version: the first alert of its window was answered
+		return nil, m.released.newerThanRelease(a, now)
+	}
+	return nil, !m.guardState.Answered(a.Series, a.ID, a.ReceivedAt())
+}
+
+// noteAnswer notes that a step about the series of j's alert is done.
+func (j *judge) noteAnswer(s step, v verdict) {
+	target, ends := s.target, v.block.Expires
+	switch {
+	case s.kind == policy.Notify:
+		target = ""
+	case s.kind.OnContainer():
+		ends = v.order.Expires
+	}
+	j.guardState.NoteAnswer(j.alert.SeriesID(), j.alert.ID, target, ends, j.now)
 }
 
 // release lets the next alert about a container that was released be answered, and takes it out of the caps.
 func (m *memory) release(id string, now time.Time) {
 	m.guardState.Remove(id)
 	m.guardState.CancelCooldowns("|" + containerTarget(id))
+	m.guardState.EndAnswers(containerTarget(id), now)
 	m.released.note(id, now)
 }
 
@@ -68,6 +84,14 @@ func skipped(reason string) verdict { return verdict{outcome: outcomeSkip, reaso
 
 // decide returns the verdict about a step. One that is done counts from then.
 func (j *judge) decide(d decision, s step) verdict {
+	v := j.verdict(d, s)
+	if v.outcome == outcomeAct {
+		j.noteAnswer(s, v)
+	}
+	return v
+}
+
+func (j *judge) verdict(d decision, s step) verdict {
 	switch {
 	case d.waits && (s.kind.OnContainer() || !d.applies): // the pending alert does it when Docker is back
 		return verdict{outcome: outcomeWait}
@@ -90,6 +114,9 @@ func (j *judge) decideContainer(d decision, s step) verdict {
 	id := j.id(d, s, "order")
 	if e, known := j.isolated(s.container.ID); known && satisfies(e, s.kind) && e.Order.ActionID != id {
 		return skipped(fmt.Sprintf("already isolated since %s by %s", e.Since.UTC().Format(time.RFC3339), e.Order.Policy))
+	}
+	if at := j.released.releasedAt(s.container.ID, j.now); j.alert.Update && !at.Before(j.alert.ReceivedAt()) {
+		return skipped("released at " + at.UTC().Format(time.RFC3339) + ", after the newest match")
 	}
 	key := cooldownKey(d, s)
 	if until := j.cooldown(key, d.policy.Cooldown); !until.IsZero() {
@@ -152,6 +179,7 @@ func (j *judge) admitBlock(d decision, s step, prefix netip.Prefix, ttl time.Dur
 	}
 	if yielded, _, err := bus.ParseBlockKey(yields); err == nil {
 		j.guardState.CancelCooldowns("|address:" + yielded.Addr().String()) // its next alert is answered
+		j.guardState.EndAnswers("address:"+yielded.Addr().String(), j.now)
 	}
 	return verdict{outcome: outcomeAct, block: b, yields: yields}
 }

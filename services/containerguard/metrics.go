@@ -38,7 +38,7 @@ func (s *Service) counterMetrics() map[string]metric {
 		"evidence_removed":      {"Actions whose evidence was removed, too old or to make room.", evidence.Removed},
 		"evidence_refused":      {"Actions whose evidence was not kept, or not whole, because nothing could make room.", evidence.Refused},
 		"alerts":                {"First alerts of a window, evaluated.", c.alerts.Load()},
-		"alert_updates":         {"Updates of alerts, ignored unless a step waits or the container was released meanwhile.", c.updates.Load()},
+		"alert_updates":         {"Further revisions of series, ignored while an answer to their series holds, unless escalated.", c.updates.Load()},
 		"answered_late":         {"Alerts answered after steps had waited, such as for better evidence or for room.", c.answeredLate.Load()},
 		"waiting_dropped":       {"Alerts with waiting steps that were dropped for stronger ones.", dropped},
 		"alerts_rejected":       {"Messages that were no alert of their subject and were dead-lettered.", c.rejected.Load()},

@@ -9,11 +9,10 @@ import (
 
 const (
 	maxReleased  = 1024             // containers; beyond it the one released first is forgotten
-	releasedTime = 10 * time.Minute // longer than any deduplication window that is usual
+	releasedTime = 10 * time.Minute // longer than container.max_alert_age_secs is by default
 )
 
-// releasedContainers remembers when containers were released. The log pipeline only counts matches of a window whose
-// first alert was answered; the update at its end is then the first word of what came after the release. Its methods
+// releasedContainers remembers when containers were released: what came before isolates none again. Its methods
 // may be called concurrently.
 type releasedContainers struct {
 	mu sync.Mutex
@@ -41,13 +40,21 @@ func (rc *releasedContainers) note(id string, now time.Time) {
 	}
 }
 
+// releasedAt returns when a container was released lately, zero if it was not.
+func (rc *releasedContainers) releasedAt(id string, now time.Time) time.Time {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if at := rc.at[id]; now.Sub(at) <= releasedTime {
+		return at
+	}
+	return time.Time{}
+}
+
 // newerThanRelease reports whether a is about a container that was released before the newest match.
 func (rc *releasedContainers) newerThanRelease(a *event.Alert, now time.Time) bool {
 	if a.Container == nil {
 		return false
 	}
-	rc.mu.Lock()
-	defer rc.mu.Unlock()
-	at, released := rc.at[a.Container.ID]
-	return released && a.ReceivedAt().After(at) && now.Sub(at) <= releasedTime
+	at := rc.releasedAt(a.Container.ID, now)
+	return !at.IsZero() && a.ReceivedAt().After(at)
 }

@@ -136,6 +136,9 @@ func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Al
 		g.nextAnswer(w, next, answered, now)
 		return
 	}
+	if a.Update && answered {
+		g.waiting.end(a)
+	}
 	g.waiting.put(next, now)
 	if !answered {
 		s.result.Unmatched++

@@ -49,9 +49,10 @@ type State struct {
 
 // stateData is the content of the file.
 type stateData struct {
-	Held      map[string]isolated `json:"held"`      // by container; as many as the caps allow, and the ledger
-	Recent    []time.Time         `json:"recent"`    // admissions of the last minute
-	Cooldowns map[string]cooldown `json:"cooldowns"` // by key
+	Held      map[string]isolated `json:"held"`              // by container; as many as the caps allow, and the ledger
+	Recent    []time.Time         `json:"recent"`            // admissions of the last minute
+	Cooldowns map[string]cooldown `json:"cooldowns"`         // by key
+	Answers   map[string]answer   `json:"answers,omitempty"` // by series
 }
 
 type isolated struct {
@@ -69,7 +70,7 @@ type cooldown struct {
 
 // NewState returns a guard state in memory only. Save must not be called.
 func NewState(limits Limits) *State {
-	return &State{limits: limits, data: stateData{Held: map[string]isolated{}, Cooldowns: map[string]cooldown{}}}
+	return &State{limits: limits, data: stateData{Held: map[string]isolated{}, Cooldowns: map[string]cooldown{}, Answers: map[string]answer{}}}
 }
 
 // OpenState reads the guard state in files, which need not exist. damage says that the
@@ -86,6 +87,9 @@ func OpenState(files *folder.Folder, limits Limits) (s *State, damage string, er
 	}
 	if s.data.Cooldowns == nil {
 		s.data.Cooldowns = map[string]cooldown{}
+	}
+	if s.data.Answers == nil {
+		s.data.Answers = map[string]answer{}
 	}
 	return s, damage, err
 }
@@ -163,6 +167,7 @@ func (s *State) Save() error {
 		defer s.mu.Unlock()
 		return stateData{
 			Held: maps.Clone(s.data.Held), Recent: slices.Clone(s.data.Recent), Cooldowns: maps.Clone(s.data.Cooldowns),
+			Answers: maps.Clone(s.data.Answers),
 		}, s.version
 	})
 }

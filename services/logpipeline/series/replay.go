@@ -20,8 +20,8 @@ func (t *Table) Restore(list []Series, now time.Time) {
 		if s.Quiet > 0 {
 			s.Touched = now.Add(restoreGrace)
 		}
-		if s.Published.IsZero() { // of a version that made series of detections only
-			s.Published, s.Held, s.Counted, s.Over = s.Latest.LastSeen, s.Latest.LastSeen, true, len(s.Running) == 0
+		if s.Held.IsZero() { // of a version that made series of detections only
+			s.Told, s.Held, s.Counted, s.Over = s.Latest.LastSeen.Sub(s.First.LastSeen), s.Latest.LastSeen, true, len(s.Running) == 0
 		}
 		t.insert(&s)
 	}
@@ -66,7 +66,7 @@ func (t *Table) revised(s *Series, a *event.Alert, now time.Time) {
 		s.show(a)
 		held = a.LastSeen
 	}
-	s.Revision, s.Published = a.Revision, a.LastSeen
+	s.Revision, s.Told = a.Revision, max(s.Told, s.elapsed(a, now))
 	s.merge(a, now.Add(restoreGrace))
 	s.Held = held // the newest match may be a weaker one
 	switch {

@@ -46,9 +46,9 @@ type Series struct {
 	First event.Alert `json:"first"`
 	// Latest has what changes from revision to revision.
 	Latest Latest `json:"latest"`
-	// Revision is the number of the last one made, Published the time of the newest match then.
-	Revision  int       `json:"revision"`
-	Published time.Time `json:"published"`
+	// Revision is the number of the last one made, Told how long after revision 0 the newest match then was.
+	Revision int           `json:"revision"`
+	Told     time.Duration `json:"told,omitempty"`
 	// Count is the number of matches. Counted is set if that of revision 0 is one of them.
 	Count   int  `json:"count"`
 	Counted bool `json:"counted,omitempty"`
@@ -74,6 +74,7 @@ type Series struct {
 // Latest is what a series has by now. Its JSON is a part of that of an alert.
 type Latest struct {
 	LastSeen time.Time         `json:"last_seen"`
+	Received time.Time         `json:"received,omitzero"`
 	Peak     uint64            `json:"peak,omitempty"`
 	Totals   map[string]uint64 `json:"totals,omitempty"`
 	Ports    []uint16          `json:"ports,omitempty"`
@@ -91,7 +92,7 @@ func newSeries(m Match, span time.Duration, now time.Time) *Series {
 	a.Series, a.Revision, a.Update = a.ID, 0, false
 	s.First = a
 	s.show(&a)
-	s.Latest.LastSeen, s.Published, s.Held = a.LastSeen, a.LastSeen, a.LastSeen
+	s.Latest.LastSeen, s.Held = a.LastSeen, a.LastSeen
 	return s
 }
 
@@ -99,7 +100,7 @@ func newSeries(m Match, span time.Duration, now time.Time) *Series {
 func (s *Series) show(a *event.Alert) {
 	first := *a
 	first.ID, first.Series, first.TraceID, first.Time = s.First.ID, s.First.Series, s.First.TraceID, s.First.Time
-	first.FirstSeen, first.LastSeen = s.First.FirstSeen, s.First.LastSeen
+	first.FirstSeen, first.LastSeen, first.Received = s.First.FirstSeen, s.First.LastSeen, s.First.Received
 	first.Matched, first.Findings, first.Evidence, first.Members, first.Ports, first.Totals = nil, nil, nil, nil, nil, nil
 	first.Escalated = false
 	if a.Trust.Rank() > s.First.Trust.Rank() {
@@ -140,15 +141,24 @@ func sourceOf(a *event.Alert) string {
 	return event.Shorten(strings.Join([]string{o.Transport, peer, o.Unit, o.Source, o.Container}, "|"), maxEvidenceSize)
 }
 
-// due returns the time of the next revision while the attack goes on.
-func (s *Series) due() time.Time {
-	after := s.Published.Sub(s.First.LastSeen)
+// elapsed returns how long after revision 0 a is, by its times or by those of receipt: a line may name any time, and one that comes
+// again after a crash is received again.
+func (s *Series) elapsed(a *event.Alert, now time.Time) time.Duration {
+	seen := a.LastSeen
+	if seen.After(now) { // it may be ahead of the clock
+		seen = now
+	}
+	return max(seen.Sub(s.First.LastSeen), a.ReceivedAt().Sub(s.First.ReceivedAt()))
+}
+
+// due returns how long after revision 0 the next revision is due while the attack goes on.
+func (s *Series) due() time.Duration {
 	for _, interval := range intervals {
-		if interval > after {
-			return s.First.LastSeen.Add(interval)
+		if interval > s.Told {
+			return interval
 		}
 	}
-	return s.First.LastSeen.Add((after/time.Hour + 1) * time.Hour)
+	return (s.Told/time.Hour + 1) * time.Hour
 }
 
 // count takes over a match.
@@ -192,6 +202,9 @@ func (s *Series) merge(a *event.Alert, now time.Time) {
 	}
 	if now.After(s.Touched) {
 		s.Touched = now
+	}
+	if a.Received.After(l.Received) {
+		l.Received = a.Received
 	}
 	l.Peak = max(l.Peak, a.Peak)
 	l.Totals = larger(l.Totals, a.Totals)
@@ -240,7 +253,6 @@ func (s *Series) revision0(a *event.Alert) *event.Alert {
 // next returns the next revision. Its id follows from that of revision 0, so that one made again after a crash has the same id.
 func (s *Series) next(now time.Time) *event.Alert {
 	s.Revision++
-	s.Published = earlier(s.Latest.LastSeen, now)
 	out := s.First
 	out.ID = revisionID(s.First.ID, s.Revision)
 	out.Time, out.LastSeen, out.Count, out.Update = now.UTC(), s.Latest.LastSeen, max(s.Count, s.Stored), true
@@ -249,6 +261,7 @@ func (s *Series) next(now time.Time) *event.Alert {
 		out.State = event.Over
 	}
 	l := s.Latest
+	out.Received = l.Received
 	out.Peak, out.Totals, out.Ports, out.Members, out.Evidence = l.Peak, maps.Clone(l.Totals), slices.Clone(l.Ports), slices.Clone(l.Members), slices.Clone(l.Evidence)
 	return &out
 }

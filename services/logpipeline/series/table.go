@@ -113,10 +113,13 @@ func (t *Table) goOn(s *Series, m Match, now time.Time) []*event.Alert {
 	if escalates {
 		s.show(a)
 	}
-	at := earlier(a.LastSeen, now)
-	due := continued || m.Began && at.Sub(s.Published) >= beganPause || !at.Before(s.due())
+	elapsed := s.elapsed(a, now)
+	due := continued || m.Began && elapsed-s.Told >= beganPause || elapsed >= s.due()
 	s.count(m, now)
 	t.placeAgain(s)
+	if escalates || due {
+		s.Told = max(s.Told, elapsed)
+	}
 	switch {
 	case escalates:
 		t.stats.Escalated++
@@ -235,14 +238,6 @@ func (t *Table) newest(key string) *Series {
 func inOrder(alerts []*event.Alert) []*event.Alert {
 	slices.SortFunc(alerts, func(a, b *event.Alert) int { return cmp.Or(a.LastSeen.Compare(b.LastSeen), cmp.Compare(a.ID, b.ID)) })
 	return alerts
-}
-
-// earlier returns at, but now if that is later: a time in a line may be ahead of the clock.
-func earlier(at, now time.Time) time.Time {
-	if at.After(now) {
-		return now
-	}
-	return at
 }
 
 func revisionID(series string, n int) string { return event.ID("revision", series, strconv.Itoa(n)) }

@@ -211,3 +211,18 @@ func TestMatchThatOnlyJoinsOpensNoSeries(t *testing.T) {
 	require.Empty(t, table.Add(joins("d", 100), at(50)))
 	require.Equal(t, []string{"b+1 over 2"}, told(table.Expire(at(62))...))
 }
+
+// The times of receipt count where a line names any time: its revisions come, and say when the newest match was received.
+func TestReceiptCountsWhereLinesNameAnyTime(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	var got []string
+	for s := 0; s <= 100; s += 5 {
+		m := line(fmt.Sprint("l", s), "k", -3600, func(a *event.Alert) { a.Received = at(s) })
+		for _, a := range table.Add(m, at(s)) {
+			require.Equal(t, at(s), a.Received)
+			got = append(got, fmt.Sprintf("%ds %s", s, told(a)[0]))
+		}
+	}
+	require.Equal(t, []string{"0s l0", "10s l0+1 ongoing 3", "60s l0+2 ongoing 13"}, got)
+}
