@@ -107,7 +107,7 @@ accept-packages: packages ## install, upgrade, boot and purge the packages in De
 	deploy/dev/accept.sh packages $(PARTS)
 
 .PHONY: demo
-demo: build ## show one attack: a container's log line, the alert, isolation, block, audit trail
+demo: build ## show one attack over a network, as root: upload, web shell, its connection, isolation, dropped packets, audit trail
 	deploy/demo/demo.sh
 
 .PHONY: demo-compose

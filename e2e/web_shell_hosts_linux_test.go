@@ -14,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// The scenario of "make demo" across hosts: a container of an edge is attacked from another host. The edge isolates it and drops the
+// A container of an edge is attacked from another host. The edge isolates it and drops the
 // attacker's packets in its kernel; the hub has the alert and the actions, each once, and does nothing itself.
 func TestWebShellOnAnEdge(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ import (
 	"github.com/ironpost/ironpost/internal/testenv"
 )
 
-// The scenario of "make demo": a line in a container's log becomes an alert, the container
+// A line in a container's log becomes an alert, the container
 // is isolated, the attacker blocked, the audit trail intact, and the release restores the
 // container. The policies are those of the stack: the attacker does not connect.
 func TestWebShellInContainerIsIsolated(t *testing.T) {
