@@ -26,7 +26,7 @@ type Container struct {
 	Image   string `json:"image"`
 	ImageID string `json:"image_id"`
 
-	Labels      map[string]string `json:"labels,omitempty"`  // those that count: see WithoutImageLabels
+	Labels      map[string]string `json:"labels,omitempty"`  // those that count: see Inspect
 	ImageLabels map[string]string `json:"-"`                 // those that its image brings and that do not count
 	Project     string            `json:"project,omitempty"` // of Docker Compose
 	Service     string            `json:"service,omitempty"` // of Docker Compose

@@ -42,10 +42,9 @@ func (c *Client) TrustImageLabels(patterns []string) {
 	c.labels.trusted = slices.Clone(patterns)
 }
 
-// WithoutImageLabels returns a container as List or an event shows it without the labels that come from its image,
-// which are in ImageLabels then, unless the image is trusted. Of an image that does not exist any more, and was not
-// asked for before, all labels do. GET /images/{id}/json, once for each image.
-func (c *Client) WithoutImageLabels(ctx context.Context, of Container) (Container, error) {
+// withoutImageLabels returns a container without the labels that come from its image, which are in ImageLabels then,
+// unless the image is trusted.
+func (c *Client) withoutImageLabels(ctx context.Context, of Container) (Container, error) {
 	if len(of.Labels) == 0 || c.labels.trusts(of.Image) {
 		return of, nil
 	}

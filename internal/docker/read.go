@@ -56,8 +56,9 @@ func (c *Client) List(ctx context.Context) ([]Container, error) {
 	return out, err
 }
 
-// Inspect returns a container, without what its image says of itself (see WithoutImageLabels),
-// and Docker's response as it came: GET /containers/{id}/json.
+// Inspect returns a container, and Docker's response as it came. Labels that come from its image do not count
+// (see TrustImageLabels) and are in ImageLabels; of an image that does not exist any more, and was not asked for
+// before, all do. GET /containers/{id}/json, and once for each image GET /images/{id}/json.
 func (c *Client) Inspect(ctx context.Context, id string) (Container, []byte, error) {
 	var found Container
 	var raw []byte
@@ -69,7 +70,7 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, []byte, err
 		return err
 	})
 	if err == nil {
-		found, err = c.WithoutImageLabels(ctx, found)
+		found, err = c.withoutImageLabels(ctx, found)
 	}
 	return found, raw, err
 }

@@ -195,6 +195,7 @@ func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 		return errors.Join(err, errors.New("the event stream of Docker ended"))
 	})
 	g.Go("container list", func(ctx context.Context) error {
+		var off map[string]bool
 		for {
 			select {
 			case <-ctx.Done():
@@ -206,8 +207,7 @@ func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 			if err != nil {
 				return err
 			}
-			off, err := s.switchedOff(ctx, all)
-			if err != nil {
+			if off, err = s.switchedOff(ctx, all, off); err != nil {
 				return err
 			}
 			s.setReachable()
@@ -217,18 +217,27 @@ func (s *Source) watch(ctx context.Context, readers *task.Group) error {
 	return g.Wait()
 }
 
-// switchedOff returns which containers are not to be read because of LabelLogs.
-func (s *Source) switchedOff(ctx context.Context, all []dockerapi.Container) (off map[string]bool, err error) {
+// switchedOff returns which containers are not to be read because of LabelLogs. known is its last result: labels do not change. A list does
+// not show who gave a label, so each container is inspected once.
+func (s *Source) switchedOff(ctx context.Context, all []dockerapi.Container, known map[string]bool) (off map[string]bool, err error) {
 	off = map[string]bool{}
 	var names, ignored []string
 	for _, c := range all {
 		if c.Labels[LabelLogs] != "off" {
 			continue
 		}
-		if c, err = s.client.WithoutImageLabels(ctx, c); err != nil {
-			return nil, err
+		isOff, asked := known[c.ID]
+		if !asked {
+			inspected, _, err := s.client.Inspect(ctx, c.ID)
+			if dockerapi.ClassOf(err) == dockerapi.NotFound {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			isOff = inspected.Labels[LabelLogs] == "off"
 		}
-		if off[c.ID] = c.Labels[LabelLogs] == "off"; off[c.ID] {
+		if off[c.ID] = isOff; isOff {
 			names = append(names, c.Name)
 		} else {
 			ignored = append(ignored, c.Name)
