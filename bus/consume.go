@@ -57,10 +57,16 @@ type ConsumeOptions struct {
 	// (default 64). The handler must be able to handle that many within 30 s, or they
 	// are redelivered. Unused with Concurrency.
 	Prefetch int
-	// Concurrency is how many handlers run at the same time (default 1). Above 1, each
-	// delivery is handled in a goroutine of its own, and never more are requested
-	// than there are free handlers.
+	// Concurrency is how many handlers run at the same time (default 1).
 	Concurrency int
+	// Ahead is how many deliveries are requested, those in hand included, with Concurrency
+	// above 1 (default and least: Concurrency; at most MaxAckPending of the durable). Rank,
+	// which may be nil, says which of them are handled first: those of the highest rank, in
+	// turn by source; of 16, one is of the lowest rank. Those below Urgent wait until what
+	// the stream has was requested, or Ahead is reached.
+	Ahead  int
+	Urgent int
+	Rank   func(Delivery) (rank int, source string)
 	// Retry is the pause before a failed delivery is redelivered (default 1 s), doubled
 	// each time up to 30 s.
 	Retry time.Duration

@@ -25,8 +25,8 @@ type consumer struct {
 	batch    int // most deliveries in one call of handler
 	request  int // most deliveries requested or in hand
 	log      logrus.FieldLogger
-	handlers *task.Group   // running handlers
-	slots    chan struct{} // holds one element per running handler; nil if handlers run one at a time
+	handlers *task.Group // running handlers
+	backlog  *backlog    // deliveries for them; nil if handlers run one at a time
 
 	drainEnd time.Time // when draining ends; zero before ctx ended
 
@@ -48,7 +48,8 @@ func (c *Conn) newConsumer(d Durable, o ConsumeOptions, h BatchHandler) *consume
 		log: o.Log.WithField("durable", d.Name), inHand: map[*nats.Msg]struct{}{},
 	}
 	if o.Concurrency > 1 {
-		w.request, w.slots = o.Concurrency, make(chan struct{}, o.Concurrency)
+		w.request = max(o.Concurrency, min(o.Ahead, d.MaxAckPending))
+		w.backlog = newBacklog(w.request, o.Urgent)
 	}
 	return w
 }
@@ -60,7 +61,17 @@ func (w *consumer) run(ctx context.Context) error {
 	defer cancel()
 	w.handlers = task.New(work)
 	defer w.extendInHand()()
+	if w.backlog != nil {
+		for range w.o.Concurrency {
+			w.handlers.Go("handler of "+w.durable.Name, w.work)
+		}
+	}
 	err := w.sessions(ctx, w.handlers.Context())
+	if w.backlog != nil {
+		for _, m := range w.backlog.close() {
+			nakDelivery(m)
+		}
+	}
 	if panicked := w.handlers.Wait(); panicked != nil {
 		return fmt.Errorf("consume %s: %w", w.durable.Name, panicked)
 	}
@@ -161,10 +172,10 @@ func (w *consumer) empty(work context.Context, durable jetstream.Consumer) bool 
 	return err == nil && info.NumPending == 0 && info.NumAckPending == 0
 }
 
-// pull makes one request, for as many deliveries as there are free handlers, and
+// pull makes one request, for as many deliveries as there is room, and
 // handles what it brings. It returns how many that were.
 func (w *consumer) pull(work context.Context, pull *pullSub, expires time.Duration, stop <-chan struct{}) (n int, err error) {
-	free := w.awaitSlot(work, stop)
+	free := w.awaitRoom(work, stop)
 	if free == 0 {
 		return 0, nil
 	}
@@ -194,33 +205,45 @@ func (w *consumer) pull(work context.Context, pull *pullSub, expires time.Durati
 	return n, nil
 }
 
-// awaitSlot returns how many handlers are free, at least one; 0 if it was stopped.
-func (w *consumer) awaitSlot(work context.Context, stop <-chan struct{}) int {
-	if w.slots == nil {
+// awaitRoom returns how many deliveries may be requested, at least one; 0 if it was stopped.
+func (w *consumer) awaitRoom(work context.Context, stop <-chan struct{}) int {
+	if w.backlog == nil {
 		return w.request
 	}
-	select {
-	case w.slots <- struct{}{}:
-		<-w.slots
-		return cap(w.slots) - len(w.slots) // others only free slots
-	case <-stop:
-	case <-work.Done():
-	}
-	return 0
+	return w.backlog.awaitRoom(work, stop)
 }
 
-// dispatch handles batch here, or in a goroutine of its own.
+// dispatch handles batch here, or adds it to the backlog.
 func (w *consumer) dispatch(work context.Context, batch []*nats.Msg) {
-	if w.slots == nil {
+	if w.backlog == nil {
 		w.handle(work, batch)
 		return
 	}
-	w.slots <- struct{}{} // free: no more is requested than there are slots
-	w.handlers.Go("handler of "+w.durable.Name, func(ctx context.Context) error {
-		defer func() { <-w.slots }()
-		w.handle(ctx, batch)
-		return nil
-	})
+	for _, m := range batch {
+		rank, source, more := 0, "", false
+		if d, err := w.delivery(m); err == nil && w.o.Rank != nil {
+			rank, source = w.o.Rank(d)
+		}
+		if meta, err := m.Metadata(); err == nil {
+			more = meta.NumPending > 0
+		}
+		_ = w.hold([]*nats.Msg{m}) // until it is handled
+		if !w.backlog.push(m, rank, source, more) {
+			nakDelivery(m)
+		}
+	}
+}
+
+// work handles deliveries of the backlog until it is closed or ctx ends.
+func (w *consumer) work(ctx context.Context) error {
+	for {
+		m := w.backlog.take(ctx)
+		if m == nil {
+			return nil
+		}
+		w.handle(ctx, []*nats.Msg{m})
+		w.backlog.done()
+	}
 }
 
 // handle runs the handler on batch and answers each delivery.

@@ -6,7 +6,7 @@ import "slices"
 // also bounds the pending publishes of packets. Zero means the default.
 type InFlight struct {
 	Packets int // 1024
-	Alerts  int // 256
+	Alerts  int // 16384
 	Actions int // 256
 }
 
@@ -66,7 +66,7 @@ func (f InFlight) of(stream StreamName) int {
 }
 
 func (f InFlight) filled() InFlight {
-	return InFlight{Packets: orDefault(f.Packets, 1024), Alerts: orDefault(f.Alerts, 256), Actions: orDefault(f.Actions, 256)}
+	return InFlight{Packets: orDefault(f.Packets, 1024), Alerts: orDefault(f.Alerts, 16_384), Actions: orDefault(f.Actions, 256)}
 }
 
 func orDefault(n, otherwise int) int {

@@ -54,7 +54,7 @@ func TestDurablesOfEnabledModulesOnly(t *testing.T) {
 	got := bus.Durables("web-1", map[string]bool{bus.ContainerGuard: true, bus.LogPipeline: false}, bus.InFlight{})
 	require.Equal(t, []bus.Durable{{
 		Stream: bus.Alerts, Name: "container-guard_web-1", Module: bus.ContainerGuard,
-		Filter: []string{"ironpost.alerts.*.web-1"}, MaxAckPending: 256, FromNew: true,
+		Filter: []string{"ironpost.alerts.*.web-1"}, MaxAckPending: 16_384, FromNew: true,
 	}}, got)
 	d, ok := bus.DurableOf(bus.LogPipeline, bus.Packets, "web-1", bus.InFlight{Packets: 7})
 	require.True(t, ok)
@@ -72,7 +72,7 @@ func TestDurablesOfConfiguredSinksOnly(t *testing.T) {
 	require.Equal(t, "action-collector-postgres-actions_web-1", got[2].Name)
 	require.Equal(t, bus.Durable{
 		Stream: bus.Alerts, Name: "action-collector-postgres-alerts_web-1", Module: bus.ActionCollector, Sink: bus.SinkPostgreSQL,
-		Filter: []string{"ironpost.alerts.*.*"}, MaxAckPending: 256,
+		Filter: []string{"ironpost.alerts.*.*"}, MaxAckPending: 16_384,
 	}, got[1])
 	own, ok := bus.DurableOf(bus.ActionCollector, bus.Actions, "web-1", bus.InFlight{})
 	require.True(t, ok)

@@ -2,6 +2,7 @@ package containerguard
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -49,6 +50,25 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 		}
 	}
 	return err
+}
+
+// rankAlert returns the severity and the evidence source of a delivered alert: severe ones are answered first, and a source with thousands
+// of alerts delays only its own.
+func rankAlert(d bus.Delivery) (rank int, source string) {
+	var part struct {
+		Severity  event.Severity   `json:"severity"`
+		Module    string           `json:"module"`
+		Origin    *event.Origin    `json:"origin"`
+		Container *event.Container `json:"container"`
+	}
+	if json.Unmarshal(d.Data, &part) != nil {
+		return 0, "" // handle refuses it
+	}
+	source = evidenceSource(&event.Alert{Module: part.Module, Origin: part.Origin})
+	if part.Container != nil {
+		source += "|" + part.Container.ID
+	}
+	return int(part.Severity), source
 }
 
 // answerFirst answers an alert by itself. data is its JSON.

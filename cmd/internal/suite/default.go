@@ -51,7 +51,7 @@ func defaults(at places) Config {
 		General: General{LogLevel: "info", LogFormat: "json", DataDir: at.data, PIDFile: at.pidFile},
 		Bus: Bus{
 			Mode: BusEmbedded, Observer: true, ObserverListen: "127.0.0.1:4222", Socket: at.socket,
-			MaxStoreBytes: 4 << 30, Replicas: 1, PacketsInFlight: 1024, AlertsInFlight: 256, ActionsInFlight: 256,
+			MaxStoreBytes: 4 << 30, Replicas: 1, PacketsInFlight: 1024, AlertsInFlight: 16_384, ActionsInFlight: 256,
 		},
 		Health:  Health{IntervalSecs: 30},
 		Metrics: Metrics{Enabled: true, Listen: "127.0.0.1:9464"},

@@ -1,0 +1,191 @@
+package bus
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// maxBacklogBytes bounds the data of a backlog.
+	maxBacklogBytes = 32 << 20
+	// fetchPause is after how long without a delivery no more is expected soon, although the stream has some.
+	fetchPause = 100 * time.Millisecond
+	// lowestEvery is how many deliveries are taken for one of the lowest rank: none waits for ever.
+	lowestEvery = 16
+)
+
+// backlog holds deliveries that wait for a handler, and gives out those of the highest rank first, in turn by their sources. Those that
+// are not urgent wait while the stream has more that fit: one of them may be. Its methods may be called concurrently.
+type backlog struct {
+	most   int // deliveries, those in hand included
+	urgent int // the lowest rank that waits for nothing
+
+	mu       sync.Mutex
+	ranks    map[int]*rank
+	waiting  int
+	bytes    int
+	inHand   int
+	taken    int
+	fetching time.Time     // until then more is on its way; zero: none is
+	changed  chan struct{} // closed at every change
+	closed   bool
+}
+
+// rank holds the deliveries of one rank.
+type rank struct {
+	sources []string // with deliveries, the next one first
+	queues  map[string][]*nats.Msg
+}
+
+func newBacklog(most, urgent int) *backlog {
+	return &backlog{most: most, urgent: urgent, ranks: map[int]*rank{}, changed: make(chan struct{})}
+}
+
+// push adds a delivery; more says that the stream has further ones. It returns false if b is closed.
+func (b *backlog) push(m *nats.Msg, of int, source string, more bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	r := b.ranks[of]
+	if r == nil {
+		r = &rank{queues: map[string][]*nats.Msg{}}
+		b.ranks[of] = r
+	}
+	if len(r.queues[source]) == 0 {
+		r.sources = append(r.sources, source)
+	}
+	r.queues[source] = append(r.queues[source], m)
+	b.waiting++
+	b.bytes += len(m.Data)
+	b.fetching = time.Time{}
+	if more && b.room() > 0 {
+		b.fetching = time.Now().Add(fetchPause)
+	}
+	b.notify()
+	return true
+}
+
+// room returns how many more deliveries fit. mu is held.
+func (b *backlog) room() int {
+	if b.bytes >= maxBacklogBytes {
+		return 0
+	}
+	return b.most - b.waiting - b.inHand
+}
+
+// notify wakes those that wait. mu is held.
+func (b *backlog) notify() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// take returns the next delivery to handle, nil when ctx or b ends first. done must be called when it was handled.
+func (b *backlog) take(ctx context.Context) *nats.Msg {
+	for {
+		b.mu.Lock()
+		m, wait := b.pop(time.Now())
+		changed, closed := b.changed, b.closed
+		b.mu.Unlock()
+		if m != nil || closed {
+			return m
+		}
+		var expired <-chan time.Time
+		if wait > 0 {
+			expired = time.After(wait)
+		}
+		select {
+		case <-changed:
+		case <-expired:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// pop removes the next delivery, or returns how long those that are not urgent wait. mu is held.
+func (b *backlog) pop(now time.Time) (m *nats.Msg, wait time.Duration) {
+	if b.waiting == 0 || b.closed {
+		return nil, 0
+	}
+	held := make([]int, 0, len(b.ranks))
+	for of, r := range b.ranks {
+		if len(r.sources) > 0 {
+			held = append(held, of)
+		}
+	}
+	of := slices.Max(held)
+	if of < b.urgent && now.Before(b.fetching) {
+		return nil, b.fetching.Sub(now)
+	}
+	b.taken++
+	if b.taken%lowestEvery == 0 {
+		of = slices.Min(held)
+	}
+	m = b.ranks[of].next()
+	b.waiting--
+	b.inHand++
+	b.bytes -= len(m.Data)
+	return m, 0
+}
+
+// next removes the next delivery of r, which has some.
+func (r *rank) next() *nats.Msg {
+	source := r.sources[0]
+	queue := r.queues[source]
+	r.sources = r.sources[1:]
+	if len(queue) == 1 {
+		delete(r.queues, source)
+	} else {
+		r.queues[source] = queue[1:]
+		r.sources = append(r.sources, source)
+	}
+	return queue[0]
+}
+
+// done frees the room of a delivery that take returned.
+func (b *backlog) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inHand--
+	b.notify()
+}
+
+// awaitRoom returns how many deliveries fit, at least one; 0 when stop or ctx ended first.
+func (b *backlog) awaitRoom(ctx context.Context, stop <-chan struct{}) int {
+	for {
+		b.mu.Lock()
+		n, changed := b.room(), b.changed
+		b.mu.Unlock()
+		if n > 0 {
+			return n
+		}
+		select {
+		case <-changed:
+		case <-stop:
+			return 0
+		case <-ctx.Done():
+			return 0
+		}
+	}
+}
+
+// close ends take and returns what nobody took.
+func (b *backlog) close() (left []*nats.Msg) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for _, r := range b.ranks {
+		for _, queue := range r.queues {
+			left = append(left, queue...)
+		}
+	}
+	b.ranks = nil
+	b.notify()
+	return left
+}
