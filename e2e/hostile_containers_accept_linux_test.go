@@ -80,21 +80,43 @@ func TestAcceptHostileRequests(t *testing.T) {
 	require.NotContains(t, g.stopped(), id)
 }
 
-// Three GETs at bystanders take no place of the cap from the real victim.
+// Three GETs at bystanders take no place of the cap from the real victim. When it is full of real ones, a further one waits and is isolated
+// when there is room.
 func TestAcceptHostileCaps(t *testing.T) {
 	g := newStage(t, "max_share_percent = 30\nmax_per_minute = 100\nmax_per_project = 100\n")
-	for n := range 9 {
+	var shops []string
+	for n := range 4 {
+		shops = append(shops, g.serve(fmt.Sprintf("shop%d", n), "shop"))
+	}
+	for n := range 6 {
 		g.serve(fmt.Sprintf("bystander%d", n), "everything")
 	}
-	victim := g.serve("victim", "shop")
 	for n := range 3 {
 		require.Equal(t, 200, g.request(visitor(n), fmt.Sprintf("bystander%d", n), "/c99.php?cmd=id"))
 	}
 	g.judged(3)
-	took := g.untilIsolated(victim).Sub(g.compromise(g.listenC2(), visitor(9), "victim"))
-	t.Logf("3 GETs at bystanders under a cap of 3 of 10, then the real victim: isolated after %v (bar 1s), stopped %v (bar [victim])", took, g.stopped())
+	c2 := g.listenC2()
+	took := g.untilIsolated(shops[0]).Sub(g.compromise(c2, visitor(10), "shop0"))
+	t.Logf("3 GETs at bystanders under a cap of 3 of 10, then the real victim: isolated after %v (bar 1s), stopped %v (bar [shop0])", took, g.stopped())
 	require.LessOrEqual(t, took, time.Second)
-	require.Equal(t, []string{"victim"}, g.stopped())
+	require.Equal(t, []string{"shop0"}, g.stopped())
+
+	for n := 1; n < 3; n++ {
+		name := fmt.Sprintf("shop%d", n)
+		g.compromise(c2, visitor(10+n), name)
+		g.untilIsolated(shops[n])
+	}
+	g.compromise(c2, visitor(13), "shop3")
+	g.eventually(func() bool {
+		waiting := g.ironpost("quarantine", "waiting")
+		return strings.Contains(waiting, "shop3") && strings.Contains(waiting, "room")
+	})
+	require.Len(t, g.stopped(), 3)
+	g.ironpost("release", "shop0", "--reason", "mended")
+	began := time.Now()
+	took = g.untilIsolated(shops[3]).Sub(began)
+	t.Logf("a cap full of 3 real ones: the fourth waits, and is isolated %v after one is released (bar 5s)", took)
+	require.LessOrEqual(t, took, 5*time.Second)
 }
 
 // Lines of a container that name 12,000 addresses block none that is not connected to it, and the blocked attacker stays blocked. A line
