@@ -74,7 +74,7 @@ func TestAcceptHostileRequests(t *testing.T) {
 
 	c2 := g.listenC2()
 	shop := g.serve("flawed", "shop")
-	took := g.untilIsolated(shop).Sub(g.compromise(c2, visitor(20), "flawed"))
+	took := g.compromised(c2, visitor(20), "flawed", shop)
 	t.Logf("the true compromise beside them: isolated %v after the connection (bar 1s)", took)
 	require.LessOrEqual(t, took, time.Second)
 	require.NotContains(t, g.stopped(), id)
@@ -96,7 +96,7 @@ func TestAcceptHostileCaps(t *testing.T) {
 	}
 	g.judged(3)
 	c2 := g.listenC2()
-	took := g.untilIsolated(shops[0]).Sub(g.compromise(c2, visitor(10), "shop0"))
+	took := g.compromised(c2, visitor(10), "shop0", shops[0])
 	t.Logf("3 GETs at bystanders under a cap of 3 of 10, then the real victim: isolated after %v (bar 1s), stopped %v (bar [shop0])", took, g.stopped())
 	require.LessOrEqual(t, took, time.Second)
 	require.Equal(t, []string{"shop0"}, g.stopped())
@@ -165,7 +165,7 @@ func TestAcceptHostileLabels(t *testing.T) {
 	g.engine.Image(t, "third-party:1", labels)
 	c2 := g.listenC2()
 	baked := g.serve("baked", "shop", func(o *testenv.ContainerOptions) { o.Image = "third-party:1" })
-	took := g.untilIsolated(baked).Sub(g.compromise(c2, visitor(0), "baked"))
+	took := g.compromised(c2, visitor(0), "baked", baked)
 
 	run := g.serve("run", "shop", func(o *testenv.ContainerOptions) { o.Labels = map[string]string{"ironpost.protected": "true"} })
 	g.compromise(c2, visitor(1), "run")
@@ -191,7 +191,7 @@ func TestAcceptHostileCompromise(t *testing.T) {
 	for n := range rounds {
 		name := fmt.Sprintf("shop%d", n)
 		id := g.serve(name, "shop")
-		all = append(all, g.untilIsolated(id).Sub(g.compromise(c2, visitor(n), name)))
+		all = append(all, g.compromised(c2, visitor(n), name, id))
 	}
 	t.Logf("connection of the web shell → container frozen: %s (bar max 1s)", summary(all))
 	for _, took := range all {

@@ -165,6 +165,13 @@ func (g *stage) compromise(c2 net.Listener, from, name string) time.Time {
 	return at
 }
 
+// compromised compromises the shop called name, whose container is id, and returns how long after the connection the container was frozen.
+func (g *stage) compromised(c2 net.Listener, from, name, id string) time.Duration {
+	g.t.Helper()
+	began := g.compromise(c2, from, name)
+	return g.untilIsolated(id).Sub(began)
+}
+
 func (g *stage) listenC2() (l net.Listener) {
 	g.t.Helper()
 	var err error
