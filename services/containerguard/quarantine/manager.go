@@ -186,7 +186,8 @@ const minPrefix = 4
 
 // Find returns the container id of the entry that text names: the container's name, or
 // a prefix of its id, of the id of the container it replaces, or of the first of that
-// chain. Of several replacements it is the newest. It returns ErrNotQuarantined or ErrAmbiguous.
+// chain. One that exists goes before those that were removed, and of several replacements
+// it is the newest. It returns ErrNotQuarantined or ErrAmbiguous.
 func (m *Manager) Find(text string) (string, error) {
 	var found []Entry
 	for _, e := range m.List() {
@@ -196,6 +197,10 @@ func (m *Manager) Find(text string) (string, error) {
 	}
 	if len(found) == 0 {
 		return "", fmt.Errorf("%w: %s", ErrNotQuarantined, text)
+	}
+	existing := slices.DeleteFunc(slices.Clone(found), func(e Entry) bool { return !e.Gone.IsZero() })
+	if len(existing) > 0 {
+		found = existing
 	}
 	newest := found[len(found)-1]
 	if slices.ContainsFunc(found, func(e Entry) bool { return e.originID() != newest.originID() }) {

@@ -187,6 +187,9 @@ func TestAnotherImageEndsTheQuarantine(t *testing.T) {
 			d.Remove(t, given) // it never ran
 			if name == "docker run" {
 				other := d.Run(t, of("tools/shell:1"))
+				require.NoError(t, g.manager.Apply(t.Context(), g.order(other, quarantine.Pause)))
+				require.Eventually(t, func() bool { found, _ := g.manager.Find("web"); return found == other }, within, 5*time.Millisecond, "the one of that name that exists")
+				g.release(t, other)
 				d.Remove(t, other)
 			}
 			again := d.Run(t, of("shop/web:1"))
