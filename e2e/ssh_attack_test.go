@@ -37,7 +37,7 @@ func firstAlerts(alerts []event.Alert) []event.Alert {
 		if a.Update {
 			continue
 		}
-		a.ID, a.TraceID, a.Time, a.Origin = "", "", time.Time{}, nil
+		a.ID, a.TraceID, a.Series, a.Time, a.Received, a.Origin = "", "", "", time.Time{}, time.Time{}, nil
 		firsts = append(firsts, a)
 	}
 	return firsts

@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 
 # topic part | go test arguments
 parts='
-foundation kills           | -run TestAcceptEveryLineOnceOverKills ./e2e
+foundation kills           | -run TestAccept(EveryLineOnce|Series)OverKills ./e2e
 foundation downtime        | -run TestAcceptEveryLineOnce(OverALongDowntime|WithTheClockMoved) ./e2e
 foundation actions         | -run TestAccept(Actions|StopUnderLoad) ./e2e
 foundation full-disk       | -run TestAccept(DiskFull|FullAlertStream) ./e2e

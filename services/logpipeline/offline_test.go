@@ -3,6 +3,7 @@ package logpipeline_test
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,4 +70,42 @@ func TestEveryErrorOfARuleFileIsReported(t *testing.T) {
 	require.ErrorContains(t, problems, "b.yml:1:1: ")
 	require.ErrorContains(t, problems, "b.yml:10:1: ")
 	require.ErrorContains(t, problems, "large.yml:1:1: not a regular file of at most ")
+}
+
+// A brute force against sshd that lasts ten minutes, by the shipped rules: 600 failed logins, the fifth of which begins the series.
+func TestBruteForceOfTenMinutesIsOneSeries(t *testing.T) {
+	t.Parallel()
+	received := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	o, problems, err := logpipeline.NewOffline(logpipeline.DefaultConfig(), "web-1")
+	require.NoError(t, err)
+	require.NoError(t, problems)
+	var alerts []*event.Alert
+	began := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	for i := range 600 {
+		at := began.Add(time.Duration(i) * time.Second)
+		line := fmt.Sprintf("%s web-1 sshd[811]: Failed password for user%d from 203.0.113.7 port 40000 ssh2", at.Format(time.Stamp), i%3)
+		alerts = append(alerts, o.Line(fmt.Sprint("auth.log:", i), []byte(line), received)...)
+	}
+	alerts = append(alerts, o.Close()...)
+	var got []string
+	for _, a := range alerts {
+		if a.Title == "SSH Brute Force" {
+			got = append(got, fmt.Sprintf("%s revision %d %s count %d", a.LastSeen.Format("15:04:05"), a.Revision, a.State, a.Count))
+		}
+	}
+	t.Log(strings.Join(got, "\n"))
+	require.Equal(t, []string{
+		"08:00:04 revision 0 open count 1", "08:00:14 revision 1 ongoing count 11", "08:01:04 revision 2 ongoing count 61",
+		"08:05:04 revision 3 ongoing count 301", "08:09:59 revision 4 over count 596",
+	}, got)
+	require.Equal(t, []string{"user:user0", "user:user1", "user:user2"}, sortedMembers(alerts, "SSH Brute Force"))
+}
+
+func sortedMembers(alerts []*event.Alert, title string) (members []string) {
+	for _, a := range alerts {
+		if a.Title == title {
+			members = slices.Sorted(slices.Values(a.Members))
+		}
+	}
+	return members
 }

@@ -96,7 +96,6 @@ func (t *Table) endStored(s *Series) {
 		return
 	}
 	t.placeAgain(s)
-	t.insertDeadline(s)
 }
 
 // awaitsMatches reports whether matches come again that were counted in s before a crash.

@@ -43,6 +43,32 @@ func TestReplayMakesSameRevisions(t *testing.T) {
 	require.Equal(t, 2, one(t, empty, detection("t", "k", 60), 60).Revision)
 }
 
+// A series whose matches all came again after a crash ends as any other.
+func TestSeriesEndsAfterReplay(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	checkpoint := saved(t, table)
+	first := table.Add(line("a", "k", 0), at(0))[0]
+	var revised *event.Alert
+	for n := 1; n <= 10; n++ {
+		for _, a := range table.Add(line(fmt.Sprint("b", n), "k", n), at(n)) {
+			revised = a
+		}
+	}
+	require.Equal(t, []string{"a+1 ongoing 11"}, told(revised))
+	after := series.New(time.Minute, 0)
+	after.Restore(checkpoint, at(20))
+	after.Seen(first, at(20))
+	after.Seen(revised, at(20))
+	require.Empty(t, after.Expire(at(300)), "its matches come again")
+	require.Empty(t, after.Add(line("a", "k", 0), at(21)))
+	for n := 1; n <= 10; n++ {
+		require.Empty(t, after.Add(line(fmt.Sprint("b", n), "k", n), at(21)))
+	}
+	require.Equal(t, at(30+60), after.Next())
+	require.Equal(t, []string{"a+2 over 11"}, told(after.Expire(at(90))...))
+}
+
 // Records of an attack whose end was published before a crash come again.
 func TestReplayAfterTheEndPublishesNothing(t *testing.T) {
 	t.Parallel()

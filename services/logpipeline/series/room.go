@@ -43,8 +43,9 @@ func (t *Table) insert(s *Series) {
 	t.insertDeadline(s)
 }
 
-// placeAgain moves s behind all others of its class.
+// placeAgain moves s, which changed, behind all others of its class.
 func (t *Table) placeAgain(s *Series) {
+	t.insertDeadline(s) // it may be earlier than it was, when no more matches come again
 	t.ranks[s.place.class].Remove(s.place.element)
 	s.place.class = classOf(s)
 	s.place.element = t.ranks[s.place.class].PushBack(s)

@@ -154,7 +154,6 @@ func (t *Table) end(a *event.Alert, now time.Time) (out []*event.Alert) {
 			if s.Over {
 				t.stats.Revisions++
 				out = append(out, s.next(now))
-				t.insertDeadline(s)
 			}
 			t.placeAgain(s)
 		}
