@@ -42,7 +42,7 @@ func (e *evaluator) waitingAnswer(a *event.Alert, decisions []decision, refused 
 	}
 	for _, d := range decisions {
 		for _, s := range d.steps {
-			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query}
+			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query, Due: s.due, Approval: s.approval}
 			if v, ok := refused[cooldownKey(d, s)]; ok {
 				saved.Need, saved.Reason, saved.Until, saved.Block = needRoom, v.reason, e.roomUntil(a, s), v.capped
 			}
@@ -86,12 +86,15 @@ func (e *evaluator) decidedAt(a *event.Alert) time.Time {
 	return e.now
 }
 
-// due returns the decisions about the alert of w, or an update of it, with those steps only that w waits for and that are now done.
+// due returns the decisions about the alert of w, or an update of it, with those steps only that w waits for and that are now done, and
+// those about which an operator is asked anew.
 func (w *waitingAnswer) due(decisions []decision) (out []decision) {
 	for _, d := range decisions {
+		asksAnew := func(s step) bool { return w.newlyAsked(cooldownKey(d, s), s) }
+		asks := slices.ContainsFunc(d.steps, asksAnew)
 		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(s step) bool {
 			_, waits := w.Steps[cooldownKey(d, s)]
-			return s.need != "" || s.outcome != outcomeAct || !waits
+			return !asksAnew(s) && !(asks && s.kind == policy.Notify) && (s.need != "" || s.outcome != outcomeAct || !waits)
 		})
 		if !d.waits {
 			out = append(out, d)
@@ -267,7 +270,7 @@ func (m *memory) nextAnswer(w, next *waitingAnswer, answered bool, now time.Time
 		m.waiting.put(next, now)
 		return
 	}
-	if next.succeeds(w) {
+	if len(next.Steps) > 0 && next.Alert.ID == w.Alert.ID || next.succeeds(w) { // of the same alert, what a step needs may be another
 		m.waiting.replace(w, next, now)
 	}
 }

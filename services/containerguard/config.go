@@ -26,6 +26,8 @@ type Config struct {
 	AutoIsolate bool `toml:"auto_isolate"`
 	// MaxAlertAgeSecs is how old, by its own time, an alert may be to be acted on.
 	MaxAlertAgeSecs int `toml:"max_alert_age_secs"`
+	// ApprovalTimeoutSecs is how long a step waits for the approval of an operator, which its policy asks for.
+	ApprovalTimeoutSecs int `toml:"approval_timeout_secs"`
 	// MaxPerMinute bounds how many containers are newly acted on in any minute.
 	MaxPerMinute int `toml:"max_per_minute"`
 	// MaxPerProject bounds how many containers of one compose project are isolated at a time.
@@ -58,7 +60,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
-		MaxAlertAgeSecs: 300, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
+		MaxAlertAgeSecs: 300, ApprovalTimeoutSecs: 3600, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
 		MaxBlocksPerMinute: 600, MaxBlocks: 5000, MaxBlocksPerSource: 1000,
 		Protected: []string{}, TrustImageLabels: []string{}, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
 	}
@@ -71,6 +73,7 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("poll_interval_secs", setting.Between(c.PollIntervalSecs, 1, 3600))
 	p.Add("policy_path", setting.Path(c.PolicyPath))
 	p.Add("max_alert_age_secs", setting.Between(c.MaxAlertAgeSecs, 1, 86_400))
+	p.Add("approval_timeout_secs", setting.Between(c.ApprovalTimeoutSecs, 60, 7*86_400))
 	p.Add("max_per_minute", setting.Between(c.MaxPerMinute, 1, 10_000))
 	p.Add("max_per_project", setting.Between(c.MaxPerProject, 1, 10_000))
 	p.Add("max_share_percent", setting.Between(c.MaxSharePercent, 1, 100))
@@ -132,6 +135,10 @@ func checkWebhook(text string) string {
 }
 
 func (c Config) maxAge() time.Duration { return time.Duration(c.MaxAlertAgeSecs) * time.Second }
+
+func (c Config) approvalTimeout() time.Duration {
+	return time.Duration(c.ApprovalTimeoutSecs) * time.Second
+}
 
 func (c Config) pollInterval() time.Duration { return time.Duration(c.PollIntervalSecs) * time.Second }
 

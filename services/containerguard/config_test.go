@@ -26,7 +26,7 @@ func TestValidateNamesEveryWrongKey(t *testing.T) {
 		keys = append(keys, p.Key)
 	}
 	require.Equal(t, []string{
-		"docker_socket", "poll_interval_secs", "policy_path", "max_alert_age_secs", "max_per_minute", "max_per_project",
+		"docker_socket", "poll_interval_secs", "policy_path", "max_alert_age_secs", "approval_timeout_secs", "max_per_minute", "max_per_project",
 		"max_share_percent", "max_blocks_per_minute", "max_blocks", "max_blocks_per_source", "protected.1", "never_block.2", "evidence_max_bytes", "evidence_retention_days",
 		"webhook_url", "webhook_url_file",
 	}, keys)

@@ -72,7 +72,7 @@ func DryRun(ctx context.Context, cfg Config, set *policy.Set, a *event.Alert, at
 	a.Trust = a.ClaimedTrust()
 	e := &evaluator{
 		set: set, inventory: alertInventory{a}, protections: safety.NewProtections(safety.Self{}, cfg.Protected, nil),
-		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), autoIsolate: cfg.AutoIsolate, now: at,
+		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), approvalTimeout: cfg.approvalTimeout(), autoIsolate: cfg.AutoIsolate, now: at,
 	}
 	return publicDecisions(e.evaluate(ctx, a))
 }

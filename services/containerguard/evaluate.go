@@ -32,6 +32,8 @@ type step struct {
 	maxTTL    time.Duration     // of a block; 0: as the policy says
 	need      need              // what a dry run waits for, "" for nothing
 	until     time.Time         // it waits
+	due       time.Time         // of needTime: when it is done
+	approval  string            // of needApproval: the id of the request, "" if an earlier step is asked about
 	query     *connection.Query // of needConnection
 	assumed   bool              // that the address connected, as no kernel can be asked
 	reason    string
@@ -59,18 +61,20 @@ const (
 // evaluator decides about alerts. It changes nothing, so it also
 // answers "ironpost policies test".
 type evaluator struct {
-	set           *policy.Set
-	inventory     attribution.Inventory
-	dockerProblem string // why the inventory may be out of date, "" if it is not
-	protections   *safety.Protections
-	blockFilter   safety.BlockFilter
-	connections   *connection.Watcher // nil: not known
-	waiting       *waitingAnswer      // the one that is answered again; nil: the alert is new
-	maxAge        time.Duration
-	autoIsolate   bool
-	retried       bool // the alert was pending
-	late          bool // the alert waited for a connection
-	now           time.Time
+	set             *policy.Set
+	inventory       attribution.Inventory
+	dockerProblem   string // why the inventory may be out of date, "" if it is not
+	protections     *safety.Protections
+	blockFilter     safety.BlockFilter
+	connections     *connection.Watcher                     // nil: not known
+	waiting         *waitingAnswer                          // the one that is answered again; nil: the alert is new
+	asked           func(key string, a *event.Alert) string // waitingList.askedBy; nil: nobody is asked
+	maxAge          time.Duration
+	approvalTimeout time.Duration
+	autoIsolate     bool
+	retried         bool // the alert was pending
+	late            bool // the alert waited for a connection
+	now             time.Time
 }
 
 // newEvaluator returns an evaluator for one alert at now.
@@ -78,7 +82,8 @@ func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
 	cfg := s.config()
 	return &evaluator{
 		set: s.policies.Load(), inventory: run.inventory, dockerProblem: run.inventory.StaleReason(), protections: s.protections.Load(),
-		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), autoIsolate: cfg.AutoIsolate, connections: s.connections, now: now,
+		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), approvalTimeout: cfg.approvalTimeout(), autoIsolate: cfg.AutoIsolate, connections: s.connections,
+		asked: run.waiting.askedBy, now: now,
 	}
 }
 

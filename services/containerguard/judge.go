@@ -48,12 +48,14 @@ func (j *judge) noteAnswer(s step, v verdict) {
 	j.guardState.NoteAnswer(j.alert.SeriesID(), j.alert.ID, target, ends, j.now)
 }
 
-// release lets the next alert about a container that was released be answered, and takes it out of the caps.
-func (m *memory) release(id string, now time.Time) {
+// release lets the next alert about a container that was released be answered, and takes it out of the caps. What policies would have
+// done to it later it ends, and returns.
+func (m *memory) release(id string, now time.Time) (ended []*waitingAnswer) {
 	m.guardState.Remove(id)
 	m.guardState.CancelCooldowns("|" + containerTarget(id))
 	m.guardState.EndAnswers(containerTarget(id), now)
 	m.released.note(id, now)
+	return m.waiting.removeSteps(func(st waitingStep) bool { return st.Need == needTime && st.Container != nil && st.Container.ID == id })
 }
 
 // judge turns the decisions of the policies about one alert into verdicts: it knows the cooldowns, the caps, what is

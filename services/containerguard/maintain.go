@@ -20,10 +20,10 @@ func (s *Service) maintain(ctx context.Context, run *runState) error {
 	tick := time.NewTicker(maintainInterval)
 	defer tick.Stop()
 	for n := 1; ; n++ {
-		s.syncWithLedger(run)
+		s.syncWithLedger(ctx, run)
 		select {
 		case <-ctx.Done():
-			s.syncWithLedger(run)
+			s.syncWithLedger(ctx, run)
 			return nil
 		case <-tick.C:
 		}
@@ -40,7 +40,7 @@ func (s *Service) resolveDependencies(ctx context.Context) {
 	s.protections.Load().Resolve(ctx)
 }
 
-func (s *Service) syncWithLedger(run *runState) {
+func (s *Service) syncWithLedger(ctx context.Context, run *runState) {
 	var ledger []safety.LedgerEntry
 	for _, e := range run.quarantine.List() {
 		if found, err := run.inventory.ByID(e.Before.ID); !e.Gone.IsZero() || err == nil && found.Gone {
@@ -52,7 +52,8 @@ func (s *Service) syncWithLedger(run *runState) {
 		ledger = append(ledger, safety.LedgerEntry{Container: e.Before.ID, Project: e.Before.Project, Since: e.Since, Replaces: e.Replaces != ""})
 	}
 	for _, id := range run.guardState.SyncWithLedger(ledger, time.Now()) {
-		run.release(id, time.Now()) // by its end, such as an expiry
+		ended := run.release(id, time.Now()) // by its end, such as an expiry
+		s.reportUnanswered(ctx, run, ended, "the container was released")
 	}
 	err := run.blocks.Save() // after a crash, blocks of the last two seconds do not count
 	run.blocksUnsaved.Store(&err)

@@ -50,14 +50,17 @@ func (r *response) report(ctx context.Context, d decision, s step, phase event.P
 // dryRun reports what would have been done, or what would have prevented it.
 func (r *response) dryRun(ctx context.Context, d decision, s step, refused string) {
 	r.guard.counters.dryRuns.Add(1)
-	text := "would " + string(s.kind)
+	text, what := "would "+string(s.kind), "dry run"
 	if refused != "" {
 		text = "would not " + string(s.kind) + ": " + refused
 	}
-	r.reportSkipped(ctx, d, s, "dry run", func(a *event.Action) {
+	if s.need == needApproval || s.need == needTime {
+		what = s.reason
+	}
+	r.reportSkipped(ctx, d, s, what, func(a *event.Action) {
 		a.DryRun, a.Reason = true, text+"; "+actionReason(r.alert, s)
 	})
-	r.addOutcome(s, string(event.Skipped), "dry run: "+text)
+	r.addOutcome(s, string(event.Skipped), what+": "+text)
 }
 
 // skip reports why nothing is done.

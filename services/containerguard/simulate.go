@@ -122,7 +122,8 @@ func (s *Simulation) Finish(ctx context.Context, at time.Time) error {
 func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Alert, w *waitingAnswer, now time.Time) {
 	e := &evaluator{
 		set: s.options.Policies, inventory: alertInventory{a}, protections: s.protections, blockFilter: s.blockFilter,
-		maxAge: s.options.Config.maxAge(), autoIsolate: true, now: now, waiting: w,
+		maxAge: s.options.Config.maxAge(), approvalTimeout: s.options.Config.approvalTimeout(), autoIsolate: true, now: now, waiting: w,
+		asked: g.waiting.askedBy,
 	}
 	e.late = w != nil && w.connectsLate(a)
 	decisions := e.evaluate(ctx, a)

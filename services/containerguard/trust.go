@@ -47,20 +47,22 @@ func limitTrust(ctx context.Context, of Ceiling, a *event.Alert) error {
 	return nil
 }
 
-// limit turns the steps that the trust of a does not bear into dry runs that say why. A notification harms nothing,
-// and a policy may say that it needs no proof.
+// limit turns the steps that the trust of a does not bear into dry runs that say why, and those that come later. A notification harms
+// nothing, and a policy may say that it needs no proof.
 func (e *evaluator) limit(a *event.Alert, decisions []decision) {
 	for _, d := range decisions {
 		for i := range d.steps {
 			s := &d.steps[i]
-			if s.kind == policy.Notify || s.outcome != outcomeAct || d.policy.Require.NoProof {
-				continue
-			}
-			if s.kind == policy.BlockSource {
+			switch {
+			case s.kind == policy.Notify, s.outcome != outcomeAct, d.policy.Require.NoProof:
+			case s.kind == policy.BlockSource:
 				e.limitBlock(a, s)
-				continue
+			default:
+				e.propose(a, s, refuseContainer(a, s.container))
 			}
-			e.propose(a, s, refuseContainer(a, s.container))
+			if s.outcome == outcomeAct {
+				e.stage(a, d, s)
+			}
 		}
 	}
 }

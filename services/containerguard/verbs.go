@@ -48,7 +48,7 @@ func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 		Module: Name, Host: s.deps.Host, Version: s.deps.Version,
 		Verbs: map[string]bus.Verb{
 			VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbQuarantine: s.listQuarantined,
-			VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies, VerbWaiting: s.listWaiting,
+			VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies, VerbWaiting: s.listWaiting, VerbApprove: s.approveVerb,
 		},
 	})
 }
@@ -210,9 +210,9 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	}
 	left, pending := run.quarantine.Get(id)
 	if !pending || left.Unrestored != "" {
-		run.release(id, time.Now())
-		ended := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && st.Container.ID == id })
-		s.reportUnanswered(ctx, run, ended, "an operator released the container")
+		ended := run.release(id, time.Now())
+		all := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && st.Container.ID == id })
+		s.reportUnanswered(ctx, run, append(ended, all...), "an operator released the container")
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}

@@ -38,17 +38,21 @@ const (
 
 // waitingStep is a step of a policy that waits.
 type waitingStep struct {
-	Need      need                   `json:"need"`
-	Policy    string                 `json:"policy"`
-	Kind      policy.Kind            `json:"kind"`
-	Target    string                 `json:"target"` // as actions name it
-	Container *event.Container       `json:"container,omitempty"`
-	Project   string                 `json:"project,omitempty"` // of the container
-	Reason    string                 `json:"reason"`
-	Due       time.Time              `json:"due,omitzero"` // of needTime: when it is done
-	Until     time.Time              `json:"until"`
-	Query     *connection.Query      `json:"query,omitempty"` // the connection that proves the address
-	Block     *safety.BlockCandidate `json:"block,omitempty"` // what a cap refused
+	Need      need             `json:"need"`
+	Policy    string           `json:"policy"`
+	Kind      policy.Kind      `json:"kind"`
+	Target    string           `json:"target"` // as actions name it
+	Container *event.Container `json:"container,omitempty"`
+	Project   string           `json:"project,omitempty"` // of the container
+	Reason    string           `json:"reason"`
+	Due       time.Time        `json:"due,omitzero"` // of needTime: when it is done
+
+	Approval   string `json:"approval,omitempty"`    // of needApproval: the id of the request
+	ApprovedBy string `json:"approved_by,omitempty"` // the operator who approved it
+
+	Until time.Time              `json:"until"`
+	Query *connection.Query      `json:"query,omitempty"` // the connection that proves the address
+	Block *safety.BlockCandidate `json:"block,omitempty"` // what a cap refused
 }
 
 // waitingAnswer is an alert of which steps wait. The alert is evaluated again when what one of them needs has come.
@@ -89,10 +93,12 @@ func compareStrength(a, b *waitingAnswer) int {
 		}
 		return 0
 	}
-	return cmp.Or(
-		cmp.Compare(a.Alert.Trust.Rank(), b.Alert.Trust.Rank()), cmp.Compare(a.Alert.Severity, b.Alert.Severity),
-		cmp.Compare(onContainer(a), onContainer(b)),
-	)
+	return cmp.Or(compareEvidence(a, b), cmp.Compare(onContainer(a), onContainer(b)))
+}
+
+// compareEvidence orders by the trust of the evidence, then by its severity.
+func compareEvidence(a, b *waitingAnswer) int {
+	return cmp.Or(cmp.Compare(a.Alert.Trust.Rank(), b.Alert.Trust.Rank()), cmp.Compare(a.Alert.Severity, b.Alert.Severity))
 }
 
 // connectsLate reports whether the connection that proves a came after it, when a waits as w does.

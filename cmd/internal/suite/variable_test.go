@@ -61,6 +61,7 @@ var variables = []variable{
 	{"IRONPOST_SBOM_VEX_FILES", "sbom.vex_files", "/a.json,/b.json", `["/a.json", "/b.json"]`},
 	// Those of design.md section 6 and later ones.
 	{"IRONPOST_CONTAINER_MAX_ALERT_AGE_SECS", "container.max_alert_age_secs", "60", "60"},
+	{"IRONPOST_CONTAINER_APPROVAL_TIMEOUT_SECS", "container.approval_timeout_secs", "600", "600"},
 	{"IRONPOST_CONTAINER_MAX_PER_MINUTE", "container.max_per_minute", "3", "3"},
 	{"IRONPOST_CONTAINER_MAX_PER_PROJECT", "container.max_per_project", "2", "2"},
 	{"IRONPOST_CONTAINER_MAX_SHARE_PERCENT", "container.max_share_percent", "50", "50"},

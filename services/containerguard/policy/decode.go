@@ -65,7 +65,7 @@ func (f *policyFile) decodeNative(s *section) {
 }
 
 func (f *policyFile) decodePolicy(s *section) *Policy {
-	s.require("id", "match", "actions")
+	s.require("id", "match")
 	p := &Policy{
 		Position:    s.node.position,
 		ID:          s.id(),
@@ -79,10 +79,10 @@ func (f *policyFile) decodePolicy(s *section) *Policy {
 		BlockRate:   s.number("block_rate", 0, 0, bus.MaxBlockRate),
 		Widen:       s.boolean("widen", true),
 		Cooldown:    s.duration("cooldown", DefaultCooldown, 0),
-		Actions:     enumList(s, "actions", kinds),
 		AttributeBy: enumList(s, "attribute_by", attributionMethods),
 	}
 	p.Name = s.text("name", p.ID)
+	f.decodeSteps(s, p)
 	match := s.table("match")
 	p.Match = decodeMatch(match)
 	p.Require = decodeRequire(s.table("require"))
@@ -92,7 +92,7 @@ func (f *policyFile) decodePolicy(s *section) *Policy {
 	}
 	checkContradictions(s, p)
 	f.checkMatch(match)
-	f.checkActions(s, p)
+	f.checkStepTimes(s, p)
 	f.note(match, p)
 	f.warn(s, p)
 	return p

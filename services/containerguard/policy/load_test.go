@@ -88,6 +88,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	require.Equal(t, &policy.Policy{
 		ID: "web-attack", Name: "Answer web attacks", Description: "why", Enabled: true, Priority: 7,
 		Actions: []policy.Kind{policy.Isolate, policy.BlockSource, policy.Notify},
+		Steps:   []policy.Step{{Actions: []policy.Kind{policy.Isolate, policy.BlockSource, policy.Notify}}},
 		TTL:     2 * time.Hour, BlockTTL: 7 * 24 * time.Hour, Widen: true, Cooldown: 90 * time.Second, DryRun: true, Continue: true,
 		AttributeBy: []policy.AttributionMethod{policy.ByID, policy.ByLabel},
 		Match: policy.Match{
@@ -161,7 +162,7 @@ func TestEveryMistakeIsReportedWithItsPosition(t *testing.T) {
 		`p.toml:3:34: policy.actions: "pause" is listed twice`,
 		"p.toml:4:12: policy.priority: is a string, must be a whole number",
 		`p.toml:5:7: policy.ttl: "soon" is not allowed, must be a duration from 1s to 3650d such as "90s", "10m", "12h" or "7d"`,
-		"p.toml:6:1: policy.colour: unknown key, allowed are id, description, enabled, priority, dry_run, continue, ttl, block_ttl, block_rate, widen, cooldown, actions, attribute_by, name, match, require",
+		"p.toml:6:1: policy.colour: unknown key, allowed are id, description, enabled, priority, dry_run, continue, ttl, block_ttl, block_rate, widen, cooldown, attribute_by, name, approve, actions, step, match, require",
 		`p.toml:8:12: policy.match.severity: "loud" is not allowed, must be one of info, low, medium, high, critical`,
 		"p.toml:9:10: policy.match.rules: a pattern must not be empty",
 		"p.toml:9:14: policy.match.rules: is a whole number, must be a string",

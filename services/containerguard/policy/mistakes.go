@@ -50,20 +50,15 @@ func (f *policyFile) checkMatch(s *section) {
 	f.checkPatterns(s, "labels", labelMistake)
 }
 
-// checkActions reports actions that another one includes.
-func (f *policyFile) checkActions(s *section, p *Policy) {
-	for _, part := range []Kind{Pause, Disconnect} {
-		if p.Does(Isolate) && p.Does(part) {
-			f.mistakes.add(s.position("actions"), s.path+"actions", "isolate does %s, too: drop %s", part, part)
-		}
+// checkActions reports actions of one step that another one of it includes.
+func (f *policyFile) checkActions(s *section, actions []Kind) {
+	parts := []struct{ whole, part Kind }{
+		{Isolate, Pause}, {Isolate, Disconnect}, {Isolate, CutEgress}, {Disconnect, CutEgress}, {Stop, Pause},
 	}
-	for _, whole := range []Kind{Isolate, Disconnect} {
-		if p.Does(whole) && p.Does(CutEgress) {
-			f.mistakes.add(s.position("actions"), s.path+"actions", "%s does cut-egress, too: drop cut-egress", whole)
+	for _, p := range parts {
+		if slices.Contains(actions, p.whole) && slices.Contains(actions, p.part) {
+			f.mistakes.add(s.position("actions"), s.path+"actions", "%s does %s, too: drop %s", p.whole, p.part, p.part)
 		}
-	}
-	if p.Does(Stop) && p.Does(Pause) {
-		f.mistakes.add(s.position("actions"), s.path+"actions", "stop does pause, too: drop pause")
 	}
 }
 

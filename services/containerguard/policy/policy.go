@@ -65,7 +65,8 @@ type Policy struct {
 	Match       Match
 	Require     Require
 	AttributeBy []AttributionMethod
-	Actions     []Kind
+	Actions     []Kind // of all steps
+	Steps       []Step
 	TTL         time.Duration // until containers are released; 0: until an operator does it
 	BlockTTL    time.Duration
 	BlockRate   int           // new attempts of the source per second that pass; 0: nothing passes

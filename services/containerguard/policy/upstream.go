@@ -37,6 +37,7 @@ func (f *policyFile) decodeUpstream(s *section) {
 	f.checkPatterns(filter, "image_patterns", imageMistake)
 	f.checkPatterns(filter, "labels", labelMistake)
 	p.Actions = f.decodeUpstreamAction(s)
+	p.Steps = []Step{{Actions: p.Actions}}
 	s.checkUnknownKeys()
 	f.policies = append(f.policies, p)
 }

@@ -51,7 +51,7 @@ func (a *attempt) reportOrder(phase event.Phase, at time.Time, err error) {
 
 // reportPart reports that one part of an order with several was done at a time.
 func (a *attempt) reportPart(part Kind, at time.Time) {
-	if a.e.Order.Kind == part || at.IsZero() {
+	if a.e.Order.Kind == part || at.Before(a.e.Order.Ordered) { // an earlier order did it
 		return
 	}
 	a.actions.add(a.e, string(part), event.Done, func(r *event.Action) { r.DurationMS = a.millisecondsUntil(at) })

@@ -1,0 +1,119 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/ironpost/ironpost/internal/setting"
+)
+
+// Step is a part of a policy: its actions are done After the step before, or with Approve when an operator approves
+// those on containers.
+type Step struct {
+	Actions []Kind
+	After   time.Duration
+	Approve bool
+}
+
+// maxAfter bounds how long a policy waits between two steps: what waits takes room.
+const maxAfter = time.Hour
+
+// strengths ranks the actions: a later step that is weaker adds nothing.
+var strengths = map[Kind]int{BlockSource: 1, CutEgress: 2, Pause: 3, Disconnect: 3, Isolate: 4, Stop: 5, Kill: 5}
+
+// StepOf returns the number of the step of p that does k, from 0, and how long after the alert it is done. Each of p.Actions is in one.
+func (p *Policy) StepOf(k Kind) (n int, after time.Duration) {
+	for n < len(p.Steps)-1 && !slices.Contains(p.Steps[n].Actions, k) {
+		after += p.Steps[n].After
+		n++
+	}
+	return n, after + p.Steps[n].After
+}
+
+// decodeSteps reads the actions of p: one list, or a list for each step.
+func (f *policyFile) decodeSteps(s *section, p *Policy) {
+	approve := s.boolean("approve", false)
+	actions := enumList(s, "actions", kinds)
+	list := s.get("step", unstable.Array, "a list of sections [[policy.step]]")
+	switch {
+	case s.has("step") && s.has("actions"):
+		s.problem("actions", "and [[policy.step]] exclude each other: move the actions to the first step")
+	case !s.has("step"):
+		s.require("actions")
+		f.checkActions(s, actions)
+		p.Steps = []Step{{Actions: actions, Approve: approve}}
+	}
+	if list != nil && len(list.list) == 0 {
+		s.problem("step", "must not be empty")
+	}
+	if list != nil {
+		for _, n := range list.list {
+			f.decodeStep(s, p, n, approve)
+		}
+	}
+	for _, step := range p.Steps {
+		p.Actions = append(p.Actions, step.Actions...)
+	}
+	if approve && !slices.ContainsFunc(p.Actions, Kind.OnContainer) {
+		s.problem("approve", "is for actions on a container, and there is none")
+	}
+}
+
+// decodeStep adds a step to p.
+func (f *policyFile) decodeStep(policy *section, p *Policy, n *node, approve bool) {
+	path := policy.path + "step"
+	if n.kind != unstable.InlineTable {
+		policy.problems.add(n.position, path, "is %s, must be a section [[policy.step]]", setting.TOMLKind(n.kind))
+		return
+	}
+	s := &section{path: path + ".", node: n, problems: policy.problems}
+	s.require("actions")
+	step := Step{Actions: enumList(s, "actions", kinds), After: s.duration("after", 0, minDuration), Approve: s.boolean("approve", approve)}
+	s.checkUnknownKeys()
+	if list := n.table["actions"]; list != nil && list.kind == unstable.Array && len(list.list) == 0 {
+		s.problem("actions", "must not be empty")
+	}
+	if step.After > maxAfter {
+		s.problem("after", "must be %s at most", maxAfter)
+	}
+	if step.Approve && step.After > 0 {
+		s.problem("after", "and approve exclude each other: what an operator approves is done at once")
+	}
+	f.checkActions(s, step.Actions)
+	onContainer := slices.ContainsFunc(step.Actions, Kind.OnContainer)
+	if s.has("approve") && step.Approve && !onContainer {
+		s.problem("approve", "is for actions on a container, and there is none in the step")
+	}
+	strongest, last := 0, 0
+	for _, earlier := range p.Steps {
+		for _, k := range earlier.Actions {
+			strongest = max(strongest, strengths[k])
+			if slices.Contains(step.Actions, k) {
+				s.problem("actions", "%s is in an earlier step", k)
+			}
+		}
+	}
+	for _, k := range step.Actions {
+		last = max(last, strengths[k])
+	}
+	if onContainer && last < strongest {
+		f.mistakes.add(s.position("actions"), s.path+"actions", "is weaker than an earlier step, so it changes nothing: steps go from block-source over cut-egress, pause and isolate to kill")
+	}
+	if len(p.Steps) > 0 && step.After == 0 && step.Approve == p.Steps[len(p.Steps)-1].Approve {
+		f.mistakes.add(n.position, path, "is done together with the step before: join them, or write after or approve")
+	}
+	p.Steps = append(p.Steps, step)
+}
+
+// checkStepTimes warns of steps that come when the container was released already.
+func (f *policyFile) checkStepTimes(s *section, p *Policy) {
+	after := time.Duration(0)
+	for _, step := range p.Steps {
+		after += step.After
+	}
+	if p.TTL > 0 && after >= p.TTL {
+		f.mistakes.add(s.position("ttl"), s.path+"ttl", "ends before the last step, %s after the alert: the container is released then", after)
+	}
+}
