@@ -24,10 +24,10 @@ func (a *app) alertsCommand() *cobra.Command {
 		Short: "list alerts",
 		Long: `Lists alerts, the newest last. An attack that goes on is a series of alerts and
 one line: when it was last seen, COUNT matches, and its STATE (open: one match
-so far, ongoing, over). TRUST is how far the origin of the evidence is proven, as
-its sender claims. HOST is there if there are several; SOURCE is the user where
-no address is known. With --json every alert is one line as it is stored, so a
-series has several; --follow prints each of them, too. See docs/events.md.
+so far, ongoing, over). TRUST is how far the origin of the evidence is proven,
+as its sender claims. HOST is there if there are several; SOURCE is the user
+where no address is known. With --json every alert is one line as it is stored,
+so a series has several; --follow prints each of them, too. See docs/events.md.
 
 "ironpost alerts show <id>" prints everything about one. An id is any beginning
 of the short one in the list or of the full one that names one series.
