@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	quietInterval = time.Second      // between two lines of a quiet source
-	quietBar      = time.Second      // p99 of a quiet line to its stored alert
+	quietInterval = time.Second // between two lines of a quiet source
+	quietBar      = time.Second // p99 of a quiet line to its stored alert
 	bareTime      = 5 * time.Second
 	floodTime     = 60 * time.Second // of one part, less with IRONPOST_TEST_FLOOD_SECS
 )

@@ -66,6 +66,8 @@ packages boot              | -run TestAcceptBoot ./deploy/packages
 packages upgrade           | -run TestAcceptUpgradeOrder ./deploy/packages
 sbom-scanner update        | -run TestAcceptSBOMDatabaseUpdate ./e2e
 spread edge-link-cut       | -run TestAcceptSpreadEdgeLinkCut ./e2e
+hostile container-flood    | -run TestAcceptHostileContainerFlood ./e2e
+hostile tcp-flood          | -run TestAcceptHostileTCPFlood ./e2e
 hostile syslog             | -run TestAcceptHostileSyslog ./e2e
 hostile groups             | -run TestAcceptHostile(Groups|Window|Network) ./e2e
 hostile connections        | -run TestAcceptHostileConnections ./e2e

@@ -63,6 +63,8 @@ type snapshot struct {
 	series     series.Stats
 	correlator sigma.CorrelatorStats
 	rules      *ruleSet
+	packetAge  time.Duration
+	sources    []sourceAge // that are behind, the worst ones
 }
 
 func (s *Service) snapshot() snapshot {
@@ -72,6 +74,10 @@ func (s *Service) snapshot() snapshot {
 	s.mu.Unlock()
 	if in != nil {
 		out.tail, out.syslog, out.docker, out.pub = in.tailer.Stats(), in.syslog.Stats(), in.docker.Stats(), pub.Stats()
+	}
+	if in != nil {
+		out.packetAge = in.packets.age()
+		out.sources = out.behind(in.syslog.IsSpoolFile)
 	}
 	if t := s.seriesStats.Load(); t != nil {
 		out.series = *t
@@ -85,7 +91,7 @@ func (s *Service) snapshot() snapshot {
 // Health returns the status, its reasons and the counters. Any goroutine may call it at any time.
 func (s *Service) Health() event.ModuleHealth {
 	n := s.snapshot()
-	reasons := slices.Concat(n.rules.reasons(), n.tail.Reasons, n.syslog.Reasons, n.docker.Reasons)
+	reasons := slices.Concat(n.rules.reasons(), n.tail.Reasons, n.syslog.Reasons, n.docker.Reasons, behindReasons(n.sources))
 	if n.series.Evicted > 0 && time.Since(n.series.EvictedAt) < evictedReason {
 		reasons = append(reasons, fmt.Sprintf("%d series were given up because more than %d attacks go on: such an attack is told as another one", n.series.Evicted, series.DefaultMax))
 	}

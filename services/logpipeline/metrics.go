@@ -10,7 +10,10 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
-const prefix = "ironpost_log_pipeline_"
+const (
+	prefix       = "ironpost_log_pipeline_"
+	sourceBehind = "source_behind_seconds"
+)
 
 // measure is one number of the service. A metric whose name ends in _total is a counter, another one a gauge.
 type measure struct {
@@ -32,7 +35,8 @@ func (s *Service) measures(n snapshot) []measure {
 		{"truncated", "truncated_lines_total", "Lines longer than max_line_bytes, cut.", float64(n.tail.Truncated+n.syslog.Truncated) + float64(n.docker.Truncated)},
 		{"rotations", "rotations_total", "Files replaced or truncated under their path.", float64(n.tail.Rotations)},
 		{"files", "files", "Files followed.", float64(n.tail.Files)},
-		{"lag_bytes", "lag_bytes", "Bytes written and not yet read.", float64(n.tail.Lag)},
+		{"lag_bytes", "lag_bytes", "Bytes of lines written, received or delivered by Docker that are not processed.", float64(n.tail.Lag + n.docker.Lag)},
+		{"behind_seconds", "behind_seconds", "Age of the oldest line or record that is not processed.", n.oldest().Seconds()},
 		{"containers", "containers", "Containers whose logs are read.", float64(n.docker.Containers)},
 		{"container_lines", "container_lines_total", "Lines of container logs processed.", float64(n.docker.Lines)},
 		{"containers_missed", "containers_missed_total", "Containers removed before their logs could be read.", float64(n.docker.Missed)},
@@ -100,6 +104,7 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 	for _, m := range labelledMeasures(n) {
 		described[m.metric] = []string{m.help, m.label}
 	}
+	described[sourceBehind] = []string{"Age of the oldest line that is not processed, of the sources that are behind the longest.", "source"}
 	return metrics.Export(s.deps.Metrics, prefix, described, func(to metrics.Sink) {
 		n := s.snapshot()
 		for _, m := range s.measures(n) {
@@ -113,6 +118,9 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 			for _, label := range m.labels {
 				to.Count(m.metric, float64(m.values[label]), label)
 			}
+		}
+		for _, b := range n.sources {
+			to.Gauge(sourceBehind, b.age.Seconds(), b.source)
 		}
 	})
 }
@@ -138,6 +146,9 @@ func (s *Service) countersByName(n snapshot) map[string]uint64 {
 	}
 	for _, f := range n.tail.Behind {
 		out["lag_bytes:"+f.Path] = uint64(max(f.Lag, 0))
+	}
+	for _, b := range n.sources {
+		out["behind_seconds:"+b.source] = uint64(b.age.Seconds())
 	}
 	return out
 }

@@ -47,6 +47,7 @@ type packetSource struct {
 
 	mu      sync.Mutex
 	waiting []*delivery // at most one batch of the handler
+	oldest  time.Time   // when the first of the batch was stored; zero if there is none
 }
 
 func newPacketSource(d Deps, w *waker) (*packetSource, error) {
@@ -70,6 +71,7 @@ func (s *packetSource) handle(ctx context.Context, ds []bus.Delivery) []error {
 	errs := make([]error, len(ds))
 	valid := make(map[int]*delivery, len(ds))
 	s.mu.Lock()
+	s.oldest = ds[0].StoredAt
 	for i, d := range ds {
 		record, err := readPacket(d)
 		if err != nil {
@@ -88,6 +90,9 @@ func (s *packetSource) handle(ctx context.Context, ds []bus.Delivery) []error {
 			errs[i] = ctx.Err()
 		}
 	}
+	s.mu.Lock()
+	s.oldest = time.Time{}
+	s.mu.Unlock()
 	return errs
 }
 
@@ -111,4 +116,14 @@ func (s *packetSource) take() []*delivery {
 	out := s.waiting
 	s.waiting = nil
 	return out
+}
+
+// age returns how long ago the oldest record was stored that is not processed, 0 if there is none.
+func (s *packetSource) age() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.oldest.IsZero() {
+		return 0
+	}
+	return time.Since(s.oldest)
 }

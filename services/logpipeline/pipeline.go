@@ -26,12 +26,12 @@ const (
 	stopWait   = 5 * time.Second
 	drainWait  = time.Second
 	drainPause = 50 * time.Millisecond
-	chunkLines = 256 // most lines of a chunk
+	chunkLines = 128 // most lines of a chunk
 	// maxInFlight bounds the chunks that are taken from their sources and not sequenced. Besides, each kind of source may add one.
 	maxInFlight = 16
 	maxTaken    = maxInFlight + 2
 	// groupAlerts is how many alerts are enough to publish before further chunks are sequenced.
-	groupAlerts = 256
+	groupAlerts = 64
 )
 
 // pipeline is the state of the goroutine that takes chunks from the sources, in turn, gives them to the workers, and sequences what they
@@ -148,9 +148,9 @@ func (p *pipeline) nextWait() time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// take waits at most for wait until a source has input or a worker is done, and returns the next chunk of each kind of source: of files
-// and syslog senders, of containers, and packet records. It takes none while too many are in flight, or while a reload waits for
-// those in flight.
+// take waits at most for wait until a source has input or a worker is done, and returns the next chunks, in turn of each kind of source:
+// of files and syslog senders, of containers, and packet records. It takes none while too many are in flight, or while a reload waits
+// for those in flight.
 func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chunk) {
 	ctx, done := p.sources.waker.wait(ctx, wait)
 	if p.inFlight >= maxInFlight || p.inFlight > 0 && p.s.pendingReload.Load() != nil {
@@ -160,9 +160,15 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 	}
 	lines, _ := p.sources.tailer.Next(ctx, chunkLines) // its only error is that ctx ended
 	done()
-	for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(chunkLines)}, {packets: p.sources.packets.take()}} {
-		if c.size() > 0 {
-			chunks = append(chunks, c)
+	for before := -1; before < len(chunks) && p.inFlight+len(chunks) < maxInFlight; {
+		if before >= 0 {
+			lines, _ = p.sources.tailer.Next(ctx, chunkLines) // ctx has ended: it does not wait
+		}
+		before = len(chunks)
+		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(chunkLines)}, {packets: p.sources.packets.take()}} {
+			if c.size() > 0 {
+				chunks = append(chunks, c)
+			}
 		}
 	}
 	p.s.batches.Add(uint64(len(chunks)))

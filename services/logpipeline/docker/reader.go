@@ -31,6 +31,16 @@ type reader struct {
 // busy reports whether r is read or has lines that are not done.
 func (r *reader) busy() bool { return r.active || len(r.lines) > 0 || r.taken != nil }
 
+// oldest returns the oldest line that is not done, nil if there is none.
+func (r *reader) oldest() *Line {
+	for _, lines := range [][]Line{r.taken, r.lines} {
+		if len(lines) > 0 {
+			return &lines[0]
+		}
+	}
+	return nil
+}
+
 // startReader makes sure that the log of c is read: continuously if it runs, else once to its end.
 func (s *Source) startReader(g *task.Group, c Container, runs bool) {
 	s.mu.Lock()

@@ -1,13 +1,15 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	dockerapi "github.com/ironpost/ironpost/internal/docker"
 )
 
-// maxReasons bounds Stats.Reasons.
+// maxReasons bounds the lists in Stats.
 const maxReasons = 20
 
 // Stats are the counters and health reasons of a Source.
@@ -16,10 +18,19 @@ type Stats struct {
 	Lines      uint64 // returned by Next
 	Truncated  uint64 // longer than allowed
 	Missed     uint64 // containers removed before their log could be read
+	Lag        int64  // bytes of lines that Docker delivered and that are not done
+	// Behind holds the containers that are behind the longest, at most 20, longest first.
+	Behind []ContainerStats
 	// Reasons are sentences for the operator, sorted: which logs are not read, and why.
 	Reasons []string
 	// Remarks are sentences about labels: which logs are not read because of one, and which labels do not count.
 	Remarks []string
+}
+
+// ContainerStats says how far the log of a container is behind.
+type ContainerStats struct {
+	Name string
+	Age  time.Duration // of its oldest line that is not done, from when Docker received it
 }
 
 // Stats returns the counters and reasons. Any goroutine may call it at any time.
@@ -30,6 +41,13 @@ func (s *Source) Stats() Stats {
 	for _, r := range s.readers {
 		if r.active {
 			st.Containers++
+		}
+		if oldest := r.oldest(); oldest != nil {
+			st.Behind = append(st.Behind, ContainerStats{r.container.Name, time.Since(oldest.Time)})
+		}
+		st.Lag += int64(r.bytes)
+		for _, l := range r.taken {
+			st.Lag += int64(len(l.Text))
 		}
 		if r.reason != "" {
 			st.Reasons = append(st.Reasons, fmt.Sprintf("the log of container %s is not read: %s", r.container.Name, r.reason))
@@ -44,6 +62,8 @@ func (s *Source) Stats() Stats {
 	if len(s.ignored) > 0 {
 		st.Remarks = append(st.Remarks, "label "+LabelLogs+"=off of the image does not count (container.trust_image_labels): "+dockerapi.ShortList(s.ignored))
 	}
+	slices.SortFunc(st.Behind, func(a, b ContainerStats) int { return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(a.Name, b.Name)) })
+	st.Behind = st.Behind[:min(len(st.Behind), maxReasons)]
 	slices.Sort(st.Reasons)
 	if n := len(st.Reasons) - maxReasons; n > 0 {
 		st.Reasons = append(st.Reasons[:maxReasons], fmt.Sprintf("and %d more", n))

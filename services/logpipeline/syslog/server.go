@@ -164,6 +164,13 @@ func (s *Server) IsSpoolFile(path string) bool {
 	return ok && filepath.Dir(path) == filepath.Clean(s.cfg.Dir)
 }
 
+// SenderOf returns whose messages the spool file path holds: a transport and an address, or "others"; "" in files of earlier versions,
+// which hold those of all.
+func SenderOf(path string) string {
+	name, _, _ := parseSegment(filepath.Base(path))
+	return name
+}
+
 // DeleteConsumed deletes the spool files that were read to their end according to
 // stored, a state that is on disk.
 func (s *Server) DeleteConsumed(stored tail.State) {

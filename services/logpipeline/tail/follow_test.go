@@ -232,6 +232,9 @@ func TestPathWaitsUntilItsLinesAreDone(t *testing.T) {
 	}
 	require.False(t, r.tail.State().Consumed(flood, 1))
 	require.EqualValues(t, len(text)+len("quiet\n"), r.tail.Stats().Lag, "what is not done is behind")
+	behind := r.tail.Stats().Behind
+	require.Equal(t, flood, behind[0].Path, "it waits the longest")
+	require.Greater(t, behind[0].Age, behind[1].Age)
 	r.save()
 	r.tail.Done(flood)
 	require.True(t, r.tail.State().Consumed(flood, before[9].Next))

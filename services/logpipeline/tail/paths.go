@@ -29,6 +29,8 @@ type watchedPath struct {
 	fault        string      // why it is not followed, for the operator
 	missing      bool        // no file under the path, which is no fault
 	lines        int64
+	read         int64         // bytes of all its files that were consumed or lost
+	growth       growth        // guarded by published.mu
 	changed      bool          // since it was published
 	published    publishedPath // guarded by published.mu
 }

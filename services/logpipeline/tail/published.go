@@ -5,13 +5,14 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 )
 
 // published is the snapshot from which State and Stats answer. Tailer.mu is held while files are
 // read, which may take long; published.mu only while memory is copied.
 type published struct {
 	mu       sync.Mutex
-	order    []*watchedPath // sorted by path; only their field published is used
+	order    []*watchedPath // sorted by path; only their fields path, published and growth are used
 	patterns []string       // sorted, never changed
 	counters counters
 	capped   bool
@@ -24,6 +25,7 @@ type publishedPath struct {
 	state   PathState
 	lines   int64
 	taken   int64 // bytes
+	read    int64
 	fault   string
 	missing bool
 	files   []publishedFile
@@ -46,18 +48,21 @@ func (t *Tailer) markChanged(p *watchedPath) {
 func (t *Tailer) publish() {
 	t.published.mu.Lock()
 	defer t.published.mu.Unlock()
+	now := time.Now()
 	var taken []*watchedPath
 	for _, p := range t.changed {
-		state := p.published.state
+		state, lag := p.published.state, p.taken
 		if p.changed = p.taken > 0; p.changed {
 			taken = append(taken, p)
 		} else {
 			state = p.state()
 		}
-		p.published = publishedPath{spool: p.spool, state: state, lines: p.lines, taken: p.taken, fault: p.fault, missing: p.missing}
+		p.published = publishedPath{spool: p.spool, state: state, lines: p.lines, taken: p.taken, read: p.read, fault: p.fault, missing: p.missing}
 		for _, f := range p.files {
 			p.published.files = append(p.published.files, publishedFile{f.file, f.Offset, f.size})
+			lag += f.lag()
 		}
+		p.growth.observe(p.read-p.taken, lag, now)
 	}
 	t.changed = taken
 	t.published.order = t.order

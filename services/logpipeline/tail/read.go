@@ -114,6 +114,7 @@ func (t *Tailer) consume(p *watchedPath, f *logFile, data []byte, b *batch, fina
 	end := before + used
 	f.Tail = fingerprintOf(t.buf[max(0, end-fingerprintLen):end])
 	t.bytes += int64(used)
+	p.read += int64(used)
 	b.work += used
 }
 

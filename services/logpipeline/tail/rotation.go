@@ -439,6 +439,7 @@ func (t *Tailer) checkContentBeforeCopy(p, base *watchedPath) {
 // countLost counts bytes that cannot be read any more and logs them.
 func (t *Tailer) countLost(p *watchedPath, reason string, n int64) {
 	t.lost[reason] += n
+	p.read += n
 	entry := t.logFor(p).WithFields(logrus.Fields{"reason": reason, "bytes": n})
 	if n > 0 {
 		entry.Warn("log bytes lost")

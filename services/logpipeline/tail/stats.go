@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // counters are the totals in Stats.
@@ -40,15 +41,16 @@ type Stats struct {
 	// Missing are the paths of files that are not there yet, which is no fault, sorted;
 	// at most 20.
 	Missing []string
-	// Behind holds the files with the largest lag, at most 20, largest first.
+	// Behind holds the files that are behind the longest, at most 20, longest first.
 	Behind []FileStats
 }
 
 // FileStats is the lag of one file.
 type FileStats struct {
 	Path  string
-	Lag   int64 // bytes written whose lines are not done yet
-	Lines int64 // returned by Next
+	Lag   int64         // bytes written whose lines are not done yet
+	Age   time.Duration // of the oldest of them, from when it was first seen
+	Lines int64         // returned by Next
 }
 
 // maxListed bounds the lists in Stats.
@@ -65,14 +67,16 @@ func (t *Tailer) Stats() Stats {
 		Truncated: c.truncated, Rotations: c.rotations, Lost: maps.Clone(c.lost),
 	}
 	capped, watchErr := pub.capped, pub.watchErr
-	paths := make([]publishedPath, len(pub.order))
-	for i, p := range pub.order {
+	order := pub.order
+	paths := make([]publishedPath, len(order))
+	for i, p := range order {
 		paths[i] = p.published
 	}
 	pub.mu.Unlock()
 
-	for _, p := range paths {
-		fs := FileStats{Path: p.state.Path, Lag: p.lag(), Lines: p.lines}
+	for i, p := range paths {
+		fs := FileStats{Path: order[i].path, Lag: p.lag(), Lines: p.lines}
+		fs.Age = pub.observe(order[i], p.read-p.taken, fs.Lag)
 		st.Lag += fs.Lag
 		if fs.Lag > 0 {
 			st.Behind = append(st.Behind, fs)
@@ -84,11 +88,11 @@ func (t *Tailer) Stats() Stats {
 			st.Reasons = append(st.Reasons, p.fault)
 		}
 		if p.missing && len(st.Missing) < maxListed {
-			st.Missing = append(st.Missing, p.state.Path)
+			st.Missing = append(st.Missing, fs.Path)
 		}
 	}
 	slices.SortFunc(st.Behind, func(a, b FileStats) int {
-		return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Path, b.Path))
+		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Path, b.Path))
 	})
 	st.Behind = st.Behind[:min(len(st.Behind), maxListed)]
 	if capped {
@@ -102,6 +106,16 @@ func (t *Tailer) Stats() Stats {
 	}
 	slices.Sort(st.Reasons)
 	return st
+}
+
+// observe notes the lag of p, and returns the age of its oldest byte that is not done. Done may have been called since lag was found:
+// then more bytes are done than lag says, which the next call corrects.
+func (pub *published) observe(p *watchedPath, done, lag int64) time.Duration {
+	pub.mu.Lock()
+	defer pub.mu.Unlock()
+	now := time.Now()
+	p.growth.observe(done, lag, now)
+	return p.growth.age(now)
 }
 
 // lag is how many bytes are written and not yet done. A file that Next has closed since counts
