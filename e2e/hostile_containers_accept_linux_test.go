@@ -50,7 +50,7 @@ var tenRules = []string{
 // 20 GETs from five addresses that hit ten rules are one sign: they stop nothing, neither as attacks nor as scans that the container would
 // have made. Nor do forged addresses in X-Forwarded-For block anybody.
 func TestAcceptHostileRequests(t *testing.T) {
-	g := newStage(t, wideCaps)
+	g := newStage(t, wideCaps, "flawed")
 	id := g.serve("shop", "everything")
 	g.serve("behind", "proxied")
 	g.serve("other", "static")
@@ -83,7 +83,7 @@ func TestAcceptHostileRequests(t *testing.T) {
 // Three GETs at bystanders take no place of the cap from the real victim. When it is full of real ones, a further one waits and is isolated
 // when there is room.
 func TestAcceptHostileCaps(t *testing.T) {
-	g := newStage(t, "max_share_percent = 30\nmax_per_minute = 100\nmax_per_project = 100\n")
+	g := newStage(t, "max_share_percent = 30\nmax_per_minute = 100\nmax_per_project = 100\n", "shop0", "shop1", "shop2", "shop3")
 	var shops []string
 	for n := range 4 {
 		shops = append(shops, g.serve(fmt.Sprintf("shop%d", n), "shop"))
@@ -160,7 +160,7 @@ func TestAcceptHostileList(t *testing.T) {
 
 // Labels baked into an image neither protect its containers nor silence their logs, and the status tells of them; those given at docker run count.
 func TestAcceptHostileLabels(t *testing.T) {
-	g := newStage(t, wideCaps)
+	g := newStage(t, wideCaps, "baked", "run")
 	labels := map[string]string{"ironpost.protected": "true", "ironpost.logs": "off"}
 	g.engine.Image(t, "third-party:1", labels)
 	c2 := g.listenC2()
@@ -185,11 +185,14 @@ func TestAcceptHostileLabels(t *testing.T) {
 // An upload, then the web shell connects to its master: isolated within a second of that connection.
 func TestAcceptHostileCompromise(t *testing.T) {
 	const bar, rounds = time.Second, 10
-	g := newStage(t, wideCaps)
+	var names []string
+	for n := range rounds {
+		names = append(names, fmt.Sprintf("shop%d", n))
+	}
+	g := newStage(t, wideCaps, names...)
 	c2 := g.listenC2()
 	var all []time.Duration
-	for n := range rounds {
-		name := fmt.Sprintf("shop%d", n)
+	for n, name := range names {
 		id := g.serve(name, "shop")
 		all = append(all, g.compromised(c2, visitor(n), name, id))
 	}

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -39,8 +40,8 @@ type stage struct {
 	ports   map[string]int
 }
 
-// newStage starts all of it with these keys of [container].
-func newStage(t *testing.T, keys string) *stage {
+// newStage starts all of it with these keys of [container]. The guard has known the containers called shops for long, so that their connections are new.
+func newStage(t *testing.T, keys string, shops ...string) *stage {
 	t.Helper()
 	g := &stage{instance: newInstance(t), engine: testenv.Dockerd(t), program: buildServer(t), ports: map[string]int{}}
 	g.net = &lab{t: t, router: fmt.Sprintf("ipg%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)}
@@ -56,6 +57,13 @@ func newStage(t *testing.T, keys string) *stage {
 	for n := range 30 {
 		g.net.run(g.net.router, "ip addr add "+visitor(n)+"/24 dev right")
 	}
+	now, purposes := time.Now().UTC(), map[string]any{}
+	for _, name := range shops {
+		purposes["name:"+name] = map[string]any{"learned": now.Add(-time.Hour), "seen": now, "used": map[string]any{}}
+	}
+	known, err := json.Marshal(map[string]any{"heard": now, "purposes": purposes})
+	require.NoError(t, err)
+	g.write("data/container-guard/destinations.json", string(known))
 	policies, err := filepath.Abs("../deploy/policies")
 	require.NoError(t, err)
 	g.wrap = append([]string{"nice", "-n", strconv.Itoa(urgent)}, own...)
