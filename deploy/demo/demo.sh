@@ -71,6 +71,14 @@ cp "$(command -v busybox)" "$work/image/bin/busybox"
 for applet in sh id nc; do ln -s busybox "$work/image/bin/$applet"; done
 tar -C "$work/image" -c . | docker import - shop >/dev/null
 
+# What a guard remembers that has known the shop for long: during the first ten minutes it learns to which addresses a container connects, and no
+# connection is a sign.
+mkdir -p -m 0700 "$work/data/container-guard"
+now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+cat >"$work/data/container-guard/destinations.json" <<END
+{"heard": "$now", "purposes": {"name:shop": {"learned": "$now", "seen": "$now", "used": {}}}}
+END
+
 export IRONPOST_CONFIG=$root/deploy/demo/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$work/data IRONPOST_GENERAL_PID_FILE=$work/pid \
   IRONPOST_BUS_SOCKET=$work/bus.sock IRONPOST_CONTAINER_DOCKER_SOCKET=$work/docker.sock IRONPOST_CONTAINER_POLICY_PATH=$root/deploy/policies \
   IRONPOST_EBPF_PIN_PATH=$work/pins
@@ -107,7 +115,7 @@ printf 'The container was isolated within %d ms of the request.\n' "$((($(date +
 
 step "One sign is the request, in the log of the container. Anyone can make such a request: it stops nothing by itself."
 show ironpost alerts --severity high
-step "The other one is the connection, which the kernel tracked. With both, the container was frozen and disconnected, by deploy/policies/web-attack.toml."
+step "The other one is the connection to an address that was new to the shop; the kernel tracked it. With both, the container was frozen and disconnected, by deploy/policies/web-attack.toml."
 show ironpost quarantine list
 show docker inspect --format '{{.State.Status}}, networks: {{len .NetworkSettings.Networks}}, restart policy: {{.HostConfig.RestartPolicy.Name}}' shop
 step "The attacker was connected to the container, so the address is blocked. The packet engine drops what it sends."
