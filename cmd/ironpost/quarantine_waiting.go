@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard"
 )
 
@@ -50,7 +51,7 @@ func (a *app) quarantineWaiting(ctx context.Context, host string) error {
 		return nil
 	}
 	list := rows{columns: []column{
-		{"ALERT", shortSeries}, {"ACTION", 12}, {"TARGET", 40}, {"NEEDS", 10}, {"STRENGTH", 20}, {"SINCE", 25}, {"WHEN", 25}, {"UNTIL", 25}, {"POLICY", 24}, {"WHY", 120},
+		{"ALERT", 8}, {"ACTION", 12}, {"TARGET", 40}, {"NEEDS", 10}, {"STRENGTH", 20}, {"SINCE", 25}, {"WHEN", 25}, {"UNTIL", 25}, {"POLICY", 24}, {"WHY", 120},
 	}}
 	for _, w := range reply.Waiting {
 		target := w.Target
@@ -58,7 +59,7 @@ func (a *app) quarantineWaiting(ctx context.Context, host string) error {
 			target = w.Name
 		}
 		strength := strings.TrimSpace(string(w.Trust) + " " + w.Severity.String())
-		list.add(w.Series[:min(shortSeries, len(w.Series))], w.Kind, target, w.Need, strength, a.time(w.Since), a.time(w.Due), a.time(w.Until), w.Policy, w.Reason)
+		list.add(event.ShortID(w.Series), w.Kind, target, w.Need, strength, a.time(w.Since), a.time(w.Due), a.time(w.Until), w.Policy, w.Reason)
 	}
 	a.printTables(list)
 	if reply.Incomplete > 0 {
@@ -66,6 +67,3 @@ func (a *app) quarantineWaiting(ctx context.Context, host string) error {
 	}
 	return nil
 }
-
-// shortSeries is how much of a series' id is shown: commands take any unique prefix.
-const shortSeries = 8

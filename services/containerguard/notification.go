@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -55,8 +56,17 @@ func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome)
 			fmt.Fprintf(&b, " (%s)", event.Printable(o.Reason, maxReason))
 		}
 	}
+	if a.Count > 1 {
+		fmt.Fprintf(&b, "\nMatches: %d since %s", a.Count, a.FirstSeen.UTC().Format(time.RFC3339))
+	}
+	if id := event.ShortID(a.SeriesID()); safeID.MatchString(id) {
+		fmt.Fprintf(&b, "\nMore: ironpost alerts show %s", id)
+	}
 	return b.String()
 }
+
+// safeID matches an id that is one word when it is pasted into a shell: a plug-in chooses its ids.
+var safeID = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
 
 // originText says where the event of a came from and how far that is proven.
 func originText(a *event.Alert) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,6 +36,7 @@ func TestNotificationListsOutcomes(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(<-got, &m))
 	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7\nOrigin: kernel, packets, eth0\nPolicy: Block them\n• block-source address:203.0.113.7: done")
+	require.True(t, strings.HasSuffix(m.Text, "\nMore: ironpost alerts show "+event.ShortID(a.ID)), m.Text)
 	require.Equal(t, a.ID, m.Alert.ID)
 	require.Equal(t, []struct{ Kind, Phase string }{{"block-source", "done"}}, m.Outcomes)
 }
