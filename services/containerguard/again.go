@@ -42,7 +42,7 @@ func (e *evaluator) waitingAnswer(a *event.Alert, decisions []decision, refused 
 	}
 	for _, d := range decisions {
 		for _, s := range d.steps {
-			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query, Due: s.due, Approval: s.approval}
+			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query, Due: s.due, Approval: s.approval, ApprovedBy: s.approvedBy}
 			if v, ok := refused[cooldownKey(d, s)]; ok {
 				saved.Need, saved.Reason, saved.Until, saved.Block = needRoom, v.reason, e.roomUntil(a, s), v.capped
 			}
@@ -157,6 +157,8 @@ func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAns
 		switch {
 		case st.Need == needTime:
 			return !now.Before(st.Due)
+		case st.Need == needApproval: // and the guard was ended before it was done
+			return st.ApprovedBy != ""
 		case st.Need != needRoom:
 			return false
 		case st.Block == nil:
@@ -183,7 +185,9 @@ func (run *runState) isGone(id string) bool {
 	return err == nil && found.Gone
 }
 
-func waitsForRoomOrTime(s waitingStep) bool { return s.Need == needRoom || s.Need == needTime }
+func waitsForRoomOrTime(s waitingStep) bool {
+	return s.Need == needRoom || s.Need == needTime || s.ApprovedBy != ""
+}
 
 // reportUnanswered reports the steps on containers in list as skipped, for what they waited and why they wait no longer. A proposed block
 // was reported as one.

@@ -24,19 +24,20 @@ type decision struct {
 
 // step is one action on one target, with its outcome.
 type step struct {
-	kind      policy.Kind
-	target    string // as actions name it
-	container docker.Container
-	address   netip.Addr
-	outcome   stepOutcome
-	maxTTL    time.Duration     // of a block; 0: as the policy says
-	need      need              // what a dry run waits for, "" for nothing
-	until     time.Time         // it waits
-	due       time.Time         // of needTime: when it is done
-	approval  string            // of needApproval: the id of the request, "" if an earlier step is asked about
-	query     *connection.Query // of needConnection
-	assumed   bool              // that the address connected, as no kernel can be asked
-	reason    string
+	kind       policy.Kind
+	target     string // as actions name it
+	container  docker.Container
+	address    netip.Addr
+	outcome    stepOutcome
+	maxTTL     time.Duration     // of a block; 0: as the policy says
+	need       need              // what a dry run waits for, "" for nothing
+	until      time.Time         // it waits
+	due        time.Time         // of needTime: when it is done
+	approval   string            // the id of the request to an operator, "" if there is none
+	approvedBy string            // the operator
+	query      *connection.Query // of needConnection
+	assumed    bool              // that the address connected, as no kernel can be asked
+	reason     string
 }
 
 // stepOutcome says whether a step is done. Caps, cooldowns and corroboration, which the

@@ -15,6 +15,7 @@ const (
 	SimulatedAct         = "act"
 	SimulatedIfConnected = "act_if_connected" // if the kernel saw the address connect to the service or the container
 	SimulatedProposed    = "proposed"         // the trust of the alert does not bear it
+	SimulatedWaits       = "waits"            // for its time, or for an operator
 	SimulatedDryRun      = "dry_run"          // the policy says so
 	SimulatedSkip        = "skip"
 )
@@ -108,6 +109,10 @@ func simulatedOutcome(s step, v verdict) (outcome, reason string) {
 		return SimulatedIfConnected, ""
 	case v.outcome == outcomeAct:
 		return SimulatedAct, ""
+	case s.need == needTime:
+		return SimulatedWaits, "the policy does it later"
+	case s.need == needApproval:
+		return SimulatedWaits, "an operator is asked"
 	case v.outcome == outcomeDryRun && s.need != "":
 		return SimulatedProposed, strings.TrimPrefix(s.reason, proposedOnly)
 	case v.outcome == outcomeDryRun:

@@ -54,6 +54,36 @@ cooldown = "2h"
 match.severity = "high"
 `
 
+// A later step counts when its time has come, unless the container was released before; what an operator is asked about does not.
+func TestSimulatedStepsWait(t *testing.T) {
+	t.Parallel()
+	s, add := simulation(t, `[[policy]]
+id = "p"
+match.severity = "high"
+[[policy.step]]
+actions = ["cut-egress"]
+[[policy.step]]
+actions = ["pause"]
+after = "30s"
+[[policy.step]]
+actions = ["isolate"]
+approve = true
+`, nil)
+	add(0, about(strings.Repeat("a", 64)))
+	add(20*time.Second, func(a *event.Alert) { a.Severity = event.Low })
+	outcomes := func() map[string]int { return s.Result().Outcomes }
+	require.Equal(t, map[string]int{"act": 1, "waits": 2}, outcomes())
+	require.NoError(t, s.Finish(t.Context(), simulatedFrom.Add(time.Minute)))
+	require.Equal(t, map[string]int{"act": 2, "waits": 2}, outcomes())
+	var paused containerguard.SimulatedStep
+	for _, st := range s.Result().Steps {
+		if st.Action == "pause" && st.Outcome == "act" {
+			paused = st
+		}
+	}
+	require.WithinDuration(t, simulatedFrom.Add(30*time.Second), paused.First, 2*time.Second)
+}
+
 // A container is released when its time is over, which ends its cooldown, so that the next alert isolates it again.
 func TestSimulatedContainerIsReleasedInTime(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ func (e *evaluator) ask(a *event.Alert, d decision, s *step) {
 		mine = e.waiting.Steps[key]
 	}
 	if mine.Approval == id && mine.ApprovedBy != "" {
+		s.approval, s.approvedBy = id, mine.ApprovedBy
 		s.reason = "approved by " + mine.ApprovedBy + "; " + s.reason
 		return
 	}

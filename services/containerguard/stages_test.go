@@ -173,3 +173,29 @@ func TestARequestIsDeniedOrExpires(t *testing.T) {
 	require.False(t, state(t, d, web).Paused)
 	require.Empty(t, r.waits())
 }
+
+// What an operator approved and a cap refuses is not asked about again.
+func TestWhatIsApprovedWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.cfg.MaxPerMinute = 1
+	r.policy("asks", `actions = ["pause"]`, "approve = true")
+	web, db := d.Run(t, testenv.ContainerOptions{Name: "web"}), d.Run(t, testenv.ContainerOptions{Name: "db"})
+	s := r.start().docker()
+	r.publish(r.alert(about(web)), r.alert(about(db)))
+	s.eventually(func() bool { return len(r.waits()) == 2 })
+	var replies []containerguard.ApproveReply
+	for _, w := range r.waits() {
+		_, request, _ := strings.Cut(w.Reason, "ironpost approve ")
+		var reply containerguard.ApproveReply
+		require.NoError(t, r.ask(containerguard.VerbApprove, containerguard.ApproveRequest{ID: request[:12], Operator: "bob"}, &reply))
+		replies = append(replies, reply)
+	}
+	require.Equal(t, "held", replies[0].State)
+	require.True(t, replies[1].Pending)
+	require.Contains(t, replies[1].Error, "it was not done")
+	left := r.waits()
+	require.Len(t, left, 1)
+	require.Equal(t, "room", left[0].Need)
+	require.NotEqual(t, state(t, d, web).Paused, state(t, d, db).Paused)
+}

@@ -47,7 +47,7 @@ type waitingStep struct {
 	Reason    string           `json:"reason"`
 	Due       time.Time        `json:"due,omitzero"` // of needTime: when it is done
 
-	Approval   string `json:"approval,omitempty"`    // of needApproval: the id of the request
+	Approval   string `json:"approval,omitempty"`    // the id of the request to an operator
 	ApprovedBy string `json:"approved_by,omitempty"` // the operator who approved it
 
 	Until time.Time              `json:"until"`
