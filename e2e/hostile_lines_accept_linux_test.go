@@ -275,6 +275,42 @@ func TestAcceptHostileConnections(t *testing.T) {
 	require.LessOrEqual(t, took, time.Second)
 }
 
+// One sender floods over UDP for ten seconds, as fast as it can. Of another's 200 lines none is lost.
+func TestAcceptHostileFlood(t *testing.T) {
+	const lines, bar = 200, 0
+	g := newTarget(t)
+	sender := func(from string) (c net.Conn) {
+		var err error
+		g.lab.enter(g.lab.victim, func() {
+			c, err = (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}).Dial("udp", g.syslog)
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	flooder, quiet := sender("127.0.0.8"), sender("127.0.0.9")
+	until := time.Now().Add(10 * time.Second)
+	sent := make(chan int)
+	go func() {
+		n := 0
+		for text := []byte("<34>noise of a sender that floods, a line as long as they usually are"); time.Now().Before(until); n++ {
+			_, _ = flooder.Write(text)
+		}
+		sent <- n
+	}()
+	for n := range lines {
+		_, err := quiet.Write([]byte(rootShell(fmt.Sprint("quiet", n))))
+		require.NoError(t, err)
+		time.Sleep(time.Until(until) / time.Duration(lines-n)) // spread over the flood
+	}
+	flood := <-sent
+	time.Sleep(5 * time.Second) // for what still waits
+	lost := lines - int(g.counter(bus.LogPipeline, "alerts"))
+	t.Logf("%d datagrams of one sender in 10 s: %d of another's %d lines lost (bar %d); dropped: kernel %d, share %d, spool %d", flood, lost, lines, bar,
+		g.counter(bus.LogPipeline, "syslog_dropped_kernel_buffer"), g.counter(bus.LogPipeline, "syslog_dropped_peer"), g.counter(bus.LogPipeline, "syslog_dropped_spool_full"))
+	require.LessOrEqual(t, lost, bar)
+}
+
 // Guesses that are spread over one /64, one from each address, are one alert.
 func TestAcceptHostileNetwork(t *testing.T) {
 	g := newTarget(t)

@@ -70,7 +70,7 @@ hostile container-flood    | -run TestAcceptHostileContainerFlood ./e2e
 hostile tcp-flood          | -run TestAcceptHostileTCPFlood ./e2e
 hostile syslog             | -run TestAcceptHostileSyslog ./e2e
 hostile groups             | -run TestAcceptHostile(Groups|Window|Network) ./e2e
-hostile connections        | -run TestAcceptHostileConnections ./e2e
+hostile connections        | -run TestAcceptHostile(Connections|Flood) ./e2e
 hostile servers            | -run TestAcceptHostileServers ./e2e
 hostile requests           | -run TestAcceptHostileRequests ./e2e
 hostile caps               | -run TestAcceptHostileCaps ./e2e
