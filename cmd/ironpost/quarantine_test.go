@@ -40,7 +40,7 @@ func TestQuarantineWaiting(t *testing.T) {
 	lines := strings.Split(r.out, "\n")
 	require.Equal(t, []string{"ALERT", "ACTION", "TARGET", "NEEDS", "STRENGTH", "SINCE", "WHEN", "UNTIL", "POLICY", "WHY"}, strings.Fields(lines[0]))
 	require.Equal(t,
-		strings.Fields("fedcba98 isolate web\\x1b[2J room container high 2026-11-23T08:00:00Z - 2026-11-23T09:00:00Z p cap: 3 containers are isolated"),
+		strings.Fields("73olvgdw isolate web\\x1b[2J room container high 2026-11-23T08:00:00Z - 2026-11-23T09:00:00Z p cap: 3 containers are isolated"),
 		strings.Fields(lines[1]))
 	require.Contains(t, r.err, "and 2 more")
 
