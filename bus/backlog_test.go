@@ -40,8 +40,11 @@ func TestHighestRankIsHandledFirst(t *testing.T) {
 	}
 	recs = append(recs, ranked(b.Host(), 2, "loud", 0), ranked(b.Host(), 2, "loud", 1), ranked(b.Host(), 2, "quiet", 2), ranked(b.Host(), 4, "loud", 3))
 	require.NoError(t, publisher(t, b, bus.Alerts, bus.LogPipeline).Publish(within(t, patience), recs...))
+	delivered := make(chan struct{})
 	c := consume(t, b, bus.ContainerGuard, bus.ConsumeOptions{Concurrency: 2, Ahead: 16_384, Urgent: 3, Rank: rankByID, Drain: patience},
-		func(context.Context, bus.Delivery) error { return nil })
+		func(context.Context, bus.Delivery) error { <-delivered; return nil })
+	require.Eventually(t, func() bool { return state(t, b, bus.Alerts).Durables[0].AckPending == len(recs) }, patience, 10*time.Millisecond)
+	close(delivered)
 	c.wait(t, len(recs))
 	c.finish(t)
 	got := c.handled()
