@@ -25,6 +25,10 @@ const (
 // intervals are the times after revision 0 at which revisions follow; after the last one, one every hour.
 var intervals = [...]time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 
+// weakInterval is used instead of an hour where anyone may write the lines: an answer to such evidence holds for minutes, and whoever
+// keeps a series open with forged lines must not hide an attack of the same source for an hour.
+const weakInterval = 5 * time.Minute
+
 // Match is an alert before it is a part of a series: what it would be by itself.
 type Match struct {
 	Alert *event.Alert
@@ -158,7 +162,11 @@ func (s *Series) due() time.Duration {
 			return interval
 		}
 	}
-	return (s.Told/time.Hour + 1) * time.Hour
+	every := time.Hour
+	if s.First.Trust.Rank() < event.TrustContainer.Rank() {
+		every = weakInterval
+	}
+	return (s.Told/every + 1) * every
 }
 
 // count takes over a match.

@@ -226,3 +226,21 @@ func TestReceiptCountsWhereLinesNameAnyTime(t *testing.T) {
 	}
 	require.Equal(t, []string{"0s l0", "10s l0+1 ongoing 3", "60s l0+2 ongoing 13"}, got)
 }
+
+// An answer to weak evidence holds for minutes, so a series of it is told every five.
+func TestWeakSeriesAreToldMoreOften(t *testing.T) {
+	t.Parallel()
+	for trust, want := range map[event.Trust][]int{
+		event.TrustUnproven: {0, 10, 60, 300, 900, 1200, 1500, 1800, 2100, 2400, 2700, 3000, 3300, 3600},
+		event.TrustHost:     {0, 10, 60, 300, 900, 3600},
+	} {
+		table := series.New(time.Minute, 0)
+		var got []int
+		for s := 0; s <= 3600; s += 10 {
+			if len(table.Add(line(fmt.Sprint("l", s), "k", s, trusted(trust)), at(s))) > 0 {
+				got = append(got, s)
+			}
+		}
+		require.Equal(t, want, got, trust)
+	}
+}
