@@ -109,7 +109,7 @@ func TestAcceptGuardAttribution(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("IRONPOST_TEST_TRIALS")); err == nil { // fewer, to try the test itself
 		trials = n
 	}
-	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\nrequire.signs = 1\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
 	f.engine.Network(t, "one", "10.231.1.0/28")
 	f.engine.Network(t, "two", "10.231.2.0/28")
 	c := &population{f: f}

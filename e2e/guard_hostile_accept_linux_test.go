@@ -17,7 +17,7 @@ import (
 // 1,000 alerts about protected containers cause no response; 10,000 that name one
 // container isolate it once.
 func TestAcceptGuardHostile(t *testing.T) {
-	f := newGuardSetup(t, wideCaps+"protected = [\"core-*\"]\n", "[[policy]]\nid = \"p\"\nactions = [\"isolate\", \"kill\"]\nattribute_by = [\"id\", \"name\", \"address\", \"image\"]\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps+"protected = [\"core-*\"]\n", "[[policy]]\nid = \"p\"\nactions = [\"isolate\", \"kill\"]\nrequire.signs = 1\nattribute_by = [\"id\", \"name\", \"address\", \"image\"]\nmatch.severity = \"high\"\n")
 	owner := f.engine.Run(t, testenv.ContainerOptions{Name: "owner"})
 	targets := []string{
 		owner,

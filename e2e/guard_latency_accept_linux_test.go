@@ -49,7 +49,7 @@ func (f *guardSetup) measureBareAPI(id string) (pause, both time.Duration) {
 // Measures alert published → frozen and verified, and → isolated, each compared with the
 // bare API in the same run.
 func TestAcceptGuardLatency(t *testing.T) {
-	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\nrequire.signs = 1\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
 	ids := f.runContainers(containerCount)
 	var barePause, bareBoth, frozen, isolated []time.Duration
 	for round := range 8 { // alternating: both run under the same load
@@ -75,7 +75,7 @@ func TestAcceptGuardLatency(t *testing.T) {
 
 // 50 alerts at once: all containers are frozen within 0.6 s.
 func TestAcceptGuardBurst(t *testing.T) {
-	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
+	f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"p\"\nactions = [\"isolate\"]\nrequire.signs = 1\ncooldown = \"0s\"\nmatch.severity = \"high\"\n")
 	ids := f.runContainers(containerCount)
 	bare := f.measureBareBurst(ids)
 	var last []time.Duration
@@ -136,7 +136,7 @@ func TestAcceptGuardCaps(t *testing.T) {
 		"share":       "max_per_minute = 10000\nmax_per_project = 10000\nmax_share_percent = 40\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newGuardSetup(t, keys, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\nmatch.severity = \"high\"\n")
+			f := newGuardSetup(t, keys, "[[policy]]\nid = \"p\"\nactions = [\"pause\"]\nrequire.signs = 1\nmatch.severity = \"high\"\n")
 			var ids []string
 			for i := range containerCount {
 				ids = append(ids, f.engine.Run(t, testenv.ContainerOptions{Name: fmt.Sprint("c", i), Labels: map[string]string{"com.docker.compose.project": "shop"}}))

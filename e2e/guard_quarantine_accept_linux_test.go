@@ -27,7 +27,7 @@ const (
 	reapplyLimit = 1 * time.Second // after the start or connect event
 )
 
-const noPolicies = "[[policy]]\nid = \"none\"\nactions = [\"isolate\"]\nmatch.severity = \"critical\"\n"
+const noPolicies = "[[policy]]\nid = \"none\"\nactions = [\"isolate\"]\nrequire.signs = 1\nmatch.severity = \"critical\"\n"
 
 // isolate requests the isolation of a container as an operator, and waits for it.
 func (f *guardSetup) isolate(id string) containerguard.Quarantined {

@@ -105,7 +105,7 @@ func TestPluginOfTheDocumentation(t *testing.T) {
 	engine := testenv.Dockerd(t)
 	plugin := buildPlugin(t)
 	s := newInstance(t)
-	s.write("policies/door.toml", "[[policy]]\nid = \"door\"\nactions = [\"isolate\"]\nttl = \"1h\"\nmatch.rules = [\"door-opened\"]\n")
+	s.write("policies/door.toml", "[[policy]]\nid = \"door\"\nactions = [\"isolate\"]\nrequire.signs = 1\nttl = \"1h\"\nmatch.rules = [\"door-opened\"]\n")
 	s.replace("[log_pipeline]", fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n[log_pipeline]",
 		engine.Socket, s.path("policies")))
 	address := testenv.FreeAddr(t)

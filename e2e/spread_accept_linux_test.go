@@ -268,7 +268,7 @@ func (r *spread) joinModules(storage string) {
 	text = strings.Replace(text, "[general]", fmt.Sprintf("[general]\ndata_dir = %q\npid_file = %q", r.path("web"), r.path("run/web.pid")), 1)
 	r.write("web.log", "")
 	r.write("policies.toml", "[[policy]]\nid = \"tell\"\nactions = [\"notify\"]\nmatch.rules = [\"tell\"]\n"+
-		"[[policy]]\nid = \"isolate\"\nactions = [\"isolate\"]\nttl = \"1h\"\nmatch.rules = [\"isolate\"]\n")
+		"[[policy]]\nid = \"isolate\"\nactions = [\"isolate\"]\nrequire.signs = 1\nttl = \"1h\"\nmatch.rules = [\"isolate\"]\n")
 	r.write("web.toml", text+fmt.Sprintf("[metrics]\nenabled = false\n[log_pipeline]\nsources = [\"file\"]\nwatch_paths = [%q]\n%s"+
 		"[container]\nenabled = true\nauto_isolate = true\nmax_alert_age_secs = 3600\ndocker_socket = %q\npolicy_path = %q\nwebhook_url = %q\n%s%s",
 		r.path("web.log"), storage, r.docker.Socket, r.path("policies.toml"), webhook(r.t, spreadNear), wideCaps, r.configuration))

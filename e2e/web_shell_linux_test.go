@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -99,13 +100,15 @@ func (s *instance) appendConfig(text string) {
 	require.NoError(s.t, f.Close())
 }
 
-// stackPolicies returns a folder with the policies of docker-compose.yml, which need no connection to a container to block an address.
+// stackPolicies returns a folder with the policies of docker-compose.yml, which need no connection to a container to block an address. Here the
+// log is sign enough to isolate one.
 func stackPolicies(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("../deploy/policies")))
 	text, err := os.ReadFile("../deploy/compose/web-attack.toml")
 	require.NoError(t, err)
+	text = bytes.Replace(text, []byte(`id = "container-web-shell-isolate"`), []byte("id = \"container-web-shell-isolate\"\nrequire.signs = 1"), 1)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "web-attack.toml"), text, 0o600))
 	return dir
 }

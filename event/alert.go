@@ -77,6 +77,8 @@ type Alert struct {
 	// Service is the service that a line is about, as its text says: the service or category of Sigma's logsource, such as
 	// sshd or webserver.
 	Service string `json:"service,omitempty"`
+	// Request is the request that a line of a web server is about; nil of others, and of correlations.
+	Request *Request `json:"request,omitempty"`
 
 	DedupKey   string       `json:"dedup_key"`
 	Incomplete []Incomplete `json:"incomplete,omitempty"`
@@ -97,6 +99,19 @@ const (
 	Ongoing = "ongoing"
 	Over    = "over"
 )
+
+// Request is a request to a web server and how it was answered, as the server's line says.
+type Request struct {
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"` // as it was asked for, without the query
+	Status int    `json:"status,omitempty"`
+}
+
+func (r *Request) clamp() {
+	if r != nil {
+		r.Method, r.Path = Shorten(r.Method, maxName), Shorten(r.Path, maxText)
+	}
+}
 
 // Rule names the rule behind an alert. Tags are Sigma tags, such as
 // "attack.t1110".
@@ -197,6 +212,7 @@ func (a *Alert) clamp() {
 	a.DedupKey = Shorten(a.DedupKey, maxText)
 	a.Origin.clamp()
 	a.LogHost, a.Service = Shorten(a.LogHost, maxName), Shorten(a.Service, maxName)
+	a.Request.clamp()
 	a.Rule.Tags = first(a.Rule.Tags, maxTags)
 	a.Findings = clampFindings(first(a.Findings, MaxFindings))
 	a.Vulnerability.clamp()

@@ -49,6 +49,7 @@ func golden() map[string]any {
 			Origin:  &event.Origin{Transport: event.TransportSyslogTCP, Peer: "192.0.2.9:40312", UID: &uid, Exe: "/usr/sbin/sshd", Unit: "ssh.service", Source: "/var/log/auth.log", Container: "4f6c1b2a9d3e"},
 			Trust:   event.TrustUnproven,
 			LogHost: "web-1.example.org", Service: "sshd",
+			Request:    &event.Request{Method: "GET", Path: "/uploads/x.php", Status: 200},
 			DedupKey:   "1d0f8c6a-3c1e-4a53-9d51-2f6f2f0a6c11|ip:192.0.2.7|web-1",
 			Incomplete: []event.Incomplete{{Counter: "udp_dropped", Amount: 3}},
 		},

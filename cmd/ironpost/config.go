@@ -136,7 +136,7 @@ func (a *app) policyMistakes(cfg suite.Config) []problem {
 		return []problem{{Key: "container.policy_path", What: clean(err.Error())}}
 	}
 	mistakes := set.Mistakes
-	if unknown, certain := a.unknownRules(cfg, set); certain {
+	if unknown, _ := a.checkRules(cfg, set); !cfg.HasPlugins() { // which may have rules of their own
 		mistakes = append(mistakes, unknown...)
 	}
 	return shownProblems(mistakes)

@@ -88,11 +88,12 @@ func (a *app) policiesLint(paths []string) error {
 		if !checkRules {
 			continue
 		}
-		unknown, certain := a.unknownRules(cfg, set)
-		if certain {
-			problems = append(problems, unknown...)
-		} else {
+		unknown, victims := a.checkRules(cfg, set)
+		warnings = append(warnings, victims...)
+		if cfg.HasPlugins() { // which may have rules of their own
 			warnings = append(warnings, unknown...)
+		} else {
+			problems = append(problems, unknown...)
 		}
 	}
 	result.Valid = len(problems) == 0
@@ -118,16 +119,17 @@ func (a *app) policiesLint(paths []string) error {
 	return nil
 }
 
-// unknownRules returns the patterns of rules and tags that match none that is loaded. That is not certain to be a
-// mistake where plug-ins raise alerts of their own rules.
-func (a *app) unknownRules(cfg suite.Config, set *policy.Set) (unknown []policy.Problem, certain bool) {
-	rules, tags, err := logpipeline.RuleNames(cfg.LogPipeline.RulesPath)
+// checkRules returns the patterns of rules and tags that match none that is loaded, and those that match rules about victims.
+func (a *app) checkRules(cfg suite.Config, set *policy.Set) (unknown, victims []policy.Problem) {
+	rules, err := logpipeline.Rules(cfg.LogPipeline.RulesPath)
 	if err != nil {
 		a.notef("warning: rules and tags are not checked: %s", clean(err.Error()))
-		return nil, false
+		return nil, nil
 	}
-	rules = append(rules, sbomscanner.RuleNames()...)
-	return set.CheckRules(policy.RuleNames{Rules: rules, Tags: tags}), !cfg.HasPlugins()
+	for _, name := range sbomscanner.RuleNames() {
+		rules = append(rules, event.Rule{ID: name})
+	}
+	return set.CheckRules(rules), set.CheckVictims(rules)
 }
 
 type policiesTestFlags struct {

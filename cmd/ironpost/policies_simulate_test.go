@@ -22,6 +22,7 @@ func simulated(t *testing.T) (b *bustest.Bus, policies string) {
 	require.NoError(t, os.WriteFile(policies, []byte(`[[policy]]
 id = "respond"
 actions = ["isolate", "block-source"]
+require.signs = 1
 ttl = "4h"
 block_ttl = "90m"
 match.severity = "high"

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -42,6 +43,19 @@ func Connected(remote netip.Addr, found func(remote, local netip.Addr)) error {
 }
 
 func connected(family uint8, remote netip.Addr, found func(remote, local netip.Addr)) error {
+	return dump(dumpRequest(family, remote), func(message []byte) {
+		if !counts(stateOf(message)) {
+			return
+		}
+		data := message[nl.SizeofNfgenmsg:]
+		if from := sourceIn(data, nl.CTA_TUPLE_ORIG); !remote.IsValid() || from == remote {
+			found(from, sourceIn(data, nl.CTA_TUPLE_REPLY))
+		}
+	})
+}
+
+// dump passes each message that the kernel answers a request with to found.
+func dump(request *nl.NetlinkRequest, found func(message []byte)) error {
 	s, err := nl.Subscribe(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return fmt.Errorf("ask for connections: %w", err)
@@ -51,7 +65,7 @@ func connected(family uint8, remote netip.Addr, found func(remote, local netip.A
 	if err := s.SetReceiveTimeout(&timeout); err != nil {
 		return fmt.Errorf("ask for connections: %w", err)
 	}
-	if err := s.Send(dumpRequest(family, remote)); err != nil {
+	if err := s.Send(request); err != nil {
 		return fmt.Errorf("ask for connections: %w", err)
 	}
 	for until := time.Now().Add(maxTime); time.Now().Before(until); {
@@ -63,12 +77,13 @@ func connected(family uint8, remote netip.Addr, found func(remote, local netip.A
 			switch m.Header.Type {
 			case unix.NLMSG_DONE:
 				return nil
-			case unix.NLMSG_ERROR:
-				return fmt.Errorf("read connections: %w", errorOf(m.Data))
+			case unix.NLMSG_ERROR: // 0 confirms a look-up
+				if refused := errorOf(m.Data); refused != syscall.Errno(0) {
+					return fmt.Errorf("read connections: %w", refused)
+				}
+				return nil
 			}
-			if from, local := complete(m.Data); from.IsValid() && (!remote.IsValid() || from == remote) {
-				found(from, local)
-			}
+			found(m.Data)
 		}
 	}
 	return ErrBusy
@@ -99,19 +114,21 @@ func dumpRequest(family uint8, remote netip.Addr) *nl.NetlinkRequest {
 	return r
 }
 
-// complete returns who began the connection in a message and who answers, invalid addresses unless it is one of TCP that counts.
-func complete(message []byte) (remote, local netip.Addr) {
+// counts reports whether the handshake of a connection is complete, and it was not reset.
+func counts(state uint8, assured bool) bool {
+	return assured && state >= nl.TCP_CONNTRACK_ESTABLISHED && state <= nl.TCP_CONNTRACK_TIME_WAIT
+}
+
+// stateOf returns the state of the TCP connection in a message, and whether its handshake was ever complete. It is 0 of another protocol.
+func stateOf(message []byte) (state uint8, assured bool) {
 	if len(message) < nl.SizeofNfgenmsg {
-		return remote, local
+		return 0, false
 	}
 	data := message[nl.SizeofNfgenmsg:]
 	status := attribute(data, nl.CTA_STATUS)
-	state := attribute(attribute(attribute(data, nl.CTA_PROTOINFO), nl.CTA_PROTOINFO_TCP), nl.CTA_PROTOINFO_TCP_STATE)
-	if len(status) != 4 || binary.BigEndian.Uint32(status)&statusAssured == 0 || len(state) != 1 {
-		return remote, local
+	value := attribute(attribute(attribute(data, nl.CTA_PROTOINFO), nl.CTA_PROTOINFO_TCP), nl.CTA_PROTOINFO_TCP_STATE)
+	if len(status) != 4 || len(value) != 1 {
+		return 0, false
 	}
-	if state[0] < nl.TCP_CONNTRACK_ESTABLISHED || state[0] > nl.TCP_CONNTRACK_TIME_WAIT {
-		return remote, local
-	}
-	return sourceIn(data, nl.CTA_TUPLE_ORIG), sourceIn(data, nl.CTA_TUPLE_REPLY)
+	return value[0], binary.BigEndian.Uint32(status)&statusAssured != 0
 }

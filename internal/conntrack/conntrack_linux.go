@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -147,16 +148,18 @@ func sourceIn(data []byte, tuple uint16) netip.Addr {
 	return addr
 }
 
-// attribute returns the value of an attribute, nil if there is none.
+// attribute returns the value of an attribute, nil if there is none. It allocates nothing: a flood of connections is a flood of messages.
 func attribute(data []byte, kind uint16) []byte {
-	all, err := nl.ParseRouteAttr(data)
-	if err != nil {
-		return nil
-	}
-	for _, a := range all {
-		if a.Attr.Type&nl.NLA_TYPE_MASK == kind {
-			return a.Value
+	const header = 4 // length and type
+	for len(data) >= header {
+		length := int(binary.NativeEndian.Uint16(data))
+		if length < header || length > len(data) {
+			return nil
 		}
+		if binary.NativeEndian.Uint16(data[2:])&nl.NLA_TYPE_MASK == kind {
+			return data[header:length]
+		}
+		data = data[min(len(data), (length+3)&^3):]
 	}
 	return nil
 }

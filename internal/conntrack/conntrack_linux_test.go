@@ -1,11 +1,13 @@
 package conntrack_test
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -113,4 +115,57 @@ func TestConnected(t *testing.T) {
 	_, err = net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP("127.0.0.34")}, &net.TCPAddr{IP: net.ParseIP("127.0.0.53"), Port: 1})
 	require.Error(t, err)
 	require.False(t, connected("127.0.0.34"), "it was refused")
+}
+
+// New connections are reported when they begin, and known to be complete, refused, or reset after that: whoever forges the first packet of one
+// completes nothing.
+func TestConnectionsThatBegin(t *testing.T) {
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
+	_, err := exec.LookPath("iptables")
+	testenv.Require(t, "iptables", err)
+	run(t, "ip", "link", "set", "lo", "up")
+	run(t, "iptables", "-t", "nat", "-A", "PREROUTING", "-d", "127.0.0.99", "-j", "ACCEPT") // connection tracking begins
+	l, err := net.Listen("tcp", "127.0.0.54:5454")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	found, ended := make(chan conntrack.Connection, 64), make(chan error, 1)
+	go func() { ended <- conntrack.Watch(ctx, func(c conntrack.Connection) { found <- c }, func() {}) }()
+
+	target := netip.MustParseAddrPort("127.0.0.54:5454")
+	var seen conntrack.Connection
+	var client net.Conn
+	require.Eventually(t, func() bool { // until the reports are subscribed to
+		client, err = net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP("127.0.0.41")}, net.TCPAddrFromAddrPort(target))
+		require.NoError(t, err)
+		select {
+		case seen = <-found:
+			return true
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	}, 5*time.Second, time.Millisecond)
+	require.Equal(t, conntrack.Connection{From: client.LocalAddr().(*net.TCPAddr).AddrPort(), To: target}, seen)
+	complete, known, err := conntrack.Complete(seen)
+	require.NoError(t, err)
+	require.True(t, complete && known)
+	all := false
+	require.NoError(t, conntrack.All(func(c conntrack.Connection) { all = all || c == seen }))
+	require.True(t, all)
+
+	_, err = net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP("127.0.0.42")}, &net.TCPAddr{IP: net.ParseIP("127.0.0.54"), Port: 1})
+	require.Error(t, err)
+	for seen = range found {
+		if seen.To.Port() == 1 {
+			break
+		}
+	}
+	complete, _, err = conntrack.Complete(seen)
+	require.NoError(t, err)
+	require.False(t, complete, "it was refused")
+	_, known, err = conntrack.Complete(conntrack.Connection{From: netip.MustParseAddrPort("127.0.0.43:1"), To: target})
+	require.NoError(t, err)
+	require.False(t, known)
+	cancel()
+	require.NoError(t, <-ended)
 }

@@ -3,6 +3,7 @@
 package conntrack
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 )
@@ -17,3 +18,14 @@ func (a *Asker) Source(uint8, netip.AddrPort, netip.AddrPort) (netip.Addr, error
 
 // Connected is for Linux.
 func Connected(netip.Addr, func(remote, local netip.Addr)) error { return errors.ErrUnsupported }
+
+// Watch is for Linux.
+func Watch(context.Context, func(Connection), func()) error { return errors.ErrUnsupported }
+
+// Complete is for Linux.
+func Complete(Connection) (complete, known bool, err error) {
+	return false, false, errors.ErrUnsupported
+}
+
+// All is for Linux.
+func All(func(Connection)) error { return errors.ErrUnsupported }

@@ -1,11 +1,15 @@
 // Package conntrack asks the kernel's table of connections who began one, before this host translated its address, and
-// who is connected to which of its containers.
+// who is connected to which of its containers, and takes the kernel's reports of new connections.
 package conntrack
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 )
+
+// Connection is a TCP connection as its first packet had it, before any address was translated: From began it.
+type Connection struct{ From, To netip.AddrPort }
 
 // ErrUnknown means that the kernel has no such connection, or several of different sources.
 var ErrUnknown = errors.New("the kernel's table of connections does not tell the source")

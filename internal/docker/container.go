@@ -64,12 +64,19 @@ type Endpoint struct {
 	IPv6      netip.Addr `json:"ipv6,omitzero"`
 	MAC       string     `json:"mac,omitempty"`
 	Aliases   []string   `json:"aliases,omitempty"`
+	Subnets   []Subnet   `json:"subnets,omitempty"` // none while the container does not run
 
 	// Configured by the user.
 	Links      []string          `json:"links,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
 	GwPriority int               `json:"gw_priority,omitempty"`
 	Static     *StaticAddress    `json:"static,omitempty"` // nil: Docker chooses the address
+}
+
+// Subnet is a subnet of a network. Gateway is not valid if the network leads nowhere.
+type Subnet struct {
+	Prefix  netip.Prefix `json:"prefix"`
+	Gateway netip.Addr   `json:"gateway,omitzero"`
 }
 
 // StaticAddress is the address that the user configured for an endpoint.
@@ -205,10 +212,22 @@ func endpoint(name string, s network.EndpointSettings) Endpoint {
 	}
 	e.IPv4, _ = netip.ParseAddr(s.IPAddress) // empty while stopped
 	e.IPv6, _ = netip.ParseAddr(s.GlobalIPv6Address)
+	e.Subnets = append(subnet(e.IPv4, s.IPPrefixLen, s.Gateway), subnet(e.IPv6, s.GlobalIPv6PrefixLen, s.IPv6Gateway)...)
 	if a := s.IPAMConfig; a != nil && (a.IPv4Address != "" || a.IPv6Address != "" || len(a.LinkLocalIPs) > 0) {
 		e.Static = &StaticAddress{IPv4: a.IPv4Address, IPv6: a.IPv6Address, LinkLocal: a.LinkLocalIPs}
 	}
 	return e
+}
+
+// subnet returns the subnet that an address is in, nothing if there is none.
+func subnet(address netip.Addr, bits int, gateway string) []Subnet {
+	prefix, err := address.Prefix(bits)
+	if err != nil || !prefix.IsValid() || bits == 0 {
+		return nil
+	}
+	s := Subnet{Prefix: prefix}
+	s.Gateway, _ = netip.ParseAddr(gateway)
+	return []Subnet{s}
 }
 
 // settings is the reverse of endpoint for what the user configured, and the hardware

@@ -42,7 +42,7 @@ func (e *evaluator) waitingAnswer(a *event.Alert, decisions []decision, refused 
 	}
 	for _, d := range decisions {
 		for _, s := range d.steps {
-			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query, Due: s.due, Approval: s.approval, ApprovedBy: s.approvedBy}
+			saved := waitingStep{Need: s.need, Policy: d.policy.ID, Kind: s.kind, Target: s.target, Reason: s.reason, Until: s.until, Query: s.query, Due: s.due, Approval: s.approval, ApprovedBy: s.approvedBy, Within: s.within}
 			if v, ok := refused[cooldownKey(d, s)]; ok {
 				saved.Need, saved.Reason, saved.Until, saved.Block = needRoom, v.reason, e.roomUntil(a, s), v.capped
 			}
@@ -133,19 +133,30 @@ func (s *Service) confirm(ctx context.Context, now time.Time) (asked time.Durati
 	return asked
 }
 
-// retryWaiting answers the alerts for which there is room, or whose time has come, and reports the steps whose time is over, until ctx ends.
+// retryWaiting answers the alerts for which there are enough signs or room, or whose time has come, and reports the steps whose time is over, until
+// ctx ends.
 func (s *Service) retryWaiting(ctx context.Context) error {
-	for task.Pause(ctx, retryWaitingInterval); ctx.Err() == nil; task.Pause(ctx, retryWaitingInterval) {
-		run, now := s.run.Load(), time.Now()
+	run := s.run.Load()
+	tick := time.NewTicker(retryWaitingInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-run.signed:
+		case <-tick.C:
+		}
+		now := time.Now()
 		run.answerReady(run.runningContainers(), now, func(w *waitingAnswer) { s.answerWaiting(ctx, w) })
-		s.reportUnanswered(ctx, run, run.waiting.expire(now), "nothing was done in time")
+		expired := run.waiting.expire(now)
+		run.letUpdatesAnswer(expired, now)
+		s.reportUnanswered(ctx, run, expired, "nothing was done in time")
 		removed := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && run.isGone(st.Container.ID) })
 		s.reportUnanswered(ctx, run, removed, "the container was removed")
 	}
-	return nil
 }
 
-// answerReady calls answer for each alert that has a step whose time has come or for which there is room, the strongest first.
+// answerReady calls answer for each alert that has a step whose time has come, or for which there are enough signs or room, the strongest first.
 func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAnswer)) {
 	type share struct {
 		source   string
@@ -159,6 +170,8 @@ func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAns
 			return !now.Before(st.Due)
 		case st.Need == needApproval: // and the guard was ended before it was done
 			return st.ApprovedBy != ""
+		case st.Need == needSign:
+			return safety.Enough(m.signs.About(st.Container.ID, st.Within, now))
 		case st.Need != needRoom:
 			return false
 		case st.Block == nil:
@@ -169,7 +182,7 @@ func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAns
 		full[of] = full[of] || m.blocks.Check(*st.Block, now) != ""
 		return !full[of]
 	}
-	for _, w := range m.waiting.with(waitsForRoomOrTime, now) {
+	for _, w := range m.waiting.with(waitsForTheGuard, now) {
 		for key := range w.Steps {
 			if ready(key, w) {
 				answer(w) // may use up the room
@@ -185,8 +198,8 @@ func (run *runState) isGone(id string) bool {
 	return err == nil && found.Gone
 }
 
-func waitsForRoomOrTime(s waitingStep) bool {
-	return s.Need == needRoom || s.Need == needTime || s.ApprovedBy != ""
+func waitsForTheGuard(s waitingStep) bool {
+	return s.Need == needRoom || s.Need == needTime || s.Need == needSign || s.ApprovedBy != ""
 }
 
 // reportUnanswered reports the steps on containers in list as skipped, for what they waited and why they wait no longer. A proposed block
@@ -252,6 +265,7 @@ func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAns
 	for _, d := range w.due(decisions) {
 		r.execute(ctx, d)
 	}
+	run.noteOwn(e)
 	next := e.waitingAnswer(a, decisions, r.refused)
 	if r.answered {
 		s.counters.answeredLate.Add(1)
@@ -263,6 +277,7 @@ func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAns
 		}
 	}
 	run.nextAnswer(w, next, r.answered, e.now)
+	run.wakeSigned()
 	s.saveState(run)
 	return nil
 }

@@ -111,10 +111,12 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		}
 		r.execute(ctx, d)
 	}
+	run.noteOwn(e)
 	if a.Update && r.answered { // an escalated revision: what waited on weaker evidence is decided anew
 		run.waiting.end(a)
 	}
 	run.waiting.put(e.waitingAnswer(a, decisions, r.refused), e.now)
+	run.wakeSigned()
 	if !r.answered && len(waiting) == 0 {
 		s.counters.unmatched.Add(1)
 		return nil, nil

@@ -43,6 +43,8 @@ type Config struct {
 	Protected []string `toml:"protected"`
 	// TrustImageLabels are patterns of images whose labels count as if they were given to the container.
 	TrustImageLabels []string `toml:"trust_image_labels"`
+	// SenseConnections has the connections that containers begin sensed: one to an address new to a container is a sign.
+	SenseConnections bool `toml:"sense_connections"`
 	// NeverBlock are addresses and prefixes that are never blocked.
 	NeverBlock []string `toml:"never_block"`
 	// BlockPrivate lets private addresses be blocked.
@@ -62,7 +64,7 @@ func DefaultConfig() Config {
 		DockerSocket: "/var/run/docker.sock", PollIntervalSecs: 10, PolicyPath: "/etc/ironpost/policies",
 		MaxAlertAgeSecs: 300, ApprovalTimeoutSecs: 3600, MaxPerMinute: 10, MaxPerProject: 5, MaxSharePercent: 30,
 		MaxBlocksPerMinute: 600, MaxBlocks: 5000, MaxBlocksPerSource: 1000,
-		Protected: []string{}, TrustImageLabels: []string{}, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
+		Protected: []string{}, TrustImageLabels: []string{}, SenseConnections: true, NeverBlock: []string{}, EvidenceMaxBytes: 4 << 30, EvidenceRetentionDays: 90,
 	}
 }
 

@@ -27,6 +27,7 @@ type step struct {
 	kind       policy.Kind
 	target     string // as actions name it
 	container  docker.Container
+	by         policy.AttributionMethod // how the container was found
 	address    netip.Addr
 	outcome    stepOutcome
 	maxTTL     time.Duration     // of a block; 0: as the policy says
@@ -36,6 +37,7 @@ type step struct {
 	approval   string            // the id of the request to an operator, "" if there is none
 	approvedBy string            // the operator
 	query      *connection.Query // of needConnection
+	within     time.Duration     // of needSign: the time in which two signs must come
 	assumed    bool              // that the address connected, as no kernel can be asked
 	reason     string
 }
@@ -68,6 +70,8 @@ type evaluator struct {
 	protections     *safety.Protections
 	blockFilter     safety.BlockFilter
 	connections     *connection.Watcher                     // nil: not known
+	signs           *safety.Signs                           // about containers; nil: none are known
+	own             ownSign                                 // what the alert itself is
 	waiting         *waitingAnswer                          // the one that is answered again; nil: the alert is new
 	asked           func(key string, a *event.Alert) string // waitingList.askedBy; nil: nobody is asked
 	maxAge          time.Duration
@@ -84,7 +88,7 @@ func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
 	return &evaluator{
 		set: s.policies.Load(), inventory: run.inventory, dockerProblem: run.inventory.StaleReason(), protections: s.protections.Load(),
 		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), approvalTimeout: cfg.approvalTimeout(), autoIsolate: cfg.AutoIsolate, connections: s.connections,
-		asked: run.waiting.askedBy, now: now,
+		asked: run.waiting.askedBy, signs: run.signs, now: now,
 	}
 }
 
@@ -95,6 +99,7 @@ func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
 // each one that waited for Docker in vain.
 func (e *evaluator) evaluate(ctx context.Context, a *event.Alert) []decision {
 	var out []decision
+	e.own = e.ownSign(ctx, a)
 	unresolved := -1
 	answered := false
 	for _, p := range e.set.Enabled() {
@@ -208,7 +213,7 @@ func (e *evaluator) steps(a *event.Alert, p *policy.Policy, found attribution.Re
 			continue
 		}
 		for _, c := range found.Containers {
-			s := step{kind: k, target: containerTarget(c.ID), container: c, outcome: actUnless(p.DryRun || !e.autoIsolate), reason: "found by " + string(found.By)}
+			s := step{kind: k, target: containerTarget(c.ID), container: c, by: found.By, outcome: actUnless(p.DryRun || !e.autoIsolate), reason: "found by " + string(found.By)}
 			if reason := e.protections.Reason(c, e.inventory.List()); reason != "" {
 				s.outcome, s.reason = outcomeSkip, reason
 			}

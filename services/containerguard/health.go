@@ -22,6 +22,7 @@ const (
 	topicPending      = "6 pending alerts"
 	topicConnections  = "6 connections"
 	topicTracking     = "6 connections of containers"
+	topicEgress       = "6 connections by containers"
 	topicWebhook      = "7 webhook"
 )
 
@@ -55,6 +56,11 @@ func (s *Service) Health() event.ModuleHealth {
 			reason = "connections to containers are not known, so addresses in their output are not blocked: " + err.Error()
 		}
 		s.health.Set(topicTracking, reason)
+		reason = ""
+		if err := run.sensor.Err(); err != nil {
+			reason = "connections that containers begin are not all known, so a second sign about a container may be missing: " + err.Error()
+		}
+		s.health.Set(topicEgress, reason)
 	}
 	values := map[string]uint64{}
 	for name, m := range s.counterMetrics() {

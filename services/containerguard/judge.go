@@ -18,6 +18,7 @@ type memory struct {
 	corroboration *safety.Corroboration
 	blocks        *safety.Blocks
 	waiting       *waitingList
+	signs         *safety.Signs
 	released      *releasedContainers
 }
 

@@ -60,7 +60,7 @@ func (s *Service) syncWithLedger(ctx context.Context, run *runState) {
 	s.saveState(run)
 }
 
-// saveState saves the guard state and the corroboration. If that fails, or the blocks could not be saved, they are kept
+// saveState saves the guard state, the corroboration, and the signs. If that fails, or the blocks could not be saved, they are kept
 // in memory until a restart, and health says so.
 func (s *Service) saveState(run *runState) {
 	var blocks error
@@ -68,10 +68,10 @@ func (s *Service) saveState(run *runState) {
 		blocks = *last
 	}
 	reason := ""
-	if err := errors.Join(run.guardState.Save(), run.corroboration.Save(), run.waiting.save(), blocks); err != nil {
+	if err := errors.Join(run.guardState.Save(), run.corroboration.Save(), run.waiting.save(), run.signs.Save(), run.destinations.Save(), blocks); err != nil {
 		reason = err.Error()
 	}
 	if s.health.Set(topicState, reason) && reason != "" {
-		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps, corroboration, waiting answers and blocks: a restart will lose them")
+		s.log.WithField("reason", reason).Error("cannot save cooldowns, caps, corroboration, signs, waiting answers and blocks: a restart will lose them")
 	}
 }

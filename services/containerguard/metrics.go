@@ -29,10 +29,12 @@ type metric struct {
 // counterMetrics returns the counters, by the name that health shows; Prometheus gets
 // them with _total.
 func (s *Service) counterMetrics() map[string]metric {
-	c, evidence, dropped := &s.counters, quarantine.EvidenceStats{}, uint64(0)
+	c, evidence := &s.counters, quarantine.EvidenceStats{}
+	var dropped, unchecked uint64
 	if run := s.run.Load(); run != nil {
 		evidence = run.quarantine.Evidence()
 		_, dropped = run.waiting.counts()
+		unchecked = run.sensor.Dropped()
 	}
 	return map[string]metric{
 		"evidence_removed":      {"Actions whose evidence was removed, too old or to make room.", evidence.Removed},
@@ -41,6 +43,7 @@ func (s *Service) counterMetrics() map[string]metric {
 		"alert_updates":         {"Further revisions of series, ignored while an answer to their series holds, unless escalated.", c.updates.Load()},
 		"answered_late":         {"Alerts answered after steps had waited, such as for better evidence or for room.", c.answeredLate.Load()},
 		"waiting_dropped":       {"Alerts with waiting steps that were dropped for stronger ones.", dropped},
+		"connections_unchecked": {"Attempts of containers to connect that there was no room to check; those that lasted were found in the kernel's table.", unchecked},
 		"alerts_rejected":       {"Messages that were no alert of their subject and were dead-lettered.", c.rejected.Load()},
 		"alerts_unmatched":      {"Alerts to which no policy applied.", c.unmatched.Load()},
 		"alerts_waited":         {"Alerts that became pending because Docker was away.", c.waited.Load()},

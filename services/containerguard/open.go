@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/folder"
+	"github.com/ironpost/ironpost/services/containerguard/egress"
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
@@ -26,12 +28,15 @@ type runState struct {
 	quarantine    *quarantine.Manager
 	reporter      *reporter
 	pending       *pendingAlerts
+	destinations  *safety.Destinations
+	sensor        *egress.Sensor
+	signed        chan struct{}         // holds one if there may be signs that steps wait for
 	blocksUnsaved atomic.Pointer[error] // how the last Save of blocks ended
 }
 
 // open opens what Run needs. After an error nothing is left open.
 func (s *Service) open(ctx context.Context) (run *runState, err error) {
-	run = &runState{memory: memory{released: newReleasedContainers()}}
+	run = &runState{memory: memory{released: newReleasedContainers()}, signed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, run.close())
@@ -64,6 +69,7 @@ func (s *Service) open(ctx context.Context) (run *runState, err error) {
 	}
 	s.health.Set(topicLedgerDamage, strings.Join(run.quarantine.Damaged(), "; "))
 	run.inventory.OnChange(func(c inventory.Change) { s.observeContainer(run, c) })
+	run.sensor = s.newSensor(run)
 	s.run.Store(run)
 	return run, s.notifier.Open(filepath.Join(s.deps.DataDir, "notifications"))
 }
@@ -77,7 +83,7 @@ func (s *Service) openState(run *runState, cfg Config) (err error) {
 	if err := renameEarlier(s.deps.DataDir); err != nil {
 		return err
 	}
-	var damaged [3]string
+	var damaged [5]string
 	if run.guardState, damaged[0], err = safety.OpenState(run.files, cfg.limits()); err != nil {
 		return err
 	}
@@ -85,6 +91,12 @@ func (s *Service) openState(run *runState, cfg Config) (err error) {
 		return err
 	}
 	if run.blocks, damaged[2], err = safety.OpenBlocks(run.files, cfg.blockLimits()); err != nil {
+		return err
+	}
+	if run.signs, damaged[3], err = safety.OpenSigns(run.files); err != nil {
+		return err
+	}
+	if run.destinations, damaged[4], err = safety.OpenDestinations(run.files, time.Now()); err != nil {
 		return err
 	}
 	s.health.Set(topicStateDamage, strings.Trim(strings.Join(damaged[:], "; "), "; "))

@@ -70,10 +70,18 @@ func rigAt(t *testing.T, dir string) *rig {
 
 func (r *rig) data() string { return filepath.Join(r.dir, "data") }
 
-// policy writes a policy file: the id and more lines.
+// policy writes a policy file: the id and more lines. One sign about a container is enough, unless they say otherwise.
 func (r *rig) policy(id string, lines ...string) {
 	r.t.Helper()
-	text := "[[policy]]\nid = \"" + id + "\"\n" + strings.Join(lines, "\n") + "\n"
+	text := strings.Join(lines, "\n") + "\n"
+	switch {
+	case strings.Contains(text, "signs = "):
+	case strings.Contains(text, "[policy.require]"):
+		text = strings.Replace(text, "[policy.require]", "[policy.require]\nsigns = 1", 1)
+	default:
+		text = "require.signs = 1\n" + text
+	}
+	text = "[[policy]]\nid = \"" + id + "\"\n" + text
 	if !strings.Contains(text, "match") {
 		text += "match.severity = \"high\"\n"
 	}

@@ -134,6 +134,9 @@ func (s *Service) runLayers(ctx context.Context, run *runState) error {
 	executing.Go("quarantine", run.quarantine.Run)
 	executing.Go("notifications", s.notifier.Run)
 	executing.Go("connections", s.connections.Run)
+	if s.config().SenseConnections {
+		executing.Go("connections of containers", run.sensor.Run)
+	}
 	s.resolveDependencies(ctx)    // before the first alert: their containers are protected by address too
 	s.syncWithBlocklist(ctx, run) // before the first block: those that the state lost count
 	stopVerbs, err := s.serve(ctx)
@@ -178,15 +181,15 @@ func (s *Service) startConsumers(g *task.Group, run *runState) {
 }
 
 // PrepareReload implements daemon.Reloader: cfg must be a Config. A policy with a
-// mistake is an error, and everything stays as it was. Another socket, poll interval or trust in labels
-// returns no commit and no error: it needs a new Service.
+// mistake is an error, and everything stays as it was. Another socket, poll interval, trust in labels or
+// sense_connections returns no commit and no error: it needs a new Service.
 func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err error) {
 	c, ok := cfg.(Config)
 	if !ok {
 		return nil, fmt.Errorf("container guard: %T is not its configuration", cfg)
 	}
 	old := s.config()
-	if c.DockerSocket != old.DockerSocket || c.PollIntervalSecs != old.PollIntervalSecs || !slices.Equal(c.TrustImageLabels, old.TrustImageLabels) {
+	if c.DockerSocket != old.DockerSocket || c.PollIntervalSecs != old.PollIntervalSecs || c.SenseConnections != old.SenseConnections || !slices.Equal(c.TrustImageLabels, old.TrustImageLabels) {
 		return nil, nil
 	}
 	set, missing, err := loadPolicies(c.PolicyPath)
@@ -213,7 +216,9 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 func (s *Service) observeContainer(run *runState, c inventory.Change) {
 	if c.Gone {
 		run.guardState.Remove(c.Container.ID) // it leaves the caps at once
+		run.signs.Remove(c.Container.ID)
 	}
+	run.sensor.Changed()
 	if c.Gone || s.observable(run, c.Container, run.inventory.List()) {
 		run.quarantine.Observe(c)
 	}

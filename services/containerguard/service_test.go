@@ -24,7 +24,7 @@ func TestPoliciesAreReloadedAllOrNone(t *testing.T) {
 	require.Equal(t, uint64(1), s.count("policies"))
 
 	r.policy("q", `actions = ["explode"]`)
-	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "q.toml:3:12") })
+	s.eventually(func() bool { return strings.Contains(fmt.Sprint(s.Health().Reasons), "q.toml:4:12") })
 	require.Contains(t, fmt.Sprint(s.Health().Reasons), "1 policies stay in force")
 	a := r.alert(from("203.0.113.7"))
 	r.publish(a)
@@ -46,7 +46,7 @@ func TestReloadFailsForAPolicyWithAMistake(t *testing.T) {
 	s := r.start()
 	r.policy("q", `actions = ["explode"]`)
 	_, err := s.PrepareReload(t.Context(), r.cfg)
-	require.ErrorContains(t, err, "q.toml:3:12")
+	require.ErrorContains(t, err, "q.toml:4:12")
 	r.policy("q", `actions = ["notify"]`)
 	cfg := r.cfg
 	cfg.AutoIsolate = false

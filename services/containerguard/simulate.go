@@ -96,14 +96,14 @@ func (s *Simulation) Add(ctx context.Context, a *event.Alert, at time.Time) erro
 
 // retry answers the alerts for which there is room, or whose time has come, as often as the guard tries, until a time.
 func (s *Simulation) retry(ctx context.Context, g *simulatedGuard, until time.Time) error {
-	for at := g.tried.Add(retryWaitingInterval); at.Before(until) && len(g.waiting.with(waitsForRoomOrTime, at)) > 0; at = at.Add(retryWaitingInterval) {
+	for at := g.tried.Add(retryWaitingInterval); at.Before(until) && len(g.waiting.with(waitsForTheGuard, at)) > 0; at = at.Add(retryWaitingInterval) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		g.expire(at)
 		g.answerReady(s.options.Running, at, func(w *waitingAnswer) { s.respond(ctx, g, w.Alert, w, at) })
 	}
-	g.waiting.expire(until)
+	g.letUpdatesAnswer(g.waiting.expire(until), until)
 	g.tried = until
 	return nil
 }
@@ -123,7 +123,7 @@ func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Al
 	e := &evaluator{
 		set: s.options.Policies, inventory: alertInventory{a}, protections: s.protections, blockFilter: s.blockFilter,
 		maxAge: s.options.Config.maxAge(), approvalTimeout: s.options.Config.approvalTimeout(), autoIsolate: true, now: now, waiting: w,
-		asked: g.waiting.askedBy,
+		asked: g.waiting.askedBy, signs: g.signs,
 	}
 	e.late = w != nil && w.connectsLate(a)
 	decisions := e.evaluate(ctx, a)
@@ -132,6 +132,7 @@ func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Al
 		answer = w.due(decisions)
 	}
 	answered, refused := s.answer(g, a, answer, now)
+	g.noteOwn(e)
 	next := e.waitingAnswer(a, decisions, refused)
 	if w != nil {
 		g.nextAnswer(w, next, answered, now)
@@ -165,7 +166,7 @@ func (s *Simulation) guard(host string) *simulatedGuard {
 	cfg := s.options.Config
 	g = &simulatedGuard{ledger: map[string]*quarantine.Entry{}, memory: memory{
 		guardState: safety.NewState(cfg.limits()), corroboration: safety.NewCorroboration(), blocks: safety.NewBlocks(cfg.blockLimits()),
-		waiting: newWaitingList(), released: newReleasedContainers(),
+		waiting: newWaitingList(), released: newReleasedContainers(), signs: safety.NewSigns(),
 	}}
 	s.guards[host] = g
 	return g

@@ -49,6 +49,7 @@ func simulation(t testing.TB, text string, change func(*containerguard.Config)) 
 const isolateForAnHour = `[[policy]]
 id = "p"
 actions = ["isolate"]
+require.signs = 1
 ttl = "1h"
 cooldown = "2h"
 match.severity = "high"
@@ -184,6 +185,7 @@ func TestSimulationIsBounded(t *testing.T) {
 	s, add := simulation(t, `[[policy]]
 id = "p"
 actions = ["pause", "block-source"]
+require.signs = 1
 match.severity = "high"
 `, nil)
 	const alerts = 15_000

@@ -53,12 +53,15 @@ func (e *evaluator) limit(a *event.Alert, decisions []decision) {
 	for _, d := range decisions {
 		for i := range d.steps {
 			s := &d.steps[i]
-			switch {
+			switch victim := refuseVictim(a, s); {
 			case s.kind == policy.Notify, s.outcome != outcomeAct, d.policy.Require.NoProof:
+			case victim != "":
+				s.outcome, s.reason = outcomeSkip, victim
 			case s.kind == policy.BlockSource:
 				e.limitBlock(a, s)
 			default:
 				e.propose(a, s, refuseContainer(a, s.container))
+				e.requireSigns(a, d.policy, s)
 			}
 			if s.outcome == outcomeAct {
 				e.stage(a, d, s)

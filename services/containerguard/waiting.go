@@ -50,9 +50,10 @@ type waitingStep struct {
 	Approval   string `json:"approval,omitempty"`    // the id of the request to an operator
 	ApprovedBy string `json:"approved_by,omitempty"` // the operator who approved it
 
-	Until time.Time              `json:"until"`
-	Query *connection.Query      `json:"query,omitempty"` // the connection that proves the address
-	Block *safety.BlockCandidate `json:"block,omitempty"` // what a cap refused
+	Until  time.Time              `json:"until"`
+	Query  *connection.Query      `json:"query,omitempty"`  // the connection that proves the address
+	Within time.Duration          `json:"within,omitempty"` // of needSign: the time in which two signs must come
+	Block  *safety.BlockCandidate `json:"block,omitempty"`  // what a cap refused
 }
 
 // waitingAnswer is an alert of which steps wait. The alert is evaluated again when what one of them needs has come.

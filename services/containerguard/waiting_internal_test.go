@@ -139,6 +139,10 @@ func TestUnsavedBlocksStayAReason(t *testing.T) {
 	defer func() { require.NoError(t, files.Close()) }()
 	s := &Service{health: health.New(Name, "host"), log: logrus.NewEntry(logrus.New())}
 	run := &runState{memory: memory{waiting: newWaitingList()}}
+	run.signs, _, err = safety.OpenSigns(files)
+	require.NoError(t, err)
+	run.destinations, _, err = safety.OpenDestinations(files, time.Now())
+	require.NoError(t, err)
 	run.guardState, _, err = safety.OpenState(files, safety.Limits{})
 	require.NoError(t, err)
 	run.corroboration, _, err = safety.OpenCorroboration(files)

@@ -43,10 +43,22 @@ func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 	}
 	a.Members = membersOf(in, []string{fixed})
 	b.addDetection(a, in)
+	a.Request = requestOf(in)
 	for _, got := range m.Matched {
 		a.Matched = append(a.Matched, event.Matched{Field: got.Field, Value: got.Value, Why: got.Why})
 	}
 	return a
+}
+
+// requestOf returns the request that a web server's line is about, nil of another line.
+func requestOf(in input) *event.Request {
+	if in.Logsource.Category != "webserver" {
+		return nil
+	}
+	method, _ := in.Fields["cs-method"].(string)
+	path, _ := in.Fields["cs-uri-stem"].(string)
+	status, _ := in.Fields["sc-status"].(int64)
+	return &event.Request{Method: method, Path: path, Status: int(status)}
 }
 
 // addDetection adds the counts of a detection.
@@ -119,14 +131,10 @@ func allSamplesHave(m sigma.CorrelationMatch, prefix string) bool {
 // the machine, the line, the rule and the group alone, so that a line read again gives the same id.
 func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert {
 	id := event.ID(b.machine, in.position, m.Key(), group)
-	severity := event.Medium
-	if m.Level != "" {
-		severity, _ = event.ParseSeverity(m.Level) // sigma.Parse admits only levels that it reads
-	}
+	rule := ruleOf(m)
 	a := &event.Alert{
 		ID: id, Schema: event.Schema, TraceID: cmp.Or(in.trace, event.ID("trace", id)), Time: time.Now().UTC(), Count: 1,
-		Module: Name, Host: b.host, Severity: severity,
-		Rule:  event.Rule{ID: m.Key(), Title: m.Title, Level: severity, Tags: m.Tags},
+		Module: Name, Host: b.host, Severity: rule.Level, Rule: rule,
 		Title: cmp.Or(m.Title, m.Key()), Description: m.Description,
 	}
 	a.Received = in.received.UTC()

@@ -1,22 +1,31 @@
 package logpipeline
 
-import "github.com/ironpost/ironpost/sigma"
+import (
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/sigma"
+)
 
-// RuleNames returns the ids, titles and tags of the rules at location, the shipped ones if it
-// is empty, as alerts have them. Files that cannot be read as rules count for none.
-func RuleNames(location string) (rules, tags []string, err error) {
+// Rules returns the rules at location, the shipped ones if it is empty, as alerts name them. Files that cannot be read as rules count for none.
+func Rules(location string) ([]event.Rule, error) {
 	set, err := loadRules(location)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	add := func(m *sigma.Meta) {
-		rules, tags = append(rules, m.Key(), m.Title), append(tags, m.Tags...)
-	}
+	var out []event.Rule
 	for _, r := range set.Rules() {
-		add(&r.Meta)
+		out = append(out, ruleOf(&r.Meta))
 	}
 	for _, c := range set.Correlations() {
-		add(&c.Meta)
+		out = append(out, ruleOf(&c.Meta))
 	}
-	return rules, tags, nil
+	return out, nil
+}
+
+// ruleOf returns a rule as alerts name it.
+func ruleOf(m *sigma.Meta) event.Rule {
+	severity := event.Medium
+	if m.Level != "" {
+		severity, _ = event.ParseSeverity(m.Level) // sigma.Parse admits only levels that it reads
+	}
+	return event.Rule{ID: m.Key(), Title: m.Title, Level: severity, Tags: m.Tags}
 }

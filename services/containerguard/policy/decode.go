@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	policyHeader  = "policy"
-	maxPriority   = 1_000_000
-	maxAlerts     = 10
-	minDuration   = time.Second
-	defaultWithin = 5 * time.Minute
+	policyHeader   = "policy"
+	maxPriority    = 1_000_000
+	maxAlerts      = 10
+	minDuration    = time.Second
+	defaultWithin  = 5 * time.Minute
+	maxSignsWithin = time.Hour
 )
 
 // alertModules raise alerts.
@@ -143,10 +144,15 @@ func decodeVulnerability(s *section) Vulnerability {
 
 func decodeRequire(s *section) Require {
 	r := Require{
-		Alerts:  s.number("alerts", 1, 1, maxAlerts),
-		Within:  s.duration("within", defaultWithin, minDuration),
-		Modules: s.text("distinct", "rules") == "modules",
-		NoProof: !s.boolean("proof", true),
+		Alerts:      s.number("alerts", 1, 1, maxAlerts),
+		Within:      s.duration("within", defaultWithin, minDuration),
+		Modules:     s.text("distinct", "rules") == "modules",
+		NoProof:     !s.boolean("proof", true),
+		Signs:       s.number("signs", DefaultSigns, 1, DefaultSigns),
+		SignsWithin: s.duration("signs_within", DefaultSignsWithin, minDuration),
+	}
+	if r.SignsWithin > maxSignsWithin {
+		s.problem("signs_within", "must be %s at most: signs are forgotten then", maxSignsWithin)
 	}
 	if s.has("distinct") {
 		if what := setting.OneOf(s.text("distinct", ""), "rules", "modules"); what != "" {
@@ -192,8 +198,17 @@ func checkContradictions(s *section, p *Policy) {
 
 // warn warns of settings that are allowed but may not be intended.
 func (f *policyFile) warn(s *section, p *Policy) {
-	if (p.Does(Kill) || p.Does(Stop)) && p.Require.Alerts < 2 {
+	one := p.Require.Signs < DefaultSigns || p.Require.NoProof
+	if (p.Does(Kill) || p.Does(Stop)) && one && p.Require.Alerts < 2 {
 		f.warnings.add(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
+	}
+	stops := slices.ContainsFunc(p.Actions, Kind.StopsService)
+	if stops && p.Require.Signs < DefaultSigns && p.Require.Alerts < 2 {
+		f.warnings.add(s.position("require"), s.path+"require.signs", "acts on a single sign about a container, which may be a request that anyone can make; consider signs = 2")
+	}
+	ofScans := len(p.Match.Vulnerabilities) > 0 || p.Match.Vulnerability.set() || slices.Equal(p.Match.Modules, []string{bus.SBOMScanner})
+	if stops && ofScans && !one {
+		f.warnings.add(s.position("actions"), s.path+"actions", "a vulnerability is no sign of an attack, so the steps on containers wait for two other signs; write [policy.require] signs = 1 if a scan is enough")
 	}
 	anyone := len(p.Match.Trust) == 0 || slices.Contains(p.Match.Trust, event.TrustUnproven)
 	if p.Require.NoProof && anyone && (len(p.ContainerActions()) > 0 || p.Does(BlockSource)) {

@@ -75,6 +75,8 @@ packages = ["pkg:npm/*"]
 alerts = 2
 within = "10m"
 distinct = "modules"
+signs = 1
+signs_within = "20m"
 `
 
 func TestEveryKeyIsRead(t *testing.T) {
@@ -97,7 +99,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Labels:        []string{"tier=front*", "exposed"},
 			Vulnerability: policy.Vulnerability{Severity: event.Medium, KEV: true, Fixed: true, Packages: []string{"pkg:npm/*"}},
 		},
-		Require: policy.Require{Alerts: 2, Within: 10 * time.Minute, Modules: true},
+		Require: policy.Require{Alerts: 2, Within: 10 * time.Minute, Modules: true, Signs: 1, SignsWithin: 20 * time.Minute},
 	}, p)
 }
 
@@ -260,12 +262,14 @@ match.severity = "low"
 id = "never"
 actions = ["kill"]
 attribute_by = ["image"]
+require.signs = 1
 match = { severity = "high", rules = ["x"] }
 `))
 	require.NoError(t, err)
 	text := fmt.Sprint(set.Warnings)
 	require.Contains(t, text, `"never" is never reached`)
 	require.Contains(t, text, "kills on a single alert")
+	require.Contains(t, text, "policy.require.signs: acts on a single sign")
 	require.Contains(t, text, "image may be shared")
 }
 

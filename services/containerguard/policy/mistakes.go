@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
@@ -148,23 +149,50 @@ func labelMistake(text string) string {
 	return ""
 }
 
-// RuleNames are the rules that may raise alerts: their ids and titles, and their tags.
-type RuleNames struct{ Rules, Tags []string }
-
 // CheckRules returns a problem for each pattern of an enabled policy that matches none of
-// the rules, or none of their tags.
-func (s *Set) CheckRules(known RuleNames) []Problem {
+// the known rules, or none of their tags.
+func (s *Set) CheckRules(known []event.Rule) []Problem {
 	var problems problemList
+	var ids, tags []string
+	for _, r := range known {
+		ids, tags = append(ids, r.ID, r.Title), append(tags, r.Tags...)
+	}
 	for _, p := range s.patterns {
-		names, what := known.Rules, "id or title of a rule"
+		names, what := ids, "id or title of a rule"
 		check := ruleMistake
 		if strings.HasSuffix(p.key, "tags") {
-			names, what, check = known.Tags, "tag of a rule", tagMistake
+			names, what, check = tags, "tag of a rule", tagMistake
 		}
 		if !p.policy.Enabled || check(p.text) != "" || p.aboutScans() || matchesAny([]string{p.text}, names...) {
 			continue
 		}
 		problems.add(p.position, p.key, "%s is no %s%s", setting.Shown(p.text), what, nearest(p.text, names))
+	}
+	return problems.all
+}
+
+// CheckVictims returns a problem for each pattern of an enabled policy with actions on containers that matches rules which describe the
+// container that logged it as the victim of the attack: the guard does not act on it for that.
+func (s *Set) CheckVictims(known []event.Rule) []Problem {
+	var problems problemList
+	byLogger := func(by AttributionMethod) bool { return by != ByAddress && by != ByTarget }
+	for _, p := range s.patterns {
+		if !p.policy.Enabled || len(p.policy.ContainerActions()) == 0 || !slices.ContainsFunc(p.policy.AttributeBy, byLogger) {
+			continue
+		}
+		var victims []string
+		for _, r := range known {
+			names := []string{r.ID, r.Title}
+			if strings.HasSuffix(p.key, "tags") {
+				names = r.Tags
+			}
+			if slices.Contains(r.Tags, TagLoggerVictim) && r.Level >= p.policy.Match.Severity && matchesAny([]string{p.text}, names...) {
+				victims = append(victims, setting.Shown(r.Title))
+			}
+		}
+		if len(victims) > 0 {
+			problems.add(p.position, p.key, "%s tells of attacks on the container that logs it, not by it, so no container is acted on for that", strings.Join(victims, ", "))
+		}
 	}
 	return problems.all
 }

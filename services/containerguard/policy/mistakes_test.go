@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
 
@@ -68,7 +69,7 @@ match.rules = ["none"]
 	set, err := policy.Load(dir)
 	require.NoError(t, err)
 	var got []string
-	for _, p := range set.CheckRules(policy.RuleNames{Rules: []string{"929a690e-bef0", "Web Shell Access"}, Tags: []string{"attack.t1505.003"}}) {
+	for _, p := range set.CheckRules([]event.Rule{{ID: "929a690e-bef0", Title: "Web Shell Access", Tags: []string{"attack.t1505.003"}}}) {
 		got = append(got, strings.TrimPrefix(p.String(), dir+"/"))
 	}
 	require.Equal(t, []string{
@@ -76,4 +77,31 @@ match.rules = ["none"]
 		`p.toml:4:63: policy.match.rules: "miner" is no id or title of a rule that is loaded`,
 		`p.toml:5:32: policy.match.tags: "attack.t9999" is no tag of a rule that is loaded`,
 	}, got)
+}
+
+// A policy that stops containers for what others did to them does nothing, and lint says so.
+func TestRulesAboutVictimsStopNoContainer(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, "p.toml", `[[policy]]
+id = "logger"
+actions = ["isolate"]
+match.tags = ["attack.t1595*", "attack.t1505*"]
+[[policy]]
+id = "source"
+actions = ["isolate"]
+attribute_by = ["address"]
+match.tags = ["attack.t1595*"]
+[[policy]]
+id = "block"
+actions = ["block-source"]
+match.tags = ["attack.t1595*"]
+`)
+	set, err := policy.Load(dir)
+	require.NoError(t, err)
+	problems := set.CheckVictims([]event.Rule{
+		{ID: "1", Title: "Probe", Tags: []string{"attack.t1595.002", policy.TagSourceAttacker, policy.TagLoggerVictim}},
+		{ID: "2", Title: "Web Shell Access", Tags: []string{"attack.t1505.003", policy.TagSourceAttacker, policy.TagLoggerActor}},
+	})
+	require.Len(t, problems, 1)
+	require.Equal(t, dir+`/p.toml:4:15: policy.match.tags: "Probe" tells of attacks on the container that logs it, not by it, so no container is acted on for that`, problems[0].String())
 }

@@ -26,6 +26,9 @@ var kinds = []Kind{CutEgress, Pause, Disconnect, Isolate, Kill, Stop, BlockSourc
 // OnContainer reports whether k acts on a container.
 func (k Kind) OnContainer() bool { return k != BlockSource && k != Notify }
 
+// StopsService reports whether after k the container serves nobody.
+func (k Kind) StopsService() bool { return k.OnContainer() && k != CutEgress }
+
 // AttributionMethod is a way to find the container of an alert.
 type AttributionMethod string
 
@@ -50,9 +53,11 @@ func DefaultAttribution() []AttributionMethod {
 
 // The defaults of a policy.
 const (
-	DefaultPriority = 100
-	DefaultCooldown = 5 * time.Minute
-	DefaultBlockTTL = time.Hour
+	DefaultPriority    = 100
+	DefaultCooldown    = 5 * time.Minute
+	DefaultBlockTTL    = time.Hour
+	DefaultSigns       = 2
+	DefaultSignsWithin = 10 * time.Minute
 )
 
 // Policy says what to do about some alerts.
@@ -87,13 +92,25 @@ func (p *Policy) Does(k Kind) bool { return slices.Contains(p.Actions, k) }
 
 // Require is what a policy needs before it acts: Alerts of different rules, or with Modules of
 // different modules, about the same target within Within. One alert is enough if Alerts is
-// below 2. NoProof lets it act whatever the trust of the alert.
+// below 2. NoProof lets it act whatever the trust of the alert. Of actions on a container, Signs is how many
+// independent signs about it there must be within SignsWithin, 1 or 2; NoProof needs one.
 type Require struct {
-	Alerts  int
-	Within  time.Duration
-	Modules bool
-	NoProof bool
+	Alerts      int
+	Within      time.Duration
+	Modules     bool
+	NoProof     bool
+	Signs       int
+	SignsWithin time.Duration
 }
+
+// Tags of a rule that say whom it describes.
+const (
+	TagSourceAttacker = "ironpost.source.attacker"
+	TagSourceVictim   = "ironpost.source.victim"
+	TagLoggerActor    = "ironpost.logger.actor"
+	TagLoggerVictim   = "ironpost.logger.victim"
+	TagConclusive     = "ironpost.conclusive" // no second sign is needed
+)
 
 // Set holds the loaded policies, disabled ones included, in the order of evaluation. It is
 // never changed.

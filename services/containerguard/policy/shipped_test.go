@@ -29,9 +29,11 @@ func TestPoliciesOfTheStackLoadWithoutWarnings(t *testing.T) {
 	set, err := policy.Load("../../../deploy/compose/web-attack.toml")
 	require.NoError(t, err)
 	require.Empty(t, set.Warnings)
-	require.Len(t, set.Enabled(), 4)
+	require.Len(t, set.Enabled(), 5)
 	for _, p := range set.Enabled() {
-		require.Equal(t, slices.Equal(p.Match.Trust, []event.Trust{event.TrustContainer}), p.Require.NoProof, p.ID)
+		ofContainer := slices.Equal(p.Match.Trust, []event.Trust{event.TrustContainer})
+		require.Equal(t, ofContainer && p.Does(policy.BlockSource), p.Require.NoProof, p.ID)
+		require.False(t, p.Require.NoProof && len(p.ContainerActions()) > 0, p.ID)
 	}
 }
 

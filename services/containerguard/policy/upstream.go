@@ -23,7 +23,7 @@ func (f *policyFile) decodeUpstream(s *section) {
 		Enabled:     s.boolean("enabled", true),
 		Priority:    s.number("priority", DefaultPriority, 0, 1<<32-1),
 		Match:       Match{Severity: s.severity("severity_threshold", event.Info)},
-		Require:     Require{Alerts: 1, Within: defaultWithin},
+		Require:     Require{Alerts: 1, Within: defaultWithin, Signs: DefaultSigns, SignsWithin: DefaultSignsWithin},
 		AttributeBy: DefaultAttribution(),
 		BlockTTL:    DefaultBlockTTL,
 		Cooldown:    DefaultCooldown,
