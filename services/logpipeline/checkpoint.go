@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
@@ -146,13 +147,34 @@ func readCapped(path string) ([]byte, error) {
 // checkpoint holds what it left in counts and series: unlike a line it could not be read again.
 type commitState struct {
 	file             checkpointFile
-	written          time.Time // when the last checkpoint was written, or failed
+	written          time.Time // when the last checkpoint was begun, or failed
 	failed           bool      // the last attempt failed
 	dirty            bool      // something was processed since
 	unacked          []*delivery
 	checkpointNeeded bool // before unacked may be acknowledged
 	processed        processedSet
 	rowsAt           *uint64 // Rows of the last checkpoint
+	saving           *saving // nil if none is being written
+	toSave           chan checkpoint
+	saved            chan error
+}
+
+// saving is a checkpoint that is being written, and what it makes safe.
+type saving struct {
+	files       tail.State
+	resumeAfter uint64
+	rowsAt      *uint64
+	unacked     []*delivery
+}
+
+// run writes checkpoints until toSave is closed; wake is called after each. Encoding and writing many series takes a while, in which
+// the pipeline goes on.
+func (c *commitState) run(wake func()) error {
+	for next := range c.toSave {
+		c.saved <- c.file.save(next)
+		wake()
+	}
+	return nil
 }
 
 // untilDue returns how long after the last checkpoint the next one is written.
@@ -166,12 +188,19 @@ func (c *commitState) untilDue(interval time.Duration) time.Duration {
 	return 0
 }
 
-// commit writes a checkpoint if one is due, and acknowledges the packet records that are safe. While they
+// commit begins a checkpoint if one is due, and acknowledges the packet records that are safe. While they
 // wait no others arrive, because their handler waits.
 func (p *pipeline) commit() {
 	c := &p.commits
-	if c.dirty && time.Since(c.written) >= c.untilDue(p.cfg.checkpointInterval()) {
-		p.writeCheckpoint()
+	if c.saving != nil {
+		select {
+		case err := <-c.saved:
+			p.endCheckpoint(err)
+		default:
+		}
+	}
+	if c.saving == nil && c.dirty && time.Since(c.written) >= c.untilDue(p.cfg.checkpointInterval()) {
+		p.beginCheckpoint()
 	}
 	if !c.checkpointNeeded {
 		respond(c.unacked, nil)
@@ -179,39 +208,69 @@ func (p *pipeline) commit() {
 	}
 }
 
-// writeCheckpoint stores the state after all input whose alerts are stored, and deletes the spool up to
-// there. A failure is tried again later; the log reports it once.
-func (p *pipeline) writeCheckpoint() {
+// waitCheckpoint waits for the checkpoint that is being written, if there is one.
+func (p *pipeline) waitCheckpoint() {
+	if p.commits.saving != nil {
+		p.endCheckpoint(<-p.commits.saved)
+	}
+}
+
+// beginCheckpoint takes a snapshot of the state after all input whose alerts are stored, and has it written.
+func (p *pipeline) beginCheckpoint() {
 	c := &p.commits
 	c.written = time.Now()
-	state, resumeAfter := p.sources.tailer.State(), p.pub.ResumePoint(p.cfg.DedupWindow()+readAgain)
+	s := &saving{files: p.sources.tailer.State(), resumeAfter: p.pub.ResumePoint(p.cfg.DedupWindow() + readAgain)}
 	counts, err := p.matcher.correlations.Snapshot()
-	rowsAt := c.rowsAt
 	if err != nil {
 		err = fmt.Errorf("correlation counts: %w", err)
-	} else if rowsAt, err = p.rows.sync(c.rowsAt); err == nil {
-		err = c.file.save(checkpoint{
-			Sources: positions{Files: state, Containers: p.sources.docker.State(), Packets: c.processed.spans},
-			LastSeq: p.pub.LastSeq(), ResumeAfter: &resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: rowsAt,
-		})
+	} else {
+		s.rowsAt, err = p.rows.sync(c.rowsAt)
 	}
 	if err != nil {
-		p.s.checkpointErrors.Add(1)
-		if !c.failed {
-			p.s.log.WithError(err).Error("cannot write checkpoint, trying again")
-		}
-		c.failed = true
-		p.s.reasons.Set(topicCheckpointWrite, err.Error())
+		p.checkpointFailed(err)
+		return
+	}
+	c.toSave <- checkpoint{
+		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Packets: slices.Clone(c.processed.spans)},
+		LastSeq: p.pub.LastSeq(), ResumeAfter: &s.resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: s.rowsAt,
+	}
+	if c.checkpointNeeded {
+		s.unacked, c.unacked = c.unacked, nil
+	}
+	c.saving, c.dirty, c.checkpointNeeded = s, false, false
+}
+
+// endCheckpoint acknowledges what the checkpoint that was written makes safe, and deletes the spool up to there. If it failed, what it
+// was for waits for the next one.
+func (p *pipeline) endCheckpoint(err error) {
+	c := &p.commits
+	s := c.saving
+	c.saving = nil
+	if err != nil {
+		c.unacked = append(s.unacked, c.unacked...)
+		c.checkpointNeeded = c.checkpointNeeded || len(s.unacked) > 0
+		p.checkpointFailed(err)
 		return
 	}
 	if c.failed {
 		p.s.log.Info("checkpoint written again")
 	}
-	c.dirty, c.checkpointNeeded, c.failed = false, false, false
-	c.rowsAt = rowsAt
+	c.failed, c.rowsAt = false, s.rowsAt
+	respond(s.unacked, nil)
 	p.rows.commit()
-	p.pub.Forget(resumeAfter)
+	p.pub.Forget(s.resumeAfter)
 	p.s.checkpoints.Add(1)
 	p.s.reasons.Clear(topicCheckpointWrite)
-	p.sources.syslog.DeleteConsumed(state)
+	p.sources.syslog.DeleteConsumed(s.files)
+}
+
+// checkpointFailed has a checkpoint tried again later; the log reports it once.
+func (p *pipeline) checkpointFailed(err error) {
+	c := &p.commits
+	p.s.checkpointErrors.Add(1)
+	if !c.failed {
+		p.s.log.WithError(err).Error("cannot write checkpoint, trying again")
+	}
+	c.failed, c.dirty, c.written = true, true, time.Now()
+	p.s.reasons.Set(topicCheckpointWrite, err.Error())
 }

@@ -74,6 +74,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		}
 	}()
 	defer close(p.decoder.work)
+	defer close(p.commits.toSave)
 	err := p.loop(ctx)
 	returned = true
 	return err
@@ -142,7 +143,7 @@ func (p *pipeline) nextWait() time.Duration {
 	if next := p.series.Next(); !next.IsZero() {
 		wait = min(wait, time.Until(next))
 	}
-	if p.commits.dirty {
+	if p.commits.dirty && p.commits.saving == nil {
 		wait = min(wait, time.Until(p.commits.written.Add(p.cfg.checkpointInterval())))
 	}
 	return max(wait, time.Millisecond)
@@ -295,10 +296,12 @@ func (p *pipeline) stop(ctx context.Context) {
 	if err == nil {
 		err = p.drain(ctx)
 	}
+	p.waitCheckpoint()
 	if err != nil {
 		p.s.log.WithError(err).Warn("stopped before all alerts were stored, their lines are read again")
 	} else {
-		p.writeCheckpoint()
+		p.beginCheckpoint()
+		p.waitCheckpoint()
 		p.commit()
 	}
 	respond(slices.Concat(p.commits.unacked, p.group.packets), errNotStored)

@@ -3,6 +3,7 @@ package series
 import (
 	"cmp"
 	"container/list"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -219,7 +220,11 @@ func (t *Table) All() []Series {
 	out := make([]Series, 0, t.size())
 	for _, list := range t.byKey {
 		for _, s := range list {
-			out = append(out, *s)
+			c := *s
+			c.Sources, c.Running = slices.Clone(s.Sources), slices.Clone(s.Running)
+			c.Latest.Members, c.Latest.Evidence, c.Latest.Ports = slices.Clone(s.Latest.Members), slices.Clone(s.Latest.Evidence), slices.Clone(s.Latest.Ports)
+			c.Latest.Totals = maps.Clone(s.Latest.Totals)
+			out = append(out, c)
 		}
 	}
 	return out
