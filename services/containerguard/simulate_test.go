@@ -61,6 +61,7 @@ func TestSimulatedStepsWait(t *testing.T) {
 	s, add := simulation(t, `[[policy]]
 id = "p"
 match.severity = "high"
+require.signs = 1
 [[policy.step]]
 actions = ["cut-egress"]
 [[policy.step]]
