@@ -119,7 +119,11 @@ func (s *Series) escalates(a *event.Alert) bool {
 	switch have := s.First.Trust.Rank(); {
 	case a.Trust.Rank() < have:
 		return false
-	case a.Trust.Rank() > have, a.Severity > s.First.Severity:
+	case a.Trust.Rank() > have:
+		return true
+	case s.awaitsMatches(): // a came before; what it escalated is in the stream
+		return false
+	case a.Severity > s.First.Severity:
 		return true
 	}
 	return len(s.Sources) > 0 && len(s.Sources) < maxSources && !slices.Contains(s.Sources, sourceOf(a))

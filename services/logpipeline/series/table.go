@@ -110,7 +110,8 @@ func (t *Table) continues(s *Series, m Match) bool {
 func (t *Table) goOn(s *Series, m Match, now time.Time) []*event.Alert {
 	a, continued := m.Alert, s.Over
 	s.Over = false
-	escalates := s.escalates(a)
+	goesOn := m.Quiet > 0 && !m.Began // a correlation, of which the other events are not in a
+	escalates := !goesOn && s.escalates(a)
 	if escalates {
 		s.show(a)
 	}
