@@ -13,7 +13,7 @@ const (
 	// maxBacklogBytes bounds the data of a backlog.
 	maxBacklogBytes = 32 << 20
 	// fetchPause is after how long without a delivery no more is expected soon, although the stream has some.
-	fetchPause = 100 * time.Millisecond
+	fetchPause = time.Second
 	// lowestEvery is how many deliveries are taken for one of the lowest rank: none waits for ever.
 	lowestEvery = 16
 )
