@@ -26,12 +26,14 @@ const (
 	stopWait   = 5 * time.Second
 	drainWait  = time.Second
 	drainPause = 50 * time.Millisecond
-	chunkLines = 128 // most lines of a chunk
+	chunkLines = 512 // most lines of a chunk
 	// maxInFlight bounds the chunks that are taken from their sources and not sequenced. Besides, each kind of source may add one.
 	maxInFlight = 16
 	maxTaken    = maxInFlight + 2
 	// groupAlerts is how many alerts are enough to publish before further chunks are sequenced.
 	groupAlerts = 64
+	// alertLines is most lines of a chunk after a group had so many: storing alerts takes longer than the rest.
+	alertLines = 128
 )
 
 // pipeline is the state of the goroutine that takes chunks from the sources, in turn, gives them to the workers, and sequences what they
@@ -50,6 +52,7 @@ type pipeline struct {
 	inFlight    int    // chunks that the workers have
 	sequencing  string // position of the input being sequenced, "" for none
 	group       group
+	chunkLines  int // most lines of a chunk for now
 	commits     commitState
 	crashes     *crashRecord
 	rows        *rows     // nil: lines are not stored
@@ -159,14 +162,14 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 		done()
 		return nil
 	}
-	lines, _ := p.sources.tailer.Next(ctx, chunkLines) // its only error is that ctx ended
+	lines, _ := p.sources.tailer.Next(ctx, p.chunkLines) // its only error is that ctx ended
 	done()
 	for before := -1; before < len(chunks) && p.inFlight+len(chunks) < maxInFlight; {
 		if before >= 0 {
-			lines, _ = p.sources.tailer.Next(ctx, chunkLines) // ctx has ended: it does not wait
+			lines, _ = p.sources.tailer.Next(ctx, p.chunkLines) // ctx has ended: it does not wait
 		}
 		before = len(chunks)
-		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(chunkLines)}, {packets: p.sources.packets.take()}} {
+		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(p.chunkLines)}, {packets: p.sources.packets.take()}} {
 			if c.size() > 0 {
 				chunks = append(chunks, c)
 			}
@@ -217,6 +220,12 @@ func (p *pipeline) finishGroup(ctx context.Context) error {
 	c.checkpointNeeded = c.checkpointNeeded || g.matched && len(g.packets) > 0
 	for _, c := range g.chunks {
 		p.sources.done(c)
+	}
+	switch full := slices.ContainsFunc(g.chunks, func(c *chunk) bool { return c.size() >= alertLines }); {
+	case len(g.alerts) >= groupAlerts:
+		p.chunkLines = alertLines
+	case full: // of lines that are no alerts
+		p.chunkLines = chunkLines
 	}
 	p.group = group{}
 	p.commit()
