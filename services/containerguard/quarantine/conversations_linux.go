@@ -57,7 +57,13 @@ func sortTracked(c docker.Container, cut *bpf.EgressCut) (began map[ends]bool, e
 		}
 	}
 	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
-		if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, t); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		const tries = 3 // an entry may end by itself between being listed and deleted
+		for range tries {
+			if _, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, t); err == nil {
+				break
+			}
+		}
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.ENOENT) {
 			return nil, forbidden("connection tracking", err)
 		}
 	}
