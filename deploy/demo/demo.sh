@@ -71,14 +71,6 @@ cp "$(command -v busybox)" "$work/image/bin/busybox"
 for applet in sh id nc; do ln -s busybox "$work/image/bin/$applet"; done
 tar -C "$work/image" -c . | docker import - shop >/dev/null
 
-# What a guard remembers that has known the shop for long: during the first ten minutes it learns to which addresses a container connects, and no
-# connection is a sign.
-mkdir -p -m 0700 "$work/data/container-guard"
-now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-cat >"$work/data/container-guard/destinations.json" <<END
-{"heard": "$now", "purposes": {"name:shop": {"learned": "$now", "seen": "$now", "used": {}}}}
-END
-
 export IRONPOST_CONFIG=$root/deploy/demo/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$work/data IRONPOST_GENERAL_PID_FILE=$work/pid \
   IRONPOST_BUS_SOCKET=$work/bus.sock IRONPOST_CONTAINER_DOCKER_SOCKET=$work/docker.sock IRONPOST_CONTAINER_POLICY_PATH=$root/deploy/policies \
   IRONPOST_EBPF_PIN_PATH=$work/pins

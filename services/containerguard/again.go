@@ -86,21 +86,25 @@ func (e *evaluator) decidedAt(a *event.Alert) time.Time {
 	return e.now
 }
 
-// due returns the decisions about the alert of w, or an update of it, with those steps only that w waits for and that are now done, and
-// those about which an operator is asked anew.
-func (w *waitingAnswer) due(decisions []decision) (out []decision) {
+// due returns the decisions about the alert of w, or an update of it, with those steps only that w waits for and that are now done,
+// those about which an operator is asked anew, and the notification of either. Again is the same for the same steps.
+func (w *waitingAnswer) due(decisions []decision) (out []decision, again string) {
 	for _, d := range decisions {
-		asksAnew := func(s step) bool { return w.newlyAsked(cooldownKey(d, s), s) }
-		asks := slices.ContainsFunc(d.steps, asksAnew)
-		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(s step) bool {
-			_, waits := w.Steps[cooldownKey(d, s)]
-			return !asksAnew(s) && !(asks && s.kind == policy.Notify) && (s.need != "" || s.outcome != outcomeAct || !waits)
-		})
+		now := func(s step) bool {
+			key := cooldownKey(d, s)
+			_, waits := w.Steps[key]
+			return w.newlyAsked(key, s) || waits && s.need == "" && s.outcome == outcomeAct
+		}
+		notifies := slices.ContainsFunc(d.steps, now)
+		d.steps = slices.DeleteFunc(slices.Clone(d.steps), func(s step) bool { return !now(s) && (!notifies || s.kind != policy.Notify) })
+		for _, s := range d.steps {
+			again += cooldownKey(d, s) + "\n"
+		}
 		if !d.waits {
 			out = append(out, d)
 		}
 	}
-	return out
+	return out, again
 }
 
 // confirmConnections answers alerts whose address the kernel saw connect, until ctx ends. Asking the kernel takes a tenth of the
@@ -262,7 +266,9 @@ func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAns
 	r := s.newResponse(run, a, e.now)
 	r.deadline = e.now.Add(e.maxAge)
 	decisions := e.evaluate(ctx, a)
-	for _, d := range w.due(decisions) {
+	due, again := w.due(decisions)
+	r.again = again
+	for _, d := range due {
 		r.execute(ctx, d)
 	}
 	run.noteOwn(e)

@@ -70,6 +70,7 @@ type judge struct {
 	running  int                                      // containers, for the cap on the share of them
 	isolated func(id string) (quarantine.Entry, bool) // the ledger
 	webhook  bool                                     // one is configured
+	again    string                                   // of an alert that waited: which steps are due; "" for a new one
 }
 
 // verdict is what is done about a step.
@@ -196,7 +197,8 @@ func (j *judge) decideNotification(d decision, s step) verdict {
 	if !j.webhook {
 		return skipped("no webhook is configured: container.webhook_url")
 	}
-	if until := j.cooldown(d.policy.ID+"|notify|"+j.alert.DedupKey, d.policy.Cooldown); !until.IsZero() {
+	until := j.cooldown(d.policy.ID+"|notify|"+j.alert.DedupKey, d.policy.Cooldown)
+	if !until.IsZero() && j.again == "" { // what is done after it waited is told all the same
 		return skipped("cooldown until " + until.Format(time.RFC3339))
 	}
 	return verdict{outcome: outcomeAct}
@@ -258,5 +260,8 @@ func cooldownKey(d decision, s step) string {
 
 // id derives from the alert, so that an alert delivered again has the same ids.
 func (j *judge) id(d decision, s step, phase string) string {
+	if s.kind == policy.Notify && j.again != "" { // a further message about the alert
+		phase += "\n" + j.again
+	}
 	return event.ID("guard", j.host, j.alert.ID, d.policy.ID, string(s.kind), s.target, phase)
 }

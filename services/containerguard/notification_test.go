@@ -61,3 +61,30 @@ func TestHangingWebhookDelaysNoAction(t *testing.T) {
 		r.await(a, "block-source done")
 	}
 }
+
+// What is done after it waited is told in a further message.
+func TestLateAnswerIsNotified(t *testing.T) {
+	t.Parallel()
+	texts := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		var m struct{ Text string }
+		_ = json.NewDecoder(req.Body).Decode(&m)
+		texts <- m.Text
+	}))
+	t.Cleanup(hook.Close)
+	r := newRig(t)
+	r.cfg.WebhookURL, r.cfg.MaxBlocks = hook.URL, 1
+	r.policy("p", `actions = ["notify", "block-source"]`)
+	s := r.start()
+	first, capped := r.alert(from("203.0.113.1")), r.alert(from("203.0.113.2"))
+	r.publish(first)
+	require.Contains(t, <-texts, "203.0.113.1: done")
+	r.publish(capped)
+	require.Contains(t, <-texts, "203.0.113.2: skipped (cap: ")
+	roomier := r.cfg
+	roomier.MaxBlocks = 2
+	commit, err := s.PrepareReload(t.Context(), roomier)
+	require.NoError(t, err)
+	commit()
+	require.Contains(t, <-texts, "203.0.113.2: done")
+}

@@ -127,11 +127,11 @@ func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Al
 	}
 	e.late = w != nil && w.connectsLate(a)
 	decisions := e.evaluate(ctx, a)
-	answer := decisions
+	answer, again := decisions, ""
 	if w != nil {
-		answer = w.due(decisions)
+		answer, again = w.due(decisions)
 	}
-	answered, refused := s.answer(g, a, answer, now)
+	answered, refused := s.answer(g, a, answer, again, now)
 	g.noteOwn(e)
 	next := e.waitingAnswer(a, decisions, refused)
 	if w != nil {
@@ -174,10 +174,10 @@ func (s *Simulation) guard(host string) *simulatedGuard {
 
 // answer lists what the verdicts about a are, those on containers and the address first, as the guard does. It reports
 // whether there were any, and returns what was refused for want of room, by cooldownKey.
-func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decision, now time.Time) (answered bool, refused map[string]verdict) {
+func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decision, again string, now time.Time) (answered bool, refused map[string]verdict) {
 	j := judge{
 		memory: &g.memory, alert: a, now: now, host: a.Host, running: s.options.Running, isolated: g.isolated,
-		webhook: s.options.Config.WebhookURL != "",
+		webhook: s.options.Config.WebhookURL != "", again: again,
 	}
 	refused = map[string]verdict{}
 	for _, d := range decisions {
