@@ -27,6 +27,7 @@ const (
 	// sequenceShare is how much one sequence may hold, as a multiple of the bytes that are still free: one alone gets four fifths of
 	// the spool, n of them together all but one in 4n+1, and another sender always finds room.
 	sequenceShare = 4
+	maxSyncing    = 4 // segments
 	endConsumed   = 1 << 20
 	endSilent     = time.Minute
 )
@@ -45,6 +46,9 @@ type spool struct {
 	total     int64                // bytes of all
 	room      chan struct{}        // closed when there may be room again
 	err       error                // why the folder cannot be opened
+
+	syncs   sync.WaitGroup
+	syncing chan struct{} // holds one for each segment that is synced
 }
 
 // sequence is the segments of one sender, or of those that share one.
@@ -64,6 +68,7 @@ type segment struct {
 func newSpool(cfg Config) *spool {
 	return &spool{
 		dir: cfg.Dir, maxBytes: cfg.MaxBytes, segmentBytes: cfg.SegmentBytes, sequences: map[string]*sequence{}, room: make(chan struct{}),
+		syncing: make(chan struct{}, maxSyncing),
 	}
 }
 
@@ -152,7 +157,7 @@ func (s *spool) write(name string, q *sequence, records []byte) error {
 	n := int64(len(records))
 	free := s.maxBytes - s.total
 	if s.total > 0 && q.size+n > sequenceShare*(free-n) { // one message fits into an empty spool
-		q.endSegment() // it can be deleted once it is read
+		s.endSegment(q) // it can be deleted once it is read
 		return errFull
 	}
 	if q.file == nil || q.segments[len(q.segments)-1].size >= s.maxSegment() {
@@ -175,7 +180,7 @@ func (s *spool) write(name string, q *sequence, records []byte) error {
 	if st, statErr := q.file.Stat(); statErr == nil {
 		s.grow(q, last, st.Size()-last.size)
 	}
-	q.endSegment()
+	s.endSegment(q)
 	return err
 }
 
@@ -199,7 +204,7 @@ func (s *spool) open() error {
 		return err
 	}
 	for _, q := range s.sequences {
-		q.endSegment()
+		s.endSegment(q)
 	}
 	s.sequences, s.total, s.next = map[string]*sequence{}, 0, 1
 	for _, e := range entries {
@@ -242,7 +247,7 @@ func parseSegment(file string) (name string, n uint64, ok bool) {
 // beginSegment starts the next segment. One of an earlier process is never continued:
 // its last line may be half a line.
 func (s *spool) beginSegment(name string, q *sequence) error {
-	q.endSegment()
+	s.endSegment(q)
 	path := filepath.Join(s.dir, fmt.Sprintf("%s%s%08d%s", segmentPrefix, strings.TrimPrefix(name+"-", "-"), s.next, segmentSuffix))
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND|noFollow, 0o600)
 	if err != nil {
@@ -255,15 +260,27 @@ func (s *spool) beginSegment(name string, q *sequence) error {
 	return nil
 }
 
-// endSegment closes the segment being written. It is synced: a power cut costs at most
-// one segment.
-func (q *sequence) endSegment() {
+// endSegment ends the segment that q writes. It is synced, so that a power cut costs at most one segment, but not while
+// others wait for s.mu, unless the disk has several to sync already. s.mu is held.
+func (s *spool) endSegment(q *sequence) {
 	if q.file == nil {
 		return
 	}
-	_ = q.file.Sync() // the records are written; a failing disk shows at the next write
-	_ = q.file.Close()
+	file := q.file
 	q.file = nil
+	end := func() {
+		_ = file.Sync() // the records are written; a failing disk shows at the next write
+		_ = file.Close()
+	}
+	select {
+	case s.syncing <- struct{}{}:
+		s.syncs.Go(func() {
+			end()
+			<-s.syncing
+		})
+	default:
+		end()
+	}
 }
 
 // deleteConsumed deletes the segments for which consumed reports true, and forgets sequences without one. A segment being written is
@@ -308,10 +325,11 @@ func (s *spool) deleteConsumed(consumed func(path string, size int64) bool) erro
 
 func (s *spool) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, q := range s.sequences {
-		q.endSegment()
+		s.endSegment(q)
 	}
+	s.mu.Unlock()
+	s.syncs.Wait()
 }
 
 // usage returns the segments on disk, their bytes, the senders whose share of the spool is used up, sorted, and why the last write
