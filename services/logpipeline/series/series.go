@@ -25,9 +25,10 @@ const (
 // intervals are the times after revision 0 at which revisions follow; after the last one, one every hour.
 var intervals = [...]time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 
-// weakInterval is used instead of an hour where anyone may write the lines: an answer to such evidence holds for minutes, and whoever
-// keeps a series open with forged lines must not hide an attack of the same source for an hour.
-const weakInterval = 5 * time.Minute
+// answerInterval is used instead of an hour where what an alert leads to holds for minutes: an answer to lines that anyone may write, who
+// must not hide an attack of the same source for an hour by keeping its series open, and what an alert says about a container, for which
+// the guard awaits a second sign for 10 minutes.
+const answerInterval = 5 * time.Minute
 
 // Match is an alert before it is a part of a series: what it would be by itself.
 type Match struct {
@@ -167,8 +168,8 @@ func (s *Series) due() time.Duration {
 		}
 	}
 	every := time.Hour
-	if s.First.Trust.Rank() < event.TrustContainer.Rank() {
-		every = weakInterval
+	if s.First.Container != nil || s.First.Trust.Rank() < event.TrustContainer.Rank() {
+		every = answerInterval
 	}
 	return (s.Told/every + 1) * every
 }

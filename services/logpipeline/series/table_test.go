@@ -227,20 +227,26 @@ func TestReceiptCountsWhereLinesNameAnyTime(t *testing.T) {
 	require.Equal(t, []string{"0s l0", "10s l0+1 ongoing 3", "60s l0+2 ongoing 13"}, got)
 }
 
-// An answer to weak evidence holds for minutes, so a series of it is told every five.
-func TestWeakSeriesAreToldMoreOften(t *testing.T) {
+// An answer to weak evidence and the sign that an alert about a container is hold for minutes, so such a series is told every five.
+func TestSeriesWhoseAnswersHoldForMinutesAreToldMoreOften(t *testing.T) {
 	t.Parallel()
-	for trust, want := range map[event.Trust][]int{
-		event.TrustUnproven: {0, 10, 60, 300, 900, 1200, 1500, 1800, 2100, 2400, 2700, 3000, 3300, 3600},
-		event.TrustHost:     {0, 10, 60, 300, 900, 3600},
+	often := []int{0, 10, 60, 300, 900, 1200, 1500, 1800, 2100, 2400, 2700, 3000, 3300, 3600}
+	inContainer := func(a *event.Alert) { a.Trust, a.Container = event.TrustContainer, &event.Container{ID: "web"} }
+	for name, c := range map[string]struct {
+		change func(*event.Alert)
+		want   []int
+	}{
+		"weak":               {trusted(event.TrustUnproven), often},
+		"about a container":  {inContainer, often},
+		"strong, of no such": {trusted(event.TrustHost), []int{0, 10, 60, 300, 900, 3600}},
 	} {
 		table := series.New(time.Minute, 0)
 		var got []int
 		for s := 0; s <= 3600; s += 10 {
-			if len(table.Add(line(fmt.Sprint("l", s), "k", s, trusted(trust)), at(s))) > 0 {
+			if len(table.Add(line(fmt.Sprint("l", s), "k", s, c.change), at(s))) > 0 {
 				got = append(got, s)
 			}
 		}
-		require.Equal(t, want, got, trust)
+		require.Equal(t, c.want, got, name)
 	}
 }
