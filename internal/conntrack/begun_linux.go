@@ -16,10 +16,12 @@ import (
 const (
 	newConnections = 1       // the multicast group NFNLGRP_CONNTRACK_NEW of linux/netfilter/nfnetlink_compat.h
 	reportBuffer   = 4 << 20 // room for the reports of a burst, in bytes
+	beLiberal      = 0x08    // IP_CT_TCP_FLAG_BE_LIBERAL of linux/netfilter/nf_conntrack_tcp.h
 )
 
 // Watch calls found for each attempt to begin a TCP connection until ctx ends, then returns nil. Its handshake is not complete yet, and may never
-// be: see Complete. Attempts of which the kernel lost the report are not found; lost is called then. Neither may block.
+// be: see Complete. A connection that the kernel tracks from its middle on is no attempt: it takes the sender of the next packet for who began it,
+// and a peer can choose who that is, by a reset that ends at this host. Attempts of which the kernel lost the report are not found; lost is called then. Neither may block.
 // The error is why the kernel reports nothing: it needs CAP_NET_ADMIN, and connection tracking in this network namespace.
 func Watch(ctx context.Context, found func(Connection), lost func()) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
@@ -49,7 +51,8 @@ func Watch(ctx context.Context, found func(Connection), lost func()) error {
 			return fmt.Errorf("reports of new connections: %w", err)
 		}
 		eachMessage(buf[:n], func(message []byte) {
-			if c := begun(message); c.From.IsValid() {
+			state, _ := stateOf(message)
+			if c := begun(message); c.From.IsValid() && state == nl.TCP_CONNTRACK_SYN_SENT {
 				found(c)
 			}
 		})
@@ -69,11 +72,12 @@ func eachMessage(b []byte, fn func(message []byte)) {
 }
 
 // Complete reports whether the handshake of c is complete, by a look-up that takes the same time however many connections there are.
-// known is false if the kernel has no such connection, or it was reset: it will never be complete.
+// known is false if the kernel has no such connection, it was reset, or is tracked from its middle on: it will never be complete.
 func Complete(c Connection) (complete, known bool, err error) {
 	err = dump(lookup(c), func(message []byte) {
 		state, assured := stateOf(message)
-		complete, known = counts(state, assured), state <= nl.TCP_CONNTRACK_TIME_WAIT
+		known = state <= nl.TCP_CONNTRACK_TIME_WAIT && !fromMiddle(message)
+		complete = known && counts(state, assured)
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return false, false, nil
@@ -104,11 +108,11 @@ func lookup(c Connection) *nl.NetlinkRequest {
 }
 
 // All calls found for each TCP connection whose handshake is complete and that was not reset, also for those that ended in the last two
-// minutes. The kernel walks its whole table.
+// minutes, but not for those that are tracked from their middle on. The kernel walks its whole table.
 func All(found func(Connection)) error {
 	for _, family := range []uint8{nl.FAMILY_V4, nl.FAMILY_V6} {
 		err := dump(dumpRequest(family, netip.Addr{}), func(message []byte) {
-			if c := begun(message); c.From.IsValid() && counts(stateOf(message)) {
+			if c := begun(message); c.From.IsValid() && counts(stateOf(message)) && !fromMiddle(message) {
 				found(c)
 			}
 		})
@@ -117,6 +121,17 @@ func All(found func(Connection)) error {
 		}
 	}
 	return nil
+}
+
+// fromMiddle reports whether the kernel did not see the first packet of the TCP connection in a message, so it does not know who began it. It
+// is lenient with the numbers of such a connection, and also with those of a flow table (nft flow add), which cannot be told apart.
+func fromMiddle(message []byte) bool {
+	if len(message) < nl.SizeofNfgenmsg {
+		return false
+	}
+	tcp := attribute(attribute(message[nl.SizeofNfgenmsg:], nl.CTA_PROTOINFO), nl.CTA_PROTOINFO_TCP)
+	flags := attribute(tcp, nl.CTA_PROTOINFO_TCP_FLAGS_ORIGINAL)
+	return len(flags) > 0 && flags[0]&beLiberal != 0
 }
 
 // begun returns the connection in a message as its first packet had it, one without addresses if it is not one of TCP.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
 
 	"github.com/ironpost/ironpost/internal/conntrack"
 	"github.com/ironpost/ironpost/internal/testenv"
@@ -166,6 +167,59 @@ func TestConnectionsThatBegin(t *testing.T) {
 	_, known, err = conntrack.Complete(conntrack.Connection{From: netip.MustParseAddrPort("127.0.0.43:1"), To: target})
 	require.NoError(t, err)
 	require.False(t, known)
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+// The kernel takes the sender of a packet in the middle of a connection for who began it, if it has forgotten the connection, as a peer can make it
+// do by a reset that ends at this host. That is no attempt to connect, and proves none.
+func TestConnectionsTrackedFromTheirMiddleOnDoNotCount(t *testing.T) {
+	testenv.Require(t, "netns", testenv.InOwnNetwork())
+	_, err := exec.LookPath("iptables")
+	testenv.Require(t, "iptables", err)
+	run(t, "ip", "link", "set", "lo", "up")
+	run(t, "iptables", "-t", "nat", "-A", "PREROUTING", "-d", "127.0.0.99", "-j", "ACCEPT") // connection tracking begins
+	l, err := net.Listen("tcp", "127.0.0.55:5555")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	found, ended := make(chan conntrack.Connection, 64), make(chan error, 1)
+	go func() { ended <- conntrack.Watch(ctx, func(c conntrack.Connection) { found <- c }, func() {}) }()
+	dial := func() (client, server *net.TCPConn) {
+		c, err := net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP("127.0.0.51")}, l.Addr().(*net.TCPAddr))
+		require.NoError(t, err)
+		s, err := l.Accept()
+		require.NoError(t, err)
+		return c, s.(*net.TCPConn)
+	}
+	var client, server *net.TCPConn
+	require.Eventually(t, func() bool { // until the reports are subscribed to
+		client, server = dial()
+		select {
+		case <-found:
+			return true
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	}, 5*time.Second, time.Millisecond)
+
+	require.NoError(t, netlink.ConntrackTableFlush(netlink.ConntrackTable))
+	reversed := conntrack.Connection{From: server.LocalAddr().(*net.TCPAddr).AddrPort(), To: client.LocalAddr().(*net.TCPAddr).AddrPort()}
+	require.Eventually(t, func() bool { // the kernel takes the server for who began it
+		_, err := server.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = client.Read(make([]byte, 1))
+		require.NoError(t, err)
+		tracked := false
+		require.NoError(t, conntrack.Connected(reversed.From.Addr(), func(_, local netip.Addr) { tracked = tracked || local == reversed.To.Addr() }))
+		return tracked
+	}, 5*time.Second, time.Millisecond)
+	complete, known, err := conntrack.Complete(reversed)
+	require.NoError(t, err)
+	require.False(t, complete || known)
+	require.NoError(t, conntrack.All(func(c conntrack.Connection) { require.NotEqual(t, reversed, c) }))
+	next, _ := dial()
+	require.Equal(t, next.LocalAddr().(*net.TCPAddr).AddrPort(), (<-found).From, "that connection is reported next")
 	cancel()
 	require.NoError(t, <-ended)
 }
