@@ -10,6 +10,7 @@ import (
 	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/services/containerguard/safety"
 )
@@ -49,6 +50,9 @@ func (e *evaluator) waitingAnswer(a *event.Alert, decisions []decision, refused 
 			if saved.Need == "" {
 				continue
 			}
+			if before := e.waitingStep(d, s); e.isWaiting(a) && before.Need == saved.Need {
+				saved.Until = before.Until
+			}
 			if s.container.ID != "" {
 				saved.Container = &event.Container{ID: s.container.ID, Name: s.container.Name, Image: s.container.Image}
 				saved.Project = s.container.Project
@@ -69,21 +73,22 @@ func (e *evaluator) evidenceUntil(a *event.Alert) time.Time {
 }
 
 func (e *evaluator) roomUntil(a *event.Alert, s step) time.Time {
-	switch {
-	case !s.kind.OnContainer():
-		return e.evidenceUntil(a)
-	case e.waiting != nil:
-		return e.waiting.Since.Add(containerRoomWait)
+	if s.kind.OnContainer() {
+		return e.now.Add(containerRoomWait)
 	}
-	return e.now.Add(containerRoomWait)
+	return e.evidenceUntil(a)
 }
 
-// decidedAt returns the time by which the age of a is judged: an alert that waits was new enough when it began to.
-func (e *evaluator) decidedAt(a *event.Alert) time.Time {
-	if e.waiting != nil && e.waiting.Alert == a {
-		return e.waiting.Since
+// isWaiting reports whether a is the alert that waits and not a later one of its matter. It was new enough when it came, and waits no longer than
+// it did then.
+func (e *evaluator) isWaiting(a *event.Alert) bool { return e.waiting != nil && e.waiting.Alert == a }
+
+// waitingStep returns what waited for s before, empty if nothing did.
+func (e *evaluator) waitingStep(d decision, s step) waitingStep {
+	if e.waiting == nil {
+		return waitingStep{}
 	}
-	return e.now
+	return e.waiting.Steps[cooldownKey(d, s)]
 }
 
 // due returns the decisions about the alert of w, or an update of it, with those steps only that w waits for and that are now done,
@@ -152,9 +157,7 @@ func (s *Service) retryWaiting(ctx context.Context) error {
 		}
 		now := time.Now()
 		run.answerReady(run.runningContainers(), now, func(w *waitingAnswer) { s.answerWaiting(ctx, w) })
-		expired := run.waiting.expire(now)
-		run.letUpdatesAnswer(expired, now)
-		s.reportUnanswered(ctx, run, expired, "nothing was done in time")
+		s.reportUnanswered(ctx, run, run.waiting.expire(now), "nothing was done in time")
 		removed := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && run.isGone(st.Container.ID) })
 		s.reportUnanswered(ctx, run, removed, "the container was removed")
 	}
@@ -172,8 +175,8 @@ func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAns
 		switch {
 		case st.Need == needTime:
 			return !now.Before(st.Due)
-		case st.Need == needApproval: // and the guard was ended before it was done
-			return st.ApprovedBy != ""
+		case st.Need == needApproval: // the guard was ended before it was done, or it was another that an operator was asked about
+			return st.ApprovedBy != "" || st.Approval == "" && !m.waiting.isAsked(key, w.Alert)
 		case st.Need == needSign:
 			return safety.Enough(m.signs.About(st.Container.ID, st.Within, now))
 		case st.Need != needRoom:
@@ -196,14 +199,14 @@ func (m *memory) answerReady(running int, now time.Time, answer func(*waitingAns
 	}
 }
 
-// isGone reports whether a container was removed.
+// isGone reports whether a container was removed, also while the guard did not run.
 func (run *runState) isGone(id string) bool {
 	found, err := run.inventory.ByID(id)
-	return err == nil && found.Gone
+	return err == nil && found.Gone || errors.Is(err, inventory.ErrUnknown) && run.inventory.StaleReason() == ""
 }
 
 func waitsForTheGuard(s waitingStep) bool {
-	return s.Need == needRoom || s.Need == needTime || s.Need == needSign || s.ApprovedBy != ""
+	return s.Need == needRoom || s.Need == needTime || s.Need == needSign || s.ApprovedBy != "" || s.Need == needApproval && s.Approval == ""
 }
 
 // reportUnanswered reports the steps on containers in list as skipped, for what they waited and why they wait no longer. A proposed block
@@ -228,14 +231,20 @@ func (s *Service) reportUnanswered(ctx context.Context, run *runState, list []*w
 	}
 }
 
-// answerWaiting answers an alert again because what a step of w needs has come. After an error it waits on.
+// answerWaiting answers an alert again because what a step of w needs has come. If that does nothing it waits on, and is not tried at once.
 func (s *Service) answerWaiting(ctx context.Context, w *waitingAnswer) {
-	err := task.Call(ctx, "answer to a waiting alert", func(ctx context.Context) error { return s.answerAgain(ctx, w.Alert, w) })
+	waiting, answered := s.run.Load().waiting, false
+	err := task.Call(ctx, "answer to a waiting alert", func(ctx context.Context) (err error) {
+		answered, err = s.answerAgain(ctx, w.Alert, w)
+		return err
+	})
 	if panicked := (*task.PanicError)(nil); errors.As(err, &panicked) {
-		s.run.Load().waiting.remove(w)
+		waiting.remove(w)
+	}
+	if !answered { // something else stands against it, such as a protection
+		waiting.pause(w.key(), time.Now().Add(answerPause))
 	}
 	if err != nil && ctx.Err() == nil {
-		s.run.Load().waiting.pause(w, time.Now().Add(answerPause))
 		s.log.WithError(err).Warn("an alert that waited is not answered yet")
 	}
 }
@@ -253,12 +262,13 @@ func (s *Service) answerUpdate(ctx context.Context, a *event.Alert, _ []byte) er
 	if w.strongerThan(a) {
 		return nil
 	}
-	return s.answerAgain(ctx, a, w)
+	_, err := s.answerAgain(ctx, a, w)
+	return err
 }
 
-// answerAgain carries out the steps of w that can be done by now, by the evidence of a, its alert or an update of it. After an error they are
-// tried again.
-func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAnswer) error {
+// answerAgain carries out the steps of w that can be done by now, by the evidence of a, its alert or an update of it, and reports whether there were
+// any. After an error they are tried again.
+func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAnswer) (answered bool, err error) {
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
 	e.waiting = w
@@ -271,21 +281,31 @@ func (s *Service) answerAgain(ctx context.Context, a *event.Alert, w *waitingAns
 	for _, d := range due {
 		r.execute(ctx, d)
 	}
-	run.noteOwn(e)
+	if run.noteOwn(e) {
+		run.wakeSigned()
+	}
 	next := e.waitingAnswer(a, decisions, r.refused)
 	if r.answered {
 		s.counters.answeredLate.Add(1)
 		if err := run.reporter.flush(ctx); err != nil {
-			return err
+			return false, err
 		}
 		if err := r.err(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	run.nextAnswer(w, next, r.answered, e.now)
-	run.wakeSigned()
 	s.saveState(run)
-	return nil
+	return r.answered, nil
+}
+
+// keepWaiting keeps next, what waits after an alert was answered by itself, in place of w, what waited before, nil if nothing did: w is over if
+// something was done or waits anew.
+func (m *memory) keepWaiting(w, next *waitingAnswer, acted bool, now time.Time) {
+	if w != nil && (acted || len(next.Steps) > 0) {
+		m.waiting.end(next.Alert)
+	}
+	m.waiting.put(next, now)
 }
 
 // nextAnswer keeps next, what waits after an answer to the alert of w, or after none if next may take the place of w.

@@ -36,7 +36,7 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 		return nil
 	}
 	answer := s.answerFirst
-	if w != nil {
+	if w != nil && !a.Escalated {
 		answer = s.answerUpdate
 	}
 	began := time.Now()
@@ -103,6 +103,9 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 	run := s.run.Load()
 	e := s.newEvaluator(run, time.Now())
 	e.retried = retried
+	if a.Update { // an escalated revision: what waits on weaker evidence is decided anew, and keeps its times
+		e.waiting = run.waiting.of(a, e.now)
+	}
 	r := s.newResponse(run, a, e.now)
 	decisions := e.evaluate(ctx, a)
 	for _, d := range decisions {
@@ -111,12 +114,10 @@ func (s *Service) respond(ctx context.Context, a *event.Alert, retried bool) (wa
 		}
 		r.execute(ctx, d)
 	}
-	run.noteOwn(e)
-	if a.Update && r.answered { // an escalated revision: what waited on weaker evidence is decided anew
-		run.waiting.end(a)
+	if run.noteOwn(e) {
+		run.wakeSigned()
 	}
-	run.waiting.put(e.waitingAnswer(a, decisions, r.refused), e.now)
-	run.wakeSigned()
+	run.keepWaiting(e.waiting, e.waitingAnswer(a, decisions, r.refused), r.acted.Load(), e.now)
 	if !r.answered && len(waiting) == 0 {
 		s.counters.unmatched.Add(1)
 		return nil, nil

@@ -68,10 +68,15 @@ func (s *Service) approveVerb(ctx context.Context, body []byte) (any, error) {
 	s.saveState(run)
 	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
-	if err := s.answerAgain(ctx, w.Alert, w); err != nil {
+	if _, err := s.answerAgain(ctx, w.Alert, w); err != nil {
 		reply.Error = err.Error()
 	}
 	e, held := run.quarantine.Get(st.Container.ID)
+	if held && satisfies(e, st.Kind) { // nobody needs to be asked about the same for another reason
+		run.waiting.removeSteps(func(other waitingStep) bool {
+			return other.Need == needApproval && other.Approval == "" && other.Policy == st.Policy && other.Kind == st.Kind && other.Target == st.Target
+		})
+	}
 	switch {
 	case held && satisfies(e, st.Kind):
 		reply.State, reply.Error = string(e.State), cmp.Or(reply.Error, e.Error)
@@ -88,9 +93,11 @@ func (l *waitingList) request(prefix string, now time.Time) (found *waitingAnswe
 		return nil, st, fmt.Errorf("%q is too short for the id of a request: give %d digits or more", prefix, minIDPrefix)
 	}
 	isAsked := func(s waitingStep) bool { return s.Approval != "" && strings.HasPrefix(s.Approval, prefix) }
-	for _, w := range l.with(isAsked, now) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.byKey {
 		for _, s := range w.Steps {
-			if !isAsked(s) {
+			if !isAsked(s) || !s.Until.After(now) {
 				continue
 			}
 			if found != nil && s.Approval != st.Approval {

@@ -69,11 +69,11 @@ type evaluator struct {
 	dockerProblem   string // why the inventory may be out of date, "" if it is not
 	protections     *safety.Protections
 	blockFilter     safety.BlockFilter
-	connections     *connection.Watcher                     // nil: not known
-	signs           *safety.Signs                           // about containers; nil: none are known
-	own             ownSign                                 // what the alert itself is
-	waiting         *waitingAnswer                          // the one that is answered again; nil: the alert is new
-	asked           func(key string, a *event.Alert) string // waitingList.askedBy; nil: nobody is asked
+	connections     *connection.Watcher                   // nil: not known
+	signs           *safety.Signs                         // about containers; nil: none are known
+	own             ownSign                               // what the alert itself is
+	waiting         *waitingAnswer                        // the one that is answered again; nil: the alert is new
+	asked           func(key string, a *event.Alert) bool // waitingList.isAsked; nil: nobody is asked
 	maxAge          time.Duration
 	approvalTimeout time.Duration
 	autoIsolate     bool
@@ -88,7 +88,7 @@ func (s *Service) newEvaluator(run *runState, now time.Time) *evaluator {
 	return &evaluator{
 		set: s.policies.Load(), inventory: run.inventory, dockerProblem: run.inventory.StaleReason(), protections: s.protections.Load(),
 		blockFilter: cfg.blockFilter(), maxAge: cfg.maxAge(), approvalTimeout: cfg.approvalTimeout(), autoIsolate: cfg.AutoIsolate, connections: s.connections,
-		asked: run.waiting.askedBy, signs: run.signs, now: now,
+		asked: run.waiting.isAsked, signs: run.signs, now: now,
 	}
 }
 
@@ -150,7 +150,10 @@ func (e *evaluator) evaluatePolicy(ctx context.Context, a *event.Alert, p *polic
 		d.why = why
 		return d
 	}
-	stale := safety.Stale(a, e.decidedAt(a), e.maxAge)
+	stale := ""
+	if !e.isWaiting(a) {
+		stale = safety.Stale(a, e.now, e.maxAge)
+	}
 	var found attribution.Result
 	if needsContainer(p) {
 		found = attribution.Resolve(ctx, e.inventory, attribution.Query{Alert: a, By: p.AttributeBy, Match: p.Match})

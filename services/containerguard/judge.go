@@ -23,12 +23,12 @@ type memory struct {
 }
 
 // answers reports whether a is answered: as the first alert of its series, an escalated one, or the first after the answer
-// to the series ended, if there was one; or as an update with better evidence for what waits, which w is then.
+// to the series ended, if there was one; or as an update with better evidence for what waits, which w is then, also of an escalated one.
 func (m *memory) answers(a *event.Alert, now time.Time) (w *waitingAnswer, yes bool) {
-	if !a.Update || a.Escalated {
+	if !a.Update {
 		return nil, true
 	}
-	if w = m.waiting.of(a, now); w != nil {
+	if w = m.waiting.of(a, now); w != nil || a.Escalated {
 		return w, true
 	}
 	if a.Series == "" { // of an earlier version: the first alert of its window was answered
@@ -49,14 +49,15 @@ func (j *judge) noteAnswer(s step, v verdict) {
 	j.guardState.NoteAnswer(j.alert.SeriesID(), j.alert.ID, target, ends, j.now)
 }
 
-// release lets the next alert about a container that was released be answered, and takes it out of the caps. What policies would have
-// done to it later it ends, and returns.
+// release lets the next alert about a container that was released be answered, and takes it out of the caps. What came before isolates
+// it no more: its signs are forgotten, and the steps on it that wait are ended and returned.
 func (m *memory) release(id string, now time.Time) (ended []*waitingAnswer) {
 	m.guardState.Remove(id)
 	m.guardState.CancelCooldowns("|" + containerTarget(id))
 	m.guardState.EndAnswers(containerTarget(id), now)
 	m.released.note(id, now)
-	return m.waiting.removeSteps(func(st waitingStep) bool { return st.Need == needTime && st.Container != nil && st.Container.ID == id })
+	m.signs.Remove(id)
+	return m.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && st.Container.ID == id })
 }
 
 // judge turns the decisions of the policies about one alert into verdicts: it knows the cooldowns, the caps, what is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -26,8 +27,9 @@ type response struct {
 	judge
 	guard    *Service
 	run      *runState
-	answered bool      // a decision had steps
-	deadline time.Time // of orders: they are skipped if not begun by then
+	answered bool        // a decision had steps
+	acted    atomic.Bool // one of them was done
+	deadline time.Time   // of orders: they are skipped if not begun by then
 
 	mu       sync.Mutex // steps run side by side
 	errs     []error
@@ -81,7 +83,11 @@ func (r *response) execute(ctx context.Context, d decision) {
 }
 
 func (r *response) executeStep(ctx context.Context, d decision, s step) {
-	switch v := r.decide(d, s); {
+	v := r.decide(d, s)
+	if v.outcome == outcomeAct {
+		r.acted.Store(true)
+	}
+	switch {
 	case v.outcome == outcomeWait:
 	case v.outcome == outcomeSkip:
 		r.skipRefused(ctx, d, s, v)

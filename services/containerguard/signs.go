@@ -145,12 +145,8 @@ func (e *evaluator) requireSigns(a *event.Alert, p *policy.Policy, s *step) {
 	if e.own.why != "" {
 		why += "; " + e.own.why
 	}
-	until := e.now.Add(p.Require.SignsWithin)
-	if e.waiting != nil && e.waiting.Alert == a {
-		until = e.waiting.Since.Add(p.Require.SignsWithin)
-	}
 	s.within = p.Require.SignsWithin
-	s.wait(needSign, until, proposedOnly+why)
+	s.wait(needSign, e.now.Add(p.Require.SignsWithin), proposedOnly+why)
 }
 
 // signsAbout returns the signs about a container, that of the alert itself included.
@@ -169,25 +165,15 @@ func (e *evaluator) signsAbout(container string, within time.Duration) (signs []
 	return append(signs, own)
 }
 
-// noteOwn remembers the sign that an alert was, and how its request was answered.
-func (m *memory) noteOwn(e *evaluator) {
+// noteOwn remembers the sign that an alert was, and how its request was answered. It reports whether the sign is new.
+func (m *memory) noteOwn(e *evaluator) (isNew bool) {
 	if e.own.container != "" {
-		m.signs.Note(e.own.container, e.own.sign)
+		isNew = m.signs.Note(e.own.container, e.own.sign)
 	}
 	if e.own.answer != nil {
 		m.signs.NoteServer(*e.own.answer, e.now)
 	}
-}
-
-// letUpdatesAnswer lets the next updates about containers whose steps waited for a sign in vain be answered: the attack goes on.
-func (m *memory) letUpdatesAnswer(expired []*waitingAnswer, now time.Time) {
-	for _, w := range expired {
-		for _, st := range w.Steps {
-			if st.Need == needSign && st.Container != nil {
-				m.released.note(st.Container.ID, now)
-			}
-		}
-	}
+	return isNew
 }
 
 // wakeSigned has the steps that wait for signs looked at.

@@ -83,6 +83,7 @@ func (s *Simulation) Add(ctx context.Context, a *event.Alert, at time.Time) erro
 	if err := s.retry(ctx, g, s.now); err != nil {
 		return err
 	}
+	g.expire(s.now) // of what was done meanwhile
 	w, answered := g.answers(a, s.now)
 	if !answered {
 		return nil
@@ -103,7 +104,7 @@ func (s *Simulation) retry(ctx context.Context, g *simulatedGuard, until time.Ti
 		g.expire(at)
 		g.answerReady(s.options.Running, at, func(w *waitingAnswer) { s.respond(ctx, g, w.Alert, w, at) })
 	}
-	g.letUpdatesAnswer(g.waiting.expire(until), until)
+	g.waiting.expire(until)
 	g.tried = until
 	return nil
 }
@@ -123,25 +124,23 @@ func (s *Simulation) respond(ctx context.Context, g *simulatedGuard, a *event.Al
 	e := &evaluator{
 		set: s.options.Policies, inventory: alertInventory{a}, protections: s.protections, blockFilter: s.blockFilter,
 		maxAge: s.options.Config.maxAge(), approvalTimeout: s.options.Config.approvalTimeout(), autoIsolate: true, now: now, waiting: w,
-		asked: g.waiting.askedBy, signs: g.signs,
+		asked: g.waiting.isAsked, signs: g.signs,
 	}
 	e.late = w != nil && w.connectsLate(a)
 	decisions := e.evaluate(ctx, a)
 	answer, again := decisions, ""
-	if w != nil {
+	late := w != nil && (e.isWaiting(a) || !a.Escalated)
+	if late {
 		answer, again = w.due(decisions)
 	}
-	answered, refused := s.answer(g, a, answer, again, now)
+	answered, acted, refused := s.answer(g, a, answer, again, now)
 	g.noteOwn(e)
 	next := e.waitingAnswer(a, decisions, refused)
-	if w != nil {
+	if late {
 		g.nextAnswer(w, next, answered, now)
 		return
 	}
-	if a.Update && answered {
-		g.waiting.end(a)
-	}
-	g.waiting.put(next, now)
+	g.keepWaiting(w, next, acted, now)
 	if !answered {
 		s.result.Unmatched++
 	}
@@ -174,7 +173,7 @@ func (s *Simulation) guard(host string) *simulatedGuard {
 
 // answer lists what the verdicts about a are, those on containers and the address first, as the guard does. It reports
 // whether there were any, and returns what was refused for want of room, by cooldownKey.
-func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decision, again string, now time.Time) (answered bool, refused map[string]verdict) {
+func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decision, again string, now time.Time) (answered, acted bool, refused map[string]verdict) {
 	j := judge{
 		memory: &g.memory, alert: a, now: now, host: a.Host, running: s.options.Running, isolated: g.isolated,
 		webhook: s.options.Config.WebhookURL != "", again: again,
@@ -187,14 +186,15 @@ func (s *Simulation) answer(g *simulatedGuard, a *event.Alert, decisions []decis
 				if (st.kind == policy.Notify) != notifications {
 					continue
 				}
-				answered = true
-				if v := s.note(g, &j, d, st); v.noRoom {
+				v := s.note(g, &j, d, st)
+				answered, acted = true, acted || v.outcome == outcomeAct
+				if v.noRoom {
 					refused[cooldownKey(d, st)] = v
 				}
 			}
 		}
 	}
-	return answered, refused
+	return answered, acted, refused
 }
 
 // note lists the verdict about a step, and what it changes.

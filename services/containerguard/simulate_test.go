@@ -1,10 +1,12 @@
 package containerguard_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,9 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 )
+
+// plugInOnHost is a plug-in whose alerts may have the trust host.
+const plugInOnHost = "plug-in"
 
 var simulatedFrom = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 
@@ -30,7 +35,12 @@ func simulation(t testing.TB, text string, change func(*containerguard.Config)) 
 	if change != nil {
 		change(&cfg)
 	}
-	s := containerguard.NewSimulation(containerguard.SimulationOptions{Config: cfg, Policies: set})
+	s := containerguard.NewSimulation(containerguard.SimulationOptions{Config: cfg, Policies: set, Ceiling: func(_ context.Context, module, _ string) (event.Trust, error) {
+		if module == plugInOnHost {
+			return event.TrustHost, nil
+		}
+		return bus.ModuleCeiling(module), nil
+	}})
 	n := 0
 	return s, func(after time.Duration, change func(*event.Alert)) {
 		n++
@@ -84,6 +94,53 @@ approve = true
 		}
 	}
 	require.WithinDuration(t, simulatedFrom.Add(30*time.Second), paused.First, 2*time.Second)
+}
+
+// However late the second sign comes, and after however many updates, it stops the container; one from before a release does not.
+func TestSimulatedSignComesAfterUpdates(t *testing.T) {
+	t.Parallel()
+	s, add := simulation(t, `[[policy]]
+id = "p"
+actions = ["pause"]
+ttl = "1m"
+match.rules = ["shell"]
+`, nil)
+	of := func(id string, change func(*event.Alert)) func(*event.Alert) {
+		return func(a *event.Alert) {
+			a.Container, a.DedupKey, a.Trust = &event.Container{ID: id, Name: id[:1]}, id, event.TrustContainer
+			change(a)
+		}
+	}
+	shell := func(revision int) func(*event.Alert) {
+		return func(a *event.Alert) {
+			a.Rule.ID, a.Series, a.Revision, a.Update = "shell", "series-of-"+a.Container.ID, revision, revision > 0
+		}
+	}
+	process := func(a *event.Alert) {
+		a.Module, a.Trust, a.DedupKey = plugInOnHost, event.TrustHost, "process-"+a.Container.ID
+	}
+	paused := func() (names []string) {
+		for _, st := range s.Result().Steps {
+			if st.Outcome == "act" {
+				names = append(names, slices.Repeat([]string{st.Container.Name}, st.Alerts)...)
+			}
+		}
+		return names
+	}
+	updates := []time.Duration{0, 66 * time.Second, 5 * time.Minute, 12 * time.Minute, 19 * time.Minute}
+	for n, name := range []string{"a", "b", "c", "d", "e"} {
+		id := strings.Repeat(name, 64)
+		began := time.Duration(n) * time.Hour
+		for revision, at := range updates[:n+1] {
+			add(began+at, of(id, shell(revision)))
+		}
+		add(began+updates[n]+30*time.Second, of(id, process))
+		add(began+updates[n]+40*time.Second, func(a *event.Alert) { a.Severity = event.Low })
+		require.Contains(t, paused(), name, "after %d updates", n)
+	}
+	id := strings.Repeat("e", 64)
+	add(4*time.Hour+23*time.Minute, of(id, shell(0)))
+	require.Len(t, paused(), 5, "its sign is older than its release")
 }
 
 // A container is released when its time is over, which ends its cooldown, so that the next alert isolates it again.

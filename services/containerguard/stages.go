@@ -52,18 +52,15 @@ func (e *evaluator) ask(a *event.Alert, d decision, s *step) {
 		s.reason = "approved by " + mine.ApprovedBy + "; " + s.reason
 		return
 	}
-	if e.asked != nil && mine.Approval == "" {
-		if other := e.asked(key, a); other != "" {
-			s.outcome, s.reason = outcomeSkip, "an operator is asked already: ironpost approve "+other
-			return
-		}
-	}
-	until := e.now.Add(e.approvalTimeout)
-	if mine.Approval == id {
-		until = mine.Until
+	if e.asked != nil && mine.Approval == "" && e.asked(key, a) {
+		s.wait(needApproval, e.now.Add(e.approvalTimeout), "an operator is asked already, because of another alert")
+		return
 	}
 	s.approval = id
-	s.wait(needApproval, until, "waits for ironpost approve "+id)
+	s.wait(needApproval, e.now.Add(e.approvalTimeout), "waits for ironpost approve "+id)
+	if mine.Approval == id { // whatever comes about it, the request stays the same
+		s.until = mine.Until
+	}
 }
 
 // approvalID identifies what an operator is asked: the policy, the action, the container and the evidence. What differs in one of them is
@@ -73,18 +70,17 @@ func approvalID(a *event.Alert, d decision, s step) string {
 	return event.ID("approval", d.policy.ID, string(s.kind), s.container.ID, a.SeriesID(), a.Rule.ID, a.Severity.String(), string(a.Trust))[:digits]
 }
 
-// askedBy returns the id of the request for the step with key that waits because of another alert than a with as strong evidence, "" if
-// there is none.
-func (l *waitingList) askedBy(key string, a *event.Alert) string {
+// isAsked reports whether an operator is asked about the step with key because of another alert than a with as strong evidence.
+func (l *waitingList) isAsked(key string, a *event.Alert) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	mine := &waitingAnswer{Alert: a}
 	for _, w := range l.byKey {
-		if s := w.Steps[key]; s.Approval != "" && w.key() != mine.key() && compareEvidence(w, mine) >= 0 {
-			return s.Approval
+		if s := w.Steps[key]; s.Approval != "" && w.key() != mine.key() && compareStrength(w, mine) >= 0 {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
 // newlyAsked reports whether s is a request to an operator that w does not have.

@@ -210,9 +210,7 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	}
 	left, pending := run.quarantine.Get(id)
 	if !pending || left.Unrestored != "" {
-		ended := run.release(id, time.Now())
-		all := run.waiting.removeSteps(func(st waitingStep) bool { return st.Container != nil && st.Container.ID == id })
-		s.reportUnanswered(ctx, run, append(ended, all...), "an operator released the container")
+		s.reportUnanswered(ctx, run, run.release(id, time.Now()), "an operator released the container")
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}

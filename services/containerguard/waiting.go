@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxWaiting       = 1024           // answers; beyond it the weakest is dropped
+	maxWaiting       = 1024           // answers about containers, and as many about addresses alone; beyond it the weakest is dropped
 	maxWaitingSource = maxWaiting / 4 // of one evidence source
 	// evidenceWait is how long a step waits for better evidence, and a block for room.
 	evidenceWait = 5 * time.Minute
@@ -84,21 +84,18 @@ func (w *waitingAnswer) until() (last time.Time) {
 	return last
 }
 
-// compareStrength orders by the trust of the evidence, then by its severity, then containers before addresses.
-func compareStrength(a, b *waitingAnswer) int {
-	onContainer := func(w *waitingAnswer) int {
-		for _, s := range w.Steps {
-			if s.Kind.OnContainer() {
-				return 1
-			}
+// onContainer reports whether a step of w is one on a container.
+func (w *waitingAnswer) onContainer() bool {
+	for _, s := range w.Steps {
+		if s.Kind.OnContainer() {
+			return true
 		}
-		return 0
 	}
-	return cmp.Or(compareEvidence(a, b), cmp.Compare(onContainer(a), onContainer(b)))
+	return false
 }
 
-// compareEvidence orders by the trust of the evidence, then by its severity.
-func compareEvidence(a, b *waitingAnswer) int {
+// compareStrength orders by the trust of the evidence, then by its severity.
+func compareStrength(a, b *waitingAnswer) int {
 	return cmp.Or(cmp.Compare(a.Alert.Trust.Rank(), b.Alert.Trust.Rank()), cmp.Compare(a.Alert.Severity, b.Alert.Severity))
 }
 
@@ -134,13 +131,13 @@ type waitingList struct {
 
 	mu      sync.Mutex
 	byKey   map[string]*waitingAnswer
-	paused  map[*waitingAnswer]time.Time // not tried until then
-	unsaved map[string]bool              // keys that changed
-	dropped uint64                       // for want of room
+	paused  map[string]time.Time // by key: not tried until then
+	unsaved map[string]bool      // keys that changed
+	dropped uint64               // for want of room
 }
 
 func newWaitingList() *waitingList {
-	return &waitingList{byKey: map[string]*waitingAnswer{}, paused: map[*waitingAnswer]time.Time{}, unsaved: map[string]bool{}}
+	return &waitingList{byKey: map[string]*waitingAnswer{}, paused: map[string]time.Time{}, unsaved: map[string]bool{}}
 }
 
 // put keeps w, in place of an earlier answer to the same alert, unless it has no steps: an alert about the same that is
@@ -209,7 +206,7 @@ func (l *waitingList) removeSteps(of func(waitingStep) bool) (removed []*waiting
 func (l *waitingList) drop(key string) {
 	if w := l.byKey[key]; w != nil {
 		delete(l.byKey, key)
-		delete(l.paused, w)
+		delete(l.paused, key)
 		l.unsaved[key] = true
 	}
 }
@@ -225,10 +222,10 @@ func (l *waitingList) add(w *waitingAnswer, now time.Time) {
 	}
 	l.drop(key)
 	l.byKey[key], l.unsaved[key] = w, true
-	sameSource := func(other *waitingAnswer) bool { return other.Source == w.Source }
-	all := func(*waitingAnswer) bool { return true }
+	sameKind := func(other *waitingAnswer) bool { return other.onContainer() == w.onContainer() }
+	sameSource := func(other *waitingAnswer) bool { return sameKind(other) && other.Source == w.Source }
 	l.keep(sameSource, maxWaitingSource, now)
-	l.keep(all, maxWaiting, now)
+	l.keep(sameKind, maxWaiting, now)
 }
 
 // keep drops the weakest of those that of selects if there are more than limit. mu is held.
@@ -263,12 +260,12 @@ func (l *waitingList) of(a *event.Alert, now time.Time) *waitingAnswer {
 	return nil
 }
 
-// pause keeps w from being tried until a time.
-func (l *waitingList) pause(w *waitingAnswer, until time.Time) {
+// pause keeps the answer with key from being tried until a time.
+func (l *waitingList) pause(key string, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.byKey[w.key()] == w {
-		l.paused[w] = until
+	if l.byKey[key] != nil {
+		l.paused[key] = until
 	}
 }
 
@@ -277,8 +274,8 @@ func (l *waitingList) pause(w *waitingAnswer, until time.Time) {
 func (l *waitingList) with(of func(waitingStep) bool, now time.Time) (out []*waitingAnswer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, w := range l.byKey {
-		if now.Before(l.paused[w]) {
+	for key, w := range l.byKey {
+		if now.Before(l.paused[key]) {
 			continue
 		}
 		for _, s := range w.Steps {

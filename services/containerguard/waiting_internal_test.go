@@ -60,9 +60,25 @@ func TestWaitingAnswerPausesAfterAFailure(t *testing.T) {
 	w := waitingBlock("a", now.Add(time.Minute))
 	l.put(w, now)
 	require.Len(t, l.with(waitsForConnection, now), 1)
-	l.pause(w, now.Add(time.Second))
+	l.pause(w.key(), now.Add(time.Second))
 	require.Empty(t, l.with(waitsForConnection, now))
 	require.Len(t, l.with(waitsForConnection, now.Add(time.Second)), 1)
+}
+
+// However many blocks wait, by whatever evidence, they push out no step on a container.
+func TestBlocksPushOutNoContainer(t *testing.T) {
+	t.Parallel()
+	l, now := newWaitingList(), time.Now()
+	isolate := &waitingAnswer{Alert: &event.Alert{DedupKey: "web", Trust: event.TrustContainer}, Source: "web", Steps: map[string]waitingStep{
+		"isolate": {Need: needSign, Kind: policy.Isolate, Until: now.Add(time.Minute)},
+	}}
+	l.put(isolate, now)
+	for i := range maxWaiting + 10 {
+		w := waitingBlock(fmt.Sprint(i), now.Add(time.Hour))
+		w.Source, w.Alert.Trust = fmt.Sprint(i%8), event.TrustKernel
+		l.put(w, now)
+	}
+	require.NotNil(t, l.of(isolate.Alert, now))
 }
 
 // However many weak alerts of one source come, an alert with stronger evidence of the same source, and those of others, wait on.

@@ -2,6 +2,7 @@ package containerguard
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -25,6 +26,10 @@ func openWaitingList(dataDir string) (*waitingList, error) {
 	for _, name := range names {
 		w := &waitingAnswer{}
 		data, bad := files.Read(name, maxAnswerSize)
+		if bad != nil && !errors.Is(bad, folder.ErrTooLong) && !errors.Is(bad, folder.ErrNoFile) {
+			err = bad
+			break
+		}
 		if bad == nil {
 			bad = json.Unmarshal(data, w)
 		}

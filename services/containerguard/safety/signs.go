@@ -60,8 +60,8 @@ func OpenSigns(files *folder.Folder) (s *Signs, damage string, err error) {
 	return s, damage, err
 }
 
-// Note remembers a sign about a container, in place of an older one of the same sensor.
-func (s *Signs) Note(container string, sign Sign) {
+// Note remembers a sign about a container, in place of an older one of the same sensor, and reports whether it is newer than that.
+func (s *Signs) Note(container string, sign Sign) bool {
 	sign.What, sign.At = sign.What[:min(len(sign.What), maxSignDetail)], sign.At.UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,10 +75,11 @@ func (s *Signs) Note(container string, sign Sign) {
 	}
 	before, known := signs[sign.Sensor]
 	if known && !sign.At.After(before.At) || !known && len(signs) >= maxSignsEach {
-		return
+		return false
 	}
 	signs[sign.Sensor] = sign
 	s.version++
+	return true
 }
 
 func (s *Signs) forgetOldest() {
