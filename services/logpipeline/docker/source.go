@@ -22,6 +22,7 @@ const (
 	maxQueued      = 1024
 	maxQueuedBytes = 256 << 10
 	maxAllBytes    = 64 << 20
+	maxNextBytes   = 128 << 10        // bounds the text that Next returns, but for its last line
 	longestLine    = 1 << 20          // requested from Docker; SetMaxLine cuts below it
 	listInterval   = 10 * time.Second // between two lists of all containers without an event
 	roomRetry      = 50 * time.Millisecond
@@ -107,6 +108,10 @@ func (s *Source) SetEnabled(enabled bool) {
 	if !enabled {
 		s.state, s.unreachable, s.capped, s.off, s.ignored = State{}.clone(), "", false, nil, nil
 		s.ready, s.bytes = nil, 0
+		for _, r := range s.readers { // they go on if it is turned on again before they end
+			r.lines, r.bytes = nil, 0
+			signal(r.room)
+		}
 	} else if s.state.Begun.IsZero() {
 		s.state = State{Version: stateVersion, Begun: time.Now().UTC(), Containers: map[string]LogPosition{}}
 	}
@@ -302,7 +307,7 @@ func (s *Source) setReachable() {
 	}
 }
 
-// Next returns the lines of one container that wait, at most limit, in the order it wrote them; none if no lines wait. Containers with
+// Next returns the lines of one container that wait, at most limit and about 128 KiB, in the order it wrote them; none if no lines wait. Containers with
 // lines take turns. No more lines of the container are returned, and State stays before these, until Done. It does not wait.
 func (s *Source) Next(limit int) []Line {
 	s.mu.Lock()
@@ -312,13 +317,15 @@ func (s *Source) Next(limit int) []Line {
 	}
 	r := s.ready[0]
 	s.ready = s.ready[1:]
-	n := min(limit, len(r.lines))
+	n, size := 0, 0
+	for n < min(limit, len(r.lines)) && size < maxNextBytes {
+		size += len(r.lines[n].Text)
+		n++
+	}
 	r.taken = r.lines[:n:n]
 	r.lines = r.lines[n:]
-	for _, l := range r.taken {
-		r.bytes -= len(l.Text)
-		s.bytes -= len(l.Text)
-	}
+	r.bytes -= size
+	s.bytes -= size
 	s.taken += uint64(n)
 	signal(r.room)
 	if len(s.ready) > 0 {

@@ -353,6 +353,32 @@ func TestSendersHaveSharesOfTheSpool(t *testing.T) {
 	require.Equal(t, 5, lines)
 }
 
+// A sender that is dropped for want of room does not begin a segment with each message that fits, and once its messages are read it
+// has room again at once.
+func TestSenderWithoutRoomBeginsNoSegments(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *syslog.Config) { c.TCP, c.MaxBytes = "", 20_000 })
+	c := r.dial("udp")
+	long, short := "<34>"+strings.Repeat("x", 2000), "<34>short"
+	require.Eventually(t, func() bool {
+		send(t, c, long)
+		return r.srv.Stats().Dropped[syslog.DropSpool] > 0
+	}, 5*time.Second, time.Microsecond)
+	before := r.srv.Stats()
+	for range 10 { // alternately one that fits and one that does not
+		dropped, received := r.srv.Stats().Dropped[syslog.DropSpool], r.srv.Stats().Received[syslog.UDP]
+		send(t, c, short)
+		require.Eventually(t, func() bool { return r.srv.Stats().Received[syslog.UDP] > received }, 5*time.Second, time.Millisecond)
+		send(t, c, long)
+		require.Eventually(t, func() bool { return r.srv.Stats().Dropped[syslog.DropSpool] > dropped }, 5*time.Second, time.Millisecond)
+	}
+	after := r.srv.Stats()
+	require.LessOrEqual(t, after.SpoolFiles, before.SpoolFiles+1)
+	r.read(int(after.Received[syslog.UDP]))
+	r.srv.DeleteConsumed(r.tail.State())
+	require.Zero(t, r.srv.Stats().SpoolFiles)
+}
+
 // Beyond their number senders share one sequence; segments of earlier versions are read and deleted.
 func TestSendersAreBoundedAndOldSegmentsRead(t *testing.T) {
 	t.Parallel()

@@ -157,7 +157,6 @@ func (s *spool) write(name string, q *sequence, records []byte) error {
 	n := int64(len(records))
 	free := s.maxBytes - s.total
 	if s.total > 0 && q.size+n > sequenceShare*(free-n) { // one message fits into an empty spool
-		s.endSegment(q) // it can be deleted once it is read
 		return errFull
 	}
 	if q.file == nil || q.segments[len(q.segments)-1].size >= s.maxSegment() {
@@ -284,7 +283,7 @@ func (s *spool) endSegment(q *sequence) {
 }
 
 // deleteConsumed deletes the segments for which consumed reports true, and forgets sequences without one. A segment being written is
-// deleted if it has a size that matters, or if its sender has been silent for a while.
+// deleted if it has a size that matters, if its sender has been silent for a while, or if the sender finds no room.
 func (s *spool) deleteConsumed(consumed func(path string, size int64) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -297,7 +296,7 @@ func (s *spool) deleteConsumed(consumed func(path string, size int64) bool) erro
 		var kept []segment
 		for i, seg := range q.segments {
 			writing := q.file != nil && i == len(q.segments)-1
-			inUse := writing && seg.size < endConsumed && time.Since(q.written) < endSilent
+			inUse := writing && seg.size < endConsumed && time.Since(q.written) < endSilent && !errors.Is(q.err, errFull)
 			if len(kept) > 0 || inUse || !consumed(seg.path, seg.size) {
 				kept = append(kept, seg)
 				continue
