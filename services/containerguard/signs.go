@@ -30,6 +30,9 @@ const (
 // unlearnedHolds is how long a connection is a sign of which it is not known yet whether it is usual: a container connects to much when it starts.
 const unlearnedHolds = 30 * time.Second
 
+// repeatedAfter is when another connection of a container is a sign again: what connects to a new address all the time costs little.
+const repeatedAfter = 15 * time.Second
+
 // ownSign is the sign that an alert itself is; without a container it is none, and why says so.
 type ownSign struct {
 	container string // id
@@ -190,7 +193,8 @@ func (s *Service) newSensor(run *runState) *egress.Sensor {
 		Containers: run.inventory.List, Log: s.log,
 		ByAddress: run.containerAt,
 		Known: func(c docker.Container, to netip.Addr) bool {
-			return run.destinations.Known(purposeOf(c), to, time.Now())
+			now := time.Now()
+			return run.destinations.Known(purposeOf(c), to, now) || run.connectedNow(c.ID, now)
 		},
 		Present: func(c docker.Container) { run.destinations.Present(purposeOf(c), time.Now()) },
 		Found:   run.noteConnection,
@@ -204,6 +208,13 @@ func (run *runState) containerAt(ctx context.Context, address netip.Addr, at tim
 		found, err = run.inventory.ByID(uncertain.Candidates[0]) // it started a moment ago
 	}
 	return found.Container, err
+}
+
+// connectedNow reports whether there is a connection of the container already that is a sign as long as another would be.
+func (run *runState) connectedNow(container string, now time.Time) bool {
+	return slices.ContainsFunc(run.signs.About(container, repeatedAfter, now), func(s safety.Sign) bool {
+		return s.Sensor == sensorConnection && s.Holds == 0
+	})
 }
 
 // noteConnection remembers a connection that a container began as a sign, if it is one.

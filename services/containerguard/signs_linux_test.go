@@ -44,16 +44,19 @@ func listenOutside(t *testing.T, port string) {
 	}()
 }
 
-// learned writes the memory of a guard that has known the containers for long, and what they use.
-func (r *rig) learned(used map[string][]string) {
+// learned writes the memory of a guard that has known the containers for long, and what they use: those of newly, by name, since 20 minutes ago.
+func (r *rig) learned(used map[string][]string, newly ...string) {
 	r.t.Helper()
 	purposes, now := map[string]any{}, time.Now().UTC()
 	for name, addresses := range used {
-		at := map[string]time.Time{}
+		at, first := map[string]time.Time{}, map[string]time.Time{}
 		for _, a := range addresses {
-			at[a] = now
+			at[a] = now.Add(-20 * time.Minute)
+			if slices.Contains(newly, name) {
+				first[a] = at[a]
+			}
 		}
-		purposes["name:"+name] = map[string]any{"learned": now.Add(-time.Hour), "seen": now, "used": at}
+		purposes["name:"+name] = map[string]any{"learned": now.Add(-time.Hour), "seen": now, "used": at, "first": first}
 	}
 	data, err := json.Marshal(map[string]any{"heard": now, "purposes": purposes})
 	require.NoError(r.t, err)
@@ -91,11 +94,11 @@ func TestContainerIsStoppedByTwoIndependentSigns(t *testing.T) {
 	r.cfg.DockerSocket = d.Socket
 	r.policy("p", `actions = ["pause"]`, `cooldown = "0s"`, `require.signs = 2`)
 	ids, names := map[string]string{}, map[string][]string{}
-	for name, network := range map[string]string{"first": "", "later": "", "known": "", "refused": "", "on-host": "host", "on-lan": "lan"} {
+	for name, network := range map[string]string{"first": "", "later": "", "again": "", "known": "", "refused": "", "on-host": "host", "on-lan": "lan"} {
 		ids[name], names[name] = d.Run(t, testenv.ContainerOptions{Name: name, Network: network}), nil
 	}
-	names["known"] = []string{outside}
-	r.learned(names)
+	names["known"], names["again"] = []string{outside}, []string{outside}
+	r.learned(names, "again")
 	s := r.start().docker()
 	s.eventually(func() bool { return s.count("containers") == uint64(len(ids)) })
 	connect := func(name, port string) {
@@ -127,10 +130,12 @@ func TestContainerIsStoppedByTwoIndependentSigns(t *testing.T) {
 	s.eventually(func() bool { return s.count("steps_waiting_for_sign") == 0 })
 
 	connect("later", "4444")
+	connect("again", "4444")
 	connect("known", "4444")
 	connect("refused", "1")
 	late, known, refused := request("later", attacker, "/c99.php"), request("known", attacker, "/c99.php"), request("refused", attacker, "/c99.php")
 	r.await(late, "pause done")
+	r.await(request("again", attacker, "/c99.php"), "pause done") // an address that it used before does not make itself usual
 	r.await(known, "pause skipped dry")
 	r.await(refused, "pause skipped dry")
 

@@ -241,8 +241,14 @@ func (s *Sensor) readTable(ctx context.Context) {
 	v := s.view.Load()
 	var leaving []conntrack.Connection
 	err := conntrack.All(func(c conntrack.Connection) {
-		if v.leaves(c) && len(leaving) < maxAttempts {
+		from, known := v.byAddress[c.From.Addr()]
+		switch {
+		case !v.leaves(c) || known && s.options.Known(from, c.To.Addr()):
+		case len(leaving) < maxAttempts:
 			leaving = append(leaving, c)
+		default:
+			s.dropped.Add(1)
+			signal(s.missed) // by then these are known
 		}
 	})
 	if err != nil {
@@ -250,9 +256,7 @@ func (s *Sensor) readTable(ctx context.Context) {
 	}
 	now := time.Now()
 	for _, c := range leaving {
-		if from, known := v.byAddress[c.From.Addr()]; !known || !s.options.Known(from, c.To.Addr()) {
-			s.found(ctx, c, now)
-		}
+		s.found(ctx, c, now)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// destinationTime is how long an address is remembered after it was used.
+	// destinationTime is how long an address is remembered after it was used, and how long one is new that was first used after the learning time.
 	destinationTime = 24 * time.Hour
 	// learningTime is how long a new address may be a usual one, from when the first container of a purpose is seen.
 	// A restart, or a new release, begins no other such time.
@@ -43,6 +43,7 @@ type purpose struct {
 	Learned time.Time                `json:"learned"` // when its learning time ends
 	Seen    time.Time                `json:"seen"`    // when a container of it was last there
 	Used    map[netip.Addr]time.Time `json:"used"`
+	First   map[netip.Addr]time.Time `json:"first,omitempty"` // of Used, when it was first used, if that was after the learning time
 }
 
 // OpenDestinations reads the destinations in files, as OpenState does.
@@ -52,7 +53,30 @@ func OpenDestinations(files *folder.Folder, now time.Time) (d *Destinations, dam
 	if damage != "" || d.data.Purposes == nil || now.Sub(d.data.Heard) > maxDeaf {
 		d.data = destinationData{Purposes: map[string]*purpose{}}
 	}
+	d.data.clampTo(now)
 	return d, damage, err
+}
+
+// clampTo takes times after now, which a clock that was ahead left, for now: else an address would stay usual, and the guard present, until then.
+func (d *destinationData) clampTo(now time.Time) {
+	earlier := func(t time.Time) time.Time {
+		if t.After(now) {
+			return now.UTC()
+		}
+		return t
+	}
+	d.Heard = earlier(d.Heard)
+	for _, p := range d.Purposes {
+		if limit := now.Add(learningTime); p.Learned.After(limit) {
+			p.Learned = limit.UTC()
+		}
+		p.Seen = earlier(p.Seen)
+		for _, times := range []map[netip.Addr]time.Time{p.Used, p.First} {
+			for to, at := range times {
+				times[to] = earlier(at)
+			}
+		}
+	}
 }
 
 // Present says that a container of the purpose is there.
@@ -82,41 +106,61 @@ func (d *Destinations) purpose(name string, now time.Time) *purpose {
 	return p
 }
 
-// Known reports whether a container of the purpose connected to the address within the last day; if so, it now did again.
+// Known reports whether the address is usual for containers of the purpose: one connected to it within the last day, and did so first in the
+// learning time or a day ago. If it is usual, it now was used again.
 func (d *Destinations) Known(name string, to netip.Addr, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.data.Purposes[name]
-	if p == nil {
+	if p == nil || !p.usual(to, now) {
 		return false
 	}
-	used, known := p.Used[to]
-	if !known || now.Sub(used) > destinationTime {
-		return false
-	}
-	if now.Sub(used) > heardInterval { // a busy container is not a busy disk
-		p.Used[to] = now.UTC()
-		d.version++
-	}
+	d.touch(p, to, now)
 	return true
 }
 
-// Use notes that a container of the purpose connected to an address, and reports whether that is new, and whether the purpose has had
-// its learning time.
-func (d *Destinations) Use(name string, to netip.Addr, now time.Time) (isNew, learned bool) {
-	if d.Known(name, to, now) {
-		return false, true
+func (p *purpose) usual(to netip.Addr, now time.Time) bool {
+	used, known := p.Used[to]
+	first, isNew := p.First[to]
+	return known && now.Sub(used) <= destinationTime && !(isNew && now.Sub(first) < destinationTime)
+}
+
+// touch notes that an address was used, seldom enough that a busy container is not a busy disk. mu is held.
+func (d *Destinations) touch(p *purpose, to netip.Addr, now time.Time) {
+	if now.Sub(p.Used[to]) > heardInterval {
+		p.Used[to] = now.UTC()
+		d.version++
 	}
+}
+
+// Use notes that a container of the purpose connected to an address, and reports whether that is new, and whether the purpose has had
+// its learning time. An address that is first used after that time is new for a day, so that an attacker cannot make one usual beforehand.
+func (d *Destinations) Use(name string, to netip.Addr, now time.Time) (isNew, learned bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.purpose(name, now)
+	learned = !now.Before(p.Learned)
+	if used, known := p.Used[to]; known && now.Sub(used) <= destinationTime {
+		isNew = !p.usual(to, now)
+		d.touch(p, to, now)
+		return isNew, true
+	}
 	if len(p.Used) >= maxDestinations {
 		used := slices.Collect(maps.Keys(p.Used))
-		delete(p.Used, slices.MinFunc(used, func(a, b netip.Addr) int { return p.Used[a].Compare(p.Used[b]) }))
+		oldest := slices.MinFunc(used, func(a, b netip.Addr) int { return p.Used[a].Compare(p.Used[b]) })
+		delete(p.Used, oldest)
+		delete(p.First, oldest)
 	}
 	p.Used[to] = now.UTC()
+	delete(p.First, to)
+	if learned {
+		if p.First == nil {
+			p.First = map[netip.Addr]time.Time{}
+		}
+		p.First[to] = now.UTC()
+	}
 	d.version++
-	return true, !now.Before(p.Learned)
+	return true, learned
 }
 
 // Save is like State.Save.
@@ -129,7 +173,7 @@ func (d *Destinations) Save() error {
 		defer d.mu.Unlock()
 		out := destinationData{Heard: d.data.Heard, Purposes: make(map[string]*purpose, len(d.data.Purposes))}
 		for name, p := range d.data.Purposes {
-			out.Purposes[name] = &purpose{Learned: p.Learned, Seen: p.Seen, Used: maps.Clone(p.Used)}
+			out.Purposes[name] = &purpose{Learned: p.Learned, Seen: p.Seen, Used: maps.Clone(p.Used), First: maps.Clone(p.First)}
 		}
 		return out, d.version
 	})

@@ -117,7 +117,8 @@ func TestNewDestinations(t *testing.T) {
 	d.Present("web", now)
 	require.Equal(t, "true false", use(one, 9*time.Minute))
 	require.Equal(t, "true true", use(two, 10*time.Minute))
-	require.Equal(t, "false true", use(two, 11*time.Minute), "once")
+	require.Equal(t, "true true", use(two, 11*time.Minute), "it does not make itself usual")
+	require.False(t, d.Known("web", two, now.Add(12*time.Minute)))
 	require.True(t, d.Known("web", one, now.Add(12*time.Minute)))
 	require.False(t, d.Known("db", one, now.Add(12*time.Minute)))
 	d.Present("web", now.Add(12*time.Minute))
@@ -126,9 +127,31 @@ func TestNewDestinations(t *testing.T) {
 	d = open(now.Add(30 * time.Minute))
 	require.Equal(t, "true true", use(three, 30*time.Minute), "it learns nothing after a restart")
 	require.Equal(t, "false true", use(one, 30*time.Minute))
-	require.Equal(t, "true true", use(one, 55*time.Hour), "not used for a day")
+	require.Equal(t, "true true", use(two, 24*time.Hour), "for a day, also after a restart")
+	require.Equal(t, "false true", use(two, 24*time.Hour+11*time.Minute))
+	require.Equal(t, "true true", use(two, 55*time.Hour), "not used for a day")
+	require.Equal(t, "true true", use(one, 55*time.Hour))
+	require.Equal(t, "true true", use(one, 56*time.Hour))
 	d = open(now.Add(2 * time.Hour))
 	require.Equal(t, "true false", use(three, 2*time.Hour), "it was away, and learns")
+}
+
+// What a clock that was ahead left is not usual until then.
+func TestDestinationsOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	f, now := files(t, t.TempDir()), time.Now().UTC()
+	ahead, to := now.Add(1000*time.Hour), netip.MustParseAddr("203.0.113.1")
+	d, _, err := safety.OpenDestinations(f, ahead)
+	require.NoError(t, err)
+	d.Present("web", ahead)
+	d.Use("web", to, ahead)
+	require.NoError(t, d.Save())
+	d, _, err = safety.OpenDestinations(f, now)
+	require.NoError(t, err)
+	require.True(t, d.Known("web", to, now.Add(23*time.Hour)))
+	require.False(t, d.Known("web", to, now.Add(48*time.Hour)))
+	_, learned := d.Use("web", to, now.Add(48*time.Hour))
+	require.True(t, learned)
 }
 
 func TestDestinationsAreBounded(t *testing.T) {
