@@ -2,8 +2,10 @@
 // each, however short, if the packets of the container pass through this network namespace, as those of bridge networks do. Containers in
 // the network of the host, and those of macvlan and the like, are looked at every few seconds; shorter connections of these are not seen.
 //
-// A connection counts when its handshake is complete: any container can send a first packet with the address of a neighbour on its network,
-// but the answer goes to the neighbour, which resets the connection. So UDP does not count, nor what a peer reset at once.
+// A connection counts when its handshake is complete, and the container was seen to have its socket: any container with CAP_NET_RAW can send
+// packets with the address of a neighbour on its network, and its peer can answer so that the answer ends at this host, where connection tracking
+// sees it, and the neighbour does not. So UDP does not count, nor what a peer reset at once. Where this process may not enter the network namespace of
+// the container, the handshake alone counts.
 package egress
 
 import (
@@ -140,12 +142,13 @@ func signal(c chan struct{}) {
 	}
 }
 
-// pendingAttempt is one whose handshake was not complete yet.
+// pendingAttempt is one whose handshake was not complete yet, or whose socket was not seen.
 type pendingAttempt struct {
 	conntrack.Connection
-	at   time.Time
-	next time.Time
-	wait time.Duration
+	seenIn string // the id of the container that has its socket, "" before it was seen
+	at     time.Time
+	next   time.Time
+	wait   time.Duration
 }
 
 // check confirms attempts, looks at what the reports do not have, and keeps the view of the containers up to date.
@@ -193,7 +196,17 @@ func (s *Sensor) add(pending []pendingAttempt, c conntrack.Connection) []pending
 		signal(s.missed)
 	}
 	now := time.Now()
-	return append(pending, pendingAttempt{Connection: c, at: now, next: now.Add(firstCheck), wait: firstCheck})
+	p := pendingAttempt{Connection: c, at: now, next: now.Add(firstCheck), wait: firstCheck}
+	if from, known := s.view.Load().byAddress[c.From.Addr()]; known && began(from, c) {
+		p.seenIn = from.ID // now: the socket of a short connection is gone soon
+	}
+	return append(pending, p)
+}
+
+// began reports whether the container has the socket of c, or this process may not look.
+func began(from docker.Container, c conntrack.Connection) bool {
+	seen, err := connection.Began(connection.Container{ID: from.ID, PID: from.PID}, c.From, c.To)
+	return seen || err != nil
 }
 
 // confirm passes on the attempts whose handshake is complete by now, and returns those that may still be.
@@ -205,7 +218,7 @@ func (s *Sensor) confirm(ctx context.Context, pending []pendingAttempt) (left []
 			continue
 		}
 		complete, known, err := conntrack.Complete(p.Connection)
-		if complete && s.found(ctx, p.Connection, p.at) || err == nil && !known {
+		if complete && s.found(ctx, p) || err == nil && !known {
 			continue
 		}
 		p.wait *= 2
@@ -216,13 +229,15 @@ func (s *Sensor) confirm(ctx context.Context, pending []pendingAttempt) (left []
 	return left
 }
 
-// found passes on a connection that counts. It returns false if the container is not known yet.
-func (s *Sensor) found(ctx context.Context, c conntrack.Connection, at time.Time) bool {
-	container, err := s.options.ByAddress(ctx, c.From.Addr(), at)
+// found passes on a connection whose handshake is complete, if its container began it. It returns false if the container is not known yet.
+func (s *Sensor) found(ctx context.Context, p pendingAttempt) bool {
+	container, err := s.options.ByAddress(ctx, p.From.Addr(), p.at)
 	if err != nil {
 		return false
 	}
-	s.pass(ctx, container, c.To)
+	if p.seenIn == container.ID || began(container, p.Connection) {
+		s.pass(ctx, container, p.To)
+	}
 	return true
 }
 
@@ -256,7 +271,7 @@ func (s *Sensor) readTable(ctx context.Context) {
 	}
 	now := time.Now()
 	for _, c := range leaving {
-		s.found(ctx, c, now)
+		s.found(ctx, pendingAttempt{Connection: c, at: now})
 	}
 }
 
