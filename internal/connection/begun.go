@@ -9,7 +9,8 @@ import (
 	"strconv"
 )
 
-// Begun returns the remote ends of the open TCP connections that c began: those whose own end is on no port that listens. It reads the network
+// Begun returns the remote ends of the open TCP connections that c began: those whose own end is on no port that listens. So one that c accepted
+// counts as well if nothing listens there any more, and one from a port that listens does not. It reads the network
 // namespace of c or, of a container in that of the host, whose sockets are whose. This process must be allowed to (CAP_SYS_ADMIN, or
 // CAP_SYS_PTRACE); else the error says so.
 func Begun(c Container) ([]netip.AddrPort, error) {
