@@ -2,6 +2,7 @@ package event
 
 import (
 	"cmp"
+	"path"
 	"time"
 )
 
@@ -106,6 +107,15 @@ type Request struct {
 	Path   string `json:"path,omitempty"` // as it was asked for, without the query
 	Status int    `json:"status,omitempty"`
 }
+
+// Succeeded reports whether the server did not answer with an error.
+func (r *Request) Succeeded() bool {
+	const firstError = 400
+	return r.Status < firstError
+}
+
+// Directory returns the folder of the path, "/" of one in the root.
+func (r *Request) Directory() string { return path.Dir(r.Path) }
 
 func (r *Request) clamp() {
 	if r != nil {

@@ -150,9 +150,11 @@ func TestKillsAtAnyMomentKeepSeriesAndCounts(t *testing.T) {
 				second += 70 // the series end
 			}
 			trust := event.TrustOfRank(w.random.IntN(5) / 4 * 3) // now and then host
-			w.lines = append(w.lines, line(fmt.Sprint("l", n), fmt.Sprint("k", w.random.IntN(3)), second, trusted(trust)))
+			request := asks(fmt.Sprintf("/%d/x.php", w.random.IntN(3)), 200+w.random.IntN(2)*204)
+			w.lines = append(w.lines, line(fmt.Sprint("l", n), fmt.Sprint("k", w.random.IntN(3)), second, trusted(trust), request))
 		}
-		want := uncrashed(t, w.lines)
+		wantStream := uncrashed(t, w.lines)
+		want := counts(t, wantStream)
 
 		w.save()
 		for kills := 0; w.next < len(w.lines); {
@@ -169,17 +171,29 @@ func TestKillsAtAnyMomentKeepSeriesAndCounts(t *testing.T) {
 		}
 		w.stream = append(w.stream, w.table.Expire(w.wall.Add(time.Hour))...)
 		require.Equal(t, want, counts(t, w.stream), "seed %d", seed)
+		require.Equal(t, escalations(wantStream), escalations(w.stream), "seed %d", seed)
 	}
 }
 
-// uncrashed returns the counts of the series of lines without a crash.
-func uncrashed(t *testing.T, lines []series.Match) map[string]int {
+// uncrashed returns the alerts of lines without a crash.
+func uncrashed(t *testing.T, lines []series.Match) []*event.Alert {
 	t.Helper()
 	w := &world{t: t, random: rand.New(rand.NewPCG(0, 0)), ids: map[string]bool{}, table: series.New(time.Minute, 0), lines: lines}
 	for w.next < len(lines) {
 		w.step(false)
 	}
-	return counts(t, append(w.stream, w.table.Expire(w.wall.Add(time.Hour))...))
+	return append(w.stream, w.table.Expire(w.wall.Add(time.Hour))...)
+}
+
+// escalations returns which request escalated each series, in order.
+func escalations(stream []*event.Alert) map[string][]string {
+	out := map[string][]string{}
+	for _, a := range stream {
+		if a.Escalated {
+			out[a.Series] = append(out[a.Series], fmt.Sprint(a.Revision, " ", *a.Request))
+		}
+	}
+	return out
 }
 
 // counts returns the last count of each series, and checks that each revision is there once.

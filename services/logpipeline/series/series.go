@@ -17,6 +17,8 @@ const (
 	maxPorts      = 32
 	// maxSources bounds how often a further source of evidence escalates a series: whoever may choose addresses has many.
 	maxSources = 8
+	// maxDirectories bounds how often a request in a further directory of a server does.
+	maxDirectories = 8
 	// Of the evidence, a series keeps this much for its next revision.
 	maxEvidence     = 2
 	maxEvidenceSize = 512 // bytes
@@ -63,6 +65,8 @@ type Series struct {
 	Held time.Time `json:"held"`
 	// Sources are the sources of evidence so far.
 	Sources []string `json:"sources,omitempty"`
+	// Directories are those in which requests had success so far.
+	Directories []string `json:"directories,omitempty"`
 	// Running are the trace ids of the detections that go on.
 	Running []string `json:"running,omitempty"`
 	// Touched is when the last match as strong as First came, by the wall clock.
@@ -85,6 +89,7 @@ type Latest struct {
 	Ports    []uint16          `json:"ports,omitempty"`
 	Members  []string          `json:"members,omitempty"`
 	Evidence []string          `json:"evidence,omitempty"`
+	Request  *event.Request    `json:"request,omitempty"`
 }
 
 // newSeries returns the series that m opens. Its match is not yet counted.
@@ -106,16 +111,19 @@ func (s *Series) show(a *event.Alert) {
 	first := *a
 	first.ID, first.Series, first.TraceID, first.Time = s.First.ID, s.First.Series, s.First.TraceID, s.First.Time
 	first.FirstSeen, first.LastSeen, first.Received = s.First.FirstSeen, s.First.LastSeen, s.First.Received
-	first.Matched, first.Findings, first.Evidence, first.Members, first.Ports, first.Totals = nil, nil, nil, nil, nil, nil
+	first.Matched, first.Findings, first.Evidence, first.Members, first.Ports, first.Totals, first.Request = nil, nil, nil, nil, nil, nil, nil
 	first.Escalated = false
 	if a.Trust.Rank() > s.First.Trust.Rank() {
-		s.Latest.Members = nil // anyone may have written them
+		s.Latest.Members, s.Latest.Request = nil, nil // anyone may have written them
 	}
 	s.First = first
 	s.addSource(a)
+	if s.inFurtherDirectory(a) {
+		s.Directories = append(s.Directories, directoryOf(a))
+	}
 }
 
-// escalates reports whether a has stronger evidence than s shows, or as strong from a further source.
+// escalates reports whether a has stronger evidence than s shows, or as strong from a further source, or of success in a further directory.
 func (s *Series) escalates(a *event.Alert) bool {
 	switch have := s.First.Trust.Rank(); {
 	case a.Trust.Rank() < have:
@@ -124,7 +132,7 @@ func (s *Series) escalates(a *event.Alert) bool {
 		return true
 	case s.awaitsMatches(): // a came before; what it escalated is in the stream
 		return false
-	case a.Severity > s.First.Severity:
+	case a.Severity > s.First.Severity, s.inFurtherDirectory(a):
 		return true
 	}
 	return len(s.Sources) > 0 && len(s.Sources) < maxSources && !slices.Contains(s.Sources, sourceOf(a))
@@ -134,6 +142,16 @@ func (s *Series) addSource(a *event.Alert) {
 	if source := sourceOf(a); source != "" && !slices.Contains(s.Sources, source) && len(s.Sources) < maxSources {
 		s.Sources = append(s.Sources, source)
 	}
+}
+
+// inFurtherDirectory reports whether a is a request that had success in another directory than those before: a server may answer
+// everything in one, which proves nothing, and a web shell is in another.
+func (s *Series) inFurtherDirectory(a *event.Alert) bool {
+	return a.Request != nil && a.Request.Succeeded() && len(s.Directories) < maxDirectories && !slices.Contains(s.Directories, directoryOf(a))
+}
+
+func directoryOf(a *event.Alert) string {
+	return strings.Clone(event.Shorten(a.Request.Directory(), maxEvidenceSize))
 }
 
 // sourceOf names the source of a's evidence. All senders over UDP are one, because anyone may choose the address, as are all
@@ -221,6 +239,9 @@ func (s *Series) merge(a *event.Alert, now time.Time) {
 	}
 	l.Peak = max(l.Peak, a.Peak)
 	l.Totals = larger(l.Totals, a.Totals)
+	if r := a.Request; r != nil {
+		l.Request = &event.Request{Method: strings.Clone(event.Shorten(r.Method, event.MaxMemberSize)), Path: strings.Clone(event.Shorten(r.Path, maxEvidenceSize)), Status: r.Status}
+	}
 	ports := slices.Concat(l.Ports, a.Ports)
 	slices.Sort(ports)
 	ports = slices.Compact(ports)
@@ -275,6 +296,10 @@ func (s *Series) next(now time.Time) *event.Alert {
 	}
 	l := s.Latest
 	out.Received = l.Received
+	if r := cmp.Or(l.Request, s.First.Request); r != nil { // an earlier version kept the first one
+		request := *r
+		out.Request = &request
+	}
 	out.Peak, out.Totals, out.Ports, out.Members, out.Evidence = l.Peak, maps.Clone(l.Totals), slices.Clone(l.Ports), slices.Clone(l.Members), slices.Clone(l.Evidence)
 	return &out
 }

@@ -222,7 +222,7 @@ func (t *Table) All() []Series {
 	for _, list := range t.byKey {
 		for _, s := range list {
 			c := *s
-			c.Sources, c.Running = slices.Clone(s.Sources), slices.Clone(s.Running)
+			c.Sources, c.Directories, c.Running = slices.Clone(s.Sources), slices.Clone(s.Directories), slices.Clone(s.Running)
 			c.Latest.Members, c.Latest.Evidence, c.Latest.Ports = slices.Clone(s.Latest.Members), slices.Clone(s.Latest.Evidence), slices.Clone(s.Latest.Ports)
 			c.Latest.Totals = maps.Clone(s.Latest.Totals)
 			out = append(out, c)

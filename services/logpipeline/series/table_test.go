@@ -128,6 +128,44 @@ func TestStrongerLineIsNeverHidden(t *testing.T) {
 	require.Equal(t, []string{"forged62+1 ongoing 2 escalated"}, told(table.Add(line("real2", "k", 63, trusted(event.TrustHost)), at(63))...))
 }
 
+// asks makes a line a request for path that a server answered.
+func asks(path string, status int) func(*event.Alert) {
+	return func(a *event.Alert) { a.Request = &event.Request{Method: "GET", Path: path, Status: status} }
+}
+
+// The first success in a further directory escalates, eight times at most: what a server answers in one says nothing about another. Each
+// revision has the newest request.
+func TestRequestsInFurtherDirectoriesEscalate(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Minute, 0)
+	add := func(id string, seconds int, path string, status int) []*event.Alert {
+		return table.Add(line(id, "k", seconds, asks(path, status)), at(seconds))
+	}
+	require.Equal(t, []string{"a"}, told(add("a", 0, "/noise.php", 200)...))
+	require.Empty(t, add("b", 1, "/other.php", 200))
+	require.Empty(t, add("c", 2, "/uploads/x.php", 404), "no success")
+	out := add("d", 3, "/uploads/x.php", 200)
+	require.Equal(t, []string{"a+1 ongoing 4 escalated"}, told(out...))
+	require.Equal(t, "/uploads/x.php", out[0].Request.Path)
+	require.Empty(t, add("e", 4, "/uploads/y.php", 200))
+	require.Empty(t, add("f", 5, "/noise.php", 200))
+	out = add("g", 13, "/uploads/z.php", 200)
+	require.Equal(t, []string{"a+2 ongoing 7"}, told(out...))
+	require.Equal(t, &event.Request{Method: "GET", Path: "/uploads/z.php", Status: 200}, out[0].Request)
+
+	escalated := 0
+	for n := range 100 {
+		escalated += len(add(fmt.Sprint("n", n), 14, fmt.Sprint("/", n, "/x.php"), 200))
+	}
+	require.Equal(t, 6, escalated)
+	out = add("host", 15, "/real/x.php", 200)
+	require.Empty(t, out, "its request is that of the next revision")
+	out = table.Add(line("strong", "k", 16, trusted(event.TrustHost), asks("/strong/x.php", 200)), at(16))
+	require.Equal(t, "/strong/x.php", out[0].Request.Path)
+	require.Empty(t, add("weak", 17, "/weak/x.php", 200))
+	require.Equal(t, "/strong/x.php", table.Expire(at(16 + 60))[0].Request.Path, "a weaker line is not shown")
+}
+
 // A further source that is no weaker escalates, eight times at most: whoever may choose addresses has many.
 func TestFurtherSourcesEscalate(t *testing.T) {
 	t.Parallel()
@@ -188,6 +226,7 @@ func TestSeriesKeepLittleMemory(t *testing.T) {
 			a.Members = append(a.Members, fmt.Sprint(len(a.Members), string(make([]byte, 10_000))))
 			a.Matched = append(a.Matched, event.Matched{Value: string(make([]byte, 10_000))})
 		}
+		asks("/"+string(make([]byte, 10_000))+"/"+a.ID, 200)(a)
 	}
 	for n := range 20 {
 		table.Add(line(fmt.Sprint(n), "k", n, large), at(n))
