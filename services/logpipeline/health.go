@@ -47,11 +47,22 @@ type counters struct {
 
 	seriesStats atomic.Pointer[series.Stats]
 	correlator  atomic.Pointer[sigma.CorrelatorStats]
+	evictions   health.Losses // of groups of correlations
 }
 
+// setStats is called by one goroutine. The counts of a correlator begin again when rules are loaded.
 func (c *counters) setStats(t series.Stats, s sigma.CorrelatorStats) {
 	c.seriesStats.Store(&t)
-	c.correlator.Store(&s)
+	before := c.correlator.Swap(&s)
+	if before == nil || s.EvictedGroups < before.EvictedGroups {
+		before = &sigma.CorrelatorStats{}
+	}
+	if s.EvictedGroups == before.EvictedGroups {
+		return
+	}
+	for rule, n := range s.Evicted {
+		c.evictions.Add("groups and events", rule, int64(n)-int64(before.Evicted[rule]), time.Now())
+	}
 }
 
 // snapshot is the statistics of all parts at one moment, for Health and the metrics.
@@ -94,6 +105,9 @@ func (s *Service) Health() event.ModuleHealth {
 	reasons := slices.Concat(n.rules.reasons(), n.tail.Reasons, n.syslog.Reasons, n.docker.Reasons, behindReasons(n.sources))
 	if n.series.Evicted > 0 && time.Since(n.series.EvictedAt) < evictedReason {
 		reasons = append(reasons, fmt.Sprintf("%d series were given up because more than %d attacks go on: such an attack is told as another one", n.series.Evicted, series.DefaultMax))
+	}
+	if reason := s.evictions.Reason("correlations had too many groups and dropped some", time.Now()); reason != "" {
+		reasons = append(reasons, reason)
 	}
 	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
 		reasons = append(reasons, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")

@@ -182,7 +182,9 @@ func TestFullSpoolMakesTCPWaitAndDropsUDP(t *testing.T) {
 	for i, m := range got {
 		require.Equal(t, fmt.Sprintf("<34>message %d", i), m)
 	}
-	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.BlockedSince.IsZero() && len(s.Reasons) == 0 }, 5*time.Second, time.Millisecond)
+	require.Contains(t, strings.Join(r.srv.Stats().Reasons, "\n"), "; the most, ")
+	require.Contains(t, strings.Join(r.srv.Stats().Reasons, "\n"), " of udp-127.0.0.1", "what was dropped is a reason for a while")
+	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.BlockedSince.IsZero() && len(s.Reasons) == 1 }, 5*time.Second, time.Millisecond)
 }
 
 func TestHalfWrittenLineIsNotJoinedWithTheNext(t *testing.T) {

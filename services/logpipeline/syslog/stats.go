@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ironpost/ironpost/internal/health"
 )
 
 // Reasons for which messages are dropped or connections closed; keys of Stats.Dropped
@@ -54,6 +56,9 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	s.countKernelDrops()
 	st := s.counters.snapshot()
+	if reason := s.counters.drops.Reason("syslog messages were dropped", time.Now()); reason != "" {
+		st.Reasons = append(st.Reasons, reason)
+	}
 	var err error
 	var full []string
 	st.SpoolFiles, st.SpoolBytes, full, err = s.spool.usage()
@@ -82,8 +87,9 @@ func (s *Server) Stats() Stats {
 
 // counters are the counted fields of Stats.
 type counters struct {
-	mu sync.Mutex
-	st Stats
+	mu    sync.Mutex
+	st    Stats
+	drops health.Losses // by reason and sender
 }
 
 // update changes the counters with fn, which must not block.
@@ -93,8 +99,12 @@ func (c *counters) update(fn func(st *Stats)) {
 	fn(&c.st)
 }
 
-func (c *counters) dropped(reason string, n int64) {
+// dropped counts n dropped messages of sender, a sequence name, "" if the sender is not known. An empty one is no loss.
+func (c *counters) dropped(reason, sender string, n int64) {
 	c.update(func(st *Stats) { st.Dropped[reason] += n })
+	if reason != DropEmpty {
+		c.drops.Add(reason, sender, n, time.Now())
+	}
 }
 
 func (c *counters) closed(reason string) { c.update(func(st *Stats) { st.Closed[reason]++ }) }

@@ -167,7 +167,7 @@ func (in *connection) flush() error {
 		case <-in.stopped:
 			return errStopped
 		case <-in.evicted:
-			in.s.counters.dropped(DropEvicted, in.pending)
+			in.s.counters.dropped(DropEvicted, in.sequence, in.pending)
 			return errEvicted
 		case <-room:
 		case <-time.After(in.s.cfg.RetryInterval):

@@ -66,7 +66,7 @@ func (s *Server) countKernelDrops() {
 		return
 	}
 	if drops, ok := kernelDrops(s.udp); ok {
-		s.counters.dropped(DropKernel, int64(drops-s.drops))
+		s.counters.dropped(DropKernel, "", int64(drops-s.drops))
 		s.drops = drops
 	}
 }
@@ -100,7 +100,7 @@ func (s *Server) receive(c *net.UDPConn, queues *datagramQueues) error {
 func (s *Server) queueDatagram(msg []byte, peer netip.AddrPort, queues *datagramQueues) {
 	msg = trimEnd(msg)
 	if len(msg) == 0 {
-		s.counters.dropped(DropEmpty, 1)
+		s.counters.dropped(DropEmpty, "", 1)
 		return
 	}
 	limits := s.limits.Load()
@@ -108,11 +108,12 @@ func (s *Server) queueDatagram(msg []byte, peer netip.AddrPort, queues *datagram
 		msg = msg[:limits.MaxMessage]
 		s.counters.truncated()
 	}
-	queued := queues.add(sequenceName(UDP, peer.Addr()), len(msg), limits.UDPQueueBytes, func() []byte {
+	sender := sequenceName(UDP, peer.Addr())
+	queued := queues.add(sender, len(msg), limits.UDPQueueBytes, func() []byte {
 		return appendRecord(nil, Record{Time: time.Now(), Peer: peer.String(), Transport: UDP, Message: msg})
 	})
 	if !queued {
-		s.counters.dropped(DropPeer, 1)
+		s.counters.dropped(DropPeer, sender, 1)
 	}
 }
 
@@ -135,9 +136,9 @@ func (s *Server) writeDatagrams(queues *datagramQueues) {
 		case err == nil:
 			s.counters.update(func(st *Stats) { st.Received[UDP] += int64(n) })
 		case errors.Is(err, errFull):
-			s.counters.dropped(DropSpool, int64(n))
+			s.counters.dropped(DropSpool, sender, int64(n))
 		default:
-			s.counters.dropped(DropDisk, int64(n))
+			s.counters.dropped(DropDisk, sender, int64(n))
 		}
 	}
 }

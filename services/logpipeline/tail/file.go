@@ -25,6 +25,7 @@ type logFile struct {
 	file         *os.File  // nil while it is closed
 	size         int64     // at the last stat
 	verifiedSize int64     // size when the content was last compared with the fingerprints
+	searched     int64     // no line ends between Offset and here, as of the last read
 	opened       bool      // once
 	backlog      int64     // end of the lines that may have been written any time ago
 	headVerified bool      // the beginning was compared since the last change
@@ -81,6 +82,7 @@ func (f *logFile) setPrefix() {
 // forgetContent starts f over at its beginning: the file was truncated.
 func (f *logFile) forgetContent() {
 	f.Offset, f.Head, f.Tail, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, false, ""
+	f.searched = 0
 	f.verifiedSize, f.headVerified, f.quietSince, f.noHistory, f.copiesSought, f.backlog = 0, false, time.Time{}, false, 0, 0
 }
 

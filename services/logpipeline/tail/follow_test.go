@@ -114,6 +114,28 @@ func TestCompressedRotationIsCountedAsLost(t *testing.T) {
 	r.got = nil
 	r.want("b")
 	require.Equal(t, map[string]int64{tail.LostRotated: 5}, r.tail.Stats().Lost)
+	require.Contains(t, r.tail.Stats().Reasons[0], "rotated 5; the most, 5, of "+d.path("app.log"))
+}
+
+// A prompt without a newline is no line that waits: what is behind has no age until it is one.
+func TestLineWithoutItsEndHasNoAge(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	d.add("app.log", "")
+	r := newRig(t, d.path("app.log"))
+	r.settle()
+	d.add("app.log", "x\nprompt: ")
+	r.want("x")
+	r.settle()
+	behind := r.tail.Stats().Behind
+	require.Len(t, behind, 1)
+	require.EqualValues(t, len("prompt: "), behind[0].Lag)
+	require.Zero(t, behind[0].Age)
+	d.add("app.log", "yes\n")
+	require.EqualValues(t, len("prompt: yes\n"), r.tail.Stats().Behind[0].Lag)
+	require.Positive(t, r.tail.Stats().Behind[0].Age)
+	r.want("prompt: yes")
+	require.Empty(t, r.tail.Stats().Behind)
 }
 
 func TestMaxFilesIsReported(t *testing.T) {

@@ -34,6 +34,7 @@ type publishedPath struct {
 type publishedFile struct {
 	file         *os.File // nil if it was closed
 	offset, size int64
+	searched     int64
 }
 
 // markChanged makes publish take a new snapshot of p.
@@ -59,8 +60,10 @@ func (t *Tailer) publish() {
 		}
 		p.published = publishedPath{spool: p.spool, state: state, lines: p.lines, taken: p.taken, read: p.read, fault: p.fault, missing: p.missing}
 		for _, f := range p.files {
-			p.published.files = append(p.published.files, publishedFile{f.file, f.Offset, f.size})
-			lag += f.lag()
+			p.published.files = append(p.published.files, publishedFile{f.file, f.Offset, f.size, f.searched})
+			if f.size > f.searched {
+				lag += f.lag()
+			}
 		}
 		p.growth.observe(p.read-p.taken, lag, now)
 	}

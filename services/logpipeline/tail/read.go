@@ -79,10 +79,12 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 		return result
 	}
 	f.verifiedSize = info.size
+	end := f.Offset + int64(len(data))
 	t.consume(p, f, data, b, false)
 	if b.full() || len(data) == limit {
 		return readMore
 	}
+	f.searched = end
 	f.MTime = info.mtime
 	t.closeIfTooMany(f)
 	return readToEnd

@@ -440,6 +440,7 @@ func (t *Tailer) checkContentBeforeCopy(p, base *watchedPath) {
 func (t *Tailer) countLost(p *watchedPath, reason string, n int64) {
 	t.lost[reason] += n
 	p.read += n
+	t.losses.Add(reason, p.path, n, time.Now())
 	entry := t.logFor(p).WithFields(logrus.Fields{"reason": reason, "bytes": n})
 	if n > 0 {
 		entry.Warn("log bytes lost")

@@ -49,7 +49,7 @@ type Stats struct {
 type FileStats struct {
 	Path  string
 	Lag   int64         // bytes written whose lines are not done yet
-	Age   time.Duration // of the oldest of them, from when it was first seen
+	Age   time.Duration // of the oldest of them, from when it was first seen; 0 while they are no whole line
 	Lines int64         // returned by Next
 }
 
@@ -75,8 +75,9 @@ func (t *Tailer) Stats() Stats {
 	pub.mu.Unlock()
 
 	for i, p := range paths {
-		fs := FileStats{Path: order[i].path, Lag: p.lag(), Lines: p.lines}
-		fs.Age = pub.observe(order[i], p.read-p.taken, fs.Lag)
+		fs := FileStats{Path: order[i].path, Lines: p.lines}
+		lag, whole := p.lag()
+		fs.Lag, fs.Age = lag, pub.observe(order[i], p.read-p.taken, whole)
 		st.Lag += fs.Lag
 		if fs.Lag > 0 {
 			st.Behind = append(st.Behind, fs)
@@ -95,6 +96,9 @@ func (t *Tailer) Stats() Stats {
 		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Path, b.Path))
 	})
 	st.Behind = st.Behind[:min(len(st.Behind), maxListed)]
+	if reason := t.losses.Reason("bytes of files were lost", time.Now()); reason != "" {
+		st.Reasons = append(st.Reasons, reason)
+	}
 	if capped {
 		st.Reasons = append(st.Reasons, fmt.Sprintf("the patterns match more than %d files: the rest is not followed", t.cfg.MaxFiles))
 	}
@@ -118,10 +122,10 @@ func (pub *published) observe(p *watchedPath, done, lag int64) time.Duration {
 	return p.growth.age(now)
 }
 
-// lag is how many bytes are written and not yet done. A file that Next has closed since counts
-// with its last known size.
-func (p publishedPath) lag() int64 {
-	sum := p.taken
+// lag is how many bytes are written and not yet done, and how many without those that were found to be no whole line yet. A file that
+// Next has closed since counts with its last known size.
+func (p publishedPath) lag() (all, whole int64) {
+	all, whole = p.taken, p.taken
 	for _, f := range p.files {
 		size := f.size
 		if f.file != nil {
@@ -129,7 +133,11 @@ func (p publishedPath) lag() int64 {
 				size = info.Size()
 			}
 		}
-		sum += max(0, size-f.offset)
+		n := max(0, size-f.offset)
+		all += n
+		if size > f.searched {
+			whole += n
+		}
 	}
-	return sum
+	return all, whole
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ironpost/ironpost/internal/health"
+
 	"github.com/sirupsen/logrus"
 )
 
@@ -41,6 +43,7 @@ type Tailer struct {
 	open     int
 	capped   bool           // more than MaxFiles match
 	changed  []*watchedPath // since the last publish
+	losses   health.Losses
 	counters
 
 	published published
