@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/bus"
@@ -82,4 +83,17 @@ func TestBacklogIsDeliveredAgain(t *testing.T) {
 	second.wait(t, len(recs))
 	second.finish(t)
 	require.EqualValues(t, 400, again.Load())
+}
+
+// A delivery that is refused before a handler sees it is not extended any more.
+func TestRefusedDeliveryIsNotExtended(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	for name, header := range map[string]nats.Header{"a copy": {"Nats-Sequence": {"1"}}, "no metadata": nil} {
+		m := &nats.Msg{Subject: bus.AlertSubject(bus.LogPipeline, b.Host()), Reply: "$JS.ACK.s.d.1.1.1.1.0", Header: header, Sub: &nats.Subscription{}}
+		if header == nil {
+			m.Reply = "$JS.ACK.x"
+		}
+		require.Zero(t, b.Conn(bus.ContainerGuard).HeldAfter(within(t, patience), bus.Durable{Stream: bus.Alerts, Name: "d", Module: bus.ContainerGuard}, m), name)
+	}
 }

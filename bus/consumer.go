@@ -227,8 +227,9 @@ func (w *consumer) dispatch(work context.Context, batch []*nats.Msg) {
 		if meta, err := m.Metadata(); err == nil {
 			more = meta.NumPending > 0
 		}
-		_ = w.hold([]*nats.Msg{m}) // until it is handled
+		release := w.hold([]*nats.Msg{m}) // until it is handled
 		if !w.backlog.push(m, rank, source, more) {
+			release()
 			nakDelivery(m)
 		}
 	}
@@ -248,7 +249,8 @@ func (w *consumer) work(ctx context.Context) error {
 
 // handle runs the handler on batch and answers each delivery.
 func (w *consumer) handle(work context.Context, batch []*nats.Msg) {
-	messages, deliveries := batch[:0], make([]Delivery, 0, len(batch))
+	defer w.hold(batch)()
+	messages, deliveries := make([]*nats.Msg, 0, len(batch)), make([]Delivery, 0, len(batch))
 	for _, m := range batch {
 		d, err := w.delivery(m)
 		if err != nil {
@@ -260,7 +262,6 @@ func (w *consumer) handle(work context.Context, batch []*nats.Msg) {
 	if len(messages) == 0 {
 		return
 	}
-	defer w.hold(messages)()
 	errs := w.handler(work, deliveries)
 	for i, m := range messages {
 		var err error

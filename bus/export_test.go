@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // WithDuplicates shortens how long the streams remember ids.
@@ -75,4 +77,12 @@ func (l *HubBlocklist) All() bool {
 // Changes returns what the next write would change.
 func (l *HubBlocklist) Changes(ctx context.Context, list *Blocklist) ([]Block, []string, error) {
 	return l.changes(ctx, list)
+}
+
+// HeldAfter has a consumer with a backlog handle m, and returns how many deliveries it extends then.
+func (c *Conn) HeldAfter(ctx context.Context, d Durable, m *nats.Msg) int {
+	w := c.newConsumer(d, ConsumeOptions{Concurrency: 2, Rank: func(Delivery) (int, string) { return 0, "" }}, nil)
+	w.dispatch(ctx, []*nats.Msg{m})
+	w.handle(ctx, []*nats.Msg{w.backlog.take(ctx)})
+	return len(w.inHand)
 }

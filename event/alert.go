@@ -197,6 +197,9 @@ type Incomplete struct {
 // SeriesID is the id of the series that a is part of: its own if it is part of no other, as of a module that makes none.
 func (a *Alert) SeriesID() string { return cmp.Or(a.Series, a.ID) }
 
+// SeriesKey tells the series of a from those of other modules and hosts: any of them may use the id of another's. It is not to be shown.
+func (a *Alert) SeriesKey() string { return a.Module + "|" + a.Host + "|" + a.SeriesID() }
+
 // Meta implements Record.
 func (a *Alert) Meta() Meta {
 	return Meta{ID: a.ID, Schema: a.Schema, TraceID: a.TraceID, Severity: a.Severity.String(), Rule: a.Rule.ID}

@@ -34,7 +34,7 @@ func (m *memory) answers(a *event.Alert, now time.Time) (w *waitingAnswer, yes b
 	if a.Series == "" { // of an earlier version: the first alert of its window was answered
 		return nil, m.released.newerThanRelease(a, now)
 	}
-	return nil, !m.guardState.Answered(a.Series, a.ID, a.ReceivedAt())
+	return nil, !m.guardState.Answered(a.SeriesKey(), a.ID, a.ReceivedAt())
 }
 
 // noteAnswer notes that a step about the series of j's alert is done.
@@ -46,7 +46,7 @@ func (j *judge) noteAnswer(s step, v verdict) {
 	case s.kind.OnContainer():
 		ends = v.order.Expires
 	}
-	j.guardState.NoteAnswer(j.alert.SeriesID(), j.alert.ID, target, ends, j.now)
+	j.guardState.NoteAnswer(j.alert.SeriesKey(), j.alert.ID, target, ends, j.now)
 }
 
 // release lets the next alert about a container that was released be answered, and takes it out of the caps. What came before isolates

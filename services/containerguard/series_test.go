@@ -1,12 +1,14 @@
 package containerguard_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 )
 
@@ -57,6 +59,20 @@ func TestRevisionIsAnsweredIfNothingWasDoneBefore(t *testing.T) {
 	add(0, revision(0, from("203.0.113.9"), low))
 	add(time.Minute, revision(1, from("203.0.113.9")))
 	require.Equal(t, map[string]int{"act": 1}, s.Result().Outcomes)
+}
+
+// The answer to a series is not one to a series of another module or host with the same id.
+func TestSeriesOfAnotherModuleOrHostIsAnswered(t *testing.T) {
+	t.Parallel()
+	s, add := simulation(t, blockForTenMinutes, nil)
+	add(0, revision(0, from("203.0.113.9")))
+	for n, other := range []func(*event.Alert){
+		func(a *event.Alert) { a.Module = bus.EBPFEngine },
+		func(a *event.Alert) { a.Host = "edge-2" },
+	} {
+		add(time.Duration(n+1)*time.Minute, revision(1, from(fmt.Sprintf("203.0.113.1%d", n)), other))
+		require.Equal(t, n+2, s.Result().Outcomes["act"])
+	}
 }
 
 // A notification has no end, so a series is told once.

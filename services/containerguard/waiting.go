@@ -71,7 +71,7 @@ type waitingAnswer struct {
 func (w *waitingAnswer) key() string { return answerKey(w.Alert, w.Alert.Trust) }
 
 func answerKey(a *event.Alert, trust event.Trust) string {
-	return a.Module + "|" + string(trust) + "|" + a.DedupKey
+	return a.Module + "|" + a.Host + "|" + string(trust) + "|" + a.DedupKey
 }
 
 // until returns when the last of the steps ends.
