@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -10,12 +11,12 @@ import (
 )
 
 const (
-	// maxBacklogBytes bounds the data of a backlog.
+	// maxBacklogBytes bounds the messages of a backlog.
 	maxBacklogBytes = 32 << 20
 	// fetchPause is after how long without a delivery no more is expected soon, although the stream has some.
 	fetchPause = time.Second
-	// lowestEvery is how many deliveries are taken for one of the lowest rank: none waits for ever.
-	lowestEvery = 16
+	// turnEvery is how many deliveries are taken for one of the rank that was served the longest ago: none waits for ever.
+	turnEvery = 16
 )
 
 // backlog holds deliveries that wait for a handler, and gives out those of the highest rank first, in turn by their sources. Those that
@@ -26,7 +27,7 @@ type backlog struct {
 
 	mu       sync.Mutex
 	ranks    map[int]*rank
-	waiting  int
+	held     map[uint64]*heldMessage // by the sequence in the stream
 	bytes    int
 	inHand   int
 	taken    int
@@ -38,45 +39,60 @@ type backlog struct {
 // rank holds the deliveries of one rank.
 type rank struct {
 	sources []string // with deliveries, the next one first
-	queues  map[string][]*nats.Msg
+	queues  map[string][]*heldMessage
+	served  int // the number of the take that was its last
+}
+
+// heldMessage is a message that waits: its newest delivery, which alone can be acknowledged.
+type heldMessage struct {
+	*nats.Msg
+	sequence uint64 // in the stream
 }
 
 func newBacklog(most, urgent int) *backlog {
-	return &backlog{most: most, urgent: urgent, ranks: map[int]*rank{}, changed: make(chan struct{})}
+	return &backlog{most: most, urgent: urgent, ranks: map[int]*rank{}, held: map[uint64]*heldMessage{}, changed: make(chan struct{})}
 }
 
-// push adds a delivery; more says that the stream has further ones. It returns false if b is closed.
-func (b *backlog) push(m *nats.Msg, of int, source string, more bool) bool {
+// push adds a delivery of the message with a sequence in the stream; more says that the stream has further ones. It returns an older
+// delivery of the message, whose place m takes, and m itself if b is closed.
+func (b *backlog) push(m *nats.Msg, sequence uint64, of int, source string, more bool) (dropped *nats.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return false
+		return m
+	}
+	if waits := b.held[sequence]; waits != nil {
+		b.bytes += m.Size() - waits.Size()
+		dropped, waits.Msg = waits.Msg, m
+		return dropped
 	}
 	r := b.ranks[of]
 	if r == nil {
-		r = &rank{queues: map[string][]*nats.Msg{}}
+		r = &rank{queues: map[string][]*heldMessage{}}
 		b.ranks[of] = r
 	}
 	if len(r.queues[source]) == 0 {
 		r.sources = append(r.sources, source)
 	}
-	r.queues[source] = append(r.queues[source], m)
-	b.waiting++
-	b.bytes += len(m.Data)
+	h := &heldMessage{Msg: m, sequence: sequence}
+	r.queues[source] = append(r.queues[source], h)
+	b.held[sequence] = h
+	b.bytes += m.Size()
 	b.fetching = time.Time{}
-	if more && b.room() > 0 {
+	if n, _ := b.room(); more && n > 0 {
 		b.fetching = time.Now().Add(fetchPause)
 	}
 	b.notify()
-	return true
+	return nil
 }
 
-// room returns how many more deliveries fit. mu is held.
-func (b *backlog) room() int {
-	if b.bytes >= maxBacklogBytes {
-		return 0
+// room returns how many more deliveries fit, and their most bytes: 0 if the largest message may not. mu is held.
+func (b *backlog) room() (n, size int) {
+	size = maxBacklogBytes - b.bytes
+	if size < 2*maxMessage { // the server counts subjects, too
+		return 0, 0
 	}
-	return b.most - b.waiting - b.inHand
+	return b.most - len(b.held) - b.inHand, size
 }
 
 // notify wakes those that wait. mu is held.
@@ -110,7 +126,7 @@ func (b *backlog) take(ctx context.Context) *nats.Msg {
 
 // pop removes the next delivery, or returns how long those that are not urgent wait. mu is held.
 func (b *backlog) pop(now time.Time) (m *nats.Msg, wait time.Duration) {
-	if b.waiting == 0 || b.closed {
+	if len(b.held) == 0 || b.closed {
 		return nil, 0
 	}
 	held := make([]int, 0, len(b.ranks))
@@ -124,18 +140,19 @@ func (b *backlog) pop(now time.Time) (m *nats.Msg, wait time.Duration) {
 		return nil, b.fetching.Sub(now)
 	}
 	b.taken++
-	if b.taken%lowestEvery == 0 {
-		of = slices.Min(held)
+	if b.taken%turnEvery == 0 {
+		of = slices.MinFunc(held, func(x, y int) int { return cmp.Compare(b.ranks[x].served, b.ranks[y].served) })
 	}
-	m = b.ranks[of].next()
-	b.waiting--
+	b.ranks[of].served = b.taken
+	h := b.ranks[of].next()
+	delete(b.held, h.sequence)
 	b.inHand++
-	b.bytes -= len(m.Data)
-	return m, 0
+	b.bytes -= h.Size()
+	return h.Msg, 0
 }
 
 // next removes the next delivery of r, which has some.
-func (r *rank) next() *nats.Msg {
+func (r *rank) next() *heldMessage {
 	source := r.sources[0]
 	queue := r.queues[source]
 	r.sources = r.sources[1:]
@@ -156,21 +173,22 @@ func (b *backlog) done() {
 	b.notify()
 }
 
-// awaitRoom returns how many deliveries fit, at least one; 0 when stop or ctx ended first.
-func (b *backlog) awaitRoom(ctx context.Context, stop <-chan struct{}) int {
+// awaitRoom returns how many deliveries fit, at least one, and their most bytes; 0 when stop or ctx ended first.
+func (b *backlog) awaitRoom(ctx context.Context, stop <-chan struct{}) (n, size int) {
 	for {
 		b.mu.Lock()
-		n, changed := b.room(), b.changed
+		n, size := b.room()
+		changed := b.changed
 		b.mu.Unlock()
 		if n > 0 {
-			return n
+			return n, size
 		}
 		select {
 		case <-changed:
 		case <-stop:
-			return 0
+			return 0, 0
 		case <-ctx.Done():
-			return 0
+			return 0, 0
 		}
 	}
 }
@@ -180,11 +198,10 @@ func (b *backlog) close() (left []*nats.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	for _, r := range b.ranks {
-		for _, queue := range r.queues {
-			left = append(left, queue...)
-		}
+	for _, h := range b.held {
+		left = append(left, h.Msg)
 	}
+	b.held = nil
 	b.ranks = nil
 	b.notify()
 	return left

@@ -62,7 +62,7 @@ type ConsumeOptions struct {
 	// Ahead is how many deliveries are requested, those in hand included, with Concurrency
 	// above 1 (default and least: Concurrency; at most MaxAckPending of the durable). Rank,
 	// which may be nil, says which of them are handled first: those of the highest rank, in
-	// turn by source; of 16, one is of the lowest rank. Those below Urgent wait until what
+	// turn by source; of 16, one is of the rank served the longest ago. Those below Urgent wait until what
 	// the stream has was requested, or Ahead is reached.
 	Ahead  int
 	Urgent int

@@ -175,11 +175,13 @@ func (w *consumer) empty(work context.Context, durable jetstream.Consumer) bool 
 // pull makes one request, for as many deliveries as there is room, and
 // handles what it brings. It returns how many that were.
 func (w *consumer) pull(work context.Context, pull *pullSub, expires time.Duration, stop <-chan struct{}) (n int, err error) {
-	free := w.awaitRoom(work, stop)
-	if free == 0 {
-		return 0, nil
+	free, size := w.request, 0
+	if w.backlog != nil {
+		if free, size = w.backlog.awaitRoom(work, stop); free == 0 {
+			return 0, nil
+		}
 	}
-	if err := pull.ask(free, expires); err != nil {
+	if err := pull.ask(free, size, expires); err != nil {
 		return 0, err
 	}
 	for work.Err() == nil {
@@ -205,14 +207,6 @@ func (w *consumer) pull(work context.Context, pull *pullSub, expires time.Durati
 	return n, nil
 }
 
-// awaitRoom returns how many deliveries may be requested, at least one; 0 if it was stopped.
-func (w *consumer) awaitRoom(work context.Context, stop <-chan struct{}) int {
-	if w.backlog == nil {
-		return w.request
-	}
-	return w.backlog.awaitRoom(work, stop)
-}
-
 // dispatch handles batch here, or adds it to the backlog.
 func (w *consumer) dispatch(work context.Context, batch []*nats.Msg) {
 	if w.backlog == nil {
@@ -220,16 +214,21 @@ func (w *consumer) dispatch(work context.Context, batch []*nats.Msg) {
 		return
 	}
 	for _, m := range batch {
-		rank, source, more := 0, "", false
+		meta, err := m.Metadata()
+		if err != nil {
+			w.handle(work, []*nats.Msg{m}) // refuses it
+			continue
+		}
+		rank, source := 0, ""
 		if d, err := w.delivery(m); err == nil && w.o.Rank != nil {
 			rank, source = w.o.Rank(d)
 		}
-		if meta, err := m.Metadata(); err == nil {
-			more = meta.NumPending > 0
+		_ = w.hold([]*nats.Msg{m}) // until it is handled
+		dropped := w.backlog.push(m, meta.Sequence.Stream, rank, source, meta.NumPending > 0)
+		if dropped != nil {
+			w.release([]*nats.Msg{dropped})
 		}
-		release := w.hold([]*nats.Msg{m}) // until it is handled
-		if !w.backlog.push(m, rank, source, more) {
-			release()
+		if dropped == m {
 			nakDelivery(m)
 		}
 	}
@@ -340,11 +339,13 @@ func (w *consumer) hold(messages []*nats.Msg) (release func()) {
 	for _, m := range messages {
 		w.inHand[m] = struct{}{}
 	}
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for _, m := range messages {
-			delete(w.inHand, m)
-		}
+	return func() { w.release(messages) }
+}
+
+func (w *consumer) release(messages []*nats.Msg) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range messages {
+		delete(w.inHand, m)
 	}
 }

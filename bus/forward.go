@@ -98,7 +98,7 @@ func (f *Forward) session(ctx context.Context) error {
 	defer pull.close()
 	next := uint64(1) // number of the next delivery
 	for ctx.Err() == nil {
-		if err := pull.ask(MaxBatch, pullExpiry); err != nil {
+		if err := pull.ask(MaxBatch, 0, pullExpiry); err != nil {
 			return err
 		}
 		for {

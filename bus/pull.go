@@ -20,6 +20,9 @@ const (
 	cancelTimeout   = 2 * time.Second // for what was delivered before a request was cancelled
 )
 
+// bytesReached describes the end of a request whose bytes the next message does not fit in.
+const bytesReached = "Message Size Exceeds MaxBytes"
+
 // pullSub makes pull requests for a durable, one at a time (ADR-13 of the NATS
 // architecture): the next when the one before has ended. jetstream's Messages was
 // measured instead: it requests up to half a batch ahead of the handler, delivers
@@ -45,8 +48,9 @@ type pullSub struct {
 
 // pullRequest is the body of a request.
 type pullRequest struct {
-	Batch   int           `json:"batch"`
-	Expires time.Duration `json:"expires"`
+	Batch    int           `json:"batch"`
+	MaxBytes int           `json:"max_bytes,omitempty"`
+	Expires  time.Duration `json:"expires"`
 }
 
 var (
@@ -77,9 +81,9 @@ func (c *Conn) subscribePull(d Durable, buffer int) (*pullSub, error) {
 	return p, nil
 }
 
-// ask requests at most n deliveries within expires.
-func (p *pullSub) ask(n int, expires time.Duration) error {
-	body, err := json.Marshal(pullRequest{Batch: n, Expires: expires})
+// ask requests at most n deliveries of at most size bytes together, 0 for any, within expires.
+func (p *pullSub) ask(n, size int, expires time.Duration) error {
+	body, err := json.Marshal(pullRequest{Batch: n, MaxBytes: size, Expires: expires})
 	if err != nil {
 		return err
 	}
@@ -142,13 +146,13 @@ func (p *pullSub) isDelivery(m *nats.Msg) bool {
 	if m.Subject != p.reply() {
 		return false // the end of a request that was given up
 	}
-	switch status := m.Header.Get("Status"); status {
-	case "": // not sent by JetStream
-	case statusNothing, statusExpired:
+	switch status, why := m.Header.Get("Status"), m.Header.Get("Description"); {
+	case status == "": // not sent by JetStream
+	case status == statusNothing, status == statusExpired, why == bytesReached:
 		p.left = 0
 	default:
 		p.left = 0
-		p.failure = fmt.Errorf("pull request ended: status %s %s", status, m.Header.Get("Description"))
+		p.failure = fmt.Errorf("pull request ended: status %s %s", status, why)
 	}
 	return false
 }

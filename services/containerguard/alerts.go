@@ -52,23 +52,27 @@ func (s *Service) handle(ctx context.Context, d bus.Delivery) error {
 	return err
 }
 
-// rankAlert returns the severity and the evidence source of a delivered alert: severe ones are answered first, and a source with thousands
-// of alerts delays only its own.
+// urgentRank is that of the least alerts that wait for no others: proven ones of high severity and unproven ones that are critical.
+const urgentRank = 2 * int(event.Critical)
+
+// rankAlert returns the rank and the evidence source of a delivered alert: severe ones are answered first, and a source with thousands
+// of alerts delays only its own. An alert that is not proven comes one severity lower, after the proven ones of that.
 func rankAlert(d bus.Delivery) (rank int, source string) {
-	var part struct {
-		Severity  event.Severity   `json:"severity"`
-		Module    string           `json:"module"`
-		Origin    *event.Origin    `json:"origin"`
-		Container *event.Container `json:"container"`
-	}
-	if json.Unmarshal(d.Data, &part) != nil {
+	var a event.Alert
+	if json.Unmarshal(d.Data, &a) != nil {
 		return 0, "" // handle refuses it
 	}
-	source = evidenceSource(&event.Alert{Module: part.Module, Origin: part.Origin})
-	if part.Container != nil {
-		source += "|" + part.Container.ID
+	module, host := d.Origin()
+	a.Module = module
+	source = host + "|" + evidenceSource(&a)
+	if a.Container != nil {
+		source += "|" + a.Container.ID
 	}
-	return int(part.Severity), source
+	rank = 2*int(a.Severity) + 3
+	if !bus.IsModule(module) || a.ClaimedTrust().Rank() <= event.TrustPeer.Rank() {
+		rank -= 3
+	}
+	return rank, source
 }
 
 // answerFirst answers an alert by itself. data is its JSON.

@@ -14,7 +14,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/bus"
-	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/health"
@@ -169,7 +168,7 @@ func (s *Service) startConsumers(g *task.Group, run *runState) {
 	g.Go("alerts", func(ctx context.Context) error {
 		return s.deps.Bus.Consume(ctx, s.durable, bus.ConsumeOptions{
 			Host: s.deps.Host, Drain: drainTimeout, Concurrency: concurrency, Log: s.log,
-			Ahead: s.durable.MaxAckPending, Urgent: int(event.High), Rank: rankAlert,
+			Ahead: s.durable.MaxAckPending, Urgent: urgentRank, Rank: rankAlert,
 		}, s.handle)
 	})
 	g.Go("pending alerts", s.retryPendingLoop)
