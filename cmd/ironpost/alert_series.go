@@ -31,8 +31,8 @@ func (s alertSeries) ids() (out []string) {
 // seriesFinder collects the series of which a text begins the short or the full id, or that of one of their alerts.
 type seriesFinder struct {
 	text  string
-	order []string // ids of the series, in the order of their first alert
-	byID  map[string]alertSeries
+	order []string // keys of the series, in the order of their first alert
+	byKey map[string]alertSeries
 }
 
 func (f *seriesFinder) add(data []byte) {
@@ -40,22 +40,22 @@ func (f *seriesFinder) add(data []byte) {
 	if decodeRecord(data, &a) != nil {
 		return
 	}
-	id := a.SeriesID()
-	_, known := f.byID[id]
-	if !known && !event.HasIDPrefix(id, f.text) && !event.HasIDPrefix(a.ID, f.text) {
+	key := a.SeriesKey()
+	_, known := f.byKey[key]
+	if !known && !event.HasIDPrefix(a.SeriesID(), f.text) && !event.HasIDPrefix(a.ID, f.text) {
 		return
 	}
 	if !known {
-		f.order = append(f.order, id)
+		f.order = append(f.order, key)
 	}
-	list := append(f.byID[id], a)
-	f.byID[id] = list[max(0, len(list)-maxRevisions):]
+	list := append(f.byKey[key], a)
+	f.byKey[key] = list[max(0, len(list)-maxRevisions):]
 }
 
 // findSeries returns the one series that text names; host is "" for any.
 func (a *app) findSeries(ctx context.Context, text, host string) (alertSeries, error) {
 	var f *seriesFinder
-	begin := func() { f = &seriesFinder{text: text, byID: map[string]alertSeries{}} }
+	begin := func() { f = &seriesFinder{text: text, byKey: map[string]alertSeries{}} }
 	err := a.readRecords(ctx, "alerts", func(url string) (bool, error) {
 		begin()
 		return false, f.readDatabase(ctx, url, host)
@@ -69,7 +69,7 @@ func (a *app) findSeries(ctx context.Context, text, host string) (alertSeries, e
 	case len(f.order) == 0:
 		return nil, fmt.Errorf("no stored alert has an id that begins with %q: see ironpost alerts --since all", text)
 	case len(f.order) == 1:
-		return f.byID[f.order[0]], nil
+		return f.byKey[f.order[0]], nil
 	}
 	return nil, usageError(errors.New(a.ambiguous(f)))
 }
@@ -78,13 +78,13 @@ func (a *app) findSeries(ctx context.Context, text, host string) (alertSeries, e
 func (a *app) ambiguous(f *seriesFinder) string {
 	const most = 10
 	lines := []string{fmt.Sprintf("%d alerts have an id that begins with %q:", len(f.order), f.text)}
-	for i, id := range f.order {
+	for i, key := range f.order {
 		if i == most {
 			lines = append(lines, fmt.Sprintf("  and %d more", len(f.order)-most))
 			break
 		}
-		newest := f.byID[id].newest()
-		lines = append(lines, fmt.Sprintf("  %s  %s  %s", clean(event.ShortID(id)), a.minute(newest.LastSeen), clean(event.Shorten(newest.Title, 60))))
+		newest := f.byKey[key].newest()
+		lines = append(lines, fmt.Sprintf("  %s  %s  %s on %s  %s", clean(event.ShortID(newest.SeriesID())), a.minute(newest.LastSeen), clean(newest.Module), clean(newest.Host), clean(event.Shorten(newest.Title, 60))))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -97,8 +97,8 @@ func (f *seriesFinder) readStream(ctx context.Context, conn *bus.Conn, host stri
 	}
 	for range 2 { // a revision may be named by its own id, and the revisions before it not
 		known := len(f.order)
-		for _, id := range f.order {
-			f.byID[id] = nil
+		for _, key := range f.order {
+			f.byKey[key] = nil
 		}
 		err := conn.History(ctx, bus.Alerts, bus.HistoryOptions{Filter: subject}, func(d bus.Delivery) bool {
 			f.add(d.Data)

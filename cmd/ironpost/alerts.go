@@ -124,7 +124,7 @@ func (a *app) alertKind(host string, filter alertFilter) recordKind {
 			if decodeRecord(data, &alert) != nil {
 				return ""
 			}
-			return alert.SeriesID()
+			return alert.SeriesKey()
 		},
 		row: func(data []byte) ([]string, error) {
 			var alert event.Alert

@@ -106,3 +106,19 @@ func TestIDsThatNameNoneOrSeveral(t *testing.T) {
 	require.Contains(t, r.err, "ls3q55hp")
 	require.Contains(t, r.err, `another\x1b[2J`)
 }
+
+// A module cannot hide the alerts of another by the id of their series.
+func TestSeriesOfOneIDFromTwoModulesAreTwo(t *testing.T) {
+	b := bustest.New(t)
+	publishSeries(t, b)
+	publish(t, b, bus.SBOMScanner, bus.Alerts, alert("forged", func(a *event.Alert) {
+		a.Module, a.Series, a.Revision, a.Update, a.Severity, a.Title = bus.SBOMScanner, bruteForce, 9, true, event.Info, "nothing"
+	}))
+	r := on(t, b, "alerts")
+	require.Contains(t, r.out, "SSH brute force")
+	require.Contains(t, r.out, "nothing")
+	r = on(t, b, "alerts", "show", bruteForce)
+	require.Equal(t, exitUsage, r.code)
+	require.Contains(t, r.err, "log-pipeline on testhost")
+	require.Contains(t, r.err, "sbom-scanner on testhost")
+}

@@ -74,8 +74,8 @@ func TestDatabaseAndStreamsAreListedAlike(t *testing.T) {
 	}
 	for _, args := range []string{
 		"alerts", "alerts --limit 0", "alerts --limit 7", "alerts --since all", "alerts --since 2100-01-01", "alerts --since 1h",
-		"alerts --severity high", "alerts --severity critical --limit 3", "alerts --host testhost", "alerts --host other",
-		"alerts --rule rule-3", "alerts --rule tamper", "alerts --rule éclair", "alerts --rule nosuch",
+		"alerts --severity high", "alerts --severity critical --limit 3", "alerts --host testhost", "alerts --host other --since 2000-01-01",
+		"alerts --rule rule-3", "alerts --rule tamper", "alerts --rule éclair", "alerts --rule nosuch --since 2000-01-01",
 		"alerts --source 203.0.113.0/25", "alerts --source 198.51.100.9", "alerts --source 2001:db8::/32", "alerts --address 203.0.113.192/26",
 		"alerts --address 203.0.113.1 --severity low --rule log",
 		"actions", "actions --phase failed", "actions --kind isolate --policy p2", "actions --limit 5 --host testhost",
