@@ -59,6 +59,15 @@ INLINE enum kind parse_ip(struct __sk_buff *skb, bool outgoing, struct packet *p
 	/* Multicast: who is on the network. Its hop-by-hop header is that of a membership report. */
 	if (p->c.protocol == 0 && p->c.remote[0] == 0xff)
 		return NEIGHBOUR;
+	switch (p->c.protocol) { /* what comes after an extension header would be a conversation without ports: RFC 8200, section 4; RFC 4302; RFC 6275 */
+	case 0:
+	case 43:
+	case 44:
+	case 51:
+	case 60:
+	case 135:
+		return UNREADABLE;
+	}
 	return IP;
 }
 

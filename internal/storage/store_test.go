@@ -244,7 +244,7 @@ func TestOlderTablesAreBroughtUpToDate(t *testing.T) {
 	s, database := prepared(t, p, storage.Config{})
 	_, err := s.Write(t.Context(), storage.Alerts, alerts(t, 1, 10))
 	require.NoError(t, err)
-	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy, ironpost.actions_policy_phase;
+	p.Exec(t, database, `DROP INDEX ironpost.actions_phase, ironpost.actions_kind, ironpost.actions_policy, ironpost.actions_policy_phase, ironpost.alerts_series;
 		DROP TABLE ironpost.settings;
 		DELETE FROM ironpost.schema_version WHERE version_id > 1;
 		CREATE ROLE unprivileged LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ironpost TO unprivileged; GRANT SELECT ON ironpost.schema_version TO unprivileged`)
