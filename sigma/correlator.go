@@ -156,7 +156,7 @@ func (o *observation) count(d dependent, inner *group, rank uint8) {
 		return
 	}
 	store := o.c.groups[d.correlation]
-	g := store.group(k, values, o.at)
+	g := store.group(k, values, o.at, rank)
 	if k.correlation.Type == EventCount && g.lastSeq == o.c.seq && inner == nil {
 		return // counted already, for another of its rules
 	}

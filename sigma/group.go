@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"container/list"
 	"math"
 	"slices"
@@ -42,6 +43,7 @@ type group struct {
 	topRank     uint8         // the highest rank of an entry so far
 	class       evictionClass // that of recency
 	recency     *list.Element // in groupStore.queues; nil before the first entry
+	queued      int           // the number of entries when it was queued
 }
 
 // window is a window that satisfies the condition.
@@ -58,59 +60,65 @@ func (g *group) insert(e entry) int {
 		return n
 	}
 	i := sort.Search(n, func(i int) bool { return g.entries[i].at > e.at })
+	start := g.entries[n-1].at - g.correlation.span
 	g.entries = slices.Insert(g.entries, i, e)
-	g.counts, g.asStrong, g.stronger = nil, nil, nil
+	if e.at >= start {
+		g.counts, g.asStrong, g.stronger = nil, nil, nil
+		return i
+	}
+	g.counts, g.asStrong, g.stronger = g.counts.behind(i), g.asStrong.behind(i), g.stronger.behind(i)
 	return i
 }
 
-// dropDistant drops the entries too far from at, on both sides: otherwise one
-// event with a time far in the future would make all later events too late.
-func (g *group) dropDistant(at int64) (dropped int) {
-	distance := g.correlation.maxDistance
-	low, high := 0, len(g.entries)
-	for low < high && g.entries[low].at < at-distance {
+// dropDistant drops the oldest entries, up to one that can still count with e or is stronger than e. It drops none that is newer than
+// e, however far: whoever may choose a time would take back what was counted.
+func (g *group) dropDistant(e entry) {
+	low := 0
+	for low < len(g.entries) && g.entries[low].at < e.at-g.correlation.maxDistance && g.entries[low].rank <= e.rank {
 		low++
 	}
-	for high > low && g.entries[high-1].at > at+distance {
-		high--
-	}
-	dropped = len(g.entries) - (high - low)
-	if high < len(g.entries) {
-		g.counts, g.asStrong, g.stronger = nil, nil, nil
-	}
-	g.slice(low, high)
-	return dropped
+	g.entries = g.entries[low:]
+	g.counts, g.asStrong, g.stronger = g.counts.without(low), g.asStrong.without(low), g.stronger.without(low)
 }
 
-// dropOldest drops the oldest entries beyond the limit of the group.
+// dropOldest drops the entries beyond the limit of the group, and returns how many.
 func (g *group) dropOldest() (dropped int) {
-	if over := len(g.entries) - g.correlation.maxEvents; over > 0 {
-		g.slice(over, len(g.entries))
-		return over
-	}
-	return 0
+	over := max(0, len(g.entries)-g.correlation.maxEvents)
+	g.dropWeakest(over)
+	return over
 }
 
-// slice keeps the entries from low to high only.
-func (g *group) slice(low, high int) {
-	if low == 0 && high == len(g.entries) {
+// dropWeakest drops n entries, each the oldest of the rank that gives way.
+func (g *group) dropWeakest(n int) {
+	if n == 0 {
 		return
 	}
-	g.entries = g.entries[low:high]
-	g.counts, g.asStrong, g.stronger = g.counts.without(low), g.asStrong.without(low), g.stronger.without(low)
+	var held rankCounts
+	for _, e := range g.entries {
+		held[e.rank]++
+	}
+	for range n {
+		rank := held.givesWay(len(g.entries))
+		held[rank]--
+		i := slices.IndexFunc(g.entries, func(e entry) bool { return e.rank == rank })
+		for _, counts := range []*windowCounts{g.counts, g.asStrong, g.stronger} {
+			counts.remove(g.correlation, i, g.entries[i])
+		}
+		copy(g.entries[1:i+1], g.entries[:i])
+		g.entries = g.entries[1:]
+	}
 }
 
 // compact removes the middle one of three newest entries of the same rule and rank: only
 // the two ends of such a run decide whether other rules lie within a timespan.
-func (g *group) compact() (dropped int) {
+func (g *group) compact() {
 	n := len(g.entries)
 	same := func(a, b entry) bool { return a.rule == b.rule && a.rank == b.rank }
 	if n < 3 || !same(g.entries[n-1], g.entries[n-2]) || !same(g.entries[n-2], g.entries[n-3]) {
-		return 0
+		return
 	}
 	g.entries[n-2] = g.entries[n-1]
 	g.entries = g.entries[:n-1]
-	return 1
 }
 
 // evaluate checks the windows that hold entry i, which was just inserted. fire
@@ -163,7 +171,8 @@ func (g *group) overlapsFired(w *window) bool {
 func (g *group) addFired(w *window) {
 	g.fired = append(g.fired, interval{w.first, w.last})
 	if len(g.fired) > maxIntervals {
-		g.fired = g.fired[1:]
+		oldest := slices.MinFunc(g.fired, func(a, b interval) int { return cmp.Compare(a.last, b.last) })
+		g.fired = slices.Delete(g.fired, slices.Index(g.fired, oldest), slices.Index(g.fired, oldest)+1)
 	}
 }
 
@@ -376,6 +385,15 @@ func (t *windowCounts) without(dropped int) *windowCounts {
 	return t
 }
 
+// behind returns t after an entry was inserted at i, which is before its window; nil if the window began before i.
+func (t *windowCounts) behind(i int) *windowCounts {
+	if t == nil || t.low < i {
+		return nil
+	}
+	t.low, t.end = t.low+1, t.end+1
+	return t
+}
+
 // slide moves the window so that it holds the entries from time start to index
 // end.
 func (t *windowCounts) slide(c *compiledCorrelation, entries []entry, start int64, end int) {
@@ -393,16 +411,32 @@ func (t *windowCounts) slide(c *compiledCorrelation, entries []entry, start int6
 		}
 	}
 	for ; t.low < end && entries[t.low].at < start; t.low++ {
-		if entries[t.low].rank < t.floor {
-			continue
-		}
-		t.n--
-		if !countsValues {
-			continue
-		}
-		value := entries[t.low].value
-		if t.values[value]--; t.values[value] == 0 {
-			delete(t.values, value)
-		}
+		t.uncount(c, entries[t.low])
+	}
+}
+
+// remove takes e, the entry at i, out of the window: it is about to be dropped.
+func (t *windowCounts) remove(c *compiledCorrelation, i int, e entry) {
+	if t == nil || i >= t.end {
+		return
+	}
+	t.end--
+	if i < t.low {
+		t.low--
+		return
+	}
+	t.uncount(c, e)
+}
+
+func (t *windowCounts) uncount(c *compiledCorrelation, e entry) {
+	if e.rank < t.floor {
+		return
+	}
+	t.n--
+	if c.correlation.Type != ValueCount {
+		return
+	}
+	if t.values[e.value]--; t.values[e.value] == 0 {
+		delete(t.values, e.value)
 	}
 }

@@ -4,14 +4,31 @@ import (
 	"cmp"
 	"container/list"
 	"maps"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
 )
 
-// rankShares is the part of Limits.MaxGroups, one in rankShares, that groups of stronger ranks leave to those of each
-// weaker rank.
+// rankShares is the part of a limit, one in rankShares, that groups and events of stronger ranks leave to those of each weaker rank.
 const rankShares = 8
+
+// rankCounts is the number of groups or events of each rank.
+type rankCounts [math.MaxUint8 + 1]int
+
+// givesWay returns the weakest rank with more than its share of limit; if none has, the weakest rank that is there.
+func (c *rankCounts) givesWay(limit int) uint8 {
+	weakest := -1
+	for rank, n := range c {
+		if n > limit/rankShares {
+			return uint8(rank)
+		}
+		if n > 0 && weakest < 0 {
+			weakest = rank
+		}
+	}
+	return uint8(weakest)
+}
 
 // groupStore holds the groups of one correlation within the limits, which are its own: no other correlation takes its room.
 //
@@ -19,11 +36,15 @@ const rankShares = 8
 // weakest rank of which there are more than its share gives way; of that rank the groups with the fewest events, counted
 // in powers of two; of those the least recently updated one. So many groups of one event push out no group that counts
 // towards its condition, and events of a weak rank push out none of a stronger one.
+//
+// Of too many events, those of the rank that gives way in the same manner go first: the oldest of it in a group that is full, and
+// over all groups those of the largest group with that topRank.
 type groupStore struct {
 	limits Limits
 	byKey  map[string]*group
 	queues map[evictionClass]*list.List // of *group, the least recently updated first; none is empty
-	events int                          // of all groups
+	events int                          // of all groups in queues
+	held   rankCounts                   // of these, by group.topRank
 
 	evictedGroups, evictedEvents uint64
 }
@@ -43,13 +64,13 @@ func newGroupStore(limits Limits) *groupStore {
 }
 
 // group returns the group of k, whose store s is, with these values. A new group, which has no entry yet, may push out
-// another. now is the time of the event in ns since 1970.
-func (s *groupStore) group(k *compiledCorrelation, values []string, now int64) *group {
+// another. now is the time of the event in ns since 1970, rank its rank.
+func (s *groupStore) group(k *compiledCorrelation, values []string, now int64, rank uint8) *group {
 	key := groupKey(values)
 	if g, ok := s.byKey[key]; ok {
 		return g
 	}
-	s.makeRoom(now)
+	s.makeRoom(now, rank)
 	g := &group{correlation: k, key: key}
 	for _, v := range values {
 		g.values = append(g.values, strings.Clone(cut(v, maxGroupValue)))
@@ -60,7 +81,7 @@ func (s *groupStore) group(k *compiledCorrelation, values []string, now int64) *
 
 // addEntry adds an entry to a group, evaluates it (see group.evaluate) and then enforces the limits.
 func (s *groupStore) addEntry(g *group, e entry, sample Sample) (fire, holds *window) {
-	s.events -= g.dropDistant(e.at)
+	g.dropDistant(e)
 	i := g.insert(e)
 	g.topRank = max(g.topRank, e.rank)
 	g.samples = append(g.samples, sample)
@@ -68,13 +89,10 @@ func (s *groupStore) addEntry(g *group, e entry, sample Sample) (fire, holds *wi
 		g.samples = slices.Delete(g.samples, 0, over)
 	}
 	fire, holds = g.evaluate(i)
-	s.events++
 	if g.correlation.temporal() {
-		s.events -= g.compact()
+		g.compact()
 	}
-	dropped := g.dropOldest()
-	s.events -= dropped
-	s.evictedEvents += uint64(dropped)
+	s.evictedEvents += uint64(g.dropOldest())
 	s.queue(g)
 	s.limitEvents()
 	return fire, holds
@@ -89,7 +107,9 @@ func (s *groupStore) queue(g *group) {
 		q = list.New()
 		s.queues[g.class] = q
 	}
-	g.recency = q.PushBack(g)
+	g.recency, g.queued = q.PushBack(g), len(g.entries)
+	s.events += g.queued
+	s.held[g.class.rank] += g.queued
 }
 
 func (s *groupStore) unqueue(g *group) {
@@ -101,31 +121,32 @@ func (s *groupStore) unqueue(g *group) {
 	if q.Len() == 0 {
 		delete(s.queues, g.class)
 	}
+	s.events -= g.queued
+	s.held[g.class.rank] -= g.queued
 	g.recency = nil
 }
 
 func (s *groupStore) drop(g *group) {
 	s.unqueue(g)
 	delete(s.byKey, g.key)
-	s.events -= len(g.entries)
 }
 
-// makeRoom drops groups until there is room for one more. now is the time of its event in ns since 1970.
-func (s *groupStore) makeRoom(now int64) {
+// makeRoom drops groups until there is room for one more. now is the time of its event in ns since 1970, rank that of the event.
+func (s *groupStore) makeRoom(now int64, rank uint8) {
 	if len(s.byKey) < s.limits.MaxGroups {
 		return
 	}
-	s.dropExpired(now)
+	s.dropExpired(now, rank)
 	for len(s.byKey) >= s.limits.MaxGroups {
 		s.drop(s.weakest())
 		s.evictedGroups++
 	}
 }
 
-// dropExpired drops groups to which an event at now would leave no other entry.
-func (s *groupStore) dropExpired(now int64) {
-	for _, q := range s.queues {
-		for q.Len() > 0 {
+// dropExpired drops groups to which an event of rank at now would leave no other entry.
+func (s *groupStore) dropExpired(now int64, rank uint8) {
+	for class, q := range s.queues {
+		for class.rank <= rank && q.Len() > 0 {
 			g := q.Front().Value.(*group)
 			if g.entries[len(g.entries)-1].at >= now-g.correlation.maxDistance {
 				break
@@ -137,21 +158,11 @@ func (s *groupStore) dropExpired(now int64) {
 
 // weakest returns the group that gives way to a new one.
 func (s *groupStore) weakest() *group {
-	var held [256]int // by rank
+	var held rankCounts
 	for class, q := range s.queues {
 		held[class.rank] += q.Len()
 	}
-	rank := -1
-	for r, n := range held {
-		if n > s.limits.MaxGroups/rankShares {
-			rank = r
-			break
-		}
-		if n > 0 && rank < 0 {
-			rank = r
-		}
-	}
-	fewest := evictionClass{rank: uint8(rank), size: bits.UintSize}
+	fewest := evictionClass{rank: held.givesWay(s.limits.MaxGroups), size: bits.UintSize}
 	for class := range s.queues {
 		if class.rank == fewest.rank {
 			fewest.size = min(fewest.size, class.size)
@@ -160,13 +171,13 @@ func (s *groupStore) weakest() *group {
 	return s.queues[fewest].Front().Value.(*group)
 }
 
-// limitEvents drops the older half of the largest groups until all events fit.
+// limitEvents drops half of the largest groups of the rank that gives way until all events fit.
 func (s *groupStore) limitEvents() {
 	for s.events > s.limits.MaxEvents {
-		var largest evictionClass
+		largest := evictionClass{rank: s.held.givesWay(s.limits.MaxEvents)}
 		for class := range s.queues {
-			if class.size > largest.size || class.size == largest.size && class.rank < largest.rank {
-				largest = class
+			if class.rank == largest.rank {
+				largest.size = max(largest.size, class.size)
 			}
 		}
 		g := s.queues[largest].Front().Value.(*group)
@@ -176,8 +187,7 @@ func (s *groupStore) limitEvents() {
 			continue
 		}
 		half := len(g.entries) / 2
-		g.slice(half, len(g.entries))
-		s.events -= half
+		g.dropWeakest(half)
 		s.evictedEvents += uint64(half)
 		s.queue(g)
 	}

@@ -13,16 +13,19 @@ type Limits struct {
 	// each rank keeps an eighth.
 	MaxGroups int
 	// MaxGroupEvents is the number of events in one group (default 10,000).
-	// Compile refuses conditions that need more.
+	// Compile refuses conditions that need more. The oldest event of the weakest rank
+	// is dropped first; but each rank keeps an eighth.
 	MaxGroupEvents int
 	// MaxEvents is the number of events over all groups of one correlation
-	// (default 100,000). The largest group loses its older half first.
+	// (default 100,000). The largest group of the weakest rank loses half of them
+	// first; but each rank keeps an eighth.
 	MaxEvents int
 	// MaxSamples is the number of samples kept for a group (default 5; the log pipeline sets event.MaxEvidence), each
 	// with at most 1 KiB of text.
 	MaxSamples int
 	// Lateness is how far, beyond the timespan, events of one group may lie
-	// apart and still be counted (default one timespan, at least 10 min).
+	// apart and still be counted together (default one timespan, at least 10 min).
+	// Older ones are dropped with the next newer event, unless that has a lower rank.
 	Lateness time.Duration
 }
 

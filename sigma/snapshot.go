@@ -155,9 +155,8 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 func (s *groupStore) restore(g *group) {
 	s.evictedEvents += uint64(g.dropOldest())
 	g.samples = g.samples[max(0, len(g.samples)-s.limits.MaxSamples):]
-	s.makeRoom(g.entries[len(g.entries)-1].at)
+	s.makeRoom(g.entries[len(g.entries)-1].at, g.topRank)
 	s.byKey[g.key] = g
-	s.events += len(g.entries)
 	s.queue(g)
 	s.limitEvents()
 }

@@ -3,6 +3,7 @@ package logpipeline
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
+	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
 // guesser gives a matcher with the shipped rules failed logins and returns the alerts.
@@ -29,19 +31,77 @@ func newGuesser(t *testing.T) *guesser {
 // fail returns the alerts of the correlations that become true by one more failed login.
 func (g *guesser) fail(address string) (alerts []*event.Alert) {
 	g.t.Helper()
+	began, _ := g.failAt(address, time.Date(2026, 3, 1, 12, 0, g.lines+1, 0, time.UTC), event.TrustUnproven)
+	for _, m := range began {
+		alerts = append(alerts, m.Alert)
+	}
+	return alerts
+}
+
+// failAt returns the correlations that become true, and all that are, by one more failed login of this time and trust.
+func (g *guesser) failAt(address string, at time.Time, trust event.Trust) (began, all []series.Match) {
+	g.t.Helper()
 	g.lines++
-	at := time.Date(2026, 3, 1, 12, 0, g.lines, 0, time.UTC)
 	line := fmt.Sprintf("%s web1 sshd[77]: Failed password for root from %s port 4711 ssh2", at.Format("Jan _2 15:04:05"), address)
 	in := lineInput(parse.New(parse.Options{}), fmt.Sprint("p", g.lines), []byte(line), at)
-	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
+	in.setOrigin(event.Origin{Transport: event.TransportFile}, trust)
 	got := match(g.m.rules, g.m.alerts, in)
 	require.NotEmpty(g.t, got.matches)
 	for _, m := range g.m.correlate(got) {
+		if m.Quiet > 0 {
+			all = append(all, m)
+		}
 		if m.Began {
-			alerts = append(alerts, m.Alert)
+			began = append(began, m)
 		}
 	}
-	return alerts
+	return began, all
+}
+
+// A forged line with any time takes back nothing that was counted, of an address or of its network.
+func TestForgedTimesTakeBackNoCount(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, address := range []string{"203.0.113.9", "2001:db8:1:2::%x"} {
+		for _, back := range []time.Duration{25 * time.Minute, time.Hour, 300 * 24 * time.Hour} {
+			for _, forged := range []event.Trust{event.TrustUnproven, event.TrustHost} {
+				g := newGuesser(t)
+				from := func(n int) string { return strings.ReplaceAll(address, "%x", fmt.Sprintf("%x", n+1)) }
+				host := 0
+				for n := range 100 {
+					at := begin.Add(time.Duration(n) * time.Second)
+					began, all := g.failAt(from(n), at, event.TrustHost)
+					for _, m := range all {
+						if m.Alert.Trust == event.TrustHost {
+							host++
+							break
+						}
+					}
+					require.Equal(t, n == 4, len(began) > 0, "%v after %d", back, n)
+					if n%3 == 2 {
+						g.failAt(from(n), at.Add(-back), forged)
+					}
+				}
+				require.GreaterOrEqual(t, host, 96, "%s, %v back, %s", address, back, forged)
+			}
+		}
+	}
+}
+
+// Forged lines push no stronger ones out of their group.
+func TestForgedLinesPushOutNoStrongerOnes(t *testing.T) {
+	t.Parallel()
+	g := newGuesser(t)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for range 4 {
+		g.failAt("203.0.113.9", at, event.TrustHost)
+	}
+	for range 12_000 {
+		g.failAt("203.0.113.9", at.Add(time.Second), event.TrustUnproven)
+	}
+	began, _ := g.failAt("203.0.113.9", at.Add(2*time.Second), event.TrustHost)
+	require.Len(t, began, 1)
+	require.Equal(t, event.TrustHost, began[0].Alert.Trust)
 }
 
 // An attack spread over one /64 fires as one, and names the address of its last event.
