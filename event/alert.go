@@ -218,6 +218,9 @@ func (a *Alert) Validate() error {
 	)
 }
 
+// Clamp shortens the parts of a to what Encode lets through, also what its pointers lead to.
+func (a *Alert) Clamp() { a.clamp() }
+
 func (a *Alert) clamp() {
 	a.Title = Shorten(a.Title, maxText)
 	a.Description = Shorten(a.Description, maxText)

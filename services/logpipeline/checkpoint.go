@@ -1,6 +1,7 @@
 package logpipeline
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,10 +116,13 @@ func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 // save writes c so that the old or the new one is there after a crash at any moment.
 func (f checkpointFile) save(c checkpoint) error {
 	c.Version, c.Machine, c.Saved = checkpointVersion, f.machine, time.Now().UTC()
-	data, err := json.Marshal(c)
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // it makes hostile texts six times as long
+	if err := encoder.Encode(c); err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
 	}
+	data := text.Bytes()
 	if len(data) > maxCheckpoint {
 		return fmt.Errorf("checkpoint of %d bytes is larger than %d", len(data), maxCheckpoint)
 	}

@@ -23,8 +23,10 @@ func (t *Table) Restore(list []Series, now time.Time) {
 		if s.Held.IsZero() { // of a version that made series of detections only
 			s.Told, s.Held, s.Counted, s.Over = s.Latest.LastSeen.Sub(s.First.LastSeen), s.Latest.LastSeen, true, len(s.Running) == 0
 		}
+		shorten(&s.First) // versions before kept all of it
 		t.insert(&s)
 	}
+	_ = t.fit(now) // what is given up is told again by its next match
 }
 
 // Seen takes over an alert that was published after the checkpoint, whose matches come again: the series that it opened, or the revision

@@ -113,6 +113,8 @@ func (s *Series) show(a *event.Alert) {
 	first.FirstSeen, first.LastSeen, first.Received = s.First.FirstSeen, s.First.LastSeen, s.First.Received
 	first.Matched, first.Findings, first.Evidence, first.Members, first.Ports, first.Totals, first.Request = nil, nil, nil, nil, nil, nil, nil
 	first.Escalated = false
+	first.Vulnerability = nil // of a scan, which makes no series
+	shorten(&first)
 	if a.Trust.Rank() > s.First.Trust.Rank() {
 		s.Latest.Members, s.Latest.Request = nil, nil // anyone may have written them
 	}
@@ -120,6 +122,23 @@ func (s *Series) show(a *event.Alert) {
 	s.addSource(a)
 	if s.inFurtherDirectory(a) {
 		s.Directories = append(s.Directories, directoryOf(a))
+	}
+}
+
+// shorten shortens a, and copies the texts that are parts of a line: they would keep all of it in memory.
+func shorten(a *event.Alert) {
+	if a.Request != nil {
+		request := *a.Request
+		a.Request = &request
+	}
+	if a.Origin != nil {
+		origin := *a.Origin
+		a.Origin = &origin
+	}
+	a.Clamp()
+	a.User, a.LogHost = strings.Clone(a.User), strings.Clone(a.LogHost)
+	if a.Request != nil {
+		a.Request.Method, a.Request.Path = strings.Clone(a.Request.Method), strings.Clone(a.Request.Path)
 	}
 }
 

@@ -43,6 +43,7 @@ type Table struct {
 	limit int
 	byKey map[string][]*Series // by DedupKey, the oldest first; nearly always one
 	ranks [classes]*list.List  // of *Series: room.go
+	bytes int                  // of all series: jsonSize
 	next  time.Time            // when Expire has something to do; zero: never
 	stats Stats
 }
@@ -73,6 +74,10 @@ func (t *Table) Next() time.Time { return t.next }
 // Add counts m, and returns the alerts to publish, in order: the last revision of a series that m ends, the alert of m itself if it
 // opens a series, or a further revision.
 func (t *Table) Add(m Match, now time.Time) []*event.Alert {
+	return append(t.add(m, now), t.fit(now)...)
+}
+
+func (t *Table) add(m Match, now time.Time) []*event.Alert {
 	if m.Ended {
 		return t.end(m.Alert, now)
 	}

@@ -3,6 +3,7 @@ package series_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,6 +235,30 @@ func TestSeriesKeepLittleMemory(t *testing.T) {
 	raw, err := json.Marshal(table.All())
 	require.NoError(t, err)
 	require.Less(t, len(raw), 30_000)
+}
+
+// 10,000 series with the longest hostile texts have at most 64 MB in a checkpoint; the weakest are given up for it.
+func TestHostileSeriesAreBounded(t *testing.T) {
+	t.Parallel()
+	table := series.New(time.Hour, 0)
+	hostile := strings.Repeat("\x01", 8000)
+	large := func(a *event.Alert) {
+		a.User, a.LogHost, a.Evidence = hostile, hostile, []string{hostile, hostile}
+		a.Request = &event.Request{Method: hostile, Path: hostile}
+		for n := range event.MaxMembers {
+			a.Members = append(a.Members, fmt.Sprint(n, hostile))
+		}
+	}
+	table.Add(line("strong", "strong", 0, trusted(event.TrustHost)), at(0))
+	for n := range series.DefaultMax {
+		table.Add(line(fmt.Sprint(n), fmt.Sprint(n), 1, large), at(1))
+	}
+	raw, err := json.Marshal(table.All())
+	require.NoError(t, err)
+	require.Less(t, len(raw), 64_000_000)
+	require.Greater(t, table.Stats().Open, 1000)
+	require.EqualValues(t, series.DefaultMax+1-table.Stats().Open, table.Stats().Evicted)
+	require.Empty(t, table.Add(line("strong2", "strong", 2, trusted(event.TrustHost)), at(2)), "it is still there")
 }
 
 func TestMatchThatOnlyJoinsOpensNoSeries(t *testing.T) {
