@@ -79,20 +79,26 @@ func (e *evaluator) ownSign(ctx context.Context, a *event.Alert) ownSign {
 
 // requireSuccess lets o, the sign that the request of a is, be one only if the answer shows that its server did something.
 func (e *evaluator) requireSuccess(a *event.Alert, o *ownSign) {
-	const firstError = 400
 	r := a.Request
-	if r.Status >= firstError {
+	if !r.Succeeded() {
 		o.container, o.why = "", fmt.Sprintf("the request was answered with %d, which is no success", r.Status)
 		return
 	}
-	if a.Source == nil {
+	if a.Source == nil || path.Clean(r.Path) != r.Path || strings.ContainsAny(r.Path, `%;\?`) { // another spelling of a path is no other path
 		return
 	}
-	directory := path.Dir(r.Path)
-	o.answer = &safety.Answer{Place: strings.Join([]string{o.container, r.Method, directory}, "|"), Source: a.Source.IP, Path: r.Path}
+	source, err := netip.ParseAddr(a.Source.IP)
+	if err != nil {
+		return
+	}
+	source = source.Unmap().WithZone("")
+	o.answer = &safety.Answer{
+		Place: strings.Join([]string{o.container, r.Method, r.Directory()}, "|"), Path: r.Path,
+		Source: networkOf(netip.PrefixFrom(source, source.BitLen())).String(),
+	}
 	if e.signs != nil && e.signs.AnswersAll(*o.answer, e.now) {
 		o.container = ""
-		o.why = "the server answers any " + event.Printable(r.Method+" in "+directory, maxReason) + " with success, so that proves nothing"
+		o.why = "the server answers any " + event.Printable(r.Method+" in "+r.Directory(), maxReason) + " with success, so that proves nothing"
 	}
 }
 

@@ -178,7 +178,7 @@ func TestUploadAndConnectionIsolateByShippedPolicies(t *testing.T) {
 		return a
 	}
 	for i := range 2 {
-		request("answering", fmt.Sprint("203.0.113.", 20+i), fmt.Sprint("/shell", i, ".php"), 200)
+		request("answering", fmt.Sprintf("198.51.%d.7", 100+i), fmt.Sprint("/shell", i, ".php"), 200)
 		s.eventually(func() bool { return s.count("steps_waiting_for_sign") == uint64(i)+1 })
 	}
 	third, err := event.Encode(r.alert(webShell(ids["answering"], attacker, "/c99.php")))
