@@ -101,7 +101,9 @@ func (f *seriesFinder) readStream(ctx context.Context, conn *bus.Conn, host stri
 			f.byKey[key] = nil
 		}
 		err := conn.History(ctx, bus.Alerts, bus.HistoryOptions{Filter: subject}, func(d bus.Delivery) bool {
-			f.add(d.Data)
+			if namesItsOrigin(d) {
+				f.add(d.Data)
+			}
 			return true
 		})
 		if err != nil || len(f.order) == known {

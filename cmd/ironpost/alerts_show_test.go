@@ -121,4 +121,10 @@ func TestSeriesOfOneIDFromTwoModulesAreTwo(t *testing.T) {
 	require.Equal(t, exitUsage, r.code)
 	require.Contains(t, r.err, "log-pipeline on testhost")
 	require.Contains(t, r.err, "sbom-scanner on testhost")
+
+	publish(t, b, bus.SBOMScanner, bus.Alerts, alert("posing", func(a *event.Alert) { a.Series, a.Title = bruteForce, "posing as another" }))
+	r = on(t, b, "alerts")
+	require.Contains(t, r.out, "SSH brute force")
+	require.NotContains(t, r.out, "posing")
+	require.Contains(t, r.err, "warning: 1 messages of IRONPOST_ALERTS cannot be decoded")
 }

@@ -201,7 +201,7 @@ func (l *recordLister) readNew(ctx context.Context, conn *bus.Conn, each func(en
 		}
 		l.lastSeq, l.lastTime = d.Sequence, d.StoredAt
 		cells, err := l.row(d.Data)
-		if err != nil {
+		if err != nil || !namesItsOrigin(d) {
 			l.undecoded++
 			return true
 		}
@@ -211,6 +211,13 @@ func (l *recordLister) readNew(ctx context.Context, conn *bus.Conn, each func(en
 		return failed == nil
 	})
 	return errors.Join(failed, err)
+}
+
+// namesItsOrigin reports whether a record names the module and the host that published it, which the server enforced.
+func namesItsOrigin(d bus.Delivery) bool {
+	var named struct{ Module, Host string }
+	module, host := d.Origin()
+	return json.Unmarshal(d.Data, &named) == nil && named.Module == module && named.Host == host
 }
 
 func (l *recordLister) print(e entry) error {
