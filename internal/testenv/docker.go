@@ -74,7 +74,7 @@ func Dockerd(t testing.TB, flags ...string) *Docker {
 func DockerdHere(t testing.TB, flags ...string) *Docker {
 	t.Helper()
 	Require(t, "a network namespace", InOwnNetwork())
-	return dockerdIn(t, func() (*os.File, error) { return os.Open("/proc/self/ns/net") }, flags...)
+	return dockerdIn(t, func() (*os.File, error) { return os.Open("/proc/thread-self/ns/net") }, flags...)
 }
 
 func dockerdIn(t testing.TB, namespace func() (*os.File, error), flags ...string) *Docker {

@@ -65,6 +65,9 @@ func (s *Service) approveVerb(ctx context.Context, body []byte) (any, error) {
 	if w = run.waiting.approve(w, st.Approval, by); w == nil {
 		return nil, errNoRequest
 	}
+	run.waiting.removeSteps(func(other waitingStep) bool { // nobody needs to be asked about the same for another reason
+		return other.Need == needApproval && other.Approval != st.Approval && other.Policy == st.Policy && other.Kind == st.Kind && other.Target == st.Target
+	})
 	s.saveState(run)
 	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
@@ -72,11 +75,6 @@ func (s *Service) approveVerb(ctx context.Context, body []byte) (any, error) {
 		reply.Error = err.Error()
 	}
 	e, held := run.quarantine.Get(st.Container.ID)
-	if held && satisfies(e, st.Kind) { // nobody needs to be asked about the same for another reason
-		run.waiting.removeSteps(func(other waitingStep) bool {
-			return other.Need == needApproval && other.Approval == "" && other.Policy == st.Policy && other.Kind == st.Kind && other.Target == st.Target
-		})
-	}
 	switch {
 	case held && satisfies(e, st.Kind):
 		reply.State, reply.Error = string(e.State), cmp.Or(reply.Error, e.Error)

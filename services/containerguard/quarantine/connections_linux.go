@@ -71,8 +71,8 @@ func networkNamespace(c docker.Container) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
-	_, err = cgroupOf(c) // with the namespace open: the process id may have been reused before
-	for _, host := range []string{"/proc/self/ns/net", "/proc/1/ns/net"} {
+	_, err = cgroupOf(c)                                                          // with the namespace open: the process id may have been reused before
+	for _, host := range []string{"/proc/thread-self/ns/net", "/proc/1/ns/net"} { // of self, the first thread, may be another: openDiag
 		own, failed := ns.Stat()
 		other, missing := os.Stat(host)
 		if err == nil && failed == nil && missing == nil && os.SameFile(own, other) {

@@ -59,7 +59,11 @@ func child(job []string) error {
 		_, err = m.Release(context.Background(), id, "all clear")
 		return err
 	}
-	return m.Apply(context.Background(), (&guard{}).order(id, quarantine.Kind(verb)))
+	err = m.Apply(context.Background(), (&guard{}).order(id, quarantine.Kind(verb)))
+	if e, _ := m.Get(id); e.Error != "" {
+		fmt.Fprintln(os.Stderr, e.State, e.Step, e.Error)
+	}
+	return err
 }
 
 // killAt runs a child that is killed at a step, and reports whether it reached that step.
@@ -74,6 +78,7 @@ func killAt(t *testing.T, d *testenv.Docker, dir, verb, id string, step quaranti
 		return true
 	}
 	require.NoError(t, err, "%s", out)
+	t.Logf("step %s was not reached: %s", step, out)
 	return false
 }
 
