@@ -39,12 +39,7 @@ var errNotOwnNamespace = errors.New("its network namespace is not its own")
 // destroyConnections destroys every TCP connection in the container's network namespace,
 // except those within the container. Listening sockets stay.
 func destroyConnections(ctx context.Context, c docker.Container) error {
-	ns, err := networkNamespace(c)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = ns.Close() }()
-	diag, err := openDiag(ctx, ns)
+	diag, err := openDiag(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -88,9 +83,14 @@ func networkNamespace(c docker.Container) (*os.File, error) {
 // diagSocket is a socket of Linux' sock_diag interface in some network namespace.
 type diagSocket struct{ socket *nl.NetlinkSocket }
 
-// openDiag opens a socket in a network namespace. Only the thread that opens it has to be
+// openDiag opens a socket in the network namespace of a container. Only the thread that opens it has to be
 // there; that thread stays locked and ends with its goroutine.
-func openDiag(ctx context.Context, ns *os.File) (diagSocket, error) {
+func openDiag(ctx context.Context, c docker.Container) (diagSocket, error) {
+	ns, err := networkNamespace(c)
+	if err != nil {
+		return diagSocket{}, err
+	}
+	defer func() { _ = ns.Close() }()
 	var socket *nl.NetlinkSocket
 	g := task.New(ctx)
 	g.Go("socket diagnosis", func(context.Context) (err error) {
@@ -104,7 +104,7 @@ func openDiag(ctx context.Context, ns *os.File) (diagSocket, error) {
 		return diagSocket{}, fmt.Errorf("enter network namespace: %w", err)
 	}
 	timeout := unix.Timeval{Sec: diagTimeoutSecond}
-	err := errors.Join(socket.SetSendTimeout(&timeout), socket.SetReceiveTimeout(&timeout))
+	err = errors.Join(socket.SetSendTimeout(&timeout), socket.SetReceiveTimeout(&timeout))
 	return diagSocket{socket: socket}, err
 }
 

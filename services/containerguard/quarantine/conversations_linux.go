@@ -78,12 +78,7 @@ func sortTracked(c docker.Container, cut *bpf.EgressCut) (began map[ends]bool, e
 // sortSockets admits the TCP connections that others began with a port on which the container listens, as connection tracking may not
 // see those within one network, and ends the container's own, which may come from such a port, too.
 func sortSockets(ctx context.Context, c docker.Container, cut *bpf.EgressCut, began map[ends]bool) error {
-	ns, err := networkNamespace(c)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = ns.Close() }()
-	diag, err := openDiag(ctx, ns)
+	diag, err := openDiag(ctx, c)
 	if err != nil {
 		return err
 	}
