@@ -128,6 +128,7 @@ func TestFollowShowsEachAlertOnceAndInOrder(t *testing.T) {
 	go func() {
 		done <- run(ctx, []string{"--socket", b.Socket(), "alerts", "--follow", "--json"}, &out, &errs)
 	}()
+	require.Eventually(t, func() bool { return out.String() != "" }, patience, time.Millisecond)
 	const n = 200
 	want := []string{"0"}
 	for i := range n {
