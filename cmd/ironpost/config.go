@@ -165,15 +165,12 @@ func newValidation(loaded *config.Loaded, invalid *config.Error) validation {
 	return v
 }
 
-// configError adds to err, a file that cannot be read, what to do about it.
+// configError gives err, an invalid configuration or a file that cannot be read, its exit code, and adds what to do about it.
 func configError(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: only root may read the configuration; try sudo", err)
-	case errors.Is(err, fs.ErrNotExist):
-		return &codedError{code: exitConfig, err: err}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: only root may read the configuration; try sudo", err)
 	}
-	return err
+	return &codedError{code: exitConfig, err: err}
 }
 
 func (a *app) configShowCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -55,6 +56,8 @@ func TestExitCodes(t *testing.T) {
 		{"config validate -c " + bad, exitConfig, ""},
 		{"config validate -c " + good, exitOK, ""},
 		{"config validate -c " + nowhere, exitConfig, "no such file"},
+		{"config validate -c " + dir, exitConfig, "not a regular file"},
+		{"status -c " + dir, exitConfig, "not a regular file"},
 		{"config show -c " + bad, exitConfig, "bad.toml:2:"},
 		{"config show --section nonsense -c " + good, exitUsage, "log_pipeline.storage"},
 		{"status -c " + bad, exitConfig, "bad.toml:2:"},
@@ -70,6 +73,50 @@ func TestExitCodes(t *testing.T) {
 		require.Equal(t, tt.code, r.code, "%s: %s%s", tt.args, r.out, r.err)
 		require.Contains(t, r.err, tt.says, tt.args)
 	}
+}
+
+// With --json, what goes to standard error is JSON, too: one error with the exit code, and notes before it.
+func TestErrorsAreJSONIfAsked(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.toml")
+	require.NoError(t, os.WriteFile(bad, []byte("[general]\nlog_level = \"loud\"\nnonsense = 1\n"), 0o600))
+	for _, tt := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"nonsense --json", exitUsage, `unknown command "nonsense"`},
+		{"status --nonsense --json", exitUsage, "unknown flag"},
+		{"--json alerts --since yesterday", exitUsage, "90m"},
+		{"actions --json --socket " + dir + "/no.sock", exitUnreachable, "not running"},
+		{"status --json -c " + bad, exitConfig, "bad.toml:3:1: general.nonsense: unknown key"},
+		{"config show --json -c " + dir + "/none", exitConfig, "no such file"},
+		{"audit verify --json --offline --path " + dir + "/none", exitError, "no audit trail"},
+	} {
+		r := call(t, strings.Fields(tt.args)...)
+		require.Equal(t, tt.code, r.code, "%s: %s%s", tt.args, r.out, r.err)
+		require.Empty(t, r.out, tt.args)
+		lines := strings.Split(strings.TrimSuffix(r.err, "\n"), "\n")
+		for _, line := range lines[:len(lines)-1] {
+			var note printedNote
+			require.NoError(t, json.Unmarshal([]byte(line), &note), "%s: %s", tt.args, line)
+			require.NotEmpty(t, note.Note, tt.args)
+		}
+		var failed printedError
+		require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &failed), "%s: %s", tt.args, r.err)
+		require.Equal(t, tt.code, failed.Code, tt.args)
+		require.Contains(t, failed.Error, tt.says, tt.args)
+	}
+}
+
+// The global flags are listed once, not at the end of every page.
+func TestGlobalFlagsAreListedOnce(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, call(t, "--help").out, "--tls-cert")
+	out := call(t, "alerts", "--help").out
+	require.NotContains(t, out, "--tls-cert")
+	require.Contains(t, out, "Global flags, such as --json, --utc, --socket and --config: ironpost --help")
 }
 
 func TestHelpDocumentsEveryExitCode(t *testing.T) {

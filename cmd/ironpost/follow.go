@@ -17,14 +17,18 @@ const (
 // followUntilDone prints the stored records and then new ones until ctx ends. It
 // reconnects when the daemon restarts.
 func (l *recordLister) followUntilDone(ctx context.Context) error {
+	reached := false // a daemon that was never there is an error, not one to wait for
 	err := l.withConn(ctx, func(ctx context.Context, conn *bus.Conn) error {
 		if err := l.printStored(ctx, conn); err != nil {
 			return err
 		}
+		reached = true
 		return l.follow(ctx, conn)
 	})
-	for l.shouldReconnect(err) {
-		l.notef("ironpost: lost the daemon, waiting for it")
+	for told := false; reached && mayReturn(err); told = true {
+		if !told {
+			l.notef("ironpost: lost the daemon, waiting for it")
+		}
 		timer := time.NewTimer(reconnectWait)
 		select {
 		case <-ctx.Done():
@@ -37,10 +41,10 @@ func (l *recordLister) followUntilDone(ctx context.Context) error {
 	return err
 }
 
-// shouldReconnect reports whether err is a lost daemon that was there before.
-func (l *recordLister) shouldReconnect(err error) bool {
+// mayReturn reports whether err is a daemon that does not answer, or a cluster without a leader.
+func mayReturn(err error) bool {
 	var coded *codedError
-	return errors.As(err, &coded) && coded.code == exitUnreachable && (l.lastSeq > 0 || errors.Is(err, bus.ErrDaemonRestarted))
+	return errors.As(err, &coded) && (coded.code == exitUnreachable || coded.code == exitDegraded)
 }
 
 // follow reads on in the stream whenever a republished record arrives. That

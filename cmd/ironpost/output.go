@@ -28,8 +28,23 @@ func (o *output) Write(p []byte) (int, error) {
 // printf prints one line of results to standard output.
 func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.out, format+"\n", args...) }
 
-// notef prints one line that is no result to standard error.
-func (a *app) notef(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format+"\n", args...) }
+// notef prints one line that is no result to standard error, with --json as JSON.
+func (a *app) notef(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if a.json {
+		printJSONTo(a.err, printedNote{Note: text})
+		return
+	}
+	_, _ = fmt.Fprintln(a.err, text)
+}
+
+// printJSONTo prints v to standard error, where a write error can be told nobody.
+func printJSONTo(w io.Writer, v any) {
+	raw, err := json.Marshal(v)
+	if line, ok := jsonLine(raw); err == nil && ok {
+		_, _ = fmt.Fprintln(w, line)
+	}
+}
 
 // printJSON prints v as one line of JSON, escaped for a terminal.
 func (a *app) printJSON(v any) error {

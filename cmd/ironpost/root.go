@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,11 +49,32 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if code == exitOK || errors.As(err, &coded) && coded.silent {
 		return code
 	}
+	a.json = a.json || slices.Contains(args, "--json") // flags before a wrong one were not read
+	a.printError(err, code)
+	return code
+}
+
+// printedError is what a failed command prints to standard error with --json.
+type printedError struct {
+	Error string `json:"error"` // what is wrong, and what to do; several problems are lines
+	Code  int    `json:"code"`  // the exit code
+}
+
+// printedNote is a line of standard error that is no error, with --json.
+type printedNote struct {
+	Note string `json:"note"`
+}
+
+// printError prints why the command failed to standard error, with --json as JSON.
+func (a *app) printError(err error, code int) {
+	if a.json {
+		printJSONTo(a.err, printedError{Error: errorText(err), Code: code})
+		return
+	}
 	a.notef("ironpost: %s", errorText(err))
 	if code == exitUsage {
 		a.notef("See ironpost --help, or ironpost <command> --help.")
 	}
-	return code
 }
 
 const rootLong = `ironpost shows what Ironpost is doing: whether its modules are healthy, which
@@ -92,8 +115,13 @@ func (a *app) rootCommand() *cobra.Command {
 		a.busCommand(), a.replayCommand(), a.scanCommand(), a.vulndbCommand(), a.sbomCommand(), a.logsCommand(), a.storageCommand(),
 		a.configCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), inheritedFlags, `Global flags, such as --json, --utc, --socket and --config: ironpost --help`, 1))
 	return root
 }
+
+// inheritedFlags is the part of cobra's template that repeats the global flags at the end of every page.
+const inheritedFlags = `Global Flags:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}`
 
 // group returns a command that only has subcommands.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
@@ -108,7 +136,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVarP(&a.config, "config", "c", "", "configuration `file`\n(default "+suite.DefaultPath+")")
-	f.BoolVar(&a.json, "json", false, "print JSON")
+	f.BoolVar(&a.json, "json", false, "print JSON, also notes and errors")
 	f.BoolVar(&a.utc, "utc", false, "show times in UTC instead of local time")
 	f.StringVar(&a.colour, "color", "auto", "auto, always or never; auto respects\nNO_COLOR")
 	f.StringVar(&a.socket, "socket", "", "`path` of the daemon's unix socket\n(default: bus.socket)")

@@ -23,7 +23,7 @@ func (d *document) convert(f field, node *unstable.Node) {
 	case f.kind == kindList && node.Kind == unstable.Array:
 		d.list(f, node)
 	default:
-		d.report(d.at[f.key], f.key, fmt.Sprintf("is %s, must be %s", setting.TOMLKind(node.Kind), f.kind))
+		d.report(d.at[f.key], f.key, fmt.Sprintf("is %s, must be %s", setting.TOMLKind(node.Kind), f.allowed()))
 	}
 }
 
@@ -83,7 +83,7 @@ func (f field) fromText(text string) (value any, what string) {
 	case kindInt:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, setting.Shown(text) + " is not a whole number"
+			return nil, setting.Shown(text) + " is not " + f.allowed()
 		}
 		return n, f.overflow(n)
 	case kindList:

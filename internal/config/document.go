@@ -25,6 +25,7 @@ type document struct {
 	keys     map[string]Position   // where a key or a section's header stands
 	at       map[string]Position   // where a key's value starts
 	elements map[string][]Position // where each element of a list starts
+	section  string                // that of the expressions that are walked; "" if it is not in the schema
 	broken   bool                  // a syntax error: nothing else is known
 	problems []Problem
 	omitted  int    // problems beyond maxKept
@@ -49,16 +50,16 @@ func parse(file string, data []byte, s schema) *document {
 // walk visits the top-level expressions. A table that is not in the schema is reported once and its keys are skipped.
 func (d *document) walk() {
 	d.parser.Reset(d.data)
-	section, known := "", true
+	known := true
 	for d.parser.NextExpression() {
 		expression := d.parser.Expression()
 		switch expression.Kind {
 		case unstable.KeyValue:
 			if known {
-				d.keyValue(section, expression)
+				d.keyValue(d.section, expression)
 			}
 		case unstable.Table, unstable.ArrayTable:
-			section, known = d.table(expression)
+			d.section, known = d.table(expression)
 		}
 	}
 	if err := d.parser.Error(); err != nil {
@@ -72,6 +73,9 @@ func (d *document) syntax(err error) {
 	problem := Problem{File: d.file, What: "syntax error: " + err.Error()}
 	if parserError := (*unstable.ParserError)(nil); errors.As(err, &parserError) {
 		problem.At = d.position(d.offset(parserError.Highlight))
+		if at, what := d.bareValue(problem.At.Line); what != "" {
+			problem.At, problem.What = at, "syntax error: "+what
+		}
 	}
 	d.problems = []Problem{problem}
 }

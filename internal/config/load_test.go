@@ -22,6 +22,7 @@ type sample struct {
 		On    bool     `toml:"on"`
 		Size  int64    `toml:"size"`
 		Small int8     `toml:"small"`
+		Wait  int      `toml:"wait_secs"`
 		List  []string `toml:"list"`
 		Deep  struct {
 			URL     string `toml:"url" secret:"true"`
@@ -77,7 +78,7 @@ func TestLayersWinInOrder(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{
 		"main.name": path + ":2", "main.on": "IRONPOST_MAIN_ON", "main.size": "--size", "main.small": path + ":4", "main.list": path + ":5",
-		"main.deep.url": "IRONPOST_DEEP_URL", "main.deep.url_file": "default", "other.port": "default",
+		"main.wait_secs": "default", "main.deep.url": "IRONPOST_DEEP_URL", "main.deep.url_file": "default", "other.port": "default",
 	}, origins)
 }
 
@@ -136,6 +137,30 @@ func TestSyntaxErrorHidesOtherProblems(t *testing.T) {
 	require.Len(t, refused.Problems, 1)
 	require.Equal(t, config.Position{Line: 4, Column: 12}, refused.Problems[0].At, "columns count characters")
 	require.ErrorContains(t, err, path+":4:12: syntax error: ")
+}
+
+func TestSyntaxErrorsOfValuesSayWhatToWrite(t *testing.T) {
+	t.Parallel()
+	for line, says := range map[string]string{
+		"name = info":                ":2:8: syntax error: strings need quotes: name = \"info\"",
+		"name=a # why":               ":2:6: syntax error: strings need quotes: name = \"a\"",
+		"name = a\"b\"":              ":2:8: syntax error: ", // what was meant is not known
+		"list = x, y":                ":2:8: syntax error: strings need quotes, and a list brackets: list = [\"x, y\"]",
+		"wait_secs = 30s":            ":2:13: syntax error: a number has no unit: wait_secs is a whole number of seconds, write wait_secs = 30",
+		"size = 5k":                  ":2:8: syntax error: a number has no unit: size is a whole number, write size = 5",
+		"on = yes":                   ":2:6: syntax error: \"yes\" is not allowed, on must be true or false",
+		"other = yes":                ":2:9: syntax error: ",
+		"wait_secs = \"30s\"":        ":2:13: main.wait_secs: is a string, must be a whole number of seconds",
+		"deep = {url = u:p@secret }": ":2:15: syntax error: ",
+		"[main.deep]\nurl = u:p@hid": ":3:7: syntax error: strings need quotes: url = \"…\"",
+	} {
+		path := write(t, "[main]\n"+line+"\n")
+		_, _, err := load(path)
+		require.ErrorContains(t, err, path+says, line)
+		require.NotContains(t, err.Error(), "hid", line)
+	}
+	_, _, err := load(write(t, ""), "IRONPOST_MAIN_WAIT_SECS=30s")
+	require.EqualError(t, err, `IRONPOST_MAIN_WAIT_SECS: main.wait_secs: "30s" is not a whole number of seconds`)
 }
 
 func TestMissingFiles(t *testing.T) {
