@@ -86,6 +86,10 @@ accept-container-guard: build ## alerts, attacks and restarts against a dockerd 
 accept-hostile: build ## attackers who steer the defence: forged lines, single requests, floods, held places, as root; prints number and bar
 	deploy/dev/accept.sh hostile $(PARTS)
 
+.PHONY: accept-hostile-host
+accept-hostile-host: build ## local users, damaged disks and stuck readers against the daemon, as root; prints number and bar
+	deploy/dev/accept.sh hostile-host $(PARTS)
+
 .PHONY: accept-storage
 accept-storage: ## PostgreSQL: rates, filters over ten million rows, kills and a downtime; prints number and bar
 	deploy/dev/accept.sh storage $(PARTS)

@@ -4,17 +4,14 @@ package pidfile
 
 import (
 	"errors"
-	"fmt"
 	"os"
 )
 
 // openLocked opens path without a lock: on these systems the file only informs.
-func openLocked(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
-	if err != nil {
-		return nil, fmt.Errorf("pid file: %w", err)
-	}
-	return file, nil
+func openLocked(path string) (*os.File, error) { return open(path, lockMode) }
+
+func open(path string, mode os.FileMode) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, mode)
 }
 
 // removeAndClose closes first: some systems cannot remove an open file.

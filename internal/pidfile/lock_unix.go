@@ -17,7 +17,7 @@ const maxAttempts = 100
 // one may have left the folder by now: then it is opened again.
 func openLocked(path string) (*os.File, error) {
 	for range maxAttempts {
-		file, err := open(path)
+		file, err := open(path, lockMode)
 		if err != nil {
 			return nil, err
 		}
@@ -31,20 +31,20 @@ func openLocked(path string) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("pid file %s: it was removed %d times while being opened", path, maxAttempts)
+	return nil, fmt.Errorf("%s: it was removed %d times while being opened", path, maxAttempts)
 }
 
 // open does not follow links, wait for a FIFO, or accept a file with hard links.
-func open(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
+func open(path string, mode os.FileMode) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("pid file %s: is a symbolic link, which is not followed: remove it or name another path", path)
+		return nil, fmt.Errorf("%s: is a symbolic link, which is not followed: remove it or name another path", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("pid file: %w", err)
+		return nil, err
 	}
 	if err := checkRegular(file); err != nil {
-		return nil, errors.Join(fmt.Errorf("pid file %s: %w", path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	return file, nil
 }
@@ -63,14 +63,21 @@ func checkRegular(file *os.File) error {
 	return nil
 }
 
+// lock locks file, and closes it to others: earlier versions made it readable, and who can open a file can lock it.
 func lock(path string, file *os.File) error {
 	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		pid, _ := read(file) // the error is right without the id too
+		if !ours(pid) {
+			pid = 0
+		}
 		return &RunningError{Path: path, PID: pid}
 	}
+	if err == nil {
+		err = file.Chmod(lockMode)
+	}
 	if err != nil {
-		return fmt.Errorf("pid file %s: lock: %w", path, err)
+		return fmt.Errorf("lock %s: %w", path, err)
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
-// Package pidfile keeps a second instance of a daemon from starting. The lock on the
-// file decides, not the process id in it, so a file that a crash left is taken over; the
-// id is for operators, init systems and the CLI. No link is followed, and no file that is
-// not a PID file is overwritten.
+// Package pidfile keeps a second instance of a daemon from starting, and tells others its
+// process id. The lock decides, on a file that no other user can open: who can open a
+// file can hold its lock. The PID file is for operators, init systems and the CLI; one
+// that a crash left is taken over. No link is followed, and no file that is neither is
+// overwritten.
 package pidfile
 
 import (
@@ -16,13 +17,16 @@ import (
 )
 
 const (
-	fileMode   = 0o644 // readable, so that a CLI without rights can name the daemon
+	fileMode   = 0o644 // of a PID file: readable, so that a CLI without rights can name the daemon
+	lockMode   = 0o600
 	folderMode = 0o755
-	maxSize    = 32 // bytes; more is not a PID file
+
+	lockFolderMode = 0o700
+	maxSize        = 32 // bytes; more is not a PID file
 )
 
-// RunningError is returned if another process holds the file. PID is 0 if that process
-// has not written its id yet.
+// RunningError is returned if another process holds the file. PID is 0 unless the process whose id the file
+// holds runs, as this program and this user.
 type RunningError struct {
 	Path string
 	PID  int
@@ -30,14 +34,13 @@ type RunningError struct {
 
 // Error names the other instance and what to do.
 func (e *RunningError) Error() string {
-	other := "another instance"
 	if e.PID > 0 {
-		other = fmt.Sprintf("another instance, process %d,", e.PID)
+		return fmt.Sprintf("another instance, process %d, is running (it holds %s): stop it, or set general.pid_file and general.data_dir to other paths", e.PID, e.Path)
 	}
-	return fmt.Sprintf("%s is running (it holds %s): stop it, or set general.pid_file and general.data_dir to other paths", other, e.Path)
+	return fmt.Sprintf("a process that this one cannot name holds %s: find it with fuser -v %[1]s and stop it, or set general.pid_file and general.data_dir to other paths", e.Path)
 }
 
-// File is a held PID file. Its methods may be called concurrently.
+// File is a held file. Its methods may be called concurrently.
 type File struct {
 	path string
 
@@ -45,29 +48,51 @@ type File struct {
 	file *os.File // nil once released
 }
 
-// Acquire locks path, writes this process' id into it and returns the held file.
-// Missing folders are made. An empty path returns a File that holds nothing. It returns a
-// *RunningError if another process holds the file, and an error for a link and for a file
-// that is not a PID file.
-func Acquire(path string) (*File, error) {
+// Lock locks path, which no other user may open, writes this process' id into it and returns the
+// held file. Missing folders are made. It returns a *RunningError if another process holds it, and
+// an error for a link and for a file that is not one of these.
+func Lock(path string) (*File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), lockFolderMode); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	file, err := openLocked(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	return hold(path, file)
+}
+
+// Write writes this process' id into the PID file at path and returns the file. Missing folders
+// are made. An empty path returns a File that holds nothing. It returns a *RunningError if the file
+// names another process of this program and user that runs, and errors as Lock does. Two processes
+// that write at the same time may both succeed: Lock keeps them apart.
+func Write(path string) (*File, error) {
 	if path == "" {
 		return &File{}, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
 		return nil, fmt.Errorf("pid file: %w", err)
 	}
-	file, err := openLocked(path)
+	file, err := open(path, fileMode)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pid file: %w", err)
 	}
+	if pid, _ := read(file); pid != os.Getpid() && ours(pid) {
+		return nil, errors.Join(&RunningError{Path: path, PID: pid}, file.Close())
+	}
+	return hold(path, file)
+}
+
+// hold writes this process' id into file, which was opened at path.
+func hold(path string, file *os.File) (*File, error) {
 	if err := write(file); err != nil {
 		return nil, errors.Join(fmt.Errorf("pid file %s: %w", path, err), file.Close())
 	}
 	return &File{path: path, file: file}, nil
 }
 
-// Release removes the file, unless another has replaced it, and unlocks it. A second
-// call does nothing.
+// Release removes the file, unless it is another one or another process' by now, and
+// unlocks it. A second call does nothing.
 func (f *File) Release() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,7 +101,7 @@ func (f *File) Release() error {
 	}
 	file := f.file
 	f.file = nil
-	if !same(f.path, file) {
+	if pid, _ := read(file); pid != os.Getpid() || !same(f.path, file) {
 		return file.Close()
 	}
 	return removeAndClose(f.path, file)

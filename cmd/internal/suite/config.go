@@ -19,7 +19,7 @@ type General struct {
 	LogFormat string `toml:"log_format"`
 	// DataDir is the folder that holds all state.
 	DataDir string `toml:"data_dir"`
-	// PIDFile holds the process id and the lock that keeps a second instance out; empty means none.
+	// PIDFile holds the process id; empty means none. The lock that keeps a second instance out is in DataDir.
 	PIDFile string `toml:"pid_file"`
 	// Host is this machine's name on the bus; empty means the hostname.
 	Host string `toml:"host"`

@@ -22,28 +22,28 @@ const (
 	machineSize = 16 // random bytes
 )
 
-// instanceLock keeps a second instance of a program out: by the PID file, and by a lock in the
-// program's folder for instances that use different PID files.
+// instanceLock keeps a second instance of a program out: by a lock in the program's folder, where no other
+// user can take it. The PID file tells who runs, and refuses an instance with another folder.
 type instanceLock struct{ pid, data *pidfile.File }
 
-// lockInstance makes the program's folder, and locks it and the PID file.
+// lockInstance makes the program's folder, locks it, and writes the PID file.
 func lockInstance(program Program, g General) (instanceLock, error) {
 	dir, pidFile := program.instance(g)
-	pid, err := pidfile.Acquire(pidFile)
+	if err := ensureWritable(dir); err != nil {
+		return instanceLock{}, err
+	}
+	data, err := pidfile.Lock(filepath.Join(dir, lockName))
 	if err != nil {
 		return instanceLock{}, err
 	}
-	if err := ensureWritable(dir); err != nil {
-		return instanceLock{}, errors.Join(err, pid.Release())
-	}
-	data, err := pidfile.Acquire(filepath.Join(dir, lockName))
+	pid, err := pidfile.Write(pidFile)
 	if err != nil {
-		return instanceLock{}, errors.Join(err, pid.Release())
+		return instanceLock{}, errors.Join(err, data.Release())
 	}
 	return instanceLock{pid: pid, data: data}, nil
 }
 
-func (l instanceLock) release() error { return errors.Join(l.data.Release(), l.pid.Release()) }
+func (l instanceLock) release() error { return errors.Join(l.pid.Release(), l.data.Release()) }
 
 // ensureWritable makes dir, if it is missing, and tries to write in it.
 func ensureWritable(dir string) error {
