@@ -24,6 +24,8 @@ import (
 const (
 	checkTimeout = 3 * time.Second
 	maxAnswer    = 64 << 10
+
+	flushPatience = time.Second // how long the end waits for the reader of the log
 )
 
 const help = `Stands between Docker's socket and the modules of Ironpost that use Docker. It
@@ -49,6 +51,7 @@ type settings struct {
 }
 
 func main() {
+	logging.IgnoreBrokenPipe()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err := command().ExecuteContext(ctx)
 	stop()
@@ -86,10 +89,13 @@ func command() *cobra.Command {
 }
 
 func serve(ctx context.Context, s settings, out io.Writer) error {
-	log, err := logging.New(out, logging.Options{Level: "info", Format: logging.JSON})
+	output := logging.NewOutput(out)
+	defer output.Close(flushPatience)
+	log, err := logging.New(output, logging.Options{Level: "info", Format: logging.JSON})
 	if err != nil {
 		return err
 	}
+	output.ReportTo(log)
 	features, err := docker.ParseFeatures(s.allow)
 	if err != nil {
 		return fmt.Errorf("--allow: %w", err)

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -60,10 +61,14 @@ it reads the account again.`,
 
 // busProxy serves until ctx ends.
 func (a *app) busProxy(ctx context.Context, c embedded.ProxyConfig) error {
-	log, err := logging.New(a.err, logging.Options{Level: "info", Format: logging.JSON})
+	logging.IgnoreBrokenPipe()
+	output := logging.NewOutput(a.err)
+	defer output.Close(time.Second)
+	log, err := logging.New(output, logging.Options{Level: "info", Format: logging.JSON})
 	if err != nil {
 		return err
 	}
+	output.ReportTo(log)
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)

@@ -48,6 +48,22 @@ func (s *Supervisor) Health(ctx context.Context) event.DaemonHealth {
 	})
 }
 
+// HealthWithin is Health for a caller that cannot wait: if a check takes longer than d, it returns the last result
+// while the check goes on.
+func (s *Supervisor) HealthWithin(ctx context.Context, d time.Duration) event.DaemonHealth {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	result := make(chan event.DaemonHealth, 1)
+	check := task.New(ctx)
+	check.Go("health", func(ctx context.Context) error { result <- s.Health(ctx); return nil })
+	select {
+	case h := <-result:
+		return h
+	case <-ctx.Done():
+		return s.healthCache.newest()
+	}
+}
+
 // checkAgain is Health without the cache.
 func (s *Supervisor) checkAgain(ctx context.Context) event.DaemonHealth {
 	return s.oneAtATime(ctx, func() event.DaemonHealth { return s.checkNow(ctx) })

@@ -104,6 +104,32 @@ func TestHangingOrPanickingHealthCheckMakesItsModuleUnhealthy(t *testing.T) {
 	})
 }
 
+func TestHealthWithinDoesNotWaitForAHangingCheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		release := make(chan struct{})
+		r := newRig(t)
+		withHealth(r, "a", func() event.ModuleHealth {
+			if hangs.Load() {
+				<-release
+			}
+			return event.ModuleHealth{Status: event.Degraded}
+		})
+		r.settle()
+		hangs.Store(true)
+		time.Sleep(time.Second) // the last result no longer counts as new
+		began := time.Now()
+		h := r.s.HealthWithin(t.Context(), 50*time.Millisecond)
+		require.Equal(t, 50*time.Millisecond, time.Since(began))
+		require.Equal(t, event.Degraded, h.Status, "of the last check")
+		close(release)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, event.Degraded, r.s.HealthWithin(t.Context(), time.Second).Status)
+		r.stop()
+	})
+}
+
 // A failed module requests a check, perhaps while another caller's check is under way.
 func TestTwoConcurrentHealthCallsBothSucceed(t *testing.T) {
 	t.Parallel()

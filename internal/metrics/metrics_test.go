@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,7 @@ type rig struct {
 	addr   string
 	status atomic.Uint32
 	ready  atomic.Bool
+	age    atomic.Int64 // of the health
 	reg    *metrics.Registry
 	log    *logtest.Hook
 }
@@ -44,7 +46,7 @@ func serve(t *testing.T, listen string, hosts ...string) *rig {
 	s, err := metrics.Listen(t.Context(), metrics.Options{
 		Listen: listen, Hosts: hosts, Gatherer: r.reg, Log: log, Ready: r.ready.Load,
 		Health: func(context.Context) event.DaemonHealth {
-			return event.DaemonHealth{Host: "h", Status: event.Status(r.status.Load())}
+			return event.DaemonHealth{Host: "h", Time: time.Now().Add(-time.Duration(r.age.Load())), Status: event.Status(r.status.Load())}
 		},
 	})
 	require.NoError(t, err)
@@ -204,21 +206,25 @@ test_ready 1
 	stop()
 }
 
+// An unhealthy daemon is alive: it starts what failed again itself, and a restart of all would interrupt the rest.
 func TestProbesFollowTheHealth(t *testing.T) {
 	t.Parallel()
 	r := serve(t, "127.0.0.1:0")
 	for _, c := range []struct {
 		status          event.Status
 		ready           bool
+		age             time.Duration
 		healthz, readyz int
 	}{
-		{event.Healthy, true, 200, 200},
-		{event.Degraded, true, 200, 200},
-		{event.Unhealthy, true, 503, 503},
-		{event.Healthy, false, 200, 503},
+		{event.Healthy, true, 0, 200, 200},
+		{event.Degraded, true, 0, 200, 200},
+		{event.Unhealthy, true, 0, 200, 503},
+		{event.Healthy, false, 0, 200, 503},
+		{event.Healthy, true, time.Hour, 503, 200},
 	} {
 		r.status.Store(uint32(c.status))
 		r.ready.Store(c.ready)
+		r.age.Store(int64(c.age))
 		code, body := do(t, http.MethodGet, r.url+"/healthz", "")
 		require.Equal(t, c.healthz, code)
 		var h event.DaemonHealth
@@ -280,21 +286,55 @@ func TestAddressOfAnotherMachineIsAnError(t *testing.T) {
 	require.Empty(t, hook.AllEntries())
 }
 
-func TestIdleConnectionsAreClosedInFavourOfNewOnes(t *testing.T) {
-	t.Parallel()
-	r := serve(t, "127.0.0.1:0")
-	for range 100 {
-		conn, err := net.Dial("tcp", r.addr)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	conn, err := net.Dial("tcp", r.addr)
+// dial opens a connection and sends the beginning of a request.
+func dial(t *testing.T, addr, begin string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
-	_, err = fmt.Fprint(conn, "GET /readyz HTTP/1.0\r\n\r\n")
+	_, err = fmt.Fprint(conn, begin)
 	require.NoError(t, err)
-	line, err := bufio.NewReader(conn).ReadString('\n')
+	return conn
+}
+
+// Connections that never complete a request make room for one that does: those that are slowest first. A request
+// that is being answered stays.
+func TestSlowConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	log, _ := logtest.NewNullLogger()
+	s, err := metrics.Listen(t.Context(), metrics.Options{
+		Listen: "127.0.0.1:0", Gatherer: metrics.NewRegistry(metrics.Build{}), Log: log, Ready: func() bool { return true },
+		Health: func(ctx context.Context) event.DaemonHealth {
+			select {
+			case asked <- struct{}{}:
+				<-release
+			default: // not the first
+			}
+			return event.DaemonHealth{Host: "h"}
+		},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+
+	slow := dial(t, s.Addr(), "GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+	answering := dial(t, s.Addr(), "GET /healthz HTTP/1.0\r\n\r\n")
+	for len(asked) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for range 600 {
+		dial(t, s.Addr(), "GET /hea")
+	}
+	_, err = io.Copy(io.Discard, slow)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the slowest is closed")
+	code, _ := do(t, http.MethodGet, "http://"+s.Addr()+"/readyz", "")
+	require.Equal(t, http.StatusOK, code)
+	close(release)
+	line, err := bufio.NewReader(answering).ReadString('\n')
 	require.NoError(t, err)
 	require.Contains(t, line, "200")
 }

@@ -17,14 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
-	"golang.org/x/net/netutil"
 
 	"github.com/ironpost/ironpost/event"
 )
 
 const (
-	maxConnections  = 64 // more wait to be accepted
-	maxScrapes      = 4  // more get 503
+	maxScrapes      = 4 // more get 503
 	scrapeTimeout   = 10 * time.Second
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second
@@ -32,9 +30,10 @@ const (
 	idleTimeout     = time.Minute
 	maxHeader       = 16 << 10 // bytes
 	shutdownTimeout = 2 * time.Second
+	maxHealthAge    = time.Minute // checking takes seconds at most
 )
 
-// Options configure a Server. Health and Ready are called for each probe.
+// Options configure a Server. Health and Ready are called for each probe; a probe is as quick as they are.
 type Options struct {
 	Listen   string   // address:port
 	Hosts    []string // names that requests may be addressed to, beside localhost and IP addresses
@@ -44,8 +43,10 @@ type Options struct {
 	Log      logrus.FieldLogger
 }
 
-// Server answers GET on /metrics, /healthz (503 while unhealthy) and /readyz
-// (503 also before the start is complete and while stopping), and nothing else.
+// Server answers GET on /metrics, /healthz and /readyz, and nothing else. /healthz says that the process is
+// alive: it answers 200 with the health, whatever that is, unless the health has not been checked for
+// maxHealthAge, which a restart may mend. /readyz says that it works: 503 before the start is complete, while it
+// is unhealthy, and while it stops.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -59,7 +60,8 @@ func Listen(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	s := &Server{listener: netutil.LimitListener(listener, maxConnections), log: opts.Log}
+	limited := limit(listener)
+	s := &Server{listener: limited, log: opts.Log}
 	s.http = &http.Server{
 		Handler:           handler(opts),
 		ReadHeaderTimeout: headerTimeout,
@@ -67,6 +69,7 @@ func Listen(ctx context.Context, opts Options) (*Server, error) {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         limited.stateChanged,
 		ErrorLog:          stdlog.New(io.Discard, "", 0), // it would log what clients send, which they choose
 	}
 	return s, nil
@@ -104,7 +107,7 @@ func handler(opts Options) http.Handler {
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		h := opts.Health(r.Context())
-		writeJSON(w, h.Status != event.Unhealthy, h)
+		writeJSON(w, h.Time.IsZero() || time.Since(h.Time) < maxHealthAge, h) // zero: the start goes on
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ready := opts.Ready() && opts.Health(r.Context()).Status != event.Unhealthy

@@ -26,6 +26,7 @@ import (
 const (
 	stopTimeout = 20 * time.Second // below systemd's 90 s, and below docker compose's stop_grace_period of 30 s
 	busName     = "bus"            // the bus in logs and health
+	logName     = "log"            // the log itself in health
 )
 
 // app is the composed daemon process.
@@ -55,10 +56,11 @@ type app struct {
 func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *config.Loaded) error {
 	a := &app{process: p, source: source, cfg: cfg, current: loaded, began: time.Now()}
 	var err error
-	a.log, err = logging.New(p.Stderr, a.logOptions(cfg))
+	a.log, err = logging.New(p.output, a.logOptions(cfg))
 	if err != nil {
 		return err
 	}
+	p.output.ReportTo(a.log)
 	if a.lock, err = lockInstance(p.Program, cfg.General); err != nil {
 		return err
 	}
@@ -107,6 +109,9 @@ func (a *app) startServices(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.supervisor.Export(a.registry.Process()); err != nil {
+		return err
+	}
+	if err := exportLog(a.registry.Process(), a.process.output); err != nil {
 		return err
 	}
 	if err := a.serveStatus(ctx); err != nil {
@@ -212,6 +217,9 @@ func (a *app) observe(context.Context) map[string][]string {
 	a.observeCertificates(out)
 	if reason := a.metricsOff.Load(); reason != nil {
 		out[metricsName] = []string{*reason}
+	}
+	if reason := a.process.output.Reason(); reason != "" {
+		out[logName] = []string{reason}
 	}
 	return out
 }

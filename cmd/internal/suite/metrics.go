@@ -4,17 +4,23 @@ import (
 	"context"
 	"errors"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/edge"
+	"github.com/ironpost/ironpost/internal/logging"
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
 // metricsName is the metrics server in health.
 const metricsName = "metrics"
+
+// probePatience is how long a probe waits for the modules; then it answers with the health of the last check.
+const probePatience = 50 * time.Millisecond
 
 // serveMetrics opens the HTTP server. While its port is taken the program is degraded; an address
 // of another machine ends the start.
@@ -46,7 +52,7 @@ func (a *app) listenMetrics(ctx context.Context) (*metrics.Server, error) {
 	address := a.process.Program.metricsListen(a.cfg.Metrics)
 	server, err := metrics.Listen(ctx, metrics.Options{
 		Listen: address, Hosts: a.cfg.Metrics.Hosts, Gatherer: a.registry, Log: a.log,
-		Health: a.supervisor.Health, Ready: a.supervisor.Ready,
+		Health: func(ctx context.Context) event.DaemonHealth { return a.supervisor.HealthWithin(ctx, probePatience) }, Ready: a.supervisor.Ready,
 	})
 	if err != nil {
 		reason := "metrics and probes are off: another process listens on " + address
@@ -56,6 +62,14 @@ func (a *app) listenMetrics(ctx context.Context) (*metrics.Server, error) {
 	a.metricsOff.Store(nil)
 	a.log.WithField("address", server.Addr()).Info("metrics and probes served")
 	return server, nil
+}
+
+// exportLog registers the metrics of the log itself.
+func exportLog(reg prometheus.Registerer, output *logging.Output) error {
+	_, err := metrics.Export(reg, "ironpost_log_", metrics.Described{
+		"lines_dropped_total": {"Lines of the log that were dropped because nobody read them or they could not be written."},
+	}, func(sink metrics.Sink) { sink.Count("lines_dropped_total", float64(output.Dropped())) })
+	return err
 }
 
 // exportBus registers the metrics of the streams, as the monitor last saw them, and of

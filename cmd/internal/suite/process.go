@@ -9,10 +9,12 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/internal/logging"
 )
 
 // The exit codes of a program. A second signal ends it with 128 plus its number.
@@ -65,11 +67,17 @@ type Process struct {
 	Stdout, Stderr io.Writer
 	Signals        <-chan os.Signal
 	Program        Program
+
+	output *logging.Output // to Stderr; what runs writes to it, so that nothing waits for a reader
 }
+
+// flushPatience is how long the end of the process waits for the reader of the log.
+const flushPatience = time.Second
 
 // OS returns the Process of this program. Its signals are caught from now on.
 func OS(program Program) Process {
 	signals := make(chan os.Signal, 8) // signal.Notify drops what does not fit; one of a kind is enough
+	logging.IgnoreBrokenPipe()
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	return Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals, Program: program}
 }
@@ -104,6 +112,8 @@ func (p Process) Run(ctx context.Context) int {
 	if inv.check {
 		return p.check(ctx, cfg)
 	}
+	p.output = logging.NewOutput(p.Stderr)
+	defer p.output.Close(flushPatience)
 	return p.exitCode(p.serve(ctx, inv.source, cfg, loaded))
 }
 
@@ -178,12 +188,12 @@ func (p Process) reportValid(loaded *config.Loaded) {
 	say(p.Stdout, "valid: %s", what)
 }
 
-// exitCode returns the exit code for err, which it also prints to stderr.
+// exitCode returns the exit code for err, which it also prints to the output.
 func (p Process) exitCode(err error) int {
 	if err == nil || errors.Is(err, errInterrupted) {
 		return exitOK
 	}
-	say(p.Stderr, "%s: %s", p.Program.Name, strings.ReplaceAll(err.Error(), "\n", "; "))
+	say(p.output, "%s: %s", p.Program.Name, strings.ReplaceAll(err.Error(), "\n", "; "))
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
