@@ -126,7 +126,7 @@ func refuseVictim(a *event.Alert, s *step) string {
 
 // requireSigns makes s, if it is to be done, wait for a second independent sign about its container if p requires one that has not come.
 func (e *evaluator) requireSigns(a *event.Alert, p *policy.Policy, s *step) {
-	if s.outcome != outcomeAct || !s.kind.StopsService() || p.Require.Signs < policy.DefaultSigns || slices.Contains(a.Rule.Tags, policy.TagConclusive) {
+	if s.outcome != outcomeAct || !s.kind.StopsService() || p.SignsFor(s.kind) < policy.DefaultSigns || slices.Contains(a.Rule.Tags, policy.TagConclusive) {
 		return
 	}
 	if n, _ := p.StepOf(s.kind); p.Steps[n].Approve {
@@ -146,7 +146,7 @@ func (e *evaluator) requireSigns(a *event.Alert, p *policy.Policy, s *step) {
 	if len(signs) > 0 && !signs[0].Effect {
 		missing = "an effect of the container itself, such as a connection to an address new to it"
 	}
-	why := fmt.Sprintf("%d of %d signs within %s", len(signs), p.Require.Signs, p.Require.SignsWithin)
+	why := fmt.Sprintf("%d of %d signs within %s", len(signs), p.SignsFor(s.kind), p.Require.SignsWithin)
 	if list != "" {
 		why += ": " + list
 	}

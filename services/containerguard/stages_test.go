@@ -74,6 +74,21 @@ func TestStepsFollowEachOther(t *testing.T) {
 	s.eventually(func() bool { return len(r.waits()) == 0 })
 }
 
+func TestAStepNeedsSignsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	r, d := newDockerRig(t)
+	r.policySteps("graded", "[[policy.step]]", `actions = ["pause"]`, "signs = 1", "[[policy.step]]", `actions = ["isolate"]`, "signs = 2")
+	id := d.Run(t, testenv.ContainerOptions{Name: "web"})
+	s := r.start().docker()
+	a := r.alert(about(id))
+	r.publish(a)
+	r.await(a, "pause done")
+	require.Contains(t, r.await(a, "isolate skipped dry").Reason, "of 2 signs within 10m0s")
+	s.eventually(func() bool { return len(r.waits()) == 1 })
+	require.Equal(t, "sign", r.waits()[0].Need)
+	require.Len(t, state(t, d, id).Networks, 1)
+}
+
 func TestStepsWaitOverARestart(t *testing.T) {
 	t.Parallel()
 	r, d := newDockerRig(t)

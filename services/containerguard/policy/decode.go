@@ -198,12 +198,14 @@ func checkContradictions(s *section, p *Policy) {
 
 // warn warns of settings that are allowed but may not be intended.
 func (f *policyFile) warn(s *section, p *Policy) {
-	one := p.Require.Signs < DefaultSigns || p.Require.NoProof
-	if (p.Does(Kill) || p.Does(Stop)) && one && p.Require.Alerts < 2 {
+	onOne := func(k Kind) bool { return k.StopsService() && p.SignsFor(k) < DefaultSigns }
+	one := slices.ContainsFunc(p.Actions, onOne) || p.Require.NoProof
+	kills := slices.ContainsFunc(p.Actions, func(k Kind) bool { return (k == Kill || k == Stop) && (onOne(k) || p.Require.NoProof) })
+	if kills && p.Require.Alerts < 2 {
 		f.warnings.add(s.position("actions"), s.path+"actions", "kills on a single alert, and nothing takes that back; consider isolate, or [policy.require] alerts = 2")
 	}
 	stops := slices.ContainsFunc(p.Actions, Kind.StopsService)
-	if stops && p.Require.Signs < DefaultSigns && p.Require.Alerts < 2 {
+	if slices.ContainsFunc(p.Actions, onOne) && p.Require.Alerts < 2 {
 		f.warnings.add(s.position("require"), s.path+"require.signs", "acts on a single sign about a container, which may be a request that anyone can make; consider signs = 2")
 	}
 	ofScans := len(p.Match.Vulnerabilities) > 0 || p.Match.Vulnerability.set() || slices.Equal(p.Match.Modules, []string{bus.SBOMScanner})

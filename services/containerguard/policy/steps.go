@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ type Step struct {
 	Actions []Kind
 	After   time.Duration
 	Approve bool
+	Signs   int // how many signs its actions on a container need; 0: as Require says
 }
 
 // maxAfter bounds how long a policy waits between two steps: what waits takes room.
@@ -30,6 +32,12 @@ func (p *Policy) StepOf(k Kind) (n int, after time.Duration) {
 		n++
 	}
 	return n, after + p.Steps[n].After
+}
+
+// SignsFor returns how many independent signs about a container k needs.
+func (p *Policy) SignsFor(k Kind) int {
+	n, _ := p.StepOf(k)
+	return cmp.Or(p.Steps[n].Signs, p.Require.Signs)
 }
 
 // decodeSteps reads the actions of p: one list, or a list for each step.
@@ -70,7 +78,10 @@ func (f *policyFile) decodeStep(policy *section, p *Policy, n *node, approve boo
 	}
 	s := &section{path: path + ".", node: n, problems: policy.problems}
 	s.require("actions")
-	step := Step{Actions: enumList(s, "actions", kinds), After: s.duration("after", 0, minDuration), Approve: s.boolean("approve", approve)}
+	step := Step{
+		Actions: enumList(s, "actions", kinds), After: s.duration("after", 0, minDuration), Approve: s.boolean("approve", approve),
+		Signs: s.number("signs", 0, 1, DefaultSigns),
+	}
 	s.checkUnknownKeys()
 	if list := n.table["actions"]; list != nil && list.kind == unstable.Array && len(list.list) == 0 {
 		s.problem("actions", "must not be empty")
@@ -81,10 +92,16 @@ func (f *policyFile) decodeStep(policy *section, p *Policy, n *node, approve boo
 	if step.Approve && step.After > 0 {
 		s.problem("after", "and approve exclude each other: what an operator approves is done at once")
 	}
+	if step.Approve && s.has("signs") {
+		s.problem("signs", "and approve exclude each other: an operator decides")
+	}
 	f.checkActions(s, step.Actions)
 	onContainer := slices.ContainsFunc(step.Actions, Kind.OnContainer)
 	if s.has("approve") && step.Approve && !onContainer {
 		s.problem("approve", "is for actions on a container, and there is none in the step")
+	}
+	if s.has("signs") && !slices.ContainsFunc(step.Actions, Kind.StopsService) {
+		s.problem("signs", "is for pause, disconnect, isolate, stop and kill, and there is none in the step")
 	}
 	strongest, last := 0, 0
 	for _, earlier := range p.Steps {
@@ -101,8 +118,10 @@ func (f *policyFile) decodeStep(policy *section, p *Policy, n *node, approve boo
 	if onContainer && last < strongest {
 		f.mistakes.add(s.position("actions"), s.path+"actions", "is weaker than an earlier step, so it changes nothing: steps go from block-source over cut-egress, pause and isolate to kill")
 	}
-	if len(p.Steps) > 0 && step.After == 0 && step.Approve == p.Steps[len(p.Steps)-1].Approve {
-		f.mistakes.add(n.position, path, "is done together with the step before: join them, or write after or approve")
+	if len(p.Steps) > 0 && step.After == 0 {
+		if before := p.Steps[len(p.Steps)-1]; step.Approve == before.Approve && step.Signs == before.Signs {
+			f.mistakes.add(n.position, path, "is done together with the step before: join them, or write after, approve or signs")
+		}
 	}
 	p.Steps = append(p.Steps, step)
 }

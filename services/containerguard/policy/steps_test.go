@@ -41,6 +41,7 @@ actions = ["block-source", "cut-egress", "notify"]
 [[policy.step]]
 actions = ["pause"]
 after = "30s"
+signs = 1
 [[policy.step]]
 actions = ["isolate"]
 after = "1m"
@@ -65,6 +66,8 @@ match.tags = ["attack.t1505"]
 		require.Contains(t, p.Steps[n].Actions, kind)
 		require.Equal(t, kind == policy.Kill, p.Steps[n].Approve, kind)
 	}
+	require.Equal(t, 1, p.SignsFor(policy.Pause))
+	require.Equal(t, 2, p.SignsFor(policy.Isolate), "as the policy says")
 	require.True(t, set.Policies[1].Steps[0].Approve)
 }
 
@@ -84,6 +87,7 @@ approve = true
 [[policy.step]]
 actions = ["notify"]
 approve = true
+signs = 1
 colour = "red"
 [[policy]]
 id = "b"
@@ -108,9 +112,11 @@ match.severity = "high"
 		`p.toml:10:9: policy.step.after: must be 1h0m0s at most`,
 		`p.toml:10:9: policy.step.after: and approve exclude each other: what an operator approves is done at once`,
 		`p.toml:14:11: policy.step.approve: is for actions on a container, and there is none in the step`,
-		`p.toml:15:1: policy.step.colour: unknown key, allowed are actions, after, approve`,
-		`p.toml:18:9: policy.step: is a string, must be a section [[policy.step]]`,
-		`p.toml:22:8: policy.step: must not be empty`,
+		`p.toml:15:9: policy.step.signs: and approve exclude each other: an operator decides`,
+		`p.toml:15:9: policy.step.signs: is for pause, disconnect, isolate, stop and kill, and there is none in the step`,
+		`p.toml:16:1: policy.step.colour: unknown key, allowed are actions, after, approve, signs`,
+		`p.toml:19:9: policy.step: is a string, must be a section [[policy.step]]`,
+		`p.toml:23:8: policy.step: must not be empty`,
 	}, got)
 }
 
@@ -137,6 +143,6 @@ actions = ["notify"]
 	require.Equal(t, []string{
 		`p.toml:3:7: policy.ttl: ends before the last step, 10m0s after the alert: the container is released then`,
 		`p.toml:8:11: policy.step.actions: is weaker than an earlier step, so it changes nothing: steps go from block-source over cut-egress, pause and isolate to kill`,
-		`p.toml:10:10: policy.step: is done together with the step before: join them, or write after or approve`,
+		`p.toml:10:10: policy.step: is done together with the step before: join them, or write after, approve or signs`,
 	}, got)
 }
