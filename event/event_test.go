@@ -91,7 +91,8 @@ func golden() map[string]any {
 		},
 		"module_health": &event.ModuleHealth{
 			Name: "log-pipeline", Host: "web-1", Enabled: true, Status: event.Degraded, Reasons: []string{"rule file local.yml:3:1: title is missing"},
-			Since: at, Counters: map[string]uint64{"lines": 2000, "alerts": 12},
+			Details: []event.Reason{{Topic: "rules", Status: event.Degraded, Text: "rule file local.yml:3:1: title is missing", Since: at}},
+			Since:   at, Counters: map[string]uint64{"lines": 2000, "alerts": 12},
 		},
 		"daemon_health": &event.DaemonHealth{
 			Host: "web-1", Time: at, Version: "v0.1.0", Status: event.Healthy, UptimeSecs: 61,

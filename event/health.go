@@ -46,15 +46,25 @@ func (s *Status) UnmarshalText(b []byte) error {
 
 // ModuleHealth is the health of one module. Reasons say in sentences why it is not
 // healthy; a module that has not started yet is degraded for the reason "starting".
-// Counters hold everything it counts, drops by reason included.
+// Details say the same with times; a module of an older version has none. Counters hold everything it counts, drops by reason included.
 type ModuleHealth struct {
 	Name     string            `json:"name"`
 	Host     string            `json:"host"`
 	Enabled  bool              `json:"enabled"`
 	Status   Status            `json:"status"`
 	Reasons  []string          `json:"reasons,omitempty"`
+	Details  []Reason          `json:"details,omitempty"`
 	Since    time.Time         `json:"since"`
 	Counters map[string]uint64 `json:"counters,omitempty"`
+}
+
+// Reason is one reason of a module's status: how bad it makes it, since when it holds, and, where the module distinguishes them, the
+// topic that it is about. One that is Healthy is a remark: it is shown and degrades nothing.
+type Reason struct {
+	Topic  string    `json:"topic,omitempty"`
+	Status Status    `json:"status"`
+	Text   string    `json:"text"`
+	Since  time.Time `json:"since"`
 }
 
 // DaemonHealth is the health of one daemon: Status is the worst of its enabled

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/bus"
@@ -95,10 +97,14 @@ func (a *app) daemonAddress() (external *suite.Config, sockets []string, err err
 	}
 	cfg, loaded, err := a.loadConfig()
 	switch {
-	case err != nil && a.configPath() != "":
+	case errors.Is(err, fs.ErrNotExist) && a.config != "": // a slip of the pen
 		return nil, nil, configError(err)
-	case err != nil: // the default file is invalid; the daemon may run all the same
-		a.notef("warning: ignoring the default configuration: %s", errorText(err))
+	case err != nil: // the daemon may run all the same, with what it read before
+		path := cmp.Or(a.configPath(), suite.DefaultPath)
+		a.notef("warning: ignoring the configuration %s: %s", clean(path), errorText(err))
+		if socket := cmp.Or(os.Getenv("IRONPOST_BUS_SOCKET"), socketInBrokenFile(path)); socket != "" {
+			return nil, []string{socket}, nil
+		}
 		return nil, defaultSockets(suite.DefaultConfig().Bus.Socket), nil
 	case cfg.Bus.Mode == suite.BusExternal:
 		return &cfg, nil, nil
@@ -110,6 +116,26 @@ func (a *app) daemonAddress() (external *suite.Config, sockets []string, err err
 		return nil, nil, nil
 	}
 	return nil, []string{cfg.Bus.Socket}, nil
+}
+
+// socketInBrokenFile returns bus.socket of a file that is no valid configuration, "" if it does not say.
+func socketInBrokenFile(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	section := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			section = line
+		}
+		name, value, _ := strings.Cut(line, "=")
+		if section == "[bus]" && strings.TrimSpace(name) == "socket" {
+			return strings.Trim(strings.TrimSpace(value), `"'`)
+		}
+	}
+	return ""
 }
 
 func defaultSockets(own string) []string {

@@ -24,15 +24,19 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "show the health of all modules",
 		Long: `Asks every daemon and module on the bus for its health and shows:
-  - the hosts and the modules, with the reasons if one is not healthy
+  - the hosts and the modules
+  - why a module is not healthy: since when, how much, and what to do about it
+    (the table of docs/operations.md); remarks, which degrade nothing, too
   - counters of what modules lost, such as dropped log lines
   - the streams of the bus: messages, size, and how much of the limit is used
   - the durables, through which modules read the streams: PENDING messages are
     still to be delivered, UNACKED ones are delivered and not acknowledged yet
 
-Exits with 6 if an enabled module is degraded or unhealthy.`,
+A disabled module is "off", also in --json. The configuration file need not be
+valid: the daemon runs on with what it read last, and says that a reload was
+refused. Exits with 6 if an enabled module is degraded or unhealthy.`,
 		Example: `  ironpost status
-  ironpost status --json | jq -r '.modules[] | select(.enabled) | .reasons[]?'
+  ironpost status --json | jq '.modules[].details[]? | .text, .advice'
   ironpost status >/dev/null || echo "ironpost is not healthy"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +55,12 @@ type overview struct {
 	Bus     string               `json:"bus,omitempty"` // why the streams did not answer
 }
 
+// shownOverview is an overview with what the table of alarms says about the reasons.
+type shownOverview struct {
+	overview
+	Modules []moduleStatus `json:"modules"`
+}
+
 type hostHealth struct {
 	Host       string       `json:"host"`
 	Status     event.Status `json:"status"`
@@ -66,7 +76,7 @@ func (a *app) status(ctx context.Context, conn *bus.Conn) error {
 		return err
 	}
 	if a.json {
-		err = a.printJSON(o)
+		err = a.printJSON(shownOverview{o, shownModules(o.Modules)})
 	} else {
 		a.printOverview(o)
 	}
@@ -187,7 +197,7 @@ func durables(modules []event.ModuleHealth) []bus.Durable {
 func (a *app) printOverview(o overview) {
 	hosts := rows{columns: []column{{"HOST", 40}, {"STATUS", 10}, {"UPTIME", 14}, {"VERSION", 40}}}
 	durability := rows{columns: []column{{"HOST", 40}, {"DURABILITY OF STORED ALERTS", 80}}}
-	modules := rows{columns: []column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}, {"WHY", 400}}}
+	modules := rows{columns: []column{{"MODULE", 40}, {"HOST", 40}, {"STATUS", 10}, {"SINCE", 25}}}
 	losses := rows{columns: []column{{"LOST BY", 40}, {"HOST", 40}, {"WHAT", 60}, {"HOW MUCH", 20}}}
 	streams := rows{columns: []column{{"STREAM", 20}, {"MESSAGES", 12}, {"SIZE", 10}, {"USED", 6}, {"LAST", 12}}}
 	durables := rows{columns: []column{{"DURABLE", 60}, {"STREAM", 20}, {"STATE", 8}, {"PENDING", 10}, {"UNACKED", 8}, {"REDELIVERED", 11}}}
@@ -199,20 +209,16 @@ func (a *app) printOverview(o overview) {
 		}
 	}
 	for _, m := range o.Modules {
-		status := "off"
-		if m.Enabled {
-			status = m.Status.String()
-		}
-		modules.add(m.Name, m.Host, status, a.time(m.Since), strings.Join(m.Reasons, "; "))
+		modules.add(m.Name, m.Host, statusWord(m), a.time(m.Since))
 		for _, name := range lossCounters(m) {
 			losses.add(m.Name, m.Host, name, strconv.FormatUint(m.Counters[name], 10))
 		}
 	}
 	for _, s := range o.Silent {
-		modules.add(s, "", event.Unhealthy.String(), "", "is on the bus but does not answer")
+		modules.add(s, "", event.Unhealthy.String(), "")
 	}
 	if o.Bus != "" {
-		modules.add("bus", "", event.Degraded.String(), "", o.Bus)
+		modules.add("bus", "", event.Degraded.String(), "")
 	}
 	for _, s := range o.Streams {
 		streams.add(string(s.Name), strconv.FormatUint(s.Messages, 10), byteSize(s.Bytes), percentUsed(s), strconv.FormatUint(s.LastSeq, 10))
@@ -224,7 +230,10 @@ func (a *app) printOverview(o overview) {
 			durables.add(d.Name, string(s.Name), state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
 		}
 	}
-	a.printTables(hosts, durability, modules, losses, streams, durables)
+	a.printTables(hosts, durability, modules)
+	a.printReasons(o)
+	a.printf("")
+	a.printTables(losses, streams, durables)
 }
 
 // lossCounters returns, sorted, the names of the counters above zero that count

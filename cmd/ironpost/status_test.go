@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -27,9 +29,13 @@ func TestStatusShowsReasons(t *testing.T) {
 	require.Contains(t, r.out, `HOST      STATUS    UPTIME  VERSION
 testhost  degraded  1m1s    v1.2.3
 
-MODULE            HOST      STATUS    SINCE                 WHY
+MODULE            HOST      STATUS    SINCE
 ebpf-engine       testhost  off       2026-11-23T08:00:00Z
-action-collector  testhost  degraded  2026-11-23T08:00:00Z  no space; left
+action-collector  testhost  degraded  2026-11-23T08:00:00Z
+
+action-collector on testhost
+  since 2026-11-23T08:00:00Z: no space
+  since 2026-11-23T08:00:00Z: left
 
 STREAM            MESSAGES  SIZE  USED  LAST
 IRONPOST_PACKETS  0         0 B   0%    0
@@ -37,10 +43,30 @@ IRONPOST_PACKETS  0         0 B   0%    0
 	require.Contains(t, r.out, "action-collector-audit_testhost  IRONPOST_ACTIONS  present  0        0        0\n")
 }
 
+func newStatusBus(t *testing.T, modules ...event.ModuleHealth) *bustest.Bus {
+	t.Helper()
+	b := bustest.New(t)
+	daemon(t, b, healthOf(modules...))
+	return b
+}
+
 func TestStatusHealthyExitsWithZero(t *testing.T) {
 	b := bustest.New(t)
 	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
 	require.Equal(t, exitOK, on(t, b, "status").code)
+}
+
+// The daemon runs on with what it read before: its state is told also while the file is broken.
+func TestStatusNeedsNoValidConfiguration(t *testing.T) {
+	b := newStatusBus(t, event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true})
+	for _, broken := range []string{"[general\n", "[general]\nlog_level = \"loud\"\n", "[general]\nlog_level = info\n"} {
+		path := filepath.Join(t.TempDir(), "ironpost.toml")
+		require.NoError(t, os.WriteFile(path, []byte(broken+"[bus]\nsocket = \""+b.Socket()+"\"\n"), 0o600))
+		r := call(t, "-c", path, "status")
+		require.Equal(t, exitOK, r.code, r.err)
+		require.Contains(t, r.out, "log-pipeline  testhost  healthy")
+		require.Contains(t, r.err, "warning: ignoring the configuration "+path)
+	}
 }
 
 // While no name server answers, an operator can still work: status looks no name up.

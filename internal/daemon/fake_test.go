@@ -171,6 +171,16 @@ func (r *rig) entry(message string) *logrus.Entry {
 	return nil
 }
 
+// logged counts the log entries with the message and level.
+func (r *rig) logged(message string, level logrus.Level) (n int) {
+	for _, e := range r.log.AllEntries() {
+		if e.Message == message && e.Level == level {
+			n++
+		}
+	}
+	return n
+}
+
 // health returns the sum as it is now; only for use in a bubble, where time is free.
 func (r *rig) health() event.DaemonHealth {
 	time.Sleep(300 * time.Millisecond)

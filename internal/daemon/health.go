@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,11 +20,12 @@ const (
 	maxReason           = 512 // bytes
 )
 
-// healthCache holds the newest health, and since when each module has had its status.
+// healthCache holds the newest health, and since when each module has had its status and its reasons.
 type healthCache struct {
-	mu    sync.Mutex
-	last  event.DaemonHealth
-	since map[string]statusSince
+	mu      sync.Mutex
+	last    event.DaemonHealth
+	since   map[string]statusSince
+	reasons map[string]map[string]time.Time // by module and key of the reason
 }
 
 type statusSince struct {
@@ -108,12 +110,47 @@ func (c *healthCache) store(opts Options, modules []event.ModuleHealth) event.Da
 			c.since[m.Name] = statusSince{status: m.Status, at: now.UTC()}
 		}
 		m.Since = c.since[m.Name].at
+		c.detail(m, now.UTC())
 	}
 	c.last = event.DaemonHealth{
 		Host: opts.Host, Time: now.UTC(), Version: opts.Version, Status: event.Worst(modules),
 		UptimeSecs: uint64(max(now.Sub(opts.Began), 0).Seconds()), Durability: opts.Durability, Modules: modules,
 	}
 	return c.last
+}
+
+// detail gives each reason of m a detail with its time: that of the module, else when it was first seen here.
+func (c *healthCache) detail(m *event.ModuleHealth, now time.Time) {
+	known, seen := c.reasons[m.Name], map[string]time.Time{}
+	details := make([]event.Reason, len(m.Reasons))
+	for i, text := range m.Reasons {
+		d := event.Reason{Status: m.Status, Text: text}
+		if own := slices.IndexFunc(m.Details, func(d event.Reason) bool { return shortReason(d.Text) == text }); own >= 0 {
+			d.Topic, d.Status, d.Since = m.Details[own].Topic, m.Details[own].Status, m.Details[own].Since
+		}
+		key := reasonKey(d)
+		if d.Since.IsZero() {
+			d.Since = known[key]
+		}
+		if d.Since.IsZero() {
+			d.Since = now
+		}
+		seen[key], details[i] = d.Since, d
+	}
+	m.Details, c.reasons[m.Name] = details, seen
+}
+
+// reasonKey returns what stays the same of a reason whose numbers change.
+func reasonKey(d event.Reason) string {
+	if d.Topic != "" {
+		return "topic " + d.Topic
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, d.Text)
 }
 
 // checkNow checks all modules at the same time. s.checking is held.
@@ -156,7 +193,7 @@ func (r *runner) health(ctx context.Context, h *event.ModuleHealth) {
 	now := r.snapshot()
 	if now.inRun {
 		own := r.callHealth(ctx, now.module)
-		h.Status, h.Reasons, h.Counters = own.Status, own.Reasons, own.Counters
+		h.Status, h.Reasons, h.Details, h.Counters = own.Status, own.Reasons, own.Details, own.Counters
 	}
 	switch {
 	case now.state == failed:
@@ -206,6 +243,7 @@ func worsen(h *event.ModuleHealth, status event.Status, reasons ...string) {
 	for _, reason := range reasons {
 		if !slices.Contains(h.Reasons, reason) {
 			h.Reasons = append(h.Reasons, reason)
+			h.Details = append(h.Details, event.Reason{Status: status, Text: reason})
 		}
 	}
 }
@@ -254,7 +292,9 @@ func clampReasons(reasons []string) []string {
 	}
 	out := make([]string, len(reasons))
 	for i, reason := range reasons {
-		out[i] = event.Shorten(reason, maxReason)
+		out[i] = shortReason(reason)
 	}
 	return out
 }
+
+func shortReason(reason string) string { return event.Shorten(reason, maxReason) }

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -231,6 +232,63 @@ func TestHealthIsLoggedAndPublishedEveryInterval(t *testing.T) {
 		require.True(t, last.Modules[0].Since.After(began))
 		require.Equal(t, logrus.ErrorLevel, r.entry("module unhealthy").Level)
 		require.Equal(t, "m unhealthy", r.entry("health").Data["modules"])
+		r.stop()
+	})
+}
+
+// What does not change is logged once an hour; the rest is for debug.
+func TestHealthIsLoggedAtInfoOnChangeAndHourly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var lost atomic.Int64
+		var reason atomic.Value
+		withHealth(r, "m", func() event.ModuleHealth {
+			if reason.Load() == nil {
+				return event.ModuleHealth{}
+			}
+			return event.ModuleHealth{Status: event.Degraded, Reasons: []string{fmt.Sprintf("%d lines %s", lost.Add(1), reason.Load())}}
+		})
+		r.start()
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		require.Equal(t, 1, r.logged("health", logrus.InfoLevel))
+		require.Greater(t, r.logged("health", logrus.DebugLevel), 100)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Equal(t, 2, r.logged("health", logrus.InfoLevel), "an hour has passed")
+		for _, now := range []string{"lost", "dropped"} {
+			reason.Store(now)
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+		}
+		require.Equal(t, 1, r.logged("health", logrus.WarnLevel))
+		require.Equal(t, 2, r.logged("module degraded", logrus.WarnLevel), "another reason, not another number")
+		r.stop()
+	})
+}
+
+func TestReasonsHaveTheTimeOfTheirBeginning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		known := time.Now().Add(-time.Hour).UTC()
+		var lost atomic.Int64
+		withHealth(r, "m", func() event.ModuleHealth {
+			text := fmt.Sprintf("%d lines lost", lost.Add(1))
+			return event.ModuleHealth{Status: event.Degraded, Reasons: []string{"disk is full", text}, Details: []event.Reason{
+				{Topic: "disk", Status: event.Degraded, Text: "disk is full", Since: known}, {Status: event.Degraded, Text: text},
+			}}
+		})
+		r.settle()
+		synctest.Wait()
+		first := r.of("m").Details
+		time.Sleep(time.Hour)
+		last := r.of("m").Details
+		require.Equal(t, known, last[0].Since)
+		require.Equal(t, "disk", last[0].Topic)
+		require.NotEqual(t, first[1].Text, last[1].Text)
+		require.Equal(t, first[1].Since, last[1].Since, "the number changed, not the reason")
 		r.stop()
 	})
 }

@@ -15,8 +15,29 @@ import (
 // reloadTimeout bounds the first phase of a reload.
 const reloadTimeout = 10 * time.Second
 
-// reloadCounts counts the reloads since the start.
-type reloadCounts struct{ done, refused atomic.Uint64 }
+// reloadCounts counts the reloads since the start. refusal is why the last one was refused, nil if it was not.
+type reloadCounts struct {
+	done, refused atomic.Uint64
+	refusal       atomic.Pointer[string]
+}
+
+// RefusedReload returns why the last reload was refused, and when, as a reason for health; "" if it was not. It may be called
+// concurrently with Run.
+func (s *Supervisor) RefusedReload() string {
+	if refusal := s.reloads.refusal.Load(); refusal != nil {
+		return *refusal
+	}
+	return ""
+}
+
+// refusalReason says that the reload at now was refused, and the first of its problems.
+func refusalReason(now time.Time, problems []error) string {
+	more := ""
+	if n := len(problems) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more, see the log)", n)
+	}
+	return fmt.Sprintf("reload refused at %s, what was in force before stays: %v%s", now.UTC().Format(time.RFC3339), problems[0], more)
+}
 
 func (s *Supervisor) watchReload(ctx context.Context, requests <-chan struct{}) error {
 	for {
@@ -37,6 +58,9 @@ func (s *Supervisor) reload(ctx context.Context) {
 	if err != nil {
 		s.reloads.refused.Add(1)
 		problems := flatten(err)
+		reason := refusalReason(time.Now(), problems)
+		s.reloads.refusal.Store(&reason)
+		s.requestCheck()
 		for _, problem := range problems {
 			s.log.WithError(problem).Error("configuration problem")
 		}
@@ -47,6 +71,7 @@ func (s *Supervisor) reload(ctx context.Context) {
 		commit()
 	}
 	s.reloads.done.Add(1)
+	s.reloads.refusal.Store(nil)
 	for _, c := range changes {
 		log := s.log.WithFields(logrus.Fields{"key": c.Key, "old": c.Old, "new": c.New})
 		if c.Restart {

@@ -102,6 +102,7 @@ func TestRefusedReloadChangesNothing(t *testing.T) {
 				require.ErrorContains(t, r.entry("configuration problem").Data["error"].(error), "ironpost.toml:4:1")
 			}
 			require.Equal(t, event.Healthy, r.health().Status)
+			require.Contains(t, r.s.RefusedReload(), "reload refused at ")
 			r.stop()
 			require.EqualValues(t, 3, r.entry("final statistics").Data["reloads_refused"])
 		})

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,9 +18,9 @@ const publishTimeout = 2 * time.Second
 func (s *Supervisor) watchHealth(ctx context.Context) error {
 	ticker := time.NewTicker(s.opts.HealthInterval)
 	defer ticker.Stop()
-	logged := map[string]event.Status{}
+	logged := logbook{modules: map[string]string{}}
 	for {
-		s.report(ctx, logged)
+		s.report(ctx, &logged)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -51,22 +52,36 @@ func (s *Supervisor) requestCheck() {
 	}
 }
 
-// report logs and publishes the health; logged holds the status that was logged last, by module.
-func (s *Supervisor) report(ctx context.Context, logged map[string]event.Status) {
+// logbook remembers what the log has of the health.
+type logbook struct {
+	modules map[string]string // the status and the reasons, without their numbers
+	summary string
+	at      time.Time // of the last entry about all modules
+}
+
+// summaryInterval is how often the health is logged at info though nothing changed.
+const summaryInterval = time.Hour
+
+// report logs the health, at debug if the log has the same within the hour, and publishes it.
+func (s *Supervisor) report(ctx context.Context, logged *logbook) {
 	h := s.checkAgain(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	for _, m := range h.Modules {
-		if m.Enabled && logged[m.Name] != m.Status {
+		if state := stateOf(m); m.Enabled && logged.modules[m.Name] != state {
 			s.log.WithFields(logrus.Fields{"module": m.Name, "reasons": m.Reasons}).Log(levelOf(m.Status), "module "+m.Status.String())
-			logged[m.Name] = m.Status
+			logged.modules[m.Name] = state
 		}
 	}
+	words, level := summary(h.Modules), logrus.DebugLevel
+	if now := time.Now(); words != logged.summary || now.Sub(logged.at) >= summaryInterval {
+		level, logged.summary, logged.at = levelOf(h.Status), words, now
+	}
 	s.log.WithFields(logrus.Fields{
-		"status": h.Status.String(), "uptime_secs": h.UptimeSecs, "modules": summary(h.Modules),
-	}).Log(levelOf(h.Status), "health")
-	s.notify(s.opts.Notify.Status(h.Status.String() + ": " + summary(h.Modules)))
+		"status": h.Status.String(), "uptime_secs": h.UptimeSecs, "modules": words,
+	}).Log(level, "health")
+	s.notify(s.opts.Notify.Status(h.Status.String() + ": " + words))
 	if s.opts.Publish == nil {
 		return
 	}
@@ -75,6 +90,18 @@ func (s *Supervisor) report(ctx context.Context, logged map[string]event.Status)
 	if err := s.opts.Publish(bound, h); err != nil && ctx.Err() == nil {
 		s.log.WithError(err).Warn("health not published")
 	}
+}
+
+// stateOf returns the status of m and what is the reason for it, without numbers that change.
+func stateOf(m event.ModuleHealth) string {
+	words := []string{m.Status.String()}
+	for _, d := range m.Details {
+		if d.Status != event.Healthy {
+			words = append(words, reasonKey(d))
+		}
+	}
+	slices.Sort(words[1:])
+	return strings.Join(words, "\n")
 }
 
 // summary returns the modules with their statuses, in one line.

@@ -66,7 +66,7 @@ func New(opts Options) (*Supervisor, error) {
 		opts.Began = time.Now()
 	}
 	s := &Supervisor{
-		opts: opts, log: opts.Log, runners: map[string]*runner{}, healthCache: healthCache{since: map[string]statusSince{}},
+		opts: opts, log: opts.Log, runners: map[string]*runner{}, healthCache: healthCache{since: map[string]statusSince{}, reasons: map[string]map[string]time.Time{}},
 		checking: make(chan struct{}, 1), newInterval: make(chan time.Duration, 1), checkSoon: make(chan struct{}, 1),
 	}
 	seen := map[string]bool{}

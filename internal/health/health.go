@@ -18,11 +18,8 @@ import (
 const Starting = "starting"
 
 // Reason is one sentence about a module and how bad it makes the module's status.
-// A Healthy one is a remark: it is shown and degrades nothing.
-type Reason struct {
-	Status event.Status
-	Text   string
-}
+// A Healthy one is a remark: it is shown and degrades nothing. One given to Report may lack a time and a topic.
+type Reason = event.Reason
 
 // Reasons holds the current reasons of one module, one per topic. Its methods may
 // be called concurrently.
@@ -63,17 +60,17 @@ func (r *Reasons) WhenStarted() <-chan struct{} { return r.started }
 // an empty reason clears the topic. It reports whether something changed, so that
 // the caller can log changes alone.
 func (r *Reasons) Set(topic, reason string) bool {
-	return r.put(topic, Reason{event.Degraded, reason})
+	return r.put(topic, Reason{Status: event.Degraded, Text: reason})
 }
 
 // SetUnhealthy is Set for a module that does none of its work.
 func (r *Reasons) SetUnhealthy(topic, reason string) bool {
-	return r.put(topic, Reason{event.Unhealthy, reason})
+	return r.put(topic, Reason{Status: event.Unhealthy, Text: reason})
 }
 
 // Remark is Set for a reason that is shown but degrades nothing.
 func (r *Reasons) Remark(topic, reason string) bool {
-	return r.put(topic, Reason{event.Healthy, reason})
+	return r.put(topic, Reason{Status: event.Healthy, Text: reason})
 }
 
 // Clear removes the topic's reason and reports whether there was one.
@@ -87,10 +84,14 @@ func (r *Reasons) put(topic string, reason Reason) bool {
 		reason = Reason{}
 		delete(r.topics, topic)
 	} else {
+		reason.Topic, reason.Since = topic, old.Since
+		if old.Text == "" {
+			reason.Since = time.Now().UTC()
+		}
 		r.topics[topic] = reason
 	}
 	r.updateSince(before)
-	return old != reason
+	return old.Text != reason.Text || old.Status != reason.Status
 }
 
 // updateSince is called after a change; before is the status until then. r.mu is held.
@@ -104,7 +105,7 @@ func (r *Reasons) updateSince(before event.Status) {
 func (r *Reasons) current() []Reason {
 	var out []Reason
 	if r.starting {
-		out = append(out, Reason{event.Degraded, Starting})
+		out = append(out, Reason{Status: event.Degraded, Text: Starting})
 	}
 	for _, topic := range slices.Sorted(maps.Keys(r.topics)) {
 		out = append(out, r.topics[topic])
@@ -122,7 +123,7 @@ func (r *Reasons) Report(counters map[string]uint64, more ...Reason) event.Modul
 	all = append(all, more...)
 	slices.SortStableFunc(all, func(a, b Reason) int { return cmp.Compare(b.Status, a.Status) })
 	h := event.ModuleHealth{
-		Name: r.module, Host: r.host, Enabled: true, Status: worst(all), Since: since.UTC(), Counters: counters,
+		Name: r.module, Host: r.host, Enabled: true, Status: worst(all), Since: since.UTC(), Counters: counters, Details: all,
 	}
 	for _, reason := range all {
 		h.Reasons = append(h.Reasons, reason.Text)
@@ -134,7 +135,7 @@ func (r *Reasons) Report(counters map[string]uint64, more ...Reason) event.Modul
 func Degraded(texts ...string) []Reason {
 	out := make([]Reason, len(texts))
 	for i, text := range texts {
-		out[i] = Reason{event.Degraded, text}
+		out[i] = Reason{Status: event.Degraded, Text: text}
 	}
 	return out
 }

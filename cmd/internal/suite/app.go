@@ -27,6 +27,8 @@ const (
 	stopTimeout = 20 * time.Second // below systemd's 90 s, and below docker compose's stop_grace_period of 30 s
 	busName     = "bus"            // the bus in logs and health
 	logName     = "log"            // the log itself in health
+
+	configurationName = "configuration" // in health
 )
 
 // app is the composed daemon process.
@@ -215,6 +217,7 @@ func (a *app) observe(context.Context) map[string][]string {
 		}
 	}
 	a.observeCertificates(out)
+	a.observeReload(out)
 	if reason := a.metricsOff.Load(); reason != nil {
 		out[metricsName] = []string{*reason}
 	}
@@ -222,6 +225,21 @@ func (a *app) observe(context.Context) map[string][]string {
 		out[logName] = []string{reason}
 	}
 	return out
+}
+
+// observeReload adds that the last reload was refused, to a row of its own, and to that of the module where the program runs one alone.
+func (a *app) observeReload(out map[string][]string) {
+	refused := a.supervisor.RefusedReload()
+	if refused == "" {
+		return
+	}
+	if a.bus.admin != nil {
+		out[configurationName] = append(out[configurationName], refused)
+		return
+	}
+	for name := range a.bus.modules {
+		out[name] = append(out[name], refused)
+	}
 }
 
 // observeKeys adds why the keys in force may not be those of the folder.
