@@ -112,6 +112,9 @@ func TestAuditAccept(t *testing.T) {
 		return r.code == exitOK
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, r.out, `the tester \x1b[31mdid it (problems before it: `)
+	require.NoError(t, os.Truncate(filepath.Join(dir, "audit.log"), 0))
+	r = on(t, b, "audit", "accept", "--json", "--reason", "again")
+	require.Contains(t, r.out, `"reason":"again"`, r.err)
 }
 
 func TestAuditVerifyWithoutDaemonWarnsAboutCutEnd(t *testing.T) {

@@ -304,10 +304,18 @@ func (a *app) reportRemoved(p netip.Prefix, scope bus.Scope, before []bus.Block,
 	if len(removed) == 0 {
 		return fmt.Errorf("%s has no entry%s", what, still)
 	}
-	if !a.json {
-		a.printf("%s is removed%s", what, still)
+	if a.json {
+		return a.printJSON(removedBlock{Prefix: p, Removed: removed, StillBlockedBy: orEmpty(others)})
 	}
+	a.printf("%s is removed%s", what, still)
 	return nil
+}
+
+// removedBlock is the --json of blocklist del, a line for each prefix.
+type removedBlock struct {
+	Prefix         netip.Prefix `json:"prefix"`
+	Removed        []bus.Block  `json:"removed"`
+	StillBlockedBy []string     `json:"still_blocked_by"` // wider entries, the hub, and block feeds
 }
 
 // withScope returns "203.0.113.7/32 tcp/443, 10/s", without the scope for all packets.

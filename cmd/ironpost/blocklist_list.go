@@ -20,8 +20,15 @@ import (
 const maxPages = 1000
 
 type blocklistListFlags struct {
-	files bool
-	host  string
+	files  bool
+	host   string
+	source string
+	reason string
+}
+
+// matches reports whether the list shows an entry.
+func (f blocklistListFlags) matches(e blockedEntry) bool {
+	return (f.source == "" || e.Source == f.source) && strings.Contains(strings.ToLower(e.Reason), strings.ToLower(f.reason))
 }
 
 func (a *app) blocklistListCommand() *cobra.Command {
@@ -33,6 +40,7 @@ func (a *app) blocklistListCommand() *cobra.Command {
 each machine; "-" if no packet engine enforces it. Entries of block feeds are
 not listed, there may be a million; --files adds those that dropped a packet.`,
 		Example: `  ironpost blocklist list
+  ironpost blocklist list --source container-guard --reason "port scan"
   ironpost blocklist list --files --host web1
   ironpost blocklist list --json | jq '.entries[] | select(.hits[].packets > 0)'`,
 		Args: cobra.NoArgs,
@@ -42,6 +50,9 @@ not listed, there may be a million; --files adds those that dropped a packet.`,
 	}
 	cmd.Flags().BoolVar(&f.files, "files", false, "also list entries of block feeds that dropped\na packet")
 	cmd.Flags().StringVar(&f.host, "host", "", "only the counts of this host")
+	cmd.Flags().StringVar(&f.source, "source", "", "only entries of this owner: operator, file or a\nmodule such as container-guard")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "only entries whose reason has this text")
+	completeFlag(cmd, "source", bus.Operator, bus.ContainerGuard, "file")
 	return cmd
 }
 
@@ -104,10 +115,11 @@ func (a *app) blocklistList(ctx context.Context, conn *bus.Conn, f blocklistList
 	}
 	all := mergeAnswers(blocks, answers)
 	all.Invalid = invalid
+	all.Entries = slices.DeleteFunc(all.Entries, func(e blockedEntry) bool { return !f.matches(e) })
 	if a.json {
 		return a.printJSON(all)
 	}
-	a.printBlocked(all)
+	a.printBlocked(all, f)
 	return nil
 }
 
@@ -198,8 +210,12 @@ func (e *blockedEntry) addHit(h hit) {
 	}
 }
 
-func (a *app) printBlocked(all blockedList) {
-	if len(all.Entries) == 0 {
+func (a *app) printBlocked(all blockedList, f blocklistListFlags) {
+	switch {
+	case len(all.Entries) > 0:
+	case f.source != "" || f.reason != "":
+		a.notef("no such entry")
+	default:
 		a.notef("no address is blocked")
 	}
 	entries := rows{columns: []column{{"PREFIX", 60}, {"EXPIRES", 25}, {"SOURCE", 20}, {"DROPPED", 40}, {"REASON", 120}}}

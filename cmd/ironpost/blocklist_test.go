@@ -39,6 +39,20 @@ func entries(t testing.TB, b *bustest.Bus) []bus.Block {
 	return blocks
 }
 
+func TestAcceptedFeedIsJSON(t *testing.T) {
+	b := bustest.New(t)
+	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1.2.3",
+		Verbs: map[string]bus.Verb{blocklist.VerbAccept: func(context.Context, []byte) (any, error) {
+			return blocklist.AcceptedFeed{File: "/etc/feed.txt", Before: 10, Now: 2}, nil
+		}},
+	})
+	require.NoError(t, err)
+	defer stop()
+	r := on(t, b, "blocklist", "accept", "/etc/feed.txt", "--json")
+	require.JSONEq(t, `{"file":"/etc/feed.txt","before":10,"now":2}`, r.out, r.err)
+}
+
 func TestBlocklistAddListDel(t *testing.T) {
 	b := bustest.New(t)
 	t.Setenv("SSH_CONNECTION", "")

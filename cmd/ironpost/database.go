@@ -173,8 +173,14 @@ func (a *app) migrate(ctx context.Context, file string, days int) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(map[string]int64{"version": storage.SchemaVersion(), "retention_days": int64(days)})
+		return a.printJSON(migration{Version: int64(storage.SchemaVersion()), RetentionDays: days})
 	}
 	a.printf("the tables have version %d; only their owner can drop what is younger than %d days", storage.SchemaVersion(), days)
 	return nil
+}
+
+// migration is the --json of storage migrate.
+type migration struct {
+	Version       int64 `json:"version"`        // of the tables
+	RetentionDays int   `json:"retention_days"` // only the owner of the tables can drop younger days
 }

@@ -122,6 +122,8 @@ func TestMigrateMakesTheTables(t *testing.T) {
 		require.Equal(t, result{out: said}, call(t, args...))
 		require.Equal(t, fmt.Sprint(days), server.Exec(t, "postgres", "SELECT retention_days FROM ironpost.settings"))
 	}
+	r := call(t, "storage", "migrate", "--json", "--url-file", url)
+	require.JSONEq(t, fmt.Sprintf(`{"version":%d,"retention_days":30}`, storage.SchemaVersion()), r.out, r.err)
 	require.Equal(t, "0", server.Exec(t, "postgres", "SELECT count(*) FROM ironpost.alerts"))
 	got := call(t, "storage", "migrate", "--url-file", url, "--retention-days", "-1")
 	require.Equal(t, exitUsage, got.code)

@@ -102,7 +102,9 @@ func TestErrorsAreJSONIfAsked(t *testing.T) {
 			var note printedNote
 			require.NoError(t, json.Unmarshal([]byte(line), &note), "%s: %s", tt.args, line)
 			require.NotEmpty(t, note.Note, tt.args)
+			require.NoError(t, validate("note", []byte(line)))
 		}
+		require.NoError(t, validate("error", []byte(lines[len(lines)-1])))
 		var failed printedError
 		require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &failed), "%s: %s", tt.args, r.err)
 		require.Equal(t, tt.code, failed.Code, tt.args)

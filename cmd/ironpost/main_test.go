@@ -20,7 +20,7 @@ import (
 // that it is called by.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"ironpost":        main,
+		"ironpost":        checkedMain,
 		"ironpost-daemon": func() { os.Exit(suite.OS(suite.Daemon()).Run(context.Background())) },
 	})
 }
@@ -43,6 +43,7 @@ func call(t testing.TB, args ...string) result {
 	defer cancel()
 	var out, errs bytes.Buffer
 	code := run(ctx, args, &out, &errs)
+	require.NoError(t, checkOutput(args, out.Bytes()))
 	return result{code: code, out: out.String(), err: errs.String()}
 }
 

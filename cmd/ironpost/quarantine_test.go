@@ -57,3 +57,30 @@ func TestRemovedContainerIsListedAsRemoved(t *testing.T) {
 	require.Equal(t, exitOK, r.code, r.err)
 	require.Contains(t, r.out, "web   aaaaaaaaaaaa  isolate  removed")
 }
+
+// What the guard answers is printed as it is; call checks it against the schema.
+func TestAnswersOfTheGuardAreJSON(t *testing.T) {
+	b := bustest.New(t)
+	id := strings.Repeat("a", 64)
+	held := containerguard.Quarantined{Container: id, Name: "web", Kind: "isolate", State: "held", Since: began}
+	for verb, tt := range map[string]struct {
+		reply any
+		args  []string
+	}{
+		containerguard.VerbIsolate:    {held, []string{"isolate", "web", "--json"}},
+		containerguard.VerbRelease:    {containerguard.ReleaseReply{Container: id, Name: "web"}, []string{"release", "web", "--json"}},
+		containerguard.VerbApprove:    {containerguard.ApproveReply{Container: id, Name: "web", Kind: "isolate", State: "held"}, []string{"approve", "3f9a", "--json"}},
+		containerguard.VerbQuarantine: {containerguard.QuarantineReply{Quarantined: []containerguard.Quarantined{held}}, []string{"quarantine", "list", "--json"}},
+		containerguard.VerbEvidence:   {containerguard.EvidenceReply{Action: "a1", Manifest: []byte(`{"name":"web"}`)}, []string{"evidence", "show", "web", "--json"}},
+	} {
+		stop, err := b.Conn(bus.ContainerGuard).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+			Module: bus.ContainerGuard, Host: b.Host(), Version: "v1.2.3",
+			Verbs: map[string]bus.Verb{verb: func(context.Context, []byte) (any, error) { return tt.reply, nil }},
+		})
+		require.NoError(t, err)
+		r := on(t, b, tt.args...)
+		require.Equal(t, exitOK, r.code, r.err)
+		require.Contains(t, r.out, "web", verb)
+		stop()
+	}
+}

@@ -69,7 +69,7 @@ func suppress(decisions *suppression.List, asset inventory.Asset, findings []mat
 
 // leaveOut removes findings below least from the list and counts them.
 func (r *scanReport) leaveOut(least event.Severity) {
-	r.Findings = slices.DeleteFunc(slices.Clone(r.all), func(f match.Finding) bool { return !f.Reaches(least) })
+	r.Findings = orEmpty(slices.DeleteFunc(slices.Clone(r.all), func(f match.Finding) bool { return !f.Reaches(least) }))
 	r.BelowMin = len(r.all) - len(r.Findings)
 }
 

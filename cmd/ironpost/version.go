@@ -8,6 +8,15 @@ import (
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 )
 
+// programVersion is the --json of version.
+type programVersion struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"` // commit of the source; empty if the build did not know it
+	Go       string `json:"go"`
+	OS       string `json:"os"`
+	Arch     string `json:"arch"`
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
@@ -15,12 +24,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  ironpost version\n  ironpost version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := struct {
-				Version string `json:"version"`
-				Go      string `json:"go"`
-				OS      string `json:"os"`
-				Arch    string `json:"arch"`
-			}{suite.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+			build := suite.Build()
+			v := programVersion{build.Version, build.Revision, build.GoVersion, runtime.GOOS, runtime.GOARCH}
 			if a.json {
 				return a.printJSON(v)
 			}
