@@ -5,14 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// maxSiblings bounds how many files of one folder are searched for a rotated one.
-const maxSiblings = 20_000
 
 // sibling is a regular file in the folder of a followed one.
 type sibling struct {
@@ -34,7 +30,7 @@ func (t *Tailer) siblings(p *watchedPath, f *logFile) []sibling {
 }
 
 func listRegular(dir string) []sibling {
-	d, err := os.Open(dir)
+	d, err := openFolder(dir)
 	if err != nil {
 		return nil
 	}
@@ -46,7 +42,7 @@ func listRegular(dir string) []sibling {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		if info, err := statRegular(path); err == nil {
+		if info, err := statPath(path); err == nil {
 			found = append(found, sibling{path, info})
 		}
 	}

@@ -13,3 +13,6 @@ func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 	}
 	return lines, err
 }
+
+// Glob is glob.
+func Glob(pattern string) []string { return glob(pattern) }

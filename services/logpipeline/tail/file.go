@@ -25,6 +25,7 @@ type logFile struct {
 	file         *os.File  // nil while it is closed
 	size         int64     // at the last stat
 	verifiedSize int64     // size when the content was last compared with the fingerprints
+	skipped      int64     // bytes read since the last line, or since the last poll
 	searched     int64     // no line ends between Offset and here, as of the last read
 	opened       bool      // once
 	backlog      int64     // end of the lines that may have been written any time ago
@@ -132,7 +133,7 @@ func (t *Tailer) ensureOpen(p *watchedPath, f *logFile) bool {
 	if f.At != f.ID && isGzip(path) && t.cfg.ScratchDir != "" { // unpacked before a restart
 		u, err := newUnpacker(t.cfg.ScratchDir, path, &f.FileState)
 		if err != nil {
-			p.setFault(err)
+			t.setFault(p, err)
 			return false
 		}
 		t.startUnpacking(p, f, u)
@@ -143,7 +144,7 @@ func (t *Tailer) ensureOpen(p *watchedPath, f *logFile) bool {
 		return t.rotatedFileGone(p, f) && t.ensureOpen(p, f)
 	}
 	if err != nil {
-		p.setFault(err)
+		t.setFault(p, err)
 		return false
 	}
 	t.useOpenFile(p, f, file, info)

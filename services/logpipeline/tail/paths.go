@@ -10,9 +10,15 @@ import (
 	"time"
 )
 
-// pathsPerPoll is how many paths one Config.Poll interval may check; with more paths
-// the interval grows, and change notification does the rest.
-const pathsPerPoll = 1000
+const (
+	// pathsPerPoll is how many paths one Config.Poll interval may check; with more paths
+	// the interval grows, and change notification does the rest.
+	pathsPerPoll = 1000
+	// pauseFactor is how many times as long as a poll took there is no other one.
+	pauseFactor = 4
+	// turn is how long paths are checked, or events handled, before files are read.
+	turn = 50 * time.Millisecond
+)
 
 // watchedPath is one path and the files that are or were read under it.
 type watchedPath struct {
@@ -26,7 +32,9 @@ type watchedPath struct {
 	skipExisting bool        // the file that is there now is read from its end
 	absentSince  time.Time   // no file under the path since; zero if there is one
 	waitingSince int64       // when no file had been seen yet, nanoseconds; 0 if unknown
-	fault        string      // why it is not followed, for the operator
+	owner        uint32      // whose share it takes, see ownerOf
+	literal      bool        // the operator named it itself
+	fault        fault       // why it is not followed
 	missing      bool        // no file under the path, which is no fault
 	lines        int64
 	read         int64         // bytes of all its files that were consumed or lost
@@ -36,28 +44,34 @@ type watchedPath struct {
 }
 
 func newPath(path string, spool bool) *watchedPath {
-	return &watchedPath{path: path, source: "file:" + path, spool: spool, pending: true, newestSpool: true}
+	return &watchedPath{path: path, source: "file:" + path, owner: ownerOf(path), spool: spool, pending: true, newestSpool: true}
 }
 
 // setFault records for the operator why p is not followed. A missing file is no fault.
-func (p *watchedPath) setFault(err error) {
+func (t *Tailer) setFault(p *watchedPath, err error) {
+	before := p.fault.reason
 	p.clearFault()
 	pathErr, ok := errors.AsType[*fs.PathError](err)
+	refused, isRefused := errors.AsType[*refusedError](err)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		p.missing = true
 	case errors.Is(err, fs.ErrPermission):
-		p.fault = p.path + " may not be read: permission denied"
-	case isNotRegular(err):
-		p.fault = err.Error()
+		p.fault = fault{"permission", p.path + " may not be read: permission denied"}
+	case isRefused:
+		p.fault = fault{refused.reason, refused.Error()}
+		if refused.reason != before {
+			t.refused[refused.reason]++
+			t.logFor(p).WithField("reason", refused.reason).Warn("file not followed")
+		}
 	case ok: // without the path, which is there already
-		p.fault = p.path + " cannot be read: " + pathErr.Err.Error()
+		p.fault = fault{"unreadable", p.path + " cannot be read: " + pathErr.Err.Error()}
 	default:
-		p.fault = p.path + " cannot be read: " + err.Error()
+		p.fault = fault{"unreadable", p.path + " cannot be read: " + err.Error()}
 	}
 }
 
-func (p *watchedPath) clearFault() { p.missing, p.fault = false, "" }
+func (p *watchedPath) clearFault() { p.missing, p.fault = false, fault{} }
 
 // contentMayHaveChanged makes the next read compare the beginning of each file.
 func (p *watchedPath) contentMayHaveChanged() {
@@ -90,9 +104,11 @@ func (p *watchedPath) latest() *logFile {
 	return nil
 }
 
-// poll matches the patterns again and checks every path.
-func (t *Tailer) poll() {
-	t.capped = false
+// beginPoll matches the patterns again. Then every path is to be checked.
+func (t *Tailer) beginPoll() {
+	t.pollBegan = time.Now()
+	t.leftOut = map[uint32]int64{}
+	t.countPaths()
 	for _, pattern := range t.cfg.Paths {
 		t.matchPattern(pattern, false)
 	}
@@ -100,12 +116,48 @@ func (t *Tailer) poll() {
 		t.matchPattern(pattern, true)
 	}
 	t.sortPaths()
-	for _, p := range slices.Clone(t.order) {
-		t.checkPath(p)
+	t.toCheck = t.inTurns()
+}
+
+// poll checks paths for no longer than a turn, and reports whether it did anything. The first time it checks them all: from then on no line is
+// missed.
+func (t *Tailer) poll() bool {
+	if len(t.toCheck) == 0 {
+		if time.Now().Before(t.nextPoll) {
+			return false
+		}
+		t.beginPoll()
 	}
+	end := time.Now().Add(turn)
+	for len(t.toCheck) > 0 && (!t.polled || time.Now().Before(end)) {
+		if p := t.toCheck[0]; t.paths[p.path] == p {
+			t.checkPath(p)
+		}
+		t.toCheck = t.toCheck[1:]
+	}
+	if len(t.toCheck) == 0 {
+		t.endPoll()
+	}
+	return true
+}
+
+func (t *Tailer) endPoll() {
+	t.polled = true
 	t.markNewestSpools()
 	t.watch.setFolders(t.watchedFolders())
-	t.nextPoll = time.Now().Add(t.cfg.Poll * time.Duration(1+len(t.order)/pathsPerPoll))
+	now := time.Now()
+	t.earliestPoll = now.Add(pauseFactor * now.Sub(t.pollBegan))
+	t.nextPoll = now.Add(t.cfg.Poll * time.Duration(1+len(t.order)/pathsPerPoll))
+	if t.nextPoll.Before(t.earliestPoll) {
+		t.nextPoll = t.earliestPoll
+	}
+}
+
+// pollSoon makes the next poll come as soon as polls may follow each other.
+func (t *Tailer) pollSoon() {
+	if t.earliestPoll.Before(t.nextPoll) {
+		t.nextPoll = t.earliestPoll
+	}
 }
 
 // matchPattern adds each path that a pattern matches and that is not watched yet. A
@@ -113,19 +165,21 @@ func (t *Tailer) poll() {
 func (t *Tailer) matchPattern(pattern string, spool bool) {
 	first := !t.seen[pattern]
 	t.seen[pattern] = true
+	literal := !hasMeta(pattern)
 	found := []string{filepath.Clean(pattern)}
-	if strings.ContainsAny(pattern, `*?[\`) {
-		found, _ = filepath.Glob(pattern) // Config.Validate checked it
+	if !literal {
+		found = glob(pattern)
 	}
 	for _, path := range found {
-		if t.paths[path] != nil {
+		if p := t.paths[path]; p != nil {
+			p.literal = p.literal || literal
 			continue
 		}
-		if len(t.paths) >= t.cfg.MaxFiles && !spool {
-			t.capped = true
-			return
-		}
 		p := newPath(path, spool)
+		p.literal = literal
+		if !spool && !literal && !t.admit(p) {
+			continue
+		}
 		p.skipExisting = first && !spool && t.cfg.From == FromEnd
 		t.paths[path] = p
 	}
@@ -138,10 +192,17 @@ func (t *Tailer) sortPaths() {
 		t.order = append(t.order, p)
 	}
 	slices.SortFunc(t.order, func(a, b *watchedPath) int { return cmp.Compare(a.path, b.path) })
+	t.makeTurns()
 }
 
 // removePath stops watching p.
 func (t *Tailer) removePath(p *watchedPath) {
+	t.forgetPath(p)
+	t.sortPaths()
+}
+
+// forgetPath is removePath without t.order.
+func (t *Tailer) forgetPath(p *watchedPath) {
 	for _, f := range p.files {
 		t.closeFile(f)
 	}
@@ -151,8 +212,6 @@ func (t *Tailer) removePath(p *watchedPath) {
 		}
 	}
 	delete(t.paths, p.path)
-	t.sortPaths()
-	t.cursor = 0
 }
 
 // markNewestSpools finds the newest spool file of each sequence: it alone may still grow.

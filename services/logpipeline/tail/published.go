@@ -15,7 +15,7 @@ type published struct {
 	order    []*watchedPath // sorted by path; only their fields path, published and growth are used
 	patterns []string       // sorted, never changed
 	counters counters
-	capped   bool
+	leftOut  map[uint32]int64 // never changed
 	watchErr error
 }
 
@@ -26,7 +26,7 @@ type publishedPath struct {
 	lines   int64
 	taken   int64 // bytes
 	read    int64
-	fault   string
+	fault   fault
 	missing bool
 	files   []publishedFile
 }
@@ -72,8 +72,8 @@ func (t *Tailer) publish() {
 	t.published.patterns = slices.AppendSeq(make([]string, 0, len(t.seen)), maps.Keys(t.seen))
 	slices.Sort(t.published.patterns)
 	t.published.counters = t.counters
-	t.published.counters.lost = maps.Clone(t.lost)
-	t.published.capped, t.published.watchErr = t.capped, t.watch.err
+	t.published.counters.lost, t.published.counters.refused = maps.Clone(t.lost), maps.Clone(t.refused)
+	t.published.leftOut, t.published.watchErr = maps.Clone(t.leftOut), t.watch.err
 }
 
 // State returns the place after all lines that are done. Store it, and give it to the next New. It does not wait for a Next.

@@ -14,7 +14,11 @@ const (
 	readToEnd                     // at the end, for now
 	readChanged                   // it is not the content it was
 	readFailed                    // it cannot be read now
+	readLater                     // there is more, after the next poll
 )
+
+// maxSkipped is how many bytes without a line are read of one file between two polls: a file may hold any number of them.
+const maxSkipped = bytesPerPass
 
 // readPath reads one chunk of p, rotated files first, and reports whether there is more
 // to read at once.
@@ -35,6 +39,8 @@ func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
 				}
 				t.finishFile(p, f)
 			}
+		case readLater:
+			return false
 		case readFailed: // it may be finished: it is gone
 		}
 		if f.rotation != finished {
@@ -74,13 +80,22 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	// No more than this batch may have use for, and enough for the longest line.
 	const bytesPerLine = 128 // a guess
 	limit := min(len(t.buf)-fingerprintLen, max(2*t.maxLine(p), (b.limit-len(b.lines))*bytesPerLine))
+	if f.skipped > maxSkipped {
+		return readLater
+	}
+	if t.skipHole(p, f, info.size) {
+		return readMore
+	}
 	data, result := t.readChunk(p, f, limit)
 	if result != readToEnd {
 		return result
 	}
 	f.verifiedSize = info.size
-	end := f.Offset + int64(len(data))
+	end, lines := f.Offset+int64(len(data)), len(b.lines)
 	t.consume(p, f, data, b, false)
+	if f.skipped += int64(len(data)); len(b.lines) > lines {
+		f.skipped = 0
+	}
 	if b.full() || len(data) == limit {
 		return readMore
 	}
@@ -88,6 +103,23 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	f.MTime = info.mtime
 	t.closeIfTooMany(f)
 	return readToEnd
+}
+
+// skipHole moves f to the end of the hole that it is at: as its bytes would be read as zeros, it holds no line. It reports whether it did.
+func (t *Tailer) skipHole(p *watchedPath, f *logFile, size int64) bool {
+	to := min(nextData(f.file, f.Offset, size), size)
+	n := to - f.Offset
+	if n <= int64(len(t.buf)) || f.Head.Len == 0 {
+		return false
+	}
+	tail, err := tailFingerprint(f.file, to)
+	if err != nil {
+		return false // a read says why
+	}
+	f.Offset, f.Tail, f.verifiedSize = to, tail, size
+	t.bytes += n
+	p.read += n
+	return true
 }
 
 // readChunk reads at most limit bytes of f into t.buf. The bytes under the fingerprint
@@ -141,7 +173,7 @@ func (t *Tailer) flush(p *watchedPath, f *logFile, b *batch) bool {
 
 // readFailed reports why f cannot be read, and closes it: it is opened again.
 func (t *Tailer) readFailed(p *watchedPath, f *logFile, err error) readResult {
-	p.setFault(err)
+	t.setFault(p, err)
 	t.closeFile(f)
 	return readFailed
 }

@@ -68,9 +68,13 @@ const (
 // checkPath compares the file under the path of p with the one followed.
 func (t *Tailer) checkPath(p *watchedPath) {
 	t.markChanged(p)
-	info, err := statRegular(p.path)
+	for _, f := range p.files {
+		p.pending = p.pending || f.skipped > maxSkipped
+		f.skipped = 0
+	}
+	info, err := statPath(p.path)
 	if err != nil {
-		p.setFault(err)
+		t.setFault(p, err)
 		t.pathAbsent(p, err)
 		return
 	}
@@ -125,7 +129,7 @@ func (t *Tailer) pathPresent(p *watchedPath, info fileInfo) {
 // does not say so the file may well be there: then nothing happens.
 func (t *Tailer) pathAbsent(p *watchedPath, err error) {
 	p.skipExisting = false
-	if !errors.Is(err, fs.ErrNotExist) && !isNotRegular(err) {
+	if !errors.Is(err, fs.ErrNotExist) && !isRefused(err) {
 		return
 	}
 	if f := p.current(); f != nil {
@@ -147,7 +151,7 @@ func (t *Tailer) pathAbsent(p *watchedPath, err error) {
 func (t *Tailer) startFile(p *watchedPath) {
 	file, info, err := openRegular(p.path)
 	if err != nil {
-		p.setFault(err)
+		t.setFault(p, err)
 		t.startUnreadable(p, err)
 		return
 	}
@@ -162,7 +166,7 @@ func (t *Tailer) startFile(p *watchedPath) {
 	}
 	if p.skipExisting {
 		if err := f.seekEnd(file, info.size, t.cfg.MaxLine); err != nil {
-			p.setFault(err)
+			t.setFault(p, err)
 			closeRead(file)
 			return
 		}
@@ -175,7 +179,7 @@ func (t *Tailer) startFile(p *watchedPath) {
 // startUnreadable remembers how long a file was that may not be read at the first
 // start: once it may, its old lines are not read as new ones.
 func (t *Tailer) startUnreadable(p *watchedPath, err error) {
-	info, statErr := statRegular(p.path)
+	info, statErr := statPath(p.path)
 	if !p.skipExisting || statErr != nil || !os.IsPermission(err) {
 		return
 	}

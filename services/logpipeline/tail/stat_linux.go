@@ -1,7 +1,9 @@
 package tail
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,13 +13,39 @@ const firstUserID = 1000
 
 const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 
-// statPath describes what path leads to, links followed.
+// statPath describes the regular file that path leads to, as walk follows it. The error is a refusedError for anything else.
 func statPath(path string) (fileInfo, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, 0, statxMask, &st); err != nil {
-		return fileInfo{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	w, err := walk(path)
+	if err != nil {
+		return fileInfo{}, err
 	}
-	return toFileInfo(&st), nil
+	defer w.close()
+	return w.info()
+}
+
+// openRegular opens for reading what statPath describes. Nothing else is opened, not even for a moment: that could have an effect.
+func openRegular(path string) (*os.File, fileInfo, error) {
+	w, err := walk(path)
+	if err != nil {
+		return nil, fileInfo{}, err
+	}
+	defer w.close()
+	info, err := w.info()
+	if err != nil {
+		return nil, info, err
+	}
+	file, err := w.reopen(openFlags)
+	return file, info, err
+}
+
+// openFolder opens the folder that path leads to, as walk follows it.
+func openFolder(path string) (*os.File, error) {
+	w, err := walk(path)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	return w.reopen(openFlags | unix.O_DIRECTORY)
 }
 
 // statFile describes an open file.
@@ -57,6 +85,30 @@ func kindOf(mode uint32) string {
 	default:
 		return "a device"
 	}
+}
+
+// nextData returns where the data of f goes on at or after offset, behind a hole (lseek(2)); the end of the file if there is none.
+func nextData(f *os.File, offset, size int64) int64 {
+	at, err := unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size
+	case err != nil:
+		return offset
+	}
+	return at
+}
+
+// ownerOf returns the user whose share a file at path takes: who else than root can make names in its folder, or has made it.
+func ownerOf(path string) uint32 {
+	var folder, file unix.Stat_t
+	if err := unix.Stat(filepath.Dir(path), &folder); err == nil && !trusted(folder.Uid) {
+		return folder.Uid
+	}
+	if err := unix.Lstat(path, &file); err != nil || trusted(file.Uid) {
+		return 0
+	}
+	return file.Uid
 }
 
 // openFlags keep open(2) from waiting for a pipe and from taking a terminal.

@@ -2,7 +2,6 @@ package tail
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -11,7 +10,7 @@ import (
 // counters are the totals in Stats.
 type counters struct {
 	lines, bytes, truncated, rotations int64
-	lost                               map[string]int64 // by reason
+	lost, refused                      map[string]int64 // by reason
 }
 
 // Reasons for which bytes were lost; keys of Stats.Lost.
@@ -36,7 +35,8 @@ type Stats struct {
 	Rotations int64            // files replaced or truncated under their path
 	Lag       int64            // bytes written whose lines are not done yet
 	Lost      map[string]int64 // bytes lost, by reason
-	// Reasons are sentences for the operator, sorted: which files are not followed and why.
+	Refused   map[string]int64 // how often what is under a path was found not to be followed, by reason
+	// Reasons are sentences for the operator: what was lost, which files are not followed and why.
 	Reasons []string
 	// Missing are the paths of files that are not there yet, which is no fault, sorted;
 	// at most 20.
@@ -64,9 +64,9 @@ func (t *Tailer) Stats() Stats {
 	c := pub.counters
 	st := Stats{
 		Files: len(pub.order), Lines: c.lines, Bytes: c.bytes,
-		Truncated: c.truncated, Rotations: c.rotations, Lost: maps.Clone(c.lost),
+		Truncated: c.truncated, Rotations: c.rotations, Lost: maps.Clone(c.lost), Refused: maps.Clone(c.refused),
 	}
-	capped, watchErr := pub.capped, pub.watchErr
+	leftOut, watchErr := pub.leftOut, pub.watchErr
 	order := pub.order
 	paths := make([]publishedPath, len(order))
 	for i, p := range order {
@@ -74,6 +74,7 @@ func (t *Tailer) Stats() Stats {
 	}
 	pub.mu.Unlock()
 
+	var faults []fault
 	for i, p := range paths {
 		fs := FileStats{Path: order[i].path, Lines: p.lines}
 		lag, whole := p.lag()
@@ -85,8 +86,8 @@ func (t *Tailer) Stats() Stats {
 		if p.spool {
 			continue
 		}
-		if p.fault != "" {
-			st.Reasons = append(st.Reasons, p.fault)
+		if p.fault.reason != "" {
+			faults = append(faults, p.fault)
 		}
 		if p.missing && len(st.Missing) < maxListed {
 			st.Missing = append(st.Missing, fs.Path)
@@ -99,16 +100,13 @@ func (t *Tailer) Stats() Stats {
 	if reason := t.losses.Reason("bytes of files were lost", time.Now()); reason != "" {
 		st.Reasons = append(st.Reasons, reason)
 	}
-	if capped {
-		st.Reasons = append(st.Reasons, fmt.Sprintf("the patterns match more than %d files: the rest is not followed", t.cfg.MaxFiles))
+	if reason := leftOutReason(leftOut, t.cfg.MaxFiles); reason != "" {
+		st.Reasons = append(st.Reasons, reason)
 	}
 	if watchErr != nil {
 		st.Reasons = append(st.Reasons, "no change notification, files are polled: "+watchErr.Error())
 	}
-	if n := len(st.Reasons) - maxListed; n > 0 {
-		st.Reasons = append(st.Reasons[:maxListed], fmt.Sprintf("and %d more", n))
-	}
-	slices.Sort(st.Reasons)
+	st.Reasons = append(st.Reasons, faultReasons(faults)...)
 	return st
 }
 

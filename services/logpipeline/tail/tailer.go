@@ -34,17 +34,23 @@ type Tailer struct {
 	buf      []byte
 	paths    map[string]*watchedPath
 	order    []*watchedPath            // sorted by path
-	cursor   int                       // index in order of the path read last
+	turns    []*turns                  // of order
+	cursor   int                       // index in turns of the one read last
+	toCheck  []*watchedPath            // in the poll under way
 	seen     map[string]bool           // patterns that were matched before
 	owners   map[FileID]*watchedPath   // by which path a file is read or was read
 	byTarget map[string][]*watchedPath // those that are links, by the file they lead to
 	watch    *watcher
 	nextPoll time.Time
 	open     int
-	capped   bool           // more than MaxFiles match
-	changed  []*watchedPath // since the last publish
+	perOwner map[uint32]int   // paths that patterns have matched, as of the last poll
+	leftOut  map[uint32]int64 // paths beyond MaxFiles, by owner; a new map for each poll
+	changed  []*watchedPath   // since the last publish
 	losses   health.Losses
 	counters
+
+	polled                  bool // once
+	pollBegan, earliestPoll time.Time
 
 	published published
 }
@@ -63,7 +69,7 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 		seen:     map[string]bool{},
 		owners:   map[FileID]*watchedPath{},
 		watch:    &watcher{woken: make(chan struct{}, 1)},
-		counters: counters{lost: map[string]int64{}},
+		counters: counters{lost: map[string]int64{}, refused: map[string]int64{}},
 	}
 	t.setMaxLine(cfg.MaxLine)
 	if saved != nil {
@@ -109,8 +115,7 @@ func (t *Tailer) Next(ctx context.Context, limit int) ([]Line, error) {
 	defer t.mu.Unlock()
 	for {
 		t.handleEvents()
-		if !time.Now().Before(t.nextPoll) {
-			t.poll()
+		if t.poll() {
 			t.publish() // where new paths begin
 		}
 		lines, more := t.collect(max(1, limit))
@@ -121,7 +126,7 @@ func (t *Tailer) Next(ctx context.Context, limit int) ([]Line, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if more {
+		if more || len(t.toCheck) > 0 {
 			t.mu.Unlock() // for a Reload that waits
 			t.mu.Lock()
 			continue
@@ -145,13 +150,13 @@ func (t *Tailer) Done(path string) {
 // bytesPerPass.
 func (t *Tailer) collect(limit int) (lines []Line, more bool) {
 	b := &batch{limit: limit}
-	for idle := 0; idle < len(t.order); {
+	for idle := 0; idle < len(t.turns); {
 		if b.work >= bytesPerPass {
 			return nil, true
 		}
-		t.cursor = (t.cursor + 1) % len(t.order)
-		p := t.order[t.cursor]
-		if !p.pending || p.taken > 0 || t.waitsForEarlierSpool(p) {
+		t.cursor = (t.cursor + 1) % len(t.turns)
+		p := t.turns[t.cursor].next(t.ready)
+		if p == nil {
 			idle++
 			continue
 		}
@@ -162,6 +167,11 @@ func (t *Tailer) collect(limit int) (lines []Line, more bool) {
 		}
 	}
 	return nil, false
+}
+
+// ready reports whether p may have lines for Next.
+func (t *Tailer) ready(p *watchedPath) bool {
+	return p.pending && p.taken == 0 && !t.waitsForEarlierSpool(p)
 }
 
 // Reload replaces Config.Paths and Config.MaxLine. Files that no path matches any more

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -54,7 +55,7 @@ func (w *watcher) setFolders(folders map[string]bool) {
 }
 
 func exists(path string) bool {
-	_, err := statPath(path)
+	_, err := os.Stat(path)
 	return err == nil
 }
 
@@ -97,13 +98,14 @@ func (t *Tailer) watchedFolders() map[string]bool {
 	return dirs
 }
 
-// handleEvents handles the events that are there, without waiting.
+// handleEvents handles the events that are there, without waiting and for no longer than a turn: whoever makes and removes files without
+// end must not keep the others from being read.
 func (t *Tailer) handleEvents() {
 	t.watch.start()
 	if t.watch.fs == nil {
 		return
 	}
-	for {
+	for end := time.Now().Add(turn); time.Now().Before(end); {
 		select {
 		case ev := <-t.watch.fs.Events:
 			t.handleEvent(ev)
@@ -144,7 +146,7 @@ func (t *Tailer) wait(ctx context.Context) {
 // handleWatchError checks every path after events were missed.
 func (t *Tailer) handleWatchError(err error) {
 	if err != nil {
-		t.nextPoll = time.Time{}
+		t.pollSoon()
 	}
 }
 
@@ -166,6 +168,6 @@ func (t *Tailer) handleEvent(ev fsnotify.Event) {
 		t.checkPath(p)
 		t.markNewestSpools()
 	case ev.Has(fsnotify.Create) && (matchesAny(t.cfg.Paths, ev.Name) || matchesAny(t.cfg.Spools, ev.Name)):
-		t.nextPoll = time.Time{}
+		t.pollSoon()
 	}
 }
