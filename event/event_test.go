@@ -25,7 +25,7 @@ func golden() map[string]any {
 	expiry, uid := at.Add(time.Hour), uint32(1000)
 	container := &event.Container{ID: "4f6c1b2a9d3e", Name: "shop-web-1", Image: "shop/web:1.4"}
 	counts := map[string]uint64{"announcement": 1, "probes": 1002, "ports": 1000, "refused": 991}
-	return map[string]any{
+	records := map[string]any{
 		"alert": &event.Alert{
 			ID: "9b1de2c44f6a70d35a11c0ffee123456", Schema: event.Schema, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736",
 			Time: at, FirstSeen: at.Add(-time.Minute), LastSeen: at, Received: at, Count: 14, Update: true,
@@ -100,6 +100,9 @@ func golden() map[string]any {
 			Modules:    []event.ModuleHealth{{Name: "action-collector", Host: "web-1", Enabled: true, Since: at}},
 		},
 	}
+	records["observed_alert"] = records["alert"].(*event.Alert).Observed()
+	records["observed_action"] = records["action"].(*event.Action).Observed()
+	return records
 }
 
 func TestRecordsKeepTheirGoldenForm(t *testing.T) {

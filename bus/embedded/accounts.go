@@ -28,10 +28,8 @@ type accounts struct {
 }
 
 type account struct {
-	JetStream string         `json:"jetstream,omitempty"`
-	Users     []accountUser  `json:"users,omitempty"`
-	Exports   []streamExport `json:"exports,omitempty"`
-	Imports   []streamImport `json:"imports,omitempty"`
+	JetStream string        `json:"jetstream,omitempty"`
+	Users     []accountUser `json:"users,omitempty"`
 }
 
 // accountUser is one key and its permissions.
@@ -58,22 +56,6 @@ type responses struct {
 	Expires string `json:"expires"`
 }
 
-// streamExport is a subject whose messages other accounts may import.
-type streamExport struct {
-	Stream   string   `json:"stream"`
-	Accounts []string `json:"accounts"`
-}
-
-// streamImport is a subject imported from another account.
-type streamImport struct {
-	Stream importSource `json:"stream"`
-}
-
-type importSource struct {
-	Account string `json:"account"`
-	Subject string `json:"subject"`
-}
-
 // config returns a as the server reads it.
 func (a accounts) config() (string, error) {
 	var out bytes.Buffer
@@ -95,21 +77,15 @@ func newAccounts(users []accountUser) accounts {
 	}
 }
 
-// addObservers gives clients without a key an account of their own, which imports the
-// republished subjects and nothing else, and adds the gateway that forwards observers'
-// requests to the modules.
+// addObservers gives clients without a key an account of their own, which imports nothing, and adds the gateway that
+// forwards observers' requests to the modules, and publishes there what they may see.
 func (a *accounts) addObservers(k observerKeys) {
 	app := a.Accounts[bus.AccountApp]
 	app.Users = append(app.Users, moduleUser(k.gatewayApp.public, gatewayAppPermission(), inProcess))
-	observer := account{Users: []accountUser{
+	a.Accounts[bus.AccountApp] = app
+	a.Accounts[bus.AccountObserver] = account{Users: []accountUser{
 		observerUser(k.observer), moduleUser(k.gatewayObserver.public, gatewayObserverPermission(), inProcess),
 	}}
-	for _, subject := range bus.ObserverSubjects() {
-		app.Exports = append(app.Exports, streamExport{Stream: subject, Accounts: []string{bus.AccountObserver}})
-		observer.Imports = append(observer.Imports, streamImport{Stream: importSource{Account: bus.AccountApp, Subject: subject}})
-	}
-	a.Accounts[bus.AccountApp] = app
-	a.Accounts[bus.AccountObserver] = observer
 	a.NoAuthUser = k.observer.public
 }
 

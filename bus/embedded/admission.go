@@ -19,14 +19,16 @@ var errNotAdmitted = errors.New("authorization violation")
 type rights struct {
 	inbox   string   // prefix of reply subjects, with the final dot
 	publish []string // what the server permits to publish: a request for records that are not among it is refused
+
+	observer *observerClient // nil for clients with a key
 }
 
 // rightsOf returns the rights of a key that may publish these subjects. inbox has the final dot.
 func rightsOf(inbox string, publish []string) rights { return rights{inbox: inbox, publish: publish} }
 
 // admission says who may use a listener: it returns the rights of the key with which a client connects, or an error. nonce is what the
-// client has signed.
-type admission func(nonce string, connect server.ClientOpts) (rights, error)
+// client has signed. What it changes of connect, the server gets.
+type admission func(nonce string, connect *server.ClientOpts) (rights, error)
 
 // readConnect reads the line with which a client begins, and returns what the server will know of the client, in the
 // server's own type.
@@ -61,21 +63,23 @@ func connectLine(o server.ClientOpts) ([]byte, error) {
 }
 
 // keyAlone reports whether a client shows nothing else than a key, or nothing.
-func keyAlone(o server.ClientOpts) bool {
+func keyAlone(o *server.ClientOpts) bool {
 	return o.Username == "" && o.Password == "" && o.Token == "" && o.JWT == "" && o.Account == "" && !o.AccountNew
 }
 
-// admitObservers admits clients that show no credentials.
-func admitObservers(_ string, o server.ClientOpts) (rights, error) {
-	if o.Nkey != "" || !keyAlone(o) {
-		return rights{}, errNotAdmitted
+// admitObserver admits a client that shows no credentials.
+func admitObserver(client *observerClient) admission {
+	return func(_ string, o *server.ClientOpts) (rights, error) {
+		if o.Nkey != "" || !keyAlone(o) {
+			return rights{}, errNotAdmitted
+		}
+		return rights{inbox: observerInbox, observer: client}, nil
 	}
-	return rights{inbox: observerInbox}, nil
 }
 
 // admitKeys admits the keys that known knows, if the client has signed the nonce.
 func admitKeys(known func(public string) (rights, bool)) admission {
-	return func(nonce string, o server.ClientOpts) (rights, error) {
+	return func(nonce string, o *server.ClientOpts) (rights, error) {
 		r, ok := known(o.Nkey)
 		if !ok || !keyAlone(o) {
 			return rights{}, errNotAdmitted

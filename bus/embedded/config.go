@@ -24,6 +24,8 @@ type Config struct {
 	Observer          bool
 	ObserverListen    string
 	ObserverPublished bool
+	// ObserverEvidence lets observers see records whole. Else they see a copy without evidence, reasons and errors.
+	ObserverEvidence bool
 
 	// Socket is the operators' unix socket; empty means none. SocketGroup is the name or
 	// number of the group that may use it beside root (default "ironpost"); it need not

@@ -34,10 +34,11 @@ const (
 // and forwards a request's subject alone: not its payload, not its headers, and not its
 // reply subject, on which a module would publish whatever that subject is. A service
 // import of the server would protect the modules' account as well, but an observer could
-// have an answer delivered to the others as if it were an alert.
+// have an answer delivered to the others as if it were an alert. It also has the records copied that observers may see.
 type gateway struct {
 	app       *nats.Conn
 	observers *nats.Conn
+	copier    *copier
 	limit     rateLimit
 
 	mu      sync.Mutex
@@ -52,10 +53,14 @@ type pendingRequest struct {
 	reply string
 }
 
-// openGateway connects to both accounts and starts forwarding.
-func openGateway(p *inProcessDialer, inside, outside key) (*gateway, error) {
+// openGateway connects to both accounts and starts forwarding and, for the observers of q, copying.
+func openGateway(p *inProcessDialer, inside, outside key, q *quota, evidence bool) (*gateway, error) {
 	g := &gateway{limit: rateLimit{limit: requestsPerSecond, now: time.Now}}
-	if err := g.connect(p, inside, outside); err != nil {
+	err := g.connect(p, inside, outside)
+	if err == nil {
+		g.copier, err = openCopier(g.app, g.observers, q, evidence)
+	}
+	if err = errors.Join(err, g.flush()); err != nil {
 		g.close()
 		return nil, fmt.Errorf("connect the observers' gateway: %w", err)
 	}
@@ -76,6 +81,14 @@ func (g *gateway) connect(p *inProcessDialer, inside, outside key) (err error) {
 		if _, err := g.observers.Subscribe(subject, g.forwardRequest); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// flush returns when the server knows the subscriptions.
+func (g *gateway) flush() error {
+	if g.app == nil || g.observers == nil {
+		return nil // connect failed
 	}
 	return errors.Join(g.app.FlushTimeout(readyTimeout), g.observers.FlushTimeout(readyTimeout))
 }
@@ -140,13 +153,13 @@ func (g *gateway) replySubject(token string) (reply string, ok bool) {
 	return a.reply, a.token == token
 }
 
-// gatewayAppPermission permits requests to modules, and their replies.
+// gatewayAppPermission permits requests to modules, their replies, and what is copied.
 func gatewayAppPermission() bus.Permission {
-	return bus.Permission{Publish: observerRequests(), Subscribe: []string{gatewayInbox + ".>"}}
+	return bus.Permission{Publish: observerRequests(), Subscribe: append(bus.ObserverSubjects(), gatewayInbox+".>")}
 }
 
-// gatewayObserverPermission permits receiving observers' requests, and replies to inboxes
+// gatewayObserverPermission permits receiving observers' requests, copies, and replies to inboxes
 // only, whatever reply subject a request names.
 func gatewayObserverPermission() bus.Permission {
-	return bus.Permission{Publish: []string{observerInbox + ">"}, Subscribe: observerRequests()}
+	return bus.Permission{Publish: append(bus.ObserverSubjects(), observerInbox+">"), Subscribe: observerRequests()}
 }

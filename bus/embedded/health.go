@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -14,6 +15,8 @@ type healthState struct {
 	warnings    []string
 	restarts    uint64
 	storeReason string
+	slow        uint64    // clients that were dropped because they do not read, when ObserverReasons was last asked
+	slowAt      time.Time // when there were more than before
 }
 
 // addWarning adds a warning for the life of the process.
@@ -48,6 +51,36 @@ func (s *Server) Warnings() []string {
 	return slices.Clone(s.health.warnings)
 }
 
+// ObserverReasons returns what was refused to observers within the last minute, and kept from them, as sentences for people. It may be called concurrently.
+func (s *Server) ObserverReasons() []string {
+	if s.observers == nil {
+		return nil
+	}
+	var out []string
+	if reason := s.observers.reason(); reason != "" {
+		out = append(out, reason)
+	}
+	if n, recently := s.gateway.copier.skippedSoFar(); recently {
+		out = append(out, fmt.Sprintf("records were not copied for observers, %d so far: they are too many for the subscriptions", n))
+	}
+	if n, recently := s.slowClients(); recently {
+		out = append(out, fmt.Sprintf("clients were dropped because they do not read, %d so far", n))
+	}
+	return out
+}
+
+// slowClients returns how many clients were dropped because they do not read, and whether there were more in the last minute.
+func (s *Server) slowClients() (n uint64, recently bool) {
+	n = s.Stats().SlowConsumers
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if n > s.health.slow {
+		s.health.slowAt = time.Now()
+	}
+	s.health.slow = n // the count begins anew with a server
+	return n, time.Since(s.health.slowAt) < refusalsTold
+}
+
 // Stats counts what happened since the start.
 type Stats struct {
 	// Restarts of the server in place.
@@ -60,6 +93,8 @@ type Stats struct {
 	// Stalled counts producers that had to wait for a slow consumer. It stays 0: the
 	// server is configured not to let them.
 	Stalled uint64
+	// ObserverSkipped are records that were not copied for observers.
+	ObserverSkipped uint64
 }
 
 // Stats returns the counters of the bus.
@@ -67,6 +102,9 @@ func (s *Server) Stats() Stats {
 	st := Stats{Clients: map[string]uint64{}, Refused: map[string]uint64{}}
 	for name, p := range s.proxies {
 		st.Clients[name], st.Refused[name] = p.counts()
+	}
+	if s.gateway != nil {
+		st.ObserverSkipped, _ = s.gateway.copier.skippedSoFar()
 	}
 	s.health.mu.Lock()
 	st.Restarts = s.health.restarts

@@ -118,6 +118,9 @@ func config(t testing.TB, socket string) embedded.Config {
 	}
 }
 
+// evidence lets observers see records as they are, which need not be records then.
+func evidence(c *embedded.Config) { c.ObserverEvidence = true }
+
 func quiet() logrus.FieldLogger {
 	log := logrus.New()
 	log.SetOutput(io.Discard)

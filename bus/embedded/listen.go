@@ -39,11 +39,10 @@ func (s *Server) openRemoteProxy() error {
 // remoteHandshake requires TLS 1.3 and a certificate, and then a key that known knows.
 func remoteHandshake(secure *atomic.Pointer[tls.Config], known func(public string) (rights, bool)) handshake {
 	return handshake{
-		accept: func(net.Conn) error { return nil },
+		accept: func(net.Conn) (session, error) { return session{admit: admitKeys(known)}, nil },
 		sendInfo: func(ctx context.Context, c net.Conn, info server.Info) (net.Conn, error) {
 			return sendInfoWithTLS(ctx, c, info, secure.Load())
 		},
-		admit:  admitKeys(known),
 		reject: func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/ironpost/ironpost/bus"
 )
@@ -60,10 +61,12 @@ func (s *Server) openObserverProxy() error {
 		s.health.addWarning("the observer port " + address + " is not available; nats sub cannot connect there")
 		return nil
 	}
-	if s.gateway, err = openGateway(&s.dialer, s.observer.gatewayApp, s.observer.gatewayObserver); err != nil {
+	q := newQuota(time.Now)
+	if s.gateway, err = openGateway(&s.dialer, s.observer.gatewayApp, s.observer.gatewayObserver, q, s.config.ObserverEvidence); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	s.openProxy(observerName, l, observerHandshake(), localLimits)
+	s.observers = q
+	s.openProxy(observerName, l, observerHandshake(q), localLimits)
 	return nil
 }
 

@@ -9,6 +9,9 @@ import (
 // maxConnectionsLine is what a NATS server sends to a client above its limit.
 const maxConnectionsLine = "-ERR 'maximum connections exceeded'\r\n"
 
+// observersPerSecond is how many connections of observers are served in a second. More wait.
+const observersPerSecond = 1000
+
 // addressOfObservers returns the address to listen on for observers.
 func (c Config) addressOfObservers() (string, error) {
 	if c.ObserverPublished {
@@ -37,13 +40,20 @@ func loopback(address string) (string, error) {
 	return address, nil
 }
 
-// observerHandshake accepts everyone who shows no key: the server treats such a client as an
+// observerHandshake accepts everyone who shows no key, within the limits of q: the server treats such a client as an
 // observer.
-func observerHandshake() handshake {
+func observerHandshake(q *quota) handshake {
 	return handshake{
-		accept:   func(net.Conn) error { return nil },
-		sendInfo: sendInfoInClear,
-		admit:    admitObservers,
-		reject:   func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
+		accept: func(c net.Conn) (session, error) {
+			client, err := q.join(ownerOf(c))
+			if err != nil {
+				_, _ = c.Write([]byte(maxConnectionsLine))
+				return session{}, err
+			}
+			return session{admit: admitObserver(client), end: client.end}, nil
+		},
+		sendInfo:  sendInfoInClear,
+		reject:    func(c net.Conn) { _, _ = c.Write([]byte(maxConnectionsLine)) },
+		perSecond: observersPerSecond,
 	}
 }

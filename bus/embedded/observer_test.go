@@ -18,7 +18,7 @@ import (
 
 func TestObserverSeesStoredAlertsOnce(t *testing.T) {
 	t.Parallel()
-	b := bustest.New(t)
+	b := bustest.New(t, bustest.WithConfig(evidence))
 	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 	js := publisher(t, b)
 	for range 3 { // one id: stored once
@@ -50,18 +50,20 @@ func TestObserverMaySubscribeToRepublishedSubjects(t *testing.T) {
 func TestObserverMaySubscribeToNothingElse(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
+	nc := b.Observer()
 	for _, subject := range []string{
 		">", "*", "ironpost.>", "ironpost.*", "*.alerts", "ironpost.packets", "ironpost.alerts.*.*", "ironpost.alerts.>",
 		"ironpost.svc.>", "ironpost.dlq.>", "$JS.>", "$JS.API.>", "$JS.EVENT.>", "$KV.>", "$SRV.>", "$SRV.PING", "$SYS.>", "_R_.>",
 		bus.InboxPrefix(bus.LogPipeline, b.Host()) + ".>", "_INBOX_operator.>", "*.>",
 	} {
-		require.True(t, subscribeRefused(t, b.Observer(), subject, ""), subject)
+		require.True(t, subscribeRefused(t, nc, subject, ""), subject)
 	}
 }
 
 func TestObserverMayPublishNothing(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
+	nc := b.Observer()
 	for _, subject := range []string{
 		"ironpost.alerts", "ironpost.actions", "ironpost.health", "ironpost.packets",
 		bus.AlertSubject(bus.LogPipeline, b.Host()), bus.ActionSubject(bus.ContainerGuard, b.Host()),
@@ -70,7 +72,7 @@ func TestObserverMayPublishNothing(t *testing.T) {
 		"$JS.API.STREAM.DELETE.IRONPOST_ALERTS", "$JS.ACK.x", "$SRV.SCHEMA", "$SRV", "$SRV.PINGS", "$SYS.REQ.USER.INFO",
 		"_INBOX.someone.1", "_R_.x", "anything",
 	} {
-		require.True(t, publishRefused(t, b.Observer(), subject), subject)
+		require.True(t, publishRefused(t, nc, subject), subject)
 	}
 	for _, stream := range []string{"IRONPOST_ALERTS", "IRONPOST_ACTIONS", "IRONPOST_DLQ", "IRONPOST_PACKETS"} {
 		require.Zero(t, stored(t, jetStream(t, b), stream), stream)
@@ -156,7 +158,7 @@ func TestObserverReceivesNoRequests(t *testing.T) {
 // A feed reaches plain observers although another one tried to join a group.
 func TestObserverMayNotUseQueueGroups(t *testing.T) {
 	t.Parallel()
-	b := bustest.New(t)
+	b := bustest.New(t, bustest.WithConfig(evidence))
 	var subs []*nats.Subscription
 	for range 3 {
 		subs = append(subs, listen(t, b.Observer(), bus.RepublishedAlerts))

@@ -78,9 +78,10 @@ var errNotOperator = errors.New("only root, the daemon's own user and members of
 func operatorHandshake(policy operatorPolicy, operator key, host string) handshake {
 	greeting := bus.Greeting{Seed: operator.seed, Host: host}
 	return handshake{
-		accept:   func(c net.Conn) error { return policy.handshake(c, greeting) },
+		accept: func(c net.Conn) (session, error) {
+			return session{admit: admitOperator(operator.public)}, policy.handshake(c, greeting)
+		},
 		sendInfo: sendInfoInClear,
-		admit:    admitOperator(operator.public),
 		reject:   func(c net.Conn) { refuse(c, "too many connections; try again") },
 	}
 }

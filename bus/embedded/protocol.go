@@ -108,9 +108,9 @@ func (p *protocolParser) line(b []byte) (int, error) {
 	case "HPUB":
 		return p.hpub(split(arguments, &into), b, n)
 	case "SUB":
-		return n, checkSub(split(arguments, &into))
+		return n, p.sub(split(arguments, &into))
 	case "UNSUB":
-		return n, checkUnsub(split(arguments, &into))
+		return n, p.unsub(split(arguments, &into))
 	case "PING", "PONG":
 		if len(line) == len(verb) {
 			return n, nil
@@ -220,21 +220,28 @@ func (p *protocolParser) checkSubjects(subjects [][]byte) error {
 	return nil
 }
 
-// checkSub checks SUB <subject> [queue] <sid>. Clients write an absent queue as nothing between two spaces.
-func checkSub(arguments [][]byte) error {
+// sub reads SUB <subject> [queue] <sid>. Clients write an absent queue as nothing between two spaces.
+func (p *protocolParser) sub(arguments [][]byte) error {
 	n := len(arguments)
 	if n < 2 || n > 3 || len(arguments[0]) == 0 || len(arguments[n-1]) == 0 {
 		return errors.New("protocol error: want SUB <subject> [queue] <sid>")
 	}
+	if p.observer != nil {
+		return p.observer.subscribe(string(arguments[n-1]))
+	}
 	return nil
 }
 
-// checkUnsub checks UNSUB <sid> [max]. Clients write an absent max as nothing after a space.
-func checkUnsub(arguments [][]byte) error {
+// unsub reads UNSUB <sid> [max]. Clients write an absent max as nothing after a space. A subscription that ends by itself after max messages
+// counts until its connection ends.
+func (p *protocolParser) unsub(arguments [][]byte) error {
 	if len(arguments) > 2 || len(arguments[0]) == 0 {
 		return errors.New("protocol error: want UNSUB <sid> [max-msgs]")
 	}
-	if len(arguments) < 2 {
+	if len(arguments) < 2 || len(arguments[1]) == 0 {
+		if p.observer != nil {
+			p.observer.unsubscribe(string(arguments[0]))
+		}
 		return nil
 	}
 	if len(arguments[1]) > maxSizeDigits || len(bytes.Trim(arguments[1], "0123456789")) > 0 {

@@ -31,13 +31,20 @@ var localLimits = limits{total: maxClients, pending: maxClients, fromSource: max
 
 // handshake is what a proxy does before it splices a connection. accept refuses one by
 // returning an error, after it has written the reason to the client; sendInfo sends the
-// server's INFO and returns the connection to go on with; admit decides by the key that the
-// client shows; reject writes that there are too many.
+// server's INFO and returns the connection to go on with; reject writes that there are too many.
 type handshake struct {
-	accept   func(net.Conn) error
+	accept   func(net.Conn) (session, error)
 	sendInfo func(context.Context, net.Conn, server.Info) (net.Conn, error)
-	admit    admission
 	reject   func(net.Conn)
+
+	perSecond int // connections, more wait until they are accepted; 0: any number
+}
+
+// session is one accepted connection. admit decides by the key that its client shows. end, if it is not nil, is called when the
+// connection has ended, with the reason why it was refused, or nil.
+type session struct {
+	admit admission
+	end   func(refused error)
 }
 
 // proxy is a listener whose connections become connections of the server, within
@@ -49,6 +56,7 @@ type proxy struct {
 	dial      func() (net.Conn, error)
 	log       logrus.FieldLogger
 	logLimit  rateLimit
+	pace      *rateLimit // of new connections; nil for none
 
 	tasks  *task.Group
 	closed chan struct{}
@@ -59,13 +67,17 @@ type proxy struct {
 
 // newProxy returns a proxy that owns l. Call serve, and close in the end.
 func newProxy(name string, l net.Listener, h handshake, limits limits, dial func() (net.Conn, error), log logrus.FieldLogger) *proxy {
-	return &proxy{
+	p := &proxy{
 		name: name, listener: l, handshake: h, dial: dial, log: log,
 		logLimit: rateLimit{limit: linesPerSecond, now: time.Now},
 		tasks:    task.New(context.Background()),
 		closed:   make(chan struct{}),
 		slots:    newSlots(limits),
 	}
+	if h.perSecond > 0 {
+		p.pace = &rateLimit{limit: h.perSecond, now: time.Now}
+	}
+	return p
 }
 
 func (p *proxy) serve() {
@@ -87,20 +99,43 @@ func (p *proxy) accept() error {
 	for {
 		c, err := p.listener.Accept()
 		switch {
-		case err == nil:
+		case err == nil && p.awaitPace():
 			p.start(c)
 			continue
+		case err == nil:
+			return c.Close()
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		}
 		p.warn("bus listener cannot accept", nil, err)
-		pause := time.NewTimer(acceptPause)
-		select {
-		case <-p.closed:
-			pause.Stop()
+		if !p.rest() {
 			return nil
-		case <-pause.C:
 		}
+	}
+}
+
+// awaitPace waits until one more connection may be served, and returns false if p closes before.
+func (p *proxy) awaitPace() bool {
+	for p.pace != nil {
+		if ok, _ := p.pace.allow(); ok {
+			return true
+		}
+		if !p.rest() {
+			return false
+		}
+	}
+	return true
+}
+
+// rest waits for acceptPause, and returns false if p closes before.
+func (p *proxy) rest() bool {
+	pause := time.NewTimer(acceptPause)
+	defer pause.Stop()
+	select {
+	case <-p.closed:
+		return false
+	case <-pause.C:
+		return true
 	}
 }
 
@@ -136,11 +171,20 @@ func (p *proxy) serveClient(ctx context.Context, c net.Conn) {
 }
 
 // connect sends c the server's INFO and splices it with the server. It returns why c was refused.
-func (p *proxy) connect(ctx context.Context, c net.Conn) error {
+func (p *proxy) connect(ctx context.Context, c net.Conn) (err error) {
 	_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := p.handshake.accept(c); err != nil {
+	client, err := p.handshake.accept(c)
+	if err != nil {
 		return err
 	}
+	if client.end != nil {
+		defer func() { client.end(err) }()
+	}
+	return p.splice(ctx, c, client.admit)
+}
+
+// splice is connect for a client that was accepted.
+func (p *proxy) splice(ctx context.Context, c net.Conn, admit admission) error {
 	inside, err := p.dial() // without a server the client sees the connection closed and tries again
 	if errors.Is(err, errNotRunning) {
 		return nil
@@ -159,7 +203,7 @@ func (p *proxy) connect(ctx context.Context, c net.Conn) error {
 	}
 	_ = c.SetDeadline(time.Time{})
 	return splice(ctx, client, inside, func(line []byte) ([]byte, rights, error) {
-		return p.admit(c, certificateEnd(client), info.Nonce, line)
+		return p.admit(c, admit, certificateEnd(client), info.Nonce, line)
 	})
 }
 
@@ -175,13 +219,13 @@ func certificateEnd(client net.Conn) time.Time {
 	return time.Time{}
 }
 
-// admit decides on the line with which the client of c begins, whose certificate ends at a time. It returns the line for the server, and the rights of the key.
-func (p *proxy) admit(c net.Conn, certificateEnds time.Time, nonce string, line []byte) (connect []byte, r rights, err error) {
+// admit decides with admit on the line with which the client of c begins, whose certificate ends at a time. It returns the line for the server, and the rights of the key.
+func (p *proxy) admit(c net.Conn, admit admission, certificateEnds time.Time, nonce string, line []byte) (connect []byte, r rights, err error) {
 	o, err := readConnect(line)
 	if err != nil {
 		return nil, r, err
 	}
-	if r, err = p.handshake.admit(nonce, o); err != nil {
+	if r, err = admit(nonce, &o); err != nil {
 		return nil, r, err
 	}
 	if err := p.slots.admit(c, o.Nkey, certificateEnds); err != nil {

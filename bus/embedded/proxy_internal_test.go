@@ -29,14 +29,14 @@ func TestPanicEndsOneClientAlone(t *testing.T) {
 	}
 	log, hook := test.NewNullLogger()
 	p := newProxy("test", l, handshake{
-		accept: func(net.Conn) error {
+		accept: func(net.Conn) (session, error) {
 			if accepted.Add(1) == 1 {
 				panic("boom")
 			}
-			return nil
+			client, err := newQuota(time.Now).join("uid 1")
+			return session{admit: admitObserver(client), end: client.end}, err
 		},
 		sendInfo: sendInfoInClear,
-		admit:    admitObservers,
 	}, localLimits, echo, log)
 	p.serve()
 	first, err := net.Dial("tcp", l.Addr().String())

@@ -18,10 +18,10 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 )
 
-func TestObserverAboveTheLimitIsRejected(t *testing.T) {
+func TestObserverAboveTheLimitOfItsUserIsRejected(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
-	for range 64 {
+	for range 8 { // of one user
 		b.Observer()
 	}
 	c, err := net.Dial("tcp", b.Server().ObserverAddr())
@@ -31,7 +31,7 @@ func TestObserverAboveTheLimitIsRejected(t *testing.T) {
 	line, err := io.ReadAll(c)
 	require.NoError(t, err)
 	require.Equal(t, "-ERR 'maximum connections exceeded'\r\n", string(line))
-	require.Equal(t, uint64(64), b.Server().Stats().Clients["observer"])
+	require.Equal(t, uint64(8), b.Server().Stats().Clients["observer"])
 	require.Equal(t, uint64(1), b.Server().Stats().Refused["observer"])
 	_, err = bus.DialSocket(within(t), b.Socket())
 	require.NoError(t, err, "operators have slots of their own")
@@ -95,7 +95,7 @@ func TestSilentClientsAreDisconnected(t *testing.T) {
 // A subscriber that never reads is dropped, and costs producers nothing.
 func TestStuckObserver(t *testing.T) {
 	t.Parallel()
-	b := bustest.New(t)
+	b := bustest.New(t, bustest.WithConfig(evidence))
 	stuck(t, b, bus.RepublishedAlerts)
 	js := publisher(t, b)
 	payload := strings.Repeat("x", 60<<10)

@@ -157,6 +157,7 @@ func newFleet(t *testing.T) *fleet {
 	f.allow(t, bus.LogPipeline, f.key)
 	cert, key := f.ca.Server()
 	f.bus = bustest.New(t, bustest.WithConfig(func(c *embedded.Config) {
+		evidence(c)
 		c.Listen, c.TLSCA, c.TLSCert, c.TLSKey, c.KeysDir = f.address, f.ca.Path, cert, key, f.keys
 	}))
 	return f

@@ -80,7 +80,7 @@ func consumeAlerts(t *testing.T, b *bustest.Bus, seen *atomic.Int64) (stop func(
 
 func TestObserversAndOperatorsReconnectAfterRestart(t *testing.T) {
 	t.Parallel()
-	b := bustest.New(t)
+	b := bustest.New(t, bustest.WithConfig(evidence))
 	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 	operator, err := bus.DialSocket(within(t), b.Socket())
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ func TestObserversAndOperatorsReconnectAfterRestart(t *testing.T) {
 
 func TestReloadKeepsTheStreams(t *testing.T) {
 	t.Parallel()
-	b := bustest.New(t)
+	b := bustest.New(t, bustest.WithConfig(evidence))
 	js := publisher(t, b)
 	sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 	alert(t, b, js, "before")
@@ -146,7 +146,7 @@ func TestStoreOutlivesTheServer(t *testing.T) {
 // Two hosts with the same alert: each bus says where it happened.
 func TestModuleMayPublishForItsHostOnly(t *testing.T) {
 	t.Parallel()
-	one, two := bustest.New(t, bustest.WithHost("web-1")), bustest.New(t, bustest.WithHost("web-2"))
+	one, two := bustest.New(t, bustest.WithHost("web-1"), bustest.WithConfig(evidence)), bustest.New(t, bustest.WithHost("web-2"), bustest.WithConfig(evidence))
 	for _, b := range []*bustest.Bus{one, two} {
 		sub := listen(t, b.Observer(), bus.RepublishedAlerts)
 		alert(t, b, publisher(t, b), "same")

@@ -41,8 +41,9 @@ type Server struct {
 	halted   chan struct{} // closed when it has
 
 	// Set by Start alone.
-	proxies map[string]*proxy // by name
-	gateway *gateway          // nil: no observers
+	proxies   map[string]*proxy // by name
+	gateway   *gateway          // nil: no observers
+	observers *quota            // nil: no observers
 
 	health healthState
 }

@@ -89,10 +89,17 @@ func forwardChecked(inside, client net.Conn, admit func(line []byte) ([]byte, ri
 			time.Sleep(pagePause)
 			continue
 		}
-		n, err := client.Read(buf[held:])
+		room := buf[held:]
+		if r.observer != nil {
+			room = room[:min(len(room), observerRead)]
+		}
+		n, err := client.Read(room)
 		held += n
 		if n == 0 && err != nil {
 			return err
+		}
+		if r.observer != nil {
+			time.Sleep(r.observer.sent(n))
 		}
 	}
 }

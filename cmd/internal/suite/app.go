@@ -212,6 +212,7 @@ func (a *app) observe(context.Context) map[string][]string {
 	}
 	if a.bus.server != nil {
 		out[busName] = append(out[busName], a.bus.server.Health()...)
+		out[busName] = append(out[busName], a.bus.server.ObserverReasons()...)
 		if len(a.bus.edges()) > 0 {
 			out[edgesName] = a.edges.Reasons()
 		}

@@ -41,6 +41,8 @@ type Bus struct {
 	// ObserverPublished permits an ObserverListen that is no loopback address, in a container: who runs
 	// it publishes the port on the host's loopback address.
 	ObserverPublished bool `toml:"observer_published"`
+	// ObserverEvidence lets observers see evidence, and the reasons and errors of actions.
+	ObserverEvidence bool `toml:"observer_evidence"`
 	// Socket is the operators' unix socket; empty means none.
 	Socket string `toml:"socket"`
 	// Listen is the address for other machines, with TLS and keys; empty means none.

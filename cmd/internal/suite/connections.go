@@ -35,6 +35,7 @@ type busServer interface {
 	Shutdown(ctx context.Context) error
 	Health() []string
 	Warnings() []string
+	ObserverReasons() []string
 	Stats() embedded.Stats
 	Peers() []netip.Addr
 	Keys() embedded.Keys
@@ -211,7 +212,8 @@ func (b *connections) connect(ctx context.Context, cfg Config, program Program, 
 		b.server, err = program.start(ctx, embedded.Config{
 			StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
 			Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen, ObserverPublished: cfg.Bus.ObserverPublished,
-			Socket: cfg.Bus.Socket, SocketGroup: socketGroup,
+			ObserverEvidence: cfg.Bus.ObserverEvidence,
+			Socket:           cfg.Bus.Socket, SocketGroup: socketGroup,
 			Listen: cfg.Bus.Listen, TLSCA: cfg.Bus.TLSCA, TLSCert: cfg.Bus.TLSCert, TLSKey: cfg.Bus.TLSKey,
 		}, log.WithField("module", busName))
 		if err == nil {

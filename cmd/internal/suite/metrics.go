@@ -88,6 +88,7 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		"clients":                         {"Connections through a listener.", "listener"},
 		"clients_refused_total":           {"Connections a listener refused.", "listener"},
 		"slow_consumers_total":            {"Clients dropped because they did not read."},
+		"observer_records_skipped_total":  {"Records that were not copied for observers."},
 		"healthy":                         {"Whether the embedded server reports no problem."},
 		"edge_connected":                  {"Whether the edge answers.", "edge"},
 	}, func(sink metrics.Sink) {
@@ -103,6 +104,7 @@ func exportBus(reg prometheus.Registerer, b *connections, monitor *streamMonitor
 		stats := b.server.Stats()
 		sink.Count("server_restarts_total", float64(stats.Restarts))
 		sink.Count("slow_consumers_total", float64(stats.SlowConsumers))
+		sink.Count("observer_records_skipped_total", float64(stats.ObserverSkipped))
 		sink.Bool("healthy", len(b.server.Health()) == 0)
 		for listener, n := range stats.Clients {
 			sink.Gauge("clients", float64(n), listener)

@@ -224,6 +224,7 @@ func (c Config) Warnings() []setting.Problem {
 		holds        bool
 		key, warning string
 	}{
+		{c.Bus.ObserverEvidence && !c.Bus.Observer, "bus.observer_evidence", "has no effect while observer is false"},
 		{c.Bus.ObserverPublished && !c.Bus.Observer, "bus.observer_published", "has no effect while observer is false"},
 		{c.Bus.ObserverPublished && c.Bus.Observer && isLoopback(c.Bus.ObserverListen), "bus.observer_published", "has no effect while observer_listen is a loopback address"},
 		{c.Bus.plainRemote(), "bus.url", "is not encrypted: others on the way may read and change what is sent, write tls://host:port and set tls_ca"},

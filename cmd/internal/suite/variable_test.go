@@ -80,6 +80,7 @@ var variables = []variable{
 	{"IRONPOST_BUS_MODE", "bus.mode", "external", `"external"`},
 	{"IRONPOST_BUS_OBSERVER", "bus.observer", "false", "false"},
 	{"IRONPOST_BUS_OBSERVER_PUBLISHED", "bus.observer_published", "true", "true"},
+	{"IRONPOST_BUS_OBSERVER_EVIDENCE", "bus.observer_evidence", "true", "true"},
 	{"IRONPOST_BUS_OBSERVER_LISTEN", "bus.observer_listen", "[::1]:4333", `"[::1]:4333"`},
 	{"IRONPOST_BUS_SOCKET", "bus.socket", "/srv/bus.sock", `"/srv/bus.sock"`},
 	{"IRONPOST_BUS_LISTEN", "bus.listen", ":4443", `":4443"`},
