@@ -5,7 +5,8 @@ SHELL := bash
 
 BIN     := $(CURDIR)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=$(VERSION)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=$(VERSION) -X github.com/ironpost/ironpost/cmd/internal/suite.revision=$(REVISION)
 GOFLAGS := -trimpath
 GO_BUILD = CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)'
 GOLANGCI_VERSION := v2.15.0

@@ -9,7 +9,7 @@ version=${IRONPOST_VERSION:-local}
 build() { # image, its program, further arguments of docker build
   local image=$1 program=$2
   shift 2
-  set -- -q -f deploy/Dockerfile --build-arg PROGRAM="$program" --build-arg VERSION="$version" -t "ironpost/$image:$version" "$@"
+  set -- -q -f deploy/Dockerfile --build-arg PROGRAM="$program" --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || true)" -t "ironpost/$image:$version" "$@"
   if [ "$from_source" ]; then
     docker build --target image-from-source "$@" .
   else

@@ -20,7 +20,7 @@ out=bin/package
 rm -rf $out
 mkdir -p $out/man/modules $out/completion bin/packages
 
-flags=(-trimpath -ldflags "-s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=v$PACKAGE_VERSION")
+flags=(-trimpath -ldflags "-s -w -X github.com/ironpost/ironpost/cmd/internal/suite.version=v$PACKAGE_VERSION -X github.com/ironpost/ironpost/cmd/internal/suite.revision=$(git rev-parse HEAD)")
 CGO_ENABLED=0 go build "${flags[@]}" -o $out/ ./cmd/...
 
 go test -count 1 ./cmd/ironpost ./cmd/internal/suite -run '^TestManualPages$' -man "$PWD/$out/man" >/dev/null

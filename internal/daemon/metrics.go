@@ -12,11 +12,12 @@ import (
 // reloads. A scrape checks the health.
 func (s *Supervisor) Export(reg prometheus.Registerer) error {
 	_, err := metrics.Export(reg, "ironpost_daemon_", metrics.Described{
-		"module_status":         {"Status of the module: 0 healthy, 1 degraded, 2 unhealthy.", "module"},
-		"module_enabled":        {"Whether the module is enabled in the configuration.", "module"},
-		"module_restarts_total": {"Restarts of the module after a failure.", "module"},
-		"reloads_total":         {"Reloads of the configuration by result.", "result"},
-		"ready":                 {"Whether every module was started and the stop has not begun."},
+		"module_status":          {"Status of the module: 0 healthy, 1 degraded, 2 unhealthy.", "module"},
+		"module_enabled":         {"Whether the module is enabled in the configuration.", "module"},
+		"module_restarts_total":  {"Restarts of the module after a failure.", "module"},
+		"reloads_total":          {"Reloads of the configuration by result.", "result"},
+		"last_reload_successful": {"Whether the last reload was done, not refused; 1 before the first one."},
+		"ready":                  {"Whether every module was started and the stop has not begun."},
 	}, s.collect)
 	return err
 }
@@ -33,5 +34,6 @@ func (s *Supervisor) collect(sink metrics.Sink) {
 	}
 	sink.Count("reloads_total", float64(s.reloads.done.Load()), "done")
 	sink.Count("reloads_total", float64(s.reloads.refused.Load()), "refused")
+	sink.Bool("last_reload_successful", s.RefusedReload() == "")
 	sink.Bool("ready", s.Ready())
 }

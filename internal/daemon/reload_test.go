@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
@@ -103,6 +106,13 @@ func TestRefusedReloadChangesNothing(t *testing.T) {
 			}
 			require.Equal(t, event.Healthy, r.health().Status)
 			require.Contains(t, r.s.RefusedReload(), "reload refused at ")
+			reg := prometheus.NewPedanticRegistry()
+			require.NoError(t, r.s.Export(reg))
+			require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP ironpost_daemon_last_reload_successful Whether the last reload was done, not refused; 1 before the first one.
+# TYPE ironpost_daemon_last_reload_successful gauge
+ironpost_daemon_last_reload_successful 0
+`), "ironpost_daemon_last_reload_successful"))
 			r.stop()
 			require.EqualValues(t, 3, r.entry("final statistics").Data["reloads_refused"])
 		})

@@ -9,6 +9,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -41,6 +42,7 @@ type counters struct {
 	deadLettered                  atomic.Uint64 // lines and packet records that were dead-lettered
 	batches                       atomic.Uint64
 	alerts, updates, refused      atomic.Uint64
+	tally                         metrics.AlertTally
 	checkpoints, checkpointErrors atomic.Uint64
 	spoolErrors                   atomic.Uint64
 	rows                          rowCounters

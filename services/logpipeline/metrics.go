@@ -106,7 +106,9 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 		described[m.metric] = []string{m.help, m.label}
 	}
 	described[sourceBehind] = []string{"Age of the oldest line that is not processed, of the sources that are behind the longest.", "source"}
+	s.tally.Describe(described)
 	return metrics.Export(s.deps.Metrics, prefix, described, func(to metrics.Sink) {
+		s.tally.Send(to)
 		n := s.snapshot()
 		for _, m := range s.measures(n) {
 			if strings.HasSuffix(m.metric, "_total") {

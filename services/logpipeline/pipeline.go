@@ -367,5 +367,6 @@ func (s *Service) countAlert(a *event.Alert) {
 		return
 	}
 	s.alerts.Add(1)
+	s.tally.Add(a)
 	log.Info("alert raised")
 }

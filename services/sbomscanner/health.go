@@ -8,6 +8,7 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/sbomscanner/finding"
 )
 
@@ -40,6 +41,7 @@ type counters struct {
 	documentErrors        atomic.Uint64
 	updates, updateErrors atomic.Uint64
 	alerts                atomic.Uint64
+	tally                 metrics.AlertTally
 }
 
 // snapshot is what the loop knows at one moment.

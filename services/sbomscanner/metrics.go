@@ -62,7 +62,9 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 			described[m.metric] = append(described[m.metric], m.label)
 		}
 	}
+	s.tally.Describe(described)
 	return metrics.Export(s.deps.Metrics, prefix, described, func(to metrics.Sink) {
+		s.tally.Send(to)
 		for _, m := range s.measures() {
 			var labels []string
 			if m.label != "" {

@@ -93,6 +93,9 @@ func (l *loop) takeStored(ctx context.Context) {
 	}
 	l.s.reasons.Clear(topicOutbox)
 	l.s.alerts.Add(uint64(len(ids)))
+	for _, a := range l.stored.alerts {
+		l.s.tally.Add(a)
+	}
 	l.stored, l.waitingSince = nil, time.Time{}
 	l.assessWaiting(ctx)
 }

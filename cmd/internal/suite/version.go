@@ -10,12 +10,15 @@ import (
 // version is set by the linker: -X github.com/ironpost/ironpost/cmd/internal/suite.version=v1.2.3.
 var version = "dev"
 
+// revision is the commit of the source, set by the linker like version where the build has no repository.
+var revision = ""
+
 // Version returns the version of this binary: the linker's, else the module's, else "dev".
 func Version() string { return Build().Version }
 
 // Build returns version, revision and Go version of this binary; an unknown part is empty.
 func Build() metrics.Build {
-	build := metrics.Build{Version: version, GoVersion: runtime.Version()}
+	build := metrics.Build{Version: version, Revision: revision, GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return build
@@ -24,7 +27,7 @@ func Build() metrics.Build {
 		build.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		if s.Key == "vcs.revision" && build.Revision == "" {
 			build.Revision = s.Value
 		}
 	}
