@@ -21,6 +21,8 @@ type Durable struct {
 	Module        string
 	Sink          string // of Module; empty: it is the module's own
 	FromNew       bool
+	// Known is where it was, from elsewhere than the server; nil if that is not known. Provision makes a missing one start there.
+	Known *Position
 }
 
 // Durables returns the durables on host of the modules and sinks in enabled, which has

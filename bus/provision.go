@@ -23,8 +23,8 @@ const codeImmutable = 10052
 
 // Provision makes the streams, the buckets and the durables of the tables, or
 // brings existing ones up to date. It must have returned before a module starts. A
-// missing durable with FromNew is made to start with new records; Skipped then reports
-// what it does not get. It returns ErrNoLeader if that is why a cluster did not answer.
+// missing durable starts where it is known to have been; else one with FromNew is made to start with new
+// records, and Skipped then reports what it does not get. It returns ErrNoLeader if that is why a cluster did not answer.
 func (c *Conn) Provision(ctx context.Context, l Limits, durables []Durable) error {
 	err := c.provision(ctx, l, durables)
 	if err == nil {
@@ -94,7 +94,17 @@ func (c *Conn) provisionBucket(ctx context.Context, b BucketSpec) error {
 func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
 	cfg := d.config()
 	have, err := c.js.Consumer(ctx, string(d.Stream), d.Name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) && d.FromNew {
+	missing := errors.Is(err, jetstream.ErrConsumerNotFound)
+	switch {
+	case missing && d.Known != nil:
+		h, err := c.holding(ctx, d.Stream)
+		if err != nil {
+			return err
+		}
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, d.Known.Next(h.Last)
+		c.log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "sequence": cfg.OptStartSeq}).
+			Warn("durable was lost, made anew where it is known to have been")
+	case missing && d.FromNew:
 		if err := c.recordSkipped(ctx, d); err != nil {
 			return err
 		}

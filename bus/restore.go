@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,7 +58,11 @@ func (m *maintenance) restoreDurable(ctx context.Context, d Durable) error {
 		start = fmt.Sprintf("sequence %d", done+1)
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, done+1
 	}
-	if _, err := m.c.js.CreateOrUpdateConsumer(ctx, string(d.Stream), cfg); err != nil {
+	_, err := m.c.js.CreateConsumer(ctx, string(d.Stream), cfg)
+	if errors.Is(err, jetstream.ErrConsumerExists) { // it only seemed to be missing, as when the server lacked file descriptors
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	m.cfg.Log.WithFields(logrus.Fields{"stream": d.Stream, "durable": d.Name, "module": d.Module, "start": start}).

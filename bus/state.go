@@ -20,6 +20,8 @@ type DurableState struct {
 	Waiting     int       `json:"-"` // pull requests; 0 if its consumer does not run or is busy
 	AckFloor    uint64    `json:"-"`
 	LastUsed    time.Time `json:"-"` // last delivery or ack; zero if the server does not remember
+
+	delivered uint64
 }
 
 // doneThrough returns the last sequence up to which the durable needs nothing any more,
@@ -162,6 +164,6 @@ func stateOf(info *jetstream.ConsumerInfo) DurableState {
 	return DurableState{
 		Name: info.Name, Present: true, Pending: info.NumPending, AckPending: info.NumAckPending,
 		Redelivered: info.NumRedelivered, Waiting: info.NumWaiting, AckFloor: info.AckFloor.Stream,
-		LastUsed: lastUsed(info),
+		LastUsed: lastUsed(info), delivered: info.Delivered.Stream,
 	}
 }

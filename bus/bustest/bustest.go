@@ -92,7 +92,15 @@ func (b *Bus) DeleteStream(name bus.StreamName) {
 
 // Durables returns the durables that were made.
 func (b *Bus) Durables() []bus.Durable {
-	return bus.Durables(b.Host(), b.setup.modules, b.setup.inFlight)
+	durables := bus.Durables(b.Host(), b.setup.modules, b.setup.inFlight)
+	for i := range durables {
+		for _, p := range b.config.Known {
+			if p.Stream == durables[i].Stream && p.Name == durables[i].Name {
+				durables[i].Known = &p
+			}
+		}
+	}
+	return durables
 }
 
 // Limits returns what bounds the streams.

@@ -42,6 +42,9 @@ type Config struct {
 	// KeysDir holds a file for each remote key, see bus.ReadKeys. Empty means "keys" beside StoreDir.
 	KeysDir string
 
+	// Known is what is remembered of durables, apart from the store.
+	Known []bus.Position
+
 	// CheckInterval is how often Watch checks the store; 0 means a second.
 	CheckInterval time.Duration
 }

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +35,15 @@ func (l *serverLog) Noticef(format string, v ...any) {
 	l.log.WithField("text", fmt.Sprintf(format, v...)).Debug("bus server notice")
 }
 
+// rebuilt begins the server's warning that it reads a stream to rebuild its expiries, as after every stop that was not clean.
+const rebuilt = "TTL state is outdated"
+
 // Warnf logs a warning.
 func (l *serverLog) Warnf(format string, v ...any) {
+	if strings.Contains(format, rebuilt) {
+		l.Noticef(format, v...)
+		return
+	}
 	if entry, ok := l.entry(format, v); ok {
 		entry.Warn("bus server warning")
 	}

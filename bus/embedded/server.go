@@ -45,6 +45,8 @@ type Server struct {
 	gateway   *gateway          // nil: no observers
 	observers *quota            // nil: no observers
 
+	setAside []bus.SetAside // before the server started
+
 	health healthState
 }
 
@@ -66,6 +68,9 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	}
 	if err := s.readCertificates(); err != nil {
 		return nil, err
+	}
+	if err := s.setAsideDurables(); err != nil {
+		return nil, fmt.Errorf("bus store: %w", err)
 	}
 	if err := s.startServer(ctx); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
+	"github.com/ironpost/ironpost/internal/checksum"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -92,6 +93,9 @@ func (f checkpointFile) load() (saved *checkpoint, reason string, err error) {
 }
 
 func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
+	if _, err := checksum.Check(data); err != nil { // earlier versions wrote none
+		return nil, fmt.Errorf("damaged: %w", err)
+	}
 	var c checkpoint
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, fmt.Errorf("damaged: %w", err)
@@ -122,7 +126,7 @@ func (f checkpointFile) save(c checkpoint) error {
 	if err := encoder.Encode(c); err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
 	}
-	data := text.Bytes()
+	data := checksum.Add(text.Bytes())
 	if len(data) > maxCheckpoint {
 		return fmt.Errorf("checkpoint of %d bytes is larger than %d", len(data), maxCheckpoint)
 	}

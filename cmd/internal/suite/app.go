@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,7 @@ type app struct {
 	monitor     *streamMonitor
 	enforcement *enforcement
 	maintenance *streamMaintenance
+	stored      *stored // nil: the bus is external
 	edges       *edge.Monitor
 	background  *background
 	registry    *metrics.Registry
@@ -84,12 +86,16 @@ func (a *app) run(ctx context.Context) error {
 // start opens the bus, makes the supervisor and starts the services around it. On an
 // error nothing is left open.
 func (a *app) start(ctx context.Context) (err error) {
-	dir, _ := a.process.Program.instance(a.cfg.General)
-	if a.machineID, err = machineID(dir, a.cfg.General.DataDir); err != nil {
+	if err := a.openData(); err != nil {
 		return err
 	}
-	if a.bus, err = openBus(ctx, a.cfg, a.process.Program, a.log); err != nil {
+	if a.bus, err = openBus(ctx, a.cfg, a.process.Program, a.stored.known(), a.log); err != nil {
 		return err
+	}
+	if a.stored != nil {
+		if err = a.stored.compare(ctx, a.bus); err != nil {
+			return errors.Join(err, a.bus.closeConns(context.WithoutCancel(ctx)), a.bus.shutdown(context.WithoutCancel(ctx)))
+		}
 	}
 	if a.bus.admin != nil {
 		a.monitor = newStreamMonitor(a.bus)
@@ -100,6 +106,36 @@ func (a *app) start(ctx context.Context) (err error) {
 	a.background = newBackground(ctx, a.log)
 	if err = a.startServices(ctx); err != nil {
 		return errors.Join(err, a.closeAll(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// openData reads what is known of the data folder, and its id.
+func (a *app) openData() (err error) {
+	known := ""
+	if !a.process.Program.single() && a.cfg.Bus.Mode == BusEmbedded {
+		runs := func(name string) bool {
+			return slices.ContainsFunc(a.process.Program.table(), func(m module) bool { return m.Name == name && m.running(a.cfg) })
+		}
+		if a.stored, err = loadStored(a.cfg, runs, a.log.WithField("module", busName)); err != nil {
+			return err
+		}
+		known = a.stored.before.Machine
+	}
+	dir, _ := a.process.Program.instance(a.cfg.General)
+	var reason string
+	if a.machineID, reason, err = machineID(dir, a.cfg.General.DataDir, known); err != nil {
+		return err
+	}
+	if a.stored != nil {
+		a.stored.now.Machine = a.machineID
+	}
+	switch {
+	case reason == "":
+	case a.stored != nil:
+		a.stored.lose(busName, reason)
+	default:
+		a.log.WithField("reason", reason).Error("the id of the data folder was lost")
 	}
 	return nil
 }
@@ -139,6 +175,9 @@ func (a *app) maintainStreams() error {
 	a.background.repeat("stream monitor", a.monitor.run)
 	a.background.repeat("enforcement of blocks", a.enforcement.run)
 	a.background.repeat("stream maintenance", a.maintenance.run)
+	if a.stored != nil {
+		a.background.repeat("manifest", a.stored.run)
+	}
 	return nil
 }
 
@@ -159,8 +198,10 @@ func (a *app) closeAll(ctx context.Context) error {
 func (a *app) closeSteps() []daemon.Step {
 	return []daemon.Step{
 		{Name: "background", Close: func(context.Context) error { return a.background.stop() }},
+		{Name: "manifest", Close: a.stored.readLast},
 		{Name: "connections", Close: a.bus.closeConns},
 		{Name: busName, Close: a.bus.shutdown},
+		{Name: "manifest of the stopped bus", Close: func(context.Context) error { return a.stored.close() }},
 		{Name: "pid file", Close: func(context.Context) error { return a.lock.release() }},
 	}
 }
@@ -206,6 +247,9 @@ func (a *app) observe(context.Context) map[string][]string {
 			out[busName] = append(out[busName], *reason)
 		}
 		a.observeKeys(out)
+	}
+	for name, reasons := range a.stored.reasons() {
+		out[name] = append(out[name], reasons...)
 	}
 	for name, conn := range a.bus.modules {
 		out[name] = append(out[name], conn.Reasons()...)

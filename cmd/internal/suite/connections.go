@@ -37,6 +37,7 @@ type busServer interface {
 	Warnings() []string
 	ObserverReasons() []string
 	Stats() embedded.Stats
+	SetAside() []bus.SetAside
 	Peers() []netip.Addr
 	Keys() embedded.Keys
 	ClientsExpiring(before time.Time) []string
@@ -55,7 +56,8 @@ type connections struct {
 	durables     []bus.Durable        // and of those elsewhere
 	sinks        map[string]bool      // that are configured, by bus.SinkName
 	limits       bus.Limits
-	skipping     []bus.Durable // were deleted and start with new records
+	known        []bus.Position // how far durables were when the daemon ended; nil once they were made
+	skipping     []bus.Durable  // were deleted and start with new records
 	inFlight     bus.InFlight
 	forwarder    atomic.Pointer[edge.Forwarder] // nil: no edge
 	host         string
@@ -64,10 +66,10 @@ type connections struct {
 }
 
 // openBus starts or reaches the bus, makes its streams, if that is up to program, and connects
-// every module that runs. On an error nothing is left open.
-func openBus(ctx context.Context, cfg Config, program Program, log logrus.FieldLogger) (*connections, error) {
+// every module that runs. Durables that the bus lost go on where they are known to have been. On an error nothing is left open.
+func openBus(ctx context.Context, cfg Config, program Program, known []bus.Position, log logrus.FieldLogger) (*connections, error) {
 	b := &connections{
-		modules: map[string]*bus.Conn{}, sinks: sinks(cfg), host: cfg.General.Host, keysDir: cfg.Bus.KeysDir(),
+		known: known, modules: map[string]*bus.Conn{}, sinks: sinks(cfg), host: cfg.General.Host, keysDir: cfg.Bus.KeysDir(),
 		inFlight: bus.InFlight{Packets: cfg.Bus.PacketsInFlight, Alerts: cfg.Bus.AlertsInFlight, Actions: cfg.Bus.ActionsInFlight},
 	}
 	err := b.open(ctx, cfg, program, log)
@@ -137,7 +139,18 @@ func (b *connections) provisionDurables(ctx context.Context) error {
 			}
 		}
 	}
-	if err := b.admin.Provision(ctx, b.limits, b.durables); err != nil || b.server == nil && len(keys.Modules)+len(keys.Plugins) == 0 {
+	for i := range b.durables {
+		d := &b.durables[i]
+		if at := slices.IndexFunc(b.known, func(p bus.Position) bool { return p.Stream == d.Stream && p.Name == d.Name }); at >= 0 {
+			d.Known = &b.known[at]
+		}
+	}
+	err = b.admin.Provision(ctx, b.limits, b.durables)
+	for i := range b.durables {
+		b.durables[i].Known = nil // it is soon further
+	}
+	b.known = nil
+	if err != nil || b.server == nil && len(keys.Modules)+len(keys.Plugins) == 0 {
 		return err
 	}
 	return b.admin.SetTrust(ctx, keys.Plugins)
@@ -211,6 +224,7 @@ func (b *connections) connect(ctx context.Context, cfg Config, program Program, 
 	if cfg.Bus.Mode == BusEmbedded {
 		b.server, err = program.start(ctx, embedded.Config{
 			StoreDir: cfg.Bus.StoreDir, MaxStoreBytes: cfg.Bus.MaxStoreBytes, Host: cfg.General.Host,
+			Known:    b.known,
 			Observer: cfg.Bus.Observer, ObserverListen: cfg.Bus.ObserverListen, ObserverPublished: cfg.Bus.ObserverPublished,
 			ObserverEvidence: cfg.Bus.ObserverEvidence,
 			Socket:           cfg.Bus.Socket, SocketGroup: socketGroup,

@@ -71,33 +71,48 @@ func worldWritable(dir string) bool {
 // machineID returns the random id of the program's folder dir, made at the first start. It
 // belongs to the folder, as the positions in log files do: a line that is read again then
 // gets the same event id, and two containers of one image never share an id. The first start of
-// one module takes over the id of the daemon's folder dataDir, as it does its positions.
-func machineID(dir, dataDir string) (string, error) {
+// one module takes over the id of the daemon's folder dataDir, as it does its positions. known is the id that the
+// manifest remembers, "" if none: it is written back in place of another. reason says that the file was not as it was left.
+func machineID(dir, dataDir, known string) (id, reason string, err error) {
 	path := filepath.Join(dir, machineName)
+	id, err = readMachineID(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err == nil && (known == "" || known == id):
+		return id, "", nil
+	case known != "":
+		reason, id = fmt.Sprintf("%s was gone, damaged or changed: the id was written back", path), known
+	case missing && dir != dataDir:
+		id, err = readMachineID(filepath.Join(dataDir, machineName))
+		if err != nil {
+			id = newMachineID()
+		}
+	default:
+		id = newMachineID()
+		if !missing {
+			reason = fmt.Sprintf("%s was damaged (%v) and is made anew: lines that are read again are reported twice", path, err)
+		}
+	}
+	if err := atomicfile.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", "", fmt.Errorf("machine id: %w", err)
+	}
+	return id, reason, nil
+}
+
+func newMachineID() string {
+	raw := make([]byte, machineSize)
+	rand.Read(raw)
+	return hex.EncodeToString(raw)
+}
+
+func readMachineID(path string) (string, error) {
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && dir != dataDir {
-		if inherited, err := os.ReadFile(filepath.Join(dataDir, machineName)); err == nil {
-			if err := atomicfile.WriteFile(path, inherited, 0o600); err != nil {
-				return "", fmt.Errorf("machine id: %w", err)
-			}
-			return machineID(dir, dir)
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		raw := make([]byte, machineSize)
-		rand.Read(raw)
-		id := hex.EncodeToString(raw)
-		if err := atomicfile.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
-			return "", fmt.Errorf("machine id: %w", err)
-		}
-		return id, nil
-	}
 	if err != nil {
-		return "", fmt.Errorf("machine id: %w", err)
+		return "", err
 	}
 	id := strings.TrimSpace(string(b))
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != machineSize {
-		return "", fmt.Errorf("machine id: %s does not hold %d bytes in hex: restore it, or remove it and accept that lines that are read again are reported twice", path, machineSize)
+		return "", fmt.Errorf("it does not hold %d bytes in hex", machineSize)
 	}
 	return id, nil
 }

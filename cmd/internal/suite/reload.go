@@ -76,6 +76,7 @@ func (a *app) tryReloadKeys(ctx context.Context) error {
 	}
 	a.monitor.setDurables(a.bus.durables)
 	a.maintenance.setDurables(a.bus.durables)
+	a.stored.setDurables(a.bus.durables)
 	return failed
 }
 
