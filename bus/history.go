@@ -9,10 +9,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// HistoryOptions selects what History reads. The zero Since is the beginning;
+// HistoryOptions selects what History and HistoryBack read. The zero Since and After are the beginning;
 // Filter is a subject that may have wildcards, empty for all; the zero Limit is none.
 type HistoryOptions struct {
-	Since  time.Time
+	Since  time.Time // stored since then; not looked at if After is set
+	After  uint64    // after this sequence
 	Filter string
 	Limit  int
 }
@@ -23,21 +24,17 @@ var errStopReading = errors.New("stop reading")
 // or until each returns false. It holds one page in memory. Each Delivery has Attempt 1 and
 // no Durable.
 func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions, each func(Delivery) bool) error {
-	req := pageRequest{Subject: o.Filter, Seq: 1}
-	if !o.Since.IsZero() {
+	req := pageRequest{Subject: o.Filter, Seq: o.After + 1}
+	if o.After == 0 && !o.Since.IsZero() {
 		req.Seq, req.Start = 0, &o.Since
 	}
 	n := 0
 	err := c.readRaw(ctx, stream, req, func(m *nats.Msg) error {
-		s, err := storedOf(m)
+		d, err := deliveryOf(stream, m)
 		if err != nil {
 			return err
 		}
 		n++
-		d := Delivery{
-			Stream: stream, Subject: s.Subject, ID: s.ID, Header: m.Header, Data: s.Data,
-			Sequence: s.Sequence, Attempt: 1, StoredAt: s.Time,
-		}
 		if !each(d) || n == o.Limit {
 			return errStopReading
 		}
@@ -47,6 +44,14 @@ func (c *Conn) History(ctx context.Context, stream StreamName, o HistoryOptions,
 		return fmt.Errorf("read %s: %w", stream, c.explain(err))
 	}
 	return nil
+}
+
+func deliveryOf(stream StreamName, m *nats.Msg) (Delivery, error) {
+	s, err := storedOf(m)
+	return Delivery{
+		Stream: stream, Subject: s.Subject, ID: s.ID, Header: m.Header, Data: s.Data,
+		Sequence: s.Sequence, Attempt: 1, StoredAt: s.Time,
+	}, err
 }
 
 // followBuffer bounds how many messages wait for a slow caller of Follow; then new ones are

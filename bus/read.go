@@ -33,6 +33,16 @@ type pageRequest struct {
 	Last     string     `json:"last_by_subj,omitempty"`
 	Batch    int        `json:"batch,omitempty"`
 	MaxBytes int        `json:"max_bytes,omitempty"`
+
+	end uint64 // the last sequence to read; 0: all
+}
+
+// batch returns how many messages the next page may have, 0 if none.
+func (r pageRequest) batch() int {
+	if r.end == 0 {
+		return pageMessages
+	}
+	return int(min(r.end+1-min(r.Seq, r.end+1), pageMessages))
 }
 
 // read calls each for the messages of stream from req on, until the end or an error of
@@ -48,8 +58,11 @@ func (c *Conn) read(ctx context.Context, stream StreamName, req pageRequest, eac
 }
 
 func (c *Conn) readRaw(ctx context.Context, stream StreamName, req pageRequest, each func(*nats.Msg) error) error {
-	req.Batch, req.MaxBytes = pageMessages, PageBytes
+	req.MaxBytes = PageBytes
 	for {
+		if req.Batch = req.batch(); req.Batch == 0 {
+			return nil
+		}
 		page, err := c.page(ctx, stream, req)
 		if err != nil || len(page) == 0 {
 			return err

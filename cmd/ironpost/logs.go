@@ -55,7 +55,7 @@ func (a *app) searchLogs(ctx context.Context, f recordFlags, query storage.Query
 		return errors.New("lines are not stored: set log_pipeline.storage.postgres_url")
 	}
 	query.Since = since
-	l := &recordLister{app: a, limit: query.Limit, lastTime: since, recordKind: recordKind{
+	l := &recordLister{app: a, limit: query.Limit, since: since, recordKind: recordKind{
 		name: "lines", stored: storage.Logs, query: query, record: func() event.Record { return new(event.Log) },
 		columns: []column{{"RECEIVED", 25}, {"HOST", 20}, {"SOURCE", 40}, {"LINE", 400}},
 		row: func(data []byte) ([]string, error) {

@@ -56,8 +56,8 @@ type recordLister struct {
 	recordKind
 	limit     int
 	table     *table
-	lastSeq   uint64    // newest stream sequence seen
-	lastTime  time.Time // when it was stored: reading resumes here
+	since     time.Time // how far back
+	lastSeq   uint64    // newest stream sequence seen: reading resumes behind it
 	shown     int
 	following bool
 	undecoded int // messages that could not be decoded
@@ -79,7 +79,7 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 	if f.limit < 0 {
 		return usageError(fmt.Errorf("--limit %d is negative", f.limit))
 	}
-	l := &recordLister{app: a, recordKind: kind, limit: f.limit, lastTime: since, following: f.follow}
+	l := &recordLister{app: a, recordKind: kind, limit: f.limit, since: since, following: f.follow}
 	if f.follow {
 		return l.followUntilDone(ctx)
 	}
@@ -92,12 +92,16 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 
 // printStored prints the newest records in the stream up to the limit.
 func (l *recordLister) printStored(ctx context.Context, conn *bus.Conn) error {
-	return l.printNewest(func(each func(entry) error) error { return l.readNew(ctx, conn, each) })
+	read := l.readNewest
+	if l.limit == 0 {
+		read = l.readNew
+	}
+	return l.printNewest(func(each func(entry) error) error { return read(ctx, conn, each) })
 }
 
 // printNewest prints the newest of the records that read passes on, up to the limit.
 func (l *recordLister) printNewest(read func(each func(entry) error) error) error {
-	since, keep := l.lastTime, newNewest(l.limit)
+	keep := newNewest(l.limit)
 	err := read(func(e entry) error {
 		if l.limit == 0 && !l.folds() {
 			return l.print(e)
@@ -128,10 +132,10 @@ func (l *recordLister) printNewest(read func(each func(entry) error) error) erro
 	}
 	switch {
 	case l.shown > 0 || l.json:
-	case since.IsZero():
+	case l.since.IsZero():
 		l.notef("no such %s", l.name)
 	default:
-		l.notef("no such %s since %s", l.name, l.time(since))
+		l.notef("no such %s since %s", l.name, l.time(l.since))
 	}
 	l.reportUndecoded()
 	return nil
@@ -192,25 +196,56 @@ func (n *newest) entries() (out []entry) {
 	return out
 }
 
+// readNewest passes on the newest records of the stream, up to the limit; of each series, where only one is shown, the newest.
+// It reads from the end of the stream.
+func (l *recordLister) readNewest(ctx context.Context, conn *bus.Conn, each func(entry) error) error {
+	var found []entry
+	known := map[string]bool{}
+	err := conn.HistoryBack(ctx, l.stream, bus.HistoryOptions{Since: l.since, Filter: l.subject}, func(d bus.Delivery) bool {
+		l.lastSeq = max(l.lastSeq, d.Sequence)
+		cells, ok := l.decode(d)
+		if !ok || cells == nil {
+			return true
+		}
+		if l.folds() {
+			key := l.series(d.Data)
+			if key != "" && known[key] {
+				return true
+			}
+			known[key] = true
+		}
+		found = append(found, entry{cells: cells, raw: d.Data})
+		return len(found) < l.limit
+	})
+	for _, e := range slices.Backward(found) {
+		err = errors.Join(err, each(e))
+	}
+	return err
+}
+
 // readNew passes on the records of the stream after the last one seen.
 func (l *recordLister) readNew(ctx context.Context, conn *bus.Conn, each func(entry) error) error {
 	var failed error
-	err := conn.History(ctx, l.stream, bus.HistoryOptions{Since: l.lastTime, Filter: l.subject}, func(d bus.Delivery) bool {
-		if d.Sequence <= l.lastSeq {
-			return true
-		}
-		l.lastSeq, l.lastTime = d.Sequence, d.StoredAt
-		cells, err := l.row(d.Data)
-		if err != nil || !namesItsOrigin(d) {
-			l.undecoded++
-			return true
-		}
-		if cells != nil {
+	err := conn.History(ctx, l.stream, bus.HistoryOptions{Since: l.since, After: l.lastSeq, Filter: l.subject}, func(d bus.Delivery) bool {
+		l.lastSeq = d.Sequence
+		cells, ok := l.decode(d)
+		if ok && cells != nil {
 			failed = each(entry{cells: cells, raw: d.Data})
 		}
 		return failed == nil
 	})
 	return errors.Join(failed, err)
+}
+
+// decode returns the cells of a record, nil if the filters exclude it; ok is false, and it is counted, if it cannot be decoded or names
+// another origin than its subject.
+func (l *recordLister) decode(d bus.Delivery) (cells []string, ok bool) {
+	cells, err := l.row(d.Data)
+	if err != nil || !namesItsOrigin(d) {
+		l.undecoded++
+		return nil, false
+	}
+	return cells, true
 }
 
 // namesItsOrigin reports whether a record names the module and the host that published it, which the server enforced.
