@@ -20,6 +20,7 @@ import (
 	"github.com/ironpost/ironpost/internal/daemon"
 	"github.com/ironpost/ironpost/internal/edge"
 	"github.com/ironpost/ironpost/internal/logging"
+	"github.com/ironpost/ironpost/internal/memlimit"
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/internal/sdnotify"
 )
@@ -69,6 +70,9 @@ func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *c
 		return err
 	}
 	a.logStartup(loaded)
+	if limit := memlimit.Apply(os.DirFS("/"), p.Getenv); limit > 0 {
+		a.log.WithField("bytes", limit).Info("memory is limited by the control group")
+	}
 	err = a.run(ctx)
 	return errors.Join(err, a.lock.release())
 }
