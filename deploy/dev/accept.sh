@@ -80,6 +80,9 @@ hostile compromise         | -run TestAcceptHostileCompromise ./e2e
 hostile brute-force        | -run TestAcceptHostileBruteForce ./e2e
 spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
+hostile-host output        | -run TestAcceptHostileHostOutput ./e2e
+hostile-host http          | -run TestAcceptHostileHostHTTP ./e2e
+hostile-host clock         | -run TestAcceptHostileHostClock ./e2e
 '
 
 topic=${1:-}

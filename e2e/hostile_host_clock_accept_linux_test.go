@@ -1,0 +1,87 @@
+//go:build accept && linux
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ironpost/ironpost/event"
+)
+
+// While lines come, the wall clock is set by an hour and by a day, ahead and back: while the daemon runs, before a kill -9, while it is
+// down, and before a stop. Each line is one alert, and the daemon is not degraded.
+func TestAcceptHostileHostClock(t *testing.T) {
+	s := newInstance(t)
+	clock := s.withMovableClock()
+	s.start()
+	n := 0
+	write := func(times int) {
+		for range times {
+			stamp := clock.now().Format(time.Stamp)
+			s.append([]byte(fmt.Sprintf("%s web-1 sudo:  user%06d : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash\n", stamp, n)))
+			n++
+		}
+	}
+	const portion = 50
+	for _, ahead := range []time.Duration{time.Hour, 0, -time.Hour, 0, 24 * time.Hour, 0, -24 * time.Hour, 0} {
+		for _, step := range []func(){
+			func() { clock.set(ahead) }, // runs on
+			func() { s.kill(); write(portion); s.start() },
+			func() { require.Zero(t, s.stop(syscall.SIGTERM)); write(portion); s.start() },
+		} {
+			write(portion)
+			step()
+			write(portion)
+			began := time.Now()
+			last := fmt.Sprintf("user%06d", n-1)
+			s.eventually(func() bool { return s.stored1(last) })
+			t.Logf("clock %v ahead: line %d has its alert after %.1f s", ahead, n, time.Since(began).Seconds())
+		}
+	}
+	users, doubled := s.allFirstAlerts()
+	lost, twice := 0, 0
+	for i := range n {
+		switch users[fmt.Sprintf("user%06d", i)] {
+		case 0:
+			lost++
+		case 1:
+		default:
+			twice++
+		}
+	}
+	t.Logf("8 jumps of an hour and a day, 24 steps, %d lines: lost %d (bar 0), alerted twice %d (bar 0), ids doubled %d (bar 0)", n, lost, twice, doubled)
+	require.Zero(t, lost)
+	require.Zero(t, twice)
+	require.Zero(t, doubled)
+}
+
+// stored1 reports whether there is an alert about the user.
+func (s *instance) stored1(user string) bool {
+	users, _ := s.allFirstAlerts()
+	return users[user] > 0
+}
+
+// allFirstAlerts is firstAlertsByUser whatever the clock says.
+func (s *instance) allFirstAlerts() (users map[string]int, doubled int) {
+	s.t.Helper()
+	users, ids := map[string]int{}, map[string]bool{}
+	for dec := json.NewDecoder(strings.NewReader(s.ironpost("alerts", "--json", "--since", "all", "--limit", "0"))); dec.More(); {
+		var a event.Alert
+		require.NoError(s.t, dec.Decode(&a))
+		if ids[a.ID] {
+			doubled++
+		}
+		ids[a.ID] = true
+		if !a.Update {
+			users[a.User]++
+		}
+	}
+	return users, doubled
+}
