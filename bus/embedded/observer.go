@@ -10,7 +10,7 @@ import (
 const maxConnectionsLine = "-ERR 'maximum connections exceeded'\r\n"
 
 // observersPerSecond is how many connections of observers are served in a second. More wait.
-const observersPerSecond = 1000
+const observersPerSecond = 250
 
 // addressOfObservers returns the address to listen on for observers.
 func (c Config) addressOfObservers() (string, error) {
