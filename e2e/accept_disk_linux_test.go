@@ -31,7 +31,7 @@ func TestAcceptDiskFullAndFreed(t *testing.T) {
 	g := remote.newActionPublisher()
 	done := make(chan error, 1)
 	go func() { done <- g.publish(t.Context(), plenty, 5*time.Millisecond) }()
-	tcp, w := map[string]bool{}, s.startLoad(2*time.Millisecond)
+	tcp, w := map[string]bool{}, s.startLoad(5*time.Millisecond) // fewer than 10,000 attacks at once, which would be a reason of their own
 	s.eventually(func() bool { return g.storedCount() > 100 })
 
 	ballast := testenv.FillDisk(t, disk, 128<<10)
