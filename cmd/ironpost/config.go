@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
 )
@@ -27,8 +30,9 @@ func (a *app) configValidateCommand() *cobra.Command {
 daemon would and reports every mistake, as file:line:column: key: what is wrong
 and what is allowed, or with the name of the variable. If the SBOM scanner is
 enabled, its ignore file and OpenVEX documents are checked, too, and so are the
-policies, if the container guard is enabled, and the keys with which others join
-the bus. Exits with 3 if there is a mistake.`,
+policies, if the container guard is enabled, the keys with which others join the
+bus, and, with general.strict_modes, that only root, you and the user ironpost
+can change what the daemon trusts. Exits with 3 if there is a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
   ironpost config validate --json | jq .problems`,
@@ -57,7 +61,9 @@ type problem struct {
 }
 
 func (a *app) configValidate() error {
-	cfg, loaded, err := a.loadConfig()
+	source := a.configSource()
+	source.Trusted = daemonUsers()
+	cfg, loaded, err := suite.Load(source)
 	var invalid *config.Error
 	if err != nil && !errors.As(err, &invalid) {
 		return configError(err)
@@ -107,6 +113,17 @@ func (a *app) configValidate() error {
 	}
 	a.printf("valid: %s%s", clean(loaded.Path), missing)
 	return nil
+}
+
+// daemonUsers returns the users as whom the daemon may run: root, this one, and that of the packages' services, if there is one.
+func daemonUsers() ownership.Users {
+	users := ownership.Self()
+	if account, err := user.Lookup("ironpost"); err == nil {
+		if uid, err := strconv.Atoi(account.Uid); err == nil {
+			users = append(users, uid)
+		}
+	}
+	return users
 }
 
 // exceptionMistakes returns the mistakes in the exceptions of the scanner, with which the daemon does not start.

@@ -162,10 +162,15 @@ func (a *app) checkGlobalFlags() error {
 }
 
 func (a *app) loadConfig() (suite.Config, *config.Loaded, error) {
+	return suite.Load(a.configSource())
+}
+
+// configSource is the configuration that the daemon would read.
+func (a *app) configSource() suite.Source {
 	if path := a.configPath(); path != "" {
-		return suite.Load(suite.Source{Path: path, Named: true})
+		return suite.Source{Path: path, Named: true}
 	}
-	return suite.Load(suite.Source{Path: suite.DefaultPath})
+	return suite.Source{Path: suite.DefaultPath}
 }
 
 // configPath returns the file named by --config or IRONPOST_CONFIG; empty

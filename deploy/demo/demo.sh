@@ -71,6 +71,8 @@ cp "$(command -v busybox)" "$work/image/bin/busybox"
 for applet in sh id nc; do ln -s busybox "$work/image/bin/$applet"; done
 tar -C "$work/image" -c . | docker import - shop >/dev/null
 
+# The checkout may belong to another user than root, who runs this.
+export IRONPOST_GENERAL_STRICT_MODES=false
 export IRONPOST_CONFIG=$root/deploy/demo/ironpost.toml IRONPOST_GENERAL_DATA_DIR=$work/data IRONPOST_GENERAL_PID_FILE=$work/pid \
   IRONPOST_BUS_SOCKET=$work/bus.sock IRONPOST_CONTAINER_DOCKER_SOCKET=$work/docker.sock IRONPOST_CONTAINER_POLICY_PATH=$root/deploy/policies \
   IRONPOST_EBPF_PIN_PATH=$work/pins

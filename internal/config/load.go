@@ -21,6 +21,8 @@ type Options struct {
 	Ignore []string
 	// Flags are the command-line flags that were given.
 	Flags []Flag
+	// Check returns more problems of a configuration, a pointer to it, than its Validate does; nil means none.
+	Check func(config any) []setting.Problem
 }
 
 // Flag is a command-line flag that sets a key.
@@ -118,12 +120,17 @@ func (l *loader) check(config any) {
 	for _, p := range l.problems {
 		reported[p.Key] = true
 	}
+	var found []setting.Problem
 	if c, ok := config.(interface{ Validate() []setting.Problem }); ok {
-		for _, p := range c.Validate() {
-			if key, _ := l.element(p.Key); !reported[key] && !reported[p.Key] {
-				reported[p.Key] = true
-				l.problems = append(l.problems, l.locate(p))
-			}
+		found = c.Validate()
+	}
+	if l.options.Check != nil {
+		found = append(found, l.options.Check(config)...)
+	}
+	for _, p := range found {
+		if key, _ := l.element(p.Key); !reported[key] && !reported[p.Key] {
+			reported[p.Key] = true
+			l.problems = append(l.problems, l.locate(p))
 		}
 	}
 	if c, ok := config.(interface{ Warnings() []setting.Problem }); ok {

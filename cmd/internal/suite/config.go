@@ -21,6 +21,9 @@ type General struct {
 	DataDir string `toml:"data_dir"`
 	// PIDFile holds the process id; empty means none. The lock that keeps a second instance out is in DataDir.
 	PIDFile string `toml:"pid_file"`
+	// StrictModes refuses a configuration, rules, policies, feeds, keys and a DataDir that other users than root and that of the process
+	// can change.
+	StrictModes bool `toml:"strict_modes"`
 	// Host is this machine's name on the bus; empty means the hostname.
 	Host string `toml:"host"`
 }

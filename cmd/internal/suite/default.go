@@ -48,7 +48,7 @@ func home(getenv func(string) string) string {
 
 func defaults(at places) Config {
 	c := Config{
-		General: General{LogLevel: "info", LogFormat: "json", DataDir: at.data, PIDFile: at.pidFile},
+		General: General{LogLevel: "info", LogFormat: "json", DataDir: at.data, PIDFile: at.pidFile, StrictModes: true},
 		Bus: Bus{
 			Mode: BusEmbedded, Observer: true, ObserverListen: "127.0.0.1:4222", Socket: at.socket,
 			MaxStoreBytes: 4 << 30, Replicas: 1, PacketsInFlight: 1024, AlertsInFlight: 16_384, ActionsInFlight: 256,

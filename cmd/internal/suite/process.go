@@ -15,6 +15,7 @@ import (
 
 	"github.com/ironpost/ironpost/internal/config"
 	"github.com/ironpost/ironpost/internal/logging"
+	"github.com/ironpost/ironpost/internal/ownership"
 )
 
 // The exit codes of a program. A second signal ends it with 128 plus its number.
@@ -99,6 +100,9 @@ func (p Process) Run(ctx context.Context) int {
 		return exitUsage
 	case help:
 		return exitOK
+	}
+	if !inv.check {
+		inv.source.Trusted = ownership.Self()
 	}
 	cfg, loaded, err := Load(inv.source)
 	if err != nil {

@@ -247,6 +247,7 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 func TestWorldWritableDataFolderIsAWarning(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff)
+	i.replace("[general]\n", "[general]\nstrict_modes = false\n")
 	require.NoError(t, os.Mkdir(i.dir+"/data", 0o700))
 	require.NoError(t, os.Chmod(i.dir+"/data", 0o777))
 	i.start()

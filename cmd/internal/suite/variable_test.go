@@ -20,6 +20,7 @@ var variables = []variable{
 	{"IRONPOST_GENERAL_LOG_LEVEL", "general.log_level", "debug", `"debug"`},
 	{"IRONPOST_GENERAL_LOG_FORMAT", "general.log_format", "pretty", `"pretty"`},
 	{"IRONPOST_GENERAL_DATA_DIR", "general.data_dir", "/srv/ironpost", `"/srv/ironpost"`},
+	{"IRONPOST_GENERAL_STRICT_MODES", "general.strict_modes", "false", "false"},
 	{"IRONPOST_GENERAL_PID_FILE", "general.pid_file", "", `""`},
 	{"IRONPOST_EBPF_ENABLED", "ebpf.enabled", "true", "true"},
 	{"IRONPOST_EBPF_INTERFACE", "ebpf.interface", "eth0, eth1", `"eth0, eth1"`},
