@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +15,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/ironpost/ironpost/event"
 )
 
 // Fault 5: who reads the standard output and the standard error of the daemon has gone, or does not read. All alerts come, the status says so
@@ -80,7 +79,8 @@ func (s *instance) startWithOutput(w *os.File) {
 	daemon := s.daemon
 	s.t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
 	s.eventually(func() bool {
-		return s.operatorCommand("status").Run() == nil || s.module("log-pipeline").Status != event.Unhealthy
+		response, err := http.Get("http://" + s.metrics + "/readyz")
+		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 	})
 }
 

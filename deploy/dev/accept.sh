@@ -84,6 +84,8 @@ hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
 hostile-host output        | -run TestAcceptHostileHostOutput ./e2e
 hostile-host http          | -run TestAcceptHostileHostHTTP ./e2e
 hostile-host clock         | -run TestAcceptHostileHostClock ./e2e
+hostile-host alerts-read   | -run TestAcceptHostileHostAlertsRead ./e2e
+hostile-host memory        | -run TestAcceptHostileHostMemory ./e2e
 '
 
 topic=${1:-}
