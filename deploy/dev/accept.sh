@@ -5,7 +5,7 @@
 #   deploy/dev/accept.sh foundation kills idle these parts only, also if they passed
 #
 # The parts of spread are smaller with IRONPOST_TEST_SPREAD_KILLS (100), _RATE (1000 alerts/s), _DOWN (600 s without PostgreSQL), _HOSTS (200)
-# and _BLOCKS (10000).
+# and _BLOCKS (10000); that of hostile-host corruption with IRONPOST_TEST_CORRUPTIONS (1000), and IRONPOST_TEST_SEED repeats it.
 #
 # A part's output is bin/accept/<commit>/<topic>-<part>.log; an interrupted run goes on with the
 # parts that are missing. Prints the commit, and each part's numbers with their bars.
@@ -81,6 +81,7 @@ hostile brute-force        | -run TestAcceptHostileBruteForce ./e2e
 spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
 hostile-host observer      | -run TestAcceptHostileHostObserver ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
+hostile-host corruption    | -run TestAcceptHostileHostCorruption ./e2e
 hostile-host output        | -run TestAcceptHostileHostOutput ./e2e
 hostile-host http          | -run TestAcceptHostileHostHTTP ./e2e
 hostile-host clock         | -run TestAcceptHostileHostClock ./e2e
