@@ -41,14 +41,15 @@ func TestAcceptHostileHostClock(t *testing.T) {
 			write(portion)
 			began := time.Now()
 			last := fmt.Sprintf("user%06d", n-1)
-			s.eventually(func() bool { return s.stored1(last) })
+			s.eventually(func() bool { return s.allFirstAlerts().at[last].After(clock.now().Add(-waitLimit)) })
+			require.WithinDuration(t, clock.now(), s.allFirstAlerts().at[last], 2*waitLimit, "the daemon's clock is that of the test")
 			t.Logf("clock %v ahead: line %d has its alert after %.1f s", ahead, n, time.Since(began).Seconds())
 		}
 	}
-	users, doubled := s.allFirstAlerts()
+	found := s.allFirstAlerts()
 	lost, twice := 0, 0
 	for i := range n {
-		switch users[fmt.Sprintf("user%06d", i)] {
+		switch found.users[fmt.Sprintf("user%06d", i)] {
 		case 0:
 			lost++
 		case 1:
@@ -56,32 +57,34 @@ func TestAcceptHostileHostClock(t *testing.T) {
 			twice++
 		}
 	}
-	t.Logf("8 jumps of an hour and a day, 24 steps, %d lines: lost %d (bar 0), alerted twice %d (bar 0), ids doubled %d (bar 0)", n, lost, twice, doubled)
+	t.Logf("8 jumps of an hour and a day, 24 steps, %d lines: lost %d (bar 0), alerted twice %d (bar 0), ids doubled %d (bar 0)", n, lost, twice, found.doubled)
 	require.Zero(t, lost)
 	require.Zero(t, twice)
-	require.Zero(t, doubled)
+	require.Zero(t, found.doubled)
 }
 
-// stored1 reports whether there is an alert about the user.
-func (s *instance) stored1(user string) bool {
-	users, _ := s.allFirstAlerts()
-	return users[user] > 0
+// alertLedger counts the first alerts by user, and the ids stored twice.
+type alertLedger struct {
+	users   map[string]int
+	at      map[string]time.Time // of the alert
+	doubled int
 }
 
-// allFirstAlerts is firstAlertsByUser whatever the clock says.
-func (s *instance) allFirstAlerts() (users map[string]int, doubled int) {
+// allFirstAlerts reads the first alerts, whatever the clock says.
+func (s *instance) allFirstAlerts() alertLedger {
 	s.t.Helper()
-	users, ids := map[string]int{}, map[string]bool{}
+	f, ids := alertLedger{users: map[string]int{}, at: map[string]time.Time{}}, map[string]bool{}
 	for dec := json.NewDecoder(strings.NewReader(s.ironpost("alerts", "--json", "--since", "all", "--limit", "0"))); dec.More(); {
 		var a event.Alert
 		require.NoError(s.t, dec.Decode(&a))
 		if ids[a.ID] {
-			doubled++
+			f.doubled++
 		}
 		ids[a.ID] = true
 		if !a.Update {
-			users[a.User]++
+			f.users[a.User]++
+			f.at[a.User] = a.Time
 		}
 	}
-	return users, doubled
+	return f
 }

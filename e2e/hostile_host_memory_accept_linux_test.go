@@ -44,7 +44,7 @@ func TestAcceptHostileHostMemory(t *testing.T) {
 	s.append(usersLines(entities))
 	s.eventually(func() bool { return s.counter("log-pipeline", "alerts") >= entities || s.daemon.ProcessState != nil })
 	took := time.Since(began)
-	users, doubled := s.allFirstAlerts()
+	found := s.allFirstAlerts()
 	s.append([]byte(rootShell("after")))
 	began = time.Now()
 	s.eventually(func() bool { return s.counter("log-pipeline", "alerts") > entities })
@@ -53,9 +53,9 @@ func TestAcceptHostileHostMemory(t *testing.T) {
 	watching.Wait()
 	killed := statOf(group, "memory.oom_control", "oom_kill")
 	t.Logf("%d entities in %d MB: alerts %d (bar all), doubled %d (bar 0), %.0f/s; killed for memory %d (bar 0); most anonymous memory %.0f MB; the next alert after %.1f s",
-		entities, limit>>20, len(users), doubled, entities/took.Seconds(), killed, float64(most)/(1<<20), after.Seconds())
-	require.Len(t, users, entities)
-	require.Zero(t, doubled)
+		entities, limit>>20, len(found.users), found.doubled, entities/took.Seconds(), killed, float64(most)/(1<<20), after.Seconds())
+	require.Len(t, found.users, entities)
+	require.Zero(t, found.doubled)
 	require.Zero(t, killed)
 }
 

@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/internal/health"
 )
 
 // maxConnections is how many connections are open at a time.
@@ -20,6 +23,8 @@ type connections struct {
 	waiting   *list.List // net.Conn without a complete request, those that have been so for the longest first
 	answering *list.List
 	places    map[net.Conn]place
+
+	closed health.Losses
 }
 
 // place is where a connection is.
@@ -40,6 +45,7 @@ func (c *connections) Accept() (net.Conn, error) {
 	}
 	if slowest := c.add(conn); slowest != nil {
 		_ = slowest.Close() // its goroutine notices and ends
+		c.closed.Add("too many are open", addressOf(slowest), 1, time.Now())
 	}
 	return conn, nil
 }
@@ -90,4 +96,13 @@ func (c *connections) remove(conn net.Conn) {
 		p.in.Remove(p.at)
 		delete(c.places, conn)
 	}
+}
+
+// addressOf returns the peer's address without its port.
+func addressOf(conn net.Conn) string {
+	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return host
 }

@@ -326,6 +326,7 @@ func TestSlowConnectionsMakeRoom(t *testing.T) {
 	for len(asked) == 0 {
 		time.Sleep(time.Millisecond)
 	}
+	require.Empty(t, s.Reason())
 	for range 600 {
 		dial(t, s.Addr(), "GET /hea")
 	}
@@ -333,6 +334,7 @@ func TestSlowConnectionsMakeRoom(t *testing.T) {
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the slowest is closed")
 	code, _ := do(t, http.MethodGet, "http://"+s.Addr()+"/readyz", "")
 	require.Equal(t, http.StatusOK, code)
+	require.Regexp(t, `^connections to metrics and probes were closed since .*: too many are open \d+; the most, \d+, of 127.0.0.1$`, s.Reason())
 	close(release)
 	line, err := bufio.NewReader(answering).ReadString('\n')
 	require.NoError(t, err)

@@ -48,7 +48,7 @@ type Options struct {
 // maxHealthAge, which a restart may mend. /readyz says that it works: 503 before the start is complete, while it
 // is unhealthy, and while it stops.
 type Server struct {
-	listener net.Listener
+	listener *connections
 	http     *http.Server
 	log      logrus.FieldLogger
 }
@@ -77,6 +77,11 @@ func Listen(ctx context.Context, opts Options) (*Server, error) {
 
 // Addr returns the address of the listener.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Reason says that connections were closed lately because too many were open, how many and whose; "" if none was.
+func (s *Server) Reason() string {
+	return s.listener.closed.Reason("connections to metrics and probes were closed", time.Now())
+}
 
 // Serve answers until ctx ends, then waits up to two seconds for requests under way.
 func (s *Server) Serve(ctx context.Context) error {

@@ -53,7 +53,8 @@ type app struct {
 	background  *background
 	registry    *metrics.Registry
 	metricsOff  atomic.Pointer[string] // why they are not served
-	keysFailure atomic.Pointer[error]  // why keys and certificates were not read again
+	probes      atomic.Pointer[metrics.Server]
+	keysFailure atomic.Pointer[error] // why keys and certificates were not read again
 	supervisor  *daemon.Supervisor
 }
 
@@ -269,6 +270,9 @@ func (a *app) observe(context.Context) map[string][]string {
 	a.observeReload(out)
 	if reason := a.metricsOff.Load(); reason != nil {
 		out[metricsName] = []string{*reason}
+	}
+	if server := a.probes.Load(); server != nil && server.Reason() != "" {
+		out[metricsName] = append(out[metricsName], server.Reason())
 	}
 	if reason := a.process.output.Reason(); reason != "" {
 		out[logName] = []string{reason}

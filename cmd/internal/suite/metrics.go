@@ -60,6 +60,7 @@ func (a *app) listenMetrics(ctx context.Context) (*metrics.Server, error) {
 		return nil, err
 	}
 	a.metricsOff.Store(nil)
+	a.probes.Store(server)
 	a.log.WithField("address", server.Addr()).Info("metrics and probes served")
 	return server, nil
 }
