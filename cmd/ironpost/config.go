@@ -7,7 +7,6 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,7 @@ import (
 	"github.com/ironpost/ironpost/internal/config"
 	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
-	"github.com/ironpost/ironpost/services/sbomscanner/suppression"
+	"github.com/ironpost/ironpost/sigma"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -28,10 +27,10 @@ func (a *app) configValidateCommand() *cobra.Command {
 		Short: "check the configuration for mistakes",
 		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
 daemon would and reports every mistake, as file:line:column: key: what is wrong
-and what is allowed, or with the name of the variable. If the SBOM scanner is
-enabled, its ignore file and OpenVEX documents are checked, too, and so are the
-policies, if the container guard is enabled, the keys with which others join the
-bus, and, with general.strict_modes, that only root, you and the user ironpost
+and what is allowed, or with the name of the variable. The files of the enabled
+modules are checked, too: rules, feeds of addresses, policies, the ignore file
+and the OpenVEX documents of the scanner; the keys with which others join the
+bus; and, with general.strict_modes, that only root, you and the user ironpost
 can change what the daemon trusts. Exits with 3 if there is a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
@@ -70,7 +69,7 @@ func (a *app) configValidate() error {
 	}
 	var mistakes []problem // in files that the configuration names, or that are read with it
 	if invalid == nil {
-		mistakes = append(exceptionMistakes(cfg), a.policyMistakes(cfg)...)
+		mistakes = append(fileMistakes(cfg), a.policyMistakes(cfg)...)
 		refused, err := cfg.RefusedKeys()
 		if err != nil {
 			loaded.Warnings = append(loaded.Warnings, "the keys of the bus are not checked: "+err.Error())
@@ -126,15 +125,19 @@ func daemonUsers() ownership.Users {
 	return users
 }
 
-// exceptionMistakes returns the mistakes in the exceptions of the scanner, with which the daemon does not start.
-func exceptionMistakes(cfg suite.Config) []problem {
-	if !cfg.SBOM.Enabled {
-		return nil
+// fileMistakes returns the mistakes in rules, feeds and the exceptions of the scanner.
+func fileMistakes(cfg suite.Config) []problem {
+	var out []problem
+	for _, m := range []suite.Module{suite.LogPipeline(), suite.EBPFEngine(), suite.SBOMScanner()} {
+		for _, err := range suite.CheckFiles(cfg, []suite.Module{m}) {
+			p := problem{Key: suite.SectionOf(m), What: cleanLines(err.Error())}
+			if at, ok := errors.AsType[*sigma.ParseError](err); ok {
+				p.File, p.Line, p.Column = at.File, at.Line, at.Column
+			}
+			out = append(out, p)
+		}
 	}
-	if _, err := suppression.Load(cfg.SBOM.IgnoreFile, cfg.SBOM.VEXFiles, time.Now()); err != nil {
-		return []problem{{Key: "sbom", What: cleanLines(err.Error())}}
-	}
-	return nil
+	return out
 }
 
 // policyMistakes returns what is wrong with the policies of the guard, as "policies lint" does.

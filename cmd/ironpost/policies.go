@@ -121,7 +121,7 @@ func (a *app) policiesLint(paths []string) error {
 
 // checkRules returns the patterns of rules and tags that match none that is loaded, and those that match rules about victims.
 func (a *app) checkRules(cfg suite.Config, set *policy.Set) (unknown, victims []policy.Problem) {
-	rules, err := logpipeline.Rules(cfg.LogPipeline.RulesPath)
+	rules, err := logpipeline.Rules(cfg.LogPipeline)
 	if err != nil {
 		a.notef("warning: rules and tags are not checked: %s", clean(err.Error()))
 		return nil, nil

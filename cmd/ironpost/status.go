@@ -13,6 +13,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/health"
 )
 
 // discoverWait is how long services have to answer; on the bus of one machine
@@ -242,24 +243,12 @@ func (a *app) printOverview(o overview) {
 func lossCounters(m event.ModuleHealth) []string {
 	var out []string
 	for name, n := range m.Counters {
-		if n > 0 && isLoss(name) && !strings.Contains(name, ":") {
+		if n > 0 && health.IsLoss(name) && !strings.Contains(name, ":") {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out
-}
-
-// isLoss reports by its name whether a counter counts losses. A closed
-// connection is a loss only if it was closed for bad framing or a limit: idle
-// and reset connections are normal.
-func isLoss(counter string) bool {
-	if strings.HasSuffix(counter, "_closed_framing") || strings.HasSuffix(counter, "_closed_limit") || strings.HasSuffix(counter, "_closed_peer_limit") || counter == "dead_lettered" {
-		return true
-	}
-	return slices.ContainsFunc(strings.Split(counter, "_"), func(word string) bool {
-		return slices.Contains([]string{"dropped", "lost", "missed", "evicted"}, word)
-	})
 }
 
 func percentUsed(s bus.StreamState) string {

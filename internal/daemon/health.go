@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/task"
 )
 
@@ -26,6 +27,7 @@ type healthCache struct {
 	last    event.DaemonHealth
 	since   map[string]statusSince
 	reasons map[string]map[string]time.Time // by module and key of the reason
+	losses  map[string]*health.CounterLosses
 }
 
 type statusSince struct {
@@ -106,6 +108,7 @@ func (c *healthCache) store(opts Options, modules []event.ModuleHealth) event.Da
 	now := time.Now()
 	for i := range modules {
 		m := &modules[i]
+		c.addLosses(m, now)
 		if known, ok := c.since[m.Name]; !ok || known.status != m.Status {
 			c.since[m.Name] = statusSince{status: m.Status, at: now.UTC()}
 		}
@@ -117,6 +120,21 @@ func (c *healthCache) store(opts Options, modules []event.ModuleHealth) event.Da
 		UptimeSecs: uint64(max(now.Sub(opts.Began), 0).Seconds()), Durability: opts.Durability, Modules: modules,
 	}
 	return c.last
+}
+
+// addLosses degrades m for what its counters say that it lost lately.
+func (c *healthCache) addLosses(m *event.ModuleHealth, now time.Time) {
+	if !m.Enabled {
+		return
+	}
+	seen := c.losses[m.Name]
+	if seen == nil {
+		seen = &health.CounterLosses{}
+		c.losses[m.Name] = seen
+	}
+	if lost := seen.Observe(m.Counters, now); lost != "" {
+		worsen(m, event.Degraded, lost)
+	}
 }
 
 // detail gives each reason of m a detail with its time: that of the module, else when it was first seen here.

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/sdnotify"
 	"github.com/ironpost/ironpost/internal/task"
 )
@@ -66,7 +67,7 @@ func New(opts Options) (*Supervisor, error) {
 		opts.Began = time.Now()
 	}
 	s := &Supervisor{
-		opts: opts, log: opts.Log, runners: map[string]*runner{}, healthCache: healthCache{since: map[string]statusSince{}, reasons: map[string]map[string]time.Time{}},
+		opts: opts, log: opts.Log, runners: map[string]*runner{}, healthCache: healthCache{since: map[string]statusSince{}, reasons: map[string]map[string]time.Time{}, losses: map[string]*health.CounterLosses{}},
 		checking: make(chan struct{}, 1), newInterval: make(chan time.Duration, 1), checkSoon: make(chan struct{}, 1),
 	}
 	seen := map[string]bool{}

@@ -19,7 +19,7 @@ func BenchmarkLines(b *testing.B) {
 	} {
 		b.Run(kind.name, func(b *testing.B) {
 			r := newRig(b)
-			r.cfg.RulesPath = ""
+			r.cfg.RulesPath, r.cfg.ShippedRules = "", true
 			s := r.start()
 			var lines strings.Builder
 			for i := range b.N {

@@ -46,8 +46,12 @@ type Config struct {
 	FlushIntervalSecs int `toml:"flush_interval_secs"`
 	// CheckpointIntervalSecs is how often, in seconds, positions are saved while lines arrive.
 	CheckpointIntervalSecs int `toml:"checkpoint_interval_secs"`
-	// RulesPath is a file or folder of Sigma rules; empty means the shipped ones.
+	// RulesPath is a file or folder of Sigma rules of one's own; empty means none.
 	RulesPath string `toml:"rules_path"`
+	// ShippedRules loads the shipped rules, too.
+	ShippedRules bool `toml:"shipped_rules"`
+	// QuietAfterSecs is the shortest silence of an input, in seconds, that is a health reason where it was never so long; 0 for none.
+	QuietAfterSecs int `toml:"quiet_after_secs"`
 	// DedupWindowSecs is how long, in seconds, alerts of one rule and entity are counted as one.
 	DedupWindowSecs int `toml:"dedup_window_secs"`
 	// MaxLineBytes is the length at which a line is cut.
@@ -100,6 +104,8 @@ func DefaultConfig() Config {
 		BatchSize:              100,
 		FlushIntervalSecs:      5,
 		CheckpointIntervalSecs: 5,
+		ShippedRules:           true,
+		QuietAfterSecs:         3600,
 		DedupWindowSecs:        60,
 		MaxLineBytes:           64 << 10,
 		SpoolMaxBytes:          1 << 30,
@@ -151,6 +157,9 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("flush_interval_secs", setting.Between(c.FlushIntervalSecs, 1, 3600))
 	p.Add("checkpoint_interval_secs", setting.Between(c.CheckpointIntervalSecs, 1, 3600))
 	p.Add("rules_path", setting.OptionalPath(c.RulesPath))
+	if c.QuietAfterSecs != 0 {
+		p.Add("quiet_after_secs", setting.Between(c.QuietAfterSecs, 5, 604_800))
+	}
 	p.Add("dedup_window_secs", setting.Between(c.DedupWindowSecs, 1, 86_400))
 	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, minLine, maxLine))
 	p.Add("spool_max_bytes", setting.Between(c.SpoolMaxBytes, 1<<20, 1<<40))

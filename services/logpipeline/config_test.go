@@ -40,6 +40,7 @@ func TestEveryInvalidValueIsReported(t *testing.T) {
 		"flush_interval_secs":             func(c *logpipeline.Config) { c.FlushIntervalSecs = 0 },
 		"checkpoint_interval_secs":        func(c *logpipeline.Config) { c.CheckpointIntervalSecs = 0 },
 		"rules_path":                      func(c *logpipeline.Config) { c.RulesPath = "rules" },
+		"quiet_after_secs":                func(c *logpipeline.Config) { c.QuietAfterSecs = 604_801 },
 		"dedup_window_secs":               func(c *logpipeline.Config) { c.DedupWindowSecs = 86_401 },
 		"max_line_bytes":                  func(c *logpipeline.Config) { c.MaxLineBytes = 1023 },
 		"spool_max_bytes":                 func(c *logpipeline.Config) { c.SpoolMaxBytes = 1 },

@@ -23,7 +23,7 @@ type guesser struct {
 
 func newGuesser(t *testing.T) *guesser {
 	t.Helper()
-	rules, err := loadRules("")
+	rules, err := loadRules(Config{ShippedRules: true})
 	require.NoError(t, err)
 	return &guesser{t: t, m: newMatcher(rules, alertBuilder{host: "h", machine: "m"})}
 }

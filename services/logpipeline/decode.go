@@ -22,6 +22,7 @@ type chunk struct {
 	rules   *ruleSet // to match them by
 
 	decoded int       // how many are decoded
+	plain   int       // lines of them of no known format
 	results []decoded // of those that leave anything to do, in order
 }
 
@@ -60,6 +61,7 @@ func (d *decoder) run(ctx context.Context) error {
 				d.s.recordCrash(d.crashes, c.position(c.decoded), panicked)
 			}
 		}
+		d.noteChunk(c)
 		d.done <- c
 		d.wake()
 	}
@@ -85,7 +87,9 @@ func (d *decoder) decode(c *chunk) {
 		out.dead = d.crashes.isDead(out.position)
 		switch {
 		case c.lines != nil:
-			d.decodeLine(c.rules, c.lines[i], &out)
+			if d.decodeLine(c.rules, c.lines[i], &out) {
+				c.plain++
+			}
 		case c.logs != nil:
 			d.decodeLog(c.rules, c.logs[i], &out)
 		default:
@@ -97,11 +101,11 @@ func (d *decoder) decode(c *chunk) {
 	}
 }
 
-// decodeLine decodes a line of a file, which may be a spool file.
-func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) {
+// decodeLine decodes a line of a file, which may be a spool file, and reports whether it is of no known format.
+func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) (plain bool) {
 	if out.dead {
 		out.text = line.Text
-		return
+		return false
 	}
 	text, received, source := line.Text, time.Now(), "file:"+line.Path
 	origin, trust := fileOrigin(line)
@@ -110,7 +114,7 @@ func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) {
 		if err != nil {
 			d.s.spoolErrors.Add(1)
 			d.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
-			return
+			return false
 		}
 		text, received, source = rec.Message, rec.Time, SourceSyslog
 		origin, trust = syslogOrigin(rec)
@@ -120,7 +124,7 @@ func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) {
 		in.received = in.time
 	}
 	in.setOrigin(origin, trust)
-	d.matchLine(rules, in, text, source, received, out)
+	return d.matchLine(rules, in, text, source, received, out)
 }
 
 // decodeLog decodes a line of a container's log.
@@ -132,12 +136,14 @@ func (d *decoder) decodeLog(rules *ruleSet, line docker.Line, out *decoded) {
 	d.matchLine(rules, containerInput(d.parser, line), line.Text, "container:"+line.Container.Name, time.Now(), out)
 }
 
-func (d *decoder) matchLine(rules *ruleSet, in input, text []byte, source string, received time.Time, out *decoded) {
+// matchLine matches and counts a line, and reports whether it is of no known format.
+func (d *decoder) matchLine(rules *ruleSet, in input, text []byte, source string, received time.Time, out *decoded) (plain bool) {
 	if got := match(rules, d.alerts, in); len(got.matches) > 0 {
 		out.events = []matched{got}
 	}
 	out.row = d.rows.encode(in, source, received)
 	d.s.countLine(text, in.Format)
+	return isPlain(text, in.Format)
 }
 
 // decodePacket decodes a packet record.

@@ -19,7 +19,7 @@ func newDockerRig(t *testing.T, d *testenv.Docker) *rig {
 	r := newRig(t)
 	r.docker = d.Socket
 	r.cfg.Sources = []string{logpipeline.SourceDocker}
-	r.cfg.RulesPath = ""
+	r.cfg.RulesPath, r.cfg.ShippedRules = "", true
 	return r
 }
 

@@ -50,6 +50,7 @@ type counters struct {
 	seriesStats atomic.Pointer[series.Stats]
 	correlator  atomic.Pointer[sigma.CorrelatorStats]
 	evictions   health.Losses // of groups of correlations
+	activity    activity
 }
 
 // setStats is called by one goroutine. The counts of a correlator begin again when rules are loaded.
@@ -76,13 +77,14 @@ type snapshot struct {
 	series     series.Stats
 	correlator sigma.CorrelatorStats
 	rules      *ruleSet
+	cfg        Config
 	packetAge  time.Duration
 	sources    []sourceAge // that are behind, the worst ones
 }
 
 func (s *Service) snapshot() snapshot {
 	s.mu.Lock()
-	out := snapshot{rules: s.rules}
+	out := snapshot{rules: s.rules, cfg: s.cfg}
 	in, pub := s.sources, s.pub
 	s.mu.Unlock()
 	if in != nil {
@@ -115,7 +117,8 @@ func (s *Service) Health() event.ModuleHealth {
 		reasons = append(reasons, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")
 	}
 	all := health.Degraded(reasons...)
-	for _, text := range n.docker.Remarks {
+	all = append(all, s.inputReasons(n.cfg, n)...)
+	for _, text := range append(n.docker.Remarks, n.rules.remarks()...) {
 		all = append(all, health.Reason{Status: event.Healthy, Text: text})
 	}
 	return s.reasons.Report(s.countersByName(n), all...)

@@ -55,7 +55,7 @@ func newRig(t testing.TB, options ...bustest.Option) *rig {
 	}
 	r.cfg.Sources = []string{logpipeline.SourceFile}
 	r.cfg.WatchPaths = []string{r.watched}
-	r.cfg.RulesPath = absolute(t, "testdata/rules")
+	r.cfg.RulesPath, r.cfg.ShippedRules = absolute(t, "testdata/rules"), false
 	r.cfg.CheckpointIntervalSecs = 1
 	require.Empty(t, r.cfg.Validate())
 	r.write("")

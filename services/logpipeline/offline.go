@@ -16,10 +16,10 @@ type Offline struct {
 	series  *series.Table
 }
 
-// NewOffline loads the rules of cfg, of which only RulesPath and DedupWindowSecs are used; host is the host of
+// NewOffline loads the rules of cfg, of which only RulesPath, ShippedRules and DedupWindowSecs are used; host is the host of
 // the alerts. problems names rule files that are invalid; the others are used.
 func NewOffline(cfg Config, host string) (o *Offline, problems error, err error) {
-	rules, err := loadRules(cfg.RulesPath)
+	rules, err := loadRules(cfg)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,7 +52,7 @@ func (e *packetPublisher) publish(recs ...event.Record) {
 func newPacketRig(t *testing.T, options ...bustest.Option) (*rig, *packetPublisher) {
 	t.Helper()
 	r := newRig(t, options...)
-	r.cfg.RulesPath = ""
+	r.cfg.RulesPath, r.cfg.ShippedRules = "", true
 	return r, newPacketPublisher(t, r)
 }
 

@@ -346,7 +346,7 @@ func (p *pipeline) drain(ctx context.Context) error {
 func (c *counters) countLine(text []byte, format parse.Format) {
 	c.lines.Add(1)
 	c.bytes.Add(uint64(len(text)))
-	if format == parse.Plain && len(text) > 0 {
+	if isPlain(text, format) {
 		c.unparsed.Add(1)
 	}
 }

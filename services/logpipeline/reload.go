@@ -24,7 +24,7 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	if !ok {
 		return nil, fmt.Errorf("log pipeline: %T is not its configuration", cfg)
 	}
-	rules, err := loadRules(c.RulesPath)
+	rules, err := loadRules(c)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +58,10 @@ func (p *pipeline) applyReload() {
 	} else {
 		p.s.reasons.Clear(topicReload)
 	}
+	change := changeOf(p.matcher.rules, next.rules)
 	p.useRules(next.rules)
 	p.s.reasons.Set(topicStorage, storageReason(p.cfg.Storage))
-	p.s.log.WithField("rules", next.rules.count()).Info("configuration reloaded")
+	p.s.log.WithFields(change.fields()).WithField("rules", next.rules.count()).Info("configuration reloaded")
 }
 
 // waitForRules waits while the rules are missing and there are chunks: they are not processed without rules, and
@@ -83,7 +84,7 @@ func (p *pipeline) lookForRules() {
 		return
 	}
 	p.rulesTried = time.Now()
-	rules, err := loadRules(p.cfg.RulesPath)
+	rules, err := loadRules(p.cfg)
 	if err != nil {
 		p.s.reasons.Set(topicRules, err.Error())
 		return

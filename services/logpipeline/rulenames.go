@@ -5,9 +5,9 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// Rules returns the rules at location, the shipped ones if it is empty, as alerts name them. Files that cannot be read as rules count for none.
-func Rules(location string) ([]event.Rule, error) {
-	set, err := loadRules(location)
+// Rules returns the rules of c as alerts name them. Files that cannot be read as rules count for none.
+func Rules(c Config) ([]event.Rule, error) {
+	set, err := loadRules(c)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
 package logpipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path"
@@ -25,7 +27,12 @@ type ruleSet struct {
 	origin   string // where the rules are from, for messages
 	missing  bool   // rules_path could not be read; there are no rules
 	problems []error
+	digests  map[string]uint64 // of the files of rules, by title
+	own      map[string]bool   // titles of rules that are not shipped
 }
+
+// shippedOrigin is the origin of the shipped rules.
+const shippedOrigin = "shipped"
 
 // count returns how many rules and correlations are in use.
 func (r *ruleSet) count() int { return len(r.Rules()) + len(r.Correlations()) }
@@ -49,20 +56,48 @@ func (r *ruleSet) wants(l sigma.Logsource) bool {
 	return slices.ContainsFunc(r.Rules(), func(rule *sigma.Rule) bool { return !rule.Logsource.Conflicts(l) })
 }
 
-// loadRules compiles the rules in the file or folder location, or the shipped ones if it is empty. Invalid
-// files are left out and named in problems. It returns an error if location itself cannot be read.
-func loadRules(location string) (*ruleSet, error) {
-	if location == "" {
-		return compile(rules.FS, ".", "shipped")
-	}
-	info, err := os.Stat(location)
+// loadRules compiles the rules in the file or folder of c.RulesPath and the shipped ones, if c wants them. A rule of one's own takes the
+// place of a shipped one that has its id or name. Invalid files are left out and named in problems. It returns an error if rules_path
+// itself cannot be read.
+func loadRules(c Config) (*ruleSet, error) {
+	set := &ruleSet{origin: cmp.Or(c.RulesPath, shippedOrigin), digests: map[string]uint64{}}
+	own, err := set.readPath(c.RulesPath)
 	if err != nil {
 		return nil, fmt.Errorf("rules_path: %w", err)
 	}
-	if info.IsDir() {
-		return compile(os.DirFS(location), ".", location)
+	files := own
+	if c.ShippedRules {
+		shipped, err := set.readFiles(rules.FS, ".", shippedOrigin)
+		if err != nil {
+			return nil, fmt.Errorf("shipped rules: %w", err)
+		}
+		files = append(withoutReplaced(shipped, own), own...)
 	}
-	return compile(os.DirFS(filepath.Dir(location)), filepath.Base(location), location)
+	if err := set.compileTogether(files); err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		for _, d := range f.docs {
+			set.digests[cmp.Or(metaOf(d).Title, f.name)] = f.digest
+		}
+	}
+	set.own = titlesOf(own)
+	return set, nil
+}
+
+// readPath parses the file or folder location; "" holds nothing.
+func (r *ruleSet) readPath(location string) ([]ruleFile, error) {
+	if location == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(location)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return r.readFiles(os.DirFS(location), ".", location)
+	}
+	return r.readFiles(os.DirFS(filepath.Dir(location)), filepath.Base(location), location)
 }
 
 // noRules returns the rule set to use while location cannot be read.
@@ -73,36 +108,66 @@ func noRules(location string) (*ruleSet, error) {
 
 // ruleFile is a rule file that was parsed.
 type ruleFile struct {
-	name string
-	docs []sigma.Document
+	name   string
+	docs   []sigma.Document
+	digest uint64 // of its text
 }
 
-func compile(fsys fs.FS, root, origin string) (*ruleSet, error) {
-	set := &ruleSet{origin: origin}
+// readFiles parses the files below root. Those that are no rules are noted in problems.
+func (r *ruleSet) readFiles(fsys fs.FS, root, origin string) ([]ruleFile, error) {
 	names, err := ruleNames(fsys, root)
 	if err != nil {
-		return nil, fmt.Errorf("rules_path: %w", err)
+		return nil, err
 	}
 	var files []ruleFile
 	for _, name := range names {
-		shown := displayName(origin, root, name)
-		docs, err := parseRules(fsys, name, shown)
-		if err != nil {
-			set.problems = append(set.problems, err)
+		file := ruleFile{name: displayName(origin, root, name)}
+		if file.docs, file.digest, err = parseRules(fsys, name, file.name); err != nil {
+			r.problems = append(r.problems, err)
 			continue
 		}
-		files = append(files, ruleFile{name: shown, docs: docs})
+		files = append(files, file)
 	}
-	if err := set.compileTogether(files); err != nil {
-		return nil, err
+	return files, nil
+}
+
+// withoutReplaced returns shipped without the documents whose id or name one of own has.
+func withoutReplaced(shipped, own []ruleFile) []ruleFile {
+	replaced := map[string]bool{}
+	for _, f := range own {
+		for _, d := range f.docs {
+			m := metaOf(d)
+			replaced["id "+m.ID], replaced["name "+m.Name] = true, true
+		}
 	}
-	return set, nil
+	delete(replaced, "id ")
+	delete(replaced, "name ")
+	for i := range shipped {
+		shipped[i].docs = slices.DeleteFunc(shipped[i].docs, func(d sigma.Document) bool {
+			m := metaOf(d)
+			return replaced["id "+m.ID] || replaced["name "+m.Name]
+		})
+	}
+	return shipped
+}
+
+// metaOf returns the attributes of a document.
+func metaOf(d sigma.Document) sigma.Meta {
+	switch {
+	case d.Rule != nil:
+		return d.Rule.Meta
+	case d.Correlation != nil:
+		return d.Correlation.Meta
+	case d.Filter != nil:
+		return d.Filter.Meta
+	}
+	return sigma.Meta{}
 }
 
 // displayName returns how errors name a file: by its full path if it has one.
 func displayName(origin, root, name string) string {
 	switch {
-	case origin == "shipped":
+	case origin == shippedOrigin:
 		return path.Join("rules", name)
 	case root != ".":
 		return origin
@@ -130,19 +195,22 @@ func ruleNames(fsys fs.FS, root string) ([]string, error) {
 	return names, err
 }
 
-func parseRules(fsys fs.FS, name, shown string) ([]sigma.Document, error) {
+func parseRules(fsys fs.FS, name, shown string) (docs []sigma.Document, digest uint64, err error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
-		return nil, fileError(shown, err.Error())
+		return nil, 0, fileError(shown, err.Error())
 	}
 	if !info.Mode().IsRegular() || info.Size() > sigma.MaxFileSize {
-		return nil, fileError(shown, fmt.Sprintf("not a regular file of at most %d bytes", sigma.MaxFileSize))
+		return nil, 0, fileError(shown, fmt.Sprintf("not a regular file of at most %d bytes", sigma.MaxFileSize))
 	}
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
-		return nil, fileError(shown, err.Error())
+		return nil, 0, fileError(shown, err.Error())
 	}
-	return sigma.Parse(shown, data)
+	hash := fnv.New64a()
+	_, _ = hash.Write(data)
+	docs, err = sigma.Parse(shown, data)
+	return docs, hash.Sum64(), err
 }
 
 // fileError is an error about a whole file: it is at the file's start, as those of sigma.Parse are.

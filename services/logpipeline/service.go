@@ -73,7 +73,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg,
 	}
 	var err error
-	if s.rules, err = loadRules(cfg.RulesPath); err != nil {
+	if s.rules, err = loadRules(cfg); err != nil {
 		s.log.WithError(err).Error("cannot load rules, trying again")
 		s.reasons.Set(topicRules, err.Error())
 		if s.rules, err = noRules(cfg.RulesPath); err != nil {

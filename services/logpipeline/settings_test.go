@@ -71,7 +71,7 @@ func TestRulesPathChoosesTheRules(t *testing.T) {
 	require.Equal(t, ruleCanary, r.wait(1)[0].Rule.ID)
 	s.stop()
 
-	r.cfg.RulesPath = ""
+	r.cfg.RulesPath, r.cfg.ShippedRules = "", true
 	s = r.start()
 	require.Greater(t, s.count("rules"), uint64(12))
 	require.Equal(t, event.Healthy, s.Health().Status, "%v", s.Health().Reasons)

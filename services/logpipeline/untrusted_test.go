@@ -34,7 +34,7 @@ func TestControlSequencesAreEscaped(t *testing.T) {
 			r.log, err = logging.New(out, logging.Options{Level: "trace", Format: format})
 			require.NoError(t, err)
 			dir := t.TempDir()
-			r.cfg.RulesPath = ""
+			r.cfg.RulesPath, r.cfg.ShippedRules = "", true
 			r.cfg.Sources = []string{logpipeline.SourceFile, logpipeline.SourceSyslog}
 			r.cfg.WatchPaths = []string{r.watched, filepath.Join(dir, "*")}
 			r.cfg.SyslogBind, r.cfg.SyslogTCPBind = freeAddr(t), freeAddr(t)

@@ -35,6 +35,8 @@ type Module struct {
 	RereadsFiles  bool // has files of its own that it reads again at every reload
 	metricsOffset int  // of the port of its own program, counted from the daemon's
 
+	Check func(Config) []error // reads the files of its own, and returns what is wrong with them; may be nil
+
 	AlsoReads   []string              // keys of other sections that New reads: a change of one rebuilds the module
 	StillActive func(Config) []string // what of it is still active while it is disabled; may be nil
 }

@@ -88,6 +88,7 @@ func EBPFEngine() Module {
 				Bus: d.Bus, Peers: d.Peers, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
 			})
 		},
+		Check:       func(c Config) []error { return ebpfengine.CheckFeeds(c.EBPF) },
 		StillActive: func(c Config) []string { return ebpfengine.StillAttached(c.EBPF) },
 	}
 }
@@ -103,6 +104,7 @@ func SBOMScanner() Module {
 			})
 		},
 		RereadsFiles: true,
+		Check:        func(c Config) []error { return sbomscanner.CheckExceptions(c.SBOM) },
 		AlsoReads:    []string{"container.docker_socket"},
 	}
 }
@@ -117,7 +119,9 @@ func LogPipeline() Module {
 				DockerSocket: c.Container.DockerSocket, TrustImageLabels: c.Container.TrustImageLabels,
 			})
 		},
-		AlsoReads: []string{"container.docker_socket", "container.trust_image_labels"},
+		RereadsFiles: true,
+		Check:        func(c Config) []error { return logpipeline.CheckRules(c.LogPipeline) },
+		AlsoReads:    []string{"container.docker_socket", "container.trust_image_labels"},
 	}
 }
 
@@ -132,6 +136,7 @@ func ContainerGuard() Module {
 			})
 		},
 		RereadsFiles: true,
+		Check:        func(c Config) []error { return containerguard.CheckPolicies(c.Container) },
 		AlsoReads:    []string{"log_pipeline.storage.postgres_url", "log_pipeline.storage.redis_url"},
 	}
 }

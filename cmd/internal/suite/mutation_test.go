@@ -188,7 +188,7 @@ func (m *mutator) brokenSyntax() mutant {
 		{t.name + " = @", t.valueColumn()},
 		{t.name + " = tru", t.valueColumn()},
 		{t.name + ` = "no end`, len(t.name) + 3 + len(` "no end`)},
-		{t.name + " = 1 2", t.valueColumn() + 2},
+		{t.name + " = 1 2", t.valueColumn()},
 		{"= 1", 1},
 		{"[" + t.section, len(t.section) + 2},
 		{t.name + ` = "\q"`, t.valueColumn() + 1},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/config"
 	"github.com/ironpost/ironpost/internal/logging"
 	"github.com/ironpost/ironpost/internal/ownership"
@@ -110,8 +111,7 @@ func (p Process) Run(ctx context.Context) int {
 		return exitConfig
 	}
 	if inv.validate {
-		p.reportValid(loaded)
-		return exitOK
+		return p.validate(cfg, loaded)
 	}
 	if inv.check {
 		return p.check(ctx, cfg)
@@ -149,7 +149,7 @@ func (p Program) command(line *commandLine, run func()) *cobra.Command {
 	flags.StringVarP(&line.source.Path, "config", "c", DefaultPath, "configuration file; a named one must exist")
 	flags.StringVar(&line.level, "log-level", "", "trace, debug, info, warn or error; overrides general.log_level")
 	flags.StringVar(&line.format, "log-format", "", "json or pretty; overrides general.log_format")
-	flags.BoolVar(&line.validate, "validate", false, "check the configuration and exit")
+	flags.BoolVar(&line.validate, "validate", false, "check the configuration, rules, policies and\nfeeds, and exit")
 	flags.BoolVar(&line.check, "check", false, "check the running instance; exit 6: degraded, 1: unhealthy")
 	return cmd
 }
@@ -180,6 +180,22 @@ func (p Process) parse() (inv invocation, help bool, err error) {
 	}
 	return inv, help, nil
 }
+
+// validate checks the files that cfg names, too, and returns the exit code.
+func (p Process) validate(cfg Config, loaded *config.Loaded) int {
+	problems := CheckFiles(cfg, p.Program.Modules)
+	for _, problem := range problems {
+		say(p.Stderr, "%s", event.Printable(problem.Error(), maxProblem))
+	}
+	if len(problems) > 0 {
+		return exitConfig
+	}
+	p.reportValid(loaded)
+	return exitOK
+}
+
+// maxProblem bounds, in bytes, how a mistake in a file is shown.
+const maxProblem = 4096
 
 func (p Process) reportValid(loaded *config.Loaded) {
 	for _, w := range loaded.Warnings {

@@ -13,6 +13,8 @@ import (
 const (
 	pollInterval = 5 * time.Second
 	pollTimeout  = 4 * time.Second
+	maxLagPolls  = 12 // polls in a row with more than maxPending records to deliver before that is a reason
+	maxPending   = 1000
 	maxIdlePolls = 3 // polls in a row without a consumer before that is a reason: between two pulls there is none
 )
 
@@ -26,10 +28,11 @@ type streamMonitor struct {
 	states   []bus.StreamState
 	err      error
 	idle     map[string]int // polls in a row in which no client consumed, by durable
+	lag      map[string]int // polls in a row in which much was to be delivered, by durable
 }
 
 func newStreamMonitor(b *connections) *streamMonitor {
-	return &streamMonitor{conn: b.admin, durables: b.durables, idle: map[string]int{}}
+	return &streamMonitor{conn: b.admin, durables: b.durables, idle: map[string]int{}, lag: map[string]int{}}
 }
 
 // setDurables has m watch other durables from its next poll on.
@@ -72,6 +75,10 @@ func (m *streamMonitor) poll(ctx context.Context) {
 	m.states = states
 	for _, s := range states {
 		for _, d := range s.Durables {
+			m.lag[d.Name]++
+			if d.Pending <= maxPending {
+				m.lag[d.Name] = 0
+			}
 			m.idle[d.Name]++
 			if d.Waiting > 0 || d.AckPending > 0 {
 				m.idle[d.Name] = 0
@@ -107,11 +114,14 @@ func (m *streamMonitor) reasons() map[string][]string {
 			if owners[d.Name] == bus.Forwarder {
 				continue // it says itself why it does not consume
 			}
+			owner, which := owners[d.Name], "its durable"
+			if owner == "" || owner == bus.Daemon {
+				owner, which = busName, "the durable "+d.Name
+			}
+			if d.Present && m.lag[d.Name] >= maxLagPolls && m.idle[d.Name] < maxIdlePolls {
+				out[owner] = append(out[owner], fmt.Sprintf("%d messages of %s wait for %s, for more than a minute", d.Pending, s.Name, which))
+			}
 			if d.Present && m.idle[d.Name] >= maxIdlePolls { // stream maintenance reports one that is gone or holds a full stream up
-				owner, which := owners[d.Name], "its durable"
-				if owner == "" || owner == bus.Daemon {
-					owner, which = busName, "the durable "+d.Name
-				}
 				out[owner] = append(out[owner], fmt.Sprintf("no client consumes %s on %s, %d messages are pending", which, s.Name, d.Pending))
 			}
 		}

@@ -29,6 +29,7 @@ func LostReasons() []string {
 // Stats is what a Tailer did so far and how far it is behind.
 type Stats struct {
 	Files     int              // paths followed now
+	Present   int              // of them, watched files that are there and can be read
 	Lines     int64            // returned by Next
 	Bytes     int64            // consumed
 	Truncated int64            // lines longer than Config.MaxLine
@@ -85,6 +86,9 @@ func (t *Tailer) Stats() Stats {
 		}
 		if p.spool {
 			continue
+		}
+		if p.fault.reason == "" && !p.missing {
+			st.Present++
 		}
 		if p.fault.reason != "" {
 			faults = append(faults, p.fault)
