@@ -75,7 +75,8 @@ func (f actionFilter) query() storage.Query {
 func (a *app) actionKind(host string, filter actionFilter) recordKind {
 	return recordKind{
 		name: "actions", stored: storage.Actions, query: filter.query(), record: func() event.Record { return new(event.Action) }, stream: bus.Actions, republished: bus.RepublishedActions, subject: bus.ActionSubject("*", cmp.Or(host, "*")),
-		columns: []column{{"TIME", 25}, {"PHASE", 8}, {"KIND", 14}, {"HOST", 20}, {"TARGET", 40}, {"POLICY", 24}, {"WHY", 120}},
+		onlyIfDifferent: "HOST",
+		columns:         []column{{"TIME", 25}, {"PHASE", 8}, {"KIND", 14}, {"HOST", 20}, {"TARGET", 40}, {"POLICY", 24}, {"WHY", 120}},
 		row: func(data []byte) ([]string, error) {
 			var action event.Action
 			if err := decodeRecord(data, &action); err != nil || !filter.matches(&action) {
@@ -86,7 +87,7 @@ func (a *app) actionKind(host string, filter actionFilter) recordKind {
 				why = "dry run: " + why
 			}
 			return []string{
-				a.time(action.Time), string(action.Phase), action.Kind, action.Host, action.Target, cmp.Or(action.Policy, "-"), why,
+				a.when(action.Time, a.time), string(action.Phase), action.Kind, action.Host, action.Target, cmp.Or(action.Policy, "-"), why,
 			}, nil
 		},
 	}

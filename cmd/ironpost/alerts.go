@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -26,7 +27,8 @@ func (a *app) alertsCommand() *cobra.Command {
 one line: when it was last seen, COUNT matches, and its STATE (open: one match
 so far, ongoing, over). TRUST is how far the origin of the evidence is proven,
 as its sender claims. HOST is there if there are several; SOURCE is the user
-where no address is known. With --json every alert is one line as it is stored,
+where no address is known. TITLE ends with the host that the line names, the
+container and the target. With --json every alert is one line as it is stored,
 so a series has several; --follow prints each of them, too. See docs/events.md.
 
 "ironpost alerts show <id>" prints everything about one. An id is any beginning
@@ -117,7 +119,7 @@ func within(network netip.Prefix, e *event.Endpoint) bool {
 func (a *app) alertKind(host string, filter alertFilter) recordKind {
 	return recordKind{
 		name: "alerts", stored: storage.Alerts, query: filter.query(), record: func() event.Record { return new(event.Alert) }, stream: bus.Alerts, republished: bus.RepublishedAlerts, subject: bus.AlertSubject("*", cmp.Or(host, "*")),
-		columns:         []column{{"ID", 8}, {"LAST SEEN", 16}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"COUNT", 9}, {"STATE", 7}, {"TRUST", 9}, {"TITLE", 120}},
+		columns:         []column{{"ID", 8}, {"LAST SEEN", 16}, {"SEVERITY", 8}, {"HOST", 20}, {"SOURCE", 39}, {"COUNT", 9}, {"STATE", 7}, {"TRUST", 9}, {"TITLE", 300}},
 		onlyIfDifferent: "HOST",
 		series: func(data []byte) string {
 			var alert event.Alert
@@ -132,12 +134,37 @@ func (a *app) alertKind(host string, filter alertFilter) recordKind {
 				return nil, err
 			}
 			return []string{
-				event.ShortID(alert.SeriesID()), a.minute(alert.LastSeen), alert.Severity.String(), alert.Host, sourceText(&alert),
-				strconv.Itoa(alert.Count), cmp.Or(alert.State, "-"), cmp.Or(string(alert.Trust), "-"), alert.Title,
+				event.ShortID(alert.SeriesID()), a.when(alert.LastSeen, a.minute), alert.Severity.String(), alert.Host, sourceText(&alert),
+				strconv.Itoa(alert.Count), cmp.Or(alert.State, "-"), cmp.Or(string(alert.Trust), "-"), alert.Title + aboutText(&alert),
 			}, nil
 		},
 	}
 }
+
+// aboutText says what the alert is about: the host that the line names, if it is another one, the container and the target.
+func aboutText(a *event.Alert) string {
+	var about []string
+	if a.LogHost != "" && a.LogHost != a.Host {
+		about = append(about, "line of "+event.Shorten(a.LogHost, maxAbout))
+	}
+	if a.Container != nil {
+		about = append(about, "container "+event.Shorten(cmp.Or(a.Container.Name, a.Container.ID), maxAbout))
+	}
+	if a.Target != nil && a.Target.IP != "" {
+		to := event.Shorten(a.Target.IP, maxAbout)
+		if a.Target.Port != 0 {
+			to = net.JoinHostPort(to, strconv.Itoa(int(a.Target.Port)))
+		}
+		about = append(about, "to "+to)
+	}
+	if len(about) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(about, ", ") + ")"
+}
+
+// maxAbout bounds each name in aboutText.
+const maxAbout = 40
 
 // sourceText names the address that an alert is about, or the user if there is none.
 func sourceText(a *event.Alert) string {

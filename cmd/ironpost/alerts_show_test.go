@@ -56,7 +56,7 @@ func TestSeriesIsOneLine(t *testing.T) {
 		r := on(t, b, "alerts", "--limit", limit)
 		require.Equal(t, `ID        LAST SEEN         SEVERITY  SOURCE       COUNT  STATE  TRUST  TITLE
 njyngwqr  2026-11-23 08:00  high      user:root    1      -      -      Root shell
-ls3q55hp  2026-11-23 08:00  high      203.0.113.7  600    over   host   SSH brute force
+ls3q55hp  2026-11-23 08:00  high      203.0.113.7  600    over   host   SSH brute force (line of web-7)
 `, r.out)
 	}
 	require.Equal(t, 4, strings.Count(on(t, b, "alerts", "--json").out, "\n"), "programs get all")

@@ -222,7 +222,7 @@ func (a *app) printBlocked(all blockedList, f blocklistListFlags) {
 	for _, e := range all.Entries {
 		expires := "-"
 		if e.Expires != nil {
-			expires = a.time(*e.Expires)
+			expires = a.when(*e.Expires, a.time)
 		}
 		source := e.Source
 		if e.Hub {

@@ -221,7 +221,7 @@ func (a *app) quarantineList(ctx context.Context, host string) error {
 		if !h.Removed.IsZero() {
 			state = "removed"
 		}
-		list.add(h.Name, shortID(h.Container), h.Kind, state, a.time(h.Since), a.time(h.Expires), shortID(h.Action),
+		list.add(h.Name, shortID(h.Container), h.Kind, state, a.when(h.Since, a.time), a.when(h.Expires, a.time), shortID(h.Action),
 			h.Policy, cmp.Or(h.Error, h.Reason))
 	}
 	a.printTables(list)

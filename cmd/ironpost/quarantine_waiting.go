@@ -59,7 +59,7 @@ func (a *app) quarantineWaiting(ctx context.Context, host string) error {
 			target = w.Name
 		}
 		strength := strings.TrimSpace(string(w.Trust) + " " + w.Severity.String())
-		list.add(event.ShortID(w.Series), w.Kind, target, w.Need, strength, a.time(w.Since), a.time(w.Due), a.time(w.Until), w.Policy, w.Reason)
+		list.add(event.ShortID(w.Series), w.Kind, target, w.Need, strength, a.when(w.Since, a.time), a.when(w.Due, a.time), a.when(w.Until, a.time), w.Policy, w.Reason)
 	}
 	a.printTables(list)
 	if reply.Incomplete > 0 {

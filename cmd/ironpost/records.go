@@ -79,6 +79,7 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 	if f.limit < 0 {
 		return usageError(fmt.Errorf("--limit %d is negative", f.limit))
 	}
+	a.following = f.follow
 	l := &recordLister{app: a, recordKind: kind, limit: f.limit, since: since, following: f.follow}
 	if f.follow {
 		return l.followUntilDone(ctx)

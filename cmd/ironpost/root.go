@@ -24,15 +24,17 @@ type app struct {
 	paint   painter
 	started bool // the flags were read and the command itself runs
 
-	config  string
-	json    bool
-	utc     bool
-	colour  string
-	socket  string
-	url     string
-	key     string
-	tls     tlsFlags
-	timeout time.Duration
+	config string
+	json   bool
+
+	following bool // lines stay on the screen while time passes
+	utc       bool
+	colour    string
+	socket    string
+	url       string
+	key       string
+	tls       tlsFlags
+	timeout   time.Duration
 }
 
 // run executes the command line args and returns the exit code. Results go to
@@ -137,7 +139,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVarP(&a.config, "config", "c", "", "configuration `file`\n(default "+suite.DefaultPath+")")
 	f.BoolVar(&a.json, "json", false, "print JSON, also notes and errors")
-	f.BoolVar(&a.utc, "utc", false, "show times in UTC instead of local time")
+	f.BoolVar(&a.utc, "utc", false, "show times in UTC, in tables, too, which\notherwise say how long ago")
 	f.StringVar(&a.colour, "color", "auto", "auto, always or never; auto respects\nNO_COLOR")
 	f.StringVar(&a.socket, "socket", "", "`path` of the daemon's unix socket\n(default: bus.socket)")
 	f.StringVar(&a.url, "url", "", "connect to another machine, such as\ntls://hub:4222")

@@ -50,7 +50,7 @@ func (a *app) sbomList(entries []document.Entry, all bool) error {
 	for _, e := range entries {
 		if all || e.Current {
 			shown = append(shown, e)
-			list.add(e.ID, string(e.Kind), strconv.Itoa(e.Packages), a.time(e.Stored), e.Asset)
+			list.add(e.ID, string(e.Kind), strconv.Itoa(e.Packages), a.when(e.Stored, a.time), e.Asset)
 		}
 	}
 	if a.json {

@@ -70,7 +70,7 @@ func (a *app) sbomFindings(name string, all bool) error {
 			if len(f.Fixed) > 0 {
 				fixed = f.Fixed[0]
 			}
-			list.add(severityWord(f.Finding), kev, string(f.State), f.ID, f.PURL, fixed, a.time(f.Since), x.Name)
+			list.add(severityWord(f.Finding), kev, string(f.State), f.ID, f.PURL, fixed, a.when(f.Since, a.time), x.Name)
 		}
 	}
 	if a.json {

@@ -29,6 +29,7 @@ finish() {
   exit "$code"
 }
 diagnose() {
+  [ ! -s "$work/dockerd.log" ] || { echo "The end of the log of dockerd:"; tail -n 20 "$work/dockerd.log"; } >&2
   echo "The stack when it failed:" >&2
   compose ps >&2
   compose logs --tail 12 >&2
@@ -58,7 +59,9 @@ export DOCKER_HOST=unix://$work/docker.sock DOCKER_SOCKET=$work/docker.sock IRON
 nsenter --net="/run/netns/$id-h" dockerd --host "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" \
   --shutdown-timeout 2 --log-level warn >"$work/dockerd.log" 2>&1 &
 engine=$!
-until_true docker info
+engine_answers() { docker info || ! kill -0 "$engine"; } # or has ended, which its log explains
+until_true engine_answers
+docker info >/dev/null
 
 # A fresh clone, with the programs of bin/.
 mkdir -p "$work/ironpost/bin"

@@ -21,7 +21,9 @@ daemon='' engine='' listener=''
 finish() {
   code=$?
   trap - EXIT INT TERM
-  [ "$code" = 0 ] || [ ! -s "$work/daemon.log" ] || { echo; echo "The end of the daemon's log:"; tail -n 20 "$work/daemon.log"; }
+  [ "$code" = 0 ] || for log in dockerd daemon; do # before they are removed
+    [ ! -s "$work/$log.log" ] || { echo; echo "The end of the log of $log:"; tail -n 20 "$work/$log.log"; } >&2
+  done
   [ -z "$listener" ] || kill "$listener" 2>/dev/null || true
   [ -z "$daemon" ] || { kill "$daemon" && wait "$daemon"; } 2>/dev/null || true
   docker rm -f shop >/dev/null 2>&1 || true
@@ -63,7 +65,9 @@ on_host ip route add default via "$gateway"
 export DOCKER_HOST=unix://$work/docker.sock
 "${in_host[@]}" dockerd --host "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
 engine=$!
-until_true docker info
+engine_answers() { docker info || ! kill -0 "$engine"; } # or has ended, which its log explains
+until_true engine_answers
+docker info >/dev/null || { echo "demo: dockerd does not run in the network namespace $host; its log follows" >&2; exit 1; }
 
 mkdir -p "$work/image/bin"
 (cd "$root" && CGO_ENABLED=0 go build -o "$work/image/bin/shop" ./deploy/demo/shop)

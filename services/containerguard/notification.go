@@ -48,6 +48,15 @@ func messageText(host, policy string, a *event.Alert, outcomes []notify.Outcome)
 	if a.Source != nil && a.Source.IP != "" {
 		fmt.Fprintf(&b, ", from %s", event.Printable(a.Source.IP, maxReason))
 	}
+	if a.User != "" {
+		fmt.Fprintf(&b, ", user %s", event.Printable(a.User, maxReason))
+	}
+	if a.LogHost != "" && a.LogHost != host {
+		fmt.Fprintf(&b, "\nHost in the line: %s", event.Printable(a.LogHost, maxReason))
+	}
+	if len(a.Evidence) > 0 {
+		fmt.Fprintf(&b, "\nLine: %s", event.Printable(a.Evidence[0], maxReason))
+	}
 	fmt.Fprintf(&b, "\nOrigin: %s", event.Printable(originText(a), maxReason))
 	fmt.Fprintf(&b, "\nPolicy: %s", policy)
 	for _, o := range outcomes {

@@ -26,7 +26,11 @@ func TestNotificationListsOutcomes(t *testing.T) {
 	r.cfg.WebhookURL = hook.URL
 	r.policy("p", `name = "Block them"`, `actions = ["notify", "block-source"]`)
 	r.start()
-	a := r.alert(func(a *event.Alert) { from("203.0.113.7")(a); a.Title = "<!channel>\nattack" })
+	a := r.alert(func(a *event.Alert) {
+		from("203.0.113.7")(a)
+		a.Title = "<!channel>\nattack"
+		a.User, a.LogHost, a.Evidence = "ro\not", "web-1", []string{"sshd: Failed <b>"}
+	})
 	r.publish(a)
 	r.await(a, "notify done")
 	var m struct {
@@ -35,7 +39,7 @@ func TestNotificationListsOutcomes(t *testing.T) {
 		Alert    event.Alert
 	}
 	require.NoError(t, json.Unmarshal(<-got, &m))
-	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7\nOrigin: kernel, packets, eth0\nPolicy: Block them\n• block-source address:203.0.113.7: done")
+	require.Contains(t, m.Text, "[HIGH] &lt;!channel&gt;?attack on testhost, from 203.0.113.7, user ro?ot\nHost in the line: web-1\nLine: sshd: Failed &lt;b&gt;\nOrigin: kernel, packets, eth0\nPolicy: Block them\n• block-source address:203.0.113.7: done")
 	require.True(t, strings.HasSuffix(m.Text, "\nMore: ironpost alerts show "+event.ShortID(a.ID)), m.Text)
 	require.Equal(t, a.ID, m.Alert.ID)
 	require.Equal(t, []struct{ Kind, Phase string }{{"block-source", "done"}}, m.Outcomes)
