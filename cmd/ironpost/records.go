@@ -59,7 +59,6 @@ type recordLister struct {
 	since     time.Time // how far back
 	lastSeq   uint64    // newest stream sequence seen: reading resumes behind it
 	shown     int
-	following bool
 	undecoded int // messages that could not be decoded
 }
 
@@ -80,7 +79,7 @@ func (a *app) listRecords(ctx context.Context, f recordFlags, kind recordKind) e
 		return usageError(fmt.Errorf("--limit %d is negative", f.limit))
 	}
 	a.following = f.follow
-	l := &recordLister{app: a, recordKind: kind, limit: f.limit, since: since, following: f.follow}
+	l := &recordLister{app: a, recordKind: kind, limit: f.limit, since: since}
 	if f.follow {
 		return l.followUntilDone(ctx)
 	}

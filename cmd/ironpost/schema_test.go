@@ -65,7 +65,7 @@ var jsonOutputs = map[string]jsonOutput{
 	"sbom findings":       {"sbom-findings", []*finding.Asset{}},
 	"sbom list":           {"sbom-documents", []document.Entry{}},
 	"scan":                {"../scan-report", nil},
-	"status":              {"status", overview{}},
+	"status":              {"status", shownOverview{}},
 	"storage migrate":     {"storage-migration", migration{}},
 	"version":             {"version", programVersion{}},
 	"vulndb import":       {"vulndb", vulndbStatus{}},
