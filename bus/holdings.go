@@ -27,14 +27,14 @@ const fullShare = 0.7
 func (c *Conn) Holdings(ctx context.Context) ([]Holding, error) {
 	var out []Holding
 	for _, s := range Streams(Limits{}) {
-		h, err := c.holding(ctx, s.Name)
+		h, err := c.Holding(ctx, s.Name)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, h)
 	}
 	for _, b := range Buckets(Limits{}) {
-		h, err := c.holding(ctx, bucketStream(b.Name))
+		h, err := c.Holding(ctx, bucketStream(b.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +44,8 @@ func (c *Conn) Holdings(ctx context.Context) ([]Holding, error) {
 	return out, nil
 }
 
-func (c *Conn) holding(ctx context.Context, name StreamName) (Holding, error) {
+// Holding returns what a stream holds, nothing if it does not exist.
+func (c *Conn) Holding(ctx context.Context, name StreamName) (Holding, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, string(name))

@@ -97,7 +97,7 @@ func (c *Conn) provisionDurable(ctx context.Context, d Durable) error {
 	missing := errors.Is(err, jetstream.ErrConsumerNotFound)
 	switch {
 	case missing && d.Known != nil:
-		h, err := c.holding(ctx, d.Stream)
+		h, err := c.Holding(ctx, d.Stream)
 		if err != nil {
 			return err
 		}

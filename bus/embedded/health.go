@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ type healthState struct {
 	warnings    []string
 	restarts    uint64
 	storeReason string
+	portReason  string
 	slow        uint64    // clients that were dropped because they do not read, when ObserverReasons was last asked
 	slowAt      time.Time // when there were more than before
 }
@@ -33,18 +35,24 @@ func (n *healthState) setStoreReason(reason string) {
 	n.storeReason = reason
 }
 
+// setPortReason sets why the observers' port is not served, empty if it is, and reports whether that changed.
+func (n *healthState) setPortReason(reason string) (changed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	changed = n.portReason != reason
+	n.portReason = reason
+	return changed
+}
+
 // Health returns why the bus is unhealthy, as sentences for people; empty means healthy.
 func (s *Server) Health() []string {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
-	if s.health.storeReason == "" {
-		return nil
-	}
-	return []string{s.health.storeReason}
+	return slices.DeleteFunc([]string{s.health.storeReason, s.health.portReason}, func(reason string) bool { return reason == "" })
 }
 
 // Warnings returns, as sentences for people, which configured listener is not available,
-// though the bus works without it: the observers' port, or the operators' socket.
+// though the bus works without it: the operators' socket.
 func (s *Server) Warnings() []string {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
@@ -100,7 +108,10 @@ type Stats struct {
 // Stats returns the counters of the bus.
 func (s *Server) Stats() Stats {
 	st := Stats{Clients: map[string]uint64{}, Refused: map[string]uint64{}}
-	for name, p := range s.proxies {
+	s.listening.Lock()
+	proxies := maps.Clone(s.proxies)
+	s.listening.Unlock()
+	for name, p := range proxies {
 		st.Clients[name], st.Refused[name] = p.counts()
 	}
 	if s.gateway != nil {

@@ -108,7 +108,7 @@ func readTLS(ca, cert, key string) (*tls.Config, error) {
 // Peers returns the addresses of other machines whose keys were accepted, sorted, each once. A block must not cut
 // them off. It may be called concurrently.
 func (s *Server) Peers() []netip.Addr {
-	if p := s.proxies[remoteName]; p != nil {
+	if p := s.proxyOf(remoteName); p != nil {
 		return p.slots.peers()
 	}
 	return nil
@@ -117,7 +117,7 @@ func (s *Server) Peers() []netip.Addr {
 // ClientsExpiring returns whose client certificates, of the connections with a key, end before a time: "door on web-1 at ...",
 // sorted. It may be called concurrently.
 func (s *Server) ClientsExpiring(before time.Time) []string {
-	p := s.proxies[remoteName]
+	p := s.proxyOf(remoteName)
 	if p == nil {
 		return nil
 	}

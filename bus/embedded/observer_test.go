@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -208,16 +209,27 @@ func TestWithoutObserverKeyIsRequired(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestObserverPortTakenIsAWarning(t *testing.T) {
+// A taken port is named in health, and opened once it is free.
+func TestTakenObserverPortIsNamedAndTakenWhenFree(t *testing.T) {
 	t.Parallel()
-	first := bustest.New(t)
-	taken := first.Server().ObserverAddr()
-	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.ObserverListen = taken }))
+	first, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	taken := first.Addr().String()
+	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.ObserverListen, c.CheckInterval = taken, 10*time.Millisecond }))
 	require.Empty(t, b.Server().ObserverAddr())
-	require.Empty(t, b.Server().Health())
-	require.Len(t, b.Server().Warnings(), 1)
-	require.Contains(t, b.Server().Warnings()[0], taken)
+	require.Len(t, b.Server().Health(), 1)
+	require.Contains(t, b.Server().Health()[0], taken)
 	alert(t, b, publisher(t, b), "stored all the same")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	go func() { watched <- b.Server().Watch(ctx) }()
+	require.NoError(t, first.Close())
+	require.Eventually(t, func() bool { return b.Server().ObserverAddr() == taken }, patience, 5*time.Millisecond)
+	require.Empty(t, b.Server().Health())
+	listen(t, b.Observer(), bus.RepublishedAlerts)
+	cancel()
+	require.NoError(t, <-watched)
 }
 
 // exchange sends text as an observer would and returns what comes until the connection is closed.

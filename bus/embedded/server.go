@@ -41,9 +41,12 @@ type Server struct {
 	halted   chan struct{} // closed when it has
 
 	// Set by Start alone.
+	gateway   *gateway // nil: no observers
+	observers *quota   // nil: no observers
+
+	listening sync.Mutex        // guards the next two
 	proxies   map[string]*proxy // by name
-	gateway   *gateway          // nil: no observers
-	observers *quota            // nil: no observers
+	closed    bool              // no more are opened
 
 	setAside []bus.SetAside // before the server started
 
@@ -52,7 +55,7 @@ type Server struct {
 
 // Start runs the bus and returns when modules can connect. Close it with
 // Shutdown. It fails if the store, the socket or Config.Listen cannot be opened; an
-// observers' port that is taken is a warning.
+// observers' port that is taken is a reason of Health.
 func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	if err := s.readCertificates(); err != nil {
 		return nil, err
 	}
-	if err := s.setAsideDurables(); err != nil {
+	if err := errors.Join(s.setAsideDurables(), s.removeExpiries()); err != nil {
 		return nil, fmt.Errorf("bus store: %w", err)
 	}
 	if err := s.startServer(ctx); err != nil {

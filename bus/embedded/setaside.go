@@ -60,6 +60,16 @@ func (s *Server) setAsideDurables() error {
 	return nil
 }
 
+// removeExpiries removes the files that say when entries of buckets expire. The server reads them unchecked, and a damaged one
+// makes it remove entries before their time; without them it reads the entries themselves.
+func (s *Server) removeExpiries() error {
+	files, err := filepath.Glob(filepath.Join(s.config.StoreDir, "jetstream", bus.AccountApp, "streams", "*", "msgs", "thw.db"))
+	for _, file := range files {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
+}
+
 // moveAside moves folder, or removes it if to is empty.
 func moveAside(folder, to string) error {
 	if to == "" {

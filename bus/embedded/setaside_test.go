@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -67,6 +68,25 @@ func TestWholeDurableIsLeftAlone(t *testing.T) {
 	b := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.StoreDir, c.Known = store, []bus.Position{known} }))
 	require.Empty(t, b.Server().SetAside())
 	require.Equal(t, []uint64{3, 4, 5}, delivered(t, b, 3))
+}
+
+// A damaged file of expiries would remove entries before their time.
+func TestExpiriesAreNotReadFromTheirFile(t *testing.T) {
+	t.Parallel()
+	first := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.StoreDir = filepath.Join(t.TempDir(), "bus") }))
+	kv, err := first.Conn(bus.ContainerGuard).KV(within(t), bus.BlocklistBucket)
+	require.NoError(t, err)
+	_, err = kv.Put(within(t), "kept", []byte("{}"), time.Hour)
+	require.NoError(t, err)
+	first.Stop()
+	file := filepath.Join(first.StoreDir(), "jetstream", bus.AccountApp, "streams", "KV_"+bus.BlocklistBucket, "msgs", "thw.db")
+	require.FileExists(t, file)
+	second := bustest.New(t, bustest.WithConfig(func(c *embedded.Config) { c.StoreDir = first.StoreDir() }))
+	require.NoFileExists(t, file)
+	kv, err = second.Conn(bus.ContainerGuard).KV(within(t), bus.BlocklistBucket)
+	require.NoError(t, err)
+	_, _, err = kv.Get(within(t), "kept")
+	require.NoError(t, err)
 }
 
 // guardHandledTwoOfFive returns the store of a stopped bus with five alerts, of which the guard's durable handled two.

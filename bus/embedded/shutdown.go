@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/ironpost/ironpost/internal/task"
 )
@@ -14,7 +15,7 @@ import (
 // stops; call it again to wait for it, or end the process.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var errs []error
-	for name, g := range s.proxies {
+	for name, g := range s.closeListening() {
 		if err := g.close(); err != nil {
 			errs = append(errs, fmt.Errorf("close bus listener %s: %w", name, err))
 		}
@@ -23,6 +24,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.gateway.close()
 	}
 	return errors.Join(append(errs, s.stop(ctx))...)
+}
+
+// closeListening has no further listener opened, and returns those that were.
+func (s *Server) closeListening() map[string]*proxy {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	s.closed = true
+	return maps.Clone(s.proxies)
 }
 
 func (s *Server) stop(ctx context.Context) error {

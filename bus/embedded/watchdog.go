@@ -31,7 +31,7 @@ type watchdog struct {
 }
 
 // Watch checks the store until ctx ends, and restarts the server in place when the store
-// has failed and there is space. It returns nil.
+// has failed and there is space. It opens the observers' port once that is free. It returns nil.
 func (s *Server) Watch(ctx context.Context) error {
 	w := &watchdog{server: s, pause: firstPause}
 	tick := time.NewTicker(s.config.CheckInterval)
@@ -42,6 +42,7 @@ func (s *Server) Watch(ctx context.Context) error {
 			return nil
 		case now := <-tick.C:
 			w.check(ctx, now)
+			s.openObserverPort() //nolint:contextcheck // it does not wait
 		}
 	}
 }

@@ -14,6 +14,8 @@ type Stream struct {
 	FirstAt time.Time `json:"first_at"`
 	// Full says that the stream was so full that its oldest messages may have been removed.
 	Full bool `json:"full,omitempty"`
+	// Unreadable is how many of Messages were found to be damaged, and told.
+	Unreadable uint64 `json:"unreadable,omitempty"`
 	// Marks say which messages may have expired since, oldest first.
 	Marks []Mark `json:"marks,omitempty"`
 }
@@ -30,6 +32,7 @@ const maxMarks = 64
 // Next returns now, what the stream holds at a time, with the marks of s and, if need be, one more. Messages expire after maxAge.
 func (s Stream) Next(now Stream, at time.Time, maxAge time.Duration) Stream {
 	now.Marks = slices.DeleteFunc(slices.Clone(s.Marks), func(m Mark) bool { return m.Seq < now.First || m.Seq > now.Last })
+	now.Unreadable = min(s.Unreadable, now.Messages)
 	n := len(now.Marks)
 	if n == 0 || now.Last > now.Marks[n-1].Seq && at.Sub(now.Marks[n-1].At) > maxAge/maxMarks {
 		now.Marks = append(now.Marks, Mark{Seq: now.Last, At: at.UTC()})

@@ -182,6 +182,7 @@ func (a *app) maintainStreams() error {
 	a.background.repeat("stream maintenance", a.maintenance.run)
 	if a.stored != nil {
 		a.background.repeat("manifest", a.stored.run)
+		a.background.once("verify stored messages", a.stored.verify)
 	}
 	return nil
 }

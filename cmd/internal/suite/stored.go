@@ -40,6 +40,7 @@ type stored struct {
 	conn     *bus.Conn
 	durables []bus.Durable
 	now      manifest.Manifest
+	changed  bool   // since the last save, by lose
 	unsaved  string // why the manifest cannot be saved
 }
 
@@ -72,6 +73,7 @@ func (s *stored) lose(module, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now.AddLoss(module, text, time.Now())
+	s.changed = true
 	s.log.WithField("of", module).WithField("reason", text).Error("something that was stored is lost or damaged")
 }
 
@@ -239,7 +241,7 @@ func (s *stored) saveNow(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	next.Losses = slices.Clone(s.now.Losses)
-	changed := s.now.Saved.IsZero() || !reflect.DeepEqual(withoutTime(s.now), withoutTime(next))
+	changed := s.changed || s.now.Saved.IsZero() || !reflect.DeepEqual(withoutTime(s.now), withoutTime(next))
 	s.mu.Unlock()
 	if !changed {
 		return nil
@@ -259,8 +261,14 @@ func (s *stored) save(next manifest.Manifest) error {
 	}
 	next.Saved = now
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(next.Losses) < len(s.now.Losses) { // one more was found meanwhile
+		next.Losses = s.now.Losses
+		s.changed = true
+	} else {
+		s.changed = false
+	}
 	s.now = next
-	s.mu.Unlock()
 	return nil
 }
 

@@ -25,6 +25,7 @@ func TestLossesAreTold(t *testing.T) {
 		says   string
 	}{
 		"the block of the alerts": {gone(streamsFolder + "IRONPOST_ALERTS/msgs/1.blk"), "bus", "3 stored messages of IRONPOST_ALERTS are gone"},
+		"a byte of an alert":      {flipped(streamsFolder + "IRONPOST_ALERTS/msgs/1.blk"), "bus", "1 stored messages of IRONPOST_ALERTS are damaged and cannot be read"},
 		"all files of the alerts": {gone(streamsFolder + "IRONPOST_ALERTS"), "bus", "3 stored messages of IRONPOST_ALERTS are gone"},
 		"the whole bus":           {gone("data/bus"), "bus", "3 stored messages of IRONPOST_ALERTS are gone"},
 		"the blocklist":           {gone(streamsFolder + "KV_ironpost_blocklist/msgs/1.blk"), "bus", "1 entries of the bucket ironpost_blocklist were gone and were written back"},
@@ -120,6 +121,15 @@ func reasonsOf(i *instance, module string) string {
 
 func gone(path string) func(*testing.T, *instance) {
 	return func(t *testing.T, i *instance) { require.NoError(t, os.RemoveAll(filepath.Join(i.dir, path))) }
+}
+
+func flipped(path string) func(*testing.T, *instance) {
+	return func(t *testing.T, i *instance) {
+		b, err := os.ReadFile(filepath.Join(i.dir, path))
+		require.NoError(t, err)
+		b[len(b)/2] ^= 1
+		require.NoError(t, os.WriteFile(filepath.Join(i.dir, path), b, 0o600))
+	}
 }
 
 // changed changes one byte in the middle, so that hex digits stay hex digits.
