@@ -82,6 +82,8 @@ spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
 hostile-host observer      | -run TestAcceptHostileHostObserver ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
 hostile-host corruption    | -run TestAcceptHostileHostCorruption ./e2e
+hostile-host owners        | -run TestAcceptHostileHostOwners ./e2e
+hostile-host watched       | -run TestAcceptHostileHostWatched ./e2e
 hostile-host output        | -run TestAcceptHostileHostOutput ./e2e
 hostile-host http          | -run TestAcceptHostileHostHTTP ./e2e
 hostile-host clock         | -run TestAcceptHostileHostClock ./e2e
