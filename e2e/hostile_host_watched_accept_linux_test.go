@@ -33,9 +33,6 @@ func TestAcceptHostileHostWatched(t *testing.T) {
 	s.manyFiles()
 }
 
-// toldWithin is the bar for being refused, told, or not delayed.
-const toldWithin = 5 * time.Second
-
 // alertOf writes a line of root's log that raises an alert, and returns how long the alert took.
 func (s *instance) alertOf(user string) time.Duration {
 	s.t.Helper()
