@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"hash"
+	"io"
 )
 
 const (
@@ -23,6 +25,27 @@ func Add(text []byte) []byte {
 	body := bytes.TrimSuffix(bytes.TrimSpace(text), []byte("}"))
 	out := append(bytes.Clone(body), before...)
 	return append(append(out, sum(body)...), after+"\n"...)
+}
+
+// Writer passes on the text of a JSON object that is written in parts, and adds its checksum.
+type Writer struct {
+	to  io.Writer
+	sum hash.Hash
+}
+
+// NewWriter returns a Writer to w. What is written to it is the object without its closing brace, with at least one member.
+func NewWriter(w io.Writer) *Writer { return &Writer{to: w, sum: sha256.New()} }
+
+// Write implements io.Writer.
+func (w *Writer) Write(p []byte) (int, error) {
+	_, _ = w.sum.Write(p) // never fails
+	return w.to.Write(p)
+}
+
+// Close writes the checksum and the closing brace. It does not close the writer below.
+func (w *Writer) Close() error {
+	_, err := io.WriteString(w.to, before+hex.EncodeToString(w.sum.Sum(nil)[:size/2])+after+"\n")
+	return err
 }
 
 // Check returns ErrDamaged if the checksum of text is wrong. found is false for a text without one.

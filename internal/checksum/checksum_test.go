@@ -1,6 +1,7 @@
 package checksum_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -30,6 +31,19 @@ func TestEveryChangedByteShows(t *testing.T) {
 			require.Greater(t, i, len(`{"offset":1234,"path":"/var/log/auth.log"`)-1)
 		}
 	}
+}
+
+func TestObjectWrittenInParts(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	w := checksum.NewWriter(&text)
+	for _, part := range []string{`{"a":1`, `,"b":[`, `2]`} {
+		n, err := w.Write([]byte(part))
+		require.NoError(t, err)
+		require.Equal(t, len(part), n)
+	}
+	require.NoError(t, w.Close())
+	require.Equal(t, string(checksum.Add([]byte(`{"a":1,"b":[2]}`))), text.String())
 }
 
 func TestTextWithoutChecksum(t *testing.T) {

@@ -1,6 +1,7 @@
 package logpipeline
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -120,20 +121,49 @@ func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 // save writes c so that the old or the new one is there after a crash at any moment.
 func (f checkpointFile) save(c checkpoint) error {
 	c.Version, c.Machine, c.Saved = checkpointVersion, f.machine, time.Now().UTC()
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false) // it makes hostile texts six times as long
-	if err := encoder.Encode(c); err != nil {
-		return fmt.Errorf("encode checkpoint: %w", err)
-	}
-	data := checksum.Add(text.Bytes())
-	if len(data) > maxCheckpoint {
-		return fmt.Errorf("checkpoint of %d bytes is larger than %d", len(data), maxCheckpoint)
-	}
-	if err := atomicfile.WriteFile(f.path, data, 0o600); err != nil {
+	if err := atomicfile.WriteFrom(f.path, 0o600, c.writeTo); err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	return nil
+}
+
+// writeTo writes c with its checksum, the series one by one: there are up to 48 MB of them, and a copy or two of that in memory for a
+// moment may be too much.
+func (c checkpoint) writeTo(file io.Writer) error {
+	list := c.Series
+	c.Series = nil
+	buffered := bufio.NewWriterSize(file, 64<<10)
+	out := checksum.NewWriter(buffered)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // it makes hostile texts six times as long
+	written := 0
+	write := func(before string, v any) error {
+		text.Reset()
+		text.WriteString(before)
+		if err := encoder.Encode(v); err != nil {
+			return err
+		}
+		part := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+		if before == "" {
+			part = bytes.TrimSuffix(part, []byte("}"))
+		}
+		if written += len(part); written > maxCheckpoint {
+			return fmt.Errorf("it is larger than %d bytes", maxCheckpoint)
+		}
+		_, err := out.Write(part)
+		return err
+	}
+	err := write("", c)
+	before := `,"series":[`
+	for i := 0; err == nil && i < len(list); i++ {
+		err = write(before, &list[i])
+		before = ","
+	}
+	if err == nil && len(list) > 0 {
+		_, err = out.Write([]byte("]"))
+	}
+	return errors.Join(err, out.Close(), buffered.Flush())
 }
 
 // readCapped reads a file of at most maxCheckpoint bytes.
