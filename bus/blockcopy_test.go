@@ -16,9 +16,9 @@ import (
 func (e *edgeBus) hubBlocks() (hub, own *bus.Blocklist, copied *bus.HubBlocklist, stop func()) {
 	e.t.Helper()
 	var err error
-	hub, err = e.hub.Conn(bus.Operator).Blocklist(within(e.t, patience))
+	hub, err = e.hub.Conn(bus.Daemon).Blocklist(within(e.t, patience))
 	require.NoError(e.t, err)
-	own, err = e.own.Conn(bus.Operator).Blocklist(within(e.t, patience))
+	own, err = e.own.Conn(bus.Daemon).Blocklist(within(e.t, patience))
 	require.NoError(e.t, err)
 	copied = bus.NewHubBlocklist(e.forwarder, e.link)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -111,7 +111,7 @@ func TestHubBlocklistRefusesWideAndInvalidEntries(t *testing.T) {
 		b.Source = bus.Operator
 		require.NoError(t, hub.Put(within(t, patience), b))
 	}
-	kv, err := e.hub.Conn(bus.Operator).KV(within(t, patience), bus.BlocklistBucket)
+	kv, err := e.hub.Conn(bus.Daemon).KV(within(t, patience), bus.BlocklistBucket)
 	require.NoError(t, err)
 	_, err = kv.Put(within(t, patience), "c0000201-32", []byte("{}"), 0)
 	require.NoError(t, err)

@@ -212,8 +212,12 @@ func (b Block) check() error {
 	return nil
 }
 
-// Blocklist reads and writes BlocklistBucket. Its methods may be called concurrently.
-type Blocklist struct{ kv *KV }
+// Blocklist reads and writes BlocklistBucket. Of an operator it is the daemon that writes, in the operator's name: Put and RemoveBlock ask for
+// its acts, and the others fail. Its methods may be called concurrently.
+type Blocklist struct {
+	kv       *KV
+	operator *Conn // nil of others than operators
+}
 
 // Blocklist returns the bucket, or ErrNotFound if it was not provisioned.
 func (c *Conn) Blocklist(ctx context.Context) (*Blocklist, error) {
@@ -221,11 +225,18 @@ func (c *Conn) Blocklist(ctx context.Context) (*Blocklist, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Blocklist{kv: kv}, nil
+	l := &Blocklist{kv: kv}
+	if c.module == Operator {
+		l.operator = c
+	}
+	return l, nil
 }
 
 // Put writes the entry of b.Prefix, whatever it was before: what an operator says wins.
 func (l *Blocklist) Put(ctx context.Context, b Block) error {
+	if l.operator != nil {
+		return l.operator.Operate(ctx, Daemon, l.operator.Host(), VerbBlock, BlockRequest{Block: b}, nil)
+	}
 	key, value, ttl, err := b.Encode(time.Now())
 	if err != nil {
 		return err
@@ -319,8 +330,11 @@ func (l *Blocklist) Remove(ctx context.Context, prefix netip.Prefix) error {
 	return l.kv.Delete(ctx, BlockKey(prefix))
 }
 
-// RemoveBlock removes the entry of b; a missing one is no error.
+// RemoveBlock removes the entry of b; a missing one is no error. An operator's removes those for other hosts, too.
 func (l *Blocklist) RemoveBlock(ctx context.Context, b Block) error {
+	if l.operator != nil {
+		return l.operator.Operate(ctx, Daemon, l.operator.Host(), VerbUnblock, UnblockRequest{Prefix: b.Prefix, Scope: b.Scope, Reason: b.Reason}, nil)
+	}
 	return l.kv.Delete(ctx, b.Key())
 }
 

@@ -232,7 +232,7 @@ func TestBlocklist(t *testing.T) {
 	ctx := within(t, patience)
 	guard, err := b.Conn(bus.ContainerGuard).Blocklist(ctx)
 	require.NoError(t, err)
-	operator, err := b.Conn(bus.Operator).Blocklist(ctx)
+	operator, err := b.Conn(bus.Daemon).Blocklist(ctx)
 	require.NoError(t, err)
 
 	hour := newBlock("203.0.113.7/32", time.Hour)
@@ -303,7 +303,7 @@ func TestBlocklist(t *testing.T) {
 	_, err = guard.Get(ctx, weak.Prefix)
 	require.ErrorIs(t, err, bus.ErrNotFound)
 
-	kv := bucket(t, b, bus.Operator)
+	kv := bucket(t, b, bus.Daemon)
 	_, err = kv.Put(ctx, "cb007100-24", []byte("rubbish"), 0)
 	require.NoError(t, err)
 	require.NoError(t, operator.Put(ctx, newBlock("198.51.100.0/24", time.Hour)))

@@ -51,7 +51,8 @@ type Options struct {
 	TLS             *tls.Config
 	Log             logrus.FieldLogger
 
-	dialer nats.CustomDialer // the unix socket
+	dialer   nats.CustomDialer // the unix socket
+	operator string            // who the socket says this is
 }
 
 // Conn is a connection to the bus. It reconnects for ever; all its methods may be
@@ -61,9 +62,11 @@ type Conn struct {
 	js     jetstream.JetStream
 	module string
 	host   string // of the daemon on an operator's connection
-	log    logrus.FieldLogger
-	closed chan struct{}
-	tasks  *task.Group
+
+	operator string // the token of ActSubject; empty of a daemon of an older version, and of others than operators
+	log      logrus.FieldLogger
+	closed   chan struct{}
+	tasks    *task.Group
 
 	violations violations
 	lostPulls  atomic.Uint64 // pull requests of consumers
@@ -87,7 +90,7 @@ const (
 // reached within 5 s or ctx ends before.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{
-		module: o.Module, host: o.Host, log: o.Log, closed: make(chan struct{}),
+		module: o.Module, host: o.Host, operator: o.operator, log: o.Log, closed: make(chan struct{}),
 		tasks: task.New(context.WithoutCancel(ctx)), publishers: map[*Publisher]struct{}{}, skipped: map[string]uint64{}, services: map[string]*moduleService{},
 	}
 	if c.log == nil {
@@ -141,7 +144,31 @@ func (c *Conn) options(ctx context.Context, o Options) ([]nats.Option, error) {
 	if o.TLS != nil {
 		opts = append(opts, nats.Secure(o.TLS))
 	}
+	if o.dialer == nil && o.Module == Operator { // over the network a key is its own token
+		public, err := o.publicKey()
+		if err != nil {
+			return nil, err
+		}
+		c.operator = public
+	}
 	return withKey(opts, o)
+}
+
+// publicKey returns the public half of the nkey of o, "" of other credentials.
+func (o Options) publicKey() (string, error) {
+	seed := o.Seed
+	if len(seed) == 0 && o.CredentialsFile != "" {
+		content, err := os.ReadFile(o.CredentialsFile)
+		if err != nil {
+			return "", fmt.Errorf("credentials of %s: %w", o.Module, err)
+		}
+		seed = content
+	}
+	key, err := nkeys.ParseDecoratedNKey(seed)
+	if err != nil {
+		return "", nil //nolint:nilerr // withKey says what is wrong with it
+	}
+	return key.PublicKey()
 }
 
 // withKey adds the key of o.

@@ -74,7 +74,7 @@ const maxAnswers = 4
 func servicePermission(module, host string) Permission {
 	p := Permission{
 		Inbox:        InboxPrefix(module, host),
-		Subscribe:    []string{InboxPrefix(module, host) + ".>", VerbSubject(module, host, "*")},
+		Subscribe:    []string{InboxPrefix(module, host) + ".>", VerbSubject(module, host, "*"), actSubjects(module, host)},
 		Responses:    maxAnswers,
 		ResponseTime: 5 * time.Second,
 	}
@@ -124,29 +124,34 @@ func (p *Permission) write(buckets []string) {
 }
 
 // daemonPermission permits provisioning, stream maintenance, publishing health, requests to
-// modules and the daemon's own verbs, but not publishing as a module.
+// modules, the daemon's own verbs, and what operators have it do: editing the blocklist, and actions of its own; but not publishing as a module.
 func daemonPermission(host string) Permission {
 	p := servicePermission(Daemon, host)
 	p.Publish = append(p.Publish, "$JS.API.>", HealthSubject, svcRoot+".>", "$SRV.>")
 	p.Subscribe = append(p.Subscribe, "$JS.EVENT.ADVISORY.>")
-	p.read([]string{TrustBucket})
-	p.write([]string{TrustBucket})
+	p.produce([]StreamName{Actions}, Daemon, host)
+	p.read([]string{BlocklistBucket, TrustBucket})
+	p.write([]string{BlocklistBucket, TrustBucket})
 	return p
 }
 
-// operatorPermission permits watching and reading everything, requests to any module, and
-// editing the blocklist, but neither publishing records nor changing a stream.
+// operatorPermission permits watching and reading everything, and requests to any module, but neither publishing records
+// nor changing a stream or a bucket. Which acts an operator may ask for, OperatorActs says.
 func operatorPermission() Permission {
 	p := Permission{Inbox: InboxPrefix(Operator, "")}
 	p.Subscribe = []string{p.Inbox + ".>", RepublishedPackets, RepublishedAlerts, RepublishedActions, HealthSubject}
-	p.Publish = []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$SRV.>", svcRoot + ".>"}
+	p.Publish = []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$SRV.>", VerbSubject("*", "*", "*")}
 	for _, s := range []StreamName{Packets, Alerts, Actions, DLQ} {
 		p.Publish = append(p.Publish, "$JS.API.DIRECT.GET."+string(s), "$JS.API.DIRECT.GET."+string(s)+".>", "$JS.API.STREAM.INFO."+string(s),
 			"$JS.API.CONSUMER.LIST."+string(s), "$JS.API.CONSUMER.INFO."+string(s)+".*")
 	}
 	p.read([]string{BlocklistBucket, AuditBucket})
-	p.write([]string{BlocklistBucket})
 	return p
+}
+
+// OperatorActs permits the operator of a token to ask any module for its acts; "*" is for a listener that checks the token.
+func (p *Permission) OperatorActs(token string) {
+	p.Publish = append(p.Publish, ActSubject("*", "*", "*", token))
 }
 
 // subjectOf returns the subject on which module on host publishes to stream.

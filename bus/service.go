@@ -18,12 +18,13 @@ import (
 type Verb func(ctx context.Context, request []byte) (any, error)
 
 // ServiceConfig describes a module as a NATS micro service. Verbs are answered on
-// VerbSubject(Module, Host, verb).
+// VerbSubject(Module, Host, verb), Acts on ActSubject.
 type ServiceConfig struct {
 	Module  string
 	Host    string
 	Version string
 	Verbs   map[string]Verb
+	Acts    map[string]Act
 }
 
 // maxRequest bounds the body of a request.
@@ -53,7 +54,11 @@ type moduleService struct {
 type verbHandler struct {
 	ctx  context.Context //nolint:containedctx // of the call of Serve, for each request
 	verb Verb
+	act  Act // instead of verb
 }
+
+// anyOperator ends the names of acts among handlers. Names of verbs have no dot.
+const anyOperator = ".*"
 
 // Serve answers requests until stop is called or the connection is closed. Each verb
 // is answered one request at a time. Serve may be called several times for a module: on
@@ -64,6 +69,10 @@ func (c *Conn) Serve(ctx context.Context, s ServiceConfig) (stop func(), err err
 	handlers := make(map[string]*verbHandler, len(s.Verbs))
 	for name, verb := range s.Verbs {
 		handlers[name] = &verbHandler{ctx: ctx, verb: verb}
+	}
+	for name, act := range s.Acts {
+		handlers[name] = &verbHandler{ctx: ctx, verb: func(context.Context, []byte) (any, error) { return nil, errOlderClient }}
+		handlers[name+anyOperator] = &verbHandler{ctx: ctx, act: act}
 	}
 	service, err := c.addVerbs(s, handlers)
 	remove := func() {
@@ -113,7 +122,7 @@ func (c *Conn) addVerbs(s ServiceConfig, handlers map[string]*verbHandler) (*mod
 		}
 		if !endpoint { // an endpoint cannot be removed again, so it may be there from before
 			subject := micro.WithEndpointSubject(VerbSubject(s.Module, s.Host, name))
-			if err := service.micro.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) { c.dispatch(service, name, r) }), subject); err != nil {
+			if err := service.micro.AddEndpoint(strings.TrimSuffix(name, anyOperator), micro.HandlerFunc(func(r micro.Request) { c.dispatch(service, name, r) }), subject); err != nil {
 				return service, fmt.Errorf("verb %s: %w", name, err)
 			}
 		}
@@ -170,7 +179,13 @@ func (c *Conn) dispatch(s *moduleService, name string, r micro.Request) {
 }
 
 func answer(handler *verbHandler, r micro.Request) error {
-	result, err := handler.verb(handler.ctx, r.Data())
+	var result any
+	var err error
+	if handler.act != nil {
+		result, err = handler.act(handler.ctx, OperatorOf(r.Subject()), r.Data())
+	} else {
+		result, err = handler.verb(handler.ctx, r.Data())
+	}
 	if err != nil {
 		return r.Error("400", event.PrintableASCII(err.Error(), maxHeader), nil)
 	}

@@ -18,12 +18,14 @@ import (
 const maxGreeting = 512
 
 // Greeting is the one line of JSON, ended by a newline, with which the daemon's
-// socket starts every connection: this start's operator seed and the host, or why
-// the peer was refused. After it the connection speaks NATS.
+// socket starts every connection: the seed of the key of the process at the other end, valid until the daemon ends, the host,
+// and the operator that the daemon takes it for, see ActSubject; or why the peer was refused. After it the connection speaks NATS.
 type Greeting struct {
 	Seed  string `json:"seed,omitempty"`
 	Host  string `json:"host,omitempty"`
 	Error string `json:"error,omitempty"`
+
+	Operator string `json:"operator,omitempty"` // empty of versions without it
 }
 
 // DialSocket connects an operator through the daemon's unix socket at path. It
@@ -40,7 +42,7 @@ func DialSocket(ctx context.Context, path string) (*Conn, error) {
 	c, err := Connect(ctx, Options{
 		Module: Operator, Host: first.Host, Seed: []byte(first.Seed),
 		URL: "nats://ironpost.sock:4222", Log: silent(),
-		dialer: d,
+		dialer: d, operator: first.Operator,
 	})
 	if err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func (f *guardSetup) killDuring(id, step, verb string, request any) string {
 	go func() {
 		defer close(done)
 		var reply any
-		_ = f.operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, testHost, verb), request, &reply) // the daemon is killed before it replies
+		_ = f.operator.Operate(ctx, bus.ContainerGuard, testHost, verb, request, &reply) // the daemon is killed before it replies
 	}()
 	for deadline := time.Now().Add(rand.N(300 * time.Millisecond)); f.ledgerStep(id) != step && time.Now().Before(deadline); {
 		runtime.Gosched()

@@ -178,7 +178,7 @@ func TestAcceptGuardOrderLatency(t *testing.T) {
 			frozen, held = append(frozen, e.FrozenAt.Sub(began)), append(held, e.HeldAt.Sub(began))
 		}
 		for _, id := range ids {
-			_, err := m.Release(t.Context(), id, "next round")
+			_, err := m.Release(t.Context(), id, "next round", "")
 			require.NoError(t, err)
 		}
 	}

@@ -95,6 +95,10 @@ func (f *guardSetup) publish(alerts ...*event.Alert) {
 
 func (f *guardSetup) request(verb string, req, resp any) {
 	f.t.Helper()
+	if verb == containerguard.VerbIsolate || verb == containerguard.VerbRelease {
+		require.NoError(f.t, f.operator.Operate(f.t.Context(), bus.ContainerGuard, testHost, verb, req, resp))
+		return
+	}
 	require.NoError(f.t, f.operator.Request(f.t.Context(), bus.VerbSubject(bus.ContainerGuard, testHost, verb), req, resp))
 }
 

@@ -20,7 +20,7 @@ const (
 
 // Action is one thing that was done, or not done, about an alert. Kind is one of cut-egress,
 // pause, disconnect, isolate, kill, stop, block-source, notify, release, accept-feed, and evidence,
-// which is reported only if it failed.
+// which is reported only if it failed. Operator is who asked for it, as the bus proves; empty of what a policy did.
 type Action struct {
 	ID         string     `json:"id"`
 	Schema     int        `json:"schema"`
@@ -30,6 +30,7 @@ type Action struct {
 	Host       string     `json:"host"`
 	AlertID    string     `json:"alert_id,omitempty"`
 	Policy     string     `json:"policy,omitempty"`
+	Operator   string     `json:"operator,omitempty"`
 	Kind       string     `json:"kind"`
 	Target     string     `json:"target"`
 	Container  *Container `json:"container,omitempty"`
@@ -68,6 +69,7 @@ func (p Phase) validate() error {
 }
 
 func (a *Action) clamp() {
+	a.Operator = Shorten(a.Operator, maxName)
 	a.Target = Shorten(a.Target, maxText)
 	a.Reason = Shorten(a.Reason, maxText)
 	a.Error = Shorten(a.Error, maxText)

@@ -55,7 +55,7 @@ func golden() map[string]any {
 		},
 		"action": &event.Action{
 			ID: "0192f0c1d2e3f405", Schema: event.Schema, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Time: at,
-			Module: "container-guard", Host: "web-1", AlertID: "9b1de2c44f6a70d35a11c0ffee123456", Policy: "isolate-web",
+			Module: "container-guard", Host: "web-1", AlertID: "9b1de2c44f6a70d35a11c0ffee123456", Policy: "isolate-web", Operator: "alice (uid 1000)",
 			Kind: "isolate", Target: "container:4f6c1b2a9d3e", Container: container, Phase: event.Failed, DryRun: true,
 			Reason: "critical alert in project shop", Error: "network shop_default: no such container", DurationMS: 41,
 			Undo: "ironpost release 4f6c1b2a9d3e", ExpiresAt: &expiry,

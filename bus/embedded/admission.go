@@ -20,11 +20,14 @@ type rights struct {
 	inbox   string   // prefix of reply subjects, with the final dot
 	publish []string // what the server permits to publish: a request for records that are not among it is refused
 
+	operator string          // as which it may ask for acts; empty: for none
 	observer *observerClient // nil for clients with a key
 }
 
-// rightsOf returns the rights of a key that may publish these subjects. inbox has the final dot.
-func rightsOf(inbox string, publish []string) rights { return rights{inbox: inbox, publish: publish} }
+// rightsOf returns the rights of a key, by its public half, that may publish these subjects. inbox has the final dot.
+func rightsOf(inbox, public string, publish []string) rights {
+	return rights{inbox: inbox, publish: publish, operator: public}
+}
 
 // admission says who may use a listener: it returns the rights of the key with which a client connects, or an error. nonce is what the
 // client has signed. What it changes of connect, the server gets.
@@ -107,9 +110,18 @@ func verify(public, nonce, signature string) error {
 	return key.Verify([]byte(nonce), sig)
 }
 
-// admitOperator admits the operators' key of this start.
-func admitOperator(public string) admission {
+// admitOperator admits the key that the process at the other end was given, and lets its requests for acts carry the token of its user. The server
+// knows all operators as one user, with inside, which is not given away.
+func admitOperator(given, inside key, token string) admission {
 	p := bus.Permissions(bus.Operator, "")
-	r := rightsOf(p.Inbox+".", p.Publish)
-	return admitKeys(func(shown string) (rights, bool) { return r, shown == public })
+	r := rights{inbox: p.Inbox + ".", publish: p.Publish, operator: token}
+	check := admitKeys(func(shown string) (rights, bool) { return r, shown == given.public })
+	return func(nonce string, o *server.ClientOpts) (rights, error) {
+		if _, err := check(nonce, o); err != nil {
+			return rights{}, err
+		}
+		signature, err := inside.sign(nonce)
+		o.Nkey, o.Sig = inside.public, signature
+		return r, err
+	}
 }

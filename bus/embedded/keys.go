@@ -1,6 +1,10 @@
 package embedded
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 
 	"github.com/nats-io/nkeys"
@@ -33,12 +37,47 @@ func newKey() (key, error) {
 	if err != nil {
 		return key{}, err
 	}
+	return keyOf(pair)
+}
+
+func keyOf(pair nkeys.KeyPair) (key, error) {
 	seed, err := pair.Seed()
 	if err != nil {
 		return key{}, err
 	}
 	public, err := pair.PublicKey()
 	return key{seed: string(seed), public: public}, err
+}
+
+// sign returns the signature of a nonce as clients send it.
+func (k key) sign(nonce string) (string, error) {
+	pair, err := nkeys.FromSeed([]byte(k.seed))
+	if err != nil {
+		return "", err
+	}
+	signature, err := pair.Sign([]byte(nonce))
+	return base64.RawURLEncoding.EncodeToString(signature), err
+}
+
+// operatorKeys makes the keys of operators: one for each process, the same for all its connections until this process ends, so that a client
+// library may connect again. They are made from a secret, and not kept.
+type operatorKeys struct{ secret []byte }
+
+func newOperatorKeys() (operatorKeys, error) {
+	secret := make([]byte, sha256.Size)
+	_, err := rand.Read(secret)
+	return operatorKeys{secret: secret}, err
+}
+
+// of returns the key of a process.
+func (k operatorKeys) of(p peer) (key, error) {
+	mac := hmac.New(sha256.New, k.secret)
+	_, _ = fmt.Fprintf(mac, "%d %d", p.uid, p.pid) // never fails
+	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteUser, mac.Sum(nil))
+	if err != nil {
+		return key{}, err
+	}
+	return keyOf(pair)
 }
 
 // observerKeys are the key of clients that send none, and the gateway's two, one in each

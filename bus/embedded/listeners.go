@@ -41,8 +41,12 @@ func (s *Server) openSocketProxy() error {
 	if err != nil {
 		return err
 	}
-	policy := operatorPolicy{uid: os.Geteuid(), gid: gid}
-	s.openProxy(socketName, l, operatorHandshake(policy, s.keys[bus.Operator], s.config.Host), localLimits)
+	keys, err := newOperatorKeys()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	o := operators{policy: operatorPolicy{uid: os.Geteuid(), gid: gid}, keys: keys, inside: s.keys[bus.Operator], host: s.config.Host}
+	s.openProxy(socketName, l, o.handshake(), localLimits)
 	return nil
 }
 

@@ -73,28 +73,38 @@ func refuse(c net.Conn, reason string) {
 
 var errNotOperator = errors.New("only root, the daemon's own user and members of its group may operate the bus")
 
-// operatorHandshake sends operators the operators' key of this start, and the host, and
-// refuses others by their credentials.
-func operatorHandshake(policy operatorPolicy, operator key, host string) handshake {
-	greeting := bus.Greeting{Seed: operator.seed, Host: host}
+// operators is what the operators' socket needs: who is one, their keys, and the one with which the server knows them all.
+type operators struct {
+	policy operatorPolicy
+	keys   operatorKeys
+	inside key
+	host   string
+}
+
+// handshake sends operators a key of their own, the host, and their token, and refuses others by their credentials.
+func (o operators) handshake() handshake {
 	return handshake{
-		accept: func(c net.Conn) (session, error) {
-			return session{admit: admitOperator(operator.public)}, policy.handshake(c, greeting)
-		},
+		accept:   o.accept,
 		sendInfo: sendInfoInClear,
 		reject:   func(c net.Conn) { refuse(c, "too many connections; try again") },
 	}
 }
 
-func (o operatorPolicy) handshake(c net.Conn, greeting bus.Greeting) error {
+func (o operators) accept(c net.Conn) (session, error) {
 	p, err := peerCredentials(c)
 	if err != nil {
 		refuse(c, "cannot read your credentials")
-		return err
+		return session{}, err
 	}
-	if !o.allows(p) {
+	if !o.policy.allows(p) {
 		refuse(c, errNotOperator.Error())
-		return fmt.Errorf("uid %d pid %d: %w", p.uid, p.pid, errNotOperator)
+		return session{}, fmt.Errorf("uid %d pid %d: %w", p.uid, p.pid, errNotOperator)
 	}
-	return writeGreeting(c, greeting)
+	given, err := o.keys.of(p)
+	if err != nil {
+		refuse(c, "cannot make a key")
+		return session{}, err
+	}
+	token := bus.OperatorToken(p.uid, o.host)
+	return session{admit: admitOperator(given, o.inside, token)}, writeGreeting(c, bus.Greeting{Seed: given.seed, Host: o.host, Operator: token})
 }

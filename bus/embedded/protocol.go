@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
 )
 
@@ -213,6 +214,9 @@ func (p *protocolParser) checkSubjects(subjects [][]byte) error {
 		if !server.IsValidLiteralSubject(string(subject)) {
 			return errors.New("invalid subject")
 		}
+	}
+	if by := bus.OperatorOf(string(subjects[0])); by != "" && by != p.operator {
+		return fmt.Errorf("permissions violation for publish to %q: you are %s", printable(subjects[0]), p.operator)
 	}
 	if len(subjects) > 1 && !strings.HasPrefix(string(subjects[1]), p.inbox) {
 		return fmt.Errorf("permissions violation for publish with reply of %q: want one below %s", printable(subjects[1]), p.inbox)

@@ -325,7 +325,7 @@ func FuzzProtocol(f *testing.F) {
 // Of the streams a key reads what it may read by a subject, and nothing else by a payload.
 func TestMayRead(t *testing.T) {
 	t.Parallel()
-	of := func(p bus.Permission) rights { return rightsOf(p.Inbox+".", p.Publish) }
+	of := func(p bus.Permission) rights { return rightsOf(p.Inbox+".", "", p.Publish) }
 	r := of(bus.Plugin{Name: "door", Host: "web-1", Publish: []bus.StreamName{bus.Alerts}}.Permission())
 	edge, operator := of(bus.Permissions(bus.Edge, "web-1")), of(bus.Permissions(bus.Operator, "web-1"))
 	daemon, all := of(bus.Permissions(bus.Daemon, "web-1")), rights{publish: []string{everything}} // of an external bus

@@ -80,10 +80,12 @@ func (k *remoteKeys) add(key bus.Key, connection string) {
 	case ok:
 		p = plugin.Permission()
 		k.Plugins = append(k.Plugins, plugin)
-	case key.Module != bus.Operator:
+	case key.Module == bus.Operator:
+		p.OperatorActs(key.Public)
+	default:
 		k.Modules = append(k.Modules, RemoteModule{Module: key.Module, Host: key.Host})
 	}
 	k.names = append(k.names, key.String())
 	k.users = append(k.users, moduleUser(key.Public, p, connection))
-	k.rights[key.Public] = rightsOf(p.Inbox+".", p.Publish)
+	k.rights[key.Public] = rightsOf(p.Inbox+".", key.Public, p.Publish)
 }

@@ -151,7 +151,11 @@ func shutDown(ns *server.Server) {
 func (s *Server) options() (*server.Options, error) {
 	users := make([]accountUser, 0, len(s.keys))
 	for _, name := range localRoles() {
-		users = append(users, moduleUser(s.keys[name].public, bus.Permissions(name, s.config.Host), inProcess))
+		p := bus.Permissions(name, s.config.Host)
+		if name == bus.Operator {
+			p.OperatorActs("*") // the socket's listener checks whose
+		}
+		users = append(users, moduleUser(s.keys[name].public, p, inProcess))
 	}
 	if s.config.Listen != "" {
 		remote, err := readRemoteKeys(s.config.KeysDir, s.config.Host, false)

@@ -112,7 +112,7 @@ func readAccount(path string) (map[string]rights, error) {
 		if err != nil {
 			return nil, fmt.Errorf("account of the bus: %s: user %s: %w", path, u.Nkey, err)
 		}
-		keys[u.Nkey] = rightsOf(inbox, u.Permissions.Publish.Allow)
+		keys[u.Nkey] = rightsOf(inbox, u.Nkey, u.Permissions.Publish.Allow)
 	}
 	return keys, nil
 }

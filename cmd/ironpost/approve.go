@@ -28,7 +28,7 @@ after container.approval_timeout_secs, as a skipped action.`,
   ironpost approve 3f9a --deny`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.approve(cmd.Context(), host, containerguard.ApproveRequest{ID: args[0], Operator: fullUserName(), Deny: deny})
+			return a.approve(cmd.Context(), host, containerguard.ApproveRequest{ID: args[0], Deny: deny})
 		},
 	}
 	cmd.Flags().BoolVar(&deny, "deny", false, "end the request, nothing is done")
@@ -38,7 +38,7 @@ after container.approval_timeout_secs, as a skipped action.`,
 
 func (a *app) approve(ctx context.Context, host string, req containerguard.ApproveRequest) error {
 	var reply containerguard.ApproveReply
-	if err := a.callGuard(ctx, host, containerguard.VerbApprove, req, &reply); err != nil {
+	if err := a.operateGuard(ctx, host, containerguard.VerbApprove, req, &reply); err != nil {
 		return err
 	}
 	if a.json {

@@ -116,16 +116,3 @@ func defaultReason() string {
 	}
 	return "by " + name
 }
-
-// fullUserName returns the operator as the audit trail records them, such as
-// "alice as root (uid 0)".
-func fullUserName() string {
-	name := fmt.Sprintf("uid %d", os.Getuid())
-	if u, err := user.Current(); err == nil {
-		name = fmt.Sprintf("%s (%s)", u.Username, name)
-	}
-	if sudo := os.Getenv("SUDO_USER"); sudo != "" {
-		name = sudo + " as " + name
-	}
-	return name
-}

@@ -178,7 +178,7 @@ func (a *app) auditAccept(ctx context.Context, host, reason string) error {
 		if err != nil {
 			return err
 		}
-		done, err := actioncollector.AcceptBreak(ctx, conn, host, actioncollector.Accept{By: fullUserName(), Reason: reason})
+		done, err := actioncollector.AcceptBreak(ctx, conn, host, actioncollector.Accept{Reason: reason})
 		if err != nil {
 			return fmt.Errorf("audit trail of %s: %w", host, err)
 		}

@@ -86,21 +86,38 @@ func (a *app) blocklistAdd(ctx context.Context, text string, f blocklistAddFlags
 		if covered := a.coveredProtected(engines, b.Prefix); len(covered) > 0 && !f.force {
 			return coversProtectedError(b.Prefix, covered)
 		}
-		list, err := conn.Blocklist(ctx)
+		waited := time.Since(b.Created) // for the answers above; not part of the duration
+		b.Created, b.Expires = b.Created.Add(waited), b.Expires.Add(waited)
+		var done bus.BlockReply
+		if err := operateDaemon(ctx, conn, bus.VerbBlock, bus.BlockRequest{Block: b}, &done); err != nil {
+			return err
+		}
+		return a.reportAdded(b, done.Before, len(engines))
+	})
+}
+
+// operateDaemon asks the daemon of the bus for an act about the blocklist. Over the network it is not known which of those that answer that is.
+func operateDaemon(ctx context.Context, conn *bus.Conn, verb string, req, resp any) error {
+	hosts := []string{conn.Host()}
+	if hosts[0] == "" {
+		found, err := conn.Discover(ctx, time.Second)
 		if err != nil {
 			return err
 		}
-		old, err := list.GetBlock(ctx, b)
-		if err != nil && !errors.Is(err, bus.ErrNotFound) && !errors.Is(err, bus.ErrInvalidBlock) {
+		hosts = nil
+		for _, s := range found {
+			if s.Module == bus.Daemon {
+				hosts = append(hosts, s.Host)
+			}
+		}
+	}
+	err := fmt.Errorf("%w: no daemon answers", bus.ErrUnreachable)
+	for _, host := range hosts { // an edge answers too, for its status alone
+		if err = conn.Operate(ctx, bus.Daemon, host, verb, req, resp); !errors.Is(err, bus.ErrUnreachable) {
 			return err
 		}
-		waited := time.Since(b.Created) // for the answers above; not part of the duration
-		b.Created, b.Expires = b.Created.Add(waited), b.Expires.Add(waited)
-		if err := list.Put(ctx, b); err != nil {
-			return err
-		}
-		return a.reportAdded(b, old, len(engines))
-	})
+	}
+	return err
 }
 
 func newBlock(text string, f blocklistAddFlags) (bus.Block, error) {
@@ -255,10 +272,9 @@ func (a *app) blocklistDel(ctx context.Context, args []string, port string) erro
 		}
 		var missing []error
 		for _, p := range prefixes {
-			for _, b := range append(removable(before, p, scope), bus.Block{Prefix: p, Scope: scope}) { // the last one may be invalid
-				if err := list.RemoveBlock(ctx, b); err != nil {
-					return err
-				}
+			var done bus.UnblockReply
+			if err := operateDaemon(ctx, conn, bus.VerbUnblock, bus.UnblockRequest{Prefix: p, Scope: scope, Reason: defaultReason()}, &done); err != nil {
+				return err
 			}
 			if err := a.reportRemoved(p, scope, before, a.filesThatBlock(ctx, conn, p.Addr())); err != nil {
 				missing = append(missing, err)
@@ -268,23 +284,11 @@ func (a *app) blocklistDel(ctx context.Context, args []string, port string) erro
 	})
 }
 
-// removable returns the entries of p that are not the hub's, of the protocol and
-// port of scope alone unless it is of all packets.
-func removable(all []bus.Block, p netip.Prefix, scope bus.Scope) (found []bus.Block) {
-	for _, b := range all {
-		same := b.Protocol == scope.Protocol && b.Port == scope.Port
-		if b.Prefix == p && !b.Hub && (scope.All() || same) {
-			found = append(found, b)
-		}
-	}
-	return found
-}
-
 // reportRemoved prints that the entries of p were removed, or returns an error
 // if there were none; before are the entries before the removal, files the feeds
 // that have the address.
 func (a *app) reportRemoved(p netip.Prefix, scope bus.Scope, before []bus.Block, files []string) error {
-	removed := removable(before, p, scope)
+	removed := bus.UnblockRequest{Prefix: p, Scope: scope}.Entries(before)
 	var others []string
 	for _, b := range before {
 		switch {

@@ -206,7 +206,7 @@ func (a *app) blocklistAccept(ctx context.Context, conn *bus.Conn, path, host, r
 	}
 	var feed blocklist.AcceptedFeed
 	request := blocklist.AcceptFeedRequest{File: path, Reason: reason}
-	if err := conn.Request(ctx, bus.VerbSubject(bus.EBPFEngine, host, blocklist.VerbAccept), request, &feed); err != nil {
+	if err := conn.Operate(ctx, bus.EBPFEngine, host, blocklist.VerbAccept, request, &feed); err != nil {
 		return err
 	}
 	if a.json {

@@ -43,7 +43,7 @@ func TestAcceptedFeedIsJSON(t *testing.T) {
 	b := bustest.New(t)
 	stop, err := b.Conn(bus.EBPFEngine).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
 		Module: bus.EBPFEngine, Host: b.Host(), Version: "v1.2.3",
-		Verbs: map[string]bus.Verb{blocklist.VerbAccept: func(context.Context, []byte) (any, error) {
+		Acts: map[string]bus.Act{blocklist.VerbAccept: func(context.Context, string, []byte) (any, error) {
 			return blocklist.AcceptedFeed{File: "/etc/feed.txt", Before: 10, Now: 2}, nil
 		}},
 	})
@@ -55,6 +55,7 @@ func TestAcceptedFeedIsJSON(t *testing.T) {
 
 func TestBlocklistAddListDel(t *testing.T) {
 	b := bustest.New(t)
+	blocklistDaemon(t, b)
 	t.Setenv("SSH_CONNECTION", "")
 	r := on(t, b, "blocklist", "add", "203.0.113.7", "--for", "2h", "--reason", "evil \x1b[31m")
 	require.Equal(t, exitOK, r.code, r.err)
@@ -117,6 +118,7 @@ func TestBlocklistAddRefusesInvalidArguments(t *testing.T) {
 
 func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 	b := bustest.New(t)
+	blocklistDaemon(t, b)
 	engine(t, b, func(blocklist.ListRequest) blocklist.ListResponse {
 		return blocklist.ListResponse{Host: "a-name-of-another", Protected: []blocklist.ProtectedAddress{
 			{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Kind: blocklist.Gateway},
@@ -144,6 +146,7 @@ func TestBlocklistAddRefusesProtectedAddresses(t *testing.T) {
 func TestBlocklistAddOfAPartOfThePackets(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
+	blocklistDaemon(t, b)
 	r := on(t, b, "blocklist", "add", "203.0.113.7", "--rate", "10/s", "--port", "tcp/443", "--for", "10m")
 	require.Equal(t, exitOK, r.code, r.err)
 	require.Contains(t, r.out, "203.0.113.7/32 is limited (tcp/443, 10/s) until ")
@@ -166,6 +169,7 @@ func TestBlocklistAddOfAPartOfThePackets(t *testing.T) {
 func TestBlocklistCheckTellsByWhatAndExitsWith4(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
+	blocklistDaemon(t, b)
 	prefix := netip.MustParsePrefix
 	created, expires := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 1, 2, 4, 4, 5, 0, time.UTC)
 	answers := map[string]blocklist.CheckResponse{
@@ -221,6 +225,7 @@ func TestBlocklistCheckTellsByWhatAndExitsWith4(t *testing.T) {
 func TestBlocklistListShowsHits(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
+	blocklistDaemon(t, b)
 	prefix := netip.MustParsePrefix
 	rows := []blocklist.Entry{
 		{Prefix: prefix("198.51.100.0/24"), Feed: true, Packets: 9, Bytes: 90},
@@ -258,7 +263,7 @@ func TestBlocklistListShowsHits(t *testing.T) {
 	r = on(t, b, "blocklist", "list", "--host", "elsewhere")
 	require.Regexp(t, `(?m)^203\.0\.113\.7/32 +20\S+ +operator +- +`, r.out)
 
-	list, err := b.Conn(bus.Operator).Blocklist(t.Context())
+	list, err := b.Conn(bus.ContainerGuard).Blocklist(t.Context())
 	require.NoError(t, err)
 	elsewhere := bus.Block{Prefix: prefix("203.0.113.7/32"), Hosts: bus.HostsOf("web-1"), Created: time.Now(), Expires: time.Now().Add(time.Hour), Source: bus.ContainerGuard}
 	require.NoError(t, list.Put(t.Context(), elsewhere))

@@ -95,6 +95,16 @@ func daemon(t testing.TB, b *bustest.Bus, health event.DaemonHealth) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(stop)
+	blocklistDaemon(t, b)
+}
+
+// blocklistDaemon changes the blocklist for operators, as a daemon does.
+func blocklistDaemon(t testing.TB, b *bustest.Bus) {
+	t.Helper()
+	conn := b.Admin()
+	stop, err := conn.Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{Module: bus.Daemon, Host: b.Host(), Version: "v1.2.3", Acts: suite.BlocklistActs(conn, b.Host())})
+	require.NoError(t, err)
+	t.Cleanup(stop)
 }
 
 func healthOf(modules ...event.ModuleHealth) event.DaemonHealth {

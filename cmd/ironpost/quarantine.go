@@ -22,12 +22,25 @@ const minGuardTimeout = 6 * time.Second
 // callGuard sends req to the container guard of host by verb and decodes the
 // answer into resp. An empty host is that of the daemon.
 func (a *app) callGuard(ctx context.Context, host, verb string, req, resp any) error {
+	return a.withGuard(ctx, host, func(ctx context.Context, conn *bus.Conn, host string) error {
+		return conn.Request(ctx, bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
+	})
+}
+
+// operateGuard is callGuard for an act, which the guard does in the operator's name.
+func (a *app) operateGuard(ctx context.Context, host, verb string, req, resp any) error {
+	return a.withGuard(ctx, host, func(ctx context.Context, conn *bus.Conn, host string) error {
+		return conn.Operate(ctx, bus.ContainerGuard, host, verb, req, resp)
+	})
+}
+
+func (a *app) withGuard(ctx context.Context, host string, ask func(ctx context.Context, conn *bus.Conn, host string) error) error {
 	return a.withTimeout(ctx, max(a.timeout, minGuardTimeout), func(ctx context.Context, conn *bus.Conn) error {
 		host, err := hostOrDaemon(host, conn)
 		if err != nil {
 			return err
 		}
-		err = conn.Request(ctx, bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
+		err = ask(ctx, conn, host)
 		if errors.Is(err, bus.ErrUnreachable) {
 			return &codedError{code: exitUnreachable, err: fmt.Errorf("no container guard answers on %s: set container.enabled, or see ironpost status", host)}
 		}
@@ -98,7 +111,7 @@ func (a *app) isolate(ctx context.Context, container string, f isolateFlags) err
 		req.TTLSecs = int64(d / time.Second)
 	}
 	var q containerguard.Quarantined
-	if err := a.callGuard(ctx, f.host, containerguard.VerbIsolate, req, &q); err != nil {
+	if err := a.operateGuard(ctx, f.host, containerguard.VerbIsolate, req, &q); err != nil {
 		return err
 	}
 	if a.json {
@@ -145,7 +158,7 @@ guard tries that again for an hour; a further release does so at once.`,
 
 func (a *app) release(ctx context.Context, host string, req containerguard.ReleaseRequest) error {
 	var reply containerguard.ReleaseReply
-	if err := a.callGuard(ctx, host, containerguard.VerbRelease, req, &reply); err != nil {
+	if err := a.operateGuard(ctx, host, containerguard.VerbRelease, req, &reply); err != nil {
 		return err
 	}
 	var unrestored error

@@ -78,6 +78,14 @@ func TestAnswersOfTheGuardAreJSON(t *testing.T) {
 			Verbs: map[string]bus.Verb{verb: func(context.Context, []byte) (any, error) { return tt.reply, nil }},
 		})
 		require.NoError(t, err)
+		if verb == containerguard.VerbIsolate || verb == containerguard.VerbRelease || verb == containerguard.VerbApprove {
+			stop()
+			stop, err = b.Conn(bus.ContainerGuard).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+				Module: bus.ContainerGuard, Host: b.Host(), Version: "v1.2.3",
+				Acts: map[string]bus.Act{verb: func(context.Context, string, []byte) (any, error) { return tt.reply, nil }},
+			})
+			require.NoError(t, err)
+		}
 		r := on(t, b, tt.args...)
 		require.Equal(t, exitOK, r.code, r.err)
 		require.Contains(t, r.out, "web", verb)

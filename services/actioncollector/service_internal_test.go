@@ -18,7 +18,7 @@ func TestNothingIsAcceptedAfterTheStop(t *testing.T) {
 	t.Parallel()
 	s := &Service{heads: &headStore{next: make(chan audit.Head, 1)}}
 	s.stop()
-	_, err := s.accept(t.Context(), Accept{By: "mallory", Reason: "late"})
+	_, err := s.accept(t.Context(), "mallory", "late")
 	require.ErrorContains(t, err, "stopping")
 	require.Nil(t, s.trail)
 }

@@ -10,18 +10,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/bus"
 )
 
-// VerbApprove is the verb of operators that answers a request of a policy. Its answer is an ApproveReply.
+// VerbApprove is the act of operators that answers a request of a policy. Its answer is an ApproveReply.
 const VerbApprove = "approve"
 
 // ApproveRequest answers the request whose id begins with ID, of at least 4 digits: what was asked is done, or with Deny
-// is not. Operator names who answers.
+// is not.
 type ApproveRequest struct {
-	ID       string `json:"id"`
-	Operator string `json:"operator"`
-	Deny     bool   `json:"deny,omitempty"`
+	ID   string `json:"id"`
+	Deny bool   `json:"deny,omitempty"`
 }
 
 // ApproveReply is what was asked, and with State how far it has come, as in Quarantined. Pending means that it is not done yet, with the reason.
@@ -42,13 +41,13 @@ var errNoRequest = errors.New("no such request waits; see ironpost quarantine wa
 
 // approveVerb answers VerbApprove. What an operator approves is kept until it is done, also over a restart. If the container or the evidence
 // is not what it was when the operator was asked, nothing is done, and there is another request.
-func (s *Service) approveVerb(ctx context.Context, body []byte) (any, error) {
+func (s *Service) approveVerb(ctx context.Context, token string, body []byte) (any, error) {
 	var req ApproveRequest
 	if err := json.Unmarshal(body, &req); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
 	run := s.run.Load()
-	by := cmp.Or(event.Printable(req.Operator, maxReason), "an operator")
+	by := bus.OperatorName(token, s.deps.Host)
 	w, st, err := run.waiting.request(req.ID, time.Now())
 	if err != nil {
 		return nil, err

@@ -137,7 +137,7 @@ func (j *judge) decideContainer(d decision, s step) verdict {
 func (j *judge) order(d decision, s step, id string) quarantine.Order {
 	o := quarantine.Order{
 		ActionID: id, Kind: quarantine.Kind(s.kind), Container: s.container, Policy: d.policy.ID,
-		AlertID: j.alert.ID, TraceID: j.alert.TraceID, Reason: actionReason(j.alert, s), Ordered: j.now,
+		AlertID: j.alert.ID, TraceID: j.alert.TraceID, Reason: actionReason(j.alert, s), Ordered: j.now, Operator: s.approvedBy,
 	}
 	if d.policy.TTL > 0 {
 		o.Expires = j.now.Add(d.policy.TTL)

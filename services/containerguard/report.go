@@ -20,7 +20,7 @@ const maxReason = bus.MaxBlockReason
 func (r *response) action(d decision, s step, phase event.Phase) event.Action {
 	a := event.Action{
 		ID: r.id(d, s, string(phase)), Schema: event.Schema, TraceID: r.alert.TraceID, Time: time.Now().UTC(),
-		Module: Name, Host: r.guard.deps.Host, AlertID: r.alert.ID, Policy: d.policy.ID, Kind: string(s.kind),
+		Module: Name, Host: r.guard.deps.Host, AlertID: r.alert.ID, Policy: d.policy.ID, Operator: s.approvedBy, Kind: string(s.kind),
 		Target: s.target, Phase: phase, Reason: actionReason(r.alert, s),
 	}
 	if s.container.ID != "" {

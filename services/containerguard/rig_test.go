@@ -222,7 +222,15 @@ func eventually(ok func() bool) bool {
 
 // ask sends a request as an operator.
 func (r *rig) ask(verb string, req, resp any) error {
-	return r.bus.Conn(bus.Operator).Request(r.t.Context(), bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
+	return ask(r.t.Context(), r.bus.Conn(bus.Operator), verb, req, resp)
+}
+
+func ask(ctx context.Context, operator *bus.Conn, verb string, req, resp any) error {
+	switch verb {
+	case containerguard.VerbIsolate, containerguard.VerbRelease, containerguard.VerbApprove:
+		return operator.Operate(ctx, bus.ContainerGuard, host, verb, req, resp)
+	}
+	return operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)
 }
 
 // lines collects log output.

@@ -18,7 +18,7 @@ import (
 	"github.com/ironpost/ironpost/services/containerguard/quarantine"
 )
 
-// The verbs that operators may use, on bus.VerbSubject(Name, host, verb).
+// The verbs that operators may use, on bus.VerbSubject(Name, host, verb); VerbIsolate and VerbRelease are acts, on bus.ActSubject.
 const (
 	VerbIsolate    = "isolate"
 	VerbRelease    = "release"
@@ -47,9 +47,9 @@ func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 	return s.deps.Bus.Serve(ctx, bus.ServiceConfig{
 		Module: Name, Host: s.deps.Host, Version: s.deps.Version,
 		Verbs: map[string]bus.Verb{
-			VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbQuarantine: s.listQuarantined,
-			VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies, VerbWaiting: s.listWaiting, VerbApprove: s.approveVerb,
+			VerbQuarantine: s.listQuarantined, VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies, VerbWaiting: s.listWaiting,
 		},
+		Acts: map[string]bus.Act{VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbApprove: s.approveVerb},
 	})
 }
 
@@ -101,7 +101,7 @@ func quarantinedOf(e quarantine.Entry) Quarantined {
 }
 
 // isolateVerb answers VerbIsolate with a Quarantined: its state after at most verbTimeout.
-func (s *Service) isolateVerb(ctx context.Context, body []byte) (any, error) {
+func (s *Service) isolateVerb(ctx context.Context, by string, body []byte) (any, error) {
 	var req IsolateRequest
 	if err := json.Unmarshal(body, &req); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
@@ -126,7 +126,7 @@ func (s *Service) isolateVerb(ctx context.Context, body []byte) (any, error) {
 	now := time.Now()
 	o := quarantine.Order{
 		ActionID: event.ID("operator", uuid.NewString()), Kind: kind, Container: c, Policy: operatorPolicy,
-		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Ordered: now, Forced: req.Force,
+		TraceID: strings.ReplaceAll(uuid.NewString(), "-", ""), Ordered: now, Forced: req.Force, Operator: bus.OperatorName(by, s.deps.Host),
 		Reason: cmp.Or(event.Printable(req.Reason, maxReason), operatorReason),
 	}
 	if req.TTLSecs > 0 {
@@ -188,7 +188,7 @@ type ReleaseReply struct {
 }
 
 // releaseVerb answers VerbRelease with a ReleaseReply.
-func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
+func (s *Service) releaseVerb(ctx context.Context, by string, body []byte) (any, error) {
 	var req ReleaseRequest
 	if err := json.Unmarshal(body, &req); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
@@ -204,13 +204,13 @@ func (s *Service) releaseVerb(ctx context.Context, body []byte) (any, error) {
 	e, _ := run.quarantine.Get(id)
 	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
 	defer cancel()
-	differences, err := run.quarantine.Release(ctx, id, cmp.Or(event.Printable(req.Reason, maxReason), operatorReason))
+	differences, err := run.quarantine.Release(ctx, id, cmp.Or(event.Printable(req.Reason, maxReason), operatorReason), bus.OperatorName(by, s.deps.Host))
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
 	left, pending := run.quarantine.Get(id)
 	if !pending || left.Unrestored != "" {
-		s.reportUnanswered(ctx, run, run.release(id, time.Now()), "an operator released the container")
+		s.reportUnanswered(ctx, run, run.release(id, time.Now()), bus.OperatorName(by, s.deps.Host)+" released the container")
 		s.saveState(run)
 	} else if left.NeedsStart {
 		differences = []string{quarantine.Restarted}

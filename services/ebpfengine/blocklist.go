@@ -38,7 +38,7 @@ func (s *Service) newReconciler(filter *bpf.Filter) *blocklist.Reconciler {
 // reconcileBlocklist runs the reconciler and serves its verbs until ctx ends.
 func (s *Service) reconcileBlocklist(ctx context.Context, k *kernel) error {
 	stop, err := s.deps.Bus.Serve(ctx, bus.ServiceConfig{
-		Module: Name, Host: s.deps.Host, Verbs: s.verbs(k),
+		Module: Name, Host: s.deps.Host, Verbs: s.verbs(k), Acts: s.acts(k),
 	})
 	if err != nil {
 		return fmt.Errorf("packet engine: %w", err)

@@ -16,6 +16,19 @@ import (
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
 )
 
+// acts returns what operators may have done.
+func (s *Service) acts(k *kernel) map[string]bus.Act {
+	return map[string]bus.Act{
+		blocklist.VerbAccept: func(ctx context.Context, by string, body []byte) (any, error) {
+			var req blocklist.AcceptFeedRequest
+			if err := json.Unmarshal(body, &req); err != nil {
+				return nil, fmt.Errorf("request: %w", err)
+			}
+			return s.acceptFeed(ctx, k, bus.OperatorName(by, s.deps.Host), req)
+		},
+	}
+}
+
 // verbs returns the verbs of the blocklist.
 func (s *Service) verbs(k *kernel) map[string]bus.Verb {
 	return map[string]bus.Verb{
@@ -31,13 +44,6 @@ func (s *Service) verbs(k *kernel) map[string]bus.Verb {
 			answer, err := k.reconciler.Check(req.Address, s.watchedNames())
 			answer.Host = s.deps.Host
 			return answer, err
-		},
-		blocklist.VerbAccept: func(ctx context.Context, body []byte) (any, error) {
-			var req blocklist.AcceptFeedRequest
-			if err := json.Unmarshal(body, &req); err != nil {
-				return nil, fmt.Errorf("request: %w", err)
-			}
-			return s.acceptFeed(ctx, k, req)
 		},
 		bus.VerbNetworkEvidence: func(_ context.Context, body []byte) (any, error) {
 			var req bus.NetworkEvidenceRequest
@@ -72,14 +78,14 @@ func (s *Service) networkEvidence(k *kernel, req bus.NetworkEvidenceRequest) (bu
 }
 
 // acceptFeed accepts a feed and publishes that as an action, which the audit trail keeps.
-func (s *Service) acceptFeed(ctx context.Context, k *kernel, req blocklist.AcceptFeedRequest) (blocklist.AcceptedFeed, error) {
+func (s *Service) acceptFeed(ctx context.Context, k *kernel, by string, req blocklist.AcceptFeedRequest) (blocklist.AcceptedFeed, error) {
 	feed, err := k.reconciler.AcceptFeed(ctx, req.File)
 	if err != nil {
 		return feed, err
 	}
 	id := event.ID(Name, s.deps.Host, uuid.NewString())
 	action := &event.Action{
-		ID: id, Schema: event.Schema, TraceID: id, Time: time.Now().UTC(), Module: Name, Host: s.deps.Host, Policy: bus.Operator,
+		ID: id, Schema: event.Schema, TraceID: id, Time: time.Now().UTC(), Module: Name, Host: s.deps.Host, Policy: bus.Operator, Operator: by,
 		Kind: "accept-feed", Target: feed.File, Phase: event.Done,
 		Reason: event.Printable(fmt.Sprintf("%d prefixes in place of %d: %s", feed.Now, feed.Before, req.Reason), bus.MaxBlockReason),
 	}

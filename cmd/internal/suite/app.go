@@ -357,6 +357,13 @@ func (a *app) serveStatus(ctx context.Context) error {
 	if a.bus.admin == nil {
 		return nil
 	}
+	stop, err := a.bus.admin.Serve(ctx, bus.ServiceConfig{
+		Module: bus.Daemon, Host: a.cfg.General.Host, Version: Version(), Acts: BlocklistActs(a.bus.admin, a.cfg.General.Host),
+	})
+	if err != nil {
+		return err
+	}
+	a.bus.stopServices = append(a.bus.stopServices, stop)
 	return a.serveVerb(ctx, a.bus.admin, bus.Daemon, func(ctx context.Context, _ []byte) (any, error) {
 		return a.supervisor.Health(ctx), nil
 	})

@@ -20,7 +20,7 @@ func TestBlocksThatNothingEnforcesAreAReason(t *testing.T) {
 	e.check(t.Context())
 	require.Nil(t, e.reason.Load(), "there are no blocks")
 
-	list, err := b.Conn(bus.Operator).Blocklist(t.Context())
+	list, err := b.Conn(bus.Daemon).Blocklist(t.Context())
 	require.NoError(t, err)
 	now := time.Now()
 	require.NoError(t, list.Put(t.Context(), bus.Block{

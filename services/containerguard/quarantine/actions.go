@@ -22,7 +22,7 @@ func (r *actions) add(e *Entry, kind string, phase event.Phase, change func(*eve
 	c := e.Before
 	a := event.Action{
 		Schema: event.Schema, TraceID: e.Order.TraceID, Time: time.Now().UTC(), Module: moduleName, Host: r.host,
-		AlertID: e.Order.AlertID, Policy: e.Order.Policy, Kind: kind, Target: "container:" + c.ID[:12], Phase: phase,
+		AlertID: e.Order.AlertID, Policy: e.Order.Policy, Operator: e.Order.Operator, Kind: kind, Target: "container:" + c.ID[:12], Phase: phase,
 		Container: &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}, Reason: e.Order.Reason,
 	}
 	if !e.Order.Expires.IsZero() {

@@ -99,21 +99,21 @@ func (m *Manager) report(ctx context.Context, e *Entry, phase event.Phase, chang
 // Release restores a container and the others of its chain of replacements. It returns
 // ErrNotQuarantined for one that is not in the ledger. If Docker is away Run finishes the
 // release. The differences say in what the released containers are not as before, such as that
-// they were restarted.
-func (m *Manager) Release(ctx context.Context, containerID, reason string) (differences []string, err error) {
+// they were restarted. operator is who asks for it, for people.
+func (m *Manager) Release(ctx context.Context, containerID, reason, operator string) (differences []string, err error) {
 	ids := m.chain(containerID)
 	if len(ids) == 0 {
 		return nil, fmt.Errorf("%w: %s", ErrNotQuarantined, containerID)
 	}
 	var errs []error
 	for _, id := range ids {
-		found, err := m.releaseOne(ctx, id, reason)
+		found, err := m.releaseOne(ctx, id, reason, operator)
 		differences, errs = append(differences, found...), append(errs, err)
 	}
 	return differences, errors.Join(errs...)
 }
 
-func (m *Manager) releaseOne(ctx context.Context, id, reason string) (differences []string, err error) {
+func (m *Manager) releaseOne(ctx context.Context, id, reason, operator string) (differences []string, err error) {
 	s := m.enter(id)
 	defer m.leave(id, s)
 	if err := s.acquire(ctx); err != nil {
@@ -129,7 +129,7 @@ func (m *Manager) releaseOne(ctx context.Context, id, reason string) (difference
 	if s.entry.State != Releasing {
 		e := s.entry.clone()
 		e.State, e.Previous = Releasing, nil
-		e.ReleaseReason, e.ReleaseRequested = reason, time.Now()
+		e.ReleaseReason, e.ReleaseOperator, e.ReleaseRequested = reason, operator, time.Now()
 		e.ReleaseID = event.ID(e.Order.ActionID, "release", e.ReleaseRequested.String())
 		if err := m.ledger.save(&e); err != nil {
 			return nil, err

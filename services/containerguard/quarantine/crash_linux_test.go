@@ -56,7 +56,7 @@ func child(job []string) error {
 		return err
 	}
 	if verb == "release" {
-		_, err = m.Release(context.Background(), id, "all clear")
+		_, err = m.Release(context.Background(), id, "all clear", "")
 		return err
 	}
 	err = m.Apply(context.Background(), (&guard{}).order(id, quarantine.Kind(verb)))

@@ -64,6 +64,7 @@ type Restoration struct {
 	Severed          bool      `json:"severed,omitempty"`     // old connections are destroyed
 	NeedsStart       bool      `json:"needs_start,omitempty"` // it was killed and has to be started
 	ReleaseReason    string    `json:"release_reason,omitempty"`
+	ReleaseOperator  string    `json:"release_operator,omitempty"` // who asked for it, for people; empty: it expired
 	ReleaseID        string    `json:"release_id,omitempty"`
 	ReleaseRequested time.Time `json:"release_from,omitzero"`
 	Unrestored       string    `json:"unrestored,omitempty"` // what the released container lacks, such as a port; it is tried again

@@ -135,7 +135,7 @@ func TestEvidenceAgeCountsFromRelease(t *testing.T) {
 		require.NoError(t, m.Close())
 	}
 	reopened(func(m *quarantine.Manager) {
-		_, err := m.Release(t.Context(), id, "all clear")
+		_, err := m.Release(t.Context(), id, "all clear", "")
 		require.NoError(t, err)
 	})
 	reopened(func(m *quarantine.Manager) { require.Empty(t, m.List()) })

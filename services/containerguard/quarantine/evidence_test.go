@@ -44,7 +44,7 @@ func TestEvidenceInterruptedByReleaseIsMarked(t *testing.T) {
 			o.OnStep = func(id string, s quarantine.Step) {
 				if s == quarantine.StepEvidence {
 					go func() {
-						_, err := g.manager.Release(context.WithoutCancel(t.Context()), id, "all clear")
+						_, err := g.manager.Release(context.WithoutCancel(t.Context()), id, "all clear", "")
 						released <- err
 					}()
 				}

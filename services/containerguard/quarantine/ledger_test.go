@@ -84,7 +84,7 @@ func TestEntryWithLongLabelsCanBeReadBack(t *testing.T) {
 	again, err := quarantine.Open(quarantine.Options{Docker: g.client, DataDir: g.dir, Host: "test", Report: g.report})
 	require.NoError(t, err, "the ledger can be read")
 	t.Cleanup(func() { require.NoError(t, again.Close()) })
-	_, err = again.Release(t.Context(), id, "all clear")
+	_, err = again.Release(t.Context(), id, "all clear", "")
 	require.NoError(t, err)
 	require.Len(t, g.inspect(t, id).Networks, 1)
 }

@@ -89,7 +89,7 @@ func (g *guard) order(id string, kind quarantine.Kind) quarantine.Order {
 // release releases a container and returns the differences.
 func (g *guard) release(t *testing.T, id string) []string {
 	t.Helper()
-	differences, err := g.manager.Release(t.Context(), id, "all clear")
+	differences, err := g.manager.Release(t.Context(), id, "all clear", "")
 	require.NoError(t, err)
 	return differences
 }

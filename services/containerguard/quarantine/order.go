@@ -92,10 +92,11 @@ type Order struct {
 	AlertID   string           `json:"alert_id,omitempty"`
 	TraceID   string           `json:"trace_id"`
 	Reason    string           `json:"reason,omitempty"`
-	Ordered   time.Time        `json:"ordered"`           // when the alert arrived; durations count from here. Zero: now
-	Expires   time.Time        `json:"expires,omitzero"`  // zero: until it is released
-	Deadline  time.Time        `json:"deadline,omitzero"` // skipped if not begun by then (Docker was away). Zero: none
-	Forced    bool             `json:"forced,omitempty"`  // an operator overrides the protections
+	Ordered   time.Time        `json:"ordered"`            // when the alert arrived; durations count from here. Zero: now
+	Expires   time.Time        `json:"expires,omitzero"`   // zero: until it is released
+	Deadline  time.Time        `json:"deadline,omitzero"`  // skipped if not begun by then (Docker was away). Zero: none
+	Forced    bool             `json:"forced,omitempty"`   // an operator overrides the protections
+	Operator  string           `json:"operator,omitempty"` // who ordered it, for people; empty: a policy
 
 	// Replaces is the id of the quarantined container that this one was made in place
 	// of. It and inherited are set by the Manager.

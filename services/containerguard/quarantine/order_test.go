@@ -49,7 +49,7 @@ func TestOrderEnds(t *testing.T) {
 		require.NoError(t, g.manager.Apply(t.Context(), g.order(strings.Repeat("0", 64), quarantine.Isolate)))
 		require.Empty(t, g.manager.List())
 		require.Equal(t, event.Failed, g.lastAction().Phase)
-		_, err := g.manager.Release(t.Context(), strings.Repeat("0", 64), "")
+		_, err := g.manager.Release(t.Context(), strings.Repeat("0", 64), "", "")
 		require.ErrorIs(t, err, quarantine.ErrNotQuarantined)
 	})
 	t.Run("when Docker is away past the deadline", func(t *testing.T) {

@@ -109,7 +109,7 @@ func (r *reconciler) reconcileDue(now time.Time) {
 		switch {
 		case e.State != Releasing && !e.Order.Expires.IsZero() && now.After(e.Order.Expires):
 			r.goOrLog("expire quarantine", e.Before.ID, "cannot release a quarantine that has expired", func(ctx context.Context) error {
-				_, err := r.m.releaseOne(ctx, e.Before.ID, "expired")
+				_, err := r.m.releaseOne(ctx, e.Before.ID, "expired", "")
 				return err
 			})
 		case !e.Gone.IsZero() && e.State != Releasing:

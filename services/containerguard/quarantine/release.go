@@ -83,6 +83,7 @@ func (a *attempt) releaseUnrestored(lacks []string) error {
 	}
 	a.e.Unrestored, a.e.Error = text, text
 	a.actions.add(a.e, "release", event.Failed, func(r *event.Action) {
+		r.Operator = a.e.ReleaseOperator
 		r.ID, r.Reason, r.Error = event.ID(a.e.ReleaseID, "unrestored", text), a.e.ReleaseReason, text
 		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 	})
@@ -96,6 +97,7 @@ var errStays = errors.New("container stays in quarantine")
 func (a *attempt) refuseRelease(err error) error {
 	a.e.State, a.e.Error = Partial, err.Error()
 	a.actions.add(a.e, "release", event.Failed, func(r *event.Action) {
+		r.Operator = a.e.ReleaseOperator
 		r.ID, r.Reason, r.Error = event.ID(a.e.ReleaseID, "kept"), a.e.ReleaseReason, err.Error()
 		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 	})
@@ -108,7 +110,7 @@ func (a *attempt) endRelease(differences ...string) error {
 		return err
 	}
 	a.actions.add(a.e, "release", event.Released, func(r *event.Action) {
-		r.ID, r.Reason = a.e.ReleaseID, a.e.ReleaseReason
+		r.ID, r.Reason, r.Operator = a.e.ReleaseID, a.e.ReleaseReason, a.e.ReleaseOperator
 		r.DurationMS = time.Since(a.e.ReleaseRequested).Milliseconds()
 		if len(a.refused) > 0 {
 			r.Error = strings.Join(differences, "; ")

@@ -213,7 +213,7 @@ func (r *reconciler) endRedeployed(x replacement) {
 // end releases the entry of a container that is gone.
 func (r *reconciler) end(e Entry, reason string) {
 	r.goOrLog("end quarantine", e.Before.ID, "cannot end the quarantine of a removed container", func(ctx context.Context) error {
-		_, err := r.m.releaseOne(ctx, e.Before.ID, reason)
+		_, err := r.m.releaseOne(ctx, e.Before.ID, reason, "")
 		return err
 	})
 }
