@@ -53,6 +53,7 @@ the streams of the bus. --socket, --url and --follow always read the streams.`,
 	cmd.Flags().StringVar(&filter.policy, "policy", "", "only of this policy")
 	cmd.Flags().StringVar(&about, "alert", "", "only about this alert: the `id` in the list of\nalerts, or its beginning")
 	completeFlag(cmd, "phase", phases...)
+	a.completeFlagWith(cmd, "alert", a.alertIDs)
 	return cmd
 }
 

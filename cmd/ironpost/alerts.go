@@ -56,6 +56,7 @@ the streams of the bus. --socket, --url and --follow always read the streams.`,
 	cmd.Flags().StringVar(&source, "source", "", "only from this address or network, such as\n203.0.113.0/24")
 	cmd.Flags().StringVar(&address, "address", "", "only from or to this address or network")
 	completeFlag(cmd, "severity", severities...)
+	a.completeFlagWith(cmd, "rule", a.ruleIDs)
 	cmd.AddCommand(a.alertsShowCommand())
 	return cmd
 }

@@ -34,6 +34,7 @@ printed as they are stored.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.alertsShow(cmd.Context(), args[0], host) },
 	}
 	hostFlag(cmd, &host)
+	cmd.ValidArgsFunction = a.complete(a.alertIDs)
 	return cmd
 }
 

@@ -207,6 +207,7 @@ file and line, environment variable, or default. Secrets are masked.`,
 		RunE: func(*cobra.Command, []string) error { return a.configShow(section) },
 	}
 	cmd.Flags().StringVar(&section, "section", "", "only this section, such as bus or\nlog_pipeline.storage")
+	a.completeFlagWith(cmd, "section", a.sections)
 	return cmd
 }
 

@@ -40,6 +40,7 @@ characters that are not printable are escaped on a terminal.`,
 		},
 	}
 	hostFlag(cmd, &host)
+	cmd.ValidArgsFunction = a.complete(a.isolatedContainers)
 	cmd.Flags().StringVar(&file, "file", "", "write out this `file`")
 	return cmd
 }

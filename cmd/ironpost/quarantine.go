@@ -93,6 +93,7 @@ container is always refused.`,
 	cmd.Flags().BoolVar(&f.force, "force", false, "isolate even a protected container")
 	hostFlag(cmd, &f.host)
 	completeFlag(cmd, "kind", isolateKinds...)
+	cmd.ValidArgsFunction = a.complete(a.runningContainers)
 	return cmd
 }
 
@@ -151,6 +152,7 @@ guard tries that again for an hour; a further release does so at once.`,
 			return a.release(cmd.Context(), host, containerguard.ReleaseRequest{Container: args[0], Reason: cmp.Or(reason, defaultReason())})
 		},
 	}
+	cmd.ValidArgsFunction = a.complete(a.isolatedContainers)
 	hostFlag(cmd, &host)
 	cmd.Flags().StringVar(&reason, "reason", "", "explanation for later readers")
 	return cmd

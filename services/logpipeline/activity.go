@@ -85,6 +85,17 @@ func (in *inputActivity) turn(now time.Time) {
 	}
 }
 
+// silences returns for how long each input has brought no line.
+func (a *activity) silences(now time.Time) map[string]time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make(map[string]time.Duration, len(a.inputs))
+	for name, in := range a.inputs {
+		out[name] = max(0, now.Sub(in.last))
+	}
+	return out
+}
+
 // reasons returns which inputs are silent against their own past, and which bring lines that are not understood. quietAfter is the
 // shortest silence that counts, 0 for none.
 func (a *activity) reasons(quietAfter time.Duration, now time.Time) []health.Reason {
