@@ -25,7 +25,7 @@ import (
 // slowAddress makes the test binary the attacker of TestAcceptHostileHostHTTP.
 const slowAddress = "IRONPOST_TEST_SLOW_ADDRESS"
 
-// Fault 8: nobody keeps 10,000 connections to the metrics server that send 5 bytes a second, and opens each again when it is closed.
+// Fault 8: nobody keeps 10,000 connections to the metrics server that send a byte a second, and opens each again when it is closed.
 // The probes answer within 100 ms. A request for a name that is not ours is refused.
 func TestAcceptHostileHostHTTP(t *testing.T) {
 	const slow, probes, bar = 10_000, 300, 100 * time.Millisecond
@@ -108,7 +108,7 @@ func (s *instance) attackAsNobody() (opened func() int64) {
 	return n.Load
 }
 
-// attackSlowly keeps n connections open, each of which sends 5 bytes of a header a second, and writes how many it has opened to
+// attackSlowly keeps n connections open, each of which sends a byte of a header every second, and writes how many it has opened to
 // standard error, until the process is ended.
 func attackSlowly(ctx context.Context, address string, n int) {
 	var opened atomic.Int64
@@ -125,7 +125,7 @@ func attackSlowly(ctx context.Context, address string, n int) {
 				for err == nil {
 					_, err = io.WriteString(c, text)
 					text = "x"
-					time.Sleep(200 * time.Millisecond)
+					time.Sleep(time.Second)
 				}
 				_ = c.Close()
 			}

@@ -55,7 +55,7 @@ type Server struct {
 
 // Listen opens the address. The caller must call Serve, which closes it.
 func Listen(ctx context.Context, opts Options) (*Server, error) {
-	var config net.ListenConfig
+	config := net.ListenConfig{KeepAlive: -1} // no connection outlives its timeouts, and four calls fewer when thousands come
 	listener, err := config.Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
