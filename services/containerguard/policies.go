@@ -62,7 +62,13 @@ func (s *Service) reportPolicyError(err error) {
 
 // reloadPolicies loads the policies again, all of them or none.
 func (s *Service) reloadPolicies() {
-	set, missing, err := loadPolicies(s.config().PolicyPath)
+	path := s.config().PolicyPath
+	err := s.deps.Trusted.CheckTree(path, ".toml")
+	if err != nil {
+		s.reportPolicyError(err)
+		return
+	}
+	set, missing, err := loadPolicies(path)
 	if err != nil {
 		s.reportPolicyError(err)
 		return

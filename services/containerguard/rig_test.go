@@ -19,6 +19,7 @@ import (
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/bus/embedded"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/services/containerguard"
 )
 
@@ -93,7 +94,7 @@ func (r *rig) start() *running {
 	log := logrus.New()
 	log.SetOutput(io.MultiWriter(r.log))
 	conn := r.bus.Conn(bus.ContainerGuard)
-	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", DependsOn: r.dependsOn, Log: log})
+	s, err := containerguard.New(r.cfg, containerguard.Deps{Bus: conn, Host: host, DataDir: r.data(), Version: "v0.0.0", DependsOn: r.dependsOn, Log: log, Trusted: ownership.Self()})
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	done := make(chan error, 1)

@@ -17,6 +17,7 @@ import (
 	"github.com/ironpost/ironpost/internal/connection"
 	"github.com/ironpost/ironpost/internal/docker"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/containerguard/inventory"
 	"github.com/ironpost/ironpost/services/containerguard/notify"
@@ -45,6 +46,8 @@ type Deps struct {
 	DependsOn []string // host:port of what Ironpost needs; containers that serve it are protected
 	Log       logrus.FieldLogger
 	Metrics   prometheus.Registerer
+	// Trusted are the users who alone may be able to change policies that are read again without a reload; nil: everyone.
+	Trusted ownership.Users
 }
 
 // Service is the container guard. It implements daemon.Module, daemon.Reloader and

@@ -31,7 +31,7 @@ func (s *Service) newReconciler(filter *bpf.Filter) *blocklist.Reconciler {
 	}
 	return blocklist.New(
 		blocklist.Config{MaxEntries: s.cfg.BlocklistMaxEntries, Files: s.cfg.BlocklistFiles, Allow: s.cfg.Allow, StateDir: s.deps.DataDir},
-		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Host: s.deps.Host, Peers: peers, Log: s.log},
+		blocklist.Deps{Kernel: filter, Bus: s.deps.Bus, Host: s.deps.Host, Peers: peers, Log: s.log, Trusted: s.deps.Trusted},
 	)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/outbox"
 )
@@ -32,6 +33,8 @@ type Deps struct {
 	DataDir string
 	// Peers returns the machines whose modules are connected to this one's bus, which no block may cut off; nil: none.
 	Peers func() []netip.Addr
+	// Trusted are the users who alone may be able to change blocklist files that are read again without a reload; nil: everyone.
+	Trusted ownership.Users
 }
 
 // Service is the packet engine. It implements daemon.Module and daemon.Starter.

@@ -84,13 +84,23 @@ func (p *pipeline) lookForRules() {
 		return
 	}
 	p.rulesTried = time.Now()
-	rules, err := loadRules(p.cfg)
+	rules, err := p.s.loadTrustedRules(p.cfg)
 	if err != nil {
 		p.s.reasons.Set(topicRules, err.Error())
 		return
 	}
 	p.useRules(rules)
 	p.s.log.WithField("rules", rules.count()).Info("rules loaded")
+}
+
+// loadTrustedRules is loadRules, and an error if a user who is not trusted can change them.
+func (s *Service) loadTrustedRules(c Config) (*ruleSet, error) {
+	if c.RulesPath != "" {
+		if err := s.deps.Trusted.CheckTree(c.RulesPath, ".yml", ".yaml"); err != nil {
+			return nil, fmt.Errorf("rules_path: %w", err)
+		}
+	}
+	return loadRules(c)
 }
 
 // useRules puts rules and p.cfg in force.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/internal/storage"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
@@ -41,6 +42,8 @@ type Deps struct {
 	TrustImageLabels []string
 	Log              logrus.FieldLogger
 	Metrics          prometheus.Registerer // nil: no metrics
+	// Trusted are the users who alone may be able to change rules that are read again without a reload; nil: everyone.
+	Trusted ownership.Users
 }
 
 // Service is the log pipeline. It implements daemon.Module and daemon.Reloader.

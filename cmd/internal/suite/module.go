@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/internal/daemon"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/internal/setting"
 )
 
@@ -51,6 +52,7 @@ type deps struct {
 	MachineID string
 	InFlight  bus.InFlight
 	Peers     func() []netip.Addr // other machines whose modules are connected
+	Trusted   ownership.Users     // see ownership.Users
 }
 
 // module is a section and its module. Without New it is not part of the program.
@@ -76,7 +78,7 @@ func (a *app) build(m module, cfg Config) daemon.Build {
 		reg := prometheus.NewRegistry()
 		made, err := m.New(cfg, deps{
 			Bus: a.bus.modules[m.Name], Host: a.cfg.General.Host, DataDir: dir, Log: a.log.WithField("module", m.Name),
-			Metrics: reg, MachineID: a.machineID, InFlight: a.bus.inFlight, Peers: a.bus.peers,
+			Metrics: reg, MachineID: a.machineID, InFlight: a.bus.inFlight, Peers: a.bus.peers, Trusted: a.source.trusted(cfg),
 		})
 		if err != nil {
 			return nil, err

@@ -86,6 +86,7 @@ func EBPFEngine() Module {
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return ebpfengine.New(c.EBPF, ebpfengine.Deps{
 				Bus: d.Bus, Peers: d.Peers, Host: d.Host, DataDir: d.DataDir, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
+				Trusted: d.Trusted,
 			})
 		},
 		Check:       func(c Config) []error { return ebpfengine.CheckFeeds(c.EBPF) },
@@ -117,6 +118,7 @@ func LogPipeline() Module {
 			return logpipeline.New(c.LogPipeline, logpipeline.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, MachineID: d.MachineID, Log: d.Log, Metrics: d.Metrics, InFlight: d.InFlight,
 				DockerSocket: c.Container.DockerSocket, TrustImageLabels: c.Container.TrustImageLabels,
+				Trusted: d.Trusted,
 			})
 		},
 		RereadsFiles: true,
@@ -132,7 +134,7 @@ func ContainerGuard() Module {
 		New: func(c Config, d deps) (daemon.Module, error) {
 			return containerguard.New(c.Container, containerguard.Deps{
 				Bus: d.Bus, Host: d.Host, DataDir: d.DataDir, Version: Version(), DependsOn: servers(c), InFlight: d.InFlight,
-				Log: d.Log, Metrics: d.Metrics,
+				Log: d.Log, Metrics: d.Metrics, Trusted: d.Trusted,
 			})
 		},
 		RereadsFiles: true,

@@ -55,6 +55,11 @@ func (c Config) trustedOfModules() (paths []trustedPath) {
 			paths = append(paths, trustedPath{key: fmt.Sprintf("ebpf.blocklist_files.%d", i), path: path})
 		}
 	}
+	for i, path := range c.EBPF.Allow {
+		if c.EBPF.Enabled && filepath.IsAbs(path) {
+			paths = append(paths, trustedPath{key: fmt.Sprintf("ebpf.allow.%d", i), path: path})
+		}
+	}
 	if c.SBOM.Enabled {
 		paths = append(paths, trustedPath{key: "sbom.ignore_file", path: c.SBOM.IgnoreFile}, trustedPath{key: "sbom.vuln_db_path", path: c.SBOM.VulnDBPath})
 		for i, path := range c.SBOM.VEXFiles {
@@ -70,7 +75,7 @@ func (c Config) trustedOfModules() (paths []trustedPath) {
 // changeable returns a problem for the file of the configuration, and for each path that steers the daemon, if others than s.Trusted can change
 // it.
 func (s Source) changeable(c Config) []setting.Problem {
-	if !c.General.StrictModes {
+	if s.trusted(c) == nil {
 		return nil
 	}
 	var p setting.Problems
@@ -94,6 +99,14 @@ func (s Source) changeable(c Config) []setting.Problem {
 		}
 	}
 	return p
+}
+
+// trusted returns the users who alone may be able to change what steers the daemon with this configuration; nil: everyone.
+func (s Source) trusted(c Config) ownership.Users {
+	if !c.General.StrictModes {
+		return nil
+	}
+	return s.Trusted
 }
 
 // check returns an error if others than users can change the path.

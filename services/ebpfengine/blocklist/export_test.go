@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/ownership"
 )
 
 // Collapse collapses the prefixes of one file.
@@ -39,7 +40,7 @@ type FilesReport struct {
 
 // FollowFiles calls each after every check of the files until ctx ends.
 func FollowFiles(ctx context.Context, paths []string, log logrus.FieldLogger, each func(FilesReport)) error {
-	return newFeedFiles(paths, feedStore{}, nil, log).follow(ctx, func(r filesReport) {
+	return newFeedFiles(paths, feedStore{}, nil, ownership.Self(), log).follow(ctx, func(r filesReport) {
 		each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: prefixesOf(r.list), Problems: r.problems, Bad: r.bad})
 	})
 }
@@ -50,7 +51,7 @@ func FollowFilesIn(state string, paths []string, log logrus.FieldLogger, each fu
 ) {
 	r := &Reconciler{accepts: make(chan acceptRequest)}
 	run = func(ctx context.Context) error {
-		return newFeedFiles(paths, feedStore{state}, r.accepts, log).follow(ctx, func(r filesReport) {
+		return newFeedFiles(paths, feedStore{state}, r.accepts, nil, log).follow(ctx, func(r filesReport) {
 			each(FilesReport{Changed: r.changed, Complete: r.complete, Prefixes: prefixesOf(r.list), Problems: r.problems, Bad: r.bad})
 		})
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/sirupsen/logrus"
+
+	"github.com/ironpost/ironpost/internal/ownership"
 )
 
 const (
@@ -59,6 +61,7 @@ type feedFile struct {
 	loaded   bool // at least once since the start, or restored from the store
 	err      error
 	storeErr error
+	trusted  ownership.Users
 	restored bool // prefixes are from the store and have not been reported
 
 	sizes    feedSizes
@@ -79,10 +82,10 @@ type feedFiles struct {
 }
 
 // newFeedFiles returns the feeds at paths with what store has of them.
-func newFeedFiles(paths []string, store feedStore, accepts <-chan acceptRequest, log logrus.FieldLogger) *feedFiles {
+func newFeedFiles(paths []string, store feedStore, accepts <-chan acceptRequest, trusted ownership.Users, log logrus.FieldLogger) *feedFiles {
 	f := &feedFiles{store: store, accepts: accepts, log: log}
 	for i, path := range paths {
-		file := &feedFile{path: path}
+		file := &feedFile{path: path, trusted: trusted}
 		sizes, prefixes, err := store.load(path)
 		if err != nil {
 			log.WithError(err).WithField("path", path).Warn("cannot read the kept contents of a blocklist file")
@@ -204,6 +207,9 @@ func (f *feedFile) check(index int, now time.Time, log logrus.FieldLogger) (chan
 
 // load reads the file. One that changes meanwhile is read again later.
 func (f *feedFile) load(index int, now time.Time, log logrus.FieldLogger) (changed, changing bool) {
+	if f.err = f.trusted.Check(f.path); f.err != nil {
+		return false, false // it is looked at again: its mode may be mended without another content
+	}
 	feed, read, err := readFeedFile(f.path)
 	if errors.Is(err, errChanging) {
 		return false, true

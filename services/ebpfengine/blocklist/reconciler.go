@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/bpf"
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/ebpfengine/attach"
 )
@@ -41,6 +42,8 @@ type Deps struct {
 	Host   string
 	Peers  func() []netip.Addr
 	Log    logrus.FieldLogger
+	// Trusted are the users who alone may be able to change feeds; nil: everyone.
+	Trusted ownership.Users
 }
 
 // Reconciler keeps the kernel's blocklist and allow list equal to their desired state. New starts nothing; Run may be called
@@ -124,7 +127,7 @@ func (r *Reconciler) wakeWriter() {
 }
 
 func (r *Reconciler) followFiles(ctx context.Context) error {
-	return newFeedFiles(r.cfg.Files, feedStore{r.cfg.StateDir}, r.accepts, r.deps.Log).follow(ctx, func(report filesReport) {
+	return newFeedFiles(r.cfg.Files, feedStore{r.cfg.StateDir}, r.accepts, r.deps.Trusted, r.deps.Log).follow(ctx, func(report filesReport) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if report.changed {
