@@ -82,7 +82,7 @@ func TestWhatOthersCanChangeEndsTheStart(t *testing.T) {
 			before := i.stderr.Len()
 			i.replace("[general]\n", "[general]\nstrict_modes = false\n")
 			_ = i.process("--validate").Run(t.Context())
-			require.NotContains(t, i.stderr.From(before), "may be written by everyone")
+			require.NotContains(t, i.stderr.From(before), "so others than root")
 		})
 	}
 }
