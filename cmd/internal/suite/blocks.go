@@ -85,7 +85,10 @@ func (b blocks) unblock(ctx context.Context, by string, body []byte) (any, error
 // action returns the action about an entry, which began at a time.
 func (b blocks) action(by string, entry bus.Block, phase event.Phase, reason string, began time.Time) *event.Action {
 	id := event.ID(bus.Daemon, b.host, uuid.NewString())
-	target := "address:" + entry.Prefix.String()
+	target := "address:" + entry.Prefix.String() // of a single address as the guard names it
+	if entry.Prefix.IsSingleIP() {
+		target = "address:" + entry.Prefix.Addr().String()
+	}
 	if !entry.All() {
 		target += " " + entry.Scope.String()
 	}

@@ -62,7 +62,7 @@ func TestBlocksByHandAreActions(t *testing.T) {
 		reason string
 	}{{event.Done, "scans"}, {event.Released, "over"}} {
 		a := actions[i]
-		require.Equal(t, []string{bus.Daemon, name, "block-source", "address:203.0.113.7/32", string(want.phase), want.reason},
+		require.Equal(t, []string{bus.Daemon, name, "block-source", "address:203.0.113.7", string(want.phase), want.reason},
 			[]string{a.Module, a.Operator, a.Kind, a.Target, string(a.Phase), a.Reason})
 	}
 }
