@@ -64,6 +64,8 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 	require.NoError(t, os.Mkdir(data, 0o700))
 	ofRoot := " -c " + openFile(t, bin, "data.toml", "[general]\ndata_dir = \""+data+"\"\n")
 
+	blind := openFile(t, bin, "blind.toml", "[log_pipeline]\nwatch_paths = [\"/nowhere/auth.log\"]\n")
+
 	root := role{"root", 0, nil}
 	member := role{"member", memberID, []uint32{operatorsGroup}}
 	outsider := role{"outsider", outsiderID, nil}
@@ -83,6 +85,8 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"config validate " + private, exitOK, exitConfig, exitConfig},
 		{"config show " + private, exitOK, exitConfig, exitConfig},
 		{"version", exitOK, exitOK, exitOK},
+		{"doctor -c " + blind, exitDegraded, exitDegraded, exitDegraded}, // nothing to read
+		{"support --yes -o " + filepath.Dir(bin) + "/bundle-UID -c " + blind, exitOK, exitError, exitError},
 		{"blocklist add 203.0.113.UID", exitOK, exitOK, exitUnreachable},
 		{"blocklist list", exitOK, exitOK, exitUnreachable},
 		{"blocklist check 203.0.113.UID", exitError, exitError, exitUnreachable}, // no engine runs
