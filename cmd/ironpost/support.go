@@ -47,7 +47,7 @@ it nevertheless before you send it: it is a tar archive of JSON files.`,
 			return a.support(cmd.Context(), path, yes, cmd.InOrStdin())
 		},
 	}
-	cmd.Flags().StringVarP(&path, "output", "o", "ironpost-support.tar.gz", "the `file` to write, which must not exist")
+	cmd.Flags().StringVarP(&path, "output", "o", "ironpost-support.tar.gz", "`file` to write,\nwhich must not exist")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "write it without asking")
 	return cmd
 }
