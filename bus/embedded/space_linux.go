@@ -2,8 +2,8 @@ package embedded
 
 import "golang.org/x/sys/unix"
 
-// freeSpace returns how many bytes this process can still write at path.
-func freeSpace(path string) (uint64, error) {
+// FreeSpace returns how many bytes this process can still write at path.
+func FreeSpace(path string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
 		return 0, err

@@ -4,7 +4,7 @@ package embedded
 
 import "math"
 
-// freeSpace is not known on this system: the watchdog does not wait for space.
-func freeSpace(string) (uint64, error) {
+// FreeSpace is not known on this system: the watchdog does not wait for space.
+func FreeSpace(string) (uint64, error) {
 	return math.MaxUint64, nil
 }

@@ -53,7 +53,7 @@ func (w *watchdog) check(ctx context.Context, now time.Time) {
 	if !known {
 		return
 	}
-	free, err := freeSpace(s.config.StoreDir)
+	free, err := FreeSpace(s.config.StoreDir)
 	if err != nil {
 		s.health.setStoreReason(fmt.Sprintf("cannot read the free space of the bus store: %v", err))
 		return

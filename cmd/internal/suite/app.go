@@ -67,9 +67,6 @@ func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *c
 		return err
 	}
 	p.output.ReportTo(a.log)
-	if a.lock, err = lockInstance(p.Program, cfg.General); err != nil {
-		return err
-	}
 	a.logStartup(loaded)
 	if limit := memlimit.Apply(os.DirFS("/"), p.Getenv); limit > 0 {
 		a.log.WithField("bytes", limit).Info("memory is limited by the control group")
@@ -81,16 +78,21 @@ func (p Process) serve(ctx context.Context, source Source, cfg Config, loaded *c
 // run starts what the modules need, then hands over to the supervisor, which also
 // closes it.
 func (a *app) run(ctx context.Context) error {
-	if err := a.interruptible(ctx, a.start); err != nil {
+	if err := a.interruptible(ctx, func(ctx context.Context) error { return a.untilRoom(ctx, a.start) }); err != nil {
 		return err
 	}
 	a.logModules()
 	return a.supervisor.Run(ctx)
 }
 
-// start opens the bus, makes the supervisor and starts the services around it. On an
-// error nothing is left open.
+// start locks the folder, unless an attempt before did, opens the bus, makes the supervisor and starts the services around it. On an
+// error nothing but the lock is left.
 func (a *app) start(ctx context.Context) (err error) {
+	if a.lock.data == nil {
+		if a.lock, err = lockInstance(a.process.Program, a.cfg.General); err != nil {
+			return err
+		}
+	}
 	if err := a.openData(); err != nil {
 		return err
 	}

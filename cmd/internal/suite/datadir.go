@@ -43,7 +43,13 @@ func lockInstance(program Program, g General) (instanceLock, error) {
 	return instanceLock{pid: pid, data: data}, nil
 }
 
-func (l instanceLock) release() error { return errors.Join(l.pid.Release(), l.data.Release()) }
+// release gives up what lockInstance took, if anything.
+func (l instanceLock) release() error {
+	if l.data == nil {
+		return nil
+	}
+	return errors.Join(l.pid.Release(), l.data.Release())
+}
 
 // ensureWritable makes dir, if it is missing, and tries to write in it.
 func ensureWritable(dir string) error {

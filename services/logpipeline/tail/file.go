@@ -28,6 +28,7 @@ type logFile struct {
 	skipped      int64     // bytes read since the last line, or since the last poll
 	searched     int64     // no line ends between Offset and here, as of the last read
 	opened       bool      // once
+	restored     bool      // from a saved state, and not compared with the file since
 	backlog      int64     // end of the lines that may have been written any time ago
 	headVerified bool      // the beginning was compared since the last change
 	quietSince   time.Time // rotated and at its end since

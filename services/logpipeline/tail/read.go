@@ -74,6 +74,7 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 		return readMore
 	}
 	if info.size == f.Offset && info.mtime == f.MTime {
+		f.restored = false
 		t.closeIfTooMany(f)
 		return readToEnd
 	}
@@ -90,7 +91,7 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if result != readToEnd {
 		return result
 	}
-	f.verifiedSize = info.size
+	f.verifiedSize, f.restored = info.size, false
 	end, lines := f.Offset+int64(len(data)), len(b.lines)
 	t.consume(p, f, data, b, false)
 	if f.skipped += int64(len(data)); len(b.lines) > lines {

@@ -236,6 +236,9 @@ func (t *Tailer) contentChanged(p *watchedPath, f *logFile) {
 		old.setPrefix()
 		t.enqueue(p, old, f)
 	} else {
+		if f.unread() == 0 && f.restored {
+			t.unknownLoss(p, f)
+		}
 		t.countLost(p, LostTruncated, f.unread())
 	}
 	t.queueUnseenCopies(p, f)
@@ -341,7 +344,11 @@ func (t *Tailer) rotatedFileGone(p *watchedPath, f *logFile) bool {
 			return false
 		}
 	}
-	t.countLost(p, LostRotated, max(f.unread(), t.unreadInGzip(p, f)))
+	lost := max(f.unread(), t.unreadInGzip(p, f))
+	if lost == 0 && f.restored { // it may have grown before it went
+		t.unknownLoss(p, f)
+	}
+	t.countLost(p, LostRotated, lost)
 	t.finishFile(p, f)
 	return false
 }
@@ -438,6 +445,16 @@ func (t *Tailer) checkContentBeforeCopy(p, base *watchedPath) {
 	f.noHistory, f.copiesSought = false, 0
 	t.queueCopiesBeforeFirstByte(base, f, info.mtime)
 	base.pending = true
+}
+
+// unknownLoss notes that f is gone or was written anew while nothing was read: what it grew by before that is not known. Spool files
+// are removed by us.
+func (t *Tailer) unknownLoss(p *watchedPath, f *logFile) {
+	if p.spool {
+		return
+	}
+	t.unknown.add(p.path, f.Offset, time.Now())
+	t.logFor(p).WithField("read_through_byte", f.Offset).Error("log file was replaced while nothing was read, lines may be lost")
 }
 
 // countLost counts bytes that cannot be read any more and logs them.

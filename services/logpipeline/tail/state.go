@@ -82,7 +82,7 @@ func (t *Tailer) restorePath(saved PathState, spool bool) {
 	p.waitingSince = saved.Since
 	for i, st := range saved.Files {
 		st.sanitize()
-		f := &logFile{FileState: st}
+		f := &logFile{FileState: st, restored: true}
 		t.own(p, f)
 		if st.Done {
 			p.finished = append(p.finished, st)

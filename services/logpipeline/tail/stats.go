@@ -101,6 +101,7 @@ func (t *Tailer) Stats() Stats {
 		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Path, b.Path))
 	})
 	st.Behind = st.Behind[:min(len(st.Behind), maxListed)]
+	st.Reasons = append(st.Reasons, t.unknown.reasons(time.Now())...)
 	if reason := t.losses.Reason("bytes of files were lost", time.Now()); reason != "" {
 		st.Reasons = append(st.Reasons, reason)
 	}

@@ -47,6 +47,7 @@ type Tailer struct {
 	leftOut  map[uint32]int64 // paths beyond MaxFiles, by owner; a new map for each poll
 	changed  []*watchedPath   // since the last publish
 	losses   health.Losses
+	unknown  unknownLosses
 	counters
 
 	polled                  bool // once

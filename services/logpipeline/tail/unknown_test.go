@@ -1,0 +1,40 @@
+package tail_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A file goes, or is written anew, while nothing reads it, and no copy of it is left: what it grew by is not known, and that is told.
+func TestLossWhileNothingReadsIsTold(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		steps []step
+		told  bool
+	}{
+		"rotated and removed":   {[]step{add("a\n"), saved, add("b\n"), remove("app.log"), add("c\n"), killed}, true},
+		"removed":               {[]step{add("a\n"), saved, add("b\n"), remove("app.log"), killed}, true},
+		"truncated":             {[]step{add("a long line\n"), saved, do(func(d dir) error { return os.Truncate(d.path("app.log"), 0) }), add("c\n"), killed}, true},
+		"rotated and there":     {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), add("c\n"), killed}, false},
+		"compressed":            {[]step{add("a\n"), saved, add("b\n"), move("app.log", "app.log.1"), compress("app.log.1"), add("c\n"), killed}, false},
+		"untouched":             {[]step{add("a\n"), saved, killed}, false},
+		"grown":                 {[]step{add("a\n"), saved, add("b\n"), killed}, false},
+		"removed while it runs": {[]step{add("a\n"), settled, remove("app.log"), add("c\n")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t)
+			r := newRig(t, d.path("app.log"))
+			r.read(1, 0)
+			r.settle()
+			for _, do := range tc.steps {
+				do(d, r)
+			}
+			r.settle()
+			require.Equal(t, tc.told, strings.Contains(strings.Join(r.tail.Stats().Reasons, "\n"), "app.log was removed or written anew while it was not read"), "%v", r.tail.Stats().Reasons)
+		})
+	}
+}
