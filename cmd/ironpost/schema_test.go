@@ -52,6 +52,7 @@ var jsonOutputs = map[string]jsonOutput{
 	"bus list":            {"bus-keys", []listedKey{}},
 	"config show":         {"configuration", []shownValue{}},
 	"config validate":     {"configuration-check", validation{}},
+	"doctor":              {"../doctor", nil},
 	"evidence show":       {"evidence", containerguard.EvidenceReply{}},
 	"isolate":             {"isolated-container", containerguard.Quarantined{}},
 	"logs search":         {"log", event.Log{}},
@@ -88,6 +89,7 @@ var textOutputs = map[string]string{
 	"bus renew":      "files and what to do with them",
 	"bus revoke":     "what remains to do",
 	"replay":         "a line is a packet record or an alert, as the file is a capture or log lines",
+	"support":        "the list of what the bundle has",
 	"sbom show":      "the document itself, CycloneDX or SPDX",
 }
 
