@@ -5,7 +5,7 @@
 #   deploy/dev/accept.sh foundation kills idle these parts only, also if they passed
 #
 # The parts of spread are smaller with IRONPOST_TEST_SPREAD_KILLS (100), _RATE (1000 alerts/s), _DOWN (600 s without PostgreSQL), _HOSTS (200)
-# and _BLOCKS (10000); that of hostile-host corruption with IRONPOST_TEST_CORRUPTIONS (1000), and IRONPOST_TEST_SEED repeats it.
+# and _BLOCKS (10000); hostile-host quiet with IRONPOST_QUIET_FOR (2h); that of hostile-host corruption with IRONPOST_TEST_CORRUPTIONS (1000), and IRONPOST_TEST_SEED repeats it.
 #
 # A part's output is bin/accept/<commit>/<topic>-<part>.log; an interrupted run goes on with the
 # parts that are missing. Prints the commit, and each part's numbers with their bars.
@@ -89,6 +89,8 @@ hostile-host http          | -run TestAcceptHostileHostHTTP ./e2e
 hostile-host clock         | -run TestAcceptHostileHostClock ./e2e
 hostile-host alerts-read   | -run TestAcceptHostileHostAlertsRead ./e2e
 hostile-host memory        | -run TestAcceptHostileHostMemory ./e2e
+hostile-host truth         | -run TestAcceptHostileHostTruth ./e2e
+hostile-host quiet         | -timeout 3h -run TestAcceptHostileHostQuiet ./e2e
 '
 
 topic=${1:-}
