@@ -3,7 +3,6 @@ package suite
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -111,7 +110,7 @@ func (s *stored) compare(ctx context.Context, b *connections) error {
 	}
 	for _, h := range holdings {
 		if h.Bucket != "" {
-			if err := s.compareBucket(ctx, b, h); err != nil {
+			if err := s.compareBucket(ctx, h); err != nil {
 				return err
 			}
 			continue
@@ -133,7 +132,7 @@ func (s *stored) from(a bus.SetAside) string {
 }
 
 // compareBucket tells which entries the bucket lost. Blocks are written back.
-func (s *stored) compareBucket(ctx context.Context, b *connections, h bus.Holding) error {
+func (s *stored) compareBucket(ctx context.Context, h bus.Holding) error {
 	was := s.before.Streams[string(h.Stream)]
 	bucket, err := s.conn.KV(ctx, h.Bucket)
 	if err != nil {
@@ -158,7 +157,7 @@ func (s *stored) compareBucket(ctx context.Context, b *connections, h bus.Holdin
 	outcome := "are gone"
 	if h.Bucket == bus.BlocklistBucket {
 		outcome = "were gone and were written back"
-		if err := writeBack(ctx, b, lost); err != nil {
+		if err := writeBack(ctx, bucket, lost); err != nil {
 			outcome = fmt.Sprintf("are gone and could not be written back (%v)", err)
 		}
 	}
@@ -166,17 +165,8 @@ func (s *stored) compareBucket(ctx context.Context, b *connections, h bus.Holdin
 	return nil
 }
 
-// writeBack writes blocks as an operator does: the daemon itself may not.
-func writeBack(ctx context.Context, b *connections, blocks []bus.KVEntry) (err error) {
-	conn, err := bus.Connect(ctx, b.options(bus.Operator))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	bucket, err := conn.KV(ctx, bus.BlocklistBucket)
-	if err != nil {
-		return err
-	}
+// writeBack writes blocks back into bucket, for the rest of their times.
+func writeBack(ctx context.Context, bucket *bus.KV, blocks []bus.KVEntry) error {
 	for _, e := range blocks {
 		if ttl, wanted := entryTTL(e.Value); wanted {
 			if _, err := bucket.Put(ctx, e.Key, e.Value, ttl); err != nil {
