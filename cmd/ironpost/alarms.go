@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/docs"
@@ -21,7 +22,7 @@ type alarm struct {
 type alarms map[string][]alarm
 
 var (
-	alarmTopic   = regexp.MustCompile("\\((?:of the row|a remark|[^()`]*topics?) [^()]*\\)")
+	alarmTopic   = regexp.MustCompile("\\((?:of the row|row|a remark|[^()`]*topics?) [^()]*\\)")
 	alarmQuoted  = regexp.MustCompile("`([^`]+)`")
 	alarmLink    = regexp.MustCompile(`\[([^\]]*)\]\(([^)#]*)(#[^)]*)?\)`)
 	alarmNumber  = regexp.MustCompile(`\bN\b`)
@@ -49,7 +50,7 @@ func readAlarms(page string) alarms {
 			if !ok {
 				continue
 			}
-			for _, m := range modules {
+			for _, m := range append(slices.Clone(modules), row.topics...) { // a row may be about another module of that name
 				out[m] = append(out[m], row)
 			}
 		}

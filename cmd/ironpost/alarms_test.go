@@ -17,6 +17,7 @@ func TestAlarmsSayWhatToDoAndHowMuch(t *testing.T) {
 		advice, amount      string
 	}{
 		{bus.EBPFEngine, "", "12 blocks are wanted and nothing enforces them: no interface is watched", "enable [ebpf]", "12"},
+		{"bus", "", "7 blocks are wanted and nothing enforces them: no packet engine runs on this host (ebpf.enabled), and none of another host or edge answers", "enable [ebpf]", "7"},
 		{bus.LogPipeline, "", "3 rule files not loaded, among them /etc/x.yml:1:1: no title", "correct the files named", "3"},
 		{bus.LogPipeline, "", "file:/var/log/auth.log is 45 s behind: its lines wait", "see what it logs", "45"},
 		{bus.LogPipeline, "checkpoint write", "write /x: no space left on device", "free disk space", ""},
