@@ -159,3 +159,17 @@ func Positions(storeDir string) map[[2]string][2]uint64 {
 	}
 	return out
 }
+
+// ChangedAt returns when the server last wrote the state of two streams of a store, each in a file of its own; zero if it did not. Damage to one
+// file does not change it.
+func ChangedAt(storeDir string) time.Time {
+	files, _ := filepath.Glob(filepath.Join(storeDir, "jetstream", bus.AccountApp, "streams", "*", "msgs", "index.db"))
+	times := make([]time.Time, 2, len(files)+2)
+	for _, file := range files {
+		if info, err := os.Lstat(file); err == nil {
+			times = append(times, info.ModTime())
+		}
+	}
+	slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
+	return times[1]
+}

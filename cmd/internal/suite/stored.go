@@ -24,6 +24,9 @@ const (
 	// manifestInterval is how often the manifest is saved if something changed: what was stored later than the last one before a
 	// crash is not known to have been there.
 	manifestInterval = 2 * time.Second
+	// manifestBehind is how much later than the manifest the streams may have been written. The server writes their state within minutes of
+	// a change; later is another program, such as a daemon of a version without a manifest.
+	manifestBehind = 5 * time.Minute
 )
 
 // stored compares what the bus and the data folder hold with what they held before, and keeps the manifest of it. Its methods may
@@ -49,6 +52,11 @@ func loadStored(cfg Config, runs func(name string) bool, log logrus.FieldLogger)
 	before, found, reason, err := manifest.Load(s.path())
 	if err != nil {
 		return nil, err
+	}
+	if at := embedded.ChangedAt(s.store); found && reason == "" && at.Sub(before.Saved) > manifestBehind {
+		reason = fmt.Sprintf("%s is of %s, and the bus was in use until %s, as by an older version: what was lost before this start is unknown",
+			s.path(), before.Saved.Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+		before = manifest.Manifest{Machine: before.Machine, Losses: before.Losses}
 	}
 	s.before = before
 	s.now = manifest.Manifest{Machine: before.Machine, Losses: before.Losses, Streams: maps.Clone(before.Streams)}

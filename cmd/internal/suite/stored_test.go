@@ -70,6 +70,37 @@ func TestNoLossIsToldOfAWholeFolder(t *testing.T) {
 	}
 }
 
+// A manifest that is older than the streams, as after a daemon without one, says nothing about them: their durables go on where they are.
+func TestOldManifestIsNotCompared(t *testing.T) {
+	t.Parallel()
+	i := install(t, "")
+	i.configure(i.logsOn())
+	manifest := i.dir + "/data/manifest.json"
+	i.startTimes(1)
+	storeAlertsAndABlock(t, i, 3)
+	require.Zero(t, i.stop(), i.stderr.String())
+	old, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	i.startTimes(2)
+	storeAlertsAndABlock(t, i, 6)
+	require.Zero(t, i.stop(), i.stderr.String())
+
+	require.NoError(t, os.WriteFile(manifest, old, 0o600))
+	states, err := filepath.Glob(filepath.Join(i.dir, streamsFolder, "*", "msgs", "index.db"))
+	require.NoError(t, err)
+	require.NotEmpty(t, states)
+	later := time.Now().Add(time.Hour)
+	for _, state := range states {
+		require.NoError(t, os.Chtimes(state, later, later))
+	}
+	i.startTimes(3)
+	reasons := reasonsOf(i, "bus")
+	require.Contains(t, reasons, "as by an older version: what was lost before this start is unknown")
+	require.Equal(t, 1, strings.Count(reasons, "found at"), "%s", reasons)
+	require.NoDirExists(t, i.dir+"/data/bus/set-aside")
+	require.Zero(t, i.stop(), i.stderr.String())
+}
+
 // startTimes starts the daemon for the nth time.
 func (i *instance) startTimes(n int) {
 	i.t.Helper()
