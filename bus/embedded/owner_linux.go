@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +19,7 @@ func ownerOf(c net.Conn) string {
 	if err == nil {
 		if local, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 			if uid, err := socketOwner(unmap(remote), unmap(local)); err == nil {
-				return "uid " + strconv.FormatUint(uint64(uid), 10)
+				return userOf(int(uid))
 			}
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,8 @@ const (
 	// maxUserClients and maxUserSubscriptions are what one user may have of the observers' port at a time.
 	maxUserClients       = 8
 	maxUserSubscriptions = 16
+	// reservedClients are the connections that only root and the daemon's user may have: many users, or one with many uids, have the others.
+	reservedClients = 8
 	// observerRate and observerBurst are how many bytes one user may send in a second, and at once. An observer has little to say.
 	observerRate  = 16 << 10
 	observerBurst = 32 << 10
@@ -29,6 +33,7 @@ const (
 
 var (
 	errUserClients       = fmt.Errorf("maximum connections exceeded: one user may have %d", maxUserClients)
+	errOthersClients     = fmt.Errorf("maximum connections exceeded: users other than root and the daemon's may have %d", maxClients-reservedClients)
 	errUserSubscriptions = fmt.Errorf("maximum subscriptions exceeded: one user may have %d", maxUserSubscriptions)
 )
 
@@ -39,6 +44,7 @@ type quota struct {
 	mu            sync.Mutex
 	users         map[string]*userShare
 	subscriptions int // of all users
+	others        int // connections of users other than root and the daemon's
 	refused       map[string]*refusals
 }
 
@@ -73,9 +79,24 @@ func (q *quota) join(user string) (*observerClient, error) {
 		q.refuse(user, errUserClients)
 		return nil, fmt.Errorf("%s: %w", user, errUserClients)
 	}
+	if !reservedFor(user) {
+		if q.others >= maxClients-reservedClients {
+			q.refuse(user, errOthersClients)
+			return nil, fmt.Errorf("%s: %w", user, errOthersClients)
+		}
+		q.others++
+	}
 	share.clients++
 	return &observerClient{quota: q, user: user, share: share, subscriptions: map[string]struct{}{}}, nil
 }
+
+// reservedFor reports whether a user may have the reserved connections.
+func reservedFor(user string) bool {
+	return user == userOf(0) || user == userOf(os.Geteuid())
+}
+
+// userOf returns what ownerOf says of a local user.
+func userOf(uid int) string { return "uid " + strconv.Itoa(uid) }
 
 // forget drops users without connections who need not wait before they send again. q.mu is held.
 func (q *quota) forget() {
@@ -100,7 +121,7 @@ func (q *quota) refuse(user string, why error) {
 	}
 	r.last = now
 	switch {
-	case errors.Is(why, errUserClients):
+	case errors.Is(why, errUserClients), errors.Is(why, errOthersClients):
 		r.clients++
 	case errors.Is(why, errUserSubscriptions):
 		r.subscriptions++
@@ -192,6 +213,9 @@ func (c *observerClient) end(refused error) {
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
 	c.share.clients--
+	if !reservedFor(c.user) {
+		c.quota.others--
+	}
 	c.share.subscriptions -= len(c.subscriptions)
 	c.quota.subscriptions -= len(c.subscriptions)
 	if refused != nil {

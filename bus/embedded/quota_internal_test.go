@@ -41,6 +41,29 @@ func TestQuotaBoundsEachUser(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Many users together, or one with many uids, leave connections for root.
+func TestQuotaKeepsConnectionsForRoot(t *testing.T) {
+	t.Parallel()
+	q := newQuota(time.Now)
+	var others []*observerClient
+	for n := range maxClients - reservedClients {
+		c, err := q.join(userOf(100_000 + n))
+		require.NoError(t, err)
+		others = append(others, c)
+	}
+	_, err := q.join(userOf(200_000))
+	require.ErrorIs(t, err, errOthersClients)
+	require.Contains(t, q.reason(), "uid 200000 (1 connections")
+	for range reservedClients {
+		c, err := q.join(userOf(0))
+		require.NoError(t, err)
+		defer c.end(nil)
+	}
+	others[0].end(nil)
+	_, err = q.join(userOf(200_000))
+	require.NoError(t, err)
+}
+
 func TestQuotaTellsRefusalsForAMinute(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
