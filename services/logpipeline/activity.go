@@ -19,9 +19,9 @@ const (
 	maxInputs = 1000 // whose activity is remembered
 
 	// An input is quiet if it was silent for quietFactor times its longest silence so far, and is judged once it was active for quietHistory
-	// times quiet_after_secs and brought quietLines.
+	// times quiet_after_secs, a day by default, which has a night in it, and brought quietLines.
 	quietFactor  = 5
-	quietHistory = 4
+	quietHistory = 24
 	quietLines   = 10
 
 	unparsedSpan  = 10 * time.Minute // of lines that the share of unparsed ones is of

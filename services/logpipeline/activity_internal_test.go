@@ -14,7 +14,7 @@ func TestInputIsQuietAgainstItsOwnPast(t *testing.T) {
 	var a activity
 	at := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 	after := time.Hour
-	for range 100 { // a line every ten minutes, for 16 hours
+	for range 150 { // a line every ten minutes, for 25 hours
 		at = at.Add(10 * time.Minute)
 		a.add("/var/log/a.log", 1, 0, event.TrustUnproven, at)
 	}
@@ -30,6 +30,21 @@ func TestInputIsQuietAgainstItsOwnPast(t *testing.T) {
 	a.add("/var/log/a.log", 1, 0, event.TrustUnproven, at)
 	require.Empty(t, a.reasons(after, at.Add(9*time.Hour)), "it is known to be silent for two hours")
 	require.Len(t, a.reasons(after, at.Add(11*time.Hour)), 1)
+}
+
+// What is busy by day and silent at night is not judged before it was seen for a day.
+func TestFirstNightIsNotQuiet(t *testing.T) {
+	t.Parallel()
+	var a activity
+	at := time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)
+	for day := range 3 {
+		for range 66 { // a line every ten minutes, for 11 hours
+			at = at.Add(10 * time.Minute)
+			a.add("/var/log/a.log", 1, 0, event.TrustUnproven, at)
+		}
+		require.Empty(t, a.reasons(time.Hour, at.Add(13*time.Hour)), "night %d", day)
+		at = at.Add(13 * time.Hour)
+	}
 }
 
 func TestInputWithoutAPastIsNotQuiet(t *testing.T) {
