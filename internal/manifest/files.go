@@ -23,6 +23,8 @@ type File struct {
 const (
 	// maxHashed is the largest file whose content is remembered.
 	maxHashed = 16 << 20
+	// maxHashedInAll bounds the contents that are read at a stop, and again at the start after it: queues may hold gigabytes.
+	maxHashedInAll = 128 << 20
 	// maxFiles bounds the files that are remembered.
 	maxFiles = 20_000
 )
@@ -36,9 +38,9 @@ type Change struct {
 }
 
 // ReadFiles returns the files below dir, by their path in it, that keep reports true for. Their contents are remembered if
-// hashed is true. A file that cannot be read is left out.
+// hashed is true, up to a bound. A file that cannot be read is left out.
 func ReadFiles(dir string, hashed bool, keep func(path string) bool) map[string]File {
-	out := map[string]File{}
+	out, left := map[string]File{}, int64(maxHashedInAll)
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		relative, bad := filepath.Rel(dir, path)
 		switch {
@@ -49,8 +51,11 @@ func ReadFiles(dir string, hashed bool, keep func(path string) bool) map[string]
 		case !entry.Type().IsRegular() || !keep(relative):
 			return nil
 		}
-		if file, err := readFile(path, hashed); err == nil {
+		if file, err := readFile(path, hashed && left > 0); err == nil {
 			out[relative] = file
+			if file.Sum != "" {
+				left -= file.Size
+			}
 		}
 		return nil
 	})

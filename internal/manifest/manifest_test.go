@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -114,4 +115,24 @@ func TestChangedFilesAreFound(t *testing.T) {
 	require.Equal(t, []string{"a/cut", "flipped", "folder", "gone"}, paths)
 	require.True(t, manifest.Below("a/cut", "b", "a"))
 	require.False(t, manifest.Below("ab/cut", "a"))
+}
+
+// Of queues of gigabytes not all is read.
+func TestContentsAreRememberedUpToABound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const files, size = 10, 16 << 20
+	for n := range files {
+		name := filepath.Join(dir, fmt.Sprintf("%02d", n))
+		require.NoError(t, os.WriteFile(name, nil, 0o600))
+		require.NoError(t, os.Truncate(name, size))
+	}
+	sums := 0
+	for _, file := range manifest.ReadFiles(dir, true, func(string) bool { return true }) {
+		require.EqualValues(t, size, file.Size)
+		if file.Sum != "" {
+			sums++
+		}
+	}
+	require.Equal(t, 8, sums)
 }
