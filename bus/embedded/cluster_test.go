@@ -119,11 +119,6 @@ func (c *cluster) raw(t *testing.T, kind, follows string) *rawConn {
 	}, c.pair(t, kind), follows)
 }
 
-func (c *cluster) direct(t *testing.T, kind, follows string) *rawConn {
-	t.Helper()
-	return dialRaw(t, c.Servers[0].Clients, nil, c.pair(t, kind), follows)
-}
-
 // provision makes the streams with three copies and returns the daemon's connection and API.
 func (c *cluster) provision(t *testing.T) (*bus.Conn, jetstream.JetStream) {
 	t.Helper()
@@ -151,8 +146,8 @@ func (c *cluster) connect(t *testing.T, kind string) *nats.Conn {
 	return nc
 }
 
-// A server answers a read, and acknowledges a record, to whatever reply subject it names: that deletes a stream of three copies,
-// and does not through the proxy. The proxy keeps addresses of servers from clients, and keys of no account out.
+// A server answers a read, and acknowledges a record, to whatever reply subject it names (nats-server before 2.15.3 even to its own API, which
+// deleted a stream): the proxy does not let such a request pass. It keeps addresses of servers from clients, and keys of no account out.
 func TestServerProxy(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -178,10 +173,6 @@ func TestServerProxy(t *testing.T) {
 		requireAsEmbedded(t, permissionTable(t, admin, all))
 	})
 	t.Run("a client certificate opens no route", func(t *testing.T) { c.requireNoRoute(t) })
-	t.Run("without the proxy", func(t *testing.T) {
-		require.Contains(t, c.direct(t, bus.LogPipeline, attack("IRONPOST_DLQ")).answer(t), "PONG")
-		require.Eventually(t, func() bool { _, err := js.Stream(within(t), "IRONPOST_DLQ"); return err != nil }, patience, time.Millisecond)
-	})
 	t.Run("a revoked key", func(t *testing.T) {
 		_, err := c.store.Revoke(remoteHost, bus.LogPipeline)
 		require.NoError(t, err)
