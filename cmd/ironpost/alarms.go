@@ -102,7 +102,7 @@ func cellText(cell string) string {
 	return strings.ReplaceAll(cell, "`", "")
 }
 
-// find returns what to do about a reason of module, and the amount in it, "" if the table does not know them. Of several rows that
+// find returns what to do about a reason of module, and the amount in it, "unknown" if it says so, "" if the table does not know them. Of several rows that
 // match, that with the most fixed text counts; a topic counts where no text does.
 func (a alarms) find(module string, r event.Reason) (advice, amount string) {
 	best := 0
@@ -113,8 +113,11 @@ func (a alarms) find(module string, r event.Reason) (advice, amount string) {
 				continue
 			}
 			best, advice, amount = row.weight[i], row.advice, ""
-			if len(m) > 1 {
+			switch {
+			case len(m) > 1:
 				amount = m[1]
+			case strings.Contains(text.String(), "unknown"):
+				amount = "unknown"
 			}
 		}
 	}

@@ -20,6 +20,7 @@ func TestAlarmsSayWhatToDoAndHowMuch(t *testing.T) {
 		{"bus", "", "7 blocks are wanted and nothing enforces them: no packet engine runs on this host (ebpf.enabled), and none of another host or edge answers", "enable [ebpf]", "7"},
 		{bus.LogPipeline, "", "3 rule files not loaded, among them /etc/x.yml:1:1: no title", "correct the files named", "3"},
 		{bus.LogPipeline, "", "file:/var/log/auth.log is 45 s behind: its lines wait", "see what it logs", "45"},
+		{bus.LogPipeline, "", "/var/log/a.log was removed or written anew while it was not read, found at 2026-11-30T22:00:00Z: lines after its byte 7 may be lost, how many is unknown", "keep rotated files", "unknown"},
 		{bus.LogPipeline, "checkpoint write", "write /x: no space left on device", "free disk space", ""},
 		{bus.ContainerGuard, "2 docker", "containers are not acted on: connection refused", "start Docker", ""},
 		{"configuration", "", "reload refused at 2026-11-30T22:00:00Z, what was in force before stays: x.toml:1:1: y", "config validate", ""},
@@ -41,6 +42,7 @@ func TestEveryRowOfTheAlarmsIsRead(t *testing.T) {
 		require.NotEmpty(t, table[module], module)
 		for _, row := range table[module] {
 			require.NotEmpty(t, row.advice, module)
+			require.NotRegexp(t, `as above|\babove$|rows? of the bus|^as it says`, row.advice, "status shows it without the table")
 			require.NotZero(t, len(row.texts)+len(row.topics), "%s: a row of which nothing can be found: %s", module, row.advice)
 		}
 	}

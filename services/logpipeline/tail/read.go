@@ -71,7 +71,11 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	}
 	f.headVerified = true
 	if t.queueCopiesBeforeFirstByte(p, f, info.mtime) {
+		f.restored = false
 		return readMore
+	}
+	if f.restored && info.size == 0 && info.mtime != f.MTime { // it grew, and was emptied
+		t.unknownLoss(p, f)
 	}
 	if info.size == f.Offset && info.mtime == f.MTime {
 		f.restored = false

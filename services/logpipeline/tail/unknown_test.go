@@ -1,9 +1,11 @@
 package tail_test
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,6 +25,9 @@ func TestLossWhileNothingReadsIsTold(t *testing.T) {
 		"untouched":             {[]step{add("a\n"), saved, killed}, false},
 		"grown":                 {[]step{add("a\n"), saved, add("b\n"), killed}, false},
 		"removed while it runs": {[]step{add("a\n"), settled, remove("app.log"), add("c\n")}, false},
+		"emptied, never read":   {[]step{add(""), saved, add("b\n"), do(emptied), killed}, true},
+		"empty, never read":     {[]step{add(""), saved, killed}, false},
+		"emptied, and a copy":   {[]step{add(""), saved, add("b\n"), truncateTo("app.log.1"), killed}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,4 +42,10 @@ func TestLossWhileNothingReadsIsTold(t *testing.T) {
 			require.Equal(t, tc.told, strings.Contains(strings.Join(r.tail.Stats().Reasons, "\n"), "app.log was removed or written anew while it was not read"), "%v", r.tail.Stats().Reasons)
 		})
 	}
+}
+
+// emptied truncates the log, at a time that a coarse clock tells from the one before.
+func emptied(d dir) error {
+	later := time.Now().Add(time.Second)
+	return errors.Join(os.Truncate(d.path("app.log"), 0), os.Chtimes(d.path("app.log"), later, later))
 }
