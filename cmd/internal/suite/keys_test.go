@@ -131,10 +131,11 @@ func TestLogLevelAndFormat(t *testing.T) {
 	require.NotContains(t, i.stderr.String(), "bus server notice")
 }
 
-// At the default of 30 s there would be two.
+// At the default of 30 s there would be two. Only debug has every check: info has what changed.
 func TestHealthInterval(t *testing.T) {
 	t.Parallel()
 	i := install(t, allOff+"[health]\ninterval_secs = 1\n")
+	i.replace("[general]\n", "[general]\nlog_level = \"debug\"\n")
 	i.start()
 	require.Eventually(t, func() bool {
 		reports := 0
@@ -145,5 +146,12 @@ func TestHealthInterval(t *testing.T) {
 		}
 		return reports >= 3
 	}, patience, patience/1000)
+	atInfo := 0
+	for _, e := range i.entries() {
+		if e["msg"] == "health" && e["level"] == "info" {
+			atInfo++
+		}
+	}
+	require.Equal(t, 1, atInfo, "nothing changed since the start")
 	require.Zero(t, i.stop())
 }

@@ -129,10 +129,19 @@ func (m *mutator) wrongType() mutant {
 func (m *mutator) outOfRange() mutant {
 	t := m.pick(digits)
 	low := "0"
-	if t.value == "0" { // it is allowed
+	if m.allowsZero(t) {
 		low = "-2"
 	}
 	return m.value(t, oneOf(m.random, low, "-1", "-9223372036854775808", "9223372036854775807", "99999999999999999999", "0x7fffffffffff0000"))
+}
+
+// allowsZero reports whether 0 is the value of t, or allowed as the comment above it says.
+func (m *mutator) allowsZero(t target) bool {
+	comment := ""
+	for line := t.line - 1; line >= 0 && strings.HasPrefix(m.lines[line], "#"); line-- {
+		comment = strings.TrimPrefix(m.lines[line], "#") + comment
+	}
+	return t.value == "0" || strings.Contains(comment, "Allowed: 0")
 }
 
 func (m *mutator) badText() mutant {
