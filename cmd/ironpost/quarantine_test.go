@@ -70,6 +70,7 @@ func TestAnswersOfTheGuardAreJSON(t *testing.T) {
 		containerguard.VerbIsolate:    {held, []string{"isolate", "web", "--json"}},
 		containerguard.VerbRelease:    {containerguard.ReleaseReply{Container: id, Name: "web"}, []string{"release", "web", "--json"}},
 		containerguard.VerbApprove:    {containerguard.ApproveReply{Container: id, Name: "web", Kind: "isolate", State: "held"}, []string{"approve", "3f9a", "--json"}},
+		containerguard.VerbNotify:     {containerguard.NotifyReply{Notifiers: []containerguard.NotifyTest{{Notifier: "webhook", Sent: true, DurationMS: 12}}}, []string{"notify", "test", "--json"}},
 		containerguard.VerbQuarantine: {containerguard.QuarantineReply{Quarantined: []containerguard.Quarantined{held}}, []string{"quarantine", "list", "--json"}},
 		containerguard.VerbEvidence:   {containerguard.EvidenceReply{Action: "a1", Manifest: []byte(`{"name":"web"}`)}, []string{"evidence", "show", "web", "--json"}},
 	} {
@@ -78,7 +79,7 @@ func TestAnswersOfTheGuardAreJSON(t *testing.T) {
 			Verbs: map[string]bus.Verb{verb: func(context.Context, []byte) (any, error) { return tt.reply, nil }},
 		})
 		require.NoError(t, err)
-		if verb == containerguard.VerbIsolate || verb == containerguard.VerbRelease || verb == containerguard.VerbApprove {
+		if verb == containerguard.VerbIsolate || verb == containerguard.VerbRelease || verb == containerguard.VerbApprove || verb == containerguard.VerbNotify {
 			stop()
 			stop, err = b.Conn(bus.ContainerGuard).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
 				Module: bus.ContainerGuard, Host: b.Host(), Version: "v1.2.3",

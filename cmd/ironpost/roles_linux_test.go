@@ -97,6 +97,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"isolate web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"release web", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"approve 3f9a1b2c4d5e", exitUnreachable, exitUnreachable, exitUnreachable},
+		{"notify test", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"quarantine list", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"quarantine waiting", exitUnreachable, exitUnreachable, exitUnreachable},
 		{"evidence show web", exitUnreachable, exitUnreachable, exitUnreachable},

@@ -113,7 +113,7 @@ func (a *app) rootCommand() *cobra.Command {
 	}
 	a.globalFlags(root)
 	root.AddCommand(a.statusCommand(), a.alertsCommand(), a.actionsCommand(), a.auditCommand(),
-		a.isolateCommand(), a.releaseCommand(), a.approveCommand(), a.quarantineCommand(), a.evidenceCommand(), a.policiesCommand(), a.blocklistCommand(),
+		a.isolateCommand(), a.releaseCommand(), a.approveCommand(), a.notifyCommand(), a.quarantineCommand(), a.evidenceCommand(), a.policiesCommand(), a.blocklistCommand(),
 		a.busCommand(), a.replayCommand(), a.scanCommand(), a.vulndbCommand(), a.sbomCommand(), a.logsCommand(), a.storageCommand(),
 		a.configCommand(), a.doctorCommand(), a.supportCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false

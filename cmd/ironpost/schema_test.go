@@ -56,6 +56,7 @@ var jsonOutputs = map[string]jsonOutput{
 	"evidence show":       {"evidence", containerguard.EvidenceReply{}},
 	"isolate":             {"isolated-container", containerguard.Quarantined{}},
 	"logs search":         {"log", event.Log{}},
+	"notify test":         {"notification-test", containerguard.NotifyReply{}},
 	"policies lint":       {"policy-check", lintResult{}},
 	"policies simulate":   {"policy-simulation", simulationResult{}},
 	"policies test":       {"policy-decisions", []containerguard.PolicyDecision{}},

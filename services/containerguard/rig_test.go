@@ -228,7 +228,7 @@ func (r *rig) ask(verb string, req, resp any) error {
 
 func ask(ctx context.Context, operator *bus.Conn, verb string, req, resp any) error {
 	switch verb {
-	case containerguard.VerbIsolate, containerguard.VerbRelease, containerguard.VerbApprove:
+	case containerguard.VerbIsolate, containerguard.VerbRelease, containerguard.VerbApprove, containerguard.VerbNotify:
 		return operator.Operate(ctx, bus.ContainerGuard, host, verb, req, resp)
 	}
 	return operator.Request(ctx, bus.VerbSubject(bus.ContainerGuard, host, verb), req, resp)

@@ -62,6 +62,7 @@ type Service struct {
 	notifier       *notify.Notifier
 	loadedPolicies uint64 // fingerprint of the policies that New loaded
 	repeatFilter   *repeatFilter
+	notifyTests    testLimit
 	connections    *connection.Watcher
 
 	cfg         atomic.Pointer[Config]

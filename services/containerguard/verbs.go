@@ -49,7 +49,7 @@ func (s *Service) serve(ctx context.Context) (stop func(), err error) {
 		Verbs: map[string]bus.Verb{
 			VerbQuarantine: s.listQuarantined, VerbEvidence: s.evidenceVerb, VerbTest: s.testPolicies, VerbWaiting: s.listWaiting,
 		},
-		Acts: map[string]bus.Act{VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbApprove: s.approveVerb},
+		Acts: map[string]bus.Act{VerbIsolate: s.isolateVerb, VerbRelease: s.releaseVerb, VerbApprove: s.approveVerb, VerbNotify: s.notifyVerb},
 	})
 }
 

@@ -42,6 +42,7 @@ type Message struct {
 	Time     time.Time       `json:"time"`
 	Host     string          `json:"host"`
 	Policy   string          `json:"policy"`
+	Test     bool            `json:"test,omitempty"` // there is no alert: an operator tries out notifications
 	Alert    json.RawMessage `json:"alert,omitempty"`
 	Outcomes []Outcome       `json:"outcomes"`
 }
@@ -59,7 +60,7 @@ type Outcome struct {
 // lasting when it returns, for then the message is removed. It is called concurrently.
 type DoneFunc func(note json.RawMessage, err error, took time.Duration)
 
-// Notifier sends messages. Send, SetURL, Configured and Pending may be called
+// Notifier sends messages. Send, SetURL, Configured, Pending and Test may be called
 // concurrently; Open, Run and Close once, in this order.
 type Notifier struct {
 	client     *http.Client
