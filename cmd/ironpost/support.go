@@ -201,7 +201,7 @@ func uptimes(o overview) (out []uint64) {
 	return out
 }
 
-// supportModules leaves out counters of single interfaces, files and containers (name:which).
+// supportModules leaves out counters of single interfaces (name:which), and of modules of an older version those of files, containers and rules.
 func supportModules(modules []event.ModuleHealth) []supportModule {
 	out := []supportModule{}
 	for _, m := range shownModules(modules) {

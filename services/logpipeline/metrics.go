@@ -93,7 +93,7 @@ func labelledMeasures(n snapshot) []labelledMeasure {
 		{"", "correlation_evictions_total", "Groups and events dropped because there were too many.", "what", map[string]int64{
 			"groups": int64(n.correlator.EvictedGroups), "events": int64(n.correlator.EvictedEvents),
 		}, []string{"groups", "events"}},
-		{"correlation_evicted_%", "correlation_rule_evictions_total", "Groups and events dropped because one correlation had too many.", "rule", evicted, slices.Collect(maps.Keys(n.correlator.Evicted))},
+		{"", "correlation_rule_evictions_total", "Groups and events dropped because one correlation had too many.", "rule", evicted, slices.Collect(maps.Keys(n.correlator.Evicted))},
 	}
 }
 
@@ -134,7 +134,8 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 	})
 }
 
-// countersByName returns the numbers as Health shows them.
+// countersByName returns the numbers as Health shows them. No name has the name of a file, a source or a rule in it: metrics have these as
+// labels, and reasons name the ones that matter.
 func (s *Service) countersByName(n snapshot) map[string]uint64 {
 	out := map[string]uint64{
 		"batches":             s.batches.Load(),
@@ -152,12 +153,6 @@ func (s *Service) countersByName(n snapshot) map[string]uint64 {
 		for label, value := range m.values {
 			out[strings.Replace(m.health, "%", label, 1)] = uint64(max(value, 0))
 		}
-	}
-	for _, f := range n.tail.Behind {
-		out["lag_bytes:"+f.Path] = uint64(max(f.Lag, 0))
-	}
-	for _, b := range n.sources {
-		out["behind_seconds:"+b.source] = uint64(b.age.Seconds())
 	}
 	return out
 }
