@@ -82,7 +82,7 @@ func TestThreeProvenAddressesBlockTheirNetwork(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(time.Hour), *done.ExpiresAt, time.Minute, "an hour, whatever the policy says")
 	require.Contains(t, r.blocked(), "2001:db8::/64")
 
-	list, err := r.bus.Conn(bus.Operator).Blocklist(t.Context())
+	list, err := r.bus.Conn(bus.Daemon).Blocklist(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, list.Remove(t.Context(), netip.MustParsePrefix("2001:db8::/64")))
 	r.attack("2001:db8::5")

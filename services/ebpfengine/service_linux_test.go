@@ -192,7 +192,7 @@ func (r *rig) block(prefix string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	list, err := r.bus.Conn(bus.Operator).Blocklist(ctx)
+	list, err := r.bus.Conn(bus.Daemon).Blocklist(ctx)
 	require.NoError(r.t, err)
 	now := time.Now()
 	require.NoError(r.t, list.Put(ctx, bus.Block{

@@ -55,7 +55,7 @@ func BenchmarkPutToDrop(b *testing.B) {
 	f, e := kernel(b, 10_000, false)
 	bench := bustest.New(b)
 	r := blocklist.New(blocklist.Config{MaxEntries: 10_000}, blocklist.Deps{Kernel: f, Bus: bench.Conn(bus.EBPFEngine), Log: quiet()})
-	list, err := bench.Conn(bus.Operator).Blocklist(b.Context())
+	list, err := bench.Conn(bus.Daemon).Blocklist(b.Context())
 	require.NoError(b, err)
 	defer run(b, r)()
 	var times []time.Duration

@@ -38,7 +38,7 @@ func begin(t *testing.T, b *bustest.Bus, kernel blocklist.Kernel, cfg blocklist.
 	r := &rig{t: t, bus: b, kernel: kernel}
 	r.Reconciler = blocklist.New(cfg, blocklist.Deps{Kernel: kernel, Bus: b.Conn(bus.EBPFEngine), Host: "web-1", Log: quiet()})
 	var err error
-	r.list, err = b.Conn(bus.Operator).Blocklist(within(t, patience))
+	r.list, err = b.Conn(bus.Daemon).Blocklist(within(t, patience))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := false
@@ -178,7 +178,7 @@ func TestInvalidBucketValuesAreCountedAndIgnored(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(100)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 100})
-	kv, err := b.Conn(bus.Operator).KV(within(t, patience), bus.BlocklistBucket)
+	kv, err := b.Conn(bus.Daemon).KV(within(t, patience), bus.BlocklistBucket)
 	require.NoError(t, err)
 	for key, value := range map[string]string{
 		"cb007107-32": "{}", "x": "[]", "a-b-c": "\x00\xff", "00000000-0": `{"prefix":"203.0.113.0/24","source":"x","created":"2026-01-01T00:00:00Z","expires":"2036-01-01T00:00:00Z"}`,
@@ -221,7 +221,7 @@ func TestOperatorEntriesComeFirstWithoutRoomForAll(t *testing.T) {
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 4, Files: []string{first, second}})
 	r.put("203.0.113.1/32", time.Hour)
 	r.holds("203.0.113.1/32", "198.51.100.9/32", "198.51.100.0/29", "192.0.2.0/24")
-	require.Empty(t, r.Reasons())
+	require.Eventually(t, func() bool { return len(r.Reasons()) == 0 }, patience, time.Millisecond)
 
 	r.put("203.0.113.2/32", time.Hour)
 	r.holds("203.0.113.1/32", "203.0.113.2/32", "198.51.100.9/32", "198.51.100.0/29")

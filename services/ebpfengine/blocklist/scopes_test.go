@@ -20,7 +20,7 @@ func TestScopesOfTheBucketReachTheKernel(t *testing.T) {
 	t.Parallel()
 	b, m := bustest.New(t), newModel(10)
 	r := begin(t, b, m, blocklist.Config{MaxEntries: 10})
-	list, err := b.Conn(bus.Operator).Blocklist(t.Context())
+	list, err := b.Conn(bus.Daemon).Blocklist(t.Context())
 	require.NoError(t, err)
 	now := time.Now()
 	p := netip.MustParsePrefix("203.0.113.7/32")
