@@ -48,7 +48,8 @@ type Server struct {
 	proxies   map[string]*proxy // by name
 	closed    bool              // no more are opened
 
-	setAside []bus.SetAside // before the server started
+	setAside    []bus.SetAside // before the server started
+	interrupted bool           // the start before did not end
 
 	health healthState
 }
@@ -72,7 +73,7 @@ func Start(ctx context.Context, config Config, log logrus.FieldLogger) (*Server,
 	if err := s.readCertificates(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.setAsideDurables(), s.removeExpiries()); err != nil {
+	if err := s.checkStore(); err != nil {
 		return nil, fmt.Errorf("bus store: %w", err)
 	}
 	if err := s.startServer(ctx); err != nil {

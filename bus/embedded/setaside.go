@@ -19,8 +19,17 @@ import (
 // setAsideFolder is where state is kept that the server cannot use, beside its own folder.
 const setAsideFolder = "set-aside"
 
-// SetAside returns the state of durables that was moved out of the store before the server started, or was gone.
+// SetAside returns the state of durables that was moved out of the store before the server started, or was gone, and the files of
+// streams that were moved.
 func (s *Server) SetAside() []bus.SetAside { return slices.Clone(s.setAside) }
+
+// checkStore moves what the server would end with, or wait for, out of the store before it reads it.
+func (s *Server) checkStore() error {
+	if err := s.beginOpening(); err != nil {
+		return err
+	}
+	return errors.Join(s.verifyStreams(), s.setAsideDurables(), s.removeExpiries())
+}
 
 // setAsideDurables moves the state of durables out of the store that the server would not start with, or that is further than
 // what is known: its records would be skipped. What is moved is made anew by bus.Conn.Provision.

@@ -38,6 +38,7 @@ type busServer interface {
 	ObserverReasons() []string
 	Stats() embedded.Stats
 	SetAside() []bus.SetAside
+	Opened() error
 	Peers() []netip.Addr
 	Keys() embedded.Keys
 	ClientsExpiring(before time.Time) []string

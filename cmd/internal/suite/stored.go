@@ -106,11 +106,7 @@ func (s *stored) compare(ctx context.Context, b *connections) error {
 	s.conn, s.durables = b.admin, b.durables
 	s.mu.Unlock()
 	for _, a := range b.server.SetAside() {
-		text := fmt.Sprintf("the state of the durable %s on %s was gone", a.Name, a.Stream)
-		if a.Path != "" {
-			text = fmt.Sprintf("the state of the durable %s on %s was damaged (%s) and moved to %s", a.Name, a.Stream, a.Why, a.Path)
-		}
-		s.lose(busName, text+": it was made anew where it is known to have been, "+s.from(a))
+		s.lose(busName, s.setAsideText(a))
 	}
 	holdings, err := b.admin.Holdings(ctx)
 	if err != nil {
@@ -127,7 +123,27 @@ func (s *stored) compare(ctx context.Context, b *connections) error {
 			s.lose(busName, fmt.Sprintf("%d stored messages of %s are gone: the files of the bus were damaged or replaced", n, h.Stream))
 		}
 	}
-	return s.saveNow(ctx)
+	if err := s.saveNow(ctx); err != nil {
+		return err
+	}
+	return b.server.Opened()
+}
+
+// setAsideText says what it means that a was moved out of the store.
+func (s *stored) setAsideText(a bus.SetAside) string {
+	switch {
+	case a.Stream == "":
+		return fmt.Sprintf("the files of all streams were moved to %s and made anew (%s): how many messages are gone is said for each stream, or unknown", a.Path, a.Why)
+	case a.Rest:
+		return fmt.Sprintf("the stream %s was damaged: %s; the damaged file was moved to %s, how many messages it held is unknown", a.Stream, a.Why, a.Path)
+	case a.Name == "":
+		return fmt.Sprintf("the stream %s was damaged (%s), moved to %s and made anew: how many changes are gone is unknown", a.Stream, a.Why, a.Path)
+	}
+	text := fmt.Sprintf("the state of the durable %s on %s was gone", a.Name, a.Stream)
+	if a.Path != "" {
+		text = fmt.Sprintf("the state of the durable %s on %s was damaged (%s) and moved to %s", a.Name, a.Stream, a.Why, a.Path)
+	}
+	return text + ": it was made anew where it is known to have been, " + s.from(a)
 }
 
 // from says where a durable that was set aside goes on.

@@ -25,7 +25,7 @@ func TestLossesAreTold(t *testing.T) {
 		says   string
 	}{
 		"the block of the alerts": {gone(streamsFolder + "IRONPOST_ALERTS/msgs/1.blk"), "bus", "3 stored messages of IRONPOST_ALERTS are gone"},
-		"a byte of an alert":      {flipped(streamsFolder + "IRONPOST_ALERTS/msgs/1.blk"), "bus", "1 stored messages of IRONPOST_ALERTS are damaged and cannot be read"},
+		"a byte of an alert":      {flipped(streamsFolder + "IRONPOST_ALERTS/msgs/1.blk"), "bus", "1 stored messages of IRONPOST_ALERTS are gone"},
 		"all files of the alerts": {gone(streamsFolder + "IRONPOST_ALERTS"), "bus", "3 stored messages of IRONPOST_ALERTS are gone"},
 		"the whole bus":           {gone("data/bus"), "bus", "3 stored messages of IRONPOST_ALERTS are gone"},
 		"the blocklist":           {gone(streamsFolder + "KV_ironpost_blocklist/msgs/1.blk"), "bus", "1 entries of the bucket ironpost_blocklist were gone and were written back"},
