@@ -1,0 +1,64 @@
+//go:build accept && linux
+
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/event"
+)
+
+// requireMended waits until no reason of module contains text any more.
+func (s *instance) requireMended(row, module, text string) {
+	s.t.Helper()
+	s.eventually(func() bool {
+		return !slices.ContainsFunc(s.toldReasons(), func(r told) bool { return r.module == module && strings.Contains(r.text, text) })
+	})
+	s.t.Logf("%s: mended, and not shown any more (bar: gone)", row)
+}
+
+// What the daemon may not do, or has no room for, is told, and is gone once mended.
+func TestAcceptHostileHostTruthOfLimits(t *testing.T) {
+	t.Run("missing capability", func(t *testing.T) {
+		s := newInstance(t)
+		const ofItsOwn = "ip link set lo up && mount -t bpf bpf /sys/fs/bpf && exec \"$@\"" // no other engine is in the way
+		own := []string{"unshare", "--net", "--mount", "sh", "-c", ofItsOwn, "sh"}
+		s.configure("[ebpf]\nenabled = true\ninterface = \"lo\"\n")
+		s.wrap = slices.Concat(own, []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"})
+		s.start()
+		s.requireTold("a missing capability", bus.EBPFEngine, "the process has no CAP_BPF", false)
+		s.stop(syscall.SIGTERM)
+		s.wrap = own
+		s.start()
+		s.requireMended("a missing capability", bus.EBPFEngine, "no packet is watched")
+	})
+	t.Run("evictions", func(t *testing.T) {
+		s := newInstance(t)
+		s.start()
+		var lines bytes.Buffer
+		for i := range 120_000 {
+			lines.WriteString(guessBy(fmt.Sprintf("100.%d.%d.%d", 64+i/62_500, i/250%250, i%250+1)))
+		}
+		s.append(lines.Bytes())
+		s.requireTold("evictions", bus.LogPipeline, "correlations had too many groups and dropped some", true)
+	})
+	t.Run("waiting answers", func(t *testing.T) {
+		f := newGuardSetup(t, wideCaps, "[[policy]]\nid = \"ask\"\nactions = [\"isolate\"]\napprove = true\n[policy.match]\nseverity = \"high\"\n")
+		id := f.runContainers(1)[0]
+		f.publish(f.alert(byID(id)))
+		f.requireTold("waiting answers", bus.ContainerGuard, "steps of policies wait for", true)
+	})
+	t.Run("full caps", func(t *testing.T) {
+		f := newGuardSetup(t, "max_blocks = 1", "[[policy]]\nid = \"block\"\nactions = [\"block-source\"]\n[policy.match]\nseverity = \"high\"\n")
+		for i := range 3 {
+			f.publish(f.alert(func(a *event.Alert) { a.Source = &event.Endpoint{IP: fmt.Sprintf("198.51.100.%d", i+1)} }))
+		}
+		f.requireTold("a full cap", bus.ContainerGuard, "addresses were not blocked", false)
+	})
+}
