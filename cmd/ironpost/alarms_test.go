@@ -21,6 +21,8 @@ func TestAlarmsSayWhatToDoAndHowMuch(t *testing.T) {
 		{bus.LogPipeline, "", "3 rule files not loaded, among them /etc/x.yml:1:1: no title", "correct the files named", "3"},
 		{bus.LogPipeline, "", "file:/var/log/auth.log is 45 s behind: its lines wait", "see what it logs", "45"},
 		{bus.LogPipeline, "", "/var/log/a.log was removed or written anew while it was not read, found at 2026-11-30T22:00:00Z: lines after its byte 7 may be lost, how many is unknown", "keep rotated files", "unknown"},
+		{bus.LogPipeline, "", "/var/log/auth.log may not be read: permission denied", "the group adm", ""},
+		{bus.LogPipeline, "", "/var/log/x cannot be read: input/output error", "the group adm", ""},
 		{bus.LogPipeline, "checkpoint write", "write /x: no space left on device", "free disk space", ""},
 		{bus.ContainerGuard, "2 docker", "containers are not acted on: connection refused", "start Docker", ""},
 		{"configuration", "", "reload refused at 2026-11-30T22:00:00Z, what was in force before stays: x.toml:1:1: y", "config validate", ""},

@@ -103,8 +103,14 @@ func (a *app) examine(ctx context.Context) examination {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	e := examination{Checks: []check{}}
-	cfg := a.examineConfiguration(&e)
+	cfg, usable := a.examineConfiguration(&e)
 	e.Daemon = a.examineDaemon(ctx, &e)
+	if !usable { // the defaults are not what this host is to do
+		for _, name := range dependent {
+			e.skip(name, "what to check is in the configuration, which cannot be used")
+		}
+		return e
+	}
 	examineSystem(&e, cfg)
 	examineDocker(ctx, &e, cfg)
 	examinePorts(&e, cfg)
@@ -113,8 +119,11 @@ func (a *app) examine(ctx context.Context) examination {
 	return e
 }
 
-// examineConfiguration returns the configuration, or the defaults if it cannot be used.
-func (a *app) examineConfiguration(e *examination) suite.Config {
+// dependent are the checks of what the configuration names.
+var dependent = []string{"kernel", "btf", "bpffs", "capabilities", "cgroups", "docker", "ports", "disk", "permissions", "inputs"}
+
+// examineConfiguration returns the configuration, and false if there is none that can be used.
+func (a *app) examineConfiguration(e *examination) (suite.Config, bool) {
 	source := suite.Source{Path: suite.DefaultPath, Trusted: daemonUsers()}
 	if path := a.configPath(); path != "" {
 		source = suite.Source{Path: path, Named: true, Trusted: source.Trusted}
@@ -124,24 +133,28 @@ func (a *app) examineConfiguration(e *examination) suite.Config {
 	switch {
 	case errors.As(err, &invalid):
 		e.find("configuration", "ironpost config validate -c "+source.Path, "%d mistakes, the first: %s", len(invalid.Problems), invalid.Problems[0])
-		return suite.DefaultConfig()
+		return suite.Config{}, false
 	case errors.Is(err, fs.ErrPermission):
 		e.find("configuration", "sudo ironpost doctor", "this user may not read it: %v", err)
-		return suite.DefaultConfig()
+		return suite.Config{}, false
 	case err != nil:
 		e.find("configuration", "ironpost config validate -c "+source.Path, "%v", err)
-		return suite.DefaultConfig()
+		return suite.Config{}, false
 	}
 	if problems := append(fileMistakes(cfg), a.policyMistakes(cfg)...); len(problems) > 0 {
 		e.find("configuration", "ironpost config validate -c "+source.Path, "%d mistakes in rules, policies or feeds, the first: %s", len(problems), problems[0].What)
-		return cfg
+		return cfg, true
 	}
 	if !loaded.Found {
 		e.ok("configuration", "no file %s: the defaults hold", source.Path)
-		return cfg
+		return cfg, true
+	}
+	if !cfg.General.StrictModes {
+		e.ok("configuration", "%s is valid; who may change it is not checked: general.strict_modes is false", source.Path)
+		return cfg, true
 	}
 	e.ok("configuration", "%s is valid, and only the daemon's users can change it", source.Path)
-	return cfg
+	return cfg, true
 }
 
 // examineDaemon reports whether the daemon answers, and takes over what it says.

@@ -82,6 +82,17 @@ func TestDoctorFindsAMistakeInTheConfigurationAndInRules(t *testing.T) {
 	require.Contains(t, got["configuration"].Fix, "ironpost config validate -c ")
 }
 
+// What the defaults name says nothing about a host whose configuration cannot be used.
+func TestDoctorJudgesNothingByABrokenConfiguration(t *testing.T) {
+	t.Parallel()
+	got := examined(t, call(t, "-c", doctorConfig(t, "/nowhere", "[broken\n"), "doctor", "--json"))
+	require.Equal(t, checkFinding, got["configuration"].Status)
+	require.Equal(t, checkSkipped, got["daemon"].Status)
+	for _, name := range dependent {
+		require.Equal(t, checkSkipped, got[name].Status, name)
+	}
+}
+
 func TestDoctorSchemaHasEveryCheck(t *testing.T) {
 	t.Parallel()
 	schema, err := os.ReadFile("../../docs/doctor.schema.json")
