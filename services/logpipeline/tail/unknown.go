@@ -17,6 +17,9 @@ const (
 type unknownLosses struct {
 	mu  sync.Mutex
 	all []unknownLoss // the newest, in order
+
+	more   int // older ones
+	moreAt time.Time
 }
 
 type unknownLoss struct {
@@ -29,10 +32,13 @@ func (u *unknownLosses) add(path string, end int64, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.all = append(u.all, unknownLoss{path, now, end})
-	u.all = u.all[max(0, len(u.all)-maxUnknown):]
+	if n := len(u.all) - maxUnknown; n > 0 {
+		u.all = u.all[n:]
+		u.more, u.moreAt = u.more+n, now
+	}
 }
 
-// reasons returns a sentence for each.
+// reasons returns a sentence for each of the newest, and one for how many more there are: whoever makes and removes many files hides no loss.
 func (u *unknownLosses) reasons(now time.Time) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -42,6 +48,9 @@ func (u *unknownLosses) reasons(now time.Time) []string {
 			out = append(out, fmt.Sprintf("%s was removed or written anew while it was not read, found at %s: lines after its byte %d may be lost, how many is unknown",
 				l.path, l.at.UTC().Format(time.RFC3339), l.end))
 		}
+	}
+	if u.more > 0 && now.Sub(u.moreAt) < unknownShown {
+		out = append(out, fmt.Sprintf("%d more files were removed or written anew while they were not read: the log names each", u.more))
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package tail_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -48,4 +49,24 @@ func TestLossWhileNothingReadsIsTold(t *testing.T) {
 func emptied(d dir) error {
 	later := time.Now().Add(time.Second)
 	return errors.Join(os.Truncate(d.path("app.log"), 0), os.Chtimes(d.path("app.log"), later, later))
+}
+
+// Many files that went do not hide that another one did.
+func TestManyLossesAreCounted(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	r := newRig(t, d.path("*.log"))
+	const files = 12
+	for n := range files {
+		d.add(fmt.Sprintf("%02d.log", n), "a\n")
+	}
+	r.read(files, 0)
+	r.settle()
+	saved(d, r)
+	for n := range files {
+		require.NoError(t, os.Remove(d.path(fmt.Sprintf("%02d.log", n))))
+	}
+	killed(d, r)
+	r.settle()
+	require.Contains(t, strings.Join(r.tail.Stats().Reasons, "\n"), "7 more files were removed or written anew while they were not read")
 }
