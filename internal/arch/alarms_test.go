@@ -20,7 +20,7 @@ var (
 	reasonFunc = regexp.MustCompile(`(?i)(reasons?|remarks|health|expiring)$|^observe`)
 	reasonCall = regexp.MustCompile(`^(Set|SetUnhealthy|Remark|setReason|worsen|Degraded)$`)
 	// Reasons of another kind: of an action, of a parsed line, of what the log says at the start, of --check.
-	ofAnotherKind = regexp.MustCompile(`services/containerguard/(safety|attribution)/|containerguard/(evaluate|judge|respond|quarantine/apply|quarantine/replacement).go$|` +
+	ofAnotherKind = regexp.MustCompile(`services/containerguard/(safety|attribution)/|containerguard/(evaluate|judge|respond|notify_verb|quarantine/apply|quarantine/replacement).go$|` +
 		`services/logpipeline/parse/|suite/(startlog|check).go$`)
 	verb = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z]`)
 )
