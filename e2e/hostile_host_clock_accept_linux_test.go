@@ -63,6 +63,26 @@ func TestAcceptHostileHostClock(t *testing.T) {
 	require.Zero(t, found.doubled)
 }
 
+// A day passes on the wall clock, in steps of five minutes, on a host that is silent at night: no reason is said.
+func TestAcceptHostileHostQuietDay(t *testing.T) {
+	const step, day = 5 * time.Minute, 24 * time.Hour
+	s := newInstance(t)
+	clock := s.withMovableClock()
+	s.replace("[general]", "[health]\ninterval_secs = 1\n[general]")
+	s.start()
+	began, looks := clock.now(), 0
+	for ahead := time.Duration(0); ahead <= day; ahead += step {
+		clock.set(ahead)
+		if hour := clock.now().Hour(); hour >= 7 && ahead%time.Hour == 0 { // as a cron job does
+			s.append([]byte(clock.now().Format(time.Stamp) + " stage CRON[4711]: pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)\n"))
+		}
+		s.eventually(func() bool { return !s.health().Time.Before(began.Add(ahead)) }) // checked since
+		require.Empty(t, s.toldReasons(), "after %v", ahead)
+		looks++
+	}
+	t.Logf("%d looks at the status over %v of a clock that is set: 0 reasons (bar 0)", looks, day)
+}
+
 // alertLedger counts the first alerts by user, and the ids stored twice.
 type alertLedger struct {
 	users   map[string]int

@@ -90,7 +90,8 @@ hostile-host clock         | -run TestAcceptHostileHostClock ./e2e
 hostile-host alerts-read   | -run TestAcceptHostileHostAlertsRead ./e2e
 hostile-host memory        | -run TestAcceptHostileHostMemory ./e2e
 hostile-host truth         | -run TestAcceptHostileHostTruth ./e2e
-hostile-host quiet         | -timeout 3h -run TestAcceptHostileHostQuiet ./e2e
+hostile-host quiet-day     | -run TestAcceptHostileHostQuietDay ./e2e
+hostile-host quiet         | -timeout 3h -run TestAcceptHostileHostQuiet$ ./e2e
 '
 
 topic=${1:-}
