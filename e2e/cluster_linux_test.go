@@ -213,6 +213,7 @@ func TestExternalClusterOverKills(t *testing.T) {
 	noLeader := regexp.MustCompile(`stream ` + string(bus.Alerts) + `\b.* ha(s|ve) no leader`)
 	s.eventually(func() bool {
 		out, _, code := s.command("status")
+		out = strings.Join(strings.Fields(out), " ") // it wraps lines
 		return code == 6 && noLeader.MatchString(out) && strings.Contains(out, bus.LogPipeline)
 	})
 	_, stderr, code := s.command("blocklist", "add", "203.0.113.7")

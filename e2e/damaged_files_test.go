@@ -23,7 +23,7 @@ func TestDamagedFilesAreReportedAndSurvived(t *testing.T) {
 		module     string
 		reason     string // in its health
 	}{
-		{"stored alerts", "data/bus/jetstream/IRONPOST/streams/IRONPOST_ALERTS/msgs/1.blk", flipBits, bus.LogPipeline, "alerts that were stored are gone"},
+		{"stored alerts", "data/bus/jetstream/IRONPOST/streams/IRONPOST_ALERTS/msgs/1.blk", flipBits, "bus", "the stream IRONPOST_ALERTS was damaged"},
 		{"checkpoint", "data/log-pipeline/checkpoint.json", firstHalf, bus.LogPipeline, "checkpoint was damaged"},
 		{"audit trail", "data/audit/audit.log", func([]byte) []byte { return []byte("not a record\n") }, bus.ActionCollector, "the audit trail was broken"},
 	} {

@@ -64,7 +64,7 @@ func TestStepsFollowEachOther(t *testing.T) {
 
 	var released containerguard.ReleaseReply
 	require.NoError(t, r.ask(containerguard.VerbRelease, containerguard.ReleaseRequest{Container: "other"}, &released))
-	require.Contains(t, r.await(second, "isolate skipped").Reason, "an operator released the container: it waited for time")
+	require.Contains(t, r.await(second, "isolate skipped").Reason, "released the container: it waited for time")
 
 	isolated := r.await(first, "isolate done")
 	require.GreaterOrEqual(t, isolated.Time.Sub(paused.Time), time.Second, "2 s after the pause was ordered")

@@ -32,15 +32,17 @@ func TestReloadChangesRulesPathsAndPorts(t *testing.T) {
 	cfg.SyslogTCPBind = freeAddr(t)
 	cfg.MaxLineBytes = 2048
 	cfg.DedupWindowSecs = 1
+	appendTo(t, other, canary("before"))
 	s.reload(cfg)
 	conn := dial(t, "tcp", cfg.SyslogTCPBind)
-	require.Eventually(t, func() bool { return s.count("rules") == 1 }, patience, tick)
+	require.Eventually(t, func() bool { return s.count("rules") == 1 && s.count("files") == 1 }, patience, tick) // other is read from its end
 	r.write(canary("left"))
 	appendTo(t, other, failed("bob", "192.0.2.1")+canary("joined"))
 	sendAll(t, conn, canary("received"))
 	for _, a := range r.wait(2) {
 		require.Equal(t, ruleCanary, a.Rule.ID)
 		require.NotContains(t, a.Evidence[0], "left")
+		require.NotContains(t, a.Evidence[0], "before")
 	}
 	require.Empty(t, s.Health().Reasons)
 }
