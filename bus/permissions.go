@@ -70,13 +70,16 @@ func edgePermission(host string) Permission {
 // of a connection, of which a module has one for its status and one for its verbs.
 const maxAnswers = 4
 
+// answerTime is for how long after a request it may be answered.
+const answerTime = 5 * time.Second
+
 // servicePermission permits being a micro service.
 func servicePermission(module, host string) Permission {
 	p := Permission{
 		Inbox:        InboxPrefix(module, host),
 		Subscribe:    []string{InboxPrefix(module, host) + ".>", VerbSubject(module, host, "*"), actSubjects(module, host)},
 		Responses:    maxAnswers,
-		ResponseTime: 5 * time.Second,
+		ResponseTime: answerTime,
 	}
 	name := ServiceName(module)
 	for _, verb := range []string{"PING", "INFO", "STATS"} {

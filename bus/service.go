@@ -3,10 +3,12 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -174,11 +176,25 @@ func (c *Conn) dispatch(s *moduleService, name string, r micro.Request) {
 	case len(r.Data()) > maxRequest:
 		c.reply(r.Error("413", "request too large", nil))
 	default:
-		c.reply(answer(handler, r))
+		c.answer(handler, r)
 	}
 }
 
-func answer(handler *verbHandler, r micro.Request) error {
+// answer calls handler and sends what it returns. The server permits an answer for answerTime, and only on the connection on which the
+// request came: what is later is not sent, since it would be a violation.
+func (c *Conn) answer(handler *verbHandler, r micro.Request) {
+	began, reconnects := time.Now(), c.nc.Stats().Reconnects
+	respond := handle(handler, r)
+	if time.Since(began) >= answerTime || c.nc.Stats().Reconnects != reconnects {
+		respond = func() error { return errLateAnswer }
+	}
+	c.reply(respond())
+}
+
+var errLateAnswer = errors.New("the answer is too late, or the connection was lost meanwhile")
+
+// handle calls handler with the request, and returns what sends its answer.
+func handle(handler *verbHandler, r micro.Request) (respond func() error) {
 	var result any
 	var err error
 	if handler.act != nil {
@@ -187,13 +203,13 @@ func answer(handler *verbHandler, r micro.Request) error {
 		result, err = handler.verb(handler.ctx, r.Data())
 	}
 	if err != nil {
-		return r.Error("400", event.PrintableASCII(err.Error(), maxHeader), nil)
+		return func() error { return r.Error("400", event.PrintableASCII(err.Error(), maxHeader), nil) }
 	}
 	data, err := json.Marshal(result)
 	if err != nil {
-		return err
+		return func() error { return err }
 	}
-	return r.Respond(event.PrintableJSON(data))
+	return func() error { return r.Respond(event.PrintableJSON(data)) }
 }
 
 // hasInboxReply distinguishes a request from a message that the server was made to deliver
