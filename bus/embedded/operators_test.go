@@ -52,9 +52,9 @@ func TestNobodyActsInAnothersName(t *testing.T) {
 		require.Error(t, err, name)
 		require.True(t, nc.IsClosed() || nc.LastError() != nil, name)
 	}
-	stranger, err := nkeys.CreateUser()
+	unissued, err := nkeys.CreateUser()
 	require.NoError(t, err)
-	seed, err := stranger.Seed()
+	seed, err := unissued.Seed()
 	require.NoError(t, err)
 	require.Nil(t, dialOperator(t, b.Socket(), string(seed)), "the key of no process")
 }
