@@ -26,6 +26,7 @@ const (
 	JSON        Format = "json"
 	Access      Format = "access"
 	ApacheError Format = "apache_error"
+	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
 )
 
 // Options configure a Parser. Location is the time zone of timestamps without

@@ -66,13 +66,17 @@ func parseTagged(ev *Event, s string) {
 	parseProgram(ev)
 }
 
-// setPriority sets facility and severity with the names of syslog.conf(5).
-func setPriority(ev *Event, pri int) {
-	facilities := [...]string{
+// The names of syslog.conf(5), by number.
+var (
+	facilities = [...]string{
 		"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
 		"ntp", "security", "console", "solaris-cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 	}
-	severities := [...]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+	severities = [...]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+)
+
+// setPriority sets facility and severity.
+func setPriority(ev *Event, pri int) {
 	ev.set("facility", facilities[pri/8])
 	ev.set("severity", severities[pri%8])
 }
