@@ -14,29 +14,27 @@ const accessTime = "02/Jan/2006:15:04:05 -0700"
 //
 //	[vhost ]client ident user [time] "METHOD URI PROTOCOL" status bytes[ "referer" "agent"]
 //
-// Any other line leaves ev unchanged. Servers escape quotes inside of fields, so
+// Servers escape quotes inside of fields, so
 // the first `] "` ends the time, no matter what user name the client sent.
-func parseAccess(ev *Event, line string) {
+func parseAccess(ev *Event, line string) bool {
 	head, rest, ok := strings.Cut(line, `] "`)
 	open := strings.LastIndex(head, " [")
 	if !ok || open < 0 {
-		return
+		return false
 	}
 	at, err := time.Parse(accessTime, head[open+2:])
 	if err != nil {
-		return
+		return false
 	}
 	request, rest, ok := cutQuoted(rest)
 	if !ok || !parseAccessClient(ev, head[:open]) {
-		return
-	}
-	if ev.Format == Plain {
-		ev.Format = Access
+		return false
 	}
 	ev.Time = at
 	ev.Logsource = sigma.Logsource{Category: "webserver"}
 	parseAccessRequest(ev, request)
 	parseAccessTail(ev, rest)
+	return true
 }
 
 // parseAccessClient parses "[vhost ]client ident user". The user may contain
@@ -59,7 +57,7 @@ func parseAccessClient(ev *Event, s string) bool {
 	ev.set("c-ip", first)
 	if ip, ok := parseAddress(first); ok {
 		ev.SourceIP = ip
-		ev.Fields["c-ip"] = ip.String()
+		ev.set("c-ip", ip.String())
 	}
 	if user != "-" {
 		ev.User = user
@@ -105,7 +103,7 @@ func parseAccessTail(ev *Event, s string) {
 	size, rest, _ := strings.Cut(rest, " ")
 	for name, value := range map[string]string{"sc-status": status, "sc-bytes": size} {
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			ev.Fields[name] = n
+			ev.setInt(name, n)
 		}
 	}
 	referer, rest, ok := cutQuoted(strings.TrimPrefix(rest, `"`))

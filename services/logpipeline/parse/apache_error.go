@@ -12,12 +12,12 @@ import (
 // time, level and client:
 //
 //	[time] [module:level] [pid 7:tid 8] [client 192.0.2.1:99] message
-func (p *Parser) parseApacheError(ev *Event, line string) bool {
+func parseApacheError(ev *Event, line string) bool {
 	timestamp, rest, ok := cutBracket(line)
 	if !ok {
 		return false
 	}
-	at, err := time.ParseInLocation("Mon Jan _2 15:04:05 2006", timestamp, p.zone)
+	at, err := time.ParseInLocation("Mon Jan _2 15:04:05 2006", timestamp, ev.settings.zone)
 	if err != nil {
 		return false
 	}
@@ -25,7 +25,7 @@ func (p *Parser) parseApacheError(ev *Event, line string) bool {
 	if !ok {
 		return false
 	}
-	ev.Format, ev.Time = ApacheError, at
+	ev.Time = at
 	ev.Logsource = sigma.Logsource{Product: "apache", Service: "error"}
 	if module, name, ok := strings.Cut(level, ":"); ok {
 		ev.set("module", module)

@@ -25,6 +25,15 @@ type Event struct {
 	User       string
 	SourceIP   netip.Addr
 	SourcePort uint16
+
+	settings settings
+	layers   int // entered so far; see layers.go
+}
+
+// settings are what a line is parsed with.
+type settings struct {
+	zone *time.Location // of timestamps without one
+	now  time.Time      // when the line was received, or read
 }
 
 // set sets a field unless value is empty.
@@ -34,7 +43,26 @@ func (e *Event) set(name, value string) {
 	}
 }
 
-func (e *Event) setAction(name string) { e.Fields["action"] = name }
+func (e *Event) setInt(name string, value int64) { e.Fields[name] = value }
+
+func (e *Event) setFlag(name string) { e.Fields[name] = true }
+
+// setList sets a field with several values.
+func (e *Event) setList(name string, values []string) {
+	list := make([]any, len(values))
+	for i, v := range values {
+		list[i] = v
+	}
+	e.Fields[name] = list
+}
+
+// has reports whether the field is set.
+func (e *Event) has(name string) bool { _, ok := e.Fields[name]; return ok }
+
+// text returns the first of names that is set, as text; see textOf.
+func (e *Event) text(names ...string) string { return textOf(e.Fields, names...) }
+
+func (e *Event) setAction(name string) { e.set("action", name) }
 
 func (e *Event) setUser(name string) {
 	e.User = name
@@ -50,17 +78,18 @@ func (e *Event) setSource(peer string) {
 		return
 	}
 	e.SourceIP = ip
-	e.Fields["src_ip"] = ip.String()
+	e.set("src_ip", ip.String())
 }
 
 func (e *Event) setPort(n uint16) {
 	e.SourcePort = n
-	e.Fields["src_port"] = int64(n)
+	e.setInt("src_port", int64(n))
 }
 
-// addCommonFields adds the fields of every event. Fields of the same name in a
+// finish adds the fields of every event. Fields of the same name in a
 // JSON line take precedence, except for raw.
-func (e *Event) addCommonFields(raw string) {
+func (e *Event) finish(raw string) {
+	e.settings, e.layers = settings{}, 0
 	add := func(name string, value any) {
 		if _, exists := e.Fields[name]; !exists {
 			e.Fields[name] = value

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -20,23 +21,35 @@ const (
 
 var errTooLarge = errors.New("too deep or too many values")
 
-// parseJSON parses a line that is one JSON object. Its members become the fields;
-// well-known names also give the event its time, host, user and source.
-func parseJSON(ev *Event, line string) {
+// parseJSON parses a text that is one JSON object, and reports whether it is one. Its members become fields;
+// well-known names also give the event its time, host, user and source. The first of jsonFormats that knows the
+// members adds fields of its own.
+func parseJSON(ev *Event, line string) bool {
 	dec := json.NewDecoder(strings.NewReader(line))
 	dec.UseNumber()
 	d := jsonDecoder{dec: dec}
 	value, err := d.value(0)
 	fields, ok := value.(map[string]any)
 	if err != nil || !ok {
-		return
+		return false
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) { // more than one value
-		return
+		return false
 	}
-	ev.Format, ev.Fields = JSON, fields
+	for name, value := range fields {
+		if _, exists := ev.Fields[name]; !exists { // a header around the text takes precedence
+			ev.Fields[name] = value
+		}
+	}
 	ev.Logsource = sigma.Logsource{Category: "application"}
 	setKnownFields(ev)
+	for _, f := range jsonFormats {
+		if f.parse(ev) {
+			ev.Format = f.name
+			break
+		}
+	}
+	return true
 }
 
 // jsonDecoder builds a value token by token: encoding/json alone does not bound
@@ -124,10 +137,12 @@ func jsonNumber(n json.Number) any {
 // setKnownFields sets the attributes of the event from the names that common
 // loggers use.
 func setKnownFields(ev *Event) {
-	ev.Time = jsonTime(ev.Fields)
-	ev.Host = textOf(ev.Fields, "host", "hostname", "_HOSTNAME", "host.name")
-	ev.Process = textOf(ev.Fields, "process", "program", "SYSLOG_IDENTIFIER", "_COMM", "process.name")
-	ev.User = textOf(ev.Fields, "user", "username", "user.name")
+	if at := jsonTime(ev.Fields); !at.IsZero() {
+		ev.Time = at
+	}
+	ev.Host = cmp.Or(ev.text("host", "hostname", "_HOSTNAME", "host.name"), ev.Host)
+	ev.Process = cmp.Or(ev.text("process", "program", "SYSLOG_IDENTIFIER", "_COMM", "process.name"), ev.Process)
+	ev.User = ev.text("user", "username", "user.name")
 	if pid, err := strconv.ParseInt(textOf(ev.Fields, "pid", "_PID", "process.pid"), 10, 64); err == nil {
 		ev.PID = pid
 	}

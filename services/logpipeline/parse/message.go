@@ -19,15 +19,16 @@ type Header struct {
 // fails and may be called concurrently.
 func (p *Parser) ParseMessage(h Header, text string, now time.Time) Event {
 	raw := strings.ToValidUTF8(strings.TrimRight(text, "\r\n\x00"), "\uFFFD")
-	ev := Event{Format: Journal, Time: h.Time, Host: h.Host, PID: h.PID, Message: raw, Fields: make(map[string]any, 16)}
+	ev := p.newEvent(now)
+	ev.Format, ev.Time, ev.Host, ev.PID, ev.Message = Journal, h.Time, h.Host, h.PID, raw
 	ev.Process = programOf(h.Process)
 	if h.Process != ev.Process {
 		ev.set("tag", h.Process)
 	}
 	ev.set("facility", h.Facility)
 	ev.set("severity", h.Severity)
-	parseProgram(&ev)
-	ev.addCommonFields(raw)
+	parseMessage(&ev)
+	ev.finish(raw)
 	return ev
 }
 

@@ -35,17 +35,17 @@ var programs = map[string]struct {
 	"httpd":        {"syslog", parseAccessMessage},
 }
 
-// parseProgram parses the message of a syslog line in the format of its program.
-// Only the tag selects the program: a message that imitates another program
-// stays a message.
-func parseProgram(ev *Event) {
+// parseMessage parses the message behind a syslog header: in the format of its program, if that is known, else by its content. Only
+// the tag selects the program: a message that imitates another program stays a message.
+func parseMessage(ev *Event) {
 	ev.Logsource = sigma.Logsource{Product: "linux", Service: "syslog"}
 	if program, ok := programs[ev.Process]; ok {
 		ev.Logsource.Service = program.service
 		program.parse(ev)
+		return
 	}
+	parseText(ev, ev.Message)
 }
 
-// parseAccessMessage sets the logsource of a web server if the message is an
-// access log line.
-func parseAccessMessage(ev *Event) { parseAccess(ev, ev.Message) }
+// parseAccessMessage parses the message of a web server.
+func parseAccessMessage(ev *Event) { parseText(ev, ev.Message) }

@@ -3,27 +3,27 @@ package parse
 import (
 	"strconv"
 	"strings"
-	"time"
 )
 
 // maxPriority is 23 facilities times 8 plus the lowest severity (RFC 5424, 6.2.1).
 const maxPriority = 191
 
 // parsePriority parses "<PRI>" and the rest: RFC 5424 if it has version 1, else
-// RFC 3164, of which only the priority is required.
-func (p *Parser) parsePriority(ev *Event, raw string, now time.Time) {
+// RFC 3164, of which only the priority is required. It reports whether there is a priority.
+func parsePriority(ev *Event, raw string) bool {
 	pri, rest, ok := cutPriority(raw)
 	if !ok {
-		return
+		return false
 	}
-	if body, found := strings.CutPrefix(rest, "1 "); found && p.parseRFC5424(ev, body) {
+	if body, found := strings.CutPrefix(rest, "1 "); found && parseRFC5424(ev, body) {
 		setPriority(ev, pri)
-		return
+		return true
 	}
-	if !p.parseRFC3164(ev, rest, now) {
+	if !parseRFC3164(ev, rest) {
 		parseTagged(ev, rest)
 	}
 	setPriority(ev, pri)
+	return true
 }
 
 func cutPriority(raw string) (int, string, bool) {
@@ -41,8 +41,8 @@ func cutPriority(raw string) (int, string, bool) {
 // parseRFC3164 parses "TIMESTAMP [HOSTNAME ]tag[pid]: message" and reports whether
 // the line begins with a timestamp. The host name is missing in lines from the
 // local socket.
-func (p *Parser) parseRFC3164(ev *Event, s string, now time.Time) bool {
-	t, rest, ok := p.cutTimestamp(s, now)
+func parseRFC3164(ev *Event, s string) bool {
+	t, rest, ok := ev.settings.cutTimestamp(s)
 	if !ok {
 		return false
 	}
@@ -55,7 +55,7 @@ func (p *Parser) parseRFC3164(ev *Event, s string, now time.Time) bool {
 	return true
 }
 
-// parseTagged parses "tag[pid]: message" and then the message.
+// parseTagged parses "tag[pid]: message".
 func parseTagged(ev *Event, s string) {
 	ev.Format = RFC3164
 	tag := cutTag(s)
@@ -63,7 +63,6 @@ func parseTagged(ev *Event, s string) {
 	if tag.name != tag.process {
 		ev.set("tag", tag.name)
 	}
-	parseProgram(ev)
 }
 
 // The names of syslog.conf(5), by number.

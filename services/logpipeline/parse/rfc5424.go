@@ -12,7 +12,7 @@ const maxParams = 128
 
 // parseRFC5424 parses what follows "<PRI>1 " and reports whether it is RFC 5424;
 // if not, ev is unchanged.
-func (p *Parser) parseRFC5424(ev *Event, s string) bool {
+func parseRFC5424(ev *Event, s string) bool {
 	var head [5]string // TIMESTAMP HOSTNAME APP-NAME PROCID MSGID
 	for i := range head {
 		var ok bool
@@ -36,7 +36,6 @@ func (p *Parser) parseRFC5424(ev *Event, s string) bool {
 	ev.PID, _ = strconv.ParseInt(head[3], 10, 64)
 	ev.set("msgid", dashToEmpty(head[4]))
 	maps.Copy(ev.Fields, params)
-	parseProgram(ev)
 	return true
 }
 

@@ -32,7 +32,7 @@ func cutRepeated(ev *Event, msg string) string {
 	if !ok || err != nil || !strings.HasSuffix(inner, "]") {
 		return msg
 	}
-	ev.Fields["repeated"] = n
+	ev.setInt("repeated", n)
 	return strings.TrimPrefix(inner[:len(inner)-1], " ")
 }
 
@@ -63,7 +63,7 @@ func parseSSHDLogin(ev *Event, msg string) bool {
 		ev.set("auth_method", method)
 	}
 	if name, ok := strings.CutPrefix(rest, "invalid user "); ok {
-		ev.Fields["invalid_user"] = true
+		ev.setFlag("invalid_user")
 		rest = name
 	}
 	if at, ok := lastPeer(rest); ok {
@@ -151,7 +151,7 @@ func parseSSHDUserAtIP(ev *Event, s string) {
 	}
 	name := strings.TrimPrefix(s[:i], "authenticating ")
 	if rest, ok := strings.CutPrefix(name, "invalid "); ok {
-		ev.Fields["invalid_user"] = true
+		ev.setFlag("invalid_user")
 		name = rest
 	}
 	if name, ok := strings.CutPrefix(name, "user "); ok {

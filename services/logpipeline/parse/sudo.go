@@ -29,7 +29,7 @@ func parseSudo(ev *Event) {
 	}
 	for part := range strings.SplitSeq(head, " ; ") {
 		name, value, _ := strings.Cut(strings.TrimSuffix(part, " ;"), "=")
-		if field := sudoFields[name]; field != "" && ev.Fields[field] == nil {
+		if field := sudoFields[name]; field != "" && !ev.has(field) {
 			ev.set(field, value)
 		}
 	}

@@ -1,0 +1,41 @@
+package parse
+
+// Format is the format in which a line was recognised: of its outermost layer that is no envelope.
+type Format string
+
+// The formats.
+const (
+	Plain       Format = "plain"
+	RFC3164     Format = "rfc3164"
+	RFC5424     Format = "rfc5424"
+	JSON        Format = "json"
+	Access      Format = "access"
+	ApacheError Format = "apache_error"
+	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
+)
+
+// An envelope is a record around a line, whose writer is not the program of the line. cut sets the fields that the record itself has and
+// returns the line inside, or false if text is no such record; then it leaves ev unchanged.
+var envelopes = []struct {
+	name Format
+	cut  func(ev *Event, text string) (inner string, ok bool)
+}{}
+
+// textFormats are recognised by the content of a text; the first that fits is used. parse reports whether text is of the format; if not,
+// it leaves ev unchanged. begin is the characters that a text of the format can begin with, all if it is empty.
+var textFormats = []struct {
+	name  Format
+	begin string
+	parse func(ev *Event, text string) bool
+}{
+	{JSON, "{", parseJSON},
+	{ApacheError, "[", parseApacheError},
+	{Access, "", parseAccess},
+}
+
+// jsonFormats are recognised by the members of a JSON object, which are fields already. parse reports whether the object is of the
+// format, and sets the fields that rules for it expect.
+var jsonFormats = []struct {
+	name  Format
+	parse func(ev *Event) bool
+}{}
