@@ -22,6 +22,8 @@ func (d *document) convert(f field, node *unstable.Node) {
 		d.integer(f, node)
 	case f.kind == kindList && node.Kind == unstable.Array:
 		d.list(f, node)
+	case f.kind == kindTables && node.Kind == unstable.Array:
+		d.inlineTables(f, node)
 	default:
 		d.report(d.at[f.key], f.key, fmt.Sprintf("is %s, must be %s", setting.TOMLKind(node.Kind), f.allowed()))
 	}
@@ -58,6 +60,20 @@ func (d *document) list(f field, node *unstable.Node) {
 	}
 	if sound {
 		d.values[f.key] = list
+	}
+}
+
+// inlineTables reads a list of sections that is written as a value: [{name = "a"}, {name = "b"}].
+func (d *document) inlineTables(f field, node *unstable.Node) {
+	for it := node.Children(); it.Next(); {
+		element := it.Node()
+		switch element.Kind {
+		case unstable.Comment:
+		case unstable.InlineTable:
+			d.inlineTable(d.addElement(f, d.at[f.key]), d.at[f.key], element)
+		default:
+			d.report(d.at[f.key], f.key, fmt.Sprintf("element %d is %s, must be a section", len(d.elements[f.key])+1, setting.TOMLKind(element.Kind)))
+		}
 	}
 }
 

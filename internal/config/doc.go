@@ -5,7 +5,7 @@
 // flag names that instead. Only a syntax error hides the rest, since the text around it cannot be interpreted.
 //
 // The type given to [Load] is the schema: structs are sections, fields are keys, and the only kinds are string, bool, integers and
-// []string. Tags:
+// []string; a slice of structs is a list of sections, [[section.name]], which only the file sets. Tags:
 //
 //	toml:"name"    the key or section; required
 //	env:"STORAGE"  on a section: IRONPOST_STORAGE_* instead of the path in capitals

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -86,6 +87,9 @@ func (d *document) table(node *unstable.Node) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	if f, _ := d.schema.lookup(path); f.kind == kindTables && f.key == path {
+		return d.listedTable(f, node, at)
+	}
 	switch _, isSection := d.schema.sections[path]; {
 	case !isSection:
 		d.report(at, path, "is a key, not a section: write it as "+path+" = value")
@@ -100,6 +104,45 @@ func (d *document) table(node *unstable.Node) (string, bool) {
 	}
 	d.keys[path] = at
 	return path, true
+}
+
+// listedTable records a [[header]] and returns the path of the new element.
+func (d *document) listedTable(f field, node *unstable.Node, at Position) (string, bool) {
+	if node.Kind != unstable.ArrayTable {
+		d.report(at, f.key, "is a list of sections: write [["+f.key+"]]")
+		return "", false
+	}
+	first, known := d.keys[f.key]
+	if known && d.at[f.key] != first { // it is a value
+		d.report(at, f.key, fmt.Sprintf("the list is already set at line %d: write all of its sections as [[%s]]", first.Line, f.key))
+		return "", false
+	}
+	if !known {
+		d.keys[f.key], d.at[f.key] = at, at
+	}
+	return d.addElement(f, at), true
+}
+
+// addElement adds an empty element to a list of sections and returns its path.
+func (d *document) addElement(f field, at Position) string {
+	path := join(f.key, strconv.Itoa(len(d.elements[f.key])))
+	d.keys[path] = at
+	d.elements[f.key] = append(d.elements[f.key], at)
+	return path
+}
+
+// tables returns the values of the elements of a list of sections.
+func (d *document) tables(f field) []map[string]any {
+	list := make([]map[string]any, len(d.elements[f.key]))
+	for i := range list {
+		list[i] = map[string]any{}
+		for _, in := range f.element.fields {
+			if value, ok := d.values[join(f.key, strconv.Itoa(i)+"."+in.key)]; ok {
+				list[i][in.key] = value
+			}
+		}
+	}
+	return list
 }
 
 // keyValue records a line key = value, or a pair of an inline table.
@@ -140,7 +183,7 @@ func (d *document) resolve(path string, parts unstable.Iterator) (string, Positi
 		part := parts.Node()
 		at = d.position(int(part.Raw.Offset))
 		name := string(part.Data)
-		names, isSection := d.schema.sections[path]
+		names, isSection := d.schema.names(path)
 		if !isSection {
 			d.report(at, path, "is a key, it has no parts such as "+setting.Shown(name))
 			return "", at, false
@@ -167,7 +210,7 @@ func (d *document) unknown(at Position, section, name string) {
 
 // hint returns what an unknown name may be a misspelling of.
 func (d *document) hint(section, name string) string {
-	allowed := d.schema.sections[section]
+	allowed, _ := d.schema.names(section)
 	if near := suggest(name, allowed); near != "" {
 		return ", did you mean " + near + "?"
 	}

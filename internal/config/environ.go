@@ -19,7 +19,9 @@ func (l *loader) environ() layer {
 	vars := layer{values: map[string]any{}, origins: map[string]Origin{}}
 	byName := map[string]field{}
 	for _, f := range l.schema.fields {
-		byName[f.variable] = f
+		if f.variable != "" {
+			byName[f.variable] = f
+		}
 	}
 	for _, entry := range l.options.Environ {
 		name, text, _ := strings.Cut(entry, "=")
@@ -40,7 +42,7 @@ func (l *loader) environ() layer {
 func (l *loader) flags() layer {
 	set := layer{values: map[string]any{}, origins: map[string]Origin{}}
 	for _, flag := range l.options.Flags {
-		if f, known := l.schema.lookup(flag.Key); known {
+		if f, known := l.schema.lookup(flag.Key); known && f.variable != "" {
 			l.take(set, f, flag.Value, Origin{Kind: FromFlag, Name: flag.Name})
 			continue
 		}

@@ -94,6 +94,11 @@ func (l *loader) merge(defaults reflect.Value) map[string]any {
 	for key := range l.document.at {
 		l.origins[key] = Origin{Kind: FromFile, Name: l.document.file, At: l.document.keys[key]}
 	}
+	for _, f := range l.schema.fields {
+		if _, given := l.document.at[f.key]; given && f.kind == kindTables {
+			l.document.values[f.key] = l.document.tables(f)
+		}
+	}
 	if err := v.MergeConfigMap(l.document.values); err != nil {
 		l.problems = append(l.problems, Problem{File: l.document.file, What: err.Error()})
 	}

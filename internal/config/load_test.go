@@ -30,8 +30,15 @@ type sample struct {
 		} `toml:"deep" env:"DEEP"`
 	} `toml:"main"`
 	Other struct {
-		Port int `toml:"port"`
+		Port int    `toml:"port"`
+		Item []item `toml:"item"`
 	} `toml:"other"`
+}
+
+type item struct {
+	Name string   `toml:"name"`
+	Size int      `toml:"size"`
+	List []string `toml:"list"`
 }
 
 func (s sample) Validate() []setting.Problem {
@@ -39,6 +46,10 @@ func (s sample) Validate() []setting.Problem {
 	p.Add("main.name", setting.OneOf(s.Main.Name, "a", "b"))
 	p.Each("main.list", s.Main.List, setting.NotEmpty)
 	p.Add("other.port", setting.Between(s.Other.Port, 1, 9))
+	for i, in := range s.Other.Item {
+		p.Add(fmt.Sprintf("other.item.%d.size", i), setting.Between(in.Size, 0, 9))
+		p.Each(fmt.Sprintf("other.item.%d.list", i), in.List, setting.NotEmpty)
+	}
 	return p
 }
 
@@ -78,7 +89,7 @@ func TestLayersWinInOrder(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{
 		"main.name": path + ":2", "main.on": "IRONPOST_MAIN_ON", "main.size": "--size", "main.small": path + ":4", "main.list": path + ":5",
-		"main.wait_secs": "default", "main.deep.url": "IRONPOST_DEEP_URL", "main.deep.url_file": "default", "other.port": "default",
+		"main.wait_secs": "default", "main.deep.url": "IRONPOST_DEEP_URL", "main.deep.url_file": "default", "other.item": "default", "other.port": "default",
 	}, origins)
 }
 
@@ -315,7 +326,52 @@ func TestUnsupportedTypesAreRefused(t *testing.T) {
 	_, _, err := config.Load(struct {
 		A float64 `toml:"a"`
 	}{}, config.Options{})
-	require.EqualError(t, err, "config: key a: type float64 is not supported: use string, bool, an integer or []string")
+	require.EqualError(t, err, "config: key a: type float64 is not supported: use string, bool, an integer, []string or a slice of structs")
 	_, _, err = config.Load(struct{ A string }{}, config.Options{})
 	require.ErrorContains(t, err, "needs an exported name and a plain toml tag")
+}
+
+func TestListsOfSections(t *testing.T) {
+	t.Parallel()
+	want := []item{{Name: "a", List: []string{"x", "y"}}, {Size: 3}}
+	for _, text := range []string{
+		"[other]\nport = 2\n[[other.item]]\nname = \"a\"\nlist = [\"x\", \"y\"]\n[[other.item]]\nsize = 3\n[main]\non = true\n",
+		"[other]\nport = 2\nitem = [{name = \"a\", list = [\"x\", \"y\"]}, {size = 3}]\n[main]\non = true\n",
+	} {
+		got, loaded, err := load(write(t, text))
+		require.NoError(t, err)
+		require.Equal(t, want, got.Other.Item)
+		require.True(t, got.Main.On)
+		v, _ := loaded.Get("other.item")
+		require.Equal(t, `[{list = ["x", "y"], name = "a", size = 0}, {list = [], name = "", size = 3}]`, v.Text)
+		require.Empty(t, v.Variable)
+		require.Equal(t, config.FromFile, v.Origin.Kind)
+		again, _, err := load(write(t, "other.item = "+v.Text))
+		require.NoError(t, err)
+		require.Equal(t, "a", again.Other.Item[0].Name)
+		_, none, err := load(write(t, ""))
+		require.NoError(t, err)
+		require.Len(t, config.Diff(loaded, none), 3)
+	}
+}
+
+func TestMistakesInListsOfSectionsArePlaced(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"[[other.item]]\nsize = 1\n[[other.item]]\nsize = 10": ":4:8: other.item.1.size: 10 is out of range, must be 0 to 9",
+		"[[other.item]]\nlist = [\"a\",\n\"\"]":               ":3:1: other.item.0.list: element 2: must not be empty",
+		"[[other.item]]\nnam = 1":                             ":2:1: other.item.0.nam: unknown key, did you mean name?",
+		"[[other.item]]\nsize = \"1\"":                        ":2:8: other.item.0.size: is a string, must be a whole number",
+		"[[other.item]]\nsize = 1\nsize = 2":                  ":3:1: other.item.0.size: the key is already set at line 2, allowed once",
+		"[other.item]\nsize = 1":                              ":1:8: other.item: is a list of sections: write [[other.item]]",
+		"[other]\nitem = [1]":                                 ":2:8: other.item: element 1 is a whole number, must be a section",
+		"[other]\nitem = 1":                                   ":2:8: other.item: is a whole number, must be a list of sections",
+		"[other]\nitem = []\n[[other.item]]\nsize = 1":        ":3:9: other.item: the list is already set at line 2: write all of its sections as [[other.item]]",
+		"[other]\nitem = [{size = 1}, {siz = 2}]":             ":2:22: other.item.1.siz: unknown key, did you mean size?",
+		"[[other.item]]\nsize = 30s":                          ":2:8: syntax error: a number has no unit: size is a whole number, write size = 30",
+	} {
+		path := write(t, text)
+		_, _, err := load(path)
+		require.EqualError(t, err, path+want)
+	}
 }

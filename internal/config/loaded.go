@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,11 +43,11 @@ func (o Origin) String() string {
 
 // Value is the effective value of one key.
 type Value struct {
-	// Key is the dotted key, Variable the environment variable that sets it.
+	// Key is the dotted key, Variable the environment variable that sets it, "" for a list of sections.
 	Key, Variable string
 	// Text is the value as TOML; a secret is redacted in it.
 	Text string
-	// Data is string, bool, int64 or []string; a secret is redacted in it too.
+	// Data is string, bool, int64, []string, or a map for each element of a list of sections; a secret is redacted in it too.
 	Data   any
 	Origin Origin
 
@@ -121,6 +123,16 @@ func literal(value any) string {
 			quoted[i] = quote(s)
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
+	case []map[string]any:
+		tables := make([]string, len(v))
+		for i, element := range v {
+			var pairs []string
+			for _, key := range slices.Sorted(maps.Keys(element)) {
+				pairs = append(pairs, key+" = "+literal(element[key]))
+			}
+			tables[i] = "{" + strings.Join(pairs, ", ") + "}"
+		}
+		return "[" + strings.Join(tables, ", ") + "]"
 	default:
 		return fmt.Sprint(v)
 	}

@@ -3,7 +3,6 @@ package logpipeline
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -175,12 +174,6 @@ func (s *Service) inputOf(line tail.Line) string {
 		}
 	}
 	return line.Path
-}
-
-// globs reports whether the shell pattern matches path.
-func globs(pattern, path string) bool {
-	ok, err := filepath.Match(pattern, path)
-	return ok && err == nil
 }
 
 // isPlain reports whether a line is of no known format.

@@ -66,6 +66,12 @@ type Config struct {
 	SyslogIdleSecs int `toml:"syslog_idle_secs"`
 	// SyslogUDPQueueBytes limits the received UDP messages that wait to be spooled; each sender has a share.
 	SyslogUDPQueueBytes int `toml:"syslog_udp_queue_bytes"`
+	// Timezone is the zone of times without one, where Input has no other: an IANA name, or a Zone constant.
+	Timezone string `toml:"timezone"`
+	// TrustedProxies are prefixes of addresses of proxies, where Input has no others.
+	TrustedProxies []string `toml:"trusted_proxies"`
+	// Input has settings for some inputs.
+	Input []Input `toml:"input"`
 	// Storage configures stores besides the streams. Its environment variables begin with IRONPOST_STORAGE_.
 	Storage Storage `toml:"storage" env:"STORAGE"`
 }
@@ -114,6 +120,9 @@ func DefaultConfig() Config {
 		SyslogMaxConnectionsPerPeer: syslog.DefaultMaxPerPeer,
 		SyslogIdleSecs:              int(syslog.DefaultIdle / time.Second),
 		SyslogUDPQueueBytes:         syslog.DefaultUDPQueue,
+
+		Timezone:       ZoneAuto,
+		TrustedProxies: []string{},
 
 		Storage: Storage{RetentionDays: 30, LogLines: true, QueueMaxBytes: 1 << 30},
 	}
@@ -167,6 +176,7 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("syslog_max_connections_per_peer", setting.Between(c.SyslogMaxConnectionsPerPeer, 1, 65_536))
 	p.Add("syslog_idle_secs", setting.Between(c.SyslogIdleSecs, 1, 86_400))
 	p.Add("syslog_udp_queue_bytes", setting.Between(c.SyslogUDPQueueBytes, 1<<20, 1<<30))
+	c.validateInputs(&p)
 	if c.BatchSize <= maxBatch && c.MaxLineBytes <= maxLine && c.BatchSize*c.MaxLineBytes > maxBatchBytes {
 		p.Addf("batch_size", "%d lines of max_line_bytes %d are more than the %d bytes a batch may hold in memory", c.BatchSize, c.MaxLineBytes, maxBatchBytes)
 	}

@@ -52,7 +52,24 @@ func TestEveryInvalidValueIsReported(t *testing.T) {
 		"storage.postgres_url_file":       func(c *logpipeline.Config) { c.Storage.PostgresURLFile = "secret" },
 		"storage.redis_url":               func(c *logpipeline.Config) { c.Storage.RedisURL = "redis:x" },
 		"storage.redis_url_file":          func(c *logpipeline.Config) { c.Storage.RedisURLFile = "secret" },
-		"storage.retention_days":          func(c *logpipeline.Config) { c.Storage.RetentionDays = 3651 },
+		"timezone":                        func(c *logpipeline.Config) { c.Timezone = "Mars/Olympus" },
+		"trusted_proxies.1":               func(c *logpipeline.Config) { c.TrustedProxies = []string{"10.0.0.0/8", "proxy"} },
+		"input.0.path":                    func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{}} },
+		"input.1.path":                    func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Path: "/a"}, {Path: "/a", Unit: "b"}} },
+		"input.0.listen":                  func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Listen: "file"}} },
+		"input.0.peers":                   func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Path: "/a", Peers: []string{"::1"}}} },
+		"input.0.peers.0": func(c *logpipeline.Config) {
+			c.Input = []logpipeline.Input{{Listen: "syslog_udp", Peers: []string{"h"}}}
+		},
+		"input.0.format":   func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Path: "/a", Format: "xml"}} },
+		"input.0.timezone": func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Path: "/a", Timezone: "Local"}} },
+		"input.0.trusted_proxies.0": func(c *logpipeline.Config) {
+			c.Input = []logpipeline.Input{{Path: "/a", TrustedProxies: []string{"1/8"}}}
+		},
+		"input.0.trust":          func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Path: "/a", Trust: "kernel"}} },
+		"input.0.unit":           func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Unit: "["}} },
+		"input.0.container":      func(c *logpipeline.Config) { c.Input = []logpipeline.Input{{Container: "["}} },
+		"storage.retention_days": func(c *logpipeline.Config) { c.Storage.RetentionDays = 3651 },
 	}
 	for key, invalidate := range cases {
 		c := logpipeline.DefaultConfig()

@@ -20,6 +20,7 @@ type chunk struct {
 	logs    []docker.Line
 	packets []*delivery
 	rules   *ruleSet // to match them by
+	inputs  *inputs  // the settings of their sources
 
 	decoded int       // how many are decoded
 	plain   int       // lines of them of no known format
@@ -87,11 +88,11 @@ func (d *decoder) decode(c *chunk) {
 		out.dead = d.crashes.isDead(out.position)
 		switch {
 		case c.lines != nil:
-			if d.decodeLine(c.rules, c.lines[i], &out) {
+			if d.decodeLine(c, c.lines[i], &out) {
 				c.plain++
 			}
 		case c.logs != nil:
-			d.decodeLog(c.rules, c.logs[i], &out)
+			d.decodeLog(c, c.logs[i], &out)
 		default:
 			d.decodePacket(c.rules, c.packets[i], &out)
 		}
@@ -102,13 +103,14 @@ func (d *decoder) decode(c *chunk) {
 }
 
 // decodeLine decodes a line of a file, which may be a spool file, and reports whether it is of no known format.
-func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) (plain bool) {
+func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) (plain bool) {
 	if out.dead {
 		out.text = line.Text
 		return false
 	}
 	text, received, source := line.Text, time.Now(), "file:"+line.Path
 	origin, trust := fileOrigin(line)
+	var of *inputSettings
 	if d.syslog.IsSpoolFile(line.Path) {
 		rec, err := syslog.DecodeRecord(line.Text)
 		if err != nil {
@@ -118,22 +120,26 @@ func (d *decoder) decodeLine(rules *ruleSet, line tail.Line, out *decoded) (plai
 		}
 		text, received, source = rec.Message, rec.Time, SourceSyslog
 		origin, trust = syslogOrigin(rec)
+		of = c.inputs.ofPeer(origin.Transport, rec.Peer)
+	} else {
+		of = c.inputs.ofFile(line.Path)
 	}
-	in := lineInput(d.parser, line.Position, text, received)
+	in := lineInput(d.parser, line.Position, text, received, of.parse)
 	if line.Backlog && source != SourceSyslog {
 		in.received = in.time
 	}
-	in.setOrigin(origin, trust)
-	return d.matchLine(rules, in, text, source, received, out)
+	in.setOrigin(origin, of.trustOf(trust))
+	return d.matchLine(c.rules, in, text, source, received, out)
 }
 
 // decodeLog decodes a line of a container's log.
-func (d *decoder) decodeLog(rules *ruleSet, line docker.Line, out *decoded) {
+func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 	if out.dead {
 		out.text = line.Text
 		return
 	}
-	d.matchLine(rules, containerInput(d.parser, line), line.Text, "container:"+line.Container.Name, time.Now(), out)
+	in := containerInput(d.parser, line, c.inputs.ofContainer(line.Container.Name))
+	d.matchLine(c.rules, in, line.Text, "container:"+line.Container.Name, time.Now(), out)
 }
 
 // matchLine matches and counts a line, and reports whether it is of no known format.

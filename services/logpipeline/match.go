@@ -38,9 +38,9 @@ type input struct {
 }
 
 // lineInput parses a line, whose origin is not yet set. received is when it was received, the latest it can have been written; it
-// supplies a year or a time that the line lacks.
-func lineInput(parser *parse.Parser, position string, text []byte, received time.Time) input {
-	in := input{Event: parser.Parse(text, received), position: position, received: received}
+// supplies a year or a time that the line lacks. of is what is known of its source.
+func lineInput(parser *parse.Parser, position string, text []byte, received time.Time, of parse.Input) input {
+	in := input{Event: parser.Parse(text, received, of), position: position, received: received}
 	in.time = in.Time
 	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
 		in.time = received
@@ -51,11 +51,12 @@ func lineInput(parser *parse.Parser, position string, text []byte, received time
 }
 
 // containerInput parses a line of a container's log. The container is the one that Docker names.
-func containerInput(parser *parse.Parser, line docker.Line) input {
-	in := lineInput(parser, line.Position, line.Text, line.Time)
+func containerInput(parser *parse.Parser, line docker.Line, of *inputSettings) input {
+	in := lineInput(parser, line.Position, line.Text, line.Time, of.parse)
 	c := line.Container
 	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
-	in.setOrigin(containerOrigin(line))
+	origin, trust := containerOrigin(line)
+	in.setOrigin(origin, of.trustOf(trust))
 	in.Fields["container.id"], in.Fields["container.name"], in.Fields["container.image"] = c.ID, c.Name, c.Image
 	return in
 }

@@ -12,11 +12,12 @@ import (
 // Offline matches lines as the pipeline does, without bus and sources. One goroutine may use it.
 type Offline struct {
 	parser  *parse.Parser
+	inputs  *inputs
 	matcher matcher
 	series  *series.Table
 }
 
-// NewOffline loads the rules of cfg, of which only RulesPath, ShippedRules and DedupWindowSecs are used; host is the host of
+// NewOffline loads the rules of cfg, of which only RulesPath, ShippedRules, DedupWindowSecs and the settings for all inputs are used; host is the host of
 // the alerts. problems names rule files that are invalid; the others are used.
 func NewOffline(cfg Config, host string) (o *Offline, problems error, err error) {
 	rules, err := loadRules(cfg)
@@ -25,6 +26,7 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 	}
 	return &Offline{
 		parser:  parse.New(parse.Options{}),
+		inputs:  newInputs(cfg),
 		matcher: newMatcher(rules, alertBuilder{host: host, machine: host}),
 		series:  series.New(cfg.DedupWindow(), 0),
 	}, errors.Join(rules.problems...), nil
@@ -33,7 +35,7 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 // Line returns the alerts of a line. position identifies the line; received, the latest it can have been
 // written, supplies a year or a time that the line lacks.
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
-	in := lineInput(o.parser, position, text, received)
+	in := lineInput(o.parser, position, text, received, o.inputs.other.parse)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
 	var out []*event.Alert
 	for _, m := range o.matcher.correlate(match(o.matcher.rules, o.matcher.alerts, in)) {

@@ -118,3 +118,22 @@ func TestTrustOfCorrelationsAndDetections(t *testing.T) {
 	}
 	require.Fail(t, "no alert of the correlation")
 }
+
+// The trust that an operator claims for an input is that of its lines, and their zone that of times without one.
+func TestSettingsOfAnInputReachItsAlerts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := filepath.Join(filepath.Dir(r.watched), "other.log")
+	r.cfg.WatchPaths = append(r.cfg.WatchPaths, other)
+	r.cfg.Input = []logpipeline.Input{{Path: filepath.Dir(r.watched) + "/o*.log", Timezone: "Asia/Tokyo", Trust: "host"}}
+	require.Empty(t, r.cfg.Validate())
+	appendTo(t, other, "")
+	r.start()
+	tokyo, err := time.LoadLocation("Asia/Tokyo")
+	require.NoError(t, err)
+	at := time.Now().Add(-10 * time.Minute).Truncate(time.Second)
+	appendTo(t, other, at.In(tokyo).Format(time.Stamp)+" web1 sshd[77]: Failed password for root from 192.0.2.1 port 4242 ssh2\n")
+	a := r.wait(1)[0]
+	require.Equal(t, event.TrustHost, a.Trust)
+	require.True(t, a.LastSeen.Equal(at), "%s, not %s", a.LastSeen, at)
+}

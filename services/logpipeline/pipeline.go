@@ -42,6 +42,7 @@ const (
 type pipeline struct {
 	s           *Service
 	cfg         Config
+	inputs      *inputs // of cfg
 	sources     *sources
 	decoder     *decoder
 	matcher     matcher
@@ -182,7 +183,7 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 // decode gives chunks to the workers.
 func (p *pipeline) decode(chunks []*chunk) {
 	for _, c := range chunks {
-		c.rules = p.matcher.rules
+		c.rules, c.inputs = p.matcher.rules, p.inputs
 		p.inFlight++
 		p.decoder.work <- c // it has room for all in flight
 	}

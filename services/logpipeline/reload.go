@@ -43,7 +43,7 @@ func (p *pipeline) applyReload() {
 	if next == nil {
 		return
 	}
-	p.cfg, p.commits.dirty = next.cfg, true
+	p.cfg, p.inputs, p.commits.dirty = next.cfg, newInputs(next.cfg), true
 	p.series.SetSpan(p.cfg.DedupWindow())
 	p.rows.reload(p.cfg)
 	in := p.sources

@@ -88,7 +88,7 @@ func matching(t *testing.T, set *sigma.RuleSet, rule, kind string) []string {
 func read(parser *parse.Parser, line string, now time.Time) []sigma.Event {
 	var p event.Packet
 	if event.Decode([]byte(line), &p) != nil {
-		ev := parser.Parse([]byte(line), now)
+		ev := parser.Parse([]byte(line), now, parse.Input{})
 		return []sigma.Event{{Logsource: ev.Logsource, Time: ev.Time, Fields: ev.Fields}}
 	}
 	var out []sigma.Event

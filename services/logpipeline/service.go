@@ -171,7 +171,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{
-		s: s, cfg: cfg, sources: in, crashes: crashes, chunkLines: chunkLines,
+		s: s, cfg: cfg, inputs: newInputs(cfg), sources: in, crashes: crashes, chunkLines: chunkLines,
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
 		series:  series.New(cfg.DedupWindow(), 0),
 		commits: commitState{file: file, dirty: true, toSave: make(chan checkpoint, 1), saved: make(chan error, 1)},

@@ -3,12 +3,15 @@ package suite
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
 // examplePath is the example configuration as seen from this package.
@@ -53,7 +56,7 @@ func TestExampleIsRootsDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 	require.Empty(t, loaded.Warnings)
-	for _, v := range loaded.Values {
+	for _, v := range withVariables(loaded) {
 		require.Equal(t, config.FromFile, v.Origin.Kind, "%s is not in the example", v.Key)
 	}
 }
@@ -64,13 +67,45 @@ func TestExampleDocumentsEveryKey(t *testing.T) {
 	require.NoError(t, err)
 	documented := map[string]entry{}
 	for _, e := range entries(t) {
-		documented[e.key] = e
+		require.Contains(t, e.meaning, "Allowed: ", e.key)
+		if !e.listed {
+			documented[e.key] = e
+		}
 	}
-	require.Len(t, documented, len(loaded.Values))
-	for _, v := range loaded.Values {
+	values := withVariables(loaded)
+	require.Len(t, documented, len(values))
+	for _, v := range values {
 		e := documented[v.Key]
 		require.Equal(t, v.Variable, e.variable, v.Key)
-		require.Contains(t, e.meaning, "Allowed: ", v.Key)
 		require.Greater(t, strings.Index(e.meaning, "Allowed: "), 4, "%s has no meaning", v.Key)
+	}
+}
+
+// withVariables returns the values of loaded but for lists of sections.
+func withVariables(loaded *config.Loaded) []config.Value {
+	return slices.DeleteFunc(slices.Clone(loaded.Values), func(v config.Value) bool { return v.Variable == "" })
+}
+
+// TestExampleDocumentsListedSections finds each key of a list of sections in a comment of the example, with a value that is valid.
+func TestExampleDocumentsListedSections(t *testing.T) {
+	t.Parallel()
+	documented := map[string]string{}
+	for _, e := range entries(t) {
+		if e.listed {
+			documented[strings.TrimPrefix(e.key, "log_pipeline.input.")] = e.value
+		}
+	}
+	element := reflect.TypeFor[logpipeline.Input]()
+	require.Len(t, documented, element.NumField())
+	selectors := []string{"path", "unit", "container", "listen"}
+	for i := range element.NumField() {
+		name := element.Field(i).Tag.Get("toml")
+		require.Contains(t, documented, name)
+		text := "[[log_pipeline.input]]\n" + name + " = " + documented[name] + "\n"
+		if !slices.Contains(selectors, name) {
+			text += "listen = \"syslog_tcp\"\n"
+		}
+		_, _, err := loadAsRoot(write(t, text))
+		require.NoError(t, err)
 	}
 }

@@ -17,16 +17,24 @@ var update = flag.Bool("update", false, "write docs/configuration.md anew")
 // entry is one key of the example with the comment above it.
 type entry struct {
 	section, key, meaning, variable, flag, value string
+	listed                                       bool // in a list of sections, which no variable sets
 }
 
-// entries reads the example by its own habit: comment lines, the last of them the variable, then key = value.
+// entries reads the example by its own habit: comment lines, the last of them the variable, then key = value. A section of a list is itself in
+// comments, up to an empty line.
 func entries(t testing.TB) []entry {
 	t.Helper()
 	var list []entry
 	var comment []string
-	section := ""
+	section, listed := "", false
 	for line := range strings.Lines(example(t)) {
 		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "# [[") {
+			listed, comment = true, nil
+		}
+		if listed = listed && line != ""; listed {
+			line = strings.TrimPrefix(line, "# ")
+		}
 		name, value, pair := strings.Cut(line, " = ")
 		switch {
 		case strings.HasPrefix(line, "#"):
@@ -40,6 +48,10 @@ func entries(t testing.TB) []entry {
 			list[len(list)-1].value += line
 		case pair:
 			require.NotEmpty(t, comment, "%s has no comment", name)
+			if listed {
+				list = append(list, entry{section: "[" + section + "]", key: section + "." + name, meaning: strings.Join(comment, " "), value: value, listed: true})
+				break
+			}
 			last := len(comment) - 1
 			variable, flag, _ := strings.Cut(comment[last], ", flag ")
 			list = append(list, entry{
@@ -86,7 +98,16 @@ func reference(list []entry) string {
 	for _, e := range list {
 		if e.section != section {
 			section = e.section
-			fmt.Fprintf(&b, "\n## [%s]\n\n| key | default | meaning | variable |\n|---|---|---|---|\n", section)
+			fmt.Fprintf(&b, "\n## [%s]\n\n", section)
+			if e.listed {
+				b.WriteString("A list of sections, which no variable sets.\n\n| key | example | meaning |\n|---|---|---|\n")
+			} else {
+				b.WriteString("| key | default | meaning | variable |\n|---|---|---|---|\n")
+			}
+		}
+		if e.listed {
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", strings.TrimPrefix(e.key, strings.Trim(section, "[]")+"."), e.value, strings.ReplaceAll(e.meaning, "|", "\\|"))
+			continue
 		}
 		set := "`" + e.variable + "`"
 		if e.flag != "" {

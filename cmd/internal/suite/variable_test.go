@@ -116,6 +116,8 @@ var variables = []variable{
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_MAX_CONNECTIONS_PER_PEER", "log_pipeline.syslog_max_connections_per_peer", "8", "8"},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_IDLE_SECS", "log_pipeline.syslog_idle_secs", "60", "60"},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_UDP_QUEUE_BYTES", "log_pipeline.syslog_udp_queue_bytes", "2097152", "2097152"},
+	{"IRONPOST_LOG_PIPELINE_TIMEZONE", "log_pipeline.timezone", "Europe/Berlin", `"Europe/Berlin"`},
+	{"IRONPOST_LOG_PIPELINE_TRUSTED_PROXIES", "log_pipeline.trusted_proxies", "10.0.0.0/8,192.0.2.7", `["10.0.0.0/8", "192.0.2.7"]`},
 	{"IRONPOST_STORAGE_QUEUE_MAX_BYTES", "log_pipeline.storage.queue_max_bytes", "2097152", "2097152"},
 	{"IRONPOST_STORAGE_POSTGRES_URL_FILE", "log_pipeline.storage.postgres_url_file", "", ""}, // has its own test
 	{"IRONPOST_STORAGE_REDIS_URL_FILE", "log_pipeline.storage.redis_url_file", "", ""},
@@ -198,8 +200,9 @@ func TestEveryKeyHasARowInTheTableOfVariables(t *testing.T) {
 	for _, v := range allVariables(t) {
 		byKey[v.key] = v.name
 	}
-	require.Len(t, byKey, len(loaded.Values))
-	for _, v := range loaded.Values {
+	values := withVariables(loaded)
+	require.Len(t, byKey, len(values))
+	for _, v := range values {
 		require.Equal(t, v.Variable, byKey[v.Key])
 	}
 }

@@ -34,6 +34,8 @@ type Event struct {
 type settings struct {
 	zone *time.Location // of timestamps without one
 	now  time.Time      // when the line was received, or read
+	// input is what its source is known to write. Format and TrustedProxies are for the layers that read formats and forwarded addresses.
+	input Input
 }
 
 // set sets a field unless value is empty.

@@ -17,9 +17,9 @@ type Header struct {
 
 // ParseMessage parses text, the message after the header h, in the format of its program. now is when it was received. Like Parse it never
 // fails and may be called concurrently.
-func (p *Parser) ParseMessage(h Header, text string, now time.Time) Event {
+func (p *Parser) ParseMessage(h Header, text string, now time.Time, in Input) Event {
 	raw := strings.ToValidUTF8(strings.TrimRight(text, "\r\n\x00"), "\uFFFD")
-	ev := p.newEvent(now)
+	ev := p.newEvent(now, in)
 	ev.Format, ev.Time, ev.Host, ev.PID, ev.Message = Journal, h.Time, h.Host, h.PID, raw
 	ev.Process = programOf(h.Process)
 	if h.Process != ev.Process {

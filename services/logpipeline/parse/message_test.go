@@ -13,8 +13,8 @@ func TestMessageWithHeaderApart(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	const text = "Failed password for invalid user admin from 203.0.113.9 port 4711 ssh2"
 	p := New(Options{Location: time.UTC})
-	got := p.ParseMessage(Header{Time: at, Host: "web1", Process: "sshd", PID: 812, Facility: Facility("4"), Severity: Severity("6")}, text+"\n", at)
-	want := p.Parse([]byte("<38>Mar  4 05:06:07 web1 sshd[812]: "+text), at)
+	got := p.ParseMessage(Header{Time: at, Host: "web1", Process: "sshd", PID: 812, Facility: Facility("4"), Severity: Severity("6")}, text+"\n", at, Input{})
+	want := p.Parse([]byte("<38>Mar  4 05:06:07 web1 sshd[812]: "+text), at, Input{})
 	require.Equal(t, text, got.Fields["raw"])
 	require.Equal(t, Journal, got.Format)
 	want.Format, want.Fields["raw"] = got.Format, got.Fields["raw"]
@@ -23,6 +23,6 @@ func TestMessageWithHeaderApart(t *testing.T) {
 
 func TestHeaderThatIsNearlyEmpty(t *testing.T) {
 	t.Parallel()
-	got := New(Options{}).ParseMessage(Header{Process: "/usr/bin/a(pam_unix)", Severity: Severity("8"), Facility: Facility("x")}, "b\xff", time.Now())
+	got := New(Options{}).ParseMessage(Header{Process: "/usr/bin/a(pam_unix)", Severity: Severity("8"), Facility: Facility("x")}, "b\xff", time.Now(), Input{})
 	require.Equal(t, map[string]any{"message": "b\uFFFD", "raw": "b\uFFFD", "process": "a", "tag": "/usr/bin/a(pam_unix)"}, map[string]any(got.Fields))
 }

@@ -13,7 +13,7 @@ import (
 var now = time.Date(2026, time.November, 23, 9, 0, 0, 0, time.UTC)
 
 func read(line string) parse.Event {
-	return parse.New(parse.Options{Location: time.UTC}).Parse([]byte(line), now)
+	return parse.New(parse.Options{Location: time.UTC}).Parse([]byte(line), now, parse.Input{})
 }
 
 // fields are expectations on Event.Fields; nil means the field must be absent.
@@ -109,11 +109,11 @@ func TestMissingYearIsTheNewestBeforeTomorrow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			ev := p.Parse([]byte(c.stamp+" h p: m"), c.now)
+			ev := p.Parse([]byte(c.stamp+" h p: m"), c.now, parse.Input{})
 			require.Equal(t, c.year, ev.Time.Year())
 		})
 	}
-	require.Equal(t, parse.Plain, p.Parse([]byte("Feb 30 12:00:00 h p: m"), now).Format)
+	require.Equal(t, parse.Plain, p.Parse([]byte("Feb 30 12:00:00 h p: m"), now, parse.Input{}).Format)
 }
 
 func TestProgramMessagesAreParsed(t *testing.T) {

@@ -25,18 +25,22 @@ func New(o Options) *Parser {
 	return &Parser{zone: o.Location}
 }
 
-// Parse parses line, which was received at now; now gives the year that RFC 3164
+// Parse parses line, which was received at now from a source of which in is known; now gives the year that RFC 3164
 // timestamps lack. It does not keep line. It never fails: a line that is not
 // recognised is Plain.
-func (p *Parser) Parse(line []byte, now time.Time) Event {
+func (p *Parser) Parse(line []byte, now time.Time, in Input) Event {
 	// Line ends and padding are no content; JSON output needs valid UTF-8.
 	raw := strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n\x00")), "\uFFFD")
-	ev := p.newEvent(now)
+	ev := p.newEvent(now, in)
 	parseLine(&ev, raw)
 	ev.finish(raw)
 	return ev
 }
 
-func (p *Parser) newEvent(now time.Time) Event {
-	return Event{Format: Plain, Fields: make(map[string]any, 16), settings: settings{zone: p.zone, now: now}}
+func (p *Parser) newEvent(now time.Time, in Input) Event {
+	zone := p.zone
+	if in.Location != nil {
+		zone = in.Location
+	}
+	return Event{Format: Plain, Fields: make(map[string]any, 16), settings: settings{zone: zone, now: now, input: in}}
 }
