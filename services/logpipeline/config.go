@@ -9,6 +9,7 @@ import (
 
 	"github.com/ironpost/ironpost/internal/setting"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 // The values allowed in Config.Sources.
@@ -21,9 +22,10 @@ const (
 )
 
 const (
-	maxBatch = 10_000
-	minLine  = 1 << 10
-	maxLine  = 1 << 20
+	maxBatch   = 10_000
+	minLine    = 1 << 10
+	maxLine    = 1 << 20
+	maxWatched = 1_000_000
 	// maxBatchBytes bounds the memory of one batch: batch_size lines of max_line_bytes.
 	maxBatchBytes = 256 << 20
 )
@@ -56,6 +58,8 @@ type Config struct {
 	DedupWindowSecs int `toml:"dedup_window_secs"`
 	// MaxLineBytes is the length at which a line is cut.
 	MaxLineBytes int `toml:"max_line_bytes"`
+	// MaxWatchedFiles limits the files that the patterns of WatchPaths are followed for at once.
+	MaxWatchedFiles int `toml:"max_watched_files"`
 	// SpoolMaxBytes bounds the spool of received syslog messages on disk. Full: TCP stops reading, UDP drops and counts.
 	SpoolMaxBytes int64 `toml:"spool_max_bytes"`
 	// SyslogMaxConnections limits the open TCP connections for syslog, SyslogMaxConnectionsPerPeer those of one address or IPv6 /64. For one
@@ -114,6 +118,7 @@ func DefaultConfig() Config {
 		QuietAfterSecs:         3600,
 		DedupWindowSecs:        60,
 		MaxLineBytes:           64 << 10,
+		MaxWatchedFiles:        tail.DefaultMaxFiles,
 		SpoolMaxBytes:          1 << 30,
 
 		SyslogMaxConnections:        syslog.DefaultMaxConns,
@@ -171,6 +176,7 @@ func (c Config) Validate() []setting.Problem {
 	}
 	p.Add("dedup_window_secs", setting.Between(c.DedupWindowSecs, 1, 86_400))
 	p.Add("max_line_bytes", setting.Between(c.MaxLineBytes, minLine, maxLine))
+	p.Add("max_watched_files", setting.Between(c.MaxWatchedFiles, 1, maxWatched))
 	p.Add("spool_max_bytes", setting.Between(c.SpoolMaxBytes, 1<<20, 1<<40))
 	p.Add("syslog_max_connections", setting.Between(c.SyslogMaxConnections, 1, 65_536))
 	p.Add("syslog_max_connections_per_peer", setting.Between(c.SyslogMaxConnectionsPerPeer, 1, 65_536))

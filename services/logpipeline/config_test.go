@@ -43,6 +43,7 @@ func TestEveryInvalidValueIsReported(t *testing.T) {
 		"quiet_after_secs":                func(c *logpipeline.Config) { c.QuietAfterSecs = 604_801 },
 		"dedup_window_secs":               func(c *logpipeline.Config) { c.DedupWindowSecs = 86_401 },
 		"max_line_bytes":                  func(c *logpipeline.Config) { c.MaxLineBytes = 1023 },
+		"max_watched_files":               func(c *logpipeline.Config) { c.MaxWatchedFiles = 0 },
 		"spool_max_bytes":                 func(c *logpipeline.Config) { c.SpoolMaxBytes = 1 },
 		"syslog_max_connections":          func(c *logpipeline.Config) { c.SyslogMaxConnections = 0 },
 		"syslog_idle_secs":                func(c *logpipeline.Config) { c.SyslogIdleSecs = 0 },

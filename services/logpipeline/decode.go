@@ -129,6 +129,9 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) (plain bool
 		in.received = in.time
 	}
 	in.setOrigin(origin, of.trustOf(trust))
+	if line.Truncated {
+		in.Fields["truncated"] = true
+	}
 	return d.matchLine(c.rules, in, text, source, received, out)
 }
 

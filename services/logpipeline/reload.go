@@ -51,7 +51,7 @@ func (p *pipeline) applyReload() {
 	in.docker.SetEnabled(p.cfg.Docker())
 	to := p.s.syslogConfig(p.cfg)
 	err := errors.Join(in.syslog.Rebind(to.UDP, to.TCP), in.syslog.SetLimits(to),
-		in.tailer.Reload(p.cfg.watchedPaths(), p.cfg.MaxLineBytes))
+		in.tailer.Reload(p.cfg.watchedPaths(), p.cfg.MaxLineBytes, p.cfg.MaxWatchedFiles))
 	if err != nil {
 		p.s.log.WithError(err).Error("reload not complete")
 		p.s.reasons.Set(topicReload, err.Error())

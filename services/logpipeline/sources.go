@@ -114,7 +114,7 @@ func (s *Service) syslogConfig(cfg Config) syslog.Config {
 
 // tailConfig returns the part of cfg that the tailer needs.
 func tailConfig(cfg Config, spool, scratch string) tail.Config {
-	return tail.Config{Paths: cfg.watchedPaths(), Spools: []string{spool}, ScratchDir: scratch, MaxLine: cfg.MaxLineBytes}
+	return tail.Config{Paths: cfg.watchedPaths(), Spools: []string{spool}, ScratchDir: scratch, MaxLine: cfg.MaxLineBytes, MaxFiles: cfg.MaxWatchedFiles}
 }
 
 // watchedPaths returns the paths to follow.

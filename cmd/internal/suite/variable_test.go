@@ -111,6 +111,7 @@ var variables = []variable{
 	{"IRONPOST_LOG_PIPELINE_QUIET_AFTER_SECS", "log_pipeline.quiet_after_secs", "90", "90"},
 	{"IRONPOST_LOG_PIPELINE_DEDUP_WINDOW_SECS", "log_pipeline.dedup_window_secs", "120", "120"},
 	{"IRONPOST_LOG_PIPELINE_MAX_LINE_BYTES", "log_pipeline.max_line_bytes", "4096", "4096"},
+	{"IRONPOST_LOG_PIPELINE_MAX_WATCHED_FILES", "log_pipeline.max_watched_files", "20000", "20000"},
 	{"IRONPOST_LOG_PIPELINE_SPOOL_MAX_BYTES", "log_pipeline.spool_max_bytes", "2097152", "2097152"},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_MAX_CONNECTIONS", "log_pipeline.syslog_max_connections", "64", "64"},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_MAX_CONNECTIONS_PER_PEER", "log_pipeline.syslog_max_connections_per_peer", "8", "8"},

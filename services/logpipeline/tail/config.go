@@ -19,7 +19,7 @@ const (
 	DefaultMaxLine  = 64 << 10
 	DefaultMaxFiles = 10_000
 	DefaultPoll     = time.Second
-	DefaultLinger   = 5 * time.Second
+	DefaultLinger   = 4 * time.Second
 
 	minMaxLine = 16
 	maxMaxLine = 1 << 20

@@ -55,6 +55,7 @@ func (f *logFile) unread() int64 { return max(0, f.verifiedSize-f.Offset) }
 // here on its lines have positions.
 func (f *logFile) beginContent(b []byte) {
 	f.Head = headFingerprint(b)
+	f.Form = formOf(b[:f.Head.Len])
 	generation := Generation{Head: f.Head.Sum}
 	kept := make([]Generation, 0, len(f.Gens)+1)
 	for _, g := range f.Gens {
@@ -84,25 +85,54 @@ func (f *logFile) setPrefix() {
 // forgetContent starts f over at its beginning: the file was truncated.
 func (f *logFile) forgetContent() {
 	f.Offset, f.Head, f.Tail, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, false, ""
+	f.Form = ""
 	f.searched = 0
 	f.verifiedSize, f.headVerified, f.quietSince, f.noHistory, f.copiesSought, f.backlog = 0, false, time.Time{}, false, 0, 0
 }
 
 // seekEnd moves f behind the last complete line of r, which is size bytes long.
 func (f *logFile) seekEnd(r io.ReaderAt, size int64, maxLine int) error {
-	last := make([]byte, min(size, int64(maxLine)))
-	from := size - int64(len(last))
+	form, err := formAt(r, size)
+	if err != nil {
+		return err
+	}
+	from := (size - min(size, int64(maxLine))) &^ 1
+	last := make([]byte, size-from)
 	if _, err := io.ReadFull(io.NewSectionReader(r, from, int64(len(last))), last); err != nil {
 		return err
 	}
-	i := bytes.LastIndexByte(last, '\n')
+	if form == formCR && bytes.IndexByte(last, '\n') >= 0 {
+		form = ""
+	}
+	i := lastLineEnd(last, form)
 	switch {
 	case i >= 0:
-		f.Offset = from + int64(i) + 1
+		f.Offset = from + int64(i)
 	case from > 0:
 		f.Offset, f.Skip = size, true
+		if isUTF16(form) {
+			f.Offset &^= 1
+		}
 	}
-	return f.takeFingerprints(r, size)
+	if err := f.takeFingerprints(r, size); err != nil {
+		return err
+	}
+	f.Form = form
+	return nil
+}
+
+// formAt returns the form of the content of r, which is size bytes long.
+func formAt(r io.ReaderAt, size int64) (string, error) {
+	first := make([]byte, min(size, fingerprintLen))
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, int64(len(first))), first); err != nil {
+		return "", err
+	}
+	first = first[:headFingerprint(first).Len]
+	form := formOf(first)
+	if form == "" && bytes.HasSuffix(first, []byte{'\r'}) && len(first) < fingerprintLen && int64(len(first)) < size {
+		form = formCR
+	}
+	return form, nil
 }
 
 // takeFingerprints takes those of a file that is not read from its beginning.

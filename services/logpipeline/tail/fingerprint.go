@@ -1,7 +1,6 @@
 package tail
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -25,8 +24,8 @@ func fingerprintOf(b []byte) Fingerprint {
 // fingerprintLen bytes if it is longer. Both stay the same while the file grows.
 func headFingerprint(b []byte) Fingerprint {
 	b = b[:min(len(b), fingerprintLen)]
-	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		b = b[:i+1]
+	if i := firstEnd(b); i >= 0 {
+		b = b[:i]
 	}
 	return fingerprintOf(b)
 }

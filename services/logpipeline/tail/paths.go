@@ -27,6 +27,7 @@ type watchedPath struct {
 	files        []*logFile  // unfinished: rotated and copied ones in order, the followed one last
 	finished     []FileState // those that may still be in the folder
 	pending      bool        // there may be something to read
+	noText       fileInfo    // the file under the path that was found to be no text
 	newestSpool  bool        // of a spool: no later file of its sequence exists
 	taken        int64       // bytes of the lines that Next returned and that are not done
 	skipExisting bool        // the file that is there now is read from its end

@@ -43,7 +43,7 @@ func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
 			return false
 		case readFailed: // it may be finished: it is gone
 		}
-		if f.rotation != finished {
+		if i < len(p.files) && p.files[i] == f {
 			i++
 		}
 	}
@@ -94,6 +94,9 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	data, result := t.readChunk(p, f, limit)
 	if result != readToEnd {
 		return result
+	}
+	if f.Offset == 0 && f.Head.Len == 0 && t.refuseUnread(p, f, data) {
+		return readFailed
 	}
 	f.verifiedSize, f.restored = info.size, false
 	end, lines := f.Offset+int64(len(data)), len(b.lines)

@@ -14,11 +14,14 @@ const (
 	RefusedHardLink = "hard_link"   // a second name of a file, in a folder of another user
 	RefusedKernel   = "kernel_file" // in /proc, /sys and the like
 	RefusedShare    = "share"       // more files than Config.MaxFiles, and the most of this user
+
+	RefusedCompressed = "compressed" // compressed, and no rotation of a followed file
+	RefusedBinary     = "binary"     // no text
 )
 
 // RefusedReasons returns every key that Stats.Refused may have.
 func RefusedReasons() []string {
-	return []string{RefusedKind, RefusedLink, RefusedHardLink, RefusedKernel, RefusedShare}
+	return []string{RefusedKind, RefusedLink, RefusedHardLink, RefusedKernel, RefusedShare, RefusedCompressed, RefusedBinary}
 }
 
 // refusedError is the error for what is there and is not followed, whatever its permissions are.
@@ -28,6 +31,14 @@ func (e *refusedError) Error() string { return e.path + " " + e.what }
 
 func refuseKind(path, kind string) error {
 	return &refusedError{path, RefusedKind, fmt.Sprintf("is %s: only regular files are followed", kind)}
+}
+
+// refuseContent is the error for a file that is no text but of this kind.
+func refuseContent(path, kind string) error {
+	if kind == kindBinary {
+		return &refusedError{path, RefusedBinary, "is no text: it is not read; leave it out of watch_paths"}
+	}
+	return &refusedError{path, RefusedCompressed, "is compressed (" + kind + ") and no rotation of a followed file: it is not read; leave it out of watch_paths"}
 }
 
 func isRefused(err error) bool {

@@ -72,10 +72,14 @@ func (t *Tailer) checkPath(p *watchedPath) {
 		p.pending = p.pending || f.skipped > maxSkipped
 		f.skipped = 0
 	}
+	if !p.spool {
+		t.resumeLateWrites(p)
+	}
 	info, err := statPath(p.path)
 	if err != nil {
 		t.setFault(p, err)
 		t.pathAbsent(p, err)
+		p.pending = p.pending || len(p.files) > 0
 		return
 	}
 	p.absentSince = time.Time{}
@@ -89,6 +93,9 @@ func (t *Tailer) checkPath(p *watchedPath) {
 // pathPresent handles the regular file info under the path of p.
 func (t *Tailer) pathPresent(p *watchedPath, info fileInfo) {
 	f := p.current()
+	if f == nil && p.noText.id == info.id && info.size >= p.noText.size && info.size > 0 {
+		return
+	}
 	if f != nil && f.At == info.id {
 		if f.file != nil {
 			p.clearFault()
@@ -155,8 +162,12 @@ func (t *Tailer) startFile(p *watchedPath) {
 		t.startUnreadable(p, err)
 		return
 	}
-	f := newFile(info, resolve(p.path), following)
 	latest := p.latest()
+	if t.refuseContent(p, info, sniff(file)) {
+		closeRead(file)
+		return
+	}
+	f := newFile(info, resolve(p.path), following)
 	f.noHistory = latest == nil
 	switch {
 	case latest != nil:
@@ -174,6 +185,33 @@ func (t *Tailer) startFile(p *watchedPath) {
 	p.skipExisting = false
 	t.enqueue(p, f, nil)
 	t.useOpenFile(p, f, file, info)
+}
+
+// refuseContent reports whether the file info under the path of p is not followed because its content is of a kind that is no text. After text
+// nothing is taken for binary: a line that somebody gets into a new file hides none of the others.
+func (t *Tailer) refuseContent(p *watchedPath, info fileInfo, kind string) bool {
+	if p.spool || kind == "" || kind == kindBinary && p.latest() != nil {
+		return false
+	}
+	p.noText, p.skipExisting = info, false
+	if isCompressedKind(kind) && t.rotationBase(p) != nil {
+		p.clearFault() // it is read as a rotation if it was not before
+		return true
+	}
+	t.setFault(p, refuseContent(p.path, kind))
+	return true
+}
+
+// refuseUnread stops following f, which begins with data, if that is no text.
+func (t *Tailer) refuseUnread(p *watchedPath, f *logFile, data []byte) bool {
+	kind := kindOfContent(data[:min(len(data), sniffBytes)])
+	if f.Offset > 0 || f.Head.Len > 0 || f.rotation != following || kind == "" || kind == kindBinary && !f.noHistory {
+		return false
+	}
+	t.closeFile(f)
+	p.files = slices.DeleteFunc(p.files, func(other *logFile) bool { return other == f })
+	t.disown(p, f.FileState)
+	return t.refuseContent(p, fileInfo{id: f.At, size: f.size}, kind)
 }
 
 // startUnreadable remembers how long a file was that may not be read at the first
@@ -362,14 +400,56 @@ func (t *Tailer) complete(p *watchedPath, f *logFile) bool {
 		if f.quietSince.IsZero() {
 			f.quietSince = time.Now()
 		}
-		return time.Since(f.quietSince) >= t.cfg.Linger
+		wait := t.cfg.Linger - time.Since(f.quietSince)
+		if due := time.Now().Add(wait); wait > 0 && (t.nextRelease.IsZero() || due.Before(t.nextRelease)) {
+			t.nextRelease = due
+		}
+		return wait <= 0
 	default:
 		return f.rotation == copied
 	}
 }
 
+// releaseRotated has the rotated files looked at whose time for late writes is over.
+func (t *Tailer) releaseRotated() {
+	if t.nextRelease.IsZero() || time.Now().Before(t.nextRelease) {
+		return
+	}
+	t.nextRelease = time.Time{}
+	for _, p := range t.order {
+		p.pending = p.pending || slices.ContainsFunc(p.files, func(f *logFile) bool { return f.rotation == rotated })
+	}
+}
+
+// resumeLateWrites takes files up again that have grown since they were finished, if they are where they were: their writer was told late of
+// the rotation, or never.
+func (t *Tailer) resumeLateWrites(p *watchedPath) {
+	const latest = 3
+	for _, st := range slices.Clone(p.finished[max(0, len(p.finished)-latest):]) {
+		if st.At != st.ID || st.Real == "" || st.Real == p.path {
+			continue
+		}
+		info, err := statPath(st.Real)
+		if err != nil || info.id != st.At || info.size <= st.Offset {
+			continue
+		}
+		p.finished = slices.DeleteFunc(p.finished, func(other FileState) bool { return other.ID == st.ID && other.At == st.At })
+		f := &logFile{FileState: st, rotation: rotated, size: info.size}
+		f.Done = false
+		f.setPrefix()
+		var first *logFile
+		if len(p.files) > 0 {
+			first = p.files[0]
+		}
+		t.enqueue(p, f, first)
+	}
+}
+
 // finishFile ends the reading of f.
 func (t *Tailer) finishFile(p *watchedPath, f *logFile) {
+	if f.rotation == rotated && !p.spool {
+		f.Real = t.locate(p, f) // where late writes to it are seen
+	}
 	t.closeFile(f)
 	f.rotation, f.Done = finished, true
 	p.finished = append(p.finished, f.FileState)

@@ -7,7 +7,7 @@ import "bytes"
 // file. It returns the number of bytes consumed.
 func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final bool) int {
 	if f.Head.Len == 0 {
-		if !final && len(data) < fingerprintLen && bytes.IndexByte(data, '\n') < 0 {
+		if !final && len(data) < fingerprintLen && firstEnd(data) < 0 {
 			return 0
 		}
 		f.beginContent(data)
@@ -48,32 +48,62 @@ type piece struct {
 // nextPiece returns the first piece of b, which is not empty. Whatever chunks a file is
 // read in, it is cut at the same places: positions depend on that.
 func (f *logFile) nextPiece(b []byte, maxLine int, final bool) piece {
-	if f.Skip { // inside the rest of a line that was cut
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return piece{step: len(b)}
-		}
-		f.Skip = false
-		return piece{step: i + 1}
+	unit := 1
+	if isUTF16(f.Form) {
+		unit = 2
+		maxLine &^= 1
 	}
-	if b[0] == 0 { // the hole before the next write of a program that does not append, after a truncation
-		n := len(b) - len(bytes.TrimLeft(b, "\x00"))
-		if n == len(b) && n <= maxLine && !final {
+	if f.Skip { // inside the rest of a line that was cut
+		return f.skipPiece(b, unit)
+	}
+	if n := (len(b) - len(bytes.TrimLeft(b, "\x00"))) / unit * unit; n > 0 { // the hole before the next write of a program that does not append, after a truncation
+		if n >= len(b)/unit*unit && n <= maxLine && !final {
 			return piece{}
 		}
 		return piece{step: n}
 	}
-	if i := bytes.IndexByte(b[:min(len(b), maxLine+1)], '\n'); i >= 0 {
-		return piece{step: i + 1, line: true, text: b[:i]}
+	if f.Form == formCR && b[0] == '\n' { // of the line that its carriage return has ended
+		f.Form = ""
+		return piece{step: 1}
 	}
-	if len(b) > maxLine {
+	end, next := f.findLineEnd(b[:min(len(b), maxLine+unit)])
+	switch {
+	case end >= 0:
+		return piece{step: next, line: true, text: textOf(b[:end], f.Form)}
+	case len(b) > maxLine:
 		f.Skip = true
-		return piece{step: maxLine, line: true, truncated: true, text: b[:maxLine]}
-	}
-	if final {
-		return piece{step: len(b), line: true, text: b}
+		return piece{step: maxLine, line: true, truncated: true, text: textOf(b[:maxLine], f.Form)}
+	case final:
+		return piece{step: len(b), line: true, text: textOf(b, f.Form)}
 	}
 	return piece{}
+}
+
+// skipPiece is nextPiece inside the rest of a line that was cut.
+func (f *logFile) skipPiece(b []byte, unit int) piece {
+	_, next := lineEnd(b, f.Form)
+	switch {
+	case next >= 0:
+		f.Skip = false
+		return piece{step: next}
+	case len(b) >= unit:
+		return piece{step: len(b) / unit * unit}
+	}
+	return piece{}
+}
+
+// findLineEnd is lineEnd, and finds out whether the lines of f end with carriage returns.
+func (f *logFile) findLineEnd(b []byte) (end, next int) {
+	if f.Form == "" && f.Offset == 0 {
+		if i := firstEnd(b); i > 0 && b[i-1] == '\r' {
+			f.Form = formCR
+		}
+	}
+	end, next = lineEnd(b, f.Form)
+	if f.Form == formCR && end >= 0 && b[end] == '\n' {
+		f.Form = ""
+	}
+	return end, next
 }
 
 // maxLine returns the number of bytes kept of a line of p. Spool files are bounded by

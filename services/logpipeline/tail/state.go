@@ -26,16 +26,17 @@ type PathState struct {
 
 // FileState is the place reached in one file.
 type FileState struct {
-	ID     FileID       `json:"id"`          // what positions are built from
-	At     FileID       `json:"at"`          // where the bytes are: ID, or a copy of it
-	Real   string       `json:"real"`        // path of At when last seen, links resolved
-	Offset int64        `json:"offset"`      // next byte to read
-	Head   Fingerprint  `json:"head"`        // of the first bytes
-	Tail   Fingerprint  `json:"tail"`        // of the bytes before Offset
-	Gens   []Generation `json:"generations"` // recent first lines, newest last
-	MTime  int64        `json:"mtime"`       // nanoseconds, when last read
-	Skip   bool         `json:"skip"`        // Offset is inside an over-long line
-	Done   bool         `json:"done"`        // rotated and read to its end
+	ID     FileID       `json:"id"`             // what positions are built from
+	At     FileID       `json:"at"`             // where the bytes are: ID, or a copy of it
+	Real   string       `json:"real"`           // path of At when last seen, links resolved
+	Offset int64        `json:"offset"`         // next byte to read
+	Head   Fingerprint  `json:"head"`           // of the first bytes
+	Tail   Fingerprint  `json:"tail"`           // of the bytes before Offset
+	Gens   []Generation `json:"generations"`    // recent first lines, newest last
+	MTime  int64        `json:"mtime"`          // nanoseconds, when last read
+	Skip   bool         `json:"skip"`           // Offset is inside an over-long line
+	Form   string       `json:"form,omitempty"` // of the content, see form.go
+	Done   bool         `json:"done"`           // rotated and read to its end
 }
 
 // Fingerprint is a fingerprint of Len bytes.

@@ -42,12 +42,14 @@ type Tailer struct {
 	byTarget map[string][]*watchedPath // those that are links, by the file they lead to
 	watch    *watcher
 	nextPoll time.Time
-	open     int
-	perOwner map[uint32]int   // paths that patterns have matched, as of the last poll
-	leftOut  map[uint32]int64 // paths beyond MaxFiles, by owner; a new map for each poll
-	changed  []*watchedPath   // since the last publish
-	losses   health.Losses
-	unknown  unknownLosses
+
+	nextRelease time.Time // when the next rotated file may be finished; zero if there is none
+	open        int
+	perOwner    map[uint32]int   // paths that patterns have matched, as of the last poll
+	leftOut     map[uint32]int64 // paths beyond MaxFiles, by owner; a new map for each poll
+	changed     []*watchedPath   // since the last publish
+	losses      health.Losses
+	unknown     unknownLosses
 	counters
 
 	polled                  bool // once
@@ -119,6 +121,7 @@ func (t *Tailer) Next(ctx context.Context, limit int) ([]Line, error) {
 		if t.poll() {
 			t.publish() // where new paths begin
 		}
+		t.releaseRotated()
 		lines, more := t.collect(max(1, limit))
 		t.publish()
 		if len(lines) > 0 {
@@ -175,17 +178,19 @@ func (t *Tailer) ready(p *watchedPath) bool {
 	return p.pending && p.taken == 0 && !t.waitsForEarlierSpool(p)
 }
 
-// Reload replaces Config.Paths and Config.MaxLine. Files that no path matches any more
+// Reload replaces Config.Paths, Config.MaxLine and Config.MaxFiles. Files that no path matches any more
 // are closed, the others are read on undisturbed. The error says what is wrong with the
 // new values; then nothing has changed.
-func (t *Tailer) Reload(paths []string, maxLine int) error {
-	cfg := Config{Paths: paths, MaxLine: maxLine}
+func (t *Tailer) Reload(paths []string, maxLine, maxFiles int) error {
+	cfg := Config{Paths: paths, MaxLine: maxLine, MaxFiles: maxFiles}
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.setMaxLine(cfg.withDefaults().MaxLine)
+	cfg = cfg.withDefaults()
+	t.setMaxLine(cfg.MaxLine)
+	t.cfg.MaxFiles = cfg.MaxFiles
 	for pattern := range t.seen {
 		if !slices.Contains(paths, pattern) && !slices.Contains(t.cfg.Spools, pattern) {
 			delete(t.seen, pattern)

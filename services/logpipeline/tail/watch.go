@@ -119,7 +119,11 @@ func (t *Tailer) handleEvents() {
 
 // wait waits, without the lock, for an event, the next poll, or the end of ctx.
 func (t *Tailer) wait(ctx context.Context) {
-	timer := time.NewTimer(time.Until(t.nextPoll))
+	until := t.nextPoll
+	if !t.nextRelease.IsZero() && t.nextRelease.Before(until) {
+		until = t.nextRelease
+	}
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	var events chan fsnotify.Event
 	var errs chan error
