@@ -19,18 +19,18 @@ func BenchmarkMatch(b *testing.B) {
 	rs, err := sigma.Compile(usable, sigma.Options{})
 	require.NoError(b, err)
 	for name, ev := range map[string]sigma.Event{
-		"sshd": {Logsource: sigma.Logsource{Product: "linux", Service: "sshd"}, Fields: fields{
+		"sshd": {Logsource: sigma.Logsource{Product: "linux", Service: "sshd"}, Fields: sigma.FieldsOf(fields{
 			"message": "Failed password for invalid user bob from 192.0.2.1 port 1234 ssh2", "process": "sshd", "pid": int64(77),
 			"host": "web1", "action": "login_failed", "user": "bob", "src_ip": "192.0.2.1", "src_port": int64(1234),
 			"raw": "Nov 23 10:00:00 web1 sshd[77]: Failed password for invalid user bob from 192.0.2.1 port 1234 ssh2",
-		}},
-		"web": {Logsource: sigma.Logsource{Category: "webserver"}, Fields: fields{
+		})},
+		"web": {Logsource: sigma.Logsource{Category: "webserver"}, Fields: sigma.FieldsOf(fields{
 			"c-ip": "192.0.2.1", "cs-method": "GET", "cs-uri": "/index.php?page=2", "cs-uri-stem": "/index.php", "cs-uri-query": "page=2",
 			"sc-status": int64(200), "c-useragent": "Mozilla/5.0", "message": `192.0.2.1 - - "GET /index.php?page=2 HTTP/1.1" 200 512`,
-		}},
-		"exec": {Logsource: sigma.Logsource{Product: "linux", Category: "process_creation"}, Fields: fields{
+		})},
+		"exec": {Logsource: sigma.Logsource{Product: "linux", Category: "process_creation"}, Fields: sigma.FieldsOf(fields{
 			"Image": "/usr/bin/python3", "CommandLine": "python3 /opt/backup/run.py --full --target /srv", "ParentImage": "/usr/sbin/cron", "User": "root",
-		}},
+		})},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -47,7 +47,7 @@ func BenchmarkMatchLength(b *testing.B) {
 	for _, entry := range []string{"a|contains: needle", "'a': '*a?b*c?d*'", "a|re: '(a|b)*c'", "a|windash|contains: ' -x'"} {
 		for n := 1 << 10; n <= 1<<14; n *= 2 {
 			rs := compile(b, rule("  s:\n    "+entry+"\n  condition: s\n"), sigma.Options{})
-			ev := sigma.Event{Fields: fields{"a": strings.Repeat("ab ", n/3)}}
+			ev := sigma.Event{Fields: sigma.FieldsOf(fields{"a": strings.Repeat("ab ", n/3)})}
 			b.Run(fmt.Sprintf("%s/%d", entry, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -73,7 +73,7 @@ func BenchmarkObserve(b *testing.B) {
 			ev := step{0, "a/1"}.event()
 			matches := rs.Match(ev)
 			for i := 0; b.Loop(); i++ {
-				ev.Fields["user"] = fmt.Sprint(i)
+				ev.Fields.Set("user", sigma.Text(fmt.Sprint(i)))
 				ev.Time = ev.Time.Add(2 * time.Millisecond)
 				c.Observe(ev, matches)
 			}

@@ -33,9 +33,9 @@ func Compile(docs []Document, opts Options) (*RuleSet, error) {
 	if len(c.builder.errs) > 0 {
 		return nil, errors.Join(c.builder.errs...)
 	}
-	names := c.builder.fieldNames
+	names, slots := c.builder.fieldNames, c.builder.slots
 	c.rs.pool = &sync.Pool{New: func() any {
-		return &evaluation{fieldNames: names, fields: make([]field, len(names))}
+		return &evaluation{slots: slots, fieldNames: names, fields: make([]field, len(names))}
 	}}
 	return c.rs, nil
 }

@@ -68,9 +68,9 @@ func TestConditions(t *testing.T) {
 }
 
 func named(names string) sigma.Event {
-	ev := sigma.Event{Fields: fields{}}
+	ev := sigma.Event{}
 	for name := range strings.FieldsSeq(names) {
-		ev.Fields[name] = "1"
+		ev.Fields.Set(name, sigma.Text("1"))
 	}
 	return ev
 }
@@ -133,8 +133,8 @@ func TestDetectionShapes(t *testing.T) {
 		{"keyword base64offset", "{'|base64offset': [foobar]}", fields{"f": "xx eGZvb2JhciE= xx"}, fields{"f": "x"}},
 	} {
 		rs := compile(t, rule("  sel: "+tt.search+"\n  condition: sel\n"), sigma.Options{})
-		require.Len(t, rs.Match(sigma.Event{Fields: tt.yes}), 1, tt.name)
-		require.Empty(t, rs.Match(sigma.Event{Fields: tt.no}), tt.name)
+		require.Len(t, rs.Match(sigma.Event{Fields: sigma.FieldsOf(tt.yes)}), 1, tt.name)
+		require.Empty(t, rs.Match(sigma.Event{Fields: sigma.FieldsOf(tt.no)}), tt.name)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestLogsourceRouting(t *testing.T) {
 	} {
 		text := "title: t\nlogsource: " + tt.rule + "\ndetection: {sel: {a: b}, condition: sel}\n"
 		rs := compile(t, text, sigma.Options{})
-		require.Len(t, rs.Match(sigma.Event{Logsource: tt.event, Fields: fields{"a": "b"}}), tt.want, "%s for %v", tt.rule, tt.event)
+		require.Len(t, rs.Match(sigma.Event{Logsource: tt.event, Fields: sigma.FieldsOf(fields{"a": "b"})}), tt.want, "%s for %v", tt.rule, tt.event)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestMatchExplainsItself(t *testing.T) {
   kw: ["curl*|"]
   condition: (sel or other) and kw and not filter
 `), sigma.Options{})
-	got := rs.Match(sigma.Event{Fields: fields{"Image": `c:\BASH`, "User": "bob", "message": "CURL http://x | sh"}})
+	got := rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"Image": `c:\BASH`, "User": "bob", "message": "CURL http://x | sh"})})
 	require.Len(t, got, 1)
 	require.Equal(t, []sigma.Matched{
 		{Field: "Image", Value: `c:\BASH`, Why: `sel: Image|endswith "\\bash"`},
@@ -183,6 +183,6 @@ func TestMatchExplainsItself(t *testing.T) {
 func TestMatchExplanationIsBounded(t *testing.T) {
 	t.Parallel()
 	rs := compile(t, rule("  sel: {a|contains: ä}\n  condition: sel\n"), sigma.Options{})
-	got := rs.Match(sigma.Event{Fields: fields{"a": "x" + strings.Repeat("ä", 1000)}})
+	got := rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": "x" + strings.Repeat("ä", 1000)})})
 	require.Equal(t, "x"+strings.Repeat("ä", 255), got[0].Matched[0].Value)
 }

@@ -147,7 +147,7 @@ func windowsEvents(t testing.TB, path string) []sigma.Event {
 		for _, one := range list {
 			fields := make(map[string]any)
 			flatten(fields, "", one.(map[string]any))
-			events = append(events, sigma.Event{Logsource: sigma.Logsource{Product: "windows"}, Fields: fields})
+			events = append(events, sigma.Event{Logsource: sigma.Logsource{Product: "windows"}, Fields: sigma.FieldsOf(fields)})
 		}
 	}
 	return events

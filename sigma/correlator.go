@@ -194,7 +194,7 @@ func (o *observation) fieldValues(names []string, inner *group) ([]string, bool)
 			continue
 		}
 		var f field
-		f.resolve(o.event.Fields, name)
+		f.resolve(&o.event.Fields, name)
 		if f.isNull() || len(f.values) == 0 {
 			return nil, false
 		}
@@ -211,8 +211,7 @@ func (o *observation) fieldValues(names []string, inner *group) ([]string, bool)
 func (o *observation) sample(rule string) Sample {
 	text := ""
 	for _, name := range []string{"raw", "message"} {
-		if s, ok := o.event.Fields[name].(string); ok {
-			text = s
+		if text = o.event.Fields.Text(name); text != "" {
 			break
 		}
 	}

@@ -67,7 +67,7 @@ func (s step) event() sigma.Event {
 	if parts[2] != "" {
 		f["user"] = parts[2]
 	}
-	return sigma.Event{Time: start.Add(time.Duration(s.at) * time.Second), Ref: fmt.Sprint(s.at), Fields: f}
+	return sigma.Event{Time: start.Add(time.Duration(s.at) * time.Second), Ref: fmt.Sprint(s.at), Fields: sigma.FieldsOf(f)}
 }
 
 // play returns the correlations that fire, as "title@second".
@@ -397,7 +397,7 @@ func TestRestoreRefusesDamagedSnapshots(t *testing.T) {
 func TestCorrelationFeatures(t *testing.T) {
 	t.Parallel()
 	ev := func(second int, f fields) sigma.Event {
-		return sigma.Event{Time: start.Add(time.Duration(second) * time.Second), Fields: f}
+		return sigma.Event{Time: start.Add(time.Duration(second) * time.Second), Fields: sigma.FieldsOf(f)}
 	}
 	long := strings.Repeat("x", 2000)
 	for _, tt := range []struct {

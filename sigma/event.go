@@ -35,9 +35,6 @@ type Event struct {
 	Ref string
 	// Rank orders events for the caller, such as by how far their source is
 	// trusted; see CorrelationMatch.Rank. It is 0 to 255.
-	Rank uint8
-	// Fields holds string, bool, int64, float64, nil, []any of those, and
-	// nested map[string]any, whose fields have dotted names ("a.b"). A key that
-	// itself contains the dots takes precedence. Other types are compared by their fmt.Sprint form.
-	Fields map[string]any
+	Rank   uint8
+	Fields Fields
 }

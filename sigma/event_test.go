@@ -60,7 +60,7 @@ func TestEventNestingIsBounded(t *testing.T) {
 		name, value := nest(depth)
 		require.Equal(t, want, satisfies(t, name+": x", fields{"a": value}), "field in depth %d", depth)
 		rs := compile(t, rule("  sel: [x]\n  condition: sel\n"), sigma.Options{})
-		require.Equal(t, want, len(rs.Match(sigma.Event{Fields: fields{"a": value}})) > 0, "keyword in depth %d", depth)
+		require.Equal(t, want, len(rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": value})})) > 0, "keyword in depth %d", depth)
 	}
 	var list any = "x"
 	for range 40 {
@@ -78,7 +78,7 @@ func TestMatchedIsBounded(t *testing.T) {
 		event[fmt.Sprintf("f%02d", i)] = "x"
 	}
 	rs := compile(t, rule("  sel:\n"+detection.String()+"  condition: sel\n"), sigma.Options{})
-	got := rs.Match(sigma.Event{Fields: event})
+	got := rs.Match(sigma.Event{Fields: sigma.FieldsOf(event)})
 	require.Len(t, got, 1)
 	require.Len(t, got[0].Matched, 32)
 }

@@ -1,11 +1,8 @@
 package sigma
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"time"
 )
 
 // maxEventDepth bounds how deep maps and lists of an event are followed.
@@ -40,38 +37,56 @@ func (v *value) asNumber() (number, bool) {
 }
 
 // newValue converts a scalar of an event.
-func newValue(raw any) value {
-	switch x := raw.(type) {
-	case nil:
+func newValue(v Value) value {
+	switch v.kind {
+	case nullValue:
 		return value{isNull: true, tried: true}
-	case string:
-		return value{text: x}
-	case bool:
-		return value{text: strconv.FormatBool(x), tried: true}
-	case int64:
-		return value{text: strconv.FormatInt(x, 10), number: intNumber(x), numeric: true, tried: true}
-	case int:
-		return newValue(int64(x))
-	case float64:
-		return value{text: strconv.FormatFloat(x, 'f', -1, 64)}
-	case time.Time:
-		return value{text: x.Format(time.RFC3339Nano)}
+	case textValue, floatValue:
+		return value{text: v.String()}
+	case intValue:
+		return value{text: v.String(), number: intNumber(int64(v.bits)), numeric: true, tried: true}
 	default:
-		return value{text: fmt.Sprint(x)}
+		return value{text: v.String(), tried: true}
 	}
 }
 
 // field is one field of an event.
 type field struct {
-	resolved bool
 	present  bool
+	resolved bool // it was looked for as a dotted path
 	values   []value
 }
 
-// resolve finds the values of name: as a key, else as a dotted path.
-func (f *field) resolve(fields map[string]any, name string) {
+// resolve finds the values of name: as a name of fields, else as a dotted path.
+func (f *field) resolve(fields *Fields, name string) {
+	if v, ok := fields.Get(name); ok {
+		f.set(v)
+		return
+	}
+	f.resolvePath(fields, name)
+}
+
+// set makes v the value of the field.
+func (f *field) set(v Value) {
+	f.present = true
+	if v.kind == treeValue {
+		f.add(v.tree, 0)
+		return
+	}
+	f.values = append(f.values, newValue(v))
+}
+
+// resolvePath finds the values of name as a dotted path.
+func (f *field) resolvePath(fields *Fields, name string) {
 	f.resolved = true
-	f.find(fields, name, 0)
+	for i := 0; i < len(name) && !f.present; i++ {
+		if name[i] != '.' {
+			continue
+		}
+		if v, ok := fields.Get(name[:i]); ok {
+			f.descend(v.tree, name[i+1:], 1)
+		}
+	}
 }
 
 func (f *field) find(m map[string]any, name string, depth int) {
@@ -118,7 +133,7 @@ func (f *field) add(raw any, depth int) {
 			f.add(child, depth+1)
 		}
 	default:
-		f.values = append(f.values, newValue(raw))
+		f.values = append(f.values, newValue(NewValue(raw)))
 	}
 }
 
@@ -132,8 +147,24 @@ func (f *field) isNull() bool {
 	return !f.present || len(f.values) > 0
 }
 
-// allValues appends every value below raw, in the order of the field names.
-func allValues(out []value, prefix string, raw any, depth int) []value {
+// allValues appends every value of fields.
+func allValues(out []value, fields *Fields) []value {
+	for name, v := range fields.All() {
+		switch v.kind {
+		case nullValue:
+		case treeValue:
+			out = valuesBelow(out, name, v.tree, 1)
+		default:
+			got := newValue(v)
+			got.field = name
+			out = append(out, got)
+		}
+	}
+	return out
+}
+
+// valuesBelow appends every value below raw, in the order of the field names.
+func valuesBelow(out []value, prefix string, raw any, depth int) []value {
 	if depth > maxEventDepth {
 		return out
 	}
@@ -147,14 +178,14 @@ func allValues(out []value, prefix string, raw any, depth int) []value {
 			if prefix != "" {
 				name = prefix + "." + key
 			}
-			out = allValues(out, name, x[key], depth+1)
+			out = valuesBelow(out, name, x[key], depth+1)
 		}
 	case []any:
 		for _, child := range x {
-			out = allValues(out, prefix, child, depth+1)
+			out = valuesBelow(out, prefix, child, depth+1)
 		}
 	default:
-		v := newValue(raw)
+		v := newValue(NewValue(raw))
 		v.field = prefix
 		out = append(out, v)
 	}

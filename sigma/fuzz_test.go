@@ -29,7 +29,7 @@ func FuzzParse(f *testing.F) {
 			require.Contains(t, err.Error(), "f.yml:")
 			return
 		}
-		ev := sigma.Event{Time: time.Unix(0, 0), Fields: fields{"a": "b", "message": "c", "d": fields{"e": []any{1.5, nil}}}}
+		ev := sigma.Event{Time: time.Unix(0, 0), Fields: sigma.FieldsOf(fields{"a": "b", "message": "c", "d": fields{"e": []any{1.5, nil}}})}
 		c := rs.NewCorrelator()
 		c.Observe(ev, rs.Match(ev))
 		restored(t, rs, c)
@@ -87,7 +87,7 @@ func FuzzMatch(f *testing.F) {
 		}
 		rs, err := sigma.Compile(docs, sigma.Options{})
 		require.NoError(t, err)
-		got := len(rs.Match(sigma.Event{Fields: fields{"a": value}})) > 0
+		got := len(rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": value})})) > 0
 		require.Equal(t, plainMatch(pattern, value), got, "%q on %q", pattern, value)
 	})
 }

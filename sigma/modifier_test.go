@@ -27,7 +27,7 @@ func compile(t testing.TB, yaml string, opts sigma.Options) *sigma.RuleSet {
 func satisfies(t testing.TB, entry string, fields map[string]any) bool {
 	t.Helper()
 	rs := compile(t, rule("  sel:\n    "+entry+"\n  condition: sel\n"), sigma.Options{})
-	return len(rs.Match(sigma.Event{Fields: fields})) > 0
+	return len(rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields)})) > 0
 }
 
 type fields = map[string]any
@@ -362,7 +362,7 @@ func TestExpand(t *testing.T) {
 	require.NoError(t, err)
 	text = rule("  sel:\n    a|expand: '%a b% 100% %% \\\\%x-1%'\n  condition: sel\n") // only the last one is a placeholder
 	special := compile(t, text, sigma.Options{Placeholders: map[string][]string{"x-1": {"1"}}})
-	require.Len(t, special.Match(sigma.Event{Fields: fields{"a": `%a b% 100% %% \1`}}), 1)
+	require.Len(t, special.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": `%a b% 100% %% \1`})}), 1)
 
 	many := rule("  sel:\n    a|expand: '%x%%x%%x%%x%'\n  condition: sel\n")
 	docs, err = sigma.Parse("f.yml", []byte(many))
@@ -371,6 +371,6 @@ func TestExpand(t *testing.T) {
 	require.ErrorContains(t, err, "placeholders make more than 4096 alternatives")
 
 	for value, want := range map[string]int{"a %root-2 b": 1, "%admin-1": 1, "%root-3": 0, "root-1": 0, "%who%-1": 0} {
-		require.Len(t, rs.Match(sigma.Event{Fields: fields{"a": value}}), want, value)
+		require.Len(t, rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": value})}), want, value)
 	}
 }

@@ -157,13 +157,13 @@ func TestFilters(t *testing.T) {
 		"any":     strings.Replace(filterText, "[whole_rule]", "any", 1),
 	} {
 		rs := compile(t, whole+text, sigma.Options{})
-		require.Len(t, rs.Match(sigma.Event{Fields: fields{"a": "b", "user": "bob"}}), 1, name)
-		require.Empty(t, rs.Match(sigma.Event{Fields: fields{"a": "b", "user": "adm"}}), name)
+		require.Len(t, rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": "b", "user": "bob"})}), 1, name)
+		require.Empty(t, rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": "b", "user": "adm"})}), name)
 		require.Len(t, rs.Rules(), 1, name)
 	}
 	elsewhere := strings.Replace(strings.Replace(filterText, "[whole_rule]", "any", 1), "{product: p}", "{product: q}", 1)
 	rs := compile(t, whole+elsewhere, sigma.Options{})
-	require.Len(t, rs.Match(sigma.Event{Fields: fields{"a": "b", "user": "adm"}}), 1)
+	require.Len(t, rs.Match(sigma.Event{Fields: sigma.FieldsOf(fields{"a": "b", "user": "adm"})}), 1)
 
 	for want, text := range map[string]string{
 		`there is no rule with the id or name "unknown"`:      strings.Replace(filterText, "whole_rule", "unknown", 1),

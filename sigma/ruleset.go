@@ -51,7 +51,7 @@ func (rs *RuleSet) Match(ev Event) []Match {
 	e := rs.pool.Get().(*evaluation)
 	defer rs.pool.Put(e)
 	defer e.reset()
-	e.event = ev.Fields
+	e.begin(ev.Fields)
 	for _, l := range rs.logsources {
 		e.conflicts = append(e.conflicts, l.Conflicts(ev.Logsource))
 	}

@@ -55,10 +55,9 @@ func requestOf(in input) *event.Request {
 	if in.Logsource.Category != "webserver" {
 		return nil
 	}
-	method, _ := in.Fields["cs-method"].(string)
-	path, _ := in.Fields["cs-uri-stem"].(string)
-	status, _ := in.Fields["sc-status"].(int64)
-	return &event.Request{Method: method, Path: path, Status: int(status)}
+	status, _ := in.Fields.Get("sc-status")
+	code, _ := status.Int64()
+	return &event.Request{Method: in.Fields.Text("cs-method"), Path: in.Fields.Text("cs-uri-stem"), Status: int(code)}
 }
 
 // addDetection adds the counts of a detection.
@@ -164,9 +163,7 @@ func membersOf(in input, fixed []string) (members []string) {
 	if in.SourceIP.IsValid() {
 		add("ip:", in.SourceIP.String())
 	}
-	if path, ok := in.Fields["cs-uri-stem"].(string); ok {
-		add("path:", path)
-	}
+	add("path:", in.Fields.Text("cs-uri-stem"))
 	return members
 }
 

@@ -3,7 +3,6 @@ package logpipeline
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -36,11 +35,11 @@ func (c *correlations) observe(ev sigma.Event, matches []sigma.Match, source net
 	if !ok || len(matches) == 0 {
 		return began, ongoing, nil
 	}
-	ev.Fields = maps.Clone(ev.Fields)
-	address := source.String()
-	for name, value := range ev.Fields {
-		if text, ok := value.(string); ok && text == address {
-			ev.Fields[name] = network
+	address, fields := source.String(), ev.Fields
+	ev.Fields = fields.Clone()
+	for name := range fields.All() {
+		if fields.Text(name) == address {
+			ev.Fields.Set(name, sigma.Text(network))
 		}
 	}
 	isIn := func(list []sigma.CorrelationMatch, m sigma.CorrelationMatch) bool {

@@ -45,8 +45,7 @@ func lineInput(parser *parse.Parser, position string, text []byte, received time
 	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
 		in.time = received
 	}
-	raw, _ := in.Fields["raw"].(string)
-	in.began, in.evidence = in.time, []string{raw}
+	in.began, in.evidence = in.time, []string{in.Fields.Text("raw")}
 	return in
 }
 
@@ -57,7 +56,9 @@ func containerInput(parser *parse.Parser, line docker.Line, of *inputSettings) i
 	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
 	origin, trust := containerOrigin(line)
 	in.setOrigin(origin, of.trustOf(trust))
-	in.Fields["container.id"], in.Fields["container.name"], in.Fields["container.image"] = c.ID, c.Name, c.Image
+	in.Fields.Set("container.id", sigma.Text(c.ID))
+	in.Fields.Set("container.name", sigma.Text(c.Name))
+	in.Fields.Set("container.image", sigma.Text(c.Image))
 	return in
 }
 
@@ -67,7 +68,7 @@ func packetInput(r *event.Packet, e packet.Event) input {
 		position: fmt.Sprintf("packet.%s.%d", r.ID, e.Index), entity: e.Entity, trace: r.TraceID,
 		time: e.Time, began: e.Began, received: e.Time, evidence: []string{e.Message, e.Raw},
 	}
-	in.Logsource, in.Fields = e.Logsource, e.Fields
+	in.Logsource, in.Fields = e.Logsource, sigma.FieldsOf(e.Fields)
 	in.setOrigin(packetOrigin(r))
 	in.SourceIP, in.SourcePort = e.Source.Addr(), e.Source.Port()
 	if e.Target.Addr().IsValid() {

@@ -6,9 +6,9 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
-	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
+	"github.com/ironpost/ironpost/sigma"
 )
 
 // serviceLogs are the default watch paths that one service writes. The others are written by a syslog daemon, which
@@ -48,27 +48,21 @@ func packetOrigin(r *event.Packet) (event.Origin, event.Trust) {
 // are removed: what it claims of its origin proves nothing.
 func (in *input) setOrigin(o event.Origin, trust event.Trust) {
 	in.origin, in.trust = o, trust
-	if in.Format == parse.JSON { // the other formats have none of these names
-		for name := range in.Fields {
-			if name == "log_host" || strings.HasPrefix(name, "origin.") {
-				delete(in.Fields, name)
-			}
-		}
-	}
-	fields := map[string]any{"transport": o.Transport}
-	setText := func(name, value string) {
+	in.Fields.Delete(isOriginField)
+	set := func(name, value string) {
 		if value != "" {
-			fields[name] = value
+			in.Fields.Set(name, sigma.Text(value))
 		}
 	}
-	setText("peer", o.Peer)
-	setText("source", o.Source)
-	setText("container", o.Container)
-	in.Fields["origin"], in.Fields["trust"] = fields, string(trust)
-	if in.Host != "" {
-		in.Fields["log_host"] = in.Host
-	}
+	set("origin.transport", o.Transport)
+	set("origin.peer", o.Peer)
+	set("origin.source", o.Source)
+	set("origin.container", o.Container)
+	set("trust", string(trust))
+	set("log_host", in.Host)
 }
 
-// originFields are the fields that setOrigin sets.
-var originFields = []string{"origin", "trust", "log_host"}
+// isOriginField reports whether a field is one that setOrigin sets, or that could be taken for one.
+func isOriginField(name string) bool {
+	return name == "trust" || name == "log_host" || name == "origin" || strings.HasPrefix(name, "origin.")
+}

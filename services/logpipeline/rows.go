@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -102,12 +101,12 @@ func logOf(in input, source string, received time.Time, d Deps) *event.Log {
 	id := event.ID(d.MachineID, in.position)
 	l := &event.Log{
 		ID: id, Schema: event.Schema, TraceID: event.ID("trace", id), Time: in.time.UTC(), Received: received.UTC(),
-		Host: d.Host, Source: source, Process: in.Process, Message: in.evidence[0], Fields: make(map[string]string, len(in.Fields)),
+		Host: d.Host, Source: source, Process: in.Process, Message: in.evidence[0], Fields: make(map[string]string, in.Fields.Len()),
 		Origin: &in.origin, Trust: in.trust, LogHost: in.Host,
 	}
-	for name, value := range in.Fields {
-		if name != "raw" && !slices.Contains(originFields, name) {
-			l.Fields[name] = fmt.Sprint(value)
+	for name, value := range in.Fields.All() {
+		if name != "raw" && !isOriginField(name) {
+			l.Fields[name] = value.String()
 		}
 	}
 	return l

@@ -93,7 +93,7 @@ func read(parser *parse.Parser, line string, now time.Time) []sigma.Event {
 	}
 	var out []sigma.Event
 	for _, e := range packet.Events(&p, func(sigma.Logsource) bool { return true }) {
-		out = append(out, sigma.Event{Logsource: e.Logsource, Time: e.Time, Fields: e.Fields})
+		out = append(out, sigma.Event{Logsource: e.Logsource, Time: e.Time, Fields: sigma.FieldsOf(e.Fields)})
 	}
 	return out
 }

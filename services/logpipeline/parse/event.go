@@ -20,7 +20,7 @@ type Event struct {
 	PID       int64
 	Message   string
 	Logsource sigma.Logsource
-	Fields    map[string]any
+	Fields    sigma.Fields
 
 	User       string
 	SourceIP   netip.Addr
@@ -41,13 +41,13 @@ type settings struct {
 // set sets a field unless value is empty.
 func (e *Event) set(name, value string) {
 	if value != "" {
-		e.Fields[name] = value
+		e.Fields.Set(name, sigma.Text(value))
 	}
 }
 
-func (e *Event) setInt(name string, value int64) { e.Fields[name] = value }
+func (e *Event) setInt(name string, value int64) { e.Fields.Set(name, sigma.Int(value)) }
 
-func (e *Event) setFlag(name string) { e.Fields[name] = true }
+func (e *Event) setFlag(name string) { e.Fields.Set(name, sigma.Bool(true)) }
 
 // setList sets a field with several values.
 func (e *Event) setList(name string, values []string) {
@@ -55,14 +55,29 @@ func (e *Event) setList(name string, values []string) {
 	for i, v := range values {
 		list[i] = v
 	}
-	e.Fields[name] = list
+	e.Fields.Set(name, sigma.NewValue(list))
 }
 
 // has reports whether the field is set.
-func (e *Event) has(name string) bool { _, ok := e.Fields[name]; return ok }
+func (e *Event) has(name string) bool { _, ok := e.Fields.Get(name); return ok }
 
-// text returns the first of names that is set, as text; see textOf.
-func (e *Event) text(names ...string) string { return textOf(e.Fields, names...) }
+// text returns the first of names that is text and not empty, or an integer. A dotted name may also be a nested one.
+func (e *Event) text(names ...string) string {
+	for _, name := range names {
+		v, ok := e.Fields.Get(name)
+		if outer, inner, dotted := strings.Cut(name, "."); !ok && dotted {
+			v, _ = e.Fields.Get(outer)
+			nested, _ := v.Any().(map[string]any)
+			v = sigma.NewValue(nested[inner])
+		}
+		if _, isInt := v.Int64(); isInt || v.IsText() {
+			if s := v.String(); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
 
 func (e *Event) setAction(name string) { e.set("action", name) }
 
@@ -92,21 +107,18 @@ func (e *Event) setPort(n uint16) {
 // JSON line take precedence, except for raw.
 func (e *Event) finish(raw string) {
 	e.settings, e.layers = settings{}, 0
-	add := func(name string, value any) {
-		if _, exists := e.Fields[name]; !exists {
-			e.Fields[name] = value
-		}
+	if !e.has("message") {
+		e.Fields.Set("message", sigma.Text(e.Message))
 	}
-	add("message", e.Message)
-	e.Fields["raw"] = raw
-	if e.Host != "" {
-		add("host", e.Host)
+	e.Fields.Set("raw", sigma.Text(raw))
+	if e.Host != "" && !e.has("host") {
+		e.set("host", e.Host)
 	}
-	if e.Process != "" {
-		add("process", e.Process)
+	if e.Process != "" && !e.has("process") {
+		e.set("process", e.Process)
 	}
-	if e.PID != 0 {
-		add("pid", e.PID)
+	if e.PID != 0 && !e.has("pid") {
+		e.setInt("pid", e.PID)
 	}
 }
 

@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		ev := read(string(line))
 		budget := 64*len(line) + 4096
-		requireClean(t, ev.Fields, &budget)
+		requireClean(t, ev.Fields.Map(), &budget)
 		for _, s := range []string{ev.Host, ev.Process, ev.Message, ev.User} {
 			require.True(t, utf8.ValidString(s))
 		}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,9 +38,9 @@ func parseJSON(ev *Event, line string) bool {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) { // more than one value
 		return false
 	}
-	for name, value := range fields {
-		if _, exists := ev.Fields[name]; !exists { // a header around the text takes precedence
-			ev.Fields[name] = value
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !ev.has(name) { // a header around the text takes precedence
+			ev.Fields.Set(name, sigma.NewValue(fields[name]))
 		}
 	}
 	ev.Logsource = sigma.Logsource{Category: "application"}
@@ -137,51 +139,31 @@ func jsonNumber(n json.Number) any {
 // setKnownFields sets the attributes of the event from the names that common
 // loggers use.
 func setKnownFields(ev *Event) {
-	if at := jsonTime(ev.Fields); !at.IsZero() {
+	if at := jsonTime(&ev.Fields); !at.IsZero() {
 		ev.Time = at
 	}
 	ev.Host = cmp.Or(ev.text("host", "hostname", "_HOSTNAME", "host.name"), ev.Host)
 	ev.Process = cmp.Or(ev.text("process", "program", "SYSLOG_IDENTIFIER", "_COMM", "process.name"), ev.Process)
 	ev.User = ev.text("user", "username", "user.name")
-	if pid, err := strconv.ParseInt(textOf(ev.Fields, "pid", "_PID", "process.pid"), 10, 64); err == nil {
+	if pid, err := strconv.ParseInt(ev.text("pid", "_PID", "process.pid"), 10, 64); err == nil {
 		ev.PID = pid
 	}
-	if msg := textOf(ev.Fields, "message", "msg", "log", "MESSAGE"); msg != "" {
+	if msg := ev.text("message", "msg", "log", "MESSAGE"); msg != "" {
 		ev.Message = msg
 	}
-	if ip, ok := parseAddress(textOf(ev.Fields, "src_ip", "source_ip", "client_ip", "remote_addr", "clientip", "remote_ip", "c-ip", "source.ip", "client.ip")); ok {
+	if ip, ok := parseAddress(ev.text("src_ip", "source_ip", "client_ip", "remote_addr", "clientip", "remote_ip", "c-ip", "source.ip", "client.ip")); ok {
 		ev.SourceIP = ip
 	}
-	if n, err := strconv.ParseUint(textOf(ev.Fields, "src_port", "source_port", "remote_port", "source.port"), 10, 16); err == nil {
+	if n, err := strconv.ParseUint(ev.text("src_port", "source_port", "remote_port", "source.port"), 10, 16); err == nil {
 		ev.SourcePort = uint16(n)
 	}
 }
 
-// textOf returns the first of names that has a string or an integer. A dotted name
-// may also be a nested one.
-func textOf(fields map[string]any, names ...string) string {
-	for _, name := range names {
-		v, ok := fields[name]
-		if outer, inner, dotted := strings.Cut(name, "."); !ok && dotted {
-			nested, _ := fields[outer].(map[string]any)
-			v = nested[inner]
-		}
-		switch v := v.(type) {
-		case string:
-			if v != "" {
-				return v
-			}
-		case int64:
-			return strconv.FormatInt(v, 10)
-		}
-	}
-	return ""
-}
-
 // jsonTime reads RFC 3339 or a number of units since 1970.
-func jsonTime(fields map[string]any) time.Time {
+func jsonTime(fields *sigma.Fields) time.Time {
 	for _, name := range [...]string{"time", "timestamp", "@timestamp", "ts", "__REALTIME_TIMESTAMP", "eventTime", "date"} {
-		switch v := fields[name].(type) {
+		value, _ := fields.Get(name)
+		switch v := value.Any().(type) {
 		case string:
 			if t, err := time.Parse(time.RFC3339, v); err == nil {
 				return t

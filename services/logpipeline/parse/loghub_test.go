@@ -44,7 +44,7 @@ func TestLoghubOpenSSHHasASourceForEveryAttack(t *testing.T) {
 		ev := read(line)
 		if strings.Contains(line, "Failed password for ") || strings.Contains(line, "Invalid user ") {
 			require.True(t, ev.SourceIP.IsValid(), line)
-			require.NotEmpty(t, ev.Fields["action"], line)
+			require.NotEmpty(t, ev.Fields.Map()["action"], line)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func TestLoghubApacheErrorLog(t *testing.T) {
 	for i, line := range lines {
 		ev := read(line)
 		require.Equal(t, parse.ApacheError, ev.Format, line)
-		require.Equal(t, labels[i]["Level"], ev.Fields["level"], line)
+		require.Equal(t, labels[i]["Level"], ev.Fields.Map()["level"], line)
 		require.True(t, strings.HasSuffix(labels[i]["Content"], ev.Message), line)
 	}
 }
@@ -68,7 +68,7 @@ func labelled(want map[string]string, column string) string {
 }
 
 func tagOf(ev parse.Event) string {
-	if tag, ok := ev.Fields["tag"].(string); ok {
+	if tag, ok := ev.Fields.Map()["tag"].(string); ok {
 		return tag
 	}
 	return ev.Process

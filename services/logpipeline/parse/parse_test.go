@@ -22,12 +22,12 @@ type fields map[string]any
 func requireFields(t *testing.T, want fields, ev parse.Event) {
 	t.Helper()
 	for name, value := range want {
-		got, present := ev.Fields[name]
+		got, present := ev.Fields.Map()[name]
 		if value == nil {
-			require.False(t, present, "%s is %v in %q", name, got, ev.Fields["raw"])
+			require.False(t, present, "%s is %v in %q", name, got, ev.Fields.Map()["raw"])
 			continue
 		}
-		require.Equal(t, value, got, "%s in %q", name, ev.Fields["raw"])
+		require.Equal(t, value, got, "%s in %q", name, ev.Fields.Map()["raw"])
 	}
 }
 
@@ -215,10 +215,10 @@ func TestClientCannotForgeTheSource(t *testing.T) {
 		t.Run(message, func(t *testing.T) {
 			t.Parallel()
 			ev := read("Nov 20 01:02:03 h sshd[1]: " + message)
-			require.NotEmpty(t, ev.Fields["action"])
+			require.NotEmpty(t, ev.Fields.Map()["action"])
 			if ev.SourceIP.IsValid() {
 				require.Equal(t, real, ev.SourceIP.String())
-				require.Equal(t, real, ev.Fields["src_ip"])
+				require.Equal(t, real, ev.Fields.Map()["src_ip"])
 			}
 		})
 	}

@@ -42,5 +42,5 @@ func (p *Parser) newEvent(now time.Time, in Input) Event {
 	if in.Location != nil {
 		zone = in.Location
 	}
-	return Event{Format: Plain, Fields: make(map[string]any, 16), settings: settings{zone: zone, now: now, input: in}}
+	return Event{Format: Plain, settings: settings{zone: zone, now: now, input: in}}
 }

@@ -1,10 +1,11 @@
 package parse
 
 import (
-	"maps"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ironpost/ironpost/sigma"
 )
 
 // maxParams is how many structured-data parameters of one line are kept.
@@ -35,7 +36,9 @@ func parseRFC5424(ev *Event, s string) bool {
 	ev.Host, ev.Process, ev.Message = dashToEmpty(head[1]), programOf(dashToEmpty(head[2])), strings.TrimPrefix(msg, "\ufeff")
 	ev.PID, _ = strconv.ParseInt(head[3], 10, 64)
 	ev.set("msgid", dashToEmpty(head[4]))
-	maps.Copy(ev.Fields, params)
+	for _, p := range params {
+		ev.Fields.Set(p.name, sigma.Text(p.value))
+	}
 	return true
 }
 
@@ -47,16 +50,19 @@ func dashToEmpty(s string) string {
 	return s
 }
 
+// param is a parameter of structured data.
+type param struct{ name, value string }
+
 // cutStructuredData parses STRUCTURED-DATA (RFC 5424, section 6.3) into fields
 // named "sd.<id>.<name>" and returns the message after it.
-func cutStructuredData(s string) (map[string]any, string, bool) {
+func cutStructuredData(s string) ([]param, string, bool) {
 	if rest, ok := strings.CutPrefix(s, "-"); ok {
 		return nil, strings.TrimPrefix(rest, " "), rest == "" || rest[0] == ' '
 	}
-	params := map[string]any{}
+	var params []param
 	found := false
 	for strings.HasPrefix(s, "[") {
-		rest, ok := cutElement(s[1:], params)
+		rest, ok := cutElement(s[1:], &params)
 		if !ok {
 			return nil, "", false
 		}
@@ -69,7 +75,7 @@ func cutStructuredData(s string) (map[string]any, string, bool) {
 }
 
 // cutElement parses one element after its "[" and returns what follows its "]".
-func cutElement(s string, params map[string]any) (string, bool) {
+func cutElement(s string, params *[]param) (string, bool) {
 	end := strings.IndexAny(s, " ]")
 	if end < 1 {
 		return "", false
@@ -87,8 +93,8 @@ func cutElement(s string, params map[string]any) (string, bool) {
 		if !ok {
 			return "", false
 		}
-		if len(params) < maxParams {
-			params["sd."+id+"."+name] = value
+		if len(*params) < maxParams {
+			*params = append(*params, param{"sd." + id + "." + name, value})
 		}
 		s = rest
 	}

@@ -73,8 +73,8 @@ func describe(ev parse.Event) string {
 	if ev.User != "" {
 		fmt.Fprintf(&out, "  user %s\n", ev.User)
 	}
-	for _, name := range slices.Sorted(maps.Keys(ev.Fields)) {
-		switch v := ev.Fields[name].(type) {
+	for _, name := range slices.Sorted(maps.Keys(ev.Fields.Map())) {
+		switch v := ev.Fields.Map()[name].(type) {
 		case string:
 			if name != "raw" {
 				fmt.Fprintf(&out, "    %s: %s\n", name, v)
