@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
+	"github.com/ironpost/ironpost/sigma"
 )
 
 // chunk is input of one source that is processed together: lines of one file or syslog sender, lines of one container, or packet
@@ -130,7 +131,7 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) (plain bool
 	}
 	in.setOrigin(origin, of.trustOf(trust))
 	if line.Truncated {
-		in.Fields["truncated"] = true
+		in.Fields.Set("truncated", sigma.Bool(true))
 	}
 	return d.matchLine(c.rules, in, text, source, received, out)
 }
