@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/services/logpipeline/audit"
 	"github.com/ironpost/ironpost/sigma"
 )
 
@@ -25,6 +26,9 @@ type Event struct {
 	User       string
 	SourceIP   netip.Addr
 	SourcePort uint16
+
+	// Audit is the record of the Linux audit system that the line is; nil if it is none.
+	Audit *audit.Record
 
 	settings settings
 	layers   int // entered so far; see layers.go

@@ -30,6 +30,7 @@ var textFormats = []struct {
 }{
 	{JSON, "{", parseJSON},
 	{ApacheError, "[", parseApacheError},
+	{Audit, "tna", parseAuditLine},
 	{Access, "", parseAccess},
 }
 

@@ -1,6 +1,10 @@
 package parse
 
-import "github.com/ironpost/ironpost/sigma"
+import (
+	"strings"
+
+	"github.com/ironpost/ironpost/sigma"
+)
 
 // programs are the programs whose messages are parsed, by the name in the syslog
 // tag, with the service of their logsource.
@@ -29,10 +33,17 @@ var programs = map[string]struct {
 	"crontab":      {"cron", parseCron},
 	"anacron":      {"cron", parseCron},
 	"systemd":      {"systemd", parseSystemd},
-	"nginx":        {"syslog", parseAccessMessage},
-	"apache":       {"syslog", parseAccessMessage},
-	"apache2":      {"syslog", parseAccessMessage},
-	"httpd":        {"syslog", parseAccessMessage},
+	// Those of auditd: the kernel without it, journald, its syslog plugins, and what forwards audit.log with rsyslog calls it.
+	"audit":         {"auditd", parseAuditMessage},
+	"auditd":        {"auditd", parseAuditMessage},
+	"audispd":       {"auditd", parseAuditMessage},
+	"audisp-syslog": {"auditd", parseAuditMessage},
+	"tag_audit_log": {"auditd", parseAuditMessage},
+	"kernel":        {"syslog", parseKernel},
+	"nginx":         {"syslog", parseAccessMessage},
+	"apache":        {"syslog", parseAccessMessage},
+	"apache2":       {"syslog", parseAccessMessage},
+	"httpd":         {"syslog", parseAccessMessage},
 }
 
 // parseMessage parses the message behind a syslog header: in the format of its program, if that is known, else by its content. Only
@@ -49,3 +60,14 @@ func parseMessage(ev *Event) {
 
 // parseAccessMessage parses the message of a web server.
 func parseAccessMessage(ev *Event) { parseText(ev, ev.Message) }
+
+// parseKernel parses a message of the kernel.
+func parseKernel(ev *Event) { parseAuditRecord(ev, withoutUptime(ev.Message)) }
+
+// withoutUptime returns msg without "[12345.678901] " before it.
+func withoutUptime(msg string) string {
+	if uptime, rest, ok := strings.Cut(msg, "] "); ok && strings.HasPrefix(uptime, "[") && strings.Trim(uptime[1:], " .0123456789") == "" {
+		return rest
+	}
+	return msg
+}
