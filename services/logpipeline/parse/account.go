@@ -5,7 +5,7 @@ import "strings"
 // parseAccount parses the messages of shadow-utils: useradd, usermod, userdel,
 // groupadd, passwd, gpasswd and related programs.
 func parseAccount(ev *Event) {
-	msg := ev.Message
+	msg := cutPAMModule(ev, ev.Message)
 	if parseAccountAdded(ev, msg) || parseMemberAdded(ev, msg) || parsePasswordChanged(ev, msg) {
 		return
 	}
@@ -87,7 +87,6 @@ func parseMemberAdded(ev *Event, msg string) bool {
 //	password for 'bob' changed by 'root'
 //	change user 'bob' password
 func parsePasswordChanged(ev *Event, msg string) bool {
-	msg = cutPAMModule(msg)
 	user, found := strings.CutPrefix(msg, "password changed for ")
 	for _, form := range [...]struct{ head, tail string }{
 		{"password for '", "' changed by "},

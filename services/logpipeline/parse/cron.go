@@ -8,7 +8,7 @@ func parseCron(ev *Event) {
 	head, isCron := strings.CutPrefix(ev.Message, "(")
 	user, rest, ok := strings.Cut(head, ") ")
 	if !isCron || !ok {
-		parsePAMSession(ev, ev.Message)
+		parsePAM(ev, ev.Message)
 		return
 	}
 	verb, arg, _ := strings.Cut(rest, " (")

@@ -3,6 +3,7 @@ package parse_test
 import (
 	"encoding/csv"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,14 +38,37 @@ func TestLoghubLinesMatchTheirLabels(t *testing.T) {
 	}
 }
 
-func TestLoghubOpenSSHHasASourceForEveryAttack(t *testing.T) {
+var dottedQuad = regexp.MustCompile(`\b\d{1,3}(\.\d{1,3}){3}\b`)
+
+// Every line of sshd with an address has its source and an action; the last address is that of the client.
+func TestLoghubOpenSSHHasASourceForEveryAddress(t *testing.T) {
 	t.Parallel()
 	lines, _ := loghub(t, "OpenSSH")
+	sources := 0
 	for _, line := range lines {
 		ev := read(line)
-		if strings.Contains(line, "Failed password for ") || strings.Contains(line, "Invalid user ") {
-			require.True(t, ev.SourceIP.IsValid(), line)
+		found := dottedQuad.FindAllString(line, -1)
+		if len(found) == 0 {
+			continue
+		}
+		sources++
+		require.Equal(t, found[len(found)-1], ev.SourceIP.String(), line)
+		require.NotEmpty(t, ev.Fields.Map()["action"], line)
+	}
+	require.Equal(t, 1734, sources)
+}
+
+// Nearly every line of a login service of Linux_2k has an action, and every failure with an address its source.
+func TestLoghubLinuxHasASourceForEveryFailure(t *testing.T) {
+	t.Parallel()
+	lines, _ := loghub(t, "Linux")
+	for _, line := range lines {
+		ev := read(line)
+		if strings.Contains(line, "(pam_unix)") {
 			require.NotEmpty(t, ev.Fields.Map()["action"], line)
+		}
+		if _, host, ok := strings.Cut(line, " rhost="); ok && dottedQuad.MatchString(host) && !strings.Contains(host, "-") {
+			require.Equal(t, dottedQuad.FindString(host), ev.SourceIP.String(), line)
 		}
 	}
 }

@@ -16,6 +16,8 @@ var programs = map[string]struct {
 	"sshd-session": {"sshd", parseSSHD}, // sshd is split since OpenSSH 9.8
 	"sshd-auth":    {"sshd", parseSSHD},
 	"sudo":         {"sudo", parseSudo},
+	"sudo-rs":      {"sudo", parseSudo},
+	"doas":         {"sudo", parseDoas},
 	"su":           {"auth", parseSu},
 	"login":        {"auth", parseSu},
 	"useradd":      {"auth", parseAccount},
@@ -53,6 +55,11 @@ func parseMessage(ev *Event) {
 	if program, ok := programs[ev.Process]; ok {
 		ev.Logsource.Service = program.service
 		program.parse(ev)
+		return
+	}
+	if isPAM(ev) {
+		ev.Logsource.Service = "auth"
+		parsePAM(ev, ev.Message)
 		return
 	}
 	parseText(ev, ev.Message)

@@ -22,6 +22,9 @@ func parseSystemd(ev *Event) {
 			return
 		}
 	}
+	if parsePAM(ev, ev.Message) {
+		return
+	}
 	unit, rest, ok := strings.Cut(ev.Message, ": ")
 	if !ok || strings.Contains(unit, " ") || !strings.Contains(unit, ".") {
 		return
