@@ -8,186 +8,120 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-const accessTime = "02/Jan/2006:15:04:05 -0700"
-
-// parseAccess parses the common and combined log formats of Apache and nginx:
+// parseAccess parses the access logs of web servers, of which these are the common and the combined format of Apache and nginx:
 //
-//	[vhost ]client ident user [time] "METHOD URI PROTOCOL" status bytes[ "referer" "agent"]
+//	[vhost ]client ident user [time] "METHOD URI PROTOCOL" status bytes[ "referer" "agent"][ more]
 //
-// Servers escape quotes inside of fields, so
+// ident and user may be missing, and a list of forwarded addresses be before or after the client. Servers escape quotes inside of fields, so
 // the first `] "` ends the time, no matter what user name the client sent.
 func parseAccess(ev *Event, line string) bool {
 	head, rest, ok := strings.Cut(line, `] "`)
-	open := strings.LastIndex(head, " [")
-	if !ok || open < 0 {
+	open := strings.LastIndex(head, "[")
+	if !ok || open <= 0 || head[open-1] != ' ' {
 		return false
 	}
-	at, err := time.Parse(accessTime, head[open+2:])
-	if err != nil {
+	at, ok := ev.settings.accessTime(head[open+1:])
+	if !ok {
 		return false
 	}
-	request, rest, ok := cutQuoted(rest)
-	if !ok || !parseAccessClient(ev, head[:open]) {
+	cutRequest := cutQuoted
+	if strings.IndexByte(head[open:], ' ') == len("[10/Oct/2026") { // the servers of Python escape no quotes
+		cutRequest = cutLastQuoted
+	}
+	request, rest, ok := cutRequest(rest)
+	if !ok {
 		return false
 	}
+	who := parseAccessHead(strings.TrimRight(head[:open], " "))
 	ev.Time = at
 	ev.Logsource = sigma.Logsource{Category: "webserver"}
-	parseAccessRequest(ev, request)
-	parseAccessTail(ev, rest)
+	ev.set("cs-host", who.host)
+	ev.setWebUser(unescape(who.user))
+	ev.setRequest(unescape(request))
+	lists := parseAccessTail(ev, rest)
+	who.setClient(ev, lists)
 	return true
 }
 
-// parseAccessClient parses "[vhost ]client ident user". The user may contain
-// blanks.
-func parseAccessClient(ev *Event, s string) bool {
-	first, rest, ok := strings.Cut(s, " ")
-	if !ok {
-		return false
+// accessTime reads the time of an access log: that of the common log format, ISO 8601, or seconds since 1970.
+func (s *settings) accessTime(text string) (time.Time, bool) {
+	layouts := [...]string{"02/Jan/2006:15:04:05 -0700", "02/Jan/2006:15:04:05", "02/Jan/2006 15:04:05"}
+	if len(text) > 4 && text[4] == '-' {
+		layouts = [...]string{time.RFC3339, "2006-01-02T15:04:05-0700", "2006-01-02 15:04:05 -0700"}
 	}
-	second, _, _ := strings.Cut(rest, " ")
-	_, isIP := parseAddress(first)
-	if _, vhost := parseAddress(second); vhost && !isIP {
-		ev.set("cs-host", first)
-		first, rest, _ = strings.Cut(rest, " ")
-	}
-	_, user, ok := strings.Cut(rest, " ")
-	if !ok {
-		return false
-	}
-	ev.set("c-ip", first)
-	if ip, ok := parseAddress(first); ok {
-		ev.SourceIP = ip
-		ev.set("c-ip", ip.String())
-	}
-	if user != "-" {
-		ev.User = user
-		ev.set("cs-username", unescape(user))
-	}
-	return true
-}
-
-// parseAccessRequest parses "METHOD URI PROTOCOL". A request that is not HTTP, as
-// scanners send, becomes the URI.
-func parseAccessRequest(ev *Event, request string) {
-	request = unescape(request)
-	uri := request
-	if method, rest, ok := strings.Cut(request, " "); ok && isMethod(method) {
-		ev.set("cs-method", method)
-		uri = rest
-		if i := strings.LastIndex(rest, " HTTP/"); i >= 0 {
-			ev.set("cs-version", rest[i+1:])
-			uri = rest[:i]
+	for _, layout := range layouts {
+		if at, err := time.ParseInLocation(layout, text, s.zone); err == nil {
+			return at, true
 		}
 	}
-	if uri == "-" {
-		return
-	}
-	stem, query, _ := strings.Cut(uri, "?")
-	decoded := decodePercent(stem)
-	if query != "" {
-		decoded += "?" + decodePercent(strings.ReplaceAll(query, "+", " "))
-	}
-	ev.set("cs-uri", uri)
-	ev.set("cs-uri-stem", stem)
-	ev.set("cs-uri-query", query)
-	ev.set("cs-uri-decoded", strings.ToValidUTF8(decoded, "\uFFFD"))
+	return epochTime(text)
 }
 
-func isMethod(s string) bool {
-	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+// cutLastQuoted splits s at the last quote that a status and a size follow.
+func cutLastQuoted(s string) (inside, rest string, ok bool) {
+	end := strings.LastIndex(s, `" `)
+	if end < 0 || strings.Trim(s[end+2:], "0123456789 -") != "" {
+		return "", "", false
+	}
+	return s[:end], s[end+1:], true
 }
 
-// parseAccessTail parses `status bytes[ "referer" "agent"]`.
-func parseAccessTail(ev *Event, s string) {
+// parseAccessTail parses ` status bytes[ "referer" "agent"][ more]` and returns the quoted texts behind, which are lists of addresses.
+func parseAccessTail(ev *Event, s string) (lists []string) {
 	status, rest, _ := strings.Cut(strings.TrimPrefix(s, " "), " ")
 	size, rest, _ := strings.Cut(rest, " ")
-	for name, value := range map[string]string{"sc-status": status, "sc-bytes": size} {
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			ev.setInt(name, n)
-		}
-	}
+	ev.setNumber("sc-status", status)
+	ev.setNumber("sc-bytes", size)
 	referer, rest, ok := cutQuoted(strings.TrimPrefix(rest, `"`))
 	if !ok {
-		return
+		return nil
 	}
-	agent, _, ok := cutQuoted(strings.TrimPrefix(strings.TrimPrefix(rest, " "), `"`))
+	agent, rest, ok := cutQuoted(strings.TrimPrefix(strings.TrimPrefix(rest, " "), `"`))
 	ev.set("cs-referer", dashToEmpty(unescape(referer)))
-	if !ok {
-		return
+	if ok {
+		ev.setAgent(unescape(agent))
 	}
-	agent = dashToEmpty(unescape(agent))
-	ev.set("c-useragent", agent)
-	ev.set("cs-user-agent", agent)
+	return parseAccessMore(ev, rest)
 }
 
-// cutQuoted splits s at the next quote that is not escaped.
-func cutQuoted(s string) (inside, rest string, ok bool) {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return s[:i], s[i+1:], true
-		}
-	}
-	return "", "", false
+// accessLabels are the fields of labelled values behind the agent, as in `host="www"`.
+var accessLabels = map[string]string{
+	"host": "cs-host", "vhost": "cs-host", "http_host": "cs-host", "server_name": "cs-host", "cookie": "cs-cookie", "user": "cs-username",
 }
 
-// unescape decodes \xHH, \", \\, \n, \r and \t, as nginx and Apache write them.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) {
-			b.WriteByte(s[i])
-			continue
+// parseAccessMore parses what is behind the agent. Only quoted texts are certain to be one value.
+func parseAccessMore(ev *Event, s string) (lists []string) {
+	for {
+		before, rest, ok := strings.Cut(s, `"`)
+		if !ok {
+			return lists
 		}
-		i++
-		if c, ok := hexByte(s[i+1:]); s[i] == 'x' && ok {
-			b.WriteByte(c)
-			i += 2
-			continue
+		value, rest, ok := cutQuoted(rest)
+		if !ok {
+			return lists
 		}
-		switch s[i] {
-		case 'n':
-			b.WriteByte('\n')
-		case 'r':
-			b.WriteByte('\r')
-		case 't':
-			b.WriteByte('\t')
-		case '"', '\\':
-			b.WriteByte(s[i])
-		default:
-			b.WriteByte('\\')
-			b.WriteRune(rune(s[i]))
+		s = rest
+		label, labelled := strings.CutSuffix(before[strings.LastIndexByte(before, ' ')+1:], "=")
+		switch {
+		case isForwarded(value) && (!labelled || isForwardedLabel(label)):
+			lists = append(lists, value)
+		case labelled && accessLabels[label] != "":
+			ev.setIfNew(accessLabels[label], dashToEmpty(unescape(value)))
 		}
 	}
-	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }
 
-// decodePercent decodes %HH once; an invalid escape is kept.
-func decodePercent(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if c, ok := hexByte(s[i+1:]); s[i] == '%' && ok {
-			b.WriteByte(c)
-			i += 2
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+func isForwardedLabel(label string) bool {
+	return strings.Contains(label, "forwarded") || label == "xff"
 }
 
-func hexByte(s string) (byte, bool) {
-	if len(s) < 2 {
-		return 0, false
+// epochTime reads seconds since 1970, with or without a fraction.
+func epochTime(text string) (time.Time, bool) {
+	seconds, fraction, _ := strings.Cut(text, ".")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || len(seconds) != len("1764446400") || len(fraction) > 9 {
+		return time.Time{}, false
 	}
-	n, err := strconv.ParseUint(s[:2], 16, 8)
-	return byte(n), err == nil
+	nanoseconds, err := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
+	return time.Unix(n, nanoseconds).UTC(), err == nil
 }

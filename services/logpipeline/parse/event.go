@@ -30,8 +30,9 @@ type Event struct {
 	// Audit is the record of the Linux audit system that the line is; nil if it is none.
 	Audit *audit.Record
 
-	settings settings
-	layers   int // entered so far; see layers.go
+	settings  settings
+	layers    int    // entered so far; see layers.go
+	outerHost string // the host that the layers around a JSON object name
 }
 
 // settings are what a line is parsed with.
@@ -64,6 +65,9 @@ func (e *Event) setList(name string, values []string) {
 
 // has reports whether the field is set.
 func (e *Event) has(name string) bool { _, ok := e.Fields.Get(name); return ok }
+
+// drop removes a field.
+func (e *Event) drop(name string) { e.Fields.Delete(func(n string) bool { return n == name }) }
 
 // text returns the first of names that is text and not empty, or an integer. A dotted name may also be a nested one.
 func (e *Event) text(names ...string) string {
@@ -110,7 +114,7 @@ func (e *Event) setPort(n uint16) {
 // finish adds the fields of every event. Fields of the same name in a
 // JSON line take precedence, except for raw.
 func (e *Event) finish(raw string) {
-	e.settings, e.layers = settings{}, 0
+	e.settings, e.layers, e.outerHost = settings{}, 0, ""
 	if !e.has("message") {
 		e.Fields.Set("message", sigma.Text(e.Message))
 	}

@@ -10,6 +10,10 @@ const (
 	RFC5424     Format = "rfc5424"
 	JSON        Format = "json"
 	Access      Format = "access"
+	Uvicorn     Format = "uvicorn"
+	WebJSON     Format = "web_json"
+	HAProxy     Format = "haproxy"
+	NginxError  Format = "nginx_error"
 	ApacheError Format = "apache_error"
 	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
 )
@@ -21,6 +25,9 @@ var envelopes = []struct {
 	cut  func(ev *Event, text string) (inner string, ok bool)
 }{}
 
+// digits are what a text that begins with a number or a time begins with.
+const digits = "0123456789"
+
 // textFormats are recognised by the content of a text; the first that fits is used. parse reports whether text is of the format; if not,
 // it leaves ev unchanged. begin is the characters that a text of the format can begin with, all if it is empty.
 var textFormats = []struct {
@@ -31,6 +38,9 @@ var textFormats = []struct {
 	{JSON, "{", parseJSON},
 	{ApacheError, "[", parseApacheError},
 	{Audit, "tna", parseAuditLine},
+	{NginxError, digits, parseNginxError},
+	{HAProxy, digits + "abcdefC:", parseHAProxy},
+	{Uvicorn, digits + "I[", parseUvicorn},
 	{Access, "", parseAccess},
 }
 
@@ -39,4 +49,6 @@ var textFormats = []struct {
 var jsonFormats = []struct {
 	name  Format
 	parse func(ev *Event) bool
-}{}
+}{
+	{WebJSON, parseWebJSON},
+}

@@ -44,6 +44,7 @@ func parseJSON(ev *Event, line string) bool {
 		}
 	}
 	ev.Logsource = sigma.Logsource{Category: "application"}
+	ev.outerHost = ev.Host
 	setKnownFields(ev)
 	for _, f := range jsonFormats {
 		if f.parse(ev) {
