@@ -2,137 +2,40 @@ package logpipeline
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
-	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 const (
-	maxInputs = 1000 // whose activity is remembered
-
-	// An input is quiet if it was silent for quietFactor times its longest silence so far, and is judged once it was active for quietHistory
-	// times quiet_after_secs, a day by default, which has a night in it, and brought quietLines.
-	quietFactor  = 5
-	quietHistory = 24
-	quietLines   = 10
-
-	unparsedSpan  = 10 * time.Minute // of lines that the share of unparsed ones is of
-	unparsedLines = 100              // fewer say nothing
-	unparsedShare = 50               // percent
-
 	noInputAfter = 30 * time.Second // a file that is rotated is missing for a moment
+	lateAfter    = 5 * time.Minute  // a line that says it was written this long before it came is late
 )
 
-// activity remembers when each input brought lines and how many of them were understood. The zero value has none. Its methods may be called
-// concurrently.
-type activity struct {
-	mu      sync.Mutex
-	inputs  map[string]*inputActivity // by the pattern of watch_paths, or SourceSyslog
-	nothing time.Time                 // since when there is no input; zero: there is one
+// absence remembers since when there is no input. The zero value is for one that is there. Its method may be called concurrently.
+type absence struct {
+	mu    sync.Mutex
+	since time.Time // zero: there is one
 }
 
-// inputActivity is that of one input since the module started.
-type inputActivity struct {
-	first, last time.Time
-	longest     time.Duration // silence between lines
-	lines       uint64
-	trusted     bool
-	span        time.Time // when the counts of now began
-	now, before shareOf
-}
-
-// shareOf counts lines and those of no known format.
-type shareOf struct{ lines, plain uint64 }
-
-// add notes that input brought lines at now.
-func (a *activity) add(input string, lines, plain int, trust event.Trust, now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	in := a.inputs[input]
-	if in == nil {
-		if len(a.inputs) >= maxInputs {
-			return
-		}
-		if a.inputs == nil {
-			a.inputs = map[string]*inputActivity{}
-		}
-		in = &inputActivity{first: now, last: now, span: now}
-		a.inputs[input] = in
-	}
-	in.longest = max(in.longest, now.Sub(in.last))
-	in.last, in.trusted = now, trust == event.TrustHost
-	in.lines += uint64(max(lines, 0))
-	in.turn(now)
-	in.now.lines += uint64(max(lines, 0))
-	in.now.plain += uint64(max(plain, 0))
-}
-
-// turn begins new counts when unparsedSpan has passed.
-func (in *inputActivity) turn(now time.Time) {
-	switch passed := now.Sub(in.span); {
-	case passed >= 2*unparsedSpan:
-		in.before, in.now, in.span = shareOf{}, shareOf{}, now
-	case passed >= unparsedSpan:
-		in.before, in.now, in.span = in.now, shareOf{}, now
-	}
-}
-
-// silences returns for how long each input has brought no line.
-func (a *activity) silences(now time.Time) map[string]time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	out := make(map[string]time.Duration, len(a.inputs))
-	for name, in := range a.inputs {
-		out[name] = max(0, now.Sub(in.last))
-	}
-	return out
-}
-
-// reasons returns which inputs are silent against their own past, and which bring lines that are not understood. quietAfter is the
-// shortest silence that counts, 0 for none.
-func (a *activity) reasons(quietAfter time.Duration, now time.Time) []health.Reason {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var out []health.Reason
-	for _, name := range slices.Sorted(maps.Keys(a.inputs)) {
-		in := a.inputs[name]
-		silence := now.Sub(in.last)
-		if quietAfter > 0 && in.lines >= quietLines && in.last.Sub(in.first) >= quietHistory*quietAfter && silence > max(quietAfter, quietFactor*in.longest) {
-			out = append(out, health.Reason{Topic: "quiet " + name, Status: event.Degraded, Since: in.last.UTC(), Text: fmt.Sprintf(
-				"%s has brought no line for %d s, before that never for more than %d s", name, int(silence.Seconds()), int(in.longest.Seconds()))})
-		}
-		in.turn(now)
-		lines, plain := in.now.lines+in.before.lines, in.now.plain+in.before.plain
-		if lines < unparsedLines || plain*100 < lines*unparsedShare {
-			continue
-		}
-		r := health.Reason{Topic: "unparsed " + name, Text: fmt.Sprintf("%d %% of the lines of %s are of no known format: only their text is matched", plain*100/lines, name)}
-		if in.trusted {
-			r.Status = event.Degraded
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// noInput returns that there is no input at all, "" if there is one or was until a moment ago.
-func (a *activity) noInput(exists bool, patterns int, now time.Time) string {
+// reason returns that there is no input at all, "" if there is one or was until a moment ago.
+func (a *absence) reason(exists bool, patterns int, now time.Time) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case exists:
-		a.nothing = time.Time{}
-	case a.nothing.IsZero():
-		a.nothing = now
+		a.since = time.Time{}
+	case a.since.IsZero():
+		a.since = now
 	}
-	if a.nothing.IsZero() || now.Sub(a.nothing) < noInputAfter {
+	if a.since.IsZero() || now.Sub(a.since) < noInputAfter {
 		return ""
 	}
 	return fmt.Sprintf("no input exists: none of %d watch_paths is there, and nothing came by syslog, of containers or from the packet engine", patterns)
@@ -141,39 +44,118 @@ func (a *activity) noInput(exists bool, patterns int, now time.Time) string {
 // inputReasons returns what is to be said about the inputs in n.
 func (s *Service) inputReasons(cfg Config, n snapshot) []health.Reason {
 	now := time.Now()
-	out := s.activity.reasons(time.Duration(cfg.QuietAfterSecs)*time.Second, now)
+	out := s.inputStats.Reasons(time.Duration(cfg.QuietAfterSecs)*time.Second, n.hasInput, now)
 	received := n.syslog.Received[syslog.UDP] + n.syslog.Received[syslog.TCP]
 	exists := !cfg.Files() || n.tail.Present > 0 || received > 0 || n.docker.Containers > 0 || s.packets.Load() > 0
-	if text := s.activity.noInput(exists, len(cfg.WatchPaths), now); text != "" {
+	if text := s.noInput.reason(exists, len(cfg.WatchPaths), now); text != "" {
 		out = append(out, health.Degraded(text)...)
 	}
 	return out
 }
 
-// noteChunk remembers what c brought. A chunk is of one source.
-func (d *decoder) noteChunk(c *chunk) {
-	if c.lines == nil {
-		return
+// hasInput reports whether lines of an input may be expected: a container that has ended, or a pattern that is not watched any more, brings none.
+func (n snapshot) hasInput(id inputstats.ID) bool {
+	switch id.Kind {
+	case inputstats.File:
+		return n.cfg.Files() && slices.Contains(n.cfg.WatchPaths, id.Name)
+	case inputstats.Container:
+		return slices.Contains(n.docker.Names, id.Name)
 	}
-	line := c.lines[0]
-	if d.syslog.IsSpoolFile(line.Path) {
-		d.s.activity.add(SourceSyslog, len(c.lines), c.plain, event.TrustUnproven, time.Now())
-		return
-	}
-	_, trust := fileOrigin(line)
-	d.s.activity.add(d.s.inputOf(line), len(c.lines), c.plain, trust, time.Now())
+	return true
 }
 
-// inputOf returns the pattern of watch_paths that a line's file is of.
-func (s *Service) inputOf(line tail.Line) string {
+// patternOf returns the pattern of watch_paths that a file is of.
+func (s *Service) patternOf(path string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, pattern := range s.cfg.WatchPaths {
-		if pattern == line.Path || globs(pattern, line.Path) {
+		if pattern == path || globs(pattern, path) {
 			return pattern
 		}
 	}
-	return line.Path
+	return path
+}
+
+// fileInput returns the input of a file that is followed: a watched one, or a sequence of the spool.
+func (s *Service) fileInput(path string, spool bool) inputstats.ID {
+	if spool {
+		return syslogInput(syslog.SenderOf(path))
+	}
+	return inputstats.ID{Kind: inputstats.File, Name: s.patternOf(path)}
+}
+
+// syslogInput returns the input of a sequence of the spool, whose name begins with the transport.
+func syslogInput(sequence string) inputstats.ID {
+	transport, _, _ := strings.Cut(sequence, "-")
+	return inputstats.ID{Kind: inputstats.Syslog, Name: transport}
+}
+
+// inputOf returns the input that the newest line of an alert is of. That of a packet record has none.
+func (s *Service) inputOf(a *event.Alert) (id inputstats.ID, ok bool) {
+	if a.Origin == nil {
+		return id, false
+	}
+	switch o := a.Origin; {
+	case o.Transport == event.TransportFile:
+		return s.fileInput(o.Source, false), true
+	case o.Transport == event.TransportSyslogUDP:
+		return inputstats.ID{Kind: inputstats.Syslog, Name: syslog.UDP}, true
+	case o.Transport == event.TransportSyslogTCP:
+		return inputstats.ID{Kind: inputstats.Syslog, Name: syslog.TCP}, true
+	case o.Transport == event.TransportDocker && a.Container != nil:
+		return inputstats.ID{Kind: inputstats.Container, Name: a.Container.Name}, true
+	}
+	return id, false
+}
+
+// lost counts what is lost of an input.
+func (s *Service) lost(id inputstats.ID, cause string, n int64) {
+	s.inputStats.Lose(id, cause, uint64(max(n, 0)), time.Now())
+}
+
+// batch returns what the input id brought so far.
+func (c *chunk) batch(id inputstats.ID) *inputstats.Batch {
+	i := slices.IndexFunc(c.brought, func(b inputstats.Batch) bool { return b.ID == id })
+	if i < 0 {
+		i = len(c.brought)
+		c.brought = append(c.brought, inputstats.Batch{ID: id})
+	}
+	return &c.brought[i]
+}
+
+// count counts a decoded line, which was received at received.
+func (c *chunk) count(in input, text []byte, received time.Time) {
+	b := c.batch(in.from)
+	b.Trust = in.trust
+	b.Lines++
+	b.Bytes += uint64(len(text))
+	switch {
+	case len(text) == 0:
+		b.Empty++
+	case in.Format == parse.Plain:
+		b.Unparsed++
+	default:
+		b.Decoded(string(in.Format))
+	}
+	if in.truncated {
+		b.Truncated++
+	}
+	switch {
+	case in.Time.IsZero():
+	case in.Time.After(received.Add(maxAhead)):
+		b.Future++
+	case in.received.Sub(in.Time) > lateAfter: // received is the time of a line from before anybody read it
+		b.Late++
+	}
+}
+
+// unreadable counts a line that is not decoded: it is damaged in the spool, or dead.
+func (c *chunk) unreadable(id inputstats.ID, text []byte, out *decoded) {
+	b := c.batch(id)
+	b.Lines++
+	b.Bytes += uint64(len(text))
+	b.Unreadable++
+	out.text = text
 }
 
 // isPlain reports whether a line is of no known format.

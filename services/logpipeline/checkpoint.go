@@ -15,6 +15,7 @@ import (
 	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/checksum"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
@@ -33,16 +34,17 @@ const (
 // the sequence LastSeq, whose series are in the state. The input after the position gives again alerts that are stored
 // after ResumeAfter: after a crash that is less than LastSeq until all input was read that had been read before.
 type checkpoint struct {
-	Version      int             `json:"version"`
-	Machine      string          `json:"machine"`
-	Saved        time.Time       `json:"saved"`
-	Sources      positions       `json:"sources"`
-	LastSeq      uint64          `json:"last_seq"`
-	ResumeAfter  *uint64         `json:"resume_after,omitempty"` // nil: LastSeq, in checkpoints of earlier versions
-	Windows      []series.Window `json:"windows,omitempty"`      // of earlier versions
-	Series       []series.Series `json:"series,omitempty"`
-	Correlations json.RawMessage `json:"correlations"`
-	Rows         *uint64         `json:"rows,omitempty"` // position in the queue of log rows; nil: never used
+	Version      int                `json:"version"`
+	Machine      string             `json:"machine"`
+	Saved        time.Time          `json:"saved"`
+	Sources      positions          `json:"sources"`
+	LastSeq      uint64             `json:"last_seq"`
+	ResumeAfter  *uint64            `json:"resume_after,omitempty"` // nil: LastSeq, in checkpoints of earlier versions
+	Windows      []series.Window    `json:"windows,omitempty"`      // of earlier versions
+	Series       []series.Series    `json:"series,omitempty"`
+	Correlations json.RawMessage    `json:"correlations"`
+	Rows         *uint64            `json:"rows,omitempty"`   // position in the queue of log rows; nil: never used
+	Inputs       []inputstats.Saved `json:"inputs,omitempty"` // what was counted up to the positions
 }
 
 // positions is up to where the input of each source is acknowledged: it was sequenced, and its alerts are stored.
@@ -271,6 +273,7 @@ func (p *pipeline) beginCheckpoint() {
 	c.toSave <- checkpoint{
 		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Packets: slices.Clone(c.processed.spans)},
 		LastSeq: p.pub.LastSeq(), ResumeAfter: &s.resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: s.rowsAt,
+		Inputs: p.s.inputStats.Save(),
 	}
 	if c.checkpointNeeded {
 		s.unacked, c.unacked = c.unacked, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -23,9 +24,10 @@ type chunk struct {
 	rules   *ruleSet // to match them by
 	inputs  *inputs  // the settings of their sources
 
-	decoded int       // how many are decoded
-	plain   int       // lines of them of no known format
-	results []decoded // of those that leave anything to do, in order
+	decoded int                // how many are decoded
+	from    inputstats.ID      // of lines of a file that is watched
+	results []decoded          // of those that leave anything to do, in order
+	brought []inputstats.Batch // by the inputs of the lines, mostly one
 }
 
 func (c *chunk) size() int { return len(c.lines) + len(c.logs) + len(c.packets) }
@@ -57,13 +59,15 @@ type decoder struct {
 // run decodes chunks until work is closed, also when the context has ended. A panic is recorded, and the input that caused it tried again.
 func (d *decoder) run(ctx context.Context) error {
 	for c := range d.work {
+		if c.lines != nil && !d.syslog.IsSpoolFile(c.lines[0].Path) {
+			c.from = d.s.fileInput(c.lines[0].Path, false)
+		}
 		for c.decoded < c.size() {
 			err := task.Call(ctx, "decode", func(context.Context) error { d.decode(c); return nil })
 			if panicked, ok := errors.AsType[*task.PanicError](err); ok {
 				d.s.recordCrash(d.crashes, c.position(c.decoded), panicked)
 			}
 		}
-		d.noteChunk(c)
 		d.done <- c
 		d.wake()
 	}
@@ -89,9 +93,7 @@ func (d *decoder) decode(c *chunk) {
 		out.dead = d.crashes.isDead(out.position)
 		switch {
 		case c.lines != nil:
-			if d.decodeLine(c, c.lines[i], &out) {
-				c.plain++
-			}
+			d.decodeLine(c, c.lines[i], &out)
 		case c.logs != nil:
 			d.decodeLog(c, c.logs[i], &out)
 		default:
@@ -103,57 +105,71 @@ func (d *decoder) decode(c *chunk) {
 	}
 }
 
-// decodeLine decodes a line of a file, which may be a spool file, and reports whether it is of no known format.
-func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) (plain bool) {
-	if out.dead {
-		out.text = line.Text
-		return false
-	}
-	text, received, source := line.Text, time.Now(), "file:"+line.Path
-	origin, trust := fileOrigin(line)
-	var of *inputSettings
+// decodeLine decodes a line of a file, which may be a spool file.
+func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 	if d.syslog.IsSpoolFile(line.Path) {
-		rec, err := syslog.DecodeRecord(line.Text)
-		if err != nil {
-			d.s.spoolErrors.Add(1)
-			d.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
-			return false
-		}
-		text, received, source = rec.Message, rec.Time, SourceSyslog
-		origin, trust = syslogOrigin(rec)
-		of = c.inputs.ofPeer(origin.Transport, rec.Peer)
-	} else {
-		of = c.inputs.ofFile(line.Path)
+		d.decodeSpooled(c, line, out)
+		return
 	}
-	in := lineInput(d.parser, line.Position, text, received, of.parse)
-	if line.Backlog && source != SourceSyslog {
+	from := c.from
+	if out.dead {
+		c.unreadable(from, line.Text, out)
+		return
+	}
+	of := c.inputs.ofFile(line.Path)
+	in := lineInput(d.parser, line.Position, line.Text, time.Now(), of.parse)
+	if line.Backlog {
 		in.received = in.time
 	}
+	in.from, in.truncated = from, line.Truncated
+	origin, trust := fileOrigin(line)
 	in.setOrigin(origin, of.trustOf(trust))
-	if line.Truncated {
-		in.Fields.Set("truncated", sigma.Bool(true))
+	d.matchLine(c, in, line.Text, "file:"+line.Path, time.Now(), out)
+}
+
+// decodeSpooled decodes a line of a spool file: a received message.
+func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
+	rec, err := syslog.DecodeRecord(line.Text)
+	if err != nil && !out.dead {
+		d.s.spoolErrors.Add(1)
+		d.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
 	}
-	return d.matchLine(c.rules, in, text, source, received, out)
+	from := inputstats.ID{Kind: inputstats.Syslog, Name: rec.Transport}
+	if err != nil || out.dead {
+		c.unreadable(from, line.Text, out)
+		return
+	}
+	origin, trust := syslogOrigin(rec)
+	of := c.inputs.ofPeer(origin.Transport, rec.Peer)
+	in := lineInput(d.parser, line.Position, rec.Message, rec.Time, of.parse)
+	in.from, in.truncated = from, rec.Truncated
+	in.setOrigin(origin, of.trustOf(trust))
+	d.matchLine(c, in, rec.Message, SourceSyslog, rec.Time, out)
 }
 
 // decodeLog decodes a line of a container's log.
 func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
+	from := inputstats.ID{Kind: inputstats.Container, Name: line.Container.Name}
 	if out.dead {
-		out.text = line.Text
+		c.unreadable(from, line.Text, out)
 		return
 	}
 	in := containerInput(d.parser, line, c.inputs.ofContainer(line.Container.Name))
-	d.matchLine(c.rules, in, line.Text, "container:"+line.Container.Name, time.Now(), out)
+	in.from, in.truncated = from, line.Truncated
+	d.matchLine(c, in, line.Text, "container:"+line.Container.Name, time.Now(), out)
 }
 
-// matchLine matches and counts a line, and reports whether it is of no known format.
-func (d *decoder) matchLine(rules *ruleSet, in input, text []byte, source string, received time.Time, out *decoded) (plain bool) {
-	if got := match(rules, d.alerts, in); len(got.matches) > 0 {
+// matchLine matches and counts a line.
+func (d *decoder) matchLine(c *chunk, in input, text []byte, source string, received time.Time, out *decoded) {
+	if in.truncated {
+		in.Fields.Set("truncated", sigma.Bool(true))
+	}
+	if got := match(c.rules, d.alerts, in); len(got.matches) > 0 {
 		out.events = []matched{got}
 	}
 	out.row = d.rows.encode(in, source, received)
 	d.s.countLine(text, in.Format)
-	return isPlain(text, in.Format)
+	c.count(in, text, received)
 }
 
 // decodePacket decodes a packet record.

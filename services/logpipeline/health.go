@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/internal/health"
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -50,7 +51,8 @@ type counters struct {
 	seriesStats atomic.Pointer[series.Stats]
 	correlator  atomic.Pointer[sigma.CorrelatorStats]
 	evictions   health.Losses // of groups of correlations
-	activity    activity
+	inputStats  inputstats.Table
+	noInput     absence
 }
 
 // setStats is called by one goroutine. The counts of a correlator begin again when rules are loaded.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
@@ -25,6 +26,10 @@ type input struct {
 	began    time.Time // not after time
 	received time.Time // what its age is counted from; the text decides it only of lines from before anybody read them
 	evidence []string
+
+	// What the line is counted as.
+	from      inputstats.ID
+	truncated bool
 
 	// These are from trusted sources, never from the text of a line. Each may be empty.
 	origin     event.Origin

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -14,7 +13,6 @@ import (
 const (
 	prefix       = "ironpost_log_pipeline_"
 	sourceBehind = "source_behind_seconds"
-	inputSilence = "input_last_line_age_seconds"
 )
 
 // measure is one number of the service. A metric whose name ends in _total is a counter, another one a gauge.
@@ -108,13 +106,11 @@ func (s *Service) exportMetrics() (stop func(), err error) {
 		described[m.metric] = []string{m.help, m.label}
 	}
 	described[sourceBehind] = []string{"Age of the oldest line that is not processed, of the sources that are behind the longest.", "source"}
-	described[inputSilence] = []string{"Age of the newest line of each input that has brought one.", "input"}
+	describeInputs(described)
 	s.tally.Describe(described)
 	return metrics.Export(s.deps.Metrics, prefix, described, func(to metrics.Sink) {
 		s.tally.Send(to)
-		for input, age := range s.activity.silences(time.Now()) {
-			to.Gauge(inputSilence, age.Seconds(), input)
-		}
+		s.sendInputs(to)
 		n := s.snapshot()
 		for _, m := range s.measures(n) {
 			if strings.HasSuffix(m.metric, "_total") {

@@ -238,6 +238,9 @@ func (p *pipeline) add(c *chunk) {
 	g := &p.group
 	g.chunks = append(g.chunks, c)
 	g.packets = append(g.packets, c.packets...)
+	for _, b := range c.brought {
+		p.s.inputStats.Add(b, time.Now())
+	}
 	for _, d := range c.results {
 		p.sequencing = d.position
 		switch {
@@ -265,6 +268,7 @@ func (p *pipeline) add(c *chunk) {
 
 func (p *pipeline) addAlerts(alerts []*event.Alert) {
 	for _, a := range alerts {
+		p.addLosses(a)
 		p.group.alerts = append(p.group.alerts, a)
 	}
 }

@@ -119,6 +119,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go("packet consumer", in.packets.run)
 	g.Go("container logs", in.docker.Run)
 	g.Go("log pipeline", p.run)
+	g.Go("verbs", s.serve)
 	g.Go("checkpoint writer", func(context.Context) error { return p.commits.run(in.waker.wake) })
 	for range runtime.GOMAXPROCS(0) {
 		g.Go("decoder", p.decoder.run)
@@ -175,6 +176,9 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
 		series:  series.New(cfg.DedupWindow(), 0),
 		commits: commitState{file: file, dirty: true, toSave: make(chan checkpoint, 1), saved: make(chan error, 1)},
+	}
+	if saved != nil {
+		s.inputStats.Restore(saved.Inputs, saved.Saved, time.Now())
 	}
 	if p.rows, err = s.openRows(cfg, saved); err != nil {
 		return nil, err

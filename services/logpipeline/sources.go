@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
@@ -46,6 +47,9 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 		}
 	}
 	dockerConfig := docker.Config{Socket: cmp.Or(s.deps.DockerSocket, defaultDockerSocket), MaxLine: cfg.MaxLineBytes, Wake: in.waker.wake, TrustImageLabels: s.deps.TrustImageLabels}
+	dockerConfig.OnMissed = func(name string) {
+		s.lost(inputstats.ID{Kind: inputstats.Container, Name: name}, "lost_containers_removed", 1)
+	}
 	in.docker, err = docker.New(dockerConfig, logs, s.log)
 	if err != nil && logs != nil {
 		s.log.WithError(err).Error("cannot use positions in container logs, reading them from now on")
@@ -58,6 +62,7 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 	in.docker.SetEnabled(cfg.Docker())
 
 	tailing := tailConfig(cfg, in.syslog.SpoolPattern(), s.deps.DataDir)
+	tailing.OnLoss = func(path string, spool bool, cause string, n int64) { s.lost(s.fileInput(path, spool), cause, n) }
 	in.tailer, err = tail.New(tailing, files, s.log)
 	if err != nil && files != nil {
 		s.log.WithError(err).Error("cannot use positions in files, reading watched files from their ends")
@@ -102,6 +107,9 @@ func (s *Service) syslogConfig(cfg Config) syslog.Config {
 		MaxMessage: min(cfg.MaxLineBytes, syslog.DefaultMaxMessage), MaxConns: cfg.SyslogMaxConnections,
 		MaxConnsPerPeer: cfg.SyslogMaxConnectionsPerPeer, IdleTimeout: time.Duration(cfg.SyslogIdleSecs) * time.Second,
 		UDPQueueBytes: cfg.SyslogUDPQueueBytes,
+		OnLoss: func(sequence, reason string, n int64) {
+			s.lost(syslogInput(sequence), "dropped_messages_"+reason, n)
+		},
 	}
 	if cfg.SyslogUDP() {
 		out.UDP = cfg.SyslogBind

@@ -168,6 +168,9 @@ func (s *Source) nextAttempt(ctx context.Context, r *reader, err error) (wait ti
 	case class == dockerapi.NotFound, errors.Is(err, errRemoved):
 		if !r.opened && !r.complete {
 			s.missed++
+			if s.cfg.OnMissed != nil {
+				s.cfg.OnMissed(r.container.Name)
+			}
 		}
 		r.complete = true
 	case errors.Is(err, errRuns):

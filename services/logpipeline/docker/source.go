@@ -41,6 +41,7 @@ type Config struct {
 	MaxLine          int
 	Wake             func()
 	TrustImageLabels []string
+	OnMissed         func(name string) // if set, is told of a container that was removed before its log could be read; it must not call the Source
 }
 
 // Source reads the container logs of one Docker daemon. Make one with New. One goroutine calls Next and Done; the other

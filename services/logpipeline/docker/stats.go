@@ -14,11 +14,12 @@ const maxReasons = 20
 
 // Stats are the counters and health reasons of a Source.
 type Stats struct {
-	Containers int    // being read now
-	Lines      uint64 // returned by Next
-	Truncated  uint64 // longer than allowed
-	Missed     uint64 // containers removed before their log could be read
-	Lag        int64  // bytes of lines that Docker delivered and that are not done
+	Containers int      // being read now
+	Names      []string // of them, sorted
+	Lines      uint64   // returned by Next
+	Truncated  uint64   // longer than allowed
+	Missed     uint64   // containers removed before their log could be read
+	Lag        int64    // bytes of lines that Docker delivered and that are not done
 	// Behind holds the containers that are behind the longest, at most 20, longest first.
 	Behind []ContainerStats
 	// Reasons are sentences for the operator, sorted: which logs are not read, and why.
@@ -41,6 +42,7 @@ func (s *Source) Stats() Stats {
 	for _, r := range s.readers {
 		if r.active {
 			st.Containers++
+			st.Names = append(st.Names, r.container.Name)
 		}
 		if oldest := r.oldest(); oldest != nil {
 			st.Behind = append(st.Behind, ContainerStats{r.container.Name, time.Since(oldest.Time)})
@@ -64,6 +66,7 @@ func (s *Source) Stats() Stats {
 	}
 	slices.SortFunc(st.Behind, func(a, b ContainerStats) int { return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(a.Name, b.Name)) })
 	st.Behind = st.Behind[:min(len(st.Behind), maxReasons)]
+	slices.Sort(st.Names)
 	slices.Sort(st.Reasons)
 	if n := len(st.Reasons) - maxReasons; n > 0 {
 		st.Reasons = append(st.Reasons[:maxReasons], fmt.Sprintf("and %d more", n))

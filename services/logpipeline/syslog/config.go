@@ -43,6 +43,9 @@ type Config struct {
 	IdleTimeout time.Duration
 	// RetryInterval is how long to wait before a failed bind or write is tried again.
 	RetryInterval time.Duration
+	// OnLoss, if set, is told of n messages that were dropped. The name of the sequence begins with the transport and a hyphen. It must not
+	// call the Server.
+	OnLoss func(sequence, reason string, n int64)
 }
 
 // Validate returns an error for each bad address, folder or limit of c, or nil.

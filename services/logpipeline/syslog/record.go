@@ -24,6 +24,7 @@ type Record struct {
 	Peer      string    // ip:port of the sender
 	Transport string    // UDP or TCP
 	Message   []byte    // the bytes of the message, framing removed
+	Truncated bool      // the message was longer than Config.MaxMessage, and is cut
 }
 
 // recordJSON is a Record in a spool file. Raw replaces Message where JSON cannot hold the
@@ -34,6 +35,7 @@ type recordJSON struct {
 	Transport string    `json:"transport"`
 	Message   *string   `json:"message"`
 	Raw       []byte    `json:"raw"`
+	Truncated bool      `json:"truncated"`
 }
 
 // DecodeRecord decodes a line of a spool file. The error wraps ErrRecord. The caller may
@@ -46,7 +48,7 @@ func DecodeRecord(b []byte) (Record, error) {
 	if r.Transport != UDP && r.Transport != TCP || r.Message == nil && r.Raw == nil {
 		return Record{}, fmt.Errorf("%w: transport or message missing", ErrRecord)
 	}
-	out := Record{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Message: r.Raw}
+	out := Record{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Message: r.Raw, Truncated: r.Truncated}
 	if r.Raw == nil {
 		out.Message = []byte(*r.Message)
 	}
@@ -61,6 +63,9 @@ func appendRecord(b []byte, r Record) []byte {
 	b = appendString(b, []byte(r.Peer))
 	b = append(b, `,"transport":`...)
 	b = appendString(b, []byte(r.Transport))
+	if r.Truncated {
+		b = append(b, `,"truncated":true`...)
+	}
 	if utf8.Valid(r.Message) && quotedLen(r.Message) <= base64.StdEncoding.EncodedLen(len(r.Message)) {
 		b = appendString(append(b, `,"message":`...), r.Message)
 	} else {

@@ -52,7 +52,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, log: log, spool: newSpool(cfg), conns: newConnTable(),
-		counters: counters{st: Stats{Received: map[string]int64{}, Dropped: map[string]int64{}, Closed: map[string]int64{}}},
+		counters: counters{onLoss: cfg.OnLoss, st: Stats{Received: map[string]int64{}, Dropped: map[string]int64{}, Closed: map[string]int64{}}},
 		ports:    map[string]*port{}, started: make(chan struct{}),
 	}
 	s.limits.Store(&cfg)

@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -87,9 +88,10 @@ func (s *Server) Stats() Stats {
 
 // counters are the counted fields of Stats.
 type counters struct {
-	mu    sync.Mutex
-	st    Stats
-	drops health.Losses // by reason and sender
+	mu     sync.Mutex
+	st     Stats
+	drops  health.Losses // by reason and sender
+	onLoss func(sequence, reason string, n int64)
 }
 
 // update changes the counters with fn, which must not block.
@@ -102,8 +104,12 @@ func (c *counters) update(fn func(st *Stats)) {
 // dropped counts n dropped messages of sender, a sequence name, "" if the sender is not known. An empty one is no loss.
 func (c *counters) dropped(reason, sender string, n int64) {
 	c.update(func(st *Stats) { st.Dropped[reason] += n })
-	if reason != DropEmpty {
-		c.drops.Add(reason, sender, n, time.Now())
+	if reason == DropEmpty || n == 0 {
+		return
+	}
+	c.drops.Add(reason, sender, n, time.Now())
+	if c.onLoss != nil {
+		c.onLoss(cmp.Or(sender, UDP+"-"), reason, n) // the kernel drops datagrams alone
 	}
 }
 

@@ -138,7 +138,7 @@ func (in *connection) add(msg []byte, cut bool) error {
 	if cut {
 		in.s.counters.truncated()
 	}
-	in.records = appendRecord(in.records, Record{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg})
+	in.records = appendRecord(in.records, Record{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg, Truncated: cut})
 	in.pending++
 	in.messages++
 	if int64(len(in.records)) < in.s.spool.writeSize() {

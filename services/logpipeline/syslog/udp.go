@@ -104,13 +104,14 @@ func (s *Server) queueDatagram(msg []byte, peer netip.AddrPort, queues *datagram
 		return
 	}
 	limits := s.limits.Load()
-	if len(msg) > limits.MaxMessage {
+	cut := len(msg) > limits.MaxMessage
+	if cut {
 		msg = msg[:limits.MaxMessage]
 		s.counters.truncated()
 	}
 	sender := sequenceName(UDP, peer.Addr())
 	queued := queues.add(sender, len(msg), limits.UDPQueueBytes, func() []byte {
-		return appendRecord(nil, Record{Time: time.Now(), Peer: peer.String(), Transport: UDP, Message: msg})
+		return appendRecord(nil, Record{Time: time.Now(), Peer: peer.String(), Transport: UDP, Message: msg, Truncated: cut})
 	})
 	if !queued {
 		s.counters.dropped(DropPeer, sender, 1)

@@ -50,6 +50,9 @@ type Config struct {
 	// Linger is how long a rotated file must be unchanged before it is finished and
 	// the rest of it without a newline becomes a line.
 	Linger time.Duration
+	// OnLoss, if set, is told of losses, such as n bytes for the cause "lost_bytes_rotated"; spool says that the file is one of Spools. It
+	// must not call the Tailer.
+	OnLoss func(path string, spool bool, cause string, n int64)
 }
 
 // Validate returns an error for each bad path or limit of c, or nil.

@@ -534,7 +534,14 @@ func (t *Tailer) unknownLoss(p *watchedPath, f *logFile) {
 		return
 	}
 	t.unknown.add(p.path, f.Offset, time.Now())
+	t.tellLoss(p, "lost_files_unread", 1)
 	t.logFor(p).WithField("read_through_byte", f.Offset).Error("log file was replaced while nothing was read, lines may be lost")
+}
+
+func (t *Tailer) tellLoss(p *watchedPath, cause string, n int64) {
+	if t.cfg.OnLoss != nil && n > 0 {
+		t.cfg.OnLoss(p.path, p.spool, cause, n)
+	}
 }
 
 // countLost counts bytes that cannot be read any more and logs them.
@@ -542,6 +549,7 @@ func (t *Tailer) countLost(p *watchedPath, reason string, n int64) {
 	t.lost[reason] += n
 	p.read += n
 	t.losses.Add(reason, p.path, n, time.Now())
+	t.tellLoss(p, "lost_bytes_"+reason, n)
 	entry := t.logFor(p).WithFields(logrus.Fields{"reason": reason, "bytes": n})
 	if n > 0 {
 		entry.Warn("log bytes lost")
