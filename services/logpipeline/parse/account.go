@@ -2,28 +2,60 @@ package parse
 
 import "strings"
 
-// parseAccount parses the messages of shadow-utils: useradd, usermod, userdel,
-// groupadd, passwd, gpasswd and related programs.
+// parseAccount parses the messages of shadow-utils (useradd, usermod, userdel,
+// groupadd, passwd, gpasswd, chage, chsh and related programs), of adduser and of BusyBox.
 func parseAccount(ev *Event) {
-	msg := cutPAMModule(ev, ev.Message)
-	if parseAccountAdded(ev, msg) || parseMemberAdded(ev, msg) || parsePasswordChanged(ev, msg) {
+	msg := ev.Message
+	if parseAccountAdded(ev, msg) || accountPhrases.parse(ev, msg) {
 		return
 	}
-	// delete user 'bob'; change user 'bob' shell from …; lock user 'bob' password
-	verb, rest, ok := strings.Cut(msg, " user '")
-	if !ok {
-		return
-	}
-	switch verb {
-	case "delete":
-		ev.setAction("user_deleted")
-		ev.setUser(strings.TrimSuffix(rest, "'"))
-	case "change", "lock", "unlock":
-		user, _, _ := strings.Cut(rest, "'")
-		ev.setAction("user_modified")
-		ev.setUser(user)
-	}
+	parsePAM(ev, msg)
 }
+
+var accountPhrases = compile(
+	form{"delete user '{user*}'", "user_deleted", ""},
+	form{"Removing user `{user*}' ...", "user_deleted", ""}, // adduser
+	form{"Adding new user `{user}' ({uid}) with group `{_*}' ...", "user_added", ""},
+	form{"failed adding user '{user}', {reason*}", "user_add_failed", ""},
+	form{"change user '{user}' password", "password_changed", ""},
+	form{"change user '{user}' UID from '{_}' to '{uid}'", "user_modified", ""},
+	form{"change user '{user}' GID from '{_}' to '{gid}'", "user_modified", ""},
+	form{"change user '{user}' {attribute} from {_*}", "user_modified", ""},
+	form{"change user '{user}' {attribute*}", "user_modified", ""},
+	form{"change user name '{user}' to '{new_name*}'", "user_modified", ""},
+	form{"changed user '{user}' {attribute*}", "user_modified", ""}, // chsh, chfn
+	form{"changed password expiry for {user*}", "user_modified", ""},
+	form{"lock user '{user}' password", "user_modified", "attribute=lock"},
+	form{"unlock user '{user}' password", "user_modified", "attribute=unlock"},
+
+	form{"password changed for {user*}", "password_changed", ""},
+	form{"password for '{user*}' changed by '{by_user}'", "password_changed", ""},
+	form{"password for {user} changed by {by_user}", "password_changed", ""}, // BusyBox
+	form{"Password for {user} changed by {by_user}", "password_changed", ""},
+	form{"password for {user} locked by {by_user}", "user_modified", "attribute=lock"},
+	form{"password for {user} unlocked by {by_user}", "user_modified", "attribute=unlock"},
+
+	form{"add '{user*}' to group '{group}'", "group_member_added", ""},
+	form{"add '{user*}' to shadow group '{group}'", "group_member_added", ""},
+	form{"user {user} added by {by_user} to group {group}", "group_member_added", ""}, // gpasswd
+	form{"Adding user `{user*}' to group `{group}' ...", "group_member_added", ""},
+	form{"members of group {group} set by {by_user} to {members*}", "group_members_set", ""},
+	form{"administrators of group {group} set by {by_user} to {members*}", "group_administrators_set", ""},
+	form{"delete '{user*}' from group '{group}'", "group_member_removed", ""},
+	form{"delete '{user*}' from shadow group '{group}'", "group_member_removed", ""},
+	form{"user {user} removed by {by_user} from group {group}", "group_member_removed", ""},
+
+	form{"Adding new group `{group}' (GID {gid}) ...", "group_added", ""},
+	form{"Adding new group `{group}' ({gid}) ...", "group_added", ""},
+	form{"group changed in {_} (group {group}/{gid}, {attribute*})", "group_modified", ""},
+	form{"group changed in {_} (group {group}, {attribute*})", "group_modified", ""},
+	form{"password of group {group} changed by {by_user}", "group_modified", "attribute=password"},
+	form{"password of group {group} removed by {by_user}", "group_modified", "attribute=password"},
+	form{"group '{group}' removed[[ from {_}]]", "group_deleted", ""},
+	form{"remove group '{group}'", "group_deleted", ""},
+	form{"removed group '{group}' owned by '{_*}'", "group_deleted", ""},
+	form{"removed shadow group '{group}' owned by '{_*}'", "group_deleted", ""},
+)
 
 // parseAccountAdded parses
 //
@@ -53,52 +85,4 @@ func parseAccountAdded(ev *Event, msg string) bool {
 		}
 	}
 	return true
-}
-
-// parseMemberAdded parses
-//
-//	add 'bob' to [shadow ]group 'wheel'
-//	user bob added by root to group wheel              (gpasswd)
-func parseMemberAdded(ev *Event, msg string) bool {
-	var user, group string
-	if rest, ok := strings.CutPrefix(msg, "add '"); ok {
-		user, rest, _ = strings.Cut(rest, "' to ")
-		_, group, _ = strings.Cut(rest, "group '")
-		group = strings.TrimSuffix(group, "'")
-	} else if rest, ok := strings.CutPrefix(msg, "user "); ok {
-		user, rest, ok = strings.Cut(rest, " added by ")
-		_, group, _ = strings.Cut(rest, " to group ")
-		if !ok {
-			return false
-		}
-	}
-	if user == "" || group == "" {
-		return false
-	}
-	ev.setAction("group_member_added")
-	ev.setUser(user)
-	ev.set("group", group)
-	return true
-}
-
-// parsePasswordChanged parses
-//
-//	password changed for bob
-//	password for 'bob' changed by 'root'
-//	change user 'bob' password
-func parsePasswordChanged(ev *Event, msg string) bool {
-	user, found := strings.CutPrefix(msg, "password changed for ")
-	for _, form := range [...]struct{ head, tail string }{
-		{"password for '", "' changed by "},
-		{"change user '", "' password"},
-	} {
-		if rest, ok := strings.CutPrefix(msg, form.head); ok && !found {
-			user, _, found = strings.Cut(rest, form.tail)
-		}
-	}
-	if found {
-		ev.setAction("password_changed")
-		ev.setUser(user)
-	}
-	return found
 }

@@ -172,7 +172,7 @@ func TestProgramMessagesAreParsed(t *testing.T) {
 		{"CRON[1]: (root) CMD (   cd / && run-parts (x))", "cron", fields{"action": "command", "user": "root", "command": "   cd / && run-parts (x)"}},
 		{"cron[1]: (*system*) RELOAD (/etc/crontab)", "cron", fields{"action": "reload", "user": "*system*", "path": "/etc/crontab"}},
 		{"crontab[1]: (bob) REPLACE (bob)", "cron", fields{"action": "edited", "user": "bob"}},
-		{"crontab[1]: (bob) LIST (bob)", "cron", fields{"action": nil}},
+		{"crontab[1]: (bob) LIST (bob)", "cron", fields{"action": "listed"}},
 		{"systemd[1]: Started nginx.service - A web server.", "systemd", fields{"action": "started", "unit": "nginx.service"}},
 		{"systemd[1]: Stopped A web server.", "systemd", fields{"action": "stopped", "unit": "A web server"}},
 		{"systemd[1]: Reloaded nginx.service - A web server.", "systemd", fields{"action": "reloaded"}},

@@ -1,10 +1,6 @@
 package parse
 
-import (
-	"strings"
-
-	"github.com/ironpost/ironpost/sigma"
-)
+import "github.com/ironpost/ironpost/sigma"
 
 // programs are the programs whose messages are parsed, by the name in the syslog
 // tag, with the service of their logsource.
@@ -12,29 +8,44 @@ var programs = map[string]struct {
 	service string
 	parse   func(*Event)
 }{
-	"sshd":         {"sshd", parseSSHD},
-	"sshd-session": {"sshd", parseSSHD}, // sshd is split since OpenSSH 9.8
-	"sshd-auth":    {"sshd", parseSSHD},
-	"sudo":         {"sudo", parseSudo},
-	"sudo-rs":      {"sudo", parseSudo},
-	"doas":         {"sudo", parseDoas},
-	"su":           {"auth", parseSu},
-	"login":        {"auth", parseSu},
-	"useradd":      {"auth", parseAccount},
-	"usermod":      {"auth", parseAccount},
-	"userdel":      {"auth", parseAccount},
-	"groupadd":     {"auth", parseAccount},
-	"groupmod":     {"auth", parseAccount},
-	"groupdel":     {"auth", parseAccount},
-	"passwd":       {"auth", parseAccount},
-	"chpasswd":     {"auth", parseAccount},
-	"gpasswd":      {"auth", parseAccount},
-	"cron":         {"cron", parseCron},
-	"CRON":         {"cron", parseCron},
-	"crond":        {"cron", parseCron},
-	"crontab":      {"cron", parseCron},
-	"anacron":      {"cron", parseCron},
-	"systemd":      {"systemd", parseSystemd},
+	"sshd":           {"sshd", parseSSHD},
+	"sshd-session":   {"sshd", parseSSHD}, // sshd is split since OpenSSH 9.8
+	"sshd-auth":      {"sshd", parseSSHD},
+	"sudo":           {"sudo", parseSudo},
+	"sudo-rs":        {"sudo", parseSudo},
+	"doas":           {"sudo", parseDoas},
+	"su":             {"auth", parseSu},
+	"login":          {"auth", parseSu},
+	"useradd":        {"auth", parseAccount},
+	"usermod":        {"auth", parseAccount},
+	"userdel":        {"auth", parseAccount},
+	"groupadd":       {"auth", parseAccount},
+	"groupmod":       {"auth", parseAccount},
+	"groupdel":       {"auth", parseAccount},
+	"passwd":         {"auth", parseAccount},
+	"chpasswd":       {"auth", parseAccount},
+	"gpasswd":        {"auth", parseAccount},
+	"cron":           {"cron", parseCron},
+	"CRON":           {"cron", parseCron},
+	"crond":          {"cron", parseCron},
+	"crontab":        {"cron", parseCron},
+	"anacron":        {"cron", parseCron},
+	"adduser":        {"auth", parseAccount},
+	"addgroup":       {"auth", parseAccount},
+	"deluser":        {"auth", parseAccount},
+	"delgroup":       {"auth", parseAccount},
+	"chage":          {"auth", parseAccount},
+	"chsh":           {"auth", parseAccount},
+	"chfn":           {"auth", parseAccount},
+	"newusers":       {"auth", parseAccount},
+	"CROND":          {"cron", parseCron},
+	"atd":            {"cron", parseCron},
+	"run-parts":      {"cron", parseCron},
+	"polkitd":        {"auth", parsePolkit},
+	"pkexec":         {"auth", parsePkexec},
+	"systemd-logind": {"systemd", parseLogind},
+	"ulogd":          {"syslog", parseKernel},
+	"systemd":        {"systemd", parseSystemd},
 	// Those of auditd: the kernel without it, journald, its syslog plugins, and what forwards audit.log with rsyslog calls it.
 	"audit":         {"auditd", parseAuditMessage},
 	"auditd":        {"auditd", parseAuditMessage},
@@ -67,14 +78,3 @@ func parseMessage(ev *Event) {
 
 // parseAccessMessage parses the message of a web server.
 func parseAccessMessage(ev *Event) { parseText(ev, ev.Message) }
-
-// parseKernel parses a message of the kernel.
-func parseKernel(ev *Event) { parseAuditRecord(ev, withoutUptime(ev.Message)) }
-
-// withoutUptime returns msg without "[12345.678901] " before it.
-func withoutUptime(msg string) string {
-	if uptime, rest, ok := strings.Cut(msg, "] "); ok && strings.HasPrefix(uptime, "[") && strings.Trim(uptime[1:], " .0123456789") == "" {
-		return rest
-	}
-	return msg
-}
