@@ -30,9 +30,16 @@ type Event struct {
 	// Audit is the record of the Linux audit system that the line is; nil if it is none.
 	Audit *audit.Record
 
+	// Repeated is how many equal messages the line stands for, 0 if only for itself, at most 1000. OfLast is set if it
+	// does not name them: they are equal to the line before it of the same source.
+	Repeated int
+	OfLast   bool
+
 	settings  settings
-	layers    int    // entered so far; see layers.go
-	outerHost string // the host that the layers around a JSON object name
+	inner     inner
+	envelope  time.Time // see settleTime
+	outerHost string    // the host that the layers around a JSON object name
+	trace     *trace    // nil if nobody asked for it
 }
 
 // settings are what a line is parsed with.
@@ -42,6 +49,9 @@ type settings struct {
 	// input is what its source is known to write. Format and TrustedProxies are for the layers that read formats and forwarded addresses.
 	input Input
 }
+
+// setValue sets a field, also one that is empty. value is of the types of Fields.
+func (e *Event) setValue(name string, value any) { e.Fields.Set(name, sigma.NewValue(value)) }
 
 // set sets a field unless value is empty.
 func (e *Event) set(name, value string) {
@@ -114,7 +124,7 @@ func (e *Event) setPort(n uint16) {
 // finish adds the fields of every event. Fields of the same name in a
 // JSON line take precedence, except for raw.
 func (e *Event) finish(raw string) {
-	e.settings, e.layers, e.outerHost = settings{}, 0, ""
+	e.settings, e.inner, e.envelope, e.outerHost, e.trace = settings{}, inner{}, time.Time{}, "", nil
 	if !e.has("message") {
 		e.Fields.Set("message", sigma.Text(e.Message))
 	}

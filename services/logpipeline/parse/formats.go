@@ -16,6 +16,7 @@ const (
 	NginxError  Format = "nginx_error"
 	ApacheError Format = "apache_error"
 	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
+	CRI         Format = "cri"
 )
 
 // An envelope is a record around a line, whose writer is not the program of the line. cut sets the fields that the record itself has and
@@ -23,7 +24,9 @@ const (
 var envelopes = []struct {
 	name Format
 	cut  func(ev *Event, text string) (inner string, ok bool)
-}{}
+}{
+	{CRI, cutCRI},
+}
 
 // digits are what a text that begins with a number or a time begins with.
 const digits = "0123456789"

@@ -5,23 +5,63 @@ import "strings"
 // maxLayers bounds how many texts are parsed inside of each other: a syslog message in a record of Docker in a message, and so on.
 const maxLayers = 6
 
+// inner is a text that a layer found inside of its own, to be parsed next: a whole line, or only the message behind a header whose
+// parts the layer has set.
+type inner struct {
+	text      string
+	isMessage bool
+}
+
 // parseLine parses text as a whole line, layer by layer:
 //
-//	envelope   a record of a log shipper or a runtime around a line     envelopes
-//	header     of syslog: time, host, program                           rfc3164.go, rfc5424.go
+//	bytes      characters and the end of the line                       text.go
+//	framing    an octet count before a syslog message                   framing.go
+//	envelope   a record of a log shipper or a runtime around a line     envelopes, jsonEnvelopes
+//	header     of syslog: time, host, program                           header.go, rfc5424.go
 //	program    messages of one program                                  programs.go
 //	format     recognised by its content                                formats.go
 //
 // Each layer hands what it does not understand to the next. What none understands stays the message.
 func parseLine(ev *Event, text string) {
+	ev.inner = inner{text: text}
+	parseInner(ev)
+	ev.settleTime()
+}
+
+// parseInner parses the text inside of a layer, and those inside of it.
+func parseInner(ev *Event) {
+	for range maxLayers {
+		next := ev.inner
+		ev.inner = inner{}
+		if next.text == "" {
+			return
+		}
+		if next.isMessage {
+			ev.Message = cleanText(next.text)
+			parseMessage(ev)
+		} else {
+			parseLayer(ev, cleanText(next.text))
+		}
+	}
+	if ev.inner.text != "" {
+		ev.Message = ev.inner.text
+	}
+}
+
+// parseLayer parses one layer of text, and leaves the text inside of it, if there is one, in ev.inner.
+func parseLayer(ev *Event, text string) {
 	ev.Message = text
-	if ev.layers++; text == "" || ev.layers > maxLayers {
+	if text == "" {
 		return
 	}
+	text = cutOctetCount(ev, text)
 	for _, e := range envelopes {
-		if inner, ok := e.cut(ev, text); ok {
-			ev.Format = e.name
-			parseLine(ev, inner)
+		if line, ok := e.cut(ev, text); ok {
+			ev.took(string(e.name), strings.TrimSuffix(text, line))
+			ev.Message, ev.inner.text = line, line
+			if ev.Format == Plain {
+				ev.Format = e.name
+			}
 			return
 		}
 	}
@@ -29,28 +69,33 @@ func parseLine(ev *Event, text string) {
 		parseMessage(ev)
 		return
 	}
-	parseText(ev, text)
-}
-
-// parseHeader parses the header of a syslog line, and reports whether there is one.
-func parseHeader(ev *Event, text string) bool {
-	if text[0] == '<' {
-		return parsePriority(ev, text)
+	if parseText(ev, text) {
+		return
 	}
-	return parseRFC3164(ev, text)
+	if at, message, ok := ev.settings.cutTimestamp(text); ok {
+		ev.Time, ev.Message = at.at, text
+		ev.took("time", text[:len(text)-len(message)])
+	}
 }
 
-// parseText parses text by its content: it is a line without a header, or a message of a program that is not known.
-func parseText(ev *Event, text string) {
+// parseText parses text by its content, and reports whether its format is known: it is a line without a header, or a message of a
+// program that is not known.
+func parseText(ev *Event, text string) bool {
+	text = strings.TrimLeft(text, " \t")
+	if text == "" {
+		return false
+	}
 	for _, f := range textFormats {
-		if f.begin != "" && (text == "" || !strings.Contains(f.begin, text[:1])) {
+		if f.begin != "" && !strings.Contains(f.begin, text[:1]) {
 			continue
 		}
 		if f.parse(ev, text) {
 			if ev.Format == Plain {
 				ev.Format = f.name
 			}
-			return
+			ev.took(string(f.name), text)
+			return true
 		}
 	}
+	return false
 }

@@ -28,6 +28,6 @@ func TestMessageWithHeaderApart(t *testing.T) {
 
 func TestHeaderThatIsNearlyEmpty(t *testing.T) {
 	t.Parallel()
-	got := New(Options{}).ParseMessage(Header{Process: "/usr/bin/a(pam_unix)", Severity: Severity("8"), Facility: Facility("x")}, "b\xff", time.Now(), Input{})
+	got := New(Options{}).ParseMessage(Header{Process: "/usr/bin/a(pam_unix)", Severity: Severity("8"), Facility: Facility("x")}, "b\x81", time.Now(), Input{})
 	require.Equal(t, map[string]any{"message": "b\uFFFD", "raw": "b\uFFFD", "process": "a", "tag": "/usr/bin/a(pam_unix)"}, got.Fields.Map())
 }

@@ -1,10 +1,6 @@
 package parse
 
-import (
-	"bytes"
-	"strings"
-	"time"
-)
+import "time"
 
 // Options configure a Parser. Location is the time zone of timestamps without
 // one, which RFC 3164 writes in local time; nil is time.Local.
@@ -29,8 +25,7 @@ func New(o Options) *Parser {
 // timestamps lack. It does not keep line. It never fails: a line that is not
 // recognised is Plain.
 func (p *Parser) Parse(line []byte, now time.Time, in Input) Event {
-	// Line ends and padding are no content; JSON output needs valid UTF-8.
-	raw := strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n\x00")), "\uFFFD")
+	raw := decodeBytes(line)
 	ev := p.newEvent(now, in)
 	parseLine(&ev, raw)
 	ev.finish(raw)

@@ -63,9 +63,17 @@ var programs = map[string]struct {
 // the tag selects the program: a message that imitates another program stays a message.
 func parseMessage(ev *Event) {
 	ev.Logsource = sigma.Logsource{Product: "linux", Service: "syslog"}
+	message, times := cutRepetition(ev.Message)
+	ev.Message = message
+	ev.setRepeated(times)
+	if times := repetitionOfLast(message); times > 0 && ev.Process == "" {
+		ev.OfLast = true
+		ev.setRepeated(times)
+	}
 	if program, ok := programs[ev.Process]; ok {
 		ev.Logsource.Service = program.service
 		program.parse(ev)
+		ev.took("program "+ev.Process, ev.Message)
 		return
 	}
 	if isPAM(ev) {

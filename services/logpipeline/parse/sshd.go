@@ -12,9 +12,7 @@ import (
 // follows the name it is taken from the end of the message; where it precedes
 // text of the client, from the beginning.
 func parseSSHD(ev *Event) {
-	msg := cutRepeated(ev, ev.Message)
-	msg = strings.TrimSuffix(msg, "#015") // a carriage return that rsyslog escaped
-	msg = strings.TrimSuffix(strings.TrimRight(msg, " "), " [preauth]")
+	msg := strings.TrimSuffix(strings.TrimRight(ev.Message, " "), " [preauth]")
 	for _, level := range [...]string{"error: ", "fatal: "} {
 		msg = strings.TrimPrefix(msg, level)
 	}
@@ -112,21 +110,6 @@ var sshdPhrases = compile(
 	form{"Authentication refused: {reason*}", "auth_refused", ""},
 	form{"User {user*} authorized keys {path} is not a regular file", "auth_refused", ""},
 )
-
-// cutRepeated unwraps "message repeated 2 times: [ … ]", which rsyslog writes.
-func cutRepeated(ev *Event, msg string) string {
-	rest, ok := strings.CutPrefix(msg, "message repeated ")
-	if !ok {
-		return msg
-	}
-	times, inner, ok := strings.Cut(rest, " times: [")
-	n, err := strconv.ParseInt(times, 10, 32)
-	if !ok || err != nil || !strings.HasSuffix(inner, "]") {
-		return msg
-	}
-	ev.setInt("repeated", n)
-	return strings.TrimPrefix(inner[:len(inner)-1], " ")
-}
 
 // sshdResults are the words of auth_log for the result of an authentication.
 var sshdResults = map[string]string{

@@ -24,12 +24,13 @@ func cutTag(s string) tag {
 	if end < 0 {
 		return tag{message: s}
 	}
-	head, rest := s[:end], strings.TrimPrefix(s[end:], ":")
-	name, pid := cutPID(head)
-	if name == "" {
+	name, pid := cutPID(s[:end])
+	process := programOf(name)
+	if !isProgram(process) {
 		return tag{message: s}
 	}
-	return tag{name: name, process: programOf(name), pid: pid, message: strings.TrimPrefix(rest, " ")}
+	rest := cutLabel(s[end:])
+	return tag{name: name, process: process, pid: pid, message: strings.TrimPrefix(strings.TrimPrefix(rest, ":"), " ")}
 }
 
 // tagEnd returns the end of the tag in s without its colon, -1 if s has none. The
@@ -40,15 +41,22 @@ func tagEnd(s string) int {
 	if end := wordEnd(first); end >= 0 {
 		return end
 	}
+	if strings.HasPrefix(first, "CISE_") { // Cisco ISE writes no colon
+		return bounded(len(first))
+	}
 	second, _, _ := strings.Cut(rest, " ")
 	end := wordEnd(second)
 	if end <= 0 || first == "" {
 		return -1
 	}
-	if isVersion := second[0] >= '0' && second[0] <= '9'; !isVersion && second[end-1] != ']' {
+	if !isVersion(second[:end]) && second[end-1] != ']' {
 		return -1
 	}
 	return bounded(len(first) + 1 + end)
+}
+
+func isVersion(s string) bool {
+	return isDigit(s[0]) && strings.Trim(s, "0123456789.-abcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // wordEnd returns the end of the tag inside of one word, or -1. A colon further
@@ -74,6 +82,18 @@ func bounded(n int) int {
 	return n
 }
 
+// cutLabel removes the " (label)" that launchd of macOS writes between the pid and the colon.
+func cutLabel(s string) string {
+	if !strings.HasPrefix(s, " (") {
+		return s
+	}
+	end := strings.Index(s[:min(len(s), maxTag)], "):")
+	if end < 0 {
+		return s
+	}
+	return s[end+1:]
+}
+
 // cutPID splits "name[pid]".
 func cutPID(head string) (string, int64) {
 	open := strings.LastIndexByte(head, '[')
@@ -87,9 +107,23 @@ func cutPID(head string) (string, int64) {
 	return head[:open], pid
 }
 
+// isProgram reports whether name can be that of a program: it has a letter, and no character of structured text.
+func isProgram(name string) bool {
+	letter := false
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= 0x80:
+			letter = true
+		case c <= ' ', strings.IndexByte(`"'{}<>=,;|[\`, c) >= 0:
+			return false
+		}
+	}
+	return letter
+}
+
 // programOf returns the program of a tag, without path, PAM module and version.
 // login(1) overwrites its name, so that "login -- root" is logged as "-- root";
-// the name of a user must not be read as that of a program.
+// the name of a user must not be read as that of a program. journalctl -o with-unit has the unit in its place.
 func programOf(name string) string {
 	if strings.HasPrefix(name, "-- ") {
 		return "login"
@@ -100,6 +134,12 @@ func programOf(name string) string {
 	}
 	if i := strings.LastIndexByte(name, '/'); i >= 0 && strings.HasPrefix(name, "/") {
 		name = name[i+1:]
+	}
+	if unit, ok := strings.CutSuffix(name, ".service"); ok {
+		name, _, _ = strings.Cut(unit, "@")
+		if name == "ssh" {
+			name = "sshd"
+		}
 	}
 	return name
 }
