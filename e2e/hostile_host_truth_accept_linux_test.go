@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -71,6 +72,9 @@ func (s *instance) requireTold(row, module, text string, counted bool) {
 		require.NotEmpty(s.t, got.amount, "%s: %s", row, got.text)
 	}
 	out, _ := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ironpost"), "-c", s.path("ironpost.toml"), "status").Output()
+	for line := range strings.Lines(string(out)) {
+		require.LessOrEqual(s.t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), 80, line)
+	}
 	table := strings.Join(strings.Fields(string(out)), " ")
 	require.Contains(s.t, table, module+" on stage", row)
 	require.Contains(s.t, table, "do: "+strings.Join(strings.Fields(got.advice), " "), row)

@@ -5,10 +5,19 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
@@ -21,6 +30,36 @@ func (s *instance) requireMended(row, module, text string) {
 		return !slices.ContainsFunc(s.toldReasons(), func(r told) bool { return r.module == module && strings.Contains(r.text, text) })
 	})
 	s.t.Logf("%s: mended, and not shown any more (bar: gone)", row)
+}
+
+// fillEgress attaches as many programs to the egress of an interface as the kernel takes, and returns what detaches them.
+func (l *lab) fillEgress(ns, name string) (detach func()) {
+	l.t.Helper()
+	next := asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()} // TCX_NEXT
+	var attached []io.Closer
+	var err error
+	l.enter(ns, func() {
+		i, failed := net.InterfaceByName(name)
+		for err = failed; err == nil && len(attached) < 1000; {
+			var p *ebpf.Program // each only once
+			if p, err = ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: next}); err != nil {
+				return
+			}
+			attached = append(attached, p)
+			var another link.Link
+			if another, err = link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: p, Attach: ebpf.AttachTCXEgress}); err == nil {
+				attached = append(attached, another)
+			}
+		}
+	})
+	require.ErrorIs(l.t, err, unix.ERANGE)
+	detach = sync.OnceFunc(func() {
+		for _, a := range attached {
+			require.NoError(l.t, a.Close())
+		}
+	})
+	l.t.Cleanup(detach)
+	return detach
 }
 
 // What the daemon may not do, or has no room for, is told, and is gone once mended.
@@ -37,6 +76,19 @@ func TestAcceptHostileHostTruthOfLimits(t *testing.T) {
 		s.wrap = own
 		s.start()
 		s.requireMended("a missing capability", bus.EBPFEngine, "no packet is watched")
+	})
+	t.Run("no egress", func(t *testing.T) {
+		l := newLab(t)
+		full := l.fillEgress(l.victim, "wan")
+		s := newInstance(t)
+		s.wrap = inNamespace(l.victim)
+		s.enableEngine("interface = \"wan\"\n")
+		s.start()
+		s.requireTold("an engine without egress", bus.EBPFEngine, "responses are not seen: wan: attach to egress", false)
+		require.Zero(t, s.stop(syscall.SIGTERM))
+		full()
+		s.start()
+		s.requireMended("an engine without egress", bus.EBPFEngine, "attach to egress")
 	})
 	t.Run("evictions", func(t *testing.T) {
 		s := newInstance(t)
@@ -59,6 +111,6 @@ func TestAcceptHostileHostTruthOfLimits(t *testing.T) {
 		for i := range 3 {
 			f.publish(f.alert(func(a *event.Alert) { a.Source = &event.Endpoint{IP: fmt.Sprintf("198.51.100.%d", i+1)} }))
 		}
-		f.requireTold("a full cap", bus.ContainerGuard, "addresses were not blocked", false)
+		f.requireTold("a full cap", bus.ContainerGuard, "blocks were refused", true)
 	})
 }

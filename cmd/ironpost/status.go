@@ -228,13 +228,18 @@ func (a *app) printOverview(o overview) {
 			if !d.Present {
 				state = "missing"
 			}
-			durables.add(d.Name, string(s.Name), state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
+			durables.add(d.Name, shortStream(s.Name), state, strconv.FormatUint(d.Pending, 10), strconv.Itoa(d.AckPending), strconv.Itoa(d.Redelivered))
 		}
 	}
 	a.printTables(hosts, durability, modules)
 	a.printReasons(o)
 	a.printf("")
 	a.printTables(losses, streams, durables)
+}
+
+// shortStream returns the name of a stream as in the table of durables: a line of it fits 80 columns.
+func shortStream(name bus.StreamName) string {
+	return strings.ToLower(strings.TrimPrefix(string(name), "IRONPOST_"))
 }
 
 // lossCounters returns, sorted, the names of the counters above zero that count

@@ -40,7 +40,7 @@ action-collector on testhost
 STREAM            MESSAGES  SIZE  USED  LAST
 IRONPOST_PACKETS  0         0 B   0%    0
 `)
-	require.Contains(t, r.out, "action-collector-audit_testhost  IRONPOST_ACTIONS  present  0        0        0\n")
+	require.Contains(t, r.out, "action-collector-audit_testhost  actions  present  0        0        0\n")
 }
 
 func newStatusBus(t *testing.T, modules ...event.ModuleHealth) *bustest.Bus {

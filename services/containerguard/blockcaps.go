@@ -2,6 +2,7 @@ package containerguard
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -15,17 +16,22 @@ import (
 // capShown is how long the newest block that a cap refused stays a reason.
 const capShown = 10 * time.Minute
 
-// cappedBlock is the newest block that a cap refused. Its methods may be called concurrently.
+// cappedBlock is the newest block that a cap refused, and how many were since there was none for capShown. Its methods may be called concurrently.
 type cappedBlock struct {
 	mu     sync.Mutex
 	at     time.Time
 	reason string
+	count  int
 }
 
 func (c *cappedBlock) set(reason string, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if at.Sub(c.at) > capShown {
+		c.count = 0
+	}
 	c.at, c.reason = at, reason
+	c.count++
 }
 
 // text returns the reason for health, "" if the last one is long ago.
@@ -35,7 +41,7 @@ func (c *cappedBlock) text(now time.Time) string {
 	if c.at.IsZero() || now.Sub(c.at) > capShown {
 		return ""
 	}
-	return "addresses were not blocked, at last at " + c.at.UTC().Format(time.RFC3339) + ": " + c.reason
+	return fmt.Sprintf("%d blocks were refused, at last at %s: %s", c.count, c.at.UTC().Format(time.RFC3339), c.reason)
 }
 
 // blockStrength ranks a block by a policy: one of which the kernel confirmed the address goes before any other.

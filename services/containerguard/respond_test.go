@@ -434,7 +434,7 @@ func TestBlocksAreCapped(t *testing.T) {
 	full := output("two", "203.0.113.5")
 	r.publish(full)
 	require.Contains(t, r.await(full, "block-source skipped").Reason, "container.max_blocks")
-	require.Contains(t, fmt.Sprint(s.Health().Reasons), "addresses were not blocked, at last at ")
+	require.Contains(t, fmt.Sprint(s.Health().Reasons), "blocks were refused, at last at ")
 	require.Equal(t, uint64(2), s.count("blocks_capped"))
 
 	strong := r.alert(from("203.0.113.9"))

@@ -3,6 +3,7 @@ package ebpfengine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"slices"
@@ -87,7 +88,7 @@ func (w *watcher) problem() error {
 		all = append(all, errors.New(w.on.Name+" lets everything pass when this process ends: "+w.link.Unpinned))
 	}
 	if w.noEgress != nil && !errors.Is(w.noEgress, bpf.ErrNoEgress) && !errors.Is(w.noEgress, attach.ErrUnsupported) {
-		all = append(all, w.noEgress)
+		all = append(all, fmt.Errorf("responses are not seen: %w", w.noEgress))
 	}
 	return errors.Join(all...)
 }
