@@ -106,7 +106,7 @@ commit=$(git describe --always --dirty --abbrev=12)
 logs=bin/accept/$commit
 mkdir -p "$logs"
 export IRONPOST_TEST_FUZZ_PACKETS=${IRONPOST_TEST_FUZZ_PACKETS:-10000000}
-export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql,mount,rsyslog,sshd}
+export IRONPOST_TEST_REQUIRE=${IRONPOST_TEST_REQUIRE:-netns,bpf,tcx,nmap,masscan,zmap,hping3,docker,postgresql,mount,rsyslog,sshd,journald}
 
 failed=0
 for part in ${@:-$all}; do

@@ -35,6 +35,9 @@ command -v promtool >/dev/null || need+=(prometheus)
 command -v sshd >/dev/null || need+=(openssh-server)
 command -v sshpass >/dev/null || need+=(openssh-client sshpass)
 command -v rsyslogd >/dev/null || need+=(rsyslog)
+# Journals: the real journald, and what makes one of any fields.
+test -x /lib/systemd/systemd-journald || need+=(systemd)
+test -x /lib/systemd/systemd-journal-remote || need+=(systemd-journal-remote)
 # Storage: the server that tests start, and psql.
 test -n "$(compgen -G "/usr/lib/postgresql/*/bin/initdb")" || need+=(postgresql)
 command -v psql >/dev/null || need+=(postgresql-client)
