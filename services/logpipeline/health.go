@@ -120,7 +120,7 @@ func (s *Service) Health() event.ModuleHealth {
 	}
 	all := health.Degraded(reasons...)
 	all = append(all, s.inputReasons(n.cfg, n)...)
-	for _, text := range append(n.docker.Remarks, n.rules.remarks()...) {
+	for _, text := range slices.Concat(n.docker.Remarks, n.syslog.Remarks, n.rules.remarks()) {
 		all = append(all, health.Reason{Status: event.Healthy, Text: text})
 	}
 	return s.reasons.Report(s.countersByName(n), all...)

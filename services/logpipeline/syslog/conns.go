@@ -28,8 +28,11 @@ func newConnTable() *connTable {
 	return &connTable{open: map[*openConn]struct{}{}, perPeer: map[string]int{}}
 }
 
-// add adds c. closed are the close reasons of the connections that gave way.
-func (t *connTable) add(c net.Conn, maxConns, maxPerPeer int) (added *openConn, closed []string) {
+// gaveWay is a connection that was closed for another one.
+type gaveWay struct{ reason, peer string }
+
+// add adds c. closed are the connections that gave way.
+func (t *connTable) add(c net.Conn, maxConns, maxPerPeer int) (added *openConn, closed []gaveWay) {
 	added = &openConn{Conn: c, evicted: make(chan struct{})}
 	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		added.peer = sequenceName(TCP, addr.AddrPort().Addr())
@@ -38,24 +41,24 @@ func (t *connTable) add(c net.Conn, maxConns, maxPerPeer int) (added *openConn, 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.perPeer[added.peer] >= maxPerPeer {
-		t.evictIdlest(func(o *openConn) bool { return o.peer == added.peer })
-		closed = append(closed, ClosePeerLimit)
+		peer := t.evictIdlest(func(o *openConn) bool { return o.peer == added.peer })
+		closed = append(closed, gaveWay{ClosePeerLimit, peer})
 	}
 	for len(t.open) >= maxConns {
 		most := 0
 		for _, n := range t.perPeer {
 			most = max(most, n)
 		}
-		t.evictIdlest(func(o *openConn) bool { return t.perPeer[o.peer] == most })
-		closed = append(closed, CloseLimit)
+		peer := t.evictIdlest(func(o *openConn) bool { return t.perPeer[o.peer] == most })
+		closed = append(closed, gaveWay{CloseLimit, peer})
 	}
 	t.open[added] = struct{}{}
 	t.perPeer[added.peer]++
 	return added, closed
 }
 
-// evictIdlest closes one of the connections that may be closed; there is one. t.mu is held.
-func (t *connTable) evictIdlest(may func(*openConn) bool) {
+// evictIdlest closes one of the connections that may be closed, of which there is one, and returns its peer. t.mu is held.
+func (t *connTable) evictIdlest(may func(*openConn) bool) (peer string) {
 	var idlest *openConn
 	for o := range t.open {
 		if may(o) && (idlest == nil || o.active.Load() < idlest.active.Load()) {
@@ -65,6 +68,7 @@ func (t *connTable) evictIdlest(may func(*openConn) bool) {
 	t.remove(idlest)
 	close(idlest.evicted)
 	_ = idlest.Close() // its reader sees it closed
+	return idlest.peer
 }
 
 // remove forgets o if it is still there. t.mu is held.

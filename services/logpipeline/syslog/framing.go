@@ -6,8 +6,7 @@ import (
 	"strconv"
 )
 
-// errFraming is a frame length that no message has. The next message cannot be found
-// after it: the connection is closed.
+// errFraming is a frame length that no message has: the connection is closed.
 var errFraming = errors.New("impossible frame length")
 
 const (
@@ -19,7 +18,7 @@ const (
 
 // framer finds messages in a TCP stream (RFC 6587). The kind of each frame is detected: an
 // octet count, a space and "<" begin a counted one, anything else ends at a newline or a
-// NUL. The same bytes give the same messages, however they are split over calls of feed.
+// NUL. The same bytes give the same messages, however they are split over calls of feed, unless a count is wrong: see resync.go.
 type framer struct {
 	max   int                              // bytes kept of a message
 	emit  func(msg []byte, cut bool) error // msg is valid during the call
@@ -27,6 +26,11 @@ type framer struct {
 	state frameState
 	left  int  // inCounted: bytes still to come
 	over  bool // the message is longer than max
+
+	count      int  // inCounted: of the message
+	excess     int  // by how much the last count was too high; below zero, too low
+	unverified bool // a counted message ended and nothing of what follows is here yet
+	wrong      int  // messages whose count was wrong
 }
 
 type frameState int
@@ -37,6 +41,7 @@ const (
 	afterCount                   // a count and a space; "<" decides
 	inCounted                    // a message of known length
 	inLine                       // a message up to a newline or NUL
+	inRest                       // a message whose count was wrong, up to a newline, NUL or the next count with a priority
 )
 
 // setMax changes how many bytes are kept of messages that have not begun.
@@ -68,11 +73,13 @@ func (f *framer) step(p []byte, at int, ends *frameEnds) (int, error) {
 	case frameStart:
 		switch {
 		case c == '\n' || c == 0:
+			f.unverified = false
 			return 1, nil // the end of a frame that was counted as well, or an empty one
 		case c >= '1' && c <= '9':
 			f.state = inCount
 		default:
-			f.state = inLine
+			f.unverified = f.unverified && !startsFrame(p)
+			f.beginText()
 		}
 		return 0, nil
 	case inCount:
@@ -81,22 +88,21 @@ func (f *framer) step(p []byte, at int, ends *frameEnds) (int, error) {
 		case c == ' ' && len(f.buf) < f.max:
 			f.state = afterCount
 		default:
-			f.state = inLine
+			f.beginText()
 			return 0, nil
 		}
 		f.buf = append(f.buf, c)
 		return 1, nil
 	case afterCount:
 		if c != '<' {
-			f.state = inLine
+			f.beginText()
 			return 0, nil
 		}
 		n, err := strconv.Atoi(string(f.buf[:len(f.buf)-1]))
 		if err != nil || n > maxFrame {
 			return 0, errFraming
 		}
-		f.buf, f.left, f.state = f.buf[:0], n, inCounted
-		return 0, nil
+		return 0, f.beginCounted(n, nil)
 	case inCounted:
 		n := min(len(p), f.left)
 		f.left -= n
@@ -104,7 +110,10 @@ func (f *framer) step(p []byte, at int, ends *frameEnds) (int, error) {
 			f.keep(p[:n])
 			return n, nil
 		}
-		return n, f.end(p[:n])
+		more, err := f.endCounted(p[:n], p[n:])
+		return n + more, err
+	case inRest:
+		return f.stepRest(p, min(len(p), ends.after(at)-at))
 	default:
 		end := ends.after(at) - at
 		if end >= len(p) {
@@ -141,7 +150,12 @@ func (f *framer) finish() error {
 	if f.state == frameStart {
 		return nil
 	}
-	f.over = f.over || f.state == inCounted
+	switch {
+	case f.mayBeWhole():
+		return f.takeAsWhole()
+	case f.state == inCounted:
+		f.over = true
+	}
 	return f.end(nil)
 }
 

@@ -121,6 +121,35 @@ func TestMessagesReachTheSpool(t *testing.T) {
 	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.Received[syslog.UDP] == 2 && s.Received[syslog.TCP] == 3 }, time.Second, time.Millisecond)
 }
 
+// A datagram may have an octet count, or several lines.
+func TestMessagesOfADatagram(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.dial("udp")
+	send(t, c, "35 <13>Nov 29 20:00:00 h u5[1]: MARKER")
+	require.Equal(t, []string{"<13>Nov 29 20:00:00 h u5[1]: MARKER"}, r.read(1))
+	send(t, c, "<13>a\n<13>b\r\n\n<13>c")
+	require.Equal(t, []string{"<13>a", "<13>b", "<13>c"}, r.read(3))
+	send(t, c, "99999999 <13>d")
+	require.Equal(t, []string{"99999999 <13>d"}, r.read(1))
+	send(t, c, "7 <13>ef")
+	require.Equal(t, []string{"<13>ef"}, r.read(1))
+	send(t, c, "\n")
+	require.Eventually(t, func() bool { return r.srv.Stats().Dropped[syslog.DropEmpty] == 1 }, time.Second, time.Millisecond)
+	require.EqualValues(t, 6, r.srv.Stats().Received[syslog.UDP])
+}
+
+// A sender that counts one octet too many is understood, and told of.
+func TestWrongOctetCounts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.dial("tcp")
+	send(t, c, "36 <13>Nov 29 20:00:00 h w0[1]: MARKER36 <13>Nov 29 20:00:00 h w1[1]: MARKER36 <13>Nov 29 20:00:00 h w2[1]: MARKER")
+	require.Equal(t, []string{"<13>Nov 29 20:00:00 h w0[1]: MARKER", "<13>Nov 29 20:00:00 h w1[1]: MARKER", "<13>Nov 29 20:00:00 h w2[1]: MARKER"}, r.read(3))
+	require.Eventually(t, func() bool { return r.srv.Stats().Miscounted == 3 }, time.Second, time.Millisecond)
+	require.Contains(t, r.srv.Stats().Remarks[0], "octet counts of syslog messages were wrong")
+}
+
 // A message of the largest size, of bytes that take the most room in JSON, is one line.
 func TestLargestMessageIsOneLine(t *testing.T) {
 	t.Parallel()
@@ -264,6 +293,7 @@ func TestIdlestConnectionGivesWay(t *testing.T) {
 	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.ClosePeerLimit])
 	require.Equal(t, int64(1), r.srv.Stats().Closed[syslog.CloseLimit])
 	require.Equal(t, 6, r.srv.Stats().Connections)
+	require.Contains(t, strings.Join(r.srv.Stats().Remarks, " "), "syslog connections gave way to new ones")
 
 	require.NoError(t, r.srv.SetLimits(syslog.Config{Dir: r.cfg.Dir, MaxConns: 2}))
 	r.says(r.dialTCPFrom("127.0.0.6"), "after the reload")

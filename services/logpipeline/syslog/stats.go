@@ -45,12 +45,15 @@ type Stats struct {
 	Dropped      map[string]int64 // messages lost, by reason
 	Closed       map[string]int64 // TCP connections closed by us or reset, by reason
 	Truncated    int64            // messages longer than Config.MaxMessage
+	Miscounted   int64            // messages whose octet count was wrong
 	Connections  int              // open now
 	SpoolBytes   int64            // on disk now
 	SpoolFiles   int
 	BlockedSince time.Time // TCP senders have been waiting since; zero if they are not
 	// Reasons are sentences for the operator, sorted: what does not work and why.
 	Reasons []string
+	// Remarks are sentences about what senders do wrong and is made up for.
+	Remarks []string
 }
 
 // Stats returns counters and reasons. Any goroutine may call it at any time.
@@ -59,6 +62,12 @@ func (s *Server) Stats() Stats {
 	st := s.counters.snapshot()
 	if reason := s.counters.drops.Reason("syslog messages were dropped", time.Now()); reason != "" {
 		st.Reasons = append(st.Reasons, reason)
+	}
+	if remark := s.counters.miscounts.Reason("octet counts of syslog messages were wrong, the messages were found without them", time.Now()); remark != "" {
+		st.Remarks = append(st.Remarks, remark)
+	}
+	if remark := s.counters.gaveWay.Reason("syslog connections gave way to new ones: see syslog_max_connections", time.Now()); remark != "" {
+		st.Remarks = append(st.Remarks, remark)
 	}
 	var err error
 	var full []string
@@ -92,6 +101,9 @@ type counters struct {
 	st     Stats
 	drops  health.Losses // by reason and sender
 	onLoss func(sequence, reason string, n int64)
+
+	miscounts health.Losses
+	gaveWay   health.Losses // connections, by close reason and peer
 }
 
 // update changes the counters with fn, which must not block.
@@ -113,7 +125,22 @@ func (c *counters) dropped(reason, sender string, n int64) {
 	}
 }
 
-func (c *counters) closed(reason string) { c.update(func(st *Stats) { st.Closed[reason]++ }) }
+// miscounted counts n messages of sender whose octet count was wrong.
+func (c *counters) miscounted(sender string, n int) {
+	if n == 0 {
+		return
+	}
+	c.update(func(st *Stats) { st.Miscounted += int64(n) })
+	c.miscounts.Add("messages", sender, int64(n), time.Now())
+}
+
+// closed counts a TCP connection that was closed or reset; peer is its sequence name.
+func (c *counters) closed(reason, peer string) {
+	c.update(func(st *Stats) { st.Closed[reason]++ })
+	if reason == CloseLimit || reason == ClosePeerLimit {
+		c.gaveWay.Add(reason, peer, 1, time.Now())
+	}
+}
 
 func (c *counters) truncated() { c.update(func(st *Stats) { st.Truncated++ }) }
 

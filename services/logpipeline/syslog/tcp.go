@@ -16,6 +16,8 @@ const (
 	readBytes = 16 << 10 // of each connection
 	// acceptPause follows an error of accept, for example too many open files.
 	acceptPause = 100 * time.Millisecond
+	// restWait is how long the last bytes of a message are waited for where its count may be wrong.
+	restWait = 2 * time.Second
 )
 
 var (
@@ -46,18 +48,18 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 			return nil
 		}
 		if err != nil {
-			s.counters.closed(CloseError)
+			s.counters.closed(CloseError, "")
 			task.Pause(ctx, acceptPause)
 			continue
 		}
 		limits := s.limits.Load()
 		o, closed := s.conns.add(c, limits.MaxConns, limits.MaxConnsPerPeer)
-		for _, reason := range closed {
-			s.counters.closed(reason)
+		for _, gone := range closed {
+			s.counters.closed(gone.reason, gone.peer)
 		}
 		g.Go("syslog connection", func(ctx context.Context) error {
 			defer s.conns.done(o)
-			s.countClose(s.readConnection(ctx, o))
+			s.countClose(o.peer, s.readConnection(ctx, o))
 			return nil
 		})
 	}
@@ -83,41 +85,59 @@ func (s *Server) readConnection(ctx context.Context, c *openConn) error {
 	deadline := time.Now().Add(s.limits.Load().IdleTimeout)
 	for ctx.Err() == nil {
 		// Only a complete message moves the deadline: a byte now and then does not.
-		if err := c.SetReadDeadline(deadline); err != nil {
+		until := deadline
+		if f.mayBeWhole() {
+			until = earlier(deadline, time.Now().Add(restWait))
+		}
+		if err := c.SetReadDeadline(until); err != nil {
 			return nil
 		}
 		n, err := c.Read(buf)
+		waited := errors.Is(err, os.ErrDeadlineExceeded)
+		if waited && until.Before(deadline) {
+			err = f.takeAsWhole()
+		}
 		limits := s.limits.Load()
 		f.setMax(limits.MaxMessage)
 		before := in.messages
 		if err := errors.Join(f.feed(buf[:n]), in.flush()); err != nil {
 			return err
 		}
+		in.noteWrongCounts(f)
 		if in.messages > before {
 			now := time.Now()
 			c.active.Store(now.UnixNano())
 			deadline = now.Add(limits.IdleTimeout)
 		}
-		if errors.Is(err, io.EOF) {
-			return errors.Join(f.finish(), in.flush())
-		}
-		if err != nil {
-			return err
+		if err != nil { // what came is a message, though its end is missing
+			failed := errors.Join(f.finish(), in.flush())
+			in.noteWrongCounts(f)
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return errors.Join(failed, err)
 		}
 	}
 	return nil
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // countClose counts why a connection ended, unless the sender, a stop or connTable closed it.
-func (s *Server) countClose(err error) {
+func (s *Server) countClose(peer string, err error) {
 	switch {
 	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, errStopped), errors.Is(err, errEvicted):
 	case errors.Is(err, errFraming):
-		s.counters.closed(CloseFraming)
+		s.counters.closed(CloseFraming, peer)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.counters.closed(CloseIdle)
+		s.counters.closed(CloseIdle, peer)
 	default:
-		s.counters.closed(CloseError)
+		s.counters.closed(CloseError, peer)
 	}
 }
 
@@ -145,6 +165,12 @@ func (in *connection) add(msg []byte, cut bool) error {
 		return nil
 	}
 	return in.flush()
+}
+
+// noteWrongCounts counts the messages of f whose count was wrong.
+func (in *connection) noteWrongCounts(f *framer) {
+	in.s.counters.miscounted(in.sequence, f.wrong)
+	f.wrong = 0
 }
 
 // flush writes the records, and waits until there is room for them. The error is errStopped or errEvicted; so

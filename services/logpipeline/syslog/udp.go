@@ -79,6 +79,7 @@ func (s *Server) receive(c *net.UDPConn, queues *datagramQueues) error {
 		messages[i].Buffers = [][]byte{make([]byte, maxDatagram)}
 	}
 	pc := ipv4.NewPacketConn(c) // of IPv6 sockets, too
+	reader := newDatagramReader(s, queues)
 	for {
 		n, err := pc.ReadBatch(messages, 0)
 		if errors.Is(err, net.ErrClosed) {
@@ -89,33 +90,58 @@ func (s *Server) receive(c *net.UDPConn, queues *datagramQueues) error {
 		}
 		for _, m := range messages[:n] {
 			if peer, ok := m.Addr.(*net.UDPAddr); ok {
-				s.queueDatagram(m.Buffers[0][:m.N], unmap(peer.AddrPort()), queues)
+				reader.read(m.Buffers[0][:m.N], unmap(peer.AddrPort()))
 			}
 		}
 	}
 }
 
-// queueDatagram queues one datagram, which is one message (RFC 5426 3.1), or drops it with a reason: a sender over UDP
-// cannot be made to wait.
-func (s *Server) queueDatagram(msg []byte, peer netip.AddrPort, queues *datagramQueues) {
-	msg = trimEnd(msg)
-	if len(msg) == 0 {
-		s.counters.dropped(DropEmpty, "", 1)
-		return
+// datagramReader takes the messages out of datagrams. A datagram is one message (RFC 5426 3.1), but senders exist that put several lines into one, or
+// an octet count before the message.
+type datagramReader struct {
+	s      *Server
+	queues *datagramQueues
+	framer framer
+	peer   netip.AddrPort // of the datagram that is read
+	sender string
+	lines  int // found in it
+}
+
+func newDatagramReader(s *Server, queues *datagramQueues) *datagramReader {
+	r := &datagramReader{s: s, queues: queues}
+	r.framer.emit = r.queue
+	return r
+}
+
+// read queues the messages of one datagram.
+func (r *datagramReader) read(datagram []byte, peer netip.AddrPort) {
+	r.peer, r.sender, r.lines = peer, sequenceName(UDP, peer.Addr()), 0
+	f := &r.framer
+	*f = framer{max: r.s.limits.Load().MaxMessage, emit: f.emit, buf: f.buf[:0]}
+	if f.feed(datagram) != nil { // an impossible count: it is text
+		_ = r.queue(datagram[:min(len(datagram), f.max)], len(datagram) > f.max) // it never fails
+	} else {
+		_ = f.finish() // nor does this
 	}
-	limits := s.limits.Load()
-	cut := len(msg) > limits.MaxMessage
+	r.s.counters.miscounted(r.sender, f.wrong)
+	if r.lines == 0 {
+		r.s.counters.dropped(DropEmpty, "", 1)
+	}
+}
+
+// queue queues one message, or drops it with a reason: a sender over UDP cannot be made to wait. It never fails.
+func (r *datagramReader) queue(msg []byte, cut bool) error {
+	r.lines++
 	if cut {
-		msg = msg[:limits.MaxMessage]
-		s.counters.truncated()
+		r.s.counters.truncated()
 	}
-	sender := sequenceName(UDP, peer.Addr())
-	queued := queues.add(sender, len(msg), limits.UDPQueueBytes, func() []byte {
-		return appendRecord(nil, Record{Time: time.Now(), Peer: peer.String(), Transport: UDP, Message: msg, Truncated: cut})
+	queued := r.queues.add(r.sender, len(msg), r.s.limits.Load().UDPQueueBytes, func() []byte {
+		return appendRecord(nil, Record{Time: time.Now(), Peer: r.peer.String(), Transport: UDP, Message: msg, Truncated: cut})
 	})
 	if !queued {
-		s.counters.dropped(DropPeer, sender, 1)
+		r.s.counters.dropped(DropPeer, r.sender, 1)
 	}
+	return nil
 }
 
 // writeDatagrams writes what is queued until the queues are closed and empty.
