@@ -14,6 +14,11 @@ const (
 	WebJSON     Format = "web_json"
 	HAProxy     Format = "haproxy"
 	NginxError  Format = "nginx_error"
+	PHP         Format = "php"
+	Lighttpd    Format = "lighttpd_error"
+	Squid       Format = "squid"
+	Envoy       Format = "envoy"
+	ALB         Format = "aws_alb"
 	ApacheError Format = "apache_error"
 	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
 	CRI         Format = "cri"
@@ -44,6 +49,11 @@ var textFormats = []struct {
 	{NginxError, digits, parseNginxError},
 	{HAProxy, digits + "abcdefC:", parseHAProxy},
 	{Uvicorn, digits + "I[", parseUvicorn},
+	{PHP, "[", parsePHP},
+	{Lighttpd, digits, parseLighttpdError},
+	{Squid, digits, parseSquid},
+	{Envoy, "[", parseEnvoy},
+	{ALB, "hwg", parseALB},
 	{Access, "", parseAccess},
 }
 

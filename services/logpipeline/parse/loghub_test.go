@@ -80,7 +80,7 @@ func TestLoghubApacheErrorLog(t *testing.T) {
 		ev := read(line)
 		require.Equal(t, parse.ApacheError, ev.Format, line)
 		require.Equal(t, labels[i]["Level"], ev.Fields.Map()["level"], line)
-		require.True(t, strings.HasSuffix(labels[i]["Content"], ev.Message), line)
+		require.Equal(t, labels[i]["Content"], ev.Message, line)
 	}
 }
 

@@ -19,12 +19,11 @@ var modSecurityNames = map[string]string{
 //
 // It escapes quotes inside of the data. What the client sent stands in data and behind it, so the first of a name counts.
 func parseModSecurity(ev *Event, message string) {
-	i := strings.Index(message, "ModSecurity: ")
-	if i < 0 || i > len("[client ] ")+64 {
+	text, ok := strings.CutPrefix(message, "ModSecurity: ")
+	if !ok {
 		return
 	}
 	ev.set("engine", "modsecurity")
-	text := message[i+len("ModSecurity: "):]
 	if strings.HasPrefix(text, "Access denied") {
 		ev.setAction("blocked")
 	}

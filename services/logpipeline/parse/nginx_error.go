@@ -37,6 +37,9 @@ func parseNginxError(ev *Event, line string) bool {
 	}
 	ev.Message = rest
 	parseNginxContext(ev, rest)
+	if part, message, ok := cutBracket(rest); ok && strings.HasPrefix(part, "client ") { // before what ModSecurity writes
+		rest = message
+	}
 	parseModSecurity(ev, rest)
 	return true
 }
