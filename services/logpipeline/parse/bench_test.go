@@ -23,13 +23,14 @@ func BenchmarkLoghub(b *testing.B) {
 			p := parse.New(parse.Options{Location: time.UTC})
 			b.ReportAllocs()
 			b.SetBytes(int64(len(data) / len(lines)))
-			var raw [][]byte
+			var raw []string
 			for _, l := range lines {
-				raw = append(raw, []byte(l))
+				raw = append(raw, l)
 			}
+			var ev parse.Event
 			i := 0
 			for b.Loop() {
-				p.Parse(raw[i%len(raw)], now, parse.Input{})
+				p.ParseInto(&ev, raw[i%len(raw)], now, parse.Input{})
 				i++
 			}
 		})

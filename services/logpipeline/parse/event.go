@@ -113,7 +113,7 @@ func (e *Event) setSource(peer string) {
 		return
 	}
 	e.SourceIP = ip
-	e.set("src_ip", ip.String())
+	e.set("src_ip", textOfAddress(ip, peer))
 }
 
 func (e *Event) setPort(n uint16) {
@@ -140,9 +140,24 @@ func (e *Event) finish(raw string) {
 	}
 }
 
+// textOfAddress returns ip as text; written is how a line wrote it, whose memory is used if it is the same.
+func textOfAddress(ip netip.Addr, written string) string {
+	var b [64]byte
+	if text := ip.AppendTo(b[:0]); string(text) != written {
+		return string(text)
+	}
+	return written
+}
+
+// maxAddress is the length of the longest IPv6 address with an interface as zone, in brackets.
+const maxAddress = 64
+
 // parseAddress returns the address without zone, and an IPv4 address mapped into
 // IPv6 as IPv4, so that every address has one form.
 func parseAddress(s string) (netip.Addr, bool) {
+	if !strings.ContainsAny(s, ".:") || len(s) > maxAddress { // most words; an error would cost an allocation
+		return netip.Addr{}, false
+	}
 	ip, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	if err != nil {
 		return netip.Addr{}, false

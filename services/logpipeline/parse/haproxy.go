@@ -19,8 +19,11 @@ func parseHAProxy(ev *Event, text string) bool {
 		return parseHAProxyConnect(ev, rest)
 	}
 	client, rest, ok := strings.Cut(text, " [")
+	if !ok || strings.Contains(client, " ") {
+		return false
+	}
 	peer, isHop := parseHop(client)
-	if !ok || !isHop || peer.port == 0 {
+	if !isHop || peer.port == 0 {
 		return false
 	}
 	accepted, rest, ok := strings.Cut(rest, "] ")

@@ -14,7 +14,7 @@ type Header struct {
 // ParseMessage parses text, the message after the header h, in the format of its program. now is when it was received. Like Parse it never
 // fails and may be called concurrently.
 func (p *Parser) ParseMessage(h Header, text string, now time.Time, in Input) Event {
-	raw := decodeBytes([]byte(text))
+	raw := decodeBytes(text)
 	ev := p.newEvent(now, in)
 	ev.Format, ev.Time, ev.Host, ev.PID = Journal, h.Time, h.Host, h.PID
 	ev.Process = programOf(h.Process)

@@ -25,11 +25,21 @@ func New(o Options) *Parser {
 // timestamps lack. It does not keep line. It never fails: a line that is not
 // recognised is Plain.
 func (p *Parser) Parse(line []byte, now time.Time, in Input) Event {
-	raw := decodeBytes(line)
-	ev := p.newEvent(now, in)
-	parseLine(&ev, raw)
-	ev.finish(raw)
+	var ev Event
+	p.ParseInto(&ev, string(line), now, in)
 	return ev
+}
+
+// ParseInto is Parse into ev, of which only the memory of its fields is used: no copy of them may be in use. What it sets shares the
+// memory of line.
+func (p *Parser) ParseInto(ev *Event, line string, now time.Time, in Input) {
+	fields := ev.Fields
+	fields.Reset()
+	*ev = p.newEvent(now, in)
+	ev.Fields = fields
+	raw := decodeBytes(line)
+	parseLine(ev, raw)
+	ev.finish(raw)
 }
 
 func (p *Parser) newEvent(now time.Time, in Input) Event {

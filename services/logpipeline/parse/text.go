@@ -6,10 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// decodeBytes returns line as valid UTF-8, without line ends and padding behind it. Bytes that are no UTF-8 are read as Windows-1252, of
+// decodeBytes returns a line as valid UTF-8, without line ends and padding behind it. Bytes that are no UTF-8 are read as Windows-1252, of
 // which Latin-1 is a part, unless the line has control characters that no text has. A line in UTF-16, as a datagram may be, is decoded.
-func decodeBytes(line []byte) string {
-	s := string(line)
+func decodeBytes(s string) string {
 	if text, ok := decodeUTF16(s); ok {
 		s = text
 	}
