@@ -36,7 +36,7 @@ func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 		a.Source = &event.Endpoint{IP: in.SourceIP.String(), Port: in.SourcePort}
 	}
 	a.Target, a.Container = in.target, in.container
-	a.Evidence, a.Incomplete = in.evidence, in.incomplete
+	a.Evidence, a.Incomplete = in.lines(), in.incomplete
 	fixed := in.User // the entity
 	if in.SourceIP.IsValid() {
 		fixed = in.SourceIP.String()
@@ -71,7 +71,7 @@ func (b alertBuilder) addDetection(a *event.Alert, in input) {
 
 // endOf returns an alert with the counts of a detection that is over. It is not published: it ends series.
 func (b alertBuilder) endOf(in input) *event.Alert {
-	a := &event.Alert{TraceID: in.trace, LastSeen: in.time, Evidence: in.evidence}
+	a := &event.Alert{TraceID: in.trace, LastSeen: in.time, Evidence: in.lines()}
 	b.addDetection(a, in)
 	return a
 }

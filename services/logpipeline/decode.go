@@ -25,6 +25,7 @@ type chunk struct {
 	inputs  *inputs  // the settings of their sources
 
 	decoded int                // how many are decoded
+	unused  sigma.Fields       // of the last line, if no rule matched it: memory for those of the next
 	from    inputstats.ID      // of lines of a file that is watched
 	results []decoded          // of those that leave anything to do, in order
 	brought []inputstats.Batch // by the inputs of the lines, mostly one
@@ -117,7 +118,7 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 		return
 	}
 	of := c.inputs.ofFile(line.Path)
-	in := lineInput(d.parser, line.Position, line.Text, time.Now(), of.parse)
+	in := lineInput(d.parser, c.unused, line.Position, line.Text, time.Now(), of.parse)
 	if line.Backlog {
 		in.received = in.time
 	}
@@ -141,7 +142,7 @@ func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
 	}
 	origin, trust := syslogOrigin(rec)
 	of := c.inputs.ofPeer(origin.Transport, rec.Peer)
-	in := lineInput(d.parser, line.Position, rec.Message, rec.Time, of.parse)
+	in := lineInput(d.parser, c.unused, line.Position, rec.Message, rec.Time, of.parse)
 	in.from, in.truncated = from, rec.Truncated
 	in.setOrigin(origin, of.trustOf(trust))
 	d.matchLine(c, in, rec.Message, SourceSyslog, rec.Time, out)
@@ -154,7 +155,7 @@ func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 		c.unreadable(from, line.Text, out)
 		return
 	}
-	in := containerInput(d.parser, line, c.inputs.ofContainer(line.Container.Name))
+	in := containerInput(d.parser, c.unused, line, c.inputs.ofContainer(line.Container.Name))
 	in.from, in.truncated = from, line.Truncated
 	d.matchLine(c, in, line.Text, "container:"+line.Container.Name, time.Now(), out)
 }
@@ -164,8 +165,9 @@ func (d *decoder) matchLine(c *chunk, in input, text []byte, source string, rece
 	if in.truncated {
 		in.Fields.Set("truncated", sigma.Bool(true))
 	}
+	c.unused = in.Fields
 	if got := match(c.rules, d.alerts, in); len(got.matches) > 0 {
-		out.events = []matched{got}
+		out.events, c.unused = []matched{got}, sigma.Fields{}
 	}
 	out.row = d.rows.encode(in, source, received)
 	d.s.countLine(text, in.Format)

@@ -25,7 +25,7 @@ type input struct {
 	time     time.Time // when it happened; the line's own time if that is plausible
 	began    time.Time // not after time
 	received time.Time // what its age is counted from; the text decides it only of lines from before anybody read them
-	evidence []string
+	evidence []string  // nil: the line
 
 	// What the line is counted as.
 	from      inputstats.ID
@@ -43,20 +43,31 @@ type input struct {
 }
 
 // lineInput parses a line, whose origin is not yet set. received is when it was received, the latest it can have been written; it
-// supplies a year or a time that the line lacks. of is what is known of its source.
-func lineInput(parser *parse.Parser, position string, text []byte, received time.Time, of parse.Input) input {
-	in := input{Event: parser.Parse(text, received, of), position: position, received: received}
+// supplies a year or a time that the line lacks. of is what is known of its source. The fields take the memory of unused, which may be
+// the fields of an earlier line that no rule matched.
+func lineInput(parser *parse.Parser, unused sigma.Fields, position string, text []byte, received time.Time, of parse.Input) input {
+	in := input{position: position, received: received}
+	in.Fields = unused
+	parser.ParseInto(&in.Event, string(text), received, of)
 	in.time = in.Time
 	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
 		in.time = received
 	}
-	in.began, in.evidence = in.time, []string{in.Fields.Text("raw")}
+	in.began = in.time
 	return in
 }
 
+// lines returns what alerts about in have as evidence.
+func (in input) lines() []string {
+	if in.evidence == nil {
+		return []string{in.Fields.Text("raw")}
+	}
+	return in.evidence
+}
+
 // containerInput parses a line of a container's log. The container is the one that Docker names.
-func containerInput(parser *parse.Parser, line docker.Line, of *inputSettings) input {
-	in := lineInput(parser, line.Position, line.Text, line.Time, of.parse)
+func containerInput(parser *parse.Parser, unused sigma.Fields, line docker.Line, of *inputSettings) input {
+	in := lineInput(parser, unused, line.Position, line.Text, line.Time, of.parse)
 	c := line.Container
 	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
 	origin, trust := containerOrigin(line)

@@ -7,6 +7,7 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
+	"github.com/ironpost/ironpost/sigma"
 )
 
 // Offline matches lines as the pipeline does, without bus and sources. One goroutine may use it.
@@ -35,7 +36,7 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 // Line returns the alerts of a line. position identifies the line; received, the latest it can have been
 // written, supplies a year or a time that the line lacks.
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
-	in := lineInput(o.parser, position, text, received, o.inputs.other.parse)
+	in := lineInput(o.parser, sigma.Fields{}, position, text, received, o.inputs.other.parse)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
 	var out []*event.Alert
 	for _, m := range o.matcher.correlate(match(o.matcher.rules, o.matcher.alerts, in)) {

@@ -64,7 +64,7 @@ func (s *Service) openRows(cfg Config, saved *checkpoint) (*rows, error) {
 
 // encode returns the record of a line, nil if it is not stored. It may be called concurrently.
 func (r *rows) encode(in input, source string, received time.Time) []byte {
-	if r == nil || len(in.evidence) == 0 || in.evidence[0] == "" {
+	if r == nil || in.Fields.Text("raw") == "" {
 		return nil
 	}
 	data, err := event.Encode(logOf(in, source, received, r.s.deps))
@@ -101,7 +101,7 @@ func logOf(in input, source string, received time.Time, d Deps) *event.Log {
 	id := event.ID(d.MachineID, in.position)
 	l := &event.Log{
 		ID: id, Schema: event.Schema, TraceID: event.ID("trace", id), Time: in.time.UTC(), Received: received.UTC(),
-		Host: d.Host, Source: source, Process: in.Process, Message: in.evidence[0], Fields: make(map[string]string, in.Fields.Len()),
+		Host: d.Host, Source: source, Process: in.Process, Message: in.Fields.Text("raw"), Fields: make(map[string]string, in.Fields.Len()),
 		Origin: &in.origin, Trust: in.trust, LogHost: in.Host,
 	}
 	for name, value := range in.Fields.All() {
