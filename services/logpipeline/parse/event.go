@@ -2,6 +2,7 @@ package parse
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,11 +36,12 @@ type Event struct {
 	Repeated int
 	OfLast   bool
 
-	settings  settings
-	inner     inner
-	envelope  time.Time // see settleTime
-	outerHost string    // the host that the layers around a JSON object name
-	trace     *trace    // nil if nobody asked for it
+	settings         settings
+	inner            inner
+	layer, outermost Format    // of the text that is parsed, and of the first envelope
+	envelope         time.Time // see settleTime
+	outerHost        string    // the host that the layers around a JSON object name
+	trace            *trace    // nil if nobody asked for it
 }
 
 // settings are what a line is parsed with.
@@ -76,18 +78,42 @@ func (e *Event) setList(name string, values []string) {
 // has reports whether the field is set.
 func (e *Event) has(name string) bool { _, ok := e.Fields.Get(name); return ok }
 
-// drop removes a field.
-func (e *Event) drop(name string) { e.Fields.Delete(func(n string) bool { return n == name }) }
+// drop removes fields.
+func (e *Event) drop(names ...string) {
+	e.Fields.Delete(func(name string) bool { return slices.Contains(names, name) })
+}
 
-// text returns the first of names that is text and not empty, or an integer. A dotted name may also be a nested one.
+// value returns a field. A dotted name may also be a nested one, at any depth.
+func (e *Event) value(name string) any {
+	if v, ok := e.Fields.Get(name); ok {
+		return v.Any()
+	}
+	outer, path, dotted := strings.Cut(name, ".")
+	if !dotted {
+		return nil
+	}
+	v, _ := e.Fields.Get(outer)
+	value := v.Any()
+	for dotted {
+		object, _ := value.(map[string]any)
+		if inner, ok := object[path]; ok {
+			return inner
+		}
+		outer, path, dotted = strings.Cut(path, ".")
+		value = object[outer]
+	}
+	return nil
+}
+
+// text returns the first of names that is text and not empty, or an integer, or the first of a list of those, as which the values of
+// members of the same name are kept. A dotted name may also be a nested one.
 func (e *Event) text(names ...string) string {
 	for _, name := range names {
-		v, ok := e.Fields.Get(name)
-		if outer, inner, dotted := strings.Cut(name, "."); !ok && dotted {
-			v, _ = e.Fields.Get(outer)
-			nested, _ := v.Any().(map[string]any)
-			v = sigma.NewValue(nested[inner])
+		value := e.value(name)
+		if list, ok := value.([]any); ok && len(list) > 0 {
+			value = list[0]
 		}
+		v := sigma.NewValue(value)
 		if _, isInt := v.Int64(); isInt || v.IsText() {
 			if s := v.String(); s != "" {
 				return s
@@ -124,7 +150,7 @@ func (e *Event) setPort(n uint16) {
 // finish adds the fields of every event. Fields of the same name in a
 // JSON line take precedence, except for raw.
 func (e *Event) finish(raw string) {
-	e.settings, e.inner, e.envelope, e.outerHost, e.trace = settings{}, inner{}, time.Time{}, "", nil
+	e.settings, e.inner, e.layer, e.outermost, e.envelope, e.outerHost, e.trace = settings{}, inner{}, "", "", time.Time{}, "", nil
 	if !e.has("message") {
 		e.Fields.Set("message", sigma.Text(e.Message))
 	}

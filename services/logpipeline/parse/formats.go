@@ -1,6 +1,6 @@
 package parse
 
-// Format is the format in which a line was recognised: of its outermost layer that is no envelope.
+// Format is the format in which a line was recognised: of its outermost layer that is no envelope, if there is one.
 type Format string
 
 // The formats.
@@ -22,6 +22,10 @@ const (
 	ApacheError Format = "apache_error"
 	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
 	CRI         Format = "cri"
+	JournalJSON Format = "journal_json" // journalctl -o json
+	DockerJSON  Format = "docker_json"  // the json-file driver of Docker, and shippers that keep its form
+	ECS         Format = "ecs"          // Elastic Common Schema
+	SyslogJSON  Format = "syslog_json"  // a syslog message whose parts are members, as of rsyslog, syslog-ng, Vector and Fluent Bit
 )
 
 // An envelope is a record around a line, whose writer is not the program of the line. cut sets the fields that the record itself has and
@@ -43,7 +47,7 @@ var textFormats = []struct {
 	begin string
 	parse func(ev *Event, text string) bool
 }{
-	{JSON, "{", parseJSON},
+	{JSON, "{[", parseJSON},
 	{ApacheError, "[", parseApacheError},
 	{Audit, "tna", parseAuditLine},
 	{NginxError, digits, parseNginxError},
@@ -55,6 +59,7 @@ var textFormats = []struct {
 	{Envoy, "[", parseEnvoy},
 	{ALB, "hwg", parseALB},
 	{Access, "", parseAccess},
+	{JSON, "", parseObjectBehindText},
 }
 
 // jsonFormats are recognised by the members of a JSON object, which are fields already. parse reports whether the object is of the
@@ -64,4 +69,23 @@ var jsonFormats = []struct {
 	parse func(ev *Event) bool
 }{
 	{WebJSON, parseWebJSON},
+}
+
+// jsonEnvelopes are objects around a line, recognised by members that no other object has. cut leaves the line in ev.inner, and sets what
+// the object says of it, or reports that the object is none and leaves ev unchanged. jsonRecords are those that are only tried of an
+// object that no format knows.
+var (
+	jsonEnvelopes = []jsonEnvelope{
+		{JournalJSON, cutJournalJSON},
+		{DockerJSON, cutContainerJSON},
+	}
+	jsonRecords = []jsonEnvelope{
+		{ECS, cutECS},
+		{SyslogJSON, cutSyslogJSON},
+	}
+)
+
+type jsonEnvelope struct {
+	name Format
+	cut  func(ev *Event) bool
 }

@@ -23,6 +23,9 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add([]byte(line))
 	}
+	for _, line := range sampleLines(f) {
+		f.Add([]byte(line))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		ev := read(string(line))
 		budget := 64*len(line) + 4096

@@ -74,6 +74,9 @@ func (e *Event) setHeader(h header) {
 		e.Time = h.at
 	}
 	if h.host != "" {
+		if e.Host != "" && e.Host != h.host && h.relay == "" {
+			h.relay = e.Host
+		}
 		e.Host = h.host
 	}
 	if h.name != "" {
@@ -164,18 +167,29 @@ func cutPriorityWords(s string) (facility, severity, rest string, ok bool) {
 	if !ok || len(word) > len("solaris-cron.warning") {
 		return "", "", "", false
 	}
-	switch severity {
-	case "panic":
-		severity = "emerg"
-	case "error":
-		severity = "err"
-	case "warn":
-		severity = "warning"
-	}
+	severity = severityName(severity)
 	if !isOneOf(facilities[:], facility) || !isOneOf(severities[:], severity) {
 		return "", "", "", false
 	}
 	return facility, severity, strings.TrimLeft(rest, " "), true
+}
+
+// severityName returns the name of syslog.conf(5) for one that others use, in any case.
+func severityName(name string) string {
+	name = strings.ToLower(name)
+	switch name {
+	case "panic", "emergency":
+		return "emerg"
+	case "critical", "fatal":
+		return "crit"
+	case "error":
+		return "err"
+	case "warn":
+		return "warning"
+	case "informational", "information":
+		return "info"
+	}
+	return name
 }
 
 func isOneOf(names []string, name string) bool {

@@ -2,11 +2,8 @@ package parse
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
-	"io"
-	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,32 +12,22 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// Bounds of one JSON line. A line beyond them is Plain.
-const (
-	maxDepth  = 32
-	maxValues = 2048
-)
-
-var errTooLarge = errors.New("too deep or too many values")
-
-// parseJSON parses a text that is one JSON object, and reports whether it is one. Its members become fields;
-// well-known names also give the event its time, host, user and source. The first of jsonFormats that knows the
-// members adds fields of its own.
-func parseJSON(ev *Event, line string) bool {
-	dec := json.NewDecoder(strings.NewReader(line))
-	dec.UseNumber()
-	d := jsonDecoder{dec: dec}
-	value, err := d.value(0)
-	fields, ok := value.(map[string]any)
-	if err != nil || !ok {
+// parseJSON parses a text that is a JSON object, or begins with one, and reports whether it is one. Its members become fields. An object
+// around a line leaves that in ev.inner; see jsonEnvelopes. Of others, well-known names give the event its time, host, user and source, and
+// the first of jsonFormats that knows the members adds fields of its own.
+//
+// What is odd about the text is the field json_oddity, and what of it is not understood the field json_rest.
+func parseJSON(ev *Event, text string) bool {
+	members, odd, rest, ok := scanJSON(text)
+	if !ok {
 		return false
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) { // more than one value
-		return false
-	}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !ev.has(name) { // a header around the text takes precedence
-			ev.Fields.Set(name, sigma.NewValue(fields[name]))
+	ev.setMembers(members, odd, rest)
+	named := ev.Process != "" // then the object is a message of that program, whatever it looks like
+	for _, e := range jsonEnvelopes {
+		if !named && e.cut(ev) {
+			ev.enter(e.name)
+			return true
 		}
 	}
 	ev.Logsource = sigma.Logsource{Category: "application"}
@@ -48,99 +35,61 @@ func parseJSON(ev *Event, line string) bool {
 	setKnownFields(ev)
 	for _, f := range jsonFormats {
 		if f.parse(ev) {
-			ev.Format = f.name
-			break
+			ev.layer = f.name
+			return true
+		}
+	}
+	for _, e := range jsonRecords {
+		if !named && e.cut(ev) {
+			ev.SourceIP, ev.SourcePort, ev.User = netip.Addr{}, 0, ""
+			ev.enter(e.name)
+			return true
 		}
 	}
 	return true
 }
 
-// jsonDecoder builds a value token by token: encoding/json alone does not bound
-// the number of values, and silently drops duplicate members.
-type jsonDecoder struct {
-	dec    *json.Decoder
-	values int
+// setMembers sets the members of an object. Layers around it take precedence: a member of the name of a field is the field "inner." and its name.
+func (e *Event) setMembers(members []member, odd []string, rest string) {
+	for _, m := range members {
+		if e.has(m.name) {
+			m.name = "inner." + m.name
+		}
+		e.setValue(m.name, m.value)
+	}
+	if len(odd) == 1 {
+		e.set("json_oddity", odd[0])
+	} else if len(odd) > 1 {
+		e.setList("json_oddity", odd)
+	}
+	e.set("json_rest", rest)
 }
 
-func (d *jsonDecoder) value(depth int) (any, error) {
-	d.values++
-	if depth > maxDepth || d.values > maxValues {
-		return nil, errTooLarge
+// parseObjectBehindText parses a text that ends with an object. Whoever wrote the text before it may have put the object there, so that
+// its members become fields and nothing more, unless the text is the cookie of CEE.
+func parseObjectBehindText(ev *Event, text string) bool {
+	start := strings.Index(text, `{"`)
+	if start <= 0 {
+		return false
 	}
-	token, err := d.dec.Token()
-	if err != nil {
-		return nil, err
+	if cookie := strings.TrimSpace(text[:start]); cookie == "@cee:" {
+		return parseJSON(ev, text[start:])
 	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '{' {
-			return d.object(depth)
-		}
-		return d.array(depth)
-	case json.Number:
-		return jsonNumber(t), nil
+	members, odd, rest, ok := scanJSON(text[start:])
+	if !ok || rest != "" || slices.Contains(odd, oddIncomplete) {
+		return false
 	}
-	return token, nil
-}
-
-// object keeps all values of a duplicate member, as a list: programs differ in
-// which one they use, and an attacker must not hide the other from a rule.
-func (d *jsonDecoder) object(depth int) (any, error) {
-	out := map[string]any{}
-	for d.dec.More() {
-		token, err := d.dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, _ := token.(string)
-		value, err := d.value(depth + 1)
-		if err != nil {
-			return nil, err
-		}
-		switch old := out[name].(type) {
-		case []any:
-			value = append(old, value) //nolint:gocritic // old is not used again
-		default:
-			if _, duplicate := out[name]; duplicate {
-				value = []any{old, value}
-			}
-		}
-		out[name] = value
+	ev.setMembers(members, append(odd, oddLeading), "")
+	if ev.Logsource == (sigma.Logsource{}) {
+		ev.Logsource.Category = "application"
 	}
-	_, err := d.dec.Token()
-	return out, err
-}
-
-func (d *jsonDecoder) array(depth int) (any, error) {
-	out := []any{}
-	for d.dec.More() {
-		value, err := d.value(depth + 1)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, value)
-	}
-	_, err := d.dec.Token()
-	return out, err
-}
-
-// jsonNumber returns an int64 or a float64, or the text of an integer that does
-// not fit, so that a 20-digit id is not rounded.
-func jsonNumber(n json.Number) any {
-	if i, err := n.Int64(); err == nil {
-		return i
-	}
-	f, err := n.Float64()
-	if err != nil || math.IsInf(f, 0) || !strings.ContainsAny(n.String(), ".eE") {
-		return n.String()
-	}
-	return f
+	return true
 }
 
 // setKnownFields sets the attributes of the event from the names that common
 // loggers use.
 func setKnownFields(ev *Event) {
-	if at := jsonTime(&ev.Fields); !at.IsZero() {
+	if at := ev.memberTime(); !at.IsZero() {
 		ev.Time = at
 	}
 	ev.Host = cmp.Or(ev.text("host", "hostname", "_HOSTNAME", "host.name"), ev.Host)
@@ -160,14 +109,17 @@ func setKnownFields(ev *Event) {
 	}
 }
 
-// jsonTime reads RFC 3339 or a number of units since 1970.
-func jsonTime(fields *sigma.Fields) time.Time {
-	for _, name := range [...]string{"time", "timestamp", "@timestamp", "ts", "__REALTIME_TIMESTAMP", "eventTime", "date"} {
-		value, _ := fields.Get(name)
+// timeNames are the names of members that say when something happened, the more exact ones first.
+var timeNames = [...]string{"time", "timestamp", "@timestamp", "ts", "__REALTIME_TIMESTAMP", "eventTime", "timereported", "ISODATE", "date", "DATE", "timegenerated"}
+
+// memberTime returns the time that a JSON object says: a text as at the start of a line, or a number of units since 1970.
+func (e *Event) memberTime() time.Time {
+	for _, name := range timeNames {
+		value, _ := e.Fields.Get(name)
 		switch v := value.Any().(type) {
 		case string:
-			if t, err := time.Parse(time.RFC3339, v); err == nil {
-				return t
+			if t, rest, ok := e.settings.cutTimestamp(v); ok && rest == "" {
+				return t.at
 			}
 			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 				return since1970(n)

@@ -1,6 +1,9 @@
 package parse
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // maxLayers bounds how many texts are parsed inside of each other: a syslog message in a record of Docker in a message, and so on.
 const maxLayers = 6
@@ -26,6 +29,9 @@ func parseLine(ev *Event, text string) {
 	ev.inner = inner{text: text}
 	parseInner(ev)
 	ev.settleTime()
+	if ev.Format == Plain && ev.outermost != "" {
+		ev.Format = ev.outermost
+	}
 }
 
 // parseInner parses the text inside of a layer, and those inside of it.
@@ -33,7 +39,7 @@ func parseInner(ev *Event) {
 	for range maxLayers {
 		next := ev.inner
 		ev.inner = inner{}
-		if next.text == "" {
+		if next == (inner{}) {
 			return
 		}
 		if next.isMessage {
@@ -59,9 +65,7 @@ func parseLayer(ev *Event, text string) {
 		if line, ok := e.cut(ev, text); ok {
 			ev.took(string(e.name), strings.TrimSuffix(text, line))
 			ev.Message, ev.inner.text = line, line
-			if ev.Format == Plain {
-				ev.Format = e.name
-			}
+			ev.enter(e.name)
 			return
 		}
 	}
@@ -89,13 +93,20 @@ func parseText(ev *Event, text string) bool {
 		if f.begin != "" && !strings.Contains(f.begin, text[:1]) {
 			continue
 		}
+		ev.layer = f.name
 		if f.parse(ev, text) {
-			if ev.Format == Plain {
-				ev.Format = f.name
+			if ev.Format == Plain && ev.inner == (inner{}) {
+				ev.Format = ev.layer
 			}
-			ev.took(string(f.name), text)
+			ev.took(string(ev.layer), text)
 			return true
 		}
 	}
 	return false
+}
+
+// enter notes that there is a text inside of an envelope.
+func (e *Event) enter(envelope Format) {
+	e.layer = envelope
+	e.outermost = cmp.Or(e.outermost, envelope)
 }

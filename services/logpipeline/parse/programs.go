@@ -3,7 +3,7 @@ package parse
 import "github.com/ironpost/ironpost/sigma"
 
 // programs are the programs whose messages are parsed, by the name in the syslog
-// tag, with the service of their logsource.
+// tag, with the service of their logsource. Messages of those without parse are parsed by their content.
 var programs = map[string]struct {
 	service string
 	parse   func(*Event)
@@ -53,10 +53,10 @@ var programs = map[string]struct {
 	"audisp-syslog": {"auditd", parseAuditMessage},
 	"tag_audit_log": {"auditd", parseAuditMessage},
 	"kernel":        {"syslog", parseKernel},
-	"nginx":         {"syslog", parseAccessMessage},
-	"apache":        {"syslog", parseAccessMessage},
-	"apache2":       {"syslog", parseAccessMessage},
-	"httpd":         {"syslog", parseAccessMessage},
+	"nginx":         {"syslog", nil},
+	"apache":        {"syslog", nil},
+	"apache2":       {"syslog", nil},
+	"httpd":         {"syslog", nil},
 }
 
 // parseMessage parses the message behind a syslog header: in the format of its program, if that is known, else by its content. Only
@@ -72,6 +72,10 @@ func parseMessage(ev *Event) {
 	}
 	if program, ok := programs[ev.Process]; ok {
 		ev.Logsource.Service = program.service
+		if program.parse == nil {
+			parseText(ev, ev.Message)
+			return
+		}
 		program.parse(ev)
 		ev.took("program "+ev.Process, ev.Message)
 		return
@@ -83,6 +87,3 @@ func parseMessage(ev *Event) {
 	}
 	parseText(ev, ev.Message)
 }
-
-// parseAccessMessage parses the message of a web server.
-func parseAccessMessage(ev *Event) { parseText(ev, ev.Message) }

@@ -41,6 +41,22 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// sampleLines returns the lines of all samples.
+func sampleLines(t testing.TB) (lines []string) {
+	files, err := filepath.Glob("testdata/samples/*.txt")
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			if sample, ok := strings.CutPrefix(line, "> "); ok {
+				lines = append(lines, sample)
+			}
+		}
+	}
+	return lines
+}
+
 // parseSamples returns text with what its lines are parsed to. Lines that begin with "# " are comments, with "> " samples.
 func parseSamples(t *testing.T, text string) string {
 	t.Helper()

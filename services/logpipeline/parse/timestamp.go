@@ -124,10 +124,10 @@ func cutEpoch(s string) (at time.Time, rest string, ok bool) {
 		return time.Time{}, "", false
 	}
 	nanoseconds, rest := cutFraction(rest[1:])
-	if !strings.HasPrefix(rest, " ") {
+	if rest != "" && rest[0] != ' ' {
 		return time.Time{}, "", false
 	}
-	return time.Unix(int64(seconds), int64(nanoseconds)).UTC(), rest[1:], true
+	return time.Unix(int64(seconds), int64(nanoseconds)).UTC(), strings.TrimPrefix(rest, " "), true
 }
 
 // timeOf returns the time that a line means; it is false if there is no such day. A date without a year is in the newest year in which it
