@@ -28,6 +28,8 @@ func (a *app) statusCommand() *cobra.Command {
   - the hosts and the modules
   - why a module is not healthy: since when, how much, and what to do about it
     (the table of docs/operations.md); remarks, which degrade nothing, too
+  - the inputs of the log pipeline: lines, their formats, the share that is of
+    no known format, the age of the newest line, and what was lost
   - counters of what modules lost, such as dropped log lines
   - the streams of the bus: messages, size, and how much of the limit is used
   - the durables, through which modules read the streams: PENDING messages are
@@ -38,6 +40,7 @@ valid: the daemon runs on with what it read last, and says that a reload was
 refused. Exits with 6 if an enabled module is degraded or unhealthy.`,
 		Example: `  ironpost status
   ironpost status --json | jq '.modules[].details[]? | .text, .advice'
+  ironpost status --json | jq '.inputs[] | {kind, name, lines, unparsed, lost}'
   ironpost status >/dev/null || echo "ironpost is not healthy"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +54,7 @@ type overview struct {
 	Status  event.Status         `json:"status"`
 	Hosts   []hostHealth         `json:"hosts"`
 	Modules []event.ModuleHealth `json:"modules"`
+	Inputs  []inputStatus        `json:"inputs"` // of the log pipelines
 	Streams []bus.StreamState    `json:"streams"`
 	Silent  []string             `json:"silent"`        // services that are on the bus but did not answer
 	Bus     string               `json:"bus,omitempty"` // why the streams did not answer
@@ -88,7 +92,7 @@ func (a *app) status(ctx context.Context, conn *bus.Conn) error {
 }
 
 func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
-	o := overview{Hosts: []hostHealth{}, Modules: []event.ModuleHealth{}, Silent: []string{}}
+	o := overview{Hosts: []hostHealth{}, Modules: []event.ModuleHealth{}, Inputs: []inputStatus{}, Silent: []string{}}
 	services, err := conn.Discover(ctx, discoverWait)
 	if err != nil {
 		return o, err
@@ -98,6 +102,7 @@ func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {
 	}
 	o.requestDaemons(ctx, conn, services)
 	o.requestModules(ctx, conn, services)
+	o.requestInputs(ctx, conn)
 	o.Status = event.Worst(o.Modules)
 	for _, h := range o.Hosts {
 		o.Status = max(o.Status, h.Status)
@@ -234,7 +239,7 @@ func (a *app) printOverview(o overview) {
 	a.printTables(hosts, durability, modules)
 	a.printReasons(o)
 	a.printf("")
-	a.printTables(losses, streams, durables)
+	a.printTables(a.inputTable(o.Inputs), losses, streams, durables)
 }
 
 // shortStream returns the name of a stream as in the table of durables: a line of it fits 80 columns.

@@ -15,6 +15,8 @@ import (
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/bus/bustest"
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 )
 
 func TestStatusShowsReasons(t *testing.T) {
@@ -150,7 +152,7 @@ func TestStatusJSONKeepsItsShape(t *testing.T) {
 	require.JSONEq(t, `{"status":"healthy",
 		"hosts":[{"host":"testhost","status":"healthy","version":"v1.2.3","uptime_secs":61,"time":"2026-11-23T08:00:00Z"}],
 		"modules":[{"name":"action-collector","host":"testhost","enabled":true,"status":"healthy","since":"2026-11-23T08:00:00Z","counters":{"n":1}}],
-		"silent":[],
+		"silent":[],"inputs":[],
 		"streams":[`+empty("IRONPOST_PACKETS")+`,`+empty("IRONPOST_ALERTS")+`,
 			{"name":"IRONPOST_ACTIONS","messages":0,"bytes":0,"first_seq":0,"last_seq":0,
 			 "durables":[{"name":"action-collector-audit_testhost","present":true,"pending":0,"ack_pending":0,"redelivered":0}]},
@@ -160,4 +162,37 @@ func TestStatusJSONKeepsItsShape(t *testing.T) {
 func TestStatusWithoutServicesIsUnreachable(t *testing.T) {
 	b := bustest.New(t)
 	require.Equal(t, exitUnreachable, on(t, b, "status").code)
+}
+
+// Each input has its counts; what lost something is first. Names are cut at their start, and are of any program: they are escaped.
+func TestStatusShowsInputs(t *testing.T) {
+	b := bustest.New(t)
+	daemon(t, b, healthOf(event.ModuleHealth{Name: bus.LogPipeline, Host: "testhost", Enabled: true}))
+	stop, err := b.Conn(bus.LogPipeline).Serve(context.WithoutCancel(t.Context()), bus.ServiceConfig{
+		Module: bus.LogPipeline, Host: b.Host(), Version: "v1.2.3",
+		Verbs: map[string]bus.Verb{logpipeline.VerbInputs: func(context.Context, []byte) (any, error) {
+			return logpipeline.InputsReply{Time: began, Inputs: []inputstats.Input{
+				{ID: inputstats.ID{Kind: inputstats.Container, Name: "shop"}, Since: began, Last: began, Counts: inputstats.Counts{Lines: 1000, Unparsed: 3, Formats: map[string]uint64{"access": 900, "json": 97}}},
+				{ID: inputstats.ID{Kind: inputstats.File, Name: "/srv/www/customers/long-name.example/log/access.log"}, Since: began, Last: began, Counts: inputstats.Counts{
+					Lines: 12_345_678, Unparsed: 6_200_000, Truncated: 4, Formats: map[string]uint64{"access": 6_145_678}, Lost: map[string]uint64{"lost_bytes_rotated": 2048, "lost_bytes_truncated": 1024, "lost_files_unread": 1},
+				}},
+				{ID: inputstats.ID{Kind: inputstats.Journal}, Since: began},
+			}}, nil
+		}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	r := on(t, b, "status", "--utc")
+	require.Equal(t, exitOK, r.code, r.err)
+	require.Contains(t, r.out, "LINES  FORMATS      UNPARSED")
+	require.Regexp(t, `(?m)^…\S+/log/access.log +12.3M +access +50% +.* +3.0 KiB, 1 files, 4 cut$`, r.out)
+	require.Regexp(t, `(?m)^container:shop +1000 +access json +<1% `, r.out)
+	require.Regexp(t, `(?m)^journal +0 +- +0% +- +-$`, r.out)
+
+	r = on(t, b, "status", "--json")
+	var got shownOverview
+	require.NoError(t, json.Unmarshal([]byte(r.out), &got))
+	require.Len(t, got.Inputs, 3)
+	require.EqualValues(t, 1000, got.Inputs[0].Lines)
+	require.Equal(t, "testhost", got.Inputs[0].Host)
 }

@@ -38,10 +38,10 @@ type input struct {
 // Input is what is known of an input.
 type Input struct {
 	ID
-	Trust   event.Trust   `json:"trust,omitempty"` // of its newest lines
-	Since   time.Time     `json:"since"`           // its first line; counts are kept over restarts
-	Last    time.Time     `json:"last,omitzero"`   // when its newest line was taken
-	Longest time.Duration `json:"longest_silence"` // between lines, nanoseconds
+	Trust   event.Trust   `json:"trust,omitempty"`    // of its newest lines
+	Since   time.Time     `json:"since"`              // its first line; counts are kept over restarts
+	Last    time.Time     `json:"last,omitzero"`      // when its newest line was taken
+	Longest time.Duration `json:"longest_silence_ns"` // between lines
 	Counts
 }
 
