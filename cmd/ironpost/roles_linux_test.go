@@ -104,6 +104,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"policies lint " + policies, exitOK, exitOK, exitOK},
 		{"policies test " + alertFile + " --path " + policies, exitOK, exitOK, exitOK},
 		{"policies simulate --path " + policies, exitOK, exitOK, exitUnreachable},
+		{"logs explain -- quiet", exitOK, exitOK, exitOK},
 		{"replay " + lines, exitOK, exitOK, exitOK},
 		{"bus init" + ofRoot, exitOK, exitError, exitError},
 		{"bus add-host web-1" + ofRoot, exitOK, exitError, exitError},

@@ -55,6 +55,7 @@ var jsonOutputs = map[string]jsonOutput{
 	"doctor":              {"../doctor", nil},
 	"evidence show":       {"evidence", containerguard.EvidenceReply{}},
 	"isolate":             {"isolated-container", containerguard.Quarantined{}},
+	"logs explain":        {"explained-line", explainedLine{}},
 	"logs search":         {"log", event.Log{}},
 	"notify test":         {"notification-test", containerguard.NotifyReply{}},
 	"policies lint":       {"policy-check", lintResult{}},

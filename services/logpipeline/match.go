@@ -49,12 +49,17 @@ func lineInput(parser *parse.Parser, unused sigma.Fields, position string, text 
 	in := input{position: position, received: received}
 	in.Fields = unused
 	parser.ParseInto(&in.Event, string(text), received, of)
+	in.setTime()
+	return in
+}
+
+// setTime sets when the parsed line was written: what it says, unless that is after it was received.
+func (in *input) setTime() {
 	in.time = in.Time
-	if in.time.IsZero() || in.time.After(received.Add(maxAhead)) {
-		in.time = received
+	if in.time.IsZero() || in.time.After(in.received.Add(maxAhead)) {
+		in.time = in.received
 	}
 	in.began = in.time
-	return in
 }
 
 // lines returns what alerts about in have as evidence.
