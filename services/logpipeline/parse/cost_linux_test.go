@@ -47,7 +47,13 @@ func TestTimeIsLinear(t *testing.T) {
 		},
 		"sudo":     func(n int) string { return head + "sudo: a : " + strings.Repeat(" ; TTY=x", n/8) },
 		"brackets": func(n int) string { return "[Sun Dec 04 04:51:08 2005] [error] " + strings.Repeat("[pid 1] ", n/8) },
-		"tag":      func(n int) string { return head + strings.Repeat("[", n) },
+		"phrase": func(n int) string {
+			return head + "sshd[1]: Disconnecting " + strings.Repeat(" 1.1.1.1 port 1: Too many ", n/26)
+		},
+		"netfilter": func(n int) string { return head + "kernel: IN= SRC=1 DST=2 " + strings.Repeat("SYN SRC=1 ", n/10) },
+		"samba":     func(n int) string { return head + "smbd[1]: Auth: [" + strings.Repeat("] user [", n/8) },
+		"dovecot":   func(n int) string { return head + "dovecot: imap-login: x: user=<" + strings.Repeat(">, rip=", n/7) },
+		"tag":       func(n int) string { return head + strings.Repeat("[", n) },
 	}
 	for name, shape := range shapes {
 		small, large := cost(t, shape(32<<10)), cost(t, shape(256<<10))

@@ -26,6 +26,19 @@ const (
 	DockerJSON  Format = "docker_json"  // the json-file driver of Docker, and shippers that keep its form
 	ECS         Format = "ecs"          // Elastic Common Schema
 	SyslogJSON  Format = "syslog_json"  // a syslog message whose parts are members, as of rsyslog, syslog-ng, Vector and Fluent Bit
+	Named       Format = "named"        // the own files of BIND, unbound and CoreDNS
+	Unbound     Format = "unbound"
+	Vsftpd      Format = "vsftpd" // the own files of these servers
+	MySQL       Format = "mysql"
+	PostgreSQL  Format = "postgresql"
+	MongoDB     Format = "mongodb"
+	Redis       Format = "redis"
+	Exim        Format = "exim"
+	Fail2ban    Format = "fail2ban"
+	Samba       Format = "samba"
+	Asterisk    Format = "asterisk"
+	OpenVPN     Format = "openvpn"
+	CoreDNS     Format = "coredns"
 )
 
 // An envelope is a record around a line, whose writer is not the program of the line. cut sets the fields that the record itself has and
@@ -40,6 +53,15 @@ var envelopes = []struct {
 // digits are what a text that begins with a number or a time begins with.
 const digits = "0123456789"
 
+// dayFormats are formats of files whose lines begin with a day of the week and a time, as those of syslog can.
+var dayFormats = []struct {
+	name  Format
+	parse func(ev *Event, text string) bool
+}{
+	{Vsftpd, parseVsftpdFile},
+	{OpenVPN, parseOpenVPNFile},
+}
+
 // textFormats are recognised by the content of a text; the first that fits is used. parse reports whether text is of the format; if not,
 // it leaves ev unchanged. begin is the characters that a text of the format can begin with, all if it is empty.
 var textFormats = []struct {
@@ -49,6 +71,17 @@ var textFormats = []struct {
 }{
 	{JSON, "{[", parseJSON},
 	{ApacheError, "[", parseApacheError},
+	{Unbound, "[", parseUnboundFile},
+	{CoreDNS, digits + "[", parseCoreDNS},
+	{Named, digits, parseNamedFile},
+	{MySQL, digits, parseMySQLFile},
+	{PostgreSQL, digits, parsePostgresFile},
+	{Redis, digits, parseRedisFile},
+	{Exim, digits, parseEximFile},
+	{Fail2ban, digits, parseFail2banFile},
+	{OpenVPN, digits, parseOpenVPNFile},
+	{Samba, "A", parseSambaFile},
+	{Asterisk, "[", parseAsterisk},
 	{Audit, "tna", parseAuditLine},
 	{NginxError, digits, parseNginxError},
 	{HAProxy, digits + "abcdefC:", parseHAProxy},
@@ -68,6 +101,7 @@ var jsonFormats = []struct {
 	name  Format
 	parse func(ev *Event) bool
 }{
+	{MongoDB, parseMongo},
 	{WebJSON, parseWebJSON},
 }
 

@@ -20,6 +20,13 @@ func FuzzParse(f *testing.F) {
 		"Nov  3 01:02:03 web1 usermod[1]: add 'bob' to group 'sudo'",
 		"Nov  3 01:02:03 web1 systemd[1]: Started x.service - y.",
 		"Nov  3 01:02:03 web1 su[1]: FAILED SU (to root) alice on pts/0",
+		"Nov  3 01:02:03 web1 kernel: [1.2] [UFW BLOCK] IN=eth0 OUT= SRC=192.0.2.7 DST=198.51.100.1 LEN=60 PROTO=TCP SPT=4444 DPT=22 SYN",
+		"Nov  3 01:02:03 web1 dovecot: imap-login: Disconnected (auth failed, 3 attempts): user=<a>, method=PLAIN, rip=192.0.2.7, lip=198.51.100.1",
+		"Nov  3 01:02:03 web1 smbd[1]: Auth: [SMB2,(null)] user [D]\\[b] at [x] with [N] status [S] workstation [P] remote host [ipv6:::1:2] mapped to [D]",
+		"Nov  3 01:02:03 web1 named[1]: client @0x7 192.0.2.7#5 (a): query (cache) 'a/A/IN' denied",
+		"Sun Nov 29 20:00:00 2026 [pid 2] [a] FAIL LOGIN: Client \"192.0.2.7\"",
+		"2026-11-29 20:00:00 10 [Warning] Access denied for user 'a'@'192.0.2.7' (using password: YES)",
+		"[Nov 29 20:00:00] NOTICE[8]: c.c:2 f: Registration from 'a' failed for '192.0.2.7:5060' - Wrong password",
 	} {
 		f.Add([]byte(line))
 	}

@@ -69,6 +69,9 @@ func parseLayer(ev *Event, text string) {
 			return
 		}
 	}
+	if isDayOfWeek(text) && parseDayFormat(ev, text) {
+		return
+	}
 	if parseHeader(ev, text) {
 		parseMessage(ev)
 		return
@@ -80,6 +83,20 @@ func parseLayer(ev *Event, text string) {
 		ev.Time, ev.Message = at.at, text
 		ev.took("time", text[:len(text)-len(message)])
 	}
+}
+
+// parseDayFormat parses a line that begins with a day of the week, and reports whether it is of one of dayFormats.
+func parseDayFormat(ev *Event, text string) bool {
+	for _, f := range dayFormats {
+		if f.parse(ev, text) {
+			if ev.Format == Plain {
+				ev.Format = f.name
+			}
+			ev.took(string(f.name), text)
+			return true
+		}
+	}
+	return false
 }
 
 // parseText parses text by its content, and reports whether its format is known: it is a line without a header, or a message of a

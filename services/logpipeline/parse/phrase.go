@@ -2,8 +2,11 @@ package parse
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/ironpost/ironpost/sigma"
 )
 
 // A form is a message of a program, as its source code formats it:
@@ -13,8 +16,8 @@ import (
 //	[[…]]    may be missing
 //
 // What precedes {name*} is matched from the beginning of the message, and what follows it from the end. So no text in its place can
-// imitate the rest of the message. The names user, src (an address or a host name), port and peer (see parsePeer) set the attributes of
-// the event, and _ sets nothing. more is fields with a fixed value, "name=value", or "name" for a flag, separated by blanks.
+// imitate the rest of the message. The names user, src (an address or a host name), port, address (an address with its port) and peer (see
+// parsePeer) set the attributes of the event, and _ sets nothing. more is fields with a fixed value, "name=value", or "name" for a flag, separated by blanks.
 type form struct{ pattern, action, more string }
 
 // phrases are compiled forms, by their first byte, in order.
@@ -219,6 +222,10 @@ func (e *Event) capture(name, value string) {
 		e.setSource(value)
 	case "peer":
 		parsePeer(e, value)
+	case "auth_method":
+		e.set(name, strings.ToLower(value))
+	case "address":
+		e.setAddress(value)
 	case "port":
 		n, _ := strconv.ParseUint(value, 10, 16)
 		e.setPort(uint16(n))
@@ -228,4 +235,20 @@ func (e *Event) capture(name, value string) {
 	default:
 		e.set(name, value)
 	}
+}
+
+// setAddress sets the source from an address with or without a port, such as "192.0.2.7:4711", "[2001:db8::7]:4711" or "192.0.2.7".
+func (e *Event) setAddress(s string) {
+	if at, err := netip.ParseAddrPort(s); err == nil {
+		e.setSource(at.Addr().String())
+		e.setPort(at.Port())
+		return
+	}
+	e.setSource(s)
+}
+
+// setProgram sets the program whose own file the line is from.
+func (e *Event) setProgram(name, service string) {
+	e.Process = name
+	e.Logsource = sigma.Logsource{Product: "linux", Service: service}
 }
