@@ -109,7 +109,7 @@ func (l *edgeLab) edge(name string) *instance {
 		require.Contains(l.t, example, r[0])
 		example = strings.Replace(example, r[0], r[1], 1)
 	}
-	s.write("ironpost.toml", example+fmt.Sprintf("[metrics]\nlisten = %q\n[log_pipeline]\nwatch_paths = [%q]\nsyslog_bind = %q\nsyslog_tcp_bind = %q\n",
+	s.write("ironpost.toml", example+fmt.Sprintf("[metrics]\nlisten = %q\n[log_pipeline]\nsources = [\"syslog\", \"file\"]\nwatch_paths = [%q]\nsyslog_bind = %q\nsyslog_tcp_bind = %q\n",
 		s.metrics, s.path("auth.log"), s.syslog, s.syslog))
 	return s
 }

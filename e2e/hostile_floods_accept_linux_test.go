@@ -47,7 +47,8 @@ type quietSources struct {
 func newQuietSources(t *testing.T) *quietSources {
 	t.Helper()
 	q := &quietSources{instance: newInstance(t), engine: testenv.Dockerd(t), written: map[string]time.Time{}, slowest: map[string]time.Duration{}}
-	q.replace(fmt.Sprintf("watch_paths = [%q]", q.path("auth.log")), fmt.Sprintf("sources = [\"file\", \"syslog\", \"docker\"]\nwatch_paths = [%q]", q.path("quiet/*.log")))
+	q.replace(fmt.Sprintf("watch_paths = [%q]", q.path("auth.log")), fmt.Sprintf("watch_paths = [%q]", q.path("quiet/*.log")))
+	q.replace(`sources = ["syslog", "file"]`, `sources = ["file", "syslog", "docker"]`)
 	q.appendConfig(fmt.Sprintf("[container]\ndocker_socket = %q\n", q.engine.Socket))
 	for i := range 7 {
 		q.write(fmt.Sprintf("quiet/%d.log", i), "")

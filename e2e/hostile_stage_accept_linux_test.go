@@ -67,7 +67,7 @@ func newStage(t *testing.T, keys string, shops ...string) *stage {
 	policies, err := filepath.Abs("../deploy/policies")
 	require.NoError(t, err)
 	g.wrap = append([]string{"nice", "-n", strconv.Itoa(urgent)}, own...)
-	g.replace("[log_pipeline]", "[log_pipeline]\nsources = [\"docker\", \"file\", \"syslog\"]")
+	g.replace(`sources = ["syslog", "file"]`, `sources = ["docker", "file", "syslog"]`)
 	g.enableEngine(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\ndocker_socket = %q\npolicy_path = %q\n%s\n", g.engine.Socket, policies, keys))
 	g.start()
 	g.docker, err = docker.Connect(g.engine.Socket)

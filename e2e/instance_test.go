@@ -75,6 +75,7 @@ observer_listen = %[4]q
 [metrics]
 listen = %[5]q
 [log_pipeline]
+sources = ["syslog", "file"]
 watch_paths = [%[6]q]
 syslog_bind = %[7]q
 syslog_tcp_bind = %[7]q

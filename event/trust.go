@@ -65,6 +65,8 @@ const (
 	TransportDocker    = "docker"
 	TransportSyslogUDP = "syslog_udp"
 	TransportSyslogTCP = "syslog_tcp"
+	TransportJournald  = "journald"
+	TransportKernel    = "kernel" // the kernel's own log, where no journal has it
 	TransportScan      = "scan"
 )
 

@@ -38,7 +38,7 @@ func (a *absence) reason(exists bool, patterns int, now time.Time) string {
 	if a.since.IsZero() || now.Sub(a.since) < noInputAfter {
 		return ""
 	}
-	return fmt.Sprintf("no input exists: none of %d watch_paths is there, and nothing came by syslog, of containers or from the packet engine", patterns)
+	return fmt.Sprintf("no input exists: none of %d watch_paths is there, no journal is in use, and nothing came by syslog, of containers or from the packet engine", patterns)
 }
 
 // inputReasons returns what is to be said about the inputs in n.
@@ -46,7 +46,7 @@ func (s *Service) inputReasons(cfg Config, n snapshot) []health.Reason {
 	now := time.Now()
 	out := s.inputStats.Reasons(time.Duration(cfg.QuietAfterSecs)*time.Second, n.hasInput, now)
 	received := n.syslog.Received[syslog.UDP] + n.syslog.Received[syslog.TCP]
-	exists := !cfg.Files() || n.tail.Present > 0 || received > 0 || n.docker.Containers > 0 || s.packets.Load() > 0
+	exists := !cfg.Files() || n.tail.Present > 0 || received > 0 || n.docker.Containers > 0 || n.journal.Live || s.packets.Load() > 0
 	if text := s.noInput.reason(exists, len(cfg.WatchPaths), now); text != "" {
 		out = append(out, health.Degraded(text)...)
 	}
@@ -60,6 +60,10 @@ func (n snapshot) hasInput(id inputstats.ID) bool {
 		return n.cfg.Files() && slices.Contains(n.cfg.WatchPaths, id.Name)
 	case inputstats.Container:
 		return slices.Contains(n.docker.Names, id.Name)
+	case inputstats.Journal:
+		return n.journal.Live
+	case inputstats.Kernel:
+		return false // a kernel may be silent for days
 	}
 	return true
 }
@@ -102,6 +106,10 @@ func (s *Service) inputOf(a *event.Alert) (id inputstats.ID, ok bool) {
 		return inputstats.ID{Kind: inputstats.Syslog, Name: syslog.UDP}, true
 	case o.Transport == event.TransportSyslogTCP:
 		return inputstats.ID{Kind: inputstats.Syslog, Name: syslog.TCP}, true
+	case o.Transport == event.TransportJournald:
+		return inputstats.ID{Kind: inputstats.Journal}, true
+	case o.Transport == event.TransportKernel:
+		return inputstats.ID{Kind: inputstats.Kernel}, true
 	case o.Transport == event.TransportDocker && a.Container != nil:
 		return inputstats.ID{Kind: inputstats.Container, Name: a.Container.Name}, true
 	}

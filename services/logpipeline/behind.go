@@ -35,6 +35,9 @@ func (n snapshot) behind(isSpool func(path string) bool) []sourceAge {
 	for _, c := range n.docker.Behind {
 		ages["container:"+c.Name] = c.Age
 	}
+	for _, j := range n.journal.Behind {
+		ages["journal:"+j.Name] = j.Age
+	}
 	if n.packetAge > 0 {
 		ages["packets"] = n.packetAge
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/ironpost/ironpost/internal/checksum"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
+	"github.com/ironpost/ironpost/services/logpipeline/journal"
+	"github.com/ironpost/ironpost/services/logpipeline/kmsg"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
@@ -49,9 +51,11 @@ type checkpoint struct {
 
 // positions is up to where the input of each source is acknowledged: it was sequenced, and its alerts are stored.
 type positions struct {
-	Files      tail.State    `json:"files"` // by path, also of the sequences of the spool
-	Containers *docker.State `json:"containers,omitempty"`
-	Packets    []span        `json:"packets"`
+	Files      tail.State     `json:"files"` // by path, also of the sequences of the spool
+	Containers *docker.State  `json:"containers,omitempty"`
+	Journal    *journal.State `json:"journal,omitempty"`
+	Kernel     *kmsg.State    `json:"kernel,omitempty"`
+	Packets    []span         `json:"packets"`
 }
 
 // positionsV1 is what version 1 had for positions.
@@ -271,7 +275,7 @@ func (p *pipeline) beginCheckpoint() {
 		return
 	}
 	c.toSave <- checkpoint{
-		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Packets: slices.Clone(c.processed.spans)},
+		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Journal: p.sources.journal.State(), Kernel: p.sources.kernel.State(), Packets: slices.Clone(c.processed.spans)},
 		LastSeq: p.pub.LastSeq(), ResumeAfter: &s.resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: s.rowsAt,
 		Inputs: p.s.inputStats.Save(),
 	}

@@ -1,7 +1,6 @@
 package logpipeline
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,7 +18,15 @@ const (
 	SourceSyslogTCP = "syslog_tcp"
 	SourceFile      = "file"
 	SourceDocker    = "docker" // logs of containers, read through the Docker API
+	SourceJournald  = "journald"
+	SourceKernel    = "kernel" // the kernel's log: of the journal, or /dev/kmsg without one
+	// SourceAuto is SourceSyslog, and what the host has of files, the journal and the kernel's log. Where a journal is in use, files
+	// that a syslog daemon writes are not read: they have the same lines, without proof of their writers.
+	SourceAuto = "auto"
 )
+
+// allSources are the values allowed in Config.Sources.
+var allSources = []string{SourceAuto, SourceJournald, SourceKernel, SourceFile, SourceDocker, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP}
 
 const (
 	maxBatch   = 10_000
@@ -42,6 +49,8 @@ type Config struct {
 	SyslogTCPBind string `toml:"syslog_tcp_bind"`
 	// WatchPaths are files to follow, as absolute paths or shell patterns. A missing file is read once it appears.
 	WatchPaths []string `toml:"watch_paths"`
+	// JournalPaths are the folders of the journal, as absolute paths; each has a folder for each machine.
+	JournalPaths []string `toml:"journal_paths"`
 	// BatchSize is the most rows that are written to PostgreSQL at once.
 	BatchSize int `toml:"batch_size"`
 	// FlushIntervalSecs is how long, in seconds, a line waits at most before it is written to PostgreSQL.
@@ -104,13 +113,15 @@ type Storage struct {
 func DefaultConfig() Config {
 	return Config{
 		Enabled:       true,
-		Sources:       []string{SourceSyslog, SourceFile},
+		Sources:       []string{SourceAuto},
 		SyslogBind:    "127.0.0.1:5514",
 		SyslogTCPBind: "127.0.0.1:5514",
 		WatchPaths: []string{
 			"/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure",
-			"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/httpd/access_log",
+			"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/apache2/other_vhosts_access.log", "/var/log/httpd/access_log",
+			"/var/log/nginx/error.log", "/var/log/apache2/error.log", "/var/log/httpd/error_log", "/var/log/audit/audit.log",
 		},
+		JournalPaths:           []string{"/var/log/journal", "/run/log/journal"},
 		BatchSize:              100,
 		FlushIntervalSecs:      5,
 		CheckpointIntervalSecs: 5,
@@ -134,13 +145,20 @@ func DefaultConfig() Config {
 }
 
 // SyslogUDP reports whether the UDP listener is enabled.
-func (c Config) SyslogUDP() bool { return c.has(SourceSyslog) || c.has(SourceSyslogUDP) }
+func (c Config) SyslogUDP() bool {
+	return c.has(SourceAuto) || c.has(SourceSyslog) || c.has(SourceSyslogUDP)
+}
 
 // SyslogTCP reports whether the TCP listener is enabled.
-func (c Config) SyslogTCP() bool { return c.has(SourceSyslog) || c.has(SourceSyslogTCP) }
+func (c Config) SyslogTCP() bool {
+	return c.has(SourceAuto) || c.has(SourceSyslog) || c.has(SourceSyslogTCP)
+}
 
 // Files reports whether WatchPaths are followed.
-func (c Config) Files() bool { return c.has(SourceFile) }
+func (c Config) Files() bool { return c.has(SourceAuto) || c.has(SourceFile) }
+
+// Journal reports whether the journal is read, where there is one.
+func (c Config) Journal() bool { return c.has(SourceAuto) || c.has(SourceJournald) }
 
 // Docker reports whether the logs of containers are read.
 func (c Config) Docker() bool { return c.has(SourceDocker) }
@@ -191,23 +209,22 @@ func (c Config) Validate() []setting.Problem {
 
 func (c Config) validateSources(p *setting.Problems) {
 	if len(c.Sources) == 0 {
-		p.Add("sources", "must not be empty, must hold some of syslog, syslog_udp, syslog_tcp, file, docker")
+		p.Add("sources", "must not be empty, must hold some of "+strings.Join(allSources, ", "))
 	}
 	p.Each("sources", c.Sources, checkSource)
 	p.Add("syslog_bind", setting.HostPort(c.SyslogBind))
 	p.Add("syslog_tcp_bind", setting.HostPort(c.SyslogTCPBind))
 	if c.Files() && len(c.WatchPaths) == 0 {
-		p.Add("watch_paths", "must not be empty while sources holds file")
+		p.Add("watch_paths", "must not be empty while sources holds file or auto")
 	}
 	p.Each("watch_paths", c.WatchPaths, setting.Glob)
+	if c.Journal() && len(c.JournalPaths) == 0 {
+		p.Add("journal_paths", "must not be empty while sources holds journald or auto")
+	}
+	p.Each("journal_paths", c.JournalPaths, setting.Path)
 }
 
-func checkSource(source string) string {
-	if source == "journald" {
-		return fmt.Sprintf("%q is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file, docker", source)
-	}
-	return setting.OneOf(source, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP, SourceFile, SourceDocker)
-}
+func checkSource(source string) string { return setting.OneOf(source, allSources...) }
 
 // Validate returns the problems of s. A problem never quotes a URL, which may hold a password.
 func (s Storage) Validate() []setting.Problem {

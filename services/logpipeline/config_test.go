@@ -31,7 +31,7 @@ func TestEveryInvalidValueIsReported(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(*logpipeline.Config){
 		"sources":                         func(c *logpipeline.Config) { c.Sources = nil },
-		"sources.1":                       func(c *logpipeline.Config) { c.Sources = []string{"file", "journald"} },
+		"sources.1":                       func(c *logpipeline.Config) { c.Sources = []string{"file", "journal"} },
 		"syslog_bind":                     func(c *logpipeline.Config) { c.SyslogBind = "514" },
 		"syslog_tcp_bind":                 func(c *logpipeline.Config) { c.SyslogTCPBind = "" },
 		"watch_paths":                     func(c *logpipeline.Config) { c.WatchPaths = nil },

@@ -8,6 +8,8 @@ import (
 	"github.com/ironpost/ironpost/internal/task"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
+	"github.com/ironpost/ironpost/services/logpipeline/journal"
+	"github.com/ironpost/ironpost/services/logpipeline/kmsg"
 	"github.com/ironpost/ironpost/services/logpipeline/packet"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -15,11 +17,13 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// chunk is input of one source that is processed together: lines of one file or syslog sender, lines of one container, or packet
-// records. The others are nil.
+// chunk is input of one source that is processed together: lines of one file or syslog sender, lines of one container, entries of one
+// stream of the journal, records of the kernel's log, or packet records. The others are nil.
 type chunk struct {
 	lines   []tail.Line
 	logs    []docker.Line
+	entries []journal.Entry
+	records []kmsg.Record // of the kernel's log
 	packets []*delivery
 	rules   *ruleSet // to match them by
 	inputs  *inputs  // the settings of their sources
@@ -31,7 +35,9 @@ type chunk struct {
 	brought []inputstats.Batch // by the inputs of the lines, mostly one
 }
 
-func (c *chunk) size() int { return len(c.lines) + len(c.logs) + len(c.packets) }
+func (c *chunk) size() int {
+	return len(c.lines) + len(c.logs) + len(c.entries) + len(c.records) + len(c.packets)
+}
 
 // decoded is what is left to do about one line or packet record.
 type decoded struct {
@@ -48,6 +54,8 @@ type decoded struct {
 type decoder struct {
 	s       *Service
 	syslog  *syslog.Server
+	docker  *docker.Source
+	self    process
 	parser  *parse.Parser
 	alerts  alertBuilder
 	crashes *crashRecord
@@ -82,6 +90,10 @@ func (c *chunk) position(i int) string {
 		return c.lines[i].Position
 	case c.logs != nil:
 		return c.logs[i].Position
+	case c.entries != nil:
+		return c.entries[i].Position
+	case c.records != nil:
+		return c.records[i].Position
 	}
 	return "packet." + c.packets[i].record.ID
 }
@@ -97,6 +109,10 @@ func (d *decoder) decode(c *chunk) {
 			d.decodeLine(c, c.lines[i], &out)
 		case c.logs != nil:
 			d.decodeLog(c, c.logs[i], &out)
+		case c.entries != nil:
+			d.decodeEntry(c, c.entries[i], &out)
+		case c.records != nil:
+			d.decodeKernel(c, c.records[i], &out)
 		default:
 			d.decodePacket(c.rules, c.packets[i], &out)
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/ironpost/ironpost/internal/metrics"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
+	"github.com/ironpost/ironpost/services/logpipeline/journal"
+	"github.com/ironpost/ironpost/services/logpipeline/kmsg"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
@@ -46,6 +48,7 @@ type counters struct {
 	tally                         metrics.AlertTally
 	checkpoints, checkpointErrors atomic.Uint64
 	spoolErrors                   atomic.Uint64
+	journalLeftOut                atomic.Uint64 // entries that are read elsewhere, or are of this program
 	rows                          rowCounters
 
 	seriesStats atomic.Pointer[series.Stats]
@@ -75,6 +78,9 @@ type snapshot struct {
 	tail       tail.Stats
 	syslog     syslog.Stats
 	docker     docker.Stats
+	journal    journal.Stats
+	kernel     kmsg.Stats
+	chosen     string // what of the inputs of this host is read, "" if nothing was to be chosen
 	pub        bus.PublisherStats
 	series     series.Stats
 	correlator sigma.CorrelatorStats
@@ -93,6 +99,10 @@ func (s *Service) snapshot() snapshot {
 		out.tail, out.syslog, out.docker, out.pub = in.tailer.Stats(), in.syslog.Stats(), in.docker.Stats(), pub.Stats()
 	}
 	if in != nil {
+		out.journal, out.kernel = in.journal.Stats(), in.kernel.Stats()
+		if out.cfg.has(SourceAuto) {
+			out.chosen = out.cfg.describe(out.cfg.choose(out.journal.Live))
+		}
 		out.packetAge = in.packets.age()
 		out.sources = out.behind(in.syslog.IsSpoolFile)
 	}
@@ -108,7 +118,7 @@ func (s *Service) snapshot() snapshot {
 // Health returns the status, its reasons and the counters. Any goroutine may call it at any time.
 func (s *Service) Health() event.ModuleHealth {
 	n := s.snapshot()
-	reasons := slices.Concat(n.rules.reasons(), n.tail.Reasons, n.syslog.Reasons, n.docker.Reasons, behindReasons(n.sources))
+	reasons := slices.Concat(n.rules.reasons(), n.tail.Reasons, n.syslog.Reasons, n.docker.Reasons, n.journal.Reasons, behindReasons(n.sources))
 	if n.series.Evicted > 0 && time.Since(n.series.EvictedAt) < evictedReason {
 		reasons = append(reasons, fmt.Sprintf("%d series were given up because more than %d attacks go on: such an attack is told as another one", n.series.Evicted, series.DefaultMax))
 	}
@@ -118,12 +128,27 @@ func (s *Service) Health() event.ModuleHealth {
 	if since := n.pub.BlockedSince; !since.IsZero() && time.Since(since) > maxBlocked {
 		reasons = append(reasons, "alerts cannot be stored since "+since.UTC().Format(time.RFC3339)+": no further line is read")
 	}
+	if n.kernel.Reason != "" && n.cfg.has(SourceKernel) {
+		reasons = append(reasons, n.kernel.Reason)
+	}
 	all := health.Degraded(reasons...)
 	all = append(all, s.inputReasons(n.cfg, n)...)
-	for _, text := range slices.Concat(n.docker.Remarks, n.syslog.Remarks, n.rules.remarks()) {
+	for _, text := range slices.Concat(n.remarks(), n.docker.Remarks, n.syslog.Remarks, n.rules.remarks()) {
 		all = append(all, health.Reason{Status: event.Healthy, Text: text})
 	}
 	return s.reasons.Report(s.countersByName(n), all...)
+}
+
+// remarks returns what is read of the inputs that a host may have. That the kernel's log cannot be read is no fault where nobody asked for
+// it: in a container, and for a user.
+func (n snapshot) remarks() (out []string) {
+	if n.chosen != "" {
+		out = append(out, "inputs: "+n.chosen)
+	}
+	if n.kernel.Reason != "" && !n.cfg.has(SourceKernel) {
+		out = append(out, n.kernel.Reason)
+	}
+	return out
 }
 
 // storageReason returns why a configured store is not used, "" if all are.

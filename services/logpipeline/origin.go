@@ -13,7 +13,10 @@ import (
 
 // serviceLogs are the default watch paths that one service writes. The others are written by a syslog daemon, which
 // takes lines from every user (logger -t sshd).
-var serviceLogs = []string{"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/httpd/access_log"}
+var serviceLogs = []string{
+	"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/apache2/other_vhosts_access.log", "/var/log/httpd/access_log",
+	"/var/log/nginx/error.log", "/var/log/apache2/error.log", "/var/log/httpd/error_log", "/var/log/audit/audit.log",
+}
 
 // fileOrigin returns the origin of a line of a watched file.
 func fileOrigin(line tail.Line) (event.Origin, event.Trust) {
@@ -58,6 +61,11 @@ func (in *input) setOrigin(o event.Origin, trust event.Trust) {
 	set("origin.peer", o.Peer)
 	set("origin.source", o.Source)
 	set("origin.container", o.Container)
+	set("origin.exe", o.Exe)
+	set("origin.unit", o.Unit)
+	if o.UID != nil {
+		in.Fields.Set("origin.uid", sigma.Int(int64(*o.UID)))
+	}
 	set("trust", string(trust))
 	set("log_host", in.Host)
 }

@@ -29,7 +29,7 @@ const (
 	chunkLines = 512 // most lines of a chunk
 	// maxInFlight bounds the chunks that are taken from their sources and not sequenced. Besides, each kind of source may add one.
 	maxInFlight = 16
-	maxTaken    = maxInFlight + 2
+	maxTaken    = maxInFlight + 4
 	// groupAlerts is how many alerts are enough to publish before further chunks are sequenced.
 	groupAlerts = 64
 	// alertLines is most lines of a chunk after a group had so many: storing alerts takes longer than the rest.
@@ -91,6 +91,7 @@ func (p *pipeline) loop(ctx context.Context) error {
 	firstRead := sync.OnceFunc(func() { close(p.sources.firstRead) })
 	for wait := firstWait; ctx.Err() == nil; wait = p.nextWait() {
 		p.applyReload()
+		p.chooseInputs()
 		chunks := p.take(ctx, wait)
 		firstRead()
 		if !p.waitForRules(ctx, chunks) {
@@ -154,7 +155,7 @@ func (p *pipeline) nextWait() time.Duration {
 }
 
 // take waits at most for wait until a source has input or a worker is done, and returns the next chunks, in turn of each kind of source:
-// of files and syslog senders, of containers, and packet records. It takes none while too many are in flight, or while a reload waits
+// of files and syslog senders, of containers, of the journal, of the kernel, and packet records. It takes none while too many are in flight, or while a reload waits
 // for those in flight.
 func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chunk) {
 	ctx, done := p.sources.waker.wait(ctx, wait)
@@ -170,7 +171,7 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 			lines, _ = p.sources.tailer.Next(ctx, p.chunkLines) // ctx has ended: it does not wait
 		}
 		before = len(chunks)
-		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(p.chunkLines)}, {packets: p.sources.packets.take()}} {
+		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(p.chunkLines)}, {entries: p.sources.journal.Next(p.chunkLines)}, {records: p.sources.kernel.Next(p.chunkLines)}, {packets: p.sources.packets.take()}} {
 			if c.size() > 0 {
 				chunks = append(chunks, c)
 			}

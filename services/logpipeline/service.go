@@ -118,6 +118,8 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go("syslog receiver", in.runSyslog)
 	g.Go("packet consumer", in.packets.run)
 	g.Go("container logs", in.docker.Run)
+	g.Go("journal", in.journal.Run)
+	g.Go("kernel log", in.kernel.Run)
 	g.Go("log pipeline", p.run)
 	g.Go("verbs", s.serve)
 	g.Go("checkpoint writer", func(context.Context) error { return p.commits.run(in.waker.wake) })
@@ -184,7 +186,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		return nil, err
 	}
 	p.decoder = &decoder{
-		s: s, syslog: in.syslog, parser: parse.New(parse.Options{}), alerts: p.matcher.alerts, crashes: crashes, rows: p.rows,
+		s: s, syslog: in.syslog, docker: in.docker, self: thisProcess(), parser: parse.New(parse.Options{}), alerts: p.matcher.alerts, crashes: crashes, rows: p.rows,
 		work: make(chan *chunk, maxTaken), done: make(chan *chunk, maxTaken), wake: in.waker.wake,
 	}
 	if saved != nil {

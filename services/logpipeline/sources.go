@@ -5,10 +5,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
+	"github.com/ironpost/ironpost/services/logpipeline/journal"
+	"github.com/ironpost/ironpost/services/logpipeline/kmsg"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
@@ -22,6 +25,9 @@ type sources struct {
 	tailer    *tail.Tailer
 	syslog    *syslog.Server
 	docker    *docker.Source
+	journal   *journal.Source
+	kernel    *kmsg.Source
+	live      bool // a journal is in use
 	packets   *packetSource
 	received  chan struct{} // closed when the syslog server has ended
 	firstRead chan struct{} // closed when every watched file has been opened, or could not be
@@ -61,7 +67,11 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 	}
 	in.docker.SetEnabled(cfg.Docker())
 
+	if err := s.openJournal(cfg, in, saved); err != nil {
+		return nil, err
+	}
 	tailing := tailConfig(cfg, in.syslog.SpoolPattern(), s.deps.DataDir)
+	tailing.Paths = cfg.choose(in.live).paths
 	tailing.OnLoss = func(path string, spool bool, cause string, n int64) { s.lost(s.fileInput(path, spool), cause, n) }
 	in.tailer, err = tail.New(tailing, files, s.log)
 	if err != nil && files != nil {
@@ -70,6 +80,45 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 		in.tailer, err = tail.New(tailing, nil, s.log)
 	}
 	return in, err
+}
+
+// openJournal makes the sources of the journal and of the kernel's log, and finds whether a journal is in use. Without a saved position
+// the journal is read from the time of the checkpoint on: until then its lines were read from files.
+func (s *Service) openJournal(cfg Config, in *sources, saved *checkpoint) (err error) {
+	to := journal.Config{
+		Dirs: cfg.JournalPaths, Volatile: func(dir string) bool { return strings.HasPrefix(dir, "/run/") }, Machine: thisMachine(), Begun: time.Now(),
+		MaxField: cfg.MaxLineBytes, Wake: in.waker.wake,
+		OnLoss: func(cause string, n uint64) {
+			s.lost(inputstats.ID{Kind: inputstats.Journal}, cause, int64(min(n, 1<<62)))
+		},
+	}
+	var entries *journal.State
+	var kernel *kmsg.State
+	if saved != nil {
+		to.Begun, kernel = saved.Saved, saved.Sources.Kernel
+		if cfg.Journal() {
+			entries = saved.Sources.Journal
+		}
+	}
+	in.journal, err = journal.New(to, entries, s.log)
+	if err != nil && entries != nil {
+		s.log.WithError(err).Error("cannot use positions in the journal, reading it from now on")
+		s.reasons.Set(topicCheckpoint, "positions in the journal could not be used, it is read from now on: "+err.Error())
+		to.Begun = time.Now()
+		in.journal, err = journal.New(to, nil, s.log)
+	}
+	if err != nil {
+		return err
+	}
+	in.kernel = kmsg.New(kernel, in.waker.wake, func(n uint64) {
+		s.lost(inputstats.ID{Kind: inputstats.Kernel}, "lost_records_overwritten", int64(min(n, 1<<62)))
+	}, s.log)
+	in.live = cfg.Journal() && journal.Live(cfg.JournalPaths)
+	got := cfg.choose(in.live)
+	in.journal.SetEnabled(cfg.Journal())
+	in.kernel.SetEnabled(got.kernel)
+	s.log.WithField("inputs", cfg.describe(got)).Info("inputs chosen")
+	return nil
 }
 
 func (in *sources) runSyslog(ctx context.Context) error {
@@ -84,6 +133,12 @@ func (in *sources) done(c *chunk) {
 	}
 	if len(c.logs) > 0 {
 		in.docker.Done(c.logs[0].Container.ID)
+	}
+	if len(c.entries) > 0 {
+		in.journal.Done(c.entries[0].Stream)
+	}
+	if len(c.records) > 0 {
+		in.kernel.Done()
 	}
 }
 

@@ -79,7 +79,7 @@ func TestSectionsAreCheckedTogether(t *testing.T) {
 		"relative data_dir":       {"[general]\ndata_dir = \"data\"", `2:12: general.data_dir: "data" is a relative path, must be absolute`},
 		"host of two tokens":      {"[general]\nhost = \"a.b\"", `2:8: general.host: "a.b" is not a valid name on the bus, must be 1 to 63 of a-z, 0-9 and -`},
 		"a batch too large":       {"[log_pipeline]\nbatch_size = 10000\nmax_line_bytes = 1048576", "2:14: log_pipeline.batch_size: 10000 lines of max_line_bytes 1048576 are more than the 268435456 bytes a batch may hold in memory"},
-		"file without paths":      {"[log_pipeline]\nwatch_paths = []", "2:15: log_pipeline.watch_paths: must not be empty while sources holds file"},
+		"file without paths":      {"[log_pipeline]\nwatch_paths = []", "2:15: log_pipeline.watch_paths: must not be empty while sources holds file or auto"},
 		"key without certificate": {"[bus]\ntls_key = \"/k\"", "2:11: bus.tls_key: needs tls_cert"},
 		"socket too long":         {"[bus]\nsocket = \"/" + strings.Repeat("s", 99) + `"`, "is too long for a unix socket, must be at most 99 bytes"},
 	}

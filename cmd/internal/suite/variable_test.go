@@ -31,6 +31,7 @@ var variables = []variable{
 	{"IRONPOST_LOG_PIPELINE_SOURCES", "log_pipeline.sources", " syslog_tcp , file ", `["syslog_tcp", "file"]`},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_BIND", "log_pipeline.syslog_bind", "127.0.0.1:1514", `"127.0.0.1:1514"`},
 	{"IRONPOST_LOG_PIPELINE_WATCH_PATHS", "log_pipeline.watch_paths", "/a.log,/b/*.log", `["/a.log", "/b/*.log"]`},
+	{"IRONPOST_LOG_PIPELINE_JOURNAL_PATHS", "log_pipeline.journal_paths", "/mnt/journal", `["/mnt/journal"]`},
 	{"IRONPOST_LOG_PIPELINE_BATCH_SIZE", "log_pipeline.batch_size", "200", "200"},
 	{"IRONPOST_LOG_PIPELINE_FLUSH_INTERVAL_SECS", "log_pipeline.flush_interval_secs", "7", "7"},
 	{"IRONPOST_LOG_PIPELINE_CHECKPOINT_INTERVAL_SECS", "log_pipeline.checkpoint_interval_secs", "60", "60"},
@@ -228,13 +229,13 @@ func TestSecretsComeFromFiles(t *testing.T) {
 func TestInvalidVariableIsNamed(t *testing.T) {
 	t.Parallel()
 	cases := map[string]string{
-		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=0":          "IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: 0 is out of range, must be 1 to 10000",
-		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=ten":        `IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: "ten" is not a whole number`,
-		"IRONPOST_LOG_PIPELINE_ENABLED=yes":           `IRONPOST_LOG_PIPELINE_ENABLED: log_pipeline.enabled: "yes" is not allowed, must be one of true, false`,
-		"IRONPOST_LOG_PIPELINE_SOURCES=file,journald": `IRONPOST_LOG_PIPELINE_SOURCES: log_pipeline.sources: element 2: "journald" is not in this build, must be one of syslog, syslog_udp, syslog_tcp, file, docker`,
-		"IRONPOST_GENERAL_LOG_LEVEL=loud":             `IRONPOST_GENERAL_LOG_LEVEL: general.log_level: "loud" is not allowed, must be one of trace, debug, info, warn, error`,
-		"IRONPOST_STORAGE_POSTGRES_URL=u:hunter2@db":  "IRONPOST_STORAGE_POSTGRES_URL: log_pipeline.storage.postgres_url: is not a URL of this kind, must be postgres:// or postgresql://user:password@host:port/name, or with ?host=/folder of a unix socket",
-		"IRONPOST_BUS_MODE=external":                  `IRONPOST_BUS_MODE: bus.mode: "external" needs url, the servers of the external bus`,
+		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=0":         "IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: 0 is out of range, must be 1 to 10000",
+		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=ten":       `IRONPOST_LOG_PIPELINE_BATCH_SIZE: log_pipeline.batch_size: "ten" is not a whole number`,
+		"IRONPOST_LOG_PIPELINE_ENABLED=yes":          `IRONPOST_LOG_PIPELINE_ENABLED: log_pipeline.enabled: "yes" is not allowed, must be one of true, false`,
+		"IRONPOST_LOG_PIPELINE_SOURCES=file,journal": `IRONPOST_LOG_PIPELINE_SOURCES: log_pipeline.sources: element 2: "journal" is not allowed, must be one of auto, journald, kernel, file, docker, syslog, syslog_udp, syslog_tcp`,
+		"IRONPOST_GENERAL_LOG_LEVEL=loud":            `IRONPOST_GENERAL_LOG_LEVEL: general.log_level: "loud" is not allowed, must be one of trace, debug, info, warn, error`,
+		"IRONPOST_STORAGE_POSTGRES_URL=u:hunter2@db": "IRONPOST_STORAGE_POSTGRES_URL: log_pipeline.storage.postgres_url: is not a URL of this kind, must be postgres:// or postgresql://user:password@host:port/name, or with ?host=/folder of a unix socket",
+		"IRONPOST_BUS_MODE=external":                 `IRONPOST_BUS_MODE: bus.mode: "external" needs url, the servers of the external bus`,
 	}
 	for entry, want := range cases {
 		t.Run(entry, func(t *testing.T) {

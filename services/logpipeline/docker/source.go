@@ -288,6 +288,13 @@ func (s *Source) reconcile(readers *task.Group, all []dockerapi.Container, off m
 	}
 }
 
+// Covers reports whether the logs of all containers of the daemon are read through its API.
+func (s *Source) Covers() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.enabled && s.unreachable == ""
+}
+
 func (s *Source) setUnreachable(err error) {
 	s.mu.Lock()
 	known := s.unreachable != ""

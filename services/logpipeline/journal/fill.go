@@ -101,7 +101,7 @@ func (f *follower) reopen(file *followed) bool {
 func (f *follower) readBatch(file *followed, flushed []Position, n int, skips *int) bool {
 	var c counts
 	var again uint64
-	out, size := make([]Entry, 0, n), 0
+	out, size, now := make([]Entry, 0, n), 0, time.Now()
 	for len(out) < n && size < maxQueuedBytes/4 && file.next < file.header.entries && *skips > 0 {
 		r, err := file.open.entry(file.next, &c)
 		if err != nil {
@@ -123,8 +123,8 @@ func (f *follower) readBatch(file *followed, flushed []Position, n int, skips *i
 		}
 		file.span.take(r)
 		e := Entry{
-			Record: r, Position: positionOf(file.id, file.next-1), Stream: file.stream, Local: file.local, Backlog: file.next <= file.backlog,
-			file: file.id, after: file.next, volatile: file.volatile, bytes: 256,
+			Record: r, Position: positionOf(file.id, file.next-1), Stream: file.stream, Local: file.local && isOf(r, f.s.cfg.Machine), Backlog: file.next <= file.backlog,
+			file: file.id, after: file.next, volatile: file.volatile, bytes: 256, read: now,
 		}
 		for _, field := range r.Fields {
 			e.bytes += len(field.Name) + len(field.Value) + 32
@@ -133,6 +133,12 @@ func (f *follower) readBatch(file *followed, flushed []Position, n int, skips *i
 		out = append(out, e)
 	}
 	return f.s.put(file.stream, out, size, c, again, f.epoch)
+}
+
+// isOf reports whether r does not say that it is of another machine than this one.
+func isOf(r Record, machine string) bool {
+	id := r.Get("_MACHINE_ID")
+	return id == "" || id == machine
 }
 
 // spans is what was read of a boot, by whether it was of the volatile journal and by the name of the folder.

@@ -4,7 +4,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -81,8 +83,16 @@ func (l *listing) add(folder string) {
 	}
 }
 
-// Exists reports whether there is a journal below dirs.
-func Exists(dirs []string) bool { return len(list(dirs).files) > 0 }
+// liveFor is how long ago the newest entry may be in a journal that is in use: a host without a line for a day is rarer than a journal
+// that nobody writes any more.
+const liveFor = 24 * time.Hour
+
+// Live reports whether there is a journal below dirs that is in use.
+func Live(dirs []string) bool { return list(dirs).isLive(time.Now()) }
+
+func (l listing) isLive(now time.Time) bool {
+	return slices.ContainsFunc(l.files, func(f found) bool { return !isRotated(f.path) && now.Sub(f.info.ModTime()) < liveFor })
+}
 
 // streamOf returns the path that the files of one stream have in common: system@….journal comes before system.journal.
 func streamOf(path string) string {

@@ -103,11 +103,19 @@ func (s *Source) lose(of string, n uint64, more bool) {
 	}
 	s.mu.Unlock()
 	s.losses.Add("entries of the journal were deleted before they were read", of, int64(max(n, 1)), time.Now())
+	s.told("lost_entries_vacuumed", max(n, 1))
 	s.log.WithField("journal", of).WithField("entries", n).WithField("number_known", !more).Error("the journal was vacuumed before it was read")
 }
 
 // noteBad tells of damaged entries, the first time.
 func (s *Source) noteBad(path string, n uint64, err error) {
 	s.losses.Add("entries of the journal are damaged", path, int64(n), time.Now())
+	s.told("lost_entries_damaged", n)
 	s.log.WithError(err).WithField("path", path).WithField("entries", n).Debug("damaged entries of the journal skipped")
+}
+
+func (s *Source) told(cause string, n uint64) {
+	if s.cfg.OnLoss != nil {
+		s.cfg.OnLoss(cause, n)
+	}
 }

@@ -30,11 +30,12 @@ const (
 
 // Config says which journals are read. Wake is called whenever Next may have entries; it must not block.
 type Config struct {
-	Dirs     []string          // folders with a folder for each machine
-	Volatile func(string) bool // whether a flush copies what is in this folder of Dirs to another one
-	Machine  string            // id of this machine, 32 hex digits; empty: not known, and no entry is local
-	Begun    time.Time         // of a source without a saved state: entries before it are not read
-	MaxField int               // bytes kept of a value
+	Dirs     []string                     // folders with a folder for each machine
+	Volatile func(string) bool            // whether a flush copies what is in this folder of Dirs to another one
+	Machine  string                       // id of this machine, 32 hex digits; empty: not known, and no entry is local
+	Begun    time.Time                    // of a source without a saved state: entries before it are not read
+	MaxField int                          // bytes kept of a value
+	OnLoss   func(cause string, n uint64) // called when entries are lost; it must not block; nil: not
 	Wake     func()
 }
 
@@ -52,6 +53,7 @@ type Entry struct {
 
 	file     ID
 	after    uint64 // the Next of its file when it is done
+	read     time.Time
 	volatile bool
 	bytes    int
 }
@@ -77,7 +79,8 @@ type Source struct {
 
 	mu      sync.Mutex
 	enabled bool
-	epoch   int // how often it was enabled
+	epoch   int       // how often it was enabled
+	started time.Time // when it was enabled
 	state   State
 	streams map[string]*stream
 	ready   []*stream // that have entries, none of which is taken; in the order of their turns
@@ -128,6 +131,7 @@ func (s *Source) SetEnabled(enabled bool) {
 	s.enabled = enabled
 	if enabled {
 		s.epoch++
+		s.started = time.Now()
 	} else {
 		s.state = State{Version: stateVersion, Files: map[ID]Position{}}
 		s.streams, s.ready, s.bytes = map[string]*stream{}, nil, 0

@@ -13,6 +13,7 @@ const maxListed = 20
 
 // Stats are the counters and health reasons of a Source.
 type Stats struct {
+	Live            bool   // a journal is in use
 	Files           int    // followed
 	Folders         int    // that they are in
 	Entries         uint64 // returned by Next
@@ -32,7 +33,7 @@ type Stats struct {
 // StreamStats says how far a stream is behind.
 type StreamStats struct {
 	Name string
-	Age  time.Duration // of its oldest entry that is not done, from when journald received it
+	Age  time.Duration // of its oldest entry that is not done, from when it can have been read
 }
 
 // Stats returns the counters and reasons. Any goroutine may call it at any time.
@@ -43,7 +44,7 @@ func (s *Source) Stats() Stats {
 	out.Vacuumed, out.VacuumedUnknown = s.state.Vacuumed, s.state.VacuumedUnknown
 	out.Reasons = slices.Clone(out.Reasons)
 	if !s.enabled {
-		out.Files, out.Folders, out.Unread, out.Reasons = 0, 0, 0, nil
+		out.Live, out.Files, out.Folders, out.Unread, out.Reasons = false, 0, 0, 0, nil
 	}
 	for _, st := range s.streams {
 		oldest := st.queue
@@ -51,7 +52,7 @@ func (s *Source) Stats() Stats {
 			oldest = st.taken
 		}
 		if len(oldest) > 0 {
-			out.Behind = append(out.Behind, StreamStats{st.name, max(0, time.Since(time.UnixMicro(int64(oldest[0].Realtime))))})
+			out.Behind = append(out.Behind, StreamStats{st.name, max(0, time.Since(s.waitsSince(oldest[0])))})
 		}
 	}
 	slices.SortFunc(out.Behind, func(a, b StreamStats) int { return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(a.Name, b.Name)) })
@@ -60,6 +61,25 @@ func (s *Source) Stats() Stats {
 		out.Reasons = append(out.Reasons, reason)
 	}
 	return out
+}
+
+// waitsSince returns since when e can have been taken: of an entry from before the start, that. What another machine says of its time
+// does not count.
+func (s *Source) waitsSince(e Entry) time.Time {
+	if at := time.UnixMicro(int64(min(e.Realtime, 1<<62))); e.Local && at.After(s.started) {
+		return at
+	}
+	if !e.Local {
+		return e.read
+	}
+	return s.started
+}
+
+// Live reports whether a journal is in use, as the last look found.
+func (s *Source) Live() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats.Live
 }
 
 // tell puts what was found into the statistics.
@@ -86,5 +106,5 @@ func (f *follower) tell(l listing) {
 	}
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
-	f.s.stats.Files, f.s.stats.Folders, f.s.stats.Reasons = len(f.files), len(l.folders), reasons
+	f.s.stats.Files, f.s.stats.Folders, f.s.stats.Reasons, f.s.stats.Live = len(f.files), len(l.folders), reasons, l.isLive(time.Now())
 }
