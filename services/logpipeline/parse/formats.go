@@ -20,6 +20,11 @@ const (
 	Envoy       Format = "envoy"
 	ALB         Format = "aws_alb"
 	ApacheError Format = "apache_error"
+	CEF         Format = "cef"
+	LEEF        Format = "leef"
+	PANOS       Format = "pan_os"
+	FortiGate   Format = "fortigate"
+	Logfmt      Format = "logfmt"
 	Journal     Format = "journal" // a message whose header came apart from it, see ParseMessage
 	CRI         Format = "cri"
 	JournalJSON Format = "journal_json" // journalctl -o json
@@ -91,6 +96,11 @@ var textFormats = []struct {
 	{Squid, digits, parseSquid},
 	{Envoy, "[", parseEnvoy},
 	{ALB, "hwg", parseALB},
+	{CEF, "C", parseCEF},
+	{LEEF, "L", parseLEEF},
+	{PANOS, digits, parsePANOS},
+	{FortiGate, "", parseFortiGate},
+	{Logfmt, "", parseLogfmt},
 	{Access, "", parseAccess},
 	{JSON, "", parseObjectBehindText},
 }

@@ -150,3 +150,12 @@ func since1970(n int64) time.Time {
 	}
 	return time.Unix(0, n).UTC()
 }
+
+// since1970Text is since1970 of digits; zero for all else.
+func since1970Text(text string) time.Time {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return since1970(n)
+}

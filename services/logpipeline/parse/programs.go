@@ -50,6 +50,7 @@ var programs = map[string]struct {
 	"systemd-logind":    {"systemd", parseLogind},
 	"ulogd":             {"syslog", parseKernel},
 	"systemd":           {"systemd", parseSystemd},
+	"filterlog":         {"syslog", parseFilterlog},
 	"dnsmasq":           {"syslog", parseDnsmasq},
 	"pihole-FTL":        {"syslog", parseDnsmasq},
 	"dnsmasq-dhcp":      {"syslog", parseDHCP},
@@ -131,6 +132,11 @@ func parseMessage(ev *Event) {
 		}
 		program.parse(ev)
 		ev.took("program "+ev.Process, ev.Message)
+		return
+	}
+	if isASA(ev.Process) {
+		parseASA(ev)
+		ev.took("cisco_asa", ev.Message)
 		return
 	}
 	if isPAM(ev) {
