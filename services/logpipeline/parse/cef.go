@@ -41,23 +41,26 @@ func parseCEF(ev *Event, text string) bool {
 }
 
 // eventKeys are the keys of CEF and LEEF that have a name of their own in rules.
-var eventKeys = map[string][]string{
-	"action":      {"act", "action"},
-	"protocol":    {"proto", "transportProtocol"},
-	"cs-method":   {"requestMethod", "method"},
-	"cs-referer":  {"requestContext", "referer"},
-	"cs-cookie":   {"requestCookies"},
-	"cs-host":     {"destinationHostName"},
-	"src_host":    {"shost", "srcHostName"},
-	"dst_host":    {"dhost", "dstHostName"},
-	"target_user": {"duser"},
+var eventKeys = []struct {
+	field string
+	keys  []string
+}{
+	{"action", []string{"act", "action"}},
+	{"protocol", []string{"proto", "transportProtocol"}},
+	{"cs-method", []string{"requestMethod", "method"}},
+	{"cs-referer", []string{"requestContext", "referer"}},
+	{"cs-cookie", []string{"requestCookies"}},
+	{"cs-host", []string{"destinationHostName"}},
+	{"src_host", []string{"shost", "srcHostName"}},
+	{"dst_host", []string{"dhost", "dstHostName"}},
+	{"target_user", []string{"duser"}},
 }
 
 // setEventFields sets the fields of eventKeys, and what attributes of the event the pairs have.
 func (e *Event) setEventFields(pairs []pair) {
-	for field, keys := range eventKeys {
-		if value, agreed := valueOf(pairs, keys...); agreed {
-			e.set(field, value)
+	for _, k := range eventKeys {
+		if value, agreed := valueOf(pairs, k.keys...); agreed {
+			e.set(k.field, value)
 		}
 	}
 	if value := e.text("protocol"); value != "" {

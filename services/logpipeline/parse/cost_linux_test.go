@@ -45,6 +45,27 @@ func TestTimeIsLinear(t *testing.T) {
 		"escapes": func(n int) string {
 			return `1.1.1.1 - - [10/Oct/2026:13:55:36 +0200] "` + strings.Repeat(`\x41%41`, n/7)
 		},
+		"hops": func(n int) string {
+			return strings.Repeat("1.1.1.1, ", n/9) + `- - [10/Oct/2026:13:55:36 +0200] "GET / HTTP/1.1" 200 1`
+		},
+		"more behind": func(n int) string {
+			return `1.1.1.1 - - [10/Oct/2026:13:55:36 +0200] "GET / HTTP/1.1" 200 1 "" ""` + strings.Repeat(` a="\"`, n/7)
+		},
+		"nginx error": func(n int) string {
+			return "2026/11/29 20:00:00 [error] 7#7: *1 x" + strings.Repeat(`, client: 1.1.1.1, request: "`, n/29)
+		},
+		"modsecurity": func(n int) string {
+			return "[Sun Dec 04 04:51:08 2005] [error] ModSecurity: " + strings.Repeat(` [a "\"`, n/8)
+		},
+		"pairs":      func(n int) string { return `level=info ` + strings.Repeat(`a="b\" `, n/8) },
+		"pairs open": func(n int) string { return `level=info ` + strings.Repeat(`a="b `, n/5) },
+		"cef":        func(n int) string { return "CEF:0|a|b|1|2|3|4|" + strings.Repeat(`a=b= `, n/5) },
+		"cef open":   func(n int) string { return "CEF:0|" + strings.Repeat(`\|=`, n/3) },
+		"csv":        func(n int) string { return `1,2026/11/29 20:00:00,7,TRAFFIC,` + strings.Repeat(`"a""",`, n/6) },
+		"envoy":      func(n int) string { return `[2016-04-15T20:17:00.310Z] "` + strings.Repeat(`GET / HTTP/1.1" `, n/16) },
+		"haproxy": func(n int) string {
+			return "1.1.1.1:1 [29/Nov/2026:20:00:00.123] f b/s 0 200 1 {" + strings.Repeat("1.1.1.1,|", n/9) + `"GET #22"`
+		},
 		"sudo":     func(n int) string { return head + "sudo: a : " + strings.Repeat(" ; TTY=x", n/8) },
 		"brackets": func(n int) string { return "[Sun Dec 04 04:51:08 2005] [error] " + strings.Repeat("[pid 1] ", n/8) },
 		"phrase": func(n int) string {

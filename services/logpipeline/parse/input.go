@@ -2,12 +2,13 @@ package parse
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Input is what is known of the source of a line besides its bytes, by configuration. The zero value knows nothing.
 type Input struct {
-	// Format is the format of the messages, one of Formats; "" finds it out.
+	// Format is the format of the messages, one of Formats: they are read as nothing else. "" and the formats of syslog find it out.
 	Format string
 	// Location is the time zone of times without one; nil for that of Options.
 	Location *time.Location
@@ -17,5 +18,10 @@ type Input struct {
 
 // Formats returns the names that Input.Format may have.
 func Formats() []string {
-	return []string{string(RFC3164), string(RFC5424), string(JSON), string(Access), string(ApacheError)}
+	names := []string{string(RFC3164), string(RFC5424)}
+	for _, f := range textFormats {
+		names = append(names, string(f.name))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -106,8 +106,12 @@ func parseText(ev *Event, text string) bool {
 	if text == "" {
 		return false
 	}
+	only := Format(ev.settings.input.Format)
+	if only == RFC3164 || only == RFC5424 { // says nothing of the messages
+		only = ""
+	}
 	for _, f := range textFormats {
-		if f.begin != "" && !strings.Contains(f.begin, text[:1]) {
+		if only != "" && f.name != only || f.begin != "" && !strings.Contains(f.begin, text[:1]) {
 			continue
 		}
 		ev.layer = f.name
