@@ -28,7 +28,7 @@ type inputFlags struct {
 
 func (f *inputFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.format, "format", "", "the format of the messages, such as json, which\nis otherwise found out")
+	flags.StringVar(&f.format, "format", "", "the format of the messages, such as json; else\nit is found out")
 	flags.StringVar(&f.zone, "timezone", "", "the zone of times without one, such as UTC or\nEurope/Berlin")
 	flags.StringSliceVar(&f.proxies, "trusted-proxies", nil, "addresses or networks of proxies: of a list of\nforwarded addresses, the last other one counts")
 	completeFlag(cmd, "format", parse.Formats()...)
