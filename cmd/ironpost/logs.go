@@ -35,7 +35,7 @@ searched in milliseconds if log_pipeline.storage.text_index is true.`,
 	flags.StringVar(&query.Host, "host", "", "only of this host")
 	flags.StringVar(&query.LogSource, "source", "", "only from this source, such as\nfile:/var/log/syslog, syslog or container:web")
 	flags.IntVar(&query.Limit, "limit", 100, "show only the newest; 0 shows all")
-	return group("logs", "search log lines, and see how they are understood", search, a.explainCommand())
+	return group("logs", "search log lines, and see how they are understood", search, a.explainCommand(), a.tapCommand())
 }
 
 func (a *app) searchLogs(ctx context.Context, f recordFlags, query storage.Query) error {

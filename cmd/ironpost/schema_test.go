@@ -24,6 +24,7 @@ import (
 	"github.com/ironpost/ironpost/services/actioncollector/audit"
 	"github.com/ironpost/ironpost/services/containerguard"
 	"github.com/ironpost/ironpost/services/ebpfengine/blocklist"
+	"github.com/ironpost/ironpost/services/logpipeline"
 	"github.com/ironpost/ironpost/services/sbomscanner/document"
 	"github.com/ironpost/ironpost/services/sbomscanner/finding"
 )
@@ -57,6 +58,7 @@ var jsonOutputs = map[string]jsonOutput{
 	"isolate":             {"isolated-container", containerguard.Quarantined{}},
 	"logs explain":        {"explained-line", explainedLine{}},
 	"logs search":         {"log", event.Log{}},
+	"logs tap":            {"tapped-line", logpipeline.TappedLine{}},
 	"notify test":         {"notification-test", containerguard.NotifyReply{}},
 	"policies lint":       {"policy-check", lintResult{}},
 	"policies simulate":   {"policy-simulation", simulationResult{}},

@@ -151,7 +151,7 @@ func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
 		d.s.spoolErrors.Add(1)
 		d.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
 	}
-	from := inputstats.ID{Kind: inputstats.Syslog, Name: rec.Transport}
+	from := d.s.fileInput(line.Path, true)
 	if err != nil || out.dead {
 		c.unreadable(from, line.Text, out)
 		return
@@ -188,6 +188,7 @@ func (d *decoder) matchLine(c *chunk, in input, text []byte, source string, rece
 	out.row = d.rows.encode(in, source, received)
 	d.s.countLine(text, in.Format)
 	c.count(in, text, received)
+	d.s.taps.offer(in, received)
 }
 
 // decodePacket decodes a packet record.

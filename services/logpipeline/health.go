@@ -56,6 +56,7 @@ type counters struct {
 	evictions   health.Losses // of groups of correlations
 	inputStats  inputstats.Table
 	noInput     absence
+	taps        taps
 }
 
 // setStats is called by one goroutine. The counts of a correlator begin again when rules are loaded.

@@ -27,7 +27,10 @@ type InputsReply struct {
 func (s *Service) serve(ctx context.Context) error {
 	stop, err := s.deps.Bus.Serve(ctx, bus.ServiceConfig{
 		Module: Name, Host: s.deps.Host,
-		Verbs: map[string]bus.Verb{VerbInputs: func(context.Context, []byte) (any, error) { return s.inputsReply(), nil }},
+		Verbs: map[string]bus.Verb{
+			VerbInputs: func(context.Context, []byte) (any, error) { return s.inputsReply(), nil },
+			VerbTap:    func(_ context.Context, request []byte) (any, error) { return s.taps.answer(request, time.Now()) },
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("log pipeline: %w", err)
