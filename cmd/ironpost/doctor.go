@@ -256,14 +256,21 @@ func tryListen(network, address string) error {
 	return listener.Close()
 }
 
-// examineInputs tries to read the watched files.
+// examineInputs tries to read the journal and the watched files.
 func examineInputs(e *examination, c suite.Config) {
-	if !c.LogPipeline.Enabled || !c.LogPipeline.Files() {
+	if !c.LogPipeline.Enabled || !c.LogPipeline.Files() && !c.LogPipeline.Journal() {
 		e.skip("inputs", "no files are watched")
 		return
 	}
-	readable := 0
-	for _, pattern := range c.LogPipeline.WatchPaths {
+	inUse, err := c.LogPipeline.JournalInUse()
+	if err != nil {
+		e.find("inputs", "usermod -aG systemd-journal ironpost && systemctl restart ironpost", "this user may not read the journal: %v", err)
+	}
+	patterns, readable := c.LogPipeline.WatchPaths, 0
+	if !c.LogPipeline.Files() {
+		patterns = nil
+	}
+	for _, pattern := range patterns {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
 			switch err := tryRead(path); {
@@ -276,8 +283,12 @@ func examineInputs(e *examination, c suite.Config) {
 			}
 		}
 	}
+	if inUse {
+		e.ok("inputs", "the journal is in use, and %d watched files can be read", readable)
+		return
+	}
 	if readable == 0 {
-		e.find("inputs", "apt-get install rsyslog", "none of %d watch_paths is there and readable: name the files that this host writes, or have the journal written to files", len(c.LogPipeline.WatchPaths))
+		e.find("inputs", "apt-get install rsyslog", "no journal is in use, and none of %d watch_paths is there and readable: name the files that this host writes", len(c.LogPipeline.WatchPaths))
 		return
 	}
 	e.ok("inputs", "%d watched files can be read", readable)

@@ -79,6 +79,7 @@ hostile labels             | -run TestAcceptHostileLabels ./e2e
 hostile compromise         | -run TestAcceptHostileCompromise ./e2e
 hostile brute-force        | -run TestAcceptHostileBruteForce ./e2e
 spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
+log-pipeline journal       | -run TestAcceptJournal ./services/logpipeline/journal ./e2e
 hostile-host observer      | -run TestAcceptHostileHostObserver ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
 hostile-host corruption    | -run TestAcceptHostileHostCorruption ./e2e

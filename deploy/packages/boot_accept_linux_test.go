@@ -131,6 +131,7 @@ func TestAcceptBoot(t *testing.T) {
 	r, deb := newRoot(t), newest(t, "ironpost", "deb")
 	r.install(deb)
 	r.must("useradd", "--create-home", "--groups", "ironpost", "alice")
+	r.must("sed", "-i", `s/^sources = \["auto"\]/sources = ["syslog", "file"]/`, "/etc/ironpost/ironpost.toml") // the tests write auth.log
 	r.must("useradd", "--create-home", "mallory")
 	engine := func() {
 		r.replace("/etc/ironpost/ironpost.toml", "[ebpf]\nenabled = false", "[ebpf]\nenabled = true\ninterface = \"host0\"")

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/ironpost/ironpost/services/logpipeline/journal"
 )
 
 // syslogFiles are the watch paths that a syslog daemon writes. A journal in use has what is in them.
@@ -14,6 +16,14 @@ type choice struct {
 	journal bool     // one is in use, and read
 	paths   []string // files to follow
 	kernel  bool     // the kernel's log is read from its device
+}
+
+// JournalInUse reports whether the journal is to be read and one is in use. The error is for folders that may not be read.
+func (c Config) JournalInUse() (bool, error) {
+	if !c.Journal() {
+		return false, nil
+	}
+	return journal.Live(c.JournalPaths)
 }
 
 // choose returns what c reads on a host on which a journal is in use, or not.

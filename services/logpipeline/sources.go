@@ -113,7 +113,7 @@ func (s *Service) openJournal(cfg Config, in *sources, saved *checkpoint) (err e
 	in.kernel = kmsg.New(kernel, in.waker.wake, func(n uint64) {
 		s.lost(inputstats.ID{Kind: inputstats.Kernel}, "lost_records_overwritten", int64(min(n, 1<<62)))
 	}, s.log)
-	in.live = cfg.Journal() && journal.Live(cfg.JournalPaths)
+	in.live, _ = cfg.JournalInUse() // the source tells what it cannot read
 	got := cfg.choose(in.live)
 	in.journal.SetEnabled(cfg.Journal())
 	in.kernel.SetEnabled(got.kernel)

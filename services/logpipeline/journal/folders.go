@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,8 +88,11 @@ func (l *listing) add(folder string) {
 // that nobody writes any more.
 const liveFor = 24 * time.Hour
 
-// Live reports whether there is a journal below dirs that is in use.
-func Live(dirs []string) bool { return list(dirs).isLive(time.Now()) }
+// Live reports whether there is a journal below dirs that is in use. The error is for folders that are there and cannot be read.
+func Live(dirs []string) (bool, error) {
+	l := list(dirs)
+	return l.isLive(time.Now()), errors.Join(l.errs...)
+}
 
 func (l listing) isLive(now time.Time) bool {
 	return slices.ContainsFunc(l.files, func(f found) bool { return !isRotated(f.path) && now.Sub(f.info.ModTime()) < liveFor })

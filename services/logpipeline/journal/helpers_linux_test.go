@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -144,23 +145,34 @@ func exported(t *testing.T, args ...string) []string {
 func export(t *testing.T, each func(entry string), args ...string) {
 	t.Helper()
 	cmd := exec.Command("journalctl", append([]string{"-o", "export", "--all", "--no-pager", "--quiet"}, args...)...)
-	raw, err := cmd.Output()
+	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
 	var fields []journal.Field
 	var seqnum, realtime, monotonic uint64
 	boot := ""
-	for len(raw) > 0 {
-		line, rest, _ := bytes.Cut(raw, []byte("\n"))
-		raw = rest
+	lines := bufio.NewReaderSize(out, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			require.NoError(t, cmd.Wait())
+			return
+		}
+		require.NoError(t, err)
+		line = line[:len(line)-1]
 		if len(line) == 0 {
 			each(canonical(seqnum, realtime, monotonic, boot, fields))
 			fields, seqnum = fields[:0], 0
 			continue
 		}
 		name, value, plain := bytes.Cut(line, []byte("="))
-		if !plain { // the size and the bytes follow
-			size := binary.LittleEndian.Uint64(raw)
-			value, raw = raw[8:8+size], raw[8+size+1:]
+		if !plain { // the size, the bytes and a newline follow
+			var size uint64
+			require.NoError(t, binary.Read(lines, binary.LittleEndian, &size))
+			value = make([]byte, size+1)
+			_, err := io.ReadFull(lines, value)
+			require.NoError(t, err)
+			value = value[:size]
 		}
 		switch string(name) {
 		case "__CURSOR":
