@@ -34,6 +34,11 @@ command -v promtool >/dev/null || need+=(prometheus)
 # Password guessing against a real sshd, whose lines a real syslog daemon writes.
 command -v sshd >/dev/null || need+=(openssh-server)
 command -v sshpass >/dev/null || need+=(openssh-client sshpass)
+# Rotation of logs, and what compresses them.
+command -v logrotate >/dev/null || need+=(logrotate)
+command -v xz >/dev/null || need+=(xz-utils)
+command -v zstd >/dev/null || need+=(zstd)
+command -v bzip2 >/dev/null || need+=(bzip2)
 command -v rsyslogd >/dev/null || need+=(rsyslog)
 # Journals: the real journald, and what makes one of any fields.
 test -x /lib/systemd/systemd-journald || need+=(systemd)

@@ -34,6 +34,7 @@ func (s *Service) measures(n snapshot) []measure {
 		{"unparsed", "unparsed_lines_total", "Lines of no known format, matched as plain text.", float64(s.unparsed.Load())},
 		{"truncated", "truncated_lines_total", "Lines longer than max_line_bytes, cut.", float64(n.tail.Truncated+n.syslog.Truncated) + float64(n.docker.Truncated)},
 		{"syslog_miscounted", "syslog_miscounted_total", "Syslog messages whose octet count was wrong.", float64(n.syslog.Miscounted)},
+		{"lost_files", "lost_files_total", "Files of which an unknown number of lines was lost: gone, written anew or damaged before they were read.", float64(n.tail.LostFiles)},
 		{"rotations", "rotations_total", "Files replaced or truncated under their path.", float64(n.tail.Rotations)},
 		{"files", "files", "Files followed.", float64(n.tail.Files)},
 		{"lag_bytes", "lag_bytes", "Bytes of lines written, received or delivered by Docker that are not processed.", float64(n.tail.Lag + n.docker.Lag)},

@@ -2,50 +2,115 @@ package tail
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
-// sibling is a regular file in the folder of a followed one.
+// sibling is a regular file in the folder of a followed one, or in one beside or below it.
 type sibling struct {
 	path string
 	fileInfo
 }
 
-// siblings lists the regular files beside the path of p and beside the place where f
-// was last found, in the order of their last write.
-func (t *Tailer) siblings(p *watchedPath, f *logFile) []sibling {
-	found := listRegular(filepath.Dir(p.path))
-	if dir := filepath.Dir(f.Real); f.Real != "" && dir != filepath.Dir(p.path) {
-		found = append(found, listRegular(dir)...)
+// writtenUntil is when the file was written last, at the latest: some programs set the time of a copy in whole seconds.
+func (s sibling) writtenUntil() int64 {
+	if s.mtime%int64(time.Second) == 0 {
+		return s.mtime + int64(time.Second) - 1
 	}
-	slices.SortFunc(found, func(a, b sibling) int {
-		return cmp.Or(cmp.Compare(a.mtime, b.mtime), cmp.Compare(b.path, a.path))
-	})
-	return found
+	return s.mtime
 }
 
-func listRegular(dir string) []sibling {
-	d, err := openFolder(dir)
-	if err != nil {
-		return nil
-	}
-	defer closeRead(d)
-	entries, _ := d.ReadDir(maxSiblings) // after an error, those before it
-	var found []sibling
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if !e.Type().IsRegular() {
-			continue
+const (
+	// maxOldFolders bounds the folders searched for rotations besides that of the file, maxOldNames the names in each.
+	maxOldFolders = 64
+	maxOldNames   = 4096
+)
+
+// oldFolders are names of folders that rotations are moved to, beside that of the file (olddir of logrotate.conf(5)).
+var oldFolders = []string{"old", "archive", "archives", "archived", "backup", "backups", "rotated"}
+
+// rotationsOf lists the regular files that have names of rotations of p, beside its path and the place where f was last found, and in folders
+// below and beside those; the oldest first.
+func (t *Tailer) rotationsOf(p *watchedPath, f *logFile) (found []sibling) {
+	seen := map[string]bool{}
+	add := func(path string, base string) {
+		if path == p.path || seen[path] || !isRotationOf(path, base) {
+			return
 		}
+		seen[path] = true
 		if info, err := statPath(path); err == nil {
 			found = append(found, sibling{path, info})
 		}
 	}
+	bases := []string{p.path}
+	if f.Real != "" && f.Real != p.path {
+		bases = append(bases, f.Real)
+	}
+	for _, base := range bases {
+		dir := filepath.Dir(base)
+		names, folders := listNames(dir, maxSiblings)
+		for _, name := range names {
+			add(filepath.Join(dir, name), base)
+		}
+		for _, name := range oldFolders {
+			folders = append(folders, filepath.Join("..", name))
+		}
+		for _, folder := range folders[:min(len(folders), maxOldFolders)] {
+			folder = filepath.Join(dir, folder)
+			names, _ := listNames(folder, maxOldNames)
+			for _, name := range names {
+				add(filepath.Join(folder, name), base)
+			}
+		}
+	}
+	sortRotations(found, p.path)
+	return found
+}
+
+// listNames returns the names of the regular files in a folder and those of its folders.
+func listNames(dir string, limit int) (files, folders []string) {
+	d, err := openFolder(dir)
+	if err != nil {
+		return nil, nil
+	}
+	defer closeRead(d)
+	entries, _ := d.ReadDir(limit) // after an error, those before it
+	for _, e := range entries {
+		switch {
+		case e.Type().IsRegular():
+			files = append(files, e.Name())
+		case e.IsDir():
+			folders = append(folders, e.Name())
+		}
+	}
+	slices.Sort(folders)
+	return files, folders
+}
+
+// siblings lists the regular files beside the path of p and beside the place where f
+// was last found, in the order of their last write.
+func (t *Tailer) siblings(p *watchedPath, f *logFile) (found []sibling) {
+	dirs := []string{filepath.Dir(p.path)}
+	if dir := filepath.Dir(f.Real); f.Real != "" && dir != dirs[0] {
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range dirs {
+		names, _ := listNames(dir, maxSiblings)
+		for _, name := range names {
+			path := filepath.Join(dir, name)
+			if info, err := statPath(path); err == nil {
+				found = append(found, sibling{path, info})
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b sibling) int {
+		return cmp.Or(cmp.Compare(a.mtime, b.mtime), cmp.Compare(b.path, a.path))
+	})
 	return found
 }
 
@@ -54,74 +119,74 @@ func (t *Tailer) unowned(p *watchedPath, sib sibling) bool {
 	return sib.path != p.path && t.owner(sib.id, sib.path) == nil
 }
 
-// findCopy returns the largest file that continues the content of f: the copy that was
-// made before a truncation, or the file that the writer continues.
-func (t *Tailer) findCopy(p *watchedPath, f *logFile) (best sibling, found bool) {
-	if f.Offset == 0 {
-		return sibling{}, false
+// mayContinue reports whether sib may hold what was written to f after it was last read. A compressed file beside the plain one is being made.
+func (t *Tailer) mayContinue(p *watchedPath, f *logFile, sib sibling) bool {
+	if sib.size == 0 || sib.writtenUntil() < f.MTime || slices.Contains(f.rejected, sib.id) || !t.unowned(p, sib) {
+		return false
 	}
-	for _, sib := range t.siblings(p, f) {
-		if t.unowned(p, sib) && sib.mtime >= f.MTime && sib.size >= max(f.Offset, best.size) && f.matchesPath(sib.path) {
-			best, found = sib, true
-		}
-	}
-	return best, found
+	plain := withoutPackedSuffix(sib.path)
+	return plain == sib.path || plain == p.path || !exists(plain)
 }
 
-// findCompressedCopy opens the first compressed file that may continue the content of f: it
-// begins as f does. It is nil if there is none.
-func (t *Tailer) findCompressedCopy(p *watchedPath, f *logFile) *unpacker {
-	if f.Offset == 0 || f.Head.Len == 0 || t.cfg.ScratchDir == "" {
-		return nil
+// continueElsewhere has f continue in a file that holds its content, and reports whether there is one: a rotation of it, plain or compressed, the
+// oldest, or else the largest file beside it.
+func (t *Tailer) continueElsewhere(p *watchedPath, f *logFile) (found bool) {
+	if f.Head.Len == 0 || p.spool {
+		return false
 	}
+	for _, sib := range t.rotationsOf(p, f) {
+		if isNumbered(sib.path, p.path) || isNumbered(sib.path, f.Real) {
+			if t.mayContinue(p, f, sib) && t.continuesIn(p, f, sib) {
+				t.continueIn(p, f, sib)
+				return true
+			}
+		}
+	}
+	best := sibling{}
 	for _, sib := range t.siblings(p, f) {
-		if !isGzip(sib.path) || sib.mtime < f.MTime || slices.Contains(f.rejected, sib.id) || !isRotationOf(sib.path, p.path) || !t.unowned(p, sib) {
-			continue
-		}
-		u, err := newUnpacker(t.cfg.ScratchDir, sib.path, &f.FileState)
-		if err == nil {
-			return u
-		}
-		if !errors.Is(err, errOtherContent) {
-			t.logFor(p).WithError(err).Warn("rotated log cannot be unpacked")
+		if t.mayContinue(p, f, sib) && sib.size >= max(f.Offset, best.size) && f.matchesPath(sib.path) {
+			best = sib
 		}
 	}
-	return nil
+	if best.path != "" {
+		t.continueIn(p, f, best)
+	}
+	return best.path != ""
 }
 
-// unreadInGzip returns how many bytes of f the oldest compressed rotation newer than
-// the place reached holds beyond it, 0 if there is none. The size is that of the gzip trailer
-// (RFC 1952, 2.3.1).
-func (t *Tailer) unreadInGzip(p *watchedPath, f *logFile) int64 {
-	for _, sib := range t.siblings(p, f) {
-		if sib.mtime < f.MTime || !isRotationOf(sib.path, p.path) || !isGzip(sib.path) || sib.size < minGzipLen {
-			continue
-		}
-		file, info, err := openRegular(sib.path)
-		if err != nil {
-			continue
-		}
-		var trailer [4]byte
-		_, err = file.ReadAt(trailer[:], info.size-int64(len(trailer)))
-		closeRead(file)
-		if err == nil {
-			return max(0, int64(binary.LittleEndian.Uint32(trailer[:]))-f.Offset)
-		}
+// continuesIn reports whether sib continues f, or, if it is compressed, begins as f does: the rest is seen when it is unpacked.
+func (t *Tailer) continuesIn(p *watchedPath, f *logFile, sib sibling) bool {
+	if !isCompressedKind(kindAt(sib.path)) {
+		return f.matchesPath(sib.path)
 	}
-	return 0
+	if t.cfg.ScratchDir == "" {
+		return false
+	}
+	u, err := newUnpacker(t.cfg.ScratchDir, sib.path, &f.FileState)
+	if err == nil {
+		u.close()
+		return true
+	}
+	if !errors.Is(err, errOtherContent) {
+		t.logFor(p).WithError(err).Warn("rotated log cannot be unpacked")
+	}
+	return false
+}
+
+// continueIn makes sib the place where f is read.
+func (t *Tailer) continueIn(p *watchedPath, f *logFile, sib sibling) {
+	f.rotation, f.At, f.Real, f.size = copied, sib.id, resolve(sib.path), max(f.Offset, f.Size)
+	t.own(p, f)
 }
 
 // unseenRotations lists files that were rotated away between f, the last known file of
 // p, and now, and of which nothing was read; the oldest first.
 func (t *Tailer) unseenRotations(p *watchedPath, f *logFile) []sibling {
 	var found []sibling
-	for _, sib := range t.siblings(p, f) {
+	for _, sib := range t.rotationsOf(p, f) {
 		switch {
-		case !isRotationOf(sib.path, p.path), isCompressed(sib.path):
 		case matchesAny(t.cfg.Paths, sib.path) && !isNumbered(sib.path, p.path): // a log of its own
-		case sib.mtime < f.MTime, !t.unowned(p, sib):
-		case sib.id.Birth != 0 && sib.id.Birth < f.At.Birth:
-		case f.Offset > 0 && f.matchesPath(sib.path): // a copy of content that was read
+		case sib.id.Birth != 0 && sib.id.Birth < f.ID.Birth, !t.mayContinue(p, f, sib):
 		default:
 			found = append(found, sib)
 		}
@@ -129,37 +194,147 @@ func (t *Tailer) unseenRotations(p *watchedPath, f *logFile) []sibling {
 	return found
 }
 
-// firstBytes returns the bytes that the fingerprint of a beginning is taken of.
-func firstBytes(path string) ([]byte, error) {
-	file, _, err := openRegular(path)
+// readOf returns what was read of the content of sib: nothing, all of it, or up to a state. It may also be read from another file. Of a compressed
+// one that is known by its time, or once it is unpacked.
+func (t *Tailer) readOf(p *watchedPath, sib sibling) (st *FileState, read bool) {
+	file, info, err := openRegular(sib.path)
 	if err != nil {
-		return nil, err
+		return nil, true // it is gone again
 	}
 	defer closeRead(file)
-	b := make([]byte, fingerprintLen)
-	n, err := file.ReadAt(b, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
+	if isCompressedKind(sniff(file)) {
+		return nil, slices.ContainsFunc(p.finished, func(st FileState) bool {
+			return st.Offset > 0 && st.MTime == sib.mtime && sib.mtime%int64(time.Second) != 0
+		})
 	}
-	return b[:n], err
+	return t.knownContent(p, nil, file, info.size)
 }
 
-// isRotationOf reports whether path is a name that rotation programs give to the file base:
-// base, a separator, anything.
-func isRotationOf(path, base string) bool {
-	rest, ok := strings.CutPrefix(filepath.Base(path), filepath.Base(base))
-	return ok && rest != "" && strings.ContainsRune(".-_~", rune(rest[0]))
+// knownContent looks for r, a content that size bytes of are there, among those of p, but for that of self. It is known if it was read, or is
+// read from another file; st is not nil if there is more in r than was read.
+func (t *Tailer) knownContent(p *watchedPath, self *logFile, r io.ReaderAt, size int64) (st *FileState, known bool) {
+	for _, f := range p.files {
+		if f != self && f.Offset > 0 && f.matches(r, size) && (f.file == nil || samePrefix(r, f.file, min(size, f.size))) {
+			return nil, true
+		}
+	}
+	for _, st := range slices.Backward(p.finished) {
+		if st.Offset == 0 || st.Head.Len == 0 || !st.matches(r, size) {
+			continue
+		}
+		if size == st.Offset {
+			return nil, true
+		}
+		if info, err := statPath(st.Real); err == nil && info.id == st.At { // both are there: they only begin alike
+			continue
+		}
+		return &st, true
+	}
+	file, info, err := openRegular(p.path)
+	if err != nil {
+		return nil, false
+	}
+	defer closeRead(file)
+	return nil, size <= info.size && samePrefix(r, file, size)
 }
 
-// isNumbered reports whether what follows base in path is a number or a date: then it
-// is a rotated file even if a pattern matches it, too.
-func isNumbered(path, base string) bool {
-	rest := strings.TrimPrefix(filepath.Base(path), filepath.Base(base))
-	return strings.Trim(rest, "0123456789.-_TZ:") == ""
+// samePrefix compares the first and the last bytes of the first size bytes of two contents.
+func samePrefix(a, b io.ReaderAt, size int64) bool {
+	n := min(fingerprintLen, size)
+	for _, offset := range []int64{0, size - n} {
+		of, errA := fingerprintAt(a, offset, n)
+		other, errB := fingerprintAt(b, offset, n)
+		if errA != nil || errB != nil || of != other {
+			return false
+		}
+	}
+	return true
 }
 
-func isGzip(path string) bool { return filepath.Ext(path) == ".gz" }
+// rememberRotations remembers the rotations of p that are there when it is first followed, and whose end is the end of what is skipped: packed
+// later, they are not taken for new.
+func (t *Tailer) rememberRotations(p *watchedPath) {
+	const newest = 3
+	dir, base := filepath.Dir(p.path), filepath.Base(p.path)
+	if t.names == nil {
+		t.names = map[string][]string{}
+	}
+	names, ok := t.names[dir]
+	if !ok {
+		names, _ = listNames(dir, maxSiblings)
+		slices.Sort(names)
+		t.names[dir] = names
+	}
+	stem := strings.TrimSuffix(base, filepath.Ext(base))
+	var found []sibling
+	from, _ := slices.BinarySearch(names, stem)
+	for _, name := range names[from:] {
+		path := filepath.Join(dir, name)
+		if !strings.HasPrefix(name, stem) {
+			break
+		}
+		if name == base || !isNumbered(path, p.path) {
+			continue
+		}
+		if info, err := statPath(path); err == nil && t.owner(info.id, path) == nil {
+			found = append(found, sibling{path, info})
+		}
+	}
+	sortRotations(found, p.path)
+	for _, sib := range found[max(0, len(found)-newest):] {
+		if st, ok := readThrough(sib); ok {
+			p.finished = append(p.finished, st)
+			t.owners[st.ID] = p
+		}
+	}
+}
 
-func isCompressed(path string) bool {
-	return slices.Contains([]string{".gz", ".bz2", ".xz", ".zst", ".lz4"}, filepath.Ext(path))
+// readThrough returns the state of a plain file that was read to its end.
+func readThrough(sib sibling) (st FileState, ok bool) {
+	file, info, err := openRegular(sib.path)
+	if err != nil || info.size == 0 || info.id != sib.id {
+		return st, false
+	}
+	defer closeRead(file)
+	if sniff(file) != "" {
+		return st, false
+	}
+	st, err = stateThrough(file, info.size)
+	st.ID, st.At, st.Real, st.MTime, st.Done = info.id, info.id, resolve(sib.path), info.mtime, true
+	return st, err == nil
+}
+
+// stateThrough returns the part of a state that tells the content r, read up to offset.
+func stateThrough(r io.ReaderAt, offset int64) (st FileState, err error) {
+	first := make([]byte, min(offset, fingerprintLen))
+	if _, err = io.ReadFull(io.NewSectionReader(r, 0, int64(len(first))), first); err != nil {
+		return st, err
+	}
+	st.Head, st.Offset, st.Size = headFingerprint(first), offset, offset
+	st.Tail, err = tailFingerprint(r, offset)
+	return st, err
+}
+
+// kindAt is sniff for the file at path.
+func kindAt(path string) string {
+	file, _, err := openRegular(path)
+	if err != nil {
+		return ""
+	}
+	defer closeRead(file)
+	return sniff(file)
+}
+
+// sameBytes compares the first and the last bytes of two files up to size.
+func sameBytes(pathA, pathB string, size int64) bool {
+	var files [2]*os.File
+	for i, path := range []string{pathA, pathB} {
+		file, _, err := openRegular(path)
+		if err != nil {
+			return false
+		}
+		defer closeRead(file) //nolint:gocritic // two files, until the comparison is made
+		files[i] = file
+	}
+	return samePrefix(files[0], files[1], size)
 }

@@ -2,6 +2,8 @@ package tail
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
@@ -24,7 +26,6 @@ type logFile struct {
 	rotation     rotationState
 	file         *os.File  // nil while it is closed
 	size         int64     // at the last stat
-	verifiedSize int64     // size when the content was last compared with the fingerprints
 	skipped      int64     // bytes read since the last line, or since the last poll
 	searched     int64     // no line ends between Offset and here, as of the last read
 	opened       bool      // once
@@ -37,6 +38,8 @@ type logFile struct {
 	noHistory    bool      // the first file of its path: nothing of it can have been copied away
 	copiesSought int64     // mtime at which copies of unread contents were searched
 	unpacker     *unpacker // while unpacking
+	waits        bool      // for a place to be unpacked
+	packed       *fileInfo // of the compressed file whose content file is
 	rejected     []FileID  // compressed files that do not continue its content
 }
 
@@ -49,16 +52,16 @@ func newFile(info fileInfo, real string, rotation rotationState) *logFile {
 func (f *logFile) lag() int64 { return max(0, f.size-f.Offset) }
 
 // unread is how many bytes of the content, as last verified, were not read.
-func (f *logFile) unread() int64 { return max(0, f.verifiedSize-f.Offset) }
+func (f *logFile) unread() int64 { return max(0, f.Size-f.Offset) }
 
 // beginContent remembers the first line of a content whose first bytes are b. From
 // here on its lines have positions.
-func (f *logFile) beginContent(b []byte) {
+func (f *logFile) beginContent(p *watchedPath, b []byte) {
 	f.Head = headFingerprint(b)
 	f.Form = formOf(b[:f.Head.Len])
 	generation := Generation{Head: f.Head.Sum}
-	kept := make([]Generation, 0, len(f.Gens)+1)
-	for _, g := range f.Gens {
+	kept := make([]Generation, 0, len(p.gens)+1)
+	for _, g := range p.gens {
 		if g.Head == generation.Head {
 			generation.N = g.N + 1
 			continue
@@ -66,20 +69,26 @@ func (f *logFile) beginContent(b []byte) {
 		kept = append(kept, g)
 	}
 	kept = append(kept, generation)
-	f.Gens = kept[max(0, len(kept)-maxGenerations):]
-	f.setPrefix()
+	p.gens = kept[max(0, len(kept)-maxGenerations):]
+	f.Gens = []Generation{generation}
+	f.setPrefix(p)
 }
 
-// setPrefix sets the first part of the positions: the file, and which of the contents
-// it had over time. Contents are named by their first line and not by a counter, which
-// would not count truncations during a downtime.
-func (f *logFile) setPrefix() {
+// setPrefix sets the first part of the positions: the path, and which of the contents
+// that were read under it. Contents are named by their first line, and neither by a counter, which
+// would not count what came and went during a downtime, nor by their file: a copy or compressed one has the same lines.
+func (f *logFile) setPrefix(p *watchedPath) {
 	if f.Head.Len == 0 || len(f.Gens) == 0 {
 		f.prefix = ""
 		return
 	}
 	g := f.Gens[len(f.Gens)-1]
-	f.prefix = f.ID.String() + "." + g.Head[:min(16, len(g.Head))] + "-" + strconv.Itoa(g.N) + "."
+	name := f.ID.String() // nothing else ever has the path of a spool file
+	if !p.spool {
+		sum := sha256.Sum256([]byte(p.path))
+		name = hex.EncodeToString(sum[:8])
+	}
+	f.prefix = name + "." + g.Head[:min(16, len(g.Head))] + "-" + strconv.Itoa(g.N) + "."
 }
 
 // forgetContent starts f over at its beginning: the file was truncated.
@@ -87,11 +96,11 @@ func (f *logFile) forgetContent() {
 	f.Offset, f.Head, f.Tail, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, false, ""
 	f.Form = ""
 	f.searched = 0
-	f.verifiedSize, f.headVerified, f.quietSince, f.noHistory, f.copiesSought, f.backlog = 0, false, time.Time{}, false, 0, 0
+	f.Size, f.headVerified, f.quietSince, f.noHistory, f.copiesSought, f.backlog = 0, false, time.Time{}, false, 0, 0
 }
 
 // seekEnd moves f behind the last complete line of r, which is size bytes long.
-func (f *logFile) seekEnd(r io.ReaderAt, size int64, maxLine int) error {
+func (f *logFile) seekEnd(p *watchedPath, r io.ReaderAt, size int64, maxLine int) error {
 	form, err := formAt(r, size)
 	if err != nil {
 		return err
@@ -114,7 +123,7 @@ func (f *logFile) seekEnd(r io.ReaderAt, size int64, maxLine int) error {
 			f.Offset &^= 1
 		}
 	}
-	if err := f.takeFingerprints(r, size); err != nil {
+	if err := f.takeFingerprints(p, r, size); err != nil {
 		return err
 	}
 	f.Form = form
@@ -136,7 +145,7 @@ func formAt(r io.ReaderAt, size int64) (string, error) {
 }
 
 // takeFingerprints takes those of a file that is not read from its beginning.
-func (f *logFile) takeFingerprints(r io.ReaderAt, size int64) error {
+func (f *logFile) takeFingerprints(p *watchedPath, r io.ReaderAt, size int64) error {
 	f.Offset = min(f.Offset, size)
 	if f.Offset == 0 {
 		return nil
@@ -149,33 +158,29 @@ func (f *logFile) takeFingerprints(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	f.beginContent(first)
+	f.beginContent(p, first)
 	f.Tail = tail
 	return nil
 }
 
 // ensureOpen opens f if it is closed and reports whether it is open. A file that is gone
-// goes through its transition first, and a compressed one must be unpacked first.
+// goes through its transition first, and one that was compressed must be unpacked first.
 func (t *Tailer) ensureOpen(p *watchedPath, f *logFile) bool {
 	if f.file != nil || f.rotation == unpacking {
 		return f.file != nil
 	}
 	path := t.locate(p, f)
-	if f.At != f.ID && isGzip(path) && t.cfg.ScratchDir != "" { // unpacked before a restart
-		u, err := newUnpacker(t.cfg.ScratchDir, path, &f.FileState)
-		if err != nil {
-			t.setFault(p, err)
-			return false
-		}
-		t.startUnpacking(p, f, u)
-		return false
-	}
 	file, info, err := openLocated(path, f)
 	if errors.Is(err, fs.ErrNotExist) && f.rotation != following {
 		return t.rotatedFileGone(p, f) && t.ensureOpen(p, f)
 	}
 	if err != nil {
 		t.setFault(p, err)
+		return false
+	}
+	if f.rotation != following && isCompressedKind(sniff(file)) {
+		closeRead(file)
+		t.startUnpacking(p, f, path)
 		return false
 	}
 	t.useOpenFile(p, f, file, info)
@@ -185,7 +190,7 @@ func (t *Tailer) ensureOpen(p *watchedPath, f *logFile) bool {
 // useOpenFile makes file the open file of f.
 func (t *Tailer) useOpenFile(p *watchedPath, f *logFile, file *os.File, info fileInfo) {
 	if f.Offset > 0 && f.Head.Len == 0 {
-		if err := f.takeFingerprints(file, info.size); err != nil {
+		if err := f.takeFingerprints(p, file, info.size); err != nil {
 			closeRead(file)
 			t.readFailed(p, f, err)
 			return
@@ -204,7 +209,7 @@ func (t *Tailer) closeFile(f *logFile) {
 	t.stopUnpacking(f)
 	if f.file != nil {
 		closeRead(f.file)
-		f.file = nil
+		f.file, f.packed = nil, nil
 		t.open--
 	}
 }
@@ -225,7 +230,10 @@ func (t *Tailer) locate(p *watchedPath, f *logFile) string {
 			return path
 		}
 	}
-	for _, sib := range t.siblings(p, f) {
+	if f.At == (FileID{}) {
+		return ""
+	}
+	for _, sib := range append(t.rotationsOf(p, f), t.siblings(p, f)...) {
 		if sib.id == f.At {
 			return sib.path
 		}

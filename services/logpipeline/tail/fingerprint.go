@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"os"
 )
 
 // fingerprintLen is how many bytes at the beginning of a file, and before the place
@@ -72,33 +71,11 @@ func (st *FileState) matchesPath(path string) bool {
 // sanitize makes a state from a file harmless that was changed by another program:
 // impossible offsets and fingerprints are dropped.
 func (st *FileState) sanitize() {
-	st.Offset = max(0, st.Offset)
+	st.Offset, st.Size = max(0, st.Offset), max(0, st.Size)
 	if st.Head.Len < 0 || st.Head.Len > fingerprintLen {
 		st.Head = Fingerprint{}
 	}
 	if st.Tail.Len < 0 || int64(st.Tail.Len) > min(fingerprintLen, st.Offset) {
 		st.Tail = Fingerprint{}
 	}
-}
-
-// sameBytes compares the first and the last bytes of two files up to size.
-func sameBytes(pathA, pathB string, size int64) bool {
-	var files [2]*os.File
-	for i, path := range []string{pathA, pathB} {
-		file, _, err := openRegular(path)
-		if err != nil {
-			return false
-		}
-		defer closeRead(file) //nolint:gocritic // two files, until the comparison is made
-		files[i] = file
-	}
-	n := min(fingerprintLen, size)
-	for _, offset := range []int64{0, size - n} {
-		a, errA := fingerprintAt(files[0], offset, n)
-		b, errB := fingerprintAt(files[1], offset, n)
-		if errA != nil || errB != nil || a != b {
-			return false
-		}
-	}
-	return true
 }

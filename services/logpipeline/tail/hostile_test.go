@@ -8,10 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
-
-	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 // One system call makes a file of a terabyte without a newline. It delays neither the
@@ -69,29 +66,4 @@ func TestLongLineIsReadWithPauses(t *testing.T) {
 	require.Eventually(t, part, 10*time.Second, time.Millisecond)
 	r.settle()
 	require.Less(t, r.tail.Stats().Bytes, int64(20<<20), "the rest is for the next poll, in an hour")
-}
-
-// A compressed file that begins with another content is not unpacked to its end: it may
-// hold any number of bytes.
-func TestUnrelatedCompressedFileIsNotUnpacked(t *testing.T) {
-	t.Parallel()
-	d := newDir(t)
-	r := newRig(t, d.path("app.log"))
-	r.settle()
-	d.add("app.log", "first\n")
-	r.want("first")
-	r.save()
-	require.NoError(t, r.tail.Close())
-	d.remove("app.log")
-	d.add("app.log.1", "unrelated\n"+strings.Repeat("x", 1<<20))
-	d.compress("app.log.1")
-	require.NoError(t, os.Truncate(d.path("app.log.1.gz"), 600)) // its end cannot be read
-	log, hook := test.NewNullLogger()
-	tl, err := tail.New(r.cfg, r.saved, log)
-	require.NoError(t, err)
-	r.tail = tl
-	r.settle()
-	for _, e := range hook.AllEntries() {
-		require.NotContains(t, e.Message, "cannot be unpacked")
-	}
 }

@@ -24,19 +24,20 @@ const (
 type watchedPath struct {
 	path, source string
 	spool        bool
-	files        []*logFile  // unfinished: rotated and copied ones in order, the followed one last
-	finished     []FileState // those that may still be in the folder
-	pending      bool        // there may be something to read
-	noText       fileInfo    // the file under the path that was found to be no text
-	newestSpool  bool        // of a spool: no later file of its sequence exists
-	taken        int64       // bytes of the lines that Next returned and that are not done
-	skipExisting bool        // the file that is there now is read from its end
-	absentSince  time.Time   // no file under the path since; zero if there is one
-	waitingSince int64       // when no file had been seen yet, nanoseconds; 0 if unknown
-	owner        uint32      // whose share it takes, see ownerOf
-	literal      bool        // the operator named it itself
-	fault        fault       // why it is not followed
-	missing      bool        // no file under the path, which is no fault
+	files        []*logFile   // unfinished: rotated and copied ones in order, the followed one last
+	finished     []FileState  // those that may still be in the folder, and some before
+	gens         []Generation // recent first lines, newest last
+	pending      bool         // there may be something to read
+	noText       fileInfo     // the file under the path that was found to be no text
+	newestSpool  bool         // of a spool: no later file of its sequence exists
+	taken        int64        // bytes of the lines that Next returned and that are not done
+	skipExisting bool         // the file that is there now is read from its end
+	absentSince  time.Time    // no file under the path since; zero if there is one
+	waitingSince int64        // when no file had been seen yet, nanoseconds; 0 if unknown
+	owner        uint32       // whose share it takes, see ownerOf
+	literal      bool         // the operator named it itself
+	fault        fault        // why it is not followed
+	missing      bool         // no file under the path, which is no fault
 	lines        int64
 	read         int64         // bytes of all its files that were consumed or lost
 	growth       growth        // guarded by published.mu
@@ -90,6 +91,9 @@ func (p *watchedPath) current() *logFile {
 	return nil
 }
 
+// hadFile reports whether a file was followed under the path.
+func (p *watchedPath) hadFile() bool { return len(p.files)+len(p.finished) > 0 }
+
 // latest returns the last file of p, as a file that is not queued if it is finished, or
 // if all that is known is since when a file was waited for.
 func (p *watchedPath) latest() *logFile {
@@ -100,7 +104,7 @@ func (p *watchedPath) latest() *logFile {
 		return &logFile{FileState: p.finished[n-1]}
 	}
 	if p.waitingSince > 0 {
-		return &logFile{FileState: FileState{MTime: p.waitingSince, At: FileID{Birth: p.waitingSince}}}
+		return &logFile{FileState: FileState{MTime: p.waitingSince, ID: FileID{Birth: p.waitingSince}}}
 	}
 	return nil
 }
@@ -143,7 +147,7 @@ func (t *Tailer) poll() bool {
 }
 
 func (t *Tailer) endPoll() {
-	t.polled = true
+	t.polled, t.names = true, nil
 	t.markNewestSpools()
 	t.watch.setFolders(t.watchedFolders())
 	now := time.Now()
@@ -182,6 +186,9 @@ func (t *Tailer) matchPattern(pattern string, spool bool) {
 			continue
 		}
 		p.skipExisting = first && !spool && t.cfg.From == FromEnd
+		if !first && !spool && !literal {
+			p.waitingSince = t.since
+		}
 		t.paths[path] = p
 	}
 }
@@ -257,7 +264,9 @@ func sameSequence(a, b *watchedPath) bool {
 // own remembers that f is read under p.
 func (t *Tailer) own(p *watchedPath, f *logFile) {
 	t.owners[f.ID] = p
-	t.owners[f.At] = p
+	if f.At != (FileID{}) {
+		t.owners[f.At] = p
+	}
 }
 
 // disown forgets the identities of st that no other file of p has.
@@ -287,18 +296,30 @@ func (t *Tailer) owner(id FileID, path string) *watchedPath {
 	return nil
 }
 
-// rotationBase returns the watched path that the path of p is a rotation of by name, or nil.
+// rotationBase returns the watched path that the path of p is a rotation of by name, in its folder or the one above; nil if there is none. It is no
+// rotation by number or date itself.
 func (t *Tailer) rotationBase(p *watchedPath) *watchedPath {
-	for base := p.path; ; {
-		i := strings.LastIndexAny(base, ".-_~")
-		if i <= len(filepath.Dir(base)) {
-			return nil
+	base := t.nextBase(p)
+	for base != nil {
+		next := t.nextBase(base)
+		if next == nil || !isNumbered(base.path, next.path) {
+			break
 		}
-		base = base[:i]
-		if found := t.paths[base]; found != nil {
-			return found
+		base = next
+	}
+	return base
+}
+
+func (t *Tailer) nextBase(p *watchedPath) *watchedPath {
+	dir, name := filepath.Split(p.path)
+	for _, base := range possibleBases(name) {
+		for _, path := range []string{filepath.Join(dir, base), filepath.Join(dir, "..", base)} {
+			if found := t.paths[path]; found != nil && found != p && len(filepath.Base(path)) <= len(name) {
+				return found
+			}
 		}
 	}
+	return nil
 }
 
 func matchesAny(patterns []string, path string) bool {

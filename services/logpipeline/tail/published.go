@@ -14,6 +14,7 @@ type published struct {
 	mu       sync.Mutex
 	order    []*watchedPath // sorted by path; only their fields path, published and growth are used
 	patterns []string       // sorted, never changed
+	polled   int64          // see State.Polled
 	counters counters
 	leftOut  map[uint32]int64 // never changed
 	watchErr error
@@ -69,6 +70,9 @@ func (t *Tailer) publish() {
 	}
 	t.changed = taken
 	t.published.order = t.order
+	if !t.pollBegan.IsZero() && len(t.toCheck) == 0 {
+		t.published.polled = t.pollBegan.Add(-clockSlack).UnixNano()
+	}
 	t.published.patterns = slices.AppendSeq(make([]string, 0, len(t.seen)), maps.Keys(t.seen))
 	slices.Sort(t.published.patterns)
 	t.published.counters = t.counters
@@ -80,7 +84,7 @@ func (t *Tailer) publish() {
 func (t *Tailer) State() State {
 	t.published.mu.Lock()
 	defer t.published.mu.Unlock()
-	st := State{Version: stateVersion, Patterns: t.published.patterns, Paths: make([]PathState, 0, len(t.published.order))}
+	st := State{Version: stateVersion, Patterns: t.published.patterns, Polled: t.published.polled, Paths: make([]PathState, 0, len(t.published.order))}
 	for _, p := range t.published.order {
 		if ps := p.published.state; len(ps.Files) > 0 || ps.Since > 0 {
 			st.Paths = append(st.Paths, ps)

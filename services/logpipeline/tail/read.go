@@ -53,14 +53,20 @@ func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
 // readFile reads the next chunk of f.
 func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if !t.ensureOpen(p, f) {
-		if f.rotation == unpacking {
+		switch {
+		case f.unpacker != nil:
 			return t.unpackNext(p, f, b)
+		case f.waits:
+			return readLater
 		}
 		return readFailed
 	}
 	info, err := statFile(f.file)
 	if err != nil {
 		return t.readFailed(p, f, err)
+	}
+	if f.packed != nil {
+		info.mtime, info.systemOwned = f.packed.mtime, f.packed.systemOwned
 	}
 	if info.size > f.size || info.mtime != f.MTime {
 		f.quietSince = time.Time{}
@@ -69,7 +75,7 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if info.size < f.Offset || !f.headVerified && !f.Head.matches(f.file, 0) {
 		return readChanged
 	}
-	f.headVerified = true
+	f.headVerified, f.Size = true, info.size
 	if t.queueCopiesBeforeFirstByte(p, f, info.mtime) {
 		f.restored = false
 		return readMore
@@ -98,7 +104,7 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if f.Offset == 0 && f.Head.Len == 0 && t.refuseUnread(p, f, data) {
 		return readFailed
 	}
-	f.verifiedSize, f.restored = info.size, false
+	f.restored = false
 	end, lines := f.Offset+int64(len(data)), len(b.lines)
 	t.consume(p, f, data, b, false)
 	if f.skipped += int64(len(data)); len(b.lines) > lines {
@@ -124,7 +130,7 @@ func (t *Tailer) skipHole(p *watchedPath, f *logFile, size int64) bool {
 	if err != nil {
 		return false // a read says why
 	}
-	f.Offset, f.Tail, f.verifiedSize = to, tail, size
+	f.Offset, f.Tail, f.Size = to, tail, size
 	t.bytes += n
 	p.read += n
 	return true

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -114,7 +115,7 @@ func (t *Tailer) pathPresent(p *watchedPath, info fileInfo) {
 		if t.resumeFile(p, info) {
 			return
 		}
-		if !p.skipExisting && t.isRotationOfFollowed(p, info) {
+		if !p.skipExisting && (t.adoptRotation(p, info) || t.isRotationOfFollowed(p, info)) {
 			p.clearFault()
 			return
 		}
@@ -126,7 +127,7 @@ func (t *Tailer) pathPresent(p *watchedPath, info fileInfo) {
 		t.rotateAway(p, f)
 	}
 	if latest := p.latest(); latest != nil {
-		t.queueUnseenRotations(p, latest, info)
+		t.queueUnseen(p, latest, nil)
 	}
 	t.startFile(p)
 	t.forgetFinished(p)
@@ -144,6 +145,9 @@ func (t *Tailer) pathAbsent(p *watchedPath, err error) {
 	}
 	if p.absentSince.IsZero() {
 		p.absentSince = time.Now()
+		if latest := p.latest(); latest != nil {
+			t.queueUnseen(p, latest, nil)
+		}
 	}
 	literal := slices.Contains(t.cfg.Paths, p.path)
 	if literal && p.latest() == nil {
@@ -168,7 +172,7 @@ func (t *Tailer) startFile(p *watchedPath) {
 		return
 	}
 	f := newFile(info, resolve(p.path), following)
-	f.noHistory = latest == nil
+	f.noHistory = !p.hadFile()
 	switch {
 	case latest != nil:
 		f.MTime = latest.MTime // copies made since are of this file
@@ -176,7 +180,10 @@ func (t *Tailer) startFile(p *watchedPath) {
 		f.MTime = info.id.Birth
 	}
 	if p.skipExisting {
-		if err := f.seekEnd(file, info.size, t.cfg.MaxLine); err != nil {
+		if latest == nil {
+			t.rememberRotations(p)
+		}
+		if err := f.seekEnd(p, file, info.size, t.cfg.MaxLine); err != nil {
 			t.setFault(p, err)
 			closeRead(file)
 			return
@@ -190,7 +197,7 @@ func (t *Tailer) startFile(p *watchedPath) {
 // refuseContent reports whether the file info under the path of p is not followed because its content is of a kind that is no text. After text
 // nothing is taken for binary: a line that somebody gets into a new file hides none of the others.
 func (t *Tailer) refuseContent(p *watchedPath, info fileInfo, kind string) bool {
-	if p.spool || kind == "" || kind == kindBinary && p.latest() != nil {
+	if p.spool || kind == "" || kind == kindBinary && p.hadFile() {
 		return false
 	}
 	p.noText, p.skipExisting = info, false
@@ -232,7 +239,7 @@ func (t *Tailer) startUnreadable(p *watchedPath, err error) {
 func (t *Tailer) rotateAway(p *watchedPath, f *logFile) {
 	f.rotation = rotated
 	p.pending = true
-	if !t.ensureOpen(p, f) || f.Head.Len == 0 {
+	if !t.ensureOpen(p, f) || f.Head.Len == 0 || f.rotation != rotated {
 		return
 	}
 	if info, err := statFile(f.file); err == nil && !f.matches(f.file, info.size) {
@@ -268,18 +275,18 @@ func (t *Tailer) contentChanged(p *watchedPath, f *logFile) {
 		t.finishFile(p, f)
 		return
 	}
-	if sib, ok := t.findCopy(p, f); ok {
-		old := &logFile{FileState: f.FileState, rotation: copied, size: sib.size}
-		old.At, old.Real = sib.id, resolve(sib.path)
-		old.setPrefix()
+	old := &logFile{FileState: f.FileState, rotation: rotated}
+	old.At, old.Gens = FileID{}, slices.Clone(f.Gens)
+	old.setPrefix(p)
+	if t.continueElsewhere(p, old) {
 		t.enqueue(p, old, f)
 	} else {
-		if f.unread() == 0 && f.restored {
+		if f.restored {
 			t.unknownLoss(p, f)
 		}
 		t.countLost(p, LostTruncated, f.unread())
 	}
-	t.queueUnseenCopies(p, f)
+	t.queueUnseen(p, f, f)
 	f.forgetContent()
 	if info, err := statFile(f.file); err == nil {
 		f.MTime, f.size = info.mtime, info.size
@@ -287,43 +294,62 @@ func (t *Tailer) contentChanged(p *watchedPath, f *logFile) {
 	t.forgetFinished(p)
 }
 
-// queueUnseenCopies queues copies of contents that f had and lost unseen, before f.
-// They are named after f, as if they had been read from it.
-func (t *Tailer) queueUnseenCopies(p *watchedPath, f *logFile) {
-	for _, sib := range t.unseenRotations(p, f) {
-		first, err := firstBytes(sib.path)
-		if err != nil || len(first) == 0 {
-			continue
-		}
-		old := newFile(sib.fileInfo, resolve(sib.path), copied)
-		old.ID, old.Gens = f.ID, f.Gens
-		old.beginContent(first)
-		f.Gens = slices.Clone(old.Gens)
-		t.enqueue(p, old, f)
+// queueUnseen queues the contents that came and went since latest, before next, or as the last ones if next is nil.
+func (t *Tailer) queueUnseen(p *watchedPath, latest, next *logFile) {
+	if base := t.rotationBase(p); p.spool || base != nil && isNumbered(p.path, base.path) { // a rotation itself, packed later
+		return
 	}
+	for _, sib := range t.unseenRotations(p, latest) {
+		t.queueFile(p, sib, next)
+	}
+}
+
+// queueFile queues what was not read of sib, before next, or as the last one if next is nil.
+func (t *Tailer) queueFile(p *watchedPath, sib sibling, next *logFile) {
+	st, read := t.readOf(p, sib)
+	if read && st == nil {
+		return
+	}
+	f := newFile(sib.fileInfo, resolve(sib.path), rotated)
+	if st != nil {
+		f.ID, f.Offset, f.Head, f.Tail, f.Gens, f.Form, f.Skip = st.ID, st.Offset, st.Head, st.Tail, slices.Clone(st.Gens), st.Form, st.Skip
+		f.setPrefix(p)
+	}
+	t.enqueue(p, f, next)
+}
+
+// adoptRotation has the file info, which was not there before and whose path, that of p, says that it is a rotation of another path, read under that
+// one. It reports whether it did, or that was read already.
+func (t *Tailer) adoptRotation(p *watchedPath, info fileInfo) bool {
+	base := t.rotationBase(p)
+	if base == nil || !isNumbered(p.path, base.path) {
+		return false
+	}
+	t.checkPath(base)
+	t.checkContentBeforeCopy(p, base)
+	if t.owner(info.id, p.path) != nil {
+		return true
+	}
+	sib := sibling{p.path, info}
+	if !base.hadFile() || info.id.Birth < t.since || sib.writtenUntil() < t.since {
+		return false
+	}
+	t.markChanged(base)
+	t.queueFile(base, sib, base.current())
+	return true
 }
 
 // queueCopiesBeforeFirstByte queues the contents that f had and lost before its first byte
 // was read: copies that are younger than f. No fingerprint can miss, so it searches each
 // time f has changed. It reports whether there are any.
 func (t *Tailer) queueCopiesBeforeFirstByte(p *watchedPath, f *logFile, mtime int64) bool {
-	if f.noHistory || f.copiesSought == mtime || f.rotation != following || f.Offset > 0 || p.spool || f.At.Birth == 0 {
+	if f.copiesSought == mtime || f.rotation != following || f.Offset > 0 || p.spool || f.At.Birth == 0 {
 		return false
 	}
 	f.copiesSought = mtime
 	n := len(p.files)
-	t.queueUnseenCopies(p, f)
+	t.queueUnseen(p, f, f)
 	return len(p.files) > n
-}
-
-// queueUnseenRotations queues files that were rotated away after latest and before
-// current; a file that is younger than current is a copy of it.
-func (t *Tailer) queueUnseenRotations(p *watchedPath, latest *logFile, current fileInfo) {
-	for _, sib := range t.unseenRotations(p, latest) {
-		if sib.id.Birth <= current.id.Birth {
-			t.enqueue(p, newFile(sib.fileInfo, resolve(sib.path), rotated), nil)
-		}
-	}
 }
 
 // enqueue adds f to the unfinished files of p, before the file next, or as the last one
@@ -362,7 +388,7 @@ func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 	}
 	f := &logFile{FileState: p.finished[i]}
 	f.Done = false
-	f.setPrefix()
+	f.setPrefix(p)
 	p.finished = slices.Delete(p.finished, i, i+1)
 	p.files = append(p.files, f)
 	return true
@@ -371,22 +397,13 @@ func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 // rotatedFileGone handles a file that is under no name any more. It reports whether it
 // continues in a copy that can be opened; if there is no copy, the rest of it is lost.
 func (t *Tailer) rotatedFileGone(p *watchedPath, f *logFile) bool {
-	if f.rotation == rotated {
-		if sib, ok := t.findCopy(p, f); ok {
-			f.rotation, f.At, f.Real = copied, sib.id, resolve(sib.path)
-			t.own(p, f)
-			return true
-		}
-		if u := t.findCompressedCopy(p, f); u != nil {
-			t.startUnpacking(p, f, u)
-			return false
-		}
+	if t.continueElsewhere(p, f) {
+		return true
 	}
-	lost := max(f.unread(), t.unreadInGzip(p, f))
-	if lost == 0 && f.restored { // it may have grown before it went
+	if f.restored || f.Head.Len == 0 && f.Size > 0 { // it may have grown before it went
 		t.unknownLoss(p, f)
 	}
-	t.countLost(p, LostRotated, lost)
+	t.countLost(p, LostRotated, f.unread())
 	t.finishFile(p, f)
 	return false
 }
@@ -426,7 +443,7 @@ func (t *Tailer) releaseRotated() {
 func (t *Tailer) resumeLateWrites(p *watchedPath) {
 	const latest = 3
 	for _, st := range slices.Clone(p.finished[max(0, len(p.finished)-latest):]) {
-		if st.At != st.ID || st.Real == "" || st.Real == p.path {
+		if st.Packed || st.At != st.ID || st.Real == "" || st.Real == p.path {
 			continue
 		}
 		info, err := statPath(st.Real)
@@ -436,7 +453,7 @@ func (t *Tailer) resumeLateWrites(p *watchedPath) {
 		p.finished = slices.DeleteFunc(p.finished, func(other FileState) bool { return other.ID == st.ID && other.At == st.At })
 		f := &logFile{FileState: st, rotation: rotated, size: info.size}
 		f.Done = false
-		f.setPrefix()
+		f.setPrefix(p)
 		var first *logFile
 		if len(p.files) > 0 {
 			first = p.files[0]
@@ -456,26 +473,27 @@ func (t *Tailer) finishFile(p *watchedPath, f *logFile) {
 	p.files = slices.DeleteFunc(p.files, func(x *logFile) bool { return x == f })
 }
 
-// forgetFinished forgets finished files that are not in the folder any more. The last
-// one stays: later files are recognised by its time.
+// forgetFinished forgets finished files that are not in the folder any more, but for some: by those it is known what a compressed file holds, and
+// by the time of the last one what is newer.
 func (t *Tailer) forgetFinished(p *watchedPath) {
-	if len(p.finished) < 2 {
+	const keepGone = 6
+	if len(p.finished) <= keepGone {
 		return
 	}
 	last := p.finished[len(p.finished)-1]
-	present := map[FileID]bool{last.At: true}
-	for _, sib := range t.siblings(p, &logFile{FileState: last}) {
+	present := map[FileID]bool{}
+	for _, sib := range t.rotationsOf(p, &logFile{FileState: last}) {
 		present[sib.id] = true
 	}
-	var gone []FileState
-	p.finished = slices.DeleteFunc(p.finished, func(st FileState) bool {
-		if !present[st.At] {
-			gone = append(gone, st)
+	kept := 0
+	for i, st := range slices.Backward(p.finished) {
+		if present[st.At] {
+			continue
 		}
-		return !present[st.At]
-	})
-	for _, st := range gone {
-		t.disown(p, st)
+		if kept++; kept > keepGone {
+			p.finished = slices.Delete(p.finished, i, i+1)
+			t.disown(p, st)
+		}
 	}
 }
 
@@ -522,7 +540,7 @@ func (t *Tailer) checkContentBeforeCopy(p, base *watchedPath) {
 		t.contentChanged(base, f)
 		return
 	}
-	f.noHistory, f.copiesSought = false, 0
+	f.copiesSought = 0
 	t.queueCopiesBeforeFirstByte(base, f, info.mtime)
 	base.pending = true
 }
@@ -533,9 +551,16 @@ func (t *Tailer) unknownLoss(p *watchedPath, f *logFile) {
 	if p.spool {
 		return
 	}
-	t.unknown.add(p.path, f.Offset, time.Now())
+	t.lostUnknown(p, fmt.Sprintf("%s was removed or written anew while it was not read, found at %s: lines after its byte %d may be lost, how many is unknown",
+		p.path, time.Now().UTC().Format(time.RFC3339), max(f.Offset, f.Size)))
+}
+
+// lostUnknown notes a loss of unknown size, which text tells.
+func (t *Tailer) lostUnknown(p *watchedPath, text string) {
+	t.lostFiles++
+	t.unknown.add(text, time.Now())
 	t.tellLoss(p, "lost_files_unread", 1)
-	t.logFor(p).WithField("read_through_byte", f.Offset).Error("log file was replaced while nothing was read, lines may be lost")
+	t.logFor(p).WithField("what", text).Error("log lines may be lost")
 }
 
 func (t *Tailer) tellLoss(p *watchedPath, cause string, n int64) {

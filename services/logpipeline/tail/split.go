@@ -10,7 +10,7 @@ func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final 
 		if !final && len(data) < fingerprintLen && firstEnd(data) < 0 {
 			return 0
 		}
-		f.beginContent(data)
+		f.beginContent(p, data)
 	}
 	b.grow(len(data))
 	first, used := len(b.lines), 0

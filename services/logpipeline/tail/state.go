@@ -10,6 +10,8 @@ type State struct {
 	Version int `json:"version"`
 	// Patterns are the paths and patterns seen so far, sorted.
 	Patterns []string `json:"patterns"`
+	// Polled is when they were matched last, in nanoseconds since 1970.
+	Polled int64 `json:"polled,omitempty"`
 	// Paths are sorted by Path.
 	Paths []PathState `json:"paths"`
 }
@@ -22,21 +24,25 @@ type PathState struct {
 	Since int64 `json:"since,omitempty"`
 	// Files are in reading order: rotated ones first, the current one last.
 	Files []FileState `json:"files"`
+	// Gens are the first lines of recent contents, newest last.
+	Gens []Generation `json:"generations,omitempty"`
 }
 
 // FileState is the place reached in one file.
 type FileState struct {
-	ID     FileID       `json:"id"`             // what positions are built from
-	At     FileID       `json:"at"`             // where the bytes are: ID, or a copy of it
-	Real   string       `json:"real"`           // path of At when last seen, links resolved
-	Offset int64        `json:"offset"`         // next byte to read
-	Head   Fingerprint  `json:"head"`           // of the first bytes
-	Tail   Fingerprint  `json:"tail"`           // of the bytes before Offset
-	Gens   []Generation `json:"generations"`    // recent first lines, newest last
-	MTime  int64        `json:"mtime"`          // nanoseconds, when last read
-	Skip   bool         `json:"skip"`           // Offset is inside an over-long line
-	Form   string       `json:"form,omitempty"` // of the content, see form.go
-	Done   bool         `json:"done"`           // rotated and read to its end
+	ID     FileID       `json:"id"`               // what positions are built from
+	At     FileID       `json:"at"`               // where the bytes are: ID, or a copy of it
+	Real   string       `json:"real"`             // path of At when last seen, links resolved
+	Offset int64        `json:"offset"`           // next byte to read
+	Head   Fingerprint  `json:"head"`             // of the first bytes
+	Tail   Fingerprint  `json:"tail"`             // of the bytes before Offset
+	Packed bool         `json:"packed,omitempty"` // At is a compressed file
+	Size   int64        `json:"size,omitempty"`   // bytes of the content, when last seen
+	Gens   []Generation `json:"generations"`      // its first line, and in states of before others, newest last
+	MTime  int64        `json:"mtime"`            // nanoseconds, when last read
+	Skip   bool         `json:"skip"`             // Offset is inside an over-long line
+	Form   string       `json:"form,omitempty"`   // of the content, see form.go
+	Done   bool         `json:"done"`             // rotated and read to its end
 }
 
 // Fingerprint is a fingerprint of Len bytes.
@@ -74,13 +80,34 @@ func (p *watchedPath) state() PathState {
 	if len(files) > 0 {
 		since = 0
 	}
-	return PathState{Path: p.path, Since: since, Files: files}
+	return PathState{Path: p.path, Since: since, Files: files, Gens: slices.Clone(p.gens)}
+}
+
+// generations returns Gens, or what states of before had instead.
+func (s PathState) generations() []Generation {
+	if len(s.Gens) > 0 {
+		return s.Gens[max(0, len(s.Gens)-maxGenerations):]
+	}
+	newest := map[string]int{}
+	var all []Generation
+	for _, f := range s.Files {
+		for _, g := range f.Gens {
+			if n, ok := newest[g.Head]; ok {
+				all[n].N = max(all[n].N, g.N)
+				continue
+			}
+			newest[g.Head] = len(all)
+			all = append(all, g)
+		}
+	}
+	return all[max(0, len(all)-maxGenerations):]
 }
 
 // restorePath starts with the files of a saved path: all but the last were rotated.
 func (t *Tailer) restorePath(saved PathState, spool bool) {
 	p := newPath(saved.Path, spool)
 	p.waitingSince = saved.Since
+	p.gens = saved.generations()
 	for i, st := range saved.Files {
 		st.sanitize()
 		f := &logFile{FileState: st, restored: true}
@@ -97,7 +124,7 @@ func (t *Tailer) restorePath(saved PathState, spool bool) {
 		default:
 			f.rotation = rotated
 		}
-		f.setPrefix()
+		f.setPrefix(p)
 		p.files = append(p.files, f)
 	}
 	t.paths[p.path] = p

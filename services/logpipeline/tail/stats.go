@@ -10,6 +10,7 @@ import (
 // counters are the totals in Stats.
 type counters struct {
 	lines, bytes, truncated, rotations int64
+	lostFiles                          int64
 	lost, refused                      map[string]int64 // by reason
 }
 
@@ -36,6 +37,7 @@ type Stats struct {
 	Rotations int64            // files replaced or truncated under their path
 	Lag       int64            // bytes written whose lines are not done yet
 	Lost      map[string]int64 // bytes lost, by reason
+	LostFiles int64            // files of which an unknown number of bytes was lost
 	Refused   map[string]int64 // how often what is under a path was found not to be followed, by reason
 	// Reasons are sentences for the operator: what was lost, which files are not followed and why.
 	Reasons []string
@@ -65,7 +67,7 @@ func (t *Tailer) Stats() Stats {
 	c := pub.counters
 	st := Stats{
 		Files: len(pub.order), Lines: c.lines, Bytes: c.bytes,
-		Truncated: c.truncated, Rotations: c.rotations, Lost: maps.Clone(c.lost), Refused: maps.Clone(c.refused),
+		Truncated: c.truncated, Rotations: c.rotations, LostFiles: c.lostFiles, Lost: maps.Clone(c.lost), Refused: maps.Clone(c.refused),
 	}
 	leftOut, watchErr := pub.leftOut, pub.watchErr
 	order := pub.order

@@ -49,6 +49,10 @@ type Tailer struct {
 	leftOut     map[uint32]int64 // paths beyond MaxFiles, by owner; a new map for each poll
 	changed     []*watchedPath   // since the last publish
 	losses      health.Losses
+	unpacked    [2]*logFile         // those being unpacked, see slot
+	waiting     []*watchedPath      // for a place to unpack
+	since       int64               // when the patterns were matched last before this start, nanoseconds
+	names       map[string][]string // of regular files by folder, in the poll under way
 	unknown     unknownLosses
 	counters
 
@@ -75,6 +79,7 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 		counters: counters{lost: map[string]int64{}, refused: map[string]int64{}},
 	}
 	t.setMaxLine(cfg.MaxLine)
+	t.since = t.begun.Add(-clockSlack).UnixNano()
 	if saved != nil {
 		if err := t.restore(*saved); err != nil {
 			return nil, err
@@ -88,6 +93,9 @@ func New(cfg Config, saved *State, log logrus.FieldLogger) (*Tailer, error) {
 func (t *Tailer) restore(saved State) error {
 	if saved.Version != stateVersion {
 		return fmt.Errorf("saved positions have version %d: this program reads version %d", saved.Version, stateVersion)
+	}
+	if saved.Polled > 0 {
+		t.since = saved.Polled
 	}
 	for _, pattern := range saved.Patterns {
 		if slices.Contains(t.cfg.Paths, pattern) || slices.Contains(t.cfg.Spools, pattern) {

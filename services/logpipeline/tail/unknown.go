@@ -23,15 +23,14 @@ type unknownLosses struct {
 }
 
 type unknownLoss struct {
-	path string
+	text string
 	at   time.Time
-	end  int64 // up to which it was read
 }
 
-func (u *unknownLosses) add(path string, end int64, now time.Time) {
+func (u *unknownLosses) add(text string, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.all = append(u.all, unknownLoss{path, now, end})
+	u.all = append(u.all, unknownLoss{text, now})
 	if n := len(u.all) - maxUnknown; n > 0 {
 		u.all = u.all[n:]
 		u.more, u.moreAt = u.more+n, now
@@ -45,8 +44,7 @@ func (u *unknownLosses) reasons(now time.Time) []string {
 	var out []string
 	for _, l := range u.all {
 		if now.Sub(l.at) < unknownShown {
-			out = append(out, fmt.Sprintf("%s was removed or written anew while it was not read, found at %s: lines after its byte %d may be lost, how many is unknown",
-				l.path, l.at.UTC().Format(time.RFC3339), l.end))
+			out = append(out, l.text)
 		}
 	}
 	if u.more > 0 && now.Sub(u.moreAt) < unknownShown {
