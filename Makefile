@@ -75,6 +75,10 @@ cross: ## compile for darwin, windows and linux/arm64, without the second engine
 accept-foundation: build ## the bus and log pipeline over kills, downtimes and full disks; prints number and bar
 	deploy/dev/accept.sh foundation $(PARTS)
 
+.PHONY: accept-log-pipeline
+accept-log-pipeline: build ## journal, rotations over kills, ten thousand files, as root; prints number and bar
+	deploy/dev/accept.sh log-pipeline $(PARTS)
+
 .PHONY: accept-ebpf-engine
 accept-ebpf-engine: build ## scans, floods and blocks on interfaces of its own, as root; prints number and bar
 	deploy/dev/accept.sh ebpf-engine $(PARTS)

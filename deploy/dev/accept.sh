@@ -8,7 +8,7 @@
 # and _BLOCKS (10000); hostile-host quiet with IRONPOST_QUIET_FOR (2h); that of hostile-host corruption with IRONPOST_TEST_CORRUPTIONS (1000), and IRONPOST_TEST_SEED repeats it.
 #
 # A part's output is bin/accept/<commit>/<topic>-<part>.log; an interrupted run goes on with the
-# parts that are missing. Prints the commit, and each part's numbers with their bars.
+# parts that are missing. log-pipeline rotation kills the daemon IRONPOST_TEST_ROTATIONS (1000) times. Prints the commit, and each part's numbers with their bars.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -79,6 +79,8 @@ hostile labels             | -run TestAcceptHostileLabels ./e2e
 hostile compromise         | -run TestAcceptHostileCompromise ./e2e
 hostile brute-force        | -run TestAcceptHostileBruteForce ./e2e
 spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
+log-pipeline rotation      | -timeout 6h -run TestAcceptRotationsOverKills ./e2e
+log-pipeline files         | -run TestAcceptTenThousandFiles ./e2e
 log-pipeline journal       | -run TestAcceptJournal ./services/logpipeline/journal ./e2e
 hostile-host observer      | -run TestAcceptHostileHostObserver ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
