@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/checksum"
+	"github.com/ironpost/ironpost/services/logpipeline/audit"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/journal"
@@ -56,6 +58,8 @@ type positions struct {
 	Journal    *journal.State `json:"journal,omitempty"`
 	Kernel     *kmsg.State    `json:"kernel,omitempty"`
 	Packets    []span         `json:"packets"`
+	// Audit is the records before the positions of audit events that are not finished, by source.
+	Audit map[string][]audit.Group `json:"audit,omitempty"`
 }
 
 // positionsV1 is what version 1 had for positions.
@@ -275,7 +279,7 @@ func (p *pipeline) beginCheckpoint() {
 		return
 	}
 	c.toSave <- checkpoint{
-		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Journal: p.sources.journal.State(), Kernel: p.sources.kernel.State(), Packets: slices.Clone(c.processed.spans)},
+		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Journal: p.sources.journal.State(), Kernel: p.sources.kernel.State(), Packets: slices.Clone(c.processed.spans), Audit: maps.Clone(p.joining.bySource)},
 		LastSeq: p.pub.LastSeq(), ResumeAfter: &s.resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: s.rowsAt,
 		Inputs: p.s.inputStats.Save(),
 	}

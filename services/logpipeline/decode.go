@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/internal/task"
+	"github.com/ironpost/ironpost/services/logpipeline/audit"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/journal"
@@ -27,6 +28,10 @@ type chunk struct {
 	packets []*delivery
 	rules   *ruleSet // to match them by
 	inputs  *inputs  // the settings of their sources
+
+	source string        // whose audit events are joined, "" for none; the same in each of its chunks
+	joiner *audit.Joiner // of the source, nil to leave records apart
+	expire time.Time     // not zero: the chunk has no input, and ends the audit events that were read before it
 
 	decoded int                // how many are decoded
 	unused  sigma.Fields       // of the last line, if no rule matched it: memory for those of the next
@@ -75,6 +80,11 @@ func (d *decoder) run(ctx context.Context) error {
 			err := task.Call(ctx, "decode", func(context.Context) error { d.decode(c); return nil })
 			if panicked, ok := errors.AsType[*task.PanicError](err); ok {
 				d.s.recordCrash(d.crashes, c.position(c.decoded), panicked)
+			}
+		}
+		if !c.expire.IsZero() {
+			if err := task.Call(ctx, "decode", func(context.Context) error { d.expire(c); return nil }); err != nil {
+				d.s.recordCrash(d.crashes, c.source, err)
 			}
 		}
 		d.done <- c
@@ -164,6 +174,15 @@ func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
 	d.matchLine(c, in, rec.Message, SourceSyslog, rec.Time, out)
 }
 
+// expire ends the audit events that waited too long for another record.
+func (d *decoder) expire(c *chunk) {
+	for _, in := range d.s.joined(c.joiner.Expire(c.expire)) {
+		if got := match(c.rules, d.alerts, in); len(got.matches) > 0 {
+			c.results = append(c.results, decoded{position: in.position, events: []matched{got}})
+		}
+	}
+}
+
 // decodeLog decodes a line of a container's log.
 func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 	from := inputstats.ID{Kind: inputstats.Container, Name: line.Container.Name}
@@ -181,9 +200,16 @@ func (d *decoder) matchLine(c *chunk, in input, text []byte, source string, rece
 	if in.truncated {
 		in.Fields.Set("truncated", sigma.Bool(true))
 	}
+	addContext(c.joiner, &in)
 	c.unused = in.Fields
-	if got := match(c.rules, d.alerts, in); len(got.matches) > 0 {
-		out.events, c.unused = []matched{got}, sigma.Fields{}
+	for i, in := range d.s.eventsOf(c.joiner, in) {
+		got := match(c.rules, d.alerts, in)
+		if len(got.matches) == 0 {
+			continue
+		}
+		if out.events = append(out.events, got); i == 0 {
+			c.unused = sigma.Fields{}
+		}
 	}
 	out.row = d.rows.encode(in, source, received)
 	d.s.countLine(text, in.Format)

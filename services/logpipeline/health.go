@@ -40,7 +40,10 @@ const (
 
 // counters count since the module started. Any goroutine may read them.
 type counters struct {
-	lines, bytes, unparsed        atomic.Uint64
+	lines, bytes, unparsed atomic.Uint64
+
+	auditJoined, auditIncomplete, auditUnjoined atomic.Uint64
+
 	packets, packetsAgain         atomic.Uint64
 	deadLettered                  atomic.Uint64 // lines and packet records that were dead-lettered
 	batches                       atomic.Uint64

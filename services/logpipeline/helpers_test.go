@@ -32,16 +32,17 @@ const (
 
 // rig is a bus, a data folder and one watched file, which outlive the service.
 type rig struct {
-	t       testing.TB
-	bus     *bustest.Bus
-	conn    *bus.Conn
-	admin   *bus.Conn
-	dir     string
-	watched string
-	cfg     logpipeline.Config
-	metrics *prometheus.Registry
-	docker  string // socket of the Docker API
-	log     *logrus.Logger
+	t         testing.TB
+	bus       *bustest.Bus
+	conn      *bus.Conn
+	admin     *bus.Conn
+	dir       string
+	watched   string
+	cfg       logpipeline.Config
+	metrics   *prometheus.Registry
+	docker    string        // socket of the Docker API
+	auditWait time.Duration // of audit events
+	log       *logrus.Logger
 }
 
 func newRig(t testing.TB, options ...bustest.Option) *rig {
@@ -103,7 +104,7 @@ func (r *rig) build() *logpipeline.Service {
 		}
 	}
 	s, err := logpipeline.New(r.cfg, logpipeline.Deps{
-		Bus: r.conn, Host: r.bus.Host(), DataDir: r.dir, MachineID: "machine", Log: log, Metrics: r.metrics, DockerSocket: r.docker,
+		Bus: r.conn, Host: r.bus.Host(), DataDir: r.dir, MachineID: "machine", Log: log, Metrics: r.metrics, DockerSocket: r.docker, AuditWait: r.auditWait,
 	})
 	require.NoError(r.t, err)
 	return s

@@ -2,6 +2,7 @@ package logpipeline
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ func entryInput(parser *parse.Parser, e journal.Entry, of *inputSettings) input 
 	header := parse.Header{
 		Time: at, Host: e.Get("_HOSTNAME"), Process: cmp.Or(e.Get("SYSLOG_IDENTIFIER"), e.Get("_COMM")), PID: pid,
 		Facility: parse.Facility(e.Get("SYSLOG_FACILITY")), Severity: parse.Severity(e.Get("PRIORITY")),
+	}
+	if at, err := strconv.ParseUint(e.Get("_SOURCE_REALTIME_TIMESTAMP"), 10, 62); err == nil && e.Get("_TRANSPORT") == "audit" {
+		header.Audit = fmt.Sprintf("%d.%03d:%s", at/1e6, at/1e3%1e3, e.Get("_AUDIT_ID"))
 	}
 	in := messageInput(parser, e.Position, header, e.Get("MESSAGE"), received, of.parse)
 	origin, trust := journalOrigin(e, in.Process)

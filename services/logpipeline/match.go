@@ -1,6 +1,7 @@
 package logpipeline
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -68,6 +69,19 @@ func (in input) lines() []string {
 		return []string{in.Fields.Text("raw")}
 	}
 	return in.evidence
+}
+
+// moreInputs returns what the line of in tells besides, as inputs.
+func moreInputs(in input) []input {
+	var out []input
+	for n, ev := range in.More {
+		more := in
+		more.Event, more.evidence = ev, in.lines()
+		more.position = fmt.Sprintf("%s#%s.%d", in.position, cmp.Or(ev.Logsource.Category, ev.Logsource.Service), n)
+		more.setOrigin(in.origin, in.trust)
+		out = append(out, more)
+	}
+	return out
 }
 
 // containerInput parses a line of a container's log. The container is the one that Docker names.

@@ -73,6 +73,9 @@ func (s *Service) measures(n snapshot) []measure {
 		{"rows_lost_bytes", "rows_lost_bytes_total", "Bytes of the queue to PostgreSQL that were damaged on disk.", float64(s.rows.damaged.Load())},
 		{"row_queue_bytes", "row_queue_bytes", "Bytes of lines that wait for PostgreSQL.", float64(s.rows.waiting.Load())},
 		{"", "syslog_connections", "Open syslog connections.", float64(n.syslog.Connections)},
+		{"audit_events", "audit_events_total", "Audit events that were put together from their records.", float64(s.auditJoined.Load())},
+		{"audit_incomplete", "audit_events_incomplete_total", "Audit events of which records were missing or too many.", float64(s.auditIncomplete.Load())},
+		{"audit_unjoined", "audit_records_unjoined_total", "Audit records left apart because too many sources have unfinished events.", float64(s.auditUnjoined.Load())},
 		{"spool_bytes", "spool_bytes", "Size of the syslog spool.", float64(n.syslog.SpoolBytes)},
 		{"spool_errors", "spool_errors_total", "Spool records that could not be read.", float64(s.spoolErrors.Load())},
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/audit"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/sigma"
@@ -16,6 +17,8 @@ type Offline struct {
 	inputs  *inputs
 	matcher matcher
 	series  *series.Table
+	service Service // its counters alone are used
+	joiner  audit.Joiner
 }
 
 // NewOffline loads the rules of cfg, of which only RulesPath, ShippedRules, DedupWindowSecs and the settings for all inputs are used; host is the host of
@@ -38,17 +41,26 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
 	in := lineInput(o.parser, sigma.Fields{}, position, text, received, o.inputs.other.parse)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
+	addContext(&o.joiner, &in)
+	return o.alertsOf(o.service.eventsOf(&o.joiner, in))
+}
+
+// alertsOf returns the alerts of inputs.
+func (o *Offline) alertsOf(inputs []input) []*event.Alert {
 	var out []*event.Alert
-	for _, m := range o.matcher.correlate(match(o.matcher.rules, o.matcher.alerts, in)) {
-		out = append(out, o.series.Add(m, m.Alert.LastSeen)...)
+	for _, in := range inputs {
+		for _, m := range o.matcher.correlate(match(o.matcher.rules, o.matcher.alerts, in)) {
+			out = append(out, o.series.Add(m, m.Alert.LastSeen)...)
+		}
 	}
 	return withLineTime(out)
 }
 
-// Close returns the last revisions of the series that are not over.
+// Close returns the alerts of audit events whose last record did not come, and the last revisions of the series that are not over.
 func (o *Offline) Close() []*event.Alert {
-	const forever = 1 << 62 // nanoseconds since 1970
-	return withLineTime(o.series.Expire(time.Unix(0, forever)))
+	forever := time.Unix(0, 1<<62)
+	out := o.alertsOf(o.service.joined(o.joiner.Expire(forever)))
+	return append(out, withLineTime(o.series.Expire(forever))...)
 }
 
 // withLineTime sets the time of alerts to that of their lines, so that the result does not depend on when the

@@ -47,6 +47,7 @@ type pipeline struct {
 	decoder     *decoder
 	matcher     matcher
 	series      *series.Table
+	joining     joining
 	pub         *bus.Publisher
 	resumeAfter uint64 // of the checkpoint that was read
 	restored    uint64 // its LastSeq
@@ -173,6 +174,7 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 		before = len(chunks)
 		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(p.chunkLines)}, {entries: p.sources.journal.Next(p.chunkLines)}, {records: p.sources.kernel.Next(p.chunkLines)}, {packets: p.sources.packets.take()}} {
 			if c.size() > 0 {
+				c.source = p.sources.nameOf(c)
 				chunks = append(chunks, c)
 			}
 		}
@@ -181,8 +183,17 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 	return chunks
 }
 
-// decode gives chunks to the workers.
+// decode gives chunks to the workers, and chunks for the audit events that have waited long enough while no source has more.
 func (p *pipeline) decode(chunks []*chunk) {
+	for _, c := range chunks {
+		p.joining.begin(c)
+	}
+	if free := maxInFlight - p.inFlight - len(chunks); free > 0 {
+		for _, c := range p.joining.waiting(time.Now(), free) {
+			p.joining.begin(c)
+			chunks = append(chunks, c)
+		}
+	}
 	for _, c := range chunks {
 		c.rules, c.inputs = p.matcher.rules, p.inputs
 		p.inFlight++
@@ -222,6 +233,7 @@ func (p *pipeline) finishGroup(ctx context.Context) error {
 	c.checkpointNeeded = c.checkpointNeeded || g.matched && len(g.packets) > 0
 	for _, c := range g.chunks {
 		p.sources.done(c)
+		p.joining.done(c)
 	}
 	switch full := slices.ContainsFunc(g.chunks, func(c *chunk) bool { return c.size() >= alertLines }); {
 	case len(g.alerts) >= groupAlerts:

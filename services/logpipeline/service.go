@@ -27,7 +27,7 @@ import (
 // Name is the module's name on the bus and in the table of modules.
 const Name = bus.LogPipeline
 
-// Deps are the dependencies of a Service. All but DockerSocket, TrustImageLabels and Metrics must be set.
+// Deps are the dependencies of a Service. All but DockerSocket, TrustImageLabels, AuditWait and Metrics must be set.
 type Deps struct {
 	Bus  *bus.Conn
 	Host string // this machine on the bus, one subject token
@@ -42,6 +42,8 @@ type Deps struct {
 	TrustImageLabels []string
 	Log              logrus.FieldLogger
 	Metrics          prometheus.Registerer // nil: no metrics
+	// AuditWait is how long an audit event waits for its next record; 0 means two seconds.
+	AuditWait time.Duration
 	// Trusted are the users who alone may be able to change rules that are read again without a reload; nil: everyone.
 	Trusted ownership.Users
 }
@@ -177,6 +179,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		s: s, cfg: cfg, inputs: newInputs(cfg), sources: in, crashes: crashes, chunkLines: chunkLines,
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
 		series:  series.New(cfg.DedupWindow(), 0),
+		joining: newJoining(nil, s.deps.AuditWait),
 		commits: commitState{file: file, dirty: true, toSave: make(chan checkpoint, 1), saved: make(chan error, 1)},
 	}
 	if saved != nil {
@@ -191,6 +194,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	}
 	if saved != nil {
 		p.resumeAfter, p.restored, p.commits.rowsAt = saved.resumeAfter(), saved.LastSeq, saved.Rows
+		p.joining = newJoining(saved.Sources.Audit, s.deps.AuditWait)
 		p.commits.processed = processedSet{spans: saved.Sources.Packets}
 		p.series.Restore(slices.Concat(saved.Series, series.FromWindows(saved.Windows, cfg.DedupWindow())), time.Now())
 		if err := p.matcher.correlations.Restore(saved.Correlations); err != nil {

@@ -126,6 +126,25 @@ func (in *sources) runSyslog(ctx context.Context) error {
 	return in.syslog.Run(ctx)
 }
 
+// nameOf returns what the chunks of one source have in common: the path of a file, without the number of a spool file, a container, the journal
+// or the kernel. It is "" for packet records.
+func (in *sources) nameOf(c *chunk) string {
+	switch {
+	case len(c.lines) > 0 && in.syslog.IsSpoolFile(c.lines[0].Path):
+		path := c.lines[0].Path
+		return "file:" + path[:max(0, strings.LastIndexByte(path, '-'))]
+	case len(c.lines) > 0:
+		return "file:" + c.lines[0].Path
+	case len(c.logs) > 0:
+		return "container:" + c.logs[0].Container.ID
+	case len(c.entries) > 0:
+		return "journal:" + c.entries[0].Stream
+	case len(c.records) > 0:
+		return "kernel"
+	}
+	return ""
+}
+
 // done tells the source of c that the alerts of c are stored.
 func (in *sources) done(c *chunk) {
 	if len(c.lines) > 0 {

@@ -22,6 +22,7 @@ type Record struct {
 	Serial uint64
 	Time   time.Time
 	Fields []Field
+	Text   string // that was parsed; empty of a record without serial
 }
 
 // Field is one field. Name is as in the record; those of the interpreted part are in capitals. Value is decoded: without quotes, and
@@ -45,11 +46,13 @@ func (r *Record) Get(name string) string {
 //
 // The second form is the kernel's, which also begins with "audit: ". ok is false if text is no record.
 func Parse(text string) (r Record, ok bool) {
+	whole := text
 	if rest, found := strings.CutPrefix(text, "node="); found {
 		if r.Node, text, ok = strings.Cut(rest, " "); !ok || len(r.Node) > maxNode {
 			return Record{}, false
 		}
 	}
+	r.Text = whole
 	text = strings.TrimPrefix(text, "audit: ")
 	name, rest, ok := cutWord(text, "type=")
 	if !ok {

@@ -64,3 +64,15 @@ func Syscall(arch, number string) (machine, call string) {
 	}
 	return a.name, a.calls()[number]
 }
+
+// partTypes are the types of records that are part of an event: the kernel's about system calls, access and integrity (1300 to 1499 and
+// 1800 to 1899), without those that the kernel writes by themselves.
+var partTypes = sync.OnceValue(func() map[string]bool {
+	out := map[string]bool{}
+	for number, name := range types() {
+		if strings.HasPrefix(number, "13") || strings.HasPrefix(number, "14") || strings.HasPrefix(number, "18") {
+			out[name] = true
+		}
+	}
+	return out
+})

@@ -33,6 +33,9 @@ func parseAuditMessage(ev *Event) {
 	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_[]<>") != "" {
 		return
 	}
+	if ev.auditStamp != "" && parseAuditRecord(ev, "type="+name+" msg=audit("+ev.auditStamp+"): "+rest) {
+		return
+	}
 	setAuditRecord(ev, audit.ParseBody(name, rest))
 }
 
@@ -162,4 +165,14 @@ func setAuditAddress(ev *Event, a audit.Address) {
 		ev.setInt("lport", int64(a.Peer.Port()))
 	}
 	ev.set("path", a.Path)
+}
+
+// AddCall adds what the SYSCALL record of the event says of who did it, unless the record itself says it.
+func (e *Event) AddCall(call *audit.Record) {
+	for _, name := range [...]string{"exe", "comm", "pid", "ppid", "uid", "auid"} {
+		setMissing(e, name, call.Get(name))
+	}
+	if user := auditUser(call); e.User == "" && user != "" {
+		e.setUser(user)
+	}
 }

@@ -30,6 +30,8 @@ type Event struct {
 
 	// Audit is the record of the Linux audit system that the line is; nil if it is none.
 	Audit *audit.Record
+	// More is what the line tells besides: other views of it for rules of other log sources. They have fields of their own.
+	More []Event
 
 	// Repeated is how many equal messages the line stands for, 0 if only for itself, at most 1000. OfLast is set if it
 	// does not name them: they are equal to the line before it of the same source.
@@ -37,6 +39,7 @@ type Event struct {
 	OfLast   bool
 
 	settings         settings
+	auditStamp       string // of a message that is an audit record; see Header
 	inner            inner
 	layer, outermost Format    // of the text that is parsed, and of the first envelope
 	envelope         time.Time // see settleTime
@@ -150,7 +153,7 @@ func (e *Event) setPort(n uint16) {
 // finish adds the fields of every event. Fields of the same name in a
 // JSON line take precedence, except for raw.
 func (e *Event) finish(raw string) {
-	e.settings, e.inner, e.layer, e.outermost, e.envelope, e.outerHost, e.trace = settings{}, inner{}, "", "", time.Time{}, "", nil
+	e.auditStamp, e.settings, e.inner, e.layer, e.outermost, e.envelope, e.outerHost, e.trace = "", settings{}, inner{}, "", "", time.Time{}, "", nil
 	if !e.has("message") {
 		e.Fields.Set("message", sigma.Text(e.Message))
 	}

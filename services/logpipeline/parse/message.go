@@ -9,6 +9,8 @@ type Header struct {
 	Host, Process      string
 	PID                int64
 	Facility, Severity string
+	// Audit is the time and serial of the audit event that the message is a record of, as audit.ParseStamp reads it; "" for other messages.
+	Audit string
 }
 
 // ParseMessage parses text, the message after the header h, in the format of its program. now is when it was received. Like Parse it never
@@ -17,6 +19,7 @@ func (p *Parser) ParseMessage(h Header, text string, now time.Time, in Input) Ev
 	raw := decodeBytes(text)
 	ev := p.newEvent(now, in)
 	ev.Format, ev.Time, ev.Host, ev.PID = Journal, h.Time, h.Host, h.PID
+	ev.auditStamp = h.Audit
 	ev.Process = programOf(h.Process)
 	if h.Process != ev.Process {
 		ev.set("tag", h.Process)

@@ -1,0 +1,140 @@
+package logpipeline
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/audit"
+	"github.com/ironpost/ironpost/services/logpipeline/parse"
+)
+
+const (
+	// maxJoining bounds the sources that have unfinished audit events: each may have as much as audit.Joiner allows.
+	maxJoining = 64
+	// joinWait is how long an audit event waits for its next record, unless Deps says otherwise.
+	joinWait = 2 * time.Second
+)
+
+// joining holds the unfinished audit events of each source, as of the input that is acknowledged. Only the pipeline's goroutine uses it. A
+// chunk gets a Joiner with those of its source, and leaves here what that holds when the chunk is done: so a checkpoint has the events
+// that belong to its positions.
+type joining struct {
+	bySource map[string][]audit.Group
+	busy     map[string]bool // sources with a chunk in flight
+	wait     time.Duration
+}
+
+func newJoining(saved map[string][]audit.Group, wait time.Duration) joining {
+	j := joining{bySource: map[string][]audit.Group{}, busy: map[string]bool{}, wait: cmp.Or(wait, joinWait)}
+	for source, groups := range saved {
+		if len(j.bySource) < maxJoining {
+			for i := range groups {
+				groups[i].Read = time.Now()
+			}
+			j.bySource[source] = groups
+		}
+	}
+	return j
+}
+
+// begin gives c what its source has left.
+func (j *joining) begin(c *chunk) {
+	if c.source == "" {
+		return
+	}
+	j.busy[c.source] = true
+	groups, known := j.bySource[c.source]
+	if known || len(j.bySource)+len(j.busy) <= maxJoining {
+		c.joiner = audit.NewJoiner(groups)
+	}
+}
+
+// done takes what c has left for its source.
+func (j *joining) done(c *chunk) {
+	delete(j.busy, c.source)
+	if c.joiner == nil {
+		return
+	}
+	if groups := c.joiner.Groups(); len(groups) > 0 {
+		j.bySource[c.source] = groups
+	} else {
+		delete(j.bySource, c.source)
+	}
+}
+
+// waiting returns chunks without input, at most limit, of the sources whose events have waited for their next record long enough.
+func (j *joining) waiting(now time.Time, limit int) (chunks []*chunk) {
+	before := now.Add(-j.wait)
+	for source, groups := range j.bySource {
+		waits := slices.ContainsFunc(groups, func(g audit.Group) bool { return g.Read.Before(before) })
+		if waits && !j.busy[source] && len(chunks) < limit {
+			chunks = append(chunks, &chunk{source: source, expire: before})
+		}
+	}
+	return chunks
+}
+
+// eventsOf returns in, what its line tells besides, and the audit events that it finishes.
+func (s *Service) eventsOf(j *audit.Joiner, in input) []input {
+	if in.More == nil && in.Audit == nil {
+		return []input{in}
+	}
+	return slices.Concat([]input{in}, moreInputs(in), s.join(j, in))
+}
+
+// addContext adds to a record of an audit event who did it, which its SYSCALL record says.
+func addContext(j *audit.Joiner, in *input) {
+	if in.Audit == nil || j == nil || in.Audit.Type == "SYSCALL" {
+		return
+	}
+	if call := j.Call(in.Audit, senderOf(*in)); call != nil {
+		in.AddCall(call)
+	}
+}
+
+// senderOf returns what tells the machines apart whose records come in one source.
+func senderOf(in input) string { return in.origin.Peer + " " + in.Host }
+
+// join adds the record that in is, if it is one, to those of its event, and returns the events that this finishes as inputs.
+func (s *Service) join(j *audit.Joiner, in input) []input {
+	switch {
+	case in.Audit == nil:
+		return nil
+	case j == nil:
+		s.auditUnjoined.Add(1)
+		return nil
+	}
+	return s.joined(j.Add(in.Audit, audit.Line{
+		Text: in.Audit.Text, Position: in.position, Read: time.Now(), Received: in.received,
+		Sender: senderOf(in), Host: in.Host, Origin: in.origin, Trust: in.trust, From: in.from,
+	}))
+}
+
+// joined returns what finished audit events are in Sigma's categories. Their positions follow from those of their first records.
+func (s *Service) joined(done []audit.Group) (out []input) {
+	for i := range done {
+		g := &done[i]
+		s.auditJoined.Add(1)
+		if !g.Ended || g.Cut > 0 {
+			s.auditIncomplete.Add(1)
+		}
+		for n, ev := range parse.JoinAudit(g) {
+			in := input{
+				Event: ev, position: fmt.Sprintf("%s#%s.%d", g.Position, ev.Logsource.Category, n), received: g.Received, time: g.Time, evidence: g.Texts,
+			}
+			if in.time.After(g.Received.Add(maxAhead)) {
+				in.time = g.Received
+			}
+			in.began, in.from = in.time, g.From
+			if g.Cut > 0 {
+				in.incomplete = []event.Incomplete{{Counter: "audit_records", Amount: uint64(g.Cut)}}
+			}
+			in.setOrigin(g.Origin, g.Trust)
+			out = append(out, in)
+		}
+	}
+	return out
+}
