@@ -72,8 +72,8 @@ func titlesOf(files []ruleFile) map[string]bool {
 
 // The products and categories of the log sources that the parsers recognise, see package parse and package packet.
 var (
-	knownProducts   = []string{"", "linux", "apache", "ironpost", "nginx", "haproxy", "lighttpd", "php", "squid", "envoy", "aws", "fortigate", "paloalto", "cisco", "pfsense"}
-	knownCategories = []string{"", "webserver", "application", "network", "proxy", "firewall"}
+	knownProducts   = []string{"", "linux", "apache", "ironpost", "nginx", "haproxy", "lighttpd", "php", "squid", "envoy", "aws", "fortigate", "paloalto", "cisco", "pfsense", "suricata", "zeek", "falco"}
+	knownCategories = []string{"", "webserver", "application", "network", "proxy", "firewall", "dns", "process_creation", "file_event", "file_delete", "network_connection"}
 )
 
 // remarks names the rules of one's own that can match lines of unknown format only, such as those for Windows.

@@ -52,18 +52,21 @@ func (a *audited) get(typeName, name string) string {
 // JoinAudit returns what the records of one event of the audit system are in the taxonomy of Sigma: a process that was started, files that
 // were created, written to or deleted, a connection. Each has the category and the service auditd. Most events are none of these.
 func JoinAudit(g *audit.Group) []Event {
-	records := g.Records()
-	a := newAudited(records)
+	return auditEvents(newAudited(g.Records()), Event{Format: Audit, Time: g.Time, Host: g.Host}, strings.Join(g.Texts, "\n"))
+}
+
+// auditEvents returns the events that a tells of, with the format, time and host of base and the text raw.
+func auditEvents(a *audited, base Event, raw string) []Event {
 	if a.call.Get("success") == "no" && a.call.Get("exit") != inProgress {
 		return nil
 	}
 	var out []Event
 	add := func(category string, set func(ev *Event)) {
-		ev := Event{Format: Audit, Time: g.Time, Host: g.Host, Process: a.call.Get("comm")}
+		ev := Event{Format: base.Format, Time: base.Time, Host: base.Host, Process: a.call.Get("comm")}
 		ev.Logsource = sigma.Logsource{Category: category, Product: "linux", Service: "auditd"}
 		a.setProcess(&ev)
 		set(&ev)
-		ev.finish(strings.Join(g.Texts, "\n"))
+		ev.finish(raw)
 		out = append(out, ev)
 	}
 	if command := a.commandLine(); command != "" {
@@ -87,6 +90,8 @@ func (a *audited) setProcess(ev *Event) {
 	ev.set("Image", known(cmp.Or(r.Get("exe"), a.executable())))
 	ev.set("ProcessId", r.Get("pid"))
 	ev.set("ParentProcessId", r.Get("ppid"))
+	ev.set("ParentImage", a.get("PARENT_INFO", "exe"))
+	ev.set("ParentCommandLine", a.get("PARENT_INFO", "proctitle"))
 	ev.set("User", cmp.Or(known(r.Get("UID")), userName(r.Get("uid"))))
 	ev.set("CurrentDirectory", a.get("CWD", "cwd"))
 	ev.set("key", strings.ReplaceAll(known(r.Get("key")), "\x01", ","))

@@ -112,6 +112,10 @@ var jsonFormats = []struct {
 	parse func(ev *Event) bool
 }{
 	{MongoDB, parseMongo},
+	{Laurel, parseLaurel},
+	{Suricata, parseSuricata},
+	{Zeek, parseZeek},
+	{Falco, parseFalco},
 	{WebJSON, parseWebJSON},
 }
 

@@ -99,5 +99,8 @@ func describe(ev parse.Event) string {
 			fmt.Fprintf(&out, "    %s: %T %v\n", name, v, v)
 		}
 	}
+	for _, more := range ev.More {
+		fmt.Fprintf(&out, "  besides:\n%s", describe(more))
+	}
 	return out.String()
 }
