@@ -3,59 +3,83 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/services/ebpfengine/capture"
+	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
 func (a *app) replayCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "replay <file>...",
-		Short: "detect attacks in a capture or a log",
-		Long: `Reads captures (pcap, pcapng) and logs, also compressed with gzip, and shows
-what Ironpost would have detected. The kind of a file is recognised by its
-content; - is standard input. Nothing is sent to the bus, nothing is blocked.
+	var f inputFlags
+	cmd := &cobra.Command{
+		Use:   "replay <file or folder>...",
+		Short: "detect attacks in captures and logs",
+		Long: `Reads captures (pcap, pcapng) and logs, also compressed with gzip, xz or zstd,
+and shows what Ironpost would have detected. The kind of a file is recognised by
+its content; - is standard input. Of a folder all files below it are read, the
+oldest first, so that the generations of a log follow each other; files that are
+neither text nor captures are skipped. Nothing is sent to the bus, nothing is
+blocked.
 
 A capture goes through the packet program of the kernel, with the clock of the
 capture and the thresholds of [ebpf.detect]. That needs Linux and root. The
 result is one line for each attack.
 
-A log goes through the rules of log_pipeline.rules_path. That needs no
-privileges. The result is one line for each alert.
+Logs go through the rules of log_pipeline.rules_path, one file after the other,
+and what is counted in one goes on in the next: they are not merged by time.
+That needs no privileges. The result is one line for each alert, and the totals:
+lines, their formats, and how many are of no known one. The settings of
+[[log_pipeline.input]] for a file hold; --format, --timezone and
+--trusted-proxies take their place.
 
 With --json every line is one record, as docs/events.md describes it: every
 phase of a detection, every alert. Exits with 4 if anything was detected.`,
 		Example: `  sudo ironpost replay incident.pcap
   sudo ironpost replay --json incident.pcapng | jq '.detection'
   ironpost replay /var/log/auth.log
-  ironpost replay auth.log.2.gz
+  ironpost replay --timezone America/New_York /srv/incident/logs
   journalctl -o short | ironpost replay -`,
 		Args: atLeastOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd.Context(), args, f) },
 	}
+	f.add(cmd)
+	return cmd
 }
 
-func (a *app) replay(ctx context.Context, files []string) error {
+func (a *app) replay(ctx context.Context, names []string, f inputFlags) error {
+	settings, err := f.input()
+	if err != nil {
+		return err
+	}
 	cfg, _, err := a.loadConfig()
 	if err != nil {
 		return configError(err)
 	}
+	files, err := replayFiles(names)
+	if err != nil {
+		return err
+	}
+	r := &replayRun{app: a, cfg: cfg, settings: settings, progress: &progress{w: a.err}}
+	for _, file := range files {
+		r.progress.size += file.size
+	}
 	found := 0
-	for _, name := range files {
-		n, err := a.replayFile(ctx, cfg, name)
+	for _, file := range files {
+		n, err := r.file(ctx, file)
+		found += n
 		if err != nil {
 			return err
 		}
-		found += n
+	}
+	if r.logs != nil {
+		r.logs.finish()
+		found += r.logs.alerts
 	}
 	if found > 0 {
 		return silentError(exitFindings, fmt.Sprintf("%d detections", found))
@@ -63,19 +87,29 @@ func (a *app) replay(ctx context.Context, files []string) error {
 	return nil
 }
 
+// replayRun is one call of replay.
+type replayRun struct {
+	*app
+
+	cfg      suite.Config
+	settings logpipeline.Input
+	logs     *logReplay // nil until there is a log
+	progress *progress
+}
+
 // replayInput is the file being read.
 type replayInput struct {
 	name   string
 	reader *bufio.Reader
 	info   os.FileInfo
-	progress
+	*progress
 }
 
-// replayFile replays one file and returns the number of attacks or alerts.
-func (a *app) replayFile(ctx context.Context, cfg suite.Config, name string) (found int, err error) {
+// file replays one file and returns the number of attacks, of logs none: they are counted together.
+func (r *replayRun) file(ctx context.Context, of replayFile) (found int, err error) {
 	file := os.Stdin
-	if name != "-" {
-		if file, err = os.Open(filepath.Clean(name)); err != nil {
+	if of.name != "-" {
+		if file, err = os.Open(of.name); err != nil {
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
@@ -84,43 +118,25 @@ func (a *app) replayFile(ctx context.Context, cfg suite.Config, name string) (fo
 	if err != nil {
 		return 0, err
 	}
-	if info.IsDir() {
-		return 0, fmt.Errorf("%s is a folder, must be a capture or a log", name)
-	}
-	in := &replayInput{name: name, info: info, progress: progress{size: info.Size(), w: a.err}}
+	in := &replayInput{name: of.name, info: info, progress: r.progress}
 	defer in.clear()
-	start, err := in.open(file)
+	start, done, err := in.open(file)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", name, err)
+		return 0, fmt.Errorf("read %s: %w", of.name, err)
 	}
-	if capture.HasMagic(start) {
-		return a.replayCapture(ctx, cfg, in)
+	defer done()
+	switch {
+	case capture.HasMagic(start):
+		return r.replayCapture(ctx, r.cfg, in)
+	case of.found && bytes.IndexByte(start, 0) >= 0:
+		in.clear()
+		r.notef("%s: skipped, it is neither text nor a capture", clean(of.name))
+		return 0, nil
 	}
-	return a.replayLog(ctx, cfg, in)
-}
-
-// open sets up the reader, with gzip (RFC 1952) removed, and returns the first
-// bytes of the content.
-func (r *replayInput) open(file io.Reader) (start []byte, err error) {
-	const buffer = 1 << 16
-	r.reader = bufio.NewReaderSize(io.TeeReader(file, &r.progress), buffer)
-	start, err = r.reader.Peek(4)
-	if bytes.HasPrefix(start, []byte{0x1f, 0x8b}) {
-		unzipped, err := gzip.NewReader(r.reader)
-		if err != nil {
-			return nil, err
+	if r.logs == nil {
+		if r.logs, err = r.newLogReplay(r.cfg, r.settings); err != nil {
+			return 0, err
 		}
-		r.reader = bufio.NewReaderSize(unzipped, buffer)
-		start, err = r.reader.Peek(4)
-		return start, ignoreEOF(err)
 	}
-	return start, ignoreEOF(err)
-}
-
-// ignoreEOF accepts a file of less than 4 bytes: it is a log.
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
+	return 0, r.logs.read(ctx, in)
 }

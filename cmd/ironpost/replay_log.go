@@ -8,7 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/internal/suite"
@@ -16,39 +20,68 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline"
 )
 
-// logReplay is the replay of one log.
+// logReplay is the replay of logs, one after the other: what is correlated in one goes on in the next.
 type logReplay struct {
 	*app
 
-	in       *replayInput
+	in       *replayInput // the one that is read
 	pipeline *logpipeline.Offline
 	received time.Time // the time of lines without one
 	maxLine  int
 	table    *table
-	lines    int
+	lines    int // of this log
 	alerts   int // without updates
+	files    int
 }
 
-// replayLog runs a log through the rules and returns the number of alerts,
-// updates not counted.
-func (a *app) replayLog(ctx context.Context, cfg suite.Config, in *replayInput) (int, error) {
+// newLogReplay returns the replay of logs by the rules and the settings of cfg, of which settings takes the place.
+func (a *app) newLogReplay(cfg suite.Config, settings logpipeline.Input) (*logReplay, error) {
 	pipeline, problems, err := logpipeline.NewOffline(cfg.LogPipeline, cfg.General.Host)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if problems != nil {
 		a.notef("warning: %s", errorText(problems))
 	}
-	l := &logReplay{app: a, in: in, pipeline: pipeline, received: in.info.ModTime(), maxLine: cfg.LogPipeline.MaxLineBytes}
+	pipeline.Override(cfg.LogPipeline, settings)
+	l := &logReplay{app: a, pipeline: pipeline, maxLine: cfg.LogPipeline.MaxLineBytes}
+	l.table = a.newTable([]column{{"TIME", 25}, {"SEVERITY", 8}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}}, nil)
+	return l, nil
+}
+
+// read runs one log through the rules.
+func (l *logReplay) read(ctx context.Context, in *replayInput) error {
+	l.in, l.lines, l.received = in, 0, in.info.ModTime()
 	if !in.info.Mode().IsRegular() {
 		l.received = time.Now()
 	}
-	l.table = a.newTable([]column{{"TIME", 25}, {"SEVERITY", 8}, {"SOURCE", 39}, {"USER", 20}, {"COUNT", 6}, {"TITLE", 120}}, nil)
-	err = l.readLines(ctx)
-	l.print(pipeline.Close())
+	path := in.name
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	l.pipeline.File(path)
+	l.files++
+	before := l.alerts
+	err := l.readLines(ctx)
 	in.clear()
-	a.notef("%s: %d lines, %d alerts", clean(in.name), l.lines, l.alerts)
-	return l.alerts, err
+	if l.files == 1 || l.lines > 0 {
+		l.notef("%s: %d lines, %d alerts", clean(in.name), l.lines, l.alerts-before)
+	}
+	return err
+}
+
+// finish prints the last revisions of what goes on, and the totals.
+func (l *logReplay) finish() {
+	if l.files == 0 {
+		return
+	}
+	l.print(l.pipeline.Close())
+	c := l.pipeline.Counts()
+	var formats []string
+	for _, name := range slices.Sorted(maps.Keys(c.Formats)) {
+		formats = append(formats, fmt.Sprintf("%s %d", name, c.Formats[name]))
+	}
+	l.notef("%d logs: %d lines (%s, unparsed %d), %s, %d alerts", l.files, c.Lines, cmp.Or(strings.Join(formats, ", "), "no known format"), c.Unparsed, byteSize(c.Bytes), l.alerts)
 }
 
 func (l *logReplay) readLines(ctx context.Context) error {

@@ -18,6 +18,7 @@ const (
 type progress struct {
 	size, read int64
 	w          io.Writer
+	began      time.Time
 	next       time.Time
 	drawn      bool
 }
@@ -31,16 +32,30 @@ func (p *progress) Write(b []byte) (int, error) {
 // show draws the bar and text if an update is due.
 func (p *progress) show(text string, now time.Time) {
 	if p.next.IsZero() {
-		p.next = now.Add(progressDelay)
+		p.began, p.next = now, now.Add(progressDelay)
 	}
 	if now.Before(p.next) || !controllable(p.w) {
 		return
 	}
 	p.next, p.drawn = now.Add(progressInterval), true
 	if p.size > 0 {
-		text = progressBar(p.read, p.size) + " " + text
+		text = progressBar(p.read, p.size) + " " + text + p.rate(now)
 	}
 	_, _ = fmt.Fprint(p.w, "\r\x1b[K", text)
+}
+
+// rate returns how many bytes a second are read, and for how much longer.
+func (p *progress) rate(now time.Time) string {
+	seconds := now.Sub(p.began).Seconds()
+	if seconds <= 0 || p.read <= 0 {
+		return ""
+	}
+	perSecond := float64(p.read) / seconds
+	text := ", " + byteSize(uint64(perSecond)) + "/s"
+	if left := p.size - p.read; left > 0 {
+		text += ", " + shortDuration(time.Duration(float64(left)/perSecond*float64(time.Second))) + " left"
+	}
+	return text
 }
 
 // clear removes the bar.

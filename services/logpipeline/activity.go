@@ -135,16 +135,7 @@ func (c *chunk) batch(id inputstats.ID) *inputstats.Batch {
 func (c *chunk) count(in input, text []byte, received time.Time) {
 	b := c.batch(in.from)
 	b.Trust = in.trust
-	b.Lines++
-	b.Bytes += uint64(len(text))
-	switch {
-	case len(text) == 0:
-		b.Empty++
-	case in.Format == parse.Plain:
-		b.Unparsed++
-	default:
-		b.Decoded(string(in.Format))
-	}
+	b.Line(string(in.Format), isPlain(text, in.Format), len(text))
 	if in.truncated {
 		b.Truncated++
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/audit"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 	"github.com/ironpost/ironpost/sigma"
@@ -15,6 +16,8 @@ import (
 type Offline struct {
 	parser  *parse.Parser
 	inputs  *inputs
+	of      *inputSettings // of the file that is read
+	counts  inputstats.Counts
 	matcher matcher
 	series  *series.Table
 	service Service // its counters alone are used
@@ -28,19 +31,31 @@ func NewOffline(cfg Config, host string) (o *Offline, problems error, err error)
 	if err != nil {
 		return nil, nil, err
 	}
+	all := newInputs(cfg)
 	return &Offline{
 		parser:  parse.New(parse.Options{}),
-		inputs:  newInputs(cfg),
+		inputs:  all,
+		of:      &all.other,
 		matcher: newMatcher(rules, alertBuilder{host: host, machine: host}),
 		series:  series.New(cfg.DedupWindow(), 0),
 	}, errors.Join(rules.problems...), nil
 }
 
+// Override puts what is set of by in the place of the settings of cfg for every input.
+func (o *Offline) Override(cfg Config, by Input) { o.inputs.override(cfg, by) }
+
+// File says that the lines that follow are of the file path, whose settings hold.
+func (o *Offline) File(path string) { o.of = o.inputs.ofFile(path) }
+
+// Counts returns what the lines so far were.
+func (o *Offline) Counts() inputstats.Counts { return o.counts }
+
 // Line returns the alerts of a line. position identifies the line; received, the latest it can have been
 // written, supplies a year or a time that the line lacks.
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
-	in := lineInput(o.parser, sigma.Fields{}, position, text, received, o.inputs.other.parse)
+	in := lineInput(o.parser, sigma.Fields{}, position, text, received, o.of.parse)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
+	o.counts.Line(string(in.Format), isPlain(text, in.Format), len(text))
 	addContext(&o.joiner, &in)
 	return o.alertsOf(o.service.eventsOf(&o.joiner, in))
 }

@@ -26,6 +26,20 @@ type Counts struct {
 	Lost       map[string]uint64 `json:"lost,omitempty"`       // by cause; see Table.Lose
 }
 
+// Line adds a line of size bytes: of a format, or plain, which is of none.
+func (c *Counts) Line(format string, plain bool, size int) {
+	c.Lines++
+	c.Bytes += uint64(size)
+	switch {
+	case size == 0:
+		c.Empty++
+	case plain:
+		c.Unparsed++
+	default:
+		c.Decoded(format)
+	}
+}
+
 // Decoded adds a line of a known format.
 func (c *Counts) Decoded(format string) { addTo(&c.Formats, format, 1) }
 
