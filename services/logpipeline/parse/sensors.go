@@ -75,8 +75,8 @@ func parseFalco(ev *Event) bool {
 	process := Event{Format: Falco, Time: ev.Time, Host: ev.Host, Message: command, User: ev.User}
 	process.Logsource = sigma.Logsource{Category: "process_creation", Product: "linux", Service: "falco"}
 	process.set("CommandLine", command)
-	for name, member := range falcoNames {
-		process.set(name, ev.member([]string{"output_fields " + member}))
+	for _, n := range falcoNames {
+		process.set(n.field, ev.member([]string{"output_fields " + n.member}))
 	}
 	setMissing(&process, "Image", ev.member([]string{"output_fields proc.name"}))
 	process.finish(ev.Message)
@@ -85,9 +85,14 @@ func parseFalco(ev *Event) bool {
 }
 
 // falcoNames are the fields of a process and their names in Falco.
-var falcoNames = map[string]string{
-	"Image": "proc.exepath", "User": "user.name", "CurrentDirectory": "proc.cwd", "ParentImage": "proc.pexepath", "ParentCommandLine": "proc.pcmdline",
-	"ProcessId": "proc.pid", "ParentProcessId": "proc.ppid",
+var falcoNames = [...]struct{ field, member string }{
+	{"Image", "proc.exepath"},
+	{"User", "user.name"},
+	{"CurrentDirectory", "proc.cwd"},
+	{"ParentImage", "proc.pexepath"},
+	{"ParentCommandLine", "proc.pcmdline"},
+	{"ProcessId", "proc.pid"},
+	{"ParentProcessId", "proc.ppid"},
 }
 
 func sortedNames(members map[string]any) []string { return slices.Sorted(maps.Keys(members)) }
