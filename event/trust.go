@@ -45,7 +45,7 @@ func (t Trust) AtMost(ceiling Trust) Trust { return TrustOfRank(min(t.Rank(), ce
 type Origin struct {
 	// Transport is how it came: a Transport constant.
 	Transport string `json:"transport"`
-	// Peer is the sender of a message from the network, ip:port.
+	// Peer is the sender of a message: ip:port; or the name in its certificate, where that is proven.
 	Peer string `json:"peer,omitempty"`
 	// UID, Exe and Unit are the user, the program and the systemd unit of the process that wrote
 	// it, where the source proves them.
@@ -65,6 +65,8 @@ const (
 	TransportDocker    = "docker"
 	TransportSyslogUDP = "syslog_udp"
 	TransportSyslogTCP = "syslog_tcp"
+	TransportSyslogTLS = "syslog_tls"
+	TransportUnix      = "unix" // a datagram socket of this host
 	TransportJournald  = "journald"
 	TransportKernel    = "kernel" // the kernel's own log, where no journal has it
 	TransportScan      = "scan"

@@ -226,6 +226,7 @@ func examinePorts(e *examination, c suite.Config) {
 		{c.Metrics.Enabled, "metrics.listen", "tcp", c.Metrics.Listen},
 		{c.LogPipeline.Enabled && c.LogPipeline.SyslogTCP(), "log_pipeline.syslog_tcp_bind", "tcp", c.LogPipeline.SyslogTCPBind},
 		{c.LogPipeline.Enabled && c.LogPipeline.SyslogUDP(), "log_pipeline.syslog_bind", "udp", c.LogPipeline.SyslogBind},
+		{c.LogPipeline.Enabled && c.LogPipeline.SyslogTLS(), "log_pipeline.syslog_tls_bind", "tcp", c.LogPipeline.SyslogTLSBind},
 	} {
 		if !l.open {
 			continue

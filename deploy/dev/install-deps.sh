@@ -40,6 +40,8 @@ command -v xz >/dev/null || need+=(xz-utils)
 command -v zstd >/dev/null || need+=(zstd)
 command -v bzip2 >/dev/null || need+=(bzip2)
 command -v rsyslogd >/dev/null || need+=(rsyslog)
+test -n "$(compgen -G "/usr/lib/*/rsyslog/lmnsd_gtls.so")" || need+=(rsyslog-gnutls) # syslog over TLS
+test -n "$(compgen -G "/usr/lib/*/rsyslog/lmnsd_ossl.so")" || need+=(rsyslog-openssl)
 # Journals: the real journald, and what makes one of any fields.
 test -x /lib/systemd/systemd-journald || need+=(systemd)
 test -x /lib/systemd/systemd-journal-remote || need+=(systemd-journal-remote)

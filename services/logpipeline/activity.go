@@ -45,7 +45,10 @@ func (a *absence) reason(exists bool, patterns int, now time.Time) string {
 func (s *Service) inputReasons(cfg Config, n snapshot) []health.Reason {
 	now := time.Now()
 	out := s.inputStats.Reasons(time.Duration(cfg.QuietAfterSecs)*time.Second, n.hasInput, now)
-	received := n.syslog.Received[syslog.UDP] + n.syslog.Received[syslog.TCP]
+	var received int64
+	for _, count := range n.syslog.Received {
+		received += count
+	}
 	exists := !cfg.Files() || n.tail.Present > 0 || received > 0 || n.docker.Containers > 0 || n.journal.Live || s.packets.Load() > 0
 	if text := s.noInput.reason(exists, len(cfg.WatchPaths), now); text != "" {
 		out = append(out, health.Degraded(text)...)
@@ -91,7 +94,7 @@ func (s *Service) fileInput(path string, spool bool) inputstats.ID {
 // syslogInput returns the input of a sequence of the spool, whose name begins with the transport.
 func syslogInput(sequence string) inputstats.ID {
 	transport, _, _ := strings.Cut(sequence, "-")
-	return inputstats.ID{Kind: inputstats.Syslog, Name: transport}
+	return spooledInput(transport)
 }
 
 // inputOf returns the input that the newest line of an alert is of. That of a packet record has none.
@@ -102,10 +105,8 @@ func (s *Service) inputOf(a *event.Alert) (id inputstats.ID, ok bool) {
 	switch o := a.Origin; {
 	case o.Transport == event.TransportFile:
 		return s.fileInput(o.Source, false), true
-	case o.Transport == event.TransportSyslogUDP:
-		return inputstats.ID{Kind: inputstats.Syslog, Name: syslog.UDP}, true
-	case o.Transport == event.TransportSyslogTCP:
-		return inputstats.ID{Kind: inputstats.Syslog, Name: syslog.TCP}, true
+	case spooledTransport(o.Transport) != "":
+		return spooledInput(spooledTransport(o.Transport)), true
 	case o.Transport == event.TransportJournald:
 		return inputstats.ID{Kind: inputstats.Journal}, true
 	case o.Transport == event.TransportKernel:

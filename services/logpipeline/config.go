@@ -1,6 +1,7 @@
 package logpipeline
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ const (
 	SourceSyslog    = "syslog" // UDP and TCP
 	SourceSyslogUDP = "syslog_udp"
 	SourceSyslogTCP = "syslog_tcp"
+	SourceSyslogTLS = "syslog_tls"
+	SourceUnix      = "unix" // a datagram socket, as /dev/log is one
 	SourceFile      = "file"
 	SourceDocker    = "docker" // logs of containers, read through the Docker API
 	SourceJournald  = "journald"
@@ -26,7 +29,10 @@ const (
 )
 
 // allSources are the values allowed in Config.Sources.
-var allSources = []string{SourceAuto, SourceJournald, SourceKernel, SourceFile, SourceDocker, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP}
+var allSources = []string{SourceAuto, SourceJournald, SourceKernel, SourceFile, SourceDocker, SourceSyslog, SourceSyslogUDP, SourceSyslogTCP, SourceSyslogTLS, SourceUnix}
+
+// maxSocketPath is the most bytes of the path of a unix socket (unix(7)).
+const maxSocketPath = 107
 
 const (
 	maxBatch   = 10_000
@@ -47,6 +53,15 @@ type Config struct {
 	SyslogBind string `toml:"syslog_bind"`
 	// SyslogTCPBind is the address of the TCP listener.
 	SyslogTCPBind string `toml:"syslog_tcp_bind"`
+	// SyslogTLSBind is the address of the TLS listener.
+	SyslogTLSBind string `toml:"syslog_tls_bind"`
+	// SyslogTLSCert and SyslogTLSKey are files of the certificate, with its chain, and of the key of the TLS listener.
+	SyslogTLSCert string `toml:"syslog_tls_cert"`
+	SyslogTLSKey  string `toml:"syslog_tls_key"`
+	// SyslogTLSClientCA is a file of certificates: a sender with a certificate issued by one of them is authenticated. Empty: none is.
+	SyslogTLSClientCA string `toml:"syslog_tls_client_ca"`
+	// UnixSocket is the path of the datagram socket.
+	UnixSocket string `toml:"unix_socket"`
 	// WatchPaths are files to follow, as absolute paths or shell patterns. A missing file is read once it appears.
 	WatchPaths []string `toml:"watch_paths"`
 	// JournalPaths are the folders of the journal, as absolute paths; each has a folder for each machine.
@@ -116,6 +131,8 @@ func DefaultConfig() Config {
 		Sources:       []string{SourceAuto},
 		SyslogBind:    "127.0.0.1:5514",
 		SyslogTCPBind: "127.0.0.1:5514",
+		SyslogTLSBind: "127.0.0.1:6514",
+		UnixSocket:    "/run/ironpost/log.sock",
 		WatchPaths: []string{
 			"/var/log/syslog", "/var/log/messages", "/var/log/auth.log", "/var/log/secure",
 			"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/apache2/other_vhosts_access.log", "/var/log/httpd/access_log",
@@ -153,6 +170,12 @@ func (c Config) SyslogUDP() bool {
 func (c Config) SyslogTCP() bool {
 	return c.has(SourceAuto) || c.has(SourceSyslog) || c.has(SourceSyslogTCP)
 }
+
+// SyslogTLS reports whether the TLS listener is enabled.
+func (c Config) SyslogTLS() bool { return c.has(SourceSyslogTLS) }
+
+// Unix reports whether the unix socket is enabled.
+func (c Config) Unix() bool { return c.has(SourceUnix) }
 
 // Files reports whether WatchPaths are followed.
 func (c Config) Files() bool { return c.has(SourceAuto) || c.has(SourceFile) }
@@ -214,6 +237,15 @@ func (c Config) validateSources(p *setting.Problems) {
 	p.Each("sources", c.Sources, checkSource)
 	p.Add("syslog_bind", setting.HostPort(c.SyslogBind))
 	p.Add("syslog_tcp_bind", setting.HostPort(c.SyslogTCPBind))
+	p.Add("syslog_tls_bind", setting.HostPort(c.SyslogTLSBind))
+	checkFile := setting.OptionalPath
+	if c.SyslogTLS() {
+		checkFile = setting.Path
+	}
+	p.Add("syslog_tls_cert", checkFile(c.SyslogTLSCert))
+	p.Add("syslog_tls_key", checkFile(c.SyslogTLSKey))
+	p.Add("syslog_tls_client_ca", setting.OptionalPath(c.SyslogTLSClientCA))
+	p.Add("unix_socket", checkSocket(c.UnixSocket))
 	if c.Files() && len(c.WatchPaths) == 0 {
 		p.Add("watch_paths", "must not be empty while sources holds file or auto")
 	}
@@ -225,6 +257,14 @@ func (c Config) validateSources(p *setting.Problems) {
 }
 
 func checkSource(source string) string { return setting.OneOf(source, allSources...) }
+
+// checkSocket returns "" if path may be that of a unix socket, which the kernel limits in length.
+func checkSocket(path string) string {
+	if len(path) > maxSocketPath {
+		return fmt.Sprintf("has %d bytes, the path of a socket must have at most %d", len(path), maxSocketPath)
+	}
+	return setting.Path(path)
+}
 
 // Validate returns the problems of s. A problem never quotes a URL, which may hold a password.
 func (s Storage) Validate() []setting.Problem {

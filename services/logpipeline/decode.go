@@ -166,10 +166,10 @@ func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
 		c.unreadable(from, line.Text, out)
 		return
 	}
-	origin, trust := syslogOrigin(rec)
-	of := c.inputs.ofPeer(origin.Transport, rec.Peer)
+	of := c.inputs.ofPeer(originTransport(rec.Transport), rec.Peer)
 	in := lineInput(d.parser, c.unused, line.Position, rec.Message, rec.Time, of.parse)
 	in.from, in.truncated = from, rec.Truncated
+	origin, trust := syslogOrigin(rec, in.Process)
 	in.setOrigin(origin, of.trustOf(trust))
 	d.matchLine(c, in, rec.Message, SourceSyslog, rec.Time, out)
 }

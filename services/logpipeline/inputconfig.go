@@ -50,7 +50,7 @@ type Input struct {
 var claimable = []string{string(event.TrustHost), string(event.TrustContainer), string(event.TrustPeer), string(event.TrustUnproven)}
 
 // listeningSources are the values of Input.Listen.
-var listeningSources = []string{SourceSyslogUDP, SourceSyslogTCP}
+var listeningSources = []string{SourceSyslogUDP, SourceSyslogTCP, SourceSyslogTLS, SourceUnix}
 
 // Validate returns the problems of in.
 func (in Input) Validate() []setting.Problem {

@@ -86,10 +86,16 @@ func journalOrigin(e journal.Entry, process string) (event.Origin, event.Trust) 
 	case isRuntime(e):
 		o.Container = e.Get("CONTAINER_ID_FULL")
 		return o, event.TrustContainer
-	case slices.ContainsFunc(writers[process], func(program string) bool { return isProgram(o.Exe, program) }):
+	case isProvenWriter(process, o):
 		return o, event.TrustHost
 	}
 	return o, event.TrustUnproven
+}
+
+// isProvenWriter reports whether o proves that the program process wrote a line: it is of root, because another one can become the program
+// after it has written.
+func isProvenWriter(process string, o event.Origin) bool {
+	return o.UID != nil && *o.UID == 0 && slices.ContainsFunc(writers[process], func(program string) bool { return isProgram(o.Exe, program) })
 }
 
 // isProgram reports whether exe is program, which is absolute or in one of programDirs.

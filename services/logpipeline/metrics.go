@@ -101,7 +101,7 @@ func labelledMeasures(n snapshot) []labelledMeasure {
 	return []labelledMeasure{
 		{"lost_bytes_%", "lost_bytes_total", "Bytes of files lost before they were read.", "reason", n.tail.Lost, tail.LostReasons()},
 		{"files_refused_%", "files_refused_total", "Paths found not to be followed.", "reason", n.tail.Refused, tail.RefusedReasons()},
-		{"%_received", "syslog_received_total", "Syslog messages received.", "transport", n.syslog.Received, []string{syslog.UDP, syslog.TCP}},
+		{"%_received", "syslog_received_total", "Syslog messages received.", "transport", n.syslog.Received, syslog.Transports()},
 		{"syslog_dropped_%", "syslog_dropped_total", "Syslog messages dropped.", "reason", n.syslog.Dropped, syslog.DropReasons()},
 		{"tcp_closed_%", "syslog_closed_connections_total", "Syslog connections closed by us or reset.", "reason", n.syslog.Closed, syslog.CloseReasons()},
 		{"", "correlation_evictions_total", "Groups and events dropped because there were too many.", "what", map[string]int64{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 	"github.com/ironpost/ironpost/sigma"
@@ -27,14 +28,54 @@ func fileOrigin(line tail.Line) (event.Origin, event.Trust) {
 	return event.Origin{Transport: event.TransportFile, Source: line.Path}, trust
 }
 
-// syslogOrigin returns the origin of a received message. Neither transport proves its sender: an address can be
-// forged over UDP, and over TCP anyone may connect.
-func syslogOrigin(r syslog.Record) (event.Origin, event.Trust) {
-	transport := event.TransportSyslogUDP
-	if r.Transport == syslog.TCP {
-		transport = event.TransportSyslogTCP
+// spooled are the transports of received messages and what their origin calls them.
+var spooled = []struct{ transport, origin string }{
+	{syslog.UDP, event.TransportSyslogUDP},
+	{syslog.TCP, event.TransportSyslogTCP},
+	{syslog.TLS, event.TransportSyslogTLS},
+	{syslog.Unix, event.TransportUnix},
+}
+
+// spooledTransport returns the transport of a received message whose origin has this name, "" if none has.
+func spooledTransport(origin string) string {
+	for _, s := range spooled {
+		if s.origin == origin {
+			return s.transport
+		}
 	}
-	return event.Origin{Transport: transport, Peer: r.Peer}, event.TrustUnproven
+	return ""
+}
+
+// originTransport returns what the origin calls the transport of a received message.
+func originTransport(transport string) string {
+	for _, s := range spooled {
+		if s.transport == transport {
+			return s.origin
+		}
+	}
+	return ""
+}
+
+// spooledInput returns the input that messages which came by transport are counted for.
+func spooledInput(transport string) inputstats.ID {
+	if transport == syslog.Unix {
+		return inputstats.ID{Kind: inputstats.Socket}
+	}
+	return inputstats.ID{Kind: inputstats.Syslog, Name: transport}
+}
+
+// syslogOrigin returns the origin of a received message. Over UDP an address can be forged, and over TCP anyone may connect. A certificate proves
+// who sent it. The kernel proves which user's program wrote to a unix socket: the
+// line is the host's if that is process, the program that the line names.
+func syslogOrigin(r syslog.Record, process string) (event.Origin, event.Trust) {
+	o, trust := event.Origin{Transport: originTransport(r.Transport), Peer: r.Peer, UID: r.UID, Exe: r.Exe}, event.TrustUnproven
+	if r.Name != "" {
+		o.Peer, trust = r.Name, event.TrustPeer
+	}
+	if r.Transport == syslog.Unix && isProvenWriter(process, o) {
+		trust = event.TrustHost
+	}
+	return o, trust
 }
 
 // containerOrigin returns the origin of a line of a container's log.

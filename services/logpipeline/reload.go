@@ -50,7 +50,7 @@ func (p *pipeline) applyReload() {
 	in.docker.SetMaxLine(p.cfg.MaxLineBytes)
 	in.docker.SetEnabled(p.cfg.Docker())
 	to := p.s.syslogConfig(p.cfg)
-	err := errors.Join(in.syslog.Rebind(to.UDP, to.TCP), in.syslog.SetLimits(to), p.applyChoice())
+	err := errors.Join(in.syslog.Rebind(to), in.syslog.SetLimits(to), p.applyChoice())
 	if err != nil {
 		p.s.log.WithError(err).Error("reload not complete")
 		p.s.reasons.Set(topicReload, err.Error())

@@ -191,6 +191,12 @@ func (s *Service) syslogConfig(cfg Config) syslog.Config {
 	if cfg.SyslogTCP() {
 		out.TCP = cfg.SyslogTCPBind
 	}
+	if cfg.SyslogTLS() {
+		out.TLS, out.Certificate, out.Key, out.ClientCA = cfg.SyslogTLSBind, cfg.SyslogTLSCert, cfg.SyslogTLSKey, cfg.SyslogTLSClientCA
+	}
+	if cfg.Unix() {
+		out.Unix = cfg.UnixSocket
+	}
 	return out
 }
 

@@ -59,5 +59,6 @@ func defaults(at places) Config {
 	for _, m := range sections() {
 		m.Default(&c)
 	}
+	c.LogPipeline.UnixSocket = filepath.Join(filepath.Dir(at.socket), "log.sock")
 	return c
 }

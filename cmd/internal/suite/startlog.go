@@ -55,6 +55,12 @@ func (a *app) logSources() {
 	if c.SyslogTCP() {
 		a.log.WithField("address", c.SyslogTCPBind).Info("watching syslog over TCP")
 	}
+	if c.SyslogTLS() {
+		a.log.WithField("address", c.SyslogTLSBind).Info("watching syslog over TLS")
+	}
+	if c.Unix() {
+		a.log.WithField("socket", c.UnixSocket).Info("watching a unix socket")
+	}
 	if !c.Files() {
 		return
 	}

@@ -45,6 +45,12 @@ func (c Config) trustedOfModules() (paths []trustedPath) {
 	if c.LogPipeline.Enabled {
 		paths = append(paths, trustedPath{key: "log_pipeline.rules_path", path: c.LogPipeline.RulesPath, tree: true, extensions: []string{".yml", ".yaml"}})
 	}
+	if c.LogPipeline.Enabled && c.LogPipeline.SyslogTLS() {
+		paths = append(paths,
+			trustedPath{key: "log_pipeline.syslog_tls_cert", path: c.LogPipeline.SyslogTLSCert},
+			trustedPath{key: "log_pipeline.syslog_tls_key", path: c.LogPipeline.SyslogTLSKey},
+			trustedPath{key: "log_pipeline.syslog_tls_client_ca", path: c.LogPipeline.SyslogTLSClientCA})
+	}
 	if c.Container.Enabled {
 		paths = append(paths,
 			trustedPath{key: "container.policy_path", path: c.Container.PolicyPath, tree: true, extensions: []string{".toml"}},

@@ -201,6 +201,7 @@ func (c Config) sharedAddresses() setting.Problems {
 		{"bus.listen", c.Bus.Listen, c.Bus.Listen != ""},
 		{"metrics.listen", c.Metrics.Listen, c.Metrics.Enabled},
 		{"log_pipeline.syslog_tcp_bind", c.LogPipeline.SyslogTCPBind, c.LogPipeline.Enabled && c.LogPipeline.SyslogTCP()},
+		{"log_pipeline.syslog_tls_bind", c.LogPipeline.SyslogTLSBind, c.LogPipeline.Enabled && c.LogPipeline.SyslogTLS()},
 	}
 	taken := map[string]string{}
 	for _, l := range listeners {
@@ -235,6 +236,7 @@ func (c Config) Warnings() []setting.Problem {
 		{storage.RedisURL != "", "log_pipeline.storage.redis_url", "this build shares no counts yet, they stay in memory"},
 		{logs.Enabled && logs.SyslogUDP() && !isLoopback(logs.SyslogBind), "log_pipeline.syslog_bind", open},
 		{logs.Enabled && logs.SyslogTCP() && !isLoopback(logs.SyslogTCPBind), "log_pipeline.syslog_tcp_bind", open},
+		{logs.Enabled && logs.SyslogTLS() && logs.SyslogTLSClientCA == "", "log_pipeline.syslog_tls_client_ca", "is empty: anyone may send, so lines from there are unproven"},
 		{c.Metrics.Enabled && !isLoopback(c.Metrics.Listen), "metrics.listen", "is reachable from other machines, and needs no key"},
 	} {
 		if w.holds {

@@ -22,10 +22,15 @@ const (
 )
 
 // Config says where to listen and how much to keep. The zero value of a field other
-// than UDP, TCP and Dir means its default.
+// than the addresses, the files of TLS and Dir means its default.
 type Config struct {
-	// UDP and TCP are addresses to listen on, host:port; an empty one is off.
-	UDP, TCP string
+	// UDP, TCP and TLS are addresses to listen on, host:port; an empty one is off.
+	UDP, TCP, TLS string
+	// Unix is the path of a datagram socket, which any program on this host may send to; empty is off.
+	Unix string
+	// Certificate and Key are files of the server's certificate with its chain, and its key, for TLS. ClientCA is a file of certificates: a sender
+	// that shows one issued by them is who it says; empty asks for none.
+	Certificate, Key, ClientCA string
 	// Dir is the folder of the spool files, created with mode 0700 if missing.
 	Dir string
 	// SegmentBytes is the size in bytes at which the next spool file begins.
@@ -51,10 +56,13 @@ type Config struct {
 // Validate returns an error for each bad address, folder or limit of c, or nil.
 func (c Config) Validate() error {
 	var errs []error
-	for _, addr := range []string{c.UDP, c.TCP} {
+	for _, addr := range []string{c.UDP, c.TCP, c.TLS} {
 		if err := checkAddr(addr); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if c.Unix != "" && !filepath.IsAbs(c.Unix) {
+		errs = append(errs, fmt.Errorf("socket %q is not absolute", c.Unix))
 	}
 	if !filepath.IsAbs(c.Dir) {
 		errs = append(errs, fmt.Errorf("spool folder %q is not absolute", c.Dir))
@@ -78,6 +86,11 @@ func (c Config) withDefaults() Config {
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, DefaultIdle)
 	c.RetryInterval = cmp.Or(c.RetryInterval, DefaultRetry)
 	return c
+}
+
+// addrs returns what to listen on, by transport.
+func (c Config) addrs() map[string]string {
+	return map[string]string{UDP: c.UDP, TCP: c.TCP, TLS: c.TLS, Unix: c.Unix}
 }
 
 func checkAddr(addr string) error {

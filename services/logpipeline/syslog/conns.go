@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// openConn is an open TCP connection.
+// openConn is an open connection over TCP or TLS.
 type openConn struct {
 	net.Conn
-	peer    string        // its sequenceName
-	active  atomic.Int64  // Unix time in ns of the last complete message, or of the connection's begin
-	evicted chan struct{} // closed when it gave way to another connection
+	transport string        // TCP or TLS
+	peer      string        // its sequenceName
+	active    atomic.Int64  // Unix time in ns of the last complete message, or of the connection's begin
+	secured   net.Conn      // over the connection, of TLS
+	evicted   chan struct{} // closed when it gave way to another connection
 }
 
 // connTable holds the open TCP connections within Config.MaxConns and Config.MaxConnsPerPeer. A new connection is never refused:
@@ -32,10 +34,10 @@ func newConnTable() *connTable {
 type gaveWay struct{ reason, peer string }
 
 // add adds c. closed are the connections that gave way.
-func (t *connTable) add(c net.Conn, maxConns, maxPerPeer int) (added *openConn, closed []gaveWay) {
-	added = &openConn{Conn: c, evicted: make(chan struct{})}
+func (t *connTable) add(c net.Conn, transport string, maxConns, maxPerPeer int) (added *openConn, closed []gaveWay) {
+	added = &openConn{Conn: c, transport: transport, evicted: make(chan struct{})}
 	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		added.peer = sequenceName(TCP, addr.AddrPort().Addr())
+		added.peer = sequenceName(transport, addr.AddrPort().Addr())
 	}
 	added.active.Store(time.Now().UnixNano())
 	t.mu.Lock()

@@ -5,15 +5,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
 
 // Transports of a message.
 const (
-	UDP = "udp"
-	TCP = "tcp"
+	UDP  = "udp"
+	TCP  = "tcp"
+	TLS  = "tls"
+	Unix = "unix"
 )
+
+// Transports returns all of them.
+func Transports() []string { return []string{UDP, TCP, TLS, Unix} }
 
 // ErrRecord is the error of DecodeRecord for a line that is not a record of a spool file.
 var ErrRecord = errors.New("not a spool record")
@@ -21,8 +29,11 @@ var ErrRecord = errors.New("not a spool record")
 // Record is one message as it was received.
 type Record struct {
 	Time      time.Time // when it was received, UTC
-	Peer      string    // ip:port of the sender
-	Transport string    // UDP or TCP
+	Peer      string    // ip:port of the sender; of Unix, nothing
+	Transport string    // one of Transports
+	Name      string    // of the sender as its certificate proves it, issued by Config.ClientCA
+	UID       *uint32   // of Unix: the user of the process that sent it, as the kernel proves
+	Exe       string    // and its program, "" if it had ended or is in a container
 	Message   []byte    // the bytes of the message, framing removed
 	Truncated bool      // the message was longer than Config.MaxMessage, and is cut
 }
@@ -33,6 +44,9 @@ type recordJSON struct {
 	Received  time.Time `json:"received"`
 	Peer      string    `json:"peer"`
 	Transport string    `json:"transport"`
+	Name      string    `json:"name"`
+	UID       *uint32   `json:"uid"`
+	Exe       string    // and its program, "" if it had ended or is in a container
 	Message   *string   `json:"message"`
 	Raw       []byte    `json:"raw"`
 	Truncated bool      `json:"truncated"`
@@ -45,10 +59,10 @@ func DecodeRecord(b []byte) (Record, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	if r.Transport != UDP && r.Transport != TCP || r.Message == nil && r.Raw == nil {
+	if !slices.Contains(Transports(), r.Transport) || r.Message == nil && r.Raw == nil {
 		return Record{}, fmt.Errorf("%w: transport or message missing", ErrRecord)
 	}
-	out := Record{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Message: r.Raw, Truncated: r.Truncated}
+	out := Record{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Name: r.Name, UID: r.UID, Exe: r.Exe, Message: r.Raw, Truncated: r.Truncated}
 	if r.Raw == nil {
 		out.Message = []byte(*r.Message)
 	}
@@ -63,6 +77,15 @@ func appendRecord(b []byte, r Record) []byte {
 	b = appendString(b, []byte(r.Peer))
 	b = append(b, `,"transport":`...)
 	b = appendString(b, []byte(r.Transport))
+	if r.Name != "" {
+		b = appendString(append(b, `,"name":`...), []byte(r.Name))
+	}
+	if r.UID != nil {
+		b = strconv.AppendUint(append(b, `,"uid":`...), uint64(*r.UID), 10)
+	}
+	if r.Exe != "" {
+		b = appendString(append(b, `,"exe":`...), []byte(strings.ToValidUTF8(r.Exe, "\uFFFD")))
+	}
 	if r.Truncated {
 		b = append(b, `,"truncated":true`...)
 	}

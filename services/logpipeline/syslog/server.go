@@ -2,7 +2,7 @@ package syslog
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"net"
 	"path/filepath"
 	"strings"
@@ -25,6 +25,7 @@ type Server struct {
 	conns    *connTable
 	counters counters
 	limits   atomic.Pointer[Config] // those that SetLimits changes
+	tls      atomic.Pointer[tls.Config]
 
 	started chan struct{} // closed when every port was attempted
 
@@ -56,7 +57,8 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		ports:    map[string]*port{}, started: make(chan struct{}),
 	}
 	s.limits.Store(&cfg)
-	addrs := map[string]string{UDP: cfg.UDP, TCP: cfg.TCP}
+	_ = s.loadTLS(cfg) // serveTCP says it, and tries again
+	addrs := cfg.addrs()
 	var left atomic.Int32
 	left.Store(int32(len(addrs)))
 	for transport, addr := range addrs {
@@ -76,9 +78,12 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.spool.close()
 	g := task.New(ctx)
 	g.Go("syslog udp", func(ctx context.Context) error { return s.servePort(ctx, UDP, s.serveUDP) })
-	g.Go("syslog tcp", func(ctx context.Context) error {
-		return s.servePort(ctx, TCP, func(ctx context.Context, addr string) error { return s.serveTCP(ctx, g, addr) })
-	})
+	for _, transport := range []string{TCP, TLS} {
+		g.Go("syslog "+transport, func(ctx context.Context) error {
+			return s.servePort(ctx, transport, func(ctx context.Context, addr string) error { return s.serveTCP(ctx, g, transport, addr) })
+		})
+	}
+	g.Go("syslog unix", func(ctx context.Context) error { return s.servePort(ctx, Unix, s.serveUnix) })
 	g.Go("syslog connections", s.closeConnections)
 	return g.Wait()
 }
@@ -194,16 +199,18 @@ func (s *Server) SetLimits(c Config) error {
 	return nil
 }
 
-// Rebind listens on other addresses. A listener whose address did not change stays open,
-// and so do all connections. The error says what is wrong with an address, and then
-// nothing has changed.
-func (s *Server) Rebind(udp, tcp string) error {
-	if err := errors.Join(checkAddr(udp), checkAddr(tcp)); err != nil {
+// Rebind listens on the addresses of c instead, and reads its certificates again. A listener whose address did not change stays open,
+// and so do all connections. The error says what is wrong, and then nothing has changed.
+func (s *Server) Rebind(c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if err := s.loadTLS(c); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for transport, addr := range map[string]string{UDP: udp, TCP: tcp} {
+	for transport, addr := range c.addrs() {
 		p := s.ports[transport]
 		if p.addr == addr {
 			continue
@@ -218,8 +225,11 @@ func (s *Server) Rebind(udp, tcp string) error {
 }
 
 // Addrs returns the addresses bound now, nil for a port that is not.
-func (s *Server) Addrs() (udp, tcp net.Addr) {
+func (s *Server) Addrs() (udp, tcp net.Addr) { return s.Addr(UDP), s.Addr(TCP) }
+
+// Addr returns the address of transport that is bound now, nil if none is.
+func (s *Server) Addr(transport string) net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ports[UDP].bound, s.ports[TCP].bound
+	return s.ports[transport].bound
 }

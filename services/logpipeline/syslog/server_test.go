@@ -65,7 +65,7 @@ func (r *rig) start() {
 	}
 	require.Eventually(r.t, func() bool {
 		udp, tcp := srv.Addrs()
-		return (udp != nil || r.cfg.UDP == "") && (tcp != nil || r.cfg.TCP == "")
+		return (udp != nil || r.cfg.UDP == "") && (tcp != nil || r.cfg.TCP == "") && (r.cfg.TLS == "" || srv.Addr(syslog.TLS) != nil)
 	}, 5*time.Second, time.Millisecond)
 }
 
@@ -336,10 +336,10 @@ func TestTakenPortIsRetriedAndRebindKeepsTheOtherPort(t *testing.T) {
 	_, before := r.srv.Addrs()
 	require.NotNil(t, before)
 	udp, _ := r.srv.Addrs()
-	require.Error(t, r.srv.Rebind("nowhere", ""))
-	require.NoError(t, r.srv.Rebind(r.cfg.UDP, taken.Addr().String()))
+	require.Error(t, r.srv.Rebind(syslog.Config{Dir: r.cfg.Dir, UDP: "nowhere"}))
+	require.NoError(t, r.srv.Rebind(syslog.Config{Dir: r.cfg.Dir, UDP: r.cfg.UDP, TCP: taken.Addr().String()}))
 	require.Eventually(t, func() bool { return len(r.srv.Stats().Reasons) == 1 }, 5*time.Second, time.Millisecond)
-	require.Contains(t, r.srv.Stats().Reasons[0], "another program has the port")
+	require.Contains(t, r.srv.Stats().Reasons[0], "another program has it")
 	same, _ := r.srv.Addrs()
 	require.Equal(t, udp, same)
 	send(t, c, "<34>still here")

@@ -26,6 +26,7 @@ const (
 	CloseIdle      = "idle"          // no complete message within Config.IdleTimeout
 	CloseLimit     = "limit"         // it gave way to a new one: Config.MaxConns
 	ClosePeerLimit = "peer_limit"    // it gave way to a new one of the same peer: Config.MaxConnsPerPeer
+	CloseHandshake = "handshake"     // no TLS, or a certificate that is not trusted
 	CloseError     = "error"         // reset by the sender, or not accepted
 )
 
@@ -36,7 +37,7 @@ func DropReasons() []string {
 
 // CloseReasons returns every key that Stats.Closed may have.
 func CloseReasons() []string {
-	return []string{CloseFraming, CloseIdle, CloseLimit, ClosePeerLimit, CloseError}
+	return []string{CloseFraming, CloseIdle, CloseLimit, ClosePeerLimit, CloseHandshake, CloseError}
 }
 
 // Stats is what a Server did so far.
@@ -87,7 +88,7 @@ func (s *Server) Stats() Stats {
 		}
 		cause := p.err.Error()
 		if errors.Is(p.err, syscall.EADDRINUSE) {
-			cause = "another program has the port"
+			cause = "another program has it"
 		}
 		st.Reasons = append(st.Reasons, fmt.Sprintf("syslog %s %s is not served: %s", transport, p.addr, cause))
 	}

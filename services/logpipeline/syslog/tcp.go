@@ -25,23 +25,28 @@ var (
 	errEvicted = errors.New("another took its place") // ends a connection that connTable closed
 )
 
-// serveTCP accepts on addr until ctx ends or another address is configured. The
+// serveTCP accepts on addr, for TCP or TLS, until ctx ends or another address is configured. The
 // connections run in g and outlive the listener. The error says why addr is not served.
-func (s *Server) serveTCP(ctx context.Context, g *task.Group, addr string) error {
+func (s *Server) serveTCP(ctx context.Context, g *task.Group, transport, addr string) error {
+	if transport == TLS && s.tls.Load() == nil {
+		if err := s.loadTLS(*s.limits.Load()); err != nil {
+			return err
+		}
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
-	p := s.ports[TCP]
-	s.portBound(p, TCP, l.Addr())
+	p := s.ports[transport]
+	s.portBound(p, transport, l.Addr())
 	ended := make(chan struct{})
 	listener := task.New(ctx)
-	listener.Go("syslog tcp close", func(ctx context.Context) error { return s.closeAfter(ctx, p, addr, ended, l.Close) })
-	listener.Go("syslog tcp accept", func(ctx context.Context) error { defer close(ended); return s.accept(ctx, g, l) })
+	listener.Go("syslog "+transport+" close", func(ctx context.Context) error { return s.closeAfter(ctx, p, addr, ended, l.Close) })
+	listener.Go("syslog "+transport+" accept", func(ctx context.Context) error { defer close(ended); return s.accept(ctx, g, transport, l) })
 	return listener.Wait()
 }
 
-func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) error {
+func (s *Server) accept(ctx context.Context, g *task.Group, transport string, l net.Listener) error {
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -53,13 +58,17 @@ func (s *Server) accept(ctx context.Context, g *task.Group, l net.Listener) erro
 			continue
 		}
 		limits := s.limits.Load()
-		o, closed := s.conns.add(c, limits.MaxConns, limits.MaxConnsPerPeer)
+		o, closed := s.conns.add(c, transport, limits.MaxConns, limits.MaxConnsPerPeer)
 		for _, gone := range closed {
 			s.counters.closed(gone.reason, gone.peer)
 		}
 		g.Go("syslog connection", func(ctx context.Context) error {
 			defer s.conns.done(o)
-			s.countClose(o.peer, s.readConnection(ctx, o))
+			name, err := s.handshake(ctx, o)
+			if err == nil {
+				err = s.readConnection(ctx, o, name)
+			}
+			s.countClose(o.peer, err)
 			return nil
 		})
 	}
@@ -74,14 +83,18 @@ func (s *Server) closeConnections(ctx context.Context) error {
 
 // readConnection reads one connection to its end and returns why it ended, nil if the
 // sender closed it. What was read is in the spool before more is read: a full spool makes
-// the sender wait.
-func (s *Server) readConnection(ctx context.Context, c *openConn) error {
-	in := &connection{s: s, stopped: ctx.Done(), evicted: c.evicted, peer: c.RemoteAddr().String(), sequence: c.peer}
+// the sender wait. name is that of the sender as it has proven it.
+func (s *Server) readConnection(ctx context.Context, c *openConn, name string) error {
+	in := &connection{s: s, transport: c.transport, name: name, stopped: ctx.Done(), evicted: c.evicted, peer: c.RemoteAddr().String(), sequence: c.peer}
 	if addr, err := netip.ParseAddrPort(in.peer); err == nil {
 		in.peer = unmap(addr).String()
 	}
 	f := &framer{max: s.limits.Load().MaxMessage, emit: in.add}
 	buf := make([]byte, readBytes)
+	var from io.Reader = c
+	if c.secured != nil {
+		from = c.secured
+	}
 	deadline := time.Now().Add(s.limits.Load().IdleTimeout)
 	for ctx.Err() == nil {
 		// Only a complete message moves the deadline: a byte now and then does not.
@@ -92,7 +105,7 @@ func (s *Server) readConnection(ctx context.Context, c *openConn) error {
 		if err := c.SetReadDeadline(until); err != nil {
 			return nil
 		}
-		n, err := c.Read(buf)
+		n, err := from.Read(buf)
 		waited := errors.Is(err, os.ErrDeadlineExceeded)
 		if waited && until.Before(deadline) {
 			err = f.takeAsWhole()
@@ -132,6 +145,8 @@ func earlier(a, b time.Time) time.Time {
 func (s *Server) countClose(peer string, err error) {
 	switch {
 	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, errStopped), errors.Is(err, errEvicted):
+	case errors.Is(err, errHandshake):
+		s.counters.closed(CloseHandshake, peer)
 	case errors.Is(err, errFraming):
 		s.counters.closed(CloseFraming, peer)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -143,14 +158,15 @@ func (s *Server) countClose(peer string, err error) {
 
 // connection turns the messages of one connection into records.
 type connection struct {
-	s        *Server
-	stopped  <-chan struct{} // closed when the Server stops
-	evicted  <-chan struct{} // closed when another connection took the place
-	peer     string
-	sequence string // of the spool
-	records  []byte // not yet written
-	pending  int64  // how many
-	messages int64  // received so far
+	s               *Server
+	stopped         <-chan struct{} // closed when the Server stops
+	evicted         <-chan struct{} // closed when another connection took the place
+	transport, name string
+	peer            string
+	sequence        string // of the spool
+	records         []byte // not yet written
+	pending         int64  // how many
+	messages        int64  // received so far
 }
 
 // add appends the record of msg and writes when there are enough for one write.
@@ -158,7 +174,7 @@ func (in *connection) add(msg []byte, cut bool) error {
 	if cut {
 		in.s.counters.truncated()
 	}
-	in.records = appendRecord(in.records, Record{Time: time.Now(), Peer: in.peer, Transport: TCP, Message: msg, Truncated: cut})
+	in.records = appendRecord(in.records, Record{Time: time.Now(), Peer: in.peer, Transport: in.transport, Name: in.name, Message: msg, Truncated: cut})
 	in.pending++
 	in.messages++
 	if int64(len(in.records)) < in.s.spool.writeSize() {
@@ -201,7 +217,7 @@ func (in *connection) flush() error {
 	}
 	in.s.counters.update(func(st *Stats) {
 		st.BlockedSince = time.Time{}
-		st.Received[TCP] += in.pending
+		st.Received[in.transport] += in.pending
 	})
 	in.records, in.pending = in.records[:0], 0
 	return nil

@@ -36,7 +36,7 @@ func (s *Server) serveUDP(ctx context.Context, addr string) error {
 	s.mu.Unlock()
 	p := s.ports[UDP]
 	s.portBound(p, UDP, c.LocalAddr())
-	ended, queues := make(chan struct{}), newDatagramQueues()
+	ended, queues := make(chan struct{}), newDatagramQueues(UDP)
 	g := task.New(ctx)
 	g.Go("syslog udp close", func(ctx context.Context) error { return s.closeAfter(ctx, p, addr, ended, s.closeUDP) })
 	g.Go("syslog udp read", func(context.Context) error {
@@ -161,7 +161,7 @@ func (s *Server) writeDatagrams(queues *datagramQueues) {
 		}
 		switch err := s.spool.append(sender, records); {
 		case err == nil:
-			s.counters.update(func(st *Stats) { st.Received[UDP] += int64(n) })
+			s.counters.update(func(st *Stats) { st.Received[queues.transport] += int64(n) })
 		case errors.Is(err, errFull):
 			s.counters.dropped(DropSpool, sender, int64(n))
 		default:

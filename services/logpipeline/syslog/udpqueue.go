@@ -9,12 +9,13 @@ const maxQueues = 1024
 // as are free: one sender that floods gets half of them, of n each gets a part in n+1. So each sender that does not flood
 // has room. Any goroutine may call the methods.
 type datagramQueues struct {
-	mu      sync.Mutex
-	used    int                       // bytes of all queues
-	senders map[string]*datagramQueue // by sequenceName
-	turns   []*datagramQueue          // those with records, the next one first
-	arrived chan struct{}             // a token when there are records, or no more will come
-	closed  bool
+	transport string // UDP or Unix
+	mu        sync.Mutex
+	used      int                       // bytes of all queues
+	senders   map[string]*datagramQueue // by sequenceName
+	turns     []*datagramQueue          // those with records, the next one first
+	arrived   chan struct{}             // a token when there are records, or no more will come
+	closed    bool
 }
 
 type datagramQueue struct {
@@ -23,8 +24,8 @@ type datagramQueue struct {
 	bytes   int
 }
 
-func newDatagramQueues() *datagramQueues {
-	return &datagramQueues{senders: map[string]*datagramQueue{}, arrived: make(chan struct{}, 1)}
+func newDatagramQueues(transport string) *datagramQueues {
+	return &datagramQueues{transport: transport, senders: map[string]*datagramQueue{}, arrived: make(chan struct{}, 1)}
 }
 
 // add queues the record that encode returns, of about size bytes, or returns false if the share of the sender in limit is
@@ -34,7 +35,7 @@ func (q *datagramQueues) add(sender string, size, limit int, encode func() []byt
 	defer q.mu.Unlock()
 	of, known := q.senders[sender]
 	if !known && len(q.senders) >= maxQueues {
-		sender = othersOf(UDP)
+		sender = othersOf(q.transport)
 		of, known = q.senders[sender]
 	}
 	held := 0

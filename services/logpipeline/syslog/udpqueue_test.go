@@ -19,7 +19,7 @@ func put(q *datagramQueues, peer, record string) bool {
 func TestFloodingSendersLeaveRoom(t *testing.T) {
 	t.Parallel()
 	for flooders := range 20 {
-		q := newDatagramQueues()
+		q := newDatagramQueues(UDP)
 		refused := 0
 		for i := range 50_000 * min(1, flooders) {
 			if !put(q, fmt.Sprintf("192.0.2.%d", 1+i%flooders), "noise") {
@@ -46,7 +46,7 @@ func TestFloodingSendersLeaveRoom(t *testing.T) {
 // More senders than queues: what is held stays bounded, and the order of each sender is kept.
 func TestManySendersShareTheLastQueue(t *testing.T) {
 	t.Parallel()
-	q := newDatagramQueues()
+	q := newDatagramQueues(UDP)
 	for i := range 5 * maxQueues {
 		put(q, fmt.Sprintf("10.0.%d.%d", i/256, i%256), "x")
 	}
