@@ -5,7 +5,7 @@
 #   deploy/dev/accept.sh foundation kills idle these parts only, also if they passed
 #
 # The parts of spread are smaller with IRONPOST_TEST_SPREAD_KILLS (100), _RATE (1000 alerts/s), _DOWN (600 s without PostgreSQL), _HOSTS (200)
-# and _BLOCKS (10000); hostile-host quiet with IRONPOST_QUIET_FOR (2h); that of hostile-host corruption with IRONPOST_TEST_CORRUPTIONS (1000), and IRONPOST_TEST_SEED repeats it.
+# and _BLOCKS (10000); those of log-pipeline tcp and udp with IRONPOST_TEST_SYSLOG_SECS (600); hostile-host quiet with IRONPOST_QUIET_FOR (2h); that of hostile-host corruption with IRONPOST_TEST_CORRUPTIONS (1000), and IRONPOST_TEST_SEED repeats it.
 #
 # A part's output is bin/accept/<commit>/<topic>-<part>.log; an interrupted run goes on with the
 # parts that are missing. log-pipeline rotation kills the daemon IRONPOST_TEST_ROTATIONS (1000) times. Prints the commit, and each part's numbers with their bars.
@@ -82,6 +82,8 @@ spread edge-killed         | -run TestAcceptSpreadEdgeKilled ./e2e
 log-pipeline rotation      | -timeout 6h -run TestAcceptRotationsOverKills ./e2e
 log-pipeline files         | -run TestAcceptTenThousandFiles ./e2e
 log-pipeline journal       | -run TestAcceptJournal ./services/logpipeline/journal ./e2e
+log-pipeline tcp           | -run TestAcceptSyslogTCP ./services/logpipeline
+log-pipeline udp           | -run TestAcceptSyslogUDP ./services/logpipeline
 hostile-host observer      | -run TestAcceptHostileHostObserver ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
 hostile-host corruption    | -run TestAcceptHostileHostCorruption ./e2e
