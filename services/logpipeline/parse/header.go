@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -283,14 +284,11 @@ func isHost(word string) bool {
 
 // isLevel reports whether word is how programs call a severity.
 func isLevel(word string) bool {
-	if len(word) > len("CRITICAL") {
-		return false
-	}
-	switch strings.ToUpper(word) {
-	case "TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERR", "ERROR", "CRIT", "CRITICAL", "ALERT", "EMERG", "FATAL", "SEVERE":
-		return true
-	}
-	return false
+	return len(word) <= len("CRITICAL") && slices.ContainsFunc(levels[:], func(l string) bool { return strings.EqualFold(l, word) })
+}
+
+var levels = [...]string{
+	"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERR", "ERROR", "CRIT", "CRITICAL", "ALERT", "EMERG", "FATAL", "SEVERE",
 }
 
 // Facility returns the name of a syslog facility by its number in decimal (RFC 5424, table 1), "" if there is none.

@@ -131,7 +131,9 @@ func parseMessage(ev *Event) {
 			return
 		}
 		program.parse(ev)
-		ev.took("program "+ev.Process, ev.Message)
+		if ev.trace != nil {
+			ev.took("program "+ev.Process, ev.Message)
+		}
 		return
 	}
 	if isASA(ev.Process) {
