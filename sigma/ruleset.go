@@ -51,10 +51,16 @@ func (rs *RuleSet) Match(ev Event) []Match {
 	e := rs.pool.Get().(*evaluation)
 	defer rs.pool.Put(e)
 	defer e.reset()
-	e.begin(ev.Fields)
+	conflict := true
 	for _, l := range rs.logsources {
-		e.conflicts = append(e.conflicts, l.Conflicts(ev.Logsource))
+		conflicts := l.Conflicts(ev.Logsource)
+		e.conflicts = append(e.conflicts, conflicts)
+		conflict = conflict && conflicts
 	}
+	if conflict {
+		return nil
+	}
+	e.begin(ev.Fields)
 	var out []Match
 	for i := range rs.compiledRules {
 		r := &rs.compiledRules[i]

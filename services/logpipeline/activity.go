@@ -133,7 +133,7 @@ func (c *chunk) batch(id inputstats.ID) *inputstats.Batch {
 }
 
 // count counts a decoded line, which was received at received.
-func (c *chunk) count(in input, text []byte, received time.Time) {
+func (c *chunk) count(in *input, text []byte, received time.Time) {
 	b := c.batch(in.from)
 	b.Trust = in.trust
 	b.Line(string(in.Format), isPlain(text, in.Format), len(text))

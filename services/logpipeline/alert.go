@@ -27,7 +27,7 @@ type alertBuilder struct {
 }
 
 // fromMatch returns the alert of a rule that in satisfies.
-func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
+func (b alertBuilder) fromMatch(in *input, m sigma.Match) *event.Alert {
 	a := b.alert(in, &m.Rule.Meta, "")
 	a.FirstSeen, a.LastSeen = in.began, in.time
 	a.DedupKey = dedupKey(a.Rule.ID, entityOf(in), cmp.Or(in.Host, b.host))
@@ -51,7 +51,7 @@ func (b alertBuilder) fromMatch(in input, m sigma.Match) *event.Alert {
 }
 
 // requestOf returns the request that a web server's line is about, nil of another line.
-func requestOf(in input) *event.Request {
+func requestOf(in *input) *event.Request {
 	if in.Logsource.Category != "webserver" {
 		return nil
 	}
@@ -61,7 +61,7 @@ func requestOf(in input) *event.Request {
 }
 
 // addDetection adds the counts of a detection.
-func (b alertBuilder) addDetection(a *event.Alert, in input) {
+func (b alertBuilder) addDetection(a *event.Alert, in *input) {
 	d := in.detection
 	if d == nil {
 		return
@@ -70,7 +70,7 @@ func (b alertBuilder) addDetection(a *event.Alert, in input) {
 }
 
 // endOf returns an alert with the counts of a detection that is over. It is not published: it ends series.
-func (b alertBuilder) endOf(in input) *event.Alert {
+func (b alertBuilder) endOf(in *input) *event.Alert {
 	a := &event.Alert{TraceID: in.trace, LastSeen: in.time, Evidence: in.lines()}
 	b.addDetection(a, in)
 	return a
@@ -80,7 +80,7 @@ func (b alertBuilder) endOf(in input) *event.Alert {
 // target and the user only if the correlation groups by them: otherwise the other events of the group may
 // have different ones. Where it groups by the network of the source, the source is the address of the last event. It names the container if all events are of that container. Its trust is the
 // strongest whose events satisfy the correlation by themselves.
-func (b alertBuilder) fromCorrelation(in input, m sigma.CorrelationMatch) *event.Alert {
+func (b alertBuilder) fromCorrelation(in *input, m sigma.CorrelationMatch) *event.Alert {
 	a := b.alert(in, &m.Correlation.Meta, m.Key)
 	a.FirstSeen, a.LastSeen = m.First, m.Last
 	a.DedupKey = dedupKey(a.Rule.ID, "group:"+m.Key, b.host) // its events may be of several
@@ -128,7 +128,7 @@ func allSamplesHave(m sigma.CorrelationMatch, prefix string) bool {
 
 // alert returns an alert with the fields that matches and correlations have in common. Its id follows from
 // the machine, the line, the rule and the group alone, so that a line read again gives the same id.
-func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert {
+func (b alertBuilder) alert(in *input, m *sigma.Meta, group string) *event.Alert {
 	id := event.ID(b.machine, in.position, m.Key(), group)
 	rule := ruleOf(m)
 	a := &event.Alert{
@@ -147,7 +147,7 @@ func (b alertBuilder) alert(in input, m *sigma.Meta, group string) *event.Alert 
 
 // membersOf returns what may differ between the matches of a series: the user, the source address and the path of a request, and the
 // hosts of a scan. What is in fixed is the same in all of them.
-func membersOf(in input, fixed []string) (members []string) {
+func membersOf(in *input, fixed []string) (members []string) {
 	add := func(kind, value string) {
 		if value != "" && !slices.Contains(fixed, value) {
 			members = append(members, event.Shorten(kind+value, event.MaxMemberSize))
@@ -169,7 +169,7 @@ func membersOf(in input, fixed []string) (members []string) {
 
 // entityOf returns what an alert is deduplicated by: the entity that the source of the event names, else the
 // source address, else the user, else the program; within the container if there is one.
-func entityOf(in input) string {
+func entityOf(in *input) string {
 	entity := "process:" + in.Host + "/" + in.Process
 	switch {
 	case in.entity != "":

@@ -12,7 +12,6 @@ import (
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
-	"github.com/ironpost/ironpost/sigma"
 )
 
 // guesser gives a matcher with the shipped rules failed logins and returns the alerts.
@@ -44,7 +43,7 @@ func (g *guesser) failAt(address string, at time.Time, trust event.Trust) (began
 	g.t.Helper()
 	g.lines++
 	line := fmt.Sprintf("%s web1 sshd[77]: Failed password for root from %s port 4711 ssh2", at.Format("Jan _2 15:04:05"), address)
-	in := lineInput(parse.New(parse.Options{}), sigma.Fields{}, fmt.Sprint("p", g.lines), []byte(line), at, parse.Input{})
+	in := lineInput(parse.New(parse.Options{}), nil, fmt.Sprint("p", g.lines), []byte(line), at, parse.Input{})
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, trust)
 	got := match(g.m.rules, g.m.alerts, in)
 	require.NotEmpty(g.t, got.matches)

@@ -34,8 +34,10 @@ type chunk struct {
 	expire time.Time     // not zero: the chunk has no input, and ends the audit events that were read before it
 
 	decoded int                // how many are decoded
-	unused  sigma.Fields       // of the last line, if no rule matched it: memory for those of the next
+	unused  *input             // the last line, if no rule matched it: memory for the next one
+	spooled bool               // the lines are of a spool file
 	from    inputstats.ID      // of lines of a file that is watched
+	of      *inputSettings     // likewise
 	results []decoded          // of those that leave anything to do, in order
 	brought []inputstats.Batch // by the inputs of the lines, mostly one
 }
@@ -73,8 +75,9 @@ type decoder struct {
 // run decodes chunks until work is closed, also when the context has ended. A panic is recorded, and the input that caused it tried again.
 func (d *decoder) run(ctx context.Context) error {
 	for c := range d.work {
-		if c.lines != nil && !d.syslog.IsSpoolFile(c.lines[0].Path) {
-			c.from = d.s.fileInput(c.lines[0].Path, false)
+		c.spooled = c.lines != nil && d.syslog.IsSpoolFile(c.lines[0].Path)
+		if c.lines != nil && !c.spooled {
+			c.from, c.of = d.s.fileInput(c.lines[0].Path, false), c.inputs.ofFile(c.lines[0].Path)
 		}
 		for c.decoded < c.size() {
 			err := task.Call(ctx, "decode", func(context.Context) error { d.decode(c); return nil })
@@ -134,24 +137,23 @@ func (d *decoder) decode(c *chunk) {
 
 // decodeLine decodes a line of a file, which may be a spool file.
 func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
-	if d.syslog.IsSpoolFile(line.Path) {
+	if c.spooled {
 		d.decodeSpooled(c, line, out)
 		return
 	}
-	from := c.from
 	if out.dead {
-		c.unreadable(from, line.Text, out)
+		c.unreadable(c.from, line.Text, out)
 		return
 	}
-	of := c.inputs.ofFile(line.Path)
-	in := lineInput(d.parser, c.unused, line.Position, line.Text, time.Now(), of.parse)
+	now := time.Now()
+	in := lineInput(d.parser, c.unused, line.Position, line.Text, now, c.of.parse)
 	if line.Backlog {
 		in.received = in.time
 	}
-	in.from, in.truncated = from, line.Truncated
+	in.from, in.truncated = c.from, line.Truncated
 	origin, trust := fileOrigin(line)
-	in.setOrigin(origin, of.trustOf(trust))
-	d.matchLine(c, in, line.Text, "file:"+line.Path, time.Now(), out)
+	in.setOrigin(origin, c.of.trustOf(trust))
+	d.matchLine(c, in, line.Text, line.Source, now, out)
 }
 
 // decodeSpooled decodes a line of a spool file: a received message.
@@ -196,19 +198,18 @@ func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 }
 
 // matchLine matches and counts a line.
-func (d *decoder) matchLine(c *chunk, in input, text []byte, source string, received time.Time, out *decoded) {
+func (d *decoder) matchLine(c *chunk, in *input, text []byte, source string, received time.Time, out *decoded) {
 	if in.truncated {
 		in.Fields.Set("truncated", sigma.Bool(true))
 	}
-	addContext(c.joiner, &in)
-	c.unused = in.Fields
-	for i, in := range d.s.eventsOf(c.joiner, in) {
-		got := match(c.rules, d.alerts, in)
-		if len(got.matches) == 0 {
-			continue
-		}
-		if out.events = append(out.events, got); i == 0 {
-			c.unused = sigma.Fields{}
+	addContext(c.joiner, in)
+	c.unused = in
+	if got := match(c.rules, d.alerts, in); len(got.matches) > 0 {
+		out.events, c.unused = append(out.events, got), nil
+	}
+	for _, more := range d.s.furtherEvents(c.joiner, in) {
+		if got := match(c.rules, d.alerts, more); len(got.matches) > 0 {
+			out.events = append(out.events, got)
 		}
 	}
 	out.row = d.rows.encode(in, source, received)

@@ -74,7 +74,7 @@ type ExplainedLayer struct {
 // Explain returns how a line that was received at received is understood.
 func (e *Explainer) Explain(text []byte, received time.Time) Explanation {
 	parsed, layers := e.parser.Explain(text, received, e.of.parse)
-	in := input{Event: parsed, received: received}
+	in := &input{Event: parsed, received: received}
 	in.setTime()
 	in.setOrigin(event.Origin{Transport: event.TransportFile, Source: e.path}, e.of.trustOf(event.TrustUnproven))
 	out := Explanation{
@@ -91,7 +91,7 @@ func (e *Explainer) Explain(text []byte, received time.Time) Explanation {
 }
 
 // timeFrom says where the time of in is from.
-func timeFrom(in input) string {
+func timeFrom(in *input) string {
 	switch {
 	case in.Time.IsZero():
 		return "receipt: the line says none"

@@ -77,12 +77,12 @@ func (j *joining) waiting(now time.Time, limit int) (chunks []*chunk) {
 	return chunks
 }
 
-// eventsOf returns in, what its line tells besides, and the audit events that it finishes.
-func (s *Service) eventsOf(j *audit.Joiner, in input) []input {
+// furtherEvents returns what the line of in tells besides, and the audit events that it finishes.
+func (s *Service) furtherEvents(j *audit.Joiner, in *input) []*input {
 	if in.More == nil && in.Audit == nil {
-		return []input{in}
+		return nil
 	}
-	return slices.Concat([]input{in}, moreInputs(in), s.join(j, in))
+	return append(moreInputs(in), s.join(j, in)...)
 }
 
 // addContext adds to a record of an audit event who did it, which its SYSCALL record says.
@@ -90,16 +90,16 @@ func addContext(j *audit.Joiner, in *input) {
 	if in.Audit == nil || j == nil || in.Audit.Type == "SYSCALL" {
 		return
 	}
-	if call := j.Call(in.Audit, senderOf(*in)); call != nil {
+	if call := j.Call(in.Audit, senderOf(in)); call != nil {
 		in.AddCall(call)
 	}
 }
 
 // senderOf returns what tells the machines apart whose records come in one source.
-func senderOf(in input) string { return in.origin.Peer + " " + in.Host }
+func senderOf(in *input) string { return in.origin.Peer + " " + in.Host }
 
 // join adds the record that in is, if it is one, to those of its event, and returns the events that this finishes as inputs.
-func (s *Service) join(j *audit.Joiner, in input) []input {
+func (s *Service) join(j *audit.Joiner, in *input) []*input {
 	switch {
 	case in.Audit == nil:
 		return nil
@@ -114,7 +114,7 @@ func (s *Service) join(j *audit.Joiner, in input) []input {
 }
 
 // joined returns what finished audit events are in Sigma's categories. Their positions follow from those of their first records.
-func (s *Service) joined(done []audit.Group) (out []input) {
+func (s *Service) joined(done []audit.Group) (out []*input) {
 	for i := range done {
 		g := &done[i]
 		s.auditJoined.Add(1)
@@ -122,7 +122,7 @@ func (s *Service) joined(done []audit.Group) (out []input) {
 			s.auditIncomplete.Add(1)
 		}
 		for n, ev := range parse.JoinAudit(g) {
-			in := input{
+			in := &input{
 				Event: ev, position: fmt.Sprintf("%s#%s.%d", g.Position, ev.Logsource.Category, n), received: g.Received, time: g.Time, evidence: g.Texts,
 			}
 			if in.time.After(g.Received.Add(maxAhead)) {

@@ -44,7 +44,7 @@ func (d *decoder) decodeEntry(c *chunk, e journal.Entry, out *decoded) {
 }
 
 // entryInput parses the message of an entry. When journald received it, it was written.
-func entryInput(parser *parse.Parser, e journal.Entry, of *inputSettings) input {
+func entryInput(parser *parse.Parser, e journal.Entry, of *inputSettings) *input {
 	at := time.UnixMicro(int64(min(e.Realtime, 1<<62)))
 	received := at
 	if now := time.Now(); at.After(now) || !e.Local && !e.Backlog { // another machine may say anything
@@ -72,8 +72,8 @@ func entryInput(parser *parse.Parser, e journal.Entry, of *inputSettings) input 
 }
 
 // messageInput parses a message whose header came apart from it.
-func messageInput(parser *parse.Parser, position string, h parse.Header, text string, received time.Time, of parse.Input) input {
-	in := input{Event: parser.ParseMessage(h, text, received, of), position: position, received: received}
+func messageInput(parser *parse.Parser, position string, h parse.Header, text string, received time.Time, of parse.Input) *input {
+	in := &input{Event: parser.ParseMessage(h, text, received, of), position: position, received: received}
 	in.setTime()
 	return in
 }
@@ -110,10 +110,10 @@ func (d *decoder) decodeKernel(c *chunk, r kmsg.Record, out *decoded) {
 }
 
 // kernelInput parses a record of the kernel's log. What a program wrote there proves nothing.
-func kernelInput(parser *parse.Parser, r kmsg.Record, of parse.Input) input {
+func kernelInput(parser *parse.Parser, r kmsg.Record, of parse.Input) *input {
 	origin := event.Origin{Transport: event.TransportKernel}
 	if !r.IsKernel() {
-		in := lineInput(parser, sigma.Fields{}, r.Position, []byte("<"+strconv.Itoa(min(r.Priority, 191))+">"+r.Text), r.Time, of)
+		in := lineInput(parser, nil, r.Position, []byte("<"+strconv.Itoa(min(r.Priority, 191))+">"+r.Text), r.Time, of)
 		in.setOrigin(origin, event.TrustUnproven)
 		return in
 	}

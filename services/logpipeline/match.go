@@ -44,11 +44,16 @@ type input struct {
 }
 
 // lineInput parses a line, whose origin is not yet set. received is when it was received, the latest it can have been written; it
-// supplies a year or a time that the line lacks. of is what is known of its source. The fields take the memory of unused, which may be
-// the fields of an earlier line that no rule matched.
-func lineInput(parser *parse.Parser, unused sigma.Fields, position string, text []byte, received time.Time, of parse.Input) input {
-	in := input{position: position, received: received}
-	in.Fields = unused
+// supplies a year or a time that the line lacks. of is what is known of its source. It takes the memory of unused, an
+// earlier line that no rule matched, or nil.
+func lineInput(parser *parse.Parser, unused *input, position string, text []byte, received time.Time, of parse.Input) *input {
+	in := unused
+	if in == nil {
+		in = &input{}
+	}
+	fields := in.Fields
+	*in = input{position: position, received: received}
+	in.Fields = fields
 	parser.ParseInto(&in.Event, string(text), received, of)
 	in.setTime()
 	return in
@@ -64,7 +69,7 @@ func (in *input) setTime() {
 }
 
 // lines returns what alerts about in have as evidence.
-func (in input) lines() []string {
+func (in *input) lines() []string {
 	if in.evidence == nil {
 		return []string{in.Fields.Text("raw")}
 	}
@@ -72,20 +77,20 @@ func (in input) lines() []string {
 }
 
 // moreInputs returns what the line of in tells besides, as inputs.
-func moreInputs(in input) []input {
-	var out []input
+func moreInputs(in *input) []*input {
+	var out []*input
 	for n, ev := range in.More {
-		more := in
+		more := *in
 		more.Event, more.evidence = ev, in.lines()
 		more.position = fmt.Sprintf("%s#%s.%d", in.position, cmp.Or(ev.Logsource.Category, ev.Logsource.Service), n)
 		more.setOrigin(in.origin, in.trust)
-		out = append(out, more)
+		out = append(out, &more)
 	}
 	return out
 }
 
 // containerInput parses a line of a container's log. The container is the one that Docker names.
-func containerInput(parser *parse.Parser, unused sigma.Fields, line docker.Line, of *inputSettings) input {
+func containerInput(parser *parse.Parser, unused *input, line docker.Line, of *inputSettings) *input {
 	in := lineInput(parser, unused, line.Position, line.Text, line.Time, of.parse)
 	c := line.Container
 	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
@@ -98,8 +103,8 @@ func containerInput(parser *parse.Parser, unused sigma.Fields, line docker.Line,
 }
 
 // packetInput returns an event of the packet record r.
-func packetInput(r *event.Packet, e packet.Event) input {
-	in := input{
+func packetInput(r *event.Packet, e packet.Event) *input {
+	in := &input{
 		position: fmt.Sprintf("packet.%s.%d", r.ID, e.Index), entity: e.Entity, trace: r.TraceID,
 		time: e.Time, began: e.Began, received: e.Time, evidence: []string{e.Message, e.Raw},
 	}
@@ -124,7 +129,7 @@ func packetInput(r *event.Packet, e packet.Event) input {
 
 // matched is an input and the rules that match it.
 type matched struct {
-	input
+	*input
 
 	event   sigma.Event
 	matches []sigma.Match
@@ -132,10 +137,10 @@ type matched struct {
 }
 
 // endsDetection reports whether the input says that a detection is over.
-func (in input) endsDetection() bool { return in.detection != nil && in.detection.Phase == event.Over }
+func (in *input) endsDetection() bool { return in.detection != nil && in.detection.Phase == event.Over }
 
 // match evaluates in by rules, but for correlations. It may be called concurrently.
-func match(rules *ruleSet, alerts alertBuilder, in input) matched {
+func match(rules *ruleSet, alerts alertBuilder, in *input) matched {
 	got := matched{input: in}
 	got.event = sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Fields: in.Fields}
 	got.matches = rules.Match(got.event)

@@ -9,7 +9,6 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
-	"github.com/ironpost/ironpost/sigma"
 )
 
 // Offline matches lines as the pipeline does, without bus and sources. One goroutine may use it.
@@ -53,15 +52,15 @@ func (o *Offline) Counts() inputstats.Counts { return o.counts }
 // Line returns the alerts of a line. position identifies the line; received, the latest it can have been
 // written, supplies a year or a time that the line lacks.
 func (o *Offline) Line(position string, text []byte, received time.Time) []*event.Alert {
-	in := lineInput(o.parser, sigma.Fields{}, position, text, received, o.of.parse)
+	in := lineInput(o.parser, nil, position, text, received, o.of.parse)
 	in.setOrigin(event.Origin{Transport: event.TransportFile}, event.TrustUnproven)
 	o.counts.Line(string(in.Format), isPlain(text, in.Format), len(text))
-	addContext(&o.joiner, &in)
-	return o.alertsOf(o.service.eventsOf(&o.joiner, in))
+	addContext(&o.joiner, in)
+	return o.alertsOf(append([]*input{in}, o.service.furtherEvents(&o.joiner, in)...))
 }
 
 // alertsOf returns the alerts of inputs.
-func (o *Offline) alertsOf(inputs []input) []*event.Alert {
+func (o *Offline) alertsOf(inputs []*input) []*event.Alert {
 	var out []*event.Alert
 	for _, in := range inputs {
 		for _, m := range o.matcher.correlate(match(o.matcher.rules, o.matcher.alerts, in)) {

@@ -63,7 +63,7 @@ func (s *Service) openRows(cfg Config, saved *checkpoint) (*rows, error) {
 }
 
 // encode returns the record of a line, nil if it is not stored. It may be called concurrently.
-func (r *rows) encode(in input, source string, received time.Time) []byte {
+func (r *rows) encode(in *input, source string, received time.Time) []byte {
 	if r == nil || in.Fields.Text("raw") == "" {
 		return nil
 	}
@@ -97,7 +97,7 @@ func (r *rows) add(data []byte) {
 }
 
 // logOf returns the record of a line. Its id follows from the machine and the line alone.
-func logOf(in input, source string, received time.Time, d Deps) *event.Log {
+func logOf(in *input, source string, received time.Time, d Deps) *event.Log {
 	id := event.ID(d.MachineID, in.position)
 	l := &event.Log{
 		ID: id, Schema: event.Schema, TraceID: event.ID("trace", id), Time: in.time.UTC(), Received: received.UTC(),

@@ -67,7 +67,7 @@ type tap struct {
 	dropped        uint64
 }
 
-func (t *tap) wants(in input) bool {
+func (t *tap) wants(in *input) bool {
 	if t.format != "" && t.format != string(in.Format) {
 		return false
 	}
@@ -82,7 +82,7 @@ func (t *tap) wants(in input) bool {
 func (t *tap) full() bool { return len(t.lines) >= maxTapLines || t.bytes >= maxTapBytes }
 
 // offer gives a decoded line to the taps that want it and have room. It waits for nothing but another call.
-func (t *taps) offer(in input, received time.Time) {
+func (t *taps) offer(in *input, received time.Time) {
 	if t.open.Load() == 0 {
 		return
 	}

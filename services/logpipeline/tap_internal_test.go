@@ -13,8 +13,8 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
-func tapped(path, text string) input {
-	in := input{Event: parse.New(parse.Options{}).Parse([]byte(text), time.Now(), parse.Input{})}
+func tapped(path, text string) *input {
+	in := &input{Event: parse.New(parse.Options{}).Parse([]byte(text), time.Now(), parse.Input{})}
 	in.from = inputstats.ID{Kind: inputstats.File, Name: "/var/log/*.log"}
 	in.setOrigin(event.Origin{Transport: event.TransportFile, Source: path}, event.TrustUnproven)
 	return in
