@@ -161,7 +161,11 @@ func (o *observation) count(d dependent, inner *group, rank uint8) {
 		return // counted already, for another of its rules
 	}
 	g.lastSeq = o.c.seq
-	fire, holds := store.addEntry(g, entry{at: o.at, rule: d.rule, value: valueKey(counted), rank: rank}, o.sample(k.correlation.Rules[d.rule]))
+	e := entry{at: o.at, rule: d.rule, value: valueKey(counted), rank: rank, times: 1}
+	if inner == nil {
+		e.times = uint16(min(max(o.event.Times, 1), MaxTimes))
+	}
+	fire, holds := store.addEntry(g, e, o.sample(k.correlation.Rules[d.rule]))
 	switch {
 	case fire != nil:
 		o.began = append(o.began, g.match(fire))

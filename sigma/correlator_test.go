@@ -3,6 +3,7 @@ package sigma_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,14 +53,16 @@ condition: {gte: 3}`
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// step is one event of a timeline: its second, and kind[/ip[/user]].
+// step is one event of a timeline: its second, and kind[/ip[/user]][*times].
 type step struct {
 	at   int
 	what string
 }
 
 func (s step) event() sigma.Event {
-	parts := append(strings.Split(s.what, "/"), "", "")
+	what, repeated, _ := strings.Cut(s.what, "*")
+	times, _ := strconv.Atoi(repeated)
+	parts := append(strings.Split(what, "/"), "", "")
 	f := fields{"kind": parts[0], "raw": s.what}
 	if parts[1] != "" {
 		f["ip"] = parts[1]
@@ -67,7 +70,7 @@ func (s step) event() sigma.Event {
 	if parts[2] != "" {
 		f["user"] = parts[2]
 	}
-	return sigma.Event{Time: start.Add(time.Duration(s.at) * time.Second), Ref: fmt.Sprint(s.at), Fields: sigma.FieldsOf(f)}
+	return sigma.Event{Time: start.Add(time.Duration(s.at) * time.Second), Ref: fmt.Sprint(s.at), Times: times, Fields: sigma.FieldsOf(f)}
 }
 
 // play returns the correlations that fire, as "title@second".
@@ -109,6 +112,10 @@ func TestCorrelationTimelines(t *testing.T) {
 		want    string
 	}{
 		{"fires at the bound", []string{countOfA}, "0:a/1 1:a/1 2:a/1", "X1@2"},
+		{"one event that stands for three", []string{countOfA}, "0:a/1*3", "X1@0"},
+		{"one that stands for two, and another", []string{countOfA}, "0:a/1*2 1:b/1*2 2:a/1", "X1@2"},
+		{"one that stands for two leaves the window", []string{countOfA}, "0:a/1*2 11:a/1*2 12:a/1", "X1@12"},
+		{"distinct values are no more by that", []string{values}, "0:a/1/u*9 1:a/1/v*9", ""},
 		{"one short", []string{countOfA}, "0:a/1 1:a/1", ""},
 		{"other rules do not count", []string{countOfA}, "0:a/1 1:b/1 2:a/1", ""},
 		{"groups are apart", []string{countOfA}, "0:a/1 1:a/2 2:a/1 3:a/2 4:a/2", "X1@4"},
@@ -236,7 +243,7 @@ func TestRestoreEqualsUninterrupted(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var line []step
 		for i := range 200 {
-			line = append(line, step{at: i - r.IntN(8)*r.IntN(8), what: fmt.Sprintf("%c/%d/%d", 'a'+r.IntN(3), r.IntN(4), r.IntN(4))})
+			line = append(line, step{at: i - r.IntN(8)*r.IntN(8), what: fmt.Sprintf("%c/%d/%d*%d", 'a'+r.IntN(3), r.IntN(4), r.IntN(4), r.IntN(3))})
 		}
 		whole := rs.NewCorrelator()
 		want := play(rs, whole, line)

@@ -23,6 +23,9 @@ func differ(a, b string) bool {
 	return a != "" && b != "" && a != b
 }
 
+// MaxTimes bounds Event.Times: one line can say any number.
+const MaxTimes = 1000
+
 // Event is what rules are matched against. Match and Observe do not change it.
 type Event struct {
 	// Logsource selects the rules; if it is empty, all rules are evaluated.
@@ -35,6 +38,9 @@ type Event struct {
 	Ref string
 	// Rank orders events for the caller, such as by how far their source is
 	// trusted; see CorrelationMatch.Rank. It is 0 to 255.
-	Rank   uint8
+	Rank uint8
+	// Times is how many equal events this one stands for, as in "message repeated 5 times"; 0 is 1. Correlations that count
+	// events count at most MaxTimes of them.
+	Times  int
 	Fields Fields
 }

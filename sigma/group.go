@@ -18,7 +18,8 @@ type entry struct {
 	at    int64 // ns since 1970
 	rule  int   // index into Correlation.Rules
 	value string
-	rank  uint8 // Event.Rank
+	rank  uint8  // Event.Rank
+	times uint16 // Event.Times, 1 to MaxTimes
 }
 
 // interval is the time of a window that fired, extended while it stays true.
@@ -372,7 +373,7 @@ func (g *group) named() map[string]string {
 type windowCounts struct {
 	low, end int
 	floor    uint8          // entries of a lower rank do not count
-	n        int            // entries that count
+	n        int            // events that count, each of the entries Event.Times times
 	values   map[string]int // of value_count: value → entries with it
 }
 
@@ -405,7 +406,7 @@ func (t *windowCounts) slide(c *compiledCorrelation, entries []entry, start int6
 		if entries[t.end].rank < t.floor {
 			continue
 		}
-		t.n++
+		t.n += int(entries[t.end].times)
 		if countsValues {
 			t.values[entries[t.end].value]++
 		}
@@ -432,7 +433,7 @@ func (t *windowCounts) uncount(c *compiledCorrelation, e entry) {
 	if e.rank < t.floor {
 		return
 	}
-	t.n--
+	t.n -= int(e.times)
 	if c.correlation.Type != ValueCount {
 		return
 	}

@@ -27,7 +27,8 @@ type groupSnapshot struct {
 	Times       []int64    `json:"times"`
 	Rules       []int      `json:"rules,omitempty"`
 	Values      []string   `json:"values,omitempty"`
-	Ranks       []int      `json:"ranks,omitempty"` // missing: 0, as of a version without ranks
+	Ranks       []int      `json:"ranks,omitempty"`   // missing: 0, as of a version without ranks
+	Repeats     []int      `json:"repeats,omitempty"` // Event.Times; missing: 1, as of a version without them
 	Samples     []Sample   `json:"samples,omitempty"`
 	Fired       [][2]int64 `json:"fired,omitempty"`
 	Quiet       bool       `json:"quiet,omitempty"`
@@ -68,6 +69,11 @@ func (g *group) snapshot() groupSnapshot {
 	if slices.ContainsFunc(g.entries, func(e entry) bool { return e.rank > 0 }) {
 		for _, e := range g.entries {
 			s.Ranks = append(s.Ranks, int(e.rank))
+		}
+	}
+	if slices.ContainsFunc(g.entries, func(e entry) bool { return e.times > 1 }) {
+		for _, e := range g.entries {
+			s.Repeats = append(s.Repeats, int(e.times))
 		}
 	}
 	if g.quiet {
@@ -124,7 +130,7 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 	}
 	g := &group{correlation: k, key: s.Key, values: s.Group, samples: s.Samples, quiet: s.Quiet, topRank: uint8(s.TopRank)}
 	for j, at := range s.Times {
-		e := entry{at: at}
+		e := entry{at: at, times: 1}
 		if len(s.Rules) > 0 {
 			e.rule = s.Rules[j]
 		}
@@ -133,6 +139,9 @@ func (c *Correlator) restoreGroup(s *groupSnapshot, known map[string]int) error 
 		}
 		if len(s.Ranks) > 0 {
 			e.rank = uint8(s.Ranks[j])
+		}
+		if len(s.Repeats) > 0 {
+			e.times = uint16(s.Repeats[j])
 		}
 		g.topRank = max(g.topRank, e.rank)
 		g.entries = append(g.entries, e)
@@ -173,6 +182,7 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 		(k.correlation.Type == ValueCount) != (len(s.Values) > 0),
 		len(s.Values) > 0 && len(s.Values) != len(s.Times),
 		len(s.Ranks) > 0 && len(s.Ranks) != len(s.Times),
+		len(s.Repeats) > 0 && len(s.Repeats) != len(s.Times),
 		len(s.Fired) > maxIntervals:
 		return errShape
 	case !sort.SliceIsSorted(s.Times, func(a, b int) bool { return s.Times[a] < s.Times[b] }):
@@ -181,6 +191,11 @@ func (s *groupSnapshot) check(k *compiledCorrelation) error {
 	for _, rule := range s.Rules {
 		if rule < 0 || rule >= rules {
 			return fmt.Errorf("it refers to rule %d of %d", rule, rules)
+		}
+	}
+	for _, times := range s.Repeats {
+		if times < 1 || times > MaxTimes {
+			return fmt.Errorf("an event is counted %d times", times)
 		}
 	}
 	ranks := append(slices.Clone(s.Ranks), s.TopRank)

@@ -142,11 +142,11 @@ func (in *input) endsDetection() bool { return in.detection != nil && in.detecti
 // match evaluates in by rules, but for correlations. It may be called concurrently.
 func match(rules *ruleSet, alerts alertBuilder, in *input) matched {
 	got := matched{input: in}
-	got.event = sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Fields: in.Fields}
+	got.event = sigma.Event{Logsource: in.Logsource, Time: in.time, Ref: in.position, Rank: uint8(in.trust.Rank()), Times: in.Repeated, Fields: in.Fields}
 	got.matches = rules.Match(got.event)
 	for _, m := range got.matches {
 		if !m.Silent {
-			got.found = append(got.found, series.Match{Alert: alerts.fromMatch(in, m), Detection: in.detection != nil})
+			got.found = append(got.found, series.Match{Alert: alerts.fromMatch(in, m), Detection: in.detection != nil, Times: in.Repeated})
 		}
 	}
 	return got
@@ -174,10 +174,10 @@ func (m *matcher) correlate(got matched) []series.Match {
 		}
 	}
 	for _, c := range ongoing {
-		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan})
+		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan, Times: got.Repeated})
 	}
 	for _, c := range joining {
-		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan, Joins: true})
+		out = append(out, series.Match{Alert: m.alerts.fromCorrelation(got.input, c), Quiet: c.Correlation.Timespan, Joins: true, Times: got.Repeated})
 	}
 	if got.endsDetection() {
 		out = append(out, series.Match{Alert: m.alerts.endOf(got.input), Ended: true})

@@ -113,7 +113,7 @@ func (t *Table) comesAgain(m Match, now time.Time) bool {
 		if s.Quiet == 0 {
 			return true // its counts were taken over
 		}
-		s.Count++
+		s.Count += max(m.Times, 1)
 		t.endStored(s)
 		return true
 	}

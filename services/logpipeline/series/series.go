@@ -39,6 +39,8 @@ type Match struct {
 	Quiet time.Duration
 	// Began is set of a correlation that became true with this match, after it was not.
 	Began bool
+	// Times is how many equal matches it stands for; 0 is 1.
+	Times int
 	// Joins is set of a match that is counted if there is a series of it, and opens none.
 	Joins bool
 	// Detection is set of a detection in packets, which goes on until its end: Alert.TraceID names it. Ended is that end, of which
@@ -214,7 +216,7 @@ func (s *Series) due() time.Duration {
 // count takes over a match.
 func (s *Series) count(m Match, now time.Time) {
 	a := m.Alert
-	s.Count++
+	s.Count += max(m.Times, 1)
 	s.Counted = s.Counted || a.ID == s.First.ID
 	if m.Detection && !slices.Contains(s.Running, a.TraceID) && len(s.Running) < maxDetections {
 		s.Running = append(s.Running, a.TraceID)
