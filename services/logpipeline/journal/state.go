@@ -21,6 +21,7 @@ type State struct {
 	// Files holds the position in each file, by its id, which it keeps when it is renamed.
 	Files map[ID]Position `json:"files"`
 	// Vacuumed counts the entries that were deleted before they were read, as far as their number is known, VacuumedUnknown how often it is not.
+	// After a crash what was read since the state was saved counts, too: it cannot be read again.
 	Vacuumed        uint64 `json:"vacuumed"`
 	VacuumedUnknown uint64 `json:"vacuumed_unknown"`
 }
