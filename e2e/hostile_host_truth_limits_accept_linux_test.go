@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -89,6 +90,24 @@ func TestAcceptHostileHostTruthOfLimits(t *testing.T) {
 		full()
 		s.start()
 		s.requireMended("an engine without egress", bus.EBPFEngine, "attach to egress")
+	})
+	t.Run("lag", func(t *testing.T) {
+		s := newInstance(t)
+		s.replace("[bus]", "[bus]\nmax_store_bytes = 67108864\nalerts_in_flight = 16")
+		s.replace("[log_pipeline]", fmt.Sprintf("[container]\nenabled = true\ndocker_socket = %q\n[log_pipeline]", s.path("no-docker.sock")))
+		remote := s.listen(remoteGuard, edgePipeline)
+		s.start()
+		edge := newEdge(t, remote.connect(edgePipeline))
+		release := s.stallGuardDurable(remote.connect(remoteGuard))
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() { defer close(done); edge.publish(4*alertsPerStream, stop) }()
+		w := s.startLoad(5 * time.Millisecond)
+		s.requireTold("lag of a source", bus.LogPipeline, "s behind: its lines wait", true)
+		w.stop()
+		close(stop)
+		release()
+		<-done
+		s.requireMended("lag of a source", bus.LogPipeline, "s behind: its lines wait")
 	})
 	t.Run("evictions", func(t *testing.T) {
 		s := newInstance(t)
