@@ -33,7 +33,7 @@ func TestExitCodes(t *testing.T) {
 		{"audit verfy", exitUsage, "did you mean verify?"},
 		{"isolate", exitUsage, "one argument is needed, 0 were given: ironpost isolate <container>"},
 		{"release a b", exitUsage, "one argument is needed, 2 were given: ironpost release <container>"},
-		{"replay", exitUsage, "an argument is needed: ironpost replay <file>..."},
+		{"replay", exitUsage, "an argument is needed: ironpost replay <file or folder>..."},
 		{"status --nonsense", exitUsage, "unknown flag"},
 		{"status more", exitUsage, "unknown command"},
 		{"audit nonsense", exitUsage, "unknown command"},
