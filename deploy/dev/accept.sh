@@ -84,6 +84,7 @@ log-pipeline files         | -run TestAcceptTenThousandFiles ./e2e
 log-pipeline journal       | -run TestAcceptJournal ./services/logpipeline/journal ./e2e
 log-pipeline tcp           | -run TestAcceptSyslogTCP ./services/logpipeline
 log-pipeline udp           | -run TestAcceptSyslogUDP ./services/logpipeline
+log-pipeline rate          | -run TestAcceptLineRate ./e2e
 hostile-host observer      | -run TestAcceptHostileHostObserver ./e2e
 hostile-host lock          | -run TestAcceptHostileHostLock ./e2e
 hostile-host corruption    | -run TestAcceptHostileHostCorruption ./e2e
