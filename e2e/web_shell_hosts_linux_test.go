@@ -25,7 +25,7 @@ func TestWebShellOnAnEdge(t *testing.T) {
 		socket := s.path("no.sock")
 		if s == l.edges[0] {
 			socket = engine.Socket
-			s.replace("[log_pipeline]", "[log_pipeline]\nsources = [\"docker\"]")
+			s.replace(`sources = ["syslog", "file"]`, `sources = ["docker"]`)
 		}
 		s.enableEngine(fmt.Sprintf("[container]\nenabled = true\nauto_isolate = true\nblock_private = true\ndocker_socket = %q\npolicy_path = %q\n", socket, policies))
 	}

@@ -33,9 +33,7 @@ auto_isolate = true
 docker_socket = %q
 policy_path = %q
 `, engine.Socket, policies))
-	text, err := os.ReadFile(s.path("ironpost.toml"))
-	require.NoError(t, err)
-	s.write("ironpost.toml", strings.Replace(string(text), "[log_pipeline]", "[log_pipeline]\nsources = [\"docker\"]", 1))
+	s.replace(`sources = ["syslog", "file"]`, `sources = ["docker"]`)
 	script := "mkfifo /log; while true; do cat /log; done"
 	shop := engine.Run(t, testenv.ContainerOptions{Name: "shop", Restart: "always", Cmd: []string{"/bin/sh", "-c", script}})
 	blog := engine.Run(t, testenv.ContainerOptions{Name: "blog", Cmd: []string{"/bin/sh", "-c", script}})

@@ -55,6 +55,7 @@ type overview struct {
 	Hosts   []hostHealth         `json:"hosts"`
 	Modules []event.ModuleHealth `json:"modules"`
 	Inputs  []inputStatus        `json:"inputs"` // of the log pipelines
+	Chosen  []chosenInputs       `json:"chosen_inputs,omitempty"`
 	Streams []bus.StreamState    `json:"streams"`
 	Silent  []string             `json:"silent"`        // services that are on the bus but did not answer
 	Bus     string               `json:"bus,omitempty"` // why the streams did not answer
@@ -239,6 +240,7 @@ func (a *app) printOverview(o overview) {
 	a.printTables(hosts, durability, modules)
 	a.printReasons(o)
 	a.printf("")
+	a.printChosen(o.Chosen)
 	a.printTables(a.inputTable(o.Inputs), losses, streams, durables)
 }
 

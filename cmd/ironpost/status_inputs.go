@@ -20,6 +20,23 @@ type inputStatus struct {
 	inputstats.Input
 }
 
+// chosenInputs is what sources = ["auto"] of a host found to read.
+type chosenInputs struct {
+	Host   string `json:"host"`
+	Inputs string `json:"inputs"`
+}
+
+// printChosen says what each host found to read, in 80 columns.
+func (a *app) printChosen(all []chosenInputs) {
+	const width = 80
+	for _, c := range all {
+		a.printf("%s", strings.Join(wrap(clean("Inputs found on "+c.Host+": "+c.Inputs), width-2), "\n  "))
+	}
+	if len(all) > 0 {
+		a.printf("")
+	}
+}
+
 // requestInputs asks each log pipeline for its inputs. One of an older version, or one that has not started, has no answer.
 func (o *overview) requestInputs(ctx context.Context, conn *bus.Conn) {
 	for _, m := range o.Modules {
@@ -29,6 +46,9 @@ func (o *overview) requestInputs(ctx context.Context, conn *bus.Conn) {
 		var reply logpipeline.InputsReply
 		if err := conn.Request(ctx, bus.VerbSubject(m.Name, m.Host, logpipeline.VerbInputs), nil, &reply); err != nil {
 			continue
+		}
+		if reply.Chosen != "" {
+			o.Chosen = append(o.Chosen, chosenInputs{m.Host, reply.Chosen})
 		}
 		for _, in := range reply.Inputs {
 			o.Inputs = append(o.Inputs, inputStatus{Host: m.Host, Input: in})

@@ -143,12 +143,8 @@ func (s *Service) Health() event.ModuleHealth {
 	return s.reasons.Report(s.countersByName(n), all...)
 }
 
-// remarks returns what is read of the inputs that a host may have. That the kernel's log cannot be read is no fault where nobody asked for
-// it: in a container, and for a user.
+// remarks returns that the kernel's log cannot be read. It is no fault where nobody asked for it: in a container, and for a user.
 func (n snapshot) remarks() (out []string) {
-	if n.chosen != "" {
-		out = append(out, "inputs: "+n.chosen)
-	}
 	if n.kernel.Reason != "" && !n.cfg.has(SourceKernel) {
 		out = append(out, n.kernel.Reason)
 	}

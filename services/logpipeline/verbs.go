@@ -20,7 +20,8 @@ const maxInputsReply = 512 << 10
 type InputsReply struct {
 	Time   time.Time          `json:"time"`
 	Inputs []inputstats.Input `json:"inputs"`
-	More   int                `json:"more,omitempty"` // inputs that there was no room for; the metrics have them
+	More   int                `json:"more,omitempty"`   // inputs that there was no room for; the metrics have them
+	Chosen string             `json:"chosen,omitempty"` // what sources = ["auto"] found to read, for people
 }
 
 // serve answers the verbs until ctx ends.
@@ -42,7 +43,7 @@ func (s *Service) serve(ctx context.Context) error {
 
 func (s *Service) inputsReply() InputsReply {
 	all := s.inputStats.All()
-	reply := InputsReply{Time: time.Now().UTC(), Inputs: all}
+	reply := InputsReply{Time: time.Now().UTC(), Inputs: all, Chosen: s.snapshot().chosen}
 	size := 0
 	for i, in := range all {
 		text, err := json.Marshal(in)
