@@ -1,7 +1,6 @@
 package inputstats
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +45,6 @@ func (t *Table) Take(id ID, from time.Time) []event.Incomplete {
 		out = append(out, event.Incomplete{Counter: l.Cause, Amount: l.Amount})
 		return true
 	})
-	slices.SortFunc(out, func(a, b event.Incomplete) int { return cmp.Or(strings.Compare(a.Counter, b.Counter)) })
+	slices.SortFunc(out, func(a, b event.Incomplete) int { return strings.Compare(a.Counter, b.Counter) })
 	return out
 }

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// poll is how often headers are read: journald tells nobody else of an entry.
+	// poll is how often headers are read: not every write to a mapped file raises an event of inotify.
 	poll = 50 * time.Millisecond
 	// relist is the longest time between two looks into the folders. Their times of change tell of most changes before.
 	relist = time.Second
@@ -46,7 +46,7 @@ type Entry struct {
 	Position string
 	// Stream is the path of the files of the entry without their suffix, as /var/log/journal/<machine>/system.
 	Stream string
-	// Local says that journald of this machine wrote it: then it vouches for the fields whose names begin with an underscore.
+	// Local says that journald of this machine wrote it: then the fields whose names begin with an underscore are proven.
 	Local bool
 	// Backlog says that it was there when the Source first saw its file.
 	Backlog bool

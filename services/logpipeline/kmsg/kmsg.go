@@ -22,7 +22,7 @@ const (
 	device = "/dev/kmsg"
 	bootID = "/proc/sys/kernel/random/boot_id"
 
-	poll      = 100 * time.Millisecond // between two looks for records: the device wakes up no timer of ours
+	poll      = 100 * time.Millisecond // between two reads of the device, which is opened without blocking
 	retry     = 10 * time.Second       // after the device could not be opened
 	maxQueued = 4096
 	maxRecord = 8 << 10 // bytes; the kernel's own limit

@@ -59,12 +59,9 @@ func isSame(a, b any) bool {
 
 // Explain parses line as Parse does, and returns what each layer took of it, the outermost first. What no layer read is in Event.Message.
 func (p *Parser) Explain(line []byte, now time.Time, in Input) (Event, []Layer) {
-	raw := decodeBytes(string(line))
 	ev := p.newEvent(now, in)
-	ev.trace = &trace{}
-	seen := ev.trace
-	ev.took("bytes", raw)
-	parseLine(&ev, raw)
-	ev.finish(raw)
+	seen := &trace{}
+	ev.trace = seen
+	ev.parse(string(line))
 	return ev, seen.layers
 }

@@ -59,21 +59,21 @@ var envelopes = []struct {
 const digits = "0123456789"
 
 // dayFormats are formats of files whose lines begin with a day of the week and a time, as those of syslog can.
-var dayFormats = []struct {
-	name  Format
-	parse func(ev *Event, text string) bool
-}{
-	{Vsftpd, parseVsftpdFile},
-	{OpenVPN, parseOpenVPNFile},
+var dayFormats = []textFormat{
+	{Vsftpd, "", parseVsftpdFile},
+	{OpenVPN, "", parseOpenVPNFile},
 }
 
-// textFormats are recognised by the content of a text; the first that fits is used. parse reports whether text is of the format; if not,
-// it leaves ev unchanged. begin is the characters that a text of the format can begin with, all if it is empty.
-var textFormats = []struct {
+// A textFormat is recognised by the content of a text. parse reports whether text is of the format; if not, it leaves ev unchanged. begin is
+// the characters that a text of the format can begin with, all if it is empty.
+type textFormat struct {
 	name  Format
 	begin string
 	parse func(ev *Event, text string) bool
-}{
+}
+
+// textFormats are the formats of lines without a header, and of messages of programs that are not known; the first that fits is used.
+var textFormats = []textFormat{
 	{JSON, "{[", parseJSON},
 	{ApacheError, "[", parseApacheError},
 	{Unbound, "[", parseUnboundFile},

@@ -88,15 +88,27 @@ func parseLayer(ev *Event, text string) {
 // parseDayFormat parses a line that begins with a day of the week, and reports whether it is of one of dayFormats.
 func parseDayFormat(ev *Event, text string) bool {
 	for _, f := range dayFormats {
-		if f.parse(ev, text) {
-			if ev.Format == Plain {
-				ev.Format = f.name
-			}
-			ev.took(string(f.name), text)
+		if f.recognises(ev, text) {
 			return true
 		}
 	}
 	return false
+}
+
+// recognises parses text if it is of the format, and reports whether it is.
+func (f textFormat) recognises(ev *Event, text string) bool {
+	if f.begin != "" && !strings.Contains(f.begin, text[:1]) {
+		return false
+	}
+	ev.layer = f.name
+	if !f.parse(ev, text) {
+		return false
+	}
+	if ev.Format == Plain && ev.inner == (inner{}) {
+		ev.Format = ev.layer
+	}
+	ev.took(string(ev.layer), text)
+	return true
 }
 
 // parseText parses text by its content, and reports whether its format is known: it is a line without a header, or a message of a
@@ -111,15 +123,7 @@ func parseText(ev *Event, text string) bool {
 		only = ""
 	}
 	for _, f := range textFormats {
-		if only != "" && f.name != only || f.begin != "" && !strings.Contains(f.begin, text[:1]) {
-			continue
-		}
-		ev.layer = f.name
-		if f.parse(ev, text) {
-			if ev.Format == Plain && ev.inner == (inner{}) {
-				ev.Format = ev.layer
-			}
-			ev.took(string(ev.layer), text)
+		if (only == "" || f.name == only) && f.recognises(ev, text) {
 			return true
 		}
 	}

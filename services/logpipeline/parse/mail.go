@@ -51,7 +51,7 @@ var postfixPhrases = compile(
 	form{"DNSBL rank {_} for [{src}]:{port}", "rejected", ""},
 )
 
-// parseExim parses the messages of Exim's main log about clients. A client chooses what it greets with, in brackets before its address.
+// parseExim parses the messages of Exim's main log about clients. A client chooses the name in its HELO, which is in brackets before its address.
 func parseExim(ev *Event) {
 	method, rest, ok := strings.Cut(ev.Message, " authenticator failed ")
 	if ok && !strings.Contains(method, " ") {

@@ -37,9 +37,15 @@ func (p *Parser) ParseInto(ev *Event, line string, now time.Time, in Input) {
 	fields.Reset()
 	*ev = p.newEvent(now, in)
 	ev.Fields = fields
+	ev.parse(line)
+}
+
+// parse parses a line into e, which is new.
+func (e *Event) parse(line string) {
 	raw := decodeBytes(line)
-	parseLine(ev, raw)
-	ev.finish(raw)
+	e.took("bytes", raw)
+	parseLine(e, raw)
+	e.finish(raw)
 }
 
 func (p *Parser) newEvent(now time.Time, in Input) Event {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -226,8 +227,10 @@ func TestLinesWrittenLateToARotatedFileAreRead(t *testing.T) {
 	d.move("app.log", "app.log.1")
 	d.add("app.log", "new\n")
 	r.want("new")
-	time.Sleep(20 * time.Millisecond) // past Linger
-	r.settle()
+	for deadline := time.Now().Add(5 * time.Second); slices.Contains(openUnder(t, d.root), d.path("app.log.1")) && time.Now().Before(deadline); {
+		r.settle() // until it is let go
+	}
+	require.NotContains(t, openUnder(t, d.root), d.path("app.log.1"))
 	for i := range 3 {
 		d.add("app.log.1", fmt.Sprintf("late %d\n", i))
 		r.want(fmt.Sprintf("late %d", i))
