@@ -18,8 +18,7 @@ type inputs struct {
 type inputSettings struct {
 	of    Input
 	peers []netip.Prefix
-	parse parse.Input // its zone is nil if it is to be learned, or is that of this machine
-	auto  bool        // the zone is to be learned
+	parse parse.Input // its zone is nil if it is that of this machine
 	trust event.Trust // "" for that which the source proves
 }
 
@@ -33,14 +32,13 @@ func newInputs(c Config) *inputs {
 }
 
 func newInputSettings(c Config, of Input) inputSettings {
-	zone := cmp.Or(of.Timezone, c.Timezone, ZoneAuto)
-	location, _ := zoneOf(zone) // it is valid
+	location, _ := zoneOf(cmp.Or(of.Timezone, c.Timezone)) // it is valid
 	proxies := of.TrustedProxies
 	if proxies == nil {
 		proxies = c.TrustedProxies
 	}
 	return inputSettings{
-		of: of, peers: prefixes(of.Peers), auto: zone == ZoneAuto, trust: event.Trust(of.Trust),
+		of: of, peers: prefixes(of.Peers), trust: event.Trust(of.Trust),
 		parse: parse.Input{Format: of.Format, Location: location, TrustedProxies: prefixes(proxies)},
 	}
 }

@@ -41,10 +41,9 @@ func TestSettingsOfAnInput(t *testing.T) {
 		require.Empty(t, known.parse.TrustedProxies)
 	}
 	unknown := in.ofPeer(SourceSyslogUDP, "198.51.100.1:514")
-	require.True(t, unknown.auto)
 	require.Nil(t, unknown.parse.Location)
 	require.Same(t, &in.other, in.ofPeer(SourceSyslogTCP, "192.0.2.9:514"))
 	require.Equal(t, "json", in.ofContainer("shop-web").parse.Format)
 	require.Same(t, &in.other, in.ofContainer("db"))
-	require.False(t, in.ofUnit("nginx.service").auto)
+	require.Equal(t, "nginx.service", in.ofUnit("nginx.service").of.Unit)
 }

@@ -17,7 +17,6 @@ const (
 	Kernel    Kind = "kernel"    // the kernel's log
 	Socket    Kind = "socket"    // a unix socket, which the name is
 	Syslog    Kind = "syslog"    // the name is the transport: udp, tcp or tls
-	Sent      Kind = "sent"      // what operators send
 
 	// other is the kind of Other.
 	other Kind = "other"
@@ -47,7 +46,7 @@ func (id ID) String() string {
 }
 
 // local reports whether the input is of this machine: other machines cannot silence it.
-func (id ID) local() bool { return id.Kind != Syslog && id.Kind != Sent && id.Kind != other }
+func (id ID) local() bool { return id.Kind != Syslog && id.Kind != other }
 
 func (id ID) bounded() ID {
 	id.Name = event.Shorten(id.Name, maxName)
