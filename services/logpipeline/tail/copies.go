@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -53,43 +52,23 @@ func (t *Tailer) rotationsOf(p *watchedPath, f *logFile) (found []sibling) {
 	}
 	for _, base := range bases {
 		dir := filepath.Dir(base)
-		names, folders := listNames(dir, maxSiblings)
-		for _, name := range names {
+		here := t.folderOf(dir, maxSiblings)
+		for _, name := range here.byBase[filepath.Base(base)] {
 			add(filepath.Join(dir, name), base)
 		}
+		folders := slices.Clone(here.folders)
 		for _, name := range oldFolders {
 			folders = append(folders, filepath.Join("..", name))
 		}
 		for _, folder := range folders[:min(len(folders), maxOldFolders)] {
 			folder = filepath.Join(dir, folder)
-			names, _ := listNames(folder, maxOldNames)
-			for _, name := range names {
+			for _, name := range t.folderOf(folder, maxOldNames).byBase[filepath.Base(base)] {
 				add(filepath.Join(folder, name), base)
 			}
 		}
 	}
 	sortRotations(found, p.path)
 	return found
-}
-
-// listNames returns the names of the regular files in a folder and those of its folders.
-func listNames(dir string, limit int) (files, folders []string) {
-	d, err := openFolder(dir)
-	if err != nil {
-		return nil, nil
-	}
-	defer closeRead(d)
-	entries, _ := d.ReadDir(limit) // after an error, those before it
-	for _, e := range entries {
-		switch {
-		case e.Type().IsRegular():
-			files = append(files, e.Name())
-		case e.IsDir():
-			folders = append(folders, e.Name())
-		}
-	}
-	slices.Sort(folders)
-	return files, folders
 }
 
 // siblings lists the regular files beside the path of p and beside the place where f
@@ -100,8 +79,7 @@ func (t *Tailer) siblings(p *watchedPath, f *logFile) (found []sibling) {
 		dirs = append(dirs, dir)
 	}
 	for _, dir := range dirs {
-		names, _ := listNames(dir, maxSiblings)
-		for _, name := range names {
+		for _, name := range t.folderOf(dir, maxSiblings).files {
 			path := filepath.Join(dir, name)
 			if info, err := statPath(path); err == nil {
 				found = append(found, sibling{path, info})
@@ -256,23 +234,9 @@ func samePrefix(a, b io.ReaderAt, size int64) bool {
 func (t *Tailer) rememberRotations(p *watchedPath) {
 	const newest = 3
 	dir, base := filepath.Dir(p.path), filepath.Base(p.path)
-	if t.names == nil {
-		t.names = map[string][]string{}
-	}
-	names, ok := t.names[dir]
-	if !ok {
-		names, _ = listNames(dir, maxSiblings)
-		slices.Sort(names)
-		t.names[dir] = names
-	}
-	stem := strings.TrimSuffix(base, filepath.Ext(base))
 	var found []sibling
-	from, _ := slices.BinarySearch(names, stem)
-	for _, name := range names[from:] {
+	for _, name := range t.folderOf(dir, maxSiblings).byBase[base] {
 		path := filepath.Join(dir, name)
-		if !strings.HasPrefix(name, stem) {
-			break
-		}
 		if name == base || !isNumbered(path, p.path) {
 			continue
 		}

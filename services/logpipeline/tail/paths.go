@@ -147,7 +147,7 @@ func (t *Tailer) poll() bool {
 }
 
 func (t *Tailer) endPoll() {
-	t.polled, t.names = true, nil
+	t.polled = true
 	t.markNewestSpools()
 	t.watch.setFolders(t.watchedFolders())
 	now := time.Now()

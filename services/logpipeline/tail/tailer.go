@@ -49,10 +49,11 @@ type Tailer struct {
 	leftOut     map[uint32]int64 // paths beyond MaxFiles, by owner; a new map for each poll
 	changed     []*watchedPath   // since the last publish
 	losses      health.Losses
-	unpacked    [2]*logFile         // those being unpacked, see slot
-	waiting     []*watchedPath      // for a place to unpack
-	since       int64               // when the patterns were matched last before this start, nanoseconds
-	names       map[string][]string // of regular files by folder, in the poll under way
+	unpacked    [2]*logFile        // those being unpacked, see slot
+	waiting     []*watchedPath     // for a place to unpack
+	since       int64              // when the patterns were matched last before this start, nanoseconds
+	folders     map[string]*folder // listings by folder, see folderOf
+	listed      int                // names in them
 	unknown     unknownLosses
 	counters
 
