@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/bus"
+	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/internal/health"
 )
@@ -19,6 +20,9 @@ import (
 // discoverWait is how long services have to answer; on the bus of one machine
 // they take a millisecond.
 const discoverWait = 300 * time.Millisecond
+
+// maxProbeReason is the length of a reason of the probe, in bytes, that is shown.
+const maxProbeReason = 1000
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
@@ -44,7 +48,7 @@ refused. Exits with 6 if an enabled module is degraded or unhealthy.`,
   ironpost status >/dev/null || echo "ironpost is not healthy"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withTimeout(cmd.Context(), a.timeout, a.status)
+			return a.explainSilence(cmd.Context(), a.withTimeout(cmd.Context(), a.timeout, a.status))
 		},
 	}
 }
@@ -90,6 +94,33 @@ func (a *app) status(ctx context.Context, conn *bus.Conn) error {
 		return silentError(exitDegraded, "not everything is healthy")
 	}
 	return err
+}
+
+// explainSilence adds to the error of a local daemon whose bus does not answer what its probe says: a daemon that waits for space on the disk
+// has no bus yet.
+func (a *app) explainSilence(ctx context.Context, err error) error {
+	var coded *codedError
+	if !errors.As(err, &coded) || coded.code != exitUnreachable || a.url != "" {
+		return err
+	}
+	cfg, _, loadErr := a.loadConfig()
+	if loadErr != nil {
+		return err
+	}
+	h, probeErr := suite.RequestHealth(ctx, cfg.Metrics, cfg.Metrics.Listen)
+	if probeErr != nil || h.Status == event.Healthy {
+		return err
+	}
+	var reasons []string
+	for _, m := range h.Modules {
+		for _, reason := range m.Reasons {
+			reasons = append(reasons, m.Name+": "+event.Printable(reason, maxProbeReason))
+		}
+	}
+	if len(reasons) == 0 {
+		return err
+	}
+	return &codedError{code: exitUnreachable, err: fmt.Errorf("%w; the server of metrics.listen %s answers: %s", err, cfg.Metrics.Listen, strings.Join(reasons, "; "))}
 }
 
 func collectOverview(ctx context.Context, conn *bus.Conn) (overview, error) {

@@ -20,7 +20,7 @@ const (
 
 // check asks the instance that runs with cfg for its health, prints it and returns the exit code.
 func (p Process) check(ctx context.Context, cfg Config) int {
-	h, err := requestHealth(ctx, cfg.Metrics, p.Program.metricsListen(cfg.Metrics))
+	h, err := RequestHealth(ctx, cfg.Metrics, p.Program.metricsListen(cfg.Metrics))
 	if err != nil {
 		say(p.Stderr, "%s: %v", p.Program.Name, err)
 		return exitError
@@ -41,10 +41,11 @@ func (p Process) check(ctx context.Context, cfg Config) int {
 	}
 }
 
-// requestHealth asks the metrics server at address.
-func requestHealth(ctx context.Context, c Metrics, address string) (h event.DaemonHealth, err error) {
+// RequestHealth asks the metrics server of c at address (host:port) for the health of its daemon, for at most 5 s. Any local process can answer
+// there while no daemon does: the answer explains, and proves nothing.
+func RequestHealth(ctx context.Context, c Metrics, address string) (h event.DaemonHealth, err error) {
 	if !c.Enabled {
-		return h, fmt.Errorf("metrics.enabled is false: --check asks the server of metrics.listen")
+		return h, fmt.Errorf("metrics.enabled is false: the server of metrics.listen is asked for the health")
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
