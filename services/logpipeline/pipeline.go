@@ -17,6 +17,8 @@ import (
 const (
 	// maxWait is how long the pipeline waits for input before it checks its deadlines and for a reload.
 	maxWait = time.Second
+	// maxTake is how long the pipeline goes on taking chunks before it decodes those it has.
+	maxTake = 50 * time.Millisecond
 	// firstWait is for the first read, which opens the files: the checkpoint after it records their ends, so
 	// that a crash right after the start loses nothing.
 	firstWait = 20 * time.Millisecond
@@ -157,7 +159,7 @@ func (p *pipeline) nextWait() time.Duration {
 
 // take waits at most for wait until a source has input or a worker is done, and returns the next chunks, in turn of each kind of source:
 // of files and syslog senders, of containers, of the journal, of the kernel, and packet records. It takes none while too many are in flight, or while a reload waits
-// for those in flight.
+// for those in flight. What was read does not wait longer than maxTake for the rest.
 func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chunk) {
 	ctx, done := p.sources.waker.wait(ctx, wait)
 	if p.inFlight >= maxInFlight || p.inFlight > 0 && p.s.pendingReload.Load() != nil {
@@ -167,7 +169,8 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 	}
 	lines, _ := p.sources.tailer.Next(ctx, p.chunkLines) // its only error is that ctx ended
 	done()
-	for before := -1; before < len(chunks) && p.inFlight+len(chunks) < maxInFlight; {
+	began := time.Now()
+	for before := -1; before < len(chunks) && p.inFlight+len(chunks) < maxInFlight && time.Since(began) < maxTake; {
 		if before >= 0 {
 			lines, _ = p.sources.tailer.Next(ctx, p.chunkLines) // ctx has ended: it does not wait
 		}

@@ -18,6 +18,8 @@ const (
 	pauseFactor = 4
 	// turn is how long paths are checked, or events handled, before files are read.
 	turn = 50 * time.Millisecond
+	// ownTurnsEvery is how often paths with a turn of their own are read while more events come than can be handled.
+	ownTurnsEvery = time.Second
 )
 
 // watchedPath is one path and the files that are or were read under it.

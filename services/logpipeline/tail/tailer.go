@@ -59,6 +59,7 @@ type Tailer struct {
 
 	polled                  bool // once
 	pollBegan, earliestPoll time.Time
+	ownTurnsRead            time.Time
 
 	published published
 }

@@ -115,6 +115,20 @@ func (t *Tailer) handleEvents() {
 			return
 		}
 	}
+	t.readOwnTurns()
+}
+
+// readOwnTurns has the paths read that have a turn of their own, whose events wait behind those of others; at most once in ownTurnsEvery.
+func (t *Tailer) readOwnTurns() {
+	if time.Since(t.ownTurnsRead) < ownTurnsEvery {
+		return
+	}
+	t.ownTurnsRead = time.Now()
+	for _, place := range t.turns {
+		if p := place.paths[0]; !p.shares() {
+			p.contentMayHaveChanged()
+		}
+	}
 }
 
 // wait waits, without the lock, for an event, the next poll, or the end of ctx.
