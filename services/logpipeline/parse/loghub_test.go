@@ -14,12 +14,12 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
-// The labels of loghub give host, tag, pid and message of every line.
+// The labels of loghub give time, host, tag, pid and message of every line.
 func TestLoghubLinesMatchTheirLabels(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ set, host, component, pid string }{
-		{"OpenSSH", "Component", "", "Pid"}, // its Component is the host, and every line is from sshd
-		{"Linux", "Level", "Component", "PID"},
+	for _, c := range []struct{ set, month, day, host, component, pid string }{
+		{"OpenSSH", "Date", "Day", "Component", "", "Pid"}, // its Component is the host, and every line is from sshd
+		{"Linux", "Month", "Date", "Level", "Component", "PID"},
 	} {
 		t.Run(c.set, func(t *testing.T) {
 			t.Parallel()
@@ -28,7 +28,7 @@ func TestLoghubLinesMatchTheirLabels(t *testing.T) {
 			for i, line := range lines {
 				ev, want := read(line), labels[i]
 				require.Equal(t, parse.RFC3164, ev.Format, line)
-				require.False(t, ev.Time.IsZero(), line)
+				require.Equal(t, want[c.month]+" "+want[c.day]+" "+want["Time"], ev.Time.Format("Jan 2 15:04:05"), line)
 				require.Equal(t, want[c.host], ev.Host, line)
 				require.Equal(t, labelled(want, c.component), tagOf(ev), line)
 				require.Equal(t, want[c.pid], pidOf(ev), line)
@@ -86,6 +86,7 @@ func TestLoghubApacheErrorLog(t *testing.T) {
 	for i, line := range lines {
 		ev := read(line)
 		require.Equal(t, parse.ApacheError, ev.Format, line)
+		require.Equal(t, labels[i]["Time"], ev.Time.Format("Mon Jan 02 15:04:05 2006"), line)
 		require.Equal(t, labels[i]["Level"], ev.Fields.Map()["level"], line)
 		require.Equal(t, labels[i]["Content"], ev.Message, line)
 	}
