@@ -166,8 +166,19 @@ func cutExtension(s string) (pairs []pair) {
 	return pairs
 }
 
+// isExtensionKey is isKey with the brackets of an index, as in "ad.list[0]".
 func isExtensionKey(s string) bool {
-	return isKey(strings.NewReplacer("[", "", "]", "").Replace(s))
+	named := false
+	for i := range len(s) {
+		if s[i] == '[' || s[i] == ']' {
+			continue
+		}
+		if !isKeyByte(s[i]) {
+			return false
+		}
+		named = true
+	}
+	return named
 }
 
 func unescapeExtension(s string) string {

@@ -37,12 +37,15 @@ func cutPair(s string) (p pair, rest string, ok bool) {
 
 func isKey(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_.-/@:", rune(c)) {
+		if !isKeyByte(s[i]) {
 			return false
 		}
 	}
 	return s != ""
+}
+
+func isKeyByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || isDigit(c) || strings.IndexByte("_.-/@:", c) >= 0
 }
 
 // cutPairs returns the pairs of s, between which are blanks. whole reports whether s has nothing else; words that are no pair are left out.
