@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/event"
@@ -12,8 +14,9 @@ import (
 )
 
 const (
-	// maxJoining bounds the sources that have unfinished audit events: each may have as much as audit.Joiner allows.
-	maxJoining = 64
+	// maxJoining bounds the sources that have unfinished audit events: each may have as much as audit.Joiner allows. maxJoiningForeign of
+	// them may be containers and senders, of which others can make as many as they like.
+	maxJoining, maxJoiningForeign = 64, 48
 	// joinWait is how long an audit event waits for its next record, unless Deps says otherwise.
 	joinWait = 2 * time.Second
 )
@@ -47,9 +50,34 @@ func (j *joining) begin(c *chunk) {
 	}
 	j.busy[c.source] = true
 	groups, known := j.bySource[c.source]
-	if known || len(j.bySource)+len(j.busy) <= maxJoining {
+	if known || j.hasRoom(c.source) {
 		c.joiner = audit.NewJoiner(groups)
 	}
+}
+
+// hasRoom reports whether source, which is busy, may have unfinished events.
+func (j *joining) hasRoom(source string) bool {
+	all, foreign := 0, 0
+	count := func(name string) {
+		all++
+		if isForeign(name) {
+			foreign++
+		}
+	}
+	for name := range j.bySource {
+		count(name)
+	}
+	for name := range j.busy {
+		if _, counted := j.bySource[name]; !counted {
+			count(name)
+		}
+	}
+	return all <= maxJoining && (foreign <= maxJoiningForeign || !isForeign(source))
+}
+
+// isForeign reports whether a source is a container or a sender, see sources.nameOf.
+func isForeign(source string) bool {
+	return strings.HasPrefix(source, "container:") || strings.HasPrefix(source, "spool:")
 }
 
 // done takes what c has left for its source.
@@ -95,8 +123,15 @@ func addContext(j *audit.Joiner, in *input) {
 	}
 }
 
-// senderOf returns what tells the machines apart whose records come in one source.
-func senderOf(in *input) string { return in.origin.Peer + " " + in.Host }
+// senderOf returns what tells apart whose audit events come in one source: the machine, and who wrote the record, as far as that is proven. So
+// a record that a user wrote (logger -t audit) neither becomes part of an event of the kernel nor ends it.
+func senderOf(in *input) string {
+	uid := ""
+	if in.trust == event.TrustUnproven && in.origin.UID != nil { // of what the kernel wrote it is that of the process the record is about
+		uid = strconv.FormatUint(uint64(*in.origin.UID), 10)
+	}
+	return strings.Join([]string{in.origin.Peer, in.Host, string(in.trust), uid}, " ")
+}
 
 // join adds the record that in is, if it is one, to those of its event, and returns the events that this finishes as inputs.
 func (s *Service) join(j *audit.Joiner, in *input) []*input {

@@ -132,7 +132,7 @@ func (in *sources) nameOf(c *chunk) string {
 	switch {
 	case len(c.lines) > 0 && in.syslog.IsSpoolFile(c.lines[0].Path):
 		path := c.lines[0].Path
-		return "file:" + path[:max(0, strings.LastIndexByte(path, '-'))]
+		return "spool:" + path[:max(0, strings.LastIndexByte(path, '-'))]
 	case len(c.lines) > 0:
 		return "file:" + c.lines[0].Path
 	case len(c.logs) > 0:

@@ -20,7 +20,8 @@ const (
 )
 
 // Line is a record as it was read: its text, which Parse takes, the position that identifies it, and where it came from. Sender tells apart
-// what has serials of its own: machines whose records come in one source.
+// what has serials of its own, machines whose records come in one source, and who may not add to the events of another: see senderOf of
+// the package logpipeline.
 type Line struct {
 	Text     string
 	Position string
@@ -148,18 +149,38 @@ func (j *Joiner) Expire(t time.Time) (done []Group) {
 	return j.takeAll(func(g *Group) bool { return g.Read.Before(t) })
 }
 
-// evict takes the oldest events until the others are within the bounds.
+// evict takes events until the others are within the bounds: the oldest one of the sender that holds the most, so that a sender that floods
+// pushes out only its own.
 func (j *Joiner) evict() (done []Group) {
 	total := 0
 	for i := range j.groups {
 		total += j.groups[i].Bytes
 	}
 	for len(j.groups) > maxGroups || total > maxBytes {
-		g := j.take(0)
+		g := j.take(j.oldestOfLargest(len(j.groups) > maxGroups))
 		total -= g.Bytes
 		done = append(done, g)
 	}
 	return done
+}
+
+// oldestOfLargest returns the oldest event of the sender with the most events, or else the most bytes.
+func (j *Joiner) oldestOfLargest(byCount bool) int {
+	held := map[string]int{}
+	for i := range j.groups {
+		if byCount {
+			held[j.groups[i].Sender]++
+		} else {
+			held[j.groups[i].Sender] += j.groups[i].Bytes
+		}
+	}
+	largest := 0
+	for i := range j.groups {
+		if held[j.groups[i].Sender] > held[j.groups[largest].Sender] {
+			largest = i
+		}
+	}
+	return largest
 }
 
 func (j *Joiner) takeAll(of func(*Group) bool) (done []Group) {

@@ -106,3 +106,31 @@ func TestUnfinishedEventsGoOnFromACheckpoint(t *testing.T) {
 	require.Equal(t, []string{record("SYSCALL", 1), record("EXECVE", 1), record("EOE", 1)}, done[0].Texts)
 	require.Equal(t, record("SYSCALL", 1)+"0", done[0].Position)
 }
+
+// A sender that floods pushes out its own events, by their number and by their size, and can neither add to nor end those of another.
+func TestASenderDoesNotDisturbTheEventsOfAnother(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"number": "", "size": strings.Repeat("x", 30<<10)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var j audit.Joiner
+			add := func(sender, kind string, serial int, text string) []audit.Group {
+				r, ok := audit.Parse(record(kind, serial) + text)
+				require.True(t, ok)
+				return j.Add(&r, audit.Line{Text: record(kind, serial) + text, Position: fmt.Sprint(sender, kind, serial), Sender: sender})
+			}
+			require.Empty(t, add("kernel", "SYSCALL", 500, ""))
+			for serial := 499; serial > 300; serial-- { // each lower than the last, so that none ends for its serial
+				for _, done := range add("user", "EXECVE", serial, text) {
+					require.Equal(t, "user", done.Sender)
+				}
+			}
+			for _, done := range append(add("user", "EXECVE", 500, ""), add("user", "EOE", 500, "")...) {
+				require.Equal(t, "user", done.Sender)
+			}
+			done := add("kernel", "PROCTITLE", 500, "")
+			require.Len(t, done, 1)
+			require.Equal(t, []string{record("SYSCALL", 500), record("PROCTITLE", 500)}, done[0].Texts)
+		})
+	}
+}
