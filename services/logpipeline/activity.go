@@ -134,9 +134,15 @@ func (c *chunk) batch(id inputstats.ID) *inputstats.Batch {
 
 // count counts a decoded line, which was received at received.
 func (c *chunk) count(in *input, text []byte, received time.Time) {
+	plain := isPlain(text, in.Format)
+	c.counted.lines++
+	c.counted.bytes += uint64(len(text))
+	if plain {
+		c.counted.unparsed++
+	}
 	b := c.batch(in.from)
 	b.Trust = in.trust
-	b.Line(string(in.Format), isPlain(text, in.Format), len(text))
+	b.Line(string(in.Format), plain, len(text))
 	if in.truncated {
 		b.Truncated++
 	}

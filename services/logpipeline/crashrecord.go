@@ -56,11 +56,16 @@ func (r *crashRecord) load() error {
 	return nil
 }
 
-// isDead reports whether the input at position must not be tried again.
-func (r *crashRecord) isDead(position string) bool {
+// dead returns the positions of the input that must not be tried again.
+func (r *crashRecord) dead() (positions []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.crashes, func(c crash) bool { return c.Position == position && c.Count >= maxCrashes })
+	for _, c := range r.crashes {
+		if c.Count >= maxCrashes {
+			positions = append(positions, c.Position)
+		}
+	}
+	return positions
 }
 
 // add counts a panic over the input at position and writes the file. After an error it is counted all the same.

@@ -3,6 +3,7 @@ package logpipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/task"
@@ -26,8 +27,9 @@ type chunk struct {
 	entries []journal.Entry
 	records []kmsg.Record // of the kernel's log
 	packets []*delivery
-	rules   *ruleSet // to match them by
-	inputs  *inputs  // the settings of their sources
+	read    time.Time // when it was taken from its source
+	rules   *ruleSet  // to match them by
+	inputs  *inputs   // the settings of their sources
 
 	source string        // whose audit events are joined, "" for none; the same in each of its chunks
 	joiner *audit.Joiner // of the source, nil to leave records apart
@@ -40,6 +42,7 @@ type chunk struct {
 	of      *inputSettings     // likewise
 	results []decoded          // of those that leave anything to do, in order
 	brought []inputstats.Batch // by the inputs of the lines, mostly one
+	counted lineCounts
 }
 
 func (c *chunk) size() int {
@@ -90,6 +93,7 @@ func (d *decoder) run(ctx context.Context) error {
 				d.s.recordCrash(d.crashes, c.source, err)
 			}
 		}
+		d.s.countLines(c.counted)
 		d.done <- c
 		d.wake()
 	}
@@ -113,10 +117,11 @@ func (c *chunk) position(i int) string {
 
 // decode decodes what is not decoded yet.
 func (d *decoder) decode(c *chunk) {
+	dead := d.crashes.dead()
 	for ; c.decoded < c.size(); c.decoded++ {
 		i := c.decoded
 		out := decoded{position: c.position(i)}
-		out.dead = d.crashes.isDead(out.position)
+		out.dead = slices.Contains(dead, out.position)
 		switch {
 		case c.lines != nil:
 			d.decodeLine(c, c.lines[i], &out)
@@ -145,15 +150,14 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 		c.unreadable(c.from, line.Text, out)
 		return
 	}
-	now := time.Now()
-	in := lineInput(d.parser, c.unused, line.Position, line.Text, now, c.of.parse)
+	in := lineInput(d.parser, c.unused, line.Position, line.Text, c.read, c.of.parse)
 	if line.Backlog {
 		in.received = in.time
 	}
 	in.from, in.truncated = c.from, line.Truncated
 	origin, trust := fileOrigin(line)
 	in.setOrigin(origin, c.of.trustOf(trust))
-	d.matchLine(c, in, line.Text, line.Source, now, out)
+	d.matchLine(c, in, line.Text, line.Source, c.read, out)
 }
 
 // decodeSpooled decodes a line of a spool file: a received message.
@@ -194,7 +198,7 @@ func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 	}
 	in := containerInput(d.parser, c.unused, line, c.inputs.ofContainer(line.Container.Name))
 	in.from, in.truncated = from, line.Truncated
-	d.matchLine(c, in, line.Text, "container:"+line.Container.Name, time.Now(), out)
+	d.matchLine(c, in, line.Text, "container:"+line.Container.Name, c.read, out)
 }
 
 // matchLine matches and counts a line.
@@ -213,7 +217,6 @@ func (d *decoder) matchLine(c *chunk, in *input, text []byte, source string, rec
 		}
 	}
 	out.row = d.rows.encode(in, source, received)
-	d.s.countLine(text, in.Format)
 	c.count(in, text, received)
 	d.s.taps.offer(in, received)
 }

@@ -113,5 +113,8 @@ func (in *input) setOrigin(o event.Origin, trust event.Trust) {
 
 // isOriginField reports whether a field is one that setOrigin sets, or that could be taken for one.
 func isOriginField(name string) bool {
+	if name == "" || name[0] != 'o' && name[0] != 't' && name[0] != 'l' { // most
+		return false
+	}
 	return name == "trust" || name == "log_host" || name == "origin" || strings.HasPrefix(name, "origin.")
 }

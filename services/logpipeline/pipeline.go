@@ -10,7 +10,6 @@ import (
 
 	"github.com/ironpost/ironpost/bus"
 	"github.com/ironpost/ironpost/event"
-	"github.com/ironpost/ironpost/services/logpipeline/parse"
 	"github.com/ironpost/ironpost/services/logpipeline/series"
 )
 
@@ -177,7 +176,7 @@ func (p *pipeline) take(ctx context.Context, wait time.Duration) (chunks []*chun
 		before = len(chunks)
 		for _, c := range []*chunk{{lines: lines}, {logs: p.sources.docker.Next(p.chunkLines)}, {entries: p.sources.journal.Next(p.chunkLines)}, {records: p.sources.kernel.Next(p.chunkLines)}, {packets: p.sources.packets.take()}} {
 			if c.size() > 0 {
-				c.source = p.sources.nameOf(c)
+				c.source, c.read = p.sources.nameOf(c), time.Now()
 				chunks = append(chunks, c)
 			}
 		}
@@ -363,13 +362,14 @@ func (p *pipeline) drain(ctx context.Context) error {
 	return nil
 }
 
-// countLine counts a processed line.
-func (c *counters) countLine(text []byte, format parse.Format) {
-	c.lines.Add(1)
-	c.bytes.Add(uint64(len(text)))
-	if isPlain(text, format) {
-		c.unparsed.Add(1)
-	}
+// lineCounts count decoded lines.
+type lineCounts struct{ lines, bytes, unparsed uint64 }
+
+// countLines adds those of a chunk.
+func (c *counters) countLines(n lineCounts) {
+	c.lines.Add(n.lines)
+	c.bytes.Add(n.bytes)
+	c.unparsed.Add(n.unparsed)
 }
 
 // countAlert counts and logs an alert that was stored.

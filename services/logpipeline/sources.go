@@ -41,6 +41,7 @@ func (s *Service) openSources(cfg Config, saved *checkpoint) (*sources, error) {
 	if in.syslog, err = syslog.New(s.syslogConfig(cfg), s.log); err != nil {
 		return nil, fmt.Errorf("syslog: %w", err)
 	}
+	in.syslog.CreateDir()
 	if in.packets, err = newPacketSource(s.deps, in.waker); err != nil {
 		return nil, err
 	}
@@ -148,7 +149,7 @@ func (in *sources) nameOf(c *chunk) string {
 // done tells the source of c that the alerts of c are stored.
 func (in *sources) done(c *chunk) {
 	if len(c.lines) > 0 {
-		in.tailer.Done(c.lines[0].Path)
+		in.tailer.Done(c.lines)
 	}
 	if len(c.logs) > 0 {
 		in.docker.Done(c.logs[0].Container.ID)

@@ -73,10 +73,12 @@ func addTo(m *map[string]uint64, key string, n uint64) {
 	if *m == nil {
 		*m = map[string]uint64{}
 	}
-	if _, known := (*m)[key]; !known && len(*m) >= maxKeys {
+	before, known := (*m)[key]
+	if !known && len(*m) >= maxKeys {
 		key = restKey
+		before = (*m)[key]
 	}
-	(*m)[key] = sum((*m)[key], n)
+	(*m)[key] = sum(before, n)
 }
 
 func sum(a, b uint64) uint64 {

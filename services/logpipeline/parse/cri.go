@@ -11,6 +11,9 @@ import (
 //
 // The tag is P for a part of a longer line, else F; more tags may follow it after colons.
 func cutCRI(ev *Event, text string) (string, bool) {
+	if !isDigit(text[0]) { // of most lines
+		return "", false
+	}
 	stamp, rest, ok := strings.Cut(text, " ")
 	stream, rest, hasStream := strings.Cut(rest, " ")
 	tags, line, _ := strings.Cut(rest, " ")

@@ -23,21 +23,21 @@ type header struct {
 // parseHeader parses the header of a syslog line field by field, and reports whether there is one. A line that a relay wrote around
 // a whole line of another host has two headers: the inner one counts, and the host of the outer one is the field relay.
 func parseHeader(ev *Event, text string) bool {
-	h, ok := ev.settings.cutHeader(text)
-	if !ok {
+	var h header
+	if !ev.settings.cutHeader(&h, text) {
 		return false
 	}
 	for range maxLayers {
 		if h.name != "" {
 			break
 		}
-		inner, ok := ev.settings.cutHeader(h.message)
-		if !ok || inner.at.IsZero() && inner.name == "" {
+		var inner header
+		if !ev.settings.cutHeader(&inner, h.message) || inner.at.IsZero() && inner.name == "" {
 			break
 		}
 		h = inner.within(h)
 	}
-	ev.setHeader(h)
+	ev.setHeader(&h)
 	ev.took("header", strings.TrimSuffix(text, h.message))
 	return true
 }
@@ -69,7 +69,7 @@ func (h header) within(outer header) header {
 }
 
 // setHeader sets what h says.
-func (e *Event) setHeader(h header) {
+func (e *Event) setHeader(h *header) {
 	e.Format = h.format
 	if !h.at.IsZero() {
 		e.Time = h.at
@@ -97,21 +97,22 @@ func (e *Event) setHeader(h header) {
 	e.Message = decodeOctal(h.message)
 }
 
-// cutHeader parses one header. Without a priority it needs a time; and if lines of programs begin with such a time, too, a tag.
-func (p settings) cutHeader(s string) (h header, ok bool) {
+// cutHeader parses one header into h, which is empty, and reports whether there is one. Without a priority it needs a time; and if lines of
+// programs begin with such a time, too, a tag.
+func (p *settings) cutHeader(h *header, s string) bool {
 	s = strings.TrimLeft(s, " ")
 	if s == "" {
-		return header{}, false
+		return false
 	}
 	hasPriority := false
 	if s[0] == '<' {
 		if h.facility, h.severity, s, hasPriority = cutPriority(s); !hasPriority {
-			return header{}, false
+			return false
 		}
 	}
 	if rest, ok := cutVersion(s); ok {
-		if p.cutRFC5424(&h, rest) {
-			return h, true
+		if p.cutRFC5424(h, rest) {
+			return true
 		}
 		if _, _, ok := p.cutTimestamp(rest); ok {
 			s = rest
@@ -119,19 +120,19 @@ func (p settings) cutHeader(s string) (h header, ok bool) {
 	}
 	h.format = RFC3164
 	s = strings.TrimLeft(s, " ")
-	s = p.cutSequence(&h, s)
+	s = p.cutSequence(h, s)
 	at, rest, ok := p.cutTimestamp(s)
 	switch {
 	case ok:
 		h.at, s = at.at, rest
 	case !hasPriority && h.sequence == "":
-		return header{}, false
+		return false
 	default:
 		h.tag = cutTag(s)
-		return h, true
+		return true
 	}
 	h.cutOrigin(s)
-	return h, hasPriority || !at.common || h.name != "" && !isLevel(h.name) && (h.host != "" || at.isT)
+	return hasPriority || !at.common || h.name != "" && !isLevel(h.name) && (h.host != "" || at.isT)
 }
 
 // maxPriority is 23 facilities times 8 plus the lowest severity (RFC 5424, 6.2.1).
@@ -204,14 +205,14 @@ func isOneOf(names []string, name string) bool {
 
 // cutSequence parses the number of a message and the host that Cisco devices write before the time, "000123: host1: ", and returns what
 // comes after them.
-func (p settings) cutSequence(h *header, s string) string {
+func (p *settings) cutSequence(h *header, s string) string {
 	rest := s
 	if _, after, ok := cutNumber(s, 1, 10); ok && strings.HasPrefix(after, ": ") {
 		rest = strings.TrimLeft(after[2:], " ")
 		h.sequence = s[:len(s)-len(after)]
 	}
-	host, after, ok := strings.Cut(rest, ": ")
-	if ok && isHost(host) {
+	word, after, _ := strings.Cut(rest, " ")
+	if host, ok := strings.CutSuffix(word, ":"); ok && isHost(host) {
 		after = strings.TrimLeft(after, " ")
 		if _, message, ok := p.cutTimestamp(after); ok && isCiscoMessage(message) {
 			h.host, rest = host, after
@@ -284,7 +285,7 @@ func isHost(word string) bool {
 
 // isLevel reports whether word is how programs call a severity.
 func isLevel(word string) bool {
-	return len(word) <= len("CRITICAL") && slices.ContainsFunc(levels[:], func(l string) bool { return strings.EqualFold(l, word) })
+	return slices.ContainsFunc(levels[:], func(l string) bool { return len(l) == len(word) && strings.EqualFold(l, word) })
 }
 
 var levels = [...]string{

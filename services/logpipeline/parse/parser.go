@@ -35,8 +35,7 @@ func (p *Parser) Parse(line []byte, now time.Time, in Input) Event {
 func (p *Parser) ParseInto(ev *Event, line string, now time.Time, in Input) {
 	fields := ev.Fields
 	fields.Reset()
-	*ev = p.newEvent(now, in)
-	ev.Fields = fields
+	*ev = Event{Format: Plain, Fields: fields, settings: p.settings(now, in)}
 	ev.parse(line)
 }
 
@@ -49,9 +48,13 @@ func (e *Event) parse(line string) {
 }
 
 func (p *Parser) newEvent(now time.Time, in Input) Event {
+	return Event{Format: Plain, settings: p.settings(now, in)}
+}
+
+func (p *Parser) settings(now time.Time, in Input) settings {
 	zone := p.zone
 	if in.Location != nil {
 		zone = in.Location
 	}
-	return Event{Format: Plain, settings: settings{zone: zone, now: now, input: in}}
+	return settings{zone: zone, now: now, input: in}
 }

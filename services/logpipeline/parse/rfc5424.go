@@ -24,7 +24,7 @@ func cutVersion(s string) (rest string, ok bool) {
 
 // cutRFC5424 parses what follows "<PRI>1 ", and reports whether it is RFC 5424; if not, h is unchanged. Of the fields after the time and
 // the host any may be missing at the end, and blanks may be repeated.
-func (p settings) cutRFC5424(h *header, s string) bool {
+func (p *settings) cutRFC5424(h *header, s string) bool {
 	var at time.Time
 	if rest, isNil := strings.CutPrefix(s, "- "); isNil { // the NILVALUE
 		s = strings.TrimLeft(rest, " ")

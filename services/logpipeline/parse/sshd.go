@@ -151,8 +151,11 @@ func parseSSHDLogin(ev *Event, msg string) bool {
 // AllowUsers". The last reason counts, because it is the one that sshd wrote.
 func parseSSHDRefused(ev *Event, msg string) bool {
 	rest, ok := strings.CutPrefix(msg, "User ")
+	if !ok {
+		return false
+	}
 	end := strings.LastIndex(rest, " not allowed because ")
-	if !ok || end < 0 {
+	if end < 0 {
 		return false
 	}
 	ev.setAction("login_failed")

@@ -12,7 +12,7 @@ func decodeBytes(s string) string {
 	if text, ok := decodeUTF16(s); ok {
 		s = text
 	}
-	s = strings.TrimRight(s, "\r\n\x00")
+	s = trimEnd(s)
 	if utf8.ValidString(s) {
 		return s
 	}
@@ -67,13 +67,21 @@ const byteOrderMark = "\ufeff"
 // the end of the line.
 func cleanText(s string) string {
 	s = strings.TrimPrefix(s, byteOrderMark)
-	s = strings.TrimRight(s, "\r\n\x00")
+	s = trimEnd(s)
 	if strings.IndexByte(s, 0) >= 0 {
 		s = strings.ReplaceAll(s, "\x00", "")
 		s = strings.TrimPrefix(s, byteOrderMark)
 	}
 	if strings.IndexByte(s, '\x1b') >= 0 {
 		s = cutEscapes(s)
+	}
+	return s
+}
+
+// trimEnd returns s without line ends and zero bytes at its end.
+func trimEnd(s string) string {
+	for s != "" && (s[len(s)-1] == '\n' || s[len(s)-1] == '\r' || s[len(s)-1] == 0) {
+		s = s[:len(s)-1]
 	}
 	return s
 }

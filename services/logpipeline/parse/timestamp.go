@@ -29,7 +29,7 @@ type stamp struct {
 //	1795982400.123456                                          (journalctl -o short-unix)
 //
 // with a day of the week before them and a fraction after a point or a comma; see cutClock and cutZone.
-func (p settings) cutTimestamp(s string) (t stamp, rest string, ok bool) {
+func (p *settings) cutTimestamp(s string) (t stamp, rest string, ok bool) {
 	if len(s) < len("1 Jan 1:02:03") {
 		return stamp{}, "", false
 	}
@@ -133,7 +133,7 @@ func cutEpoch(s string) (at time.Time, rest string, ok bool) {
 // timeOf returns the time that a line means; it is false if there is no such day. A date without a year is in the newest year in which it
 // is before tomorrow: a line of 31 December that is read on 1 January is from last year, and one whose clock is a little fast is not from
 // a year ago.
-func (p settings) timeOf(d date, c clock, z zone) (time.Time, bool) {
+func (p *settings) timeOf(d date, c clock, z zone) (time.Time, bool) {
 	if d.month < 1 || d.month > 12 || d.day < 1 {
 		return time.Time{}, false
 	}
@@ -152,7 +152,7 @@ func (p settings) timeOf(d date, c clock, z zone) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func (p settings) instant(d date, c clock, z zone) time.Time {
+func (p *settings) instant(d date, c clock, z zone) time.Time {
 	in := func(l *time.Location) time.Time {
 		return time.Date(d.year, time.Month(d.month), d.day, c.hour, c.minute, c.second, c.nanosecond, l)
 	}

@@ -20,8 +20,10 @@ const (
 	Unix = "unix"
 )
 
+var transports = [...]string{UDP, TCP, TLS, Unix}
+
 // Transports returns all of them.
-func Transports() []string { return []string{UDP, TCP, TLS, Unix} }
+func Transports() []string { return transports[:] }
 
 // ErrRecord is the error of DecodeRecord for a line that is not a record of a spool file.
 var ErrRecord = errors.New("not a spool record")
@@ -46,20 +48,27 @@ type recordJSON struct {
 	Transport string    `json:"transport"`
 	Name      string    `json:"name"`
 	UID       *uint32   `json:"uid"`
-	Exe       string    // and its program, "" if it had ended or is in a container
+	Exe       string    `json:"exe"`
 	Message   *string   `json:"message"`
 	Raw       []byte    `json:"raw"`
 	Truncated bool      `json:"truncated"`
 }
 
-// DecodeRecord decodes a line of a spool file. The error wraps ErrRecord. The caller may
-// keep Message.
+// DecodeRecord decodes a line of a spool file. Message may share the memory of b. The error wraps ErrRecord.
 func DecodeRecord(b []byte) (Record, error) {
+	if r, ok := scanRecord(b); ok {
+		return r, nil
+	}
+	return decodeJSON(b)
+}
+
+// decodeJSON is DecodeRecord for any JSON.
+func decodeJSON(b []byte) (Record, error) {
 	var r recordJSON
 	if err := json.Unmarshal(b, &r); err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	if !slices.Contains(Transports(), r.Transport) || r.Message == nil && r.Raw == nil {
+	if !slices.Contains(transports[:], r.Transport) || r.Message == nil && r.Raw == nil {
 		return Record{}, fmt.Errorf("%w: transport or message missing", ErrRecord)
 	}
 	out := Record{Time: r.Received.UTC(), Peer: r.Peer, Transport: r.Transport, Name: r.Name, UID: r.UID, Exe: r.Exe, Message: r.Raw, Truncated: r.Truncated}

@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,17 +47,53 @@ func TestRecordIsAtMostAThirdLargerThanItsMessage(t *testing.T) {
 	}
 }
 
+// A record is decoded to what encoding/json decodes it to, and so are lines that are almost one.
 func FuzzDecodeRecord(f *testing.F) {
-	f.Add([]byte(`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","message":"m"}`))
-	f.Add([]byte(`{"received":"2026-11-23T10:00:00Z","transport":"tcp","raw":"/w=="}`))
+	uid := uint32(1000)
+	for _, r := range []Record{
+		{Peer: "192.0.2.1:514", Transport: UDP, Message: []byte("plain")},
+		{Peer: "a\"b", Transport: TLS, Name: "c\\d", Message: []byte("tab\t\x01 \u2028 quote\" \\"), Truncated: true},
+		{Transport: Unix, UID: &uid, Exe: "/usr/bin/logger\xff", Message: []byte{}},
+		{Peer: "x", Transport: TCP, Message: []byte("\xff\xfe\x00")},
+	} {
+		r.Time = time.Date(2026, 11, 23, 10, 0, 0, 120_000_000, time.UTC)
+		line := appendRecord(nil, r)
+		f.Add(line[:len(line)-1])
+	}
+	for _, line := range []string{
+		`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","message":"m"}`,
+		`{"received":"2026-11-23T10:00:00+01:00","peer":"a","transport":"tcp","raw":"/w=="}`,
+		`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"unix","uid":007,"message":"m"}`,
+		`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","message":"\u0020\ud800\/"}`,
+		`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","raw":"/w="}`,
+		`{"received":"2026-11-23T10:00:00Z","peer":"a","transport":"udp","message":"m","message":"n"}`,
+		`{"received":"\u0032026-11-23T10:00:00Z","peer":"a","transport":"udp","truncated":true,"message":"` + "\xff" + `"}`,
+	} {
+		f.Add([]byte(line))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := DecodeRecord(line)
-		if err != nil {
-			require.ErrorIs(t, err, ErrRecord)
-			return
+		want, wantErr := decodeJSON(line)
+		got, err := DecodeRecord(line)
+		require.Equal(t, wantErr, err)
+		require.Equal(t, want, got)
+		if err == nil {
+			require.Contains(t, Transports(), got.Transport)
 		}
-		require.Contains(t, []string{UDP, TCP}, r.Transport)
 	})
+}
+
+// Every record that is written is decoded without encoding/json.
+func TestScanRecord(t *testing.T) {
+	t.Parallel()
+	uid := uint32(7)
+	for c := range 256 {
+		text := "a" + string([]byte{byte(c)}) + "\"b"
+		in := Record{Time: time.Now().UTC(), Peer: "192.0.2.1:514", Transport: Unix, UID: &uid, Exe: strings.ToValidUTF8(text, "?"), Message: []byte(text), Truncated: c%2 == 0}
+		line := appendRecord(nil, in)
+		out, ok := scanRecord(line[:len(line)-1])
+		require.True(t, ok, "%q", text)
+		require.Equal(t, in, out)
+	}
 }
 
 func BenchmarkRecord(b *testing.B) {
@@ -65,5 +102,16 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = appendRecord(buf[:0], r)
+	}
+}
+
+func BenchmarkDecodeRecord(b *testing.B) {
+	line := appendRecord(nil, Record{Time: time.Now(), Peer: "192.0.2.1:514", Transport: TCP, Message: []byte("<34>1 2026-11-23T10:00:00Z host sshd 123 - - Failed password for root from 192.0.2.1 port 22 ssh2")})
+	b.ReportAllocs()
+	b.SetBytes(int64(len(line)))
+	for b.Loop() {
+		if _, err := DecodeRecord(line[:len(line)-1]); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -161,6 +162,10 @@ func (s *Server) SpoolPattern() string {
 	quoted := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(filepath.Clean(s.cfg.Dir))
 	return filepath.Join(quoted, segmentPrefix+"*"+segmentSuffix)
 }
+
+// CreateDir creates Config.Dir if it is missing, so that whoever watches it from then on learns of the first message at once. What it cannot
+// create is tried again with each message.
+func (s *Server) CreateDir() { _ = os.MkdirAll(s.cfg.Dir, spoolMode) }
 
 // IsSpoolFile reports whether path is a spool file of this Server: its lines must go
 // through DecodeRecord.

@@ -94,7 +94,6 @@ func (r *rig) read(n int) (msgs []string) {
 	for len(msgs) < n {
 		lines, err := r.tail.Next(ctx, 1000)
 		require.NoError(r.t, err, "after %d messages", len(msgs))
-		r.tail.Done(lines[0].Path)
 		for _, line := range lines {
 			require.True(r.t, r.srv.IsSpoolFile(line.Path))
 			rec, err := syslog.DecodeRecord(line.Text)
@@ -102,6 +101,7 @@ func (r *rig) read(n int) (msgs []string) {
 			require.NotEmpty(r.t, rec.Peer)
 			msgs = append(msgs, string(rec.Message))
 		}
+		r.tail.Done(lines)
 	}
 	return msgs
 }
@@ -119,6 +119,26 @@ func TestMessagesReachTheSpool(t *testing.T) {
 	require.Equal(t, "<34>four", got[0])
 	require.Len(t, got[1], 60004)
 	require.Eventually(t, func() bool { s := r.srv.Stats(); return s.Received[syslog.UDP] == 2 && s.Received[syslog.TCP] == 3 }, time.Second, time.Millisecond)
+}
+
+// The folder of a new spool is watched: the first message is read without a poll.
+func TestFirstMessageIsReadAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.srv.CreateDir()
+	tl, err := tail.New(tail.Config{Spools: []string{r.srv.SpoolPattern()}, Poll: time.Hour}, nil, quiet())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tl.Close()) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ended, end := context.WithCancel(ctx)
+	end()
+	_, err = tl.Next(ended, 1)
+	require.ErrorIs(t, err, context.Canceled)
+	send(t, r.dial("tcp"), "<34>one\n")
+	lines, err := tl.Next(ctx, 1)
+	require.NoError(t, err)
+	require.Contains(t, string(lines[0].Text), "<34>one")
 }
 
 // A datagram may have an octet count, or several lines.
@@ -380,7 +400,7 @@ func TestSendersHaveSharesOfTheSpool(t *testing.T) {
 		if strings.Contains(chunk[0].Path, "127.0.0.3") {
 			lines += len(chunk)
 		}
-		r.tail.Done(chunk[0].Path)
+		r.tail.Done(chunk)
 	}
 	require.Equal(t, 5, lines)
 }

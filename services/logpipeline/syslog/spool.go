@@ -19,6 +19,7 @@ var errFull = errors.New("the spool is full")
 const (
 	segmentPrefix = "spool-"
 	segmentSuffix = ".log"
+	spoolMode     = 0o700
 	// writeBytes is at how many bytes the records found in one read of a connection are written.
 	writeBytes = 64 << 10
 
@@ -195,7 +196,7 @@ func (s *spool) open() error {
 	if s.opened {
 		return nil
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := os.MkdirAll(s.dir, spoolMode); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(s.dir) // sorted

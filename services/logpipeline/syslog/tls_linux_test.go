@@ -1,6 +1,7 @@
 package syslog_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -78,9 +79,10 @@ func (r *rig) record() syslog.Record {
 	r.t.Helper()
 	lines, err := r.tail.Next(r.t.Context(), 1)
 	require.NoError(r.t, err)
-	r.tail.Done(lines[0].Path)
 	rec, err := syslog.DecodeRecord(lines[0].Text)
 	require.NoError(r.t, err)
+	rec.Message = bytes.Clone(rec.Message)
+	r.tail.Done(lines)
 	return rec
 }
 

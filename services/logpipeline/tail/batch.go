@@ -10,11 +10,15 @@ import (
 // maxBatchBytes bounds the text that Next returns, but for its last line: so paths get equal turns.
 const maxBatchBytes = 128 << 10
 
+// maxFreeBatches bounds the batches whose memory is kept for others.
+const maxFreeBatches = 4
+
 // batch collects the lines of one Next.
 type batch struct {
 	limit, bytes int
 	work         int // bytes read or unpacked so far
 	lines        []Line
+	texts        []byte // one after the other
 	positions    []byte // one after the other
 	ends         []int  // where each position ends
 }
@@ -43,18 +47,17 @@ func (b *batch) grow(n int) {
 	b.positions = slices.Grow(b.positions, lines*perLine)
 }
 
-// copyTexts copies the texts from line first on out of the read buffer, all into one
-// allocation.
+// copyTexts copies the texts from line first on out of the read buffer.
 func (b *batch) copyTexts(first int) {
 	total := 0
 	for _, line := range b.lines[first:] {
 		total += len(line.Text)
 	}
-	arena := make([]byte, 0, total)
+	b.texts = slices.Grow(b.texts, total) // what was copied before may stay elsewhere
 	for i := first; i < len(b.lines); i++ {
-		from := len(arena)
-		arena = append(arena, b.lines[i].Text...)
-		b.lines[i].Text = arena[from:len(arena):len(arena)]
+		from := len(b.texts)
+		b.texts = append(b.texts, b.lines[i].Text...)
+		b.lines[i].Text = b.texts[from:len(b.texts):len(b.texts)]
 	}
 }
 
@@ -66,4 +69,24 @@ func (b *batch) finish() []Line {
 		from = end
 	}
 	return b.lines
+}
+
+// newBatch returns an empty batch, in the memory of one that is done if there is one.
+func (t *Tailer) newBatch(limit int) *batch {
+	n := len(t.free)
+	if n == 0 {
+		return &batch{limit: limit}
+	}
+	b := t.free[n-1]
+	t.free = t.free[:n-1]
+	clear(b.lines)
+	*b = batch{limit: limit, lines: b.lines[:0], texts: b.texts[:0], positions: b.positions[:0], ends: b.ends[:0]}
+	return b
+}
+
+// release keeps the memory of b, whose lines nobody uses any more.
+func (t *Tailer) release(b *batch) {
+	if len(t.free) < maxFreeBatches {
+		t.free = append(t.free, b)
+	}
 }

@@ -1,17 +1,26 @@
 package tail
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"slices"
+)
 
 // Owners returns how many file identities t remembers.
 func (t *Tailer) Owners() int { return len(t.owners) }
 
-// Read returns the next lines, which are then done.
+// Read returns copies of the next lines, which are then done.
 func (t *Tailer) Read(ctx context.Context, limit int) ([]Line, error) {
 	lines, err := t.Next(ctx, limit)
-	if len(lines) > 0 {
-		t.Done(lines[0].Path)
+	if len(lines) == 0 {
+		return nil, err
 	}
-	return lines, err
+	out := slices.Clone(lines)
+	for i := range out {
+		out[i].Text = bytes.Clone(out[i].Text)
+	}
+	t.Done(lines)
+	return out, err
 }
 
 // Glob is glob.

@@ -247,9 +247,10 @@ func BenchmarkTail(b *testing.B) {
 		tl, err := tail.New(tail.Config{Paths: []string{d.path("a.log")}, From: tail.FromStart}, nil, quiet())
 		require.NoError(b, err)
 		for n := 0; n < 200_000; {
-			lines, err := tl.Read(b.Context(), 1000)
+			lines, err := tl.Next(b.Context(), 1000)
 			require.NoError(b, err)
 			n += len(lines)
+			tl.Done(lines)
 		}
 		require.NoError(b, tl.Close())
 	}
@@ -281,14 +282,14 @@ func TestPathWaitsUntilItsLinesAreDone(t *testing.T) {
 	require.Equal(t, flood, behind[0].Path, "it waits the longest")
 	require.Greater(t, behind[0].Age, behind[1].Age)
 	r.save()
-	r.tail.Done(flood)
+	r.tail.Done(before)
 	require.True(t, r.tail.State().Consumed(flood, before[9].Next))
 
 	r.kill() // from before the lines that were taken
 	lines, err := r.tail.Next(t.Context(), 10)
 	require.NoError(t, err)
 	for lines[0].Path != flood {
-		r.tail.Done(lines[0].Path)
+		r.tail.Done(lines)
 		lines, err = r.tail.Next(t.Context(), 10)
 		require.NoError(t, err)
 	}

@@ -17,7 +17,7 @@ type Line struct {
 	// digits, '-' and '.', at most 128 of them.
 	Position string
 	// Text is the line without its end, in UTF-8 if the file is in UTF-16, without a byte order mark before it and
-	// without zero bytes. It may hold any other byte. The caller may keep it.
+	// without zero bytes. It may hold any other byte. It is valid until Done.
 	Text []byte
 	// SystemOwned says that only root or a system account can have written it: one
 	// of them owns the file, and neither its group nor others may write it.

@@ -32,7 +32,8 @@ type watchedPath struct {
 	pending      bool         // there may be something to read
 	noText       fileInfo     // the file under the path that was found to be no text
 	newestSpool  bool         // of a spool: no later file of its sequence exists
-	taken        int64        // bytes of the lines that Next returned and that are not done
+	taken        int64        // bytes of the lines that Next returned and that are not done, which are in batch
+	batch        *batch       // nil if there are none
 	skipExisting bool         // the file that is there now is read from its end
 	absentSince  time.Time    // no file under the path since; zero if there is one
 	waitingSince int64        // when no file had been seen yet, nanoseconds; 0 if unknown

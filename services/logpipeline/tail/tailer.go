@@ -61,6 +61,7 @@ type Tailer struct {
 	pollBegan, earliestPoll time.Time
 	ownTurnsRead            time.Time
 
+	free      []*batch // whose lines are done
 	published published
 }
 
@@ -149,12 +150,13 @@ func (t *Tailer) Next(ctx context.Context, limit int) ([]Line, error) {
 	}
 }
 
-// Done says that the lines of path that Next returned have taken effect.
-func (t *Tailer) Done(path string) {
+// Done says that lines, which Next returned, have taken effect. Their memory is used for others.
+func (t *Tailer) Done(lines []Line) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.paths[path]; p != nil {
-		p.taken = 0
+	if p := t.paths[lines[0].Path]; p != nil && p.batch != nil && &p.batch.lines[0] == &lines[0] {
+		t.release(p.batch)
+		p.taken, p.batch = 0, nil
 		t.markChanged(p)
 	}
 	t.publish()
@@ -163,9 +165,10 @@ func (t *Tailer) Done(path string) {
 // collect reads a chunk of each file in turn until one has lines or nothing is left. It reports whether it stopped before that, after
 // bytesPerPass.
 func (t *Tailer) collect(limit int) (lines []Line, more bool) {
-	b := &batch{limit: limit}
+	b := t.newBatch(limit)
 	for idle := 0; idle < len(t.turns); {
 		if b.work >= bytesPerPass {
+			t.release(b)
 			return nil, true
 		}
 		t.cursor = (t.cursor + 1) % len(t.turns)
@@ -176,10 +179,11 @@ func (t *Tailer) collect(limit int) (lines []Line, more bool) {
 		}
 		idle = 0
 		if p.pending = t.readPath(p, b); len(b.lines) > 0 {
-			p.taken = int64(b.bytes + len(b.lines))
+			p.taken, p.batch = int64(b.bytes+len(b.lines)), b
 			return b.finish(), false
 		}
 	}
+	t.release(b)
 	return nil, false
 }
 
