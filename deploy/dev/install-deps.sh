@@ -42,6 +42,8 @@ command -v bzip2 >/dev/null || need+=(bzip2)
 command -v rsyslogd >/dev/null || need+=(rsyslog)
 test -n "$(compgen -G "/usr/lib/*/rsyslog/lmnsd_gtls.so")" || need+=(rsyslog-gnutls) # syslog over TLS
 test -n "$(compgen -G "/usr/lib/*/rsyslog/lmnsd_ossl.so")" || need+=(rsyslog-openssl)
+# What ausearch says of audit records.
+command -v ausearch >/dev/null || need+=(auditd)
 # Journals: the real journald, and what makes one of any fields.
 test -x /lib/systemd/systemd-journald || need+=(systemd)
 test -x /lib/systemd/systemd-journal-remote || need+=(systemd-journal-remote)

@@ -18,14 +18,18 @@ const (
 	maxSockaddr = 128 // bytes of sockaddr_storage
 )
 
-// Address is a decoded saddr of a SOCKADDR record. Family is "inet", "inet6" or "local", whose Path is set instead of Peer.
+// otherFamilies are the names that ausearch gives to families whose addresses are not decoded.
+var otherFamilies = map[uint16]string{0: "unspec", 16: "netlink", 17: "packet", 29: "can", 31: "bluetooth", 38: "alg", 40: "vsock", 44: "xdp"}
+
+// Address is a decoded saddr of a SOCKADDR record. Family is as ausearch(8) names it: "inet" and "inet6", for which Peer is set, "local", for
+// which Path is set, beginning with "@" if it is of the abstract namespace, or that of another one, for which neither is.
 type Address struct {
 	Family string
 	Peer   netip.AddrPort
 	Path   string
 }
 
-// ParseAddress decodes the field saddr. ok is false if it is of another family or damaged.
+// ParseAddress decodes the field saddr. ok is false if it is of an unknown family or damaged.
 func ParseAddress(saddr string) (a Address, ok bool) {
 	if len(saddr) > 2*maxSockaddr {
 		return Address{}, false
@@ -53,5 +57,6 @@ func ParseAddress(saddr string) (a Address, ok bool) {
 		path, _, _ = strings.Cut(path, "\x00")
 		return Address{Family: "local", Path: path}, true
 	}
-	return Address{}, false
+	name, ok := otherFamilies[binary.LittleEndian.Uint16(raw)]
+	return Address{Family: name}, ok
 }

@@ -150,16 +150,11 @@ func (a *audited) files() []file {
 	return out
 }
 
-// absolute returns the path of a file without "..", which would hide it from a rule. One that is relative to an open folder is in that of
-// the PARENT record, else in the working directory.
+// absolute returns the path of a file without "..", which would hide it from a rule. The kernel does not say of which open folder a path is
+// relative to; such a one is taken to be in the working directory, as ausearch does.
 func (a *audited) absolute(name string) string {
 	if path.IsAbs(name) {
 		return path.Clean(name)
-	}
-	for i := range a.records {
-		if r := &a.records[i]; r.Type == "PATH" && r.Get("nametype") == "PARENT" && path.IsAbs(r.Get("name")) {
-			return path.Join(r.Get("name"), path.Base(name))
-		}
 	}
 	return path.Join(a.get("CWD", "cwd"), name)
 }
