@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os/user"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/internal/config"
-	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/sigma"
 )
@@ -61,7 +58,7 @@ type problem struct {
 
 func (a *app) configValidate() error {
 	source := a.configSource()
-	source.Trusted = daemonUsers()
+	source.Trusted = suite.DaemonUsers()
 	cfg, loaded, err := suite.Load(source)
 	var invalid *config.Error
 	if err != nil && !errors.As(err, &invalid) {
@@ -112,17 +109,6 @@ func (a *app) configValidate() error {
 	}
 	a.printf("valid: %s%s", clean(loaded.Path), missing)
 	return nil
-}
-
-// daemonUsers returns the users as whom the daemon may run: root, this one, and that of the packages' services, if there is one.
-func daemonUsers() ownership.Users {
-	users := ownership.Self()
-	if account, err := user.Lookup("ironpost"); err == nil {
-		if uid, err := strconv.Atoi(account.Uid); err == nil {
-			users = append(users, uid)
-		}
-	}
-	return users
 }
 
 // fileMistakes returns the mistakes in rules, feeds and the exceptions of the scanner.

@@ -124,7 +124,7 @@ var dependent = []string{"kernel", "btf", "bpffs", "capabilities", "cgroups", "d
 
 // examineConfiguration returns the configuration, and false if there is none that can be used.
 func (a *app) examineConfiguration(e *examination) (suite.Config, bool) {
-	source := suite.Source{Path: suite.DefaultPath, Trusted: daemonUsers()}
+	source := suite.Source{Path: suite.DefaultPath, Trusted: suite.DaemonUsers()}
 	if path := a.configPath(); path != "" {
 		source = suite.Source{Path: path, Named: true, Trusted: source.Trusted}
 	}

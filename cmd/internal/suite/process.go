@@ -102,7 +102,10 @@ func (p Process) Run(ctx context.Context) int {
 	case help:
 		return exitOK
 	}
-	if !inv.check {
+	switch {
+	case inv.validate:
+		inv.source.Trusted = DaemonUsers()
+	case !inv.check:
 		inv.source.Trusted = ownership.Self()
 	}
 	cfg, loaded, err := Load(inv.source)

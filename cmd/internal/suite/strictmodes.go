@@ -3,7 +3,9 @@ package suite
 import (
 	"errors"
 	"fmt"
+	"os/user"
 	"path/filepath"
+	"strconv"
 
 	"github.com/ironpost/ironpost/internal/ownership"
 	"github.com/ironpost/ironpost/internal/setting"
@@ -76,6 +78,17 @@ func (c Config) trustedOfModules() (paths []trustedPath) {
 		paths = append(paths, trustedPath{key: "collector.audit_path", path: c.Collector.AuditPath})
 	}
 	return paths
+}
+
+// DaemonUsers returns the users as whom the daemon may run: root, this one, and that of the packages' services, if there is one.
+func DaemonUsers() ownership.Users {
+	users := ownership.Self()
+	if account, err := user.Lookup("ironpost"); err == nil {
+		if uid, err := strconv.Atoi(account.Uid); err == nil {
+			users = append(users, uid)
+		}
+	}
+	return users
 }
 
 // changeable returns a problem for the file of the configuration, and for each path that steers the daemon, if others than s.Trusted can change
