@@ -48,16 +48,21 @@ var nginxLevels = map[string]bool{
 	"debug": true, "info": true, "notice": true, "warn": true, "error": true, "crit": true, "alert": true, "emerg": true,
 }
 
+// leastNginxCut is the shortest message that may have been cut, in bytes: nginx cuts lines at 2047, syslog at no less than 1024, headers
+// included (RFC 3164, 4.1).
+const leastNginxCut = 700
+
 // parseNginxContext parses what nginx adds to the message. If the text claims two clients, one of them is what a client wrote, and none is
-// the source.
+// the source. Nor is there one if what nginx adds may have been cut off behind text of a client, which is in quotes: the client that is left
+// may be in that text.
 func parseNginxContext(ev *Event, s string) {
 	const client = ", client: "
-	_, rest, ok := strings.Cut(s, client)
+	message, rest, ok := strings.Cut(s, client)
 	if !ok {
 		return
 	}
 	peer := nginxClient(rest)
-	forged := false
+	forged := len(s) >= leastNginxCut && strings.Contains(message, `"`)
 	for again := rest; ; {
 		if _, again, ok = strings.Cut(again, client); !ok {
 			break
