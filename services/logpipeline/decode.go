@@ -156,7 +156,7 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 	}
 	in.from, in.truncated = c.from, line.Truncated
 	origin, trust := fileOrigin(line)
-	in.setOrigin(origin, c.of.trustOf(trust))
+	in.setOrigin(origin, c.of.trustOf(auditTrust(in.Audit, trust)))
 	d.matchLine(c, in, line.Text, line.Source, c.read, out)
 }
 

@@ -60,7 +60,7 @@ func entryInput(parser *parse.Parser, e journal.Entry, of *inputSettings) *input
 	}
 	in := messageInput(parser, e.Position, header, e.Get("MESSAGE"), received, of.parse)
 	origin, trust := journalOrigin(e, in.Process)
-	in.setOrigin(origin, of.trustOf(trust))
+	in.setOrigin(origin, of.trustOf(auditTrust(in.Audit, trust)))
 	in.keepFields(e.Record)
 	if origin.Container != "" {
 		in.container = &event.Container{ID: origin.Container, Name: e.Get("CONTAINER_NAME"), Image: e.Get("IMAGE_NAME")}
@@ -119,6 +119,6 @@ func kernelInput(parser *parse.Parser, r kmsg.Record, of parse.Input) *input {
 	}
 	h := parse.Header{Time: r.Time, Process: "kernel", Facility: "kern", Severity: parse.Severity(strconv.Itoa(r.Priority & 7))}
 	in := messageInput(parser, r.Position, h, r.Text, r.Time, of)
-	in.setOrigin(origin, event.TrustHost)
+	in.setOrigin(origin, auditTrust(in.Audit, event.TrustHost))
 	return in
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/audit"
 	"github.com/ironpost/ironpost/services/logpipeline/docker"
 	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/syslog"
@@ -12,11 +13,12 @@ import (
 	"github.com/ironpost/ironpost/sigma"
 )
 
-// serviceLogs are the default watch paths that one service writes. The others are written by a syslog daemon, which
-// takes lines from every user (logger -t sshd).
+// serviceLogs are the default watch paths in which a client or a user cannot write a line: one service writes them, and escapes what it was
+// sent. The others are written by a syslog daemon, which takes lines from every user (logger -t sshd), or are error logs: nginx writes the
+// decoded path of a request, line ends included, and what the children of Apache print is a line there.
 var serviceLogs = []string{
 	"/var/log/nginx/access.log", "/var/log/apache2/access.log", "/var/log/apache2/other_vhosts_access.log", "/var/log/httpd/access_log",
-	"/var/log/nginx/error.log", "/var/log/apache2/error.log", "/var/log/httpd/error_log", "/var/log/audit/audit.log",
+	"/var/log/audit/audit.log",
 }
 
 // fileOrigin returns the origin of a line of a watched file.
@@ -26,6 +28,15 @@ func fileOrigin(line tail.Line) (event.Origin, event.Trust) {
 		trust = event.TrustHost
 	}
 	return event.Origin{Transport: event.TransportFile, Source: line.Path}, trust
+}
+
+// auditTrust returns the trust of a line that is the record r of the audit system, nil if it is none, and comes with trust. That the kernel
+// passed a record on does not prove the text that a program wrote, unless the program is the first of the machine.
+func auditTrust(r *audit.Record, trust event.Trust) event.Trust {
+	if r != nil && r.IsOfProgram() && r.Get("pid") != "1" {
+		return trust.AtMost(event.TrustUnproven)
+	}
+	return trust
 }
 
 // spooled are the transports of received messages and what their origin calls them.

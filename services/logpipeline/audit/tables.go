@@ -76,3 +76,26 @@ var partTypes = sync.OnceValue(func() map[string]bool {
 	}
 	return out
 })
+
+// IsOfProgram reports whether a program wrote the text of r, and the kernel only who and when: its type is one that programs with
+// CAP_AUDIT_WRITE may send (linux/audit.h, 1100 to 1199 and 2100 to 2999), which root has in a container, too.
+func (r *Record) IsOfProgram() bool {
+	if number, ok := strings.CutPrefix(r.Type, "UNKNOWN["); ok {
+		return isProgramType(number)
+	}
+	return programTypes()[r.Type]
+}
+
+var programTypes = sync.OnceValue(func() map[string]bool {
+	out := map[string]bool{}
+	for number, name := range types() {
+		if isProgramType(number) {
+			out[name] = true
+		}
+	}
+	return out
+})
+
+func isProgramType(number string) bool {
+	return len(number) >= 4 && (number[:2] == "11" || number[0] == '2' && number[1] >= '1')
+}
