@@ -46,6 +46,7 @@ var writers = map[string][]string{
 	"dnsmasq":        {"dnsmasq"},
 	"unbound":        {"unbound"},
 	"haproxy":        {"haproxy"},
+	"sysmon":         {"/opt/sysmon/sysmon"},
 	"dovecot":        {"/usr/libexec/dovecot/log", "/usr/lib/dovecot/log", "dovecot"},
 }
 

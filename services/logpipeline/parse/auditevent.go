@@ -20,6 +20,7 @@ type audited struct {
 	call      *audit.Record // SYSCALL, empty if it is missing
 	name      string        // of the system call
 	arguments []string      // of the program that was started
+	peer      audit.Address // of the SOCKADDR record
 }
 
 func newAudited(records []audit.Record) *audited {
@@ -28,6 +29,7 @@ func newAudited(records []audit.Record) *audited {
 		_, known := audit.Syscall(r.Get("arch"), r.Get("syscall"))
 		a.call, a.name = r, cmp.Or(r.Get("SYSCALL"), known)
 	}
+	a.peer, _ = audit.ParseAddress(a.get("SOCKADDR", "saddr"))
 	return a
 }
 
@@ -183,8 +185,7 @@ func (a *audited) connection() (peer audit.Address, initiated, ok bool) {
 	default:
 		return audit.Address{}, false, false
 	}
-	peer, ok = audit.ParseAddress(a.get("SOCKADDR", "saddr"))
-	return peer, initiated, ok && peer.Peer.IsValid()
+	return a.peer, initiated, a.peer.Peer.IsValid()
 }
 
 func setConnection(ev *Event, peer audit.Address, initiated bool) {

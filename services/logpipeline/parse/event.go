@@ -44,6 +44,7 @@ type Event struct {
 	layer, outermost Format    // of the text that is parsed, and of the first envelope
 	envelope         time.Time // see settleTime
 	outerHost        string    // the host that the layers around a JSON object name
+	outerProcess     string    // likewise the program
 	trace            *trace    // nil if nobody asked for it
 }
 
@@ -153,7 +154,7 @@ func (e *Event) setPort(n uint16) {
 // finish adds the fields of every event. Fields of the same name in a
 // JSON line take precedence, except for raw.
 func (e *Event) finish(raw string) {
-	e.auditStamp, e.settings, e.inner, e.layer, e.outermost, e.envelope, e.outerHost, e.trace = "", settings{}, inner{}, "", "", time.Time{}, "", nil
+	e.auditStamp, e.settings, e.inner, e.layer, e.outermost, e.envelope, e.outerHost, e.outerProcess, e.trace = "", settings{}, inner{}, "", "", time.Time{}, "", "", nil
 	if !e.has("message") {
 		e.Fields.Set("message", sigma.Text(e.Message))
 	}

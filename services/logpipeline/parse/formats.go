@@ -88,6 +88,7 @@ var textFormats = []textFormat{
 	{Samba, "A", parseSambaFile},
 	{Asterisk, "[", parseAsterisk},
 	{Audit, "tna", parseAuditLine},
+	{Sysmon, "<", parseSysmonLine},
 	{NginxError, digits, parseNginxError},
 	{HAProxy, digits + "abcdefC:", parseHAProxy},
 	{Uvicorn, digits + "I[", parseUvicorn},
@@ -116,6 +117,7 @@ var jsonFormats = []struct {
 	{Suricata, parseSuricata},
 	{Zeek, parseZeek},
 	{Falco, parseFalco},
+	{Auditbeat, parseAuditbeat},
 	{WebJSON, parseWebJSON},
 }
 

@@ -31,7 +31,7 @@ func parseJSON(ev *Event, text string) bool {
 		}
 	}
 	ev.Logsource = sigma.Logsource{Category: "application"}
-	ev.outerHost = ev.Host
+	ev.outerHost, ev.outerProcess = ev.Host, ev.Process
 	setKnownFields(ev)
 	for _, f := range jsonFormats {
 		if f.parse(ev) {

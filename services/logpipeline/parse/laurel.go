@@ -27,18 +27,30 @@ func parseLaurel(ev *Event) bool {
 	}
 	ev.Time, ev.Host = at, ev.text("NODE")
 	for i := range records {
-		records[i].Serial, records[i].Time, records[i].Node = serial, at, ev.Host
+		records[i].Serial = serial
+	}
+	ev.setRecords(records, Laurel)
+	ev.More = append(ev.More, auditEvents(newAudited(records), Event{Format: Laurel, Time: at, Host: ev.Host}, ev.Message)...)
+	return true
+}
+
+// setRecords adds an event for each record of an event that a program put together, as if auditd had written it.
+func (e *Event) setRecords(records []audit.Record, format Format) {
+	call := newAudited(records).first("SYSCALL")
+	for i := range records {
+		records[i].Time, records[i].Node = e.Time, e.Host
 		if records[i].Type == "PARENT_INFO" {
 			continue
 		}
-		view := Event{Format: Laurel, Time: at, Host: ev.Host, Message: ev.Message}
+		view := Event{Format: format, Time: e.Time, Host: e.Host, Message: e.Message}
 		setAuditRecord(&view, records[i])
 		view.Audit = nil // it is together with the others already
-		view.finish(ev.Message)
-		ev.More = append(ev.More, view)
+		if call != nil && records[i].Type != "SYSCALL" {
+			view.AddCall(call)
+		}
+		view.finish(e.Message)
+		e.More = append(e.More, view)
 	}
-	ev.More = append(ev.More, auditEvents(newAudited(records), Event{Format: Laurel, Time: at, Host: ev.Host}, ev.Message)...)
-	return true
 }
 
 // isOfAnother reports whether a header says that another program than name wrote the object: any program may have one in its message.

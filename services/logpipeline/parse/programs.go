@@ -106,6 +106,7 @@ var programs = map[string]struct {
 	"audispd":       {"auditd", parseAuditMessage},
 	"audisp-syslog": {"auditd", parseAuditMessage},
 	"tag_audit_log": {"auditd", parseAuditMessage},
+	"sysmon":        {"sysmon", parseSysmon},
 	"kernel":        {"syslog", parseKernel},
 	"nginx":         {"syslog", nil},
 	"apache":        {"syslog", nil},

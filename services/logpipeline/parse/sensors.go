@@ -13,6 +13,8 @@ const (
 	Suricata Format = "suricata" // EVE
 	Zeek     Format = "zeek"
 	Falco    Format = "falco"
+	// Auditbeat is an audit event or the start of a process in the Elastic Common Schema, as Auditbeat, Elastic Agent and Elastic Defend write it.
+	Auditbeat Format = "auditbeat"
 )
 
 // parseSuricata parses an EVE record (docs.suricata.io, EVE JSON format). Its members stay fields under their names; a DNS or HTTP record
