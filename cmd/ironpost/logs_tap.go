@@ -116,7 +116,11 @@ func (a *app) printTapped(data []byte) error {
 	if a.json {
 		return a.printJSON(line)
 	}
-	a.printf("%s  %s  %s", a.time(line.Received), clean(line.Input), clean(line.Format))
+	cut := ""
+	if line.Cut {
+		cut = "  (too long to show whole)"
+	}
+	a.printf("%s  %s  %s%s", a.time(line.Received), clean(line.Input), clean(line.Format), cut)
 	var fields []string
 	for _, name := range slices.Sorted(maps.Keys(line.Fields)) {
 		if name == "raw" || name == "trust" || strings.HasPrefix(name, "origin.") {

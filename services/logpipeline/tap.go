@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ironpost/ironpost/event"
 )
 
 // VerbTap is the verb that takes a TapRequest and answers with a TapReply.
@@ -23,6 +26,8 @@ const (
 	maxTapBytes = 256 << 10
 	// maxTapText bounds the settings of a request.
 	maxTapText = 1024
+	// Of a line that is larger than maxTapBytes by itself, so many fields are shown, and so many bytes of the name and of the value of each.
+	maxShownFields, maxShownName, maxShownValue = 64, 64, 512
 )
 
 // TapRequest opens a tap if ID is empty, asks it for the lines since the last time, or ends it.
@@ -48,6 +53,31 @@ type TappedLine struct {
 	Input    string         `json:"input"`
 	Format   string         `json:"format"`
 	Fields   map[string]any `json:"fields"`
+	// Cut says that the line is too large to show all of its fields, or all of them whole.
+	Cut bool `json:"cut,omitempty"`
+}
+
+// encode returns the line as JSON, at most maxTapBytes of it.
+func (l TappedLine) encode() (json.RawMessage, error) {
+	text, err := json.Marshal(l)
+	if err != nil || len(text) <= maxTapBytes {
+		return text, err
+	}
+	l.Cut = true
+	whole := l.Fields
+	l.Fields = make(map[string]any, maxShownFields)
+	for _, name := range slices.Sorted(maps.Keys(whole)) {
+		if len(l.Fields) == maxShownFields {
+			break
+		}
+		value, isText := whole[name].(string)
+		if !isText {
+			one, _ := json.Marshal(whole[name]) // all of them could be
+			value = string(one)
+		}
+		l.Fields[event.Shorten(name, maxShownName)] = event.Shorten(value, maxShownValue)
+	}
+	return json.Marshal(l)
 }
 
 // taps are the operators who watch lines. The zero value has none. The methods may be called concurrently.
@@ -99,7 +129,8 @@ func (t *taps) offer(in *input, received time.Time) {
 			continue
 		case text == nil:
 			var err error
-			if text, err = json.Marshal(TappedLine{received.UTC(), in.from.String(), string(in.Format), in.Fields.Map()}); err != nil {
+			line := TappedLine{Received: received.UTC(), Input: in.from.String(), Format: string(in.Format), Fields: in.Fields.Map()}
+			if text, err = line.encode(); err != nil {
 				return // a number that JSON does not have
 			}
 		}

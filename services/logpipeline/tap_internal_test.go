@@ -3,6 +3,7 @@ package logpipeline
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,4 +90,35 @@ func TestTapsAreBounded(t *testing.T) {
 	require.Error(t, err)
 	_, err = all.ask(t, TapRequest{Source: "["}, now)
 	require.Error(t, err)
+}
+
+// A line that is larger as JSON than the bus carries is shown in part, and does not end the watching.
+func TestTapOfALargeLineIsCut(t *testing.T) {
+	t.Parallel()
+	var members strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&members, `"%d%s":["\u0001"],`, i, strings.Repeat("<", 200))
+	}
+	for name, text := range map[string]string{
+		"request": `192.0.2.9 - - [29/Nov/2026:20:00:00 +0000] "GET /` + strings.Repeat("<", 64<<10) + ` HTTP/1.1" 200 1`,
+		"members": "{" + members.String() + `"z":1}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var all taps
+			now := time.Now()
+			got, err := all.ask(t, TapRequest{}, now)
+			require.NoError(t, err)
+			all.offer(tapped("/var/log/a.log", text), now)
+			all.offer(tapped("/var/log/a.log", "short"), now)
+			got, err = all.ask(t, TapRequest{ID: got.ID}, now)
+			require.NoError(t, err)
+			require.Len(t, got.Lines, 2)
+			require.Less(t, len(got.Lines[0]), maxTapBytes)
+			var line TappedLine
+			require.NoError(t, json.Unmarshal(got.Lines[0], &line))
+			require.True(t, line.Cut)
+			require.NotEmpty(t, line.Fields)
+		})
+	}
 }
