@@ -24,8 +24,8 @@ func (a *app) replayCommand() *cobra.Command {
 and shows what Ironpost would have detected. The kind of a file is recognised by
 its content; - is standard input. Of a folder all files below it are read, the
 oldest first, so that the generations of a log follow each other; files that are
-neither text nor captures are skipped. Nothing is sent to the bus, nothing is
-blocked.
+neither text nor captures are skipped, and what cannot be read is named. Nothing
+is sent to the bus, nothing is blocked.
 
 A capture goes through the packet program of the kernel, with the clock of the
 capture and the thresholds of [ebpf.detect]. That needs Linux and root. The
@@ -69,11 +69,15 @@ func (a *app) replay(ctx context.Context, names []string, f inputFlags) error {
 	for _, file := range files {
 		r.progress.size += file.size
 	}
-	found := 0
+	found, damaged := 0, 0
 	for _, file := range files {
 		n, err := r.file(ctx, file)
 		found += n
-		if err != nil {
+		switch {
+		case err != nil && file.found && ctx.Err() == nil: // it keeps none of the others from being read
+			damaged++
+			a.notef("warning: %s", clean(err.Error()))
+		case err != nil:
 			return err
 		}
 	}
@@ -83,6 +87,9 @@ func (a *app) replay(ctx context.Context, names []string, f inputFlags) error {
 	}
 	if found > 0 {
 		return silentError(exitFindings, fmt.Sprintf("%d detections", found))
+	}
+	if damaged > 0 {
+		return fmt.Errorf("%d files could not be read to their end: the warnings say which, and why", damaged)
 	}
 	return nil
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -64,4 +66,34 @@ func TestReplayOfAFolderReadsGenerationsInOrder(t *testing.T) {
 
 	r = call(t, "replay", "--utc", filepath.Join(dir, "b.1"))
 	require.Equal(t, exitOK, r.code, "three attempts are none")
+}
+
+// A file of a folder that is damaged, or that asks for more memory than there is, is named, and the others are read.
+func TestReplayOfAFolderGoesOnBehindADamagedFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	greedy := compressed(t, "x\n", func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) })
+	header := greedy[12 : 12+4*(int(greedy[12])+1)] // of the block (The .xz File Format 3.1), whose last four bytes are its sum
+	at := bytes.Index(header, []byte{0x21, 1})
+	require.Positive(t, at)
+	header[at+2] = 40 // a dictionary of 4 GiB
+	binary.LittleEndian.PutUint32(header[len(header)-4:], crc32.ChecksumIEEE(header[:len(header)-4]))
+	cut := compressed(t, strings.Repeat("y\n", 1000), func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil })
+	attempts := strings.Repeat("Nov 23 08:00:00 web-1 sshd[811]: Failed password for root from 203.0.113.7 port 4000 ssh2\n", 12)
+	for name, data := range map[string][]byte{"a.xz": greedy, "b.gz": cut[:len(cut)-9], "c.log": []byte(attempts)} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "c.log"), began.Add(time.Hour), began.Add(time.Hour)))
+
+	r := call(t, "replay", "--utc", "--timezone", "UTC", dir)
+	require.Equal(t, exitFindings, r.code, r.err)
+	require.Contains(t, r.err, "a.xz: too large to unpack: it needs a dictionary of 4294967295 bytes")
+	require.Contains(t, r.err, "b.gz: unexpected EOF")
+	require.Contains(t, r.out, "203.0.113.7")
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "c.log")))
+	r = call(t, "replay", "--utc", dir)
+	require.Equal(t, exitError, r.code)
+	require.Contains(t, r.err, "2 files could not be read to their end")
+	require.Equal(t, exitError, call(t, "replay", filepath.Join(dir, "a.xz")).code)
 }

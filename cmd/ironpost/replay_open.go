@@ -15,7 +15,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+
+	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
 const (
@@ -107,7 +108,7 @@ func (r *replayInput) open(file io.Reader) (start []byte, done func(), err error
 	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
 		content, err = gzip.NewReader(r.reader)
 	case bytes.HasPrefix(start, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		content, err = xz.NewReader(r.reader)
+		content = tail.NewXzReader(r.reader)
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		var d *zstd.Decoder
 		if d, err = zstd.NewReader(r.reader, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow)); err == nil {

@@ -50,6 +50,9 @@ func (c *byteCounter) ReadByte() (byte, error) {
 	return b, err
 }
 
+// NewXzReader returns what the xz file r holds, decompressed. Its memory is bounded by maxWindow, whatever the file says.
+func NewXzReader(r io.Reader) io.Reader { return newXzReader(r) }
+
 func newXzReader(r io.Reader) *xzReader {
 	in := bufio.NewReader(r)
 	return &xzReader{in: in, count: &byteCounter{Reader: in}}
