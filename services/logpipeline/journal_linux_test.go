@@ -79,6 +79,7 @@ func TestTrustOfTheJournal(t *testing.T) {
 		"logger":          {machine(t), []string{"_EXE=/usr/bin/logger", "_UID=0", "_COMM=sshd"}, event.TrustUnproven},
 		"home":            {machine(t), []string{"_EXE=/home/eve/sshd", "_UID=0"}, event.TrustUnproven},
 		"container":       {machine(t), []string{"_EXE=/usr/sbin/sshd", "_UID=0", "_SYSTEMD_CGROUP=/system.slice/docker-0123.scope"}, event.TrustUnproven},
+		"printed by sshd": {machine(t), []string{"_EXE=/usr/sbin/sshd", "_UID=0", "_TRANSPORT=stdout"}, event.TrustHost},
 		"remote":          {"remote", sshd, event.TrustUnproven},
 		"another machine": {machine(t), with("_MACHINE_ID=71e75c87bcdc47f89993a7028bf802ff"), event.TrustUnproven},
 		"audit":           {machine(t), []string{"_TRANSPORT=audit"}, event.TrustHost},

@@ -50,6 +50,10 @@ var writers = map[string][]string{
 	"dovecot":        {"/usr/libexec/dovecot/log", "/usr/lib/dovecot/log", "dovecot"},
 }
 
+// setuidPrograms are those of writers that any user can start as root. They write their records to syslog. What they print goes where the user
+// says, who names the program of a stream to journald, and has the text of the user in it ("sudo: unknown user …").
+var setuidPrograms = []string{"sudo", "su", "login", "passwd", "gpasswd", "crontab"}
+
 var programDirs = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 
 // runtimes are the programs that write the output of containers to the journal.
@@ -87,6 +91,8 @@ func journalOrigin(e journal.Entry, process string) (event.Origin, event.Trust) 
 	case isRuntime(e):
 		o.Container = e.Get("CONTAINER_ID_FULL")
 		return o, event.TrustContainer
+	case e.Get("_TRANSPORT") == "stdout" && slices.Contains(setuidPrograms, process):
+		return o, event.TrustUnproven
 	case isProvenWriter(process, o):
 		return o, event.TrustHost
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/audit"
+	"github.com/ironpost/ironpost/services/logpipeline/journal"
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
 )
 
@@ -44,4 +45,22 @@ func TestTrustOfAuditRecords(t *testing.T) {
 		require.Equal(t, want, auditTrust(&r, event.TrustHost), text)
 	}
 	require.Equal(t, event.TrustHost, auditTrust(nil, event.TrustHost))
+}
+
+// Who opens a stream to journald names its program, and may start a program of root on it: what that prints is no record of it.
+func TestTrustOfWhatSetuidProgramsPrint(t *testing.T) {
+	t.Parallel()
+	of := func(program, transport string) event.Trust {
+		e := journal.Entry{Local: true}
+		for name, value := range map[string]string{"_TRANSPORT": transport, "_UID": "0", "_EXE": "/usr/bin/" + program} {
+			e.Fields = append(e.Fields, journal.Field{Name: name, Value: value})
+		}
+		_, trust := journalOrigin(e, program)
+		return trust
+	}
+	for _, program := range setuidPrograms {
+		require.Equal(t, event.TrustHost, of(program, "syslog"), program)
+		require.Equal(t, event.TrustUnproven, of(program, "stdout"), program)
+	}
+	require.Equal(t, event.TrustHost, of("nginx", "stdout"))
 }
