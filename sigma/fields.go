@@ -20,7 +20,16 @@ const longFields = 32
 type Fields struct {
 	names  []string
 	values []Value
+	seen   uint64         // the bits of the names: one without its bit is not set
 	index  map[string]int // name → position, if there are longFields
+}
+
+// bitOf returns the bit of a name in Fields.seen.
+func bitOf(name string) uint64 {
+	if name == "" {
+		return 1
+	}
+	return 1 << ((uint(len(name)) + 5*uint(name[0]) + 3*uint(name[len(name)-1])) % 64)
 }
 
 // FieldsOf returns the fields of m, in the order of their names, with values as NewValue makes them.
@@ -42,6 +51,7 @@ func (f *Fields) Set(name string, v Value) {
 		return
 	}
 	f.names, f.values = append(f.names, name), append(f.values, v)
+	f.seen |= bitOf(name)
 	switch {
 	case f.index != nil:
 		f.index[name] = len(f.names) - 1
@@ -69,11 +79,12 @@ func (f *Fields) Text(name string) string {
 
 // Delete removes the fields whose names satisfy remove.
 func (f *Fields) Delete(remove func(name string) bool) {
-	kept := 0
+	kept, seen := 0, uint64(0)
 	for i, name := range f.names {
 		if remove(name) {
 			continue
 		}
+		seen |= bitOf(name)
 		f.names[kept], f.values[kept] = name, f.values[i]
 		kept++
 	}
@@ -82,7 +93,7 @@ func (f *Fields) Delete(remove func(name string) bool) {
 	}
 	clear(f.values[kept:])
 	names, values := f.names[:kept], f.values[:kept]
-	*f = Fields{names: names, values: values}
+	*f = Fields{names: names, values: values, seen: seen}
 	if kept >= longFields {
 		f.index = make(map[string]int, 2*kept)
 		for i, n := range names {
@@ -100,7 +111,7 @@ func (f *Fields) Reset() {
 
 // Clone returns an independent copy.
 func (f *Fields) Clone() Fields {
-	return Fields{names: slices.Clone(f.names), values: slices.Clone(f.values), index: maps.Clone(f.index)}
+	return Fields{names: slices.Clone(f.names), values: slices.Clone(f.values), seen: f.seen, index: maps.Clone(f.index)}
 }
 
 // All returns the fields in the order in which they were first set.
@@ -124,6 +135,9 @@ func (f *Fields) Map() map[string]any {
 }
 
 func (f *Fields) find(name string) int {
+	if f.seen&bitOf(name) == 0 {
+		return -1
+	}
 	if f.index != nil {
 		if i, ok := f.index[name]; ok {
 			return i

@@ -38,8 +38,9 @@ type chunk struct {
 	decoded int                // how many are decoded
 	unused  *input             // the last line, if no rule matched it: memory for the next one
 	spooled bool               // the lines are of a spool file
-	from    inputstats.ID      // of lines of a file that is watched
-	of      *inputSettings     // likewise
+	spool   syslog.Decoder     // of them
+	from    inputstats.ID      // of lines
+	of      *inputSettings     // of lines of a file that is watched
 	results []decoded          // of those that leave anything to do, in order
 	brought []inputstats.Batch // by the inputs of the lines, mostly one
 	counted lineCounts
@@ -79,8 +80,8 @@ type decoder struct {
 func (d *decoder) run(ctx context.Context) error {
 	for c := range d.work {
 		c.spooled = c.lines != nil && d.syslog.IsSpoolFile(c.lines[0].Path)
-		if c.lines != nil && !c.spooled {
-			c.from, c.of = d.s.fileInput(c.lines[0].Path, false), c.inputs.ofFile(c.lines[0].Path)
+		if c.lines != nil {
+			c.from, c.of = d.s.fileInput(c.lines[0].Path, c.spooled), c.inputs.ofFile(c.lines[0].Path)
 		}
 		for c.decoded < c.size() {
 			err := task.Call(ctx, "decode", func(context.Context) error { d.decode(c); return nil })
@@ -162,19 +163,18 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 
 // decodeSpooled decodes a line of a spool file: a received message.
 func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
-	rec, err := syslog.DecodeRecord(line.Text)
+	rec, err := c.spool.Decode(line.Text)
 	if err != nil && !out.dead {
 		d.s.spoolErrors.Add(1)
 		d.s.log.WithError(err).WithField("position", line.Position).Warn("spool record unreadable")
 	}
-	from := d.s.fileInput(line.Path, true)
 	if err != nil || out.dead {
-		c.unreadable(from, line.Text, out)
+		c.unreadable(c.from, line.Text, out)
 		return
 	}
 	of := c.inputs.ofPeer(originTransport(rec.Transport), rec.Peer)
 	in := lineInput(d.parser, c.unused, line.Position, rec.Message, rec.Time, of.parse)
-	in.from, in.truncated = from, rec.Truncated
+	in.from, in.truncated = c.from, rec.Truncated
 	origin, trust := syslogOrigin(rec, in.Process)
 	in.setOrigin(origin, of.trustOf(trust))
 	d.matchLine(c, in, rec.Message, SourceSyslog, rec.Time, out)

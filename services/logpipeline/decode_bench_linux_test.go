@@ -18,14 +18,15 @@ import (
 // BenchmarkDecode reads real syslog lines from a file to their fields: no rule matches. With several files each has as many lines. By TCP
 // they come from one connection.
 func BenchmarkDecode(b *testing.B) {
-	for _, files := range []int{1, 2} {
+	for _, files := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("files=%d", files), func(b *testing.B) {
 			r := decodingRig(b)
-			paths := []string{r.watched, r.watched + ".2"}[:files]
-			r.cfg.WatchPaths = paths
-			for _, path := range paths {
-				appendTo(b, path, "")
+			paths := []string{r.watched}
+			for i := 1; i < files; i++ {
+				paths = append(paths, fmt.Sprint(r.watched, i))
+				appendTo(b, paths[i], "")
 			}
+			r.cfg.WatchPaths = paths
 			measureDecoding(b, r.start(), files, func(lines string) {
 				var writers sync.WaitGroup
 				for _, path := range paths {
@@ -70,7 +71,7 @@ func measureDecoding(b *testing.B, s *running, copies int, write func(lines stri
 	b.ResetTimer()
 	write(lines.String())
 	for s.count("lines") < uint64(n) {
-		time.Sleep(time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 	used := cpuSeconds(b) - before
 	b.ReportMetric(n/b.Elapsed().Seconds(), "lines/s")

@@ -27,7 +27,7 @@ const (
 	stopWait   = 5 * time.Second
 	drainWait  = time.Second
 	drainPause = 50 * time.Millisecond
-	chunkLines = 512 // most lines of a chunk
+	chunkLines = 1024 // most lines of a chunk
 	// maxInFlight bounds the chunks that are taken from their sources and not sequenced. Besides, each kind of source may add one.
 	maxInFlight = 16
 	maxTaken    = maxInFlight + 4

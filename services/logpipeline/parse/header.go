@@ -285,7 +285,7 @@ func isHost(word string) bool {
 
 // isLevel reports whether word is how programs call a severity.
 func isLevel(word string) bool {
-	return slices.ContainsFunc(levels[:], func(l string) bool { return len(l) == len(word) && strings.EqualFold(l, word) })
+	return slices.ContainsFunc(levels[:], func(l string) bool { return len(l) == len(word) && l[0] == word[0]&^0x20 && strings.EqualFold(l, word) })
 }
 
 var levels = [...]string{

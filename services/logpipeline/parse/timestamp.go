@@ -141,7 +141,8 @@ func (p *settings) timeOf(d date, c clock, z zone) (time.Time, bool) {
 		return p.instant(d, c, z), d.day <= daysIn(d.year, d.month)
 	}
 	limit := p.now.Add(24 * time.Hour).In(p.zone)
-	for year := limit.Year(); year > limit.Year()-maxYearsBack; year-- {
+	newest := limit.Year()
+	for year := newest; year > newest-maxYearsBack; year-- {
 		if d.year = year; d.day > daysIn(year, d.month) {
 			continue
 		}

@@ -54,15 +54,7 @@ type recordJSON struct {
 	Truncated bool      `json:"truncated"`
 }
 
-// DecodeRecord decodes a line of a spool file. Message may share the memory of b. The error wraps ErrRecord.
-func DecodeRecord(b []byte) (Record, error) {
-	if r, ok := scanRecord(b); ok {
-		return r, nil
-	}
-	return decodeJSON(b)
-}
-
-// decodeJSON is DecodeRecord for any JSON.
+// decodeJSON decodes a line of a spool file that has any form of JSON.
 func decodeJSON(b []byte) (Record, error) {
 	var r recordJSON
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -80,6 +72,11 @@ func decodeJSON(b []byte) (Record, error) {
 
 // appendRecord appends r to b as one line of JSON. Every byte string has a form in it.
 func appendRecord(b []byte, r Record) []byte {
+	return appendMessage(appendHead(b, r), r.Message, r.Truncated)
+}
+
+// appendHead appends the part of the line before the message: records that were received at once from one sender have the same.
+func appendHead(b []byte, r Record) []byte {
 	b = append(b, `{"received":"`...)
 	b = r.Time.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","peer":`...)
@@ -95,16 +92,34 @@ func appendRecord(b []byte, r Record) []byte {
 	if r.Exe != "" {
 		b = appendString(append(b, `,"exe":`...), []byte(strings.ToValidUTF8(r.Exe, "\uFFFD")))
 	}
-	if r.Truncated {
+	return b
+}
+
+// appendMessage appends the rest of the line.
+func appendMessage(b, message []byte, truncated bool) []byte {
+	if truncated {
 		b = append(b, `,"truncated":true`...)
 	}
-	if utf8.Valid(r.Message) && quotedLen(r.Message) <= base64.StdEncoding.EncodedLen(len(r.Message)) {
-		b = appendString(append(b, `,"message":`...), r.Message)
-	} else {
+	switch {
+	case isPlain(message) && utf8.Valid(message):
+		b = append(append(append(b, `,"message":"`...), message...), '"')
+	case utf8.Valid(message) && quotedLen(message) <= base64.StdEncoding.EncodedLen(len(message)):
+		b = appendString(append(b, `,"message":`...), message)
+	default:
 		b = append(b, `,"raw":"`...)
-		b = append(base64.StdEncoding.AppendEncode(b, r.Message), '"')
+		b = append(base64.StdEncoding.AppendEncode(b, message), '"')
 	}
 	return append(b, '}', '\n')
+}
+
+// isPlain reports whether a JSON string has no escape sequence for any byte of s.
+func isPlain(s []byte) bool {
+	for _, c := range s {
+		if c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // quotedLen is the length that appendString gives s, without the quotation marks.

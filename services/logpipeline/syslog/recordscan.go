@@ -8,13 +8,43 @@ import (
 	"unicode/utf8"
 )
 
-// scanRecord decodes a line of the form that appendRecord writes, to what encoding/json decodes it to, and reports whether it is one.
-// Message may share the memory of line.
-func scanRecord(line []byte) (r Record, ok bool) {
-	s := recordScanner{rest: line}
+// Decoder decodes the records of spool files. The zero value is ready for use, by one goroutine.
+type Decoder struct {
+	head []byte // of the last record: what precedes its message
+	last Record // what it says
+}
+
+// DecodeRecord decodes a line of a spool file. Message may share the memory of line. The error wraps ErrRecord.
+func DecodeRecord(line []byte) (Record, error) { return new(Decoder).Decode(line) }
+
+// Decode is DecodeRecord, and faster for a record that was received together with the one before it. What is of the form that is written
+// now is decoded to what encoding/json decodes it to.
+func (d *Decoder) Decode(line []byte) (Record, error) {
+	s := recordScanner{}
+	rest, same := bytes.CutPrefix(line, d.head)
+	if same && len(d.head) > 0 {
+		s.rest = rest
+	} else {
+		s.rest = line
+		r, ok := s.head()
+		if !ok {
+			d.head = d.head[:0]
+			return decodeJSON(line)
+		}
+		d.head, d.last = append(d.head[:0], line[:len(line)-len(s.rest)]...), r
+	}
+	r := d.last
+	if r.Message, r.Truncated = s.message(); s.failed || string(s.rest) != "}" {
+		return decodeJSON(line)
+	}
+	return r, nil
+}
+
+// head cuts what appendHead writes, and reports whether it is there.
+func (s *recordScanner) head() (r Record, ok bool) {
 	received := s.member(`{"received":`)
 	r.Peer = string(s.member(`,"peer":`))
-	transport := s.member(`,"transport":`)
+	known := slices.Index(transports[:], string(s.member(`,"transport":`)))
 	if s.starts(`,"name":`) {
 		r.Name = string(s.text())
 	}
@@ -24,18 +54,20 @@ func scanRecord(line []byte) (r Record, ok bool) {
 	if s.starts(`,"exe":`) {
 		r.Exe = string(s.text())
 	}
-	r.Truncated = s.starts(`,"truncated":true`)
-	if s.starts(`,"message":`) {
-		r.Message = s.text()
-	} else {
-		r.Message = s.decoded(s.member(`,"raw":`))
-	}
-	known := slices.Index(transports[:], string(transport))
-	if s.failed || string(s.rest) != "}" || known < 0 || r.Time.UnmarshalText(received) != nil {
+	if s.failed || known < 0 || r.Time.UnmarshalText(received) != nil {
 		return Record{}, false
 	}
 	r.Time, r.Transport = r.Time.UTC(), transports[known]
 	return r, true
+}
+
+// message cuts what appendMessage writes.
+func (s *recordScanner) message() (message []byte, truncated bool) {
+	truncated = s.starts(`,"truncated":true`)
+	if s.starts(`,"message":`) {
+		return s.text(), truncated
+	}
+	return s.decoded(s.member(`,"raw":`)), truncated
 }
 
 // recordScanner cuts the members of a record from the beginning of rest. After one that is not as appendRecord writes it, failed is set.

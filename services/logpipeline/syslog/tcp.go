@@ -106,6 +106,7 @@ func (s *Server) readConnection(ctx context.Context, c *openConn, name string) e
 			return nil
 		}
 		n, err := from.Read(buf)
+		in.head = appendHead(in.head[:0], Record{Time: time.Now(), Peer: in.peer, Transport: in.transport, Name: in.name})
 		waited := errors.Is(err, os.ErrDeadlineExceeded)
 		if waited && until.Before(deadline) {
 			err = f.takeAsWhole()
@@ -164,6 +165,7 @@ type connection struct {
 	transport, name string
 	peer            string
 	sequence        string // of the spool
+	head            []byte // of the records of what was read last
 	records         []byte // not yet written
 	pending         int64  // how many
 	messages        int64  // received so far
@@ -174,7 +176,7 @@ func (in *connection) add(msg []byte, cut bool) error {
 	if cut {
 		in.s.counters.truncated()
 	}
-	in.records = appendRecord(in.records, Record{Time: time.Now(), Peer: in.peer, Transport: in.transport, Name: in.name, Message: msg, Truncated: cut})
+	in.records = appendMessage(append(in.records, in.head...), msg, cut)
 	in.pending++
 	in.messages++
 	if int64(len(in.records)) < in.s.spool.writeSize() {
