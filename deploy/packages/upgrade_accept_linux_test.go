@@ -54,7 +54,7 @@ func TestAcceptUpgradeOrder(t *testing.T) {
 	oldHub, oldModules := previous(t)
 	newHub, newModules := newest(t, "ironpost", "deb"), newest(t, "ironpost-modules", "deb")
 	r.install(oldHub, oldModules)
-	r.must("sed", "-i", `s/^sources = \["auto"\]/sources = ["syslog", "file"]/`, "/etc/ironpost/ironpost.toml") // the tests write auth.log
+	r.replace("/etc/ironpost/ironpost.toml", "[log_pipeline]\nenabled = true", "[log_pipeline]\nenabled = true\nsources = [\"syslog\", \"file\"]") // the tests write auth.log
 	r.must("useradd", "--create-home", "--groups", "ironpost", "alice")
 	require.NoError(t, os.WriteFile(r.dir+"/var/log/auth.log", nil, 0o640))
 	r.must("chgrp", "adm", "/var/log/auth.log")
