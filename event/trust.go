@@ -66,7 +66,8 @@ const (
 	TransportSyslogUDP = "syslog_udp"
 	TransportSyslogTCP = "syslog_tcp"
 	TransportSyslogTLS = "syslog_tls"
-	TransportUnix      = "unix" // a datagram socket of this host
+	TransportUnix      = "unix"     // a datagram socket of this host
+	TransportOperator  = "operator" // ironpost send
 	TransportJournald  = "journald"
 	TransportKernel    = "kernel" // the kernel's own log, where no journal has it
 	TransportScan      = "scan"

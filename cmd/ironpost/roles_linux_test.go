@@ -105,6 +105,7 @@ func TestEveryCommandAsEveryRole(t *testing.T) {
 		{"policies test " + alertFile + " --path " + policies, exitOK, exitOK, exitOK},
 		{"policies simulate --path " + policies, exitOK, exitOK, exitUnreachable},
 		{"logs tap --limit 1", exitUnreachable, exitUnreachable, exitUnreachable}, // root and member learn that the module does not run
+		{"send quiet", exitUnreachable, exitUnreachable, exitUnreachable},         // likewise
 		{"logs explain -- quiet", exitOK, exitOK, exitOK},
 		{"replay " + lines, exitOK, exitOK, exitOK},
 		{"bus init" + ofRoot, exitOK, exitError, exitError},

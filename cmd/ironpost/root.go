@@ -114,7 +114,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.globalFlags(root)
 	root.AddCommand(a.statusCommand(), a.alertsCommand(), a.actionsCommand(), a.auditCommand(),
 		a.isolateCommand(), a.releaseCommand(), a.approveCommand(), a.notifyCommand(), a.quarantineCommand(), a.evidenceCommand(), a.policiesCommand(), a.blocklistCommand(),
-		a.busCommand(), a.replayCommand(), a.scanCommand(), a.vulndbCommand(), a.sbomCommand(), a.logsCommand(), a.storageCommand(),
+		a.busCommand(), a.sendCommand(), a.replayCommand(), a.scanCommand(), a.vulndbCommand(), a.sbomCommand(), a.logsCommand(), a.storageCommand(),
 		a.configCommand(), a.doctorCommand(), a.supportCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), inheritedFlags, `Global flags, such as --json, --utc, --socket and --config: ironpost --help`, 1))

@@ -60,6 +60,7 @@ var jsonOutputs = map[string]jsonOutput{
 	"logs search":         {"log", event.Log{}},
 	"logs tap":            {"tapped-line", logpipeline.TappedLine{}},
 	"notify test":         {"notification-test", containerguard.NotifyReply{}},
+	"send":                {"sent-lines", sentLines{}},
 	"policies lint":       {"policy-check", lintResult{}},
 	"policies simulate":   {"policy-simulation", simulationResult{}},
 	"policies test":       {"policy-decisions", []containerguard.PolicyDecision{}},

@@ -45,6 +45,7 @@ var spooled = []struct{ transport, origin string }{
 	{syslog.TCP, event.TransportSyslogTCP},
 	{syslog.TLS, event.TransportSyslogTLS},
 	{syslog.Unix, event.TransportUnix},
+	{syslog.Operator, event.TransportOperator},
 }
 
 // spooledTransport returns the transport of a received message whose origin has this name, "" if none has.
@@ -76,7 +77,7 @@ func spooledInput(transport string) inputstats.ID {
 }
 
 // syslogOrigin returns the origin of a received message. Over UDP an address can be forged, and over TCP anyone may connect. A certificate proves
-// who sent it. The kernel proves which user's program wrote to a unix socket: the
+// who sent it, and the key of an operator who sends. The kernel proves which user's program wrote to a unix socket: the
 // line is the host's if that is process, the program that the line names.
 func syslogOrigin(r syslog.Record, process string) (event.Origin, event.Trust) {
 	o, trust := event.Origin{Transport: originTransport(r.Transport), Peer: r.Peer, UID: r.UID, Exe: r.Exe}, event.TrustUnproven

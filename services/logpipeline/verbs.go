@@ -28,6 +28,7 @@ type InputsReply struct {
 func (s *Service) serve(ctx context.Context) error {
 	stop, err := s.deps.Bus.Serve(ctx, bus.ServiceConfig{
 		Module: Name, Host: s.deps.Host,
+		Acts: map[string]bus.Act{VerbSend: s.sendVerb},
 		Verbs: map[string]bus.Verb{
 			VerbInputs: func(context.Context, []byte) (any, error) { return s.inputsReply(), nil },
 			VerbTap:    func(_ context.Context, request []byte) (any, error) { return s.taps.answer(request, time.Now()) },

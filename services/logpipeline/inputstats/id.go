@@ -16,7 +16,7 @@ const (
 	Journal   Kind = "journal"   // of systemd-journald
 	Kernel    Kind = "kernel"    // the kernel's log
 	Socket    Kind = "socket"    // a unix socket, which the name is
-	Syslog    Kind = "syslog"    // the name is the transport: udp, tcp or tls
+	Syslog    Kind = "syslog"    // the name is the transport: udp, tcp, tls, or operator of ironpost send
 
 	// other is the kind of Other.
 	other Kind = "other"

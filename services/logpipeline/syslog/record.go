@@ -18,9 +18,11 @@ const (
 	TCP  = "tcp"
 	TLS  = "tls"
 	Unix = "unix"
+	// Operator is that of Server.Take.
+	Operator = "operator"
 )
 
-var transports = [...]string{UDP, TCP, TLS, Unix}
+var transports = [...]string{UDP, TCP, TLS, Unix, Operator}
 
 // Transports returns all of them.
 func Transports() []string { return transports[:] }
@@ -31,9 +33,9 @@ var ErrRecord = errors.New("not a spool record")
 // Record is one message as it was received.
 type Record struct {
 	Time      time.Time // when it was received, UTC
-	Peer      string    // ip:port of the sender; of Unix, nothing
+	Peer      string    // ip:port of the sender; of Unix and Operator, nothing
 	Transport string    // one of Transports
-	Name      string    // of the sender as its certificate proves it, issued by Config.ClientCA
+	Name      string    // of the sender as its certificate proves it, issued by Config.ClientCA; of Operator, the operator's
 	UID       *uint32   // of Unix: the user of the process that sent it, as the kernel proves
 	Exe       string    // and its program, "" if it had ended or is in a container
 	Message   []byte    // the bytes of the message, framing removed

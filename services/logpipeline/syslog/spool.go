@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// errFull says that the spool has no more room for a sender.
-var errFull = errors.New("the spool is full")
+// ErrFull says that the spool has no more room for a sender.
+var ErrFull = errors.New("the spool is full")
 
 const (
 	segmentPrefix = "spool-"
@@ -119,7 +119,7 @@ func (s *spool) writeSize() int64 {
 	return min(writeBytes, s.maxSegment())
 }
 
-// append writes records, which are whole lines, to the sequence called name, or none of them. The error is errFull or
+// append writes records, which are whole lines, to the sequence called name, or none of them. The error is ErrFull or
 // that of the disk; both may pass.
 func (s *spool) append(name string, records []byte) error {
 	s.mu.Lock()
@@ -158,7 +158,7 @@ func (s *spool) write(name string, q *sequence, records []byte) error {
 	n := int64(len(records))
 	free := s.maxBytes - s.total
 	if s.total > 0 && q.size+n > sequenceShare*(free-n) { // one message fits into an empty spool
-		return errFull
+		return ErrFull
 	}
 	if q.file == nil || q.segments[len(q.segments)-1].size >= s.maxSegment() {
 		if err := s.beginSegment(name, q); err != nil {
@@ -297,7 +297,7 @@ func (s *spool) deleteConsumed(consumed func(path string, size int64) bool) erro
 		var kept []segment
 		for i, seg := range q.segments {
 			writing := q.file != nil && i == len(q.segments)-1
-			inUse := writing && seg.size < endConsumed && time.Since(q.written) < endSilent && !errors.Is(q.err, errFull)
+			inUse := writing && seg.size < endConsumed && time.Since(q.written) < endSilent && !errors.Is(q.err, ErrFull)
 			if len(kept) > 0 || inUse || !consumed(seg.path, seg.size) {
 				kept = append(kept, seg)
 				continue
@@ -341,7 +341,7 @@ func (s *spool) usage() (files int, total int64, full []string, err error) {
 	for name, q := range s.sequences {
 		files += len(q.segments)
 		switch {
-		case errors.Is(q.err, errFull):
+		case errors.Is(q.err, ErrFull):
 			full = append(full, name)
 		case q.err != nil:
 			err = q.err

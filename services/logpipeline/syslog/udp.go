@@ -162,7 +162,7 @@ func (s *Server) writeDatagrams(queues *datagramQueues) {
 		switch err := s.spool.append(sender, records); {
 		case err == nil:
 			s.counters.update(func(st *Stats) { st.Received[queues.transport] += int64(n) })
-		case errors.Is(err, errFull):
+		case errors.Is(err, ErrFull):
 			s.counters.dropped(DropSpool, sender, int64(n))
 		default:
 			s.counters.dropped(DropDisk, sender, int64(n))
