@@ -76,6 +76,7 @@ func FuzzFraming(f *testing.F) {
 	f.Add([]byte("5 <34>a<34>b\n2026 x\n\x00 9 <"), uint8(1), uint8(7))
 	f.Add([]byte("99999999999999999999999 <34>a"), uint8(3), uint8(2))
 	f.Add([]byte("7 <34>ab17 <34>ab17 <34>ab5 <34>é17 <34>a20 <34>b7 <34>c"), uint8(30), uint8(5))
+	f.Add([]byte("1 <7 <000001010 <00>000000"), uint8(30), uint8(21)) // a count that is too high behind one that was too low
 	f.Fuzz(func(t *testing.T, stream []byte, a, b uint8) {
 		whole, wrong, wholeErr := framesWrong(stream, 64, len(stream))
 		split, splitWrong, splitErr := framesWrong(stream, 64, int(a), int(b))

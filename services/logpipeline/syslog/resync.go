@@ -142,8 +142,11 @@ func (f *framer) excessOf(message, rest []byte) (excess int, count []byte) {
 	before := message[max(0, len(message)-maxStart):]
 	near := append(append(make([]byte, 0, 2*maxStart), before...), rest[:min(len(rest), maxStart)]...)
 	if len(rest) == 0 { // that of the message before was as wrong
+		if f.excess <= 0 {
+			return 0, nil
+		}
 		tail := before[max(0, len(before)-f.excess):]
-		if f.excess > 0 && len(bytes.Trim(bytes.TrimSuffix(tail, []byte(" ")), "0123456789")) == 0 {
+		if len(bytes.Trim(bytes.TrimSuffix(tail, []byte(" ")), "0123456789")) == 0 {
 			return f.excess, tail
 		}
 		return 0, nil
