@@ -66,7 +66,10 @@ type decoder struct {
 	s       *Service
 	syslog  *syslog.Server
 	docker  *docker.Source
+	tailer  *tail.Tailer
+	kernel  *kmsg.Source
 	self    process
+	host    string // of this machine
 	parser  *parse.Parser
 	alerts  alertBuilder
 	crashes *crashRecord
@@ -158,6 +161,11 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 	in.from, in.truncated = c.from, line.Truncated
 	origin, trust := fileOrigin(line)
 	in.setOrigin(origin, c.of.trustOf(auditTrust(in.Audit, trust)))
+	if d.isKernelLine(in, line) {
+		c.unused = in
+		c.batch(in.from).LeaveOut(inKernelLog)
+		return
+	}
 	d.matchLine(c, in, line.Text, line.Source, c.read, out)
 }
 

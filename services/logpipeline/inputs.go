@@ -3,6 +3,7 @@ package logpipeline
 import (
 	"cmp"
 	"net/netip"
+	"strings"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
@@ -12,6 +13,7 @@ import (
 type inputs struct {
 	list  []inputSettings
 	other inputSettings // of sources that are in none of list
+	audit []string      // the files of auditd among those that are followed
 }
 
 // inputSettings are those of one element of the list.
@@ -27,6 +29,11 @@ func newInputs(c Config) *inputs {
 	in := &inputs{other: newInputSettings(c, Input{})}
 	for _, of := range c.Input {
 		in.list = append(in.list, newInputSettings(c, of))
+	}
+	for _, path := range c.watchedPaths() {
+		if strings.HasSuffix(path, auditLog) {
+			in.audit = append(in.audit, path)
+		}
 	}
 	return in
 }

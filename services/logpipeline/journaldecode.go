@@ -33,8 +33,9 @@ func (d *decoder) decodeEntry(c *chunk, e journal.Entry, out *decoded) {
 		c.unreadable(from, text, out)
 		return
 	}
-	if d.leavesOut(e) {
+	if reason := d.leavesOut(c, e); reason != "" {
 		d.s.journalLeftOut.Add(1)
+		c.batch(from).LeaveOut(reason)
 		return
 	}
 	of := c.inputs.ofUnit(cmp.Or(e.Get("_SYSTEMD_UNIT"), e.Get("_SYSTEMD_USER_UNIT")))

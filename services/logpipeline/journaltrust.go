@@ -128,18 +128,6 @@ func isRuntime(e journal.Entry) bool {
 		slices.ContainsFunc(runtimes, func(program string) bool { return isProgram(e.Get("_EXE"), program) })
 }
 
-// leavesOut reports whether an entry is read elsewhere, or is of this program: its alerts quote lines, which are no new ones.
-func (d *decoder) leavesOut(e journal.Entry) bool {
-	if !e.Local {
-		return false
-	}
-	exe := e.Get("_EXE")
-	if d.self.exe != "" && e.Get("_UID") == d.self.uid && filepath.Dir(exe) == filepath.Dir(d.self.exe) && strings.HasPrefix(filepath.Base(exe), "ironpost") {
-		return true
-	}
-	return isRuntime(e) && isProgram(exe, "dockerd") && d.docker.Covers()
-}
-
 // process is a program and the user that it runs as.
 type process struct{ exe, uid string }
 

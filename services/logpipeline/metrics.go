@@ -47,7 +47,7 @@ func (s *Service) measures(n snapshot) []measure {
 		{"journal_refused", "journal_decompression_refused_total", "Fields of the journal that were not decompressed, or only in part, because of their size.", float64(n.journal.Refused)},
 		{"journal_vacuumed", "journal_vacuumed_entries_total", "Entries of the journal deleted before they were read, as far as their number is known.", float64(n.journal.Vacuumed)},
 		{"journal_vacuumed_unknown", "journal_vacuumed_unknown_total", "Times that an unknown number of entries of the journal was deleted before they were read.", float64(n.journal.VacuumedUnknown)},
-		{"journal_left_out", "journal_left_out_total", "Entries of the journal left out: of containers read through Docker, and of Ironpost itself.", float64(s.journalLeftOut.Load())},
+		{"journal_left_out", "journal_left_out_total", "Entries of the journal left out: of containers read through Docker, of the kernel that audit.log has, and of Ironpost itself.", float64(s.journalLeftOut.Load())},
 		{"kernel_records", "kernel_records_total", "Records of the kernel's log read from its device.", float64(n.kernel.Records)},
 		{"kernel_lost", "kernel_lost_records_total", "Records of the kernel's log overwritten before they were read.", float64(n.kernel.Lost)},
 		{"containers", "containers", "Containers whose logs are read.", float64(n.docker.Containers)},

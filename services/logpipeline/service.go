@@ -189,7 +189,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		return nil, err
 	}
 	p.decoder = &decoder{
-		s: s, syslog: in.syslog, docker: in.docker, self: thisProcess(), parser: parse.New(parse.Options{}), alerts: p.matcher.alerts, crashes: crashes, rows: p.rows,
+		s: s, syslog: in.syslog, docker: in.docker, tailer: in.tailer, kernel: in.kernel, self: thisProcess(), host: shortHostname(), parser: parse.New(parse.Options{}), alerts: p.matcher.alerts, crashes: crashes, rows: p.rows,
 		work: make(chan *chunk, maxTaken), done: make(chan *chunk, maxTaken), wake: in.waker.wake,
 	}
 	if saved != nil {

@@ -12,7 +12,7 @@ const (
 	restKey = "other"
 )
 
-// Counts are of lines, but for Bytes and Lost. Lines is the sum of Formats, Unparsed, Empty and Unreadable.
+// Counts are of lines, but for Bytes and Lost. Lines is the sum of Formats, Unparsed, Empty and Unreadable; those of LeftOut are not among them.
 type Counts struct {
 	Lines      uint64            `json:"lines"`                // taken from the input
 	Bytes      uint64            `json:"bytes"`                // of their texts
@@ -23,6 +23,7 @@ type Counts struct {
 	Late       uint64            `json:"late"`                 // their text says a time long before they came
 	Future     uint64            `json:"future"`               // their text says a time after they came, which is not believed
 	Truncated  uint64            `json:"truncated"`            // longer than max_line_bytes: the rest was cut off
+	LeftOut    map[string]uint64 `json:"left_out,omitempty"`   // not judged because another input has them, by reason
 	Lost       map[string]uint64 `json:"lost,omitempty"`       // by cause; see Table.Lose
 }
 
@@ -43,6 +44,9 @@ func (c *Counts) Line(format string, plain bool, size int) {
 // Decoded adds a line of a known format.
 func (c *Counts) Decoded(format string) { addTo(&c.Formats, format, 1) }
 
+// LeaveOut adds a line that is not judged.
+func (c *Counts) LeaveOut(reason string) { addTo(&c.LeftOut, reason, 1) }
+
 // add adds d to c.
 func (c *Counts) add(d Counts) {
 	for _, n := range []struct {
@@ -57,6 +61,9 @@ func (c *Counts) add(d Counts) {
 	for name, n := range d.Formats {
 		addTo(&c.Formats, name, n)
 	}
+	for reason, n := range d.LeftOut {
+		addTo(&c.LeftOut, reason, n)
+	}
 	for cause, n := range d.Lost {
 		addTo(&c.Lost, cause, n)
 	}
@@ -64,7 +71,7 @@ func (c *Counts) add(d Counts) {
 
 func (c *Counts) clone() Counts {
 	out := *c
-	out.Formats, out.Lost = maps.Clone(c.Formats), maps.Clone(c.Lost)
+	out.Formats, out.LeftOut, out.Lost = maps.Clone(c.Formats), maps.Clone(c.LeftOut), maps.Clone(c.Lost)
 	return out
 }
 

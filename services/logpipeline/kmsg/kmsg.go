@@ -66,6 +66,8 @@ type Source struct {
 	mu      sync.Mutex
 	enabled bool
 	state   State
+	since   time.Time // records before are not read; zero if all are since the position
+	reading bool
 	queue   []Record
 	taken   int // of the queue, not done
 	stats   Stats
@@ -90,7 +92,7 @@ func (s *Source) SetEnabled(enabled bool) {
 	}
 	s.enabled = enabled
 	if !enabled {
-		s.state, s.queue, s.taken, s.stats.Reason = State{}, nil, 0, ""
+		s.state, s.queue, s.taken, s.stats.Reason, s.reading = State{}, nil, 0, "", false
 	}
 	select {
 	case s.changed <- struct{}{}:
@@ -110,12 +112,19 @@ func (s *Source) Run(ctx context.Context) error {
 		}
 		if err := s.follow(ctx); err != nil {
 			s.mu.Lock()
-			s.stats.Reason = "the kernel's log is not read: " + err.Error()
+			s.stats.Reason, s.reading = "the kernel's log is not read: "+err.Error(), false
 			s.mu.Unlock()
 			task.Pause(ctx, retry)
 		}
 	}
 	return nil
+}
+
+// Covers reports whether a record that the kernel wrote at the time at is, or will be, returned by Next.
+func (s *Source) Covers(at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.enabled && s.reading && at.After(s.since)
 }
 
 func (s *Source) isEnabled() bool {
@@ -136,12 +145,14 @@ func (s *Source) follow(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = file.Close() }() // only read
+	var since time.Time
 	if s.isFresh() {
 		if _, err := file.Seek(0, io.SeekEnd); err != nil {
 			return err
 		}
+		since = time.Now()
 	}
-	next := s.begin(boot)
+	next := s.begin(boot, since)
 	for b := make([]byte, maxRecord); ctx.Err() == nil && s.isEnabled(); {
 		if !s.hasRoom() {
 			task.Pause(ctx, poll)
@@ -171,14 +182,17 @@ func (s *Source) isFresh() bool {
 	return s.state.Boot == ""
 }
 
-// begin notes which boot is read, and returns the number of the record to read next.
-func (s *Source) begin(boot string) uint64 {
+// begin notes which boot is read and since when, and returns the number of the record to read next.
+func (s *Source) begin(boot string, since time.Time) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.Boot != boot {
 		s.state = State{Boot: boot}
 	}
-	s.stats.Reason = ""
+	s.stats.Reason, s.reading = "", true
+	if !since.IsZero() {
+		s.since = since
+	}
 	return s.state.Next
 }
 

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"slices"
@@ -78,6 +79,22 @@ func (t *Tailer) publish() {
 	t.published.counters = t.counters
 	t.published.counters.lost, t.published.counters.refused = maps.Clone(t.lost), maps.Clone(t.refused)
 	t.published.leftOut, t.published.watchErr = maps.Clone(t.leftOut), t.watch.err
+}
+
+// Modified returns when the file at path was last written to, zero if it is not followed or cannot be read.
+func (t *Tailer) Modified(path string) time.Time {
+	t.published.mu.Lock()
+	i, found := slices.BinarySearchFunc(t.published.order, path, func(p *watchedPath, path string) int { return cmp.Compare(p.path, path) })
+	found = found && t.published.order[i].published.fault.reason == "" && !t.published.order[i].published.missing
+	t.published.mu.Unlock()
+	if !found {
+		return time.Time{}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // State returns the place after all lines that are done. Store it, and give it to the next New. It does not wait for a Next.
