@@ -79,21 +79,22 @@ func (f *Fields) Text(name string) string {
 
 // Delete removes the fields whose names satisfy remove.
 func (f *Fields) Delete(remove func(name string) bool) {
-	kept, seen := 0, uint64(0)
-	for i, name := range f.names {
-		if remove(name) {
-			continue
-		}
-		seen |= bitOf(name)
-		f.names[kept], f.values[kept] = name, f.values[i]
-		kept++
-	}
-	if kept == len(f.names) {
+	kept := slices.IndexFunc(f.names, remove)
+	if kept < 0 {
 		return
+	}
+	for i := kept + 1; i < len(f.names); i++ {
+		if name := f.names[i]; !remove(name) {
+			f.names[kept], f.values[kept] = name, f.values[i]
+			kept++
+		}
 	}
 	clear(f.values[kept:])
 	names, values := f.names[:kept], f.values[:kept]
-	*f = Fields{names: names, values: values, seen: seen}
+	*f = Fields{names: names, values: values}
+	for _, name := range names {
+		f.seen |= bitOf(name)
+	}
 	if kept >= longFields {
 		f.index = make(map[string]int, 2*kept)
 		for i, n := range names {

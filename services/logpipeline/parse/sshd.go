@@ -232,7 +232,7 @@ type peer struct {
 func lastPeer(s string) (peer, bool) {
 	const from = " from "
 	end := len(s)
-	var found []peer
+	found := make([]peer, 0, 2)
 	trailer := ""
 	for end > 0 && len(found) < 2 {
 		i := strings.LastIndex(s[:end], from)
