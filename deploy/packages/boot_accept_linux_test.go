@@ -93,7 +93,12 @@ func (m *machine) do(args ...string) string {
 
 func (m *machine) eventually(what string, ok func() bool) {
 	m.t.Helper()
-	require.Eventually(m.t, ok, patience, tick, what)
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(tick) {
+		if time.Now().After(deadline) {
+			status, _ := m.run("ironpost", "status")
+			require.Fail(m.t, "never: "+what, "%s", status)
+		}
+	}
 }
 
 // property returns one of the service, as systemctl show prints it.
