@@ -116,7 +116,7 @@ type replayInput struct {
 func (r *replayRun) file(ctx context.Context, of replayFile) (found int, err error) {
 	file := os.Stdin
 	if of.name != "-" {
-		if file, err = os.Open(of.name); err != nil {
+		if file, err = of.open(); err != nil {
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()

@@ -14,9 +14,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/ironpost/ironpost/services/logpipeline/tail"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 const (
@@ -92,6 +92,14 @@ func filesBelow(folder string) ([]replayFile, error) {
 		out[i] = file.replayFile
 	}
 	return out, nil
+}
+
+// open opens the file. One that was found in a folder may have become something else since, or belong to somebody else: only a regular file is opened.
+func (f replayFile) open() (*os.File, error) {
+	if f.found {
+		return tail.OpenRegular(f.name)
+	}
+	return os.Open(f.name)
 }
 
 // open sets up the reader, decompressed (gzip RFC 1952, zstd RFC 8878, xz), and returns the first bytes of the content. done ends it.

@@ -2,9 +2,7 @@ package tail
 
 import (
 	"bytes"
-	"hash/crc32"
 	"slices"
-	"strconv"
 )
 
 // maxBatchBytes bounds the text that Next returns, but for its last line: so paths get equal turns.
@@ -25,14 +23,11 @@ type batch struct {
 
 func (b *batch) full() bool { return len(b.lines) >= b.limit || b.bytes >= maxBatchBytes }
 
-// add appends a line. Its position ends in a checksum of the text: not even a file
-// overwritten in place repeats a position.
-func (b *batch) add(line Line, prefix string) {
+// add appends a line of f.
+func (b *batch) add(p *watchedPath, f *logFile, line Line) {
 	line.Text = bytes.TrimSuffix(line.Text, []byte{'\r'})
-	b.positions = append(b.positions, prefix...)
-	b.positions = strconv.AppendInt(b.positions, line.Offset, 16)
-	b.positions = append(b.positions, '.')
-	b.positions = strconv.AppendUint(b.positions, uint64(crc32.Checksum(line.Text, crc32.MakeTable(crc32.Castagnoli))), 16)
+	number, hash := f.nextPosition(p, line.Text)
+	b.positions = appendPosition(b.positions, f.prefix, number, line.Offset, hash)
 	b.ends = append(b.ends, len(b.positions))
 	b.bytes += len(line.Text)
 	b.lines = append(b.lines, line)

@@ -52,23 +52,29 @@ func (t *Tailer) rotationsOf(p *watchedPath, f *logFile) (found []sibling) {
 	}
 	for _, base := range bases {
 		dir := filepath.Dir(base)
-		here := t.folderOf(dir, maxSiblings)
-		for _, name := range here.byBase[filepath.Base(base)] {
-			add(filepath.Join(dir, name), base)
-		}
-		folders := slices.Clone(here.folders)
-		for _, name := range oldFolders {
-			folders = append(folders, filepath.Join("..", name))
-		}
-		for _, folder := range folders[:min(len(folders), maxOldFolders)] {
-			folder = filepath.Join(dir, folder)
-			for _, name := range t.folderOf(folder, maxOldNames).byBase[filepath.Base(base)] {
+		for _, folder := range append([]string{dir}, t.foldersAround(dir)...) {
+			limit := maxOldNames
+			if folder == dir {
+				limit = maxSiblings
+			}
+			for _, name := range t.folderOf(folder, limit).byBase[filepath.Base(base)] {
 				add(filepath.Join(folder, name), base)
 			}
 		}
 	}
 	sortRotations(found, p.path)
 	return found
+}
+
+// foldersAround returns folders below and beside dir to which files of dir may be rotated; they need not be there.
+func (t *Tailer) foldersAround(dir string) (folders []string) {
+	for _, name := range t.folderOf(dir, maxSiblings).folders {
+		folders = append(folders, filepath.Join(dir, name))
+	}
+	for _, name := range oldFolders {
+		folders = append(folders, filepath.Join(dir, "..", name))
+	}
+	return folders[:min(len(folders), maxOldFolders)]
 }
 
 // siblings lists the regular files beside the path of p and beside the place where f
@@ -97,9 +103,45 @@ func (t *Tailer) unowned(p *watchedPath, sib sibling) bool {
 	return sib.path != p.path && t.owner(sib.id, sib.path) == nil
 }
 
+// queuedUnread returns the index in p.files of the rotated file that is read from sib, if nothing was read of it yet; -1 if there is none. It may be
+// found then to be the content of another one.
+func (p *watchedPath) queuedUnread(sib sibling) int {
+	return slices.IndexFunc(p.files, func(f *logFile) bool {
+		return f.At == sib.id && f.ID == sib.id && !f.begun() && f.rotation != following
+	})
+}
+
+// finishedCopy returns the index in p.finished of sib if it is a copy of what was read from another file; -1 if it is not.
+func (p *watchedPath) finishedCopy(sib sibling) int {
+	return slices.IndexFunc(p.finished, func(st FileState) bool { return st.At == sib.id && st.Copy })
+}
+
+// finishedPacked reports whether sib is a compressed file that was read to its end: what is in it may be that of a file of which nothing was read.
+func (p *watchedPath) finishedPacked(sib sibling) bool {
+	return slices.ContainsFunc(p.finished, func(st FileState) bool { return st.At == sib.id && st.Packed })
+}
+
+// isElsewhere reports whether the content of f, of which nothing was read, was read from another file, or is.
+func (p *watchedPath) isElsewhere(f *logFile) bool {
+	if f.Head.Len == 0 || f.begun() {
+		return false
+	}
+	if slices.ContainsFunc(p.files, func(other *logFile) bool {
+		return other != f && other.file != nil && other.begun() && f.matches(other.file, other.size)
+	}) {
+		return true
+	}
+	return slices.ContainsFunc(p.finished, func(st FileState) bool {
+		return !st.Packed && st.Offset >= f.Size && f.matchesPath(st.Real)
+	})
+}
+
 // mayContinue reports whether sib may hold what was written to f after it was last read. A compressed file beside the plain one is being made.
 func (t *Tailer) mayContinue(p *watchedPath, f *logFile, sib sibling) bool {
-	if sib.size == 0 || sib.writtenUntil() < f.MTime || slices.Contains(f.rejected, sib.id) || !t.unowned(p, sib) {
+	if sib.size == 0 || sib.writtenUntil() < f.MTime || slices.Contains(f.rejected, sib.id) || f.At == sib.id {
+		return false
+	}
+	if !t.unowned(p, sib) && p.queuedUnread(sib) < 0 && p.finishedCopy(sib) < 0 && (f.begun() || !p.finishedPacked(sib)) {
 		return false
 	}
 	plain := withoutPackedSuffix(sib.path)
@@ -151,10 +193,23 @@ func (t *Tailer) continuesIn(p *watchedPath, f *logFile, sib sibling) bool {
 	return false
 }
 
+// isThere reports whether the content of st is in a rotation of p.
+func (t *Tailer) isThere(p *watchedPath, st FileState) bool {
+	f := &logFile{FileState: st}
+	return slices.ContainsFunc(t.rotationsOf(p, f), func(sib sibling) bool { return sib.id == st.At || t.continuesIn(p, f, sib) })
+}
+
 // continueIn makes sib the place where f is read.
 func (t *Tailer) continueIn(p *watchedPath, f *logFile, sib sibling) {
 	f.rotation, f.At, f.Real, f.size = copied, sib.id, resolve(sib.path), max(f.Offset, f.Size)
 	t.own(p, f)
+	if i := p.queuedUnread(sib); i >= 0 && p.files[i] != f {
+		t.closeFile(p.files[i])
+		p.files = slices.Delete(p.files, i, i+1)
+	}
+	if i := p.finishedCopy(sib); i >= 0 {
+		p.finished = slices.Delete(p.finished, i, i+1)
+	}
 }
 
 // unseenRotations lists files that were rotated away between f, the last known file of
@@ -164,7 +219,7 @@ func (t *Tailer) unseenRotations(p *watchedPath, f *logFile) []sibling {
 	for _, sib := range t.rotationsOf(p, f) {
 		switch {
 		case matchesAny(t.cfg.Paths, sib.path) && !isNumbered(sib.path, p.path): // a log of its own
-		case sib.id.Birth != 0 && sib.id.Birth < f.ID.Birth, !t.mayContinue(p, f, sib):
+		case sib.id.Birth != 0 && sib.id.Birth < f.ID.Birth, !t.mayContinue(p, f, sib), !t.unowned(p, sib):
 		default:
 			found = append(found, sib)
 		}
@@ -185,36 +240,58 @@ func (t *Tailer) readOf(p *watchedPath, sib sibling) (st *FileState, read bool) 
 			return st.Offset > 0 && st.MTime == sib.mtime && sib.mtime%int64(time.Second) != 0
 		})
 	}
-	return t.knownContent(p, nil, file, info.size)
+	if t.isBeingRead(p, nil, file, sibling{sib.path, info}) {
+		return nil, true
+	}
+	st, read = p.finishedContent(file, info.size)
+	if read && st.Offset == info.size {
+		return nil, true
+	}
+	return st, read
 }
 
-// knownContent looks for r, a content that size bytes of are there, among those of p, but for that of self. It is known if it was read, or is
-// read from another file; st is not nil if there is more in r than was read.
-func (t *Tailer) knownContent(p *watchedPath, self *logFile, r io.ReaderAt, size int64) (st *FileState, known bool) {
-	for _, f := range p.files {
-		if f != self && f.Offset > 0 && f.matches(r, size) && (f.file == nil || samePrefix(r, f.file, min(size, f.size))) {
-			return nil, true
-		}
+// isBeingRead reports whether r, the content of sib, whose size is that of r, is read from another file of p than self, or will be.
+func (t *Tailer) isBeingRead(p *watchedPath, self *logFile, r io.ReaderAt, sib sibling) bool {
+	if slices.ContainsFunc(p.files, func(f *logFile) bool { return f != self && f.reads(r, sib) }) {
+		return true
 	}
+	file, info, err := openRegular(p.path)
+	if err != nil {
+		return false
+	}
+	defer closeRead(file)
+	return sib.size <= info.size && samePrefix(r, file, sib.size) && sib.mayCopy(info.id)
+}
+
+// finishedContent looks for r, a content that size bytes of are there, among those of p that were read to their end. It returns how far: less than
+// size if more was written since.
+func (p *watchedPath) finishedContent(r io.ReaderAt, size int64) (st *FileState, ok bool) {
 	for _, st := range slices.Backward(p.finished) {
 		if st.Offset == 0 || st.Head.Len == 0 || !st.matches(r, size) {
 			continue
 		}
-		if size == st.Offset {
-			return nil, true
-		}
-		if info, err := statPath(st.Real); err == nil && info.id == st.At { // both are there: they only begin alike
+		if info, err := statPath(st.Real); err == nil && info.id == st.At && size > st.Offset { // both are there: they only begin alike
 			continue
 		}
 		return &st, true
 	}
-	file, info, err := openRegular(p.path)
-	if err != nil {
-		return nil, false
-	}
-	defer closeRead(file)
-	return nil, size <= info.size && samePrefix(r, file, size)
+	return nil, false
 }
+
+// reads reports whether all of r, the content of sib, is in f.
+func (f *logFile) reads(r io.ReaderAt, sib sibling) bool {
+	if f.Head.Len == 0 || !f.matches(r, sib.size) || !sib.mayCopy(f.ID) {
+		return false
+	}
+	if f.file == nil {
+		return f.begun()
+	}
+	info, err := statFile(f.file)
+	return err == nil && sib.size <= info.size && samePrefix(r, f.file, sib.size)
+}
+
+// mayCopy reports whether sib may be a copy of the file id: it was written after that was made.
+func (s sibling) mayCopy(id FileID) bool { return s.writtenUntil() >= id.Birth }
 
 // samePrefix compares the first and the last bytes of the first size bytes of two contents.
 func samePrefix(a, b io.ReaderAt, size int64) bool {

@@ -8,13 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
 	"time"
 )
 
 const (
-	// maxGenerations bounds how many first lines of truncated contents are remembered.
-	maxGenerations = 8
 	// maxOpen bounds the files kept open. Beyond it a file is opened for each read.
 	maxOpen = 1000
 )
@@ -33,6 +30,7 @@ type logFile struct {
 	backlog      int64     // end of the lines that may have been written any time ago
 	headVerified bool      // the beginning was compared since the last change
 	quietSince   time.Time // rotated and at its end since
+	sameAt       time.Time // when its content was last seen to be the same
 	systemOwned  bool      // at the last stat
 	prefix       string    // first part of the positions of its lines
 	noHistory    bool      // the first file of its path: nothing of it can have been copied away
@@ -54,47 +52,72 @@ func (f *logFile) lag() int64 { return max(0, f.size-f.Offset) }
 // unread is how many bytes of the content, as last verified, were not read.
 func (f *logFile) unread() int64 { return max(0, f.Size-f.Offset) }
 
+// begun reports whether something of the content was read: then its first line is known.
+func (f *logFile) begun() bool { return f.Offset > 0 }
+
+// identify takes fingerprints of what was not read of a content of size bytes: by those it is found again when it is moved, copied or
+// compressed, and told from another one that begins alike.
+func (f *logFile) identify(r io.ReaderAt, size int64) error {
+	if size == f.Size && (f.End.Len > 0 || size <= f.Offset) {
+		return nil
+	}
+	if !f.begun() {
+		first := make([]byte, min(size, fingerprintLen))
+		if _, err := io.ReadFull(io.NewSectionReader(r, 0, int64(len(first))), first); err != nil {
+			return err
+		}
+		f.Head = headFingerprint(first)
+	}
+	end := Fingerprint{}
+	if size > f.Offset {
+		var err error
+		if end, err = tailFingerprint(r, size); err != nil {
+			return err
+		}
+	}
+	f.End, f.Size = end, size
+	return nil
+}
+
+// identifyAt is identify for the content of sib, unless that is compressed: then its file says which it is.
+func (f *logFile) identifyAt(sib sibling) {
+	file, info, err := openRegular(sib.path)
+	if err != nil {
+		return // it is gone again
+	}
+	defer closeRead(file)
+	if info.id == sib.id && !isCompressedKind(sniff(file)) {
+		_ = f.identify(file, info.size) // a read says why not
+	}
+}
+
 // beginContent remembers the first line of a content whose first bytes are b. From
 // here on its lines have positions.
 func (f *logFile) beginContent(p *watchedPath, b []byte) {
 	f.Head = headFingerprint(b)
 	f.Form = formOf(b[:f.Head.Len])
-	generation := Generation{Head: f.Head.Sum}
-	kept := make([]Generation, 0, len(p.gens)+1)
-	for _, g := range p.gens {
-		if g.Head == generation.Head {
-			generation.N = g.N + 1
-			continue
-		}
-		kept = append(kept, g)
-	}
-	kept = append(kept, generation)
-	p.gens = kept[max(0, len(kept)-maxGenerations):]
-	f.Gens = []Generation{generation}
 	f.setPrefix(p)
 }
 
-// setPrefix sets the first part of the positions: the path, and which of the contents
-// that were read under it. Contents are named by their first line, and neither by a counter, which
-// would not count what came and went during a downtime, nor by their file: a copy or compressed one has the same lines.
+// setPrefix sets the first part of the positions: the path and the first line of the content. Neither a counter, which
+// would not count what came and went during a downtime, nor the file are part of it: a copy or a compressed one has the same lines.
 func (f *logFile) setPrefix(p *watchedPath) {
-	if f.Head.Len == 0 || len(f.Gens) == 0 {
+	if f.Head.Len == 0 {
 		f.prefix = ""
 		return
 	}
-	g := f.Gens[len(f.Gens)-1]
 	name := f.ID.String() // nothing else ever has the path of a spool file
 	if !p.spool {
 		sum := sha256.Sum256([]byte(p.path))
 		name = hex.EncodeToString(sum[:8])
 	}
-	f.prefix = name + "." + g.Head[:min(16, len(g.Head))] + "-" + strconv.Itoa(g.N) + "."
+	f.prefix = name + "." + f.Head.Sum[:min(16, len(f.Head.Sum))] + "-"
 }
 
 // forgetContent starts f over at its beginning: the file was truncated.
 func (f *logFile) forgetContent() {
-	f.Offset, f.Head, f.Tail, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, false, ""
-	f.Form = ""
+	f.Offset, f.Head, f.Tail, f.End, f.Skip, f.prefix = 0, Fingerprint{}, Fingerprint{}, Fingerprint{}, false, ""
+	f.Form, f.Seen, f.Chain, f.Early = "", 0, 0, 0
 	f.searched = 0
 	f.Size, f.headVerified, f.quietSince, f.noHistory, f.copiesSought, f.backlog = 0, false, time.Time{}, false, 0, 0
 }
@@ -159,7 +182,7 @@ func (f *logFile) takeFingerprints(p *watchedPath, r io.ReaderAt, size int64) er
 		return err
 	}
 	f.beginContent(p, first)
-	f.Tail = tail
+	f.Tail, f.Chain, f.Early = tail, chainFrom(tail), maxEarly
 	return nil
 }
 
@@ -198,6 +221,12 @@ func (t *Tailer) useOpenFile(p *watchedPath, f *logFile, file *os.File, info fil
 	}
 	if !f.opened && f.ID.Birth < t.begun.UnixNano() {
 		f.backlog = info.size
+	}
+	if f.Offset == 0 && f.Head.Len == 0 {
+		_ = f.identify(file, info.size) // a read says why not
+	}
+	if !f.restored {
+		f.Seen = info.mtime
 	}
 	f.file, f.size, f.headVerified, f.opened = file, info.size, false, true
 	t.open++

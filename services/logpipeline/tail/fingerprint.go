@@ -53,9 +53,14 @@ func (p Fingerprint) matches(r io.ReaderAt, offset int64) bool {
 }
 
 // matches reports whether r can be the file of st, or a copy of it: it begins alike
-// and holds the same bytes before the place reached.
+// and holds the same bytes before the place reached, and before its end as last seen.
 func (st *FileState) matches(r io.ReaderAt, size int64) bool {
-	return size >= st.Offset && st.Head.matches(r, 0) && st.Tail.matches(r, st.Offset-int64(st.Tail.Len))
+	return size >= st.Offset && st.beginsLike(r, size) && st.Tail.matches(r, st.Offset-int64(st.Tail.Len))
+}
+
+// beginsLike is matches without the bytes before the place reached.
+func (st *FileState) beginsLike(r io.ReaderAt, size int64) bool {
+	return st.Head.matches(r, 0) && (st.End.Len == 0 || size >= st.Size && st.End.matches(r, st.Size-int64(st.End.Len)))
 }
 
 // matchesPath is matches for the file at path, false if it cannot be opened.
@@ -77,5 +82,8 @@ func (st *FileState) sanitize() {
 	}
 	if st.Tail.Len < 0 || int64(st.Tail.Len) > min(fingerprintLen, st.Offset) {
 		st.Tail = Fingerprint{}
+	}
+	if st.End.Len < 0 || int64(st.End.Len) > min(fingerprintLen, st.Size) {
+		st.End = Fingerprint{}
 	}
 }

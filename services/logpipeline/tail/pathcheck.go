@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 // checkPath compares the file under the path of p with the one followed.
 func (t *Tailer) checkPath(p *watchedPath) {
 	t.markChanged(p)
+	defer func() { p.checkedAt = time.Now() }()
 	for _, f := range p.files {
 		p.pending = p.pending || f.skipped > maxSkipped
 		f.skipped = 0
@@ -30,7 +32,9 @@ func (t *Tailer) checkPath(p *watchedPath) {
 	f := p.current()
 	if len(p.files) != 1 || f == nil || info.size != f.Offset || info.mtime != f.MTime || p.spool {
 		p.contentMayHaveChanged()
+		return
 	}
+	f.sameAt = time.Now()
 }
 
 // pathPresent handles the regular file info under the path of p.
@@ -86,7 +90,10 @@ func (t *Tailer) pathAbsent(p *watchedPath, err error) {
 		t.rotateAway(p, f)
 	}
 	if p.absentSince.IsZero() {
-		p.absentSince = time.Now()
+		p.absentSince, p.absentSeen = time.Now(), 0
+	}
+	if folder, err := os.Stat(filepath.Dir(p.path)); err == nil && folder.ModTime().UnixNano() != p.absentSeen {
+		p.absentSeen = folder.ModTime().UnixNano()
 		if latest := p.latest(); latest != nil {
 			t.queueUnseen(p, latest, nil)
 		}
@@ -154,7 +161,7 @@ func (t *Tailer) refuseContent(p *watchedPath, info fileInfo, kind string) bool 
 // refuseUnread stops following f, which begins with data, if that is no text.
 func (t *Tailer) refuseUnread(p *watchedPath, f *logFile, data []byte) bool {
 	kind := kindOfContent(data[:min(len(data), sniffBytes)])
-	if f.Offset > 0 || f.Head.Len > 0 || f.rotation != following || kind == "" || kind == kindBinary && !f.noHistory {
+	if f.begun() || f.rotation != following || kind == "" || kind == kindBinary && !f.noHistory {
 		return false
 	}
 	t.closeFile(f)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,28 +25,31 @@ const (
 
 // watchedPath is one path and the files that are or were read under it.
 type watchedPath struct {
-	path, source string
-	spool        bool
-	files        []*logFile   // unfinished: rotated and copied ones in order, the followed one last
-	finished     []FileState  // those that may still be in the folder, and some before
-	gens         []Generation // recent first lines, newest last
-	pending      bool         // there may be something to read
-	noText       fileInfo     // the file under the path that was found to be no text
-	newestSpool  bool         // of a spool: no later file of its sequence exists
-	taken        int64        // bytes of the lines that Next returned and that are not done, which are in batch
-	batch        *batch       // nil if there are none
-	skipExisting bool         // the file that is there now is read from its end
-	absentSince  time.Time    // no file under the path since; zero if there is one
-	waitingSince int64        // when no file had been seen yet, nanoseconds; 0 if unknown
-	owner        uint32       // whose share it takes, see ownerOf
-	literal      bool         // the operator named it itself
-	fault        fault        // why it is not followed
-	missing      bool         // no file under the path, which is no fault
-	lines        int64
-	read         int64         // bytes of all its files that were consumed or lost
-	growth       growth        // guarded by published.mu
-	changed      bool          // since it was published
-	published    publishedPath // guarded by published.mu
+	path, source  string
+	spool         bool
+	files         []*logFile   // unfinished: rotated and copied ones in order, the followed one last
+	finished      []FileState  // those that may still be in the folder, and some before
+	gens          []Generation // see countEarly, newest last
+	pending       bool         // there may be something to read
+	noText        fileInfo     // the file under the path that was found to be no text
+	newestSpool   bool         // of a spool: no later file of its sequence exists
+	taken         int64        // bytes of the lines that Next returned and that are not done
+	batch         *batch       // of those lines, nil if there are none
+	skipExisting  bool         // the file that is there now is read from its end
+	checkedAt     time.Time    // last
+	restoredAtEnd bool         // all that a saved state knows was read, and rotations were not searched since
+	absentSeen    int64        // mtime of the folder when rotations were searched because no file was there
+	absentSince   time.Time    // no file under the path since; zero if there is one
+	waitingSince  int64        // when no file had been seen yet, nanoseconds; 0 if unknown
+	owner         uint32       // whose share it takes, see ownerOf
+	literal       bool         // the operator named it itself
+	fault         fault        // why it is not followed
+	missing       bool         // no file under the path, which is no fault
+	lines         int64
+	read          int64         // bytes of all its files that were consumed or lost
+	growth        growth        // guarded by published.mu
+	changed       bool          // since it was published
+	published     publishedPath // guarded by published.mu
 }
 
 func newPath(path string, spool bool) *watchedPath {
@@ -114,6 +118,9 @@ func (p *watchedPath) latest() *logFile {
 
 // beginPoll matches the patterns again. Then every path is to be checked.
 func (t *Tailer) beginPoll() {
+	if !t.pollBegan.IsZero() {
+		t.matched = t.pollBegan.Add(-clockSlack).UnixNano()
+	}
 	t.pollBegan = time.Now()
 	t.leftOut = map[uint32]int64{}
 	t.countPaths()
@@ -155,10 +162,15 @@ func (t *Tailer) endPoll() {
 	t.watch.setFolders(t.watchedFolders())
 	now := time.Now()
 	t.earliestPoll = now.Add(pauseFactor * now.Sub(t.pollBegan))
-	t.nextPoll = now.Add(t.cfg.Poll * time.Duration(1+len(t.order)/pathsPerPoll))
+	t.nextPoll = now.Add(t.pollInterval())
 	if t.nextPoll.Before(t.earliestPoll) {
 		t.nextPoll = t.earliestPoll
 	}
+}
+
+// pollInterval is how far apart polls are.
+func (t *Tailer) pollInterval() time.Duration {
+	return t.cfg.Poll * time.Duration(1+len(t.order)/pathsPerPoll)
 }
 
 // pollSoon makes the next poll come as soon as polls may follow each other.
@@ -178,6 +190,9 @@ func (t *Tailer) matchPattern(pattern string, spool bool) {
 	if !literal {
 		found = glob(pattern)
 	}
+	if !literal && !spool && (!first || t.polled) {
+		found = t.withBases(pattern, found)
+	}
 	for _, path := range found {
 		if p := t.paths[path]; p != nil {
 			p.literal = p.literal || literal
@@ -190,10 +205,37 @@ func (t *Tailer) matchPattern(pattern string, spool bool) {
 		}
 		p.skipExisting = first && !spool && t.cfg.From == FromEnd
 		if !first && !spool && !literal {
-			p.waitingSince = t.since
+			p.waitingSince = max(t.since, t.matched)
 		}
 		t.paths[path] = p
 	}
+}
+
+// withBases returns the paths and those that pattern matches, too, and of which files around them are rotations by name: a file may have come and been
+// rotated while nothing was read.
+func (t *Tailer) withBases(pattern string, paths []string) []string {
+	all := map[string]bool{}
+	folders := map[string][]string{} // of logs: those of their rotations
+	if dir := filepath.Dir(pattern); !hasMeta(dir) {
+		folders[dir] = append(t.foldersAround(dir), dir)
+	}
+	for _, path := range paths {
+		all[path] = true
+		if dir := filepath.Dir(path); folders[dir] == nil {
+			folders[dir] = []string{dir}
+		}
+	}
+	for dir, around := range folders {
+		for _, folder := range around {
+			for name, rotations := range t.folderOf(folder, maxOldNames).byBase {
+				base := filepath.Join(dir, name)
+				if !all[base] && matchesAny([]string{pattern}, base) && slices.ContainsFunc(rotations, func(name string) bool { return isNumbered(name, base) }) {
+					all[base] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 // sortPaths makes a new slice: the published one stays as it is.

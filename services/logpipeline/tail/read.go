@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -24,6 +25,7 @@ const maxSkipped = bytesPerPass
 // to read at once.
 func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
 	t.markChanged(p)
+	t.identifyWaiting(p)
 	for i := 0; i < len(p.files); {
 		f := p.files[i]
 		switch t.readFile(p, f, b) {
@@ -50,6 +52,19 @@ func (t *Tailer) readPath(p *watchedPath, b *batch) bool {
 	return false
 }
 
+// identifyWaiting takes fingerprints of the files that are not read before those that come first.
+func (t *Tailer) identifyWaiting(p *watchedPath) {
+	for _, f := range p.files[min(1, len(p.files)):] {
+		if f.file == nil || f.begun() {
+			continue
+		}
+		if info, err := statFile(f.file); err == nil && f.beginsLike(f.file, info.size) {
+			_ = f.identify(f.file, info.size) // a read says why not
+			f.Seen = info.mtime
+		}
+	}
+}
+
 // readFile reads the next chunk of f.
 func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if !t.ensureOpen(p, f) {
@@ -72,17 +87,21 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 		f.quietSince = time.Time{}
 	}
 	f.size, f.systemOwned = info.size, info.systemOwned
-	if info.size < f.Offset || !f.headVerified && !f.Head.matches(f.file, 0) {
+	if info.size < f.Offset || !f.headVerified && !f.beginsLike(f.file, info.size) {
 		return readChanged
 	}
-	f.headVerified, f.Size = true, info.size
+	f.headVerified, f.sameAt = true, time.Now()
+	if err := f.identify(f.file, info.size); err != nil {
+		return t.readFailed(p, f, err)
+	}
 	if t.queueCopiesBeforeFirstByte(p, f, info.mtime) {
 		f.restored = false
 		return readMore
 	}
-	if f.restored && info.size == 0 && info.mtime != f.MTime { // it grew, and was emptied
+	if f.restored && info.size == 0 && info.mtime != cmp.Or(f.Seen, f.MTime) { // it grew, and was emptied
 		t.unknownLoss(p, f)
 	}
+	f.Seen = info.mtime
 	if info.size == f.Offset && info.mtime == f.MTime {
 		f.restored = false
 		t.closeIfTooMany(f)
@@ -101,7 +120,7 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 	if result != readToEnd {
 		return result
 	}
-	if f.Offset == 0 && f.Head.Len == 0 && t.refuseUnread(p, f, data) {
+	if !f.begun() && t.refuseUnread(p, f, data) {
 		return readFailed
 	}
 	f.restored = false
@@ -123,14 +142,14 @@ func (t *Tailer) readFile(p *watchedPath, f *logFile, b *batch) readResult {
 func (t *Tailer) skipHole(p *watchedPath, f *logFile, size int64) bool {
 	to := min(nextData(f.file, f.Offset, size), size)
 	n := to - f.Offset
-	if n <= int64(len(t.buf)) || f.Head.Len == 0 {
+	if n <= int64(len(t.buf)) || !f.begun() {
 		return false
 	}
 	tail, err := tailFingerprint(f.file, to)
 	if err != nil {
 		return false // a read says why
 	}
-	f.Offset, f.Tail, f.Size = to, tail, size
+	f.Offset, f.Tail = to, tail
 	t.bytes += n
 	p.read += n
 	return true

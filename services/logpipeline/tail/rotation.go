@@ -22,6 +22,8 @@ import (
 //	rotated    under its path again                         resumeFile             following
 //	rotated    under no name any more, but there is a copy  rotatedFileGone        copied
 //	rotated    ... and there is a compressed copy (.gz)     rotatedFileGone        unpacking
+//	rotated    ... and another file has its content         takeOver               -, that one goes on where it was
+//	rotated    ... and a compressed file is not unpacked    hasUndecided           rotated, until it is known what is in it
 //	rotated    ... and there is no copy                     rotatedFileGone        finished, rest counted as lost
 //	rotated    at its end, unchanged for Config.Linger      finishFile             finished
 //	unpacking  unpacked, and continues what was read        unpackNext             copied
@@ -76,14 +78,7 @@ func (t *Tailer) rotateAway(p *watchedPath, f *logFile) {
 // continueInReplacement lets f go on in info, the file under the path now, if that holds
 // the same content and f itself is nowhere.
 func (t *Tailer) continueInReplacement(p *watchedPath, f *logFile, info fileInfo) bool {
-	if f.file != nil || f.Offset < minReplacementBytes {
-		return false
-	}
-	if file, old, err := openLocated(t.locate(p, f), f); err == nil {
-		t.useOpenFile(p, f, file, old)
-		return false
-	}
-	if !f.matchesPath(p.path) {
+	if f.file != nil || f.Offset < minReplacementBytes || t.locate(p, f) != "" || !f.matchesPath(p.path) {
 		return false
 	}
 	f.At, f.Real = info.id, resolve(p.path)
@@ -102,12 +97,12 @@ func (t *Tailer) contentChanged(p *watchedPath, f *logFile) {
 		return
 	}
 	old := &logFile{FileState: f.FileState, rotation: rotated}
-	old.At, old.Gens = FileID{}, slices.Clone(f.Gens)
+	old.At = FileID{}
 	old.setPrefix(p)
 	if t.continueElsewhere(p, old) {
 		t.enqueue(p, old, f)
 	} else {
-		if f.restored {
+		if f.restored || time.Since(f.sameAt) > 2*t.pollInterval() && !t.isThere(p, f.FileState) {
 			t.unknownLoss(p, f)
 		}
 		t.countLost(p, LostTruncated, f.unread())
@@ -125,8 +120,18 @@ func (t *Tailer) queueUnseen(p *watchedPath, latest, next *logFile) {
 	if base := t.rotationBase(p); p.spool || base != nil && isNumbered(p.path, base.path) { // a rotation itself, packed later
 		return
 	}
+	n := len(p.files)
 	for _, sib := range t.unseenRotations(p, latest) {
 		t.queueFile(p, sib, next)
+	}
+	away := p.restoredAtEnd || !p.checkedAt.IsZero() && time.Since(p.checkedAt) > 2*t.pollInterval()
+	p.restoredAtEnd = false
+	known := latest.FileState
+	if last := len(p.finished) - 1; known.Head.Len == 0 && last >= 0 {
+		known = p.finished[last]
+	}
+	if away && len(p.files) > n && known.Head.Len > 0 && !t.isThere(p, known) { // others may have come after it, and went as it did
+		t.unknownLoss(p, &logFile{FileState: known})
 	}
 }
 
@@ -138,8 +143,13 @@ func (t *Tailer) queueFile(p *watchedPath, sib sibling, next *logFile) {
 	}
 	f := newFile(sib.fileInfo, resolve(sib.path), rotated)
 	if st != nil {
-		f.ID, f.Offset, f.Head, f.Tail, f.Gens, f.Form, f.Skip = st.ID, st.Offset, st.Head, st.Tail, slices.Clone(st.Gens), st.Form, st.Skip
+		at, mtime := f.At, f.MTime
+		f.FileState = *st
+		f.At, f.MTime, f.Real, f.Done, f.Packed, f.Copy = at, mtime, resolve(sib.path), false, false, false
 		f.setPrefix(p)
+	}
+	if st == nil {
+		f.identifyAt(sib)
 	}
 	t.enqueue(p, f, next)
 }
@@ -189,6 +199,9 @@ func (t *Tailer) enqueue(p *watchedPath, f, next *logFile) {
 	p.files = slices.Insert(p.files, at, f)
 	p.pending = true
 	for len(p.files) > maxUnfinished {
+		if p.files[0].Head.Len == 0 {
+			t.unknownLoss(p, p.files[0])
+		}
 		t.countLost(p, LostRotated, p.files[0].lag())
 		t.finishFile(p, p.files[0])
 	}
@@ -223,13 +236,27 @@ func (t *Tailer) resumeFile(p *watchedPath, info fileInfo) bool {
 // rotatedFileGone handles a file that is under no name any more. It reports whether it
 // continues in a copy that can be opened; if there is no copy, the rest of it is lost.
 func (t *Tailer) rotatedFileGone(p *watchedPath, f *logFile) bool {
+	if p.isElsewhere(f) {
+		t.finishFile(p, f)
+		return false
+	}
 	if t.continueElsewhere(p, f) {
 		return true
 	}
-	if f.restored || f.Head.Len == 0 && f.Size > 0 { // it may have grown before it went
+	if t.hasUndecided(p, f) {
+		return false
+	}
+	if f.restored || f.Head.Len == 0 { // it may have grown before it went, or how much is in it was not seen
 		t.unknownLoss(p, f)
 	}
 	t.countLost(p, LostRotated, f.unread())
 	t.finishFile(p, f)
 	return false
+}
+
+// hasUndecided reports whether a compressed file that another one than f is to continue in is not unpacked yet: it may be that of f.
+func (t *Tailer) hasUndecided(p *watchedPath, f *logFile) bool {
+	return slices.ContainsFunc(p.files, func(other *logFile) bool {
+		return other != f && other.file == nil && other.rotation != following && (other.At != other.ID || other.Packed || other.rotation == unpacking) && t.locate(p, other) != ""
+	})
 }

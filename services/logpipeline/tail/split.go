@@ -6,7 +6,7 @@ import "bytes"
 // f.Offset past what it consumed. final says that nothing will follow in this
 // file. It returns the number of bytes consumed.
 func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final bool) int {
-	if f.Head.Len == 0 {
+	if !f.begun() {
 		if !final && len(data) < fingerprintLen && firstEnd(data) < 0 {
 			return 0
 		}
@@ -21,10 +21,10 @@ func (t *Tailer) split(p *watchedPath, f *logFile, data []byte, b *batch, final 
 		}
 		next := f.Offset + int64(c.step)
 		if c.line {
-			b.add(Line{
+			b.add(p, f, Line{
 				Source: p.source, Path: p.path, File: f.ID, Offset: f.Offset, Next: next,
 				Text: c.text, SystemOwned: f.systemOwned, Backlog: f.Offset < f.backlog, Truncated: c.truncated,
-			}, f.prefix)
+			})
 			p.lines++
 			t.lines++
 		}

@@ -24,25 +24,29 @@ type PathState struct {
 	Since int64 `json:"since,omitempty"`
 	// Files are in reading order: rotated ones first, the current one last.
 	Files []FileState `json:"files"`
-	// Gens are the first lines of recent contents, newest last.
+	// Gens are the lines with which recent contents began, newest last.
 	Gens []Generation `json:"generations,omitempty"`
 }
 
 // FileState is the place reached in one file.
 type FileState struct {
-	ID     FileID       `json:"id"`               // what positions are built from
-	At     FileID       `json:"at"`               // where the bytes are: ID, or a copy of it
-	Real   string       `json:"real"`             // path of At when last seen, links resolved
-	Offset int64        `json:"offset"`           // next byte to read
-	Head   Fingerprint  `json:"head"`             // of the first bytes
-	Tail   Fingerprint  `json:"tail"`             // of the bytes before Offset
-	Packed bool         `json:"packed,omitempty"` // At is a compressed file
-	Size   int64        `json:"size,omitempty"`   // bytes of the content, when last seen
-	Gens   []Generation `json:"generations"`      // its first line, and in states of before others, newest last
-	MTime  int64        `json:"mtime"`            // nanoseconds, when last read
-	Skip   bool         `json:"skip"`             // Offset is inside an over-long line
-	Form   string       `json:"form,omitempty"`   // of the content, see form.go
-	Done   bool         `json:"done"`             // rotated and read to its end
+	ID     FileID      `json:"id"`               // what positions are built from
+	At     FileID      `json:"at"`               // where the bytes are: ID, or a copy of it
+	Real   string      `json:"real"`             // path of At when last seen, links resolved
+	Offset int64       `json:"offset"`           // next byte to read
+	Head   Fingerprint `json:"head"`             // of the first bytes
+	Tail   Fingerprint `json:"tail"`             // of the bytes before Offset
+	Packed bool        `json:"packed,omitempty"` // At is a compressed file
+	Size   int64       `json:"size,omitempty"`   // bytes of the content, when last seen
+	End    Fingerprint `json:"end,omitzero"`     // of the bytes before Size, while there are unread ones
+	Chain  uint64      `json:"chain,omitempty"`  // see position.go
+	Early  int         `json:"early,omitempty"`  // lines of which Chain is, at most maxEarly
+	MTime  int64       `json:"mtime"`            // nanoseconds, when last read
+	Seen   int64       `json:"seen,omitempty"`   // its mtime at the last stat, read or not
+	Skip   bool        `json:"skip"`             // Offset is inside an over-long line
+	Form   string      `json:"form,omitempty"`   // of the content, see form.go
+	Done   bool        `json:"done"`             // rotated and read to its end
+	Copy   bool        `json:"copy,omitempty"`   // Done because what is in At was read from another file
 }
 
 // Fingerprint is a fingerprint of Len bytes.
@@ -51,7 +55,7 @@ type Fingerprint struct {
 	Sum string `json:"sum"`
 }
 
-// Generation counts how often a file began with the same first line.
+// Generation counts how often a content began with the same lines; Head is their hash.
 type Generation struct {
 	Head string `json:"head"`
 	N    int    `json:"n"`
@@ -72,9 +76,7 @@ func (s State) Consumed(path string, size int64) bool {
 func (p *watchedPath) state() PathState {
 	files := slices.Clone(p.finished)
 	for _, f := range p.files {
-		st := f.FileState
-		st.Gens = slices.Clone(st.Gens)
-		files = append(files, st)
+		files = append(files, f.FileState)
 	}
 	since := p.waitingSince
 	if len(files) > 0 {
@@ -83,31 +85,11 @@ func (p *watchedPath) state() PathState {
 	return PathState{Path: p.path, Since: since, Files: files, Gens: slices.Clone(p.gens)}
 }
 
-// generations returns Gens, or what states of before had instead.
-func (s PathState) generations() []Generation {
-	if len(s.Gens) > 0 {
-		return s.Gens[max(0, len(s.Gens)-maxGenerations):]
-	}
-	newest := map[string]int{}
-	var all []Generation
-	for _, f := range s.Files {
-		for _, g := range f.Gens {
-			if n, ok := newest[g.Head]; ok {
-				all[n].N = max(all[n].N, g.N)
-				continue
-			}
-			newest[g.Head] = len(all)
-			all = append(all, g)
-		}
-	}
-	return all[max(0, len(all)-maxGenerations):]
-}
-
 // restorePath starts with the files of a saved path: all but the last were rotated.
 func (t *Tailer) restorePath(saved PathState, spool bool) {
 	p := newPath(saved.Path, spool)
 	p.waitingSince = saved.Since
-	p.gens = saved.generations()
+	p.gens = saved.Gens[max(0, len(saved.Gens)-maxEarlyKept):]
 	for i, st := range saved.Files {
 		st.sanitize()
 		f := &logFile{FileState: st, restored: true}
@@ -127,6 +109,7 @@ func (t *Tailer) restorePath(saved PathState, spool bool) {
 		f.setPrefix(p)
 		p.files = append(p.files, f)
 	}
+	p.restoredAtEnd = !slices.ContainsFunc(p.files, func(f *logFile) bool { return f.Size > 0 || f.Offset > 0 })
 	t.paths[p.path] = p
 	t.markChanged(p)
 }

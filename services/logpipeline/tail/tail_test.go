@@ -31,10 +31,15 @@ type rig struct {
 	got   []string          // texts in order, since the last want
 	pos   map[string]string // position to text
 	twice map[string]int    // text to the number of positions it was seen at
+
+	losses []string // that were told, over all kills
 }
 
 func newRig(t testing.TB, paths ...string) *rig {
 	r := &rig{t: t, cfg: tail.Config{Paths: paths, ScratchDir: t.TempDir(), Poll: 2 * time.Millisecond, Linger: time.Millisecond}, pos: map[string]string{}, twice: map[string]int{}}
+	r.cfg.OnLoss = func(path string, _ bool, cause string, n int64) {
+		r.losses = append(r.losses, fmt.Sprintf("%s: %s %d", path, cause, n))
+	}
 	r.start()
 	t.Cleanup(func() { require.NoError(t, r.tail.Close()) })
 	return r

@@ -52,6 +52,7 @@ type Tailer struct {
 	unpacked    [2]*logFile        // those being unpacked, see slot
 	waiting     []*watchedPath     // for a place to unpack
 	since       int64              // when the patterns were matched last before this start, nanoseconds
+	matched     int64              // when they were matched before the poll under way, nanoseconds
 	folders     map[string]*folder // listings by folder, see folderOf
 	listed      int                // names in them
 	unknown     unknownLosses

@@ -17,7 +17,7 @@ import (
 var packers = []string{"gzip", "xz", "zstd", "bzip2"}
 
 func packed(name, with string) step {
-	return func(d dir, _ *rig) { d.packWith(with, name) }
+	return func(d dir, _ *rig) { d.packWith(with, name, false) }
 }
 
 // What was written and rotated in every way while nothing was read is read, the oldest first, and once.

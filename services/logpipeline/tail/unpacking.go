@@ -101,10 +101,8 @@ func (t *Tailer) unpackNext(p *watchedPath, f *logFile, b *batch) readResult {
 	if err == nil && !done {
 		return readMore
 	}
-	if err == nil && f.Offset == 0 && f.Head.Len == 0 {
-		if t.takeKnown(p, f) {
-			return readMore
-		}
+	if err == nil && !f.begun() && f.matches(u.out, u.offset) && t.takeKnown(p, f) {
+		return readMore
 	}
 	if err == nil && f.matches(u.out, u.offset) {
 		t.readUnpacked(p, f)
@@ -133,24 +131,50 @@ func (t *Tailer) readUnpacked(p *watchedPath, f *logFile) {
 // f is read on from there; otherwise f is finished, which takeKnown reports.
 func (t *Tailer) takeKnown(p *watchedPath, f *logFile) (finished bool) {
 	u := f.unpacker
-	st, known := t.knownContent(p, f, u.out, u.offset)
-	if !known {
+	content := u.sibling
+	content.size = u.offset
+	t.takeOver(p, f)
+	if f.begun() {
 		return false
 	}
-	if st != nil {
+	copied := t.isBeingRead(p, f, u.out, content)
+	st, read := p.finishedContent(u.out, u.offset)
+	if !copied && !read {
+		return false
+	}
+	if !copied && st.Offset < u.offset {
 		at, mtime := f.At, f.MTime
 		f.FileState = *st
-		f.At, f.MTime, f.Done = at, mtime, false
+		f.At, f.MTime, f.Done, f.Copy = at, mtime, false, false
 		f.setPrefix(p)
 		return false
 	}
-	content, err := stateThrough(u.out, u.offset)
+	state, err := stateThrough(u.out, u.offset)
 	if err != nil {
 		return false
 	}
-	content.ID, content.At, content.Real, content.MTime, content.Packed = u.id, u.id, resolve(u.path), u.mtime, true
-	f.FileState = content
+	state.ID, state.At, state.Real, state.MTime, state.Packed = u.id, u.id, resolve(u.path), u.mtime, true
+	state.Copy = copied
+	f.FileState = state
 	t.stopUnpacking(f)
 	t.finishFile(p, f)
 	return true
+}
+
+// takeOver has f, for which a content was unpacked, go on where another file of p is in it that has no name any more.
+func (t *Tailer) takeOver(p *watchedPath, f *logFile) {
+	u := f.unpacker
+	i := slices.IndexFunc(p.files, func(other *logFile) bool {
+		return other != f && other.rotation == rotated && other.Head.Len > 0 && max(other.size, other.Size) <= u.offset && other.matches(u.out, u.offset) && t.locate(p, other) == ""
+	})
+	if i < 0 {
+		return
+	}
+	other := p.files[i]
+	at, real, mtime := f.At, f.Real, f.MTime
+	f.FileState = other.FileState
+	f.At, f.Real, f.MTime = at, real, mtime
+	f.setPrefix(p)
+	t.closeFile(other)
+	p.files = slices.Delete(p.files, i, i+1)
 }
