@@ -60,6 +60,8 @@ type positions struct {
 	Packets    []span         `json:"packets"`
 	// Audit is the records before the positions of audit events that are not finished, by source.
 	Audit map[string][]audit.Group `json:"audit,omitempty"`
+	// Processes is the programs that finished audit events before the positions started, by source.
+	Processes map[string][]audit.Process `json:"processes,omitempty"`
 }
 
 // positionsV1 is what version 1 had for positions.
@@ -279,7 +281,7 @@ func (p *pipeline) beginCheckpoint() {
 		return
 	}
 	c.toSave <- checkpoint{
-		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Journal: p.sources.journal.State(), Kernel: p.sources.kernel.State(), Packets: slices.Clone(c.processed.spans), Audit: maps.Clone(p.joining.bySource)},
+		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Journal: p.sources.journal.State(), Kernel: p.sources.kernel.State(), Packets: slices.Clone(c.processed.spans), Audit: maps.Clone(p.joining.bySource), Processes: maps.Clone(p.joining.started)},
 		LastSeq: p.pub.LastSeq(), ResumeAfter: &s.resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: s.rowsAt,
 		Inputs: p.s.inputStats.Save(),
 	}

@@ -190,7 +190,7 @@ func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
 
 // expire ends the audit events that waited too long for another record.
 func (d *decoder) expire(c *chunk) {
-	for _, in := range d.s.joined(c.joiner.Expire(c.expire)) {
+	for _, in := range d.s.joined(c.joiner, c.joiner.Expire(c.expire)) {
 		if got := match(c.rules, d.alerts, in); len(got.matches) > 0 {
 			c.results = append(c.results, decoded{position: in.position, events: []matched{got}})
 		}

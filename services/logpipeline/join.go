@@ -26,18 +26,24 @@ const (
 // that belong to its positions.
 type joining struct {
 	bySource map[string][]audit.Group
-	busy     map[string]bool // sources with a chunk in flight
+	started  map[string][]audit.Process // programs, for the parents of others
+	busy     map[string]bool            // sources with a chunk in flight
 	wait     time.Duration
 }
 
-func newJoining(saved map[string][]audit.Group, wait time.Duration) joining {
-	j := joining{bySource: map[string][]audit.Group{}, busy: map[string]bool{}, wait: cmp.Or(wait, joinWait)}
+func newJoining(saved map[string][]audit.Group, started map[string][]audit.Process, wait time.Duration) joining {
+	j := joining{bySource: map[string][]audit.Group{}, started: map[string][]audit.Process{}, busy: map[string]bool{}, wait: cmp.Or(wait, joinWait)}
 	for source, groups := range saved {
 		if len(j.bySource) < maxJoining {
 			for i := range groups {
 				groups[i].Read = time.Now()
 			}
 			j.bySource[source] = groups
+		}
+	}
+	for source, processes := range started {
+		if len(j.started) < maxJoining {
+			j.started[source] = processes
 		}
 	}
 	return j
@@ -52,6 +58,7 @@ func (j *joining) begin(c *chunk) {
 	groups, known := j.bySource[c.source]
 	if known || j.hasRoom(c.source) {
 		c.joiner = audit.NewJoiner(groups)
+		c.joiner.SetProcesses(j.started[c.source])
 	}
 }
 
@@ -91,6 +98,23 @@ func (j *joining) done(c *chunk) {
 	} else {
 		delete(j.bySource, c.source)
 	}
+	if processes := c.joiner.Processes(); len(processes) > 0 && j.mayKnow(c.source) {
+		j.started[c.source] = processes
+	}
+}
+
+// mayKnow reports whether the programs that source started may be kept.
+func (j *joining) mayKnow(source string) bool {
+	if _, known := j.started[source]; known {
+		return true
+	}
+	foreign := 0
+	for name := range j.started {
+		if isForeign(name) {
+			foreign++
+		}
+	}
+	return len(j.started) < maxJoining && (foreign < maxJoiningForeign || !isForeign(source))
 }
 
 // waiting returns chunks without input, at most limit, of the sources whose events have waited for their next record long enough.
@@ -142,14 +166,14 @@ func (s *Service) join(j *audit.Joiner, in *input) []*input {
 		s.auditUnjoined.Add(1)
 		return nil
 	}
-	return s.joined(j.Add(in.Audit, audit.Line{
+	return s.joined(j, j.Add(in.Audit, audit.Line{
 		Text: in.Audit.Text, Position: in.position, Read: time.Now(), Received: in.received,
 		Sender: senderOf(in), Host: in.Host, Origin: in.origin, Trust: in.trust, From: in.from,
 	}))
 }
 
 // joined returns what finished audit events are in Sigma's categories. Their positions follow from those of their first records.
-func (s *Service) joined(done []audit.Group) (out []*input) {
+func (s *Service) joined(j *audit.Joiner, done []audit.Group) (out []*input) {
 	for i := range done {
 		g := &done[i]
 		s.auditJoined.Add(1)
@@ -157,6 +181,7 @@ func (s *Service) joined(done []audit.Group) (out []*input) {
 			s.auditIncomplete.Add(1)
 		}
 		for n, ev := range parse.JoinAudit(g) {
+			setParent(j, g, &ev)
 			in := &input{
 				Event: ev, position: fmt.Sprintf("%s#%s.%d", g.Position, ev.Logsource.Category, n), received: g.Received, time: g.Time, evidence: g.Texts,
 			}
@@ -172,4 +197,21 @@ func (s *Service) joined(done []audit.Group) (out []*input) {
 		}
 	}
 	return out
+}
+
+// setParent adds to a program that was started the one that started it, which earlier events of the same sender say, and notes it for those that
+// it starts.
+func setParent(j *audit.Joiner, g *audit.Group, ev *parse.Event) {
+	if ev.Logsource.Category != "process_creation" {
+		return
+	}
+	text := func(name string) string { v, _ := ev.Fields.Get(name); return v.String() }
+	if id, err := strconv.ParseUint(text("ParentProcessId"), 10, 32); err == nil {
+		if parent, ok := j.Parent(g, id); ok {
+			ev.SetParent(parent.Image, parent.CommandLine)
+		}
+	}
+	if id, err := strconv.ParseUint(text("ProcessId"), 10, 32); err == nil {
+		j.Started(g, id, text("Image"), text("CommandLine"))
+	}
 }

@@ -15,7 +15,7 @@ import (
 func TestForeignSourcesLeaveRoomToJoinTheRecordsOfThisMachine(t *testing.T) {
 	t.Parallel()
 	unfinished := audit.NewJoiner([]audit.Group{{Position: "1"}})
-	j := newJoining(nil, 0)
+	j := newJoining(nil, nil, 0)
 	joined := map[string]bool{}
 	open := func(source string) {
 		c := &chunk{source: source}

@@ -73,7 +73,7 @@ func (o *Offline) alertsOf(inputs []*input) []*event.Alert {
 // Close returns the alerts of audit events whose last record did not come, and the last revisions of the series that are not over.
 func (o *Offline) Close() []*event.Alert {
 	forever := time.Unix(0, 1<<62)
-	out := o.alertsOf(o.service.joined(o.joiner.Expire(forever)))
+	out := o.alertsOf(o.service.joined(&o.joiner, o.joiner.Expire(forever)))
 	return append(out, withLineTime(o.series.Expire(forever))...)
 }
 

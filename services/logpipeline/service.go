@@ -179,7 +179,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		s: s, cfg: cfg, inputs: newInputs(cfg), sources: in, crashes: crashes, chunkLines: chunkLines,
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
 		series:  series.New(cfg.DedupWindow(), 0),
-		joining: newJoining(nil, s.deps.AuditWait),
+		joining: newJoining(nil, nil, s.deps.AuditWait),
 		commits: commitState{file: file, dirty: true, toSave: make(chan checkpoint, 1), saved: make(chan error, 1)},
 	}
 	if saved != nil {
@@ -194,7 +194,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	}
 	if saved != nil {
 		p.resumeAfter, p.restored, p.commits.rowsAt = saved.resumeAfter(), saved.LastSeq, saved.Rows
-		p.joining = newJoining(saved.Sources.Audit, s.deps.AuditWait)
+		p.joining = newJoining(saved.Sources.Audit, saved.Sources.Processes, s.deps.AuditWait)
 		p.commits.processed = processedSet{spans: saved.Sources.Packets}
 		p.series.Restore(slices.Concat(saved.Series, series.FromWindows(saved.Windows, cfg.DedupWindow())), time.Now())
 		if err := p.matcher.correlations.Restore(saved.Correlations); err != nil {

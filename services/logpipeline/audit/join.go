@@ -66,9 +66,12 @@ func (g *Group) Records() []Record {
 	return out
 }
 
-// Joiner holds the unfinished events of one source, the oldest first. The zero value holds none. One goroutine uses it; what
+// Joiner holds the unfinished events of one source, and the programs that finished ones started, the oldest first. The zero value holds none. One goroutine uses it; what
 // Groups returned may be read while it is used further.
-type Joiner struct{ groups []Group }
+type Joiner struct {
+	groups    []Group
+	processes []Process
+}
 
 // NewJoiner returns a Joiner that goes on with groups. It does not change them.
 func NewJoiner(groups []Group) *Joiner {

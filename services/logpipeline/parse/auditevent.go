@@ -107,6 +107,14 @@ func (a *audited) setProcess(ev *Event) {
 	}
 }
 
+// SetParent sets the program that started the one that the event is about, unless the event itself says it.
+func (e *Event) SetParent(image, commandLine string) {
+	if !e.has("ParentImage") && !e.has("ParentCommandLine") {
+		e.set("ParentImage", image)
+		e.set("ParentCommandLine", commandLine)
+	}
+}
+
 // executable returns the file that was executed by the first PATH record, which an event has also if its SYSCALL record is lost.
 func (a *audited) executable() string {
 	if r := a.first("PATH"); r != nil && len(a.arguments) > 0 && r.Get("item") == "0" {
