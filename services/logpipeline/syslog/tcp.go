@@ -63,15 +63,26 @@ func (s *Server) accept(ctx context.Context, g *task.Group, transport string, l 
 			s.counters.closed(gone.reason, gone.peer)
 		}
 		g.Go("syslog connection", func(ctx context.Context) error {
-			defer s.conns.done(o)
-			name, err := s.handshake(ctx, o)
-			if err == nil {
-				err = s.readConnection(ctx, o, name)
-			}
-			s.countClose(o.peer, err)
+			s.serveConnection(ctx, o)
 			return nil
 		})
 	}
+}
+
+// serveConnection reads a connection to its end. A panic, which its bytes may have caused, ends it alone.
+func (s *Server) serveConnection(ctx context.Context, o *openConn) {
+	defer s.conns.done(o)
+	err := task.Call(ctx, "syslog connection", func(ctx context.Context) error {
+		name, err := s.handshake(ctx, o)
+		if err != nil {
+			return err
+		}
+		return s.readConnection(ctx, o, name)
+	})
+	if _, panicked := errors.AsType[*task.PanicError](err); panicked {
+		s.log.WithError(err).WithField("peer", o.peer).Error("a syslog connection was closed")
+	}
+	s.countClose(o.peer, err)
 }
 
 // closeConnections closes all connections when ctx ends.
