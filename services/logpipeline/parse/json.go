@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,13 +102,28 @@ func setKnownFields(ev *Event) {
 	if msg := ev.text("message", "msg", "log", "MESSAGE"); msg != "" {
 		ev.Message = msg
 	}
-	if ip, ok := parseAddress(ev.text("src_ip", "source_ip", "client_ip", "remote_addr", "clientip", "remote_ip", "c-ip", "source.ip", "client.ip")); ok {
+	if ip, ok := parseAddress(ev.text(sourceNames...)); ok && !ev.disagree(sourceNames) {
 		ev.SourceIP = ip
 	}
 	if n, err := strconv.ParseUint(ev.text("src_port", "source_port", "remote_port", "source.port"), 10, 16); err == nil {
 		ev.SourcePort = uint16(n)
 	}
 }
+
+// disagree reports whether a member of one of names comes several times with different values: one of them may be what a client wrote into a
+// text that was not escaped.
+func (e *Event) disagree(names []string) bool {
+	for _, name := range names {
+		list, _ := e.value(name).([]any)
+		if slices.ContainsFunc(list, func(v any) bool { return !reflect.DeepEqual(v, list[0]) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// sourceNames are the names of members that have the address of a client.
+var sourceNames = []string{"src_ip", "source_ip", "client_ip", "remote_addr", "clientip", "remote_ip", "c-ip", "source.ip", "client.ip"}
 
 // timeNames are the names of members that say when something happened, the more exact ones first.
 var timeNames = [...]string{"time", "timestamp", "@timestamp", "ts", "__REALTIME_TIMESTAMP", "eventTime", "timereported", "ISODATE", "date", "DATE", "timegenerated"}

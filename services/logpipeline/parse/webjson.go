@@ -84,6 +84,9 @@ func setWebClient(ev *Event) {
 	}
 	ev.SourceIP, ev.SourcePort = noAddress, 0
 	peer := ev.member(n.peer)
+	if ev.disagree(n.peer) {
+		return
+	}
 	var lists []string
 	if list := dashToEmpty(ev.member(n.forwarded)); list != "" && list != peer {
 		lists = append(lists, list)
