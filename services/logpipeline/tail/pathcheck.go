@@ -102,6 +102,9 @@ func (t *Tailer) pathAbsent(p *watchedPath, err error) {
 	if literal && p.latest() == nil {
 		p.waitingSince = time.Now().Add(-clockSlack).UnixNano()
 	}
+	if literal && p.hadFile() && errors.Is(err, fs.ErrNotExist) && time.Since(p.absentSince) > goneAfter*t.cfg.Poll {
+		p.missing, p.fault = false, fault{"gone", p.path + " was followed and is gone: no file has been there for a while"}
+	}
 	if p.taken == 0 && (p.spool || !literal && len(p.files) == 0 && time.Since(p.absentSince) > forgetAfter) {
 		t.removePath(p)
 	}

@@ -58,6 +58,9 @@ const (
 	maxUnfinished = 256
 	// forgetAfter is how long a path that only a pattern named may be absent.
 	forgetAfter = 10 * time.Minute
+	// goneAfter is how many times Config.Poll a path that the operator named may be absent, after there was a file, without being told: some
+	// programs make a new file late after a rotation.
+	goneAfter = 60
 	// clockSlack is more than the clock of a filesystem may be behind the system's.
 	clockSlack = 20 * time.Millisecond
 )
