@@ -85,3 +85,19 @@ func TestUnfinishedAuditEventIsJudgedAfterAWait(t *testing.T) {
 	require.Equal(t, "5001", alerts[0].User)
 	require.EqualValues(t, 1, s.count("audit_incomplete"))
 }
+
+// The programs that were started before a restart are the parents of those after it.
+func TestParentIsKnownOverARestart(t *testing.T) {
+	t.Parallel()
+	r := newAuditRig(t)
+	write(t, r.cfg.RulesPath, strings.Replace(processRule, "CommandLine|contains: /etc/shadow, Image|endswith: /cat", "ParentImage: /usr/sbin/nginx, ParentCommandLine|contains: nginx", 1))
+	s := r.start()
+	parent := startedBy(1, 700, 1, "/usr/sbin/nginx")
+	r.write(parent)
+	s.waitLines(uint64(strings.Count(parent, "\n")))
+	s.stop()
+	s = r.start()
+	r.write(startedBy(2, 701, 700, "/usr/bin/id"))
+	require.Equal(t, "Reads the passwords", r.wait(1)[0].Title)
+	s.stop()
+}
