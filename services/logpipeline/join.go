@@ -164,6 +164,7 @@ func (s *Service) join(j *audit.Joiner, in *input) []*input {
 		return nil
 	case j == nil:
 		s.auditUnjoined.Add(1)
+		s.lost(in.from, "lost_records_unjoined", 1)
 		return nil
 	}
 	return s.joined(j, j.Add(in.Audit, audit.Line{

@@ -3,11 +3,13 @@ package logpipeline
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/event"
 	"github.com/ironpost/ironpost/services/logpipeline/audit"
+	"github.com/ironpost/ironpost/services/logpipeline/inputstats"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
@@ -51,4 +53,15 @@ func TestWhoWroteAnAuditRecordIsASenderOfItsOwn(t *testing.T) {
 	require.NotEqual(t, of(event.TrustHost, nil), of(event.TrustUnproven, nil))
 	require.NotEqual(t, of(event.TrustUnproven, &user), of(event.TrustUnproven, &other))
 	require.Equal(t, of(event.TrustHost, nil), of(event.TrustHost, &user))
+}
+
+// A record that is not joined is a loss of its input: events that rules are about are missing.
+func TestRecordThatIsNotJoinedIsALoss(t *testing.T) {
+	s := &Service{}
+	in := lineInput(parse.New(parse.Options{}), nil, "p", []byte(`type=EXECVE msg=audit(1701388800.123:99): argc=1 a0="ls"`), time.Now(), parse.Input{})
+	in.from = inputstats.ID{Kind: inputstats.Syslog, Name: "udp"}
+	require.Empty(t, s.join(nil, in))
+	all := s.inputStats.All()
+	require.Len(t, all, 1)
+	require.Equal(t, map[string]uint64{"lost_records_unjoined": 1}, all[0].Lost)
 }
