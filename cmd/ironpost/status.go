@@ -272,6 +272,7 @@ func (a *app) printOverview(o overview) {
 	a.printReasons(o)
 	a.printf("")
 	a.printChosen(o.Chosen)
+	a.printTimes(o.Inputs)
 	a.printTables(a.inputTable(o.Inputs), losses, streams, durables)
 }
 

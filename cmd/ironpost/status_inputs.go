@@ -75,6 +75,25 @@ func (a *app) inputTable(inputs []inputStatus) rows {
 	return t
 }
 
+// printTimes says of which inputs the times were odd, and which zones were learned.
+func (a *app) printTimes(inputs []inputStatus) {
+	for _, in := range inputs {
+		var said []string
+		if in.Timezone != "" && in.Timezone != "Local" {
+			said = append(said, "times of "+in.Timezone+" (learned)")
+		}
+		if in.Late > 0 {
+			said = append(said, shortNumber(in.Late)+" lines late")
+		}
+		if in.Future > 0 {
+			said = append(said, shortNumber(in.Future)+" lines in the future")
+		}
+		if len(said) > 0 {
+			a.printf("%s", clean(in.Host+" "+in.String()+": "+strings.Join(said, ", ")))
+		}
+	}
+}
+
 // shortNumber formats n in at most 6 characters.
 func shortNumber(n uint64) string {
 	if n < 1_000_000 {

@@ -143,6 +143,9 @@ func (c *chunk) count(in *input, text []byte, received time.Time) {
 	b := c.batch(in.from)
 	b.Trust = in.trust
 	b.Line(string(in.Format), plain, len(text))
+	if in.zone != "" {
+		b.Timezone = in.zone
+	}
 	if in.truncated {
 		b.Truncated++
 	}
@@ -150,7 +153,7 @@ func (c *chunk) count(in *input, text []byte, received time.Time) {
 	case in.Time.IsZero():
 	case in.Time.After(received.Add(maxAhead)):
 		b.Future++
-	case in.received.Sub(in.Time) > lateAfter: // received is the time of a line from before anybody read it
+	case !in.backlog && in.received.Sub(in.Time) > lateAfter:
 		b.Late++
 	}
 }

@@ -49,6 +49,7 @@ type checkpoint struct {
 	Correlations json.RawMessage    `json:"correlations"`
 	Rows         *uint64            `json:"rows,omitempty"`   // position in the queue of log rows; nil: never used
 	Inputs       []inputstats.Saved `json:"inputs,omitempty"` // what was counted up to the positions
+	Zones        *savedZones        `json:"zones,omitempty"`
 }
 
 // positions is up to where the input of each source is acknowledged: it was sequenced, and its alerts are stored.
@@ -283,7 +284,7 @@ func (p *pipeline) beginCheckpoint() {
 	c.toSave <- checkpoint{
 		Sources: positions{Files: s.files, Containers: p.sources.docker.State(), Journal: p.sources.journal.State(), Kernel: p.sources.kernel.State(), Packets: slices.Clone(c.processed.spans), Audit: maps.Clone(p.joining.bySource), Processes: maps.Clone(p.joining.started)},
 		LastSeq: p.pub.LastSeq(), ResumeAfter: &s.resumeAfter, Series: p.series.All(), Correlations: json.RawMessage(counts), Rows: s.rowsAt,
-		Inputs: p.s.inputStats.Save(),
+		Inputs: p.s.inputStats.Save(), Zones: p.s.zones.save(),
 	}
 	if c.checkpointNeeded {
 		s.unacked, c.unacked = c.unacked, nil

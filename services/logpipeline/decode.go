@@ -39,6 +39,7 @@ type chunk struct {
 	unused  *input             // the last line, if no rule matched it: memory for the next one
 	spooled bool               // the lines are of a spool file
 	spool   syslog.Decoder     // of them
+	zone    sourceZone         // of the line before
 	from    inputstats.ID      // of lines
 	of      *inputSettings     // of lines of a file that is watched
 	results []decoded          // of those that leave anything to do, in order
@@ -154,10 +155,10 @@ func (d *decoder) decodeLine(c *chunk, line tail.Line, out *decoded) {
 		c.unreadable(c.from, line.Text, out)
 		return
 	}
-	in := lineInput(d.parser, c.unused, line.Position, line.Text, c.read, c.of.parse)
-	if line.Backlog {
-		in.received = in.time
-	}
+	zone := c.zoneOf(&d.s.zones.here, c.of, "file:"+line.Path)
+	in := lineInput(d.parser, c.unused, line.Position, line.Text, c.read, zone.of)
+	in.backlog = line.Backlog
+	d.s.date(in, zone, !line.Backlog)
 	in.from, in.truncated = c.from, line.Truncated
 	origin, trust := fileOrigin(line)
 	in.setOrigin(origin, c.of.trustOf(auditTrust(in.Audit, trust)))
@@ -181,7 +182,9 @@ func (d *decoder) decodeSpooled(c *chunk, line tail.Line, out *decoded) {
 		return
 	}
 	of := c.inputs.ofPeer(originTransport(rec.Transport), rec.Peer)
-	in := lineInput(d.parser, c.unused, line.Position, rec.Message, rec.Time, of.parse)
+	zone := c.zoneOf(&d.s.zones.peers, of, peerOf(rec))
+	in := lineInput(d.parser, c.unused, line.Position, rec.Message, rec.Time, zone.of)
+	d.s.date(in, zone, rec.Transport != syslog.Operator)
 	in.from, in.truncated = c.from, rec.Truncated
 	origin, trust := syslogOrigin(rec, in.Process)
 	in.setOrigin(origin, of.trustOf(trust))
@@ -204,7 +207,10 @@ func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 		c.unreadable(from, line.Text, out)
 		return
 	}
-	in := containerInput(d.parser, c.unused, line, c.inputs.ofContainer(line.Container.Name))
+	of := c.inputs.ofContainer(line.Container.Name)
+	zone := c.zoneOf(&d.s.zones.here, of, "container:"+line.Container.ID)
+	in := containerInput(d.parser, c.unused, line, of, zone.of)
+	d.s.date(in, zone, true)
 	in.from, in.truncated = from, line.Truncated
 	d.matchLine(c, in, line.Text, "container:"+line.Container.Name, c.read, out)
 }

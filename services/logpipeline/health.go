@@ -58,6 +58,7 @@ type counters struct {
 	correlator  atomic.Pointer[sigma.CorrelatorStats]
 	evictions   health.Losses // of groups of correlations
 	inputStats  inputstats.Table
+	zones       learnedZones
 	noInput     absence
 	taps        taps
 }

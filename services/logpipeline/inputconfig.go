@@ -16,7 +16,7 @@ import (
 
 // The values of Timezone besides the names of the IANA database, such as UTC and Europe/Berlin.
 const (
-	ZoneAuto  = "auto"  // of this machine
+	ZoneAuto  = "auto"  // learned from when the lines of a source come; until then that of this machine
 	ZoneLocal = "local" // of this machine
 )
 
@@ -138,7 +138,7 @@ func checkZone(value string) string {
 	return ""
 }
 
-// zoneOf returns the zone that a setting names, nil for that of this machine.
+// zoneOf returns the zone that a setting names, nil for that of this machine and for one that is learned.
 func zoneOf(value string) (*time.Location, error) {
 	switch value {
 	case "", ZoneAuto, ZoneLocal:

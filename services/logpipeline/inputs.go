@@ -21,6 +21,7 @@ type inputSettings struct {
 	of    Input
 	peers []netip.Prefix
 	parse parse.Input // its zone is nil if it is that of this machine
+	learn bool        // the zone is learned; until then it is that of this machine
 	trust event.Trust // "" for that which the source proves
 }
 
@@ -39,13 +40,14 @@ func newInputs(c Config) *inputs {
 }
 
 func newInputSettings(c Config, of Input) inputSettings {
-	location, _ := zoneOf(cmp.Or(of.Timezone, c.Timezone)) // it is valid
+	zone := cmp.Or(of.Timezone, c.Timezone, ZoneAuto)
+	location, _ := zoneOf(zone) // it is valid
 	proxies := of.TrustedProxies
 	if proxies == nil {
 		proxies = c.TrustedProxies
 	}
 	return inputSettings{
-		of: of, peers: prefixes(of.Peers), trust: event.Trust(of.Trust),
+		of: of, peers: prefixes(of.Peers), trust: event.Trust(of.Trust), learn: zone == ZoneAuto,
 		parse: parse.Input{Format: of.Format, Location: location, TrustedProxies: prefixes(proxies)},
 	}
 }

@@ -31,6 +31,8 @@ type input struct {
 	// What the line is counted as.
 	from      inputstats.ID
 	truncated bool
+	backlog   bool   // it was there before anybody read it
+	zone      string // of its source, "" if the line names one
 
 	// These are from trusted sources, never from the text of a line. Each may be empty.
 	origin     event.Origin
@@ -62,10 +64,19 @@ func lineInput(parser *parse.Parser, unused *input, position string, text []byte
 // setTime sets when the parsed line was written: what it says, unless that is after it was received.
 func (in *input) setTime() {
 	in.time = in.Time
-	if in.time.IsZero() || in.time.After(in.received.Add(maxAhead)) {
+	switch {
+	case in.time.IsZero():
 		in.time = in.received
+	case in.time.After(in.received.Add(maxAhead)):
+		in.disbelieve()
 	}
 	in.began = in.time
+}
+
+// disbelieve has the receipt be the time of in, and keeps what the line says as the field log_time.
+func (in *input) disbelieve() {
+	in.time, in.began = in.received, in.received
+	in.Fields.Set(logTimeField, sigma.Text(in.Time.UTC().Format(time.RFC3339Nano)))
 }
 
 // lines returns what alerts about in have as evidence.
@@ -89,9 +100,9 @@ func moreInputs(in *input) []*input {
 	return out
 }
 
-// containerInput parses a line of a container's log. The container is the one that Docker names.
-func containerInput(parser *parse.Parser, unused *input, line docker.Line, of *inputSettings) *input {
-	in := lineInput(parser, unused, line.Position, line.Text, line.Time, of.parse)
+// containerInput parses a line of a container's log. The container is the one that Docker names; as is what its lines are parsed with.
+func containerInput(parser *parse.Parser, unused *input, line docker.Line, of *inputSettings, as parse.Input) *input {
+	in := lineInput(parser, unused, line.Position, line.Text, line.Time, as)
 	c := line.Container
 	in.container = &event.Container{ID: c.ID, Name: c.Name, Image: c.Image}
 	origin, trust := containerOrigin(line)

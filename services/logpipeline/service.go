@@ -184,6 +184,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 	}
 	if saved != nil {
 		s.inputStats.Restore(saved.Inputs, saved.Saved, time.Now())
+		s.zones.restore(saved.Zones)
 	}
 	if p.rows, err = s.openRows(cfg, saved); err != nil {
 		return nil, err

@@ -42,13 +42,16 @@ type Input struct {
 	Since   time.Time     `json:"since"`              // its first line; counts are kept over restarts
 	Last    time.Time     `json:"last,omitzero"`      // when its newest line was taken
 	Longest time.Duration `json:"longest_silence_ns"` // between lines
+	// Timezone is that of the newest line whose time names none, such as UTC-08:00, and Local of the zone of its machine; "" if it is not learned.
+	Timezone string `json:"timezone,omitempty"`
 	Counts
 }
 
 // Batch is lines that an input brought.
 type Batch struct {
 	ID
-	Trust event.Trust
+	Trust    event.Trust
+	Timezone string // as in Input
 	Counts
 }
 
@@ -61,6 +64,7 @@ func (t *Table) Add(b Batch, now time.Time) {
 		in.Longest = max(in.Longest, in.silence(now))
 	}
 	in.away += in.down
+	in.Timezone = cmp.Or(b.Timezone, in.Timezone)
 	in.Last, in.down, in.Trust = now, 0, b.Trust
 	in.Counts.add(b.Counts)
 	in.recent.add(b.Counts, now)
