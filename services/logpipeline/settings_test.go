@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -83,7 +84,8 @@ func TestDedupWindowSecsIsTheTimeThatEndsASeries(t *testing.T) {
 		r := newRig(t)
 		r.cfg.DedupWindowSecs = span
 		s := r.start()
-		r.write("2026-11-20T10:00:00Z web1 x[1]: canary\n2026-11-20T10:00:30Z web1 x[1]: canary\n")
+		now := time.Now().UTC()
+		r.write(now.Add(-30*time.Second).Format(time.RFC3339) + " web1 x[1]: canary\n" + now.Format(time.RFC3339) + " web1 x[1]: canary\n")
 		s.waitLines(2)
 		require.Equal(t, want, r.wait(2)[1].Revision)
 	}
