@@ -29,6 +29,9 @@ type walker struct {
 // walk resolves path and returns a descriptor (O_PATH), for the caller to close, of what it leads to. A symbolic link in any part of it is followed only if root,
 // this process' user or the owner of what the path leads to made it; nothing in a file system of the kernel is reached.
 func walk(path string) (w *walker, err error) {
+	if w, ok := walkWithoutLinks(path); ok {
+		return w, nil
+	}
 	w = &walker{path: path, at: -1}
 	defer func() {
 		if err != nil {
@@ -51,6 +54,22 @@ func walk(path string) (w *walker, err error) {
 		}
 	}
 	return w, nil
+}
+
+// walkWithoutLinks is walk for a path without a symbolic link in it, which the kernel resolves at once (openat2(2)), to what has no other
+// name. ok is false for any other path, and where there is nothing or that system call is not allowed.
+func walkWithoutLinks(path string) (w *walker, ok bool) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
+	if err != nil {
+		return nil, false
+	}
+	w = &walker{path: path, at: fd}
+	if w.describe() != nil || w.stat.Mode&unix.S_IFMT == unix.S_IFREG && w.stat.Nlink > 1 {
+		w.close()
+		return nil, false
+	}
+	return w, true
 }
 
 // follow puts the names of target before those to come; of an absolute one, from the root.
