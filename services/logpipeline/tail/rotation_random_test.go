@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -285,26 +286,37 @@ func TestNoLineIsLostUnderRandomRotationsAndKills(t *testing.T) {
 		to, err = strconv.ParseUint(last, 10, 64)
 		require.NoError(t, err)
 	}
-	for i := from; i < to; i++ {
-		rnd := rand.New(rand.NewPCG(i, 7))
-		s := randomScheme(rnd)
-		pattern := []string{"app.log", "app*"}[rnd.IntN(2)]
-		t.Run(fmt.Sprintf("%d %s %+v", i, pattern, s), func(t *testing.T) {
-			t.Parallel()
-			d := newDir(t)
-			r := newRig(t, d.path(pattern))
-			r.settle()
-			r.save()
-			w := &writer{dir: d, rnd: rnd, scheme: s, removed: map[string]int{}, told: map[string]bool{}}
-			w.append()
-			for range 40 {
-				w.randomStep(r)
-			}
-			w.endPacking()
-			r.account(w)
-		})
+	var cautious atomic.Uint64 // runs that told of a possible loss that was none
+	t.Run("seed", func(t *testing.T) {
+		for i := from; i < to; i++ {
+			rnd := rand.New(rand.NewPCG(i, 7))
+			s := randomScheme(rnd)
+			pattern := []string{"app.log", "app*"}[rnd.IntN(2)]
+			t.Run(fmt.Sprintf("%d %s %+v", i, pattern, s), func(t *testing.T) {
+				t.Parallel()
+				if runRotations(t, rnd, s, pattern) {
+					cautious.Add(1)
+				}
+			})
+		}
+	})
+	t.Logf("%d runs, of which %d told that lines may be lost, and none were (bar: 1 in 20)", to-from, cautious.Load())
+	require.LessOrEqual(t, cautious.Load(), 1+(to-from)/20)
+}
+
+// runRotations reports whether a possible loss was told, and there was none.
+func runRotations(t *testing.T, rnd *rand.Rand, s scheme, pattern string) (cautious bool) {
+	d := newDir(t)
+	r := newRig(t, d.path(pattern))
+	r.settle()
+	r.save()
+	w := &writer{dir: d, rnd: rnd, scheme: s, removed: map[string]int{}, told: map[string]bool{}}
+	w.append()
+	for range 40 {
+		w.randomStep(r)
 	}
-	t.Logf("%d runs", to-from)
+	w.endPacking()
+	return r.account(w)
 }
 
 func (w *writer) randomStep(r *rig) {
@@ -348,8 +360,9 @@ func (w *writer) saved(st *tail.State) {
 	}
 }
 
-// account reads to the end and compares with everything written, in any order.
-func (r *rig) account(w *writer) {
+// account reads to the end and compares with everything written, in any order. It reports whether a loss of unknown size was told, and there
+// was none: what nobody looked at for longer than two polls, which are some milliseconds here, may have had lines that are gone.
+func (r *rig) account(w *writer) (cautious bool) {
 	r.t.Helper()
 	for range 3 {
 		r.settle()
@@ -384,8 +397,12 @@ func (r *rig) account(w *writer) {
 		require.Contains(r.t, times, line, "a line that was not written")
 	}
 	require.Empty(r.t, silent, "in files that were removed, and no loss was told")
-	if len(w.removed) == 0 && !w.knownEmpty && !w.header { // a file that was empty when last seen may have had any lines, and files that begin alike may be taken for each other
-		require.Empty(r.t, r.losses, "losses were told, and there were none")
-	}
 	require.Zero(r.t, r.tail.Stats().Lag)
+	if len(w.removed) > 0 || w.knownEmpty || w.header { // a file that was empty when last seen may have had any lines, and files that begin alike may be taken for each other
+		return false
+	}
+	for _, loss := range r.losses {
+		require.Contains(r.t, loss, "lost_files_unread", "bytes were told to be lost, and none were")
+	}
+	return len(r.losses) > 0
 }
