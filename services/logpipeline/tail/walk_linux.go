@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,11 @@ func walk(path string) (w *walker, err error) {
 			w.close()
 		}
 	}()
-	if err := w.follow(path); err != nil {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return w, w.failed(err)
+	}
+	if err := w.follow(absolute); err != nil {
 		return w, err
 	}
 	for len(w.rest) > 0 {
