@@ -38,6 +38,7 @@ func firstAlerts(alerts []event.Alert) []event.Alert {
 			continue
 		}
 		a.ID, a.TraceID, a.Series, a.Time, a.Received, a.Origin = "", "", "", time.Time{}, time.Time{}, nil
+		a.FirstSeen, a.LastSeen = time.Time{}, time.Time{} // the lines are old, and came live: they have the time of their receipt
 		firsts = append(firsts, a)
 	}
 	return firsts
