@@ -17,8 +17,9 @@ const (
 	linearSize = 32 << 10
 	// linearRatio is the most that a line of twice the size may cost, as a multiple.
 	linearRatio = 2.3
-	// cheap is a cost at which a ratio says nothing: it is that of looking at each byte once.
-	cheap = 100 * time.Microsecond
+	// cheap is a cost at which a ratio says nothing but how memory of this size is allocated. Looking at each byte of these lines for each of
+	// their bytes, 32 at a time, costs some 5 ms.
+	cheap = time.Millisecond
 )
 
 // A line of twice the size costs about twice as much: for lines that are expensive for each scanner, and for every sample of every
