@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/internal/testenv"
@@ -93,11 +94,9 @@ func (m *machine) do(args ...string) string {
 
 func (m *machine) eventually(what string, ok func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(tick) {
-		if time.Now().After(deadline) {
-			status, _ := m.run("ironpost", "status")
-			require.Fail(m.t, "never: "+what, "%s", status)
-		}
+	if !assert.Eventually(m.t, ok, patience, tick, what) {
+		status, _ := m.run("ironpost", "status")
+		require.FailNow(m.t, "never: "+what, status)
 	}
 }
 

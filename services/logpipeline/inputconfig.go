@@ -132,14 +132,14 @@ func prefixes(values []string) (out []netip.Prefix) {
 }
 
 func checkZone(value string) string {
-	if _, err := zoneOf(value); err != nil {
+	if _, err := locationOf(value); err != nil {
 		return setting.Shown(value) + " is not a time zone, must be auto, local, UTC or a name of the IANA database such as Europe/Berlin"
 	}
 	return ""
 }
 
-// zoneOf returns the zone that a setting names, nil for that of this machine and for one that is learned.
-func zoneOf(value string) (*time.Location, error) {
+// locationOf returns the zone that a setting names, nil for that of this machine and for one that is learned.
+func locationOf(value string) (*time.Location, error) {
 	switch value {
 	case "", ZoneAuto, ZoneLocal:
 		return nil, nil

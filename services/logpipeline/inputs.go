@@ -41,7 +41,7 @@ func newInputs(c Config) *inputs {
 
 func newInputSettings(c Config, of Input) inputSettings {
 	zone := cmp.Or(of.Timezone, c.Timezone, ZoneAuto)
-	location, _ := zoneOf(zone) // it is valid
+	location, _ := locationOf(zone) // it is valid
 	proxies := of.TrustedProxies
 	if proxies == nil {
 		proxies = c.TrustedProxies
