@@ -1,10 +1,12 @@
 package policy
 
+import "github.com/ironpost/ironpost/internal/tomlfile"
+
 // Decode reads one document as Load reads a file.
 func Decode(name string, data []byte) (*Set, error) {
-	var problems problemList
+	var problems tomlfile.Problems
 	f := decode(name, data, &problems)
-	if err := problems.err(); err != nil {
+	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return newSet(f.policies), nil

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"github.com/ironpost/ironpost/internal/tomlfile"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,19 +32,19 @@ type pattern struct {
 
 // checkPatterns adds what cannot match to the mistakes of f; check returns the mistake of a
 // pattern, or "".
-func (f *policyFile) checkPatterns(s *section, key string, check func(string) string) {
-	list := s.node.table[key]
+func (f *policyFile) checkPatterns(s *tomlfile.Section, key string, check func(string) string) {
+	list := s.Node.Table[key]
 	if list == nil {
 		return
 	}
-	for _, e := range list.list {
-		if what := check(e.text); what != "" {
-			f.mistakes.add(e.position, s.path+key, "%s", what)
+	for _, e := range list.List {
+		if what := check(e.Text); what != "" {
+			f.mistakes.Add(e.Position, s.Path+key, "%s", what)
 		}
 	}
 }
 
-func (f *policyFile) checkMatch(s *section) {
+func (f *policyFile) checkMatch(s *tomlfile.Section) {
 	f.checkPatterns(s, "rules", ruleMistake)
 	f.checkPatterns(s, "tags", tagMistake)
 	f.checkPatterns(s, "containers", nameMistake)
@@ -52,26 +53,26 @@ func (f *policyFile) checkMatch(s *section) {
 }
 
 // checkActions reports actions of one step that another one of it includes.
-func (f *policyFile) checkActions(s *section, actions []Kind) {
+func (f *policyFile) checkActions(s *tomlfile.Section, actions []Kind) {
 	parts := []struct{ whole, part Kind }{
 		{Isolate, Pause}, {Isolate, Disconnect}, {Isolate, CutEgress}, {Disconnect, CutEgress}, {Stop, Pause},
 	}
 	for _, p := range parts {
 		if slices.Contains(actions, p.whole) && slices.Contains(actions, p.part) {
-			f.mistakes.add(s.position("actions"), s.path+"actions", "%s does %s, too: drop %s", p.whole, p.part, p.part)
+			f.mistakes.Add(s.At("actions"), s.Path+"actions", "%s does %s, too: drop %s", p.whole, p.part, p.part)
 		}
 	}
 }
 
 // note keeps the rules and tags of p for CheckRules.
-func (f *policyFile) note(s *section, p *Policy) {
+func (f *policyFile) note(s *tomlfile.Section, p *Policy) {
 	for _, key := range []string{"rules", "tags"} {
-		list := s.node.table[key]
+		list := s.Node.Table[key]
 		if list == nil {
 			continue
 		}
-		for _, e := range list.list {
-			f.patterns = append(f.patterns, pattern{policy: p, position: e.position, key: s.path + key, text: e.text})
+		for _, e := range list.List {
+			f.patterns = append(f.patterns, pattern{policy: p, position: e.Position, key: s.Path + key, text: e.Text})
 		}
 	}
 }
@@ -152,7 +153,7 @@ func labelMistake(text string) string {
 // CheckRules returns a problem for each pattern of an enabled policy that matches none of
 // the known rules, or none of their tags.
 func (s *Set) CheckRules(known []event.Rule) []Problem {
-	var problems problemList
+	var problems tomlfile.Problems
 	var ids, tags []string
 	for _, r := range known {
 		ids, tags = append(ids, r.ID, r.Title), append(tags, r.Tags...)
@@ -166,15 +167,15 @@ func (s *Set) CheckRules(known []event.Rule) []Problem {
 		if !p.policy.Enabled || check(p.text) != "" || p.aboutScans() || matchesAny([]string{p.text}, names...) {
 			continue
 		}
-		problems.add(p.position, p.key, "%s is no %s%s", setting.Shown(p.text), what, nearest(p.text, names))
+		problems.Add(p.position, p.key, "%s is no %s%s", setting.Shown(p.text), what, nearest(p.text, names))
 	}
-	return problems.all
+	return problems.All
 }
 
 // CheckVictims returns a problem for each pattern of an enabled policy with actions on containers that matches rules which describe the
 // container that logged it as the victim of the attack: the guard does not act on it for that.
 func (s *Set) CheckVictims(known []event.Rule) []Problem {
-	var problems problemList
+	var problems tomlfile.Problems
 	byLogger := func(by AttributionMethod) bool { return by != ByAddress && by != ByTarget }
 	for _, p := range s.patterns {
 		if !p.policy.Enabled || len(p.policy.ContainerActions()) == 0 || !slices.ContainsFunc(p.policy.AttributeBy, byLogger) {
@@ -191,10 +192,10 @@ func (s *Set) CheckVictims(known []event.Rule) []Problem {
 			}
 		}
 		if len(victims) > 0 {
-			problems.add(p.position, p.key, "%s tells of attacks on the container that logs it, not by it, so no container is acted on for that", strings.Join(victims, ", "))
+			problems.Add(p.position, p.key, "%s tells of attacks on the container that logs it, not by it, so no container is acted on for that", strings.Join(victims, ", "))
 		}
 	}
-	return problems.all
+	return problems.All
 }
 
 // aboutScans reports whether the pattern may be about alerts of a scan, whose tags are the

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"github.com/ironpost/ironpost/internal/tomlfile"
 	"slices"
 	"time"
 
@@ -41,23 +42,23 @@ func (p *Policy) SignsFor(k Kind) int {
 }
 
 // decodeSteps reads the actions of p: one list, or a list for each step.
-func (f *policyFile) decodeSteps(s *section, p *Policy) {
-	approve := s.boolean("approve", false)
+func (f *policyFile) decodeSteps(s *tomlfile.Section, p *Policy) {
+	approve := s.Bool("approve", false)
 	actions := enumList(s, "actions", kinds)
-	list := s.get("step", unstable.Array, "a list of sections [[policy.step]]")
+	list := s.Get("step", unstable.Array, "a list of sections [[policy.step]]")
 	switch {
-	case s.has("step") && s.has("actions"):
-		s.problem("actions", "and [[policy.step]] exclude each other: move the actions to the first step")
-	case !s.has("step"):
-		s.require("actions")
+	case s.Has("step") && s.Has("actions"):
+		s.Problem("actions", "and [[policy.step]] exclude each other: move the actions to the first step")
+	case !s.Has("step"):
+		s.Require("actions")
 		f.checkActions(s, actions)
 		p.Steps = []Step{{Actions: actions, Approve: approve}}
 	}
-	if list != nil && len(list.list) == 0 {
-		s.problem("step", "must not be empty")
+	if list != nil && len(list.List) == 0 {
+		s.Problem("step", "must not be empty")
 	}
 	if list != nil {
-		for _, n := range list.list {
+		for _, n := range list.List {
 			f.decodeStep(s, p, n, approve)
 		}
 	}
@@ -65,50 +66,50 @@ func (f *policyFile) decodeSteps(s *section, p *Policy) {
 		p.Actions = append(p.Actions, step.Actions...)
 	}
 	if approve && !slices.ContainsFunc(p.Actions, Kind.OnContainer) {
-		s.problem("approve", "is for actions on a container, and there is none")
+		s.Problem("approve", "is for actions on a container, and there is none")
 	}
 }
 
 // decodeStep adds a step to p.
-func (f *policyFile) decodeStep(policy *section, p *Policy, n *node, approve bool) {
-	path := policy.path + "step"
-	if n.kind != unstable.InlineTable {
-		policy.problems.add(n.position, path, "is %s, must be a section [[policy.step]]", setting.TOMLKind(n.kind))
+func (f *policyFile) decodeStep(policy *tomlfile.Section, p *Policy, n *tomlfile.Node, approve bool) {
+	path := policy.Path + "step"
+	if n.Kind != unstable.InlineTable {
+		policy.Problems.Add(n.Position, path, "is %s, must be a section [[policy.step]]", setting.TOMLKind(n.Kind))
 		return
 	}
-	s := &section{path: path + ".", node: n, problems: policy.problems}
-	s.require("actions")
+	s := &tomlfile.Section{Path: path + ".", Node: n, Problems: policy.Problems}
+	s.Require("actions")
 	step := Step{
-		Actions: enumList(s, "actions", kinds), After: s.duration("after", 0, minDuration), Approve: s.boolean("approve", approve),
-		Signs: s.number("signs", 0, 1, DefaultSigns),
+		Actions: enumList(s, "actions", kinds), After: s.Duration("after", 0, minDuration), Approve: s.Bool("approve", approve),
+		Signs: s.Number("signs", 0, 1, DefaultSigns),
 	}
-	s.checkUnknownKeys()
-	if list := n.table["actions"]; list != nil && list.kind == unstable.Array && len(list.list) == 0 {
-		s.problem("actions", "must not be empty")
+	s.CheckUnknownKeys()
+	if list := n.Table["actions"]; list != nil && list.Kind == unstable.Array && len(list.List) == 0 {
+		s.Problem("actions", "must not be empty")
 	}
 	if step.After > maxAfter {
-		s.problem("after", "must be %s at most", maxAfter)
+		s.Problem("after", "must be %s at most", maxAfter)
 	}
 	if step.Approve && step.After > 0 {
-		s.problem("after", "and approve exclude each other: what an operator approves is done at once")
+		s.Problem("after", "and approve exclude each other: what an operator approves is done at once")
 	}
-	if step.Approve && s.has("signs") {
-		s.problem("signs", "and approve exclude each other: an operator decides")
+	if step.Approve && s.Has("signs") {
+		s.Problem("signs", "and approve exclude each other: an operator decides")
 	}
 	f.checkActions(s, step.Actions)
 	onContainer := slices.ContainsFunc(step.Actions, Kind.OnContainer)
-	if s.has("approve") && step.Approve && !onContainer {
-		s.problem("approve", "is for actions on a container, and there is none in the step")
+	if s.Has("approve") && step.Approve && !onContainer {
+		s.Problem("approve", "is for actions on a container, and there is none in the step")
 	}
-	if s.has("signs") && !slices.ContainsFunc(step.Actions, Kind.StopsService) {
-		s.problem("signs", "is for pause, disconnect, isolate, stop and kill, and there is none in the step")
+	if s.Has("signs") && !slices.ContainsFunc(step.Actions, Kind.StopsService) {
+		s.Problem("signs", "is for pause, disconnect, isolate, stop and kill, and there is none in the step")
 	}
 	strongest, last := 0, 0
 	for _, earlier := range p.Steps {
 		for _, k := range earlier.Actions {
 			strongest = max(strongest, strengths[k])
 			if slices.Contains(step.Actions, k) {
-				s.problem("actions", "%s is in an earlier step", k)
+				s.Problem("actions", "%s is in an earlier step", k)
 			}
 		}
 	}
@@ -116,23 +117,23 @@ func (f *policyFile) decodeStep(policy *section, p *Policy, n *node, approve boo
 		last = max(last, strengths[k])
 	}
 	if onContainer && last < strongest {
-		f.mistakes.add(s.position("actions"), s.path+"actions", "is weaker than an earlier step, so it changes nothing: steps go from block-source over cut-egress, pause and isolate to kill")
+		f.mistakes.Add(s.At("actions"), s.Path+"actions", "is weaker than an earlier step, so it changes nothing: steps go from block-source over cut-egress, pause and isolate to kill")
 	}
 	if len(p.Steps) > 0 && step.After == 0 {
 		if before := p.Steps[len(p.Steps)-1]; step.Approve == before.Approve && step.Signs == before.Signs {
-			f.mistakes.add(n.position, path, "is done together with the step before: join them, or write after, approve or signs")
+			f.mistakes.Add(n.Position, path, "is done together with the step before: join them, or write after, approve or signs")
 		}
 	}
 	p.Steps = append(p.Steps, step)
 }
 
 // checkStepTimes warns of steps that come when the container was released already.
-func (f *policyFile) checkStepTimes(s *section, p *Policy) {
+func (f *policyFile) checkStepTimes(s *tomlfile.Section, p *Policy) {
 	after := time.Duration(0)
 	for _, step := range p.Steps {
 		after += step.After
 	}
 	if p.TTL > 0 && after >= p.TTL {
-		f.mistakes.add(s.position("ttl"), s.path+"ttl", "ends before the last step, %s after the alert: the container is released then", after)
+		f.mistakes.Add(s.At("ttl"), s.Path+"ttl", "ends before the last step, %s after the alert: the container is released then", after)
 	}
 }

@@ -1,4 +1,4 @@
-package policy
+package tomlfile
 
 import (
 	"bytes"
@@ -10,42 +10,42 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// node is one TOML value with its position. The library decodes without positions, so
+// Node is one TOML value with its position. The library decodes without positions, so
 // the tree is built from its parser.
-type node struct {
-	kind         unstable.Kind // String, Bool, Integer, Array, InlineTable for every table, or another scalar
-	position     Position
-	text         string
-	list         []*node
-	keys         []string // of a table, in order
-	table        map[string]*node
-	keyPositions map[string]Position
+type Node struct {
+	Kind         unstable.Kind // String, Bool, Integer, Array, InlineTable for every table, or another scalar
+	Position     Position
+	Text         string           // of a scalar
+	List         []*Node          // the elements of an array
+	Keys         []string         // of a table, in order
+	Table        map[string]*Node // the values of a table
+	KeyPositions map[string]Position
 }
 
-func newTable(at Position) *node {
-	return &node{kind: unstable.InlineTable, position: at, table: map[string]*node{}, keyPositions: map[string]Position{}}
+func newTable(at Position) *Node {
+	return &Node{Kind: unstable.InlineTable, Position: at, Table: map[string]*Node{}, KeyPositions: map[string]Position{}}
 }
 
-func (n *node) set(key string, at Position, value *node) {
-	if _, known := n.table[key]; !known {
-		n.keys = append(n.keys, key)
-		n.keyPositions[key] = at
+func (n *Node) set(key string, at Position, value *Node) {
+	if _, known := n.Table[key]; !known {
+		n.Keys = append(n.Keys, key)
+		n.KeyPositions[key] = at
 	}
-	n.table[key] = value
+	n.Table[key] = value
 }
 
 // child returns the table called key, which it makes if needed. For a list of tables it
 // is the last one.
-func (n *node) child(key string, at Position) *node {
-	have := n.table[key]
+func (n *Node) child(key string, at Position) *Node {
+	have := n.Table[key]
 	switch {
 	case have == nil:
 		have = newTable(at)
 		n.set(key, at, have)
-	case have.kind == unstable.Array && len(have.list) > 0:
-		have = have.list[len(have.list)-1]
+	case have.Kind == unstable.Array && len(have.List) > 0:
+		have = have.List[len(have.List)-1]
 	}
-	if have.table == nil { // cannot be: the library refuses such a document
+	if have.Table == nil { // cannot be: the library refuses such a document
 		have = newTable(at)
 	}
 	return have
@@ -59,8 +59,8 @@ type parser struct {
 	p      unstable.Parser
 }
 
-// parse returns the root table of a document, or adds the problem that makes it no TOML.
-func parse(file string, data []byte, problems *problemList) (root *node, ok bool) {
+// Parse returns the root table of the document data, or adds the problem that makes it no TOML. file is for the positions.
+func Parse(file string, data []byte, problems *Problems) (root *Section, ok bool) {
 	d := &parser{file: file, data: data, starts: []int{0}}
 	for i, b := range data {
 		if b == '\n' {
@@ -68,23 +68,23 @@ func parse(file string, data []byte, problems *problemList) (root *node, ok bool
 		}
 	}
 	if at := invalidUTF8(data); at < len(data) {
-		problems.add(d.positionAt(at), "", "syntax error: not UTF-8")
+		problems.Add(d.positionAt(at), "", "syntax error: not UTF-8")
 		return nil, false
 	}
-	root = newTable(Position{File: file, Line: 1, Column: 1})
+	top := newTable(Position{File: file, Line: 1, Column: 1})
 	var ignored map[string]any
 	err := toml.Unmarshal(data, &ignored) // refuses what the parser does not, such as a key set twice
 	if err == nil {
-		err = d.build(root)
+		err = d.build(top)
 	}
 	if err == nil {
-		return root, true
+		return &Section{Node: top, Problems: problems}, true
 	}
-	at := root.position
+	at := top.Position
 	if syntax, ok := errors.AsType[*toml.DecodeError](err); ok {
 		at.Line, at.Column = syntax.Position()
 	}
-	problems.add(at, "", "syntax error: %v", err)
+	problems.Add(at, "", "syntax error: %v", err)
 	return nil, false
 }
 
@@ -100,7 +100,7 @@ func invalidUTF8(data []byte) int {
 	return len(data)
 }
 
-func (d *parser) build(root *node) error {
+func (d *parser) build(root *Node) error {
 	d.p.Reset(d.data)
 	for section := root; d.p.NextExpression(); {
 		switch e := d.p.Expression(); e.Kind {
@@ -114,7 +114,7 @@ func (d *parser) build(root *node) error {
 }
 
 // openSection returns the table of a [header], or a new one in the list of a [[header]].
-func (d *parser) openSection(root *node, e *unstable.Node) *node {
+func (d *parser) openSection(root *Node, e *unstable.Node) *Node {
 	n := root
 	for it := e.Key(); it.Next(); {
 		key, at := string(it.Node().Data), d.positionAt(int(it.Node().Raw.Offset))
@@ -122,19 +122,19 @@ func (d *parser) openSection(root *node, e *unstable.Node) *node {
 			n = n.child(key, at)
 			continue
 		}
-		list := n.table[key]
+		list := n.Table[key]
 		if list == nil {
-			list = &node{kind: unstable.Array, position: at}
+			list = &Node{Kind: unstable.Array, Position: at}
 			n.set(key, at, list)
 		}
 		n = newTable(at)
-		list.list = append(list.list, n)
+		list.List = append(list.List, n)
 	}
 	return n
 }
 
 // addKeyValue adds key = value; the key may have several parts.
-func (d *parser) addKeyValue(section *node, e *unstable.Node) {
+func (d *parser) addKeyValue(section *Node, e *unstable.Node) {
 	n := section
 	for it := e.Key(); it.Next(); {
 		part := it.Node()
@@ -149,8 +149,8 @@ func (d *parser) addKeyValue(section *node, e *unstable.Node) {
 	}
 }
 
-func (d *parser) toNode(v *unstable.Node, at Position) *node {
-	n := &node{kind: v.Kind, position: at, text: string(v.Data)}
+func (d *parser) toNode(v *unstable.Node, at Position) *Node {
+	n := &Node{Kind: v.Kind, Position: at, Text: string(v.Data)}
 	switch v.Kind {
 	case unstable.InlineTable:
 		n = newTable(at)
@@ -169,7 +169,7 @@ func (d *parser) toNode(v *unstable.Node, at Position) *node {
 			if e.Raw.Length > 0 {
 				elementAt = d.positionAt(int(e.Raw.Offset))
 			}
-			n.list = append(n.list, d.toNode(e, elementAt))
+			n.List = append(n.List, d.toNode(e, elementAt))
 		}
 	}
 	return n

@@ -1,4 +1,4 @@
-package policy
+package tomlfile
 
 import (
 	"cmp"
@@ -41,7 +41,7 @@ func (p Problem) String() string {
 	return p.Position.String() + ": " + p.Key + ": " + p.What
 }
 
-// Error is every problem of a set of policies, by file and position.
+// Error is every problem of some files, by file and position.
 type Error struct {
 	Problems []Problem
 	Omitted  int // after the first 1000
@@ -60,29 +60,30 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problemList collects problems.
-type problemList struct {
-	all     []Problem
+// Problems collects problems. The zero value has none.
+type Problems struct {
+	All     []Problem // in the order of their finding
 	omitted int
 }
 
-func (l *problemList) add(at Position, key, format string, args ...any) {
-	if len(l.all) >= maxProblems {
+func (l *Problems) Add(at Position, key, format string, args ...any) {
+	if len(l.All) >= maxProblems {
 		l.omitted++
 		return
 	}
-	l.all = append(l.all, Problem{Position: at, Key: key, What: fmt.Sprintf(format, args...)})
+	l.All = append(l.All, Problem{Position: at, Key: key, What: fmt.Sprintf(format, args...)})
 }
 
-// err returns nil if there is no problem, else an *Error.
-func (l *problemList) err() error {
-	if len(l.all) == 0 {
+// Err returns nil if there is no problem, else an *Error.
+func (l *Problems) Err() error {
+	if len(l.All) == 0 {
 		return nil
 	}
-	return &Error{Problems: sortByPosition(l.all), Omitted: l.omitted}
+	return &Error{Problems: SortByPosition(l.All), Omitted: l.omitted}
 }
 
-func sortByPosition(all []Problem) []Problem {
+// SortByPosition sorts all by file, line and column, and returns it.
+func SortByPosition(all []Problem) []Problem {
 	slices.SortStableFunc(all, func(a, b Problem) int {
 		return cmp.Or(
 			cmp.Compare(a.Position.File, b.Position.File),
