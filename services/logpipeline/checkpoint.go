@@ -10,8 +10,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ironpost/ironpost/internal/atomicfile"
 	"github.com/ironpost/ironpost/internal/checksum"
@@ -110,8 +113,8 @@ func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 	if _, err := checksum.Check(data); err != nil { // earlier versions wrote none
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
-	var c checkpoint
-	if err := json.Unmarshal(data, &c); err != nil {
+	c, err := decodeCheckpoint(data)
+	if err != nil {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
 	switch c.Version {
@@ -129,6 +132,41 @@ func (f checkpointFile) decode(data []byte) (*checkpoint, error) {
 		return nil, errors.New("of another machine")
 	}
 	return &c, nil
+}
+
+// The list of the series in a checkpoint: each has a line of its own.
+const (
+	seriesBegin = ",\"series\":[\n"
+	seriesComma = ",\n"
+	seriesEnd   = "\n]"
+)
+
+// decodeCheckpoint decodes data, and the series in it on all processors: an attack from many sources leaves tens of thousands.
+func decodeCheckpoint(data []byte) (c checkpoint, err error) {
+	head, rest, found := bytes.Cut(data, []byte(seriesBegin))
+	list, end, inLines := bytes.Cut(rest, []byte(seriesEnd))
+	if !found || !inLines { // there are none, or an earlier version wrote them
+		err := json.Unmarshal(data, &c)
+		return c, err
+	}
+	if err := json.Unmarshal(slices.Concat(head, end), &c); err != nil {
+		return c, err
+	}
+	lines := bytes.Split(list, []byte(seriesComma))
+	c.Series = make([]series.Series, len(lines))
+	var g errgroup.Group
+	share := len(lines)/runtime.GOMAXPROCS(0) + 1
+	for begin := 0; begin < len(lines); begin += share {
+		g.Go(func() error {
+			for i := begin; i < min(begin+share, len(lines)); i++ {
+				if err := json.Unmarshal(lines[i], &c.Series[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return c, g.Wait()
 }
 
 // save writes c so that the old or the new one is there after a crash at any moment.
@@ -168,13 +206,13 @@ func (c checkpoint) writeTo(file io.Writer) error {
 		return err
 	}
 	err := write("", c)
-	before := `,"series":[`
+	before := seriesBegin
 	for i := 0; err == nil && i < len(list); i++ {
 		err = write(before, &list[i])
-		before = ","
+		before = seriesComma
 	}
 	if err == nil && len(list) > 0 {
-		_, err = out.Write([]byte("]"))
+		_, err = out.Write([]byte(seriesEnd))
 	}
 	return errors.Join(err, out.Close(), buffered.Flush())
 }
@@ -186,11 +224,16 @@ func readCapped(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(file, maxCheckpoint+1))
-	if err == nil && len(data) > maxCheckpoint {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), maxCheckpoint)) + bytes.MinRead)
+	if _, err = data.ReadFrom(io.LimitReader(file, maxCheckpoint+1)); err == nil && data.Len() > maxCheckpoint {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxCheckpoint)
 	}
-	return data, err
+	return data.Bytes(), err
 }
 
 // commitState is what the pipeline processed and has not yet made safe. A line is safe when a checkpoint is
