@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/cmd/internal/suite"
 	"github.com/ironpost/ironpost/internal/config"
+	"github.com/ironpost/ironpost/internal/tomlfile"
 	"github.com/ironpost/ironpost/services/containerguard/policy"
 	"github.com/ironpost/ironpost/sigma"
 )
@@ -25,7 +26,7 @@ func (a *app) configValidateCommand() *cobra.Command {
 		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
 daemon would and reports every mistake, as file:line:column: key: what is wrong
 and what is allowed, or with the name of the variable. The files of the enabled
-modules are checked, too: rules, feeds of addresses, policies, the ignore file
+modules are checked, too: rules, log formats, feeds of addresses, policies, the ignore file
 and the OpenVEX documents of the scanner; the keys with which others join the
 bus; and, with general.strict_modes, that only root, you and the user ironpost
 can change what the daemon trusts. Exits with 3 if there is a mistake.`,
@@ -111,7 +112,7 @@ func (a *app) configValidate() error {
 	return nil
 }
 
-// fileMistakes returns the mistakes in rules, feeds and the exceptions of the scanner.
+// fileMistakes returns the mistakes in rules, log formats, feeds and the exceptions of the scanner.
 func fileMistakes(cfg suite.Config) []problem {
 	var out []problem
 	for _, m := range []suite.Module{suite.LogPipeline(), suite.EBPFEngine(), suite.SBOMScanner()} {
@@ -119,6 +120,9 @@ func fileMistakes(cfg suite.Config) []problem {
 			p := problem{Key: suite.SectionOf(m), What: cleanLines(err.Error())}
 			if at, ok := errors.AsType[*sigma.ParseError](err); ok {
 				p.File, p.Line, p.Column = at.File, at.Line, at.Column
+			}
+			if at, ok := errors.AsType[tomlfile.Problem](err); ok {
+				p.File, p.Line, p.Column = at.Position.File, at.Position.Line, at.Position.Column
 			}
 			out = append(out, p)
 		}

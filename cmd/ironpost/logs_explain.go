@@ -85,7 +85,10 @@ func (a *app) explainLines(ctx context.Context, line, file string, f inputFlags)
 	if err != nil {
 		return configError(err)
 	}
-	e := logpipeline.NewExplainer(cfg.LogPipeline, file, overriding)
+	e, err := logpipeline.NewExplainer(cfg.LogPipeline, file, overriding)
+	if err != nil {
+		return configError(err)
+	}
 	if line != "-" {
 		return a.printExplanation(line, e.Explain([]byte(line), time.Now()))
 	}

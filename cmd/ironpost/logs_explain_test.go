@@ -30,7 +30,8 @@ var explainedLines = []string{
 func TestExplainedLinesAreAsInTheGoldenFile(t *testing.T) {
 	t.Parallel()
 	const golden = "testdata/explained.golden"
-	e := logpipeline.NewExplainer(logpipeline.DefaultConfig(), "", logpipeline.Input{Timezone: "UTC"})
+	e, err := logpipeline.NewExplainer(logpipeline.DefaultConfig(), "", logpipeline.Input{Timezone: "UTC"})
+	require.NoError(t, err)
 	var shown bytes.Buffer
 	a := app{out: &output{w: &shown}, utc: true}
 	for _, line := range explainedLines {

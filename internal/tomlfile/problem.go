@@ -41,6 +41,9 @@ func (p Problem) String() string {
 	return p.Position.String() + ": " + p.Key + ": " + p.What
 }
 
+// Error is String, so that a Problem can be an error.
+func (p Problem) Error() string { return p.String() }
+
 // Error is every problem of some files, by file and position.
 type Error struct {
 	Problems []Problem

@@ -76,6 +76,8 @@ type Config struct {
 	RulesPath string `toml:"rules_path"`
 	// ShippedRules loads the shipped rules, too.
 	ShippedRules bool `toml:"shipped_rules"`
+	// FormatsPath is a file or folder of log formats of one's own in TOML; empty means none.
+	FormatsPath string `toml:"formats_path"`
 	// QuietAfterSecs is the shortest silence of an input, in seconds, that is a health reason where it was never so long; 0 for none.
 	QuietAfterSecs int `toml:"quiet_after_secs"`
 	// DedupWindowSecs is how long, in seconds, alerts of one rule and entity are counted as one.
@@ -212,6 +214,7 @@ func (c Config) Validate() []setting.Problem {
 	p.Add("flush_interval_secs", setting.Between(c.FlushIntervalSecs, 1, 3600))
 	p.Add("checkpoint_interval_secs", setting.Between(c.CheckpointIntervalSecs, 1, 3600))
 	p.Add("rules_path", setting.OptionalPath(c.RulesPath))
+	p.Add("formats_path", setting.OptionalPath(c.FormatsPath))
 	if c.QuietAfterSecs != 0 {
 		p.Add("quiet_after_secs", setting.Between(c.QuietAfterSecs, 5, 604_800))
 	}

@@ -18,22 +18,30 @@ type Explainer struct {
 
 // NewExplainer returns an Explainer for the lines of the file path, "" for any, with the settings of cfg, which is valid. What is set of
 // overriding, whose selector does not count, takes the place of those settings.
-func NewExplainer(cfg Config, path string, overriding Input) *Explainer {
-	all := newInputs(cfg)
+// It returns an error if a format of formats_path has a mistake, or cannot be read.
+func NewExplainer(cfg Config, path string, overriding Input) (*Explainer, error) {
+	formats, err := loadFormats(cfg)
+	if err == nil {
+		err = formats.problems.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := newInputs(cfg, formats.Set)
 	all.override(cfg, overriding)
 	of := &all.other
 	if path != "" {
 		of = all.ofFile(path)
 	}
-	return &Explainer{parser: parse.New(parse.Options{}), of: of, path: path}
+	return &Explainer{parser: parse.New(parse.Options{}), of: of, path: path}, nil
 }
 
 // override puts what is set of by in the place of every setting of in.
 func (in *inputs) override(cfg Config, by Input) {
 	for i := range in.list {
-		in.list[i] = newInputSettings(cfg, in.list[i].of.overridden(by))
+		in.list[i] = newInputSettings(cfg, in.list[i].of.overridden(by), in.formats)
 	}
-	in.other = newInputSettings(cfg, Input{}.overridden(by))
+	in.other = newInputSettings(cfg, Input{}.overridden(by), in.formats)
 }
 
 func (in Input) overridden(by Input) Input {

@@ -34,6 +34,7 @@ const (
 	topicReload          = "reload"
 	topicStorage         = "storage"
 	topicRules           = "rules"
+	topicFormats         = "formats"
 	topicRows            = "rows"
 	topicQueue           = "row queue"
 )
@@ -80,6 +81,7 @@ func (c *counters) setStats(t series.Stats, s sigma.CorrelatorStats) {
 
 // snapshot is the statistics of all parts at one moment, for Health and the metrics.
 type snapshot struct {
+	formats    *formatSet
 	tail       tail.Stats
 	syslog     syslog.Stats
 	docker     docker.Stats
@@ -97,7 +99,7 @@ type snapshot struct {
 
 func (s *Service) snapshot() snapshot {
 	s.mu.Lock()
-	out := snapshot{rules: s.rules, cfg: s.cfg}
+	out := snapshot{rules: s.rules, formats: s.formats, cfg: s.cfg}
 	in, pub := s.sources, s.pub
 	s.mu.Unlock()
 	if in != nil {
@@ -138,7 +140,7 @@ func (s *Service) Health() event.ModuleHealth {
 	}
 	all := health.Degraded(reasons...)
 	all = append(all, s.inputReasons(n.cfg, n)...)
-	for _, text := range slices.Concat(n.remarks(), n.docker.Remarks, n.syslog.Remarks, n.rules.remarks()) {
+	for _, text := range slices.Concat(n.remarks(), n.docker.Remarks, n.syslog.Remarks, n.rules.remarks(n.formats.Set)) {
 		all = append(all, health.Reason{Status: event.Healthy, Text: text})
 	}
 	return s.reasons.Report(s.countersByName(n), all...)

@@ -6,14 +6,16 @@ import (
 	"strings"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/format"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
 // inputs are the settings of [[log_pipeline.input]], ready for use. It does not change.
 type inputs struct {
-	list  []inputSettings
-	other inputSettings // of sources that are in none of list
-	audit []string      // the files of auditd among those that are followed
+	list    []inputSettings
+	other   inputSettings // of sources that are in none of list
+	formats *format.Set
+	audit   []string // the files of auditd among those that are followed
 }
 
 // inputSettings are those of one element of the list.
@@ -25,11 +27,11 @@ type inputSettings struct {
 	trust event.Trust // "" for that which the source proves
 }
 
-// newInputs returns the settings of c, which is valid.
-func newInputs(c Config) *inputs {
-	in := &inputs{other: newInputSettings(c, Input{})}
+// newInputs returns the settings of c, which is valid; formats are tried on the lines of all.
+func newInputs(c Config, formats *format.Set) *inputs {
+	in := &inputs{formats: formats, other: newInputSettings(c, Input{}, formats)}
 	for _, of := range c.Input {
-		in.list = append(in.list, newInputSettings(c, of))
+		in.list = append(in.list, newInputSettings(c, of, formats))
 	}
 	for _, path := range c.watchedPaths() {
 		if strings.HasSuffix(path, auditLog) {
@@ -39,7 +41,7 @@ func newInputs(c Config) *inputs {
 	return in
 }
 
-func newInputSettings(c Config, of Input) inputSettings {
+func newInputSettings(c Config, of Input, formats *format.Set) inputSettings {
 	zone := cmp.Or(of.Timezone, c.Timezone, ZoneAuto)
 	location, _ := locationOf(zone) // it is valid
 	proxies := of.TrustedProxies
@@ -48,7 +50,7 @@ func newInputSettings(c Config, of Input) inputSettings {
 	}
 	return inputSettings{
 		of: of, peers: prefixes(of.Peers), trust: event.Trust(of.Trust), learn: zone == ZoneAuto,
-		parse: parse.Input{Format: of.Format, Location: location, TrustedProxies: prefixes(proxies)},
+		parse: parse.Input{Format: of.Format, Location: location, TrustedProxies: prefixes(proxies), Described: formats},
 	}
 }
 

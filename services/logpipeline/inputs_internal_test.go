@@ -23,7 +23,7 @@ func TestSettingsOfAnInput(t *testing.T) {
 		{Unit: "nginx.service", Timezone: "local"},
 	}
 	require.Empty(t, c.Validate())
-	in := newInputs(c)
+	in := newInputs(c, nil)
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}
 
 	app := in.ofFile("/var/log/app/a.log")

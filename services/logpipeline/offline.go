@@ -23,21 +23,25 @@ type Offline struct {
 	joiner  audit.Joiner
 }
 
-// NewOffline loads the rules of cfg, of which only RulesPath, ShippedRules, DedupWindowSecs and the settings for all inputs are used; host is the host of
-// the alerts. problems names rule files that are invalid; the others are used.
+// NewOffline loads the rules of cfg, of which only RulesPath, ShippedRules, FormatsPath, DedupWindowSecs and the settings for all inputs are used; host is the host of
+// the alerts. problems names files of rules and formats that are invalid; the others are used.
 func NewOffline(cfg Config, host string) (o *Offline, problems error, err error) {
 	rules, err := loadRules(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	all := newInputs(cfg)
+	formats, err := loadFormats(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := newInputs(cfg, formats.Set)
 	return &Offline{
 		parser:  parse.New(parse.Options{}),
 		inputs:  all,
 		of:      &all.other,
 		matcher: newMatcher(rules, alertBuilder{host: host, machine: host}),
 		series:  series.New(cfg.DedupWindow(), 0),
-	}, errors.Join(rules.problems...), nil
+	}, errors.Join(append(rules.problems, formats.problems.Err())...), nil
 }
 
 // Override puts what is set of by in the place of the settings of cfg for every input.

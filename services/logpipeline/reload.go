@@ -12,8 +12,9 @@ const rulesRetry = 2 * time.Second
 
 // reload is a valid configuration that waits to be applied.
 type reload struct {
-	cfg   Config
-	rules *ruleSet
+	cfg     Config
+	rules   *ruleSet
+	formats *formatSet
 }
 
 // PrepareReload compiles the rules of cfg, which must be a Config, and checks the rest of it. Unlike New it
@@ -28,10 +29,14 @@ func (s *Service) PrepareReload(_ context.Context, cfg any) (commit func(), err 
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(append(rules.problems, tailConfig(c, "/", "").Validate(), s.syslogConfig(c).Validate())...); err != nil {
+	formats, err := loadFormats(c)
+	if err != nil {
 		return nil, err
 	}
-	return func() { s.pendingReload.Store(&reload{cfg: c, rules: rules}) }, nil
+	if err := errors.Join(append(rules.problems, formats.problems.Err(), tailConfig(c, "/", "").Validate(), s.syslogConfig(c).Validate())...); err != nil {
+		return nil, err
+	}
+	return func() { s.pendingReload.Store(&reload{cfg: c, rules: rules, formats: formats}) }, nil
 }
 
 // applyReload applies a pending reload when no chunk is in flight: those were matched by the rules before it.
@@ -43,7 +48,7 @@ func (p *pipeline) applyReload() {
 	if next == nil {
 		return
 	}
-	p.cfg, p.inputs, p.commits.dirty = next.cfg, newInputs(next.cfg), true
+	p.cfg, p.inputs, p.commits.dirty = next.cfg, newInputs(next.cfg, next.formats.Set), true
 	p.series.SetSpan(p.cfg.DedupWindow())
 	p.rows.reload(p.cfg)
 	in := p.sources
@@ -59,6 +64,10 @@ func (p *pipeline) applyReload() {
 	}
 	change := changeOf(p.matcher.rules, next.rules)
 	p.useRules(next.rules)
+	p.s.mu.Lock()
+	p.s.formats = next.formats
+	p.s.mu.Unlock()
+	p.s.reasons.Clear(topicFormats)
 	p.s.reasons.Set(topicStorage, storageReason(p.cfg.Storage))
 	p.s.log.WithFields(change.fields()).WithField("rules", next.rules.count()).Info("configuration reloaded")
 }

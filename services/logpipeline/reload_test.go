@@ -78,6 +78,31 @@ func TestReloadRefusesInvalidRules(t *testing.T) {
 	require.ErrorContains(t, err, "int is not its configuration")
 }
 
+func TestReloadChangesFormatsAndRefusesInvalidOnes(t *testing.T) {
+	t.Parallel()
+	text, rule := ownFormat(t)
+	r := newRig(t)
+	dir := t.TempDir()
+	r.cfg.RulesPath, r.cfg.ShippedRules = filepath.Join(dir, "rule.yml"), true
+	require.NoError(t, os.WriteFile(r.cfg.RulesPath, []byte(rule), 0o600))
+	s := r.start()
+	line := "2026-11-03 15:04:05 turnstile gate=3 badge refused: user=%s from=203.0.113.9\n"
+	r.write(fmt.Sprintf(line, "before"))
+	s.waitLines(1)
+	cfg := r.cfg
+	cfg.ShippedRules, cfg.FormatsPath = false, filepath.Join(dir, "turnstile.toml")
+	require.NoError(t, os.WriteFile(cfg.FormatsPath, []byte(strings.Replace(text, "^%{TIME", "^%{NOSUCH", 1)), 0o600))
+	_, err := s.PrepareReload(t.Context(), cfg)
+	require.ErrorContains(t, err, "turnstile.toml:5:8: grok: ")
+	require.NoError(t, os.WriteFile(cfg.FormatsPath, []byte(text), 0o600))
+	s.reload(cfg)
+	require.Eventually(t, func() bool { return s.count("rules") == 1 }, patience, tick)
+	r.write(fmt.Sprintf(line, "after"))
+	alert := r.wait(1)[0]
+	require.Equal(t, "after", alert.User)
+	require.Equal(t, "203.0.113.9", alert.Source.IP)
+}
+
 func TestReloadsUnderLoadLoseNoLine(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

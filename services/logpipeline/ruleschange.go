@@ -2,11 +2,13 @@ package logpipeline
 
 import (
 	"fmt"
+	"github.com/ironpost/ironpost/internal/tomlfile"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/event"
+	"github.com/ironpost/ironpost/services/logpipeline/format"
 	"github.com/ironpost/ironpost/sigma"
 )
 
@@ -70,17 +72,18 @@ func titlesOf(files []ruleFile) map[string]bool {
 	return out
 }
 
-// The products and categories of the log sources that the parsers recognise, see package parse and package packet.
+// The products and categories of the log sources that the parsers recognise, see package parse and package packet; those of
+// formats in TOML come with them.
 var (
 	knownProducts   = []string{"", "linux", "apache", "ironpost", "nginx", "haproxy", "lighttpd", "php", "squid", "envoy", "aws", "fortigate", "paloalto", "cisco", "pfsense", "suricata", "zeek", "falco"}
 	knownCategories = []string{"", "webserver", "application", "network", "proxy", "firewall", "dns", "process_creation", "file_event", "file_delete", "network_connection"}
 )
 
 // remarks names the rules of one's own that can match lines of unknown format only, such as those for Windows.
-func (r *ruleSet) remarks() []string {
+func (r *ruleSet) remarks(formats *format.Set) []string {
 	var titles []string
 	for _, rule := range r.Rules() {
-		if r.own[rule.Title] && !produced(rule.Logsource) {
+		if r.own[rule.Title] && !produced(rule.Logsource, formats) {
 			titles = append(titles, rule.Title)
 		}
 	}
@@ -91,16 +94,31 @@ func (r *ruleSet) remarks() []string {
 	return []string{fmt.Sprintf("%d rules are for log sources that nothing here produces, they can hardly match: %s", len(titles), shownTitles(titles))}
 }
 
-// produced reports whether a parser gives events of l.
-func produced(l sigma.Logsource) bool {
+// produced reports whether a parser or a format gives events of l.
+func produced(l sigma.Logsource, formats *format.Set) bool {
+	for _, f := range formats.All() {
+		if !f.Logsource.Conflicts(l) {
+			return true
+		}
+	}
 	return slices.Contains(knownProducts, l.Product) && slices.Contains(knownCategories, l.Category)
 }
 
-// CheckRules returns what is wrong with the rules of c, one error for each file; none if they would all be used.
-func CheckRules(c Config) []error {
-	set, err := loadRules(c)
+// CheckFiles returns what is wrong with the rules and formats of c: an error for each file of rules, and a tomlfile.Problem for each mistake in
+// a format; none if they would all be used.
+func CheckFiles(c Config) (problems []error) {
+	rules, err := loadRules(c)
 	if err != nil {
-		return []error{err}
+		problems = append(problems, err)
+	} else {
+		problems = append(problems, rules.problems...)
 	}
-	return set.problems
+	formats, err := loadFormats(c)
+	if err != nil {
+		return append(problems, err)
+	}
+	for _, p := range tomlfile.SortByPosition(formats.problems.All) {
+		problems = append(problems, p)
+	}
+	return problems
 }

@@ -72,5 +72,5 @@ func TestRulesForWhatNothingProducesAreNamed(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "w.yml"), []byte(text), 0o600))
 	set, err := loadRules(Config{RulesPath: dir, ShippedRules: true})
 	require.NoError(t, err)
-	require.Equal(t, []string{"1 rules are for log sources that nothing here produces, they can hardly match: For Windows"}, set.remarks())
+	require.Equal(t, []string{"1 rules are for log sources that nothing here produces, they can hardly match: For Windows"}, set.remarks(nil))
 }

@@ -60,6 +60,7 @@ type Service struct {
 	mu      sync.Mutex // guards what follows, which Health reads
 	cfg     Config
 	rules   *ruleSet
+	formats *formatSet
 	sources *sources       // nil until Run
 	pub     *bus.Publisher // nil until Run
 }
@@ -82,6 +83,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		s.log.WithError(err).Error("cannot load rules, trying again")
 		s.reasons.Set(topicRules, err.Error())
 		if s.rules, err = noRules(cfg.RulesPath); err != nil {
+			return nil, err
+		}
+	}
+	if s.formats, err = s.trustedFormats(cfg); err != nil {
+		s.log.WithError(err).Error("cannot load formats, using the shipped ones")
+		if s.formats, err = loadFormats(Config{}); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +183,7 @@ func (s *Service) newPipeline() (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{
-		s: s, cfg: cfg, inputs: newInputs(cfg), sources: in, crashes: crashes, chunkLines: chunkLines,
+		s: s, cfg: cfg, inputs: newInputs(cfg, s.formats.Set), sources: in, crashes: crashes, chunkLines: chunkLines,
 		matcher: newMatcher(rules, alertBuilder{host: s.deps.Host, machine: s.deps.MachineID}),
 		series:  series.New(cfg.DedupWindow(), 0),
 		joining: newJoining(nil, nil, s.deps.AuditWait),

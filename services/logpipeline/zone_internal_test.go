@@ -28,7 +28,7 @@ func TestLearnedZoneDecidesNoAge(t *testing.T) {
 	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.Local)
 	pacific := now.Add(-8 * time.Hour)
 	var zones learnedZones
-	settings := newInputSettings(DefaultConfig(), Input{})
+	settings := newInputSettings(DefaultConfig(), Input{}, nil)
 	zone := func() *sourceZone { return (&chunk{read: now}).zoneOf(&zones.here, &settings, "file:/a") }
 	for range 5 {
 		require.Equal(t, now, dated(t, zone(), pacific, now, false).received)
@@ -43,7 +43,7 @@ func TestLearnedZoneDecidesNoAge(t *testing.T) {
 
 func TestImplausibleTimes(t *testing.T) {
 	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.Local)
-	settings := newInputSettings(DefaultConfig(), Input{})
+	settings := newInputSettings(DefaultConfig(), Input{}, nil)
 	for name, c := range map[string]struct {
 		said          time.Duration
 		backlog, kept bool

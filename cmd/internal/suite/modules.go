@@ -122,7 +122,7 @@ func LogPipeline() Module {
 			})
 		},
 		RereadsFiles: true,
-		Check:        func(c Config) []error { return logpipeline.CheckRules(c.LogPipeline) },
+		Check:        func(c Config) []error { return logpipeline.CheckFiles(c.LogPipeline) },
 		AlsoReads:    []string{"container.docker_socket", "container.trust_image_labels"},
 	}
 }

@@ -45,7 +45,8 @@ func (c Config) trustedPaths() []trustedPath {
 // trustedOfModules returns what the modules that are on trust.
 func (c Config) trustedOfModules() (paths []trustedPath) {
 	if c.LogPipeline.Enabled {
-		paths = append(paths, trustedPath{key: "log_pipeline.rules_path", path: c.LogPipeline.RulesPath, tree: true, extensions: []string{".yml", ".yaml"}})
+		paths = append(paths, trustedPath{key: "log_pipeline.rules_path", path: c.LogPipeline.RulesPath, tree: true, extensions: []string{".yml", ".yaml"}},
+			trustedPath{key: "log_pipeline.formats_path", path: c.LogPipeline.FormatsPath, tree: true, extensions: []string{".toml"}})
 	}
 	if c.LogPipeline.Enabled && c.LogPipeline.SyslogTLS() {
 		paths = append(paths,

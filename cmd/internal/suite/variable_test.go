@@ -108,6 +108,7 @@ var variables = []variable{
 	{"IRONPOST_COLLECTOR_AUDIT_PATH", "collector.audit_path", "/srv/audit", `"/srv/audit"`},
 	{"IRONPOST_LOG_PIPELINE_SYSLOG_TCP_BIND", "log_pipeline.syslog_tcp_bind", "127.0.0.1:1601", `"127.0.0.1:1601"`},
 	{"IRONPOST_LOG_PIPELINE_RULES_PATH", "log_pipeline.rules_path", "/srv/rules", `"/srv/rules"`},
+	{"IRONPOST_LOG_PIPELINE_FORMATS_PATH", "log_pipeline.formats_path", "/srv/formats", `"/srv/formats"`},
 	{"IRONPOST_LOG_PIPELINE_SHIPPED_RULES", "log_pipeline.shipped_rules", "false", "false"},
 	{"IRONPOST_LOG_PIPELINE_QUIET_AFTER_SECS", "log_pipeline.quiet_after_secs", "90", "90"},
 	{"IRONPOST_LOG_PIPELINE_DEDUP_WINDOW_SECS", "log_pipeline.dedup_window_secs", "120", "120"},

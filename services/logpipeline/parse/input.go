@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/ironpost/ironpost/services/logpipeline/format"
 )
 
 // Input is what is known of the source of a line besides its bytes, by configuration. The zero value knows nothing.
@@ -14,6 +16,8 @@ type Input struct {
 	Location *time.Location
 	// TrustedProxies are the addresses of proxies: in a list of forwarded addresses, the last one that is none of theirs is the client's.
 	TrustedProxies []netip.Prefix
+	// Described are formats that are tried before the built-in ones, on texts whose program has none; nil for none.
+	Described *format.Set
 }
 
 // Formats returns the names that Input.Format may have.

@@ -34,6 +34,9 @@ func parseJSON(ev *Event, text string) bool {
 	ev.Logsource = sigma.Logsource{Category: "application"}
 	ev.outerHost, ev.outerProcess = ev.Host, ev.Process
 	setKnownFields(ev)
+	if ev.parseDescribedObject() {
+		return true
+	}
 	for _, f := range jsonFormats {
 		if f.parse(ev) {
 			ev.layer = f.name

@@ -118,6 +118,9 @@ func parseText(ev *Event, text string) bool {
 	if text == "" {
 		return false
 	}
+	if ev.parseDescribed(text) {
+		return true
+	}
 	only := Format(ev.settings.input.Format)
 	if only == RFC3164 || only == RFC5424 { // says nothing of the messages
 		only = ""
