@@ -24,6 +24,7 @@ func (p *Parser) ParseMessage(h Header, text string, now time.Time, in Input) Ev
 	if h.Process != ev.Process {
 		ev.set("tag", h.Process)
 	}
+	ev.set("host", h.Host) // proven: a member of that name in the message is another field
 	ev.set("facility", h.Facility)
 	ev.set("severity", h.Severity)
 	ev.inner = inner{text: raw, isMessage: true}
