@@ -1,9 +1,12 @@
 package logpipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/internal/task"
@@ -219,6 +222,7 @@ func (d *decoder) decodeLog(c *chunk, line docker.Line, out *decoded) {
 func (d *decoder) matchLine(c *chunk, in *input, text []byte, source string, received time.Time, out *decoded) {
 	if in.truncated {
 		in.Fields.Set("truncated", sigma.Bool(true))
+		in.dropCutSource(text)
 	}
 	addContext(c.joiner, in)
 	c.unused = in
@@ -233,6 +237,15 @@ func (d *decoder) matchLine(c *chunk, in *input, text []byte, source string, rec
 	out.row = d.rows.encode(in, source, received)
 	c.count(in, text, received)
 	d.s.taps.offer(in, received)
+}
+
+// dropCutSource removes the source of a line that was cut inside of its address or right behind it: 192.0.2.10 may have become 192.0.2.1.
+func (in *input) dropCutSource(text []byte) {
+	last := text[bytes.LastIndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF.:", r) })+1:]
+	if ip, err := netip.ParseAddr(string(last)); err == nil && ip.Unmap() == in.SourceIP {
+		in.SourceIP, in.SourcePort = netip.Addr{}, 0
+		in.Fields.Delete(func(name string) bool { return name == "src_ip" || name == "src_port" })
+	}
 }
 
 // decodePacket decodes a packet record.
