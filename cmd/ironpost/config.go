@@ -26,10 +26,10 @@ func (a *app) configValidateCommand() *cobra.Command {
 		Long: `Reads the configuration file and the IRONPOST_* environment variables as the
 daemon would and reports every mistake, as file:line:column: key: what is wrong
 and what is allowed, or with the name of the variable. The files of the enabled
-modules are checked, too: rules, log formats, feeds of addresses, policies, the ignore file
-and the OpenVEX documents of the scanner; the keys with which others join the
-bus; and, with general.strict_modes, that only root, you and the user ironpost
-can change what the daemon trusts. Exits with 3 if there is a mistake.`,
+modules are checked, too: rules, log formats, feeds of addresses, policies, the
+ignore file and the OpenVEX documents of the scanner; the keys with which others
+join the bus; and, with general.strict_modes, that only root, you and the user
+ironpost can change what the daemon trusts. Exits with 3 if there is a mistake.`,
 		Example: `  ironpost config validate
   ironpost config validate -c ./ironpost.toml
   ironpost config validate --json | jq .problems`,

@@ -77,10 +77,17 @@ func (f *Format) IsJSON() bool { return len(f.Members) > 0 }
 
 // Reads reports whether f is for messages of program, the name of a syslog tag; "" for a text without one.
 func (f *Format) Reads(program string) bool {
-	return len(f.Programs) == 0 || slices.ContainsFunc(f.Programs, func(p string) bool { return glob.Match(p, program) })
+	return len(f.Programs) == 0 || slices.ContainsFunc(f.Programs, func(p string) bool { return readsProgram(p, program) })
 }
 
-// Match returns the fields that the first pattern that matches text captures, in a fixed order, and false if none does.
+func readsProgram(pattern, program string) bool {
+	if first := pattern[0]; first != '*' && first != '?' && (program == "" || program[0] != first) { // most
+		return false
+	}
+	return glob.Match(pattern, program)
+}
+
+// Match returns the fields that the first pattern that matches text, which is not empty, captures, in a fixed order, and false if none does.
 func (f *Format) Match(text string) ([]Constant, bool) {
 	for _, part := range f.Contains {
 		if !strings.Contains(text, part) {

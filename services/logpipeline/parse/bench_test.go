@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/internal/testenv"
+	"github.com/ironpost/ironpost/services/logpipeline/format"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
@@ -23,14 +24,13 @@ func BenchmarkLoghub(b *testing.B) {
 			p := parse.New(parse.Options{Location: time.UTC})
 			b.ReportAllocs()
 			b.SetBytes(int64(len(data) / len(lines)))
-			var raw []string
-			for _, l := range lines {
-				raw = append(raw, l)
-			}
+			shipped, err := format.Shipped()
+			require.NoError(b, err)
+			in := parse.Input{Described: format.NewSet(shipped)}
 			var ev parse.Event
 			i := 0
 			for b.Loop() {
-				p.ParseInto(&ev, raw[i%len(raw)], now, parse.Input{})
+				p.ParseInto(&ev, lines[i%len(lines)], now, in)
 				i++
 			}
 		})
