@@ -77,6 +77,9 @@ func (l *Problems) Add(at Position, key, format string, args ...any) {
 	l.All = append(l.All, Problem{Position: at, Key: key, What: fmt.Sprintf(format, args...)})
 }
 
+// Count returns how many problems there are, also those that are not kept.
+func (l *Problems) Count() int { return len(l.All) + l.omitted }
+
 // Err returns nil if there is no problem, else an *Error.
 func (l *Problems) Err() error {
 	if len(l.All) == 0 {

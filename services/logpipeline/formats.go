@@ -31,22 +31,23 @@ func loadFormats(c Config) (*formatSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("formats_path: %w", err)
 	}
-	all := slices.Concat(own, withoutOwn(shipped, own))
-	parse.CheckDescribed(own, format.NewSet(all), &set.problems)
-	all = slices.DeleteFunc(all, func(f *format.Format) bool {
+	parse.CheckDescribed(own, together(own, shipped), &set.problems)
+	own = slices.DeleteFunc(own, func(f *format.Format) bool {
 		return slices.ContainsFunc(set.problems.All, func(p tomlfile.Problem) bool { return p.Position.File == f.Position.File })
 	})
-	set.Set = format.NewSet(all)
+	set.Set = together(own, shipped)
 	return set, nil
 }
 
-func withoutOwn(shipped, own []*format.Format) (out []*format.Format) {
+// together returns the set of own, and behind them those of shipped that have other names.
+func together(own, shipped []*format.Format) *format.Set {
+	all := slices.Clone(own)
 	for _, f := range shipped {
 		if !slices.ContainsFunc(own, func(o *format.Format) bool { return o.Name == f.Name }) {
-			out = append(out, f)
+			all = append(all, f)
 		}
 	}
-	return out
+	return format.NewSet(all)
 }
 
 // trustedFormats is loadFormats, and an error if a user who is not trusted can change them. What is wrong is a reason of health.

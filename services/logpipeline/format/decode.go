@@ -29,7 +29,7 @@ var reserved = map[string]bool{"raw": true, "host": true, "truncated": true, "re
 
 // decode reads the format of one document, and adds its mistakes to problems. It returns nil if there are any.
 func decode(file string, data []byte, problems *tomlfile.Problems) *Format {
-	before := len(problems.All)
+	before := problems.Count()
 	s, ok := tomlfile.Parse(file, data, problems)
 	if !ok {
 		return nil
@@ -48,7 +48,7 @@ func decode(file string, data []byte, problems *tomlfile.Problems) *Format {
 	f.decodeEvent(s.Table("event"))
 	f.decodeSamples(s)
 	s.CheckUnknownKeys()
-	if len(problems.All) > before {
+	if problems.Count() > before {
 		return nil
 	}
 	return f
