@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ironpost/ironpost/internal/testenv"
-	"github.com/ironpost/ironpost/services/logpipeline/format"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
 
@@ -24,13 +23,10 @@ func BenchmarkLoghub(b *testing.B) {
 			p := parse.New(parse.Options{Location: time.UTC})
 			b.ReportAllocs()
 			b.SetBytes(int64(len(data) / len(lines)))
-			shipped, err := format.Shipped()
-			require.NoError(b, err)
-			in := parse.Input{Described: format.NewSet(shipped)}
 			var ev parse.Event
 			i := 0
 			for b.Loop() {
-				p.ParseInto(&ev, lines[i%len(lines)], now, in)
+				p.ParseInto(&ev, lines[i%len(lines)], now, shippedFormats())
 				i++
 			}
 		})

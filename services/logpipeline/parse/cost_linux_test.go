@@ -179,7 +179,7 @@ func cost(t *testing.T, line string) time.Duration {
 	p := parse.New(parse.Options{Location: time.UTC})
 	var ev parse.Event
 	start := threadTime(t)
-	p.ParseInto(&ev, line, now, parse.Input{})
+	p.ParseInto(&ev, line, now, shippedFormats())
 	return threadTime(t) - start
 }
 

@@ -1,6 +1,7 @@
 package parse_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +11,15 @@ import (
 	"github.com/ironpost/ironpost/services/logpipeline/format"
 	"github.com/ironpost/ironpost/services/logpipeline/parse"
 )
+
+// shippedFormats is the input of a daemon without settings for it.
+var shippedFormats = sync.OnceValue(func() parse.Input {
+	formats, err := format.Shipped()
+	if err != nil {
+		panic(err)
+	}
+	return parse.Input{Described: format.NewSet(formats)}
+})
 
 func TestSamplesOfShippedFormatsAreReadAsTheySay(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 var now = time.Date(2026, time.November, 23, 9, 0, 0, 0, time.UTC)
 
 func read(line string) parse.Event {
-	return parse.New(parse.Options{Location: time.UTC}).Parse([]byte(line), now, parse.Input{})
+	return parse.New(parse.Options{Location: time.UTC}).Parse([]byte(line), now, shippedFormats())
 }
 
 // fields are expectations on Event.Fields; nil means the field must be absent.

@@ -54,6 +54,11 @@ func sampleLines(t testing.TB) (lines []string) {
 			}
 		}
 	}
+	for _, f := range shippedFormats().Described.All() {
+		for _, s := range f.Samples {
+			lines = append(lines, s.Line)
+		}
+	}
 	return lines
 }
 
